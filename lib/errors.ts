@@ -123,3 +123,105 @@ export type LoaderError = CursorMismatch | SourceFailed;
 export type TrainError = SaveError | LoaderError | StepFailed | Stopped;
 /** Every error of the toolkit. */
 export type DogearError = RestoreError | SaveError | LoadError | LoaderError | TrainError;
+
+// --- constructors
+
+/** A {@link Mismatch} of these problems. */
+export function mismatch(problems: readonly Problem[]): Mismatch {
+  return { _tag: "Mismatch", problems };
+}
+
+// --- combinators
+
+const shown = 20;
+
+function lines(problems: readonly Problem[]): string {
+  const list = problems.slice(0, shown).map((p) =>
+    `\n  ${p.path || "(whole)"}: ${p.kind}: expected ${p.expected}, found ${p.found}`
+  );
+  return list.join("") + (problems.length > shown ? `\n  and ${problems.length - shown} more` : "");
+}
+
+function causeOf(cause: unknown): string {
+  return cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
+}
+
+/** What usually helps against a system's error code. */
+const remedies: Readonly<Record<string, string>> = {
+  ENOSPC: "free some space on that disk and save again",
+  EDQUOT: "raise the quota or free some space and save again",
+  EACCES: "give this process write permission there, or choose another folder",
+  EPERM: "give this process write permission there, or choose another folder",
+  EROFS: "that file system is read-only: choose another folder",
+  ENOTDIR: "a part of that path is a file: choose a path for a folder",
+  EEXIST: "that path is a file: choose a path for a folder",
+};
+
+/**
+ * The sentence for an error: what was expected, what was found, and what to do.
+ *
+ * @param error Any error value of the toolkit.
+ * @returns Text of one or more lines; at most twenty problems are listed, then their number.
+ *
+ * @example
+ * ```ts
+ * import { explain } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * assert.match(explain({ _tag: "NoCheckpoint", location: "runs/digits", available: [] }), /holds no checkpoint/);
+ * ```
+ */
+export function explain(error: DogearError): string {
+  switch (error._tag) {
+    case "Mismatch":
+      return `The snapshot does not fit, and nothing was changed.${lines(error.problems)}\n` +
+        "Build the components as they were when it was saved, or start in another store";
+    case "Released":
+      return "The snapshot has been released: capture again, or release it after its last use";
+    case "StoreFailed": {
+      const remedy = remedies[error.code] ?? "see that the path is right and its disk is well, then try again";
+      return `Cannot ${error.operation} ${error.path} (${error.code}): ${error.message}. What was committed before is untouched; ${remedy}`;
+    }
+    case "NoCheckpoint": {
+      const range = error.available.length === 0
+        ? "holds no checkpoint"
+        : `holds checkpoints ${error.available.slice(-shown).join(", ")}`;
+      return error.checkpoint === undefined
+        ? `${error.location} ${range}: save one first, or use resume, which starts afresh on an empty store`
+        : `Expected checkpoint ${error.checkpoint}, but ${error.location} ${range}: ask for one of those`;
+    }
+    case "Damaged":
+      return `Checkpoint ${error.checkpoint} is damaged, and nothing was changed.${lines(error.problems)}\n` +
+        (error.older === undefined
+          ? "No older checkpoint in this store verifies: restore the files from a copy"
+          : `Checkpoint ${error.older} verifies: load it with { checkpoint: ${error.older} } or { fallback: true }`);
+    case "NewerFormat":
+      return `Checkpoint ${error.checkpoint} has format ${error.found}, this version reads up to ${error.supported}: update @dogear/dogear`;
+    case "CursorMismatch":
+      return `The data is not the data this run was trained on.${lines(error.problems)}\n` +
+        "Give the loader the data and shuffle seed the cursor was made with, or start a fresh cursor with Loader.start";
+    case "SourceFailed":
+      return `The data failed in epoch ${error.epoch} after ${error.position} samples: ${causeOf(error.cause)}. ` +
+        "The state is as it was after the last batch: mend the source and resume";
+    case "StepFailed":
+      return `The training step failed after ${error.at} batches: ${causeOf(error.cause)}. ` +
+        "Nothing half done was saved: mend the step and resume";
+    case "Stopped":
+      return `Training was stopped by ${error.signal}` +
+        (error.checkpoint === undefined ? "" : ` and saved as checkpoint ${error.checkpoint}`) +
+        ": run it again to go on";
+  }
+}
+
+/**
+ * The error as an `Error` to throw at the edge of a program.
+ *
+ * @param error An error of the toolkit, an `Error`, or any value a pipeline had in its left.
+ * @returns An `Error` whose message is {@link explain}'s sentence and whose cause is the value; an `Error` comes back as it is.
+ */
+export function toError(error: unknown): Error {
+  if (error instanceof Error) return error;
+  const tag = typeof error === "object" && error !== null && "_tag" in error ? error._tag : undefined;
+  const known = typeof tag === "string" ? explain(error as DogearError) : undefined;
+  return new Error(known ?? String(error), { cause: error });
+}
