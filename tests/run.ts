@@ -1,0 +1,204 @@
+/**
+ * The test suite: every `tests/*.test.ts` in Bun and in Deno, each file in a process of its own, as many at once as
+ * there are cores. `*.bun.test.ts` runs in Bun alone: what it tests does not depend on the runtime.
+ *
+ * ```sh
+ * bun run test                  # everything
+ * bun run test rng loader       # the files whose names contain one of these
+ * bun run test --only deno      # in one runtime
+ * DOGEAR_TORTURE=10 bun run test
+ * ```
+ *
+ * Tests are counted from the reports the runners write, not from what they print. A file whose runner fails, hangs or
+ * reports no test counts as a failed test. The last line is `N passed, N failed`.
+ *
+ * @module
+ */
+
+import { spawn } from "node:child_process";
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { bun, deno, root } from "./gate/runtimes.ts";
+
+// --- types
+
+type Runtime = "bun" | "deno";
+
+interface Job {
+  readonly runtime: Runtime;
+  readonly file: string;
+}
+
+interface Count {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+interface Outcome extends Count {
+  readonly seconds: number;
+  /** What the runner did wrong beyond the tests it reported. */
+  readonly trouble?: string;
+  readonly output: string;
+}
+
+// --- what to run
+
+const { values: options, positionals: filters } = parseArgs({
+  allowPositionals: true,
+  options: {
+    /** `bun` or `deno`: run in this one alone. */
+    only: { type: "string" },
+    /** How many files at once. */
+    jobs: { type: "string", default: String(Math.min(4, availableParallelism())) },
+    /** Seconds after which a file is taken to hang. */
+    timeout: { type: "string", default: "900" },
+  },
+});
+const timeout = Number(options.timeout) * 1000;
+
+const files = readdirSync(join(root, "tests"))
+  .filter((name) => name.endsWith(".test.ts"))
+  .filter((name) => filters.length === 0 || filters.some((part) => name.includes(part)))
+  .sort();
+const jobs: readonly Job[] = files.flatMap((file) =>
+  (file.endsWith(".bun.test.ts") ? ["bun"] as const : ["bun", "deno"] as const)
+    .filter((runtime) => options.only === undefined || options.only === runtime)
+    .map((runtime) => ({ runtime, file }))
+);
+
+// --- running one file
+
+const scratch = mkdtempSync(join(tmpdir(), "dogear-tests-"));
+const running = new Set<number>();
+
+function stopAll(): void {
+  for (const group of running) kill(group);
+  rmSync(scratch, { recursive: true, force: true });
+}
+
+/** Ends a test process and whatever it started: each leads a process group of its own. */
+function kill(group: number): void {
+  try {
+    process.kill(process.platform === "win32" ? group : -group, "SIGKILL");
+  } catch {
+    // it has ended by itself
+  }
+}
+
+function command({ runtime, file }: Job, report: string): readonly [string, ...string[]] {
+  const path = `./tests/${file}`;
+  return runtime === "bun"
+    ? [bun(), "test", path, `--timeout=${timeout}`, "--reporter=junit", `--reporter-outfile=${report}`]
+    : [deno(), "test", "-A", "--no-check", `--junit-path=${report}`, path];
+}
+
+/** Counts the cases of a JUnit report; a case that only groups others, as Deno lists them too, is not counted. */
+function count(xml: string): Count {
+  const cases = [...xml.matchAll(/<testcase name="([^"]*)"[^>]*?(?:\/>|>([\s\S]*?)<\/testcase>)/g)];
+  const groups = new Set(cases.flatMap(([, name = ""]) => {
+    const parts = name.split(" &gt; ");
+    return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join(" &gt; "));
+  }));
+  const leaves = cases.filter(([, name = ""]) => !groups.has(name)).map(([, , body = ""]) => body);
+  const failed = leaves.filter((body) => /<(failure|error)\b/.test(body)).length;
+  const skipped = leaves.filter((body) => /<skipped\b/.test(body)).length;
+  return { passed: leaves.length - failed - skipped, failed, skipped };
+}
+
+async function run(job: Job): Promise<Outcome> {
+  const name = `${job.file}.${job.runtime}`;
+  const [report, log] = [join(scratch, `${name}.xml`), join(scratch, `${name}.log`)];
+  const [program, ...args] = command(job, report);
+  const started = performance.now();
+  // To a file, not a pipe: a process the test left behind could hold a pipe open.
+  const output = openSync(log, "w");
+  const ended = await new Promise<string | undefined>((resolve) => {
+    const child = spawn(program, args, {
+      cwd: root,
+      detached: true,
+      stdio: ["ignore", output, output],
+      env: { ...process.env, DOGEAR_BUN: bun(), NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
+    });
+    const group = child.pid;
+    if (group !== undefined) running.add(group);
+    let hung = false;
+    const timer = setTimeout(() => {
+      hung = true;
+      if (group !== undefined) kill(group);
+    }, timeout);
+    const settle = (trouble: string | undefined): void => {
+      clearTimeout(timer);
+      if (group !== undefined) {
+        kill(group);
+        running.delete(group);
+      }
+      resolve(trouble);
+    };
+    child.once("error", (error) => settle(`Cannot start ${program}: ${error.message}`));
+    child.once("exit", (code, signal) => {
+      if (hung) settle(`hung: killed after ${options.timeout} s`);
+      else settle(code === 0 ? undefined : `the runner ended with ${signal ?? `exit code ${code}`}`);
+    });
+  });
+  closeSync(output);
+  const seconds = (performance.now() - started) / 1000;
+  const found = existsSync(report) ? count(readFileSync(report, "utf8")) : { passed: 0, failed: 0, skipped: 0 };
+  const trouble = ended ??
+    (found.passed + found.failed + found.skipped === 0 ? "the runner reported no test" : undefined);
+  return {
+    ...found,
+    failed: trouble === undefined ? found.failed : Math.max(1, found.failed),
+    seconds,
+    output: readFileSync(log, "utf8"),
+    ...(trouble === undefined ? {} : { trouble }),
+  };
+}
+
+// --- running them all
+
+function line({ runtime, file }: Job, { passed, failed, skipped, seconds }: Outcome): string {
+  const counts = [`${passed} passed`];
+  if (failed > 0) counts.push(`${failed} failed`);
+  if (skipped > 0) counts.push(`${skipped} skipped`);
+  return `${runtime.padEnd(5)} ${file.padEnd(32)} ${counts.join(", ").padEnd(28)} ${seconds.toFixed(1).padStart(6)} s`;
+}
+
+async function main(): Promise<number> {
+  if (jobs.length === 0) {
+    console.log(`Expected a test file for ${filters.join(" ") || "the suite"}, found none: see tests/*.test.ts`);
+    console.log("0 passed, 1 failed");
+    return 1;
+  }
+  const total = { passed: 0, failed: 0 };
+  const failures: string[] = [];
+  const queue = jobs.values();
+  const worker = async (): Promise<void> => {
+    for (const job of queue) {
+      const outcome = await run(job);
+      total.passed += outcome.passed;
+      total.failed += outcome.failed;
+      if (outcome.failed > 0) {
+        failures.push(`${job.runtime} tests/${job.file}${outcome.trouble === undefined ? "" : `: ${outcome.trouble}`}`);
+        console.log(`\n${outcome.output.trimEnd()}\n`);
+      }
+      console.log(line(job, outcome));
+    }
+  };
+  await Promise.all(Array.from({ length: Math.max(1, Number(options.jobs)) }, worker));
+  if (failures.length > 0) console.log(`\nFailed:\n${failures.map((failure) => `  ${failure}`).join("\n")}`);
+  console.log(`${total.passed} passed, ${total.failed} failed`);
+  return total.failed === 0 ? 0 : 1;
+}
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    stopAll();
+    process.exit(130);
+  });
+}
+process.exitCode = await main();
+stopAll();
