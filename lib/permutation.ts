@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demand, integer } from "./rules.ts";
 import { hashWords, type Seed, seedText } from "./seed.ts";
 
 // --- types
@@ -38,11 +39,6 @@ function mixed(x: number): number {
   return Math.imul(h ^ (h >>> 15), 0x735a2d97);
 }
 
-function count(name: string, value: number): void {
-  if (Number.isSafeInteger(value) && value >= 0) return;
-  throw new TypeError(`Expected ${name} to be an integer from 0 to ${Number.MAX_SAFE_INTEGER}, found ${String(value)}`);
-}
-
 /**
  * The permutation of `0 … length - 1` that belongs to a seed and an epoch.
  *
@@ -59,8 +55,8 @@ function count(name: string, value: number): void {
  * integer below `length` with a `TypeError`.
  */
 export function permutation(seed: Seed, epoch: number, length: number): Permutation {
-  count("epoch", epoch);
-  count("length", length);
+  demand("epoch", integer(0), epoch);
+  demand("length", integer(0), length);
   const rounds = length < short ? 24 : 8;
   const keys = hashWords([algorithm, ...seedText(seed), epoch, length], rounds);
   const a = Math.ceil(Math.sqrt(length));

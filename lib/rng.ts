@@ -1,0 +1,399 @@
+/**
+ * Random number generators as plain values: a draw gives a number and the next generator, and moves nothing.
+ *
+ * The streams are those of pure-rand; its generators are mutable, so none ever leaves this file.
+ *
+ * @module
+ */
+import type * as t from "io-ts";
+import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
+import { uniformInt } from "pure-rand/distribution/uniformInt";
+import { congruential32FromState } from "pure-rand/generator/congruential32";
+import { xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
+import { xorshift128plusFromState } from "pure-rand/generator/xorshift128plus";
+import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
+import { demand, integer, listOf, must, oneOf, plainCodec, record, type Rule, shown } from "./rules.ts";
+import { hashWords, type Seed, seedText } from "./seed.ts";
+
+// --- types
+
+/**
+ * The algorithms whose streams can be skipped in O(log n).
+ *
+ * Mersenne twister is not among them: skipping in its 19,937-bit state takes a polynomial of that degree, every value
+ * would carry 625 numbers, and pure-rand has changed what those numbers mean. `congruential32` has a period of 2^32
+ * draws: it is for reproducing old runs, not for new ones.
+ */
+export type Algorithm = "xoroshiro128plus" | "xorshift128plus" | "congruential32";
+
+/** A generator as a frozen value, safe in JSON: the same value always draws the same numbers. */
+export interface Rng {
+  readonly _tag: "Rng";
+  readonly algorithm: Algorithm;
+  /** What the numbers of `state` mean; a state of another layout is refused. */
+  readonly layout: typeof layout;
+  /** pure-rand's own state: int32 words, four of them or, for `congruential32`, one. */
+  readonly state: readonly number[];
+}
+
+// --- constructors
+
+/** pure-rand's state layout: since this version it has been the same for all of its generators. */
+export const layout = "pure-rand>=8.2";
+
+interface Family {
+  readonly words: number;
+  readonly fromState: (state: readonly number[]) => RandomGenerator;
+  readonly skip: (rng: Rng, n: bigint) => readonly number[];
+}
+
+/** The low 128 bits of each characteristic polynomial, lowest word first; x^128 is understood. */
+const xoroshiroPolynomial = [0x579aa001, 0x095b8f76, 0x513b43d5, 0x0008828e];
+const xorshiftPolynomial = [0xe9e61daf, 0x024f06fa, 0x2caf7db0, 0x2844c5d4];
+
+const families: Readonly<Record<Algorithm, Family>> = {
+  xoroshiro128plus: {
+    words: 4,
+    fromState: xoroshiro128plusFromState,
+    skip: (rng, n) => linearSkip(rng, xoroshiroPolynomial, n),
+  },
+  xorshift128plus: {
+    words: 4,
+    fromState: xorshift128plusFromState,
+    skip: (rng, n) => linearSkip(rng, xorshiftPolynomial, n),
+  },
+  congruential32: { words: 1, fromState: congruential32FromState, skip: congruentialSkip },
+};
+
+const algorithmRule: Rule = oneOf(...Object.keys(families));
+
+/** Takes the state over: no caller keeps it. */
+function rngOf(algorithm: Algorithm, state: readonly number[]): Rng {
+  return Object.freeze({ _tag: "Rng", algorithm, layout, state: Object.freeze(state) });
+}
+
+/** The state that belongs to a path of names and numbers. */
+function hashed(algorithm: Algorithm, path: readonly (string | number)[]): Rng {
+  return rngOf(algorithm, [...hashWords(path, families[algorithm].words)]);
+}
+
+/**
+ * A generator from a seed.
+ *
+ * The seed passes through SHA-256, so that neighbouring seeds give unrelated streams (pure-rand's own seeding does not:
+ * there the first draw of seed s is ~s).
+ *
+ * @param seed A safe integer, a bigint of any size (42 and 42n are the same) or a string; any other number is a `TypeError`.
+ * @param algorithm The generator, `"xoroshiro128plus"` by default.
+ *
+ * @example
+ * ```ts
+ * import { Rng } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const [first, next] = Rng.float(Rng.make(42));
+ * const [second] = Rng.float(next);
+ * assert.notEqual(first, second);
+ * assert.equal(Rng.float(Rng.make(42))[0], first);
+ * ```
+ */
+export function make(seed: Seed, algorithm: Algorithm = "xoroshiro128plus"): Rng {
+  demand("algorithm", algorithmRule, algorithm);
+  return hashed(algorithm, ["dogear/rng/1", algorithm, ...seedText(seed)]);
+}
+
+// --- capture and restore
+
+const int32: Rule = integer(-0x8000_0000, 0x7fff_ffff);
+
+const fields: Rule = record({
+  _tag: oneOf("Rng"),
+  algorithm: algorithmRule,
+  layout: oneOf(layout),
+  state: listOf(int32),
+});
+
+/** A state that the algorithm can be in: the all-zero state of a linear generator would draw zeros for ever. */
+const possible: Rule = (value, name) => {
+  const objections = fields(value, name);
+  if (objections.length > 0) return objections;
+  const { algorithm, state } = value as Rng;
+  const { words } = families[algorithm];
+  if (state.length !== words) {
+    return [`Expected ${name}.state to be the ${words} words of ${algorithm}, found ${shown(state)}`];
+  }
+  return algorithm === "congruential32"
+    ? []
+    : must(`a state of ${algorithm}, which is never all zero`, () => state.some((word) => word !== 0))(state, name);
+};
+
+/**
+ * The codec of {@link Rng}: it encodes as itself.
+ *
+ * Decoding refuses, with a message each, whatever no generator can be: an unknown algorithm or layout, a wrong number of words, a
+ * word that is no int32 (-0 included), an all-zero state, missing or further fields. Law: round trip.
+ *
+ * @example
+ * ```ts
+ * import { Rng } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const rng = Rng.make("dropout");
+ * assert.deepEqual(Rng.codec.decode(JSON.parse(JSON.stringify(rng))), { _tag: "Right", right: rng });
+ * ```
+ */
+export const codec: t.Type<Rng, Rng, unknown> = plainCodec(
+  "Rng",
+  possible,
+  (rng) => rngOf(rng.algorithm, [...rng.state]),
+);
+
+// --- combinators
+
+/** Draws from a generator that lives only as long as `draw` runs. */
+function drawn<A>(rng: Rng, draw: (generator: RandomGenerator) => A): readonly [A, Rng] {
+  const generator = families[rng.algorithm].fromState(rng.state);
+  const value = draw(generator);
+  return [value, rngOf(rng.algorithm, generator.getState())];
+}
+
+function filled(n: number, draw: () => number): Float64Array {
+  const values = new Float64Array(n);
+  for (let i = 0; i < n; i++) values[i] = draw();
+  return values;
+}
+
+/**
+ * A number in [0, 1).
+ *
+ * @param rng The generator; it stays as it is.
+ * @returns A multiple of 2^-53, and the generator two 32-bit draws on.
+ *
+ * @example
+ * ```ts
+ * import { Rng } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const [x] = Rng.float(Rng.make(1));
+ * assert.ok(x >= 0 && x < 1);
+ * ```
+ */
+export function float(rng: Rng): readonly [number, Rng] {
+  return drawn(rng, uniformFloat64);
+}
+
+/**
+ * Numbers in [0, 1), the same as that many single draws and many times as fast.
+ *
+ * @param n How many, an integer from 0.
+ *
+ * @example
+ * ```ts
+ * import { Rng } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const [[a, b], after] = Rng.floats(2)(Rng.make(1));
+ * const [first, next] = Rng.float(Rng.make(1));
+ * assert.deepEqual([[a, b], after], [[first, Rng.float(next)[0]], Rng.float(next)[1]]);
+ * ```
+ */
+export function floats(n: number): (rng: Rng) => readonly [Float64Array, Rng] {
+  demand("n", integer(0), n);
+  return (rng) => drawn(rng, (generator) => filled(n, () => uniformFloat64(generator)));
+}
+
+function range(from: number, to: number): void {
+  const safe = must("a safe integer", Number.isSafeInteger);
+  demand("from", safe, from);
+  demand("to", must(`an integer from ${from} on`, (value) => Number.isSafeInteger(value) && to >= from), to);
+  demand(
+    "to - from",
+    must(`at most ${Number.MAX_SAFE_INTEGER}, so that no bit is lost`, Number.isSafeInteger),
+    to - from,
+  );
+}
+
+/**
+ * An integer, each one in the range equally likely.
+ *
+ * @param from The least value, included.
+ * @param to The greatest value, included. Bounds that are no safe integers, `from > to`, or a range wider than
+ * `Number.MAX_SAFE_INTEGER` are a `TypeError`.
+ * @returns The integer, and the generator after as many draws as it took (some are rejected to stay fair).
+ *
+ * @example
+ * ```ts
+ * import { Rng } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const [die] = Rng.int(1, 6)(Rng.make("dice"));
+ * assert.ok([1, 2, 3, 4, 5, 6].includes(die));
+ * ```
+ */
+export function int(from: number, to: number): (rng: Rng) => readonly [number, Rng] {
+  range(from, to);
+  return (rng) => drawn(rng, (generator) => uniformInt(generator, from, to));
+}
+
+/**
+ * Integers in a range, the same as that many single draws and many times as fast.
+ *
+ * @param n How many, an integer from 0.
+ * @param from The least value, included.
+ * @param to The greatest value, included.
+ * @returns The integers, exact in doubles, and the generator after them.
+ *
+ * @example
+ * ```ts
+ * import { Rng } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const [rolls] = Rng.ints(100, 1, 6)(Rng.make("dice"));
+ * assert.ok(rolls.every((roll) => roll >= 1 && roll <= 6));
+ * ```
+ */
+export function ints(n: number, from: number, to: number): (rng: Rng) => readonly [Float64Array, Rng] {
+  demand("n", integer(0), n);
+  range(from, to);
+  return (rng) => drawn(rng, (generator) => filled(n, () => uniformInt(generator, from, to)));
+}
+
+/**
+ * An independent stream under a name: a pure function of the generator's state and the name.
+ *
+ * The parent does not move, so forks may be taken in any order and under as many names as there are uses.
+ *
+ * @param name Any string; another name, or the same name at another state, gives an unrelated stream.
+ *
+ * @example
+ * ```ts
+ * import { Rng } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const rng = Rng.make(42);
+ * const [dropout, noise] = [Rng.fork("dropout")(rng), Rng.fork("noise")(rng)];
+ * assert.notDeepEqual(dropout, noise);
+ * assert.deepEqual(Rng.fork("dropout")(rng), dropout);
+ * ```
+ */
+export function fork(name: string): (rng: Rng) => Rng {
+  demand("name", must("a string", (value) => typeof value === "string"), name);
+  return ({ algorithm, state }) => hashed(algorithm, ["dogear/fork/1", algorithm, ...state, name]);
+}
+
+/**
+ * The generator `n` 32-bit draws on, in O(log n) time: a `float` is two of them, an `int` in a range up to 2^32 one or more.
+ *
+ * Laws: `skip(0) = id`, `skip(a) ∘ skip(b) = skip(a + b)`, `skip(n)` is what dropping n draws leaves.
+ *
+ * @param n How many draws: an integer or a bigint from 0, without limit.
+ *
+ * @example
+ * ```ts
+ * import { Rng } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const rng = Rng.make(42);
+ * assert.deepEqual(Rng.skip(2_000_000)(rng), Rng.floats(1_000_000)(rng)[1]);
+ * ```
+ */
+export function skip(n: number | bigint): (rng: Rng) => Rng {
+  if (typeof n === "number") demand("n", integer(0), n);
+  else demand("n", must("0n or more", () => n >= 0n), n);
+  return (rng) => rngOf(rng.algorithm, families[rng.algorithm].skip(rng, BigInt(n)));
+}
+
+/** Multiplies a polynomial over GF(2) by x, modulo the characteristic polynomial, in place. */
+function timesX(p: Int32Array, modulus: readonly number[]): void {
+  const overflow = p[3]! >> 31;
+  for (let i = 3; i > 0; i--) p[i] = (p[i]! << 1) | (p[i - 1]! >>> 31);
+  p[0]! <<= 1;
+  for (let i = 0; i < 4; i++) p[i]! ^= overflow & modulus[i]!;
+}
+
+function coefficient(p: Int32Array, i: number): boolean {
+  return ((p[i >> 5]! >>> (i & 31)) & 1) === 1;
+}
+
+function squared(p: Int32Array, modulus: readonly number[]): Int32Array {
+  const product = new Int32Array(4);
+  for (let i = 127; i >= 0; i--) {
+    timesX(product, modulus);
+    if (coefficient(p, i)) { for (let j = 0; j < 4; j++) product[j]! ^= p[j]!; }
+  }
+  return product;
+}
+
+/**
+ * The state after n draws of a generator whose step is linear over GF(2): by Cayley and Hamilton, x^n modulo the
+ * characteristic polynomial, applied to the state (Haramoto and others, "Efficient jump ahead for F2-linear random
+ * number generators", 2008).
+ */
+function linearSkip(rng: Rng, modulus: readonly number[], n: bigint): readonly number[] {
+  let power: Int32Array = Int32Array.of(1, 0, 0, 0);
+  for (const bit of n.toString(2)) {
+    power = squared(power, modulus);
+    if (bit === "1") timesX(power, modulus);
+  }
+  const generator = families[rng.algorithm].fromState(rng.state);
+  const sum = [0, 0, 0, 0];
+  for (let i = 0; i < 128; i++) {
+    if (coefficient(power, i)) generator.getState().forEach((word, j) => sum[j]! ^= word);
+    generator.next();
+  }
+  return sum;
+}
+
+/** The state after n draws of `s -> 214013 s + 2531011` modulo 2^32, of which each draw takes three steps. */
+function congruentialSkip(rng: Rng, n: bigint): readonly number[] {
+  let [factor, addend] = [1, 0];
+  for (const bit of (3n * n).toString(2)) {
+    [factor, addend] = [Math.imul(factor, factor), (Math.imul(factor, addend) + addend) | 0];
+    if (bit === "1") [factor, addend] = [Math.imul(factor, 214013), (Math.imul(addend, 214013) + 2531011) | 0];
+  }
+  return [(Math.imul(rng.state[0]!, factor) + addend) | 0];
+}
+
+/**
+ * Runs a synchronous thunk with `Math.random` drawing {@link float}s from a generator.
+ *
+ * tfjs draws from `Math.random` for dropout, initializers and shuffles. `Math.random` is put back however the thunk
+ * ends, and calls may be nested.
+ *
+ * @param rng The generator; it stays as it is.
+ * @returns The thunk's result and the generator after its draws. A thunk that gives a promise is a `TypeError`, because its
+ * later draws could not be counted: await outside, draw inside.
+ *
+ * @example
+ * ```ts
+ * import { Rng } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const rng = Rng.make(42);
+ * const [drawn, next] = Rng.withRandom(rng)(() => [Math.random(), Math.random()]);
+ * assert.deepEqual([drawn, next], [[...Rng.floats(2)(rng)[0]], Rng.floats(2)(rng)[1]]);
+ * ```
+ */
+export function withRandom(rng: Rng): <A>(thunk: () => A) => readonly [A, Rng] {
+  return (thunk) =>
+    drawn(rng, (generator) => {
+      const outer = Math.random;
+      Math.random = () => uniformFloat64(generator);
+      try {
+        const value = thunk();
+        if (isThenable(value)) {
+          throw new TypeError(
+            "Expected the thunk of withRandom to be synchronous, found that it gives a promise: " +
+              "await what is asynchronous outside of it",
+          );
+        }
+        return value;
+      } finally {
+        Math.random = outer;
+      }
+    });
+}
+
+function isThenable(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+}

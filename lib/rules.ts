@@ -1,0 +1,103 @@
+/**
+ * Rules for plain data: what a value must be, said once for the arguments of a constructor and for decoding.
+ *
+ * A rule answers with every objection it has, as sentences. An argument that breaks one is a `TypeError`
+ * ({@link demand}), stored data that breaks one is a left of `t.Validation` ({@link plainCodec}).
+ *
+ * @module
+ */
+import * as t from "io-ts";
+
+// --- types
+
+/** Every objection to a value that goes by a name; none if it is as it must be. */
+export type Rule = (value: unknown, name: string) => readonly string[];
+
+// --- constructors
+
+/** A value in a few words: numbers and short strings as they are, everything else by its sort. */
+export function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+  if (Object.is(value, -0)) return "-0";
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "function") return "a function";
+  if (typeof value !== "object" || value === null) return String(value);
+  return Array.isArray(value) ? `an array of ${value.length}` : "an object";
+}
+
+/** The rule that a predicate holds; `expected` completes "Expected x to be …". */
+export function must(expected: string, holds: (value: unknown) => boolean): Rule {
+  return (value, name) => holds(value) ? [] : [`Expected ${name} to be ${expected}, found ${shown(value)}`];
+}
+
+/** The rule for one of these strings. */
+export function oneOf(...strings: readonly string[]): Rule {
+  return must(strings.map((s) => JSON.stringify(s)).join(" or "), (value) => strings.some((s) => s === value));
+}
+
+/** The rule for an integer from `least` to `most`, both included, and never -0. */
+export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER): Rule {
+  return must(
+    `an integer from ${least} to ${most}`,
+    (value) => Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most && !Object.is(value, -0),
+  );
+}
+
+/** The rule for an array whose items all keep a rule. */
+export function listOf(rule: Rule): Rule {
+  return (value, name) =>
+    Array.isArray(value)
+      ? Array.from(value, (item, i) => rule(item, `${name}[${i}]`)).flat()
+      : [`Expected ${name} to be an array, found ${shown(value)}`];
+}
+
+/** The rule for a plain object with exactly these fields, each under its own rule. */
+export function record(fields: Readonly<Record<string, Rule>>): Rule {
+  return (value, name) => {
+    if (!isPlain(value)) return [`Expected ${name} to be a plain object, found ${shown(value)}`];
+    const unknown = Object.keys(value).filter((key) => !Object.hasOwn(fields, key));
+    return [
+      ...Object.entries(fields).flatMap(([key, rule]) =>
+        Object.hasOwn(value, key)
+          ? rule(value[key], `${name}.${key}`)
+          : [`Expected ${name}.${key}, found no such field`]
+      ),
+      ...unknown.map((key) => `Expected no field ${shown(key)} in ${name}`),
+    ];
+  };
+}
+
+function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+// --- combinators
+
+/** A `TypeError` with every objection of the rule, if there is one. */
+export function demand(name: string, rule: Rule, value: unknown): void {
+  const objections = rule(value, name);
+  if (objections.length > 0) throw new TypeError(objections.join("; "));
+}
+
+/**
+ * The codec of a plain value that encodes as itself.
+ *
+ * @param name The codec's name.
+ * @param rule What the value must be; each objection becomes one `t.ValidationError` with a message.
+ * @param restore Makes the library's own frozen copy, so that no decoded value shares memory with its source.
+ */
+export function plainCodec<A>(name: string, rule: Rule, restore: (value: A) => A): t.Type<A, A, unknown> {
+  return new t.Type<A, A, unknown>(
+    name,
+    (value): value is A => rule(value, name).length === 0,
+    (value, context) => {
+      const objections = rule(value, name);
+      return objections.length === 0
+        ? t.success(restore(value as A))
+        : t.failures(objections.map((message) => ({ value, context, message })));
+    },
+    t.identity,
+  );
+}
