@@ -141,14 +141,14 @@ async function run(job: Job): Promise<Outcome> {
     child.once("error", (error) => settle(`Cannot start ${program}: ${error.message}`));
     child.once("exit", (code, signal) => {
       if (hung) settle(`hung: killed after ${options.timeout} s`);
-      else settle(code === 0 ? undefined : `the runner ended with ${signal ?? `exit code ${code}`}`);
+      else settle(code === 0 ? undefined : `the runner ended with ${signal ?? `code ${code}`}`);
     });
   });
   closeSync(output);
   const seconds = (performance.now() - started) / 1000;
   const found = existsSync(report) ? count(readFileSync(report, "utf8")) : { passed: 0, failed: 0, skipped: 0 };
-  const trouble = ended ??
-    (found.passed + found.failed + found.skipped === 0 ? "the runner reported no test" : undefined);
+  const none = found.passed + found.failed + found.skipped === 0;
+  const trouble = ended ?? (none ? "the runner reported no test" : undefined);
   return {
     ...found,
     failed: trouble === undefined ? found.failed : Math.max(1, found.failed),
@@ -182,7 +182,7 @@ async function main(): Promise<number> {
       total.passed += outcome.passed;
       total.failed += outcome.failed;
       if (outcome.failed > 0) {
-        failures.push(`${job.runtime} tests/${job.file}${outcome.trouble === undefined ? "" : `: ${outcome.trouble}`}`);
+        failures.push(`${job.runtime} tests/${job.file}: ${outcome.trouble ?? `${outcome.failed} failed`}`);
         console.log(`\n${outcome.output.trimEnd()}\n`);
       }
       console.log(line(job, outcome));

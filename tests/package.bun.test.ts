@@ -1,0 +1,142 @@
+/**
+ * The package as users get it: packed, unpacked beside the peers in an empty project, and imported in every runtime.
+ *
+ * @module
+ */
+
+import { unpack } from "@publint/pack";
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { after, before, test } from "node:test";
+import { publint } from "publint";
+import { formatMessage } from "publint/utils";
+import { bun, deno, node, root } from "./gate/runtimes.ts";
+
+interface Manifest {
+  readonly name: string;
+  readonly version: string;
+  readonly files: readonly string[];
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
+}
+
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Manifest;
+const scratch = mkdtempSync(join(tmpdir(), "dogear-package-"));
+const staged = join(scratch, "staged");
+const project = join(scratch, "project");
+const installed = join(project, "node_modules", manifest.name);
+const tarball = join(scratch, "package.tgz");
+
+/** Prints what the package exports, as a program of a user does. */
+const smoke = `
+import * as dogear from "${manifest.name}";
+console.log(JSON.stringify(Object.keys(dogear).sort()));
+`;
+
+/** Fails to type-check where the package's types are missing or have become \`any\`. */
+const typed = `
+import { explain } from "${manifest.name}";
+export const text: string = explain({ _tag: "Released" });
+// @ts-expect-error there is no such error
+explain({ _tag: "Nonsense" });
+`;
+
+function run(cwd: string, program: string, ...args: readonly string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    cwd,
+    encoding: "utf8",
+    env: { ...process.env, NO_COLOR: "1" },
+  });
+  assert.equal(status, 0, `${stdout ?? ""}${stderr ?? ""}${error?.message ?? ""}`);
+  return stdout;
+}
+
+function link(name: string): void {
+  const path = join(project, "node_modules", name);
+  mkdirSync(dirname(path), { recursive: true });
+  symlinkSync(join(root, "node_modules", name), path, "junction");
+}
+
+before(async () => {
+  // A copy, so that neither an old dist is packed nor a new one left behind.
+  const sources = [
+    "package.json",
+    "tsconfig.json",
+    "tsconfig.build.json",
+    ...manifest.files.filter((name) => name !== "dist"),
+  ];
+  for (const name of sources.filter((name) => existsSync(join(root, name)))) {
+    cpSync(join(root, name), join(staged, name), { recursive: true });
+  }
+  symlinkSync(join(root, "node_modules"), join(staged, "node_modules"), "junction");
+  run(staged, bun(), "pm", "pack", "--filename", tarball);
+
+  const { files, rootDir } = await unpack(readFileSync(tarball));
+  for (const { name, data } of files) {
+    const path = join(installed, name.slice(rootDir.length));
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, data);
+  }
+  for (const name of Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })) link(name);
+  writeFileSync(join(project, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
+  writeFileSync(join(project, "smoke.js"), smoke);
+});
+
+after(() => rmSync(scratch, { recursive: true, force: true }));
+
+test("package: it holds what it lists, built, and nothing else", () => {
+  const expected = ["package.json", ...manifest.files];
+  assert.deepEqual(readdirSync(installed).sort(), expected.sort());
+  const emitted = readdirSync(join(installed, "dist"), { recursive: true, encoding: "utf8" });
+  const rooms = readdirSync(join(installed, "lib"), { recursive: true, encoding: "utf8" }).filter((name) =>
+    name.endsWith(".ts")
+  );
+  for (const name of ["mod.ts", ...rooms.map((name) => join("lib", name))]) {
+    for (const end of [".js", ".d.ts"]) {
+      assert.ok(emitted.includes(name.replace(/\.ts$/, end)), `${name} has no ${end} in dist`);
+    }
+  }
+});
+
+test("package: publint finds nothing to say", async () => {
+  const { files, rootDir } = await unpack(readFileSync(tarball));
+  const { messages, pkg } = await publint({ pkgDir: rootDir, pack: { files } });
+  assert.deepEqual(messages.map((message) => formatMessage(message, pkg)), []);
+});
+
+test("package: its types reach a user's compiler", () => {
+  writeFileSync(join(project, "typed.ts"), typed);
+  const options = { module: "NodeNext", target: "ES2023", strict: true, noEmit: true, skipLibCheck: true, types: [] };
+  writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["typed.ts"] }));
+  run(project, bun(), join(root, "node_modules/typescript/bin/tsc"), "-p", ".");
+});
+
+const found = node();
+const runtimes: readonly (readonly [runtime: string, ...command: readonly [string, ...string[]]])[] = [
+  ["Bun", bun(), "smoke.js"],
+  ["Deno", deno(), "run", "-A", "--node-modules-dir=manual", "smoke.js"],
+  ...(found === undefined ? [] : [["Node", found, "smoke.js"] as const]),
+];
+
+for (const [runtime, program, ...args] of runtimes) {
+  test(`package: ${runtime} imports the packed package with every export`, async () => {
+    const own = await import("../mod.ts");
+    assert.deepEqual(JSON.parse(run(project, program, ...args)), Object.keys(own).sort());
+  });
+}
+
+if (found === undefined) test("package: not imported in Node, there is none on this machine", { skip: true }, () => {});
