@@ -169,7 +169,8 @@ function line({ runtime, file }: Job, { passed, failed, skipped, seconds }: Outc
 
 async function main(): Promise<number> {
   if (jobs.length === 0) {
-    console.log(`Expected a test file for ${filters.join(" ") || "the suite"}, found none: see tests/*.test.ts`);
+    const asked = [...filters, ...(options.only === undefined ? [] : [`--only ${options.only}`])].join(" ");
+    console.log(`Expected a test file for "${asked}", found none: see tests/*.test.ts, --only bun or --only deno`);
     console.log("0 passed, 1 failed");
     return 1;
   }
