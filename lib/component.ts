@@ -1,0 +1,173 @@
+/**
+ * Kinds: how each sort of component becomes a state tree and comes back.
+ *
+ * Laws a kind keeps, and the tests of every kind carry their names:
+ * - *round trip*: restoring what was encoded, afresh or into a live value, is observably the value;
+ * - *no trace*: encoding changes nothing;
+ * - *all or nothing*: everything that can fail happens before the first commit.
+ *
+ * A value is encoded by the first kind that recognises it. Plain data (scalars, typed arrays, arrays, records) needs no kind: the walks
+ * that apply kinds at any depth, `encode.ts` and `decode.ts`, know it themselves.
+ *
+ * @module
+ */
+import type * as t from "io-ts";
+import type { Problem, ProblemKind } from "./errors.ts";
+import { entry, kindOf, type Node, type StateTree } from "./state_tree.ts";
+import type { Held } from "./tensor.ts";
+
+// --- types
+
+/** The user's own codecs, by component name. */
+export type Codecs = { readonly [name: string]: Codec };
+/** One of the user's own codecs. */
+// deno-lint-ignore no-explicit-any -- a codec's type is invariant, so `unknown` would refuse every codec there is
+export type Codec = t.Type<any, StateTree>;
+
+/** The way from a component to a part of it: one name, or several. */
+export type Step = string | number | readonly (string | number)[];
+
+/** One place of a capture under way. */
+export interface Site {
+  /** Encodes a part of the value, whatever kind it is of. */
+  readonly part: (step: Step, value: unknown) => Node;
+  /** Encodes plain data in the value's stead. */
+  readonly plain: (value: unknown) => Node;
+  /** A node for an array that is now held. */
+  readonly hold: (held: Held, name?: string) => Node;
+  /** The names that owners gave to their parts before anything was encoded. */
+  readonly names: ReadonlyMap<object, string>;
+  /** Refuses the value. */
+  readonly refuse: (expected: string, found: string) => never;
+}
+
+/** One place of a restore under way: problems are collected, and commits run only if there are none. */
+export interface Target {
+  /** Whether live objects are built from the snapshot, not given. */
+  readonly fresh: boolean;
+  readonly problem: (kind: ProblemKind, expected: string, found: string, at?: string) => void;
+  /** Restores a part into its live counterpart; the thunk gives the part after the commit. `adopt` takes an object shared with an earlier one. */
+  readonly part: (step: Step, live: unknown, node: Node, adopt?: (shared: unknown) => void) => () => unknown;
+  /** A part restored with no live counterpart: a value, or a fresh object. */
+  readonly value: (step: Step, node: Node) => () => unknown;
+  /** Plain data and tensors from a tree, at once. */
+  readonly plain: (node: Node) => unknown;
+  /** The object that a part is, built if it has not been: only for kinds that build. */
+  readonly object: (step: Step, node: Node) => unknown;
+  /** Whether a live object was built in this restore and holds its state already. */
+  readonly built: (live: object) => boolean;
+  /** The value of something that only this restore made, and that must go if it fails. */
+  readonly made: <A>(value: A, discard: () => void) => A;
+  /** What to do when the restore is over, whether or not it failed. */
+  readonly after: (run: () => void) => void;
+  /** What to do if nothing failed; must not fail. */
+  readonly commit: (run: () => void) => void;
+}
+
+/** How one sort of component is captured and restored. */
+export interface Kind<A> {
+  /** The name that goes into the snapshot. */
+  readonly name: string;
+  readonly is: (u: unknown) => u is A;
+  /** Why a value that nearly is one is refused, if it is. */
+  readonly nearly?: (u: object) => string | undefined;
+  /** Told of every value before any is encoded, so that a part is named after its owner even where it is met first. */
+  readonly announce?: (value: A, names: Map<object, string>) => void;
+  readonly encode: (value: A, site: Site) => Node;
+  /** A fresh object to restore into; a kind without it is of values, which restoring replaces. */
+  readonly build?: (state: Node, target: Target) => A | undefined;
+  /** Restores the state into a live object, or makes the value that replaces `live` (`undefined`: there is none). */
+  readonly restore: (state: Node, target: Target, live: A | undefined) => () => A;
+  /** The order in which objects of this kind came to be, where that is state: the given paths, ordered. */
+  readonly order?: (objects: readonly (readonly [object, string])[]) => readonly string[];
+  /** Brings fresh objects into that order. */
+  readonly reorder?: (objects: readonly object[]) => void;
+}
+
+// deno-lint-ignore no-explicit-any -- a kind is invariant in its value
+export type AnyKind = Kind<any>;
+
+// --- constructors
+
+/** What the names of the user's own kinds begin with in a snapshot. */
+export const codecPrefix = "codec:";
+
+/**
+ * The kind of immutable values that an io-ts codec knows.
+ *
+ * @param name The kind's name in the snapshot.
+ * @param codec Its codec, to and from plain data and tensors.
+ * @param tag The `_tag` its values carry, if they do: a value with that tag which the codec refuses is an error, never plain data.
+ * @param check Differences between a live and a saved value that forbid to replace one by the other.
+ */
+export function valueKind<A>(
+  name: string,
+  codec: t.Type<A, unknown>,
+  tag?: string,
+  check: (live: A, saved: A) => readonly Problem[] = () => [],
+): Kind<A> {
+  return {
+    name,
+    is: codec.is,
+    ...(tag === undefined ? {} : { nearly: (u) => "_tag" in u && u._tag === tag ? `a malformed ${name}` : undefined }),
+    encode: (value, site) => site.plain(codec.encode(value)),
+    restore: (state, target, live) => {
+      const tree = target.plain(state);
+      const decoded = codec.decode(tree);
+      if (decoded._tag === "Left") {
+        for (const e of decoded.left) {
+          const at = e.context.slice(1).map((c) => c.key).filter((key) => key !== "").join("/");
+          target.problem("value", `a ${codec.name}`, e.message ?? shown(e.value), at);
+        }
+        return () => tree as A;
+      }
+      if (live !== undefined) {
+        for (const p of check(live, decoded.right)) target.problem(p.kind, p.expected, p.found, p.path);
+      }
+      return () => decoded.right;
+    },
+  };
+}
+
+/** The kind of values that one of the user's own codecs knows. */
+export function codecKind(codec: Codec): AnyKind {
+  return valueKind(codecPrefix + codec.name, codec);
+}
+
+// --- combinators
+
+function className(value: object): string {
+  const made = Object.getPrototypeOf(value)?.constructor?.name;
+  return typeof made === "string" && made !== "" ? `an instance of ${made}` : "an object of an unknown class";
+}
+
+/** A value in a few words, for messages. */
+export function shown(value: unknown): string {
+  if (typeof value === "function") return `the function ${value.name || "(anonymous)"}`;
+  if (typeof value === "object" && value !== null) {
+    return isPlainRecord(value) ? "a record" : Array.isArray(value) ? "an array" : className(value);
+  }
+  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+/** Whether a value is a record: an object whose prototype is `Object.prototype` or null. */
+export function isPlainRecord(u: unknown): u is Record<string, unknown> {
+  if (typeof u !== "object" || u === null) return false;
+  const prototype = Object.getPrototypeOf(u);
+  return prototype === Object.prototype || prototype === null;
+}
+
+/** A named field of a record state, as a scalar of the type asked for; a problem and undefined if it is not. */
+export function scalar<T extends "boolean" | "number" | "string">(
+  state: Node,
+  name: string,
+  type: T,
+  target: Target,
+): (T extends "boolean" ? boolean : T extends "number" ? number : string) | undefined {
+  const node = entry(state, name);
+  // deno-lint-ignore valid-typeof -- the type is one of three literals
+  if (typeof node === type) return node as never;
+  target.problem("format", `a ${type}`, node === undefined ? "nothing" : `a ${kindOf(node)}`, name);
+  return undefined;
+}

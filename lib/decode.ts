@@ -1,0 +1,364 @@
+/**
+ * The walk that decodes named components of any kind, afresh or into live ones, all or nothing.
+ *
+ * @module
+ */
+import {
+  type AnyKind,
+  type Codec,
+  codecKind,
+  codecPrefix,
+  type Codecs,
+  isPlainRecord,
+  shown,
+  type Step,
+  type Target,
+} from "./component.ts";
+import type { Encoded } from "./encode.ts";
+import type { Problem, ProblemKind } from "./errors.ts";
+import { isBranch, join, kindOf, type Named, type Node, nodesByPath, unwrap } from "./state_tree.ts";
+import { isDType, isTypedArray, typedView } from "./tensor.ts";
+
+// --- capture and restore
+
+const absent: unique symbol = Symbol("absent");
+
+/** Whether a tree holds anything but plain data. */
+function holdsComponents(node: Node): boolean {
+  if (Array.isArray(node)) return node.some(holdsComponents);
+  if (!isBranch(node)) return false;
+  switch (node.is) {
+    case "record":
+      return node.entries.some(([, child]) => holdsComponents(child));
+    case "array":
+      return isDType(node.held.element);
+    default:
+      return true;
+  }
+}
+
+/** Every object in plain data, tensors among them. */
+function objectsIn(tree: unknown, into: Set<unknown>): Set<unknown> {
+  if (typeof tree !== "object" || tree === null || into.has(tree)) return into;
+  into.add(tree);
+  if (Array.isArray(tree) || isPlainRecord(tree)) { for (const part of Object.values(tree)) objectsIn(part, into); }
+  return into;
+}
+
+function once<A>(thunk: () => A): () => A {
+  let value: { readonly of: A } | undefined;
+  return () => (value ??= { of: thunk() }).of;
+}
+
+function describe(node: Node): string {
+  const kind = kindOf(node);
+  return kind.startsWith(codecPrefix) ? `what the codec ${kind.slice(codecPrefix.length)} encodes` : `a ${kind}`;
+}
+
+/**
+ * Decodes components, afresh or into live ones, all or nothing.
+ *
+ * @param encoded What {@link encode} gave.
+ * @param kinds The kinds, in the order in which they are asked.
+ * @param codecs The user's own, by component name.
+ * @param live The live components, or undefined for fresh ones.
+ * @returns Every problem, and then nothing has changed; or the components.
+ */
+export function restore(
+  encoded: Encoded,
+  kinds: readonly AnyKind[],
+  codecs: Codecs,
+  live: Readonly<Record<string, unknown>> | undefined,
+): readonly Problem[] | { readonly components: Record<string, unknown> } {
+  const problems: Problem[] = [];
+  const commits: (() => void)[] = [];
+  const made: { readonly path: string; readonly value: unknown; readonly discard: () => void }[] = [];
+  const afters: (() => void)[] = [];
+  const values = new Map<string, () => unknown>();
+  const lives = new Map<string, object>();
+  const paths = new Map<object, string>();
+  const built = new Set<object>();
+  const kindNamed = (name: string): AnyKind | undefined => kinds.find((kind) => kind.name === name);
+
+  // Objects may be needed before the walk reaches them.
+  const nodes = nodesByPath(encoded.components);
+  const sharedPaths = new Set(
+    [...nodes.values()].flatMap((node) => isBranch(node) && node.is === "shared" ? [node.path] : []),
+  );
+
+  const report = (path: string, kind: ProblemKind, expected: string, found: string): void => {
+    problems.push({ path, kind, expected, found });
+  };
+
+  const objectAt = (path: string): object | undefined => {
+    const known = lives.get(path);
+    if (known !== undefined) return known;
+    const node = nodes.get(path);
+    if (node === undefined || !isBranch(node) || node.is !== "kind") return undefined;
+    const object = kindNamed(node.kind)?.build?.(node.state, target(path));
+    if (object === undefined) return undefined;
+    built.add(object);
+    lives.set(path, object);
+    return object;
+  };
+
+  const target = (path: string): Target => {
+    const below = (step: Step): string => [step].flat().reduce<string>(join, path);
+    return {
+      fresh: live === undefined,
+      problem: (kind, expected, found, at) => report(at ? `${path}/${at}` : path, kind, expected, found),
+      part: (step, part, node, adopt) => walk(node, below(step), part, adopt),
+      value: (step, node) => walk(node, below(step), absent),
+      plain: (node) => walk(node, path, absent)(),
+      object: (step, node) => objectAt(isBranch(node) && node.is === "shared" ? node.path : below(step)),
+      built: (object) => built.has(object),
+      made: (value, discard) => {
+        made.push({ path, value, discard });
+        return value;
+      },
+      after: (run) => void afters.push(run),
+      commit: (run) => void commits.push(run),
+    };
+  };
+
+  const shared = (of: string, path: string, given: unknown, adopt?: (shared: unknown) => void): () => unknown => {
+    const value = values.get(of);
+    if (value === undefined) {
+      report(path, "sharing", "an object that stands before it in the snapshot", `a reference to ${of}`);
+      return () => null;
+    }
+    const object = lives.get(of);
+    if (object !== undefined && given !== absent && given !== object) {
+      if (adopt !== undefined && live === undefined) adopt(object);
+      else report(path, "sharing", `the same object as ${of}, as in the snapshot`, "another one");
+    }
+    return value;
+  };
+
+  const restoreObject = (kind: AnyKind, state: Node, path: string, given: unknown): () => unknown => {
+    const object = given !== absent ? given : live === undefined ? objectAt(path) : undefined;
+    if (object === undefined) {
+      if (live !== undefined) {
+        report(path, "extra", "no such component, as in the live ones", `a ${kind.name} in the snapshot`);
+      } else if (problems.length === 0) report(path, "class", `a ${kind.name} that can be built`, "one that cannot");
+      return () => null;
+    }
+    if (!kind.is(object)) {
+      report(path, "kind", `a ${kind.name}, as in the snapshot`, shown(object));
+      return () => object;
+    }
+    const owner = lives.get(path);
+    const other = paths.get(object as object);
+    if ((owner !== undefined && owner !== object) || (other !== undefined && other !== path)) {
+      const found = other !== undefined && other !== path
+        ? `the same object as ${other}`
+        : "a second object in its place";
+      report(path, "sharing", "an object of its own, as in the snapshot", found);
+      return () => object;
+    }
+    lives.set(path, object as object);
+    paths.set(object as object, path);
+    return kind.restore(state, target(path), object);
+  };
+
+  const restoreValue = (kind: AnyKind, state: Node, path: string, given: unknown): () => unknown => {
+    if (given !== absent && given !== null && !kind.is(given)) {
+      report(path, "kind", `a ${kind.name}, as in the snapshot`, shown(given));
+      return () => given;
+    }
+    return kind.restore(state, target(path), given === absent || given === null ? undefined : given);
+  };
+
+  /** As {@link restoreValue}; tensors that the codec was given and did not put into its value are let go, unless another component is one. */
+  const restoreCodec = (codec: Codec, state: Node, path: string): () => unknown => {
+    const before = made.length;
+    const value = restoreValue(codecKind(codec), state, path, absent);
+    const given = made.slice(before).filter((m) => !sharedPaths.has(m.path));
+    if (given.length > 0) {
+      commits.push(() => {
+        const kept = objectsIn(codec.encode(value()), new Set());
+        for (const { value, discard } of given) if (!kept.has(value)) discard();
+      });
+    }
+    return value;
+  };
+
+  const restoreRecord = (entries: readonly Named[], path: string, given: unknown): () => unknown => {
+    const of = isPlainRecord(given) ? given : undefined;
+    const names = new Set(entries.map(([name]) => name));
+    for (const [name, value] of Object.entries(of ?? {})) {
+      if (!names.has(name) && isComponent(value)) {
+        report(join(path, name), "missing", `${shown(value)}, as in the live components`, "nothing in the snapshot");
+      }
+    }
+    const parts = entries.map(([name, child]) => {
+      const has = of !== undefined && Object.hasOwn(of, name);
+      if (of !== undefined && !has && holdsComponents(child)) {
+        report(
+          join(path, name),
+          "extra",
+          "no such entry, as in the live components",
+          `${describe(child)} in the snapshot`,
+        );
+      }
+      return [name, walk(child, join(path, name), has ? of[name] : absent)] as const;
+    });
+    return () => Object.fromEntries(parts.map(([name, part]) => [name, part()]));
+  };
+
+  const restoreArray = (items: readonly Node[], path: string, given: unknown): () => unknown => {
+    const of = Array.isArray(given) ? given : [];
+    for (let i = items.length; i < of.length; i++) {
+      if (kinds.some((kind) => kind.build !== undefined && kind.is(of[i]))) {
+        report(join(path, i), "missing", `${shown(of[i])}, as in the live components`, "nothing in the snapshot");
+      }
+    }
+    const parts = items.map((item, i) =>
+      typeof item === "object" && item !== null ? walk(item, join(path, i), i < of.length ? of[i] : absent) : () => item
+    );
+    return () => parts.map((part) => part());
+  };
+
+  /** Whether a live value holds anything but plain data. */
+  const isComponent = (value: unknown): boolean => {
+    if (typeof value !== "object" || value === null || isTypedArray(value)) return false;
+    if (kinds.some((kind) => kind.is(value))) return true;
+    if (Array.isArray(value)) return value.some(isComponent);
+    return isPlainRecord(value) ? Object.values(value).some(isComponent) : true;
+  };
+
+  const liveKind = (value: unknown): string =>
+    value === null
+      ? "null"
+      : isTypedArray(value)
+      ? value.constructor.name
+      : Array.isArray(value)
+      ? "array"
+      : isPlainRecord(value) && !kinds.some((kind) => kind.is(value))
+      ? "record"
+      : typeof value === "object"
+      ? "component"
+      : typeof value;
+
+  const walk = (node: Node, path: string, given: unknown, adopt?: (shared: unknown) => void): () => unknown => {
+    if (isBranch(node)) {
+      if (node.is === "shared") return shared(node.path, path, given, adopt);
+      if (node.is === "aside") return walk(node.state, path, given, adopt);
+    }
+    const kindName = isBranch(node) && node.is === "kind"
+      ? node.kind
+      : kindOf(node) === "Tensor"
+      ? "Tensor"
+      : undefined;
+    const value = once(((): () => unknown => {
+      if (kindName !== undefined) {
+        const kind = kindNamed(kindName);
+        if (kind === undefined) {
+          report(path, "kind", "a kind that this version or a codec in options.codecs knows", describe(node));
+          return () => null;
+        }
+        const state = isBranch(node) && node.is === "kind" ? node.state : node;
+        return kind.build === undefined
+          ? restoreValue(kind, state, path, given)
+          : restoreObject(kind, state, path, given);
+      }
+      // A best that was found, or is not found yet: null stands for any plain data.
+      if (
+        given !== absent && given !== null && (node === null ? isComponent(given) : liveKind(given) !== kindOf(node))
+      ) {
+        report(path, "kind", `${describe(node)}, as in the snapshot`, shown(given));
+        return () => given;
+      }
+      if (Array.isArray(node)) return restoreArray(node, path, given);
+      if (!isBranch(node)) return () => node;
+      if (node.is === "record") return restoreRecord(node.entries, path, given);
+      if (node.is === "array" && !isDType(node.held.element)) {
+        const { element, resident } = node.held;
+        // Each restore gives an array of its own: plain data may be written to.
+        return () => typedView(element as never, resident?.slice() ?? new Uint8Array());
+      }
+      return () => null;
+    })());
+    values.set(path, value);
+    return value;
+  };
+
+  const component = ([name, node]: Named): readonly [string, () => unknown] => {
+    const path = join("", name);
+    const given = live === undefined ? absent : live[name];
+    const codec = Object.hasOwn(codecs, name) ? codecs[name] : undefined;
+    const kind = isBranch(node) && node.is === "kind" ? node.kind : undefined;
+    if (codec === undefined && kind?.startsWith(codecPrefix)) {
+      report(
+        path,
+        "kind",
+        `the codec ${kind.slice(codecPrefix.length)} in options.codecs, as when it was saved`,
+        "no codec of this name",
+      );
+      return [name, () => given];
+    }
+    if (codec === undefined || (isBranch(node) && node.is === "shared")) return [name, walk(node, path, given)];
+    if (kind !== codecPrefix + codec.name || !isBranch(node) || node.is !== "kind") {
+      report(path, "kind", `what the codec ${codec.name} encodes`, describe(node));
+      return [name, () => given];
+    }
+    const value = once(restoreCodec(codec, node.state, path));
+    values.set(path, value);
+    return [name, value];
+  };
+
+  const names = new Set(encoded.components.map(([name]) => name));
+  if (live !== undefined) {
+    for (const name of Object.keys(live)) {
+      if (!names.has(name)) {
+        report(join("", name), "missing", `${shown(live[name])}, as in the live components`, "nothing in the snapshot");
+      }
+    }
+  }
+  for (const name of Object.keys(codecs)) {
+    if (!names.has(name)) {
+      report(join("", name), "missing", "a component for the codec of this name", "nothing in the snapshot");
+    }
+  }
+
+  const undo = (): void => {
+    for (const run of afters.toReversed()) run();
+    for (const { discard } of made.toReversed()) discard();
+  };
+  try {
+    if (live === undefined) {
+      for (const [name, order] of encoded.order) {
+        if (kindNamed(name)?.reorder === undefined) order.forEach(objectAt);
+      }
+    }
+    const parts = encoded.components.flatMap((named): (readonly [string, () => unknown])[] => {
+      if (live !== undefined && !Object.hasOwn(live, named[0])) {
+        report(
+          join("", named[0]),
+          "extra",
+          "no such component, as in the live ones",
+          `${describe(unwrap(named[1]))} in the snapshot`,
+        );
+        return [];
+      }
+      return [component(named)];
+    });
+    if (problems.length > 0) {
+      undo();
+      return problems;
+    }
+    for (const run of commits) run();
+    if (live === undefined) {
+      for (const [name, order] of encoded.order) {
+        kindNamed(name)?.reorder?.(order.flatMap((path) => lives.get(path) ?? []));
+      }
+    }
+    const components = Object.fromEntries(parts.map(([name, part]) => [name, part()]));
+    for (const run of afters) run();
+    return { components };
+  } catch (error) {
+    undo();
+    const found = error instanceof Error ? error.message : String(error);
+    return [...problems, { path: "", kind: "format", expected: "components that can be restored", found }];
+  }
+}

@@ -1,0 +1,188 @@
+/**
+ * The walk that encodes named components of any kind, at any depth, keeping what they share.
+ *
+ * @module
+ */
+import {
+  type AnyKind,
+  type Codec,
+  codecKind,
+  codecPrefix,
+  type Codecs,
+  isPlainRecord,
+  shown,
+  type Site,
+} from "./component.ts";
+import { isBranch, join, maxDepth, type Named, type Node, record } from "./state_tree.ts";
+import { type Held, heldCopy, isTypedArray } from "./tensor.ts";
+
+// --- types
+
+/** Components as nodes, and for kinds to which it matters the order in which their objects came to be. */
+export interface Encoded {
+  readonly components: readonly Named[];
+  readonly order: readonly (readonly [kind: string, paths: readonly string[]])[];
+}
+
+// --- capture
+
+function refusal(path: string, expected: string, found: string): TypeError {
+  return new TypeError(`Cannot capture ${path === "" ? "the components" : path}: expected ${expected}, found ${found}`);
+}
+
+const capturable =
+  "a tfjs model, optimizer, variable or tensor, one of this toolkit's values, or plain data (null instead of undefined; anything else needs a codec in options.codecs)";
+
+/** A number as state: every NaN is one NaN. */
+function encodeNumber(n: number): number {
+  return Number.isNaN(n) ? NaN : n;
+}
+
+/** Lets the kinds that name their parts see every value of theirs. */
+function announce(value: unknown, kinds: readonly AnyKind[], names: Map<object, string>, seen: Set<object>): void {
+  if (typeof value !== "object" || value === null || seen.has(value)) return;
+  seen.add(value);
+  const kind = kinds.find((k) => k.is(value));
+  if (kind !== undefined) return kind.announce?.(value, names);
+  if (isPlainRecord(value)) return Object.values(value).forEach((part) => announce(part, kinds, names, seen));
+  if (Array.isArray(value) && typeof value[0] === "object") value.forEach((part) => announce(part, kinds, names, seen));
+}
+
+/**
+ * Encodes named components; what they hold stays held until `release` is called on each.
+ *
+ * @param components A record of components.
+ * @param kinds The kinds, in the order in which they are asked.
+ * @param codecs The user's own, by component name.
+ * @param held Receives everything that is now held.
+ * @throws TypeError naming the path of what cannot be captured; nothing stays held.
+ */
+export function encode(components: object, kinds: readonly AnyKind[], codecs: Codecs, held: Held[]): Encoded {
+  const seen = new Map<object, string>();
+  const open = new Set<object>();
+  const names = new Map<object, string>();
+  const byKind = new Map<AnyKind, [object, string][]>();
+
+  const encodeRecord = (value: object, path: string, depth: number): Node => {
+    if (Object.getOwnPropertySymbols(value).length > 0) {
+      throw refusal(path, "names that are strings", "a symbol as a name");
+    }
+    return record(
+      Object.entries(value).map(([name, child]): Named => [name, walk(child, join(path, name), depth + 1)]),
+    );
+  };
+
+  const encodeArray = (value: readonly unknown[], path: string, depth: number): Node =>
+    Array.from(
+      value,
+      (item, i) => typeof item === "number" ? encodeNumber(item) : walk(item, join(path, i), depth + 1),
+    );
+
+  const site = (path: string, depth: number): Site => ({
+    part: (step, part) => walk(part, [step].flat().reduce<string>(join, path), depth + 1),
+    plain: (plain) =>
+      isPlainRecord(plain)
+        ? encodeRecord(plain, path, depth)
+        : Array.isArray(plain)
+        ? encodeArray(plain, path, depth)
+        : walk(plain, path, depth),
+    hold: (array, name) => {
+      held.push(array);
+      return { is: "array", held: array, ...(name === undefined ? {} : { name }) };
+    },
+    names,
+    refuse: (expected, found) => {
+      throw refusal(path, expected, found);
+    },
+  });
+
+  const encodeBy = (kind: AnyKind, value: object, path: string, depth: number): Node => {
+    const state = kind.encode(value, site(path, depth));
+    if (kind.order !== undefined) {
+      const objects = byKind.get(kind) ?? [];
+      objects.push([value, path]);
+      byKind.set(kind, objects);
+    }
+    return isBranch(state) && state.is === "array" ? state : { is: "kind", kind: kind.name, state };
+  };
+
+  const encodeObject = (value: object, path: string, depth: number, codec?: Codec): Node => {
+    if (depth > maxDepth) throw refusal(path, `data nested at most ${maxDepth} deep`, "deeper data");
+    const earlier = seen.get(value);
+    if (earlier !== undefined) {
+      if (open.has(value)) {
+        throw refusal(path, "data without a cycle", `what it is itself a part of, ${earlier || "the components"}`);
+      }
+      return { is: "shared", path: earlier };
+    }
+    seen.set(value, path);
+    open.add(value);
+    const node = ((): Node => {
+      if (codec !== undefined) return encodeBy(codecKind(codec), value, path, depth);
+      for (const kind of kinds) {
+        if (kind.is(value)) {
+          // The toolkit's own values are immutable: two equal ones and one twice are the same state.
+          if (kind.build === undefined && "_tag" in value) seen.delete(value);
+          return encodeBy(kind, value, path, depth);
+        }
+        const reason = kind.nearly?.(value);
+        if (reason !== undefined) throw refusal(path, capturable, reason);
+      }
+      if (isTypedArray(value)) return site(path, depth).hold(heldCopy(value));
+      if (Array.isArray(value)) return encodeArray(value, path, depth);
+      if (isPlainRecord(value)) return encodeRecord(value, path, depth);
+      throw refusal(path, capturable, shown(value));
+    })();
+    open.delete(value);
+    return node;
+  };
+
+  const walk = (value: unknown, path: string, depth: number): Node => {
+    switch (typeof value) {
+      case "number":
+        return encodeNumber(value);
+      case "boolean":
+      case "bigint":
+      case "string":
+        return value;
+      case "object":
+        return value === null ? null : encodeObject(value, path, depth);
+      default:
+        throw refusal(path, capturable, shown(value));
+    }
+  };
+
+  const component = (name: string, value: unknown): Named => {
+    if (name === "" || !name.isWellFormed()) {
+      throw refusal(JSON.stringify(name), "a component name that is not empty and has no lone surrogate", "this name");
+    }
+    const codec = Object.hasOwn(codecs, name) ? codecs[name] : undefined;
+    const path = join("", name);
+    if (codec === undefined) return [name, walk(value, path, 0)];
+    if (!codec.is(value)) throw refusal(path, `what its codec ${codec.name} knows`, shown(value));
+    if (typeof value === "object" && value !== null) return [name, encodeObject(value, path, 0, codec)];
+    const state = site(path, 0).plain(codec.encode(value));
+    return [name, { is: "kind", kind: codecPrefix + codec.name, state }];
+  };
+
+  if (!isPlainRecord(components)) throw refusal("", "a record of named components", shown(components));
+  for (const name of Object.keys(codecs)) {
+    if (!Object.hasOwn(components, name)) {
+      throw refusal(join("", name), "a component for the codec of this name", "none");
+    }
+  }
+  try {
+    announce(components, kinds.filter((kind) => kind.announce !== undefined), names, new Set());
+    if (Object.getOwnPropertySymbols(components).length > 0) {
+      throw refusal("", "names that are strings", "a symbol as a name");
+    }
+    seen.set(components, "");
+    open.add(components);
+    const entries = Object.entries(components).map(([name, value]) => component(name, value));
+    const order = [...byKind].map(([kind, objects]) => [kind.name, kind.order?.(objects) ?? []] as const);
+    return { components: entries, order };
+  } catch (error) {
+    for (const h of held) h.release();
+    throw error;
+  }
+}

@@ -1,0 +1,294 @@
+/**
+ * The heart: a training run captured as an immutable value, and brought back from it.
+ *
+ * Laws:
+ * - *round trip*: `restoreState(captureState(c))` is observably `c`: every later step gives the same bits;
+ * - *no trace*: capturing changes nothing, and costs no memory but what it keeps from being freed;
+ * - *immutable*: training on never changes a snapshot, and two restores of one are independent;
+ * - *all or nothing*: a restore that fails leaves every live object bit for bit as it was;
+ * - *canonical*: the same state has the same {@link id}.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import type { Either } from "fp-ts/lib/Either.js";
+import type { IO } from "fp-ts/lib/IO.js";
+import type { IOEither } from "fp-ts/lib/IOEither.js";
+import type { Task } from "fp-ts/lib/Task.js";
+import type * as t from "io-ts";
+import { type Differences, differences, digest } from "./compare.ts";
+import { type AnyKind, isPlainRecord, shown, valueKind } from "./component.ts";
+import * as Cursor from "./cursor.ts";
+import { restore } from "./decode.ts";
+import { encode, type Encoded } from "./encode.ts";
+import { explain, mismatch, type RestoreError } from "./errors.ts";
+import * as Rng from "./rng.ts";
+import * as Scaler from "./scaler.ts";
+import * as Schedule from "./schedule.ts";
+import type { StateTree } from "./state_tree.ts";
+import type { Held } from "./tensor.ts";
+import { layerKind } from "./tfjs/layer.ts";
+import { modelKind } from "./tfjs/model.ts";
+import { optimizerKind } from "./tfjs/optimizer.ts";
+import { tensorKind, variableKind } from "./tfjs/tensor.ts";
+
+// --- types
+
+/** A record of named parts of a training run; an `interface` will do. */
+export type Components = object;
+
+/** The user's own codecs, by component name. */
+// deno-lint-ignore no-explicit-any -- a codec's type is invariant, so `unknown` would refuse every codec there is
+export type Codecs = { readonly [name: string]: t.Type<any, StateTree> };
+
+/** No codecs: the default. */
+export type NoCodecs = Readonly<Record<never, never>>;
+
+/** What codecs decode to. */
+export type Decoded<K> = { readonly [P in keyof K]: K[P] extends t.Type<infer A, infer _O, infer _I> ? A : never };
+
+/** The type of components after a restore: a component with a codec has the codec's type. */
+export type Restored<C, K> = [keyof K] extends [never] ? C
+  : { [P in keyof C]: P extends keyof K ? Decoded<K>[P] : C[P] };
+
+/** Options of capturing and restoring. */
+export interface Options<K extends Codecs = NoCodecs> {
+  /**
+   * Codecs for components of the user's own types, by component name.
+   * @default {}
+   */
+  readonly codecs?: K;
+}
+
+/** What a snapshot holds until it is released. */
+interface Hold {
+  released: boolean;
+  readonly arrays: readonly Held[];
+}
+
+declare const Captured: unique symbol;
+
+/** The state of named components at one instant, as an immutable value. */
+export interface Snapshot<out C> {
+  readonly _tag: "Snapshot";
+  readonly [Captured]?: () => C;
+  /** The encoded components. */
+  readonly encoded: Encoded;
+  readonly hold: Hold;
+  /** Releases it, so that `using` works. */
+  [Symbol.dispose](): void;
+}
+
+// --- constructors
+
+const kinds: readonly AnyKind[] = [
+  variableKind,
+  tensorKind,
+  optimizerKind,
+  modelKind,
+  layerKind,
+  valueKind("Rng", Rng.codec, "Rng"),
+  valueKind("Cursor", Cursor.codec, "Cursor", Cursor.check),
+  valueKind("Schedule", Schedule.codec, "Schedule"),
+  valueKind("Scaler", Scaler.codec, "Scaler"),
+];
+
+/** Lets go of what a forgotten snapshot holds, some time after it was collected. */
+const forgotten = new FinalizationRegistry<Hold>(letGo);
+
+function letGo(hold: Hold): void {
+  if (hold.released) return;
+  hold.released = true;
+  for (const array of hold.arrays) array.release();
+}
+
+/** A snapshot of encoded components, which owns what they hold. */
+export function snapshotOf<C>(encoded: Encoded, arrays: readonly Held[]): Snapshot<C> {
+  const hold: Hold = { released: false, arrays };
+  const snapshot: Snapshot<C> = Object.freeze({
+    _tag: "Snapshot",
+    encoded,
+    hold,
+    [Symbol.dispose]: () => letGo(hold),
+  });
+  forgotten.register(snapshot, hold);
+  return snapshot;
+}
+
+// --- capture and restore
+
+/**
+ * Captures named components as an immutable value: synchronous, O(number of tensors), and no tensor data is copied on any backend.
+ *
+ * @param components A record of models, optimizers, variables, tensors, the toolkit's own values and plain data, at any depth.
+ * @param options Codecs for components of the user's own types.
+ * @returns The snapshot; it holds tfjs buffers until it is released.
+ * @throws TypeError naming the path of what cannot be captured: a function, a symbol, undefined, an instance of a class that no codec
+ *   knows, a cycle, a disposed tensor, a component name that is empty or has a lone surrogate.
+ *
+ * Laws: *no trace*, *immutable*, *round trip*.
+ *
+ * @example
+ * ```ts
+ * import { captureState, restoreState } from "@dogear/dogear";
+ * import * as tf from "@tensorflow/tfjs";
+ * import assert from "node:assert/strict";
+ *
+ * const state = { w: tf.variable(tf.scalar(1)), step: 3 };
+ * using snapshot = captureState(state);
+ * state.w.assign(tf.scalar(2));
+ * const restored = restoreState(snapshot);
+ * assert(restored._tag === "Right");
+ * assert.equal(restored.right.w.dataSync()[0], 1);
+ * assert.equal(restored.right.step, 3);
+ * ```
+ */
+export function captureState<C extends Components & Decoded<K>, K extends Codecs = NoCodecs>(
+  components: C,
+  options: Options<K> = {},
+): Snapshot<Restored<C, K>> {
+  const held: Held[] = [];
+  return snapshotOf(encode(components, kinds, options.codecs ?? {}, held), held);
+}
+
+function decode(
+  snapshot: Snapshot<unknown>,
+  codecs: Codecs,
+  live: Record<string, unknown> | undefined,
+): Either<RestoreError, Record<string, unknown>> {
+  if (snapshot.hold.released) return E.left({ _tag: "Released" });
+  const restored = restore(snapshot.encoded, kinds, codecs, live);
+  return "components" in restored ? E.right(restored.components) : E.left(mismatch(restored));
+}
+
+/**
+ * Fresh, independent components from a snapshot.
+ *
+ * @param snapshot What {@link captureState} or `readSnapshot` gave.
+ * @param options The codecs it was captured with.
+ * @returns The components; or a `Mismatch` that lists everything that cannot be rebuilt (a layer class that is not registered, a custom
+ *   loss, sharing inside a wrapper), or `Released`.
+ *
+ * Laws: *round trip*, *immutable*: two restores share nothing that training changes.
+ *
+ * @example
+ * ```ts
+ * import { captureState, restoreState, Rng } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * using snapshot = captureState({ rng: Rng.make(42), history: [0.5] });
+ * const [a, b] = [restoreState(snapshot), restoreState(snapshot)];
+ * assert.deepEqual(a, b);
+ * ```
+ */
+export function restoreState<C, K extends Codecs = NoCodecs>(
+  snapshot: Snapshot<C>,
+  options: Options<K> = {},
+): Either<RestoreError, Restored<C, K>> {
+  return decode(snapshot, options.codecs ?? {}, undefined) as Either<RestoreError, Restored<C, K>>;
+}
+
+/**
+ * Restores a snapshot into live components: models, optimizers and variables in place, everything else as new values.
+ *
+ * @param live The components as a script builds them, with the names that were captured. A live tensor is replaced in the result and stays
+ *   the caller's to dispose.
+ * @param options The codecs it was captured with.
+ * @returns For a snapshot, an effect that gives the components, in the snapshot's order of names; or a `Mismatch` that lists every
+ *   difference (missing or extra components, kinds, classes, configurations, dtypes, shapes, sharing, data of another length), or `Released`.
+ *
+ * Law *all or nothing*: after a left, every live object is bit for bit as it was.
+ *
+ * @example
+ * ```ts
+ * import { captureState, restoreInto } from "@dogear/dogear";
+ * import * as tf from "@tensorflow/tfjs";
+ * import assert from "node:assert/strict";
+ *
+ * const live = { w: tf.variable(tf.scalar(1)) };
+ * using snapshot = captureState(live);
+ * live.w.assign(tf.scalar(2));
+ * assert.equal(restoreInto(live)(snapshot)()._tag, "Right");
+ * assert.equal(live.w.dataSync()[0], 1);
+ * ```
+ */
+export function restoreInto<C extends Components & Decoded<K>, K extends Codecs = NoCodecs>(
+  live: C,
+  options: Options<K> = {},
+): (snapshot: Snapshot<unknown>) => IOEither<RestoreError, Restored<C, K>> {
+  if (!isPlainRecord(live)) {
+    throw new TypeError(`Expected a record of named components to restore into, found ${shown(live)}`);
+  }
+  return (snapshot) => () => decode(snapshot, options.codecs ?? {}, live) as Either<RestoreError, Restored<C, K>>;
+}
+
+// --- combinators
+
+function held(snapshot: Snapshot<unknown>): Encoded {
+  if (snapshot.hold.released) throw new TypeError(explain({ _tag: "Released" }));
+  return snapshot.encoded;
+}
+
+/**
+ * The digest of a state: 64 hexadecimal digits that are the same for the same state in every runtime and process.
+ *
+ * @param snapshot A snapshot that is not released until the task is done; otherwise the task rejects with a `TypeError`.
+ * @returns A task, because a GPU is read asynchronously.
+ *
+ * Law *canonical*: names that tfjs made up, initializers and the order of names in a record are not in it; nor are time and machine.
+ *
+ * @example
+ * ```ts
+ * import { captureState, id } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(await id(captureState({ a: 1, b: [0] }))(), await id(captureState({ b: [0], a: 1 }))());
+ * assert.notEqual(await id(captureState({ a: 0 }))(), await id(captureState({ a: -0 }))());
+ * ```
+ */
+export function id(snapshot: Snapshot<unknown>): Task<string> {
+  return async () => await digest(held(snapshot))();
+}
+
+/**
+ * Every place at which two states differ, by bits.
+ *
+ * @param a A snapshot, the left one.
+ * @param b Another, the right one. Neither may be released until the task is done; otherwise it rejects with a `TypeError`.
+ * @returns A task of the differences, empty when the states are equal; a tensor's tell how many elements differ and by how much at most.
+ *
+ * @example
+ * ```ts
+ * import { captureState, diff } from "@dogear/dogear";
+ * import * as tf from "@tensorflow/tfjs";
+ * import assert from "node:assert/strict";
+ *
+ * const [a, b] = [captureState({ w: tf.tensor([1, 2, 3]) }), captureState({ w: tf.tensor([1, 2, 5]) })];
+ * assert.deepEqual(await diff(a, b)(), [{ path: "w", kind: "value", count: 1, largest: 2 }]);
+ * ```
+ */
+export function diff(a: Snapshot<unknown>, b: Snapshot<unknown>): Task<Differences> {
+  return async () => await differences(held(a), held(b))();
+}
+
+/**
+ * Releases what a snapshot holds; using it afterwards is an error.
+ *
+ * @param snapshot Any snapshot; releasing one twice does nothing. `using` and `snapshot[Symbol.dispose]()` do the same.
+ * @returns An effect.
+ *
+ * Law *no trace*: afterwards all of `tf.memory()` is as before the capture.
+ *
+ * @example
+ * ```ts
+ * import { captureState, release, restoreState } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const snapshot = captureState({ step: 1 });
+ * release(snapshot)();
+ * assert.deepEqual(restoreState(snapshot), { _tag: "Left", left: { _tag: "Released" } });
+ * ```
+ */
+export function release(snapshot: Snapshot<unknown>): IO<void> {
+  return () => letGo(snapshot.hold);
+}

@@ -1,0 +1,183 @@
+/**
+ * Tensors as state: element types, shapes, bytes, and the held view that neither copies nor keeps a tensor alive for others.
+ *
+ * This room knows nothing of tfjs at run time, so that tools which only read checkpoints need not load it.
+ *
+ * @module
+ */
+
+// --- types
+
+/** The five element types of a tfjs tensor. */
+export type DType = "float32" | "int32" | "bool" | "complex64" | "string";
+
+/** The typed arrays that plain data may hold. */
+export type TypedArray =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Uint16Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array;
+
+/** The name of a {@link TypedArray}'s constructor. */
+export type TypedArrayName =
+  | "Float32Array"
+  | "Float64Array"
+  | "Int8Array"
+  | "Int16Array"
+  | "Int32Array"
+  | "Uint8Array"
+  | "Uint8ClampedArray"
+  | "Uint16Array"
+  | "Uint32Array"
+  | "BigInt64Array"
+  | "BigUint64Array";
+
+/** What a held array is made of: a tensor's dtype, or the name of a typed array. */
+export type Element = DType | TypedArrayName;
+
+/**
+ * An array held for a snapshot: its values stay what they were until it is released, whatever happens to the tensor it came from.
+ *
+ * Bytes are little-endian, row-major and contiguous; complex64 is real and imaginary part by turns; a string tensor is, for each
+ * element, its byte length as a 32-bit number and then its bytes.
+ */
+export interface Held {
+  readonly element: Element;
+  readonly shape: readonly number[];
+  /** Two holds with the same identity have the same bytes: a backend's data id, or the bytes' own object. */
+  readonly identity: object;
+  /** The bytes, if they are in memory already. */
+  readonly resident?: Uint8Array;
+  /** The bytes: a task, because a GPU is read asynchronously. Not to be written to. */
+  readonly bytes: () => Promise<Uint8Array>;
+  /** Lets go; idempotent. */
+  readonly release: () => void;
+}
+
+interface TypedArrayClass {
+  readonly BYTES_PER_ELEMENT: number;
+  readonly prototype: TypedArray;
+  new (buffer: ArrayBuffer, byteOffset: number, length: number): TypedArray;
+}
+
+const arrays: Readonly<Record<TypedArrayName, TypedArrayClass>> = {
+  Float32Array,
+  Float64Array,
+  Int8Array,
+  Int16Array,
+  Int32Array,
+  Uint8Array,
+  Uint8ClampedArray,
+  Uint16Array,
+  Uint32Array,
+  BigInt64Array,
+  BigUint64Array,
+};
+
+const dtypes: Readonly<Record<DType, number>> = { float32: 4, int32: 4, bool: 1, complex64: 8, string: 0 };
+
+// --- constructors
+
+/**
+ * Holds bytes that are already in memory.
+ *
+ * @param element What the bytes are.
+ * @param shape The array's shape; a typed array has one dimension.
+ * @param bytes Its bytes, which the caller promises not to change.
+ */
+export function heldBytes(element: Element, shape: readonly number[], bytes: Uint8Array): Held {
+  return { element, shape, identity: bytes, resident: bytes, bytes: () => Promise.resolve(bytes), release: () => {} };
+}
+
+/** Holds a copy of a typed array, which its owner may go on writing to. */
+export function heldCopy(array: TypedArray): Held {
+  const bytes = new Uint8Array(array.byteLength);
+  bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+  return heldBytes(typedArrayName(array), [array.length], bytes);
+}
+
+// --- capture and restore
+
+/** Whether a value is a typed array that plain data may hold, one of this realm's own classes and not of a subclass. */
+export function isTypedArray(u: unknown): u is TypedArray {
+  return ArrayBuffer.isView(u) && Object.values(arrays).some((array) => Object.getPrototypeOf(u) === array.prototype);
+}
+
+/** The name of a typed array's class. */
+export function typedArrayName(array: TypedArray): TypedArrayName {
+  return array.constructor.name as TypedArrayName;
+}
+
+/** Whether a name is that of an {@link Element}. */
+export function isElement(name: string): name is Element {
+  return Object.hasOwn(dtypes, name) || Object.hasOwn(arrays, name);
+}
+
+/** Whether an element type belongs to a tensor, not to a typed array. */
+export function isDType(name: string): name is DType {
+  return Object.hasOwn(dtypes, name);
+}
+
+/** Bytes of one element; 0 for strings, whose lengths differ. */
+export function elementBytes(element: Element): number {
+  return isDType(element) ? dtypes[element] : arrays[element].BYTES_PER_ELEMENT;
+}
+
+/** How many elements a shape has. */
+export function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((size, dim) => size * dim, 1);
+}
+
+/**
+ * A typed array over bytes, without a copy where their alignment allows.
+ *
+ * @param name The class of the array.
+ * @param bytes Its bytes, a whole number of elements.
+ */
+export function typedView(name: TypedArrayName, bytes: Uint8Array): TypedArray {
+  const array = arrays[name];
+  const aligned = bytes.byteOffset % array.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
+  return new array(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / array.BYTES_PER_ELEMENT);
+}
+
+/** The elements of a string tensor as one run of bytes: for each its byte length (32 bits, little-endian), then its bytes. */
+export function packStrings(strings: readonly Uint8Array[]): Uint8Array {
+  const packed = new Uint8Array(strings.reduce((sum, s) => sum + 4 + s.byteLength, 0));
+  const view = new DataView(packed.buffer);
+  let at = 0;
+  for (const s of strings) {
+    view.setUint32(at, s.byteLength, true);
+    packed.set(s, at + 4);
+    at += 4 + s.byteLength;
+  }
+  return packed;
+}
+
+/** The elements of a string tensor, or undefined if the bytes are not `count` packed strings. */
+export function unpackStrings(packed: Uint8Array, count: number): Uint8Array[] | undefined {
+  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
+  const strings: Uint8Array[] = [];
+  let at = 0;
+  while (strings.length < count) {
+    if (at + 4 > packed.byteLength) return undefined;
+    const end = at + 4 + view.getUint32(at, true);
+    if (end > packed.byteLength) return undefined;
+    strings.push(packed.slice(at + 4, end));
+    at = end;
+  }
+  return at === packed.byteLength ? strings : undefined;
+}
+
+/** Whether bytes can be an array of this element and shape. */
+export function fits(element: Element, shape: readonly number[], bytes: Uint8Array): boolean {
+  return element === "string"
+    ? unpackStrings(bytes, sizeOf(shape)) !== undefined
+    : bytes.byteLength === sizeOf(shape) * elementBytes(element);
+}

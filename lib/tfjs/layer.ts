@@ -1,0 +1,312 @@
+/**
+ * The kind of layers: configuration, weights, trainable flags, recurrent states and the seeds of random layers.
+ *
+ * Facts this rests on (tfjs-layers 4.22): names like `dense_Dense3` come from counters of the process and are no state; `setWeights`
+ * applies constraints, which training does not, so weights are assigned; a stateful recurrent layer keeps its states outside its
+ * weights; random preprocessing layers count their seed up.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import { isPlainRecord, type Kind, shown, type Target } from "../component.ts";
+import { aside, entry, isBranch, join, type Named, type Node, record } from "../state_tree.ts";
+
+// --- types
+
+/** A weight of a layer; the core variable in it is what trains. */
+export interface LayerVariable {
+  readonly originalName: string;
+  val: tf.Variable;
+  trainable: boolean;
+}
+
+/** The fields of a layer that its declarations keep private. */
+interface Fields {
+  name: string;
+  trainable_?: boolean;
+  _trainable?: boolean;
+  readonly _trainableWeights: readonly LayerVariable[];
+  readonly _nonTrainableWeights: readonly LayerVariable[];
+  readonly weights: readonly LayerVariable[];
+  states_?: tf.Tensor[] | null;
+  readonly randomGenerator?: { seed: number | undefined };
+}
+
+// --- constructors
+
+/** A layer's private fields. */
+export function fieldsOf(layer: tf.layers.Layer): Fields & Record<string, unknown> {
+  return layer as unknown as Fields & Record<string, unknown>;
+}
+
+/** As tfjs makes the prefix of a layer's name from its class. */
+function snakeCase(className: string): string {
+  const snake = className.replace(/(.)([A-Z][a-z0-9]+)/g, "$1_$2").replace(/([a-z])([A-Z])/g, "$1_$2").toLowerCase();
+  return snake.startsWith("_") ? `private${snake}` : snake;
+}
+
+/** Whether tfjs made a layer's name up. */
+function isMadeUp(name: string, className: string): boolean {
+  const own = `${snakeCase(className)}_${className}`;
+  const plain = name.replace(/^(forward|backward)_/, "");
+  if (plain.startsWith(own) && /^\d+$/.test(plain.slice(own.length))) return true;
+  if (className === "InputLayer") return /^input\d+$/.test(name) || /_input$/.test(name);
+  return new RegExp(`^(sequential_|${className.toLowerCase()})\\d+$`).test(name);
+}
+
+/** The name a user gave to a layer or model, or null. */
+export function givenName(layer: tf.layers.Layer): string | null {
+  return isMadeUp(layer.name, layer.getClassName()) ? null : layer.name;
+}
+
+/** Layers that stand in the fields of another: of wrappers, recurrent layers, stacked cells and custom ones. */
+export function sublayers(
+  layer: tf.layers.Layer,
+): readonly (readonly [string, tf.layers.Layer | readonly tf.layers.Layer[]])[] {
+  const isLayer = (u: unknown): u is tf.layers.Layer => u instanceof tf.layers.Layer;
+  return Object.entries(layer).flatMap((
+    [name, value],
+  ): (readonly [string, tf.layers.Layer | readonly tf.layers.Layer[]])[] =>
+    isLayer(value) || (Array.isArray(value) && value.length > 0 && value.every(isLayer)) ? [[name, value]] : []
+  );
+}
+
+/** A layer's own weights by their short names, in the order in which they were added. */
+function ownWeights(layer: tf.layers.Layer): readonly (readonly [string, LayerVariable])[] {
+  const { _trainableWeights, _nonTrainableWeights } = fieldsOf(layer);
+  const taken = new Set<string>();
+  return [...new Set([..._trainableWeights, ..._nonTrainableWeights])].map((weight) => {
+    const short = weight.originalName.split("/").at(-1) ?? "";
+    let name = short;
+    for (let k = 1; taken.has(name); k++) name = `${short}_${k}`;
+    taken.add(name);
+    return [name, weight];
+  });
+}
+
+/**
+ * Names a layer's weights as tfjs does, with made-up layer names counted from 1 by position.
+ *
+ * @param layers The layers of one model.
+ * @param names Receives the names.
+ * @param counts How many layers of each class have been named; the names taken.
+ */
+export function nameWeights(
+  layers: readonly tf.layers.Layer[],
+  names: Map<object, string>,
+  counts: Map<string, number> = new Map(),
+  prefix = "",
+): void {
+  const taken = new Set(names.values());
+  for (const layer of layers) {
+    const className = layer.getClassName();
+    const count = (counts.get(className) ?? 0) + 1;
+    counts.set(className, count);
+    const name = givenName(layer) ?? `${snakeCase(className)}_${className}${count}`;
+    for (const [short, weight] of ownWeights(layer)) {
+      if (names.has(weight.val)) continue;
+      let full = `${prefix}${name}/${short}`;
+      for (let k = 1; taken.has(full); k++) full = `${prefix}${name}/${short}_${k}`;
+      taken.add(full);
+      names.set(weight.val, full);
+    }
+    const nested = layer instanceof tf.LayersModel ? layer.layers : sublayers(layer).flatMap(([, sub]) => sub);
+    nameWeights(nested, names, counts, layer instanceof tf.LayersModel ? prefix : `${prefix}${name}/`);
+  }
+}
+
+// --- capture and restore
+
+/**
+ * A layer's configuration as plain data without what tfjs made up; `state` leaves out what no later step depends on or what is
+ * captured by itself: initializers, flags, and the counted seed of a random layer.
+ */
+function configOf(layer: tf.layers.Layer, state: boolean): unknown {
+  const drops = (key: string, own: boolean): boolean =>
+    state && (key === "trainable" || /[iI]nitializer$/.test(key) ||
+      (own && key === "seed" && fieldsOf(layer).randomGenerator !== undefined));
+  const plain = (value: unknown, className?: string): unknown => {
+    if (Array.isArray(value)) return value.map((item) => plain(item));
+    if (!isPlainRecord(value)) return value;
+    const named = (key: string, part: unknown): boolean =>
+      key === "name" && typeof part === "string" && className !== undefined && isMadeUp(part, className);
+    return Object.fromEntries(
+      Object.entries(value)
+        .filter(([key, part]) =>
+          part !== undefined && !named(key, part) && !drops(key, className === layer.getClassName())
+        )
+        .map(([key, part]) => [
+          key,
+          plain(part, key === "config" && typeof value["className"] === "string" ? value["className"] : undefined),
+        ]),
+    );
+  };
+  return plain(layer.getConfig(), layer.getClassName());
+}
+
+/** Reports every difference between two plain values. */
+function compareConfig(live: unknown, saved: unknown, path: string, target: Target): void {
+  if (Object.is(live, saved)) return;
+  const parts = (u: unknown): Record<string, unknown> | undefined =>
+    Array.isArray(u) ? Object.fromEntries(u.entries()) : isPlainRecord(u) ? u : undefined;
+  const [a, b] = [parts(live), parts(saved)];
+  if (a === undefined || b === undefined || Array.isArray(live) !== Array.isArray(saved)) {
+    return target.problem("config", shown(live), shown(saved), path);
+  }
+  for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
+    compareConfig(a[key], b[key], join(path, key), target);
+  }
+}
+
+/** Checks class and name of a layer or model, as far as a user gave them. */
+export function checkIdentity(state: Node, target: Target, live: tf.layers.Layer): void {
+  const [className, name] = [entry(state, "class"), entry(state, "name")];
+  if (className !== live.getClassName()) target.problem("class", live.getClassName(), String(className));
+  else if ((typeof name === "string" ? name : null) !== givenName(live)) {
+    target.problem(
+      "name",
+      givenName(live) ?? "no name of the user's",
+      typeof name === "string" ? name : "no name of the user's",
+    );
+  }
+}
+
+const flags = ["trainable_", "_trainable"] as const;
+
+/** A layer's or model's own trainable flags; those of its weights are the variables'. */
+export function encodeFlags(layer: object): Node {
+  const fields = layer as Record<string, unknown>;
+  return record(flags.flatMap((flag): Named[] => typeof fields[flag] === "boolean" ? [[flag, fields[flag]]] : []));
+}
+
+/** Sets what {@link encodeFlags} read, past the setters, which would change weights. */
+export function restoreFlags(state: Node | undefined, target: Target, layer: object): void {
+  for (const flag of flags) {
+    const value = entry(state, flag);
+    if (typeof value === "boolean") target.commit(() => void ((layer as Record<string, unknown>)[flag] = value));
+  }
+}
+
+function restoreWeights(saved: Node, target: Target, layer: tf.layers.Layer): void {
+  const entries = isBranch(saved) && saved.is === "record" ? saved.entries : [];
+  const live = new Map(ownWeights(layer));
+  for (const name of live.keys()) {
+    if (!entries.some(([n]) => n === name)) {
+      target.problem("missing", "a weight", "none in the snapshot", `weights/${name}`);
+    }
+  }
+  for (const [name, node] of entries) {
+    const weight = live.get(name);
+    if (weight === undefined) {
+      target.problem("extra", "no such weight", "one in the snapshot", `weights/${name}`);
+      continue;
+    }
+    target.part(["weights", name], weight.val, node, (shared) => {
+      const variable = shared as tf.Variable;
+      if (variable.dtype !== weight.val.dtype || String(variable.shape) !== String(weight.val.shape)) {
+        return target.problem(
+          "shape",
+          `${weight.val.dtype} [${weight.val.shape}]`,
+          `${variable.dtype} [${variable.shape}]`,
+          `weights/${name}`,
+        );
+      }
+      const own = weight.val;
+      weight.val = variable;
+      own.dispose();
+    });
+    target.commit(() => void (weight.trainable = weight.val.trainable));
+  }
+}
+
+function restoreStates(saved: Node, target: Target, layer: tf.layers.Layer): void {
+  const fields = fieldsOf(layer);
+  if (fields.states_ === undefined) return;
+  const tensors = Array.isArray(saved) ? saved.map((node: Node, i) => target.value(["states", i], node)()) : null;
+  target.commit(() => {
+    tf.dispose(fields.states_ ?? []);
+    fields.states_ = tensors && tensors.map((tensor) => tf.keep(tensor as tf.Tensor));
+  });
+}
+
+function restoreSublayers(saved: Node, target: Target, layer: tf.layers.Layer): void {
+  const live = new Map(sublayers(layer));
+  for (const [name, node] of isBranch(saved) && saved.is === "record" ? saved.entries : []) {
+    const sub = live.get(name);
+    const nodes: readonly Node[] = Array.isArray(node) ? node : [node];
+    const subs = sub === undefined ? [] : [sub].flat();
+    if (nodes.length !== subs.length) {
+      target.problem("length", `${subs.length} layers in it`, `${nodes.length}`, `layers/${name}`);
+      continue;
+    }
+    nodes.forEach((part, i) =>
+      target.part(Array.isArray(node) ? ["layers", name, i] : ["layers", name], subs[i], part)
+    );
+  }
+}
+
+/** The kind of layers; models have their own. */
+export const layerKind: Kind<tf.layers.Layer> = {
+  name: "Layer",
+  is: (u): u is tf.layers.Layer => u instanceof tf.layers.Layer && !(u instanceof tf.LayersModel),
+  nearly: (u) =>
+    "getClassName" in u && "countParams" in u && !(u instanceof tf.layers.Layer)
+      ? `a ${u.constructor.name} of a second copy of tfjs: install one copy, the one this toolkit has as its peer`
+      : undefined,
+  announce: (layer, names) => nameWeights([layer], names),
+  encode: (layer, site) => {
+    const fields = fieldsOf(layer);
+    const seed = fields.randomGenerator?.seed;
+    return record([
+      ["class", layer.getClassName()],
+      ["name", givenName(layer)],
+      ["config", site.plain(configOf(layer, true))],
+      ["build", aside(site.plain(configOf(layer, false)))],
+      ["flags", encodeFlags(layer)],
+      ["weights", record(ownWeights(layer).map(([name, weight]) => [name, site.part(["weights", name], weight.val)]))],
+      ["states", fields.states_ ? fields.states_.map((state, i) => site.part(["states", i], state)) : null],
+      ["seed", seed ?? null],
+      [
+        "layers",
+        record(
+          sublayers(layer).map(([name, sub]) => [
+            name,
+            sub instanceof tf.layers.Layer
+              ? site.part(["layers", name], sub)
+              : sub.map((part, i) => site.part(["layers", name, i], part)),
+          ]),
+        ),
+      ],
+    ]);
+  },
+  build: (state, target) => {
+    const [className, name] = [entry(state, "class"), entry(state, "name")];
+    const found = typeof className === "string"
+      ? tf.serialization.SerializationMap.getMap().classNameMap[className]
+      : undefined;
+    if (found === undefined) {
+      target.problem("class", "a layer class that tf.serialization.registerClass knows", String(className));
+      return undefined;
+    }
+    const config = target.plain(entry(state, "build") ?? null) as tf.serialization.ConfigDict;
+    // A wrapper's layers keep the prefix that it gives them, so their names are never set here.
+    const layer = found[1](found[0], typeof name === "string" ? { ...config, name } : config) as tf.layers.Layer;
+    layer.setFastWeightInitDuringBuild(true);
+    return target.made(layer, () => ownWeights(layer).forEach(([, { val }]) => val.isDisposed || val.dispose()));
+  },
+  restore: (state, target, live) => {
+    const layer = live as tf.layers.Layer;
+    checkIdentity(state, target, layer);
+    compareConfig(configOf(layer, true), target.plain(entry(state, "config") ?? null), "config", target);
+    restoreFlags(entry(state, "flags"), target, layer);
+    restoreWeights(entry(state, "weights") ?? null, target, layer);
+    restoreStates(entry(state, "states") ?? null, target, layer);
+    restoreSublayers(entry(state, "layers") ?? null, target, layer);
+    const seed = entry(state, "seed");
+    const { randomGenerator } = fieldsOf(layer);
+    if (randomGenerator !== undefined && typeof seed === "number") {
+      target.commit(() => void (randomGenerator.seed = seed));
+    }
+    return () => layer;
+  },
+};

@@ -1,0 +1,321 @@
+/**
+ * The kind of models: sequential and functional, nested, with shared layers, and what compiling decided.
+ *
+ * A model is rebuilt from its layers and the graph of their calls, not from tfjs's `fromConfig`, which makes two layers out of one that
+ * two models share. `collectedTrainableWeights` is what a compiled model trains, whatever is trainable now.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import { isPlainRecord, type Kind, type Site, type Target } from "../component.ts";
+import { entry, isBranch, type Node, record } from "../state_tree.ts";
+import {
+  checkIdentity,
+  encodeFlags,
+  fieldsOf,
+  givenName,
+  type LayerVariable,
+  nameWeights,
+  restoreFlags,
+} from "./layer.ts";
+
+// --- types
+
+/** One call of a layer in a functional model's graph; see tfjs-layers 4.22, `engine/topology.ts`. */
+interface CallNode {
+  readonly id: number;
+  readonly outboundLayer: tf.layers.Layer;
+  readonly inboundLayers: readonly tf.layers.Layer[];
+  readonly nodeIndices: readonly number[];
+  readonly tensorIndices: readonly number[];
+  readonly inputTensors: readonly tf.SymbolicTensor[];
+  readonly outputTensors: readonly tf.SymbolicTensor[];
+  readonly callArgs?: Readonly<Record<string, unknown>>;
+}
+
+/** The fields of a model that its declarations keep private; a sequential model delegates to an inner one once it is built. */
+interface Fields {
+  readonly model?: tf.LayersModel;
+  readonly containerNodes: ReadonlySet<string>;
+  readonly outputLayers: readonly tf.layers.Layer[];
+  readonly outputLayersNodeIndices: readonly number[];
+  readonly outputLayersTensorIndices: readonly number[];
+  readonly inputLayers: readonly tf.layers.Layer[];
+  readonly outputNames: readonly string[];
+  collectedTrainableWeights?: readonly LayerVariable[];
+  isOptimizerOwned: boolean;
+  loss: unknown;
+  metrics: unknown;
+}
+
+/** The place of a tensor in a graph: the layer's index in the model, which of its calls, which output. */
+type Place = readonly [layer: number, call: number, output: number];
+
+// --- constructors
+
+function modelFields(model: tf.LayersModel): Fields {
+  return model as unknown as Fields;
+}
+
+function isSequential(model: tf.LayersModel): model is tf.Sequential {
+  return model instanceof tf.Sequential;
+}
+
+function callsOf(layer: tf.layers.Layer): readonly CallNode[] {
+  return layer.inboundNodes as unknown as readonly CallNode[];
+}
+
+/** The calls of a layer that belong to a model's graph. */
+function callsIn(model: tf.LayersModel, layer: tf.layers.Layer): readonly CallNode[] {
+  const { containerNodes } = modelFields(model);
+  return callsOf(layer).filter((_, i) => containerNodes.has(`${layer.name}_ib-${i}`));
+}
+
+// --- capture and restore
+
+/** The graph of a functional model: calls in the order in which they were made, by positions of layers and not by names. */
+function graphOf(model: tf.LayersModel): unknown {
+  const fields = modelFields(model);
+  const position = new Map(model.layers.map((layer, i) => [layer, i]));
+  const place = (layer: tf.layers.Layer, node: number, tensor: number): Place => {
+    const call = callsOf(layer)[node];
+    return [position.get(layer) ?? -1, call === undefined ? -1 : callsIn(model, layer).indexOf(call), tensor];
+  };
+  const args = (call: CallNode): unknown =>
+    // Masks and states among them are tensors of the last step, or symbolic ones that stand among the inputs too.
+    Object.fromEntries(
+      Object.entries(call.callArgs ?? {}).filter(([, arg]) => arg === null || typeof arg !== "object"),
+    );
+  const calls = model.layers.flatMap((layer) => callsIn(model, layer))
+    .filter((call) => call.inboundLayers.length > 0)
+    .toSorted((a, b) => a.id - b.id);
+  return {
+    calls: calls.map((call) => ({
+      layer: position.get(call.outboundLayer) ?? -1,
+      inputs: call.inboundLayers.map((layer, i) => place(layer, call.nodeIndices[i] ?? 0, call.tensorIndices[i] ?? 0)),
+      args: args(call),
+    })),
+    inputs: fields.inputLayers.map((layer) => position.get(layer) ?? -1),
+    outputs: fields.outputLayers.map((layer, i) =>
+      place(layer, fields.outputLayersNodeIndices[i] ?? 0, fields.outputLayersTensorIndices[i] ?? 0)
+    ),
+  };
+}
+
+/** A loss or metric as data: a name, or the name of a function, by output where the user gave them so. */
+function encodeLosses(losses: unknown, outputNames: readonly string[]): unknown {
+  if (typeof losses === "function") return { function: losses.name };
+  if (Array.isArray(losses)) return losses.map((loss) => encodeLosses(loss, outputNames));
+  if (isPlainRecord(losses)) {
+    // Keyed by the names of output layers, which tfjs may have made up.
+    return {
+      byOutput: outputNames.flatMap((name, i) => name in losses ? [[i, encodeLosses(losses[name], outputNames)]] : []),
+    };
+  }
+  return losses ?? null;
+}
+
+function decodeLosses(losses: unknown, outputNames: readonly string[], target: Target, at: string): unknown {
+  if (Array.isArray(losses)) return losses.map((loss) => decodeLosses(loss, outputNames, target, at));
+  if (!isPlainRecord(losses)) return losses;
+  if ("function" in losses) {
+    target.problem(
+      "config",
+      "a loss or metric that is named by a string",
+      `the function ${losses["function"]}; restore into a compiled model`,
+      at,
+    );
+    return undefined;
+  }
+  const byOutput = losses["byOutput"] as readonly (readonly [number, unknown])[];
+  return Object.fromEntries(byOutput.map(([i, loss]) => [outputNames[i], decodeLosses(loss, outputNames, target, at)]));
+}
+
+function encodeCompile(model: tf.LayersModel, site: Site): Node {
+  if (!model.optimizer) return null;
+  const inner = modelFields(modelFields(model).model ?? model);
+  return record([
+    ["optimizer", site.part(["compile", "optimizer"], model.optimizer)],
+    ["owned", inner.isOptimizerOwned],
+    ["loss", site.plain(encodeLosses(inner.loss, inner.outputNames))],
+    ["metrics", site.plain(encodeLosses(inner.metrics, inner.outputNames))],
+    [
+      "trained",
+      (inner.collectedTrainableWeights ?? []).map((weight, i) => site.part(["compile", "trained", i], weight.val)),
+    ],
+  ]);
+}
+
+function buildCompile(saved: Node, target: Target, model: tf.LayersModel): void {
+  if (isSequential(model)) model.build();
+  const { outputNames } = modelFields(modelFields(model).model ?? model);
+  const loss = decodeLosses(target.plain(entry(saved, "loss") ?? null), outputNames, target, "compile/loss");
+  const metrics = decodeLosses(target.plain(entry(saved, "metrics") ?? null), outputNames, target, "compile/metrics");
+  const optimizer = target.object(["compile", "optimizer"], entry(saved, "optimizer") ?? null);
+  if (loss === undefined || metrics === undefined || !(optimizer instanceof Object)) return;
+  model.compile({
+    optimizer: optimizer as tf.Optimizer,
+    loss: loss as string,
+    ...(metrics === null ? {} : { metrics: metrics as string }),
+  });
+  for (const part of [model, modelFields(model).model]) {
+    if (part !== undefined) modelFields(part).isOptimizerOwned = entry(saved, "owned") === true;
+  }
+}
+
+function restoreCompile(saved: Node, target: Target, model: tf.LayersModel): void {
+  const compiled = Boolean(model.optimizer);
+  if (compiled !== (saved !== null)) {
+    return target.problem(
+      "config",
+      compiled ? "a compiled model" : "a model that is not compiled",
+      compiled ? "one that is not" : "a compiled one",
+      "compile",
+    );
+  }
+  if (saved === null) return;
+  const inner = modelFields(modelFields(model).model ?? model);
+  for (const part of ["loss", "metrics"] as const) {
+    const [live, found] = [encodeLosses(inner[part], inner.outputNames), target.plain(entry(saved, part) ?? null)];
+    const [a, b] = [JSON.stringify(live), JSON.stringify(found)];
+    if (a !== b) target.problem("config", a, b, `compile/${part}`);
+  }
+  target.part(["compile", "optimizer"], model.optimizer, entry(saved, "optimizer") ?? null);
+  const trained = entry(saved, "trained");
+  const variables = (Array.isArray(trained) ? trained : []).map((node: Node, i) =>
+    target.value(["compile", "trained", i], node)
+  );
+  target.commit(() => {
+    const weights = new Map(
+      [...(inner.collectedTrainableWeights ?? []), ...fieldsOf(model).weights].map((w) => [w.val, w]),
+    );
+    inner.collectedTrainableWeights = variables.flatMap((variable) => weights.get(variable() as tf.Variable) ?? []);
+  });
+}
+
+function buildFunctional(
+  state: Node,
+  target: Target,
+  layers: readonly tf.layers.Layer[],
+  name: string | undefined,
+): tf.LayersModel {
+  const graph = target.plain(entry(state, "graph") ?? null) as {
+    readonly calls: readonly {
+      readonly layer: number;
+      readonly inputs: readonly Place[];
+      readonly args: Record<string, unknown>;
+    }[];
+    readonly inputs: readonly number[];
+    readonly outputs: readonly Place[];
+  };
+  const outputs = new Map<tf.layers.Layer, (readonly tf.SymbolicTensor[])[]>();
+  const layerAt = (index: number): tf.layers.Layer => {
+    const layer = layers[index];
+    if (layer === undefined) throw new Error(`the graph of the model refers to a layer ${index} of ${layers.length}`);
+    return layer;
+  };
+  const calls = (layer: tf.layers.Layer): (readonly tf.SymbolicTensor[])[] => {
+    const known = outputs.get(layer) ??
+      (layer.getClassName() === "InputLayer" ? callsOf(layer).map((call) => call.outputTensors) : []);
+    outputs.set(layer, known);
+    return known;
+  };
+  const tensor = ([index, call, output]: Place): tf.SymbolicTensor => {
+    const found = calls(layerAt(index))[call]?.[output];
+    if (found === undefined) throw new Error(`the graph of the model uses layer ${index} before its call ${call}`);
+    return found;
+  };
+  const claimed = new Set<CallNode>();
+  for (const { layer: index, inputs, args } of graph.calls) {
+    const layer = layerAt(index);
+    const tensors = inputs.map(tensor);
+    // A call that another model's graph made already is the same call here: a layer that both share is called once.
+    const made = callsOf(layer).find((call) =>
+      !claimed.has(call) && call.inboundLayers.length > 0 && call.inputTensors.length === tensors.length &&
+      call.inputTensors.every((input, i) => input === tensors[i])
+    );
+    if (made === undefined) layer.apply(tensors.length === 1 ? tensors[0] as tf.SymbolicTensor : tensors, args);
+    const call = made ?? callsOf(layer).at(-1) as CallNode;
+    claimed.add(call);
+    calls(layer).push(call.outputTensors);
+  }
+  const inputs = graph.inputs.map((index) => tensor([index, 0, 0]));
+  return new tf.LayersModel(
+    { inputs, outputs: graph.outputs.map(tensor), ...(name === undefined ? {} : { name }) } as never,
+  );
+}
+
+function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
+  const [className, given] = [entry(state, "class"), entry(state, "name")];
+  const name = typeof given === "string" ? given : undefined;
+  const nodes = entry(state, "layers");
+  const layers = (Array.isArray(nodes) ? nodes : []).map((node: Node, i) => target.object(["layers", i], node));
+  if (layers.some((layer) => !(layer instanceof tf.layers.Layer))) {
+    target.problem("class", "layers that can be built", "some that cannot", "layers");
+    return undefined;
+  }
+  if (className === "Sequential") {
+    const model = tf.sequential({ layers: layers as tf.layers.Layer[], ...(name === undefined ? {} : { name }) });
+    if (entry(state, "built") === true) model.build();
+    return model;
+  }
+  if (className === "Model" || className === "Functional") {
+    return buildFunctional(state, target, layers as tf.layers.Layer[], name);
+  }
+  target.problem("class", "Sequential or a functional model; restore into a live one of this class", String(className));
+  return undefined;
+}
+
+/** The kind of sequential and functional models. */
+export const modelKind: Kind<tf.LayersModel> = {
+  name: "LayersModel",
+  is: (u): u is tf.LayersModel => u instanceof tf.LayersModel,
+  announce: (model, names) => nameWeights(model.layers, names),
+  encode: (model, site) => {
+    const { model: inner } = modelFields(model);
+    return record([
+      ["class", model.getClassName()],
+      ["name", givenName(model)],
+      ["built", !isSequential(model) || inner !== undefined],
+      ["flags", encodeFlags(model)],
+      ["inner", inner === undefined ? null : encodeFlags(inner)],
+      ["layers", model.layers.map((layer, i) => site.part(["layers", i], layer))],
+      ["graph", isSequential(model) ? null : site.plain(graphOf(model))],
+      ["compile", encodeCompile(model, site)],
+    ]);
+  },
+  build: (state, target) => {
+    const model = buildModel(state, target);
+    if (model === undefined) return undefined;
+    target.made(model, () => fieldsOf(model).weights.forEach(({ val }) => val.isDisposed || val.dispose()));
+    const compile = entry(state, "compile") ?? null;
+    if (isBranch(compile)) buildCompile(compile, target, model);
+    return model;
+  },
+  restore: (state, target, live) => {
+    const model = live as tf.LayersModel;
+    checkIdentity(state, target, model);
+    const { model: inner } = modelFields(model);
+    const nodes = entry(state, "layers");
+    const layers: readonly Node[] = Array.isArray(nodes) ? nodes : [];
+    if (layers.length !== model.layers.length) {
+      target.problem("length", `${model.layers.length} layers`, `${layers.length}`, "layers");
+    }
+    layers.forEach((node, i) => model.layers[i] && target.part(["layers", i], model.layers[i], node));
+    if (
+      !isSequential(model) &&
+      JSON.stringify(graphOf(model)) !== JSON.stringify(target.plain(entry(state, "graph") ?? null))
+    ) {
+      target.problem("config", "the layers called as in the live model", "another graph of calls", "graph");
+    }
+    restoreFlags(entry(state, "flags"), target, model);
+    if (inner !== undefined) restoreFlags(entry(state, "inner"), target, inner);
+    restoreCompile(entry(state, "compile") ?? null, target, model);
+    return () => model;
+  },
+  // Building calls shared layers, and the first model of a layer calls it first: models come to be in their own order.
+  order: (objects) =>
+    objects.toSorted(([a], [b]) => (a as unknown as { id: number }).id - (b as unknown as { id: number }).id).map((
+      [, path],
+    ) => path),
+};

@@ -1,0 +1,218 @@
+/**
+ * The kinds of tensors and variables, held and made without a copy.
+ *
+ * tfjs data is immutable and counted by reference in its backend: a variable's `assign` swaps its data id and never writes into the old
+ * data. So one more reference holds a value at no cost, and a tensor over a held data id is made at none. That reference is in
+ * no tensor, so `tf.memory().numTensors` does not show it and `tf.disposeVariables()` does not end it.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import { type Kind, scalar, type Target } from "../component.ts";
+import { entry, isBranch, type Node, record } from "../state_tree.ts";
+import { type DType, fits, type Held, isDType, packStrings, typedView, unpackStrings } from "../tensor.ts";
+
+// --- types
+
+type DataId = tf.Tensor["dataId"];
+
+interface Backend {
+  incRef(dataId: DataId): void;
+  disposeData(dataId: DataId): boolean;
+}
+
+/** The part of tfjs's engine that its declarations keep private; see tfjs-core 4.22, `engine.ts`. */
+interface Engine {
+  readonly state: {
+    readonly tensorInfo: {
+      get(dataId: DataId): { readonly backend: Backend } | undefined;
+      has(dataId: DataId): boolean;
+    };
+    readonly registeredVariables: Record<string, tf.Variable>;
+  };
+  read(dataId: DataId): Promise<tf.TypedArray | Uint8Array[]>;
+  removeDataId(dataId: DataId, backend: Backend): void;
+  makeTensor(values: tf.TypedArray | Uint8Array[], shape: readonly number[], dtype: DType): tf.Tensor;
+  makeTensorFromTensorInfo(info: { dataId: DataId; shape: number[]; dtype: DType }): tf.Tensor;
+  nextVariableId(): number;
+}
+
+function engine(): Engine {
+  return tf.engine() as unknown as Engine;
+}
+
+// --- constructors
+
+function bytesOf(values: tf.TypedArray | Uint8Array[]): Uint8Array {
+  return Array.isArray(values)
+    ? packStrings(values)
+    : new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
+/**
+ * Holds a tensor's value: O(1), no copy on any backend.
+ *
+ * @param tensor Any tensor or variable that is not disposed.
+ */
+export function hold(tensor: tf.Tensor): Held {
+  const { dataId, dtype } = tensor;
+  engine().state.tensorInfo.get(dataId)?.backend.incRef(dataId);
+  let held = true;
+  return {
+    element: dtype as DType,
+    shape: tensor.shape.slice(),
+    identity: dataId,
+    bytes: () => engine().read(dataId).then(bytesOf),
+    release: () => {
+      const info = engine().state.tensorInfo.get(dataId);
+      if (held && info?.backend.disposeData(dataId)) engine().removeDataId(dataId, info.backend);
+      held = false;
+    },
+  };
+}
+
+/**
+ * A tensor of a held value, of the caller's own: O(1) where the value is in a backend, from its bytes otherwise.
+ *
+ * @returns The tensor, or undefined if the bytes are not of the held shape.
+ */
+export function tensorOf(held: Held): tf.Tensor | undefined {
+  const dtype = held.element as DType;
+  const shape = held.shape.slice();
+  const dataId = held.identity as DataId;
+  const info = engine().state.tensorInfo.get(dataId);
+  if (info !== undefined) {
+    info.backend.incRef(dataId);
+    return engine().makeTensorFromTensorInfo({ dataId, shape, dtype });
+  }
+  const bytes = held.resident;
+  if (bytes === undefined || !fits(dtype, shape, bytes)) return undefined;
+  switch (dtype) {
+    case "string":
+      return engine().makeTensor(unpackStrings(bytes, shape.reduce((a, b) => a * b, 1)) ?? [], shape, dtype);
+    case "complex64": {
+      const parts = typedView("Float32Array", bytes) as Float32Array;
+      return tf.tidy(() => {
+        const [real, imag] = [0, 1].map((k) => tf.tensor(parts.filter((_, i) => i % 2 === k), shape, "float32"));
+        return tf.complex(real as tf.Tensor, imag as tf.Tensor);
+      });
+    }
+    case "bool":
+      return engine().makeTensor(bytes, shape, dtype);
+    case "int32":
+      return engine().makeTensor(typedView("Int32Array", bytes) as Int32Array, shape, dtype);
+    case "float32":
+      return engine().makeTensor(typedView("Float32Array", bytes) as Float32Array, shape, dtype);
+  }
+}
+
+// --- capture and restore
+
+function isDisposed(value: object): string | undefined {
+  return value instanceof tf.Tensor && value.isDisposed ? "a disposed tensor" : undefined;
+}
+
+/** A tensor of a node, checked against a live one; a problem and undefined if there is none or it differs. */
+export function checkTensor(node: Node | undefined, target: Target, live?: tf.Tensor): tf.Tensor | undefined {
+  if (node === undefined || !isBranch(node) || node.is !== "array" || !isDType(node.held.element)) {
+    target.problem("format", "a tensor", node === undefined ? "nothing" : "something else");
+    return undefined;
+  }
+  const { element, shape } = node.held;
+  if (live !== undefined && live.isDisposed) target.problem("data", "a live tensor", "a disposed one");
+  if (live !== undefined && live.dtype !== element) {
+    target.problem("dtype", `${live.dtype}, as in the live one`, element);
+  }
+  if (live !== undefined && String(live.shape) !== String(shape)) {
+    target.problem("shape", `[${live.shape}], as in the live one`, `[${shape}]`);
+  }
+  if (live !== undefined && (live.dtype !== element || String(live.shape) !== String(shape))) return undefined;
+  const tensor = tensorOf(node.held);
+  if (tensor === undefined) target.problem("length", `${element} values of shape [${shape}]`, "other bytes");
+  return tensor && target.made(tensor, () => tensor.dispose());
+}
+
+/** The kind of tensors: values, so restoring makes a new one and leaves a live one alone. */
+export const tensorKind: Kind<tf.Tensor> = {
+  name: "Tensor",
+  is: (u): u is tf.Tensor => u instanceof tf.Tensor && !(u instanceof tf.Variable) && !u.isDisposed,
+  nearly: isDisposed,
+  encode: (tensor, site) => site.hold(hold(tensor)),
+  restore: (state, target, live) => {
+    const tensor = checkTensor(state, target, live);
+    return () => tensor as tf.Tensor;
+  },
+};
+
+/** Names that variables were given, where they are registered under others because those were taken. */
+const givenNames = new WeakMap<tf.Variable, string>();
+
+/** The name a user gave to a variable, or null: tfjs names the others by a counter. */
+function givenName(variable: tf.Variable): string | null {
+  const name = givenNames.get(variable) ?? variable.name;
+  return /^\d+$/.test(name) ? null : name;
+}
+
+function makeVariable(value: tf.Tensor, trainable: boolean, name: string | null): tf.Variable {
+  const { registeredVariables } = engine().state;
+  if (name === null) return tf.variable(value, trainable);
+  let free = name;
+  for (let k = 1; Object.hasOwn(registeredVariables, free); k++) free = `${name}_${k}`;
+  const variable = tf.variable(value, trainable, free);
+  givenNames.set(variable, name);
+  return variable;
+}
+
+/** Lets a live variable take a tensor's value at commit. */
+export function assignAtCommit(target: Target, variable: tf.Variable, tensor: tf.Tensor): void {
+  target.commit(() => variable.assign(tensor));
+  target.after(() => tensor.dispose());
+}
+
+/** The kind of variables: a value, whether it is trained, and the name its user gave it. */
+export const variableKind: Kind<tf.Variable> = {
+  name: "Variable",
+  is: (u): u is tf.Variable => u instanceof tf.Variable && !u.isDisposed,
+  encode: (variable, site) => {
+    const owned = site.names.get(variable);
+    return record([
+      ["name", owned === undefined ? givenName(variable) : null],
+      ["trainable", variable.trainable],
+      ["value", site.hold(hold(variable), owned)],
+    ]);
+  },
+  build: (state, target) => {
+    const [name, trainable] = [entry(state, "name"), scalar(state, "trainable", "boolean", target)];
+    const tensor = checkTensor(entry(state, "value"), target);
+    if (tensor === undefined || trainable === undefined) return undefined;
+    target.after(() => tensor.dispose());
+    const variable = makeVariable(tensor, trainable, typeof name === "string" ? name : null);
+    return target.made(variable, () => variable.dispose());
+  },
+  restore: (state, target, live) => {
+    if (live === undefined || target.built(live)) return () => live as tf.Variable;
+    const name = entry(state, "name");
+    if (typeof name === "string" && givenName(live) !== name) {
+      target.problem("name", JSON.stringify(live.name), JSON.stringify(name));
+    }
+    const trainable = scalar(state, "trainable", "boolean", target);
+    const tensor = checkTensor(entry(state, "value"), target, live);
+    if (tensor !== undefined) assignAtCommit(target, live, tensor);
+    target.commit(() => void (live.trainable = trainable ?? live.trainable));
+    return () => live;
+  },
+  order: (objects) => {
+    const position = new Map(Object.keys(engine().state.registeredVariables).map((name, i) => [name, i]));
+    const at = ([variable]: readonly [object, string]): number => position.get((variable as tf.Variable).name) ?? -1;
+    return objects.toSorted((a, b) => at(a) - at(b)).map(([, path]) => path);
+  },
+  // Without a list of variables, tfjs's optimizers find theirs by position among the registered ones.
+  reorder: (objects) => {
+    const { registeredVariables } = engine().state;
+    for (const variable of objects as readonly tf.Variable[]) {
+      delete registeredVariables[variable.name];
+      if (/^\d+$/.test(variable.name)) variable.name = String(engine().nextVariableId());
+      registeredVariables[variable.name] = variable;
+    }
+  },
+};
