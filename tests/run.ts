@@ -55,7 +55,7 @@ const { values: options, positionals: filters } = parseArgs({
     /** How many files at once. */
     jobs: { type: "string", default: String(Math.min(4, availableParallelism())) },
     /** Seconds after which a file is taken to hang. */
-    timeout: { type: "string", default: "900" },
+    timeout: { type: "string", default: "600" },
   },
 });
 const timeout = Number(options.timeout) * 1000;
