@@ -1,0 +1,552 @@
+/**
+ * The header of a safetensors file: which tensors it holds, and where. Bytes in, values out; no file is touched here.
+ *
+ * A file is eight bytes of header length (little-endian), that many bytes of JSON, and the tensors' data without a gap.
+ * Written exactly as the reference implementation writes it (https://github.com/huggingface/safetensors), and read at
+ * least as strictly: nothing is accepted that it refuses. On purpose refused beyond that: a name given twice, numbers
+ * that a JavaScript number cannot hold, and two spellings that only its JSON library knows (a tensor as an array, a
+ * dtype as an object).
+ *
+ * The JSON is scanned and written by hand: an object keyed by tensor names would reorder `0`, lose `__proto__` and
+ * hide duplicates.
+ *
+ * @module
+ */
+
+import * as E from "fp-ts/lib/Either.js";
+import type { Problem, ProblemKind } from "./errors.ts";
+
+// --- types
+
+/** The element types of the format. */
+export type Dtype =
+  | "BOOL"
+  | "F4"
+  | "F6_E2M3"
+  | "F6_E3M2"
+  | "U8"
+  | "I8"
+  | "F8_E5M2"
+  | "F8_E4M3"
+  | "F8_E8M0"
+  | "F8_E4M3FNUZ"
+  | "F8_E5M2FNUZ"
+  | "I16"
+  | "U16"
+  | "F16"
+  | "BF16"
+  | "I32"
+  | "U32"
+  | "F32"
+  | "C64"
+  | "F64"
+  | "I64"
+  | "U64";
+
+/** A tensor to be written. */
+export interface TensorSpec {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+}
+
+/** A tensor and its place: bytes `begin` to `end` (not included) of the data, which starts at {@link Header.dataStart}. */
+export interface TensorEntry extends TensorSpec {
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** What a header says. */
+export interface Header {
+  /** The strings of `__metadata__` in the order of the file; null where the file has none. */
+  readonly metadata: readonly (readonly [string, string])[] | null;
+  /** The tensors in the order of their data. */
+  readonly tensors: readonly TensorEntry[];
+  /** Where the data starts in the file, in bytes. */
+  readonly dataStart: number;
+  /** The length of the whole file, in bytes. */
+  readonly bytes: number;
+}
+
+/** Bits of one element, in the order by which the reference writer sorts: the last come first in a file. */
+const dtypes: readonly (readonly [Dtype, number])[] = [
+  ["BOOL", 8],
+  ["F4", 4],
+  ["F6_E2M3", 6],
+  ["F6_E3M2", 6],
+  ["U8", 8],
+  ["I8", 8],
+  ["F8_E5M2", 8],
+  ["F8_E4M3", 8],
+  ["F8_E8M0", 8],
+  ["F8_E4M3FNUZ", 8],
+  ["F8_E5M2FNUZ", 8],
+  ["I16", 16],
+  ["U16", 16],
+  ["F16", 16],
+  ["BF16", 16],
+  ["I32", 32],
+  ["U32", 32],
+  ["F32", 32],
+  ["C64", 64],
+  ["F64", 64],
+  ["I64", 64],
+  ["U64", 64],
+];
+
+const bitsOf: ReadonlyMap<string, number> = new Map(dtypes);
+const rankOf: ReadonlyMap<string, number> = new Map(dtypes.map(([dtype], rank) => [dtype, rank]));
+
+/** Bytes of the header's length itself, and the unit to which the header is padded. */
+const lengthBytes = 8;
+/** The longest header in bytes, and the deepest nesting, that the reference reads. */
+const longestHeader = 100_000_000;
+const deepest = 127;
+const metadataKey = "__metadata__";
+
+const loneSurrogate = /\p{Surrogate}/u;
+
+function isDtype(name: string): name is Dtype {
+  return bitsOf.has(name);
+}
+
+/** The tensor's bytes, or in the left what is wrong with its size. */
+function sizeOf(
+  { dtype, shape }: { readonly dtype: Dtype; readonly shape: readonly number[] },
+): E.Either<string, number> {
+  let bits = 1;
+  // In the order of the shape, the dtype last, as the reference does: a zero saves only from an overflow after it.
+  for (const factor of [...shape, bitsOf.get(dtype) ?? 0]) {
+    bits *= factor;
+    if (!Number.isSafeInteger(bits)) return E.left("more than 2^53 - 1 bits");
+  }
+  return bits % 8 === 0 ? E.right(bits / 8) : E.left(`${bits} bits, which are not whole bytes`);
+}
+
+// --- constructors
+
+/** Orders by UTF-8 bytes, that is by code points: in UTF-16 the surrogates would sort below U+E000 to U+FFFF. */
+function compareBytes(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x !== y) return surrogatesLast(x) - surrogatesLast(y);
+  }
+  return a.length - b.length;
+}
+
+function surrogatesLast(unit: number): number {
+  if (unit < 0xd800) return unit;
+  return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
+}
+
+function compareSpecs(a: TensorSpec, b: TensorSpec): number {
+  return (rankOf.get(b.dtype) ?? 0) - (rankOf.get(a.dtype) ?? 0) || compareBytes(a.name, b.name);
+}
+
+/** The JSON of a string; `JSON.stringify` escapes just what the reference's writer escapes. */
+function quote(text: string, what: string): string {
+  if (loneSurrogate.test(text)) {
+    throw new TypeError(
+      `Expected ${what} of whole characters, found a lone surrogate in ${JSON.stringify(text)}: remove it`,
+    );
+  }
+  return JSON.stringify(text);
+}
+
+function checkUnique(names: readonly string[], what: string): void {
+  const seen = new Set<string>();
+  for (const name of names) {
+    if (seen.has(name)) {
+      throw new TypeError(`Expected every ${what} once, found ${JSON.stringify(name)} twice: rename one`);
+    }
+    seen.add(name);
+  }
+}
+
+function checkedSize(spec: TensorSpec): number {
+  const where = `tensor ${JSON.stringify(spec.name)}`;
+  if (spec.name === metadataKey) {
+    throw new TypeError(`Expected a tensor name, found ${metadataKey}, which the format keeps for itself: rename it`);
+  }
+  if (!isDtype(spec.dtype)) {
+    throw new TypeError(`Expected a safetensors dtype for ${where}, found ${String(spec.dtype)}: convert it`);
+  }
+  if (!spec.shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
+    throw new TypeError(
+      `Expected whole sizes from 0 for ${where}, found shape [${spec.shape.join(", ")}]: correct them`,
+    );
+  }
+  const size = sizeOf(spec);
+  if (E.isLeft(size)) {
+    throw new TypeError(`Expected whole bytes below 2^50 for ${where}, found ${size.left}: reshape or split it`);
+  }
+  return size.right;
+}
+
+/**
+ * The header of a file of these tensors, with the offsets their data is to be written at.
+ *
+ * The bytes are those of the reference writer: tensors by dtype, widest first, then by name in UTF-8 bytes; no gaps;
+ * compact JSON, padded with spaces to a multiple of eight. It writes its metadata in random order; here the keys are
+ * sorted, so that the same state gives the same bytes.
+ *
+ * @param tensors The tensors, in any order. A name twice or with a lone surrogate, or a shape that is not of whole
+ * sizes from 0, is a `TypeError`.
+ * @param metadata Pairs of strings for `__metadata__`, in any order; none: no such entry.
+ * @returns The first bytes of the file, up to the data, and what a reader will find in them. A header above 100,000,000
+ * bytes is a `TypeError`: no reader takes it.
+ */
+export function encodeHeader(
+  tensors: readonly TensorSpec[],
+  metadata: readonly (readonly [string, string])[],
+): { readonly bytes: Uint8Array; readonly header: Header } {
+  checkUnique(tensors.map(({ name }) => name), "tensor name");
+  checkUnique(metadata.map(([key]) => key), "metadata key");
+  let end = 0;
+  const entries = [...tensors].sort(compareSpecs).map((spec) => {
+    const begin = end;
+    end += checkedSize(spec);
+    return { name: spec.name, dtype: spec.dtype, shape: [...spec.shape], begin, end };
+  });
+  const pairs = metadata.map(([key, value]) => [key, value] as const).sort(([a], [b]) => compareBytes(a, b));
+  const members = entries.map((tensor) =>
+    `${quote(tensor.name, "a tensor name")}:{"dtype":"${tensor.dtype}","shape":[${tensor.shape.join(",")}],` +
+    `"data_offsets":[${tensor.begin},${tensor.end}]}`
+  );
+  if (pairs.length > 0) {
+    const texts = pairs.map(([key, value]) => `${quote(key, "a metadata key")}:${quote(value, "a metadata value")}`);
+    members.unshift(`"${metadataKey}":{${texts.join(",")}}`);
+  }
+  const json = new TextEncoder().encode(`{${members.join(",")}}`);
+  const length = Math.ceil(json.length / lengthBytes) * lengthBytes;
+  if (length > longestHeader) {
+    throw new TypeError(
+      `Expected a header of at most ${longestHeader} bytes, found ${length}: split the tensors over more files`,
+    );
+  }
+  const bytes = new Uint8Array(lengthBytes + length).fill(0x20);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(length), true);
+  bytes.set(json, lengthBytes);
+  return {
+    bytes,
+    header: {
+      metadata: pairs.length > 0 ? pairs : null,
+      tensors: entries,
+      dataStart: bytes.length,
+      bytes: bytes.length + end,
+    },
+  };
+}
+
+// --- restore
+
+/** A place in the JSON text, and what has been found wrong so far. A step that fails leaves a problem there and gives nothing. */
+interface Scan {
+  readonly text: string;
+  at: number;
+  readonly problems: Problem[];
+}
+
+type Step = boolean | undefined;
+
+function problem(path: string, kind: ProblemKind, expected: string, found: string): Problem {
+  return { path, kind, expected, found };
+}
+
+function refuse(scan: Scan, expected: string): undefined {
+  const before = new TextEncoder().encode(scan.text.slice(0, scan.at)).length;
+  const found = scan.at < scan.text.length
+    ? JSON.stringify(scan.text.slice(scan.at, scan.at + 16))
+    : "the end of the header";
+  scan.problems.push(problem(`byte ${lengthBytes + before}`, "format", expected, found));
+  return undefined;
+}
+
+function skipSpace(scan: Scan): void {
+  for (;;) {
+    const unit = scan.text.charCodeAt(scan.at);
+    if (unit !== 0x20 && unit !== 0x0a && unit !== 0x0d && unit !== 0x09) return;
+    scan.at++;
+  }
+}
+
+/** Takes this text, if it comes next. */
+function skipped(scan: Scan, text: string): boolean {
+  if (!scan.text.startsWith(text, scan.at)) return false;
+  scan.at += text.length;
+  return true;
+}
+
+function expect(scan: Scan, text: string): Step {
+  return skipped(scan, text) || refuse(scan, text);
+}
+
+const escapes: ReadonlyMap<string, string> = new Map([
+  ['"', '"'],
+  ["\\", "\\"],
+  ["/", "/"],
+  ["b", "\b"],
+  ["f", "\f"],
+  ["n", "\n"],
+  ["r", "\r"],
+  ["t", "\t"],
+]);
+
+const fourHex = /[0-9a-fA-F]{4}/y;
+
+function escaped(scan: Scan): string | undefined {
+  const simple = escapes.get(scan.text.charAt(scan.at));
+  if (simple !== undefined) {
+    scan.at++;
+    return simple;
+  }
+  fourHex.lastIndex = scan.at + 1;
+  const code = scan.text[scan.at] === "u" ? fourHex.exec(scan.text) : null;
+  if (code === null) return refuse(scan, "a JSON escape");
+  scan.at += 5;
+  return String.fromCharCode(parseInt(code[0], 16));
+}
+
+function scanString(scan: Scan): string | undefined {
+  if (!skipped(scan, '"')) return refuse(scan, "a string");
+  const start = scan.at;
+  let read = "";
+  let from = start;
+  for (;;) {
+    const unit = scan.text.charCodeAt(scan.at);
+    if (unit === 0x22) break;
+    // NaN, past the end of the text, is not >= 0x20 either.
+    if (!(unit >= 0x20)) return refuse(scan, "a closed string without control characters");
+    scan.at++;
+    if (unit === 0x5c) {
+      read += scan.text.slice(from, scan.at - 1);
+      const character = escaped(scan);
+      if (character === undefined) return undefined;
+      read += character;
+      from = scan.at;
+    }
+  }
+  const text = read + scan.text.slice(from, scan.at++);
+  // The bytes are UTF-8, so only an escape can have brought in a lone surrogate.
+  if (from !== start && loneSurrogate.test(text)) {
+    scan.at = start;
+    return refuse(scan, "a string of whole characters");
+  }
+  return text;
+}
+
+const whole = /0|[1-9][0-9]*/y;
+
+function scanWhole(scan: Scan): number | undefined {
+  whole.lastIndex = scan.at;
+  const digits = whole.exec(scan.text)?.[0];
+  if (digits === undefined || !Number.isSafeInteger(Number(digits))) return refuse(scan, "a whole number below 2^53");
+  scan.at += digits.length;
+  return Number(digits);
+}
+
+/** An array of `[`, items and `]`; `item` takes one. */
+function scanItems(scan: Scan, depth: number, item: () => Step): Step {
+  if (depth > deepest) return refuse(scan, `at most ${deepest} nested values`);
+  if (!expect(scan, "[")) return false;
+  skipSpace(scan);
+  if (skipped(scan, "]")) return true;
+  do {
+    skipSpace(scan);
+    if (!item()) return false;
+    skipSpace(scan);
+  } while (skipped(scan, ","));
+  return expect(scan, "]");
+}
+
+/** An object of `{`, members and `}`, no name twice; `member` takes the value that follows its name. */
+function scanMembers(scan: Scan, depth: number, member: (name: string) => Step): Step {
+  if (depth > deepest) return refuse(scan, `at most ${deepest} nested values`);
+  if (!expect(scan, "{")) return false;
+  skipSpace(scan);
+  if (skipped(scan, "}")) return true;
+  const names = new Set<string>();
+  do {
+    skipSpace(scan);
+    const name = scanString(scan);
+    if (name === undefined) return false;
+    if (names.has(name)) {
+      scan.problems.push(problem(name, "name", "every name once", "the name twice"));
+      return false;
+    }
+    names.add(name);
+    skipSpace(scan);
+    if (!expect(scan, ":")) return false;
+    skipSpace(scan);
+    if (!member(name)) return false;
+    skipSpace(scan);
+  } while (skipped(scan, ","));
+  return expect(scan, "}");
+}
+
+function scanSizes(scan: Scan, depth: number): number[] | undefined {
+  const sizes: number[] = [];
+  const read = scanItems(scan, depth, () => {
+    const size = scanWhole(scan);
+    if (size !== undefined) sizes.push(size);
+    return size !== undefined;
+  });
+  return read ? sizes : undefined;
+}
+
+const number = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+
+/** Any JSON value, unread: the reference ignores fields it does not know, but only if they are well formed. */
+function skipValue(scan: Scan, depth: number): Step {
+  switch (scan.text.charAt(scan.at)) {
+    case "{":
+      return scanMembers(scan, depth, () => skipValue(scan, depth + 1));
+    case "[":
+      return scanItems(scan, depth, () => skipValue(scan, depth + 1));
+    case '"':
+      return scanString(scan) !== undefined;
+    case "t":
+      return expect(scan, "true");
+    case "f":
+      return expect(scan, "false");
+    case "n":
+      return expect(scan, "null");
+  }
+  number.lastIndex = scan.at;
+  const digits = number.exec(scan.text)?.[0];
+  // The reference refuses numbers beyond f64, and rounds a little differently just below its limit.
+  if (digits === undefined || !(Math.abs(Number(digits)) < 1e308)) return refuse(scan, "a JSON value");
+  scan.at += digits.length;
+  return true;
+}
+
+/** One tensor's description. What is well formed but wrong goes to `problems`, and the scan goes on. */
+function scanTensor(scan: Scan, name: string, tensors: TensorEntry[]): Step {
+  let dtype: string | undefined;
+  let shape: readonly number[] | undefined;
+  let offsets: readonly number[] | undefined;
+  const read = scanMembers(scan, 2, (field) => {
+    switch (field) {
+      case "dtype":
+        return (dtype = scanString(scan)) !== undefined;
+      case "shape":
+        return (shape = scanSizes(scan, 3)) !== undefined;
+      case "data_offsets":
+        return (offsets = scanSizes(scan, 3)) !== undefined;
+      default:
+        return skipValue(scan, 3);
+    }
+  });
+  if (!read) return false;
+  if (dtype === undefined || shape === undefined || offsets === undefined) {
+    const fields = Object.entries({ dtype, shape, data_offsets: offsets });
+    const missing = fields.filter(([, value]) => value === undefined).map(([field]) => field);
+    scan.problems.push(problem(name, "missing", "dtype, shape and data_offsets", `no ${missing.join(", no ")}`));
+    return true;
+  }
+  const [begin, end, ...more] = offsets;
+  if (!isDtype(dtype)) {
+    scan.problems.push(problem(name, "dtype", "a dtype of safetensors", JSON.stringify(dtype)));
+  } else if (begin === undefined || end === undefined || more.length > 0) {
+    scan.problems.push(problem(name, "format", "two data_offsets", `${offsets.length}`));
+  } else {
+    tensors.push({ name, dtype, shape, begin, end });
+  }
+  return true;
+}
+
+function scanMetadata(scan: Scan, pairs: (readonly [string, string])[]): Step {
+  return scanMembers(scan, 2, (key) => {
+    const value = scanString(scan);
+    if (value !== undefined) pairs.push([key, value]);
+    return value !== undefined;
+  });
+}
+
+/** What is wrong with the sizes and offsets: the data must be covered from its first byte to its last, without gap or overlap. */
+function layoutProblems(tensors: readonly TensorEntry[], dataBytes: number): readonly Problem[] {
+  const problems: Problem[] = [];
+  let covered = 0;
+  for (const { name, dtype, shape, begin, end } of tensors) {
+    if (begin !== covered) {
+      problems.push(problem(name, "format", `data from byte ${covered}`, `data from byte ${begin}`));
+    }
+    const size = sizeOf({ dtype, shape });
+    const found = `data_offsets [${begin}, ${end}]`;
+    if (E.isLeft(size)) problems.push(problem(name, "shape", "whole bytes below 2^50", size.left));
+    else if (end - begin !== size.right) {
+      problems.push(problem(name, "length", `${size.right} bytes for [${shape.join(", ")}]`, found));
+    }
+    covered = end;
+  }
+  if (covered !== dataBytes) {
+    problems.push(problem("", "length", `${covered} bytes of data`, `${dataBytes} bytes of data`));
+  }
+  return problems;
+}
+
+/**
+ * How many bytes at the start of a file hold its header, so that a reader can fetch just these.
+ *
+ * @param start The first eight bytes of the file, or more; fewer only if the file has no more.
+ * @param fileBytes The length of the whole file.
+ * @returns The length to fetch, the eight bytes themselves included: it is where the data starts. In the left why these
+ * bytes start no safetensors file: too short, or a header above 100,000,000 bytes or longer than the file.
+ */
+export function headerLength(start: Uint8Array, fileBytes: number): E.Either<readonly Problem[], number> {
+  if (start.length < Math.min(lengthBytes, fileBytes)) {
+    throw new TypeError(`Expected the first ${lengthBytes} bytes of the file, found ${start.length}: read that many`);
+  }
+  if (fileBytes < lengthBytes) {
+    return E.left([problem("byte 0", "length", "8 bytes of header length", `a file of ${fileBytes}`)]);
+  }
+  const length = new DataView(start.buffer, start.byteOffset, lengthBytes).getBigUint64(0, true);
+  if (length > longestHeader) {
+    return E.left([problem("byte 0", "length", `a header of at most ${longestHeader} bytes`, `${length} bytes`)]);
+  }
+  const dataStart = lengthBytes + Number(length);
+  return dataStart <= fileBytes
+    ? E.right(dataStart)
+    : E.left([problem("byte 0", "length", `a file of at least ${dataStart} bytes`, `${fileBytes} bytes`)]);
+}
+
+/**
+ * Reads the header of a file.
+ *
+ * Time and memory are bounded by the bytes given, whatever they say; no name in them reaches a property name.
+ *
+ * @param prefix The start of the file, at least as long as {@link headerLength} says.
+ * @param fileBytes The length of the whole file: the tensors must cover it to its last byte.
+ * @returns The header. In the left every problem, its path a tensor's name or `byte <offset>`; malformed JSON ends the
+ * search at its first fault.
+ */
+export function decodeHeader(prefix: Uint8Array, fileBytes: number): E.Either<readonly Problem[], Header> {
+  const length = headerLength(prefix, fileBytes);
+  if (E.isLeft(length)) return length;
+  const dataStart = length.right;
+  if (prefix.length < dataStart) {
+    throw new TypeError(
+      `Expected the first ${dataStart} bytes of the file, found ${prefix.length}: read what headerLength says`,
+    );
+  }
+  const text = E.tryCatch(
+    () => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(prefix.subarray(lengthBytes, dataStart)),
+    () => [problem(`byte ${lengthBytes}`, "format", "a header in UTF-8", "bytes that are not")],
+  );
+  if (E.isLeft(text)) return text;
+  const scan: Scan = { text: text.right, at: 0, problems: [] };
+  const tensors: TensorEntry[] = [];
+  let metadata: (readonly [string, string])[] | null = null;
+  skipSpace(scan);
+  const read = scanMembers(scan, 1, (name) => {
+    if (name !== metadataKey) return scanTensor(scan, name, tensors);
+    return skipped(scan, "null") || scanMetadata(scan, metadata = []);
+  });
+  skipSpace(scan);
+  if (read && scan.at < scan.text.length) refuse(scan, "the end of the header");
+  tensors.sort((a, b) => a.begin - b.begin || a.end - b.end);
+  const problems = scan.problems.length > 0 ? scan.problems : layoutProblems(tensors, fileBytes - dataStart);
+  return problems.length > 0 ? E.left(problems) : E.right({ metadata, tensors, dataStart, bytes: fileBytes });
+}
