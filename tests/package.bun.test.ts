@@ -21,7 +21,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
-import { after, before, test } from "node:test";
+import { after, test } from "node:test";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { bun, deno, node, root } from "./gate/runtimes.ts";
@@ -71,7 +71,7 @@ function link(name: string): void {
   symlinkSync(join(root, "node_modules", name), path, "junction");
 }
 
-before(async () => {
+async function pack(): Promise<void> {
   // A copy, so that neither an old dist is packed nor a new one left behind.
   const sources = [
     "package.json",
@@ -94,11 +94,19 @@ before(async () => {
   for (const name of Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })) link(name);
   writeFileSync(join(project, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
   writeFileSync(join(project, "smoke.js"), smoke);
-});
+}
+
+let packing: Promise<void> | undefined;
+
+/** Packs once; a failure is the failure of every test, where one of a hook would be followed by others. */
+function packed(): Promise<void> {
+  return packing ??= pack();
+}
 
 after(() => rmSync(scratch, { recursive: true, force: true }));
 
-test("package: it holds what it lists, built, and nothing else", () => {
+test("package: it holds what it lists, built, and nothing else", async () => {
+  await packed();
   const expected = ["package.json", ...manifest.files];
   assert.deepEqual(readdirSync(installed).sort(), expected.sort());
   const emitted = readdirSync(join(installed, "dist"), { recursive: true, encoding: "utf8" });
@@ -113,12 +121,14 @@ test("package: it holds what it lists, built, and nothing else", () => {
 });
 
 test("package: publint finds nothing to say", async () => {
+  await packed();
   const { files, rootDir } = await unpack(readFileSync(tarball));
   const { messages, pkg } = await publint({ pkgDir: rootDir, pack: { files } });
   assert.deepEqual(messages.map((message) => formatMessage(message, pkg)), []);
 });
 
-test("package: its types reach a user's compiler", () => {
+test("package: its types reach a user's compiler", async () => {
+  await packed();
   writeFileSync(join(project, "typed.ts"), typed);
   const options = { module: "NodeNext", target: "ES2023", strict: true, noEmit: true, skipLibCheck: true, types: [] };
   writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["typed.ts"] }));
@@ -134,6 +144,7 @@ const runtimes: readonly (readonly [runtime: string, ...command: readonly [strin
 
 for (const [runtime, program, ...args] of runtimes) {
   test(`package: ${runtime} imports the packed package with every export`, async () => {
+    await packed();
     const own = await import("../mod.ts");
     assert.deepEqual(JSON.parse(run(project, program, ...args)), Object.keys(own).sort());
   });

@@ -183,7 +183,8 @@ async function main(): Promise<number> {
       total.passed += outcome.passed;
       total.failed += outcome.failed;
       if (outcome.failed > 0) {
-        failures.push(`${job.runtime} tests/${job.file}: ${outcome.trouble ?? `${outcome.failed} failed`}`);
+        const why = [`${outcome.failed} failed`, ...(outcome.trouble === undefined ? [] : [outcome.trouble])];
+        failures.push(`${job.runtime} tests/${job.file}: ${why.join(", ")}`);
         console.log(`\n${outcome.output.trimEnd()}\n`);
       }
       console.log(line(job, outcome));
