@@ -15,6 +15,19 @@
 
 import * as E from "fp-ts/lib/Either.js";
 import type { Problem, ProblemKind } from "./errors.ts";
+import {
+  isWellFormed,
+  refuse,
+  type Scan,
+  scanItems,
+  scanMembers,
+  scanString,
+  scanWhole,
+  skipped,
+  skipSpace,
+  skipValue,
+  type Step,
+} from "./scan.ts";
 
 // --- types
 
@@ -99,12 +112,9 @@ const rankOf: ReadonlyMap<string, number> = new Map(dtypes.map(([dtype], rank) =
 
 /** Bytes of the header's length itself, and the unit to which the header is padded. */
 const lengthBytes = 8;
-/** The longest header in bytes, and the deepest nesting, that the reference reads. */
+/** The longest header that the reference reads, in bytes. */
 const longestHeader = 100_000_000;
-const deepest = 127;
 const metadataKey = "__metadata__";
-
-const loneSurrogate = /\p{Surrogate}/u;
 
 function isDtype(name: string): name is Dtype {
   return bitsOf.has(name);
@@ -147,7 +157,7 @@ function compareSpecs(a: TensorSpec, b: TensorSpec): number {
 
 /** The JSON of a string; `JSON.stringify` escapes just what the reference's writer escapes. */
 function quote(text: string, what: string): string {
-  if (loneSurrogate.test(text)) {
+  if (!isWellFormed(text)) {
     throw new TypeError(
       `Expected ${what} of whole characters, found a lone surrogate in ${JSON.stringify(text)}: remove it`,
     );
@@ -242,184 +252,18 @@ export function encodeHeader(
 
 // --- restore
 
-/** A place in the JSON text, and what has been found wrong so far. A step that fails leaves a problem there and gives nothing. */
-interface Scan {
-  readonly text: string;
-  at: number;
-  readonly problems: Problem[];
-}
-
-type Step = boolean | undefined;
-
 function problem(path: string, kind: ProblemKind, expected: string, found: string): Problem {
   return { path, kind, expected, found };
 }
 
-function refuse(scan: Scan, expected: string): undefined {
-  const before = new TextEncoder().encode(scan.text.slice(0, scan.at)).length;
-  const found = scan.at < scan.text.length
-    ? JSON.stringify(scan.text.slice(scan.at, scan.at + 16))
-    : "the end of the header";
-  scan.problems.push(problem(`byte ${lengthBytes + before}`, "format", expected, found));
-  return undefined;
-}
-
-function skipSpace(scan: Scan): void {
-  for (;;) {
-    const unit = scan.text.charCodeAt(scan.at);
-    if (unit !== 0x20 && unit !== 0x0a && unit !== 0x0d && unit !== 0x09) return;
-    scan.at++;
-  }
-}
-
-/** Takes this text, if it comes next. */
-function skipped(scan: Scan, text: string): boolean {
-  if (!scan.text.startsWith(text, scan.at)) return false;
-  scan.at += text.length;
-  return true;
-}
-
-function expect(scan: Scan, text: string): Step {
-  return skipped(scan, text) || refuse(scan, text);
-}
-
-const escapes: ReadonlyMap<string, string> = new Map([
-  ['"', '"'],
-  ["\\", "\\"],
-  ["/", "/"],
-  ["b", "\b"],
-  ["f", "\f"],
-  ["n", "\n"],
-  ["r", "\r"],
-  ["t", "\t"],
-]);
-
-const fourHex = /[0-9a-fA-F]{4}/y;
-
-function escaped(scan: Scan): string | undefined {
-  const simple = escapes.get(scan.text.charAt(scan.at));
-  if (simple !== undefined) {
-    scan.at++;
-    return simple;
-  }
-  fourHex.lastIndex = scan.at + 1;
-  const code = scan.text[scan.at] === "u" ? fourHex.exec(scan.text) : null;
-  if (code === null) return refuse(scan, "a JSON escape");
-  scan.at += 5;
-  return String.fromCharCode(parseInt(code[0], 16));
-}
-
-function scanString(scan: Scan): string | undefined {
-  if (!skipped(scan, '"')) return refuse(scan, "a string");
-  const start = scan.at;
-  let read = "";
-  let from = start;
-  for (;;) {
-    const unit = scan.text.charCodeAt(scan.at);
-    if (unit === 0x22) break;
-    // NaN, past the end of the text, is not >= 0x20 either.
-    if (!(unit >= 0x20)) return refuse(scan, "a closed string without control characters");
-    scan.at++;
-    if (unit === 0x5c) {
-      read += scan.text.slice(from, scan.at - 1);
-      const character = escaped(scan);
-      if (character === undefined) return undefined;
-      read += character;
-      from = scan.at;
-    }
-  }
-  const text = read + scan.text.slice(from, scan.at++);
-  // The bytes are UTF-8, so only an escape can have brought in a lone surrogate.
-  if (from !== start && loneSurrogate.test(text)) {
-    scan.at = start;
-    return refuse(scan, "a string of whole characters");
-  }
-  return text;
-}
-
-const whole = /0|[1-9][0-9]*/y;
-
-function scanWhole(scan: Scan): number | undefined {
-  whole.lastIndex = scan.at;
-  const digits = whole.exec(scan.text)?.[0];
-  if (digits === undefined || !Number.isSafeInteger(Number(digits))) return refuse(scan, "a whole number below 2^53");
-  scan.at += digits.length;
-  return Number(digits);
-}
-
-/** An array of `[`, items and `]`; `item` takes one. */
-function scanItems(scan: Scan, depth: number, item: () => Step): Step {
-  if (depth > deepest) return refuse(scan, `at most ${deepest} nested values`);
-  if (!expect(scan, "[")) return false;
-  skipSpace(scan);
-  if (skipped(scan, "]")) return true;
-  do {
-    skipSpace(scan);
-    if (!item()) return false;
-    skipSpace(scan);
-  } while (skipped(scan, ","));
-  return expect(scan, "]");
-}
-
-/** An object of `{`, members and `}`, no name twice; `member` takes the value that follows its name. */
-function scanMembers(scan: Scan, depth: number, member: (name: string) => Step): Step {
-  if (depth > deepest) return refuse(scan, `at most ${deepest} nested values`);
-  if (!expect(scan, "{")) return false;
-  skipSpace(scan);
-  if (skipped(scan, "}")) return true;
-  const names = new Set<string>();
-  do {
-    skipSpace(scan);
-    const name = scanString(scan);
-    if (name === undefined) return false;
-    if (names.has(name)) {
-      scan.problems.push(problem(name, "name", "every name once", "the name twice"));
-      return false;
-    }
-    names.add(name);
-    skipSpace(scan);
-    if (!expect(scan, ":")) return false;
-    skipSpace(scan);
-    if (!member(name)) return false;
-    skipSpace(scan);
-  } while (skipped(scan, ","));
-  return expect(scan, "}");
-}
-
-function scanSizes(scan: Scan, depth: number): number[] | undefined {
+function scanSizes(scan: Scan): number[] | undefined {
   const sizes: number[] = [];
-  const read = scanItems(scan, depth, () => {
+  const read = scanItems(scan, 3, () => {
     const size = scanWhole(scan);
     if (size !== undefined) sizes.push(size);
     return size !== undefined;
   });
   return read ? sizes : undefined;
-}
-
-const number = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
-
-/** Any JSON value, unread: the reference ignores fields it does not know, but only if they are well formed. */
-function skipValue(scan: Scan, depth: number): Step {
-  switch (scan.text.charAt(scan.at)) {
-    case "{":
-      return scanMembers(scan, depth, () => skipValue(scan, depth + 1));
-    case "[":
-      return scanItems(scan, depth, () => skipValue(scan, depth + 1));
-    case '"':
-      return scanString(scan) !== undefined;
-    case "t":
-      return expect(scan, "true");
-    case "f":
-      return expect(scan, "false");
-    case "n":
-      return expect(scan, "null");
-  }
-  number.lastIndex = scan.at;
-  const digits = number.exec(scan.text)?.[0];
-  // The reference refuses numbers beyond f64, and rounds a little differently just below its limit.
-  if (digits === undefined || !(Math.abs(Number(digits)) < 1e308)) return refuse(scan, "a JSON value");
-  scan.at += digits.length;
-  return true;
 }
 
 /** One tensor's description. What is well formed but wrong goes to `problems`, and the scan goes on. */
@@ -432,9 +276,9 @@ function scanTensor(scan: Scan, name: string, tensors: TensorEntry[]): Step {
       case "dtype":
         return (dtype = scanString(scan)) !== undefined;
       case "shape":
-        return (shape = scanSizes(scan, 3)) !== undefined;
+        return (shape = scanSizes(scan)) !== undefined;
       case "data_offsets":
-        return (offsets = scanSizes(scan, 3)) !== undefined;
+        return (offsets = scanSizes(scan)) !== undefined;
       default:
         return skipValue(scan, 3);
     }
@@ -536,7 +380,7 @@ export function decodeHeader(prefix: Uint8Array, fileBytes: number): E.Either<re
     () => [problem(`byte ${lengthBytes}`, "format", "a header in UTF-8", "bytes that are not")],
   );
   if (E.isLeft(text)) return text;
-  const scan: Scan = { text: text.right, at: 0, problems: [] };
+  const scan: Scan = { text: text.right, origin: lengthBytes, at: 0, problems: [] };
   const tensors: TensorEntry[] = [];
   let metadata: (readonly [string, string])[] | null = null;
   skipSpace(scan);
