@@ -35,6 +35,7 @@ const order: readonly string[] = [
   "tfjs/layer",
   "tfjs/model",
   "snapshot",
+  "scan",
   "safetensors",
   "manifest",
   "store",
