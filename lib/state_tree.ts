@@ -104,10 +104,20 @@ export function unwrap(node: Node): Node {
   return isBranch(node) && node.is === "aside" ? unwrap(node.state) : node;
 }
 
-/** Every held array of a tree with its path, in the tree's order. */
-export function* heldOf(node: Node, path: string): Generator<readonly [string, Held]> {
-  if (isBranch(node) && node.is === "array") yield [path, node.held];
-  for (const [childPath, child] of children(node, path)) yield* heldOf(child, childPath);
+/** A node that is a tensor or a typed array. */
+export type ArrayNode = Extract<Branch, { readonly is: "array" }>;
+
+/** Every array of a tree with its path, in the tree's order. */
+export function arraysOf(node: Node, path: string): readonly (readonly [string, ArrayNode])[] {
+  const found: (readonly [string, ArrayNode])[] = [];
+  const visit = (n: Node, at: string): void => {
+    if (isBranch(n) && n.is === "array") found.push([at, n]);
+    for (const [childPath, child] of children(n, at)) {
+      if (typeof child === "object" && child !== null) visit(child, childPath);
+    }
+  };
+  visit(node, path);
+  return found;
 }
 
 /** Every node of named trees that is more than a scalar by its path, the outermost where several share one. */
