@@ -1,0 +1,413 @@
+/**
+ * Learning rates as immutable values: a schedule is plain data that says the rate of the step about to be taken.
+ *
+ * Rates are made from `+ - * /` alone and rounded to float32, because the cosines and powers of two JavaScript engines differ
+ * in their last bits: the same schedule gives the same rate in every runtime. A step costs the same whether it is the first
+ * or the millionth.
+ *
+ * @module
+ */
+import type * as t from "io-ts";
+import { demand, integer, must, plainCodec, shown } from "./rules.ts";
+import { type Kinds, type Of, type Schedule, scheduleRule } from "./schedule_kinds.ts";
+
+// --- types
+
+export type { Kinds, Of, Schedule } from "./schedule_kinds.ts";
+
+// --- constructors
+
+/** A copy of plain data, frozen all through. */
+function frozen<A>(value: A): A {
+  if (typeof value !== "object" || value === null) return value;
+  const copy: unknown = Array.isArray(value)
+    ? value.map(frozen)
+    : Object.fromEntries(Object.entries(value).map(([name, field]) => [name, frozen(field)]));
+  return Object.freeze(copy) as A;
+}
+
+/** A schedule before its first step; bad or unknown arguments are a `TypeError`. */
+function made<K extends keyof Kinds>(kind: K, args: Kinds[K]): Schedule {
+  const schedule = { _tag: "Schedule", kind, step: 0, ...args };
+  demand(kind, scheduleRule, schedule);
+  return frozen(schedule as Schedule);
+}
+
+/**
+ * The same rate for ever.
+ *
+ * @param args `base`: the rate.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(Schedule.rate(Schedule.constant({ base: 0.5 })), 0.5);
+ * ```
+ */
+export function constant(args: { readonly base: number }): Schedule {
+  return made("constant", args);
+}
+
+/**
+ * The rate multiplied by a factor every so many steps.
+ *
+ * @param args `base`: the first rate; `every`: steps between two reductions; `factor`: from 0, usually below 1.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const halving = Schedule.step({ base: 1, every: 2, factor: 0.5 });
+ * assert.equal(Schedule.rate(Schedule.next(Schedule.next(halving))), 0.5);
+ * ```
+ */
+export function step(args: { readonly base: number; readonly every: number; readonly factor: number }): Schedule {
+  return made("step", args);
+}
+
+/**
+ * The rate multiplied by a factor at each milestone.
+ *
+ * @param args `base`: the first rate; `milestones`: numbers of steps taken, in any order, a repeated one counts again; `factor`: from 0.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const schedule = Schedule.multiStep({ base: 1, milestones: [1, 80], factor: 0.5 });
+ * assert.equal(Schedule.rate(Schedule.next(schedule)), 0.5);
+ * ```
+ */
+export function multiStep(
+  args: { readonly base: number; readonly milestones: readonly number[]; readonly factor: number },
+): Schedule {
+  return made("multiStep", args);
+}
+
+/**
+ * The rate multiplied by a factor every step.
+ *
+ * @param args `base`: the first rate; `factor`: from 0.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const schedule = Schedule.exponential({ base: 1, factor: 0.5 });
+ * assert.equal(Schedule.rate(Schedule.next(Schedule.next(schedule))), 0.25);
+ * ```
+ */
+export function exponential(args: { readonly base: number; readonly factor: number }): Schedule {
+  return made("exponential", args);
+}
+
+/**
+ * Half a cosine from one rate down to another, which then stays (Loshchilov and Hutter, "SGDR", 2017, without restarts).
+ *
+ * @param args `base`: the first rate; `steps`: until the final rate; `final`: the last rate, 0 by default.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const schedule = Schedule.cosine({ base: 1, steps: 2 });
+ * assert.equal(Schedule.rate(Schedule.next(schedule)), 0.5);
+ * ```
+ */
+export function cosine(args: { readonly base: number; readonly steps: number; readonly final?: number }): Schedule {
+  return made("cosine", { final: 0, ...args });
+}
+
+/**
+ * A straight line from one rate to another, which then stays.
+ *
+ * @param args `base`: the first rate; `steps`: until the final rate; `final`: the last rate, 0 by default.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const schedule = Schedule.linear({ base: 1, steps: 4 });
+ * assert.equal(Schedule.rate(Schedule.next(schedule)), 0.75);
+ * ```
+ */
+export function linear(args: { readonly base: number; readonly steps: number; readonly final?: number }): Schedule {
+  return made("linear", { final: 0, ...args });
+}
+
+/**
+ * Up to a peak and down far below the start, both along half a cosine (Smith and Topin, "Super-convergence", 2018).
+ *
+ * The rates of PyTorch's `OneCycleLR`: step `rise * steps - 1` is the peak, step `steps - 1` the last, whose rate then stays.
+ *
+ * @param args `peak`: the highest rate; `steps`: of the whole cycle, at least 2; `rise`: the fraction of them that goes up, 0.3 by
+ * default; `initial`: the first rate, a 25th of the peak by default; `final`: the last rate, a 10,000th of the first by default.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(Schedule.rate(Schedule.oneCycle({ peak: 1, steps: 100 })), Math.fround(1 / 25));
+ * ```
+ */
+export function oneCycle(args: {
+  readonly peak: number;
+  readonly steps: number;
+  readonly rise?: number;
+  readonly initial?: number;
+  readonly final?: number;
+}): Schedule {
+  const initial = args.initial ?? args.peak / 25;
+  return made("oneCycle", { rise: 0.3, initial, final: initial / 10_000, ...args });
+}
+
+/**
+ * The rate multiplied by a factor whenever a metric has stopped improving.
+ *
+ * A metric improves if it beats the best so far by more than `threshold` times the size of that best. One that is not a
+ * finite number (a loss that diverged) is data, not a mistake: it counts as no improvement.
+ *
+ * @param args `base`: the first rate; `factor`: below 1; `patience`: steps without improvement that are let pass; `threshold`: 1e-4 by
+ * default; `mode`: whether less (`"min"`, by default) or more is better; `cooldown`: steps after a reduction in which nothing
+ * counts as bad, 0 by default; `final`: the least rate, 0 by default.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const schedule = Schedule.plateau({ base: 1, factor: 0.5, patience: 0 });
+ * const better = Schedule.next(Schedule.next(schedule, 3), 2);
+ * assert.equal(Schedule.rate(better), 1);
+ * assert.equal(Schedule.rate(Schedule.next(better, 2)), 0.5);
+ * ```
+ */
+export function plateau(args: {
+  readonly base: number;
+  readonly factor: number;
+  readonly patience: number;
+  readonly threshold?: number;
+  readonly mode?: "min" | "max";
+  readonly cooldown?: number;
+  readonly final?: number;
+}): Schedule {
+  const start = {
+    threshold: 1e-4,
+    mode: "min",
+    cooldown: 0,
+    final: 0,
+    reductions: 0,
+    best: null,
+    bad: 0,
+    cooling: 0,
+  } as const;
+  return made("plateau", { ...start, ...args });
+}
+
+/**
+ * A straight line in front of a schedule, up to its first rate; the schedule itself starts after it.
+ *
+ * @param steps How long the line is; 0 gives the schedule as it is.
+ * @param from The rate of the first step, 0 by default.
+ *
+ * @example
+ * ```ts
+ * import { pipe, Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const schedule = pipe(Schedule.cosine({ base: 1, steps: 100 }), Schedule.warmup(4));
+ * assert.equal(Schedule.rate(Schedule.next(schedule)), 0.25);
+ * ```
+ */
+export function warmup(steps: number, from = 0): (schedule: Schedule) => Schedule {
+  demand("steps", integer(0), steps);
+  return (schedule) => steps === 0 ? schedule : made("warmup", { steps, from, then: schedule });
+}
+
+/**
+ * Schedules one after the other.
+ *
+ * @param parts Each schedule and for how many steps it is used; the last one goes on, whatever its number.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const [high, low] = [Schedule.constant({ base: 1 }), Schedule.constant({ base: 0.5 })];
+ * assert.equal(Schedule.rate(Schedule.next(Schedule.sequence([[high, 1], [low, 1]]))), 0.5);
+ * ```
+ */
+export function sequence(parts: readonly (readonly [schedule: Schedule, steps: number])[]): Schedule {
+  demand("parts", must("at least one schedule", () => parts.length > 0), parts);
+  const [[only]] = parts as readonly [readonly [Schedule, number]];
+  return parts.length === 1
+    ? only
+    : made("sequence", { parts: parts.map(([schedule, steps]) => ({ schedule, steps })) });
+}
+
+// --- capture and restore
+
+/**
+ * The codec of {@link Schedule}: it encodes as itself, and decoding refuses, with a message each, every field that is missing, unknown
+ * or impossible. Law: round trip.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const schedule = Schedule.cosine({ base: 1e-3, steps: 285 });
+ * assert.deepEqual(Schedule.codec.decode(JSON.parse(JSON.stringify(schedule))), { _tag: "Right", right: schedule });
+ * ```
+ */
+export const codec: t.Type<Schedule, Schedule, unknown> = plainCodec("Schedule", scheduleRule, frozen);
+
+// --- combinators
+
+/**
+ * The rate for the step about to be taken.
+ *
+ * @param schedule Where the run stands.
+ * @returns A float32 value, the same in every runtime, because that is what an optimizer computes with: `Math.fround(0.1)` for 0.1.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(Schedule.rate(Schedule.linear({ base: 0.1, steps: 10 })), Math.fround(0.1));
+ * ```
+ */
+export function rate(schedule: Schedule): number {
+  return Math.fround(exact(schedule));
+}
+
+/**
+ * The schedule after one step of the optimizer. Where the optimizer skips its step (gradients overflowed, or are still being
+ * accumulated), leave the schedule as it is.
+ *
+ * @param schedule Where the run stands; it stays as it is.
+ * @param metric What {@link plateau} watches, usually the validation loss; it alone needs it, without is a `TypeError`.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const schedule = Schedule.linear({ base: 1, steps: 2 });
+ * assert.deepEqual([schedule, Schedule.next(schedule)].map(Schedule.rate), [1, 0.5]);
+ * ```
+ */
+export function next(schedule: Schedule, metric?: number): Schedule {
+  const step = schedule.step + 1;
+  switch (schedule.kind) {
+    case "plateau":
+      return Object.freeze({ ...watched(schedule, metric), step });
+    case "warmup":
+      return step < schedule.steps ? Object.freeze({ ...schedule, step }) : schedule.then;
+    case "sequence": {
+      const [head, second, ...rest] = schedule.parts;
+      if (step === head!.steps) {
+        return rest.length === 0
+          ? second!.schedule
+          : Object.freeze({ ...schedule, step: 0, parts: Object.freeze([second!, ...rest]) });
+      }
+      const moved = Object.freeze({ ...head!, schedule: next(head!.schedule, metric) });
+      return Object.freeze({ ...schedule, step, parts: Object.freeze([moved, second!, ...rest]) });
+    }
+    default:
+      return Object.freeze({ ...schedule, step });
+  }
+}
+
+function watched(s: Of<"plateau">, metric: number | undefined): Of<"plateau"> {
+  if (typeof metric !== "number") {
+    throw new TypeError(
+      `Expected the metric that a plateau schedule watches, found ${
+        shown(metric)
+      }: pass it as in next(schedule, validationLoss)`,
+    );
+  }
+  const margin = s.threshold * Math.abs(s.best ?? 0);
+  const better = Number.isFinite(metric) &&
+    (s.best === null || (s.mode === "min" ? metric < s.best - margin : metric > s.best + margin));
+  const bad = better || s.cooling > 0 ? 0 : s.bad + 1;
+  const best = better ? metric : s.best;
+  return bad > s.patience
+    ? { ...s, best, bad: 0, cooling: s.cooldown, reductions: s.reductions + 1 }
+    : { ...s, best, bad, cooling: Math.max(0, s.cooling - 1) };
+}
+
+/** The rate before it is rounded to float32. */
+function exact(s: Schedule): number {
+  switch (s.kind) {
+    case "constant":
+      return s.base;
+    case "step":
+      return s.base * power(s.factor, Math.floor(s.step / s.every));
+    case "multiStep":
+      return s.base * power(s.factor, s.milestones.filter((milestone) => milestone <= s.step).length);
+    case "exponential":
+      return s.base * power(s.factor, s.step);
+    case "cosine":
+      return eased(s.base, s.final, Math.min(s.step, s.steps), s.steps);
+    case "linear":
+      return straight(s.base, s.final, Math.min(s.step, s.steps), s.steps);
+    case "oneCycle": {
+      const last = s.steps - 1;
+      const top = s.rise * s.steps - 1;
+      const k = Math.min(s.step, last);
+      return k <= top && top > 0 ? eased(s.initial, s.peak, k, top) : eased(s.peak, s.final, k - top, last - top);
+    }
+    case "plateau":
+      return Math.max(s.final, s.base * power(s.factor, s.reductions));
+    case "warmup":
+      return straight(s.from, exact(s.then), s.step, s.steps);
+    case "sequence":
+      return exact(s.parts[0]!.schedule);
+  }
+}
+
+/** `x^n` for a whole n by repeated squaring, at most the largest double. */
+function power(x: number, n: number): number {
+  let [result, square] = [1, x];
+  for (let k = n; k > 0; k = Math.floor(k / 2)) {
+    if (k % 2 === 1) result *= square;
+    square *= square;
+  }
+  return Math.min(result, Number.MAX_VALUE);
+}
+
+/** `k / n` of the way from one rate to another; both weights are computed, so that both ends are exact. */
+function straight(from: number, to: number, k: number, n: number): number {
+  return from * ((n - k) / n) + to * (k / n);
+}
+
+/** As {@link straight}, along half a cosine. */
+function eased(from: number, to: number, k: number, n: number): number {
+  return from * sineSquared(n - k, n) + to * sineSquared(k, n);
+}
+
+/** `sin^2(pi/2 * k/n)`, that is `(1 - cos(pi * k/n)) / 2` without its cancellation. */
+function sineSquared(k: number, n: number): number {
+  const small = 2 * k <= n ? k : n - k;
+  const sine = sineOfQuarters(small / n);
+  return small === k ? sine * sine : 1 - sine * sine;
+}
+
+/** `sin(pi/2 * x)` for x in [0, 1/2]: its Taylor series to the 15th power, which is within 1e-16 there. */
+function sineOfQuarters(x: number): number {
+  const angle = x * (Math.PI / 2);
+  const z = angle * angle;
+  const series = [210, 156, 110, 72, 42, 20, 6].reduce((sum, divisor) => 1 - z / divisor * sum, 1);
+  return angle * series;
+}

@@ -1,0 +1,140 @@
+/**
+ * The kinds of schedule: what each holds, and the rule it keeps.
+ *
+ * @module
+ */
+import { integer, listOf, must, oneOf, record, type Rule, shown } from "./rules.ts";
+
+// --- types
+
+/** What each kind of schedule holds besides its name and the number of steps taken; its constructor says what the fields mean. */
+export interface Kinds {
+  readonly constant: { readonly base: number };
+  readonly step: { readonly base: number; readonly every: number; readonly factor: number };
+  readonly multiStep: { readonly base: number; readonly milestones: readonly number[]; readonly factor: number };
+  readonly exponential: { readonly base: number; readonly factor: number };
+  readonly cosine: { readonly base: number; readonly steps: number; readonly final: number };
+  readonly linear: { readonly base: number; readonly steps: number; readonly final: number };
+  readonly oneCycle: {
+    readonly peak: number;
+    readonly steps: number;
+    readonly rise: number;
+    readonly initial: number;
+    readonly final: number;
+  };
+  readonly plateau: {
+    readonly base: number;
+    readonly factor: number;
+    readonly patience: number;
+    readonly threshold: number;
+    readonly mode: "min" | "max";
+    readonly cooldown: number;
+    readonly final: number;
+    /** How many times the rate has been reduced. */
+    readonly reductions: number;
+    /** The best metric so far, `null` before the first. */
+    readonly best: number | null;
+    /** How many steps in a row have brought no improvement. */
+    readonly bad: number;
+    /** How many steps of the cooldown are left. */
+    readonly cooling: number;
+  };
+  readonly warmup: { readonly steps: number; readonly from: number; readonly then: Schedule };
+  /** What is left, the schedule in use first. */
+  readonly sequence: { readonly parts: readonly { readonly schedule: Schedule; readonly steps: number }[] };
+}
+
+/** A schedule of one kind, and the steps taken in it. */
+export type Of<K extends keyof Kinds> = Kinds[K] & {
+  readonly _tag: "Schedule";
+  readonly kind: K;
+  readonly step: number;
+};
+
+/** A learning-rate schedule and where a run stands in it: frozen plain data, safe in JSON. */
+export type Schedule = { readonly [K in keyof Kinds]: Of<K> }[keyof Kinds];
+
+// --- rules
+
+const rateRule: Rule = must(
+  "a rate, which is a number from 0 that float32 can hold",
+  (value) => typeof value === "number" && value >= 0 && Number.isFinite(Math.fround(value)),
+);
+
+function numberRule(expected: string, holds: (value: number) => boolean): Rule {
+  return must(expected, (value) => typeof value === "number" && Number.isFinite(value) && holds(value));
+}
+
+const factorRule = numberRule("a finite number from 0", (x) => x >= 0);
+const count = integer(0);
+const steps = integer(1);
+
+/** Deeper than any composition a person writes, and shallow enough for every stack. */
+const deepest = 32;
+
+/** The fields of each kind; a schedule inside a schedule keeps the rule `inner`. */
+function fields(inner: Rule): Readonly<Record<keyof Kinds, Readonly<Record<string, Rule>>>> {
+  return {
+    constant: { base: rateRule },
+    step: { base: rateRule, every: steps, factor: factorRule },
+    multiStep: { base: rateRule, milestones: listOf(count), factor: factorRule },
+    exponential: { base: rateRule, factor: factorRule },
+    cosine: { base: rateRule, steps, final: rateRule },
+    linear: { base: rateRule, steps, final: rateRule },
+    oneCycle: {
+      peak: rateRule,
+      steps: integer(2),
+      rise: numberRule("a fraction from 0 to 1", (x) => x >= 0 && x <= 1),
+      initial: rateRule,
+      final: rateRule,
+    },
+    plateau: {
+      base: rateRule,
+      factor: numberRule("a number from 0 and below 1", (x) => x >= 0 && x < 1),
+      patience: count,
+      threshold: factorRule,
+      mode: oneOf("min", "max"),
+      cooldown: count,
+      final: rateRule,
+      reductions: count,
+      best: must("a finite number or null", (value) => value === null || Number.isFinite(value)),
+      bad: count,
+      cooling: count,
+    },
+    warmup: { steps, from: rateRule, then: inner },
+    sequence: { parts: listOf(record({ schedule: inner, steps })) },
+  };
+}
+
+/** Whether steps can lead here; a composition whose first part is over has been replaced by what follows. */
+function reachable(s: Schedule): boolean {
+  switch (s.kind) {
+    case "plateau":
+      return s.bad <= s.patience && s.cooling <= s.cooldown;
+    case "warmup":
+      return s.step < s.steps;
+    case "sequence":
+      return s.parts.length > 1 && s.step < s.parts[0]!.steps;
+    default:
+      return true;
+  }
+}
+
+function rule(depth: number): Rule {
+  return (value, name) => {
+    const kind: unknown = typeof value === "object" && value !== null && "kind" in value ? value.kind : undefined;
+    const inner = depth < deepest ? rule(depth + 1) : must(`nested at most ${deepest} deep`, () => false);
+    const known: Readonly<Record<string, Readonly<Record<string, Rule>>>> = fields(inner);
+    if (typeof kind !== "string" || !Object.hasOwn(known, kind)) {
+      return [`Expected ${name} to be a schedule of a known kind, found ${shown(kind ?? value)}`];
+    }
+    const all = record({ _tag: oneOf("Schedule"), kind: oneOf(kind), step: count, ...known[kind] });
+    const objections = all(value, name);
+    return objections.length > 0
+      ? objections
+      : must(`a ${kind} that steps can lead to`, (found) => reachable(found as Schedule))(value, name);
+  };
+}
+
+/** The rule for a schedule of any kind, and for those inside it. */
+export const scheduleRule: Rule = rule(0);
