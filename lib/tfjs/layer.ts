@@ -45,11 +45,10 @@ function snakeCase(className: string): string {
   return snake.startsWith("_") ? `private${snake}` : snake;
 }
 
-/** Whether tfjs made a layer's name up. */
+/** Whether tfjs made a layer's name up, from a counter and its class or, for a cell, the class of the layer around it. */
 function isMadeUp(name: string, className: string): boolean {
-  const own = `${snakeCase(className)}_${className}`;
-  const plain = name.replace(/^(forward|backward)_/, "");
-  if (plain.startsWith(own) && /^\d+$/.test(plain.slice(own.length))) return true;
+  const [, snake, counted] = /^(?:(?:forward|backward)_)?(.+)_([A-Z]\w*?)\d+$/.exec(name) ?? [];
+  if (counted !== undefined && snakeCase(counted) === snake) return true;
   if (className === "InputLayer") return /^input\d+$/.test(name) || /_input$/.test(name);
   return new RegExp(`^(sequential_|${className.toLowerCase()})\\d+$`).test(name);
 }

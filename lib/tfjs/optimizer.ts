@@ -80,7 +80,7 @@ const layouts: Readonly<Record<string, Layout>> = {
 };
 
 /** An optimizer's fields, which its declarations keep protected. */
-type Fields = Record<string, unknown> & { iterations_: number };
+type Fields = Record<string, unknown> & { iterations_?: number };
 
 function fieldsOf(optimizer: tf.Optimizer): Fields {
   return optimizer as unknown as Fields;
@@ -138,7 +138,7 @@ export const optimizerKind: Kind<tf.Optimizer> = {
     return record([
       ["class", className],
       ["config", record(numbers)],
-      ["iterations", fields.iterations_],
+      ["iterations", fields.iterations_ ?? 0],
       ["slots", record(slots)],
       ["scalars", record(scalars)],
     ]);
