@@ -12,7 +12,7 @@ import { congruential32FromState } from "pure-rand/generator/congruential32";
 import { xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
 import { xorshift128plusFromState } from "pure-rand/generator/xorshift128plus";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
-import { demand, integer, listOf, must, oneOf, plainCodec, record, type Rule, shown } from "./rules.ts";
+import { demand, integer, listOf, must, oneOf, plainCodec, record, refined, type Rule, shown } from "./rules.ts";
 import { hashWords, type Seed, seedText } from "./seed.ts";
 
 // --- types
@@ -114,18 +114,14 @@ const fields: Rule = record({
 });
 
 /** A state that the algorithm can be in: the all-zero state of a linear generator would draw zeros for ever. */
-const possible: Rule = (value, name) => {
-  const objections = fields(value, name);
-  if (objections.length > 0) return objections;
-  const { algorithm, state } = value as Rng;
+const possible: Rule = refined<Rng>(fields, ({ algorithm, state }, name) => {
   const { words } = families[algorithm];
-  if (state.length !== words) {
-    return [`Expected ${name}.state to be the ${words} words of ${algorithm}, found ${shown(state)}`];
-  }
-  return algorithm === "congruential32"
-    ? []
-    : must(`a state of ${algorithm}, which is never all zero`, () => state.some((word) => word !== 0))(state, name);
-};
+  return state.length !== words
+    ? [`Expected ${name}.state to be the ${words} words of ${algorithm}, found ${shown(state)}`]
+    : algorithm !== "congruential32" && state.every((word) => word === 0)
+    ? [`Expected ${name}.state to be a state of ${algorithm}, found only zeros`]
+    : [];
+});
 
 /**
  * The codec of {@link Rng}: it encodes as itself.

@@ -67,6 +67,14 @@ export function record(fields: Readonly<Record<string, Rule>>): Rule {
   };
 }
 
+/** A rule and, for values that keep it and only for those, a further one. */
+export function refined<A>(rule: Rule, further: (value: A, name: string) => readonly string[]): Rule {
+  return (value, name) => {
+    const objections = rule(value, name);
+    return objections.length > 0 ? objections : further(value as A, name);
+  };
+}
+
 function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
   if (typeof value !== "object" || value === null) return false;
   const prototype: unknown = Object.getPrototypeOf(value);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { integer, listOf, must, oneOf, record, type Rule, shown } from "./rules.ts";
+import { integer, listOf, must, oneOf, record, refined, type Rule, shown } from "./rules.ts";
 
 // --- types
 
@@ -128,11 +128,9 @@ function rule(depth: number): Rule {
     if (typeof kind !== "string" || !Object.hasOwn(known, kind)) {
       return [`Expected ${name} to be a schedule of a known kind, found ${shown(kind ?? value)}`];
     }
-    const all = record({ _tag: oneOf("Schedule"), kind: oneOf(kind), step: count, ...known[kind] });
-    const objections = all(value, name);
-    return objections.length > 0
-      ? objections
-      : must(`a ${kind} that steps can lead to`, (found) => reachable(found as Schedule))(value, name);
+    const own = record({ _tag: oneOf("Schedule"), kind: oneOf(kind), step: count, ...known[kind] });
+    const possible = must(`a ${kind} that steps can lead to`, (found) => reachable(found as Schedule));
+    return refined(own, possible)(value, name);
   };
 }
 
