@@ -1,0 +1,324 @@
+/**
+ * One checkpoint through any store: its files written as a stream, and read back with every byte checked.
+ *
+ * Writing copies no tensor that is larger than 256 KiB: views of at most 8 MiB go to the store as they are, smaller tensors are packed into
+ * one buffer that is used again. Reading takes one buffer a file, in which the tensors stay.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { createHash } from "node:crypto";
+import { crc32 } from "node:zlib";
+import type { Encoded } from "./encode.ts";
+import type { Damaged, NewerFormat, NoCheckpoint, Problem, StoreFailed } from "./errors.ts";
+import {
+  decodeManifest,
+  encodeManifest,
+  type FileEntry,
+  type FilePlan,
+  filePlans,
+  format,
+  type Manifest,
+  specOf,
+  type Stored,
+  type Summary,
+} from "./manifest.ts";
+import { decodeHeader, encodeHeader, type Header, headerLength, type TensorEntry } from "./safetensors.ts";
+import type { Part, Store } from "./store.ts";
+import { fits, type Held, heldBytes } from "./tensor.ts";
+
+// --- types
+
+/** How far a save or load has come, in bytes. */
+export interface Progress {
+  readonly bytes: number;
+  readonly total: number;
+}
+
+/** What was committed. */
+export interface Committed {
+  readonly checkpoint: number;
+  readonly bytesWritten: number;
+  readonly bytesTotal: number;
+}
+
+/** A checkpoint that was read, every byte of it checked. */
+export interface Loaded {
+  readonly manifest: Manifest;
+  readonly encoded: Encoded;
+}
+
+/** Why one checkpoint could not be read. */
+export type ReadError = StoreFailed | NoCheckpoint | NewerFormat | Damaged;
+
+const mebi = 2 ** 20;
+const [viewBytes, packedBytes, smallBytes, segmentBytes] = [8 * mebi, 4 * mebi, mebi / 4, 1024 * mebi];
+
+// --- capture
+
+/** A file's tensors, with the lengths of packed strings found out. */
+async function measured(plan: FilePlan): Promise<FilePlan> {
+  const tensors = await Promise.all(
+    plan.tensors.map(async (tensor) =>
+      tensor.held.element === "string" ? { ...tensor, shape: [(await tensor.held.bytes()).byteLength] } : tensor
+    ),
+  );
+  return { ...plan, tensors };
+}
+
+/** The bytes of a file in views of at most 8 MiB; a view is valid until the next is asked for. */
+async function* chunksOf(
+  head: Uint8Array,
+  arrays: readonly Held[],
+  advance: (bytes: number) => void,
+): AsyncGenerator<Uint8Array> {
+  const packed = new Uint8Array(packedBytes);
+  let used = 0;
+  const sent = (chunk: Uint8Array): Uint8Array => {
+    advance(chunk.byteLength);
+    return chunk;
+  };
+  yield sent(head);
+  for (const held of arrays) {
+    const bytes = await held.bytes();
+    const small = bytes.byteLength <= smallBytes;
+    if (used > 0 && (!small || used + bytes.byteLength > packedBytes)) {
+      yield sent(packed.subarray(0, used));
+      used = 0;
+    }
+    if (small) {
+      packed.set(bytes, used);
+      used += bytes.byteLength;
+    } else for (let at = 0; at < bytes.byteLength; at += viewBytes) yield sent(bytes.subarray(at, at + viewBytes));
+  }
+  if (used > 0) yield sent(packed.subarray(0, used));
+}
+
+/**
+ * Writes a state as one checkpoint and commits it.
+ *
+ * @param store Where to.
+ * @param encoded The state, whose arrays must stay held until the task is done.
+ * @param summary What the checkpoint says of itself.
+ * @param onProgress Told after each piece.
+ * @returns What was committed; or the store's failure, and then the store is as before.
+ */
+export function writeCheckpoint(
+  store: Store,
+  encoded: Encoded,
+  summary: Omit<Summary, "files">,
+  onProgress: (progress: Progress) => void = () => {},
+): TaskEither<StoreFailed, Committed> {
+  return async () => {
+    const plans = await Promise.all(filePlans(encoded).map(measured));
+    const files = plans.map(({ name, tensors }) => {
+      const { bytes, header } = encodeHeader(tensors, [["dogear", format], ["format", "pt"]]);
+      const held = new Map(tensors.map((tensor) => [tensor.name, tensor.held]));
+      return {
+        name,
+        head: bytes,
+        total: header.bytes,
+        arrays: header.tensors.flatMap((tensor) => held.get(tensor.name) ?? []),
+      };
+    });
+    const total = files.reduce((sum, file) => sum + file.total, 0);
+    let sent = 0;
+    const advance = (bytes: number): void => {
+      sent += bytes;
+      onProgress({ bytes: sent, total });
+    };
+    const begun = await store.begin();
+    if (E.isLeft(begun)) return begun;
+    const saving = begun.right;
+    try {
+      const entries: FileEntry[] = [];
+      for (const { name, head, arrays } of files) {
+        const put = await saving.put(name, chunksOf(head, arrays, advance))();
+        if (E.isLeft(put)) {
+          await saving.abort();
+          return put;
+        }
+        entries.push({ name, ...put.right });
+      }
+      const manifest = encodeManifest({ ...summary, files: entries }, encoded);
+      const committed = await saving.commit(manifest)();
+      const bytes = total + manifest.byteLength;
+      return E.isLeft(committed)
+        ? committed
+        : E.right({ checkpoint: committed.right, bytesWritten: bytes, bytesTotal: bytes });
+    } catch (cause) {
+      await saving.abort();
+      throw cause;
+    }
+  };
+}
+
+// --- restore
+
+/**
+ * Reads and checks a checkpoint's manifest.
+ *
+ * @param store Where from.
+ * @param checkpoint Its number.
+ */
+export function readManifest(store: Store, checkpoint: number): TaskEither<ReadError, Manifest> {
+  return async () => {
+    const bytes = await store.manifest(checkpoint)();
+    if (E.isLeft(bytes)) return bytes;
+    const manifest = decodeManifest(bytes.right);
+    if (E.isRight(manifest)) return manifest;
+    return E.left(
+      "newer" in manifest.left
+        ? { _tag: "NewerFormat", checkpoint, found: manifest.left.newer, supported: format }
+        : { _tag: "Damaged", checkpoint, problems: manifest.left.problems },
+    );
+  };
+}
+
+/** The differences between the tensors a file has and those the manifest says it has. */
+function checkTensors(name: string, header: Header, expected: ReadonlyMap<string, Stored>): readonly Problem[] {
+  const found = new Map(header.tensors.map((tensor) => [tensor.name, tensor]));
+  const missing = [...expected.keys()].filter((tensor) => !found.has(tensor)).map((tensor): Problem => ({
+    path: `${name}/${tensor}`,
+    kind: "missing",
+    expected: "a tensor that the manifest names",
+    found: "none in the file",
+  }));
+  return missing.concat(header.tensors.flatMap((tensor): Problem[] => {
+    const stored = expected.get(tensor.name);
+    const path = `${name}/${tensor.name}`;
+    if (stored === undefined) {
+      return [{ path, kind: "extra", expected: "no tensor that the manifest does not name", found: tensor.dtype }];
+    }
+    const spec = specOf(stored, tensor.end - tensor.begin);
+    const [a, b] = [`${spec.dtype} [${spec.shape}]`, `${tensor.dtype} [${tensor.shape}]`];
+    return a === b ? [] : [{ path, kind: "shape", expected: a, found: b }];
+  }));
+}
+
+/** Runs of neighbouring tensors that share one buffer. */
+function segmentsOf(tensors: readonly TensorEntry[]): readonly (readonly TensorEntry[])[] {
+  const segments: TensorEntry[][] = [];
+  for (const tensor of tensors) {
+    const last = segments.at(-1);
+    if (last !== undefined && tensor.end - (last[0]?.begin ?? 0) <= segmentBytes) last.push(tensor);
+    else segments.push([tensor]);
+  }
+  return segments;
+}
+
+/** The bytes of every tensor of a file by name; or every problem of the file. */
+async function readFile(
+  part: Part,
+  entry: FileEntry,
+  expected: ReadonlyMap<string, Stored>,
+  advance: (bytes: number) => void,
+): Promise<E.Either<StoreFailed | readonly Problem[], ReadonlyMap<string, Uint8Array>>> {
+  if (part.bytes !== entry.bytes) {
+    return E.left([{ path: entry.name, kind: "length", expected: `${entry.bytes} bytes`, found: `${part.bytes}` }]);
+  }
+  const sha256 = entry.sha256 === undefined ? undefined : createHash("sha256");
+  let crc = 0;
+  const check = (view: Uint8Array): void => {
+    crc = crc32(view, crc);
+    sha256?.update(view);
+    advance(view.byteLength);
+  };
+  const start = new Uint8Array(Math.min(8, entry.bytes));
+  const begun = await part.read(start, 0)();
+  if (E.isLeft(begun)) return begun;
+  const length = headerLength(start, entry.bytes);
+  if (E.isLeft(length)) return E.left(length.left.map((p) => ({ ...p, path: `${entry.name}/${p.path}` })));
+  const head = new Uint8Array(length.right);
+  const headed = await part.read(head, 0)();
+  if (E.isLeft(headed)) return headed;
+  check(head);
+  const header = decodeHeader(head, entry.bytes);
+  if (E.isLeft(header)) return E.left(header.left.map((p) => ({ ...p, path: `${entry.name}/${p.path}` })));
+  const problems = checkTensors(entry.name, header.right, expected);
+  if (problems.length > 0) return E.left(problems);
+  const bytes = new Map<string, Uint8Array>();
+  for (const segment of segmentsOf(header.right.tensors)) {
+    const [from, to] = [segment[0]?.begin ?? 0, segment.at(-1)?.end ?? 0];
+    const buffer = new Uint8Array(to - from);
+    let before: Uint8Array = new Uint8Array();
+    for (let at = 0; at < buffer.byteLength; at += viewBytes) {
+      const view = buffer.subarray(at, at + viewBytes);
+      const reading = part.read(view, header.right.dataStart + from + at)();
+      check(before);
+      before = view;
+      const read = await reading;
+      if (E.isLeft(read)) return read;
+    }
+    check(before);
+    for (const { name, begin, end } of segment) bytes.set(name, buffer.subarray(begin - from, end - from));
+  }
+  const [found, digest] = [crc.toString(16).padStart(8, "0"), sha256?.digest("hex")];
+  if (found !== entry.crc32) {
+    return E.left([{ path: entry.name, kind: "digest", expected: `CRC-32 ${entry.crc32}`, found }]);
+  }
+  if (digest !== entry.sha256) {
+    return E.left([{ path: entry.name, kind: "digest", expected: `SHA-256 ${entry.sha256}`, found: String(digest) }]);
+  }
+  return E.right(bytes);
+}
+
+/**
+ * Reads a checkpoint and checks every byte of it: lengths, digests, headers, and that files and manifest say the same.
+ *
+ * @param store Where from.
+ * @param checkpoint Its number.
+ * @param onProgress Told after each piece.
+ * @returns The state, its arrays in memory; or `Damaged` with every problem found, `NewerFormat`, `NoCheckpoint`, or the store's failure.
+ */
+export function readCheckpoint(
+  store: Store,
+  checkpoint: number,
+  onProgress: (progress: Progress) => void = () => {},
+): TaskEither<ReadError, Loaded> {
+  return async () => {
+    const read = await readManifest(store, checkpoint)();
+    if (E.isLeft(read)) return read;
+    const manifest = read.right;
+    const total = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
+    let done = 0;
+    const advance = (bytes: number): void => {
+      done += bytes;
+      onProgress({ bytes: done, total });
+    };
+    const problems: Problem[] = [];
+    const files: ReadonlyMap<string, Uint8Array>[] = [];
+    for (const [i, entry] of manifest.files.entries()) {
+      const expected = new Map(
+        manifest.arrays.filter(({ file }) => file === i).map((stored) => [stored.tensor, stored]),
+      );
+      const part = await store.open(checkpoint, entry.name)();
+      if (E.isLeft(part)) {
+        if (part.left._tag === "StoreFailed" && part.left.code !== "ENOENT") return part;
+        problems.push({ path: entry.name, kind: "missing", expected: `a file of ${entry.bytes} bytes`, found: "none" });
+        continue;
+      }
+      const bytes = await readFile(part.right, entry, expected, advance);
+      await part.right.close();
+      if (E.isRight(bytes)) files[i] = bytes.right;
+      else if ("_tag" in bytes.left) return E.left(bytes.left);
+      else problems.push(...bytes.left);
+    }
+    if (problems.length > 0) return E.left({ _tag: "Damaged", checkpoint, problems });
+    const hold = (stored: Stored): Held => {
+      const bytes = files[stored.file]?.get(stored.tensor) ?? new Uint8Array();
+      if (!fits(stored.element, stored.shape, bytes)) {
+        problems.push({
+          path: stored.tensor,
+          kind: "length",
+          expected: `${stored.element} [${stored.shape}]`,
+          found: `${bytes.byteLength} bytes`,
+        });
+      }
+      return heldBytes(stored.element, stored.shape, bytes);
+    };
+    const encoded = manifest.state(hold);
+    return problems.length > 0 ? E.left({ _tag: "Damaged", checkpoint, problems }) : E.right({ manifest, encoded });
+  };
+}
