@@ -1,0 +1,169 @@
+/**
+ * Which checkpoints stay: pure policies over a catalogue, to be composed.
+ *
+ * Laws: every checkpoint of the catalogue is either kept or removed; the newest, that is the one with the highest number, is always kept; the
+ * order of the catalogue plays no part.
+ *
+ * @module
+ */
+import { demand, integer, must, oneOf } from "./rules.ts";
+
+// --- types
+
+/** What a catalogue says of one checkpoint. */
+export interface Entry {
+  readonly checkpoint: number;
+  /** The training step it was saved at, `null` if the run counts none. */
+  readonly step: number | null;
+  readonly metrics: Readonly<Record<string, number>>;
+  /** When it was committed, in milliseconds since 1970. */
+  readonly time: number;
+  /** What it takes up, in bytes. */
+  readonly bytes: number;
+  /** The run that saved it. */
+  readonly run: string;
+}
+
+/** The numbers of the checkpoints that stay and of those that go, each in ascending order. */
+export interface Decision {
+  readonly keep: readonly number[];
+  readonly remove: readonly number[];
+}
+
+/** A policy: a pure function of the catalogue and the present time, in milliseconds since 1970. */
+export type Retention = (catalogue: readonly Entry[], now: number) => Decision;
+
+// --- constructors
+
+/** The policy that keeps the checkpoints a function names, and the newest. */
+function keeping(kept: (catalogue: readonly Entry[], now: number) => Iterable<number>): Retention {
+  return (catalogue, now) => {
+    const numbers = catalogue.map(({ checkpoint }) => checkpoint).sort((a, b) => a - b);
+    const keep = new Set([...kept(catalogue, now), ...numbers.slice(-1)]);
+    return { keep: numbers.filter((n) => keep.has(n)), remove: numbers.filter((n) => !keep.has(n)) };
+  };
+}
+
+/** Newest first. */
+function newer(a: Entry, b: Entry): number {
+  return b.checkpoint - a.checkpoint;
+}
+
+/**
+ * Keeps the newest checkpoints: those with the highest numbers.
+ *
+ * @param n How many, an integer from 1.
+ *
+ * @example
+ * ```ts
+ * import { type Entry, Retention } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const saved = (checkpoint: number): Entry => ({ checkpoint, step: null, metrics: {}, time: 0, bytes: 0, run: "a" });
+ * assert.deepEqual(Retention.latest(2)([8, 9, 10].map(saved), 0), { keep: [9, 10], remove: [8] });
+ * ```
+ */
+export function latest(n: number): Retention {
+  demand("n", integer(1), n);
+  return keeping((catalogue) => [...catalogue].sort(newer).slice(0, n).map(({ checkpoint }) => checkpoint));
+}
+
+/**
+ * Keeps the checkpoints with the best metric, and the newest.
+ *
+ * A checkpoint without the metric, or with NaN for it, is never among the best; of equal ones the newer is better.
+ *
+ * @param n How many of the best, an integer from 1.
+ * @param metric The metric's name, as it was given when saving.
+ * @param mode Whether less (`"min"`) or more (`"max"`) is better.
+ *
+ * @example
+ * ```ts
+ * import { type Entry, Retention } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const saved = (loss: number, checkpoint: number): Entry => ({ checkpoint, step: null, metrics: { loss }, time: 0, bytes: 0, run: "a" });
+ * assert.deepEqual(Retention.best(1, "loss", "min")([0.3, 0.1, 0.2].map(saved), 0), { keep: [1, 2], remove: [0] });
+ * ```
+ */
+export function best(n: number, metric: string, mode: "min" | "max"): Retention {
+  demand("n", integer(1), n);
+  demand("metric", must("the name of a metric", (value) => typeof value === "string"), metric);
+  demand("mode", oneOf("min", "max"), mode);
+  return keeping((catalogue) =>
+    catalogue
+      .map((entry) => ({ entry, value: Object.hasOwn(entry.metrics, metric) ? entry.metrics[metric]! : NaN }))
+      .filter(({ value }) => !Number.isNaN(value))
+      .sort((a, b) => a.value === b.value ? newer(a.entry, b.entry) : (a.value < b.value) === (mode === "min") ? -1 : 1)
+      .slice(0, n)
+      .map(({ entry }) => entry.checkpoint)
+  );
+}
+
+/**
+ * Keeps the checkpoints whose training step is a multiple of a number, and the newest; one that was saved without a step is a multiple of none.
+ *
+ * @param n The distance in steps, an integer from 1.
+ *
+ * @example
+ * ```ts
+ * import { type Entry, Retention } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const saved = (step: number, checkpoint: number): Entry => ({ checkpoint, step, metrics: {}, time: 0, bytes: 0, run: "a" });
+ * assert.deepEqual(Retention.every(100)([50, 100, 150].map(saved), 0), { keep: [1, 2], remove: [0] });
+ * ```
+ */
+export function every(n: number): Retention {
+  demand("n", integer(1), n);
+  return keeping((catalogue) =>
+    catalogue.filter(({ step }) => step !== null && step % n === 0).map(({ checkpoint }) => checkpoint)
+  );
+}
+
+// --- combinators
+
+/**
+ * Keeps what any of the policies keeps; without policies, only the newest.
+ *
+ * @param policies Policies of this module or of your own.
+ *
+ * @example
+ * ```ts
+ * import { type Entry, Retention } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const saved = (step: number, checkpoint: number): Entry => ({ checkpoint, step, metrics: {}, time: 0, bytes: 0, run: "a" });
+ * const policy = Retention.any(Retention.latest(2), Retention.every(100));
+ * assert.deepEqual(policy([100, 150, 160, 170].map(saved), 0), { keep: [0, 2, 3], remove: [1] });
+ * ```
+ */
+export function any(...policies: readonly Retention[]): Retention {
+  return keeping((catalogue, now) => policies.flatMap((policy) => policy(catalogue, now).keep));
+}
+
+/**
+ * Keeps what all of the policies keep, and the newest; without policies, everything.
+ *
+ * @param policies Policies of this module or of your own.
+ *
+ * @example
+ * ```ts
+ * import { type Entry, Retention } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const saved = (step: number, checkpoint: number): Entry => ({ checkpoint, step, metrics: {}, time: 0, bytes: 0, run: "a" });
+ * const policy = Retention.all(Retention.latest(3), Retention.every(100));
+ * assert.deepEqual(policy([100, 200, 250, 260].map(saved), 0), { keep: [1, 3], remove: [0, 2] });
+ * ```
+ */
+export function all(...policies: readonly Retention[]): Retention {
+  return keeping((catalogue, now) =>
+    policies
+      .map((policy) => new Set(policy(catalogue, now).keep))
+      .reduce(
+        (left, keep) => left.filter((checkpoint) => keep.has(checkpoint)),
+        catalogue.map(({ checkpoint }) => checkpoint),
+      )
+  );
+}
