@@ -1,1 +1,82 @@
-export {};
+/**
+ * dogear: capture the whole state of a TensorFlow.js training run as an immutable value, commit it so that no crash can lose it, and
+ * resume it with the same bits.
+ *
+ * The heart is pure: {@link captureState} makes a {@link Snapshot} of named components, {@link restoreState} and {@link restoreInto} bring them
+ * back. Runners carry it out on a store: {@link saveState}, {@link loadState}, {@link resume}, {@link train}. The namespaces {@link Rng},
+ * {@link Loader}, {@link Schedule}, {@link Scaler} and {@link Retention} make the rest of a run plain values, too.
+ *
+ * @example
+ * ```ts
+ * import { Loader, memory, pipe, resume, Rng, runOrThrow, saveState } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const batches = pipe(Loader.fromArray([1, 2, 3, 4, 5, 6]), Loader.shuffle(7), Loader.batch(2), Loader.repeat(2));
+ * const store = memory();
+ * const run = async (stopAfter: number): Promise<number> => {
+ *   let state = await runOrThrow(resume(store)({ rng: Rng.make(42), cursor: Loader.start(batches), sum: 0 }));
+ *   for await (const [batch, cursor] of Loader.from(state.cursor)(batches)) {
+ *     const [noise, rng] = Rng.float(state.rng);
+ *     state = { rng, cursor, sum: state.sum + noise * batch.reduce((a, b) => a + b, 0) };
+ *     await runOrThrow(saveState(store)(state));
+ *     if (--stopAfter === 0) break;
+ *   }
+ *   return state.sum;
+ * };
+ * await run(4); // killed after four steps
+ * const resumed = await run(Infinity);
+ * assert(resumed > 0);
+ * ```
+ *
+ * @module
+ */
+export { pipe } from "fp-ts/lib/function.js";
+export type { Difference, Differences } from "./lib/compare.ts";
+export { directory } from "./lib/directory.ts";
+export { type DogearError, explain } from "./lib/errors.ts";
+export type {
+  CursorMismatch,
+  Damaged,
+  LoaderError,
+  LoadError,
+  Mismatch,
+  NewerFormat,
+  NoCheckpoint,
+  Problem,
+  ProblemKind,
+  Released,
+  RestoreError,
+  SaveError,
+  SourceFailed,
+  StepFailed,
+  Stopped,
+  StoreFailed,
+  TrainError,
+} from "./lib/errors.ts";
+export * as Loader from "./lib/loader.ts";
+export { skip } from "./lib/loader.ts";
+export * as Retention from "./lib/retention.ts";
+export type { Entry } from "./lib/retention.ts";
+export * as Rng from "./lib/rng.ts";
+export {
+  list,
+  loadState,
+  readSnapshot,
+  resume,
+  runOrThrow,
+  saver,
+  saveState,
+  version,
+  writeSnapshot,
+} from "./lib/runners.ts";
+export type { LoadOptions, Report, Saved, SaveOptions, Saver, SaverOptions } from "./lib/runners.ts";
+export * as Scaler from "./lib/scaler.ts";
+export * as Schedule from "./lib/schedule.ts";
+export { captureState, diff, id, release, restoreInto, restoreState } from "./lib/snapshot.ts";
+export type { Codecs, Components, Decoded, NoCodecs, Options, Restored, Snapshot } from "./lib/snapshot.ts";
+export type { StateTree } from "./lib/state_tree.ts";
+export { memory, type Store } from "./lib/store.ts";
+export { setLearningRate } from "./lib/tfjs/optimizer.ts";
+export { train } from "./lib/train.ts";
+export type { SavePolicy, Signal, TrainOptions } from "./lib/train.ts";
+export type { Progress } from "./lib/checkpoint.ts";

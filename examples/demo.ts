@@ -1,0 +1,129 @@
+/**
+ * The main job, end to end: trains on real digits, is killed, resumes in the other runtime, is killed, resumes, and ends with the same bits.
+ *
+ * Three trainings by `digits.ts`, each in processes of its own: one that is never interrupted; one that is killed by SIGKILL twice, at random
+ * moments of random epochs, and goes from Bun to Deno and back; and a cold start that trains only what the last leg of the
+ * interrupted one had left. The first two must end with the same snapshot id, the third with another.
+ *
+ * @module
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { bun, deno } from "../tests/gate/runtimes.ts";
+
+interface Ending {
+  readonly accuracy: string;
+  readonly id: string;
+  readonly resumedAt: number;
+}
+
+const digits = fileURLToPath(new URL("./digits.ts", import.meta.url));
+const [bunRun, denoRun] = [[bun()], [deno(), "run", "--allow-all", "--no-check"]];
+const total = 376;
+
+function say(text: string): void {
+  process.stdout.write(process.stdout.isTTY ? `\r\x1b[K${text}\n` : `${text}\n`);
+}
+
+const running = new Map<string, string>();
+
+/** Shows a training's progress line: a bar for all that run on a terminal, plain lines elsewhere. */
+function show(name: string, line: string): void {
+  if (!process.stdout.isTTY) return say(`  ${name.padEnd(18)} ${line}`);
+  running.set(name, line);
+  const bars = [...running].map(([of, text]) => {
+    const [, step, steps, loss, saved] = /^step (\d+)\/(\d+) {2}loss (\S+) {2}saved (\S+)/.exec(text) ?? [];
+    if (step === undefined) return `${of}: ${text}`;
+    const full = Math.round(20 * Number(step) / Number(steps));
+    return `${of} [${"#".repeat(full)}${"-".repeat(20 - full)}] ${step}/${steps} loss ${loss} ${saved}`;
+  });
+  process.stdout.write(`\r${bars.join("  ").slice(0, (process.stdout.columns ?? 80) - 1)}\x1b[K`);
+}
+
+/** Starts a training; `onStep` is told of the steps that its progress shows. */
+function start(
+  runtime: readonly string[],
+  args: readonly string[],
+  name: string,
+  onStep: (step: number, child: ChildProcess) => void,
+): Promise<Ending | undefined> {
+  const [program = "", ...options] = runtime;
+  const child = spawn(program, [...options, digits, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  const ending = { accuracy: "", id: "", resumedAt: 0 };
+  createInterface(child.stdout).on("line", (line) => {
+    if (line.startsWith("accuracy ")) ending.accuracy = line.slice(9);
+    if (line.startsWith("id ")) ending.id = line.slice(3);
+  });
+  createInterface(child.stderr).on("line", (line) => {
+    if (/^(step|starting|resuming)/.test(line)) show(name, line);
+    else if (/^\S*[Ee]rror/.test(line)) say(`  ${name.padEnd(18)} ${line}`);
+    const resumed = /^resuming at step (\d+)/.exec(line);
+    if (resumed !== null) ending.resumedAt = Number(resumed[1]);
+    const step = /^step (\d+)/.exec(line);
+    if (step !== null) onStep(Number(step[1]), child);
+  });
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, signal) => {
+      running.delete(name);
+      if (code === 0) resolve(ending);
+      else if (signal === "SIGKILL") resolve(undefined);
+      else reject(new Error(`${name} ended with ${code ?? signal}`));
+    });
+  });
+}
+
+/** Starts a training that is killed a random moment after a random step between two. */
+async function startAndKill(
+  runtime: readonly string[],
+  args: readonly string[],
+  name: string,
+  from: number,
+  to: number,
+): Promise<void> {
+  const at = from + Math.floor(Math.random() * (to - from));
+  let killing = false;
+  const ending = await start(runtime, args, name, (step, child) => {
+    if (step < at || killing) return;
+    killing = true;
+    setTimeout(() => child.kill("SIGKILL"), Math.random() * 300);
+  });
+  if (ending !== undefined) throw new Error(`${name} ended before it could be killed at step ${at}`);
+  say(`  ${name.padEnd(18)} SIGKILL after step ${at} of ${total}`);
+}
+
+async function interrupted(folder: string): Promise<Ending> {
+  const args = ["--store", join(folder, "interrupted")];
+  await startAndKill(bunRun, args, "interrupted, Bun", 40, 150);
+  await startAndKill(denoRun, args, "interrupted, Deno", 190, 320);
+  const ending = await start(bunRun, args, "interrupted, Bun", () => {});
+  if (ending === undefined) throw new Error("the last leg was killed by somebody else");
+  return ending;
+}
+
+const folder = await mkdtemp(join(tmpdir(), "dogear-demo-"));
+try {
+  say("Training on 1,500 handwritten digits: once without interruption, once killed twice");
+  const [whole, resumed] = await Promise.all([
+    start(bunRun, ["--store", join(folder, "whole")], "uninterrupted", () => {}),
+    interrupted(folder),
+  ]);
+  say("And once as if nothing had been saved, for the steps the last leg trained");
+  const steps = total - resumed.resumedAt;
+  const cold = await start(bunRun, ["--store", join(folder, "cold"), "--steps", String(steps)], "cold start", () => {});
+  if (whole === undefined || cold === undefined) throw new Error("a training was killed by somebody else");
+  say("");
+  say(`uninterrupted            ${whole.id}  accuracy ${whole.accuracy}`);
+  say(`killed and resumed twice ${resumed.id}  accuracy ${resumed.accuracy}`);
+  say(`cold start, ${String(steps).padStart(3)} steps    ${cold.id}  accuracy ${cold.accuracy}`);
+  const proved = whole.id === resumed.id && whole.id !== cold.id;
+  say(proved ? "The same bits: equal, equal, different" : "NOT the same bits");
+  process.exitCode = proved ? 0 : 1;
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}

@@ -1,0 +1,156 @@
+/**
+ * Trains a small convolutional network on handwritten digits, and goes on where it was killed.
+ *
+ * Run it, kill it whenever, run it again, in another runtime if you like:
+ *
+ *     bun examples/digits.ts --store runs/digits
+ *     deno run -A examples/digits.ts --store runs/digits
+ *
+ * `--steps n` stops after so many steps of the schedule; `--every n` saves every so many.
+ *
+ * @module
+ */
+import {
+  captureState,
+  directory,
+  id,
+  Loader,
+  pipe,
+  resume,
+  Retention,
+  Rng,
+  runOrThrow,
+  Schedule,
+  setLearningRate,
+  train,
+} from "@dogear/dogear";
+import * as tf from "@tensorflow/tfjs";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { readFile } from "node:fs/promises";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { progress } from "./progress.ts";
+
+interface Digit {
+  readonly pixels: readonly number[];
+  readonly label: number;
+}
+
+const epochs = 8;
+const batchSize = 32;
+const warmup = 20;
+
+async function readDigits(): Promise<{ readonly train: readonly Digit[]; readonly test: readonly Digit[] }> {
+  const text = await readFile(new URL("./data/digits.csv", import.meta.url), "utf8");
+  const digits = text.trim().split("\n").map((line) => {
+    const values = line.split(",").map(Number);
+    return { pixels: values.slice(0, 64).map((value) => value / 16), label: values[64] ?? 0 };
+  });
+  return { train: digits.slice(0, 1500), test: digits.slice(1500) };
+}
+
+function tensors(digits: readonly Digit[]): { readonly images: tf.Tensor4D; readonly labels: tf.Tensor } {
+  return {
+    images: tf.tensor4d(digits.flatMap(({ pixels }) => pixels), [digits.length, 8, 8, 1]),
+    labels: tf.oneHot(tf.tensor1d(digits.map(({ label }) => label), "int32"), 10),
+  };
+}
+
+function buildModel(): tf.LayersModel {
+  return tf.sequential({
+    layers: [
+      tf.layers.conv2d({ inputShape: [8, 8, 1], filters: 12, kernelSize: 3, useBias: false }),
+      tf.layers.batchNormalization(),
+      tf.layers.activation({ activation: "relu" }),
+      tf.layers.maxPooling2d({ poolSize: 2 }),
+      tf.layers.flatten(),
+      tf.layers.dropout({ rate: 0.2 }),
+      tf.layers.dense({ units: 48, activation: "relu" }),
+      tf.layers.dense({ units: 10 }),
+    ],
+  });
+}
+
+interface State {
+  readonly model: tf.LayersModel;
+  readonly optimizer: tf.Optimizer;
+  readonly schedule: Schedule.Schedule;
+  readonly rng: Rng.Rng;
+  readonly cursor: Loader.Cursor;
+  readonly step: number;
+  readonly loss: number;
+}
+
+function trainStep(state: State, batch: readonly Digit[]): State {
+  const { model, optimizer, schedule } = state;
+  setLearningRate(optimizer, Schedule.rate(schedule))();
+  const [loss, rng] = Rng.withRandom(state.rng)(() =>
+    tf.tidy(() => {
+      const { images, labels } = tensors(batch);
+      const cost = (): tf.Scalar =>
+        tf.losses.softmaxCrossEntropy(labels, model.apply(images, { training: true }) as tf.Tensor);
+      return optimizer.minimize(cost, true)?.dataSync()[0] ?? NaN;
+    })
+  );
+  return { ...state, rng, schedule: Schedule.next(schedule), step: state.step + 1, loss };
+}
+
+function accuracy(model: tf.LayersModel, digits: readonly Digit[]): number {
+  return tf.tidy(() => {
+    const { images, labels } = tensors(digits);
+    const right = (model.predict(images) as tf.Tensor).argMax(-1).equal(labels.argMax(-1));
+    return right.mean().dataSync()[0] ?? NaN;
+  });
+}
+
+const { values } = parseArgs({
+  options: {
+    store: { type: "string", default: "runs/digits" },
+    steps: { type: "string" },
+    every: { type: "string", default: "10" },
+  },
+});
+await tf.setBackend("cpu");
+const digits = await readDigits();
+const perEpoch = Math.ceil(digits.train.length / batchSize);
+const total = epochs * perEpoch;
+const steps = Math.min(Number(values.steps ?? total), total);
+const batches = pipe(
+  Loader.fromArray(digits.train),
+  Loader.shuffle(7),
+  Loader.batch(batchSize),
+  Loader.repeat(epochs),
+  Loader.take(steps),
+);
+const store = directory(values.store, { keep: Retention.latest(3) });
+const bar = progress(steps);
+
+// The weights are drawn from a generator, too, so that every fresh start is the same.
+const [model, rng] = Rng.withRandom(Rng.make(42))(buildModel);
+const fresh: State = {
+  model,
+  optimizer: tf.train.adam(4e-3),
+  schedule: pipe(Schedule.cosine({ base: 4e-3, steps: total - warmup }), Schedule.warmup(warmup)),
+  rng,
+  cursor: Loader.start(batches),
+  step: 0,
+  loss: NaN,
+};
+const done = await pipe(
+  resume(store)(fresh),
+  TE.tapIO((state) => () => bar.begin(state.step)),
+  TE.flatMap(train({
+    loader: batches,
+    step: (state: State, batch) => {
+      const next = trainStep(state, batch);
+      bar.step(next.step, next.loss);
+      return next;
+    },
+    save: { to: store, every: Number(values.every), onSaved: (saved) => bar.saved(saved.checkpoint) },
+    stopOn: ["SIGTERM", "SIGINT"],
+  })),
+  runOrThrow,
+);
+bar.end();
+process.stdout.write(`accuracy ${(100 * accuracy(done.model, digits.test)).toFixed(1)} %\n`);
+process.stdout.write(`id ${await id(captureState(done))()}\n`);
