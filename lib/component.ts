@@ -13,6 +13,7 @@
  */
 import type * as t from "io-ts";
 import type { Problem, ProblemKind } from "./errors.ts";
+import { shown } from "./rules.ts";
 import { entry, kindOf, type Node, type StateTree } from "./state_tree.ts";
 import type { Held } from "./tensor.ts";
 
@@ -135,28 +136,6 @@ export function codecKind(codec: Codec): AnyKind {
 }
 
 // --- combinators
-
-function className(value: object): string {
-  const made = Object.getPrototypeOf(value)?.constructor?.name;
-  return typeof made === "string" && made !== "" ? `an instance of ${made}` : "an object of an unknown class";
-}
-
-/** A value in a few words, for messages. */
-export function shown(value: unknown): string {
-  if (typeof value === "function") return `the function ${value.name || "(anonymous)"}`;
-  if (typeof value === "object" && value !== null) {
-    return isPlainRecord(value) ? "a record" : Array.isArray(value) ? "an array" : className(value);
-  }
-  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
-}
-
-/** Whether a value is a record: an object whose prototype is `Object.prototype` or null. */
-export function isPlainRecord(u: unknown): u is Record<string, unknown> {
-  if (typeof u !== "object" || u === null) return false;
-  const prototype = Object.getPrototypeOf(u);
-  return prototype === Object.prototype || prototype === null;
-}
 
 /** A named field of a record state, as a scalar of the type asked for; a problem and undefined if it is not. */
 export function scalar<T extends "boolean" | "number" | "string">(

@@ -3,17 +3,8 @@
  *
  * @module
  */
-import {
-  type AnyKind,
-  type Codec,
-  codecKind,
-  codecPrefix,
-  type Codecs,
-  isPlainRecord,
-  shown,
-  type Step,
-  type Target,
-} from "./component.ts";
+import { type AnyKind, type Codec, codecKind, codecPrefix, type Codecs, type Step, type Target } from "./component.ts";
+import { isPlainRecord, shown } from "./rules.ts";
 import type { Encoded } from "./encode.ts";
 import type { Problem, ProblemKind } from "./errors.ts";
 import { isBranch, join, kindOf, type Named, type Node, nodesByPath, unwrap } from "./state_tree.ts";

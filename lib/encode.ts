@@ -3,16 +3,8 @@
  *
  * @module
  */
-import {
-  type AnyKind,
-  type Codec,
-  codecKind,
-  codecPrefix,
-  type Codecs,
-  isPlainRecord,
-  shown,
-  type Site,
-} from "./component.ts";
+import { type AnyKind, type Codec, codecKind, codecPrefix, type Codecs, type Site } from "./component.ts";
+import { isPlainRecord, shown } from "./rules.ts";
 import { isBranch, join, maxDepth, type Named, type Node, record } from "./state_tree.ts";
 import { type Held, heldCopy, isTypedArray } from "./tensor.ts";
 

@@ -14,10 +14,10 @@ import type { Either } from "fp-ts/lib/Either.js";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
-import { isPlainRecord } from "./component.ts";
+
 import type { Encoded } from "./encode.ts";
 import type { Problem } from "./errors.ts";
-import { integer, listOf, must, record as recordOf, type Rule } from "./rules.ts";
+import { integer, isPlainRecord, listOf, must, record as recordOf, type Rule } from "./rules.ts";
 import type { Dtype, TensorSpec } from "./safetensors.ts";
 import { arraysOf, isBranch, maxDepth, type Named, type Node, segment } from "./state_tree.ts";
 import { type Element, type Held, isElement } from "./tensor.ts";

@@ -15,6 +15,13 @@ export type Rule = (value: unknown, name: string) => readonly string[];
 
 // --- constructors
 
+/** Whether a value is a plain record: an object whose prototype is `Object.prototype` or null. */
+export function isPlainRecord(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
 /** A value in a few words: numbers and short strings as they are, everything else by its sort. */
 export function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
@@ -22,7 +29,10 @@ export function shown(value: unknown): string {
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "function") return "a function";
   if (typeof value !== "object" || value === null) return String(value);
-  return Array.isArray(value) ? `an array of ${value.length}` : "an object";
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (isPlainRecord(value)) return "an object";
+  const made: unknown = Object.getPrototypeOf(value)?.constructor?.name;
+  return typeof made === "string" && made !== "" ? `an instance of ${made}` : "an object of an unknown class";
 }
 
 /** The rule that a predicate holds; `expected` completes "Expected x to be …". */
@@ -54,7 +64,7 @@ export function listOf(rule: Rule): Rule {
 /** The rule for a plain object with exactly these fields, each under its own rule. */
 export function record(fields: Readonly<Record<string, Rule>>): Rule {
   return (value, name) => {
-    if (!isPlain(value)) return [`Expected ${name} to be a plain object, found ${shown(value)}`];
+    if (!isPlainRecord(value)) return [`Expected ${name} to be a plain object, found ${shown(value)}`];
     const unknown = Object.keys(value).filter((key) => !Object.hasOwn(fields, key));
     return [
       ...Object.entries(fields).flatMap(([key, rule]) =>
@@ -73,12 +83,6 @@ export function refined<A>(rule: Rule, further: (value: A, name: string) => read
     const objections = rule(value, name);
     return objections.length > 0 ? objections : further(value as A, name);
   };
-}
-
-function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
-  if (typeof value !== "object" || value === null) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
 }
 
 // --- combinators
