@@ -8,7 +8,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { type Kind, type Target } from "../component.ts";
+import type { Kind, Target } from "../component.ts";
 import { isPlainRecord, shown } from "../rules.ts";
 import { aside, entry, isBranch, join, type Named, type Node, record } from "../state_tree.ts";
 

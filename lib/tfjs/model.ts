@@ -7,7 +7,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { type Kind, type Site, type Target } from "../component.ts";
+import type { Kind, Site, Target } from "../component.ts";
 import { isPlainRecord } from "../rules.ts";
 import { entry, isBranch, type Node, record } from "../state_tree.ts";
 import {
