@@ -1,0 +1,422 @@
+/**
+ * A folder of checkpoints that no crash, full disk or kill can leave without its newest one.
+ *
+ * ```text
+ * runs/digits/checkpoints/checkpoint_12/      a checkpoint: holds snapshot.json, its manifest
+ * runs/digits/checkpoints/.saving-...         a save under way, or what a killed one left
+ * runs/digits/checkpoints/.removing-...       a checkpoint being removed
+ * ```
+ *
+ * A save writes every part under a temporary name, makes it durable with `fsync`, then the manifest, then the folders;
+ * then one rename makes it a checkpoint, and an `fsync` of the folder above makes that durable. Nothing committed is
+ * ever written to again. The order is the one all journaling file systems need (Pillai et al., All File Systems Are
+ * Not Created Equal, OSDI 2014).
+ *
+ * @module
+ */
+
+import { randomBytes } from "node:crypto";
+import { dirname, join, resolve } from "node:path";
+import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import type { Task } from "fp-ts/lib/Task.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { type Disk, type FolderEntry, machineDisk } from "./disk.ts";
+import type { NoCheckpoint, StoreFailed } from "./errors.ts";
+import { openPart, readWhole, writeFile } from "./files.ts";
+import {
+  checkCheckpoint,
+  checkPartName,
+  type Chunks,
+  manifestName,
+  type Saving,
+  savingOf,
+  type Store,
+  storeFailed,
+  type StoreOptions,
+  type Writer,
+  type Written,
+} from "./store.ts";
+
+// --- types
+
+/** How a folder keeps checkpoints. */
+export type DirectoryOptions = StoreOptions;
+
+/** How long a save whose process cannot be found out about is left alone, in milliseconds. */
+const abandoned = 3_600_000;
+/** How many checkpoints are looked at side by side. */
+const sideBySide = 64;
+
+// --- names
+
+function folderName(checkpoint: number): string {
+  return `checkpoint_${checkpoint}`;
+}
+
+/** The number in the name of a checkpoint's folder; undefined for any other name, and for other spellings of a number. */
+function numberIn(name: string): number | undefined {
+  const digits = /^checkpoint_(0|[1-9][0-9]*)$/.exec(name)?.[1];
+  return digits !== undefined && Number.isSafeInteger(Number(digits)) ? Number(digits) : undefined;
+}
+
+function temporaryName(purpose: "saving" | "removing", writer: string): string {
+  return `.${purpose}-${writer}-${randomBytes(6).toString("hex")}`;
+}
+
+const temporary = /^\.(saving|removing)-([0-9a-z.]+)-[0-9a-f]+$/;
+
+/** The folders that saves of this process are writing to. */
+const underWay = new Set<string>();
+
+// --- folders
+
+const done: TE.TaskEither<StoreFailed, void> = TE.right(undefined);
+
+/** Answers the same, but for these codes another thing. */
+function unless<A>(
+  codes: readonly string[],
+  otherwise: (failed: StoreFailed) => TE.TaskEither<StoreFailed, A>,
+): (task: TE.TaskEither<StoreFailed, A>) => TE.TaskEither<StoreFailed, A> {
+  return TE.orElse((failed) => codes.includes(failed.code) ? otherwise(failed) : TE.left(failed));
+}
+
+/** Makes a folder and those above it that are missing, each durable. */
+function makeFolders(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
+  const above = dirname(path);
+  return pipe(
+    disk.makeFolder(path),
+    unless(
+      above === path ? [] : ["ENOENT"],
+      () => pipe(makeFolders(disk, above), TE.flatMap(() => disk.makeFolder(path))),
+    ),
+    TE.matchE(
+      (failed): TE.TaskEither<StoreFailed, void> =>
+        failed.code !== "EEXIST" ? TE.left(failed) : pipe(
+          disk.status(path),
+          TE.flatMap(({ kind }) => kind === "folder" ? done : TE.left(failed)),
+        ),
+      // A folder above may be closed to reading, and then only its file system can keep the order.
+      () => pipe(disk.syncFolder(above), unless(["EACCES", "EPERM"], () => done)),
+    ),
+  );
+}
+
+/** Removes a folder and all in it, as far as it is there. */
+function removeTree(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
+  return pipe(
+    disk.entries(path),
+    TE.flatMap(TE.traverseSeqArray(({ name, folder }) => {
+      const inner = join(path, name);
+      return folder ? removeTree(disk, inner) : pipe(disk.removeFile(inner), unless(["ENOENT"], () => done));
+    })),
+    TE.flatMap(() => disk.removeFolder(path)),
+    unless(["ENOENT"], () => done),
+  );
+}
+
+/** Removes what another name was given to for that. */
+function removeLeftover(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
+  return pipe(
+    // A link to a folder elsewhere goes alone; of a folder itself the runtimes say one of these.
+    disk.removeFile(path),
+    unless(["EISDIR", "EPERM", "ENOTEMPTY"], () => removeTree(disk, path)),
+    unless(["ENOENT"], () => done),
+  );
+}
+
+/** Removes a folder so that it vanishes whole: after a crash in mid-removal it is a leftover, not half of what it was. */
+function vanish(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
+  return pipe(
+    TE.fromTask(disk.writer),
+    TE.map((writer) => join(dirname(path), temporaryName("removing", writer))),
+    TE.flatMap((leftover) =>
+      pipe(
+        disk.rename(path, leftover),
+        // The new name first, or a crash could bring back the old one over what is left.
+        TE.flatMap(() => disk.syncFolder(dirname(path))),
+        TE.flatMap(() => removeLeftover(disk, leftover)),
+      )
+    ),
+    unless(["ENOENT"], () => done),
+  );
+}
+
+/** When anything in a folder was last written to. */
+function lastTouched(disk: Disk, path: string): TE.TaskEither<StoreFailed, number> {
+  return pipe(
+    disk.entries(path),
+    TE.flatMap(TE.traverseSeqArray(({ name, folder }) => {
+      const inner = join(path, name);
+      return folder ? lastTouched(disk, inner) : pipe(disk.status(inner), TE.map(({ modified }) => modified));
+    })),
+    TE.flatMap((inner) => pipe(disk.status(path), TE.map(({ modified }) => Math.max(modified, ...inner)))),
+  );
+}
+
+/**
+ * Removes what killed saves and removals have left beside a new save: theirs whose process is gone, and theirs of
+ * whose process nothing can be known, once nothing has been written for an hour. What cannot be removed stays.
+ */
+function sweep(disk: Disk, parent: string, own: string): Task<unknown> {
+  const abandonedAt = (path: string): TE.TaskEither<StoreFailed, boolean> =>
+    pipe(
+      // The new save's own time is the disk's: the clock of another machine may have set it.
+      disk.status(own),
+      TE.flatMap(({ modified }) => pipe(lastTouched(disk, path), TE.map((touched) => touched < modified - abandoned))),
+    );
+  const sweepOne = (name: string): TE.TaskEither<StoreFailed, void> => {
+    const [, purpose, writer = ""] = temporary.exec(name) ?? [];
+    const path = join(parent, name);
+    if (purpose === undefined || underWay.has(path)) return done;
+    if (purpose === "removing") return removeLeftover(disk, path);
+    return pipe(
+      TE.fromTask(disk.fateOf(writer)),
+      TE.flatMap((fate) => fate === "unknown" ? abandonedAt(path) : TE.right(fate === "dead")),
+      TE.flatMap((dead) => dead ? vanish(disk, path) : done),
+    );
+  };
+  return pipe(
+    disk.entries(parent),
+    TE.map((entries) => entries.filter(({ name }) => temporary.test(name))),
+    TE.flatMap(TE.traverseSeqArray(({ name }) => pipe(sweepOne(name), TE.orElse(() => done)))),
+  );
+}
+
+// --- saving
+
+/** Codes that say: link no file here. */
+const cannotLink = ["EXDEV", "EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "ENOENT"];
+/** Codes of a rename onto what is there already. */
+const isTaken = ["EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR"];
+
+function writerTo(disk: Disk, parent: string, own: string, digest: StoreOptions["digest"]): Writer {
+  const inner = new Set<string>();
+  // The part before may become durable while the next one is written.
+  let durable: Promise<E.Either<StoreFailed, void>> = Promise.resolve(E.right(undefined));
+
+  /** The path of a part, in a folder that is there. */
+  function place(name: string): TE.TaskEither<StoreFailed, string> {
+    const path = join(own, name);
+    const folder = dirname(path);
+    if (folder === own || inner.has(folder)) return TE.right(path);
+    return pipe(disk.makeFolder(folder), TE.map(() => (inner.add(folder), path)));
+  }
+
+  async function put(path: string, chunks: Chunks): Promise<E.Either<StoreFailed, Written>> {
+    const file = await writeFile(disk, path, chunks, digest);
+    const before = await durable;
+    if (E.isLeft(file)) return file;
+    durable = file.right.durable;
+    return pipe(before, E.map(() => file.right.written));
+  }
+
+  return {
+    put: (name, chunks) => pipe(place(name), TE.flatMap((path) => () => put(path, chunks))),
+    reuse: (name, from) =>
+      pipe(
+        place(name),
+        TE.flatMap((path) => disk.link(join(parent, folderName(from), name), path)),
+        TE.map(() => true),
+        unless(cannotLink, () => TE.right(false)),
+      ),
+    commit: (manifest) =>
+      pipe(
+        () => durable,
+        TE.flatMap(() => () => put(join(own, manifestName), [manifest])),
+        TE.flatMap(() => () => durable),
+        TE.flatMap(() => TE.traverseSeqArray(disk.syncFolder)([...inner, own])),
+        TE.flatMap(() => publish(disk, parent, own)),
+        TE.flatMap((checkpoint) => pipe(disk.syncFolder(parent), TE.map(() => checkpoint))),
+        TE.tapIO(() => () => underWay.delete(own)),
+      ),
+    discard: async () => {
+      await durable;
+      await removeTree(disk, own)();
+      underWay.delete(own);
+    },
+  };
+}
+
+/** Gives a finished save the first free number above all committed ones: the one step that makes it a checkpoint. */
+function publish(disk: Disk, parent: string, own: string, lost?: number): TE.TaskEither<StoreFailed, number> {
+  return pipe(
+    disk.entries(parent),
+    TE.map((entries) => new Set(entries.map(({ name }) => name))),
+    TE.bindTo("names"),
+    TE.bind("newest", ({ names }) => newestOf(disk, parent, [...names])),
+    TE.flatMap(({ names, newest }) => {
+      let number = newest + 1;
+      // Whatever has the name is left alone: a rename would replace an empty folder.
+      while (names.has(folderName(number))) number++;
+      const path = join(parent, folderName(number));
+      if (!Number.isSafeInteger(number)) return TE.left(storeFailed("rename", path, "EOVERFLOW", "no number is left"));
+      return pipe(
+        disk.rename(own, path),
+        TE.map(() => number),
+        // Another save was faster: the listing now shows it. The same number twice is another trouble.
+        unless(isTaken, (failed) => number === lost ? TE.left(failed) : publish(disk, parent, own, number)),
+      );
+    }),
+  );
+}
+
+// --- reading
+
+/** Whether a folder is a committed checkpoint: it came to its name by one rename, with its manifest in it. */
+function isCommitted(disk: Disk, parent: string, checkpoint: number): TE.TaskEither<StoreFailed, boolean> {
+  return pipe(
+    disk.status(join(parent, folderName(checkpoint), manifestName)),
+    TE.map(({ kind }) => kind === "file"),
+    unless(["ENOENT", "ENOTDIR"], () => TE.right(false)),
+  );
+}
+
+function numbersIn(names: readonly string[]): readonly number[] {
+  return names.map(numberIn).filter((number) => number !== undefined).sort((a, b) => a - b);
+}
+
+/** The highest committed number among these names; -1 if there is none. */
+function newestOf(disk: Disk, parent: string, names: readonly string[]): TE.TaskEither<StoreFailed, number> {
+  return async () => {
+    for (const number of numbersIn(names).toReversed()) {
+      const committed = await isCommitted(disk, parent, number)();
+      if (E.isLeft(committed) || committed.right) return pipe(committed, E.map(() => number));
+    }
+    return E.right(-1);
+  };
+}
+
+function listIn(disk: Disk, parent: string): TE.TaskEither<StoreFailed, readonly number[]> {
+  const committed = (numbers: readonly number[]): TE.TaskEither<StoreFailed, readonly number[]> => async () => {
+    const found: number[] = [];
+    for (let at = 0; at < numbers.length; at += sideBySide) {
+      const some = numbers.slice(at, at + sideBySide);
+      const results = await Promise.all(some.map((number) => isCommitted(disk, parent, number)()));
+      for (const [i, number] of some.entries()) {
+        const result = results[i];
+        if (result !== undefined && E.isLeft(result)) return result;
+        if (result?.right) found.push(number);
+      }
+    }
+    return E.right(found);
+  };
+  return pipe(
+    disk.entries(parent),
+    unless<readonly FolderEntry[]>(["ENOENT"], () => TE.right([])),
+    TE.flatMap((entries) => committed(numbersIn(entries.map(({ name }) => name)))),
+  );
+}
+
+// --- constructors
+
+/**
+ * {@link directory} over any disk.
+ *
+ * @param disk The disk.
+ * @returns The constructor of stores on it.
+ */
+export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptions) => Store {
+  return (path, options = {}) => {
+    if (path === "" || path.includes("\0") || /^~(\/|$)/.test(path)) {
+      throw new TypeError(`Expected a folder's path, found ${JSON.stringify(path)}: write it out, "~" too`);
+    }
+    const parent = (): string => join(resolve(path), "checkpoints");
+    const locationOf = (checkpoint: number): string => join(parent(), folderName(checkpoint));
+
+    function ifCommitted<A>(
+      checkpoint: number,
+      task: () => TE.TaskEither<StoreFailed, A>,
+    ): TE.TaskEither<StoreFailed | NoCheckpoint, A> {
+      const none = (available: readonly number[]): NoCheckpoint => ({
+        _tag: "NoCheckpoint",
+        location: resolve(path),
+        checkpoint,
+        available,
+      });
+      return () =>
+        pipe(
+          isCommitted(disk, parent(), checkpoint),
+          TE.flatMap((committed): TE.TaskEither<StoreFailed | NoCheckpoint, A> =>
+            committed ? task() : pipe(listIn(disk, parent()), TE.flatMap((numbers) => TE.left(none(numbers))))
+          ),
+        )();
+    }
+
+    async function begin(): Promise<E.Either<StoreFailed, Saving>> {
+      const folder = parent();
+      const own = join(folder, temporaryName("saving", await disk.writer()));
+      underWay.add(own);
+      const made = await pipe(
+        disk.makeFolder(own),
+        unless(["ENOENT"], () => pipe(makeFolders(disk, folder), TE.flatMap(() => disk.makeFolder(own)))),
+      )();
+      if (E.isLeft(made)) {
+        underWay.delete(own);
+        return made;
+      }
+      await sweep(disk, folder, own)();
+      return E.right(savingOf(writerTo(disk, folder, own, options.digest)));
+    }
+
+    const store: Store = {
+      _tag: "Store",
+      get location() {
+        return resolve(path);
+      },
+      ...(options.keep && { keep: options.keep }),
+      list: () => listIn(disk, parent())(),
+      begin,
+      manifest: (checkpoint) => {
+        checkCheckpoint(checkpoint);
+        return ifCommitted(checkpoint, () => readWhole(disk, join(locationOf(checkpoint), manifestName)));
+      },
+      open: (checkpoint, name) => {
+        checkCheckpoint(checkpoint);
+        checkPartName(name);
+        return ifCommitted(checkpoint, () => openPart(disk, join(locationOf(checkpoint), name)));
+      },
+      remove: (checkpoint) => {
+        checkCheckpoint(checkpoint);
+        return () =>
+          pipe(
+            isCommitted(disk, parent(), checkpoint),
+            TE.flatMap((committed) => committed ? vanish(disk, locationOf(checkpoint)) : done),
+          )();
+      },
+      locationOf,
+    };
+    return Object.freeze(store);
+  };
+}
+
+/**
+ * A folder of checkpoints.
+ *
+ * It is made at the first save; until then it need not be there. Every checkpoint is a folder `checkpoints/checkpoint_<n>`
+ * of ordinary files in it; other files and folders there are left alone. Several processes may save into it at once.
+ * Law: *old or new*, after a crash, a full disk or a kill at any instant.
+ *
+ * @param path The folder; a relative path is taken from the working directory at the time of each task.
+ * @param options The retention policy and the digest.
+ * @returns The store. What the disk refuses is a `StoreFailed` in the left of its tasks.
+ *
+ * @example
+ * ```ts
+ * import { directory, list, loadState, runOrThrow, saveState } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ * import { mkdtemp, rm } from "node:fs/promises";
+ * import { tmpdir } from "node:os";
+ * import { join } from "node:path";
+ *
+ * const runs = await mkdtemp(join(tmpdir(), "runs-"));
+ * const store = directory(join(runs, "digits"));
+ * await runOrThrow(saveState(store)({ step: 3 }));
+ * assert.deepEqual(await runOrThrow(loadState(store)({ step: 0 })), { step: 3 });
+ * assert.equal((await runOrThrow(list(store))).length, 1);
+ * await rm(runs, { recursive: true });
+ * ```
+ */
+export function directory(path: string, options: DirectoryOptions = {}): Store {
+  return directoryOn(machineDisk)(path, options);
+}

@@ -1,0 +1,407 @@
+/**
+ * Where checkpoints go: named streams of bytes and one atomic step that makes them a checkpoint.
+ *
+ * Nothing here speaks of folders, so that an object store can be one too, its conditional write the commit. Every store
+ * keeps the same laws; {@link memory} is the smallest that does.
+ *
+ * - **Old or new.** What has been put is invisible until `commit` resolves, and then it is there whole. A saving that
+ *   fails, is aborted or dies leaves what was committed before as it was.
+ * - **Numbers.** The first checkpoint is 0, the next has the highest committed number + 1, or the first free one above it.
+ *   Two savings at once never share a number.
+ * - **Immutable.** A committed checkpoint never changes; it can only be removed, and then it is gone whole.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import { crc32 } from "node:zlib";
+import * as E from "fp-ts/lib/Either.js";
+import type { Task } from "fp-ts/lib/Task.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import type { NoCheckpoint, StoreFailed } from "./errors.ts";
+import type { Retention } from "./retention.ts";
+import { isWellFormed } from "./scan.ts";
+
+// --- types
+
+/** The bytes of a part, in pieces. A piece need not stay as it is once the next one has been asked for. */
+export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+
+/** What was written: the length and the digests of a part's bytes. */
+export interface Written {
+  readonly bytes: number;
+  /** CRC-32 as in zlib and PNG: eight lower-case hexadecimal digits. */
+  readonly crc32: string;
+  /** SHA-256 in hexadecimal, where the store was asked for it. */
+  readonly sha256?: string;
+}
+
+/** A part of a committed checkpoint, open for reading. */
+export interface Part {
+  readonly bytes: number;
+  /** Fills all of `into` from this position of the part. Bytes that are not there are a `StoreFailed` with code `ETRUNC`. */
+  readonly read: (into: Uint8Array, position: number) => TE.TaskEither<StoreFailed, void>;
+  /** Lets go of the part; a second time does nothing. */
+  readonly close: Task<void>;
+}
+
+/**
+ * One checkpoint being written, by one caller, one step after the other.
+ *
+ * A step that fails ends the saving and leaves nothing of it, as `abort` does. An exception out of the chunks does the
+ * same and rejects the task with that very exception. A step after the end, or beside another one, is a `TypeError`.
+ */
+export interface Saving {
+  /** Writes one part; every name once. */
+  readonly put: (name: string, chunks: Chunks) => TE.TaskEither<StoreFailed, Written>;
+  /** Takes over a part of a committed checkpoint without writing it again. False: this cannot be done here, put it. */
+  readonly reuse: (name: string, from: number) => TE.TaskEither<StoreFailed, boolean>;
+  /** Makes all of it a checkpoint, and resolves to its number once no crash can take it back. */
+  readonly commit: (manifest: Uint8Array) => TE.TaskEither<StoreFailed, number>;
+  /** Ends the saving after the step under way, and leaves nothing of it; after the end it does nothing. */
+  readonly abort: Task<void>;
+}
+
+/** How a store keeps checkpoints. */
+export interface StoreOptions {
+  /** The retention policy the savers apply after each commit; without one nothing is ever removed. */
+  readonly keep?: Retention;
+  /**
+   * The digest of each part: CRC-32, or SHA-256 beside it.
+   *
+   * @default "crc32"
+   */
+  readonly digest?: "crc32" | "sha256";
+}
+
+/** A place for checkpoints. A value: every task looks anew at what is there. */
+export interface Store {
+  readonly _tag: "Store";
+  /** The place's name in messages. */
+  readonly location: string;
+  /** The retention policy the savers apply after each commit. */
+  readonly keep?: Retention;
+  /** The numbers of the committed checkpoints, ascending; none where nothing has been saved yet. */
+  readonly list: TE.TaskEither<StoreFailed, readonly number[]>;
+  /** Starts a checkpoint. */
+  readonly begin: TE.TaskEither<StoreFailed, Saving>;
+  /** The manifest a checkpoint was committed with. */
+  readonly manifest: (checkpoint: number) => TE.TaskEither<StoreFailed | NoCheckpoint, Uint8Array>;
+  /** Opens a part; one that is not there is a `StoreFailed` with code `ENOENT`. */
+  readonly open: (checkpoint: number, name: string) => TE.TaskEither<StoreFailed | NoCheckpoint, Part>;
+  /** Removes a checkpoint; one that is not there is no failure. */
+  readonly remove: (checkpoint: number) => TE.TaskEither<StoreFailed, void>;
+  /** A checkpoint's name in messages. */
+  readonly locationOf: (checkpoint: number) => string;
+}
+
+/** What a store must be able to do for {@link savingOf}. */
+export interface Writer extends Pick<Saving, "put" | "reuse" | "commit"> {
+  /** Removes what has been written and not committed; called once, at most, and never fails. */
+  readonly discard: Task<void>;
+}
+
+/** Length and digests of bytes as they pass. */
+export interface Digester {
+  readonly update: (bytes: Uint8Array) => void;
+  readonly written: () => Written;
+}
+
+/** The name the manifest has among the parts; no part may have it. */
+export const manifestName: string = "snapshot.json";
+
+// --- constructors
+
+/**
+ * A failure of a store.
+ *
+ * @param operation What was being done.
+ * @param path To what.
+ * @param code The system's code, or one like it.
+ * @param message What is wrong.
+ * @returns The error value.
+ */
+export function storeFailed(operation: string, path: string, code: string, message: string): StoreFailed {
+  return { _tag: "StoreFailed", operation, path, code, message };
+}
+
+/**
+ * A digester that has seen nothing yet.
+ *
+ * @param digest Which digests to make; CRC-32 is always among them.
+ * @returns Its `written` tells of all bytes given to `update` so far.
+ */
+export function digester(digest: "crc32" | "sha256" = "crc32"): Digester {
+  const sha256 = digest === "sha256" ? createHash("sha256") : undefined;
+  let bytes = 0;
+  let crc = 0;
+  return {
+    update: (chunk) => {
+      bytes += chunk.length;
+      crc = crc32(chunk, crc);
+      sha256?.update(chunk);
+    },
+    written: () => ({
+      bytes,
+      crc32: crc.toString(16).padStart(8, "0"),
+      ...(sha256 && { sha256: sha256.copy().digest("hex") }),
+    }),
+  };
+}
+
+/**
+ * A saving from what a store can do, with the rules that hold in every store: names, order, and nothing left of failures.
+ *
+ * @param writer The store's own steps.
+ * @returns The saving.
+ */
+export function savingOf(writer: Writer): Saving {
+  const names = new Set<string>();
+  let state: "ready" | "busy" | "over" = "ready";
+  let underWay: Promise<unknown> = Promise.resolve();
+
+  async function run<A>(
+    step: TE.TaskEither<StoreFailed, A>,
+    then: "ready" | "over",
+  ): Promise<E.Either<StoreFailed, A>> {
+    let done = false;
+    try {
+      const result = await step();
+      done = E.isRight(result);
+      return result;
+    } finally {
+      if (!done) await writer.discard();
+      state = done ? then : "over";
+    }
+  }
+
+  function begin<A>(step: TE.TaskEither<StoreFailed, A>, then: "ready" | "over"): TE.TaskEither<StoreFailed, A> {
+    return () => {
+      if (state !== "ready") {
+        const found = state === "busy" ? "one still under way: await it" : "a saving that is over: begin another";
+        return Promise.reject(new TypeError(`Expected one step of a saving after the other, found ${found}`));
+      }
+      state = "busy";
+      const result = run(step, then);
+      underWay = result.catch(() => undefined);
+      return result;
+    };
+  }
+
+  function checkNew(name: string): void {
+    if (names.has(name)) throw new TypeError(`Expected every part once, found ${name} twice: rename one`);
+  }
+
+  return {
+    put: (name, chunks) => {
+      checkPartName(name);
+      return begin(() => {
+        checkNew(name);
+        names.add(name);
+        return writer.put(name, chunks)();
+      }, "ready");
+    },
+    reuse: (name, from) => {
+      checkPartName(name);
+      checkCheckpoint(from);
+      return begin(async () => {
+        checkNew(name);
+        const reused = await writer.reuse(name, from)();
+        if (E.isRight(reused) && reused.right) names.add(name);
+        return reused;
+      }, "ready");
+    },
+    commit: (manifest) => begin(writer.commit(manifest), "over"),
+    abort: async () => {
+      await underWay;
+      if (state !== "ready") return;
+      state = "over";
+      await writer.discard();
+    },
+  };
+}
+
+/**
+ * A store in memory: for tests, and for forks that need no disk.
+ *
+ * It holds a copy of every part and loses all of them with the process. Its laws are those of every store.
+ *
+ * @param options The retention policy and the digest.
+ * @returns An empty store.
+ *
+ * @example
+ * ```ts
+ * import { loadState, memory, runOrThrow, saveState } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const store = memory();
+ * await runOrThrow(saveState(store)({ step: 3 }));
+ * assert.deepEqual(await runOrThrow(loadState(store)({ step: 0 })), { step: 3 });
+ * ```
+ */
+export function memory(options: StoreOptions = {}): Store {
+  const checkpoints = new Map<number, ReadonlyMap<string, Uint8Array>>();
+  const numbers = (): readonly number[] => [...checkpoints.keys()].sort((a, b) => a - b);
+  const locationOf = (checkpoint: number): string => `memory/checkpoint_${checkpoint}`;
+
+  function find(checkpoint: number, name: string): E.Either<StoreFailed | NoCheckpoint, Uint8Array> {
+    const parts = checkpoints.get(checkpoint);
+    if (parts === undefined) {
+      return E.left({ _tag: "NoCheckpoint", location: "memory", checkpoint, available: numbers() });
+    }
+    const bytes = parts.get(name);
+    return bytes === undefined
+      ? E.left(storeFailed("open", `${locationOf(checkpoint)}/${name}`, "ENOENT", "no such part"))
+      : E.right(bytes);
+  }
+
+  function writer(): Writer {
+    const parts = new Map<string, Uint8Array>();
+    return {
+      put: (name, chunks) => async () => {
+        const digest = digester(options.digest);
+        const copies: Uint8Array[] = [];
+        for await (const chunk of chunks) {
+          copies.push(checkedChunk(chunk).slice());
+          digest.update(chunk);
+        }
+        const written = digest.written();
+        parts.set(name, joined(copies, written.bytes));
+        return E.right(written);
+      },
+      reuse: (name, from) => async () => {
+        const bytes = checkpoints.get(from)?.get(name);
+        if (bytes !== undefined) parts.set(name, bytes);
+        return await Promise.resolve(E.right(bytes !== undefined));
+      },
+      commit: (manifest) => () => {
+        const checkpoint = (numbers().at(-1) ?? -1) + 1;
+        checkpoints.set(checkpoint, new Map(parts).set(manifestName, manifest.slice()));
+        return Promise.resolve(E.right(checkpoint));
+      },
+      discard: () => Promise.resolve(parts.clear()),
+    };
+  }
+
+  const store: Store = {
+    _tag: "Store",
+    location: "memory",
+    ...(options.keep && { keep: options.keep }),
+    list: () => Promise.resolve(E.right(numbers())),
+    begin: () => Promise.resolve(E.right(savingOf(writer()))),
+    manifest: (checkpoint) => {
+      checkCheckpoint(checkpoint);
+      return () => Promise.resolve(E.map((bytes: Uint8Array) => bytes.slice())(find(checkpoint, manifestName)));
+    },
+    open: (checkpoint, name) => {
+      checkCheckpoint(checkpoint);
+      checkPartName(name);
+      const path = `${locationOf(checkpoint)}/${name}`;
+      return () => Promise.resolve(E.map((bytes: Uint8Array) => partOf(bytes, path))(find(checkpoint, name)));
+    },
+    remove: (checkpoint) => {
+      checkCheckpoint(checkpoint);
+      return () => Promise.resolve(E.right(void checkpoints.delete(checkpoint)));
+    },
+    locationOf,
+  };
+  return Object.freeze(store);
+}
+
+function joined(chunks: readonly Uint8Array[], bytes: number): Uint8Array {
+  const whole = new Uint8Array(bytes);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
+}
+
+function partOf(bytes: Uint8Array, path: string): Part {
+  return {
+    bytes: bytes.length,
+    read: (into, position) => {
+      const outside = checkRange(bytes.length, path, into, position);
+      if (outside !== undefined) return TE.left(outside);
+      return () => Promise.resolve(E.right(into.set(bytes.subarray(position, position + into.length))));
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+// --- combinators
+
+const forbidden = /[\p{Cc}\\:*?"<>|]/u;
+
+function isFileName(name: string): boolean {
+  return name !== "" && name !== "." && name !== ".." && !forbidden.test(name) && isWellFormed(name) &&
+    new TextEncoder().encode(name).length <= 255;
+}
+
+/**
+ * Whether a part may have this name: a file name, or a folder's and a file's, that every file system takes.
+ *
+ * @param name Such as `model.safetensors` or `state/optimizer.safetensors`.
+ * @returns False for what is empty, leads out of its folder, is more than two levels deep or is the manifest's own name.
+ */
+export function isPartName(name: string): boolean {
+  const levels = name.split("/");
+  return levels.length <= 2 && levels.every(isFileName) && name !== manifestName;
+}
+
+/**
+ * Sees that a part may have this name; it is a `TypeError` if not.
+ *
+ * @param name The name.
+ */
+export function checkPartName(name: string): void {
+  if (!isPartName(name)) {
+    throw new TypeError(
+      `Expected a part's name such as "state/rng.safetensors", found ${JSON.stringify(name)}: encode it`,
+    );
+  }
+}
+
+/**
+ * Sees that this can be a checkpoint's number; it is a `TypeError` if not.
+ *
+ * @param checkpoint The number.
+ */
+export function checkCheckpoint(checkpoint: number): void {
+  if (!Number.isSafeInteger(checkpoint) || checkpoint < 0) {
+    throw new TypeError(`Expected a checkpoint's number, a whole one from 0, found ${checkpoint}: list the store's`);
+  }
+}
+
+/**
+ * Sees that a chunk is bytes; it is a `TypeError` if not.
+ *
+ * @param chunk What came out of a part's chunks.
+ * @returns The chunk.
+ */
+export function checkedChunk(chunk: Uint8Array): Uint8Array {
+  if (chunk instanceof Uint8Array) return chunk;
+  throw new TypeError(`Expected chunks of type Uint8Array, found ${typeof chunk}: make a view of its bytes`);
+}
+
+/**
+ * Sees that a read stays within a part; a position that is no whole number from 0 is a `TypeError`.
+ *
+ * @param bytes The part's length.
+ * @param path The part's name in messages.
+ * @param into The array to be filled.
+ * @param position Where to read from.
+ * @returns The failure with code `ETRUNC` if the part ends before the array is full.
+ */
+export function checkRange(bytes: number, path: string, into: Uint8Array, position: number): StoreFailed | undefined {
+  if (!Number.isSafeInteger(position) || position < 0) {
+    throw new TypeError(
+      `Expected a position that is a whole number from 0, found ${position}: count bytes from the start`,
+    );
+  }
+  const end = position + into.length;
+  return end <= bytes
+    ? undefined
+    : storeFailed("read", path, "ETRUNC", `expected ${end} bytes or more, found ${bytes}`);
+}

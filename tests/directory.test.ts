@@ -1,0 +1,668 @@
+/**
+ * The folder of checkpoints: what is on the disk, and what is left of it after every fault, kill and crash.
+ */
+
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import process from "node:process";
+import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import type { Either } from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { directory, directoryOn } from "../lib/directory.ts";
+import { type Disk, type Fate, machineDisk, type NewFile, type OldFile } from "../lib/disk.ts";
+import { explain, type StoreFailed } from "../lib/errors.ts";
+import { digester, type Store, storeFailed, type Written } from "../lib/store.ts";
+
+const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+
+const scratch = await mkdtemp(join(tmpdir(), "dogear-directory-"));
+after(() => rm(scratch, { recursive: true, force: true }));
+
+let made = 0;
+function place(): string {
+  return join(scratch, `${made++}`);
+}
+
+function right<A>(result: Either<unknown, A>): A {
+  assert.equal(result._tag, "Right", JSON.stringify(result));
+  return result._tag === "Right" ? result.right : assert.fail();
+}
+
+function left<E>(result: Either<E, unknown>): E {
+  assert.equal(result._tag, "Left", JSON.stringify(result));
+  return result._tag === "Left" ? result.left : assert.fail();
+}
+
+function failedWith(result: Either<unknown, unknown>): string {
+  const failed = left(result) as StoreFailed;
+  assert.equal(failed._tag, "StoreFailed");
+  assert.match(explain(failed), /^Cannot [a-zA-Z ]+ \//);
+  return failed.code;
+}
+
+const parts: readonly string[] = ["model.safetensors", "state/optimizer.safetensors", "state/rng.safetensors"];
+
+/** Saves a checkpoint of these parts, each of so many bytes of this value, and a manifest that tells of them. */
+async function save(store: Store, value: number, size = 1000): Promise<Either<StoreFailed, number>> {
+  const saving = await store.begin();
+  if (saving._tag === "Left") return saving;
+  const manifest: Record<string, Written> = {};
+  for (const name of parts) {
+    const put = await saving.right.put(name, [new Uint8Array(size).fill(value), Uint8Array.of(value)])();
+    if (put._tag === "Left") return put;
+    manifest[name] = put.right;
+  }
+  return saving.right.commit(new TextEncoder().encode(JSON.stringify(manifest)))();
+}
+
+/** Sees that a checkpoint is whole: every part has the bytes its manifest tells of. */
+async function checkWhole(store: Store, checkpoint: number): Promise<void> {
+  const manifest = JSON.parse(new TextDecoder().decode(right(await store.manifest(checkpoint)())));
+  assert.ok(Object.keys(manifest).length > 0);
+  for (const [name, written] of Object.entries(manifest)) {
+    const part = right(await store.open(checkpoint, name)());
+    const bytes = new Uint8Array(part.bytes);
+    right(await part.read(bytes, 0)());
+    await part.close();
+    const digest = digester();
+    digest.update(bytes);
+    assert.deepEqual(digest.written(), written, `${checkpoint}/${name}`);
+  }
+}
+
+async function checkAllWhole(store: Store): Promise<readonly number[]> {
+  const numbers = right(await store.list());
+  for (const checkpoint of numbers) await checkWhole(store, checkpoint);
+  return numbers;
+}
+
+async function entries(path: string): Promise<readonly string[]> {
+  return (await readdir(join(path, "checkpoints"))).sort();
+}
+
+/** What a disk is asked to do. */
+interface Operation {
+  readonly name: string;
+  readonly path: string;
+  readonly bytes?: number;
+}
+
+/** A disk that first asks whether an operation is to fail. */
+function watched(on: Disk, ask: (operation: Operation) => StoreFailed | undefined | Promise<undefined>): Disk {
+  const task =
+    <A>(operation: Operation, inner: TE.TaskEither<StoreFailed, A>): TE.TaskEither<StoreFailed, A> => async () => {
+      const failed = await ask(operation);
+      return failed === undefined ? inner() : { _tag: "Left", left: failed };
+    };
+  return {
+    makeFolder: (path) => task({ name: "makeFolder", path }, on.makeFolder(path)),
+    create: (path) =>
+      task(
+        { name: "create", path },
+        pipe(
+          on.create(path),
+          TE.map(({ write, flush, sync, close }): NewFile => ({
+            write: (bytes) => task({ name: "write", path, bytes: bytes.length }, write(bytes)),
+            flush: task({ name: "flush", path }, flush),
+            sync: task({ name: "sync", path }, sync),
+            // It is closed though it fails: the system lets go of a killed process's files, too.
+            close: pipe(close, TE.flatMap(() => task({ name: "close", path }, TE.right(undefined)))),
+          })),
+        ),
+      ),
+    open: (path) => task({ name: "open", path }, on.open(path)),
+    status: (path) => task({ name: "status", path }, on.status(path)),
+    entries: (path) => task({ name: "entries", path }, on.entries(path)),
+    link: (from, to) => task({ name: "link", path: to }, on.link(from, to)),
+    rename: (from, to) => task({ name: "rename", path: to }, on.rename(from, to)),
+    removeFile: (path) => task({ name: "removeFile", path }, on.removeFile(path)),
+    removeFolder: (path) => task({ name: "removeFolder", path }, on.removeFolder(path)),
+    syncFolder: (path) => task({ name: "syncFolder", path }, on.syncFolder(path)),
+    writer: on.writer,
+    fateOf: on.fateOf,
+  };
+}
+
+function fault({ name, path }: Operation, code: string): StoreFailed {
+  return storeFailed(name, path, code, "a fault");
+}
+
+function withFate(fate: Fate): Disk {
+  return { ...machineDisk, fateOf: () => () => Promise.resolve(fate) };
+}
+
+// --- what is on the disk
+
+test("a checkpoint is a folder of ordinary files, its manifest in snapshot.json", async () => {
+  const path = place();
+  const store = directory(path);
+  assert.deepEqual(right(await store.list()), []);
+  assert.equal(existsSync(path), false);
+  assert.equal(right(await save(store, 7)), 0);
+  assert.deepEqual(await entries(path), ["checkpoint_0"]);
+  const folder = join(path, "checkpoints", "checkpoint_0");
+  assert.equal(store.locationOf(0), folder);
+  assert.deepEqual((await readdir(folder)).sort(), ["model.safetensors", "snapshot.json", "state"]);
+  assert.deepEqual((await readdir(join(folder, "state"))).sort(), ["optimizer.safetensors", "rng.safetensors"]);
+  assert.deepEqual(new Uint8Array(await readFile(join(folder, "model.safetensors"))), new Uint8Array(1001).fill(7));
+  assert.ok(JSON.parse(await readFile(join(folder, "snapshot.json"), "utf8"))["model.safetensors"]);
+});
+
+test("a location is an absolute path, and a path without meaning is the programmer's mistake", () => {
+  assert.equal(directory("runs/digits").location, resolve("runs/digits"));
+  assert.equal(directory("runs/digits").locationOf(3), resolve("runs/digits/checkpoints/checkpoint_3"));
+  for (const path of ["", "~", "~/runs", "a\0b"]) assert.throws(() => directory(path), TypeError, path);
+  assert.equal(directory("~runs").location, resolve("~runs"));
+});
+
+test("only folders with a canonical number and a manifest count; nothing else is listed, renamed onto or removed", async () => {
+  const path = place();
+  const store = directory(path);
+  right(await save(store, 1));
+  const folder = join(path, "checkpoints");
+  await mkdir(join(folder, "checkpoint_1"));
+  await writeFile(join(folder, "checkpoint_2"), "a file");
+  await symlink(join(folder, "nowhere"), join(folder, "checkpoint_3"));
+  await mkdir(join(folder, "checkpoint_4", "snapshot.json"), { recursive: true });
+  for (const name of ["checkpoint_05", "checkpoint_9007199254740992", "checkpoint_-1", "checkpoint_6 copy", "best"]) {
+    await mkdir(join(folder, name));
+    await writeFile(join(folder, name, "snapshot.json"), "{}");
+  }
+  const before = await entries(path);
+  assert.deepEqual(right(await store.list()), [0]);
+  for (const number of [1, 2, 3, 4]) {
+    right(await store.remove(number)());
+    assert.equal(left(await store.manifest(number)())._tag, "NoCheckpoint");
+  }
+  assert.equal(right(await save(store, 2)), 5);
+  assert.deepEqual(await entries(path), [...before, "checkpoint_5"].sort());
+  assert.equal(right(await save(store, 3)), 6);
+});
+
+test("the last number there is is not passed", async () => {
+  const path = place();
+  const store = directory(path);
+  right(await save(store, 1));
+  const last = join(path, "checkpoints", `checkpoint_${Number.MAX_SAFE_INTEGER}`);
+  await mkdir(last);
+  await writeFile(join(last, "snapshot.json"), "{}");
+  assert.equal(failedWith(await save(store, 2)), "EOVERFLOW");
+  assert.deepEqual(right(await store.list()), [0, Number.MAX_SAFE_INTEGER]);
+});
+
+test("a checkpoint that is a link is removed as a link: what it leads to stays", async () => {
+  const [path, elsewhere] = [place(), place()];
+  right(await save(directory(elsewhere), 1));
+  await mkdir(join(path, "checkpoints"), { recursive: true });
+  await symlink(join(elsewhere, "checkpoints", "checkpoint_0"), join(path, "checkpoints", "checkpoint_0"));
+  const store = directory(path);
+  assert.deepEqual(await checkAllWhole(store), [0]);
+  right(await store.remove(0)());
+  assert.deepEqual(await entries(path), []);
+  assert.deepEqual(await checkAllWhole(directory(elsewhere)), [0]);
+});
+
+test("a part that is not a regular file is a failure, not a wait for ever", async () => {
+  const path = place();
+  const store = directory(path);
+  right(await save(store, 1));
+  const folder = store.locationOf(0);
+  await mkdir(join(folder, "a"));
+  assert.equal(failedWith(await store.open(0, "a")()), "EINVAL");
+  if (spawnSync("mkfifo", [join(folder, "b")]).status === 0) {
+    assert.equal(failedWith(await store.open(0, "b")()), "EINVAL");
+  }
+});
+
+test("a part that shrinks while it is read is a failure", async () => {
+  const store = directory(place());
+  right(await save(store, 1));
+  const part = right(await store.open(0, "model.safetensors")());
+  await truncate(join(store.locationOf(0), "model.safetensors"), 10);
+  assert.equal(failedWith(await part.read(new Uint8Array(1001), 0)()), "ETRUNC");
+  right(await part.read(new Uint8Array(10), 0)());
+  await part.close();
+});
+
+// --- what the disk refuses
+
+test("a path that is a file, or lies under one, is a failure with its code, and the file stays as it is", async () => {
+  const path = place();
+  await writeFile(path, "mine");
+  for (const wrong of [path, join(path, "runs"), join(path, "runs", "digits")]) {
+    assert.equal(failedWith(await directory(wrong).list()), "ENOTDIR");
+    assert.equal(failedWith(await directory(wrong).begin()), "ENOTDIR");
+    assert.equal(failedWith(await directory(wrong).manifest(0)()), "ENOTDIR", wrong);
+  }
+  const blocked = place();
+  await mkdir(blocked);
+  await writeFile(join(blocked, "checkpoints"), "mine");
+  assert.equal(failedWith(await directory(blocked).begin()), "ENOTDIR");
+  assert.equal(await readFile(path, "utf8"), "mine");
+});
+
+test("a folder that cannot be made is a failure, at once", async () => {
+  const path = place();
+  const store = directoryOn(
+    watched(machineDisk, (operation) => operation.name === "makeFolder" ? fault(operation, "EROFS") : undefined),
+  )(path);
+  assert.equal(failedWith(await store.begin()), "EROFS");
+  assert.equal(existsSync(path), false);
+  // A file system that takes no folder at all, though every folder above is there.
+  if (process.platform === "linux") failedWith(await directory("/proc/dogear").begin());
+});
+
+test("a full disk is ENOSPC, leaves the old checkpoint whole and nothing of the new one", async () => {
+  const path = place();
+  await mkdir(path);
+  const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", path]).status === 0;
+  const full = watched(
+    machineDisk,
+    (operation) =>
+      !mounted && operation.name === "write" && (operation.bytes ?? 0) > 2 ** 20
+        ? fault(operation, "ENOSPC")
+        : undefined,
+  );
+  try {
+    const store = directoryOn(full)(path);
+    assert.equal(right(await save(store, 1)), 0);
+    assert.equal(failedWith(await save(store, 2, 2 ** 21)), "ENOSPC");
+    assert.deepEqual(await entries(path), ["checkpoint_0"]);
+    assert.deepEqual(await checkAllWhole(store), [0]);
+    assert.equal(right(await save(store, 3)), 1);
+  } finally {
+    if (mounted) spawnSync("umount", ["-l", path]);
+  }
+});
+
+test("a file that cannot be linked is not taken over, and can be written", async () => {
+  for (const code of ["EXDEV", "EPERM", "ENOTSUP", "EMLINK"]) {
+    const disk = watched(machineDisk, (operation) => operation.name === "link" ? fault(operation, code) : undefined);
+    const store = directoryOn(disk)(place());
+    right(await save(store, 1));
+    const saving = right(await store.begin());
+    assert.equal(right(await saving.reuse("model.safetensors", 0)()), false);
+    right(await saving.put("model.safetensors", [])());
+    await saving.abort();
+  }
+  const broken = watched(machineDisk, (operation) => operation.name === "link" ? fault(operation, "EIO") : undefined);
+  const store = directoryOn(broken)(place());
+  right(await save(store, 1));
+  assert.equal(failedWith(await right(await store.begin()).reuse("model.safetensors", 0)()), "EIO");
+});
+
+test("a part that was taken over is the same file", async () => {
+  const store = directory(place());
+  right(await save(store, 1));
+  const saving = right(await store.begin());
+  assert.equal(right(await saving.reuse("state/rng.safetensors", 0)()), true);
+  right(await saving.commit(new Uint8Array())());
+  const inode = async (checkpoint: number) =>
+    (await stat(join(store.locationOf(checkpoint), "state", "rng.safetensors"))).ino;
+  assert.equal(await inode(0), await inode(1));
+});
+
+/** How many operations a save takes on a folder that holds a checkpoint. */
+async function countOperations(run: (store: Store) => Promise<unknown>): Promise<number> {
+  const path = place();
+  right(await save(directory(path), 1));
+  let count = 0;
+  await run(directoryOn(watched(machineDisk, () => void count++))(path));
+  assert.ok(count > 5);
+  return count;
+}
+
+test("old or new: whichever operation fails, the old checkpoint is whole and nothing is left of the new one", async () => {
+  const count = await countOperations((store) => save(store, 2));
+  const outcomes = new Set<string>();
+  for (let fails = 0; fails < count; fails++) {
+    const path = place();
+    right(await save(directory(path), 1));
+    let i = 0;
+    const failing = watched(machineDisk, (operation) => i++ === fails ? fault(operation, "EIO") : undefined);
+    const saved = await save(directoryOn(failing)(path), 2);
+    const numbers = await checkAllWhole(directory(path));
+    assert.deepEqual(await entries(path), numbers.map((number) => `checkpoint_${number}`), `operation ${fails}`);
+    assert.equal(numbers[0], 0);
+    if (saved._tag === "Left") assert.equal(failedWith(saved), "EIO");
+    else assert.deepEqual(numbers, [0, saved.right]);
+    outcomes.add(`${saved._tag} ${numbers.length}`);
+  }
+  // Failed before and after the rename, and a sweep that failed and did no harm.
+  assert.deepEqual([...outcomes].sort(), ["Left 1", "Left 2", "Right 2"]);
+});
+
+/** A disk on which nothing happens any more from one operation on, as if its process had been killed. */
+function dyingAt(operation: number): Disk {
+  let i = 0;
+  return watched(machineDisk, (asked) => i++ >= operation ? fault(asked, "EKILLED") : undefined);
+}
+
+test("old or new: whichever operation a save dies at, the newest checkpoint is whole, and its leftovers are swept", async () => {
+  const count = await countOperations((store) => save(store, 2));
+  let swept = 0;
+  for (let dies = 0; dies < count; dies++) {
+    const path = place();
+    right(await save(directory(path), 1));
+    await save(directoryOn(dyingAt(dies))(path), 2);
+    const numbers = await checkAllWhole(directory(path));
+    assert.ok(numbers[0] === 0 && numbers.length <= 2);
+    const leftovers = (await entries(path)).length - numbers.length;
+    assert.ok(leftovers <= 1);
+    swept += leftovers;
+    const next = right(await save(directoryOn(withFate("dead"))(path), 3));
+    assert.equal(next, numbers.length);
+    assert.deepEqual(
+      await entries(path),
+      [...numbers, next].map((number) => `checkpoint_${number}`),
+      `operation ${dies}`,
+    );
+  }
+  assert.ok(swept > count / 2);
+});
+
+test("old or new: whichever operation a removal dies at, the checkpoint is whole or gone", async () => {
+  const count = await countOperations((store) => store.remove(0)());
+  const outcomes = new Set<number>();
+  for (let dies = 0; dies < count; dies++) {
+    const path = place();
+    for (const value of [1, 2]) right(await save(directory(path), value));
+    await directoryOn(dyingAt(dies))(path).remove(0)();
+    const numbers = await checkAllWhole(directory(path));
+    assert.equal(numbers.at(-1), 1);
+    outcomes.add(numbers.length);
+    right(await save(directory(path), 3));
+    assert.deepEqual(await entries(path), [...numbers, 2].map((number) => `checkpoint_${number}`));
+  }
+  assert.deepEqual([...outcomes].sort(), [1, 2]);
+});
+
+// --- the order of things
+
+/** The operations of a save onto a folder that holds a checkpoint, with the paths below its `checkpoints`. */
+async function trace(size: number, path = place()): Promise<readonly Operation[]> {
+  const operations: Operation[] = [];
+  const store = directoryOn(watched(machineDisk, (operation) => void operations.push(operation)))(path);
+  right(await save(store, 1, size));
+  return operations.map((operation) => ({
+    ...operation,
+    path: operation.path.slice(path.length).replace(/\.saving-[^/]+/, "new"),
+  }));
+}
+
+test("old or new: all is durable before the rename, and the rename before the save is done", async () => {
+  const path = place();
+  right(await save(directory(path), 1));
+  const operations = await trace(1000, path);
+  const at = (name: string, where: string): number => {
+    const index = operations.findIndex((operation) => operation.name === name && operation.path === where);
+    assert.ok(index >= 0, `${name} ${where}`);
+    return index;
+  };
+  const rename = at("rename", "/checkpoints/checkpoint_1");
+  const manifest = at("create", "/checkpoints/new/snapshot.json");
+  for (const part of parts) {
+    const synced = at("sync", `/checkpoints/new/${part}`);
+    assert.ok(operations.findLastIndex(({ name, path }) => name === "write" && path.endsWith(part)) < synced);
+    assert.ok(synced < manifest);
+    assert.ok(at("close", `/checkpoints/new/${part}`) < rename);
+  }
+  const written = at("sync", "/checkpoints/new/snapshot.json");
+  assert.ok(manifest < written);
+  for (const folder of ["/checkpoints/new", "/checkpoints/new/state"]) {
+    assert.ok(written < at("syncFolder", folder) && at("syncFolder", folder) < rename, folder);
+  }
+  assert.deepEqual(operations.slice(rename + 1), [{ name: "syncFolder", path: "/checkpoints" }]);
+});
+
+test("old or new: the folders of a first save are durable too", async () => {
+  const path = place();
+  const operations = await trace(1000, path);
+  const order = operations.filter(({ name }) => name === "makeFolder" || name === "syncFolder")
+    .map(({ name, path }) => `${name} ${path}`);
+  const depth = path.split("/").length;
+  assert.ok(depth > 1);
+  assert.deepEqual(order.slice(0, 7), [
+    "makeFolder /checkpoints/new",
+    "makeFolder /checkpoints",
+    "makeFolder ",
+    "syncFolder ",
+    "makeFolder /checkpoints",
+    "syncFolder ",
+    "makeFolder /checkpoints/new",
+  ]);
+});
+
+test("a removed checkpoint has lost its name for good before any of it is removed", async () => {
+  const path = place();
+  right(await save(directory(path), 1));
+  const operations: string[] = [];
+  const store = directoryOn(watched(machineDisk, ({ name }) => void operations.push(name)))(path);
+  right(await store.remove(0)());
+  assert.deepEqual(operations.slice(0, 4), ["status", "rename", "syncFolder", "removeFile"]);
+});
+
+test("a large part is written in pieces, and the disk works meanwhile", async () => {
+  const operations = (await trace(70 * 2 ** 20)).filter(({ path }) => path.endsWith("model.safetensors"));
+  const sizes = operations.flatMap(({ bytes }) => bytes ?? []);
+  assert.ok(sizes.every((bytes) => bytes <= 8 * 2 ** 20));
+  assert.equal(sizes.reduce((sum, bytes) => sum + bytes), 70 * 2 ** 20 + 1);
+  const flushed = operations.findIndex(({ name }) => name === "flush");
+  assert.ok(flushed > 0 && flushed < operations.findLastIndex(({ name }) => name === "write"));
+});
+
+test("a failure of the disk that comes out while a part is written is not lost", async () => {
+  const disk = watched(machineDisk, (operation) => operation.name === "flush" ? fault(operation, "EIO") : undefined);
+  const path = place();
+  assert.equal(failedWith(await save(directoryOn(disk)(path), 1, 40 * 2 ** 20)), "EIO");
+  assert.deepEqual(await entries(path), []);
+});
+
+test("a disk that takes and gives few bytes at a time loses none", async () => {
+  const few: Disk = {
+    ...machineDisk,
+    create: (path) =>
+      pipe(
+        machineDisk.create(path),
+        TE.map((file): NewFile => ({ ...file, write: (bytes) => file.write(bytes.subarray(0, 300)) })),
+      ),
+    open: (path) =>
+      pipe(
+        machineDisk.open(path),
+        TE.map((file): OldFile => ({ ...file, read: (into, at) => file.read(into.subarray(0, 300), at) })),
+      ),
+  };
+  const store = directoryOn(few)(place());
+  right(await save(store, 7));
+  await checkWhole(store, 0);
+});
+
+test("a save that is overtaken between its look and its rename takes the next number", async () => {
+  const path = place();
+  right(await save(directory(path), 1));
+  let overtaken = 0;
+  const disk = watched(machineDisk, async ({ name, path: to }) => {
+    if (name !== "rename" || !to.includes("checkpoint_") || overtaken === 3) return undefined;
+    overtaken++;
+    await mkdir(to);
+    await writeFile(join(to, "snapshot.json"), "{}");
+    return undefined;
+  });
+  assert.equal(right(await save(directoryOn(disk)(path), 2)), 4);
+  await checkWhole(directory(path), 4);
+});
+
+test("a rename that fails onto a free name is a failure, not a loop", async () => {
+  for (const code of ["EEXIST", "ENOTEMPTY", "EIO"]) {
+    const disk = watched(machineDisk, (operation) => operation.name === "rename" ? fault(operation, code) : undefined);
+    assert.equal(failedWith(await save(directoryOn(disk)(place()), 1)), code);
+  }
+});
+
+test("a checkpoint that cannot be looked at is a failure of the listing, never skipped", async () => {
+  const path = place();
+  for (const value of [1, 2]) right(await save(directory(path), value));
+  const disk = watched(
+    machineDisk,
+    (operation) => operation.path.includes("checkpoint_1/") ? fault(operation, "EACCES") : undefined,
+  );
+  assert.equal(failedWith(await directoryOn(disk)(path).list()), "EACCES");
+});
+
+// --- leftovers
+
+/** A leftover of a save as this process would write it; every file last touched so many hours ago. */
+async function leave(path: string, name: string, hours: number): Promise<void> {
+  const folder = join(path, "checkpoints", name);
+  await mkdir(join(folder, "state"), { recursive: true });
+  const then = new Date(Date.now() - hours * 3_600_000);
+  await writeFile(join(folder, "state", "rng.safetensors"), "half");
+  for (const touched of ["state/rng.safetensors", "state", "."]) await utimes(join(folder, touched), then, then);
+}
+
+for (
+  const [fate, hours, swept] of [
+    ["dead", 0, true],
+    ["alive", 0, false],
+    ["alive", 100, false],
+    ["unknown", 0, false],
+    ["unknown", 0.9, false],
+    ["unknown", 1.1, true],
+  ] as const
+) {
+  test(`a leftover of a process that is ${fate}, untouched for ${hours} hours, is ${swept ? "swept" : "left"}`, async () => {
+    const path = place();
+    const name = ".saving-0a1b2c3d.77.5-0123456789ab";
+    await leave(path, name, hours);
+    right(await save(directoryOn(withFate(fate))(path), 1));
+    assert.deepEqual(await entries(path), swept ? ["checkpoint_0"] : [name, "checkpoint_0"]);
+  });
+}
+
+test("a leftover is untouched only if every file in it is", async () => {
+  const path = place();
+  const name = ".saving-0a1b2c3d.77.5-0123456789ab";
+  await leave(path, name, 5);
+  await writeFile(join(path, "checkpoints", name, "state", "rng.safetensors"), "more");
+  right(await save(directoryOn(withFate("unknown"))(path), 1));
+  assert.deepEqual(await entries(path), [name, "checkpoint_0"]);
+});
+
+test("what a killed removal left is swept, what only looks like a leftover is not", async () => {
+  const path = place();
+  await leave(path, ".removing-0a1b2c3d.77.5-0123456789ab", 0);
+  for (const name of [".saving", ".saving-x", "saving-0a1b2c3d.77.5-0123456789ab", ".git"]) {
+    await leave(path, name, 100);
+  }
+  right(await save(directoryOn(withFate("dead"))(path), 1));
+  assert.deepEqual(await entries(path), [
+    ".git",
+    ".saving",
+    ".saving-x",
+    "checkpoint_0",
+    "saving-0a1b2c3d.77.5-0123456789ab",
+  ]);
+});
+
+test("a save under way is never swept, though it seems dead and has been untouched for hours", async () => {
+  const path = place();
+  const slow = right(await directory(path).begin());
+  right(await slow.put("model.safetensors", [Uint8Array.of(1)])());
+  const [name = ""] = await entries(path);
+  const then = new Date(Date.now() - 100 * 3_600_000);
+  for (const touched of ["model.safetensors", "."]) await utimes(join(path, "checkpoints", name, touched), then, then);
+  for (const fate of ["dead", "unknown"] as const) right(await save(directoryOn(withFate(fate))(path), 1));
+  assert.equal(right(await slow.commit(new TextEncoder().encode("{}"))()), 2);
+});
+
+test("a leftover that cannot be removed does not keep a save from its work", async () => {
+  const path = place();
+  const name = ".saving-0a1b2c3d.77.5-0123456789ab";
+  await leave(path, name, 0);
+  const disk = watched(
+    withFate("dead"),
+    (operation) =>
+      operation.name === "rename" && operation.path.includes("removing") ? fault(operation, "EACCES") : undefined,
+  );
+  right(await save(directoryOn(disk)(path), 1));
+  assert.deepEqual(await entries(path), [name, "checkpoint_0"]);
+});
+
+test("this process is alive, one that has ended is dead where that can be known, and of other machines nothing is known", async () => {
+  const own = await machineDisk.writer();
+  const [machine, , started] = own.split(".");
+  assert.match(own, /^[0-9a-z]+\.\d+\.\d+$/);
+  assert.equal(await machineDisk.fateOf(`00000000.${process.pid}.${started}`)(), "unknown");
+  if (machine === "unknown") return assert.equal(await machineDisk.fateOf(own)(), "unknown");
+  assert.equal(await machineDisk.fateOf(own)(), "alive");
+  assert.equal(await machineDisk.fateOf(`${machine}.${process.pid}.1`)(), "dead");
+  assert.equal(await machineDisk.fateOf(`${machine}.999999999.1`)(), "dead");
+});
+
+// --- other processes
+
+const saver = fileURLToPath(new URL("./fixtures/saver.ts", import.meta.url));
+
+interface Saver {
+  readonly child: ChildProcess;
+  readonly numbers: number[];
+  /** Resolves once it has committed its first checkpoint, or has ended. */
+  readonly begun: Promise<void>;
+  readonly ended: Promise<number | null>;
+}
+
+function startSaver(path: string, count: number, keep: number, bytes: number): Saver {
+  const run = process.versions["deno"] === undefined ? [] : ["run", "-A"];
+  const child = spawn(process.execPath, [...run, saver, path, ...[count, keep, bytes].map(String)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const numbers: number[] = [];
+  const ended = new Promise<number | null>((done) => child.on("close", done));
+  const begun = new Promise<void>((done) => {
+    let text = "";
+    child.stdout?.on("data", (data) => {
+      text += data;
+      const lines = text.split("\n");
+      text = lines.pop() ?? "";
+      numbers.push(...lines.map(Number));
+      done();
+    });
+    void ended.then(() => done());
+  });
+  return { child, numbers, begun, ended };
+}
+
+test("old or new: a process killed in mid-save never takes the newest checkpoint with it, though it keeps only one", async () => {
+  const path = place();
+  const store = directory(path);
+  for (let kill = 0; kill < 4 * torture; kill++) {
+    const { child, numbers, begun, ended } = startSaver(path, 1e9, 1, 400_000);
+    await begun;
+    await new Promise((done) => setTimeout(done, Math.random() * 40));
+    child.kill("SIGKILL");
+    await ended;
+    const told = numbers.at(-1);
+    assert.ok(told !== undefined);
+    const newest = (await checkAllWhole(store)).at(-1);
+    assert.ok(newest !== undefined && newest >= told);
+  }
+  await right(await store.begin()).abort();
+  const numbers = right(await store.list());
+  if ((await machineDisk.writer()).startsWith("unknown")) return;
+  assert.deepEqual(await entries(path), numbers.map((number) => `checkpoint_${number}`).sort());
+});
+
+test("two processes that save at once never share a number, and neither sweeps the other", async () => {
+  const path = place();
+  const [one, two] = [startSaver(path, 15, 1000, 50_000), startSaver(path, 15, 1000, 50_000)];
+  assert.deepEqual([await one.ended, await two.ended], [0, 0]);
+  const numbers = [...one.numbers, ...two.numbers].sort((a, b) => a - b);
+  assert.deepEqual(numbers, Array.from({ length: 30 }, (_, i) => i));
+  assert.deepEqual(await checkAllWhole(directory(path)), numbers);
+});

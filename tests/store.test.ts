@@ -1,0 +1,351 @@
+/**
+ * The laws of a store, run over every store there is.
+ */
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { after, test } from "node:test";
+import fc from "fast-check";
+import type { Either } from "fp-ts/lib/Either.js";
+import { directory } from "../lib/directory.ts";
+import { isPartName, memory, type Saving, type Store, type StoreOptions } from "../lib/store.ts";
+
+const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+
+const scratch = await mkdtemp(join(tmpdir(), "dogear-store-"));
+after(() => rm(scratch, { recursive: true, force: true }));
+
+let made = 0;
+
+/** Every store there is, each call a new and empty one. */
+const stores: Readonly<Record<string, (options?: StoreOptions) => Store>> = {
+  memory,
+  directory: (options) => directory(join(scratch, `${made++}`), options),
+};
+
+function right<A>(result: Either<unknown, A>): A {
+  assert.equal(result._tag, "Right", JSON.stringify(result));
+  return result._tag === "Right" ? result.right : assert.fail();
+}
+
+function left<E>(result: Either<E, unknown>): E {
+  assert.equal(result._tag, "Left", JSON.stringify(result));
+  return result._tag === "Left" ? result.left : assert.fail();
+}
+
+function bytes(...values: readonly number[]): Uint8Array {
+  return Uint8Array.from(values);
+}
+
+async function begin(store: Store): Promise<Saving> {
+  return right(await store.begin());
+}
+
+/** Commits a checkpoint of these parts, its manifest the one byte given. */
+async function save(store: Store, manifest = 0, parts: Readonly<Record<string, Uint8Array>> = {}): Promise<number> {
+  const saving = await begin(store);
+  for (const [name, part] of Object.entries(parts)) right(await saving.put(name, [part])());
+  return right(await saving.commit(bytes(manifest))());
+}
+
+async function read(store: Store, checkpoint: number, name: string): Promise<Uint8Array> {
+  const part = right(await store.open(checkpoint, name)());
+  const into = new Uint8Array(part.bytes);
+  right(await part.read(into, 0)());
+  await part.close();
+  return into;
+}
+
+for (const [kind, make] of Object.entries(stores)) {
+  test(`${kind}: an empty store holds nothing`, async () => {
+    const store = make();
+    assert.deepEqual(right(await store.list()), []);
+    const none = { _tag: "NoCheckpoint", location: store.location, checkpoint: 0, available: [] };
+    assert.deepEqual(left(await store.manifest(0)()), none);
+    assert.deepEqual(left(await store.open(0, "model.safetensors")()), none);
+    right(await store.remove(0)());
+  });
+
+  test(`${kind}: what is put is what is read, however it is cut into chunks`, async () => {
+    const store = make({ digest: "sha256" });
+    const chunks = fc.array(fc.uint8Array({ maxLength: 50 }), { maxLength: 8 });
+    await fc.assert(
+      fc.asyncProperty(chunks, fc.boolean(), async (given, asynchronous) => {
+        const whole = Uint8Array.from(given.flatMap((chunk) => [...chunk]));
+        const stream = async function* (): AsyncGenerator<Uint8Array> {
+          for (const chunk of given) yield await Promise.resolve(chunk);
+        };
+        const saving = await begin(store);
+        const written = right(await saving.put("state/rng.safetensors", asynchronous ? stream() : given)());
+        const checkpoint = right(await saving.commit(whole)());
+        assert.deepEqual(await read(store, checkpoint, "state/rng.safetensors"), whole);
+        assert.deepEqual(Uint8Array.from(right(await store.manifest(checkpoint)())), whole);
+        assert.equal(written.bytes, whole.length);
+        assert.equal(written.sha256, createHash("sha256").update(whole).digest("hex"));
+      }),
+      { numRuns: 20 * torture },
+    );
+  });
+
+  test(`${kind}: the digest is CRC-32, its leading zeros too; SHA-256 comes only where asked for`, async () => {
+    const saving = await begin(make());
+    const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
+    // The check value of CRC-32/ISO-HDLC, and a text whose CRC-32 starts with a zero.
+    assert.deepEqual(right(await saving.put("a", [ascii("1234"), ascii("56789")])()), { bytes: 9, crc32: "cbf43926" });
+    assert.deepEqual(right(await saving.put("b", [ascii("ai")])()), { bytes: 2, crc32: crc32Of(ascii("ai")) });
+    assert.deepEqual(right(await saving.put("c", [])()), { bytes: 0, crc32: "00000000" });
+    await saving.abort();
+  });
+
+  test(`${kind}: a producer may use its one array for every chunk`, async () => {
+    const store = make();
+    const saving = await begin(store);
+    const one = new Uint8Array(300_000);
+    const chunks = function* (): Generator<Uint8Array> {
+      for (let i = 1; i <= 5; i++) yield one.fill(i);
+      one.fill(99);
+    };
+    right(await saving.put("a", chunks())());
+    const checkpoint = right(await saving.commit(bytes())());
+    one.fill(98);
+    const found = await read(store, checkpoint, "a");
+    for (let i = 0; i < 5; i++) {
+      assert.ok(found.subarray(i * one.length, (i + 1) * one.length).every((byte) => byte === i + 1));
+    }
+  });
+
+  test(`${kind}: any range of a part reads as that range`, async () => {
+    const store = make();
+    const whole = Uint8Array.from({ length: 1000 }, (_, i) => i * 7);
+    const part = right(await store.open(await save(store, 0, { a: whole }), "a")());
+    await fc.assert(
+      fc.asyncProperty(fc.nat(1000), fc.nat(1000), async (from, length) => {
+        const into = new Uint8Array(length).fill(1);
+        const outcome = await part.read(into, from)();
+        if (from + length <= whole.length) {
+          right(outcome);
+          assert.deepEqual(into, whole.slice(from, from + length));
+        } else {
+          const { _tag, operation, code } = left(outcome);
+          assert.deepEqual([_tag, operation, code], ["StoreFailed", "read", "ETRUNC"]);
+        }
+      }),
+      { numRuns: 50 * torture },
+    );
+    assert.throws(() => part.read(new Uint8Array(1), -1), TypeError);
+    assert.throws(() => part.read(new Uint8Array(1), 0.5), TypeError);
+    await part.close();
+    await part.close();
+  });
+
+  test(`${kind}: old or new: a saving is invisible until it is committed`, async () => {
+    const store = make();
+    const saving = await begin(store);
+    right(await saving.put("a", [bytes(1)])());
+    assert.deepEqual(right(await store.list()), []);
+    assert.equal(left(await store.open(0, "a")())._tag, "NoCheckpoint");
+    assert.equal(right(await saving.commit(bytes(7))()), 0);
+    assert.deepEqual(right(await store.list()), [0]);
+    assert.deepEqual(right(await store.manifest(0)())[0], 7);
+  });
+
+  test(`${kind}: the first checkpoint is 0, the next has the highest number + 1`, async () => {
+    const store = make();
+    const numbers: number[] = [];
+    for (let i = 0; i < 12; i++) numbers.push(await save(store, i));
+    assert.deepEqual(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    assert.deepEqual(right(await store.list()), numbers);
+    right(await store.remove(0)());
+    right(await store.remove(5)());
+    assert.equal(await save(store), 12);
+    assert.deepEqual(right(await store.list()), [1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12]);
+    assert.equal(right(await store.manifest(9)())[0], 9);
+  });
+
+  test(`${kind}: two savings at once get two numbers, in the order of their commits`, async () => {
+    const store = make();
+    const [first, second] = [await begin(store), await begin(store)];
+    right(await first.put("a", [bytes(1)])());
+    right(await second.put("a", [bytes(2)])());
+    assert.equal(right(await second.commit(bytes(2))()), 0);
+    assert.equal(right(await first.commit(bytes(1))()), 1);
+    assert.deepEqual([await read(store, 0, "a"), await read(store, 1, "a")], [bytes(2), bytes(1)]);
+  });
+
+  test(`${kind}: many savings committed at the same time never share a number`, async () => {
+    const store = make();
+    const savings = await Promise.all(Array.from({ length: 8 }, () => begin(store)));
+    const numbers = await Promise.all(savings.map(async (saving, i) => right(await saving.commit(bytes(i))())));
+    assert.deepEqual([...numbers].sort(), [0, 1, 2, 3, 4, 5, 6, 7]);
+    for (const [i, number] of numbers.entries()) assert.equal(right(await store.manifest(number)())[0], i);
+  });
+
+  test(`${kind}: what was aborted leaves nothing, what was committed is not aborted`, async () => {
+    const store = make();
+    const saving = await begin(store);
+    right(await saving.put("a", [bytes(1)])());
+    await saving.abort();
+    await saving.abort();
+    assert.deepEqual(right(await store.list()), []);
+    const kept = await begin(store);
+    assert.equal(right(await kept.commit(bytes())()), 0);
+    await kept.abort();
+    assert.deepEqual(right(await store.list()), [0]);
+  });
+
+  test(`${kind}: an abort waits for the step under way`, async () => {
+    const store = make();
+    const saving = await begin(store);
+    const commit = saving.commit(bytes())();
+    await saving.abort();
+    assert.deepEqual(right(await store.list()), [right(await commit)]);
+  });
+
+  test(`${kind}: a step after the end, or beside another, is the programmer's mistake`, async () => {
+    const store = make();
+    const over = await begin(store);
+    await over.abort();
+    for (const step of [() => over.put("a", [])(), () => over.commit(bytes())(), () => over.reuse("a", 0)()]) {
+      await assert.rejects(step, TypeError);
+    }
+    const busy = await begin(store);
+    const first = busy.put("a", [bytes(1)])();
+    await assert.rejects(busy.put("b", [bytes(2)])(), TypeError);
+    right(await first);
+    right(await busy.commit(bytes())());
+    assert.deepEqual(await read(store, 0, "a"), bytes(1));
+  });
+
+  test(`${kind}: an exception out of the chunks comes back itself, and nothing is left of the saving`, async () => {
+    const store = make();
+    await save(store, 1, { a: bytes(1) });
+    const saving = await begin(store);
+    const cause = new Error("the batch is gone");
+    const chunks = function* (): Generator<Uint8Array> {
+      yield bytes(2);
+      throw cause;
+    };
+    await assert.rejects(saving.put("a", chunks())(), (found) => found === cause);
+    await assert.rejects(saving.commit(bytes())(), TypeError);
+    assert.deepEqual(right(await store.list()), [0]);
+    assert.deepEqual(await read(store, 0, "a"), bytes(1));
+  });
+
+  test(`${kind}: a chunk that is no Uint8Array is the programmer's mistake`, async () => {
+    const saving = await begin(make());
+    await assert.rejects(saving.put("a", [new Float32Array(1) as unknown as Uint8Array])(), TypeError);
+  });
+
+  test(`${kind}: every part is put once`, async () => {
+    const saving = await begin(make());
+    right(await saving.put("a", [])());
+    await assert.rejects(saving.put("a", [])(), TypeError);
+  });
+
+  test(`${kind}: names that lead out of a checkpoint are refused at once`, async () => {
+    const store = make();
+    await save(store);
+    const saving = await begin(store);
+    for (
+      const name of ["", "..", "../a", "a/..", "/a", "a/", "a/b/c", "a\\b", "C:a", "a\0", "snapshot.json", "\ud800"]
+    ) {
+      assert.throws(() => saving.put(name, []), TypeError, name);
+      assert.throws(() => saving.reuse(name, 0), TypeError, name);
+      assert.throws(() => store.open(0, name), TypeError, name);
+    }
+    for (const number of [-1, 0.5, NaN, 2 ** 53]) {
+      assert.throws(() => store.open(number, "a"), TypeError);
+      assert.throws(() => store.manifest(number), TypeError);
+      assert.throws(() => store.remove(number), TypeError);
+      assert.throws(() => saving.reuse("a", number), TypeError);
+    }
+    await saving.abort();
+  });
+
+  test(`${kind}: a committed part can be taken over, and outlives the checkpoint it came from`, async () => {
+    const store = make();
+    const shared = { "state/optimizer.safetensors": bytes(1, 2, 3) };
+    const from = await save(store, 0, shared);
+    const saving = await begin(store);
+    assert.equal(right(await saving.reuse("state/optimizer.safetensors", from)()), true);
+    await assert.rejects(saving.put("state/optimizer.safetensors", [])(), TypeError);
+
+    const again = await begin(store);
+    assert.equal(right(await again.reuse("state/optimizer.safetensors", from)()), true);
+    const number = right(await again.commit(bytes(1))());
+    right(await store.remove(from)());
+    assert.deepEqual(await read(store, number, "state/optimizer.safetensors"), bytes(1, 2, 3));
+  });
+
+  test(`${kind}: a part that is not there is not taken over, and can be put`, async () => {
+    const store = make();
+    await save(store, 0, { a: bytes(1) });
+    const saving = await begin(store);
+    assert.equal(right(await saving.reuse("b", 0)()), false);
+    assert.equal(right(await saving.reuse("a", 7)()), false);
+    right(await saving.put("b", [bytes(2)])());
+    assert.deepEqual(await read(store, right(await saving.commit(bytes())()), "b"), bytes(2));
+  });
+
+  test(`${kind}: a removed checkpoint is gone, and only that one`, async () => {
+    const store = make();
+    for (const i of [0, 1, 2]) await save(store, i, { a: bytes(i) });
+    right(await store.remove(1)());
+    right(await store.remove(1)());
+    assert.deepEqual(right(await store.list()), [0, 2]);
+    const none = { _tag: "NoCheckpoint", location: store.location, checkpoint: 1, available: [0, 2] };
+    assert.deepEqual(left(await store.open(1, "a")()), none);
+    assert.deepEqual(await read(store, 2, "a"), bytes(2));
+  });
+
+  test(`${kind}: a part that was never put is a failure that names it`, async () => {
+    const store = make();
+    await save(store);
+    const failed = left(await store.open(0, "state/rng.safetensors")());
+    assert.ok(failed._tag === "StoreFailed" && failed.code === "ENOENT");
+    assert.ok(failed.path.startsWith(store.locationOf(0)) && failed.path.endsWith("rng.safetensors"));
+  });
+
+  test(`${kind}: what a store gives out is a copy`, async () => {
+    const store = make();
+    const manifest = bytes(5);
+    const saving = await begin(store);
+    right(await saving.put("a", [bytes(6)])());
+    right(await saving.commit(manifest)());
+    manifest[0] = 0;
+    right(await store.manifest(0)())[0] = 1;
+    (await read(store, 0, "a"))[0] = 1;
+    assert.equal(right(await store.manifest(0)())[0], 5);
+    assert.deepEqual(await read(store, 0, "a"), bytes(6));
+  });
+
+  test(`${kind}: a store is a frozen value that carries its retention policy`, () => {
+    const keep = () => ({ keep: [], remove: [] });
+    assert.ok(Object.isFrozen(make()));
+    assert.equal(make({ keep }).keep, keep);
+    assert.equal("keep" in make(), false);
+  });
+}
+
+/** CRC-32 bit by bit, as its definition says. */
+function crc32Of(data: Uint8Array): string {
+  let crc = 0xffffffff;
+  for (const byte of data) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
+  }
+  return ((crc ^ 0xffffffff) >>> 0).toString(16).padStart(8, "0");
+}
+
+test("part names: one folder deep at most, and nothing that a file system reads otherwise", () => {
+  for (const name of ["model.safetensors", "state/optimizer.safetensors", "a", "...", "state/é😀", "a".repeat(255)]) {
+    assert.ok(isPartName(name), name);
+  }
+  for (const name of [".", "state/.", "state/snapshot.json/x", "a\nb", "a:b", "a?", "é".repeat(128)]) {
+    assert.ok(!isPartName(name), name);
+  }
+});
