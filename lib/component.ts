@@ -109,8 +109,8 @@ export function valueKind<A>(
 ): Kind<A> {
   return {
     name,
-    is: codec.is,
-    ...(tag === undefined ? {} : { nearly: (u) => "_tag" in u && u._tag === tag ? `a malformed ${name}` : undefined }),
+    is: (u): u is A => (tag === undefined || tagOf(u) === tag) && codec.is(u),
+    ...(tag === undefined ? {} : { nearly: (u) => tagOf(u) === tag ? `a malformed ${name}` : undefined }),
     encode: (value, site) => site.plain(codec.encode(value)),
     restore: (state, target, live) => {
       const tree = target.plain(state);
@@ -128,6 +128,10 @@ export function valueKind<A>(
       return () => decoded.right;
     },
   };
+}
+
+function tagOf(u: unknown): unknown {
+  return typeof u === "object" && u !== null && "_tag" in u ? u._tag : undefined;
 }
 
 /** The kind of values that one of the user's own codecs knows. */

@@ -34,10 +34,9 @@ function encodeNumber(n: number): number {
 function announce(value: unknown, kinds: readonly AnyKind[], names: Map<object, string>, seen: Set<object>): void {
   if (typeof value !== "object" || value === null || seen.has(value)) return;
   seen.add(value);
-  const kind = kinds.find((k) => k.is(value));
-  if (kind !== undefined) return kind.announce?.(value, names);
   if (isPlainRecord(value)) return Object.values(value).forEach((part) => announce(part, kinds, names, seen));
-  if (Array.isArray(value) && typeof value[0] === "object") value.forEach((part) => announce(part, kinds, names, seen));
+  if (Array.isArray(value)) return value.forEach((part) => announce(part, kinds, names, seen));
+  kinds.find((kind) => kind.is(value))?.announce?.(value, names);
 }
 
 /**
@@ -111,7 +110,9 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     open.add(value);
     const node = ((): Node => {
       if (codec !== undefined) return encodeBy(codecKind(codec), value, path, depth);
-      for (const kind of kinds) {
+      // Instances of classes and tagged values have kinds; plain data need not be shown to each.
+      const plain = (Array.isArray(value) || isPlainRecord(value)) && !("_tag" in value);
+      for (const kind of plain ? [] : kinds) {
         if (kind.is(value)) {
           // The toolkit's own values are immutable: two equal ones and one twice are the same state.
           if (kind.build === undefined && "_tag" in value) seen.delete(value);

@@ -48,9 +48,10 @@ function snakeCase(className: string): string {
 
 /** Whether tfjs made a layer's name up, from a counter and its class or, for a cell, the class of the layer around it. */
 function isMadeUp(name: string, className: string): boolean {
+  if (!/\d$/.test(name)) return className === "InputLayer" && /_input$/.test(name);
   const [, snake, counted] = /^(?:(?:forward|backward)_)?(.+)_([A-Z]\w*?)\d+$/.exec(name) ?? [];
   if (counted !== undefined && snakeCase(counted) === snake) return true;
-  if (className === "InputLayer") return /^input\d+$/.test(name) || /_input$/.test(name);
+  if (className === "InputLayer") return /^input\d+$/.test(name);
   return new RegExp(`^(sequential_|${className.toLowerCase()})\\d+$`).test(name);
 }
 
@@ -121,7 +122,7 @@ export function nameWeights(
  * A layer's configuration as plain data without what tfjs made up; `state` leaves out what no later step depends on or what is
  * captured by itself: initializers, flags, and the counted seed of a random layer.
  */
-function configOf(layer: tf.layers.Layer, state: boolean): unknown {
+function configOf(layer: tf.layers.Layer, state: boolean, config: unknown = layer.getConfig()): unknown {
   const drops = (key: string, own: boolean): boolean =>
     state && (key === "trainable" || /[iI]nitializer$/.test(key) ||
       (own && key === "seed" && fieldsOf(layer).randomGenerator !== undefined));
@@ -141,7 +142,7 @@ function configOf(layer: tf.layers.Layer, state: boolean): unknown {
         ]),
     );
   };
-  return plain(layer.getConfig(), layer.getClassName());
+  return plain(config, layer.getClassName());
 }
 
 /** Reports every difference between two plain values. */
@@ -257,11 +258,12 @@ export const layerKind: Kind<tf.layers.Layer> = {
   encode: (layer, site) => {
     const fields = fieldsOf(layer);
     const seed = fields.randomGenerator?.seed;
+    const config = layer.getConfig();
     return record([
       ["class", layer.getClassName()],
       ["name", givenName(layer)],
-      ["config", site.plain(configOf(layer, true))],
-      ["build", aside(site.plain(configOf(layer, false)))],
+      ["config", site.plain(configOf(layer, true, config))],
+      ["build", aside(site.plain(configOf(layer, false, config)))],
       ["flags", encodeFlags(layer)],
       ["weights", record(ownWeights(layer).map(([name, weight]) => [name, site.part(["weights", name], weight.val)]))],
       ["states", fields.states_ ? fields.states_.map((state, i) => site.part(["states", i], state)) : null],
