@@ -32,19 +32,31 @@ export interface Difference {
 /** All places at which two states differ; empty when they are equal, by bits. */
 export type Differences = readonly Difference[];
 
+/** One place in both states: the path under which each has the node itself, and the path by names. */
+interface Site {
+  readonly left: string;
+  readonly right: string;
+  readonly place: string;
+}
+
 // --- constructors
 
 /** Whether a node is plain data, whose identity is not state. */
-function isPlain(node: Node | undefined): boolean {
-  if (node === undefined || !isBranch(node)) return true;
+function isPlain(node: Node): boolean {
+  if (!isBranch(node)) return true;
   return node.is === "record" || (node.is === "array" && !isDType(node.held.element));
 }
 
-/** The node that a reference to plain data stands for; others are themselves. */
+/** The node that a reference stands for, and its own path; others are themselves. */
 function resolve(node: Node, path: string, nodes: ReadonlyMap<string, Node>): readonly [Node, string] {
   if (!isBranch(node) || node.is !== "shared") return [node, path];
   const shared = nodes.get(node.path);
-  return shared !== undefined && isPlain(shared) ? [shared, node.path] : [node, path];
+  return shared === undefined ? [node, path] : [shared, node.path];
+}
+
+/** Whether a node is a reference to another. */
+function isReference(node: Node): boolean {
+  return isBranch(node) && node.is === "shared";
 }
 
 /** Whether an entry is state, not carried aside. */
@@ -78,6 +90,8 @@ export function digest(encoded: Encoded): Task<string> {
     const nodes = nodesByPath(encoded.components);
     const texts = new Map<string, string>();
     const hashes = new Map<object, string>();
+    // Where the walk, which goes by names, met each object first: not where it was captured first.
+    const places = new Map<string, string>();
     const heldText = async (held: Held): Promise<string> => {
       const hash = hashes.get(held.identity) ?? sha256(await held.bytes());
       hashes.set(held.identity, hash);
@@ -85,23 +99,33 @@ export function digest(encoded: Encoded): Task<string> {
     };
     // Texts are cut to a digest, so that data which refers to itself often stays short.
     const bounded = (text: string): string => text.length <= 256 ? text : `#${sha256(text)}`;
-    const text = async (given: Node, at: string): Promise<string> => {
+    const text = async (given: Node, at: string, place: string): Promise<string> => {
       const [node, path] = resolve(given, at, nodes);
       if (typeof node !== "object" || node === null) return scalarText(node);
-      const known = texts.get(path);
-      if (known !== undefined && isPlain(node)) return known;
-      const made = bounded(await branchText(node, path));
-      if (isPlain(node)) texts.set(path, made);
-      return made;
+      const met = places.get(path);
+      if (met === undefined) {
+        places.set(path, place);
+        return bounded(await branchText(node, path, place));
+      }
+      if (!isPlain(node)) return `=${JSON.stringify(met)}`;
+      // Every object in it has been met by now, so that from here on its text is the same each time.
+      const known = texts.get(path) ?? bounded(await branchText(node, path, place));
+      texts.set(path, known);
+      return known;
     };
     const branchText = async (
       node: Exclude<Node, null | boolean | number | bigint | string>,
       path: string,
+      place: string,
     ): Promise<string> => {
       if (!isBranch(node)) {
         const parts: string[] = [];
         for (const [i, item] of node.entries()) {
-          parts.push(typeof item === "object" && item !== null ? await text(item, join(path, i)) : scalarText(item));
+          parts.push(
+            typeof item === "object" && item !== null
+              ? await text(item, join(path, i), join(place, i))
+              : scalarText(item),
+          );
         }
         return `[${parts.join()}]`;
       }
@@ -111,21 +135,26 @@ export function digest(encoded: Encoded): Task<string> {
           const sorted = node.entries.filter(isState)
             .toSorted(([a], [b]) => a < b ? -1 : a > b ? 1 : 0);
           for (const [name, child] of sorted) {
-            parts.push(`${JSON.stringify(name)}:${await text(child, join(path, name))}`);
+            parts.push(`${JSON.stringify(name)}:${await text(child, join(path, name), join(place, name))}`);
           }
           return `{${parts.join()}}`;
         }
         case "array":
           return await heldText(node.held);
-        case "kind":
-          return `${JSON.stringify(node.kind)}(${await text(node.state, path)})`;
+        case "kind": {
+          const { kind, state } = node;
+          const inner = typeof state !== "object" || state === null || isReference(state)
+            ? await text(state, path, place)
+            : await branchText(state, path, place);
+          return `${JSON.stringify(kind)}(${inner})`;
+        }
         case "shared":
           return `=${JSON.stringify(node.path)}`;
         case "aside":
           return "";
       }
     };
-    return sha256(`dogear/1 ${await text(record(encoded.components), "")}`);
+    return sha256(`dogear/1 ${await branchText(record(encoded.components), "", "")}`);
   };
 }
 
@@ -158,9 +187,11 @@ function compareBytes(path: string, held: Held, a: Uint8Array, b: Uint8Array): D
 }
 
 function shownNode(node: Node): unknown {
-  return typeof node === "object" && node !== null
-    ? (isBranch(node) && node.is === "shared" ? `shared with ${node.path}` : kindOf(node))
-    : node;
+  return typeof node === "object" && node !== null ? kindOf(node) : node;
+}
+
+function shownShare(node: Node, place: string | undefined): unknown {
+  return place === undefined ? shownNode(node) : `shared with ${place}`;
 }
 
 /**
@@ -174,17 +205,25 @@ export function differences(left: Encoded, right: Encoded): Task<Differences> {
   return async () => {
     const found: Difference[] = [];
     const [leftNodes, rightNodes] = [nodesByPath(left.components), nodesByPath(right.components)];
+    // The place at which a pair of objects was compared, by the path of either.
+    const [leftPlaces, rightPlaces] = [new Map<string, string>(), new Map<string, string>()];
     const compared = new Set<string>();
-    const compareNamed = async (a: readonly Named[], b: readonly Named[], path: string): Promise<void> => {
+    const compareNamed = async (a: readonly Named[], b: readonly Named[], at: Site): Promise<void> => {
       const rest = new Map(b.filter(isState));
       for (const [name, node] of a.filter(isState)) {
         const other = rest.get(name);
         if (other === undefined && !rest.has(name)) {
-          found.push({ path: join(path, name), kind: "missing", left: shownNode(node) });
-        } else await compare(node, other as Node, join(path, name));
+          found.push({ path: join(at.place, name), kind: "missing", left: shownNode(node) });
+        } else {
+          const { left, right, place } = at;
+          const below = { left: join(left, name), right: join(right, name), place: join(place, name) };
+          await compare(node, other as Node, below);
+        }
         rest.delete(name);
       }
-      for (const [name, node] of rest) found.push({ path: join(path, name), kind: "extra", right: shownNode(node) });
+      for (const [name, node] of rest) {
+        found.push({ path: join(at.place, name), kind: "extra", right: shownNode(node) });
+      }
     };
     const compareHeld = async (a: Held, b: Held, path: string): Promise<void> => {
       if (a.element !== b.element) found.push({ path, kind: "dtype", left: a.element, right: b.element });
@@ -194,34 +233,47 @@ export function differences(left: Encoded, right: Encoded): Task<Differences> {
         if (Buffer.compare(x, y) !== 0) found.push(compareBytes(path, a, x, y));
       }
     };
-    const compare = async (givenLeft: Node, givenRight: Node, path: string): Promise<void> => {
-      const [a, leftPath] = resolve(givenLeft, path, leftNodes);
-      const [b, rightPath] = resolve(givenRight, path, rightNodes);
-      if (leftPath !== path || rightPath !== path) {
-        const pair = JSON.stringify([leftPath, rightPath]);
+    const compare = async (givenLeft: Node, givenRight: Node, at: Site): Promise<void> => {
+      const [a, left] = resolve(givenLeft, at.left, leftNodes);
+      const [b, right] = resolve(givenRight, at.right, rightNodes);
+      const { place } = at;
+      if (kindOf(a) === kindOf(b) && isBranch(a) && isBranch(b) && !isPlain(a)) {
+        const [leftPlace, rightPlace] = [leftPlaces.get(left), rightPlaces.get(right)];
+        if (leftPlace !== rightPlace) {
+          found.push({ path: place, kind: "value", left: shownShare(a, leftPlace), right: shownShare(b, rightPlace) });
+        }
+        if (leftPlace !== undefined || rightPlace !== undefined) return;
+        leftPlaces.set(left, place);
+        rightPlaces.set(right, place);
+      } else if (isReference(givenLeft) || isReference(givenRight)) {
+        const pair = JSON.stringify([left, right]);
         if (compared.has(pair)) return;
         compared.add(pair);
       }
+      await compareNodes(a, b, { left, right, place });
+    };
+    const compareNodes = async (a: Node, b: Node, at: Site): Promise<void> => {
+      const { place: path } = at;
       if (kindOf(a) !== kindOf(b)) {
         return void found.push({ path, kind: "kind", left: shownNode(a), right: shownNode(b) });
       }
       if (Array.isArray(a) && Array.isArray(b)) {
         const named = (items: readonly Node[]): Named[] => items.map((item, i) => [String(i), item]);
-        return await compareNamed(named(a), named(b), path);
+        return await compareNamed(named(a), named(b), at);
       }
       if (!isBranch(a) || !isBranch(b)) {
         if (Object.is(a, b)) return;
         const largest = typeof a === "number" && typeof b === "number" ? { count: 1, largest: Math.abs(a - b) } : {};
         return void found.push({ path, kind: "value", left: a, right: b, ...largest });
       }
-      if (a.is === "record" && b.is === "record") await compareNamed(a.entries, b.entries, path);
+      if (a.is === "record" && b.is === "record") await compareNamed(a.entries, b.entries, at);
       else if (a.is === "array" && b.is === "array") await compareHeld(a.held, b.held, path);
-      else if (a.is === "kind" && b.is === "kind") await compare(a.state, b.state, path);
-      else if (a.is === "shared" && b.is === "shared" && a.path !== b.path) {
-        found.push({ path, kind: "value", left: shownNode(a), right: shownNode(b) });
+      else if (a.is === "kind" && b.is === "kind") {
+        const inner = isReference(a.state) || isReference(b.state) ? compare : compareNodes;
+        await inner(a.state, b.state, at);
       }
     };
-    await compareNamed(left.components, right.components, "");
+    await compareNamed(left.components, right.components, { left: "", right: "", place: "" });
     return found;
   };
 }
