@@ -11,6 +11,7 @@ import * as tf from "@tensorflow/tfjs";
 import type { Kind, Target } from "../component.ts";
 import { isPlainRecord, shown } from "../rules.ts";
 import { aside, entry, isBranch, join, type Named, type Node, record } from "../state_tree.ts";
+import { isTypedArray } from "../tensor.ts";
 
 // --- types
 
@@ -46,18 +47,38 @@ function snakeCase(className: string): string {
   return snake.startsWith("_") ? `private${snake}` : snake;
 }
 
-/** Whether tfjs made a layer's name up, from a counter and its class or, for a cell, the class of the layer around it. */
-function isMadeUp(name: string, className: string): boolean {
-  if (!/\d$/.test(name)) return className === "InputLayer" && /_input$/.test(name);
-  const [, snake, counted] = /^(?:(?:forward|backward)_)?(.+)_([A-Z]\w*?)\d+$/.exec(name) ?? [];
-  if (counted !== undefined && snakeCase(counted) === snake) return true;
-  if (className === "InputLayer") return /^input\d+$/.test(name);
-  return new RegExp(`^(sequential_|${className.toLowerCase()})\\d+$`).test(name);
+/** The classes of models that tfjs makes itself. */
+const models: readonly string[] = ["Sequential", "Model", "Functional"];
+
+/** Whether a name is `prefix` and a counter. */
+function isCounted(name: string, prefix: string): boolean {
+  return name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length));
+}
+
+/** Whether tfjs made a name up from the class of a layer or, for a cell, of the layer around it. */
+function isOfClass(name: string): boolean {
+  const own = name.replace(/^(forward|backward)_/, "");
+  const counter = /\d+$/.exec(own);
+  if (counter === null) return false;
+  // A class may have underscores, and digits at its end, which only its snake case can tell from the counter.
+  for (let at = own.indexOf("_"); at > 0; at = own.indexOf("_", at + 1)) {
+    for (let end = counter.index; end < own.length; end++) {
+      if (snakeCase(own.slice(at + 1, end)) === own.slice(0, at)) return true;
+    }
+  }
+  return false;
+}
+
+/** Whether tfjs made a name up; a sequential model names its input after its first layer. */
+function isMadeUp(name: string, className: string, isModel: boolean): boolean {
+  if (isModel) return isCounted(name, className === "Sequential" ? "sequential_" : className.toLowerCase());
+  if (className !== "InputLayer") return isOfClass(name);
+  return isCounted(name, "input") || (name.endsWith("_input") && isOfClass(name.slice(0, -"_input".length)));
 }
 
 /** The name a user gave to a layer or model, or null. */
 export function givenName(layer: tf.layers.Layer): string | null {
-  return isMadeUp(layer.name, layer.getClassName()) ? null : layer.name;
+  return isMadeUp(layer.name, layer.getClassName(), layer instanceof tf.LayersModel) ? null : layer.name;
 }
 
 /** Layers that stand in the fields of another: of wrappers, recurrent layers, stacked cells and custom ones. */
@@ -128,9 +149,12 @@ function configOf(layer: tf.layers.Layer, state: boolean, config: unknown = laye
       (own && key === "seed" && fieldsOf(layer).randomGenerator !== undefined));
   const plain = (value: unknown, className?: string): unknown => {
     if (Array.isArray(value)) return value.map((item) => plain(item));
+    // What is built from one copy of a configuration must not refer to the other.
+    if (isTypedArray(value)) return value.slice();
     if (!isPlainRecord(value)) return value;
     const named = (key: string, part: unknown): boolean =>
-      key === "name" && typeof part === "string" && className !== undefined && isMadeUp(part, className);
+      key === "name" && typeof part === "string" && className !== undefined &&
+      isMadeUp(part, className, models.includes(className));
     return Object.fromEntries(
       Object.entries(value)
         .filter(([key, part]) =>
@@ -149,9 +173,9 @@ function configOf(layer: tf.layers.Layer, state: boolean, config: unknown = laye
 function compareConfig(live: unknown, saved: unknown, path: string, target: Target): void {
   if (Object.is(live, saved)) return;
   const parts = (u: unknown): Record<string, unknown> | undefined =>
-    Array.isArray(u) ? Object.fromEntries(u.entries()) : isPlainRecord(u) ? u : undefined;
+    Array.isArray(u) || isTypedArray(u) ? Object.fromEntries(u.entries()) : isPlainRecord(u) ? u : undefined;
   const [a, b] = [parts(live), parts(saved)];
-  if (a === undefined || b === undefined || Array.isArray(live) !== Array.isArray(saved)) {
+  if (a === undefined || b === undefined || shown(live) !== shown(saved)) {
     return target.problem("config", shown(live), shown(saved), path);
   }
   for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
@@ -293,6 +317,8 @@ export const layerKind: Kind<tf.layers.Layer> = {
     const config = target.plain(entry(state, "build") ?? null) as tf.serialization.ConfigDict;
     // A wrapper's layers keep the prefix that it gives them, so their names are never set here.
     const layer = found[1](found[0], typeof name === "string" ? { ...config, name } : config) as tf.layers.Layer;
+    // Where a layer gives itself an input shape, its constructor makes up a dtype that the layer did not have.
+    if (config["dtype"] === undefined) Object.assign(layer, { dtype: undefined });
     layer.setFastWeightInitDuringBuild(true);
     return target.made(layer, () => ownWeights(layer).forEach(([, { val }]) => val.isDisposed || val.dispose()));
   },
