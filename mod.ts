@@ -33,7 +33,7 @@
 export { pipe } from "fp-ts/lib/function.js";
 export type { Difference, Differences } from "./lib/compare.ts";
 export { directory } from "./lib/directory.ts";
-export { type DogearError, explain } from "./lib/errors.ts";
+export { type DogearError, explain, runOrThrow } from "./lib/errors.ts";
 export type {
   CursorMismatch,
   Damaged,
@@ -58,18 +58,11 @@ export { skip } from "./lib/loader.ts";
 export * as Retention from "./lib/retention.ts";
 export type { Entry } from "./lib/retention.ts";
 export * as Rng from "./lib/rng.ts";
-export {
-  list,
-  loadState,
-  readSnapshot,
-  resume,
-  runOrThrow,
-  saver,
-  saveState,
-  version,
-  writeSnapshot,
-} from "./lib/runners.ts";
-export type { LoadOptions, Report, Saved, SaveOptions, Saver, SaverOptions } from "./lib/runners.ts";
+export { list, version } from "./lib/catalogue.ts";
+export { loadState, readSnapshot, resume } from "./lib/loading.ts";
+export type { LoadOptions, Report } from "./lib/loading.ts";
+export { saver, saveState, writeSnapshot } from "./lib/saving.ts";
+export type { Saved, SaveOptions, Saver, SaverOptions } from "./lib/saving.ts";
 export * as Scaler from "./lib/scaler.ts";
 export * as Schedule from "./lib/schedule.ts";
 export { captureState, diff, id, release, restoreInto, restoreState } from "./lib/snapshot.ts";

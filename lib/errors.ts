@@ -6,6 +6,7 @@
  *
  * @module
  */
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 
 // --- types
 
@@ -224,4 +225,24 @@ export function toError(error: unknown): Error {
   const tag = typeof error === "object" && error !== null && "_tag" in error ? error._tag : undefined;
   const known = typeof tag === "string" ? explain(error as DogearError) : undefined;
   return new Error(known ?? String(error), { cause: error });
+}
+
+/**
+ * Runs a task to its value: the edge of a script.
+ *
+ * @param task A task of the toolkit, or of a pipeline with errors of its own.
+ * @returns A promise that rejects with an `Error` whose message is `explain`'s sentence and whose cause is the error.
+ *
+ * @example
+ * ```ts
+ * import { loadState, memory, runOrThrow } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * await assert.rejects(runOrThrow(loadState(memory())({ step: 0 })), /holds no checkpoint/);
+ * ```
+ */
+export async function runOrThrow<A>(task: TaskEither<unknown, A>): Promise<A> {
+  const result = await task();
+  if (result._tag === "Left") throw toError(result.left);
+  return result.right;
 }

@@ -11,7 +11,7 @@ import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import process from "node:process";
 import type { LoaderError, SaveError, TrainError } from "./errors.ts";
 import * as Loader from "./loader.ts";
-import { type Saved, saver } from "./runners.ts";
+import { type Saved, saver } from "./saving.ts";
 import type { Codecs } from "./snapshot.ts";
 import type { Store } from "./store.ts";
 

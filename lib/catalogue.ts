@@ -1,0 +1,92 @@
+/**
+ * What runners know of a store: which run saves through it, and the entries of its checkpoints.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import * as E from "fp-ts/lib/Either.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { type ReadError, readManifest } from "./checkpoint.ts";
+import type { LoadError } from "./errors.ts";
+import type { Environment, Manifest } from "./manifest.ts";
+import type { Entry } from "./retention.ts";
+import type { Store } from "./store.ts";
+
+// --- constructors
+
+/** This release. */
+export const version = "0.1.0";
+
+/** What this process is. */
+export function environment(): Environment {
+  const { Bun, Deno, process } = globalThis as {
+    readonly Bun?: { readonly version: string };
+    readonly Deno?: { readonly version: { readonly deno: string } };
+    readonly process?: { readonly version: string };
+  };
+  const runtime = Bun ? `bun ${Bun.version}` : Deno ? `deno ${Deno.version.deno}` : `node ${process?.version.slice(1)}`;
+  return { dogear: version, tfjs: tf.version["tfjs"], runtime, backend: tf.getBackend() };
+}
+
+/** The run that saves through a store: a random name made with a fresh state, carried on by loading. */
+export const runs: WeakMap<Store, { readonly run: string; readonly parent: number | null }> = new WeakMap();
+
+/** Entries of committed checkpoints, which do not change. */
+const catalogues = new WeakMap<Store, Map<number, Entry>>();
+
+function entryOf(checkpoint: number, manifest: Manifest): Entry {
+  const { step, metrics, time, files, run } = manifest;
+  return { checkpoint, step, metrics, time, bytes: files.reduce((sum, { bytes }) => sum + bytes, 0), run };
+}
+
+// --- capture and restore
+
+/** The entry of one checkpoint. */
+export function readEntry(store: Store, checkpoint: number): TaskEither<ReadError, Entry> {
+  return async () => {
+    const known = catalogues.get(store) ?? new Map<number, Entry>();
+    catalogues.set(store, known);
+    const entry = known.get(checkpoint);
+    if (entry !== undefined) return E.right(entry);
+    const manifest = await readManifest(store, checkpoint)();
+    if (E.isLeft(manifest)) return manifest;
+    const made = entryOf(checkpoint, manifest.right);
+    known.set(checkpoint, made);
+    return E.right(made);
+  };
+}
+
+/**
+ * The checkpoints of a store, oldest first.
+ *
+ * @param store Which.
+ * @returns An entry for each; its left is `StoreFailed`, or what is wrong with a manifest.
+ *
+ * @example
+ * ```ts
+ * import { list, memory, runOrThrow, saveState } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const store = memory();
+ * await runOrThrow(saveState(store)({ step: 7 }));
+ * assert.deepEqual((await runOrThrow(list(store))).map(({ checkpoint, step }) => [checkpoint, step]), [[0, 7]]);
+ * ```
+ */
+export function list(store: Store): TaskEither<LoadError, readonly Entry[]> {
+  return async () => {
+    const listed = await store.list();
+    if (E.isLeft(listed)) return listed;
+    const entries: Entry[] = [];
+    for (const checkpoint of listed.right) {
+      const entry = await readEntry(store, checkpoint)();
+      if (E.isLeft(entry)) return entry;
+      entries.push(entry.right);
+    }
+    return E.right(entries);
+  };
+}
+
+/** Forgets the entry of a checkpoint that was removed. */
+export function forgetEntry(store: Store, checkpoint: number): void {
+  catalogues.get(store)?.delete(checkpoint);
+}

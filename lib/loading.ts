@@ -1,0 +1,207 @@
+/**
+ * Loading: the newest checkpoint of a store, every byte checked, into live components or as a snapshot.
+ *
+ * Laws: *all or nothing*: a load that fails changes no live object; *nothing silent*: only an empty store starts afresh.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { environment, runs } from "./catalogue.ts";
+import { type Progress, readCheckpoint } from "./checkpoint.ts";
+import type { LoadError } from "./errors.ts";
+import type { Environment } from "./manifest.ts";
+import {
+  type Codecs,
+  type Components,
+  type Decoded,
+  type NoCodecs,
+  type Options,
+  type Restored,
+  restoreInto,
+  type Snapshot,
+  snapshotOf,
+} from "./snapshot.ts";
+import type { Store } from "./store.ts";
+
+// --- types
+
+/** What there is to say about a load beside its result. */
+export interface Report {
+  readonly checkpoint: number;
+  readonly run: string;
+  readonly step: number | null;
+  readonly metrics: Readonly<Record<string, number>>;
+  /** Newer checkpoints that were passed over, and why. */
+  readonly skipped: readonly { readonly checkpoint: number; readonly error: LoadError }[];
+  /** The environment that saved, and this one; further steps may differ in their bits where the backend or tfjs does. */
+  readonly saved: Environment;
+  readonly current: Environment;
+}
+
+/** What a load may ask for. */
+export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K> {
+  /**
+   * The checkpoint to load.
+   * @default the newest
+   */
+  readonly checkpoint?: number;
+  /**
+   * Whether an older checkpoint will do when the newest is damaged.
+   * @default false
+   */
+  readonly fallback?: boolean;
+  /** Told what there is to say beside the result, before the task resolves. */
+  readonly onReport?: (report: Report) => void;
+  /** Told how many bytes of how many are read, after each piece. */
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+// --- restore
+
+/** The newest checkpoint older than one that verifies. */
+async function olderThan(store: Store, checkpoint: number, listed: readonly number[]): Promise<number | undefined> {
+  for (const older of listed.filter((n) => n < checkpoint).toReversed()) {
+    if (E.isRight(await readCheckpoint(store, older)())) return older;
+  }
+  return undefined;
+}
+
+interface Found {
+  readonly snapshot: Snapshot<unknown>;
+  readonly report: Report;
+}
+
+function find(store: Store, options: Omit<LoadOptions, "codecs">): TaskEither<LoadError, Found> {
+  return async () => {
+    const listed = await store.list();
+    if (E.isLeft(listed)) return listed;
+    const available = listed.right;
+    const wanted = options.checkpoint ?? available.at(-1);
+    if (wanted === undefined || !available.includes(wanted)) {
+      const asked = wanted === undefined ? {} : { checkpoint: wanted };
+      return E.left({ _tag: "NoCheckpoint", location: store.location, ...asked, available });
+    }
+    const skipped: { readonly checkpoint: number; readonly error: LoadError }[] = [];
+    const candidates = options.fallback === true ? available.filter((n) => n <= wanted).toReversed() : [wanted];
+    for (const checkpoint of candidates) {
+      const read = await readCheckpoint(store, checkpoint, options.onProgress)();
+      if (E.isRight(read)) {
+        const { manifest, encoded } = read.right;
+        const { run, step, metrics } = manifest;
+        const report = { checkpoint, run, step, metrics, skipped, saved: manifest.environment, current: environment() };
+        return E.right({ snapshot: snapshotOf(encoded, []), report });
+      }
+      if (read.left._tag !== "Damaged") return read;
+      skipped.push({ checkpoint, error: read.left });
+    }
+    const [first] = skipped;
+    if (first === undefined || first.error._tag !== "Damaged") {
+      return E.left({ _tag: "NoCheckpoint", location: store.location, available });
+    }
+    const older = options.fallback === true ? undefined : await olderThan(store, wanted, available);
+    return E.left({ ...first.error, ...(older === undefined ? {} : { older }) });
+  };
+}
+
+/**
+ * Loads the newest checkpoint of a store into live components, every byte checked.
+ *
+ * @param store Where from.
+ * @param options Which checkpoint, whether an older one will do, codecs, whom to tell more.
+ * @returns For live components, the restored ones, as {@link restoreInto} gives them; its left is `NoCheckpoint` for an empty store, `Damaged`
+ *   (and which older checkpoint verifies), `NewerFormat`, `StoreFailed`, or `Mismatch` with every difference; nothing live has changed then.
+ *
+ * Laws: *all or nothing*, *nothing silent*.
+ *
+ * @example
+ * ```ts
+ * import { loadState, memory, runOrThrow, saveState } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const store = memory();
+ * for (const step of [1, 2]) await runOrThrow(saveState(store)({ step }));
+ * assert.deepEqual(await runOrThrow(loadState(store, { checkpoint: 0 })({ step: 9 })), { step: 1 });
+ * ```
+ */
+export function loadState<K extends Codecs = NoCodecs>(
+  store: Store,
+  options: LoadOptions<K> = {},
+): <C extends Components & Decoded<K>>(live: C) => TaskEither<LoadError, Restored<C, K>> {
+  return (live) => {
+    const into = restoreInto(live, options);
+    return async () => {
+      const found = await find(store, options)();
+      if (E.isLeft(found)) return found;
+      const { snapshot, report } = found.right;
+      const restored = into(snapshot)();
+      if (E.isLeft(restored)) return restored;
+      runs.set(store, { run: report.run, parent: report.checkpoint });
+      options.onReport?.(report);
+      return restored;
+    };
+  };
+}
+
+/**
+ * Resumes a run: {@link loadState}, or the fresh components themselves if the store is empty.
+ *
+ * @param store Where the run is saved.
+ * @param options As for {@link loadState}.
+ * @returns For fresh components, what to train with. Only an empty store starts afresh: a damaged checkpoint or one that does not fit is an
+ *   error.
+ *
+ * Laws: *same bits*: a run that was killed anywhere and resumed ends as one that never stopped; *nothing silent*.
+ *
+ * @example
+ * ```ts
+ * import { memory, resume, Rng, runOrThrow } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const fresh = { rng: Rng.make(42), step: 0 };
+ * assert.equal(await runOrThrow(resume(memory())(fresh)), fresh);
+ * ```
+ */
+export function resume<K extends Codecs = NoCodecs>(
+  store: Store,
+  options: LoadOptions<K> = {},
+): <C extends Components & Decoded<K>>(fresh: C) => TaskEither<LoadError, Restored<C, K>> {
+  return <C extends Components & Decoded<K>>(fresh: C): TaskEither<LoadError, Restored<C, K>> => {
+    const load = loadState(store, options)(fresh);
+    return async () => {
+      const loaded = await load();
+      const empty = E.isLeft(loaded) && loaded.left._tag === "NoCheckpoint" && loaded.left.available.length === 0;
+      return empty && options.checkpoint === undefined ? E.right(fresh as unknown as Restored<C, K>) : loaded;
+    };
+  };
+}
+
+/**
+ * Reads a checkpoint as a snapshot, with no live objects: to fork, compare or restore it.
+ *
+ * @param store Where from.
+ * @param options Which checkpoint, whether an older one will do.
+ * @returns The snapshot, in memory; or as {@link loadState}.
+ *
+ * @example
+ * ```ts
+ * import { captureState, diff, memory, readSnapshot, runOrThrow, saveState } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const store = memory();
+ * await runOrThrow(saveState(store)({ step: 1 }));
+ * const differences = await diff(await runOrThrow(readSnapshot(store)), captureState({ step: 3 }))();
+ * assert.deepEqual(differences, [{ path: "step", kind: "value", left: 1, right: 3, count: 1, largest: 2 }]);
+ * ```
+ */
+export function readSnapshot(
+  store: Store,
+  options: Omit<LoadOptions, "codecs"> = {},
+): TaskEither<LoadError, Snapshot<unknown>> {
+  return async () => {
+    const found = await find(store, options)();
+    if (E.isLeft(found)) return found;
+    options.onReport?.(found.right.report);
+    return E.right(found.right.snapshot);
+  };
+}

@@ -1,0 +1,281 @@
+/**
+ * Saving: a state captured and committed to a store, at once or beside the training.
+ *
+ * Law *old or new*: whatever happens while one saves, the store holds the newest committed checkpoint whole.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { randomUUID } from "node:crypto";
+import { environment, forgetEntry, readEntry, runs } from "./catalogue.ts";
+import { type Progress, writeCheckpoint } from "./checkpoint.ts";
+import { type SaveError, type StoreFailed, toError } from "./errors.ts";
+import type { Summary } from "./manifest.ts";
+import type { Entry } from "./retention.ts";
+import {
+  captureState,
+  type Codecs,
+  type Components,
+  type Decoded,
+  id,
+  type NoCodecs,
+  type Options,
+  release,
+  type Snapshot,
+} from "./snapshot.ts";
+import type { Store } from "./store.ts";
+
+// --- types
+
+/** What a save may say. */
+export interface SaveOptions<K extends Codecs = NoCodecs> extends Options<K> {
+  /**
+   * The step the checkpoint is of.
+   * @default the component `step`, if it is a number
+   */
+  readonly step?: number;
+  /**
+   * Numbers to choose checkpoints by.
+   * @default {}
+   */
+  readonly metrics?: Readonly<Record<string, number>>;
+  /**
+   * Whether to record the state's {@link id} in the manifest, which reads every byte once more.
+   * @default false
+   */
+  readonly id?: boolean;
+  /** Told how many bytes of how many are written, after each piece. */
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/** A save that is committed. */
+export interface Saved {
+  readonly checkpoint: number;
+  readonly step: number | null;
+  readonly metrics: Readonly<Record<string, number>>;
+  /** Bytes written for it. */
+  readonly bytesWritten: number;
+  /** Bytes it consists of. */
+  readonly bytesTotal: number;
+  readonly seconds: number;
+  /** Checkpoints that retention removed after the commit. */
+  readonly removed: readonly number[];
+  /** Where it is. */
+  readonly location: string;
+}
+
+/** How a {@link saver} behaves. */
+export interface SaverOptions<K extends Codecs = NoCodecs> extends SaveOptions<K> {
+  /**
+   * What to do with a save that comes while one is in flight: let training `wait`, `skip` it, or write the `latest` one afterwards.
+   * @default "wait"
+   */
+  readonly whenBusy?: "wait" | "skip" | "latest";
+  /** Told of each save once it is committed. */
+  readonly onSaved?: (saved: Saved) => void;
+}
+
+/** Saves beside training. */
+export interface Saver<K extends Codecs = NoCodecs> {
+  /** Captures when run and resolves once the write has begun; an earlier save's error comes from here. */
+  readonly save: <C extends Components & Decoded<K>>(
+    components: C,
+    options?: Pick<SaveOptions<K>, "step" | "metrics">,
+  ) => TaskEither<SaveError, void>;
+  /** Resolves once nothing is in flight, with the saves since the last drain, or the first error among them. */
+  readonly drain: TaskEither<SaveError, readonly Saved[]>;
+}
+
+// --- capture
+
+/** Removes what retention does not keep, of this run only; what cannot be read is not proved ours, and stays. */
+async function retain(store: Store, run: string): Promise<E.Either<StoreFailed, readonly number[]>> {
+  if (store.keep === undefined) return E.right([]);
+  const listed = await store.list();
+  if (E.isLeft(listed)) return listed;
+  const catalogue: Entry[] = [];
+  for (const checkpoint of listed.right) {
+    const entry = await readEntry(store, checkpoint)();
+    if (E.isRight(entry) && entry.right.run === run) catalogue.push(entry.right);
+  }
+  const { remove } = store.keep(catalogue, Date.now());
+  for (const checkpoint of remove) {
+    const removed = await store.remove(checkpoint)();
+    if (E.isLeft(removed)) return removed;
+    forgetEntry(store, checkpoint);
+  }
+  return E.right(remove);
+}
+
+function stepOf(snapshot: Snapshot<unknown>, step: number | undefined): number | null {
+  if (step !== undefined) return step;
+  const component = snapshot.encoded.components.find(([name]) => name === "step")?.[1];
+  return typeof component === "number" ? component : null;
+}
+
+/**
+ * Writes a snapshot as the next checkpoint of a store: write, commit, retain.
+ *
+ * @param store Where to.
+ * @param options Step, metrics, whether to record the id.
+ * @returns For a snapshot, which stays the caller's to release, what was committed; or `StoreFailed`, and then the store holds what it held,
+ *   or `Released`.
+ *
+ * Law *old or new*.
+ *
+ * @example
+ * ```ts
+ * import { captureState, memory, readSnapshot, restoreState, runOrThrow, writeSnapshot } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const store = memory();
+ * using snapshot = captureState({ step: 5 });
+ * const saved = await runOrThrow(writeSnapshot(store)(snapshot));
+ * assert.deepEqual([saved.checkpoint, saved.step], [0, 5]);
+ * assert.deepEqual(restoreState(await runOrThrow(readSnapshot(store))), { _tag: "Right", right: { step: 5 } });
+ * ```
+ */
+export function writeSnapshot(
+  store: Store,
+  options: Omit<SaveOptions, "codecs"> = {},
+): (snapshot: Snapshot<unknown>) => TaskEither<SaveError, Saved> {
+  return (snapshot) => async () => {
+    if (snapshot.hold.released) return E.left({ _tag: "Released" });
+    const begun = performance.now();
+    const { run, parent } = runs.get(store) ?? { run: randomUUID(), parent: null };
+    runs.set(store, { run, parent });
+    const [step, metrics] = [stepOf(snapshot, options.step), options.metrics ?? {}];
+    const summary: Omit<Summary, "files"> = {
+      run,
+      step,
+      metrics,
+      time: Date.now(),
+      parent,
+      environment: environment(),
+      ...(options.id === true ? { id: await id(snapshot)() } : {}),
+    };
+    const committed = await writeCheckpoint(store, snapshot.encoded, summary, options.onProgress)();
+    if (E.isLeft(committed)) return committed;
+    const { checkpoint, bytesWritten, bytesTotal } = committed.right;
+    runs.set(store, { run, parent: checkpoint });
+    const removed = await retain(store, run);
+    if (E.isLeft(removed)) return removed;
+    const seconds = (performance.now() - begun) / 1000;
+    const location = store.locationOf(checkpoint);
+    return E.right({ checkpoint, step, metrics, bytesWritten, bytesTotal, seconds, removed: removed.right, location });
+  };
+}
+
+/**
+ * Saves components as the next checkpoint of a store: capture, write, commit, retain.
+ *
+ * @param store Where to.
+ * @param options Step, metrics, codecs, whether to record the id.
+ * @returns For components, a task that captures when it is run, and resolves after commit and retention; without `await` it writes beside
+ *   the training. Its left is `StoreFailed`, and then the store holds what it held. What cannot be captured rejects with the `TypeError` of
+ *   {@link captureState}.
+ *
+ * Law *old or new*.
+ *
+ * @example
+ * ```ts
+ * import { memory, resume, runOrThrow, saveState } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const store = memory();
+ * await runOrThrow(saveState(store, { metrics: { loss: 0.5 } })({ step: 1 }));
+ * assert.deepEqual(await runOrThrow(resume(store)({ step: 0 })), { step: 1 });
+ * ```
+ */
+export function saveState<K extends Codecs = NoCodecs>(
+  store: Store,
+  options: SaveOptions<K> = {},
+): <C extends Components & Decoded<K>>(components: C) => TaskEither<SaveError, Saved> {
+  return (components) => async () => {
+    const snapshot = captureState(components, options);
+    try {
+      return await writeSnapshot(store, options)(snapshot)();
+    } finally {
+      release(snapshot)();
+    }
+  };
+}
+
+/**
+ * Saves beside training: a save captures at once, and is written while training goes on; one is in flight at a time.
+ *
+ * @param store Where to.
+ * @param options As for {@link saveState}, and what to do when a save comes while one is in flight.
+ * @returns `save`, whose left is the error of an earlier save, and `drain`, to be run at the end.
+ *
+ * @example
+ * ```ts
+ * import { memory, runOrThrow, saver } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const { save, drain } = saver(memory());
+ * for (let step = 0; step < 3; step++) await runOrThrow(save({ step }));
+ * assert.deepEqual((await runOrThrow(drain)).map((saved) => saved.step), [0, 1, 2]);
+ * ```
+ */
+export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverOptions<K> = {}): Saver<K> {
+  type Job = { readonly snapshot: Snapshot<unknown>; readonly options: SaveOptions<K> };
+  const results: E.Either<SaveError, Saved>[] = [];
+  let inFlight: Promise<void> | undefined;
+  let pending: Job | undefined;
+  const start = (job: Job): void => {
+    const writing = async (): Promise<void> => {
+      try {
+        const saved = await writeSnapshot(store, job.options)(job.snapshot)();
+        results.push(saved);
+        if (E.isRight(saved)) options.onSaved?.(saved.right);
+      } catch (cause) {
+        const { name, message } = toError(cause);
+        results.push(E.left({ _tag: "StoreFailed", operation: "save", path: store.location, code: name, message }));
+      } finally {
+        release(job.snapshot)();
+      }
+      inFlight = undefined;
+      const next = pending;
+      pending = undefined;
+      if (next !== undefined) start(next);
+    };
+    inFlight = writing();
+  };
+  /** The first error there is, given once. */
+  const failure = (): E.Either<SaveError, void> => {
+    const i = results.findIndex(E.isLeft);
+    const failed = i < 0 ? undefined : results.splice(i, 1)[0];
+    return failed !== undefined && E.isLeft(failed) ? failed : E.right(undefined);
+  };
+  const settled = async (): Promise<void> => {
+    while (inFlight !== undefined) await inFlight;
+  };
+  return {
+    save: (components, more = {}) => async () => {
+      const busy = inFlight !== undefined;
+      if (busy && options.whenBusy === "skip") return failure();
+      const job: Job = { snapshot: captureState(components, options), options: { ...options, ...more } };
+      if (busy && options.whenBusy === "latest") {
+        if (pending !== undefined) release(pending.snapshot)();
+        pending = job;
+        return failure();
+      }
+      await settled();
+      const failed = failure();
+      if (E.isLeft(failed)) {
+        release(job.snapshot)();
+        return failed;
+      }
+      start(job);
+      return failed;
+    },
+    drain: async () => {
+      await settled();
+      const failed = failure();
+      if (E.isLeft(failed)) return failed;
+      return E.right(results.splice(0).flatMap((saved) => E.isRight(saved) ? [saved.right] : []));
+    },
+  };
+}
