@@ -90,15 +90,10 @@ function makeFolders(disk: Disk, path: string): TE.TaskEither<StoreFailed, void>
       above === path ? [] : ["ENOENT"],
       () => pipe(makeFolders(disk, above), TE.flatMap(() => disk.makeFolder(path))),
     ),
-    TE.matchE(
-      (failed): TE.TaskEither<StoreFailed, void> =>
-        failed.code !== "EEXIST" ? TE.left(failed) : pipe(
-          disk.status(path),
-          TE.flatMap(({ kind }) => kind === "folder" ? done : TE.left(failed)),
-        ),
-      // A folder above may be closed to reading, and then only its file system can keep the order.
-      () => pipe(disk.syncFolder(above), unless(["EACCES", "EPERM"], () => done)),
-    ),
+    // A folder above may be closed to reading, and then only its file system can keep the order.
+    TE.flatMap(() => pipe(disk.syncFolder(above), unless(["EACCES", "EPERM"], () => done))),
+    // If it is a file that is there, whatever is made in it fails.
+    unless(["EEXIST"], () => done),
   );
 }
 

@@ -151,7 +151,6 @@ export function openPart(disk: Disk, path: string): TE.TaskEither<StoreFailed, P
   return pipe(
     disk.open(path),
     TE.map((file) => {
-      let closed: Promise<unknown> | undefined;
       async function fill(into: Uint8Array, position: number): Promise<Outcome<void>> {
         for (let at = 0; at < into.length;) {
           const some = await file.read(into.subarray(at, at + pieceBytes), position + at)();
@@ -168,7 +167,7 @@ export function openPart(disk: Disk, path: string): TE.TaskEither<StoreFailed, P
           return outside === undefined ? () => fill(into, position) : TE.left(outside);
         },
         close: async () => {
-          await (closed ??= file.close());
+          await file.close();
         },
       };
     }),

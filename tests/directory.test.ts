@@ -183,6 +183,7 @@ test("only folders with a canonical number and a manifest count; nothing else is
   assert.equal(right(await save(store, 2)), 5);
   assert.deepEqual(await entries(path), [...before, "checkpoint_5"].sort());
   assert.equal(right(await save(store, 3)), 6);
+  assert.deepEqual(right(await store.list()), [0, 5, 6]);
 });
 
 test("the last number there is is not passed", async () => {
@@ -249,13 +250,39 @@ test("a path that is a file, or lies under one, is a failure with its code, and 
 
 test("a folder that cannot be made is a failure, at once", async () => {
   const path = place();
-  const store = directoryOn(
-    watched(machineDisk, (operation) => operation.name === "makeFolder" ? fault(operation, "EROFS") : undefined),
-  )(path);
+  const disk = watched(machineDisk, (operation) => operation.path === path ? fault(operation, "EROFS") : undefined);
+  const store = directoryOn(disk)(path);
   assert.equal(failedWith(await store.begin()), "EROFS");
   assert.equal(existsSync(path), false);
   // A file system that takes no folder at all, though every folder above is there.
   if (process.platform === "linux") failedWith(await directory("/proc/dogear").begin());
+});
+
+test("a folder above that cannot be read does not keep a save from its work", async () => {
+  const path = place();
+  const disk = watched(
+    machineDisk,
+    (operation) =>
+      operation.name === "syncFolder" && operation.path === scratch ? fault(operation, "EACCES") : undefined,
+  );
+  right(await save(directoryOn(disk)(path), 1));
+  assert.deepEqual(await checkAllWhole(directory(path)), [0]);
+});
+
+test("a disk that takes nothing, and says nothing of it, is a failure, not a loop", async () => {
+  const disk: Disk = {
+    ...machineDisk,
+    create: (path) =>
+      pipe(machineDisk.create(path), TE.map((file): NewFile => ({ ...file, write: () => TE.right(0) }))),
+  };
+  assert.equal(failedWith(await save(directoryOn(disk)(place()), 1)), "EIO");
+});
+
+test("a manifest too large to be one is not read into memory", async () => {
+  const store = directory(place());
+  right(await save(store, 1));
+  await truncate(join(store.locationOf(0), "snapshot.json"), 2 ** 30 + 1);
+  assert.equal(failedWith(await store.manifest(0)()), "EFBIG");
 });
 
 test("a full disk is ENOSPC, leaves the old checkpoint whole and nothing of the new one", async () => {
@@ -325,13 +352,21 @@ test("old or new: whichever operation fails, the old checkpoint is whole and not
     const path = place();
     right(await save(directory(path), 1));
     let i = 0;
-    const failing = watched(machineDisk, (operation) => i++ === fails ? fault(operation, "EIO") : undefined);
+    let failed = "";
+    const failing = watched(machineDisk, (operation) => {
+      if (i++ !== fails) return undefined;
+      failed = operation.name;
+      return fault(operation, "EIO");
+    });
     const saved = await save(directoryOn(failing)(path), 2);
     const numbers = await checkAllWhole(directory(path));
     assert.deepEqual(await entries(path), numbers.map((number) => `checkpoint_${number}`), `operation ${fails}`);
     assert.equal(numbers[0], 0);
     if (saved._tag === "Left") assert.equal(failedWith(saved), "EIO");
-    else assert.deepEqual(numbers, [0, saved.right]);
+    else {
+      assert.deepEqual(numbers, [0, saved.right]);
+      assert.ok(["entries", "status"].includes(failed), `${failed} failed unnoticed`);
+    }
     outcomes.add(`${saved._tag} ${numbers.length}`);
   }
   // Failed before and after the rename, and a sweep that failed and did no harm.
@@ -386,10 +421,10 @@ test("old or new: whichever operation a removal dies at, the checkpoint is whole
 // --- the order of things
 
 /** The operations of a save onto a folder that holds a checkpoint, with the paths below its `checkpoints`. */
-async function trace(size: number, path = place()): Promise<readonly Operation[]> {
+async function trace(path: string): Promise<readonly Operation[]> {
   const operations: Operation[] = [];
   const store = directoryOn(watched(machineDisk, (operation) => void operations.push(operation)))(path);
-  right(await save(store, 1, size));
+  right(await save(store, 1));
   return operations.map((operation) => ({
     ...operation,
     path: operation.path.slice(path.length).replace(/\.saving-[^/]+/, "new"),
@@ -399,7 +434,7 @@ async function trace(size: number, path = place()): Promise<readonly Operation[]
 test("old or new: all is durable before the rename, and the rename before the save is done", async () => {
   const path = place();
   right(await save(directory(path), 1));
-  const operations = await trace(1000, path);
+  const operations = await trace(path);
   const at = (name: string, where: string): number => {
     const index = operations.findIndex((operation) => operation.name === name && operation.path === where);
     assert.ok(index >= 0, `${name} ${where}`);
@@ -423,7 +458,7 @@ test("old or new: all is durable before the rename, and the rename before the sa
 
 test("old or new: the folders of a first save are durable too", async () => {
   const path = place();
-  const operations = await trace(1000, path);
+  const operations = await trace(path);
   const order = operations.filter(({ name }) => name === "makeFolder" || name === "syncFolder")
     .map(({ name, path }) => `${name} ${path}`);
   const depth = path.split("/").length;
@@ -448,13 +483,24 @@ test("a removed checkpoint has lost its name for good before any of it is remove
   assert.deepEqual(operations.slice(0, 4), ["status", "rename", "syncFolder", "removeFile"]);
 });
 
-test("a large part is written in pieces, and the disk works meanwhile", async () => {
-  const operations = (await trace(70 * 2 ** 20)).filter(({ path }) => path.endsWith("model.safetensors"));
-  const sizes = operations.flatMap(({ bytes }) => bytes ?? []);
+test("a large part is written in pieces, and the disk works meanwhile, at one thing at a time", async () => {
+  const [path, size] = [place(), 70 * 2 ** 20];
+  const sizes: number[] = [];
+  let flushes = 0;
+  let allWritten = (): void => {};
+  const written = new Promise<undefined>((done) => allWritten = () => done(undefined));
+  const disk = watched(machineDisk, ({ name, path, bytes = 0 }) => {
+    if (!path.endsWith("model.safetensors")) return undefined;
+    if (name === "write") sizes.push(bytes);
+    if (sizes.reduce((sum, bytes) => sum + bytes, 0) === size + 1) allWritten();
+    if (name !== "flush") return undefined;
+    flushes++;
+    return written;
+  });
+  right(await save(directoryOn(disk)(path), 1, size));
   assert.ok(sizes.every((bytes) => bytes <= 8 * 2 ** 20));
-  assert.equal(sizes.reduce((sum, bytes) => sum + bytes), 70 * 2 ** 20 + 1);
-  const flushed = operations.findIndex(({ name }) => name === "flush");
-  assert.ok(flushed > 0 && flushed < operations.findLastIndex(({ name }) => name === "write"));
+  assert.equal(flushes, 1);
+  assert.deepEqual(await checkAllWhole(directory(path)), [0]);
 });
 
 test("a failure of the disk that comes out while a part is written is not lost", async () => {

@@ -11,8 +11,9 @@ import process from "node:process";
 import { after, test } from "node:test";
 import fc from "fast-check";
 import type { Either } from "fp-ts/lib/Either.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import { directory } from "../lib/directory.ts";
-import { isPartName, memory, type Saving, type Store, type StoreOptions } from "../lib/store.ts";
+import { isPartName, memory, type Saving, savingOf, type Store, storeFailed, type StoreOptions } from "../lib/store.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 
@@ -330,6 +331,24 @@ for (const [kind, make] of Object.entries(stores)) {
     assert.equal("keep" in make(), false);
   });
 }
+
+test("a store is asked once to discard a saving, and never one that was committed", async () => {
+  const failed = storeFailed("write", "somewhere", "EIO", "a fault");
+  for (const [ends, discards] of [["put", 1], ["abort", 1], ["commit", 0]] as const) {
+    let discarded = 0;
+    const saving = savingOf({
+      put: () => TE.left(failed),
+      reuse: () => TE.right(false),
+      commit: () => TE.right(0),
+      discard: () => Promise.resolve(void discarded++),
+    });
+    if (ends === "put") assert.equal(left(await saving.put("a", [])()), failed);
+    if (ends === "commit") right(await saving.commit(bytes())());
+    await saving.abort();
+    await saving.abort();
+    assert.equal(discarded, discards, ends);
+  }
+});
 
 /** CRC-32 bit by bit, as its definition says. */
 function crc32Of(data: Uint8Array): string {
