@@ -1,0 +1,145 @@
+/**
+ * Where in its data a run stands: a cursor is plain data, counted in source samples, so that batch and world size may change.
+ *
+ * @module
+ */
+import type * as t from "io-ts";
+import type { Problem, ProblemKind } from "./errors.ts";
+import { integer, must, oneOf, plainCodec, record, type Rule } from "./rules.ts";
+import { type Seed, seedText } from "./seed.ts";
+
+// --- types
+
+/** The place of a run in its data, and enough about the data to know it again: frozen and safe in JSON. */
+export interface Cursor {
+  readonly _tag: "Cursor";
+  readonly version: 1;
+  /** The seed of the shuffle, or null without one; an integer beyond 2^53 stands as its decimal digits under `bigint`. */
+  readonly seed: number | string | { readonly bigint: string } | null;
+  /** Whole epochs of the source before this place. */
+  readonly epoch: number;
+  /** Source samples of this epoch consumed by all ranks together; 0 once an epoch has ended. */
+  readonly position: number;
+  /** Samples in an epoch; null as long as no epoch of a stream has been read to its end. */
+  readonly length: number | null;
+  /** What the source and its shuffle are, in one line; not what was mapped, batched or sharded. */
+  readonly fingerprint: string;
+}
+
+// --- constructors
+
+/** A cursor from its fields, frozen. */
+export function cursorOf(fields: Omit<Cursor, "_tag" | "version">): Cursor {
+  const { seed, epoch, position, length, fingerprint } = fields;
+  return Object.freeze({
+    _tag: "Cursor",
+    version: 1,
+    seed: typeof seed === "object" && seed !== null ? Object.freeze({ bigint: seed.bigint }) : seed,
+    epoch,
+    position,
+    length,
+    fingerprint,
+  });
+}
+
+/** A seed as a cursor holds it, one form for one seed; what is no seed is a `TypeError`. */
+export function cursorSeed(seed: Seed): number | string | { readonly bigint: string } {
+  const [kind, text] = seedText(seed);
+  if (kind === "string") return text;
+  return Number.isSafeInteger(Number(text)) ? Number(text) : { bigint: text };
+}
+
+// --- capture and restore
+
+const beyondNumbers = must(
+  "the decimal digits of an integer beyond 2^53",
+  (value) => typeof value === "string" && /^-?[1-9]\d*$/.test(value) && !Number.isSafeInteger(Number(value)),
+);
+
+const seedRule: Rule = (value, name) =>
+  typeof value === "object" && value !== null ? record({ bigint: beyondNumbers })(value, name) : must(
+    "a safe integer, a string or null",
+    (seed) => seed === null || typeof seed === "string" || (Number.isSafeInteger(seed) && !Object.is(seed, -0)),
+  )(value, name);
+
+const fields: Rule = record({
+  _tag: oneOf("Cursor"),
+  version: must("1, the version this release reads", (value) => value === 1),
+  seed: seedRule,
+  epoch: integer(0),
+  position: integer(0),
+  length: (value, name) => value === null ? [] : integer(0)(value, name),
+  fingerprint: must("a string", (value) => typeof value === "string"),
+});
+
+const possible: Rule = (value, name) => {
+  const objections = fields(value, name);
+  if (objections.length > 0) return objections;
+  const { position, length } = value as Cursor;
+  return length === null ? [] : integer(0, length)(position, `${name}.position`);
+};
+
+/**
+ * The codec of {@link Cursor}: it encodes as itself.
+ *
+ * Decoding refuses, with a message each, another version, a seed, epoch, position or length that no cursor can have, a
+ * position beyond the length, missing or further fields. Law: round trip.
+ *
+ * @example
+ * ```ts
+ * import { Loader } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const cursor = Loader.start(Loader.fromArray([1, 2, 3]));
+ * assert.deepEqual(Loader.codec.decode(JSON.parse(JSON.stringify(cursor))), { _tag: "Right", right: cursor });
+ * ```
+ */
+export const codec: t.Type<Cursor, Cursor, unknown> = plainCodec("Cursor", possible, cursorOf);
+
+// --- combinators
+
+function differs(
+  path: "version" | "seed" | "length" | "fingerprint",
+  kind: ProblemKind,
+): (live: Cursor, saved: Cursor) => readonly Problem[] {
+  return (live, saved) => {
+    const [expected, found] = [JSON.stringify(saved[path]), JSON.stringify(live[path])];
+    return expected === found ? [] : [{ path, kind, expected, found }];
+  };
+}
+
+const [version, seed, length, fingerprint] = [
+  differs("version", "format"),
+  differs("seed", "value"),
+  differs("length", "length"),
+  differs("fingerprint", "data"),
+];
+
+/**
+ * Every way in which the data of a live cursor differs from the data that a saved one was made on.
+ *
+ * Where the two stand is not compared; nor is a length that one of them does not know yet. Law: nothing silent.
+ *
+ * @param live A cursor of the loader at hand, such as its {@link Cursor} at the start: the side that was found.
+ * @param saved The cursor to resume from: the side that was expected.
+ * @returns The differences, with paths below the cursor; none if the run may go on.
+ *
+ * @example
+ * ```ts
+ * import { Loader } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const saved = Loader.start(Loader.fromArray([1, 2, 3]));
+ * const live = Loader.start(Loader.fromArray([1, 2, 3, 4]));
+ * assert.deepEqual(Loader.check(live, saved).map(({ path }) => path), ["length", "fingerprint"]);
+ * assert.deepEqual(Loader.check(saved, saved), []);
+ * ```
+ */
+export function check(live: Cursor, saved: Cursor): readonly Problem[] {
+  return [
+    ...version(live, saved),
+    ...seed(live, saved),
+    ...(live.length === null || saved.length === null ? [] : length(live, saved)),
+    ...fingerprint(live, saved),
+  ];
+}

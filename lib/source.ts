@@ -1,0 +1,208 @@
+/**
+ * Where samples come from: sources that answer in any order, and streams that are read from their start.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { type Cursor, cursorSeed } from "./cursor.ts";
+import { algorithm, permutation } from "./permutation.ts";
+import type { Place } from "./plan.ts";
+import { shown } from "./rules.ts";
+import { type Seed, seedText } from "./seed.ts";
+
+// --- types
+
+interface About {
+  /** The seed of the shuffle as a cursor holds it. */
+  readonly seed: Cursor["seed"];
+  /** What the source and its shuffle are, in one line, the same in every process that has the same data. */
+  readonly fingerprint: string;
+}
+
+/** Samples that can be read in any order. */
+export interface Indexed extends About {
+  readonly _tag: "Indexed";
+  readonly length: number;
+  readonly at: (place: Place) => unknown;
+}
+
+/** Samples that come one after another. */
+export interface Stream extends About {
+  readonly _tag: "Stream";
+  readonly length: null;
+  /** Begins an epoch, in a run that has begun this many epochs before; a run never goes back. */
+  readonly open: (epoch: number, opened: number) => Opened | Promise<Opened>;
+  /** Lets go of a sample that nobody will see. */
+  readonly drop: (sample: unknown) => void;
+}
+
+/** An epoch of a stream in the course of being read. */
+export interface Opened {
+  next(): IteratorResult<unknown, unknown> | Promise<IteratorResult<unknown, unknown>>;
+  return?(): unknown;
+}
+
+/** Where samples come from. */
+export type Source = Indexed | Stream;
+
+/** The part of an epoch's samples that a shuffle mixes: from `low`, below `high`. */
+export interface Range {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** The part of a `tf.data.Dataset` that a loader uses. */
+export interface Dataset<A> {
+  iterator(): Promise<{ next(): Promise<IteratorResult<A, unknown>> }>;
+}
+
+// --- constructors
+
+/** An array or typed array; it is not copied. */
+export function arraySource(xs: ArrayLike<unknown>): Indexed {
+  const { length } = xs;
+  return {
+    _tag: "Indexed",
+    seed: null,
+    fingerprint: `array:${length}:${digest(xs)}`,
+    length,
+    at: ({ position }) => xs[position],
+  };
+}
+
+/** Samples by index, known by their number and what the caller says of them. */
+export function indexedSource(
+  length: number,
+  at: (index: number) => unknown,
+  fingerprint: string | undefined,
+): Indexed {
+  return {
+    _tag: "Indexed",
+    seed: null,
+    fingerprint: named(`indexed:${length}`, fingerprint),
+    length,
+    at: ({ position }) => at(position),
+  };
+}
+
+/** A new iterable, sync or async, for each epoch. */
+export function iterableSource(
+  open: (epoch: number) => Iterable<unknown> | AsyncIterable<unknown>,
+  fingerprint: string | undefined,
+): Stream {
+  return {
+    _tag: "Stream",
+    seed: null,
+    fingerprint: named("iterable", fingerprint),
+    length: null,
+    open: (epoch) => {
+      const xs = open(epoch);
+      if (Symbol.asyncIterator in Object(xs)) return (xs as AsyncIterable<unknown>)[Symbol.asyncIterator]();
+      if (Symbol.iterator in Object(xs)) return (xs as Iterable<unknown>)[Symbol.iterator]();
+      throw new TypeError(
+        `Expected an iterable for each epoch, found ${shown(xs)}: return an array or call a generator`,
+      );
+    },
+    drop: () => {},
+  };
+}
+
+/**
+ * A `tf.data.Dataset`.
+ *
+ * Its seeded shuffle draws the order of an epoch when the iterator is made, so the iterators of earlier epochs are made
+ * too, and never read. An element that is read belongs to its reader: one that nobody sees is disposed, as tf.data's
+ * own `skip` does.
+ */
+export function datasetSource(dataset: Dataset<unknown>, fingerprint: string | undefined): Stream {
+  return {
+    _tag: "Stream",
+    seed: null,
+    fingerprint: named("dataset", fingerprint),
+    length: null,
+    open: async (epoch, opened) => {
+      for (let e = opened; e < epoch; e++) await dataset.iterator();
+      return await dataset.iterator();
+    },
+    drop: dispose,
+  };
+}
+
+function named(kind: string, fingerprint: string | undefined): string {
+  return fingerprint === undefined ? kind : `${kind}:${fingerprint}`;
+}
+
+// --- combinators
+
+/** The samples of a range in an order that belongs to the seed and the epoch; those outside stay where they are. */
+export function shuffled(seed: Seed): (range: Range) => (source: Indexed) => Indexed {
+  const held = cursorSeed(seed);
+  return ({ low, high }) => (source) => {
+    const length = high - low;
+    const part = length === source.length ? "" : `[${low},${high})`;
+    let order = { epoch: 0, ...permutation(seed, 0, length) };
+    return {
+      ...source,
+      seed: held,
+      fingerprint: `${source.fingerprint} ${algorithm}${part}:${seedText(seed).join(":")}`,
+      at: ({ epoch, position }) => {
+        if (order.epoch !== epoch) order = { epoch, ...permutation(seed, epoch, length) };
+        return source.at({ epoch, position: low + order.at(position - low) });
+      },
+    };
+  };
+}
+
+function isPlain(value: object): value is Readonly<Record<string, unknown>> {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+function dispose(sample: unknown): void {
+  if (typeof sample !== "object" || sample === null) return;
+  if ("dispose" in sample && typeof sample.dispose === "function") sample.dispose();
+  else if (Array.isArray(sample) || isPlain(sample)) Object.values(sample).forEach(dispose);
+}
+
+/** How many items of an array are looked at, and how many values in all, or in one item. */
+const looks = 4096;
+const values = { all: 1 << 18, each: 1024 };
+
+/** A digest of an array's content: of all of it where it is small, of a sample spread evenly over it where it is not. */
+function digest(xs: ArrayLike<unknown>): string {
+  const hash = createHash("sha256");
+  const count = Math.min(xs.length, looks);
+  const budget = Math.min(values.each, Math.floor(values.all / count));
+  for (let i = 0; i < count; i++) hash.update(`${content(xs[spread(i, count, xs.length)], budget)};`);
+  return hash.digest("hex").slice(0, 32);
+}
+
+/** The i-th of `count` indices spread evenly over a length, the first and the last among them. */
+function spread(i: number, count: number, length: number): number {
+  return count === 1 ? 0 : Math.floor(i * (length - 1) / (count - 1));
+}
+
+/** A value as text, or a part of it if it has more than `budget` values; an object that is not plain says nothing of itself. */
+function content(value: unknown, budget: number): string {
+  if (typeof value === "string") {
+    const ends = value.length > 2 * values.each
+      ? [value.length, value.slice(0, values.each), value.slice(-values.each)]
+      : value;
+    return JSON.stringify(ends);
+  }
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "function") return "function";
+  if (typeof value !== "object" || value === null) return Object.is(value, -0) ? "-0" : String(value);
+  if (value instanceof ArrayBuffer) return content(new Uint8Array(value), budget);
+  if (Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView))) {
+    const items = value as unknown as ArrayLike<unknown>;
+    const count = Math.min(items.length, budget);
+    const each = Math.floor((budget - 1) / count);
+    const parts = Array.from({ length: count }, (_, i) => content(items[spread(i, count, items.length)], each));
+    return `${items.length}[${parts.join()}]`;
+  }
+  if (!isPlain(value)) return "object";
+  const keys = Object.keys(value).sort().slice(0, budget);
+  const each = Math.floor((budget - 1) / keys.length);
+  return `{${keys.map((key) => `${JSON.stringify(key)}:${content(value[key], each)}`).join()}}`;
+}
