@@ -213,7 +213,7 @@ export function map<A, B>(f: (item: A) => B | Promise<B>): (loader: Loader<A>) =
  * `batch`, `shard` and `repeat`. A stream is a `TypeError`: it has no random access.
  *
  * @param seed A safe integer, a bigint of any size or a string. Every epoch's order is a function of it, the epoch and how
- * many samples there are; an epoch never has the order of another seed.
+ * many samples there are; seed 1 in epoch 1 is not seed 2 in epoch 0.
  *
  * @example
  * ```ts
