@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { type Cursor, cursorSeed } from "./cursor.ts";
 import { algorithm, permutation } from "./permutation.ts";
 import type { Place } from "./plan.ts";
-import { shown } from "./rules.ts";
+import { isPlainRecord, shown } from "./rules.ts";
 import { type Seed, seedText } from "./seed.ts";
 
 // --- types
@@ -153,15 +153,10 @@ export function shuffled(seed: Seed): (range: Range) => (source: Indexed) => Ind
   };
 }
 
-function isPlain(value: object): value is Readonly<Record<string, unknown>> {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
-}
-
 function dispose(sample: unknown): void {
   if (typeof sample !== "object" || sample === null) return;
   if ("dispose" in sample && typeof sample.dispose === "function") sample.dispose();
-  else if (Array.isArray(sample) || isPlain(sample)) Object.values(sample).forEach(dispose);
+  else if (Array.isArray(sample) || isPlainRecord(sample)) Object.values(sample).forEach(dispose);
 }
 
 /** How many items of an array are looked at, and how many values in all, or in one item. */
@@ -201,7 +196,7 @@ function content(value: unknown, budget: number): string {
     const parts = Array.from({ length: count }, (_, i) => content(items[spread(i, count, items.length)], each));
     return `${items.length}[${parts.join()}]`;
   }
-  if (!isPlain(value)) return "object";
+  if (!isPlainRecord(value)) return "object";
   const keys = Object.keys(value).sort().slice(0, budget);
   const each = Math.floor((budget - 1) / keys.length);
   return `{${keys.map((key) => `${JSON.stringify(key)}:${content(value[key], each)}`).join()}}`;

@@ -16,20 +16,20 @@ import { deno, root } from "./gate/runtimes.ts";
 /** The rooms of `lib/`, in the order in which they are read: each imports only from those before it. */
 const order: readonly string[] = [
   "errors",
+  "rules",
+  "seed",
   "tensor",
   "state_tree",
   "component",
   "encode",
   "decode",
   "compare",
-  "rules",
-  "seed",
   "rng",
   "permutation",
   "cursor",
   "plan",
   "source",
-  "reading",
+  "pipeline",
   "loader",
   "schedule_kinds",
   "schedule",
@@ -42,19 +42,23 @@ const order: readonly string[] = [
   "scan",
   "safetensors",
   "manifest",
-  "store",
-  "directory",
   "retention",
-  "runners",
+  "store",
+  "disk",
+  "files",
+  "directory",
+  "checkpoint",
+  "catalogue",
+  "saving",
+  "loading",
   "train",
-  "cli",
 ];
 
 /** Whether every room of the order stands. */
-const complete: boolean = false;
+const complete: boolean = true;
 
 /** From this room on, disk, network and signals may be used; before it, only these pure functions of the runtime. */
-const firstWithEffects = "directory";
+const firstWithEffects = "disk";
 const pureBuiltins: readonly string[] = ["node:buffer", "node:crypto", "node:zlib"];
 
 const longest = 450;
