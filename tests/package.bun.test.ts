@@ -47,6 +47,28 @@ import * as dogear from "${manifest.name}";
 console.log(JSON.stringify(Object.keys(dogear).sort()));
 `;
 
+/** Trains up to a step, from where a store stands, and prints the id of the state. */
+const training = `
+import { captureState, directory, id, Loader, pipe, resume, Rng, runOrThrow, train } from "${manifest.name}";
+import * as tf from "@tensorflow/tfjs";
+
+const [path, steps] = process.argv.slice(2);
+await tf.setBackend("cpu");
+const data = Array.from({ length: 64 }, (_, i) => i / 64);
+const loader = pipe(Loader.fromArray(data), Loader.shuffle(3), Loader.batch(8), Loader.repeat(), Loader.take(Number(steps)));
+const layers = [tf.layers.dense({ units: 4, inputShape: [1], activation: "tanh" }), tf.layers.dropout({ rate: 0.3 }), tf.layers.dense({ units: 1 })];
+const [model, rng] = Rng.withRandom(Rng.make(1))(() => tf.sequential({ layers }));
+const state = await runOrThrow(resume(directory(path))({ model, optimizer: tf.train.adam(0.01), rng, cursor: Loader.start(loader), step: 0 }));
+const step = (s, batch) => {
+  const x = tf.tensor2d(batch, [batch.length, 1]);
+  const loss = () => tf.losses.meanSquaredError(x.mul(2), s.model.apply(x, { training: true }));
+  const [, next] = Rng.withRandom(s.rng)(() => s.optimizer.minimize(loss));
+  return { ...s, rng: next, step: s.step + 1 };
+};
+const done = await runOrThrow(train({ loader, step, save: { to: directory(path) } })(state));
+console.log(JSON.stringify({ from: state.step, id: await id(captureState(done))() }));
+`;
+
 /** Fails to type-check where the package's types are missing or have become \`any\`. */
 const typed = `
 import { explain } from "${manifest.name}";
@@ -94,6 +116,7 @@ async function pack(): Promise<void> {
   for (const name of Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })) link(name);
   writeFileSync(join(project, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
   writeFileSync(join(project, "smoke.js"), smoke);
+  writeFileSync(join(project, "training.js"), training);
 }
 
 let packing: Promise<void> | undefined;
@@ -149,5 +172,17 @@ for (const [runtime, program, ...args] of runtimes) {
     assert.deepEqual(JSON.parse(run(project, program, ...args)), Object.keys(own).sort());
   });
 }
+
+test("package: a run goes on with the same bits in each runtime in turn", async () => {
+  await packed();
+  const last = (output: string): unknown => JSON.parse(output.trim().split("\n").at(-1) ?? "");
+  const whole = last(run(project, bun(), "training.js", join(scratch, "whole"), "30"));
+  const turns = runtimes.toReversed();
+  const legs = turns.map(([, program, ...args], i) => {
+    const options = args.map((arg) => arg === "smoke.js" ? "training.js" : arg);
+    return last(run(project, program, ...options, join(scratch, "turns"), String(30 * (i + 1) / turns.length)));
+  });
+  assert.deepEqual(legs.at(-1), { ...whole as object, from: 30 - 30 / turns.length });
+});
 
 if (found === undefined) test("package: not imported in Node, there is none on this machine", { skip: true }, () => {});
