@@ -21,7 +21,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { type Disk, type FolderEntry, machineDisk } from "./disk.ts";
+import { type Disk, machineDisk } from "./disk.ts";
 import type { NoCheckpoint, StoreFailed } from "./errors.ts";
 import { openPart, readWhole, writeFile } from "./files.ts";
 import {
@@ -97,25 +97,16 @@ function makeFolders(disk: Disk, path: string): TE.TaskEither<StoreFailed, void>
   );
 }
 
-/** Removes a folder and all in it, as far as it is there. */
-function removeTree(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
+/** Removes what has a path, as far as anything is there: a folder with all that is in it, a link alone. */
+function removeAll(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
   return pipe(
-    disk.entries(path),
-    TE.flatMap(TE.traverseSeqArray(({ name, folder }) => {
-      const inner = join(path, name);
-      return folder ? removeTree(disk, inner) : pipe(disk.removeFile(inner), unless(["ENOENT"], () => done));
-    })),
-    TE.flatMap(() => disk.removeFolder(path)),
-    unless(["ENOENT"], () => done),
-  );
-}
-
-/** Removes what another name was given to for that. */
-function removeLeftover(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
-  return pipe(
-    // A link to a folder elsewhere goes alone; of a folder itself the runtimes say one of these.
     disk.removeFile(path),
-    unless(["EISDIR", "EPERM", "ENOTEMPTY"], () => removeTree(disk, path)),
+    unless(["EISDIR", "EPERM", "ENOTEMPTY"], () =>
+      pipe(
+        disk.names(path),
+        TE.flatMap(TE.traverseSeqArray((name) => removeAll(disk, join(path, name)))),
+        TE.flatMap(() => disk.removeFolder(path)),
+      )),
     unless(["ENOENT"], () => done),
   );
 }
@@ -130,22 +121,24 @@ function vanish(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
         disk.rename(path, leftover),
         // The new name first, or a crash could bring back the old one over what is left.
         TE.flatMap(() => disk.syncFolder(dirname(path))),
-        TE.flatMap(() => removeLeftover(disk, leftover)),
+        TE.flatMap(() => removeAll(disk, leftover)),
       )
     ),
     unless(["ENOENT"], () => done),
   );
 }
 
-/** When anything in a folder was last written to. */
-function lastTouched(disk: Disk, path: string): TE.TaskEither<StoreFailed, number> {
+/** When anything in a save's folder was last written to; it has no more levels than a part's name. */
+function lastTouched(disk: Disk, path: string, levels = 2): TE.TaskEither<StoreFailed, number> {
   return pipe(
-    disk.entries(path),
-    TE.flatMap(TE.traverseSeqArray(({ name, folder }) => {
-      const inner = join(path, name);
-      return folder ? lastTouched(disk, inner) : pipe(disk.status(inner), TE.map(({ modified }) => modified));
-    })),
-    TE.flatMap((inner) => pipe(disk.status(path), TE.map(({ modified }) => Math.max(modified, ...inner)))),
+    disk.status(path),
+    TE.flatMap(({ kind, modified }) =>
+      kind !== "folder" || levels === 0 ? TE.right(modified) : pipe(
+        disk.names(path),
+        TE.flatMap(TE.traverseSeqArray((name) => lastTouched(disk, join(path, name), levels - 1))),
+        TE.map((inner) => inner.reduce((latest, one) => Math.max(latest, one), modified)),
+      )
+    ),
   );
 }
 
@@ -164,7 +157,7 @@ function sweep(disk: Disk, parent: string, own: string): Task<unknown> {
     const [, purpose, writer = ""] = temporary.exec(name) ?? [];
     const path = join(parent, name);
     if (purpose === undefined || underWay.has(path)) return done;
-    if (purpose === "removing") return removeLeftover(disk, path);
+    if (purpose === "removing") return removeAll(disk, path);
     return pipe(
       TE.fromTask(disk.fateOf(writer)),
       TE.flatMap((fate) => fate === "unknown" ? abandonedAt(path) : TE.right(fate === "dead")),
@@ -172,9 +165,9 @@ function sweep(disk: Disk, parent: string, own: string): Task<unknown> {
     );
   };
   return pipe(
-    disk.entries(parent),
-    TE.map((entries) => entries.filter(({ name }) => temporary.test(name))),
-    TE.flatMap(TE.traverseSeqArray(({ name }) => pipe(sweepOne(name), TE.orElse(() => done)))),
+    disk.names(parent),
+    TE.map((names) => names.filter((name) => temporary.test(name))),
+    TE.flatMap(TE.traverseSeqArray((name) => pipe(sweepOne(name), TE.orElse(() => done)))),
   );
 }
 
@@ -227,7 +220,7 @@ function writerTo(disk: Disk, parent: string, own: string, digest: StoreOptions[
       ),
     discard: async () => {
       await durable;
-      await removeTree(disk, own)();
+      await removeAll(disk, own)();
       underWay.delete(own);
     },
   };
@@ -236,14 +229,14 @@ function writerTo(disk: Disk, parent: string, own: string, digest: StoreOptions[
 /** Gives a finished save the first free number above all committed ones: the one step that makes it a checkpoint. */
 function publish(disk: Disk, parent: string, own: string, lost?: number): TE.TaskEither<StoreFailed, number> {
   return pipe(
-    disk.entries(parent),
-    TE.map((entries) => new Set(entries.map(({ name }) => name))),
+    disk.names(parent),
     TE.bindTo("names"),
-    TE.bind("newest", ({ names }) => newestOf(disk, parent, [...names])),
+    TE.bind("newest", ({ names }) => newestOf(disk, parent, names)),
     TE.flatMap(({ names, newest }) => {
+      const taken = new Set(names);
       let number = newest + 1;
       // Whatever has the name is left alone: a rename would replace an empty folder.
-      while (names.has(folderName(number))) number++;
+      while (taken.has(folderName(number))) number++;
       const path = join(parent, folderName(number));
       if (!Number.isSafeInteger(number)) return TE.left(storeFailed("rename", path, "EOVERFLOW", "no number is left"));
       return pipe(
@@ -297,9 +290,9 @@ function listIn(disk: Disk, parent: string): TE.TaskEither<StoreFailed, readonly
     return E.right(found);
   };
   return pipe(
-    disk.entries(parent),
-    unless<readonly FolderEntry[]>(["ENOENT"], () => TE.right([])),
-    TE.flatMap((entries) => committed(numbersIn(entries.map(({ name }) => name)))),
+    disk.names(parent),
+    unless<readonly string[]>(["ENOENT"], () => TE.right([])),
+    TE.flatMap((names) => committed(numbersIn(names))),
   );
 }
 

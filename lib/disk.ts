@@ -43,12 +43,6 @@ export interface Status {
   readonly modified: number;
 }
 
-/** An entry of a folder; a link to a folder is none itself. */
-export interface FolderEntry {
-  readonly name: string;
-  readonly folder: boolean;
-}
-
 /** What is known of who wrote something. */
 export type Fate = "alive" | "dead" | "unknown";
 
@@ -60,12 +54,17 @@ export interface Disk {
   readonly create: (path: string) => TE.TaskEither<StoreFailed, NewFile>;
   /** Opens a regular file; `EINVAL` for anything else. */
   readonly open: (path: string) => TE.TaskEither<StoreFailed, OldFile>;
+  /** What is at a path, or at the end of the links there. */
   readonly status: (path: string) => TE.TaskEither<StoreFailed, Status>;
-  readonly entries: (path: string) => TE.TaskEither<StoreFailed, readonly FolderEntry[]>;
+  /** The names in a folder, in any order. */
+  readonly names: (path: string) => TE.TaskEither<StoreFailed, readonly string[]>;
   /** Gives a file a second path. */
   readonly link: (from: string, to: string) => TE.TaskEither<StoreFailed, void>;
+  /** Gives another path; `ENOTEMPTY` or the like if a folder with anything in it has that one. */
   readonly rename: (from: string, to: string) => TE.TaskEither<StoreFailed, void>;
+  /** Removes a file or link; `EISDIR`, `EPERM` or `ENOTEMPTY` for a folder. */
   readonly removeFile: (path: string) => TE.TaskEither<StoreFailed, void>;
+  /** Removes an empty folder. */
   readonly removeFolder: (path: string) => TE.TaskEither<StoreFailed, void>;
   /** Makes the entries of a folder durable: which names it has, and what they lead to. */
   readonly syncFolder: (path: string) => TE.TaskEither<StoreFailed, void>;
@@ -219,11 +218,7 @@ export const machineDisk: Disk = {
       const found = await fs.stat(path);
       return { kind: found.isFile() ? "file" : found.isDirectory() ? "folder" : "other", modified: found.mtimeMs };
     }),
-  entries: (path) =>
-    attempt("list", path, async () => {
-      const found = await fs.readdir(path, { withFileTypes: true });
-      return found.map((entry) => ({ name: entry.name, folder: entry.isDirectory() }));
-    }),
+  names: (path) => attempt("list", path, () => fs.readdir(path)),
   link: (from, to) => attempt("link", to, () => fs.link(from, to)),
   rename: (from, to) => attempt("rename", to, () => fs.rename(from, to)),
   removeFile: (path) => attempt("remove", path, () => fs.unlink(path)),

@@ -18,6 +18,7 @@ import { directory, directoryOn } from "../lib/directory.ts";
 import { type Disk, type Fate, machineDisk, type NewFile, type OldFile } from "../lib/disk.ts";
 import { explain, type StoreFailed } from "../lib/errors.ts";
 import { digester, type Store, storeFailed, type Written } from "../lib/store.ts";
+import { deno, root } from "./gate/runtimes.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 
@@ -118,7 +119,7 @@ function watched(on: Disk, ask: (operation: Operation) => StoreFailed | undefine
       ),
     open: (path) => task({ name: "open", path }, on.open(path)),
     status: (path) => task({ name: "status", path }, on.status(path)),
-    entries: (path) => task({ name: "entries", path }, on.entries(path)),
+    names: (path) => task({ name: "names", path }, on.names(path)),
     link: (from, to) => task({ name: "link", path: to }, on.link(from, to)),
     rename: (from, to) => task({ name: "rename", path: to }, on.rename(from, to)),
     removeFile: (path) => task({ name: "removeFile", path }, on.removeFile(path)),
@@ -365,7 +366,7 @@ test("old or new: whichever operation fails, the old checkpoint is whole and not
     if (saved._tag === "Left") assert.equal(failedWith(saved), "EIO");
     else {
       assert.deepEqual(numbers, [0, saved.right]);
-      assert.ok(["entries", "status"].includes(failed), `${failed} failed unnoticed`);
+      assert.ok(["names", "status"].includes(failed), `${failed} failed unnoticed`);
     }
     outcomes.add(`${saved._tag} ${numbers.length}`);
   }
@@ -711,4 +712,16 @@ test("two processes that save at once never share a number, and neither sweeps t
   const numbers = [...one.numbers, ...two.numbers].sort((a, b) => a - b);
   assert.deepEqual(numbers, Array.from({ length: 30 }, (_, i) => i));
   assert.deepEqual(await checkAllWhole(directory(path)), numbers);
+});
+
+test("a process that may touch nothing but the folder saves into it", async () => {
+  const path = place();
+  const rights = [`--allow-read=${path}`, `--allow-write=${path}`, "--no-prompt"];
+  const { status, stdout, stderr } = spawnSync(deno(), ["run", ...rights, saver, path, "2", "2", "1000"], {
+    cwd: root,
+    encoding: "utf8",
+  });
+  assert.equal(status, 0, stderr);
+  assert.equal(stdout, "0\n1\n");
+  assert.deepEqual(await checkAllWhole(directory(path)), [0, 1]);
 });
