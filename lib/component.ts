@@ -77,6 +77,8 @@ export interface Kind<A> {
   readonly encode: (value: A, site: Site) => Node;
   /** A fresh object to restore into; a kind without it is of values, which restoring replaces. */
   readonly build?: (state: Node, target: Target) => A | undefined;
+  /** Whether building one builds the components in it, too, so that none of them can be built by itself. */
+  readonly buildsParts?: boolean;
   /** Restores the state into a live object, or makes the value that replaces `live` (`undefined`: there is none). */
   readonly restore: (state: Node, target: Target, live: A | undefined) => () => A;
   /** The order in which objects of this kind came to be, where that is state: the given paths, ordered. */

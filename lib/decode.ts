@@ -81,6 +81,15 @@ export function restore(
     problems.push({ path, kind, expected, found });
   };
 
+  /** Whether an object is made by another one, in which it stands. */
+  const isBuiltWithin = (path: string): boolean => {
+    for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) {
+      const node = nodes.get(path.slice(0, end));
+      if (node !== undefined && isBranch(node) && node.is === "kind" && kindNamed(node.kind)?.buildsParts) return true;
+    }
+    return false;
+  };
+
   const objectAt = (path: string): object | undefined => {
     const known = lives.get(path);
     if (known !== undefined) return known;
@@ -319,7 +328,8 @@ export function restore(
   try {
     if (live === undefined) {
       for (const [name, order] of encoded.order) {
-        if (kindNamed(name)?.reorder === undefined) order.forEach(objectAt);
+        if (kindNamed(name)?.reorder !== undefined) continue;
+        for (const path of order) if (!isBuiltWithin(path)) objectAt(path);
       }
     }
     const parts = encoded.components.flatMap((named): (readonly [string, () => unknown])[] => {

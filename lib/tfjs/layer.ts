@@ -305,6 +305,7 @@ export const layerKind: Kind<tf.layers.Layer> = {
       ],
     ]);
   },
+  buildsParts: true,
   build: (state, target) => {
     const [className, name] = [entry(state, "class"), entry(state, "name")];
     const found = typeof className === "string"
