@@ -174,11 +174,11 @@ export function restore(
     const before = made.length;
     const value = restoreValue(codecKind(codec), state, path, absent);
     const given = made.slice(before).filter((m) => !sharedPaths.has(m.path));
-    if (given.length > 0) {
-      commits.push(() => {
-        const kept = objectsIn(codec.encode(value()), new Set());
-        for (const { value, discard } of given) if (!kept.has(value)) discard();
-      });
+    if (given.length > 0 && problems.length === 0) {
+      // Asked before anything is committed: the codec is the user's, and may throw.
+      const kept = objectsIn(codec.encode(value()), new Set());
+      const unused = given.filter((m) => !kept.has(m.value));
+      commits.push(() => unused.forEach(({ discard }) => discard()));
     }
     return value;
   };
