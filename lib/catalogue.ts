@@ -25,7 +25,9 @@ export function environment(): Environment {
     readonly process?: { readonly version: string };
   };
   const runtime = Bun ? `bun ${Bun.version}` : Deno ? `deno ${Deno.version.deno}` : `node ${process?.version.slice(1)}`;
-  return { dogear: version, tfjs: tf.version["tfjs"], runtime, backend: tf.getBackend() };
+  // tfjs has no backend before its first operation, whatever its types say; a run of plain data never has one.
+  const backend = (tf.getBackend() as string | undefined) ?? "none";
+  return { dogear: version, tfjs: tf.version["tfjs"], runtime, backend };
 }
 
 /** The run that saves through a store: a random name made with a fresh state, carried on by loading. */
