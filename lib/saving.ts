@@ -119,8 +119,8 @@ function stepOf(snapshot: Snapshot<unknown>, step: number | undefined): number |
  *
  * @param store Where to.
  * @param options Step, metrics, whether to record the id.
- * @returns For a snapshot, which stays the caller's to release, what was committed; or `StoreFailed`, and then the store holds what it held,
- *   or `Released`.
+ * @returns For a snapshot, which stays the caller's to release, what was committed; or `StoreFailed`, and then the store holds what it held
+ *   (if its operation was to remove an older checkpoint, the new one beside it), or `Released`.
  *
  * Law *old or new*.
  *

@@ -1,0 +1,50 @@
+/**
+ * Two pieces of work timed by turns in one run, so that a ratio holds on a noisy machine.
+ *
+ * @module
+ */
+import process from "node:process";
+
+/** A piece of work; what it must prepare and clear away is not timed. */
+export interface Work {
+  readonly name: string;
+  readonly before?: () => unknown;
+  readonly run: () => unknown;
+  readonly after?: () => unknown;
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
+}
+
+async function timed({ before, run, after }: Work): Promise<number> {
+  await before?.();
+  const begun = performance.now();
+  await run();
+  const took = performance.now() - begun;
+  await after?.();
+  return took;
+}
+
+/**
+ * Prints the medians of both and the median of their ratios.
+ *
+ * @param ours The work.
+ * @param baseline What it is measured against.
+ * @param rounds How many pairs, after one that is not counted.
+ */
+export async function compare(ours: Work, baseline: Work, rounds = 7): Promise<void> {
+  const pairs: (readonly [number, number])[] = [];
+  for (let round = 0; round <= rounds; round++) {
+    const pair = [await timed(ours), await timed(baseline)] as const;
+    if (round > 0) pairs.push(pair);
+  }
+  const [a, b] = [median(pairs.map(([x]) => x)), median(pairs.map(([, y]) => y))];
+  const ratios = pairs.map(([x, y]) => x / y);
+  const spread = `${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`;
+  process.stdout.write(
+    `${ours.name}: ${a.toFixed(3)} ms, ${baseline.name}: ${b.toFixed(3)} ms, ratio ${
+      median(ratios).toFixed(3)
+    } (${spread}, ${rounds} rounds)\n`,
+  );
+}
