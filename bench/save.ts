@@ -20,7 +20,7 @@ const count = 200;
 await tf.setBackend("cpu");
 const folder = await mkdtemp(join(process.env["DOGEAR_BENCH_FOLDER"] ?? tmpdir(), "dogear-bench-"));
 try {
-  const weights = Array.from({ length: count }, (_, i) => tf.variable(tf.fill([total / count / 4], i)));
+  const weights = Array.from({ length: count }, (_, i) => tf.variable(tf.fill([Math.floor(total / count / 4)], i)));
   const state = { weights, step: 0 };
   const store = directory(join(folder, "run"), { keep: Retention.latest(1) });
   const plain = join(folder, "plain");

@@ -73,7 +73,14 @@ export function start(runtime: Runtime, program: string, args: readonly string[]
     child.on("error", reject);
     child.on("close", (code, signal) => resolve({ code, signal, lines, errors }));
   });
-  return { kill: (signal) => void child.kill(signal), ended };
+  const kill = (signal: NodeJS.Signals): void => {
+    // By number: once Deno's own `child.kill` was called, Deno says the signal ended the process, whatever did. A process that is over
+    // keeps its number until it has been waited for, which "exit" tells of.
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+      process.kill(child.pid, signal);
+    }
+  };
+  return { kill, ended };
 }
 
 // --- combinators

@@ -205,10 +205,10 @@ export function encodeFlags(layer: object): Node {
 }
 
 /** Sets what {@link encodeFlags} read, past the setters, which would change weights. */
-export function restoreFlags(state: Node | undefined, target: Target, layer: object): void {
+export function restoreFlags(state: Node | undefined, target: Target, layer: () => object | undefined): void {
   for (const flag of flags) {
     const value = entry(state, flag);
-    if (typeof value === "boolean") target.commit(() => void ((layer as Record<string, unknown>)[flag] = value));
+    if (typeof value === "boolean") target.commit(() => void Object.assign(layer() ?? {}, { [flag]: value }));
   }
 }
 
@@ -327,7 +327,7 @@ export const layerKind: Kind<tf.layers.Layer> = {
     const layer = live as tf.layers.Layer;
     checkIdentity(state, target, layer);
     compareConfig(configOf(layer, true), target.plain(entry(state, "config") ?? null), "config", target);
-    restoreFlags(entry(state, "flags"), target, layer);
+    restoreFlags(entry(state, "flags"), target, () => layer);
     restoreWeights(entry(state, "weights") ?? null, target, layer);
     restoreStates(entry(state, "states") ?? null, target, layer);
     restoreSublayers(entry(state, "layers") ?? null, target, layer);

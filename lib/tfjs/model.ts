@@ -36,7 +36,7 @@ interface CallNode {
 
 /** The fields of a model that its declarations keep private; a sequential model delegates to an inner one once it is built. */
 interface Fields {
-  readonly model?: tf.LayersModel;
+  model?: tf.LayersModel | undefined;
   readonly containerNodes: ReadonlySet<string>;
   readonly outputLayers: readonly tf.layers.Layer[];
   readonly outputLayersNodeIndices: readonly number[];
@@ -64,6 +64,16 @@ function isSequential(model: tf.LayersModel): model is tf.Sequential {
 
 function callsOf(layer: tf.layers.Layer): readonly CallNode[] {
   return layer.inboundNodes as unknown as readonly CallNode[];
+}
+
+/**
+ * Whether a sequential model builds its inner one at its next use, and that would change more than time: it sets the flag of every weight
+ * to the model's own. Where it changes nothing, when it happens is no state.
+ */
+function isUnbuilt(model: tf.LayersModel): boolean {
+  if (!isSequential(model) || modelFields(model).model !== undefined) return false;
+  const weights = model.layers.flatMap((layer) => fieldsOf(layer)._trainableWeights);
+  return model.layers.length === 0 || weights.some((weight) => weight.trainable !== model.trainable);
 }
 
 /** The calls of a layer that belong to a model's graph. */
@@ -194,6 +204,12 @@ function restoreCompile(saved: Node, target: Target, model: tf.LayersModel): voi
   });
 }
 
+function setBuilt(model: tf.Sequential, built: boolean): void {
+  const fields = modelFields(model);
+  if (built && fields.model === undefined) model.build();
+  if (!built && fields.model !== undefined) [fields.model, model.built] = [undefined, false];
+}
+
 function buildFunctional(
   state: Node,
   target: Target,
@@ -257,7 +273,7 @@ function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
   }
   if (className === "Sequential") {
     const model = tf.sequential({ layers: layers as tf.layers.Layer[], ...(name === undefined ? {} : { name }) });
-    if (entry(state, "built") === true) model.build();
+    setBuilt(model, entry(state, "built") === true);
     return model;
   }
   if (className === "Model" || className === "Functional") {
@@ -273,13 +289,13 @@ export const modelKind: Kind<tf.LayersModel> = {
   is: (u): u is tf.LayersModel => u instanceof tf.LayersModel,
   announce: (model, names) => nameWeights(model.layers, names),
   encode: (model, site) => {
-    const { model: inner } = modelFields(model);
+    const unbuilt = isUnbuilt(model);
     return record([
       ["class", model.getClassName()],
       ["name", givenName(model)],
-      ["built", !isSequential(model) || inner !== undefined],
+      ["built", !unbuilt],
       ["flags", encodeFlags(model)],
-      ["inner", inner === undefined ? null : encodeFlags(inner)],
+      ["inner", unbuilt || !isSequential(model) ? null : encodeFlags(modelFields(model).model ?? model)],
       ["layers", model.layers.map((layer, i) => site.part(["layers", i], layer))],
       ["graph", isSequential(model) ? null : site.plain(graphOf(model))],
       ["compile", encodeCompile(model, site)],
@@ -296,7 +312,8 @@ export const modelKind: Kind<tf.LayersModel> = {
   restore: (state, target, live) => {
     const model = live as tf.LayersModel;
     checkIdentity(state, target, model);
-    const { model: inner } = modelFields(model);
+    // First, because building sets the flags of the weights.
+    if (isSequential(model)) target.commit(() => setBuilt(model, entry(state, "built") === true));
     const nodes = entry(state, "layers");
     const layers: readonly Node[] = Array.isArray(nodes) ? nodes : [];
     if (layers.length !== model.layers.length) {
@@ -309,8 +326,8 @@ export const modelKind: Kind<tf.LayersModel> = {
     ) {
       target.problem("config", "the layers called as in the live model", "another graph of calls", "graph");
     }
-    restoreFlags(entry(state, "flags"), target, model);
-    if (inner !== undefined) restoreFlags(entry(state, "inner"), target, inner);
+    restoreFlags(entry(state, "flags"), target, () => model);
+    restoreFlags(entry(state, "inner"), target, () => modelFields(model).model);
     restoreCompile(entry(state, "compile") ?? null, target, model);
     return () => model;
   },
