@@ -90,6 +90,12 @@ export function restore(
     return false;
   };
 
+  /** A live value in words, in those of the kind that it nearly is of. */
+  const foundAs = (value: unknown): string => {
+    const reasons = typeof value === "object" && value !== null ? kinds.map((kind) => kind.nearly?.(value)) : [];
+    return reasons.find((reason) => reason !== undefined) ?? shown(value);
+  };
+
   const objectAt = (path: string): object | undefined => {
     const known = lives.get(path);
     if (known !== undefined) return known;
@@ -144,7 +150,7 @@ export function restore(
       return () => null;
     }
     if (!kind.is(object)) {
-      report(path, "kind", `a ${kind.name}, as in the snapshot`, shown(object));
+      report(path, "kind", `a ${kind.name}, as in the snapshot`, foundAs(object));
       return () => object;
     }
     const owner = lives.get(path);
@@ -163,7 +169,7 @@ export function restore(
 
   const restoreValue = (kind: AnyKind, state: Node, path: string, given: unknown): () => unknown => {
     if (given !== absent && given !== null && !kind.is(given)) {
-      report(path, "kind", `a ${kind.name}, as in the snapshot`, shown(given));
+      report(path, "kind", `a ${kind.name}, as in the snapshot`, foundAs(given));
       return () => given;
     }
     return kind.restore(state, target(path), given === absent || given === null ? undefined : given);
@@ -266,7 +272,7 @@ export function restore(
       if (
         given !== absent && given !== null && (node === null ? isComponent(given) : liveKind(given) !== kindOf(node))
       ) {
-        report(path, "kind", `${describe(node)}, as in the snapshot`, shown(given));
+        report(path, "kind", `${describe(node)}, as in the snapshot`, foundAs(given));
         return () => given;
       }
       if (Array.isArray(node)) return restoreArray(node, path, given);
