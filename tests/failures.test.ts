@@ -159,7 +159,9 @@ for (const [name, fault] of Object.entries(faults)) {
     const saved = await build(fault.saved);
     const snapshot = captureState(saved);
     const live = (fault.change ?? ((state) => state))(await build(fault.live));
-    const error = await refused(live, async () => restoreInto(live)(snapshot)()) as { readonly problems: Problems };
+    const error = await refused(live, () => Promise.resolve(restoreInto(live)(snapshot)())) as {
+      readonly problems: Problems;
+    };
     const found = error.problems.map(({ path, kind }) => `${path} ${kind}`);
     for (const problem of fault.problems) {
       const [path, kind] = problem.split(" ");
@@ -177,7 +179,7 @@ test("all or nothing: a released snapshot", async () => {
   const live = await build();
   const snapshot = captureState(live);
   release(snapshot)();
-  assert.deepEqual(await refused(live, async () => restoreInto(live)(snapshot)()), { _tag: "Released" });
+  assert.deepEqual(await refused(live, () => Promise.resolve(restoreInto(live)(snapshot)())), { _tag: "Released" });
   tf.disposeVariables();
 });
 

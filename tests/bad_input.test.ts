@@ -1,0 +1,186 @@
+import {
+  captureState,
+  directory,
+  id,
+  Loader,
+  loadState,
+  memory,
+  resume,
+  runOrThrow,
+  saveState,
+  skip,
+  train,
+} from "@dogear/dogear";
+import * as tf from "@tensorflow/tfjs";
+import assert from "node:assert/strict";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { after, before, test } from "node:test";
+import { maxDepth } from "../lib/state_tree.ts";
+
+let folder = "";
+before(async () => {
+  await tf.setBackend("cpu");
+  folder = await mkdtemp(join(tmpdir(), "dogear-input-"));
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+class Counter {
+  n = 1;
+}
+
+function cyclic(): object {
+  const data: Record<string, unknown> = { list: [] };
+  (data["list"] as unknown[]).push(data);
+  return data;
+}
+
+function disposed(make: () => tf.Tensor): tf.Tensor {
+  const tensor = make();
+  tensor.dispose();
+  return tensor;
+}
+
+function nested(depth: number): unknown {
+  let data: unknown = 1;
+  for (let i = 0; i < depth; i++) data = [data];
+  return data;
+}
+
+const uncapturable: readonly (readonly [what: string, components: () => object, path: RegExp])[] = [
+  ["a function", () => ({ a: { f: () => 1 } }), /a\/f:.*a function/],
+  ["a symbol", () => ({ s: [Symbol("x")] }), /s\/0:.*Symbol/],
+  ["undefined", () => ({ a: [1, undefined] }), /a\/1:.*null instead of undefined.*undefined/],
+  ["a hole in an array", () => ({ a: [1, , 3] }), /a\/1:/],
+  ["a class instance", () => ({ a: { c: new Counter() } }), /a\/c:.*codec.*an instance of Counter/],
+  ["a Map", () => ({ m: new Map() }), /m:.*an instance of Map/],
+  ["a Date", () => ({ d: new Date(0) }), /d:.*an instance of Date/],
+  ["a promise", () => ({ p: Promise.resolve(1) }), /p:.*an instance of Promise/],
+  ["a cycle", () => ({ c: cyclic() }), /c\/list\/0:.*without a cycle/],
+  ["the components in themselves", () => {
+    const components: Record<string, unknown> = {};
+    components["self"] = components;
+    return components;
+  }, /self:.*without a cycle/],
+  ["a symbol as a name", () => ({ a: { [Symbol("x")]: 1 } }), /a:.*a symbol as a name/],
+  ["data that is too deep", () => ({ a: nested(maxDepth + 2) }), /nested at most 1000 deep/],
+  ["a disposed tensor", () => ({ t: { x: disposed(() => tf.scalar(1)) } }), /t\/x:.*disposed/],
+  ["a disposed variable", () => ({ v: disposed(() => tf.variable(tf.scalar(1))) }), /v:.*disposed/],
+  ["a malformed value of the toolkit", () => ({ r: { _tag: "Rng", state: [0] } }), /r:.*a malformed Rng/],
+  ["an empty name", () => ({ "": 1 }), /"":.*not empty/],
+  ["a name with a lone surrogate", () => ({ "\ud800": 1 }), /ud800.*lone surrogate/],
+  ["an array as the components", () => [1], /the components:.*a record/],
+  ["a tensor as the components", () => tf.scalar(1), /the components:.*a record/],
+];
+
+for (const [what, components, message] of uncapturable) {
+  test(`bad input: ${what} is a TypeError that names its path, and nothing stays held`, async () => {
+    const bad = { ...(Array.isArray(components()) ? {} : { first: tf.scalar(2) }) };
+    const given = components();
+    const whole = Array.isArray(given) || given instanceof tf.Tensor ? given : Object.assign(given, bad);
+    const tensors = tf.memory();
+    assert.throws(() => captureState(whole), (error) => error instanceof TypeError && message.test(error.message));
+    assert.deepEqual(tf.memory(), tensors);
+    // A saving task rejects with the same, when it is run and not when it is built.
+    const task = saveState(memory())(whole);
+    await assert.rejects(task, TypeError);
+    tf.dispose(bad);
+  });
+}
+
+test("bad input: numbers that make no sense to a loader are a TypeError at once", () => {
+  const data = Loader.fromArray([1, 2, 3]);
+  for (const bad of [-1, 1.5, NaN, Infinity, "2" as unknown as number]) {
+    assert.throws(() => skip(bad), TypeError, `skip(${bad})`);
+    assert.throws(() => Loader.take(bad), TypeError, `take(${bad})`);
+    assert.throws(() => Loader.batch(bad), TypeError, `batch(${bad})`);
+  }
+  assert.throws(() => Loader.batch(0), TypeError);
+  assert.throws(() => Loader.shard({ rank: 2, world: 2 }), TypeError);
+  assert.throws(() => skip(1)(null as unknown as number[]), TypeError);
+  assert.equal(Loader.length(data), 3);
+});
+
+test("bad input: an empty data set trains nothing and ends, under repeat() too", async () => {
+  const loader = Loader.repeat()(Loader.fromArray<number>([]));
+  const store = memory();
+  const state = { cursor: Loader.start(loader), n: 0 };
+  const done = await runOrThrow(
+    train({ loader, step: (s: typeof state) => ({ ...s, n: s.n + 1 }), save: { to: store } })(state),
+  );
+  assert.equal(done.n, 0);
+});
+
+test("bad input: a state without a cursor, and options that make no sense, are a TypeError", async () => {
+  const loader = Loader.fromArray([1]);
+  await assert.rejects(train({ loader, step: (s: object) => s })({}), /Loader\.start/);
+  assert.throws(() => train({ loader, step: (s: object) => s, save: { to: memory(), every: 0 } }), TypeError);
+  assert.throws(() => directory(""), TypeError);
+});
+
+test("bad input: a store path that is a file, or under one, is an error that names it", async () => {
+  const file = join(folder, "file");
+  await writeFile(file, "not a folder");
+  for (const path of [file, join(file, "below")]) {
+    for (const result of [await saveState(directory(path))({ a: 1 })(), await resume(directory(path))({ a: 1 })()]) {
+      assert.ok(result._tag === "Left" && result.left._tag === "StoreFailed");
+      assert.ok(result.left.path.startsWith(file));
+    }
+  }
+});
+
+test("names: whatever a component is called, it comes back as it was and stays in the folder", async () => {
+  const names = [
+    "../x",
+    "__proto__",
+    "constructor",
+    "a/b",
+    "a",
+    "x".repeat(300),
+    "x".repeat(299) + "y",
+    "Model",
+    "model",
+    "MODEL",
+    "~",
+    "~1",
+    "%",
+    "é",
+    "𝄞",
+    "a\0b",
+    "CON",
+    " ",
+    "snapshot.json",
+    "0",
+    "10",
+    "2",
+    "__metadata__",
+  ];
+  const build = (value: number): Record<string, tf.Variable> =>
+    Object.fromEntries(names.map((name, i) => [name, tf.variable(tf.tensor([value * i]))]));
+  const [saved, live] = [build(1), build(-1)];
+  const path = join(folder, "names");
+  await runOrThrow(saveState(directory(path))(saved));
+  const loaded = await runOrThrow(loadState(directory(path))(live));
+  assert.deepEqual(Object.keys(loaded), Object.keys(saved));
+  for (const [i, name] of names.entries()) {
+    const own = Object.getOwnPropertyDescriptor(loaded, name)?.value as tf.Variable;
+    assert.equal(own.dataSync()[0], i, name);
+  }
+  assert.equal(await id(captureState(loaded))(), await id(captureState(saved))());
+  const files = await readdir(path, { recursive: true, withFileTypes: true });
+  const plain = files.filter((entry) => entry.isFile()).map((entry) =>
+    relative(path, join(entry.parentPath, entry.name))
+  );
+  assert.equal(new Set(plain.map((file) => file.toLowerCase())).size, names.length + 1);
+  assert.deepEqual(await readdir(folder).then((entries) => entries.filter((name) => name.startsWith("x"))), []);
+});
+
+test("names: records keep names of any form, in their order", async () => {
+  const data = JSON.parse('{"": 1, "__proto__": {"a": 2}, "b/c": 3, "~": 4, "10": 5, "2": 6, "toString": 7}');
+  const store = memory();
+  await runOrThrow(saveState(store)({ data }));
+  const { data: loaded } = await runOrThrow(loadState(store)({ data: {} }));
+  assert.equal(JSON.stringify(loaded), JSON.stringify(data));
+  assert.equal(Object.getPrototypeOf(loaded), Object.prototype);
+});
