@@ -233,6 +233,7 @@ function publish(disk: Disk, parent: string, own: string, lost?: number): TE.Tas
     TE.bindTo("names"),
     TE.bind("newest", ({ names }) => newestOf(disk, parent, names)),
     TE.flatMap(({ names, newest }) => {
+      if (newest === undefined) return publish(disk, parent, own, lost);
       const taken = new Set(names);
       let number = newest + 1;
       // Whatever has the name is left alone: a rename would replace an empty folder.
@@ -264,30 +265,56 @@ function numbersIn(names: readonly string[]): readonly number[] {
   return names.map(numberIn).filter((number) => number !== undefined).sort((a, b) => a - b);
 }
 
-/** The highest committed number among these names; -1 if there is none. */
-function newestOf(disk: Disk, parent: string, names: readonly string[]): TE.TaskEither<StoreFailed, number> {
+/**
+ * Whether folders that turned out to be no checkpoints are still there. One that is not was a checkpoint, removed after
+ * it was listed and before it was looked at, and the newer one it was removed for may not have been listed.
+ */
+function areThere(disk: Disk, parent: string, numbers: readonly number[]): TE.TaskEither<StoreFailed, boolean> {
+  if (numbers.length === 0) return TE.right(true);
+  return pipe(
+    disk.names(parent),
+    TE.map((names) => new Set(names)),
+    TE.map((names) => numbers.every((number) => names.has(folderName(number)))),
+  );
+}
+
+/** The highest committed number among these names; -1 if there is none, undefined if they are out of date. */
+function newestOf(
+  disk: Disk,
+  parent: string,
+  names: readonly string[],
+): TE.TaskEither<StoreFailed, number | undefined> {
   return async () => {
+    let newest = -1;
+    const passed: number[] = [];
     for (const number of numbersIn(names).toReversed()) {
       const committed = await isCommitted(disk, parent, number)();
-      if (E.isLeft(committed) || committed.right) return pipe(committed, E.map(() => number));
+      if (E.isLeft(committed)) return committed;
+      if (committed.right) {
+        newest = number;
+        break;
+      }
+      passed.push(number);
     }
-    return E.right(-1);
+    return pipe(await areThere(disk, parent, passed)(), E.map((there) => there ? newest : undefined));
   };
 }
 
 function listIn(disk: Disk, parent: string): TE.TaskEither<StoreFailed, readonly number[]> {
   const committed = (numbers: readonly number[]): TE.TaskEither<StoreFailed, readonly number[]> => async () => {
-    const found: number[] = [];
+    const [found, passed]: [number[], number[]] = [[], []];
     for (let at = 0; at < numbers.length; at += sideBySide) {
       const some = numbers.slice(at, at + sideBySide);
       const results = await Promise.all(some.map((number) => isCommitted(disk, parent, number)()));
       for (const [i, number] of some.entries()) {
         const result = results[i];
         if (result !== undefined && E.isLeft(result)) return result;
-        if (result?.right) found.push(number);
+        (result?.right ? found : passed).push(number);
       }
     }
-    return E.right(found);
+    const there = await areThere(disk, parent, passed)();
+    if (E.isLeft(there)) return there;
+    return there.right ? E.right(found) : await listIn(disk, parent)();
   };
   return pipe(
     disk.names(parent),

@@ -545,6 +545,27 @@ test("a save that is overtaken between its look and its rename takes the next nu
   await checkWhole(directory(path), 4);
 });
 
+test("a checkpoint that is removed for a newer one while it is looked at takes neither from a listing nor a number from a save", async () => {
+  for (const times of [1, 3]) {
+    const path = place();
+    const store = directory(path);
+    right(await save(store, 1));
+    let overtaken = 0;
+    const disk = watched(machineDisk, async ({ name, path: of }) => {
+      const number = /checkpoint_(\d+)\/snapshot\.json$/.exec(of)?.[1];
+      if (name !== "status" || number === undefined || overtaken === times) return undefined;
+      overtaken++;
+      right(await save(store, 2));
+      right(await store.remove(Number(number))());
+      return undefined;
+    });
+    assert.deepEqual(right(await directoryOn(disk)(path).list()), [times]);
+    overtaken = 0;
+    assert.equal(right(await save(directoryOn(disk)(path), 3)), 2 * times + 1);
+    assert.deepEqual(await checkAllWhole(store), [2 * times, 2 * times + 1]);
+  }
+});
+
 test("a rename that fails onto a free name is a failure, not a loop", async () => {
   for (const code of ["EEXIST", "ENOTEMPTY", "EIO"]) {
     const disk = watched(machineDisk, (operation) => operation.name === "rename" ? fault(operation, code) : undefined);
