@@ -81,11 +81,17 @@ export function list(store: Store): TaskEither<LoadError, readonly Entry[]> {
     const entries: Entry[] = [];
     for (const checkpoint of listed.right) {
       const entry = await readEntry(store, checkpoint)();
-      if (E.isLeft(entry)) return entry;
-      entries.push(entry.right);
+      if (E.isRight(entry)) entries.push(entry.right);
+      else return await isGone(store, checkpoint) ? await list(store)() : entry;
     }
     return E.right(entries);
   };
+}
+
+/** Whether a checkpoint has been removed since it was listed: the retention of a run that goes on does so once there is a newer one. */
+export async function isGone(store: Store, checkpoint: number): Promise<boolean> {
+  const listed = await store.list();
+  return E.isRight(listed) && !listed.right.includes(checkpoint);
 }
 
 /** Forgets the entry of a checkpoint that was removed. */

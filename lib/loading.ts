@@ -7,7 +7,7 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { environment, runs } from "./catalogue.ts";
+import { environment, isGone, runs } from "./catalogue.ts";
 import { type Progress, readCheckpoint } from "./checkpoint.ts";
 import type { LoadError } from "./errors.ts";
 import type { Environment } from "./manifest.ts";
@@ -92,6 +92,7 @@ function find(store: Store, options: Omit<LoadOptions, "codecs">): TaskEither<Lo
         const report = { checkpoint, run, step, metrics, skipped, saved: manifest.environment, current: environment() };
         return E.right({ snapshot: snapshotOf(encoded, []), report });
       }
+      if (options.checkpoint === undefined && await isGone(store, checkpoint)) return await find(store, options)();
       if (read.left._tag !== "Damaged") return read;
       skipped.push({ checkpoint, error: read.left });
     }
