@@ -13,6 +13,7 @@ import { type Progress, writeCheckpoint } from "./checkpoint.ts";
 import { type SaveError, type StoreFailed, toError } from "./errors.ts";
 import type { Summary } from "./manifest.ts";
 import type { Entry } from "./retention.ts";
+import { demand, isPlainRecord, must } from "./rules.ts";
 import {
   captureState,
   type Codecs,
@@ -108,6 +109,16 @@ async function retain(store: Store, run: string): Promise<E.Either<StoreFailed, 
   return E.right(remove);
 }
 
+const aNumber = must("a number", (value) => typeof value === "number");
+
+/** Sees that what a checkpoint is to say of itself are numbers: anything else could be written, and never be read again. */
+function checkNumbers({ step, metrics }: Pick<SaveOptions, "step" | "metrics">): void {
+  if (step !== undefined) demand("step", aNumber, step);
+  if (metrics === undefined) return;
+  demand("metrics", must("a record of numbers", isPlainRecord), metrics);
+  for (const [name, value] of Object.entries(metrics)) demand(`metrics.${name}`, aNumber, value);
+}
+
 function stepOf(snapshot: Snapshot<unknown>, step: number | undefined): number | null {
   if (step !== undefined) return step;
   const component = snapshot.encoded.components.find(([name]) => name === "step")?.[1];
@@ -140,6 +151,7 @@ export function writeSnapshot(
   store: Store,
   options: Omit<SaveOptions, "codecs"> = {},
 ): (snapshot: Snapshot<unknown>) => TaskEither<SaveError, Saved> {
+  checkNumbers(options);
   return (snapshot) => async () => {
     if (snapshot.hold.released) return E.left({ _tag: "Released" });
     const begun = performance.now();
@@ -159,6 +171,8 @@ export function writeSnapshot(
     if (E.isLeft(committed)) return committed;
     const { checkpoint, bytesWritten, bytesTotal } = committed.right;
     runs.set(store, { run, parent: checkpoint });
+    // Another checkpoint may have had this number, and have been removed by hand.
+    forgetEntry(store, checkpoint);
     const removed = await retain(store, run);
     if (E.isLeft(removed)) return removed;
     const seconds = (performance.now() - begun) / 1000;
@@ -192,10 +206,11 @@ export function saveState<K extends Codecs = NoCodecs>(
   store: Store,
   options: SaveOptions<K> = {},
 ): <C extends Components & Decoded<K>>(components: C) => TaskEither<SaveError, Saved> {
+  const write = writeSnapshot(store, options);
   return (components) => async () => {
     const snapshot = captureState(components, options);
     try {
-      return await writeSnapshot(store, options)(snapshot)();
+      return await write(snapshot)();
     } finally {
       release(snapshot)();
     }
@@ -220,14 +235,17 @@ export function saveState<K extends Codecs = NoCodecs>(
  * ```
  */
 export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverOptions<K> = {}): Saver<K> {
-  type Job = { readonly snapshot: Snapshot<unknown>; readonly options: SaveOptions<K> };
+  type Job = { readonly snapshot: Snapshot<unknown>; readonly write: TaskEither<SaveError, Saved> };
+  const { whenBusy = "wait" } = options;
   const results: E.Either<SaveError, Saved>[] = [];
+  /** Resolves once all saves that wait have begun, in the order in which they came. */
+  let queue: Promise<unknown> = Promise.resolve();
   let inFlight: Promise<void> | undefined;
   let pending: Job | undefined;
   const start = (job: Job): void => {
     const writing = async (): Promise<void> => {
       try {
-        const saved = await writeSnapshot(store, job.options)(job.snapshot)();
+        const saved = await job.write();
         results.push(saved);
         if (E.isRight(saved)) options.onSaved?.(saved.right);
       } catch (cause) {
@@ -252,26 +270,31 @@ export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverO
   const settled = async (): Promise<void> => {
     while (inFlight !== undefined) await inFlight;
   };
+  const begin = (job: Job): E.Either<SaveError, void> => {
+    const failed = failure();
+    if (E.isLeft(failed)) release(job.snapshot)();
+    else start(job);
+    return failed;
+  };
   return {
     save: (components, more = {}) => async () => {
       const busy = inFlight !== undefined;
-      if (busy && options.whenBusy === "skip") return failure();
-      const job: Job = { snapshot: captureState(components, options), options: { ...options, ...more } };
-      if (busy && options.whenBusy === "latest") {
-        if (pending !== undefined) release(pending.snapshot)();
-        pending = job;
-        return failure();
+      if (busy && whenBusy === "skip") return failure();
+      const write = writeSnapshot(store, { ...options, ...more });
+      const snapshot = captureState(components, options);
+      const job: Job = { snapshot, write: write(snapshot) };
+      if (whenBusy === "wait") {
+        const begun = queue.then(settled).then(() => begin(job));
+        queue = begun;
+        return await begun;
       }
-      await settled();
-      const failed = failure();
-      if (E.isLeft(failed)) {
-        release(job.snapshot)();
-        return failed;
-      }
-      start(job);
-      return failed;
+      if (!busy) return begin(job);
+      if (pending !== undefined) release(pending.snapshot)();
+      pending = job;
+      return failure();
     },
     drain: async () => {
+      await queue;
       await settled();
       const failed = failure();
       if (E.isLeft(failed)) return failed;
