@@ -142,12 +142,12 @@ export function train<S extends object, A>(options: TrainOptions<S, A>): (state:
   positive("save.seconds", save?.seconds, false);
   return (initial) => async () => {
     const start = cursorIn(initial, name);
-    let [state, count, unsaved, lastSave] = [initial, batchesBefore(start, loader), false, Date.now()];
+    let [state, count, unsaved, lastSave] = [initial, batchesBefore(start, loader), false, performance.now()];
     const saving = save &&
       saver(save.to, { codecs: save.codecs ?? {}, ...(save.onSaved && { onSaved: save.onSaved }) });
     const commit = async (): Promise<E.Either<SaveError, void>> => {
       if (saving === undefined) return E.right(undefined);
-      [unsaved, lastSave] = [false, Date.now()];
+      [unsaved, lastSave] = [false, performance.now()];
       return await saving.save(state, save?.metrics && { metrics: save.metrics(state) })();
     };
     /** The state saved, whatever is in flight committed: the newest checkpoint, if any. */
@@ -172,7 +172,7 @@ export function train<S extends object, A>(options: TrainOptions<S, A>): (state:
         unsaved = true;
         await turn();
         const due = (save?.every !== undefined && count % save.every === 0) ||
-          (save?.seconds !== undefined && Date.now() - lastSave >= save.seconds * 1000);
+          (save?.seconds !== undefined && performance.now() - lastSave >= save.seconds * 1000);
         if (due) {
           const committed = await commit();
           if (E.isLeft(committed)) return committed;
@@ -191,9 +191,9 @@ export function train<S extends object, A>(options: TrainOptions<S, A>): (state:
       const finished = await finish();
       return E.isLeft(finished) ? finished : E.right(state);
     } catch (thrown) {
+      await saving?.drain();
       const error = loaderError(thrown);
       if (error === undefined) throw thrown;
-      await saving?.drain();
       return E.left(error);
     } finally {
       signals.close();
