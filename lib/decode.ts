@@ -43,7 +43,12 @@ function once<A>(thunk: () => A): () => A {
 
 function describe(node: Node): string {
   const kind = kindOf(node);
-  return kind.startsWith(codecPrefix) ? `what the codec ${kind.slice(codecPrefix.length)} encodes` : `a ${kind}`;
+  if (kind.startsWith(codecPrefix)) return `what the codec ${kind.slice(codecPrefix.length)} encodes`;
+  return kind === "null" ? kind : withArticle(kind);
+}
+
+function withArticle(word: string): string {
+  return `${/^[aeio]/i.test(word) ? "an" : "a"} ${word}`;
 }
 
 /**
@@ -62,11 +67,13 @@ export function restore(
   live: Readonly<Record<string, unknown>> | undefined,
 ): readonly Problem[] | { readonly components: Record<string, unknown> } {
   const problems: Problem[] = [];
+  const reported = new Set<string>();
   const commits: (() => void)[] = [];
   const made: { readonly path: string; readonly value: unknown; readonly discard: () => void }[] = [];
   const afters: (() => void)[] = [];
   const values = new Map<string, () => unknown>();
   const lives = new Map<string, object>();
+  const livePlain = new Map<string, unknown>();
   const paths = new Map<object, string>();
   const built = new Set<object>();
   const kindNamed = (name: string): AnyKind | undefined => kinds.find((kind) => kind.name === name);
@@ -78,7 +85,9 @@ export function restore(
   );
 
   const report = (path: string, kind: ProblemKind, expected: string, found: string): void => {
-    problems.push({ path, kind, expected, found });
+    const once = `${kind} ${path}`;
+    if (!reported.has(once)) problems.push({ path, kind, expected, found });
+    reported.add(once);
   };
 
   /** Whether an object is made by another one, in which it stands. */
@@ -90,8 +99,10 @@ export function restore(
     return false;
   };
 
-  /** A live value in words, in those of the kind that it nearly is of. */
+  /** A live value in words: its kind, or in those of the kind that it nearly is of. */
   const foundAs = (value: unknown): string => {
+    const kind = kinds.find((kind) => kind.is(value));
+    if (kind !== undefined) return withArticle(kind.name);
     const reasons = typeof value === "object" && value !== null ? kinds.map((kind) => kind.nearly?.(value)) : [];
     return reasons.find((reason) => reason !== undefined) ?? shown(value);
   };
@@ -134,10 +145,11 @@ export function restore(
       return () => null;
     }
     const object = lives.get(of);
-    if (object !== undefined && given !== absent && given !== object) {
-      if (adopt !== undefined && live === undefined) adopt(object);
+    const differs = object === undefined ? given !== livePlain.get(of) && holdsObjects(given) : given !== object;
+    if (given !== absent && differs) {
+      if (object !== undefined && adopt !== undefined && live === undefined) adopt(object);
       else report(path, "sharing", `the same object as ${of}, as in the snapshot`, "another one");
-    }
+    } else if (object === undefined) checkKind(nodes.get(of) ?? null, path, given);
     return value;
   };
 
@@ -145,12 +157,14 @@ export function restore(
     const object = given !== absent ? given : live === undefined ? objectAt(path) : undefined;
     if (object === undefined) {
       if (live !== undefined) {
-        report(path, "extra", "no such component, as in the live ones", `a ${kind.name} in the snapshot`);
-      } else if (problems.length === 0) report(path, "class", `a ${kind.name} that can be built`, "one that cannot");
+        report(path, "extra", "no such component, as in the live ones", `${withArticle(kind.name)} in the snapshot`);
+      } else if (problems.length === 0) {
+        report(path, "class", `${withArticle(kind.name)} that can be built`, "one that cannot");
+      }
       return () => null;
     }
     if (!kind.is(object)) {
-      report(path, "kind", `a ${kind.name}, as in the snapshot`, foundAs(object));
+      report(path, "kind", `${withArticle(kind.name)}, as in the snapshot`, foundAs(object));
       return () => object;
     }
     const owner = lives.get(path);
@@ -169,7 +183,7 @@ export function restore(
 
   const restoreValue = (kind: AnyKind, state: Node, path: string, given: unknown): () => unknown => {
     if (given !== absent && given !== null && !kind.is(given)) {
-      report(path, "kind", `a ${kind.name}, as in the snapshot`, foundAs(given));
+      report(path, "kind", `${withArticle(kind.name)}, as in the snapshot`, foundAs(given));
       return () => given;
     }
     return kind.restore(state, target(path), given === absent || given === null ? undefined : given);
@@ -215,12 +229,15 @@ export function restore(
   const restoreArray = (items: readonly Node[], path: string, given: unknown): () => unknown => {
     const of = Array.isArray(given) ? given : [];
     for (let i = items.length; i < of.length; i++) {
-      if (kinds.some((kind) => kind.build !== undefined && kind.is(of[i]))) {
+      if (holdsObjects(of[i])) {
         report(join(path, i), "missing", `${shown(of[i])}, as in the live components`, "nothing in the snapshot");
       }
     }
+    // One item need not be of the kind of another, but what is restored in place needs a state.
     const parts = items.map((item, i) =>
-      typeof item === "object" && item !== null ? walk(item, join(path, i), i < of.length ? of[i] : absent) : () => item
+      (typeof item === "object" && item !== null) || holdsObjects(of[i])
+        ? walk(item, join(path, i), i < of.length ? of[i] : absent)
+        : () => item
     );
     return () => parts.map((part) => part());
   };
@@ -231,6 +248,14 @@ export function restore(
     if (kinds.some((kind) => kind.is(value))) return true;
     if (Array.isArray(value)) return value.some(isComponent);
     return isPlainRecord(value) ? Object.values(value).some(isComponent) : true;
+  };
+
+  /** Whether a live value holds anything that is restored in place. */
+  const holdsObjects = (value: unknown): boolean => {
+    if (typeof value !== "object" || value === null || isTypedArray(value)) return false;
+    if (Array.isArray(value)) return value.some(holdsObjects);
+    if (isPlainRecord(value)) return Object.values(value).some(holdsObjects);
+    return kinds.some((kind) => kind.build !== undefined && kind.is(value));
   };
 
   const liveKind = (value: unknown): string =>
@@ -245,6 +270,17 @@ export function restore(
       : typeof value === "object"
       ? "component"
       : typeof value;
+
+  /** Whether a value may take the place of a live one; a best that is found, or not found yet: null stands for any plain data. */
+  const checkKind = (node: Node, path: string, given: unknown): boolean => {
+    if (given === absent || given === null || kindOf(node).startsWith(codecPrefix)) return true;
+    const kind = kindNamed(kindOf(node));
+    if (kind !== undefined ? kind.is(given) : node === null ? !isComponent(given) : liveKind(given) === kindOf(node)) {
+      return true;
+    }
+    report(path, "kind", `${describe(node)}, as in the snapshot`, foundAs(given));
+    return false;
+  };
 
   const walk = (node: Node, path: string, given: unknown, adopt?: (shared: unknown) => void): () => unknown => {
     if (isBranch(node)) {
@@ -268,13 +304,8 @@ export function restore(
           ? restoreValue(kind, state, path, given)
           : restoreObject(kind, state, path, given);
       }
-      // A best that was found, or is not found yet: null stands for any plain data.
-      if (
-        given !== absent && given !== null && (node === null ? isComponent(given) : liveKind(given) !== kindOf(node))
-      ) {
-        report(path, "kind", `${describe(node)}, as in the snapshot`, foundAs(given));
-        return () => given;
-      }
+      if (!checkKind(node, path, given)) return () => given;
+      livePlain.set(path, given);
       if (Array.isArray(node)) return restoreArray(node, path, given);
       if (!isBranch(node)) return () => node;
       if (node.is === "record") return restoreRecord(node.entries, path, given);

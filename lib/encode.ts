@@ -5,7 +5,7 @@
  */
 import { type AnyKind, type Codec, codecKind, codecPrefix, type Codecs, type Site } from "./component.ts";
 import { isPlainRecord, shown } from "./rules.ts";
-import { isBranch, join, maxDepth, type Named, type Node, record } from "./state_tree.ts";
+import { join, kindOf, maxDepth, type Named, type Node, record } from "./state_tree.ts";
 import { type Held, heldCopy, isTypedArray } from "./tensor.ts";
 
 // --- types
@@ -31,13 +31,23 @@ function encodeNumber(n: number): number {
 }
 
 /** Lets the kinds that name their parts see every value of theirs. */
-function announce(value: unknown, kinds: readonly AnyKind[], names: Map<object, string>, seen: Set<object>): void {
-  if (typeof value !== "object" || value === null || seen.has(value)) return;
+function announce(
+  value: unknown,
+  kinds: readonly AnyKind[],
+  names: Map<object, string>,
+  seen: Set<object> = new Set(),
+  depth = 0,
+): void {
+  if (typeof value !== "object" || value === null || seen.has(value) || depth > maxDepth) return;
   seen.add(value);
-  if (isPlainRecord(value)) return Object.values(value).forEach((part) => announce(part, kinds, names, seen));
-  if (Array.isArray(value)) return value.forEach((part) => announce(part, kinds, names, seen));
+  const below = (part: unknown): void => announce(part, kinds, names, seen, depth + 1);
+  if (isPlainRecord(value)) return Object.values(value).forEach(below);
+  if (Array.isArray(value)) return value.forEach(below);
   kinds.find((kind) => kind.is(value))?.announce?.(value, names);
 }
+
+/** The length up to which an array is searched for names beside its items: listing names takes a thousand times longer than reading. */
+const searched = 1000;
 
 /**
  * Encodes named components; what they hold stays held until `release` is called on each.
@@ -63,19 +73,28 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     );
   };
 
-  const encodeArray = (value: readonly unknown[], path: string, depth: number): Node =>
-    Array.from(
+  const encodeArray = (value: readonly unknown[], path: string, depth: number): Node => {
+    if (Object.getPrototypeOf(value) !== Array.prototype) {
+      throw refusal(path, capturable, `an array of the class ${value.constructor?.name}`);
+    }
+    // All of an array's names but its indices and its length.
+    if (value.length <= searched && Reflect.ownKeys(value).length > value.length + 1) {
+      throw refusal(path, "an array of items alone", "one with names beside its items");
+    }
+    return Array.from(
       value,
       (item, i) => typeof item === "number" ? encodeNumber(item) : walk(item, join(path, i), depth + 1),
     );
+  };
 
   const site = (path: string, depth: number): Site => ({
     part: (step, part) => walk(part, [step].flat().reduce<string>(join, path), depth + 1),
     plain: (plain) =>
-      isPlainRecord(plain)
-        ? encodeRecord(plain, path, depth)
-        : Array.isArray(plain)
+      isPlainRecord(plain) ? encodeRecord(plain, path, depth) : Array.isArray(plain)
         ? encodeArray(plain, path, depth)
+        // A codec may encode a tensor or a typed array as itself.
+        : isEncoding(plain, path)
+        ? encodeContent(plain, path, depth)
         : walk(plain, path, depth),
     hold: (array, name) => {
       held.push(array);
@@ -94,7 +113,28 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
       objects.push([value, path]);
       byKind.set(kind, objects);
     }
-    return isBranch(state) && state.is === "array" ? state : { is: "kind", kind: kind.name, state };
+    return kindOf(state) === kind.name ? state : { is: "kind", kind: kind.name, state };
+  };
+
+  const isEncoding = (value: unknown, path: string): value is object =>
+    open.has(value as object) && seen.get(value as object) === path;
+
+  const encodeContent = (value: object, path: string, depth: number): Node => {
+    // Instances of classes and tagged values have kinds; plain data need not be shown to each.
+    const plain = (Array.isArray(value) || isPlainRecord(value)) && !("_tag" in value);
+    for (const kind of plain ? [] : kinds) {
+      if (kind.is(value)) {
+        // The toolkit's own values are immutable: two equal ones and one twice are the same state.
+        if (kind.build === undefined && "_tag" in value) seen.delete(value);
+        return encodeBy(kind, value, path, depth);
+      }
+      const reason = kind.nearly?.(value);
+      if (reason !== undefined) throw refusal(path, capturable, reason);
+    }
+    if (isTypedArray(value)) return site(path, depth).hold(heldCopy(value));
+    if (Array.isArray(value)) return encodeArray(value, path, depth);
+    if (isPlainRecord(value)) return encodeRecord(value, path, depth);
+    throw refusal(path, capturable, shown(value));
   };
 
   const encodeObject = (value: object, path: string, depth: number, codec?: Codec): Node => {
@@ -108,24 +148,9 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     }
     seen.set(value, path);
     open.add(value);
-    const node = ((): Node => {
-      if (codec !== undefined) return encodeBy(codecKind(codec), value, path, depth);
-      // Instances of classes and tagged values have kinds; plain data need not be shown to each.
-      const plain = (Array.isArray(value) || isPlainRecord(value)) && !("_tag" in value);
-      for (const kind of plain ? [] : kinds) {
-        if (kind.is(value)) {
-          // The toolkit's own values are immutable: two equal ones and one twice are the same state.
-          if (kind.build === undefined && "_tag" in value) seen.delete(value);
-          return encodeBy(kind, value, path, depth);
-        }
-        const reason = kind.nearly?.(value);
-        if (reason !== undefined) throw refusal(path, capturable, reason);
-      }
-      if (isTypedArray(value)) return site(path, depth).hold(heldCopy(value));
-      if (Array.isArray(value)) return encodeArray(value, path, depth);
-      if (isPlainRecord(value)) return encodeRecord(value, path, depth);
-      throw refusal(path, capturable, shown(value));
-    })();
+    const node = codec === undefined
+      ? encodeContent(value, path, depth)
+      : encodeBy(codecKind(codec), value, path, depth);
     open.delete(value);
     return node;
   };
@@ -165,7 +190,7 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     }
   }
   try {
-    announce(components, kinds.filter((kind) => kind.announce !== undefined), names, new Set());
+    announce(components, kinds.filter((kind) => kind.announce !== undefined), names);
     if (Object.getOwnPropertySymbols(components).length > 0) {
       throw refusal("", "names that are strings", "a symbol as a name");
     }

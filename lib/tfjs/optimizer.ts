@@ -103,6 +103,7 @@ function isOptimizer(u: unknown): u is tf.Optimizer {
 
 function restoreSlots(name: string, ending: string, saved: Node, target: Target, fields: Fields): void {
   const live = slotsOf(fields, name);
+  if (live.some((slot) => slot.variable.isDisposed)) target.problem("data", "a live optimizer", "a disposed one");
   const items: readonly Node[] = Array.isArray(saved) ? saved : [];
   const prepared = items.map((node, i) => ({ tensor: checkTensor(node, target), slot: live[i] }));
   target.commit(() => {
@@ -128,12 +129,16 @@ export const optimizerKind: Kind<tf.Optimizer> = {
     const className = optimizer.getClassName();
     const fields = fieldsOf(optimizer);
     const layout = layoutOf(className) as Layout;
+    const held = (tensor: tf.Tensor): Node =>
+      tensor.isDisposed
+        ? site.refuse("an optimizer that is not disposed", `a disposed ${className}`)
+        : site.hold(hold(tensor));
     const numbers = [...layout.numbers, ...layout.flags].map((name) => [name, site.plain(fields[name])] as const);
     const slots = Object.keys(layout.slots).map((name) =>
-      [name, slotsOf(fields, name).map((slot) => site.hold(hold(slot.variable)))] as const
+      [name, slotsOf(fields, name).map((slot) => held(slot.variable))] as const
     );
     const scalars = [...layout.variables, ...layout.scalars].map((name) =>
-      [name, site.hold(hold(fields[name] as tf.Tensor))] as const
+      [name, held(fields[name] as tf.Tensor)] as const
     );
     return record([
       ["class", className],
