@@ -37,8 +37,8 @@ export const runs: WeakMap<Store, { readonly run: string; readonly parent: numbe
 const catalogues = new WeakMap<Store, Map<number, Entry>>();
 
 function entryOf(checkpoint: number, manifest: Manifest): Entry {
-  const { step, metrics, time, files, run } = manifest;
-  return { checkpoint, step, metrics, time, bytes: files.reduce((sum, { bytes }) => sum + bytes, 0), run };
+  const { step, metrics, time, bytes, files, run } = manifest;
+  return { checkpoint, step, metrics, time, bytes: files.reduce((sum, file) => sum + file.bytes, bytes), run };
 }
 
 // --- capture and restore

@@ -165,6 +165,10 @@ export function writeCheckpoint(
 export function readManifest(store: Store, checkpoint: number): TaskEither<ReadError, Manifest> {
   return async () => {
     const bytes = await store.manifest(checkpoint)();
+    if (E.isLeft(bytes) && bytes.left._tag === "StoreFailed" && ["ENOENT", "EISDIR"].includes(bytes.left.code)) {
+      const problem: Problem = { path: "snapshot.json", kind: "missing", expected: "the manifest", found: "none" };
+      return E.left({ _tag: "Damaged", checkpoint, problems: [problem] });
+    }
     if (E.isLeft(bytes)) return bytes;
     const manifest = decodeManifest(bytes.right);
     if (E.isRight(manifest)) return manifest;

@@ -252,12 +252,20 @@ function publish(disk: Disk, parent: string, own: string, lost?: number): TE.Tas
 
 // --- reading
 
-/** Whether a folder is a committed checkpoint: it came to its name by one rename, with its manifest in it. */
+/**
+ * Whether there is a checkpoint of a number. A folder comes to its name by one rename, with its manifest in it: one that has
+ * other files and no manifest is a checkpoint that was damaged, and must not be passed over in silence.
+ */
 function isCommitted(disk: Disk, parent: string, checkpoint: number): TE.TaskEither<StoreFailed, boolean> {
   return pipe(
     disk.status(join(parent, folderName(checkpoint), manifestName)),
-    TE.map(({ kind }) => kind === "file"),
-    unless(["ENOENT", "ENOTDIR"], () => TE.right(false)),
+    TE.map(() => true),
+    unless(["ENOENT", "ENOTDIR"], () =>
+      pipe(
+        disk.names(join(parent, folderName(checkpoint))),
+        TE.map((names) => names.length > 0),
+        unless(["ENOENT", "ENOTDIR"], () => TE.right(false)),
+      )),
   );
 }
 

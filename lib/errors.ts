@@ -71,8 +71,8 @@ export interface Damaged {
   readonly _tag: "Damaged";
   readonly checkpoint: number;
   readonly problems: readonly Problem[];
-  /** The newest older checkpoint whose bytes verify, if there is one. */
-  readonly older?: number;
+  /** The newest older checkpoint whose bytes verify, or null if none does; not there if nobody looked. */
+  readonly older?: number | null;
 }
 
 /** A checkpoint was written by a later format than this version reads. */
@@ -193,8 +193,10 @@ export function explain(error: DogearError): string {
     }
     case "Damaged":
       return `Checkpoint ${error.checkpoint} is damaged, and nothing was changed.${lines(error.problems)}\n` +
-        (error.older === undefined
+        (error.older === null
           ? "No older checkpoint in this store verifies: restore the files from a copy"
+          : error.older === undefined
+          ? "Restore its files from a copy, or load another one with { checkpoint: n }"
           : `Checkpoint ${error.older} verifies: load it with { checkpoint: ${error.older} } or { fallback: true }`);
     case "NewerFormat":
       return `Checkpoint ${error.checkpoint} has format ${error.found}, this version reads up to ${error.supported}: update @dogear/dogear`;
@@ -209,8 +211,9 @@ export function explain(error: DogearError): string {
         "Nothing half done was saved: mend the step and resume";
     case "Stopped":
       return `Training was stopped by ${error.signal}` +
-        (error.checkpoint === undefined ? "" : ` and saved as checkpoint ${error.checkpoint}`) +
-        ": run it again to go on";
+        (error.checkpoint === undefined
+          ? ", and nothing was saved"
+          : ` and saved as checkpoint ${error.checkpoint}: run it again to go on`);
   }
 }
 

@@ -60,11 +60,11 @@ export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K> {
 // --- restore
 
 /** The newest checkpoint older than one that verifies. */
-async function olderThan(store: Store, checkpoint: number, listed: readonly number[]): Promise<number | undefined> {
+async function olderThan(store: Store, checkpoint: number, listed: readonly number[]): Promise<number | null> {
   for (const older of listed.filter((n) => n < checkpoint).toReversed()) {
     if (E.isRight(await readCheckpoint(store, older)())) return older;
   }
-  return undefined;
+  return null;
 }
 
 interface Found {
@@ -100,8 +100,8 @@ function find(store: Store, options: Omit<LoadOptions, "codecs">): TaskEither<Lo
     if (first === undefined || first.error._tag !== "Damaged") {
       return E.left({ _tag: "NoCheckpoint", location: store.location, available });
     }
-    const older = options.fallback === true ? undefined : await olderThan(store, wanted, available);
-    return E.left({ ...first.error, ...(older === undefined ? {} : { older }) });
+    const older = options.fallback === true ? null : await olderThan(store, wanted, available);
+    return E.left({ ...first.error, older });
   };
 }
 

@@ -68,6 +68,8 @@ export interface Stored {
 
 /** A manifest: the summary, and the state with its arrays not read yet. */
 export interface Manifest extends Summary {
+  /** Its own length. */
+  readonly bytes: number;
   /** The state, once each stored array is held. */
   readonly state: (hold: (stored: Stored) => Held) => Encoded;
   /** Every array the state refers to, in the order of the tree. */
@@ -384,7 +386,7 @@ export function decodeManifest(bytes: Uint8Array): Either<ManifestError, Manifes
         problems: objections.map((found) => ({ path: "snapshot.json", kind: "format", expected: "a manifest", found })),
       });
     }
-    return readManifest(json as Written);
+    return readManifest(json as Written, bytes.byteLength);
   } catch (cause) {
     if (isPlainRecord(cause)) return E.left({ problems: [cause as unknown as Problem] });
     return E.left(problem("JSON", cause instanceof Error ? cause.message : String(cause)));
@@ -401,7 +403,7 @@ interface Written extends Pick<Summary, "run" | "time" | "parent" | "environment
   readonly components: readonly (readonly [string, unknown])[];
 }
 
-function readManifest(json: Written): Either<ManifestError, Manifest> {
+function readManifest(json: Written, bytes: number): Either<ManifestError, Manifest> {
   const { run, time, parent, environment, order } = json;
   const arrays: Stored[] = [];
   const names = json.components.map(([name]) => name);
@@ -417,6 +419,7 @@ function readManifest(json: Written): Either<ManifestError, Manifest> {
   const lost = arrays.find(({ file }) => file < 0 || file >= json.files.length);
   if (lost !== undefined) return E.left(problem("tensors in files it names", `file ${lost.file}`));
   return E.right({
+    bytes,
     run,
     step: json.step === null ? null : numberOf(json.step),
     metrics: Object.fromEntries(json.metrics.map(([name, value]) => [name, numberOf(value)])),

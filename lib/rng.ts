@@ -378,6 +378,8 @@ export function withRandom(rng: Rng): <A>(thunk: () => A) => readonly [A, Rng] {
       try {
         const value = thunk();
         if (isThenable(value)) {
+          // Nobody will wait for it: what it rejects with must not end the process.
+          value.then(undefined, () => {});
           throw new TypeError(
             "Expected the thunk of withRandom to be synchronous, found that it gives a promise: " +
               "await what is asynchronous outside of it",
@@ -390,6 +392,6 @@ export function withRandom(rng: Rng): <A>(thunk: () => A) => readonly [A, Rng] {
     });
 }
 
-function isThenable(value: unknown): boolean {
+function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }

@@ -170,6 +170,7 @@ export function writeSnapshot(
     const committed = await writeCheckpoint(store, snapshot.encoded, summary, options.onProgress)();
     if (E.isLeft(committed)) return committed;
     const { checkpoint, bytesWritten, bytesTotal } = committed.right;
+    forgetEntry(store, checkpoint);
     runs.set(store, { run, parent: checkpoint });
     // Another checkpoint may have had this number, and have been removed by hand.
     forgetEntry(store, checkpoint);
@@ -242,17 +243,24 @@ export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverO
   let queue: Promise<unknown> = Promise.resolve();
   let inFlight: Promise<void> | undefined;
   let pending: Job | undefined;
+  /** What the user's own callback threw: it is given back as it is, the save is committed. */
+  let thrown: { readonly cause: unknown } | undefined;
   const start = (job: Job): void => {
     const writing = async (): Promise<void> => {
       try {
         const saved = await job.write();
         results.push(saved);
-        if (E.isRight(saved)) options.onSaved?.(saved.right);
       } catch (cause) {
         const { name, message } = toError(cause);
         results.push(E.left({ _tag: "StoreFailed", operation: "save", path: store.location, code: name, message }));
       } finally {
         release(job.snapshot)();
+      }
+      const saved = results.at(-1);
+      try {
+        if (saved !== undefined && E.isRight(saved)) options.onSaved?.(saved.right);
+      } catch (cause) {
+        thrown ??= { cause };
       }
       inFlight = undefined;
       const next = pending;
@@ -263,6 +271,9 @@ export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverO
   };
   /** The first error there is, given once. */
   const failure = (): E.Either<SaveError, void> => {
+    const theirs = thrown;
+    thrown = undefined;
+    if (theirs !== undefined) throw theirs.cause;
     const i = results.findIndex(E.isLeft);
     const failed = i < 0 ? undefined : results.splice(i, 1)[0];
     return failed !== undefined && E.isLeft(failed) ? failed : E.right(undefined);

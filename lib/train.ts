@@ -11,6 +11,7 @@ import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import process from "node:process";
 import type { LoaderError, SaveError, TrainError } from "./errors.ts";
 import * as Loader from "./loader.ts";
+import { isPlainRecord, shown } from "./rules.ts";
 import { type Saved, saver } from "./saving.ts";
 import type { Codecs } from "./snapshot.ts";
 import type { Store } from "./store.ts";
@@ -51,6 +52,7 @@ export interface TrainOptions<S extends object, A> {
    * @default "cursor"
    */
   readonly cursor?: string;
+  /** When and where to save; a checkpoint's step is the component `step`, or the number of batches trained on. */
   readonly save?: SavePolicy<S>;
   /**
    * Signals on which to save and stop at the next step's boundary.
@@ -148,7 +150,9 @@ export function train<S extends object, A>(options: TrainOptions<S, A>): (state:
     const commit = async (): Promise<E.Either<SaveError, void>> => {
       if (saving === undefined) return E.right(undefined);
       [unsaved, lastSave] = [false, performance.now()];
-      return await saving.save(state, save?.metrics && { metrics: save.metrics(state) })();
+      const metrics = save?.metrics && { metrics: save.metrics(state) };
+      const counted = typeof (state as { readonly step?: unknown }).step === "number" ? {} : { step: count };
+      return await saving.save(state, { ...counted, ...metrics })();
     };
     /** The state saved, whatever is in flight committed: the newest checkpoint, if any. */
     const finish = async (): Promise<E.Either<SaveError, number | undefined>> => {
@@ -163,7 +167,11 @@ export function train<S extends object, A>(options: TrainOptions<S, A>): (state:
     try {
       for await (const [batch, cursor] of Loader.from(start)(loader)) {
         try {
-          state = { ...await step(state, batch), [name]: cursor };
+          const next: unknown = await step(state, batch);
+          if (!isPlainRecord(next)) {
+            throw new TypeError(`Expected the step to return the next state, found ${shown(next)}`);
+          }
+          state = { ...next as S, [name]: cursor };
         } catch (cause) {
           await saving?.drain();
           return E.left({ _tag: "StepFailed", cause, at: count });

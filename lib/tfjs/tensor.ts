@@ -209,6 +209,9 @@ export const variableKind: Kind<tf.Variable> = {
   // Without a list of variables, tfjs's optimizers find theirs by position among the registered ones.
   reorder: (objects) => {
     const { registeredVariables } = engine().state;
+    const positions = new Map(Object.keys(registeredVariables).map((name, i) => [name, i]));
+    const ordered = (objects as readonly tf.Variable[]).map(({ name }) => positions.get(name) ?? -1);
+    if (ordered.every((position, i) => i === 0 || position > (ordered[i - 1] ?? -1))) return;
     for (const variable of objects as readonly tf.Variable[]) {
       delete registeredVariables[variable.name];
       if (/^\d+$/.test(variable.name)) variable.name = String(engine().nextVariableId());
