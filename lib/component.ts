@@ -83,7 +83,7 @@ export interface Kind<A> {
   readonly restore: (state: Node, target: Target, live: A | undefined) => () => A;
   /** The order in which objects of this kind came to be, where that is state: the given paths, ordered. */
   readonly order?: (objects: readonly (readonly [object, string])[]) => readonly string[];
-  /** Brings fresh objects into that order. */
+  /** Brings restored objects into that order. */
   readonly reorder?: (objects: readonly object[]) => void;
 }
 

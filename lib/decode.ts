@@ -386,10 +386,8 @@ export function restore(
       return problems;
     }
     for (const run of commits) run();
-    if (live === undefined) {
-      for (const [name, order] of encoded.order) {
-        kindNamed(name)?.reorder?.(order.flatMap((path) => lives.get(path) ?? []));
-      }
+    for (const [name, order] of encoded.order) {
+      kindNamed(name)?.reorder?.(order.flatMap((path) => lives.get(path) ?? []));
     }
     const components = Object.fromEntries(parts.map(([name, part]) => [name, part()]));
     for (const run of afters) run();
