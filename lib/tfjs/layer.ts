@@ -176,7 +176,7 @@ function compareConfig(live: unknown, saved: unknown, path: string, target: Targ
     Array.isArray(u) || isTypedArray(u) ? Object.fromEntries(u.entries()) : isPlainRecord(u) ? u : undefined;
   const [a, b] = [parts(live), parts(saved)];
   if (a === undefined || b === undefined || shown(live) !== shown(saved)) {
-    return target.problem("config", shown(live), shown(saved), path);
+    return target.problem("config", `${shown(live)}, as in the live one`, `${shown(saved)} in the snapshot`, path);
   }
   for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
     compareConfig(a[key], b[key], join(path, key), target);
