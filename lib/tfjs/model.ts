@@ -176,6 +176,8 @@ function buildCompile(saved: Node, target: Target, model: tf.LayersModel): void 
 
 function restoreCompile(saved: Node, target: Target, model: tf.LayersModel): void {
   const compiled = Boolean(model.optimizer);
+  // A fresh model that could not be compiled has said why.
+  if (target.fresh && !compiled) return;
   if (compiled !== (saved !== null)) {
     return target.problem(
       "config",
@@ -267,10 +269,8 @@ function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
   const name = typeof given === "string" ? given : undefined;
   const nodes = entry(state, "layers");
   const layers = (Array.isArray(nodes) ? nodes : []).map((node: Node, i) => target.object(["layers", i], node));
-  if (layers.some((layer) => !(layer instanceof tf.layers.Layer))) {
-    target.problem("class", "layers that can be built", "some that cannot", "layers");
-    return undefined;
-  }
+  // A layer that cannot be built has said why.
+  if (layers.some((layer) => !(layer instanceof tf.layers.Layer))) return undefined;
   if (className === "Sequential") {
     const model = tf.sequential({ layers: layers as tf.layers.Layer[], ...(name === undefined ? {} : { name }) });
     setBuilt(model, entry(state, "built") === true);
