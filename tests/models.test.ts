@@ -1,0 +1,178 @@
+import { captureState, directory, memory, restoreInto, restoreState } from "@dogear/dogear";
+import * as tf from "@tensorflow/tfjs";
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import {
+  backInto,
+  canonical,
+  idOf,
+  immutable,
+  left,
+  moveCounters,
+  noTrace,
+  right,
+  roundTrip,
+  throughStore,
+} from "./laws.ts";
+import { models, modelSubject, small, trainModels } from "./samples.ts";
+
+let scratch = "";
+before(async () => {
+  await tf.setBackend("cpu");
+  scratch = await mkdtemp(join(tmpdir(), "dogear-models-"));
+});
+after(() => rm(scratch, { recursive: true, force: true }));
+
+function predict({ model }: { readonly model: tf.LayersModel }): void {
+  tf.tidy(() => void model.predict(tf.ones([2, 3, 2])));
+}
+
+for (const name of Object.keys(models)) {
+  describe(name, () => {
+    const subject = modelSubject(name);
+    test("round trip", () => roundTrip(subject));
+    // tfjs keeps the states of every training step until its layer is reset; predictions move them, too.
+    const used = name.startsWith("a stateful") ? { ...subject, train: predict } : subject;
+    test("round trip, back into what has trained on", () => backInto(used));
+    test("no trace", () => noTrace(subject));
+    test("immutable", () => immutable(subject));
+    test("canonical", () => canonical(subject));
+    test("round trip through memory", () => throughStore(memory(), subject));
+    test("round trip through a folder", () => throughStore(directory(join(scratch, name)), subject));
+  });
+}
+
+// --- what a model cannot be rebuilt from, it can be restored into
+
+/** A loss of the user's own. */
+function squared(target: tf.Tensor, output: tf.Tensor): tf.Tensor {
+  return target.sub(output).square().mean();
+}
+
+function halved(target: tf.Tensor, output: tf.Tensor): tf.Tensor {
+  return squared(target, output).div(2);
+}
+
+function compiledWith(loss: tf.ModelCompileArgs["loss"], metrics: tf.ModelCompileArgs["metrics"] = []): object {
+  const model = small();
+  model.compile({ optimizer: "adam", loss, metrics });
+  return { model };
+}
+
+test("nothing silent: losses and metrics that are functions are named by functions of the same name", async () => {
+  const state = compiledWith(squared, [halved, "mse"]);
+  await trainModels(state);
+  using snapshot = captureState(state);
+  const { problems } = left(restoreState(snapshot)) as { readonly problems: readonly unknown[] };
+  assert.deepEqual(problems, [
+    {
+      path: "model/compile/loss",
+      kind: "config",
+      expected: "a loss or metric that is named by a string",
+      found: "the function squared; restore into a compiled model",
+    },
+    {
+      path: "model/compile/metrics",
+      kind: "config",
+      expected: "a loss or metric that is named by a string",
+      found: "the function halved; restore into a compiled model",
+    },
+  ]);
+  const live = compiledWith(squared, [halved, "mse"]);
+  assert.equal(await idOf(right(restoreInto(live)(snapshot)())), await idOf(state));
+  assert.deepEqual(await trainModels(live), await trainModels(state));
+  for (const other of [compiledWith(halved, [halved, "mse"]), compiledWith(squared, [halved, squared])]) {
+    assert.equal(left(restoreInto(other)(snapshot)())._tag, "Mismatch");
+  }
+});
+
+/** A layer that tf.serialization does not know. */
+class Unknown extends tf.layers.Layer {
+  static readonly className = "Unknown";
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor | tf.Tensor[] {
+    return inputs;
+  }
+}
+
+test("nothing silent: every layer whose class is not registered is named, and can be restored into", async () => {
+  const make = (): { model: tf.LayersModel } => ({
+    model: tf.sequential({
+      layers: [tf.layers.dense({ units: 1, inputShape: [1] }), new Unknown({}), new Unknown({ name: "mine" })],
+    }),
+  });
+  const state = make();
+  using snapshot = captureState(state);
+  const { numTensors } = tf.memory();
+  const { problems } = left(restoreState(snapshot)) as { readonly problems: readonly { readonly path: string }[] };
+  assert.deepEqual(problems.map(({ path }) => path), ["model/layers/1", "model/layers/2"]);
+  assert.equal(tf.memory().numTensors, numTensors);
+  assert.equal(await idOf(right(restoreInto(make())(snapshot)())), await idOf(state));
+});
+
+// --- layers by themselves
+
+describe("a layer that was never called", () => {
+  const subject = { make: () => ({ layers: [tf.layers.dense({ units: 2, name: "a" }), tf.layers.flatten()] }) };
+  test("round trip", () => roundTrip(subject));
+  test("canonical", () => canonical(subject));
+});
+
+describe("a random layer, whose seed counts up", () => {
+  const image = tf.ones([1, 4, 8, 1]);
+  const draw = ({ layer }: { layer: tf.layers.Layer }): unknown => (layer.apply(image) as tf.Tensor).shape;
+  const subject = {
+    make: () => ({ layer: tf.layers.randomWidth({ factor: 0.9, seed: 3 } as never) }),
+    train: draw,
+    probe: (state: { layer: tf.layers.Layer }) => Array.from({ length: 8 }, () => draw(state)),
+  };
+  test("round trip", () => roundTrip(subject));
+  test("immutable", () => immutable(subject));
+});
+
+// --- names
+
+test("canonical: names that tfjs made up are not state, names that a user gave are", async () => {
+  const named = (model: string | undefined, layer: string | undefined, start: string | undefined): object => {
+    const x = tf.input({ shape: [2], ...(start === undefined ? {} : { name: start }) });
+    const y = tf.layers.dense({ units: 1, kernelInitializer: "ones", ...(layer === undefined ? {} : { name: layer }) });
+    const outputs = y.apply(x) as tf.SymbolicTensor;
+    return { model: tf.model({ inputs: x, outputs, ...(model === undefined ? {} : { name: model }) }) };
+  };
+  const unnamed = await idOf(named(undefined, undefined, undefined));
+  moveCounters();
+  assert.equal(await idOf(named(undefined, undefined, undefined)), unnamed);
+  const given = [
+    named("mine", undefined, undefined),
+    named("model_1", undefined, undefined),
+    named(undefined, "dense1", undefined),
+    named(undefined, "dense_1", undefined),
+    named(undefined, "dense_Flatten1", undefined),
+    named(undefined, "Dense", undefined),
+    named(undefined, undefined, "image"),
+    named(undefined, undefined, "image_input"),
+    named(undefined, undefined, "input_1"),
+  ];
+  const digests = await Promise.all(given.map((state) => idOf(state)));
+  assert.equal(new Set([unnamed, ...digests]).size, given.length + 1);
+});
+
+/** Layers of the user's own whose class names are hard to tell from counters. */
+const odd = ["Block2", "My_Layer", "_Private", "lower", "A", "Conv2D3x3", "HTTPLayer"].map((className) =>
+  class extends tf.layers.Layer {
+    static readonly className = className;
+  }
+);
+
+test("canonical: the names that tfjs makes of any class are told from the user's", async () => {
+  for (const Odd of odd) {
+    const first = new Odd({});
+    moveCounters();
+    const later = Array.from({ length: 12 }, () => new Odd({})).at(-1) as tf.layers.Layer;
+    assert.notEqual(first.name, later.name);
+    assert.equal(await idOf({ layer: later }), await idOf({ layer: first }), later.name);
+    assert.notEqual(await idOf({ layer: new Odd({ name: `${Odd.className}1` }) }), await idOf({ layer: first }));
+  }
+});
