@@ -215,6 +215,16 @@ export function restoreFlags(state: Node | undefined, target: Target, layer: () 
 function restoreWeights(saved: Node, target: Target, layer: tf.layers.Layer): void {
   const entries = isBranch(saved) && saved.is === "record" ? saved.entries : [];
   const live = new Map(ownWeights(layer));
+  if (entries.length > 0 && live.size === 0 && !layer.built) {
+    // Its first call makes a layer's weights.
+    return target.fresh
+      ? target.problem(
+        "missing",
+        "a model among the components that calls this layer",
+        "the layer alone: restore into a live one",
+      )
+      : target.problem("config", "a layer that has been called, as in the snapshot", "one that has not");
+  }
   for (const name of live.keys()) {
     if (!entries.some(([n]) => n === name)) {
       target.problem("missing", "a weight", "none in the snapshot", `weights/${name}`);
