@@ -170,7 +170,6 @@ export function writeSnapshot(
     const committed = await writeCheckpoint(store, snapshot.encoded, summary, options.onProgress)();
     if (E.isLeft(committed)) return committed;
     const { checkpoint, bytesWritten, bytesTotal } = committed.right;
-    forgetEntry(store, checkpoint);
     runs.set(store, { run, parent: checkpoint });
     // Another checkpoint may have had this number, and have been removed by hand.
     forgetEntry(store, checkpoint);
@@ -282,10 +281,16 @@ export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverO
     while (inFlight !== undefined) await inFlight;
   };
   const begin = (job: Job): E.Either<SaveError, void> => {
-    const failed = failure();
-    if (E.isLeft(failed)) release(job.snapshot)();
-    else start(job);
-    return failed;
+    let begun = false;
+    try {
+      const failed = failure();
+      if (E.isLeft(failed)) return failed;
+      start(job);
+      begun = true;
+      return failed;
+    } finally {
+      if (!begun) release(job.snapshot)();
+    }
   };
   return {
     save: (components, more = {}) => async () => {
@@ -296,7 +301,8 @@ export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverO
       const job: Job = { snapshot, write: write(snapshot) };
       if (whenBusy === "wait") {
         const begun = queue.then(settled).then(() => begin(job));
-        queue = begun;
+        // What a callback threw is told to this save alone.
+        queue = begun.catch(() => {});
         return await begun;
       }
       if (!busy) return begin(job);
