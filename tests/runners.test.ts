@@ -1,0 +1,702 @@
+/**
+ * Saving and loading through any store: when a save captures, what it tells, which run it is of, what becomes of errors, what is loaded.
+ */
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { after, test } from "node:test";
+import * as tf from "@tensorflow/tfjs";
+import * as E from "fp-ts/lib/Either.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import fc from "fast-check";
+import {
+  captureState,
+  directory,
+  type DogearError,
+  type Entry,
+  explain,
+  id,
+  list,
+  loadState,
+  memory,
+  readSnapshot,
+  type Report,
+  restoreState,
+  resume,
+  Retention,
+  runOrThrow,
+  type Saved,
+  saver,
+  saveState,
+  type Store,
+  version,
+  writeSnapshot,
+} from "../mod.ts";
+import { readManifest } from "../lib/checkpoint.ts";
+import type { Manifest } from "../lib/manifest.ts";
+import { storeFailed } from "../lib/store.ts";
+import { here, run, start, there } from "./children.ts";
+import type { Said } from "./programs/line.ts";
+
+const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+
+const scratch = await mkdtemp(join(tmpdir(), "dogear-runners-"));
+after(() => rm(scratch, { recursive: true, force: true }));
+
+await tf.setBackend("cpu");
+
+let made = 0;
+function place(): string {
+  return join(scratch, `${made++}`);
+}
+
+async function left(task: TaskEither<DogearError, unknown>): Promise<DogearError> {
+  const result = await task();
+  return result._tag === "Left" ? result.left : assert.fail("Expected a left, found a right");
+}
+
+function manifest(store: Store, checkpoint: number): Promise<Manifest> {
+  return runOrThrow(readManifest(store, checkpoint));
+}
+
+async function steps(store: Store): Promise<readonly (number | null)[]> {
+  return (await runOrThrow(list(store))).map(({ step }) => step);
+}
+
+/** A store whose saves begin only when they are let: it counts how many are under way, and how many were at most. */
+interface Gate {
+  readonly store: Store;
+  readonly open: () => void;
+  readonly most: () => number;
+}
+
+function gated(inner: Store): Gate {
+  let [open, underWay, most] = [(): void => {}, 0, 0];
+  const opened = new Promise<void>((resolve) => open = resolve);
+  const store: Store = {
+    ...inner,
+    begin: async () => {
+      most = Math.max(most, ++underWay);
+      await opened;
+      const begun = await inner.begin();
+      if (begun._tag === "Left") return begun;
+      const { commit } = begun.right;
+      return E.right({
+        ...begun.right,
+        commit: (bytes) => async () => {
+          const committed = await commit(bytes)();
+          underWay--;
+          return committed;
+        },
+      });
+    },
+  };
+  return { store, open, most: () => most };
+}
+
+/** A store that fails the saves with these numbers, counted from 0. */
+function failing(inner: Store, ...failures: readonly number[]): Store {
+  let count = 0;
+  return {
+    ...inner,
+    begin: async () => {
+      const save = count++;
+      if (failures.includes(save)) return E.left(storeFailed("write", `save ${save}`, "ENOSPC", "no space left"));
+      return await inner.begin();
+    },
+  };
+}
+
+// --- capture
+
+test("a save captures when it is run, each time anew, and not when it is built", async () => {
+  const store = memory();
+  const w = tf.variable(tf.scalar(1));
+  const save = saveState(store)({ w, history: [1] });
+  w.assign(tf.scalar(2));
+  await runOrThrow(save);
+  w.assign(tf.scalar(3));
+  await runOrThrow(save);
+  for (const checkpoint of [0, 1]) {
+    const loaded = await runOrThrow(loadState(store, { checkpoint })({ w, history: [] }));
+    assert.equal(loaded.w.dataSync()[0], 2 + checkpoint);
+  }
+});
+
+test("without await a save holds the state of the call, whatever training does meanwhile, and frees it in the end", async () => {
+  const w = tf.variable(tf.tensor([1, 2, 3]));
+  const history = [1];
+  const { store, open } = gated(memory());
+  const saving = saveState(store)({ w, history })();
+  w.assign(tf.tensor([4, 5, 6]));
+  history.push(2);
+  w.dispose();
+  open();
+  assert.equal((await saving)._tag, "Right");
+  using read = await runOrThrow(readSnapshot(store));
+  const restored = restoreState(read);
+  assert(restored._tag === "Right");
+  const { w: saved, ...rest } = restored.right as { readonly w: tf.Variable; readonly history: number[] };
+  assert.deepEqual([[...saved.dataSync()], rest.history], [[1, 2, 3], [1]]);
+  saved.dispose();
+});
+
+test("no trace: after every save, whole or failed, waited for, skipped or replaced, nothing is held any more", async () => {
+  const numDataIds = tf.backend().numDataIds();
+  const [w, optimizer] = [tf.tidy(() => tf.variable(tf.tensor([1, 2, 3]))), tf.train.adam()];
+  const components = { w, optimizer, step: 1 };
+  const before = tf.memory();
+  for (const whenBusy of ["wait", "skip", "latest"] as const) {
+    const store = failing(memory(), 0, 2);
+    const { save, drain } = saver(store, { whenBusy });
+    await Promise.all(Array.from({ length: 6 }, () => save(components)()));
+    while ((await drain())._tag === "Left");
+    assert.deepEqual(tf.memory(), before, whenBusy);
+  }
+  await saveState(failing(memory(), 0))(components)();
+  await runOrThrow(saveState(memory(), { id: true })(components));
+  await assert.rejects(saveState(memory())({ ...components, wrong: () => 1 })(), TypeError);
+  assert.deepEqual(tf.memory(), before);
+  w.dispose();
+  optimizer.dispose();
+  assert.equal(tf.backend().numDataIds(), numDataIds);
+});
+
+// --- what a save tells
+
+test("a save tells its number, step, metrics, bytes, seconds, what was removed, and where it is", async () => {
+  const path = place();
+  const store = directory(path, { keep: Retention.latest(1) });
+  const state = { w: tf.tensor([1, 2, 3]), step: 7 };
+  await runOrThrow(saveState(store)(state));
+  const progress: number[] = [];
+  const saved = await runOrThrow(
+    saveState(store, { metrics: { loss: 0.5 }, onProgress: ({ bytes, total }) => progress.push(bytes / total) })(state),
+  );
+  const { seconds, bytesWritten, bytesTotal, ...rest } = saved;
+  const location = join(path, "checkpoints", "checkpoint_1");
+  assert.deepEqual(rest, { checkpoint: 1, step: 7, metrics: { loss: 0.5 }, removed: [0], location });
+  assert.ok(seconds > 0 && seconds < 60);
+  const { files } = await manifest(store, 1);
+  const bytes = [
+    ...await Promise.all(files.map(({ name }) => readFile(join(location, name)))),
+    await readFile(join(location, "snapshot.json")),
+  ].reduce((sum, { length }) => sum + length, 0);
+  assert.deepEqual([bytesWritten, bytesTotal], [bytes, bytes]);
+  assert.equal(progress.at(-1), 1);
+  assert.deepEqual(progress, progress.toSorted((a, b) => a - b));
+});
+
+test("the step is the one given, else the component of that name if it is a number, else none", async () => {
+  const store = memory();
+  const saves = [
+    saveState(store)({ step: 3 }),
+    saveState(store, { step: 9 })({ step: 3 }),
+    saveState(store)({ other: 3 }),
+    saveState(store)({ step: "third" }),
+    saveState(store)({ step: NaN }),
+    saveState(store)({ step: 3n }),
+  ];
+  for (const save of saves) await runOrThrow(save);
+  assert.deepEqual(await steps(store), [3, 9, null, null, NaN, null]);
+});
+
+test("metrics of every number and name come back", async () => {
+  const store = memory();
+  const metrics = Object.fromEntries([
+    ["nan", NaN],
+    ["infinity", Infinity],
+    ["least", -Infinity],
+    ["zero", -0],
+    ["tiny", 5e-324],
+    ["__proto__", 1],
+    ["constructor", 2],
+    ["", 3],
+    ["ein Maß/\ud800", 0.1],
+  ]);
+  const saved = await runOrThrow(saveState(store, { metrics })({}));
+  const [entry] = await runOrThrow(list(store));
+  assert.deepEqual(saved.metrics, metrics);
+  assert.deepEqual(Object.entries(entry!.metrics), Object.entries(metrics));
+});
+
+test("a metric or a step that is no number is the programmer's mistake, before anything is written", async () => {
+  const store = memory();
+  for (const wrong of [undefined, null, "0.5", 1n, [1], Float32Array.of(1), tf.scalar(1)]) {
+    const metrics = { loss: wrong } as unknown as Record<string, number>;
+    await assert.rejects(
+      async () => await saveState(store, { metrics })({})(),
+      /Expected metrics\.loss to be a number/,
+    );
+    await assert.rejects(async () => await saver(store).save({}, { metrics })(), TypeError);
+  }
+  await assert.rejects(async () => await saveState(store, { step: "3" as unknown as number })({})(), TypeError);
+  assert.deepEqual(await runOrThrow(list(store)), []);
+});
+
+test("the id of the state is in the manifest where it was asked for, and only there", async () => {
+  const store = memory();
+  const state = { w: tf.tensor([1, 2, 3]), step: 1 };
+  await runOrThrow(saveState(store)(state));
+  await runOrThrow(saveState(store, { id: true })(state));
+  using snapshot = captureState(state);
+  assert.equal((await manifest(store, 0)).id, undefined);
+  assert.equal((await manifest(store, 1)).id, await id(snapshot)());
+});
+
+test("what cannot be captured is a TypeError with its path, and a released snapshot is Released", async () => {
+  const store = memory();
+  await assert.rejects(saveState(store)({ a: { b: () => 1 } })(), /a\/b/);
+  await assert.rejects(saver(store).save({ a: { b: () => 1 } })(), /a\/b/);
+  const snapshot = captureState({});
+  snapshot[Symbol.dispose]();
+  assert.deepEqual(await left(writeSnapshot(store)(snapshot)), { _tag: "Released" });
+  assert.deepEqual(await runOrThrow(list(store)), []);
+});
+
+// --- beside training
+
+test("saver, wait: one save is in flight, the next waits for it, and none is left out", async () => {
+  for (const waiting of [true, false]) {
+    const { store, open, most } = gated(memory());
+    const { save, drain } = saver(store);
+    const order: string[] = [];
+    const saves = [0, 1, 2, 3].map((step) => () => save({ step })().then(() => order.push(`began ${step}`)));
+    const first = saves[0]!();
+    if (waiting) await first;
+    const rest = saves.slice(1).map((save) => save());
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.deepEqual(order, ["began 0"]);
+    open();
+    await Promise.all(rest);
+    const saved = await runOrThrow(drain);
+    assert.equal(most(), 1);
+    assert.deepEqual(saved.map(({ step }) => step), [0, 1, 2, 3]);
+    assert.deepEqual(await steps(store), [0, 1, 2, 3]);
+    assert.deepEqual(await runOrThrow(drain), []);
+  }
+});
+
+test("saver, skip: a save that comes while one is in flight is left out", async () => {
+  const { store, open, most } = gated(memory());
+  const { save, drain } = saver(store, { whenBusy: "skip" });
+  for (const step of [0, 1, 2]) await runOrThrow(save({ step }));
+  open();
+  assert.deepEqual((await runOrThrow(drain)).map(({ step }) => step), [0]);
+  await runOrThrow(save({ step: 3 }));
+  assert.deepEqual((await runOrThrow(drain)).map(({ step }) => step), [3]);
+  assert.equal(most(), 1);
+});
+
+test("saver, latest: of the saves that come while one is in flight the last one is written, as it was when it came", async () => {
+  const { store, open, most } = gated(memory());
+  const { save, drain } = saver(store, { whenBusy: "latest" });
+  const live = { list: [0], step: 0 };
+  for (const step of [0, 1, 2, 3]) {
+    live.step = step;
+    await runOrThrow(save(live, { metrics: { step } }));
+    live.list.push(step);
+  }
+  open();
+  assert.deepEqual((await runOrThrow(drain)).map(({ metrics }) => metrics), [{ step: 0 }, { step: 3 }]);
+  assert.deepEqual(await runOrThrow(loadState(store)({ list: [], step: 0 })), { list: [0, 0, 1, 2], step: 3 });
+  assert.equal(most(), 1);
+});
+
+test("saver: a save's error comes from the next save, which is not written then, or from drain; none is lost", async () => {
+  const store = memory();
+  const { save, drain } = saver(failing(store, 0, 2, 3));
+  await runOrThrow(save({ step: 0 }));
+  assert.match(explain(await left(save({ step: 1 }))), /save 0.*ENOSPC/);
+  for (const step of [2, 3]) await runOrThrow(save({ step }));
+  assert.match(explain(await left(drain)), /save 2/);
+  assert.deepEqual((await runOrThrow(drain)).map(({ step }) => step), [2]);
+  await runOrThrow(save({ step: 4 }));
+  assert.match(explain(await left(drain)), /save 3/);
+  assert.deepEqual(await runOrThrow(drain), []);
+  assert.deepEqual(await steps(store), [2]);
+});
+
+test("saver: what onSaved throws comes out once, as it is, from the next save or from drain; saves go on, and nothing is held", async () => {
+  const numDataIds = tf.backend().numDataIds();
+  for (const whenBusy of ["wait", "skip", "latest"] as const) {
+    const store = memory();
+    const w = tf.tidy(() => tf.variable(tf.scalar(1)));
+    const cause = new Error("the user's own");
+    const onSaved = ({ step }: Saved): void => {
+      if (step === 0 || step === 3) throw cause;
+    };
+    const { save, drain } = saver(store, { whenBusy, onSaved });
+    const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
+    await runOrThrow(save({ w, step: 0 }));
+    await settled();
+    await assert.rejects(save({ w, step: 1 })(), cause);
+    for (const step of [2, 3]) {
+      await runOrThrow(save({ w, step }));
+      await settled();
+    }
+    await assert.rejects(drain(), cause);
+    assert.deepEqual((await runOrThrow(drain)).map(({ step }) => step), [0, 2, 3]);
+    assert.deepEqual(await steps(store), [0, 2, 3]);
+    w.dispose();
+    assert.equal(tf.backend().numDataIds(), numDataIds);
+  }
+});
+
+test("saver: with any outcomes at any pace, every save is written or its error comes out, once", async () => {
+  const outcome = fc.record({ fails: fc.boolean(), waits: fc.boolean() });
+  const modes = fc.constantFrom("wait" as const, "latest" as const, "skip" as const);
+  await fc.assert(
+    fc.asyncProperty(fc.array(outcome, { maxLength: 8 }), modes, async (outcomes, whenBusy) => {
+      const store = memory();
+      const failures = outcomes.flatMap(({ fails }, i) => fails ? [i] : []);
+      let begun = 0;
+      const inner = failing(store, ...failures);
+      const { save, drain } = saver({ ...inner, begin: () => (begun++, inner.begin()) }, { whenBusy });
+      const results: E.Either<DogearError, unknown>[] = [];
+      const pending: Promise<unknown>[] = [];
+      for (const [step, { waits }] of outcomes.entries()) {
+        const saving = save({ step })().then((result) => results.push(result));
+        pending.push(saving);
+        if (waits) await saving;
+      }
+      await Promise.all(pending);
+      let drained = await drain();
+      for (; drained._tag === "Left"; drained = await drain()) results.push(drained);
+      const errors = results.flatMap((result) => result._tag === "Left" ? [explain(result.left)] : []);
+      assert.equal(new Set(errors).size, errors.length);
+      assert.equal(errors.length + drained.right.length, begun);
+      assert.equal((await steps(store)).length, drained.right.length);
+    }),
+    { numRuns: 40 * torture },
+  );
+});
+
+// --- runs
+
+test("a run that is resumed carries its name on, and each checkpoint knows the one before it", async () => {
+  const path = place();
+  const first = directory(path);
+  for (const step of [0, 1]) await runOrThrow(saveState(first)({ step }));
+  const second = directory(path);
+  await runOrThrow(resume(second)({ step: 0 }));
+  await runOrThrow(saveState(second)({ step: 2 }));
+  const third = directory(path);
+  await runOrThrow(loadState(third, { checkpoint: 0 })({ step: 0 }));
+  await runOrThrow(saveState(third)({ step: 1 }));
+  const manifests = await Promise.all([0, 1, 2, 3].map((checkpoint) => manifest(third, checkpoint)));
+  assert.deepEqual(manifests.map(({ parent }) => parent), [null, 0, 1, 0]);
+  assert.equal(new Set(manifests.map(({ run }) => run)).size, 1);
+});
+
+test("two runs in one store have two names, and retention of one never removes the other's", async () => {
+  const path = place();
+  const [a, b] = [1, 2].map((n) => directory(path, { keep: Retention.latest(n) })) as [Store, Store];
+  for (let step = 0; step < 4; step++) {
+    await runOrThrow(saveState(a)({ step }));
+    await runOrThrow(saveState(b)({ step }));
+  }
+  const entries = await runOrThrow(list(directory(path)));
+  assert.deepEqual(entries.map(({ checkpoint, step }) => [checkpoint, step]), [[5, 2], [6, 3], [7, 3]]);
+  const [one, other, same] = entries.map(({ run }) => run);
+  assert.ok(one === same && one !== other);
+  const again = directory(path, { keep: Retention.latest(1) });
+  await runOrThrow(resume(again)({ step: 0 }));
+  assert.deepEqual((await runOrThrow(saveState(again)({ step: 4 }))).removed, [5, 7]);
+  assert.deepEqual((await runOrThrow(list(again))).map(({ run }) => run), [other, one]);
+});
+
+test("what a store is told of a checkpoint is never of another one that had its number before", async () => {
+  const store = memory();
+  for (const step of [0, 1]) await runOrThrow(saveState(store)({ step }));
+  assert.deepEqual(await steps(store), [0, 1]);
+  await runOrThrow(store.remove(1));
+  await runOrThrow(saveState(store)({ step: 2 }));
+  assert.deepEqual(await steps(store), [0, 2]);
+});
+
+// --- loading
+
+/** Flips a bit in the last byte of a checkpoint's file. */
+async function damage(store: Store, checkpoint: number, name = "snapshot.json"): Promise<void> {
+  const path = join(store.locationOf(checkpoint), name);
+  const bytes = await readFile(path);
+  bytes[bytes.length - 1]! ^= 1;
+  await writeFile(path, bytes);
+}
+
+test("nothing silent: a damaged newest checkpoint is an error that says which older one verifies", async () => {
+  const store = directory(place());
+  const live = { w: tf.variable(tf.tensor([0, 0])), step: 0 };
+  for (const step of [0, 1, 2, 3]) {
+    live.w.assign(tf.tensor([step, step]));
+    await runOrThrow(saveState(store)({ ...live, step }));
+  }
+  await damage(store, 3, "state/w.safetensors");
+  await damage(store, 2);
+  for (const task of [loadState(store)(live), resume(store)(live), readSnapshot(store)]) {
+    const error = await left(task);
+    assert(error._tag === "Damaged");
+    assert.deepEqual([error.checkpoint, error.older], [3, 1]);
+    assert.deepEqual(error.problems.map(({ path, kind }) => [path, kind]), [["state/w.safetensors", "digest"]]);
+    assert.match(explain(error), /Checkpoint 1 verifies: load it with \{ checkpoint: 1 \} or \{ fallback: true \}/);
+  }
+  assert.deepEqual([...live.w.dataSync()], [3, 3]);
+
+  const reports: Report[] = [];
+  const loaded = await runOrThrow(resume(store, { fallback: true, onReport: (report) => reports.push(report) })(live));
+  assert.deepEqual([loaded.step, [...loaded.w.dataSync()]], [1, [1, 1]]);
+  assert.equal(loaded.w, live.w);
+  const [{ checkpoint, skipped }] = reports as [Report];
+  assert.deepEqual([checkpoint, skipped.map(({ checkpoint, error }) => [checkpoint, error._tag])], [
+    1,
+    [[3, "Damaged"], [2, "Damaged"]],
+  ]);
+
+  assert.equal((await runOrThrow(loadState(store, { checkpoint: 0 })(live))).step, 0);
+  const older = await left(loadState(store, { checkpoint: 2 })(live));
+  assert.deepEqual(older._tag === "Damaged" && [older.checkpoint, older.older], [2, 1]);
+  assert.equal((await runOrThrow(saveState(store)({ ...live, step: 9 }))).checkpoint, 4);
+  assert.equal((await runOrThrow(resume(store)(live))).step, 9);
+});
+
+test("nothing silent: a store whose checkpoints are all damaged is an error too, with fallback as without", async () => {
+  const store = directory(place());
+  for (const step of [0, 1]) {
+    await runOrThrow(saveState(store)({ step }));
+    await damage(store, step);
+  }
+  for (const options of [{}, { fallback: true }]) {
+    const error = await left(resume(store, options)({ step: 0 }));
+    assert.deepEqual(error._tag === "Damaged" && [error.checkpoint, error.older], [1, null]);
+  }
+});
+
+test("nothing silent: one that does not fit is not passed over, not by resume and not by fallback", async () => {
+  const store = memory();
+  await runOrThrow(saveState(store)({ step: 0 }));
+  await runOrThrow(saveState(store)({ step: 0, more: 1 }));
+  for (const options of [{}, { fallback: true }]) {
+    const error = await left(resume(store, options)({ step: 0 }));
+    assert.deepEqual(error._tag === "Mismatch" && error.problems.map(({ path }) => path), ["more"]);
+  }
+});
+
+test("NoCheckpoint: of an empty store, and of a number that is not there, with those that are", async () => {
+  const path = place();
+  const store = directory(path);
+  const none = { _tag: "NoCheckpoint", location: path, available: [] };
+  assert.deepEqual(await left(loadState(store)({})), none);
+  assert.deepEqual(await left(readSnapshot(store)), none);
+  assert.deepEqual(await left(resume(store, { checkpoint: 3 })({})), { ...none, checkpoint: 3 });
+  await runOrThrow(saveState(store)({}));
+  for (const task of [loadState(store, { checkpoint: 3 })({}), resume(store, { checkpoint: 3 })({})]) {
+    assert.deepEqual(await left(task), { ...none, checkpoint: 3, available: [0] });
+  }
+});
+
+test("resume on an empty store gives the fresh components themselves, reports nothing, and makes nothing", async () => {
+  const path = place();
+  const fresh = { step: 0, w: tf.variable(tf.scalar(1)) };
+  assert.equal(await runOrThrow(resume(directory(path), { onReport: () => assert.fail() })(fresh)), fresh);
+  await assert.rejects(readFile(path), /ENOENT/);
+});
+
+test("the report comes before the task resolves, and tells run, step, metrics and both environments", async () => {
+  const path = place();
+  await run(there, "line.ts", [`store=${path}`, "save"]);
+  const store = directory(path);
+  const order: unknown[] = [];
+  const loading = readSnapshot(store, { onReport: (report) => order.push(report) });
+  const snapshot = await runOrThrow(loading).then((snapshot) => (order.push("resolved"), snapshot));
+  snapshot[Symbol.dispose]();
+  const [report, resolved] = order as [Report, string];
+  assert.equal(resolved, "resolved");
+  const { saved, current, run: name, ...rest } = report;
+  assert.deepEqual(rest, { checkpoint: 0, step: 0, metrics: {}, skipped: [] });
+  assert.equal(name, (await manifest(store, 0)).run);
+  assert.match(saved.runtime, new RegExp(`^${there} \\d+\\.`));
+  assert.match(current.runtime, new RegExp(`^${here} \\d+\\.`));
+  for (const environment of [saved, current]) {
+    assert.deepEqual({ ...environment, runtime: "" }, { dogear: version, tfjs: "4.22.0", runtime: "", backend: "cpu" });
+  }
+});
+
+test("what is removed while it is loaded gives way to the newer one it was removed for", async () => {
+  const inner = memory({ keep: Retention.latest(1) });
+  for (const step of [0, 1]) await runOrThrow(saveState(inner)({ w: tf.tensor([step]), step }));
+  for (const method of ["manifest", "open"] as const) {
+    let overtaken = false;
+    const overtake = async (): Promise<void> => {
+      if (overtaken) return;
+      overtaken = true;
+      const [step] = await steps(inner);
+      await runOrThrow(saveState(inner)({ w: tf.tensor([step! + 1]), step: step! + 1 }));
+    };
+    const store: Store = {
+      ...inner,
+      manifest: (n) => async () => {
+        if (method === "manifest") await overtake();
+        return await inner.manifest(n)();
+      },
+      open: (n, name) => async () => {
+        if (method === "open") await overtake();
+        return await inner.open(n, name)();
+      },
+    };
+    const [before] = await steps(inner);
+    const loaded = await runOrThrow(loadState(store)({ w: tf.tensor([0]), step: 0 }));
+    assert.deepEqual([loaded.step, [...loaded.w.dataSync()]], [before! + 1, [before! + 1]]);
+    overtaken = false;
+    const [{ checkpoint }] = await runOrThrow(list(inner)) as [Entry];
+    assert.match((await left(readSnapshot(store, { checkpoint })))._tag, /^(NoCheckpoint|Damaged)$/);
+    overtaken = false;
+    const [newest] = await steps(inner);
+    assert.deepEqual(await steps(store), [method === "manifest" ? newest! + 1 : newest]);
+  }
+});
+
+// --- other processes
+
+test("old or new: whoever lists or loads while a run saves and keeps only its newest always gets one that is whole, and never an older", async () => {
+  const path = place();
+  const child = start(there, "line.ts", [`store=${path}`, "keep=1", "every=1", "pause=1", `train=${40 * torture}`]);
+  let over = false;
+  void child.ended.then(() => over = true);
+  const store = directory(path);
+  let [loads, last] = [0, -1];
+  while (!over) {
+    const read = await readSnapshot(store, {
+      onReport: ({ step }) => {
+        assert.ok(step !== null && step >= last);
+        last = step;
+        loads++;
+      },
+    })();
+    if (read._tag === "Right") read.right[Symbol.dispose]();
+    else assert.equal(read.left._tag === "NoCheckpoint" && last < 0, true, explain(read.left));
+    const newest = (await steps(store)).at(-1) ?? -1;
+    assert.ok(newest >= last);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  const { code, errors } = await child.ended;
+  assert.equal(code, 0, errors);
+  assert.ok(loads > 5);
+});
+
+test("two runs that save into one folder at once both end, with whole checkpoints and no number twice", async () => {
+  const path = place();
+  const args = [`store=${path}`, "keep=3", "every=1", "train=40", "show"];
+  const outputs = await Promise.all([run(here, "line.ts", args), run(there, "line.ts", args)]);
+  const said = outputs.map((lines) => lines.map((text): Said => JSON.parse(text)));
+  assert.deepEqual(said[0]!.at(-1), said[1]!.at(-1));
+  const numbers = said.flat().flatMap(({ saved }) => saved?.checkpoint ?? []).sort((a, b) => a - b);
+  assert.deepEqual(numbers, Array.from({ length: 80 }, (_, i) => i));
+  const store = directory(path);
+  const entries = await runOrThrow(list(store));
+  const byRun = Object.values(Object.groupBy(entries, ({ run }) => run)).map((own) => own!.map(({ step }) => step));
+  assert.deepEqual(byRun, [[38, 39, 40], [38, 39, 40]]);
+  for (const { checkpoint } of entries) (await runOrThrow(readSnapshot(store, { checkpoint })))[Symbol.dispose]();
+});
+
+test("a run whose tfjs has no backend yet is saved, and loads in another process", async () => {
+  const path = place();
+  await run(there, "cases.ts", ["save", path]);
+  const store = directory(join(path, "array, start of epoch 2"));
+  const backends: string[] = [];
+  using _ = await runOrThrow(readSnapshot(store, { onReport: ({ saved }) => backends.push(saved.backend) }));
+  assert.deepEqual(backends, ["none"]);
+});
+
+// --- disks
+
+test("old or new: a disk that is full for a while is StoreFailed, costs no checkpoint, and later saves go on", async () => {
+  for (const inner of [memory({ keep: Retention.latest(1) }), directory(place(), { keep: Retention.latest(1) })]) {
+    for (const failure of ["put", "commit"] as const) {
+      let full = false;
+      const store: Store = {
+        ...inner,
+        location: inner.location,
+        begin: async () => {
+          const begun = await inner.begin();
+          if (begun._tag === "Left" || !full) return begun;
+          const saving = begun.right;
+          const fail = async (): Promise<E.Either<ReturnType<typeof storeFailed>, never>> => {
+            await saving.abort();
+            return E.left(storeFailed("write", "the disk", "ENOSPC", "no space left on device"));
+          };
+          return E.right(failure === "put" ? { ...saving, put: () => fail } : { ...saving, commit: () => fail });
+        },
+      };
+      const w = tf.variable(tf.scalar(0));
+      for (const step of [1, 2, 3, 4]) {
+        w.assign(tf.scalar(step));
+        full = step === 2 || step === 3;
+        const saved = await saveState(store)({ w, step })();
+        assert.equal(saved._tag, full ? "Left" : "Right");
+        if (saved._tag === "Left") {
+          assert.match(explain(saved.left), /ENOSPC.*What was committed before is untouched; free some space/);
+        }
+        const loaded = await runOrThrow(loadState(inner)({ w: tf.variable(tf.scalar(0)), step: 0 }));
+        assert.deepEqual([loaded.step, loaded.w.dataSync()[0]], full ? [1, 1] : [step, step]);
+      }
+    }
+  }
+});
+
+test("retention that cannot remove is a failure of the save, and the new checkpoint is there all the same", async () => {
+  const inner = memory({ keep: Retention.latest(1) });
+  const broken = { ...inner, remove: () => () => Promise.resolve(E.left(storeFailed("remove", "it", "EACCES", "no"))) };
+  await runOrThrow(saveState(broken)({ step: 0 }));
+  const error = await left(saveState(broken)({ step: 1 }));
+  assert.deepEqual(error._tag === "StoreFailed" && error.operation, "remove");
+  assert.deepEqual(await steps(inner), [0, 1]);
+  assert.equal((await runOrThrow(resume(inner)({ step: 0 }))).step, 1);
+});
+
+test("components of any name go through a folder, each into a file of its own, and none out of it", async () => {
+  const long = "n".repeat(299);
+  const names = [
+    "../x",
+    "..",
+    ".",
+    "/etc/passwd",
+    "a/b",
+    "a\\b",
+    "__proto__",
+    "constructor",
+    "model",
+    "Model",
+    "MODEL",
+    "state/model",
+    "snapshot.json",
+    "model.safetensors",
+    "con",
+    " ",
+    "=2e=2e",
+    "e\u0301",
+    "\u00e9",
+    "weights \u{1f4be}",
+    `${long}a`,
+    `${long}b`,
+    "\u0000",
+    "a\nb",
+  ];
+  const componentsOf = (value: (i: number) => number): Record<string, unknown> =>
+    Object.fromEntries(names.map((name, i) => [name, { w: tf.variable(tf.scalar(value(i))), i: value(i) }]));
+  const path = place();
+  const store = directory(path);
+  await runOrThrow(saveState(store)(componentsOf((i) => i)));
+  const live = componentsOf(() => -1);
+  const loaded = await runOrThrow(loadState(store)(live));
+  assert.deepEqual(Object.keys(loaded), names);
+  for (const [i, name] of names.entries()) {
+    const { w, i: number } = loaded[name] as { readonly w: tf.Variable; readonly i: number };
+    assert.deepEqual([w.dataSync()[0], number], [i, i], name);
+  }
+  const { files } = await manifest(store, 0);
+  assert.equal(new Set(files.map(({ name }) => name.toLowerCase().normalize())).size, names.length);
+  for (const { name } of files) assert.match(name, /^(state\/)?[a-z0-9_=-]{1,150}\.safetensors$/);
+});
