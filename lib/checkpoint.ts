@@ -55,6 +55,9 @@ export type ReadError = StoreFailed | NoCheckpoint | NewerFormat | Damaged;
 const mebi = 2 ** 20;
 const [viewBytes, packedBytes, smallBytes, segmentBytes] = [8 * mebi, 4 * mebi, mebi / 4, 1024 * mebi];
 
+/** Codes that say: what should be a file is none. */
+const notAFile: readonly string[] = ["ENOENT", "ENOTDIR", "EISDIR", "EINVAL"];
+
 // --- capture
 
 /** A file's tensors, with the lengths of packed strings found out. */
@@ -69,11 +72,11 @@ async function measured(plan: FilePlan): Promise<FilePlan> {
 
 /** The bytes of a file in views of at most 8 MiB; a view is valid until the next is asked for. */
 async function* chunksOf(
+  packed: Uint8Array,
   head: Uint8Array,
   arrays: readonly Held[],
   advance: (bytes: number) => void,
 ): AsyncGenerator<Uint8Array> {
-  const packed = new Uint8Array(packedBytes);
   let used = 0;
   const sent = (chunk: Uint8Array): Uint8Array => {
     advance(chunk.byteLength);
@@ -131,10 +134,11 @@ export function writeCheckpoint(
     const begun = await store.begin();
     if (E.isLeft(begun)) return begun;
     const saving = begun.right;
+    const packed = new Uint8Array(packedBytes);
     try {
       const entries: FileEntry[] = [];
       for (const { name, head, arrays } of files) {
-        const put = await saving.put(name, chunksOf(head, arrays, advance))();
+        const put = await saving.put(name, chunksOf(packed, head, arrays, advance))();
         if (E.isLeft(put)) {
           await saving.abort();
           return put;
@@ -165,7 +169,7 @@ export function writeCheckpoint(
 export function readManifest(store: Store, checkpoint: number): TaskEither<ReadError, Manifest> {
   return async () => {
     const bytes = await store.manifest(checkpoint)();
-    if (E.isLeft(bytes) && bytes.left._tag === "StoreFailed" && ["ENOENT", "EISDIR"].includes(bytes.left.code)) {
+    if (E.isLeft(bytes) && bytes.left._tag === "StoreFailed" && notAFile.includes(bytes.left.code)) {
       const problem: Problem = { path: "snapshot.json", kind: "missing", expected: "the manifest", found: "none" };
       return E.left({ _tag: "Damaged", checkpoint, problems: [problem] });
     }
@@ -293,21 +297,23 @@ export function readCheckpoint(
     };
     const problems: Problem[] = [];
     const files: ReadonlyMap<string, Uint8Array>[] = [];
+    const expected = manifest.files.map(() => new Map<string, Stored>());
+    for (const stored of manifest.arrays) expected[stored.file]?.set(stored.tensor, stored);
     for (const [i, entry] of manifest.files.entries()) {
-      const expected = new Map(
-        manifest.arrays.filter(({ file }) => file === i).map((stored) => [stored.tensor, stored]),
-      );
       const part = await store.open(checkpoint, entry.name)();
       if (E.isLeft(part)) {
-        if (part.left._tag === "StoreFailed" && part.left.code !== "ENOENT") return part;
+        if (part.left._tag === "StoreFailed" && !notAFile.includes(part.left.code)) return part;
         problems.push({ path: entry.name, kind: "missing", expected: `a file of ${entry.bytes} bytes`, found: "none" });
         continue;
       }
-      const bytes = await readFile(part.right, entry, expected, advance);
-      await part.right.close();
-      if (E.isRight(bytes)) files[i] = bytes.right;
-      else if ("_tag" in bytes.left) return E.left(bytes.left);
-      else problems.push(...bytes.left);
+      try {
+        const bytes = await readFile(part.right, entry, expected[i] ?? new Map(), advance);
+        if (E.isRight(bytes)) files[i] = bytes.right;
+        else if ("_tag" in bytes.left) return E.left(bytes.left);
+        else problems.push(...bytes.left);
+      } finally {
+        await part.right.close();
+      }
     }
     if (problems.length > 0) return E.left({ _tag: "Damaged", checkpoint, problems });
     const hold = (stored: Stored): Held => {

@@ -85,7 +85,7 @@ export function restore(
   );
 
   const report = (path: string, kind: ProblemKind, expected: string, found: string): void => {
-    const once = `${kind} ${path}`;
+    const once = JSON.stringify([kind, path, expected, found]);
     if (!reported.has(once)) problems.push({ path, kind, expected, found });
     reported.add(once);
   };

@@ -225,9 +225,18 @@ export function explain(error: DogearError): string {
  */
 export function toError(error: unknown): Error {
   if (error instanceof Error) return error;
-  const tag = typeof error === "object" && error !== null && "_tag" in error ? error._tag : undefined;
-  const known = typeof tag === "string" ? explain(error as DogearError) : undefined;
-  return new Error(known ?? String(error), { cause: error });
+  const tagged = typeof error === "object" && error !== null && "_tag" in error;
+  // A pipeline's own error may have any tag, one of these too.
+  const known = ((): unknown => {
+    try {
+      return tagged ? explain(error as DogearError) : undefined;
+    } catch {
+      return undefined;
+    }
+  })();
+  if (typeof known === "string") return new Error(known, { cause: error });
+  const own = typeof error === "object" && error !== null && "message" in error ? String(error.message) : undefined;
+  return new Error(own ?? (tagged ? String(error._tag) : String(error)), { cause: error });
 }
 
 /**

@@ -366,18 +366,20 @@ export function decodeManifest(bytes: Uint8Array): Either<ManifestError, Manifes
     }
   })();
   if (text === undefined) return E.left(problem("UTF-8", "other bytes"));
-  const head = /^\{"format":"dogear\/([1-9]\d*)","crc32":"([0-9a-f]{8})","manifest":/.exec(text);
+  // A later format may be of any form behind its name.
+  const later = /^\{"format":"dogear\/([1-9]\d*)"/.exec(text)?.[1];
+  if (later !== undefined && later !== "1") return E.left({ newer: `dogear/${later}` });
+  const head = /^\{"format":"dogear\/1","crc32":"([0-9a-f]{8})","manifest":/.exec(text);
   if (head === null || !text.endsWith("}\n")) {
     return E.left(problem(`a manifest of format ${format}`, `${text.length} characters of another form`));
   }
   const body = text.slice(head[0].length, -2);
   const digest = crc32(Buffer.from(body)).toString(16).padStart(8, "0");
-  if (digest !== head[2]) {
+  if (digest !== head[1]) {
     return E.left({
-      problems: [{ path: "snapshot.json", kind: "digest", expected: `CRC-32 ${head[2]}`, found: digest }],
+      problems: [{ path: "snapshot.json", kind: "digest", expected: `CRC-32 ${head[1]}`, found: digest }],
     });
   }
-  if (head[1] !== "1") return E.left({ newer: `dogear/${head[1]}` });
   try {
     const json: unknown = JSON.parse(body);
     const objections = shape(json, "manifest");

@@ -111,15 +111,17 @@ function ownWeights(layer: tf.layers.Layer): readonly (readonly [string, LayerVa
  *
  * @param layers The layers of one model.
  * @param names Receives the names.
- * @param counts How many layers of each class have been named; the names taken.
+ * @param counts How many layers of each class have been named.
+ * @param prefix What the names of a layer within another begin with.
+ * @param taken The names there are.
  */
 export function nameWeights(
   layers: readonly tf.layers.Layer[],
   names: Map<object, string>,
   counts: Map<string, number> = new Map(),
   prefix = "",
+  taken: Set<string> = new Set(names.values()),
 ): void {
-  const taken = new Set(names.values());
   for (const layer of layers) {
     const className = layer.getClassName();
     const count = (counts.get(className) ?? 0) + 1;
@@ -133,7 +135,7 @@ export function nameWeights(
       names.set(weight.val, full);
     }
     const nested = layer instanceof tf.LayersModel ? layer.layers : sublayers(layer).flatMap(([, sub]) => sub);
-    nameWeights(nested, names, counts, layer instanceof tf.LayersModel ? prefix : `${prefix}${name}/`);
+    nameWeights(nested, names, counts, layer instanceof tf.LayersModel ? prefix : `${prefix}${name}/`, taken);
   }
 }
 
@@ -184,9 +186,14 @@ function compareConfig(live: unknown, saved: unknown, path: string, target: Targ
 }
 
 /** Checks class and name of a layer or model, as far as a user gave them. */
-export function checkIdentity(state: Node, target: Target, live: tf.layers.Layer): void {
+export function checkIdentity(
+  state: Node,
+  target: Target,
+  live: tf.layers.Layer,
+  liveClass: string = live.getClassName(),
+): void {
   const [className, name] = [entry(state, "class"), entry(state, "name")];
-  if (className !== live.getClassName()) target.problem("class", live.getClassName(), String(className));
+  if (className !== liveClass) target.problem("class", liveClass, String(className));
   else if ((typeof name === "string" ? name : null) !== givenName(live)) {
     target.problem(
       "name",

@@ -62,6 +62,15 @@ function isSequential(model: tf.LayersModel): model is tf.Sequential {
   return model instanceof tf.Sequential;
 }
 
+/** A model's class: tfjs's own name of it, and for a subclass, which inherits that name, its constructor's. */
+function classOf(model: tf.LayersModel): string {
+  const className = model.getClassName();
+  const known = tf.serialization.SerializationMap.getMap().classNameMap[className]?.[0].prototype;
+  return [tf.LayersModel.prototype, tf.Sequential.prototype, known].includes(Object.getPrototypeOf(model))
+    ? className
+    : model.constructor.name;
+}
+
 function callsOf(layer: tf.layers.Layer): readonly CallNode[] {
   return layer.inboundNodes as unknown as readonly CallNode[];
 }
@@ -145,6 +154,13 @@ function decodeLosses(losses: unknown, outputNames: readonly string[], target: T
 function encodeCompile(model: tf.LayersModel, site: Site): Node {
   if (!model.optimizer) return null;
   const inner = modelFields(modelFields(model).model ?? model);
+  const removed = inner.collectedTrainableWeights?.find(({ val }) => !site.names.has(val));
+  if (removed !== undefined) {
+    site.refuse(
+      "a model that trains its own weights",
+      `${removed.originalName} of a layer it no longer has: compile it again`,
+    );
+  }
   return record([
     ["optimizer", site.part(["compile", "optimizer"], model.optimizer)],
     ["owned", inner.isOptimizerOwned],
@@ -290,8 +306,15 @@ export const modelKind: Kind<tf.LayersModel> = {
   announce: (model, names) => nameWeights(model.layers, names),
   encode: (model, site) => {
     const unbuilt = isUnbuilt(model);
+    const lost = unbuilt ? undefined : fieldsOf(model).weights.find(({ val }) => !site.names.has(val));
+    if (lost !== undefined) {
+      site.refuse(
+        "weights in layers, or in fields that are layers or arrays of layers",
+        `${lost.originalName} elsewhere`,
+      );
+    }
     return record([
-      ["class", model.getClassName()],
+      ["class", classOf(model)],
       ["name", givenName(model)],
       ["built", !unbuilt],
       ["flags", encodeFlags(model)],
@@ -311,7 +334,7 @@ export const modelKind: Kind<tf.LayersModel> = {
   },
   restore: (state, target, live) => {
     const model = live as tf.LayersModel;
-    checkIdentity(state, target, model);
+    checkIdentity(state, target, model, classOf(model));
     // First, because building sets the flags of the weights.
     if (isSequential(model)) target.commit(() => setBuilt(model, entry(state, "built") === true));
     const nodes = entry(state, "layers");

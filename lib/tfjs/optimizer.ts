@@ -101,11 +101,26 @@ function isOptimizer(u: unknown): u is tf.Optimizer {
   return typeof u === "object" && u !== null && u instanceof tf.Optimizer;
 }
 
+/** Whether an optimizer is of one of tfjs's classes itself: a subclass has their name, and may do anything. */
+function isOwn(optimizer: tf.Optimizer): boolean {
+  const { classNameMap } = tf.serialization.SerializationMap.getMap();
+  return Object.getPrototypeOf(optimizer) === classNameMap[optimizer.getClassName()]?.[0].prototype;
+}
+
+/** Disposes an optimizer, and the scalars that tfjs's own way to do so forgets. */
+function disposeWhole(optimizer: tf.Optimizer, layout: Layout): void {
+  optimizer.dispose();
+  for (const name of layout.scalars) (fieldsOf(optimizer)[name] as tf.Tensor).dispose();
+}
+
 function restoreSlots(name: string, ending: string, saved: Node, target: Target, fields: Fields): void {
   const live = slotsOf(fields, name);
   if (live.some((slot) => slot.variable.isDisposed)) target.problem("data", "a live optimizer", "a disposed one");
   const items: readonly Node[] = Array.isArray(saved) ? saved : [];
-  const prepared = items.map((node, i) => ({ tensor: checkTensor(node, target), slot: live[i] }));
+  const prepared = items.map((node, i) => ({
+    tensor: checkTensor(node, target, undefined, `slots/${name}/${i}`),
+    slot: live[i],
+  }));
   target.commit(() => {
     fields[name] = prepared.map(({ tensor, slot }, i): Slot => {
       if (tensor === undefined) throw new TypeError("A commit ran in spite of a problem");
@@ -123,8 +138,8 @@ function restoreSlots(name: string, ending: string, saved: Node, target: Target,
 /** The kind of SGD, momentum, Adagrad, Adadelta, Adam, Adamax and RMSProp. */
 export const optimizerKind: Kind<tf.Optimizer> = {
   name: "Optimizer",
-  is: (u): u is tf.Optimizer => isOptimizer(u) && layoutOf(u.getClassName()) !== undefined,
-  nearly: (u) => isOptimizer(u) ? `an optimizer of the unknown class ${u.getClassName()}` : undefined,
+  is: (u): u is tf.Optimizer => isOptimizer(u) && layoutOf(u.getClassName()) !== undefined && isOwn(u),
+  nearly: (u) => isOptimizer(u) ? `an optimizer of the unknown class ${u.constructor.name}` : undefined,
   encode: (optimizer, site) => {
     const className = optimizer.getClassName();
     const fields = fieldsOf(optimizer);
@@ -163,7 +178,8 @@ export const optimizerKind: Kind<tf.Optimizer> = {
       found[0],
       Object.fromEntries(names) as tf.serialization.ConfigDict,
     ) as unknown as tf.Optimizer;
-    return target.made(optimizer, () => optimizer.dispose());
+    const layout = layoutOf(className) as Layout;
+    return target.made(optimizer, () => disposeWhole(optimizer, layout));
   },
   restore: (state, target, live) => {
     const optimizer = live as tf.Optimizer;
@@ -193,11 +209,11 @@ export const optimizerKind: Kind<tf.Optimizer> = {
     }
     const scalars = entry(state, "scalars") ?? null;
     for (const name of layout.variables) {
-      const tensor = checkTensor(entry(scalars, name), target, fields[name] as tf.Variable);
+      const tensor = checkTensor(entry(scalars, name), target, fields[name] as tf.Variable, `scalars/${name}`);
       if (tensor !== undefined) assignAtCommit(target, fields[name] as tf.Variable, tensor);
     }
     for (const name of layout.scalars) {
-      const tensor = checkTensor(entry(scalars, name), target, fields[name] as tf.Tensor);
+      const tensor = checkTensor(entry(scalars, name), target, fields[name] as tf.Tensor, `scalars/${name}`);
       if (tensor === undefined) continue;
       target.commit(() => {
         (fields[name] as tf.Tensor).dispose();

@@ -62,7 +62,10 @@ export function hold(tensor: tf.Tensor): Held {
     element: dtype as DType,
     shape: tensor.shape.slice(),
     identity: dataId,
-    bytes: () => engine().read(dataId).then(bytesOf),
+    bytes: () =>
+      held
+        ? engine().read(dataId).then(bytesOf)
+        : Promise.reject(new TypeError("Expected a snapshot that is held until its bytes are read, found it released")),
     release: () => {
       const info = engine().state.tensorInfo.get(dataId);
       if (held && info?.backend.disposeData(dataId)) engine().removeDataId(dataId, info.backend);
@@ -113,22 +116,27 @@ function isDisposed(value: object): string | undefined {
 }
 
 /** A tensor of a node, checked against a live one; a problem and undefined if there is none or it differs. */
-export function checkTensor(node: Node | undefined, target: Target, live?: tf.Tensor): tf.Tensor | undefined {
+export function checkTensor(
+  node: Node | undefined,
+  target: Target,
+  live?: tf.Tensor,
+  at?: string,
+): tf.Tensor | undefined {
   if (node === undefined || !isBranch(node) || node.is !== "array" || !isDType(node.held.element)) {
-    target.problem("format", "a tensor", node === undefined ? "nothing" : "something else");
+    target.problem("format", "a tensor", node === undefined ? "nothing" : "something else", at);
     return undefined;
   }
   const { element, shape } = node.held;
-  if (live !== undefined && live.isDisposed) target.problem("data", "a live tensor", "a disposed one");
+  if (live !== undefined && live.isDisposed) target.problem("data", "a live tensor", "a disposed one", at);
   if (live !== undefined && live.dtype !== element) {
-    target.problem("dtype", `${live.dtype}, as in the live one`, element);
+    target.problem("dtype", `${live.dtype}, as in the live one`, element, at);
   }
   if (live !== undefined && String(live.shape) !== String(shape)) {
-    target.problem("shape", `[${live.shape}], as in the live one`, `[${shape}]`);
+    target.problem("shape", `[${live.shape}], as in the live one`, `[${shape}]`, at);
   }
   if (live !== undefined && (live.dtype !== element || String(live.shape) !== String(shape))) return undefined;
   const tensor = tensorOf(node.held);
-  if (tensor === undefined) target.problem("length", `${element} values of shape [${shape}]`, "other bytes");
+  if (tensor === undefined) target.problem("length", `${element} values of shape [${shape}]`, "other bytes", at);
   return tensor && target.made(tensor, () => tensor.dispose());
 }
 
@@ -147,10 +155,10 @@ export const tensorKind: Kind<tf.Tensor> = {
 /** Names that variables were given, where they are registered under others because those were taken. */
 const givenNames = new WeakMap<tf.Variable, string>();
 
-/** The name a user gave to a variable, or null: tfjs names the others by a counter. */
+/** The name a user gave to a variable, or null: tfjs names the others by a counter, or after a layer that it named so. */
 function givenName(variable: tf.Variable): string | null {
   const name = givenNames.get(variable) ?? variable.name;
-  return /^\d+$/.test(name) ? null : name;
+  return /^\d+$/.test(name) || /(^|\/)[a-z][a-z0-9_]*_[A-Z]\w*\d\//.test(name) ? null : name;
 }
 
 function makeVariable(value: tf.Tensor, trainable: boolean, name: string | null): tf.Variable {
