@@ -143,12 +143,12 @@ export function nameWeights(
 
 /**
  * A layer's configuration as plain data without what tfjs made up; `state` leaves out what no later step depends on or what is
- * captured by itself: initializers, flags, and the counted seed of a random layer.
+ * captured by itself: initializers, flags, its name, and the counted seed of a random layer.
  */
 function configOf(layer: tf.layers.Layer, state: boolean, config: unknown = layer.getConfig()): unknown {
   const drops = (key: string, own: boolean): boolean =>
     state && (key === "trainable" || /[iI]nitializer$/.test(key) ||
-      (own && key === "seed" && fieldsOf(layer).randomGenerator !== undefined));
+      (own && (key === "name" || (key === "seed" && fieldsOf(layer).randomGenerator !== undefined))));
   const plain = (value: unknown, className?: string): unknown => {
     if (Array.isArray(value)) return value.map((item) => plain(item));
     // What is built from one copy of a configuration must not refer to the other.

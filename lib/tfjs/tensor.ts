@@ -9,6 +9,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { type Kind, scalar, type Target } from "../component.ts";
+import { isPlainRecord } from "../rules.ts";
 import { entry, isBranch, type Node, record } from "../state_tree.ts";
 import { type DType, fits, type Held, isDType, packStrings, typedView, unpackStrings } from "../tensor.ts";
 
@@ -109,6 +110,20 @@ export function tensorOf(held: Held): tf.Tensor | undefined {
   }
 }
 
+/** A codec's tree with the present values of its variables in their stead: to a codec, a variable is a tensor. */
+export function valuesIn(tree: unknown): unknown {
+  if (tree instanceof tf.Variable && !tree.isDisposed) {
+    const held = hold(tree);
+    const value = tensorOf(held);
+    held.release();
+    return value;
+  }
+  if (Array.isArray(tree)) return tree.map(valuesIn);
+  return isPlainRecord(tree)
+    ? Object.fromEntries(Object.entries(tree).map(([name, part]) => [name, valuesIn(part)]))
+    : tree;
+}
+
 // --- capture and restore
 
 function isDisposed(value: object): string | undefined {
@@ -199,12 +214,15 @@ export const variableKind: Kind<tf.Variable> = {
   },
   restore: (state, target, live) => {
     if (live === undefined || target.built(live)) return () => live as tf.Variable;
-    const name = entry(state, "name");
-    if (typeof name === "string" && givenName(live) !== name) {
-      target.problem("name", JSON.stringify(live.name), JSON.stringify(name));
+    const [name, value] = [entry(state, "name"), entry(state, "value")];
+    const [saved, given] = [typeof name === "string" ? name : null, givenName(live)];
+    // A layer's variable has the name that its layer gives it.
+    const owned = value !== undefined && isBranch(value) && value.is === "array" && value.name !== undefined;
+    if (!owned && saved !== given) {
+      target.problem("name", given ?? "no name of the user's", saved ?? "no name of the user's");
     }
     const trainable = scalar(state, "trainable", "boolean", target);
-    const tensor = checkTensor(entry(state, "value"), target, live);
+    const tensor = checkTensor(value, target, live);
     if (tensor !== undefined) assignAtCommit(target, live, tensor);
     target.commit(() => void (live.trainable = trainable ?? live.trainable));
     return () => live;
