@@ -196,8 +196,17 @@ export function restore(
     const given = made.slice(before).filter((m) => !sharedPaths.has(m.path));
     if (given.length > 0 && problems.length === 0) {
       // Asked before anything is committed: the codec is the user's, and may throw.
-      const kept = objectsIn(codec.encode(value()), new Set());
-      const unused = given.filter((m) => !kept.has(m.value));
+      const [kept, again] = [0, 1].map(() => objectsIn(codec.encode(value()), new Set())) as [
+        Set<unknown>,
+        Set<unknown>,
+      ];
+      // A codec that encodes copies does not tell which tensors its value holds: then all it was given are its own.
+      const once = [...kept].filter((object) => !again.has(object)).concat(
+        [...again].filter((object) => !kept.has(object)),
+      );
+      const copies = once.filter((object) => kindNamed("Tensor")?.is(object));
+      copies.forEach((copy) => (copy as { dispose(): void }).dispose());
+      const unused = copies.length > 0 ? [] : given.filter((m) => !kept.has(m.value));
       commits.push(() => unused.forEach(({ discard }) => discard()));
     }
     return value;

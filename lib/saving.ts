@@ -91,7 +91,7 @@ export interface Saver<K extends Codecs = NoCodecs> {
 // --- capture
 
 /** Removes what retention does not keep, of this run only; what cannot be read is not proved ours, and stays. */
-async function retain(store: Store, run: string): Promise<E.Either<StoreFailed, readonly number[]>> {
+async function retain(store: Store, run: string, newest: number): Promise<E.Either<StoreFailed, readonly number[]>> {
   if (store.keep === undefined) return E.right([]);
   const listed = await store.list();
   if (E.isLeft(listed)) return listed;
@@ -100,13 +100,19 @@ async function retain(store: Store, run: string): Promise<E.Either<StoreFailed, 
     const entry = await readEntry(store, checkpoint)();
     if (E.isRight(entry) && entry.right.run === run) catalogue.push(entry.right);
   }
-  const { remove } = store.keep(catalogue, Date.now());
-  for (const checkpoint of remove) {
+  const done: number[] = [];
+  // Whatever a policy says, a save leaves its own checkpoint.
+  for (const checkpoint of store.keep(catalogue, Date.now()).remove.filter((n) => n !== newest)) {
+    // Somebody may have removed it and another run have saved under its number.
+    forgetEntry(store, checkpoint);
+    const entry = await readEntry(store, checkpoint)();
+    if (E.isLeft(entry) || entry.right.run !== run) continue;
     const removed = await store.remove(checkpoint)();
     if (E.isLeft(removed)) return removed;
     forgetEntry(store, checkpoint);
+    done.push(checkpoint);
   }
-  return E.right(remove);
+  return E.right(done);
 }
 
 const aNumber = must("a number", (value) => typeof value === "number");
@@ -173,7 +179,7 @@ export function writeSnapshot(
     runs.set(store, { run, parent: checkpoint });
     // Another checkpoint may have had this number, and have been removed by hand.
     forgetEntry(store, checkpoint);
-    const removed = await retain(store, run);
+    const removed = await retain(store, run, checkpoint);
     if (E.isLeft(removed)) return removed;
     const seconds = (performance.now() - begun) / 1000;
     const location = store.locationOf(checkpoint);

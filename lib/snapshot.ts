@@ -15,7 +15,8 @@ import type { Either } from "fp-ts/lib/Either.js";
 import type { IO } from "fp-ts/lib/IO.js";
 import type { IOEither } from "fp-ts/lib/IOEither.js";
 import type { Task } from "fp-ts/lib/Task.js";
-import type * as t from "io-ts";
+import * as tf from "@tensorflow/tfjs";
+import * as t from "io-ts";
 import { type Differences, differences, digest } from "./compare.ts";
 import { type AnyKind, valueKind } from "./component.ts";
 import { isPlainRecord, shown } from "./rules.ts";
@@ -31,7 +32,7 @@ import type { Held } from "./tensor.ts";
 import { layerKind } from "./tfjs/layer.ts";
 import { modelKind } from "./tfjs/model.ts";
 import { optimizerKind } from "./tfjs/optimizer.ts";
-import { tensorKind, variableKind } from "./tfjs/tensor.ts";
+import { tensorKind, valuesIn, variableKind } from "./tfjs/tensor.ts";
 
 // --- types
 
@@ -94,6 +95,15 @@ const kinds: readonly AnyKind[] = [
   valueKind("Scaler", Scaler.codec, "Scaler"),
 ];
 
+/** The codecs, to which a variable in what they encode is a tensor. */
+function valued(codecs: Codecs): Codecs {
+  const one = ([name, codec]: readonly [string, Codecs[string]]): readonly [string, Codecs[string]] => [
+    name,
+    new t.Type(codec.name, codec.is, codec.validate, (value) => valuesIn(codec.encode(value)) as StateTree),
+  ];
+  return Object.fromEntries(Object.entries(codecs).map(one));
+}
+
 /** Lets go of what a forgotten snapshot holds, some time after it was collected. */
 const forgotten = new FinalizationRegistry<Hold>(letGo);
 
@@ -149,7 +159,13 @@ export function captureState<C extends Components & Decoded<K>, K extends Codecs
   options: Options<K> = {},
 ): Snapshot<Restored<C, K>> {
   const held: Held[] = [];
-  return snapshotOf(encode(components, kinds, options.codecs ?? {}, held), held);
+  // Tensors that a codec makes to encode are let go at the end; what is held stays.
+  tf.engine().startScope("captureState");
+  try {
+    return snapshotOf(encode(components, kinds, valued(options.codecs ?? {}), held), held);
+  } finally {
+    tf.engine().endScope();
+  }
 }
 
 function decode(
