@@ -1,0 +1,25 @@
+import { captureState, directory, id, readSnapshot, restoreState, runOrThrow } from "@dogear/dogear";
+import * as tf from "@tensorflow/tfjs";
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+before(async () => void await tf.setBackend("cpu"));
+
+/** A checkpoint of each format there has been, made once by the version that wrote it and never again, and its state's id. */
+const formats: Readonly<Record<string, string>> = {
+  "dogear-1": "1c0934caf11dc70616a3e2c5fc6eff54366f4d211db8803397effa8373c98866",
+};
+
+for (const [format, expected] of Object.entries(formats)) {
+  test(`golden: a checkpoint of the format ${format} is read, restored and captured with the id it had`, async () => {
+    const snapshot = await runOrThrow(
+      readSnapshot(directory(fileURLToPath(new URL(`./data/golden/${format}`, import.meta.url)))),
+    );
+    assert.equal(await id(snapshot)(), expected);
+    const restored = restoreState(snapshot);
+    assert(restored._tag === "Right");
+    assert.equal(await id(captureState(restored.right as object))(), expected);
+    tf.disposeVariables();
+  });
+}
