@@ -9,7 +9,7 @@ import process from "node:process";
 import { after, test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import fc from "fast-check";
 import {
   captureState,
@@ -35,6 +35,9 @@ import {
   writeSnapshot,
 } from "../mod.ts";
 import { readManifest } from "../lib/checkpoint.ts";
+import { directoryOn } from "../lib/directory.ts";
+import { machineDisk } from "../lib/disk.ts";
+import type { StoreFailed } from "../lib/errors.ts";
 import type { Manifest } from "../lib/manifest.ts";
 import { storeFailed } from "../lib/store.ts";
 import { here, run, start, there } from "./children.ts";
@@ -52,7 +55,7 @@ function place(): string {
   return join(scratch, `${made++}`);
 }
 
-async function left(task: TaskEither<DogearError, unknown>): Promise<DogearError> {
+async function left(task: TE.TaskEither<DogearError, unknown>): Promise<DogearError> {
   const result = await task();
   return result._tag === "Left" ? result.left : assert.fail("Expected a left, found a right");
 }
@@ -644,6 +647,17 @@ test("old or new: a disk that is full for a while is StoreFailed, costs no check
       }
     }
   }
+});
+
+test("a disk that is read-only can be loaded from; saving to it is StoreFailed, which says so, and changes nothing", async () => {
+  const path = place();
+  await runOrThrow(saveState(directory(path))({ step: 1 }));
+  const refuse = (path: string): TE.TaskEither<StoreFailed, never> =>
+    TE.left(storeFailed("create folder", path, "EROFS", "read-only file system"));
+  const store = directoryOn({ ...machineDisk, makeFolder: refuse, create: refuse, rename: refuse })(path);
+  assert.match(explain(await left(saveState(store)({ step: 2 }))), /EROFS.*that file system is read-only/);
+  assert.deepEqual(await runOrThrow(resume(store)({ step: 0 })), { step: 1 });
+  assert.deepEqual(await steps(store), [1]);
 });
 
 test("retention that cannot remove is a failure of the save, and the new checkpoint is there all the same", async () => {
