@@ -115,44 +115,44 @@ export function specOf(stored: Pick<Stored, "element" | "shape" | "tensor">, byt
   return { name: stored.tensor, dtype: dtypes[stored.element], shape };
 }
 
+/** The file of the weights of the component `model`, which is all it holds if that is a tfjs model. */
+const modelFile = "model.safetensors";
+
 /**
- * The file that holds a component's tensors: `model.safetensors` for the component of that name, `state/….safetensors` for others.
+ * The file that holds a component's tensors.
  *
- * Whatever the name, the file stays in the checkpoint's folder and collides with no other, upper and lower case taken as one: every
- * byte but a-z, 0-9, `-` and `_` is written as `=` and two digits, and a long name ends in a digest.
+ * Whatever the name, the file stays in the checkpoint's folder and collides with no other, upper and lower case taken as one: what
+ * a URI would escape, and then every character but a-z, 0-9, `-` and `_`, is written as `=` and two digits; a long name ends in a digest.
  */
-export function fileName(component: string): string {
-  if (component === "model") return "model.safetensors";
-  const safe = Array.from(
-    Buffer.from(component, "utf8"),
-    (byte) =>
-      /[a-z0-9_-]/.test(String.fromCharCode(byte))
-        ? String.fromCharCode(byte)
-        : `=${byte.toString(16).padStart(2, "0")}`,
-  ).join("");
-  const short = safe.length <= 120
-    ? safe
-    : `${safe.slice(0, 80)}=${createHash("sha256").update(component).digest("hex").slice(0, 32)}=`;
-  return `state/${short}.safetensors`;
+function fileName(component: string): string {
+  const safe = encodeURIComponent(component).replace(/[^a-z0-9_-]/g, (c) => `=${c.charCodeAt(0).toString(16)}`);
+  const digest = createHash("sha256").update(component).digest("hex").slice(0, 32);
+  return `state/${safe.length <= 120 ? safe : `${safe.slice(0, 80)}=${digest}=`}.safetensors`;
 }
 
-/** The name of each array of a component in its file: the one other tools know it by, or its path in the component. */
-function tensorNames(component: string, node: Node): ReadonlyMap<string, string> {
+/**
+ * Where each array of a component stands, by its path: under the name that other tools know it by, or its path in the component. Beside
+ * the weights of the component `model` no file has anything else, so that other tools take it as it is.
+ */
+function placesOf(
+  component: string,
+  node: Node,
+): ReadonlyMap<string, { readonly file: string; readonly name: string }> {
   const taken = new Set<string>(["__metadata__"]);
-  const names = new Map<string, string>();
   const root = segment(component);
   // Given names first, so that no path takes one.
   const arrays = arraysOf(node, root).toSorted(([, a], [, b]) =>
     Number(a.name === undefined) - Number(b.name === undefined)
   );
-  for (const [path, { name: given }] of arrays) {
+  const weights = arrays.some(([, { name }]) => name !== undefined);
+  return new Map(arrays.map(([path, { name: given }]) => {
     const own = path === root ? root : path.slice(root.length + 1);
     let name = given ?? own;
     for (let k = 0; taken.has(name); k++) name = k === 0 ? own : `${own}~${k}`;
     taken.add(name);
-    names.set(path, name);
-  }
-  return names;
+    const isModel = component === "model" && (given !== undefined || !weights);
+    return [path, { file: isModel ? modelFile : fileName(component), name }];
+  }));
 }
 
 /**
@@ -163,13 +163,15 @@ function tensorNames(component: string, node: Node): ReadonlyMap<string, string>
  */
 export function filePlans(encoded: Encoded): readonly FilePlan[] {
   return encoded.components.flatMap(([component, node]): FilePlan[] => {
-    const names = tensorNames(component, node);
-    if (names.size === 0) return [];
-    const tensors = arraysOf(node, segment(component)).map(([path, { held }]) => ({
-      ...specOf({ element: held.element, shape: held.shape, tensor: names.get(path) ?? path }),
-      held,
-    }));
-    return [{ name: fileName(component), tensors }];
+    const places = placesOf(component, node);
+    const files = new Map<string, FilePlan["tensors"][number][]>();
+    for (const [path, { held }] of arraysOf(node, segment(component))) {
+      const { file, name } = places.get(path) ?? { file: fileName(component), name: path };
+      const tensors = files.get(file) ?? [];
+      tensors.push({ ...specOf({ element: held.element, shape: held.shape, tensor: name }), held });
+      files.set(file, tensors);
+    }
+    return [...files].map(([name, tensors]) => ({ name, tensors }));
   });
 }
 
@@ -211,9 +213,11 @@ function nodeJson(node: Node, path: string, array: (path: string, held: Held) =>
 export function encodeManifest(summary: Summary, encoded: Encoded): Uint8Array {
   const indices = new Map(summary.files.map(({ name }, i) => [name, i]));
   const components = encoded.components.map(([component, node]): Json => {
-    const names = tensorNames(component, node);
-    const file = indices.get(fileName(component)) ?? -1;
-    const array = (path: string, held: Held): Json => [held.element, held.shape, file, names.get(path) ?? path];
+    const places = placesOf(component, node);
+    const array = (path: string, held: Held): Json => {
+      const place = places.get(path);
+      return [held.element, held.shape, indices.get(place?.file ?? "") ?? -1, place?.name ?? path];
+    };
     return [component, nodeJson(node, segment(component), array)];
   });
   const { run, step, metrics, time, parent, environment, id, files } = summary;
@@ -412,7 +416,7 @@ function readManifest(json: Written, bytes: number): Either<ManifestError, Manif
   if (new Set(names).size !== names.length) {
     return E.left(problem("components of different names", names.join(", ").slice(0, 80)));
   }
-  const expected = new Set(names.map(fileName));
+  const expected = new Set([modelFile, ...names.map(fileName)]);
   const stray = json.files.find(([name], i) =>
     !expected.has(name) || json.files.findIndex(([other]) => other === name) !== i
   );
