@@ -117,22 +117,23 @@ function restoreSlots(name: string, ending: string, saved: Node, target: Target,
   const live = slotsOf(fields, name);
   if (live.some((slot) => slot.variable.isDisposed)) target.problem("data", "a live optimizer", "a disposed one");
   const items: readonly Node[] = Array.isArray(saved) ? saved : [];
-  const prepared = items.map((node, i) => ({
-    tensor: checkTensor(node, target, undefined, `slots/${name}/${i}`),
-    slot: live[i],
-  }));
-  target.commit(() => {
-    fields[name] = prepared.map(({ tensor, slot }, i): Slot => {
-      if (tensor === undefined) throw new TypeError("A commit ran in spite of a problem");
-      const fits = slot !== undefined && slot.variable.dtype === tensor.dtype &&
-        String(slot.variable.shape) === String(tensor.shape);
-      if (fits) slot.variable.assign(tensor);
-      else slot?.variable.dispose();
-      return fits ? slot : { originalName: `${i}/${ending}`, variable: tensor.variable(false) };
-    });
-    live.slice(prepared.length).forEach((slot) => slot.variable.dispose());
+  const prepared = items.flatMap((node, i): (readonly [Slot, commit: () => void])[] => {
+    const tensor = checkTensor(node, target, undefined, `slots/${name}/${i}`);
+    if (tensor === undefined) return [];
+    target.after(() => tensor.dispose());
+    const slot = live[i];
+    if (slot?.variable.dtype === tensor.dtype && String(slot.variable.shape) === String(tensor.shape)) {
+      return [[slot, () => slot.variable.assign(tensor)]];
+    }
+    const variable = tensor.variable(false);
+    target.made(variable, () => variable.dispose());
+    return [[{ originalName: `${i}/${ending}`, variable }, () => slot?.variable.dispose()]];
   });
-  for (const { tensor } of prepared) if (tensor !== undefined) target.after(() => tensor.dispose());
+  target.commit(() => {
+    for (const [, commit] of prepared) commit();
+    live.slice(prepared.length).forEach((slot) => slot.variable.dispose());
+    fields[name] = prepared.map(([slot]) => slot);
+  });
 }
 
 /** The kind of SGD, momentum, Adagrad, Adadelta, Adam, Adamax and RMSProp. */
