@@ -120,8 +120,16 @@ export async function idOf(components: object, codecs: Codecs = {}): Promise<str
   return await id(snapshot)();
 }
 
+/** What {@link observed} sees. */
+export interface Observed {
+  readonly digest: string;
+  readonly text: string;
+  readonly memory: tf.MemoryInfo;
+  readonly registered: readonly string[];
+}
+
 /** Everything of a process that a capture, or a restore that fails, must leave as it was. */
-export async function observed(components: object, codecs: Codecs = {}): Promise<unknown> {
+export async function observed(components: object, codecs: Codecs = {}): Promise<Observed> {
   const digest = await idOf(components, codecs);
   const registered = Object.entries(engine().state.registeredVariables).map(([name, { id }]) => `${name} is ${id}`);
   return { digest, text: exact(components), memory: tf.memory(), registered };
