@@ -55,25 +55,26 @@ function isCounted(name: string, prefix: string): boolean {
   return name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length));
 }
 
-/** Whether tfjs made a name up from the class of a layer or, for a cell, of the layer around it. */
-function isOfClass(name: string): boolean {
-  const own = name.replace(/^(forward|backward)_/, "");
-  const counter = /\d+$/.exec(own);
-  if (counter === null) return false;
+/** A name that tfjs made up from the class of a layer or, for a cell, of the layer around it, without its counter; undefined for others. */
+function withoutCounter(name: string): string | undefined {
+  const start = /^(forward|backward)_/.exec(name)?.[0].length ?? 0;
+  const counter = /\d+$/.exec(name)?.index;
+  if (counter === undefined) return undefined;
   // A class may have underscores, and digits at its end, which only its snake case can tell from the counter.
-  for (let at = own.indexOf("_"); at > 0; at = own.indexOf("_", at + 1)) {
-    for (let end = counter.index; end < own.length; end++) {
-      if (snakeCase(own.slice(at + 1, end)) === own.slice(0, at)) return true;
+  for (let at = name.indexOf("_", start); at > start; at = name.indexOf("_", at + 1)) {
+    for (let end = counter; end < name.length; end++) {
+      if (snakeCase(name.slice(at + 1, end)) === name.slice(start, at)) return name.slice(0, end);
     }
   }
-  return false;
+  return undefined;
 }
 
 /** Whether tfjs made a name up; a sequential model names its input after its first layer. */
 function isMadeUp(name: string, className: string, isModel: boolean): boolean {
   if (isModel) return isCounted(name, className === "Sequential" ? "sequential_" : className.toLowerCase());
-  if (className !== "InputLayer") return isOfClass(name);
-  return isCounted(name, "input") || (name.endsWith("_input") && isOfClass(name.slice(0, -"_input".length)));
+  if (className !== "InputLayer") return withoutCounter(name) !== undefined;
+  return isCounted(name, "input") ||
+    (name.endsWith("_input") && withoutCounter(name.slice(0, -"_input".length)) !== undefined);
 }
 
 /** The name a user gave to a layer or model, or null. */
@@ -107,36 +108,34 @@ function ownWeights(layer: tf.layers.Layer): readonly (readonly [string, LayerVa
 }
 
 /**
- * Names a layer's weights as tfjs does, with made-up layer names counted from 1 by position.
+ * Names weights as tfjs does, with the counters in made-up names of layers counted from 1 in the order of the weights.
  *
  * @param layers The layers of one model.
  * @param names Receives the names.
- * @param counts How many layers of each class have been named.
- * @param prefix What the names of a layer within another begin with.
- * @param taken The names there are.
  */
-export function nameWeights(
-  layers: readonly tf.layers.Layer[],
-  names: Map<object, string>,
-  counts: Map<string, number> = new Map(),
-  prefix = "",
-  taken: Set<string> = new Set(names.values()),
-): void {
-  for (const layer of layers) {
-    const className = layer.getClassName();
-    const count = (counts.get(className) ?? 0) + 1;
-    counts.set(className, count);
-    const name = givenName(layer) ?? `${snakeCase(className)}_${className}${count}`;
-    for (const [short, weight] of ownWeights(layer)) {
-      if (names.has(weight.val)) continue;
-      let full = `${prefix}${name}/${short}`;
-      for (let k = 1; taken.has(full); k++) full = `${prefix}${name}/${short}_${k}`;
-      taken.add(full);
-      names.set(weight.val, full);
+export function nameWeights(layers: readonly tf.layers.Layer[], names: Map<object, string>): void {
+  const [taken, counted, counts] = [new Set<string>(), new Map<string, number>(), new Map<string, number>()];
+  const recounted = (name: string): string => {
+    const bare = withoutCounter(name);
+    if (bare === undefined) return name;
+    // The two directions of one layer have its one counter.
+    const [layer, kind] = [name, bare].map((text) => text.replace(/^(forward|backward)_/, "")) as [string, string];
+    if (!counted.has(layer)) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+    counted.set(layer, counted.get(layer) ?? counts.get(kind) ?? 1);
+    return `${bare}${counted.get(layer)}`;
+  };
+  const visit = (layer: tf.layers.Layer): void => {
+    for (const [, weight] of ownWeights(layer)) {
+      const name = weight.originalName.split("/").map(recounted).join("/");
+      let free = name;
+      for (let k = 1; taken.has(free); k++) free = `${name}_${k}`;
+      taken.add(free);
+      if (!names.has(weight.val)) names.set(weight.val, free);
     }
-    const nested = layer instanceof tf.LayersModel ? layer.layers : sublayers(layer).flatMap(([, sub]) => sub);
-    nameWeights(nested, names, counts, layer instanceof tf.LayersModel ? prefix : `${prefix}${name}/`, taken);
-  }
+    if (layer instanceof tf.LayersModel) layer.layers.forEach(visit);
+    else sublayers(layer).forEach(([, sub]) => [sub].flat().forEach(visit));
+  };
+  layers.forEach(visit);
 }
 
 // --- capture and restore
