@@ -50,6 +50,27 @@ function bytesOf(values: tf.TypedArray | Uint8Array[]): Uint8Array {
     : new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
+/** The parts of a complex tensor by turns, word by word: tfjs reads them as numbers, which lose the bits of a NaN. */
+async function complexBytes(dataId: DataId, shape: readonly number[]): Promise<Uint8Array> {
+  const [real, imag] = tf.tidy(() => {
+    const whole = aliasOf(dataId, shape, "complex64");
+    return [tf.real(whole), tf.imag(whole)] as const;
+  });
+  const parts = await Promise.all([real.data(), imag.data()]);
+  tf.dispose([real, imag]);
+  const words = new Uint32Array(2 * real.size);
+  for (const [k, { buffer, byteOffset, length }] of parts.entries()) {
+    new Uint32Array(buffer, byteOffset, length).forEach((word, i) => words[2 * i + k] = word);
+  }
+  return new Uint8Array(words.buffer);
+}
+
+/** One more tensor of a data id. */
+function aliasOf(dataId: DataId, shape: readonly number[], dtype: DType): tf.Tensor {
+  engine().state.tensorInfo.get(dataId)?.backend.incRef(dataId);
+  return engine().makeTensorFromTensorInfo({ dataId, shape: shape.slice(), dtype });
+}
+
 /**
  * Holds a tensor's value: O(1), no copy on any backend.
  *
@@ -57,15 +78,16 @@ function bytesOf(values: tf.TypedArray | Uint8Array[]): Uint8Array {
  */
 export function hold(tensor: tf.Tensor): Held {
   const { dataId, dtype } = tensor;
+  const shape = tensor.shape.slice();
   engine().state.tensorInfo.get(dataId)?.backend.incRef(dataId);
   let held = true;
   return {
     element: dtype as DType,
-    shape: tensor.shape.slice(),
+    shape,
     identity: dataId,
     bytes: () =>
       held
-        ? engine().read(dataId).then(bytesOf)
+        ? dtype === "complex64" ? complexBytes(dataId, shape) : engine().read(dataId).then(bytesOf)
         : Promise.reject(new TypeError("Expected a snapshot that is held until its bytes are read, found it released")),
     release: () => {
       const info = engine().state.tensorInfo.get(dataId);
@@ -84,20 +106,20 @@ export function tensorOf(held: Held): tf.Tensor | undefined {
   const dtype = held.element as DType;
   const shape = held.shape.slice();
   const dataId = held.identity as DataId;
-  const info = engine().state.tensorInfo.get(dataId);
-  if (info !== undefined) {
-    info.backend.incRef(dataId);
-    return engine().makeTensorFromTensorInfo({ dataId, shape, dtype });
-  }
+  if (engine().state.tensorInfo.has(dataId)) return aliasOf(dataId, shape, dtype);
   const bytes = held.resident;
   if (bytes === undefined || !fits(dtype, shape, bytes)) return undefined;
   switch (dtype) {
     case "string":
       return engine().makeTensor(unpackStrings(bytes, shape.reduce((a, b) => a * b, 1)) ?? [], shape, dtype);
     case "complex64": {
-      const parts = typedView("Float32Array", bytes) as Float32Array;
+      // As words, for a number loses the bits of a NaN.
+      const words = typedView("Uint32Array", bytes) as Uint32Array;
       return tf.tidy(() => {
-        const [real, imag] = [0, 1].map((k) => tf.tensor(parts.filter((_, i) => i % 2 === k), shape, "float32"));
+        const [real, imag] = [0, 1].map((k) => {
+          const part = words.filter((_, i) => i % 2 === k);
+          return engine().makeTensor(new Float32Array(part.buffer), shape, "float32");
+        });
         return tf.complex(real as tf.Tensor, imag as tf.Tensor);
       });
     }
