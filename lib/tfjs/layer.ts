@@ -330,10 +330,11 @@ export const layerKind: Kind<tf.layers.Layer> = {
   buildsParts: true,
   build: (state, target) => {
     const [className, name] = [entry(state, "class"), entry(state, "name")];
-    const found = typeof className === "string"
-      ? tf.serialization.SerializationMap.getMap().classNameMap[className]
+    const { classNameMap } = tf.serialization.SerializationMap.getMap();
+    const found = typeof className === "string" && Object.hasOwn(classNameMap, className)
+      ? classNameMap[className]
       : undefined;
-    if (found === undefined) {
+    if (found === undefined || !(found[0].prototype instanceof tf.layers.Layer)) {
       target.problem("class", "a layer class that tf.serialization.registerClass knows", String(className));
       return undefined;
     }

@@ -10,7 +10,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { IO } from "fp-ts/lib/IO.js";
 import { type Kind, scalar, type Target } from "../component.ts";
-import { entry, isBranch, type Node, record } from "../state_tree.ts";
+import { entry, type Node, record } from "../state_tree.ts";
 import { assignAtCommit, checkTensor, hold } from "./tensor.ts";
 
 // --- types
@@ -173,13 +173,17 @@ export const optimizerKind: Kind<tf.Optimizer> = {
       target.problem("class", `one of ${Object.keys(layouts).join(", ")}`, className ?? "nothing");
       return undefined;
     }
-    const config = entry(state, "config");
-    const names = config !== undefined && isBranch(config) && config.is === "record" ? config.entries : [];
+    const layout = layoutOf(className) as Layout;
+    const config = entry(state, "config") ?? null;
+    const values = [
+      ...layout.numbers.map((name) => [name, scalar(config, name, "number", target)] as const),
+      ...layout.flags.map((name) => [name, scalar(config, name, "boolean", target)] as const),
+    ];
+    if (values.some(([, value]) => value === undefined)) return undefined;
     const optimizer = found[1](
       found[0],
-      Object.fromEntries(names) as tf.serialization.ConfigDict,
+      Object.fromEntries(values) as tf.serialization.ConfigDict,
     ) as unknown as tf.Optimizer;
-    const layout = layoutOf(className) as Layout;
     return target.made(optimizer, () => disposeWhole(optimizer, layout));
   },
   restore: (state, target, live) => {
