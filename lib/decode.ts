@@ -396,7 +396,8 @@ export function restore(
     }
     for (const run of commits) run();
     for (const [name, order] of encoded.order) {
-      kindNamed(name)?.reorder?.(order.flatMap((path) => lives.get(path) ?? []));
+      const kind = kindNamed(name);
+      kind?.reorder?.(order.flatMap((path) => lives.get(path) ?? []).filter((object) => kind.is(object)));
     }
     const components = Object.fromEntries(parts.map(([name, part]) => [name, part()]));
     for (const run of afters) run();
