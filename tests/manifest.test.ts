@@ -150,7 +150,7 @@ test("round trip: any tree of any kinds, and any summary, bit for bit", () =>
         named.map(([name, node]) => [name, textOf(node, number)]),
       );
     }),
-    { numRuns: 200 * torture },
+    { numRuns: 400 * torture },
   ));
 
 // --- what is damaged
@@ -395,7 +395,7 @@ test("no code: a manifest with any parts replaced neither throws, hangs nor harm
       const changed = changes.reduce<Json>((json, [path, by]) => replaced(json, path, by), body);
       await assertHarmless(await forged(store, JSON.stringify(changed)), live, tally);
     }),
-    { numRuns: 200 * torture },
+    { numRuns: 400 * torture },
   );
   // All three ways must have been tried often, or this test shows nothing.
   assert.ok(Math.min(tally.damaged, tally.refused, tally.restored) >= 10, JSON.stringify(tally));
@@ -425,7 +425,7 @@ test("no code: trees and orders of any well-formed parts neither throw, hang nor
       const changed = JSON.stringify({ ...body, components, files, order: order as unknown as Json });
       await assertHarmless(await forged(store, changed), { more: 1 }, tally);
     }),
-    { numRuns: 200 * torture },
+    { numRuns: 400 * torture },
   );
   assert.ok(Math.min(tally.refused, tally.restored) >= 10, JSON.stringify(tally));
 });

@@ -1,0 +1,232 @@
+/**
+ * What the contract's samples infer, checked by both compilers and never run: no type argument is written anywhere.
+ *
+ * @module
+ */
+import {
+  captureState,
+  diff,
+  type Differences,
+  directory,
+  id,
+  list,
+  Loader,
+  type LoadError,
+  loadState,
+  memory,
+  pipe,
+  readSnapshot,
+  release,
+  type RestoreError,
+  restoreInto,
+  restoreState,
+  resume,
+  Retention,
+  Rng,
+  runOrThrow,
+  type Saved,
+  type SaveError,
+  saver,
+  saveState,
+  Scaler,
+  Schedule,
+  setLearningRate,
+  skip,
+  type Snapshot,
+  type StateTree,
+  train,
+  writeSnapshot,
+} from "@dogear/dogear";
+import * as tf from "@tensorflow/tfjs";
+import type { Either } from "fp-ts/lib/Either.js";
+import type { IO } from "fp-ts/lib/IO.js";
+import type { IOEither } from "fp-ts/lib/IOEither.js";
+import type { Task } from "fp-ts/lib/Task.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import * as t from "io-ts";
+
+// --- what two types are
+
+type Equal<A, B> = (<X>() => X extends A ? 1 : 2) extends (<X>() => X extends B ? 1 : 2) ? true : false;
+
+/** Compiles if the value is of exactly the type. */
+function isExactly<B>(): <A>(value: A, ...same: Equal<A, B> extends true ? [] : ["the types differ"]) => void {
+  return () => {};
+}
+
+interface Digit {
+  readonly pixels: number[];
+  readonly label: number;
+}
+
+declare const digits: readonly Digit[];
+declare function buildModel(): tf.Sequential;
+
+const fresh = {
+  model: buildModel(),
+  optimizer: tf.train.adam(1e-3),
+  schedule: Schedule.cosine({ base: 1e-3, steps: 285 }),
+  rng: Rng.make(42),
+  cursor: Loader.start(Loader.fromArray(digits)),
+  step: 0,
+};
+type Fresh = typeof fresh;
+declare function trainStep(state: Fresh, batch: readonly Digit[]): Fresh;
+
+const batches = pipe(
+  Loader.fromArray(digits),
+  Loader.shuffle(7),
+  Loader.batch(32),
+  Loader.repeat(5),
+);
+const store = directory("runs/digits", { keep: Retention.latest(3) });
+
+// --- a training script
+
+/** `resume` gives exactly the fresh components' type, and literals are widened as a script wants. */
+export async function script(): Promise<void> {
+  let state = await runOrThrow(
+    resume(store)({
+      model: buildModel(),
+      optimizer: tf.train.adam(1e-3),
+      schedule: Schedule.cosine({ base: 1e-3, steps: 285 }),
+      rng: Rng.make(42),
+      cursor: Loader.start(batches),
+      step: 0,
+    }),
+  );
+  isExactly<Fresh>()(state);
+  for await (const [batch, cursor] of Loader.from(state.cursor)(batches)) {
+    isExactly<Digit[]>()(batch);
+    isExactly<Loader.Cursor>()(cursor);
+    state = { ...trainStep(state, batch), cursor };
+    if (state.step % 50 === 0) isExactly<Saved>()(await runOrThrow(saveState(store)(state)));
+  }
+}
+
+/** The loop as a value: an unannotated step, synchronous or not, knows the state and the batch. */
+export async function pipeline(): Promise<void> {
+  const done = await pipe(
+    resume(store)(fresh),
+    TE.flatMap(train({
+      loader: batches,
+      step: (state, batch) => ({ ...trainStep(state, batch), step: state.step + 1 }),
+      save: { to: store, every: 50 },
+      stopOn: ["SIGTERM", "SIGINT"],
+    })),
+    runOrThrow,
+  );
+  isExactly<Fresh>()(done);
+  const later = await pipe(
+    resume(memory())(fresh),
+    TE.flatMap(train({
+      loader: batches,
+      step: async (state, batch) => ({ ...state, step: state.step + await Promise.resolve(batch.length) }),
+    })),
+    runOrThrow,
+  );
+  isExactly<Fresh>()(later);
+}
+
+// --- pure, in memory
+
+/** Snapshots carry the components' type; restores give it back. */
+export function fork(): void {
+  const snapshot = captureState(fresh);
+  isExactly<Snapshot<Fresh>>()(snapshot);
+  const [a, b] = [restoreState(snapshot), restoreState(snapshot)];
+  isExactly<Either<RestoreError, Fresh>>()(a);
+  isExactly<Either<RestoreError, Fresh>>()(b);
+  isExactly<IOEither<RestoreError, Fresh>>()(restoreInto(fresh)(snapshot));
+  isExactly<Task<string>>()(id(snapshot));
+  isExactly<Task<Differences>>()(diff(snapshot, captureState({ other: 1 })));
+  isExactly<IO<void>>()(release(snapshot));
+  isExactly<IO<void>>()(setLearningRate(fresh.optimizer, Schedule.rate(fresh.schedule)));
+  using _released = snapshot;
+}
+
+/** Runners without live components give a snapshot of nobody knows what. */
+export function stored(): void {
+  isExactly<TE.TaskEither<LoadError, Snapshot<unknown>>>()(readSnapshot(store));
+  isExactly<TE.TaskEither<SaveError, Saved>>()(writeSnapshot(store)(captureState(fresh)));
+  const loaded = loadState(store, { checkpoint: 12, fallback: true })(fresh);
+  isExactly<TE.TaskEither<LoadError, Fresh>>()(loaded);
+  const saving = saver(store, { whenBusy: "latest" }).save(fresh);
+  isExactly<TE.TaskEither<SaveError, void>>()(saving);
+  list(store);
+}
+
+/** Accelerate's guide: the rest of an epoch. */
+export async function guide(): Promise<void> {
+  const oneEpoch = pipe(Loader.fromArray(digits), Loader.batch(2));
+  for await (const [batch] of Loader.iterate(pipe(oneEpoch, skip(100)))) isExactly<Digit[]>()(batch);
+  isExactly<Loader.Loader<Digit[]>>()(pipe(oneEpoch, skip(1)));
+  isExactly<Iterable<number>>()(pipe([1, 2, 3], skip(1)));
+  async function* lines(): AsyncGenerator<string> {
+    yield await Promise.resolve("");
+  }
+  isExactly<AsyncIterable<string>>()(pipe(lines(), skip(1)));
+  isExactly<Promise<Digit[]>>()(pipe(oneEpoch, Loader.at(41_203)));
+}
+
+// --- interfaces and codecs
+
+/** A user's own interface, which has no index signature. */
+interface Run {
+  readonly model: tf.LayersModel;
+  best: number | null;
+  done: boolean;
+}
+declare const run: Run;
+
+class Vocabulary {
+  readonly words: ReadonlyMap<string, number> = new Map();
+}
+declare const VocabularyCodec: t.Type<Vocabulary, StateTree>;
+
+/** An interface will do; a codec decides the type of its own component and of no other. */
+export function interfaces(): void {
+  isExactly<Snapshot<Run>>()(captureState(run));
+  isExactly<Either<RestoreError, Run>>()(restoreState(captureState(run)));
+  saveState(store)(run);
+
+  const Best = t.union([t.null, t.number]);
+  const codecs = { vocabulary: VocabularyCodec, best: Best };
+  const state = { vocabulary: new Vocabulary(), best: null, step: 0 };
+  const snapshot = captureState(state, { codecs });
+  const restored = restoreState(snapshot, { codecs });
+  if (restored._tag === "Right") {
+    isExactly<Vocabulary>()(restored.right.vocabulary);
+    isExactly<number | null>()(restored.right.best);
+    isExactly<number>()(restored.right.step);
+  }
+  const resumed = resume(store, { codecs })(state);
+  type Resumed = typeof resumed extends TE.TaskEither<LoadError, infer A> ? A : never;
+  isExactly<number | null>()({} as Resumed["best"]);
+  saveState(store, { codecs })(state);
+
+  // @ts-expect-error -- a codec of a name that no component has
+  captureState({ step: 0 }, { codecs: { vocabulary: VocabularyCodec } });
+  // @ts-expect-error -- a component that is not what its codec knows
+  captureState({ vocabulary: 1 }, { codecs: { vocabulary: VocabularyCodec } });
+  // @ts-expect-error -- components are named
+  captureState(1);
+  // @ts-expect-error -- a step gives back the state it was given
+  train({ loader: batches, step: (state: Fresh) => state.step });
+}
+
+// --- the toolkit's values
+
+/** Draws and updates are curried, data last, and give the next value beside the result. */
+export function values(): void {
+  isExactly<readonly [number, Rng.Rng]>()(Rng.float(fresh.rng));
+  isExactly<readonly [number, Rng.Rng]>()(pipe(fresh.rng, Rng.int(1, 6)));
+  isExactly<readonly [Float64Array, Rng.Rng]>()(pipe(fresh.rng, Rng.floats(3)));
+  isExactly<readonly [string, Rng.Rng]>()(Rng.withRandom(fresh.rng)(() => "drawn"));
+  isExactly<Schedule.Schedule>()(Schedule.next(Schedule.warmup(10)(fresh.schedule)));
+  const scaler = Scaler.make({ growthInterval: 100 });
+  const { grads, overflow } = Scaler.unscale(scaler)({ kernel: tf.scalar(1) });
+  isExactly<{ kernel: tf.Scalar }>()(grads);
+  isExactly<tf.Scalar>()(overflow);
+  isExactly<Scaler.Scaler>()(Scaler.update(true)(scaler));
+}
