@@ -5,6 +5,9 @@ import {
   Loader,
   loadState,
   memory,
+  type NoCodecs,
+  restoreInto,
+  restoreState,
   resume,
   runOrThrow,
   saveState,
@@ -12,6 +15,7 @@ import {
   train,
 } from "@dogear/dogear";
 import * as tf from "@tensorflow/tfjs";
+import * as t from "io-ts";
 import assert from "node:assert/strict";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -42,6 +46,11 @@ function disposed(make: () => tf.Tensor): tf.Tensor {
   return tensor;
 }
 
+function disposedOptimizer(optimizer: tf.Optimizer): tf.Optimizer {
+  optimizer.dispose();
+  return optimizer;
+}
+
 function nested(depth: number): unknown {
   let data: unknown = 1;
   for (let i = 0; i < depth; i++) data = [data];
@@ -65,6 +74,14 @@ const uncapturable: readonly (readonly [what: string, components: () => object, 
   }, /self:.*without a cycle/],
   ["a symbol as a name", () => ({ a: { [Symbol("x")]: 1 } }), /a:.*a symbol as a name/],
   ["data that is too deep", () => ({ a: nested(maxDepth + 2) }), /nested at most 1000 deep/],
+  ["data that is deeper than any stack", () => ({ a: nested(200_000) }), /nested at most 1000 deep/],
+  ["an array of a class", () => ({ a: new (class Ring extends Array {})() }), /a:.*class Ring/],
+  ["an array with a name", () => ({ a: [Object.assign([1], { x: 2 })] }), /a\/0:.*names beside its items/],
+  ["an array with a symbol", () => ({ a: Object.assign([1], { [Symbol("x")]: 2 }) }), /a:.*names beside its items/],
+  ["bytes of a class", () => ({ a: new (class Bytes extends Uint8Array {})(1) }), /a:.*an instance of Bytes/],
+  ["a buffer without a type", () => ({ a: new ArrayBuffer(1) }), /a:.*an instance of ArrayBuffer/],
+  ["an object with a prototype", () => ({ a: Object.create({ b: 1 }) }), /a:.*codec/],
+  ["a disposed optimizer", () => ({ o: disposedOptimizer(tf.train.adam()) }), /o:.*a disposed Adam/],
   ["a disposed tensor", () => ({ t: { x: disposed(() => tf.scalar(1)) } }), /t\/x:.*disposed/],
   ["a disposed variable", () => ({ v: disposed(() => tf.variable(tf.scalar(1))) }), /v:.*disposed/],
   ["a malformed value of the toolkit", () => ({ r: { _tag: "Rng", state: [0] } }), /r:.*a malformed Rng/],
@@ -88,6 +105,21 @@ for (const [what, components, message] of uncapturable) {
     tf.dispose(bad);
   });
 }
+
+test("bad input: codecs and live components that do not fit are named", () => {
+  const codecs = { best: t.number };
+  const given = { last: 1 } as unknown as { best: number };
+  assert.throws(() => captureState(given, { codecs }), /best: expected a component for the codec of this name/);
+  const wrong = { best: "1" } as unknown as { best: number };
+  assert.throws(() => captureState(wrong, { codecs }), /best: expected what its codec number knows, found "1"/);
+  for (const live of [[1], tf.scalar(1), new Map(), null, "state", () => 1] as object[]) {
+    assert.throws(() => restoreInto(live), (error) => error instanceof TypeError && /a record/.test(error.message));
+  }
+  const snapshot = captureState({ last: 1 });
+  const restored = restoreState(snapshot, { codecs } as unknown as { readonly codecs: NoCodecs });
+  assert.ok(restored._tag === "Left" && restored.left._tag === "Mismatch");
+  assert.deepEqual(restored.left.problems.map(({ path, kind }) => [path, kind]), [["best", "missing"]]);
+});
 
 test("bad input: numbers that make no sense to a loader are a TypeError at once", () => {
   const data = Loader.fromArray([1, 2, 3]);
