@@ -205,6 +205,28 @@ for (const backend of ["cpu", "wasm"]) {
     // The wasm backend has no complex numbers.
     const specs = anySpecs.map((all) => all.filter(({ dtype }) => backend === "cpu" || dtype !== "complex64"));
     laws(specs.map((all) => ({ make: madeOf(all, tensorOf) })), 30);
+
+    test("no trace: a snapshot keeps the data that its tensors had, until it is released, and no other", () => {
+      const before = tf.memory().numDataBuffers;
+      const buffers = (): number => tf.memory().numDataBuffers - before;
+      const state = { tensor: tf.ones([9]), variable: tf.variable(tf.zeros([9])), other: tf.ones([9]) };
+      const { tensor, variable } = state;
+      const [first, second] = [captureState({ tensor, variable }), captureState({ tensor, variable })];
+      assert.equal(buffers(), 3);
+      tf.tidy(() => variable.assign(variable.add(1)));
+      assert.equal(buffers(), 4, "the variable's old value is held");
+      tf.dispose(state);
+      assert.equal(buffers(), 2, "all else is free");
+      release(first)();
+      release(first)();
+      assert.equal(buffers(), 2, "the other snapshot holds the same");
+      const restored = right(restoreState(second));
+      restored.tensor.dispose();
+      second[Symbol.dispose]();
+      assert.equal(buffers(), 1, "what was restored has the rest");
+      restored.variable.dispose();
+      assert.equal(buffers(), 0);
+    });
   });
 }
 
