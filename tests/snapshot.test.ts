@@ -209,7 +209,8 @@ for (const backend of ["cpu", "wasm"]) {
     test("no trace: a snapshot keeps the data that its tensors had, until it is released, and no other", () => {
       const before = tf.memory().numDataBuffers;
       const buffers = (): number => tf.memory().numDataBuffers - before;
-      const state = { tensor: tf.ones([9]), variable: tf.variable(tf.zeros([9])), other: tf.ones([9]) };
+      const zeros = (): tf.Variable => tf.tidy(() => tf.variable(tf.zeros([9])));
+      const state = { tensor: tf.ones([9]), variable: zeros(), other: tf.ones([9]) };
       const { tensor, variable } = state;
       const [first, second] = [captureState({ tensor, variable }), captureState({ tensor, variable })];
       assert.equal(buffers(), 3);
