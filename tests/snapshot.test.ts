@@ -120,6 +120,19 @@ describe("plain data", () => {
     ));
 });
 
+test("nothing silent: plain data is restored over any other whole, or every difference in kind is named", () =>
+  fc.assert(
+    fc.property(plainData, plainData, (saved, live) => {
+      using snapshot = captureState({ value: saved });
+      const before = exact(live);
+      const result = restoreInto({ value: live })(snapshot)();
+      assert.equal(exact(live), before);
+      if (result._tag === "Right") assert.equal(exact(result.right), exact({ value: saved }));
+      else assert.ok(result.left._tag === "Mismatch" && result.left.problems.every(({ kind }) => kind === "kind"));
+    }),
+    { numRuns: 200 * torture },
+  ));
+
 describe("typed arrays", () => {
   laws(fc.array(typedArrays, { minLength: 1, maxLength: 6 }).map((arrays) => dataSubject({ arrays })), 40);
 });
