@@ -11,7 +11,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import type { Encoded } from "./encode.ts";
 import { isBranch, join, kindOf, type Named, type Node, nodesByPath, record } from "./state_tree.ts";
-import { elementBytes, type Held, isDType, sizeOf, type TypedArrayName, typedView } from "./tensor.ts";
+import { elementBytes, type Held, isDType, type TypedArrayName, typedView } from "./tensor.ts";
 
 // --- types
 
@@ -171,16 +171,16 @@ function elements(held: Held, bytes: Uint8Array): ArrayLike<number | bigint> {
 function compareBytes(path: string, held: Held, a: Uint8Array, b: Uint8Array): Difference {
   if (held.element === "string") return { path, kind: "value", count: 1 };
   const [left, right] = [elements(held, a), elements(held, b)];
-  const width = elementBytes(held.element);
-  let [count, largest] = [0, 0];
-  for (let i = 0; i < sizeOf(held.shape); i++) {
-    let same = true;
-    for (let k = i * width; k < (i + 1) * width; k++) if (a[k] !== b[k]) same = false;
-    if (!same) count++;
-  }
-  const part = left.length === 0 ? 1 : a.byteLength / left.length;
+  // A complex element has two parts: it is counted once, and the larger difference of its parts counts.
+  const part = a.byteLength / left.length;
+  const partsPerElement = elementBytes(held.element) / part;
+  let [count, largest, last] = [0, 0, -1];
   for (let i = 0; i < left.length; i++) {
-    if (Buffer.compare(a.subarray(i * part, (i + 1) * part), b.subarray(i * part, (i + 1) * part)) === 0) continue;
+    const [from, to] = [i * part, (i + 1) * part];
+    if (Buffer.compare(a.subarray(from, to), b.subarray(from, to)) === 0) continue;
+    const element = Math.floor(i / partsPerElement);
+    if (element !== last) count++;
+    last = element;
     const [x, y] = [Number(left[i]), Number(right[i])];
     const distance = x === y ? 0 : Math.abs(x - y);
     largest = Math.max(largest, Number.isNaN(distance) ? Infinity : distance);
