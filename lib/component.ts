@@ -57,8 +57,8 @@ export interface Target {
   readonly object: (step: Step, node: Node) => unknown;
   /** Whether a live object was built in this restore and holds its state already. */
   readonly built: (live: object) => boolean;
-  /** The value of something that only this restore made, and that must go if it fails. */
-  readonly made: <A>(value: A, discard: () => void) => A;
+  /** A tensor made for a value; a codec that does not put it into its own lets it go. */
+  readonly made: <A>(tensor: A, discard: () => void) => A;
   /** What to do when the restore is over, whether or not it failed. */
   readonly after: (run: () => void) => void;
   /** What to do if nothing failed; must not fail. */

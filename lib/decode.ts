@@ -52,7 +52,7 @@ function withArticle(word: string): string {
 }
 
 /**
- * Decodes components, afresh or into live ones, all or nothing.
+ * Decodes components, afresh or into live ones, all or nothing; what the kinds have made in vain is the caller's to take back.
  *
  * @param encoded What {@link encode} gave.
  * @param kinds The kinds, in the order in which they are asked.
@@ -129,9 +129,9 @@ export function restore(
       plain: (node) => walk(node, path, absent)(),
       object: (step, node) => objectAt(isBranch(node) && node.is === "shared" ? node.path : below(step)),
       built: (object) => built.has(object),
-      made: (value, discard) => {
-        made.push({ path, value, discard });
-        return value;
+      made: (tensor, discard) => {
+        made.push({ path, value: tensor, discard });
+        return tensor;
       },
       after: (run) => void afters.push(run),
       commit: (run) => void commits.push(run),
@@ -369,7 +369,6 @@ export function restore(
 
   const undo = (): void => {
     for (const run of afters.toReversed()) run();
-    for (const { discard } of made.toReversed()) discard();
   };
   try {
     if (live === undefined) {

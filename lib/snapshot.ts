@@ -32,7 +32,7 @@ import type { Held } from "./tensor.ts";
 import { layerKind } from "./tfjs/layer.ts";
 import { modelKind } from "./tfjs/model.ts";
 import { optimizerKind } from "./tfjs/optimizer.ts";
-import { tensorKind, valuesIn, variableKind } from "./tfjs/tensor.ts";
+import { tensorKind, undoing, valuesIn, variableKind } from "./tfjs/tensor.ts";
 
 // --- types
 
@@ -174,7 +174,7 @@ function decode(
   live: Record<string, unknown> | undefined,
 ): Either<RestoreError, Record<string, unknown>> {
   if (snapshot.hold.released) return E.left({ _tag: "Released" });
-  const restored = restore(snapshot.encoded, kinds, codecs, live);
+  const restored = undoing(() => restore(snapshot.encoded, kinds, codecs, live), (result) => !("components" in result));
   return "components" in restored ? E.right(restored.components) : E.left(mismatch(restored));
 }
 

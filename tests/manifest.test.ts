@@ -401,6 +401,21 @@ test("no code: a manifest with any parts replaced neither throws, hangs nor harm
   assert.ok(Math.min(tally.damaged, tally.refused, tally.restored) >= 10, JSON.stringify(tally));
 });
 
+test("all or nothing: a configuration that names an optimizer where an initializer belongs leaves no tensor", async () => {
+  const store = memory();
+  await runOrThrow(saveState(store)(await rich()));
+  const body: Body = JSON.parse(bodyOf(await manifestOf(store)));
+  const text = JSON.stringify(body);
+  const tally: Tally = { damaged: 0, refused: 0, restored: 0 };
+  for (const optimizer of ["SGD", "Momentum", "Adagrad", "Adadelta", "Adam", "Adamax", "RMSProp"]) {
+    const changed = text.replaceAll(/"(VarianceScaling|GlorotNormal)"/g, JSON.stringify(optimizer));
+    assert.notEqual(changed, text);
+    await assertHarmless(await forged(store, changed), await rich(), tally);
+  }
+  // Some do as initializers for weights that are overwritten anyway; the others must have been refused with nothing left.
+  assert.ok(tally.refused >= 3 && tally.damaged === 0, JSON.stringify(tally));
+});
+
 test("no code: trees and orders of any well-formed parts neither throw, hang nor harm", async () => {
   const store = memory();
   await runOrThrow(saveState(store)(await rich()));

@@ -286,12 +286,6 @@ function restoreSublayers(saved: Node, target: Target, layer: tf.layers.Layer): 
   }
 }
 
-/** Disposes the weights of a layer that was made in vain, and of those in it. */
-function discard(layer: tf.layers.Layer): void {
-  for (const [, { val }] of ownWeights(layer)) if (!val.isDisposed) val.dispose();
-  for (const [, sub] of sublayers(layer)) [sub].flat().forEach(discard);
-}
-
 /** The kind of layers; models have their own. */
 export const layerKind: Kind<tf.layers.Layer> = {
   name: "Layer",
@@ -344,7 +338,7 @@ export const layerKind: Kind<tf.layers.Layer> = {
     // Where a layer gives itself an input shape, its constructor makes up a dtype that the layer did not have.
     if (config["dtype"] === undefined) Object.assign(layer, { dtype: undefined });
     layer.setFastWeightInitDuringBuild(true);
-    return target.made(layer, () => discard(layer));
+    return layer;
   },
   restore: (state, target, live) => {
     const layer = live as tf.layers.Layer;

@@ -327,7 +327,6 @@ export const modelKind: Kind<tf.LayersModel> = {
   build: (state, target) => {
     const model = buildModel(state, target);
     if (model === undefined) return undefined;
-    target.made(model, () => fieldsOf(model).weights.forEach(({ val }) => val.isDisposed || val.dispose()));
     const compile = entry(state, "compile") ?? null;
     if (isBranch(compile)) buildCompile(compile, target, model);
     return model;

@@ -107,12 +107,6 @@ function isOwn(optimizer: tf.Optimizer): boolean {
   return Object.getPrototypeOf(optimizer) === classNameMap[optimizer.getClassName()]?.[0].prototype;
 }
 
-/** Disposes an optimizer, and the scalars that tfjs's own way to do so forgets. */
-function disposeWhole(optimizer: tf.Optimizer, layout: Layout): void {
-  optimizer.dispose();
-  for (const name of layout.scalars) (fieldsOf(optimizer)[name] as tf.Tensor).dispose();
-}
-
 function restoreSlots(name: string, ending: string, saved: Node, target: Target, fields: Fields): void {
   const live = slotsOf(fields, name);
   if (live.some((slot) => slot.variable.isDisposed)) target.problem("data", "a live optimizer", "a disposed one");
@@ -126,7 +120,6 @@ function restoreSlots(name: string, ending: string, saved: Node, target: Target,
       return [[slot, () => slot.variable.assign(tensor)]];
     }
     const variable = tensor.variable(false);
-    target.made(variable, () => variable.dispose());
     return [[{ originalName: `${i}/${ending}`, variable }, () => slot?.variable.dispose()]];
   });
   target.commit(() => {
@@ -180,11 +173,7 @@ export const optimizerKind: Kind<tf.Optimizer> = {
       ...layout.flags.map((name) => [name, scalar(config, name, "boolean", target)] as const),
     ];
     if (values.some(([, value]) => value === undefined)) return undefined;
-    const optimizer = found[1](
-      found[0],
-      Object.fromEntries(values) as tf.serialization.ConfigDict,
-    ) as unknown as tf.Optimizer;
-    return target.made(optimizer, () => disposeWhole(optimizer, layout));
+    return found[1](found[0], Object.fromEntries(values) as tf.serialization.ConfigDict) as unknown as tf.Optimizer;
   },
   restore: (state, target, live) => {
     const optimizer = live as tf.Optimizer;

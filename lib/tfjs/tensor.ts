@@ -30,7 +30,10 @@ interface Engine {
       has(dataId: DataId): boolean;
     };
     readonly registeredVariables: Record<string, tf.Variable>;
+    readonly activeScope: { readonly track: readonly tf.Tensor[] };
   };
+  startScope(name: string): void;
+  endScope(kept: readonly tf.Tensor[]): void;
   read(dataId: DataId): Promise<tf.TypedArray | Uint8Array[]>;
   removeDataId(dataId: DataId, backend: Backend): void;
   makeTensor(values: tf.TypedArray | Uint8Array[], shape: readonly number[], dtype: DType): tf.Tensor;
@@ -146,6 +149,32 @@ export function valuesIn(tree: unknown): unknown {
     : tree;
 }
 
+/**
+ * Runs a restore; if it fails, whatever tensor or variable it made is gone again, a kept one and one that tfjs made for itself, too.
+ *
+ * @param run The restore.
+ * @param failed Whether its result is a failure; an exception is one.
+ */
+export function undoing<A>(run: () => A, failed: (result: A) => boolean): A {
+  const { registeredVariables } = engine().state;
+  const known = new Set(Object.values(registeredVariables));
+  engine().startScope("restore");
+  const { track } = engine().state.activeScope;
+  let done = false;
+  try {
+    const result = run();
+    done = !failed(result);
+    return result;
+  } finally {
+    if (!done) {
+      for (const variable of Object.values(registeredVariables)) if (!known.has(variable)) variable.dispose();
+      for (const tensor of track.slice()) tensor.dispose();
+    }
+    // To the scope around this one, if there is any, they are as if made in it.
+    engine().endScope(track.slice());
+  }
+}
+
 // --- capture and restore
 
 function isDisposed(value: object): string | undefined {
@@ -231,8 +260,7 @@ export const variableKind: Kind<tf.Variable> = {
     const tensor = checkTensor(entry(state, "value"), target);
     if (tensor === undefined || trainable === undefined) return undefined;
     target.after(() => tensor.dispose());
-    const variable = makeVariable(tensor, trainable, typeof name === "string" ? name : null);
-    return target.made(variable, () => variable.dispose());
+    return makeVariable(tensor, trainable, typeof name === "string" ? name : null);
   },
   restore: (state, target, live) => {
     if (live === undefined || target.built(live)) return () => live as tf.Variable;
