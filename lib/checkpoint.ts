@@ -2,30 +2,36 @@
  * One checkpoint through any store: its files written as a stream, and read back with every byte checked.
  *
  * Writing copies no tensor that is larger than 256 KiB: views of at most 8 MiB go to the store as they are, smaller tensors are packed into
- * one buffer that is used again. Reading takes one buffer a file, in which the tensors stay.
+ * one buffer that is used again. A file of the last save whose tensors are all unchanged, proved by their data ids, is taken over and not
+ * written. Reading takes one buffer a file, in which the tensors stay.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { createHash } from "node:crypto";
-import { crc32 } from "node:zlib";
 import type { Encoded } from "./encode.ts";
 import type { Damaged, NewerFormat, NoCheckpoint, Problem, StoreFailed } from "./errors.ts";
+import {
+  encodeIndex,
+  type FilePlan,
+  filePlans,
+  isModelShard,
+  type KnownFile,
+  type Layout,
+  modelIndex,
+  specOf,
+} from "./layout.ts";
 import {
   decodeManifest,
   encodeManifest,
   type FileEntry,
-  type FilePlan,
-  filePlans,
   format,
   type Manifest,
-  specOf,
   type Stored,
   type Summary,
 } from "./manifest.ts";
 import { decodeHeader, encodeHeader, type Header, headerLength, type TensorEntry } from "./safetensors.ts";
-import type { Part, Store } from "./store.ts";
+import { digester, type Part, type Saving, type Store } from "./store.ts";
 import { fits, type Held, heldBytes } from "./tensor.ts";
 
 // --- types
@@ -52,6 +58,23 @@ export interface Loaded {
 /** Why one checkpoint could not be read. */
 export type ReadError = StoreFailed | NoCheckpoint | NewerFormat | Damaged;
 
+/** Where this process has written a file. */
+interface WrittenFile {
+  readonly checkpoint: number;
+  readonly entry: FileEntry;
+}
+
+/** A file to be, with all that its writing takes. */
+interface OpenFile {
+  readonly plan: FilePlan<WrittenFile>;
+  readonly header: Header;
+  readonly head: Uint8Array;
+  readonly arrays: readonly Held[];
+}
+
+/** What this process has last written to each store. */
+const layouts = new WeakMap<Store, Layout<WrittenFile>>();
+
 const mebi = 2 ** 20;
 const [viewBytes, packedBytes, smallBytes, segmentBytes] = [8 * mebi, 4 * mebi, mebi / 4, 1024 * mebi];
 
@@ -60,14 +83,18 @@ const notAFile: readonly string[] = ["ENOENT", "ENOTDIR", "EISDIR", "EINVAL"];
 
 // --- capture
 
-/** A file's tensors, with the lengths of packed strings found out. */
-async function measured(plan: FilePlan): Promise<FilePlan> {
-  const tensors = await Promise.all(
-    plan.tensors.map(async (tensor) =>
-      tensor.held.element === "string" ? { ...tensor, shape: [(await tensor.held.bytes()).byteLength] } : tensor
-    ),
+/** A file ready to be written, with the lengths of packed strings found out. */
+async function opened(plan: FilePlan<WrittenFile>): Promise<OpenFile> {
+  const specs = await Promise.all(
+    plan.tensors.map(async ({ name, held, dtype, shape }) => ({
+      name,
+      dtype,
+      shape: held.element === "string" ? [(await held.bytes()).byteLength] : shape,
+    })),
   );
-  return { ...plan, tensors };
+  const { bytes: head, header } = encodeHeader(specs, [["dogear", format], ["format", "pt"]]);
+  const held = new Map(plan.tensors.map((tensor) => [tensor.name, tensor.held]));
+  return { plan, header, head, arrays: header.tensors.flatMap(({ name }) => held.get(name) ?? []) };
 }
 
 /** The bytes of a file in views of at most 8 MiB; a view is valid until the next is asked for. */
@@ -98,6 +125,66 @@ async function* chunksOf(
   if (used > 0) yield sent(packed.subarray(0, used));
 }
 
+/** Takes over the files that are unchanged where the store can, and writes the others; a failure has ended the saving. */
+async function putFiles(
+  saving: Saving,
+  files: readonly OpenFile[],
+  onProgress: (progress: Progress) => void,
+): Promise<E.Either<StoreFailed, { readonly entries: readonly FileEntry[]; readonly written: number }>> {
+  const taken = new Map<OpenFile, FileEntry>();
+  for (const file of files) {
+    const { name, same } = file.plan;
+    if (same === undefined) continue;
+    const reused = await saving.reuse(name, { checkpoint: same.checkpoint, name: same.entry.name })();
+    if (E.isLeft(reused)) return reused;
+    if (reused.right) taken.set(file, { ...same.entry, name });
+  }
+  const total = files.reduce((sum, file) => taken.has(file) ? sum : sum + file.header.bytes, 0);
+  let written = 0;
+  const advance = (bytes: number): void => {
+    written += bytes;
+    onProgress({ bytes: written, total });
+  };
+  const packed = new Uint8Array(packedBytes);
+  const entries: FileEntry[] = [];
+  for (const file of files) {
+    const { plan: { name }, head, arrays } = file;
+    const known = taken.get(file);
+    const put = known ? E.right(known) : await saving.put(name, chunksOf(packed, head, arrays, advance))();
+    if (E.isLeft(put)) return put;
+    entries.push({ name, ...put.right });
+  }
+  const shards = files.filter(({ plan }) => isModelShard(plan.name));
+  if (shards.length > 0) {
+    const index = encodeIndex(
+      shards.flatMap(({ plan, header }) =>
+        header.tensors.map(({ name, begin, end }) => [name, plan.name, end - begin] as const)
+      ),
+    );
+    const put = await saving.put(modelIndex, [index])();
+    if (E.isLeft(put)) return put;
+    entries.push({ name: modelIndex, ...put.right });
+    written += index.byteLength;
+  }
+  return E.right({ entries, written });
+}
+
+/** What has been written, by what its files would be called were they not split. */
+function layoutOf(checkpoint: number, files: readonly OpenFile[], entries: readonly FileEntry[]): Layout<WrittenFile> {
+  const byName = new Map(entries.map((entry) => [entry.name, entry]));
+  const layout = new Map<string, KnownFile<WrittenFile>[]>();
+  for (const { plan: { name, whole, tensors } } of files) {
+    const entry = byName.get(name);
+    if (entry === undefined) continue;
+    // Only what a backend holds is ever proved the same, and nothing else is kept from being freed.
+    const arrays = tensors.map(({ name, held: { element, shape, identity, resident } }) =>
+      [name, { element, shape, identity: resident === undefined ? identity : {} }] as const
+    );
+    layout.set(whole, [...layout.get(whole) ?? [], { place: { checkpoint, entry }, arrays: new Map(arrays) }]);
+  }
+  return layout;
+}
+
 /**
  * Writes a state as one checkpoint and commits it.
  *
@@ -114,45 +201,21 @@ export function writeCheckpoint(
   onProgress: (progress: Progress) => void = () => {},
 ): TaskEither<StoreFailed, Committed> {
   return async () => {
-    const plans = await Promise.all(filePlans(encoded).map(measured));
-    const files = plans.map(({ name, tensors }) => {
-      const { bytes, header } = encodeHeader(tensors, [["dogear", format], ["format", "pt"]]);
-      const held = new Map(tensors.map((tensor) => [tensor.name, tensor.held]));
-      return {
-        name,
-        head: bytes,
-        total: header.bytes,
-        arrays: header.tensors.flatMap((tensor) => held.get(tensor.name) ?? []),
-      };
-    });
-    const total = files.reduce((sum, file) => sum + file.total, 0);
-    let sent = 0;
-    const advance = (bytes: number): void => {
-      sent += bytes;
-      onProgress({ bytes: sent, total });
-    };
+    const files = await Promise.all(filePlans(encoded, layouts.get(store)).map(opened));
     const begun = await store.begin();
     if (E.isLeft(begun)) return begun;
-    const saving = begun.right;
-    const packed = new Uint8Array(packedBytes);
     try {
-      const entries: FileEntry[] = [];
-      for (const { name, head, arrays } of files) {
-        const put = await saving.put(name, chunksOf(packed, head, arrays, advance))();
-        if (E.isLeft(put)) {
-          await saving.abort();
-          return put;
-        }
-        entries.push({ name, ...put.right });
-      }
-      const manifest = encodeManifest({ ...summary, files: entries }, encoded);
-      const committed = await saving.commit(manifest)();
-      const bytes = total + manifest.byteLength;
-      return E.isLeft(committed)
-        ? committed
-        : E.right({ checkpoint: committed.right, bytesWritten: bytes, bytesTotal: bytes });
+      const put = await putFiles(begun.right, files, onProgress);
+      if (E.isLeft(put)) return put;
+      const { entries, written } = put.right;
+      const manifest = encodeManifest({ ...summary, files: entries }, encoded, files.map(({ plan }) => plan));
+      const committed = await begun.right.commit(manifest)();
+      if (E.isLeft(committed)) return committed;
+      layouts.set(store, layoutOf(committed.right, files, entries));
+      const bytesTotal = entries.reduce((sum, { bytes }) => sum + bytes, manifest.byteLength);
+      return E.right({ checkpoint: committed.right, bytesWritten: written + manifest.byteLength, bytesTotal });
     } catch (cause) {
-      await saving.abort();
+      await begun.right.abort();
       throw cause;
     }
   };
@@ -199,7 +262,7 @@ function checkTensors(name: string, header: Header, expected: ReadonlyMap<string
     if (stored === undefined) {
       return [{ path, kind: "extra", expected: "no tensor that the manifest does not name", found: tensor.dtype }];
     }
-    const spec = specOf(stored, tensor.end - tensor.begin);
+    const spec = specOf(stored.element, stored.shape, stored.tensor, tensor.end - tensor.begin);
     const [a, b] = [`${spec.dtype} [${spec.shape}]`, `${tensor.dtype} [${tensor.shape}]`];
     return a === b ? [] : [{ path, kind: "shape", expected: a, found: b }];
   }));
@@ -216,6 +279,32 @@ function segmentsOf(tensors: readonly TensorEntry[]): readonly (readonly TensorE
   return segments;
 }
 
+function lengthProblem(part: Part, entry: FileEntry): Problem {
+  return { path: entry.name, kind: "length", expected: `${entry.bytes} bytes`, found: `${part.bytes}` };
+}
+
+/** The digests of a file's bytes as they pass, and what they tell in the end. */
+function digesting(entry: FileEntry, advance: (bytes: number) => void): {
+  readonly update: (view: Uint8Array) => void;
+  readonly problems: () => readonly Problem[];
+} {
+  const digest = digester(entry.sha256 === undefined ? "crc32" : "sha256");
+  return {
+    update: (view) => {
+      digest.update(view);
+      advance(view.byteLength);
+    },
+    problems: () => {
+      const { crc32, sha256 } = digest.written();
+      const differs = (name: string, expected: string | undefined, found: string | undefined): Problem[] =>
+        expected === found
+          ? []
+          : [{ path: entry.name, kind: "digest", expected: `${name} ${expected}`, found: String(found) }];
+      return [...differs("CRC-32", entry.crc32, crc32), ...differs("SHA-256", entry.sha256, sha256)];
+    },
+  };
+}
+
 /** The bytes of every tensor of a file by name; or every problem of the file. */
 async function readFile(
   part: Part,
@@ -223,16 +312,8 @@ async function readFile(
   expected: ReadonlyMap<string, Stored>,
   advance: (bytes: number) => void,
 ): Promise<E.Either<StoreFailed | readonly Problem[], ReadonlyMap<string, Uint8Array>>> {
-  if (part.bytes !== entry.bytes) {
-    return E.left([{ path: entry.name, kind: "length", expected: `${entry.bytes} bytes`, found: `${part.bytes}` }]);
-  }
-  const sha256 = entry.sha256 === undefined ? undefined : createHash("sha256");
-  let crc = 0;
-  const check = (view: Uint8Array): void => {
-    crc = crc32(view, crc);
-    sha256?.update(view);
-    advance(view.byteLength);
-  };
+  if (part.bytes !== entry.bytes) return E.left([lengthProblem(part, entry)]);
+  const digest = digesting(entry, advance);
   const start = new Uint8Array(Math.min(8, entry.bytes));
   const begun = await part.read(start, 0)();
   if (E.isLeft(begun)) return begun;
@@ -241,7 +322,7 @@ async function readFile(
   const head = new Uint8Array(length.right);
   const headed = await part.read(head, 0)();
   if (E.isLeft(headed)) return headed;
-  check(head);
+  digest.update(head);
   const header = decodeHeader(head, entry.bytes);
   if (E.isLeft(header)) return E.left(header.left.map((p) => ({ ...p, path: `${entry.name}/${p.path}` })));
   const problems = checkTensors(entry.name, header.right, expected);
@@ -254,22 +335,32 @@ async function readFile(
     for (let at = 0; at < buffer.byteLength; at += viewBytes) {
       const view = buffer.subarray(at, at + viewBytes);
       const reading = part.read(view, header.right.dataStart + from + at)();
-      check(before);
+      digest.update(before);
       before = view;
       const read = await reading;
       if (E.isLeft(read)) return read;
     }
-    check(before);
+    digest.update(before);
     for (const { name, begin, end } of segment) bytes.set(name, buffer.subarray(begin - from, end - from));
   }
-  const [found, digest] = [crc.toString(16).padStart(8, "0"), sha256?.digest("hex")];
-  if (found !== entry.crc32) {
-    return E.left([{ path: entry.name, kind: "digest", expected: `CRC-32 ${entry.crc32}`, found }]);
-  }
-  if (digest !== entry.sha256) {
-    return E.left([{ path: entry.name, kind: "digest", expected: `SHA-256 ${entry.sha256}`, found: String(digest) }]);
-  }
-  return E.right(bytes);
+  const wrong = digest.problems();
+  return wrong.length > 0 ? E.left(wrong) : E.right(bytes);
+}
+
+/** Checks the index of the model's files, which is for other tools and holds no tensor. */
+async function readIndex(
+  part: Part,
+  entry: FileEntry,
+  advance: (bytes: number) => void,
+): Promise<E.Either<StoreFailed | readonly Problem[], ReadonlyMap<string, Uint8Array>>> {
+  if (part.bytes !== entry.bytes) return E.left([lengthProblem(part, entry)]);
+  const bytes = new Uint8Array(entry.bytes);
+  const read = await part.read(bytes, 0)();
+  if (E.isLeft(read)) return read;
+  const digest = digesting(entry, advance);
+  digest.update(bytes);
+  const problems = digest.problems();
+  return problems.length > 0 ? E.left(problems) : E.right(new Map());
 }
 
 /**
@@ -307,7 +398,10 @@ export function readCheckpoint(
         continue;
       }
       try {
-        const bytes = await readFile(part.right, entry, expected[i] ?? new Map(), advance);
+        const tensors = expected[i] ?? new Map<string, Stored>();
+        const bytes = entry.name === modelIndex && tensors.size === 0
+          ? await readIndex(part.right, entry, advance)
+          : await readFile(part.right, entry, tensors, advance);
         if (E.isRight(bytes)) files[i] = bytes.right;
         else if ("_tag" in bytes.left) return E.left(bytes.left);
         else problems.push(...bytes.left);

@@ -204,7 +204,7 @@ function writerTo(disk: Disk, parent: string, own: string, digest: StoreOptions[
     reuse: (name, from) =>
       pipe(
         place(name),
-        TE.flatMap((path) => disk.link(join(parent, folderName(from), name), path)),
+        TE.flatMap((path) => disk.link(join(parent, folderName(from.checkpoint), from.name), path)),
         TE.map(() => true),
         unless(cannotLink, () => TE.right(false)),
       ),

@@ -12,14 +12,13 @@
 import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
 import { Buffer } from "node:buffer";
-import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 
 import type { Encoded } from "./encode.ts";
 import type { Problem } from "./errors.ts";
 import { integer, isPlainRecord, listOf, must, record as recordOf, type Rule } from "./rules.ts";
-import type { Dtype, TensorSpec } from "./safetensors.ts";
-import { arraysOf, isBranch, maxDepth, type Named, type Node, segment } from "./state_tree.ts";
+import { type FilePlan, isFileOf } from "./layout.ts";
+import { isBranch, maxDepth, type Named, type Node, segment } from "./state_tree.ts";
 import { type Element, type Held, isElement } from "./tensor.ts";
 
 // --- types
@@ -76,12 +75,6 @@ export interface Manifest extends Summary {
   readonly arrays: readonly Stored[];
 }
 
-/** The tensors of one file. */
-export interface FilePlan {
-  readonly name: string;
-  readonly tensors: readonly (TensorSpec & { readonly held: Held })[];
-}
-
 /** Why a manifest is not one: it is of a later format, or it is not well-formed. */
 export type ManifestError = { readonly newer: string } | { readonly problems: readonly Problem[] };
 
@@ -89,91 +82,6 @@ export type ManifestError = { readonly newer: string } | { readonly problems: re
 
 /** The format this version writes, and the newest it reads. */
 export const format = "dogear/1";
-
-const dtypes: Readonly<Record<Element, Dtype>> = {
-  float32: "F32",
-  int32: "I32",
-  bool: "BOOL",
-  complex64: "C64",
-  string: "U8",
-  Float32Array: "F32",
-  Float64Array: "F64",
-  Int8Array: "I8",
-  Int16Array: "I16",
-  Int32Array: "I32",
-  Uint8Array: "U8",
-  Uint8ClampedArray: "U8",
-  Uint16Array: "U16",
-  Uint32Array: "U32",
-  BigInt64Array: "I64",
-  BigUint64Array: "U64",
-};
-
-/** How an array stands in a file; a string tensor is one row of packed bytes. */
-export function specOf(stored: Pick<Stored, "element" | "shape" | "tensor">, bytes?: number): TensorSpec {
-  const shape = stored.element === "string" ? [bytes ?? 0] : stored.shape;
-  return { name: stored.tensor, dtype: dtypes[stored.element], shape };
-}
-
-/** The file of the weights of the component `model`, which is all it holds if that is a tfjs model. */
-const modelFile = "model.safetensors";
-
-/**
- * The file that holds a component's tensors.
- *
- * Whatever the name, the file stays in the checkpoint's folder and collides with no other, upper and lower case taken as one: what
- * a URI would escape, and then every character but a-z, 0-9, `-` and `_`, is written as `=` and two digits; a long name ends in a digest.
- */
-function fileName(component: string): string {
-  const safe = encodeURIComponent(component).replace(/[^a-z0-9_-]/g, (c) => `=${c.charCodeAt(0).toString(16)}`);
-  const digest = createHash("sha256").update(component).digest("hex").slice(0, 32);
-  return `state/${safe.length <= 120 ? safe : `${safe.slice(0, 80)}=${digest}=`}.safetensors`;
-}
-
-/**
- * Where each array of a component stands, by its path: under the name that other tools know it by, or its path in the component. Beside
- * the weights of the component `model` no file has anything else, so that other tools take it as it is.
- */
-function placesOf(
-  component: string,
-  node: Node,
-): ReadonlyMap<string, { readonly file: string; readonly name: string }> {
-  const taken = new Set<string>(["__metadata__"]);
-  const root = segment(component);
-  // Given names first, so that no path takes one.
-  const arrays = arraysOf(node, root).toSorted(([, a], [, b]) =>
-    Number(a.name === undefined) - Number(b.name === undefined)
-  );
-  const weights = arrays.some(([, { name }]) => name !== undefined);
-  return new Map(arrays.map(([path, { name: given }]) => {
-    const own = path === root ? root : path.slice(root.length + 1);
-    let name = given ?? own;
-    for (let k = 0; taken.has(name); k++) name = k === 0 ? own : `${own}~${k}`;
-    taken.add(name);
-    const isModel = component === "model" && (given !== undefined || !weights);
-    return [path, { file: isModel ? modelFile : fileName(component), name }];
-  }));
-}
-
-/**
- * Which file holds which tensors.
- *
- * @param encoded The state.
- * @returns The files, in the order of the components; a component without arrays has none.
- */
-export function filePlans(encoded: Encoded): readonly FilePlan[] {
-  return encoded.components.flatMap(([component, node]): FilePlan[] => {
-    const places = placesOf(component, node);
-    const files = new Map<string, FilePlan["tensors"][number][]>();
-    for (const [path, { held }] of arraysOf(node, segment(component))) {
-      const { file, name } = places.get(path) ?? { file: fileName(component), name: path };
-      const tensors = files.get(file) ?? [];
-      tensors.push({ ...specOf({ element: held.element, shape: held.shape, tensor: name }), held });
-      files.set(file, tensors);
-    }
-    return [...files].map(([name, tensors]) => ({ name, tensors }));
-  });
-}
 
 // --- capture and restore
 
@@ -207,19 +115,23 @@ function nodeJson(node: Node, path: string, array: (path: string, held: Held) =>
 /**
  * The bytes of a manifest.
  *
- * @param summary What the checkpoint says of itself; its files in the order of {@link filePlans}.
+ * @param summary What the checkpoint says of itself.
  * @param encoded The state.
+ * @param plans Which of its files holds which arrays.
  */
-export function encodeManifest(summary: Summary, encoded: Encoded): Uint8Array {
+export function encodeManifest(
+  summary: Summary,
+  encoded: Encoded,
+  plans: readonly Pick<FilePlan<unknown>, "name" | "tensors">[],
+): Uint8Array {
   const indices = new Map(summary.files.map(({ name }, i) => [name, i]));
-  const components = encoded.components.map(([component, node]): Json => {
-    const places = placesOf(component, node);
-    const array = (path: string, held: Held): Json => {
-      const place = places.get(path);
-      return [held.element, held.shape, indices.get(place?.file ?? "") ?? -1, place?.name ?? path];
-    };
-    return [component, nodeJson(node, segment(component), array)];
-  });
+  const places = new Map(
+    plans.flatMap(({ name: file, tensors }) =>
+      tensors.map(({ path, name }) => [path, [indices.get(file) ?? -1, name]] as const)
+    ),
+  );
+  const array = (path: string, held: Held): Json => [held.element, held.shape, ...places.get(path) ?? []];
+  const components = encoded.components.map(([name, node]): Json => [name, nodeJson(node, segment(name), array)]);
   const { run, step, metrics, time, parent, environment, id, files } = summary;
   const { dogear, tfjs, runtime, backend } = environment;
   const body = JSON.stringify({
@@ -416,9 +328,9 @@ function readManifest(json: Written, bytes: number): Either<ManifestError, Manif
   if (new Set(names).size !== names.length) {
     return E.left(problem("components of different names", names.join(", ").slice(0, 80)));
   }
-  const expected = new Set([modelFile, ...names.map(fileName)]);
+  const isFile = isFileOf(names);
   const stray = json.files.find(([name], i) =>
-    !expected.has(name) || json.files.findIndex(([other]) => other === name) !== i
+    !isFile(name) || json.files.findIndex(([other]) => other === name) !== i
   );
   if (stray !== undefined) return E.left(problem("files of its components", stray[0].slice(0, 80)));
   const components = json.components.map(([name, tree]) => [name, readNode(tree, segment(name), 0, arrays)] as const);

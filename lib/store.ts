@@ -36,6 +36,12 @@ export interface Written {
   readonly sha256?: string;
 }
 
+/** Where a part of a committed checkpoint is. */
+export interface PartPlace {
+  readonly checkpoint: number;
+  readonly name: string;
+}
+
 /** A part of a committed checkpoint, open for reading. */
 export interface Part {
   readonly bytes: number;
@@ -54,8 +60,8 @@ export interface Part {
 export interface Saving {
   /** Writes one part; every name once. */
   readonly put: (name: string, chunks: Chunks) => TE.TaskEither<StoreFailed, Written>;
-  /** Takes over a part of a committed checkpoint without writing it again. False: this cannot be done here, put it. */
-  readonly reuse: (name: string, from: number) => TE.TaskEither<StoreFailed, boolean>;
+  /** Takes over a part of a committed checkpoint, under any name, without writing it again. False: this cannot be done here, put it. */
+  readonly reuse: (name: string, from: PartPlace) => TE.TaskEither<StoreFailed, boolean>;
   /** Makes all of it a checkpoint, and resolves to its number once no crash can take it back. */
   readonly commit: (manifest: Uint8Array) => TE.TaskEither<StoreFailed, number>;
   /** Ends the saving after the step under way, and leaves nothing of it; after the end it does nothing. */
@@ -203,7 +209,8 @@ export function savingOf(writer: Writer): Saving {
     },
     reuse: (name, from) => {
       checkPartName(name);
-      checkCheckpoint(from);
+      checkPartName(from.name);
+      checkCheckpoint(from.checkpoint);
       return begin(async () => {
         checkNew(name);
         const reused = await writer.reuse(name, from)();
@@ -270,7 +277,7 @@ export function memory(options: StoreOptions = {}): Store {
         return E.right(written);
       },
       reuse: (name, from) => async () => {
-        const bytes = checkpoints.get(from)?.get(name);
+        const bytes = checkpoints.get(from.checkpoint)?.get(from.name);
         if (bytes !== undefined) parts.set(name, bytes);
         return await Promise.resolve(E.right(bytes !== undefined));
       },

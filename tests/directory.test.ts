@@ -315,21 +315,29 @@ test("a file that cannot be linked is not taken over, and can be written", async
     const store = directoryOn(disk)(place());
     right(await save(store, 1));
     const saving = right(await store.begin());
-    assert.equal(right(await saving.reuse("model.safetensors", 0)()), false);
+    assert.equal(right(await saving.reuse("model.safetensors", { checkpoint: 0, name: "model.safetensors" })()), false);
     right(await saving.put("model.safetensors", [])());
     await saving.abort();
   }
   const broken = watched(machineDisk, (operation) => operation.name === "link" ? fault(operation, "EIO") : undefined);
   const store = directoryOn(broken)(place());
   right(await save(store, 1));
-  assert.equal(failedWith(await right(await store.begin()).reuse("model.safetensors", 0)()), "EIO");
+  assert.equal(
+    failedWith(
+      await right(await store.begin()).reuse("model.safetensors", { checkpoint: 0, name: "model.safetensors" })(),
+    ),
+    "EIO",
+  );
 });
 
 test("a part that was taken over is the same file", async () => {
   const store = directory(place());
   right(await save(store, 1));
   const saving = right(await store.begin());
-  assert.equal(right(await saving.reuse("state/rng.safetensors", 0)()), true);
+  assert.equal(
+    right(await saving.reuse("state/rng.safetensors", { checkpoint: 0, name: "state/rng.safetensors" })()),
+    true,
+  );
   right(await saving.commit(new Uint8Array())());
   const inode = async (checkpoint: number) =>
     (await stat(join(store.locationOf(checkpoint), "state", "rng.safetensors"))).ino;

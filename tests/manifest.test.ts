@@ -16,7 +16,8 @@ import { Buffer } from "node:buffer";
 import process from "node:process";
 import { before, test } from "node:test";
 import { crc32 } from "node:zlib";
-import { decodeManifest, encodeManifest, filePlans, type Manifest, type Summary } from "../lib/manifest.ts";
+import { filePlans } from "../lib/layout.ts";
+import { decodeManifest, encodeManifest, type Manifest, type Summary } from "../lib/manifest.ts";
 import { decodeHeader } from "../lib/safetensors.ts";
 import { isBranch, type Named, type Node } from "../lib/state_tree.ts";
 import { type Element, type Held, heldBytes } from "../lib/tensor.ts";
@@ -129,7 +130,7 @@ test("round trip: any tree of any kinds, and any summary, bit for bit", () =>
         crc32: crc,
         ...(i === 1 ? { sha256: crc.repeat(8) } : {}),
       }));
-      const bytes = encodeManifest({ ...summary, files }, { components: named, order });
+      const bytes = encodeManifest({ ...summary, files }, { components: named, order }, plans);
       const { state, arrays, bytes: length, ...rest } = decoded(bytes);
       assert.deepEqual(rest, { ...summary, files });
       assert.equal(length, bytes.byteLength);

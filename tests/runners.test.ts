@@ -173,7 +173,7 @@ test("a save tells its number, step, metrics, bytes, seconds, what was removed, 
   const path = place();
   const store = directory(path, { keep: Retention.latest(1) });
   const state = { w: tf.tensor([1, 2, 3]), step: 7 };
-  await runOrThrow(saveState(store)(state));
+  await runOrThrow(saveState(store)({ ...state, w: tf.tensor([4, 5, 6]) }));
   const progress: number[] = [];
   const saved = await runOrThrow(
     saveState(store, { metrics: { loss: 0.5 }, onProgress: ({ bytes, total }) => progress.push(bytes / total) })(state),

@@ -210,7 +210,13 @@ for (const [kind, make] of Object.entries(stores)) {
     const store = make();
     const over = await begin(store);
     await over.abort();
-    for (const step of [() => over.put("a", [])(), () => over.commit(bytes())(), () => over.reuse("a", 0)()]) {
+    for (
+      const step of [
+        () => over.put("a", [])(),
+        () => over.commit(bytes())(),
+        () => over.reuse("a", { checkpoint: 0, name: "a" })(),
+      ]
+    ) {
       await assert.rejects(step, TypeError);
     }
     const busy = await begin(store);
@@ -255,39 +261,41 @@ for (const [kind, make] of Object.entries(stores)) {
       const name of ["", "..", "../a", "a/..", "/a", "a/", "a/b/c", "a\\b", "C:a", "a\0", "snapshot.json", "\ud800"]
     ) {
       assert.throws(() => saving.put(name, []), TypeError, name);
-      assert.throws(() => saving.reuse(name, 0), TypeError, name);
+      assert.throws(() => saving.reuse(name, { checkpoint: 0, name: "a" }), TypeError, name);
+      assert.throws(() => saving.reuse("a", { checkpoint: 0, name }), TypeError, name);
       assert.throws(() => store.open(0, name), TypeError, name);
     }
     for (const number of [-1, 0.5, NaN, 2 ** 53]) {
       assert.throws(() => store.open(number, "a"), TypeError);
       assert.throws(() => store.manifest(number), TypeError);
       assert.throws(() => store.remove(number), TypeError);
-      assert.throws(() => saving.reuse("a", number), TypeError);
+      assert.throws(() => saving.reuse("a", { checkpoint: number, name: "a" }), TypeError);
     }
     await saving.abort();
   });
 
   test(`${kind}: a committed part can be taken over, and outlives the checkpoint it came from`, async () => {
     const store = make();
-    const shared = { "state/optimizer.safetensors": bytes(1, 2, 3) };
-    const from = await save(store, 0, shared);
+    const name = "state/optimizer.safetensors";
+    const from = { checkpoint: await save(store, 0, { [name]: bytes(1, 2, 3) }), name };
     const saving = await begin(store);
-    assert.equal(right(await saving.reuse("state/optimizer.safetensors", from)()), true);
-    await assert.rejects(saving.put("state/optimizer.safetensors", [])(), TypeError);
+    assert.equal(right(await saving.reuse(name, from)()), true);
+    await assert.rejects(saving.put(name, [])(), TypeError);
 
     const again = await begin(store);
-    assert.equal(right(await again.reuse("state/optimizer.safetensors", from)()), true);
+    assert.equal(right(await again.reuse(name, from)()), true);
+    assert.equal(right(await again.reuse("another", from)()), true);
     const number = right(await again.commit(bytes(1))());
-    right(await store.remove(from)());
-    assert.deepEqual(await read(store, number, "state/optimizer.safetensors"), bytes(1, 2, 3));
+    right(await store.remove(from.checkpoint)());
+    for (const taken of [name, "another"]) assert.deepEqual(await read(store, number, taken), bytes(1, 2, 3));
   });
 
   test(`${kind}: a part that is not there is not taken over, and can be put`, async () => {
     const store = make();
     await save(store, 0, { a: bytes(1) });
     const saving = await begin(store);
-    assert.equal(right(await saving.reuse("b", 0)()), false);
-    assert.equal(right(await saving.reuse("a", 7)()), false);
+    assert.equal(right(await saving.reuse("b", { checkpoint: 0, name: "b" })()), false);
+    assert.equal(right(await saving.reuse("a", { checkpoint: 7, name: "a" })()), false);
     right(await saving.put("b", [bytes(2)])());
     assert.deepEqual(await read(store, right(await saving.commit(bytes())()), "b"), bytes(2));
   });

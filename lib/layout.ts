@@ -1,0 +1,245 @@
+/**
+ * Which file of a checkpoint holds which arrays.
+ *
+ * A component's tensors stand in one file, and the weights of the component `model` in a file that holds nothing else, so that other tools
+ * take it as it is. Where a large part of a component does not change from save to save, a frozen base under a head that trains, it gets
+ * a file of its own: later checkpoints take that file over as it is. The weights of the model then have the usual index beside them.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import type { Encoded } from "./encode.ts";
+import type { Dtype, TensorSpec } from "./safetensors.ts";
+import { arraysOf, children, entry, isBranch, type Node, segment } from "./state_tree.ts";
+import { type Element, elementBytes, type Held, sizeOf } from "./tensor.ts";
+
+// --- types
+
+/** An array and its place in a file. */
+export interface PlacedArray extends TensorSpec {
+  /** Its place in the state. */
+  readonly path: string;
+  readonly held: Held;
+  /** Whether it is of a variable that is not trained, and so may not change. */
+  readonly frozen: boolean;
+}
+
+/** What is known of an array that was written: as long as these are the same, so are its bytes. */
+export type Known = Pick<Held, "identity" | "element" | "shape">;
+
+/** A file that this process has written, or taken over, in its last save. */
+export interface KnownFile<Place> {
+  /** Where it is. */
+  readonly place: Place;
+  /** Its arrays, by the names they have in it. */
+  readonly arrays: ReadonlyMap<string, Known>;
+}
+
+/** The files of the last save, by the names they would have were they not split. */
+export type Layout<Place> = ReadonlyMap<string, readonly KnownFile<Place>[]>;
+
+/** A file to be. */
+export interface FilePlan<Place> {
+  readonly name: string;
+  /** The name it would have were it not split. */
+  readonly whole: string;
+  readonly tensors: readonly PlacedArray[];
+  /** A file with these very bytes. */
+  readonly same?: Place;
+}
+
+const kibi = 2 ** 10;
+/** What does not change is worth a file of its own from so many bytes on, and an array that may not change counts from so many on. */
+const [worthBytes, largeBytes] = [1024 * kibi, 64 * kibi];
+/** A component is split over no more files than these. */
+const mostFiles = 16;
+/** The flags by which tfjs freezes a layer and a model. */
+const flagNames = ["trainable_", "_trainable"];
+
+const dtypes: Readonly<Record<Element, Dtype>> = {
+  float32: "F32",
+  int32: "I32",
+  bool: "BOOL",
+  complex64: "C64",
+  string: "U8",
+  Float32Array: "F32",
+  Float64Array: "F64",
+  Int8Array: "I8",
+  Int16Array: "I16",
+  Int32Array: "I32",
+  Uint8Array: "U8",
+  Uint8ClampedArray: "U8",
+  Uint16Array: "U16",
+  Uint32Array: "U32",
+  BigInt64Array: "I64",
+  BigUint64Array: "U64",
+};
+
+// --- names
+
+/** The file of the weights of the component `model`, which is all it holds if that is a tfjs model. */
+const modelFile = "model.safetensors";
+
+/** The index of the model's files, where there are several; readers of Hugging Face's format expect it under this name. */
+export const modelIndex = "model.safetensors.index.json";
+
+/** How an array stands in a file; a string tensor is one row of packed bytes. */
+export function specOf(element: Element, shape: readonly number[], name: string, bytes?: number): TensorSpec {
+  return { name, dtype: dtypes[element], shape: element === "string" ? [bytes ?? 0] : shape };
+}
+
+/**
+ * The file that holds a component's tensors.
+ *
+ * Whatever the name, the file stays in the checkpoint's folder and collides with no other, upper and lower case taken as one: what
+ * a URI would escape, and then every character but a-z, 0-9, `-` and `_`, is written as `=` and two digits; a long name ends in a digest.
+ */
+function fileName(component: string): string {
+  const safe = encodeURIComponent(component).replace(/[^a-z0-9_-]/g, (c) => `=${c.charCodeAt(0).toString(16)}`);
+  const digest = createHash("sha256").update(component).digest("hex").slice(0, 32);
+  return `state/${safe.length <= 120 ? safe : `${safe.slice(0, 80)}=${digest}=`}.safetensors`;
+}
+
+const ending = ".safetensors";
+
+/** The name of one file of several; in a state's no component's name could have the dot. */
+function shardName(whole: string, index: number, count: number): string {
+  const [i, n] = [index + 1, count].map((number) => String(number).padStart(5, "0"));
+  return `${whole.slice(0, -ending.length)}${whole === modelFile ? "-" : "."}${i}-of-${n}${ending}`;
+}
+
+/** Whether a checkpoint of these components may have a file of this name. */
+export function isFileOf(components: readonly string[]): (name: string) => boolean {
+  const wholes = new Set([modelFile, ...components.map(fileName)]);
+  return (name) => {
+    if (wholes.has(name) || name === modelIndex) return true;
+    const [, start = "", mark, i = "", n = ""] = /^(.*)([-.])(\d{5})-of-(\d{5})\.safetensors$/s.exec(name) ?? [];
+    const whole = start + ending;
+    return mark !== undefined && wholes.has(whole) && shardName(whole, Number(i) - 1, Number(n)) === name;
+  };
+}
+
+/** Whether a file is one of several that hold the model's weights. */
+export function isModelShard(name: string): boolean {
+  return name !== modelFile && isFileOf([])(name) && name !== modelIndex;
+}
+
+/**
+ * The index of the model's files, as Hugging Face's tools write it: which file holds which weight.
+ *
+ * @param weights Each weight's name, file and length in bytes.
+ */
+export function encodeIndex(weights: readonly (readonly [name: string, file: string, bytes: number])[]): Uint8Array {
+  const total = weights.reduce((sum, [, , bytes]) => sum + bytes, 0);
+  // As text, for an object would reorder names that look like numbers.
+  const map = weights.toSorted(([a], [b]) => a < b ? -1 : 1)
+    .map(([name, file]) => `    ${JSON.stringify(name)}: ${JSON.stringify(file)}`);
+  const text = `{\n  "metadata": {\n    "total_size": ${total}\n  },\n  "weight_map": {\n${map.join(",\n")}\n  }\n}\n`;
+  return new TextEncoder().encode(text);
+}
+
+// --- combinators
+
+/** The paths of arrays that belong to variables that are not trained, by their own flag or by that of a layer or model around them. */
+function frozenIn(node: Node, path: string, within = false, found: Set<string> = new Set()): ReadonlySet<string> {
+  const state = isBranch(node) && node.is === "kind" ? node.state : undefined;
+  const flags = [entry(state, "trainable"), ...flagNames.map((flag) => entry(entry(state, "flags"), flag))];
+  const frozen = within || flags.includes(false);
+  if (frozen && isBranch(node) && node.is === "array") found.add(path);
+  for (const [childPath, child] of children(node, path)) {
+    if (typeof child === "object" && child !== null) frozenIn(child, childPath, frozen, found);
+  }
+  return found;
+}
+
+/**
+ * The arrays of a component, each under the name that other tools know it by, or its path in the component, and the file it would stand
+ * in were nothing split.
+ */
+function placed(component: string, node: Node): readonly (readonly [file: string, array: PlacedArray])[] {
+  const taken = new Set<string>(["__metadata__"]);
+  const root = segment(component);
+  const frozen = frozenIn(node, root);
+  // Given names first, so that no path takes one.
+  const arrays = arraysOf(node, root).toSorted(([, a], [, b]) =>
+    Number(a.name === undefined) - Number(b.name === undefined)
+  );
+  const weights = arrays.some(([, { name }]) => name !== undefined);
+  const names = new Map(arrays.map(([path, { name: given }]) => {
+    const own = path === root ? root : path.slice(root.length + 1);
+    let name = given ?? own;
+    for (let k = 0; taken.has(name); k++) name = k === 0 ? own : `${own}~${k}`;
+    taken.add(name);
+    return [path, name];
+  }));
+  return arraysOf(node, root).map(([path, { held, name: given }]) => {
+    const isModel = component === "model" && (given !== undefined || !weights);
+    const spec = specOf(held.element, held.shape, names.get(path) ?? path);
+    return [isModel ? modelFile : fileName(component), { ...spec, path, held, frozen: frozen.has(path) }];
+  });
+}
+
+function bytesOf(arrays: readonly PlacedArray[]): number {
+  return arrays.reduce((sum, { held }) => sum + sizeOf(held.shape) * elementBytes(held.element), 0);
+}
+
+function isSame(known: Known | undefined, { held }: PlacedArray): boolean {
+  // Bytes in memory are a copy that somebody may write to; a backend's data never changes.
+  return known !== undefined && held.resident === undefined && known.identity === held.identity &&
+    known.element === held.element && String(known.shape) === String(held.shape);
+}
+
+/** The files of one component: those of the last save that still hold, and one or two for the rest. */
+function split<Place>(
+  whole: string,
+  arrays: readonly PlacedArray[],
+  before: readonly KnownFile<Place>[],
+): readonly FilePlan<Place>[] {
+  const byName = new Map(arrays.map((array) => [array.name, array]));
+  const known = new Map(before.flatMap((file) => [...file.arrays]));
+  const holds = (file: KnownFile<Place>): boolean =>
+    [...file.arrays].every(([name, array]) => {
+      const now = byName.get(name);
+      return now !== undefined && isSame(array, now);
+    });
+  const kept = before.filter(holds);
+  const keeps = kept.length + 2 <= mostFiles ? kept : [];
+  const keptNames = new Set(keeps.flatMap((file) => [...file.arrays.keys()]));
+  const rest = arrays.filter(({ name }) => !keptNames.has(name));
+  const stays = (array: PlacedArray): boolean =>
+    before.length > 0 ? isSame(known.get(array.name), array) : array.frozen && bytesOf([array]) >= largeBytes;
+  const still = rest.filter(stays);
+  const apart = bytesOf(still) >= worthBytes && (before.length > 0 || arrays.some(({ frozen }) => !frozen));
+  const groups = apart ? [still, rest.filter((array) => !stays(array))] : [rest];
+  const written = groups.filter((group) => group.length > 0);
+  const count = keeps.length + written.length;
+  const name = (index: number): string => count === 1 ? whole : shardName(whole, index, count);
+  return [
+    ...keeps.map((file, i) => ({
+      name: name(i),
+      whole,
+      tensors: [...file.arrays.keys()].flatMap((array) => byName.get(array) ?? []),
+      same: file.place,
+    })),
+    ...written.map((tensors, i) => ({ name: name(keeps.length + i), whole, tensors })),
+  ];
+}
+
+/**
+ * Which file holds which arrays.
+ *
+ * @param encoded The state.
+ * @param before The files of the last save: one whose arrays are all unchanged is planned as the same.
+ * @returns The files, in the order of the components; a component without arrays has none.
+ */
+export function filePlans<Place>(encoded: Encoded, before: Layout<Place> = new Map()): readonly FilePlan<Place>[] {
+  return encoded.components.flatMap(([component, node]): readonly FilePlan<Place>[] => {
+    const files = new Map<string, PlacedArray[]>();
+    for (const [file, array] of placed(component, node)) {
+      const arrays = files.get(file) ?? [];
+      arrays.push(array);
+      files.set(file, arrays);
+    }
+    return [...files].flatMap(([whole, arrays]) => split(whole, arrays, before.get(whole) ?? []));
+  });
+}
