@@ -1,47 +1,34 @@
 /**
- * A save (checksums, fsync of files and folders, rename) against the same bytes in plain sequential writes and one fsync; and a load, every
- * byte checked, against reading the same files.
+ * A save (checksums, fsync of files and folders, rename, removal of the checkpoint before) against the same bytes in plain writes of 8 MiB and
+ * one fsync, from C.
  *
- *     bun bench/save.ts          (DOGEAR_BENCH_MIB=512 by default)
+ *     bun run bench save
  *
  * @module
  */
-import { directory, loadState, Retention, runOrThrow, saveState } from "@dogear/dogear";
-import * as tf from "@tensorflow/tfjs";
-import { mkdtemp, open, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { directory, Retention, runOrThrow, saveState } from "@dogear/dogear";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import process from "node:process";
 import { compare } from "./rounds.ts";
+import { inFolder, mebi, plainWrites, useBackend, variables } from "./scene.ts";
 
-const mebi = 2 ** 20;
-const total = Number(process.env["DOGEAR_BENCH_MIB"] ?? 512) * mebi;
-const count = 200;
-await tf.setBackend("cpu");
-const folder = await mkdtemp(join(process.env["DOGEAR_BENCH_FOLDER"] ?? tmpdir(), "dogear-bench-"));
-try {
-  const weights = Array.from({ length: count }, (_, i) => tf.variable(tf.fill([Math.floor(total / count / 4)], i)));
-  const state = { weights, step: 0 };
-  const store = directory(join(folder, "run"), { keep: Retention.latest(1) });
-  const plain = join(folder, "plain");
-  const view = new Uint8Array(8 * mebi).fill(7);
-  const writePlain = async (): Promise<void> => {
-    const file = await open(plain, "w");
-    for (let left = total; left > 0; left -= view.byteLength) {
-      await file.write(view, 0, Math.min(left, view.byteLength));
-    }
-    await file.sync();
-    await file.close();
-  };
-  await compare(
-    { name: `save ${total / mebi} MiB in ${count} tensors`, run: () => runOrThrow(saveState(store)(state)) },
-    { name: "plain writes and one fsync", run: writePlain, after: () => rm(plain) },
-  );
-  const saved = await runOrThrow(saveState(store)(state));
-  await compare(
-    { name: "load and check it into a live model", run: () => runOrThrow(loadState(store)(state)) },
-    { name: "read the same file", run: () => readFile(join(saved.location, "state", "weights.safetensors")) },
-  );
-} finally {
-  await rm(folder, { recursive: true, force: true });
-}
+await useBackend("cpu");
+await inFolder(async (folder) => {
+  const [plain, write] = [join(folder, "bytes"), plainWrites(folder)];
+  for (const [bytes, count] of [[512 * mebi, 200], [107 * mebi, 20_000]] as const) {
+    const weights = variables(bytes, count);
+    // Two sets of values by turns, all made before: a tensor that has not changed would not be written.
+    const values = [weights.map((weight) => weight.add(1)), weights.map((weight) => weight.add(2))];
+    const store = directory(join(folder, `run ${count}`), { keep: Retention.latest(1) });
+    let step = 0;
+    await compare(
+      {
+        name: `save ${bytes / mebi} MiB in ${count} tensors`,
+        before: () => weights.forEach((weight, i) => weight.assign(values[step % 2]?.[i] ?? weight)),
+        run: async () => void await runOrThrow(saveState(store)({ weights, step: step++ })),
+      },
+      { name: "plain writes and one fsync", run: () => write(plain, bytes), after: () => rm(plain) },
+    );
+    [weights, ...values].flat().forEach((value) => value.dispose());
+  }
+});

@@ -6,9 +6,9 @@
 import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { type ReadError, readManifest } from "./checkpoint.ts";
+import { type ReadError, readSummary } from "./checkpoint.ts";
 import type { LoadError } from "./errors.ts";
-import type { Environment, Manifest } from "./manifest.ts";
+import type { Environment, Summary } from "./manifest.ts";
 import type { Entry } from "./retention.ts";
 import type { Store } from "./store.ts";
 
@@ -36,8 +36,8 @@ export const runs: WeakMap<Store, { readonly run: string; readonly parent: numbe
 /** Entries of committed checkpoints, which do not change. */
 const catalogues = new WeakMap<Store, Map<number, Entry>>();
 
-function entryOf(checkpoint: number, manifest: Manifest): Entry {
-  const { step, metrics, time, bytes, files, run } = manifest;
+function entryOf(checkpoint: number, summary: Summary & { readonly bytes: number }): Entry {
+  const { step, metrics, time, bytes, files, run } = summary;
   return { checkpoint, step, metrics, time, bytes: files.reduce((sum, file) => sum + file.bytes, bytes), run };
 }
 
@@ -50,9 +50,9 @@ export function readEntry(store: Store, checkpoint: number): TaskEither<ReadErro
     catalogues.set(store, known);
     const entry = known.get(checkpoint);
     if (entry !== undefined) return E.right(entry);
-    const manifest = await readManifest(store, checkpoint)();
-    if (E.isLeft(manifest)) return manifest;
-    const made = entryOf(checkpoint, manifest.right);
+    const summary = await readSummary(store, checkpoint)();
+    if (E.isLeft(summary)) return summary;
+    const made = entryOf(checkpoint, summary.right);
     known.set(checkpoint, made);
     return E.right(made);
   };
@@ -92,6 +92,12 @@ export function list(store: Store): TaskEither<LoadError, readonly Entry[]> {
 export async function isGone(store: Store, checkpoint: number): Promise<boolean> {
   const listed = await store.list();
   return E.isRight(listed) && !listed.right.includes(checkpoint);
+}
+
+/** Knows the entry of a checkpoint that was committed just now; another one may have had its number, and have been removed by hand. */
+export function knowEntry(store: Store, entry: Entry): void {
+  const known = catalogues.get(store) ?? new Map<number, Entry>();
+  catalogues.set(store, known.set(entry.checkpoint, entry));
 }
 
 /** Forgets the entry of a checkpoint that was removed. */

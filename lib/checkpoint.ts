@@ -1,9 +1,5 @@
 /**
- * One checkpoint through any store: its files written as a stream, and read back with every byte checked.
- *
- * Writing copies no tensor that is larger than 256 KiB: views of at most 8 MiB go to the store as they are, smaller tensors are packed into
- * one buffer that is used again. A file of the last save whose tensors are all unchanged, proved by their data ids, is taken over and not
- * written. Reading takes one buffer a file, in which the tensors stay.
+ * One checkpoint read from any store, every byte of it checked: it takes one buffer a file, in which the tensors stay.
  *
  * @module
  */
@@ -11,27 +7,19 @@ import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import type { Encoded } from "./encode.ts";
 import type { Damaged, NewerFormat, NoCheckpoint, Problem, StoreFailed } from "./errors.ts";
-import {
-  encodeIndex,
-  type FilePlan,
-  filePlans,
-  isModelShard,
-  type KnownFile,
-  type Layout,
-  modelIndex,
-  specOf,
-} from "./layout.ts";
+import { modelIndex, specOf } from "./layout.ts";
 import {
   decodeManifest,
-  encodeManifest,
+  decodeSummary,
   type FileEntry,
   format,
   type Manifest,
+  type ManifestError,
   type Stored,
   type Summary,
 } from "./manifest.ts";
-import { decodeHeader, encodeHeader, type Header, headerLength, type TensorEntry } from "./safetensors.ts";
-import { digester, type Part, type Saving, type Store } from "./store.ts";
+import { decodeHeader, type Header, headerLength, type TensorEntry } from "./safetensors.ts";
+import { digester, type Part, type Store } from "./store.ts";
 import { fits, type Held, heldBytes } from "./tensor.ts";
 
 // --- types
@@ -40,13 +28,6 @@ import { fits, type Held, heldBytes } from "./tensor.ts";
 export interface Progress {
   readonly bytes: number;
   readonly total: number;
-}
-
-/** What was committed. */
-export interface Committed {
-  readonly checkpoint: number;
-  readonly bytesWritten: number;
-  readonly bytesTotal: number;
 }
 
 /** A checkpoint that was read, every byte of it checked. */
@@ -58,168 +39,11 @@ export interface Loaded {
 /** Why one checkpoint could not be read. */
 export type ReadError = StoreFailed | NoCheckpoint | NewerFormat | Damaged;
 
-/** Where this process has written a file. */
-interface WrittenFile {
-  readonly checkpoint: number;
-  readonly entry: FileEntry;
-}
-
-/** A file to be, with all that its writing takes. */
-interface OpenFile {
-  readonly plan: FilePlan<WrittenFile>;
-  readonly header: Header;
-  readonly head: Uint8Array;
-  readonly arrays: readonly Held[];
-}
-
-/** What this process has last written to each store. */
-const layouts = new WeakMap<Store, Layout<WrittenFile>>();
-
 const mebi = 2 ** 20;
-const [viewBytes, packedBytes, smallBytes, segmentBytes] = [8 * mebi, 4 * mebi, mebi / 4, 1024 * mebi];
+const [viewBytes, segmentBytes] = [8 * mebi, 1024 * mebi];
 
 /** Codes that say: what should be a file is none. */
 const notAFile: readonly string[] = ["ENOENT", "ENOTDIR", "EISDIR", "EINVAL"];
-
-// --- capture
-
-/** A file ready to be written, with the lengths of packed strings found out. */
-async function opened(plan: FilePlan<WrittenFile>): Promise<OpenFile> {
-  const specs = await Promise.all(
-    plan.tensors.map(async ({ name, held, dtype, shape }) => ({
-      name,
-      dtype,
-      shape: held.element === "string" ? [(await held.bytes()).byteLength] : shape,
-    })),
-  );
-  const { bytes: head, header } = encodeHeader(specs, [["dogear", format], ["format", "pt"]]);
-  const held = new Map(plan.tensors.map((tensor) => [tensor.name, tensor.held]));
-  return { plan, header, head, arrays: header.tensors.flatMap(({ name }) => held.get(name) ?? []) };
-}
-
-/** The bytes of a file in views of at most 8 MiB; a view is valid until the next is asked for. */
-async function* chunksOf(
-  packed: Uint8Array,
-  head: Uint8Array,
-  arrays: readonly Held[],
-  advance: (bytes: number) => void,
-): AsyncGenerator<Uint8Array> {
-  let used = 0;
-  const sent = (chunk: Uint8Array): Uint8Array => {
-    advance(chunk.byteLength);
-    return chunk;
-  };
-  yield sent(head);
-  for (const held of arrays) {
-    const bytes = await held.bytes();
-    const small = bytes.byteLength <= smallBytes;
-    if (used > 0 && (!small || used + bytes.byteLength > packedBytes)) {
-      yield sent(packed.subarray(0, used));
-      used = 0;
-    }
-    if (small) {
-      packed.set(bytes, used);
-      used += bytes.byteLength;
-    } else for (let at = 0; at < bytes.byteLength; at += viewBytes) yield sent(bytes.subarray(at, at + viewBytes));
-  }
-  if (used > 0) yield sent(packed.subarray(0, used));
-}
-
-/** Takes over the files that are unchanged where the store can, and writes the others; a failure has ended the saving. */
-async function putFiles(
-  saving: Saving,
-  files: readonly OpenFile[],
-  onProgress: (progress: Progress) => void,
-): Promise<E.Either<StoreFailed, { readonly entries: readonly FileEntry[]; readonly written: number }>> {
-  const taken = new Map<OpenFile, FileEntry>();
-  for (const file of files) {
-    const { name, same } = file.plan;
-    if (same === undefined) continue;
-    const reused = await saving.reuse(name, { checkpoint: same.checkpoint, name: same.entry.name })();
-    if (E.isLeft(reused)) return reused;
-    if (reused.right) taken.set(file, { ...same.entry, name });
-  }
-  const total = files.reduce((sum, file) => taken.has(file) ? sum : sum + file.header.bytes, 0);
-  let written = 0;
-  const advance = (bytes: number): void => {
-    written += bytes;
-    onProgress({ bytes: written, total });
-  };
-  const packed = new Uint8Array(packedBytes);
-  const entries: FileEntry[] = [];
-  for (const file of files) {
-    const { plan: { name }, head, arrays } = file;
-    const known = taken.get(file);
-    const put = known ? E.right(known) : await saving.put(name, chunksOf(packed, head, arrays, advance))();
-    if (E.isLeft(put)) return put;
-    entries.push({ name, ...put.right });
-  }
-  const shards = files.filter(({ plan }) => isModelShard(plan.name));
-  if (shards.length > 0) {
-    const index = encodeIndex(
-      shards.flatMap(({ plan, header }) =>
-        header.tensors.map(({ name, begin, end }) => [name, plan.name, end - begin] as const)
-      ),
-    );
-    const put = await saving.put(modelIndex, [index])();
-    if (E.isLeft(put)) return put;
-    entries.push({ name: modelIndex, ...put.right });
-    written += index.byteLength;
-  }
-  return E.right({ entries, written });
-}
-
-/** What has been written, by what its files would be called were they not split. */
-function layoutOf(checkpoint: number, files: readonly OpenFile[], entries: readonly FileEntry[]): Layout<WrittenFile> {
-  const byName = new Map(entries.map((entry) => [entry.name, entry]));
-  const layout = new Map<string, KnownFile<WrittenFile>[]>();
-  for (const { plan: { name, whole, tensors } } of files) {
-    const entry = byName.get(name);
-    if (entry === undefined) continue;
-    // Only what a backend holds is ever proved the same, and nothing else is kept from being freed.
-    const arrays = tensors.map(({ name, held: { element, shape, identity, resident } }) =>
-      [name, { element, shape, identity: resident === undefined ? identity : {} }] as const
-    );
-    layout.set(whole, [...layout.get(whole) ?? [], { place: { checkpoint, entry }, arrays: new Map(arrays) }]);
-  }
-  return layout;
-}
-
-/**
- * Writes a state as one checkpoint and commits it.
- *
- * @param store Where to.
- * @param encoded The state, whose arrays must stay held until the task is done.
- * @param summary What the checkpoint says of itself.
- * @param onProgress Told after each piece.
- * @returns What was committed; or the store's failure, and then the store is as before.
- */
-export function writeCheckpoint(
-  store: Store,
-  encoded: Encoded,
-  summary: Omit<Summary, "files">,
-  onProgress: (progress: Progress) => void = () => {},
-): TaskEither<StoreFailed, Committed> {
-  return async () => {
-    const files = await Promise.all(filePlans(encoded, layouts.get(store)).map(opened));
-    const begun = await store.begin();
-    if (E.isLeft(begun)) return begun;
-    try {
-      const put = await putFiles(begun.right, files, onProgress);
-      if (E.isLeft(put)) return put;
-      const { entries, written } = put.right;
-      const manifest = encodeManifest({ ...summary, files: entries }, encoded, files.map(({ plan }) => plan));
-      const committed = await begun.right.commit(manifest)();
-      if (E.isLeft(committed)) return committed;
-      layouts.set(store, layoutOf(committed.right, files, entries));
-      const bytesTotal = entries.reduce((sum, { bytes }) => sum + bytes, manifest.byteLength);
-      return E.right({ checkpoint: committed.right, bytesWritten: written + manifest.byteLength, bytesTotal });
-    } catch (cause) {
-      await begun.right.abort();
-      throw cause;
-    }
-  };
-}
 
 // --- restore
 
@@ -230,6 +54,27 @@ export function writeCheckpoint(
  * @param checkpoint Its number.
  */
 export function readManifest(store: Store, checkpoint: number): TaskEither<ReadError, Manifest> {
+  return manifestBy(decodeManifest, store, checkpoint);
+}
+
+/**
+ * Reads what a checkpoint says of itself beside its state.
+ *
+ * @param store Where from.
+ * @param checkpoint Its number.
+ */
+export function readSummary(
+  store: Store,
+  checkpoint: number,
+): TaskEither<ReadError, Summary & { readonly bytes: number }> {
+  return manifestBy(decodeSummary, store, checkpoint);
+}
+
+function manifestBy<A>(
+  decode: (bytes: Uint8Array) => E.Either<ManifestError, A>,
+  store: Store,
+  checkpoint: number,
+): TaskEither<ReadError, A> {
   return async () => {
     const bytes = await store.manifest(checkpoint)();
     if (E.isLeft(bytes) && bytes.left._tag === "StoreFailed" && notAFile.includes(bytes.left.code)) {
@@ -237,7 +82,7 @@ export function readManifest(store: Store, checkpoint: number): TaskEither<ReadE
       return E.left({ _tag: "Damaged", checkpoint, problems: [problem] });
     }
     if (E.isLeft(bytes)) return bytes;
-    const manifest = decodeManifest(bytes.right);
+    const manifest = decode(bytes.right);
     if (E.isRight(manifest)) return manifest;
     return E.left(
       "newer" in manifest.left

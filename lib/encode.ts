@@ -98,7 +98,7 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
         : walk(plain, path, depth),
     hold: (array, name) => {
       held.push(array);
-      return { is: "array", held: array, ...(name === undefined ? {} : { name }) };
+      return name === undefined ? { is: "array", held: array } : { is: "array", held: array, name };
     },
     names,
     refuse: (expected, found) => {

@@ -1,8 +1,8 @@
 /**
  * The bytes of one file, out to the disk and back, as fast as the disk.
  *
- * One write is under way at a time, its digest made meanwhile, and the disk is set to work early, so that the `fsync` at
- * the end finds little left to do. Nothing is copied.
+ * One write is under way at a time, its digest and the next piece made meanwhile, and the disk is set to work early, so that the
+ * `fsync` at the end finds little left to do. Nothing is copied.
  *
  * @module
  */
@@ -126,13 +126,18 @@ export async function writeFile(
   const seen = digester(digest);
   const stream = streamTo(created.right, path, seen.update);
   let whole = false;
+  let writing: Promise<Outcome<void>> = Promise.resolve(fine);
   try {
     for await (const chunk of chunks) {
-      const written = await stream.write(checkedChunk(chunk));
+      const written = await writing;
       if (E.isLeft(written)) return written;
+      writing = stream.write(checkedChunk(chunk));
     }
+    const written = await writing;
+    if (E.isLeft(written)) return written;
     whole = true;
   } finally {
+    await writing;
     if (!whole) await stream.close(false);
   }
   return E.right({ written: seen.written(), durable: stream.close(true) });

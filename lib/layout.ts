@@ -10,15 +10,17 @@
 import { createHash } from "node:crypto";
 import type { Encoded } from "./encode.ts";
 import type { Dtype, TensorSpec } from "./safetensors.ts";
-import { arraysOf, children, entry, isBranch, type Node, segment } from "./state_tree.ts";
+import { type ArrayNode, entry, isBranch, type Node, segment } from "./state_tree.ts";
 import { type Element, elementBytes, type Held, sizeOf } from "./tensor.ts";
 
 // --- types
 
 /** An array and its place in a file. */
 export interface PlacedArray extends TensorSpec {
+  /** The file it would stand in were nothing split. */
+  readonly whole: string;
   /** Its place in the state. */
-  readonly path: string;
+  readonly node: ArrayNode;
   readonly held: Held;
   /** Whether it is of a variable that is not trained, and so may not change. */
   readonly frozen: boolean;
@@ -140,42 +142,63 @@ export function encodeIndex(weights: readonly (readonly [name: string, file: str
 
 // --- combinators
 
-/** The paths of arrays that belong to variables that are not trained, by their own flag or by that of a layer or model around them. */
-function frozenIn(node: Node, path: string, within = false, found: Set<string> = new Set()): ReadonlySet<string> {
-  const state = isBranch(node) && node.is === "kind" ? node.state : undefined;
-  const flags = [entry(state, "trainable"), ...flagNames.map((flag) => entry(entry(state, "flags"), flag))];
-  const frozen = within || flags.includes(false);
-  if (frozen && isBranch(node) && node.is === "array") found.add(path);
-  for (const [childPath, child] of children(node, path)) {
-    if (typeof child === "object" && child !== null) frozenIn(child, childPath, frozen, found);
-  }
-  return found;
+/** An array of a component, before it has a name in a file. */
+interface Unplaced {
+  readonly path: string;
+  readonly array: ArrayNode;
+  readonly frozen: boolean;
 }
 
 /**
- * The arrays of a component, each under the name that other tools know it by, or its path in the component, and the file it would stand
- * in were nothing split.
+ * Every array of a tree in its order; frozen are those of variables that are not trained, by their own flag or by that of a layer or model
+ * around them.
  */
-function placed(component: string, node: Node): readonly (readonly [file: string, array: PlacedArray])[] {
-  const taken = new Set<string>(["__metadata__"]);
+function arraysIn(node: Node, path: string, frozen: boolean, found: Unplaced[]): void {
+  if (typeof node !== "object" || node === null) return;
+  if (!isBranch(node)) return node.forEach((item, i) => arraysIn(item, `${path}/${i}`, frozen, found));
+  switch (node.is) {
+    case "array":
+      return void found.push({ path, array: node, frozen });
+    case "record":
+      for (const [name, child] of node.entries) {
+        if (typeof child === "object" && child !== null) arraysIn(child, `${path}/${segment(name)}`, frozen, found);
+      }
+      return;
+    case "kind":
+      return arraysIn(node.state, path, frozen || isFrozen(node.state), found);
+    case "aside":
+      return arraysIn(node.state, path, frozen, found);
+    case "shared":
+      return;
+  }
+}
+
+function isFrozen(state: Node): boolean {
+  if (entry(state, "trainable") === false) return true;
+  const flags = entry(state, "flags");
+  return flags !== undefined && flagNames.some((flag) => entry(flags, flag) === false);
+}
+
+/** The arrays of a component under the names they have in files: those by which other tools know them, or their paths in the component. */
+function placed(component: string, node: Node): readonly PlacedArray[] {
   const root = segment(component);
-  const frozen = frozenIn(node, root);
-  // Given names first, so that no path takes one.
-  const arrays = arraysOf(node, root).toSorted(([, a], [, b]) =>
-    Number(a.name === undefined) - Number(b.name === undefined)
-  );
-  const weights = arrays.some(([, { name }]) => name !== undefined);
-  const names = new Map(arrays.map(([path, { name: given }]) => {
+  const arrays: Unplaced[] = [];
+  arraysIn(node, root, false, arrays);
+  const given = new Set(["__metadata__"]);
+  for (const { array: { name } } of arrays) if (name !== undefined) given.add(name);
+  const [weights, stateFile] = [given.size > 1, fileName(component)];
+  const taken = new Set(["__metadata__"]);
+  return arrays.map(({ path, array, frozen }) => {
+    const { name: known, held } = array;
     const own = path === root ? root : path.slice(root.length + 1);
-    let name = given ?? own;
-    for (let k = 0; taken.has(name); k++) name = k === 0 ? own : `${own}~${k}`;
+    let name = known ?? own;
+    // Given names first, so that no path takes one.
+    for (let k = 0; taken.has(name) || (known === undefined && given.has(name)); k++) {
+      name = k === 0 ? own : `${own}~${k}`;
+    }
     taken.add(name);
-    return [path, name];
-  }));
-  return arraysOf(node, root).map(([path, { held, name: given }]) => {
-    const isModel = component === "model" && (given !== undefined || !weights);
-    const spec = specOf(held.element, held.shape, names.get(path) ?? path);
-    return [isModel ? modelFile : fileName(component), { ...spec, path, held, frozen: frozen.has(path) }];
+    const whole = component === "model" && (known !== undefined || !weights) ? modelFile : stateFile;
+    return { name, dtype: dtypes[held.element], shape: held.shape, whole, node: array, held, frozen };
   });
 }
 
@@ -189,39 +212,51 @@ function isSame(known: Known | undefined, { held }: PlacedArray): boolean {
     known.element === held.element && String(known.shape) === String(held.shape);
 }
 
+/** The files of the last save whose arrays are all there and unchanged. */
+function unchanged<Place>(
+  arrays: readonly PlacedArray[],
+  before: readonly KnownFile<Place>[],
+): readonly KnownFile<Place>[] {
+  if (before.length === 0) return [];
+  const byName = new Map(arrays.map((array) => [array.name, array]));
+  const holds = ({ arrays }: KnownFile<Place>): boolean => {
+    for (const [name, known] of arrays) {
+      const now = byName.get(name);
+      if (now === undefined || !isSame(known, now)) return false;
+    }
+    return true;
+  };
+  const kept = before.filter(holds);
+  // So many files are better made anew than added to.
+  return kept.length + 2 <= mostFiles ? kept : [];
+}
+
 /** The files of one component: those of the last save that still hold, and one or two for the rest. */
 function split<Place>(
   whole: string,
   arrays: readonly PlacedArray[],
   before: readonly KnownFile<Place>[],
 ): readonly FilePlan<Place>[] {
-  const byName = new Map(arrays.map((array) => [array.name, array]));
-  const known = new Map(before.flatMap((file) => [...file.arrays]));
-  const holds = (file: KnownFile<Place>): boolean =>
-    [...file.arrays].every(([name, array]) => {
-      const now = byName.get(name);
-      return now !== undefined && isSame(array, now);
-    });
-  const kept = before.filter(holds);
-  const keeps = kept.length + 2 <= mostFiles ? kept : [];
-  const keptNames = new Set(keeps.flatMap((file) => [...file.arrays.keys()]));
-  const rest = arrays.filter(({ name }) => !keptNames.has(name));
+  const kept = unchanged(arrays, before);
+  const keeper = (name: string): KnownFile<Place> | undefined => kept.find((file) => file.arrays.has(name));
+  const rest = kept.length === 0 ? arrays : arrays.filter(({ name }) => keeper(name) === undefined);
+  const knownAs = (name: string): Known | undefined => before.find((file) => file.arrays.has(name))?.arrays.get(name);
   const stays = (array: PlacedArray): boolean =>
-    before.length > 0 ? isSame(known.get(array.name), array) : array.frozen && bytesOf([array]) >= largeBytes;
+    before.length > 0 ? isSame(knownAs(array.name), array) : array.frozen && bytesOf([array]) >= largeBytes;
   const still = rest.filter(stays);
   const apart = bytesOf(still) >= worthBytes && (before.length > 0 || arrays.some(({ frozen }) => !frozen));
   const groups = apart ? [still, rest.filter((array) => !stays(array))] : [rest];
   const written = groups.filter((group) => group.length > 0);
-  const count = keeps.length + written.length;
+  const count = kept.length + written.length;
   const name = (index: number): string => count === 1 ? whole : shardName(whole, index, count);
   return [
-    ...keeps.map((file, i) => ({
+    ...kept.map((file, i) => ({
       name: name(i),
       whole,
-      tensors: [...file.arrays.keys()].flatMap((array) => byName.get(array) ?? []),
+      tensors: arrays.filter(({ name }) => keeper(name) === file),
       same: file.place,
     })),
-    ...written.map((tensors, i) => ({ name: name(keeps.length + i), whole, tensors })),
+    ...written.map((tensors, i) => ({ name: name(kept.length + i), whole, tensors })),
   ];
 }
 
@@ -234,12 +269,11 @@ function split<Place>(
  */
 export function filePlans<Place>(encoded: Encoded, before: Layout<Place> = new Map()): readonly FilePlan<Place>[] {
   return encoded.components.flatMap(([component, node]): readonly FilePlan<Place>[] => {
-    const files = new Map<string, PlacedArray[]>();
-    for (const [file, array] of placed(component, node)) {
-      const arrays = files.get(file) ?? [];
-      arrays.push(array);
-      files.set(file, arrays);
-    }
-    return [...files].flatMap(([whole, arrays]) => split(whole, arrays, before.get(whole) ?? []));
+    const arrays = placed(component, node);
+    const wholes = [...new Set(arrays.map(({ whole }) => whole))];
+    return wholes.flatMap((whole) => {
+      const own = wholes.length === 1 ? arrays : arrays.filter((array) => array.whole === whole);
+      return split(whole, own, before.get(whole) ?? []);
+    });
   });
 }

@@ -11,6 +11,7 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
 import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
 
@@ -18,7 +19,7 @@ import type { Encoded } from "./encode.ts";
 import type { Problem } from "./errors.ts";
 import { integer, isPlainRecord, listOf, must, record as recordOf, type Rule } from "./rules.ts";
 import { type FilePlan, isFileOf } from "./layout.ts";
-import { isBranch, maxDepth, type Named, type Node, segment } from "./state_tree.ts";
+import { type ArrayNode, isBranch, maxDepth, type Named, type Node, segment } from "./state_tree.ts";
 import { type Element, type Held, isElement } from "./tensor.ts";
 
 // --- types
@@ -91,24 +92,24 @@ function numberJson(n: number): Json {
   return Number.isFinite(n) && !Object.is(n, -0) ? n : { number: Object.is(n, -0) ? "-0" : String(n) };
 }
 
-function nodeJson(node: Node, path: string, array: (path: string, held: Held) => Json): Json {
-  const below = (n: Node, name: string | number): Json =>
-    nodeJson(n, `${path}/${typeof name === "number" ? name : segment(name)}`, array);
-  if (typeof node === "number") return numberJson(node);
-  if (typeof node === "bigint") return { bigint: String(node) };
-  if (typeof node !== "object" || node === null) return node;
-  if (!isBranch(node)) return node.map(below);
+/** A node as text, written and not stringified: a manifest may have a hundred thousand of them. */
+function nodeText(node: Node, array: (node: ArrayNode) => string): string {
+  const below = (child: Node): string => nodeText(child, array);
+  if (typeof node === "number") return JSON.stringify(numberJson(node));
+  if (typeof node === "bigint") return `{"bigint":"${node}"}`;
+  if (typeof node !== "object" || node === null) return JSON.stringify(node);
+  if (!isBranch(node)) return `[${node.map(below).join()}]`;
   switch (node.is) {
     case "record":
-      return { record: node.entries.map(([name, child]) => [name, below(child, name)]) };
+      return `{"record":[${node.entries.map(([name, child]) => `[${JSON.stringify(name)},${below(child)}]`).join()}]}`;
     case "array":
-      return { array: array(path, node.held) };
+      return `{"array":${array(node)}}`;
     case "kind":
-      return { kind: node.kind, state: nodeJson(node.state, path, array) };
+      return `{"kind":${JSON.stringify(node.kind)},"state":${below(node.state)}}`;
     case "shared":
-      return { shared: node.path };
+      return `{"shared":${JSON.stringify(node.path)}}`;
     case "aside":
-      return { aside: nodeJson(node.state, path, array) };
+      return `{"aside":${below(node.state)}}`;
   }
 }
 
@@ -125,16 +126,16 @@ export function encodeManifest(
   plans: readonly Pick<FilePlan<unknown>, "name" | "tensors">[],
 ): Uint8Array {
   const indices = new Map(summary.files.map(({ name }, i) => [name, i]));
-  const places = new Map(
-    plans.flatMap(({ name: file, tensors }) =>
-      tensors.map(({ path, name }) => [path, [indices.get(file) ?? -1, name]] as const)
-    ),
-  );
-  const array = (path: string, held: Held): Json => [held.element, held.shape, ...places.get(path) ?? []];
-  const components = encoded.components.map(([name, node]): Json => [name, nodeJson(node, segment(name), array)]);
+  const places = new Map<ArrayNode, string>();
+  for (const { name: file, tensors } of plans) {
+    const index = indices.get(file) ?? -1;
+    for (const { node, name } of tensors) places.set(node, `${index},${JSON.stringify(name)}`);
+  }
+  const array = (node: ArrayNode): string => `["${node.held.element}",[${node.held.shape}],${places.get(node)}]`;
+  const components = encoded.components.map(([name, node]) => `[${JSON.stringify(name)},${nodeText(node, array)}]`);
   const { run, step, metrics, time, parent, environment, id, files } = summary;
   const { dogear, tfjs, runtime, backend } = environment;
-  const body = JSON.stringify({
+  const head = JSON.stringify({
     run,
     step: step === null ? null : numberJson(step),
     metrics: Object.entries(metrics).map(([name, value]) => [name, numberJson(value)]),
@@ -144,10 +145,14 @@ export function encodeManifest(
     id: id ?? null,
     files: files.map(({ name, bytes, crc32, sha256 }) => [name, bytes, crc32, sha256 ?? null]),
     order: encoded.order,
-    components,
   });
-  const digest = crc32(Buffer.from(body)).toString(16).padStart(8, "0");
-  return Buffer.from(`{"format":"${format}","crc32":"${digest}","manifest":${body}}\n`);
+  const body = Buffer.from(`${head.slice(0, -1)},"components":[${components.join()}]}`);
+  const digest = crc32(body).toString(16).padStart(8, "0");
+  return Buffer.concat([
+    Buffer.from(`{"format":"${format}","crc32":"${digest}","manifest":`),
+    body,
+    Buffer.from("}\n"),
+  ]);
 }
 
 const isString = must("a string", (u) => typeof u === "string");
@@ -167,7 +172,7 @@ const isNumber = must(
 );
 const anything: Rule = () => [];
 
-const shape: Rule = recordOf({
+const summaryRules = {
   run: isString,
   step: orNull(isNumber),
   metrics: listOf(tuple(isString, isNumber)),
@@ -176,6 +181,10 @@ const shape: Rule = recordOf({
   environment: recordOf({ dogear: isString, tfjs: isString, runtime: isString, backend: isString }),
   id: orNull(hex(64)),
   files: listOf(tuple(isString, integer(0), hex(8), orNull(hex(64)))),
+};
+const summaryShape = recordOf(summaryRules);
+const wholeShape = recordOf({
+  ...summaryRules,
   order: listOf(tuple(isString, listOf(isString))),
   components: listOf(tuple(must("a component's name", (u) => typeof u === "string" && u !== ""), anything)),
 });
@@ -267,13 +276,8 @@ function problem(expected: string, found: string): ManifestError {
   return { problems: [{ path: "snapshot.json", kind: "format", expected, found }] };
 }
 
-/**
- * Reads a manifest, strictly.
- *
- * @param bytes What {@link encodeManifest} gave.
- * @returns The manifest; or that it is of a later format; or every problem: no byte of it can change without one.
- */
-export function decodeManifest(bytes: Uint8Array): Either<ManifestError, Manifest> {
+/** The body of a manifest of this format, its digest checked. */
+function bodyOf(bytes: Uint8Array): Either<ManifestError, string> {
   const text = ((): string | undefined => {
     try {
       return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -291,11 +295,18 @@ export function decodeManifest(bytes: Uint8Array): Either<ManifestError, Manifes
   }
   const body = text.slice(head[0].length, -2);
   const digest = crc32(Buffer.from(body)).toString(16).padStart(8, "0");
-  if (digest !== head[1]) {
-    return E.left({
-      problems: [{ path: "snapshot.json", kind: "digest", expected: `CRC-32 ${head[1]}`, found: digest }],
-    });
-  }
+  if (digest === head[1]) return E.right(body);
+  return E.left({
+    problems: [{ path: "snapshot.json", kind: "digest", expected: `CRC-32 ${head[1]}`, found: digest }],
+  });
+}
+
+/** What a body says, if it is of a shape and a reader makes sense of it; readers throw problems. */
+function parsed<J, A>(
+  body: string,
+  shape: Rule,
+  read: (json: J) => Either<ManifestError, A>,
+): Either<ManifestError, A> {
   try {
     const json: unknown = JSON.parse(body);
     const objections = shape(json, "manifest");
@@ -304,25 +315,80 @@ export function decodeManifest(bytes: Uint8Array): Either<ManifestError, Manifes
         problems: objections.map((found) => ({ path: "snapshot.json", kind: "format", expected: "a manifest", found })),
       });
     }
-    return readManifest(json as Written, bytes.byteLength);
+    return read(json as J);
   } catch (cause) {
     if (isPlainRecord(cause)) return E.left({ problems: [cause as unknown as Problem] });
     return E.left(problem("JSON", cause instanceof Error ? cause.message : String(cause)));
   }
 }
 
-/** The body of a manifest once its shape is checked. */
-interface Written extends Pick<Summary, "run" | "time" | "parent" | "environment"> {
+/** The first part of a manifest's body once its shape is checked. */
+interface WrittenSummary extends Pick<Summary, "run" | "time" | "parent" | "environment"> {
   readonly step: unknown;
   readonly metrics: readonly (readonly [string, unknown])[];
   readonly id: string | null;
   readonly files: readonly (readonly [string, number, string, string | null])[];
+}
+
+/** The whole of it. */
+interface Written extends WrittenSummary {
   readonly order: Encoded["order"];
   readonly components: readonly (readonly [string, unknown])[];
 }
 
+/**
+ * Reads what a manifest says of its checkpoint beside the state, which may be ten thousand times as long and is not looked into.
+ *
+ * @param bytes What {@link encodeManifest} gave.
+ * @returns The summary and the manifest's own length; or as {@link decodeManifest}.
+ */
+export function decodeSummary(bytes: Uint8Array): Either<ManifestError, Summary & { readonly bytes: number }> {
+  return pipe(
+    bodyOf(bytes),
+    E.flatMap((body) => {
+      // No string has these characters: a quotation mark in it would stand behind a backslash.
+      const end = body.indexOf(',"order":');
+      return parsed(
+        end < 0 ? body : `${body.slice(0, end)}}`,
+        summaryShape,
+        (json: WrittenSummary) => E.right({ ...summaryOf(json), bytes: bytes.byteLength }),
+      );
+    }),
+  );
+}
+
+/**
+ * Reads a manifest, strictly.
+ *
+ * @param bytes What {@link encodeManifest} gave.
+ * @returns The manifest; or that it is of a later format; or every problem: no byte of it can change without one.
+ */
+export function decodeManifest(bytes: Uint8Array): Either<ManifestError, Manifest> {
+  return pipe(
+    bodyOf(bytes),
+    E.flatMap((body) => parsed(body, wholeShape, (json: Written) => readManifest(json, bytes.byteLength))),
+  );
+}
+
+function summaryOf({ run, step, metrics, time, parent, environment, id, files }: WrittenSummary): Summary {
+  return {
+    run,
+    step: step === null ? null : numberOf(step),
+    metrics: Object.fromEntries(metrics.map(([name, value]) => [name, numberOf(value)])),
+    time,
+    parent,
+    environment,
+    ...(id === null ? {} : { id }),
+    files: files.map(([name, bytes, crc32, sha256]) => ({
+      name,
+      bytes,
+      crc32,
+      ...(sha256 === null ? {} : { sha256 }),
+    })),
+  };
+}
+
 function readManifest(json: Written, bytes: number): Either<ManifestError, Manifest> {
-  const { run, time, parent, environment, order } = json;
   const arrays: Stored[] = [];
   const names = json.components.map(([name]) => name);
   if (new Set(names).size !== names.length) {
@@ -337,21 +403,9 @@ function readManifest(json: Written, bytes: number): Either<ManifestError, Manif
   const lost = arrays.find(({ file }) => file < 0 || file >= json.files.length);
   if (lost !== undefined) return E.left(problem("tensors in files it names", `file ${lost.file}`));
   return E.right({
+    ...summaryOf(json),
     bytes,
-    run,
-    step: json.step === null ? null : numberOf(json.step),
-    metrics: Object.fromEntries(json.metrics.map(([name, value]) => [name, numberOf(value)])),
-    time,
-    parent,
-    environment,
-    ...(json.id === null ? {} : { id: json.id }),
-    files: json.files.map(([name, bytes, crc32, sha256]) => ({
-      name,
-      bytes,
-      crc32,
-      ...(sha256 === null ? {} : { sha256 }),
-    })),
     arrays,
-    state: (hold) => ({ components: components.map(([name, tree]): Named => [name, tree(hold)]), order }),
+    state: (hold) => ({ components: components.map(([name, tree]): Named => [name, tree(hold)]), order: json.order }),
   });
 }

@@ -151,8 +151,14 @@ function surrogatesLast(unit: number): number {
   return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
 }
 
-function compareSpecs(a: TensorSpec, b: TensorSpec): number {
-  return (rankOf.get(b.dtype) ?? 0) - (rankOf.get(a.dtype) ?? 0) || compareBytes(a.name, b.name);
+/** Specs in the order of a file. */
+function sorted<T extends TensorSpec>(specs: readonly T[]): readonly T[] {
+  // Most names are of characters that UTF-8 and UTF-16 order alike.
+  const alike = specs.every(({ name }) => !/[\ud800-\uffff]/.test(name));
+  const byName = alike
+    ? (a: T, b: T): number => a.name < b.name ? -1 : 1
+    : (a: T, b: T) => compareBytes(a.name, b.name);
+  return specs.toSorted((a, b) => (rankOf.get(b.dtype) ?? 0) - (rankOf.get(a.dtype) ?? 0) || byName(a, b));
 }
 
 /** The JSON of a string; `JSON.stringify` escapes just what the reference's writer escapes. */
@@ -205,17 +211,18 @@ function checkedSize(spec: TensorSpec): number {
  * @param tensors The tensors, in any order. A name twice or with a lone surrogate, or a shape that is not of whole
  * sizes from 0, is a `TypeError`.
  * @param metadata Pairs of strings for `__metadata__`, in any order; none: no such entry.
- * @returns The first bytes of the file, up to the data, and what a reader will find in them. A header above 100,000,000
- * bytes is a `TypeError`: no reader takes it.
+ * @returns The first bytes of the file, up to the data, and what a reader will find in them; and the tensors
+ * themselves, in the order of the file. A header above 100,000,000 bytes is a `TypeError`: no reader takes it.
  */
-export function encodeHeader(
-  tensors: readonly TensorSpec[],
+export function encodeHeader<T extends TensorSpec>(
+  tensors: readonly T[],
   metadata: readonly (readonly [string, string])[],
-): { readonly bytes: Uint8Array; readonly header: Header } {
+): { readonly bytes: Uint8Array; readonly header: Header; readonly sorted: readonly T[] } {
   checkUnique(tensors.map(({ name }) => name), "tensor name");
   checkUnique(metadata.map(([key]) => key), "metadata key");
   let end = 0;
-  const entries = [...tensors].sort(compareSpecs).map((spec) => {
+  const inOrder = sorted(tensors);
+  const entries = inOrder.map((spec) => {
     const begin = end;
     end += checkedSize(spec);
     return { name: spec.name, dtype: spec.dtype, shape: [...spec.shape], begin, end };
@@ -241,6 +248,7 @@ export function encodeHeader(
   bytes.set(json, lengthBytes);
   return {
     bytes,
+    sorted: inOrder,
     header: {
       metadata: pairs.length > 0 ? pairs : null,
       tensors: entries,

@@ -8,8 +8,9 @@
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { randomUUID } from "node:crypto";
-import { environment, forgetEntry, readEntry, runs } from "./catalogue.ts";
-import { type Progress, writeCheckpoint } from "./checkpoint.ts";
+import { environment, forgetEntry, knowEntry, readEntry, runs } from "./catalogue.ts";
+import type { Progress } from "./checkpoint.ts";
+import { writeCheckpoint } from "./commit.ts";
 import { type SaveError, type StoreFailed, toError } from "./errors.ts";
 import type { Summary } from "./manifest.ts";
 import type { Entry } from "./retention.ts";
@@ -177,8 +178,7 @@ export function writeSnapshot(
     if (E.isLeft(committed)) return committed;
     const { checkpoint, bytesWritten, bytesTotal } = committed.right;
     runs.set(store, { run, parent: checkpoint });
-    // Another checkpoint may have had this number, and have been removed by hand.
-    forgetEntry(store, checkpoint);
+    knowEntry(store, { checkpoint, step, metrics, time: summary.time, bytes: bytesTotal, run });
     const removed = await retain(store, run, checkpoint);
     if (E.isLeft(removed)) return removed;
     const seconds = (performance.now() - begun) / 1000;

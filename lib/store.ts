@@ -24,7 +24,7 @@ import { isWellFormed } from "./scan.ts";
 
 // --- types
 
-/** The bytes of a part, in pieces. A piece need not stay as it is once the next one has been asked for. */
+/** The bytes of a part, in pieces. A piece must stay as it is until the next but one is asked for: it is written while the next is made. */
 export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
 /** What was written: the length and the digests of a part's bytes. */

@@ -57,6 +57,10 @@ export interface Held {
   readonly resident?: Uint8Array;
   /** The bytes: a task, because a GPU is read asynchronously. Not to be written to. */
   readonly bytes: () => Promise<Uint8Array>;
+  /** The bytes where they are, at once, if that is this process's memory: a view to be used up before anything else runs. */
+  readonly peek?: () => Uint8Array;
+  /** Whether `bytes` makes a copy, which `peek` does not. */
+  readonly copies?: boolean;
   /** Lets go; idempotent. */
   readonly release: () => void;
 }

@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import * as tf from "@tensorflow/tfjs";
 import type { Either } from "fp-ts/lib/Either.js";
-import { arraysOf } from "../lib/state_tree.ts";
+import { filePlans } from "../lib/layout.ts";
 import { isDType } from "../lib/tensor.ts";
 import {
   captureState,
@@ -153,8 +153,8 @@ async function assertCaptured(components: object, snapshot: Snapshot<unknown>, c
 
 /** How many tensors a snapshot is of. */
 function countTensors(snapshot: Snapshot<unknown>): number {
-  return snapshot.encoded.components.flatMap(([, node]) => arraysOf(node, ""))
-    .filter(([, { held }]) => isDType(held.element)).length;
+  return filePlans(snapshot.encoded).flatMap(({ tensors }) => tensors)
+    .filter(({ held }) => isDType(held.element)).length;
 }
 
 /**

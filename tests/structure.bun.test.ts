@@ -49,6 +49,7 @@ const order: readonly string[] = [
   "files",
   "directory",
   "checkpoint",
+  "commit",
   "catalogue",
   "saving",
   "loading",

@@ -20,6 +20,9 @@ type DataId = tf.Tensor["dataId"];
 interface Backend {
   incRef(dataId: DataId): void;
   disposeData(dataId: DataId): boolean;
+  readSync(dataId: DataId): tf.TypedArray;
+  /** A view of the wasm backend's memory, which moves when that grows. */
+  typedArrayFromHeap?(info: { dataId: DataId; shape: readonly number[]; dtype: DType }): tf.TypedArray;
 }
 
 /** The part of tfjs's engine that its declarations keep private; see tfjs-core 4.22, `engine.ts`. */
@@ -80,24 +83,42 @@ function aliasOf(dataId: DataId, shape: readonly number[], dtype: DType): tf.Ten
  * @param tensor Any tensor or variable that is not disposed.
  */
 export function hold(tensor: tf.Tensor): Held {
-  const { dataId, dtype } = tensor;
-  const shape = tensor.shape.slice();
-  engine().state.tensorInfo.get(dataId)?.backend.incRef(dataId);
+  const { dataId, shape } = tensor;
+  const dtype = tensor.dtype as DType;
+  const { tensorInfo } = engine().state;
+  const backend = tensorInfo.get(dataId)?.backend;
+  backend?.incRef(dataId);
   let held = true;
-  return {
-    element: dtype as DType,
-    shape,
-    identity: dataId,
-    bytes: () =>
-      held
-        ? dtype === "complex64" ? complexBytes(dataId, shape) : engine().read(dataId).then(bytesOf)
-        : Promise.reject(new TypeError("Expected a snapshot that is held until its bytes are read, found it released")),
-    release: () => {
-      const info = engine().state.tensorInfo.get(dataId);
-      if (held && info?.backend.disposeData(dataId)) engine().removeDataId(dataId, info.backend);
-      held = false;
-    },
+  const view = backend && viewOf(backend, dataId, shape, dtype);
+  const gone = "Expected a snapshot that is held until its bytes are read, found it released";
+  const bytes = (): Promise<Uint8Array> =>
+    held
+      ? dtype === "complex64" ? complexBytes(dataId, shape) : engine().read(dataId).then(bytesOf)
+      : Promise.reject(new TypeError(gone));
+  const peek = view && ((): Uint8Array => {
+    if (held) return bytesOf(view());
+    throw new TypeError(gone);
+  });
+  const release = (): void => {
+    const info = tensorInfo.get(dataId);
+    if (held && info?.backend.disposeData(dataId)) engine().removeDataId(dataId, info.backend);
+    held = false;
   };
+  const own = { element: dtype, shape, identity: dataId, bytes, release };
+  return peek === undefined ? own : { ...own, peek, copies: backend?.typedArrayFromHeap !== undefined };
+}
+
+/** How a backend's memory is looked into without a copy, if it can be. */
+function viewOf(
+  backend: Backend,
+  dataId: DataId,
+  shape: readonly number[],
+  dtype: DType,
+): (() => tf.TypedArray) | undefined {
+  // Strings and complex numbers do not stand in it as they are written.
+  if (dtype === "string" || dtype === "complex64") return undefined;
+  if (backend.typedArrayFromHeap !== undefined) return () => backend.typedArrayFromHeap!({ dataId, shape, dtype });
+  return (backend as unknown) === tf.findBackend("cpu") ? () => backend.readSync(dataId) : undefined;
 }
 
 /**

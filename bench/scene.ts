@@ -1,0 +1,52 @@
+/**
+ * What the benches share: a folder of their own, tensors, the plain writes that a save is measured against, and a model to train.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import { setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
+import { execFileSync } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import process from "node:process";
+
+export const mebi: number = 2 ** 20;
+
+/** Runs in a folder of its own; `DOGEAR_BENCH_FOLDER` says where, on a disk and not in memory. */
+export async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(process.env["DOGEAR_BENCH_FOLDER"] ?? tmpdir(), "dogear-bench-"));
+  try {
+    await run(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Makes a backend the one that is used. */
+export async function useBackend(name: "cpu" | "wasm"): Promise<void> {
+  const wasm = createRequire(import.meta.url).resolve("@tensorflow/tfjs-backend-wasm");
+  setWasmPaths(`${dirname(wasm)}/`);
+  if (!await tf.setBackend(name)) throw new Error(`Expected the backend ${name}, found none`);
+}
+
+/** Variables of so many bytes in all. */
+export function variables(bytes: number, count: number): readonly tf.Variable[] {
+  return Array.from({ length: count }, (_, i) => tf.variable(tf.fill([Math.floor(bytes / count / 4)], i)));
+}
+
+/** Compiles the plain writes in C; without a C compiler it is `dd`, which must also make its zeros. */
+export function plainWrites(folder: string): (path: string, bytes: number) => number {
+  const program = join(folder, "plain");
+  try {
+    execFileSync("cc", ["-O2", join(process.cwd(), "bench", "plain.c"), "-o", program]);
+    return (path, bytes) => Number(execFileSync(program, [path, String(bytes)], { encoding: "utf8" }));
+  } catch {
+    return (path, bytes) => {
+      const begun = performance.now();
+      execFileSync("dd", ["if=/dev/zero", `of=${path}`, `bs=${bytes}`, "count=1", "conv=fsync", "status=none"]);
+      return performance.now() - begun;
+    };
+  }
+}

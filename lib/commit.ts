@@ -1,0 +1,207 @@
+/**
+ * A state written to any store as one checkpoint, and committed.
+ *
+ * No tensor is copied that is larger than 256 KiB and stays where it is: views of at most 8 MiB go to the store as they are. Smaller tensors,
+ * and those in memory that may move, are packed into two buffers by turns, one filled while the other is written. A file of the last save
+ * whose tensors are all unchanged is taken over and not written: it is proved by their data ids, which tfjs never gives to other values.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import type { Progress } from "./checkpoint.ts";
+import type { Encoded } from "./encode.ts";
+import type { StoreFailed } from "./errors.ts";
+import {
+  encodeIndex,
+  type FilePlan,
+  filePlans,
+  isModelShard,
+  type KnownFile,
+  type Layout,
+  modelIndex,
+  type PlacedArray,
+} from "./layout.ts";
+import { encodeManifest, type FileEntry, format, type Summary } from "./manifest.ts";
+import { encodeHeader, type Header } from "./safetensors.ts";
+import type { Saving, Store } from "./store.ts";
+import { elementBytes, type Held, sizeOf } from "./tensor.ts";
+
+// --- types
+
+/** What was committed. */
+export interface Committed {
+  readonly checkpoint: number;
+  readonly bytesWritten: number;
+  readonly bytesTotal: number;
+}
+
+/** Where this process has written a file. */
+interface WrittenFile {
+  readonly checkpoint: number;
+  readonly entry: FileEntry;
+}
+
+/** A file to be, with all that its writing takes. */
+interface OpenFile {
+  readonly plan: FilePlan<WrittenFile>;
+  readonly header: Header;
+  readonly head: Uint8Array;
+  readonly arrays: readonly Held[];
+}
+
+/** What this process has last written to each store. */
+const layouts = new WeakMap<Store, Layout<WrittenFile>>();
+
+const mebi = 2 ** 20;
+const [viewBytes, packedBytes, smallBytes] = [8 * mebi, 4 * mebi, mebi / 4];
+
+// --- capture
+
+/** A file ready to be written, with the lengths of packed strings found out. */
+async function opened(plan: FilePlan<WrittenFile>): Promise<OpenFile> {
+  const tensors: PlacedArray[] = [];
+  for (const tensor of plan.tensors) {
+    const { held } = tensor;
+    tensors.push(held.element === "string" ? { ...tensor, shape: [(await held.bytes()).byteLength] } : tensor);
+  }
+  const { bytes: head, header, sorted } = encodeHeader(tensors, [["dogear", format], ["format", "pt"]]);
+  return { plan, header, head, arrays: sorted.map(({ held }) => held) };
+}
+
+/** The bytes of a file in pieces of at most 8 MiB; one is valid until the next but one is asked for. */
+async function* chunksOf(
+  { head, arrays }: OpenFile,
+  staging: readonly Uint8Array[],
+  advance: (bytes: number) => void,
+): AsyncGenerator<Uint8Array> {
+  let [turn, used] = [0, 0];
+  const buffer = (): Uint8Array => staging[turn] ?? new Uint8Array();
+  const sent = (chunk: Uint8Array): Uint8Array => {
+    advance(chunk.byteLength);
+    return chunk;
+  };
+  const packed = (): Uint8Array => {
+    const chunk = buffer().subarray(0, used);
+    [turn, used] = [(turn + 1) % staging.length, 0];
+    return sent(chunk);
+  };
+  yield sent(head);
+  for (const held of arrays) {
+    const small = sizeOf(held.shape) * elementBytes(held.element) <= smallBytes;
+    const peek = small || held.copies === true ? held.peek : undefined;
+    const bytes = peek === undefined ? await held.bytes() : undefined;
+    const view = (): Uint8Array => bytes ?? peek?.() ?? new Uint8Array();
+    const length = view().byteLength;
+    if (peek === undefined && length > smallBytes) {
+      if (used > 0) yield packed();
+      for (let at = 0; at < length; at += viewBytes) yield sent(view().subarray(at, at + viewBytes));
+      continue;
+    }
+    for (let at = 0; at < length;) {
+      // Looked for anew after every wait: a backend's memory may have moved.
+      const some = view().subarray(at, at + packedBytes - used);
+      buffer().set(some, used);
+      used += some.byteLength;
+      at += some.byteLength;
+      if (used === packedBytes) yield packed();
+    }
+  }
+  if (used > 0) yield packed();
+}
+
+/** Takes over the files that are unchanged where the store can, and writes the others; a failure has ended the saving. */
+async function putFiles(
+  saving: Saving,
+  files: readonly OpenFile[],
+  onProgress: (progress: Progress) => void,
+): Promise<E.Either<StoreFailed, { readonly entries: readonly FileEntry[]; readonly written: number }>> {
+  const taken = new Map<OpenFile, FileEntry>();
+  for (const file of files) {
+    const { name, same } = file.plan;
+    if (same === undefined) continue;
+    const reused = await saving.reuse(name, { checkpoint: same.checkpoint, name: same.entry.name })();
+    if (E.isLeft(reused)) return reused;
+    if (reused.right) taken.set(file, { ...same.entry, name });
+  }
+  const total = files.reduce((sum, file) => taken.has(file) ? sum : sum + file.header.bytes, 0);
+  let written = 0;
+  const advance = (bytes: number): void => {
+    written += bytes;
+    onProgress({ bytes: written, total });
+  };
+  const staging = [new Uint8Array(packedBytes), new Uint8Array(packedBytes)];
+  const entries: FileEntry[] = [];
+  for (const file of files) {
+    const { name } = file.plan;
+    const known = taken.get(file);
+    const put = known ? E.right(known) : await saving.put(name, chunksOf(file, staging, advance))();
+    if (E.isLeft(put)) return put;
+    entries.push({ name, ...put.right });
+  }
+  const shards = files.filter(({ plan }) => isModelShard(plan.name));
+  if (shards.length > 0) {
+    const index = encodeIndex(
+      shards.flatMap(({ plan, header }) =>
+        header.tensors.map(({ name, begin, end }) => [name, plan.name, end - begin] as const)
+      ),
+    );
+    const put = await saving.put(modelIndex, [index])();
+    if (E.isLeft(put)) return put;
+    entries.push({ name: modelIndex, ...put.right });
+    written += index.byteLength;
+  }
+  return E.right({ entries, written });
+}
+
+/** What has been written, by what its files would be called were they not split. */
+function layoutOf(checkpoint: number, files: readonly OpenFile[], entries: readonly FileEntry[]): Layout<WrittenFile> {
+  const byName = new Map(entries.map((entry) => [entry.name, entry]));
+  const layout = new Map<string, KnownFile<WrittenFile>[]>();
+  for (const { plan: { name, whole, tensors } } of files) {
+    const entry = byName.get(name);
+    if (entry === undefined) continue;
+    // Only what a backend holds is ever proved the same, and nothing else is kept from being freed.
+    const arrays = tensors.map(({ name, held: { element, shape, identity, resident } }) =>
+      [name, { element, shape, identity: resident === undefined ? identity : {} }] as const
+    );
+    layout.set(whole, [...layout.get(whole) ?? [], { place: { checkpoint, entry }, arrays: new Map(arrays) }]);
+  }
+  return layout;
+}
+
+/**
+ * Writes a state as one checkpoint and commits it.
+ *
+ * @param store Where to.
+ * @param encoded The state, whose arrays must stay held until the task is done.
+ * @param summary What the checkpoint says of itself.
+ * @param onProgress Told after each piece.
+ * @returns What was committed; or the store's failure, and then the store is as before.
+ */
+export function writeCheckpoint(
+  store: Store,
+  encoded: Encoded,
+  summary: Omit<Summary, "files">,
+  onProgress: (progress: Progress) => void = () => {},
+): TaskEither<StoreFailed, Committed> {
+  return async () => {
+    const files = await Promise.all(filePlans(encoded, layouts.get(store)).map(opened));
+    const begun = await store.begin();
+    if (E.isLeft(begun)) return begun;
+    try {
+      const put = await putFiles(begun.right, files, onProgress);
+      if (E.isLeft(put)) return put;
+      const { entries, written } = put.right;
+      const manifest = encodeManifest({ ...summary, files: entries }, encoded, files.map(({ plan }) => plan));
+      const committed = await begun.right.commit(manifest)();
+      if (E.isLeft(committed)) return committed;
+      layouts.set(store, layoutOf(committed.right, files, entries));
+      const bytesTotal = entries.reduce((sum, { bytes }) => sum + bytes, manifest.byteLength);
+      return E.right({ checkpoint: committed.right, bytesWritten: written + manifest.byteLength, bytesTotal });
+    } catch (cause) {
+      await begun.right.abort();
+      throw cause;
+    }
+  };
+}
