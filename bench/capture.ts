@@ -1,18 +1,25 @@
 /**
- * `captureState` against copying the same tensors.
+ * `captureState` of 512 MiB in 200 tensors, against copying the same tensors.
  *
- *     bun bench/capture.ts
+ *     bun run bench capture
  *
  * @module
  */
 import { captureState, release } from "@dogear/dogear";
-import * as tf from "@tensorflow/tfjs";
 import { compare } from "./rounds.ts";
+import { mebi, useBackend, variables } from "./scene.ts";
 
-await tf.setBackend("cpu");
-const weights = Array.from({ length: 200 }, (_, i) => tf.variable(tf.fill([2 ** 16], i)));
-await compare(
-  { name: "capture and release 50 MiB in 200 tensors", run: () => release(captureState({ weights }))() },
-  { name: "copy their data", run: () => weights.map((weight) => weight.dataSync().slice()) },
-  25,
-);
+for (const backend of ["cpu", "wasm"] as const) {
+  await useBackend(backend);
+  const weights = variables(512 * mebi, 200);
+  const snapshots: ReturnType<typeof captureState>[] = [];
+  await compare(
+    {
+      name: `${backend}: capture 512 MiB in 200 tensors`,
+      run: () => void snapshots.push(captureState({ weights })),
+      after: () => snapshots.splice(0).forEach((snapshot) => release(snapshot)()),
+    },
+    { name: "copy their data", run: () => void weights.map((weight) => weight.dataSync().slice()) },
+  );
+  weights.forEach((weight) => weight.dispose());
+}

@@ -36,6 +36,17 @@ export function variables(bytes: number, count: number): readonly tf.Variable[] 
   return Array.from({ length: count }, (_, i) => tf.variable(tf.fill([Math.floor(bytes / count / 4)], i)));
 }
 
+/** A model of so many bytes in dense layers of one size, of which the first `frozen` do not train. */
+export function denseModel(bytes: number, layers: number, frozen = 0): tf.Sequential {
+  const units = Math.floor(Math.sqrt(bytes / layers / 4));
+  return tf.sequential({
+    layers: Array.from(
+      { length: layers },
+      (_, i) => tf.layers.dense({ units, inputShape: [units], kernelInitializer: "zeros", trainable: i >= frozen }),
+    ),
+  });
+}
+
 /** Compiles the plain writes in C; without a C compiler it is `dd`, which must also make its zeros. */
 export function plainWrites(folder: string): (path: string, bytes: number) => number {
   const program = join(folder, "plain");
