@@ -6,6 +6,7 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
+import type { IO } from "fp-ts/lib/IO.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { randomUUID } from "node:crypto";
 import { environment, forgetEntry, knowEntry, readEntry, runs } from "./catalogue.ts";
@@ -85,6 +86,8 @@ export interface Saver<K extends Codecs = NoCodecs> {
     components: C,
     options?: Pick<SaveOptions<K>, "step" | "metrics">,
   ) => TaskEither<SaveError, void>;
+  /** Whether a save is in flight. */
+  readonly busy: IO<boolean>;
   /** Resolves once nothing is in flight, with the saves since the last drain, or the first error among them. */
   readonly drain: TaskEither<SaveError, readonly Saved[]>;
 }
@@ -228,7 +231,7 @@ export function saveState<K extends Codecs = NoCodecs>(
  *
  * @param store Where to.
  * @param options As for {@link saveState}, and what to do when a save comes while one is in flight.
- * @returns `save`, whose left is the error of an earlier save, and `drain`, to be run at the end.
+ * @returns `save`, whose left is the error of an earlier save; `busy`; and `drain`, to be run at the end.
  *
  * @example
  * ```ts
@@ -316,6 +319,7 @@ export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverO
       pending = job;
       return failure();
     },
+    busy: () => inFlight !== undefined,
     drain: async () => {
       await queue;
       await settled();

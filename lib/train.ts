@@ -34,6 +34,12 @@ export interface SavePolicy<S> {
    * @default never
    */
   readonly seconds?: number;
+  /**
+   * What to do when a save comes due while one is in flight: let training `wait`, `skip` it, or write the `latest` one afterwards. The state at
+   * the end, or at a signal, is saved whatever this says.
+   * @default "wait"
+   */
+  readonly whenBusy?: "wait" | "skip" | "latest";
   /** Numbers to choose checkpoints by. */
   readonly metrics?: (state: S) => Readonly<Record<string, number>>;
   /** Codecs for components of the user's own types. */
@@ -146,7 +152,11 @@ export function train<S extends object, A>(options: TrainOptions<S, A>): (state:
     const start = cursorIn(initial, name);
     let [state, count, unsaved, lastSave] = [initial, batchesBefore(start, loader), false, performance.now()];
     const saving = save &&
-      saver(save.to, { codecs: save.codecs ?? {}, ...(save.onSaved && { onSaved: save.onSaved }) });
+      saver(save.to, {
+        codecs: save.codecs ?? {},
+        whenBusy: save.whenBusy === "latest" ? "latest" : "wait",
+        ...(save.onSaved && { onSaved: save.onSaved }),
+      });
     const commit = async (): Promise<E.Either<SaveError, void>> => {
       if (saving === undefined) return E.right(undefined);
       [unsaved, lastSave] = [false, performance.now()];
@@ -179,9 +189,10 @@ export function train<S extends object, A>(options: TrainOptions<S, A>): (state:
         count++;
         unsaved = true;
         await turn();
+        const left = save?.whenBusy === "skip" && saving?.busy() === true;
         const due = (save?.every !== undefined && count % save.every === 0) ||
           (save?.seconds !== undefined && performance.now() - lastSave >= save.seconds * 1000);
-        if (due) {
+        if (due && !left) {
           const committed = await commit();
           if (E.isLeft(committed)) return committed;
         }

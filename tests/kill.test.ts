@@ -390,6 +390,22 @@ test("beside training: a slow store holds up no step but the next save, and lose
   assert.deepEqual(await stepsSaved(inner), [4, 8, 12, 16, 20, 23]);
 });
 
+test("beside training: a save that comes due while one is in flight is skipped or replaced as asked; the last state is always saved", async () => {
+  for (const whenBusy of ["skip", "latest"] as const) {
+    const inner = memory();
+    let opens = (): void => {};
+    const gate = new Promise<void>((resolve) => opens = resolve);
+    const store: Store = { ...inner, begin: () => gate.then(() => inner.begin()) };
+    const step = (state: Sum, batch: readonly number[]): Sum => {
+      // The first save is in flight up to the last step, and beyond.
+      if (state.step === length - 1) setTimeout(opens, 5);
+      return add(state, batch);
+    };
+    assert.equal(valueOf(right(await go(store, { step, save: { every: 2, whenBusy } }))), uninterrupted);
+    assert.deepEqual(await stepsSaved(inner), [2, length], whenBusy);
+  }
+});
+
 test("no trace: train leaves no tensor and holds no buffer, however it ends", async () => {
   const state = fresh();
   const before = [tf.memory(), tf.backend().numDataIds()];
