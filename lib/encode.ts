@@ -60,7 +60,6 @@ const searched = 1000;
  */
 export function encode(components: object, kinds: readonly AnyKind[], codecs: Codecs, held: Held[]): Encoded {
   const seen = new Map<object, string>();
-  const open = new Set<object>();
   const names = new Map<object, string>();
   const byKind = new Map<AnyKind, [object, string][]>();
 
@@ -116,8 +115,7 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     return kindOf(state) === kind.name ? state : { is: "kind", kind: kind.name, state };
   };
 
-  const isEncoding = (value: unknown, path: string): value is object =>
-    open.has(value as object) && seen.get(value as object) === path;
+  const isEncoding = (value: unknown, path: string): value is object => seen.get(value as object) === path;
 
   const encodeContent = (value: object, path: string, depth: number): Node => {
     // Instances of classes and tagged values have kinds; plain data need not be shown to each.
@@ -141,18 +139,14 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     if (depth > maxDepth) throw refusal(path, `data nested at most ${maxDepth} deep`, "deeper data");
     const earlier = seen.get(value);
     if (earlier !== undefined) {
-      if (open.has(value)) {
+      // What is encoded at a place above this one is being encoded still.
+      if (earlier === "" || path === earlier || path.startsWith(`${earlier}/`)) {
         throw refusal(path, "data without a cycle", `what it is itself a part of, ${earlier || "the components"}`);
       }
       return { is: "shared", path: earlier };
     }
     seen.set(value, path);
-    open.add(value);
-    const node = codec === undefined
-      ? encodeContent(value, path, depth)
-      : encodeBy(codecKind(codec), value, path, depth);
-    open.delete(value);
-    return node;
+    return codec === undefined ? encodeContent(value, path, depth) : encodeBy(codecKind(codec), value, path, depth);
   };
 
   const walk = (value: unknown, path: string, depth: number): Node => {
@@ -195,7 +189,6 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
       throw refusal("", "names that are strings", "a symbol as a name");
     }
     seen.set(components, "");
-    open.add(components);
     const entries = Object.entries(components).map(([name, value]) => component(name, value));
     const order = [...byKind].map(([kind, objects]) => [kind.name, kind.order?.(objects) ?? []] as const);
     return { components: entries, order };

@@ -58,7 +58,7 @@ export interface Held {
   /** The bytes: a task, because a GPU is read asynchronously. Not to be written to. */
   readonly bytes: () => Promise<Uint8Array>;
   /** The bytes where they are, at once, if that is this process's memory: a view to be used up before anything else runs. */
-  readonly peek?: () => Uint8Array;
+  readonly peek?: (() => Uint8Array) | undefined;
   /** Whether `bytes` makes a copy, which `peek` does not. */
   readonly copies?: boolean;
   /** Lets go; idempotent. */

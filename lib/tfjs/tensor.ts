@@ -104,8 +104,8 @@ export function hold(tensor: tf.Tensor): Held {
     if (held && info?.backend.disposeData(dataId)) engine().removeDataId(dataId, info.backend);
     held = false;
   };
-  const own = { element: dtype, shape, identity: dataId, bytes, release };
-  return peek === undefined ? own : { ...own, peek, copies: backend?.typedArrayFromHeap !== undefined };
+  const copies = backend?.typedArrayFromHeap !== undefined;
+  return { element: dtype, shape, identity: dataId, bytes, peek, copies, release };
 }
 
 /** How a backend's memory is looked into without a copy, if it can be. */
