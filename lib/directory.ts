@@ -7,9 +7,9 @@
  * runs/digits/checkpoints/.removing-...       a checkpoint being removed
  * ```
  *
- * A save writes every part under a temporary name, makes it durable with `fsync`, then the manifest, then the folders;
- * then one rename makes it a checkpoint, and an `fsync` of the folder above makes that durable. Nothing committed is
- * ever written to again. The order is the one all journaling file systems need (Pillai et al., All File Systems Are
+ * A save writes every part under a temporary name, makes it durable with `fsync`, then the manifest, then the folders,
+ * for the first checkpoint those above, too; then one rename makes it a checkpoint, and an `fsync` of the folder it is
+ * in makes that durable. Nothing committed is ever written to again. The order is the one all journaling file systems need (Pillai et al., All File Systems Are
  * Not Created Equal, OSDI 2014).
  *
  * @module
@@ -81,7 +81,7 @@ function unless<A>(
   return TE.orElse((failed) => codes.includes(failed.code) ? otherwise(failed) : TE.left(failed));
 }
 
-/** Makes a folder and those above it that are missing, each durable. */
+/** Makes a folder and those above it that are missing. */
 function makeFolders(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
   const above = dirname(path);
   return pipe(
@@ -90,10 +90,19 @@ function makeFolders(disk: Disk, path: string): TE.TaskEither<StoreFailed, void>
       above === path ? [] : ["ENOENT"],
       () => pipe(makeFolders(disk, above), TE.flatMap(() => disk.makeFolder(path))),
     ),
-    // A folder above may be closed to reading, and then only its file system can keep the order.
-    TE.flatMap(() => pipe(disk.syncFolder(above), unless(["EACCES", "EPERM"], () => done))),
     // If it is a file that is there, whatever is made in it fails.
     unless(["EEXIST"], () => done),
+  );
+}
+
+/** Makes a folder and those above it durable as entries: whoever made them may not have come so far. */
+function syncAbove(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
+  const above = dirname(path);
+  return above === path ? done : pipe(
+    disk.syncFolder(above),
+    // A folder above may be closed to reading, and then only its file system can keep the order.
+    unless(["EACCES", "EPERM"], () => done),
+    TE.flatMap(() => syncAbove(disk, above)),
   );
 }
 
@@ -157,7 +166,8 @@ function sweep(disk: Disk, parent: string, own: string): Task<unknown> {
     const [, purpose, writer = ""] = temporary.exec(name) ?? [];
     const path = join(parent, name);
     if (purpose === undefined || underWay.has(path)) return done;
-    if (purpose === "removing") return removeAll(disk, path);
+    // Whoever gave it this name may not have come to making that durable.
+    if (purpose === "removing") return pipe(disk.syncFolder(parent), TE.flatMap(() => removeAll(disk, path)));
     return pipe(
       TE.fromTask(disk.fateOf(writer)),
       TE.flatMap((fate) => fate === "unknown" ? abandonedAt(path) : TE.right(fate === "dead")),
@@ -241,7 +251,9 @@ function publish(disk: Disk, parent: string, own: string, lost?: number): TE.Tas
       const path = join(parent, folderName(number));
       if (!Number.isSafeInteger(number)) return TE.left(storeFailed("rename", path, "EOVERFLOW", "no number is left"));
       return pipe(
-        disk.rename(own, path),
+        // Where there is a checkpoint, its save has seen to this.
+        newest < 0 ? syncAbove(disk, parent) : done,
+        TE.flatMap(() => disk.rename(own, path)),
         TE.map(() => number),
         // Another save was faster: the listing now shows it. The same number twice is another trouble.
         unless(isTaken, (failed) => number === lost ? TE.left(failed) : publish(disk, parent, own, number)),

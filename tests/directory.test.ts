@@ -7,7 +7,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -457,22 +457,34 @@ test("old or new: all is durable before the rename, and the rename before the sa
   assert.deepEqual(operations.slice(rename + 1), [{ name: "syncFolder", path: "/checkpoints" }]);
 });
 
-test("old or new: the folders of a first save are durable too", async () => {
+test("old or new: the folders above are durable before the first checkpoint has its name, whoever made them", async () => {
+  for (const made of [false, true]) {
+    const path = place();
+    if (made) await mkdir(join(path, "checkpoints"), { recursive: true });
+    const order: string[] = [];
+    const store = directoryOn(watched(machineDisk, ({ name, path }) => void order.push(`${name} ${path}`)))(path);
+    for (const value of [1, 2]) right(await save(store, value));
+    const [first, second] = [0, 1].map((number) => order.indexOf(`rename ${store.locationOf(number)}`));
+    assert.equal(order.includes(`makeFolder ${path}`), !made);
+    for (let above = path;; above = dirname(above)) {
+      const synced = order.indexOf(`syncFolder ${above}`);
+      assert.ok(order.lastIndexOf(`makeFolder ${above}`) < synced && synced < first!, above);
+      assert.equal(order.indexOf(`syncFolder ${above}`, synced + 1), -1, "once");
+      if (above === dirname(above)) break;
+    }
+    assert.ok(first! < second!);
+  }
+});
+
+test("old or new: what a removal has left is not emptied before its name is durable", async () => {
   const path = place();
-  const operations = await trace(path);
-  const order = operations.filter(({ name }) => name === "makeFolder" || name === "syncFolder")
-    .map(({ name, path }) => `${name} ${path}`);
-  const depth = path.split("/").length;
-  assert.ok(depth > 1);
-  assert.deepEqual(order.slice(0, 7), [
-    "makeFolder /checkpoints/new",
-    "makeFolder /checkpoints",
-    "makeFolder ",
-    "syncFolder ",
-    "makeFolder /checkpoints",
-    "syncFolder ",
-    "makeFolder /checkpoints/new",
-  ]);
+  const leftover = join(path, "checkpoints", ".removing-0a1b2c3d.77.5-0123456789ab");
+  await leave(path, basename(leftover), 0);
+  const order: string[] = [];
+  const store = directoryOn(watched(machineDisk, ({ name, path }) => void order.push(`${name} ${path}`)))(path);
+  right(await save(store, 1));
+  const synced = order.indexOf(`syncFolder ${join(path, "checkpoints")}`);
+  assert.ok(synced >= 0 && synced < order.indexOf(`removeFile ${leftover}`));
 });
 
 test("a removed checkpoint has lost its name for good before any of it is removed", async () => {
