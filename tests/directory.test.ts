@@ -3,7 +3,7 @@
  */
 
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -19,8 +19,6 @@ import { type Disk, type Fate, machineDisk, type NewFile, type OldFile } from ".
 import { explain, type StoreFailed } from "../lib/errors.ts";
 import { digester, type Store, storeFailed, type Written } from "../lib/store.ts";
 import { deno, root } from "./gate/runtimes.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-directory-"));
 after(() => rm(scratch, { recursive: true, force: true }));
@@ -690,10 +688,7 @@ test("this process is alive, one that has ended is dead where that can be known,
 const saver = fileURLToPath(new URL("./fixtures/saver.ts", import.meta.url));
 
 interface Saver {
-  readonly child: ChildProcess;
   readonly numbers: number[];
-  /** Resolves once it has committed its first checkpoint, or has ended. */
-  readonly begun: Promise<void>;
   readonly ended: Promise<number | null>;
 }
 
@@ -704,39 +699,15 @@ function startSaver(path: string, count: number, keep: number, bytes: number): S
   });
   const numbers: number[] = [];
   const ended = new Promise<number | null>((done) => child.on("close", done));
-  const begun = new Promise<void>((done) => {
-    let text = "";
-    child.stdout?.on("data", (data) => {
-      text += data;
-      const lines = text.split("\n");
-      text = lines.pop() ?? "";
-      numbers.push(...lines.map(Number));
-      done();
-    });
-    void ended.then(() => done());
+  let text = "";
+  child.stdout?.on("data", (data) => {
+    text += data;
+    const lines = text.split("\n");
+    text = lines.pop() ?? "";
+    numbers.push(...lines.map(Number));
   });
-  return { child, numbers, begun, ended };
+  return { numbers, ended };
 }
-
-test("old or new: a process killed in mid-save never takes the newest checkpoint with it, though it keeps only one", async () => {
-  const path = place();
-  const store = directory(path);
-  for (let kill = 0; kill < 4 * torture; kill++) {
-    const { child, numbers, begun, ended } = startSaver(path, 1e9, 1, 400_000);
-    await begun;
-    await new Promise((done) => setTimeout(done, Math.random() * 40));
-    child.kill("SIGKILL");
-    await ended;
-    const told = numbers.at(-1);
-    assert.ok(told !== undefined);
-    const newest = (await checkAllWhole(store)).at(-1);
-    assert.ok(newest !== undefined && newest >= told);
-  }
-  await right(await store.begin()).abort();
-  const numbers = right(await store.list());
-  if ((await machineDisk.writer()).startsWith("unknown")) return;
-  assert.deepEqual(await entries(path), numbers.map((number) => `checkpoint_${number}`).sort());
-});
 
 test("two processes that save at once never share a number, and neither sweeps the other", async () => {
   const path = place();
