@@ -11,12 +11,11 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
-import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { crc32 } from "node:zlib";
 
 import type { Encoded } from "./encode.ts";
 import type { Problem } from "./errors.ts";
+import { formatAfter, type ManifestError, seal, type Step, steps, unseal } from "./formats.ts";
 import { integer, isPlainRecord, listOf, must, record as recordOf, type Rule } from "./rules.ts";
 import type { Dtype, TensorSpec } from "./safetensors.ts";
 import { arraysOf, isBranch, maxDepth, type Named, type Node, segment } from "./state_tree.ts";
@@ -82,13 +81,10 @@ export interface FilePlan {
   readonly tensors: readonly (TensorSpec & { readonly held: Held })[];
 }
 
-/** Why a manifest is not one: it is of a later format, or it is not well-formed. */
-export type ManifestError = { readonly newer: string } | { readonly problems: readonly Problem[] };
-
 // --- constructors
 
 /** The format this version writes, and the newest it reads. */
-export const format = "dogear/1";
+export const format: string = formatAfter(steps);
 
 const dtypes: Readonly<Record<Element, Dtype>> = {
   float32: "F32",
@@ -234,8 +230,7 @@ export function encodeManifest(summary: Summary, encoded: Encoded): Uint8Array {
     order: encoded.order,
     components,
   });
-  const digest = crc32(Buffer.from(body)).toString(16).padStart(8, "0");
-  return Buffer.from(`{"format":"${format}","crc32":"${digest}","manifest":${body}}\n`);
+  return seal(format, body);
 }
 
 const isString = must("a string", (u) => typeof u === "string");
@@ -358,44 +353,24 @@ function problem(expected: string, found: string): ManifestError {
 /**
  * Reads a manifest, strictly.
  *
- * @param bytes What {@link encodeManifest} gave.
+ * @param bytes What {@link encodeManifest} gave, in this version or an older one.
+ * @param way The steps from the oldest format to the newest.
  * @returns The manifest; or that it is of a later format; or every problem: no byte of it can change without one.
  */
-export function decodeManifest(bytes: Uint8Array): Either<ManifestError, Manifest> {
-  const text = ((): string | undefined => {
-    try {
-      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    } catch {
-      return undefined;
-    }
-  })();
-  if (text === undefined) return E.left(problem("UTF-8", "other bytes"));
-  // A later format may be of any form behind its name.
-  const later = /^\{"format":"dogear\/([1-9]\d*)"/.exec(text)?.[1];
-  if (later !== undefined && later !== "1") return E.left({ newer: `dogear/${later}` });
-  const head = /^\{"format":"dogear\/1","crc32":"([0-9a-f]{8})","manifest":/.exec(text);
-  if (head === null || !text.endsWith("}\n")) {
-    return E.left(problem(`a manifest of format ${format}`, `${text.length} characters of another form`));
-  }
-  const body = text.slice(head[0].length, -2);
-  const digest = crc32(Buffer.from(body)).toString(16).padStart(8, "0");
-  if (digest !== head[1]) {
+export function decodeManifest(bytes: Uint8Array, way: readonly Step[] = steps): Either<ManifestError, Manifest> {
+  const json = unseal(bytes, way);
+  if (E.isLeft(json)) return json;
+  const objections = shape(json.right, "manifest");
+  if (objections.length > 0) {
     return E.left({
-      problems: [{ path: "snapshot.json", kind: "digest", expected: `CRC-32 ${head[1]}`, found: digest }],
+      problems: objections.map((found) => ({ path: "snapshot.json", kind: "format", expected: "a manifest", found })),
     });
   }
   try {
-    const json: unknown = JSON.parse(body);
-    const objections = shape(json, "manifest");
-    if (objections.length > 0) {
-      return E.left({
-        problems: objections.map((found) => ({ path: "snapshot.json", kind: "format", expected: "a manifest", found })),
-      });
-    }
-    return readManifest(json as Written, bytes.byteLength);
+    return readManifest(json.right as Written, bytes.byteLength);
   } catch (cause) {
     if (isPlainRecord(cause)) return E.left({ problems: [cause as unknown as Problem] });
-    return E.left(problem("JSON", cause instanceof Error ? cause.message : String(cause)));
+    return E.left(problem("a tree that can be read", cause instanceof Error ? cause.message : String(cause)));
   }
 }
 

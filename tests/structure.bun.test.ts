@@ -41,6 +41,7 @@ const order: readonly string[] = [
   "snapshot",
   "scan",
   "safetensors",
+  "formats",
   "manifest",
   "retention",
   "store",
