@@ -47,6 +47,8 @@ const order: readonly string[] = [
   "store",
   "disk",
   "files",
+  "folders",
+  "leftovers",
   "directory",
   "checkpoint",
   "catalogue",
