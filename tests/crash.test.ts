@@ -14,9 +14,9 @@ import process from "node:process";
 import { test } from "node:test";
 import { directoryOn } from "../lib/directory.ts";
 import type { Disk, NewFile } from "../lib/disk.ts";
-import { digester, type Saving, type Store, type Written } from "../lib/store.ts";
+import { digester, type Saving, type Store, storeFailed, type Written } from "../lib/store.ts";
 import type { StoreFailed } from "../lib/errors.ts";
-import { readSnapshot, restoreState, Retention, saveState } from "../mod.ts";
+import { readSnapshot, restoreState, Retention, type Saved, type SaveError, saveState } from "../mod.ts";
 import { blank, type Image, imageOf, machine, remains, type Schedule, stateOf, type Tree } from "./simulated_disk.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
@@ -46,10 +46,6 @@ function right<A>(result: Either<unknown, A>): A {
   return result._tag === "Right" ? result.right : assert.fail(JSON.stringify(result.left));
 }
 
-async function save(store: Store, step: number): Promise<number> {
-  return right(await saveState(store)(stateAt(step))()).checkpoint;
-}
-
 /** The step of a checkpoint, read whole by the code that loads. */
 async function load(store: Store, checkpoint: number): Promise<number> {
   using snapshot = right(await readSnapshot(store, { checkpoint })());
@@ -77,6 +73,8 @@ function linking(from: number): (store: Store) => Store {
   return (store) => ({ ...store, begin: pipe(store.begin, TE.map(link)) });
 }
 
+const nothing = TE.right(undefined);
+
 // --- what crashes
 
 /** What must hold after a crash. */
@@ -92,7 +90,7 @@ interface Process {
   /** Its one store; with a mutation, a broken one. */
   readonly store: Store;
   /** Saves the state at a step through the store, or through what is made of it. */
-  readonly save: (step: number, through: (store: Store) => Store) => Promise<void>;
+  readonly save: (step: number, through?: (store: Store) => Store) => Promise<Either<SaveError, Saved>>;
 }
 
 /** Something that processes do. */
@@ -150,7 +148,7 @@ async function recover(tree: Tree): Promise<State> {
   try {
     const listed = right(await store.list());
     for (const checkpoint of listed) found.set(checkpoint, await load(store, checkpoint));
-    const next = await save(store, 100);
+    const next = right(await saveState(store)(stateAt(100))()).checkpoint;
     assert.ok(next > Math.max(-1, ...listed));
     assert.equal(await load(store, next), 100);
     const names = right(await disk.names(folder)());
@@ -180,8 +178,16 @@ function either<A extends object>(which: () => boolean, yes: A, no: A): A {
   return new Proxy(no, { get: (_, name) => Reflect.get(which() ? yes : no, name) });
 }
 
-/** Crashes a scenario after each operation in every way there is. */
-async function explore(scenario: Scenario, mutation: Mutation = {}): Promise<Explored> {
+/**
+ * Crashes a scenario after each operation in every way there is.
+ *
+ * @param known States by their keys, which scenarios may share whose processes make the same files in the same order.
+ */
+async function explore(
+  scenario: Scenario,
+  mutation: Mutation = {},
+  known: Map<string, State> = new Map(),
+): Promise<Explored> {
   const points = new Set<string>();
   const states = new Map<string, State>();
   const broken: string[] = [];
@@ -233,9 +239,9 @@ async function explore(scenario: Scenario, mutation: Mutation = {}): Promise<Exp
       const store = either(() => crashing, mutation.store?.(sound) ?? sound, sound);
       return {
         store,
-        save: async (now, through) => {
+        save: (now, through = (same) => same) => {
           steps.push(step = now);
-          await save(through(store), step);
+          return saveState(through(store))(stateAt(step))();
         },
       };
     };
@@ -259,7 +265,8 @@ async function explore(scenario: Scenario, mutation: Mutation = {}): Promise<Exp
       points.add(point);
       for (const { key, tree } of remains(image, isLeftover)) {
         outcomes++;
-        const state = states.get(key) ?? await recover(tree);
+        const state = known.get(key) ?? await recover(tree);
+        known.set(key, state);
         states.set(key, state);
         const why = violation(state, law);
         if (why !== undefined) broken.push(`${why} after ${lawful}: ${key}`);
@@ -303,8 +310,8 @@ const interrupted: readonly (() => Schedule)[] = [
 ];
 
 /** A process saves the state at a step. */
-function saves(name: string, step: number, through = (store: Store): Store => store): Deed {
-  return (process) => process(name).save(step, through);
+function saves(name: string, step: number, through?: (store: Store) => Store): Deed {
+  return async (process) => void right(await process(name).save(step, through));
 }
 
 /** A process removes a checkpoint. */
@@ -365,11 +372,69 @@ for (const [name, scenario] of Object.entries(scenarios)) {
 
 test("old or new: whatever a crash leaves of a save into whatever a crash has left", async () => {
   const explored: Explored[] = [];
+  const known = new Map<string, State>();
   for (const start of (await explore(scenarios["a save that keeps only itself"])).states) {
-    explored.push(await explore({ start, during: saves("c", 9) }));
+    explored.push(await explore({ start, during: saves("c", 9) }, {}, known));
   }
   holds("a save into whatever a crash has left", explored);
 });
+
+/** A disk on which every operation is asked for first; what it answers instead of being done, if anything. */
+function asked(disk: Disk, answer: (path: string) => StoreFailed | undefined): Disk {
+  const task = <A>(path: string, inner: TE.TaskEither<StoreFailed, A>): TE.TaskEither<StoreFailed, A> => () => {
+    const failed = answer(path);
+    return failed === undefined ? inner() : Promise.resolve({ _tag: "Left", left: failed });
+  };
+  return {
+    ...disk,
+    makeFolder: (path) => task(path, disk.makeFolder(path)),
+    create: (path) =>
+      task(
+        path,
+        pipe(
+          disk.create(path),
+          TE.map((file): NewFile => ({
+            ...file,
+            write: (bytes) => task(path, file.write(bytes)),
+            sync: task(path, file.sync),
+            close: pipe(file.close, TE.flatMap(() => task(path, nothing))),
+          })),
+        ),
+      ),
+    names: (path) => task(path, disk.names(path)),
+    status: (path) => task(path, disk.status(path)),
+    link: (from, to) => task(to, disk.link(from, to)),
+    rename: (from, to) => task(to, disk.rename(from, to)),
+    removeFile: (path) => task(path, disk.removeFile(path)),
+    removeFolder: (path) => task(path, disk.removeFolder(path)),
+    syncFolder: (path) => task(path, disk.syncFolder(path)),
+  };
+}
+
+for (
+  const [how, operations] of [["one operation fails", 1], ["every operation fails from one on", Infinity]] as const
+) {
+  test(`old or new: ${how}, whatever a crash then leaves, and the next save through the same store`, async () => {
+    const explored: Explored[] = [];
+    for (let first = 0, over = false; !over; first += Math.max(1, Math.floor(12 / torture))) {
+      let [i, mended] = [0, false];
+      const disk = (disk: Disk): Disk =>
+        asked(disk, (path) => {
+          const place = i++ - first;
+          return mended || place < 0 || place >= operations ? undefined : storeFailed("write", path, "EIO", "a fault");
+        });
+      const during = inTurn(
+        async (process) => {
+          over = (await process("a").save(2))._tag === "Right" && i <= first;
+          mended = true;
+        },
+        saves("a", 3),
+      );
+      explored.push(await explore({ keep: Retention.latest(1), before: saves("a", 1), during }, { disk }));
+    }
+    holds(`a save in which ${how}, and the next one`, explored);
+  });
+}
 
 // --- broken protocols
 
@@ -389,8 +454,6 @@ function redirected(disk: Disk, to: (path: string) => string): Disk {
     syncFolder: (path) => disk.syncFolder(to(path)),
   };
 }
-
-const nothing = TE.right(undefined);
 
 function withoutSync(file: NewFile): NewFile {
   return { ...file, sync: nothing };
@@ -507,9 +570,10 @@ for (
   ] as const
 ) {
   test(`every single fsync is needed: of ${count} in ${name}`, async () => {
+    const known = new Map<string, State>();
     for (let place = 0;; place++) {
       let left: string | undefined;
-      const { broken } = await explore(scenarios[name], { disk: lacking(place, (path) => left = path) });
+      const { broken } = await explore(scenarios[name], { disk: lacking(place, (path) => left = path) }, known);
       if (left === undefined) return assert.equal(place, count);
       assert.ok(broken.length > 0, `nothing breaks without the fsync of ${left}`);
     }
