@@ -28,15 +28,17 @@ const body: Body = JSON.parse(
   ).replace(/^.*?"manifest":/, "").replace(/\}\n$/, ""),
 );
 
-/** The older bodies of the same checkpoint: a step had another name, then metrics were an object. */
+/** The older bodies of the same checkpoint: its step had another name, and before that was given with its metrics, an object. */
 const { step: at, ...rest } = body;
 const second: Body = { ...rest, iteration: at };
-const first: Body = { ...second, metrics: { loss: 0.5, ["__proto__"]: 1 } };
+const { iteration, metrics: _metrics, ...others } = second;
+const first: Body = { ...others, progress: { iteration, metrics: { loss: 0.5 } } };
 
 const way: readonly Step[] = [
   (body) => {
-    const { metrics, ...rest } = body as Body;
-    return { ...rest, metrics: Object.entries(metrics as object) };
+    const { progress, ...rest } = body as Body;
+    const { iteration, metrics } = progress as Body;
+    return { ...rest, iteration, metrics: Object.entries(metrics as object) };
   },
   (body) => {
     const { iteration, ...rest } = body as Body;
@@ -64,7 +66,7 @@ test("a manifest of an older format is read as the newest: through every step fr
   assert.equal(newest.step, 7);
   assert.deepEqual(plain(read("dogear/3", body)), newest);
   assert.deepEqual(plain(read("dogear/2", second)), newest);
-  assert.deepEqual(plain(read("dogear/1", { ...first, metrics: { loss: 0.5 } })), {
+  assert.deepEqual(plain(read("dogear/1", first)), {
     ...newest,
     metrics: { loss: 0.5 },
   });
@@ -109,7 +111,7 @@ test("what a step objects to, and what it fails at, is a problem, never an excep
 });
 
 test("nothing silent: every bit of an older manifest that is flipped is an error", () => {
-  const bytes = seal("dogear/1", JSON.stringify({ ...first, metrics: {} }));
+  const bytes = seal("dogear/1", JSON.stringify(first));
   assert.equal(decodeManifest(bytes, way)._tag, "Right");
   for (let bit = 0; bit < 8 * bytes.length; bit++) {
     const flipped = Uint8Array.from(bytes);
