@@ -95,7 +95,14 @@ function mutated(text: string, draw: Draw): string {
     const tokens = draw.below(2) === 0 ? [...text] : text.match(/"(?:[^"\\]|\\.)*"|[-+.\w]+|./gs) ?? [];
     const [at, length] = [draw.below(tokens.length + 1), draw.below(draw.below(2) === 0 ? 2 : 12)];
     const taken = tokens.slice(at, at + length);
-    const put = draw.of([[], [], [draw.of(scraps)], [...taken, ...taken], [draw.of(tokens.concat("")), ...taken]]);
+    const [first = "", ...others] = taken;
+    const put = draw.of<readonly string[]>([
+      [],
+      [draw.of(scraps)],
+      [...taken, ...taken],
+      [draw.of(tokens.concat("")), ...taken],
+      [/^\d+$/.test(first) ? `${draw.below(6)}` : draw.of(scraps), ...others],
+    ]);
     tokens.splice(at, length, ...put);
     text = tokens.join("");
   }
@@ -314,8 +321,15 @@ test(`of ${half} headers that are nearly right, the reader refuses what the seco
 async function checkpoint(): Promise<{ readonly store: Store; readonly body: string }> {
   const store = memory();
   const numbers = [1, -0, NaN, 2n, "é", null, true];
-  const state = { numbers, ["a/b"]: { x: Uint8Array.of(1, 2), y: Float32Array.of(0.5) }, rng: Rng.make(1), step: 3 };
-  await runOrThrow(saveState(store, { metrics: { loss: 0.5 }, id: true })(state));
+  const state = {
+    numbers,
+    ["a/b"]: { x: Uint8Array.of(1, 2), y: Float32Array.of(0.5) },
+    rng: Rng.make(1),
+    step: 3,
+    ["__proto__"]: 4,
+  };
+  const metrics = { loss: 0.5, ["__proto__"]: 1, constructor: 2 };
+  await runOrThrow(saveState(store, { metrics, id: true })(state));
   const manifest = await store.manifest(0)();
   const text = manifest._tag === "Right" ? Buffer.from(manifest.right).toString() : assert.fail();
   return { store, body: text.slice(text.indexOf('"manifest":') + 11, -2) };
