@@ -13,7 +13,7 @@ import { posix } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { directoryOn } from "../lib/directory.ts";
-import type { Disk, NewFile } from "../lib/disk.ts";
+import type { Disk, Fate, NewFile } from "../lib/disk.ts";
 import { digester, type Saving, type Store, storeFailed, type Written } from "../lib/store.ts";
 import type { StoreFailed } from "../lib/errors.ts";
 import { readSnapshot, restoreState, Retention, type Saved, type SaveError, saveState } from "../mod.ts";
@@ -105,13 +105,18 @@ interface Scenario {
   readonly before?: Deed;
   /** What the power goes in. */
   readonly during: Deed;
+  /**
+   * What processes know of each other.
+   * @default "alive"
+   */
+  readonly fate?: Fate;
   /** In which orders operations that wait at the same time are done. */
   readonly schedules?: readonly (() => Schedule)[];
 }
 
 /** A way to break the protocol. */
 interface Mutation {
-  readonly disk?: (disk: Disk) => Disk;
+  readonly disk?: (disk: Disk, process: string) => Disk;
   readonly store?: (store: Store) => Store;
 }
 
@@ -203,7 +208,8 @@ async function explore(
       if (crashing) crashes.push([simulated.image(), { kept: new Map(kept), steps: [...steps] }]);
     };
     const start = tree === undefined ? blank : imageOf(tree);
-    const simulated = machine(start, { schedule: (waiting) => order(waiting), changed: crash });
+    const fateOf = (): Fate => scenario.fate ?? "alive";
+    const simulated = machine(start, { schedule: (waiting) => order(waiting), changed: crash, fateOf });
 
     /** A store that notes what it promises: a commit keeps its checkpoint, a removal lets go of any but the newest. */
     const noted = (store: Store, step: () => number): Store => ({
@@ -233,7 +239,7 @@ async function explore(
       const [disk, options] = [simulated.process(name), scenario.keep && { keep: scenario.keep }];
       let step = 0;
       const sound = noted(
-        directoryOn(either(() => crashing, mutation.disk?.(disk) ?? disk, disk))(path, options),
+        directoryOn(either(() => crashing, mutation.disk?.(disk, name) ?? disk, disk))(path, options),
         () => step,
       );
       const store = either(() => crashing, mutation.store?.(sound) ?? sound, sound);
@@ -411,28 +417,42 @@ function asked(disk: Disk, answer: (path: string) => StoreFailed | undefined): D
   };
 }
 
-for (
-  const [how, operations] of [["one operation fails", 1], ["every operation fails from one on", Infinity]] as const
-) {
-  test(`old or new: ${how}, whatever a crash then leaves, and the next save through the same store`, async () => {
+interface Failure {
+  /** How many operations fail, one after the other. */
+  readonly operations: number;
+  /** The process that saves next. */
+  readonly next: string;
+}
+
+const failures: Readonly<Record<string, Failure>> = {
+  "an operation of a save fails, and the process saves again": { operations: 1, next: "a" },
+  "every operation of a save fails from one on, and the process saves again": { operations: Infinity, next: "a" },
+  "a process is killed in a save, and another one saves": { operations: Infinity, next: "b" },
+};
+
+for (const [name, { operations, next }] of Object.entries(failures)) {
+  test(`old or new: ${name}, whatever a crash leaves at any moment`, async () => {
     const explored: Explored[] = [];
     for (let first = 0, over = false; !over; first += Math.max(1, Math.floor(12 / torture))) {
       let [i, mended] = [0, false];
-      const disk = (disk: Disk): Disk =>
-        asked(disk, (path) => {
-          const place = i++ - first;
-          return mended || place < 0 || place >= operations ? undefined : storeFailed("write", path, "EIO", "a fault");
-        });
+      const fails = (path: string): StoreFailed | undefined => {
+        const place = i++ - first;
+        return mended || place < 0 || place >= operations ? undefined : storeFailed("write", path, "EIO", "a fault");
+      };
       const during = inTurn(
         async (process) => {
           over = (await process("a").save(2))._tag === "Right" && i <= first;
-          mended = true;
+          mended = next === "a";
         },
-        saves("a", 3),
+        saves(next, 3),
       );
-      explored.push(await explore({ keep: Retention.latest(1), before: saves("a", 1), during }, { disk }));
+      explored.push(
+        await explore({ keep: Retention.latest(1), before: saves("a", 1), during, fate: "dead" }, {
+          disk: (disk, process) => process === "a" ? asked(disk, fails) : disk,
+        }),
+      );
     }
-    holds(`a save in which ${how}, and the next one`, explored);
+    holds(name, explored);
   });
 }
 
