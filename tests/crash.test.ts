@@ -111,7 +111,7 @@ interface Scenario {
    */
   readonly fate?: Fate;
   /** In which orders operations that wait at the same time are done. */
-  readonly schedules?: readonly (() => Schedule)[];
+  readonly schedules?: () => Iterable<() => Schedule>;
 }
 
 /** A way to break the protocol. */
@@ -197,7 +197,7 @@ async function explore(
   const states = new Map<string, State>();
   const broken: string[] = [];
   let outcomes = 0;
-  for (const schedule of scenario.schedules ?? [late]) {
+  for (const schedule of scenario.schedules?.() ?? [late]) {
     const { tree, found } = scenario.start ?? {};
     const crashes: (readonly [Image, Law])[] = [];
     const kept = new Map(found);
@@ -284,36 +284,37 @@ async function explore(
 
 // --- every state
 
-/** One process for so many operations, then the next for so many, and so on; then each as it comes. */
-function turns(...turns: readonly (readonly [process: string, operations: number])[]): () => Schedule {
-  return () => {
-    const left = turns.map(([process, operations]) => ({ process, operations }));
-    return (waiting) => {
-      for (const turn of left) {
-        const own = waiting.filter(({ process }) => process === turn.process);
-        const next = own[late()(own)];
-        if (turn.operations-- > 0 && next !== undefined) return waiting.indexOf(next);
-        turn.operations = 0;
-      }
-      return late()(waiting);
-    };
+/** A process, and how many operations of it are done before it is held up. */
+type Turn = readonly [process: string, operations: number];
+
+/** One turn after the other, then each as it comes; `over` is told if the first process ends within its turn. */
+function inTurns(turns: readonly Turn[], over: () => void): Schedule {
+  const left = turns.map(([process, operations]) => ({ process, operations }));
+  return (waiting) => {
+    for (const turn of left) {
+      const own = waiting.filter(({ process }) => process === turn.process);
+      const next = own[late()(own)];
+      if (turn.operations-- > 0 && next !== undefined) return waiting.indexOf(next);
+      if (turn === left[0] && turn.operations >= 0) over();
+      turn.operations = 0;
+    }
+    return late()(waiting);
   };
 }
 
-/** More than the operations of one process. */
-const many = 90;
-const each = Array.from({ length: many }, (_, i) => i);
-
 /**
- * One of two processes that do alike is held up at every operation while the other goes to its end; with more torture, while the other
- * goes on for so many operations.
+ * One of two processes that do alike is held up at each of its operations, while the other goes to its end; with more torture, again while
+ * the other goes on for so many operations.
  */
-const interrupted: readonly (() => Schedule)[] = [
-  ...each.map((i) => turns(["a", i], ["b", many])),
-  ...each.slice(1, 2 * torture - 1).flatMap((k) =>
-    each.map((i) => turns(["a", i], ["b", (7 * k + i) % 60], ["a", many]))
-  ),
-];
+function* interrupted(): Generator<() => Schedule> {
+  for (let k = 0; k < 2 * torture - 1; k++) {
+    let over = false;
+    for (let i = 0; !over; i++) {
+      const turns: readonly Turn[] = [["a", i], ["b", k === 0 ? Infinity : (7 * k + i) % 50], ["a", Infinity]];
+      yield () => inTurns(turns, () => over = true);
+    }
+  }
+}
 
 /** A process saves the state at a step. */
 function saves(name: string, step: number, through?: (store: Store) => Store): Deed {
@@ -433,7 +434,7 @@ const failures: Readonly<Record<string, Failure>> = {
 for (const [name, { operations, next }] of Object.entries(failures)) {
   test(`old or new: ${name}, whatever a crash leaves at any moment`, async () => {
     const explored: Explored[] = [];
-    for (let first = 0, over = false; !over; first += Math.max(1, Math.floor(12 / torture))) {
+    for (let first = 0, over = false; !over; first += Math.max(1, Math.floor(18 / torture))) {
       let [i, mended] = [0, false];
       const fails = (path: string): StoreFailed | undefined => {
         const place = i++ - first;
