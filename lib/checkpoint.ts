@@ -7,6 +7,7 @@ import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import type { Encoded } from "./encode.ts";
 import type { Damaged, NewerFormat, NoCheckpoint, Problem, StoreFailed } from "./errors.ts";
+import type { ManifestError } from "./formats.ts";
 import { modelIndex, specOf } from "./layout.ts";
 import {
   decodeManifest,
@@ -14,7 +15,6 @@ import {
   type FileEntry,
   format,
   type Manifest,
-  type ManifestError,
   type Stored,
   type Summary,
 } from "./manifest.ts";

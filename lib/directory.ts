@@ -7,23 +7,23 @@
  * runs/digits/checkpoints/.removing-...       a checkpoint being removed
  * ```
  *
- * A save writes every part under a temporary name, makes it durable with `fsync`, then the manifest, then the folders;
- * then one rename makes it a checkpoint, and an `fsync` of the folder above makes that durable. Nothing committed is
- * ever written to again. The order is the one all journaling file systems need (Pillai et al., All File Systems Are
- * Not Created Equal, OSDI 2014).
+ * A save writes every part under a temporary name, makes it durable with `fsync`, then the manifest, then the folders,
+ * for the first checkpoint those above, too; then one rename makes it a checkpoint, and an `fsync` of the folder it is
+ * in makes that durable. Nothing committed is ever written to again. The order is the one all journaling file systems
+ * need (Pillai et al., All File Systems Are Not Created Equal, OSDI 2014).
  *
  * @module
  */
 
-import { randomBytes } from "node:crypto";
 import { dirname, join, resolve } from "node:path";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
-import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type Disk, machineDisk } from "./disk.ts";
 import type { NoCheckpoint, StoreFailed } from "./errors.ts";
 import { openPart, readWhole, writeFile } from "./files.ts";
+import { done, makeFolders, removeAll, syncAbove, unless } from "./folders.ts";
+import { sweep, temporaryName, underWay, vanish } from "./leftovers.ts";
 import {
   checkCheckpoint,
   checkPartName,
@@ -43,8 +43,6 @@ import {
 /** How a folder keeps checkpoints. */
 export type DirectoryOptions = StoreOptions;
 
-/** How long a save whose process cannot be found out about is left alone, in milliseconds. */
-const abandoned = 3_600_000;
 /** How many checkpoints are looked at side by side. */
 const sideBySide = 64;
 
@@ -58,117 +56,6 @@ function folderName(checkpoint: number): string {
 function numberIn(name: string): number | undefined {
   const digits = /^checkpoint_(0|[1-9][0-9]*)$/.exec(name)?.[1];
   return digits !== undefined && Number.isSafeInteger(Number(digits)) ? Number(digits) : undefined;
-}
-
-function temporaryName(purpose: "saving" | "removing", writer: string): string {
-  return `.${purpose}-${writer}-${randomBytes(6).toString("hex")}`;
-}
-
-const temporary = /^\.(saving|removing)-([0-9a-z.]+)-[0-9a-f]+$/;
-
-/** The folders that saves of this process are writing to. */
-const underWay = new Set<string>();
-
-// --- folders
-
-const done: TE.TaskEither<StoreFailed, void> = TE.right(undefined);
-
-/** Answers the same, but for these codes another thing. */
-function unless<A>(
-  codes: readonly string[],
-  otherwise: (failed: StoreFailed) => TE.TaskEither<StoreFailed, A>,
-): (task: TE.TaskEither<StoreFailed, A>) => TE.TaskEither<StoreFailed, A> {
-  return TE.orElse((failed) => codes.includes(failed.code) ? otherwise(failed) : TE.left(failed));
-}
-
-/** Makes a folder and those above it that are missing, each durable. */
-function makeFolders(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
-  const above = dirname(path);
-  return pipe(
-    disk.makeFolder(path),
-    unless(
-      above === path ? [] : ["ENOENT"],
-      () => pipe(makeFolders(disk, above), TE.flatMap(() => disk.makeFolder(path))),
-    ),
-    // A folder above may be closed to reading, and then only its file system can keep the order.
-    TE.flatMap(() => pipe(disk.syncFolder(above), unless(["EACCES", "EPERM"], () => done))),
-    // If it is a file that is there, whatever is made in it fails.
-    unless(["EEXIST"], () => done),
-  );
-}
-
-/** Removes what has a path, as far as anything is there: a folder with all that is in it, a link alone. */
-function removeAll(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
-  return pipe(
-    disk.removeFile(path),
-    unless(["EISDIR", "EPERM", "ENOTEMPTY"], () =>
-      pipe(
-        disk.names(path),
-        TE.flatMap(TE.traverseSeqArray((name) => removeAll(disk, join(path, name)))),
-        TE.flatMap(() => disk.removeFolder(path)),
-      )),
-    unless(["ENOENT"], () => done),
-  );
-}
-
-/** Removes a folder so that it vanishes whole: after a crash in mid-removal it is a leftover, not half of what it was. */
-function vanish(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
-  return pipe(
-    TE.fromTask(disk.writer),
-    TE.map((writer) => join(dirname(path), temporaryName("removing", writer))),
-    TE.flatMap((leftover) =>
-      pipe(
-        disk.rename(path, leftover),
-        // The new name first, or a crash could bring back the old one over what is left.
-        TE.flatMap(() => disk.syncFolder(dirname(path))),
-        TE.flatMap(() => removeAll(disk, leftover)),
-      )
-    ),
-    unless(["ENOENT"], () => done),
-  );
-}
-
-/** When anything in a save's folder was last written to; it has no more levels than a part's name. */
-function lastTouched(disk: Disk, path: string, levels = 2): TE.TaskEither<StoreFailed, number> {
-  return pipe(
-    disk.status(path),
-    TE.flatMap(({ kind, modified }) =>
-      kind !== "folder" || levels === 0 ? TE.right(modified) : pipe(
-        disk.names(path),
-        TE.flatMap(TE.traverseSeqArray((name) => lastTouched(disk, join(path, name), levels - 1))),
-        TE.map((inner) => inner.reduce((latest, one) => Math.max(latest, one), modified)),
-      )
-    ),
-  );
-}
-
-/**
- * Removes what killed saves and removals have left beside a new save: theirs whose process is gone, and theirs of
- * whose process nothing can be known, once nothing has been written for an hour. What cannot be removed stays.
- */
-function sweep(disk: Disk, parent: string, own: string): Task<unknown> {
-  const abandonedAt = (path: string): TE.TaskEither<StoreFailed, boolean> =>
-    pipe(
-      // The new save's own time is the disk's: the clock of another machine may have set it.
-      disk.status(own),
-      TE.flatMap(({ modified }) => pipe(lastTouched(disk, path), TE.map((touched) => touched < modified - abandoned))),
-    );
-  const sweepOne = (name: string): TE.TaskEither<StoreFailed, void> => {
-    const [, purpose, writer = ""] = temporary.exec(name) ?? [];
-    const path = join(parent, name);
-    if (purpose === undefined || underWay.has(path)) return done;
-    if (purpose === "removing") return removeAll(disk, path);
-    return pipe(
-      TE.fromTask(disk.fateOf(writer)),
-      TE.flatMap((fate) => fate === "unknown" ? abandonedAt(path) : TE.right(fate === "dead")),
-      TE.flatMap((dead) => dead ? vanish(disk, path) : done),
-    );
-  };
-  return pipe(
-    disk.names(parent),
-    TE.map((names) => names.filter((name) => temporary.test(name))),
-    TE.flatMap(TE.traverseSeqArray((name) => pipe(sweepOne(name), TE.orElse(() => done)))),
-  );
 }
 
 // --- saving
@@ -241,7 +128,9 @@ function publish(disk: Disk, parent: string, own: string, lost?: number): TE.Tas
       const path = join(parent, folderName(number));
       if (!Number.isSafeInteger(number)) return TE.left(storeFailed("rename", path, "EOVERFLOW", "no number is left"));
       return pipe(
-        disk.rename(own, path),
+        // Where there is a checkpoint, its save has seen to this.
+        newest < 0 ? syncAbove(disk, parent) : done,
+        TE.flatMap(() => disk.rename(own, path)),
         TE.map(() => number),
         // Another save was faster: the listing now shows it. The same number twice is another trouble.
         unless(isTaken, (failed) => number === lost ? TE.left(failed) : publish(disk, parent, own, number)),

@@ -11,12 +11,9 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
-import { pipe } from "fp-ts/lib/function.js";
-import { Buffer } from "node:buffer";
-import { crc32 } from "node:zlib";
-
 import type { Encoded } from "./encode.ts";
 import type { Problem } from "./errors.ts";
+import { formatAfter, type ManifestError, seal, type Step, steps, unseal } from "./formats.ts";
 import { integer, isPlainRecord, listOf, must, record as recordOf, type Rule } from "./rules.ts";
 import { type FilePlan, isFileOf } from "./layout.ts";
 import { type ArrayNode, isBranch, maxDepth, type Named, type Node, segment } from "./state_tree.ts";
@@ -76,13 +73,10 @@ export interface Manifest extends Summary {
   readonly arrays: readonly Stored[];
 }
 
-/** Why a manifest is not one: it is of a later format, or it is not well-formed. */
-export type ManifestError = { readonly newer: string } | { readonly problems: readonly Problem[] };
-
 // --- constructors
 
 /** The format this version writes, and the newest it reads. */
-export const format = "dogear/1";
+export const format: string = formatAfter(steps);
 
 // --- capture and restore
 
@@ -146,13 +140,7 @@ export function encodeManifest(
     files: files.map(({ name, bytes, crc32, sha256 }) => [name, bytes, crc32, sha256 ?? null]),
     order: encoded.order,
   });
-  const body = Buffer.from(`${head.slice(0, -1)},"components":[${components.join()}]}`);
-  const digest = crc32(body).toString(16).padStart(8, "0");
-  return Buffer.concat([
-    Buffer.from(`{"format":"${format}","crc32":"${digest}","manifest":`),
-    body,
-    Buffer.from("}\n"),
-  ]);
+  return seal(format, `${head.slice(0, -1)},"components":[${components.join()}]}`);
 }
 
 const isString = must("a string", (u) => typeof u === "string");
@@ -276,50 +264,12 @@ function problem(expected: string, found: string): ManifestError {
   return { problems: [{ path: "snapshot.json", kind: "format", expected, found }] };
 }
 
-/** The body of a manifest of this format, its digest checked. */
-function bodyOf(bytes: Uint8Array): Either<ManifestError, string> {
-  const text = ((): string | undefined => {
-    try {
-      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    } catch {
-      return undefined;
-    }
-  })();
-  if (text === undefined) return E.left(problem("UTF-8", "other bytes"));
-  // A later format may be of any form behind its name.
-  const later = /^\{"format":"dogear\/([1-9]\d*)"/.exec(text)?.[1];
-  if (later !== undefined && later !== "1") return E.left({ newer: `dogear/${later}` });
-  const head = /^\{"format":"dogear\/1","crc32":"([0-9a-f]{8})","manifest":/.exec(text);
-  if (head === null || !text.endsWith("}\n")) {
-    return E.left(problem(`a manifest of format ${format}`, `${text.length} characters of another form`));
-  }
-  const body = text.slice(head[0].length, -2);
-  const digest = crc32(Buffer.from(body)).toString(16).padStart(8, "0");
-  if (digest === head[1]) return E.right(body);
-  return E.left({
-    problems: [{ path: "snapshot.json", kind: "digest", expected: `CRC-32 ${head[1]}`, found: digest }],
+/** Sees that a body is of a shape. */
+function shaped<J>(json: unknown, shape: Rule): Either<ManifestError, J> {
+  const objections = shape(json, "manifest");
+  return objections.length === 0 ? E.right(json as J) : E.left({
+    problems: objections.map((found) => ({ path: "snapshot.json", kind: "format", expected: "a manifest", found })),
   });
-}
-
-/** What a body says, if it is of a shape and a reader makes sense of it; readers throw problems. */
-function parsed<J, A>(
-  body: string,
-  shape: Rule,
-  read: (json: J) => Either<ManifestError, A>,
-): Either<ManifestError, A> {
-  try {
-    const json: unknown = JSON.parse(body);
-    const objections = shape(json, "manifest");
-    if (objections.length > 0) {
-      return E.left({
-        problems: objections.map((found) => ({ path: "snapshot.json", kind: "format", expected: "a manifest", found })),
-      });
-    }
-    return read(json as J);
-  } catch (cause) {
-    if (isPlainRecord(cause)) return E.left({ problems: [cause as unknown as Problem] });
-    return E.left(problem("JSON", cause instanceof Error ? cause.message : String(cause)));
-  }
 }
 
 /** The first part of a manifest's body once its shape is checked. */
@@ -336,38 +286,45 @@ interface Written extends WrittenSummary {
   readonly components: readonly (readonly [string, unknown])[];
 }
 
+/** The body without the state; no string in it has these characters, for a quotation mark in one stands behind a backslash. */
+function withoutState(body: string): string {
+  const end = body.indexOf(',"order":');
+  return end < 0 ? body : `${body.slice(0, end)}}`;
+}
+
 /**
  * Reads what a manifest says of its checkpoint beside the state, which may be ten thousand times as long and is not looked into.
  *
- * @param bytes What {@link encodeManifest} gave.
+ * @param bytes What {@link encodeManifest} gave, in this version or an older one.
  * @returns The summary and the manifest's own length; or as {@link decodeManifest}.
  */
 export function decodeSummary(bytes: Uint8Array): Either<ManifestError, Summary & { readonly bytes: number }> {
-  return pipe(
-    bodyOf(bytes),
-    E.flatMap((body) => {
-      // No string has these characters: a quotation mark in it would stand behind a backslash.
-      const end = body.indexOf(',"order":');
-      return parsed(
-        end < 0 ? body : `${body.slice(0, end)}}`,
-        summaryShape,
-        (json: WrittenSummary) => E.right({ ...summaryOf(json), bytes: bytes.byteLength }),
-      );
-    }),
-  );
+  const body = unseal(bytes, steps, withoutState);
+  if (E.isLeft(body)) return body;
+  // One that came from an older format has all there is.
+  const { order: _order, components: _components, ...own } = Object(body.right);
+  const json = shaped<WrittenSummary>(own, summaryShape);
+  return E.isLeft(json) ? json : E.right({ ...summaryOf(json.right), bytes: bytes.byteLength });
 }
 
 /**
  * Reads a manifest, strictly.
  *
- * @param bytes What {@link encodeManifest} gave.
+ * @param bytes What {@link encodeManifest} gave, in this version or an older one.
+ * @param way The steps from the oldest format to the newest.
  * @returns The manifest; or that it is of a later format; or every problem: no byte of it can change without one.
  */
-export function decodeManifest(bytes: Uint8Array): Either<ManifestError, Manifest> {
-  return pipe(
-    bodyOf(bytes),
-    E.flatMap((body) => parsed(body, wholeShape, (json: Written) => readManifest(json, bytes.byteLength))),
-  );
+export function decodeManifest(bytes: Uint8Array, way: readonly Step[] = steps): Either<ManifestError, Manifest> {
+  const body = unseal(bytes, way);
+  if (E.isLeft(body)) return body;
+  const json = shaped<Written>(body.right, wholeShape);
+  if (E.isLeft(json)) return json;
+  try {
+    return readManifest(json.right, bytes.byteLength);
+  } catch (cause) {
+    if (isPlainRecord(cause)) return E.left({ problems: [cause as unknown as Problem] });
+    return E.left(problem("a tree that can be read", cause instanceof Error ? cause.message : String(cause)));
+  }
 }
 
 function summaryOf({ run, step, metrics, time, parent, environment, id, files }: WrittenSummary): Summary {

@@ -3,11 +3,11 @@
  */
 
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -19,8 +19,6 @@ import { type Disk, type Fate, machineDisk, type NewFile, type OldFile } from ".
 import { explain, type StoreFailed } from "../lib/errors.ts";
 import { digester, type Store, storeFailed, type Written } from "../lib/store.ts";
 import { deno, root } from "./gate/runtimes.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-directory-"));
 after(() => rm(scratch, { recursive: true, force: true }));
@@ -465,22 +463,34 @@ test("old or new: all is durable before the rename, and the rename before the sa
   assert.deepEqual(operations.slice(rename + 1), [{ name: "syncFolder", path: "/checkpoints" }]);
 });
 
-test("old or new: the folders of a first save are durable too", async () => {
+test("old or new: the folders above are durable before the first checkpoint has its name, whoever made them", async () => {
+  for (const made of [false, true]) {
+    const path = place();
+    if (made) await mkdir(join(path, "checkpoints"), { recursive: true });
+    const order: string[] = [];
+    const store = directoryOn(watched(machineDisk, ({ name, path }) => void order.push(`${name} ${path}`)))(path);
+    for (const value of [1, 2]) right(await save(store, value));
+    const [first, second] = [0, 1].map((number) => order.indexOf(`rename ${store.locationOf(number)}`));
+    assert.equal(order.includes(`makeFolder ${path}`), !made);
+    for (let above = path;; above = dirname(above)) {
+      const synced = order.indexOf(`syncFolder ${above}`);
+      assert.ok(order.lastIndexOf(`makeFolder ${above}`) < synced && synced < first!, above);
+      assert.equal(order.indexOf(`syncFolder ${above}`, synced + 1), -1, "once");
+      if (above === dirname(above)) break;
+    }
+    assert.ok(first! < second!);
+  }
+});
+
+test("old or new: what a removal has left is not emptied before its name is durable", async () => {
   const path = place();
-  const operations = await trace(path);
-  const order = operations.filter(({ name }) => name === "makeFolder" || name === "syncFolder")
-    .map(({ name, path }) => `${name} ${path}`);
-  const depth = path.split("/").length;
-  assert.ok(depth > 1);
-  assert.deepEqual(order.slice(0, 7), [
-    "makeFolder /checkpoints/new",
-    "makeFolder /checkpoints",
-    "makeFolder ",
-    "syncFolder ",
-    "makeFolder /checkpoints",
-    "syncFolder ",
-    "makeFolder /checkpoints/new",
-  ]);
+  const leftover = join(path, "checkpoints", ".removing-0a1b2c3d.77.5-0123456789ab");
+  await leave(path, basename(leftover), 0);
+  const order: string[] = [];
+  const store = directoryOn(watched(machineDisk, ({ name, path }) => void order.push(`${name} ${path}`)))(path);
+  right(await save(store, 1));
+  const synced = order.indexOf(`syncFolder ${join(path, "checkpoints")}`);
+  assert.ok(synced >= 0 && synced < order.indexOf(`removeFile ${leftover}`));
 });
 
 test("a removed checkpoint has lost its name for good before any of it is removed", async () => {
@@ -686,10 +696,7 @@ test("this process is alive, one that has ended is dead where that can be known,
 const saver = fileURLToPath(new URL("./fixtures/saver.ts", import.meta.url));
 
 interface Saver {
-  readonly child: ChildProcess;
   readonly numbers: number[];
-  /** Resolves once it has committed its first checkpoint, or has ended. */
-  readonly begun: Promise<void>;
   readonly ended: Promise<number | null>;
 }
 
@@ -700,39 +707,15 @@ function startSaver(path: string, count: number, keep: number, bytes: number): S
   });
   const numbers: number[] = [];
   const ended = new Promise<number | null>((done) => child.on("close", done));
-  const begun = new Promise<void>((done) => {
-    let text = "";
-    child.stdout?.on("data", (data) => {
-      text += data;
-      const lines = text.split("\n");
-      text = lines.pop() ?? "";
-      numbers.push(...lines.map(Number));
-      done();
-    });
-    void ended.then(() => done());
+  let text = "";
+  child.stdout?.on("data", (data) => {
+    text += data;
+    const lines = text.split("\n");
+    text = lines.pop() ?? "";
+    numbers.push(...lines.map(Number));
   });
-  return { child, numbers, begun, ended };
+  return { numbers, ended };
 }
-
-test("old or new: a process killed in mid-save never takes the newest checkpoint with it, though it keeps only one", async () => {
-  const path = place();
-  const store = directory(path);
-  for (let kill = 0; kill < 4 * torture; kill++) {
-    const { child, numbers, begun, ended } = startSaver(path, 1e9, 1, 400_000);
-    await begun;
-    await new Promise((done) => setTimeout(done, Math.random() * 40));
-    child.kill("SIGKILL");
-    await ended;
-    const told = numbers.at(-1);
-    assert.ok(told !== undefined);
-    const newest = (await checkAllWhole(store)).at(-1);
-    assert.ok(newest !== undefined && newest >= told);
-  }
-  await right(await store.begin()).abort();
-  const numbers = right(await store.list());
-  if ((await machineDisk.writer()).startsWith("unknown")) return;
-  assert.deepEqual(await entries(path), numbers.map((number) => `checkpoint_${number}`).sort());
-});
 
 test("two processes that save at once never share a number, and neither sweeps the other", async () => {
   const path = place();

@@ -1,0 +1,95 @@
+/**
+ * What saves and removals work on under temporary names, and what is left of it when they are killed.
+ *
+ * @module
+ */
+
+import { randomBytes } from "node:crypto";
+import { dirname, join } from "node:path";
+import { pipe } from "fp-ts/lib/function.js";
+import type { Task } from "fp-ts/lib/Task.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import type { Disk } from "./disk.ts";
+import type { StoreFailed } from "./errors.ts";
+import { done, removeAll, unless } from "./folders.ts";
+
+// --- types
+
+/** How long a save whose process cannot be found out about is left alone, in milliseconds. */
+const abandoned = 3_600_000;
+
+// --- names
+
+/** A name that no other process and no other save or removal has. */
+export function temporaryName(purpose: "saving" | "removing", writer: string): string {
+  return `.${purpose}-${writer}-${randomBytes(6).toString("hex")}`;
+}
+
+/** Their purpose, and the process they are of. */
+const temporary = /^\.(saving|removing)-([0-9a-z.]+)-[0-9a-f]+$/;
+
+/** The folders that saves of this process are writing to. */
+export const underWay: Set<string> = new Set<string>();
+
+// --- combinators
+
+/** Removes a folder so that it vanishes whole: after a crash in mid-removal it is a leftover, not half of what it was. */
+export function vanish(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
+  return pipe(
+    TE.fromTask(disk.writer),
+    TE.map((writer) => join(dirname(path), temporaryName("removing", writer))),
+    TE.flatMap((leftover) =>
+      pipe(
+        disk.rename(path, leftover),
+        // The new name first, or a crash could bring back the old one over what is left.
+        TE.flatMap(() => disk.syncFolder(dirname(path))),
+        TE.flatMap(() => removeAll(disk, leftover)),
+      )
+    ),
+    unless(["ENOENT"], () => done),
+  );
+}
+
+/** When anything in a save's folder was last written to; it has no more levels than a part's name. */
+function lastTouched(disk: Disk, path: string, levels = 2): TE.TaskEither<StoreFailed, number> {
+  return pipe(
+    disk.status(path),
+    TE.flatMap(({ kind, modified }) =>
+      kind !== "folder" || levels === 0 ? TE.right(modified) : pipe(
+        disk.names(path),
+        TE.flatMap(TE.traverseSeqArray((name) => lastTouched(disk, join(path, name), levels - 1))),
+        TE.map((inner) => inner.reduce((latest, one) => Math.max(latest, one), modified)),
+      )
+    ),
+  );
+}
+
+/**
+ * Removes what killed saves and removals have left beside a new save: theirs whose process is gone, and theirs of
+ * whose process nothing can be known, once nothing has been written for an hour. What cannot be removed stays.
+ */
+export function sweep(disk: Disk, parent: string, own: string): Task<unknown> {
+  const abandonedAt = (path: string): TE.TaskEither<StoreFailed, boolean> =>
+    pipe(
+      // The new save's own time is the disk's: the clock of another machine may have set it.
+      disk.status(own),
+      TE.flatMap(({ modified }) => pipe(lastTouched(disk, path), TE.map((touched) => touched < modified - abandoned))),
+    );
+  const sweepOne = (name: string): TE.TaskEither<StoreFailed, void> => {
+    const [, purpose, writer = ""] = temporary.exec(name) ?? [];
+    const path = join(parent, name);
+    if (purpose === undefined || underWay.has(path)) return done;
+    // Whoever gave it this name may not have come to making that durable.
+    if (purpose === "removing") return pipe(disk.syncFolder(parent), TE.flatMap(() => removeAll(disk, path)));
+    return pipe(
+      TE.fromTask(disk.fateOf(writer)),
+      TE.flatMap((fate) => fate === "unknown" ? abandonedAt(path) : TE.right(fate === "dead")),
+      TE.flatMap((dead) => dead ? vanish(disk, path) : done),
+    );
+  };
+  return pipe(
+    disk.names(parent),
+    TE.map((names) => names.filter((name) => temporary.test(name))),
+    TE.flatMap(TE.traverseSeqArray((name) => pipe(sweepOne(name), TE.orElse(() => done)))),
+  );
+}

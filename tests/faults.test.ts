@@ -1,0 +1,207 @@
+/**
+ * Law *old or new*, on disks that fail in the middle of a save: it answers with an error value, what was committed before is as it was, and
+ * once the disk is well again the same run saves through the same store.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmodSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmod, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { after, test } from "node:test";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { directoryOn } from "../lib/directory.ts";
+import { type Disk, machineDisk, type NewFile } from "../lib/disk.ts";
+import { storeFailed } from "../lib/store.ts";
+import { explain, list, readSnapshot, restoreState, Retention, runOrThrow, saveState } from "../mod.ts";
+import { type State, stateAt } from "./programs/saves.ts";
+
+const scratch = await mkdtemp(join(tmpdir(), "dogear-faults-"));
+await chmod(scratch, 0o755);
+after(() => rm(scratch, { recursive: true, force: true }));
+
+let made = 0;
+function place(): string {
+  return join(scratch, `${made++}`);
+}
+
+// --- what goes wrong
+
+/** A fault of a disk, and its mending. */
+interface Fault {
+  readonly break: () => void;
+  readonly mend: () => void;
+  /** What a save may then say. */
+  readonly codes: readonly string[];
+  /** The disk to which this happens, if it is not the machine's own. */
+  readonly disk?: Disk;
+  /** Whether it takes the older checkpoints, too. */
+  readonly loses?: true;
+}
+
+/** A disk that fails from a moment on with one code, whatever is to be written. */
+function failing(code: string): Fault {
+  let broken = false;
+  const unless = <A>(path: string, task: TE.TaskEither<ReturnType<typeof storeFailed>, A>): typeof task => async () =>
+    broken ? { _tag: "Left", left: storeFailed("write", path, code, "a fault") } : await task();
+  const disk: Disk = {
+    ...machineDisk,
+    makeFolder: (path) => unless(path, machineDisk.makeFolder(path)),
+    create: (path) =>
+      unless(
+        path,
+        pipe(
+          machineDisk.create(path),
+          TE.map((file): NewFile => ({
+            ...file,
+            write: (bytes) => unless(path, file.write(bytes)),
+            sync: unless(path, file.sync),
+          })),
+        ),
+      ),
+    rename: (from, to) => unless(to, machineDisk.rename(from, to)),
+    syncFolder: (path) => unless(path, machineDisk.syncFolder(path)),
+  };
+  return { break: () => void (broken = true), mend: () => void (broken = false), codes: [code], disk };
+}
+
+function mount(path: string, ...options: readonly string[]): boolean {
+  return spawnSync("mount", [...options, path]).status === 0;
+}
+
+/** Something else fills the file system that the folder is on; where none can be mounted, it says that it is full. */
+function full(path: string): Fault {
+  if (!mount(path, "-t", "tmpfs", "-o", "size=4m", "tmpfs")) return failing("ENOSPC");
+  const filler = join(path, "filler");
+  return {
+    break: () => {
+      try {
+        for (let i = 0;; i++) writeFileSync(filler, new Uint8Array(4096), { flag: "a" });
+      } catch (cause) {
+        assert.equal(Object(cause).code, "ENOSPC");
+      }
+    },
+    mend: () => rmSync(filler, { force: true }),
+    codes: ["ENOSPC"],
+  };
+}
+
+/** The folders that are written to are closed to writing; for root, who may write all the same, the process is another user's meanwhile. */
+function closed(path: string): Fault {
+  const all = (mode: number): void => {
+    const checkpoints = join(path, "checkpoints");
+    const saving = readdirSync(checkpoints).filter((name) => name.startsWith(".saving-"));
+    for (const folder of [...saving.map((name) => join(checkpoints, name)), checkpoints]) chmodSync(folder, mode);
+  };
+  const isRoot = process.getuid?.() === 0;
+  return {
+    break: () => {
+      all(0o555);
+      if (isRoot) process.seteuid?.(65534);
+    },
+    mend: () => {
+      if (isRoot) process.seteuid?.(0);
+      all(0o755);
+    },
+    codes: ["EACCES"],
+  };
+}
+
+/** Somebody removes the folder. */
+function vanished(path: string): Fault {
+  return {
+    break: () => rmSync(join(path, "checkpoints"), { recursive: true }),
+    mend: () => {},
+    codes: ["ENOENT"],
+    loses: true,
+  };
+}
+
+const faults: Readonly<Record<string, (path: string) => Fault>> = {
+  "a disk that something else has filled": full,
+  "folders that are closed to writing": closed,
+  "a folder that somebody removes": vanished,
+  "a disk with input/output errors": () => failing("EIO"),
+  "a disk that has become read-only": () => failing("EROFS"),
+};
+
+for (const [name, make] of Object.entries(faults)) {
+  test(`old or new: ${name}, at any moment of a save`, async () => {
+    let [failed, moments] = [0, 0];
+    for (let moment = 0; moment === moments; moment++) {
+      const path = place();
+      await mkdir(path);
+      const fault = make(path);
+      try {
+        const store = directoryOn(fault.disk ?? machineDisk)(path, { keep: Retention.latest(2) });
+        const read = async (): Promise<number> => {
+          using snapshot = await runOrThrow(readSnapshot(store));
+          const state = restoreState(snapshot);
+          assert(state._tag === "Right");
+          const { step } = state.right as State;
+          assert.deepEqual(state.right, stateAt(step));
+          return step;
+        };
+        for (const step of [1, 2]) await runOrThrow(saveState(store)(stateAt(step)));
+        let pieces = 0;
+        const onProgress = (): void => {
+          if (pieces++ !== moment) return;
+          moments++;
+          fault.break();
+        };
+        const saved = await saveState(store, { onProgress })(stateAt(3))();
+        if (pieces <= moment) break;
+        if (saved._tag === "Left") {
+          failed++;
+          assert.equal(saved.left._tag, "StoreFailed");
+          assert.ok(saved.left._tag === "StoreFailed" && fault.codes.includes(saved.left.code), explain(saved.left));
+        }
+        // It can be read while the disk is broken.
+        const before = fault.loses ? [] : [1, 2];
+        const found = (await runOrThrow(list(store))).map(({ step }) => step);
+        assert.deepEqual(found, saved._tag === "Left" ? before : [...before, 3].slice(-2));
+        if (found.length > 0) assert.equal(await read(), found.at(-1));
+        fault.mend();
+        for (const step of [4, 5]) await runOrThrow(saveState(store)(stateAt(step)));
+        assert.equal(await read(), 5);
+        assert.deepEqual((await runOrThrow(list(store))).map(({ step }) => step), [4, 5]);
+        // What could not be removed when the save failed is this process's, and stays while it lives.
+        const names = (await readdir(join(path, "checkpoints"))).filter((name) => !name.startsWith("checkpoint_"));
+        assert.equal(names.length, name.includes("closed") && saved._tag === "Left" ? 1 : 0);
+      } finally {
+        fault.mend();
+        spawnSync("umount", ["-l", path]);
+      }
+    }
+    assert.ok(failed > 3, `${failed} saves failed`);
+  });
+}
+
+test("a file system that is read-only between two saves: the error says so, and the run saves once it is not", async () => {
+  const path = place();
+  await mkdir(path);
+  const mounted = mount(path, "-t", "tmpfs", "-o", "size=4m", "tmpfs");
+  const fault: Fault = mounted
+    ? {
+      break: () => assert.ok(mount(path, "-o", "remount,ro")),
+      mend: () => assert.ok(mount(path, "-o", "remount,rw")),
+      codes: ["EROFS"],
+    }
+    : failing("EROFS");
+  try {
+    const store = directoryOn(fault.disk ?? machineDisk)(path);
+    await runOrThrow(saveState(store)(stateAt(1)));
+    fault.break();
+    const saved = await saveState(store)(stateAt(2))();
+    assert(saved._tag === "Left");
+    assert.match(explain(saved.left), /EROFS.*that file system is read-only/);
+    assert.deepEqual((await runOrThrow(list(store))).map(({ step }) => step), [1]);
+    fault.mend();
+    await runOrThrow(saveState(store)(stateAt(3)));
+    assert.deepEqual((await runOrThrow(list(store))).map(({ step }) => step), [1, 3]);
+  } finally {
+    if (mounted) spawnSync("umount", ["-l", path]);
+  }
+});
