@@ -46,12 +46,17 @@ const order: readonly string[] = [
   "store",
   "disk",
   "files",
+  "listing",
   "directory",
+  "progress",
   "checkpoint",
   "catalogue",
+  "pruning",
+  "environment",
   "saving",
   "loading",
   "train",
+  "cli/summary",
 ];
 
 /** Whether every room of the order stands. */
