@@ -51,7 +51,7 @@ const mebi = 2 ** 20;
 const [viewBytes, packedBytes, smallBytes, segmentBytes] = [8 * mebi, 4 * mebi, mebi / 4, 1024 * mebi];
 
 /** Codes that say: what should be a file is none. */
-const notAFile: readonly string[] = ["ENOENT", "ENOTDIR", "EISDIR", "EINVAL"];
+export const notAFile: readonly string[] = ["ENOENT", "ENOTDIR", "EISDIR", "EINVAL"];
 
 // --- capture
 

@@ -5,9 +5,9 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { candidates, entryOf, inOrder } from "../catalogue.ts";
-import { type ReadError, readManifest, verifyCheckpoint } from "../checkpoint.ts";
-import type { LoadError, NoCheckpoint, Problem, StoreFailed } from "../errors.ts";
+import { entryOf, inOrder } from "../catalogue.ts";
+import { notAFile, type ReadError, readManifest, verifyCheckpoint } from "../checkpoint.ts";
+import type { NoCheckpoint, Problem, StoreFailed } from "../errors.ts";
 import type { Manifest } from "../manifest.ts";
 import type { Progress } from "../progress.ts";
 import type { Entry } from "../retention.ts";
@@ -17,19 +17,20 @@ import type { PartStatus, Store } from "../store.ts";
 
 /**
  * What is known of a checkpoint's bytes: `complete`: the manifest is whole, and every file there with its length; `verified`: every byte is what
- * was committed; `damaged`: it is not; `newer`: a later version wrote it.
+ * was committed; `damaged`: it is not; `newer`: a later version wrote it; `unreadable`: the store would not let it be read.
  */
-export type Verdict = "complete" | "verified" | "damaged" | "newer";
+export type Verdict = "complete" | "verified" | "damaged" | "newer" | "unreadable";
 
 /** One checkpoint in a few words. */
 export interface Summary {
   readonly checkpoint: number;
   /** What the catalogue says of it; null where its manifest cannot be read. */
   readonly entry: Entry | null;
-  /** How many of its bytes other checkpoints have, too, and take up no space of their own; null where nobody knows. */
+  /** How many of its bytes other checkpoints have, too, so that they take up their space once; null where nobody knows. */
   readonly shared: number | null;
   readonly verdict: Verdict;
-  readonly problems: readonly Problem[];
+  /** Why it is neither complete nor verified. */
+  readonly error: ReadError | null;
 }
 
 // --- constructors
@@ -48,21 +49,30 @@ function partStatus(
   };
 }
 
-/** The verdict on a checkpoint that could not be read, and the same error where it says nothing about its bytes. */
-function unread(checkpoint: number, error: ReadError): E.Either<ReadError, Summary> {
-  const nothing = { checkpoint, entry: null, shared: null };
-  if (error._tag === "Damaged") return E.right({ ...nothing, verdict: "damaged", problems: error.problems });
-  return error._tag === "NewerFormat" ? E.right({ ...nothing, verdict: "newer", problems: [] }) : E.left(error);
+const verdicts: Readonly<Record<Exclude<ReadError["_tag"], "NoCheckpoint">, Verdict>> = {
+  Damaged: "damaged",
+  NewerFormat: "newer",
+  StoreFailed: "unreadable",
+};
+
+/** The summary of a checkpoint with an error; there is none of one that is not there. */
+function faulty(summary: Omit<Summary, "verdict" | "error">, error: ReadError): E.Either<NoCheckpoint, Summary> {
+  return error._tag === "NoCheckpoint" ? E.left(error) : E.right({ ...summary, verdict: verdicts[error._tag], error });
 }
 
-async function lengths(store: Store, checkpoint: number, manifest: Manifest): Promise<E.Either<ReadError, Summary>> {
+/** What lengths and links of a checkpoint's files tell. */
+async function looked(
+  store: Store,
+  checkpoint: number,
+  manifest: Manifest,
+): Promise<E.Either<NoCheckpoint, Summary>> {
   const problems: Problem[] = [];
   let shared: number | null = 0;
   for (const { name, bytes } of manifest.files) {
     const status = await partStatus(store, checkpoint, name)();
     if (E.isLeft(status)) {
-      if (status.left._tag === "NoCheckpoint" || !["ENOENT", "ENOTDIR", "EINVAL"].includes(status.left.code)) {
-        return status;
+      if (status.left._tag === "NoCheckpoint" || !notAFile.includes(status.left.code)) {
+        return faulty({ checkpoint, entry: entryOf(checkpoint, manifest), shared: null }, status.left);
       }
       problems.push({ path: name, kind: "missing", expected: `a file of ${bytes} bytes`, found: "none" });
     } else if (status.right.bytes !== bytes) {
@@ -70,8 +80,10 @@ async function lengths(store: Store, checkpoint: number, manifest: Manifest): Pr
     } else if (status.right.links === undefined) shared = null;
     else if (status.right.links > 1 && shared !== null) shared += bytes;
   }
-  const verdict = problems.length > 0 ? "damaged" : "complete";
-  return E.right({ checkpoint, entry: entryOf(checkpoint, manifest), shared, verdict, problems });
+  const summary = { checkpoint, entry: entryOf(checkpoint, manifest), shared };
+  return problems.length > 0
+    ? faulty(summary, { _tag: "Damaged", checkpoint, problems })
+    : E.right({ ...summary, verdict: "complete", error: null });
 }
 
 /**
@@ -79,40 +91,41 @@ async function lengths(store: Store, checkpoint: number, manifest: Manifest): Pr
  *
  * @param store Where it is.
  * @param checkpoint Its number.
- * @param verify Whether to read every byte of it.
+ * @param verify Whether to read every byte of it, or its manifest and the lengths of its files.
  * @param onProgress Told after each piece that is read.
- * @returns The summary, of a damaged one, too; or why nothing can be said about it.
+ * @returns The summary, of a damaged one, too; or that it is not there.
  */
 export function summarize(
   store: Store,
   checkpoint: number,
   verify: boolean,
   onProgress?: (progress: Progress) => void,
-): TaskEither<ReadError, Summary> {
+): TaskEither<NoCheckpoint, Summary> {
   return async () => {
     const manifest = await readManifest(store, checkpoint)();
-    if (E.isLeft(manifest)) return unread(checkpoint, manifest.left);
-    const cheap = await lengths(store, checkpoint, manifest.right);
-    if (E.isLeft(cheap) || !verify) return cheap;
+    if (E.isLeft(manifest)) return faulty({ checkpoint, entry: null, shared: null }, manifest.left);
+    const summary = await looked(store, checkpoint, manifest.right);
+    if (E.isLeft(summary) || summary.right.error?._tag === "StoreFailed" || !verify) return summary;
     const read = await verifyCheckpoint(store, checkpoint, onProgress)();
-    if (E.isRight(read)) return E.right({ ...cheap.right, verdict: "verified" });
-    return read.left._tag === "Damaged"
-      ? E.right({ ...cheap.right, verdict: "damaged", problems: read.left.problems })
-      : read;
+    const { entry, shared } = summary.right;
+    if (E.isLeft(read)) return faulty({ checkpoint, entry, shared }, read.left);
+    return E.right({ checkpoint, entry, shared, verdict: "verified", error: null });
   };
 }
 
 /**
- * Every checkpoint of a store in a few words, the newest first, as they are asked for.
+ * Checkpoints in a few words, as they are asked for. What turns out not to be there is passed over: it is no checkpoint, or was removed since.
  *
- * @param store Which.
- * @param verify Whether to read every byte.
+ * @param store Where they are.
+ * @param checkpoints Their numbers.
+ * @param verify Whether to read every byte of them.
  */
-export async function* summaries(store: Store, verify: boolean): AsyncGenerator<E.Either<LoadError, Summary>> {
-  const numbers = await candidates(store)();
-  if (E.isLeft(numbers)) return yield numbers;
-  for await (const [, summary] of inOrder(numbers.right.toReversed(), (n) => summarize(store, n, verify)())) {
-    // A number that has none, or one that was removed since: what remains is what there is.
-    if (E.isRight(summary) || summary.left._tag !== "NoCheckpoint") yield summary;
+export async function* summaries(
+  store: Store,
+  checkpoints: readonly number[],
+  verify: boolean,
+): AsyncGenerator<Summary> {
+  for await (const [, summary] of inOrder(checkpoints, (n) => summarize(store, n, verify)())) {
+    if (E.isRight(summary)) yield summary.right;
   }
 }

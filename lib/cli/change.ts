@@ -1,0 +1,332 @@
+/**
+ * `dogear prune` and `dogear export`: what removes checkpoints, and what writes weights for other tools.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import type { Task } from "fp-ts/lib/Task.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { dirname, join, resolve } from "node:path";
+import process from "node:process";
+import { verifyCheckpoint } from "../checkpoint.ts";
+import { machineDisk } from "../disk.ts";
+import type { LoadError, StoreFailed } from "../errors.ts";
+import { writeFile } from "../files.ts";
+import { specOf } from "../manifest.ts";
+import { type Plan, plan, prune as carryOut } from "../pruning.ts";
+import { meter } from "../progress.ts";
+import * as Retention from "../retention.ts";
+import type { Entry } from "../retention.ts";
+import { encodeHeader, type TensorSpec } from "../safetensors.ts";
+import { arraysOf, segment } from "../state_tree.ts";
+import { elementBytes, type Held, sizeOf } from "../tensor.ts";
+import { type NamedPolicy, oneChosen, policies, selections, size, usage, type Words } from "./arguments.ts";
+import type { Outcome } from "./look.ts";
+import { openCheckpoint, type Opened } from "./opened.ts";
+import { summarize } from "./summary.ts";
+import type { Terminal } from "./terminal.ts";
+import { bytesText, jsonText, plainText, table } from "./text.ts";
+
+// --- prune
+
+/** One line of what would be done. */
+interface Verdict {
+  readonly checkpoint: number;
+  readonly entry: Entry | null;
+  readonly action: "keep" | "remove";
+  readonly why: string;
+}
+
+/** Every checkpoint of a plan and why it stays or goes, ascending; of the policies those that keep it are named. */
+function verdicts({ keep, remove }: Plan, named: readonly NamedPolicy[]): readonly Verdict[] {
+  const runs = new Map<string, Entry[]>();
+  for (const entry of [...keep.flatMap(({ entry }) => entry ?? []), ...remove]) {
+    const entries = runs.get(entry.run) ?? [];
+    entries.push(entry);
+    runs.set(entry.run, entries);
+  }
+  const keepers = new Map<number, string[]>();
+  for (const entries of runs.values()) {
+    for (const { name, policy } of named) {
+      for (const checkpoint of policy(entries, Date.now()).keep) {
+        keepers.set(checkpoint, [...keepers.get(checkpoint) ?? [], name]);
+      }
+    }
+  }
+  return [
+    ...keep.map(({ checkpoint, entry, why }): Verdict => ({
+      checkpoint,
+      entry,
+      action: "keep",
+      why: why === "policy" ? keepers.get(checkpoint)?.join(", ") ?? why : why,
+    })),
+    ...remove.map((entry): Verdict => ({
+      checkpoint: entry.checkpoint,
+      entry,
+      action: "remove",
+      why: "no policy keeps it",
+    })),
+  ].sort((a, b) => a.checkpoint - b.checkpoint);
+}
+
+/** `dogear prune [run] --latest n --best n:metric:min --every n [--run name] [--yes]`. */
+export function prune({ options, rest }: Words, terminal: Terminal): Task<Outcome> {
+  return async () => {
+    const named = policies(options);
+    if (E.isLeft(named)) return named;
+    const selected = await selections(rest)();
+    if (E.isLeft(selected)) return selected;
+    const [selection, ...others] = selected.right;
+    if (selection === undefined || others.length > 0 || selection.checkpoints.length > 0) {
+      return usage("Expected one run folder and no checkpoint: the policies choose");
+    }
+    const { store } = selection;
+    const { run } = options;
+    const draw = terminal.draw("checking what stays");
+    const asked = { onProgress: draw, ...(typeof run === "string" ? { run } : {}) };
+    const planned = await plan(store, asked)(Retention.any(...named.right.map(({ policy }) => policy)))();
+    draw();
+    if (E.isLeft(planned)) return planned;
+    const { keep, remove } = planned.right;
+    if (typeof run === "string" && !keep.some(({ entry }) => entry?.run === run)) {
+      const runs = [...new Set(keep.flatMap(({ entry }) => entry?.run ?? []))];
+      return usage(
+        `Expected a run of ${store.location}, found ${JSON.stringify(run)}: it holds ${runs.join(", ") || "none"}`,
+      );
+    }
+    let freed = 0;
+    for (const { checkpoint, bytes } of remove) {
+      const summary = await summarize(store, checkpoint, false)();
+      freed += bytes - (E.isRight(summary) ? summary.right.shared ?? 0 : 0);
+    }
+    const sure = options["yes"] === true;
+    const carried = carryOut(store, { onProgress: draw })(planned.right);
+    const outcome = await (sure ? carried : TE.right<LoadError, readonly number[]>([]))();
+    draw();
+    if (E.isLeft(outcome)) return outcome;
+    const removed = outcome.right;
+    const lines = verdicts(planned.right, named.right);
+    if (options["json"] === true) {
+      const checkpoints = lines.map(({ checkpoint, action, why, entry }) => ({
+        checkpoint,
+        action,
+        why,
+        step: entry?.step ?? null,
+        bytes: entry?.bytes ?? null,
+        run: entry?.run ?? null,
+      }));
+      await terminal.print([
+        jsonText({ location: store.location, dryRun: !sure, checkpoints, removed, freed }),
+      ]);
+      return E.right(0);
+    }
+    async function* text(): AsyncGenerator<string> {
+      const columns = [
+        { name: "checkpoint", right: true },
+        { name: "step", right: true },
+        { name: "size", right: true },
+        { name: sure ? "done" : "would" },
+        { name: "why", flexible: true },
+      ];
+      const rows = lines.map(({ checkpoint, entry, action, why }) => [
+        `${checkpoint}`,
+        `${entry?.step ?? "-"}`,
+        entry === null ? "" : bytesText(entry.bytes),
+        action,
+        why,
+      ]);
+      yield* table(columns, rows, terminal.width);
+      const count = sure ? removed.length : remove.length;
+      const what = `${count} ${count === 1 ? "checkpoint" : "checkpoints"}, ${bytesText(freed)}`;
+      yield sure
+        ? `Removed ${what}`
+        : count === 0
+        ? "Nothing to remove"
+        : `Would remove ${what}: run it again with --yes`;
+    }
+    await terminal.print(text());
+    return E.right(0);
+  };
+}
+
+// --- export
+
+/** A tensor to be exported, under the name it has for other tools. */
+interface Exported extends TensorSpec {
+  readonly held: Held;
+  readonly bytes: number;
+}
+
+/**
+ * The tensors of a component: its weights under the names that other tools know them by, where it has such, otherwise all of it by path.
+ */
+async function tensorsOf(opened: Opened, component: string): Promise<readonly Exported[] | undefined> {
+  const node = opened.encoded.components.find(([name]) => name === component)?.[1];
+  if (node === undefined) return undefined;
+  const root = segment(component);
+  const arrays = arraysOf(node, root);
+  const weights = arrays.filter(([, { name }]) => name !== undefined);
+  const exported = (weights.length > 0 ? weights : arrays).map(async ([path, { held, name }]): Promise<Exported> => {
+    const own = path === root ? root : path.slice(root.length + 1);
+    const { element, shape } = held;
+    // A packed string tensor is as long as its strings are.
+    const bytes = element === "string" ? (await held.bytes()).byteLength : sizeOf(shape) * elementBytes(element);
+    return { ...specOf({ element, shape, tensor: name ?? own }, bytes), held, bytes };
+  });
+  return await Promise.all(exported);
+}
+
+/** Tensors by file: in their order, a new file where the next would make one too long, as the usual tools shard. */
+function sharded(tensors: readonly Exported[], most: number): readonly (readonly Exported[])[] {
+  const shards: Exported[][] = [[]];
+  let bytes = 0;
+  for (const tensor of tensors) {
+    if (bytes > 0 && bytes + tensor.bytes > most) {
+      shards.push([]);
+      bytes = 0;
+    }
+    shards.at(-1)?.push(tensor);
+    bytes += tensor.bytes;
+  }
+  return shards;
+}
+
+const single = "model.safetensors";
+const indexName = "model.safetensors.index.json";
+/** The files that tools take for the weights of a folder. */
+const weightsFile = /^model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?$/;
+
+function shardName(i: number, of: number): string {
+  const digits = (n: number): string => `${n}`.padStart(5, "0");
+  return of === 1 ? single : `model-${digits(i + 1)}-of-${digits(of)}.safetensors`;
+}
+
+interface NewFile {
+  readonly name: string;
+  readonly chunks: () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+}
+
+/** The files of a folder that other tools load. */
+function filesOf(shards: readonly (readonly Exported[])[], advance: (bytes: number) => void): readonly NewFile[] {
+  const files = shards.map((tensors, i): NewFile => ({
+    name: shardName(i, shards.length),
+    chunks: async function* (): AsyncGenerator<Uint8Array> {
+      const { bytes, header } = encodeHeader(tensors, [["format", "pt"]]);
+      const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+      yield bytes;
+      for (const { name } of header.tensors) {
+        const data = await byName.get(name)?.held.bytes() ?? new Uint8Array();
+        yield data;
+        advance(data.byteLength);
+      }
+    },
+  }));
+  if (shards.length === 1) return files;
+  const places = shards.flatMap((tensors, i) =>
+    tensors.map(({ name }) => [name, shardName(i, shards.length)] as const)
+  );
+  const sorted = places.toSorted(([a], [b]) => a < b ? -1 : 1);
+  // By hand, so that a tensor named `__proto__` is one like any other.
+  const entries = sorted.map(([name, file]) => `    ${JSON.stringify(name)}: ${JSON.stringify(file)}`).join(",\n");
+  const total = shards.flat().reduce((sum, { bytes }) => sum + bytes, 0);
+  const index = `{\n  "metadata": {\n    "total_size": ${total}\n  },\n  "weight_map": {\n${entries}\n  }\n}\n`;
+  return [...files, { name: indexName, chunks: () => [new TextEncoder().encode(index)] }];
+}
+
+async function makeFolders(path: string): Promise<E.Either<StoreFailed, void>> {
+  const made = await machineDisk.makeFolder(path)();
+  if (E.isRight(made) || made.left.code === "EEXIST") return E.right(undefined);
+  if (made.left.code !== "ENOENT") return made;
+  const above = await makeFolders(dirname(path));
+  return E.isLeft(above) ? above : await machineDisk.makeFolder(path)();
+}
+
+/** Writes files of a folder, each whole or not at all, and none over another unless that is wished for. */
+async function writeFiles(
+  folder: string,
+  files: readonly NewFile[],
+  force: boolean,
+): Promise<E.Either<StoreFailed, readonly { readonly name: string; readonly bytes: number }[]>> {
+  const done: { name: string; bytes: number }[] = [];
+  for (const { name, chunks } of files) {
+    const [path, partial] = [join(folder, name), join(folder, `.${name}.${process.pid}.partial`)];
+    const settle = async (): Promise<E.Either<StoreFailed, number>> => {
+      const file = await writeFile(machineDisk, partial, chunks(), "crc32");
+      if (E.isLeft(file)) return file;
+      const durable = await file.right.durable;
+      if (E.isLeft(durable)) return durable;
+      // A link, other than a rename, takes no other file's place.
+      const placed = await (force ? machineDisk.rename(partial, path) : machineDisk.link(partial, path))();
+      return E.isLeft(placed) ? placed : E.right(file.right.written.bytes);
+    };
+    try {
+      const bytes = await settle();
+      if (E.isLeft(bytes)) return bytes;
+      done.push({ name, bytes: bytes.right });
+    } finally {
+      await machineDisk.removeFile(partial)();
+    }
+  }
+  const durable = await machineDisk.syncFolder(folder)();
+  return E.isLeft(durable) ? durable : E.right(done);
+}
+
+/** `dogear export [run] [checkpoint] <folder> [--component model] [--max-shard-size 5GB] [--force]`. */
+export function exportWeights({ options, rest }: Words, terminal: Terminal): Task<Outcome> {
+  return async () => {
+    const shard = options["max-shard-size"];
+    const most = typeof shard === "string" ? size(shard) : E.right(Infinity);
+    if (E.isLeft(most)) return most;
+    const asked = await oneChosen(rest, "must follow")();
+    if (E.isLeft(asked)) return asked;
+    const { chosen: { store, checkpoint }, more = "" } = asked.right;
+    const folder = resolve(more);
+    const component = typeof options["component"] === "string" ? options["component"] : "model";
+    const force = options["force"] === true;
+    const there = await machineDisk.names(folder)();
+    if (E.isLeft(there) && there.left.code !== "ENOENT") return there;
+    const before = E.isRight(there) ? there.right.filter((name) => weightsFile.test(name)) : [];
+    if (before.length > 0 && !force) {
+      return usage(
+        `Expected a folder without weights, found ${join(folder, before[0] ?? "")}: choose another, or add --force`,
+      );
+    }
+    const opened = await openCheckpoint(store, checkpoint)();
+    if (E.isLeft(opened)) return opened;
+    try {
+      const tensors = await tensorsOf(opened.right, component);
+      if (tensors === undefined || tensors.length === 0) {
+        const names = opened.right.encoded.components.map(([name]) => name).join(", ");
+        const found = tensors === undefined ? "no such component" : "no tensor in it";
+        return usage(`Expected tensors in component ${JSON.stringify(component)}, found ${found}: there are ${names}`);
+      }
+      const sources = new Set(tensors.map(({ held }) => opened.right.fileOf(held)));
+      const checking = terminal.draw(`checking checkpoint ${checkpoint}`);
+      const sound = await verifyCheckpoint(store, checkpoint, checking, ({ name }) => sources.has(name))();
+      checking();
+      if (E.isLeft(sound)) return sound;
+      const made = await makeFolders(folder);
+      if (E.isLeft(made)) return made;
+      const draw = terminal.draw("writing");
+      const advance = meter(tensors.reduce((sum, { bytes }) => sum + bytes, 0), draw);
+      const written = await writeFiles(folder, filesOf(sharded(tensors, most.right), advance), force);
+      draw();
+      if (E.isLeft(written)) return written;
+      // Shards of an earlier export would be taken for this one's.
+      const stale = before.filter((name) => !written.right.some((file) => file.name === name));
+      for (const name of stale) {
+        const removed = await machineDisk.removeFile(join(folder, name))();
+        if (E.isLeft(removed)) return removed;
+      }
+      const location = store.locationOf(checkpoint);
+      await terminal.print(
+        options["json"] === true
+          ? [jsonText({ location, component, folder, tensors: tensors.length, files: written.right })]
+          : written.right.map(({ name, bytes }) => `${plainText(join(folder, name))}  ${bytesText(bytes)}`),
+      );
+      return E.right(0);
+    } finally {
+      await opened.right.close();
+    }
+  };
+}
