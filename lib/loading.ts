@@ -102,13 +102,12 @@ function find(store: Store, options: Omit<LoadOptions, "codecs">): TaskEither<Lo
         return E.right({ snapshot: snapshotOf(encoded, []), report });
       }
       const error = read.left;
-      const gone = await isGone(store, checkpoint);
-      if (checkpoint === options.checkpoint && (gone || error._tag === "NoCheckpoint")) {
-        return await none(store, checkpoint)();
+      if (await isGone(store, checkpoint)) return await find(store, options)();
+      if (error._tag === "NoCheckpoint") {
+        if (checkpoint === options.checkpoint) return await none(store, checkpoint)();
+        // A number that turns out to have none.
+        continue;
       }
-      if (gone) return await find(store, options)();
-      // A number that turns out to have none.
-      if (error._tag === "NoCheckpoint") continue;
       if (error._tag !== "Damaged") return read;
       newest ??= error;
       skipped.push({ checkpoint, error });

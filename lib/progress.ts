@@ -56,6 +56,7 @@ export function meter(
   const begun = clock();
   let done = 0;
   return (bytes) => {
+    if (bytes === 0) return;
     done += bytes;
     told(progressAt(done, total, (clock() - begun) / 1000));
   };

@@ -276,7 +276,7 @@ export function memory(options: StoreOptions = {}): Store {
         const digest = digester(options.digest);
         const copies: Uint8Array[] = [];
         for await (const chunk of chunks) {
-          copies.push(checkedChunk(chunk).slice());
+          copies.push(copyOf(checkedChunk(chunk)));
           digest.update(chunk);
         }
         const written = digest.written();
@@ -290,7 +290,7 @@ export function memory(options: StoreOptions = {}): Store {
       },
       commit: (manifest) => () => {
         const checkpoint = (numbers().at(-1) ?? -1) + 1;
-        checkpoints.set(checkpoint, new Map(parts).set(manifestName, manifest.slice()));
+        checkpoints.set(checkpoint, new Map(parts).set(manifestName, copyOf(manifest)));
         return Promise.resolve(E.right(checkpoint));
       },
       discard: () => Promise.resolve(parts.clear()),
@@ -305,7 +305,7 @@ export function memory(options: StoreOptions = {}): Store {
     begin: () => Promise.resolve(E.right(savingOf(writer()))),
     manifest: (checkpoint) => {
       checkCheckpoint(checkpoint);
-      return () => Promise.resolve(E.map((bytes: Uint8Array) => bytes.slice())(find(checkpoint, manifestName)));
+      return () => Promise.resolve(E.map(copyOf)(find(checkpoint, manifestName)));
     },
     open: (checkpoint, name) => {
       checkCheckpoint(checkpoint);
@@ -332,6 +332,11 @@ export function memory(options: StoreOptions = {}): Store {
     locationOf,
   };
   return Object.freeze(store);
+}
+
+/** A copy: `slice` would give a view of a Node `Buffer`. */
+function copyOf(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
 }
 
 function joined(chunks: readonly Uint8Array[], bytes: number): Uint8Array {
