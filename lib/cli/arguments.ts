@@ -26,6 +26,9 @@ export interface Usage {
 /** Why a command could not do what it was asked for. */
 export type Trouble = DogearError | Usage;
 
+/** What a command comes to: the exit code. */
+export type Outcome = E.Either<Trouble, number>;
+
 /** A command's options by name, and its other words. */
 export interface Words {
   readonly options: Readonly<Record<string, string | boolean | readonly (string | boolean)[] | undefined>>;

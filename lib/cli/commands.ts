@@ -7,11 +7,14 @@ import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import type { ParseArgsConfig } from "node:util";
 import { version } from "../catalogue.ts";
-import { parse, sentence, type Trouble, usage, type Words } from "./arguments.ts";
-import { exportWeights, prune } from "./change.ts";
-import { diff, verify } from "./judge.ts";
-import { inspect, ls, type Outcome } from "./look.ts";
+import { type Outcome, parse, sentence, type Trouble, usage, type Words } from "./arguments.ts";
+import { diff } from "./diff.ts";
+import { exportWeights } from "./export.ts";
+import { inspect } from "./inspect.ts";
+import { ls } from "./ls.ts";
+import { prune } from "./prune.ts";
 import type { Terminal } from "./terminal.ts";
+import { verify } from "./verify.ts";
 import { jsonText } from "./text.ts";
 
 // --- types
@@ -71,7 +74,7 @@ Shows which checkpoints no policy keeps, and removes them with --yes: of each ru
   --best n:metric:min
                 keep the n with the lowest (max: highest) metric; may be given several times
   --every n     keep those whose step is a multiple of n
-  --run name    prune this run alone
+  --run name    prune this run alone; the start of its name will do
   --yes         remove them; otherwise nothing is removed`,
     options: {
       latest: { type: "string" },

@@ -137,21 +137,27 @@ export function printer(
 
 const drawnEvery = 100;
 
+/** Standard output of this process. */
+function standardOutput(): Output {
+  const { stdout } = process;
+  return { stream: stdout, isTerminal: stdout.isTTY === true, columns: stdout.columns ?? 80, rows: stdout.rows ?? 24 };
+}
+
 /**
  * The terminal of this process.
  *
  * @param environment Its environment: `NO_COLOR`, `TERM` and `PAGER` are looked at.
+ * @param output Where lines go.
  */
-export function terminal(environment: NodeJS.ProcessEnv = process.env): Terminal {
-  const { stdout, stderr } = process;
-  const isTerminal = stdout.isTTY === true;
-  const { columns = 80, rows = 24 } = stdout;
+export function terminal(environment: NodeJS.ProcessEnv = process.env, output: Output = standardOutput()): Terminal {
+  const { isTerminal, columns } = output;
+  const { stderr } = process;
   const colours = isTerminal && !environment["NO_COLOR"] && environment["TERM"] !== "dumb";
   // Nobody to tell is no reason to fail.
   stderr.on("error", () => {});
   return {
     width: isTerminal ? columns : Infinity,
-    print: printer({ stream: stdout, isTerminal, columns, rows }, environment),
+    print: printer(output, environment),
     say: (text) => void stderr.write(`${text.split("\n").map(plainText).join("\n")}\n`),
     draw: (what) => {
       let drawn = -Infinity;

@@ -1,83 +1,18 @@
 /**
- * `dogear verify` and `dogear diff`: whether bytes are what was committed, and where two checkpoints differ.
+ * `dogear diff`: where two checkpoints differ, tensor by tensor.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
-import { candidates } from "../catalogue.ts";
 import { verifyCheckpoint } from "../checkpoint.ts";
 import { type Difference, differences } from "../compare.ts";
-import { type Chosen, chosen, selections, sentence, type Trouble, usage, type Words } from "./arguments.ts";
-import { type Outcome, summaryJson, verdictColumn } from "./look.ts";
+import { type Chosen, chosen, type Outcome, selections, type Trouble, usage, type Words } from "./arguments.ts";
 import { openCheckpoint } from "./opened.ts";
-import { summarize, type Summary } from "./summary.ts";
 import type { Terminal } from "./terminal.ts";
-import { bytesText, jsonText, numberText, plainText, table, valueText } from "./text.ts";
+import { jsonText, numberText, table, valueText } from "./text.ts";
 
-// --- verify
-
-/** Every checkpoint that words select, oldest first; all of a folder where none is named. */
-async function everyChosen(words: readonly string[]): Promise<E.Either<Trouble, readonly Chosen[]>> {
-  const selected = await selections(words)();
-  if (E.isLeft(selected)) return selected;
-  const all: Chosen[] = [];
-  for (const selection of selected.right) {
-    const { given, store, checkpoints } = selection;
-    const numbers = await candidates(store)();
-    if (E.isLeft(numbers)) return numbers;
-    const whole = checkpoints.length === 0 && numbers.right.length > 0;
-    const found = whole
-      ? E.right(numbers.right.map((checkpoint): Chosen => ({ given, store, checkpoint })))
-      : await chosen(selection)();
-    if (E.isLeft(found)) return found;
-    all.push(...found.right);
-  }
-  return E.right(all);
-}
-
-/** `dogear verify [run] [checkpoint...]`. */
-export function verify({ options, rest }: Words, terminal: Terminal): Task<Outcome> {
-  return async () => {
-    const all = await everyChosen(rest);
-    if (E.isLeft(all)) return all;
-    const several = new Set(all.right.map(({ store }) => store.location)).size > 1;
-    const checked: (Summary & Pick<Chosen, "given" | "store">)[] = [];
-    for (const [i, { given, store, checkpoint }] of all.right.entries()) {
-      const draw = terminal.draw(`${i + 1} of ${all.right.length}: checkpoint ${checkpoint}`);
-      const summary = await summarize(store, checkpoint, true, draw)();
-      draw();
-      // One that is not there never was a checkpoint, or was removed since.
-      if (E.isRight(summary)) checked.push({ given, store, ...summary.right });
-    }
-    const faulty = checked.filter(({ error }) => error !== null);
-    const [verified, damaged] = [checked.length - faulty.length, faulty.length];
-    if (options["json"] === true) {
-      const checkpoints = checked.map((one) => ({ location: one.store.location, ...summaryJson(one) }));
-      await terminal.print([jsonText({ checkpoints, verified, damaged })]);
-      return E.right(damaged > 0 ? 1 : 0);
-    }
-    const rows = checked.map(({ given, checkpoint, entry, verdict }) => [
-      ...(several ? [given] : []),
-      `${checkpoint}`,
-      entry === null ? "" : bytesText(entry.bytes),
-      verdict,
-    ]);
-    const columns = [
-      ...(several ? [{ name: "run", flexible: true }] : []),
-      { name: "checkpoint", right: true },
-      { name: "size", right: true },
-      verdictColumn(terminal),
-    ];
-    await terminal.print(table(columns, rows, terminal.width));
-    for (const { store, error } of faulty) {
-      if (error !== null) terminal.say(`${several ? `${store.location}: ` : ""}${sentence(error)}`);
-    }
-    return E.right(damaged > 0 ? 1 : 0);
-  };
-}
-
-// --- diff
+// --- the command
 
 /** The two checkpoints that words select: two of one folder, or one of each of two, the newest where none is named. */
 async function pair(words: readonly string[]): Promise<E.Either<Trouble, readonly [Chosen, Chosen]>> {
@@ -153,6 +88,6 @@ export function diff({ options, rest }: Words, terminal: Terminal): Task<Outcome
       { name: "by at most", right: true },
     ];
     yield* table(columns, found.map(differenceRow), terminal.width);
-    yield plainText(`${found.length} ${found.length === 1 ? "difference" : "differences"}`);
+    yield `${found.length} ${found.length === 1 ? "difference" : "differences"}`;
   }
 }

@@ -1,217 +1,22 @@
 /**
- * `dogear ls` and `dogear inspect`: what there is, from the list of checkpoints down to the numbers of one tensor.
+ * `dogear inspect`: a checkpoint, a component or any part of it, the numbers of one tensor.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
-import { candidates } from "../catalogue.ts";
 import { verifyCheckpoint } from "../checkpoint.ts";
-import { elements } from "../compare.ts";
 import { arraysOf, children, isBranch, kindOf, type Named, type Node, nodesByPath, segment } from "../state_tree.ts";
-import { type Held, sizeOf, unpackStrings } from "../tensor.ts";
-import { type Chosen, oneChosen, selections, sentence, type Trouble, usage, type Words } from "./arguments.ts";
+import { type Held, sizeOf } from "../tensor.ts";
+import { type Chosen, oneChosen, type Outcome, sentence, usage, type Words } from "./arguments.ts";
+import { isBad, summaryJson } from "./ls.ts";
 import { openCheckpoint, type Opened } from "./opened.ts";
-import { summaries, summarize, type Summary } from "./summary.ts";
+import { type Statistics, statistics } from "./statistics.ts";
+import { summarize } from "./summary.ts";
 import type { Terminal } from "./terminal.ts";
-import {
-  bytesText,
-  type Column,
-  jsonText,
-  metricsText,
-  numberText,
-  plainText,
-  spanText,
-  table,
-  valueText,
-} from "./text.ts";
+import { bytesText, jsonText, metricsText, numberText, plainText, table, valueText } from "./text.ts";
 
-// --- types
-
-/** What a command comes to: the exit code. */
-export type Outcome = E.Either<Trouble, number>;
-
-/** The numbers of an array, in a few. */
-export interface Statistics {
-  /** What is counted: elements, or what stands for them. */
-  readonly of: "elements" | "real and imaginary parts" | "lengths of strings in bytes";
-  readonly count: number;
-  readonly nan: number;
-  readonly infinite: number;
-  readonly zeros: number;
-  /** Of the finite ones, as the next three; NaN where there is none. */
-  readonly min: number;
-  readonly max: number;
-  readonly mean: number;
-  /** The standard deviation of all of them, not of a sample. */
-  readonly deviation: number;
-  /** How many of the finite ones are from `from` to `to`, which is in the last bin alone. */
-  readonly histogram: readonly { readonly from: number; readonly to: number; readonly count: number }[];
-}
-
-// --- ls
-
-const isBad = ({ verdict }: Summary): boolean => verdict === "damaged" || verdict === "unreadable";
-
-/** The column of verdicts, red where something is wrong. */
-export function verdictColumn({ paint }: Terminal): Column {
-  return {
-    name: "verdict",
-    paint: (verdict) => verdict === "complete" ? verdict : paint(verdict === "verified" ? "green" : "red", verdict),
-  };
-}
-
-/** One summary as JSON. */
-export function summaryJson({ checkpoint, entry, shared, verdict, error }: Summary): Record<string, unknown> {
-  const { step = null, metrics = {}, time = null, bytes = null, run = null } = entry ?? {};
-  return { checkpoint, step, metrics, time, bytes, shared, run, verdict, error };
-}
-
-function row({ checkpoint, entry, shared, verdict }: Summary, now: number): readonly string[] {
-  if (entry === null) return [`${checkpoint}`, "", "", "", "", "", "", verdict];
-  const { time, step, metrics, bytes, run } = entry;
-  // As wide as ages are, for those of the first rows are the shortest.
-  const age = spanText((now - time) / 1000).padStart(6);
-  const own = shared === null ? "?" : bytesText(shared);
-  return [
-    `${checkpoint}`,
-    age,
-    `${step ?? "-"}`,
-    metricsText(metrics),
-    bytesText(bytes),
-    own,
-    run.slice(0, 8),
-    verdict,
-  ];
-}
-
-/** `dogear ls [run...]`. */
-export function ls({ options, rest }: Words, terminal: Terminal): Task<Outcome> {
-  return async () => {
-    const selected = await selections(rest)();
-    if (E.isLeft(selected)) return selected;
-    const runs: { given: string; location: string; found: AsyncIterable<Summary> }[] = [];
-    for (const { given, store, checkpoints } of selected.right) {
-      const numbers = await candidates(store)();
-      if (E.isLeft(numbers)) return numbers;
-      const asked = new Set(checkpoints.map((one) => one === "latest" ? numbers.right.at(-1) : one));
-      const wanted = checkpoints.length === 0 ? numbers.right : numbers.right.filter((number) => asked.has(number));
-      if (wanted.length === 0) {
-        terminal.say(sentence({ _tag: "NoCheckpoint", location: store.location, available: numbers.right }));
-      }
-      const found = summaries(store, wanted.toReversed(), options["verify"] === true);
-      runs.push({ given, location: store.location, found });
-    }
-    let bad = false;
-    async function* seen(found: AsyncIterable<Summary>): AsyncGenerator<Summary> {
-      for await (const summary of found) {
-        bad ||= isBad(summary);
-        yield summary;
-      }
-    }
-    async function* json(): AsyncGenerator<string> {
-      yield '{"runs":[';
-      for (const [i, { location, found }] of runs.entries()) {
-        yield `${i === 0 ? "" : ","}{"location":${jsonText(location)},"checkpoints":[`;
-        let first = true;
-        for await (const summary of seen(found)) {
-          yield `${first ? "" : ","}${jsonText(summaryJson(summary))}`;
-          first = false;
-        }
-        yield "]}";
-      }
-      yield "]}";
-    }
-    const columns: readonly Column[] = [
-      { name: "checkpoint", right: true },
-      { name: "age", right: true },
-      { name: "step", right: true },
-      { name: "metrics", flexible: true },
-      { name: "size", right: true },
-      { name: "shared", right: true },
-      { name: "run" },
-      verdictColumn(terminal),
-    ];
-    async function* text(): AsyncGenerator<string> {
-      const now = Date.now();
-      for (const [i, { given, found }] of runs.entries()) {
-        if (runs.length > 1) yield `${i === 0 ? "" : "\n"}${plainText(given)}`;
-        const rows = async function* (): AsyncGenerator<readonly string[]> {
-          for await (const summary of seen(found)) yield row(summary, now);
-        };
-        yield* table(columns, rows(), terminal.width);
-      }
-    }
-    await terminal.print(options["json"] === true ? json() : text());
-    return E.right(bad ? 1 : 0);
-  };
-}
-
-// --- inspect
-
-/** What the finite numbers among some are. */
-function finiteOf(values: ArrayLike<number | bigint>): Omit<Statistics, "of" | "histogram"> {
-  let [nan, infinite, zeros, min, max, sum] = [0, 0, 0, Infinity, -Infinity, 0];
-  for (let i = 0; i < values.length; i++) {
-    const value = Number(values[i]);
-    if (Number.isNaN(value)) nan++;
-    else if (!Number.isFinite(value)) infinite++;
-    else {
-      if (value === 0) zeros++;
-      min = Math.min(min, value);
-      max = Math.max(max, value);
-      sum += value;
-    }
-  }
-  const finite = values.length - nan - infinite;
-  const mean = finite > 0 ? sum / finite : NaN;
-  let squares = 0;
-  for (let i = 0; i < values.length; i++) {
-    const value = Number(values[i]);
-    if (Number.isFinite(value)) squares += (value - mean) ** 2;
-  }
-  const [least, most] = finite > 0 ? [min, max] : [NaN, NaN];
-  return {
-    count: values.length,
-    nan,
-    infinite,
-    zeros,
-    min: least,
-    max: most,
-    mean,
-    deviation: Math.sqrt(squares / finite),
-  };
-}
-
-const bins = 10;
-
-/** The numbers of an array, in a few. */
-export function statistics(held: Held, bytes: Uint8Array): Statistics {
-  const strings = held.element === "string" ? unpackStrings(bytes, sizeOf(held.shape)) ?? [] : undefined;
-  const values = strings === undefined ? elements(held, bytes) : strings.map((one) => one.byteLength);
-  const found = finiteOf(values);
-  const { min, max } = found;
-  const n = Number.isNaN(min) ? 0 : min === max ? 1 : bins;
-  const counts = Array.from({ length: n }, () => 0);
-  // Halves, so that the span of the largest numbers is no infinity.
-  const span = max / 2 - min / 2;
-  for (let i = 0; i < values.length && n > 0; i++) {
-    const value = Number(values[i]);
-    if (!Number.isFinite(value)) continue;
-    const bin = span > 0 ? Math.min(n - 1, Math.floor(n * ((value / 2 - min / 2) / span))) : 0;
-    counts[bin] = (counts[bin] ?? 0) + 1;
-  }
-  const edge = (i: number): number => i === n ? max : min + 2 * (span * (i / n));
-  return {
-    of: strings !== undefined
-      ? "lengths of strings in bytes"
-      : held.element === "complex64"
-      ? "real and imaginary parts"
-      : "elements",
-    ...found,
-    histogram: counts.map((count, i) => ({ from: edge(i), to: edge(i + 1), count })),
-  };
-}
+// --- parts of a state
 
 interface Leaf {
   readonly path: string;
@@ -343,7 +148,8 @@ async function inspectPart(
     arraysOf(node, segment(name)).map((found) => [name, found] as const)
   )
     .find(([name, [, { name: own }]]) => own !== undefined && `${segment(name)}/${own}` === path)?.[1];
-  const direct = nodes.get(path) ?? components.find(([name]) => segment(name) === path)?.[1];
+  const scalars = (): readonly Leaf[] => components.flatMap(([name, node]: Named) => leavesOf(node, segment(name)));
+  const direct = nodes.get(path) ?? scalars().find((leaf) => leaf.path === path)?.node;
   const [at, named] = direct === undefined ? given ?? [path, undefined] : [path, direct];
   if (named === undefined) {
     const names = components.map(([name]) => segment(name)).join(", ");

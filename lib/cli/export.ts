@@ -1,155 +1,27 @@
 /**
- * `dogear prune` and `dogear export`: what removes checkpoints, and what writes weights for other tools.
+ * `dogear export`: the weights of a component as a folder that other tools load.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
-import * as TE from "fp-ts/lib/TaskEither.js";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { verifyCheckpoint } from "../checkpoint.ts";
 import { machineDisk } from "../disk.ts";
-import type { LoadError, StoreFailed } from "../errors.ts";
+import type { StoreFailed } from "../errors.ts";
 import { writeFile } from "../files.ts";
 import { specOf } from "../manifest.ts";
-import { type Plan, plan, prune as carryOut } from "../pruning.ts";
 import { meter } from "../progress.ts";
-import * as Retention from "../retention.ts";
-import type { Entry } from "../retention.ts";
 import { encodeHeader, type TensorSpec } from "../safetensors.ts";
 import { arraysOf, segment } from "../state_tree.ts";
 import { elementBytes, type Held, sizeOf } from "../tensor.ts";
-import { type NamedPolicy, oneChosen, policies, selections, size, usage, type Words } from "./arguments.ts";
-import type { Outcome } from "./look.ts";
+import { oneChosen, type Outcome, size, usage, type Words } from "./arguments.ts";
 import { openCheckpoint, type Opened } from "./opened.ts";
-import { summarize } from "./summary.ts";
 import type { Terminal } from "./terminal.ts";
-import { bytesText, jsonText, plainText, table } from "./text.ts";
+import { bytesText, jsonText, plainText } from "./text.ts";
 
-// --- prune
-
-/** One line of what would be done. */
-interface Verdict {
-  readonly checkpoint: number;
-  readonly entry: Entry | null;
-  readonly action: "keep" | "remove";
-  readonly why: string;
-}
-
-/** Every checkpoint of a plan and why it stays or goes, ascending; of the policies those that keep it are named. */
-function verdicts({ keep, remove }: Plan, named: readonly NamedPolicy[]): readonly Verdict[] {
-  const runs = new Map<string, Entry[]>();
-  for (const entry of [...keep.flatMap(({ entry }) => entry ?? []), ...remove]) {
-    const entries = runs.get(entry.run) ?? [];
-    entries.push(entry);
-    runs.set(entry.run, entries);
-  }
-  const keepers = new Map<number, string[]>();
-  for (const entries of runs.values()) {
-    for (const { name, policy } of named) {
-      for (const checkpoint of policy(entries, Date.now()).keep) {
-        keepers.set(checkpoint, [...keepers.get(checkpoint) ?? [], name]);
-      }
-    }
-  }
-  return [
-    ...keep.map(({ checkpoint, entry, why }): Verdict => ({
-      checkpoint,
-      entry,
-      action: "keep",
-      why: why === "policy" ? keepers.get(checkpoint)?.join(", ") ?? why : why,
-    })),
-    ...remove.map((entry): Verdict => ({
-      checkpoint: entry.checkpoint,
-      entry,
-      action: "remove",
-      why: "no policy keeps it",
-    })),
-  ].sort((a, b) => a.checkpoint - b.checkpoint);
-}
-
-/** `dogear prune [run] --latest n --best n:metric:min --every n [--run name] [--yes]`. */
-export function prune({ options, rest }: Words, terminal: Terminal): Task<Outcome> {
-  return async () => {
-    const named = policies(options);
-    if (E.isLeft(named)) return named;
-    const selected = await selections(rest)();
-    if (E.isLeft(selected)) return selected;
-    const [selection, ...others] = selected.right;
-    if (selection === undefined || others.length > 0 || selection.checkpoints.length > 0) {
-      return usage("Expected one run folder and no checkpoint: the policies choose");
-    }
-    const { store } = selection;
-    const { run } = options;
-    const draw = terminal.draw("checking what stays");
-    const asked = { onProgress: draw, ...(typeof run === "string" ? { run } : {}) };
-    const planned = await plan(store, asked)(Retention.any(...named.right.map(({ policy }) => policy)))();
-    draw();
-    if (E.isLeft(planned)) return planned;
-    const { keep, remove } = planned.right;
-    if (typeof run === "string" && !keep.some(({ entry }) => entry?.run === run)) {
-      const runs = [...new Set(keep.flatMap(({ entry }) => entry?.run ?? []))];
-      return usage(
-        `Expected a run of ${store.location}, found ${JSON.stringify(run)}: it holds ${runs.join(", ") || "none"}`,
-      );
-    }
-    let freed = 0;
-    for (const { checkpoint, bytes } of remove) {
-      const summary = await summarize(store, checkpoint, false)();
-      freed += bytes - (E.isRight(summary) ? summary.right.shared ?? 0 : 0);
-    }
-    const sure = options["yes"] === true;
-    const carried = carryOut(store, { onProgress: draw })(planned.right);
-    const outcome = await (sure ? carried : TE.right<LoadError, readonly number[]>([]))();
-    draw();
-    if (E.isLeft(outcome)) return outcome;
-    const removed = outcome.right;
-    const lines = verdicts(planned.right, named.right);
-    if (options["json"] === true) {
-      const checkpoints = lines.map(({ checkpoint, action, why, entry }) => ({
-        checkpoint,
-        action,
-        why,
-        step: entry?.step ?? null,
-        bytes: entry?.bytes ?? null,
-        run: entry?.run ?? null,
-      }));
-      await terminal.print([
-        jsonText({ location: store.location, dryRun: !sure, checkpoints, removed, freed }),
-      ]);
-      return E.right(0);
-    }
-    async function* text(): AsyncGenerator<string> {
-      const columns = [
-        { name: "checkpoint", right: true },
-        { name: "step", right: true },
-        { name: "size", right: true },
-        { name: sure ? "done" : "would" },
-        { name: "why", flexible: true },
-      ];
-      const rows = lines.map(({ checkpoint, entry, action, why }) => [
-        `${checkpoint}`,
-        `${entry?.step ?? "-"}`,
-        entry === null ? "" : bytesText(entry.bytes),
-        action,
-        why,
-      ]);
-      yield* table(columns, rows, terminal.width);
-      const count = sure ? removed.length : remove.length;
-      const what = `${count} ${count === 1 ? "checkpoint" : "checkpoints"}, ${bytesText(freed)}`;
-      yield sure
-        ? `Removed ${what}`
-        : count === 0
-        ? "Nothing to remove"
-        : `Would remove ${what}: run it again with --yes`;
-    }
-    await terminal.print(text());
-    return E.right(0);
-  };
-}
-
-// --- export
+// --- the files
 
 /** A tensor to be exported, under the name it has for other tools. */
 interface Exported extends TensorSpec {
