@@ -3,12 +3,11 @@
  *
  * @module
  */
-import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type ReadError, readSummary } from "./checkpoint.ts";
-import type { LoadError } from "./errors.ts";
-import type { Environment, Summary } from "./manifest.ts";
+import type { LoadError, StoreFailed } from "./errors.ts";
+import type { Summary } from "./manifest.ts";
 import type { Entry } from "./retention.ts";
 import type { Store } from "./store.ts";
 
@@ -17,26 +16,14 @@ import type { Store } from "./store.ts";
 /** This release. */
 export const version = "0.1.0";
 
-/** What this process is. */
-export function environment(): Environment {
-  const { Bun, Deno, process } = globalThis as {
-    readonly Bun?: { readonly version: string };
-    readonly Deno?: { readonly version: { readonly deno: string } };
-    readonly process?: { readonly version: string };
-  };
-  const runtime = Bun ? `bun ${Bun.version}` : Deno ? `deno ${Deno.version.deno}` : `node ${process?.version.slice(1)}`;
-  // tfjs has no backend before its first operation, whatever its types say; a run of plain data never has one.
-  const backend = (tf.getBackend() as string | undefined) ?? "none";
-  return { dogear: version, tfjs: tf.version["tfjs"], runtime, backend };
-}
-
 /** The run that saves through a store: a random name made with a fresh state, carried on by loading. */
 export const runs: WeakMap<Store, { readonly run: string; readonly parent: number | null }> = new WeakMap();
 
 /** Entries of committed checkpoints, which do not change. */
 const catalogues = new WeakMap<Store, Map<number, Entry>>();
 
-function entryOf(checkpoint: number, summary: Summary & { readonly bytes: number }): Entry {
+/** What a catalogue says of a checkpoint. */
+export function entryOf(checkpoint: number, summary: Summary & { readonly bytes: number }): Entry {
   const { step, metrics, time, bytes, files, run } = summary;
   return { checkpoint, step, metrics, time, bytes: files.reduce((sum, file) => sum + file.bytes, bytes), run };
 }
@@ -76,22 +63,48 @@ export function readEntry(store: Store, checkpoint: number): TaskEither<ReadErro
  */
 export function list(store: Store): TaskEither<LoadError, readonly Entry[]> {
   return async () => {
-    const listed = await store.list();
-    if (E.isLeft(listed)) return listed;
+    const numbers = await candidates(store)();
+    if (E.isLeft(numbers)) return numbers;
     const entries: Entry[] = [];
-    for (const checkpoint of listed.right) {
-      const entry = await readEntry(store, checkpoint)();
+    const passed: number[] = [];
+    for await (const [checkpoint, entry] of inOrder(numbers.right, (n) => readEntry(store, n)())) {
       if (E.isRight(entry)) entries.push(entry.right);
+      else if (entry.left._tag === "NoCheckpoint") passed.push(checkpoint);
       else return await isGone(store, checkpoint) ? await list(store)() : entry;
     }
-    return E.right(entries);
+    return await isGone(store, ...passed) ? await list(store)() : E.right(entries);
   };
 }
 
-/** Whether a checkpoint has been removed since it was listed: the retention of a run that goes on does so once there is a newer one. */
-export async function isGone(store: Store, checkpoint: number): Promise<boolean> {
-  const listed = await store.list();
-  return E.isRight(listed) && !listed.right.includes(checkpoint);
+// --- combinators
+
+/** The numbers that may have a checkpoint, ascending; the last is the newest checkpoint's. */
+export function candidates(store: Store): TaskEither<StoreFailed, readonly number[]> {
+  return store.candidates ?? store.list;
+}
+
+/** How many checkpoints are looked at side by side. */
+const sideBySide = 16;
+
+/** What each item comes to, in the order of the items, some under way at a time; no more are held than that. */
+export async function* inOrder<A, B>(
+  items: Iterable<A>,
+  run: (item: A) => Promise<B>,
+): AsyncGenerator<readonly [A, B]> {
+  const underWay: Promise<readonly [A, B]>[] = [];
+  for (const item of items) {
+    underWay.push(run(item).then((result) => [item, result] as const));
+    const first = underWay.length < sideBySide ? undefined : underWay.shift();
+    if (first !== undefined) yield await first;
+  }
+  for (const next of underWay) yield await next;
+}
+
+/** Whether one of these checkpoints has been removed since it was listed: the retention of a run that goes on does so once there is a newer one. */
+export async function isGone(store: Store, ...checkpoints: readonly number[]): Promise<boolean> {
+  if (checkpoints.length === 0) return false;
+  const numbers = await candidates(store)();
+  return E.isRight(numbers) && !checkpoints.every((checkpoint) => numbers.right.includes(checkpoint));
 }
 
 /** Knows the entry of a checkpoint that was committed just now; another one may have had its number, and have been removed by hand. */

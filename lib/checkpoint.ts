@@ -18,17 +18,12 @@ import {
   type Stored,
   type Summary,
 } from "./manifest.ts";
+import { meter, type Progress } from "./progress.ts";
 import { decodeHeader, type Header, headerLength, type TensorEntry } from "./safetensors.ts";
 import { digester, type Part, type Store } from "./store.ts";
-import { fits, type Held, heldBytes } from "./tensor.ts";
+import { elementBytes, fits, type Held, heldBytes, sizeOf } from "./tensor.ts";
 
 // --- types
-
-/** How far a save or load has come, in bytes. */
-export interface Progress {
-  readonly bytes: number;
-  readonly total: number;
-}
 
 /** A checkpoint that was read, every byte of it checked. */
 export interface Loaded {
@@ -43,7 +38,7 @@ const mebi = 2 ** 20;
 const [viewBytes, segmentBytes] = [8 * mebi, 1024 * mebi];
 
 /** Codes that say: what should be a file is none. */
-const notAFile: readonly string[] = ["ENOENT", "ENOTDIR", "EISDIR", "EINVAL"];
+export const notAFile: readonly string[] = ["ENOENT", "ENOTDIR", "EISDIR", "EINVAL"];
 
 // --- restore
 
@@ -113,13 +108,18 @@ function checkTensors(name: string, header: Header, expected: ReadonlyMap<string
   }));
 }
 
-/** Runs of neighbouring tensors that share one buffer. */
-function segmentsOf(tensors: readonly TensorEntry[]): readonly (readonly TensorEntry[])[] {
+/** Runs of neighbouring tensors that share one buffer, each run either held or not. */
+function segmentsOf(
+  tensors: readonly TensorEntry[],
+  held: (tensor: TensorEntry) => boolean,
+): readonly (readonly TensorEntry[])[] {
   const segments: TensorEntry[][] = [];
   for (const tensor of tensors) {
     const last = segments.at(-1);
-    if (last !== undefined && tensor.end - (last[0]?.begin ?? 0) <= segmentBytes) last.push(tensor);
-    else segments.push([tensor]);
+    const [first] = last ?? [];
+    if (first !== undefined && tensor.end - first.begin <= segmentBytes && held(first) === held(tensor)) {
+      last?.push(tensor);
+    } else segments.push([tensor]);
   }
   return segments;
 }
@@ -150,46 +150,76 @@ function digesting(entry: FileEntry, advance: (bytes: number) => void): {
   };
 }
 
-/** The bytes of every tensor of a file by name; or every problem of the file. */
+/** What a file holds: how many bytes of each tensor, and the bytes of those that were to be held. */
+interface Content {
+  readonly lengths: ReadonlyMap<string, number>;
+  readonly bytes: ReadonlyMap<string, Uint8Array>;
+}
+
+/** The header of an open file; or every problem of it. */
+export async function readHeader(
+  part: Part,
+  entry: FileEntry,
+  check: (view: Uint8Array) => void = () => {},
+): Promise<E.Either<StoreFailed | readonly Problem[], Header>> {
+  if (part.bytes !== entry.bytes) return E.left([lengthProblem(part, entry)]);
+  const within = E.mapLeft((problems: readonly Problem[]) =>
+    problems.map((p) => ({ ...p, path: `${entry.name}/${p.path}` }))
+  );
+  const start = new Uint8Array(Math.min(8, entry.bytes));
+  const begun = await part.read(start, 0)();
+  if (E.isLeft(begun)) return begun;
+  const length = within(headerLength(start, entry.bytes));
+  if (E.isLeft(length)) return length;
+  const head = new Uint8Array(length.right);
+  const headed = await part.read(head, 0)();
+  if (E.isLeft(headed)) return headed;
+  check(head);
+  return within(decodeHeader(head, entry.bytes));
+}
+
+/** Reads every byte of an open file and checks it; or every problem of the file. */
 async function readFile(
   part: Part,
   entry: FileEntry,
   expected: ReadonlyMap<string, Stored>,
+  held: (stored: Stored) => boolean,
   advance: (bytes: number) => void,
-): Promise<E.Either<StoreFailed | readonly Problem[], ReadonlyMap<string, Uint8Array>>> {
-  if (part.bytes !== entry.bytes) return E.left([lengthProblem(part, entry)]);
+): Promise<E.Either<StoreFailed | readonly Problem[], Content>> {
   const digest = digesting(entry, advance);
-  const start = new Uint8Array(Math.min(8, entry.bytes));
-  const begun = await part.read(start, 0)();
-  if (E.isLeft(begun)) return begun;
-  const length = headerLength(start, entry.bytes);
-  if (E.isLeft(length)) return E.left(length.left.map((p) => ({ ...p, path: `${entry.name}/${p.path}` })));
-  const head = new Uint8Array(length.right);
-  const headed = await part.read(head, 0)();
-  if (E.isLeft(headed)) return headed;
-  digest.update(head);
-  const header = decodeHeader(head, entry.bytes);
-  if (E.isLeft(header)) return E.left(header.left.map((p) => ({ ...p, path: `${entry.name}/${p.path}` })));
+  const header = await readHeader(part, entry, digest.update);
+  if (E.isLeft(header)) return header;
+  const { tensors, dataStart } = header.right;
   const problems = checkTensors(entry.name, header.right, expected);
   if (problems.length > 0) return E.left(problems);
+  const isHeld = ({ name }: TensorEntry): boolean => {
+    const stored = expected.get(name);
+    return stored !== undefined && held(stored);
+  };
+  // What is not held is read into two views by turns: one is checked while the other is filled.
+  const scratch = tensors.every(isHeld) ? [] : [new Uint8Array(viewBytes), new Uint8Array(viewBytes)];
   const bytes = new Map<string, Uint8Array>();
-  for (const segment of segmentsOf(header.right.tensors)) {
-    const [from, to] = [segment[0]?.begin ?? 0, segment.at(-1)?.end ?? 0];
-    const buffer = new Uint8Array(to - from);
+  for (const segment of segmentsOf(tensors, isHeld)) {
+    const [first] = segment;
+    const [from, to] = [first?.begin ?? 0, segment.at(-1)?.end ?? 0];
+    const buffer = first !== undefined && isHeld(first) ? new Uint8Array(to - from) : undefined;
     let before: Uint8Array = new Uint8Array();
-    for (let at = 0; at < buffer.byteLength; at += viewBytes) {
-      const view = buffer.subarray(at, at + viewBytes);
-      const reading = part.read(view, header.right.dataStart + from + at)();
+    for (let at = 0; at < to - from; at += viewBytes) {
+      const some = Math.min(viewBytes, to - from - at);
+      const view = buffer?.subarray(at, at + some) ?? scratch.reverse()[0]?.subarray(0, some) ?? new Uint8Array(some);
+      const reading = part.read(view, dataStart + from + at)();
       digest.update(before);
       before = view;
       const read = await reading;
       if (E.isLeft(read)) return read;
     }
     digest.update(before);
+    if (buffer === undefined) continue;
     for (const { name, begin, end } of segment) bytes.set(name, buffer.subarray(begin - from, end - from));
   }
   const wrong = digest.problems();
-  return wrong.length > 0 ? E.left(wrong) : E.right(bytes);
+  if (wrong.length > 0) return E.left(wrong);
+  return E.right({ lengths: new Map(tensors.map(({ name, begin, end }) => [name, end - begin])), bytes });
 }
 
 /** Checks the index of the model's files, which is for other tools and holds no tensor. */
@@ -197,15 +227,72 @@ async function readIndex(
   part: Part,
   entry: FileEntry,
   advance: (bytes: number) => void,
-): Promise<E.Either<StoreFailed | readonly Problem[], ReadonlyMap<string, Uint8Array>>> {
+): Promise<E.Either<StoreFailed | readonly Problem[], Content>> {
   if (part.bytes !== entry.bytes) return E.left([lengthProblem(part, entry)]);
   const bytes = new Uint8Array(entry.bytes);
   const read = await part.read(bytes, 0)();
   if (E.isLeft(read)) return read;
   const digest = digesting(entry, advance);
   digest.update(bytes);
-  const problems = digest.problems();
-  return problems.length > 0 ? E.left(problems) : E.right(new Map());
+  const wrong = digest.problems();
+  return wrong.length > 0 ? E.left(wrong) : E.right({ lengths: new Map(), bytes: new Map() });
+}
+
+/** Which bytes of a checkpoint are read, and which of them held. */
+interface Extent {
+  readonly files: (file: FileEntry) => boolean;
+  readonly held: (stored: Stored) => boolean;
+}
+
+/** Reads files of a checkpoint, every byte of them checked: the bytes of the tensors that were to be held. */
+function readFiles(
+  store: Store,
+  checkpoint: number,
+  manifest: Manifest,
+  { files, held }: Extent,
+  onProgress: (progress: Progress) => void,
+): TaskEither<ReadError, (stored: Stored) => Uint8Array | undefined> {
+  return async () => {
+    const advance = meter(manifest.files.filter(files).reduce((sum, file) => sum + file.bytes, 0), onProgress);
+    const problems: Problem[] = [];
+    const contents: Content[] = [];
+    const expected = manifest.files.map(() => new Map<string, Stored>());
+    for (const stored of manifest.arrays) expected[stored.file]?.set(stored.tensor, stored);
+    for (const [i, entry] of manifest.files.entries()) {
+      if (!files(entry)) continue;
+      const part = await store.open(checkpoint, entry.name)();
+      if (E.isLeft(part)) {
+        if (part.left._tag === "StoreFailed" && !notAFile.includes(part.left.code)) return part;
+        problems.push({ path: entry.name, kind: "missing", expected: `a file of ${entry.bytes} bytes`, found: "none" });
+        continue;
+      }
+      try {
+        const tensors = expected[i] ?? new Map<string, Stored>();
+        const content = entry.name === modelIndex && tensors.size === 0
+          ? await readIndex(part.right, entry, advance)
+          : await readFile(part.right, entry, tensors, held, advance);
+        if (E.isRight(content)) contents[i] = content.right;
+        else if ("_tag" in content.left) return E.left(content.left);
+        else problems.push(...content.left);
+      } finally {
+        await part.right.close();
+      }
+    }
+    if (problems.length > 0) return E.left({ _tag: "Damaged", checkpoint, problems });
+    for (const { element, shape, file, tensor } of manifest.arrays) {
+      const content = contents[file];
+      if (content === undefined) continue;
+      const bytes = content.bytes.get(tensor);
+      const length = content.lengths.get(tensor) ?? 0;
+      if (bytes === undefined ? length === sizeOf(shape) * elementBytes(element) : fits(element, shape, bytes)) {
+        continue;
+      }
+      const found = `${length} bytes`;
+      problems.push({ path: tensor, kind: "length", expected: `${element} [${shape}]`, found });
+    }
+    if (problems.length > 0) return E.left({ _tag: "Damaged", checkpoint, problems });
+    return E.right(({ file, tensor }) => contents[file]?.bytes.get(tensor));
+  };
 }
 
 /**
@@ -222,52 +309,38 @@ export function readCheckpoint(
   onProgress: (progress: Progress) => void = () => {},
 ): TaskEither<ReadError, Loaded> {
   return async () => {
-    const read = await readManifest(store, checkpoint)();
+    const manifest = await readManifest(store, checkpoint)();
+    if (E.isLeft(manifest)) return manifest;
+    const all = { files: () => true, held: () => true };
+    const read = await readFiles(store, checkpoint, manifest.right, all, onProgress)();
     if (E.isLeft(read)) return read;
-    const manifest = read.right;
-    const total = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
-    let done = 0;
-    const advance = (bytes: number): void => {
-      done += bytes;
-      onProgress({ bytes: done, total });
-    };
-    const problems: Problem[] = [];
-    const files: ReadonlyMap<string, Uint8Array>[] = [];
-    const expected = manifest.files.map(() => new Map<string, Stored>());
-    for (const stored of manifest.arrays) expected[stored.file]?.set(stored.tensor, stored);
-    for (const [i, entry] of manifest.files.entries()) {
-      const part = await store.open(checkpoint, entry.name)();
-      if (E.isLeft(part)) {
-        if (part.left._tag === "StoreFailed" && !notAFile.includes(part.left.code)) return part;
-        problems.push({ path: entry.name, kind: "missing", expected: `a file of ${entry.bytes} bytes`, found: "none" });
-        continue;
-      }
-      try {
-        const tensors = expected[i] ?? new Map<string, Stored>();
-        const bytes = entry.name === modelIndex && tensors.size === 0
-          ? await readIndex(part.right, entry, advance)
-          : await readFile(part.right, entry, tensors, advance);
-        if (E.isRight(bytes)) files[i] = bytes.right;
-        else if ("_tag" in bytes.left) return E.left(bytes.left);
-        else problems.push(...bytes.left);
-      } finally {
-        await part.right.close();
-      }
-    }
-    if (problems.length > 0) return E.left({ _tag: "Damaged", checkpoint, problems });
-    const hold = (stored: Stored): Held => {
-      const bytes = files[stored.file]?.get(stored.tensor) ?? new Uint8Array();
-      if (!fits(stored.element, stored.shape, bytes)) {
-        problems.push({
-          path: stored.tensor,
-          kind: "length",
-          expected: `${stored.element} [${stored.shape}]`,
-          found: `${bytes.byteLength} bytes`,
-        });
-      }
-      return heldBytes(stored.element, stored.shape, bytes);
-    };
-    const encoded = manifest.state(hold);
-    return problems.length > 0 ? E.left({ _tag: "Damaged", checkpoint, problems }) : E.right({ manifest, encoded });
+    const hold = (stored: Stored): Held =>
+      heldBytes(stored.element, stored.shape, read.right(stored) ?? new Uint8Array());
+    return E.right({ manifest: manifest.right, encoded: manifest.right.state(hold) });
+  };
+}
+
+/**
+ * Checks a checkpoint as {@link readCheckpoint} does, in little memory: whatever loads verifies, and the other way round.
+ *
+ * @param store Where from.
+ * @param checkpoint Its number.
+ * @param onProgress Told after each piece.
+ * @param files Which of its files to check; every one by default.
+ * @returns Its manifest; or as {@link readCheckpoint}.
+ */
+export function verifyCheckpoint(
+  store: Store,
+  checkpoint: number,
+  onProgress: (progress: Progress) => void = () => {},
+  files: (file: FileEntry) => boolean = () => true,
+): TaskEither<ReadError, Manifest> {
+  return async () => {
+    const manifest = await readManifest(store, checkpoint)();
+    if (E.isLeft(manifest)) return manifest;
+    // Only the bytes of strings tell how many there are.
+    const extent = { files, held: ({ element }: Stored) => element === "string" };
+    const read = await readFiles(store, checkpoint, manifest.right, extent, onProgress)();
+    return E.isLeft(read) ? read : manifest;
   };
 }

@@ -9,7 +9,6 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import type { Progress } from "./checkpoint.ts";
 import type { Encoded } from "./encode.ts";
 import type { StoreFailed } from "./errors.ts";
 import {
@@ -23,6 +22,7 @@ import {
   type PlacedArray,
 } from "./layout.ts";
 import { encodeManifest, type FileEntry, format, type Summary } from "./manifest.ts";
+import { meter, type Progress } from "./progress.ts";
 import { encodeHeader, type Header } from "./safetensors.ts";
 import type { Saving, Store } from "./store.ts";
 import { elementBytes, type Held, sizeOf } from "./tensor.ts";
@@ -125,11 +125,8 @@ async function putFiles(
     if (reused.right) taken.set(file, { ...same.entry, name });
   }
   const total = files.reduce((sum, file) => taken.has(file) ? sum : sum + file.header.bytes, 0);
-  let written = 0;
-  const advance = (bytes: number): void => {
-    written += bytes;
-    onProgress({ bytes: written, total });
-  };
+  let written = total;
+  const advance = meter(total, onProgress);
   const staging = [new Uint8Array(packedBytes), new Uint8Array(packedBytes)];
   const entries: FileEntry[] = [];
   for (const file of files) {

@@ -160,7 +160,8 @@ export function digest(encoded: Encoded): Task<string> {
 
 // --- combinators
 
-function elements(held: Held, bytes: Uint8Array): ArrayLike<number | bigint> {
+/** The numbers that bytes of an array are: of a complex tensor both parts by turns, of strings the bytes. */
+export function elements(held: Held, bytes: Uint8Array): ArrayLike<number | bigint> {
   const { element } = held;
   if (element === "float32" || element === "complex64") return typedView("Float32Array", bytes) as Float32Array;
   if (element === "int32") return typedView("Int32Array", bytes) as Int32Array;

@@ -5,7 +5,8 @@
  */
 import type * as t from "io-ts";
 import type { Problem, ProblemKind } from "./errors.ts";
-import { integer, must, oneOf, plainCodec, record, type Rule } from "./rules.ts";
+import { plainCodec } from "./plain.ts";
+import { integer, must, oneOf, record, type Rule } from "./rules.ts";
 import { type Seed, seedText } from "./seed.ts";
 
 // --- types

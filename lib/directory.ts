@@ -24,11 +24,13 @@ import type { NoCheckpoint, StoreFailed } from "./errors.ts";
 import { openPart, readWhole, writeFile } from "./files.ts";
 import { done, makeFolders, removeAll, syncAbove, unless } from "./folders.ts";
 import { sweep, temporaryName, underWay, vanish } from "./leftovers.ts";
+import { candidatesIn, folderName, isCommitted, listIn, upToNewest } from "./listing.ts";
 import {
   checkCheckpoint,
   checkPartName,
   type Chunks,
   manifestName,
+  type PartStatus,
   type Saving,
   savingOf,
   type Store,
@@ -42,21 +44,6 @@ import {
 
 /** How a folder keeps checkpoints. */
 export type DirectoryOptions = StoreOptions;
-
-/** How many checkpoints are looked at side by side. */
-const sideBySide = 64;
-
-// --- names
-
-function folderName(checkpoint: number): string {
-  return `checkpoint_${checkpoint}`;
-}
-
-/** The number in the name of a checkpoint's folder; undefined for any other name, and for other spellings of a number. */
-function numberIn(name: string): number | undefined {
-  const digits = /^checkpoint_(0|[1-9][0-9]*)$/.exec(name)?.[1];
-  return digits !== undefined && Number.isSafeInteger(Number(digits)) ? Number(digits) : undefined;
-}
 
 // --- saving
 
@@ -118,105 +105,24 @@ function publish(disk: Disk, parent: string, own: string, lost?: number): TE.Tas
   return pipe(
     disk.names(parent),
     TE.bindTo("names"),
-    TE.bind("newest", ({ names }) => newestOf(disk, parent, names)),
-    TE.flatMap(({ names, newest }) => {
-      if (newest === undefined) return publish(disk, parent, own, lost);
+    TE.bind("committed", ({ names }) => upToNewest(disk, parent, names)),
+    TE.flatMap(({ names, committed }) => {
+      if (committed === undefined) return publish(disk, parent, own, lost);
       const taken = new Set(names);
-      let number = newest + 1;
+      let number = (committed.at(-1) ?? -1) + 1;
       // Whatever has the name is left alone: a rename would replace an empty folder.
       while (taken.has(folderName(number))) number++;
       const path = join(parent, folderName(number));
       if (!Number.isSafeInteger(number)) return TE.left(storeFailed("rename", path, "EOVERFLOW", "no number is left"));
       return pipe(
         // Where there is a checkpoint, its save has seen to this.
-        newest < 0 ? syncAbove(disk, parent) : done,
+        committed.length === 0 ? syncAbove(disk, parent) : done,
         TE.flatMap(() => disk.rename(own, path)),
         TE.map(() => number),
         // Another save was faster: the listing now shows it. The same number twice is another trouble.
         unless(isTaken, (failed) => number === lost ? TE.left(failed) : publish(disk, parent, own, number)),
       );
     }),
-  );
-}
-
-// --- reading
-
-/**
- * Whether there is a checkpoint of a number. A folder comes to its name by one rename, with its manifest in it: one that has
- * other files and no manifest is a checkpoint that was damaged, and must not be passed over in silence.
- */
-function isCommitted(disk: Disk, parent: string, checkpoint: number): TE.TaskEither<StoreFailed, boolean> {
-  return pipe(
-    disk.status(join(parent, folderName(checkpoint), manifestName)),
-    TE.map(() => true),
-    unless(["ENOENT", "ENOTDIR"], () =>
-      pipe(
-        disk.names(join(parent, folderName(checkpoint))),
-        TE.map((names) => names.length > 0),
-        unless(["ENOENT", "ENOTDIR"], () => TE.right(false)),
-      )),
-  );
-}
-
-function numbersIn(names: readonly string[]): readonly number[] {
-  return names.map(numberIn).filter((number) => number !== undefined).sort((a, b) => a - b);
-}
-
-/**
- * Whether folders that turned out to be no checkpoints are still there. One that is not was a checkpoint, removed after
- * it was listed and before it was looked at, and the newer one it was removed for may not have been listed.
- */
-function areThere(disk: Disk, parent: string, numbers: readonly number[]): TE.TaskEither<StoreFailed, boolean> {
-  if (numbers.length === 0) return TE.right(true);
-  return pipe(
-    disk.names(parent),
-    TE.map((names) => new Set(names)),
-    TE.map((names) => numbers.every((number) => names.has(folderName(number)))),
-  );
-}
-
-/** The highest committed number among these names; -1 if there is none, undefined if they are out of date. */
-function newestOf(
-  disk: Disk,
-  parent: string,
-  names: readonly string[],
-): TE.TaskEither<StoreFailed, number | undefined> {
-  return async () => {
-    let newest = -1;
-    const passed: number[] = [];
-    for (const number of numbersIn(names).toReversed()) {
-      const committed = await isCommitted(disk, parent, number)();
-      if (E.isLeft(committed)) return committed;
-      if (committed.right) {
-        newest = number;
-        break;
-      }
-      passed.push(number);
-    }
-    return pipe(await areThere(disk, parent, passed)(), E.map((there) => there ? newest : undefined));
-  };
-}
-
-function listIn(disk: Disk, parent: string): TE.TaskEither<StoreFailed, readonly number[]> {
-  const committed = (numbers: readonly number[]): TE.TaskEither<StoreFailed, readonly number[]> => async () => {
-    const [found, passed]: [number[], number[]] = [[], []];
-    for (let at = 0; at < numbers.length; at += sideBySide) {
-      const some = numbers.slice(at, at + sideBySide);
-      const results = await Promise.all(some.map((number) => isCommitted(disk, parent, number)()));
-      for (const [i, number] of some.entries()) {
-        const result = results[i];
-        if (result !== undefined && E.isLeft(result)) return result;
-        (result?.right ? found : passed).push(number);
-      }
-    }
-    const there = await areThere(disk, parent, passed)();
-    if (E.isLeft(there)) return there;
-    return there.right ? E.right(found) : await listIn(disk, parent)();
-  };
-  return pipe(
-    disk.names(parent),
-    unless<readonly string[]>(["ENOENT"], () => TE.right([])),
-    TE.flatMap((names) => committed(numbersIn(names))),
   );
 }
 
@@ -250,7 +156,11 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
         pipe(
           isCommitted(disk, parent(), checkpoint),
           TE.flatMap((committed): TE.TaskEither<StoreFailed | NoCheckpoint, A> =>
-            committed ? task() : pipe(listIn(disk, parent()), TE.flatMap((numbers) => TE.left(none(numbers))))
+            committed ? task() : pipe(
+              // Not each looked at: there may be many, and whoever asks for one after the other would look at all each time.
+              candidatesIn(disk, parent()),
+              TE.flatMap((numbers) => TE.left(none(numbers.filter((number) => number !== checkpoint)))),
+            )
           ),
         )();
     }
@@ -278,6 +188,7 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
       },
       ...(options.keep && { keep: options.keep }),
       list: () => listIn(disk, parent())(),
+      candidates: () => candidatesIn(disk, parent())(),
       begin,
       manifest: (checkpoint) => {
         checkCheckpoint(checkpoint);
@@ -287,6 +198,25 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
         checkCheckpoint(checkpoint);
         checkPartName(name);
         return ifCommitted(checkpoint, () => openPart(disk, join(locationOf(checkpoint), name)));
+      },
+      status: (checkpoint, name) => {
+        checkCheckpoint(checkpoint);
+        checkPartName(name);
+        const path = (): string => join(locationOf(checkpoint), name);
+        return () =>
+          pipe(
+            disk.status(path()),
+            TE.flatMap(({ kind, bytes, links }): TE.TaskEither<StoreFailed | NoCheckpoint, PartStatus> =>
+              kind === "file"
+                ? TE.right({ bytes, links })
+                : TE.left(storeFailed("look at", path(), "EINVAL", "no file"))
+            ),
+            TE.orElse((failed) =>
+              failed._tag === "StoreFailed" && (failed.code === "ENOENT" || failed.code === "ENOTDIR")
+                ? ifCommitted(checkpoint, () => TE.left(failed))
+                : TE.left(failed)
+            ),
+          )();
       },
       remove: (checkpoint) => {
         checkCheckpoint(checkpoint);

@@ -80,7 +80,7 @@ const dtypes: Readonly<Record<Element, Dtype>> = {
 // --- names
 
 /** The file of the weights of the component `model`, which is all it holds if that is a tfjs model. */
-const modelFile = "model.safetensors";
+export const modelFile = "model.safetensors";
 
 /** The index of the model's files, where there are several; readers of Hugging Face's format expect it under this name. */
 export const modelIndex = "model.safetensors.index.json";
@@ -105,7 +105,7 @@ function fileName(component: string): string {
 const ending = ".safetensors";
 
 /** The name of one file of several; in a state's no component's name could have the dot. */
-function shardName(whole: string, index: number, count: number): string {
+export function shardName(whole: string, index: number, count: number): string {
   const [i, n] = [index + 1, count].map((number) => String(number).padStart(5, "0"));
   return `${whole.slice(0, -ending.length)}${whole === modelFile ? "-" : "."}${i}-of-${n}${ending}`;
 }

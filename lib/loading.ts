@@ -7,10 +7,12 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { environment, isGone, runs } from "./catalogue.ts";
-import { type Progress, readCheckpoint } from "./checkpoint.ts";
-import type { LoadError } from "./errors.ts";
+import { candidates, isGone, runs } from "./catalogue.ts";
+import { readCheckpoint, verifyCheckpoint } from "./checkpoint.ts";
+import type { Damaged, LoadError } from "./errors.ts";
+import { environment } from "./environment.ts";
 import type { Environment } from "./manifest.ts";
+import type { Progress } from "./progress.ts";
 import {
   type Codecs,
   type Components,
@@ -53,16 +55,16 @@ export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K> {
   readonly fallback?: boolean;
   /** Told what there is to say beside the result, before the task resolves. */
   readonly onReport?: (report: Report) => void;
-  /** Told how many bytes of how many are read, after each piece. */
+  /** Told after each piece how many bytes of how many are read, how fast, and how long it will take. */
   readonly onProgress?: (progress: Progress) => void;
 }
 
 // --- restore
 
-/** The newest checkpoint older than one that verifies. */
-async function olderThan(store: Store, checkpoint: number, listed: readonly number[]): Promise<number | null> {
-  for (const older of listed.filter((n) => n < checkpoint).toReversed()) {
-    if (E.isRight(await readCheckpoint(store, older)())) return older;
+/** The first of these checkpoints that verifies. */
+async function firstThatVerifies(store: Store, checkpoints: readonly number[]): Promise<number | null> {
+  for (const checkpoint of checkpoints) {
+    if (E.isRight(await verifyCheckpoint(store, checkpoint)())) return checkpoint;
   }
   return null;
 }
@@ -72,19 +74,26 @@ interface Found {
   readonly report: Report;
 }
 
-function find(store: Store, options: Omit<LoadOptions, "codecs">): TaskEither<LoadError, Found> {
+/** That there is no such checkpoint, and which ones there are. */
+function none(store: Store, checkpoint: number): TaskEither<LoadError, never> {
   return async () => {
     const listed = await store.list();
     if (E.isLeft(listed)) return listed;
-    const available = listed.right;
-    const wanted = options.checkpoint ?? available.at(-1);
-    if (wanted === undefined || !available.includes(wanted)) {
-      const asked = wanted === undefined ? {} : { checkpoint: wanted };
-      return E.left({ _tag: "NoCheckpoint", location: store.location, ...asked, available });
-    }
+    return E.left({ _tag: "NoCheckpoint", location: store.location, checkpoint, available: listed.right });
+  };
+}
+
+function find(store: Store, options: Omit<LoadOptions, "codecs">): TaskEither<LoadError, Found> {
+  return async () => {
+    const numbers = await candidates(store)();
+    if (E.isLeft(numbers)) return numbers;
+    const wanted = options.checkpoint ?? numbers.right.at(-1);
+    if (wanted === undefined) return E.left({ _tag: "NoCheckpoint", location: store.location, available: [] });
+    if (!numbers.right.includes(wanted)) return await none(store, wanted)();
+    const older = (): readonly number[] => numbers.right.filter((n) => n < wanted).toReversed();
+    let newest: Damaged | undefined;
     const skipped: { readonly checkpoint: number; readonly error: LoadError }[] = [];
-    const candidates = options.fallback === true ? available.filter((n) => n <= wanted).toReversed() : [wanted];
-    for (const checkpoint of candidates) {
+    for (const checkpoint of options.fallback === true ? [wanted, ...older()] : [wanted]) {
       const read = await readCheckpoint(store, checkpoint, options.onProgress)();
       if (E.isRight(read)) {
         const { manifest, encoded } = read.right;
@@ -92,16 +101,19 @@ function find(store: Store, options: Omit<LoadOptions, "codecs">): TaskEither<Lo
         const report = { checkpoint, run, step, metrics, skipped, saved: manifest.environment, current: environment() };
         return E.right({ snapshot: snapshotOf(encoded, []), report });
       }
-      if (options.checkpoint === undefined && await isGone(store, checkpoint)) return await find(store, options)();
-      if (read.left._tag !== "Damaged") return read;
-      skipped.push({ checkpoint, error: read.left });
+      const error = read.left;
+      if (await isGone(store, checkpoint)) return await find(store, options)();
+      if (error._tag === "NoCheckpoint") {
+        if (checkpoint === options.checkpoint) return await none(store, checkpoint)();
+        // A number that turns out to have none.
+        continue;
+      }
+      if (error._tag !== "Damaged") return read;
+      newest ??= error;
+      skipped.push({ checkpoint, error });
     }
-    const [first] = skipped;
-    if (first === undefined || first.error._tag !== "Damaged") {
-      return E.left({ _tag: "NoCheckpoint", location: store.location, available });
-    }
-    const older = options.fallback === true ? null : await olderThan(store, wanted, available);
-    return E.left({ ...first.error, older });
+    if (newest === undefined) return await find(store, options)();
+    return E.left({ ...newest, older: options.fallback === true ? null : await firstThatVerifies(store, older()) });
   };
 }
 

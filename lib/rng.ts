@@ -12,7 +12,8 @@ import { congruential32FromState } from "pure-rand/generator/congruential32";
 import { xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
 import { xorshift128plusFromState } from "pure-rand/generator/xorshift128plus";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
-import { demand, integer, listOf, must, oneOf, plainCodec, record, refined, type Rule, shown } from "./rules.ts";
+import { plainCodec } from "./plain.ts";
+import { demand, integer, listOf, must, oneOf, record, refined, type Rule, shown } from "./rules.ts";
 import { hashWords, type Seed, seedText } from "./seed.ts";
 
 // --- types

@@ -2,12 +2,10 @@
  * Rules for plain data: what a value must be, said once for the arguments of a constructor and for decoding.
  *
  * A rule answers with every objection it has, as sentences. An argument that breaks one is a `TypeError`
- * ({@link demand}), stored data that breaks one is a left of `t.Validation` ({@link plainCodec}).
+ * ({@link demand}), stored data that breaks one is a left of a codec.
  *
  * @module
  */
-import * as t from "io-ts";
-
 // --- types
 
 /** Every objection to a value that goes by a name; none if it is as it must be. */
@@ -91,25 +89,4 @@ export function refined<A>(rule: Rule, further: (value: A, name: string) => read
 export function demand(name: string, rule: Rule, value: unknown): void {
   const objections = rule(value, name);
   if (objections.length > 0) throw new TypeError(objections.join("; "));
-}
-
-/**
- * The codec of a plain value that encodes as itself.
- *
- * @param name The codec's name.
- * @param rule What the value must be; each objection becomes one `t.ValidationError` with a message.
- * @param restore Makes the library's own frozen copy, so that no decoded value shares memory with its source.
- */
-export function plainCodec<A>(name: string, rule: Rule, restore: (value: A) => A): t.Type<A, A, unknown> {
-  return new t.Type<A, A, unknown>(
-    name,
-    (value): value is A => rule(value, name).length === 0,
-    (value, context) => {
-      const objections = rule(value, name);
-      return objections.length === 0
-        ? t.success(restore(value as A))
-        : t.failures(objections.map((message) => ({ value, context, message })));
-    },
-    t.identity,
-  );
 }

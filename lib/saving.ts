@@ -9,12 +9,13 @@ import * as E from "fp-ts/lib/Either.js";
 import type { IO } from "fp-ts/lib/IO.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { randomUUID } from "node:crypto";
-import { environment, forgetEntry, knowEntry, readEntry, runs } from "./catalogue.ts";
-import type { Progress } from "./checkpoint.ts";
+import { knowEntry, runs } from "./catalogue.ts";
 import { writeCheckpoint } from "./commit.ts";
-import { type SaveError, type StoreFailed, toError } from "./errors.ts";
+import { environment } from "./environment.ts";
+import { type SaveError, toError } from "./errors.ts";
 import type { Summary } from "./manifest.ts";
-import type { Entry } from "./retention.ts";
+import type { Progress } from "./progress.ts";
+import { retain } from "./pruning.ts";
 import { demand, isPlainRecord, must } from "./rules.ts";
 import {
   captureState,
@@ -48,7 +49,7 @@ export interface SaveOptions<K extends Codecs = NoCodecs> extends Options<K> {
    * @default false
    */
   readonly id?: boolean;
-  /** Told how many bytes of how many are written, after each piece. */
+  /** Told after each piece how many bytes of how many are written, how fast, and how long it will take. */
   readonly onProgress?: (progress: Progress) => void;
 }
 
@@ -93,31 +94,6 @@ export interface Saver<K extends Codecs = NoCodecs> {
 }
 
 // --- capture
-
-/** Removes what retention does not keep, of this run only; what cannot be read is not proved ours, and stays. */
-async function retain(store: Store, run: string, newest: number): Promise<E.Either<StoreFailed, readonly number[]>> {
-  if (store.keep === undefined) return E.right([]);
-  const listed = await store.list();
-  if (E.isLeft(listed)) return listed;
-  const catalogue: Entry[] = [];
-  for (const checkpoint of listed.right) {
-    const entry = await readEntry(store, checkpoint)();
-    if (E.isRight(entry) && entry.right.run === run) catalogue.push(entry.right);
-  }
-  const done: number[] = [];
-  // Whatever a policy says, a save leaves its own checkpoint.
-  for (const checkpoint of store.keep(catalogue, Date.now()).remove.filter((n) => n !== newest)) {
-    // Somebody may have removed it and another run have saved under its number.
-    forgetEntry(store, checkpoint);
-    const entry = await readEntry(store, checkpoint)();
-    if (E.isLeft(entry) || entry.right.run !== run) continue;
-    const removed = await store.remove(checkpoint)();
-    if (E.isLeft(removed)) return removed;
-    forgetEntry(store, checkpoint);
-    done.push(checkpoint);
-  }
-  return E.right(done);
-}
 
 const aNumber = must("a number", (value) => typeof value === "number");
 

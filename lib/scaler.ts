@@ -7,7 +7,8 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type * as t from "io-ts";
-import { demand, integer, must, oneOf, plainCodec, record, refined, type Rule } from "./rules.ts";
+import { plainCodec } from "./plain.ts";
+import { demand, integer, must, oneOf, record, refined, type Rule } from "./rules.ts";
 
 // --- types
 

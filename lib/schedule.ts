@@ -8,7 +8,8 @@
  * @module
  */
 import type * as t from "io-ts";
-import { demand, integer, must, plainCodec, shown } from "./rules.ts";
+import { plainCodec } from "./plain.ts";
+import { demand, integer, must, shown } from "./rules.ts";
 import { type Kinds, type Of, type Schedule, scheduleRule } from "./schedule_kinds.ts";
 
 // --- types

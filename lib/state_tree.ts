@@ -109,6 +109,19 @@ export function unwrap(node: Node): Node {
 /** A node that is a tensor or a typed array. */
 export type ArrayNode = Extract<Branch, { readonly is: "array" }>;
 
+/** Every array of a tree with its path, in the tree's order. */
+export function arraysOf(node: Node, path: string): readonly (readonly [string, ArrayNode])[] {
+  const found: (readonly [string, ArrayNode])[] = [];
+  const visit = (n: Node, at: string): void => {
+    if (isBranch(n) && n.is === "array") found.push([at, n]);
+    for (const [childPath, child] of children(n, at)) {
+      if (typeof child === "object" && child !== null) visit(child, childPath);
+    }
+  };
+  visit(node, path);
+  return found;
+}
+
 /** Every node of named trees that is more than a scalar by its path, the outermost where several share one. */
 export function nodesByPath(components: readonly Named[]): ReadonlyMap<string, Node> {
   const nodes = new Map<string, Node>();

@@ -51,6 +51,13 @@ export interface Part {
   readonly close: Task<void>;
 }
 
+/** What there is to say of a part without opening it. */
+export interface PartStatus {
+  readonly bytes: number;
+  /** How many checkpoints have these very bytes, which then take up their space once: 1 where nothing is shared. */
+  readonly links: number;
+}
+
 /**
  * One checkpoint being written, by one caller, one step after the other.
  *
@@ -89,12 +96,19 @@ export interface Store {
   readonly keep?: Retention;
   /** The numbers of the committed checkpoints, ascending; none where nothing has been saved yet. */
   readonly list: TE.TaskEither<StoreFailed, readonly number[]>;
+  /**
+   * The numbers that may have a checkpoint, ascending: the last is the newest checkpoint's, of the others some may turn out to have none.
+   * A store that looks at each number for its `list` looks here at the last alone; without this, `list` is asked.
+   */
+  readonly candidates?: TE.TaskEither<StoreFailed, readonly number[]>;
   /** Starts a checkpoint. */
   readonly begin: TE.TaskEither<StoreFailed, Saving>;
   /** The manifest a checkpoint was committed with. */
   readonly manifest: (checkpoint: number) => TE.TaskEither<StoreFailed | NoCheckpoint, Uint8Array>;
   /** Opens a part; one that is not there is a `StoreFailed` with code `ENOENT`. */
   readonly open: (checkpoint: number, name: string) => TE.TaskEither<StoreFailed | NoCheckpoint, Part>;
+  /** Length and sharing of a part, as `open` would find it; without this, parts are opened, and nobody knows what they share. */
+  readonly status?: (checkpoint: number, name: string) => TE.TaskEither<StoreFailed | NoCheckpoint, PartStatus>;
   /** Removes a checkpoint; one that is not there is no failure. */
   readonly remove: (checkpoint: number) => TE.TaskEither<StoreFailed, void>;
   /** A checkpoint's name in messages. */
@@ -269,7 +283,7 @@ export function memory(options: StoreOptions = {}): Store {
         const digest = digester(options.digest);
         const copies: Uint8Array[] = [];
         for await (const chunk of chunks) {
-          copies.push(checkedChunk(chunk).slice());
+          copies.push(copyOf(checkedChunk(chunk)));
           digest.update(chunk);
         }
         const written = digest.written();
@@ -283,7 +297,7 @@ export function memory(options: StoreOptions = {}): Store {
       },
       commit: (manifest) => () => {
         const checkpoint = (numbers().at(-1) ?? -1) + 1;
-        checkpoints.set(checkpoint, new Map(parts).set(manifestName, manifest.slice()));
+        checkpoints.set(checkpoint, new Map(parts).set(manifestName, copyOf(manifest)));
         return Promise.resolve(E.right(checkpoint));
       },
       discard: () => Promise.resolve(parts.clear()),
@@ -298,13 +312,25 @@ export function memory(options: StoreOptions = {}): Store {
     begin: () => Promise.resolve(E.right(savingOf(writer()))),
     manifest: (checkpoint) => {
       checkCheckpoint(checkpoint);
-      return () => Promise.resolve(E.map((bytes: Uint8Array) => bytes.slice())(find(checkpoint, manifestName)));
+      return () => Promise.resolve(E.map(copyOf)(find(checkpoint, manifestName)));
     },
     open: (checkpoint, name) => {
       checkCheckpoint(checkpoint);
       checkPartName(name);
       const path = `${locationOf(checkpoint)}/${name}`;
       return () => Promise.resolve(E.map((bytes: Uint8Array) => partOf(bytes, path))(find(checkpoint, name)));
+    },
+    status: (checkpoint, name) => {
+      checkCheckpoint(checkpoint);
+      checkPartName(name);
+      const linked = (bytes: Uint8Array): number =>
+        [...checkpoints.values()].filter((parts) => parts.get(name) === bytes).length;
+      return () =>
+        Promise.resolve(
+          E.map((bytes: Uint8Array): PartStatus => ({ bytes: bytes.length, links: linked(bytes) }))(
+            find(checkpoint, name),
+          ),
+        );
     },
     remove: (checkpoint) => {
       checkCheckpoint(checkpoint);
@@ -313,6 +339,11 @@ export function memory(options: StoreOptions = {}): Store {
     locationOf,
   };
   return Object.freeze(store);
+}
+
+/** A copy: `slice` would give a view of a Node `Buffer`. */
+function copyOf(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
 }
 
 function joined(chunks: readonly Uint8Array[], bytes: number): Uint8Array {

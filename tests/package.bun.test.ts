@@ -173,6 +173,34 @@ for (const [runtime, program, ...args] of runtimes) {
   });
 }
 
+test("package: its command line lists, verifies and exports what was saved, in each runtime, and needs no tfjs", async () => {
+  await packed();
+  const path = join(scratch, "listed");
+  run(project, bun(), "training.js", path, "10");
+  const { bin } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8")) as { bin: { dogear: string } };
+  assert.match(readFileSync(join(installed, bin.dogear), "utf8"), /^#!\/usr\/bin\/env node\n/);
+  // Alone, as where no peer is installed.
+  const alone = join(scratch, "alone", "dogear.mjs");
+  mkdirSync(dirname(alone));
+  cpSync(join(installed, bin.dogear), alone);
+  for (const [runtime, program, ...args] of runtimes) {
+    const dogear = (...words: readonly string[]): string =>
+      run(
+        dirname(alone),
+        program,
+        ...args.filter((arg) => !arg.startsWith("--node")).map((arg) => arg === "smoke.js" ? alone : arg),
+        ...words,
+      );
+    assert.equal(dogear("--version").trim(), manifest.version);
+    const { runs: [{ checkpoints }] } = JSON.parse(dogear("ls", path, "--json"));
+    assert.deepEqual([checkpoints.length, checkpoints[0].step], [1, 10], runtime);
+    assert.match(dogear("verify", path), /verified$/m);
+    const folder = join(scratch, `weights-${runtime}`);
+    dogear("export", path, folder);
+    assert.deepEqual(readdirSync(folder), ["model.safetensors"]);
+  }
+});
+
 test("package: a run goes on with the same bits in each runtime in turn", async () => {
   await packed();
   const last = (output: string): unknown => JSON.parse(output.trim().split("\n").at(-1) ?? "");

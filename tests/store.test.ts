@@ -3,6 +3,7 @@
  */
 
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -312,6 +313,35 @@ for (const [kind, make] of Object.entries(stores)) {
     assert.deepEqual(await read(store, 2, "a"), bytes(2));
   });
 
+  test(`${kind}: candidates end with the newest checkpoint, and hold every other`, async () => {
+    const store = make();
+    const candidates = store.candidates ?? store.list;
+    assert.deepEqual(right(await candidates()), []);
+    for (let i = 0; i < 12; i++) await save(store, i);
+    for (const removed of [0, 4, 11, 10]) right(await store.remove(removed)());
+    assert.deepEqual(right(await candidates()), right(await store.list()));
+  });
+
+  test(`${kind}: the status of a part is its length and how many checkpoints share it`, async () => {
+    const store = make();
+    const from = await save(store, 0, { a: bytes(1, 2, 3), b: bytes(4) });
+    const status = async (checkpoint: number, name: string) => right(await store.status!(checkpoint, name)());
+    assert.deepEqual(await status(from, "a"), { bytes: 3, links: 1 });
+    const saving = await begin(store);
+    right(await saving.reuse("a", { checkpoint: from, name: "a" })());
+    const next = right(await saving.commit(bytes(1))());
+    await save(store, 2, { a: bytes(1, 2, 3) });
+    for (const checkpoint of [from, next]) assert.deepEqual(await status(checkpoint, "a"), { bytes: 3, links: 2 });
+    assert.deepEqual(await status(from, "b"), { bytes: 1, links: 1 });
+    right(await store.remove(from)());
+    assert.deepEqual(await status(next, "a"), { bytes: 3, links: 1 });
+    const missing = left(await store.status!(next, "b")());
+    assert.ok(missing._tag === "StoreFailed" && missing.code === "ENOENT");
+    assert.equal(left(await store.status!(from, "a")())._tag, "NoCheckpoint");
+    assert.throws(() => store.status!(0, "../a"), TypeError);
+    assert.throws(() => store.status!(-1, "a"), TypeError);
+  });
+
   test(`${kind}: a part that was never put is a failure that names it`, async () => {
     const store = make();
     await save(store);
@@ -320,13 +350,13 @@ for (const [kind, make] of Object.entries(stores)) {
     assert.ok(failed.path.startsWith(store.locationOf(0)) && failed.path.endsWith("rng.safetensors"));
   });
 
-  test(`${kind}: what a store gives out is a copy`, async () => {
+  test(`${kind}: what a store is given and what it gives out is a copy, of a Buffer, too`, async () => {
     const store = make();
-    const manifest = bytes(5);
+    const [manifest, part] = [Buffer.of(5), Buffer.of(6)];
     const saving = await begin(store);
-    right(await saving.put("a", [bytes(6)])());
+    right(await saving.put("a", [part])());
     right(await saving.commit(manifest)());
-    manifest[0] = 0;
+    [manifest[0], part[0]] = [0, 0];
     right(await store.manifest(0)())[0] = 1;
     (await read(store, 0, "a"))[0] = 1;
     assert.equal(right(await store.manifest(0)())[0], 5);

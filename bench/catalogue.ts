@@ -1,0 +1,84 @@
+/**
+ * A store of 10,000 checkpoints: what it costs to find the newest, to list them all, to plan retention and to save beside them, and what memory
+ * that takes.
+ *
+ *     bun bench/catalogue.ts     (DOGEAR_BENCH_CHECKPOINTS=10000 by default)
+ *
+ * @module
+ */
+import { directory, list, plan, readSnapshot, Retention, runOrThrow, saveState } from "@dogear/dogear";
+import { link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { crc32 } from "node:zlib";
+import { Buffer } from "node:buffer";
+import { summaries } from "../lib/cli/summary.ts";
+
+import { compare } from "./rounds.ts";
+
+const count = Number(process.env["DOGEAR_BENCH_CHECKPOINTS"] ?? 10_000);
+const folder = await mkdtemp(join(process.env["DOGEAR_BENCH_FOLDER"] ?? tmpdir(), "dogear-bench-"));
+
+/** The manifest of the same checkpoint saved at another step. */
+function at(step: number, manifest: string): string {
+  const body = manifest.slice(manifest.indexOf('"manifest":') + 11, -2).replace('"step":0', `"step":${step}`);
+  const digest = crc32(Buffer.from(body)).toString(16).padStart(8, "0");
+  return `{"format":"dogear/1","crc32":"${digest}","manifest":${body}}\n`;
+}
+
+/** Prints how much memory a work takes at most beyond what was there before, and the time. */
+async function measured(name: string, work: () => Promise<unknown>): Promise<void> {
+  Reflect.get(globalThis, "gc")?.();
+  const before = process.memoryUsage().rss;
+  let most = before;
+  const timer = setInterval(() => most = Math.max(most, process.memoryUsage().rss), 10);
+  const begun = performance.now();
+  await work();
+  const took = performance.now() - begun;
+  clearInterval(timer);
+  process.stdout.write(
+    `${name}: ${took.toFixed(0)} ms, ${((most - before) / 2 ** 20).toFixed(1)} MiB more memory at most\n`,
+  );
+}
+
+try {
+  const state = { weights: Float32Array.from({ length: 1000 }, (_, i) => i), step: 0 };
+  const path = join(folder, "run");
+  const checkpoints = join(path, "checkpoints");
+  const { location } = await runOrThrow(saveState(directory(path), { metrics: { loss: 0.5 } })(state));
+  const manifest = await readFile(join(location, "snapshot.json"), "utf8");
+  for (let n = 1; n < count; n++) {
+    const own = join(checkpoints, `checkpoint_${n}`);
+    await mkdir(join(own, "state"), { recursive: true });
+    await link(join(location, "state", "weights.safetensors"), join(own, "state", "weights.safetensors"));
+    await writeFile(join(own, "snapshot.json"), at(n, manifest));
+  }
+  const names = { name: `the names in the folder of ${count}`, run: () => readdir(checkpoints) };
+  await compare(
+    { name: "the newest checkpoint, read whole", run: () => runOrThrow(readSnapshot(directory(path))) },
+    names,
+    21,
+  );
+  const numbers = Array.from({ length: count }, (_, n) => count - 1 - n);
+  const all = async (): Promise<void> => {
+    for await (const _ of summaries(directory(path), numbers, false)) { /* nothing is kept */ }
+  };
+  await measured("ls", all);
+  await measured("ls again", all);
+  await compare({ name: "ls", run: all }, names);
+  const store = (): ReturnType<typeof directory> => directory(path);
+  await measured("list", () => runOrThrow(list(store())));
+  const policy = Retention.any(Retention.latest(10), Retention.every(100), Retention.best(5, "loss", "min"));
+  await measured("plan", () => runOrThrow(plan(store())(policy)));
+  await compare({ name: "plan", run: () => runOrThrow(plan(store())(policy)) }, names);
+  const keeping = directory(path, { keep: Retention.latest(2 * count) });
+  await measured("the first save of a process, with a policy", () => runOrThrow(saveState(keeping)(state)));
+  await compare(
+    { name: "a later save, with a policy", run: () => runOrThrow(saveState(keeping)(state)) },
+    { name: "a save without one", run: () => runOrThrow(saveState(directory(path))(state)) },
+    21,
+  );
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}

@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+/**
+ * The command line: `dogear ls | inspect | verify | diff | prune | export`. It never loads tfjs.
+ *
+ * @module
+ */
+import process from "node:process";
+import { main } from "./cli/commands.ts";
+import { terminal } from "./cli/terminal.ts";
+
+process.exitCode = await main(process.argv.slice(2), terminal());

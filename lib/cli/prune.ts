@@ -1,0 +1,159 @@
+/**
+ * `dogear prune`: shows what policies would remove and why, and removes it when told to.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import type { Task } from "fp-ts/lib/Task.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { candidates, inOrder, readEntry } from "../catalogue.ts";
+import type { LoadError } from "../errors.ts";
+import { type Plan, plan, prune as carryOut } from "../pruning.ts";
+import * as Retention from "../retention.ts";
+import type { Entry } from "../retention.ts";
+import type { Store } from "../store.ts";
+import { type NamedPolicy, type Outcome, policies, selections, type Trouble, usage, type Words } from "./arguments.ts";
+import { summarize } from "./summary.ts";
+import type { Terminal } from "./terminal.ts";
+import { bytesText, jsonText, table } from "./text.ts";
+
+// --- why
+
+/** One line of what would be done. */
+interface Verdict {
+  readonly checkpoint: number;
+  readonly entry: Entry | null;
+  readonly action: "keep" | "remove";
+  readonly why: string;
+}
+
+/** Every checkpoint of a plan and why it stays or goes, ascending; of the policies those that keep it are named. */
+function verdicts({ keep, remove }: Plan, named: readonly NamedPolicy[]): readonly Verdict[] {
+  const runs = new Map<string, Entry[]>();
+  for (const entry of [...keep.flatMap(({ entry }) => entry ?? []), ...remove]) {
+    const entries = runs.get(entry.run) ?? [];
+    entries.push(entry);
+    runs.set(entry.run, entries);
+  }
+  const keepers = new Map<number, string>();
+  for (const entries of runs.values()) {
+    for (const { name, policy } of named) {
+      for (const checkpoint of policy(entries, Date.now()).keep) {
+        const before = keepers.get(checkpoint);
+        keepers.set(checkpoint, before === undefined ? name : `${before}, ${name}`);
+      }
+    }
+    // Every policy keeps it, whatever else it is about.
+    keepers.set(Math.max(...entries.map(({ checkpoint }) => checkpoint)), "newest");
+  }
+  return [
+    ...keep.map(({ checkpoint, entry, why }): Verdict => ({
+      checkpoint,
+      entry,
+      action: "keep",
+      why: why === "policy" ? keepers.get(checkpoint) ?? why : why,
+    })),
+    ...remove.map((entry): Verdict => ({
+      checkpoint: entry.checkpoint,
+      entry,
+      action: "remove",
+      why: "no policy keeps it",
+    })),
+  ].sort((a, b) => a.checkpoint - b.checkpoint);
+}
+
+/** The one run of a store whose name begins so. */
+async function runNamed(store: Store, start: string): Promise<E.Either<Trouble, string>> {
+  const numbers = await candidates(store)();
+  if (E.isLeft(numbers)) return numbers;
+  const runs = new Set<string>();
+  for await (const [, entry] of inOrder(numbers.right, (n) => readEntry(store, n)())) {
+    if (E.isRight(entry)) runs.add(entry.right.run);
+  }
+  const [found, ...more] = [...runs].filter((run) => run.startsWith(start));
+  return found === undefined || more.length > 0
+    ? usage(`Expected a run of ${store.location}, found ${JSON.stringify(start)}: its runs are ${[...runs].join(", ")}`)
+    : E.right(found);
+}
+
+/** `dogear prune [run] --latest n --best n:metric:min --every n [--run name] [--yes]`. */
+export function prune({ options, rest }: Words, terminal: Terminal): Task<Outcome> {
+  return async () => {
+    const named = policies(options);
+    if (E.isLeft(named)) return named;
+    const selected = await selections(rest)();
+    if (E.isLeft(selected)) return selected;
+    const [selection, ...others] = selected.right;
+    if (selection === undefined || others.length > 0 || selection.checkpoints.length > 0) {
+      return usage("Expected one run folder and no checkpoint: the policies choose");
+    }
+    const { store } = selection;
+    const given = options["run"];
+    const run = typeof given === "string" ? await runNamed(store, given) : E.right(undefined);
+    if (E.isLeft(run)) return run;
+    const draw = terminal.draw("checking what stays");
+    const asked = { onProgress: draw, ...(run.right === undefined ? {} : { run: run.right }) };
+    const planned = await plan(store, asked)(Retention.any(...named.right.map(({ policy }) => policy)))();
+    draw();
+    if (E.isLeft(planned)) return planned;
+    const { remove } = planned.right;
+    let freed = 0;
+    for await (
+      const [{ bytes }, summary] of inOrder(remove, ({ checkpoint }) => summarize(store, checkpoint, false)())
+    ) {
+      freed += bytes - (E.isRight(summary) ? summary.right.shared ?? 0 : 0);
+    }
+    const sure = options["yes"] === true;
+    const carried = carryOut(store, { onProgress: draw })(planned.right);
+    const outcome = await (sure ? carried : TE.right<LoadError, readonly number[]>([]))();
+    draw();
+    if (E.isLeft(outcome)) return outcome;
+    const removed = outcome.right;
+    const gone = new Set(removed);
+    const lines = verdicts(planned.right, named.right).map((line): Verdict =>
+      sure && line.action === "remove" && !gone.has(line.checkpoint)
+        ? { ...line, action: "keep", why: "changed meanwhile" }
+        : line
+    );
+    if (options["json"] === true) {
+      const checkpoints = lines.map(({ checkpoint, action, why, entry }) => ({
+        checkpoint,
+        action,
+        why,
+        step: entry?.step ?? null,
+        bytes: entry?.bytes ?? null,
+        run: entry?.run ?? null,
+      }));
+      await terminal.print([
+        jsonText({ location: store.location, dryRun: !sure, checkpoints, removed, freed }),
+      ]);
+      return E.right(0);
+    }
+    async function* text(): AsyncGenerator<string> {
+      const columns = [
+        { name: "checkpoint", right: true },
+        { name: "step", right: true },
+        { name: "size", right: true },
+        { name: sure ? "done" : "would" },
+        { name: "why", flexible: true },
+      ];
+      const rows = lines.map(({ checkpoint, entry, action, why }) => [
+        `${checkpoint}`,
+        `${entry?.step ?? "-"}`,
+        entry === null ? "" : bytesText(entry.bytes),
+        action,
+        why,
+      ]);
+      yield* table(columns, rows, terminal.width);
+      const count = sure ? removed.length : remove.length;
+      const what = `${count} ${count === 1 ? "checkpoint" : "checkpoints"}, ${bytesText(freed)}`;
+      yield sure
+        ? `Removed ${what}`
+        : count === 0
+        ? "Nothing to remove"
+        : `Would remove ${what}: run it again with --yes`;
+    }
+    await terminal.print(text());
+    return E.right(0);
+  };
+}

@@ -1,0 +1,123 @@
+/**
+ * Which checkpoints a folder holds, though they come and go while one looks.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import type { Disk } from "./disk.ts";
+import type { StoreFailed } from "./errors.ts";
+import { unless } from "./folders.ts";
+import { manifestName } from "./store.ts";
+
+/** How many checkpoints are looked at side by side. */
+const sideBySide = 64;
+
+// --- names
+
+/** The name of a checkpoint's folder. */
+export function folderName(checkpoint: number): string {
+  return `checkpoint_${checkpoint}`;
+}
+
+/** The number in the name of a checkpoint's folder; undefined for any other name, and for other spellings of a number. */
+export function numberIn(name: string): number | undefined {
+  const digits = /^checkpoint_(0|[1-9][0-9]*)$/.exec(name)?.[1];
+  return digits !== undefined && Number.isSafeInteger(Number(digits)) ? Number(digits) : undefined;
+}
+
+// --- reading
+
+/**
+ * Whether there is a checkpoint of a number. A folder comes to its name by one rename, with its manifest in it: one that has
+ * other files and no manifest is a checkpoint that was damaged, and must not be passed over in silence.
+ */
+export function isCommitted(disk: Disk, parent: string, checkpoint: number): TE.TaskEither<StoreFailed, boolean> {
+  return pipe(
+    disk.status(join(parent, folderName(checkpoint), manifestName)),
+    TE.map(() => true),
+    unless(["ENOENT", "ENOTDIR"], () =>
+      pipe(
+        disk.names(join(parent, folderName(checkpoint))),
+        TE.map((names) => names.length > 0),
+        unless(["ENOENT", "ENOTDIR"], () => TE.right(false)),
+      )),
+  );
+}
+
+function numbersIn(names: readonly string[]): readonly number[] {
+  return names.map(numberIn).filter((number) => number !== undefined).sort((a, b) => a - b);
+}
+
+/**
+ * Whether folders that turned out to be no checkpoints are still there. One that is not was a checkpoint, removed after
+ * it was listed and before it was looked at, and the newer one it was removed for may not have been listed.
+ */
+function areThere(disk: Disk, parent: string, numbers: readonly number[]): TE.TaskEither<StoreFailed, boolean> {
+  if (numbers.length === 0) return TE.right(true);
+  return pipe(
+    disk.names(parent),
+    TE.map((names) => new Set(names)),
+    TE.map((names) => numbers.every((number) => names.has(folderName(number)))),
+  );
+}
+
+/** The numbers among these names up to the highest committed one, ascending; undefined if the names are out of date. */
+export function upToNewest(
+  disk: Disk,
+  parent: string,
+  names: readonly string[],
+): TE.TaskEither<StoreFailed, readonly number[] | undefined> {
+  return async () => {
+    const numbers = numbersIn(names);
+    const passed: number[] = [];
+    for (const number of numbers.toReversed()) {
+      const committed = await isCommitted(disk, parent, number)();
+      if (E.isLeft(committed)) return committed;
+      if (committed.right) break;
+      passed.push(number);
+    }
+    const found = numbers.slice(0, numbers.length - passed.length);
+    return pipe(await areThere(disk, parent, passed)(), E.map((there) => there ? found : undefined));
+  };
+}
+
+/**
+ * The numbers that may have a checkpoint, ascending, of which only those above the newest checkpoint's have been looked at: the last one is
+ * the newest's.
+ */
+export function candidatesIn(disk: Disk, parent: string): TE.TaskEither<StoreFailed, readonly number[]> {
+  return pipe(
+    disk.names(parent),
+    unless<readonly string[]>(["ENOENT"], () => TE.right([])),
+    TE.flatMap((names) => upToNewest(disk, parent, names)),
+    TE.flatMap((numbers) => numbers === undefined ? candidatesIn(disk, parent) : TE.right(numbers)),
+  );
+}
+
+/** The committed numbers, ascending, each looked at. */
+export function listIn(disk: Disk, parent: string): TE.TaskEither<StoreFailed, readonly number[]> {
+  const committed = (numbers: readonly number[]): TE.TaskEither<StoreFailed, readonly number[]> => async () => {
+    const [found, passed]: [number[], number[]] = [[], []];
+    for (let at = 0; at < numbers.length; at += sideBySide) {
+      const some = numbers.slice(at, at + sideBySide);
+      const results = await Promise.all(some.map((number) => isCommitted(disk, parent, number)()));
+      for (const [i, number] of some.entries()) {
+        const result = results[i];
+        if (result !== undefined && E.isLeft(result)) return result;
+        (result?.right ? found : passed).push(number);
+      }
+    }
+    const there = await areThere(disk, parent, passed)();
+    if (E.isLeft(there)) return there;
+    return there.right ? E.right(found) : await listIn(disk, parent)();
+  };
+  return pipe(
+    disk.names(parent),
+    unless<readonly string[]>(["ENOENT"], () => TE.right([])),
+    TE.flatMap((names) => committed(numbersIn(names))),
+  );
+}

@@ -1,0 +1,264 @@
+/**
+ * Retention carried out: what a policy would remove from a store and why, and the removal.
+ *
+ * Laws, whatever the policy says:
+ * - a checkpoint is judged beside those of its own run alone; one whose manifest cannot be read is nobody's, and stays;
+ * - the newest checkpoint of a run stays, and one that verifies: where none does, nothing of the run goes;
+ * - what goes is looked at again just before, and stays if it is not what was judged.
+ *
+ * A save needs to read nothing for that: the checkpoint it has just made durable stays.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { candidates, forgetEntry, inOrder, readEntry } from "./catalogue.ts";
+import { verifyCheckpoint } from "./checkpoint.ts";
+import type { Damaged, LoadError, StoreFailed } from "./errors.ts";
+import type { Progress } from "./progress.ts";
+import type { Entry, Retention } from "./retention.ts";
+import type { Store } from "./store.ts";
+
+// --- types
+
+/**
+ * Why a checkpoint stays: the `policy` keeps it; it is the `newest` of its run; it is the newest of its run that `verifies`, for nothing
+ * that the policy keeps does; of its run `none verifies`; it is of `another run` than the one asked for; its manifest is `unreadable`.
+ */
+export type Reason = "policy" | "newest" | "verifies" | "none verifies" | "another run" | "unreadable";
+
+/** A checkpoint that stays. */
+export interface Kept {
+  readonly checkpoint: number;
+  /** What the catalogue says of it; null where its manifest cannot be read. */
+  readonly entry: Entry | null;
+  readonly why: Reason;
+}
+
+/** What a policy would do to a store: nothing has been removed. */
+export interface Plan {
+  readonly _tag: "Plan";
+  /** What stays, in ascending order. */
+  readonly keep: readonly Kept[];
+  /** What the policy does not keep and goes, in ascending order. */
+  readonly remove: readonly Entry[];
+  /** Of each run that loses something, the newest checkpoint that stays and verifies. */
+  readonly verified: readonly Entry[];
+}
+
+/** How a plan is made and carried out. */
+export interface PruneOptions {
+  /**
+   * The run to prune, by the name in its entries.
+   * @default every run of the store, each by itself
+   */
+  readonly run?: string;
+  /** Told after each piece of a checkpoint that is verified. */
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+// --- constructors
+
+/** What a policy says of one run's entries, none of which may be missing. */
+function judged(policy: Retention, entries: readonly Entry[], now: number): Pick<Plan, "keep" | "remove"> {
+  const gone = new Set(policy(entries, now).remove);
+  const newest = entries.at(-1);
+  return {
+    keep: entries.flatMap((entry): Kept[] => {
+      const { checkpoint } = entry;
+      if (!gone.has(checkpoint)) return [{ checkpoint, entry, why: "policy" }];
+      return entry === newest ? [{ checkpoint, entry, why: "newest" }] : [];
+    }),
+    remove: entries.filter((entry) => gone.has(entry.checkpoint) && entry !== newest),
+  };
+}
+
+/** The newest of these entries whose checkpoint verifies. */
+async function newestVerified(
+  store: Store,
+  entries: readonly Entry[],
+  onProgress: PruneOptions["onProgress"],
+): Promise<Entry | undefined> {
+  for (const entry of entries.toReversed()) {
+    if (E.isRight(await verifyCheckpoint(store, entry.checkpoint, onProgress)())) return entry;
+  }
+  return undefined;
+}
+
+/** What is to be done to one run: never away with its last checkpoint that verifies. */
+async function planRun(
+  store: Store,
+  policy: Retention,
+  entries: readonly Entry[],
+  onProgress: PruneOptions["onProgress"],
+): Promise<Omit<Plan, "_tag">> {
+  const { keep, remove } = judged(policy, entries, Date.now());
+  if (remove.length === 0) return { keep, remove, verified: [] };
+  const kept = await newestVerified(store, keep.flatMap(({ entry }) => entry ?? []), onProgress);
+  if (kept !== undefined) return { keep, remove, verified: [kept] };
+  const spared = await newestVerified(store, remove, onProgress);
+  const stay = remove.filter((entry) => spared === undefined || entry === spared).map((entry): Kept => ({
+    checkpoint: entry.checkpoint,
+    entry,
+    why: spared === undefined ? "none verifies" : "verifies",
+  }));
+  return spared === undefined
+    ? { keep: [...keep, ...stay], remove: [], verified: [] }
+    : { keep: [...keep, ...stay], remove: remove.filter((entry) => entry !== spared), verified: [spared] };
+}
+
+/**
+ * What a retention policy would remove from a store, and why the rest stays; nothing is removed.
+ *
+ * It reads every manifest, and of each run that would lose something one checkpoint whole, or more until one verifies.
+ *
+ * @param store Which.
+ * @param options The run to prune, whom to tell of the progress.
+ * @returns For a policy, the plan; its left is `StoreFailed`.
+ *
+ * @example
+ * ```ts
+ * import { memory, pipe, plan, prune, Retention, runOrThrow, saveState } from "@dogear/dogear";
+ * import * as TE from "fp-ts/lib/TaskEither.js";
+ * import assert from "node:assert/strict";
+ *
+ * const store = memory();
+ * for (const step of [10, 20, 30]) await runOrThrow(saveState(store)({ step }));
+ * const planned = await runOrThrow(plan(store)(Retention.latest(1)));
+ * assert.deepEqual(planned.remove.map(({ checkpoint }) => checkpoint), [0, 1]);
+ * assert.deepEqual(planned.keep.map(({ checkpoint, why }) => [checkpoint, why]), [[2, "policy"]]);
+ * assert.deepEqual(await pipe(plan(store)(Retention.latest(1)), TE.flatMap(prune(store)), runOrThrow), [0, 1]);
+ * ```
+ */
+export function plan(store: Store, options: PruneOptions = {}): (policy: Retention) => TaskEither<LoadError, Plan> {
+  return (policy) => async () => {
+    const numbers = await candidates(store)();
+    if (E.isLeft(numbers)) return numbers;
+    const keep: Kept[] = [];
+    const runs = new Map<string, Entry[]>();
+    for await (const [checkpoint, entry] of inOrder(numbers.right, (n) => readEntry(store, n)())) {
+      if (E.isRight(entry)) {
+        const { run } = entry.right;
+        if (options.run !== undefined && options.run !== run) {
+          keep.push({ checkpoint, entry: entry.right, why: "another run" });
+        } else {
+          const entries = runs.get(run) ?? [];
+          entries.push(entry.right);
+          runs.set(run, entries);
+        }
+      } else if (entry.left._tag !== "NoCheckpoint") keep.push({ checkpoint, entry: null, why: "unreadable" });
+    }
+    const [remove, verified]: [Entry[], Entry[]] = [[], []];
+    for (const entries of runs.values()) {
+      const planned = await planRun(store, policy, entries, options.onProgress);
+      keep.push(...planned.keep);
+      remove.push(...planned.remove);
+      verified.push(...planned.verified);
+    }
+    const ascending = (a: Pick<Kept, "checkpoint">, b: Pick<Kept, "checkpoint">): number => a.checkpoint - b.checkpoint;
+    return E.right({ _tag: "Plan", keep: keep.sort(ascending), remove: remove.sort(ascending), verified });
+  };
+}
+
+// --- combinators
+
+/** Removes a checkpoint if it is the one that was judged: somebody may have removed that, and another have saved under its number. */
+async function removeJudged(store: Store, judged: Entry): Promise<E.Either<StoreFailed, boolean>> {
+  const { checkpoint } = judged;
+  forgetEntry(store, checkpoint);
+  const found = await readEntry(store, checkpoint)();
+  if (E.isLeft(found) || found.right.run !== judged.run || found.right.time !== judged.time) return E.right(false);
+  const removed = await store.remove(checkpoint)();
+  if (E.isLeft(removed)) return removed;
+  forgetEntry(store, checkpoint);
+  return E.right(true);
+}
+
+/** Removes one judged checkpoint after the other: the numbers of those that were removed. */
+async function removeAll(store: Store, entries: readonly Entry[]): Promise<E.Either<StoreFailed, readonly number[]>> {
+  const done: number[] = [];
+  for (const entry of entries) {
+    const removed = await removeJudged(store, entry);
+    if (E.isLeft(removed)) return removed;
+    if (removed.right) done.push(entry.checkpoint);
+  }
+  return E.right(done);
+}
+
+/**
+ * Carries out a plan, once it has seen again that what it leaves of each run verifies.
+ *
+ * @param store The store that was planned for.
+ * @param options Whom to tell of the progress.
+ * @returns For a plan, the numbers of the checkpoints that were removed: those of the plan that are still what they were. Its left is why
+ *   the checkpoint that was to stay no longer verifies, and then nothing was removed; or `StoreFailed`.
+ *
+ * @example
+ * ```ts
+ * import { list, memory, plan, prune, Retention, runOrThrow, saveState } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const store = memory();
+ * for (const step of [10, 20, 30]) await runOrThrow(saveState(store)({ step }));
+ * const planned = await runOrThrow(plan(store)(Retention.every(20)));
+ * assert.deepEqual(await runOrThrow(prune(store)(planned)), [0]);
+ * assert.deepEqual((await runOrThrow(list(store))).map(({ step }) => step), [20, 30]);
+ * ```
+ */
+export function prune(
+  store: Store,
+  options: Pick<PruneOptions, "onProgress"> = {},
+): (plan: Plan) => TaskEither<LoadError, readonly number[]> {
+  return ({ remove, verified }) => {
+    const witnesses = new Map(verified.map((entry) => [entry.run, entry]));
+    const going = new Set(remove.map(({ checkpoint }) => checkpoint));
+    for (const { run, checkpoint } of remove) {
+      const witness = witnesses.get(run);
+      if (witness === undefined || going.has(witness.checkpoint)) {
+        throw new TypeError(
+          `Expected a plan that leaves run ${run} a verified checkpoint, found none beside ${checkpoint}`,
+        );
+      }
+    }
+    return async () => {
+      for (const { checkpoint, run } of verified) {
+        const manifest = await verifyCheckpoint(store, checkpoint, options.onProgress)();
+        if (E.isLeft(manifest)) return manifest;
+        if (manifest.right.run !== run) return E.left(anotherRun(checkpoint, run, manifest.right.run));
+      }
+      return await removeAll(store, remove);
+    };
+  };
+}
+
+function anotherRun(checkpoint: number, expected: string, found: string): Damaged {
+  return {
+    _tag: "Damaged",
+    checkpoint,
+    problems: [{ path: "snapshot.json", kind: "value", expected: `run ${expected}`, found }],
+  };
+}
+
+/**
+ * Applies a store's own policy after a save, to the run that saved.
+ *
+ * @param store Where to.
+ * @param run The run.
+ * @param newest The checkpoint it has just made durable, which stays.
+ * @returns The numbers of the checkpoints that were removed.
+ */
+export async function retain(
+  store: Store,
+  run: string,
+  newest: number,
+): Promise<E.Either<StoreFailed, readonly number[]>> {
+  if (store.keep === undefined) return E.right([]);
+  const numbers = await candidates(store)();
+  if (E.isLeft(numbers)) return numbers;
+  const entries: Entry[] = [];
+  for await (const [, entry] of inOrder(numbers.right, (n) => readEntry(store, n)())) {
+    if (E.isRight(entry) && entry.right.run === run) entries.push(entry.right);
+  }
+  const gone = new Set(store.keep(entries, Date.now()).remove);
+  return await removeAll(store, entries.filter(({ checkpoint }) => gone.has(checkpoint) && checkpoint !== newest));
+}

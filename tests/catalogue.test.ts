@@ -1,0 +1,193 @@
+/**
+ * What is known of a store of many checkpoints: the newest without looking at the others, and nothing passed over in silence.
+ */
+import assert from "node:assert/strict";
+import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { after, test } from "node:test";
+import * as E from "fp-ts/lib/Either.js";
+import fc from "fast-check";
+import {
+  directory,
+  list,
+  loadState,
+  plan,
+  readSnapshot,
+  restoreState,
+  Retention,
+  runOrThrow,
+  saveState,
+} from "../mod.ts";
+import { candidates, inOrder } from "../lib/catalogue.ts";
+import { directoryOn } from "../lib/directory.ts";
+import { type Disk, machineDisk } from "../lib/disk.ts";
+import { meter, type Progress, progressAt } from "../lib/progress.ts";
+
+const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+
+const scratch = await mkdtemp(join(tmpdir(), "dogear-catalogue-"));
+after(() => rm(scratch, { recursive: true, force: true }));
+
+let made = 0;
+function place(): string {
+  return join(scratch, `${made++}`);
+}
+
+/** A folder of these checkpoints, all of one run. */
+async function folderOf(numbers: readonly number[]): Promise<string> {
+  const path = place();
+  const { location } = await runOrThrow(saveState(directory(path))({ step: 5 }));
+  for (const number of numbers.filter((n) => n > 0)) {
+    await cp(location, join(path, "checkpoints", `checkpoint_${number}`), { recursive: true });
+  }
+  if (!numbers.includes(0)) await rm(location, { recursive: true });
+  return path;
+}
+
+/** A disk that counts what it is asked. */
+function counting(): Disk & { readonly asked: Record<"status" | "names" | "open", number> } {
+  const asked = { status: 0, names: 0, open: 0 };
+  return {
+    ...machineDisk,
+    status: (path) => (asked.status++, machineDisk.status(path)),
+    names: (path) => (asked.names++, machineDisk.names(path)),
+    open: (path) => (asked.open++, machineDisk.open(path)),
+    asked,
+  };
+}
+
+// --- the newest
+
+test("the newest checkpoint is found by a number of operations that does not grow with the store", async () => {
+  const many = await folderOf(Array.from({ length: 300 }, (_, n) => n));
+  const few = await folderOf([0, 1, 2]);
+  const [ofMany, ofFew] = [counting(), counting()];
+  for (const [disk, path] of [[ofMany, many], [ofFew, few]] as const) {
+    await runOrThrow(readSnapshot(directoryOn(disk)(path)));
+    assert.deepEqual(await runOrThrow(loadState(directoryOn(disk)(path))({ step: 0 })), { step: 5 });
+  }
+  assert.deepEqual(ofMany.asked, ofFew.asked);
+});
+
+test("a later save looks at the checkpoints it made alone, with a retention policy, too", async () => {
+  const path = await folderOf(Array.from({ length: 300 }, (_, n) => n));
+  const disk = counting();
+  const store = directoryOn(disk)(path, { keep: Retention.latest(1000) });
+  await runOrThrow(loadState(store)({ step: 0 }));
+  await runOrThrow(saveState(store)({ step: 6 }));
+  const before = { ...disk.asked };
+  await runOrThrow(saveState(store)({ step: 7 }));
+  const more = { status: disk.asked.status - before.status, open: disk.asked.open - before.open };
+  assert.ok(more.status < 20 && more.open < 5, JSON.stringify(more));
+});
+
+test("what only has a checkpoint's name is passed over, what is left of a checkpoint is not", async () => {
+  const path = await folderOf([3, 7]);
+  const inside = join(path, "checkpoints");
+  await mkdir(join(inside, "checkpoint_5"));
+  await mkdir(join(inside, "checkpoint_8"));
+  await writeFile(join(inside, "checkpoint_9"), "a file");
+  await mkdir(join(inside, "checkpoint_010"));
+  const store = directory(path);
+  assert.deepEqual(await runOrThrow(candidates(store)), [3, 5, 7]);
+  assert.deepEqual(await runOrThrow(store.list), [3, 7]);
+  assert.deepEqual((await runOrThrow(list(store))).map(({ checkpoint }) => checkpoint), [3, 7]);
+  assert.deepEqual(restoreState(await runOrThrow(readSnapshot(store))), E.right({ step: 5 }));
+  const planned = await runOrThrow(plan(directory(path))(Retention.latest(1)));
+  assert.deepEqual([planned.keep.length, planned.remove.map(({ checkpoint }) => checkpoint)], [1, [3]]);
+  for (const checkpoint of [5, 8, 9]) {
+    const none = await loadState(store, { checkpoint })({ step: 0 })();
+    assert.deepEqual(none, E.left({ _tag: "NoCheckpoint", location: path, checkpoint, available: [3, 7] }));
+  }
+  // Newer than every other, and no manifest in it.
+  await writeFile(join(inside, "checkpoint_8", "model.safetensors"), "");
+  const damaged = await readSnapshot(store)();
+  assert.ok(E.isLeft(damaged) && damaged.left._tag === "Damaged" && damaged.left.checkpoint === 8);
+  assert.equal(damaged.left.older, 7);
+  const kept: number[] = [];
+  await runOrThrow(readSnapshot(store, { fallback: true, onReport: ({ checkpoint }) => kept.push(checkpoint) }));
+  assert.deepEqual(kept, [7]);
+});
+
+test("an empty store is empty, whatever empty folders it holds", async () => {
+  const path = await folderOf([]);
+  await mkdir(join(path, "checkpoints", "checkpoint_4"));
+  assert.deepEqual(await runOrThrow(candidates(directory(path))), []);
+  assert.deepEqual(await runOrThrow(list(directory(path))), []);
+  const none = await readSnapshot(directory(path))();
+  assert.ok(E.isLeft(none) && none.left._tag === "NoCheckpoint" && none.left.available.length === 0);
+});
+
+test("candidates are never without the newest, whatever goes while they are looked at", async () => {
+  const path = await folderOf([0, 1, 2, 3]);
+  const inside = join(path, "checkpoints");
+  let first = true;
+  const disk: Disk = {
+    ...machineDisk,
+    names: (of) => async () => {
+      const names = await machineDisk.names(of)();
+      if (first && of === inside) {
+        first = false;
+        // Listed without 4, looked at without 3: only another look shows what there is.
+        await cp(join(inside, "checkpoint_3"), join(inside, "checkpoint_4"), { recursive: true });
+        await rm(join(inside, "checkpoint_3"), { recursive: true });
+      }
+      return names;
+    },
+  };
+  assert.deepEqual(await runOrThrow(candidates(directoryOn(disk)(path))), [0, 1, 2, 4]);
+  assert.ok((await readdir(inside)).includes("checkpoint_4"));
+});
+
+// --- side by side, and progress
+
+test("what runs side by side comes in its order, and never more than a few at once", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.nat(3), { maxLength: 60, size: "max" }), async (delays) => {
+      let [underWay, most] = [0, 0];
+      const seen: number[] = [];
+      const run = async (i: number): Promise<number> => {
+        most = Math.max(most, ++underWay);
+        for (let k = 0; k < delays[i]!; k++) await Promise.resolve();
+        underWay--;
+        return i * 2;
+      };
+      for await (const [i, twice] of inOrder(delays.keys(), run)) seen.push(i === twice / 2 ? i : NaN);
+      assert.deepEqual(seen, [...delays.keys()]);
+      assert.ok(most <= 16);
+    }),
+    { numRuns: 50 * torture },
+  );
+});
+
+test("progress: the rate is what was done by the time it took, and the time left what the rest takes at that rate", () => {
+  assert.deepEqual(progressAt(30, 120, 2), { bytes: 30, total: 120, seconds: 2, rate: 15, left: 6 });
+  assert.deepEqual(progressAt(0, 120, 0), { bytes: 0, total: 120, seconds: 0, rate: 0, left: Infinity });
+  assert.deepEqual(progressAt(120, 120, 0), { bytes: 120, total: 120, seconds: 0, rate: 0, left: 0 });
+  assert.deepEqual(progressAt(0, 0, 1), { bytes: 0, total: 0, seconds: 1, rate: 0, left: 0 });
+  let now = 1000;
+  const told: Progress[] = [];
+  const advance = meter(100, (progress) => told.push(progress), () => now);
+  for (const bytes of [10, 40, 50]) {
+    now += 500;
+    advance(bytes);
+  }
+  assert.deepEqual(told, [progressAt(10, 100, 0.5), progressAt(50, 100, 1), progressAt(100, 100, 1.5)]);
+});
+
+test("a save and a load tell of their bytes, up to the last", async () => {
+  const told: Progress[] = [];
+  const onProgress = (progress: Progress): void => void told.push(progress);
+  const store = directory(place());
+  await runOrThrow(saveState(store, { onProgress })({ w: new Float32Array(1e6), step: 1 }));
+  const saved = told.splice(0);
+  await runOrThrow(loadState(store, { onProgress })({ w: new Float32Array(1e6), step: 0 }));
+  for (const one of [saved, told]) {
+    assert.ok(one.every(({ bytes }, i) => bytes > (one[i - 1]?.bytes ?? 0)));
+    assert.ok(one.every(({ seconds, rate, left }) => seconds >= 0 && rate >= 0 && left >= 0));
+    const { bytes, total, left } = one.at(-1)!;
+    assert.deepEqual([bytes, left], [total, 0]);
+  }
+});

@@ -1,0 +1,320 @@
+/**
+ * Retention carried out: whatever policy, damage and runs there are, what goes is what was shown, and of no run the last checkpoint that
+ * verifies.
+ */
+import assert from "node:assert/strict";
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { after, test } from "node:test";
+import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import fc from "fast-check";
+import {
+  directory,
+  type Entry,
+  list,
+  loadState,
+  memory,
+  type Plan,
+  plan,
+  prune,
+  Retention,
+  runOrThrow,
+  saveState,
+  type Store,
+} from "../mod.ts";
+import { directoryOn } from "../lib/directory.ts";
+import { type Disk, machineDisk } from "../lib/disk.ts";
+
+const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+
+const scratch = await mkdtemp(join(tmpdir(), "dogear-pruning-"));
+after(() => rm(scratch, { recursive: true, force: true }));
+
+let made = 0;
+function place(): string {
+  return join(scratch, `${made++}`);
+}
+
+// --- stores with damage
+
+type Damage = "none" | "bytes" | "manifest" | "newer";
+
+/** The same store, some of whose checkpoints are not what was committed. */
+function damaged(store: Store, damages: ReadonlyMap<number, Damage>): Store {
+  return {
+    ...store,
+    manifest: (checkpoint) =>
+      pipe(
+        store.manifest(checkpoint),
+        TE.map((bytes) => {
+          if (damages.get(checkpoint) === "manifest") bytes[bytes.length >> 1]! ^= 1;
+          if (damages.get(checkpoint) === "newer") return new TextEncoder().encode('{"format":"dogear/2"}');
+          return bytes;
+        }),
+      ),
+    open: (checkpoint, name) =>
+      pipe(
+        store.open(checkpoint, name),
+        TE.map((part) => ({
+          ...part,
+          read: (into: Uint8Array, position: number) =>
+            pipe(
+              part.read(into, position),
+              TE.map(() => {
+                if (damages.get(checkpoint) === "bytes" && into.length > 0) into[into.length - 1]! ^= 1;
+              }),
+            ),
+        })),
+      ),
+  };
+}
+
+interface Made {
+  readonly run: number;
+  readonly step: number;
+  readonly loss: number;
+  readonly damage: Damage;
+}
+
+/** A store of these checkpoints, and the names of its runs. */
+async function storeOf(all: readonly Made[]): Promise<{ readonly store: Store; readonly runs: readonly string[] }> {
+  const base = memory();
+  // Copies of a store are other values, and what saves through another value is another run.
+  const values = [0, 1].map(() => ({ ...base }));
+  for (const { run, step, loss } of all) {
+    await runOrThrow(saveState(values[run]!, { metrics: { loss } })({ w: Float32Array.of(step, loss), step }));
+  }
+  const entries = await runOrThrow(list(base));
+  const runs = [0, 1].map((run) => entries[all.findIndex((one) => one.run === run)]?.run ?? "none");
+  return { store: damaged({ ...base }, new Map(all.map(({ damage }, n) => [n, damage]))), runs };
+}
+
+const damages = fc.oneof(
+  { weight: 3, arbitrary: fc.constant("none" as const) },
+  { weight: 2, arbitrary: fc.constant("bytes" as const) },
+  fc.constantFrom("manifest" as const, "newer" as const),
+);
+const someMade = fc.array(
+  fc.record({ run: fc.nat(1), step: fc.nat(9), loss: fc.constantFrom(0, 1, 2, NaN), damage: damages }),
+  { maxLength: 9 },
+);
+/** Keeps what it is told to, which may be nothing. */
+const own = (kept: readonly number[]): Retention.Retention => (catalogue) => ({
+  keep: catalogue.map(({ checkpoint }) => checkpoint).filter((n) => kept.includes(n)),
+  remove: catalogue.map(({ checkpoint }) => checkpoint).filter((n) => !kept.includes(n)),
+});
+const somePolicy: fc.Arbitrary<Retention.Retention> = fc.oneof(
+  fc.integer({ min: 1, max: 4 }).map(Retention.latest),
+  fc.integer({ min: 1, max: 3 }).map((n) => Retention.best(n, "loss", "min")),
+  fc.integer({ min: 1, max: 4 }).map(Retention.every),
+  fc.subarray([0, 1, 2, 3, 4, 5, 6, 7, 8]).map(own),
+);
+
+/** What is to go, said in another way than the code does. */
+function model(all: readonly Made[], entries: readonly Entry[], policy: Retention.Retention, run?: number): number[] {
+  const readable = (n: number): boolean => all[n]!.damage === "none" || all[n]!.damage === "bytes";
+  return [0, 1].filter((one) => run === undefined || one === run).flatMap((one) => {
+    const mine = entries.filter(({ checkpoint }) => readable(checkpoint) && all[checkpoint]!.run === one);
+    const refused = policy(mine, 0).remove.filter((n) => n !== mine.at(-1)?.checkpoint);
+    const whole = mine.map(({ checkpoint }) => checkpoint).filter((n) => all[n]!.damage === "none");
+    if (whole.some((n) => !refused.includes(n))) return refused;
+    const spared = Math.max(...whole);
+    return whole.length === 0 ? [] : refused.filter((n) => n !== spared);
+  }).sort((a, b) => a - b);
+}
+
+// --- laws
+
+test("a plan is what goes, and the last checkpoint of a run that verifies never does", async () => {
+  await fc.assert(
+    fc.asyncProperty(someMade, somePolicy, fc.option(fc.nat(1), { nil: undefined }), async (all, policy, run) => {
+      const { store, runs } = await storeOf(all);
+      const before = all.map((_, n) => n);
+      const entries = before.map((checkpoint): Entry => ({
+        checkpoint,
+        step: all[checkpoint]!.step,
+        metrics: { loss: all[checkpoint]!.loss },
+        time: 0,
+        bytes: 0,
+        run: "",
+      }));
+      const expected = model(all, entries, policy, run);
+      const planned = await runOrThrow(plan(store, run === undefined ? {} : { run: runs[run]! })(policy));
+      const going = planned.remove.map(({ checkpoint }) => checkpoint);
+      assert.deepEqual(going, expected);
+      assert.deepEqual(planned.keep.map(({ checkpoint }) => checkpoint), before.filter((n) => !going.includes(n)));
+      assert.deepEqual(await runOrThrow(store.list), before);
+      assert.deepEqual(await runOrThrow(prune(store)(planned)), expected);
+      assert.deepEqual(await runOrThrow(store.list), before.filter((n) => !expected.includes(n)));
+      for (const one of [0, 1]) {
+        const whole = before.filter((n) => all[n]!.run === one && all[n]!.damage === "none");
+        assert.ok(
+          whole.length === 0 || whole.some((n) => !expected.includes(n)),
+          `run ${one} has nothing left that verifies`,
+        );
+      }
+    }),
+    { numRuns: 100 * torture },
+  );
+});
+
+test("a plan says why each checkpoint stays", async () => {
+  const all = (["none", "manifest", "bytes", "none", "bytes"] as const).map((damage, n) => ({
+    run: n === 3 ? 1 : 0,
+    step: n,
+    loss: 0,
+    damage,
+  }));
+  const { store, runs } = await storeOf(all);
+  const why = async (policy: Retention.Retention, run?: string): Promise<readonly unknown[]> => {
+    const { keep, remove } = await runOrThrow(plan(store, run === undefined ? {} : { run })(policy));
+    return [...keep.map(({ checkpoint, why }) => [checkpoint, why]), ...remove.map(({ checkpoint }) => checkpoint)];
+  };
+  assert.deepEqual(await why(Retention.latest(1)), [
+    [0, "verifies"],
+    [1, "unreadable"],
+    [3, "policy"],
+    [4, "policy"],
+    2,
+  ]);
+  assert.deepEqual(await why(own([])), [[0, "verifies"], [1, "unreadable"], [3, "newest"], [4, "newest"], 2]);
+  assert.deepEqual(await why(own([2]), runs[0]), [
+    [0, "verifies"],
+    [1, "unreadable"],
+    [2, "policy"],
+    [3, "another run"],
+    [4, "newest"],
+  ]);
+  const ruined = await storeOf(all.map((one, n) => ({ ...one, damage: n === 3 ? "none" : "bytes" })));
+  const { keep, remove } = await runOrThrow(plan(ruined.store)(Retention.latest(1)));
+  assert.deepEqual(keep.map(({ why }) => why), ["none verifies", "none verifies", "none verifies", "policy", "policy"]);
+  assert.deepEqual(remove, []);
+});
+
+test("nothing goes if what was to stay no longer verifies when the plan is carried out", async () => {
+  const { store } = await storeOf([0, 1, 2].map((step) => ({ run: 0, step, loss: 0, damage: "none" })));
+  const planned = await runOrThrow(plan(store)(Retention.latest(1)));
+  for (const damage of ["bytes", "manifest", "newer"] as const) {
+    const result = await prune(damaged(store, new Map([[2, damage]])))(planned)();
+    assert.ok(E.isLeft(result) && result.left._tag === (damage === "newer" ? "NewerFormat" : "Damaged"));
+  }
+  await runOrThrow(store.remove(2));
+  const gone = await prune(store)(planned)();
+  assert.ok(E.isLeft(gone) && gone.left._tag === "NoCheckpoint");
+  assert.deepEqual(await runOrThrow(store.list), [0, 1]);
+});
+
+test("a plan without a checkpoint that stays and verifies is the programmer's mistake", async () => {
+  const { store } = await storeOf([0, 1].map((step) => ({ run: 0, step, loss: 0, damage: "none" })));
+  const planned = await runOrThrow(plan(store)(Retention.latest(1)));
+  const forged: readonly Plan[] = [
+    { ...planned, verified: [] },
+    { ...planned, verified: planned.remove },
+    { ...planned, remove: [...planned.remove, ...planned.verified] },
+  ];
+  for (const one of forged) assert.throws(() => prune(store)(one), TypeError);
+  assert.deepEqual(await runOrThrow(store.list), [0, 1]);
+});
+
+test("what has another run's checkpoint under its number by now stays", async () => {
+  const path = place();
+  const store = directory(path);
+  for (const step of [0, 1, 2]) await runOrThrow(saveState(store)({ step }));
+  const planned = await runOrThrow(plan(store)(Retention.latest(1)));
+  const other = directory(place());
+  await runOrThrow(saveState(other)({ step: 9 }));
+  await runOrThrow(store.remove(0));
+  await cp(other.locationOf(0), store.locationOf(0), { recursive: true });
+  assert.deepEqual(await runOrThrow(prune(store)(planned)), [1]);
+  assert.deepEqual((await runOrThrow(list(directory(path)))).map(({ step }) => step), [9, 2]);
+});
+
+// --- readers
+
+/** A disk that does something before one of its operations that look at files. */
+function interrupted(at: number, act: () => Promise<unknown>): Disk & { readonly count: () => number } {
+  let count = 0;
+  const before = <A>(task: TE.TaskEither<never, A> | TE.TaskEither<unknown, A>): typeof task => async () => {
+    if (count++ === at) await act();
+    return await task() as never;
+  };
+  return {
+    ...machineDisk,
+    status: (path) => before(machineDisk.status(path)) as ReturnType<Disk["status"]>,
+    names: (path) => before(machineDisk.names(path)) as ReturnType<Disk["names"]>,
+    open: (path) =>
+      pipe(
+        before(machineDisk.open(path)) as ReturnType<Disk["open"]>,
+        TE.map((file) => ({
+          ...file,
+          read: (into: Uint8Array, position: number) =>
+            before(file.read(into, position)) as ReturnType<typeof file.read>,
+        })),
+      ),
+    count: () => count,
+  };
+}
+
+test("a load whose checkpoint goes at any moment gives it whole, or says that it is gone, or moves on to the newer", async () => {
+  const begin = async (): Promise<string> => {
+    const path = place();
+    const store = directory(path);
+    for (const step of [0, 1]) {
+      await runOrThrow(saveState(store)({ a: Float32Array.of(step), b: Float32Array.of(step), step }));
+    }
+    return path;
+  };
+  for (const asked of [{ checkpoint: 0 }, {}]) {
+    for (let at = 0;; at++) {
+      const path = await begin();
+      const disk = interrupted(at, async () => {
+        const store = directory(path);
+        if ("checkpoint" in asked) {
+          const planned = await runOrThrow(plan(store)(Retention.latest(1)));
+          assert.deepEqual(await runOrThrow(prune(store)(planned)), [0]);
+          return;
+        }
+        const going = directory(path, { keep: Retention.latest(1) });
+        await runOrThrow(loadState(going)({ a: new Float32Array(1), b: new Float32Array(1), step: 9 }));
+        const saved = await runOrThrow(saveState(going)({ a: Float32Array.of(2), b: Float32Array.of(2), step: 2 }));
+        assert.deepEqual(saved.removed, [0, 1]);
+      });
+      const live = { a: Float32Array.of(7), b: Float32Array.of(7), step: 7 };
+      const loaded = await loadState(directoryOn(disk)(path), asked)(live)();
+      if (disk.count() <= at) break;
+      if (E.isRight(loaded)) {
+        const { a, b, step } = loaded.right;
+        assert.deepEqual([a[0], b[0]], [step, step]);
+        assert.ok("checkpoint" in asked ? step === 0 : step === 1 || step === 2);
+      } else {
+        assert.ok("checkpoint" in asked && loaded.left._tag === "NoCheckpoint", JSON.stringify(loaded.left));
+        assert.deepEqual(loaded.left.available, [1]);
+      }
+      assert.deepEqual(live, { a: Float32Array.of(7), b: Float32Array.of(7), step: 7 });
+    }
+  }
+});
+
+test("retention after a save leaves the checkpoint just made durable, whatever else is damaged and whatever the policy says", async () => {
+  await fc.assert(
+    fc.asyncProperty(someMade, somePolicy, async (all, keep) => {
+      const { store } = await storeOf(all.map((one) => ({ ...one, run: 0 })));
+      const saving = { ...store, keep };
+      if (all.some(({ damage }) => damage === "none" || damage === "bytes")) {
+        await loadState(saving, { fallback: true })({ w: new Float32Array(2), step: 0 })();
+      }
+      const { checkpoint, removed } = await runOrThrow(saveState(saving)({ w: new Float32Array(2), step: 99 }));
+      assert.ok(!removed.includes(checkpoint));
+      assert.deepEqual((await runOrThrow(loadState(saving)({ w: new Float32Array(2), step: 0 }))).step, 99);
+      const left = await runOrThrow(store.list);
+      for (const [n, { damage }] of all.entries()) {
+        if (damage === "manifest" || damage === "newer") assert.ok(left.includes(n), "what cannot be read stays");
+      }
+    }),
+    { numRuns: 60 * torture },
+  );
+});
