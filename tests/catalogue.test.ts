@@ -2,11 +2,14 @@
  * What is known of a store of many checkpoints: the newest without looking at the others, and nothing passed over in silence.
  */
 import assert from "node:assert/strict";
-import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { symlinkSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, test } from "node:test";
+import { Buffer } from "node:buffer";
+import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import fc from "fast-check";
 import {
@@ -21,6 +24,7 @@ import {
   saveState,
 } from "../mod.ts";
 import { candidates, inOrder } from "../lib/catalogue.ts";
+import { readCheckpoint, verifyCheckpoint } from "../lib/checkpoint.ts";
 import { directoryOn } from "../lib/directory.ts";
 import { type Disk, machineDisk } from "../lib/disk.ts";
 import { meter, type Progress, progressAt } from "../lib/progress.ts";
@@ -35,14 +39,13 @@ function place(): string {
   return join(scratch, `${made++}`);
 }
 
-/** A folder of these checkpoints, all of one run. */
+const { location: template } = await runOrThrow(saveState(directory(place()))({ step: 5 }));
+
+/** A folder of these checkpoints, all the same one: links to it, for there may be many. */
 async function folderOf(numbers: readonly number[]): Promise<string> {
   const path = place();
-  const { location } = await runOrThrow(saveState(directory(path))({ step: 5 }));
-  for (const number of numbers.filter((n) => n > 0)) {
-    await cp(location, join(path, "checkpoints", `checkpoint_${number}`), { recursive: true });
-  }
-  if (!numbers.includes(0)) await rm(location, { recursive: true });
+  await mkdir(join(path, "checkpoints"), { recursive: true });
+  for (const number of numbers) symlinkSync(template, join(path, "checkpoints", `checkpoint_${number}`), "junction");
   return path;
 }
 
@@ -131,14 +134,43 @@ test("candidates are never without the newest, whatever goes while they are look
       if (first && of === inside) {
         first = false;
         // Listed without 4, looked at without 3: only another look shows what there is.
-        await cp(join(inside, "checkpoint_3"), join(inside, "checkpoint_4"), { recursive: true });
-        await rm(join(inside, "checkpoint_3"), { recursive: true });
+        symlinkSync(template, join(inside, "checkpoint_4"), "junction");
+        await rm(join(inside, "checkpoint_3"));
       }
       return names;
     },
   };
   assert.deepEqual(await runOrThrow(candidates(directoryOn(disk)(path))), [0, 1, 2, 4]);
   assert.ok((await readdir(inside)).includes("checkpoint_4"));
+});
+
+// --- verifying
+
+test("whatever loads verifies, and what does not is the same list of problems", async () => {
+  const store = directory(place(), { digest: "sha256" });
+  const state = { w: tf.tensor(["a", "bcd"]), x: tf.tensor2d([[1, 2], [3, 4]]), y: new Float64Array(9), step: 1 };
+  const { location } = await runOrThrow(saveState(store)(state));
+  const files = ["snapshot.json", "state/w.safetensors", "state/x.safetensors", "state/y.safetensors"];
+  const harm = fc.record({ file: fc.constantFrom(...files), at: fc.nat(2000), cut: fc.boolean() });
+  const same = async (): Promise<boolean> => {
+    const [loaded, verified] = [await readCheckpoint(store, 0)(), await verifyCheckpoint(store, 0)()];
+    assert.deepEqual(E.isLeft(verified) && verified.left, E.isLeft(loaded) && loaded.left);
+    return E.isRight(verified);
+  };
+  assert.ok(await same());
+  await fc.assert(
+    fc.asyncProperty(harm, async ({ file, at, cut }) => {
+      const whole = await readFile(join(location, file));
+      const harmed = Buffer.from(whole);
+      harmed[at % whole.length]! ^= 1 << (at % 8);
+      await writeFile(join(location, file), cut ? whole.subarray(0, at % whole.length) : harmed);
+      const fine = await same();
+      await writeFile(join(location, file), whole);
+      assert.ok(!fine);
+    }),
+    { numRuns: 60 * torture },
+  );
+  assert.ok(await same());
 });
 
 // --- side by side, and progress

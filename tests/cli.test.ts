@@ -739,6 +739,23 @@ test("a pager that is left ends the listing, and that is no error", async () => 
   assert.equal((await readFile(file, "utf8")).trimEnd(), "line 0");
 });
 
+test("a bar is drawn on a terminal alone, not more often than it can be seen, and gone at the end", async () => {
+  const drawn = async (isTerminal: boolean): Promise<string> => {
+    const [output, errors] = [new PassThrough(), new PassThrough()];
+    let text = "";
+    errors.on("data", (chunk) => text += chunk);
+    const about = { isTerminal, columns: 60, rows: 24 };
+    const draw = terminal({}, { ...about, stream: output }, { ...about, stream: errors }).draw("checking");
+    for (let bytes = 1; bytes < 100; bytes++) draw(progressAt(bytes, 100, 1));
+    draw();
+    await new Promise((resolve) => setTimeout(resolve));
+    return text;
+  };
+  assert.equal(await drawn(false), "");
+  const line = "checking [------------------------------] 1 B of 100 B  1 B/s  99 s left".slice(0, 59);
+  assert.equal(await drawn(true), `\r${line}\x1b[K\r\x1b[K`);
+});
+
 test("colours are for terminals, and for those who want them", async () => {
   const ls = async (isTerminal: boolean, environment: Readonly<Record<string, string>>): Promise<string> => {
     const stream = new PassThrough();

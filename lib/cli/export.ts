@@ -4,17 +4,21 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
 import type { Task } from "fp-ts/lib/Task.js";
-import { dirname, join, resolve } from "node:path";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { join, resolve } from "node:path";
 import process from "node:process";
 import { verifyCheckpoint } from "../checkpoint.ts";
 import { machineDisk } from "../disk.ts";
 import type { StoreFailed } from "../errors.ts";
 import { writeFile } from "../files.ts";
+import { makeFolders, unless } from "../folders.ts";
 import { encodeIndex, modelFile, modelIndex, shardName, specOf } from "../layout.ts";
 import { meter } from "../progress.ts";
 import { encodeHeader, type TensorSpec } from "../safetensors.ts";
 import { arraysOf, segment } from "../state_tree.ts";
+import { storeFailed } from "../store.ts";
 import { elementBytes, type Held, sizeOf } from "../tensor.ts";
 import { oneChosen, type Outcome, size, usage, type Words } from "./arguments.ts";
 import { openCheckpoint, type Opened } from "./opened.ts";
@@ -93,12 +97,20 @@ function filesOf(shards: readonly (readonly Exported[])[], advance: (bytes: numb
   return [...files, { name: modelIndex, chunks: () => [index] }];
 }
 
-async function makeFolders(path: string): Promise<E.Either<StoreFailed, void>> {
-  const made = await machineDisk.makeFolder(path)();
-  if (E.isRight(made) || made.left.code === "EEXIST") return E.right(undefined);
-  if (made.left.code !== "ENOENT") return made;
-  const above = await makeFolders(dirname(path));
-  return E.isLeft(above) ? above : await machineDisk.makeFolder(path)();
+/** Gives a file its name where nothing has it: a link, other than a rename, takes no other file's place. */
+function placeNew(from: string, to: string): TE.TaskEither<StoreFailed, void> {
+  return pipe(
+    machineDisk.link(from, to),
+    unless(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"], () =>
+      // A file system without links: the best there is.
+      pipe(
+        machineDisk.status(to),
+        TE.matchE(
+          (failed) => failed.code === "ENOENT" ? machineDisk.rename(from, to) : TE.left(failed),
+          () => TE.left(storeFailed("create", to, "EEXIST", "file already exists")),
+        ),
+      )),
+  );
 }
 
 /** Writes files of a folder, each whole or not at all, and none over another unless that is wished for. */
@@ -115,8 +127,7 @@ async function writeFiles(
       if (E.isLeft(file)) return file;
       const durable = await file.right.durable;
       if (E.isLeft(durable)) return durable;
-      // A link, other than a rename, takes no other file's place.
-      const placed = await (force ? machineDisk.rename(partial, path) : machineDisk.link(partial, path))();
+      const placed = await (force ? machineDisk.rename(partial, path) : placeNew(partial, path))();
       return E.isLeft(placed) ? placed : E.right(file.right.written.bytes);
     };
     try {
@@ -165,7 +176,7 @@ export function exportWeights({ options, rest }: Words, terminal: Terminal): Tas
       const sound = await verifyCheckpoint(store, checkpoint, checking, ({ name }) => sources.has(name))();
       checking();
       if (E.isLeft(sound)) return sound;
-      const made = await makeFolders(folder);
+      const made = await makeFolders(machineDisk, folder)();
       if (E.isLeft(made)) return made;
       const draw = terminal.draw("writing");
       const advance = meter(tensors.reduce((sum, { bytes }) => sum + bytes, 0), draw);

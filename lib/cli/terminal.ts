@@ -137,10 +137,8 @@ export function printer(
 
 const drawnEvery = 100;
 
-/** Standard output of this process. */
-function standardOutput(): Output {
-  const { stdout } = process;
-  return { stream: stdout, isTerminal: stdout.isTTY === true, columns: stdout.columns ?? 80, rows: stdout.rows ?? 24 };
+function outputOf(stream: NodeJS.WriteStream): Output {
+  return { stream, isTerminal: stream.isTTY === true, columns: stream.columns ?? 80, rows: stream.rows ?? 24 };
 }
 
 /**
@@ -148,27 +146,31 @@ function standardOutput(): Output {
  *
  * @param environment Its environment: `NO_COLOR`, `TERM` and `PAGER` are looked at.
  * @param output Where lines go.
+ * @param errors Where remarks and progress go.
  */
-export function terminal(environment: NodeJS.ProcessEnv = process.env, output: Output = standardOutput()): Terminal {
+export function terminal(
+  environment: NodeJS.ProcessEnv = process.env,
+  output: Output = outputOf(process.stdout),
+  errors: Output = outputOf(process.stderr),
+): Terminal {
   const { isTerminal, columns } = output;
-  const { stderr } = process;
+  const { stream } = errors;
   const colours = isTerminal && !environment["NO_COLOR"] && environment["TERM"] !== "dumb";
   // Nobody to tell is no reason to fail.
-  stderr.on("error", () => {});
+  stream.on("error", () => {});
   return {
     width: isTerminal ? columns : Infinity,
     print: printer(output, environment),
-    say: (text) => void stderr.write(`${text.split("\n").map(plainText).join("\n")}\n`),
+    say: (text) => void stream.write(`${text.split("\n").map(plainText).join("\n")}\n`),
     draw: (what) => {
       let drawn = -Infinity;
       return (progress) => {
-        if (stderr.isTTY !== true) return;
-        if (progress === undefined) return void (drawn > -Infinity && stderr.write("\r\x1b[K"));
+        if (!errors.isTerminal) return;
+        if (progress === undefined) return void (drawn > -Infinity && stream.write("\r\x1b[K"));
         const now = performance.now();
         if (now - drawn < drawnEvery) return;
         drawn = now;
-        const line = plainText(`${what} ${progressText(progress)}`);
-        stderr.write(`\r${line.slice(0, (stderr.columns ?? 80) - 1)}\x1b[K`);
+        stream.write(`\r${plainText(`${what} ${progressText(progress)}`).slice(0, errors.columns - 1)}\x1b[K`);
       };
     },
     paint: (colour, word) => colours ? `\x1b[${codes[colour]}m${word}\x1b[0m` : word,
