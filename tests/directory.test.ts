@@ -257,15 +257,18 @@ test("a folder that cannot be made is a failure, at once", async () => {
   if (process.platform === "linux") failedWith(await directory("/proc/dogear").begin());
 });
 
-test("a folder above that cannot be read does not keep a save from its work", async () => {
-  const path = place();
-  const disk = watched(
-    machineDisk,
-    (operation) =>
-      operation.name === "syncFolder" && operation.path === scratch ? fault(operation, "EACCES") : undefined,
-  );
-  right(await save(directoryOn(disk)(path), 1));
-  assert.deepEqual(await checkAllWhole(directory(path)), [0]);
+test("a folder above that is closed to reading, or read-only, does not keep a save from its work; one that fails does", async () => {
+  for (const [code, saved] of [["EACCES", true], ["EPERM", true], ["EROFS", true], ["EIO", false]] as const) {
+    const path = place();
+    const disk = watched(
+      machineDisk,
+      (operation) => operation.name === "syncFolder" && operation.path === scratch ? fault(operation, code) : undefined,
+    );
+    const result = await save(directoryOn(disk)(path), 1);
+    if (saved) right(result);
+    else assert.equal(failedWith(result), code);
+    assert.deepEqual(await checkAllWhole(directory(path)), saved ? [0] : []);
+  }
 });
 
 test("a disk that takes nothing, and says nothing of it, is a failure, not a loop", async () => {
