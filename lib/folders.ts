@@ -42,8 +42,8 @@ export function syncAbove(disk: Disk, path: string): TE.TaskEither<StoreFailed, 
   const above = dirname(path);
   return above === path ? done : pipe(
     disk.syncFolder(above),
-    // A folder above may be closed to reading, and then only its file system can keep the order.
-    unless(["EACCES", "EPERM"], () => done),
+    // One that is closed to reading only its file system can keep in order; one that is read-only has nothing to lose.
+    unless(["EACCES", "EPERM", "EROFS"], () => done),
     TE.flatMap(() => syncAbove(disk, above)),
   );
 }

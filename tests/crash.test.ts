@@ -13,11 +13,12 @@ import { posix } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { directoryOn } from "../lib/directory.ts";
-import type { Disk, Fate, NewFile } from "../lib/disk.ts";
-import { digester, type Saving, type Store, storeFailed, type Written } from "../lib/store.ts";
+import type { Disk, Fate } from "../lib/disk.ts";
+import { digester, type Saving, type Store, type Written } from "../lib/store.ts";
 import type { StoreFailed } from "../lib/errors.ts";
 import { readSnapshot, restoreState, Retention, type Saved, type SaveError, saveState } from "../mod.ts";
 import { blank, type Image, imageOf, machine, remains, type Schedule, stateOf, type Tree } from "./simulated_disk.ts";
+import { type Answer, fault, type Operation, watched } from "./watched_disk.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 
@@ -183,6 +184,78 @@ function either<A extends object>(which: () => boolean, yes: A, no: A): A {
   return new Proxy(no, { get: (_, name) => Reflect.get(which() ? yes : no, name) });
 }
 
+/** A store that tells of its promises: each commit that resolves, and each removal that begins. */
+function telling(store: Store, committed: (checkpoint: number) => void, removed: (checkpoint: number) => void): Store {
+  const tell = (saving: Saving): Saving => ({
+    ...saving,
+    commit: (manifest) => pipe(saving.commit(manifest), TE.map((checkpoint) => (committed(checkpoint), checkpoint))),
+  });
+  return {
+    ...store,
+    begin: pipe(store.begin, TE.map(tell)),
+    remove: (checkpoint) => {
+      removed(checkpoint);
+      return store.remove(checkpoint);
+    },
+  };
+}
+
+/** Goes through a scenario once: the disk after each operation, and what must hold if the power goes then. */
+async function crashesIn(
+  { start, keep, fate = "alive", before, during }: Scenario,
+  mutation: Mutation,
+  schedule: Schedule,
+): Promise<readonly (readonly [Image, Law])[]> {
+  const crashes: (readonly [Image, Law])[] = [];
+  const kept = new Map(start?.found);
+  const steps = [...kept.values()];
+  let crashing = false;
+  const crash = (): void => {
+    if (crashing) crashes.push([simulated.image(), { kept: new Map(kept), steps: [...steps] }]);
+  };
+  const simulated = machine(start === undefined ? blank : imageOf(start.tree), {
+    schedule: (waiting) => crashing ? schedule(waiting) : 0,
+    changed: crash,
+    fateOf: () => fate,
+  });
+
+  const begin = (name: string): Process => {
+    let step = 0;
+    const committed = (checkpoint: number): void => {
+      assert.ok(!kept.has(checkpoint), `${checkpoint} was given twice`);
+      kept.set(checkpoint, step);
+      crash();
+    };
+    // Whoever removes a checkpoint lets go of it, but never of the newest.
+    const removed = (checkpoint: number): void => {
+      if (checkpoint < Math.max(...kept.keys())) kept.delete(checkpoint);
+    };
+    const disk = simulated.process(name);
+    const own = directoryOn(either(() => crashing, mutation.disk?.(disk, name) ?? disk, disk));
+    const sound = telling(own(path, keep && { keep }), committed, removed);
+    const store = either(() => crashing, mutation.store?.(sound) ?? sound, sound);
+    const save: Process["save"] = (now, through = (same) => same) => {
+      steps.push(step = now);
+      return saveState(through(store))(stateAt(step))();
+    };
+    return { store, save };
+  };
+  const processes = new Map<string, Process>();
+  const processOf = (name: string): Process => {
+    const process = processes.get(name) ?? begin(name);
+    processes.set(name, process);
+    return process;
+  };
+
+  await before?.(processOf);
+  simulated.settle();
+  crashing = true;
+  crash();
+  await during(processOf);
+  crash();
+  return crashes;
+}
+
 /**
  * Crashes a scenario after each operation in every way there is.
  *
@@ -198,73 +271,7 @@ async function explore(
   const broken: string[] = [];
   let outcomes = 0;
   for (const schedule of scenario.schedules?.() ?? [late]) {
-    const { tree, found } = scenario.start ?? {};
-    const crashes: (readonly [Image, Law])[] = [];
-    const kept = new Map(found);
-    const steps = [...kept.values()];
-    let order: Schedule = () => 0;
-    let crashing = false;
-    const crash = (): void => {
-      if (crashing) crashes.push([simulated.image(), { kept: new Map(kept), steps: [...steps] }]);
-    };
-    const start = tree === undefined ? blank : imageOf(tree);
-    const fateOf = (): Fate => scenario.fate ?? "alive";
-    const simulated = machine(start, { schedule: (waiting) => order(waiting), changed: crash, fateOf });
-
-    /** A store that notes what it promises: a commit keeps its checkpoint, a removal lets go of any but the newest. */
-    const noted = (store: Store, step: () => number): Store => ({
-      ...store,
-      begin: pipe(
-        store.begin,
-        TE.map((saving): Saving => ({
-          ...saving,
-          commit: (manifest) =>
-            pipe(
-              saving.commit(manifest),
-              TE.map((checkpoint) => {
-                assert.ok(!kept.has(checkpoint), `${checkpoint} was given twice`);
-                kept.set(checkpoint, step());
-                crash();
-                return checkpoint;
-              }),
-            ),
-        })),
-      ),
-      remove: (checkpoint) => {
-        if (checkpoint < Math.max(...kept.keys())) kept.delete(checkpoint);
-        return store.remove(checkpoint);
-      },
-    });
-    const begin = (name: string): Process => {
-      const [disk, options] = [simulated.process(name), scenario.keep && { keep: scenario.keep }];
-      let step = 0;
-      const sound = noted(
-        directoryOn(either(() => crashing, mutation.disk?.(disk, name) ?? disk, disk))(path, options),
-        () => step,
-      );
-      const store = either(() => crashing, mutation.store?.(sound) ?? sound, sound);
-      return {
-        store,
-        save: (now, through = (same) => same) => {
-          steps.push(step = now);
-          return saveState(through(store))(stateAt(step))();
-        },
-      };
-    };
-    const processes = new Map<string, Process>();
-    const processOf = (name: string): Process => {
-      const process = processes.get(name) ?? begin(name);
-      processes.set(name, process);
-      return process;
-    };
-
-    await scenario.before?.(processOf);
-    simulated.settle();
-    [order, crashing] = [schedule(), true];
-    crash();
-    await scenario.during(processOf);
-    crash();
-    for (const [image, law] of crashes) {
+    for (const [image, law] of await crashesIn(scenario, mutation, schedule())) {
       const lawful = JSON.stringify([[...law.kept], law.steps]);
       const point = `${stateOf(image)} ${lawful}`;
       if (points.has(point)) continue;
@@ -386,38 +393,6 @@ test("old or new: whatever a crash leaves of a save into whatever a crash has le
   holds("a save into whatever a crash has left", explored);
 });
 
-/** A disk on which every operation is asked for first; what it answers instead of being done, if anything. */
-function asked(disk: Disk, answer: (path: string) => StoreFailed | undefined): Disk {
-  const task = <A>(path: string, inner: TE.TaskEither<StoreFailed, A>): TE.TaskEither<StoreFailed, A> => () => {
-    const failed = answer(path);
-    return failed === undefined ? inner() : Promise.resolve({ _tag: "Left", left: failed });
-  };
-  return {
-    ...disk,
-    makeFolder: (path) => task(path, disk.makeFolder(path)),
-    create: (path) =>
-      task(
-        path,
-        pipe(
-          disk.create(path),
-          TE.map((file): NewFile => ({
-            ...file,
-            write: (bytes) => task(path, file.write(bytes)),
-            sync: task(path, file.sync),
-            close: pipe(file.close, TE.flatMap(() => task(path, nothing))),
-          })),
-        ),
-      ),
-    names: (path) => task(path, disk.names(path)),
-    status: (path) => task(path, disk.status(path)),
-    link: (from, to) => task(to, disk.link(from, to)),
-    rename: (from, to) => task(to, disk.rename(from, to)),
-    removeFile: (path) => task(path, disk.removeFile(path)),
-    removeFolder: (path) => task(path, disk.removeFolder(path)),
-    syncFolder: (path) => task(path, disk.syncFolder(path)),
-  };
-}
-
 interface Failure {
   /** How many operations fail, one after the other. */
   readonly operations: number;
@@ -436,9 +411,9 @@ for (const [name, { operations, next }] of Object.entries(failures)) {
     const explored: Explored[] = [];
     for (let first = 0, over = false; !over; first += Math.max(1, Math.floor(18 / torture))) {
       let [i, mended] = [0, false];
-      const fails = (path: string): StoreFailed | undefined => {
+      const fails = (operation: Operation): Answer => {
         const place = i++ - first;
-        return mended || place < 0 || place >= operations ? undefined : storeFailed("write", path, "EIO", "a fault");
+        return mended || place < 0 || place >= operations ? undefined : fault(operation, "EIO");
       };
       const during = inTurn(
         async (process) => {
@@ -449,7 +424,7 @@ for (const [name, { operations, next }] of Object.entries(failures)) {
       );
       explored.push(
         await explore({ keep: Retention.latest(1), before: saves("a", 1), during, fate: "dead" }, {
-          disk: (disk, process) => process === "a" ? asked(disk, fails) : disk,
+          disk: (disk, process) => process === "a" ? watched(disk, fails) : disk,
         }),
       );
     }
@@ -476,8 +451,9 @@ function redirected(disk: Disk, to: (path: string) => string): Disk {
   };
 }
 
-function withoutSync(file: NewFile): NewFile {
-  return { ...file, sync: nothing };
+/** A disk that leaves out every operation of a name. */
+function without(left: Operation["name"]): (disk: Disk) => Disk {
+  return (disk) => watched(disk, ({ name }) => name === left ? "leave out" : undefined);
 }
 
 /** Ways to break the protocol, and what then comes out. */
@@ -485,7 +461,7 @@ const mutations: Readonly<Record<string, Mutation & { readonly of: Scenario; rea
   "no fsync of files": {
     of: scenarios["a later save"],
     caught: /^1 is lost|^{"_tag":"Damaged","checkpoint":1/,
-    disk: (disk) => ({ ...disk, create: (path) => pipe(disk.create(path), TE.map(withoutSync)) }),
+    disk: without("sync"),
   },
   "the rename before the manifest": {
     of: scenarios["a later save"],
@@ -539,7 +515,7 @@ const mutations: Readonly<Record<string, Mutation & { readonly of: Scenario; rea
   "no fsync of folders": {
     of: scenarios["a later save"],
     caught: /^1 is lost/,
-    disk: (disk) => ({ ...disk, syncFolder: () => nothing }),
+    disk: without("syncFolder"),
   },
   "retention before the commit": {
     of: scenarios["two saves that keep two"],
@@ -565,22 +541,15 @@ for (const [name, { of, caught, ...mutation }] of Object.entries(mutations)) {
   });
 }
 
-/** A disk that lets one `fsync` out, by its place among all of them, and tells which. */
+/** Leaves one `fsync` out, by its place among all of them, and tells of which. */
 function lacking(place: number, told: (path: string) => void): (disk: Disk) => Disk {
   let i = 0;
-  return (disk) => {
-    const sync = (path: string, inner: Disk["syncFolder"]): ReturnType<Disk["syncFolder"]> => async () => {
-      if (i++ !== place) return await inner(path)();
+  return (disk) =>
+    watched(disk, ({ name, path }) => {
+      if (!["sync", "syncFolder"].includes(name) || i++ !== place) return undefined;
       told(path);
-      return { _tag: "Right", right: undefined };
-    };
-    return {
-      ...disk,
-      create: (path) =>
-        pipe(disk.create(path), TE.map((file): NewFile => ({ ...file, sync: sync(path, () => file.sync) }))),
-      syncFolder: (path) => sync(path, disk.syncFolder),
-    };
-  };
+      return "leave out";
+    });
 }
 
 for (

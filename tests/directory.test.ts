@@ -17,8 +17,9 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { directory, directoryOn } from "../lib/directory.ts";
 import { type Disk, type Fate, machineDisk, type NewFile, type OldFile } from "../lib/disk.ts";
 import { explain, type StoreFailed } from "../lib/errors.ts";
-import { digester, type Store, storeFailed, type Written } from "../lib/store.ts";
+import { digester, type Store, type Written } from "../lib/store.ts";
 import { deno, root } from "./gate/runtimes.ts";
+import { fault, type Operation, watched } from "./watched_disk.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-directory-"));
 after(() => rm(scratch, { recursive: true, force: true }));
@@ -83,53 +84,6 @@ async function checkAllWhole(store: Store): Promise<readonly number[]> {
 
 async function entries(path: string): Promise<readonly string[]> {
   return (await readdir(join(path, "checkpoints"))).sort();
-}
-
-/** What a disk is asked to do. */
-interface Operation {
-  readonly name: string;
-  readonly path: string;
-  readonly bytes?: number;
-}
-
-/** A disk that first asks whether an operation is to fail. */
-function watched(on: Disk, ask: (operation: Operation) => StoreFailed | undefined | Promise<undefined>): Disk {
-  const task =
-    <A>(operation: Operation, inner: TE.TaskEither<StoreFailed, A>): TE.TaskEither<StoreFailed, A> => async () => {
-      const failed = await ask(operation);
-      return failed === undefined ? inner() : { _tag: "Left", left: failed };
-    };
-  return {
-    makeFolder: (path) => task({ name: "makeFolder", path }, on.makeFolder(path)),
-    create: (path) =>
-      task(
-        { name: "create", path },
-        pipe(
-          on.create(path),
-          TE.map(({ write, flush, sync, close }): NewFile => ({
-            write: (bytes) => task({ name: "write", path, bytes: bytes.length }, write(bytes)),
-            flush: task({ name: "flush", path }, flush),
-            sync: task({ name: "sync", path }, sync),
-            // It is closed though it fails: the system lets go of a killed process's files, too.
-            close: pipe(close, TE.flatMap(() => task({ name: "close", path }, TE.right(undefined)))),
-          })),
-        ),
-      ),
-    open: (path) => task({ name: "open", path }, on.open(path)),
-    status: (path) => task({ name: "status", path }, on.status(path)),
-    names: (path) => task({ name: "names", path }, on.names(path)),
-    link: (from, to) => task({ name: "link", path: to }, on.link(from, to)),
-    rename: (from, to) => task({ name: "rename", path: to }, on.rename(from, to)),
-    removeFile: (path) => task({ name: "removeFile", path }, on.removeFile(path)),
-    removeFolder: (path) => task({ name: "removeFolder", path }, on.removeFolder(path)),
-    syncFolder: (path) => task({ name: "syncFolder", path }, on.syncFolder(path)),
-    writer: on.writer,
-    fateOf: on.fateOf,
-  };
-}
-
-function fault({ name, path }: Operation, code: string): StoreFailed {
-  return storeFailed(name, path, code, "a fault");
 }
 
 function withFate(fate: Fate): Disk {
@@ -257,15 +211,18 @@ test("a folder that cannot be made is a failure, at once", async () => {
   if (process.platform === "linux") failedWith(await directory("/proc/dogear").begin());
 });
 
-test("a folder above that cannot be read does not keep a save from its work", async () => {
-  const path = place();
-  const disk = watched(
-    machineDisk,
-    (operation) =>
-      operation.name === "syncFolder" && operation.path === scratch ? fault(operation, "EACCES") : undefined,
-  );
-  right(await save(directoryOn(disk)(path), 1));
-  assert.deepEqual(await checkAllWhole(directory(path)), [0]);
+test("a folder above that is closed to reading, or read-only, does not keep a save from its work; one that fails does", async () => {
+  for (const [code, saved] of [["EACCES", true], ["EPERM", true], ["EROFS", true], ["EIO", false]] as const) {
+    const path = place();
+    const disk = watched(
+      machineDisk,
+      (operation) => operation.name === "syncFolder" && operation.path === scratch ? fault(operation, code) : undefined,
+    );
+    const result = await save(directoryOn(disk)(path), 1);
+    if (saved) right(result);
+    else assert.equal(failedWith(result), code);
+    assert.deepEqual(await checkAllWhole(directory(path)), saved ? [0] : []);
+  }
 });
 
 test("a disk that takes nothing, and says nothing of it, is a failure, not a loop", async () => {

@@ -10,13 +10,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, test } from "node:test";
-import { pipe } from "fp-ts/lib/function.js";
-import * as TE from "fp-ts/lib/TaskEither.js";
 import { directoryOn } from "../lib/directory.ts";
-import { type Disk, machineDisk, type NewFile } from "../lib/disk.ts";
-import { storeFailed } from "../lib/store.ts";
+import { type Disk, machineDisk } from "../lib/disk.ts";
 import { explain, list, readSnapshot, restoreState, Retention, runOrThrow, saveState } from "../mod.ts";
 import { type State, stateAt } from "./programs/saves.ts";
+import { fault, type Operation, watched } from "./watched_disk.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-faults-"));
 await chmod(scratch, 0o755);
@@ -44,26 +42,11 @@ interface Fault {
 /** A disk that fails from a moment on with one code, whatever is to be written. */
 function failing(code: string): Fault {
   let broken = false;
-  const unless = <A>(path: string, task: TE.TaskEither<ReturnType<typeof storeFailed>, A>): typeof task => async () =>
-    broken ? { _tag: "Left", left: storeFailed("write", path, code, "a fault") } : await task();
-  const disk: Disk = {
-    ...machineDisk,
-    makeFolder: (path) => unless(path, machineDisk.makeFolder(path)),
-    create: (path) =>
-      unless(
-        path,
-        pipe(
-          machineDisk.create(path),
-          TE.map((file): NewFile => ({
-            ...file,
-            write: (bytes) => unless(path, file.write(bytes)),
-            sync: unless(path, file.sync),
-          })),
-        ),
-      ),
-    rename: (from, to) => unless(to, machineDisk.rename(from, to)),
-    syncFolder: (path) => unless(path, machineDisk.syncFolder(path)),
-  };
+  const writes: readonly Operation["name"][] = ["makeFolder", "create", "write", "sync", "rename", "syncFolder"];
+  const disk = watched(
+    machineDisk,
+    (operation) => broken && writes.includes(operation.name) ? fault(operation, code) : undefined,
+  );
   return { break: () => void (broken = true), mend: () => void (broken = false), codes: [code], disk };
 }
 
@@ -133,9 +116,9 @@ for (const [name, make] of Object.entries(faults)) {
     for (let moment = 0; moment === moments; moment++) {
       const path = place();
       await mkdir(path);
-      const fault = make(path);
+      const trouble = make(path);
       try {
-        const store = directoryOn(fault.disk ?? machineDisk)(path, { keep: Retention.latest(2) });
+        const store = directoryOn(trouble.disk ?? machineDisk)(path, { keep: Retention.latest(2) });
         const read = async (): Promise<number> => {
           using snapshot = await runOrThrow(readSnapshot(store));
           const state = restoreState(snapshot);
@@ -149,21 +132,21 @@ for (const [name, make] of Object.entries(faults)) {
         const onProgress = (): void => {
           if (pieces++ !== moment) return;
           moments++;
-          fault.break();
+          trouble.break();
         };
         const saved = await saveState(store, { onProgress })(stateAt(3))();
         if (pieces <= moment) break;
         if (saved._tag === "Left") {
           failed++;
           assert.equal(saved.left._tag, "StoreFailed");
-          assert.ok(saved.left._tag === "StoreFailed" && fault.codes.includes(saved.left.code), explain(saved.left));
+          assert.ok(saved.left._tag === "StoreFailed" && trouble.codes.includes(saved.left.code), explain(saved.left));
         }
         // It can be read while the disk is broken.
-        const before = fault.loses ? [] : [1, 2];
+        const before = trouble.loses ? [] : [1, 2];
         const found = (await runOrThrow(list(store))).map(({ step }) => step);
         assert.deepEqual(found, saved._tag === "Left" ? before : [...before, 3].slice(-2));
         if (found.length > 0) assert.equal(await read(), found.at(-1));
-        fault.mend();
+        trouble.mend();
         for (const step of [4, 5]) await runOrThrow(saveState(store)(stateAt(step)));
         assert.equal(await read(), 5);
         assert.deepEqual((await runOrThrow(list(store))).map(({ step }) => step), [4, 5]);
@@ -171,7 +154,7 @@ for (const [name, make] of Object.entries(faults)) {
         const names = (await readdir(join(path, "checkpoints"))).filter((name) => !name.startsWith("checkpoint_"));
         assert.equal(names.length, name.includes("closed") && saved._tag === "Left" ? 1 : 0);
       } finally {
-        fault.mend();
+        trouble.mend();
         spawnSync("umount", ["-l", path]);
       }
     }
@@ -183,7 +166,7 @@ test("a file system that is read-only between two saves: the error says so, and 
   const path = place();
   await mkdir(path);
   const mounted = mount(path, "-t", "tmpfs", "-o", "size=4m", "tmpfs");
-  const fault: Fault = mounted
+  const trouble: Fault = mounted
     ? {
       break: () => assert.ok(mount(path, "-o", "remount,ro")),
       mend: () => assert.ok(mount(path, "-o", "remount,rw")),
@@ -191,14 +174,14 @@ test("a file system that is read-only between two saves: the error says so, and 
     }
     : failing("EROFS");
   try {
-    const store = directoryOn(fault.disk ?? machineDisk)(path);
+    const store = directoryOn(trouble.disk ?? machineDisk)(path);
     await runOrThrow(saveState(store)(stateAt(1)));
-    fault.break();
+    trouble.break();
     const saved = await saveState(store)(stateAt(2))();
     assert(saved._tag === "Left");
     assert.match(explain(saved.left), /EROFS.*that file system is read-only/);
     assert.deepEqual((await runOrThrow(list(store))).map(({ step }) => step), [1]);
-    fault.mend();
+    trouble.mend();
     await runOrThrow(saveState(store)(stateAt(3)));
     assert.deepEqual((await runOrThrow(list(store))).map(({ step }) => step), [1, 3]);
   } finally {

@@ -386,20 +386,22 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
       link: (from, to) =>
         task("link", to, (fail) => {
           const [id, node] = there(from, fail);
-          if (node.is === "folder") return fail("EPERM");
           const [above, into, entries, last] = placeOf(to, fail);
           if (entries.has(last)) fail("EEXIST");
+          if (node.is === "folder") fail("EPERM");
           set([change(above, into, [last, id])]);
         }),
       rename: (from, to) =>
         task("rename", to, (fail) => {
-          const [id] = there(from, fail);
-          const [, , , old] = placeOf(from, fail);
+          const [id, moved] = there(from, fail);
           const [above, into, entries, last] = placeOf(to, fail);
           if (posix.dirname(from) !== posix.dirname(to)) throw new Error(`${from} was moved to another folder`);
           const taken = entries.get(last);
-          if (taken !== undefined && entriesOf(folder(taken, fail)).size > 0) fail("ENOTEMPTY");
-          set([change(above, into, [old, undefined], [last, id])]);
+          if (taken === id) return;
+          if (taken !== undefined && moved.is === "folder") {
+            if (entriesOf(folder(taken, fail)).size > 0) fail("ENOTEMPTY");
+          } else if (taken !== undefined && image.get(taken)?.is === "folder") fail("EISDIR");
+          set([change(above, into, [posix.basename(from), undefined], [last, id])]);
         }),
       removeFile: (path) =>
         task("removeFile", path, (fail) => {

@@ -1,0 +1,225 @@
+/**
+ * The simulated disk does as the machine's does, and loses as much as it may, and no more.
+ */
+import fc from "fast-check";
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { after, test } from "node:test";
+import { type Disk, machineDisk } from "../lib/disk.ts";
+import { blank, type Machine, machine, remains, type Tree } from "./simulated_disk.ts";
+
+const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+
+const scratch = await mkdtemp(join(tmpdir(), "dogear-simulated-"));
+after(() => rm(scratch, { recursive: true, force: true }));
+
+// --- programs
+
+/** Something asked of a disk, below a folder; what it answers, in words that two disks share. */
+interface Step {
+  readonly text: string;
+  readonly run: (disk: Disk, below: string) => Promise<string>;
+}
+
+async function answer<A>(
+  task: () => Promise<{ _tag: "Left"; left: { code: string } } | { _tag: "Right"; right: A }>,
+  show: (found: A) => string | Promise<string> = () => "done",
+): Promise<string> {
+  const result = await task();
+  return result._tag === "Left" ? result.left.code : await show(result.right);
+}
+
+const folders = ["", "/a", "/a/b", "/c"];
+const names = ["a", "b", "c"];
+const path = fc.tuple(fc.constantFrom(...folders), fc.constantFrom(...names)).map(([folder, name]) =>
+  `${folder}/${name}`
+);
+/** Two names in one folder. */
+const siblings = fc.tuple(fc.constantFrom(...folders), fc.constantFrom(...names), fc.constantFrom(...names))
+  .map(([folder, from, to]) => [`${folder}/${from}`, `${folder}/${to}`] as const);
+
+function step<A>(
+  inputs: fc.Arbitrary<A>,
+  name: string,
+  run: (disk: Disk, input: A, below: string) => Promise<string>,
+): fc.Arbitrary<Step> {
+  return inputs.map((input) => ({
+    text: `${name} ${input}`,
+    run: (disk, below) => run(disk, input, below),
+  }));
+}
+
+async function write(disk: Disk, path: string, bytes: readonly Uint8Array[], sync: boolean): Promise<string> {
+  return await answer(disk.create(path), async (file) => {
+    for (const some of bytes) assert.equal((await file.write(some)())._tag, "Right");
+    if (sync) assert.equal((await file.sync())._tag, "Right");
+    assert.equal((await file.close())._tag, "Right");
+    return "written";
+  });
+}
+
+async function read(disk: Disk, path: string): Promise<string> {
+  return await answer(disk.open(path), async (file) => {
+    const bytes = new Uint8Array(file.bytes + 1);
+    const length = await answer(file.read(bytes, 0), String);
+    assert.equal((await file.close())._tag, "Right");
+    return `${length}: ${bytes}`;
+  });
+}
+
+const content = fc.array(fc.uint8Array({ minLength: 1, maxLength: 4 }), { maxLength: 2 });
+
+const steps: fc.Arbitrary<Step> = fc.oneof(
+  step(path, "makeFolder", (disk, path, below) => answer(disk.makeFolder(below + path))),
+  step(path, "makeFolder", (disk, path, below) => answer(disk.makeFolder(below + path))),
+  step(
+    fc.tuple(path, content, fc.boolean()),
+    "write",
+    (disk, [path, bytes, sync], below) => write(disk, below + path, bytes, sync),
+  ),
+  step(path, "read", (disk, path, below) => read(disk, below + path)),
+  step(path, "status", (disk, path, below) => answer(disk.status(below + path), ({ kind }) => kind)),
+  step(path, "names", (disk, path, below) => answer(disk.names(below + path), (names) => [...names].sort().join())),
+  step(fc.tuple(path, path), "link", (disk, [from, to], below) => answer(disk.link(below + from, below + to))),
+  step(siblings, "rename", (disk, [from, to], below) => answer(disk.rename(below + from, below + to))),
+  step(path, "removeFile", (disk, path, below) => answer(disk.removeFile(below + path))),
+  step(path, "removeFolder", (disk, path, below) => answer(disk.removeFolder(below + path))),
+  // Of a file the machine's disk makes durable what is in it, and the store never asks for that.
+  step(path, "syncFolder", async (disk, path, below) => {
+    const names = await answer(disk.names(below + path));
+    return names === "done" ? await answer(disk.syncFolder(below + path)) : names;
+  }),
+);
+
+/** Makes a few files and folders, for programs to meet. */
+async function furnish(disk: Disk, below: string): Promise<void> {
+  for (const path of ["/a", "/a/b", "/c"]) assert.equal(await answer(disk.makeFolder(below + path)), "done");
+  for (const path of ["/a/a", "/a/b/c", "/b"]) await write(disk, below + path, [Uint8Array.of(7)], false);
+}
+
+/** All that is on a disk below a path, as text. */
+async function seen(disk: Disk, path: string): Promise<string> {
+  const names = await disk.names(path)();
+  if (names._tag === "Left") return await read(disk, path);
+  const inner = await Promise.all(
+    [...names.right].sort().map(async (name) => `${name}=${await seen(disk, `${path}/${name}`)}`),
+  );
+  return `{${inner}}`;
+}
+
+function shown(tree: Tree): string {
+  if (tree instanceof Uint8Array) return `${tree.length}: ${Uint8Array.from([...tree, 0])}`;
+  return `{${[...tree].sort(([a], [b]) => a < b ? -1 : 1).map(([name, inner]) => `${name}=${shown(inner)}`)}}`;
+}
+
+test("any program gets the same answers from the simulated disk as from the machine's, and leaves the same", async () => {
+  let made = 0;
+  const answers = new Map<string, number>();
+  await fc.assert(
+    fc.asyncProperty(fc.array(steps, { maxLength: 25 }), async (program) => {
+      const below = join(scratch, `${made++}`);
+      const simulated = machine(blank).process("a");
+      assert.equal((await machineDisk.makeFolder(below)())._tag, "Right");
+      for (const [disk, path] of [[machineDisk, below], [simulated, ""]] as const) await furnish(disk, path);
+      for (const { text, run } of program) {
+        const [expected, found] = [await run(machineDisk, below), await run(simulated, "")];
+        assert.equal(found, expected, text);
+        const kind = `${text.split(" ")[0]} ${/^[A-Z]+$/.exec(expected)?.[0] ?? "done"}`;
+        answers.set(kind, (answers.get(kind) ?? 0) + 1);
+      }
+      assert.equal(await seen(simulated, "/"), await seen(machineDisk, below));
+    }),
+    { numRuns: 100 * torture },
+  );
+  // The refusals that the store lives by have been met.
+  for (
+    const kind of [
+      "makeFolder EEXIST",
+      "rename ENOTEMPTY",
+      "rename done",
+      "removeFile EISDIR",
+      "removeFolder ENOTEMPTY",
+    ]
+  ) {
+    assert.ok((answers.get(kind) ?? 0) > 0, `${kind} among ${[...answers.keys()]}`);
+  }
+});
+
+// --- crashes
+
+function left(simulated: Machine): readonly string[] {
+  return [...remains(simulated.image())].map(({ tree }) => shown(tree));
+}
+
+test("after any program a crash may leave all that was done, or what it left when all was durable, and only that once it is", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(steps, { maxLength: 6 }), fc.array(steps, { maxLength: 7 }), async (before, program) => {
+      const simulated = machine(blank);
+      const disk = simulated.process("a");
+      for (const { run } of before) await run(disk, "");
+      simulated.settle();
+      const durable = await seen(disk, "/");
+      assert.deepEqual(left(simulated), [durable]);
+      for (const { run } of program) await run(disk, "");
+      const may = left(simulated);
+      assert.ok(may.includes(await seen(disk, "/")), "all");
+      if (!program.some(({ text }) => text.startsWith("syncFolder"))) assert.ok(may.includes(durable), "nothing");
+      simulated.settle();
+      assert.deepEqual(left(simulated), [await seen(disk, "/")]);
+    }),
+    { numRuns: 300 * torture },
+  );
+});
+
+test("what a crash may leave of a few operations is exactly this", async () => {
+  const cases: readonly (readonly [(disk: Disk) => Promise<unknown>, readonly string[]])[] = [
+    [(disk) => write(disk, "/a", [Uint8Array.of(1, 2)], false), [
+      "{}",
+      "{a=0: 0}",
+      "{a=1: 1,0}",
+      "{a=2: 0,0,0}",
+      "{a=2: 1,2,0}",
+    ]],
+    // An entry is not durable with its file.
+    [(disk) => write(disk, "/a", [Uint8Array.of(1, 2)], true), ["{}", "{a=2: 1,2,0}"]],
+    [async (disk) => {
+      await write(disk, "/a", [Uint8Array.of(1)], true);
+      await disk.syncFolder("/")();
+    }, ["{a=1: 1,0}"]],
+    // Of two changes of a folder the second may be there without the first.
+    [async (disk) => {
+      await disk.makeFolder("/a")();
+      await disk.makeFolder("/b")();
+    }, ["{a={},b={}}", "{a={}}", "{b={}}", "{}"]],
+    // A rename is there or not; a folder has never two names.
+    [async (disk) => {
+      await disk.makeFolder("/a")();
+      await disk.syncFolder("/")();
+      await disk.rename("/a", "/b")();
+    }, ["{a={}}", "{b={}}"]],
+    [async (disk) => {
+      await disk.makeFolder("/a")();
+      await disk.rename("/a", "/b")();
+    }, ["{a={}}", "{b={}}", "{}"]],
+    // A folder that is durable may have lost what was put into it.
+    [async (disk) => {
+      await disk.makeFolder("/a")();
+      await disk.syncFolder("/")();
+      await write(disk, "/a/b", [], true);
+    }, ["{a={b=0: 0}}", "{a={}}"]],
+    // A file of two names has the same bytes under both.
+    [async (disk) => {
+      await write(disk, "/a", [Uint8Array.of(1)], false);
+      await disk.link("/a", "/b")();
+      await disk.syncFolder("/")();
+    }, ["{a=0: 0,b=0: 0}", "{a=1: 0,0,b=1: 0,0}", "{a=1: 1,0,b=1: 1,0}"]],
+  ];
+  for (const [program, expected] of cases) {
+    const simulated = machine(blank);
+    await program(simulated.process("a"));
+    assert.deepEqual([...new Set(left(simulated))].sort(), [...expected].sort());
+  }
+});
