@@ -85,7 +85,13 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
   step(path, "names", (disk, path, below) => answer(disk.names(below + path), (names) => [...names].sort().join())),
   step(fc.tuple(path, path), "link", (disk, [from, to], below) => answer(disk.link(below + from, below + to))),
   step(siblings, "rename", (disk, [from, to], below) => answer(disk.rename(below + from, below + to))),
-  step(path, "removeFile", (disk, path, below) => answer(disk.removeFile(below + path))),
+  // Deno removes an empty folder, too, and the store never asks for that.
+  step(path, "removeFile", async (disk, path, below) => {
+    const names = await answer(disk.names(below + path), (names) => names.length > 0 ? "full" : "empty");
+    if (names === "empty") return names;
+    const removed = await answer(disk.removeFile(below + path));
+    return names === "full" && ["EISDIR", "EPERM", "ENOTEMPTY"].includes(removed) ? "refused" : removed;
+  }),
   step(path, "removeFolder", (disk, path, below) => answer(disk.removeFolder(below + path))),
   // Of a file the machine's disk makes durable what is in it, and the store never asks for that.
   step(path, "syncFolder", async (disk, path, below) => {
@@ -94,10 +100,14 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
   }),
 );
 
-/** Makes a few files and folders, for programs to meet. */
+/** Makes a few files and folders for programs to meet, and is refused what the store relies on being refused. */
 async function furnish(disk: Disk, below: string): Promise<void> {
   for (const path of ["/a", "/a/b", "/c"]) assert.equal(await answer(disk.makeFolder(below + path)), "done");
   for (const path of ["/a/a", "/a/b/c", "/b"]) await write(disk, below + path, [Uint8Array.of(7)], false);
+  assert.equal(await answer(disk.makeFolder(`${below}/a`)), "EEXIST");
+  assert.equal(await answer(disk.create(`${below}/b`)), "EEXIST");
+  assert.equal(await answer(disk.rename(`${below}/c`, `${below}/a`)), "ENOTEMPTY");
+  assert.equal(await answer(disk.removeFolder(`${below}/a`)), "ENOTEMPTY");
 }
 
 /** All that is on a disk below a path, as text. */
@@ -117,7 +127,6 @@ function shown(tree: Tree): string {
 
 test("any program gets the same answers from the simulated disk as from the machine's, and leaves the same", async () => {
   let made = 0;
-  const answers = new Map<string, number>();
   await fc.assert(
     fc.asyncProperty(fc.array(steps, { maxLength: 25 }), async (program) => {
       const below = join(scratch, `${made++}`);
@@ -127,25 +136,11 @@ test("any program gets the same answers from the simulated disk as from the mach
       for (const { text, run } of program) {
         const [expected, found] = [await run(machineDisk, below), await run(simulated, "")];
         assert.equal(found, expected, text);
-        const kind = `${text.split(" ")[0]} ${/^[A-Z]+$/.exec(expected)?.[0] ?? "done"}`;
-        answers.set(kind, (answers.get(kind) ?? 0) + 1);
       }
       assert.equal(await seen(simulated, "/"), await seen(machineDisk, below));
     }),
     { numRuns: 100 * torture },
   );
-  // The refusals that the store lives by have been met.
-  for (
-    const kind of [
-      "makeFolder EEXIST",
-      "rename ENOTEMPTY",
-      "rename done",
-      "removeFile EISDIR",
-      "removeFolder ENOTEMPTY",
-    ]
-  ) {
-    assert.ok((answers.get(kind) ?? 0) > 0, `${kind} among ${[...answers.keys()]}`);
-  }
 });
 
 // --- crashes
