@@ -12,7 +12,7 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { candidates, forgetEntry, inOrder, readEntry } from "./catalogue.ts";
+import { candidates, entriesOf, forgetEntry, inOrder, readEntry } from "./catalogue.ts";
 import { verifyCheckpoint } from "./checkpoint.ts";
 import type { Damaged, LoadError, StoreFailed } from "./errors.ts";
 import type { Progress } from "./progress.ts";
@@ -255,10 +255,7 @@ export async function retain(
   if (store.keep === undefined) return E.right([]);
   const numbers = await candidates(store)();
   if (E.isLeft(numbers)) return numbers;
-  const entries: Entry[] = [];
-  for await (const [, entry] of inOrder(numbers.right, (n) => readEntry(store, n)())) {
-    if (E.isRight(entry) && entry.right.run === run) entries.push(entry.right);
-  }
+  const entries = (await entriesOf(store, numbers.right)).filter((entry) => entry.run === run);
   const gone = new Set(store.keep(entries, Date.now()).remove);
   return await removeAll(store, entries.filter(({ checkpoint }) => gone.has(checkpoint) && checkpoint !== newest));
 }

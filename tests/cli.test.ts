@@ -667,7 +667,7 @@ test("text: bytes, spans, numbers, bars", () => {
   assert.deepEqual([0, 0.5, 1, 2, -1].map((part) => bar(part, 4)), ["[----]", "[##--]", "[####]", "[####]", "[----]"]);
   assert.equal(
     progressText(progressAt(3 * 2 ** 20, 12 * 2 ** 20, 2)),
-    "[########----------------------] 3.0 MiB of 12.0 MiB  1.5 MiB/s  6 s left",
+    "[#####---------------] 3.0 MiB of 12.0 MiB  1.5 MiB/s  6 s left",
   );
 });
 
@@ -749,7 +749,7 @@ test("a bar is drawn on a terminal alone, not more often than it can be seen, an
     return text;
   };
   assert.equal(await drawn(false), "");
-  const line = "checking [------------------------------] 1 B of 100 B  1 B/s  99 s left".slice(0, 59);
+  const line = "checking [--------------------] 1 B of 100 B  1 B/s  99 s left".slice(0, 59);
   assert.equal(await drawn(true), `\r${line}\x1b[K\r\x1b[K`);
 });
 

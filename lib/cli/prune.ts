@@ -6,7 +6,7 @@
 import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { candidates, inOrder, readEntry } from "../catalogue.ts";
+import { candidates, entriesOf, inOrder } from "../catalogue.ts";
 import type { LoadError } from "../errors.ts";
 import { type Plan, plan, prune as carryOut } from "../pruning.ts";
 import * as Retention from "../retention.ts";
@@ -66,10 +66,7 @@ function verdicts({ keep, remove }: Plan, named: readonly NamedPolicy[]): readon
 async function runNamed(store: Store, start: string): Promise<E.Either<Trouble, string>> {
   const numbers = await candidates(store)();
   if (E.isLeft(numbers)) return numbers;
-  const runs = new Set<string>();
-  for await (const [, entry] of inOrder(numbers.right, (n) => readEntry(store, n)())) {
-    if (E.isRight(entry)) runs.add(entry.right.run);
-  }
+  const runs = new Set((await entriesOf(store, numbers.right)).map(({ run }) => run));
   const [found, ...more] = [...runs].filter((run) => run.startsWith(start));
   return found === undefined || more.length > 0
     ? usage(`Expected a run of ${store.location}, found ${JSON.stringify(start)}: its runs are ${[...runs].join(", ")}`)
