@@ -76,9 +76,9 @@ export function list(store: Store): TaskEither<LoadError, readonly Entry[]> {
     for await (const [checkpoint, entry] of inOrder(numbers.right, (n) => readEntry(store, n)())) {
       if (E.isRight(entry)) entries.push(entry.right);
       else if (entry.left._tag === "NoCheckpoint") passed.push(checkpoint);
-      else return await isGone(store, checkpoint) ? await list(store)() : entry;
+      else return await isGone(store, [checkpoint]) ? await list(store)() : entry;
     }
-    return await isGone(store, ...passed) ? await list(store)() : E.right(entries);
+    return await isGone(store, passed) ? await list(store)() : E.right(entries);
   };
 }
 
@@ -115,10 +115,12 @@ export async function entriesOf(store: Store, checkpoints: readonly number[]): P
 }
 
 /** Whether one of these checkpoints has been removed since it was listed: the retention of a run that goes on does so once there is a newer one. */
-export async function isGone(store: Store, ...checkpoints: readonly number[]): Promise<boolean> {
+export async function isGone(store: Store, checkpoints: readonly number[]): Promise<boolean> {
   if (checkpoints.length === 0) return false;
   const numbers = await candidates(store)();
-  return E.isRight(numbers) && !checkpoints.every((checkpoint) => numbers.right.includes(checkpoint));
+  if (E.isLeft(numbers)) return false;
+  const there = new Set(numbers.right);
+  return !checkpoints.every((checkpoint) => there.has(checkpoint));
 }
 
 /** Forgets the entry of a checkpoint that was removed. */

@@ -148,15 +148,15 @@ export function plan(store: Store, options: PruneOptions = {}): (policy: Retenti
         }
       } else if (entry.left._tag !== "NoCheckpoint") keep.push({ checkpoint, entry: null, why: "unreadable" });
     }
-    const [remove, verified]: [Entry[], Entry[]] = [[], []];
-    for (const entries of runs.values()) {
-      const planned = await planRun(store, policy, entries, options.onProgress);
-      keep.push(...planned.keep);
-      remove.push(...planned.remove);
-      verified.push(...planned.verified);
-    }
+    const planned: Omit<Plan, "_tag">[] = [];
+    for (const entries of runs.values()) planned.push(await planRun(store, policy, entries, options.onProgress));
     const ascending = (a: Pick<Kept, "checkpoint">, b: Pick<Kept, "checkpoint">): number => a.checkpoint - b.checkpoint;
-    return E.right({ _tag: "Plan", keep: keep.sort(ascending), remove: remove.sort(ascending), verified });
+    return E.right({
+      _tag: "Plan",
+      keep: keep.concat(planned.flatMap(({ keep }) => keep)).sort(ascending),
+      remove: planned.flatMap(({ remove }) => remove).sort(ascending),
+      verified: planned.flatMap(({ verified }) => verified),
+    });
   };
 }
 

@@ -157,6 +157,7 @@ test("ls: what hard links share is told", async () => {
   const { runs: [{ checkpoints }] } = value as { runs: [{ checkpoints: { shared: number }[] }] };
   const { length } = await readFile(inside(path, 1, name));
   assert.deepEqual(checkpoints.map(({ shared }) => shared), [length, length, 0]);
+  assert.match((await dogear("prune", path, "--latest", "1")).text, /\nWould remove 2 checkpoints, at least /);
 });
 
 test("ls: run folders, the folder of the checkpoints, one of these and numbers lead to the same", async () => {
@@ -174,6 +175,7 @@ test("ls: run folders, the folder of the checkpoints, one of these and numbers l
   const named = join(place(), "checkpoints");
   await cp(run, named, { recursive: true });
   assert.deepEqual(await numbers(named), [[named, 2, 1, 0]]);
+  assert.deepEqual([(await dogear("ls", run, "7")).code, (await dogear("ls", run, "7")).text], [2, ""]);
   const { text } = await dogear("ls", run, other);
   assert.deepEqual(text.split("\n").filter((line) => line.startsWith("/")), [run, other]);
 });

@@ -44,7 +44,7 @@ function verdicts({ keep, remove }: Plan, named: readonly NamedPolicy[]): readon
       }
     }
     // Every policy keeps it, whatever else it is about.
-    keepers.set(Math.max(...entries.map(({ checkpoint }) => checkpoint)), "newest");
+    keepers.set(entries.reduce((newest, { checkpoint }) => Math.max(newest, checkpoint), 0), "newest");
   }
   return [
     ...keep.map(({ checkpoint, entry, why }): Verdict => ({
@@ -94,11 +94,13 @@ export function prune({ options, rest }: Words, terminal: Terminal): Task<Outcom
     draw();
     if (E.isLeft(planned)) return planned;
     const { remove } = planned.right;
-    let freed = 0;
+    let [freed, shared] = [0, 0];
     for await (
       const [{ bytes }, summary] of inOrder(remove, ({ checkpoint }) => summarize(store, checkpoint, false)())
     ) {
-      freed += bytes - (E.isRight(summary) ? summary.right.shared ?? 0 : 0);
+      const others = E.isRight(summary) ? summary.right.shared ?? 0 : 0;
+      freed += bytes - others;
+      shared += others;
     }
     const sure = options["yes"] === true;
     const carried = carryOut(store, { onProgress: draw })(planned.right);
@@ -143,7 +145,9 @@ export function prune({ options, rest }: Words, terminal: Terminal): Task<Outcom
       ]);
       yield* table(columns, rows, terminal.width);
       const count = sure ? removed.length : remove.length;
-      const what = `${count} ${count === 1 ? "checkpoint" : "checkpoints"}, ${bytesText(freed)}`;
+      const what = `${count} ${count === 1 ? "checkpoint" : "checkpoints"}, ${shared > 0 ? "at least " : ""}${
+        bytesText(freed)
+      }`;
       yield sure
         ? `Removed ${what}`
         : count === 0
