@@ -150,13 +150,21 @@ test("ls --json: what list says, and sharing and verdict beside it", async () =>
 
 test("ls: what hard links share is told", async () => {
   const path = await copied();
-  const name = "model.safetensors";
-  await rm(inside(path, 2, name));
-  await link(inside(path, 1, name), inside(path, 2, name));
-  const { value } = await json("ls", path);
-  const { runs: [{ checkpoints }] } = value as { runs: [{ checkpoints: { shared: number }[] }] };
-  const { length } = await readFile(inside(path, 1, name));
-  assert.deepEqual(checkpoints.map(({ shared }) => shared), [length, length, 0]);
+  const names = ["model.safetensors", "state/w.safetensors"];
+  await cp(inside(path, 2, "snapshot.json"), inside(path, 1, "snapshot.json"));
+  for (const name of names) {
+    await rm(inside(path, 1, name));
+    await link(inside(path, 2, name), inside(path, 1, name));
+  }
+  const { value } = await json("ls", path, "--verify");
+  const { runs: [{ checkpoints }] } = value as { runs: [{ checkpoints: { shared: number; verdict: string }[] }] };
+  const lengths = await Promise.all(names.map(async (name) => (await readFile(inside(path, 1, name))).length));
+  const both = lengths.reduce((sum, length) => sum + length, 0);
+  assert.deepEqual(checkpoints.map(({ shared, verdict }) => [shared, verdict]), [
+    [both, "verified"],
+    [both, "verified"],
+    [0, "verified"],
+  ]);
   assert.match((await dogear("prune", path, "--latest", "1")).text, /\nWould remove 2 checkpoints, at least /);
 });
 
