@@ -22,6 +22,13 @@ export const runs: WeakMap<Store, { readonly run: string; readonly parent: numbe
 /** Entries of committed checkpoints, which do not change. */
 const catalogues = new WeakMap<Store, Map<number, Entry>>();
 
+/** The entries that are known of a store. */
+function knownOf(store: Store): Map<number, Entry> {
+  const known = catalogues.get(store) ?? new Map<number, Entry>();
+  catalogues.set(store, known);
+  return known;
+}
+
 /** What a catalogue says of a checkpoint. */
 export function entryOf(checkpoint: number, summary: Summary & { readonly bytes: number }): Entry {
   const { step, metrics, time, bytes, files, run } = summary;
@@ -33,8 +40,7 @@ export function entryOf(checkpoint: number, summary: Summary & { readonly bytes:
 /** The entry of one checkpoint. */
 export function readEntry(store: Store, checkpoint: number): TaskEither<ReadError, Entry> {
   return async () => {
-    const known = catalogues.get(store) ?? new Map<number, Entry>();
-    catalogues.set(store, known);
+    const known = knownOf(store);
     const entry = known.get(checkpoint);
     if (entry !== undefined) return E.right(entry);
     const summary = await readSummary(store, checkpoint)();
@@ -70,9 +76,9 @@ export function list(store: Store): TaskEither<LoadError, readonly Entry[]> {
     for await (const [checkpoint, entry] of inOrder(numbers.right, (n) => readEntry(store, n)())) {
       if (E.isRight(entry)) entries.push(entry.right);
       else if (entry.left._tag === "NoCheckpoint") passed.push(checkpoint);
-      else return await isGone(store, checkpoint) ? await list(store)() : entry;
+      else return await isGone(store, [checkpoint]) ? await list(store)() : entry;
     }
-    return await isGone(store, ...passed) ? await list(store)() : E.right(entries);
+    return await isGone(store, passed) ? await list(store)() : E.right(entries);
   };
 }
 
@@ -100,11 +106,21 @@ export async function* inOrder<A, B>(
   for (const next of underWay) yield await next;
 }
 
+/** The entries of those of these checkpoints whose manifests can be read, in their order; what is known is not waited for. */
+export async function entriesOf(store: Store, checkpoints: readonly number[]): Promise<readonly Entry[]> {
+  const known = knownOf(store);
+  const reading = inOrder(checkpoints.filter((checkpoint) => !known.has(checkpoint)), (n) => readEntry(store, n)());
+  for await (const _ of reading) { /* each is known once it has been read */ }
+  return checkpoints.flatMap((checkpoint) => known.get(checkpoint) ?? []);
+}
+
 /** Whether one of these checkpoints has been removed since it was listed: the retention of a run that goes on does so once there is a newer one. */
-export async function isGone(store: Store, ...checkpoints: readonly number[]): Promise<boolean> {
+export async function isGone(store: Store, checkpoints: readonly number[]): Promise<boolean> {
   if (checkpoints.length === 0) return false;
   const numbers = await candidates(store)();
-  return E.isRight(numbers) && !checkpoints.every((checkpoint) => numbers.right.includes(checkpoint));
+  if (E.isLeft(numbers)) return false;
+  const there = new Set(numbers.right);
+  return !checkpoints.every((checkpoint) => there.has(checkpoint));
 }
 
 /** Knows the entry of a checkpoint that was committed just now; another one may have had its number, and have been removed by hand. */
@@ -115,5 +131,5 @@ export function knowEntry(store: Store, entry: Entry): void {
 
 /** Forgets the entry of a checkpoint that was removed. */
 export function forgetEntry(store: Store, checkpoint: number): void {
-  catalogues.get(store)?.delete(checkpoint);
+  knownOf(store).delete(checkpoint);
 }

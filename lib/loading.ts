@@ -102,7 +102,7 @@ function find(store: Store, options: Omit<LoadOptions, "codecs">): TaskEither<Lo
         return E.right({ snapshot: snapshotOf(encoded, []), report });
       }
       const error = read.left;
-      if (await isGone(store, checkpoint)) return await find(store, options)();
+      if (await isGone(store, [checkpoint])) return await find(store, options)();
       if (error._tag === "NoCheckpoint") {
         if (checkpoint === options.checkpoint) return await none(store, checkpoint)();
         // A number that turns out to have none.

@@ -12,7 +12,7 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { candidates, forgetEntry, inOrder, readEntry } from "./catalogue.ts";
+import { candidates, entriesOf, forgetEntry, inOrder, readEntry } from "./catalogue.ts";
 import { verifyCheckpoint } from "./checkpoint.ts";
 import type { Damaged, LoadError, StoreFailed } from "./errors.ts";
 import type { Progress } from "./progress.ts";
@@ -148,15 +148,15 @@ export function plan(store: Store, options: PruneOptions = {}): (policy: Retenti
         }
       } else if (entry.left._tag !== "NoCheckpoint") keep.push({ checkpoint, entry: null, why: "unreadable" });
     }
-    const [remove, verified]: [Entry[], Entry[]] = [[], []];
-    for (const entries of runs.values()) {
-      const planned = await planRun(store, policy, entries, options.onProgress);
-      keep.push(...planned.keep);
-      remove.push(...planned.remove);
-      verified.push(...planned.verified);
-    }
+    const planned: Omit<Plan, "_tag">[] = [];
+    for (const entries of runs.values()) planned.push(await planRun(store, policy, entries, options.onProgress));
     const ascending = (a: Pick<Kept, "checkpoint">, b: Pick<Kept, "checkpoint">): number => a.checkpoint - b.checkpoint;
-    return E.right({ _tag: "Plan", keep: keep.sort(ascending), remove: remove.sort(ascending), verified });
+    return E.right({
+      _tag: "Plan",
+      keep: keep.concat(planned.flatMap(({ keep }) => keep)).sort(ascending),
+      remove: planned.flatMap(({ remove }) => remove).sort(ascending),
+      verified: planned.flatMap(({ verified }) => verified),
+    });
   };
 }
 
@@ -255,10 +255,7 @@ export async function retain(
   if (store.keep === undefined) return E.right([]);
   const numbers = await candidates(store)();
   if (E.isLeft(numbers)) return numbers;
-  const entries: Entry[] = [];
-  for await (const [, entry] of inOrder(numbers.right, (n) => readEntry(store, n)())) {
-    if (E.isRight(entry) && entry.right.run === run) entries.push(entry.right);
-  }
+  const entries = (await entriesOf(store, numbers.right)).filter((entry) => entry.run === run);
   const gone = new Set(store.keep(entries, Date.now()).remove);
   return await removeAll(store, entries.filter(({ checkpoint }) => gone.has(checkpoint) && checkpoint !== newest));
 }

@@ -153,13 +153,22 @@ test("ls --json: what list says, and sharing and verdict beside it", async () =>
 
 test("ls: what hard links share is told", async () => {
   const path = await copied();
-  const name = "model.safetensors";
-  await rm(inside(path, 2, name));
-  await link(inside(path, 1, name), inside(path, 2, name));
-  const { value } = await json("ls", path);
-  const { runs: [{ checkpoints }] } = value as { runs: [{ checkpoints: { shared: number }[] }] };
-  const { length } = await readFile(inside(path, 1, name));
-  assert.deepEqual(checkpoints.map(({ shared }) => shared), [length, length, 0]);
+  const names = ["model.safetensors", "state/w.safetensors"];
+  await cp(inside(path, 2, "snapshot.json"), inside(path, 1, "snapshot.json"));
+  for (const name of names) {
+    await rm(inside(path, 1, name));
+    await link(inside(path, 2, name), inside(path, 1, name));
+  }
+  const { value } = await json("ls", path, "--verify");
+  const { runs: [{ checkpoints }] } = value as { runs: [{ checkpoints: { shared: number; verdict: string }[] }] };
+  const lengths = await Promise.all(names.map(async (name) => (await readFile(inside(path, 1, name))).length));
+  const both = lengths.reduce((sum, length) => sum + length, 0);
+  assert.deepEqual(checkpoints.map(({ shared, verdict }) => [shared, verdict]), [
+    [both, "verified"],
+    [both, "verified"],
+    [0, "verified"],
+  ]);
+  assert.match((await dogear("prune", path, "--latest", "1")).text, /\nWould remove 2 checkpoints, at least /);
 });
 
 test("ls: run folders, the folder of the checkpoints, one of these and numbers lead to the same", async () => {
@@ -177,6 +186,7 @@ test("ls: run folders, the folder of the checkpoints, one of these and numbers l
   const named = join(place(), "checkpoints");
   await cp(run, named, { recursive: true });
   assert.deepEqual(await numbers(named), [[named, 2, 1, 0]]);
+  assert.deepEqual([(await dogear("ls", run, "7")).code, (await dogear("ls", run, "7")).text], [2, ""]);
   const { text } = await dogear("ls", run, other);
   assert.deepEqual(text.split("\n").filter((line) => line.startsWith("/")), [run, other]);
 });
@@ -670,7 +680,7 @@ test("text: bytes, spans, numbers, bars", () => {
   assert.deepEqual([0, 0.5, 1, 2, -1].map((part) => bar(part, 4)), ["[----]", "[##--]", "[####]", "[####]", "[----]"]);
   assert.equal(
     progressText(progressAt(3 * 2 ** 20, 12 * 2 ** 20, 2)),
-    "[########----------------------] 3.0 MiB of 12.0 MiB  1.5 MiB/s  6 s left",
+    "[#####---------------] 3.0 MiB of 12.0 MiB  1.5 MiB/s  6 s left",
   );
 });
 
@@ -752,7 +762,7 @@ test("a bar is drawn on a terminal alone, not more often than it can be seen, an
     return text;
   };
   assert.equal(await drawn(false), "");
-  const line = "checking [------------------------------] 1 B of 100 B  1 B/s  99 s left".slice(0, 59);
+  const line = "checking [--------------------] 1 B of 100 B  1 B/s  99 s left".slice(0, 59);
   assert.equal(await drawn(true), `\r${line}\x1b[K\r\x1b[K`);
 });
 

@@ -21,6 +21,8 @@ import { jsonText } from "./text.ts";
 
 interface Command {
   readonly help: string;
+  /** What its document of JSON holds. */
+  readonly json: string;
   readonly options: NonNullable<ParseArgsConfig["options"]>;
   readonly run: (words: Words, terminal: Terminal) => Task<Outcome>;
 }
@@ -28,7 +30,7 @@ interface Command {
 // --- commands
 
 const general = `
-  --json        one JSON document on standard output
+  --json        one JSON document on standard output; of an error { error: { _tag, message, ... } }
   -h, --help    this text`;
 
 const commands: Readonly<Record<string, Command>> = {
@@ -39,6 +41,8 @@ Lists the checkpoints of run folders, the newest first: number, age, step, metri
 The verdict "complete" says that the manifest is whole and every file has its length.
 
   --verify      read every byte: "verified" or "damaged"`,
+    json:
+      `{ runs: [{ location, checkpoints: [{ checkpoint, step, metrics, time, bytes, shared, run, verdict, error }] }] }`,
     options: { verify: { type: "boolean" } },
     run: ls,
   },
@@ -47,6 +51,9 @@ The verdict "complete" says that the manifest is whole and every file has its le
 
 Shows a checkpoint and its components; a component or any part of it by its path; a tensor with its range, mean, NaN count and histogram.
 Without a checkpoint the newest is meant.`,
+    json:
+      `{ location, checkpoint, step, metrics, time, bytes, shared, run, verdict, error, parent, environment, id, files, components },
+                or { location, path, kind, parts: [{ path, kind, value } or { path, dtype, shape, file }], statistics }`,
     options: {},
     run: inspect,
   },
@@ -54,6 +61,7 @@ Without a checkpoint the newest is meant.`,
     help: `dogear verify [run] [checkpoint...]
 
 Reads every byte of the checkpoints named, or of all, and names what is damaged; the exit code is then 1.`,
+    json: `{ checkpoints: [{ location, ... as of ls }], verified, damaged }`,
     options: {},
     run: verify,
   },
@@ -62,6 +70,7 @@ Reads every byte of the checkpoints named, or of all, and names what is damaged;
 
 Compares two checkpoints tensor by tensor, by bits; the exit code is 1 if they differ.
 Of a folder named without a checkpoint the newest is meant: dogear diff runs/a runs/b`,
+    json: `{ left, right, equal, differences: [{ path, kind, left, right, count, largest }] }`,
     options: {},
     run: diff,
   },
@@ -76,6 +85,7 @@ Shows which checkpoints no policy keeps, and removes them with --yes: of each ru
   --every n     keep those whose step is a multiple of n
   --run name    prune this run alone; the start of its name will do
   --yes         remove them; otherwise nothing is removed`,
+    json: `{ location, dryRun, checkpoints: [{ checkpoint, action, why, step, bytes, run }], removed, freed }`,
     options: {
       latest: { type: "string" },
       best: { type: "string", multiple: true },
@@ -93,6 +103,7 @@ Writes the weights of the component "model" as model.safetensors, or split with 
   --component name        another component
   --max-shard-size size   split so that no file has more bytes of tensors, such as 5GB or 200MiB, but for a larger tensor
   --force                 replace the weights in that folder`,
+    json: `{ location, component, folder, tensors, files: [{ name, bytes }] }`,
     options: {
       component: { type: "string" },
       "max-shard-size": { type: "string" },
@@ -136,11 +147,11 @@ async function run([name, ...words]: readonly string[], out: Terminal): Promise<
   if (!Object.hasOwn(commands, name)) {
     return usage(`Expected ${Object.keys(commands).join(", ")}, found ${JSON.stringify(name)}: see dogear --help`);
   }
-  const { help: own, options, run } = commands[name] as Command;
+  const { help: own, json, options, run } = commands[name] as Command;
   const parsed = parse(words, options);
   if (E.isLeft(parsed)) return usage(`${parsed.left.message}\nSee dogear ${name} --help`);
   if (parsed.right.options["help"] === true) {
-    await out.print(`${own}\n${general}`.split("\n"));
+    await out.print(`${own}\n${general}\n\nThe document: ${json}`.split("\n"));
     return E.right(0);
   }
   return await run(parsed.right, out)();

@@ -6,7 +6,7 @@
 import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import { candidates } from "../catalogue.ts";
-import { type Outcome, selections, sentence, type Words } from "./arguments.ts";
+import { chosen, type Outcome, selections, sentence, type Words } from "./arguments.ts";
 import { summaries, type Summary } from "./summary.ts";
 import type { Terminal } from "./terminal.ts";
 import { bytesText, type Column, jsonText, metricsText, plainText, spanText, table } from "./text.ts";
@@ -54,13 +54,16 @@ export function ls({ options, rest }: Words, terminal: Terminal): Task<Outcome> 
     const selected = await selections(rest)();
     if (E.isLeft(selected)) return selected;
     const runs: { given: string; location: string; found: AsyncIterable<Summary> }[] = [];
-    for (const { given, store, checkpoints } of selected.right) {
+    for (const selection of selected.right) {
+      const { given, store, checkpoints } = selection;
       const numbers = await candidates(store)();
       if (E.isLeft(numbers)) return numbers;
-      const asked = new Set(checkpoints.map((one) => one === "latest" ? numbers.right.at(-1) : one));
-      const wanted = checkpoints.length === 0 ? numbers.right : numbers.right.filter((number) => asked.has(number));
+      const asked = checkpoints.length === 0 ? E.right([]) : await chosen(selection)();
+      if (E.isLeft(asked)) return asked;
+      const named = new Set(asked.right.map(({ checkpoint }) => checkpoint));
+      const wanted = named.size === 0 ? numbers.right : numbers.right.filter((number) => named.has(number));
       if (wanted.length === 0) {
-        terminal.say(sentence({ _tag: "NoCheckpoint", location: store.location, available: numbers.right }));
+        terminal.say(sentence({ _tag: "NoCheckpoint", location: store.location, available: [] }));
       }
       const found = summaries(store, wanted.toReversed(), options["verify"] === true);
       runs.push({ given, location: store.location, found });

@@ -6,7 +6,7 @@
 import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { candidates, inOrder, readEntry } from "../catalogue.ts";
+import { candidates, entriesOf, inOrder } from "../catalogue.ts";
 import type { LoadError } from "../errors.ts";
 import { type Plan, plan, prune as carryOut } from "../pruning.ts";
 import * as Retention from "../retention.ts";
@@ -44,7 +44,7 @@ function verdicts({ keep, remove }: Plan, named: readonly NamedPolicy[]): readon
       }
     }
     // Every policy keeps it, whatever else it is about.
-    keepers.set(Math.max(...entries.map(({ checkpoint }) => checkpoint)), "newest");
+    keepers.set(entries.reduce((newest, { checkpoint }) => Math.max(newest, checkpoint), 0), "newest");
   }
   return [
     ...keep.map(({ checkpoint, entry, why }): Verdict => ({
@@ -66,10 +66,7 @@ function verdicts({ keep, remove }: Plan, named: readonly NamedPolicy[]): readon
 async function runNamed(store: Store, start: string): Promise<E.Either<Trouble, string>> {
   const numbers = await candidates(store)();
   if (E.isLeft(numbers)) return numbers;
-  const runs = new Set<string>();
-  for await (const [, entry] of inOrder(numbers.right, (n) => readEntry(store, n)())) {
-    if (E.isRight(entry)) runs.add(entry.right.run);
-  }
+  const runs = new Set((await entriesOf(store, numbers.right)).map(({ run }) => run));
   const [found, ...more] = [...runs].filter((run) => run.startsWith(start));
   return found === undefined || more.length > 0
     ? usage(`Expected a run of ${store.location}, found ${JSON.stringify(start)}: its runs are ${[...runs].join(", ")}`)
@@ -97,11 +94,13 @@ export function prune({ options, rest }: Words, terminal: Terminal): Task<Outcom
     draw();
     if (E.isLeft(planned)) return planned;
     const { remove } = planned.right;
-    let freed = 0;
+    let [freed, shared] = [0, 0];
     for await (
       const [{ bytes }, summary] of inOrder(remove, ({ checkpoint }) => summarize(store, checkpoint, false)())
     ) {
-      freed += bytes - (E.isRight(summary) ? summary.right.shared ?? 0 : 0);
+      const others = E.isRight(summary) ? summary.right.shared ?? 0 : 0;
+      freed += bytes - others;
+      shared += others;
     }
     const sure = options["yes"] === true;
     const carried = carryOut(store, { onProgress: draw })(planned.right);
@@ -146,7 +145,9 @@ export function prune({ options, rest }: Words, terminal: Terminal): Task<Outcom
       ]);
       yield* table(columns, rows, terminal.width);
       const count = sure ? removed.length : remove.length;
-      const what = `${count} ${count === 1 ? "checkpoint" : "checkpoints"}, ${bytesText(freed)}`;
+      const what = `${count} ${count === 1 ? "checkpoint" : "checkpoints"}, ${shared > 0 ? "at least " : ""}${
+        bytesText(freed)
+      }`;
       yield sure
         ? `Removed ${what}`
         : count === 0

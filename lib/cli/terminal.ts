@@ -138,7 +138,8 @@ export function printer(
 const drawnEvery = 100;
 
 function outputOf(stream: NodeJS.WriteStream): Output {
-  return { stream, isTerminal: stream.isTTY === true, columns: stream.columns ?? 80, rows: stream.rows ?? 24 };
+  // A terminal that does not know its size says 0.
+  return { stream, isTerminal: stream.isTTY === true, columns: stream.columns || 80, rows: stream.rows || 24 };
 }
 
 /**

@@ -81,7 +81,7 @@ export function bar(part: number, width: number): string {
 /** How far something has come, on one line. */
 export function progressText({ bytes, total, rate, left }: Progress): string {
   const amount = `${bytesText(bytes)} of ${bytesText(total)}`;
-  return `${bar(total > 0 ? bytes / total : 1, 30)} ${amount}  ${bytesText(Math.round(rate))}/s  ${
+  return `${bar(total > 0 ? bytes / total : 1, 20)} ${amount}  ${bytesText(Math.round(rate))}/s  ${
     spanText(left)
   } left`;
 }

@@ -18,7 +18,7 @@ import { bytesText, jsonText, table } from "./text.ts";
 async function everyChosen(words: readonly string[]): Promise<E.Either<Trouble, readonly Chosen[]>> {
   const selected = await selections(words)();
   if (E.isLeft(selected)) return selected;
-  const all: Chosen[] = [];
+  let all: readonly Chosen[] = [];
   for (const selection of selected.right) {
     const { given, store, checkpoints } = selection;
     const numbers = await candidates(store)();
@@ -28,7 +28,7 @@ async function everyChosen(words: readonly string[]): Promise<E.Either<Trouble, 
       ? E.right(numbers.right.map((checkpoint): Chosen => ({ given, store, checkpoint })))
       : await chosen(selection)();
     if (E.isLeft(found)) return found;
-    all.push(...found.right);
+    all = all.concat(found.right);
   }
   return E.right(all);
 }
