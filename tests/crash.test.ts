@@ -414,7 +414,7 @@ const failures: Readonly<Record<string, Failure>> = {
 for (const [name, { operations, next, keep }] of Object.entries(failures)) {
   test(`old or new: ${name}, whatever a crash leaves at any moment`, async () => {
     const explored: Explored[] = [];
-    for (let first = 0, over = false; !over; first += Math.max(1, Math.floor(18 / torture))) {
+    for (let first = 0, over = false; !over; first += Math.ceil(36 / torture ** 2)) {
       let [i, mended] = [0, false];
       const fails = (operation: Operation): Answer => {
         const place = i++ - first;
