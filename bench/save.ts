@@ -1,12 +1,11 @@
 /**
- * A save (checksums, fsync of files and folders, rename, removal of the checkpoint before) against the same bytes in plain writes of 8 MiB and
- * one fsync, from C.
+ * A save (checksums, fsync of files and folders, rename) against the same bytes in plain writes of 8 MiB and one fsync, from C.
  *
  *     bun run bench save
  *
  * @module
  */
-import { directory, Retention, runOrThrow, saveState } from "@dogear/dogear";
+import { directory, runOrThrow, saveState } from "@dogear/dogear";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { compare } from "./rounds.ts";
@@ -19,13 +18,14 @@ await inFolder(async (folder) => {
     const weights = variables(bytes, count);
     // Two sets of values by turns, all made before: a tensor that has not changed would not be written.
     const values = [weights.map((weight) => weight.add(1)), weights.map((weight) => weight.add(2))];
-    const store = directory(join(folder, `run ${count}`), { keep: Retention.latest(1) });
+    const store = directory(join(folder, `run ${count}`));
     let step = 0;
     await compare(
       {
         name: `save ${bytes / mebi} MiB in ${count} tensors`,
         before: () => weights.forEach((weight, i) => weight.assign(values[step % 2]?.[i] ?? weight)),
         run: async () => void await runOrThrow(saveState(store)({ weights, step: step++ })),
+        after: () => rm(store.location, { recursive: true }),
       },
       { name: "plain writes and one fsync", run: () => write(plain, bytes), after: () => rm(plain) },
     );
