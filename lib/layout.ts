@@ -212,50 +212,33 @@ function isSame(known: Known | undefined, { held }: PlacedArray): boolean {
     known.element === held.element && String(known.shape) === String(held.shape);
 }
 
-/** The files of the last save whose arrays are all there and unchanged. */
-function unchanged<Place>(
-  arrays: readonly PlacedArray[],
-  before: readonly KnownFile<Place>[],
-): readonly KnownFile<Place>[] {
-  if (before.length === 0) return [];
-  const byName = new Map(arrays.map((array) => [array.name, array]));
-  const holds = ({ arrays }: KnownFile<Place>): boolean => {
-    for (const [name, known] of arrays) {
-      const now = byName.get(name);
-      if (now === undefined || !isSame(known, now)) return false;
-    }
-    return true;
-  };
-  const kept = before.filter(holds);
-  // So many files are better made anew than added to.
-  return kept.length + 2 <= mostFiles ? kept : [];
-}
-
 /** The files of one component: those of the last save that still hold, and one or two for the rest. */
 function split<Place>(
   whole: string,
   arrays: readonly PlacedArray[],
   before: readonly KnownFile<Place>[],
 ): readonly FilePlan<Place>[] {
-  const kept = unchanged(arrays, before);
-  const keeper = (name: string): KnownFile<Place> | undefined => kept.find((file) => file.arrays.has(name));
-  const rest = kept.length === 0 ? arrays : arrays.filter(({ name }) => keeper(name) === undefined);
-  const knownAs = (name: string): Known | undefined => before.find((file) => file.arrays.has(name))?.arrays.get(name);
-  const stays = (array: PlacedArray): boolean =>
-    before.length > 0 ? isSame(knownAs(array.name), array) : array.frozen && bytesOf([array]) >= largeBytes;
-  const still = rest.filter(stays);
+  const same = new Map<KnownFile<Place>, PlacedArray[]>(before.map((file) => [file, []]));
+  const changed: PlacedArray[] = [];
+  const frozen: PlacedArray[] = [];
+  for (const array of arrays) {
+    const file = before.find((file) => file.arrays.has(array.name));
+    const still = file !== undefined && isSame(file.arrays.get(array.name), array) ? same.get(file) : undefined;
+    // In a first save only what is said not to train is taken to stay as it is.
+    const stays = before.length === 0 && array.frozen && bytesOf([array]) >= largeBytes ? frozen : still;
+    (stays ?? changed).push(array);
+  }
+  const holding = before.filter((file) => same.get(file)?.length === file.arrays.size);
+  // So many files are better made anew than added to.
+  const kept = holding.length + 2 <= mostFiles ? holding : [];
+  const still = [...frozen, ...before.flatMap((file) => kept.includes(file) ? [] : same.get(file) ?? [])];
   const apart = bytesOf(still) >= worthBytes && (before.length > 0 || arrays.some(({ frozen }) => !frozen));
-  const groups = apart ? [still, rest.filter((array) => !stays(array))] : [rest];
+  const groups = apart ? [still, changed] : [still.concat(changed)];
   const written = groups.filter((group) => group.length > 0);
   const count = kept.length + written.length;
   const name = (index: number): string => count === 1 ? whole : shardName(whole, index, count);
   return [
-    ...kept.map((file, i) => ({
-      name: name(i),
-      whole,
-      tensors: arrays.filter(({ name }) => keeper(name) === file),
-      same: file.place,
-    })),
+    ...kept.map((file, i) => ({ name: name(i), whole, tensors: same.get(file) ?? [], same: file.place })),
     ...written.map((tensors, i) => ({ name: name(kept.length + i), whole, tensors })),
   ];
 }

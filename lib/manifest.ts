@@ -86,25 +86,48 @@ function numberJson(n: number): Json {
   return Number.isFinite(n) && !Object.is(n, -0) ? n : { number: Object.is(n, -0) ? "-0" : String(n) };
 }
 
-/** A node as text, written and not stringified: a manifest may have a hundred thousand of them. */
-function nodeText(node: Node, array: (node: ArrayNode) => string): string {
-  const below = (child: Node): string => nodeText(child, array);
-  if (typeof node === "number") return JSON.stringify(numberJson(node));
-  if (typeof node === "bigint") return `{"bigint":"${node}"}`;
-  if (typeof node !== "object" || node === null) return JSON.stringify(node);
-  if (!isBranch(node)) return `[${node.map(below).join()}]`;
-  switch (node.is) {
-    case "record":
-      return `{"record":[${node.entries.map(([name, child]) => `[${JSON.stringify(name)},${below(child)}]`).join()}]}`;
-    case "array":
-      return `{"array":${array(node)}}`;
-    case "kind":
-      return `{"kind":${JSON.stringify(node.kind)},"state":${below(node.state)}}`;
-    case "shared":
-      return `{"shared":${JSON.stringify(node.path)}}`;
-    case "aside":
-      return `{"aside":${below(node.state)}}`;
-  }
+/**
+ * Components as text, appended piece by piece and not stringified as a whole: there may be a hundred thousand nodes.
+ *
+ * @param array An array's place, as text.
+ */
+function componentsText(components: readonly Named[], array: (node: ArrayNode) => string): string {
+  let text = "";
+  const list = <A>(items: readonly A[], write: (item: A) => void): void => {
+    text += "[";
+    for (let i = 0; i < items.length; i++) {
+      if (i > 0) text += ",";
+      write(items[i] as A);
+    }
+    text += "]";
+  };
+  const named = ([name, node]: Named): void => {
+    text += `[${JSON.stringify(name)},`;
+    write(node);
+    text += "]";
+  };
+  const wrapped = (head: string, node: Node): void => {
+    text += head;
+    write(node);
+    text += "}";
+  };
+  const write = (node: Node): void => {
+    if (typeof node === "number") text += JSON.stringify(numberJson(node));
+    else if (typeof node === "bigint") text += `{"bigint":"${node}"}`;
+    else if (typeof node !== "object" || node === null) text += JSON.stringify(node);
+    else if (!isBranch(node)) list(node, write);
+    else if (node.is === "array") text += `{"array":${array(node)}}`;
+    else if (node.is === "shared") text += `{"shared":${JSON.stringify(node.path)}}`;
+    else if (node.is === "aside") wrapped('{"aside":', node.state);
+    else if (node.is === "kind") wrapped(`{"kind":${JSON.stringify(node.kind)},"state":`, node.state);
+    else {
+      text += '{"record":';
+      list(node.entries, named);
+      text += "}";
+    }
+  };
+  list(components, named);
+  return text;
 }
 
 /**
@@ -126,7 +149,7 @@ export function encodeManifest(
     for (const { node, name } of tensors) places.set(node, `${index},${JSON.stringify(name)}`);
   }
   const array = (node: ArrayNode): string => `["${node.held.element}",[${node.held.shape}],${places.get(node)}]`;
-  const components = encoded.components.map(([name, node]) => `[${JSON.stringify(name)},${nodeText(node, array)}]`);
+  const components = componentsText(encoded.components, array);
   const { run, step, metrics, time, parent, environment, id, files } = summary;
   const { dogear, tfjs, runtime, backend } = environment;
   const head = JSON.stringify({
@@ -140,7 +163,7 @@ export function encodeManifest(
     files: files.map(({ name, bytes, crc32, sha256 }) => [name, bytes, crc32, sha256 ?? null]),
     order: encoded.order,
   });
-  return seal(format, `${head.slice(0, -1)},"components":[${components.join()}]}`);
+  return seal(format, `${head.slice(0, -1)},"components":${components}}`);
 }
 
 const isString = must("a string", (u) => typeof u === "string");
