@@ -20,6 +20,7 @@ for (const backend of ["cpu", "wasm"] as const) {
       after: () => snapshots.splice(0).forEach((snapshot) => release(snapshot)()),
     },
     { name: "copy their data", run: () => void weights.map((weight) => weight.dataSync().slice()) },
+    25,
   );
   weights.forEach((weight) => weight.dispose());
 }

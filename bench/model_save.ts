@@ -6,10 +6,10 @@
  *
  * @module
  */
-import { directory, Retention, runOrThrow, saveState } from "@dogear/dogear";
+import { directory, runOrThrow, saveState } from "@dogear/dogear";
 import * as tf from "@tensorflow/tfjs";
 import { Buffer } from "node:buffer";
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { compare } from "./rounds.ts";
 import { denseModel, inFolder, mebi, useBackend } from "./scene.ts";
@@ -25,12 +25,13 @@ await inFolder(async (folder) => {
     await writeFile(join(folder, "model.json"), JSON.stringify(rest));
     return { modelArtifactsInfo: { dateSaved: new Date(), modelTopologyType: "JSON" } };
   });
-  const store = directory(join(folder, "run"), { keep: Retention.latest(1) });
+  const store = directory(join(folder, "run"));
   await compare(
     {
       name: "save a model of 100 MiB and its Adam state, durably",
       before: train,
       run: async () => void await runOrThrow(saveState(store)({ model })),
+      after: () => rm(store.location, { recursive: true }),
     },
     {
       name: "model.save",

@@ -38,7 +38,7 @@ const mebibyte = 2 ** 20;
 /** The most bytes of one read or write: far below the 2^31 - 1 where runtimes fail, and enough to cost nothing. */
 const pieceBytes = 8 * mebibyte;
 /** After so many bytes written the disk is asked to begin with them. */
-const flushBytes = 32 * mebibyte;
+const flushBytes = 8 * mebibyte;
 /** More than this is not read into memory at once. */
 const wholeLimit = 1024 * mebibyte;
 
