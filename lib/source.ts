@@ -4,9 +4,9 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { type Cursor, cursorSeed } from "./cursor.ts";
+import { type Cursor, cursorSeed, type Mark } from "./cursor.ts";
 import { algorithm, permutation } from "./permutation.ts";
-import type { Place } from "./plan.ts";
+import { gather, isPromise, type Samples } from "./plan.ts";
 import { isPlainRecord, shown } from "./rules.ts";
 import { type Seed, seedText } from "./seed.ts";
 
@@ -17,21 +17,24 @@ interface About {
   readonly seed: Cursor["seed"];
   /** What the source and its shuffle are, in one line, the same in every process that has the same data. */
   readonly fingerprint: string;
+  /** Begins a use of what the source opens when it is first read; the result ends it. */
+  readonly hold?: () => () => Promise<void>;
 }
 
-/** Samples that can be read in any order. */
-export interface Indexed extends About {
+/** Samples that can be read in any order; the length may be Infinity. */
+export interface Indexed extends About, Samples {
   readonly _tag: "Indexed";
   readonly length: number;
-  readonly at: (place: Place) => unknown;
 }
 
 /** Samples that come one after another. */
 export interface Stream extends About {
   readonly _tag: "Stream";
   readonly length: null;
-  /** Begins an epoch, in a run that has begun this many epochs before; a run never goes back. */
-  readonly open: (epoch: number, opened: number) => Opened | Promise<Opened>;
+  /** Begins an epoch, in a run that has begun this many epochs before; a run never goes back. With a mark, right after its sample. */
+  readonly open: (epoch: number, opened: number, mark?: Mark) => Opened | Promise<Opened>;
+  /** Whether a sample belongs to who reads it, so that none can be given twice. */
+  readonly once: boolean;
   /** Lets go of a sample that nobody will see. */
   readonly drop: (sample: unknown) => void;
 }
@@ -40,6 +43,8 @@ export interface Stream extends About {
 export interface Opened {
   next(): IteratorResult<unknown, unknown> | Promise<IteratorResult<unknown, unknown>>;
   return?(): unknown;
+  /** Where the sample given last stands, if the stream can be entered after it. */
+  mark?(): Mark;
 }
 
 /** Where samples come from. */
@@ -51,6 +56,9 @@ export interface Range {
   readonly high: number;
 }
 
+/** A sync or async iterable. */
+export type Items = Iterable<unknown> | AsyncIterable<unknown>;
+
 /** The part of a `tf.data.Dataset` that a loader uses. */
 export interface Dataset<A> {
   iterator(): Promise<{ next(): Promise<IteratorResult<A, unknown>> }>;
@@ -58,16 +66,40 @@ export interface Dataset<A> {
 
 // --- constructors
 
-/** An array or typed array; it is not copied. */
-export function arraySource(xs: ArrayLike<unknown>): Indexed {
-  const { length } = xs;
+/** Samples by their number. */
+export function numbered(
+  length: number,
+  fingerprint: string,
+  at: (index: number) => unknown,
+  hold?: () => () => Promise<void>,
+): Indexed {
   return {
     _tag: "Indexed",
     seed: null,
-    fingerprint: `array:${length}:${digest(xs)}`,
+    fingerprint,
     length,
-    at: ({ position }) => xs[position],
+    base: 0,
+    at: (_, position) => at(position),
+    index: (_, position) => position,
+    ...(hold === undefined ? {} : { hold }),
   };
+}
+
+/** An array or typed array; it is not copied. */
+export function arraySource(xs: ArrayLike<unknown>): Indexed {
+  return numbered(xs.length, `array:${xs.length}:${digest(xs)}`, (index) => xs[index]);
+}
+
+/** The rows of values laid out one row after another: single values, or views of `size` of them. */
+export function rowsSource(
+  xs: { readonly [index: number]: unknown; subarray(from: number, to: number): unknown },
+  shape: readonly number[],
+  kind: string,
+): Indexed {
+  const [length = 0, ...row] = shape;
+  const size = row.reduce((a, b) => a * b, 1);
+  const at = row.length === 0 ? (i: number) => xs[i] : (i: number) => xs.subarray(i * size, (i + 1) * size);
+  return numbered(length, `${kind}:${shape.join("x")}:${digest(xs as unknown as ArrayLike<unknown>)}`, at);
 }
 
 /** Samples by index, known by their number and what the caller says of them. */
@@ -76,33 +108,29 @@ export function indexedSource(
   at: (index: number) => unknown,
   fingerprint: string | undefined,
 ): Indexed {
-  return {
-    _tag: "Indexed",
-    seed: null,
-    fingerprint: named(`indexed:${length}`, fingerprint),
-    length,
-    at: ({ position }) => at(position),
-  };
+  return numbered(length, named(`indexed:${length}`, fingerprint), at);
 }
 
 /** A new iterable, sync or async, for each epoch. */
 export function iterableSource(
-  open: (epoch: number) => Iterable<unknown> | AsyncIterable<unknown>,
+  open: (epoch: number) => Items | Promise<Items>,
   fingerprint: string | undefined,
+  kind = "iterable",
 ): Stream {
   return {
     _tag: "Stream",
     seed: null,
-    fingerprint: named("iterable", fingerprint),
+    fingerprint: named(kind, fingerprint),
     length: null,
-    open: (epoch) => {
-      const xs = open(epoch);
+    open: async (epoch) => {
+      const xs = await open(epoch);
       if (Symbol.asyncIterator in Object(xs)) return (xs as AsyncIterable<unknown>)[Symbol.asyncIterator]();
       if (Symbol.iterator in Object(xs)) return (xs as Iterable<unknown>)[Symbol.iterator]();
       throw new TypeError(
         `Expected an iterable for each epoch, found ${shown(xs)}: return an array or call a generator`,
       );
     },
+    once: false,
     drop: () => {},
   };
 }
@@ -124,11 +152,12 @@ export function datasetSource(dataset: Dataset<unknown>, fingerprint: string | u
       for (let e = opened; e < epoch; e++) await dataset.iterator();
       return await dataset.iterator();
     },
+    once: true,
     drop: dispose,
   };
 }
 
-function named(kind: string, fingerprint: string | undefined): string {
+export function named(kind: string, fingerprint: string | undefined): string {
   return fingerprint === undefined ? kind : `${kind}:${fingerprint}`;
 }
 
@@ -141,19 +170,91 @@ export function shuffled(seed: Seed): (range: Range) => (source: Indexed) => Ind
     const length = high - low;
     const part = length === source.length ? "" : `[${low},${high})`;
     let order = { epoch: 0, ...permutation(seed, 0, length) };
+    const place = (epoch: number, position: number): number => {
+      if (order.epoch !== epoch) order = { epoch, ...permutation(seed, epoch, length) };
+      return low + order.at(position - low);
+    };
     return {
       ...source,
       seed: held,
       fingerprint: `${source.fingerprint} ${algorithm}${part}:${seedText(seed).join(":")}`,
-      at: ({ epoch, position }) => {
-        if (order.epoch !== epoch) order = { epoch, ...permutation(seed, epoch, length) };
-        return source.at({ epoch, position: low + order.at(position - low) });
-      },
+      at: (epoch, position) => source.at(epoch, place(epoch, position)),
+      index: (epoch, position) => source.index(epoch, place(epoch, position)),
     };
   };
 }
 
-function dispose(sample: unknown): void {
+/** The samples in windows of `size`, each mixed in itself by {@link windowOrder}. */
+export function shuffledWindows(size: number, seed: Seed): (source: Indexed) => Indexed {
+  return (source) => {
+    let [key, order] = ["", (i: number): number => i];
+    const place = (epoch: number, position: number): number => {
+      const window = Math.floor(position / size);
+      const next = `${epoch}:${window}`;
+      if (key !== next) {
+        [key, order] = [next, windowOrder(seed, epoch, window, Math.min(size, source.length - window * size))];
+      }
+      return window * size + order(position - window * size);
+    };
+    return {
+      ...source,
+      seed: cursorSeed(seed),
+      fingerprint: windowed(source.fingerprint, size, seed),
+      at: (epoch, position) => source.at(epoch, place(epoch, position)),
+      index: (epoch, position) => source.index(epoch, place(epoch, position)),
+    };
+  };
+}
+
+/** The order within one window of so many samples. */
+export function windowOrder(seed: Seed, epoch: number, window: number, length: number): (index: number) => number {
+  return permutation(JSON.stringify([...seedText(seed), window]), epoch, length).at;
+}
+
+/** What a source is whose windows are shuffled. */
+export function windowed(fingerprint: string, size: number, seed: Seed): string {
+  return `${fingerprint} ${algorithm}/window ${size}:${seedText(seed).join(":")}`;
+}
+
+/** The samples side by side, by the names of their sources. */
+export function zipped(parts: readonly Indexed[], fingerprint: string, join: (values: unknown[]) => unknown): Indexed {
+  return {
+    ...numbered(Math.min(...parts.map(({ length }) => length)), fingerprint, () => undefined, together(parts)),
+    at: (epoch, position) => {
+      const values = gather(parts.length, (k) => parts[k]!.at(epoch, position));
+      return isPromise(values) ? values.then(join) : join(values);
+    },
+  };
+}
+
+/** Samples that each come from one of several sources; `pick` says from which, and which of its samples. */
+export function picked(
+  parts: readonly Indexed[],
+  length: number,
+  fingerprint: string,
+  pick: (position: number) => readonly [part: number, position: number],
+): Indexed {
+  return {
+    ...numbered(length, fingerprint, () => undefined, together(parts)),
+    at: (epoch, position) => {
+      const [k, inside] = pick(position);
+      return parts[k]!.at(epoch, inside);
+    },
+  };
+}
+
+/** Holds all parts, and lets go of all. */
+export function together(parts: readonly Source[]): () => () => Promise<void> {
+  return () => {
+    const ends = parts.map(({ hold }) => hold?.());
+    return async () => {
+      for (const end of ends) await end?.();
+    };
+  };
+}
+
+/** Disposes every tensor in a sample, and whatever else has a method `dispose`. */
+export function dispose(sample: unknown): void {
   if (typeof sample !== "object" || sample === null) return;
   if ("dispose" in sample && typeof sample.dispose === "function") sample.dispose();
   else if (Array.isArray(sample) || isPlainRecord(sample)) Object.values(sample).forEach(dispose);
@@ -164,7 +265,7 @@ const looks = 4096;
 const values = { all: 1 << 18, each: 1024 };
 
 /** A digest of an array's content: of all of it where it is small, of a sample spread evenly over it where it is not. */
-function digest(xs: ArrayLike<unknown>): string {
+export function digest(xs: ArrayLike<unknown>): string {
   const hash = createHash("sha256");
   const count = Math.min(xs.length, looks);
   const budget = Math.min(values.each, Math.floor(values.all / count));

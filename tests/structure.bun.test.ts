@@ -30,6 +30,8 @@ const order: readonly string[] = [
   "plan",
   "source",
   "pipeline",
+  "combinators",
+  "walk",
   "loader",
   "schedule_kinds",
   "schedule",
