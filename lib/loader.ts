@@ -29,7 +29,20 @@ export {
   type Skipped,
   take,
 } from "./combinators.ts";
-export { fromArray, fromDataset, fromIndexed, fromIterable, length, type Loader, type Progress } from "./pipeline.ts";
+export { collate, type Collated } from "./collate.ts";
+export { concat, mix, type Parts, zip, type Zipped } from "./join.ts";
+export {
+  fromArray,
+  fromDataset,
+  fromIndexed,
+  fromIterable,
+  fromRows,
+  fromTensor,
+  length,
+  type Loader,
+  type Progress,
+} from "./pipeline.ts";
+export { cache, filter, shuffleWindow, unbatch, window } from "./select.ts";
 export type { Dataset } from "./source.ts";
 
 // --- constructors

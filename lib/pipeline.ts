@@ -104,6 +104,74 @@ export function fromArray<A>(xs: ArrayLike<A>): Loader<A> {
   return samplesOf(Sources.arraySource(xs));
 }
 
+/** The typed arrays that rows are views of. */
+export type Numbers =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Uint16Array
+  | Uint32Array;
+
+/**
+ * A loader of the rows of a table that lies in one typed array, one row after another.
+ *
+ * @param xs The values. They are not copied, the rows are views of them: they must stay as they are.
+ * @param size Values in a row, an integer from 1 of which the length is a multiple.
+ *
+ * @example
+ * ```ts
+ * import { Loader } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * assert.deepEqual(await Loader.at(1)(Loader.fromRows(Float32Array.of(1, 2, 3, 4), 2)), Float32Array.of(3, 4));
+ * ```
+ */
+export function fromRows<A extends Numbers>(xs: A, size: number): Loader<A> {
+  demand("the data of Loader.fromRows", must("a typed array", (value) => ArrayBuffer.isView(value)), xs);
+  demand("size of Loader.fromRows", integer(1), size);
+  const whole = must(`a multiple of ${size}`, (length) => Number(length) % size === 0);
+  demand("the length of the data of Loader.fromRows", whole, xs.length);
+  return samplesOf(Sources.rowsSource(xs, [xs.length / size, size], "rows"));
+}
+
+/**
+ * A loader of a tensor's rows along its first axis: numbers of a tensor of one axis, else typed arrays in row-major order.
+ *
+ * The data is read here, once; the tensor may be disposed afterwards, and no row needs to be.
+ *
+ * @param tensor A tensor of at least one axis.
+ *
+ * @example
+ * ```ts
+ * import { Loader } from "@dogear/dogear";
+ * import * as tf from "@tensorflow/tfjs";
+ * import assert from "node:assert/strict";
+ *
+ * const rows = Loader.fromTensor(tf.tensor2d([[1, 2], [3, 4]]));
+ * assert.deepEqual(await Loader.at(1)(rows), Float32Array.of(3, 4));
+ * ```
+ */
+export function fromTensor<T extends Rowed>(
+  tensor: T,
+): Loader<T["shape"] extends readonly [number] ? number : Float32Array | Int32Array | Uint8Array> {
+  const rowed = (value: unknown): boolean =>
+    isFunction((value as Rowed | undefined)?.dataSync) && (value as Rowed).shape.length > 0 &&
+    (value as Rowed).dtype !== "complex64";
+  demand("what Loader.fromTensor is given", must("a real tensor of at least one axis", rowed), tensor);
+  return samplesOf(Sources.rowsSource(tensor.dataSync(), tensor.shape, "tensor"));
+}
+
+/** The part of a tensor that {@link fromTensor} uses. */
+export interface Rowed {
+  readonly shape: readonly number[];
+  readonly dtype: string;
+  dataSync(): Sources.Rows;
+}
+
 /**
  * A loader of samples that are fetched by index, such as records of a file.
  *

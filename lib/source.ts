@@ -59,6 +59,12 @@ export interface Range {
 /** A sync or async iterable. */
 export type Items = Iterable<unknown> | AsyncIterable<unknown>;
 
+/** Values of which parts can be taken. */
+export interface Rows extends ArrayLike<unknown> {
+  readonly subarray?: (from: number, to: number) => unknown;
+  readonly slice: (from: number, to: number) => unknown;
+}
+
 /** The part of a `tf.data.Dataset` that a loader uses. */
 export interface Dataset<A> {
   iterator(): Promise<{ next(): Promise<IteratorResult<A, unknown>> }>;
@@ -90,16 +96,12 @@ export function arraySource(xs: ArrayLike<unknown>): Indexed {
   return numbered(xs.length, `array:${xs.length}:${digest(xs)}`, (index) => xs[index]);
 }
 
-/** The rows of values laid out one row after another: single values, or views of `size` of them. */
-export function rowsSource(
-  xs: { readonly [index: number]: unknown; subarray(from: number, to: number): unknown },
-  shape: readonly number[],
-  kind: string,
-): Indexed {
+/** The rows of values laid out one row after another: the values themselves, or views of `size` of them. */
+export function rowsSource(xs: Rows, shape: readonly number[], kind: string): Indexed {
   const [length = 0, ...row] = shape;
   const size = row.reduce((a, b) => a * b, 1);
-  const at = row.length === 0 ? (i: number) => xs[i] : (i: number) => xs.subarray(i * size, (i + 1) * size);
-  return numbered(length, `${kind}:${shape.join("x")}:${digest(xs as unknown as ArrayLike<unknown>)}`, at);
+  const part = (i: number): unknown => (xs.subarray ?? xs.slice).call(xs, i * size, (i + 1) * size);
+  return numbered(length, `${kind}:${shape.join("x")}:${digest(xs)}`, row.length === 0 ? (i) => xs[i] : part);
 }
 
 /** Samples by index, known by their number and what the caller says of them. */

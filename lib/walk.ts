@@ -133,7 +133,11 @@ async function* readStream<A>(
       const samples: Place[] = [];
       now.names(place, 0, (epoch, position) => samples.push({ epoch, position }));
       const after = now.after(place, 1);
-      const end = await reader.reach(length === null ? proof(samples, place, after, now.needs) : samples, length);
+      const first = Math.min(head, length ?? Infinity);
+      const end = await reader.reach([
+        ...(first > 0 ? [{ epoch: place.epoch, position: first - 1 }] : []),
+        ...(length === null ? proof(samples, place, after, now.needs) : samples),
+      ], length);
       if (end === null) {
         const [before, held] = [place, reader.take(samples)];
         place = after;
@@ -260,7 +264,7 @@ function readerOf(
       const own = new Map<string, unknown>(heads);
       for (const { epoch, position } of samples) {
         const name = key(epoch, position);
-        own.set(name, held.get(name));
+        if (held.has(name)) own.set(name, held.get(name));
         held.delete(name);
       }
       held.forEach(source.drop);
@@ -338,8 +342,7 @@ export function items<A, B>(
     release();
     for (const settled of await Promise.allSettled(queue.splice(0))) {
       if (settled.status !== "fulfilled" || settled.value === null) continue;
-      if (owned) dispose(settled.value[0]);
-      else if (source._tag === "Stream") source.drop(settled.value[0]);
+      if (owned || (source._tag === "Stream" && source.once)) dispose(settled.value[0]);
     }
     await going?.close();
   };
