@@ -29,6 +29,7 @@ export {
   type Skipped,
   take,
 } from "./combinators.ts";
+export { type Body, fromBody } from "./body.ts";
 export { collate, type Collated } from "./collate.ts";
 export { concat, mix, type Parts, zip, type Zipped } from "./join.ts";
 export {

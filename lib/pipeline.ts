@@ -238,7 +238,7 @@ export function fromIterable<A>(
  * A loader of the elements of a `tf.data.Dataset`.
  *
  * Resuming makes one iterator for every earlier epoch and reads none of them, because tf.data's seeded shuffle takes one
- * order from its seed per iterator; so give each run a dataset of its own, and its `shuffle` a seed that is not 0. Elements
+ * order from its seed per iterator; so give each run, and each place in a loader, a dataset of its own, and its `shuffle` a seed that is not 0. Elements
  * that are skipped are disposed.
  *
  * @param dataset The dataset. Every epoch must have the same number of elements, once one was read to its end.

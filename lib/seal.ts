@@ -106,10 +106,10 @@ export function woven<A>(
     length: null,
     once,
     ...about,
-    open: (epoch, opened, mark) => {
+    open: (epoch, run, mark) => {
       const [state, marks] = Array.isArray(mark) && mark.length === 2 ? mark as [Mark, Mark] : [undefined, undefined];
       const starts = parts.map((part, k) => Array.isArray(marks) ? startOf(marks[k]) : beginning(part));
-      const walks = parts.map((part, k) => walk(passOf(part, epoch, opened), starts[k]!));
+      const walks = parts.map((part, k) => walk(passOf(part, epoch), starts[k]!, run));
       const pull = async (k: number): Promise<Pulled<unknown> | null> => {
         const pulled = await walks[k]!.next();
         if (pulled !== null) starts[k] = pulled.after;
@@ -156,13 +156,13 @@ export function expanded<A, B>(
     once,
     fingerprint,
     seed: loader.source.seed,
-    open: (epoch, opened, mark) => {
+    open: (epoch, run, mark) => {
       const [skip, at] = Array.isArray(mark) && mark.length === 2 ? mark as [number, Mark] : [0, undefined];
       const start = at === undefined ? beginning(loader) : startOf(at);
       let [before, after] = [start, start];
       let [rest, given]: [readonly B[], number] = [[], 0];
       let dropped = skip;
-      const inner = items(passOf(loader, epoch, opened), () => start, (item, end) => [item, end] as const);
+      const inner = items(passOf(loader, epoch), () => start, (item, end) => [item, end] as const, run);
       const close = async (): Promise<void> => {
         if (once) rest.slice(given).forEach(dispose);
         rest = [];

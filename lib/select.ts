@@ -245,7 +245,7 @@ function cachedStream<A>(
     once: false,
     fingerprint: `cache(${saidOf(loader)})`,
     seed: loader.source.seed,
-    open: () => {
+    open: (_, run) => {
       let [going, pulled, position]: [Walk<A> | undefined, number, number] = [undefined, 0, 0];
       return {
         next: async () => {
@@ -255,7 +255,7 @@ function cachedStream<A>(
             const value = kept.get(here);
             return { done: false, value: { run: () => value, drop: () => {} } satisfies Held };
           }
-          going ??= walk(passOf(loader, 0), beginning(loader));
+          going ??= walk(passOf(loader, 0), beginning(loader), run);
           for (; pulled < here; pulled++) (await going.next())?.drop();
           const fresh = await going.next();
           pulled++;

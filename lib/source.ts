@@ -31,13 +31,16 @@ export interface Indexed extends About, Samples {
 export interface Stream extends About {
   readonly _tag: "Stream";
   readonly length: null;
-  /** Begins an epoch, in a run that has begun this many epochs before; a run never goes back. With a mark, right after its sample. */
-  readonly open: (epoch: number, opened: number, mark?: Mark) => Opened | Promise<Opened>;
+  /** Begins an epoch; a run never goes back. With a mark, right after its sample. */
+  readonly open: (epoch: number, run: Run, mark?: Mark) => Opened | Promise<Opened>;
   /** Whether a sample belongs to who reads it, so that none can be given twice. */
   readonly once: boolean;
   /** Lets go of a sample that nobody will see. */
   readonly drop: (sample: unknown) => void;
 }
+
+/** What an iteration has begun so far: how many epochs of each source that must know. */
+export type Run = Map<object, number>;
 
 /** An epoch of a stream in the course of being read. */
 export interface Opened {
@@ -145,13 +148,15 @@ export function iterableSource(
  * own `skip` does.
  */
 export function datasetSource(dataset: Dataset<unknown>, fingerprint: string | undefined): Stream {
+  const begun = {};
   return {
     _tag: "Stream",
     seed: null,
     fingerprint: named("dataset", fingerprint),
     length: null,
-    open: async (epoch, opened) => {
-      for (let e = opened; e < epoch; e++) await dataset.iterator();
+    open: async (epoch, run) => {
+      for (let e = run.get(begun) ?? 0; e < epoch; e++) await dataset.iterator();
+      run.set(begun, epoch + 1);
       return await dataset.iterator();
     },
     once: true,

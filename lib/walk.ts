@@ -7,7 +7,7 @@ import type { Mark } from "./cursor.ts";
 import { type CursorMismatch, type LoaderError, type SourceFailed, toError } from "./errors.ts";
 import type { Loader } from "./pipeline.ts";
 import { isPromise, type Place, type Plan, type Samples, shiftedSamples, times } from "./plan.ts";
-import { dispose, type Indexed, type Opened, type Source, type Stream } from "./source.ts";
+import { dispose, type Indexed, type Opened, type Run, type Source, type Stream } from "./source.ts";
 
 // --- types
 
@@ -61,23 +61,22 @@ async function guarded<A>(place: Place, run: () => A | Promise<A>): Promise<A> {
   }
 }
 
-/** The loader's n-th pass as a loader of its own, in a run that has begun so many passes before. */
-export function passOf<A>(loader: Loader<A>, pass: number, begun: number = pass): Loader<A> {
-  const epochs = loader.plan(loader.source.length ?? Infinity).epochs;
-  const [shift, opened] = [times(pass, epochs), times(begun, epochs)];
-  return shift === 0 ? loader : { ...loader, source: later(loader.source, shift, opened) };
+/** The loader's n-th pass as a loader of its own. */
+export function passOf<A>(loader: Loader<A>, pass: number): Loader<A> {
+  const shift = times(pass, loader.plan(loader.source.length ?? Infinity).epochs);
+  return shift === 0 ? loader : { ...loader, source: later(loader.source, shift) };
 }
 
-function later(source: Source, epochs: number, opened: number): Source {
+function later(source: Source, epochs: number): Source {
   if (source._tag === "Indexed") return { ...source, ...shiftedSamples(source, epochs) };
-  return { ...source, open: (epoch, begun, mark) => source.open(epoch + epochs, begun + opened, mark) };
+  return { ...source, open: (epoch, run, mark) => source.open(epoch + epochs, run, mark) };
 }
 
-/** A loader read from a place on. */
-export function walk<A>({ source, plan }: Loader<A>, from: Start): Walk<A> {
+/** A loader read from a place on, as part of a run. */
+export function walk<A>({ source, plan }: Loader<A>, from: Start, run: Run): Walk<A> {
   return source._tag === "Indexed"
     ? walkIndexed(source, plan(source.length), from.place)
-    : walkStream(source, plan, from);
+    : walkStream(source, plan, from, run);
 }
 
 // --- combinators
@@ -106,8 +105,8 @@ function walkIndexed<A>(source: Indexed, plan: Plan<A>, from: Place): Walk<A> {
   };
 }
 
-function walkStream<A>(source: Stream, plan: (length: number) => Plan<A>, from: Start): Walk<A> {
-  const pulled = readStream(source, plan, from);
+function walkStream<A>(source: Stream, plan: (length: number) => Plan<A>, from: Start, run: Run): Walk<A> {
+  const pulled = readStream(source, plan, from, run);
   return {
     next: () => pulled.next().then(({ done, value }) => done ? null : value),
     close: () => pulled.return().then(nothing),
@@ -122,10 +121,11 @@ async function* readStream<A>(
   source: Stream,
   plan: (length: number) => Plan<A>,
   from: Start,
+  run: Run,
 ): AsyncGenerator<Pulled<A>, void> {
   let { place, length } = from;
   const { head } = plan(length ?? Infinity);
-  const reader = readerOf(source, head, head > 0 ? undefined : from, (run) => guarded(place, run));
+  const reader = readerOf(source, run, head, head > 0 ? undefined : from, (f) => guarded(place, f));
   try {
     for (;;) {
       const now = plan(length ?? Infinity);
@@ -192,6 +192,7 @@ function key(epoch: number, position: number): string {
 
 function readerOf(
   source: Stream,
+  run: Run,
   head: number,
   from: Start | undefined,
   guard: <A>(run: () => A | Promise<A>) => Promise<A>,
@@ -235,7 +236,7 @@ function readerOf(
     await leave(length);
     const entered = from?.mark !== undefined && from.place.epoch === sample.epoch ? from.mark : undefined;
     const [at, inside] = Array.isArray(entered) && entered.length === 2 ? entered as [number, Mark] : [0, undefined];
-    open = await guard(() => source.open(sample.epoch, epoch + 1, inside));
+    open = await guard(() => source.open(sample.epoch, run, inside));
     [epoch, pulled, marked] = [sample.epoch, at, inside];
     heads.clear();
   };
@@ -294,6 +295,7 @@ export function items<A, B>(
   loader: Loader<A>,
   from: () => Start,
   show: (value: A, after: Start) => B,
+  run: Run = new Map(),
 ): AsyncIterableIterator<B, undefined> {
   /** An item at hand, or null at the end. */
   type Step = readonly [value: A, pulled: Pulled<A>] | null;
@@ -302,7 +304,7 @@ export function items<A, B>(
   let [going, done, given]: [Walk<A> | undefined, boolean, A | undefined] = [undefined, false, undefined];
   let place = { epoch: 0, position: 0 };
 
-  const run = (pulled: Pulled<A> | null): Step | Promise<Step> => {
+  const compute = (pulled: Pulled<A> | null): Step | Promise<Step> => {
     if (pulled === null) return null;
     try {
       const value = pulled.run();
@@ -316,9 +318,9 @@ export function items<A, B>(
     }
   };
   const begin = (): Step | Promise<Step> => {
-    going ??= walk(loader, from());
+    going ??= walk(loader, from(), run);
     const pulled = going.next();
-    return isPromise(pulled) ? pulled.then(run) : run(pulled);
+    return isPromise(pulled) ? pulled.then(compute) : compute(pulled);
   };
   /** As {@link begin}, for an item whose turn has not come: its failure waits for it. */
   const beginAhead = (): Step | Promise<Step> => {
