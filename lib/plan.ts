@@ -105,7 +105,7 @@ export function times(a: number, b: number): number {
 
 /** Whether a value is yet to come. */
 export function isPromise<A>(value: A | Promise<A>): value is Promise<A> {
-  return value instanceof Promise;
+  return typeof value === "object" && value instanceof Promise;
 }
 
 /** Applies a function to a value now, or to one that is yet to come when it has. */
@@ -115,15 +115,15 @@ export function then<A, B>(value: A | Promise<A>, f: (value: A) => B | Promise<B
 
 /** Values in order, all asked for at once: a list, or a promise of it once one of them is a promise. */
 export function gather<A>(count: number, item: (i: number) => A | Promise<A>): A[] | Promise<A[]> {
-  const values: A[] = new Array(count);
+  const values: A[] = [];
   for (let i = 0; i < count; i++) {
     const value = item(i);
     if (isPromise(value)) {
       // From here on a throw must not leave promises behind that nobody waits for.
       const later = Array.from({ length: count - i - 1 }, async (_, j) => await item(i + 1 + j));
-      return Promise.all([...values.slice(0, i), value, ...later]);
+      return Promise.all([...values, value, ...later]);
     }
-    values[i] = value;
+    values.push(value);
   }
   return values;
 }

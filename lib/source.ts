@@ -176,10 +176,26 @@ export function shuffled(seed: Seed): (range: Range) => (source: Indexed) => Ind
   return ({ low, high }) => (source) => {
     const length = high - low;
     const part = length === source.length ? "" : `[${low},${high})`;
-    let order = { epoch: 0, ...permutation(seed, 0, length) };
+    let now = 0;
+    let order = permutation(seed, 0, length);
+    // Indices asked for one after the other are computed many at a time: those from `first` on, `filled` of them.
+    const block = new Float64Array(32);
+    let [first, filled, next] = [0, 0, -1];
+    const fill = (epoch: number, i: number): number => {
+      if (now !== epoch) [now, order, filled, next] = [epoch, permutation(seed, epoch, length), 0, -1];
+      if (i !== next) {
+        [filled, next] = [0, i + 1];
+        return order.at(i);
+      }
+      const count = Math.min(block.length, length - i);
+      order.fill(i, count === block.length ? block : block.subarray(0, count));
+      [first, filled, next] = [i, count, i + count];
+      return block[0]!;
+    };
     const place = (epoch: number, position: number): number => {
-      if (order.epoch !== epoch) order = { epoch, ...permutation(seed, epoch, length) };
-      return low + order.at(position - low);
+      const i = position - low;
+      const j = i - first;
+      return low + (epoch === now && j >= 0 && j < filled ? block[j]! : fill(epoch, i));
     };
     return {
       ...source,
