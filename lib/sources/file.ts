@@ -20,6 +20,8 @@ export interface DataFile {
   readonly hold: () => () => Promise<void>;
   /** Bytes from a position on, all of them, or a rejection with the cause {@link DataFailed}. */
   readonly read: (position: number, length: number) => Promise<Uint8Array>;
+  /** As {@link read}, into memory that is there. */
+  readonly fill: (bytes: Uint8Array, position: number) => Promise<Uint8Array>;
 }
 
 // --- constructors
@@ -58,11 +60,11 @@ export function dataFile(path: string): TE.TaskEither<DataFailed, DataFile> {
 
 function fileOf(path: string, size: number, modified: number): DataFile {
   let [users, handle]: [number, Promise<fs.FileHandle> | undefined] = [0, undefined];
-  const read = async (position: number, length: number): Promise<Uint8Array> => {
+  const fill = async (bytes: Uint8Array, position: number): Promise<Uint8Array> => {
+    const { length } = bytes;
     const end = hold();
     try {
       handle ??= fs.open(path, "r");
-      const bytes = new Uint8Array(length);
       let got = 0;
       for (let step = 1; got < length && step > 0; got += step) {
         step = (await (await handle).read(bytes, got, length - got, position + got)).bytesRead;
@@ -89,7 +91,7 @@ function fileOf(path: string, size: number, modified: number): DataFile {
       await last.then((open) => open.close(), () => undefined);
     };
   };
-  return { path, size, modified, hold, read };
+  return { path, size, modified, hold, fill, read: (position, length) => fill(new Uint8Array(length), position) };
 }
 
 // --- combinators
