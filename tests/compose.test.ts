@@ -188,6 +188,11 @@ test("cache: every item is computed once, whatever the epochs, the order and the
     assert.equal(await Loader.at(13)(data), 16);
     assert.equal(computed, 9);
   }
+  const kept = (): Loader.Loader<number> =>
+    pipe(Loader.fromArray(range(9)), Loader.shuffle(1), Loader.cache, Loader.repeat(2));
+  const whole = await items(kept());
+  assert.deepStrictEqual(whole.slice(9), whole.slice(0, 9));
+  assert.deepStrictEqual(await items(pipe(kept(), skip(11))), whole.slice(11), "resumed in the second pass");
 });
 
 // --- randomness
@@ -348,6 +353,12 @@ test("D17: collated tensors live for one step: disposed when the next is asked f
     }, /the step/);
     assert.equal(tf.memory().numTensors, rows);
   }
+  const slow = pipe(data, Loader.map((row) => Promise.resolve(row)), Loader.batch(2), Loader.collate());
+  const iterator = Loader.iterate(slow)[Symbol.asyncIterator]();
+  const pending = iterator.next();
+  await iterator.return?.();
+  assert.deepStrictEqual(await pending, { done: true, value: undefined });
+  assert.equal(tf.memory().numTensors, rows, "left while an item was under way");
   const own = pipe(data, Loader.batch(2), Loader.collate((batch) => tf.tensor1d(batch.map(({ y }) => y)).square()));
   for await (const [y] of Loader.iterate(pipe(own, skip(5)))) assert.deepStrictEqual([...y.dataSync()], [100, 121]);
   const stacked = pipe(

@@ -140,6 +140,7 @@ test("a file of more lines than an index has places is read as exactly as a shor
 test("the index is built once, is a function of the file, and is replaced when it is stale, damaged or of another file", async () => {
   const path = fresh();
   await writeFile(path, "a\nb\nc\n");
+  await utimes(path, 1e9, 1e9);
   const index = `${path}.index`;
   await runOrThrow(fromLines(path));
   const first = await readFile(index);
@@ -157,9 +158,8 @@ test("the index is built once, is a function of the file, and is replaced when i
     assert.deepStrictEqual(await items(await runOrThrow(fromLines(path))), ["a", "b", "c"]);
     assert.deepStrictEqual(await readFile(index), first);
   }
-  const { atime, mtime } = await stat(path);
   await writeFile(path, "a\n\nbc\n");
-  await utimes(path, atime, mtime);
+  await utimes(path, 1e9, 1e9);
   assert.deepStrictEqual(
     await items(await runOrThrow(fromLines(path))),
     ["a", "", "bc"],
