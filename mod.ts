@@ -37,6 +37,7 @@ export { type DogearError, explain, runOrThrow } from "./lib/errors.ts";
 export type {
   CursorMismatch,
   Damaged,
+  DataFailed,
   LoaderError,
   LoadError,
   Mismatch,
@@ -67,6 +68,11 @@ export { saver, saveState, writeSnapshot } from "./lib/saving.ts";
 export type { Saved, SaveOptions, Saver, SaverOptions } from "./lib/saving.ts";
 export * as Scaler from "./lib/scaler.ts";
 export * as Schedule from "./lib/schedule.ts";
+export { type CsvOptions, type CsvRecord, fromCsv } from "./lib/sources/csv.ts";
+export { type FileSample, fromFolder } from "./lib/sources/folder.ts";
+export { fromJsonLines, fromLines, type LinesOptions } from "./lib/sources/lines.ts";
+export { fromNpy, type Row } from "./lib/sources/npy.ts";
+export { fromParquet, type ParquetOptions } from "./lib/sources/parquet.ts";
 export { captureState, diff, id, release, restoreInto, restoreState } from "./lib/snapshot.ts";
 export type { Codecs, Components, Decoded, NoCodecs, Options, Restored, Snapshot } from "./lib/snapshot.ts";
 export type { StateTree } from "./lib/state_tree.ts";

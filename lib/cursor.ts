@@ -25,22 +25,28 @@ export interface Cursor {
   readonly length: number | null;
   /** What the source and its shuffle are, in one line; not what was mapped, batched or sharded. */
   readonly fingerprint: string;
+  /** A short cut: where in a stream that can be entered there the samples lie. It is never compared, and may be left out. */
+  readonly mark?: Mark;
 }
+
+/** A place in a stream as the stream itself notes it. */
+export type Mark = number | null | readonly Mark[];
 
 // --- constructors
 
+function frozen(mark: Mark): Mark {
+  return typeof mark === "object" && mark !== null ? Object.freeze(mark.map(frozen)) : mark;
+}
+
 /** A cursor from its fields, frozen. */
 export function cursorOf(fields: Omit<Cursor, "_tag" | "version">): Cursor {
-  const { seed, epoch, position, length, fingerprint } = fields;
-  return Object.freeze({
-    _tag: "Cursor",
-    version: 1,
-    seed: typeof seed === "object" && seed !== null ? Object.freeze({ bigint: seed.bigint }) : seed,
-    epoch,
-    position,
-    length,
-    fingerprint,
-  });
+  const { epoch, position, length, fingerprint, mark } = fields;
+  const seed = typeof fields.seed === "object" && fields.seed !== null
+    ? Object.freeze({ bigint: fields.seed.bigint })
+    : fields.seed;
+  return mark === undefined
+    ? Object.freeze({ _tag: "Cursor", version: 1, seed, epoch, position, length, fingerprint })
+    : Object.freeze({ _tag: "Cursor", version: 1, seed, epoch, position, length, fingerprint, mark: frozen(mark) });
 }
 
 /** A seed as a cursor holds it, one form for one seed; what is no seed is a `TypeError`. */
@@ -63,7 +69,11 @@ const seedRule: Rule = (value, name) =>
     (seed) => seed === null || typeof seed === "string" || (Number.isSafeInteger(seed) && !Object.is(seed, -0)),
   )(value, name);
 
-const fields: Rule = record({
+const isMark = (value: unknown): boolean =>
+  value === null || (Number.isSafeInteger(value) && Number(value) >= 0 && !Object.is(value, -0)) ||
+  (Array.isArray(value) && value.every(isMark));
+
+const required: Readonly<Record<string, Rule>> = {
   _tag: oneOf("Cursor"),
   version: must("1, the version this release reads", (value) => value === 1),
   seed: seedRule,
@@ -71,10 +81,13 @@ const fields: Rule = record({
   position: integer(0),
   length: (value, name) => value === null ? [] : integer(0)(value, name),
   fingerprint: must("a string", (value) => typeof value === "string"),
-});
+};
+const plain: Rule = record(required);
+const marked: Rule = record({ ...required, mark: must("counts from 0, nulls and lists of them", isMark) });
 
 const possible: Rule = (value, name) => {
-  const objections = fields(value, name);
+  const rule = typeof value === "object" && value !== null && "mark" in value ? marked : plain;
+  const objections = rule(value, name);
   if (objections.length > 0) return objections;
   const { position, length } = value as Cursor;
   return length === null ? [] : integer(0, length)(position, `${name}.position`);

@@ -89,6 +89,13 @@ export interface CursorMismatch {
   readonly problems: readonly Problem[];
 }
 
+/** A file of samples is not what it is read as, or no longer what it was. */
+export interface DataFailed {
+  readonly _tag: "DataFailed";
+  readonly location: string;
+  readonly problems: readonly Problem[];
+}
+
 /** A data source, or a function mapped over it, threw. */
 export interface SourceFailed {
   readonly _tag: "SourceFailed";
@@ -123,7 +130,7 @@ export type LoaderError = CursorMismatch | SourceFailed;
 /** Why a training loop ended early. */
 export type TrainError = SaveError | LoaderError | StepFailed | Stopped;
 /** Every error of the toolkit. */
-export type DogearError = RestoreError | SaveError | LoadError | LoaderError | TrainError;
+export type DogearError = RestoreError | SaveError | LoadError | LoaderError | DataFailed | TrainError;
 
 // --- constructors
 
@@ -203,6 +210,9 @@ export function explain(error: DogearError): string {
     case "CursorMismatch":
       return `The data is not the data this run was trained on.${lines(error.problems)}\n` +
         "Give the loader the data and shuffle seed the cursor was made with, or start a fresh cursor with Loader.start";
+    case "DataFailed":
+      return `The data in ${error.location} cannot be read.${lines(error.problems)}\n` +
+        "Mend the file or put back the one that was there, and open it again";
     case "SourceFailed":
       return `The data failed in epoch ${error.epoch} after ${error.position} samples: ${causeOf(error.cause)}. ` +
         "The state is as it was after the last batch: mend the source and resume";

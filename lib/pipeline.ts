@@ -1,12 +1,11 @@
 /**
- * Loaders are built here: a source, and the arithmetic of the combinators put over it. Nothing is read.
+ * What a loader is, and the loaders of data in memory: a source, and the arithmetic put over it. Nothing is read.
  *
  * @module
  */
 import * as Plans from "./plan.ts";
 import type { Plan } from "./plan.ts";
-import { demand, integer, must, shown } from "./rules.ts";
-import type { Seed } from "./seed.ts";
+import { demand, integer, must, type Rule, shown } from "./rules.ts";
 import * as Sources from "./source.ts";
 import type { Dataset, Range, Source } from "./source.ts";
 
@@ -18,33 +17,69 @@ export interface Loader<out A> {
   readonly source: Source;
   /** Where the items lie in a source whose epochs have this many samples. */
   readonly plan: (length: number) => Plan<A>;
-  /** The samples of a pass as long as the items are single samples, else null. */
+  /** The samples of a pass as long as the items are single samples in the source's order, else null. */
   readonly range: Range | null;
+  /** Whether each item is one sample. */
+  readonly single: boolean;
+  /** The combinators that decide which samples an item has, in order. */
+  readonly chain: string;
+  /** How items were grouped, and from what, if that was the last thing done to them. */
+  readonly groups: Groups | null;
+  /** How many items are computed before they are asked for. */
+  readonly ahead: number;
+  /** Whether an item's tensors are disposed when the next item is asked for. */
+  readonly owned: boolean;
+  /** Is told of every item given. */
+  readonly watch: ((progress: Progress) => void) | null;
 }
 
-/** What {@link skip} takes. */
-export type Skippable = Loader<unknown> | Iterable<unknown> | AsyncIterable<unknown>;
+/** Groups of `size` items, the last of a pass left out if it is shorter and `dropLast`. */
+export interface Groups {
+  readonly size: number;
+  readonly dropLast: boolean;
+  readonly plan: (length: number) => Plan<unknown>;
+}
 
-/** What {@link skip} gives: more of the same. */
-export type Skipped<L> = L extends Loader<infer A> ? Loader<A>
-  : L extends Iterable<infer A> ? Iterable<A>
-  : L extends AsyncIterable<infer A> ? AsyncIterable<A>
-  : never;
+/** How far an iteration is. */
+export interface Progress {
+  /** Items of the loader up to this one, counted from its start and not from where the iteration began. */
+  readonly done: number;
+  /** How many items the loader has: Infinity if it never ends, null if it cannot know. */
+  readonly total: number | null;
+  /** Whole epochs behind. */
+  readonly epoch: number;
+  /** Samples of this epoch behind. */
+  readonly position: number;
+}
 
 // --- constructors
 
-function loaderOf<A>(source: Source, plan: (length: number) => Plan<A>, range: Range | null): Loader<A> {
-  return Object.freeze({ _tag: "Loader", source, plan, range: range && Object.freeze(range) });
-}
-
 /** A loader of a source's single samples, which are `A`s because the caller's source says so. */
-function samplesOf<A>(source: Source): Loader<A> {
-  const plan = Plans.samples as (length: number) => Plan<A>;
-  return loaderOf(source, plan, source.length === null ? null : { low: 0, high: source.length });
+export function samplesOf<A>(source: Source): Loader<A> {
+  const whole = source.length === null || source.length === Infinity ? null : { low: 0, high: source.length };
+  return Object.freeze({
+    _tag: "Loader",
+    source,
+    plan: Plans.samples as (length: number) => Plan<A>,
+    range: whole && Object.freeze(whole),
+    single: true,
+    chain: "",
+    groups: null,
+    ahead: 0,
+    owned: false,
+    watch: null,
+  });
 }
 
-const aFunction = must("a function", (value) => typeof value === "function");
-const textIfGiven = must("a string", (value) => value === undefined || typeof value === "string");
+/** A loader with some of its fields changed. */
+export function changed<A>(loader: Loader<unknown>, fields: Partial<Omit<Loader<A>, "_tag">>): Loader<A> {
+  return Object.freeze({ ...loader, ...fields } as Loader<A>);
+}
+
+/** The rule for a function. */
+export const aFunction: Rule = must("a function", isFunction);
+/** The rule for a string that may be left out. */
+export const textIfGiven: Rule = must("a string", (value) => value === undefined || typeof value === "string");
 
 /**
  * A loader of the items of an array.
@@ -67,6 +102,74 @@ export function fromArray<A>(xs: ArrayLike<A>): Loader<A> {
     Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
   demand("the data of Loader.fromArray", must("an array or a typed array", listed), xs);
   return samplesOf(Sources.arraySource(xs));
+}
+
+/** The typed arrays that rows are views of. */
+export type Numbers =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Uint16Array
+  | Uint32Array;
+
+/**
+ * A loader of the rows of a table that lies in one typed array, one row after another.
+ *
+ * @param xs The values. They are not copied, the rows are views of them: they must stay as they are.
+ * @param size Values in a row, an integer from 1 of which the length is a multiple.
+ *
+ * @example
+ * ```ts
+ * import { Loader } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * assert.deepEqual(await Loader.at(1)(Loader.fromRows(Float32Array.of(1, 2, 3, 4), 2)), Float32Array.of(3, 4));
+ * ```
+ */
+export function fromRows<A extends Numbers>(xs: A, size: number): Loader<A> {
+  demand("the data of Loader.fromRows", must("a typed array", (value) => ArrayBuffer.isView(value)), xs);
+  demand("size of Loader.fromRows", integer(1), size);
+  const whole = must(`a multiple of ${size}`, (length) => Number(length) % size === 0);
+  demand("the length of the data of Loader.fromRows", whole, xs.length);
+  return samplesOf(Sources.rowsSource(xs, [xs.length / size, size], "rows"));
+}
+
+/**
+ * A loader of a tensor's rows along its first axis: numbers of a tensor of one axis, else typed arrays in row-major order.
+ *
+ * The data is read here, once; the tensor may be disposed afterwards, and no row needs to be.
+ *
+ * @param tensor A tensor of at least one axis.
+ *
+ * @example
+ * ```ts
+ * import { Loader } from "@dogear/dogear";
+ * import * as tf from "@tensorflow/tfjs";
+ * import assert from "node:assert/strict";
+ *
+ * const rows = Loader.fromTensor(tf.tensor2d([[1, 2], [3, 4]]));
+ * assert.deepEqual(await Loader.at(1)(rows), Float32Array.of(3, 4));
+ * ```
+ */
+export function fromTensor<T extends Rowed>(
+  tensor: T,
+): Loader<T["shape"] extends readonly [number] ? number : Float32Array | Int32Array | Uint8Array> {
+  const rowed = (value: unknown): boolean =>
+    isFunction((value as Rowed | undefined)?.dataSync) && (value as Rowed).shape.length > 0 &&
+    (value as Rowed).dtype !== "complex64";
+  demand("what Loader.fromTensor is given", must("a real tensor of at least one axis", rowed), tensor);
+  return samplesOf(Sources.rowsSource(tensor.dataSync(), tensor.shape, "tensor"));
+}
+
+/** The part of a tensor that {@link fromTensor} uses. */
+export interface Rowed {
+  readonly shape: readonly number[];
+  readonly dtype: string;
+  dataSync(): Sources.Rows;
 }
 
 /**
@@ -101,7 +204,7 @@ export function fromIndexed<A>(
  * ahead either: the cursor after a last item may stand at the end of its epoch, where others stand at the start of the next.
  * Once an epoch was read to its end, all others must have as many samples. The iterator is closed when the iteration is left.
  *
- * @param open Gives an iterable, sync or async, for the epoch with this number, counted from 0. It must give the same
+ * @param open Gives an iterable, sync or async, or a promise of one, for the epoch with this number, counted from 0. It must give the same
  * samples for the same epoch, in a new process too.
  * @param options `fingerprint`: anything that names this data and no other.
  *
@@ -119,7 +222,7 @@ export function fromIndexed<A>(
  * ```
  */
 export function fromIterable<A>(
-  open: (epoch: number) => Iterable<A> | AsyncIterable<A>,
+  open: (epoch: number) => Iterable<A> | AsyncIterable<A> | Promise<Iterable<A> | AsyncIterable<A>>,
   options: { readonly fingerprint?: string } = {},
 ): Loader<A> {
   demand(
@@ -135,7 +238,7 @@ export function fromIterable<A>(
  * A loader of the elements of a `tf.data.Dataset`.
  *
  * Resuming makes one iterator for every earlier epoch and reads none of them, because tf.data's seeded shuffle takes one
- * order from its seed per iterator; so give each run a dataset of its own, and its `shuffle` a seed that is not 0. Elements
+ * order from its seed per iterator; so give each run, and each place in a loader, a dataset of its own, and its `shuffle` a seed that is not 0. Elements
  * that are skipped are disposed.
  *
  * @param dataset The dataset. Every epoch must have the same number of elements, once one was read to its end.
@@ -164,7 +267,8 @@ function isFunction(value: unknown): boolean {
   return typeof value === "function";
 }
 
-function isLoader(value: unknown): value is Loader<unknown> {
+/** Whether a value is a loader. */
+export function isLoader(value: unknown): value is Loader<unknown> {
   return typeof value === "object" && value !== null && "_tag" in value && value._tag === "Loader";
 }
 
@@ -176,210 +280,53 @@ export function checked<A>(name: string, loader: Loader<A>): Loader<A> {
   );
 }
 
-/** The loader with another arithmetic over the same source. */
+/** The loader, or a `TypeError` for one whose items are tensors that the iteration disposes. */
+export function unowned<A>(name: string, loader: Loader<A>): Loader<A> {
+  if (!checked(name, loader).owned) return loader;
+  throw new TypeError(
+    `Expected ${name} to be given items that are its own, found tensors of Loader.collate: put Loader.collate last`,
+  );
+}
+
+/** What {@link planned} changes beside the plan. */
+export type Also<A, B> = (loader: Loader<A>) => Partial<Omit<Loader<B>, "_tag" | "plan" | "source">>;
+
+/** The loader with another arithmetic over the same source; unless said otherwise, its items are no longer in the source's order. */
 export function planned<A, B>(
   name: string,
   combinator: (plan: Plan<A>) => Plan<B>,
-  range: (range: Range) => Range | null = () => null,
+  also: Also<A, B> = () => ({}),
 ): (loader: Loader<A>) => Loader<B> {
   return (loader) => {
-    const { source, plan } = checked(name, loader);
-    return loaderOf(source, (length) => combinator(plan(length)), loader.range && range(loader.range));
+    const { plan } = checked(name, loader);
+    return changed<B>(loader, {
+      range: null,
+      groups: null,
+      ...also(loader),
+      plan: (length) => combinator(plan(length)),
+    });
   };
 }
 
+/** One more word in what is said of a chain. */
+export function chained(chain: string, word: string): string {
+  return `${chain} ${word}`;
+}
+
 /**
- * Each item through a function.
+ * How many items a loader has: Infinity if it never ends, null for a stream, which does not know.
  *
- * @param f What to compute, or a promise of it; it is called only for items that are asked for, those of one batch together.
+ * @param loader The loader.
  *
  * @example
  * ```ts
  * import { Loader, pipe } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  *
- * assert.equal(await Loader.at(2)(pipe(Loader.fromArray([1, 2, 3]), Loader.map((x) => x * x))), 9);
+ * assert.equal(Loader.length(pipe(Loader.fromArray([1, 2, 3]), Loader.batch(2, { dropLast: true }))), 1);
  * ```
  */
-export function map<A, B>(f: (item: A) => B | Promise<B>): (loader: Loader<A>) => Loader<B> {
-  demand("f of Loader.map", aFunction, f);
-  return planned("Loader.map", Plans.map(f), (range) => range);
-}
-
-/**
- * The samples in an order of its own for each epoch, with random access and no table.
- *
- * It mixes single samples: it comes after a source, `map`, and the `take` and `skip` that split data into parts, and before
- * `batch`, `shard` and `repeat`. A stream is a `TypeError`: it has no random access.
- *
- * @param seed A safe integer, a bigint of any size or a string. Every epoch's order is a function of it, the epoch and how
- * many samples there are; seed 1 in epoch 1 is not seed 2 in epoch 0.
- *
- * @example
- * ```ts
- * import { Loader, pipe } from "@dogear/dogear";
- * import assert from "node:assert/strict";
- *
- * const seen: string[] = [];
- * for await (const [x] of Loader.iterate(pipe(Loader.fromArray(["a", "b", "c"]), Loader.shuffle(7)))) seen.push(x);
- * assert.deepEqual(seen.toSorted(), ["a", "b", "c"]);
- * ```
- */
-export function shuffle(seed: Seed): <A>(loader: Loader<A>) => Loader<A> {
-  const shuffled = Sources.shuffled(seed);
-  return (loader) => {
-    const { source, plan, range } = checked("Loader.shuffle", loader);
-    if (source._tag === "Stream") {
-      throw new TypeError(
-        "Expected Loader.shuffle to be given random access, found a stream: use Loader.fromArray or Loader.fromIndexed, " +
-          "or shuffle in the stream itself, such as by dataset.shuffle(buffer, seed)",
-      );
-    }
-    if (range === null) {
-      throw new TypeError(
-        "Expected Loader.shuffle to be given single samples in the source's order, found a loader that is batched, sharded, " +
-          "repeated or shuffled: put one Loader.shuffle right after the source",
-      );
-    }
-    return loaderOf(shuffled(range)(source), plan, null);
-  };
-}
-
-/**
- * Groups of items, as arrays of their own.
- *
- * The last group of a pass is shorter if the items do not come out even; after `repeat`, groups reach across epochs instead.
- *
- * @param n Items in a group, an integer from 1.
- * @param options `dropLast`: leave a shorter last group out, false by default.
- *
- * @example
- * ```ts
- * import { Loader, pipe } from "@dogear/dogear";
- * import assert from "node:assert/strict";
- *
- * const data = Loader.fromArray([1, 2, 3]);
- * assert.deepEqual(await Loader.at(1)(pipe(data, Loader.batch(2))), [3]);
- * assert.deepEqual(await Loader.at(1)(pipe(data, Loader.repeat(2), Loader.batch(2))), [3, 1]);
- * ```
- */
-export function batch(n: number, options: { readonly dropLast?: boolean } = {}): <A>(loader: Loader<A>) => Loader<A[]> {
-  demand("n of Loader.batch", integer(1), n);
-  return (loader) => planned("Loader.batch", Plans.batch(n, options.dropLast ?? false))(loader);
-}
-
-/**
- * One rank's share: items `rank`, `rank + world`, `rank + 2 world` and so on.
- *
- * Cursors count what all ranks consumed, so after equally many items all ranks have equal ones, and a run may go on with
- * another number of ranks. Where the items do not come out even, the first ranks have one more: drop the rest by `take` or
- * `dropLast` if every rank must have as many.
- *
- * @param place `rank`: an integer from 0, below `world`. `world`: how many ranks there are, an integer from 1.
- *
- * @example
- * ```ts
- * import { Loader, pipe } from "@dogear/dogear";
- * import assert from "node:assert/strict";
- *
- * const second = pipe(Loader.fromArray([10, 11, 12, 13]), Loader.shard({ rank: 1, world: 2 }), Loader.batch(2));
- * assert.deepEqual(await Loader.at(0)(second), [11, 13]);
- * ```
- */
-export function shard(place: { readonly rank: number; readonly world: number }): <A>(loader: Loader<A>) => Loader<A> {
-  const { rank, world } = place;
-  demand("world of Loader.shard", integer(1), world);
-  demand("rank of Loader.shard", integer(0, world - 1), rank);
-  return (loader) => planned("Loader.shard", Plans.shard(rank, world))(loader);
-}
-
-/**
- * The first items of each pass.
- *
- * Before `repeat` it shortens every epoch, and the cursor after its last item is at the next one. After `repeat` it is a
- * limit of steps, and the cursor stays where it stopped: with a higher limit the run goes on from there.
- *
- * @param n How many items of the loader it is given, an integer from 0.
- *
- * @example
- * ```ts
- * import { Loader, pipe } from "@dogear/dogear";
- * import assert from "node:assert/strict";
- *
- * assert.equal(Loader.length(pipe(Loader.fromArray([1, 2, 3]), Loader.repeat(), Loader.take(100))), 100);
- * ```
- */
-export function take(n: number): <A>(loader: Loader<A>) => Loader<A> {
-  demand("n of Loader.take", integer(0), n);
-  const narrowed = ({ low, high }: Range): Range => ({ low, high: Math.min(high, low + n) });
-  return (loader) => planned("Loader.take", Plans.take(n), narrowed)(loader);
-}
-
-/**
- * Passes over the data one after another, each epoch in its own order if it is shuffled.
- *
- * @param epochs How many, an integer from 1; without end by default. An empty loader ends at once all the same.
- *
- * @example
- * ```ts
- * import { Loader, pipe } from "@dogear/dogear";
- * import assert from "node:assert/strict";
- *
- * const data = Loader.fromArray([1, 2, 3]);
- * assert.equal(Loader.length(pipe(data, Loader.batch(2), Loader.repeat(5))), 10);
- * assert.equal(await Loader.at(7)(pipe(data, Loader.repeat())), 2);
- * ```
- */
-export function repeat(epochs: number = Infinity): <A>(loader: Loader<A>) => Loader<A> {
-  if (epochs !== Infinity) demand("epochs of Loader.repeat", integer(1), epochs);
-  return (loader) => planned("Loader.repeat", Plans.repeat(epochs))(loader);
-}
-
-/**
- * Everything but the first items, lazily: of a loader, an iterable or an async iterable.
- *
- * On random access it is arithmetic, O(1) in n. On a stream the skipped samples are pulled, but nothing is mapped or
- * collated. The result of an iterable may be iterated whenever the iterable may. Laws: `skip(0) = id`,
- * `skip(a) ∘ skip(b) = skip(a + b)`, `skip(n)` yields what dropping n yields, and starts at the cursor after n items.
- *
- * @param n How many items of what it is given, an integer from 0; more than there are leaves nothing.
- *
- * @example
- * ```ts
- * import { Loader, pipe, skip } from "@dogear/dogear";
- * import assert from "node:assert/strict";
- *
- * const batches = pipe(Loader.fromIndexed({ length: 1e12, at: (i) => i }), Loader.shuffle(7), Loader.batch(32));
- * for await (const [batch] of Loader.iterate(pipe(batches, skip(1e9)))) {
- *   assert.equal(batch.length, 32);
- *   break;
- * }
- * assert.deepEqual([...pipe(["a", "b", "c"], skip(2))], ["c"]);
- * ```
- */
-export function skip(n: number): <L extends Skippable>(xs: L) => Skipped<L> {
-  demand("n of skip", integer(0), n);
-  return <L extends Skippable>(xs: L) => skipped(n, xs) as Skipped<L>;
-}
-
-function skipped(n: number, xs: Skippable): Skippable {
-  if (isLoader(xs)) {
-    const narrowed = ({ low, high }: Range): Range => ({ low: Math.min(high, low + n), high });
-    return planned("skip", Plans.skip(n), narrowed)(xs);
-  }
-  if (Symbol.asyncIterator in Object(xs)) {
-    return { [Symbol.asyncIterator]: () => droppingLater(n, xs as AsyncIterable<unknown>) };
-  }
-  if (Symbol.iterator in Object(xs)) return { [Symbol.iterator]: () => dropping(n, xs as Iterable<unknown>) };
-  throw new TypeError(`Expected skip to be given a loader or an iterable, found ${shown(xs)}`);
-}
-
-function* dropping<A>(n: number, xs: Iterable<A>): Generator<A, void> {
-  let i = 0;
-  for (const x of xs) if (i++ >= n) yield x;
-}
-
-async function* droppingLater<A>(n: number, xs: AsyncIterable<A>): AsyncGenerator<A, void> {
-  let i = 0;
-  for await (const x of xs) if (i++ >= n) yield x;
+export function length(loader: Loader<unknown>): number | null {
+  const { source, plan } = checked("Loader.length", loader);
+  return source.length === null ? null : plan(source.length).length(Plans.origin);
 }

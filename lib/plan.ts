@@ -21,11 +21,29 @@ export interface Place {
   readonly position: number;
 }
 
-/** A value that is computed when it is called for, and not if nobody calls. */
-export type Lazy<A> = () => A | Promise<A>;
+/** Samples by their place. */
+export interface Samples {
+  /** How many epochs of the source lie before the epoch 0 that is spoken of here. */
+  readonly base: number;
+  /** The sample right after a place, or a promise of it. */
+  readonly at: (epoch: number, position: number) => unknown;
+  /** Its number in the source, whatever order it comes in. */
+  readonly index: (epoch: number, position: number) => number;
+}
 
-/** Gives the sample right after a place. */
-export type Read = (place: Place) => Lazy<unknown>;
+/** What a sample was computed from: its epoch, and its number in the source. */
+export type Placed<A, B> = (item: A, epoch: number, index: number) => B | Promise<B>;
+
+/** How items are dealt out in rounds: `size` of every `round` of them, from `offset` on. */
+export interface Deal {
+  readonly size: number;
+  readonly round: number;
+  readonly offset: number;
+  /** Fill the last round with the first items of the pass. */
+  readonly even: boolean;
+  /** Leave out a last round that is not whole. */
+  readonly drop: boolean;
+}
 
 /** One pass over a loader, as arithmetic. */
 export interface Plan<out A> {
@@ -33,14 +51,18 @@ export interface Plan<out A> {
   readonly epochs: number;
   /** Samples that an epoch of unknown length must prove to have before a place in a later epoch can be believed. */
   readonly needs: number;
+  /** How many of the first samples of an epoch are asked for again at its end. */
+  readonly head: number;
   /** How many items there are from a place to the end of the pass; it may be Infinity. */
   readonly length: (from: Place) => number;
   /** How many items there are from the start of the pass to a place. */
   readonly count: (to: Place) => number;
   /** The place n items later; n beyond the length is the length. After the last item that is past any dropped tail. */
   readonly after: (from: Place, n: number) => Place;
-  /** The i-th item from a place on, for i below the length. It names its samples at once, in ascending order, and computes later. */
-  readonly at: (from: Place, i: number, read: Read) => Lazy<A>;
+  /** Names the samples of the i-th item from a place on, in ascending order and but for those of the head. */
+  readonly names: (from: Place, i: number, visit: (epoch: number, position: number) => void) => void;
+  /** The i-th item from a place on, for i below the length. */
+  readonly at: (from: Place, i: number, samples: Samples) => A | Promise<A>;
 }
 
 // --- constructors
@@ -54,15 +76,17 @@ export function samples(length: number): Plan<unknown> {
   return {
     epochs: 1,
     needs: 0,
+    head: 0,
     length: left,
-    count: ({ position }) => position,
+    count: ({ epoch, position }) => times(epoch, length) + position,
     after: (from, n) => {
       if (n === 0) return from;
       return n >= left(from)
         ? { epoch: from.epoch + 1, position: 0 }
         : { epoch: from.epoch, position: from.position + n };
     },
-    at: ({ epoch, position }, i, read) => read({ epoch, position: position + i }),
+    names: ({ epoch, position }, i, visit) => visit(epoch, position + i),
+    at: ({ epoch, position }, i, samples) => samples.at(epoch, position + i),
   };
 }
 
@@ -75,21 +99,28 @@ function exact(n: number): number {
 }
 
 /** A product in which nothing times infinity is nothing. */
-function times(a: number, b: number): number {
+export function times(a: number, b: number): number {
   return a === 0 || b === 0 ? 0 : a * b;
 }
 
-function isPromise<A>(value: A | Promise<A>): value is Promise<A> {
-  return value instanceof Promise;
+/** Whether a value is yet to come. */
+export function isPromise<A>(value: A | Promise<A>): value is Promise<A> {
+  return typeof value === "object" && value instanceof Promise;
 }
 
-/** Values in order; the first promise starts all that come after it. */
-function all<A>(items: readonly Lazy<A>[]): A[] | Promise<A[]> {
+/** Applies a function to a value now, or to one that is yet to come when it has. */
+export function then<A, B>(value: A | Promise<A>, f: (value: A) => B | Promise<B>): B | Promise<B> {
+  return isPromise(value) ? value.then(f) : f(value);
+}
+
+/** Values in order, all asked for at once: a list, or a promise of it once one of them is a promise. */
+export function gather<A>(count: number, item: (i: number) => A | Promise<A>): A[] | Promise<A[]> {
   const values: A[] = [];
-  for (const item of items) {
-    const value = item();
+  for (let i = 0; i < count; i++) {
+    const value = item(i);
     if (isPromise(value)) {
-      const later = items.slice(values.length + 1).map(async (rest) => await rest());
+      // From here on a throw must not leave promises behind that nobody waits for.
+      const later = Array.from({ length: count - i - 1 }, async (_, j) => await item(i + 1 + j));
       return Promise.all([...values, value, ...later]);
     }
     values.push(value);
@@ -99,58 +130,82 @@ function all<A>(items: readonly Lazy<A>[]): A[] | Promise<A[]> {
 
 /** Each item through a function. */
 export function map<A, B>(f: (item: A) => B | Promise<B>): (plan: Plan<A>) => Plan<B> {
+  return (plan) => ({ ...plan, at: (from, i, samples) => then(plan.at(from, i, samples), f) });
+}
+
+/** Each single sample through a function that is told which one it is. */
+export function placed<A, B>(f: Placed<A, B>): (plan: Plan<A>) => Plan<B> {
   return (plan) => ({
     ...plan,
-    at: (from, i, read) => {
-      const item = plan.at(from, i, read);
-      return () => {
-        const value = item();
-        return isPromise(value) ? value.then(f) : f(value);
-      };
+    at: (from, i, samples) => {
+      let [epoch, index] = [0, 0];
+      const item = plan.at(from, i, {
+        ...samples,
+        at: (e, p) => {
+          epoch = samples.base + e;
+          index = samples.index(e, p);
+          return samples.at(e, p);
+        },
+      });
+      return then(item, (value) => f(value, epoch, index));
     },
   });
 }
 
-/** Groups of n items; the last one of a pass is shorter or dropped. */
-export function batch(n: number, dropLast: boolean): <A>(plan: Plan<A>) => Plan<A[]> {
-  return <A>(plan: Plan<A>) => {
-    const length = (from: Place): number => {
-      const groups = plan.length(from) / n;
-      return dropLast ? Math.floor(groups) : Math.ceil(groups);
-    };
-    return {
-      ...plan,
-      length,
-      count: (to) => Math.ceil(plan.count(to) / n),
-      after: (from, k) =>
-        k > 0 && k >= length(from) ? plan.after(from, plan.length(from)) : plan.after(from, exact(k * n)),
-      at: (from, i, read) => {
-        const first = exact(i * n);
-        const size = Math.min(n, plan.length(from) - first);
-        const items = Array.from({ length: size }, (_, j): Lazy<A> => plan.at(from, first + j, read));
-        return () => all(items);
-      },
-    };
+/** Where the groups of a deal lie, and how to read them. */
+function dealt<A, B>(
+  plan: Plan<A>,
+  { size, round, offset, even, drop }: Deal,
+  group: (count: number, item: (i: number) => A | Promise<A>) => B | Promise<B>,
+): Plan<B> {
+  const length = (from: Place): number => {
+    const left = plan.length(from);
+    if (drop) return Math.floor(left / round);
+    return Math.max(0, Math.ceil((left - (even ? 0 : offset)) / round));
+  };
+  const counted = (from: Place, first: number): number => even ? size : Math.min(size, plan.length(from) - first);
+  const head = even && !drop ? plan.after(origin, round) : origin;
+  return {
+    ...plan,
+    head: Math.max(plan.head, head.epoch > 0 ? Infinity : head.position),
+    length,
+    count: (to) => Math.min(length(origin), Math.ceil(plan.count(to) / round)),
+    after: (from, k) =>
+      drop && k > 0 && k >= length(from)
+        ? plan.after(from, plan.length(from))
+        : plan.after(from, exact(Math.min(k, length(from)) * round)),
+    names: (from, i, visit) => {
+      const first = exact(i * round) + offset;
+      const last = Math.min(first + size, plan.length(from));
+      for (let j = first; j < last; j++) plan.names(from, j, visit);
+    },
+    at: (from, i, samples) => {
+      const first = exact(i * round) + offset;
+      const left = plan.length(from);
+      return group(
+        counted(from, first),
+        (j) =>
+          first + j < left
+            ? plan.at(from, first + j, samples)
+            : plan.at(origin, (first + j - left) % plan.length(origin), samples),
+      );
+    },
   };
 }
 
+/** The items that a deal gives out, as arrays: groups of n are a deal of whole rounds of n. */
+export function deal(how: Deal): <A>(plan: Plan<A>) => Plan<A[]> {
+  return (plan) => dealt(plan, how, gather);
+}
+
 /**
- * Every world-th item, beginning with that of the rank.
+ * The items that a deal of single items gives out.
  *
  * Places move past the items of all ranks, so after equally many items all ranks stand at one place; where the items do
  * not come out even, the ranks without a last one stay before it.
  */
-export function shard(rank: number, world: number): <A>(plan: Plan<A>) => Plan<A> {
-  return (plan) => {
-    const length = (from: Place): number => Math.max(0, Math.ceil((plan.length(from) - rank) / world));
-    return {
-      ...plan,
-      length,
-      count: (to) => Math.ceil(plan.count(to) / world),
-      after: (from, k) => plan.after(from, exact(Math.min(k, length(from)) * world)),
-      at: (from, i, read) => plan.at(from, exact(i * world) + rank, read),
-    };
-  };
+export function dealSingle(how: Omit<Deal, "size">): <A>(plan: Plan<A>) => Plan<A> {
+  return <A>(plan: Plan<A>) => dealt<A, A>(plan, { ...how, size: 1 }, (_, item) => item(0));
 }
 
 /**
@@ -164,6 +219,7 @@ export function take(n: number): <A>(plan: Plan<A>) => Plan<A> {
     const length = (from: Place): number => Math.min(plan.length(from), Math.max(0, n - plan.count(from)));
     const end = plan.after(origin, n);
     return {
+      ...plan,
       epochs: Math.max(1, end.position > 0 ? end.epoch + 1 : end.epoch),
       needs: Math.max(plan.needs, end.position),
       length,
@@ -172,7 +228,6 @@ export function take(n: number): <A>(plan: Plan<A>) => Plan<A> {
         plan.epochs === 1 && k > 0 && k >= length(from)
           ? { epoch: from.epoch + 1, position: 0 }
           : plan.after(from, Math.min(k, length(from))),
-      at: plan.at,
     };
   };
 }
@@ -186,8 +241,18 @@ export function skip(n: number): <A>(plan: Plan<A>) => Plan<A> {
       length: (from) => Math.max(0, plan.length(from) - left(from)),
       count: (to) => Math.max(0, plan.count(to) - n),
       after: (from, k) => plan.after(from, exact(left(from) + k)),
-      at: (from, i, read) => plan.at(from, exact(left(from) + i), read),
+      names: (from, i, visit) => plan.names(from, exact(left(from) + i), visit),
+      at: (from, i, samples) => plan.at(from, exact(left(from) + i), samples),
     };
+  };
+}
+
+/** The samples as seen from a pass that begins so many epochs later. */
+export function shiftedSamples(samples: Samples, epochs: number): Samples {
+  return epochs === 0 ? samples : {
+    base: samples.base + epochs,
+    at: (epoch, position) => samples.at(epoch + epochs, position),
+    index: (epoch, position) => samples.index(epoch + epochs, position),
   };
 }
 
@@ -218,8 +283,8 @@ export function repeat(passes: number): <A>(plan: Plan<A>) => Plan<A> {
       return plan.length(inside) + times(passes - 1 - pass, full);
     };
     return {
+      ...plan,
       epochs: passes * plan.epochs,
-      needs: plan.needs,
       length,
       count: (to) => {
         const [pass, inside] = within(to);
@@ -230,9 +295,13 @@ export function repeat(passes: number): <A>(plan: Plan<A>) => Plan<A> {
         const [pass, inside, i] = last < 0 ? [...within(from), -1] as const : locate(from, last);
         return shift(plan.after(inside, i + 1), pass * plan.epochs);
       },
-      at: (from, i, read) => {
+      names: (from, i, visit) => {
         const [pass, inside, j] = locate(from, i);
-        return plan.at(inside, j, (place) => read(shift(place, pass * plan.epochs)));
+        plan.names(inside, j, (epoch, position) => visit(epoch + pass * plan.epochs, position));
+      },
+      at: (from, i, samples) => {
+        const [pass, inside, j] = locate(from, i);
+        return plan.at(inside, j, shiftedSamples(samples, pass * plan.epochs));
       },
     };
   };

@@ -57,6 +57,29 @@ function excess(counts: readonly number[], expected: number): number {
   return (chi2 - (counts.length - 1)) / Math.sqrt(2 * (counts.length - 1));
 }
 
+test("fill gives what at gives, from any index, for any length", () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 2 ** 45 }),
+      fc.nat(),
+      fc.nat(70),
+      fc.string(),
+      (length, from, count, seed) => {
+        const order = permutation(seed, 1, length);
+        const index = from % length;
+        const into = new Float64Array(Math.min(count, length - index));
+        order.fill(index, into);
+        into.forEach((value, i) => assert.equal(value, order.at(index + i)));
+      },
+    ),
+  );
+  for (let length = 1; length < 200; length++) {
+    const into = new Float64Array(length);
+    permutation(length, 0, length).fill(0, into);
+    assert.equal(new Set(into).size, length);
+  }
+});
+
 test("bijective: every length takes every value once, and inverse undoes at", () => {
   for (let n = 0; n <= 500 * torture; n++) assert.ok(isBijective(permutation(n * 7919, n % 5, n)), `length ${n}`);
 });

@@ -48,3 +48,10 @@ test("the four loaders give every sample once an epoch, each epoch in another or
     assert.equal(new Set(epochs.map(String)).size, 4);
   }
 });
+
+test("same bits: every source, saved by 1, 2 or 4 ranks and resumed by as many, fewer or more in the other runtime, is exact", async () => {
+  const lines = await run(here, "table.ts", []);
+  const [, exact, all] = /^(\d+) of (\d+) exact$/.exec(lines.at(-1)!) ?? [];
+  assert.ok(Number(all) >= 15 * 7 * 3, lines.join("\n"));
+  assert.equal(exact, all, lines.filter((line) => line.includes("WRONG")).join("\n"));
+});

@@ -1,0 +1,135 @@
+/**
+ * CSV files by record (RFC 4180).
+ *
+ * @module
+ */
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { type DataFailed, toError } from "../errors.ts";
+import { type Loader, samplesOf } from "../pipeline.ts";
+import { demand, must, shown } from "../rules.ts";
+import { numbered } from "../source.ts";
+import { dataFailed, dataFile, failureOf, using } from "./file.ts";
+import { indexOf, type Keep, recordsOf } from "./records.ts";
+
+// --- types
+
+/** How a CSV file is opened. */
+export interface CsvOptions {
+  /** What stands between fields: one character that is neither a quotation mark nor a line end, a comma by default. */
+  readonly separator?: string;
+  /** The names of the fields where the first record does not hold them. */
+  readonly names?: readonly string[];
+  /** Where the index of its records is kept, `"beside"` the file by default. */
+  readonly index?: Keep;
+}
+
+/** The fields of a record by name, as text. */
+export type CsvRecord = Readonly<Record<string, string>>;
+
+// --- constructors
+
+/**
+ * A loader of the records of a CSV file in UTF-8, in any order, of a file of any size; all fields are text.
+ *
+ * Fields in quotation marks may hold separators, line ends and doubled quotation marks. An index is built and kept as of
+ * `fromLines`; the fingerprint covers every byte.
+ *
+ * @param path The file.
+ * @param options `separator`, `names` (by default the first record) and `index`.
+ * @returns A task of the loader. Its left is `DataFailed`; a record with more or fewer fields rejects the iteration.
+ *
+ * @example
+ * ```ts
+ * import { fromCsv, Loader, runOrThrow } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ * import { mkdtempSync, writeFileSync } from "node:fs";
+ * import { tmpdir } from "node:os";
+ *
+ * const path = `${mkdtempSync(`${tmpdir()}/dogear-`)}/notes.csv`;
+ * writeFileSync(path, `id,note\n1,"two\nlines"\n2,"a ""quoted"" word"\n`);
+ * const notes = await runOrThrow(fromCsv(path));
+ * assert.deepEqual(await Loader.at(1)(notes), { id: "2", note: 'a "quoted" word' });
+ * ```
+ */
+export function fromCsv(path: string, options: CsvOptions = {}): TE.TaskEither<DataFailed, Loader<CsvRecord>> {
+  const { separator = ",", index = "beside" } = options;
+  demand(
+    "separator of fromCsv",
+    must("one character", (c) => typeof c === "string" && /^[^"\r\n]$/u.test(c)),
+    separator,
+  );
+  return pipe(
+    dataFile(path),
+    TE.flatMap((file) =>
+      TE.tryCatch(async () => {
+        const found = await indexOf(file, true, index);
+        const record = recordsOf(file, found, recordsIn);
+        const fields = async (i: number): Promise<readonly string[]> => {
+          const text = await record(i);
+          return fieldsOf(text, separator) ??
+            fail(i, "quotation marks around whole fields, doubled inside", shown(text));
+        };
+        const fail = (i: number, expected: string, found: string): never => {
+          throw toError(dataFailed(path, {
+            path: `record ${i + 1}`,
+            kind: "format",
+            expected,
+            found,
+          }));
+        };
+        const header = options.names === undefined ? 1 : 0;
+        const names = options.names ?? (found.count === 0 ? [] : await using(file, () => fields(0)));
+        const count = Math.max(0, found.count - header);
+        const at = async (i: number): Promise<CsvRecord> => {
+          const values = await fields(i + header);
+          if (values.length === names.length) return Object.fromEntries(names.map((name, k) => [name, values[k]!]));
+          return fail(i + header, `${names.length} fields`, `${values.length} in ${shown(await record(i + header))}`);
+        };
+        const said = `csv:${count}:${JSON.stringify([separator, ...names])}:${found.content}`;
+        return samplesOf<CsvRecord>(numbered(count, said, at, file.hold));
+      }, failureOf(path))
+    ),
+  );
+}
+
+// --- combinators
+
+/** Splits text into records: at line ends outside of quotation marks. */
+function recordsIn(text: string): readonly string[] {
+  const records: string[] = [];
+  let [from, inQuotes] = [0, false];
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i];
+    if (c === '"') inQuotes = !inQuotes;
+    else if (c === "\n" && !inQuotes) {
+      records.push(text.slice(from, text[i - 1] === "\r" && i > from ? i - 1 : i));
+      from = i + 1;
+    }
+  }
+  if (from < text.length) records.push(text.slice(from).replace(/\r$/, ""));
+  return records;
+}
+
+/** The fields of a record, or null where quotation marks stand as they must not. */
+function fieldsOf(text: string, separator: string): readonly string[] | null {
+  if (!text.includes('"')) return text.split(separator);
+  const fields: string[] = [];
+  for (let at = 0;;) {
+    if (text[at] === '"') {
+      const closing = /^(?:[^"]|"")*"/.exec(text.slice(at + 1))?.[0];
+      if (closing === undefined) return null;
+      fields.push(closing.slice(0, -1).replaceAll('""', '"'));
+      at += 1 + closing.length;
+    } else {
+      const end = text.indexOf(separator, at);
+      const field = text.slice(at, end < 0 ? text.length : end);
+      if (field.includes('"')) return null;
+      fields.push(field);
+      at += field.length;
+    }
+    if (at === text.length) return fields;
+    if (text[at] !== separator) return null;
+    at += separator.length;
+  }
+}

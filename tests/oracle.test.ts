@@ -1,0 +1,179 @@
+/**
+ * The state oracle: from the cursor before *every* item of every pipeline, through JSON, a new loader gives the same items and cursors; and
+ * what is computed ahead changes neither.
+ */
+import assert from "node:assert/strict";
+import process from "node:process";
+import { rm } from "node:fs/promises";
+import { after, test } from "node:test";
+import fc from "fast-check";
+import { pipe } from "fp-ts/lib/function.js";
+import * as Loader from "../lib/loader.ts";
+import * as Rng from "../lib/rng.ts";
+import { anySource, type Build, scratch } from "./sources.ts";
+
+const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+after(() => rm(scratch, { recursive: true, force: true }));
+const { skip } = Loader;
+
+type Any = Loader.Loader<unknown>;
+type Pairs = readonly (readonly [unknown, Loader.Cursor])[];
+
+/** How much of an endless pipeline is looked at. */
+const most = 12;
+
+async function collect(xs: AsyncIterable<readonly [unknown, Loader.Cursor]>, count = most): Promise<Pairs> {
+  const pairs: (readonly [unknown, Loader.Cursor])[] = [];
+  if (count === 0) return pairs;
+  for await (const pair of xs) {
+    if (pairs.push(pair) === count) break;
+  }
+  return pairs;
+}
+
+/** A number that depends on all of an item. */
+function sum(item: unknown): number {
+  if (typeof item === "number") return item;
+  if (typeof item === "string") return item.length;
+  if (typeof item === "bigint") return Number(item);
+  if (ArrayBuffer.isView(item)) return sum([...item as Uint8Array]);
+  return Object.values(item as object).map(sum).reduce((a, b) => a + b, 0);
+}
+
+function soon<A>(value: A, i: number): A | Promise<A> {
+  return i % 3 === 0 ? value : new Promise((resolve) => setTimeout(resolve, i % 2, value));
+}
+
+/** Whether a filter that nothing passes would look for ever. */
+function endless({ source, plan }: Any): boolean {
+  return plan(source.length ?? 9).epochs === Infinity || source.fingerprint.includes("repeat(Infinity)");
+}
+
+/** A combinator by its name; it is put over a loader, or left out where the loader refuses it. */
+interface Step {
+  readonly name: string;
+  readonly put: (loader: Any) => Any;
+}
+
+/** Steps that are out of place here, such as a shuffle of a stream, are refused by a `TypeError`. */
+function putIfLawful({ put }: Step): (loader: Any) => Any {
+  return (loader) => {
+    try {
+      return put(loader);
+    } catch (error) {
+      if (error instanceof TypeError) return loader;
+      throw error;
+    }
+  };
+}
+
+const small = fc.integer({ min: 1, max: 4 });
+const step = (name: string, put: (loader: Any) => Any): Step => ({ name, put });
+
+function anyStep(other: fc.Arbitrary<Build>): fc.Arbitrary<Step> {
+  return fc.oneof(
+    fc.boolean().map((later) => step(`map ${later}`, Loader.map((x) => later ? soon([x], sum(x)) : [x]))),
+    small.map((concurrency) => step(`map by ${concurrency}`, Loader.map((x) => soon(x, sum(x)), { concurrency }))),
+    fc.nat(5).map((seed) => step(`mapRandom ${seed}`, Loader.mapRandom((x, rng) => [x, Rng.float(rng)[0]], { seed }))),
+    fc.nat(3).map((k) =>
+      step(
+        `filter ${k}`,
+        (loader) => endless(loader) ? loader : Loader.filter((x) => soon(sum(x) % 4 !== k, sum(x)))(loader),
+      )
+    ),
+    fc.tuple(small, fc.boolean()).map(([n, dropLast]) => step(`batch ${n} ${dropLast}`, Loader.batch(n, { dropLast }))),
+    fc.constant(
+      step("unbatch", (loader) => Loader.unbatch(pipe(loader, Loader.map((x) => Array.isArray(x) ? x : [x, x])))),
+    ),
+    fc.nat(9).map((seed) => step(`shuffle ${seed}`, Loader.shuffle(seed))),
+    fc.integer({ min: 2, max: 5 }).map((n) => step(`shuffleWindow ${n}`, Loader.shuffleWindow(n, n))),
+    fc.tuple(fc.nat(3), fc.nat(3), fc.boolean(), fc.boolean(), fc.boolean()).map(([a, b, ...options]) => {
+      const [evenBatches, splitBatches, dropLast] = options as [boolean, boolean, boolean];
+      const share = { rank: Math.min(a, b), world: Math.max(a, b) + 1, evenBatches, splitBatches, dropLast };
+      return step(`shard ${JSON.stringify(share)}`, Loader.shard(share));
+    }),
+    fc.nat(9).map((n) => step(`take ${n}`, Loader.take(n))),
+    fc.nat(4).map((n) => step(`skip ${n}`, (loader) => skip(n)(loader))),
+    fc.constantFrom(1, 2, Infinity).map((n) => step(`repeat ${n}`, Loader.repeat(n))),
+    fc.tuple(small, small).map(([a, b]) =>
+      step(`window ${Math.max(a, b)}/${Math.min(a, b)}`, Loader.window(Math.max(a, b), { stride: Math.min(a, b) }))
+    ),
+    fc.nat(3).map((n) => step(`prefetch ${n}`, Loader.prefetch(n))),
+    fc.constant(step("cache", (loader) => Loader.cache(loader))),
+    fc.constant(
+      step(
+        "zip itself",
+        (loader) =>
+          loader.source._tag === "Stream" && loader.source.once
+            ? loader
+            : Loader.zip({ a: loader, b: pipe(loader, Loader.map(sum)) }),
+      ),
+    ),
+    other.map(({ name, build }) =>
+      step(`concat ${name}`, (loader) => Loader.concat([pipe(loader, Loader.take(5)), build()]))
+    ),
+    fc.tuple(other, small, small).map(([{ name, build }, a, b]) =>
+      step(`mix ${a}:${b} ${name}`, (loader) => pipe([loader, pipe(build(), Loader.repeat(50))], Loader.mix([a, b])))
+    ),
+  );
+}
+
+const anyPipeline: fc.Arbitrary<Build> = fc.tuple(anySource, fc.array(anyStep(anySource), { maxLength: 4 }))
+  .map(([{ name, build }, steps]) => ({
+    name: [name, ...steps.map(({ name }) => name)].join(" | "),
+    build: () => steps.reduce((loader, one) => putIfLawful(one)(loader), build()),
+  }));
+
+function property(check: (pipeline: Build, n: number) => Promise<void>, runs: number): Promise<void> {
+  return Promise.resolve(fc.assert(
+    fc.asyncProperty(anyPipeline, fc.nat(5), async (pipeline, n) => {
+      try {
+        await check(pipeline, n);
+      } catch (error) {
+        throw new Error(pipeline.name, { cause: error });
+      }
+    }),
+    { numRuns: runs * torture, includeErrorInReport: true },
+  ));
+}
+
+test("same bits: from the cursor before every item of any pipeline a new loader gives the same items and cursors", async () => {
+  await property(async ({ build }) => {
+    const whole = await collect(Loader.iterate(build()));
+    const cursors = [Loader.start(build()), ...whole.map(([, cursor]) => cursor)];
+    for (const [i, cursor] of cursors.entries()) {
+      const again: Loader.Cursor = JSON.parse(JSON.stringify(cursor));
+      assert.deepStrictEqual(await collect(Loader.from(again)(build()), most - i), whole.slice(i), `from ${i}`);
+    }
+  }, 150);
+});
+
+test("prefetch: what is computed ahead changes neither items nor cursors, and what was never asked for does not count", async () => {
+  await property(async ({ build }, n) => {
+    const whole = await collect(Loader.iterate(build()));
+    const ahead = (): Any => pipe(build(), Loader.prefetch(n));
+    assert.deepStrictEqual(await collect(Loader.iterate(ahead())), whole);
+    const middle = whole[Math.floor(whole.length / 2)]?.[1] ?? Loader.start(build());
+    const rest = await collect(Loader.from(middle)(build()));
+    assert.deepStrictEqual(await collect(Loader.from(middle)(ahead())), rest);
+  }, 60);
+});
+
+test("skip: skip(n) yields what dropping n yields, over any pipeline", async () => {
+  await property(async ({ build }, n) => {
+    const whole = (await collect(Loader.iterate(build()))).map(([item]) => item);
+    const rest = (await collect(Loader.iterate(pipe(build(), skip(n))), most - n)).map(([item]) => item);
+    assert.deepStrictEqual(rest, whole.slice(n));
+  }, 60);
+});
+
+test("a mark is a short cut: without it a cursor leads to the same items", async () => {
+  await property(async ({ build }) => {
+    const whole = await collect(Loader.iterate(build()), 6);
+    for (const [i, [, cursor]] of whole.entries()) {
+      const { mark: _, ...unmarked } = cursor;
+      const rest = await collect(Loader.from(unmarked)(build()), 6 - i - 1);
+      assert.deepStrictEqual(rest.map(([item]) => item), whole.slice(i + 1).map(([item]) => item));
+    }
+  }, 60);
+});

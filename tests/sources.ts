@@ -1,0 +1,126 @@
+/**
+ * Every kind of source, by name, as a generator of tests picks them.
+ *
+ * @module
+ */
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as tf from "@tensorflow/tfjs";
+import fc from "fast-check";
+import { pipe } from "fp-ts/lib/function.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { parquetWriteBuffer } from "hyparquet-writer";
+import { type DataFailed, runOrThrow } from "../lib/errors.ts";
+import * as Loader from "../lib/loader.ts";
+import { fromCsv } from "../lib/sources/csv.ts";
+import { fromFolder } from "../lib/sources/folder.ts";
+import { fromJsonLines, fromLines } from "../lib/sources/lines.ts";
+import { fromNpy } from "../lib/sources/npy.ts";
+import { fromParquet } from "../lib/sources/parquet.ts";
+
+/** A loader by its name; each call is a new start, as in a new process. */
+export interface Build {
+  readonly name: string;
+  readonly build: () => Loader.Loader<unknown>;
+}
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
+/** Sources in memory, by how many samples they have. */
+export const inMemory: Readonly<Record<string, (length: number) => Loader.Loader<unknown>>> = {
+  array: (length) => Loader.fromArray(range(length)),
+  "typed array": (length) => Loader.fromArray(Float32Array.from(range(length))),
+  indexed: (length) => Loader.fromIndexed({ length, at: (i) => i % 2 === 0 ? Promise.resolve(i) : i }),
+  iterable: (length) => Loader.fromIterable((epoch) => range(length).map((i) => i + 4 * epoch)),
+  "async iterable": (length) =>
+    Loader.fromIterable(async function* () {
+      await Promise.resolve();
+      yield* range(length);
+    }),
+  rows: (length) => Loader.fromRows(Float32Array.from(range(2 * length)), 2),
+  tensor: (length) => Loader.fromTensor(tf.tidy(() => tf.tensor1d(range(length)))),
+  body: (length) => Loader.fromBody(() => new Response(range(length).join("\n"))),
+  dataset: (length) => Loader.fromDataset(tf.data.array(range(length + 1)).skip(1).shuffle(4, "7") as never),
+};
+
+/** The bytes of a `.npy` file of format 1. */
+export function npy(descr: string, shape: readonly number[], values: ArrayBufferView): Uint8Array {
+  const dict = `{'descr': '${descr}', 'fortran_order': False, 'shape': (${shape.join(", ")}${
+    shape.length === 1 ? "," : ""
+  }), }`;
+  const padded = `${dict.padEnd(Math.ceil((dict.length + 11) / 64) * 64 - 11)}\n`;
+  const length = padded.length;
+  return new Uint8Array([
+    ...[0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, length & 255, length >> 8],
+    ...new TextEncoder().encode(padded),
+    ...new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+  ]);
+}
+
+/** The bytes of a Parquet file with the columns `x` and `name`, in row groups of 3. */
+export function parquet(length: number): Uint8Array {
+  const columnData = [
+    { name: "x", data: Int32Array.from(range(length)), type: "INT32" as const },
+    { name: "name", data: range(length).map((i) => `name ${i}`), type: "STRING" as const },
+  ];
+  return new Uint8Array(parquetWriteBuffer({ columnData, rowGroupSize: 3 }));
+}
+
+/** Sources in files, by how many samples they have: how to write one, and how to open it. */
+export const inFiles: Readonly<
+  Record<
+    string,
+    readonly [
+      write: (path: string, length: number) => void,
+      open: (path: string) => TaskEither<DataFailed, Loader.Loader<unknown>>,
+    ]
+  >
+> = {
+  lines: [(path, length) => writeFileSync(path, range(length).map((i) => `line ${i}\n`).join("")), fromLines],
+  "json lines": [
+    (path, length) =>
+      writeFileSync(path, range(length).map((i) => JSON.stringify({ i, text: "é".repeat(i) })).join("\r\n")),
+    fromJsonLines,
+  ],
+  csv: [
+    (path, length) => writeFileSync(path, ["i,text", ...range(length).map((i) => `${i},"a ""b""\n${i}"`)].join("\n")),
+    fromCsv,
+  ],
+  npy: [(path, length) => writeFileSync(path, npy("<f4", [length, 2], Float32Array.from(range(2 * length)))), fromNpy],
+  parquet: [(path, length) => writeFileSync(path, parquet(length)), fromParquet],
+  folder: [
+    (path, length) => {
+      mkdirSync(join(path, "sub"), { recursive: true });
+      range(length).forEach((i) => writeFileSync(join(path, i % 2 === 0 ? "sub" : ".", `${i}`), `${i}`));
+    },
+    fromFolder,
+  ],
+};
+
+/** Where the files of the tests are. */
+export const scratch: string = mkdtempSync(join(tmpdir(), "dogear-sources-"));
+
+const lengths = [0, 1, 4, 11] as const;
+
+/** Files, each opened twice, as by two processes, that take turns. */
+const opened: readonly Build[] = await Promise.all(
+  Object.entries(inFiles).flatMap(([name, [write, open]]) =>
+    lengths.map(async (length): Promise<Build> => {
+      const path = join(scratch, `${name} ${length}`);
+      write(path, length);
+      const two = [await runOrThrow(open(path)), await runOrThrow(open(path))] as const;
+      let turn = 0;
+      // Only numbers and text are summed and compared by the tests.
+      const plain = Loader.map((x: unknown) => ArrayBuffer.isView(x) ? [...x as Float32Array] : x);
+      return { name: `${name} of ${length}`, build: () => pipe(two[turn++ % 2]!, plain) };
+    })
+  ),
+);
+
+/** Any source, of at most 11 samples. */
+export const anySource: fc.Arbitrary<Build> = fc.oneof(
+  fc.tuple(fc.constantFrom(...Object.keys(inMemory)), fc.nat(11))
+    .map(([name, length]) => ({ name: `${name} of ${length}`, build: () => inMemory[name]!(length) })),
+  fc.constantFrom(...opened),
+);
