@@ -228,7 +228,11 @@ function split<Place>(
     const stays = before.length === 0 && array.frozen && bytesOf([array]) >= largeBytes ? frozen : still;
     (stays ?? changed).push(array);
   }
-  const holding = before.filter((file) => same.get(file)?.length === file.arrays.size);
+  // A small file costs nothing to write again, and does not share the fate of the one before.
+  const holding = before.filter((file) => {
+    const still = same.get(file) ?? [];
+    return still.length === file.arrays.size && bytesOf(still) >= worthBytes;
+  });
   // So many files are better made anew than added to.
   const kept = holding.length + 2 <= mostFiles ? holding : [];
   const still = [...frozen, ...before.flatMap((file) => kept.includes(file) ? [] : same.get(file) ?? [])];
