@@ -9,6 +9,7 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { readSummary } from "./checkpoint.ts";
 import type { Encoded } from "./encode.ts";
 import type { StoreFailed } from "./errors.ts";
 import {
@@ -88,11 +89,16 @@ async function* chunksOf(
   };
   yield sent(head);
   for (const held of arrays) {
-    const small = sizeOf(held.shape) * elementBytes(held.element) <= smallBytes;
-    const peek = small || held.copies === true ? held.peek : undefined;
+    const size = sizeOf(held.shape) * elementBytes(held.element);
+    const peek = size <= smallBytes || held.copies === true ? held.peek : undefined;
     const bytes = peek === undefined ? await held.bytes() : undefined;
     const view = (): Uint8Array => bytes ?? peek?.() ?? new Uint8Array();
     const length = view().byteLength;
+    if (held.element !== "string" && length !== size) {
+      throw new TypeError(
+        `Expected ${size} bytes of ${held.element} [${held.shape}], found ${length}: nothing is saved`,
+      );
+    }
     if (peek === undefined && length > smallBytes) {
       if (used > 0) yield packed();
       for (let at = 0; at < length; at += viewBytes) yield sent(view().subarray(at, at + viewBytes));
@@ -110,16 +116,28 @@ async function* chunksOf(
   if (used > 0) yield packed();
 }
 
+/** Whether a file is still where this process has written it: another run's checkpoint may have that number by now. */
+async function isThere(store: Store, { checkpoint, entry }: WrittenFile, run: string): Promise<boolean> {
+  const summary = await readSummary(store, checkpoint)();
+  if (E.isLeft(summary) || summary.right.run !== run) return false;
+  const found = summary.right.files.find(({ name }) => name === entry.name);
+  if (found?.bytes !== entry.bytes || found.crc32 !== entry.crc32) return false;
+  const status = await store.status?.(checkpoint, entry.name)();
+  return status === undefined || (E.isRight(status) && status.right.bytes === entry.bytes);
+}
+
 /** Takes over the files that are unchanged where the store can, and writes the others; a failure has ended the saving. */
 async function putFiles(
+  store: Store,
   saving: Saving,
   files: readonly OpenFile[],
+  run: string,
   onProgress: (progress: Progress) => void,
 ): Promise<E.Either<StoreFailed, { readonly entries: readonly FileEntry[]; readonly written: number }>> {
   const taken = new Map<OpenFile, FileEntry>();
   for (const file of files) {
     const { name, same } = file.plan;
-    if (same === undefined) continue;
+    if (same === undefined || !await isThere(store, same, run)) continue;
     const reused = await saving.reuse(name, { checkpoint: same.checkpoint, name: same.entry.name })();
     if (E.isLeft(reused)) return reused;
     if (reused.right) taken.set(file, { ...same.entry, name });
@@ -187,7 +205,7 @@ export function writeCheckpoint(
     const begun = await store.begin();
     if (E.isLeft(begun)) return begun;
     try {
-      const put = await putFiles(begun.right, files, onProgress);
+      const put = await putFiles(store, begun.right, files, summary.run, onProgress);
       if (E.isLeft(put)) return put;
       const { entries, written } = put.right;
       const manifest = encodeManifest({ ...summary, files: entries }, encoded, files.map(({ plan }) => plan));

@@ -11,7 +11,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import type { Encoded } from "./encode.ts";
 import { isBranch, join, kindOf, type Named, type Node, nodesByPath, record } from "./state_tree.ts";
-import { elementBytes, type Held, isDType, type TypedArrayName, typedView } from "./tensor.ts";
+import { type Element, elementBytes, type Held, isDType, type TypedArrayName, typedView } from "./tensor.ts";
 
 // --- types
 
@@ -89,12 +89,14 @@ export function digest(encoded: Encoded): Task<string> {
   return async () => {
     const nodes = nodesByPath(encoded.components);
     const texts = new Map<string, string>();
-    const hashes = new Map<object, string>();
+    const hashes = new Map<Element, Map<object, string>>();
     // Where the walk, which goes by names, met each object first: not where it was captured first.
     const places = new Map<string, string>();
     const heldText = async (held: Held): Promise<string> => {
-      const hash = hashes.get(held.identity) ?? sha256(await held.bytes());
-      hashes.set(held.identity, hash);
+      const known = hashes.get(held.element) ?? new Map<object, string>();
+      hashes.set(held.element, known);
+      const hash = known.get(held.identity) ?? sha256(await held.bytes());
+      known.set(held.identity, hash);
       return `${held.element}[${held.shape}]${hash}`;
     };
     // Texts are cut to a digest, so that data which refers to itself often stays short.

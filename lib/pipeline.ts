@@ -8,6 +8,7 @@ import type { Plan } from "./plan.ts";
 import { demand, integer, must, type Rule, shown } from "./rules.ts";
 import * as Sources from "./source.ts";
 import type { Dataset, Range, Source } from "./source.ts";
+import type { TypedArray } from "./tensor.ts";
 
 // --- types
 
@@ -105,16 +106,7 @@ export function fromArray<A>(xs: ArrayLike<A>): Loader<A> {
 }
 
 /** The typed arrays that rows are views of. */
-export type Numbers =
-  | Float32Array
-  | Float64Array
-  | Int8Array
-  | Int16Array
-  | Int32Array
-  | Uint8Array
-  | Uint8ClampedArray
-  | Uint16Array
-  | Uint32Array;
+export type Numbers = Exclude<TypedArray, BigInt64Array | BigUint64Array>;
 
 /**
  * A loader of the rows of a table that lies in one typed array, one row after another.

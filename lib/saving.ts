@@ -138,9 +138,8 @@ export function writeSnapshot(
   options: Omit<SaveOptions, "codecs"> = {},
 ): (snapshot: Snapshot<unknown>) => TaskEither<SaveError, Saved> {
   checkNumbers(options);
-  return (snapshot) => async () => {
+  const write = (snapshot: Snapshot<unknown>, begun: number): TaskEither<SaveError, Saved> => async () => {
     if (snapshot.hold.released) return E.left({ _tag: "Released" });
-    const begun = performance.now();
     const { run, parent } = runs.get(store) ?? { run: randomUUID(), parent: null };
     runs.set(store, { run, parent });
     const [step, metrics] = [stepOf(snapshot, options.step), options.metrics ?? {}];
@@ -164,6 +163,18 @@ export function writeSnapshot(
     const location = store.locationOf(checkpoint);
     return E.right({ checkpoint, step, metrics, bytesWritten, bytesTotal, seconds, removed: removed.right, location });
   };
+  return (snapshot) => () => inTurn(store, write(snapshot, performance.now()));
+}
+
+/** The last save that was begun on each store. */
+const turns = new WeakMap<Store, Promise<unknown>>();
+
+/** One save of a store after the other, in the order in which they are run: a number is given at the commit, and the highest is the newest. */
+function inTurn<A>(store: Store, save: () => Promise<A>): Promise<A> {
+  const before = turns.get(store) ?? Promise.resolve();
+  const saved = before.then(save);
+  turns.set(store, saved.catch(() => {}));
+  return saved;
 }
 
 /**
@@ -173,7 +184,7 @@ export function writeSnapshot(
  * @param options Step, metrics, codecs, whether to record the id.
  * @returns For components, a task that captures when it is run, and resolves after commit and retention; without `await` it writes beside
  *   the training. Its left is `StoreFailed`, and then the store holds what it held. What cannot be captured rejects with the `TypeError` of
- *   {@link captureState}.
+ *   {@link captureState}. Saves of one store are committed in the order in which they are run.
  *
  * Law *old or new*.
  *

@@ -51,7 +51,7 @@ export type Element = DType | TypedArrayName;
 export interface Held {
   readonly element: Element;
   readonly shape: readonly number[];
-  /** Two holds with the same identity have the same bytes: a backend's data id, or the bytes' own object. */
+  /** Two holds with the same identity and element have the same bytes: a backend's data id, or the bytes' own object. */
   readonly identity: object;
   /** The bytes, if they are in memory already. */
   readonly resident?: Uint8Array;

@@ -8,7 +8,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import type { Kind, Target } from "../component.ts";
+import type { Kind, Site, Target } from "../component.ts";
 import { isPlainRecord, shown } from "../rules.ts";
 import { aside, entry, isBranch, join, type Named, type Node, record } from "../state_tree.ts";
 import { isTypedArray } from "../tensor.ts";
@@ -94,6 +94,17 @@ export function sublayers(
   );
 }
 
+/** The cells of a recurrent layer that keeps the dropout masks of its first step for ever; SimpleRNN, GRU and LSTM draw theirs anew. */
+function maskedCells(layer: tf.layers.Layer): readonly Record<string, unknown>[] {
+  if (layer.getClassName() !== "RNN") return [];
+  const { cell } = fieldsOf(layer) as {
+    readonly cell?: tf.layers.Layer & { readonly cells?: readonly tf.layers.Layer[] };
+  };
+  return [cell?.cells ?? cell ?? []].flat().map(fieldsOf);
+}
+
+const maskNames = ["dropoutMask", "recurrentDropoutMask"] as const;
+
 /** A layer's own weights by their short names, in the order in which they were added. */
 function ownWeights(layer: tf.layers.Layer): readonly (readonly [string, LayerVariable])[] {
   const { _trainableWeights, _nonTrainableWeights } = fieldsOf(layer);
@@ -140,11 +151,26 @@ export function nameWeights(layers: readonly tf.layers.Layer[], names: Map<objec
 
 // --- capture and restore
 
+/** What decides the next bits, and tfjs leaves out of its own configuration of these classes. */
+const unlisted: Readonly<Record<string, readonly string[]>> = {
+  AlphaDropout: ["noiseShape"],
+  SeparableConv2D: ["depthMultiplier"],
+};
+
+function wholeConfig(layer: tf.layers.Layer): unknown {
+  const names = Object.hasOwn(unlisted, layer.getClassName()) ? unlisted[layer.getClassName()] : undefined;
+  const fields = (names ?? []).flatMap((name) => {
+    const value = fieldsOf(layer)[name] ?? null;
+    return value === null || value === 1 ? [] : [[name, value] as const];
+  });
+  return { ...layer.getConfig(), ...Object.fromEntries(fields) };
+}
+
 /**
  * A layer's configuration as plain data without what tfjs made up; `state` leaves out what no later step depends on or what is
  * captured by itself: initializers, flags, its name, and the counted seed of a random layer.
  */
-function configOf(layer: tf.layers.Layer, state: boolean, config: unknown = layer.getConfig()): unknown {
+function configOf(layer: tf.layers.Layer, state: boolean, config: unknown = wholeConfig(layer)): unknown {
   const drops = (key: string, own: boolean): boolean =>
     state && (key === "trainable" || /[iI]nitializer$/.test(key) ||
       (own && (key === "name" || (key === "seed" && fieldsOf(layer).randomGenerator !== undefined))));
@@ -270,6 +296,39 @@ function restoreStates(saved: Node, target: Target, layer: tf.layers.Layer): voi
   });
 }
 
+/** The masks that cells keep, each null, a tensor or several. */
+function encodeMasks(layer: tf.layers.Layer, site: Site): readonly Named[] {
+  const cells = maskedCells(layer);
+  if (cells.every((cell) => maskNames.every((name) => !cell[name]))) return [];
+  return [[
+    "masks",
+    cells.map((cell, i) =>
+      record(maskNames.map((name) => {
+        const mask = cell[name] as tf.Tensor | readonly tf.Tensor[] | null | undefined;
+        if (!mask) return [name, null];
+        return [name, [mask].flat().map((tensor, k) => site.part(["masks", i, name, k], tensor))];
+      }))
+    ),
+  ]];
+}
+
+function restoreMasks(saved: Node, target: Target, layer: tf.layers.Layer): void {
+  for (const [i, cell] of maskedCells(layer).entries()) {
+    for (const name of maskNames) {
+      const nodes = entry(Array.isArray(saved) ? saved[i] : undefined, name);
+      const masks = (Array.isArray(nodes) ? nodes : []).map((node: Node, k) =>
+        target.value(["masks", i, name, k], node)() as tf.Tensor
+      );
+      target.commit(() => {
+        tf.dispose((cell[name] ?? []) as tf.Tensor[]);
+        masks.forEach((mask) => tf.keep(mask));
+        // As tfjs makes them: one mask for cells of one gate, several for the others.
+        cell[name] = masks.length > 1 ? masks : masks[0] ?? null;
+      });
+    }
+  }
+}
+
 function restoreSublayers(saved: Node, target: Target, layer: tf.layers.Layer): void {
   const live = new Map(sublayers(layer));
   for (const [name, node] of isBranch(saved) && saved.is === "record" ? saved.entries : []) {
@@ -298,7 +357,7 @@ export const layerKind: Kind<tf.layers.Layer> = {
   encode: (layer, site) => {
     const fields = fieldsOf(layer);
     const seed = fields.randomGenerator?.seed;
-    const config = layer.getConfig();
+    const config = wholeConfig(layer);
     return record([
       ["class", layer.getClassName()],
       ["name", givenName(layer)],
@@ -307,6 +366,7 @@ export const layerKind: Kind<tf.layers.Layer> = {
       ["flags", encodeFlags(layer)],
       ["weights", record(ownWeights(layer).map(([name, weight]) => [name, site.part(["weights", name], weight.val)]))],
       ["states", fields.states_ ? fields.states_.map((state, i) => site.part(["states", i], state)) : null],
+      ...encodeMasks(layer, site),
       ["seed", seed ?? null],
       [
         "layers",
@@ -347,6 +407,7 @@ export const layerKind: Kind<tf.layers.Layer> = {
     restoreFlags(entry(state, "flags"), target, () => layer);
     restoreWeights(entry(state, "weights") ?? null, target, layer);
     restoreStates(entry(state, "states") ?? null, target, layer);
+    restoreMasks(entry(state, "masks") ?? null, target, layer);
     restoreSublayers(entry(state, "layers") ?? null, target, layer);
     const seed = entry(state, "seed");
     const { randomGenerator } = fieldsOf(layer);

@@ -50,10 +50,17 @@ function engine(): Engine {
 
 // --- constructors
 
-function bytesOf(values: tf.TypedArray | Uint8Array[]): Uint8Array {
-  return Array.isArray(values)
-    ? packStrings(values)
-    : new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+const classes = { float32: Float32Array, int32: Int32Array, bool: Uint8Array } as const;
+
+/** The values as an array of their dtype: on cpu, a cast that loses nothing gives the same data another dtype. */
+function inClass(values: tf.TypedArray, dtype: keyof typeof classes): tf.TypedArray {
+  return values instanceof classes[dtype] ? values : new classes[dtype](values);
+}
+
+function bytesOf(values: tf.TypedArray | Uint8Array[], dtype: DType): Uint8Array {
+  if (Array.isArray(values)) return packStrings(values);
+  const array = dtype === "string" || dtype === "complex64" ? values : inClass(values, dtype);
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
 
 /** The parts of a complex tensor by turns, word by word: tfjs reads them as numbers, which lose the bits of a NaN. */
@@ -65,7 +72,8 @@ async function complexBytes(dataId: DataId, shape: readonly number[]): Promise<U
   const parts = await Promise.all([real.data(), imag.data()]);
   tf.dispose([real, imag]);
   const words = new Uint32Array(2 * real.size);
-  for (const [k, { buffer, byteOffset, length }] of parts.entries()) {
+  for (const [k, part] of parts.entries()) {
+    const { buffer, byteOffset, length } = inClass(part, "float32");
     new Uint32Array(buffer, byteOffset, length).forEach((word, i) => words[2 * i + k] = word);
   }
   return new Uint8Array(words.buffer);
@@ -93,10 +101,12 @@ export function hold(tensor: tf.Tensor): Held {
   const gone = "Expected a snapshot that is held until its bytes are read, found it released";
   const bytes = (): Promise<Uint8Array> =>
     held
-      ? dtype === "complex64" ? complexBytes(dataId, shape) : engine().read(dataId).then(bytesOf)
+      ? dtype === "complex64"
+        ? complexBytes(dataId, shape)
+        : engine().read(dataId).then((values) => bytesOf(values, dtype))
       : Promise.reject(new TypeError(gone));
   const peek = view && ((): Uint8Array => {
-    if (held) return bytesOf(view());
+    if (held) return bytesOf(view(), dtype);
     throw new TypeError(gone);
   });
   const release = (): void => {
