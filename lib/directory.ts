@@ -27,6 +27,7 @@ import { sweep, temporaryName, underWay, vanish } from "./leftovers.ts";
 import { candidatesIn, folderName, isCommitted, listIn, upToNewest } from "./listing.ts";
 import {
   checkCheckpoint,
+  checkOptions,
   checkPartName,
   type Chunks,
   manifestName,
@@ -136,9 +137,10 @@ function publish(disk: Disk, parent: string, own: string, lost?: number): TE.Tas
  */
 export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptions) => Store {
   return (path, options = {}) => {
-    if (path === "" || path.includes("\0") || /^~(\/|$)/.test(path)) {
+    if (typeof path !== "string" || path === "" || path.includes("\0") || /^~(\/|$)/.test(path)) {
       throw new TypeError(`Expected a folder's path, found ${JSON.stringify(path)}: write it out, "~" too`);
     }
+    checkOptions(options);
     const parent = (): string => join(resolve(path), "checkpoints");
     const locationOf = (checkpoint: number): string => join(parent(), folderName(checkpoint));
 

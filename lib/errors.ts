@@ -264,7 +264,10 @@ export function toError(error: unknown): Error {
  * ```
  */
 export async function runOrThrow<A>(task: TaskEither<unknown, A>): Promise<A> {
-  const result = await task();
-  if (result._tag === "Left") throw toError(result.left);
-  return result.right;
+  const result: unknown = typeof task === "function" ? await task() : task;
+  const { _tag, left, right } = Object(result) as { _tag?: unknown; left?: unknown; right?: A };
+  if (_tag === "Left") throw toError(left);
+  if (_tag === "Right") return right as A;
+  const found = typeof result === "function" ? "a function that has not been given all it needs" : "something else";
+  throw new TypeError(`Expected a task such as saveState(store)(state), found ${found}: nothing was done`);
 }

@@ -24,7 +24,7 @@ import {
   type Snapshot,
   snapshotOf,
 } from "./snapshot.ts";
-import type { Store } from "./store.ts";
+import { checkStore, type Store } from "./store.ts";
 
 // --- types
 
@@ -84,6 +84,7 @@ function none(store: Store, checkpoint: number): TaskEither<LoadError, never> {
 }
 
 function find(store: Store, options: Omit<LoadOptions, "codecs">): TaskEither<LoadError, Found> {
+  checkStore(store);
   return async () => {
     const numbers = await candidates(store)();
     if (E.isLeft(numbers)) return numbers;

@@ -16,7 +16,7 @@ import { type SaveError, toError } from "./errors.ts";
 import type { Summary } from "./manifest.ts";
 import type { Progress } from "./progress.ts";
 import { retain } from "./pruning.ts";
-import { demand, isPlainRecord, must } from "./rules.ts";
+import { demand, isPlainRecord, must, oneOf } from "./rules.ts";
 import {
   captureState,
   type Codecs,
@@ -28,7 +28,7 @@ import {
   release,
   type Snapshot,
 } from "./snapshot.ts";
-import type { Store } from "./store.ts";
+import { checkStore, type Store } from "./store.ts";
 
 // --- types
 
@@ -82,7 +82,7 @@ export interface SaverOptions<K extends Codecs = NoCodecs> extends SaveOptions<K
 
 /** Saves beside training. */
 export interface Saver<K extends Codecs = NoCodecs> {
-  /** Captures when run and resolves once the write has begun; an earlier save's error comes from here. */
+  /** Captures when run and resolves once the write has begun; an earlier save's error comes from here, once, and then nothing is written. */
   readonly save: <C extends Components & Decoded<K>>(
     components: C,
     options?: Pick<SaveOptions<K>, "step" | "metrics">,
@@ -117,7 +117,7 @@ function stepOf(snapshot: Snapshot<unknown>, step: number | undefined): number |
  * @param store Where to.
  * @param options Step, metrics, whether to record the id.
  * @returns For a snapshot, which stays the caller's to release, what was committed; or `StoreFailed`, and then the store holds what it held
- *   (if its operation was to remove an older checkpoint, the new one beside it), or `Released`.
+ *   (if the operation was to remove an older checkpoint, or the last one, to make the commit durable, the new one beside it), or `Released`.
  *
  * Law *old or new*.
  *
@@ -137,6 +137,7 @@ export function writeSnapshot(
   store: Store,
   options: Omit<SaveOptions, "codecs"> = {},
 ): (snapshot: Snapshot<unknown>) => TaskEither<SaveError, Saved> {
+  checkStore(store);
   checkNumbers(options);
   const write = (snapshot: Snapshot<unknown>, begun: number): TaskEither<SaveError, Saved> => async () => {
     if (snapshot.hold.released) return E.left({ _tag: "Released" });
@@ -183,7 +184,7 @@ function inTurn<A>(store: Store, save: () => Promise<A>): Promise<A> {
  * @param store Where to.
  * @param options Step, metrics, codecs, whether to record the id.
  * @returns For components, a task that captures when it is run, and resolves after commit and retention; without `await` it writes beside
- *   the training. Its left is `StoreFailed`, and then the store holds what it held. What cannot be captured rejects with the `TypeError` of
+ *   the training. Its left is `StoreFailed`, as for {@link writeSnapshot}. What cannot be captured rejects with the `TypeError` of
  *   {@link captureState}. Saves of one store are committed in the order in which they are run.
  *
  * Law *old or new*.
@@ -233,6 +234,8 @@ export function saveState<K extends Codecs = NoCodecs>(
 export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverOptions<K> = {}): Saver<K> {
   type Job = { readonly snapshot: Snapshot<unknown>; readonly write: TaskEither<SaveError, Saved> };
   const { whenBusy = "wait" } = options;
+  checkStore(store);
+  demand("whenBusy", oneOf("wait", "skip", "latest"), whenBusy);
   const results: E.Either<SaveError, Saved>[] = [];
   /** Resolves once all saves that wait have begun, in the order in which they came. */
   let queue: Promise<unknown> = Promise.resolve();

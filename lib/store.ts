@@ -20,6 +20,7 @@ import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { NoCheckpoint, StoreFailed } from "./errors.ts";
 import type { Retention } from "./retention.ts";
+import { demand, isPlainRecord, must, oneOf } from "./rules.ts";
 import { isWellFormed } from "./scan.ts";
 
 // --- types
@@ -261,6 +262,7 @@ export function savingOf(writer: Writer): Saving {
  * ```
  */
 export function memory(options: StoreOptions = {}): Store {
+  checkOptions(options);
   const checkpoints = new Map<number, ReadonlyMap<string, Uint8Array>>();
   const numbers = (): readonly number[] => [...checkpoints.keys()].sort((a, b) => a - b);
   const locationOf = (checkpoint: number): string => `memory/checkpoint_${checkpoint}`;
@@ -399,6 +401,34 @@ export function checkPartName(name: string): void {
       `Expected a part's name such as "state/rng.safetensors", found ${JSON.stringify(name)}: encode it`,
     );
   }
+}
+
+/**
+ * Sees that this is a store; it is a `TypeError` if not.
+ *
+ * @param store What a runner was given.
+ */
+export function checkStore(store: Store): void {
+  demand("the store", must("one such as directory(path)", (u) => Object(u)._tag === "Store"), store);
+}
+
+/**
+ * Sees that these are options of a store; it is a `TypeError` if not: a misspelt `keep` would keep everything.
+ *
+ * @param options What a constructor of stores was given.
+ */
+export function checkOptions(options: StoreOptions): void {
+  demand("the options of a store", must("a record of options", isPlainRecord), options);
+  for (const name of Object.keys(options)) demand("an option of a store", oneOf("keep", "digest"), name);
+  const { keep, digest } = options;
+  if (keep !== undefined) {
+    demand(
+      "keep",
+      must("a policy such as Retention.latest(3)", (u) => typeof u === "function"),
+      keep,
+    );
+  }
+  if (digest !== undefined) demand("digest", oneOf("crc32", "sha256"), digest);
 }
 
 /**

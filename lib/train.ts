@@ -11,15 +11,17 @@ import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import process from "node:process";
 import type { LoaderError, SaveError, TrainError } from "./errors.ts";
 import * as Loader from "./loader.ts";
-import { isPlainRecord, shown } from "./rules.ts";
+import { demand, isPlainRecord, oneOf, shown } from "./rules.ts";
 import { type Saved, saver } from "./saving.ts";
 import type { Codecs } from "./snapshot.ts";
-import type { Store } from "./store.ts";
+import { checkStore, type Store } from "./store.ts";
 
 // --- types
 
 /** A signal of the operating system, such as `SIGTERM`. */
-export type Signal = "SIGTERM" | "SIGINT" | "SIGHUP" | "SIGUSR1" | "SIGUSR2" | "SIGQUIT";
+export type Signal = (typeof signals)[number];
+
+const signals = ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT"] as const;
 
 /** When and where to save. */
 export interface SavePolicy<S> {
@@ -146,6 +148,11 @@ function loaderError(thrown: unknown): LoaderError | undefined {
  */
 export function train<S extends object, A>(options: TrainOptions<S, A>): (state: S) => TaskEither<TrainError, S> {
   const { loader, step, save, cursor: name = "cursor", stopOn = [] } = options;
+  if (save !== undefined) {
+    checkStore(save.to);
+    if (save.whenBusy !== undefined) demand("save.whenBusy", oneOf("wait", "skip", "latest"), save.whenBusy);
+  }
+  for (const signal of stopOn) demand("a signal of stopOn", oneOf(...signals), signal);
   positive("save.every", save?.every, true);
   positive("save.seconds", save?.seconds, false);
   return (initial) => async () => {

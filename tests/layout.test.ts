@@ -225,6 +225,29 @@ test("a checkpoint whose files were taken over outlives those it took them from"
   await assertSame(store, state);
 });
 
+test("a checkpoint of another run that has the number by now is not taken for the one before", async () => {
+  const path = place();
+  const [store, other] = [directory(path), directory(path)];
+  const [state, theirs] = [fineTuned(), fineTuned()];
+  const { location } = await runOrThrow(saveState(store)(state));
+  await rm(location, { recursive: true });
+  await runOrThrow(saveState(other)(theirs));
+  const saved = await runOrThrow(saveState(store)(state));
+  assert.deepEqual([saved.checkpoint, saved.bytesWritten], [1, saved.bytesTotal]);
+  await assertSame(store, state);
+});
+
+test("a file that has been cut since it was written is written anew", async () => {
+  const store = directory(place());
+  const state = fineTuned();
+  const { location } = await runOrThrow(saveState(store)(state));
+  const file = join(location, "model-00001-of-00002.safetensors");
+  await writeFile(file, (await readFile(file)).subarray(1));
+  const saved = await runOrThrow(saveState(store)(state));
+  assert.equal(saved.bytesWritten, saved.bytesTotal);
+  await assertSame(store, state);
+});
+
 test("what was saved before and removed since is written anew", async () => {
   const store = directory(place());
   const state = fineTuned();

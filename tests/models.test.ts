@@ -1,4 +1,4 @@
-import { captureState, directory, memory, restoreInto, restoreState } from "@dogear/dogear";
+import { captureState, directory, memory, restoreInto, restoreState, Rng } from "@dogear/dogear";
 import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -175,4 +175,49 @@ test("canonical: the names that tfjs makes of any class are told from the user's
     assert.equal(await idOf({ layer: later }), await idOf({ layer: first }), later.name);
     assert.notEqual(await idOf({ layer: new Odd({ name: `${Odd.className}1` }) }), await idOf({ layer: first }));
   }
+});
+
+/** Cells that keep the dropout masks of their first step for as long as they are. */
+const maskedCells: Readonly<Record<string, () => Parameters<typeof tf.layers.rnn>[0]["cell"]>> = {
+  "a simple cell": () => tf.layers.simpleRNNCell({ units: 3, dropout: 0.5 }),
+  "a cell of gates": () => tf.layers.gruCell({ units: 3, recurrentDropout: 0.5 }),
+  "cells on each other": () => [
+    tf.layers.gruCell({ units: 3, dropout: 0.5 }),
+    tf.layers.lstmCell({ units: 2, recurrentDropout: 0.5 }),
+  ],
+};
+
+for (const [name, cell] of Object.entries(maskedCells)) {
+  test(`round trip: the masks that ${name} keeps, afresh and into a live model`, () => {
+    const build = (): tf.LayersModel =>
+      tf.sequential({ layers: [tf.layers.rnn({ cell: cell(), inputShape: [4, 2] })] });
+    const x = tf.range(0, 16).reshape([2, 4, 2]);
+    const step = (model: tf.LayersModel, rng: Rng.Rng): readonly [readonly number[], Rng.Rng] =>
+      Rng.withRandom(rng)(() => tf.tidy(() => [...(model.apply(x, { training: true }) as tf.Tensor).dataSync()]));
+    const [model, rng] = Rng.withRandom(Rng.make(1))(build);
+    const [, trained] = step(model, rng);
+    using snapshot = captureState({ model });
+    const [live] = Rng.withRandom(Rng.make(2))(build);
+    step(live, Rng.make(3));
+    const fresh = right(restoreState(snapshot)).model;
+    right(restoreInto({ model: live })(snapshot)());
+    const expected = step(model, trained);
+    assert.deepEqual(step(fresh, trained), expected);
+    assert.deepEqual(step(live, trained), expected);
+    assert.notDeepEqual(step(build(), trained), expected);
+  });
+}
+
+test("round trip: what tfjs leaves out of a layer's configuration", () => {
+  const build = (noiseShape: number[]): { readonly model: tf.LayersModel } => ({
+    model: tf.sequential({ layers: [tf.layers.alphaDropout({ rate: 0.5, noiseShape, inputShape: [4] })] }),
+  });
+  const apply = ({ model }: { readonly model: tf.LayersModel }): readonly number[] =>
+    Rng.withRandom(Rng.make(1))(
+      () => [...(model.apply(tf.ones([4, 4]), { training: true }) as tf.Tensor).dataSync()],
+    )[0];
+  const state = build([4, 1]);
+  using snapshot = captureState(state);
+  assert.deepEqual(apply(right(restoreState(snapshot))), apply(state));
+  left(restoreInto(build([1, 4]))(snapshot)());
 });

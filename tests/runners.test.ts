@@ -146,6 +146,16 @@ test("without await a save holds the state of the call, whatever training does m
   saved.dispose();
 });
 
+test("saves of one store that are not waited for are committed in the order in which they were run", async () => {
+  const store = directory(place(), { keep: Retention.latest(1) });
+  // The later ones are the shorter ones, and would overtake.
+  const save = (step: number): Promise<Saved> =>
+    runOrThrow(saveState(store)({ step, filling: new Uint8Array(step === 11 ? 0 : 400_000 / (step + 1)) }));
+  const saved = await Promise.all(Array.from({ length: 12 }, (_, step) => save(step)));
+  assert.deepEqual(saved.map(({ step, checkpoint }) => [step, checkpoint]), saved.map((_, i) => [i, i]));
+  assert.equal((await runOrThrow(list(store))).at(-1)?.step, 11);
+});
+
 test("no trace: after every save, whole or failed, waited for, skipped or replaced, nothing is held any more", async () => {
   const numDataIds = tf.backend().numDataIds();
   const [w, optimizer] = [tf.tidy(() => tf.variable(tf.tensor([1, 2, 3]))), tf.train.adam()];
