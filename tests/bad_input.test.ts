@@ -2,14 +2,18 @@ import {
   captureState,
   directory,
   id,
+  list,
   Loader,
   loadState,
   memory,
   type NoCodecs,
+  readSnapshot,
   restoreInto,
   restoreState,
   resume,
+  Retention,
   runOrThrow,
+  saver,
   saveState,
   skip,
   train,
@@ -216,3 +220,34 @@ test("names: records keep names of any form, in their order", async () => {
   assert.equal(JSON.stringify(loaded), JSON.stringify(data));
   assert.equal(Object.getPrototypeOf(loaded), Object.prototype);
 });
+
+/** What nobody may give, in words that no compiler sees. */
+// deno-lint-ignore no-explicit-any -- to call it as a script without types would
+const unchecked = { directory, memory, saveState, saver, resume, loadState, list, readSnapshot, train } as any;
+const loader = Loader.fromArray([1]);
+const step = (state: object): object => state;
+
+const misused: readonly (readonly [what: string, call: () => unknown, found: RegExp])[] = [
+  ["a path that is no string", () => unchecked.directory(5), /folder's path, found 5/],
+  ["no options", () => unchecked.directory("x", null), /record of options, found null/],
+  [
+    "a misspelt option",
+    () => unchecked.directory("x", { retain: Retention.latest(1) }),
+    /"keep" or "digest", found "retain"/,
+  ],
+  ["a policy that is none", () => unchecked.memory({ keep: 3 }), /keep to be a policy.*found 3/],
+  ["a digest that is none", () => unchecked.directory("x", { digest: "md5" }), /"crc32" or "sha256", found "md5"/],
+  ["a path for a store, to save to", () => unchecked.saveState("x"), /store.*found "x"/],
+  ["a path for a store, to save beside", () => unchecked.saver("x"), /store.*found "x"/],
+  ["a path for a store, to load from", () => unchecked.loadState("x")({})(), /store.*found "x"/],
+  ["a path for a store, to read from", () => unchecked.readSnapshot("x")(), /store.*found "x"/],
+  ["another way to be busy", () => unchecked.saver(memory(), { whenBusy: "nope" }), /whenBusy to be.*found "nope"/],
+  ["a policy without a store", () => unchecked.train({ loader, step, save: { every: 1 } }), /store.*found undefined/],
+  ["a signal that nobody sends", () => unchecked.train({ loader, step, stopOn: ["SIGFOO"] }), /signal.*found "SIGFOO"/],
+  ["a task without its state", () => runOrThrow(unchecked.saveState(memory())), /nothing was done/],
+];
+
+for (const [what, call, found] of misused) {
+  test(`bad input: ${what} is a TypeError at once`, () =>
+    assert.rejects(async () => await call(), (error) => error instanceof TypeError && found.test(error.message)));
+}

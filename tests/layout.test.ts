@@ -228,10 +228,11 @@ test("a checkpoint whose files were taken over outlives those it took them from"
 test("a checkpoint of another run that has the number by now is not taken for the one before", async () => {
   const path = place();
   const [store, other] = [directory(path), directory(path)];
-  const [state, theirs] = [fineTuned(), fineTuned()];
+  const state = fineTuned();
   const { location } = await runOrThrow(saveState(store)(state));
   await rm(location, { recursive: true });
-  await runOrThrow(saveState(other)(theirs));
+  // Even one with the very bytes: equal digests prove nothing.
+  await runOrThrow(saveState(other)(state));
   const saved = await runOrThrow(saveState(store)(state));
   assert.deepEqual([saved.checkpoint, saved.bytesWritten], [1, saved.bytesTotal]);
   await assertSame(store, state);
