@@ -12,9 +12,9 @@ import { readCheckpoint } from "../lib/checkpoint.ts";
 import { seal } from "../lib/formats.ts";
 import { decodeManifest, format } from "../lib/manifest.ts";
 import { decodeHeader, encodeHeader } from "../lib/safetensors.ts";
-import { isPartName, memory, type Store } from "../lib/store.ts";
+import { isPartName, type Store } from "../lib/store.ts";
 import { heldBytes } from "../lib/tensor.ts";
-import { Rng, runOrThrow, saveState } from "../mod.ts";
+import { memory, Rng, runOrThrow, saveState } from "../mod.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 

@@ -54,6 +54,7 @@ const order: readonly string[] = [
   "manifest",
   "retention",
   "store",
+  "memory",
   "disk",
   "sources/file",
   "sources/records",
