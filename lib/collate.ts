@@ -22,8 +22,11 @@ export type Collated<A> = A extends number | boolean | string | tf.Tensor | Arra
 
 type Row = readonly number[] | (ArrayBufferView & ArrayLike<number>);
 
+/** Views whose values no tensor holds: they would be lost, or wrap around. */
+const unfit = [DataView, BigInt64Array, BigUint64Array, Uint32Array] as const;
+
 function isRow(value: unknown): value is Row {
-  if (ArrayBuffer.isView(value)) return !(value instanceof DataView) && !(value instanceof BigInt64Array);
+  if (ArrayBuffer.isView(value)) return !unfit.some((array) => value instanceof array);
   return Array.isArray(value) && value.length > 0 && value.every((x) => typeof x === "number");
 }
 

@@ -116,11 +116,19 @@ async function* chunksOf(
   if (used > 0) yield packed();
 }
 
-/** Whether a file is still where this process has written it: another run's checkpoint may have that number by now. */
-async function isThere(store: Store, { checkpoint, entry }: WrittenFile, run: string): Promise<boolean> {
+/** The files of a checkpoint, if it is this run's: another one may have its number by now. */
+async function filesOf(store: Store, checkpoint: number, run: string): Promise<readonly FileEntry[]> {
   const summary = await readSummary(store, checkpoint)();
-  if (E.isLeft(summary) || summary.right.run !== run) return false;
-  const found = summary.right.files.find(({ name }) => name === entry.name);
+  return E.isRight(summary) && summary.right.run === run ? summary.right.files : [];
+}
+
+/** Whether a file is still what this process has written. */
+async function isThere(
+  store: Store,
+  { checkpoint, entry }: WrittenFile,
+  files: readonly FileEntry[],
+): Promise<boolean> {
+  const found = files.find(({ name }) => name === entry.name);
   if (found?.bytes !== entry.bytes || found.crc32 !== entry.crc32) return false;
   const status = await store.status?.(checkpoint, entry.name)();
   return status === undefined || (E.isRight(status) && status.right.bytes === entry.bytes);
@@ -135,9 +143,13 @@ async function putFiles(
   onProgress: (progress: Progress) => void,
 ): Promise<E.Either<StoreFailed, { readonly entries: readonly FileEntry[]; readonly written: number }>> {
   const taken = new Map<OpenFile, FileEntry>();
+  const known = new Map<number, readonly FileEntry[]>();
   for (const file of files) {
     const { name, same } = file.plan;
-    if (same === undefined || !await isThere(store, same, run)) continue;
+    if (same === undefined) continue;
+    const there = known.get(same.checkpoint) ?? await filesOf(store, same.checkpoint, run);
+    known.set(same.checkpoint, there);
+    if (!await isThere(store, same, there)) continue;
     const reused = await saving.reuse(name, { checkpoint: same.checkpoint, name: same.entry.name })();
     if (E.isLeft(reused)) return reused;
     if (reused.right) taken.set(file, { ...same.entry, name });
@@ -149,8 +161,8 @@ async function putFiles(
   const entries: FileEntry[] = [];
   for (const file of files) {
     const { name } = file.plan;
-    const known = taken.get(file);
-    const put = known ? E.right(known) : await saving.put(name, chunksOf(file, staging, advance))();
+    const same = taken.get(file);
+    const put = same ? E.right(same) : await saving.put(name, chunksOf(file, staging, advance))();
     if (E.isLeft(put)) return put;
     entries.push({ name, ...put.right });
   }

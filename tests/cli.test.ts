@@ -572,6 +572,39 @@ test("export: the weights as other tools load them, in one file or in shards wit
   );
 });
 
+test("a model that is split over files is listed, verified, compared and exported as one", async () => {
+  const path = place();
+  const store = directory(path);
+  const model = tf.sequential({
+    layers: [
+      tf.layers.dense({ name: "base", units: 512, inputShape: [512], trainable: false }),
+      tf.layers.dense({ name: "head", units: 1 }),
+    ],
+  });
+  await runOrThrow(saveState(store)({ model }));
+  const kernel = model.layers[1]?.weights[0];
+  (kernel?.read() as tf.Variable).assign(tf.ones([512, 1]));
+  const { bytesTotal, bytesWritten } = await runOrThrow(saveState(store)({ model }));
+  assert.ok(bytesWritten < bytesTotal / 10);
+  const { value: listed } = await json("ls", path);
+  const shared = await readFile(inside(path, 1, "model-00001-of-00002.safetensors"));
+  const sizes = listed.runs[0].checkpoints.map((one: { shared: number; verdict: string }) => [one.shared, one.verdict]);
+  assert.deepEqual(sizes, [[shared.length, "complete"], [shared.length, "complete"]]);
+  assert.deepEqual((await json("verify", path)).value.damaged, 0);
+  const { code, value } = await json("diff", path, "0", "1");
+  assert.equal(code, 1);
+  assert.deepEqual(value.differences.map((one: { path: string }) => one.path), ["model/layers/1/weights/kernel/value"]);
+  assert.equal((await json("inspect", path, "1", "model/base/kernel")).code, 0);
+  const folder = join(place(), "whole");
+  assert.equal((await dogear("export", path, "1", folder)).code, 0);
+  const whole = await loaded(folder, ["model.safetensors"]);
+  assert.deepEqual([...whole.keys()].sort(), ["base/bias", "base/kernel", "head/bias", "head/kernel"]);
+  assert.deepEqual(whole.get("head/kernel"), Array.from({ length: 512 }, () => 1));
+  // One damaged file is damage of both that share it.
+  await flip(inside(path, 1, "model-00001-of-00002.safetensors"));
+  assert.deepEqual((await json("verify", path)).value.damaged, 2);
+});
+
 test("export: nothing is written over without --force, and then nothing stale is left", async () => {
   const folder = place();
   assert.equal((await dogear("export", run, folder, "--max-shard-size", "20")).code, 0);

@@ -375,10 +375,18 @@ test("D17: collated tensors live for one step: disposed when the next is asked f
   assert.equal(tf.memory().numTensors, rows);
   assert.equal(rows, baseline + 1);
   for (
-    const [bad, message] of [[[[1, 2], [3]], /2 numbers, found an array of 1 in sample 1/], [
-      [1, "a"],
-      /sort of 1/,
-    ]] as const
+    const [bad, message] of [
+      [[[1, 2], [3]], /2 numbers, found an array of 1 in sample 1/],
+      [
+        [1, "a"],
+        /sort of 1/,
+      ],
+      [[Uint32Array.of(1), Uint32Array.of(2)], /an instance of Uint32Array.*map them first/],
+      [
+        [BigUint64Array.of(1n), BigUint64Array.of(2n)],
+        /an instance of BigUint64Array.*map them first/,
+      ],
+    ] as const
   ) {
     const loader = pipe(Loader.fromArray(bad as readonly unknown[]), Loader.batch(2), Loader.collate());
     await assert.rejects(items(loader), message);

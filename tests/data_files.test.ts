@@ -89,6 +89,12 @@ test("csv: any fields come back by name, quoted as need be, and the index knows 
   assert.deepStrictEqual(named, [{ a: "1", b: "2" }, { a: "3", b: "4" }]);
 });
 
+test("csv: a field of many megabytes in quotation marks comes back", async () => {
+  const field = `${"a".repeat(2 ** 23)}"${"b".repeat(2 ** 23)}`;
+  const records = await opened(`x\n"${field.replaceAll('"', '""')}"\n`, fromCsv);
+  assert.ok(records.length === 1 && records[0]?.["x"] === field);
+});
+
 test("json lines, npy, parquet and folders give what was written", async () => {
   const codec = t.type({ i: t.number });
   const values: readonly { readonly i: number }[] = await opened(
@@ -254,6 +260,8 @@ test("what a file is not is an error with its place and both sides, and a senten
   assert.match(await of("NUMPY", fromNpy), /\\x93NUMPY/);
   assert.match(await of(npy("<f2", [1], Uint8Array.of(0, 0)), fromNpy), /dtype: expected one of .*found <f2/);
   assert.match(await of(npy(">f4", [1], Float32Array.of(0)), fromNpy), /found >f4/);
+  // A name that every object has.
+  assert.match(await of(npy("toString", [1], Float32Array.of(0)), fromNpy), /dtype: expected one of .*found toString/);
   assert.match(await of(npy("<f4", [2], Float32Array.of(0)), fromNpy), /length: length: expected .* bytes for shape 2/);
   const good = parquet(7);
   assert.match(await of(good.subarray(0, -1), fromParquet), /footer: format: expected a Parquet footer/);

@@ -117,7 +117,7 @@ function fieldsOf(text: string, separator: string): readonly string[] | null {
   const fields: string[] = [];
   for (let at = 0;;) {
     if (text[at] === '"') {
-      const closing = /^(?:[^"]|"")*"/.exec(text.slice(at + 1))?.[0];
+      const closing = /^[^"]*(?:""[^"]*)*"/.exec(text.slice(at + 1))?.[0];
       if (closing === undefined) return null;
       fields.push(closing.slice(0, -1).replaceAll('""', '"'));
       at += 1 + closing.length;

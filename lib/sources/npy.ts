@@ -8,24 +8,13 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { type DataFailed, toError } from "../errors.ts";
 import { type Loader, samplesOf } from "../pipeline.ts";
 import { numbered } from "../source.ts";
+import type { TypedArray } from "../tensor.ts";
 import { dataFailed, type DataFile, dataFile, failureOf, sampleOf, using } from "./file.ts";
 
 // --- types
 
 /** A row of an array: a number of an array of one axis, else a typed array in row-major order. */
-export type Row =
-  | number
-  | bigint
-  | Float32Array
-  | Float64Array
-  | Int8Array
-  | Int16Array
-  | Int32Array
-  | BigInt64Array
-  | Uint8Array
-  | Uint16Array
-  | Uint32Array
-  | BigUint64Array;
+export type Row = number | bigint | Exclude<TypedArray, Uint8ClampedArray>;
 
 // --- constructors
 
@@ -111,7 +100,7 @@ async function header(file: DataFile): Promise<{ descr: string; shape: readonly 
   const [, sizes] = /'shape':\s*\(([\d,\s]*)\)/.exec(text) ?? [];
   const shape = sizes?.split(",").filter((size) => size.trim() !== "").map(Number) ?? [];
   const type = descr?.replace(/^[<|=]/, "");
-  if (type === undefined || !(type in arrays)) {
+  if (type === undefined || !Object.hasOwn(arrays, type)) {
     throw wrong(file, "dtype", `one of ${Object.keys(arrays).join(", ")}, little-endian`, descr ?? text.trim());
   }
   if (order === undefined || shape.length === 0 || (order === "True" && shape.length > 1)) {
