@@ -80,5 +80,6 @@ export { memory } from "./lib/memory.ts";
 export type { Store } from "./lib/store.ts";
 export { setLearningRate } from "./lib/tfjs/optimizer.ts";
 export { train } from "./lib/train.ts";
-export type { SavePolicy, Signal, TrainOptions } from "./lib/train.ts";
+export type { TrainOptions } from "./lib/train.ts";
+export type { SavePolicy, Signal } from "./lib/save_points.ts";
 export type { Progress } from "./lib/progress.ts";

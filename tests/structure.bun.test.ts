@@ -76,6 +76,7 @@ const order: readonly string[] = [
   "environment",
   "saving",
   "loading",
+  "save_points",
   "train",
   "cli/text",
   "cli/terminal",
