@@ -73,7 +73,11 @@ function positive(name: string, value: number | undefined, whole: boolean): void
 }
 
 /** Sees that a policy and signals are what they must be, each named as the user knows it. */
-export function checkPolicy(save: SavePolicy<never> | undefined, stopOn: readonly Signal[], prefix = ""): void {
+export function checkPolicy(
+  save: Pick<SavePolicy<never>, "to" | "every" | "seconds" | "whenBusy"> | undefined,
+  stopOn: readonly Signal[],
+  prefix = "",
+): void {
   if (save !== undefined) {
     checkStore(save.to);
     if (save.whenBusy !== undefined) demand(`${prefix}whenBusy`, oneOf("wait", "skip", "latest"), save.whenBusy);
