@@ -56,6 +56,7 @@ export type {
   TrainError,
 } from "./lib/errors.ts";
 export { fit } from "./lib/fit.ts";
+export { fitDataset } from "./lib/fit_dataset.ts";
 export type { FitOptions } from "./lib/fitting.ts";
 export * as Loader from "./lib/loader.ts";
 export { skip } from "./lib/loader.ts";
