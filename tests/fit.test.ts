@@ -216,6 +216,37 @@ test("same bits: EarlyStopping decides as if the training had never been killed"
   }
 });
 
+test("same bits: stopTraining set in the middle of an epoch, and killed before that epoch has ended", async () => {
+  const data = [first.x() as tf.Tensor, first.y() as tf.Tensor] as const;
+  type Train = (model: tf.LayersModel, args: tf.ModelFitArgs) => Promise<tf.History>;
+  const stopped = async (train: Train, told: Told, crash = false): Promise<Outcome> => {
+    const model = first.build();
+    const config = telling(told);
+    let epochs = 0;
+    const callbacks: tf.CustomCallbackArgs = {
+      ...config,
+      onBatchEnd: (batch, logs) => {
+        if (batch === 1 && told.calls.length > 10) (model as tf.Sequential).stopTraining = true;
+        return config.onBatchEnd?.(batch, logs);
+      },
+      onEpochEnd: (epoch, logs) => {
+        if (crash && ++epochs === 2) assert.fail("crash");
+        return config.onEpochEnd?.(epoch, logs);
+      },
+    };
+    const history = await train(model, { epochs: 5, batchSize: 5, validationSplit: 0.2, callbacks });
+    return await outcome(model, history, told);
+  };
+  const expected = await stopped((model, args) => swapped(6, () => model.fit(...data, args)), { calls: [] });
+  assert.deepEqual(expected.epochs, [0, 1]);
+  const to = memory();
+  const mine = (told: Told): Train => (model, args) =>
+    runOrThrow(fit({ to, every: 1, seed: 6, with: told })(model, ...data, args));
+  const [killed, again] = [{ calls: [] }, { calls: [] }];
+  await assert.rejects(stopped(mine(killed), killed, true), /crash/);
+  assert.deepEqual(await stopped(mine(again), again), expected);
+});
+
 test("same bits: killed by SIGKILL in one runtime and resumed in the other", async () => {
   const [, straight = "none"] =
     /^done (\w+)$/.exec((await run(here, "fit.ts", [join(scratch, "straight")])).at(-1) ?? "") ?? [];
