@@ -273,9 +273,14 @@ test("a signal saves and stops after the batch; the training goes on from there"
   const config = telling(told);
   const signalling: tf.CustomCallbackArgs = {
     ...config,
-    onBatchEnd: (batch, logs) => {
-      if (batch === 1) process.kill(process.pid, "SIGUSR2");
-      return config.onBatchEnd?.(batch, logs);
+    onBatchEnd: async (batch, logs) => {
+      if (batch === 1) {
+        // Sent is not yet received.
+        const received = new Promise((resolve) => process.once("SIGUSR2", resolve));
+        process.kill(process.pid, "SIGUSR2");
+        await received;
+      }
+      await config.onBatchEnd?.(batch, logs);
     },
   };
   const stopped = await left(
