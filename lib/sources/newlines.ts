@@ -14,16 +14,24 @@ export interface Scanner {
   /** Where to read the parts of the file to, by turns. */
   readonly parts: readonly [Uint8Array, Uint8Array];
   /**
-   * Looks for line ends in the first bytes of a part; the bytes after them, up to the next multiple of 64, are lost.
+   * Looks for line ends in a piece of a part; the bytes after it, up to the next multiple of 64, are lost.
    *
    * @param part Which one.
-   * @param length How many bytes.
+   * @param begin Where the piece begins in it: a multiple of 64.
+   * @param end Where it ends, at most {@link piece} bytes on.
    * @param skip How many line ends to pass over before the first one that is noted.
    * @param stride Every how many of them one is noted from then on.
    * @param note Told where in the part they stand, in order.
    * @returns How many line ends there are.
    */
-  readonly scan: (part: 0 | 1, length: number, skip: number, stride: number, note: (at: number) => void) => number;
+  readonly scan: (
+    part: 0 | 1,
+    begin: number,
+    end: number,
+    skip: number,
+    stride: number,
+    note: (at: number) => void,
+  ) => number;
 }
 
 type Code = readonly number[];
@@ -56,7 +64,7 @@ const [add, sub, less] = [binary(0x6a), binary(0x6b), binary(0x49)];
 const [or, and, shiftLeft, subLong] = [binary(0x84), binary(0x83), binary(0x86), binary(0x7d)];
 const [ones, zerosBelow, toLong, toNumber] = [unary(0x7b), unary(0x7a), unary(0xad), unary(0xa7)];
 const [equalBytes, highBits] = [binary(0xfd, 0x23), unary(0xfd, 0x64)];
-const load = (offset: number): ((at: Code) => Code) => unary(0xfd, 0x00, 0, ...unsigned(offset));
+const load = (offset: number): (at: Code) => Code => unary(0xfd, 0x00, 0, ...unsigned(offset));
 const store = binary(0x36, 2, 0);
 const sixteen = (byte: number): Code => [0xfd, 0x0c, ...new Array<number>(16).fill(byte)];
 /** Steps done over again as long as a condition holds before them. */
@@ -116,8 +124,8 @@ export const moduleBytes: Uint8Array<ArrayBuffer> = Uint8Array.from([
 
 // --- constructors
 
-/** As many bytes as are searched, and may be noted, at a time. */
-const piece = 2 ** 16;
+/** As many bytes are searched at a time, and as many places may be noted. */
+export const piece: number = 2 ** 18;
 const page = 2 ** 16;
 
 type Scan = (at: number, end: number, skip: number, stride: number, out: number) => number;
@@ -140,19 +148,14 @@ export function scanner(bytes: number): Scanner {
   const all = new Uint8Array(memory.buffer);
   return {
     parts: [all.subarray(first, first + bytes), all.subarray(first + whole, first + whole + bytes)],
-    scan: (part, length, skip, stride, note) => {
+    scan: (part, begin, end, skip, stride, note) => {
       const from = first + part * whole;
-      all.fill(0, from + length, from + Math.ceil(length / 64) * 64);
-      let [found, left] = [0, skip];
-      for (let done = 0; done < length; done += piece) {
-        const end = Math.min(length, done + piece);
-        const count = search(from + done, from + Math.ceil(end / 64) * 64, left, stride, 0);
-        const notes = count > left ? Math.ceil((count - left) / stride) : 0;
-        for (let i = 0; i < notes; i++) note(noted[i]! - from);
-        left += notes * stride - count;
-        found += count;
-      }
-      return found;
+      const last = Math.ceil(end / 64) * 64;
+      all.fill(0, from + end, from + last);
+      const count = search(from + begin, from + last, skip, stride, 0);
+      const notes = count > skip ? Math.ceil((count - skip) / stride) : 0;
+      for (let i = 0; i < notes; i++) note(noted[i]! - from);
+      return count;
     },
   };
 }

@@ -13,7 +13,7 @@ import * as fs from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { toError } from "../errors.ts";
 import { dataFailed, type DataFile, recent, sampleOf, using } from "./file.ts";
-import { scanner } from "./newlines.ts";
+import { piece, scanner } from "./newlines.ts";
 
 // --- types
 
@@ -98,10 +98,7 @@ export async function build(
   let inQuotes = false;
   if (size > 0) found.begin(0);
   const { parts, scan } = scanner(Math.min(chunk, size));
-  const look = (part: 0 | 1, bytes: Buffer, base: number): void => {
-    const sum = Buffer.alloc(4);
-    sum.writeUInt32LE(crc32(bytes));
-    content.update(sum);
+  const search = (part: 0 | 1, bytes: Buffer, from: number, base: number): void => {
     if (quoted && (inQuotes || bytes.includes(quote))) {
       for (let at = 0; at < bytes.length; at++) {
         if (bytes[at] === quote) inQuotes = !inQuotes;
@@ -109,9 +106,19 @@ export async function build(
       }
     } else {
       // Nothing begins after the last byte.
-      const length = Math.min(bytes.length, size - 1 - base);
-      found.beginAll((skip, stride, note) => scan(part, length, skip, stride, (at) => note(base + at + 1)));
+      const end = Math.min(from + bytes.length, from + size - 1 - base);
+      found.beginAll((skip, stride, note) => scan(part, from, end, skip, stride, (at) => note(base - from + at + 1)));
     }
+  };
+  const look = (part: 0 | 1, bytes: Buffer, base: number): void => {
+    const sum = Buffer.alloc(4);
+    // Piece by piece, so that what the sum has read is still near when it is searched.
+    for (let from = 0; from < bytes.length; from += piece) {
+      const some = bytes.subarray(from, from + piece);
+      sum.writeUInt32LE(crc32(some, sum.readUInt32LE()));
+      search(part, some, from, base + from);
+    }
+    content.update(sum);
   };
   // The next part is read while this one is looked at.
   const read = (part: 0 | 1, base: number): Promise<Uint8Array> =>
@@ -156,10 +163,11 @@ function decode(bytes: Buffer, quoted: boolean): Index | undefined {
     const { magic: name, quoted: how, crc, ...about } = JSON.parse(bytes.toString("utf8", 0, end));
     const body = bytes.subarray(end);
     if (name !== magic || how !== quoted || crc !== crc32(body)) return undefined;
-    return {
-      ...about,
-      starts: new Float64Array(body.buffer.slice(body.byteOffset, body.byteOffset + body.byteLength)),
-    };
+    const { buffer, byteOffset, byteLength } = body;
+    const starts = byteOffset % 8 === 0
+      ? new Float64Array(buffer, byteOffset, byteLength / 8)
+      : new Float64Array(buffer.slice(byteOffset, byteOffset + byteLength));
+    return { ...about, starts };
   } catch {
     return undefined;
   }
