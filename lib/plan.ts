@@ -6,7 +6,7 @@
  *
  * - `after(after(p, m), n) = after(p, m + n)` for m, n >= 1
  * - `length(after(p, n)) = length(p) - n`, for an endless plan too
- * - `at(after(p, m), n) = at(p, m + n)`
+ * - `items(after(p, m), n, k) = items(p, m + n, k)`
  *
  * so a run that goes on from a place, and one that never stopped, read the same samples.
  *
@@ -61,9 +61,15 @@ export interface Plan<out A> {
   readonly after: (from: Place, n: number) => Place;
   /** Names the samples of the i-th item from a place on, in ascending order and but for those of the head. */
   readonly names: (from: Place, i: number, visit: (epoch: number, position: number) => void) => void;
-  /** The i-th item from a place on, for i below the length. */
-  readonly at: (from: Place, i: number, samples: Samples) => A | Promise<A>;
+  /**
+   * So many items from a place on, the first of them the i-th, all below the length: in an array of the caller's own, each at hand or
+   * yet to come. Many at a time, because the samples of a batch are then read from memory side by side and not one after another.
+   */
+  readonly items: (from: Place, i: number, count: number, samples: Samples) => Coming<A>[];
 }
+
+/** An item, or a promise of it. */
+export type Coming<A> = A | Promise<A>;
 
 // --- constructors
 
@@ -86,7 +92,15 @@ export function samples(length: number): Plan<unknown> {
         : { epoch: from.epoch, position: from.position + n };
     },
     names: ({ epoch, position }, i, visit) => visit(epoch, position + i),
-    at: ({ epoch, position }, i, samples) => samples.at(epoch, position + i),
+    items: ({ epoch, position }, i, count, samples) => {
+      const values: unknown[] = [];
+      try {
+        for (let k = i; k < i + count; k++) values.push(samples.at(epoch, position + k));
+      } catch (cause) {
+        throw abandoned(values, cause);
+      }
+      return values;
+    },
   };
 }
 
@@ -113,42 +127,71 @@ export function then<A, B>(value: A | Promise<A>, f: (value: A) => B | Promise<B
   return isPromise(value) ? value.then(f) : f(value);
 }
 
-/** Values in order, all asked for at once: a list, or a promise of it once one of them is a promise. */
-export function gather<A>(count: number, item: (i: number) => A | Promise<A>): A[] | Promise<A[]> {
-  const values: A[] = [];
-  for (let i = 0; i < count; i++) {
-    const value = item(i);
-    if (isPromise(value)) {
-      // From here on a throw must not leave promises behind that nobody waits for.
-      const later = Array.from({ length: count - i - 1 }, async (_, j) => await item(i + 1 + j));
-      return Promise.all([...values, value, ...later]);
-    }
-    values.push(value);
+/** What was thrown, and nobody waits for the promises among the values before it. */
+function abandoned(values: readonly unknown[], cause: unknown): unknown {
+  for (const value of values) if (isPromise(value)) value.catch(() => {});
+  return cause;
+}
+
+/** Values in order, all asked for at once. */
+function asked<A>(count: number, item: (i: number) => Coming<A>): Coming<A>[] {
+  const values: Coming<A>[] = [];
+  try {
+    for (let i = 0; i < count; i++) values.push(item(i));
+  } catch (cause) {
+    throw abandoned(values, cause);
   }
   return values;
 }
 
+/** A list of values, or a promise of it where one of them is a promise. */
+function all<A>(values: Coming<A>[]): A[] | Promise<A[]> {
+  return values.some(isPromise) ? Promise.all(values) : values as A[];
+}
+
+/** Values in order, all asked for at once: a list, or a promise of it once one of them is a promise. */
+export function gather<A>(count: number, item: (i: number) => Coming<A>): A[] | Promise<A[]> {
+  return all(asked(count, item));
+}
+
+/** One item: the i-th from a place on, for i below the length. */
+export function itemAt<A>(plan: Plan<A>, from: Place, i: number, samples: Samples): Coming<A> {
+  return plan.items(from, i, 1, samples)[0] as Coming<A>;
+}
+
 /** Each item through a function. */
-export function map<A, B>(f: (item: A) => B | Promise<B>): (plan: Plan<A>) => Plan<B> {
-  return (plan) => ({ ...plan, at: (from, i, samples) => then(plan.at(from, i, samples), f) });
+export function map<A, B>(f: (item: A) => Coming<B>): (plan: Plan<A>) => Plan<B> {
+  return (plan) => ({
+    ...plan,
+    items: (from, i, count, samples) => {
+      const values: unknown[] = plan.items(from, i, count, samples);
+      try {
+        for (let k = 0; k < count; k++) values[k] = then(values[k] as Coming<A>, f);
+      } catch (cause) {
+        throw abandoned(values, cause);
+      }
+      return values as Coming<B>[];
+    },
+  });
 }
 
 /** Each single sample through a function that is told which one it is. */
 export function placed<A, B>(f: Placed<A, B>): (plan: Plan<A>) => Plan<B> {
   return (plan) => ({
     ...plan,
-    at: (from, i, samples) => {
-      let [epoch, index] = [0, 0];
-      const item = plan.at(from, i, {
-        ...samples,
-        at: (e, p) => {
-          epoch = samples.base + e;
-          index = samples.index(e, p);
-          return samples.at(e, p);
-        },
-      });
-      return then(item, (value) => f(value, epoch, index));
-    },
+    items: (from, i, count, samples) =>
+      asked(count, (k) => {
+        let [epoch, index] = [0, 0];
+        const item = itemAt(plan, from, i + k, {
+          ...samples,
+          at: (e, p) => {
+            epoch = samples.base + e;
+            index = samples.index(e, p);
+            return samples.at(e, p);
+          },
+        });
+        return then(item, (value) => f(value, epoch, index));
+      }),
   });
 }
 
@@ -156,7 +199,7 @@ export function placed<A, B>(f: Placed<A, B>): (plan: Plan<A>) => Plan<B> {
 function dealt<A, B>(
   plan: Plan<A>,
   { size, round, offset, even, drop }: Deal,
-  group: (count: number, item: (i: number) => A | Promise<A>) => B | Promise<B>,
+  group: (items: Coming<A>[]) => Coming<B>,
 ): Plan<B> {
   const length = (from: Place): number => {
     const left = plan.length(from);
@@ -179,23 +222,23 @@ function dealt<A, B>(
       const last = Math.min(first + size, plan.length(from));
       for (let j = first; j < last; j++) plan.names(from, j, visit);
     },
-    at: (from, i, samples) => {
-      const first = exact(i * round) + offset;
-      const left = plan.length(from);
-      return group(
-        counted(from, first),
-        (j) =>
-          first + j < left
-            ? plan.at(from, first + j, samples)
-            : plan.at(origin, (first + j - left) % plan.length(origin), samples),
-      );
-    },
+    items: (from, i, count, samples) =>
+      asked(count, (k) => {
+        const first = exact((i + k) * round) + offset;
+        const wanted = counted(from, first);
+        const left = plan.length(from) - first;
+        if (wanted <= left) return group(plan.items(from, first, wanted, samples));
+        return group(asked(wanted, (j) =>
+          j < left
+            ? itemAt(plan, from, first + j, samples)
+            : itemAt(plan, origin, (j - left) % plan.length(origin), samples)));
+      }),
   };
 }
 
 /** The items that a deal gives out, as arrays: groups of n are a deal of whole rounds of n. */
 export function deal(how: Deal): <A>(plan: Plan<A>) => Plan<A[]> {
-  return (plan) => dealt(plan, how, gather);
+  return (plan) => dealt(plan, how, all);
 }
 
 /**
@@ -205,7 +248,7 @@ export function deal(how: Deal): <A>(plan: Plan<A>) => Plan<A[]> {
  * not come out even, the ranks without a last one stay before it.
  */
 export function dealSingle(how: Omit<Deal, "size">): <A>(plan: Plan<A>) => Plan<A> {
-  return <A>(plan: Plan<A>) => dealt<A, A>(plan, { ...how, size: 1 }, (_, item) => item(0));
+  return <A>(plan: Plan<A>) => dealt<A, A>(plan, { ...how, size: 1 }, ([item]) => item as Coming<A>);
 }
 
 /**
@@ -242,7 +285,7 @@ export function skip(n: number): <A>(plan: Plan<A>) => Plan<A> {
       count: (to) => Math.max(0, plan.count(to) - n),
       after: (from, k) => plan.after(from, exact(left(from) + k)),
       names: (from, i, visit) => plan.names(from, exact(left(from) + i), visit),
-      at: (from, i, samples) => plan.at(from, exact(left(from) + i), samples),
+      items: (from, i, count, samples) => plan.items(from, exact(left(from) + i), count, samples),
     };
   };
 }
@@ -299,9 +342,14 @@ export function repeat(passes: number): <A>(plan: Plan<A>) => Plan<A> {
         const [pass, inside, j] = locate(from, i);
         plan.names(inside, j, (epoch, position) => visit(epoch + pass * plan.epochs, position));
       },
-      at: (from, i, samples) => {
+      items: (from, i, count, samples) => {
         const [pass, inside, j] = locate(from, i);
-        return plan.at(inside, j, shiftedSamples(samples, pass * plan.epochs));
+        const shifted = shiftedSamples(samples, pass * plan.epochs);
+        if (j + count <= plan.length(inside)) return plan.items(inside, j, count, shifted);
+        return asked(count, (k) => {
+          const [pass, inside, j] = locate(from, i + k);
+          return itemAt(plan, inside, j, shiftedSamples(samples, pass * plan.epochs));
+        });
       },
     };
   };

@@ -10,7 +10,7 @@ import { createHash } from "node:crypto";
 import type { Mark } from "./cursor.ts";
 import { changed, type Loader, samplesOf, unowned } from "./pipeline.ts";
 import * as Plans from "./plan.ts";
-import { origin, shiftedSamples, times } from "./plan.ts";
+import { itemAt, origin, shiftedSamples, times } from "./plan.ts";
 import { dispose, type Indexed, numbered, type Source, type Stream } from "./source.ts";
 import { items, passOf, type Pulled, type Start, walk } from "./walk.ts";
 
@@ -65,7 +65,7 @@ export function indexedItems(loader: Loader<unknown>): Indexed | null {
   return {
     ...numbered(plan.length(origin), saidOf(loader), () => undefined, source.hold),
     seed: source.seed,
-    at: (epoch, position) => plan.at(origin, position, inPass(epoch)),
+    at: (epoch, position) => itemAt(plan, origin, position, inPass(epoch)),
     index: (epoch, position) => {
       let index = position;
       if (single) plan.names(origin, position, (e, p) => index = inPass(epoch).index(e, p));

@@ -6,7 +6,7 @@
 import type { Mark } from "./cursor.ts";
 import { type CursorMismatch, type LoaderError, type SourceFailed, toError } from "./errors.ts";
 import type { Loader } from "./pipeline.ts";
-import { isPromise, type Place, type Plan, type Samples, shiftedSamples, times } from "./plan.ts";
+import { isPromise, itemAt, type Place, type Plan, type Samples, shiftedSamples, times } from "./plan.ts";
 import { dispose, type Indexed, type Opened, type Run, type Source, type Stream } from "./source.ts";
 
 // --- types
@@ -99,7 +99,7 @@ function walkIndexed<A>(source: Indexed, plan: Plan<A>, from: Place): Walk<A> {
       if (ended(plan, place)) return null;
       const before = place;
       place = plan.after(before, 1);
-      return { before, after: { place, length }, run: () => plan.at(before, 0, source), drop: nothing };
+      return { before, after: { place, length }, run: () => itemAt(plan, before, 0, source), drop: nothing };
     },
     close: () => end?.(),
   };
@@ -144,7 +144,7 @@ async function* readStream<A>(
         yield {
           before,
           after: { place, length, mark: reader.mark(place) },
-          run: () => now.at(before, 0, held),
+          run: () => itemAt(now, before, 0, held),
           drop: held.drop,
         };
       } else {

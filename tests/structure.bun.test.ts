@@ -60,6 +60,7 @@ const order: readonly string[] = [
   "memory",
   "disk",
   "sources/file",
+  "sources/newlines",
   "sources/records",
   "sources/lines",
   "sources/csv",

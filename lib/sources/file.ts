@@ -59,15 +59,19 @@ export function dataFile(path: string): TE.TaskEither<DataFailed, DataFile> {
 }
 
 function fileOf(path: string, size: number, modified: number): DataFile {
-  let [users, handle]: [number, Promise<fs.FileHandle> | undefined] = [0, undefined];
+  let [users, handle]: [number, fs.FileHandle | Promise<fs.FileHandle> | undefined] = [0, undefined];
+  // Whoever opens holds it, so that nobody closes it meanwhile.
+  const opened = async (): Promise<fs.FileHandle> => handle = await fs.open(path, "r");
   const fill = async (bytes: Uint8Array, position: number): Promise<Uint8Array> => {
     const { length } = bytes;
     const end = hold();
     try {
-      handle ??= fs.open(path, "r");
+      handle ??= opened();
+      // Nothing is waited for where the file is open, so that the reading goes on while the caller does something else.
+      const open = handle instanceof Promise ? await handle : handle;
       let got = 0;
       for (let step = 1; got < length && step > 0; got += step) {
-        step = (await (await handle).read(bytes, got, length - got, position + got)).bytesRead;
+        step = (await open.read(bytes, got, length - got, position + got)).bytesRead;
       }
       if (got === length) return bytes;
       throw toError(dataFailed(path, {
@@ -88,7 +92,7 @@ function fileOf(path: string, size: number, modified: number): DataFile {
       if (--users > 0 || handle === undefined) return;
       const last = handle;
       handle = undefined;
-      await last.then((open) => open.close(), () => undefined);
+      await Promise.resolve(last).then((open) => open.close(), () => undefined);
     };
   };
   return { path, size, modified, hold, fill, read: (position, length) => fill(new Uint8Array(length), position) };

@@ -13,6 +13,7 @@ import * as fs from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { toError } from "../errors.ts";
 import { dataFailed, type DataFile, recent, sampleOf, using } from "./file.ts";
+import { piece, scanner } from "./newlines.ts";
 
 // --- types
 
@@ -40,24 +41,19 @@ const most = 2 ** 19;
 const chunk = 2 ** 22;
 const [newline, quote] = [10, 34];
 
-/** Reads a file once from its start to its end, and notes where its records begin. */
-export async function build(file: DataFile, quoted: boolean): Promise<Index> {
-  const sample = await sampleOf(file);
+/** The places of records as they are found, of which at most {@link most} are kept. */
+interface Places {
+  /** A record begins here; the one after it is found next. */
+  readonly begin: (position: number) => void;
+  /** So many records begin, of which `note` is told of those that are to be kept. */
+  readonly beginAll: (find: (skip: number, stride: number, note: (position: number) => void) => number) => void;
+  readonly all: () => Pick<Index, "count" | "stride" | "starts">;
+}
+
+function places(): Places {
   let starts = new Float64Array(1024);
   let [count, noted, stride] = [0, 0, 1];
-  /** How many records until one is noted. */
-  let until = 0;
-  const begin = (position: number): void => {
-    count++;
-    if (until-- > 0) return;
-    until = stride - 1;
-    if (noted === most) {
-      noted /= 2;
-      for (let i = 0; i < noted; i++) starts[i] = starts[2 * i]!;
-      stride *= 2;
-      // As many are noted as there were records, so this one is a multiple of the longer stride, too.
-      until = stride - 1;
-    }
+  const note = (position: number): void => {
     if (noted === starts.length) {
       const longer = new Float64Array(2 * noted);
       longer.set(starts);
@@ -65,32 +61,80 @@ export async function build(file: DataFile, quoted: boolean): Promise<Index> {
     }
     starts[noted++] = position;
   };
+  const thin = (): void => {
+    for (; noted > most; stride *= 2) {
+      noted = Math.ceil(noted / 2);
+      for (let i = 0; i < noted; i++) starts[i] = starts[2 * i]!;
+    }
+  };
+  return {
+    begin: (position) => {
+      if (count++ % stride === 0) note(position);
+      thin();
+    },
+    beginAll: (find) => {
+      count += find((stride - count % stride) % stride, stride, note);
+      thin();
+    },
+    all: () => ({ count, stride, starts: starts.slice(0, noted) }),
+  };
+}
+
+/**
+ * Reads a file once from its start to its end, and notes where its records begin.
+ *
+ * @param quoted Whether line ends between quotation marks end no record.
+ * @param told Told how many more bytes were read.
+ */
+export async function build(
+  file: DataFile,
+  quoted: boolean,
+  told: (bytes: number) => void = () => {},
+): Promise<Index> {
+  const { size, modified } = file;
+  const sample = await sampleOf(file);
   const content = createHash("sha256");
+  const found = places();
   let inQuotes = false;
-  if (file.size > 0) begin(0);
-  const scan = (bytes: Buffer, base: number): void => {
-    const sum = Buffer.alloc(4);
-    sum.writeUInt32LE(crc32(bytes));
-    content.update(sum);
-    if (quoted && (inQuotes || bytes.indexOf(quote) >= 0)) {
+  if (size > 0) found.begin(0);
+  const { parts, scan } = scanner(Math.min(chunk, size));
+  const search = (part: 0 | 1, bytes: Buffer, from: number, base: number): void => {
+    if (quoted && (inQuotes || bytes.includes(quote))) {
       for (let at = 0; at < bytes.length; at++) {
         if (bytes[at] === quote) inQuotes = !inQuotes;
-        else if (bytes[at] === newline && !inQuotes && base + at + 1 < file.size) begin(base + at + 1);
+        else if (bytes[at] === newline && !inQuotes && base + at + 1 < size) found.begin(base + at + 1);
       }
-    } else newlines(bytes, (at) => base + at + 1 < file.size && begin(base + at + 1));
+    } else {
+      // Nothing begins after the last byte.
+      const end = Math.min(from + bytes.length, from + size - 1 - base);
+      found.beginAll((skip, stride, note) => scan(part, from, end, skip, stride, (at) => note(base - from + at + 1)));
+    }
   };
-  // The next part is read while this one is scanned.
-  const memory = [Buffer.alloc(Math.min(chunk, file.size)), Buffer.alloc(Math.min(chunk, file.size))] as const;
-  const part = (base: number): Promise<Uint8Array> =>
-    file.fill(memory[(base / chunk) % 2]!.subarray(0, Math.max(0, Math.min(chunk, file.size - base))), base);
-  let next = part(0);
-  for (let base = 0; base < file.size; base += chunk) {
-    const bytes = await next;
-    next = part(base + chunk);
+  const look = (part: 0 | 1, bytes: Buffer, base: number): void => {
+    const sum = Buffer.alloc(4);
+    // Piece by piece, so that what the sum has read is still near when it is searched.
+    for (let from = 0; from < bytes.length; from += piece) {
+      const some = bytes.subarray(from, from + piece);
+      sum.writeUInt32LE(crc32(some, sum.readUInt32LE()));
+      search(part, some, from, base + from);
+    }
+    content.update(sum);
+  };
+  // The next part is read while this one is looked at.
+  const read = (part: 0 | 1, base: number): Promise<Uint8Array> =>
+    file.fill(parts[part].subarray(0, Math.max(0, Math.min(chunk, size - base))), base);
+  let next = read(0, 0);
+  for (let [base, part] = [0, 0 as 0 | 1]; base < size; base += chunk) {
+    const { buffer, byteOffset, length } = await next;
+    const other = part === 0 ? 1 : 0;
+    next = read(other, base + chunk);
     next.catch(() => {});
-    scan(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), base);
+    look(part, Buffer.from(buffer, byteOffset, length), base);
+    told(length);
+    part = other;
   }
   await next;
+  const { count, stride, starts } = found.all();
   if (inQuotes) {
     throw toError(dataFailed(file.path, {
       path: `record ${count - 1}`,
@@ -99,30 +143,7 @@ export async function build(file: DataFile, quoted: boolean): Promise<Index> {
       found: "the end of the file",
     }));
   }
-  return {
-    size: file.size,
-    modified: file.modified,
-    sample,
-    content: content.digest("hex").slice(0, 32),
-    count,
-    stride,
-    starts: starts.slice(0, noted),
-  };
-}
-
-/** Finds the line ends: sixteen bytes at a time are passed over where none of them is one. */
-function newlines(bytes: Buffer, found: (at: number) => unknown): void {
-  const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
-  const whole = words.length & ~3;
-  for (let i = 0; i < whole; i += 4) {
-    // A byte that is zero after the exclusive or lends from the one above, and so sets its highest bit.
-    const a = words[i]! ^ 0x0a0a0a0a, b = words[i + 1]! ^ 0x0a0a0a0a;
-    const c = words[i + 2]! ^ 0x0a0a0a0a, d = words[i + 3]! ^ 0x0a0a0a0a;
-    const any = ((a - 0x01010101) & ~a) | ((b - 0x01010101) & ~b) | ((c - 0x01010101) & ~c) | ((d - 0x01010101) & ~d);
-    if ((any & 0x80808080) === 0) continue;
-    for (let at = 4 * i; at < 4 * i + 16; at++) if (bytes[at] === newline) found(at);
-  }
-  for (let at = 4 * whole; at < bytes.length; at++) if (bytes[at] === newline) found(at);
+  return { size, modified, sample, content: content.digest("hex").slice(0, 32), count, stride, starts };
 }
 
 // --- capture and restore
@@ -142,10 +163,11 @@ function decode(bytes: Buffer, quoted: boolean): Index | undefined {
     const { magic: name, quoted: how, crc, ...about } = JSON.parse(bytes.toString("utf8", 0, end));
     const body = bytes.subarray(end);
     if (name !== magic || how !== quoted || crc !== crc32(body)) return undefined;
-    return {
-      ...about,
-      starts: new Float64Array(body.buffer.slice(body.byteOffset, body.byteOffset + body.byteLength)),
-    };
+    const { buffer, byteOffset, byteLength } = body;
+    const starts = byteOffset % 8 === 0
+      ? new Float64Array(buffer, byteOffset, byteLength / 8)
+      : new Float64Array(buffer.slice(byteOffset, byteOffset + byteLength));
+    return { ...about, starts };
   } catch {
     return undefined;
   }
