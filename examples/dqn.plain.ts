@@ -1,7 +1,7 @@
 /**
  * A deep Q-network that learns to play snake, from a replay memory, with a target network and an epsilon that decays.
  *
- *     bun examples/dqn.ts [frames]             4000 by default; in Deno: deno run -A examples/dqn.ts
+ *     bun examples/dqn.ts [steps]             4000 by default; in Deno: deno run -A examples/dqn.ts
  *
  * @module
  */
@@ -9,8 +9,8 @@ import * as tf from "@tensorflow/tfjs";
 import process from "node:process";
 
 const [size, capacity, batchSize, gamma, syncEvery] = [5, 1000, 32, 0.95, 100];
-const frames = Number(process.argv[2] ?? 4000);
-const epsilon = { first: 0.6, last: 0.02, frames: 0.6 * frames };
+const steps = Number(process.argv[2] ?? 4000);
+const epsilon = { first: 0.6, last: 0.02, steps: 0.6 * steps };
 
 // --- the game
 
@@ -64,7 +64,7 @@ interface Agent {
   readonly optimizer: tf.Optimizer;
   readonly memory: Experience[];
   board: Board;
-  frame: number;
+  step: number;
   games: number;
   fruits: number;
 }
@@ -82,22 +82,22 @@ function network(): tf.LayersModel {
 function newAgent(): Agent {
   const [online, target] = [network(), network()];
   target.setWeights(online.getWeights());
-  const counts = { frame: 0, games: 0, fruits: 0 };
+  const counts = { step: 0, games: 0, fruits: 0 };
   return { online, target, optimizer: tf.train.adam(1e-3), memory: [], board: newGame(), ...counts };
 }
 
-/** Plays a frame, at random or as the network thinks best, and remembers it in the place of the oldest. */
+/** Makes a move, at random or as the network thinks best, and remembers it in the place of the oldest. */
 function play(agent: Agent): void {
-  const decayed = Math.min(1, agent.frame / epsilon.frames);
+  const decayed = Math.min(1, agent.step / epsilon.steps);
   const explores = Math.random() < epsilon.first + decayed * (epsilon.last - epsilon.first);
   const action = explores
     ? Math.floor(Math.random() * directions.length)
     : tf.tidy(() => (agent.online.predict(planes([agent.board])) as tf.Tensor).argMax(-1).dataSync()[0]!);
   const experience = move(agent.board, action);
   const [, , reward, over, next] = experience;
-  agent.memory[agent.frame % capacity] = experience;
+  agent.memory[agent.step % capacity] = experience;
   agent.board = over ? newGame() : next;
-  agent.frame++;
+  agent.step++;
   if (over) agent.games++;
   if (reward === 1) agent.fruits++;
 }
@@ -118,12 +118,12 @@ function learn({ online, target, optimizer, memory }: Agent): void {
 
 await tf.setBackend("cpu");
 const agent = newAgent();
-while (agent.frame < frames) {
+while (agent.step < steps) {
   play(agent);
   learn(agent);
-  if (agent.frame % syncEvery === 0) agent.target.setWeights(agent.online.getWeights());
-  if (agent.frame % 20 === 0) {
-    console.log(`frame ${agent.frame}/${frames}  games ${agent.games}  fruits ${agent.fruits}`);
+  if (agent.step % syncEvery === 0) agent.target.setWeights(agent.online.getWeights());
+  if (agent.step % 20 === 0) {
+    console.log(`step ${agent.step}/${steps}  games ${agent.games}  fruits ${agent.fruits}`);
   }
 }
 console.log(`${agent.games} games, ${(agent.fruits / agent.games).toFixed(2)} fruits a game`);

@@ -1,7 +1,7 @@
 /**
  * A deep Q-network that learns to play snake, from a replay memory, with a target network and an epsilon that decays.
  *
- *     bun examples/dqn.ts [frames]             4000 by default; in Deno: deno run -A examples/dqn.ts
+ *     bun examples/dqn.ts [steps]             4000 by default; in Deno: deno run -A examples/dqn.ts
  *
  * @module
  */
@@ -10,8 +10,8 @@ import * as tf from "@tensorflow/tfjs";
 import process from "node:process";
 
 const [size, capacity, batchSize, gamma, syncEvery] = [5, 1000, 32, 0.95, 100];
-const frames = Number(process.argv[2] ?? 4000);
-const epsilon = { first: 0.6, last: 0.02, frames: 0.6 * frames };
+const steps = Number(process.argv[2] ?? 4000);
+const epsilon = { first: 0.6, last: 0.02, steps: 0.6 * steps };
 
 // --- the game
 
@@ -65,7 +65,7 @@ interface Agent {
   readonly optimizer: tf.Optimizer;
   readonly memory: Experience[];
   board: Board;
-  frame: number;
+  step: number;
   games: number;
   fruits: number;
 }
@@ -83,22 +83,22 @@ function network(): tf.LayersModel {
 function newAgent(): Agent {
   const [online, target] = [network(), network()];
   target.setWeights(online.getWeights());
-  const counts = { frame: 0, games: 0, fruits: 0 };
+  const counts = { step: 0, games: 0, fruits: 0 };
   return { online, target, optimizer: tf.train.adam(1e-3), memory: [], board: newGame(), ...counts };
 }
 
-/** Plays a frame, at random or as the network thinks best, and remembers it in the place of the oldest. */
+/** Makes a move, at random or as the network thinks best, and remembers it in the place of the oldest. */
 function play(agent: Agent): void {
-  const decayed = Math.min(1, agent.frame / epsilon.frames);
+  const decayed = Math.min(1, agent.step / epsilon.steps);
   const explores = Math.random() < epsilon.first + decayed * (epsilon.last - epsilon.first);
   const action = explores
     ? Math.floor(Math.random() * directions.length)
     : tf.tidy(() => (agent.online.predict(planes([agent.board])) as tf.Tensor).argMax(-1).dataSync()[0]!);
   const experience = move(agent.board, action);
   const [, , reward, over, next] = experience;
-  agent.memory[agent.frame % capacity] = experience;
+  agent.memory[agent.step % capacity] = experience;
   agent.board = over ? newGame() : next;
-  agent.frame++;
+  agent.step++;
   if (over) agent.games++;
   if (reward === 1) agent.fruits++;
 }
@@ -121,14 +121,14 @@ await tf.setBackend("cpu");
 const store = directory(process.argv[3] ?? "runs/dqn", { keep: Retention.latest(3) });
 const [fresh] = Rng.withRandom(Rng.make("weights"))(newAgent);
 const agent = await runOrThrow(resume(store)(fresh));
-while (agent.frame < frames) {
-  Rng.withRandom(Rng.make(`play ${agent.frame}`))(() => play(agent));
-  Rng.withRandom(Rng.make(`learn ${agent.frame}`))(() => learn(agent));
-  if (agent.frame % syncEvery === 0) agent.target.setWeights(agent.online.getWeights());
-  if (agent.frame % 20 === 0) {
-    console.log(`frame ${agent.frame}/${frames}  games ${agent.games}  fruits ${agent.fruits}`);
+while (agent.step < steps) {
+  Rng.withRandom(Rng.make(`play ${agent.step}`))(() => play(agent));
+  Rng.withRandom(Rng.make(`learn ${agent.step}`))(() => learn(agent));
+  if (agent.step % syncEvery === 0) agent.target.setWeights(agent.online.getWeights());
+  if (agent.step % 20 === 0) {
+    console.log(`step ${agent.step}/${steps}  games ${agent.games}  fruits ${agent.fruits}`);
   }
-  if (agent.frame % 20 === 0) await runOrThrow(saveState(store)(agent));
+  if (agent.step % 20 === 0) await runOrThrow(saveState(store)(agent));
 }
 console.log(`${agent.games} games, ${(agent.fruits / agent.games).toFixed(2)} fruits a game`);
 console.log(`id ${await id(captureState(agent))()}`);

@@ -7,6 +7,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { directory, list, runOrThrow } from "../mod.ts";
 import { here, type Runtime, start, there } from "./children.ts";
 
 // --- types
@@ -15,8 +16,10 @@ import { here, type Runtime, start, there } from "./children.ts";
 export interface Program {
   readonly name: string;
   readonly what: string;
-  /** The argument that makes it print so many lines of progress; it saves about as often as it prints one. */
-  readonly length: (lines: number) => number;
+  /** It prints a line of progress after every so many steps; it saves about as often. */
+  readonly every: number;
+  /** The argument that makes it train for so many steps, or for a few more. */
+  readonly length: (steps: number) => number;
 }
 
 /** What became of a program that was killed. */
@@ -24,18 +27,27 @@ export interface Killed {
   /** The id that it ended with, and the one that it would have ended with had it not been killed. */
   readonly id: string;
   readonly whole: string;
-  /** How far it had come at each kill, in percent. */
+  /** At how many percent of the steps it was killed. */
   readonly kills: readonly number[];
-  /** How far it had come by its newest checkpoint when it was started for the last time, in percent. */
-  readonly resumedAt: number;
+  /** The step of its newest checkpoint when it was started for the last time, and the first that it told of then. */
+  readonly saved: number;
+  readonly next: number;
 }
 
 // --- constructors
 
 /** The programs. */
 export const programs: readonly Program[] = [
-  { name: "gan", what: "a GAN that draws digits, two optimizers", length: (lines) => 4 * lines },
-  { name: "dqn", what: "a DQN that plays snake, a replay memory", length: (lines) => 20 * lines },
+  { name: "conv", what: "a convolutional classifier, `model.fit`", every: 2, length: (steps) => Math.ceil(steps / 40) },
+  {
+    name: "dates",
+    what: "sequence to sequence with attention, `model.fit`",
+    every: 1,
+    length: (steps) => 8 * Math.ceil(steps / 8),
+  },
+  { name: "lstm", what: "text generation by LSTM, `trainOnBatch`", every: 2, length: (steps) => steps },
+  { name: "gan", what: "a GAN, two optimizers, `minimize`", every: 4, length: (steps) => steps },
+  { name: "dqn", what: "a DQN, replay memory, epsilon, `variableGrads`", every: 20, length: (steps) => steps },
 ];
 
 // --- combinators
@@ -78,50 +90,38 @@ export async function changes({ name }: Program): Promise<number> {
   return changedLines(await source(`${name}.plain`), await source(name));
 }
 
-/** How far a line of progress says that a program has come, from 0 to 1. */
-function reached(line: string): number | undefined {
-  const [, at, of] = /(\d+)\/(\d+)/.exec(line) ?? [];
-  return at === undefined ? undefined : Number(at) / Number(of);
-}
-
 interface Leg {
   readonly id: string | undefined;
-  readonly progress: readonly number[];
+  /** The steps that it told of, and of how many. */
+  readonly steps: readonly number[];
+  readonly of: number;
   readonly seconds: number;
 }
 
 /** Runs a program to its end, or kills it a moment after some lines of progress. */
-async function leg(runtime: Runtime, name: string, args: readonly string[], lines = Infinity, wait = 0): Promise<Leg> {
-  const progress: number[] = [];
-  let [first, last] = [NaN, NaN];
-  const child = start(runtime, `../../examples/${name}.ts`, args, {
+async function leg(runtime: Runtime, file: string, args: readonly string[], lines = Infinity, wait = 0): Promise<Leg> {
+  const steps: number[] = [];
+  let [of, first, last] = [0, NaN, NaN];
+  const child = start(runtime, `../../examples/${file}.ts`, args, {
     onLine: (line) => {
-      const at = reached(line);
-      if (at === undefined) return;
+      const [, step, total] = /^step (\d+)\/(\d+) /.exec(line) ?? [];
+      if (step === undefined) return;
+      of = Number(total);
       last = performance.now();
-      if (progress.push(at) === 1) first = last;
-      if (progress.length === lines) setTimeout(() => child.kill("SIGKILL"), wait);
+      if (steps.push(Number(step)) === 1) first = last;
+      if (steps.length === lines) setTimeout(() => child.kill("SIGKILL"), wait);
     },
   });
   const { code, signal, lines: output, errors } = await child.ended;
-  assert.ok(
-    code === 0 || (lines < Infinity && signal === "SIGKILL"),
-    `${runtime} ${name} ended with ${code}:\n${errors}`,
-  );
+  const killed = lines < Infinity && signal === "SIGKILL";
+  assert.ok(code === 0 || killed, `${runtime} ${file} ended with ${code ?? signal}:\n${errors}`);
   const id = output.findLast((line) => line.startsWith("id "))?.slice(3);
-  return {
-    id: code === 0 ? id ?? assert.fail("no id was printed") : undefined,
-    progress,
-    seconds: (last - first) / 1000,
-  };
+  return { id, steps, of, seconds: (last - first) / 1000 };
 }
 
-/** The plain program to its end: how many lines of progress it printed. */
-export async function plain({ name, length }: Program, lines: number): Promise<number> {
-  const child = start(here, `../../examples/${name}.plain.ts`, [`${length(lines)}`]);
-  const { code, lines: output, errors } = await child.ended;
-  assert.equal(code, 0, `${name} ended with ${code}:\n${errors}`);
-  return output.filter((line) => reached(line) !== undefined).length;
+/** Runs a program as it was, in this runtime, for at least so many steps: the steps it told of. */
+export async function plain({ name, length }: Program, steps: number): Promise<readonly number[]> {
+  return (await leg(here, `${name}.plain`, [`${length(steps)}`])).steps;
 }
 
 /**
@@ -130,32 +130,27 @@ export async function plain({ name, length }: Program, lines: number): Promise<n
  *
  * @param folder An empty one, for its stores.
  */
-export async function kill({ name, length }: Program, kills: number, folder: string): Promise<Killed> {
-  const lines = 12 + 4 * kills;
-  const args = (store: string): readonly string[] => [`${length(lines)}`, join(folder, name, store)];
+export async function kill({ name, every, length }: Program, kills: number, folder: string): Promise<Killed> {
+  const store = (which: string): string => join(folder, name, which);
+  const args = (which: string): readonly string[] => [`${length(every * (8 + 4 * kills))}`, store(which)];
   const whole = await leg(here, name, args("whole"));
-  const between = 1000 * whole.seconds / whole.progress.length;
+  const between = 1000 * whole.seconds / whole.steps.length;
   const points: number[] = [];
   for (let k = 0; k < kills; k++) {
-    // So many lines that as many are left for the kills to come.
-    const left = lines * (1 - (points.at(-1) ?? 0)) - 3;
-    const most = Math.max(1, Math.floor(left / (kills - k)));
-    const runtime = k % 2 === 0 ? here : there;
-    const { id, progress } = await leg(
-      runtime,
-      name,
-      args("killed"),
-      1 + Math.floor(most * Math.random()),
-      between * Math.random(),
-    );
+    // At most so many lines that enough are left for the kills to come.
+    const left = (whole.of - (points.at(-1) ?? 0)) / every - 3;
+    const lines = 1 + Math.floor(Math.random() * Math.max(1, left / (kills - k)));
+    const { id, steps } = await leg([here, there][k % 2]!, name, args("killed"), lines, between * Math.random());
     assert.equal(id, undefined, `${name} ended before kill ${k + 1} of ${kills}`);
-    points.push(progress.at(-1) ?? 0);
+    points.push(steps.at(-1) ?? 0);
   }
-  const end = await leg(kills % 2 === 0 ? here : there, name, args("killed"));
+  const saved = (await runOrThrow(list(directory(store("killed"))))).at(-1)?.step ?? 0;
+  const end = await leg([here, there][kills % 2]!, name, args("killed"));
   return {
     id: end.id ?? "",
     whole: whole.id ?? "",
-    kills: points.map((point) => Math.round(100 * point)),
-    resumedAt: Math.round(100 * ((end.progress[0] ?? 1) - 1 / lines)),
+    kills: points.map((point) => Math.round(100 * point / whole.of)),
+    saved,
+    next: end.steps[0] ?? NaN,
   };
 }
