@@ -35,7 +35,7 @@ type Args = tf.ModelFitDatasetArgs<tf.TensorContainer>;
 interface Feed {
   /** Begins another pass. */
   readonly open: () => Promise<Either<SourceFailed, void>>;
-  readonly next: () => Promise<Either<SourceFailed, { readonly value: unknown; readonly done: boolean }>>;
+  readonly next: () => Promise<Either<SourceFailed, Awaited<ReturnType<Iterator["next"]>>>>;
   /** The validation data, of which each element read counts; undefined if it is not a dataset. */
   readonly validation: Dataset | undefined;
 }
@@ -112,7 +112,7 @@ async function readAgain(
     while (count < wanted && !done) {
       const element = await next();
       if (E.isLeft(element)) return element;
-      done = element.right.done;
+      done = element.right.done === true;
       if (element.right.value != null) count++;
       tf.dispose(element.right.value as tf.TensorContainer);
     }
@@ -122,7 +122,7 @@ async function readAgain(
     for (let b = 0; validationBatches == null || b < validationBatches; b++) {
       const element = await iterator.next();
       tf.dispose(element.value as tf.TensorContainer);
-      if (element.done) break;
+      if (element.done === true) break;
     }
   }
   return E.right(undefined);
@@ -259,7 +259,7 @@ async function jobOf(
       while (E.isRight(over) && !over.right) {
         const element = await feed.next();
         if (E.isLeft(element)) return element;
-        const { value, done } = element.right;
+        const { value, done = false } = element.right;
         if (perEpoch !== undefined && done) {
           warnOfEnd(perEpoch, run.at.batch, epochs);
           break;

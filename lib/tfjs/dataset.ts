@@ -16,7 +16,7 @@ import type { Trainer } from "./training.ts";
 
 /** An iterator of a dataset. */
 export interface Iterator {
-  next(): Promise<{ readonly value: unknown; readonly done: boolean }>;
+  next(): Promise<{ readonly value: unknown; readonly done?: boolean | undefined }>;
 }
 
 /** A dataset, as far as training needs one. */
