@@ -38,6 +38,7 @@ export type {
   CursorMismatch,
   Damaged,
   DataFailed,
+  Divergence,
   LoaderError,
   LoadError,
   Mismatch,
@@ -45,8 +46,11 @@ export type {
   NoCheckpoint,
   Problem,
   ProblemKind,
+  ProcessFailed,
+  ProveError,
   Released,
   RestoreError,
+  ResumeCause,
   SaveError,
   SourceFailed,
   StepFailed,
@@ -79,6 +83,9 @@ export type { StateTree } from "./lib/state_tree.ts";
 export { memory } from "./lib/memory.ts";
 export type { Store } from "./lib/store.ts";
 export { setLearningRate } from "./lib/tfjs/optimizer.ts";
+export { proveResume } from "./lib/prove.ts";
+export type { Proof, ProveOptions } from "./lib/prove.ts";
+export type { Training } from "./lib/prove/walk.ts";
 export { train } from "./lib/train.ts";
 export type { SavePolicy, Signal, TrainOptions } from "./lib/train.ts";
 export type { Progress } from "./lib/progress.ts";
