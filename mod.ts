@@ -38,6 +38,7 @@ export type {
   CursorMismatch,
   Damaged,
   DataFailed,
+  Divergence,
   FitError,
   LoaderError,
   LoadError,
@@ -46,8 +47,11 @@ export type {
   NoCheckpoint,
   Problem,
   ProblemKind,
+  ProcessFailed,
+  ProveError,
   Released,
   RestoreError,
+  ResumeCause,
   SaveError,
   SourceFailed,
   StepFailed,
@@ -85,6 +89,9 @@ export type { Store } from "./lib/store.ts";
 export { exactBackend, type Settings } from "./lib/tfjs/backend.ts";
 export { setLearningRate } from "./lib/tfjs/optimizer.ts";
 export { type Batch, trainOnBatch } from "./lib/tfjs/training.ts";
+export { proveResume } from "./lib/prove.ts";
+export type { Proof, ProveOptions } from "./lib/prove.ts";
+export type { Training } from "./lib/prove/walk.ts";
 export { train } from "./lib/train.ts";
 export type { TrainOptions } from "./lib/train.ts";
 export type { SavePolicy, Signal } from "./lib/save_points.ts";

@@ -120,6 +120,62 @@ export interface Stopped {
   readonly checkpoint?: number;
 }
 
+/** Where a resumed training first left the one that was never interrupted. */
+export interface Divergence {
+  /** How many batches had been trained on when it was saved. */
+  readonly from: number;
+  /** After how many batches the two first differ; as many as `from` if they do before any step. */
+  readonly step: number;
+  readonly resumed: "in this process" | "in a new process";
+  /** The first place that differs: `/`-separated names from the component down; empty if a step threw. */
+  readonly path: string;
+  readonly expected: string;
+  readonly found: string;
+  /** In a tensor or typed array, the first element that differs, from 0 in row-major order. */
+  readonly element?: number;
+  /** How many elements differ there. */
+  readonly count?: number;
+  /** How many places of the state differ. */
+  readonly places: number;
+}
+
+/**
+ * Why a training does not resume: `random` or `clock`, with whose answers repeated it does; `unlisted`, the step changes what no component
+ * holds; `late`, the state changes after the step has ended; `captured`, what steps change outlives a restore; `rebuilt`, `fresh` makes it
+ * anew; `loaded`, it was made before the proof began; `kernel`, the backend does not repeat itself; `codec`, what was loaded is not what was
+ * saved; `nothing`, a cold start ends like the run itself, so that there is nothing to prove.
+ */
+export type ResumeCause =
+  | "random"
+  | "clock"
+  | "unlisted"
+  | "late"
+  | "captured"
+  | "rebuilt"
+  | "loaded"
+  | "kernel"
+  | "codec"
+  | "nothing";
+
+/** A training that was resumed did not go on as it would have. */
+export interface NotResumable {
+  readonly _tag: "NotResumable";
+  readonly cause: ResumeCause;
+  /** Where it shows; not there if it has not shown yet, but something that steps change would be lost. */
+  readonly divergence?: Divergence;
+  /** What the cause was told by: calls with their places in the code, or what is not listed. */
+  readonly evidence: readonly string[];
+}
+
+/** A process in which a training was to be resumed did not do it. */
+export interface ProcessFailed {
+  readonly _tag: "ProcessFailed";
+  readonly module: string;
+  readonly found: string;
+  /** The end of what it wrote. */
+  readonly output: string;
+}
+
 /** Why a snapshot could not be restored. */
 export type RestoreError = Mismatch | Released;
 /** Why a checkpoint could not be saved. */
@@ -132,8 +188,10 @@ export type LoaderError = CursorMismatch | SourceFailed;
 export type TrainError = SaveError | LoaderError | StepFailed | Stopped;
 /** Why a training by `fit` or `fitDataset` ended early. */
 export type FitError = LoadError | TrainError;
+/** Why a training is not proved to resume. */
+export type ProveError = NotResumable | ProcessFailed | SaveError | LoadError | LoaderError | StepFailed;
 /** Every error of the toolkit. */
-export type DogearError = RestoreError | SaveError | LoadError | LoaderError | DataFailed | TrainError;
+export type DogearError = RestoreError | SaveError | LoadError | LoaderError | DataFailed | TrainError | ProveError;
 
 // --- constructors
 
@@ -151,6 +209,61 @@ function lines(problems: readonly Problem[]): string {
     `\n  ${p.path || "(whole)"}: ${p.kind}: expected ${p.expected}, found ${p.found}`
   );
   return list.join("") + (problems.length > shown ? `\n  and ${problems.length - shown} more` : "");
+}
+
+/** What a cause of {@link NotResumable} means, and its remedy. */
+const causes: Readonly<Record<ResumeCause, readonly [found: string, remedy: string]>> = {
+  random: [
+    "It draws from a generator that no component holds, and with those draws repeated it resumes",
+    "draw inside Rng.withRandom(state.rng) or from Rng, and keep the generator that comes back",
+  ],
+  clock: [
+    "It reads a clock, and with the clock repeated it resumes",
+    "take what depends on the time once, in fresh, and keep it in a component",
+  ],
+  unlisted: ["A step changes what no component holds", "list it among the components that fresh gives"],
+  late: [
+    "The state goes on changing after the step has ended",
+    "await in the step whatever it starts, so that a save never falls in between",
+  ],
+  captured: [
+    "It depends on what outlives a restore, and neither Math.random nor a clock explains it: steps change a variable of the module " +
+    "or of a closure (a counter, a Map, a best so far), or do not await all they start",
+    "make what they change a component",
+  ],
+  rebuilt: [
+    "Restores agree with each other, and not with the run that was never interrupted: fresh makes something anew that steps " +
+    "change and no component holds (a variable of the module or of a closure)",
+    "make it a component",
+  ],
+  loaded: [
+    "In this process every restore agrees: what is used was made when the module was loaded, or before the proof began",
+    "make it in fresh and keep it in a component, or compute it in a way that gives the same each time",
+  ],
+  kernel: [
+    "Two restores of one checkpoint do not agree with each other either, and neither Math.random nor a clock explains it: " +
+    "the backend has kernels that add up in any order, or steps change a variable of the module or of a closure",
+    "on webgpu, set WEBGPU_MATMUL_PROGRAM_TYPE to 3 and WEBGPU_CPU_FORWARD to false with tf.env().set, and use no scatter with duplicate indices",
+  ],
+  codec: [
+    "What was loaded is not what was saved, before any step",
+    "see that the codec of that component decodes what it encodes, and that fresh builds what was captured",
+  ],
+  nothing: [
+    "A cold start at the same place of the data ends in the same state, so that agreeing proves nothing",
+    "see that steps change the components they are given, and that these are the ones they train",
+  ],
+};
+
+function divergenceText({ from, step, resumed, path, expected, found, element, count, places }: Divergence): string {
+  const when = step === from ? "before any step" : `after batch ${step}`;
+  const of = count === undefined || count < 2 ? "" : ` (${count} elements differ)`;
+  const more = places < 2 ? "" : `; ${places} places differ in all`;
+  const what = path === "" ? "expected" : `${path}${element === undefined ? "" : `, element ${element}`}: expected`;
+  return `Resumed ${resumed} after ${from} ${
+    from === 1 ? "batch" : "batches"
+  }, it differs from the run never interrupted, first ${when}: ` +
+    `${what} ${expected}, found ${found}${of}${more}. `;
 }
 
 function causeOf(cause: unknown): string {
@@ -224,6 +337,16 @@ export function explain(error: DogearError): string {
     case "StepFailed":
       return `The training step failed after ${error.at} batches: ${causeOf(error.cause)}. ` +
         "Nothing half done was saved: mend the step and resume";
+    case "NotResumable": {
+      const [found, remedy] = causes[error.cause];
+      const evidence = error.evidence.length === 0 ? "" : `: ${error.evidence.slice(0, shown).join("; ")}`;
+      return `This training does not resume exactly. ${error.divergence ? divergenceText(error.divergence) : ""}` +
+        `${found}${evidence}. Remedy: ${remedy}`;
+    }
+    case "ProcessFailed":
+      return `Expected a new process to resume the training of ${error.module}, found that ${error.found}. ` +
+        "See that the module exports fresh, step and loader, and can be loaded by itself" +
+        (error.output === "" ? "" : `; it wrote:\n${error.output}`);
     case "Stopped":
       return `Training was stopped by ${error.signal}` +
         (error.checkpoint === undefined

@@ -37,7 +37,7 @@ export interface TrainOptions<S extends object, A> {
 // --- constructors
 
 /** The cursor that a state holds under a name. */
-function cursorIn(state: object, name: string): Loader.Cursor {
+export function cursorIn(state: object, name: string): Loader.Cursor {
   const cursor: unknown = Object.hasOwn(state, name) ? (state as Record<string, unknown>)[name] : undefined;
   if (Loader.codec.is(cursor)) return cursor;
   throw new TypeError(
@@ -54,7 +54,8 @@ function batchesBefore(cursor: Loader.Cursor, { source, plan }: Loader.Loader<un
 
 // --- combinators
 
-function loaderError(thrown: unknown): LoaderError | undefined {
+/** The error of the data in what an iteration rejected with, if it is one. */
+export function loaderError(thrown: unknown): LoaderError | undefined {
   const cause = thrown instanceof Error ? thrown.cause : undefined;
   const tag = typeof cause === "object" && cause !== null && "_tag" in cause ? cause._tag : undefined;
   return tag === "CursorMismatch" || tag === "SourceFailed" ? cause as LoaderError : undefined;

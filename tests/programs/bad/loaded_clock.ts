@@ -1,0 +1,10 @@
+/** The time at which the module is loaded is in the data. */
+import { type State, step as good } from "./common.ts";
+
+export { fresh, loader } from "./common.ts";
+
+const begun = new Date().getTime();
+
+export function step(state: State, batch: readonly number[]): State {
+  return good(state, batch, 1 + begun % 100_000 / 100_000);
+}
