@@ -85,6 +85,13 @@ export interface Kind<A> {
   readonly order?: (objects: readonly (readonly [object, string])[]) => readonly string[];
   /** Brings restored objects into that order. */
   readonly reorder?: (objects: readonly object[]) => void;
+  /** The parts that go by a name which is no path: ways to them in the state. `follow` gives the state of a part, wherever it stands. */
+  readonly named?: (state: Node, name: string, follow: (part: Node) => Node) => readonly (readonly (string | number)[])[];
+  /**
+   * The state with what refers to parts by position referring to the live ones: for each list in the state that was matched with the live
+   * one, the live position of each saved item that has one.
+   */
+  readonly moved?: (state: Node, live: Node, list: string, positions: ReadonlyMap<number, number>) => Node;
 }
 
 // deno-lint-ignore no-explicit-any -- a kind is invariant in its value

@@ -216,6 +216,13 @@ export const optimizerKind: Kind<tf.Optimizer> = {
     }
     return () => optimizer;
   },
+  // SGD and momentum train with a kept scalar of it.
+  named: (state, name) =>
+    name !== "learningRate"
+      ? []
+      : entry(entry(state, "scalars") ?? null, "c") === undefined
+      ? [["config", name]]
+      : [["config", name], ["scalars", "c"]],
 };
 
 // --- combinators
