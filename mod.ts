@@ -78,6 +78,7 @@ export type { Codecs, Components, Decoded, NoCodecs, Options, Restored, Snapshot
 export type { StateTree } from "./lib/state_tree.ts";
 export { memory } from "./lib/memory.ts";
 export type { Store } from "./lib/store.ts";
+export { exactBackend, type Settings } from "./lib/tfjs/backend.ts";
 export { setLearningRate } from "./lib/tfjs/optimizer.ts";
 export { train } from "./lib/train.ts";
 export type { SavePolicy, Signal, TrainOptions } from "./lib/train.ts";

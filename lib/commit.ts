@@ -159,14 +159,8 @@ async function putFiles(
   const advance = meter(total, onProgress);
   const staging = [new Uint8Array(packedBytes), new Uint8Array(packedBytes)];
   const entries: FileEntry[] = [];
-  for (const file of files) {
-    const { name } = file.plan;
-    const same = taken.get(file);
-    const put = same ? E.right(same) : await saving.put(name, chunksOf(file, staging, advance))();
-    if (E.isLeft(put)) return put;
-    entries.push({ name, ...put.right });
-  }
   const shards = files.filter(({ plan }) => isModelShard(plan.name));
+  // First, so that what is large is brought to the disk while the manifest is made.
   if (shards.length > 0) {
     const index = encodeIndex(
       shards.flatMap(({ plan, header }) =>
@@ -177,6 +171,13 @@ async function putFiles(
     if (E.isLeft(put)) return put;
     entries.push({ name: modelIndex, ...put.right });
     written += index.byteLength;
+  }
+  for (const file of files) {
+    const { name } = file.plan;
+    const same = taken.get(file);
+    const put = same ? E.right(same) : await saving.put(name, chunksOf(file, staging, advance))();
+    if (E.isLeft(put)) return put;
+    entries.push({ name, ...put.right });
   }
   return E.right({ entries, written });
 }

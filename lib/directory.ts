@@ -85,10 +85,9 @@ function writerTo(disk: Disk, parent: string, own: string, digest: StoreOptions[
       ),
     commit: (manifest) =>
       pipe(
-        () => durable,
-        TE.flatMap(() => () => put(join(own, manifestName), [manifest])),
-        TE.flatMap(() => () => durable),
-        TE.flatMap(() => TE.traverseSeqArray(disk.syncFolder)([...inner, own])),
+        () => put(join(own, manifestName), [manifest]),
+        // In any order: none of it is a checkpoint before the rename.
+        TE.flatMap(() => TE.sequenceArray([() => durable, ...[...inner, own].map(disk.syncFolder)])),
         TE.flatMap(() => publish(disk, parent, own)),
         TE.flatMap((checkpoint) => pipe(disk.syncFolder(parent), TE.map(() => checkpoint))),
         TE.tapIO(() => () => underWay.delete(own)),

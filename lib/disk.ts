@@ -80,12 +80,12 @@ export interface Disk {
 // --- constructors
 
 /**
- * What is used of Deno where it is the runtime: its `node:fs` writes on the main thread, its own files do not; and it takes twice as long as
- * this to list 10,000 names.
+ * What is used of Deno where it is the runtime: its `node:fs` writes on the main thread, its own files do not; and to list 10,000 names, its
+ * asynchronous functions take 20 to 40 ms of the main thread, piece by piece, where this takes 7 at once.
  */
 interface DenoRuntime {
   readonly open: (path: string, options: { readonly write: true; readonly createNew: true }) => Promise<DenoFile>;
-  readonly readDir: (path: string) => AsyncIterable<{ readonly name: string }>;
+  readonly readDirSync: (path: string) => Iterable<{ readonly name: string }>;
   readonly permissions: { readonly querySync: (permission: Permission) => { readonly state: string } };
 }
 
@@ -152,10 +152,8 @@ async function openNode(path: string): Promise<OldFile> {
   };
 }
 
-async function namesDeno({ readDir }: DenoRuntime, path: string): Promise<readonly string[]> {
-  const names: string[] = [];
-  for await (const { name } of readDir(path)) names.push(name);
-  return names;
+async function namesIn(path: string): Promise<readonly string[]> {
+  return deno === undefined ? await fs.readdir(path) : Array.from(deno.readDirSync(path), ({ name }) => name);
 }
 
 async function syncFolder(path: string): Promise<void> {
@@ -232,8 +230,7 @@ export const machineDisk: Disk = {
       const kind = found.isFile() ? "file" : found.isDirectory() ? "folder" : "other";
       return { kind, bytes: found.size, links: found.nlink, modified: found.mtimeMs };
     }),
-  names: (path) =>
-    attempt<readonly string[]>("list", path, () => deno === undefined ? fs.readdir(path) : namesDeno(deno, path)),
+  names: (path) => attempt("list", path, () => namesIn(path)),
   link: (from, to) => attempt("link", to, () => fs.link(from, to)),
   rename: (from, to) => attempt("rename", to, () => fs.rename(from, to)),
   removeFile: (path) => attempt("remove", path, () => fs.unlink(path)),

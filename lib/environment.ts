@@ -6,6 +6,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { version } from "./catalogue.ts";
 import type { Environment } from "./manifest.ts";
+import { backendName, isExact } from "./tfjs/backend.ts";
 
 // --- constructors
 
@@ -17,7 +18,18 @@ export function environment(): Environment {
     readonly process?: { readonly version: string };
   };
   const runtime = Bun ? `bun ${Bun.version}` : Deno ? `deno ${Deno.version.deno}` : `node ${process?.version.slice(1)}`;
-  // tfjs has no backend before its first operation, whatever its types say; a run of plain data never has one.
-  const backend = (tf.getBackend() as string | undefined) ?? "none";
-  return { dogear: version, tfjs: tf.version["tfjs"], runtime, backend };
+  return { dogear: version, tfjs: tf.version["tfjs"], runtime, backend: backendName() };
+}
+
+// --- combinators
+
+/** Why further steps in one environment may have other bits than they would have had in the one that saved, in a sentence each. */
+export function mayDiffer(saved: Environment, current: Environment): readonly string[] {
+  // What has no tensors has no backend.
+  const names = [saved.backend, current.backend].includes("none") ? [] : ["tfjs", "backend"] as const;
+  const changed = names.filter((name) => saved[name] !== current[name]);
+  return [
+    ...changed.map((name) => `${name}: ${saved[name]} when it was saved, ${current[name]} now`),
+    ...(isExact(current.backend) ? [] : ["backend: webgpu repeats its bits only after exactBackend()"]),
+  ];
 }

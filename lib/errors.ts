@@ -25,7 +25,8 @@ export type ProblemKind =
   | "digest"
   | "format"
   | "name"
-  | "data";
+  | "data"
+  | "memory";
 
 /** One difference between what was expected and what was found, at one place. */
 export interface Problem {
@@ -183,7 +184,9 @@ export function explain(error: DogearError): string {
   switch (error._tag) {
     case "Mismatch":
       return `The snapshot does not fit, and nothing was changed.${lines(error.problems)}\n` +
-        "Build the components as they were when it was saved, or start in another store";
+        (error.problems.every(({ kind }) => kind === "memory")
+          ? "Dispose of tensors and release snapshots that are no longer needed, or restore on the cpu backend"
+          : "Build the components as they were when it was saved, or start in another store");
     case "Released":
       return "The snapshot has been released: capture again, or release it after its last use";
     case "StoreFailed": {

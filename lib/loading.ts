@@ -10,7 +10,7 @@ import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { candidates, isGone, runs } from "./catalogue.ts";
 import { readCheckpoint, verifyCheckpoint } from "./checkpoint.ts";
 import type { Damaged, LoadError } from "./errors.ts";
-import { environment } from "./environment.ts";
+import { environment, mayDiffer } from "./environment.ts";
 import type { Environment } from "./manifest.ts";
 import type { Progress } from "./progress.ts";
 import {
@@ -36,9 +36,14 @@ export interface Report {
   readonly metrics: Readonly<Record<string, number>>;
   /** Newer checkpoints that were passed over, and why. */
   readonly skipped: readonly { readonly checkpoint: number; readonly error: LoadError }[];
-  /** The environment that saved, and this one; further steps may differ in their bits where the backend or tfjs does. */
+  /** The environment that saved, and this one. */
   readonly saved: Environment;
   readonly current: Environment;
+  /**
+   * Why further steps may have other bits than those of the run that saved, in a sentence each: another backend, other settings of WebGPU or
+   * another version of tfjs. What was restored is exact all the same.
+   */
+  readonly mayDiffer: readonly string[];
 }
 
 /** What a load may ask for. */
@@ -99,7 +104,9 @@ function find(store: Store, options: Omit<LoadOptions, "codecs">): TaskEither<Lo
       if (E.isRight(read)) {
         const { manifest, encoded } = read.right;
         const { run, step, metrics } = manifest;
-        const report = { checkpoint, run, step, metrics, skipped, saved: manifest.environment, current: environment() };
+        const [saved, current] = [manifest.environment, environment()];
+        const further = { saved, current, mayDiffer: mayDiffer(saved, current) };
+        const report = { checkpoint, run, step, metrics, skipped, ...further };
         return E.right({ snapshot: snapshotOf(encoded, []), report });
       }
       const error = read.left;

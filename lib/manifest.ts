@@ -26,6 +26,7 @@ export interface Environment {
   readonly dogear: string;
   readonly tfjs: string;
   readonly runtime: string;
+  /** Its name and, for WebGPU, the settings that decide its bits. */
   readonly backend: string;
 }
 

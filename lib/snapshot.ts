@@ -29,6 +29,7 @@ import * as Scaler from "./scaler.ts";
 import * as Schedule from "./schedule.ts";
 import type { StateTree } from "./state_tree.ts";
 import type { Held } from "./tensor.ts";
+import { roomProblem } from "./tfjs/backend.ts";
 import { layerKind } from "./tfjs/layer.ts";
 import { modelKind } from "./tfjs/model.ts";
 import { optimizerKind } from "./tfjs/optimizer.ts";
@@ -174,6 +175,8 @@ function decode(
   live: Record<string, unknown> | undefined,
 ): Either<RestoreError, Record<string, unknown>> {
   if (snapshot.hold.released) return E.left({ _tag: "Released" });
+  const full = roomProblem(snapshot.encoded, live === undefined);
+  if (full !== undefined) return E.left(mismatch([full]));
   const restored = undoing(() => restore(snapshot.encoded, kinds, codecs, live), (result) => !("components" in result));
   return "components" in restored ? E.right(restored.components) : E.left(mismatch(restored));
 }

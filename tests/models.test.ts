@@ -112,6 +112,56 @@ test("nothing silent: every layer whose class is not registered is named, and ca
   assert.equal(await idOf(right(restoreInto(make())(snapshot)())), await idOf(state));
 });
 
+// --- what changes on the way
+
+/** Its constraint is one that no trained weight keeps, for tfjs never applies it in training. */
+function constrained(): { readonly model: tf.LayersModel } {
+  const [model] = Rng.withRandom(Rng.make(5))(() =>
+    tf.sequential({
+      layers: [
+        tf.layers.dense({ units: 3, inputShape: [2], activation: "tanh", kernelConstraint: "unitNorm" }),
+        tf.layers.dropout({ rate: 0.25, seed: 3 }),
+        tf.layers.dense({ units: 1 }),
+      ],
+    })
+  );
+  model.compile({ optimizer: tf.train.adam(0.05), loss: "meanSquaredError" });
+  return { model };
+}
+
+/** A tuning: the last layer is frozen before step 3 and thawed before step 5; the same optimizer, whose slots go by position, trains on. */
+async function tuned({ model }: { readonly model: tf.LayersModel }, from: number, to: number): Promise<string> {
+  const [x, y] = [tf.tensor2d([[1, 2], [3, -1]]), tf.tensor2d([[1], [0]])];
+  for (let step = from; step < to; step++) {
+    if (step === 3 || step === 5) {
+      model.layers[2]!.trainable = step === 5;
+      model.compile({ optimizer: model.optimizer, loss: step === 3 ? "meanAbsoluteError" : "meanSquaredError" });
+    }
+    await model.trainOnBatch(x, y);
+  }
+  tf.dispose([x, y]);
+  return await idOf({ model });
+}
+
+test("same bits: layers frozen and thawed on the way, compiled anew with the same optimizer, under a constraint", async () => {
+  const whole = await tuned(constrained(), 0, 8);
+  for (let step = 0; step <= 8; step++) {
+    const state = constrained();
+    await tuned(state, 0, step);
+    using snapshot = captureState(state);
+    assert.equal(await tuned(right(restoreState(snapshot)), step, 8), whole, `restored after step ${step}`);
+    const live = constrained();
+    // The loss is what the script compiles with at that step: another one is an error.
+    if (step > 3 && step <= 5) live.model.compile({ optimizer: live.model.optimizer, loss: "meanAbsoluteError" });
+    assert.equal(
+      await tuned(right(restoreInto(live)(snapshot)()), step, 8),
+      whole,
+      `into a live one after step ${step}`,
+    );
+  }
+  assert.notEqual(await tuned(constrained(), 1, 8), whole);
+});
+
 // --- layers by themselves
 
 describe("a layer that was never called", () => {

@@ -175,13 +175,14 @@ async function main(): Promise<number> {
     return 1;
   }
   const total = { passed: 0, failed: 0 };
-  const failures: string[] = [];
+  const [failures, leftOut]: [string[], string[]] = [[], []];
   const queue = jobs.values();
   const worker = async (): Promise<void> => {
     for (const job of queue) {
       const outcome = await run(job);
       total.passed += outcome.passed;
       total.failed += outcome.failed;
+      if (outcome.skipped > 0) leftOut.push(`${job.runtime} tests/${job.file}: ${outcome.skipped} skipped`);
       if (outcome.failed > 0) {
         const why = [`${outcome.failed} failed`, ...(outcome.trouble === undefined ? [] : [outcome.trouble])];
         failures.push(`${job.runtime} tests/${job.file}: ${why.join(", ")}`);
@@ -191,6 +192,7 @@ async function main(): Promise<number> {
     }
   };
   await Promise.all(Array.from({ length: Math.max(1, Number(options.jobs)) }, worker));
+  if (leftOut.length > 0) console.log(`\nLeft out:\n${leftOut.map((one) => `  ${one}`).join("\n")}`);
   if (failures.length > 0) console.log(`\nFailed:\n${failures.map((failure) => `  ${failure}`).join("\n")}`);
   console.log(`${total.passed} passed, ${total.failed} failed`);
   return total.failed === 0 ? 0 : 1;

@@ -528,7 +528,7 @@ test("the report comes before the task resolves, and tells run, step, metrics an
   const [report, resolved] = order as [Report, string];
   assert.equal(resolved, "resolved");
   const { saved, current, run: name, ...rest } = report;
-  assert.deepEqual(rest, { checkpoint: 0, step: 0, metrics: {}, skipped: [] });
+  assert.deepEqual(rest, { checkpoint: 0, step: 0, metrics: {}, skipped: [], mayDiffer: [] });
   assert.equal(name, (await manifest(store, 0)).run);
   assert.match(saved.runtime, new RegExp(`^${there} \\d+\\.`));
   assert.match(current.runtime, new RegExp(`^${here} \\d+\\.`));

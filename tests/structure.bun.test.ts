@@ -42,6 +42,7 @@ const order: readonly string[] = [
   "schedule_kinds",
   "schedule",
   "scaler",
+  "tfjs/backend",
   "tfjs/tensor",
   "tfjs/optimizer",
   "tfjs/layer",

@@ -20,9 +20,27 @@ type DataId = tf.Tensor["dataId"];
 interface Backend {
   incRef(dataId: DataId): void;
   disposeData(dataId: DataId): boolean;
+  read(dataId: DataId): Promise<tf.TypedArray | Uint8Array[]>;
   readSync(dataId: DataId): tf.TypedArray;
+  /** What the backend of the CPU and that of WebGPU know of a data id. */
+  readonly data?: { get(dataId: DataId): Data };
+  readonly tensorMap?: { get(dataId: DataId): Data };
+  /** Reads from WebGPU, and keeps no copy, as `read` does. */
+  getBufferData?(resource: object): Promise<ArrayBuffer>;
   /** A view of the wasm backend's memory, which moves when that grows. */
   typedArrayFromHeap?(info: { dataId: DataId; shape: readonly number[]; dtype: DType }): tf.TypedArray;
+}
+
+/** A backend's own entry of a data id. */
+interface Data {
+  readonly dtype: DType;
+  readonly values?: unknown;
+  /** Where it is on the GPU. */
+  readonly resource?: object | null;
+  readonly complexTensorInfos?: {
+    readonly real: { readonly dataId: DataId };
+    readonly imag: { readonly dataId: DataId };
+  };
 }
 
 /** The part of tfjs's engine that its declarations keep private; see tfjs-core 4.22, `engine.ts`. */
@@ -37,7 +55,6 @@ interface Engine {
   };
   startScope(name: string): void;
   endScope(kept: readonly tf.Tensor[]): void;
-  read(dataId: DataId): Promise<tf.TypedArray | Uint8Array[]>;
   removeDataId(dataId: DataId, backend: Backend): void;
   makeTensor(values: tf.TypedArray | Uint8Array[], shape: readonly number[], dtype: DType): tf.Tensor;
   makeTensorFromTensorInfo(info: { dataId: DataId; shape: number[]; dtype: DType }): tf.Tensor;
@@ -63,17 +80,24 @@ function bytesOf(values: tf.TypedArray | Uint8Array[], dtype: DType): Uint8Array
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
 
+/** Reads a value of a backend: on WebGPU past the copy that tfjs would keep until the tensor is disposed of. */
+async function valuesOf(backend: Backend, dataId: DataId): Promise<tf.TypedArray | Uint8Array[]> {
+  const { dtype, values, resource } = backend.tensorMap?.get(dataId) ?? {};
+  if (backend.getBufferData === undefined || dtype === undefined || dtype === "complex64" || !resource || values) {
+    return await backend.read(dataId);
+  }
+  const { convertBackendValuesAndArrayBuffer } = tf.util;
+  return convertBackendValuesAndArrayBuffer(await backend.getBufferData(resource), dtype) as tf.TypedArray;
+}
+
 /** The parts of a complex tensor by turns, word by word: tfjs reads them as numbers, which lose the bits of a NaN. */
-async function complexBytes(dataId: DataId, shape: readonly number[]): Promise<Uint8Array> {
-  const [real, imag] = tf.tidy(() => {
-    const whole = aliasOf(dataId, shape, "complex64");
-    return [tf.real(whole), tf.imag(whole)] as const;
-  });
-  const parts = await Promise.all([real.data(), imag.data()]);
-  tf.dispose([real, imag]);
-  const words = new Uint32Array(2 * real.size);
-  for (const [k, part] of parts.entries()) {
-    const { buffer, byteOffset, length } = inClass(part, "float32");
+async function complexBytes(backend: Backend, dataId: DataId): Promise<Uint8Array> {
+  const infos = (backend.data ?? backend.tensorMap)?.get(dataId).complexTensorInfos;
+  if (infos === undefined) throw new TypeError("Expected a complex64 tensor on the backend cpu or webgpu");
+  const parts = await Promise.all([infos.real, infos.imag].map((part) => valuesOf(backend, part.dataId)));
+  const arrays = parts.map((part) => inClass(part as tf.TypedArray, "float32"));
+  const words = new Uint32Array(2 * (arrays[0]?.length ?? 0));
+  for (const [k, { buffer, byteOffset, length }] of arrays.entries()) {
     new Uint32Array(buffer, byteOffset, length).forEach((word, i) => words[2 * i + k] = word);
   }
   return new Uint8Array(words.buffer);
@@ -94,28 +118,44 @@ export function hold(tensor: tf.Tensor): Held {
   const { dataId, shape } = tensor;
   const dtype = tensor.dtype as DType;
   const { tensorInfo } = engine().state;
-  const backend = tensorInfo.get(dataId)?.backend;
-  backend?.incRef(dataId);
+  // Looked for at each use: tfjs moves a value to the backend that first uses it there.
+  const backend = (): Backend | undefined => tensorInfo.get(dataId)?.backend;
+  backend()?.incRef(dataId);
   let held = true;
-  const view = backend && viewOf(backend, dataId, shape, dtype);
-  const gone = "Expected a snapshot that is held until its bytes are read, found it released";
-  const bytes = (): Promise<Uint8Array> =>
-    held
-      ? dtype === "complex64"
-        ? complexBytes(dataId, shape)
-        : engine().read(dataId).then((values) => bytesOf(values, dtype))
-      : Promise.reject(new TypeError(gone));
-  const peek = view && ((): Uint8Array => {
-    if (held) return bytesOf(view(), dtype);
-    throw new TypeError(gone);
-  });
+  const here = (): Backend => {
+    const found = held ? backend() : undefined;
+    if (found !== undefined) return found;
+    throw new TypeError("Expected a snapshot that is held until its bytes are read, found it released");
+  };
+  const bytes = async (): Promise<Uint8Array> => {
+    const from = here();
+    return dtype === "complex64" ? await complexBytes(from, dataId) : bytesOf(await valuesOf(from, dataId), dtype);
+  };
+  const viewHere = (from: Backend | undefined): (() => tf.TypedArray) | undefined =>
+    from && viewOf(from, dataId, shape, dtype);
+  const peek = (): Uint8Array => {
+    const view = viewHere(here());
+    if (view === undefined) throw new TypeError("Expected a value to stay on its backend while it is written");
+    return bytesOf(view(), dtype);
+  };
   const release = (): void => {
-    const info = tensorInfo.get(dataId);
-    if (held && info?.backend.disposeData(dataId)) engine().removeDataId(dataId, info.backend);
+    const from = backend();
+    if (held && from?.disposeData(dataId)) engine().removeDataId(dataId, from);
     held = false;
   };
-  const copies = backend?.typedArrayFromHeap !== undefined;
-  return { element: dtype, shape, identity: dataId, bytes, peek, copies, release };
+  return {
+    element: dtype,
+    shape,
+    identity: dataId,
+    bytes,
+    get peek() {
+      return viewHere(backend()) && peek;
+    },
+    get copies() {
+      return backend()?.typedArrayFromHeap !== undefined;
+    },
+    release,
+  };
 }
 
 /** How a backend's memory is looked into without a copy, if it can be. */
@@ -131,6 +171,11 @@ function viewOf(
   return (backend as unknown) === tf.findBackend("cpu") ? () => backend.readSync(dataId) : undefined;
 }
 
+/** Whether a held value is in a backend, not only in bytes. */
+function isHere(held: Held): boolean {
+  return engine().state.tensorInfo.has(held.identity as DataId);
+}
+
 /**
  * A tensor of a held value, of the caller's own: O(1) where the value is in a backend, from its bytes otherwise.
  *
@@ -140,7 +185,7 @@ export function tensorOf(held: Held): tf.Tensor | undefined {
   const dtype = held.element as DType;
   const shape = held.shape.slice();
   const dataId = held.identity as DataId;
-  if (engine().state.tensorInfo.has(dataId)) return aliasOf(dataId, shape, dtype);
+  if (isHere(held)) return aliasOf(dataId, shape, dtype);
   const bytes = held.resident;
   if (bytes === undefined || !fits(dtype, shape, bytes)) return undefined;
   switch (dtype) {
@@ -232,6 +277,11 @@ export function checkTensor(
     target.problem("shape", `[${live.shape}], as in the live one`, `[${shape}]`, at);
   }
   if (live !== undefined && (live.dtype !== element || String(live.shape) !== String(shape))) return undefined;
+  const backend = tf.getBackend();
+  if (element === "complex64" && !isHere(node.held) && tf.getKernel("Complex", backend) === undefined) {
+    target.problem("dtype", `a dtype that the backend ${backend} has: restore on cpu or webgpu`, element, at);
+    return undefined;
+  }
   const tensor = tensorOf(node.held);
   if (tensor === undefined) target.problem("length", `${element} values of shape [${shape}]`, "other bytes", at);
   return tensor && target.made(tensor, () => tensor.dispose());

@@ -1,0 +1,42 @@
+/**
+ * Every kind of network on every backend of this runtime resumes with the same bits in new processes of every runtime that has it.
+ *
+ * By default each network has one optimizer and each optimizer a network or two; `DOGEAR_TORTURE=7` and above tries all pairings on cpu and
+ * wasm, and `bun tests/programs/networks.ts` prints all there are as a table.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import process from "node:process";
+import { type Backend, backends, testOn } from "./backends.ts";
+import { here } from "./children.ts";
+import { networks, optimizers } from "./programs/kinds.ts";
+import { cellsOf } from "./programs/networks.ts";
+
+const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+
+/** How many optimizers for each network: fewer on WebGPU, where each process compiles its shaders anew. */
+function shareOn(backend: Backend): number {
+  const share = Math.min(Object.keys(optimizers).length, torture);
+  return backend === "webgpu" ? Math.ceil(share / 3) : share;
+}
+
+/** What tfjs 4.22 has no kernels for, by backend. */
+const untrainable: Readonly<Record<string, readonly string[]>> = {
+  wasm: ["2-d convolution", "1-d convolution", "separable and depthwise", "embedding"],
+};
+
+for (const backend of backends) {
+  testOn(backend, `same bits: 13 kinds of network by 7 optimizers, saved in ${here}`, async () => {
+    const share = shareOn(backend);
+    const cells = await cellsOf(here, backend, share);
+    assert.equal(cells.length, share * Object.keys(networks).length);
+    assert.deepEqual(new Set(cells.map(({ network }) => network)), new Set(Object.keys(networks)));
+    assert.deepEqual(new Set(cells.map(({ optimizer }) => optimizer)), new Set(Object.keys(optimizers)));
+    for (const { network, optimizer, verdict, reason = "" } of cells) {
+      const cannot = untrainable[backend]?.includes(network) === true;
+      assert.equal(verdict, cannot ? "unsupported" : "exact", `${network} by ${optimizer}: ${reason}`);
+      if (cannot) assert.match(reason, /^Kernel '\w+' not registered for backend 'wasm'$/);
+    }
+  });
+}
