@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { adrift, type Component, isWithin, type Side } from "./belonging.ts";
 import type { AnyKind } from "./component.ts";
 import type { Encoded } from "./encode.ts";
 import type { Problem, ProblemKind } from "./errors.ts";
@@ -22,9 +23,6 @@ export interface Grafted {
   readonly problems: readonly Problem[];
   readonly parts: Parts;
 }
-
-/** Which of the two trees a part comes from. */
-type Side = "saved" | "live";
 
 /** A node and where it stands in its tree. */
 interface Place {
@@ -56,10 +54,6 @@ function above(paths: Iterable<string>): ReadonlySet<string> {
   return found;
 }
 
-function isWithin(path: string, outer: string): boolean {
-  return path === outer || path.startsWith(`${outer}/`);
-}
-
 /** The name that a user gave to a part. */
 function nameOf(tree: Tree, node: Node): string | undefined {
   const name = entry(stateOf(follow(tree, node)), "name");
@@ -88,6 +82,8 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
     renamed: [] as Parts["renamed"][number][],
     converted: [] as Parts["converted"][number][],
   };
+
+  const kindNamed = (name: string): AnyKind | undefined => kinds.find((kind) => kind.name === name);
 
   const find = (side: Side, wish: string, option: string): readonly string[] => {
     const found = parts(trees[side], kinds, wish);
@@ -133,6 +129,15 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
   /** Where the nodes of either tree stand in the grafted one. */
   const placed: Readonly<Record<Side, Map<string, string>>> = { saved: new Map(), live: new Map() };
 
+  /** Live lists that only refer to what stands elsewhere. */
+  const referring = [...trees.live.nodes].flatMap(([path, node]) => {
+    const way = isBranch(node) && node.is === "kind" ? kindNamed(node.kind)?.parts?.refers : undefined;
+    return way === undefined ? [] : [way.reduce<string>(join, path)];
+  });
+
+  /** Every component at any depth of the grafted tree, and which side it is from. */
+  const objects: Component[] = [];
+
   const sharedNode = (path: string): Node => ({ is: "shared", path });
 
   const convert = (node: Node, at: string): Node => {
@@ -141,7 +146,9 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
       return node;
     }
     const [from, to] = [node.held.element, other.held.element];
-    if (from === to || !isDType(from) || !isDType(to) || !wishes.converts.some((wish) => isWithin(at, wish))) return node;
+    if (from === to || !isDType(from) || !isDType(to) || !wishes.converts.some((wish) => isWithin(at, wish))) {
+      return node;
+    }
     const held = converted(node.held, to as DType);
     if (typeof held === "string") {
       problem(at, "value", `${from} values that are the same as ${to}`, held);
@@ -159,8 +166,14 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
       if (there !== undefined) return sharedNode(there);
       const live = trees.live.nodes.get(at);
       if (live !== undefined && isBranch(live) && live.is === "shared") {
+        if (side === "live" && referring.some((list) => isWithin(at, list))) return live;
         const [mine, other] = side === "live" ? ["kept", "restored"] : ["restored", "kept"];
-        problem(at, "sharing", `this and ${live.path}, one object, both restored or both kept`, `${other} there, ${mine} here`);
+        problem(
+          at,
+          "sharing",
+          `this and ${live.path}, one object, both restored or both kept`,
+          `${other} there, ${mine} here`,
+        );
         return live;
       }
       return copy(side, { node: trees[side].nodes.get(node.path) ?? null, path: node.path }, at);
@@ -187,6 +200,8 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
           ]),
         );
       case "kind":
+        objects.push({ kind: node.kind, state: node.state, at, side });
+        return { ...node, state: content(side, { node: node.state, path }, at) };
       case "aside":
         return { ...node, state: content(side, { node: node.state, path }, at) };
       case "shared":
@@ -216,11 +231,12 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
     return blend(mode, saved, live);
   };
 
-  const modeAt = (path: string, outer: Side): Side =>
-    wishes.named.has(path) ? "live" : wishes.modes.get(path) ?? outer;
+  const modeAt = (path: string, outer: Side): Side => wishes.named.has(path) ? "live" : wishes.modes.get(path) ?? outer;
 
   const blend = (mode: Side, saved: Place | undefined, live: Place): Node => {
-    if (isBranch(live.node) && live.node.is === "shared") return copy(mode, mode === "live" ? live : saved ?? live, live.path);
+    if (isBranch(live.node) && live.node.is === "shared") {
+      return copy(mode, mode === "live" ? live : saved ?? live, live.path);
+    }
     const from = saved && isBranch(saved.node) && saved.node.is === "shared"
       ? { node: trees.saved.nodes.get(saved.node.path) ?? null, path: saved.node.path }
       : saved;
@@ -241,20 +257,27 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
     if (isBranch(b)) {
       if (b.is === "aside" && (a === undefined || (isBranch(a) && a.is === "aside"))) return { ...b, state: below() };
       if (b.is === "kind" && (a === undefined || (isBranch(a) && a.is === "kind" && a.kind === b.kind))) {
-        return { ...b, state: moved(b.kind, below(), b.state, live.path) };
+        const state = moved(b.kind, below(), b.state, live.path);
+        objects.push({ kind: b.kind, state, at: live.path, side: mode });
+        return { ...b, state };
       }
       if (b.is === "record" && (a === undefined || (isBranch(a) && a.is === "record"))) {
         return blendRecords(mode, saved, live);
       }
     }
-    return mode === "saved" && saved !== undefined ? content("saved", saved, live.path) : content("live", live, live.path);
+    return mode === "saved" && saved !== undefined
+      ? content("saved", saved, live.path)
+      : content("live", live, live.path);
   };
 
   const savedAt = (path: string): Place | undefined => {
     const origin = wishes.pairs.get(path);
     if (origin === undefined) return undefined;
     const end = origin.lastIndexOf("/");
-    return { node: trees.saved.nodes.get(origin) ?? scalarAt(origin.slice(0, end), origin.slice(end + 1)), path: origin };
+    return {
+      node: trees.saved.nodes.get(origin) ?? scalarAt(origin.slice(0, end), origin.slice(end + 1)),
+      path: origin,
+    };
   };
 
   const scalarAt = (outer: string, name: string): Node => {
@@ -317,7 +340,8 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
       const to = live.find(({ path }) => wishes.pairs.get(path) === item.path);
       if (to !== undefined) pairs.set(to.position, item);
     }
-    const open = (): readonly Item[] => live.filter(({ path, position }) => !pairs.has(position) && !wishes.pairs.has(path));
+    const open = (): readonly Item[] =>
+      live.filter(({ path, position }) => !pairs.has(position) && !wishes.pairs.has(path));
     for (const { position, name } of open()) {
       if (name !== undefined) give(position, [...rest].find((item) => item.name === name));
     }
@@ -333,11 +357,11 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
   };
 
   const moved = (name: string, state: Node, live: Node, path: string): Node => {
-    const kind = kinds.find((kind) => kind.name === name);
-    if (kind?.moved === undefined || !isBranch(live) || live.is !== "record") return state;
+    const moved = kindNamed(name)?.parts?.moved;
+    if (moved === undefined || !isBranch(live) || live.is !== "record") return state;
     return live.entries.reduce((found, [list]) => {
       const moves = positions.get(join(path, list));
-      return moves === undefined ? found : kind.moved?.(found, live, list, moves) ?? found;
+      return moves === undefined ? found : moved(found, live, list, moves);
     }, state);
   };
 
@@ -353,6 +377,10 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
       if (problems.length > 0) continue;
       problem(wish, "dtype", "a tensor of another dtype to convert", "none");
     }
+  }
+  for (const at of adrift(trees.saved, objects, placed.saved, kindNamed)) {
+    const expected = "kept, too: its accumulators belong to variables by position, and not all of those are restored";
+    problem(at, "sharing", expected, "restored");
   }
   if (selection.only === undefined) {
     const kept = new Set(report.kept);

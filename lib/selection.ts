@@ -124,6 +124,9 @@ export function treeOf(encoded: Encoded): Tree {
   return { encoded, nodes: nodesByPath(encoded.components) };
 }
 
+/** What became of the parts before anything was done. */
+export const noParts: Parts = { restored: [], kept: [], skipped: [], renamed: [], converted: [] };
+
 // --- combinators
 
 /** A node that stands for itself: not a reference to one, nor set aside. */
@@ -145,7 +148,7 @@ export function parts(tree: Tree, kinds: readonly AnyKind[], wish: string): read
     const inside = child(stateOf(found), step);
     if (inside !== undefined) return [[inside, `${place}/${step}`]];
     const kind = isBranch(found) && found.is === "kind" ? kinds.find(({ name }) => name === found.kind) : undefined;
-    const ways = kind?.named?.(stateOf(found), step, (part) => stateOf(follow(tree, part))) ?? [];
+    const ways = kind?.parts?.named?.(stateOf(found), step, (part) => stateOf(follow(tree, part))) ?? [];
     return ways.flatMap((way) => {
       const end = way.reduce<Node | undefined>((at, name) => at && child(at, String(name)), stateOf(found));
       return end === undefined ? [] : [[end, way.reduce<string>(join, place)]];
@@ -161,5 +164,7 @@ export function parts(tree: Tree, kinds: readonly AnyKind[], wish: string): read
 /** The child of a record or list by one step of a path. */
 function child(node: Node, step: string): Node | undefined {
   if (Array.isArray(node)) return /^\d+$/.test(step) ? node[Number(step)] : undefined;
-  return isBranch(node) && node.is === "record" ? node.entries.find(([name]) => segment(name) === step)?.[1] : undefined;
+  return isBranch(node) && node.is === "record"
+    ? node.entries.find(([name]) => segment(name) === step)?.[1]
+    : undefined;
 }

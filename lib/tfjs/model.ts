@@ -389,4 +389,10 @@ export const modelKind: Kind<tf.LayersModel> = {
     objects.toSorted(([a], [b]) => (a as unknown as { id: number }).id - (b as unknown as { id: number }).id).map((
       [, path],
     ) => path),
+  parts: {
+    named: (state, name, follow) =>
+      layersIn(state).flatMap((layer, i) => entry(follow(layer), "name") === name ? [["layers", i]] : []),
+    refers: ["compile", "trained"],
+    moved: (state, live, list, positions) => list === "layers" ? withGraph(state, live, positions) : state,
+  },
 };
