@@ -309,7 +309,7 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
     ]);
   };
 
-  /** For each list, the live position of each of its saved items. */
+  /** For each list, the live position of each of its saved items that is restored. */
   const positions = new Map<string, ReadonlyMap<number, number>>();
 
   const blendLists = (mode: Side, saved: Place | undefined, live: Place): Node => {
@@ -319,7 +319,8 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
       });
     const [mine, theirs] = [items("saved", saved), items("live", live)];
     const matches = match(mode, mine, theirs);
-    positions.set(live.path, new Map([...matches.pairs].map(([i, item]) => [item.position, i])));
+    const restored = [...matches.pairs].filter(([i]) => modeAt(join(live.path, i), mode) === "saved");
+    positions.set(live.path, new Map(restored.map(([i, item]) => [item.position, i])));
     for (const { path } of matches.left) {
       if (mode === "live") report.skipped.push(path);
       else problem(path, "extra", "no such part, as in the live components", "one in the snapshot: skip or rename it");

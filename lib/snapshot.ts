@@ -205,7 +205,12 @@ function decodeParts(
     if (E.isRight(restored)) onReport?.({ parts: { ...noParts, restored: Object.keys(live).map(segment) } });
     return restored;
   }
-  using kept = captureState(live, { codecs });
+  const captured = E.tryCatch(() => captureState(live, { codecs }), E.toError);
+  if (E.isLeft(captured)) {
+    const expected = "live components that can be captured, for some of them are to be kept";
+    return E.left(mismatch([{ path: "", kind: "kind", expected, found: captured.left.message }]));
+  }
+  using kept = captured.right;
   const grafted = graft(snapshot.encoded, kept.encoded, kinds, selection);
   const restored = decode(snapshot, codecs, live, grafted);
   if (E.isRight(restored)) onReport?.({ parts: grafted.parts });

@@ -303,8 +303,11 @@ function layersIn(state: Node): readonly Node[] {
   return Array.isArray(layers) ? layers : [];
 }
 
-/** The calls of those layers of a graph that are at the given positions, between each other: with positions for layers, null for others. */
-function callsBetween(graph: Node, positionOf: (layer: number) => number | undefined): string {
+/** How those layers of a graph that have a position are called among each other, by their positions; and its outputs, if all are of these. */
+function callsBetween(
+  graph: Node,
+  positionOf: (layer: number) => number | undefined,
+): { readonly calls: string; readonly outputs: string | null } {
   const numbers = (node: Node | undefined): readonly Node[] => Array.isArray(node) ? node : [];
   const known = (layer: Node | undefined): number | null => positionOf(Number(layer)) ?? null;
   const place = (node: Node): readonly Node[] => {
@@ -317,7 +320,11 @@ function callsBetween(graph: Node, positionOf: (layer: number) => number | undef
     return layer === null ? [] : [[layer, numbers(entry(call, "inputs")).map(place), entry(call, "args") ?? null]];
   });
   const inputs = numbers(entry(graph, "inputs")).flatMap((layer) => known(layer) ?? []);
-  return JSON.stringify([calls, inputs]);
+  const outputs = numbers(entry(graph, "outputs")).map(place);
+  return {
+    calls: JSON.stringify([calls, inputs]),
+    outputs: outputs.some((output) => output.length === 0) ? null : JSON.stringify(outputs),
+  };
 }
 
 /** A state with the live graph, if the layers that both have are called alike: of layers that are kept, the graph is the live one. */
@@ -325,8 +332,12 @@ function withGraph(state: Node, live: Node, positions: ReadonlyMap<number, numbe
   const [graph, own] = [entry(state, "graph"), entry(live, "graph")];
   if (!isBranch(state) || state.is !== "record" || !graph || !own) return state;
   const common = new Set(positions.values());
-  const alike = callsBetween(graph, (layer) => positions.get(layer)) ===
-    callsBetween(own, (layer) => common.has(layer) ? layer : undefined);
+  const [saved, now] = [
+    callsBetween(graph, (layer) => positions.get(layer)),
+    callsBetween(own, (layer) => common.has(layer) ? layer : undefined),
+  ];
+  const alike = saved.calls === now.calls &&
+    (saved.outputs === now.outputs || saved.outputs === null || now.outputs === null);
   if (!alike) return state;
   return record(state.entries.map(([name, node]) => [name, name === "graph" ? own : node]));
 }
