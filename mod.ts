@@ -38,6 +38,7 @@ export type {
   CursorMismatch,
   Damaged,
   DataFailed,
+  FitError,
   LoaderError,
   LoadError,
   Mismatch,
@@ -54,6 +55,9 @@ export type {
   StoreFailed,
   TrainError,
 } from "./lib/errors.ts";
+export { fit } from "./lib/fit.ts";
+export { fitDataset } from "./lib/fit_dataset.ts";
+export type { FitOptions } from "./lib/fitting.ts";
 export * as Loader from "./lib/loader.ts";
 export { skip } from "./lib/loader.ts";
 export * as Retention from "./lib/retention.ts";
@@ -90,6 +94,8 @@ export { memory } from "./lib/memory.ts";
 export type { Store } from "./lib/store.ts";
 export { exactBackend, type Settings } from "./lib/tfjs/backend.ts";
 export { setLearningRate } from "./lib/tfjs/optimizer.ts";
+export { type Batch, trainOnBatch } from "./lib/tfjs/training.ts";
 export { train } from "./lib/train.ts";
-export type { SavePolicy, Signal, TrainOptions } from "./lib/train.ts";
+export type { TrainOptions } from "./lib/train.ts";
+export type { SavePolicy, Signal } from "./lib/save_points.ts";
 export type { Progress } from "./lib/progress.ts";

@@ -130,6 +130,8 @@ export type LoadError = StoreFailed | NoCheckpoint | Damaged | NewerFormat | Res
 export type LoaderError = CursorMismatch | SourceFailed;
 /** Why a training loop ended early. */
 export type TrainError = SaveError | LoaderError | StepFailed | Stopped;
+/** Why a training by `fit` or `fitDataset` ended early. */
+export type FitError = LoadError | TrainError;
 /** Every error of the toolkit. */
 export type DogearError = RestoreError | SaveError | LoadError | LoaderError | DataFailed | TrainError;
 

@@ -8,47 +8,12 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import process from "node:process";
-import type { LoaderError, SaveError, TrainError } from "./errors.ts";
+import type { LoaderError, TrainError } from "./errors.ts";
 import * as Loader from "./loader.ts";
-import { demand, isPlainRecord, oneOf, shown } from "./rules.ts";
-import { type Saved, saver } from "./saving.ts";
-import type { Codecs } from "./snapshot.ts";
-import { checkStore, type Store } from "./store.ts";
+import { isPlainRecord, shown } from "./rules.ts";
+import { checkPolicy, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
 
 // --- types
-
-/** A signal of the operating system, such as `SIGTERM`. */
-export type Signal = (typeof signals)[number];
-
-const signals = ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT"] as const;
-
-/** When and where to save. */
-export interface SavePolicy<S> {
-  readonly to: Store;
-  /**
-   * Save after every so many batches, counted from the start of the data, so that save points do not depend on where a run was killed.
-   * @default never
-   */
-  readonly every?: number;
-  /**
-   * Save when so many seconds have passed since the last save.
-   * @default never
-   */
-  readonly seconds?: number;
-  /**
-   * What to do when a save comes due while one is in flight: let training `wait`, `skip` it, or write the `latest` one afterwards. The state at
-   * the end, or at a signal, is saved whatever this says.
-   * @default "wait"
-   */
-  readonly whenBusy?: "wait" | "skip" | "latest";
-  /** Numbers to choose checkpoints by. */
-  readonly metrics?: (state: S) => Readonly<Record<string, number>>;
-  /** Codecs for components of the user's own types. */
-  readonly codecs?: Codecs;
-  /** Told of each save once it is committed. */
-  readonly onSaved?: (saved: Saved) => void;
-}
 
 /** What {@link train} needs. */
 export interface TrainOptions<S extends object, A> {
@@ -71,13 +36,6 @@ export interface TrainOptions<S extends object, A> {
 
 // --- constructors
 
-function positive(name: string, value: number | undefined, whole: boolean): void {
-  if (value === undefined || (value > 0 && (!whole || Number.isSafeInteger(value)))) return;
-  throw new TypeError(
-    `Expected ${name} to be ${whole ? "a whole number of batches" : "a number of seconds"} above 0, found ${value}`,
-  );
-}
-
 /** The cursor that a state holds under a name. */
 function cursorIn(state: object, name: string): Loader.Cursor {
   const cursor: unknown = Object.hasOwn(state, name) ? (state as Record<string, unknown>)[name] : undefined;
@@ -94,25 +52,7 @@ function batchesBefore(cursor: Loader.Cursor, { source, plan }: Loader.Loader<un
   return plan(source.length ?? cursor.length ?? Infinity).count(cursor);
 }
 
-/** A turn of the event loop, in which signals and the writing of saves come to their own. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
-
 // --- combinators
-
-/** Listens for signals until `close`. */
-function listen(
-  signals: readonly Signal[],
-): { readonly received: () => Signal | undefined; readonly close: () => void } {
-  let received: Signal | undefined;
-  const listeners = signals.map((signal) => [signal, (): void => void (received ??= signal)] as const);
-  for (const [signal, listener] of listeners) process.on(signal, listener);
-  return {
-    received: () => received,
-    close: () => listeners.forEach(([signal, listener]) => process.off(signal, listener)),
-  };
-}
 
 function loaderError(thrown: unknown): LoaderError | undefined {
   const cause = thrown instanceof Error ? thrown.cause : undefined;
@@ -148,39 +88,11 @@ function loaderError(thrown: unknown): LoaderError | undefined {
  */
 export function train<S extends object, A>(options: TrainOptions<S, A>): (state: S) => TaskEither<TrainError, S> {
   const { loader, step, save, cursor: name = "cursor", stopOn = [] } = options;
-  if (save !== undefined) {
-    checkStore(save.to);
-    if (save.whenBusy !== undefined) demand("save.whenBusy", oneOf("wait", "skip", "latest"), save.whenBusy);
-  }
-  for (const signal of stopOn) demand("a signal of stopOn", oneOf(...signals), signal);
-  positive("save.every", save?.every, true);
-  positive("save.seconds", save?.seconds, false);
+  checkPolicy(save, stopOn, "save.");
   return (initial) => async () => {
     const start = cursorIn(initial, name);
-    let [state, count, unsaved, lastSave] = [initial, batchesBefore(start, loader), false, performance.now()];
-    const saving = save &&
-      saver(save.to, {
-        codecs: save.codecs ?? {},
-        whenBusy: save.whenBusy === "latest" ? "latest" : "wait",
-        ...(save.onSaved && { onSaved: save.onSaved }),
-      });
-    const commit = async (): Promise<E.Either<SaveError, void>> => {
-      if (saving === undefined) return E.right(undefined);
-      [unsaved, lastSave] = [false, performance.now()];
-      const metrics = save?.metrics && { metrics: save.metrics(state) };
-      const counted = typeof (state as { readonly step?: unknown }).step === "number" ? {} : { step: count };
-      return await saving.save(state, { ...counted, ...metrics })();
-    };
-    /** The state saved, whatever is in flight committed: the newest checkpoint, if any. */
-    const finish = async (): Promise<E.Either<SaveError, number | undefined>> => {
-      if (unsaved) {
-        const committed = await commit();
-        if (E.isLeft(committed)) return committed;
-      }
-      const drained = saving === undefined ? E.right([]) : await saving.drain();
-      return E.isLeft(drained) ? drained : E.right(drained.right.at(-1)?.checkpoint);
-    };
-    const signals = listen(stopOn);
+    let [state, count] = [initial, batchesBefore(start, loader)];
+    const points = savePoints(save, stopOn);
     try {
       for await (const [batch, cursor] of Loader.from(start)(loader)) {
         try {
@@ -190,39 +102,22 @@ export function train<S extends object, A>(options: TrainOptions<S, A>): (state:
           }
           state = { ...next as S, [name]: cursor };
         } catch (cause) {
-          await saving?.drain();
+          await points.drain();
           return E.left({ _tag: "StepFailed", cause, at: count });
         }
         count++;
-        unsaved = true;
-        await turn();
-        const left = save?.whenBusy === "skip" && saving?.busy() === true;
-        const due = (save?.every !== undefined && count % save.every === 0) ||
-          (save?.seconds !== undefined && performance.now() - lastSave >= save.seconds * 1000);
-        if (due && !left) {
-          const committed = await commit();
-          if (E.isLeft(committed)) return committed;
-        }
-        const signal = signals.received();
-        if (signal !== undefined) {
-          const finished = await finish();
-          if (E.isLeft(finished)) return finished;
-          return E.left({
-            _tag: "Stopped",
-            signal,
-            ...(finished.right === undefined ? {} : { checkpoint: finished.right }),
-          });
-        }
+        const saved = await points.after(() => state, count);
+        if (E.isLeft(saved)) return saved;
       }
-      const finished = await finish();
+      const finished = await points.finish(() => state, count);
       return E.isLeft(finished) ? finished : E.right(state);
     } catch (thrown) {
-      await saving?.drain();
+      await points.drain();
       const error = loaderError(thrown);
       if (error === undefined) throw thrown;
       return E.left(error);
     } finally {
-      signals.close();
+      points.close();
     }
   };
 }

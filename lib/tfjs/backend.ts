@@ -112,7 +112,7 @@ export function roomProblem(encoded: Encoded, fresh: boolean): Problem | undefin
           path: "",
           kind: "memory",
           expected: `room for ${total} bytes in the memory of the wasm backend, which ends at 4 GiB`,
-          found: `less beside the ${tf.memory().numBytes} bytes of its tensors`,
+          found: "less beside its tensors",
         };
       }
       taken.push(address);
