@@ -149,6 +149,10 @@ function find(store: Store, options: ReadOptions): TaskEither<LoadError, Found> 
  * const store = memory();
  * for (const step of [1, 2]) await runOrThrow(saveState(store)({ step }));
  * assert.deepEqual(await runOrThrow(loadState(store, { checkpoint: 0 })({ step: 9 })), { step: 1 });
+ *
+ * // A component that was added since is kept as it is, because that is asked for.
+ * const state = await runOrThrow(loadState(store, { keep: ["best"] })({ step: 0, best: Infinity }));
+ * assert.deepEqual(state, { step: 2, best: Infinity });
  * ```
  */
 export function loadState<K extends Codecs = NoCodecs>(

@@ -446,7 +446,7 @@ test("nothing silent: one object cannot be both restored and kept", async () => 
   assert.equal(await idOf({ model: result.model }), await idOf({ model: saved.model }));
 });
 
-test("a model whose layers stand in another that is passed over is restored by itself", async () => {
+test("a model whose layers stand in another that is passed over is restored by itself", () => {
   const body = dense({ units: 2, inputShape: [3] });
   const generator = tf.sequential({ layers: [body] });
   const both = tf.sequential({ layers: [generator, dense({ units: 1 })] });
@@ -505,7 +505,14 @@ test("convert: values that another dtype holds become its own, and others are er
         tf.disposeVariables();
       },
     ),
-    { numRuns: 60 * torture },
+    {
+      numRuns: 60 * torture,
+      examples: [["int32", "bool", [2]], ["float32", "bool", [2]], ["int32", "float32", [2 ** 24 + 1]], [
+        "float32",
+        "int32",
+        [-0],
+      ]],
+    },
   ));
 
 // --- configuration, names and plain data
@@ -549,6 +556,44 @@ test("nothing silent: live components that cannot be captured are an error, not 
   assert.match(explain(left(restoreInto(live, { keep: ["callback"] })(snapshot)())), /callback.*a function/);
 });
 
+test("only: a part of a list by its place", () => {
+  const make = (values: readonly number[]): object => ({ list: values.map((value) => tf.variable(tf.scalar(value))) });
+  using snapshot = captureState(make([1, 2]));
+  const live = make([3, 4]);
+  const [, parts] = restored(live, { only: ["list/1"] }, snapshot);
+  assert.equal(exact(live), exact(make([3, 2])));
+  assert.deepEqual(parts, { ...nothing, restored: ["list/1"], kept: ["list/0"], skipped: ["list/0"] });
+  using more = captureState({ list: [tf.variable(tf.scalar(5), true, "mine"), tf.variable(tf.scalar(6))] });
+  tf.disposeVariables();
+  const named = { list: [tf.variable(tf.scalar(7), true, "mine")] };
+  assert.deepEqual(restored(named, { only: ["list/0"] }, more)[1], {
+    ...nothing,
+    restored: ["list/0"],
+    skipped: ["list/1"],
+  });
+});
+
+test("variables that are all restored get the order in which the saved ones came to be: optimizers find theirs by it", async () => {
+  const make = (order: readonly string[]): Record<string, tf.Variable> =>
+    Object.fromEntries(order.map((name, i) => [name, tf.variable(tf.scalar(i + 1))]));
+  const train = (state: object): tf.Scalar => {
+    const { a, b, adam } = state as { a: tf.Variable; b: tf.Variable; adam: tf.Optimizer };
+    return adam.minimize(() => a.square().add(b.mul(3)).asScalar(), true) as tf.Scalar;
+  };
+  tf.disposeVariables();
+  const saved = { ...make(["b", "a"]), adam: tf.train.adam(0.1) };
+  train(saved);
+  using snapshot = captureState(saved);
+  train(saved);
+  const end = await idOf(saved);
+  tf.disposeVariables();
+  const live = { ...make(["a", "b"]), adam: tf.train.adam(0.1), best: 0 };
+  const [result] = restored(live, { keep: ["best"] }, snapshot);
+  train(result);
+  const { best: _best, ...rest } = result;
+  assert.equal(await idOf(rest), end);
+});
+
 // --- leaks, stores, runtimes
 
 test("no trace: a restore of parts leaves no tensor but those of its values", async () => {
@@ -561,6 +606,12 @@ test("no trace: a restore of parts leaves no tensor but those of its values", as
   const before = tf.memory();
   for (let i = 0; i < 3; i++) restored(live, wishes, snapshot);
   assert.deepEqual(tf.memory(), before);
+  const [all, head] = [live.model.weights.length, live.model.layers[1]!.weights.length];
+  live.model.dispose();
+  const later = tf.memory();
+  assert.equal(before.numTensors - later.numTensors, all);
+  // The snapshot holds the body's, and nobody the head's.
+  assert.equal(before.numDataBuffers - later.numDataBuffers, head);
   assert.equal(await id(snapshot)(), digest);
 });
 
