@@ -82,7 +82,17 @@ export { fromJsonLines, fromLines, type LinesOptions } from "./lib/sources/lines
 export { fromNpy, type Row } from "./lib/sources/npy.ts";
 export { fromParquet, type ParquetOptions } from "./lib/sources/parquet.ts";
 export { captureState, diff, id, release, restoreInto, restoreState } from "./lib/snapshot.ts";
-export type { Codecs, Components, Decoded, NoCodecs, Options, Restored, Snapshot } from "./lib/snapshot.ts";
+export type { Parts, Selection } from "./lib/selection.ts";
+export type {
+  Codecs,
+  Components,
+  Decoded,
+  NoCodecs,
+  Options,
+  Restored,
+  RestoreOptions,
+  Snapshot,
+} from "./lib/snapshot.ts";
 export type { StateTree } from "./lib/state_tree.ts";
 export { memory } from "./lib/memory.ts";
 export type { Store } from "./lib/store.ts";

@@ -65,6 +65,24 @@ export interface Target {
   readonly commit: (run: () => void) => void;
 }
 
+/** What a kind knows of the state of its values, live or saved, where a part of it is restored and another is not. */
+export interface PartsOf {
+  /** Ways to the parts that go by a name which is no path. `follow` gives the state of a part, wherever it stands. */
+  readonly named?: (
+    state: Node,
+    name: string,
+    follow: (part: Node) => Node,
+  ) => readonly (readonly (string | number)[])[];
+  /** The way to a list that refers to other parts, and takes them as they are, restored or kept. */
+  readonly refers?: readonly string[];
+  /** A state that fits the live one, of whose list by this name each saved item has the live position given. */
+  readonly moved?: (state: Node, live: Node, list: string, positions: ReadonlyMap<number, number>) => Node;
+  /** The shape, if training changes it. */
+  readonly trained?: (state: Node) => readonly number[] | undefined;
+  /** The shapes of what the state belongs to by position. */
+  readonly belongs?: (state: Node) => readonly (readonly number[])[];
+}
+
 /** How one sort of component is captured and restored. */
 export interface Kind<A> {
   /** The name that goes into the snapshot. */
@@ -85,6 +103,8 @@ export interface Kind<A> {
   readonly order?: (objects: readonly (readonly [object, string])[]) => readonly string[];
   /** Brings restored objects into that order. */
   readonly reorder?: (objects: readonly object[]) => void;
+  /** How parts of it are told apart and fit together when only some are restored. */
+  readonly parts?: PartsOf;
 }
 
 // deno-lint-ignore no-explicit-any -- a kind is invariant in its value

@@ -58,6 +58,7 @@ function withArticle(word: string): string {
  * @param kinds The kinds, in the order in which they are asked.
  * @param codecs The user's own, by component name.
  * @param live The live components, or undefined for fresh ones.
+ * @param known Problems that were found before, to be listed with these.
  * @returns Every problem, and then nothing has changed; or the components.
  */
 export function restore(
@@ -65,8 +66,9 @@ export function restore(
   kinds: readonly AnyKind[],
   codecs: Codecs,
   live: Readonly<Record<string, unknown>> | undefined,
+  known: readonly Problem[] = [],
 ): readonly Problem[] | { readonly components: Record<string, unknown> } {
-  const problems: Problem[] = [];
+  const problems: Problem[] = [...known];
   const reported = new Set<string>();
   const commits: (() => void)[] = [];
   const made: { readonly path: string; readonly value: unknown; readonly discard: () => void }[] = [];

@@ -24,6 +24,7 @@ import {
   type Snapshot,
   snapshotOf,
 } from "./snapshot.ts";
+import { noParts, type Parts, type Selection } from "./selection.ts";
 import { checkStore, type Store } from "./store.ts";
 
 // --- types
@@ -44,10 +45,12 @@ export interface Report {
    * another version of tfjs. What was restored is exact all the same.
    */
   readonly mayDiffer: readonly string[];
+  /** What became of the parts of the components: empty where the checkpoint was read as a snapshot. */
+  readonly parts: Parts;
 }
 
 /** What a load may ask for. */
-export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K> {
+export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K>, Selection {
   /**
    * The checkpoint to load.
    * @default the newest
@@ -63,6 +66,9 @@ export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K> {
   /** Told after each piece how many bytes of how many are read, how fast, and how long it will take. */
   readonly onProgress?: (progress: Progress) => void;
 }
+
+/** What reading a snapshot may ask for. */
+type ReadOptions = Omit<LoadOptions, "codecs" | keyof Selection>;
 
 // --- restore
 
@@ -88,7 +94,7 @@ function none(store: Store, checkpoint: number): TaskEither<LoadError, never> {
   };
 }
 
-function find(store: Store, options: Omit<LoadOptions, "codecs">): TaskEither<LoadError, Found> {
+function find(store: Store, options: ReadOptions): TaskEither<LoadError, Found> {
   checkStore(store);
   return async () => {
     const numbers = await candidates(store)();
@@ -106,7 +112,7 @@ function find(store: Store, options: Omit<LoadOptions, "codecs">): TaskEither<Lo
         const { run, step, metrics } = manifest;
         const [saved, current] = [manifest.environment, environment()];
         const further = { saved, current, mayDiffer: mayDiffer(saved, current) };
-        const report = { checkpoint, run, step, metrics, skipped, ...further };
+        const report = { checkpoint, run, step, metrics, skipped, ...further, parts: noParts };
         return E.right({ snapshot: snapshotOf(encoded, []), report });
       }
       const error = read.left;
@@ -129,7 +135,7 @@ function find(store: Store, options: Omit<LoadOptions, "codecs">): TaskEither<Lo
  * Loads the newest checkpoint of a store into live components, every byte checked.
  *
  * @param store Where from.
- * @param options Which checkpoint, whether an older one will do, codecs, whom to tell more.
+ * @param options Which checkpoint, whether an older one will do, codecs, what to restore differently, whom to tell more.
  * @returns For live components, the restored ones, as {@link restoreInto} gives them; its left is `NoCheckpoint` for an empty store, `Damaged`
  *   (and which older checkpoint verifies), `NewerFormat`, `StoreFailed`, or `Mismatch` with every difference; nothing live has changed then.
  *
@@ -143,6 +149,10 @@ function find(store: Store, options: Omit<LoadOptions, "codecs">): TaskEither<Lo
  * const store = memory();
  * for (const step of [1, 2]) await runOrThrow(saveState(store)({ step }));
  * assert.deepEqual(await runOrThrow(loadState(store, { checkpoint: 0 })({ step: 9 })), { step: 1 });
+ *
+ * // A component that was added since is kept as it is, because that is asked for.
+ * const state = await runOrThrow(loadState(store, { keep: ["best"] })({ step: 0, best: Infinity }));
+ * assert.deepEqual(state, { step: 2, best: Infinity });
  * ```
  */
 export function loadState<K extends Codecs = NoCodecs>(
@@ -150,7 +160,8 @@ export function loadState<K extends Codecs = NoCodecs>(
   options: LoadOptions<K> = {},
 ): <C extends Components & Decoded<K>>(live: C) => TaskEither<LoadError, Restored<C, K>> {
   return (live) => {
-    const into = restoreInto(live, options);
+    let parts = noParts;
+    const into = restoreInto(live, { ...options, onReport: (report) => void ({ parts } = report) });
     return async () => {
       const found = await find(store, options)();
       if (E.isLeft(found)) return found;
@@ -158,7 +169,7 @@ export function loadState<K extends Codecs = NoCodecs>(
       const restored = into(snapshot)();
       if (E.isLeft(restored)) return restored;
       runs.set(store, { run: report.run, parent: report.checkpoint });
-      options.onReport?.(report);
+      options.onReport?.({ ...report, parts });
       return restored;
     };
   };
@@ -217,7 +228,7 @@ export function resume<K extends Codecs = NoCodecs>(
  */
 export function readSnapshot(
   store: Store,
-  options: Omit<LoadOptions, "codecs"> = {},
+  options: ReadOptions = {},
 ): TaskEither<LoadError, Snapshot<unknown>> {
   return async () => {
     const found = await find(store, options)();

@@ -23,11 +23,13 @@ import { isPlainRecord, shown } from "./rules.ts";
 import * as Cursor from "./cursor.ts";
 import { restore } from "./decode.ts";
 import { encode, type Encoded } from "./encode.ts";
+import { graft, type Grafted } from "./graft.ts";
+import { asks, checkSelection, noParts, type Parts, type Selection } from "./selection.ts";
 import { explain, mismatch, type RestoreError } from "./errors.ts";
 import * as Rng from "./rng.ts";
 import * as Scaler from "./scaler.ts";
 import * as Schedule from "./schedule.ts";
-import type { StateTree } from "./state_tree.ts";
+import { segment, type StateTree } from "./state_tree.ts";
 import type { Held } from "./tensor.ts";
 import { roomProblem } from "./tfjs/backend.ts";
 import { layerKind } from "./tfjs/layer.ts";
@@ -61,6 +63,12 @@ export interface Options<K extends Codecs = NoCodecs> {
    * @default {}
    */
   readonly codecs?: K;
+}
+
+/** Options of restoring into live components. */
+export interface RestoreOptions<K extends Codecs = NoCodecs> extends Options<K>, Selection {
+  /** Told, after a restore that succeeds, what became of each part. */
+  readonly onReport?: (report: { readonly parts: Parts }) => void;
 }
 
 /** What a snapshot holds until it is released. */
@@ -172,13 +180,41 @@ export function captureState<C extends Components & Decoded<K>, K extends Codecs
 function decode(
   snapshot: Snapshot<unknown>,
   codecs: Codecs,
-  live: Record<string, unknown> | undefined,
+  live?: Record<string, unknown>,
+  { encoded, problems }: Pick<Grafted, "encoded" | "problems"> = { encoded: snapshot.encoded, problems: [] },
 ): Either<RestoreError, Record<string, unknown>> {
   if (snapshot.hold.released) return E.left({ _tag: "Released" });
-  const full = roomProblem(snapshot.encoded, live === undefined);
+  const full = roomProblem(encoded, live === undefined);
   if (full !== undefined) return E.left(mismatch([full]));
-  const restored = undoing(() => restore(snapshot.encoded, kinds, codecs, live), (result) => !("components" in result));
+  const restored = undoing(
+    () => restore(encoded, kinds, codecs, live, problems),
+    (result) => !("components" in result),
+  );
   return "components" in restored ? E.right(restored.components) : E.left(mismatch(restored));
+}
+
+/** Restores into live components what is selected of a snapshot, and tells what became of the rest. */
+function decodeParts(
+  snapshot: Snapshot<unknown>,
+  live: Record<string, unknown>,
+  { codecs = {}, onReport, ...selection }: RestoreOptions<Codecs>,
+): Either<RestoreError, Record<string, unknown>> {
+  if (snapshot.hold.released) return E.left({ _tag: "Released" });
+  if (!asks(selection)) {
+    const restored = decode(snapshot, codecs, live);
+    if (E.isRight(restored)) onReport?.({ parts: { ...noParts, restored: Object.keys(live).map(segment) } });
+    return restored;
+  }
+  const captured = E.tryCatch(() => captureState(live, { codecs }), E.toError);
+  if (E.isLeft(captured)) {
+    const expected = "live components that can be captured, for some of them are to be kept";
+    return E.left(mismatch([{ path: "", kind: "kind", expected, found: captured.left.message }]));
+  }
+  using kept = captured.right;
+  const grafted = graft(snapshot.encoded, kept.encoded, kinds, selection);
+  const restored = decode(snapshot, codecs, live, grafted);
+  if (E.isRight(restored)) onReport?.({ parts: grafted.parts });
+  return restored;
 }
 
 /**
@@ -205,7 +241,7 @@ export function restoreState<C, K extends Codecs = NoCodecs>(
   snapshot: Snapshot<C>,
   options: Options<K> = {},
 ): Either<RestoreError, Restored<C, K>> {
-  return decode(snapshot, options.codecs ?? {}, undefined) as Either<RestoreError, Restored<C, K>>;
+  return decode(snapshot, options.codecs ?? {}) as Either<RestoreError, Restored<C, K>>;
 }
 
 /**
@@ -213,7 +249,7 @@ export function restoreState<C, K extends Codecs = NoCodecs>(
  *
  * @param live The components as a script builds them, with the names that were captured. A live tensor is replaced in the result and stays
  *   the caller's to dispose.
- * @param options The codecs it was captured with.
+ * @param options The codecs it was captured with; what to restore differently, see {@link Selection}; whom to tell more.
  * @returns For a snapshot, an effect that gives the components, in the snapshot's order of names; or a `Mismatch` that lists every
  *   difference (missing or extra components, kinds, classes, configurations, dtypes, shapes, sharing, data of another length), or `Released`.
  *
@@ -230,16 +266,27 @@ export function restoreState<C, K extends Codecs = NoCodecs>(
  * live.w.assign(tf.scalar(2));
  * assert.equal(restoreInto(live)(snapshot)()._tag, "Right");
  * assert.equal(live.w.dataSync()[0], 1);
+ *
+ * // A run that goes on with another learning rate, and with a component that the snapshot does not have.
+ * using run = captureState({ optimizer: tf.train.adam(0.1), step: 7 });
+ * const changed = { optimizer: tf.train.adam(0.01), step: 0, best: Infinity };
+ * const restored = restoreInto(changed, {
+ *   keep: ["optimizer/learningRate", "best"],
+ *   onReport: ({ parts }) => assert.deepEqual(parts.kept, ["optimizer/config/learningRate", "best"]),
+ * })(run)();
+ * assert(restored._tag === "Right");
+ * assert.equal(restored.right.step, 7);
  * ```
  */
 export function restoreInto<C extends Components & Decoded<K>, K extends Codecs = NoCodecs>(
   live: C,
-  options: Options<K> = {},
+  options: RestoreOptions<K> = {},
 ): (snapshot: Snapshot<unknown>) => IOEither<RestoreError, Restored<C, K>> {
   if (!isPlainRecord(live)) {
     throw new TypeError(`Expected a record of named components to restore into, found ${shown(live)}`);
   }
-  return (snapshot) => () => decode(snapshot, options.codecs ?? {}, live) as Either<RestoreError, Restored<C, K>>;
+  checkSelection(options, live);
+  return (snapshot) => () => decodeParts(snapshot, live, options) as Either<RestoreError, Restored<C, K>>;
 }
 
 // --- combinators

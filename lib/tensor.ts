@@ -185,3 +185,27 @@ export function fits(element: Element, shape: readonly number[], bytes: Uint8Arr
     ? unpackStrings(bytes, sizeOf(shape)) !== undefined
     : bytes.byteLength === sizeOf(shape) * elementBytes(element);
 }
+
+/** The arrays of the dtypes that can be converted into each other. */
+const numeric = { float32: Float32Array, int32: Int32Array, bool: Uint8Array } as const;
+
+/**
+ * A held tensor in another dtype.
+ *
+ * @param held A tensor whose bytes are in this process's memory.
+ * @param dtype float32, int32 or bool.
+ * @returns Its values, which are the same numbers in the other dtype; or why there are none.
+ */
+export function converted(held: Held, dtype: DType): Held | string {
+  const arrayOf = (name: string): (typeof numeric)["int32" | "float32" | "bool"] | undefined =>
+    Object.hasOwn(numeric, name) ? numeric[name as keyof typeof numeric] : undefined;
+  const [from, to] = [arrayOf(held.element), arrayOf(dtype)];
+  if (from === undefined || to === undefined) return `${held.element}, of which there is none`;
+  const bytes = held.resident ?? held.peek?.();
+  if (bytes === undefined) return "values in a GPU: save the snapshot, and load it";
+  const values = typedView(from.name as TypedArrayName, bytes) as InstanceType<typeof from>;
+  const result = to.from(values);
+  const lost = values.findIndex((value, i) => !Object.is(value, result[i]) || (dtype === "bool" && value > 1));
+  if (lost >= 0) return `${Object.is(values[lost], -0) ? "-0" : values[lost]} at element ${lost}`;
+  return heldBytes(dtype, held.shape, new Uint8Array(result.buffer));
+}

@@ -149,7 +149,7 @@ export function fork(): void {
 export function stored(): void {
   isExactly<TE.TaskEither<LoadError, Snapshot<unknown>>>()(readSnapshot(store));
   isExactly<TE.TaskEither<SaveError, Saved>>()(writeSnapshot(store)(captureState(fresh)));
-  const loaded = loadState(store, { checkpoint: 12, fallback: true })(fresh);
+  const loaded = loadState(store, { checkpoint: 12, fallback: true, only: ["step"], rename: { old: "step" } })(fresh);
   isExactly<TE.TaskEither<LoadError, Fresh>>()(loaded);
   const saving = saver(store, { whenBusy: "latest" }).save(fresh);
   isExactly<TE.TaskEither<SaveError, void>>()(saving);

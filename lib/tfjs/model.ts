@@ -283,8 +283,7 @@ function buildFunctional(
 function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
   const [className, given] = [entry(state, "class"), entry(state, "name")];
   const name = typeof given === "string" ? given : undefined;
-  const nodes = entry(state, "layers");
-  const layers = (Array.isArray(nodes) ? nodes : []).map((node: Node, i) => target.object(["layers", i], node));
+  const layers = layersIn(state).map((node, i) => target.object(["layers", i], node));
   // A layer that cannot be built has said why.
   if (layers.some((layer) => !(layer instanceof tf.layers.Layer))) return undefined;
   if (className === "Sequential") {
@@ -297,6 +296,50 @@ function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
   }
   target.problem("class", "Sequential or a functional model; restore into a live one of this class", String(className));
   return undefined;
+}
+
+function layersIn(state: Node): readonly Node[] {
+  const layers = entry(state, "layers");
+  return Array.isArray(layers) ? layers : [];
+}
+
+/** How those layers of a graph that have a position are called among each other, by their positions; and its outputs, if all are of these. */
+function callsBetween(
+  graph: Node,
+  positionOf: (layer: number) => number | undefined,
+): { readonly calls: string; readonly outputs: string | null } {
+  const numbers = (node: Node | undefined): readonly Node[] => Array.isArray(node) ? node : [];
+  const known = (layer: Node | undefined): number | null => positionOf(Number(layer)) ?? null;
+  const place = (node: Node): readonly Node[] => {
+    const [layer, ...rest] = numbers(node);
+    const position = known(layer);
+    return position === null ? [] : [position, ...rest];
+  };
+  const calls = numbers(entry(graph, "calls")).flatMap((call) => {
+    const layer = known(entry(call, "layer"));
+    return layer === null ? [] : [[layer, numbers(entry(call, "inputs")).map(place), entry(call, "args") ?? null]];
+  });
+  const inputs = numbers(entry(graph, "inputs")).flatMap((layer) => known(layer) ?? []);
+  const outputs = numbers(entry(graph, "outputs")).map(place);
+  return {
+    calls: JSON.stringify([calls, inputs]),
+    outputs: outputs.some((output) => output.length === 0) ? null : JSON.stringify(outputs),
+  };
+}
+
+/** A state with the live graph, if the layers that both have are called alike: of layers that are kept, the graph is the live one. */
+function withGraph(state: Node, live: Node, positions: ReadonlyMap<number, number>): Node {
+  const [graph, own] = [entry(state, "graph"), entry(live, "graph")];
+  if (!isBranch(state) || state.is !== "record" || !graph || !own) return state;
+  const common = new Set(positions.values());
+  const [saved, now] = [
+    callsBetween(graph, (layer) => positions.get(layer)),
+    callsBetween(own, (layer) => common.has(layer) ? layer : undefined),
+  ];
+  const alike = saved.calls === now.calls &&
+    (saved.outputs === now.outputs || saved.outputs === null || now.outputs === null);
+  if (!alike) return state;
+  return record(state.entries.map(([name, node]) => [name, name === "graph" ? own : node]));
 }
 
 /** The kind of sequential and functional models. */
@@ -336,8 +379,7 @@ export const modelKind: Kind<tf.LayersModel> = {
     checkIdentity(state, target, model, classOf(model));
     // First, because building sets the flags of the weights.
     if (isSequential(model)) target.commit(() => setBuilt(model, entry(state, "built") === true));
-    const nodes = entry(state, "layers");
-    const layers: readonly Node[] = Array.isArray(nodes) ? nodes : [];
+    const layers = layersIn(state);
     if (layers.length !== model.layers.length) {
       target.problem("length", `${model.layers.length} layers`, `${layers.length}`, "layers");
     }
@@ -358,4 +400,10 @@ export const modelKind: Kind<tf.LayersModel> = {
     objects.toSorted(([a], [b]) => (a as unknown as { id: number }).id - (b as unknown as { id: number }).id).map((
       [, path],
     ) => path),
+  parts: {
+    named: (state, name, follow) =>
+      layersIn(state).flatMap((layer, i) => entry(follow(layer), "name") === name ? [["layers", i]] : []),
+    refers: ["compile", "trained"],
+    moved: (state, live, list, positions) => list === "layers" ? withGraph(state, live, positions) : state,
+  },
 };

@@ -11,7 +11,7 @@ import * as tf from "@tensorflow/tfjs";
 import type { IO } from "fp-ts/lib/IO.js";
 import { type Kind, scalar, type Target } from "../component.ts";
 import { entry, type Node, record } from "../state_tree.ts";
-import { assignAtCommit, checkTensor, hold } from "./tensor.ts";
+import { assignAtCommit, checkTensor, hold, shapeOf } from "./tensor.ts";
 
 // --- types
 
@@ -215,6 +215,21 @@ export const optimizerKind: Kind<tf.Optimizer> = {
       });
     }
     return () => optimizer;
+  },
+  parts: {
+    // SGD and momentum train with a kept scalar of it.
+    named: (state, name) =>
+      name !== "learningRate"
+        ? []
+        : entry(entry(state, "scalars"), "c") === undefined
+        ? [["config", name]]
+        : [["config", name], ["scalars", "c"]],
+    belongs: (state) => {
+      const className = entry(state, "class");
+      const [slots] = Object.keys((typeof className === "string" && layoutOf(className)?.slots) || {});
+      const list = slots === undefined ? undefined : entry(entry(state, "slots"), slots);
+      return (Array.isArray(list) ? list : []).map(shapeOf);
+    },
   },
 };
 

@@ -287,6 +287,11 @@ export function checkTensor(
   return tensor && target.made(tensor, () => tensor.dispose());
 }
 
+/** The shape of a tensor's node. */
+export function shapeOf(node: Node | undefined): readonly number[] {
+  return node !== undefined && isBranch(node) && node.is === "array" ? node.held.shape : [];
+}
+
 /** The kind of tensors: values, so restoring makes a new one and leaves a live one alone. */
 export const tensorKind: Kind<tf.Tensor> = {
   name: "Tensor",
@@ -358,6 +363,7 @@ export const variableKind: Kind<tf.Variable> = {
     target.commit(() => void (live.trainable = trainable ?? live.trainable));
     return () => live;
   },
+  parts: { trained: (state) => entry(state, "trainable") === true ? shapeOf(entry(state, "value")) : undefined },
   order: (objects) => {
     const position = new Map(Object.keys(engine().state.registeredVariables).map((name, i) => [name, i]));
     const at = ([variable]: readonly [object, string]): number => position.get((variable as tf.Variable).name) ?? -1;

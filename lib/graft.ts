@@ -1,0 +1,414 @@
+/**
+ * A snapshot grafted onto live state: the tree that has the saved parts where they are wanted, and the live ones where those are kept.
+ *
+ * What is restored on purpose differently is restored as everything is, from a tree made to fit: so every difference that was not asked for
+ * is still found, and all or nothing holds. The tree has the places and the order of the live one. An object keeps its identity: where
+ * its first place is not in the tree, the next one that is becomes its first.
+ *
+ * @module
+ */
+import { adrift, type Component, isWithin, type Side } from "./belonging.ts";
+import type { AnyKind } from "./component.ts";
+import type { Encoded } from "./encode.ts";
+import type { Problem, ProblemKind } from "./errors.ts";
+import { follow, type Parts, parts, type Selection, stateOf, type Tree, treeOf } from "./selection.ts";
+import { entry, isBranch, join, type Named, type Node, record } from "./state_tree.ts";
+import { converted, type DType, isDType } from "./tensor.ts";
+
+// --- types
+
+/** A tree to restore, what was wrong with the wishes, and what becomes of the parts. */
+export interface Grafted {
+  readonly encoded: Encoded;
+  readonly problems: readonly Problem[];
+  readonly parts: Parts;
+}
+
+/** A node and where it stands in its tree. */
+interface Place {
+  readonly node: Node;
+  readonly path: string;
+}
+
+/** The wishes as paths. */
+interface Wishes {
+  /** Live places at which it is decided anew which side is taken. */
+  readonly modes: ReadonlyMap<string, Side>;
+  /** For a live place, the saved one that is to go there. */
+  readonly pairs: ReadonlyMap<string, string>;
+  /** Saved places that go nowhere, or elsewhere. */
+  readonly taken: ReadonlySet<string>;
+  /** Live places whose own name is kept because another was given to them. */
+  readonly named: ReadonlySet<string>;
+  readonly converts: readonly string[];
+}
+
+// --- constructors
+
+/** Every path above some paths. */
+function above(paths: Iterable<string>): ReadonlySet<string> {
+  const found = new Set<string>([""]);
+  for (const path of paths) {
+    for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) found.add(path.slice(0, end));
+  }
+  return found;
+}
+
+/** The name that a user gave to a part. */
+function nameOf(tree: Tree, node: Node): string | undefined {
+  const name = entry(stateOf(follow(tree, node)), "name");
+  return typeof name === "string" ? name : undefined;
+}
+
+// --- combinators
+
+/**
+ * Grafts saved components onto live ones.
+ *
+ * @param encoded The saved components.
+ * @param onto The live components, captured.
+ * @param kinds The kinds, which know their parts by name.
+ * @param selection What is asked for.
+ */
+export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[], selection: Selection): Grafted {
+  const trees: Readonly<Record<Side, Tree>> = { saved: treeOf(encoded), live: treeOf(onto) };
+  const problems: Problem[] = [];
+  const problem = (path: string, kind: ProblemKind, expected: string, found: string): void =>
+    void problems.push({ path, kind, expected, found });
+  const report = {
+    restored: [] as string[],
+    kept: [] as string[],
+    skipped: [] as string[],
+    renamed: [] as Parts["renamed"][number][],
+    converted: [] as Parts["converted"][number][],
+  };
+
+  const kindNamed = (name: string): AnyKind | undefined => kinds.find((kind) => kind.name === name);
+
+  const find = (side: Side, wish: string, option: string): readonly string[] => {
+    const found = parts(trees[side], kinds, wish);
+    if (found.length === 0) {
+      const where = side === "live" ? "a part of the live components" : "a part of the snapshot";
+      problem(wish, "missing", `${where}, as asked for in ${option}`, "none of this name");
+    }
+    return found;
+  };
+
+  const wishes = ((): Wishes => {
+    const modes = new Map<string, Side>();
+    for (const wish of selection.only ?? []) for (const path of find("live", wish, "only")) modes.set(path, "saved");
+    for (const wish of selection.keep ?? []) for (const path of find("live", wish, "keep")) modes.set(path, "live");
+    const [pairs, taken, named] = [new Map<string, string>(), new Set<string>(), new Set<string>()];
+    for (const [from, to] of Object.entries(selection.rename ?? {})) {
+      const [saved, live] = [find("saved", from, "rename"), find("live", to, "rename")];
+      for (const [i, path] of live.entries()) {
+        const origin = saved[i];
+        if (origin === undefined) continue;
+        pairs.set(path, origin);
+        taken.add(origin);
+        modes.set(path, "saved");
+        report.renamed.push({ from: origin, to: path });
+        // What stands in a list has its name in itself.
+        if (/\/\d+$/.test(path)) named.add(join(path, "name"));
+      }
+    }
+    for (const wish of selection.skip ?? []) {
+      for (const path of find("saved", wish, "skip")) {
+        taken.add(path);
+        report.skipped.push(path);
+      }
+    }
+    const converts = (selection.convert ?? []).flatMap((wish) => find("live", wish, "convert"));
+    return { modes, pairs, taken, named, converts };
+  })();
+  const mixed: Readonly<Record<Side, ReadonlySet<string>>> = {
+    saved: above(wishes.taken),
+    live: above([...wishes.modes.keys(), ...wishes.named]),
+  };
+
+  /** Where the nodes of either tree stand in the grafted one. */
+  const placed: Readonly<Record<Side, Map<string, string>>> = { saved: new Map(), live: new Map() };
+
+  /** Live lists that only refer to what stands elsewhere. */
+  const referring = [...trees.live.nodes].flatMap(([path, node]) => {
+    const way = isBranch(node) && node.is === "kind" ? kindNamed(node.kind)?.parts?.refers : undefined;
+    return way === undefined ? [] : [way.reduce<string>(join, path)];
+  });
+
+  /** Every component at any depth of the grafted tree, and which side it is from. */
+  const objects: Component[] = [];
+
+  const sharedNode = (path: string): Node => ({ is: "shared", path });
+
+  const convert = (node: Node, at: string): Node => {
+    const other = trees.live.nodes.get(at);
+    if (!isBranch(node) || node.is !== "array" || other === undefined || !isBranch(other) || other.is !== "array") {
+      return node;
+    }
+    const [from, to] = [node.held.element, other.held.element];
+    if (from === to || !isDType(from) || !isDType(to) || !wishes.converts.some((wish) => isWithin(at, wish))) {
+      return node;
+    }
+    const held = converted(node.held, to as DType);
+    if (typeof held === "string") {
+      problem(at, "value", `${from} values that are the same as ${to}`, held);
+      return other;
+    }
+    report.converted.push({ path: at, from, to });
+    return { ...node, held };
+  };
+
+  /** A part of one tree as it is; `path` is its own, `at` its path in the grafted tree. */
+  const copy = (side: Side, { node, path }: Place, at: string): Node => {
+    if (typeof node !== "object" || node === null) return node;
+    if (isBranch(node) && node.is === "shared") {
+      const there = placed[side].get(node.path);
+      if (there !== undefined) return sharedNode(there);
+      const live = trees.live.nodes.get(at);
+      if (live !== undefined && isBranch(live) && live.is === "shared") {
+        if (side === "live" && referring.some((list) => isWithin(at, list))) return live;
+        const [mine, other] = side === "live" ? ["kept", "restored"] : ["restored", "kept"];
+        problem(
+          at,
+          "sharing",
+          `this and ${live.path}, one object, both restored or both kept`,
+          `${other} there, ${mine} here`,
+        );
+        return live;
+      }
+      return copy(side, { node: trees[side].nodes.get(node.path) ?? null, path: node.path }, at);
+    }
+    const there = placed[side].get(path);
+    if (there !== undefined) return sharedNode(there);
+    placed[side].set(path, at);
+    return content(side, { node, path }, at);
+  };
+
+  const content = (side: Side, { node, path }: Place, at: string): Node => {
+    if (Array.isArray(node)) {
+      return node.map((item: Node, i) =>
+        typeof item === "object" ? copy(side, { node: item, path: join(path, i) }, join(at, i)) : item
+      );
+    }
+    if (!isBranch(node)) return node;
+    switch (node.is) {
+      case "record":
+        return record(
+          node.entries.map(([name, part]) => [
+            name,
+            copy(side, { node: part, path: join(path, name) }, join(at, name)),
+          ]),
+        );
+      case "kind":
+        objects.push({ kind: node.kind, state: node.state, at, side });
+        return { ...node, state: content(side, { node: node.state, path }, at) };
+      case "aside":
+        return { ...node, state: content(side, { node: node.state, path }, at) };
+      case "shared":
+        return copy(side, { node, path }, at);
+      case "array":
+        return side === "saved" ? convert(node, at) : node;
+    }
+  };
+
+  /** The part for a live place: from the side in force there, or from both. */
+  const walk = (outer: Side, saved: Place | undefined, live: Place): Node => {
+    const mode = modeAt(live.path, outer);
+    if (mode === "saved" && outer === "live") report.restored.push(live.path);
+    const whole = !mixed.live.has(live.path) && !(saved !== undefined && mixed.saved.has(saved.path));
+    if (whole && mode === "live") {
+      if (live.node !== null && !wishes.named.has(live.path)) {
+        report.kept.push(live.path);
+        if (saved !== undefined) report.skipped.push(saved.path);
+      }
+      return copy("live", live, live.path);
+    }
+    if (saved === undefined && mode === "saved") {
+      problem(live.path, "missing", "a part of the snapshot to restore", "none: keep it, or name one in rename");
+      return copy("live", live, live.path);
+    }
+    if (whole && saved !== undefined) return copy("saved", saved, live.path);
+    return blend(mode, saved, live);
+  };
+
+  const modeAt = (path: string, outer: Side): Side => wishes.named.has(path) ? "live" : wishes.modes.get(path) ?? outer;
+
+  const blend = (mode: Side, saved: Place | undefined, live: Place): Node => {
+    if (isBranch(live.node) && live.node.is === "shared") {
+      return copy(mode, mode === "live" ? live : saved ?? live, live.path);
+    }
+    const from = saved && isBranch(saved.node) && saved.node.is === "shared"
+      ? { node: trees.saved.nodes.get(saved.node.path) ?? null, path: saved.node.path }
+      : saved;
+    const there = mode === "saved" && from !== undefined ? placed.saved.get(from.path) : undefined;
+    if (there !== undefined) return sharedNode(there);
+    if (from !== undefined) placed.saved.set(from.path, live.path);
+    placed.live.set(live.path, live.path);
+    return inside(mode, from, live);
+  };
+
+  const inside = (mode: Side, saved: Place | undefined, live: Place): Node => {
+    const [a, b] = [saved?.node, live.node];
+    const state = (node: Node | undefined): Node | undefined =>
+      node !== undefined && isBranch(node) && (node.is === "kind" || node.is === "aside") ? node.state : undefined;
+    const below = (): Node =>
+      inside(mode, saved && { node: state(a) ?? null, path: saved.path }, { node: state(b) ?? null, path: live.path });
+    if (Array.isArray(b) && (a === undefined || Array.isArray(a))) return blendLists(mode, saved, live);
+    if (isBranch(b)) {
+      if (b.is === "aside" && (a === undefined || (isBranch(a) && a.is === "aside"))) return { ...b, state: below() };
+      if (b.is === "kind" && (a === undefined || (isBranch(a) && a.is === "kind" && a.kind === b.kind))) {
+        const state = moved(b.kind, below(), b.state, live.path);
+        objects.push({ kind: b.kind, state, at: live.path, side: mode });
+        return { ...b, state };
+      }
+      if (b.is === "record" && (a === undefined || (isBranch(a) && a.is === "record"))) {
+        return blendRecords(mode, saved, live);
+      }
+    }
+    return mode === "saved" && saved !== undefined
+      ? content("saved", saved, live.path)
+      : content("live", live, live.path);
+  };
+
+  const savedAt = (path: string): Place | undefined => {
+    const origin = wishes.pairs.get(path);
+    if (origin === undefined) return undefined;
+    const end = origin.lastIndexOf("/");
+    return {
+      node: trees.saved.nodes.get(origin) ?? scalarAt(origin.slice(0, end), origin.slice(end + 1)),
+      path: origin,
+    };
+  };
+
+  const scalarAt = (outer: string, name: string): Node => {
+    const node = trees.saved.nodes.get(outer);
+    return (node && entry(stateOf(node), name)) ?? null;
+  };
+
+  const blendRecords = (mode: Side, saved: Place | undefined, live: Place): Node => {
+    const entriesOf = (place: Place | undefined): readonly (readonly [string, Place])[] =>
+      place !== undefined && isBranch(place.node) && place.node.is === "record"
+        ? place.node.entries.map(([name, node]) => [name, { node, path: join(place.path, name) }])
+        : [];
+    const rest = new Map(entriesOf(saved).filter(([, { path }]) => !wishes.taken.has(path)));
+    const entries = entriesOf(live).flatMap(([name, place]): readonly Named[] => {
+      const pair = savedAt(place.path);
+      const from = pair ?? rest.get(name);
+      if (pair === undefined) rest.delete(name);
+      // As without wishes, what is not in the snapshot is for the restore to judge.
+      if (from === undefined && modeAt(place.path, mode) === "saved" && !mixed.live.has(place.path)) return [];
+      return [[name, walk(mode, from, place)]];
+    });
+    if (mode === "live") {
+      for (const { path } of rest.values()) report.skipped.push(path);
+      return record(entries);
+    }
+    return record([
+      ...entries,
+      ...[...rest].map(([name, place]): Named => [name, copy("saved", place, join(live.path, name))]),
+    ]);
+  };
+
+  /** For each list, the live position of each of its saved items that is restored. */
+  const positions = new Map<string, ReadonlyMap<number, number>>();
+
+  const blendLists = (mode: Side, saved: Place | undefined, live: Place): Node => {
+    const items = (side: Side, place: Place | undefined): readonly Item[] =>
+      (place !== undefined && Array.isArray(place.node) ? place.node : []).map((node: Node, i) => {
+        return { node, path: join(place?.path ?? "", i), name: nameOf(trees[side], node), position: i };
+      });
+    const [mine, theirs] = [items("saved", saved), items("live", live)];
+    const matches = match(mode, mine, theirs);
+    const restored = [...matches.pairs].filter(([i]) => modeAt(join(live.path, i), mode) === "saved");
+    positions.set(live.path, new Map(restored.map(([i, item]) => [item.position, i])));
+    for (const { path } of matches.left) {
+      if (mode === "live") report.skipped.push(path);
+      else problem(path, "extra", "no such part, as in the live components", "one in the snapshot: skip or rename it");
+    }
+    return theirs.map((item, i) => walk(mode, savedAt(item.path) ?? matches.pairs.get(i), item));
+  };
+
+  /** Which saved item of a list belongs to which live one: by wish, by the names the user gave, and the others in their order. */
+  const match = (mode: Side, saved: readonly Item[], live: readonly Item[]): Matches => {
+    const pairs = new Map<number, Item>();
+    const rest = new Set(saved.filter(({ path }) => !wishes.taken.has(path)));
+    const give = (position: number, item: Item | undefined): void => {
+      if (item === undefined) return;
+      rest.delete(item);
+      pairs.set(position, item);
+    };
+    for (const item of saved) {
+      const to = live.find(({ path }) => wishes.pairs.get(path) === item.path);
+      if (to !== undefined) pairs.set(to.position, item);
+    }
+    const open = (): readonly Item[] =>
+      live.filter(({ path, position }) => !pairs.has(position) && !wishes.pairs.has(path));
+    for (const { position, name } of open()) {
+      if (name !== undefined) give(position, [...rest].find((item) => item.name === name));
+    }
+    const unnamed = (items: Iterable<Item>): readonly Item[] => [...items].filter(({ name }) => name === undefined);
+    const isKept = ({ path }: Item): boolean => wishes.modes.get(path) === "live";
+    const [before, now] = [unnamed(rest), unnamed(open())];
+    // If there are more now, a live one that is kept is one that was added.
+    const partners = before.length === now.length ? now : now.filter((item) => !isKept(item));
+    if (partners.length === before.length || mode === "saved") {
+      partners.forEach(({ position }, i) => give(position, before[i]));
+    }
+    return { pairs, left: [...rest] };
+  };
+
+  const moved = (name: string, state: Node, live: Node, path: string): Node => {
+    const moved = kindNamed(name)?.parts?.moved;
+    if (moved === undefined || !isBranch(live) || live.is !== "record") return state;
+    return live.entries.reduce((found, [list]) => {
+      const moves = positions.get(join(path, list));
+      return moves === undefined ? found : moved(found, live, list, moves);
+    }, state);
+  };
+
+  const root = blendRecords(
+    selection.only === undefined ? "saved" : "live",
+    { node: record(encoded.components), path: "" },
+    { node: record(onto.components), path: "" },
+  );
+  const components = isBranch(root) && root.is === "record" ? root.entries : [];
+  for (const wish of selection.convert ?? []) {
+    const paths = parts(trees.live, kinds, wish);
+    if (paths.length > 0 && !report.converted.some(({ path }) => paths.some((outer) => isWithin(path, outer)))) {
+      if (problems.length > 0) continue;
+      problem(wish, "dtype", "a tensor of another dtype to convert", "none");
+    }
+  }
+  for (const at of adrift(trees.saved, objects, placed.saved, kindNamed)) {
+    const expected = "kept, too: its accumulators belong to variables by position, and not all of those are restored";
+    problem(at, "sharing", expected, "restored");
+  }
+  if (selection.only === undefined) {
+    const kept = new Set(report.kept);
+    report.restored.push(...onto.components.map(([name]) => join("", name)).filter((path) => !kept.has(path)));
+  }
+  return { encoded: { components, order: orderOf(trees, placed.saved) }, problems, parts: report };
+}
+
+/** An item of a list. */
+interface Item extends Place {
+  readonly name: string | undefined;
+  readonly position: number;
+}
+
+interface Matches {
+  /** Saved items by the positions of the live ones. */
+  readonly pairs: ReadonlyMap<number, Item>;
+  /** Saved items that belong to none. */
+  readonly left: readonly Item[];
+}
+
+/** The order in which objects came to be: the saved one where all of them are restored, else the live one. */
+function orderOf(trees: Readonly<Record<Side, Tree>>, placed: ReadonlyMap<string, string>): Encoded["order"] {
+  return trees.live.encoded.order.map(([kind, live]) => {
+    const saved = trees.saved.encoded.order.find(([name]) => name === kind)?.[1] ?? [];
+    const restored = saved.flatMap((path) => placed.get(path) ?? []);
+    const whole = restored.length === live.length && live.every((path) => restored.includes(path));
+    return [kind, whole ? restored : live];
+  });
+}
