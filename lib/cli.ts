@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The command line: `dogear ls | inspect | verify | diff | prune | export`. It never loads tfjs.
+ * The command line: `dogear ls | inspect | verify | diff | prune | export | index`. It never loads tfjs.
  *
  * @module
  */

@@ -108,6 +108,7 @@ const order: readonly string[] = [
   "cli/diff",
   "cli/prune",
   "cli/export",
+  "cli/index",
   "cli/commands",
   "cli",
 ];

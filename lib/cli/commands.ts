@@ -10,6 +10,7 @@ import { version } from "../catalogue.ts";
 import { type Outcome, parse, sentence, type Trouble, usage, type Words } from "./arguments.ts";
 import { diff } from "./diff.ts";
 import { exportWeights } from "./export.ts";
+import { index } from "./index.ts";
 import { inspect } from "./inspect.ts";
 import { ls } from "./ls.ts";
 import { prune } from "./prune.ts";
@@ -111,6 +112,17 @@ Writes the weights of the component "model" as model.safetensors, or split with 
     },
     run: exportWeights,
   },
+  index: {
+    help: `dogear index <file...> [--csv]
+
+Builds the index by which a file of lines, JSON Lines or CSV is read in any order, and keeps it beside the file: <file>.index. A training that
+opens the file builds it if it is not there. One that is of the file as it is stays.
+
+  --csv         line ends between quotation marks end no record; understood of files named .csv and .tsv`,
+    json: `{ files: [{ path, records, bytes, kept }] }`,
+    options: { csv: { type: "boolean" } },
+    run: index,
+  },
 };
 
 const help = `dogear <command> [run folder] ...
@@ -121,6 +133,7 @@ const help = `dogear <command> [run folder] ...
   diff       two checkpoints, tensor by tensor
   prune      remove what no policy keeps
   export     weights for other tools
+  index      a data file, before it is trained on
 
 A run folder is the path that the run saves to, "." by default; its checkpoints' folder, or one of them, will do. Checkpoints are named by number,
 or "latest". dogear <command> --help says more.

@@ -63,7 +63,7 @@ export function fromCsv(path: string, options: CsvOptions = {}): TE.TaskEither<D
     dataFile(path),
     TE.flatMap((file) =>
       TE.tryCatch(async () => {
-        const found = await indexOf(file, true, index);
+        const { index: found } = await indexOf(file, true, index);
         const record = recordsOf(file, found, recordsIn);
         const fields = async (i: number): Promise<readonly string[]> => {
           const text = await record(i);

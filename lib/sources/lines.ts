@@ -33,7 +33,7 @@ function lined<A>(
     dataFile(path),
     TE.flatMap((file) =>
       TE.tryCatch(async () => {
-        const found = await indexOf(file, false, index);
+        const { index: found } = await indexOf(file, false, index);
         const record = recordsOf(file, found, linesOf);
         const at = async (i: number): Promise<A> => read(await record(i), i);
         return samplesOf<A>(numbered(found.count, `lines:${found.count}:${found.content}`, at, file.hold));

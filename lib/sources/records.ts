@@ -173,32 +173,48 @@ function decode(bytes: Buffer, quoted: boolean): Index | undefined {
   }
 }
 
-/** The index kept beside a file, if it is of the file as it is; else a new one, kept where that is asked for and allowed. */
-export async function indexOf(file: DataFile, quoted: boolean, keep: Keep): Promise<Index> {
+/** An index, and whether it is kept in a file. */
+export interface Found {
+  readonly index: Index;
+  readonly kept: boolean;
+}
+
+/**
+ * The index kept beside a file, if it is of the file as it is; else a new one, kept where that is asked for and allowed.
+ *
+ * @param told As of {@link build}; an index that is there is not built.
+ */
+export async function indexOf(
+  file: DataFile,
+  quoted: boolean,
+  keep: Keep,
+  told?: (bytes: number) => void,
+): Promise<Found> {
   return await using(file, async () => {
     const path = `${file.path}.index`;
     const kept = keep === "memory"
       ? undefined
       : await fs.readFile(path).then((bytes) => decode(bytes, quoted), () => undefined);
     if (kept !== undefined && kept.size === file.size && kept.modified === file.modified) {
-      if (kept.sample === await sampleOf(file)) return kept;
+      if (kept.sample === await sampleOf(file)) return { index: kept, kept: true };
     }
-    const index = await build(file, quoted);
-    if (keep === "beside") await replace(path, encode(index, quoted));
-    return index;
+    const index = await build(file, quoted, told);
+    return { index, kept: keep === "beside" && await replace(path, encode(index, quoted)) };
   });
 }
 
-/** Replaces a file of ours as a whole; a folder that may not be written to keeps none, and what is not ours stays. */
-async function replace(path: string, bytes: Uint8Array): Promise<void> {
+/** Replaces a file of ours as a whole: whether it did. A folder that may not be written to keeps none, and what is not ours stays. */
+async function replace(path: string, bytes: Uint8Array): Promise<boolean> {
   const there = await fs.readFile(path, "latin1").catch(() => "");
-  if (there !== "" && !there.startsWith(`{"magic":"${magic.slice(0, -1)}`)) return;
+  if (there !== "" && !there.startsWith(`{"magic":"${magic.slice(0, -1)}`)) return false;
   const temporary = `${path}.${randomUUID()}`;
   try {
     await fs.writeFile(temporary, bytes);
     await fs.rename(temporary, path);
+    return true;
   } catch {
     await fs.rm(temporary, { force: true }).catch(() => {});
+    return false;
   }
 }
 
