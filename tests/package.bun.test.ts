@@ -32,6 +32,7 @@ interface Manifest {
   readonly files: readonly string[];
   readonly dependencies: Readonly<Record<string, string>>;
   readonly peerDependencies: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional?: boolean }>>;
 }
 
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Manifest;
@@ -67,6 +68,12 @@ const step = (s, batch) => {
 };
 const done = await runOrThrow(train({ loader, step, save: { to: directory(path) } })(state));
 console.log(JSON.stringify({ from: state.step, id: await id(captureState(done))() }));
+`;
+
+/** Opens a Parquet file where nothing reads such files. */
+const parquet = `
+import { explain, fromParquet } from "${manifest.name}";
+console.log(explain((await fromParquet("table.parquet")()).left));
 `;
 
 /** Fails to type-check where the package's types are missing or have become \`any\`. */
@@ -113,10 +120,14 @@ async function pack(): Promise<void> {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, data);
   }
-  for (const name of Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })) link(name);
+  // As installed by a user who asked for no more: without the optional ones.
+  const peers = Object.keys(manifest.peerDependencies).filter((name) => !manifest.peerDependenciesMeta[name]?.optional);
+  for (const name of [...Object.keys(manifest.dependencies), ...peers]) link(name);
   writeFileSync(join(project, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
   writeFileSync(join(project, "smoke.js"), smoke);
   writeFileSync(join(project, "training.js"), training);
+  writeFileSync(join(project, "table.parquet"), "PAR1");
+  writeFileSync(join(project, "parquet.js"), parquet);
 }
 
 let packing: Promise<void> | undefined;
@@ -170,6 +181,14 @@ for (const [runtime, program, ...args] of runtimes) {
     await packed();
     const own = await import("../mod.ts");
     assert.deepEqual(JSON.parse(run(project, program, ...args)), Object.keys(own).sort());
+  });
+}
+
+for (const [runtime, program, ...args] of runtimes) {
+  test(`package: ${runtime} without the optional peer says what to install`, async () => {
+    await packed();
+    const output = run(project, program, ...args.map((arg) => arg === "smoke.js" ? "parquet.js" : arg));
+    assert.match(output, /table\.parquet.*hyparquet, which reads Parquet: install it/s);
   });
 }
 
