@@ -42,7 +42,7 @@ for (const backend of ["cpu", "wasm"] as const) {
   await compare(
     { name: `${backend}, ${model.countParams()} parameters, without a capture`, run: times(step) },
     { name: "with one at every step", run: times((at) => (step(), captured(at))) },
-    15,
+    41,
   );
   release(last)();
   tf.disposeVariables();
