@@ -26,7 +26,7 @@ function call(program: string, ...args: readonly string[]): void {
 
 const runtimes: Readonly<Record<string, (file: string) => void>> = {
   bun: (file) => call(bun(), `bench/${file}`),
-  deno: (file) => call(deno(), "run", "-A", "--no-check", `bench/${file}`),
+  deno: (file) => call(deno(), "run", "-A", "--no-check", "--v8-flags=--expose-gc", `bench/${file}`),
   // Node 20 takes no TypeScript: the bench is bundled, what it measures is the built package.
   node: (file) => {
     call(bun(), "build", `bench/${file}`, "--target=node", "--packages=external", "--outdir=dist/bench");
