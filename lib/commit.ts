@@ -64,7 +64,7 @@ async function opened(plan: FilePlan<WrittenFile>): Promise<OpenFile> {
   const tensors: PlacedArray[] = [];
   for (const tensor of plan.tensors) {
     const { held } = tensor;
-    tensors.push(held.element === "string" ? { ...tensor, shape: [(await held.bytes()).byteLength] } : tensor);
+    tensors.push(held.element === "string" ? { ...tensor, shape: [(await held.home.read(held)).byteLength] } : tensor);
   }
   const { bytes: head, header, sorted } = encodeHeader(tensors, [["dogear", format], ["format", "pt"]]);
   return { plan, header, head, arrays: sorted.map(({ held }) => held) };
@@ -90,27 +90,30 @@ async function* chunksOf(
   yield sent(head);
   for (const held of arrays) {
     const size = sizeOf(held.shape) * elementBytes(held.element);
-    const peek = size <= smallBytes || held.copies === true ? held.peek : undefined;
-    const bytes = peek === undefined ? await held.bytes() : undefined;
-    const view = (): Uint8Array => bytes ?? peek?.() ?? new Uint8Array();
-    const length = view().byteLength;
+    const { home } = held;
+    const peeked = size <= smallBytes || home.copies(held) ? home.peek(held) : undefined;
+    let view = peeked ?? await home.read(held);
+    const length = view.byteLength;
     if (held.element !== "string" && length !== size) {
       throw new TypeError(
         `Expected ${size} bytes of ${held.element} [${held.shape}], found ${length}: nothing is saved`,
       );
     }
-    if (peek === undefined && length > smallBytes) {
+    if (peeked === undefined && length > smallBytes) {
       if (used > 0) yield packed();
-      for (let at = 0; at < length; at += viewBytes) yield sent(view().subarray(at, at + viewBytes));
+      for (let at = 0; at < length; at += viewBytes) yield sent(view.subarray(at, at + viewBytes));
       continue;
     }
     for (let at = 0; at < length;) {
-      // Looked for anew after every wait: a backend's memory may have moved.
-      const some = view().subarray(at, at + packedBytes - used);
+      const room = packedBytes - used;
+      const some = at === 0 && length <= room ? view : view.subarray(at, at + room);
       buffer().set(some, used);
       used += some.byteLength;
       at += some.byteLength;
-      if (used === packedBytes) yield packed();
+      if (used < packedBytes) continue;
+      yield packed();
+      // A backend's memory may have moved meanwhile.
+      if (peeked !== undefined) view = home.peek(held) ?? await home.read(held);
     }
   }
   if (used > 0) yield packed();

@@ -95,7 +95,7 @@ export function digest(encoded: Encoded): Task<string> {
     const heldText = async (held: Held): Promise<string> => {
       const known = hashes.get(held.element) ?? new Map<object, string>();
       hashes.set(held.element, known);
-      const hash = known.get(held.identity) ?? sha256(await held.bytes());
+      const hash = known.get(held.identity) ?? sha256(await held.home.read(held));
       known.set(held.identity, hash);
       return `${held.element}[${held.shape}]${hash}`;
     };
@@ -234,7 +234,7 @@ export function differences(left: Encoded, right: Encoded): Task<Differences> {
       if (a.element !== b.element) found.push({ path, kind: "dtype", left: a.element, right: b.element });
       else if (String(a.shape) !== String(b.shape)) found.push({ path, kind: "shape", left: a.shape, right: b.shape });
       else if (a.identity !== b.identity) {
-        const [x, y] = [await a.bytes(), await b.bytes()];
+        const [x, y] = [await a.home.read(a), await b.home.read(b)];
         if (Buffer.compare(x, y) !== 0) found.push(compareBytes(path, a, x, y));
       }
     };

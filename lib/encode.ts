@@ -39,18 +39,17 @@ function announce(
   depth = 0,
 ): void {
   if (typeof value !== "object" || value === null || seen.has(value) || depth > maxDepth) return;
+  const parts = Array.isArray(value) ? value : isPlainRecord(value) ? Object.values(value) : undefined;
+  if (parts === undefined) return kinds.find((kind) => kind.is(value))?.announce?.(value, names);
   seen.add(value);
-  const below = (part: unknown): void => announce(part, kinds, names, seen, depth + 1);
-  if (isPlainRecord(value)) return Object.values(value).forEach(below);
-  if (Array.isArray(value)) return value.forEach(below);
-  kinds.find((kind) => kind.is(value))?.announce?.(value, names);
+  for (const part of parts) announce(part, kinds, names, seen, depth + 1);
 }
 
 /** The length up to which an array is searched for names beside its items: listing names takes a thousand times longer than reading. */
 const searched = 1000;
 
 /**
- * Encodes named components; what they hold stays held until `release` is called on each.
+ * Encodes named components; what they hold stays held until each is released.
  *
  * @param components A record of components.
  * @param kinds The kinds, in the order in which they are asked.
@@ -193,7 +192,7 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     const order = [...byKind].map(([kind, objects]) => [kind.name, kind.order?.(objects) ?? []] as const);
     return { components: entries, order };
   } catch (error) {
-    for (const h of held) h.release();
+    for (const array of held) array.home.release(array);
     throw error;
   }
 }

@@ -136,9 +136,9 @@ export async function checksum(tensors: readonly tf.Tensor[], before: number): P
   for (const tensor of tensors) {
     const held = hold(tensor);
     try {
-      crc = crc32(held.peek?.() ?? await held.bytes(), crc);
+      crc = crc32(held.home.peek(held) ?? await held.home.read(held), crc);
     } finally {
-      held.release();
+      held.home.release(held);
     }
   }
   return crc;

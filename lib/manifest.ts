@@ -88,47 +88,31 @@ function numberJson(n: number): Json {
 }
 
 /**
- * Components as text, appended piece by piece and not stringified as a whole: there may be a hundred thousand nodes.
+ * Components as text; not stringified from an object as a whole, for there may be a hundred thousand nodes.
  *
  * @param array An array's place, as text.
  */
 function componentsText(components: readonly Named[], array: (node: ArrayNode) => string): string {
-  let text = "";
-  const list = <A>(items: readonly A[], write: (item: A) => void): void => {
-    text += "[";
-    for (let i = 0; i < items.length; i++) {
-      if (i > 0) text += ",";
-      write(items[i] as A);
-    }
-    text += "]";
-  };
-  const named = ([name, node]: Named): void => {
-    text += `[${JSON.stringify(name)},`;
-    write(node);
-    text += "]";
-  };
-  const wrapped = (head: string, node: Node): void => {
-    text += head;
-    write(node);
-    text += "}";
-  };
-  const write = (node: Node): void => {
-    if (typeof node === "number") text += JSON.stringify(numberJson(node));
-    else if (typeof node === "bigint") text += `{"bigint":"${node}"}`;
-    else if (typeof node !== "object" || node === null) text += JSON.stringify(node);
-    else if (!isBranch(node)) list(node, write);
-    else if (node.is === "array") text += `{"array":${array(node)}}`;
-    else if (node.is === "shared") text += `{"shared":${JSON.stringify(node.path)}}`;
-    else if (node.is === "aside") wrapped('{"aside":', node.state);
-    else if (node.is === "kind") wrapped(`{"kind":${JSON.stringify(node.kind)},"state":`, node.state);
-    else {
-      text += '{"record":';
-      list(node.entries, named);
-      text += "}";
+  const named = ([name, node]: Named): string => `[${JSON.stringify(name)},${text(node)}]`;
+  const text = (node: Node): string => {
+    if (typeof node === "number") return JSON.stringify(numberJson(node));
+    if (typeof node === "bigint") return `{"bigint":"${node}"}`;
+    if (typeof node !== "object" || node === null) return JSON.stringify(node);
+    if (!isBranch(node)) return `[${node.map(text).join()}]`;
+    switch (node.is) {
+      case "array":
+        return `{"array":${array(node)}}`;
+      case "shared":
+        return `{"shared":${JSON.stringify(node.path)}}`;
+      case "aside":
+        return `{"aside":${text(node.state)}}`;
+      case "kind":
+        return `{"kind":${JSON.stringify(node.kind)},"state":${text(node.state)}}`;
+      case "record":
+        return `{"record":[${node.entries.map(named).join()}]}`;
     }
   };
-  list(components, named);
-  return text;
+  return `[${components.map(named).join()}]`;
 }
 
 /**

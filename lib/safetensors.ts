@@ -158,7 +158,9 @@ function sorted<T extends TensorSpec>(specs: readonly T[]): readonly T[] {
   const byName = alike
     ? (a: T, b: T): number => a.name < b.name ? -1 : 1
     : (a: T, b: T) => compareBytes(a.name, b.name);
-  return specs.toSorted((a, b) => (rankOf.get(b.dtype) ?? 0) - (rankOf.get(a.dtype) ?? 0) || byName(a, b));
+  return specs.toSorted((a, b) =>
+    a.dtype === b.dtype ? byName(a, b) : (rankOf.get(b.dtype) ?? 0) - (rankOf.get(a.dtype) ?? 0)
+  );
 }
 
 /** The JSON of a string; `JSON.stringify` escapes just what the reference's writer escapes. */
@@ -171,9 +173,10 @@ function quote(text: string, what: string): string {
   return JSON.stringify(text);
 }
 
-function checkUnique(names: readonly string[], what: string): void {
+function checkUnique<A>(items: readonly A[], nameOf: (item: A) => string, what: string): void {
   const seen = new Set<string>();
-  for (const name of names) {
+  for (const item of items) {
+    const name = nameOf(item);
     if (seen.has(name)) {
       throw new TypeError(`Expected every ${what} once, found ${JSON.stringify(name)} twice: rename one`);
     }
@@ -218,14 +221,14 @@ export function encodeHeader<T extends TensorSpec>(
   tensors: readonly T[],
   metadata: readonly (readonly [string, string])[],
 ): { readonly bytes: Uint8Array; readonly header: Header; readonly sorted: readonly T[] } {
-  checkUnique(tensors.map(({ name }) => name), "tensor name");
-  checkUnique(metadata.map(([key]) => key), "metadata key");
+  checkUnique(tensors, ({ name }) => name, "tensor name");
+  checkUnique(metadata, ([key]) => key, "metadata key");
   let end = 0;
   const inOrder = sorted(tensors);
   const entries = inOrder.map((spec) => {
     const begin = end;
     end += checkedSize(spec);
-    return { name: spec.name, dtype: spec.dtype, shape: [...spec.shape], begin, end };
+    return { name: spec.name, dtype: spec.dtype, shape: spec.shape, begin, end };
   });
   const pairs = metadata.map(([key, value]) => [key, value] as const).sort(([a], [b]) => compareBytes(a, b));
   const members = entries.map((tensor) =>

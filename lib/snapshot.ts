@@ -119,7 +119,7 @@ const forgotten = new FinalizationRegistry<Hold>(letGo);
 function letGo(hold: Hold): void {
   if (hold.released) return;
   hold.released = true;
-  for (const array of hold.arrays) array.release();
+  for (const array of hold.arrays) array.home.release(array);
 }
 
 /** A snapshot of encoded components, which owns what they hold. */

@@ -55,14 +55,20 @@ export interface Held {
   readonly identity: object;
   /** The bytes, if they are in memory already. */
   readonly resident?: Uint8Array;
-  /** The bytes: a task, because a GPU is read asynchronously. Not to be written to. */
-  readonly bytes: () => Promise<Uint8Array>;
+  /** Where the bytes are. */
+  readonly home: Home;
+}
+
+/** Where held arrays are: one object for all of a place, for there may be a hundred thousand of them. */
+export interface Home {
+  /** The bytes: asynchronous, because a GPU is read so. Not to be written to. */
+  readonly read: (held: Held) => Promise<Uint8Array>;
   /** The bytes where they are, at once, if that is this process's memory: a view to be used up before anything else runs. */
-  readonly peek?: (() => Uint8Array) | undefined;
-  /** Whether `bytes` makes a copy, which `peek` does not. */
-  readonly copies?: boolean;
-  /** Lets go; idempotent. */
-  readonly release: () => void;
+  readonly peek: (held: Held) => Uint8Array | undefined;
+  /** Whether `read` makes a copy, which `peek` does not. */
+  readonly copies: (held: Held) => boolean;
+  /** Lets go; to be called once. */
+  readonly release: (held: Held) => void;
 }
 
 interface TypedArrayClass {
@@ -89,6 +95,14 @@ const dtypes: Readonly<Record<DType, number>> = { float32: 4, int32: 4, bool: 1,
 
 // --- constructors
 
+/** The home of bytes that are in memory already. */
+const resident: Home = {
+  read: (held) => Promise.resolve(held.resident ?? new Uint8Array()),
+  peek: (held) => held.resident,
+  copies: () => false,
+  release: () => {},
+};
+
 /**
  * Holds bytes that are already in memory.
  *
@@ -97,7 +111,7 @@ const dtypes: Readonly<Record<DType, number>> = { float32: 4, int32: 4, bool: 1,
  * @param bytes Its bytes, which the caller promises not to change.
  */
 export function heldBytes(element: Element, shape: readonly number[], bytes: Uint8Array): Held {
-  return { element, shape, identity: bytes, resident: bytes, bytes: () => Promise.resolve(bytes), release: () => {} };
+  return { element, shape, identity: bytes, resident: bytes, home: resident };
 }
 
 /** Holds a copy of a typed array, which its owner may go on writing to. */
@@ -201,7 +215,7 @@ export function converted(held: Held, dtype: DType): Held | string {
     Object.hasOwn(numeric, name) ? numeric[name as keyof typeof numeric] : undefined;
   const [from, to] = [arrayOf(held.element), arrayOf(dtype)];
   if (from === undefined || to === undefined) return `${held.element}, of which there is none`;
-  const bytes = held.resident ?? held.peek?.();
+  const bytes = held.home.peek(held);
   if (bytes === undefined) return "values in a GPU: save the snapshot, and load it";
   const values = typedView(from.name as TypedArrayName, bytes) as InstanceType<typeof from>;
   const result = to.from(values);

@@ -46,7 +46,9 @@ async function tensorsOf(opened: Opened, component: string): Promise<readonly Ex
     const own = path === root ? root : path.slice(root.length + 1);
     const { element, shape } = held;
     // A packed string tensor is as long as its strings are.
-    const bytes = element === "string" ? (await held.bytes()).byteLength : sizeOf(shape) * elementBytes(element);
+    const bytes = element === "string"
+      ? (await held.home.read(held)).byteLength
+      : sizeOf(shape) * elementBytes(element);
     return { ...specOf(element, shape, name ?? own, bytes), held, bytes };
   });
   return await Promise.all(exported);
@@ -84,7 +86,7 @@ function filesOf(shards: readonly (readonly Exported[])[], advance: (bytes: numb
       const { bytes, sorted } = encodeHeader(tensors, [["format", "pt"]]);
       yield bytes;
       for (const { held } of sorted) {
-        const data = await held.bytes();
+        const data = await held.home.read(held);
         yield data;
         advance(data.byteLength);
       }

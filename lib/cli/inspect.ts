@@ -168,7 +168,7 @@ async function inspectPart(
     : await verifyCheckpoint(store, checkpoint, draw, ({ name }) => name === opened.fileOf(only))();
   draw();
   if (E.isLeft(checked)) return checked;
-  const found = only === undefined ? undefined : statistics(only, await only.bytes());
+  const found = only === undefined ? undefined : statistics(only, await only.home.read(only));
   if (json) {
     const about = { location: store.locationOf(checkpoint), path: at, kind: kindOf(node) };
     await out.print([

@@ -11,7 +11,7 @@ import { toError } from "../errors.ts";
 import type { Stored } from "../manifest.ts";
 import type { TensorEntry } from "../safetensors.ts";
 import type { Part, Store } from "../store.ts";
-import type { Held } from "../tensor.ts";
+import type { Held, Home } from "../tensor.ts";
 
 // --- types
 
@@ -60,7 +60,8 @@ export function openCheckpoint(store: Store, checkpoint: number): TaskEither<Rea
       throw toError("_tag" in header.left ? header.left : { _tag: "Damaged", checkpoint, problems: header.left });
     }
 
-    async function bytesOf({ file, tensor }: Stored): Promise<Uint8Array> {
+    async function readArray(held: Held): Promise<Uint8Array> {
+      const { file = -1, tensor = "" } = stored.get(held) ?? {};
       const opening = files.get(file) ?? open(file);
       files.set(file, opening);
       const { part, dataStart, tensors } = await opening;
@@ -71,9 +72,10 @@ export function openCheckpoint(store: Store, checkpoint: number): TaskEither<Rea
       return bytes;
     }
 
+    const home: Home = { read: readArray, peek: () => undefined, copies: () => true, release: () => {} };
     const hold = (array: Stored): Held => {
       const { element, shape } = array;
-      const held: Held = { element, shape, identity: array, bytes: () => bytesOf(array), release: () => {} };
+      const held: Held = { element, shape, identity: array, home };
       stored.set(held, array);
       return held;
     };

@@ -78,7 +78,7 @@ export function trace<C extends object, A>(
 
 /** The first element in which two arrays of one type and shape differ by bits, and its values. */
 async function firstElement(a: Held, b: Held): Promise<readonly [number, unknown, unknown] | undefined> {
-  const [x, y] = [await a.bytes(), await b.bytes()];
+  const [x, y] = [await a.home.read(a), await b.home.read(b)];
   const byte = x.findIndex((one, i) => one !== y[i]);
   const [left, right] = [elements(a, x), elements(b, y)];
   if (byte < 0 || a.element === "string") return undefined;

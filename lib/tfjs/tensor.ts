@@ -11,7 +11,7 @@ import * as tf from "@tensorflow/tfjs";
 import { type Kind, scalar, type Target } from "../component.ts";
 import { isPlainRecord } from "../rules.ts";
 import { entry, isBranch, type Node, record } from "../state_tree.ts";
-import { type DType, fits, type Held, isDType, packStrings, typedView, unpackStrings } from "../tensor.ts";
+import { type DType, fits, type Held, type Home, isDType, packStrings, typedView, unpackStrings } from "../tensor.ts";
 
 // --- types
 
@@ -109,66 +109,45 @@ function aliasOf(dataId: DataId, shape: readonly number[], dtype: DType): tf.Ten
   return engine().makeTensorFromTensorInfo({ dataId, shape: shape.slice(), dtype });
 }
 
+/** The backend of a held value, looked for at each use: tfjs moves a value to the backend that first uses it there. */
+function backendOf({ identity }: Held): Backend {
+  const found = engine().state.tensorInfo.get(identity as DataId)?.backend;
+  if (found !== undefined) return found;
+  throw new TypeError("Expected a snapshot that is held until its bytes are read, found it released");
+}
+
+/** The home of values in tfjs's backends. */
+const backends: Home = {
+  read: async (held) => {
+    const [backend, dataId, dtype] = [backendOf(held), held.identity as DataId, held.element as DType];
+    if (dtype === "complex64") return await complexBytes(backend, dataId);
+    return bytesOf(await valuesOf(backend, dataId), dtype);
+  },
+  peek: (held) => {
+    const [backend, dataId, dtype] = [backendOf(held), held.identity as DataId, held.element as DType];
+    // Strings and complex numbers do not stand in memory as they are written.
+    if (dtype === "string" || dtype === "complex64") return undefined;
+    if (backend.typedArrayFromHeap !== undefined) {
+      return bytesOf(backend.typedArrayFromHeap({ dataId, shape: held.shape, dtype }), dtype);
+    }
+    return (backend as unknown) === tf.findBackend("cpu") ? bytesOf(backend.readSync(dataId), dtype) : undefined;
+  },
+  copies: (held) => backendOf(held).typedArrayFromHeap !== undefined,
+  release: ({ identity }) => {
+    const dataId = identity as DataId;
+    const backend = engine().state.tensorInfo.get(dataId)?.backend;
+    if (backend?.disposeData(dataId)) engine().removeDataId(dataId, backend);
+  },
+};
+
 /**
  * Holds a tensor's value: O(1), no copy on any backend.
  *
  * @param tensor Any tensor or variable that is not disposed.
  */
-export function hold(tensor: tf.Tensor): Held {
-  const { dataId, shape } = tensor;
-  const dtype = tensor.dtype as DType;
-  const { tensorInfo } = engine().state;
-  // Looked for at each use: tfjs moves a value to the backend that first uses it there.
-  const backend = (): Backend | undefined => tensorInfo.get(dataId)?.backend;
-  backend()?.incRef(dataId);
-  let held = true;
-  const here = (): Backend => {
-    const found = held ? backend() : undefined;
-    if (found !== undefined) return found;
-    throw new TypeError("Expected a snapshot that is held until its bytes are read, found it released");
-  };
-  const bytes = async (): Promise<Uint8Array> => {
-    const from = here();
-    return dtype === "complex64" ? await complexBytes(from, dataId) : bytesOf(await valuesOf(from, dataId), dtype);
-  };
-  const viewHere = (from: Backend | undefined): (() => tf.TypedArray) | undefined =>
-    from && viewOf(from, dataId, shape, dtype);
-  const peek = (): Uint8Array => {
-    const view = viewHere(here());
-    if (view === undefined) throw new TypeError("Expected a value to stay on its backend while it is written");
-    return bytesOf(view(), dtype);
-  };
-  const release = (): void => {
-    const from = backend();
-    if (held && from?.disposeData(dataId)) engine().removeDataId(dataId, from);
-    held = false;
-  };
-  return {
-    element: dtype,
-    shape,
-    identity: dataId,
-    bytes,
-    get peek() {
-      return viewHere(backend()) && peek;
-    },
-    get copies() {
-      return backend()?.typedArrayFromHeap !== undefined;
-    },
-    release,
-  };
-}
-
-/** How a backend's memory is looked into without a copy, if it can be. */
-function viewOf(
-  backend: Backend,
-  dataId: DataId,
-  shape: readonly number[],
-  dtype: DType,
-): (() => tf.TypedArray) | undefined {
-  // Strings and complex numbers do not stand in it as they are written.
-  if (dtype === "string" || dtype === "complex64") return undefined;
-  if (backend.typedArrayFromHeap !== undefined) return () => backend.typedArrayFromHeap!({ dataId, shape, dtype });
-  return (backend as unknown) === tf.findBackend("cpu") ? () => backend.readSync(dataId) : undefined;
+export function hold({ dataId, shape, dtype }: tf.Tensor): Held {
+  engine().state.tensorInfo.get(dataId)?.backend.incRef(dataId);
+  return { element: dtype as DType, shape, identity: dataId, home: backends };
 }
 
 /** Whether a held value is in a backend, not only in bytes. */
@@ -216,7 +195,7 @@ export function valuesIn(tree: unknown): unknown {
   if (tree instanceof tf.Variable && !tree.isDisposed) {
     const held = hold(tree);
     const value = tensorOf(held);
-    held.release();
+    held.home.release(held);
     return value;
   }
   if (Array.isArray(tree)) return tree.map(valuesIn);
@@ -329,6 +308,17 @@ export function assignAtCommit(target: Target, variable: tf.Variable, tensor: tf
   target.after(() => tensor.dispose());
 }
 
+/** The places of tfjs's registered variables among each other. */
+function positions(): ReadonlyMap<string, number> {
+  const position = new Map<string, number>();
+  for (const name of Object.keys(engine().state.registeredVariables)) position.set(name, position.size);
+  return position;
+}
+
+function isAscending(numbers: readonly number[]): boolean {
+  return numbers.every((number, i) => i === 0 || number > (numbers[i - 1] ?? -1));
+}
+
 /** The kind of variables: a value, whether it is trained, and the name its user gave it. */
 export const variableKind: Kind<tf.Variable> = {
   name: "Variable",
@@ -365,16 +355,16 @@ export const variableKind: Kind<tf.Variable> = {
   },
   parts: { trained: (state) => entry(state, "trainable") === true ? shapeOf(entry(state, "value")) : undefined },
   order: (objects) => {
-    const position = new Map(Object.keys(engine().state.registeredVariables).map((name, i) => [name, i]));
+    const position = positions();
     const at = ([variable]: readonly [object, string]): number => position.get((variable as tf.Variable).name) ?? -1;
-    return objects.toSorted((a, b) => at(a) - at(b)).map(([, path]) => path);
+    const ordered = isAscending(objects.map(at)) ? objects : objects.toSorted((a, b) => at(a) - at(b));
+    return ordered.map(([, path]) => path);
   },
   // Without a list of variables, tfjs's optimizers find theirs by position among the registered ones.
   reorder: (objects) => {
     const { registeredVariables } = engine().state;
-    const positions = new Map(Object.keys(registeredVariables).map((name, i) => [name, i]));
-    const ordered = (objects as readonly tf.Variable[]).map(({ name }) => positions.get(name) ?? -1);
-    if (ordered.every((position, i) => i === 0 || position > (ordered[i - 1] ?? -1))) return;
+    const position = positions();
+    if (isAscending((objects as readonly tf.Variable[]).map(({ name }) => position.get(name) ?? -1))) return;
     for (const variable of objects as readonly tf.Variable[]) {
       delete registeredVariables[variable.name];
       if (/^\d+$/.test(variable.name)) variable.name = String(engine().nextVariableId());
