@@ -26,7 +26,7 @@ import { encodeManifest, type FileEntry, format, type Summary } from "./manifest
 import { meter, type Progress } from "./progress.ts";
 import { encodeHeader, type Header } from "./safetensors.ts";
 import type { Saving, Store } from "./store.ts";
-import { elementBytes, type Held, sizeOf } from "./tensor.ts";
+import type { Held } from "./tensor.ts";
 
 // --- types
 
@@ -55,7 +55,7 @@ interface OpenFile {
 const layouts = new WeakMap<Store, Layout<WrittenFile>>();
 
 const mebi = 2 ** 20;
-const [viewBytes, packedBytes, smallBytes] = [8 * mebi, 4 * mebi, mebi / 4];
+const [viewBytes, packedBytes, leastBytes, smallBytes] = [8 * mebi, 4 * mebi, mebi / 16, mebi / 4];
 
 // --- capture
 
@@ -70,9 +70,22 @@ async function opened(plan: FilePlan<WrittenFile>): Promise<OpenFile> {
   return { plan, header, head, arrays: sorted.map(({ held }) => held) };
 }
 
+/** Whether an array of so many bytes is copied on its way to the store. */
+function isPacked(bytes: number, held: Held): boolean {
+  return bytes <= smallBytes || held.home.copies(held);
+}
+
+/** Two buffers for the files by turns, as large as what is packed into them needs. */
+function stagingFor(files: readonly OpenFile[]): readonly Uint8Array[] {
+  const packed = ({ arrays, header: { tensors } }: OpenFile): number =>
+    tensors.reduce((sum, { begin, end }, i) => isPacked(end - begin, arrays[i] as Held) ? sum + end - begin : sum, 0);
+  const most = files.reduce((bytes, file) => Math.max(bytes, packed(file)), leastBytes);
+  return [0, 1].map(() => new Uint8Array(Math.min(packedBytes, most)));
+}
+
 /** The bytes of a file in pieces of at most 8 MiB; one is valid until the next but one is asked for. */
 async function* chunksOf(
-  { head, arrays }: OpenFile,
+  { head, header, arrays }: OpenFile,
   staging: readonly Uint8Array[],
   advance: (bytes: number) => void,
 ): AsyncGenerator<Uint8Array> {
@@ -88,32 +101,32 @@ async function* chunksOf(
     return sent(chunk);
   };
   yield sent(head);
-  for (const held of arrays) {
-    const size = sizeOf(held.shape) * elementBytes(held.element);
-    const { home } = held;
-    const peeked = size <= smallBytes || home.copies(held) ? home.peek(held) : undefined;
-    let view = peeked ?? await home.read(held);
-    const length = view.byteLength;
-    if (held.element !== "string" && length !== size) {
+  for (const [i, { begin, end }] of header.tensors.entries()) {
+    const held = arrays[i] as Held;
+    const { home, element, shape } = held;
+    const length = end - begin;
+    const packs = isPacked(length, held);
+    let view = (packs ? home.peek(held) : undefined) ?? await home.read(held);
+    if (view.byteLength !== length) {
       throw new TypeError(
-        `Expected ${size} bytes of ${held.element} [${held.shape}], found ${length}: nothing is saved`,
+        `Expected ${length} bytes of ${element} [${shape}], found ${view.byteLength}: nothing is saved`,
       );
     }
-    if (peeked === undefined && length > smallBytes) {
+    if (!packs) {
       if (used > 0) yield packed();
       for (let at = 0; at < length; at += viewBytes) yield sent(view.subarray(at, at + viewBytes));
       continue;
     }
     for (let at = 0; at < length;) {
-      const room = packedBytes - used;
+      const room = buffer().byteLength - used;
       const some = at === 0 && length <= room ? view : view.subarray(at, at + room);
       buffer().set(some, used);
       used += some.byteLength;
       at += some.byteLength;
-      if (used < packedBytes) continue;
+      if (used < buffer().byteLength) continue;
       yield packed();
       // A backend's memory may have moved meanwhile.
-      if (peeked !== undefined) view = home.peek(held) ?? await home.read(held);
+      if (at < length) view = home.peek(held) ?? await home.read(held);
     }
   }
   if (used > 0) yield packed();
@@ -160,7 +173,7 @@ async function putFiles(
   const total = files.reduce((sum, file) => taken.has(file) ? sum : sum + file.header.bytes, 0);
   let written = total;
   const advance = meter(total, onProgress);
-  const staging = [new Uint8Array(packedBytes), new Uint8Array(packedBytes)];
+  const staging = stagingFor(files.filter((file) => !taken.has(file)));
   const entries: FileEntry[] = [];
   const shards = files.filter(({ plan }) => isModelShard(plan.name));
   // First, so that what is large is brought to the disk while the manifest is made.

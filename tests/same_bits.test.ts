@@ -1,7 +1,7 @@
 /**
  * The law *same bits*: uninterrupted == resumed != cold-started, for every optimizer and every sort of run, saved at any step.
  *
- * With it *no trace* and *immutable* over whole runs. `DOGEAR_TORTURE=4` and above saves at every step.
+ * With it *no trace* and *immutable* over whole runs. `DOGEAR_TORTURE=8` and above saves at every step.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { advance, type Run, runs, total } from "./programs/runs.ts";
 
 const { dense } = tf.layers;
 
-const stride = Math.max(1, Math.floor(4 / Number(process.env["DOGEAR_TORTURE"] ?? 1)));
+const stride = Math.max(1, Math.floor(8 / Number(process.env["DOGEAR_TORTURE"] ?? 1)));
 
 /** Where runs are saved: at their start, at their end, and every so many steps, in all phases of an epoch of five. */
 const saves = Array.from({ length: total + 1 }, (_, k) => k)
