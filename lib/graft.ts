@@ -86,27 +86,39 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
   const kindNamed = (name: string): AnyKind | undefined => kinds.find((kind) => kind.name === name);
 
   const find = (side: Side, wish: string, option: string): readonly string[] => {
-    const found = parts(trees[side], kinds, wish);
-    if (found.length === 0) {
-      const where = side === "live" ? "a part of the live components" : "a part of the snapshot";
-      problem(wish, "missing", `${where}, as asked for in ${option}`, "none of this name");
+    const { paths, ambiguous } = parts(trees[side], kinds, wish);
+    const where = side === "live" ? "a part of the live components" : "a part of the snapshot";
+    if (paths.length === 0) problem(wish, "missing", `${where}, as asked for in ${option}`, "none of this name");
+    if (ambiguous) {
+      problem(wish, "name", `${where}, as asked for in ${option}`, `two of this name: ${paths.join(", ")}`);
     }
-    return found;
+    return paths;
   };
 
   const wishes = ((): Wishes => {
     const modes = new Map<string, Side>();
-    for (const wish of selection.only ?? []) for (const path of find("live", wish, "only")) modes.set(path, "saved");
-    for (const wish of selection.keep ?? []) for (const path of find("live", wish, "keep")) modes.set(path, "live");
     const [pairs, taken, named] = [new Map<string, string>(), new Set<string>(), new Set<string>()];
+    // One part may be wished for by its name and by its path.
+    const once = (path: string, before: boolean, options: string): void =>
+      before ? problem(path, "name", `one wish for it in ${options}`, "more") : undefined;
+    const decide = (path: string, side: Side): void => {
+      once(path, modes.has(path), "only, keep and rename");
+      modes.set(path, side);
+    };
+    const take = (path: string): void => {
+      once(path, taken.has(path), "rename and skip");
+      taken.add(path);
+    };
+    for (const wish of selection.only ?? []) for (const path of find("live", wish, "only")) decide(path, "saved");
+    for (const wish of selection.keep ?? []) for (const path of find("live", wish, "keep")) decide(path, "live");
     for (const [from, to] of Object.entries(selection.rename ?? {})) {
       const [saved, live] = [find("saved", from, "rename"), find("live", to, "rename")];
       for (const [i, path] of live.entries()) {
         const origin = saved[i];
         if (origin === undefined) continue;
         pairs.set(path, origin);
-        taken.add(origin);
-        modes.set(path, "saved");
+        take(origin);
+        decide(path, "saved");
         report.renamed.push({ from: origin, to: path });
         // What stands in a list has its name in itself.
         if (/\/\d+$/.test(path)) named.add(join(path, "name"));
@@ -114,7 +126,7 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
     }
     for (const wish of selection.skip ?? []) {
       for (const path of find("saved", wish, "skip")) {
-        taken.add(path);
+        take(path);
         report.skipped.push(path);
       }
     }
@@ -373,7 +385,7 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
   );
   const components = isBranch(root) && root.is === "record" ? root.entries : [];
   for (const wish of selection.convert ?? []) {
-    const paths = parts(trees.live, kinds, wish);
+    const { paths } = parts(trees.live, kinds, wish);
     if (paths.length > 0 && !report.converted.some(({ path }) => paths.some((outer) => isWithin(path, outer)))) {
       if (problems.length > 0) continue;
       problem(wish, "dtype", "a tensor of another dtype to convert", "none");

@@ -140,25 +140,31 @@ export function stateOf(node: Node): Node {
   return isBranch(node) && node.is === "kind" ? node.state : node;
 }
 
-/** The parts of a tree that a wish names: their paths, none if there is no such part. */
-export function parts(tree: Tree, kinds: readonly AnyKind[], wish: string): readonly string[] {
-  const below = (node: Node, path: string, step: string): readonly (readonly [Node, string])[] => {
+/** The parts that a wish names: their paths, none if there is no such part, and whether it is the path of one and the name of another. */
+export function parts(
+  tree: Tree,
+  kinds: readonly AnyKind[],
+  wish: string,
+): { readonly paths: readonly string[]; readonly ambiguous: boolean } {
+  type Way = readonly [node: Node, path: string, named: boolean];
+  const below = ([node, path, byName]: Way, step: string): readonly Way[] => {
     const place = isBranch(node) && node.is === "shared" ? node.path : path;
     const found = follow(tree, node);
     const inside = child(stateOf(found), step);
-    if (inside !== undefined) return [[inside, `${place}/${step}`]];
     const kind = isBranch(found) && found.is === "kind" ? kinds.find(({ name }) => name === found.kind) : undefined;
     const ways = kind?.parts?.named?.(stateOf(found), step, (part) => stateOf(follow(tree, part))) ?? [];
-    return ways.flatMap((way) => {
+    const named = ways.flatMap((way): readonly Way[] => {
       const end = way.reduce<Node | undefined>((at, name) => at && child(at, String(name)), stateOf(found));
-      return end === undefined ? [] : [[end, way.reduce<string>(join, place)]];
+      return end === undefined ? [] : [[end, way.reduce<string>(join, place), true]];
     });
+    return inside === undefined ? named : [[inside, `${place}/${step}`, byName], ...named];
   };
   const [component, ...steps] = wish.split("/");
   const start = tree.encoded.components.filter(([name]) => segment(name) === component)
-    .map(([name, node]): readonly [Node, string] => [node, segment(name)]);
-  return steps.reduce((at, step) => at.flatMap(([node, path]) => below(node, path, step)), start)
-    .map(([, path]) => path);
+    .map(([name, node]): Way => [node, segment(name), false]);
+  const ends = steps.reduce((at, step) => at.flatMap((way) => below(way, step)), start);
+  const ambiguous = ends.some(([, , named]) => named) && ends.some(([, , named]) => !named);
+  return { paths: ends.map(([, path]) => path), ambiguous };
 }
 
 /** The child of a record or list by one step of a path. */

@@ -150,6 +150,40 @@ test("nothing silent: a wish for what is not there is an error", async () => {
   for (const [selection, wrong] of selections) assert.deepEqual(await refused(live, selection, snapshot), wrong);
 });
 
+test("nothing silent: two wishes for one part, by its name and by its path, are an error", async () => {
+  const build = (...names: readonly string[]): tf.LayersModel =>
+    tf.sequential({ layers: ["first", ...names].map((name) => dense({ units: 2, inputShape: [2], name })) });
+  using snapshot = captureState({ model: build("a", "b") });
+  const live = { model: build("x", "b") };
+  const selections: readonly (readonly [Selection, readonly string[]])[] = [
+    [{ only: ["model/layers/2"], keep: ["model/b"] }, ["model/layers/2 name"]],
+    [{ rename: { "model/a": "model/x" }, keep: ["model/layers/1"] }, ["model/layers/1 name"]],
+    [{ rename: { "model/a": "model/x" }, skip: ["model/layers/1"] }, ["model/layers/1 name"]],
+    [
+      { rename: { "model/a": "model/x", "model/b": "model/layers/1" }, keep: ["model/layers/2"] },
+      ["model/layers/1 name"],
+    ],
+  ];
+  for (const [selection, wrong] of selections) assert.deepEqual(await refused(live, selection, snapshot), wrong);
+});
+
+test("nothing silent: a layer whose name is the path of another part, too, is asked for by its own path", async () => {
+  const build = (): tf.LayersModel => {
+    const inner = tf.sequential({ layers: [dense({ units: 2, inputShape: [2], name: "a" })], name: "inner" });
+    return tf.sequential({ layers: [inner, dense({ units: 2, name: "head" })] });
+  };
+  using snapshot = captureState({ model: build() });
+  assert.deepEqual(await refused({ model: build() }, { keep: ["model/inner"] }, snapshot), ["model/inner name"]);
+  for (
+    const [wish, path] of [["model/layers/0", "model/layers/0"], ["model/inner/a", "model/layers/0/layers/0"]] as const
+  ) {
+    const live = { model: build() };
+    const kept = weightsOf(live.model.layers[0]);
+    assert.deepEqual(restored(live, { keep: [wish] }, snapshot)[1].kept, [path]);
+    assert.equal(weightsOf(live.model.layers[0]), kept);
+  }
+});
+
 test("a wish that makes no sense is a TypeError at once", () => {
   const live = { v: 1, w: 2 };
   const wishes: readonly (readonly [object, RegExp])[] = [
