@@ -103,6 +103,11 @@ export interface SourceFailed {
   readonly cause: unknown;
   readonly epoch: number;
   readonly position: number;
+  /**
+   * What `position` counts.
+   * @default "samples"
+   */
+  readonly unit?: "samples" | "batches";
 }
 
 /** The training step threw; nothing half done was saved. */
@@ -332,7 +337,9 @@ export function explain(error: DogearError): string {
       return `The data in ${error.location} cannot be read.${lines(error.problems)}\n` +
         "Mend the file or put back the one that was there, and open it again";
     case "SourceFailed":
-      return `The data failed in epoch ${error.epoch} after ${error.position} samples: ${causeOf(error.cause)}. ` +
+      return `The data failed in epoch ${error.epoch} after ${error.position} ${error.unit ?? "samples"}: ${
+        causeOf(error.cause)
+      }. ` +
         "The state is as it was after the last batch: mend the source and resume";
     case "StepFailed":
       return `The training step failed after ${error.at} batches: ${causeOf(error.cause)}. ` +

@@ -58,7 +58,7 @@ function feedOf(dataset: Dataset, args: Args, { seed = 0 }: FitOptions, run: () 
   const data = drawn(dataset);
   const failed = (cause: unknown): Either<SourceFailed, never> => {
     const { epoch, batch } = run().at;
-    return E.left({ _tag: "SourceFailed", cause, epoch, position: batch });
+    return E.left({ _tag: "SourceFailed", cause, epoch, position: batch, unit: "batches" });
   };
   const read = async (iterator: Iterator | undefined): ReturnType<Iterator["next"]> => {
     const element = await (iterator as Iterator).next();

@@ -235,6 +235,7 @@ test("nothing silent: other arguments, data that throws, what tfjs refuses", asy
     }).batch(4);
   const failed = await left({ to: memory() }, { data: throwing });
   assert.ok(failed._tag === "SourceFailed" && failed.position === 2 && failed.epoch === 0, explain(failed));
+  assert.match(explain(failed), /in epoch 0 after 2 batches/);
   const shapeless = await left({ to: memory() }, { data: () => tf.data.array([1, 2]) });
   assert.ok(shapeless._tag === "StepFailed", explain(shapeless));
   assert.match(explain(shapeless), /objects of the form `\{xs: xVal, ys: yVal\}`/);
