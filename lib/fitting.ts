@@ -50,6 +50,11 @@ export interface FitOptions extends Omit<SavePolicy<never>, "metrics"> {
    * @default []
    */
   readonly stopOn?: readonly Signal[];
+  /**
+   * Whether to go on from an older checkpoint when the newest is damaged.
+   * @default false
+   */
+  readonly fallback?: boolean;
   /** Told of the checkpoint that is resumed from. */
   readonly onReport?: (report: Report) => void;
 }
@@ -264,10 +269,10 @@ function restored(
 
 /** The newest checkpoint, or undefined if there is none. */
 async function newest(
-  { to, onReport }: FitOptions,
+  { to, onReport, fallback = false }: FitOptions,
 ): Promise<Either<FitError, Snapshot<unknown> | undefined>> {
   let report: Report | undefined;
-  const read = await readSnapshot(to, { onReport: (r) => report = r })();
+  const read = await readSnapshot(to, { fallback, onReport: (r) => report = r })();
   if (E.isLeft(read)) {
     const empty = read.left._tag === "NoCheckpoint" && read.left.available.length === 0;
     return empty ? E.right(undefined) : read;

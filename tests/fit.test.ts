@@ -2,7 +2,7 @@
  * `fit` against tfjs's own `model.fit`, bit for bit and callback for callback; and killed anywhere against never interrupted.
  */
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -11,6 +11,7 @@ import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
 import {
   captureState,
+  directory,
   type DogearError,
   explain,
   fit,
@@ -19,6 +20,7 @@ import {
   list,
   loadState,
   memory,
+  type Report,
   Rng,
   runOrThrow,
   saveState,
@@ -524,6 +526,36 @@ test("nothing silent: a checkpoint of another loop, a loop that fails, options a
   await runOrThrow(fit({ to })(build(), data, targets, { epochs: 1 }));
   const only = await loadState(to)({ model: build() })();
   assert.ok(only._tag === "Left", "it is a training, not a model alone");
+});
+
+test("a damaged newest checkpoint is an error, from which fallback goes on to the same bits", async () => {
+  const { build, x, y } = first;
+  const args = { epochs: 3, batchSize: 8, verbose: 0 } as const;
+  const [folder, straight] = [await mkdtemp(join(scratch, "damaged-")), build()];
+  const train = (
+    model: tf.LayersModel,
+    options: Omit<FitOptions, "to">,
+    more: tf.ModelFitArgs,
+  ): ReturnType<ReturnType<typeof fit>> =>
+    fit({ to: directory(folder), every: 2, ...options })(model, x() as tf.Tensor, y() as tf.Tensor, {
+      ...args,
+      ...more,
+    });
+  await runOrThrow(fit({ to: memory() })(straight, x() as tf.Tensor, y() as tf.Tensor, args));
+  await runOrThrow(train(build(), {}, { epochs: 2 }));
+  const saved = (await runOrThrow(list(directory(folder)))).map(({ checkpoint }) => checkpoint);
+  const [older, newest] = saved.slice(-2) as [number, number];
+  const file = join(folder, "checkpoints", `checkpoint_${newest}`, "model.safetensors");
+  const bytes = await readFile(file);
+  bytes[bytes.length - 1]! ^= 1;
+  await writeFile(file, bytes);
+
+  const error = await left(train(build(), {}, {}));
+  assert.ok(error._tag === "Damaged" && error.older === older && /fallback: true/.test(explain(error)), explain(error));
+  const [model, reports] = [build(), [] as Report[]];
+  await runOrThrow(train(model, { fallback: true, onReport: (report) => reports.push(report) }, {}));
+  assert.deepEqual(reports.map(({ checkpoint, skipped }) => [checkpoint, skipped.length]), [[older, 1]]);
+  assert.equal(await id(captureState({ model }))(), await id(captureState({ model: straight }))());
 });
 
 test("no trace: no tensor is left after a training, and none after one that was resumed or that failed", async () => {
