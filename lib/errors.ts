@@ -306,7 +306,7 @@ export function explain(error: DogearError): string {
       return `The snapshot does not fit, and nothing was changed.${lines(error.problems)}\n` +
         (error.problems.every(({ kind }) => kind === "memory")
           ? "Dispose of tensors and release snapshots that are no longer needed, or restore on the cpu backend"
-          : "Build the components as they were when it was saved, ask for what is to differ (keep, only, skip, rename, convert), or start in another store");
+          : "Build the components as they were when it was saved, tell restoreInto or loadState what is to differ (keep, only, skip, rename, convert), or start in another store");
     case "Released":
       return "The snapshot has been released: capture again, or release it after its last use";
     case "StoreFailed": {

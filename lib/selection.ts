@@ -22,7 +22,7 @@ export interface Selection {
    */
   readonly only?: readonly string[];
   /**
-   * Live parts to keep as they are, whatever the snapshot has for them.
+   * Live parts to keep as they are, whatever the snapshot has for them; a live tensor is given back as a new one of the same value.
    * @default []
    */
   readonly keep?: readonly string[];

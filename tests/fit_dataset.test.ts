@@ -215,7 +215,7 @@ test("nothing silent: a shuffle without a seed, and other data than was trained 
     await fitDataset({ to, every: 1 })(networks[0]!.build(), before(), { epochs: 3, callbacks: [custom] })();
     const error = await left({ to }, { data: then });
     assert.ok(error._tag === "Mismatch" && error.problems[0]?.path === "fit/data", explain(error));
-    assert.match(explain(error), /give every shuffle of the dataset a seed/);
+    assert.match(explain(error), /give the dataset of before, and every shuffle of it a seed/);
   }
 });
 
