@@ -220,7 +220,7 @@ function lines(problems: readonly Problem[]): string {
 const causes: Readonly<Record<ResumeCause, readonly [found: string, remedy: string]>> = {
   random: [
     "It draws from a generator that no component holds, and with those draws repeated it resumes",
-    "draw inside Rng.withRandom(state.rng) or from Rng, and keep the generator that comes back",
+    "draw from Rng or inside Rng.withRandom(state.rng), whose thunk is synchronous, and keep the generator that comes back; for model.trainOnBatch there is trainOnBatch",
   ],
   clock: [
     "It reads a clock, and with the clock repeated it resumes",

@@ -244,7 +244,9 @@ async function jobOf(
         path: "fit/data",
         kind: "data",
         expected: `up to batch ${run.at.step} the data that was trained on, with CRC ${hex(wanted)}`,
-        found: `other data, with CRC ${hex(run.read)}: give the dataset of before, and every shuffle of it a seed that is not 0`,
+        found: `other data, with CRC ${
+          hex(run.read)
+        }: give the dataset of before, and every shuffle of it a seed that is not 0`,
       }]));
     },
     begin: () => {},
