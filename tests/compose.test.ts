@@ -535,6 +535,30 @@ test("a cursor of 4 ranks goes on with 1, 2, 3 or 8 and other batch sizes: every
 
 // --- what cannot be kept
 
+test("a stream's epoch that ended where another number of ranks goes on: the next one's first samples fill its first round", async () => {
+  for (const [world, size] of [[2, 3], [3, 2], [3, 4], [8, 1]] as const) {
+    const rank = (rank: number, world: number, size: number): Loader.Loader<number[]> =>
+      pipe(
+        later([1, 2, 3, 4]),
+        Loader.batch(size),
+        Loader.shard({ rank, world, evenBatches: true }),
+        Loader.repeat(2),
+      );
+    const first = await Loader.iterate(rank(0, 2, 2))[Symbol.asyncIterator]().next();
+    const [, cursor] = first.value as readonly [number[], Loader.Cursor];
+    assert.deepStrictEqual([cursor.position, cursor.length], [4, null]);
+    const shares = await Promise.all(
+      range(world).map(async (k) => {
+        const given: number[][] = [];
+        for await (const [batch] of Loader.from(cursor)(rank(k, world, size))) given.push(batch);
+        return given;
+      }),
+    );
+    const seen = range(shares[0]!.length).flatMap((i) => shares.flatMap((share) => share[i]!));
+    assert.deepStrictEqual(seen, range(Math.ceil(4 / (world * size)) * world * size).map((i) => 1 + i % 4));
+  }
+});
+
 test("what no cursor could keep is refused: at once by a TypeError with a remedy, or when it shows, with both sides", async () => {
   const data = Loader.fromArray([1, 2]);
   const dataset = Loader.fromDataset<number>(tf.data.array([1, 2]));
