@@ -559,6 +559,21 @@ test("a stream's epoch that ended where another number of ranks goes on: the nex
   }
 });
 
+test("at: tensors of collate are the caller's own, and nothing else is left", async () => {
+  const { numTensors } = tf.memory();
+  const data = pipe(
+    Loader.fromArray([1, 2, 3]),
+    Loader.batch(2),
+    Loader.prefetch(2),
+    Loader.collate(),
+    Loader.repeat(3),
+  );
+  const batch = await Loader.at(2)(data);
+  assert.deepStrictEqual([...batch.dataSync()], [1, 2]);
+  batch.dispose();
+  assert.equal(tf.memory().numTensors, numTensors);
+});
+
 test("what no cursor could keep is refused: at once by a TypeError with a remedy, or when it shows, with both sides", async () => {
   const data = Loader.fromArray([1, 2]);
   const dataset = Loader.fromDataset<number>(tf.data.array([1, 2]));
