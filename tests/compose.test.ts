@@ -574,6 +574,15 @@ test("at: tensors of collate are the caller's own, and nothing else is left", as
   assert.equal(tf.memory().numTensors, numTensors);
 });
 
+test("collate: rows of integers and of fractions together are fractions, and no field of a later sample is lost", async () => {
+  const rows: readonly ArrayLike<number>[] = [Int32Array.of(1), [0.5]];
+  const mixed = await Loader.at(0)(pipe(Loader.fromArray(rows as number[][]), Loader.batch(2), Loader.collate()));
+  assert.deepStrictEqual([mixed.dtype, ...mixed.dataSync()], ["float32", 1, 0.5]);
+  mixed.dispose();
+  const uneven = pipe(Loader.fromArray([{ x: 1 }, { x: 1, y: 2 }]), Loader.batch(2), Loader.collate());
+  assert.match(String(await items(uneven).catch((error) => error)), /found undefined as the value\.y/);
+});
+
 test("what no cursor could keep is refused: at once by a TypeError with a remedy, or when it shows, with both sides", async () => {
   const data = Loader.fromArray([1, 2]);
   const dataset = Loader.fromDataset<number>(tf.data.array([1, 2]));
