@@ -583,6 +583,39 @@ test("collate: rows of integers and of fractions together are fractions, and no 
   assert.match(String(await items(uneven).catch((error) => error)), /found undefined as the value\.y/);
 });
 
+test("a part that cannot be closed, or fails, keeps no other part open, and no sample of it", async () => {
+  const { numTensors } = tf.memory();
+  let closed = 0;
+  const good = Loader.fromIterable(function* () {
+    try {
+      for (;;) yield 1;
+    } finally {
+      closed++;
+    }
+  });
+  const stuck = Loader.fromIterable(() => ({
+    [Symbol.iterator]: () => ({
+      next: () => ({ done: false, value: 1 }),
+      return: () => {
+        throw new Error("stuck");
+      },
+    }),
+  }));
+  await assert.rejects(items(Loader.zip([stuck, good]), 1), /stuck/);
+  assert.equal(closed, 1);
+  const tensors = Loader.fromDataset(tf.data.generator(
+    function* () {
+      yield tf.tensor1d([1]);
+    } as unknown as () => Iterator<tf.Tensor>,
+  ));
+  const broken = Loader.fromIterable((): Iterable<number> => {
+    throw new Error("broken");
+  });
+  await assert.rejects(items(Loader.zip([tensors, broken])), /broken/);
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.equal(tf.memory().numTensors, numTensors);
+});
+
 test("what no cursor could keep is refused: at once by a TypeError with a remedy, or when it shows, with both sides", async () => {
   const data = Loader.fromArray([1, 2]);
   const dataset = Loader.fromDataset<number>(tf.data.array([1, 2]));
