@@ -114,6 +114,12 @@ export function zip<const P extends Parts>(parts: P): Loader<Zipped<P>> {
  */
 export function concat<A>(parts: readonly Loader<A>[]): Loader<A> {
   someLoaders("Loader.concat", parts);
+  const endless = parts.slice(0, -1).findIndex(isEndless);
+  if (endless >= 0) {
+    throw new TypeError(
+      `Expected only the last loader of Loader.concat to be without end, found one at ${endless}: give its repeat a number of epochs`,
+    );
+  }
   const said = saidOfAll("concat", parts.map(saidOf));
   const indexed = allIndexed(parts);
   if (indexed === null) {

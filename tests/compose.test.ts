@@ -658,6 +658,13 @@ test("what no cursor could keep is refused: at once by a TypeError with a remedy
   assert.match(String(await items(Loader.unbatch(data as never)).catch((error) => error)), /given arrays, found 1/);
 });
 
+test("concat: a loader without end before others, which would never come, is refused", () => {
+  const [one, endless] = [Loader.fromArray([1]), pipe(Loader.fromArray([2]), Loader.repeat())];
+  assert.throws(() => Loader.concat([one, endless, one]), /only the last loader .* found one at 1: give its repeat/);
+  assert.throws(() => Loader.concat([pipe(later([1]), Loader.repeat()), one]), TypeError);
+  assert.equal(Loader.length(Loader.concat([one, endless])), Infinity);
+});
+
 test("cursors swapped between loaders are refused with both sides", async () => {
   const a = pipe(Loader.fromArray([1, 2, 3]), Loader.filter((x) => x > 0));
   const others: readonly Loader.Loader<unknown>[] = [
