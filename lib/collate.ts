@@ -34,7 +34,9 @@ function isRow(value: unknown): value is Row {
 function joined(rows: readonly Row[], path: string): tf.Tensor {
   const [first] = rows;
   const width = first!.length;
-  const integers = ArrayBuffer.isView(first) && !(first instanceof Float32Array || first instanceof Float64Array);
+  const integers = rows.every((row) =>
+    ArrayBuffer.isView(row) && !(row instanceof Float32Array || row instanceof Float64Array)
+  );
   const values = new (integers ? Int32Array : Float32Array)(rows.length * width);
   rows.forEach((row, i) => {
     if (!isRow(row) || row.length !== width) {
@@ -74,8 +76,9 @@ function stacked(values: readonly unknown[], path: string): tf.TensorContainer {
   }
   if (isPlainRecord(first)) {
     all(isPlainRecord);
+    const names = new Set(values.flatMap((value) => Object.keys(value as object)));
     return Object.fromEntries(
-      Object.keys(first).map((name) => [
+      [...names].map((name) => [
         name,
         stacked(values.map((value) => (value as Record<string, unknown>)[name]), `${path}.${name}`),
       ]),

@@ -76,7 +76,11 @@ export function zip<const P extends Parts>(parts: P): Loader<Zipped<P>> {
     let count = typeof state === "number" ? state : 0;
     return {
       next: async () => {
-        const pulled = await Promise.all(list.map((_, k) => pull(k)));
+        const pulls = list.map((_, k) => pull(k));
+        const pulled = await Promise.all(pulls).catch((cause) => {
+          for (const one of pulls) one.then((there) => there?.drop(), () => {});
+          throw cause;
+        });
         const there = pulled.filter((one) => one !== null);
         const drop = (): void => there.forEach((one) => one.drop());
         if (there.length < pulled.length) {
@@ -110,6 +114,12 @@ export function zip<const P extends Parts>(parts: P): Loader<Zipped<P>> {
  */
 export function concat<A>(parts: readonly Loader<A>[]): Loader<A> {
   someLoaders("Loader.concat", parts);
+  const endless = parts.slice(0, -1).findIndex(isEndless);
+  if (endless >= 0) {
+    throw new TypeError(
+      `Expected only the last loader of Loader.concat to be without end, found one at ${endless}: give its repeat a number of epochs`,
+    );
+  }
   const said = saidOfAll("concat", parts.map(saidOf));
   const indexed = allIndexed(parts);
   if (indexed === null) {

@@ -8,7 +8,7 @@
  * @module
  */
 import { check, codec, type Cursor, cursorOf } from "./cursor.ts";
-import { checked, type Loader, planned } from "./pipeline.ts";
+import { changed, checked, type Loader, planned } from "./pipeline.ts";
 import { origin, skip as skipping } from "./plan.ts";
 import { demand, integer, must } from "./rules.ts";
 import { items, mismatched, type Start } from "./walk.ts";
@@ -165,7 +165,8 @@ function entered(loader: Loader<unknown>, cursor: Cursor): Start {
  * One item: which batch did step 41,203 see?
  *
  * @param n The item's number from 0, counted across epochs where the loader repeats.
- * @returns A promise. It rejects with a `TypeError` if the loader has no such item, else as {@link iterate} does.
+ * @returns A promise; tensors of `collate` are the caller's own. It rejects with a `TypeError` if the loader has no such item, else as
+ * {@link iterate} does.
  *
  * @example
  * ```ts
@@ -179,7 +180,9 @@ function entered(loader: Loader<unknown>, cursor: Cursor): Start {
 export function at(n: number): <A>(loader: Loader<A>) => Promise<A> {
   demand("n of Loader.at", integer(0), n);
   return async <A>(loader: Loader<A>): Promise<A> => {
-    for await (const [item] of iterate(planned<A, A>("Loader.at", skipping(n))(loader))) return item;
+    // The iteration is over before the caller has the item, so it may own none, and compute none ahead.
+    const given = changed<A>(planned<A, A>("Loader.at", skipping(n))(loader), { owned: false, ahead: 0 });
+    for await (const [item] of iterate(given)) return item;
     throw new TypeError(`Expected n of Loader.at to be below the number of items, found ${n}: count from 0`);
   };
 }

@@ -118,7 +118,8 @@ export function woven<A>(
       const stream = weave({ pull, at: (k) => starts[k]! }, epoch, state);
       const close = async (): Promise<void> => {
         stream.close?.();
-        for (const one of walks) await one.close();
+        const closed = await Promise.allSettled(walks.map((one) => one.close()));
+        for (const one of closed) if (one.status === "rejected") throw one.reason;
       };
       return {
         next: () =>

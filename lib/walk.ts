@@ -152,6 +152,8 @@ async function* readStream<A>(
         if (length !== null) throw wrongLength(String(length), String(end.position));
         if (end.position < least) throw wrongLength(`at least ${least}`, String(end.position));
         length = end.position;
+        // Where an epoch has just ended the next one begins, whose first samples fill its last round.
+        if (end.epoch === place.epoch && place.position === length) place = { epoch: place.epoch + 1, position: 0 };
       }
     }
   } finally {

@@ -535,6 +535,87 @@ test("a cursor of 4 ranks goes on with 1, 2, 3 or 8 and other batch sizes: every
 
 // --- what cannot be kept
 
+test("a stream's epoch that ended where another number of ranks goes on: the next one's first samples fill its first round", async () => {
+  for (const [world, size] of [[2, 3], [3, 2], [3, 4], [8, 1]] as const) {
+    const rank = (rank: number, world: number, size: number): Loader.Loader<number[]> =>
+      pipe(
+        later([1, 2, 3, 4]),
+        Loader.batch(size),
+        Loader.shard({ rank, world, evenBatches: true }),
+        Loader.repeat(2),
+      );
+    const first = await Loader.iterate(rank(0, 2, 2))[Symbol.asyncIterator]().next();
+    const [, cursor] = first.value as readonly [number[], Loader.Cursor];
+    assert.deepStrictEqual([cursor.position, cursor.length], [4, null]);
+    const shares = await Promise.all(
+      range(world).map(async (k) => {
+        const given: number[][] = [];
+        for await (const [batch] of Loader.from(cursor)(rank(k, world, size))) given.push(batch);
+        return given;
+      }),
+    );
+    const seen = range(shares[0]!.length).flatMap((i) => shares.flatMap((share) => share[i]!));
+    assert.deepStrictEqual(seen, range(Math.ceil(4 / (world * size)) * world * size).map((i) => 1 + i % 4));
+  }
+});
+
+test("at: tensors of collate are the caller's own, and nothing else is left", async () => {
+  const { numTensors } = tf.memory();
+  const data = pipe(
+    Loader.fromArray([1, 2, 3]),
+    Loader.batch(2),
+    Loader.prefetch(2),
+    Loader.collate(),
+    Loader.repeat(3),
+  );
+  const batch = await Loader.at(2)(data);
+  assert.deepStrictEqual([...batch.dataSync()], [1, 2]);
+  batch.dispose();
+  assert.equal(tf.memory().numTensors, numTensors);
+});
+
+test("collate: rows of integers and of fractions together are fractions, and no field of a later sample is lost", async () => {
+  const rows: readonly ArrayLike<number>[] = [Int32Array.of(1), [0.5]];
+  const mixed = await Loader.at(0)(pipe(Loader.fromArray(rows as number[][]), Loader.batch(2), Loader.collate()));
+  assert.deepStrictEqual([mixed.dtype, ...mixed.dataSync()], ["float32", 1, 0.5]);
+  mixed.dispose();
+  const uneven = pipe(Loader.fromArray([{ x: 1 }, { x: 1, y: 2 }]), Loader.batch(2), Loader.collate());
+  assert.match(String(await items(uneven).catch((error) => error)), /found undefined as the value\.y/);
+});
+
+test("a part that cannot be closed, or fails, keeps no other part open, and no sample of it", async () => {
+  const { numTensors } = tf.memory();
+  let closed = 0;
+  const good = Loader.fromIterable(function* () {
+    try {
+      for (;;) yield 1;
+    } finally {
+      closed++;
+    }
+  });
+  const stuck = Loader.fromIterable(() => ({
+    [Symbol.iterator]: () => ({
+      next: () => ({ done: false, value: 1 }),
+      return: () => {
+        throw new Error("stuck");
+      },
+    }),
+  }));
+  await assert.rejects(items(Loader.zip([stuck, good]), 1), /stuck/);
+  assert.equal(closed, 1);
+  const tensors = Loader.fromDataset(tf.data.generator(
+    function* () {
+      yield tf.tensor1d([1]);
+    } as unknown as () => Iterator<tf.Tensor>,
+  ));
+  const broken = Loader.fromIterable((): Iterable<number> => {
+    throw new Error("broken");
+  });
+  await assert.rejects(items(Loader.zip([tensors, broken])), /broken/);
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.equal(tf.memory().numTensors, numTensors);
+});
+
 test("what no cursor could keep is refused: at once by a TypeError with a remedy, or when it shows, with both sides", async () => {
   const data = Loader.fromArray([1, 2]);
   const dataset = Loader.fromDataset<number>(tf.data.array([1, 2]));
@@ -575,6 +656,13 @@ test("what no cursor could keep is refused: at once by a TypeError with a remedy
   );
   assert.equal((await rejection(odd))._tag, "CursorMismatch");
   assert.match(String(await items(Loader.unbatch(data as never)).catch((error) => error)), /given arrays, found 1/);
+});
+
+test("concat: a loader without end before others, which would never come, is refused", () => {
+  const [one, endless] = [Loader.fromArray([1]), pipe(Loader.fromArray([2]), Loader.repeat())];
+  assert.throws(() => Loader.concat([one, endless, one]), /only the last loader .* found one at 1: give its repeat/);
+  assert.throws(() => Loader.concat([pipe(later([1]), Loader.repeat()), one]), TypeError);
+  assert.equal(Loader.length(Loader.concat([one, endless])), Infinity);
 });
 
 test("cursors swapped between loaders are refused with both sides", async () => {

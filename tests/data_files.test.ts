@@ -280,6 +280,26 @@ test("what a file is not is an error with its place and both sides, and a senten
   assert.throws(() => fromCsv("x", { separator: '"' }), { name: "TypeError", message: /one character/ });
 });
 
+test("csv: names that come twice would lose a field, and are refused; a separator may be any character", async () => {
+  const path = fresh();
+  await writeFile(path, "a,b,a\n1,2,3\n");
+  const { problems } = await failure(fromCsv(path, { index: "memory" }));
+  assert.deepStrictEqual(problems, [
+    { path: "record 1", kind: "format", expected: "names that differ", found: '"a" twice' },
+  ]);
+  assert.throws(() => fromCsv(path, { names: ["x", "y", "x"] }), /names that differ/);
+  const wide = await opened('a𝄞b\n1𝄞"2"\n', (path) => fromCsv(path, { separator: "𝄞", index: "memory" }));
+  assert.deepStrictEqual(wide, [{ a: "1", b: "2" }]);
+});
+
+test("a file of nothing but a byte order mark is empty", async () => {
+  for (const index of ["beside", "memory"] as const) {
+    assert.deepStrictEqual(await opened("\uFEFF", (path) => fromLines(path, { index })), []);
+    assert.deepStrictEqual(await opened("\uFEFF", (path) => fromCsv(path, { index })), []);
+    assert.deepStrictEqual(await opened("\uFEFFabc", (path) => fromLines(path, { index })), ["abc"]);
+  }
+});
+
 test("D17: files are opened when they are read and closed when the iteration ends, is left or fails", async () => {
   for (const [name, [write, open]] of Object.entries(inFiles)) {
     const path = fresh();

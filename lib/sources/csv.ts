@@ -36,7 +36,7 @@ export type CsvRecord = Readonly<Record<string, string>>;
  * `fromLines`; the fingerprint covers every byte.
  *
  * @param path The file.
- * @param options `separator`, `names` (by default the first record) and `index`.
+ * @param options `separator`, `names` (by default the first record; all must differ) and `index`.
  * @returns A task of the loader. Its left is `DataFailed`; a record with more or fewer fields rejects the iteration.
  *
  * @example
@@ -59,6 +59,8 @@ export function fromCsv(path: string, options: CsvOptions = {}): TE.TaskEither<D
     must("one character", (c) => typeof c === "string" && /^[^"\r\n]$/u.test(c)),
     separator,
   );
+  const differ = must("a list of names that differ", (names) => Array.isArray(names) && !names.some(again));
+  demand("names of fromCsv", differ, options.names ?? []);
   return pipe(
     dataFile(path),
     TE.flatMap((file) =>
@@ -80,6 +82,8 @@ export function fromCsv(path: string, options: CsvOptions = {}): TE.TaskEither<D
         };
         const header = options.names === undefined ? 1 : 0;
         const names = options.names ?? (found.count === 0 ? [] : await using(file, () => fields(0)));
+        const twice = names.find(again);
+        if (twice !== undefined) fail(0, "names that differ", `${shown(twice)} twice`);
         const count = Math.max(0, found.count - header);
         const at = async (i: number): Promise<CsvRecord> => {
           const values = await fields(i + header);
@@ -94,6 +98,11 @@ export function fromCsv(path: string, options: CsvOptions = {}): TE.TaskEither<D
 }
 
 // --- combinators
+
+/** Whether a name stood before: a record would hold only the last of its fields. */
+function again(name: string, k: number, names: readonly string[]): boolean {
+  return names.indexOf(name) !== k;
+}
 
 /** Splits text into records: at line ends outside of quotation marks. */
 function recordsIn(text: string): readonly string[] {
@@ -129,7 +138,7 @@ function fieldsOf(text: string, separator: string): readonly string[] | null {
       at += field.length;
     }
     if (at === text.length) return fields;
-    if (text[at] !== separator) return null;
+    if (!text.startsWith(separator, at)) return null;
     at += separator.length;
   }
 }

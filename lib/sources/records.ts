@@ -40,6 +40,8 @@ const magic = "dogear-index/1";
 const most = 2 ** 19;
 const chunk = 2 ** 22;
 const [newline, quote] = [10, 34];
+/** A byte order mark in UTF-8: a file of nothing else is empty. */
+const mark = Buffer.from([0xef, 0xbb, 0xbf]);
 
 /** The places of records as they are found, of which at most {@link most} are kept. */
 interface Places {
@@ -96,7 +98,7 @@ export async function build(
   const content = createHash("sha256");
   const found = places();
   let inQuotes = false;
-  if (size > 0) found.begin(0);
+  if (size > 0 && !(size === mark.length && mark.equals(await file.read(0, size)))) found.begin(0);
   const { parts, scan } = scanner(Math.min(chunk, size));
   const search = (part: 0 | 1, bytes: Buffer, from: number, base: number): void => {
     if (quoted && (inQuotes || bytes.includes(quote))) {
