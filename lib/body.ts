@@ -42,15 +42,23 @@ export function fromBody(
 ): Loader<string> {
   demand("the source of Loader.fromBody", aFunction, open);
   demand("fingerprint of Loader.fromBody", textIfGiven, options.fingerprint);
-  return samplesOf(iterableSource(async (epoch) => linesIn(bytesOf(await open(epoch))), options.fingerprint, "body"));
+  return samplesOf(
+    iterableSource(async (epoch) => linesIn(await bytesOf(await open(epoch))), options.fingerprint, "body"),
+  );
 }
 
 // --- combinators
 
-function bytesOf(body: unknown): AsyncIterable<Uint8Array> {
+/** Lets go of a body that nobody will read, and with it of its connection. */
+async function cancelled(body: unknown): Promise<void> {
+  if (body instanceof ReadableStream) await body.cancel();
+}
+
+async function bytesOf(body: unknown): Promise<AsyncIterable<Uint8Array>> {
   if (typeof body === "object" && body !== null) {
     if ("ok" in body && "body" in body) {
       if (body.ok !== true) {
+        await cancelled(body.body);
         throw new Error(`Expected a response with a body, found status ${shown(Object(body).status)}`);
       }
       return body.body === null ? nothing() : bytesOf(body.body);

@@ -214,7 +214,8 @@ export function batch(n: number, options: { readonly dropLast?: boolean } = {}):
  * Cursors count what all ranks consumed, so after equally many items all ranks have equal ones, and a run may go on with
  * another number of ranks and another batch size: of the samples left, each comes once, in the order without ranks. Where the
  * items do not come out even, the first ranks have one more, unless an option says otherwise; the options mean what
- * Accelerate's of these names do.
+ * Accelerate's of these names do. Over several epochs, `repeat` comes first: shares of unequal lengths that are repeated each would
+ * drift apart.
  *
  * @param share The rank, the number of ranks, and: `evenBatches` fills the last round with the first samples of the pass, which
  * come twice then; `splitBatches` deals each batch out among the ranks, so that its size is that of all of them together;

@@ -250,7 +250,11 @@ function readerOf(
       const kept = pulled < head;
       if (kept) heads.set(key(epoch, pulled), step.value);
       if (pulled === sample.position) held.set(key(epoch, pulled), step.value);
-      else if (!kept) source.drop(step.value);
+      else if (!kept) {
+        source.drop(step.value);
+        // Nobody waits for it.
+        if (isPromise(step.value)) step.value.catch(nothing);
+      }
     }
     return true;
   };

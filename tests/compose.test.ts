@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import process from "node:process";
 import { test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
@@ -692,5 +693,19 @@ test("cursors swapped between loaders are refused with both sides", async () => 
         return true;
       });
     }
+  }
+});
+
+test("skip: a stream's promises that it passes over may reject, and nobody is told", async () => {
+  const told: unknown[] = [];
+  const tell = (cause: unknown): void => void told.push(cause);
+  process.on("unhandledRejection", tell);
+  try {
+    const promises = Loader.fromIterable(() => [Promise.reject(new Error("passed over")), Promise.resolve(2)]);
+    assert.equal(await Loader.at(0)(Loader.skip(1)(promises)), 2);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    assert.deepEqual(told, []);
+  } finally {
+    process.off("unhandledRejection", tell);
   }
 });

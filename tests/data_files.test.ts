@@ -340,6 +340,10 @@ test("body: however the bytes are cut into chunks the lines are the same; a refu
     /found status 404/,
   );
   await assert.rejects(items(Loader.fromBody(() => 5 as never)), /found 5/);
+  let refused = 0;
+  const stream = new ReadableStream<Uint8Array>({ cancel: () => void refused++ });
+  await assert.rejects(items(Loader.fromBody(() => new Response(stream, { status: 500 }))), /found status 500/);
+  assert.equal(refused, 1, "the body of a refused response stays open");
   let cancelled = 0;
   const endless = Loader.fromBody(() =>
     new ReadableStream<Uint8Array>({

@@ -32,8 +32,8 @@ export type CsvRecord = Readonly<Record<string, string>>;
 /**
  * A loader of the records of a CSV file in UTF-8, in any order, of a file of any size; all fields are text.
  *
- * Fields in quotation marks may hold separators, line ends and doubled quotation marks. An index is built and kept as of
- * `fromLines`; the fingerprint covers every byte.
+ * Fields in quotation marks may hold separators, line ends and doubled quotation marks. Index and fingerprint are those
+ * of `fromLines`.
  *
  * @param path The file.
  * @param options `separator`, `names` (by default the first record; all must differ) and `index`.

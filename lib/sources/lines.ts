@@ -46,7 +46,8 @@ function lined<A>(
  * A loader of the lines of a text file in UTF-8, in any order, of a file of any size.
  *
  * The file is read once to build an index, which is kept beside it as `<path>.index`; from then on opening takes a few
- * reads. Line ends (`\n`, `\r\n`) and a byte order mark are left out. The fingerprint covers every byte.
+ * reads. Line ends (`\n`, `\r\n`) and a byte order mark are left out. The fingerprint covers every byte that the
+ * index was built from, and that is built anew when the file has another size, time of change or sample of its bytes.
  *
  * @param path The file. It must stay as it is as long as the loader is used.
  * @param options `index`: `"memory"` to keep no file.
