@@ -73,6 +73,10 @@ function hex(array: ArrayBufferView): string {
 }
 
 function bytesOf(tensor: tf.Tensor): string {
+  // As a whole tfjs reads them as numbers, which may lose the bits of a NaN.
+  if (tensor.dtype === "complex64") {
+    return tf.tidy(() => [tf.real(tensor), tf.imag(tensor)].map((part) => hex(part.dataSync() as Float32Array)).join());
+  }
   if (tensor.dtype !== "string") return hex(tensor.dataSync() as Float32Array);
   return engine().readSync(tensor.dataId).map(hex).join();
 }
