@@ -39,7 +39,7 @@ import { directoryOn } from "../lib/directory.ts";
 import { machineDisk } from "../lib/disk.ts";
 import type { StoreFailed } from "../lib/errors.ts";
 import type { Manifest } from "../lib/manifest.ts";
-import { storeFailed } from "../lib/store.ts";
+import { type Part, storeFailed } from "../lib/store.ts";
 import { here, run, start, there } from "./children.ts";
 import type { Said } from "./programs/line.ts";
 
@@ -724,4 +724,41 @@ test("components of any name go through a folder, each into a file of its own, a
   const { files } = await manifest(store, 0);
   assert.equal(new Set(files.map(({ name }) => name.toLowerCase().normalize())).size, names.length);
   for (const { name } of files) assert.match(name, /^(state\/)?[a-z0-9_=-]{1,150}\.safetensors$/);
+});
+
+test("all or nothing: a file is closed once nothing reads it any more, whatever ends the load", async () => {
+  const inner = memory();
+  const weights = tf.zeros([2 ** 23]);
+  await runOrThrow(saveState(inner)({ weights }));
+  for (const fault of ["none", "read", "progress"]) {
+    let [reads, under, most] = [0, 0, 0];
+    const store: Store = {
+      ...inner,
+      open: (checkpoint, name) =>
+        TE.map((part: Part): Part => ({
+          ...part,
+          read: (into, position) => async () => {
+            reads++;
+            most = Math.max(most, ++under);
+            await new Promise((resolve) => setTimeout(resolve, 5));
+            const read = await part.read(into, position)();
+            under--;
+            return fault === "read" && reads > 3
+              ? E.left({ _tag: "StoreFailed", operation: "read", path: name, code: "EIO", message: "no" })
+              : read;
+          },
+          close: async () => {
+            assert.equal(under, 0, fault);
+            await part.close();
+          },
+        }))(inner.open(checkpoint, name)),
+    };
+    const onProgress = (): void => {
+      if (fault === "progress" && reads > 3) throw new Error("no more");
+    };
+    const load = loadState(store, { onProgress })({ weights });
+    if (fault === "progress") await assert.rejects(load, /no more/);
+    else assert.equal((await load())._tag, fault === "none" ? "Right" : "Left");
+    assert(most > 1, "one read at a time");
+  }
 });
