@@ -49,16 +49,12 @@ export function fromBody(
 
 // --- combinators
 
-/** Lets go of a body that nobody will read, and with it of its connection. */
-async function cancelled(body: unknown): Promise<void> {
-  if (body instanceof ReadableStream) await body.cancel();
-}
-
 async function bytesOf(body: unknown): Promise<AsyncIterable<Uint8Array>> {
   if (typeof body === "object" && body !== null) {
     if ("ok" in body && "body" in body) {
       if (body.ok !== true) {
-        await cancelled(body.body);
+        // With it goes its connection; one that is locked belongs to somebody else.
+        if (body.body instanceof ReadableStream && !body.body.locked) await body.body.cancel();
         throw new Error(`Expected a response with a body, found status ${shown(Object(body).status)}`);
       }
       return body.body === null ? nothing() : bytesOf(body.body);

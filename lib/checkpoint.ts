@@ -36,6 +36,8 @@ export type ReadError = StoreFailed | NoCheckpoint | NewerFormat | Damaged;
 
 const mebi = 2 ** 20;
 const [viewBytes, segmentBytes] = [8 * mebi, 1024 * mebi];
+/** Two threads copy out of the page cache faster than one. */
+const readsAtOnce = 2;
 
 /** Codes that say: what should be a file is none. */
 export const notAFile: readonly string[] = ["ENOENT", "ENOTDIR", "EISDIR", "EINVAL"];
@@ -183,9 +185,6 @@ interface Reading {
   readonly view: Uint8Array;
   readonly read: Promise<E.Either<StoreFailed, void>>;
 }
-
-/** Two threads copy out of the page cache faster than one; more take memory and no less time. */
-const readsAtOnce = 2;
 
 /** Reads every byte of an open file and checks it; or every problem of the file. */
 async function readFile(

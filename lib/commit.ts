@@ -55,7 +55,9 @@ interface OpenFile {
 const layouts = new WeakMap<Store, Layout<WrittenFile>>();
 
 const mebi = 2 ** 20;
-const [viewBytes, packedBytes, leastBytes, smallBytes] = [8 * mebi, 4 * mebi, mebi / 16, mebi / 4];
+const [viewBytes, packedBytes, smallBytes] = [8 * mebi, 4 * mebi, mebi / 4];
+/** Room for what is found to need packing only when its turn comes: tfjs may have moved it to another backend. */
+const leastBytes = mebi / 16;
 
 // --- capture
 

@@ -145,19 +145,27 @@ async function openNode(path: string): Promise<OldFile> {
   const file = await fs.open(path, "r");
   const { size } = await file.stat();
   // Operations on one of Deno's files wait for each other, so reading at two places at once takes a second one.
-  const second = deno === undefined ? undefined : await fs.open(path, "r").catch(async (cause) => {
-    await file.close();
-    throw cause;
-  });
-  let turn = 0;
-  const next = (): fs.FileHandle => ++turn % 2 === 0 ? second ?? file : file;
+  let second: Promise<fs.FileHandle> | undefined;
+  let busy = false;
+  const read = async (into: Uint8Array, position: number): Promise<number> => {
+    // A file that was removed meanwhile is still there for who has it open.
+    if (deno !== undefined && busy) second ??= fs.open(path, "r").catch(() => file);
+    const own = !busy;
+    busy = true;
+    try {
+      const from = own ? file : await second ?? file;
+      return (await from.read(into, 0, into.length, position)).bytesRead;
+    } finally {
+      if (own) busy = false;
+    }
+  };
   return {
     bytes: size,
-    read: (into, position) =>
-      attempt("read", path, async () => (await next().read(into, 0, into.length, position)).bytesRead),
+    read: (into, position) => attempt("read", path, () => read(into, position)),
     close: attempt("close", path, async () => {
       await file.close();
-      await second?.close();
+      const other = await second;
+      if (other !== file) await other?.close();
     }),
   };
 }

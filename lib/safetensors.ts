@@ -173,10 +173,9 @@ function quote(text: string, what: string): string {
   return JSON.stringify(text);
 }
 
-function checkUnique<A>(items: readonly A[], nameOf: (item: A) => string, what: string): void {
+function checkUnique(names: readonly string[], what: string): void {
   const seen = new Set<string>();
-  for (const item of items) {
-    const name = nameOf(item);
+  for (const name of names) {
     if (seen.has(name)) {
       throw new TypeError(`Expected every ${what} once, found ${JSON.stringify(name)} twice: rename one`);
     }
@@ -221,8 +220,8 @@ export function encodeHeader<T extends TensorSpec>(
   tensors: readonly T[],
   metadata: readonly (readonly [string, string])[],
 ): { readonly bytes: Uint8Array; readonly header: Header; readonly sorted: readonly T[] } {
-  checkUnique(tensors, ({ name }) => name, "tensor name");
-  checkUnique(metadata, ([key]) => key, "metadata key");
+  checkUnique(tensors.map(({ name }) => name), "tensor name");
+  checkUnique(metadata.map(([key]) => key), "metadata key");
   let end = 0;
   const inOrder = sorted(tensors);
   const entries = inOrder.map((spec) => {
