@@ -22,7 +22,7 @@ function steps(count: number): readonly number[] {
   return Array.from({ length: count }, (_, i) => (7 + 19 * i) % total);
 }
 
-const saves = { cpu: steps(Math.min(torture, 6)), wasm: steps(Math.min(torture, 3)) };
+const saves = { cpu: steps(Math.min(torture, 10)), wasm: steps(Math.min(torture, 5)) };
 
 async function prove(
   runtime: typeof here,
