@@ -50,6 +50,8 @@ await inFolder(async (folder) => {
         name: flush ? "model.save with fsync" : "model.save",
         before: train,
         run: async () => void await model.save(handler(flush), { includeOptimizer: true }),
+        // What is not durable yet would be written beside the next save.
+        after: () => Promise.all(["weights.bin", "model.json"].map((name) => rm(join(folder, name)))),
       },
     );
   }
