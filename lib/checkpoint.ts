@@ -8,7 +8,7 @@ import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import type { Encoded } from "./encode.ts";
 import type { Damaged, NewerFormat, NoCheckpoint, Problem, StoreFailed } from "./errors.ts";
 import type { ManifestError } from "./formats.ts";
-import { modelIndex, specOf } from "./layout.ts";
+import { modelIndex, specOf } from "./placement.ts";
 import {
   decodeManifest,
   decodeSummary,

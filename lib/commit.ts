@@ -12,19 +12,11 @@ import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { readSummary } from "./checkpoint.ts";
 import type { Encoded } from "./encode.ts";
 import type { StoreFailed } from "./errors.ts";
-import {
-  encodeIndex,
-  type FilePlan,
-  filePlans,
-  isModelShard,
-  type KnownFile,
-  type Layout,
-  modelIndex,
-  type PlacedArray,
-} from "./layout.ts";
-import { encodeManifest, type FileEntry, format, type Summary } from "./manifest.ts";
+import { encodeIndex, type FilePlan, filePlans, type KnownFile, type Layout } from "./layout.ts";
+import { componentText, encodeManifest, type FileEntry, format, type Summary } from "./manifest.ts";
+import { type ArraySpec, isKept, isModelShard, modelIndex, type Placement, placements } from "./placement.ts";
 import { meter, type Progress } from "./progress.ts";
-import { encodeHeader, type Header } from "./safetensors.ts";
+import { type EncodedHeader, encodeHeader, type TensorSpec } from "./safetensors.ts";
 import type { Saving, Store } from "./store.ts";
 import type { Held } from "./tensor.ts";
 
@@ -43,16 +35,35 @@ interface WrittenFile {
   readonly entry: FileEntry;
 }
 
+/** A file's header, and what it is of. */
+interface Head extends EncodedHeader {
+  readonly specs: readonly ArraySpec[];
+}
+
 /** A file to be, with all that its writing takes. */
 interface OpenFile {
   readonly plan: FilePlan<WrittenFile>;
-  readonly header: Header;
-  readonly head: Uint8Array;
+  readonly head: Head;
+  /** Its arrays, in its order. */
   readonly arrays: readonly Held[];
 }
 
-/** What this process has last written to each store. */
-const layouts = new WeakMap<Store, Layout<WrittenFile>>();
+/** What is kept in mind of a component: no array is kept from being freed. */
+interface Kept {
+  readonly placement: Placement;
+  readonly heads: readonly (readonly [index: number, head: Head])[];
+  readonly text: string;
+}
+
+/** What a save leaves to the next one into the same store. */
+interface LastSave {
+  readonly layout: Layout<WrittenFile>;
+  readonly heads: ReadonlyMap<string, Head>;
+  readonly components: ReadonlyMap<string, Kept>;
+}
+
+const lastSaves = new WeakMap<Store, LastSave>();
+const firstSave: LastSave = { layout: new Map(), heads: new Map(), components: new Map() };
 
 const mebi = 2 ** 20;
 const [viewBytes, packedBytes, smallBytes] = [8 * mebi, 4 * mebi, mebi / 4];
@@ -61,15 +72,20 @@ const leastBytes = mebi / 16;
 
 // --- capture
 
-/** A file ready to be written, with the lengths of packed strings found out. */
-async function opened(plan: FilePlan<WrittenFile>): Promise<OpenFile> {
-  const tensors: PlacedArray[] = [];
-  for (const tensor of plan.tensors) {
-    const { held } = tensor;
-    tensors.push(held.element === "string" ? { ...tensor, shape: [(await held.home.read(held)).byteLength] } : tensor);
+/** The header of a file, with the lengths of packed strings found out; that of the last save if its arrays are the same but for their bytes. */
+async function headOf({ tensors }: FilePlan<WrittenFile>, last: Head | undefined): Promise<Head> {
+  if (last?.specs.length === tensors.length && tensors.every(({ spec }, i) => spec === last.specs[i])) return last;
+  const specs: TensorSpec[] = [];
+  for (const { spec, node: { held } } of tensors) {
+    specs.push(held.element === "string" ? { ...spec, shape: [(await held.home.read(held)).byteLength] } : spec);
   }
-  const { bytes: head, header, sorted } = encodeHeader(tensors, [["dogear", format], ["format", "pt"]]);
-  return { plan, header, head, arrays: sorted.map(({ held }) => held) };
+  return { ...encodeHeader(specs, [["dogear", format], ["format", "pt"]]), specs: tensors.map(({ spec }) => spec) };
+}
+
+/** A file ready to be written. */
+async function opened(plan: FilePlan<WrittenFile>, last: Head | undefined): Promise<OpenFile> {
+  const head = await headOf(plan, last);
+  return { plan, head, arrays: head.order.map((i) => plan.tensors[i]!.node.held) };
 }
 
 /** Whether an array of so many bytes is copied on its way to the store. */
@@ -79,15 +95,18 @@ function isPacked(bytes: number, held: Held): boolean {
 
 /** Two buffers for the files by turns, as large as what is packed into them needs. */
 function stagingFor(files: readonly OpenFile[]): readonly Uint8Array[] {
-  const packed = ({ arrays, header: { tensors } }: OpenFile): number =>
-    tensors.reduce((sum, { begin, end }, i) => isPacked(end - begin, arrays[i] as Held) ? sum + end - begin : sum, 0);
+  const packed = ({ arrays, head: { header } }: OpenFile): number =>
+    header.tensors.reduce(
+      (sum, { begin, end }, i) => isPacked(end - begin, arrays[i] as Held) ? sum + end - begin : sum,
+      0,
+    );
   const most = files.reduce((bytes, file) => Math.max(bytes, packed(file)), leastBytes);
   return [0, 1].map(() => new Uint8Array(Math.min(packedBytes, most)));
 }
 
 /** The bytes of a file in pieces of at most 8 MiB; one is valid until the next but one is asked for. */
 async function* chunksOf(
-  { head, header, arrays }: OpenFile,
+  { head: { bytes, header }, arrays }: OpenFile,
   staging: readonly Uint8Array[],
   advance: (bytes: number) => void,
 ): AsyncGenerator<Uint8Array> {
@@ -102,7 +121,7 @@ async function* chunksOf(
     [turn, used] = [(turn + 1) % staging.length, 0];
     return sent(chunk);
   };
-  yield sent(head);
+  yield sent(bytes);
   for (const [i, { begin, end }] of header.tensors.entries()) {
     const held = arrays[i] as Held;
     const { home, element, shape } = held;
@@ -172,7 +191,7 @@ async function putFiles(
     if (E.isLeft(reused)) return reused;
     if (reused.right) taken.set(file, { ...same.entry, name });
   }
-  const total = files.reduce((sum, file) => taken.has(file) ? sum : sum + file.header.bytes, 0);
+  const total = files.reduce((sum, file) => taken.has(file) ? sum : sum + file.head.header.bytes, 0);
   let written = total;
   const advance = meter(total, onProgress);
   const staging = stagingFor(files.filter((file) => !taken.has(file)));
@@ -181,8 +200,8 @@ async function putFiles(
   // First, so that what is large is brought to the disk while the manifest is made.
   if (shards.length > 0) {
     const index = encodeIndex(
-      shards.flatMap(({ plan, header }) =>
-        header.tensors.map(({ name, begin, end }) => [name, plan.name, end - begin] as const)
+      shards.flatMap(({ plan, head }) =>
+        head.header.tensors.map(({ name, begin, end }) => [name, plan.name, end - begin] as const)
       ),
     );
     const put = await saving.put(modelIndex, [index])();
@@ -208,12 +227,29 @@ function layoutOf(checkpoint: number, files: readonly OpenFile[], entries: reado
     const entry = byName.get(name);
     if (entry === undefined) continue;
     // Only what a backend holds is ever proved the same, and nothing else is kept from being freed.
-    const arrays = tensors.map(({ name, held: { element, shape, identity, resident } }) =>
-      [name, { element, shape, identity: resident === undefined ? identity : {} }] as const
+    const arrays = tensors.map(({ spec: { name }, node: { held } }) =>
+      [name, held.resident === undefined ? held : { element: held.element, shape: held.shape, identity: {} }] as const
     );
     layout.set(whole, [...layout.get(whole) ?? [], { place: { checkpoint, entry }, arrays: new Map(arrays) }]);
   }
   return layout;
+}
+
+/** What the manifest says of a component, which is what it said last if nothing in it is another. */
+function keptOf(
+  placement: Placement,
+  files: readonly OpenFile[],
+  entries: readonly FileEntry[],
+  last: Kept | undefined,
+): Kept {
+  const { component, node } = placement;
+  const own = files.filter(({ plan }) => plan.component === component)
+    .map(({ plan, head }) => ({ plan, head, index: entries.findIndex(({ name }) => name === plan.name) }));
+  const heads = own.map(({ index, head }) => [index, head] as const);
+  const same = last?.heads.length === heads.length &&
+    heads.every(([index, head], i) => last.heads[i]?.[0] === index && last.heads[i]?.[1] === head);
+  const text = same ? last.text : componentText([component, node], own.map(({ index, plan }) => [index, plan.tensors]));
+  return { placement, heads, text };
 }
 
 /**
@@ -232,17 +268,33 @@ export function writeCheckpoint(
   onProgress: (progress: Progress) => void = () => {},
 ): TaskEither<StoreFailed, Committed> {
   return async () => {
-    const files = await Promise.all(filePlans(encoded, layouts.get(store)).map(opened));
+    const last = lastSaves.get(store) ?? firstSave;
+    const placed = placements(encoded, last.components);
+    const plans = filePlans(placed, last.layout);
+    const files = await Promise.all(plans.map((plan) => opened(plan, last.heads.get(plan.name))));
     const begun = await store.begin();
     if (E.isLeft(begun)) return begun;
     try {
       const put = await putFiles(store, begun.right, files, summary.run, onProgress);
       if (E.isLeft(put)) return put;
       const { entries, written } = put.right;
-      const manifest = encodeManifest({ ...summary, files: entries }, encoded, files.map(({ plan }) => plan));
+      const components = placed.map((placement) =>
+        keptOf(placement, files, entries, last.components.get(placement.component))
+      );
+      const manifest = encodeManifest(
+        { ...summary, files: entries },
+        encoded.order,
+        components.map(({ text }) => text),
+      );
       const committed = await begun.right.commit(manifest)();
       if (E.isLeft(committed)) return committed;
-      layouts.set(store, layoutOf(committed.right, files, entries));
+      lastSaves.set(store, {
+        layout: layoutOf(committed.right, files, entries),
+        heads: new Map(files.map(({ plan, head }) => [plan.name, head])),
+        components: new Map(
+          components.filter(({ placement }) => isKept(placement)).map((kept) => [kept.placement.component, kept]),
+        ),
+      });
       const bytesTotal = entries.reduce((sum, { bytes }) => sum + bytes, manifest.byteLength);
       return E.right({ checkpoint: committed.right, bytesWritten: written + manifest.byteLength, bytesTotal });
     } catch (cause) {

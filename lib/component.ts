@@ -99,8 +99,8 @@ export interface Kind<A> {
   readonly buildsParts?: boolean;
   /** Restores the state into a live object, or makes the value that replaces `live` (`undefined`: there is none). */
   readonly restore: (state: Node, target: Target, live: A | undefined) => () => A;
-  /** The order in which objects of this kind came to be, where that is state: the given paths, ordered. */
-  readonly order?: (objects: readonly (readonly [object, string])[]) => readonly string[];
+  /** The order in which objects of this kind came to be, where that is state: of objects with their paths, the paths in that order. */
+  readonly order?: (paths: ReadonlyMap<object, string>) => readonly string[];
   /** Brings restored objects into that order. */
   readonly reorder?: (objects: readonly object[]) => void;
   /** How parts of it are told apart and fit together when only some are restored. */

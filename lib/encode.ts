@@ -60,7 +60,7 @@ const searched = 1000;
 export function encode(components: object, kinds: readonly AnyKind[], codecs: Codecs, held: Held[]): Encoded {
   const seen = new Map<object, string>();
   const names = new Map<object, string>();
-  const byKind = new Map<AnyKind, [object, string][]>();
+  const byKind = new Map<AnyKind, Map<object, string>>();
 
   const encodeRecord = (value: object, path: string, depth: number): Node => {
     if (Object.getOwnPropertySymbols(value).length > 0) {
@@ -107,9 +107,8 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
   const encodeBy = (kind: AnyKind, value: object, path: string, depth: number): Node => {
     const state = kind.encode(value, site(path, depth));
     if (kind.order !== undefined) {
-      const objects = byKind.get(kind) ?? [];
-      objects.push([value, path]);
-      byKind.set(kind, objects);
+      const paths = byKind.get(kind) ?? new Map<object, string>();
+      byKind.set(kind, paths.set(value, path));
     }
     return kindOf(state) === kind.name ? state : { is: "kind", kind: kind.name, state };
   };
@@ -189,7 +188,7 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     }
     seen.set(components, "");
     const entries = Object.entries(components).map(([name, value]) => component(name, value));
-    const order = [...byKind].map(([kind, objects]) => [kind.name, kind.order?.(objects) ?? []] as const);
+    const order = [...byKind].map(([kind, paths]) => [kind.name, kind.order?.(paths) ?? []] as const);
     return { components: entries, order };
   } catch (error) {
     for (const array of held) array.home.release(array);

@@ -52,7 +52,9 @@ function digestOf(body: string): string {
  * @param body Its body, as JSON.
  */
 export function seal(format: string, body: string): Uint8Array {
-  return Buffer.from(`{"format":"${format}","crc32":"${digestOf(body)}","manifest":${body}}\n`);
+  const bytes = Buffer.from(body);
+  const crc = crc32(bytes).toString(16).padStart(8, "0");
+  return Buffer.concat([Buffer.from(`{"format":"${format}","crc32":"${crc}","manifest":`), bytes, Buffer.from("}\n")]);
 }
 
 /**

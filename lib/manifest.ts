@@ -15,7 +15,7 @@ import type { Encoded } from "./encode.ts";
 import type { Problem } from "./errors.ts";
 import { formatAfter, type ManifestError, seal, type Step, steps, unseal } from "./formats.ts";
 import { integer, isPlainRecord, listOf, must, record as recordOf, type Rule } from "./rules.ts";
-import { type FilePlan, isFileOf } from "./layout.ts";
+import { isFileOf, type PlacedArray } from "./placement.ts";
 import { type ArrayNode, isBranch, maxDepth, type Named, type Node, segment } from "./state_tree.ts";
 import { type Element, type Held, isElement } from "./tensor.ts";
 
@@ -88,11 +88,19 @@ function numberJson(n: number): Json {
 }
 
 /**
- * Components as text; not stringified from an object as a whole, for there may be a hundred thousand nodes.
+ * A component as text; not stringified from an object as a whole, for there may be a hundred thousand nodes.
  *
- * @param array An array's place, as text.
+ * @param component Its name and its tree.
+ * @param files Its files, each by its index among those of the manifest, with the arrays in it.
  */
-function componentsText(components: readonly Named[], array: (node: ArrayNode) => string): string {
+export function componentText(
+  component: Named,
+  files: readonly (readonly [index: number, arrays: readonly PlacedArray[]])[],
+): string {
+  const places = new Map<ArrayNode, string>();
+  for (const [index, arrays] of files) {
+    for (const { node, spec } of arrays) places.set(node, `${index},${JSON.stringify(spec.name)}`);
+  }
   const named = ([name, node]: Named): string => `[${JSON.stringify(name)},${text(node)}]`;
   const text = (node: Node): string => {
     if (typeof node === "number") return JSON.stringify(numberJson(node));
@@ -101,7 +109,7 @@ function componentsText(components: readonly Named[], array: (node: ArrayNode) =
     if (!isBranch(node)) return `[${node.map(text).join()}]`;
     switch (node.is) {
       case "array":
-        return `{"array":${array(node)}}`;
+        return `{"array":["${node.held.element}",[${node.held.shape}],${places.get(node)}]}`;
       case "shared":
         return `{"shared":${JSON.stringify(node.path)}}`;
       case "aside":
@@ -112,29 +120,17 @@ function componentsText(components: readonly Named[], array: (node: ArrayNode) =
         return `{"record":[${node.entries.map(named).join()}]}`;
     }
   };
-  return `[${components.map(named).join()}]`;
+  return named(component);
 }
 
 /**
  * The bytes of a manifest.
  *
  * @param summary What the checkpoint says of itself.
- * @param encoded The state.
- * @param plans Which of its files holds which arrays.
+ * @param order The order of the state's objects.
+ * @param components What {@link componentText} gave of each component.
  */
-export function encodeManifest(
-  summary: Summary,
-  encoded: Encoded,
-  plans: readonly Pick<FilePlan<unknown>, "name" | "tensors">[],
-): Uint8Array {
-  const indices = new Map(summary.files.map(({ name }, i) => [name, i]));
-  const places = new Map<ArrayNode, string>();
-  for (const { name: file, tensors } of plans) {
-    const index = indices.get(file) ?? -1;
-    for (const { node, name } of tensors) places.set(node, `${index},${JSON.stringify(name)}`);
-  }
-  const array = (node: ArrayNode): string => `["${node.held.element}",[${node.held.shape}],${places.get(node)}]`;
-  const components = componentsText(encoded.components, array);
+export function encodeManifest(summary: Summary, order: Encoded["order"], components: readonly string[]): Uint8Array {
   const { run, step, metrics, time, parent, environment, id, files } = summary;
   const { dogear, tfjs, runtime, backend } = environment;
   const head = JSON.stringify({
@@ -146,9 +142,9 @@ export function encodeManifest(
     environment: { dogear, tfjs, runtime, backend },
     id: id ?? null,
     files: files.map(({ name, bytes, crc32, sha256 }) => [name, bytes, crc32, sha256 ?? null]),
-    order: encoded.order,
+    order,
   });
-  return seal(format, `${head.slice(0, -1)},"components":${components}}`);
+  return seal(format, `${head.slice(0, -1)},"components":[${components.join()}]}`);
 }
 
 const isString = must("a string", (u) => typeof u === "string");

@@ -81,6 +81,16 @@ export interface Header {
   readonly bytes: number;
 }
 
+/** A header to be written. */
+export interface EncodedHeader {
+  /** The first bytes of the file, up to the data. */
+  readonly bytes: Uint8Array;
+  /** What a reader will find in them. */
+  readonly header: Header;
+  /** The tensors in the order of the file, by their indices among those given. */
+  readonly order: readonly number[];
+}
+
 /** Bits of one element, in the order by which the reference writer sorts: the last come first in a file. */
 const dtypes: readonly (readonly [Dtype, number])[] = [
   ["BOOL", 8],
@@ -151,16 +161,14 @@ function surrogatesLast(unit: number): number {
   return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
 }
 
-/** Specs in the order of a file. */
-function sorted<T extends TensorSpec>(specs: readonly T[]): readonly T[] {
+/** The indices of specs in the order of a file. */
+function ordered(specs: readonly TensorSpec[]): readonly number[] {
   // Most names are of characters that UTF-8 and UTF-16 order alike.
   const alike = specs.every(({ name }) => !/[\ud800-\uffff]/.test(name));
-  const byName = alike
-    ? (a: T, b: T): number => a.name < b.name ? -1 : 1
-    : (a: T, b: T) => compareBytes(a.name, b.name);
-  return specs.toSorted((a, b) =>
-    a.dtype === b.dtype ? byName(a, b) : (rankOf.get(b.dtype) ?? 0) - (rankOf.get(a.dtype) ?? 0)
-  );
+  const byName = alike ? (a: string, b: string): number => a < b ? -1 : 1 : compareBytes;
+  const compare = (a: TensorSpec, b: TensorSpec): number =>
+    a.dtype === b.dtype ? byName(a.name, b.name) : (rankOf.get(b.dtype) ?? 0) - (rankOf.get(a.dtype) ?? 0);
+  return Array.from(specs.keys()).sort((i, j) => compare(specs[i]!, specs[j]!));
 }
 
 /** The JSON of a string; `JSON.stringify` escapes just what the reference's writer escapes. */
@@ -213,18 +221,18 @@ function checkedSize(spec: TensorSpec): number {
  * @param tensors The tensors, in any order. A name twice or with a lone surrogate, or a shape that is not of whole
  * sizes from 0, is a `TypeError`.
  * @param metadata Pairs of strings for `__metadata__`, in any order; none: no such entry.
- * @returns The first bytes of the file, up to the data, and what a reader will find in them; and the tensors
- * themselves, in the order of the file. A header above 100,000,000 bytes is a `TypeError`: no reader takes it.
+ * @returns The header. One above 100,000,000 bytes is a `TypeError`: no reader takes it.
  */
-export function encodeHeader<T extends TensorSpec>(
-  tensors: readonly T[],
+export function encodeHeader(
+  tensors: readonly TensorSpec[],
   metadata: readonly (readonly [string, string])[],
-): { readonly bytes: Uint8Array; readonly header: Header; readonly sorted: readonly T[] } {
+): EncodedHeader {
   checkUnique(tensors.map(({ name }) => name), "tensor name");
   checkUnique(metadata.map(([key]) => key), "metadata key");
   let end = 0;
-  const inOrder = sorted(tensors);
-  const entries = inOrder.map((spec) => {
+  const order = ordered(tensors);
+  const entries = order.map((i) => {
+    const spec = tensors[i]!;
     const begin = end;
     end += checkedSize(spec);
     return { name: spec.name, dtype: spec.dtype, shape: spec.shape, begin, end };
@@ -250,7 +258,7 @@ export function encodeHeader<T extends TensorSpec>(
   bytes.set(json, lengthBytes);
   return {
     bytes,
-    sorted: inOrder,
+    order,
     header: {
       metadata: pairs.length > 0 ? pairs : null,
       tensors: entries,

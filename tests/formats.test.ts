@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { formatAfter, seal, type Step, steps, unseal } from "../lib/formats.ts";
-import { decodeManifest, encodeManifest, format, type Manifest, type Summary } from "../lib/manifest.ts";
+import { componentText, decodeManifest, encodeManifest, format, type Manifest, type Summary } from "../lib/manifest.ts";
 
 type Body = Readonly<Record<string, unknown>>;
 
@@ -24,7 +24,7 @@ const summary: Summary = {
 /** The body of a manifest as this version writes it. */
 const body: Body = JSON.parse(
   new TextDecoder().decode(
-    encodeManifest(summary, { components: [["list", [1, "two"]]], order: [] }, []),
+    encodeManifest(summary, [], [componentText(["list", [1, "two"]], [])]),
   ).replace(/^.*?"manifest":/, "").replace(/\}\n$/, ""),
 );
 
@@ -123,7 +123,7 @@ test("nothing silent: every bit of an older manifest that is flipped is an error
 test("the newest format is the one that the steps lead to, and what is written now is of it", () => {
   assert.equal(formatAfter(steps), format);
   assert.equal(formatAfter(way), "dogear/3");
-  const bytes = encodeManifest(summary, { components: [], order: [] }, []);
+  const bytes = encodeManifest(summary, [], []);
   assert.ok(new TextDecoder().decode(bytes).startsWith(`{"format":"${format}",`));
   assert.equal(unseal(bytes, steps)._tag, "Right");
 });

@@ -214,6 +214,25 @@ test("a tensor of the same data in another shape is another tensor", async () =>
   assert.ok(again.bytesWritten < saved.bytesWritten / 10);
 });
 
+test("a file that has fewer of the arrays than the one of its name before is a file of its own", async () => {
+  const store = memory();
+  const data = [4, 4, 1].map((size) => tf.variable(tf.zeros([size * 2 ** 17])));
+  for (const changes of [[], [2], [1, 2], [0]]) {
+    for (const i of changes) data[i]?.assign(data[i].add(1));
+    await runOrThrow(saveState(store)({ data }));
+    await assertSame(store, { data });
+  }
+});
+
+test("a file before which another one has come is found", async () => {
+  const store = memory();
+  const w = tf.variable(tf.zeros([3]));
+  for (const first of [1, tf.ones([2]), null]) {
+    await runOrThrow(saveState(store)({ first, w }));
+    await assertSame(store, { first, w });
+  }
+});
+
 test("a checkpoint whose files were taken over outlives those it took them from", async () => {
   const store = directory(place(), { keep: Retention.latest(1) });
   const state = fineTuned();

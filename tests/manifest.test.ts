@@ -17,7 +17,8 @@ import process from "node:process";
 import { before, test } from "node:test";
 import { crc32 } from "node:zlib";
 import { filePlans } from "../lib/layout.ts";
-import { decodeManifest, encodeManifest, type Manifest, type Summary } from "../lib/manifest.ts";
+import { placements } from "../lib/placement.ts";
+import { componentText, decodeManifest, encodeManifest, type Manifest, type Summary } from "../lib/manifest.ts";
 import { decodeHeader } from "../lib/safetensors.ts";
 import { isBranch, type Named, type Node } from "../lib/state_tree.ts";
 import { type Element, type Held, heldBytes } from "../lib/tensor.ts";
@@ -123,27 +124,33 @@ test("round trip: any tree of any kinds, and any summary, bit for bit", () =>
   fc.assert(
     fc.property(components, summaries, hex(8), (named, summary, crc) => {
       const order = [["Variable", named.map(([name]) => name)]] as const;
-      const plans = filePlans({ components: named, order });
+      const plans = filePlans(placements({ components: named }));
       const files = plans.map(({ name }, i) => ({
         name,
         bytes: i,
         crc32: crc,
         ...(i === 1 ? { sha256: crc.repeat(8) } : {}),
       }));
-      const bytes = encodeManifest({ ...summary, files }, { components: named, order }, plans);
+      const texts = named.map(([name, node]) =>
+        componentText(
+          [name, node],
+          plans.flatMap(({ component, tensors }, i) => component === name ? [[i, tensors]] : []),
+        )
+      );
+      const bytes = encodeManifest({ ...summary, files }, order, texts);
       const { state, arrays, bytes: length, ...rest } = decoded(bytes);
       assert.deepEqual(rest, { ...summary, files });
       assert.equal(length, bytes.byteLength);
 
-      const all = plans.flatMap(({ tensors }) => tensors.map(({ held }) => held));
+      const all = plans.flatMap(({ tensors }) => tensors.map(({ node }) => node.held));
       const number = (held: Held): number => all.indexOf(held);
       const places = new Set(arrays.map(({ file, tensor }) => `${file} ${tensor}`));
       assert.equal(places.size, all.length);
       const again = state((stored) => {
-        const tensor = plans[stored.file]?.tensors.find(({ name }) => name === stored.tensor);
+        const tensor = plans[stored.file]?.tensors.find(({ spec }) => spec.name === stored.tensor);
         assert.ok(tensor !== undefined);
-        assert.deepEqual([stored.element, stored.shape], [tensor.held.element, tensor.held.shape]);
-        return tensor.held;
+        assert.deepEqual([stored.element, stored.shape], [tensor.node.held.element, tensor.node.held.shape]);
+        return tensor.node.held;
       });
       assert.deepEqual(again.order, order);
       assert.deepEqual(

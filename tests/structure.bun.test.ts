@@ -56,6 +56,7 @@ const order: readonly string[] = [
   "snapshot",
   "scan",
   "safetensors",
+  "placement",
   "layout",
   "formats",
   "manifest",

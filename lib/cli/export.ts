@@ -14,7 +14,8 @@ import { machineDisk } from "../disk.ts";
 import type { StoreFailed } from "../errors.ts";
 import { writeFile } from "../files.ts";
 import { makeFolders, unless } from "../folders.ts";
-import { encodeIndex, modelFile, modelIndex, shardName, specOf } from "../layout.ts";
+import { encodeIndex } from "../layout.ts";
+import { modelFile, modelIndex, shardName, specOf } from "../placement.ts";
 import { meter } from "../progress.ts";
 import { encodeHeader, type TensorSpec } from "../safetensors.ts";
 import { arraysOf, segment } from "../state_tree.ts";
@@ -83,9 +84,10 @@ function filesOf(shards: readonly (readonly Exported[])[], advance: (bytes: numb
   const files = shards.map((tensors, i): NewFile => ({
     name: fileAt(i),
     chunks: async function* (): AsyncGenerator<Uint8Array> {
-      const { bytes, sorted } = encodeHeader(tensors, [["format", "pt"]]);
+      const { bytes, order } = encodeHeader(tensors, [["format", "pt"]]);
       yield bytes;
-      for (const { held } of sorted) {
+      for (const i of order) {
+        const { held } = tensors[i]!;
         const data = await held.home.read(held);
         yield data;
         advance(data.byteLength);

@@ -396,10 +396,10 @@ export const modelKind: Kind<tf.LayersModel> = {
     return () => model;
   },
   // Building calls shared layers, and the first model of a layer calls it first: models come to be in their own order.
-  order: (objects) =>
-    objects.toSorted(([a], [b]) => (a as unknown as { id: number }).id - (b as unknown as { id: number }).id).map((
-      [, path],
-    ) => path),
+  order: (paths) => {
+    const idOf = (model: object): number => (model as { readonly id: number }).id;
+    return [...paths].sort(([a], [b]) => idOf(a) - idOf(b)).map(([, path]) => path);
+  },
   parts: {
     named: (state, name, follow) =>
       layersIn(state).flatMap((layer, i) => entry(follow(layer), "name") === name ? [["layers", i]] : []),

@@ -354,11 +354,12 @@ export const variableKind: Kind<tf.Variable> = {
     return () => live;
   },
   parts: { trained: (state) => entry(state, "trainable") === true ? shapeOf(entry(state, "value")) : undefined },
-  order: (objects) => {
-    const position = positions();
-    const at = ([variable]: readonly [object, string]): number => position.get((variable as tf.Variable).name) ?? -1;
-    const ordered = isAscending(objects.map(at)) ? objects : objects.toSorted((a, b) => at(a) - at(b));
-    return ordered.map(([, path]) => path);
+  order: (paths) => {
+    const registered = Object.values(engine().state.registeredVariables).filter((variable) => paths.has(variable));
+    const ordered = registered.map((variable) => paths.get(variable)!);
+    if (ordered.length === paths.size) return ordered;
+    const known = new Set<object>(registered);
+    return [...paths].flatMap(([variable, path]) => known.has(variable) ? [] : [path]).concat(ordered);
   },
   // Without a list of variables, tfjs's optimizers find theirs by position among the registered ones.
   reorder: (objects) => {
