@@ -72,7 +72,7 @@ const leastBytes = mebi / 16;
 
 // --- capture
 
-/** The header of a file, with the lengths of packed strings found out; that of the last save if its arrays are the same but for their bytes. */
+/** The header of a file, with the lengths of packed strings found out: that of the last save where its arrays have the same form. */
 async function headOf({ tensors }: FilePlan<WrittenFile>, last: Head | undefined): Promise<Head> {
   if (last?.specs.length === tensors.length && tensors.every(({ spec }, i) => spec === last.specs[i])) return last;
   const specs: TensorSpec[] = [];
@@ -235,7 +235,7 @@ function layoutOf(checkpoint: number, files: readonly OpenFile[], entries: reado
   return layout;
 }
 
-/** What the manifest says of a component, which is what it said last if nothing in it is another. */
+/** A component with its text in the manifest: that of the last save where its form is the same and stands in the same files. */
 function keptOf(
   placement: Placement,
   files: readonly OpenFile[],

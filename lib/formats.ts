@@ -39,8 +39,8 @@ function problem(expected: string, found: string, kind: "format" | "digest" = "f
   return { problems: [{ path: "snapshot.json", kind, expected, found }] };
 }
 
-function digestOf(body: string): string {
-  return crc32(Buffer.from(body)).toString(16).padStart(8, "0");
+function digestOf(body: Uint8Array): string {
+  return crc32(body).toString(16).padStart(8, "0");
 }
 
 // --- capture and restore
@@ -53,8 +53,8 @@ function digestOf(body: string): string {
  */
 export function seal(format: string, body: string): Uint8Array {
   const bytes = Buffer.from(body);
-  const crc = crc32(bytes).toString(16).padStart(8, "0");
-  return Buffer.concat([Buffer.from(`{"format":"${format}","crc32":"${crc}","manifest":`), bytes, Buffer.from("}\n")]);
+  const head = `{"format":"${format}","crc32":"${digestOf(bytes)}","manifest":`;
+  return Buffer.concat([Buffer.from(head), bytes, Buffer.from("}\n")]);
 }
 
 /**
@@ -84,7 +84,7 @@ export function unseal(
     return E.left(problem(`a manifest of format ${newest}`, `${text.right.length} characters of another form`));
   }
   const body = text.right.slice(head[0].length, -2);
-  const digest = digestOf(body);
+  const digest = digestOf(Buffer.from(body));
   if (digest !== head[1]) return E.left(problem(`CRC-32 ${head[1]}`, digest, "digest"));
   try {
     const way = steps.slice(Number(version) - 1);

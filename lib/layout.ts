@@ -42,6 +42,9 @@ const kibi = 2 ** 10;
 const [worthBytes, largeBytes] = [1024 * kibi, 64 * kibi];
 /** A component is split over no more files than these. */
 const mostFiles = 16;
+
+// --- capture
+
 /**
  * The index of the model's files, as Hugging Face's tools write it: which file holds which weight.
  *

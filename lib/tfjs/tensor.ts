@@ -354,13 +354,7 @@ export const variableKind: Kind<tf.Variable> = {
     return () => live;
   },
   parts: { trained: (state) => entry(state, "trainable") === true ? shapeOf(entry(state, "value")) : undefined },
-  order: (paths) => {
-    const registered = Object.values(engine().state.registeredVariables).filter((variable) => paths.has(variable));
-    const ordered = registered.map((variable) => paths.get(variable)!);
-    if (ordered.length === paths.size) return ordered;
-    const known = new Set<object>(registered);
-    return [...paths].flatMap(([variable, path]) => known.has(variable) ? [] : [path]).concat(ordered);
-  },
+  order: (paths) => Object.values(engine().state.registeredVariables).flatMap((variable) => paths.get(variable) ?? []),
   // Without a list of variables, tfjs's optimizers find theirs by position among the registered ones.
   reorder: (objects) => {
     const { registeredVariables } = engine().state;
