@@ -24,7 +24,7 @@ const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 describe("same bits: a training that resumes is proved to", () => {
   for (const [name, run] of Object.entries(runs)) {
     test(name, async () => {
-      const at = torture > 4 ? Array.from({ length: 12 }, (_, k) => k) : [0, 3, 5, 11];
+      const at = torture > 4 ? Array.from({ length: 12 }, (_, k) => k) : [0, 5];
       const proof = right(await proveResume({ fresh: run.make, step: run.step, loader: batches, at })());
       const states = at.reduce((sum, from) => sum + 13 - from, 0);
       assert.deepEqual([proof.steps, proof.at, proof.compared, proof.processes], [12, at, states, 0]);

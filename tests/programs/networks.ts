@@ -11,7 +11,7 @@
  * - `refused` if it is not saved or not resumed, with the reason below the table;
  * - `WRONG` otherwise, and then the command fails.
  *
- *     networks.ts save <backend> <folder> <share>      what its processes do: a share of 7 is all optimizers for each network
+ *     networks.ts save <backend> <folder> <count>      what its processes do: the first cells, in which each network has its first optimizer
  *     networks.ts resume <backend> <folder>
  *
  * @module
@@ -181,16 +181,13 @@ async function resumed(cell: string, folder: string): Promise<Said> {
   return { cell, into, cold, alone: await endOf(await advance(cell, restored.right as State, total)) };
 }
 
-async function work([command = "", backend = "", folder = "", share = "7"]: readonly string[]): Promise<void> {
+async function work([command = "", backend = "", folder = "", count = ""]: readonly string[]): Promise<void> {
   await useBackend(backend as Backend);
   const names = Object.keys(optimizers);
   const cells = command === "save"
-    ? Object.keys(networks).flatMap((network, i) =>
-      Array.from(
-        { length: Math.min(names.length, Number(share)) },
-        (_, k) => network + separator + names[(i + k) % names.length],
-      )
-    )
+    ? names.flatMap((_, k) =>
+      Object.keys(networks).map((network, i) => network + separator + names[(i + k) % names.length])
+    ).slice(0, Number(count))
     : (await readdir(folder)).toSorted();
   for (const cell of cells) {
     tf.engine().startScope();
@@ -227,12 +224,12 @@ function judged(saved: Said, resumptions: readonly (Said | undefined)[]): Pick<C
 /**
  * The cells of one runtime and backend, saved there and resumed in every runtime that has the backend.
  *
- * @param share How many optimizers for each network, from 1 to 7; every optimizer has its turn.
+ * @param count How many; 13 are each network once, 91 are all there are.
  */
-export async function cellsOf(runtime: Runtime, backend: Backend, share: number): Promise<readonly Cell[]> {
+export async function cellsOf(runtime: Runtime, backend: Backend, count: number): Promise<readonly Cell[]> {
   const folder = await mkdtemp(join(tmpdir(), "networks-"));
   try {
-    const saved = await ask(runtime, "save", backend, folder, String(share));
+    const saved = await ask(runtime, "save", backend, folder, String(count));
     const others = (["bun", "deno"] as const).filter((other) => backendsOf[other].includes(backend));
     const resumptions = await Promise.all(others.map((other) => ask(other, "resume", backend, folder)));
     return saved.map((said) => {
@@ -260,7 +257,7 @@ async function table(): Promise<void> {
       .map((backend) => [runtime, backend] as const)
   );
   const cells: Cell[] = [];
-  for (const [runtime, backend] of columns) cells.push(...await cellsOf(runtime, backend, 7));
+  for (const [runtime, backend] of columns) cells.push(...await cellsOf(runtime, backend, 91));
   const names = Object.keys(optimizers);
   const line = (parts: readonly string[]): void => {
     const [first = "", second = "", ...rest] = parts;
