@@ -151,6 +151,17 @@ test("a save after others writes, byte for byte, what a first save of the state 
     { numRuns: 100 * torture },
   ));
 
+test("a tensor whose shape was written to is saved in the shape it has", async () => {
+  const [store, w] = [memory(), tf.zeros([2, 3])];
+  for (let step = 0; step < 3; step++) {
+    await runOrThrow(saveState(store)({ w }));
+    using live = captureState({ w });
+    using saved = await runOrThrow(readSnapshot(store));
+    assert.deepEqual(await diff(live, saved)(), []);
+    w.shape.reverse();
+  }
+});
+
 test("what was found of a state is taken over by one of the same form alone", () => {
   const array = (element: DType = "float32", shape = [2], name?: string): Node => {
     const { resident: _, ...lasting } = heldBytes(element, shape, new Uint8Array(8));

@@ -219,6 +219,14 @@ for (const backend of ["cpu", "wasm"]) {
     const specs = anySpecs.map((all) => all.filter(({ dtype }) => backend === "cpu" || dtype !== "complex64"));
     laws(specs.map((all) => ({ make: madeOf(all, tensorOf) })), 30);
 
+    test("immutable: what is written into a tensor's shape is not in the snapshot", async () => {
+      const w = tf.zeros([2, 3]);
+      using snapshot = captureState({ w });
+      const before = await id(snapshot)();
+      w.shape.reverse();
+      assert.equal(await id(snapshot)(), before);
+    });
+
     test("no trace: a snapshot keeps the data that its tensors had, until it is released, and no other", () => {
       const before = tf.memory().numDataBuffers;
       const buffers = (): number => tf.memory().numDataBuffers - before;

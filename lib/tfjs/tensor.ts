@@ -147,7 +147,8 @@ const backends: Home = {
  */
 export function hold({ dataId, shape, dtype }: tf.Tensor): Held {
   engine().state.tensorInfo.get(dataId)?.backend.incRef(dataId);
-  return { element: dtype as DType, shape, identity: dataId, home: backends };
+  // The tensor's own could be written to.
+  return { element: dtype as DType, shape: shape.slice(), identity: dataId, home: backends };
 }
 
 /** Whether a held value is in a backend, not only in bytes. */
