@@ -25,7 +25,10 @@ import { isWellFormed } from "./scan.ts";
 
 // --- types
 
-/** The bytes of a part, in pieces. A piece must stay as it is until the next but one is asked for: it is written while the next is made. */
+/**
+ * The bytes of a part, in pieces. A piece must stay as it is until the next but one is asked for: it is written while the next is made.
+ * A store never writes into one: it may be a live tensor's own memory, or be given again at a later save.
+ */
 export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
 /** What was written: the length and the digests of a part's bytes. */
