@@ -288,12 +288,11 @@ export function writeCheckpoint(
       );
       const committed = await begun.right.commit(manifest)();
       if (E.isLeft(committed)) return committed;
+      const kept = components.filter(({ placement, text }) => isKept(placement, text));
       lastSaves.set(store, {
         layout: layoutOf(committed.right, files, entries),
         heads: new Map(files.map(({ plan, head }) => [plan.name, head])),
-        components: new Map(
-          components.filter(({ placement }) => isKept(placement)).map((kept) => [kept.placement.component, kept]),
-        ),
+        components: new Map(kept.map((each) => [each.placement.component, each])),
       });
       const bytesTotal = entries.reduce((sum, { bytes }) => sum + bytes, manifest.byteLength);
       return E.right({ checkpoint: committed.right, bytesWritten: written + manifest.byteLength, bytesTotal });

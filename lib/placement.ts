@@ -226,7 +226,15 @@ export function placements(
   });
 }
 
-/** Whether a component can be kept in mind until the next save: it holds nothing in memory, and has arrays. */
-export function isKept({ arrays }: Placement): boolean {
-  return arrays.length > 0 && arrays.every(({ node }) => isLasting(node.held));
+/** A layer of tfjs takes a tenth of so many characters for each of its arrays; where there are more, they are of plain data. */
+const mostText = 16 * 2 ** 10;
+
+/**
+ * Whether a component is kept in mind until the next save: it has arrays, none of them in memory, and little plain data beside them, for
+ * that would be kept, too, as a tree and as text.
+ *
+ * @param text Its text in the manifest.
+ */
+export function isKept({ arrays }: Placement, text: string): boolean {
+  return text.length <= mostText * arrays.length && arrays.every(({ node }) => isLasting(node.held));
 }

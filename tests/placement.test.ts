@@ -7,7 +7,7 @@ import fc from "fast-check";
 import assert from "node:assert/strict";
 import process from "node:process";
 import { before, test } from "node:test";
-import { decodeSummary } from "../lib/manifest.ts";
+import { componentText, decodeSummary } from "../lib/manifest.ts";
 import { isKept, placements } from "../lib/placement.ts";
 import { aside, type Node, record } from "../lib/state_tree.ts";
 import { type DType, heldBytes } from "../lib/tensor.ts";
@@ -190,7 +190,7 @@ test("what was found of a state is taken over by one of the same form alone", ()
   ];
   for (const [i, first] of forms.entries()) {
     const [placement] = placements({ components: [["c", first()]] });
-    assert.ok(placement !== undefined && isKept(placement));
+    assert.ok(placement !== undefined && isKept(placement, ""));
     for (const [j, then] of forms.entries()) {
       const node = then();
       const [next] = placements({ components: [["c", node]] }, new Map([["c", { placement }]]));
@@ -198,4 +198,21 @@ test("what was found of a state is taken over by one of the same form alone", ()
       assert.equal(next?.node, node);
     }
   }
+});
+
+test("plain data beside a few arrays is not kept in mind from save to save, many arrays are", () => {
+  const variables = Array.from({ length: 1000 }, () => tf.variable(tf.scalar(1)));
+  const isKeptOf = (component: object): boolean => {
+    using snapshot = captureState({ component });
+    const [placement] = placements(snapshot.encoded);
+    assert.ok(placement !== undefined);
+    return isKept(placement, componentText(["component", placement.node], [[0, placement.arrays]]));
+  };
+  assert.ok(isKeptOf(variables));
+  assert.ok(isKeptOf(untrained().model));
+  const rows = Array.from({ length: 1000 }, (_, i) => Array.from({ length: 10 }, (_, k) => i + k / 7));
+  assert.ok(!isKeptOf({ w: variables[0], rows }));
+  assert.ok(isKeptOf({ variables, rows }));
+  assert.ok(!isKeptOf(rows));
+  tf.dispose(variables);
 });
