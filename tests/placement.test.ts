@@ -200,7 +200,7 @@ test("what was found of a state is taken over by one of the same form alone", ()
   }
 });
 
-test("plain data beside a few arrays is not kept in mind from save to save, many arrays are", () => {
+test("neither bytes in memory nor plain data beside a few arrays are kept in mind from save to save", () => {
   const variables = Array.from({ length: 1000 }, () => tf.variable(tf.scalar(1)));
   const isKeptOf = (component: object): boolean => {
     using snapshot = captureState({ component });
@@ -214,5 +214,6 @@ test("plain data beside a few arrays is not kept in mind from save to save, many
   assert.ok(!isKeptOf({ w: variables[0], rows }));
   assert.ok(isKeptOf({ variables, rows }));
   assert.ok(!isKeptOf(rows));
+  assert.ok(!isKeptOf({ variables, bytes: new Uint8Array(1) }));
   tf.dispose(variables);
 });
