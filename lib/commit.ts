@@ -48,22 +48,23 @@ interface OpenFile {
   readonly arrays: readonly Held[];
 }
 
-/** What is kept in mind of a component: no array is kept from being freed. */
+/** What is kept in mind of a component: no array's bytes. */
 interface Kept {
   readonly placement: Placement;
-  readonly heads: readonly (readonly [index: number, head: Head])[];
+  /** Its files, with their indices in the manifest. */
+  readonly files: readonly { readonly name: string; readonly index: number; readonly head: Head }[];
+  /** What the manifest says of it. */
   readonly text: string;
 }
 
 /** What a save leaves to the next one into the same store. */
 interface LastSave {
   readonly layout: Layout<WrittenFile>;
-  readonly heads: ReadonlyMap<string, Head>;
   readonly components: ReadonlyMap<string, Kept>;
 }
 
 const lastSaves = new WeakMap<Store, LastSave>();
-const firstSave: LastSave = { layout: new Map(), heads: new Map(), components: new Map() };
+const firstSave: LastSave = { layout: new Map(), components: new Map() };
 
 const mebi = 2 ** 20;
 const [viewBytes, packedBytes, smallBytes] = [8 * mebi, 4 * mebi, mebi / 4];
@@ -83,8 +84,8 @@ async function headOf({ tensors }: FilePlan<WrittenFile>, last: Head | undefined
 }
 
 /** A file ready to be written. */
-async function opened(plan: FilePlan<WrittenFile>, last: Head | undefined): Promise<OpenFile> {
-  const head = await headOf(plan, last);
+async function opened(plan: FilePlan<WrittenFile>, last: Kept | undefined): Promise<OpenFile> {
+  const head = await headOf(plan, last?.files.find(({ name }) => name === plan.name)?.head);
   return { plan, head, arrays: head.order.map((i) => plan.tensors[i]!.node.held) };
 }
 
@@ -243,13 +244,16 @@ function keptOf(
   last: Kept | undefined,
 ): Kept {
   const { component, node } = placement;
-  const own = files.filter(({ plan }) => plan.component === component)
-    .map(({ plan, head }) => ({ plan, head, index: entries.findIndex(({ name }) => name === plan.name) }));
-  const heads = own.map(({ index, head }) => [index, head] as const);
-  const same = last?.heads.length === heads.length &&
-    heads.every(([index, head], i) => last.heads[i]?.[0] === index && last.heads[i]?.[1] === head);
-  const text = same ? last.text : componentText([component, node], own.map(({ index, plan }) => [index, plan.tensors]));
-  return { placement, heads, text };
+  const own = files.filter(({ plan }) => plan.component === component);
+  const found = own.map(({ plan, head }) => {
+    return { name: plan.name, index: entries.findIndex(({ name }) => name === plan.name), head };
+  });
+  const same = last?.files.length === found.length &&
+    found.every(({ index, head }, i) => last.files[i]?.index === index && last.files[i]?.head === head);
+  const text = same
+    ? last.text
+    : componentText([component, node], own.map(({ plan }, i) => [found[i]!.index, plan.tensors]));
+  return { placement, files: found, text };
 }
 
 /**
@@ -271,7 +275,7 @@ export function writeCheckpoint(
     const last = lastSaves.get(store) ?? firstSave;
     const placed = placements(encoded, last.components);
     const plans = filePlans(placed, last.layout);
-    const files = await Promise.all(plans.map((plan) => opened(plan, last.heads.get(plan.name))));
+    const files = await Promise.all(plans.map((plan) => opened(plan, last.components.get(plan.component))));
     const begun = await store.begin();
     if (E.isLeft(begun)) return begun;
     try {
@@ -291,7 +295,6 @@ export function writeCheckpoint(
       const kept = components.filter(({ placement, text }) => isKept(placement, text));
       lastSaves.set(store, {
         layout: layoutOf(committed.right, files, entries),
-        heads: new Map(files.map(({ plan, head }) => [plan.name, head])),
         components: new Map(kept.map((each) => [each.placement.component, each])),
       });
       const bytesTotal = entries.reduce((sum, { bytes }) => sum + bytes, manifest.byteLength);

@@ -174,7 +174,7 @@ for (const [kind, make] of Object.entries(stores)) {
     fc.assert(
       fc.asyncProperty(
         fc.array(fc.tuple(fc.boolean(), fc.nat(4)), { minLength: 6, maxLength: 6 }),
-        fc.array(fc.array(fc.nat(5), { maxLength: 4 }), { minLength: 1, maxLength: 24 }),
+        fc.array(fc.array(fc.nat(11), { maxLength: 4 }), { minLength: 1, maxLength: 24 }),
         async (variables, saves) => {
           const store = make();
           const weights = variables.map(([trainable, size], i) =>
@@ -183,7 +183,12 @@ for (const [kind, make] of Object.entries(stores)) {
           const state = { weights, again: weights[0], notes: new Float64Array(3), words: tf.tensor(["a", "bc"]) };
           let count = 0;
           for (const changes of saves) {
-            for (const i of changes) weights[i]?.assign(tf.fill(weights[i].shape, ++count));
+            for (const i of changes) {
+              const [weight, other] = [weights[i % 6]!, weights[(i + 1) % 6]!];
+              if (i < 6) weight.assign(tf.fill(weight.shape, ++count));
+              else if (count % 2 === 0) weight.trainable = !weight.trainable;
+              else [weights[i % 6], weights[(i + 1) % 6]] = [other, weight];
+            }
             state.notes[0] = count;
             const saved = await runOrThrow(saveState(store)(state));
             assert.ok(saved.bytesWritten <= saved.bytesTotal);
