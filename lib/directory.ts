@@ -5,6 +5,7 @@
  * runs/digits/checkpoints/checkpoint_12/      a checkpoint: holds snapshot.json, its manifest
  * runs/digits/checkpoints/.saving-...         a save under way, or what a killed one left
  * runs/digits/checkpoints/.removing-...       a checkpoint being removed
+ * runs/digits/checkpoints/.number-12/         a number that a save is about to take
  * ```
  *
  * A save writes every part under a temporary name, makes it durable with `fsync`, then the manifest, then the folders,
@@ -22,9 +23,10 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { type Disk, machineDisk } from "./disk.ts";
 import type { NoCheckpoint, StoreFailed } from "./errors.ts";
 import { openPart, readWhole, writeFile } from "./files.ts";
-import { done, makeFolders, removeAll, syncAbove, unless } from "./folders.ts";
+import { done, makeFolders, removeAll, unless } from "./folders.ts";
 import { sweep, temporaryName, underWay, vanish } from "./leftovers.ts";
-import { candidatesIn, folderName, isCommitted, listIn, upToNewest } from "./listing.ts";
+import { candidatesIn, folderName, isCommitted, listIn } from "./listing.ts";
+import { publish } from "./publish.ts";
 import {
   checkCheckpoint,
   checkOptions,
@@ -50,8 +52,6 @@ export type DirectoryOptions = StoreOptions;
 
 /** Codes that say: link no file here. */
 const cannotLink = ["EXDEV", "EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "ENOENT"];
-/** Codes of a rename onto what is there already. */
-const isTaken = ["EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR"];
 
 function writerTo(disk: Disk, parent: string, own: string, digest: StoreOptions["digest"]): Writer {
   const inner = new Set<string>();
@@ -98,32 +98,6 @@ function writerTo(disk: Disk, parent: string, own: string, digest: StoreOptions[
       underWay.delete(own);
     },
   };
-}
-
-/** Gives a finished save the first free number above all committed ones: the one step that makes it a checkpoint. */
-function publish(disk: Disk, parent: string, own: string, lost?: number): TE.TaskEither<StoreFailed, number> {
-  return pipe(
-    disk.names(parent),
-    TE.bindTo("names"),
-    TE.bind("committed", ({ names }) => upToNewest(disk, parent, names)),
-    TE.flatMap(({ names, committed }) => {
-      if (committed === undefined) return publish(disk, parent, own, lost);
-      const taken = new Set(names);
-      let number = (committed.at(-1) ?? -1) + 1;
-      // Whatever has the name is left alone: a rename would replace an empty folder.
-      while (taken.has(folderName(number))) number++;
-      const path = join(parent, folderName(number));
-      if (!Number.isSafeInteger(number)) return TE.left(storeFailed("rename", path, "EOVERFLOW", "no number is left"));
-      return pipe(
-        // Where there is a checkpoint, its save has seen to this.
-        committed.length === 0 ? syncAbove(disk, parent) : done,
-        TE.flatMap(() => disk.rename(own, path)),
-        TE.map(() => number),
-        // Another save was faster: the listing now shows it. The same number twice is another trouble.
-        unless(isTaken, (failed) => number === lost ? TE.left(failed) : publish(disk, parent, own, number)),
-      );
-    }),
-  );
 }
 
 // --- constructors

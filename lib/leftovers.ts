@@ -28,6 +28,14 @@ export function temporaryName(purpose: "saving" | "removing", writer: string): s
 /** Their purpose, and the process they are of. */
 const temporary = /^\.(saving|removing)-([0-9a-z.]+)-[0-9a-f]+$/;
 
+/** The name of a save's claim on a number; in it is an empty folder with the name of the save's own. */
+export function claimName(number: number): string {
+  return `.number-${number}`;
+}
+
+/** Any claim's name. */
+const claim = /^\.number-[0-9]+$/;
+
 /** The folders that saves of this process are writing to. */
 export const underWay: Set<string> = new Set<string>();
 
@@ -75,21 +83,36 @@ export function sweep(disk: Disk, parent: string, own: string): Task<unknown> {
       disk.status(own),
       TE.flatMap(({ modified }) => pipe(lastTouched(disk, path), TE.map((touched) => touched < modified - abandoned))),
     );
-  const sweepOne = (name: string): TE.TaskEither<StoreFailed, void> => {
+  /** Whether the save of this name is over, which has left what is at this path. */
+  const isOver = (name: string, path: string): TE.TaskEither<StoreFailed, boolean> => {
     const [, purpose, writer = ""] = temporary.exec(name) ?? [];
-    const path = join(parent, name);
-    if (purpose === undefined || underWay.has(path)) return done;
-    // Whoever gave it this name may not have come to making that durable.
-    if (purpose === "removing") return pipe(disk.syncFolder(parent), TE.flatMap(() => removeAll(disk, path)));
+    if (purpose !== "saving" || underWay.has(join(parent, name))) return TE.right(false);
     return pipe(
       TE.fromTask(disk.fateOf(writer)),
       TE.flatMap((fate) => fate === "unknown" ? abandonedAt(path) : TE.right(fate === "dead")),
-      TE.flatMap((dead) => dead ? vanish(disk, path) : done),
     );
+  };
+  /** What its owner has put into it first: the claim may have become another's meanwhile, and then it is not empty. */
+  const sweepClaim = (path: string): TE.TaskEither<StoreFailed, void> =>
+    pipe(
+      disk.names(path),
+      TE.flatMap(TE.traverseSeqArray((owner) =>
+        pipe(isOver(owner, path), TE.flatMap((over) => over ? removeAll(disk, join(path, owner)) : done))
+      )),
+      TE.flatMap(() =>
+        disk.removeFolder(path)
+      ),
+    );
+  const sweepOne = (name: string): TE.TaskEither<StoreFailed, void> => {
+    const path = join(parent, name);
+    if (claim.test(name)) return sweepClaim(path);
+    // Whoever gave it this name may not have come to making that durable.
+    if (name.startsWith(".removing-")) return pipe(disk.syncFolder(parent), TE.flatMap(() => removeAll(disk, path)));
+    return pipe(isOver(name, path), TE.flatMap((over) => over ? vanish(disk, path) : done));
   };
   return pipe(
     disk.names(parent),
-    TE.map((names) => names.filter((name) => temporary.test(name))),
+    TE.map((names) => names.filter((name) => temporary.test(name) || claim.test(name))),
     TE.flatMap(TE.traverseSeqArray((name) => pipe(sweepOne(name), TE.orElse(() => done)))),
   );
 }

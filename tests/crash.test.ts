@@ -393,6 +393,25 @@ test("old or new: whatever a crash leaves of a save into whatever a crash has le
   holds("a save into whatever a crash has left", explored);
 });
 
+test("no number twice, wherever two saves stand still while another process saves and keeps one", async () => {
+  for (let [i, over] = [0, false]; !over; i++) {
+    for (let j = 0; j < 60; j += Math.ceil(6 / torture)) {
+      const turns: readonly Turn[] = [["a", i], ["c", j], ["b", Infinity], ["c", Infinity], ["a", Infinity]];
+      const simulated = machine(blank, { schedule: inTurns(turns, () => over = true) });
+      const numbers: number[] = [];
+      const save = async (name: string, steps: readonly number[]): Promise<void> => {
+        const store = directoryOn(simulated.process(name))(path, { keep: Retention.latest(1) });
+        for (const step of steps) numbers.push(right(await saveState(store)(stateAt(step))()).checkpoint);
+      };
+      await Promise.all([save("a", [1]), save("b", [2, 3, 4]), save("c", [5])]);
+      assert.deepEqual(numbers.toSorted(), [0, 1, 2, 3, 4], `${numbers} after ${i} and ${j} operations`);
+      const left = [...right(await simulated.process("later").names(folder)())].sort();
+      assert.ok(left.every((name) => /^checkpoint_/.test(name)), `${left}`);
+      assert.equal(left.length, 3);
+    }
+  }
+});
+
 interface Failure {
   /** How many operations fail, one after the other. */
   readonly operations: number;

@@ -1,0 +1,147 @@
+/**
+ * A finished save made a checkpoint, under a number that no other save has had.
+ *
+ * The number is one more than the highest of all checkpoints. That a rename onto a name that is there fails is not enough to have it alone:
+ * while a process stands still between its listing and its rename, others may give that number and the next ones, and remove what
+ * they no longer keep. So a save claims its number, and then looks again. Whoever had the claim before has let go of it only once there was
+ * a checkpoint of that number; and there still is one, or a higher one, for the newest is never removed.
+ *
+ * Who finds a number claimed does not wait, and takes the next one. Lest the other take the higher checkpoint for a sign that its own number
+ * was given before it had claimed it, it is told that it was passed.
+ *
+ * ```text
+ * .saving-<process>-<random>/                         a finished save
+ * .number-12/.saving-<process>-<random>/              its claim on a number; a rename onto another's fails
+ * .number-12/.saving-<process>-<random>/passed-12/    the claim was there when there was no checkpoint 12 or higher
+ * checkpoint_12/                                      the save, renamed
+ * ```
+ *
+ * @module
+ */
+
+import { basename, join } from "node:path";
+import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import type { Disk } from "./disk.ts";
+import type { StoreFailed } from "./errors.ts";
+import { done, removeAll, syncAbove } from "./folders.ts";
+import { claimName, temporaryName } from "./leftovers.ts";
+import { folderName, upToNewest } from "./listing.ts";
+import { storeFailed } from "./store.ts";
+
+// --- types
+
+/** What there is beside a save. */
+interface Beside {
+  readonly names: ReadonlySet<string>;
+  /** The highest number of a checkpoint. */
+  readonly newest: number | undefined;
+}
+
+/** Codes of a rename onto what is there already. */
+const isTaken = ["EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR"];
+
+// --- names
+
+function passedName(number: number): string {
+  return `passed-${number}`;
+}
+
+// --- reading
+
+function look(disk: Disk, parent: string): TE.TaskEither<StoreFailed, Beside> {
+  return pipe(
+    disk.names(parent),
+    TE.bindTo("names"),
+    TE.bind("committed", ({ names }) => upToNewest(disk, parent, names)),
+    TE.flatMap(({ names, committed }) =>
+      committed === undefined ? look(disk, parent) : TE.right({ names: new Set(names), newest: committed.at(-1) })
+    ),
+  );
+}
+
+// --- combinators
+
+/**
+ * Gives a finished save the first free number above all committed ones, by the one rename that makes it a checkpoint.
+ *
+ * @param disk The disk.
+ * @param parent The folder of the checkpoints.
+ * @param own The folder of the save, all of it durable.
+ * @returns The number, once the folder has its name; to make that durable is left to the caller.
+ */
+export function publish(disk: Disk, parent: string, own: string): TE.TaskEither<StoreFailed, number> {
+  return async () => {
+    let claim = join(parent, temporaryName("saving", await disk.writer()));
+    const inner = (): string => join(claim, basename(own));
+    const claimOn = (number: number): string => join(parent, claimName(number));
+
+    const published = await pipe(
+      disk.makeFolder(claim),
+      TE.flatMap(() => disk.makeFolder(inner())),
+      TE.flatMap(() => () => take(0)),
+    )();
+    // What cannot be removed is swept once this process is gone; by now the claim's name may be another's.
+    await pipe(
+      disk.removeFolder(inner()),
+      TE.flatMap(() => disk.removeFolder(claim)),
+      TE.orElse(() => pipe(removeAll(disk, inner()), TE.flatMap(() => disk.removeFolder(claim)))),
+    )();
+    return published;
+
+    /** Whether the own claim was on this number before any higher one was given. */
+    async function wasPassed(number: number): Promise<boolean> {
+      const marks = claim === claimOn(number) ? await disk.names(inner())() : E.right([]);
+      return E.isRight(marks) && marks.right.includes(passedName(number));
+    }
+
+    /** The first free number from this one on; who has claimed one before it is told that it was passed. */
+    async function firstFree(from: number): Promise<E.Either<StoreFailed, Beside & { readonly number: number }>> {
+      const owners = new Map<number, readonly string[]>();
+      for (;;) {
+        const beside = await look(disk, parent)();
+        if (E.isLeft(beside)) return beside;
+        const { names, newest = -1 } = beside.right;
+        let number = from > newest || await wasPassed(from) ? from : newest + 1;
+        for (; Number.isSafeInteger(number); number++) {
+          // Whatever has the name is left alone: a rename would replace an empty folder.
+          if (names.has(folderName(number))) continue;
+          const path = claimOn(number);
+          if (!names.has(claimName(number)) || path === claim) return E.right({ ...beside.right, number });
+          const known = owners.get(number);
+          if (known === undefined) {
+            const found = await disk.names(path)();
+            owners.set(number, E.isRight(found) ? found.right : []);
+            break;
+          }
+          for (const owner of known) await disk.makeFolder(join(path, owner, passedName(number)))();
+        }
+        if (!Number.isSafeInteger(number)) {
+          return E.left(storeFailed("rename", join(parent, folderName(number)), "EOVERFLOW", "no number is left"));
+        }
+      }
+    }
+
+    /** Claims the first free number from this one on, and takes it if it is free then. */
+    async function take(from: number, lost?: number): Promise<E.Either<StoreFailed, number>> {
+      const free = await firstFree(from);
+      if (E.isLeft(free)) return free;
+      const { number, newest } = free.right;
+      const path = claimOn(number);
+      const isClaimed = claim === path;
+      const renamed = await pipe(
+        // Where there is a checkpoint, its save has seen to this.
+        isClaimed && newest === undefined ? syncAbove(disk, parent) : done,
+        TE.flatMap(() => isClaimed ? disk.rename(own, join(parent, folderName(number))) : disk.rename(claim, path)),
+      )();
+      if (E.isRight(renamed)) {
+        if (isClaimed) return E.right(number);
+        claim = path;
+        return await take(number, lost);
+      }
+      // Another save was faster: the listing now shows it. The same number twice is another trouble.
+      return isTaken.includes(renamed.left.code) && number !== lost ? await take(from, number) : renamed;
+    }
+  };
+}
