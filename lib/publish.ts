@@ -73,7 +73,8 @@ function look(disk: Disk, parent: string): TE.TaskEither<StoreFailed, Beside> {
  */
 export function publish(disk: Disk, parent: string, own: string): TE.TaskEither<StoreFailed, number> {
   return async () => {
-    let claim = join(parent, temporaryName("saving", await disk.writer()));
+    const made = join(parent, temporaryName("saving", await disk.writer()));
+    let claim = made;
     const inner = (): string => join(claim, basename(own));
     const claimOn = (number: number): string => join(parent, claimName(number));
 
@@ -82,13 +83,21 @@ export function publish(disk: Disk, parent: string, own: string): TE.TaskEither<
       TE.flatMap(() => disk.makeFolder(inner())),
       TE.flatMap(() => () => take(0)),
     )();
-    // What cannot be removed is swept once this process is gone; by now the claim's name may be another's.
-    await pipe(
-      disk.removeFolder(inner()),
-      TE.flatMap(() => disk.removeFolder(claim)),
-      TE.orElse(() => pipe(removeAll(disk, inner()), TE.flatMap(() => disk.removeFolder(claim)))),
-    )();
+    await release();
     return published;
+
+    /** What cannot be removed is swept once this process is gone. */
+    async function release(): Promise<void> {
+      // In one step: where it was, others may put their marks into it, and have the name as soon as it is free.
+      const away = claim === made ? done : disk.rename(claim, made);
+      await pipe(away, TE.orElse(() => away))();
+      claim = made;
+      await pipe(
+        disk.removeFolder(inner()),
+        TE.flatMap(() => disk.removeFolder(made)),
+        TE.orElse(() => removeAll(disk, made)),
+      )();
+    }
 
     /** Whether the own claim was on this number before any higher one was given. */
     async function wasPassed(number: number): Promise<boolean> {

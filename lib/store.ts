@@ -7,7 +7,7 @@
  * - **Old or new.** What has been put is invisible until `commit` resolves, and then it is there whole. A saving that
  *   fails, is aborted or dies leaves what was committed before as it was.
  * - **Numbers.** The first checkpoint is 0, the next has the highest committed number + 1, or the first free one above it.
- *   Two savings at once never share a number.
+ *   Two savings at once never share a number, whatever but the newest is removed meanwhile.
  * - **Immutable.** A committed checkpoint never changes; it can only be removed, and then it is gone whole.
  *
  * @module

@@ -8,6 +8,7 @@
 import type { Either } from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { posix } from "node:path";
 import process from "node:process";
@@ -393,23 +394,55 @@ test("old or new: whatever a crash leaves of a save into whatever a crash has le
   holds("a save into whatever a crash has left", explored);
 });
 
-test("no number twice, wherever two saves stand still while another process saves and keeps one", async () => {
+/**
+ * Processes save at once, each keeping one checkpoint: the numbers that they are given, in ascending order.
+ *
+ * @param plan The steps that each process saves.
+ * @param schedule In which order their operations are done.
+ * @param beside What else goes on.
+ */
+async function numbersOf(
+  plan: Readonly<Record<string, readonly number[]>>,
+  schedule: Schedule,
+  beside: (disk: Disk) => Promise<unknown> = () => Promise.resolve(),
+): Promise<readonly number[]> {
+  const simulated = machine(blank, { schedule });
+  const numbers: number[] = [];
+  const save = async (name: string, steps: readonly number[]): Promise<void> => {
+    const store = directoryOn(simulated.process(name))(path, { keep: Retention.latest(1) });
+    for (const step of steps) numbers.push(right(await saveState(store)(stateAt(step))()).checkpoint);
+  };
+  await Promise.all([
+    beside(simulated.process("user")),
+    ...Object.entries(plan).map(([name, steps]) => save(name, steps)),
+  ]);
+  const left = right(await simulated.process("later").names(folder)());
+  assert.deepEqual(left.filter((name) => !/^checkpoint_/.test(name)), []);
+  return numbers.sort((a, b) => a - b);
+}
+
+test("no number twice and none left out, wherever two saves stand still while another process saves and keeps one", async () => {
   for (let [i, over] = [0, false]; !over; i++) {
     for (let j = 0; j < 60; j += Math.ceil(6 / torture)) {
       const turns: readonly Turn[] = [["a", i], ["c", j], ["b", Infinity], ["c", Infinity], ["a", Infinity]];
-      const simulated = machine(blank, { schedule: inTurns(turns, () => over = true) });
-      const numbers: number[] = [];
-      const save = async (name: string, steps: readonly number[]): Promise<void> => {
-        const store = directoryOn(simulated.process(name))(path, { keep: Retention.latest(1) });
-        for (const step of steps) numbers.push(right(await saveState(store)(stateAt(step))()).checkpoint);
-      };
-      await Promise.all([save("a", [1]), save("b", [2, 3, 4]), save("c", [5])]);
-      assert.deepEqual(numbers.toSorted(), [0, 1, 2, 3, 4], `${numbers} after ${i} and ${j} operations`);
-      const left = [...right(await simulated.process("later").names(folder)())].sort();
-      assert.ok(left.every((name) => /^checkpoint_/.test(name)), `${left}`);
-      assert.equal(left.length, 3);
+      const numbers = await numbersOf({ a: [1], b: [2, 3, 4], c: [5] }, inTurns(turns, () => over = true));
+      assert.deepEqual(numbers, [0, 1, 2, 3, 4], `after ${i} and ${j} operations`);
     }
   }
+});
+
+test("no number twice, whoever stands still wherever, and though somebody makes folders with their names", async () => {
+  const turn = fc.tuple(fc.constantFrom("a", "b", "c", "user"), fc.nat(60));
+  await fc.assert(
+    fc.asyncProperty(fc.array(turn, { maxLength: 12 }), async (turns) => {
+      const intrude = async (disk: Disk): Promise<void> => {
+        for (let number = 0; number < 4; number++) await disk.makeFolder(`${folder}/checkpoint_${number}`)();
+      };
+      const numbers = await numbersOf({ a: [1, 2], b: [3, 4, 5], c: [6, 7] }, inTurns(turns, () => {}), intrude);
+      assert.equal(new Set(numbers).size, numbers.length, `${numbers}`);
+    }),
+    { numRuns: 200 * torture },
+  );
 });
 
 interface Failure {

@@ -319,7 +319,7 @@ test("old or new: whichever operation fails, the old checkpoint is whole and not
     let failed = "";
     const failing = watched(machineDisk, (operation) => {
       if (i++ !== fails) return undefined;
-      failed = operation.name;
+      failed = `${operation.name} ${operation.path}`;
       return fault(operation, "EIO");
     });
     const saved = await save(directoryOn(failing)(path), 2);
@@ -329,7 +329,7 @@ test("old or new: whichever operation fails, the old checkpoint is whole and not
     if (saved._tag === "Left") assert.equal(failedWith(saved), "EIO");
     else {
       assert.deepEqual(numbers, [0, saved.right]);
-      assert.ok(["names", "status", "removeFolder"].includes(failed), `${failed} failed unnoticed`);
+      assert.match(failed, /^(names|status|removeFolder) |^rename .*\/\.saving-/, "failed unnoticed");
     }
     outcomes.add(`${saved._tag} ${numbers.length}`);
   }
@@ -392,7 +392,7 @@ async function trace(path: string): Promise<readonly Operation[]> {
   right(await save(store, 1));
   return operations.map((operation) => ({
     ...operation,
-    path: operation.path.slice(path.length).replace(/\.saving-[^/]+/, "new"),
+    path: operation.path.slice(path.length).replace(/\.saving-[^/]+/g, "new"),
   }));
 }
 
@@ -419,8 +419,9 @@ test("old or new: all is durable before the rename, and the rename before the sa
     assert.ok(written < at("syncFolder", folder) && at("syncFolder", folder) < rename, folder);
   }
   assert.deepEqual(operations.slice(rename + 1), [
-    { name: "removeFolder", path: "/checkpoints/.number-1/new" },
-    { name: "removeFolder", path: "/checkpoints/.number-1" },
+    { name: "rename", path: "/checkpoints/new" },
+    { name: "removeFolder", path: "/checkpoints/new/new" },
+    { name: "removeFolder", path: "/checkpoints/new" },
     { name: "syncFolder", path: "/checkpoints" },
   ]);
 });
@@ -508,6 +509,15 @@ test("a disk that takes and gives few bytes at a time loses none", async () => {
   const store = directoryOn(few)(place());
   right(await save(store, 7));
   await checkWhole(store, 0);
+});
+
+test("an empty folder with a checkpoint's name is left alone", async () => {
+  const path = place();
+  await mkdir(join(path, "checkpoints", "checkpoint_0"), { recursive: true });
+  const { ino } = await stat(join(path, "checkpoints", "checkpoint_0"));
+  assert.equal(right(await save(directory(path), 1)), 1);
+  assert.equal((await stat(join(path, "checkpoints", "checkpoint_0"))).ino, ino);
+  assert.deepEqual(await checkAllWhole(directory(path)), [1]);
 });
 
 test("a save that is overtaken between its look and its rename takes the next number", async () => {
