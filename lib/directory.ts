@@ -3,7 +3,7 @@
  *
  * ```text
  * runs/digits/checkpoints/checkpoint_12/      a checkpoint: holds snapshot.json, its manifest
- * runs/digits/checkpoints/.saving-...         a save under way, or what a killed one left
+ * runs/digits/checkpoints/.saving-...         a save under way or its claim on a number, or what a killed one left
  * runs/digits/checkpoints/.removing-...       a checkpoint being removed
  * runs/digits/checkpoints/.number-12/         a number that a save is about to take
  * ```

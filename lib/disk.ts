@@ -212,7 +212,9 @@ async function started(pid: number): Promise<string | undefined> {
 
 async function nameThisProcess(): Promise<string> {
   const where = await machine();
-  return `${where}.${process.pid}.${(where !== unknown && await started(process.pid)) || 0}`;
+  const start = where === unknown ? undefined : await started(process.pid);
+  // Without its start it would be taken for another process of that number, and for dead.
+  return start === undefined ? `${unknown}.${process.pid}.0` : `${where}.${process.pid}.${start}`;
 }
 
 let thisProcess: Promise<string> | undefined;

@@ -93,11 +93,14 @@ export function sweep(disk: Disk, parent: string, own: string): Task<unknown> {
     );
   };
   /** What its owner has put into it first: the claim may have become another's meanwhile, and then it is not empty. */
+  const removeOwned = (path: string, owner: string): TE.TaskEither<StoreFailed, void> =>
+    // The save first: it must not be committed without its claim.
+    pipe(vanish(disk, join(parent, owner)), TE.flatMap(() => removeAll(disk, join(path, owner))));
   const sweepClaim = (path: string): TE.TaskEither<StoreFailed, void> =>
     pipe(
       disk.names(path),
       TE.flatMap(TE.traverseSeqArray((owner) =>
-        pipe(isOver(owner, path), TE.flatMap((over) => over ? removeAll(disk, join(path, owner)) : done))
+        pipe(isOver(owner, path), TE.flatMap((over) => over ? removeOwned(path, owner) : done))
       )),
       TE.flatMap(() =>
         disk.removeFolder(path)

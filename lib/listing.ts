@@ -48,6 +48,23 @@ export function isCommitted(disk: Disk, parent: string, checkpoint: number): TE.
   );
 }
 
+/**
+ * The names in a folder, listed until two listings show the same. A large folder is listed piece by piece: a listing may miss a checkpoint that
+ * is removed before its piece is read, and also the newer one that it is removed for, whose piece has been read already.
+ */
+export function steadyNames(disk: Disk, parent: string): TE.TaskEither<StoreFailed, readonly string[]> {
+  const again = (before: readonly string[]): TE.TaskEither<StoreFailed, readonly string[]> =>
+    pipe(disk.names(parent), TE.flatMap((names) => isSame(before, names) ? TE.right(names) : again(names)));
+  return pipe(disk.names(parent), TE.flatMap(again));
+}
+
+/** Whether two listings show the same checkpoints, all names of which are compared first: that is faster. */
+function isSame(before: readonly string[], names: readonly string[]): boolean {
+  if (before.length === names.length && names.every((name, i) => name === before[i])) return true;
+  const [some, others] = [numbersIn(before), numbersIn(names)];
+  return some.length === others.length && others.every((number, i) => number === some[i]);
+}
+
 function numbersIn(names: readonly string[]): readonly number[] {
   return names.map(numberIn).filter((number) => number !== undefined).sort((a, b) => a - b);
 }
@@ -91,7 +108,7 @@ export function upToNewest(
  */
 export function candidatesIn(disk: Disk, parent: string): TE.TaskEither<StoreFailed, readonly number[]> {
   return pipe(
-    disk.names(parent),
+    steadyNames(disk, parent),
     unless<readonly string[]>(["ENOENT"], () => TE.right([])),
     TE.flatMap((names) => upToNewest(disk, parent, names)),
     TE.flatMap((numbers) => numbers === undefined ? candidatesIn(disk, parent) : TE.right(numbers)),
@@ -116,7 +133,7 @@ export function listIn(disk: Disk, parent: string): TE.TaskEither<StoreFailed, r
     return there.right ? E.right(found) : await listIn(disk, parent)();
   };
   return pipe(
-    disk.names(parent),
+    steadyNames(disk, parent),
     unless<readonly string[]>(["ENOENT"], () => TE.right([])),
     TE.flatMap((names) => committed(numbersIn(names))),
   );

@@ -162,7 +162,7 @@ export function plan(store: Store, options: PruneOptions = {}): (policy: Retenti
 
 // --- combinators
 
-/** Removes a checkpoint if it is the one that was judged: somebody may have removed that, and another have saved under its number. */
+/** Removes a checkpoint if it is the one that was judged: somebody may have removed that by hand, and another have saved under its number. */
 async function removeJudged(store: Store, judged: Entry): Promise<E.Either<StoreFailed, boolean>> {
   const { checkpoint } = judged;
   forgetEntry(store, checkpoint);
@@ -257,5 +257,7 @@ export async function retain(
   if (E.isLeft(numbers)) return numbers;
   const entries = (await entriesOf(store, numbers.right)).filter((entry) => entry.run === run);
   const gone = new Set(store.keep(entries, Date.now()).remove);
-  return await removeAll(store, entries.filter(({ checkpoint }) => gone.has(checkpoint) && checkpoint !== newest));
+  // Another process may have saved a newer one of the same run.
+  const stays = new Set([newest, entries.at(-1)?.checkpoint]);
+  return await removeAll(store, entries.filter(({ checkpoint }) => gone.has(checkpoint) && !stays.has(checkpoint)));
 }

@@ -3,16 +3,16 @@
  *
  * The number is one more than the highest of all checkpoints. That a rename onto a name that is there fails is not enough to have it alone:
  * while a process stands still between its listing and its rename, others may give that number and the next ones, and remove what
- * they no longer keep. So a save claims its number, and then looks again. Whoever had the claim before has let go of it only once there was
- * a checkpoint of that number; and there still is one, or a higher one, for the newest is never removed.
+ * they no longer keep. So a save claims its number, and then looks again. Whoever gave that number before had claimed it, and let go of the
+ * claim only afterwards; and that checkpoint is still there, or a higher one, for the newest is never removed.
  *
  * Who finds a number claimed does not wait, and takes the next one. Lest the other take the higher checkpoint for a sign that its own number
- * was given before it had claimed it, it is told that it was passed.
+ * was given before it had claimed it, it is told that it was passed: by a mark with the number, as marks move along with a claim.
  *
  * ```text
  * .saving-<process>-<random>/                         a finished save
  * .number-12/.saving-<process>-<random>/              its claim on a number; a rename onto another's fails
- * .number-12/.saving-<process>-<random>/passed-12/    the claim was there when there was no checkpoint 12 or higher
+ * .number-12/.saving-<process>-<random>/passed-12/    the claim was there before any checkpoint 12 or higher
  * checkpoint_12/                                      the save, renamed
  * ```
  *
@@ -27,7 +27,7 @@ import type { Disk } from "./disk.ts";
 import type { StoreFailed } from "./errors.ts";
 import { done, removeAll, syncAbove } from "./folders.ts";
 import { claimName, temporaryName } from "./leftovers.ts";
-import { folderName, upToNewest } from "./listing.ts";
+import { folderName, steadyNames, upToNewest } from "./listing.ts";
 import { storeFailed } from "./store.ts";
 
 // --- types
@@ -40,7 +40,7 @@ interface Beside {
 }
 
 /** Codes of a rename onto what is there already. */
-const isTaken = ["EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR"];
+const isTaken = ["EEXIST", "ENOTEMPTY", "ENOTDIR"];
 
 // --- names
 
@@ -52,7 +52,7 @@ function passedName(number: number): string {
 
 function look(disk: Disk, parent: string): TE.TaskEither<StoreFailed, Beside> {
   return pipe(
-    disk.names(parent),
+    steadyNames(disk, parent),
     TE.bindTo("names"),
     TE.bind("committed", ({ names }) => upToNewest(disk, parent, names)),
     TE.flatMap(({ names, committed }) =>
@@ -86,10 +86,15 @@ export function publish(disk: Disk, parent: string, own: string): TE.TaskEither<
     await release();
     return published;
 
+    /** The claim under another name, if it is still the own one: one that was untouched for long may have been swept. */
+    function moved(path: string): TE.TaskEither<StoreFailed, void> {
+      return pipe(disk.status(inner()), TE.flatMap(() => disk.rename(claim, path)));
+    }
+
     /** What cannot be removed is swept once this process is gone. */
     async function release(): Promise<void> {
       // In one step: where it was, others may put their marks into it, and have the name as soon as it is free.
-      const away = claim === made ? done : disk.rename(claim, made);
+      const away = claim === made ? done : moved(made);
       await pipe(away, TE.orElse(() => away))();
       claim = made;
       await pipe(
@@ -99,7 +104,7 @@ export function publish(disk: Disk, parent: string, own: string): TE.TaskEither<
       )();
     }
 
-    /** Whether the own claim was on this number before any higher one was given. */
+    /** Whether somebody has seen the own claim on this number before it or any higher one was given. */
     async function wasPassed(number: number): Promise<boolean> {
       const marks = claim === claimOn(number) ? await disk.names(inner())() : E.right([]);
       return E.isRight(marks) && marks.right.includes(passedName(number));
@@ -112,7 +117,8 @@ export function publish(disk: Disk, parent: string, own: string): TE.TaskEither<
         const beside = await look(disk, parent)();
         if (E.isLeft(beside)) return beside;
         const { names, newest = -1 } = beside.right;
-        let number = from > newest || await wasPassed(from) ? from : newest + 1;
+        const passed = from <= newest && !names.has(folderName(from)) && await wasPassed(from);
+        let number = passed ? from : Math.max(from, newest + 1);
         for (; Number.isSafeInteger(number); number++) {
           // Whatever has the name is left alone: a rename would replace an empty folder.
           if (names.has(folderName(number))) continue;
@@ -124,7 +130,13 @@ export function publish(disk: Disk, parent: string, own: string): TE.TaskEither<
             owners.set(number, E.isRight(found) ? found.right : []);
             break;
           }
-          for (const owner of known) await disk.makeFolder(join(path, owner, passedName(number)))();
+          const marked = await Promise.all(
+            known.map((owner) => disk.makeFolder(join(path, owner, passedName(number)))()),
+          );
+          if (marked.some((mark) => E.isLeft(mark) && mark.left.code === "ENOENT")) {
+            owners.delete(number); // It has let go: the claim is another's.
+            break;
+          }
         }
         if (!Number.isSafeInteger(number)) {
           return E.left(storeFailed("rename", join(parent, folderName(number)), "EOVERFLOW", "no number is left"));
@@ -142,12 +154,12 @@ export function publish(disk: Disk, parent: string, own: string): TE.TaskEither<
       const renamed = await pipe(
         // Where there is a checkpoint, its save has seen to this.
         isClaimed && newest === undefined ? syncAbove(disk, parent) : done,
-        TE.flatMap(() => isClaimed ? disk.rename(own, join(parent, folderName(number))) : disk.rename(claim, path)),
+        TE.flatMap(() => isClaimed ? disk.rename(own, join(parent, folderName(number))) : moved(path)),
       )();
       if (E.isRight(renamed)) {
         if (isClaimed) return E.right(number);
         claim = path;
-        return await take(number, lost);
+        return await take(number);
       }
       // Another save was faster: the listing now shows it. The same number twice is another trouble.
       return isTaken.includes(renamed.left.code) && number !== lost ? await take(from, number) : renamed;

@@ -12,6 +12,7 @@ import process from "node:process";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { Either } from "fp-ts/lib/Either.js";
+import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { directory, directoryOn } from "../lib/directory.ts";
@@ -419,6 +420,7 @@ test("old or new: all is durable before the rename, and the rename before the sa
     assert.ok(written < at("syncFolder", folder) && at("syncFolder", folder) < rename, folder);
   }
   assert.deepEqual(operations.slice(rename + 1), [
+    { name: "status", path: "/checkpoints/.number-1/new" },
     { name: "rename", path: "/checkpoints/new" },
     { name: "removeFolder", path: "/checkpoints/new/new" },
     { name: "removeFolder", path: "/checkpoints/new" },
@@ -554,6 +556,56 @@ test("a checkpoint that is removed for a newer one while it is looked at takes n
     assert.equal(right(await save(directoryOn(disk)(path), 3)), 2 * times + 1);
     assert.deepEqual(await checkAllWhole(store), [2 * times, 2 * times + 1]);
   }
+});
+
+test("a listing that misses the newest and the one it replaced deceives neither a reader nor a save", async () => {
+  /** A store one of whose listings is as of a large folder, listed piece by piece, while another save comes and the one before it goes. */
+  const torn = async (...places: readonly number[]): Promise<readonly [torn: Store, given: number[]]> => {
+    const path = place();
+    const store = directory(path);
+    const given = [right(await save(store, 1))];
+    let listings = 0;
+    const names = (of: string): TE.TaskEither<StoreFailed, readonly string[]> => async () => {
+      const before = right(await machineDisk.names(of)());
+      if (of !== join(path, "checkpoints") || !places.includes(listings++)) return E.right(before);
+      given.push(right(await save(store, 2)));
+      right(await store.remove(given.at(-2)!)());
+      const after = new Set(right(await machineDisk.names(of)()));
+      return E.right(before.filter((name) => after.has(name)));
+    };
+    return [directoryOn({ ...machineDisk, names })(path), given];
+  };
+  const [listed, candidates] = [(await torn(0))[0], (await torn(0))[0]];
+  assert.deepEqual(right(await listed.list()), [1]);
+  assert.deepEqual(right(await candidates.candidates!()), [1]);
+  for (let i = 0; i < 6; i++) {
+    // Two in a row that miss the same would deceive it.
+    for (let j = i + 2; j < 9; j++) {
+      const [store, given] = await torn(i, j);
+      const number = right(await save(store, 3));
+      assert.ok(!given.includes(number), `${number} of ${given} for listings ${i} and ${j}`);
+    }
+  }
+});
+
+test("a claim that was swept, and is another's now, is neither taken away nor used", async () => {
+  const path = place();
+  const parent = join(path, "checkpoints");
+  right(await save(directory(path), 1));
+  let stolen: string | undefined;
+  const disk = watched(machineDisk, async ({ name, path: to }) => {
+    if (name !== "rename" || !to.endsWith("checkpoint_1") || stolen !== undefined) return undefined;
+    // It has stood still for so long that another machine has swept it, and claims its number.
+    const [own = ""] = (await entries(path)).filter((name) => name.startsWith(".saving-"));
+    await rm(join(parent, own), { recursive: true });
+    await rm(join(parent, ".number-1"), { recursive: true });
+    stolen = join(parent, ".number-1", ".saving-0a1b2c3d.77.5-0123456789ab");
+    await mkdir(stolen, { recursive: true });
+    return undefined;
+  });
+  assert.equal(failedWith(await save(directoryOn(disk)(path), 2)), "ENOENT");
+  assert.ok(existsSync(stolen!));
+  assert.deepEqual(await entries(path), [".number-1", "checkpoint_0"]);
 });
 
 test("a rename that fails onto a free name is a failure, not a loop", async () => {

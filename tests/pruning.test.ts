@@ -28,6 +28,7 @@ import {
 } from "../mod.ts";
 import { directoryOn } from "../lib/directory.ts";
 import { type Disk, machineDisk } from "../lib/disk.ts";
+import { retain } from "../lib/pruning.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 
@@ -317,4 +318,17 @@ test("retention after a save leaves the checkpoint just made durable, whatever e
     }),
     { numRuns: 60 * torture },
   );
+});
+
+test("a policy that keeps nothing removes neither what was saved just now nor what another process has saved since", async () => {
+  const store = memory({ keep: (catalogue) => ({ keep: [], remove: catalogue.map(({ checkpoint }) => checkpoint) }) });
+  const steps = async (): Promise<readonly number[]> =>
+    (await runOrThrow(list(store))).map(({ checkpoint }) => checkpoint);
+  const quiet: Store = { ...store };
+  delete (quiet as { keep?: unknown }).keep;
+  for (const step of [1, 2]) await runOrThrow(saveState(quiet)({ step }));
+  const [{ run } = assert.fail()] = await runOrThrow(list(store));
+  await runOrThrow(saveState(quiet)({ step: 3 }));
+  assert.deepEqual(await retain(store, run, 1), E.right([0]));
+  assert.deepEqual(await steps(), [1, 2]);
 });
