@@ -441,6 +441,7 @@ test("no number twice, whoever stands still wherever, and though somebody makes 
       const plan = { a: [1, 2], b: [3, 4, 5], c: [6, 7], d: [8] };
       const numbers = await numbersOf(plan, inTurns(turns, () => {}), intrude);
       assert.equal(new Set(numbers).size, numbers.length, `${numbers}`);
+      if (taken.length === 0) assert.equal(numbers.at(-1), numbers.length - 1, `${numbers}`);
     }),
     { numRuns: 200 * torture },
   );
