@@ -41,7 +41,11 @@ export const inMemory: Readonly<Record<string, (length: number) => Loader.Loader
   rows: (length) => Loader.fromRows(Float32Array.from(range(2 * length)), 2),
   tensor: (length) => Loader.fromTensor(tf.tidy(() => tf.tensor1d(range(length)))),
   body: (length) => Loader.fromBody(() => new Response(range(length).join("\n"))),
-  dataset: (length) => Loader.fromDataset(tf.data.array(range(length + 1)).skip(1).shuffle(4, "7") as never),
+  // Shuffled alike in each epoch: what a filter leaves of the first few must be as many each time.
+  dataset: (length) => {
+    const iterator = () => tf.data.array(range(length + 1)).skip(1).shuffle(4, "7").iterator();
+    return Loader.fromDataset({ iterator } as never);
+  },
 };
 
 /** The bytes of a `.npy` file of format 1. */
