@@ -13,6 +13,9 @@ import type { StoreFailed } from "./errors.ts";
 import { unless } from "./folders.ts";
 import { manifestName } from "./store.ts";
 
+/** Milliseconds after a change of a folder within which another one may have the same time: FAT counts two seconds, others less. */
+const clockTick = 2000;
+
 /** How many checkpoints are looked at side by side. */
 const sideBySide = 64;
 
@@ -49,13 +52,22 @@ export function isCommitted(disk: Disk, parent: string, checkpoint: number): TE.
 }
 
 /**
- * The names in a folder, listed until two listings show the same. A large folder is listed piece by piece: a listing may miss a checkpoint that
- * is removed before its piece is read, and also the newer one that it is removed for, whose piece has been read already.
+ * The names in a folder at an instant: listed once where it was quiet meanwhile, else until two listings show the same. A large folder is listed
+ * piece by piece: a listing may miss a checkpoint that is removed before its piece is read, and also the newer one that it is removed for,
+ * whose piece has been read already.
  */
 export function steadyNames(disk: Disk, parent: string): TE.TaskEither<StoreFailed, readonly string[]> {
   const again = (before: readonly string[]): TE.TaskEither<StoreFailed, readonly string[]> =>
     pipe(disk.names(parent), TE.flatMap((names) => isSame(before, names) ? TE.right(names) : again(names)));
-  return pipe(disk.names(parent), TE.flatMap(again));
+  return pipe(
+    TE.Do,
+    TE.bind("before", () => disk.status(parent)),
+    TE.bind("names", () => disk.names(parent)),
+    TE.bind("after", () => disk.status(parent)),
+    TE.flatMap(({ before, names, after }) =>
+      before.modified === after.modified && after.modified < Date.now() - clockTick ? TE.right(names) : again(names)
+    ),
+  );
 }
 
 /** Whether two listings show the same checkpoints, all names of which are compared first: that is faster. */
