@@ -92,9 +92,8 @@ export function sweep(disk: Disk, parent: string, own: string): Task<unknown> {
       TE.flatMap((fate) => fate === "unknown" ? abandonedAt(path) : TE.right(fate === "dead")),
     );
   };
-  /** What its owner has put into it first: the claim may have become another's meanwhile, and then it is not empty. */
+  /** The save first, which must not be committed without its claim; of the claim what its owner has put there: the rest may be another's by now. */
   const removeOwned = (path: string, owner: string): TE.TaskEither<StoreFailed, void> =>
-    // The save first: it must not be committed without its claim.
     pipe(vanish(disk, join(parent, owner)), TE.flatMap(() => removeAll(disk, join(path, owner))));
   const sweepClaim = (path: string): TE.TaskEither<StoreFailed, void> =>
     pipe(

@@ -13,6 +13,15 @@ import type { StoreFailed } from "./errors.ts";
 import { unless } from "./folders.ts";
 import { manifestName } from "./store.ts";
 
+// --- types
+
+/** What was seen of a folder. */
+export interface Seen {
+  readonly names: readonly string[];
+  /** The numbers among them up to that of the newest checkpoint, ascending. */
+  readonly numbers: readonly number[];
+}
+
 /** Milliseconds after a change of a folder within which another one may have the same time: FAT counts two seconds, others less. */
 const clockTick = 2000;
 
@@ -56,7 +65,7 @@ export function isCommitted(disk: Disk, parent: string, checkpoint: number): TE.
  * piece by piece: a listing may miss a checkpoint that is removed before its piece is read, and also the newer one that it is removed for,
  * whose piece has been read already.
  */
-export function steadyNames(disk: Disk, parent: string): TE.TaskEither<StoreFailed, readonly string[]> {
+function steadyNames(disk: Disk, parent: string): TE.TaskEither<StoreFailed, readonly string[]> {
   const again = (before: readonly string[]): TE.TaskEither<StoreFailed, readonly string[]> =>
     pipe(disk.names(parent), TE.flatMap((names) => isSame(before, names) ? TE.right(names) : again(names)));
   return pipe(
@@ -95,7 +104,7 @@ function areThere(disk: Disk, parent: string, numbers: readonly number[]): TE.Ta
 }
 
 /** The numbers among these names up to the highest committed one, ascending; undefined if the names are out of date. */
-export function upToNewest(
+function upToNewest(
   disk: Disk,
   parent: string,
   names: readonly string[],
@@ -114,16 +123,25 @@ export function upToNewest(
   };
 }
 
+/** What is in a folder; of the numbers only those above the newest checkpoint's have been looked at. */
+export function lookIn(disk: Disk, parent: string): TE.TaskEither<StoreFailed, Seen> {
+  return pipe(
+    steadyNames(disk, parent),
+    TE.bindTo("names"),
+    TE.bind("numbers", ({ names }) => upToNewest(disk, parent, names)),
+    TE.flatMap(({ names, numbers }) => numbers === undefined ? lookIn(disk, parent) : TE.right({ names, numbers })),
+  );
+}
+
 /**
  * The numbers that may have a checkpoint, ascending, of which only those above the newest checkpoint's have been looked at: the last one is
  * the newest's.
  */
 export function candidatesIn(disk: Disk, parent: string): TE.TaskEither<StoreFailed, readonly number[]> {
   return pipe(
-    steadyNames(disk, parent),
-    unless<readonly string[]>(["ENOENT"], () => TE.right([])),
-    TE.flatMap((names) => upToNewest(disk, parent, names)),
-    TE.flatMap((numbers) => numbers === undefined ? candidatesIn(disk, parent) : TE.right(numbers)),
+    lookIn(disk, parent),
+    TE.map(({ numbers }) => numbers),
+    unless<readonly number[]>(["ENOENT"], () => TE.right([])),
   );
 }
 

@@ -27,16 +27,16 @@ import type { Disk } from "./disk.ts";
 import type { StoreFailed } from "./errors.ts";
 import { done, removeAll, syncAbove } from "./folders.ts";
 import { claimName, temporaryName } from "./leftovers.ts";
-import { folderName, steadyNames, upToNewest } from "./listing.ts";
+import { folderName, lookIn } from "./listing.ts";
 import { storeFailed } from "./store.ts";
 
 // --- types
 
-/** What there is beside a save. */
-interface Beside {
-  readonly names: ReadonlySet<string>;
-  /** The highest number of a checkpoint. */
-  readonly newest: number | undefined;
+/** A number above all checkpoints whose name nothing has. */
+interface Free {
+  readonly number: number;
+  /** Whether there is no checkpoint yet. */
+  readonly isFirst: boolean;
 }
 
 /** Codes of a rename onto what is there already. */
@@ -44,21 +44,9 @@ const isTaken = ["EEXIST", "ENOTEMPTY", "ENOTDIR"];
 
 // --- names
 
+/** The name of a mark in a claim on a number. */
 function passedName(number: number): string {
   return `passed-${number}`;
-}
-
-// --- reading
-
-function look(disk: Disk, parent: string): TE.TaskEither<StoreFailed, Beside> {
-  return pipe(
-    steadyNames(disk, parent),
-    TE.bindTo("names"),
-    TE.bind("committed", ({ names }) => upToNewest(disk, parent, names)),
-    TE.flatMap(({ names, committed }) =>
-      committed === undefined ? look(disk, parent) : TE.right({ names: new Set(names), newest: committed.at(-1) })
-    ),
-  );
 }
 
 // --- combinators
@@ -111,19 +99,20 @@ export function publish(disk: Disk, parent: string, own: string): TE.TaskEither<
     }
 
     /** The first free number from this one on; who has claimed one before it is told that it was passed. */
-    async function firstFree(from: number): Promise<E.Either<StoreFailed, Beside & { readonly number: number }>> {
+    async function firstFree(from: number): Promise<E.Either<StoreFailed, Free>> {
       const owners = new Map<number, readonly string[]>();
       for (;;) {
-        const beside = await look(disk, parent)();
-        if (E.isLeft(beside)) return beside;
-        const { names, newest = -1 } = beside.right;
+        const seen = await lookIn(disk, parent)();
+        if (E.isLeft(seen)) return seen;
+        const names = new Set(seen.right.names);
+        const newest = seen.right.numbers.at(-1) ?? -1;
         const passed = from <= newest && !names.has(folderName(from)) && await wasPassed(from);
         let number = passed ? from : Math.max(from, newest + 1);
         for (; Number.isSafeInteger(number); number++) {
           // Whatever has the name is left alone: a rename would replace an empty folder.
           if (names.has(folderName(number))) continue;
           const path = claimOn(number);
-          if (!names.has(claimName(number)) || path === claim) return E.right({ ...beside.right, number });
+          if (!names.has(claimName(number)) || path === claim) return E.right({ number, isFirst: newest === -1 });
           const known = owners.get(number);
           if (known === undefined) {
             const found = await disk.names(path)();
@@ -148,12 +137,12 @@ export function publish(disk: Disk, parent: string, own: string): TE.TaskEither<
     async function take(from: number, lost?: number): Promise<E.Either<StoreFailed, number>> {
       const free = await firstFree(from);
       if (E.isLeft(free)) return free;
-      const { number, newest } = free.right;
+      const { number, isFirst } = free.right;
       const path = claimOn(number);
       const isClaimed = claim === path;
       const renamed = await pipe(
         // Where there is a checkpoint, its save has seen to this.
-        isClaimed && newest === undefined ? syncAbove(disk, parent) : done,
+        isClaimed && isFirst ? syncAbove(disk, parent) : done,
         TE.flatMap(() => isClaimed ? disk.rename(own, join(parent, folderName(number))) : moved(path)),
       )();
       if (E.isRight(renamed)) {
