@@ -7,7 +7,7 @@
  * @module
  */
 import { directory, list, plan, readSnapshot, Retention, runOrThrow, saveState } from "@dogear/dogear";
-import { link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { link, mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -54,14 +54,23 @@ try {
     await link(join(location, "state", "weights.safetensors"), join(own, "state", "weights.safetensors"));
     await writeFile(join(own, "snapshot.json"), at(n, manifest));
   }
-  // Of a folder that was changed just now the names are listed twice, for one listing may miss what is moved meanwhile.
-  await new Promise((done) => setTimeout(done, 2_500));
+  const newest = (): Promise<unknown> => runOrThrow(readSnapshot(directory(path)));
   const names = { name: `the names in the folder of ${count}`, run: () => readdir(checkpoints) };
   await compare(
-    { name: "the newest checkpoint, read whole", run: () => runOrThrow(readSnapshot(directory(path))) },
+    {
+      name: "the newest checkpoint, read whole, of a folder that was changed just now",
+      run: async () => {
+        await mkdir(join(checkpoints, "changed"));
+        await rmdir(join(checkpoints, "changed"));
+        await newest();
+      },
+    },
     names,
     21,
   );
+  // A folder that nobody has written to for two seconds is listed once.
+  await new Promise((done) => setTimeout(done, 2_500));
+  await compare({ name: "the newest checkpoint, read whole", run: newest }, names, 21);
   const numbers = Array.from({ length: count }, (_, n) => count - 1 - n);
   const all = async (): Promise<void> => {
     for await (const _ of summaries(directory(path), numbers, false)) { /* nothing is kept */ }

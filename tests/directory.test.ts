@@ -588,6 +588,85 @@ test("a listing that misses the newest and the one it replaced deceives neither 
   }
 });
 
+interface Held {
+  readonly disk: Disk;
+  /** Until it has come to the operation. */
+  readonly there: Promise<void>;
+  readonly goOn: () => void;
+}
+
+/** A disk whose process stands still before an operation. */
+function heldBefore(on: Disk, isPlace: (operation: Operation) => boolean): Held {
+  const [there, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let over = false;
+  const disk = watched(on, async (operation) => {
+    if (over || !isPlace(operation)) return undefined;
+    over = true;
+    there.resolve();
+    return await goOn.promise.then(() => undefined);
+  });
+  return { disk, there: there.promise, goOn: () => goOn.resolve() };
+}
+
+/** The same before the operation that follows one on an entry of the folder of checkpoints. */
+function heldAfter(on: Disk, name: Operation["name"], entry: string): Held {
+  let done = false;
+  return heldBefore(on, (operation) => {
+    const before = done;
+    done ||= operation.name === name && basename(operation.path) === entry;
+    return before;
+  });
+}
+
+test("a process that was passed, and whose number somebody takes away, tells nobody a number is his that was given", async () => {
+  const path = place();
+  const store = directory(path);
+  right(await save(store, 1));
+  const one = heldAfter(machineDisk, "rename", ".number-1");
+  const first = save(directoryOn(one.disk)(path), 2);
+  await one.there;
+  const before = heldBefore(machineDisk, ({ name, path }) => name === "rename" && basename(path) === ".number-2");
+  const after = heldAfter(before.disk, "rename", ".number-2");
+  const second = save(directoryOn(after.disk)(path), 3);
+  await before.there;
+  assert.deepEqual([right(await save(store, 4)), right(await save(store, 5))], [2, 3]);
+  right(await store.remove(2)());
+  before.goOn();
+  await after.there;
+  await mkdir(join(path, "checkpoints", "checkpoint_1"));
+  one.goOn();
+  assert.equal(right(await first), 4);
+  after.goOn();
+  assert.equal(right(await second), 5);
+});
+
+test("a number is not left out whose claim was another's when it was passed", async () => {
+  const path = place();
+  right(await save(directory(path), 1));
+  const broken = watched(
+    machineDisk,
+    (operation) =>
+      operation.name === "rename" && basename(operation.path) === "checkpoint_1" ? fault(operation, "EIO") : undefined,
+  );
+  const [one, two, three] = [
+    heldAfter(broken, "rename", ".number-1"),
+    heldAfter(machineDisk, "names", ".number-1"),
+    heldAfter(machineDisk, "rename", ".number-1"),
+  ];
+  const first = save(directoryOn(one.disk)(path), 2);
+  await one.there;
+  const second = save(directoryOn(two.disk)(path), 3);
+  await two.there;
+  one.goOn();
+  assert.equal(failedWith(await first), "EIO");
+  const third = save(directoryOn(three.disk)(path), 4);
+  await three.there;
+  two.goOn();
+  assert.equal(right(await second), 2);
+  three.goOn();
+  assert.equal(right(await third), 1);
+});
+
 test("a claim that was swept, and is another's now, is neither taken away nor used", async () => {
   const path = place();
   const parent = join(path, "checkpoints");
@@ -691,17 +770,20 @@ test("a save under way is never swept, though it seems dead and has been untouch
   assert.equal(right(await slow.commit(new TextEncoder().encode("{}"))()), 2);
 });
 
-test("a leftover that cannot be removed does not keep a save from its work", async () => {
+test("a leftover that cannot be removed does not keep a save from its work, and its claim on a number stays with it", async () => {
   const path = place();
   const name = ".saving-0a1b2c3d.77.5-0123456789ab";
   await leave(path, name, 0);
+  await mkdir(join(path, "checkpoints", ".number-0", name), { recursive: true });
   const disk = watched(
     withFate("dead"),
     (operation) =>
       operation.name === "rename" && operation.path.includes("removing") ? fault(operation, "EACCES") : undefined,
   );
   right(await save(directoryOn(disk)(path), 1));
-  assert.deepEqual(await entries(path), [name, "checkpoint_0"]);
+  assert.deepEqual(await entries(path), [".number-0", name, "checkpoint_1"]);
+  right(await save(directoryOn(withFate("dead"))(path), 2));
+  assert.deepEqual(await entries(path), ["checkpoint_1", "checkpoint_2"]);
 });
 
 test("this process is alive, one that has ended is dead where that can be known, and of other machines nothing is known", async () => {
