@@ -69,12 +69,13 @@ function steadyNames(disk: Disk, parent: string): TE.TaskEither<StoreFailed, rea
   const again = (before: readonly string[]): TE.TaskEither<StoreFailed, readonly string[]> =>
     pipe(disk.names(parent), TE.flatMap((names) => isSame(before, names) ? TE.right(names) : again(names)));
   return pipe(
-    TE.Do,
+    TE.fromIO(Date.now),
+    TE.bindTo("begun"),
     TE.bind("before", () => disk.status(parent)),
     TE.bind("names", () => disk.names(parent)),
     TE.bind("after", () => disk.status(parent)),
-    TE.flatMap(({ before, names, after }) =>
-      before.modified === after.modified && after.modified < Date.now() - clockTick ? TE.right(names) : again(names)
+    TE.flatMap(({ begun, before, names, after }) =>
+      before.modified === after.modified && after.modified < begun - clockTick ? TE.right(names) : again(names)
     ),
   );
 }
