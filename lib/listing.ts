@@ -73,9 +73,11 @@ function steadyNames(disk: Disk, parent: string): TE.TaskEither<StoreFailed, rea
     TE.bindTo("begun"),
     TE.bind("before", () => disk.status(parent)),
     TE.bind("names", () => disk.names(parent)),
-    TE.bind("after", () => disk.status(parent)),
-    TE.flatMap(({ begun, before, names, after }) =>
-      before.modified === after.modified && after.modified < begun - clockTick ? TE.right(names) : again(names)
+    TE.flatMap(({ begun, before, names }) =>
+      before.modified >= begun - clockTick ? again(names) : pipe(
+        disk.status(parent),
+        TE.flatMap((after) => before.modified === after.modified ? TE.right(names) : again(names)),
+      )
     ),
   );
 }

@@ -76,7 +76,8 @@ export function publish(disk: Disk, parent: string, own: string): TE.TaskEither<
 
     /** The claim under another name, if it is still the own one: one that was untouched for long may have been swept. */
     function moved(path: string): TE.TaskEither<StoreFailed, void> {
-      return pipe(disk.status(inner()), TE.flatMap(() => disk.rename(claim, path)));
+      const rename = disk.rename(claim, path);
+      return claim === made ? rename : pipe(disk.status(inner()), TE.flatMap(() => rename));
     }
 
     /** What cannot be removed is swept once this process is gone. */
