@@ -8,16 +8,20 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { candidates } from "./catalogue.ts";
 import { readSummary } from "./checkpoint.ts";
 import type { Encoded } from "./encode.ts";
-import type { StoreFailed } from "./errors.ts";
+import type { Overtaken, StoreFailed } from "./errors.ts";
 import { encodeIndex, type FilePlan, filePlans, type KnownFile, type Layout } from "./layout.ts";
 import { componentText, encodeManifest, type FileEntry, format, type Summary } from "./manifest.ts";
 import { type ArraySpec, isKept, isModelShard, modelIndex, type Placement, placements } from "./placement.ts";
 import { meter, type Progress } from "./progress.ts";
 import { type EncodedHeader, encodeHeader, type TensorSpec } from "./safetensors.ts";
-import type { Saving, Store } from "./store.ts";
+import { placeOf } from "./runs.ts";
+import type { After, Saving, Store } from "./store.ts";
 import type { Held } from "./tensor.ts";
 
 // --- types
@@ -27,6 +31,8 @@ export interface Committed {
   readonly checkpoint: number;
   readonly bytesWritten: number;
   readonly bytesTotal: number;
+  /** The numbers that may have a checkpoint, where the commit has seen them. */
+  readonly seen: readonly number[] | undefined;
 }
 
 /** Where this process has written a file. */
@@ -63,7 +69,9 @@ interface LastSave {
   readonly components: ReadonlyMap<string, Kept>;
 }
 
-const lastSaves = new WeakMap<Store, LastSave>();
+/** The last save into a place, which its stores hold: it goes with them. */
+const lastSaves = new WeakMap<object, WeakRef<LastSave>>();
+const holders = new WeakMap<Store, LastSave>();
 const firstSave: LastSave = { layout: new Map(), components: new Map() };
 
 const mebi = 2 ** 20;
@@ -262,17 +270,20 @@ function keptOf(
  * @param store Where to.
  * @param encoded The state, whose arrays must stay held until the task is done.
  * @param summary What the checkpoint says of itself.
+ * @param after What it goes after.
  * @param onProgress Told after each piece.
- * @returns What was committed; or the store's failure, and then the store is as before.
+ * @returns What was committed; or the store's failure, or that another one is ahead, and then the store is as before.
  */
 export function writeCheckpoint(
   store: Store,
   encoded: Encoded,
   summary: Omit<Summary, "files">,
+  after?: After,
   onProgress: (progress: Progress) => void = () => {},
-): TaskEither<StoreFailed, Committed> {
+): TaskEither<StoreFailed | Overtaken, Committed> {
   return async () => {
-    const last = lastSaves.get(store) ?? firstSave;
+    const place = placeOf(store);
+    const last = lastSaves.get(place)?.deref() ?? firstSave;
     const placed = placements(encoded, last.components);
     const plans = filePlans(placed, last.layout);
     const files = await Promise.all(plans.map((plan) => opened(plan, last.components.get(plan.component))));
@@ -290,15 +301,30 @@ export function writeCheckpoint(
         encoded.order,
         components.map(({ text }) => text),
       );
-      const committed = await begun.right.commit(manifest)();
+      const { seen } = begun.right;
+      if (after !== undefined && begun.right.looks !== true) {
+        const looked = await pipe(candidates(store), TE.flatMap(after.look))();
+        if (E.isLeft(looked)) {
+          await begun.right.abort();
+          return looked;
+        }
+      }
+      const committed = await begun.right.commit(manifest, after)();
       if (E.isLeft(committed)) return committed;
       const kept = components.filter(({ placement, text }) => isKept(placement, text));
-      lastSaves.set(store, {
+      const save: LastSave = {
         layout: layoutOf(committed.right, files, entries),
         components: new Map(kept.map((each) => [each.placement.component, each])),
-      });
+      };
+      holders.set(store, save);
+      lastSaves.set(place, new WeakRef(save));
       const bytesTotal = entries.reduce((sum, { bytes }) => sum + bytes, manifest.byteLength);
-      return E.right({ checkpoint: committed.right, bytesWritten: written + manifest.byteLength, bytesTotal });
+      return E.right({
+        checkpoint: committed.right,
+        bytesWritten: written + manifest.byteLength,
+        bytesTotal,
+        seen: seen?.(),
+      });
     } catch (cause) {
       await begun.right.abort();
       throw cause;

@@ -109,6 +109,7 @@ function writerTo(disk: Disk, parent: string, own: string, digest: StoreOptions[
  * @returns The constructor of stores on it.
  */
 export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptions) => Store {
+  const places = new Map<string, object>();
   return (path, options = {}) => {
     if (typeof path !== "string" || path === "" || path.includes("\0") || /^~(\/|$)/.test(path)) {
       throw new TypeError(`Expected a folder's path, found ${JSON.stringify(path)}: write it out, "~" too`);
@@ -160,6 +161,12 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
       _tag: "Store",
       get location() {
         return resolve(path);
+      },
+      place: () => {
+        const folder = disk.realPath?.(resolve(path)) ?? resolve(path);
+        const place = places.get(folder) ?? {};
+        places.set(folder, place);
+        return place;
       },
       ...(options.keep && { keep: options.keep }),
       list: () => listIn(disk, parent())(),
@@ -235,5 +242,7 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
  * ```
  */
 export function directory(path: string, options: DirectoryOptions = {}): Store {
-  return directoryOn(machineDisk)(path, options);
+  return onThisMachine(path, options);
 }
+
+const onThisMachine = directoryOn(machineDisk);

@@ -8,7 +8,9 @@
  */
 
 import { createHash } from "node:crypto";
+import { realpathSync } from "node:fs";
 import * as fs from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
@@ -71,6 +73,11 @@ export interface Disk {
   readonly removeFolder: (path: string) => TE.TaskEither<StoreFailed, void>;
   /** Makes the entries of a folder durable: which names it has, and what they lead to. */
   readonly syncFolder: (path: string) => TE.TaskEither<StoreFailed, void>;
+  /**
+   * The path that links lead to, as far as anything is there.
+   * @default the path itself
+   */
+  readonly realPath?: (path: string) => string;
   /** A name for this process, of letters, digits and dots. */
   readonly writer: Task<string>;
   /** What has become of the process of that name. */
@@ -239,6 +246,17 @@ async function fateOf(name: string): Promise<Fate> {
   }
 }
 
+/** The path that links lead to; of what is not there, or may not be looked at, the path under the folder that is. */
+function realPath(path: string): string {
+  if (!granted({ name: "read", path })) return path;
+  try {
+    return realpathSync(path);
+  } catch {
+    const above = dirname(path);
+    return above === path ? path : join(realPath(above), basename(path));
+  }
+}
+
 /** The machine's own disk. */
 export const machineDisk: Disk = {
   makeFolder: (path) => attempt("create folder", path, () => fs.mkdir(path)),
@@ -256,6 +274,7 @@ export const machineDisk: Disk = {
   removeFile: (path) => attempt("remove", path, () => fs.unlink(path)),
   removeFolder: (path) => attempt("remove", path, () => fs.rmdir(path)),
   syncFolder: (path) => attempt("sync", path, () => syncFolder(path)),
+  realPath,
   writer,
   fateOf: (name) => () => fateOf(name),
 };

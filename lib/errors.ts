@@ -59,6 +59,25 @@ export interface StoreFailed {
   readonly message: string;
 }
 
+/** Another process has saved a newer checkpoint of the run: this save would not go after it, and nothing was written. */
+export interface Overtaken {
+  readonly _tag: "Overtaken";
+  /** The newest checkpoint of the run, and its step. */
+  readonly checkpoint: number;
+  readonly step: number | null;
+  /** What saved it and when, as it is recorded there: `deno 2.6.0 at 2026-01-31T12:00:00.000Z`. */
+  readonly by: string;
+}
+
+/** The component `step` is below that of the checkpoint that was loaded or saved last: the state was not restored whole, and nothing was written. */
+export interface StepWentBack {
+  readonly _tag: "StepWentBack";
+  readonly step: number;
+  /** The checkpoint that was loaded or saved last, and its step. */
+  readonly parent: number;
+  readonly parentStep: number;
+}
+
 /** The store holds no checkpoint, or not the one that was asked for. */
 export interface NoCheckpoint {
   readonly _tag: "NoCheckpoint";
@@ -184,7 +203,7 @@ export interface ProcessFailed {
 /** Why a snapshot could not be restored. */
 export type RestoreError = Mismatch | Released;
 /** Why a checkpoint could not be saved. */
-export type SaveError = StoreFailed | Released;
+export type SaveError = StoreFailed | Released | Overtaken | StepWentBack;
 /** Why a checkpoint could not be loaded. */
 export type LoadError = StoreFailed | NoCheckpoint | Damaged | NewerFormat | RestoreError;
 /** Why an iteration over data broke off. */
@@ -313,6 +332,15 @@ export function explain(error: DogearError): string {
       const remedy = remedies[error.code] ?? "see that the path is right and its disk is well, then try again";
       return `Cannot ${error.operation} ${error.path} (${error.code}): ${error.message}. What was committed before is untouched; ${remedy}`;
     }
+    case "Overtaken":
+      return `Expected to save after the newest checkpoint of this run, but another process has saved checkpoint ${error.checkpoint} of this run since ` +
+        `(${
+          error.step === null ? "" : `step ${error.step}, `
+        }${error.by}). Nothing was written: stop one of the two, or save with { fork: true }`;
+    case "StepWentBack":
+      return `Expected a step of ${error.parentStep} or more, as checkpoint ${error.parent} of this run has step ${error.parentStep}, found ${error.step}. ` +
+        "Nothing was written: train with what loadState or resume gives back, which restores in place only models, optimizers and variables, " +
+        "or, to begin again on purpose, save with { fork: true }";
     case "NoCheckpoint": {
       const range = error.available.length === 0
         ? "holds no checkpoint"

@@ -11,11 +11,11 @@ import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { crc32 } from "node:zlib";
-import { runs } from "./catalogue.ts";
 import { type FitError, mismatch, type Problem, type StepFailed } from "./errors.ts";
 import { readSnapshot, type Report } from "./loading.ts";
 import * as Rng from "./rng.ts";
 import { demand, isPlainRecord, must } from "./rules.ts";
+import { setLine } from "./runs.ts";
 import { checkPolicy, type SavePoints, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
 import type { Seed } from "./seed.ts";
 import { release, restoreInto, restoreState, type Snapshot, snapshotOf } from "./snapshot.ts";
@@ -278,7 +278,7 @@ async function newest(
     return empty ? E.right(undefined) : read;
   }
   if (report !== undefined) {
-    runs.set(to, { run: report.run, parent: report.checkpoint });
+    setLine(to, { run: report.run, parent: report.checkpoint, step: null });
     onReport?.(report);
   }
   return read;

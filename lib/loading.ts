@@ -7,8 +7,8 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { candidates, isGone, runs } from "./catalogue.ts";
-import { readCheckpoint, verifyCheckpoint } from "./checkpoint.ts";
+import { candidates, isGone, readEntry } from "./catalogue.ts";
+import { readCheckpoint, readSummary, verifyCheckpoint } from "./checkpoint.ts";
 import type { Damaged, LoadError } from "./errors.ts";
 import { environment, mayDiffer } from "./environment.ts";
 import type { Environment } from "./manifest.ts";
@@ -24,6 +24,7 @@ import {
   type Snapshot,
   snapshotOf,
 } from "./snapshot.ts";
+import { type Line, newLine, passOver, setLine, turnOf } from "./runs.ts";
 import { noParts, type Parts, type Selection } from "./selection.ts";
 import { checkStore, type Store } from "./store.ts";
 
@@ -80,6 +81,28 @@ async function firstThatVerifies(store: Store, checkpoints: readonly number[]): 
   return null;
 }
 
+/**
+ * Where a run has come to by a load: on purpose from an older checkpoint, a new one begins.
+ *
+ * @param store Where it was loaded from.
+ * @param loaded The checkpoint.
+ * @param onPurpose Whether it was asked for by its number.
+ */
+export async function lineAfter(
+  store: Store,
+  { run, checkpoint }: Pick<Report, "run" | "checkpoint">,
+  onPurpose: boolean,
+): Promise<Line> {
+  const line: Line = { run, parent: checkpoint, step: null };
+  const numbers = onPurpose ? await candidates(store)() : E.right([]);
+  if (E.isLeft(numbers)) return line;
+  for (const newer of numbers.right.filter((n) => n > checkpoint).toReversed()) {
+    const entry = await readEntry(store, newer)();
+    if (E.isRight(entry) && entry.right.run === run) return newLine(line);
+  }
+  return line;
+}
+
 interface Found {
   readonly snapshot: Snapshot<unknown>;
   readonly report: Report;
@@ -125,6 +148,8 @@ function find(store: Store, options: ReadOptions): TaskEither<LoadError, Found> 
       if (error._tag !== "Damaged") return read;
       newest ??= error;
       skipped.push({ checkpoint, error });
+      const summary = await readSummary(store, checkpoint)();
+      if (options.fallback === true && E.isRight(summary)) passOver(store, checkpoint, summary.right.time);
     }
     if (newest === undefined) return await find(store, options)();
     return E.left({ ...newest, older: options.fallback === true ? null : await firstThatVerifies(store, older()) });
@@ -163,12 +188,15 @@ export function loadState<K extends Codecs = NoCodecs>(
     let parts = noParts;
     const into = restoreInto(live, { ...options, onReport: (report) => void ({ parts } = report) });
     return async () => {
+      await turnOf(store);
       const found = await find(store, options)();
       if (E.isLeft(found)) return found;
       const { snapshot, report } = found.right;
+      const line = await lineAfter(store, report, options.checkpoint !== undefined);
       const restored = into(snapshot)();
       if (E.isLeft(restored)) return restored;
-      runs.set(store, { run: report.run, parent: report.checkpoint });
+      const { step } = Object(restored.right);
+      setLine(store, { ...line, step: typeof step === "number" ? step : null });
       options.onReport?.({ ...report, parts });
       return restored;
     };

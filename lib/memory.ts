@@ -80,10 +80,17 @@ export function memory(options: StoreOptions = {}): Store {
         if (bytes !== undefined) parts.set(name, bytes);
         return await Promise.resolve(E.right(bytes !== undefined));
       },
-      commit: (manifest) => () => {
-        const checkpoint = (numbers().at(-1) ?? -1) + 1;
-        checkpoints.set(checkpoint, new Map(parts).set(manifestName, copyOf(manifest)));
-        return Promise.resolve(E.right(checkpoint));
+      looks: true,
+      commit: (manifest, after) => async () => {
+        let newest = numbers().at(-1) ?? -1;
+        for (let looked = -1; after !== undefined && looked !== newest;) {
+          looked = newest;
+          const ahead = await after.look(numbers().filter((number) => number > after.parent))();
+          if (E.isLeft(ahead)) return ahead;
+          newest = numbers().at(-1) ?? -1;
+        }
+        checkpoints.set(newest + 1, new Map(parts).set(manifestName, copyOf(manifest)));
+        return E.right(newest + 1);
       },
       discard: () => Promise.resolve(parts.clear()),
     };
@@ -92,6 +99,7 @@ export function memory(options: StoreOptions = {}): Store {
   const store: Store = {
     _tag: "Store",
     location: "memory",
+    place: () => checkpoints,
     ...(options.keep && { keep: options.keep }),
     list: () => Promise.resolve(E.right(numbers())),
     begin: () => Promise.resolve(E.right(savingOf(writer()))),

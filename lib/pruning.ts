@@ -245,15 +245,17 @@ function anotherRun(checkpoint: number, expected: string, found: string): Damage
  * @param store Where to.
  * @param run The run.
  * @param newest The checkpoint it has just made durable, which stays.
+ * @param seen The numbers that may have a checkpoint, where the save has seen them.
  * @returns The numbers of the checkpoints that were removed.
  */
 export async function retain(
   store: Store,
   run: string,
   newest: number,
+  seen?: readonly number[],
 ): Promise<E.Either<StoreFailed, readonly number[]>> {
   if (store.keep === undefined) return E.right([]);
-  const numbers = await candidates(store)();
+  const numbers = seen === undefined ? await candidates(store)() : E.right(seen);
   if (E.isLeft(numbers)) return numbers;
   const entries = (await entriesOf(store, numbers.right)).filter((entry) => entry.run === run);
   const gone = new Set(store.keep(entries, Date.now()).remove);

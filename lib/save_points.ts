@@ -10,7 +10,7 @@ import type { Either } from "fp-ts/lib/Either.js";
 import process from "node:process";
 import type { SaveError, Stopped } from "./errors.ts";
 import { demand, oneOf } from "./rules.ts";
-import { type Saved, saver } from "./saving.ts";
+import { type Saved, saverFor } from "./saving.ts";
 import type { Codecs } from "./snapshot.ts";
 import { checkStore, type Store } from "./store.ts";
 
@@ -44,6 +44,11 @@ export interface SavePolicy<S> {
   readonly metrics?: (state: S) => Readonly<Record<string, number>>;
   /** Codecs for components of the user's own types. */
   readonly codecs?: Codecs;
+  /**
+   * Whether to begin a new run at the checkpoint that this process has loaded or saved last there, once.
+   * @default false
+   */
+  readonly fork?: boolean;
   /** Told of each save once it is committed. */
   readonly onSaved?: (saved: Saved) => void;
 }
@@ -112,18 +117,21 @@ function listen(
  *
  * @param save When and where to, or undefined: then nothing is saved, and a signal stops all the same.
  * @param stopOn The signals.
+ * @param training The name of one of several trainings that share the place, each a run of its own.
  */
 export function savePoints<S extends object>(
   save: SavePolicy<S> | undefined,
   stopOn: readonly Signal[],
+  training?: string,
 ): SavePoints<S> {
   let [unsaved, lastSave] = [false, performance.now()];
   const saving = save &&
-    saver(save.to, {
+    saverFor(save.to, {
       codecs: save.codecs ?? {},
       whenBusy: save.whenBusy === "latest" ? "latest" : "wait",
+      ...(save.fork !== undefined && { fork: save.fork }),
       ...(save.onSaved && { onSaved: save.onSaved }),
-    });
+    }, training);
   const commit = async (state: S, count: number): Promise<Either<SaveError, void>> => {
     if (saving === undefined) return E.right(undefined);
     [unsaved, lastSave] = [false, performance.now()];

@@ -8,15 +8,16 @@
 import * as E from "fp-ts/lib/Either.js";
 import type { IO } from "fp-ts/lib/IO.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { randomUUID } from "node:crypto";
-import { knowEntry, runs } from "./catalogue.ts";
+import { knowEntry } from "./catalogue.ts";
 import { writeCheckpoint } from "./commit.ts";
 import { environment } from "./environment.ts";
 import { type SaveError, toError } from "./errors.ts";
+import { afterOf, type Branch, nextLine } from "./line.ts";
 import type { Summary } from "./manifest.ts";
 import type { Progress } from "./progress.ts";
 import { retain } from "./pruning.ts";
 import { demand, isPlainRecord, must, oneOf } from "./rules.ts";
+import { inTurn, type Line, newLine, setLine } from "./runs.ts";
 import {
   captureState,
   type Codecs,
@@ -49,6 +50,12 @@ export interface SaveOptions<K extends Codecs = NoCodecs> extends Options<K> {
    * @default false
    */
   readonly id?: boolean;
+  /**
+   * Whether to begin a new run, whose parent is the checkpoint that this process has loaded or saved last there. Once: further saves of the
+   * process stay in the new run, until it loads again, its `step` goes back or another process has saved in it.
+   * @default false
+   */
+  readonly fork?: boolean;
   /** Told after each piece how many bytes of how many are written, how fast, and how long it will take. */
   readonly onProgress?: (progress: Progress) => void;
 }
@@ -98,15 +105,16 @@ export interface Saver<K extends Codecs = NoCodecs> {
 const aNumber = must("a number", (value) => typeof value === "number");
 
 /** Sees that what a checkpoint is to say of itself are numbers: anything else could be written, and never be read again. */
-function checkNumbers({ step, metrics }: Pick<SaveOptions, "step" | "metrics">): void {
+function checkNumbers({ step, metrics, fork }: Pick<SaveOptions, "step" | "metrics" | "fork">): void {
+  if (fork !== undefined) demand("fork", must("true or false", (value) => typeof value === "boolean"), fork);
   if (step !== undefined) demand("step", aNumber, step);
   if (metrics === undefined) return;
   demand("metrics", must("a record of numbers", isPlainRecord), metrics);
   for (const [name, value] of Object.entries(metrics)) demand(`metrics.${name}`, aNumber, value);
 }
 
-function stepOf(snapshot: Snapshot<unknown>, step: number | undefined): number | null {
-  if (step !== undefined) return step;
+/** The component `step`, if it is a number. */
+function stepIn(snapshot: Snapshot<unknown>): number | null {
   const component = snapshot.encoded.components.find(([name]) => name === "step")?.[1];
   return typeof component === "number" ? component : null;
 }
@@ -137,45 +145,68 @@ export function writeSnapshot(
   store: Store,
   options: Omit<SaveOptions, "codecs"> = {},
 ): (snapshot: Snapshot<unknown>) => TaskEither<SaveError, Saved> {
-  checkStore(store);
-  checkNumbers(options);
-  const write = (snapshot: Snapshot<unknown>, begun: number): TaskEither<SaveError, Saved> => async () => {
-    if (snapshot.hold.released) return E.left({ _tag: "Released" });
-    const { run, parent } = runs.get(store) ?? { run: randomUUID(), parent: null };
-    runs.set(store, { run, parent });
-    const [step, metrics] = [stepOf(snapshot, options.step), options.metrics ?? {}];
-    const summary: Omit<Summary, "files"> = {
-      run,
-      step,
-      metrics,
-      time: Date.now(),
-      parent,
-      environment: environment(),
-      ...(options.id === true ? { id: await id(snapshot)() } : {}),
-    };
-    const committed = await writeCheckpoint(store, snapshot.encoded, summary, options.onProgress)();
-    if (E.isLeft(committed)) return committed;
-    const { checkpoint, bytesWritten, bytesTotal } = committed.right;
-    runs.set(store, { run, parent: checkpoint });
-    knowEntry(store, { checkpoint, step, metrics, time: summary.time, bytes: bytesTotal, run });
-    const removed = await retain(store, run, checkpoint);
-    if (E.isLeft(removed)) return removed;
-    const seconds = (performance.now() - begun) / 1000;
-    const location = store.locationOf(checkpoint);
-    return E.right({ checkpoint, step, metrics, bytesWritten, bytesTotal, seconds, removed: removed.right, location });
-  };
-  return (snapshot) => () => inTurn(store, write(snapshot, performance.now()));
+  return writeTraining(store, options);
 }
 
-/** The last save that was begun on each store. */
-const turns = new WeakMap<Store, Promise<unknown>>();
+/** {@link writeSnapshot} for one of several trainings that share a place, each a run of its own. */
+function writeTraining(
+  store: Store,
+  options: Omit<SaveOptions, "codecs">,
+  training?: string,
+): (snapshot: Snapshot<unknown>) => TaskEither<SaveError, Saved> {
+  checkStore(store);
+  checkNumbers(options);
+  const branch: Branch = { fork: options.fork, training };
+  const write = async (snapshot: Snapshot<unknown>, begun: number): Promise<E.Either<SaveError, Saved>> => {
+    if (snapshot.hold.released) return E.left({ _tag: "Released" });
+    const line = await nextLine(store, stepIn(snapshot), branch);
+    if (E.isLeft(line)) return line;
+    const saved = await writeAfter(store, snapshot, line.right, options, begun, training);
+    // A fork is in nobody's way.
+    return options.fork === true && E.isLeft(saved) && saved.left._tag === "Overtaken"
+      ? await writeAfter(store, snapshot, newLine(line.right), options, begun, training)
+      : saved;
+  };
+  return (snapshot) => () => inTurn(store, () => write(snapshot, performance.now()));
+}
 
-/** One save of a store after the other, in the order in which they are run: a number is given at the commit, and the highest is the newest. */
-function inTurn<A>(store: Store, save: () => Promise<A>): Promise<A> {
-  const before = turns.get(store) ?? Promise.resolve();
-  const saved = before.then(save);
-  turns.set(store, saved.catch(() => {}));
-  return saved;
+/** Writes a snapshot as the next checkpoint of a line, and moves the line there. */
+async function writeAfter(
+  store: Store,
+  snapshot: Snapshot<unknown>,
+  line: Line,
+  options: Omit<SaveOptions, "codecs">,
+  begun: number,
+  training: string | undefined,
+): Promise<E.Either<SaveError, Saved>> {
+  const { run, parent, isFork = false, doubtful = [] } = line;
+  const [own, metrics] = [stepIn(snapshot), options.metrics ?? {}];
+  const step = options.step ?? own;
+  const summary: Omit<Summary, "files"> = {
+    run,
+    step,
+    metrics,
+    time: Date.now(),
+    parent,
+    environment: environment(),
+    ...(options.id === true ? { id: await id(snapshot)() } : {}),
+  };
+  const after = afterOf(store, line);
+  const committed = await writeCheckpoint(store, snapshot.encoded, summary, after, options.onProgress)();
+  if (E.isLeft(committed)) {
+    if (committed.left._tag === "StoreFailed") {
+      setLine(store, { ...line, doubtful: [...doubtful, { time: summary.time, step: own }] }, training);
+    }
+    return committed;
+  }
+  const { checkpoint, bytesWritten, bytesTotal, seen } = committed.right;
+  setLine(store, { run, parent: checkpoint, step: own, isFork }, training);
+  knowEntry(store, { checkpoint, step, metrics, time: summary.time, bytes: bytesTotal, run });
+  const removed = await retain(store, run, checkpoint, seen);
+  if (E.isLeft(removed)) return removed;
+  const seconds = (performance.now() - begun) / 1000;
+  const location = store.locationOf(checkpoint);
+  return E.right({ checkpoint, step, metrics, bytesWritten, bytesTotal, seconds, removed: removed.right, location });
 }
 
 /**
@@ -232,6 +263,15 @@ export function saveState<K extends Codecs = NoCodecs>(
  * ```
  */
 export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverOptions<K> = {}): Saver<K> {
+  return saverFor(store, options);
+}
+
+/** {@link saver} for one of several trainings that share a place, each a run of its own. */
+export function saverFor<K extends Codecs = NoCodecs>(
+  store: Store,
+  options: SaverOptions<K>,
+  training?: string,
+): Saver<K> {
   type Job = { readonly snapshot: Snapshot<unknown>; readonly write: TaskEither<SaveError, Saved> };
   const { whenBusy = "wait" } = options;
   checkStore(store);
@@ -295,7 +335,7 @@ export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverO
     save: (components, more = {}) => async () => {
       const busy = inFlight !== undefined;
       if (busy && whenBusy === "skip") return failure();
-      const write = writeSnapshot(store, { ...options, ...more });
+      const write = writeTraining(store, { ...options, ...more }, training);
       const snapshot = captureState(components, options);
       const job: Job = { snapshot, write: write(snapshot) };
       if (whenBusy === "wait") {

@@ -16,9 +16,10 @@
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import * as E from "fp-ts/lib/Either.js";
+import type { IO } from "fp-ts/lib/IO.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import type * as TE from "fp-ts/lib/TaskEither.js";
-import type { NoCheckpoint, StoreFailed } from "./errors.ts";
+import type { NoCheckpoint, Overtaken, StoreFailed } from "./errors.ts";
 import type { Retention } from "./retention.ts";
 import { demand, isPlainRecord, must, oneOf } from "./rules.ts";
 import { isWellFormed } from "./scan.ts";
@@ -62,6 +63,16 @@ export interface PartStatus {
   readonly links: number;
 }
 
+/** The checkpoint of a run that another one is to go after. */
+export interface After {
+  /** The run: of two commits with the same key at once, one is made, or the second has looked at the first. */
+  readonly key: string;
+  /** The checkpoint it goes after. */
+  readonly parent: number;
+  /** Looks at checkpoints, of which those above the parent count: the left is a newer one of the run. */
+  readonly look: (checkpoints: readonly number[]) => TE.TaskEither<StoreFailed | Overtaken, void>;
+}
+
 /**
  * One checkpoint being written, by one caller, one step after the other.
  *
@@ -73,8 +84,15 @@ export interface Saving {
   readonly put: (name: string, chunks: Chunks) => TE.TaskEither<StoreFailed, Written>;
   /** Takes over a part of a committed checkpoint, under any name, without writing it again. False: this cannot be done here, put it. */
   readonly reuse: (name: string, from: PartPlace) => TE.TaskEither<StoreFailed, boolean>;
-  /** Makes all of it a checkpoint, and resolves to its number once no crash can take it back. */
-  readonly commit: (manifest: Uint8Array) => TE.TaskEither<StoreFailed, number>;
+  /**
+   * Makes all of it a checkpoint, and resolves to its number once no crash can take it back. After a checkpoint of a run only if none of the run
+   * has been committed since: the left is what {@link After.look} says, and then there is no checkpoint.
+   */
+  readonly commit: (manifest: Uint8Array, after?: After) => TE.TaskEither<StoreFailed | Overtaken, number>;
+  /** Whether the commit does look: if not, this is done just before it, and of two commits at once both may be made. */
+  readonly looks?: boolean;
+  /** The numbers that may have a checkpoint, ascending, as a commit that was made has seen them; without it the store is asked. */
+  readonly seen?: IO<readonly number[] | undefined>;
   /** Ends the saving after the step under way, and leaves nothing of it; after the end it does nothing. */
   readonly abort: Task<void>;
 }
@@ -96,6 +114,11 @@ export interface Store {
   readonly _tag: "Store";
   /** The place's name in messages. */
   readonly location: string;
+  /**
+   * What all values of one place give alike, and no other place's in this process: a run belongs to the place.
+   * @default one object for each `location`
+   */
+  readonly place?: IO<object>;
   /** The retention policy the savers apply after each commit. */
   readonly keep?: Retention;
   /** The numbers of the committed checkpoints, ascending; none where nothing has been saved yet. */
@@ -120,7 +143,7 @@ export interface Store {
 }
 
 /** What a store must be able to do for {@link savingOf}. */
-export interface Writer extends Pick<Saving, "put" | "reuse" | "commit"> {
+export interface Writer extends Pick<Saving, "put" | "reuse" | "commit" | "looks" | "seen"> {
   /** Removes what has been written and not committed; called once, at most, and never fails. */
   readonly discard: Task<void>;
 }
@@ -184,10 +207,7 @@ export function savingOf(writer: Writer): Saving {
   let state: "ready" | "busy" | "over" = "ready";
   let underWay: Promise<unknown> = Promise.resolve();
 
-  async function run<A>(
-    step: TE.TaskEither<StoreFailed, A>,
-    then: "ready" | "over",
-  ): Promise<E.Either<StoreFailed, A>> {
+  async function run<F, A>(step: TE.TaskEither<F, A>, then: "ready" | "over"): Promise<E.Either<F, A>> {
     let done = false;
     try {
       const result = await step();
@@ -199,7 +219,7 @@ export function savingOf(writer: Writer): Saving {
     }
   }
 
-  function begin<A>(step: TE.TaskEither<StoreFailed, A>, then: "ready" | "over"): TE.TaskEither<StoreFailed, A> {
+  function begin<F, A>(step: TE.TaskEither<F, A>, then: "ready" | "over"): TE.TaskEither<F, A> {
     return () => {
       if (state !== "ready") {
         const found = state === "busy" ? "one still under way: await it" : "a saving that is over: begin another";
@@ -236,7 +256,9 @@ export function savingOf(writer: Writer): Saving {
         return reused;
       }, "ready");
     },
-    commit: (manifest) => begin(writer.commit(manifest), "over"),
+    commit: (manifest, after) => begin(writer.commit(manifest, after), "over"),
+    ...(writer.looks !== undefined && { looks: writer.looks }),
+    ...(writer.seen && { seen: writer.seen }),
     abort: async () => {
       await underWay;
       if (state !== "ready") return;

@@ -50,7 +50,7 @@ function failedWith(result: Either<unknown, unknown>): string {
 const parts: readonly string[] = ["model.safetensors", "state/optimizer.safetensors", "state/rng.safetensors"];
 
 /** Saves a checkpoint of these parts, each of so many bytes of this value, and a manifest that tells of them. */
-async function save(store: Store, value: number, size = 1000): Promise<Either<StoreFailed, number>> {
+async function save(store: Store, value: number, size = 1000): Promise<Either<StoreFailed | Overtaken, number>> {
   const saving = await store.begin();
   if (saving._tag === "Left") return saving;
   const manifest: Record<string, Written> = {};
