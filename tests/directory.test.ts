@@ -17,7 +17,7 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { directory, directoryOn } from "../lib/directory.ts";
 import { type Disk, type Fate, machineDisk, type NewFile, type OldFile } from "../lib/disk.ts";
-import { explain, type StoreFailed } from "../lib/errors.ts";
+import { explain, type Overtaken, type StoreFailed } from "../lib/errors.ts";
 import { digester, type Store, type Written } from "../lib/store.ts";
 import { deno, root } from "./gate/runtimes.ts";
 import { fault, type Operation, watched } from "./watched_disk.ts";

@@ -29,6 +29,7 @@ import {
 import { directoryOn } from "../lib/directory.ts";
 import { type Disk, machineDisk } from "../lib/disk.ts";
 import { retain } from "../lib/pruning.ts";
+import { lineOf, setLine } from "../lib/runs.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 
@@ -84,10 +85,13 @@ interface Made {
 /** A store of these checkpoints, and the names of its runs. */
 async function storeOf(all: readonly Made[]): Promise<{ readonly store: Store; readonly runs: readonly string[] }> {
   const base = memory();
-  // Copies of a store are other values, and what saves through another value is another run.
-  const values = [0, 1].map(() => ({ ...base }));
+  // As if of two processes, each with a run of its own.
+  const values = [{}, {}].map((place) => ({ ...base, place: () => place }));
   for (const { run, step, loss } of all) {
-    await runOrThrow(saveState(values[run]!, { metrics: { loss } })({ w: Float32Array.of(step, loss), step }));
+    const store = values[run]!;
+    await runOrThrow(saveState(store, { metrics: { loss } })({ w: Float32Array.of(step, loss), step }));
+    // As if it had been loaded by who counts anew: the steps may come in any order.
+    setLine(store, { ...lineOf(store)!, step: null });
   }
   const entries = await runOrThrow(list(base));
   const runs = [0, 1].map((run) => entries[all.findIndex((one) => one.run === run)]?.run ?? "none");
