@@ -25,7 +25,7 @@ import type { NoCheckpoint, StoreFailed } from "./errors.ts";
 import { openPart, readWhole, writeFile } from "./files.ts";
 import { done, makeFolders, removeAll, unless } from "./folders.ts";
 import { sweep, temporaryName, underWay, vanish } from "./leftovers.ts";
-import { candidatesIn, folderName, isCommitted, listIn } from "./listing.ts";
+import { candidatesIn, folderName, isCommitted, listIn, numberIn } from "./listing.ts";
 import { publish } from "./publish.ts";
 import {
   checkCheckpoint,
@@ -50,10 +50,20 @@ export type DirectoryOptions = StoreOptions;
 
 // --- saving
 
+/** Where one save is written. */
+interface Place {
+  readonly parent: string;
+  readonly own: string;
+  /** The numbers that saves of this process will probably have, by folders that were swept. */
+  readonly guesses: Map<string, number>;
+  readonly digest: StoreOptions["digest"];
+}
+
 /** Codes that say: link no file here. */
 const cannotLink = ["EXDEV", "EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "ENOENT"];
 
-function writerTo(disk: Disk, parent: string, own: string, digest: StoreOptions["digest"]): Writer {
+function writerTo(disk: Disk, { parent, own, guesses, digest }: Place): Writer {
+  let seen = (): readonly number[] | undefined => undefined;
   const inner = new Set<string>();
   // The part before may become durable while the next one is written.
   let durable: Promise<E.Either<StoreFailed, void>> = Promise.resolve(E.right(undefined));
@@ -83,19 +93,30 @@ function writerTo(disk: Disk, parent: string, own: string, digest: StoreOptions[
         TE.map(() => true),
         unless(cannotLink, () => TE.right(false)),
       ),
-    commit: (manifest) =>
+    looks: true,
+    seen: () => seen(),
+    commit: (manifest, after) =>
       pipe(
         () => put(join(own, manifestName), [manifest]),
         // In any order: none of it is a checkpoint before the rename.
         TE.flatMap(() => TE.sequenceArray([() => durable, ...[...inner, own].map(disk.syncFolder)])),
-        TE.flatMap(() => publish(disk, parent, own)),
-        TE.flatMap((checkpoint) => pipe(disk.syncFolder(parent), TE.map(() => checkpoint))),
-        TE.tapIO(() => () => underWay.delete(own)),
+        TE.flatMap((): ReturnType<typeof publish> => publish(disk, parent, own, guesses.get(parent) ?? 0, after)),
+        TE.flatMap((published) => pipe(disk.syncFolder(parent), TE.map(() => published))),
+        TE.flatMapTask(({ checkpoint, seen: { names, numbers } }) => async () => {
+          underWay.delete(own);
+          guesses.set(parent, checkpoint + 1);
+          // One that was passed by another save, which is rare, is not the highest.
+          seen = () => [...numbers.filter((n) => n < checkpoint), checkpoint, ...numbers.filter((n) => n > checkpoint)];
+          await sweep(disk, parent, join(parent, folderName(checkpoint)), names)();
+          return checkpoint;
+        }),
       ),
     discard: async () => {
       await durable;
       await removeAll(disk, own)();
       underWay.delete(own);
+      // The next save looks for what was left by this one, which may be what it has no room for.
+      guesses.delete(parent);
     },
   };
 }
@@ -110,6 +131,7 @@ function writerTo(disk: Disk, parent: string, own: string, digest: StoreOptions[
  */
 export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptions) => Store {
   const places = new Map<string, object>();
+  const guesses = new Map<string, number>();
   return (path, options = {}) => {
     if (typeof path !== "string" || path === "" || path.includes("\0") || /^~(\/|$)/.test(path)) {
       throw new TypeError(`Expected a folder's path, found ${JSON.stringify(path)}: write it out, "~" too`);
@@ -153,8 +175,15 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
         underWay.delete(own);
         return made;
       }
-      await sweep(disk, folder, own)();
-      return E.right(savingOf(writerTo(disk, folder, own, options.digest)));
+      if (!guesses.has(folder)) {
+        // Before the first save of this process: what others have left may be what it has no room for. Later ones see as they commit.
+        const names = await disk.names(folder)();
+        if (E.isRight(names)) {
+          await sweep(disk, folder, own, names.right)();
+          guesses.set(folder, 1 + names.right.reduce((newest, name) => Math.max(newest, numberIn(name) ?? -1), -1));
+        }
+      }
+      return E.right(savingOf(writerTo(disk, { parent: folder, own, guesses, digest: options.digest })));
     }
 
     const store: Store = {

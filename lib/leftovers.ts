@@ -28,13 +28,30 @@ export function temporaryName(purpose: "saving" | "removing", writer: string): s
 /** Their purpose, and the process they are of. */
 const temporary = /^\.(saving|removing)-([0-9a-z.]+)-[0-9a-f]+$/;
 
-/** The name of a save's claim on a number; in it is an empty folder with the name of the save's own. */
+/** The name of a save's claim on a number; in it is a folder that says whose it is. */
 export function claimName(number: number): string {
   return `.number-${number}`;
 }
 
 /** Any claim's name. */
-const claim = /^\.number-[0-9]+$/;
+const claim = /^\.number-(0|[1-9][0-9]*)$/;
+
+/** The number in a claim's name; undefined for any other name. */
+export function claimedIn(name: string): number | undefined {
+  const digits = claim.exec(name)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+/** The name of the folder in a claim: that of the save's own, and the key of its run if that is of account. */
+export function ownerName(folder: string, key: string | undefined): string {
+  return key === undefined ? folder : `${folder}-${key}`;
+}
+
+/** Whose a claim is, by the name of the folder in it: the save's own folder, and the key of its run. */
+export function ownerOf(name: string): { readonly folder: string; readonly key: string | undefined } | undefined {
+  const [, folder, key] = /^(\.saving-[0-9a-z.]+-[0-9a-f]+)(?:-([0-9a-f]{16}))?$/.exec(name) ?? [];
+  return folder === undefined ? undefined : { folder, key };
+}
 
 /** The folders that saves of this process are writing to. */
 export const underWay: Set<string> = new Set<string>();
@@ -75,8 +92,11 @@ function lastTouched(disk: Disk, path: string, levels = 2): TE.TaskEither<StoreF
 /**
  * Removes what killed saves and removals have left beside a new save: theirs whose process is gone, and theirs of
  * whose process nothing can be known, once nothing has been written for an hour. What cannot be removed stays.
+ *
+ * @param own What was made or renamed just now: its time is the disk's.
+ * @param names The names in the folder.
  */
-export function sweep(disk: Disk, parent: string, own: string): Task<unknown> {
+export function sweep(disk: Disk, parent: string, own: string, names: readonly string[]): Task<unknown> {
   const abandonedAt = (path: string): TE.TaskEither<StoreFailed, boolean> =>
     pipe(
       // The new save's own time is the disk's: the clock of another machine may have set it.
@@ -93,17 +113,16 @@ export function sweep(disk: Disk, parent: string, own: string): Task<unknown> {
     );
   };
   /** The save first, which must not be committed without its claim; of the claim what its owner has put there: the rest may be another's by now. */
-  const removeOwned = (path: string, owner: string): TE.TaskEither<StoreFailed, void> =>
-    pipe(vanish(disk, join(parent, owner)), TE.flatMap(() => removeAll(disk, join(path, owner))));
+  const removeOwned = (path: string, name: string, folder: string): TE.TaskEither<StoreFailed, void> =>
+    pipe(vanish(disk, join(parent, folder)), TE.flatMap(() => removeAll(disk, join(path, name))));
   const sweepClaim = (path: string): TE.TaskEither<StoreFailed, void> =>
     pipe(
       disk.names(path),
-      TE.flatMap(TE.traverseSeqArray((owner) =>
-        pipe(isOver(owner, path), TE.flatMap((over) => over ? removeOwned(path, owner) : done))
-      )),
-      TE.flatMap(() =>
-        disk.removeFolder(path)
-      ),
+      TE.flatMap(TE.traverseSeqArray((name) => {
+        const { folder } = ownerOf(name) ?? { folder: name };
+        return pipe(isOver(folder, path), TE.flatMap((over) => over ? removeOwned(path, name, folder) : done));
+      })),
+      TE.flatMap(() => disk.removeFolder(path)),
     );
   const sweepOne = (name: string): TE.TaskEither<StoreFailed, void> => {
     const path = join(parent, name);
@@ -112,9 +131,8 @@ export function sweep(disk: Disk, parent: string, own: string): Task<unknown> {
     if (name.startsWith(".removing-")) return pipe(disk.syncFolder(parent), TE.flatMap(() => removeAll(disk, path)));
     return pipe(isOver(name, path), TE.flatMap((over) => over ? vanish(disk, path) : done));
   };
-  return pipe(
-    disk.names(parent),
-    TE.map((names) => names.filter((name) => temporary.test(name) || claim.test(name))),
-    TE.flatMap(TE.traverseSeqArray((name) => pipe(sweepOne(name), TE.orElse(() => done)))),
+  return TE.traverseSeqArray((name: string) => pipe(sweepOne(name), TE.orElse(() => done)))(
+    // Most are checkpoints: looked at more closely is only what may be a leftover.
+    names.filter((name) => name.startsWith(".") && (temporary.test(name) || claim.test(name))),
   );
 }

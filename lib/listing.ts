@@ -11,6 +11,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import type { Disk } from "./disk.ts";
 import type { StoreFailed } from "./errors.ts";
 import { unless } from "./folders.ts";
+import { claimedIn } from "./leftovers.ts";
 import { manifestName } from "./store.ts";
 
 // --- types
@@ -20,7 +21,12 @@ export interface Seen {
   readonly names: readonly string[];
   /** The numbers among them up to that of the newest checkpoint, ascending. */
   readonly numbers: readonly number[];
+  /** The numbers that saves had claims on when the names began to be listed. */
+  readonly claims: readonly number[];
 }
+
+/** Names that were listed, after what claims there were. */
+type Listed = Pick<Seen, "names" | "claims">;
 
 /** Milliseconds after a change of a folder within which another one may have the same time: FAT counts two seconds, others less. */
 const clockTick = 2000;
@@ -37,6 +43,7 @@ export function folderName(checkpoint: number): string {
 
 /** The number in the name of a checkpoint's folder; undefined for any other name, and for other spellings of a number. */
 export function numberIn(name: string): number | undefined {
+  if (!name.startsWith("checkpoint_")) return undefined;
   const digits = /^checkpoint_(0|[1-9][0-9]*)$/.exec(name)?.[1];
   return digits !== undefined && Number.isSafeInteger(Number(digits)) ? Number(digits) : undefined;
 }
@@ -65,9 +72,13 @@ export function isCommitted(disk: Disk, parent: string, checkpoint: number): TE.
  * piece by piece: a listing may miss a checkpoint that is removed before its piece is read, and also the newer one that it is removed for,
  * whose piece has been read already.
  */
-function steadyNames(disk: Disk, parent: string): TE.TaskEither<StoreFailed, readonly string[]> {
-  const again = (before: readonly string[]): TE.TaskEither<StoreFailed, readonly string[]> =>
-    pipe(disk.names(parent), TE.flatMap((names) => isSame(before, names) ? TE.right(names) : again(names)));
+function steadyNames(disk: Disk, parent: string): TE.TaskEither<StoreFailed, Listed> {
+  // The claims of the listing before: one that is gone since has become a checkpoint, which is among the names.
+  const again = (before: readonly string[]): TE.TaskEither<StoreFailed, Listed> =>
+    pipe(
+      disk.names(parent),
+      TE.flatMap((names) => isSame(before, names) ? TE.right({ names, claims: claimsIn(before) }) : again(names)),
+    );
   return pipe(
     TE.fromIO(Date.now),
     TE.bindTo("begun"),
@@ -76,7 +87,9 @@ function steadyNames(disk: Disk, parent: string): TE.TaskEither<StoreFailed, rea
     TE.flatMap(({ begun, before, names }) =>
       before.modified >= begun - clockTick ? again(names) : pipe(
         disk.status(parent),
-        TE.flatMap((after) => before.modified === after.modified ? TE.right(names) : again(names)),
+        TE.flatMap((after) =>
+          before.modified === after.modified ? TE.right({ names, claims: claimsIn(names) }) : again(names)
+        ),
       )
     ),
   );
@@ -90,7 +103,12 @@ function isSame(before: readonly string[], names: readonly string[]): boolean {
 }
 
 function numbersIn(names: readonly string[]): readonly number[] {
-  return names.map(numberIn).filter((number) => number !== undefined).sort((a, b) => a - b);
+  // Of a large folder this is the larger part of the work: it sorts no faster than the runtime sorts numbers alone.
+  return [...Float64Array.from(names.map(numberIn).filter((number) => number !== undefined)).sort()];
+}
+
+function claimsIn(names: readonly string[]): readonly number[] {
+  return names.flatMap((name) => name.startsWith(".") ? claimedIn(name) ?? [] : []);
 }
 
 /**
@@ -130,9 +148,10 @@ function upToNewest(
 export function lookIn(disk: Disk, parent: string): TE.TaskEither<StoreFailed, Seen> {
   return pipe(
     steadyNames(disk, parent),
-    TE.bindTo("names"),
     TE.bind("numbers", ({ names }) => upToNewest(disk, parent, names)),
-    TE.flatMap(({ names, numbers }) => numbers === undefined ? lookIn(disk, parent) : TE.right({ names, numbers })),
+    TE.flatMap(({ numbers, ...listed }) =>
+      numbers === undefined ? lookIn(disk, parent) : TE.right({ ...listed, numbers })
+    ),
   );
 }
 
@@ -167,6 +186,7 @@ export function listIn(disk: Disk, parent: string): TE.TaskEither<StoreFailed, r
   };
   return pipe(
     steadyNames(disk, parent),
+    TE.map(({ names }) => names),
     unless<readonly string[]>(["ENOENT"], () => TE.right([])),
     TE.flatMap((names) => committed(numbersIn(names))),
   );

@@ -1,42 +1,58 @@
 /**
- * A finished save made a checkpoint, under a number that no other save has had.
+ * A finished save made a checkpoint, under a number that no other save has had, and after the newest checkpoint of its run.
  *
- * The number is one more than the highest of all checkpoints. That a rename onto a name that is there fails is not enough to have it alone:
- * while a process stands still between its listing and its rename, others may give that number and the next ones, and remove what
- * they no longer keep. So a save claims its number, and then looks again. Whoever gave that number before had claimed it, and let go of the
+ * **Numbers.** The number is one more than the highest of all checkpoints. That a rename onto a name that is there fails is not enough to have
+ * it alone: while a process is held up between its listing and its rename, others may give that number and the next ones, and remove what
+ * they no longer keep. So a save claims its number, and then looks. Whoever gave that number before had claimed it, and released the
  * claim only afterwards; and that checkpoint is still there, or a higher one, for the newest is never removed.
  *
- * Who finds a number claimed does not wait, and takes the next one. Lest the other take the higher checkpoint for a sign that its own number
- * was given before it had claimed it, it is told that it was passed: by a mark with the number, as marks move along with a claim.
+ * A save that finds a number claimed does not wait, and takes the next one. Lest the other take the higher checkpoint for a sign that its own
+ * number was given before it had claimed it, it leaves a mark in that claim, as marks move along with a claim.
+ *
+ * **Lines.** Two saves of one run at once must not both be made, though neither may wait for the other: it may have been killed. So a claim
+ * bears the key of the run, and a save is made only if, once it had its claim, there was
+ * - no newer checkpoint of the run: else it is overtaken;
+ * - no higher claim with the key: else it claims a number above that one, and looks again;
+ * - no lower claim with the key: else it takes that save's folder away, so that its rename fails, and looks again, as it may have come too late.
+ *
+ * Of two such saves the one that claimed its number later sees the claim of the other or its checkpoint, so that never both are made.
  *
  * ```text
- * .saving-<process>-<random>/                         a finished save
- * .number-12/.saving-<process>-<random>/              its claim on a number; a rename onto another's fails
- * .number-12/.saving-<process>-<random>/passed-12/    the claim was there before any checkpoint 12 or higher
- * checkpoint_12/                                      the save, renamed
+ * .saving-<process>-<random>/                               a finished save
+ * .number-12/.saving-<process>-<random>[-<key>]/            its claim on a number; a rename onto another's fails
+ * .number-12/.saving-<process>-<random>[-<key>]/passed-12/  the claim was there before any checkpoint 12 or higher
+ * checkpoint_12/                                            the save, renamed
  * ```
  *
  * @module
  */
 
+import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { Disk } from "./disk.ts";
-import type { StoreFailed } from "./errors.ts";
+import type { Overtaken, StoreFailed } from "./errors.ts";
 import { done, removeAll, syncAbove } from "./folders.ts";
-import { claimName, temporaryName } from "./leftovers.ts";
-import { folderName, lookIn } from "./listing.ts";
-import { storeFailed } from "./store.ts";
+import { claimName, ownerName, ownerOf, temporaryName, vanish } from "./leftovers.ts";
+import { folderName, lookIn, type Seen } from "./listing.ts";
+import { type After, storeFailed } from "./store.ts";
 
 // --- types
 
 /** A number above all checkpoints whose name nothing has. */
 interface Free {
   readonly number: number;
-  /** Whether there is no checkpoint yet. */
-  readonly isFirst: boolean;
+  /** What was seen of the folder. */
+  readonly seen: Seen;
+}
+
+/** A save that has become a checkpoint. */
+export interface Published {
+  readonly checkpoint: number;
+  /** What was seen of the folder before. */
+  readonly seen: Seen;
 }
 
 /** Codes of a rename onto what is there already. */
@@ -49,6 +65,16 @@ function passedName(number: number): string {
   return `passed-${number}`;
 }
 
+/** What a claim bears of a run. */
+function keyOf(run: string): string {
+  return createHash("sha256").update(run).digest("hex").slice(0, 16);
+}
+
+/** Those of ascending numbers that are above one: few of many. */
+function above(number: number, numbers: readonly number[]): readonly number[] {
+  return numbers.slice(numbers.findLastIndex((n) => n <= number) + 1);
+}
+
 // --- combinators
 
 /**
@@ -57,19 +83,31 @@ function passedName(number: number): string {
  * @param disk The disk.
  * @param parent The folder of the checkpoints.
  * @param own The folder of the save, all of it durable.
+ * @param guess The number that it will probably have: only what is then seen counts.
+ * @param after The checkpoint of a run that it is to go after.
  * @returns The number, once the folder has its name; to make that durable is left to the caller.
  */
-export function publish(disk: Disk, parent: string, own: string): TE.TaskEither<StoreFailed, number> {
+export function publish(
+  disk: Disk,
+  parent: string,
+  own: string,
+  guess: number,
+  after?: After,
+): TE.TaskEither<StoreFailed | Overtaken, Published> {
+  type Outcome = E.Either<StoreFailed | Overtaken, Published>;
   return async () => {
     const made = join(parent, temporaryName("saving", await disk.writer()));
+    const key = after && keyOf(after.key);
+    /** The folders of other saves of the run that were taken away. */
+    const taken = new Set<string>();
     let claim = made;
-    const inner = (): string => join(claim, basename(own));
+    const inner = (): string => join(claim, ownerName(basename(own), key));
     const claimOn = (number: number): string => join(parent, claimName(number));
 
     const published = await pipe(
       disk.makeFolder(claim),
       TE.flatMap(() => disk.makeFolder(inner())),
-      TE.flatMap(() => () => take(0)),
+      TE.flatMap(() => begin),
     )();
     await release();
     return published;
@@ -93,27 +131,36 @@ export function publish(disk: Disk, parent: string, own: string): TE.TaskEither<
       )();
     }
 
-    /** Whether somebody has seen the own claim on this number before it or any higher one was given. */
+    /** Whether another save has seen the own claim on this number before it or any higher one was given. */
     async function wasPassed(number: number): Promise<boolean> {
       const marks = claim === claimOn(number) ? await disk.names(inner())() : E.right([]);
       return E.isRight(marks) && marks.right.includes(passedName(number));
     }
 
-    /** The first free number from this one on; who has claimed one before it is told that it was passed. */
-    async function firstFree(from: number): Promise<E.Either<StoreFailed, Free>> {
+    /** Claims the number that is guessed, unseen: that saves looking at a large folder twice. */
+    async function begin(): Promise<Outcome> {
+      const path = claimOn(guess);
+      if (E.isLeft(await moved(path)())) return await take(0);
+      claim = path;
+      return await take(guess, true);
+    }
+
+    /** The first free number from this one on; a save that has claimed one before it gets a mark that it was passed. */
+    async function firstFree(from: number, isGuess: boolean): Promise<E.Either<StoreFailed, Free>> {
       const owners = new Map<number, readonly string[]>();
       for (;;) {
-        const seen = await lookIn(disk, parent)();
-        if (E.isLeft(seen)) return seen;
-        const names = new Set(seen.right.names);
-        const newest = seen.right.numbers.at(-1) ?? -1;
-        const passed = from <= newest && !names.has(folderName(from)) && await wasPassed(from);
-        let number = passed ? from : Math.max(from, newest + 1);
+        const found = await lookIn(disk, parent)();
+        if (E.isLeft(found)) return found;
+        const seen = found.right;
+        const has = (name: string): boolean => seen.names.includes(name);
+        const next = (seen.numbers.at(-1) ?? -1) + 1;
+        const passed = from < next && !has(folderName(from)) && await wasPassed(from);
+        let number = passed ? from : isGuess ? next : Math.max(from, next);
         for (; Number.isSafeInteger(number); number++) {
           // Whatever has the name is left alone: a rename would replace an empty folder.
-          if (names.has(folderName(number))) continue;
+          if (has(folderName(number))) continue;
           const path = claimOn(number);
-          if (!names.has(claimName(number)) || path === claim) return E.right({ number, isFirst: newest === -1 });
+          if (path === claim || !has(claimName(number))) return E.right({ number, seen });
           const known = owners.get(number);
           if (known === undefined) {
             const found = await disk.names(path)();
@@ -124,7 +171,7 @@ export function publish(disk: Disk, parent: string, own: string): TE.TaskEither<
             known.map((owner) => disk.makeFolder(join(path, owner, passedName(number)))()),
           );
           if (marked.some((mark) => E.isLeft(mark) && mark.left.code === "ENOENT")) {
-            owners.delete(number); // It has let go: the claim is another's.
+            owners.delete(number); // It was released: the claim is another's.
             break;
           }
         }
@@ -134,25 +181,76 @@ export function publish(disk: Disk, parent: string, own: string): TE.TaskEither<
       }
     }
 
+    /** The saves of the same run that have claims: their numbers and folders. */
+    async function rivals({ claims }: Seen): Promise<readonly (readonly [number: number, folder: string])[]> {
+      const found: (readonly [number, string])[] = [];
+      for (const number of claims) {
+        const owners = claimOn(number) === claim ? E.right([]) : await disk.names(claimOn(number))();
+        for (const name of E.isRight(owners) ? owners.right : []) {
+          const owner = ownerOf(name);
+          if (owner?.key === key && owner?.folder !== basename(own)) found.push([number, owner!.folder]);
+        }
+      }
+      return found;
+    }
+
+    /** Sees that nothing of the run is ahead of a claimed number: the left is what is, else the number to look again for, if any. */
+    async function clear(
+      { look, parent: before }: After,
+      { number, seen }: Free,
+    ): Promise<E.Either<StoreFailed | Overtaken, number | undefined>> {
+      const looked = await look(above(before, seen.numbers))();
+      if (E.isLeft(looked)) return looked;
+      let again: number | undefined;
+      for (const [claimed, folder] of await rivals(seen)) {
+        if (claimed > number) return E.right(claimed + 1);
+        if (taken.has(folder)) continue;
+        const away = await vanish(disk, join(parent, folder))();
+        if (E.isLeft(away)) return away;
+        taken.add(folder);
+        again = number;
+      }
+      return E.right(again);
+    }
+
+    /** Why the own folder is gone: another save of the run has taken it away. */
+    async function isLost({ look, parent: before }: After, failed: StoreFailed): Promise<Outcome> {
+      const seen = await lookIn(disk, parent)();
+      if (E.isLeft(seen)) return seen;
+      const looked = await look(above(before, seen.right.numbers))();
+      if (E.isLeft(looked)) return looked;
+      const [rival] = await rivals(seen.right);
+      const by = "a save that is under way";
+      return E.left(rival === undefined ? failed : { _tag: "Overtaken", checkpoint: rival[0], step: null, by });
+    }
+
     /** Claims the first free number from this one on, and takes it if it is free then. */
-    async function take(from: number, lost?: number): Promise<E.Either<StoreFailed, number>> {
-      const free = await firstFree(from);
+    async function take(from: number, isGuess: boolean = false, lost?: number): Promise<Outcome> {
+      const free = await firstFree(from, isGuess);
       if (E.isLeft(free)) return free;
-      const { number, isFirst } = free.right;
+      const { number, seen } = free.right;
       const path = claimOn(number);
       const isClaimed = claim === path;
+      if (isClaimed && after !== undefined) {
+        const again = await clear(after, free.right);
+        if (E.isLeft(again)) return again;
+        if (again.right !== undefined) return await take(again.right);
+      }
       const renamed = await pipe(
         // Where there is a checkpoint, its save has seen to this.
-        isClaimed && isFirst ? syncAbove(disk, parent) : done,
+        isClaimed && seen.numbers.length === 0 ? syncAbove(disk, parent) : done,
         TE.flatMap(() => isClaimed ? disk.rename(own, join(parent, folderName(number))) : moved(path)),
       )();
       if (E.isRight(renamed)) {
-        if (isClaimed) return E.right(number);
+        if (isClaimed) return E.right({ checkpoint: number, seen });
         claim = path;
         return await take(number);
       }
       // Another save was faster: the listing now shows it. The same number twice is another trouble.
-      return isTaken.includes(renamed.left.code) && number !== lost ? await take(from, number) : renamed;
+      if (isTaken.includes(renamed.left.code) && number !== lost) return await take(from, isGuess, number);
+      return isClaimed && after !== undefined && renamed.left.code === "ENOENT"
+        ? await isLost(after, renamed.left)
+        : renamed;
     }
   };
 }

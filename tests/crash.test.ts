@@ -189,7 +189,8 @@ function either<A extends object>(which: () => boolean, yes: A, no: A): A {
 function telling(store: Store, committed: (checkpoint: number) => void, removed: (checkpoint: number) => void): Store {
   const tell = (saving: Saving): Saving => ({
     ...saving,
-    commit: (manifest) => pipe(saving.commit(manifest), TE.map((checkpoint) => (committed(checkpoint), checkpoint))),
+    commit: (manifest, after) =>
+      pipe(saving.commit(manifest, after), TE.map((checkpoint) => (committed(checkpoint), checkpoint))),
   });
   return {
     ...store,
@@ -585,8 +586,12 @@ const mutations: Readonly<Record<string, Mutation & { readonly of: Scenario; rea
         store.begin,
         TE.map((saving): Saving => ({
           ...saving,
-          commit: (manifest) =>
-            pipe(store.list, TE.flatMap(TE.traverseSeqArray(store.remove)), TE.flatMap(() => saving.commit(manifest))),
+          commit: (manifest, after) =>
+            pipe(
+              store.list,
+              TE.flatMap(TE.traverseSeqArray(store.remove)),
+              TE.flatMap((): ReturnType<Saving["commit"]> => saving.commit(manifest, after)),
+            ),
         })),
       ),
     }),

@@ -152,7 +152,7 @@ function listingsOf(folder: Folder): readonly ReadonlyMap<string, string>[] {
 
 /** Names but for the part of them that is drawn at random. */
 function shown(name: string): string {
-  return name.replace(/^(\.(saving|removing)-.*)-[0-9a-f]+$/, "$1");
+  return name.replace(/^(\.(saving|removing)-[^-]*)-[0-9a-f]+(-[0-9a-f]{16})?$/, "$1");
 }
 
 /**
