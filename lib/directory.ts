@@ -16,7 +16,7 @@
  * @module
  */
 
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
@@ -24,7 +24,7 @@ import { type Disk, machineDisk } from "./disk.ts";
 import type { NoCheckpoint, StoreFailed } from "./errors.ts";
 import { openPart, readWhole, writeFile } from "./files.ts";
 import { done, makeFolders, removeAll, unless } from "./folders.ts";
-import { sweep, temporaryName, underWay, vanish } from "./leftovers.ts";
+import { claimName, sweep, temporaryName, underWay, vanish } from "./leftovers.ts";
 import { candidatesIn, folderName, isCommitted, listIn, numberIn } from "./listing.ts";
 import { publish } from "./publish.ts";
 import {
@@ -107,7 +107,8 @@ function writerTo(disk: Disk, { parent, own, guesses, digest }: Place): Writer {
           guesses.set(parent, checkpoint + 1);
           // One that was passed by another save, which is rare, is not the highest.
           seen = () => [...numbers.filter((n) => n < checkpoint), checkpoint, ...numbers.filter((n) => n > checkpoint)];
-          await sweep(disk, parent, join(parent, folderName(checkpoint)), names)();
+          const others = names.filter((name) => name !== basename(own) && name !== claimName(checkpoint));
+          await sweep(disk, parent, join(parent, folderName(checkpoint)), others)();
           return checkpoint;
         }),
       ),

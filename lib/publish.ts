@@ -140,7 +140,8 @@ export function publish(
     /** Claims the number that is guessed, unseen: that saves looking at a large folder twice. */
     async function begin(): Promise<Outcome> {
       const path = claimOn(guess);
-      if (E.isLeft(await moved(path)())) return await take(0);
+      const claimed = await moved(path)();
+      if (E.isLeft(claimed)) return isTaken.includes(claimed.left.code) ? await take(0) : claimed;
       claim = path;
       return await take(guess, true);
     }
