@@ -5,7 +5,7 @@
  */
 
 import { randomBytes } from "node:crypto";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { pipe } from "fp-ts/lib/function.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
@@ -42,6 +42,11 @@ export function claimedIn(name: string): number | undefined {
   return digits === undefined ? undefined : Number(digits);
 }
 
+/** What a save's own folder is called once it has moved its claim to another number; until then it is called as in the claim. */
+export function claimedName(folder: string, number: number): string {
+  return `${folder}${number.toString(16)}`;
+}
+
 /** The name of the folder in a claim: that of the save's own, and the key of its run if that is of account. */
 export function ownerName(folder: string, key: string | undefined): string {
   return key === undefined ? folder : `${folder}-${key}`;
@@ -73,6 +78,17 @@ export function vanish(disk: Disk, path: string): TE.TaskEither<StoreFailed, voi
     ),
     unless(["ENOENT"], () => done),
   );
+}
+
+/** {@link vanish} for the own folder of a save with a claim on a number. */
+export function vanishClaimed(
+  disk: Disk,
+  parent: string,
+  folder: string,
+  number: number,
+): TE.TaskEither<StoreFailed, void> {
+  const path = join(parent, folder);
+  return pipe(vanish(disk, path), TE.flatMap(() => vanish(disk, claimedName(path, number))));
 }
 
 /** When anything in a save's folder was last written to; it has no more levels than a part's name. */
@@ -114,7 +130,10 @@ export function sweep(disk: Disk, parent: string, own: string, names: readonly s
   };
   /** The save first, which must not be committed without its claim; of the claim what its owner has put there: the rest may be another's by now. */
   const removeOwned = (path: string, name: string, folder: string): TE.TaskEither<StoreFailed, void> =>
-    pipe(vanish(disk, join(parent, folder)), TE.flatMap(() => removeAll(disk, join(path, name))));
+    pipe(
+      vanishClaimed(disk, parent, folder, claimedIn(basename(path)) ?? 0),
+      TE.flatMap(() => removeAll(disk, join(path, name))),
+    );
   const sweepClaim = (path: string): TE.TaskEither<StoreFailed, void> =>
     pipe(
       disk.names(path),

@@ -108,7 +108,7 @@ function numbersIn(names: readonly string[]): readonly number[] {
 }
 
 function claimsIn(names: readonly string[]): readonly number[] {
-  return names.flatMap((name) => name.startsWith(".") ? claimedIn(name) ?? [] : []);
+  return names.flatMap((name) => name.startsWith(".") ? claimedIn(name) ?? [] : []).sort((a, b) => a - b);
 }
 
 /**

@@ -15,7 +15,9 @@
  * - no higher claim with the key: else it claims a number above that one, and looks again;
  * - no lower claim with the key: else it takes that save's folder away, so that its rename fails, and looks again, as it may have come too late.
  *
- * Of two such saves the one that claimed its number later sees the claim of the other or its checkpoint, so that never both are made.
+ * Of two such saves the one that claimed its number later sees the claim of the other or its checkpoint, so that never both are made. And never
+ * do both take each other's folder away: a save that moves its claim to another number gives its folder another name, so that only saves with
+ * higher claims than it has now can take it.
  *
  * ```text
  * .saving-<process>-<random>/                               a finished save
@@ -35,7 +37,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import type { Disk } from "./disk.ts";
 import type { Overtaken, StoreFailed } from "./errors.ts";
 import { done, removeAll, syncAbove } from "./folders.ts";
-import { claimName, ownerName, ownerOf, temporaryName, vanish } from "./leftovers.ts";
+import { claimedName, claimName, ownerName, ownerOf, temporaryName, vanishClaimed } from "./leftovers.ts";
 import { folderName, lookIn, type Seen } from "./listing.ts";
 import { type After, storeFailed } from "./store.ts";
 
@@ -53,6 +55,13 @@ export interface Published {
   readonly checkpoint: number;
   /** What was seen of the folder before. */
   readonly seen: Seen;
+}
+
+/** Another save of the same run that has a claim. */
+interface Rival {
+  readonly number: number;
+  /** The name of its own folder. */
+  readonly folder: string;
 }
 
 /** Codes of a rename onto what is there already. */
@@ -101,6 +110,7 @@ export function publish(
     /** The folders of other saves of the run that were taken away. */
     const taken = new Set<string>();
     let claim = made;
+    let folder = own;
     const inner = (): string => join(claim, ownerName(basename(own), key));
     const claimOn = (number: number): string => join(parent, claimName(number));
 
@@ -110,6 +120,7 @@ export function publish(
       TE.flatMap(() => begin),
     )();
     await release();
+    if (E.isLeft(published) && folder !== own) await removeAll(disk, folder)();
     return published;
 
     /** The claim under another name, if it is still the own one: one that was untouched for long may have been swept. */
@@ -182,17 +193,19 @@ export function publish(
       }
     }
 
-    /** The saves of the same run that have claims: their numbers and folders. */
-    async function rivals({ claims }: Seen): Promise<readonly (readonly [number: number, folder: string])[]> {
-      const found: (readonly [number, string])[] = [];
+    /** The saves of the same run that have claims; undefined if a claim has been released since, maybe by a save that was made. */
+    async function rivals({ claims }: Seen): Promise<E.Either<StoreFailed, readonly Rival[] | undefined>> {
+      const found: Rival[] = [];
       for (const number of claims) {
-        const owners = claimOn(number) === claim ? E.right([]) : await disk.names(claimOn(number))();
-        for (const name of E.isRight(owners) ? owners.right : []) {
+        if (claimOn(number) === claim) continue;
+        const owners = await disk.names(claimOn(number))();
+        if (E.isLeft(owners)) return owners.left.code === "ENOENT" ? E.right(undefined) : owners;
+        for (const name of owners.right) {
           const owner = ownerOf(name);
-          if (owner?.key === key && owner?.folder !== basename(own)) found.push([number, owner!.folder]);
+          if (owner?.key === key && owner?.folder !== basename(own)) found.push({ number, folder: owner!.folder });
         }
       }
-      return found;
+      return E.right(found);
     }
 
     /** Sees that nothing of the run is ahead of a claimed number: the left is what is, else the number to look again for, if any. */
@@ -202,27 +215,43 @@ export function publish(
     ): Promise<E.Either<StoreFailed | Overtaken, number | undefined>> {
       const looked = await look(above(before, seen.numbers))();
       if (E.isLeft(looked)) return looked;
-      let again: number | undefined;
-      for (const [claimed, folder] of await rivals(seen)) {
-        if (claimed > number) return E.right(claimed + 1);
-        if (taken.has(folder)) continue;
-        const away = await vanish(disk, join(parent, folder))();
+      const found = await rivals(seen);
+      if (E.isLeft(found)) return found;
+      if (found.right === undefined) return E.right(number);
+      const higher = found.right.findLast((rival) => rival.number > number);
+      if (higher !== undefined) return E.right(higher.number + 1);
+      const lower = found.right.filter((rival) => !taken.has(join(rival.folder, `${rival.number}`)));
+      for (const rival of lower) {
+        const away = await vanishClaimed(disk, parent, rival.folder, rival.number)();
         if (E.isLeft(away)) return away;
-        taken.add(folder);
-        again = number;
+        taken.add(join(rival.folder, `${rival.number}`));
       }
-      return E.right(again);
+      return E.right(lower.length > 0 ? number : undefined);
     }
 
     /** Why the own folder is gone: another save of the run has taken it away. */
-    async function isLost({ look, parent: before }: After, failed: StoreFailed): Promise<Outcome> {
-      const seen = await lookIn(disk, parent)();
-      if (E.isLeft(seen)) return seen;
-      const looked = await look(above(before, seen.right.numbers))();
-      if (E.isLeft(looked)) return looked;
-      const [rival] = await rivals(seen.right);
-      const by = "a save that is under way";
-      return E.left(rival === undefined ? failed : { _tag: "Overtaken", checkpoint: rival[0], step: null, by });
+    async function whyLost({ look, parent: before }: After, failed: StoreFailed): Promise<Outcome> {
+      for (;;) {
+        const seen = await lookIn(disk, parent)();
+        if (E.isLeft(seen)) return seen;
+        const looked = await look(above(before, seen.right.numbers))();
+        if (E.isLeft(looked)) return looked;
+        const found = await rivals(seen.right);
+        if (E.isLeft(found)) return found;
+        if (found.right === undefined) continue;
+        const rival = found.right.at(-1);
+        if (rival === undefined) return E.left(failed);
+        return E.left({ _tag: "Overtaken", checkpoint: rival.number, step: null, by: "a save that is under way" });
+      }
+    }
+
+    /** Gives the own folder the name that goes with another claim: only then may others' be taken away. */
+    async function rename(after: After, number: number): Promise<Outcome> {
+      const path = claimedName(own, number);
+      const renamed = await disk.rename(folder, path)();
+      if (E.isLeft(renamed)) return renamed.left.code === "ENOENT" ? await whyLost(after, renamed.left) : renamed;
+      folder = path;
+      return await take(number);
     }
 
     /** Claims the first free number from this one on, and takes it if it is free then. */
@@ -240,17 +269,18 @@ export function publish(
       const renamed = await pipe(
         // Where there is a checkpoint, its save has seen to this.
         isClaimed && seen.numbers.length === 0 ? syncAbove(disk, parent) : done,
-        TE.flatMap(() => isClaimed ? disk.rename(own, join(parent, folderName(number))) : moved(path)),
+        TE.flatMap(() => isClaimed ? disk.rename(folder, join(parent, folderName(number))) : moved(path)),
       )();
       if (E.isRight(renamed)) {
         if (isClaimed) return E.right({ checkpoint: number, seen });
+        const isFirst = claim === made;
         claim = path;
-        return await take(number);
+        return isFirst || after === undefined ? await take(number) : await rename(after, number);
       }
       // Another save was faster: the listing now shows it. The same number twice is another trouble.
       if (isTaken.includes(renamed.left.code) && number !== lost) return await take(from, isGuess, number);
       return isClaimed && after !== undefined && renamed.left.code === "ENOENT"
-        ? await isLost(after, renamed.left)
+        ? await whyLost(after, renamed.left)
         : renamed;
     }
   };
