@@ -15,9 +15,10 @@ import process from "node:process";
 import { test } from "node:test";
 import { directoryOn } from "../lib/directory.ts";
 import type { Disk, Fate } from "../lib/disk.ts";
+import { readSummary } from "../lib/checkpoint.ts";
 import type { StoreFailed } from "../lib/errors.ts";
 import { digester, type Saving, type Store, type Written } from "../lib/store.ts";
-import { readSnapshot, restoreState, Retention, type Saved, type SaveError, saveState } from "../mod.ts";
+import { loadState, readSnapshot, restoreState, Retention, type Saved, type SaveError, saveState } from "../mod.ts";
 import { blank, type Image, imageOf, machine, remains, type Schedule, stateOf, type Tree } from "./simulated_disk.ts";
 import { type Answer, fault, type Operation, watched } from "./watched_disk.ts";
 
@@ -155,6 +156,12 @@ async function recover(tree: Tree): Promise<State> {
   try {
     const listed = right(await store.list());
     for (const checkpoint of listed) found.set(checkpoint, await load(store, checkpoint));
+    const newest = new Map<string, number>();
+    for (const checkpoint of listed) {
+      const { run, parent } = right(await readSummary(store, checkpoint)());
+      assert.equal(parent, newest.get(run) ?? parent, `${checkpoint} is not after the newest of its run`);
+      newest.set(run, checkpoint);
+    }
     const next = right(await saveState(store)(stateAt(100))()).checkpoint;
     assert.ok(next > Math.max(-1, ...listed));
     assert.equal(await load(store, next), 100);
@@ -315,10 +322,10 @@ function inTurns(turns: readonly Turn[], over: () => void): Schedule {
  * One of two processes that do alike is held up at each of its operations, while the other goes to its end; with more torture, again while
  * the other goes on for so many operations.
  */
-function* interrupted(): Generator<() => Schedule> {
+function* interrupted(apart = 1): Generator<() => Schedule> {
   for (let k = 0; k < 2 * torture - 1; k++) {
     let over = false;
-    for (let i = 0; !over; i++) {
+    for (let i = 0; !over; i += apart) {
       const turns: readonly Turn[] = [["a", i], ["b", k === 0 ? Infinity : (7 * k + i) % 50], ["a", Infinity]];
       yield () => inTurns(turns, () => over = true);
     }
@@ -328,6 +335,19 @@ function* interrupted(): Generator<() => Schedule> {
 /** A process saves the state at a step. */
 function saves(name: string, step: number, through?: (store: Store) => Store): Deed {
   return async (process) => void right(await process(name).save(step, through));
+}
+
+/** A process loads the newest checkpoint, so that it goes on with its run. */
+function loads(name: string): Deed {
+  return async (process) => void right(await loadState(process(name).store)(stateAt(0))());
+}
+
+/** A process saves the state at a step, or is overtaken; in the end one of two must have saved. */
+function savesOrNot(name: string, step: number): Deed {
+  return async (process) => {
+    const saved = await process(name).save(step);
+    if (saved._tag === "Left") assert.equal(saved.left._tag, "Overtaken", JSON.stringify(saved.left));
+  };
 }
 
 /** A process removes a checkpoint. */
@@ -364,6 +384,11 @@ const scenarios = {
     before: saves("a", 1),
     during: together(saves("a", 2), saves("b", 3)),
     schedules: interrupted,
+  },
+  "two saves at once of one run": {
+    before: inTurn(saves("a", 1), loads("b")),
+    during: together(savesOrNot("a", 2), savesOrNot("b", 3)),
+    schedules: () => interrupted(Math.max(1, 4 - torture)),
   },
   "two saves at once of runs that keep one each": {
     keep: Retention.latest(1),
