@@ -102,11 +102,14 @@ function writerTo(disk: Disk, { parent, own, guesses, digest }: Place): Writer {
         TE.flatMap(() => TE.sequenceArray([() => durable, ...[...inner, own].map(disk.syncFolder)])),
         TE.flatMap((): ReturnType<typeof publish> => publish(disk, parent, own, guesses.get(parent) ?? 0, after)),
         TE.flatMap((published) => pipe(disk.syncFolder(parent), TE.map(() => published))),
-        TE.flatMapTask(({ checkpoint, seen: { names, numbers } }) => async () => {
+        TE.flatMapTask(({ checkpoint, seen: { names, newest, numbersFrom } }) => async () => {
           underWay.delete(own);
           guesses.set(parent, checkpoint + 1);
           // One that was passed by another save, which is rare, is not the highest.
-          seen = () => [...numbers.filter((n) => n < checkpoint), checkpoint, ...numbers.filter((n) => n > checkpoint)];
+          seen = () => {
+            const numbers = numbersFrom(0);
+            return newest < checkpoint ? [...numbers, checkpoint] : [...numbers, checkpoint].sort((a, b) => a - b);
+          };
           const others = names.filter((name) => name !== basename(own) && name !== claimName(checkpoint));
           await sweep(disk, parent, join(parent, folderName(checkpoint)), others)();
           return checkpoint;

@@ -19,8 +19,10 @@ import { manifestName } from "./store.ts";
 /** What was seen of a folder. */
 export interface Seen {
   readonly names: readonly string[];
-  /** The numbers among them up to that of the newest checkpoint, ascending. */
-  readonly numbers: readonly number[];
+  /** The number of the newest checkpoint, -1 if there is none. */
+  readonly newest: number;
+  /** The numbers among the names from one on up to that of the newest checkpoint, ascending. */
+  readonly numbersFrom: (first: number) => readonly number[];
   /** The numbers that saves had claims on when the names began to be listed. */
   readonly claims: readonly number[];
 }
@@ -41,11 +43,20 @@ export function folderName(checkpoint: number): string {
   return `checkpoint_${checkpoint}`;
 }
 
+const prefix = "checkpoint_";
+const [zero, nine] = ["0".charCodeAt(0), "9".charCodeAt(0)];
+
 /** The number in the name of a checkpoint's folder; undefined for any other name, and for other spellings of a number. */
 export function numberIn(name: string): number | undefined {
-  if (!name.startsWith("checkpoint_")) return undefined;
-  const digits = /^checkpoint_(0|[1-9][0-9]*)$/.exec(name)?.[1];
-  return digits !== undefined && Number.isSafeInteger(Number(digits)) ? Number(digits) : undefined;
+  if (!name.startsWith(prefix) || name.length === prefix.length) return undefined;
+  // Digit by digit: of a large folder's names this is most of the work.
+  let number = 0;
+  for (let i = prefix.length; i < name.length; i++) {
+    const code = name.charCodeAt(i);
+    if (code < zero || code > nine || (number === 0 && i > prefix.length)) return undefined;
+    number = 10 * number + code - zero;
+  }
+  return Number.isSafeInteger(number) ? number : undefined;
 }
 
 // --- reading
@@ -103,8 +114,23 @@ function isSame(before: readonly string[], names: readonly string[]): boolean {
 }
 
 function numbersIn(names: readonly string[]): readonly number[] {
-  // Of a large folder this is the larger part of the work: it sorts no faster than the runtime sorts numbers alone.
-  return [...Float64Array.from(names.map(numberIn).filter((number) => number !== undefined)).sort()];
+  return ascending(unsorted(names));
+}
+
+/** Numbers in the order in which they were listed. */
+function unsorted(names: readonly string[]): Float64Array {
+  const numbers = new Float64Array(names.length);
+  let count = 0;
+  for (const name of names) {
+    const number = numberIn(name);
+    if (number !== undefined) numbers[count++] = number;
+  }
+  return numbers.subarray(0, count);
+}
+
+/** The runtime sorts numbers alone several times as fast as values that might be anything. */
+function ascending(numbers: Float64Array): readonly number[] {
+  return [...numbers.toSorted()];
 }
 
 function claimsIn(names: readonly string[]): readonly number[] {
@@ -124,23 +150,27 @@ function areThere(disk: Disk, parent: string, numbers: readonly number[]): TE.Ta
   );
 }
 
-/** The numbers among these names up to the highest committed one, ascending; undefined if the names are out of date. */
-function upToNewest(
-  disk: Disk,
-  parent: string,
-  names: readonly string[],
-): TE.TaskEither<StoreFailed, readonly number[] | undefined> {
+/** What these names say, once the highest number is that of a checkpoint; undefined if the names are out of date. */
+function seenIn(disk: Disk, parent: string, listed: Listed): TE.TaskEither<StoreFailed, Seen | undefined> {
   return async () => {
-    const numbers = numbersIn(names);
+    const numbers = unsorted(listed.names);
+    let newest = numbers.reduce((highest, number) => Math.max(highest, number), -1);
     const passed: number[] = [];
-    for (const number of numbers.toReversed()) {
-      const committed = await isCommitted(disk, parent, number)();
+    let lower: readonly number[] | undefined;
+    while (newest >= 0) {
+      const committed = await isCommitted(disk, parent, newest)();
       if (E.isLeft(committed)) return committed;
       if (committed.right) break;
-      passed.push(number);
+      passed.push(newest);
+      // In order only where that is of use: the highest is a checkpoint, as a rule.
+      lower ??= ascending(numbers);
+      newest = lower.at(-1 - passed.length) ?? -1;
     }
-    const found = numbers.slice(0, numbers.length - passed.length);
-    return pipe(await areThere(disk, parent, passed)(), E.map((there) => there ? found : undefined));
+    const there = await areThere(disk, parent, passed)();
+    if (E.isLeft(there)) return there;
+    const numbersFrom = (first: number): readonly number[] =>
+      ascending(numbers.filter((number) => number >= first && number <= newest));
+    return E.right(there.right ? { ...listed, newest, numbersFrom } : undefined);
   };
 }
 
@@ -148,10 +178,8 @@ function upToNewest(
 export function lookIn(disk: Disk, parent: string): TE.TaskEither<StoreFailed, Seen> {
   return pipe(
     steadyNames(disk, parent),
-    TE.bind("numbers", ({ names }) => upToNewest(disk, parent, names)),
-    TE.flatMap(({ numbers, ...listed }) =>
-      numbers === undefined ? lookIn(disk, parent) : TE.right({ ...listed, numbers })
-    ),
+    TE.flatMap((listed) => seenIn(disk, parent, listed)),
+    TE.flatMap((seen) => seen === undefined ? lookIn(disk, parent) : TE.right(seen)),
   );
 }
 
@@ -162,7 +190,7 @@ export function lookIn(disk: Disk, parent: string): TE.TaskEither<StoreFailed, S
 export function candidatesIn(disk: Disk, parent: string): TE.TaskEither<StoreFailed, readonly number[]> {
   return pipe(
     lookIn(disk, parent),
-    TE.map(({ numbers }) => numbers),
+    TE.map(({ numbersFrom }) => numbersFrom(0)),
     unless<readonly number[]>(["ENOENT"], () => TE.right([])),
   );
 }

@@ -79,11 +79,6 @@ function keyOf(run: string): string {
   return createHash("sha256").update(run).digest("hex").slice(0, 16);
 }
 
-/** Those of ascending numbers that are above one: few of many. */
-function above(number: number, numbers: readonly number[]): readonly number[] {
-  return numbers.slice(numbers.findLastIndex((n) => n <= number) + 1);
-}
-
 // --- combinators
 
 /**
@@ -165,7 +160,7 @@ export function publish(
         if (E.isLeft(found)) return found;
         const seen = found.right;
         const has = (name: string): boolean => seen.names.includes(name);
-        const next = (seen.numbers.at(-1) ?? -1) + 1;
+        const next = seen.newest + 1;
         const passed = from < next && !has(folderName(from)) && await wasPassed(from);
         let number = passed ? from : isGuess ? next : Math.max(from, next);
         for (; Number.isSafeInteger(number); number++) {
@@ -213,7 +208,7 @@ export function publish(
       { look, parent: before }: After,
       { number, seen }: Free,
     ): Promise<E.Either<StoreFailed | Overtaken, number | undefined>> {
-      const looked = await look(above(before, seen.numbers))();
+      const looked = await look(seen.numbersFrom(before + 1))();
       if (E.isLeft(looked)) return looked;
       const found = await rivals(seen);
       if (E.isLeft(found)) return found;
@@ -234,7 +229,7 @@ export function publish(
       for (;;) {
         const seen = await lookIn(disk, parent)();
         if (E.isLeft(seen)) return seen;
-        const looked = await look(above(before, seen.right.numbers))();
+        const looked = await look(seen.right.numbersFrom(before + 1))();
         if (E.isLeft(looked)) return looked;
         const found = await rivals(seen.right);
         if (E.isLeft(found)) return found;
@@ -268,7 +263,7 @@ export function publish(
       }
       const renamed = await pipe(
         // Where there is a checkpoint, its save has seen to this.
-        isClaimed && seen.numbers.length === 0 ? syncAbove(disk, parent) : done,
+        isClaimed && seen.newest === -1 ? syncAbove(disk, parent) : done,
         TE.flatMap(() => isClaimed ? disk.rename(folder, join(parent, folderName(number))) : moved(path)),
       )();
       if (E.isRight(renamed)) {
