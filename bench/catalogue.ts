@@ -1,12 +1,22 @@
 /**
  * A store of 10,000 checkpoints: what it costs to find the newest, to list them all, to plan retention and to save beside them, and what memory
- * that takes.
+ * that takes. What a save costs more than in an empty folder is given in `readdir`s of the large one.
  *
  *     bun bench/catalogue.ts     (DOGEAR_BENCH_CHECKPOINTS=10000 by default)
  *
  * @module
  */
-import { directory, list, plan, readSnapshot, Retention, runOrThrow, saveState } from "@dogear/dogear";
+import {
+  directory,
+  list,
+  plan,
+  readSnapshot,
+  resume,
+  Retention,
+  runOrThrow,
+  saveState,
+  type Store,
+} from "@dogear/dogear";
 import { link, mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,7 +25,7 @@ import { crc32 } from "node:zlib";
 import { Buffer } from "node:buffer";
 import { summaries } from "../lib/cli/summary.ts";
 
-import { compare } from "./rounds.ts";
+import { compare, median } from "./rounds.ts";
 
 const count = Number(process.env["DOGEAR_BENCH_CHECKPOINTS"] ?? 10_000);
 const folder = await mkdtemp(join(process.env["DOGEAR_BENCH_FOLDER"] ?? tmpdir(), "dogear-bench-"));
@@ -42,8 +52,34 @@ async function measured(name: string, work: () => Promise<unknown>): Promise<voi
   );
 }
 
+/** Prints what a save into the large folder takes longer than one into a folder with nothing else in it, in times that listing the large one takes. */
+async function added(name: string, large: Store, small: Store, rounds = 41): Promise<void> {
+  const timed = async (work: () => Promise<unknown>): Promise<number> => {
+    const begun = performance.now();
+    await work();
+    return performance.now() - begun;
+  };
+  const [listings, larges, smalls]: [number[], number[], number[]] = [[], [], []];
+  for (let round = 0; round < rounds; round++) {
+    const times = [
+      await timed(() => readdir(join(large.location, "checkpoints"))),
+      await timed(() => runOrThrow(saveState(large)({ step: count }))),
+      await timed(() => runOrThrow(saveState(small)({ step: count }))),
+    ];
+    // The first ones read what later ones know.
+    if (round > 0) [listings, larges, smalls].forEach((all, i) => all.push(times[i] ?? NaN));
+  }
+  const [listing, inLarge, inSmall] = [median(listings), median(larges), median(smalls)];
+  process.stdout.write(
+    `${name}: ${inLarge.toFixed(1)} ms beside ${count} checkpoints, ${inSmall.toFixed(1)} ms alone; ` +
+      `it adds ${((inLarge - inSmall) / listing).toFixed(2)} readdirs of ${listing.toFixed(1)} ms (${
+        rounds - 1
+      } rounds)\n`,
+  );
+}
+
 try {
-  const state = { weights: Float32Array.from({ length: 1000 }, (_, i) => i), step: 0 };
+  let state = { weights: Float32Array.from({ length: 1000 }, (_, i) => i), step: 0 };
   const path = join(folder, "run");
   const checkpoints = join(path, "checkpoints");
   const { location } = await runOrThrow(saveState(directory(path), { metrics: { loss: 0.5 } })(state));
@@ -54,6 +90,7 @@ try {
     await link(join(location, "state", "weights.safetensors"), join(own, "state", "weights.safetensors"));
     await writeFile(join(own, "snapshot.json"), at(n, manifest));
   }
+  state = await runOrThrow(resume(directory(path))(state));
   const newest = (): Promise<unknown> => runOrThrow(readSnapshot(directory(path)));
   const names = { name: `the names in the folder of ${count}`, run: () => readdir(checkpoints) };
   await compare(
@@ -89,6 +126,15 @@ try {
     { name: "a later save, with a policy", run: () => runOrThrow(saveState(keeping)(state)) },
     { name: "a save without one", run: () => runOrThrow(saveState(directory(path))(state)) },
     21,
+  );
+  await added("a save", directory(path), directory(join(folder, "empty")));
+  // In a run of its own, for the first save of the policy would remove all the others of the run.
+  await runOrThrow(saveState(directory(path), { fork: true })(state));
+  const keep = Retention.latest(3);
+  await added(
+    "a save with Retention.latest(3)",
+    directory(path, { keep }),
+    directory(join(folder, "keeping"), { keep }),
   );
 } finally {
   await rm(folder, { recursive: true, force: true });
