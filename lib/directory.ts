@@ -230,7 +230,7 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
  * const store = directory(join(runs, "digits"));
  * await runOrThrow(saveState(store)({ step: 3 }));
  * assert.deepEqual(await runOrThrow(loadState(store)({ step: 0 })), { step: 3 });
- * assert.equal((await runOrThrow(list(store))).length, 1);
+ * assert.equal((await runOrThrow(list(store))).entries.length, 1);
  * await rm(runs, { recursive: true });
  * ```
  */

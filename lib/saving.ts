@@ -15,7 +15,7 @@ import { environment } from "./environment.ts";
 import { type SaveError, toError } from "./errors.ts";
 import type { Summary } from "./manifest.ts";
 import type { Progress } from "./progress.ts";
-import { retain } from "./pruning.ts";
+import { type NotRemoved, retain } from "./pruning.ts";
 import { demand, isPlainRecord, must, oneOf } from "./rules.ts";
 import {
   captureState,
@@ -65,6 +65,13 @@ export interface Saved {
   readonly seconds: number;
   /** Checkpoints that retention removed after the commit. */
   readonly removed: readonly number[];
+  /** Checkpoints that it should have removed and could not, with the reason; the next save tries again. */
+  readonly notRemoved: readonly NotRemoved[];
+  /**
+   * What else there is to say, in a sentence each, such as that the policy asks for a metric that no checkpoint of the run has.
+   * @default nothing
+   */
+  readonly notes?: readonly string[];
   /** Where it is. */
   readonly location: string;
 }
@@ -117,7 +124,8 @@ function stepOf(snapshot: Snapshot<unknown>, step: number | undefined): number |
  * @param store Where to.
  * @param options Step, metrics, whether to record the id.
  * @returns For a snapshot, which stays the caller's to release, what was committed; or `StoreFailed`, and then the store holds what it held
- *   (if the operation was to remove an older checkpoint, or the last one, to make the commit durable, the new one beside it), or `Released`.
+ *   (if the operation was the last one, to make the commit durable, the new one beside it), or `Released`. An older checkpoint that cannot
+ *   be removed is no failure: {@link Saved.notRemoved} names it.
  *
  * Law *old or new*.
  *
@@ -158,11 +166,11 @@ export function writeSnapshot(
     const { checkpoint, bytesWritten, bytesTotal } = committed.right;
     runs.set(store, { run, parent: checkpoint });
     knowEntry(store, { checkpoint, step, metrics, time: summary.time, bytes: bytesTotal, run });
-    const removed = await retain(store, run, checkpoint);
-    if (E.isLeft(removed)) return removed;
+    const { removed, notRemoved, notes } = await retain(store, run, checkpoint);
     const seconds = (performance.now() - begun) / 1000;
     const location = store.locationOf(checkpoint);
-    return E.right({ checkpoint, step, metrics, bytesWritten, bytesTotal, seconds, removed: removed.right, location });
+    const retained = { removed, notRemoved, ...(notes.length === 0 ? {} : { notes }) };
+    return E.right({ checkpoint, step, metrics, bytesWritten, bytesTotal, seconds, ...retained, location });
   };
   return (snapshot) => () => inTurn(store, write(snapshot, performance.now()));
 }

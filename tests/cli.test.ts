@@ -142,7 +142,7 @@ function steady(text: string): string {
 test("ls: a table of a fixed width, the newest first", async () => {
   const { code, text, said } = await dogear("ls", run);
   assert.deepEqual([code, said], [0, ""]);
-  const size = async (n: number): Promise<string> => bytesText((await runOrThrow(list(runStore)))[n]!.bytes);
+  const size = async (n: number): Promise<string> => bytesText((await runOrThrow(list(runStore))).entries[n]!.bytes);
   assert.equal(
     steady(text),
     [
@@ -157,7 +157,7 @@ test("ls: a table of a fixed width, the newest first", async () => {
 
 test("ls --json: what list says, and sharing and verdict beside it", async () => {
   const { code, value } = await json("ls", run);
-  const entries = await runOrThrow(list(runStore));
+  const entries = (await runOrThrow(list(runStore))).entries;
   const checkpoints = entries.toReversed().map((one) => ({ ...one, shared: 0, verdict: "complete", error: null }));
   assert.equal(code, 0);
   assert.deepEqual(value, { runs: [{ location: run, checkpoints }] });
@@ -458,7 +458,7 @@ test("prune: shows what would go and why, and removes it when told to", async ()
   const words = ["prune", path, "--latest", "1", "--best", "1:loss:max"];
   const dry = await dogear(...words);
   assert.equal(dry.code, 0);
-  const sizes = (await runOrThrow(list(runStore))).map(({ bytes }) => bytes);
+  const sizes = (await runOrThrow(list(runStore))).entries.map(({ bytes }) => bytes);
   assert.equal(
     dry.text,
     [
@@ -487,7 +487,7 @@ test("prune: the last checkpoint that verifies stays, and a run by itself goes b
   assert.deepEqual(await runOrThrow(directory(path).list), [0, 2]);
   const two = await copied();
   await runOrThrow(saveState(directory(two))({ step: 1 }));
-  const entries = await runOrThrow(list(directory(two)));
+  const entries = (await runOrThrow(list(directory(two)))).entries;
   const [first, last] = [entries[0]!.run, entries[3]!.run];
   const { value } = await json("prune", two, "--latest", "1", "--run", last.slice(0, 8));
   const { checkpoints } = value as { checkpoints: { why: string; run: string }[] };
@@ -497,6 +497,19 @@ test("prune: the last checkpoint that verifies stays, and a run by itself goes b
   ]);
   assert.equal((await dogear("prune", two, "--latest", "1", "--run", "nobody")).code, 2);
   assert.equal((await dogear("prune", two, "--latest", "1", "--run", "")).code, 2);
+});
+
+test("prune: nothing goes for a metric that no checkpoint has, and the names there are are said", async () => {
+  const path = await copied();
+  for (const words of [["--best", "1:los:min"], ["--best", "1:los:min", "--latest", "1"]]) {
+    const { code, text, said } = await dogear("prune", path, ...words, "--yes");
+    assert.equal(code, 0);
+    assert.match(text, /best 1 los min: no such metric.*\nRemoved 0 checkpoints, 0 B$/s);
+    assert.match(said, /"los" of the retention policy.*The metrics there are: "loss", "accuracy"$/);
+    const { value } = await json("prune", path, ...words);
+    assert.deepEqual([value.removed, value.notRemoved, value.notes.length], [[], [], 1]);
+  }
+  assert.deepEqual(await runOrThrow(directory(path).list), [0, 1, 2]);
 });
 
 test("prune: a policy that is none is refused before anything is looked at", async () => {

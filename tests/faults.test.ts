@@ -143,13 +143,13 @@ for (const [name, make] of Object.entries(faults)) {
         }
         // It can be read while the disk is broken.
         const before = trouble.loses ? [] : [1, 2];
-        const found = (await runOrThrow(list(store))).map(({ step }) => step);
+        const found = (await runOrThrow(list(store))).entries.map(({ step }) => step);
         assert.deepEqual(found, saved._tag === "Left" ? before : [...before, 3].slice(-2));
         if (found.length > 0) assert.equal(await read(), found.at(-1));
         trouble.mend();
         for (const step of [4, 5]) await runOrThrow(saveState(store)(stateAt(step)));
         assert.equal(await read(), 5);
-        assert.deepEqual((await runOrThrow(list(store))).map(({ step }) => step), [4, 5]);
+        assert.deepEqual((await runOrThrow(list(store))).entries.map(({ step }) => step), [4, 5]);
         // What could not be removed when the save failed is this process's, and stays while it lives.
         const names = (await readdir(join(path, "checkpoints"))).filter((name) => !name.startsWith("checkpoint_"));
         assert.equal(names.length, name.includes("closed") && saved._tag === "Left" ? 1 : 0);
@@ -180,10 +180,10 @@ test("a file system that is read-only between two saves: the error says so, and 
     const saved = await saveState(store)(stateAt(2))();
     assert(saved._tag === "Left");
     assert.match(explain(saved.left), /EROFS.*that file system is read-only/);
-    assert.deepEqual((await runOrThrow(list(store))).map(({ step }) => step), [1]);
+    assert.deepEqual((await runOrThrow(list(store))).entries.map(({ step }) => step), [1]);
     trouble.mend();
     await runOrThrow(saveState(store)(stateAt(3)));
-    assert.deepEqual((await runOrThrow(list(store))).map(({ step }) => step), [1, 3]);
+    assert.deepEqual((await runOrThrow(list(store))).entries.map(({ step }) => step), [1, 3]);
   } finally {
     if (mounted) spawnSync("umount", ["-l", path]);
   }

@@ -86,7 +86,8 @@ Shows which checkpoints no policy keeps, and removes them with --yes: of each ru
   --every n     keep those whose step is a multiple of n
   --run name    prune this run alone; the start of its name will do
   --yes         remove them; otherwise nothing is removed`,
-    json: `{ location, dryRun, checkpoints: [{ checkpoint, action, why, step, bytes, run }], removed, freed }`,
+    json:
+      `{ location, dryRun, checkpoints: [{ checkpoint, action, why, step, bytes, run }], removed, notRemoved: [{ checkpoint, reason }], notes, freed }`,
     options: {
       latest: { type: "string" },
       best: { type: "string", multiple: true },
