@@ -5,13 +5,14 @@
  */
 
 import { randomBytes } from "node:crypto";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { pipe } from "fp-ts/lib/function.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { Disk } from "./disk.ts";
 import type { StoreFailed } from "./errors.ts";
 import { done, removeAll, unless } from "./folders.ts";
+import { manifestName } from "./store.ts";
 
 // --- types
 
@@ -36,12 +37,23 @@ export function claimName(number: number): string {
 /** Any claim's name. */
 const claim = /^\.number-[0-9]+$/;
 
+/** The name of the mark that a checkpoint's folder is being removed where it is, because it cannot be renamed. */
+export function emptyingName(folder: string): string {
+  return `.emptying-${folder}`;
+}
+
+/** Any such mark's name, and the folder it is about. */
+const emptying = /^\.emptying-(checkpoint_[0-9]+)$/;
+
 /** The folders that saves of this process are writing to. */
 export const underWay: Set<string> = new Set<string>();
 
 // --- combinators
 
-/** Removes a folder so that it vanishes whole: after a crash in mid-removal it is a leftover, not half of what it was. */
+/**
+ * Removes a folder so that it vanishes whole: after a crash in mid-removal it is a leftover, not half of what it was. Where it cannot be
+ * renamed, it is removed in place: overlayfs answers `EXDEV` for a folder of a lower layer, such as a checkpoint that came with an image.
+ */
 export function vanish(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
   return pipe(
     TE.fromTask(disk.writer),
@@ -54,6 +66,33 @@ export function vanish(disk: Disk, path: string): TE.TaskEither<StoreFailed, voi
         TE.flatMap(() => removeAll(disk, leftover)),
       )
     ),
+    unless(["EXDEV"], () => removeInPlace(disk, path)),
+    unless(["ENOENT"], () => done),
+  );
+}
+
+/** Removes a folder where it is, its manifest first: from then on the mark beside it says that the rest is no checkpoint. */
+function removeInPlace(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
+  const [parent, mark] = [dirname(path), join(dirname(path), emptyingName(basename(path)))];
+  if (!emptying.test(basename(mark))) return removeAll(disk, path);
+  return pipe(
+    disk.makeFolder(mark),
+    unless(["EEXIST"], () => done),
+    // Each step is durable before the next, or a crash could leave a manifest without its files, or files without the mark.
+    TE.flatMap(() => disk.syncFolder(parent)),
+    TE.flatMap(() => removeAll(disk, join(path, manifestName))),
+    TE.flatMap(() => finishEmptying(disk, path, mark)),
+  );
+}
+
+/** Removes what is left of a folder without a manifest, and then the mark beside it. */
+function finishEmptying(disk: Disk, path: string, mark: string): TE.TaskEither<StoreFailed, void> {
+  return pipe(
+    disk.syncFolder(path),
+    unless(["ENOENT"], () => done),
+    TE.flatMap(() => removeAll(disk, path)),
+    TE.flatMap(() => disk.syncFolder(dirname(path))),
+    TE.flatMap(() => disk.removeFolder(mark)),
     unless(["ENOENT"], () => done),
   );
 }
@@ -105,16 +144,26 @@ export function sweep(disk: Disk, parent: string, own: string): Task<unknown> {
         disk.removeFolder(path)
       ),
     );
+  /** With its manifest there it is a checkpoint still: somebody is about to remove it, or was when he was killed. */
+  const sweepEmptying = (mark: string, path: string): TE.TaskEither<StoreFailed, void> =>
+    pipe(
+      disk.status(join(path, manifestName)),
+      TE.flatMap(() => abandonedAt(mark)),
+      TE.flatMap((abandoned) => abandoned ? disk.removeFolder(mark) : done),
+      unless(["ENOENT", "ENOTDIR"], () => finishEmptying(disk, path, mark)),
+    );
   const sweepOne = (name: string): TE.TaskEither<StoreFailed, void> => {
     const path = join(parent, name);
     if (claim.test(name)) return sweepClaim(path);
+    const emptied = emptying.exec(name)?.[1];
+    if (emptied !== undefined) return sweepEmptying(path, join(parent, emptied));
     // Whoever gave it this name may not have come to making that durable.
     if (name.startsWith(".removing-")) return pipe(disk.syncFolder(parent), TE.flatMap(() => removeAll(disk, path)));
     return pipe(isOver(name, path), TE.flatMap((over) => over ? vanish(disk, path) : done));
   };
   return pipe(
     disk.names(parent),
-    TE.map((names) => names.filter((name) => temporary.test(name) || claim.test(name))),
+    TE.map((names) => names.filter((name) => [temporary, claim, emptying].some((known) => known.test(name)))),
     TE.flatMap(TE.traverseSeqArray((name) => pipe(sweepOne(name), TE.orElse(() => done)))),
   );
 }

@@ -10,9 +10,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, test } from "node:test";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import { directoryOn } from "../lib/directory.ts";
 import { type Disk, machineDisk } from "../lib/disk.ts";
-import { explain, list, readSnapshot, restoreState, Retention, runOrThrow, saveState } from "../mod.ts";
+import { storeFailed } from "../lib/store.ts";
+import { explain, list, readSnapshot, restoreState, resume, Retention, runOrThrow, saveState } from "../mod.ts";
 import { type State, stateAt } from "./programs/saves.ts";
 import { fault, type Operation, watched } from "./watched_disk.ts";
 
@@ -186,5 +188,45 @@ test("a file system that is read-only between two saves: the error says so, and 
     assert.deepEqual((await runOrThrow(list(store))).entries.map(({ step }) => step), [1, 3]);
   } finally {
     if (mounted) spawnSync("umount", ["-l", path]);
+  }
+});
+
+test("checkpoints in a lower layer of an overlay are removed in place, and a save into it is no failure", async () => {
+  const base = place();
+  const [lower, upper, work, merged] = ["l", "u", "w", "m"].map((name) => join(base, name)) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  for (const folder of [lower, upper, work, merged]) await mkdir(folder, { recursive: true });
+  const run = (folder: string): string => join(folder, "run");
+  const before = directoryOn(machineDisk)(run(lower));
+  for (const step of [1, 2]) await runOrThrow(saveState(before)(stateAt(step)));
+  const mounted = mount(
+    merged,
+    "-t",
+    "overlay",
+    "-o",
+    `lowerdir=${lower},upperdir=${upper},workdir=${work}`,
+    "overlay",
+  );
+  // Without the right to mount, a disk that answers as an overlay does.
+  const old = new Set([0, 1].map((n) => join(run(lower), "checkpoints", `checkpoint_${n}`)));
+  const rename: Disk["rename"] = (from, to) =>
+    old.has(from) ? TE.left(storeFailed("rename", to, "EXDEV", "cross-device link")) : machineDisk.rename(from, to);
+  const disk: Disk = mounted ? machineDisk : { ...machineDisk, rename };
+  const path = run(mounted ? merged : lower);
+  try {
+    const store = directoryOn(disk)(path, { keep: Retention.latest(1) });
+    await runOrThrow(resume(store)(stateAt(0)));
+    const saved = await runOrThrow(saveState(store)(stateAt(3)));
+    assert.deepEqual([saved.checkpoint, saved.removed, saved.notRemoved, saved.notes], [2, [0, 1], [], undefined]);
+    assert.deepEqual(await readdir(join(path, "checkpoints")), ["checkpoint_2"]);
+    assert.deepEqual((await runOrThrow(saveState(store)(stateAt(4)))).removed, [2]);
+    assert.deepEqual(await readdir(join(path, "checkpoints")), ["checkpoint_3"]);
+    assert.deepEqual(await runOrThrow(resume(store)(stateAt(0))), stateAt(4));
+  } finally {
+    if (mounted) spawnSync("umount", ["-l", merged]);
   }
 });
