@@ -59,6 +59,8 @@ export interface Disk {
   readonly open: (path: string) => TE.TaskEither<StoreFailed, OldFile>;
   /** What is at a path, or at the end of the links there. */
   readonly status: (path: string) => TE.TaskEither<StoreFailed, Status>;
+  /** Where a symbolic link leads; `EINVAL` for anything else that is there. Without this, no link is looked for. */
+  readonly target?: (path: string) => TE.TaskEither<StoreFailed, string>;
   /** The names in a folder, in any order. */
   readonly names: (path: string) => TE.TaskEither<StoreFailed, readonly string[]>;
   /** Gives a file a second path. */
@@ -170,6 +172,11 @@ async function openNode(path: string): Promise<OldFile> {
   };
 }
 
+async function targetOf(path: string): Promise<string> {
+  if (!granted({ name: "read", path })) throw Object.assign(new Error("not permitted"), { code: "EACCES" });
+  return await fs.readlink(path);
+}
+
 async function namesIn(path: string): Promise<readonly string[]> {
   return deno === undefined ? await fs.readdir(path) : Array.from(deno.readDirSync(path), ({ name }) => name);
 }
@@ -250,6 +257,7 @@ export const machineDisk: Disk = {
       const kind = found.isFile() ? "file" : found.isDirectory() ? "folder" : "other";
       return { kind, bytes: found.size, links: found.nlink, modified: found.mtimeMs };
     }),
+  target: (path) => attempt("look at", path, () => targetOf(path)),
   names: (path) => attempt("list", path, () => namesIn(path)),
   link: (from, to) => attempt("link", to, () => fs.link(from, to)),
   rename: (from, to) => attempt("rename", to, () => fs.rename(from, to)),

@@ -284,7 +284,20 @@ const remedies: Readonly<Record<string, string>> = {
   EROFS: "that file system is read-only: choose another folder",
   ENOTDIR: "a part of that path is a file: choose a path for a folder",
   EEXIST: "that path is a file: choose a path for a folder",
+  ENOTRUN: "nothing was created there",
+  ENOLINK: "mount it, or mend the link",
 };
+
+/** Operations that only read. */
+const readings: readonly string[] = ["look at", "list", "open", "read", "find a run in"];
+
+/** What usually helps against a failure of a store. */
+function remedyOf({ operation, code }: StoreFailed): string {
+  if ((code === "EACCES" || code === "EPERM") && readings.includes(operation)) {
+    return "give this process permission to read there";
+  }
+  return remedies[code] ?? "see that the path is right and its disk is well, then try again";
+}
 
 /**
  * The sentence for an error: what was expected, what was found, and what to do.
@@ -310,8 +323,9 @@ export function explain(error: DogearError): string {
     case "Released":
       return "The snapshot has been released: capture again, or release it after its last use";
     case "StoreFailed": {
-      const remedy = remedies[error.code] ?? "see that the path is right and its disk is well, then try again";
-      return `Cannot ${error.operation} ${error.path} (${error.code}): ${error.message}. What was committed before is untouched; ${remedy}`;
+      return `Cannot ${error.operation} ${error.path} (${error.code}): ${error.message}. What was committed before is untouched; ${
+        remedyOf(error)
+      }`;
     }
     case "NoCheckpoint": {
       const range = error.available.length === 0

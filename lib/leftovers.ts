@@ -45,6 +45,11 @@ export function emptyingName(folder: string): string {
 /** Any such mark's name, and the folder it is about. */
 const emptying = /^\.emptying-(checkpoint_[0-9]+)$/;
 
+/** Whether a name is one of those above. */
+export function isTemporary(name: string): boolean {
+  return [temporary, claim, emptying].some((known) => known.test(name));
+}
+
 /** The folders that saves of this process are writing to. */
 export const underWay: Set<string> = new Set<string>();
 
@@ -163,7 +168,7 @@ export function sweep(disk: Disk, parent: string, own: string): Task<unknown> {
   };
   return pipe(
     disk.names(parent),
-    TE.map((names) => names.filter((name) => [temporary, claim, emptying].some((known) => known.test(name)))),
+    TE.map((names) => names.filter(isTemporary)),
     TE.flatMap(TE.traverseSeqArray((name) => pipe(sweepOne(name), TE.orElse(() => done)))),
   );
 }
