@@ -17,7 +17,7 @@ import { componentText, encodeManifest, type FileEntry, format, type Summary } f
 import { type ArraySpec, isKept, isModelShard, modelIndex, type Placement, placements } from "./placement.ts";
 import { meter, type Progress } from "./progress.ts";
 import { type EncodedHeader, encodeHeader, type TensorSpec } from "./safetensors.ts";
-import type { Saving, Store } from "./store.ts";
+import { manifestName, type Saving, sha256Of, type Store, tooLong } from "./store.ts";
 import type { Held } from "./tensor.ts";
 
 // --- types
@@ -27,6 +27,8 @@ export interface Committed {
   readonly checkpoint: number;
   readonly bytesWritten: number;
   readonly bytesTotal: number;
+  /** In a store that asks for SHA-256, that of the manifest. */
+  readonly digest?: string;
 }
 
 /** Where this process has written a file. */
@@ -167,7 +169,7 @@ async function isThere(
   files: readonly FileEntry[],
 ): Promise<boolean> {
   const found = files.find(({ name }) => name === entry.name);
-  if (found?.bytes !== entry.bytes || found.crc32 !== entry.crc32) return false;
+  if (found?.bytes !== entry.bytes || found.crc32 !== entry.crc32 || found.sha256 !== entry.sha256) return false;
   const status = await store.status?.(checkpoint, entry.name)();
   return status === undefined || (E.isRight(status) && status.right.bytes === entry.bytes);
 }
@@ -256,6 +258,22 @@ function keptOf(
   return { placement, files: found, text };
 }
 
+/** The bytes of a manifest, if it is not too long to be read again. */
+function manifestOf(
+  store: Store,
+  summary: Summary,
+  order: Encoded["order"],
+  components: readonly Pick<Kept, "text">[],
+): E.Either<StoreFailed, Uint8Array> {
+  const path = `${store.location}/${manifestName}`;
+  // Looked at before it is made: an engine refuses a string that is longer still.
+  const long = tooLong("write", path, components.reduce((sum, { text }) => sum + text.length, 0));
+  if (long !== undefined) return E.left(long);
+  const bytes = encodeManifest(summary, order, components.map(({ text }) => text));
+  const longer = tooLong("write", path, bytes.byteLength);
+  return longer === undefined ? E.right(bytes) : E.left(longer);
+}
+
 /**
  * Writes a state as one checkpoint and commits it.
  *
@@ -285,20 +303,25 @@ export function writeCheckpoint(
       const components = placed.map((placement) =>
         keptOf(placement, files, entries, last.components.get(placement.component))
       );
-      const manifest = encodeManifest(
-        { ...summary, files: entries },
-        encoded.order,
-        components.map(({ text }) => text),
-      );
-      const committed = await begun.right.commit(manifest)();
+      const manifest = manifestOf(store, { ...summary, files: entries }, encoded.order, components);
+      if (E.isLeft(manifest)) {
+        await begun.right.abort();
+        return manifest;
+      }
+      const committed = await begun.right.commit(manifest.right)();
       if (E.isLeft(committed)) return committed;
       const kept = components.filter(({ placement, text }) => isKept(placement, text));
       lastSaves.set(store, {
         layout: layoutOf(committed.right, files, entries),
         components: new Map(kept.map((each) => [each.placement.component, each])),
       });
-      const bytesTotal = entries.reduce((sum, { bytes }) => sum + bytes, manifest.byteLength);
-      return E.right({ checkpoint: committed.right, bytesWritten: written + manifest.byteLength, bytesTotal });
+      const bytesTotal = entries.reduce((sum, { bytes }) => sum + bytes, manifest.right.byteLength);
+      return E.right({
+        checkpoint: committed.right,
+        bytesWritten: written + manifest.right.byteLength,
+        bytesTotal,
+        ...(store.digest === "sha256" ? { digest: sha256Of(manifest.right) } : {}),
+      });
     } catch (cause) {
       await begun.right.abort();
       throw cause;

@@ -22,7 +22,7 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type Disk, machineDisk } from "./disk.ts";
 import type { NoCheckpoint, StoreFailed } from "./errors.ts";
-import { openPart, readWhole, writeFile } from "./files.ts";
+import { openPart, readManifestFile, writeFile } from "./files.ts";
 import { done, makeFolders, removeAll, unless } from "./folders.ts";
 import { sweep, temporaryName, underWay, vanish } from "./leftovers.ts";
 import { candidatesIn, folderName, isCommitted, listIn } from "./listing.ts";
@@ -192,12 +192,13 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
         return run();
       },
       ...(options.keep && { keep: options.keep }),
+      ...(options.digest && { digest: options.digest }),
       list: () => numbers(listIn)(),
       candidates: () => numbers(candidatesIn)(),
       begin,
       manifest: (checkpoint) => {
         checkCheckpoint(checkpoint);
-        return ifCommitted(checkpoint, () => readWhole(disk, join(locationOf(checkpoint), manifestName)));
+        return ifCommitted(checkpoint, () => readManifestFile(disk, join(locationOf(checkpoint), manifestName)));
       },
       open: (checkpoint, name) => {
         checkCheckpoint(checkpoint);

@@ -284,6 +284,7 @@ const remedies: Readonly<Record<string, string>> = {
   EROFS: "that file system is read-only: choose another folder",
   ENOTDIR: "a part of that path is a file: choose a path for a folder",
   EEXIST: "that path is a file: choose a path for a folder",
+  EFBIG: "keep large data as tensors or typed arrays, whose bytes are no part of the manifest",
   ENOTRUN: "nothing was created there",
   ENOLINK: "mount it, or mend the link",
 };

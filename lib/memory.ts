@@ -93,6 +93,7 @@ export function memory(options: StoreOptions = {}): Store {
     _tag: "Store",
     location: "memory",
     ...(options.keep && { keep: options.keep }),
+    ...(options.digest && { digest: options.digest }),
     list: () => Promise.resolve(E.right(numbers())),
     begin: () => Promise.resolve(E.right(savingOf(writer()))),
     manifest: (checkpoint) => {

@@ -72,6 +72,12 @@ export interface Saved {
    * @default nothing
    */
   readonly notes?: readonly string[];
+  /**
+   * One digest of the whole checkpoint, to pin or sign it by: the SHA-256, in hexadecimal, of its manifest `snapshot.json` as committed, which
+   * holds the SHA-256 of every other file. `dogear verify --expect DIGEST` checks it, with every byte.
+   * @default only in stores made with `{ digest: "sha256" }`
+   */
+  readonly digest?: string;
   /** Where it is. */
   readonly location: string;
 }
@@ -163,13 +169,13 @@ export function writeSnapshot(
     };
     const committed = await writeCheckpoint(store, snapshot.encoded, summary, options.onProgress)();
     if (E.isLeft(committed)) return committed;
-    const { checkpoint, bytesWritten, bytesTotal } = committed.right;
+    const { checkpoint, bytesWritten, bytesTotal, digest } = committed.right;
     runs.set(store, { run, parent: checkpoint });
     knowEntry(store, { checkpoint, step, metrics, time: summary.time, bytes: bytesTotal, run });
     const { removed, notRemoved, notes } = await retain(store, run, checkpoint);
     const seconds = (performance.now() - begun) / 1000;
     const location = store.locationOf(checkpoint);
-    const retained = { removed, notRemoved, ...(notes.length === 0 ? {} : { notes }) };
+    const retained = { removed, notRemoved, ...(notes.length === 0 ? {} : { notes }), ...(digest && { digest }) };
     return E.right({ checkpoint, step, metrics, bytesWritten, bytesTotal, seconds, ...retained, location });
   };
   return (snapshot) => () => inTurn(store, write(snapshot, performance.now()));

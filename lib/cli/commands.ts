@@ -59,11 +59,15 @@ Without a checkpoint the newest is meant.`,
     run: inspect,
   },
   verify: {
-    help: `dogear verify [run] [checkpoint...]
+    help: `dogear verify [run] [checkpoint...] [--expect digest]
 
-Reads every byte of the checkpoints named, or of all, and names what is damaged; the exit code is then 1.`,
-    json: `{ checkpoints: [{ location, ... as of ls }], verified, damaged }`,
-    options: {},
+Reads every byte of the checkpoints named, or of all, and names what is damaged; the exit code is then 1.
+Of a checkpoint that was saved with { digest: "sha256" } it prints one SHA-256 of the whole, the one that the save told (Saved.digest).
+
+  --expect digest
+                one checkpoint, the newest if none is named, must have that SHA-256, and every byte be what it is of`,
+    json: `{ checkpoints: [{ location, ... as of ls, digest }], verified, damaged }`,
+    options: { expect: { type: "string" } },
     run: verify,
   },
   diff: {
