@@ -377,11 +377,22 @@ export function explain(error: DogearError): string {
   }
 }
 
+/** Whether this is Bun, which prints the cause of an error only if it is an `Error` itself, and any other property that is one. */
+const isBun = Reflect.has(globalThis, "Bun");
+
+/** An `Error` with a value as its cause; where that has an `Error` for its own cause, the engine shows it with its stack. */
+function caused(message: string, cause: unknown): Error {
+  const error = new Error(message, { cause });
+  const inner: unknown = Object(cause).cause;
+  return isBun && inner instanceof Error ? Object.assign(error, { thrown: inner }) : error;
+}
+
 /**
  * The error as an `Error` to throw at the edge of a program.
  *
  * @param error An error of the toolkit, an `Error`, or any value a pipeline had in its left.
- * @returns An `Error` whose message is {@link explain}'s sentence and whose cause is the value; an `Error` comes back as it is.
+ * @returns An `Error` whose message is {@link explain}'s sentence and whose cause is the value; an `Error` comes back as it is. What a step, a
+ *   layer or a callback threw is the cause of that value, and is shown with its stack where the `Error` is not caught.
  */
 export function toError(error: unknown): Error {
   if (error instanceof Error) return error;
@@ -394,16 +405,17 @@ export function toError(error: unknown): Error {
       return undefined;
     }
   })();
-  if (typeof known === "string") return new Error(known, { cause: error });
+  if (typeof known === "string") return caused(known, error);
   const own = typeof error === "object" && error !== null && "message" in error ? String(error.message) : undefined;
-  return new Error(own ?? (tagged ? String(error._tag) : String(error)), { cause: error });
+  return caused(own ?? (tagged ? String(error._tag) : String(error)), error);
 }
 
 /**
  * Runs a task to its value: the edge of a script.
  *
  * @param task A task of the toolkit, or of a pipeline with errors of its own.
- * @returns A promise that rejects with an `Error` whose message is `explain`'s sentence and whose cause is the error.
+ * @returns A promise that rejects with an `Error` whose message is `explain`'s sentence and whose cause is the error. What the user's own code
+ *   threw is the cause of that, and is shown with its stack where the rejection is not caught.
  *
  * @example
  * ```ts

@@ -102,7 +102,7 @@ export interface Saver<K extends Codecs = NoCodecs> {
   ) => TaskEither<SaveError, void>;
   /** Whether a save is in flight. */
   readonly busy: IO<boolean>;
-  /** Resolves once nothing is in flight, with the saves since the last drain, or the first error among them. */
+  /** Resolves once nothing is in flight, with the saves since the last drain, or the first error among them, which all drains that wait get. */
   readonly drain: TaskEither<SaveError, readonly Saved[]>;
 }
 
@@ -281,14 +281,21 @@ export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverO
     };
     inFlight = writing();
   };
-  /** The first error there is, given once. */
+  /** Drains that wait: each is told of a failure that is given to another meanwhile. */
+  const draining = new Set<(failed: () => E.Either<SaveError, never>) => void>();
+  /** The first error there is, given once, and to all drains that wait. */
   const failure = (): E.Either<SaveError, void> => {
     const theirs = thrown;
     thrown = undefined;
-    if (theirs !== undefined) throw theirs.cause;
-    const i = results.findIndex(E.isLeft);
+    const i = theirs === undefined ? results.findIndex(E.isLeft) : -1;
     const failed = i < 0 ? undefined : results.splice(i, 1)[0];
-    return failed !== undefined && E.isLeft(failed) ? failed : E.right(undefined);
+    if (theirs === undefined && (failed === undefined || E.isRight(failed))) return E.right(undefined);
+    const again = (): E.Either<SaveError, never> => {
+      if (theirs !== undefined) throw theirs.cause;
+      return failed as E.Left<SaveError>;
+    };
+    for (const tell of draining) tell(again);
+    return again();
   };
   const settled = async (): Promise<void> => {
     while (inFlight !== undefined) await inFlight;
@@ -325,8 +332,13 @@ export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverO
     },
     busy: () => inFlight !== undefined,
     drain: async () => {
+      let told: (() => E.Either<SaveError, never>) | undefined;
+      const tell = (failed: () => E.Either<SaveError, never>): void => void (told ??= failed);
+      draining.add(tell);
       await queue;
       await settled();
+      draining.delete(tell);
+      if (told !== undefined) return told();
       const failed = failure();
       if (E.isLeft(failed)) return failed;
       return E.right(results.splice(0).flatMap((saved) => E.isRight(saved) ? [saved.right] : []));

@@ -29,7 +29,18 @@ import {
 import { main } from "../lib/cli/commands.ts";
 import { statistics } from "../lib/cli/statistics.ts";
 import { printer, type Terminal, terminal } from "../lib/cli/terminal.ts";
-import { bar, bytesText, numberText, progressText, spanText, table } from "../lib/cli/text.ts";
+import {
+  bar,
+  bytesText,
+  cut,
+  jsonText,
+  numberText,
+  plainText,
+  progressText,
+  spanText,
+  table,
+  widthOf,
+} from "../lib/cli/text.ts";
 import { progressAt } from "../lib/progress.ts";
 import { decodeHeader } from "../lib/safetensors.ts";
 import { heldBytes } from "../lib/tensor.ts";
@@ -813,6 +824,90 @@ test("text: columns stand under each other, and no line of a table is longer tha
     }),
     { numRuns: 100 * torture },
   );
+});
+
+test("text: a character of two columns counts as two, one that is put over another as none, and a cell is cut between two", async () => {
+  const widths = {
+    abc: 3,
+    "日本": 4,
+    "ｱ": 1,
+    "Ａ": 2,
+    "한글": 4,
+    "e\u0301": 1,
+    "👍": 2,
+    "🇩🇪": 2,
+    "é…·": 3,
+    "𠮷": 2,
+    "": 0,
+  };
+  for (const [text, width] of Object.entries(widths)) assert.equal(widthOf(text), width, text);
+  assert.deepEqual([5, 4, 3, 2, 1].map((width) => cut("日本語", width)), ["日本…", "日…", "日…", "…", "…"]);
+  const lines: string[] = [];
+  const columns = [{ name: "metrics", flexible: true }, { name: "n", right: true }, { name: "last" }];
+  const rows = [["精度 0.91", "1", "x"], ["accuracy 0.92", "22", "x"], ["一二三四五六七八九十", "3", "x"], [
+    "e\u0301👍",
+    "4",
+    "x",
+  ]];
+  for await (const line of table(columns, rows, 24)) lines.push(line);
+  assert.deepEqual(lines.slice(1).map((line) => widthOf(line)), [24, 24, 24, 24].map(() => widthOf(lines[1]!)));
+  assert.deepEqual(
+    lines.slice(1).map((line) => widthOf(line.slice(0, line.lastIndexOf("x")))),
+    lines.slice(1).map(() => widthOf(lines[0]!) - 4),
+  );
+  assert.ok(lines.every((line) => widthOf(line) <= 24));
+});
+
+test("text and JSON: what a terminal may obey is written as its code, and JSON means the same", () => {
+  const obeyed = "a\x1b[2J\x7f\x9b\u00ad\u061c\u200b\u202e\u2028\u2029\u2066\ufeff\u{e0041}\ud800";
+  const dangerous = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u;
+  assert.equal(
+    plainText(obeyed),
+    "a\\x1b[2J\\x7f\\x9b\\xad\\u061c\\u200b\\u202e\\u2028\\u2029\\u2066\\ufeff\\u{e0041}\\ud800",
+  );
+  const value = { [obeyed]: [obeyed, 1n, -0, NaN, "日本 👍"] };
+  assert.ok(!dangerous.test(jsonText(value)));
+  assert.deepEqual(JSON.parse(jsonText(value)), { [obeyed]: [obeyed, "1", "-0", "NaN", "日本 👍"] });
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), (text) => {
+      assert.ok(!dangerous.test(plainText(text)) && !dangerous.test(jsonText(text)));
+      assert.equal(JSON.parse(jsonText(text)), text);
+    }),
+    { numRuns: 300 * torture },
+  );
+});
+
+test("no command writes a character that a terminal may obey, whatever names a checkpoint has", async () => {
+  const path = join(place(), "run\u202e");
+  const evil = "evil\u202egnp\u2028\x9b";
+  const store = directory(path);
+  for (const step of [1, 2]) {
+    await runOrThrow(
+      saveState(store, { metrics: { [evil]: step } })({ [evil]: { [evil]: evil }, w: Float32Array.of(step) }),
+    );
+  }
+  for (
+    const words of [
+      ["ls", path],
+      ["ls", path, place()],
+      ["inspect", path],
+      ["inspect", path, evil],
+      ["inspect", path, "w"],
+      ["inspect", path, "none\u202e"],
+      ["verify", path],
+      ["diff", path, "0", "1"],
+      ["prune", path, "--best", `1:${evil}:min`],
+      ["prune", path, "--best", "1:\u202e:min"],
+      ["export", path, "0", join(path, "out"), "--component", "w"],
+      ["export", path, "0", join(path, "other"), "--component", evil],
+    ]
+  ) {
+    for (const json of [[], ["--json"]]) {
+      const { text } = await dogear(...words, ...json);
+      const seen = text.split("\n").join("");
+      assert.ok(!/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(seen), `${words[0]}: ${JSON.stringify(text)}`);
+    }
+  }
 });
 
 // --- terminals and processes
