@@ -9,6 +9,7 @@
 
 import { createHash } from "node:crypto";
 import * as fs from "node:fs/promises";
+import { constants } from "node:os";
 import process from "node:process";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
@@ -108,12 +109,29 @@ function granted(permission: Permission): boolean {
 
 function attempt<A>(operation: string, path: string, run: () => Promise<A>): TE.TaskEither<StoreFailed, A> {
   return TE.tryCatch(run, (cause) => {
-    const { code, name, message }: { code?: unknown; name?: unknown; message?: unknown } = Object(cause);
-    const known = typeof code === "string" ? code : name === "NotCapable" ? "EACCES" : "EUNKNOWN";
+    const { message }: { message?: unknown } = Object(cause);
     // The system's sentence alone: the code, the call and the path around it are in the error already.
-    const sentence = String(message).replace(/^E[A-Z0-9]+: /, "").replace(/, [a-z]+( '.*)?$/s, "");
-    return storeFailed(operation, path, known, sentence);
+    const sentence = String(message).replace(/^E[A-Z0-9]+: /, "").replace(/, [a-z]+( '.*)?$/s, "").replace(osError, "");
+    return storeFailed(operation, path, codeOf(cause), sentence);
   });
+}
+
+/** How Deno tells the number of an error that it has no class or code for, such as `EDQUOT`. */
+const osError = / \(os error (\d+)\)$/;
+
+/**
+ * The system's code of what an operation threw.
+ *
+ * @param cause The exception.
+ * @returns Such as `ENOSPC`; `EUNKNOWN` where none can be found.
+ */
+export function codeOf(cause: unknown): string {
+  const { code, name, message }: { code?: unknown; name?: unknown; message?: unknown } = Object(cause);
+  if (typeof code === "string") return code;
+  if (name === "NotCapable") return "EACCES";
+  const number = process.platform === "win32" ? undefined : osError.exec(String(message))?.[1];
+  const known = Object.entries(constants.errno).find(([, value]) => value === Number(number));
+  return known?.[0] ?? "EUNKNOWN";
 }
 
 async function createNode(path: string): Promise<NewFile> {

@@ -12,7 +12,7 @@ import process from "node:process";
 import { after, test } from "node:test";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { directoryOn } from "../lib/directory.ts";
-import { type Disk, machineDisk } from "../lib/disk.ts";
+import { codeOf, type Disk, machineDisk } from "../lib/disk.ts";
 import { storeFailed } from "../lib/store.ts";
 import { explain, list, readSnapshot, restoreState, resume, Retention, runOrThrow, saveState } from "../mod.ts";
 import { type State, stateAt } from "./programs/saves.ts";
@@ -188,6 +188,18 @@ test("a file system that is read-only between two saves: the error says so, and 
     assert.deepEqual((await runOrThrow(list(store))).entries.map(({ step }) => step), [1, 3]);
   } finally {
     if (mounted) spawnSync("umount", ["-l", path]);
+  }
+});
+
+test("a code is found in whatever a runtime throws: a disk whose quota is used up gets the advice of a full one", () => {
+  const thrown = (fields: object): Error => Object.assign(new Error("Disk quota exceeded (os error 122)"), fields);
+  if (process.platform === "linux") assert.equal(codeOf(thrown({})), "EDQUOT");
+  assert.equal(codeOf(thrown({ code: "ENOSPC" })), "ENOSPC");
+  assert.equal(codeOf(thrown({ name: "NotCapable" })), "EACCES");
+  assert.equal(codeOf(new Error("no number")), "EUNKNOWN");
+  assert.equal(codeOf(undefined), "EUNKNOWN");
+  for (const code of ["EDQUOT", "ENOSPC"]) {
+    assert.match(explain(storeFailed("write", "it", code, "full")), /free some space/);
   }
 });
 

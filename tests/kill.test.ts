@@ -458,3 +458,33 @@ test("a signal without a place to save to stops all the same, at the boundary of
   assert.deepEqual(left(stopped), { _tag: "Stopped", signal: "SIGUSR2" });
   assert.equal(listening(), 0);
 });
+
+for (const [first, second] of [["SIGINT", "SIGINT"], ["SIGTERM", "SIGINT"]] as const) {
+  test(`a second signal has its usual effect: ${first}, then ${second}, end a training whose step hangs`, async () => {
+    const child = start(here, "hangs.ts", [place(), "SIGINT", "SIGTERM"], {
+      onLine: (text) => {
+        if (text !== "2") return;
+        child.kill(first);
+        // By then the first one has come; that it ends nothing the other tests show.
+        setTimeout(() => child.kill(second), 500);
+      },
+    });
+    const { code, signal, lines } = await child.ended;
+    assert.deepEqual([code, signal, lines], [null, second, ["1", "2"]]);
+  });
+}
+
+test("what a step throws is the cause of the error value that is the cause of the thrown Error, and is shown with its own line", async () => {
+  for (const runtime of [here, there]) {
+    const { code, errors } = await start(runtime, "throws.ts", []).ended;
+    assert.equal(code, 1);
+    assert.match(errors, /The training step failed.*RangeError: mine/s, runtime);
+    assert.match(errors, /at .*myOwnLine.*throws\.ts:5/, runtime);
+  }
+  const thrown = new Error("mine");
+  const failed = { _tag: "StepFailed", cause: thrown, at: 3 } as const;
+  await assert.rejects(
+    runOrThrow(TE.left(failed)),
+    (error: Error) => error.cause === failed && failed.cause === thrown,
+  );
+});

@@ -332,6 +332,25 @@ test("saver: a save's error comes from the next save, which is not written then,
   assert.deepEqual(await steps(store), [2]);
 });
 
+test("saver: a save's error comes out of every drain that waits for it, and of no later one", async () => {
+  const { save, drain } = saver(failing(memory(), 0));
+  await runOrThrow(save({ step: 0 }));
+  const drained = await Promise.all([drain(), drain(), drain()]);
+  assert.deepEqual(drained.map(({ _tag }) => _tag), ["Left", "Left", "Left"]);
+  assert.deepEqual(await runOrThrow(drain), []);
+  await runOrThrow(save({ step: 1 }));
+  const both = await Promise.all([drain(), drain()]);
+  assert.deepEqual(both.map(({ _tag }) => _tag), ["Right", "Right"]);
+  const thrower = saver(memory(), {
+    onSaved: () => {
+      throw new RangeError("the user's own");
+    },
+  });
+  await runOrThrow(thrower.save({ step: 0 }));
+  const settled = await Promise.allSettled([thrower.drain(), thrower.drain()]);
+  assert.deepEqual(settled.map(({ status }) => status), ["rejected", "rejected"]);
+});
+
 test("saver: what onSaved throws comes out once, as it is, from the next save or from drain; saves go on, and nothing is held", async () => {
   const numDataIds = tf.backend().numDataIds();
   for (const whenBusy of ["wait", "skip", "latest"] as const) {
