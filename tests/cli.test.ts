@@ -16,6 +16,7 @@ import fc from "fast-check";
 import {
   diff,
   directory,
+  type Entry,
   fromJsonLines,
   list,
   Loader,
@@ -656,6 +657,94 @@ test("export: nothing is written over without --force, and then nothing stale is
   assert.equal((await dogear("export", run, "0", folder, "--force")).code, 0);
   assert.deepEqual((await readdir(folder)).sort(), ["config.json", "model.safetensors"]);
   assert.deepEqual((await loaded(folder, ["model.safetensors"])).get("last/bias"), [13]);
+});
+
+test("export: nothing is written where no folder was named: a checkpoint is never taken for one, nor left out", async () => {
+  const folder = place();
+  await mkdir(folder);
+  const before = process.cwd();
+  const path = await copied();
+  process.chdir(folder);
+  try {
+    for (
+      const words of [
+        [],
+        [path],
+        [path, "2"],
+        [path, "latest"],
+        [path, "latest~1"],
+        [path, "@2"],
+        [`${path}@2`],
+        [path, "best:loss:min"],
+        ["2"],
+        [path, "2", `${path}@1`],
+        [path, "--out", ""],
+        [path, "--out", "2"],
+        [path, "--out", "@2"],
+        [path, "2", "a", "--out", "b"],
+      ]
+    ) {
+      const { code, text, said } = await dogear("export", ...words);
+      assert.deepEqual([code, text], [2, ""], words.join(" "));
+      assert.match(said, /^Expected (a folder to write to|one folder to write to).*/, words.join(" "));
+    }
+    assert.deepEqual(await readdir(folder), []);
+    assert.equal((await dogear("export", path, "1", "--out", "./71")).code, 0);
+    assert.equal((await dogear("export", `${path}@1`, "--out", "a")).code, 0);
+    assert.equal((await dogear("export", path, "--out", "b")).code, 0);
+    assert.equal((await dogear("export", path, "1", "c")).code, 0);
+    const weights = async (name: string): Promise<string> =>
+      (await readFile(join(name, "model.safetensors"))).toString("hex");
+    assert.equal(await weights("a"), await weights("71"));
+    assert.equal(await weights("a"), await weights("c"));
+    assert.notEqual(await weights("a"), await weights("b"));
+  } finally {
+    process.chdir(before);
+  }
+});
+
+test("references: a run and a checkpoint in one word, by number, from the newest back, by the best of a metric", async () => {
+  const { location } = runStore;
+  const at = async (...words: readonly string[]): Promise<unknown> => {
+    const { code, value } = await json("inspect", ...words);
+    return code === 0 ? value.checkpoint : value.error.message;
+  };
+  assert.deepEqual(
+    await Promise.all(
+      ["0", "2", "latest", "latest~0", "latest~2", "best:loss:min", "best:loss:max", "best:accuracy:max"].map((ref) =>
+        at(`${location}@${ref}`)
+      ),
+    ),
+    [0, 2, 2, 2, 0, 2, 0, 2],
+  );
+  assert.equal(await at(location, "latest~1"), 1);
+  assert.match(`${await at(`${location}@7`)}`, /Expected checkpoint 7/);
+  assert.match(`${await at(`${location}@latest~3`)}`, /found 3 in/);
+  assert.match(
+    `${await at(`${location}@best:los:min`)}`,
+    /"los", found none in .*: the metrics there are: "loss", "accuracy"$/,
+  );
+  assert.match(`${await at(`${location}@nonsense`)}`, /found no folder/);
+  assert.equal((await json("inspect", `${location}@1`, "model")).value.location, runStore.locationOf(1));
+  for (
+    const words of [[`${location}@0`, `${location}@2`], [`${location}@0`, "@2"], [`${location}@0`, "2"], [
+      location,
+      "0",
+      "@latest",
+    ]]
+  ) {
+    const { code, value } = await json("diff", ...words);
+    assert.deepEqual([code, value.left.checkpoint, value.right.checkpoint], [1, 0, 2]);
+  }
+  assert.deepEqual(
+    (await json("verify", `${location}@1`)).value.checkpoints.map(({ checkpoint }: Entry) => checkpoint),
+    [1],
+  );
+  // A folder that has such a name is a folder.
+  const path = `${place()}@1`;
+  await cp(run, path, { recursive: true });
+  assert.equal(await at(path), 2);
+  assert.equal(await at(`${path}@0`), 0);
 });
 
 test("export: a component without names for its tensors has their paths; what has none, or is damaged, is refused", async () => {
