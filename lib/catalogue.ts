@@ -48,11 +48,20 @@ export function readEntry(store: Store, checkpoint: number): TaskEither<ReadErro
   };
 }
 
+/** What a store holds. */
+export interface Listed {
+  /** An entry for each checkpoint whose manifest can be read, oldest first. */
+  readonly entries: readonly Entry[];
+  /** The numbers of the others, ascending, each with the reason: a damaged manifest, a later format, what the store refused. */
+  readonly damaged: readonly { readonly checkpoint: number; readonly error: LoadError }[];
+}
+
 /**
  * The checkpoints of a store, oldest first.
  *
  * @param store Which.
- * @returns An entry for each; its left is `StoreFailed`, or what is wrong with a manifest.
+ * @returns An entry for each that can be read, and the numbers of those that cannot, with the reason; its left is `StoreFailed`, where the
+ *   store as a whole cannot be listed. Only manifests are read: to check every byte, `dogear verify`.
  *
  * @example
  * ```ts
@@ -61,21 +70,25 @@ export function readEntry(store: Store, checkpoint: number): TaskEither<ReadErro
  *
  * const store = memory();
  * await runOrThrow(saveState(store)({ step: 7 }));
- * assert.deepEqual((await runOrThrow(list(store))).map(({ checkpoint, step }) => [checkpoint, step]), [[0, 7]]);
+ * const { entries, damaged } = await runOrThrow(list(store));
+ * assert.deepEqual(entries.map(({ checkpoint, step }) => [checkpoint, step]), [[0, 7]]);
+ * assert.deepEqual(damaged, []);
  * ```
  */
-export function list(store: Store): TaskEither<LoadError, readonly Entry[]> {
+export function list(store: Store): TaskEither<StoreFailed, Listed> {
   return async () => {
     const numbers = await candidates(store)();
     if (E.isLeft(numbers)) return numbers;
     const entries: Entry[] = [];
+    const damaged: { readonly checkpoint: number; readonly error: LoadError }[] = [];
     const passed: number[] = [];
     for await (const [checkpoint, entry] of inOrder(numbers.right, (n) => readEntry(store, n)())) {
       if (E.isRight(entry)) entries.push(entry.right);
       else if (entry.left._tag === "NoCheckpoint") passed.push(checkpoint);
-      else return await isGone(store, [checkpoint]) ? await list(store)() : entry;
+      else damaged.push({ checkpoint, error: entry.left });
     }
-    return await isGone(store, passed) ? await list(store)() : E.right(entries);
+    const doubtful = [...passed, ...damaged.map(({ checkpoint }) => checkpoint)];
+    return await isGone(store, doubtful) ? await list(store)() : E.right({ entries, damaged });
   };
 }
 

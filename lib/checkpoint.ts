@@ -20,7 +20,7 @@ import {
 } from "./manifest.ts";
 import { meter, type Progress } from "./progress.ts";
 import { decodeHeader, type Header, headerLength, type TensorEntry } from "./safetensors.ts";
-import { digester, type Part, type Store } from "./store.ts";
+import { digester, manifestName, type Part, type Store, tooLong } from "./store.ts";
 import { elementBytes, fits, type Held, heldBytes, sizeOf } from "./tensor.ts";
 
 // --- types
@@ -79,6 +79,8 @@ function manifestBy<A>(
       return E.left({ _tag: "Damaged", checkpoint, problems: [problem] });
     }
     if (E.isLeft(bytes)) return bytes;
+    const long = tooLong("read", `${store.locationOf(checkpoint)}/${manifestName}`, bytes.right.byteLength);
+    if (long !== undefined) return E.left(long);
     const manifest = decode(bytes.right);
     if (E.isRight(manifest)) return manifest;
     return E.left(
@@ -262,6 +264,16 @@ async function readIndex(
   return wrong.length > 0 ? E.left(wrong) : E.right({ lengths: new Map(), bytes: new Map() });
 }
 
+/** A store that asks for SHA-256 takes no less: a CRC-32 is no proof against somebody who means to deceive. */
+function withoutSha256(files: readonly FileEntry[]): readonly Problem[] {
+  return files.filter(({ sha256 }) => sha256 === undefined).map(({ name }): Problem => ({
+    path: name,
+    kind: "digest",
+    expected: 'a SHA-256 digest, for the store was made with { digest: "sha256" }',
+    found: "CRC-32 alone; to load what was saved without one, make the store without that option",
+  }));
+}
+
 /** Which bytes of a checkpoint are read, and which of them held. */
 interface Extent {
   readonly files: (file: FileEntry) => boolean;
@@ -278,7 +290,8 @@ function readFiles(
 ): TaskEither<ReadError, (stored: Stored) => Uint8Array | undefined> {
   return async () => {
     const advance = meter(manifest.files.filter(files).reduce((sum, file) => sum + file.bytes, 0), onProgress);
-    const problems: Problem[] = [];
+    const problems: Problem[] = store.digest === "sha256" ? [...withoutSha256(manifest.files)] : [];
+    if (problems.length > 0) return E.left({ _tag: "Damaged", checkpoint, problems });
     const contents: Content[] = [];
     const expected = manifest.files.map(() => new Map<string, Stored>());
     for (const stored of manifest.arrays) expected[stored.file]?.set(stored.tensor, stored);

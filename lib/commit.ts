@@ -21,7 +21,7 @@ import { type ArraySpec, isKept, isModelShard, modelIndex, type Placement, place
 import { meter, type Progress } from "./progress.ts";
 import { type EncodedHeader, encodeHeader, type TensorSpec } from "./safetensors.ts";
 import { placeOf } from "./runs.ts";
-import type { After, Saving, Store } from "./store.ts";
+import { type After, manifestName, type Saving, sha256Of, type Store, tooLong } from "./store.ts";
 import type { Held } from "./tensor.ts";
 
 // --- types
@@ -33,6 +33,8 @@ export interface Committed {
   readonly bytesTotal: number;
   /** The numbers that may have a checkpoint, where the commit has seen them. */
   readonly seen: readonly number[] | undefined;
+  /** In a store that asks for SHA-256, that of the manifest. */
+  readonly digest?: string;
 }
 
 /** Where this process has written a file. */
@@ -175,7 +177,7 @@ async function isThere(
   files: readonly FileEntry[],
 ): Promise<boolean> {
   const found = files.find(({ name }) => name === entry.name);
-  if (found?.bytes !== entry.bytes || found.crc32 !== entry.crc32) return false;
+  if (found?.bytes !== entry.bytes || found.crc32 !== entry.crc32 || found.sha256 !== entry.sha256) return false;
   const status = await store.status?.(checkpoint, entry.name)();
   return status === undefined || (E.isRight(status) && status.right.bytes === entry.bytes);
 }
@@ -264,6 +266,22 @@ function keptOf(
   return { placement, files: found, text };
 }
 
+/** The bytes of a manifest, if it is not too long to be read again. */
+function manifestOf(
+  store: Store,
+  summary: Summary,
+  order: Encoded["order"],
+  components: readonly Pick<Kept, "text">[],
+): E.Either<StoreFailed, Uint8Array> {
+  const path = `${store.location}/${manifestName}`;
+  // Looked at before it is made: an engine refuses a string that is longer still.
+  const long = tooLong("write", path, components.reduce((sum, { text }) => sum + text.length, 0));
+  if (long !== undefined) return E.left(long);
+  const bytes = encodeManifest(summary, order, components.map(({ text }) => text));
+  const longer = tooLong("write", path, bytes.byteLength);
+  return longer === undefined ? E.right(bytes) : E.left(longer);
+}
+
 /**
  * Writes a state as one checkpoint and commits it.
  *
@@ -296,11 +314,11 @@ export function writeCheckpoint(
       const components = placed.map((placement) =>
         keptOf(placement, files, entries, last.components.get(placement.component))
       );
-      const manifest = encodeManifest(
-        { ...summary, files: entries },
-        encoded.order,
-        components.map(({ text }) => text),
-      );
+      const manifest = manifestOf(store, { ...summary, files: entries }, encoded.order, components);
+      if (E.isLeft(manifest)) {
+        await begun.right.abort();
+        return manifest;
+      }
       const { seen } = begun.right;
       if (after !== undefined && begun.right.looks !== true) {
         const looked = await pipe(candidates(store), TE.flatMap(after.look))();
@@ -309,7 +327,7 @@ export function writeCheckpoint(
           return looked;
         }
       }
-      const committed = await begun.right.commit(manifest, after)();
+      const committed = await begun.right.commit(manifest.right, after)();
       if (E.isLeft(committed)) return committed;
       const kept = components.filter(({ placement, text }) => isKept(placement, text));
       const save: LastSave = {
@@ -318,12 +336,13 @@ export function writeCheckpoint(
       };
       holders.set(store, save);
       lastSaves.set(place, new WeakRef(save));
-      const bytesTotal = entries.reduce((sum, { bytes }) => sum + bytes, manifest.byteLength);
+      const bytesTotal = entries.reduce((sum, { bytes }) => sum + bytes, manifest.right.byteLength);
       return E.right({
         checkpoint: committed.right,
-        bytesWritten: written + manifest.byteLength,
+        bytesWritten: written + manifest.right.byteLength,
         bytesTotal,
         seen: seen?.(),
+        ...(store.digest === "sha256" ? { digest: sha256Of(manifest.right) } : {}),
       });
     } catch (cause) {
       await begun.right.abort();

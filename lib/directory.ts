@@ -22,11 +22,12 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type Disk, machineDisk } from "./disk.ts";
 import type { NoCheckpoint, StoreFailed } from "./errors.ts";
-import { openPart, readWhole, writeFile } from "./files.ts";
+import { openPart, readManifestFile, writeFile } from "./files.ts";
 import { done, makeFolders, removeAll, unless } from "./folders.ts";
 import { claimName, sweep, temporaryName, underWay, vanish } from "./leftovers.ts";
 import { candidatesIn, folderName, isCommitted, listIn, numberIn } from "./listing.ts";
 import { publish } from "./publish.ts";
+import { checkEmpty, checkName, checkpointsName, nameFile } from "./run_folder.ts";
 import {
   checkCheckpoint,
   checkOptions,
@@ -141,8 +142,30 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
       throw new TypeError(`Expected a folder's path, found ${JSON.stringify(path)}: write it out, "~" too`);
     }
     checkOptions(options);
-    const parent = (): string => join(resolve(path), "checkpoints");
+    const run = (): string => resolve(path);
+    const parent = (): string => join(run(), checkpointsName);
     const locationOf = (checkpoint: number): string => join(parent(), folderName(checkpoint));
+
+    /** A task of a path that can be a run's folder. */
+    function inRun<A>(task: () => TE.TaskEither<StoreFailed, A>): TE.TaskEither<StoreFailed, A> {
+      return pipe(
+        checkName(disk, run()),
+        TE.flatMap(task),
+        unless<A>(["ENOTDIR"], (failed) => nameFile(disk, parent(), failed)),
+      );
+    }
+
+    /** Numbers that were found; where there are none, whether a run could begin here. */
+    function numbers(
+      found: (disk: Disk, parent: string) => TE.TaskEither<StoreFailed, readonly number[]>,
+    ): TE.TaskEither<StoreFailed, readonly number[]> {
+      return inRun(() =>
+        pipe(
+          found(disk, parent()),
+          TE.tap((numbers) => numbers.length > 0 ? done : checkEmpty(disk, run())),
+        )
+      );
+    }
 
     function ifCommitted<A>(
       checkpoint: number,
@@ -150,7 +173,7 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
     ): TE.TaskEither<StoreFailed | NoCheckpoint, A> {
       const none = (available: readonly number[]): NoCheckpoint => ({
         _tag: "NoCheckpoint",
-        location: resolve(path),
+        location: run(),
         checkpoint,
         available,
       });
@@ -160,8 +183,8 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
           TE.flatMap((committed): TE.TaskEither<StoreFailed | NoCheckpoint, A> =>
             committed ? task() : pipe(
               // Not each looked at: there may be many, and whoever asks for one after the other would look at all each time.
-              candidatesIn(disk, parent()),
-              TE.flatMap((numbers) => TE.left(none(numbers.filter((number) => number !== checkpoint)))),
+              numbers(candidatesIn),
+              TE.flatMap((found) => TE.left(none(found.filter((number) => number !== checkpoint)))),
             )
           ),
         )();
@@ -171,9 +194,16 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
       const folder = parent();
       const own = join(folder, temporaryName("saving", await disk.writer()));
       underWay.add(own);
-      const made = await pipe(
-        disk.makeFolder(own),
-        unless(["ENOENT"], () => pipe(makeFolders(disk, folder), TE.flatMap(() => disk.makeFolder(own)))),
+      const made = await inRun(() =>
+        pipe(
+          disk.makeFolder(own),
+          unless(["ENOENT"], () =>
+            pipe(
+              checkEmpty(disk, run()),
+              TE.flatMap(() => makeFolders(disk, folder)),
+              TE.flatMap(() => disk.makeFolder(own)),
+            )),
+        )
       )();
       if (E.isLeft(made)) {
         underWay.delete(own);
@@ -193,7 +223,7 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
     const store: Store = {
       _tag: "Store",
       get location() {
-        return resolve(path);
+        return run();
       },
       place: () => {
         const folder = disk.realPath?.(resolve(path)) ?? resolve(path);
@@ -202,12 +232,13 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
         return place;
       },
       ...(options.keep && { keep: options.keep }),
-      list: () => listIn(disk, parent())(),
-      candidates: () => candidatesIn(disk, parent())(),
+      ...(options.digest && { digest: options.digest }),
+      list: () => numbers(listIn)(),
+      candidates: () => numbers(candidatesIn)(),
       begin,
       manifest: (checkpoint) => {
         checkCheckpoint(checkpoint);
-        return ifCommitted(checkpoint, () => readWhole(disk, join(locationOf(checkpoint), manifestName)));
+        return ifCommitted(checkpoint, () => readManifestFile(disk, join(locationOf(checkpoint), manifestName)));
       },
       open: (checkpoint, name) => {
         checkCheckpoint(checkpoint);
@@ -251,7 +282,8 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
  * A folder of checkpoints.
  *
  * It is made at the first save; until then it need not be there. Every checkpoint is a folder `checkpoints/checkpoint_<n>`
- * of ordinary files in it; other files and folders there are left alone. Several processes may save into it at once.
+ * of ordinary files in it; other files and folders there are left alone. Several processes may save into it at once. The path of a
+ * checkpoint, of a folder `checkpoints`, of a file or of a link that leads nowhere is a `StoreFailed` that names the folder that was meant.
  * Law: *old or new*, after a crash, a full disk or a kill at any instant.
  *
  * @param path The folder; a relative path is taken from the working directory at the time of each task.
@@ -270,7 +302,7 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
  * const store = directory(join(runs, "digits"));
  * await runOrThrow(saveState(store)({ step: 3 }));
  * assert.deepEqual(await runOrThrow(loadState(store)({ step: 0 })), { step: 3 });
- * assert.equal((await runOrThrow(list(store))).length, 1);
+ * assert.equal((await runOrThrow(list(store))).entries.length, 1);
  * await rm(runs, { recursive: true });
  * ```
  */

@@ -10,6 +10,7 @@
 import { createHash } from "node:crypto";
 import { realpathSync } from "node:fs";
 import * as fs from "node:fs/promises";
+import { constants } from "node:os";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import type { Task } from "fp-ts/lib/Task.js";
@@ -61,6 +62,8 @@ export interface Disk {
   readonly open: (path: string) => TE.TaskEither<StoreFailed, OldFile>;
   /** What is at a path, or at the end of the links there. */
   readonly status: (path: string) => TE.TaskEither<StoreFailed, Status>;
+  /** Where a symbolic link leads; `EINVAL` for anything else that is there. Without this, no link is looked for. */
+  readonly target?: (path: string) => TE.TaskEither<StoreFailed, string>;
   /** The names in a folder, in any order. */
   readonly names: (path: string) => TE.TaskEither<StoreFailed, readonly string[]>;
   /** Gives a file a second path. */
@@ -113,12 +116,29 @@ function granted(permission: Permission): boolean {
 
 function attempt<A>(operation: string, path: string, run: () => Promise<A>): TE.TaskEither<StoreFailed, A> {
   return TE.tryCatch(run, (cause) => {
-    const { code, name, message }: { code?: unknown; name?: unknown; message?: unknown } = Object(cause);
-    const known = typeof code === "string" ? code : name === "NotCapable" ? "EACCES" : "EUNKNOWN";
+    const { message }: { message?: unknown } = Object(cause);
     // The system's sentence alone: the code, the call and the path around it are in the error already.
-    const sentence = String(message).replace(/^E[A-Z0-9]+: /, "").replace(/, [a-z]+( '.*)?$/s, "");
-    return storeFailed(operation, path, known, sentence);
+    const sentence = String(message).replace(/^E[A-Z0-9]+: /, "").replace(/, [a-z]+( '.*)?$/s, "").replace(osError, "");
+    return storeFailed(operation, path, codeOf(cause), sentence);
   });
+}
+
+/** How Deno tells the number of an error that it has no class or code for, such as `EDQUOT`. */
+const osError = / \(os error (\d+)\)$/;
+
+/**
+ * The system's code of what an operation threw.
+ *
+ * @param cause The exception.
+ * @returns Such as `ENOSPC`; `EUNKNOWN` where none can be found.
+ */
+export function codeOf(cause: unknown): string {
+  const { code, name, message }: { code?: unknown; name?: unknown; message?: unknown } = Object(cause);
+  if (typeof code === "string") return code;
+  if (name === "NotCapable") return "EACCES";
+  const number = process.platform === "win32" ? undefined : osError.exec(String(message))?.[1];
+  const known = Object.entries(constants.errno).find(([, value]) => value === Number(number));
+  return known?.[0] ?? "EUNKNOWN";
 }
 
 async function createNode(path: string): Promise<NewFile> {
@@ -175,6 +195,11 @@ async function openNode(path: string): Promise<OldFile> {
       if (other !== file) await other?.close();
     }),
   };
+}
+
+async function targetOf(path: string): Promise<string> {
+  if (!granted({ name: "read", path })) throw Object.assign(new Error("not permitted"), { code: "EACCES" });
+  return await fs.readlink(path);
 }
 
 async function namesIn(path: string): Promise<readonly string[]> {
@@ -268,6 +293,7 @@ export const machineDisk: Disk = {
       const kind = found.isFile() ? "file" : found.isDirectory() ? "folder" : "other";
       return { kind, bytes: found.size, links: found.nlink, modified: found.mtimeMs };
     }),
+  target: (path) => attempt("look at", path, () => targetOf(path)),
   names: (path) => attempt("list", path, () => namesIn(path)),
   link: (from, to) => attempt("link", to, () => fs.link(from, to)),
   rename: (from, to) => attempt("rename", to, () => fs.rename(from, to)),

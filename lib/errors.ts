@@ -303,7 +303,21 @@ const remedies: Readonly<Record<string, string>> = {
   EROFS: "that file system is read-only: choose another folder",
   ENOTDIR: "a part of that path is a file: choose a path for a folder",
   EEXIST: "that path is a file: choose a path for a folder",
+  EFBIG: "keep large data as tensors or typed arrays, whose bytes are no part of the manifest",
+  ENOTRUN: "nothing was created there",
+  ENOLINK: "mount it, or mend the link",
 };
+
+/** Operations that only read. */
+const readings: readonly string[] = ["look at", "list", "open", "read", "find a run in"];
+
+/** What usually helps against a failure of a store. */
+function remedyOf({ operation, code }: StoreFailed): string {
+  if ((code === "EACCES" || code === "EPERM") && readings.includes(operation)) {
+    return "give this process permission to read there";
+  }
+  return remedies[code] ?? "see that the path is right and its disk is well, then try again";
+}
 
 /**
  * The sentence for an error: what was expected, what was found, and what to do.
@@ -329,8 +343,9 @@ export function explain(error: DogearError): string {
     case "Released":
       return "The snapshot has been released: capture again, or release it after its last use";
     case "StoreFailed": {
-      const remedy = remedies[error.code] ?? "see that the path is right and its disk is well, then try again";
-      return `Cannot ${error.operation} ${error.path} (${error.code}): ${error.message}. What was committed before is untouched; ${remedy}`;
+      return `Cannot ${error.operation} ${error.path} (${error.code}): ${error.message}. What was committed before is untouched; ${
+        remedyOf(error)
+      }`;
     }
     case "Overtaken":
       return `Expected to save after the newest checkpoint of this run, but another process has saved checkpoint ${error.checkpoint} of this run since ` +
@@ -390,11 +405,22 @@ export function explain(error: DogearError): string {
   }
 }
 
+/** Whether this is Bun, which prints the cause of an error only if it is an `Error` itself, and any other property that is one. */
+const isBun = Reflect.has(globalThis, "Bun");
+
+/** An `Error` with a value as its cause; where that has an `Error` for its own cause, the engine shows it with its stack. */
+function caused(message: string, cause: unknown): Error {
+  const error = new Error(message, { cause });
+  const inner: unknown = Object(cause).cause;
+  return isBun && inner instanceof Error ? Object.assign(error, { thrown: inner }) : error;
+}
+
 /**
  * The error as an `Error` to throw at the edge of a program.
  *
  * @param error An error of the toolkit, an `Error`, or any value a pipeline had in its left.
- * @returns An `Error` whose message is {@link explain}'s sentence and whose cause is the value; an `Error` comes back as it is.
+ * @returns An `Error` whose message is {@link explain}'s sentence and whose cause is the value; an `Error` comes back as it is. What a step, a
+ *   layer or a callback threw is the cause of that value, and is shown with its stack where the `Error` is not caught.
  */
 export function toError(error: unknown): Error {
   if (error instanceof Error) return error;
@@ -407,16 +433,17 @@ export function toError(error: unknown): Error {
       return undefined;
     }
   })();
-  if (typeof known === "string") return new Error(known, { cause: error });
+  if (typeof known === "string") return caused(known, error);
   const own = typeof error === "object" && error !== null && "message" in error ? String(error.message) : undefined;
-  return new Error(own ?? (tagged ? String(error._tag) : String(error)), { cause: error });
+  return caused(own ?? (tagged ? String(error._tag) : String(error)), error);
 }
 
 /**
  * Runs a task to its value: the edge of a script.
  *
  * @param task A task of the toolkit, or of a pipeline with errors of its own.
- * @returns A promise that rejects with an `Error` whose message is `explain`'s sentence and whose cause is the error.
+ * @returns A promise that rejects with an `Error` whose message is `explain`'s sentence and whose cause is the error. What the user's own code
+ *   threw is the cause of that, and is shown with its stack where the rejection is not caught.
  *
  * @example
  * ```ts

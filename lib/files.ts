@@ -20,6 +20,7 @@ import {
   type Part,
   storeFailed,
   type StoreOptions,
+  tooLong,
   type Written,
 } from "./store.ts";
 
@@ -39,8 +40,6 @@ const mebibyte = 2 ** 20;
 const pieceBytes = 8 * mebibyte;
 /** After so many bytes written the disk is asked to begin with them. */
 const flushBytes = 8 * mebibyte;
-/** More than this is not read into memory at once. */
-const wholeLimit = 1024 * mebibyte;
 
 // --- writing
 
@@ -180,22 +179,21 @@ export function openPart(disk: Disk, path: string): TE.TaskEither<StoreFailed, P
 }
 
 /**
- * Reads a whole file.
+ * Reads a whole manifest.
  *
  * @param disk The disk.
  * @param path The file.
- * @returns Its bytes; more than 1 GiB are a failure with code `EFBIG`.
+ * @returns Its bytes; a file that is too long to be one is a failure with code `EFBIG`, and no byte of it is read.
  */
-export function readWhole(disk: Disk, path: string): TE.TaskEither<StoreFailed, Uint8Array> {
+export function readManifestFile(disk: Disk, path: string): TE.TaskEither<StoreFailed, Uint8Array> {
   return pipe(
     openPart(disk, path),
     TE.flatMap((part) =>
       TE.bracket(
         TE.right(part),
         ({ bytes, read }) => {
-          if (bytes > wholeLimit) {
-            return TE.left(storeFailed("read", path, "EFBIG", `${bytes} bytes are too many to hold in memory`));
-          }
+          const long = tooLong("read", path, bytes);
+          if (long !== undefined) return TE.left(long);
           const whole = new Uint8Array(bytes);
           return pipe(read(whole, 0), TE.map(() => whole));
         },

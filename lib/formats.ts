@@ -43,6 +43,25 @@ function digestOf(body: Uint8Array): string {
   return crc32(body).toString(16).padStart(8, "0");
 }
 
+/** The deepest nesting of brackets in a body: a tree of 3,000 nodes, each in at most four of them. */
+const deepest = 12_100;
+
+/** Whether JSON is nested deeper than a body may be; looked at first, as engines parse and walk it by recursion. */
+function isTooDeep(text: string): boolean {
+  let [depth, inString] = [0, false];
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    if (inString) {
+      if (unit === 0x5c) at++;
+      else if (unit === 0x22) inString = false;
+    } else if (unit === 0x22) inString = true;
+    else if (unit === 0x5b || unit === 0x7b) {
+      if (++depth > deepest) return true;
+    } else if (unit === 0x5d || unit === 0x7d) depth--;
+  }
+  return false;
+}
+
 // --- capture and restore
 
 /**
@@ -88,7 +107,9 @@ export function unseal(
   if (digest !== head[1]) return E.left(problem(`CRC-32 ${head[1]}`, digest, "digest"));
   try {
     const way = steps.slice(Number(version) - 1);
-    const json: unknown = JSON.parse(way.length === 0 ? part(body) : body);
+    const wanted = way.length === 0 ? part(body) : body;
+    if (isTooDeep(wanted)) return E.left(problem(`values nested at most ${deepest} deep`, "deeper ones"));
+    const json: unknown = JSON.parse(wanted);
     return E.right(way.reduce((body, step) => step(body), json));
   } catch (cause) {
     if (isPlainRecord(cause)) return E.left({ problems: [cause as unknown as Problem] });

@@ -12,6 +12,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import type { Disk } from "./disk.ts";
 import type { StoreFailed } from "./errors.ts";
 import { done, removeAll, unless } from "./folders.ts";
+import { manifestName } from "./store.ts";
 
 // --- types
 
@@ -58,12 +59,28 @@ export function ownerOf(name: string): { readonly folder: string; readonly key: 
   return folder === undefined ? undefined : { folder, key };
 }
 
+/** The name of the mark that a checkpoint's folder is being removed where it is, because it cannot be renamed. */
+export function emptyingName(folder: string): string {
+  return `.emptying-${folder}`;
+}
+
+/** Any such mark's name, and the folder it is about. */
+const emptying = /^\.emptying-(checkpoint_[0-9]+)$/;
+
+/** Whether a name is one of those above. */
+export function isTemporary(name: string): boolean {
+  return [temporary, claim, emptying].some((known) => known.test(name));
+}
+
 /** The folders that saves of this process are writing to. */
 export const underWay: Set<string> = new Set<string>();
 
 // --- combinators
 
-/** Removes a folder so that it vanishes whole: after a crash in mid-removal it is a leftover, not half of what it was. */
+/**
+ * Removes a folder so that it vanishes whole: after a crash in mid-removal it is a leftover, not half of what it was. Where it cannot be
+ * renamed, it is removed in place: overlayfs answers `EXDEV` for a folder of a lower layer, such as a checkpoint that came with an image.
+ */
 export function vanish(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
   return pipe(
     TE.fromTask(disk.writer),
@@ -76,6 +93,33 @@ export function vanish(disk: Disk, path: string): TE.TaskEither<StoreFailed, voi
         TE.flatMap(() => removeAll(disk, leftover)),
       )
     ),
+    unless(["EXDEV"], () => removeInPlace(disk, path)),
+    unless(["ENOENT"], () => done),
+  );
+}
+
+/** Removes a folder where it is, its manifest first: from then on the mark beside it says that the rest is no checkpoint. */
+function removeInPlace(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
+  const [parent, mark] = [dirname(path), join(dirname(path), emptyingName(basename(path)))];
+  if (!emptying.test(basename(mark))) return removeAll(disk, path);
+  return pipe(
+    disk.makeFolder(mark),
+    unless(["EEXIST"], () => done),
+    // Each step is durable before the next, or a crash could leave a manifest without its files, or files without the mark.
+    TE.flatMap(() => disk.syncFolder(parent)),
+    TE.flatMap(() => removeAll(disk, join(path, manifestName))),
+    TE.flatMap(() => finishEmptying(disk, path, mark)),
+  );
+}
+
+/** Removes what is left of a folder without a manifest, and then the mark beside it. */
+function finishEmptying(disk: Disk, path: string, mark: string): TE.TaskEither<StoreFailed, void> {
+  return pipe(
+    disk.syncFolder(path),
+    unless(["ENOENT"], () => done),
+    TE.flatMap(() => removeAll(disk, path)),
+    TE.flatMap(() => disk.syncFolder(dirname(path))),
+    TE.flatMap(() => disk.removeFolder(mark)),
     unless(["ENOENT"], () => done),
   );
 }
@@ -143,15 +187,25 @@ export function sweep(disk: Disk, parent: string, own: string, names: readonly s
       })),
       TE.flatMap(() => disk.removeFolder(path)),
     );
+  /** With its manifest there it is a checkpoint still: somebody is about to remove it, or was when he was killed. */
+  const sweepEmptying = (mark: string, path: string): TE.TaskEither<StoreFailed, void> =>
+    pipe(
+      disk.status(join(path, manifestName)),
+      TE.flatMap(() => abandonedAt(mark)),
+      TE.flatMap((abandoned) => abandoned ? disk.removeFolder(mark) : done),
+      unless(["ENOENT", "ENOTDIR"], () => finishEmptying(disk, path, mark)),
+    );
   const sweepOne = (name: string): TE.TaskEither<StoreFailed, void> => {
     const path = join(parent, name);
     if (claim.test(name)) return sweepClaim(path);
+    const emptied = emptying.exec(name)?.[1];
+    if (emptied !== undefined) return sweepEmptying(path, join(parent, emptied));
     // Whoever gave it this name may not have come to making that durable.
     if (name.startsWith(".removing-")) return pipe(disk.syncFolder(parent), TE.flatMap(() => removeAll(disk, path)));
     return pipe(isOver(name, path), TE.flatMap((over) => over ? vanish(disk, path) : done));
   };
   return TE.traverseSeqArray((name: string) => pipe(sweepOne(name), TE.orElse(() => done)))(
-    // Most are checkpoints: looked at more closely is only what may be a leftover.
-    names.filter((name) => name.startsWith(".") && (temporary.test(name) || claim.test(name))),
+    // Most are checkpoints: only what may be a leftover is looked at more closely.
+    names.filter((name) => name.startsWith(".") && isTemporary(name)),
   );
 }

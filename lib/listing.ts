@@ -11,7 +11,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import type { Disk } from "./disk.ts";
 import type { StoreFailed } from "./errors.ts";
 import { unless } from "./folders.ts";
-import { claimedIn } from "./leftovers.ts";
+import { claimedIn, emptyingName } from "./leftovers.ts";
 import { manifestName } from "./store.ts";
 
 // --- types
@@ -63,7 +63,8 @@ export function numberIn(name: string): number | undefined {
 
 /**
  * Whether there is a checkpoint of a number. A folder comes to its name by one rename, with its manifest in it: one that has
- * other files and no manifest is a checkpoint that was damaged, and must not be passed over in silence.
+ * other files and no manifest is a checkpoint that was damaged, and must not be passed over in silence; unless it is marked as one that is
+ * being removed in place, which is looked for first: the mark goes last.
  */
 export function isCommitted(disk: Disk, parent: string, checkpoint: number): TE.TaskEither<StoreFailed, boolean> {
   return pipe(
@@ -71,8 +72,13 @@ export function isCommitted(disk: Disk, parent: string, checkpoint: number): TE.
     TE.map(() => true),
     unless(["ENOENT", "ENOTDIR"], () =>
       pipe(
-        disk.names(join(parent, folderName(checkpoint))),
-        TE.map((names) => names.length > 0),
+        disk.status(join(parent, emptyingName(folderName(checkpoint)))),
+        TE.map(() => false),
+        unless(["ENOENT", "ENOTDIR"], () =>
+          pipe(
+            disk.names(join(parent, folderName(checkpoint))),
+            TE.map((names) => names.length > 0),
+          )),
         unless(["ENOENT", "ENOTDIR"], () => TE.right(false)),
       )),
   );

@@ -187,26 +187,59 @@ function numberOf(json: unknown): number {
 
 const isShape = listOf(integer(0));
 
+/** The start of a value as JSON, however large or deep it is. */
+function glimpse(json: unknown): string {
+  if (typeof json !== "object" || json === null) return JSON.stringify(json)?.slice(0, 80) ?? "nothing";
+  const entries = Array.isArray(json) ? json.slice(0, 4).map((item) => ["", item]) : Object.entries(json).slice(0, 4);
+  const text = entries.map(([name, item]) => {
+    const value = typeof item === "object" && item !== null
+      ? Array.isArray(item) ? "[...]" : "{...}"
+      : JSON.stringify(item);
+    return name === "" ? value : `${JSON.stringify(name)}:${value}`;
+  }).join();
+  return (Array.isArray(json) ? `[${text}]` : `{${text}}`).slice(0, 80);
+}
+
+/** Where a node is: its component, and its path in that, empty for the component itself. */
+interface Place {
+  readonly root: string;
+  readonly own: string;
+}
+
+function below({ root, own }: Place, name: string): Place {
+  return { root, own: own === "" ? name : `${own}/${name}` };
+}
+
+/**
+ * Whether a tensor has the name that its path gives it. Lengths are compared first: to look into a path, an engine writes it out, and a
+ * manifest may have many arrays under one long name.
+ */
+function isOwnName(tensor: string, { root, own }: Place): boolean {
+  const name = own === "" ? root : own;
+  return tensor.length === name.length && tensor === name;
+}
+
 /** A tree whose arrays are held as it is asked for; throws on what no manifest of this toolkit holds. */
 function readNode(
   json: unknown,
-  path: string,
+  place: Place,
   depth: number,
   arrays: Stored[],
 ): (hold: (stored: Stored) => Held) => Node {
   const refuse = (expected: string): never => {
-    throw { path, kind: "format", expected, found: JSON.stringify(json)?.slice(0, 80) ?? "nothing" } satisfies Problem;
+    const path = place.own === "" ? place.root : `${place.root}/${place.own}`;
+    throw { path: path.slice(0, 1000), kind: "format", expected, found: glimpse(json) } satisfies Problem;
   };
   if (depth > 3 * maxDepth) return refuse("a tree that is less deep");
   if (json === null || typeof json === "boolean" || typeof json === "string" || typeof json === "number") {
     return () => json;
   }
   if (Array.isArray(json)) {
-    const items = json.map((item, i) => readNode(item, `${path}/${i}`, depth + 1, arrays));
+    const items = json.map((item, i) => readNode(item, below(place, `${i}`), depth + 1, arrays));
     return (hold) => items.map((item) => item(hold));
   }
   if (!isPlainRecord(json)) return refuse("a node");
-  const inner = (part: unknown): (hold: (stored: Stored) => Held) => Node => readNode(part, path, depth + 1, arrays);
+  const inner = (part: unknown): (hold: (stored: Stored) => Held) => Node => readNode(part, place, depth + 1, arrays);
   const tag = Object.keys(json).join();
   switch (tag) {
     case "number": {
@@ -228,7 +261,7 @@ function readNode(
         [name, child],
       ): readonly [string, (hold: (stored: Stored) => Held) => Node] => [
         name,
-        readNode(child, `${path}/${segment(name)}`, depth + 1, arrays),
+        readNode(child, below(place, segment(name)), depth + 1, arrays),
       ]);
       return (hold) => ({ is: "record", entries: entries.map(([name, child]): Named => [name, child(hold)]) });
     }
@@ -241,8 +274,8 @@ function readNode(
       if (!Number.isSafeInteger(file) || typeof tensor !== "string") return refuse("an array in a file");
       const stored: Stored = { element, shape: dims as number[], file: file as number, tensor };
       arrays.push(stored);
-      const own = path.slice(path.indexOf("/") + 1);
-      return (hold) => ({ is: "array", held: hold(stored), ...(tensor === own ? {} : { name: tensor }) });
+      const named = isOwnName(tensor, place) ? {} : { name: tensor };
+      return (hold) => ({ is: "array", held: hold(stored), ...named });
     }
     case "kind,state": {
       const kind = json["kind"];
@@ -356,11 +389,16 @@ function readManifest(json: Written, bytes: number): Either<ManifestError, Manif
     return E.left(problem("components of different names", names.join(", ").slice(0, 80)));
   }
   const isFile = isFileOf(names);
-  const stray = json.files.find(([name], i) =>
-    !isFile(name) || json.files.findIndex(([other]) => other === name) !== i
-  );
+  const seen = new Set<string>();
+  const stray = json.files.find(([name]) => {
+    if (seen.has(name) || !isFile(name)) return true;
+    seen.add(name);
+    return false;
+  });
   if (stray !== undefined) return E.left(problem("files of its components", stray[0].slice(0, 80)));
-  const components = json.components.map(([name, tree]) => [name, readNode(tree, segment(name), 0, arrays)] as const);
+  const components = json.components.map(([name, tree]) =>
+    [name, readNode(tree, { root: segment(name), own: "" }, 0, arrays)] as const
+  );
   const lost = arrays.find(({ file }) => file < 0 || file >= json.files.length);
   if (lost !== undefined) return E.left(problem("tensors in files it names", `file ${lost.file}`));
   return E.right({

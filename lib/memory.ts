@@ -101,6 +101,7 @@ export function memory(options: StoreOptions = {}): Store {
     location: "memory",
     place: () => checkpoints,
     ...(options.keep && { keep: options.keep }),
+    ...(options.digest && { digest: options.digest }),
     list: () => Promise.resolve(E.right(numbers())),
     begin: () => Promise.resolve(E.right(savingOf(writer()))),
     manifest: (checkpoint) => {

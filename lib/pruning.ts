@@ -4,9 +4,11 @@
  * Laws, whatever the policy says:
  * - a checkpoint is judged beside those of its own run alone; one whose manifest cannot be read is nobody's, and stays;
  * - the newest checkpoint of a run stays, and one that verifies: where none does, nothing of the run goes;
- * - what goes is looked at again just before, and stays if it is not what was judged.
+ * - what goes is looked at again just before, and stays if it is not what was judged;
+ * - a checkpoint that cannot be removed keeps no other from being removed, and is reported with the reason;
+ * - nothing is removed on the strength of a metric that no checkpoint of the run has.
  *
- * A save needs to read nothing for that: the checkpoint it has just made durable stays.
+ * A save needs to read nothing for that: the checkpoint it has just made durable stays. Retention never makes a committed save a failure.
  *
  * @module
  */
@@ -44,6 +46,25 @@ export interface Plan {
   readonly remove: readonly Entry[];
   /** Of each run that loses something, the newest checkpoint that stays and verifies. */
   readonly verified: readonly Entry[];
+  /** What else there is to say, in a sentence each: metrics that the policy asks for and a run does not have. */
+  readonly notes: readonly string[];
+}
+
+/** A checkpoint that should have been removed and could not be. */
+export interface NotRemoved {
+  readonly checkpoint: number;
+  /** Why, in words. */
+  readonly reason: string;
+}
+
+/** What became of the checkpoints that were to be removed. */
+export interface Removal {
+  /** The numbers of those that were removed. */
+  readonly removed: readonly number[];
+  /** Those that could not be: a later save, or another `prune`, tries again. */
+  readonly notRemoved: readonly NotRemoved[];
+  /** What else there is to say, in a sentence each. */
+  readonly notes: readonly string[];
 }
 
 /** How a plan is made and carried out. */
@@ -55,15 +76,36 @@ export interface PruneOptions {
   readonly run?: string;
   /** Told after each piece of a checkpoint that is verified. */
   readonly onProgress?: (progress: Progress) => void;
+  /** Receives what {@link prune} removed, and what it could not remove and why, before the task resolves. */
+  readonly onReport?: (removal: Removal) => void;
 }
 
 // --- constructors
 
+const quoted = (names: Iterable<string>): string => [...names].map((name) => JSON.stringify(name)).join(", ");
+
+/** What is to be said of the metrics that a policy asks for and a run does not have. */
+function notesOn(unknown: readonly string[], entries: readonly Entry[]): readonly string[] {
+  // A single checkpoint stays in any case, and its run may record the metric from its first evaluation on.
+  if (unknown.length === 0 || entries.length < 2) return [];
+  const known = new Set(entries.flatMap(({ metrics }) => Object.keys(metrics)));
+  const [what, which] = unknown.length === 1 ? ["the metric", "it"] : ["the metrics", "them"];
+  return [
+    `Expected a checkpoint of run ${entries[0]?.run} with ${what} ${
+      quoted(unknown)
+    } of the retention policy, found none: ` +
+    `nothing was removed on the strength of ${which}. ` +
+    (known.size === 0 ? "No checkpoint of the run has any metric" : `The metrics there are: ${quoted(known)}`),
+  ];
+}
+
 /** What a policy says of one run's entries, none of which may be missing. */
-function judged(policy: Retention, entries: readonly Entry[], now: number): Pick<Plan, "keep" | "remove"> {
-  const gone = new Set(policy(entries, now).remove);
+function judged(policy: Retention, entries: readonly Entry[], now: number): Pick<Plan, "keep" | "remove" | "notes"> {
+  const { remove, unknownMetrics = [] } = policy(entries, now);
+  const gone = new Set(remove);
   const newest = entries.at(-1);
   return {
+    notes: notesOn(unknownMetrics, entries),
     keep: entries.flatMap((entry): Kept[] => {
       const { checkpoint } = entry;
       if (!gone.has(checkpoint)) return [{ checkpoint, entry, why: "policy" }];
@@ -92,10 +134,10 @@ async function planRun(
   entries: readonly Entry[],
   onProgress: PruneOptions["onProgress"],
 ): Promise<Omit<Plan, "_tag">> {
-  const { keep, remove } = judged(policy, entries, Date.now());
-  if (remove.length === 0) return { keep, remove, verified: [] };
+  const { keep, remove, notes } = judged(policy, entries, Date.now());
+  if (remove.length === 0) return { keep, remove, verified: [], notes };
   const kept = await newestVerified(store, keep.flatMap(({ entry }) => entry ?? []), onProgress);
-  if (kept !== undefined) return { keep, remove, verified: [kept] };
+  if (kept !== undefined) return { keep, remove, verified: [kept], notes };
   const spared = await newestVerified(store, remove, onProgress);
   const stay = remove.filter((entry) => spared === undefined || entry === spared).map((entry): Kept => ({
     checkpoint: entry.checkpoint,
@@ -103,8 +145,8 @@ async function planRun(
     why: spared === undefined ? "none verifies" : "verifies",
   }));
   return spared === undefined
-    ? { keep: [...keep, ...stay], remove: [], verified: [] }
-    : { keep: [...keep, ...stay], remove: remove.filter((entry) => entry !== spared), verified: [spared] };
+    ? { keep: [...keep, ...stay], remove: [], verified: [], notes }
+    : { keep: [...keep, ...stay], remove: remove.filter((entry) => entry !== spared), verified: [spared], notes };
 }
 
 /**
@@ -156,42 +198,68 @@ export function plan(store: Store, options: PruneOptions = {}): (policy: Retenti
       keep: keep.concat(planned.flatMap(({ keep }) => keep)).sort(ascending),
       remove: planned.flatMap(({ remove }) => remove).sort(ascending),
       verified: planned.flatMap(({ verified }) => verified),
+      notes: planned.flatMap(({ notes }) => notes),
     });
   };
 }
 
 // --- combinators
 
+/** What becomes of one checkpoint that is to go: it is removed, it could not be, or it is another by now. */
+type Fate = "removed" | "another" | StoreFailed;
+
 /** Removes a checkpoint if it is the one that was judged: somebody may have removed that by hand, and another have saved under its number. */
-async function removeJudged(store: Store, judged: Entry): Promise<E.Either<StoreFailed, boolean>> {
+async function removeJudged(
+  store: Store,
+  judged: Entry,
+): Promise<{ readonly fate: Fate; readonly left?: StoreFailed }> {
   const { checkpoint } = judged;
   forgetEntry(store, checkpoint);
   const found = await readEntry(store, checkpoint)();
-  if (E.isLeft(found) || found.right.run !== judged.run || found.right.time !== judged.time) return E.right(false);
+  if (E.isLeft(found) && found.left._tag === "StoreFailed") return { fate: found.left };
+  if (E.isLeft(found) || found.right.run !== judged.run || found.right.time !== judged.time) return { fate: "another" };
   const removed = await store.remove(checkpoint)();
-  if (E.isLeft(removed)) return removed;
+  if (E.isRight(removed)) {
+    forgetEntry(store, checkpoint);
+    return { fate: "removed" };
+  }
+  // It may have failed after the checkpoint was gone, on what is left of it.
+  const there = await store.manifest(checkpoint)();
+  if (E.isRight(there) || there.left._tag !== "NoCheckpoint") return { fate: removed.left };
   forgetEntry(store, checkpoint);
-  return E.right(true);
+  return { fate: "removed", left: removed.left };
 }
 
-/** Removes one judged checkpoint after the other: the numbers of those that were removed. */
-async function removeAll(store: Store, entries: readonly Entry[]): Promise<E.Either<StoreFailed, readonly number[]>> {
-  const done: number[] = [];
+/** Removes one judged checkpoint after the other; one that cannot be removed keeps no other from it. */
+async function removeAll(store: Store, entries: readonly Entry[]): Promise<Removal> {
+  const removed: number[] = [];
+  const notRemoved: NotRemoved[] = [];
+  const notes: string[] = [];
   for (const entry of entries) {
-    const removed = await removeJudged(store, entry);
-    if (E.isLeft(removed)) return removed;
-    if (removed.right) done.push(entry.checkpoint);
+    const { checkpoint } = entry;
+    const { fate, left } = await removeJudged(store, entry);
+    if (fate === "removed") removed.push(checkpoint);
+    else if (fate !== "another") notRemoved.push({ checkpoint, reason: reasonOf(fate) });
+    if (left !== undefined) {
+      notes.push(
+        `Checkpoint ${checkpoint} is removed, but not all of its files: ${reasonOf(left)}. A later save tries again`,
+      );
+    }
   }
-  return E.right(done);
+  return { removed, notRemoved, notes };
+}
+
+function reasonOf({ operation, path, code, message }: StoreFailed): string {
+  return `cannot ${operation} ${path} (${code}): ${message}`;
 }
 
 /**
  * Carries out a plan, once it has seen again that what it leaves of each run verifies.
  *
  * @param store The store that was planned for.
- * @param options Whom to tell of the progress.
- * @returns For a plan, the numbers of the checkpoints that were removed: those of the plan that are still what they were. Its left is why
- *   the checkpoint that was to stay no longer verifies, and then nothing was removed; or `StoreFailed`.
+ * @param options Whom to tell of the progress, and what receives the report: which checkpoints could not be removed, and why.
+ * @returns For a plan, the numbers of the checkpoints that were removed: those of the plan that are still what they were, and that the store
+ *   lets be removed. Its left is why the checkpoint that was to stay no longer verifies, and then nothing was removed; or `StoreFailed`.
  *
  * @example
  * ```ts
@@ -202,12 +270,12 @@ async function removeAll(store: Store, entries: readonly Entry[]): Promise<E.Eit
  * for (const step of [10, 20, 30]) await runOrThrow(saveState(store)({ step }));
  * const planned = await runOrThrow(plan(store)(Retention.every(20)));
  * assert.deepEqual(await runOrThrow(prune(store)(planned)), [0]);
- * assert.deepEqual((await runOrThrow(list(store))).map(({ step }) => step), [20, 30]);
+ * assert.deepEqual((await runOrThrow(list(store))).entries.map(({ step }) => step), [20, 30]);
  * ```
  */
 export function prune(
   store: Store,
-  options: Pick<PruneOptions, "onProgress"> = {},
+  options: Pick<PruneOptions, "onProgress" | "onReport"> = {},
 ): (plan: Plan) => TaskEither<LoadError, readonly number[]> {
   return ({ remove, verified }) => {
     const witnesses = new Map(verified.map((entry) => [entry.run, entry]));
@@ -226,7 +294,9 @@ export function prune(
         if (E.isLeft(manifest)) return manifest;
         if (manifest.right.run !== run) return E.left(anotherRun(checkpoint, run, manifest.right.run));
       }
-      return await removeAll(store, remove);
+      const removal = await removeAll(store, remove);
+      options.onReport?.(removal);
+      return E.right(removal.removed);
     };
   };
 }
@@ -239,27 +309,35 @@ function anotherRun(checkpoint: number, expected: string, found: string): Damage
   };
 }
 
+const nothing: Removal = { removed: [], notRemoved: [], notes: [] };
+
 /**
- * Applies a store's own policy after a save, to the run that saved.
+ * Applies a store's own policy after a save, to the run that saved; it never fails, for the save is committed.
  *
  * @param store Where to.
  * @param run The run.
  * @param newest The checkpoint it has just made durable, which stays.
  * @param seen The numbers that may have a checkpoint, where the save has seen them.
- * @returns The numbers of the checkpoints that were removed.
+ * @returns What was removed, what could not be and why, and what else there is to say.
  */
 export async function retain(
   store: Store,
   run: string,
   newest: number,
   seen?: readonly number[],
-): Promise<E.Either<StoreFailed, readonly number[]>> {
-  if (store.keep === undefined) return E.right([]);
+): Promise<Removal> {
+  if (store.keep === undefined) return nothing;
+  const failed = (why: string): Removal => ({ ...nothing, notes: [`Retention removed nothing: ${why}`] });
   const numbers = seen === undefined ? await candidates(store)() : E.right(seen);
-  if (E.isLeft(numbers)) return numbers;
+  if (E.isLeft(numbers)) return failed(reasonOf(numbers.left));
   const entries = (await entriesOf(store, numbers.right)).filter((entry) => entry.run === run);
-  const gone = new Set(store.keep(entries, Date.now()).remove);
+  const decision = E.tryCatch(() => store.keep?.(entries, Date.now()) ?? { keep: [], remove: [] }, E.toError);
+  if (E.isLeft(decision)) return failed(`the policy threw ${decision.left.name}: ${decision.left.message}`);
+  const { remove, unknownMetrics = [] } = decision.right;
+  const gone = new Set(remove);
   // Another process may have saved a newer one of the same run.
   const stays = new Set([newest, entries.at(-1)?.checkpoint]);
-  return await removeAll(store, entries.filter(({ checkpoint }) => gone.has(checkpoint) && !stays.has(checkpoint)));
+  const going = entries.filter(({ checkpoint }) => gone.has(checkpoint) && !stays.has(checkpoint));
+  const removal = await removeAll(store, going);
+  return { ...removal, notes: [...notesOn(unknownMetrics, entries), ...removal.notes] };
 }

@@ -28,6 +28,11 @@ export interface Entry {
 export interface Decision {
   readonly keep: readonly number[];
   readonly remove: readonly number[];
+  /**
+   * Metrics that the policy asks for and no checkpoint of the catalogue has: nothing is removed on their account.
+   * @default none
+   */
+  readonly unknownMetrics?: readonly string[];
 }
 
 /** A policy: a pure function of the catalogue and the present time, in milliseconds since 1970. */
@@ -35,13 +40,34 @@ export type Retention = (catalogue: readonly Entry[], now: number) => Decision;
 
 // --- constructors
 
+/** Numbers of checkpoints that a policy keeps, and the metrics it did not find. */
+interface Kept {
+  readonly keep: Iterable<number>;
+  readonly unknown?: readonly string[];
+}
+
 /** The policy that keeps the checkpoints a function names, and the newest. */
-function keeping(kept: (catalogue: readonly Entry[], now: number) => Iterable<number>): Retention {
+function keeping(kept: (catalogue: readonly Entry[], now: number) => Kept): Retention {
   return (catalogue, now) => {
     const numbers = catalogue.map(({ checkpoint }) => checkpoint).sort((a, b) => a - b);
-    const keep = new Set([...kept(catalogue, now), ...numbers.slice(-1)]);
-    return { keep: numbers.filter((n) => keep.has(n)), remove: numbers.filter((n) => !keep.has(n)) };
+    const { keep: named, unknown = [] } = kept(catalogue, now);
+    const keep = new Set([...named, ...numbers.slice(-1)]);
+    const decision = { keep: numbers.filter((n) => keep.has(n)), remove: numbers.filter((n) => !keep.has(n)) };
+    return unknown.length === 0 ? decision : { ...decision, unknownMetrics: [...new Set(unknown)] };
   };
+}
+
+function numbersOf(catalogue: readonly Entry[]): readonly number[] {
+  return catalogue.map(({ checkpoint }) => checkpoint);
+}
+
+/** What several policies decide. */
+function decisions(policies: readonly Retention[], catalogue: readonly Entry[], now: number): {
+  readonly kept: readonly (readonly number[])[];
+  readonly unknown: readonly string[];
+} {
+  const each = policies.map((policy) => policy(catalogue, now));
+  return { kept: each.map(({ keep }) => keep), unknown: each.flatMap(({ unknownMetrics = [] }) => unknownMetrics) };
 }
 
 /** Newest first. */
@@ -65,13 +91,14 @@ function newer(a: Entry, b: Entry): number {
  */
 export function latest(n: number): Retention {
   demand("n", integer(1), n);
-  return keeping((catalogue) => [...catalogue].sort(newer).slice(0, n).map(({ checkpoint }) => checkpoint));
+  return keeping((catalogue) => ({ keep: numbersOf([...catalogue].sort(newer).slice(0, n)) }));
 }
 
 /**
  * Keeps the checkpoints with the best metric, and the newest.
  *
- * A checkpoint without the metric, or with NaN for it, is never among the best; of equal ones the newer is better.
+ * A checkpoint without the metric, or with NaN for it, is never among the best; of equal ones the newer is better. Where no checkpoint has
+ * the metric, all are kept, and the decision names it as unknown: a misspelled name removes nothing.
  *
  * @param n How many of the best, an integer from 1.
  * @param metric The metric's name, as it was given when saving.
@@ -90,14 +117,16 @@ export function best(n: number, metric: string, mode: "min" | "max"): Retention 
   demand("n", integer(1), n);
   demand("metric", must("the name of a metric", (value) => typeof value === "string"), metric);
   demand("mode", oneOf("min", "max"), mode);
-  return keeping((catalogue) =>
-    catalogue
-      .map((entry) => ({ entry, value: Object.hasOwn(entry.metrics, metric) ? entry.metrics[metric]! : NaN }))
+  const has = ({ metrics }: Entry): boolean => Object.hasOwn(metrics, metric);
+  return keeping((catalogue) => {
+    if (catalogue.length > 0 && !catalogue.some(has)) return { keep: numbersOf(catalogue), unknown: [metric] };
+    const ranked = catalogue
+      .map((entry) => ({ entry, value: has(entry) ? entry.metrics[metric]! : NaN }))
       .filter(({ value }) => !Number.isNaN(value))
       .sort((a, b) => a.value === b.value ? newer(a.entry, b.entry) : (a.value < b.value) === (mode === "min") ? -1 : 1)
-      .slice(0, n)
-      .map(({ entry }) => entry.checkpoint)
-  );
+      .slice(0, n);
+    return { keep: numbersOf(ranked.map(({ entry }) => entry)) };
+  });
 }
 
 /**
@@ -116,9 +145,9 @@ export function best(n: number, metric: string, mode: "min" | "max"): Retention 
  */
 export function every(n: number): Retention {
   demand("n", integer(1), n);
-  return keeping((catalogue) =>
-    catalogue.filter(({ step }) => step !== null && step % n === 0).map(({ checkpoint }) => checkpoint)
-  );
+  return keeping((catalogue) => ({
+    keep: numbersOf(catalogue.filter(({ step }) => step !== null && step % n === 0)),
+  }));
 }
 
 // --- combinators
@@ -139,7 +168,10 @@ export function every(n: number): Retention {
  * ```
  */
 export function any(...policies: readonly Retention[]): Retention {
-  return keeping((catalogue, now) => policies.flatMap((policy) => policy(catalogue, now).keep));
+  return keeping((catalogue, now) => {
+    const { kept, unknown } = decisions(policies, catalogue, now);
+    return { keep: kept.flat(), unknown };
+  });
 }
 
 /**
@@ -158,12 +190,9 @@ export function any(...policies: readonly Retention[]): Retention {
  * ```
  */
 export function all(...policies: readonly Retention[]): Retention {
-  return keeping((catalogue, now) =>
-    policies
-      .map((policy) => new Set(policy(catalogue, now).keep))
-      .reduce(
-        (left, keep) => left.filter((checkpoint) => keep.has(checkpoint)),
-        catalogue.map(({ checkpoint }) => checkpoint),
-      )
-  );
+  return keeping((catalogue, now) => {
+    const { kept, unknown } = decisions(policies, catalogue, now);
+    const sets = kept.map((keep) => new Set(keep));
+    return { keep: numbersOf(catalogue).filter((n) => sets.every((keep) => keep.has(n))), unknown };
+  });
 }

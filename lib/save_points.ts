@@ -97,17 +97,22 @@ function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Listens for signals until `close`. */
+/** Listens for one signal, until it comes or `close`: a second one has its usual effect, which ends a step that hangs. */
 function listen(
   signals: readonly Signal[],
 ): { readonly received: () => Signal | undefined; readonly close: () => void } {
   let received: Signal | undefined;
-  const listeners = signals.map((signal) => [signal, (): void => void (received ??= signal)] as const);
+  const listeners = signals.map((signal) =>
+    [signal, (): void => {
+      received ??= signal;
+      close();
+    }] as const
+  );
   for (const [signal, listener] of listeners) process.on(signal, listener);
-  return {
-    received: () => received,
-    close: () => listeners.forEach(([signal, listener]) => process.off(signal, listener)),
-  };
+  function close(): void {
+    for (const [signal, listener] of listeners) process.off(signal, listener);
+  }
+  return { received: () => received, close };
 }
 
 // --- combinators

@@ -15,7 +15,7 @@ import { type SaveError, toError } from "./errors.ts";
 import { afterOf, type Branch, nextLine } from "./line.ts";
 import type { Summary } from "./manifest.ts";
 import type { Progress } from "./progress.ts";
-import { retain } from "./pruning.ts";
+import { type NotRemoved, retain } from "./pruning.ts";
 import { demand, isPlainRecord, must, oneOf } from "./rules.ts";
 import { inTurn, type Line, newLine, setLine } from "./runs.ts";
 import {
@@ -72,6 +72,19 @@ export interface Saved {
   readonly seconds: number;
   /** Checkpoints that retention removed after the commit. */
   readonly removed: readonly number[];
+  /** Checkpoints that it should have removed and could not, with the reason; the next save tries again. */
+  readonly notRemoved: readonly NotRemoved[];
+  /**
+   * What else there is to say, in a sentence each, such as that the policy asks for a metric that no checkpoint of the run has.
+   * @default nothing
+   */
+  readonly notes?: readonly string[];
+  /**
+   * One digest of the whole checkpoint, to pin or sign it by: the SHA-256, in hexadecimal, of its manifest `snapshot.json` as committed, which
+   * holds the SHA-256 of every other file. `dogear verify --expect DIGEST` checks it, with every byte.
+   * @default only in stores made with `{ digest: "sha256" }`
+   */
+  readonly digest?: string;
   /** Where it is. */
   readonly location: string;
 }
@@ -96,7 +109,7 @@ export interface Saver<K extends Codecs = NoCodecs> {
   ) => TaskEither<SaveError, void>;
   /** Whether a save is in flight. */
   readonly busy: IO<boolean>;
-  /** Resolves once nothing is in flight, with the saves since the last drain, or the first error among them. */
+  /** Resolves once nothing is in flight, with the saves since the last drain, or the first error among them, which all drains that wait get. */
   readonly drain: TaskEither<SaveError, readonly Saved[]>;
 }
 
@@ -125,7 +138,8 @@ function stepIn(snapshot: Snapshot<unknown>): number | null {
  * @param store Where to.
  * @param options Step, metrics, whether to record the id.
  * @returns For a snapshot, which stays the caller's to release, what was committed; or `StoreFailed`, and then the store holds what it held
- *   (if the operation was to remove an older checkpoint, or the last one, to make the commit durable, the new one beside it), or `Released`.
+ *   (if the operation was the last one, to make the commit durable, the new one beside it), or `Released`. An older checkpoint that cannot
+ *   be removed is no failure: {@link Saved.notRemoved} names it.
  *
  * Law *old or new*.
  *
@@ -199,14 +213,14 @@ async function writeAfter(
     }
     return committed;
   }
-  const { checkpoint, bytesWritten, bytesTotal, seen } = committed.right;
+  const { checkpoint, bytesWritten, bytesTotal, digest, seen } = committed.right;
   setLine(store, { run, parent: checkpoint, step: own, isFork }, training);
   knowEntry(store, { checkpoint, step, metrics, time: summary.time, bytes: bytesTotal, run });
-  const removed = await retain(store, run, checkpoint, seen);
-  if (E.isLeft(removed)) return removed;
+  const { removed, notRemoved, notes } = await retain(store, run, checkpoint, seen);
   const seconds = (performance.now() - begun) / 1000;
   const location = store.locationOf(checkpoint);
-  return E.right({ checkpoint, step, metrics, bytesWritten, bytesTotal, seconds, removed: removed.right, location });
+  const retained = { removed, notRemoved, ...(notes.length === 0 ? {} : { notes }), ...(digest && { digest }) };
+  return E.right({ checkpoint, step, metrics, bytesWritten, bytesTotal, seconds, ...retained, location });
 }
 
 /**
@@ -307,14 +321,21 @@ export function saverFor<K extends Codecs = NoCodecs>(
     };
     inFlight = writing();
   };
-  /** The first error there is, given once. */
+  /** Drains that wait: each is told of a failure that is given to another meanwhile. */
+  const draining = new Set<(failed: () => E.Either<SaveError, never>) => void>();
+  /** The first error there is, given once, and to all drains that wait. */
   const failure = (): E.Either<SaveError, void> => {
     const theirs = thrown;
     thrown = undefined;
-    if (theirs !== undefined) throw theirs.cause;
-    const i = results.findIndex(E.isLeft);
+    const i = theirs === undefined ? results.findIndex(E.isLeft) : -1;
     const failed = i < 0 ? undefined : results.splice(i, 1)[0];
-    return failed !== undefined && E.isLeft(failed) ? failed : E.right(undefined);
+    if (theirs === undefined && (failed === undefined || E.isRight(failed))) return E.right(undefined);
+    const again = (): E.Either<SaveError, never> => {
+      if (theirs !== undefined) throw theirs.cause;
+      return failed as E.Left<SaveError>;
+    };
+    for (const tell of draining) tell(again);
+    return again();
   };
   const settled = async (): Promise<void> => {
     while (inFlight !== undefined) await inFlight;
@@ -351,8 +372,13 @@ export function saverFor<K extends Codecs = NoCodecs>(
     },
     busy: () => inFlight !== undefined,
     drain: async () => {
+      let told: (() => E.Either<SaveError, never>) | undefined;
+      const tell = (failed: () => E.Either<SaveError, never>): void => void (told ??= failed);
+      draining.add(tell);
       await queue;
       await settled();
+      draining.delete(tell);
+      if (told !== undefined) return told();
       const failed = failure();
       if (E.isLeft(failed)) return failed;
       return E.right(results.splice(0).flatMap((saved) => E.isRight(saved) ? [saved.right] : []));

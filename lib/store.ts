@@ -102,7 +102,8 @@ export interface StoreOptions {
   /** The retention policy the savers apply after each commit; without one nothing is ever removed. */
   readonly keep?: Retention;
   /**
-   * The digest of each part: CRC-32, or SHA-256 beside it.
+   * The digest of each part: CRC-32, or SHA-256 beside it. With `"sha256"`, a checkpoint saved without it is not read, and a save tells one
+   * digest of the whole checkpoint.
    *
    * @default "crc32"
    */
@@ -121,6 +122,11 @@ export interface Store {
   readonly place?: IO<object>;
   /** The retention policy the savers apply after each commit. */
   readonly keep?: Retention;
+  /**
+   * With `"sha256"`, a checkpoint whose manifest lacks the SHA-256 of a file is refused when it is read.
+   * @default "crc32"
+   */
+  readonly digest?: "crc32" | "sha256";
   /** The numbers of the committed checkpoints, ascending; none where nothing has been saved yet. */
   readonly list: TE.TaskEither<StoreFailed, readonly number[]>;
   /**
@@ -157,6 +163,9 @@ export interface Digester {
 /** The name the manifest has among the parts; no part may have it. */
 export const manifestName: string = "snapshot.json";
 
+/** The most bytes of a manifest: 256 MiB. A longer one is neither written nor read. */
+export const mostManifestBytes: number = 256 * 2 ** 20;
+
 // --- constructors
 
 /**
@@ -170,6 +179,24 @@ export const manifestName: string = "snapshot.json";
  */
 export function storeFailed(operation: string, path: string, code: string, message: string): StoreFailed {
   return { _tag: "StoreFailed", operation, path, code, message };
+}
+
+/**
+ * That a manifest of so many bytes is too long.
+ *
+ * @param operation What was to be done with it.
+ * @param path The manifest's name in messages.
+ * @param bytes Its length.
+ * @returns The failure with code `EFBIG` if there are more than {@link mostManifestBytes}.
+ */
+export function tooLong(operation: "read" | "write", path: string, bytes: number): StoreFailed | undefined {
+  if (bytes <= mostManifestBytes) return undefined;
+  return storeFailed(
+    operation,
+    path,
+    "EFBIG",
+    `expected a manifest of at most ${mostManifestBytes} bytes, found ${bytes}`,
+  );
 }
 
 /**
@@ -194,6 +221,15 @@ export function digester(digest: "crc32" | "sha256" = "crc32"): Digester {
       ...(sha256 && { sha256: sha256.copy().digest("hex") }),
     }),
   };
+}
+
+/**
+ * The SHA-256 of bytes, in hexadecimal.
+ *
+ * @param bytes Such as a manifest's.
+ */
+export function sha256Of(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
 }
 
 /**

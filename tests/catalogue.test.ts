@@ -96,7 +96,7 @@ test("what only has a checkpoint's name is passed over, what is left of a checkp
   const store = directory(path);
   assert.deepEqual(await runOrThrow(candidates(store)), [3, 5, 7]);
   assert.deepEqual(await runOrThrow(store.list), [3, 7]);
-  assert.deepEqual((await runOrThrow(list(store))).map(({ checkpoint }) => checkpoint), [3, 7]);
+  assert.deepEqual((await runOrThrow(list(store))).entries.map(({ checkpoint }) => checkpoint), [3, 7]);
   assert.deepEqual(restoreState(await runOrThrow(readSnapshot(store))), E.right({ step: 5 }));
   const planned = await runOrThrow(plan(directory(path))(Retention.latest(1)));
   assert.deepEqual([planned.keep.length, planned.remove.map(({ checkpoint }) => checkpoint)], [1, [3]]);
@@ -118,7 +118,7 @@ test("an empty store is empty, whatever empty folders it holds", async () => {
   const path = await folderOf([]);
   await mkdir(join(path, "checkpoints", "checkpoint_4"));
   assert.deepEqual(await runOrThrow(candidates(directory(path))), []);
-  assert.deepEqual(await runOrThrow(list(directory(path))), []);
+  assert.deepEqual(await runOrThrow(list(directory(path))), { entries: [], damaged: [] });
   const none = await readSnapshot(directory(path))();
   assert.ok(E.isLeft(none) && none.left._tag === "NoCheckpoint" && none.left.available.length === 0);
 });
@@ -222,4 +222,20 @@ test("a save and a load tell of their bytes, up to the last", async () => {
     const { bytes, total, left } = one.at(-1)!;
     assert.deepEqual([bytes, left], [total, 0]);
   }
+});
+
+test("a listing gives what can be read, and the numbers of what cannot, each with its error", async () => {
+  const path = place();
+  const store = directory(path);
+  for (let step = 0; step < 5; step++) await runOrThrow(saveState(store)({ step, w: new Float32Array(4) }));
+  await rm(join(path, "checkpoints/checkpoint_2/snapshot.json"));
+  await writeFile(join(path, "checkpoints/checkpoint_3/snapshot.json"), '{"format":"dogear/99"}');
+  const { entries, damaged } = await runOrThrow(list(directory(path)));
+  assert.deepEqual(entries.map(({ checkpoint, step }) => [checkpoint, step]), [[0, 0], [1, 1], [4, 4]]);
+  assert.deepEqual(damaged.map(({ checkpoint, error }) => [checkpoint, error._tag]), [[2, "Damaged"], [
+    3,
+    "NewerFormat",
+  ]]);
+  await writeFile(join(path, "checkpoints/checkpoint_4/snapshot.json"), "");
+  assert.deepEqual((await runOrThrow(list(directory(path)))).damaged.map(({ checkpoint }) => checkpoint), [2, 3, 4]);
 });

@@ -16,6 +16,7 @@ import fc from "fast-check";
 import {
   diff,
   directory,
+  type Entry,
   fromJsonLines,
   list,
   Loader,
@@ -29,7 +30,18 @@ import {
 import { main } from "../lib/cli/commands.ts";
 import { statistics } from "../lib/cli/statistics.ts";
 import { printer, type Terminal, terminal } from "../lib/cli/terminal.ts";
-import { bar, bytesText, numberText, progressText, spanText, table } from "../lib/cli/text.ts";
+import {
+  bar,
+  bytesText,
+  cut,
+  jsonText,
+  numberText,
+  plainText,
+  progressText,
+  spanText,
+  table,
+  widthOf,
+} from "../lib/cli/text.ts";
 import { progressAt } from "../lib/progress.ts";
 import { decodeHeader } from "../lib/safetensors.ts";
 import { heldBytes } from "../lib/tensor.ts";
@@ -142,7 +154,7 @@ function steady(text: string): string {
 test("ls: a table of a fixed width, the newest first", async () => {
   const { code, text, said } = await dogear("ls", run);
   assert.deepEqual([code, said], [0, ""]);
-  const size = async (n: number): Promise<string> => bytesText((await runOrThrow(list(runStore)))[n]!.bytes);
+  const size = async (n: number): Promise<string> => bytesText((await runOrThrow(list(runStore))).entries[n]!.bytes);
   assert.equal(
     steady(text),
     [
@@ -157,7 +169,7 @@ test("ls: a table of a fixed width, the newest first", async () => {
 
 test("ls --json: what list says, and sharing and verdict beside it", async () => {
   const { code, value } = await json("ls", run);
-  const entries = await runOrThrow(list(runStore));
+  const entries = (await runOrThrow(list(runStore))).entries;
   const checkpoints = entries.toReversed().map((one) => ({ ...one, shared: 0, verdict: "complete", error: null }));
   assert.equal(code, 0);
   assert.deepEqual(value, { runs: [{ location: run, checkpoints }] });
@@ -458,7 +470,7 @@ test("prune: shows what would go and why, and removes it when told to", async ()
   const words = ["prune", path, "--latest", "1", "--best", "1:loss:max"];
   const dry = await dogear(...words);
   assert.equal(dry.code, 0);
-  const sizes = (await runOrThrow(list(runStore))).map(({ bytes }) => bytes);
+  const sizes = (await runOrThrow(list(runStore))).entries.map(({ bytes }) => bytes);
   assert.equal(
     dry.text,
     [
@@ -487,7 +499,7 @@ test("prune: the last checkpoint that verifies stays, and a run by itself goes b
   assert.deepEqual(await runOrThrow(directory(path).list), [0, 2]);
   const two = await copied();
   await runOrThrow(saveState(directory(two))({ step: 1 }));
-  const entries = await runOrThrow(list(directory(two)));
+  const entries = (await runOrThrow(list(directory(two)))).entries;
   const [first, last] = [entries[0]!.run, entries[3]!.run];
   const { value } = await json("prune", two, "--latest", "1", "--run", last.slice(0, 8));
   const { checkpoints } = value as { checkpoints: { why: string; run: string }[] };
@@ -497,6 +509,19 @@ test("prune: the last checkpoint that verifies stays, and a run by itself goes b
   ]);
   assert.equal((await dogear("prune", two, "--latest", "1", "--run", "nobody")).code, 2);
   assert.equal((await dogear("prune", two, "--latest", "1", "--run", "")).code, 2);
+});
+
+test("prune: nothing goes for a metric that no checkpoint has, and the names there are are said", async () => {
+  const path = await copied();
+  for (const words of [["--best", "1:los:min"], ["--best", "1:los:min", "--latest", "1"]]) {
+    const { code, text, said } = await dogear("prune", path, ...words, "--yes");
+    assert.equal(code, 0);
+    assert.match(text, /best 1 los min: no such metric.*\nRemoved 0 checkpoints, 0 B$/s);
+    assert.match(said, /"los" of the retention policy.*The metrics there are: "loss", "accuracy"$/);
+    const { value } = await json("prune", path, ...words);
+    assert.deepEqual([value.removed, value.notRemoved, value.notes.length], [[], [], 1]);
+  }
+  assert.deepEqual(await runOrThrow(directory(path).list), [0, 1, 2]);
 });
 
 test("prune: a policy that is none is refused before anything is looked at", async () => {
@@ -632,6 +657,94 @@ test("export: nothing is written over without --force, and then nothing stale is
   assert.equal((await dogear("export", run, "0", folder, "--force")).code, 0);
   assert.deepEqual((await readdir(folder)).sort(), ["config.json", "model.safetensors"]);
   assert.deepEqual((await loaded(folder, ["model.safetensors"])).get("last/bias"), [13]);
+});
+
+test("export: nothing is written where no folder was named: a checkpoint is never taken for one, nor left out", async () => {
+  const folder = place();
+  await mkdir(folder);
+  const before = process.cwd();
+  const path = await copied();
+  process.chdir(folder);
+  try {
+    for (
+      const words of [
+        [],
+        [path],
+        [path, "2"],
+        [path, "latest"],
+        [path, "latest~1"],
+        [path, "@2"],
+        [`${path}@2`],
+        [path, "best:loss:min"],
+        ["2"],
+        [path, "2", `${path}@1`],
+        [path, "--out", ""],
+        [path, "--out", "2"],
+        [path, "--out", "@2"],
+        [path, "2", "a", "--out", "b"],
+      ]
+    ) {
+      const { code, text, said } = await dogear("export", ...words);
+      assert.deepEqual([code, text], [2, ""], words.join(" "));
+      assert.match(said, /^Expected (a folder to write to|one folder to write to).*/, words.join(" "));
+    }
+    assert.deepEqual(await readdir(folder), []);
+    assert.equal((await dogear("export", path, "1", "--out", "./71")).code, 0);
+    assert.equal((await dogear("export", `${path}@1`, "--out", "a")).code, 0);
+    assert.equal((await dogear("export", path, "--out", "b")).code, 0);
+    assert.equal((await dogear("export", path, "1", "c")).code, 0);
+    const weights = async (name: string): Promise<string> =>
+      (await readFile(join(name, "model.safetensors"))).toString("hex");
+    assert.equal(await weights("a"), await weights("71"));
+    assert.equal(await weights("a"), await weights("c"));
+    assert.notEqual(await weights("a"), await weights("b"));
+  } finally {
+    process.chdir(before);
+  }
+});
+
+test("references: a run and a checkpoint in one word, by number, from the newest back, by the best of a metric", async () => {
+  const { location } = runStore;
+  const at = async (...words: readonly string[]): Promise<unknown> => {
+    const { code, value } = await json("inspect", ...words);
+    return code === 0 ? value.checkpoint : value.error.message;
+  };
+  assert.deepEqual(
+    await Promise.all(
+      ["0", "2", "latest", "latest~0", "latest~2", "best:loss:min", "best:loss:max", "best:accuracy:max"].map((ref) =>
+        at(`${location}@${ref}`)
+      ),
+    ),
+    [0, 2, 2, 2, 0, 2, 0, 2],
+  );
+  assert.equal(await at(location, "latest~1"), 1);
+  assert.match(`${await at(`${location}@7`)}`, /Expected checkpoint 7/);
+  assert.match(`${await at(`${location}@latest~3`)}`, /found 3 in/);
+  assert.match(
+    `${await at(`${location}@best:los:min`)}`,
+    /"los", found none in .*: the metrics there are: "loss", "accuracy"$/,
+  );
+  assert.match(`${await at(`${location}@nonsense`)}`, /found no folder/);
+  assert.equal((await json("inspect", `${location}@1`, "model")).value.location, runStore.locationOf(1));
+  for (
+    const words of [[`${location}@0`, `${location}@2`], [`${location}@0`, "@2"], [`${location}@0`, "2"], [
+      location,
+      "0",
+      "@latest",
+    ]]
+  ) {
+    const { code, value } = await json("diff", ...words);
+    assert.deepEqual([code, value.left.checkpoint, value.right.checkpoint], [1, 0, 2]);
+  }
+  assert.deepEqual(
+    (await json("verify", `${location}@1`)).value.checkpoints.map(({ checkpoint }: Entry) => checkpoint),
+    [1],
+  );
+  // A folder that has such a name is a folder.
+  const path = `${place()}@1`;
+  await cp(run, path, { recursive: true });
+  assert.equal(await at(path), 2);
+  assert.equal(await at(`${path}@0`), 0);
 });
 
 test("export: a component without names for its tensors has their paths; what has none, or is damaged, is refused", async () => {
@@ -800,6 +913,90 @@ test("text: columns stand under each other, and no line of a table is longer tha
     }),
     { numRuns: 100 * torture },
   );
+});
+
+test("text: a character of two columns counts as two, one that is put over another as none, and a cell is cut between two", async () => {
+  const widths = {
+    abc: 3,
+    "日本": 4,
+    "ｱ": 1,
+    "Ａ": 2,
+    "한글": 4,
+    "e\u0301": 1,
+    "👍": 2,
+    "🇩🇪": 2,
+    "é…·": 3,
+    "𠮷": 2,
+    "": 0,
+  };
+  for (const [text, width] of Object.entries(widths)) assert.equal(widthOf(text), width, text);
+  assert.deepEqual([5, 4, 3, 2, 1].map((width) => cut("日本語", width)), ["日本…", "日…", "日…", "…", "…"]);
+  const lines: string[] = [];
+  const columns = [{ name: "metrics", flexible: true }, { name: "n", right: true }, { name: "last" }];
+  const rows = [["精度 0.91", "1", "x"], ["accuracy 0.92", "22", "x"], ["一二三四五六七八九十", "3", "x"], [
+    "e\u0301👍",
+    "4",
+    "x",
+  ]];
+  for await (const line of table(columns, rows, 24)) lines.push(line);
+  assert.deepEqual(lines.slice(1).map((line) => widthOf(line)), [24, 24, 24, 24].map(() => widthOf(lines[1]!)));
+  assert.deepEqual(
+    lines.slice(1).map((line) => widthOf(line.slice(0, line.lastIndexOf("x")))),
+    lines.slice(1).map(() => widthOf(lines[0]!) - 4),
+  );
+  assert.ok(lines.every((line) => widthOf(line) <= 24));
+});
+
+test("text and JSON: what a terminal may obey is written as its code, and JSON means the same", () => {
+  const obeyed = "a\x1b[2J\x7f\x9b\u00ad\u061c\u200b\u202e\u2028\u2029\u2066\ufeff\u{e0041}\ud800";
+  const dangerous = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u;
+  assert.equal(
+    plainText(obeyed),
+    "a\\x1b[2J\\x7f\\x9b\\xad\\u061c\\u200b\\u202e\\u2028\\u2029\\u2066\\ufeff\\u{e0041}\\ud800",
+  );
+  const value = { [obeyed]: [obeyed, 1n, -0, NaN, "日本 👍"] };
+  assert.ok(!dangerous.test(jsonText(value)));
+  assert.deepEqual(JSON.parse(jsonText(value)), { [obeyed]: [obeyed, "1", "-0", "NaN", "日本 👍"] });
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), (text) => {
+      assert.ok(!dangerous.test(plainText(text)) && !dangerous.test(jsonText(text)));
+      assert.equal(JSON.parse(jsonText(text)), text);
+    }),
+    { numRuns: 300 * torture },
+  );
+});
+
+test("no command writes a character that a terminal may obey, whatever names a checkpoint has", async () => {
+  const path = join(place(), "run\u202e");
+  const evil = "evil\u202egnp\u2028\x9b";
+  const store = directory(path);
+  for (const step of [1, 2]) {
+    await runOrThrow(
+      saveState(store, { metrics: { [evil]: step } })({ [evil]: { [evil]: evil }, w: Float32Array.of(step) }),
+    );
+  }
+  for (
+    const words of [
+      ["ls", path],
+      ["ls", path, place()],
+      ["inspect", path],
+      ["inspect", path, evil],
+      ["inspect", path, "w"],
+      ["inspect", path, "none\u202e"],
+      ["verify", path],
+      ["diff", path, "0", "1"],
+      ["prune", path, "--best", `1:${evil}:min`],
+      ["prune", path, "--best", "1:\u202e:min"],
+      ["export", path, "0", join(path, "out"), "--component", "w"],
+      ["export", path, "0", join(path, "other"), "--component", evil],
+    ]
+  ) {
+    for (const json of [[], ["--json"]]) {
+      const { text } = await dogear(...words, ...json);
+      const seen = text.split("\n").join("");
+      assert.ok(!/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(seen), `${words[0]}: ${JSON.stringify(text)}`);
+    }
+  }
 });
 
 // --- terminals and processes

@@ -17,7 +17,7 @@ import { directoryOn } from "../lib/directory.ts";
 import type { Disk, Fate } from "../lib/disk.ts";
 import { readSummary } from "../lib/checkpoint.ts";
 import type { StoreFailed } from "../lib/errors.ts";
-import { digester, type Saving, type Store, type Written } from "../lib/store.ts";
+import { digester, type Saving, type Store, storeFailed, type Written } from "../lib/store.ts";
 import { loadState, readSnapshot, restoreState, Retention, type Saved, type SaveError, saveState } from "../mod.ts";
 import { blank, type Image, imageOf, machine, remains, type Schedule, stateOf, type Tree } from "./simulated_disk.ts";
 import { type Answer, fault, type Operation, watched } from "./watched_disk.ts";
@@ -405,6 +405,37 @@ function holds(name: string, all: readonly Explored[]): void {
   const counts = [sum(({ points }) => points), sum(({ outcomes }) => outcomes), sum(({ states }) => states.length)];
   console.log(`${counts.map((n) => String(n).padStart(7)).join("")}  crash points, outcomes, states: ${name}`);
   assert.ok(counts.every((n) => n > 10));
+}
+
+/** A disk like overlayfs: a folder that is there already, in a lower layer, cannot be renamed. */
+function layered(disk: Disk): Disk {
+  return {
+    ...disk,
+    rename: (from, to) =>
+      /checkpoint_[0-9]+$/.test(from)
+        ? TE.left(storeFailed("rename", to, "EXDEV", "another layer"))
+        : disk.rename(from, to),
+  };
+}
+
+for (
+  const [name, scenario] of Object.entries(
+    {
+      "saves that keep one, and remove in place": {
+        keep: Retention.latest(1),
+        before: saves("a", 1),
+        during: inTurn(saves("a", 2), saves("a", 3)),
+      },
+      "a removal in place, while another process saves": {
+        before: inTurn(saves("a", 1), saves("a", 2)),
+        during: together(removes("a", 0), saves("b", 3)),
+        schedules: interrupted,
+      },
+    } satisfies Readonly<Record<string, Scenario>>,
+  )
+) {
+  test(`old or new: whatever a crash leaves of ${name}`, async () =>
+    holds(name, [await explore(scenario, { disk: layered })]));
 }
 
 for (const [name, scenario] of Object.entries(scenarios)) {

@@ -238,8 +238,15 @@ test("a disk that takes nothing, and says nothing of it, is a failure, not a loo
 test("a manifest too large to be one is not read into memory", async () => {
   const store = directory(place());
   right(await save(store, 1));
-  await truncate(join(store.locationOf(0), "snapshot.json"), 2 ** 30 + 1);
-  assert.equal(failedWith(await store.manifest(0)()), "EFBIG");
+  await truncate(join(store.locationOf(0), "snapshot.json"), 2 ** 28 + 1);
+  const reads: number[] = [];
+  const open: Disk["open"] = (path) =>
+    pipe(
+      machineDisk.open(path),
+      TE.map((file) => ({ ...file, read: (into, at) => (reads.push(into.length), file.read(into, at)) })),
+    );
+  assert.equal(failedWith(await directoryOn({ ...machineDisk, open })(store.location).manifest(0)()), "EFBIG");
+  assert.deepEqual(reads, []);
 });
 
 test("a full disk is ENOSPC, leaves the old checkpoint whole and nothing of the new one", async () => {

@@ -10,9 +10,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, test } from "node:test";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import { directoryOn } from "../lib/directory.ts";
-import { type Disk, machineDisk } from "../lib/disk.ts";
-import { explain, list, readSnapshot, restoreState, Retention, runOrThrow, saveState } from "../mod.ts";
+import { codeOf, type Disk, machineDisk } from "../lib/disk.ts";
+import { storeFailed } from "../lib/store.ts";
+import { explain, list, readSnapshot, restoreState, resume, Retention, runOrThrow, saveState } from "../mod.ts";
 import { type State, stateAt } from "./programs/saves.ts";
 import { fault, type Operation, watched } from "./watched_disk.ts";
 
@@ -143,13 +145,13 @@ for (const [name, make] of Object.entries(faults)) {
         }
         // It can be read while the disk is broken.
         const before = trouble.loses ? [] : [1, 2];
-        const found = (await runOrThrow(list(store))).map(({ step }) => step);
+        const found = (await runOrThrow(list(store))).entries.map(({ step }) => step);
         assert.deepEqual(found, saved._tag === "Left" ? before : [...before, 3].slice(-2));
         if (found.length > 0) assert.equal(await read(), found.at(-1));
         trouble.mend();
         for (const step of [4, 5]) await runOrThrow(saveState(store)(stateAt(step)));
         assert.equal(await read(), 5);
-        assert.deepEqual((await runOrThrow(list(store))).map(({ step }) => step), [4, 5]);
+        assert.deepEqual((await runOrThrow(list(store))).entries.map(({ step }) => step), [4, 5]);
         // What could not be removed when the save failed is this process's, and stays while it lives.
         const names = (await readdir(join(path, "checkpoints"))).filter((name) => !name.startsWith("checkpoint_"));
         assert.equal(names.length, name.includes("closed") && saved._tag === "Left" ? 1 : 0);
@@ -180,11 +182,63 @@ test("a file system that is read-only between two saves: the error says so, and 
     const saved = await saveState(store)(stateAt(2))();
     assert(saved._tag === "Left");
     assert.match(explain(saved.left), /EROFS.*that file system is read-only/);
-    assert.deepEqual((await runOrThrow(list(store))).map(({ step }) => step), [1]);
+    assert.deepEqual((await runOrThrow(list(store))).entries.map(({ step }) => step), [1]);
     trouble.mend();
     await runOrThrow(saveState(store)(stateAt(3)));
-    assert.deepEqual((await runOrThrow(list(store))).map(({ step }) => step), [1, 3]);
+    assert.deepEqual((await runOrThrow(list(store))).entries.map(({ step }) => step), [1, 3]);
   } finally {
     if (mounted) spawnSync("umount", ["-l", path]);
+  }
+});
+
+test("a code is found in whatever a runtime throws: a disk whose quota is used up gets the advice of a full one", () => {
+  const thrown = (fields: object): Error => Object.assign(new Error("Disk quota exceeded (os error 122)"), fields);
+  if (process.platform === "linux") assert.equal(codeOf(thrown({})), "EDQUOT");
+  assert.equal(codeOf(thrown({ code: "ENOSPC" })), "ENOSPC");
+  assert.equal(codeOf(thrown({ name: "NotCapable" })), "EACCES");
+  assert.equal(codeOf(new Error("no number")), "EUNKNOWN");
+  assert.equal(codeOf(undefined), "EUNKNOWN");
+  for (const code of ["EDQUOT", "ENOSPC"]) {
+    assert.match(explain(storeFailed("write", "it", code, "full")), /free some space/);
+  }
+});
+
+test("checkpoints in a lower layer of an overlay are removed in place, and a save into it is no failure", async () => {
+  const base = place();
+  const [lower, upper, work, merged] = ["l", "u", "w", "m"].map((name) => join(base, name)) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  for (const folder of [lower, upper, work, merged]) await mkdir(folder, { recursive: true });
+  const run = (folder: string): string => join(folder, "run");
+  const before = directoryOn(machineDisk)(run(lower));
+  for (const step of [1, 2]) await runOrThrow(saveState(before)(stateAt(step)));
+  const mounted = mount(
+    merged,
+    "-t",
+    "overlay",
+    "-o",
+    `lowerdir=${lower},upperdir=${upper},workdir=${work}`,
+    "overlay",
+  );
+  // Without the right to mount, a disk that answers as an overlay does.
+  const old = new Set([0, 1].map((n) => join(run(lower), "checkpoints", `checkpoint_${n}`)));
+  const rename: Disk["rename"] = (from, to) =>
+    old.has(from) ? TE.left(storeFailed("rename", to, "EXDEV", "cross-device link")) : machineDisk.rename(from, to);
+  const disk: Disk = mounted ? machineDisk : { ...machineDisk, rename };
+  const path = run(mounted ? merged : lower);
+  try {
+    const store = directoryOn(disk)(path, { keep: Retention.latest(1) });
+    await runOrThrow(resume(store)(stateAt(0)));
+    const saved = await runOrThrow(saveState(store)(stateAt(3)));
+    assert.deepEqual([saved.checkpoint, saved.removed, saved.notRemoved, saved.notes], [2, [0, 1], [], undefined]);
+    assert.deepEqual(await readdir(join(path, "checkpoints")), ["checkpoint_2"]);
+    assert.deepEqual((await runOrThrow(saveState(store)(stateAt(4)))).removed, [2]);
+    assert.deepEqual(await readdir(join(path, "checkpoints")), ["checkpoint_3"]);
+    assert.deepEqual(await runOrThrow(resume(store)(stateAt(0))), stateAt(4));
+  } finally {
+    if (mounted) spawnSync("umount", ["-l", merged]);
   }
 });

@@ -395,7 +395,7 @@ test("with neither every nor seconds each epoch is saved, and the end; metrics c
   const to = memory();
   const metrics = ({ loss = NaN }: Readonly<Record<string, number>>): Record<string, number> => ({ loss });
   const { history } = await ours(first, { to, metrics }, { epochs: 3, batchSize: 10 });
-  const entries = await runOrThrow(list(to));
+  const entries = (await runOrThrow(list(to))).entries;
   assert.deepEqual(entries.map(({ step }) => step), [2, 4, 6]);
   assert.deepEqual(entries.map(({ metrics }) => metrics["loss"]), (history as { loss: number[] }).loss);
 });
@@ -543,7 +543,7 @@ test("a damaged newest checkpoint is an error, from which fallback goes on to th
     });
   await runOrThrow(fit({ to: memory() })(straight, x() as tf.Tensor, y() as tf.Tensor, args));
   await runOrThrow(train(build(), {}, { epochs: 2 }));
-  const saved = (await runOrThrow(list(directory(folder)))).map(({ checkpoint }) => checkpoint);
+  const saved = (await runOrThrow(list(directory(folder)))).entries.map(({ checkpoint }) => checkpoint);
   const [older, newest] = saved.slice(-2) as [number, number];
   const file = join(folder, "checkpoints", `checkpoint_${newest}`, "model.safetensors");
   const bytes = await readFile(file);

@@ -53,8 +53,10 @@ async function line(...args: readonly string[]): Promise<readonly Said[]> {
   return parse(await run(here, "line.ts", args));
 }
 
-function stepsSaved(store: Store): Promise<readonly (number | null)[]> {
-  return runOrThrow(list(store)).then((entries) => entries.map(({ step }) => step));
+async function stepsSaved(store: Store): Promise<readonly (number | null)[]> {
+  const { entries, damaged } = await runOrThrow(list(store));
+  assert.deepEqual(damaged, []);
+  return entries.map(({ step }) => step);
 }
 
 // --- killed
@@ -84,7 +86,7 @@ test("old or new, same bits: killed at any moment, a run that saves every step g
     const said = await killed(kill % 2 === 0 ? here : there, args, Math.floor(Math.random() * 25));
     assert.deepEqual(said[0]?.resumed, { step: reached, fresh: reached === 0 });
     const told = said.findLast(({ saved }) => saved)?.saved?.step ?? reached;
-    const entries = await runOrThrow(list(store));
+    const entries = (await runOrThrow(list(store))).entries;
     const newest = entries.at(-1)?.step ?? 0;
     assert.ok(newest >= told, `step ${told} was saved, and ${newest} is the newest`);
     if (entries.length > 0) (await runOrThrow(readSnapshot(store)))[Symbol.dispose]();
@@ -337,7 +339,7 @@ test("nothing silent: a cursor on other data is refused when it is loaded, and w
     Loader.fromArray(Array.from({ length: 10 }, (_, i) => i + 1)),
     Loader.fromIterable(() => Array.from({ length: 10 }, (_, i) => i + 1)),
   ];
-  const [entry] = await runOrThrow(list(store));
+  const [entry] = (await runOrThrow(list(store))).entries;
   const saved = right(await go(store, { loader: pipe(numbers, Loader.take(7)) }));
   assert.equal(entry?.step, saved.step);
   for (const other of others) {
@@ -363,7 +365,7 @@ test("nothing silent: a cursor on other data is refused when it is loaded, and w
       /not the data this run was trained on[^]*fingerprint: data: expected "array:10/,
     );
   }
-  assert.equal((await runOrThrow(list(store))).length, 1);
+  assert.equal((await runOrThrow(list(store))).entries.length, 1);
 });
 
 test("beside training: a slow store holds up no step but the next save, and loses none", async () => {
@@ -455,4 +457,34 @@ test("a signal without a place to save to stops all the same, at the boundary of
   const stopped = await train<Sum, number[]>({ loader, step, stopOn: ["SIGTERM", "SIGUSR2"] })(fresh())();
   assert.deepEqual(left(stopped), { _tag: "Stopped", signal: "SIGUSR2" });
   assert.equal(listening(), 0);
+});
+
+for (const [first, second] of [["SIGINT", "SIGINT"], ["SIGTERM", "SIGINT"]] as const) {
+  test(`a second signal has its usual effect: ${first}, then ${second}, end a training whose step hangs`, async () => {
+    const child = start(here, "hangs.ts", [place(), "SIGINT", "SIGTERM"], {
+      onLine: (text) => {
+        if (text !== "2") return;
+        child.kill(first);
+        // By then the first one has come; that it ends nothing the other tests show.
+        setTimeout(() => child.kill(second), 500);
+      },
+    });
+    const { code, signal, lines } = await child.ended;
+    assert.deepEqual([code, signal, lines], [null, second, ["1", "2"]]);
+  });
+}
+
+test("what a step throws is the cause of the error value that is the cause of the thrown Error, and is shown with its own line", async () => {
+  for (const runtime of [here, there]) {
+    const { code, errors } = await start(runtime, "throws.ts", []).ended;
+    assert.equal(code, 1);
+    assert.match(errors, /The training step failed.*RangeError: mine/s, runtime);
+    assert.match(errors, /at .*myOwnLine.*throws\.ts:5/, runtime);
+  }
+  const thrown = new Error("mine");
+  const failed = { _tag: "StepFailed", cause: thrown, at: 3 } as const;
+  await assert.rejects(
+    runOrThrow(TE.left(failed)),
+    (error: Error) => error.cause === failed && failed.cause === thrown,
+  );
 });

@@ -33,7 +33,9 @@ async function leftovers(path: string): Promise<readonly string[]> {
 /** The steps of a store's checkpoints, each of which loads with every byte as it must be. */
 async function wholeSteps(store: Store): Promise<readonly number[]> {
   const steps: number[] = [];
-  for (const { checkpoint, step } of await runOrThrow(list(store))) {
+  const { entries, damaged } = await runOrThrow(list(store));
+  assert.deepEqual(damaged, []);
+  for (const { checkpoint, step } of entries) {
     using snapshot = await runOrThrow(readSnapshot(store, { checkpoint }));
     const state = restoreState(snapshot);
     assert(state._tag === "Right");
@@ -118,7 +120,7 @@ test("two runs that save in tight loops into one store, each keeping two: no num
   const kept = saved.flatMap((own) => own.slice(-2)).sort((a, b) => a.checkpoint - b.checkpoint);
   assert.deepEqual(await wholeSteps(store), kept.map(({ step }) => step));
   assert.deepEqual(
-    (await runOrThrow(list(store))).map(({ checkpoint }) => checkpoint),
+    (await runOrThrow(list(store))).entries.map(({ checkpoint }) => checkpoint),
     kept.map(({ checkpoint }) => checkpoint),
   );
   assert.deepEqual(await leftovers(path), []);
@@ -148,7 +150,7 @@ test("a save that stands still in another process is left alone, and goes on; on
       const before = await saving();
       for (let i = 0; i < 3; i++) await runOrThrow(saveState(store)(stateAt(1_000_000 + i)));
       assert.deepEqual(await saving(), before);
-      const newest = (await runOrThrow(list(store))).at(-1)?.step;
+      const newest = (await runOrThrow(list(store))).entries.at(-1)?.step;
       assert.equal(newest, 1_000_002, "a save that stands still is counted");
       const seen = told;
       child.kill("SIGCONT");

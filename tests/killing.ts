@@ -144,7 +144,7 @@ export async function kill({ name, every, length }: Program, kills: number, fold
     assert.equal(id, undefined, `${name} ended before kill ${k + 1} of ${kills}`);
     points.push(steps.at(-1) ?? 0);
   }
-  const saved = (await runOrThrow(list(directory(store("killed"))))).at(-1)?.step ?? 0;
+  const saved = (await runOrThrow(list(directory(store("killed"))))).entries.at(-1)?.step ?? 0;
   const end = await leg([here, there][kills % 2]!, name, args("killed"));
   return {
     id: end.id ?? "",

@@ -10,6 +10,7 @@ import {
   type Store,
 } from "@dogear/dogear";
 import * as tf from "@tensorflow/tfjs";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -21,6 +22,7 @@ import { placements } from "../lib/placement.ts";
 import { componentText, decodeManifest, encodeManifest, type Manifest, type Summary } from "../lib/manifest.ts";
 import { decodeHeader } from "../lib/safetensors.ts";
 import { isBranch, type Named, type Node } from "../lib/state_tree.ts";
+import { mostManifestBytes } from "../lib/store.ts";
 import { type Element, type Held, heldBytes } from "../lib/tensor.ts";
 import { moveCounters, observed, right } from "./laws.ts";
 import { componentNames, trainModels } from "./samples.ts";
@@ -477,6 +479,69 @@ test("no code: trees of any depth, and names that lead anywhere, are errors", as
   const twice = JSON.parse(body) as { components: Json[] };
   twice.components = [...twice.components, ...twice.components];
   assert.equal(decodeManifest(sealed(JSON.stringify(twice)))._tag, "Left");
+});
+
+/** The body of a manifest with these parts, right in all else. */
+function bodyWith(parts: Readonly<Record<string, unknown>>): string {
+  const environment = { dogear: "0", tfjs: "4", runtime: "x", backend: "cpu" };
+  const summary = {
+    run: "r",
+    step: 1,
+    metrics: [],
+    time: 1,
+    parent: null,
+    environment,
+    id: null,
+    files: [],
+    order: [],
+  };
+  return JSON.stringify({ ...summary, components: [["a", 1]], ...parts });
+}
+
+test("no code: a manifest is decoded in time that grows with its length alone, and deep nesting is refused before it is walked", () => {
+  const file = (name: string): Json => [name, 1, "00000000", null];
+  const numbers = Array.from({ length: 60_000 }, (_, i) => i);
+  const arrays = numbers.slice(0, 20_000).map((i) => ({ array: ["float32", [1], 0, `t${i}`] }));
+  const long = "n".repeat(2_000_000);
+  const manifests: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+    files: { files: numbers.map((i) => file(`state/a.${String(i + 1).padStart(5, "0")}-of-99999.safetensors`)) },
+    "components with a file each": {
+      components: numbers.map((i) => [`c${i}`, 1]),
+      files: numbers.map((i) => file(`state/c${i}.safetensors`)),
+    },
+    "arrays under a long name": {
+      components: [["a", { record: [[long, arrays]] }]],
+      files: [file("state/a.safetensors")],
+    },
+    "arrays in a component of a long name": { components: [[long, arrays]], files: [file("model.safetensors")] },
+  };
+  for (const [name, parts] of Object.entries(manifests)) {
+    const bytes = sealed(bodyWith(parts));
+    const begun = performance.now();
+    const decoded = decodeManifest(bytes);
+    assert.ok(performance.now() - begun < 4000, `${name}: ${performance.now() - begun} ms`);
+    assert.ok(decoded._tag === "Right");
+  }
+  for (const [open, close] of [["[", "]"], ['{"aside":', "}"], ['{"record":[["x",', "]]}"]] as const) {
+    const deep = `${open.repeat(1e6)}1${close.repeat(1e6)}`;
+    const result = decodeManifest(sealed(bodyWith({ components: [["a", "deep"]] }).replace('"deep"', deep)));
+    assert.ok(result._tag === "Left" && "problems" in result.left);
+    assert.match(result.left.problems[0]!.expected, /^values nested at most \d+ deep$/);
+  }
+  // Brackets in strings are none.
+  assert.equal(decodeManifest(sealed(bodyWith({ components: [["a", `\\"${"[".repeat(20_000)}`]] })))._tag, "Right");
+});
+
+test("a manifest that would be too long to be read is not written, and one that is too long is not read", async () => {
+  const store = memory();
+  const text = "x".repeat(mostManifestBytes + 1);
+  const refused = await saveState(store)({ text })();
+  assert.ok(refused._tag === "Left" && refused.left._tag === "StoreFailed" && refused.left.code === "EFBIG");
+  assert.deepEqual(right(await store.list()), []);
+  await runOrThrow(saveState(store)({ step: 1 }));
+  const long: Store = { ...store, manifest: () => TE.right(new Uint8Array(mostManifestBytes + 1)) };
+  const read = await loadState(long)({ step: 0 })();
+  assert.ok(read._tag === "Left" && read.left._tag === "StoreFailed" && read.left.code === "EFBIG");
 });
 
 // --- other tools

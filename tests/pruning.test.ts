@@ -21,6 +21,7 @@ import {
   type Plan,
   plan,
   prune,
+  type Removal,
   Retention,
   runOrThrow,
   saveState,
@@ -30,6 +31,7 @@ import { directoryOn } from "../lib/directory.ts";
 import { type Disk, machineDisk } from "../lib/disk.ts";
 import { retain } from "../lib/pruning.ts";
 import { lineOf, setLine } from "../lib/runs.ts";
+import { storeFailed } from "../lib/store.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 
@@ -93,7 +95,7 @@ async function storeOf(all: readonly Made[]): Promise<{ readonly store: Store; r
     // As if it had been loaded by who counts anew: the steps may come in any order.
     setLine(store, { ...lineOf(store)!, step: null });
   }
-  const entries = await runOrThrow(list(base));
+  const entries = (await runOrThrow(list(base))).entries;
   const runs = [0, 1].map((run) => entries[all.findIndex((one) => one.run === run)]?.run ?? "none");
   return { store: damaged({ ...base }, new Map(all.map(({ damage }, n) => [n, damage]))), runs };
 }
@@ -235,7 +237,7 @@ test("what has another run's checkpoint under its number by now stays", async ()
   await runOrThrow(store.remove(0));
   await cp(other.locationOf(0), store.locationOf(0), { recursive: true });
   assert.deepEqual(await runOrThrow(prune(store)(planned)), [1]);
-  assert.deepEqual((await runOrThrow(list(directory(path)))).map(({ step }) => step), [9, 2]);
+  assert.deepEqual((await runOrThrow(list(directory(path)))).entries.map(({ step }) => step), [9, 2]);
 });
 
 // --- readers
@@ -328,7 +330,82 @@ test("a policy that keeps nothing removes neither what was saved just now nor wh
   const store = memory({ keep: (catalogue) => ({ keep: [], remove: catalogue.map(({ checkpoint }) => checkpoint) }) });
   const { keep: _, ...keeping } = store;
   for (const step of [1, 2, 3]) await runOrThrow(saveState(keeping)({ step }));
-  const [{ run } = assert.fail()] = await runOrThrow(list(store));
-  assert.deepEqual(await retain(store, run, 1), E.right([0]));
-  assert.deepEqual((await runOrThrow(list(store))).map(({ checkpoint }) => checkpoint), [1, 2]);
+  const [{ run } = assert.fail()] = (await runOrThrow(list(store))).entries;
+  assert.deepEqual(await retain(store, run, 1), { removed: [0], notRemoved: [], notes: [] });
+  assert.deepEqual((await runOrThrow(list(store))).entries.map(({ checkpoint }) => checkpoint), [1, 2]);
+});
+
+test("a checkpoint that cannot be removed is reported, keeps no other from being removed, and goes at the next save", async () => {
+  const inner = memory({ keep: Retention.latest(1) });
+  const stuck = new Set<number>();
+  const store: Store = {
+    ...inner,
+    remove: (n) => stuck.has(n) ? TE.left(storeFailed("remove", `it_${n}`, "EBUSY", "in use")) : inner.remove(n),
+  };
+  const { keep: _, ...keeping } = store;
+  for (const step of [0, 1, 2, 3]) await runOrThrow(saveState(keeping)({ step }));
+  // Saved through this value, it is of the same run.
+  const { run } = (await runOrThrow(list(store))).entries[0]!;
+  await runOrThrow(loadState(store)({ step: 0 }));
+  stuck.add(0).add(2);
+  const report = { checkpoint: 0, reason: "cannot remove it_0 (EBUSY): in use" };
+  const planned = await runOrThrow(plan(inner)(Retention.latest(3)));
+  const reports: Removal[] = [];
+  assert.deepEqual(await runOrThrow(prune(store, { onReport: (removal) => reports.push(removal) })(planned)), []);
+  assert.deepEqual(reports, [{ removed: [], notRemoved: [report], notes: [] }]);
+  const saved = await runOrThrow(saveState(store)({ step: 4 }));
+  assert.deepEqual([saved.checkpoint, saved.removed], [4, [1, 3]]);
+  assert.deepEqual(saved.notRemoved, [report, { checkpoint: 2, reason: "cannot remove it_2 (EBUSY): in use" }]);
+  stuck.delete(0);
+  const next = await runOrThrow(saveState(store)({ step: 5 }));
+  assert.deepEqual([next.removed, next.notRemoved.map(({ checkpoint }) => checkpoint)], [[0, 4], [2]]);
+  assert.deepEqual((await runOrThrow(list(store))).entries.map((entry) => [entry.checkpoint, entry.run]), [
+    [2, run],
+    [5, run],
+  ]);
+});
+
+test("a committed save is no failure, whatever becomes of its retention: a policy that throws, a store that cannot be listed", async () => {
+  const thrown = memory({
+    keep: () => {
+      throw new RangeError("the policy's own");
+    },
+  });
+  await runOrThrow(saveState(thrown)({ step: 0 }));
+  const one = await runOrThrow(saveState(thrown)({ step: 1 }));
+  assert.deepEqual([one.removed, one.notes], [[], [
+    "Retention removed nothing: the policy threw RangeError: the policy's own",
+  ]]);
+  const inner = memory({ keep: Retention.latest(1) });
+  const unlisted: Store = { ...inner, list: TE.left(storeFailed("list", "it", "EIO", "broken")) };
+  const two = await runOrThrow(saveState(unlisted)({ step: 1 }));
+  assert.deepEqual([two.checkpoint, two.notes], [0, ["Retention removed nothing: cannot list it (EIO): broken"]]);
+});
+
+test("nothing goes on the strength of a metric that no checkpoint of the run has, and it is said with the names there are", async () => {
+  const typo = Retention.best(1, "val_loss", "min");
+  for (const keep of [typo, Retention.any(Retention.latest(1), typo), Retention.all(typo, typo)]) {
+    const store = memory({ keep });
+    const notes: (readonly string[])[] = [];
+    for (const [step, valLoss] of [0.9, 0.1, 0.5].entries()) {
+      const saved = await runOrThrow(saveState(store, { metrics: { valLoss, 'acc"': 1 } })({ step }));
+      assert.deepEqual(saved.removed, []);
+      notes.push(saved.notes ?? []);
+    }
+    assert.deepEqual(notes.map(({ length }) => length), [0, 1, 1]);
+    assert.match(
+      notes[2]![0]!,
+      /"val_loss" of the retention policy, found none: nothing was removed.*"valLoss", "acc\\""$/,
+    );
+    const planned = await runOrThrow(plan(store)(keep));
+    assert.deepEqual([planned.remove, planned.notes], [[], notes[2]]);
+  }
+  // Of another run that has the metric, what is not among the best goes.
+  const base = memory();
+  const [a, b] = [{ ...base, location: "a" }, { ...base, location: "b" }];
+  for (const val_loss of [1, 2, 3]) await runOrThrow(saveState(a, { metrics: { val_loss } })({ step: 0 }));
+  for (const _ of [1, 2]) await runOrThrow(saveState(b)({ step: 0 }));
+  const planned = await runOrThrow(plan(base)(typo));
+  assert.deepEqual(planned.remove.map(({ checkpoint }) => checkpoint), [1]);
+  assert.match(planned.notes.join(), /No checkpoint of the run has any metric$/);
 });

@@ -127,7 +127,8 @@ test("stable: what has been kept stays kept when nothing new was saved", () => {
     fc.property(anyCatalogue, fc.array(simple, { minLength: 1, maxLength: 3 }), (catalogue, policies) => {
       const policy = Retention.any(...policies);
       const { keep } = policy(catalogue, 0);
-      assert.deepEqual(policy(catalogue.filter((e) => keep.includes(e.checkpoint)), 0), { keep, remove: [] });
+      const again = policy(catalogue.filter((e) => keep.includes(e.checkpoint)), 0);
+      assert.deepEqual([again.keep, again.remove], [keep, []]);
     }),
     runs,
   );
@@ -168,7 +169,43 @@ test("best: the least or the greatest values; equal ones by age; missing and NaN
   assert.deepEqual(keep(1, "max"), [7, 8]);
   assert.deepEqual(keep(3, "max"), [0, 7, 8]);
   assert.deepEqual(keep(99, "max"), [0, 1, 3, 4, 6, 7, 8]);
-  assert.deepEqual(Retention.best(9, "toString", "min")(catalogue, 0).keep, [8]);
+});
+
+test("nothing is removed on the strength of a metric that no checkpoint has, and the decision names it", () => {
+  const saved = [0.9, 0.1, 0.5, 0.7].map((valLoss, n) => entry(n, { metrics: { valLoss } }));
+  for (const metric of ["val_loss", "toString", "__proto__", ""]) {
+    const typo = Retention.best(1, metric, "min");
+    const everything = { keep: [0, 1, 2, 3], remove: [], unknownMetrics: [metric] };
+    assert.deepEqual(typo(saved, 0), everything);
+    assert.deepEqual(Retention.any(Retention.latest(1), typo)(saved, 0), everything);
+    assert.deepEqual(Retention.all(typo, Retention.any(typo, Retention.every(20)))(saved, 0), everything);
+    // What goes here goes whatever that metric is: the newest two are all that the other policy keeps.
+    assert.deepEqual(Retention.all(Retention.latest(2), typo)(saved, 0), {
+      keep: [2, 3],
+      remove: [0, 1],
+      unknownMetrics: [metric],
+    });
+  }
+  assert.deepEqual(Retention.best(1, "val_loss", "min")([], 0), { keep: [], remove: [] });
+  const one = saved.map((e) => e.checkpoint === 2 ? { ...e, metrics: { val_loss: 1 } } : e);
+  assert.deepEqual(Retention.best(1, "val_loss", "min")(one, 0), { keep: [2, 3], remove: [0, 1] });
+});
+
+test("a composition never removes what it would keep for some values of the metrics that are unknown", () => {
+  fc.assert(
+    fc.property(
+      anyCatalogue,
+      anyPolicy,
+      fc.infiniteStream(fc.constantFrom(0, 1, 2, NaN)),
+      (catalogue, policy, values) => {
+        const { remove, unknownMetrics = [] } = policy(catalogue, 0);
+        const metrics = () => Object.fromEntries(unknownMetrics.map((name) => [name, values.next().value ?? 0]));
+        const known = catalogue.map((e) => ({ ...e, metrics: { ...e.metrics, ...metrics() } }));
+        assert.ok(includes(policy(known, 0).remove, remove));
+      },
+    ),
+    runs,
+  );
 });
 
 test("every: multiples of the distance in steps, 0 among them; without a step never", () => {

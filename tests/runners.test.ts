@@ -65,7 +65,7 @@ function manifest(store: Store, checkpoint: number): Promise<Manifest> {
 }
 
 async function steps(store: Store): Promise<readonly (number | null)[]> {
-  return (await runOrThrow(list(store))).map(({ step }) => step);
+  return (await runOrThrow(list(store))).entries.map(({ step }) => step);
 }
 
 /** A store whose saves begin only when they are let: it counts how many are under way, and how many were at most. */
@@ -153,7 +153,7 @@ test("saves of one store that are not waited for are committed in the order in w
     runOrThrow(saveState(store)({ step, filling: new Uint8Array(step === 11 ? 0 : 400_000 / (step + 1)) }));
   const saved = await Promise.all(Array.from({ length: 12 }, (_, step) => save(step)));
   assert.deepEqual(saved.map(({ step, checkpoint }) => [step, checkpoint]), saved.map((_, i) => [i, i]));
-  assert.equal((await runOrThrow(list(store))).at(-1)?.step, 11);
+  assert.equal((await runOrThrow(list(store))).entries.at(-1)?.step, 11);
 });
 
 test("no trace: after every save, whole or failed, waited for, skipped or replaced, nothing is held any more", async () => {
@@ -190,7 +190,7 @@ test("a save tells its number, step, metrics, bytes, seconds, what was removed, 
   );
   const { seconds, bytesWritten, bytesTotal, ...rest } = saved;
   const location = join(path, "checkpoints", "checkpoint_1");
-  assert.deepEqual(rest, { checkpoint: 1, step: 7, metrics: { loss: 0.5 }, removed: [0], location });
+  assert.deepEqual(rest, { checkpoint: 1, step: 7, metrics: { loss: 0.5 }, removed: [0], notRemoved: [], location });
   assert.ok(seconds > 0 && seconds < 60);
   const { files } = await manifest(store, 1);
   const bytes = [
@@ -230,7 +230,7 @@ test("metrics of every number and name come back", async () => {
     ["ein Maß/\ud800", 0.1],
   ]);
   const saved = await runOrThrow(saveState(store, { metrics })({}));
-  const [entry] = await runOrThrow(list(store));
+  const [entry] = (await runOrThrow(list(store))).entries;
   assert.deepEqual(saved.metrics, metrics);
   assert.deepEqual(Object.entries(entry!.metrics), Object.entries(metrics));
 });
@@ -246,7 +246,7 @@ test("a metric or a step that is no number is the programmer's mistake, before a
     await assert.rejects(async () => await saver(store).save({}, { metrics })(), TypeError);
   }
   await assert.rejects(async () => await saveState(store, { step: "3" as unknown as number })({})(), TypeError);
-  assert.deepEqual(await runOrThrow(list(store)), []);
+  assert.deepEqual(await runOrThrow(list(store)), { entries: [], damaged: [] });
 });
 
 test("the id of the state is in the manifest where it was asked for, and only there", async () => {
@@ -266,7 +266,7 @@ test("what cannot be captured is a TypeError with its path, and a released snaps
   const snapshot = captureState({});
   snapshot[Symbol.dispose]();
   assert.deepEqual(await left(writeSnapshot(store)(snapshot)), { _tag: "Released" });
-  assert.deepEqual(await runOrThrow(list(store)), []);
+  assert.deepEqual(await runOrThrow(list(store)), { entries: [], damaged: [] });
 });
 
 // --- beside training
@@ -330,6 +330,25 @@ test("saver: a save's error comes from the next save, which is not written then,
   assert.match(explain(await left(drain)), /save 3/);
   assert.deepEqual(await runOrThrow(drain), []);
   assert.deepEqual(await steps(store), [2]);
+});
+
+test("saver: a save's error comes out of every drain that waits for it, and of no later one", async () => {
+  const { save, drain } = saver(failing(memory(), 0));
+  await runOrThrow(save({ step: 0 }));
+  const drained = await Promise.all([drain(), drain(), drain()]);
+  assert.deepEqual(drained.map(({ _tag }) => _tag), ["Left", "Left", "Left"]);
+  assert.deepEqual(await runOrThrow(drain), []);
+  await runOrThrow(save({ step: 1 }));
+  const both = await Promise.all([drain(), drain()]);
+  assert.deepEqual(both.map(({ _tag }) => _tag), ["Right", "Right"]);
+  const thrower = saver(memory(), {
+    onSaved: () => {
+      throw new RangeError("the user's own");
+    },
+  });
+  await runOrThrow(thrower.save({ step: 0 }));
+  const settled = await Promise.allSettled([thrower.drain(), thrower.drain()]);
+  assert.deepEqual(settled.map(({ status }) => status), ["rejected", "rejected"]);
 });
 
 test("saver: what onSaved throws comes out once, as it is, from the next save or from drain; saves go on, and nothing is held", async () => {
@@ -416,14 +435,14 @@ test("two runs in one store have two names, and retention of one never removes t
     await runOrThrow(saveState(a)({ step }));
     await runOrThrow(saveState(b)({ step }));
   }
-  const entries = await runOrThrow(list(directory(path)));
+  const entries = (await runOrThrow(list(directory(path)))).entries;
   assert.deepEqual(entries.map(({ checkpoint, step }) => [checkpoint, step]), [[5, 2], [6, 3], [7, 3]]);
   const [one, other, same] = entries.map(({ run }) => run);
   assert.ok(one === same && one !== other);
   const again = directory(path, { keep: Retention.latest(1) });
   await runOrThrow(resume(again)({ step: 0 }));
   assert.deepEqual((await runOrThrow(saveState(again)({ step: 4 }))).removed, [5, 7]);
-  assert.deepEqual((await runOrThrow(list(again))).map(({ run }) => run), [other, one]);
+  assert.deepEqual((await runOrThrow(list(again))).entries.map(({ run }) => run), [other, one]);
 });
 
 test("what a store is told of a checkpoint is never of another one that had its number before", async () => {
@@ -569,7 +588,7 @@ test("what is removed while it is loaded gives way to the newer one it was remov
     const loaded = await runOrThrow(loadState(store)({ w: tf.tensor([0]), step: 0 }));
     assert.deepEqual([loaded.step, [...loaded.w.dataSync()]], [before! + 1, [before! + 1]]);
     overtaken = false;
-    const [{ checkpoint }] = await runOrThrow(list(inner)) as [Entry];
+    const [{ checkpoint }] = (await runOrThrow(list(inner))).entries as [Entry];
     assert.match((await left(readSnapshot(store, { checkpoint })))._tag, /^(NoCheckpoint|Damaged)$/);
     overtaken = false;
     const [newest] = await steps(inner);
@@ -614,7 +633,7 @@ test("two runs that save into one folder at once both end, with whole checkpoint
   const numbers = said.flat().flatMap(({ saved }) => saved?.checkpoint ?? []).sort((a, b) => a - b);
   assert.deepEqual(numbers, Array.from({ length: 80 }, (_, i) => i));
   const store = directory(path);
-  const entries = await runOrThrow(list(store));
+  const entries = (await runOrThrow(list(store))).entries;
   const byRun = Object.values(Object.groupBy(entries, ({ run }) => run)).map((own) => own!.map(({ step }) => step));
   assert.deepEqual(byRun, [[38, 39, 40], [38, 39, 40]]);
   for (const { checkpoint } of entries) (await runOrThrow(readSnapshot(store, { checkpoint })))[Symbol.dispose]();
@@ -678,12 +697,13 @@ test("a disk that is read-only can be loaded from; saving to it is StoreFailed, 
   assert.deepEqual(await steps(store), [1]);
 });
 
-test("retention that cannot remove is a failure of the save, and the new checkpoint is there all the same", async () => {
+test("retention that cannot remove is no failure of the save, which says what is left and why", async () => {
   const inner = memory({ keep: Retention.latest(1) });
   const broken = { ...inner, remove: () => () => Promise.resolve(E.left(storeFailed("remove", "it", "EACCES", "no"))) };
   await runOrThrow(saveState(broken)({ step: 0 }));
-  const error = await left(saveState(broken)({ step: 1 }));
-  assert.deepEqual(error._tag === "StoreFailed" && error.operation, "remove");
+  const saved = await runOrThrow(saveState(broken)({ step: 1 }));
+  assert.deepEqual([saved.checkpoint, saved.removed], [1, []]);
+  assert.deepEqual(saved.notRemoved, [{ checkpoint: 0, reason: "cannot remove it (EACCES): no" }]);
   assert.deepEqual(await steps(inner), [0, 1]);
   assert.equal((await runOrThrow(resume(inner)({ step: 0 }))).step, 1);
 });

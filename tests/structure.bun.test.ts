@@ -77,6 +77,7 @@ const order: readonly string[] = [
   "folders",
   "leftovers",
   "listing",
+  "run_folder",
   "publish",
   "directory",
   "progress",

@@ -7,7 +7,7 @@ import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { basename, dirname, join, resolve } from "node:path";
 import { parseArgs, type ParseArgsConfig } from "node:util";
-import { candidates } from "../catalogue.ts";
+import { candidates, entriesOf } from "../catalogue.ts";
 import { directory } from "../directory.ts";
 import { machineDisk } from "../disk.ts";
 import { type DogearError, explain } from "../errors.ts";
@@ -40,8 +40,14 @@ export interface Selection {
   /** As it was given. */
   readonly given: string;
   readonly store: Store;
-  readonly checkpoints: readonly (number | "latest")[];
+  readonly checkpoints: readonly Reference[];
 }
+
+/** A checkpoint as it is named: by its number, by how many checkpoints before the newest it is, or by the best value of a metric. */
+export type Reference =
+  | { readonly number: number }
+  | { readonly back: number }
+  | { readonly metric: string; readonly mode: "min" | "max" };
 
 /** One checkpoint of a run folder. */
 export interface Chosen {
@@ -87,10 +93,22 @@ export function parse(
   }
 }
 
-/** The number of a checkpoint, or the word for the newest; undefined for any other word. */
-function checkpointIn(word: string): number | "latest" | undefined {
-  if (word === "latest") return word;
-  return /^\d+$/.test(word) && Number.isSafeInteger(Number(word)) ? Number(word) : undefined;
+/** The checkpoint that a word names: `12`, `latest`, `latest~1` or `best:val_loss:min`; undefined for any other word. */
+export function checkpointIn(word: string): Reference | undefined {
+  const [, digits, back, metric, mode] = /^(?:(\d+)|latest(?:~(\d+))?|best:(.+):(min|max))$/s.exec(word) ?? [word];
+  if (digits !== undefined) return Number.isSafeInteger(Number(digits)) ? { number: Number(digits) } : undefined;
+  if (metric !== undefined && (mode === "min" || mode === "max")) return { metric, mode };
+  return word === "latest" || back !== undefined ? { back: Number(back ?? 0) } : undefined;
+}
+
+/** A run and a checkpoint of it in one word, such as `runs/digits@12`; the run is empty in `@12`, and left to who asks. */
+function referenceIn(word: string): { readonly run: string; readonly checkpoint: Reference } | undefined {
+  // From the last @ on: a run's path may have others.
+  for (let at = word.lastIndexOf("@"); at >= 0; at = at === 0 ? -1 : word.lastIndexOf("@", at - 1)) {
+    const checkpoint = checkpointIn(word.slice(at + 1));
+    if (checkpoint !== undefined) return { run: word.slice(0, at), checkpoint };
+  }
+  return undefined;
 }
 
 async function isFolder(path: string): Promise<boolean> {
@@ -108,24 +126,27 @@ async function runAt(given: string): Promise<E.Either<Usage, Selection>> {
   }
   const number = numberIn(basename(path));
   if (number !== undefined && basename(dirname(path)) === "checkpoints") {
-    return E.right({ given, store: directory(dirname(dirname(path))), checkpoints: [number] });
+    return E.right({ given, store: directory(dirname(dirname(path))), checkpoints: [{ number }] });
   }
   const inner = basename(path) === "checkpoints" && !await isFolder(join(path, "checkpoints"));
   return E.right({ given, store: directory(inner ? dirname(path) : path), checkpoints: [] });
 }
 
 /**
- * What words select: run folders, and after each the checkpoints of it; numbers before any folder are of the working directory's.
+ * What words select: run folders, and checkpoints of each, with it as `runs/digits@12` or after it as `12`; those before any folder are of the
+ * working directory's.
  *
- * @param words Paths, numbers and `latest`. A folder whose name is a number is written `./12`.
+ * @param words Paths, references, numbers and `latest`. A folder whose name is a number is written `./12`.
  */
 export function selections(words: readonly string[]): TaskEither<Usage, readonly Selection[]> {
   return async () => {
     const selected: Selection[] = [];
     for (const word of words) {
-      const checkpoint = checkpointIn(word);
-      if (checkpoint === undefined || selected.length === 0) {
-        const run = await runAt(checkpoint === undefined ? word : ".");
+      const together = await isFolder(resolve(word)) ? undefined : referenceIn(word);
+      const checkpoint = checkpointIn(word) ?? together?.checkpoint;
+      const path = together === undefined ? checkpoint === undefined ? word : "" : together.run;
+      if (path !== "" || selected.length === 0 || word === "") {
+        const run = await runAt(path === "" && word !== "" ? "." : path);
         if (E.isLeft(run)) return run;
         selected.push(run.right);
       }
@@ -139,14 +160,55 @@ export function selections(words: readonly string[]): TaskEither<Usage, readonly
   };
 }
 
+/** The number that a reference comes to; undefined if the newest is asked for where there is none. */
+async function numberOf(
+  store: Store,
+  one: Reference,
+  numbers: readonly number[],
+): Promise<E.Either<Trouble, number | undefined>> {
+  if ("number" in one) return E.right(one.number);
+  if ("back" in one) {
+    if (one.back === 0) return E.right(numbers.at(-1));
+    // Of the candidates some may turn out to be none.
+    const listed = await store.list();
+    if (E.isLeft(listed)) return listed;
+    const number = listed.right.at(-1 - one.back);
+    if (number !== undefined) return E.right(number);
+    return usage(
+      `Expected more than ${one.back} checkpoints for latest~${one.back}, found ${listed.right.length} in ${store.location}`,
+    );
+  }
+  const entries = await entriesOf(store, numbers);
+  const sign = one.mode === "min" ? 1 : -1;
+  const valued = entries.flatMap(({ checkpoint, metrics }) => {
+    const value = Object.hasOwn(metrics, one.metric) ? metrics[one.metric] ?? NaN : NaN;
+    return Number.isNaN(value) ? [] : [{ checkpoint, value: sign * value }];
+  });
+  // Of equal ones the newer, as for retention.
+  const best = valued.reduce<typeof valued[number] | undefined>(
+    (best, one) => best === undefined || one.value <= best.value ? one : best,
+    undefined,
+  );
+  if (best !== undefined) return E.right(best.checkpoint);
+  const known = [...new Set(entries.flatMap(({ metrics }) => Object.keys(metrics)))];
+  return usage(
+    `Expected a checkpoint with the metric ${JSON.stringify(one.metric)}, found none in ${store.location}: ` +
+      (known.length === 0
+        ? "no checkpoint has any metric"
+        : `the metrics there are: ${known.map((name) => JSON.stringify(name)).join(", ")}`),
+  );
+}
+
 /** The checkpoints that a selection names, the newest if it names none; one that is not there is an error. */
 export function chosen({ given, store, checkpoints }: Selection): TaskEither<Trouble, readonly Chosen[]> {
   return async () => {
     const numbers = await candidates(store)();
     if (E.isLeft(numbers)) return numbers;
     const found: Chosen[] = [];
-    for (const one of checkpoints.length === 0 ? ["latest" as const] : checkpoints) {
-      const checkpoint = one === "latest" ? numbers.right.at(-1) : one;
+    for (const one of checkpoints.length === 0 ? [{ back: 0 }] : checkpoints) {
+      const number = await numberOf(store, one, numbers.right);
+      if (E.isLeft(number)) return number;
+      const checkpoint = number.right;
       if (checkpoint === undefined || !numbers.right.includes(checkpoint)) {
         const asked = checkpoint === undefined ? {} : { checkpoint };
         return E.left({ _tag: "NoCheckpoint", location: store.location, ...asked, available: numbers.right });
@@ -158,7 +220,7 @@ export function chosen({ given, store, checkpoints }: Selection): TaskEither<Tro
 }
 
 /**
- * One checkpoint and what is asked of it: `[run] [checkpoint] [more]`.
+ * One checkpoint and what is asked of it: `[run[@checkpoint]] [checkpoint] [more]`.
  *
  * @param words At most three words.
  * @param more Whether the last word is neither run nor checkpoint though it is the only one after a run.
@@ -169,10 +231,13 @@ export function oneChosen(
 ): TaskEither<Trouble, { readonly chosen: Chosen; readonly more: string | undefined }> {
   return async () => {
     const [first = ".", second, third] = words;
+    const together = checkpointIn(first) === undefined && referenceIn(first) !== undefined &&
+      !await isFolder(resolve(first));
     const [run, ...after] = checkpointIn(first) === undefined ? [first, second, third] : [".", first, second];
     const rest = after.filter((word) => word !== undefined);
     const [next] = rest;
-    const named = next !== undefined && checkpointIn(next) !== undefined && (more === "may follow" || rest.length > 1);
+    const named = !together && next !== undefined && checkpointIn(next.replace(/^@/, "")) !== undefined &&
+      (more === "may follow" || rest.length > 1);
     const tail = named ? rest.slice(1) : rest;
     if (words.length - rest.length > 1 || tail.length > 1 || (more === "must follow" && tail.length === 0)) {
       return usage(`Expected a run folder, a checkpoint and one word more at most, found ${words.length} words`);

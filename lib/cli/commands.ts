@@ -59,18 +59,22 @@ Without a checkpoint the newest is meant.`,
     run: inspect,
   },
   verify: {
-    help: `dogear verify [run] [checkpoint...]
+    help: `dogear verify [run] [checkpoint...] [--expect digest]
 
-Reads every byte of the checkpoints named, or of all, and names what is damaged; the exit code is then 1.`,
-    json: `{ checkpoints: [{ location, ... as of ls }], verified, damaged }`,
-    options: {},
+Reads every byte of the checkpoints named, or of all, and names what is damaged; the exit code is then 1.
+Of a checkpoint that was saved with { digest: "sha256" } it prints one SHA-256 of the whole, the one that the save told (Saved.digest).
+
+  --expect digest
+                one checkpoint, the newest if none is named, must have that SHA-256, and every byte be what it is of`,
+    json: `{ checkpoints: [{ location, ... as of ls, digest }], verified, damaged }`,
+    options: { expect: { type: "string" } },
     run: verify,
   },
   diff: {
     help: `dogear diff [run] <checkpoint> [run] <checkpoint>
 
 Compares two checkpoints tensor by tensor, by bits; the exit code is 1 if they differ.
-Of a folder named without a checkpoint the newest is meant: dogear diff runs/a runs/b`,
+Of a folder named without a checkpoint the newest is meant: dogear diff runs/a runs/b; @18 alone is of the run before it.`,
     json: `{ left, right, equal, differences: [{ path, kind, left, right, count, largest }] }`,
     options: {},
     run: diff,
@@ -86,7 +90,8 @@ Shows which checkpoints no policy keeps, and removes them with --yes: of each ru
   --every n     keep those whose step is a multiple of n
   --run name    prune this run alone; the start of its name will do
   --yes         remove them; otherwise nothing is removed`,
-    json: `{ location, dryRun, checkpoints: [{ checkpoint, action, why, step, bytes, run }], removed, freed }`,
+    json:
+      `{ location, dryRun, checkpoints: [{ checkpoint, action, why, step, bytes, run }], removed, notRemoved: [{ checkpoint, reason }], notes, freed }`,
     options: {
       latest: { type: "string" },
       best: { type: "string", multiple: true },
@@ -97,15 +102,17 @@ Shows which checkpoints no policy keeps, and removes them with --yes: of each ru
     run: prune,
   },
   export: {
-    help: `dogear export [run] [checkpoint] <folder> [--component name] [--max-shard-size 5GB] [--force]
+    help: `dogear export [run] [checkpoint] --out <folder> [--component name] [--max-shard-size 5GB] [--force]
 
 Writes the weights of the component "model" as model.safetensors, or split with model.safetensors.index.json, as Hugging Face tools load them.
 
+  --out folder            where to write; it is never guessed
   --component name        another component
   --max-shard-size size   split so that no file has more bytes of tensors, such as 5GB or 200MiB, but for a larger tensor
   --force                 replace the weights in that folder`,
     json: `{ location, component, folder, tensors, files: [{ name, bytes }] }`,
     options: {
+      out: { type: "string" },
       component: { type: "string" },
       "max-shard-size": { type: "string" },
       force: { type: "boolean" },
@@ -135,8 +142,8 @@ const help = `dogear <command> [run folder] ...
   export     weights for other tools
   index      a data file, before it is trained on
 
-A run folder is the path that the run saves to, "." by default; its checkpoints' folder, or one of them, will do. Checkpoints are named by number,
-or "latest". dogear <command> --help says more.
+A run folder is the path that the run saves to, "." by default; its checkpoints' folder, or one of them, will do. Checkpoints are named with
+the run, runs/digits@12, runs/digits@latest~1, runs/digits@best:val_loss:min, or after it, by number or "latest". dogear <command> --help says more.
 Exit codes: 0 fine; 1 something is damaged, or two checkpoints differ; 2 what was asked for could not be done.
 ${general}
   --version     the version`;

@@ -21,7 +21,16 @@ import { encodeHeader, type TensorSpec } from "../safetensors.ts";
 import { arraysOf, segment } from "../state_tree.ts";
 import { storeFailed } from "../store.ts";
 import { elementBytes, type Held, sizeOf } from "../tensor.ts";
-import { oneChosen, type Outcome, size, usage, type Words } from "./arguments.ts";
+import {
+  checkpointIn,
+  type Chosen,
+  oneChosen,
+  type Outcome,
+  size,
+  type Trouble,
+  usage,
+  type Words,
+} from "./arguments.ts";
 import { openCheckpoint, type Opened } from "./opened.ts";
 import type { Terminal } from "./terminal.ts";
 import { bytesText, jsonText, plainText } from "./text.ts";
@@ -146,16 +155,38 @@ async function writeFiles(
   return E.isLeft(durable) ? durable : E.right(done);
 }
 
-/** `dogear export [run] [checkpoint] <folder> [--component model] [--max-shard-size 5GB] [--force]`. */
+/** A checkpoint and the folder that its weights go to, which is never guessed from what else was given. */
+async function destination(
+  rest: readonly string[],
+  out: string | undefined,
+): Promise<E.Either<Trouble, { readonly chosen: Chosen; readonly folder: string }>> {
+  // A folder after the checkpoint will do, too, where it can be nothing else.
+  const word = out ?? (rest.length > 1 ? rest.at(-1) : undefined);
+  const remedy = "add --out and the folder to write to, as in dogear export runs/digits@12 --out weights";
+  if (word === undefined || word === "") return usage(`Expected a folder to write to, found none: ${remedy}`);
+  if (checkpointIn(out === undefined ? word.replace(/^.*@/s, "") : word.replace(/^@/, "")) !== undefined) {
+    const found = `${JSON.stringify(word)}, which names a checkpoint`;
+    return usage(`Expected a folder to write to, found ${found}: ${remedy} (a folder of that name is ./${word})`);
+  }
+  const asked = await oneChosen(rest, out === undefined ? "must follow" : "may follow")();
+  if (E.isLeft(asked)) return asked;
+  const { chosen, more } = asked.right;
+  if (out !== undefined && more !== undefined) {
+    return usage(`Expected one folder to write to, found --out ${out} and ${JSON.stringify(more)}`);
+  }
+  return E.right({ chosen, folder: resolve(word) });
+}
+
+/** `dogear export [run] [checkpoint] --out <folder> [--component model] [--max-shard-size 5GB] [--force]`. */
 export function exportWeights({ options, rest }: Words, terminal: Terminal): Task<Outcome> {
   return async () => {
     const shard = options["max-shard-size"];
     const most = typeof shard === "string" ? size(shard) : E.right(Infinity);
     if (E.isLeft(most)) return most;
-    const asked = await oneChosen(rest, "must follow")();
+    const out = options["out"];
+    const asked = await destination(rest, typeof out === "string" ? out : undefined);
     if (E.isLeft(asked)) return asked;
-    const { chosen: { store, checkpoint }, more = "" } = asked.right;
-    const folder = resolve(more);
+    const { chosen: { store, checkpoint }, folder } = asked.right;
     const component = typeof options["component"] === "string" ? options["component"] : "model";
     const force = options["force"] === true;
     const there = await machineDisk.names(folder)();

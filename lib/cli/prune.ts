@@ -8,7 +8,7 @@ import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { candidates, entriesOf, inOrder } from "../catalogue.ts";
 import type { LoadError } from "../errors.ts";
-import { type Plan, plan, prune as carryOut } from "../pruning.ts";
+import { type Plan, plan, prune as carryOut, type Removal } from "../pruning.ts";
 import * as Retention from "../retention.ts";
 import type { Entry } from "../retention.ts";
 import type { Store } from "../store.ts";
@@ -38,9 +38,11 @@ function verdicts({ keep, remove }: Plan, named: readonly NamedPolicy[]): readon
   const keepers = new Map<number, string>();
   for (const entries of runs.values()) {
     for (const { name, policy } of named) {
-      for (const checkpoint of policy(entries, Date.now()).keep) {
+      const { keep, unknownMetrics = [] } = policy(entries, Date.now());
+      const why = unknownMetrics.length > 0 ? `${name}: no such metric` : name;
+      for (const checkpoint of keep) {
         const before = keepers.get(checkpoint);
-        keepers.set(checkpoint, before === undefined ? name : `${before}, ${name}`);
+        keepers.set(checkpoint, before === undefined ? why : `${before}, ${why}`);
       }
     }
     // Every policy keeps it, whatever else it is about.
@@ -73,6 +75,66 @@ async function runNamed(store: Store, start: string): Promise<E.Either<Trouble, 
     : E.right(found);
 }
 
+/** How many bytes the removal of each checkpoint frees, and how many stay because others share them. */
+async function sizesOf(
+  store: Store,
+  entries: readonly Entry[],
+): Promise<ReadonlyMap<number, { readonly own: number; readonly shared: number }>> {
+  const sizes = new Map<number, { readonly own: number; readonly shared: number }>();
+  for await (
+    const [{ checkpoint, bytes }, summary] of inOrder(
+      entries,
+      ({ checkpoint }) => summarize(store, checkpoint, false)(),
+    )
+  ) {
+    const shared = E.isRight(summary) ? summary.right.shared ?? 0 : 0;
+    sizes.set(checkpoint, { own: bytes - shared, shared });
+  }
+  return sizes;
+}
+
+/** The document for a reader of JSON. */
+function documentOf(lines: readonly Verdict[], rest: Readonly<Record<string, unknown>>): string {
+  const checkpoints = lines.map(({ checkpoint, action, why, entry }) => ({
+    checkpoint,
+    action,
+    why,
+    step: entry?.step ?? null,
+    bytes: entry?.bytes ?? null,
+    run: entry?.run ?? null,
+  }));
+  const { location, dryRun, ...others } = rest;
+  return jsonText({ location, dryRun, checkpoints, ...others });
+}
+
+/** The table for a terminal, and what it comes to. */
+async function* text(
+  lines: readonly Verdict[],
+  sure: boolean,
+  [count, freed, shared]: readonly [count: number, freed: number, shared: number],
+  width: number,
+): AsyncGenerator<string> {
+  const columns = [
+    { name: "checkpoint", right: true },
+    { name: "step", right: true },
+    { name: "size", right: true },
+    { name: sure ? "done" : "would" },
+    { name: "why", flexible: true },
+  ];
+  const rows = lines.map(({ checkpoint, entry, action, why }) => [
+    `${checkpoint}`,
+    `${entry?.step ?? "-"}`,
+    entry === null ? "" : bytesText(entry.bytes),
+    action,
+    why,
+  ]);
+  yield* table(columns, rows, width);
+  const what = `${count} ${count === 1 ? "checkpoint" : "checkpoints"}, ${shared > 0 ? "at least " : ""}${
+    bytesText(freed)
+  }`;
+  yield sure ? `Removed ${what}` : count === 0 ? "Nothing to remove" : `Would remove ${what}: run it again with --yes`;
+}
+
 /** `dogear prune [run] --latest n --best n:metric:min --every n [--run name] [--yes]`. */
 export function prune({ options, rest }: Words, terminal: Terminal): Task<Outcome> {
   return async () => {
@@ -94,67 +156,38 @@ export function prune({ options, rest }: Words, terminal: Terminal): Task<Outcom
     draw();
     if (E.isLeft(planned)) return planned;
     const { remove } = planned.right;
-    let [freed, shared] = [0, 0];
-    for await (
-      const [{ bytes }, summary] of inOrder(remove, ({ checkpoint }) => summarize(store, checkpoint, false)())
-    ) {
-      const others = E.isRight(summary) ? summary.right.shared ?? 0 : 0;
-      freed += bytes - others;
-      shared += others;
-    }
+    const sizes = await sizesOf(store, remove);
     const sure = options["yes"] === true;
-    const carried = carryOut(store, { onProgress: draw })(planned.right);
+    let report: Removal = { removed: [], notRemoved: [], notes: [] };
+    const carried = carryOut(store, { onProgress: draw, onReport: (removal) => void (report = removal) })(
+      planned.right,
+    );
     const outcome = await (sure ? carried : TE.right<LoadError, readonly number[]>([]))();
     draw();
     if (E.isLeft(outcome)) return outcome;
-    const removed = outcome.right;
+    const { removed, notRemoved } = report;
+    const notes = [...planned.right.notes, ...report.notes];
     const gone = new Set(removed);
+    const left = new Map(notRemoved.map(({ checkpoint, reason }) => [checkpoint, reason]));
     const lines = verdicts(planned.right, named.right).map((line): Verdict =>
       sure && line.action === "remove" && !gone.has(line.checkpoint)
-        ? { ...line, action: "keep", why: "changed meanwhile" }
+        ? { ...line, action: "keep", why: left.get(line.checkpoint) ?? "changed meanwhile" }
         : line
     );
-    if (options["json"] === true) {
-      const checkpoints = lines.map(({ checkpoint, action, why, entry }) => ({
-        checkpoint,
-        action,
-        why,
-        step: entry?.step ?? null,
-        bytes: entry?.bytes ?? null,
-        run: entry?.run ?? null,
-      }));
-      await terminal.print([
-        jsonText({ location: store.location, dryRun: !sure, checkpoints, removed, freed }),
-      ]);
-      return E.right(0);
+    for (const note of notes) terminal.say(note);
+    for (const { checkpoint, reason } of notRemoved) {
+      terminal.say(`Checkpoint ${checkpoint} was not removed: ${reason}`);
     }
-    async function* text(): AsyncGenerator<string> {
-      const columns = [
-        { name: "checkpoint", right: true },
-        { name: "step", right: true },
-        { name: "size", right: true },
-        { name: sure ? "done" : "would" },
-        { name: "why", flexible: true },
-      ];
-      const rows = lines.map(({ checkpoint, entry, action, why }) => [
-        `${checkpoint}`,
-        `${entry?.step ?? "-"}`,
-        entry === null ? "" : bytesText(entry.bytes),
-        action,
-        why,
-      ]);
-      yield* table(columns, rows, terminal.width);
-      const count = sure ? removed.length : remove.length;
-      const what = `${count} ${count === 1 ? "checkpoint" : "checkpoints"}, ${shared > 0 ? "at least " : ""}${
-        bytesText(freed)
-      }`;
-      yield sure
-        ? `Removed ${what}`
-        : count === 0
-        ? "Nothing to remove"
-        : `Would remove ${what}: run it again with --yes`;
-    }
-    await terminal.print(text());
-    return E.right(0);
+    const going = sure ? removed : remove.map(({ checkpoint }) => checkpoint);
+    const [freed, shared] = going.reduce(([own, others], checkpoint) => {
+      const size = sizes.get(checkpoint);
+      return [own + (size?.own ?? 0), others + (size?.shared ?? 0)] as const;
+    }, [0, 0] as readonly [number, number]);
+    await terminal.print(
+      options["json"] === true
+        ? [documentOf(lines, { location: store.location, dryRun: !sure, removed, notRemoved, notes, freed })]
+        : text(lines, sure, [going.length, freed, shared], terminal.width),
+    );
+    return E.right(notRemoved.length > 0 ? 2 : 0);
   };
 }

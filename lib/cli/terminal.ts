@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import process from "node:process";
 import type { Writable } from "node:stream";
 import type { Progress } from "../progress.ts";
-import { plainText, progressText } from "./text.ts";
+import { cut, plainText, progressText } from "./text.ts";
 
 // --- types
 
@@ -171,7 +171,7 @@ export function terminal(
         const now = performance.now();
         if (now - drawn < drawnEvery) return;
         drawn = now;
-        stream.write(`\r${plainText(`${what} ${progressText(progress)}`).slice(0, errors.columns - 1)}\x1b[K`);
+        stream.write(`\r${cut(plainText(`${what} ${progressText(progress)}`), errors.columns - 1, "")}\x1b[K`);
       };
     },
     paint: (colour, word) => colours ? `\x1b[${codes[colour]}m${word}\x1b[0m` : word,

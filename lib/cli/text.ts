@@ -58,18 +58,60 @@ export function valueText(value: unknown): string {
   return typeof value === "number" && Object.is(value, -0) ? "-0" : String(value);
 }
 
-/** Text that a terminal shows and does not obey: names in a checkpoint may hold control characters. */
+/** What a terminal may obey, or shows nothing of: control and format characters (such as those that turn the direction of text), line ends. */
+const unseen = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+
+/** Text that a terminal shows and does not obey: names in a checkpoint may hold any characters; those in question are written as their codes. */
 export function plainText(text: string): string {
-  return text.replace(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
+  return text.replace(unseen, (c) => {
+    const code = c.codePointAt(0) ?? 0;
+    return code < 0x100 ? `\\x${hex(code, 2)}` : code < 0x10000 ? `\\u${hex(code, 4)}` : `\\u{${hex(code, 1)}}`;
+  });
 }
 
-/** One line of JSON, whatever the numbers: those that JSON lacks are strings, such as `"NaN"`. */
+function hex(code: number, digits: number): string {
+  return code.toString(16).padStart(digits, "0");
+}
+
+/**
+ * One line of JSON, whatever the numbers: those that JSON lacks are strings, such as `"NaN"`. Characters that a terminal may obey are escaped:
+ * what is parsed of it is the same.
+ */
 export function jsonText(value: unknown): string {
-  return JSON.stringify(value, (_, inner: unknown) => {
+  const text = JSON.stringify(value, (_, inner: unknown) => {
     if (typeof inner === "bigint") return String(inner);
     if (typeof inner !== "number") return inner;
     return Object.is(inner, -0) ? "-0" : Number.isFinite(inner) ? inner : String(inner);
   });
+  return text.replace(
+    unseen,
+    (c) => Array.from({ length: c.length }, (_, i) => `\\u${hex(c.charCodeAt(i), 4)}`).join(""),
+  );
+}
+
+/**
+ * Characters that take two columns: East Asian Wide and Fullwidth of Unicode Standard Annex 11, whole blocks where those that are left are not
+ * assigned, and emoji that are shown as pictures.
+ */
+const wide = new RegExp(
+  "[\\u1100-\\u115f\\u2329\\u232a\\u2e80-\\u303e\\u3041-\\u33ff\\u3400-\\u4dbf\\u4e00-\\ua4cf\\ua960-\\ua97f\\uac00-\\ud7a3" +
+    "\\uf900-\\ufaff\\ufe10-\\ufe19\\ufe30-\\ufe6f\\uff01-\\uff60\\uffe0-\\uffe6\\u{16fe0}-\\u{18dff}\\u{1aff0}-\\u{1b2ff}" +
+    "\\u{1d300}-\\u{1d37f}\\u{1f200}-\\u{1f2ff}\\u{20000}-\\u{3fffd}\\p{Emoji_Presentation}]",
+  "u",
+);
+
+/** Characters that take none: they are put over or into the one before. */
+const narrow = /[\p{Mn}\p{Me}\u1160-\u11ff\ud7b0-\ud7ff]/u;
+
+/** Two of these make one flag, of two columns. */
+const half = /\p{Regional_Indicator}/u;
+
+/** How many columns of a terminal a text takes that has been through {@link plainText}. */
+export function widthOf(text: string): number {
+  if (/^[ -~]*$/.test(text)) return text.length;
+  let width = 0;
+  for (const c of text) width += narrow.test(c) ? 0 : wide.test(c) && !half.test(c) ? 2 : 1;
+  return width;
 }
 
 /** A bar that is full to a part from 0 to 1. */
@@ -88,13 +130,23 @@ export function progressText({ bytes, total, rate, left }: Progress): string {
 
 // --- combinators
 
-function cut(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
+/** A text in so many columns at most, its end cut off between two characters; `end` takes its place. */
+export function cut(text: string, width: number, end = "…"): string {
+  if (widthOf(text) <= width) return text;
+  let [taken, room] = ["", Math.max(0, width - end.length)];
+  for (const c of text) {
+    room -= widthOf(c);
+    if (room < 0) break;
+    taken += c;
+  }
+  return taken + end;
 }
 
 /** The widths of the columns for these rows: as wide as need be, the flexible one narrower if a line would be too long. */
 function widthsOf(columns: readonly Column[], rows: readonly (readonly string[])[], width: number): readonly number[] {
-  const natural = columns.map(({ name }, i) => Math.max(name.length, ...rows.map((row) => row[i]?.length ?? 0)));
+  const natural = columns.map(({ name }, i) =>
+    rows.reduce((most, row) => Math.max(most, widthOf(row[i] ?? "")), name.length)
+  );
   const excess = natural.reduce((sum, one) => sum + one + 2, -2) - width;
   return natural.map((one, i) =>
     columns[i]?.flexible === true && excess > 0 ? Math.max(columns[i].name.length, one - excess) : one
@@ -122,7 +174,7 @@ export async function* table(
     cells.map((cell, i) => {
       const [column, room] = [columns[i], widths?.[i] ?? 0];
       const shown = column?.flexible === true ? cut(cell, room) : cell;
-      const space = " ".repeat(Math.max(0, room - shown.length));
+      const space = " ".repeat(Math.max(0, room - widthOf(shown)));
       const painted = painting ? column?.paint?.(shown) ?? shown : shown;
       return column?.right === true ? space + painted : painted + space;
     }).join("  ").trimEnd();
