@@ -1,5 +1,5 @@
 /**
- * What runners know of a store: which run saves through it, and the entries of its checkpoints.
+ * What runners know of a store: the entries of its checkpoints.
  *
  * @module
  */
@@ -15,9 +15,6 @@ import type { Store } from "./store.ts";
 
 /** This release. */
 export const version = "0.1.0";
-
-/** The run that saves through a store: a random name made with a fresh state, carried on by loading. */
-export const runs: WeakMap<Store, { readonly run: string; readonly parent: number | null }> = new WeakMap();
 
 /** Entries of committed checkpoints, which do not change. */
 const catalogues = new WeakMap<Store, Map<number, Entry>>();

@@ -9,7 +9,8 @@ import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import type { FitError } from "./errors.ts";
-import { attempt, checkOptions, conduct, describe, drawing, type FitOptions, type Job, type Run } from "./fitting.ts";
+import type { Job, Run } from "./fit_state.ts";
+import { attempt, calling, checkOptions, conduct, describe, drawing, type FitOptions } from "./fitting.ts";
 import {
   type Batch,
   callbacksOf,
@@ -171,9 +172,9 @@ function jobOf(model: tf.LayersModel, trainer: Trainer, data: Data, args: tf.Mod
           const { batch } = run.at;
           const done = await attempt(run, async () => {
             const logs: Logs = {};
-            await list.onBatchBegin(batch, logs as never);
+            await calling(run, "onBatchBegin", () => list.onBatchBegin(batch, logs as never));
             drawing(run, () => tf.tidy(() => stepOn(run, batch, order, logs)));
-            await list.onBatchEnd(batch, logs as never);
+            await calling(run, "onBatchEnd", () => list.onBatchEnd(batch, logs as never));
             disposeLogs(logs);
           });
           if (E.isLeft(done)) return done;

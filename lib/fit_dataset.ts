@@ -10,18 +10,8 @@ import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type FitError, mismatch, type SourceFailed } from "./errors.ts";
-import {
-  attempt,
-  checkOptions,
-  checksum,
-  conduct,
-  describe,
-  drawing,
-  type FitOptions,
-  type Job,
-  type Position,
-  type Run,
-} from "./fitting.ts";
+import type { Job, Position, Run } from "./fit_state.ts";
+import { attempt, calling, checkOptions, checksum, conduct, describe, drawing, type FitOptions } from "./fitting.ts";
 import * as Rng from "./rng.ts";
 import { batchOf, type Dataset, drawingFrom, isDataset, type Iterator, sampleWeights } from "./tfjs/dataset.ts";
 import { callbacksOf, disposeLogs, disposeNew, type Logs, type Trainer, trainerOf } from "./tfjs/training.ts";
@@ -195,12 +185,12 @@ async function jobOf(
     const [xs, ys] = batch;
     const index = run.at.batch;
     const logs: Logs = { batch: index, size: xs[0]?.shape[0] ?? 0 };
-    await list.onBatchBegin(index, logs as never);
+    await calling(run, "onBatchBegin", () => list.onBatchBegin(index, logs as never));
     const ins = [...xs, ...ys, ...await sampleWeights(trainer, batch, classWeight)];
     const outs = drawing(run, () => step(ins));
     disposeNew(ins, []);
     labels.forEach((label, i) => logs[label] = tf.keep(outs[i] as tf.Scalar));
-    await list.onBatchEnd(index, logs as never);
+    await calling(run, "onBatchEnd", () => list.onBatchEnd(index, logs as never));
     disposeLogs(logs);
   };
 

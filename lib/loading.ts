@@ -7,7 +7,7 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { candidates, isGone, runs } from "./catalogue.ts";
+import { candidates, isGone } from "./catalogue.ts";
 import { readCheckpoint, verifyCheckpoint } from "./checkpoint.ts";
 import type { Damaged, LoadError } from "./errors.ts";
 import { environment, mayDiffer } from "./environment.ts";
@@ -24,6 +24,7 @@ import {
   type Snapshot,
   snapshotOf,
 } from "./snapshot.ts";
+import { setLine } from "./runs.ts";
 import { noParts, type Parts, type Selection } from "./selection.ts";
 import { checkStore, type Store } from "./store.ts";
 
@@ -168,7 +169,7 @@ export function loadState<K extends Codecs = NoCodecs>(
       const { snapshot, report } = found.right;
       const restored = into(snapshot)();
       if (E.isLeft(restored)) return restored;
-      runs.set(store, { run: report.run, parent: report.checkpoint });
+      setLine(store, { run: report.run, parent: report.checkpoint, step: report.step });
       options.onReport?.({ ...report, parts });
       return restored;
     };

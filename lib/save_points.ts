@@ -13,6 +13,7 @@ import { demand, oneOf } from "./rules.ts";
 import { type Saved, saver } from "./saving.ts";
 import type { Codecs } from "./snapshot.ts";
 import { checkStore, type Store } from "./store.ts";
+import { asTraining, trainingOf } from "./trainings.ts";
 
 // --- types
 
@@ -122,6 +123,7 @@ export function savePoints<S extends object>(
     saver(save.to, {
       codecs: save.codecs ?? {},
       whenBusy: save.whenBusy === "latest" ? "latest" : "wait",
+      ...asTraining(trainingOf(save)),
       ...(save.onSaved && { onSaved: save.onSaved }),
     });
   const commit = async (state: S, count: number): Promise<Either<SaveError, void>> => {

@@ -9,7 +9,7 @@ import * as E from "fp-ts/lib/Either.js";
 import type { IO } from "fp-ts/lib/IO.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { randomUUID } from "node:crypto";
-import { knowEntry, runs } from "./catalogue.ts";
+import { knowEntry } from "./catalogue.ts";
 import { writeCheckpoint } from "./commit.ts";
 import { environment } from "./environment.ts";
 import { type SaveError, toError } from "./errors.ts";
@@ -17,6 +17,7 @@ import type { Summary } from "./manifest.ts";
 import type { Progress } from "./progress.ts";
 import { retain } from "./pruning.ts";
 import { demand, isPlainRecord, must, oneOf } from "./rules.ts";
+import { lineOf, setLine } from "./runs.ts";
 import {
   captureState,
   type Codecs,
@@ -29,6 +30,7 @@ import {
   type Snapshot,
 } from "./snapshot.ts";
 import { checkStore, type Store } from "./store.ts";
+import { defaultTraining, trainingOf } from "./trainings.ts";
 
 // --- types
 
@@ -141,8 +143,9 @@ export function writeSnapshot(
   checkNumbers(options);
   const write = (snapshot: Snapshot<unknown>, begun: number): TaskEither<SaveError, Saved> => async () => {
     if (snapshot.hold.released) return E.left({ _tag: "Released" });
-    const { run, parent } = runs.get(store) ?? { run: randomUUID(), parent: null };
-    runs.set(store, { run, parent });
+    const training = trainingOf(options);
+    const { run, parent, step: before } = lineOf(store, training) ?? { run: randomUUID(), parent: null, step: null };
+    setLine(store, { run, parent, step: before }, training);
     const [step, metrics] = [stepOf(snapshot, options.step), options.metrics ?? {}];
     const summary: Omit<Summary, "files"> = {
       run,
@@ -152,11 +155,12 @@ export function writeSnapshot(
       parent,
       environment: environment(),
       ...(options.id === true ? { id: await id(snapshot)() } : {}),
+      ...(training === undefined || training === defaultTraining ? {} : { training }),
     };
     const committed = await writeCheckpoint(store, snapshot.encoded, summary, options.onProgress)();
     if (E.isLeft(committed)) return committed;
     const { checkpoint, bytesWritten, bytesTotal } = committed.right;
-    runs.set(store, { run, parent: checkpoint });
+    setLine(store, { run, parent: checkpoint, step }, training);
     knowEntry(store, { checkpoint, step, metrics, time: summary.time, bytes: bytesTotal, run });
     const removed = await retain(store, run, checkpoint);
     if (E.isLeft(removed)) return removed;

@@ -82,12 +82,18 @@ const order: readonly string[] = [
   "checkpoint",
   "commit",
   "catalogue",
+  "runs",
+  "trainings",
   "pruning",
   "environment",
   "saving",
   "loading",
   "save_points",
   "train",
+  "refilling",
+  "remembering",
+  "training_checkpoints",
+  "fit_state",
   "fitting",
   "fit",
   "fit_dataset",
@@ -120,7 +126,7 @@ const complete: boolean = true;
 
 /** From this room on, disk, network and signals may be used; before it, only these pure functions of the runtime. */
 const firstWithEffects = "disk";
-const pureBuiltins: readonly string[] = ["node:buffer", "node:crypto", "node:zlib"];
+const pureBuiltins: readonly string[] = ["node:async_hooks", "node:buffer", "node:crypto", "node:zlib"];
 
 const longest = 450;
 
