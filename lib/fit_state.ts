@@ -143,11 +143,11 @@ export async function beginningOf(
   const memories = memoriesOf(callbacks, params, trainer, model);
   release(captureState({ model, callbacks: memories.values, ...convertedOwn(own, codecs) }, { codecs } as object))();
   const live = Object.fromEntries(
-    Object.entries(own).filter(([name, value]) => !Object.hasOwn(codecs, name) && isLive(value)),
+    Object.entries(convertedOwn(own, codecs)).filter(([name, value]) => !Object.hasOwn(codecs, name) && isLive(value)),
   );
   const digests: Record<string, string> = {};
   for (const [name, value] of Object.entries({ model, callbacks: memories, ...live })) {
-    using part = captureState({ [name]: withoutMaps(value) });
+    using part = captureState({ [name]: value });
     digests[name] = await id(part)();
   }
   return digests;

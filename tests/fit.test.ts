@@ -498,7 +498,7 @@ test("nothing silent: a checkpoint of another loop, a loop that fails, options a
   );
   assert.ok(failed._tag === "StepFailed" && failed.at === 1, explain(failed));
   class Holding extends tf.Callback {
-    stream = new Map();
+    stream = new WeakMap();
   }
   const holding = { epochs: 1, callbacks: [new Holding()] };
   await assert.rejects(
