@@ -3,11 +3,11 @@
  *
  * @module
  */
-import * as tf from "@tensorflow/tfjs";
+import type * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
 import { type FitError, mismatch, type Problem } from "./errors.ts";
-import { aligned, assign, refiller, withoutMaps } from "./refilling.ts";
+import { aligned, assign, isInPlace, liveAt, refiller, withoutMaps } from "./refilling.ts";
 import { alignedMemories, areNames, memoriesOf, nodeOf, recall, type Valueless } from "./remembering.ts";
 import type * as Rng from "./rng.ts";
 import { isPlainRecord } from "./rules.ts";
@@ -128,7 +128,7 @@ function convertedOwn(own: object, codecs: Codecs): Record<string, unknown> {
 /** Whether a value holds what is restored in place, at any depth. */
 function isLive(value: unknown): boolean {
   if (Array.isArray(value) || isPlainRecord(value)) return Object.values(value).some(isLive);
-  return value instanceof tf.LayersModel || value instanceof tf.Optimizer || value instanceof tf.Variable;
+  return isInPlace(value);
 }
 
 /**
@@ -212,8 +212,10 @@ export function restored(
 ): Either<FitError, void> {
   const { model, callbacks, trainer, params } = job;
   const { components } = snapshot.encoded;
-  const shared = (path: string): unknown => ({ "model": model, "model/optimizer": trainer.optimizer })[path];
   const memories = memoriesOf(callbacks, params, trainer, model).values;
+  const converted = convertedOwn(own, codecs);
+  const all = { model, callbacks: memories, ...converted };
+  const shared = (path: string): unknown => path === "model/compile/optimizer" ? trainer.optimizer : liveAt(all, path);
   const live = {
     model,
     rng: run.rng,
@@ -221,7 +223,7 @@ export function restored(
     logs: null,
     callbacks: alignedMemories(memories, nodeOf(components, "callbacks"), shared),
     ...Object.fromEntries(
-      Object.entries(convertedOwn(own, codecs)).map(([name, value]) => {
+      Object.entries(converted).map(([name, value]) => {
         const node = nodeOf(components, name);
         const as = node === undefined || Object.hasOwn(codecs, name);
         return [name, as ? value : aligned(value, node, "fixed", shared)];

@@ -15,7 +15,7 @@ import { isTypedArray } from "./tensor.ts";
 
 type Fields = Record<string, unknown>;
 
-/** How a live value must match a saved one: in `fixed` places kinds and shapes must agree, in `free` ones anything may have changed. */
+/** How a live value must match a saved one: in a `fixed` place kinds and shapes must agree, in `free` ones anything may have changed. */
 type Place = "fixed" | "free";
 
 // --- constructors
@@ -75,7 +75,10 @@ function withMaps(value: unknown, made: Map<object, unknown>): unknown {
   return result;
 }
 
-function isInPlace(value: unknown): boolean {
+/** Whether a value is restored in place. */
+export function isInPlace(value: unknown): boolean {
+  // tfjs's own test for an optimizer looks into what it is given.
+  if (typeof value !== "object" || value === null) return false;
   return value instanceof tf.Variable || value instanceof tf.LayersModel || value instanceof tf.Optimizer ||
     value instanceof tf.layers.Layer;
 }
@@ -91,7 +94,9 @@ function isInPlace(value: unknown): boolean {
  */
 export function aligned(live: unknown, node: Node, place: Place, shared: (path: string) => unknown): unknown {
   const saved = unwrap(node);
-  if (isBranch(saved) && saved.is === "shared") return shared(saved.path) ?? (place === "fixed" ? live : live ?? null);
+  if (isBranch(saved) && saved.is === "shared") {
+    return shared(saved.path) ?? (place === "fixed" || isInPlace(live) ? live ?? null : null);
+  }
   if (isBranch(saved) && saved.is === "kind") return live ?? null;
   const below = (part: unknown, of: Node, at: Place): unknown => aligned(part, of, at, shared);
   if (Array.isArray(saved)) {
@@ -104,12 +109,10 @@ export function aligned(live: unknown, node: Node, place: Place, shared: (path: 
       return alignedMap(live, saved, below);
     }
     if (!isPlainRecord(live)) return place === "fixed" ? live ?? null : null;
-    const extra = Object.entries(live).filter(([name, value]) =>
-      entry(saved, name) === undefined && (place === "fixed" || isInPlace(value))
-    );
+    const extra = Object.entries(live).filter(([name, value]) => entry(saved, name) === undefined && isInPlace(value));
     const own = saved.entries.map(([name, child]) => [
       name,
-      Object.hasOwn(live, name) ? below(live[name], child, place) : below(undefined, child, "free"),
+      below(Object.hasOwn(live, name) ? live[name] : undefined, child, "free"),
     ]);
     return Object.fromEntries([...own, ...extra]);
   }
@@ -128,6 +131,17 @@ function alignedMap(
   const items = pairs.map(([key, value]) => [below(key, key, "free"), below(values.get(key), value, "free")]);
   const extra = [...values].filter(([key, value]) => !keys.has(key) && isInPlace(value));
   return { _tag: mapTag, items: [...items, ...extra] };
+}
+
+/** The object that is restored in place at a path of live values, if there is one. */
+export function liveAt(live: unknown, path: string): unknown {
+  const names = path.split("/").map((name) => name.replaceAll("~1", "/").replaceAll("~0", "~"));
+  let value = live;
+  for (const name of names) {
+    if (!(Array.isArray(value) || isPlainRecord(value)) || !Object.hasOwn(value, name)) return undefined;
+    value = (value as Fields)[name];
+  }
+  return isInPlace(value) ? value : undefined;
 }
 
 /** Puts restored values into the live objects that are to hold them; one for all values of a restore, so that what is shared stays so. */
