@@ -8,7 +8,15 @@ import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
 import { type FitError, mismatch, type Problem } from "./errors.ts";
 import { aligned, assign, isInPlace, liveAt, refiller, withoutMaps } from "./refilling.ts";
-import { alignedMemories, areNames, memoriesOf, nodeOf, recall, type Valueless } from "./remembering.ts";
+import {
+  alignedMemories,
+  areNames,
+  configurationsOf,
+  memoriesOf,
+  nodeOf,
+  recall,
+  type Valueless,
+} from "./remembering.ts";
 import type * as Rng from "./rng.ts";
 import { isPlainRecord } from "./rules.ts";
 import {
@@ -145,8 +153,9 @@ export async function beginningOf(
   const live = Object.fromEntries(
     Object.entries(convertedOwn(own, codecs)).filter(([name, value]) => !Object.hasOwn(codecs, name) && isLive(value)),
   );
+  const made = configurationsOf(callbacks);
   const digests: Record<string, string> = {};
-  for (const [name, value] of Object.entries({ model, callbacks: memories, ...live })) {
+  for (const [name, value] of Object.entries({ model, callbacks: { ...memories, made }, ...live })) {
     using part = captureState({ [name]: value });
     digests[name] = await id(part)();
   }

@@ -76,6 +76,16 @@ export function memoriesOf(
   return { values: each.map(({ values }) => values), names: each.map(({ names }) => names) };
 }
 
+/** How callbacks of tfjs's own classes were made, but for functions. */
+export function configurationsOf({ remembering }: Callbacks): readonly (readonly unknown[])[] {
+  return remembering.map((object) =>
+    configurationOf(object).flatMap((name) => {
+      const value = (object as Fields)[name] ?? null;
+      return typeof value === "function" ? [] : [[name, value]];
+    })
+  );
+}
+
 // --- restore
 
 /** What callbacks remember now, in the form of what was saved: to be restored over. */
