@@ -80,8 +80,8 @@ export function memoriesOf(
 export function configurationsOf({ remembering }: Callbacks): readonly (readonly unknown[])[] {
   return remembering.map((object) =>
     configurationOf(object).flatMap((name) => {
-      const value = (object as Fields)[name] ?? null;
-      return typeof value === "function" ? [] : [[name, value]];
+      const value = (object as Fields)[name];
+      return typeof value === "function" || value == null ? [] : [[name, value]];
     })
   );
 }

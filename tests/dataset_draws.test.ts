@@ -56,13 +56,13 @@ async function trained(
   data: Data,
   args: object,
   crashAt = -1,
-): Promise<unknown> {
+): Promise<readonly [batches: number, history: unknown, weights: unknown]> {
   const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [1], kernelInitializer: "ones" })] });
   model.compile({ optimizer: tf.train.sgd(0.1), loss: "meanSquaredError" });
   let count = 0;
   const callbacks = { onBatchEnd: () => void (++count === crashAt && assert.fail("crash")) };
   const { history } = await runOrThrow(fitDataset(options)(model, data, { epochs: 2, verbose: 0, callbacks, ...args }));
-  return [model.getWeights().map((weight) => [...weight.dataSync()]), history, count > 0];
+  return [count, history, model.getWeights().map((weight) => [...weight.dataSync()])];
 }
 
 /** Sees that trainings on data that is made anew end alike, also killed at a batch. */
@@ -70,9 +70,10 @@ async function repeats(data: () => Data, args: () => object, at: number): Promis
   const straight = await trained({ to: memory(), seed: 1 }, data(), args());
   assert.deepEqual(await trained({ to: memory(), seed: 1 }, data(), args()), straight, "a second time");
   const to = memory();
-  await assert.rejects(trained({ to, seed: 1, every: 1 }, data(), args(), at), /crash/);
-  const resumed = await trained({ to, seed: 1, every: 1 }, data(), args());
-  assert.deepEqual(resumed, straight, `killed at batch ${at}`);
+  const crash = Math.min(at, straight[0]);
+  await assert.rejects(trained({ to, seed: 1, every: 1 }, data(), args(), crash), /crash/);
+  const [, ...resumed] = await trained({ to, seed: 1, every: 1 }, data(), args());
+  assert.deepEqual(resumed, straight.slice(1), `killed at batch ${crash}`);
   return straight;
 }
 
@@ -163,7 +164,6 @@ const link: fc.Arbitrary<Link> = fc.constantFrom<Link>(
   ["prefetch", (data) => data.prefetch(3)],
   ["skip", (data) => data.skip(1)],
   ["take", (data) => data.take(12)],
-  ["concatenate", (data) => data.concatenate(plain().take(3).map(noisy))],
   ["zip", (data) =>
     tf.data.zip({ a: data, b: plain().repeat(4).map(noisy) } as Data)
       .map(({ a, b }: Data) => ({ xs: [a.xs[0] + b.xs[0]], ys: b.ys }))],
@@ -181,18 +181,21 @@ const link: fc.Arbitrary<Link> = fc.constantFrom<Link>(
 
 test("same bits: any chain of data sets whose functions draw, killed at any batch", async () => {
   const any = fc.record({
+    // What is repeated or generated, tfjs itself cannot concatenate in Deno.
+    concatenated: fc.boolean(),
     links: fc.array(link, { minLength: 1, maxLength: 5 }),
     batch: fc.integer({ min: 2, max: 4 }),
     at: fc.integer({ min: 1, max: 3 }),
     perEpoch: fc.boolean(),
   });
   await fc.assert(
-    fc.asyncProperty(any, async ({ links, batch, at, perEpoch }) => {
+    fc.asyncProperty(any, async ({ concatenated, links, batch, at, perEpoch }) => {
       const data = (): Data => {
-        const chain = links.reduce((data, [, of]) => of(data), plain());
-        // Every chain has some batches, whatever its filters leave.
-        const whole = chain.concatenate(plain()).take(20).batch(batch);
-        return perEpoch ? whole.repeat() : whole;
+        const parts = concatenated
+          ? plain().map(noisy).concatenate(plain().map(noisy)).concatenate(plain())
+          : plain().repeat(3);
+        const chain = links.reduce((data, [, of]) => of(data), parts).batch(batch);
+        return perEpoch ? chain.repeat() : chain;
       };
       await repeats(data, () => perEpoch ? { batchesPerEpoch: 3 } : {}, at);
     }),

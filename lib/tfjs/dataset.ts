@@ -32,10 +32,11 @@ export interface Dataset {
 /** The fields of tfjs's iterators, each of its own class; see tfjs-data 4.22, `iterators/lazy_iterator.ts`. */
 type Fields = Record<string, unknown>;
 
-/** What code of one asynchronous context draws from, and whom it tells of a shuffle without a seed. */
+/** What code of one asynchronous context draws from, and what happens to the datasets that it opens. */
 interface Context {
   readonly random: () => number;
   readonly onUnseeded: () => void;
+  readonly onOpened: (iterator: unknown) => void;
 }
 
 /** A dataset as a training reads it. */
@@ -84,32 +85,40 @@ function drawsOf(make: () => Rng.Rng): () => number {
 /** Datasets that read from a shuffle without a seed. */
 const unseeded = new WeakSet<object>();
 
+/** A dataset that a generator of the script's own opens is read in contexts, too; and a shuffle without a seed is seen there, and in a zip. */
+function opening(dataset: Dataset): void {
+  const { iterator } = dataset;
+  dataset.iterator = () => {
+    const at = context.getStore();
+    if (at === undefined) return iterator.call(dataset);
+    if (unseeded.has(dataset)) at.onUnseeded();
+    return iterator.call(dataset).then((opened) => {
+      at.onOpened(opened);
+      return opened;
+    });
+  };
+}
+
 const { prototype } = tf.data.Dataset as unknown as {
   readonly prototype: Record<string, (this: Dataset, ...args: readonly unknown[]) => Dataset>;
 };
 
-function noteUnseeded(name: string, isUnseeded: (dataset: Dataset, args: readonly unknown[]) => boolean): void {
+function wrap(name: string, isUnseeded: (dataset: Dataset, args: readonly unknown[]) => boolean): void {
   const given = prototype[name];
   if (given === undefined) return;
   prototype[name] = function (...args) {
     const made = given.call(this, ...args);
-    if (!isUnseeded(this, args)) return made;
-    unseeded.add(made);
-    // What no method makes (a zip, a generator of the script's own) is seen when it opens this one.
-    const { iterator } = made;
-    made.iterator = () => {
-      context.getStore()?.onUnseeded();
-      return iterator.call(made);
-    };
+    if (isUnseeded(this, args)) unseeded.add(made);
+    opening(made);
     return made;
   };
 }
 
 for (const name of ["batch", "concatenate", "filter", "map", "mapAsync", "prefetch", "repeat", "skip", "take"]) {
-  noteUnseeded(name, (dataset, args) => [dataset, ...args].some((from) => unseeded.has(Object(from))));
+  wrap(name, (dataset, args) => [dataset, ...args].some((from) => unseeded.has(Object(from))));
 }
 // A seed of 0 or "" is none to tfjs, which takes the time.
-noteUnseeded("shuffle", (dataset, [, seed]) => {
+wrap("shuffle", (dataset, [, seed]) => {
   return !seed || unseeded.has(dataset);
 });
 
@@ -151,10 +160,14 @@ function scope(value: unknown, path: string, contextAt: (path: string) => Contex
 export function drawingFrom(rng: Rng.Rng): (dataset: Dataset, name: string) => Drawn {
   return (dataset, name) => {
     let [opened, found] = [0, unseeded.has(dataset)];
-    const contextAt = (path: string): Context => ({
-      random: drawsOf(() => Rng.fork(path)(rng)),
-      onUnseeded: () => found = true,
-    });
+    const contextAt = (path: string): Context => {
+      let count = 0;
+      return {
+        random: drawsOf(() => Rng.fork(path)(rng)),
+        onUnseeded: () => found = true,
+        onOpened: (iterator) => scope(iterator, `${path}/opened/${count++}`, contextAt),
+      };
+    };
     return {
       size: dataset.size ?? null,
       unseeded: () => found,
