@@ -295,14 +295,14 @@ async function jobOf(
  * `model.fitDataset` that can be killed anywhere and run again: the training goes on from the newest checkpoint in the store, in the middle of
  * an epoch too, and ends with the same bits.
  *
- * What is saved, and how callbacks are called, is as for {@link fit}. A dataset cannot be entered in its middle: when resumed, it is read
- * again from its start to where it was, without training on it; `Loader` with `train` skips in no time. What is read again must be what was
- * trained on: a shuffle needs a seed that is not 0. What the dataset's own functions draw from `Math.random` before they wait for anything
- * comes from the seed, too.
+ * What is saved, and how callbacks are called, is as for {@link fit}. A `tf.data` dataset cannot seek: when resumed, it is read again from its
+ * start to its position, without training on it, and checked; `Loader` with `train` skips in no time. What is read again must be what was
+ * trained on. A shuffle needs a seed that is not 0; one without is an error before anything is trained, unless `inexact` is true. What the
+ * dataset's own functions draw from `Math.random`, also after they have waited, comes from the seed, in every composition.
  *
  * @param options The store, when to save (each epoch by default), the seed, what to save along.
  * @returns For a compiled model and the arguments of its `fitDataset`, a task of the history. Its left is as for {@link fit}; `Mismatch` also when
- *   the dataset gives other data than was trained on, `SourceFailed` when it fails.
+ *   the dataset gives other data than was trained on or has a shuffle without a seed, `SourceFailed` when it fails.
  *
  * Law *same bits*.
  *

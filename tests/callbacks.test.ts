@@ -184,7 +184,9 @@ test("same bits: fields of any kind, of which the kind changes, that others hold
       callbacks: all,
       see: () => [
         all.best,
-        [...all.map].map(([name, [batch, tensor]]: any) => [name, batch, tensor.dataSync()[0]]),
+        [...all.map].map((
+          [name, pair],
+        ) => [name, ...(pair as [number, tf.Tensor]).map((one) => one instanceof tf.Tensor ? one.arraySync() : one)]),
         [...all.set],
         log.slice(),
         all.log === log,
