@@ -41,6 +41,8 @@ export interface Problem {
 export interface Mismatch {
   readonly _tag: "Mismatch";
   readonly problems: readonly Problem[];
+  /** The training by `fit` or `fitDataset` that a call does not continue, and its checkpoint that was to be resumed from. */
+  readonly training?: { readonly name: string; readonly location: string; readonly checkpoint?: number };
 }
 
 /** The snapshot was used after its release. */
@@ -135,6 +137,10 @@ export interface StepFailed {
   readonly cause: unknown;
   /** How many batches of the data had been trained on before it. */
   readonly at: number;
+  /** In `fit` and `fitDataset`, the method of callbacks that threw, such as `onEpochEnd`; or `training`, the batch itself. */
+  readonly by?: string;
+  /** In `fit` and `fitDataset`, the epoch, counted from 0 as callbacks receive it. */
+  readonly epoch?: number;
 }
 
 /** A signal asked the training to stop; the checkpoint, if saving was asked for, is committed. */
@@ -294,6 +300,37 @@ function causeOf(cause: unknown): string {
   return cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
 }
 
+function batchesText(n: number): string {
+  return n === 1 ? "1 batch" : `${n} batches`;
+}
+
+/** The sentences for a step, a batch or a callback that threw. */
+function stepText({ at, by, epoch, cause }: StepFailed): string {
+  if (by === undefined) {
+    return `The training step failed after ${batchesText(at)}: ${causeOf(cause)}. ` +
+      "Nothing half done was saved: mend the step and resume";
+  }
+  const where = `in epoch ${epoch} (counted from 0), after ${batchesText(at)} in all: ${causeOf(cause)}. `;
+  return by === "training"
+    ? `Training on a batch failed ${where}The last checkpoint is intact: mend the model or the data and run it again`
+    : `The callback ${by} threw ${where}The last checkpoint is intact: mend the callback and run it again`;
+}
+
+/** The sentences for a call of `fit` or `fitDataset` that is not the training that a store holds by its name. */
+function trainingText(
+  { name, location, checkpoint }: NonNullable<Mismatch["training"]>,
+  problems: readonly Problem[],
+): string {
+  const first = checkpoint === undefined ? "" : ` (checkpoint ${checkpoint})`;
+  return `${location} holds a training by the name ${
+    JSON.stringify(name)
+  }${first} which this call does not continue, and nothing was ` +
+    `changed.${
+      lines(problems)
+    }\nGive each training of a script a name, such as { to, name: "fine-tuning" }; or call this one with the ` +
+    "data, arguments, model and callbacks that it began with, or start in another store";
+}
+
 /** What usually helps against a system's error code. */
 const remedies: Readonly<Record<string, string>> = {
   ENOSPC: "free some space on that disk and save again",
@@ -336,6 +373,7 @@ function remedyOf({ operation, code }: StoreFailed): string {
 export function explain(error: DogearError): string {
   switch (error._tag) {
     case "Mismatch":
+      if (error.training !== undefined) return trainingText(error.training, error.problems);
       return `The snapshot does not fit, and nothing was changed.${lines(error.problems)}\n` +
         (error.problems.every(({ kind }) => kind === "memory")
           ? "Dispose of tensors and release snapshots that are no longer needed, or restore on the cpu backend"
@@ -385,8 +423,7 @@ export function explain(error: DogearError): string {
       }. ` +
         "The state is as it was after the last batch: mend the source and resume";
     case "StepFailed":
-      return `The training step failed after ${error.at} batches: ${causeOf(error.cause)}. ` +
-        "Nothing half done was saved: mend the step and resume";
+      return stepText(error);
     case "NotResumable": {
       const [found, remedy] = causes[error.cause];
       const evidence = error.evidence.length === 0 ? "" : `: ${error.evidence.slice(0, shown).join("; ")}`;

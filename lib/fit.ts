@@ -9,7 +9,8 @@ import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import type { FitError } from "./errors.ts";
-import { attempt, checkOptions, conduct, describe, drawing, type FitOptions, type Job, type Run } from "./fitting.ts";
+import type { Job, Run } from "./fit_state.ts";
+import { attempt, calling, checkOptions, conduct, describe, drawing, type FitOptions } from "./fitting.ts";
 import {
   type Batch,
   callbacksOf,
@@ -171,9 +172,9 @@ function jobOf(model: tf.LayersModel, trainer: Trainer, data: Data, args: tf.Mod
           const { batch } = run.at;
           const done = await attempt(run, async () => {
             const logs: Logs = {};
-            await list.onBatchBegin(batch, logs as never);
+            await calling(run, "onBatchBegin", () => list.onBatchBegin(batch, logs as never));
             drawing(run, () => tf.tidy(() => stepOn(run, batch, order, logs)));
-            await list.onBatchEnd(batch, logs as never);
+            await calling(run, "onBatchEnd", () => list.onBatchEnd(batch, logs as never));
             disposeLogs(logs);
           });
           if (E.isLeft(done)) return done;
@@ -199,18 +200,26 @@ function defined(args: tf.ModelFitArgs): tf.ModelFitArgs {
  * epoch too, and ends with the same bits.
  *
  * What is saved: the model with its optimizer, the order of the samples, the position, the history with the running totals of the broken
- * epoch, what callbacks remember, the generator from which the draws of tfjs come, and what `with` names. A callback object remembers by its
- * own fields but functions (`EarlyStopping`: `wait`, `best`, `stoppedEpoch`); a field that cannot be captured is a `TypeError`, unless it is
- * `#private`. What functions given as callbacks close over is not seen: put it into `with`.
+ * epoch, what callbacks remember, the generator from which the draws of tfjs come, and what `with` names; for the first time before the first
+ * batch, so that a model without seeds resumes from its own first weights.
+ *
+ * Callbacks remember by their own fields: objects of any class, registered ones too, and plain objects with the `this` of their functions. A
+ * field that became undefined or was deleted is so again. Functions are not state, nor is how `EarlyStopping` was made, unless it changed. A
+ * field that cannot be captured is a `TypeError` at the start, unless it is `#private`. What functions given as callbacks close over is not
+ * seen: put it into `with`.
  *
  * Callbacks are called as tfjs calls them. When resumed, `setParams`, `setModel` and `onTrainBegin` are called once more, then the state is
- * restored over what they set, and the calls go on where they broke off: what was told before the checkpoint is not told again. A training
- * that is complete gives its history at once and calls nothing.
+ * restored over what they set, and the calls continue where they broke off: calls before the checkpoint are not repeated. A training that is
+ * complete gives its history at once and calls nothing.
+ *
+ * A store holds several trainings, each by its `name`. A script with more than one, run again after a kill, passes at once through those that
+ * are complete, with their models and histories restored, and resumes the one that was interrupted. A second call of one name that begins
+ * with another model, optimizer or callbacks is an error.
  *
  * @param options The store, when to save (each epoch by default), the seed, what to save along.
  * @returns For a compiled model and the arguments of its `fit`, a task of the history. Its left is that of `loadState` (`Mismatch` also when
- *   the data, the batch size or other arguments are not those of the checkpoint; `epochs` may grow), `StepFailed` when a step or a callback
- *   throws, `Stopped` after a signal, or a save's error. What tfjs refuses rejects with tfjs's own error.
+ *   the data, the batch size or other arguments are not those of the checkpoint, and for a second call of one name; `epochs` may grow),
+ *   `StepFailed` when a batch or a callback throws, `Stopped` after a signal, or a save's error. What tfjs refuses rejects with tfjs's own error.
  *
  * Law *same bits*.
  *
@@ -231,6 +240,10 @@ function defined(args: tf.ModelFitArgs): tf.ModelFitArgs {
  * const resumed = await runOrThrow(fit({ to: store, every: 1 })(build(), x, y, { epochs: 2, batchSize: 4, callbacks: {} }));
  * const straight = await runOrThrow(fit({ to: memory() })(build(), x, y, { epochs: 2, batchSize: 4, callbacks: {} }));
  * assert.deepEqual(resumed.history, straight.history);
+ *
+ * // A second training in the same store has a name.
+ * const model = build();
+ * for (const name of ["transfer", "fine-tuning"]) await runOrThrow(fit({ to: store, name })(model, x, y, { epochs: 1 }));
  * ```
  */
 export function fit(

@@ -9,21 +9,19 @@ import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { type FitError, mismatch, type SourceFailed } from "./errors.ts";
-import {
-  attempt,
-  checkOptions,
-  checksum,
-  conduct,
-  describe,
-  drawing,
-  type FitOptions,
-  type Job,
-  type Position,
-  type Run,
-} from "./fitting.ts";
+import { type FitError, mismatch, type Problem, type SourceFailed } from "./errors.ts";
+import type { Job, Position, Run } from "./fit_state.ts";
+import { attempt, calling, checkOptions, checksum, conduct, describe, drawing, type FitOptions } from "./fitting.ts";
 import * as Rng from "./rng.ts";
-import { batchOf, type Dataset, drawingFrom, isDataset, type Iterator, sampleWeights } from "./tfjs/dataset.ts";
+import {
+  batchOf,
+  type Dataset,
+  drawingFrom,
+  hookRandom,
+  isDataset,
+  type Iterator,
+  sampleWeights,
+} from "./tfjs/dataset.ts";
 import { callbacksOf, disposeLogs, disposeNew, type Logs, type Trainer, trainerOf } from "./tfjs/training.ts";
 
 // --- types
@@ -34,8 +32,8 @@ type Args = tf.ModelFitDatasetArgs<tf.TensorContainer>;
 /** Data that is read one element after the other, in training and when the way to a position is read again. */
 interface Feed {
   /** Begins another pass. */
-  readonly open: () => Promise<Either<SourceFailed, void>>;
-  readonly next: () => Promise<Either<SourceFailed, Awaited<ReturnType<Iterator["next"]>>>>;
+  readonly open: () => Promise<Either<FitError, void>>;
+  readonly next: () => Promise<Either<FitError, Awaited<ReturnType<Iterator["next"]>>>>;
   /** The validation data, of which each element read counts; undefined if it is not a dataset. */
   readonly validation: Dataset | undefined;
 }
@@ -51,11 +49,26 @@ function refused(args: Args | undefined): boolean {
     (isDataset(validationData) && validationBatches != null && !whole(validationBatches));
 }
 
+const unrepeatable: Problem = {
+  path: "fit/data",
+  kind: "data",
+  expected: "data that a later process can read again as it was",
+  found:
+    "a shuffle without a seed: to resume exactly, give the dataset of before, and every shuffle of it a seed that is not 0, such as " +
+    'shuffle(1000, "seed"); or ask for { inexact: true }, with which a resumed training continues on other data',
+};
+
 /** Data of which every element that is read goes into the run's checksum. */
-function feedOf(dataset: Dataset, args: Args, { seed = 0 }: FitOptions, run: () => Run): Feed {
+function feedOf(dataset: Dataset, args: Args, { seed = 0, inexact = false }: FitOptions, run: () => Run): Feed {
   const drawn = drawingFrom(Rng.fork("data")(Rng.make(seed)));
   const { validationData } = args;
-  const data = drawn(dataset);
+  const data = drawn(dataset, "train");
+  const valid = isDataset(validationData) ? drawn(validationData, "validate") : undefined;
+  /** A shuffle without a seed is an error before anything is trained on it. */
+  const repeatable = <A>(value: A): Either<FitError, A> => {
+    if (inexact || !(data.unseeded() || valid?.unseeded() === true)) return E.right(value);
+    return E.left(mismatch([unrepeatable]));
+  };
   const failed = (cause: unknown): Either<SourceFailed, never> => {
     const { epoch, batch } = run().at;
     return E.left({ _tag: "SourceFailed", cause, epoch, position: batch, unit: "batches" });
@@ -71,26 +84,24 @@ function feedOf(dataset: Dataset, args: Args, { seed = 0 }: FitOptions, run: () 
     open: async () => {
       try {
         iterator = await data.iterator();
-        return E.right(undefined);
+        return repeatable(undefined);
       } catch (cause) {
         return failed(cause);
       }
     },
     next: async () => {
       try {
-        return E.right(await read(iterator));
+        return repeatable(await read(iterator));
       } catch (cause) {
         return failed(cause);
       }
     },
-    validation: isDataset(validationData)
-      ? {
-        iterator: async () => {
-          const valid = await drawn(validationData).iterator();
-          return { next: () => read(valid) };
-        },
-      }
-      : undefined,
+    validation: valid && {
+      iterator: async () => {
+        const iterator = await valid.iterator();
+        return { next: () => read(iterator) };
+      },
+    },
   };
 }
 
@@ -102,7 +113,7 @@ async function readAgain(
   { epoch, batch }: Position,
   first: number,
   { batchesPerEpoch, validationBatches }: Args,
-): Promise<Either<SourceFailed, void>> {
+): Promise<Either<FitError, void>> {
   const perEpoch = batchesPerEpoch ?? undefined;
   for (let e = first; e < epoch || (e === epoch && batch > 0); e++) {
     const opened = perEpoch === undefined ? await open() : E.right(undefined);
@@ -195,12 +206,12 @@ async function jobOf(
     const [xs, ys] = batch;
     const index = run.at.batch;
     const logs: Logs = { batch: index, size: xs[0]?.shape[0] ?? 0 };
-    await list.onBatchBegin(index, logs as never);
+    await calling(run, "onBatchBegin", () => list.onBatchBegin(index, logs as never));
     const ins = [...xs, ...ys, ...await sampleWeights(trainer, batch, classWeight)];
     const outs = drawing(run, () => step(ins));
     disposeNew(ins, []);
     labels.forEach((label, i) => logs[label] = tf.keep(outs[i] as tf.Scalar));
-    await list.onBatchEnd(index, logs as never);
+    await calling(run, "onBatchEnd", () => list.onBatchEnd(index, logs as never));
     disposeLogs(logs);
   };
 
@@ -238,7 +249,7 @@ async function jobOf(
       const opened = await feed.open();
       if (E.isLeft(opened)) return opened;
       const read = await readAgain(feed, run.at, first, args);
-      if (E.isLeft(read) || run.read === wanted) return read;
+      if (E.isLeft(read) || run.read === wanted || options.inexact === true) return read;
       const hex = (crc: number): string => crc.toString(16).padStart(8, "0");
       return E.left(mismatch([{
         path: "fit/data",
@@ -246,7 +257,7 @@ async function jobOf(
         expected: `up to batch ${run.at.step} the data that was trained on, with CRC ${hex(wanted)}`,
         found: `other data, with CRC ${
           hex(run.read)
-        }: give the dataset of before, and every shuffle of it a seed that is not 0`,
+        }: give the dataset of before, and every shuffle of it a seed that is not 0; or ask for { inexact: true }, to continue on other data`,
       }]));
     },
     begin: () => {},
@@ -284,14 +295,14 @@ async function jobOf(
  * `model.fitDataset` that can be killed anywhere and run again: the training goes on from the newest checkpoint in the store, in the middle of
  * an epoch too, and ends with the same bits.
  *
- * What is saved, and how callbacks are called, is as for {@link fit}. A dataset cannot be entered in its middle: when resumed, it is read
- * again from its start to where it was, without training on it; `Loader` with `train` skips in no time. What is read again must be what was
- * trained on: a shuffle needs a seed that is not 0. What the dataset's own functions draw from `Math.random` before they wait for anything
- * comes from the seed, too.
+ * What is saved, and how callbacks are called, is as for {@link fit}. A `tf.data` dataset cannot seek: when resumed, it is read again from its
+ * start to its position, without training on it, and checked; `Loader` with `train` skips in no time. What is read again must be what was
+ * trained on. A shuffle needs a seed that is not 0; one without is an error before anything is trained, unless `inexact` is true. What the
+ * dataset's own functions draw from `Math.random`, also after they have waited, comes from the seed, in every composition.
  *
  * @param options The store, when to save (each epoch by default), the seed, what to save along.
  * @returns For a compiled model and the arguments of its `fitDataset`, a task of the history. Its left is as for {@link fit}; `Mismatch` also when
- *   the dataset gives other data than was trained on, `SourceFailed` when it fails.
+ *   the dataset gives other data than was trained on or has a shuffle without a seed, `SourceFailed` when it fails.
  *
  * Law *same bits*.
  *
@@ -332,9 +343,11 @@ export function fitDataset(
     }
     if (trainer.isTraining) throw new Error("Cannot start training because another fit() call is ongoing.");
     trainer.isTraining = true;
+    const unhook = hookRandom();
     try {
       return await conduct(options, await jobOf(model, trainer, dataset, args, options))();
     } finally {
+      unhook();
       trainer.isTraining = false;
     }
   };

@@ -1,5 +1,5 @@
 /**
- * What `fit` and `fitDataset` share: the state of a training under way, how it is saved and found again, and the loop over epochs.
+ * What `fit` and `fitDataset` share: their options, trainings by name, and the loop over epochs.
  *
  * The loop is tfjs's, callback for callback. What it keeps to itself is state here: the order of the data, the position in it, the running
  * totals of the epoch, the history, what callbacks remember, and the generator that random numbers come from.
@@ -12,23 +12,31 @@ import type { Either } from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { crc32 } from "node:zlib";
 import { type FitError, mismatch, type Problem, type StepFailed } from "./errors.ts";
-import { readSnapshot, type Report } from "./loading.ts";
+import { beginningOf, type Job, objections, restored, type Run, savedIn, stateOf } from "./fit_state.ts";
+import type { Report } from "./loading.ts";
 import * as Rng from "./rng.ts";
 import { demand, isPlainRecord, must } from "./rules.ts";
-import { setLine } from "./runs.ts";
 import { checkPolicy, type SavePoints, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
 import type { Seed } from "./seed.ts";
-import { release, restoreInto, restoreState, type Snapshot, snapshotOf } from "./snapshot.ts";
-import { type Callbacks, type Logs, memoryOf, type Trainer } from "./tfjs/training.ts";
+import { release } from "./snapshot.ts";
 import { hold } from "./tfjs/tensor.ts";
+import type { Callbacks } from "./tfjs/training.ts";
+import { type FoundTraining, newestOf } from "./training_checkpoints.ts";
+import { defaultTraining, type Training, trainingsAt } from "./trainings.ts";
 
 // --- types
 
 /** How a training by `fit` or `fitDataset` is made resumable. */
 export interface FitOptions extends Omit<SavePolicy<never>, "metrics"> {
   /**
-   * Save after every so many batches, counted from the start of the training. With neither `every` nor `seconds`, each epoch is saved at its
-   * end.
+   * The name of the training. A store holds one training by each name: a script with several (transfer learning, then fine-tuning; a sweep; a
+   * loop over `epochs: 1`) gives each its own.
+   * @default "fit"
+   */
+  readonly name?: string;
+  /**
+   * Save after every so many batches, counted from the start of the training. With neither `every` nor `seconds`, or with `metrics`, each
+   * epoch is saved at its end.
    * @default never
    */
   readonly every?: number;
@@ -39,11 +47,15 @@ export interface FitOptions extends Omit<SavePolicy<never>, "metrics"> {
   readonly seed?: Seed;
   /**
    * Components of the script's own to save along, under their names: models, optimizers, tensors, plain data, what a callback counts in. It
-   * is captured as it is at each save; when resumed, the restored values are put into this very object.
+   * is captured as it is at each save. When resumed, the restored values are put into this very object, and restored contents into its very
+   * arrays, records, typed arrays, Maps and Sets, at any depth, so that functions that hold these see them; a tensor is replaced where it is.
    * @default {}
    */
   readonly with?: object;
-  /** Numbers to choose checkpoints by, from the logs of the last epoch that ended; from `{}` before the first. */
+  /**
+   * Numbers to choose checkpoints by, from the logs of an epoch. Only checkpoints at the end of an epoch have them, because they belong to the
+   * weights at that moment; a checkpoint has none if `onEpochEnd` or `onTrainEnd` changed the weights after they were measured.
+   */
   readonly metrics?: (logs: Readonly<Record<string, number>>) => Readonly<Record<string, number>>;
   /**
    * Signals on which to save and stop after the batch.
@@ -51,68 +63,18 @@ export interface FitOptions extends Omit<SavePolicy<never>, "metrics"> {
    */
   readonly stopOn?: readonly Signal[];
   /**
-   * Whether to go on from an older checkpoint when the newest is damaged.
+   * Whether an older checkpoint will do when the newest is damaged.
    * @default false
    */
   readonly fallback?: boolean;
-  /** Told of the checkpoint that is resumed from. */
+  /**
+   * Whether `fitDataset` may train on data that cannot be read again as it was, such as a shuffle without a seed. Then a resumed training
+   * continues from its checkpoint with other data than it would have had: its bits differ from those of a training that was not interrupted.
+   * @default false
+   */
+  readonly inexact?: boolean;
+  /** Receives a report of the checkpoint that is resumed from. */
   readonly onReport?: (report: Report) => void;
-}
-
-/** Where a training stands. */
-export interface Position {
-  readonly epoch: number;
-  /** Batches done of the epoch; at 0 it has not begun. */
-  readonly batch: number;
-  /** Batches done since the start. */
-  readonly step: number;
-  /** Whether `stopTraining` was set. */
-  readonly stopping: boolean;
-  readonly done: boolean;
-}
-
-/** What must be the same when a training is resumed, in words. */
-export type Terms = Readonly<Record<string, null | boolean | number | string | readonly string[]>>;
-
-/** The component `fit`: everything but tensors, which are in others. */
-interface Saved {
-  readonly terms: Terms;
-  readonly at: Position;
-  /** The order of the samples, which each epoch shuffles further. */
-  readonly order: Int32Array | null;
-  /** A checksum of all the data that was read, where data is read one after the other. */
-  readonly read: number;
-}
-
-/** A training under way; what changes as it goes on is written here, and read at each save. */
-export interface Run {
-  at: Position;
-  rng: Rng.Rng;
-  order: Int32Array | null;
-  read: number;
-  /** What the epoch's end will tell, so far. */
-  logs: Logs;
-}
-
-/** One training, as `fit` or `fitDataset` sets it up. */
-export interface Job {
-  readonly model: tf.LayersModel;
-  readonly trainer: Trainer;
-  readonly callbacks: Callbacks;
-  readonly params: Readonly<Record<string, unknown>>;
-  readonly terms: Terms;
-  readonly first: number;
-  readonly epochs: number;
-  readonly order: Int32Array | null;
-  /** Before the first epoch: opens the data and reads on to where the training stands. */
-  readonly open: (run: Run) => Promise<Either<FitError, void>>;
-  /** What an epoch begins with, after the callbacks. */
-  readonly begin: (run: Run) => void;
-  /** The batches of an epoch that are left; `after` is to be called after each. */
-  readonly epoch: (
-    run: Run,
-    after: () => Promise<Either<FitError, void>>,
-  ) => Promise<Either<FitError, void>>;
 }
 
 // --- constructors
@@ -122,12 +84,18 @@ const components: readonly string[] = ["model", "rng", "fit", "logs", "callbacks
 /** Sees that options are what they must be. */
 export function checkOptions(options: FitOptions): void {
   checkPolicy(options, options.stopOn ?? []);
+  demand("name", must("a name that is not empty", (name) => typeof name === "string" && name !== ""), nameOf(options));
   const own = options.with ?? {};
   demand("with", must("a record of named components", isPlainRecord), own);
   for (const name of Object.keys(own)) {
     const free = must(`none of ${components.join(", ")}`, () => !components.includes(name));
     demand("a name in with", free, name);
   }
+}
+
+/** The name of a training. */
+export function nameOf({ name = defaultTraining }: FitOptions): string {
+  return name;
 }
 
 /** A tensor in words that tell it from others: its dtype, its shape, and a checksum of its bytes. */
@@ -156,133 +124,48 @@ export function drawing<A>(run: Run, thunk: () => A): A {
   return value;
 }
 
-/** One part of a step: whatever it throws is the step's failure. */
+/** One part of a step: what it throws is the step's failure, or that of the callback that was being called. */
 export async function attempt<A>(run: Run, part: () => A | Promise<A>): Promise<Either<StepFailed, A>> {
   try {
     return E.right(await part());
   } catch (cause) {
-    return E.left({ _tag: "StepFailed", cause, at: run.at.step });
+    const { at: { step, epoch }, calling } = run;
+    run.calling = undefined;
+    return E.left({ _tag: "StepFailed", cause, at: step, by: calling ?? "training", epoch });
   }
 }
 
-// --- capture and restore
-
-function remembering({ own }: Callbacks, unknown: "left out" | "null"): readonly Record<string, unknown>[] {
-  return own.map((callback) =>
-    Object.fromEntries(
-      Object.entries(memoryOf(callback)).flatMap(([name, value]) =>
-        value !== undefined ? [[name, value]] : unknown === "null" ? [[name, null]] : []
-      ),
-    )
-  );
+/** Calls a method of all callbacks. */
+export async function calling(run: Run, name: string, call: () => Promise<void>): Promise<void> {
+  run.calling = name;
+  await call();
+  run.calling = undefined;
 }
 
-/** All that a training is, by component. */
-function stateOf({ model, callbacks, terms, trainer }: Job, run: Run, own: object): object {
-  const { logger, history } = callbacks;
-  const begun = run.at.batch > 0;
-  const at: Position = { ...run.at, stopping: trainer.stopTraining_ };
-  return {
-    model,
-    rng: run.rng,
-    fit: { terms, at, order: run.order, read: run.read } satisfies Saved,
-    logs: {
-      seen: begun ? logger.seen ?? 0 : 0,
-      // Once an epoch has ended they are disposed of.
-      totals: begun ? { ...logger.totals } : {},
-      epoch: begun ? { ...run.logs } : {},
-      epochs: [...history.epoch],
-      history: Object.fromEntries(Object.entries(history.history).map(([name, values]) => [name, [...values]])),
-    },
-    callbacks: remembering(callbacks, "left out"),
-    ...own,
-  };
+/** The error of a call for a training that is another one. */
+function another(options: FitOptions, problems: readonly Problem[], checkpoint?: number): FitError {
+  const at = checkpoint === undefined ? {} : { checkpoint };
+  return { ...mismatch(problems), training: { name: nameOf(options), location: options.to.location, ...at } };
 }
 
-/** The component `fit` alone, with nothing restored. */
-function savedIn(snapshot: Snapshot<unknown>): Either<FitError, Saved> {
-  const fit = snapshot.encoded.components.filter(([name]) => name === "fit");
-  const restored = restoreState(snapshotOf<{ fit?: Saved }>({ components: fit, order: [] }, []));
-  if (E.isLeft(restored)) return restored;
-  const { fit: saved } = restored.right;
-  if (isPlainRecord(saved) && isPlainRecord(saved.terms) && isPlainRecord(saved.at)) return E.right(saved);
-  const problem: Problem = {
-    path: "fit",
-    kind: "missing",
-    expected: "a checkpoint of fit or fitDataset",
-    found: "one of another loop",
-  };
-  return E.left(mismatch([problem]));
-}
-
-/** What forbids to go on with a saved training under these terms. */
-function objections({ terms, at }: Saved, job: Job): readonly Problem[] {
-  const problem = (name: string, expected: unknown, found: unknown): Problem => ({
-    path: `fit/${name}`,
-    kind: "config",
-    expected: JSON.stringify(expected),
-    found: JSON.stringify(found ?? null),
-  });
-  const other = Object.entries(job.terms).filter(([name, term]) =>
-    JSON.stringify(term) !== JSON.stringify(terms[name] ?? null)
-  );
-  const begun = at.batch > 0 ? at.epoch + 1 : at.epoch;
-  return [
-    ...other.map(([name, term]) => problem(name, term, terms[name])),
-    ...(job.epochs < begun && begun > job.first ? [problem("epochs", job.epochs, `${begun} begun`)] : []),
-  ];
-}
-
-/** A snapshot restored into the live objects of a training, over what their start has set. */
-function restored(
-  job: Job,
-  run: Run,
-  saved: Saved,
-  snapshot: Snapshot<unknown>,
-  { with: own = {}, codecs = {} }: FitOptions,
-): Either<FitError, void> {
-  const { model, callbacks, trainer } = job;
-  const live = { model, rng: run.rng, fit: null, logs: null, callbacks: remembering(callbacks, "null"), ...own };
-  const result = restoreInto<Record<string, unknown>>(live, { codecs } as object)(snapshot)();
-  if (E.isLeft(result)) return result;
-  const { model: _, rng, fit: _fit, logs, callbacks: memories, ...rest } = result.right as {
-    rng: Rng.Rng;
-    logs: {
-      seen: number;
-      totals: Logs;
-      epoch: Logs;
-      epochs: number[];
-      history: Record<string, (number | tf.Scalar)[]>;
-    };
-    callbacks: readonly Record<string, unknown>[];
-  } & Record<string, unknown>;
-  Object.assign(run, { at: { ...saved.at, done: false }, rng, order: saved.order, read: saved.read, logs: logs.epoch });
-  Object.assign(callbacks.logger, { seen: logs.seen, totals: logs.totals });
-  Object.assign(callbacks.history, { epoch: logs.epochs, history: logs.history });
-  callbacks.own.forEach((callback, i) => Object.assign(callback, memories[i]));
-  Object.assign(own, rest);
-  trainer.stopTraining_ = saved.at.stopping;
-  return E.right(undefined);
+/** What forbids a second call of a training in this process. */
+function repeated(name: string, before: Training | undefined, beginning: Training["beginning"]): readonly Problem[] {
+  if (before === undefined || before.state === "broken off") return [];
+  const called = JSON.stringify(name);
+  if (before.state === "running") {
+    const found = `a second call while ${called} is running`;
+    return [{ path: "fit/name", kind: "name", expected: "a name for each training", found }];
+  }
+  const names = [...new Set([...Object.keys(before.beginning), ...Object.keys(beginning)])];
+  return names.filter((part) => before.beginning[part] !== beginning[part]).map((part) => ({
+    path: part,
+    kind: "value",
+    expected: `what the training ${called} began with (${before.words}), which is complete in this process`,
+    found: "a second call that begins with something else",
+  }));
 }
 
 // --- combinators
-
-/** The newest checkpoint, or undefined if there is none. */
-async function newest(
-  { to, onReport, fallback = false }: FitOptions,
-): Promise<Either<FitError, Snapshot<unknown> | undefined>> {
-  let report: Report | undefined;
-  const read = await readSnapshot(to, { fallback, onReport: (r) => report = r })();
-  if (E.isLeft(read)) {
-    const empty = read.left._tag === "NoCheckpoint" && read.left.available.length === 0;
-    return empty ? E.right(undefined) : read;
-  }
-  if (report !== undefined) {
-    setLine(to, { run: report.run, parent: report.checkpoint, step: null });
-    onReport?.(report);
-  }
-  return read;
-}
 
 /** The numbers of the last epoch that ended. */
 async function lastLogs({ history }: Callbacks): Promise<Readonly<Record<string, number>>> {
@@ -298,16 +181,22 @@ function discard({ logger, history }: Callbacks, run: Run): void {
   tf.dispose([logger.totals ?? {}, run.logs, history.history ?? {}] as unknown as tf.TensorContainer);
 }
 
-/** What is left of the epoch in which a training stands. */
+/** What the weights of a model are, as long as none is written to. */
+function weightsOf({ model }: Job): readonly object[] {
+  return model.weights.map((weight) => (weight.read() as tf.Tensor & { readonly dataId: object }).dataId);
+}
+
+/** What is left of the epoch of a training; whether the weights at its end are those that its logs were measured on. */
 async function oneEpoch(
-  { callbacks: { list }, begin, epoch, trainer }: Job,
+  job: Job,
   run: Run,
   after: () => Promise<Either<FitError, void>>,
-): Promise<Either<FitError, void>> {
+): Promise<Either<FitError, boolean>> {
+  const { callbacks: { list }, begin, epoch, trainer } = job;
   const { at } = run;
   if (at.batch === 0) {
     const begun = await attempt(run, async () => {
-      await list.onEpochBegin(at.epoch);
+      await calling(run, "onEpochBegin", () => list.onEpochBegin(at.epoch));
       run.logs = {};
       begin(run);
     });
@@ -315,21 +204,115 @@ async function oneEpoch(
   }
   const batches = await epoch(run, after);
   if (E.isLeft(batches)) return batches;
-  const ended = await attempt(run, () => list.onEpochEnd(at.epoch, run.logs as never));
+  const weights = weightsOf(job);
+  const ended = await attempt(
+    run,
+    () => calling(run, "onEpochEnd", () => list.onEpochEnd(at.epoch, run.logs as never)),
+  );
   if (E.isLeft(ended)) return ended;
   run.at = { ...run.at, epoch: at.epoch + 1, batch: 0, stopping: trainer.stopTraining_ };
   run.logs = {};
-  return E.right(undefined);
+  return E.right(same(weights, weightsOf(job)));
+}
+
+function same(a: readonly object[], b: readonly object[]): boolean {
+  return a.length === b.length && a.every((one, i) => one === b[i]);
+}
+
+type Numbers = Readonly<Record<string, number>>;
+
+/** The loop over the epochs that are left, and the end. */
+async function trainOn(
+  options: FitOptions,
+  job: Job,
+  run: Run,
+  points: SavePoints<object>,
+  state: () => object,
+  label: (numbers: Numbers) => void,
+): Promise<Either<FitError, void>> {
+  const { callbacks: { list, history }, callbacks } = job;
+  const { metrics, every, seconds } = options;
+  const eachEpoch = metrics !== undefined || (every === undefined && seconds === undefined);
+  const measured = async (): Promise<Numbers> => metrics?.(await lastLogs(callbacks)) ?? {};
+  while (run.at.epoch < job.epochs && !(run.at.batch === 0 && run.at.stopping)) {
+    const epoch = await oneEpoch(job, run, () => {
+      label({});
+      return points.after(state, run.at.step);
+    });
+    if (E.isLeft(epoch)) return epoch;
+    const numbers = await attempt(run, async () => epoch.right ? await measured() : {});
+    if (E.isLeft(numbers)) return numbers;
+    label(numbers.right);
+    if (eachEpoch && !run.at.stopping && run.at.epoch < job.epochs) {
+      const saved = await points.after(state, run.at.step, true);
+      if (E.isLeft(saved)) return saved;
+    }
+  }
+  const weights = weightsOf(job);
+  const ended = await attempt(run, async () => {
+    await calling(run, "onTrainEnd", () => list.onTrainEnd());
+    await history.syncData();
+  });
+  if (E.isLeft(ended)) return ended;
+  if (!same(weights, weightsOf(job))) label({});
+  run.at = { ...run.at, done: true };
+  return await points.finish(state, run.at.step, true);
 }
 
 /**
- * Runs a training to its end, from the newest checkpoint if there is one.
+ * Makes a training ready that has a checkpoint: whether it is complete.
+ *
+ * @param start Calls what is called at the start of a training.
+ */
+async function resumed(
+  options: FitOptions,
+  job: Job,
+  run: Run,
+  { snapshot, report }: FoundTraining,
+  start: () => Promise<void>,
+  second: readonly Problem[],
+): Promise<Either<FitError, boolean>> {
+  const { checkpoint } = report;
+  const saved = savedIn(snapshot);
+  if (E.isLeft(saved)) return saved;
+  const problems = objections(saved.right, job);
+  if (problems.length > 0) return E.left(another(options, problems, checkpoint));
+  if (second.length > 0) return E.left(another(options, second, checkpoint));
+  const { at } = saved.right;
+  const whole = at.done && (at.stopping || job.epochs <= at.epoch);
+  Object.assign(run, { at, read: saved.right.read });
+  if (!whole) {
+    const begun = await job.open(run);
+    if (E.isLeft(begun)) return begun;
+    const started = await attempt(run, start);
+    if (E.isLeft(started)) return started;
+  }
+  const { read } = run;
+  let parts: object = {};
+  const back = restored(job, run, saved.right, snapshot, options, (of) => parts = of);
+  if (E.isLeft(back)) {
+    return back.left._tag === "Mismatch" ? E.left(another(options, back.left.problems, checkpoint)) : back;
+  }
+  const other = read !== run.read;
+  run.read = read;
+  if (whole) job.trainer.history = job.callbacks.history;
+  const mayDiffer = other ? [...report.mayDiffer, inexactly] : report.mayDiffer;
+  options.onReport?.({ ...report, ...parts, mayDiffer });
+  return E.right(whole);
+}
+
+const inexactly =
+  "The data set gave other data up to this checkpoint than was trained on, and inexact: true was asked for";
+
+/**
+ * Runs a training to its end, from its newest checkpoint if it has one.
  *
  * The caller holds the model, so that no other training of it begins.
  */
 export function conduct(options: FitOptions, job: Job): TaskEither<FitError, tf.History> {
   const { trainer, callbacks: { list, history }, callbacks } = job;
-  const { with: own = {}, metrics, seed = 0, every, seconds, stopOn = [] } = options;
+  const { seed = 0, stopOn = [], to } = options;
+  const name = nameOf(options);
   const run: Run = {
     at: { epoch: job.first, batch: 0, step: 0, stopping: false, done: false },
     rng: Rng.make(seed),
@@ -337,88 +320,72 @@ export function conduct(options: FitOptions, job: Job): TaskEither<FitError, tf.
     read: 0,
     logs: {},
   };
-  const state = (): object => stateOf(job, run, own);
-  let numbers: Readonly<Record<string, number>> | undefined;
-  const told = async (): Promise<void> => void (numbers = metrics?.(await lastLogs(callbacks)));
-
+  const state = (): object => stateOf(job, run, options);
+  let numbers: Numbers = {};
   const start = async (): Promise<void> => {
-    list.setParams({ ...job.params } as never);
+    list.setParams(job.params as never);
     list.setModel(trainer as never);
     trainer.history = history;
-    await list.onTrainBegin();
+    await calling(run, "onTrainBegin", () => list.onTrainBegin());
     trainer.stopTraining_ = false;
   };
-
-  /** Goes on from a checkpoint: whether that was all. */
-  const goOn = async (snapshot: Snapshot<unknown>): Promise<Either<FitError, boolean>> => {
-    const saved = savedIn(snapshot);
-    if (E.isLeft(saved)) return saved;
-    const problems = objections(saved.right, job);
-    if (problems.length > 0) return E.left(mismatch(problems));
-    const { at } = saved.right;
-    const whole = at.done && (at.stopping || job.epochs <= at.epoch);
-    Object.assign(run, { at, read: saved.right.read });
-    if (!whole) {
-      const begun = await job.open(run);
-      if (E.isLeft(begun)) return begun;
-      const started = await attempt(run, start);
-      if (E.isLeft(started)) return started;
-    }
-    const back = restored(job, run, saved.right, snapshot, options);
-    if (E.isLeft(back)) return back;
-    if (whole) trainer.history = history;
-    return E.right(whole);
+  const fresh = async (points: SavePoints<object>): Promise<Either<FitError, void>> => {
+    const begun = await attempt(run, start);
+    if (E.isLeft(begun)) return begun;
+    const opened = await job.open(run);
+    // Committed before anything is trained: what was drawn for the first weights is never lost.
+    return E.isLeft(opened) ? opened : await points.finish(state, 0, true);
   };
 
-  const train = async (points: SavePoints<object>): Promise<Either<FitError, void>> => {
-    const after = (due: boolean): Promise<Either<FitError, void>> => points.after(state, run.at.step, due);
-    const eachEpoch = every === undefined && seconds === undefined;
-    while (run.at.epoch < job.epochs && !(run.at.batch === 0 && run.at.stopping)) {
-      const epoch = await oneEpoch(job, run, () => after(false));
-      if (E.isLeft(epoch)) return epoch;
-      await told();
-      if (eachEpoch && !run.at.stopping && run.at.epoch < job.epochs) {
-        const saved = await after(true);
-        if (E.isLeft(saved)) return saved;
-      }
-    }
-    const ended = await attempt(run, async () => {
-      await list.onTrainEnd();
-      await history.syncData();
-    });
-    if (E.isLeft(ended)) return ended;
-    run.at = { ...run.at, done: true };
-    return await points.finish(state, run.at.step, true);
-  };
-
-  return async () => {
-    const found = await newest(options);
+  const conducted = async (second: readonly Problem[]): Promise<Either<FitError, tf.History>> => {
+    const found = await newestOf(to, name, options.fallback ?? false);
     if (E.isLeft(found)) return found;
-    const points = savePoints<object>({ ...options, metrics: () => numbers ?? {} }, stopOn);
+    if (found.right === undefined && second.length > 0) return E.left(another(options, second));
+    const points = savePoints<object>({ ...options, metrics: () => numbers }, stopOn, name);
     let done = false;
     try {
       if (found.right !== undefined) {
-        const whole = await goOn(found.right);
+        const whole = await resumed(options, job, run, found.right, start, second);
         if (E.isLeft(whole) || whole.right) {
           done = true;
           return E.isLeft(whole) ? whole : E.right(history);
         }
-        release(found.right)();
+        const { report } = found.right;
+        // What labels the checkpoint labels the state until it changes.
+        if (run.at.batch === 0) numbers = report.metrics;
+        release(found.right.snapshot)();
       } else {
-        const begun = await attempt(run, start);
+        const begun = await fresh(points);
         if (E.isLeft(begun)) return begun;
-        const opened = await job.open(run);
-        if (E.isLeft(opened)) return opened;
       }
-      await told();
-      const result = await train(points);
+      const result = await trainOn(options, job, run, points, state, (of) => numbers = of);
       done = E.isRight(result);
       return E.isLeft(result) ? result : E.right(history);
     } finally {
       await points.drain();
       points.close();
-      if (found.right !== undefined) release(found.right)();
+      if (found.right !== undefined) release(found.right.snapshot)();
       if (!done) discard(callbacks, run);
+    }
+  };
+
+  return async () => {
+    const beginning = await beginningOf(job, options);
+    const trainings = trainingsAt(to);
+    const before = trainings.get(name);
+    const second = repeated(name, before, beginning);
+    if (before?.state === "running") return E.left(another(options, second));
+    const words = `by ${job.terms["by"]}, ${job.epochs} ${job.epochs === 1 ? "epoch" : "epochs"}`;
+    const called = (state: Training["state"]): void => void trainings.set(name, { beginning, words, state });
+    if (second.length > 0) return await conducted(second);
+    called("running");
+    let complete = false;
+    try {
+      const result = await conducted([]);
+      complete = E.isRight(result);
+      return result;
+    } finally {
+      called(complete ? "complete" : "broken off");
     }
   };
 }

@@ -52,6 +52,8 @@ export interface Summary {
   readonly environment: Environment;
   /** The digest of the state, where it was asked for. */
   readonly id?: string;
+  /** The name of the training that saved it, where it is one of `fit` or `fitDataset` with a name of its own. */
+  readonly training?: string;
   readonly files: readonly FileEntry[];
 }
 
@@ -131,7 +133,7 @@ export function componentText(
  * @param components What {@link componentText} gave of each component.
  */
 export function encodeManifest(summary: Summary, order: Encoded["order"], components: readonly string[]): Uint8Array {
-  const { run, step, metrics, time, parent, environment, id, files } = summary;
+  const { run, step, metrics, time, parent, environment, id, training, files } = summary;
   const { dogear, tfjs, runtime, backend } = environment;
   const head = JSON.stringify({
     run,
@@ -141,6 +143,7 @@ export function encodeManifest(summary: Summary, order: Encoded["order"], compon
     parent,
     environment: { dogear, tfjs, runtime, backend },
     id: id ?? null,
+    ...(training === undefined ? {} : { training }),
     files: files.map(({ name, bytes, crc32, sha256 }) => [name, bytes, crc32, sha256 ?? null]),
     order,
   });
@@ -303,7 +306,11 @@ function problem(expected: string, found: string): ManifestError {
 
 /** Sees that a body is of a shape. */
 function shaped<J>(json: unknown, shape: Rule): Either<ManifestError, J> {
-  const objections = shape(json, "manifest");
+  const { training, ...always } = Object(json) as { readonly training?: unknown };
+  const objections = [
+    ...shape(isPlainRecord(json) ? always : json, "manifest"),
+    ...(training === undefined ? [] : isString(training, "manifest.training")),
+  ];
   return objections.length === 0 ? E.right(json as J) : E.left({
     problems: objections.map((found) => ({ path: "snapshot.json", kind: "format", expected: "a manifest", found })),
   });
@@ -314,6 +321,7 @@ interface WrittenSummary extends Pick<Summary, "run" | "time" | "parent" | "envi
   readonly step: unknown;
   readonly metrics: readonly (readonly [string, unknown])[];
   readonly id: string | null;
+  readonly training?: string;
   readonly files: readonly (readonly [string, number, string, string | null])[];
 }
 
@@ -364,7 +372,9 @@ export function decodeManifest(bytes: Uint8Array, way: readonly Step[] = steps):
   }
 }
 
-function summaryOf({ run, step, metrics, time, parent, environment, id, files }: WrittenSummary): Summary {
+function summaryOf(
+  { run, step, metrics, time, parent, environment, id, training, files }: WrittenSummary,
+): Summary {
   return {
     run,
     step: step === null ? null : numberOf(step),
@@ -373,6 +383,7 @@ function summaryOf({ run, step, metrics, time, parent, environment, id, files }:
     parent,
     environment,
     ...(id === null ? {} : { id }),
+    ...(training === undefined ? {} : { training }),
     files: files.map(([name, bytes, crc32, sha256]) => ({
       name,
       bytes,

@@ -30,6 +30,7 @@ import {
   type Snapshot,
 } from "./snapshot.ts";
 import { checkStore, type Store } from "./store.ts";
+import { defaultTraining } from "./trainings.ts";
 
 // --- types
 
@@ -204,6 +205,7 @@ async function writeAfter(
     parent,
     environment: environment(),
     ...(options.id === true ? { id: await id(snapshot)() } : {}),
+    ...(training === undefined || training === defaultTraining ? {} : { training }),
   };
   const after = afterOf(store, line);
   const committed = await writeCheckpoint(store, snapshot.encoded, summary, after, options.onProgress)();

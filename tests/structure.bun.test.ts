@@ -84,6 +84,7 @@ const order: readonly string[] = [
   "checkpoint",
   "catalogue",
   "line",
+  "trainings",
   "commit",
   "pruning",
   "environment",
@@ -91,6 +92,10 @@ const order: readonly string[] = [
   "loading",
   "save_points",
   "train",
+  "refilling",
+  "remembering",
+  "training_checkpoints",
+  "fit_state",
   "fitting",
   "fit",
   "fit_dataset",
@@ -123,7 +128,7 @@ const complete: boolean = true;
 
 /** From this room on, disk, network and signals may be used; before it, only these pure functions of the runtime. */
 const firstWithEffects = "disk";
-const pureBuiltins: readonly string[] = ["node:buffer", "node:crypto", "node:zlib"];
+const pureBuiltins: readonly string[] = ["node:async_hooks", "node:buffer", "node:crypto", "node:zlib"];
 
 const longest = 450;
 

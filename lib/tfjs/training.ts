@@ -65,8 +65,12 @@ export interface Logger {
 export interface Callbacks {
   readonly list: tf.CallbackList;
   readonly logger: Logger;
-  /** Those that the user gave. */
+  /** Those that the user gave or registered. */
   readonly own: readonly Callback[];
+  /** All that may remember something: `own`, then the plain objects that callbacks were given as. */
+  readonly remembering: readonly object[];
+  /** The fields of each of these before the training. */
+  readonly made: readonly Readonly<Record<string, unknown>>[];
   readonly history: tf.History;
 }
 
@@ -81,12 +85,21 @@ export function trainerOf(model: tf.LayersModel): Trainer {
 
 const BaseCallback = Object.getPrototypeOf(tf.History) as abstract new () => Callback;
 
-/** The callbacks of `fit`'s arguments, each as an object. */
-function standardized(callbacks: tf.ModelFitArgs["callbacks"], yieldEvery: unknown): readonly Callback[] {
-  if (callbacks instanceof BaseCallback) return [callbacks];
+/** Whether a value is a callback of a class, not the plain object that tfjs makes one from. */
+export function isCallback(value: unknown): value is Callback {
+  return value instanceof BaseCallback;
+}
+
+/** The callbacks of `fit`'s arguments, each as an object, and the plain objects that some were given as. */
+function standardized(
+  callbacks: tf.ModelFitArgs["callbacks"],
+  yieldEvery: unknown,
+): readonly [given: readonly Callback[], plain: readonly object[]] {
+  if (callbacks instanceof BaseCallback) return [[callbacks], []];
   const all: readonly unknown[] = Array.isArray(callbacks) ? callbacks : [callbacks ?? {}];
-  if (all[0] instanceof BaseCallback) return all as readonly Callback[];
-  return all.map((config) => new tf.CustomCallback(config as never, yieldEvery as never) as unknown as Callback);
+  if (all[0] instanceof BaseCallback) return [all as readonly Callback[], []];
+  const made = all.map((plain) => new tf.CustomCallback(plain as never, yieldEvery as never) as unknown as Callback);
+  return [made, [...new Set(all as readonly object[])]];
 }
 
 /**
@@ -99,7 +112,7 @@ export function callbacksOf(
   trainer: Trainer,
   { callbacks, yieldEvery, verbose }: Pick<tf.ModelFitArgs, "callbacks" | "yieldEvery" | "verbose">,
 ): Callbacks {
-  const own = standardized(callbacks, yieldEvery);
+  const [given, plain] = standardized(callbacks, yieldEvery);
   const prototype = tf.CallbackList.prototype as { setParams(params: object): void };
   const { setParams } = prototype;
   let list: tf.CallbackList | undefined;
@@ -108,34 +121,32 @@ export function callbacksOf(
     throw new Error("this far and no further");
   };
   try {
-    trainer.fitLoop(null, [{ shape: [0] }], [], 1, 0, verbose ?? 1, own).catch(() => {});
+    trainer.fitLoop(null, [{ shape: [0] }], [], 1, 0, verbose ?? 1, given).catch(() => {});
   } finally {
     prototype.setParams = setParams;
   }
   const all = (list as unknown as { readonly callbacks: readonly Callback[] } | undefined)?.callbacks ?? [];
-  if (list === undefined || all.length < own.length + 2) throw new TypeError("Expected tfjs 4.22, found another one");
-  return { list, logger: all[0] as Logger, own, history: all.at(-1) as unknown as tf.History };
+  if (list === undefined || all.length < given.length + 2) throw new TypeError("Expected tfjs 4.22, found another one");
+  const own = all.slice(1, -1);
+  const remembering = [...own, ...plain];
+  const made = remembering.map((object) => ({ ...object }));
+  return { list, logger: all[0] as Logger, own, remembering, made, history: all.at(-1) as unknown as tf.History };
 }
 
-// --- capture and restore
-
-/** The fields that remember, of the classes that also hold how they were made. */
-const remembered: readonly (readonly [abstract new (...args: never[]) => unknown, readonly string[]])[] = [
-  [tf.EarlyStopping, ["wait", "best", "stoppedEpoch"]],
-  [tf.CustomCallback, ["currentEpoch"]],
+/** The fields that say how an object of tfjs's own classes was made; they are state only once they have changed. */
+const configurations: readonly (readonly [abstract new (...args: never[]) => unknown, readonly string[]])[] = [
+  [tf.EarlyStopping, ["monitor", "minDelta", "patience", "baseline", "verbose", "mode", "monitorFunc"]],
+  [
+    tf.CustomCallback,
+    ["nowFunc", "nextFrameFunc", "yieldEvery", "maybeWait", "yield"].concat(
+      ["trainBegin", "trainEnd", "epochBegin", "epochEnd", "batchBegin", "batchEnd"],
+    ),
+  ],
 ];
 
-/** Set by tfjs at the start of every training. */
-const given: readonly string[] = ["model", "params", "validationData"];
-
-/** What a callback remembers: its own fields, but for functions and what tfjs gives it; `undefined` stands for what it does not know yet. */
-export function memoryOf(callback: Callback): Readonly<Record<string, unknown>> {
-  const fields = remembered.find(([Class]) => callback instanceof Class)?.[1];
-  return Object.fromEntries(
-    Object.entries(callback).filter(([name, value]) =>
-      fields === undefined ? !given.includes(name) && typeof value !== "function" : fields.includes(name)
-    ),
-  );
+/** The names of the fields that a callback was made with by a class of tfjs's own. */
+export function configurationOf(callback: object): readonly string[] {
+  return configurations.find(([Class]) => callback instanceof Class)?.[1] ?? [];
 }
 
 // --- combinators
