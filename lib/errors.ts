@@ -300,17 +300,17 @@ function causeOf(cause: unknown): string {
   return cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
 }
 
-function batchesText(n: number): string {
-  return n === 1 ? "1 batch" : `${n} batches`;
+function countText(n: number, unit: "samples" | "batches"): string {
+  return n === 1 ? `1 ${{ samples: "sample", batches: "batch" }[unit]}` : `${n} ${unit}`;
 }
 
 /** The sentences for a step, a batch or a callback that threw. */
 function stepText({ at, by, epoch, cause }: StepFailed): string {
   if (by === undefined) {
-    return `The training step failed after ${batchesText(at)}: ${causeOf(cause)}. ` +
+    return `The training step failed after ${countText(at, "batches")}: ${causeOf(cause)}. ` +
       "Nothing half done was saved: mend the step and resume";
   }
-  const where = `in epoch ${epoch} (counted from 0), after ${batchesText(at)} in all: ${causeOf(cause)}. `;
+  const where = `in epoch ${epoch} (counted from 0), after ${countText(at, "batches")} in all: ${causeOf(cause)}. `;
   return by === "training"
     ? `Training on a batch failed ${where}The last checkpoint is intact: mend the model or the data and run it again`
     : `The callback ${by} threw ${where}The last checkpoint is intact: mend the callback and run it again`;
@@ -418,7 +418,7 @@ export function explain(error: DogearError): string {
       return `The data in ${error.location} cannot be read.${lines(error.problems)}\n` +
         "Mend the file or put back the one that was there, and open it again";
     case "SourceFailed":
-      return `The data failed in epoch ${error.epoch} after ${error.position} ${error.unit ?? "samples"}: ${
+      return `The data failed in epoch ${error.epoch} after ${countText(error.position, error.unit ?? "samples")}: ${
         causeOf(error.cause)
       }. ` +
         "The state is as it was after the last batch: mend the source and resume";

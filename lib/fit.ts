@@ -196,7 +196,7 @@ function defined(args: tf.ModelFitArgs): tf.ModelFitArgs {
 }
 
 /**
- * `model.fit` that can be killed anywhere and run again: the training goes on from the newest checkpoint in the store, in the middle of an
+ * `model.fit` that can be killed anywhere and run again: the training resumes from the newest checkpoint in the store, in the middle of an
  * epoch too, and ends with the same bits.
  *
  * What is saved: the model with its optimizer, the order of the samples, the position, the history with the running totals of the broken

@@ -292,7 +292,7 @@ async function jobOf(
 }
 
 /**
- * `model.fitDataset` that can be killed anywhere and run again: the training goes on from the newest checkpoint in the store, in the middle of
+ * `model.fitDataset` that can be killed anywhere and run again: the training resumes from the newest checkpoint in the store, in the middle of
  * an epoch too, and ends with the same bits.
  *
  * What is saved, and how callbacks are called, is as for {@link fit}. A `tf.data` dataset cannot seek: when resumed, it is read again from its

@@ -66,7 +66,7 @@ export interface Saved {
   readonly fields?: readonly Valueless[];
 }
 
-/** A training under way; what changes as it goes on is written here, and read at each save. */
+/** A training under way; what changes while it runs is written here, and read at each save. */
 export interface Run {
   at: Position;
   rng: Rng.Rng;
@@ -179,7 +179,7 @@ export function savedIn(snapshot: Snapshot<unknown>): Either<FitError, Saved> {
   return E.left(mismatch([problem]));
 }
 
-/** What forbids to go on with a saved training under these terms. */
+/** What forbids to resume a saved training under these terms. */
 export function objections({ terms, at }: Saved, job: Job): readonly Problem[] {
   const problem = (name: string, expected: unknown, found: unknown): Problem => ({
     path: `fit/${name}`,

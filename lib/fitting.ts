@@ -176,7 +176,7 @@ async function lastLogs({ history }: Callbacks): Promise<Readonly<Record<string,
   return Object.fromEntries(await Promise.all(last));
 }
 
-/** Lets go of what a training that broke off has in its logs. */
+/** Disposes of what a training that broke off has in its logs. */
 function discard({ logger, history }: Callbacks, run: Run): void {
   tf.dispose([logger.totals ?? {}, run.logs, history.history ?? {}] as unknown as tf.TensorContainer);
 }

@@ -38,7 +38,9 @@ export function withoutMaps(value: unknown, made: Map<object, unknown> = new Map
   if (!plain && !kept) return value;
   // What is a part of itself is refused by the capture, with its path.
   made.set(value, value);
-  if (isTagged(value)) throw new TypeError(`Expected no record of _tag ${value._tag}, which stands for a Map or a Set`);
+  if (isTagged(value)) {
+    throw new TypeError(`Expected no record of _tag ${value._tag}, which is how a Map or a Set is saved`);
+  }
   const result = converted(value, (part) => withoutMaps(part, made));
   made.set(value, result);
   return result;
@@ -210,14 +212,14 @@ function fillRecord(
   const parts = names.map((name) => [name, refill(target?.[name], value[name])] as const);
   if (target === undefined && Object.isFrozen(value)) return;
   const into = target ?? value;
-  // The order of names is seen by whoever goes through them.
+  // Code that iterates over names sees their order.
   const before = Object.keys(into).filter((name) => Object.hasOwn(value, name));
   const reordered = before.some((name, i) => name !== names[i]);
   for (const name of Object.keys(into)) if (reordered || !Object.hasOwn(value, name)) drop(into, name);
   for (const [name, part] of parts) assign(into, name, part);
 }
 
-/** Removes a field, unless code stands behind it. */
+/** Removes a field, unless it is an accessor. */
 function drop(record: Fields, name: string): void {
   if (Object.getOwnPropertyDescriptor(record, name)?.get === undefined) delete record[name];
 }

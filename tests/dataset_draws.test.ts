@@ -199,7 +199,7 @@ test("same bits: any chain of data sets whose functions draw, killed at any batc
       };
       await repeats(data, () => perEpoch ? { batchesPerEpoch: 3 } : {}, at);
     }),
-    { numRuns: 8 * torture },
+    { numRuns: 5 * torture },
   );
 });
 

@@ -87,7 +87,7 @@ async function script(to: Store, crash: () => tf.CustomCallbackArgs, seed?: stri
 test("same bits: a script of several trainings, killed in any of them and run again, passes through those that are complete", async () => {
   const straight = await script(memory(), crashing(-1));
   const batches = 8 + 8 + 4 + 4;
-  const stride = Math.max(1, Math.round(7 / torture));
+  const stride = Math.max(1, Math.round(13 / torture));
   for (let at = 1 + Math.floor(Math.random() * stride); at <= batches; at += stride) {
     const to = memory();
     await assert.rejects(script(to, crashing(at)), /crash/);
@@ -97,7 +97,7 @@ test("same bits: a script of several trainings, killed in any of them and run ag
   }
 });
 
-test("same bits: a model without seeds, killed before its first save point, goes on from its own first weights", async () => {
+test("same bits: a model without seeds, killed before its first save point, resumes from its own first weights", async () => {
   const to = memory();
   const killed = script(to, () => ({ onBatchEnd: () => assert.fail("crash") }), null);
   await assert.rejects(killed, /crash/);
@@ -220,19 +220,19 @@ test("nothing silent: without a name, what another loop saved is an error; with 
 // --- metrics
 
 test("metrics label only checkpoints of the weights they were measured on, which an epoch's end saves, whatever every says", async () => {
-  for (const timing of [{ every: 3 }, { seconds: 1000 }, {}]) {
+  for (const timing of [{ every: 3 }, { seconds: 1000 }]) {
     const to = memory();
     const model = build();
     const metrics = (logs: Readonly<Record<string, number>>): Record<string, number> => ({
       loss: logs["val_loss"] ?? NaN,
     });
     const history = await runOrThrow(
-      fit({ to, metrics, ...timing })(model, x, y, { epochs: 4, batchSize: 4, verbose: 0, validationData: [x, y] }),
+      fit({ to, metrics, ...timing })(model, x, y, { epochs: 3, batchSize: 4, verbose: 0, validationData: [x, y] }),
     );
     const { entries } = await runOrThrow(list(to));
     const labelled = entries.filter(({ metrics }) => "loss" in metrics);
     assert.deepEqual(labelled.map(({ metrics }) => metrics["loss"]), history.history["val_loss"]);
-    assert.deepEqual(labelled.map(({ step }) => step), [4, 8, 12, 16]);
+    assert.deepEqual(labelled.map(({ step }) => step), [4, 8, 12]);
     for (const { checkpoint, metrics } of labelled) {
       const restored = restoreState(await runOrThrow(readSnapshot(to, { checkpoint })));
       assert.ok(restored._tag === "Right");

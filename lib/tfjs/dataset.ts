@@ -49,7 +49,7 @@ export interface Drawn extends Dataset {
 
 const context = new AsyncLocalStorage<Context>();
 
-/** How many drawings are under way, and what takes the last one's end back. */
+/** How many trainings draw through the hook, and the effect that removes it after the last. */
 let [users, unhook]: [number, () => void] = [0, () => {}];
 
 /** Lets code of the contexts here draw from their generators until the effect is run, and all other code as before. */
@@ -127,7 +127,7 @@ const sources: readonly string[] = ["upstream", "iterators", "moreIterators"];
 /** How iterators are read without a context. */
 const originals = new WeakMap<object, Iterator["next"]>();
 
-/** In Deno, what tfjs copies of an iterator that stands in an array is a plain record with its methods. */
+/** In Deno, what tfjs copies of an iterator in an array is a plain record with its methods. */
 function isIterator(value: unknown): value is Fields & Iterator {
   return typeof value === "object" && value !== null && typeof (value as Fields)["next"] === "function";
 }
