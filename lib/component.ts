@@ -75,8 +75,19 @@ export interface PartsOf {
   ) => readonly (readonly (string | number)[])[];
   /** The way to a list that refers to other parts, and takes them as they are, restored or kept. */
   readonly refers?: readonly string[];
-  /** A state that fits the live one, of whose list by this name each saved item has the live position given. */
-  readonly moved?: (state: Node, live: Node, list: string, positions: ReadonlyMap<number, number>) => Node;
+  /**
+   * A blended state made to fit the live one, of whose list by this name each saved item has the live position given; and where what both
+   * sides have is in another order. Undefined where only the order of the list counts.
+   */
+  readonly moved?: (
+    state: Node,
+    saved: Node,
+    live: Node,
+    list: string,
+    positions: ReadonlyMap<number, number>,
+  ) =>
+    | { readonly state: Node; readonly problem?: Pick<Problem, "expected" | "found"> & { readonly at: string } }
+    | undefined;
   /** The shape, if training changes it. */
   readonly trained?: (state: Node) => readonly number[] | undefined;
   /** The shapes of what the state belongs to by position. */

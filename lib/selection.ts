@@ -55,6 +55,9 @@ export interface Parts {
   readonly converted: readonly { readonly path: string; readonly from: string; readonly to: string }[];
 }
 
+/** Which of two trees a part comes from: the snapshot's or the live one. */
+export type Side = "saved" | "live";
+
 /** Encoded components, and every node of theirs by its path. */
 export interface Tree {
   readonly encoded: Encoded;
