@@ -11,7 +11,7 @@ import { adrift, type Component, holdersOfSlots, isWithin } from "./belonging.ts
 import type { AnyKind } from "./component.ts";
 import type { Encoded } from "./encode.ts";
 import type { Problem, ProblemKind } from "./errors.ts";
-import { above, inBoth, type Item, keepsOrder, match, modeAt, type Place, type Wishes } from "./matching.ts";
+import { above, inBoth, type Item, keepsOrder, match, modeAt, permuted, type Place, type Wishes } from "./matching.ts";
 import { follow, type Parts, parts, type Selection, type Side, stateOf, type Tree, treeOf } from "./selection.ts";
 import { entry, isBranch, join, type Named, type Node, record } from "./state_tree.ts";
 import { converted, type DType, isDType } from "./tensor.ts";
@@ -54,6 +54,12 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
     skipped: [] as string[],
     renamed: [] as Parts["renamed"][number][],
     converted: [] as Parts["converted"][number][],
+  };
+
+  const reordered = (path: string): void => {
+    const found =
+      "another order in the snapshot: build it as it was saved, or skip the saved part and keep the live one";
+    problem(path, "config", "the parts that both sides have in the order of the live ones", found);
   };
 
   const kindNamed = (name: string): AnyKind | undefined => kinds.find((kind) => kind.name === name);
@@ -303,7 +309,10 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
     const [mine, theirs] = [items("saved", saved), items("live", live)];
     const matches = match(mode, mine, theirs, wishes);
     const both = inBoth(mode, live.path, matches, wishes);
-    if (both !== undefined) positions.set(live.path, both);
+    if (both !== undefined) {
+      positions.set(live.path, both);
+      if (mode === "live" && permuted(matches, theirs, trees)) reordered(live.path);
+    }
     for (const { path } of matches.left) {
       if (mode === "live") report.skipped.push(path);
       else problem(path, "extra", "no such part, as in the live components", "one in the snapshot: skip or rename it");
@@ -339,9 +348,7 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
   const disordered = [...positions].flatMap(([path, moves]) => keepsOrder(moves) ? [] : [path]);
   for (const path of disordered) {
     if (judged.has(path)) continue;
-    const found =
-      "another order in the snapshot: build the list as it was saved, or skip a saved part and keep the live one";
-    problem(path, "config", "the parts that both sides have in the order of the live list", found);
+    reordered(path);
   }
   for (const wish of selection.convert ?? []) {
     const { paths } = parts(trees.live, kinds, wish);

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Side } from "./selection.ts";
-import { join, type Node } from "./state_tree.ts";
+import { follow, type Side, stateOf, type Tree } from "./selection.ts";
+import { entry, join, type Node } from "./state_tree.ts";
 
 // --- types
 
@@ -115,4 +115,27 @@ export function inBoth(
 export function keepsOrder(positions: ReadonlyMap<number, number>): boolean {
   const moves = [...positions].sort(([a], [b]) => a - b);
   return moves.every(([, to], i) => i === 0 || to > (moves[i - 1]?.[1] ?? -1));
+}
+
+/** A component's class and configuration as text. */
+function builtAs(tree: Tree, node: Node): string {
+  const state = stateOf(follow(tree, node));
+  // A configuration may hold exact integers and typed arrays.
+  const plain = (name: string, value: unknown): unknown =>
+    typeof value === "bigint" ? String(value) : name === "home" ? undefined : value;
+  return JSON.stringify([entry(state, "class") ?? null, entry(state, "config") ?? null], plain);
+}
+
+/** Whether unnamed items, of which only parts are restored, are built as the saved ones are, but in another order. */
+export function permuted(
+  { pairs }: Matches,
+  live: readonly Item[],
+  trees: Readonly<Record<Side, Tree>>,
+): boolean {
+  const both = live.flatMap((item): readonly (readonly [string, string])[] => {
+    const saved = item.name === undefined ? pairs.get(item.position) : undefined;
+    return saved === undefined ? [] : [[builtAs(trees.saved, saved.node), builtAs(trees.live, item.node)]];
+  });
+  const [before, now] = [both.map(([saved]) => saved), both.map(([, own]) => own)];
+  return String(before) !== String(now) && String(before.toSorted()) === String(now.toSorted());
 }
