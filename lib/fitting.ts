@@ -240,10 +240,14 @@ function restored(
   saved: Saved,
   snapshot: Snapshot<unknown>,
   { with: own = {}, codecs = {} }: FitOptions,
+  onParts: (report: Pick<Report, "parts" | "overridden">) => void,
 ): Either<FitError, void> {
   const { model, callbacks, trainer } = job;
   const live = { model, rng: run.rng, fit: null, logs: null, callbacks: remembering(callbacks, "null"), ...own };
-  const result = restoreInto<Record<string, unknown>>(live, { codecs } as object)(snapshot)();
+  // What the training itself keeps was not in the script.
+  const onReport = ({ parts, overridden }: Pick<Report, "parts" | "overridden">): void =>
+    onParts({ parts, overridden: overridden.filter(({ path }) => !/^(fit|logs)(\/|$)/.test(path)) });
+  const result = restoreInto<Record<string, unknown>>(live, { codecs, onReport } as object)(snapshot)();
   if (E.isLeft(result)) return result;
   const { model: _, rng, fit: _fit, logs, callbacks: memories, ...rest } = result.right as {
     rng: Rng.Rng;
@@ -269,19 +273,17 @@ function restored(
 
 /** The newest checkpoint, or undefined if there is none. */
 async function newest(
-  { to, onReport, fallback = false }: FitOptions,
-): Promise<Either<FitError, Snapshot<unknown> | undefined>> {
+  { to, fallback = false }: FitOptions,
+): Promise<Either<FitError, { readonly snapshot: Snapshot<unknown>; readonly report: Report } | undefined>> {
   let report: Report | undefined;
   const read = await readSnapshot(to, { fallback, onReport: (r) => report = r })();
   if (E.isLeft(read)) {
     const empty = read.left._tag === "NoCheckpoint" && read.left.available.length === 0;
     return empty ? E.right(undefined) : read;
   }
-  if (report !== undefined) {
-    runs.set(to, { run: report.run, parent: report.checkpoint });
-    onReport?.(report);
-  }
-  return read;
+  if (report === undefined) return E.right(undefined);
+  runs.set(to, { run: report.run, parent: report.checkpoint });
+  return E.right({ snapshot: read.right, report });
 }
 
 /** The numbers of the last epoch that ended. */
@@ -350,7 +352,9 @@ export function conduct(options: FitOptions, job: Job): TaskEither<FitError, tf.
   };
 
   /** Goes on from a checkpoint: whether that was all. */
-  const goOn = async (snapshot: Snapshot<unknown>): Promise<Either<FitError, boolean>> => {
+  const goOn = async (
+    { snapshot, report }: { readonly snapshot: Snapshot<unknown>; readonly report: Report },
+  ): Promise<Either<FitError, boolean>> => {
     const saved = savedIn(snapshot);
     if (E.isLeft(saved)) return saved;
     const problems = objections(saved.right, job);
@@ -364,7 +368,14 @@ export function conduct(options: FitOptions, job: Job): TaskEither<FitError, tf.
       const started = await attempt(run, start);
       if (E.isLeft(started)) return started;
     }
-    const back = restored(job, run, saved.right, snapshot, options);
+    const back = restored(
+      job,
+      run,
+      saved.right,
+      snapshot,
+      options,
+      (parts) => options.onReport?.({ ...report, ...parts }),
+    );
     if (E.isLeft(back)) return back;
     if (whole) trainer.history = history;
     return E.right(whole);
@@ -403,7 +414,7 @@ export function conduct(options: FitOptions, job: Job): TaskEither<FitError, tf.
           done = true;
           return E.isLeft(whole) ? whole : E.right(history);
         }
-        release(found.right)();
+        release(found.right.snapshot)();
       } else {
         const begun = await attempt(run, start);
         if (E.isLeft(begun)) return begun;
@@ -417,7 +428,7 @@ export function conduct(options: FitOptions, job: Job): TaskEither<FitError, tf.
     } finally {
       await points.drain();
       points.close();
-      if (found.right !== undefined) release(found.right)();
+      if (found.right !== undefined) release(found.right.snapshot)();
       if (!done) discard(callbacks, run);
     }
   };

@@ -27,6 +27,7 @@ const order: readonly string[] = [
   "belonging",
   "matching",
   "graft",
+  "overridden",
   "decode",
   "compare",
   "rng",

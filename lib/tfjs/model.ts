@@ -379,7 +379,7 @@ export const modelKind: Kind<tf.LayersModel> = {
       target.problem("config", "the layers called as in the live model", "another graph of calls", "graph");
     }
     restoreFlags(entry(state, "flags"), target, () => model);
-    restoreFlags(entry(state, "inner"), target, () => modelFields(model).model);
+    restoreFlags(entry(state, "inner"), target, () => modelFields(model).model, "inner");
     restoreCompile(entry(state, "compile") ?? null, target, model);
     return () => model;
   },
