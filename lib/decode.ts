@@ -3,6 +3,7 @@
  *
  * @module
  */
+import * as E from "fp-ts/lib/Either.js";
 import {
   type AnyKind,
   type Codec,
@@ -213,6 +214,13 @@ export function restore(
     return value;
   };
 
+  /** Compares what a codec encodes a live value to; what it cannot encode is not compared. */
+  const compareCoded = (codec: Codec, state: Node, path: string, given: unknown): void => {
+    if (!comparing || given === absent || holdsComponents(state) || !codec.is(given)) return;
+    const encoded = E.tryCatch(() => codec.encode(given) as unknown, E.toError);
+    if (E.isRight(encoded)) compare(path, encoded.right, target(path).plain(state));
+  };
+
   const restoreRecord = (entries: readonly Named[], path: string, given: unknown): () => unknown => {
     const of = isPlainRecord(given) ? given : undefined;
     const names = new Set(entries.map(([name]) => name));
@@ -375,6 +383,7 @@ export function restore(
       report(path, "kind", `what the codec ${codec.name} encodes`, describe(node));
       return [name, () => given];
     }
+    compareCoded(codec, node.state, path, given);
     const value = once(restoreCodec(codec, node.state, path));
     values.set(path, value);
     return [name, value];

@@ -162,6 +162,11 @@ function find(store: Store, options: ReadOptions): TaskEither<LoadError, Found> 
  * // A component that was added since is kept as it is, because that is asked for.
  * const state = await runOrThrow(loadState(store, { keep: ["best"] })({ step: 0, best: Infinity }));
  * assert.deepEqual(state, { step: 2, best: Infinity });
+ *
+ * // What the script had otherwise than the checkpoint, which wins, is reported.
+ * await runOrThrow(loadState(store, {
+ *   onReport: ({ overridden }) => assert.deepEqual(overridden, [{ path: "step", live: 9, saved: 2 }]),
+ * })({ step: 9 }));
  * ```
  */
 export function loadState<K extends Codecs = NoCodecs>(

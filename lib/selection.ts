@@ -13,7 +13,9 @@ import { isBranch, join, type Node, nodesByPath, segment, unwrap } from "./state
 /**
  * What to restore differently from how it was saved. Each wish names parts: a component (`"model"`), a layer by the name you gave it
  * (`"model/head"`), a learning rate (`"optimizer/learningRate"`), or any path that an error names (`"model/layers/1/config/rate"`).
- * Whatever differs and is not asked for is an error, and so is a wish for what is not there.
+ * Whatever differs and is not asked for is an error, and so is a wish for what is not there. Layers, cells and items of lists that both sides
+ * have must be in the same order, and layers called alike, whatever is added or left out between them. To put a new part in the place of one
+ * of the same name elsewhere, `skip` the saved one and `keep` the live one.
  */
 export interface Selection {
   /**
