@@ -4,8 +4,8 @@
  * @module
  */
 import type { AnyKind } from "./component.ts";
-import type { Side, Tree } from "./selection.ts";
-import { isBranch, type Node } from "./state_tree.ts";
+import { nameOf, type Side, stateOf, type Tree } from "./selection.ts";
+import { entry, isBranch, type Node } from "./state_tree.ts";
 
 // --- types
 
@@ -22,6 +22,38 @@ export interface Component {
 /** Whether a path is another or below it. */
 export function isWithin(path: string, outer: string): boolean {
   return path === outer || path.startsWith(`${outer}/`);
+}
+
+/** A path in a tree by the names that the user gave to items of lists on it, below its component. */
+function byNames(tree: Tree, path: string): string {
+  const steps = path.split("/");
+  return steps.slice(1).map((step, i) => {
+    const node = /^\d+$/.test(step) ? tree.nodes.get(steps.slice(0, i + 2).join("/")) : undefined;
+    return (node === undefined ? undefined : nameOf(tree, node)) ?? step;
+  }).join("/");
+}
+
+/** Whether the same names come in two orders. */
+function isPermuted(a: readonly string[], b: readonly string[]): boolean {
+  return String(a) !== String(b) && String(a.toSorted()) === String(b.toSorted());
+}
+
+/** Whether a component in another one belongs to variables that this lists in another order than the saved one did. */
+function refersElsewhere(
+  { saved, live }: Readonly<Record<Side, Tree>>,
+  placed: ReadonlyMap<string, string>,
+  outer: Component,
+  refers: readonly string[],
+): boolean {
+  const before = [...placed].find(([, at]) => at === outer.at)?.[0] ?? outer.at;
+  const origin = saved.nodes.get(before);
+  const listed = (tree: Tree, state: Node | undefined, path: string): readonly string[] => {
+    const list = refers.reduce<Node | undefined>(entry, state);
+    return (Array.isArray(list) ? list : []).map((node: Node, i) =>
+      byNames(tree, isBranch(node) && node.is === "shared" ? node.path : [path, ...refers, i].join("/"))
+    );
+  };
+  return isPermuted(listed(saved, origin && stateOf(origin), before), listed(live, outer.state, outer.at));
 }
 
 /** Components of one side with state that belongs to variables by position; what is in another component says itself what it trains. */
@@ -72,15 +104,30 @@ export function adrift(
     isBranch(node) && node.is === "kind" && shapeOf(node.kind, node.state) !== undefined;
   const trained = components.flatMap(({ kind, state, at, side }) => {
     const shape = shapeOf(kind, state);
-    return shape === undefined ? [] : [{ owner: at.split("/")[0], shape, side }];
+    return shape === undefined ? [] : [{ owner: at.split("/")[0], shape, side, at }];
   });
   const exchanged = new Set(
     disordered.filter((list) => exchanges(trees, placed, list, isTrained)).map((list) => list.split("/")[0]),
   );
-  const dropped = [...trees.saved.nodes].some(([path, node]) => isTrained(node) && !placed.has(path));
-  if (!dropped && exchanged.size === 0 && trained.every(({ side }) => side === "saved")) return [];
+  const inner = components.filter(({ kind, state, at, side }) => {
+    if (side === "live" || (kindNamed(kind)?.parts?.belongs?.(state) ?? []).length === 0) return false;
+    return components.some((outer) => {
+      const refers = outer.at !== at && isWithin(at, outer.at) ? kindNamed(outer.kind)?.parts?.refers : undefined;
+      return refers !== undefined && refersElsewhere(trees, placed, outer, refers);
+    });
+  }).map(({ at }) => at);
   const owners = [...Map.groupBy(trained, ({ owner }) => owner).values()];
-  return holdersOfSlots(components, "saved", kindNamed).flatMap(({ kind, state, at }) => {
+  for (const owned of owners) {
+    const name = owned[0]?.owner;
+    if (name === undefined || owned.some(({ side }) => side === "saved")) continue;
+    const before = [...trees.saved.nodes].flatMap(([path, node]) =>
+      isWithin(path, name) && isTrained(node) ? [byNames(trees.saved, path)] : []
+    );
+    if (isPermuted(before, owned.map(({ at }) => byNames(trees.live, at)))) exchanged.add(name);
+  }
+  const dropped = [...trees.saved.nodes].some(([path, node]) => isTrained(node) && !placed.has(path));
+  if (!dropped && exchanged.size === 0 && trained.every(({ side }) => side === "saved")) return inner;
+  const outside = holdersOfSlots(components, "saved", kindNamed).flatMap(({ kind, state, at }) => {
     const shapes = (kindNamed(kind)?.parts?.belongs?.(state) ?? []).map((shape) => shape.join()).join(";");
     const fits = owners.some((owned) =>
       owned.every((one) => one.side === owned[0]?.side && !exchanged.has(one.owner)) &&
@@ -88,4 +135,5 @@ export function adrift(
     );
     return fits || owners.length === 0 ? [] : [at];
   });
+  return [...outside, ...inner];
 }

@@ -12,7 +12,7 @@ import type { AnyKind } from "./component.ts";
 import type { Encoded } from "./encode.ts";
 import type { Problem, ProblemKind } from "./errors.ts";
 import { above, inBoth, type Item, keepsOrder, match, modeAt, permuted, type Place, type Wishes } from "./matching.ts";
-import { follow, type Parts, parts, type Selection, type Side, stateOf, type Tree, treeOf } from "./selection.ts";
+import { nameOf, type Parts, parts, type Selection, type Side, stateOf, type Tree, treeOf } from "./selection.ts";
 import { entry, isBranch, join, type Named, type Node, record } from "./state_tree.ts";
 import { converted, type DType, isDType } from "./tensor.ts";
 
@@ -23,14 +23,6 @@ export interface Grafted {
   readonly encoded: Encoded;
   readonly problems: readonly Problem[];
   readonly parts: Parts;
-}
-
-// --- constructors
-
-/** The name that a user gave to a part. */
-function nameOf(tree: Tree, node: Node): string | undefined {
-  const name = entry(stateOf(follow(tree, node)), "name");
-  return typeof name === "string" ? name : undefined;
 }
 
 // --- combinators
@@ -126,6 +118,9 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
     return way === undefined ? [] : [way.reduce<string>(join, path)];
   });
 
+  /** For each list of which something is restored, the live position of each saved item that both sides have. */
+  const positions = new Map<string, ReadonlyMap<number, number>>();
+
   /** Every component at any depth of the grafted tree, and which side it is from. */
   const objects: Component[] = [];
 
@@ -218,7 +213,13 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
       problem(live.path, "missing", "a part of the snapshot to restore", "none: keep it, or name one in rename");
       return copy("live", live, live.path);
     }
-    if (whole && saved !== undefined) return copy("saved", saved, live.path);
+    if (whole && saved !== undefined) {
+      // A list that is restored by itself keeps its order, in which its component may use it otherwise.
+      if (outer === "live" && Array.isArray(saved.node)) {
+        positions.set(live.path, new Map(saved.node.map((_: Node, i) => [i, i])));
+      }
+      return copy("saved", saved, live.path);
+    }
     return blend(mode, saved, live);
   };
 
@@ -297,9 +298,6 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
       ...[...rest].map(([name, place]): Named => [name, copy("saved", place, join(live.path, name))]),
     ]);
   };
-
-  /** For each list of which something is restored, the live position of each saved item that both sides have. */
-  const positions = new Map<string, ReadonlyMap<number, number>>();
 
   const blendLists = (mode: Side, saved: Place | undefined, live: Place): Node => {
     const items = (side: Side, place: Place | undefined): readonly Item[] =>

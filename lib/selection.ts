@@ -6,7 +6,7 @@
 import type { AnyKind } from "./component.ts";
 import type { Encoded } from "./encode.ts";
 import { demand, isPlainRecord, listOf, must, type Rule, shown } from "./rules.ts";
-import { isBranch, join, type Node, nodesByPath, segment, unwrap } from "./state_tree.ts";
+import { entry, isBranch, join, type Node, nodesByPath, segment, unwrap } from "./state_tree.ts";
 
 // --- types
 
@@ -143,6 +143,12 @@ export function follow({ nodes }: Tree, node: Node): Node {
 /** The state of a component, or the node itself. */
 export function stateOf(node: Node): Node {
   return isBranch(node) && node.is === "kind" ? node.state : node;
+}
+
+/** The name that a user gave to a part. */
+export function nameOf(tree: Tree, node: Node): string | undefined {
+  const name = entry(stateOf(follow(tree, node)), "name");
+  return typeof name === "string" ? name : undefined;
 }
 
 /** The parts that a wish names: their paths, none if there is no such part, and whether it is the path of one and the name of another. */

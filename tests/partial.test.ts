@@ -285,6 +285,37 @@ test("nothing silent: an optimizer is not restored over a model that lists the s
   right(restoreInto(make(true), { keep: ["model/more"] })(longer)());
 });
 
+test("nothing silent: an optimizer alone is not restored beside a kept model that has its layers in another order", async () => {
+  const build = (names: readonly string[], own: boolean): object => {
+    const model = tf.sequential({ layers: names.map(layerNamed) });
+    const adam = tf.train.adam(0.1);
+    if (own) model.compile({ optimizer: adam, loss: "meanSquaredError" });
+    return own ? { model } : { model, adam };
+  };
+  for (const own of [false, true]) {
+    const saved = build(["a", "b"], own) as { model: tf.LayersModel; adam: tf.Optimizer };
+    if (own) await saved.model.trainOnBatch(tf.ones([1, 2]), tf.ones([1, 2]));
+    else train(saved);
+    using snapshot = captureState(saved);
+    const only = [own ? "model/compile/optimizer" : "adam"];
+    assert.deepEqual(await refused(build(["b", "a"], own), { only }, snapshot), [`${only} sharing`]);
+    right(restoreInto(build(["a", "b"], own), { only })(snapshot)());
+    right(restoreInto(build(["c", "d"], own), { only })(snapshot)());
+  }
+});
+
+test("nothing silent: all layers of a model alone are not restored into others that are called in another way", async () => {
+  const build = (crossed: boolean): object => {
+    const [x, y] = [tf.input({ shape: [2] }), tf.input({ shape: [2] })];
+    const [one, two] = crossed ? [y, x] : [x, y];
+    const both = [layerNamed("a").apply(one), layerNamed("b").apply(two)] as tf.SymbolicTensor[];
+    return { model: tf.model({ inputs: [x, y], outputs: tf.layers.add().apply(both) as tf.SymbolicTensor }) };
+  };
+  using snapshot = captureState(build(false));
+  right(restoreInto(build(false), { only: ["model/layers"] })(snapshot)());
+  assert.ok((await refused(build(true), { only: ["model/layers"] }, snapshot)).length > 0);
+});
+
 test("variables that are restored beside a kept one come in the saved order: optimizers find theirs by it", async () => {
   const make = (names: readonly string[]): Record<string, tf.Variable> =>
     Object.fromEntries(names.map((name, i) => [name, tf.variable(tf.scalar(i + 1), name !== "mean")]));
