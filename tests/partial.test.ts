@@ -115,6 +115,16 @@ const uses: Readonly<
     const [from, to] = [path(name, layers.map((layer) => layer.name)), path("other", live.map((layer) => layer.name))];
     return { saved: layers, live, selection: { rename: { [from]: to } } };
   },
+  "a part of a layer, kept": (layers, at, path) => {
+    const one = path(layers[at]?.name ?? "", layers.map(({ name }) => name));
+    // Items of a list go by their place.
+    return {
+      saved: layers,
+      live: layers,
+      selection: { keep: [`${one}${/\/\d+$/.test(one) ? "/rate" : "/weights/bias"}`] },
+    };
+  },
+  "nothing of it": (layers) => ({ saved: layers, live: layers, selection: {} }),
   "only some layers": (layers, at, path) => {
     const names = layers.map(({ name }) => name);
     return {
@@ -127,10 +137,11 @@ const uses: Readonly<
 
 /** Another component that is treated differently, and how. */
 const asides: readonly (readonly [saved: object, live: object, Selection])[] = [
-  [{}, {}, {}],
+  [{ seen: 0 }, { seen: 1 }, { keep: ["seen"] }],
   [{}, { best: 1 }, { keep: ["best"] }],
   [{ old: 1 }, {}, { skip: ["old"] }],
   [{ old: 1 }, { best: 1 }, { rename: { old: "best" } }],
+  [{ t: tf.tensor1d([1], "int32") }, { t: tf.tensor1d([1]) }, { convert: ["t"] }],
 ];
 
 const layersOf: fc.Arbitrary<readonly Called[]> = fc.array(
@@ -169,13 +180,15 @@ test("all or nothing, nothing silent: with any option, two layers in another ord
 
         const both = live.filter(({ name }) => name !== "added").map(({ name }) => name);
         const [one, two] = [both[a % both.length] ?? "", both[b % both.length] ?? ""];
-        if (one === two) return;
+        // A list of plain records is data, restored by place, unless something in it is asked for.
+        if (one === two || (shape === "records" && use === "nothing of it")) return;
         // What is asked for goes by names: only paths by place move along.
         const exchanged = renamed(live, { [one]: two, [two]: one });
         const moved = shape === "records"
           ? (text: string): string => {
-            const name = live[Number(text.slice(prefix.length))]?.name ?? "";
-            return path(name, exchanged.map((layer) => layer.name));
+            const [place, ...below] = text.slice(prefix.length).split("/");
+            const name = live[Number(place)]?.name ?? "";
+            return [path(name, exchanged.map((layer) => layer.name)), ...below].join("/");
           }
           : (text: string): string => text;
         const wished: Selection = shape !== "records" ? options : {
