@@ -5,6 +5,7 @@
  */
 import {
   captureState,
+  directory,
   fit,
   Loader,
   loadState,
@@ -24,6 +25,9 @@ import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
 import * as t from "io-ts";
 import assert from "node:assert/strict";
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { before, test } from "node:test";
 import { right } from "./laws.ts";
@@ -301,23 +305,26 @@ test("said: loadState and resume report it, reading a snapshot does not", async 
 });
 
 test("said: a resumed fit reports it, of the model and of what goes along, not of its own state", async () => {
-  const store = memory();
-  const train = async (rate: number, patience: number, epochs: number): Promise<readonly Overridden[] | undefined> => {
+  const folder = await mkdtemp(join(tmpdir(), "dogear-overridden-"));
+  const train = async (to: string, rate: number, patience: number, epochs: number): Promise<unknown> => {
     const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [1] })] });
     model.compile({ optimizer: tf.train.sgd(rate), loss: "meanSquaredError" });
     const [x, y] = [tf.tensor2d([[1], [2]]), tf.tensor2d([[2], [4]])];
     let found: readonly Overridden[] | undefined;
-    const options = {
-      to: store,
-      with: { patience },
-      onReport: (report: { overridden: readonly Overridden[] }) => found = report.overridden,
-    };
+    const onReport = (report: { readonly overridden: readonly Overridden[] }): void => void (found = report.overridden);
+    const options = { to: directory(join(folder, to)), with: { patience }, onReport };
     await runOrThrow(fit(options)(model, x, y, { epochs, shuffle: false }));
     return found;
   };
-  assert.equal(await train(0.1, 3, 1), undefined);
-  assert.deepEqual(await train(0.2, 5, 2), [
-    { path: "model/compile/optimizer/config/learningRate", live: 0.2, saved: 0.1 },
-    { path: "patience", live: 5, saved: 3 },
-  ]);
+  try {
+    assert.equal(await train("first", 0.1, 3, 1), undefined);
+    // In a process of its own, it would be the same folder.
+    await cp(join(folder, "first"), join(folder, "second"), { recursive: true });
+    assert.deepEqual(await train("second", 0.2, 5, 2), [
+      { path: "model/compile/optimizer/config/learningRate", live: 0.2, saved: 0.1 },
+      { path: "patience", live: 5, saved: 3 },
+    ]);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
