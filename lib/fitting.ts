@@ -14,6 +14,7 @@ import { crc32 } from "node:zlib";
 import { runs } from "./catalogue.ts";
 import { type FitError, mismatch, type Problem, type StepFailed } from "./errors.ts";
 import { readSnapshot, type Report } from "./loading.ts";
+import { setByScript } from "./overridden.ts";
 import * as Rng from "./rng.ts";
 import { demand, isPlainRecord, must } from "./rules.ts";
 import { checkPolicy, type SavePoints, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
@@ -244,9 +245,8 @@ function restored(
 ): Either<FitError, void> {
   const { model, callbacks, trainer } = job;
   const live = { model, rng: run.rng, fit: null, logs: null, callbacks: remembering(callbacks, "null"), ...own };
-  // What the training itself keeps was not in the script.
   const onReport = ({ parts, overridden }: Pick<Report, "parts" | "overridden">): void =>
-    onParts({ parts, overridden: overridden.filter(({ path }) => !/^(fit|logs)(\/|$)/.test(path)) });
+    onParts({ parts, overridden: setByScript(overridden) });
   const result = restoreInto<Record<string, unknown>>(live, { codecs, onReport } as object)(snapshot)();
   if (E.isLeft(result)) return result;
   const { model: _, rng, fit: _fit, logs, callbacks: memories, ...rest } = result.right as {

@@ -84,3 +84,11 @@ export function overridden(live: unknown, saved: unknown, path: string): readonl
 function own(of: Record<string, unknown>, name: string): unknown {
   return Object.hasOwn(of, name) ? of[name] : undefined;
 }
+
+/** Of what `fit` overrides, what a script had set: not the training's own components, nor fields of callbacks that were not set yet. */
+export function setByScript(found: readonly Overridden[]): readonly Overridden[] {
+  return found.filter(({ path, live }) => {
+    const [component] = path.split("/");
+    return component !== "fit" && component !== "logs" && (component !== "callbacks" || (live ?? null) !== null);
+  });
+}
