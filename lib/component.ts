@@ -63,6 +63,8 @@ export interface Target {
   readonly after: (run: () => void) => void;
   /** What to do if nothing failed; must not fail. */
   readonly commit: (run: () => void) => void;
+  /** Reports plain data that the live value has otherwise than the snapshot, and that is restored. */
+  readonly overrides: (at: string, live: unknown, saved: unknown) => void;
 }
 
 /** What a kind knows of the state of its values, live or saved, where a part of it is restored and another is not. */
@@ -75,8 +77,19 @@ export interface PartsOf {
   ) => readonly (readonly (string | number)[])[];
   /** The way to a list that refers to other parts, and takes them as they are, restored or kept. */
   readonly refers?: readonly string[];
-  /** A state that fits the live one, of whose list by this name each saved item has the live position given. */
-  readonly moved?: (state: Node, live: Node, list: string, positions: ReadonlyMap<number, number>) => Node;
+  /**
+   * A blended state made to fit the live one, of whose list by this name each saved item has the live position given; and where what both
+   * sides have is in another order. Undefined where only the order of the list counts.
+   */
+  readonly moved?: (
+    state: Node,
+    saved: Node,
+    live: Node,
+    list: string,
+    positions: ReadonlyMap<number, number>,
+  ) =>
+    | { readonly state: Node; readonly problem?: Pick<Problem, "expected" | "found"> & { readonly at: string } }
+    | undefined;
   /** The shape, if training changes it. */
   readonly trained?: (state: Node) => readonly number[] | undefined;
   /** The shapes of what the state belongs to by position. */
@@ -122,12 +135,14 @@ export const codecPrefix = "codec:";
  * @param codec Its codec, to and from plain data and tensors.
  * @param tag The `_tag` its values carry, if they do: a value with that tag which the codec refuses is an error, never plain data.
  * @param check Differences between a live and a saved value that forbid to replace one by the other.
+ * @param chosen What of a live and of a saved value a script chose, and training leaves as it is, as plain data to compare.
  */
 export function valueKind<A>(
   name: string,
   codec: t.Type<A, unknown>,
   tag?: string,
   check: (live: A, saved: A) => readonly Problem[] = () => [],
+  chosen: (live: A, saved: A) => readonly [live: unknown, saved: unknown] = () => [null, null],
 ): Kind<A> {
   return {
     name,
@@ -146,6 +161,7 @@ export function valueKind<A>(
       }
       if (live !== undefined) {
         for (const p of check(live, decoded.right)) target.problem(p.kind, p.expected, p.found, p.path);
+        target.overrides("", ...chosen(live, decoded.right));
       }
       return () => decoded.right;
     },
@@ -175,4 +191,16 @@ export function scalar<T extends "boolean" | "number" | "string">(
   if (typeof node === type) return node as never;
   target.problem("format", `a ${type}`, node === undefined ? "nothing" : `a ${kindOf(node)}`, name);
   return undefined;
+}
+
+/** A node in words: its kind. */
+export function describe(node: Node): string {
+  const kind = kindOf(node);
+  if (kind.startsWith(codecPrefix)) return `what the codec ${kind.slice(codecPrefix.length)} encodes`;
+  return kind === "null" ? kind : withArticle(kind);
+}
+
+/** A word with its article. */
+export function withArticle(word: string): string {
+  return `${/^[aeio]/i.test(word) ? "an" : "a"} ${word}`;
 }

@@ -3,30 +3,28 @@
  *
  * @module
  */
-import { type AnyKind, type Codec, codecKind, codecPrefix, type Codecs, type Step, type Target } from "./component.ts";
+import * as E from "fp-ts/lib/Either.js";
+import {
+  type AnyKind,
+  type Codec,
+  codecKind,
+  codecPrefix,
+  type Codecs,
+  describe,
+  type Step,
+  type Target,
+  withArticle,
+} from "./component.ts";
 import { isPlainRecord, shown } from "./rules.ts";
 import type { Encoded } from "./encode.ts";
 import type { Problem, ProblemKind } from "./errors.ts";
-import { isBranch, join, kindOf, type Named, type Node, nodesByPath, unwrap } from "./state_tree.ts";
+import { type Overridden, overridden } from "./overridden.ts";
+import { holdsComponents, isBranch, join, kindOf, type Named, type Node, nodesByPath, unwrap } from "./state_tree.ts";
 import { isDType, isTypedArray, typedView } from "./tensor.ts";
 
 // --- capture and restore
 
 const absent: unique symbol = Symbol("absent");
-
-/** Whether a tree holds anything but plain data. */
-function holdsComponents(node: Node): boolean {
-  if (Array.isArray(node)) return node.some(holdsComponents);
-  if (!isBranch(node)) return false;
-  switch (node.is) {
-    case "record":
-      return node.entries.some(([, child]) => holdsComponents(child));
-    case "array":
-      return isDType(node.held.element);
-    default:
-      return true;
-  }
-}
 
 /** Every object in plain data, tensors among them. */
 function objectsIn(tree: unknown, into: Set<unknown>): Set<unknown> {
@@ -41,16 +39,6 @@ function once<A>(thunk: () => A): () => A {
   return () => (value ??= { of: thunk() }).of;
 }
 
-function describe(node: Node): string {
-  const kind = kindOf(node);
-  if (kind.startsWith(codecPrefix)) return `what the codec ${kind.slice(codecPrefix.length)} encodes`;
-  return kind === "null" ? kind : withArticle(kind);
-}
-
-function withArticle(word: string): string {
-  return `${/^[aeio]/i.test(word) ? "an" : "a"} ${word}`;
-}
-
 /**
  * Decodes components, afresh or into live ones, all or nothing; what the kinds have made in vain is the caller's to take back.
  *
@@ -59,6 +47,7 @@ function withArticle(word: string): string {
  * @param codecs The user's own, by component name.
  * @param live The live components, or undefined for fresh ones.
  * @param known Problems that were found before, to be listed with these.
+ * @param overrides Receives the plain data that live components have otherwise, before anything changes.
  * @returns Every problem, and then nothing has changed; or the components.
  */
 export function restore(
@@ -67,6 +56,7 @@ export function restore(
   codecs: Codecs,
   live: Readonly<Record<string, unknown>> | undefined,
   known: readonly Problem[] = [],
+  overrides?: Overridden[],
 ): readonly Problem[] | { readonly components: Record<string, unknown> } {
   const problems: Problem[] = [...known];
   const reported = new Set<string>();
@@ -90,6 +80,12 @@ export function restore(
     const once = JSON.stringify([kind, path, expected, found]);
     if (!reported.has(once)) problems.push({ path, kind, expected, found });
     reported.add(once);
+  };
+
+  /** Whether plain data is compared here; where it is part of what is compared as a whole, it is not compared again. */
+  let comparing = overrides !== undefined && live !== undefined;
+  const compare = (path: string, given: unknown, saved: unknown): void => {
+    if (comparing && given !== absent) overrides?.push(...overridden(given, saved, path));
   };
 
   /** Whether an object is made by another one, in which it stands. */
@@ -137,6 +133,7 @@ export function restore(
       },
       after: (run) => void afters.push(run),
       commit: (run) => void commits.push(run),
+      overrides: (at, given, saved) => compare(at === "" ? path : `${path}/${at}`, given, saved),
     };
   };
 
@@ -151,7 +148,10 @@ export function restore(
     if (given !== absent && differs) {
       if (object !== undefined && adopt !== undefined && live === undefined) adopt(object);
       else report(path, "sharing", `the same object as ${of}, as in the snapshot`, "another one");
-    } else if (object === undefined) checkKind(nodes.get(of) ?? null, path, given);
+    } else if (object === undefined && checkKind(nodes.get(of) ?? null, path, given)) {
+      // Live data that is shared as the saved is was compared where it was first met.
+      if (given !== livePlain.get(of) && !holdsComponents(nodes.get(of) ?? null)) compare(path, given, value());
+    }
     return value;
   };
 
@@ -214,6 +214,13 @@ export function restore(
     return value;
   };
 
+  /** Compares what a codec encodes a live value to; what it cannot encode is not compared. */
+  const compareCoded = (codec: Codec, state: Node, path: string, given: unknown): void => {
+    if (!comparing || given === absent || holdsComponents(state) || !codec.is(given)) return;
+    const encoded = E.tryCatch(() => codec.encode(given) as unknown, E.toError);
+    if (E.isRight(encoded)) compare(path, encoded.right, target(path).plain(state));
+  };
+
   const restoreRecord = (entries: readonly Named[], path: string, given: unknown): () => unknown => {
     const of = isPlainRecord(given) ? given : undefined;
     const names = new Set(entries.map(([name]) => name));
@@ -232,8 +239,13 @@ export function restore(
           `${describe(child)} in the snapshot`,
         );
       }
-      return [name, walk(child, join(path, name), has ? of[name] : absent)] as const;
+      const part = walk(child, join(path, name), has ? of[name] : absent);
+      if (!has && given !== absent && !holdsComponents(child)) compare(join(path, name), undefined, part());
+      return [name, part] as const;
     });
+    for (const [name, value] of Object.entries(of ?? {})) {
+      if (!names.has(name) && !isComponent(value)) compare(join(path, name), value, undefined);
+    }
     return () => Object.fromEntries(parts.map(([name, part]) => [name, part()]));
   };
 
@@ -248,9 +260,18 @@ export function restore(
     const parts = items.map((item, i) =>
       (typeof item === "object" && item !== null) || holdsObjects(of[i])
         ? walk(item, join(path, i), i < of.length ? of[i] : absent)
-        : () => item
+        : restoreItem(item, join(path, i), given === absent ? absent : of[i])
     );
+    for (let i = items.length; i < of.length; i++) {
+      if (!isComponent(of[i])) compare(join(path, i), of[i], undefined);
+    }
     return () => parts.map((part) => part());
+  };
+
+  /** A scalar of an array, which is no place of its own. */
+  const restoreItem = (item: Node, path: string, given: unknown): () => unknown => {
+    compare(path, given, item);
+    return () => item;
   };
 
   /** Whether a live value holds anything but plain data. */
@@ -293,6 +314,26 @@ export function restore(
     return false;
   };
 
+  /** Plain data, compared with the live one as a whole where no component is in it. */
+  const restorePlain = (node: Node, path: string, given: unknown): () => unknown => {
+    if (comparing && given !== absent && !holdsComponents(node)) {
+      comparing = false;
+      const value = restorePlain(node, path, given);
+      comparing = true;
+      compare(path, given, value());
+      return value;
+    }
+    if (Array.isArray(node)) return restoreArray(node, path, given);
+    if (!isBranch(node)) return () => node;
+    if (node.is === "record") return restoreRecord(node.entries, path, given);
+    if (node.is === "array" && !isDType(node.held.element)) {
+      const { element, resident } = node.held;
+      // Each restore gives an array of its own: plain data may be written to.
+      return () => typedView(element as never, resident?.slice() ?? new Uint8Array());
+    }
+    return () => null;
+  };
+
   const walk = (node: Node, path: string, given: unknown, adopt?: (shared: unknown) => void): () => unknown => {
     if (isBranch(node)) {
       if (node.is === "shared") return shared(node.path, path, given, adopt);
@@ -317,15 +358,7 @@ export function restore(
       }
       if (!checkKind(node, path, given)) return () => given;
       livePlain.set(path, given);
-      if (Array.isArray(node)) return restoreArray(node, path, given);
-      if (!isBranch(node)) return () => node;
-      if (node.is === "record") return restoreRecord(node.entries, path, given);
-      if (node.is === "array" && !isDType(node.held.element)) {
-        const { element, resident } = node.held;
-        // Each restore gives an array of its own: plain data may be written to.
-        return () => typedView(element as never, resident?.slice() ?? new Uint8Array());
-      }
-      return () => null;
+      return restorePlain(node, path, given);
     })());
     values.set(path, value);
     return value;
@@ -350,6 +383,7 @@ export function restore(
       report(path, "kind", `what the codec ${codec.name} encodes`, describe(node));
       return [name, () => given];
     }
+    compareCoded(codec, node.state, path, given);
     const value = once(restoreCodec(codec, node.state, path));
     values.set(path, value);
     return [name, value];

@@ -7,6 +7,8 @@ import type * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
 import { type FitError, mismatch, type Problem } from "./errors.ts";
+import type { Report } from "./loading.ts";
+import { setByScript } from "./overridden.ts";
 import { aligned, assign, isInPlace, liveAt, refiller, withoutMaps } from "./refilling.ts";
 import {
   alignedMemories,
@@ -98,6 +100,9 @@ export interface Job {
     after: () => Promise<Either<FitError, void>>,
   ) => Promise<Either<FitError, void>>;
 }
+
+/** What a restore says of what it replaced. */
+type Differs = Pick<Report, "parts" | "overridden">;
 
 // --- capture and restore
 
@@ -217,7 +222,7 @@ export function restored(
   saved: Saved,
   snapshot: Snapshot<unknown>,
   { with: own = {}, codecs = {} }: Own,
-  onParts: (report: object) => void,
+  onParts: (report: Differs) => void,
 ): Either<FitError, void> {
   const { model, callbacks, trainer, params } = job;
   const { components } = snapshot.encoded;
@@ -239,7 +244,8 @@ export function restored(
       }),
     ),
   };
-  const result = restoreInto<Record<string, unknown>>(live, { codecs, onReport: onParts } as object)(snapshot)();
+  const onReport = ({ parts, overridden }: Differs): void => onParts({ parts, overridden: setByScript(overridden) });
+  const result = restoreInto<Record<string, unknown>>(live, { codecs, onReport } as object)(snapshot)();
   if (E.isLeft(result)) return result;
   const { model: _, rng, fit: _fit, logs, callbacks: values, ...rest } = result.right as {
     rng: Rng.Rng;

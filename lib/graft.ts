@@ -7,11 +7,12 @@
  *
  * @module
  */
-import { adrift, type Component, isWithin, type Side } from "./belonging.ts";
+import { adrift, type Component, holdersOfSlots, isWithin } from "./belonging.ts";
 import type { AnyKind } from "./component.ts";
 import type { Encoded } from "./encode.ts";
 import type { Problem, ProblemKind } from "./errors.ts";
-import { follow, type Parts, parts, type Selection, stateOf, type Tree, treeOf } from "./selection.ts";
+import { above, inBoth, type Item, keepsOrder, match, modeAt, permuted, type Place, type Wishes } from "./matching.ts";
+import { nameOf, type Parts, parts, type Selection, type Side, stateOf, type Tree, treeOf } from "./selection.ts";
 import { entry, isBranch, join, type Named, type Node, record } from "./state_tree.ts";
 import { converted, type DType, isDType } from "./tensor.ts";
 
@@ -22,42 +23,6 @@ export interface Grafted {
   readonly encoded: Encoded;
   readonly problems: readonly Problem[];
   readonly parts: Parts;
-}
-
-/** A node and where it stands in its tree. */
-interface Place {
-  readonly node: Node;
-  readonly path: string;
-}
-
-/** The wishes as paths. */
-interface Wishes {
-  /** Live places at which it is decided anew which side is taken. */
-  readonly modes: ReadonlyMap<string, Side>;
-  /** For a live place, the saved one that is to go there. */
-  readonly pairs: ReadonlyMap<string, string>;
-  /** Saved places that go nowhere, or elsewhere. */
-  readonly taken: ReadonlySet<string>;
-  /** Live places whose own name is kept because another was given to them. */
-  readonly named: ReadonlySet<string>;
-  readonly converts: readonly string[];
-}
-
-// --- constructors
-
-/** Every path above some paths. */
-function above(paths: Iterable<string>): ReadonlySet<string> {
-  const found = new Set<string>([""]);
-  for (const path of paths) {
-    for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) found.add(path.slice(0, end));
-  }
-  return found;
-}
-
-/** The name that a user gave to a part. */
-function nameOf(tree: Tree, node: Node): string | undefined {
-  const name = entry(stateOf(follow(tree, node)), "name");
-  return typeof name === "string" ? name : undefined;
 }
 
 // --- combinators
@@ -81,6 +46,12 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
     skipped: [] as string[],
     renamed: [] as Parts["renamed"][number][],
     converted: [] as Parts["converted"][number][],
+  };
+
+  const reordered = (path: string): void => {
+    const found =
+      "another order in the snapshot: build it as it was saved, or skip the saved part and keep the live one";
+    problem(path, "config", "the parts that both sides have in the order of the live ones", found);
   };
 
   const kindNamed = (name: string): AnyKind | undefined => kinds.find((kind) => kind.name === name);
@@ -146,6 +117,9 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
     const way = isBranch(node) && node.is === "kind" ? kindNamed(node.kind)?.parts?.refers : undefined;
     return way === undefined ? [] : [way.reduce<string>(join, path)];
   });
+
+  /** For each list of which something is restored, the live position of each saved item that both sides have. */
+  const positions = new Map<string, ReadonlyMap<number, number>>();
 
   /** Every component at any depth of the grafted tree, and which side it is from. */
   const objects: Component[] = [];
@@ -225,7 +199,7 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
 
   /** The part for a live place: from the side in force there, or from both. */
   const walk = (outer: Side, saved: Place | undefined, live: Place): Node => {
-    const mode = modeAt(live.path, outer);
+    const mode = modeAt(wishes, live.path, outer);
     if (mode === "saved" && outer === "live") report.restored.push(live.path);
     const whole = !mixed.live.has(live.path) && !(saved !== undefined && mixed.saved.has(saved.path));
     if (whole && mode === "live") {
@@ -239,11 +213,15 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
       problem(live.path, "missing", "a part of the snapshot to restore", "none: keep it, or name one in rename");
       return copy("live", live, live.path);
     }
-    if (whole && saved !== undefined) return copy("saved", saved, live.path);
+    if (whole && saved !== undefined) {
+      // A list that is restored by itself keeps its order, in which its component may use it otherwise.
+      if (outer === "live" && Array.isArray(saved.node)) {
+        positions.set(live.path, new Map(saved.node.map((_: Node, i) => [i, i])));
+      }
+      return copy("saved", saved, live.path);
+    }
     return blend(mode, saved, live);
   };
-
-  const modeAt = (path: string, outer: Side): Side => wishes.named.has(path) ? "live" : wishes.modes.get(path) ?? outer;
 
   const blend = (mode: Side, saved: Place | undefined, live: Place): Node => {
     if (isBranch(live.node) && live.node.is === "shared") {
@@ -269,9 +247,9 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
     if (isBranch(b)) {
       if (b.is === "aside" && (a === undefined || (isBranch(a) && a.is === "aside"))) return { ...b, state: below() };
       if (b.is === "kind" && (a === undefined || (isBranch(a) && a.is === "kind" && a.kind === b.kind))) {
-        const state = moved(b.kind, below(), b.state, live.path);
-        objects.push({ kind: b.kind, state, at: live.path, side: mode });
-        return { ...b, state };
+        const blended = moved(b.kind, below(), state(a) ?? null, b.state, live.path);
+        objects.push({ kind: b.kind, state: blended, at: live.path, side: mode });
+        return { ...b, state: blended };
       }
       if (b.is === "record" && (a === undefined || (isBranch(a) && a.is === "record"))) {
         return blendRecords(mode, saved, live);
@@ -308,7 +286,7 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
       const from = pair ?? rest.get(name);
       if (pair === undefined) rest.delete(name);
       // As without wishes, what is not in the snapshot is for the restore to judge.
-      if (from === undefined && modeAt(place.path, mode) === "saved" && !mixed.live.has(place.path)) return [];
+      if (from === undefined && modeAt(wishes, place.path, mode) === "saved" && !mixed.live.has(place.path)) return [];
       return [[name, walk(mode, from, place)]];
     });
     if (mode === "live") {
@@ -321,18 +299,18 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
     ]);
   };
 
-  /** For each list, the live position of each of its saved items that is restored. */
-  const positions = new Map<string, ReadonlyMap<number, number>>();
-
   const blendLists = (mode: Side, saved: Place | undefined, live: Place): Node => {
     const items = (side: Side, place: Place | undefined): readonly Item[] =>
       (place !== undefined && Array.isArray(place.node) ? place.node : []).map((node: Node, i) => {
         return { node, path: join(place?.path ?? "", i), name: nameOf(trees[side], node), position: i };
       });
     const [mine, theirs] = [items("saved", saved), items("live", live)];
-    const matches = match(mode, mine, theirs);
-    const restored = [...matches.pairs].filter(([i]) => modeAt(join(live.path, i), mode) === "saved");
-    positions.set(live.path, new Map(restored.map(([i, item]) => [item.position, i])));
+    const matches = match(mode, mine, theirs, wishes);
+    const both = inBoth(mode, live.path, matches, wishes);
+    if (both !== undefined) {
+      positions.set(live.path, both);
+      if (mode === "live" && permuted(matches, theirs, trees)) reordered(live.path);
+    }
     for (const { path } of matches.left) {
       if (mode === "live") report.skipped.push(path);
       else problem(path, "extra", "no such part, as in the live components", "one in the snapshot: skip or rename it");
@@ -340,41 +318,22 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
     return theirs.map((item, i) => walk(mode, savedAt(item.path) ?? matches.pairs.get(i), item));
   };
 
-  /** Which saved item of a list belongs to which live one: by wish, by the names the user gave, and the others in their order. */
-  const match = (mode: Side, saved: readonly Item[], live: readonly Item[]): Matches => {
-    const pairs = new Map<number, Item>();
-    const rest = new Set(saved.filter(({ path }) => !wishes.taken.has(path)));
-    const give = (position: number, item: Item | undefined): void => {
-      if (item === undefined) return;
-      rest.delete(item);
-      pairs.set(position, item);
-    };
-    for (const item of saved) {
-      const to = live.find(({ path }) => wishes.pairs.get(path) === item.path);
-      if (to !== undefined) pairs.set(to.position, item);
-    }
-    const open = (): readonly Item[] =>
-      live.filter(({ path, position }) => !pairs.has(position) && !wishes.pairs.has(path));
-    for (const { position, name } of open()) {
-      if (name !== undefined) give(position, [...rest].find((item) => item.name === name));
-    }
-    const unnamed = (items: Iterable<Item>): readonly Item[] => [...items].filter(({ name }) => name === undefined);
-    const isKept = ({ path }: Item): boolean => wishes.modes.get(path) === "live";
-    const [before, now] = [unnamed(rest), unnamed(open())];
-    // If there are more now, a live one that is kept is one that was added.
-    const partners = before.length === now.length ? now : now.filter((item) => !isKept(item));
-    if (partners.length === before.length || mode === "saved") {
-      partners.forEach(({ position }, i) => give(position, before[i]));
-    }
-    return { pairs, left: [...rest] };
-  };
+  /** Lists that may be in another order, because their component says what is the same. */
+  const judged = new Set<string>();
 
-  const moved = (name: string, state: Node, live: Node, path: string): Node => {
-    const moved = kindNamed(name)?.parts?.moved;
-    if (moved === undefined || !isBranch(live) || live.is !== "record") return state;
-    return live.entries.reduce((found, [list]) => {
+  const moved = (name: string, state: Node, saved: Node, live: Node, path: string): Node => {
+    const fit = kindNamed(name)?.parts?.moved;
+    if (fit === undefined || !isBranch(live) || live.is !== "record") return state;
+    return live.entries.reduce((blended, [list]) => {
       const moves = positions.get(join(path, list));
-      return moves === undefined ? found : moved(found, live, list, moves);
+      const fitted = moves === undefined ? undefined : fit(blended, saved, live, list, moves);
+      if (fitted === undefined) return blended;
+      judged.add(join(path, list));
+      if (fitted.problem !== undefined) {
+        const { at, expected, found } = fitted.problem;
+        if (modeAt(wishes, `${path}/${at}`, "saved") === "saved") problem(`${path}/${at}`, "config", expected, found);
+      }
+      return fitted.state;
     }, state);
   };
 
@@ -384,6 +343,11 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
     { node: record(onto.components), path: "" },
   );
   const components = isBranch(root) && root.is === "record" ? root.entries : [];
+  const disordered = [...positions].flatMap(([path, moves]) => keepsOrder(moves) ? [] : [path]);
+  for (const path of disordered) {
+    if (judged.has(path)) continue;
+    reordered(path);
+  }
   for (const wish of selection.convert ?? []) {
     const { paths } = parts(trees.live, kinds, wish);
     if (paths.length > 0 && !report.converted.some(({ path }) => paths.some((outer) => isWithin(path, outer)))) {
@@ -391,36 +355,37 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
       problem(wish, "dtype", "a tensor of another dtype to convert", "none");
     }
   }
-  for (const at of adrift(trees.saved, objects, placed.saved, kindNamed)) {
-    const expected = "kept, too: its accumulators belong to variables by position, and not all of those are restored";
+  // Kept accumulators belong to variables in the live order, restored ones in the saved order.
+  const kept = holdersOfSlots(objects, "live", kindNamed).length > 0;
+  const order = orderOf(trees, placed.saved, (kind) => kept && kindNamed(kind)?.reorder !== undefined);
+  const without = kept && JSON.stringify(orderOf(trees, placed.saved, () => false)) !== JSON.stringify(order)
+    ? holdersOfSlots(objects, "saved", kindNamed).map(({ at }) => at)
+    : [];
+  for (const at of new Set([...adrift(trees, objects, placed.saved, kindNamed, disordered), ...without])) {
+    const expected =
+      "kept, too: its accumulators belong to variables by position, and not all of those are restored in their order";
     problem(at, "sharing", expected, "restored");
   }
   if (selection.only === undefined) {
     const kept = new Set(report.kept);
     report.restored.push(...onto.components.map(([name]) => join("", name)).filter((path) => !kept.has(path)));
   }
-  return { encoded: { components, order: orderOf(trees, placed.saved) }, problems, parts: report };
+  return { encoded: { components, order }, problems, parts: report };
 }
 
-/** An item of a list. */
-interface Item extends Place {
-  readonly name: string | undefined;
-  readonly position: number;
-}
-
-interface Matches {
-  /** Saved items by the positions of the live ones. */
-  readonly pairs: ReadonlyMap<number, Item>;
-  /** Saved items that belong to none. */
-  readonly left: readonly Item[];
-}
-
-/** The order in which objects came to be: the saved one where all of them are restored, else the live one. */
-function orderOf(trees: Readonly<Record<Side, Tree>>, placed: ReadonlyMap<string, string>): Encoded["order"] {
+/** The order in which objects came to be: the live one, in which those that are restored take each other's places in the saved order. */
+function orderOf(
+  trees: Readonly<Record<Side, Tree>>,
+  placed: ReadonlyMap<string, string>,
+  stays: (kind: string) => boolean,
+): Encoded["order"] {
   return trees.live.encoded.order.map(([kind, live]) => {
+    if (stays(kind)) return [kind, live];
     const saved = trees.saved.encoded.order.find(([name]) => name === kind)?.[1] ?? [];
-    const restored = saved.flatMap((path) => placed.get(path) ?? []);
-    const whole = restored.length === live.length && live.every((path) => restored.includes(path));
-    return [kind, whole ? restored : live];
+    const there = new Set(live);
+    const restored = saved.map((path) => placed.get(path)).filter((path) => path !== undefined && there.has(path));
+    const moving = new Set(restored);
+    const next = restored.values();
+    return [kind, live.map((path) => moving.has(path) ? next.next().value ?? path : path)];
   });
 }

@@ -12,6 +12,7 @@ import { readCheckpoint, readSummary, verifyCheckpoint } from "./checkpoint.ts";
 import type { Damaged, LoadError } from "./errors.ts";
 import { environment, mayDiffer } from "./environment.ts";
 import type { Environment } from "./manifest.ts";
+import type { Overridden } from "./overridden.ts";
 import type { Progress } from "./progress.ts";
 import {
   type Codecs,
@@ -48,6 +49,14 @@ export interface Report {
   readonly mayDiffer: readonly string[];
   /** What became of the parts of the components: empty where the checkpoint was read as a snapshot. */
   readonly parts: Parts;
+  /**
+   * Every plain value, learning rate, beta, schedule and flag that the script had otherwise than the checkpoint, which won: what to keep
+   * with `keep` or to set again after loading, if it was changed on purpose. What training moves by nature is not in it: weights and other
+   * tensors, accumulators, generators, cursors, the position of a schedule, the counts of an optimizer or a scaler. Plain data is, whatever it
+   * is for, as `step` and a history are: by name in records, otherwise as a whole. Empty where nothing differs, and where the checkpoint was
+   * read as a snapshot.
+   */
+  readonly overridden: readonly Overridden[];
 }
 
 /** What a load may ask for. */
@@ -135,7 +144,7 @@ function find(store: Store, options: ReadOptions): TaskEither<LoadError, Found> 
         const { run, step, metrics } = manifest;
         const [saved, current] = [manifest.environment, environment()];
         const further = { saved, current, mayDiffer: mayDiffer(saved, current) };
-        const report = { checkpoint, run, step, metrics, skipped, ...further, parts: noParts };
+        const report = { checkpoint, run, step, metrics, skipped, ...further, parts: noParts, overridden: [] };
         return E.right({ snapshot: snapshotOf(encoded, []), report });
       }
       const error = read.left;
@@ -178,6 +187,11 @@ function find(store: Store, options: ReadOptions): TaskEither<LoadError, Found> 
  * // A component that was added since is kept as it is, because that is asked for.
  * const state = await runOrThrow(loadState(store, { keep: ["best"] })({ step: 0, best: Infinity }));
  * assert.deepEqual(state, { step: 2, best: Infinity });
+ *
+ * // What the script had otherwise than the checkpoint, which wins, is reported.
+ * await runOrThrow(loadState(store, {
+ *   onReport: ({ overridden }) => assert.deepEqual(overridden, [{ path: "step", live: 9, saved: 2 }]),
+ * })({ step: 9 }));
  * ```
  */
 export function loadState<K extends Codecs = NoCodecs>(
@@ -185,8 +199,9 @@ export function loadState<K extends Codecs = NoCodecs>(
   options: LoadOptions<K> = {},
 ): <C extends Components & Decoded<K>>(live: C) => TaskEither<LoadError, Restored<C, K>> {
   return (live) => {
-    let parts = noParts;
-    const into = restoreInto(live, { ...options, onReport: (report) => void ({ parts } = report) });
+    let differs: Pick<Report, "parts" | "overridden"> = { parts: noParts, overridden: [] };
+    const { onReport, ...others } = options;
+    const into = restoreInto(live, { ...others, ...(onReport && { onReport: (report) => void (differs = report) }) });
     return async () => {
       await turnOf(store);
       const found = await find(store, options)();
@@ -197,7 +212,7 @@ export function loadState<K extends Codecs = NoCodecs>(
       if (E.isLeft(restored)) return restored;
       const { step } = Object(restored.right);
       setLine(store, { ...line, step: typeof step === "number" ? step : null });
-      options.onReport?.({ ...report, parts });
+      onReport?.({ ...report, ...differs });
       return restored;
     };
   };

@@ -54,6 +54,52 @@ export type Of<K extends keyof Kinds> = Kinds[K] & {
 /** A learning-rate schedule and where a run stands in it: frozen plain data, safe in JSON. */
 export type Schedule = { readonly [K in keyof Kinds]: Of<K> }[keyof Kinds];
 
+// --- what a script chose
+
+/** A schedule without its position: only what its constructor was given. */
+function withoutPosition(s: Schedule): unknown {
+  if (s.kind === "plateau") {
+    const { _tag, step: _step, reductions: _reductions, best: _best, bad: _bad, cooling: _cooling, ...chosen } = s;
+    return chosen;
+  }
+  const { _tag, step: _step, ...chosen } = s;
+  if (chosen.kind === "warmup") return { ...chosen, then: withoutPosition(chosen.then) };
+  if (chosen.kind !== "sequence") return chosen;
+  return {
+    ...chosen,
+    parts: chosen.parts.map((part) => ({ ...part, schedule: withoutPosition(part.schedule) })),
+  };
+}
+
+/** What steps make of a schedule: itself, and what is left of a composition after each of its parts. */
+function forms(s: Schedule): readonly Schedule[] {
+  if (s.kind === "warmup") return [s, ...forms(s.then)];
+  if (s.kind !== "sequence") return [s];
+  const [head, second, ...rest] = s.parts;
+  if (head === undefined || second === undefined) return [s];
+  return [
+    ...forms(head.schedule).map((schedule) => ({ ...s, parts: [{ ...head, schedule }, second, ...rest] })),
+    ...forms(rest.length === 0 ? second.schedule : { ...s, parts: [second, ...rest] }),
+  ];
+}
+
+/**
+ * What a script chose of two schedules, wherever a run is in them: the same for two positions of one schedule.
+ *
+ * @param live The script's.
+ * @param saved The snapshot's, in which a composition may be past some of its parts, or the live one is.
+ * @returns Both without positions: of the live one what steps make of it, in the form nearest to the saved one.
+ */
+export function chosen(live: Schedule, saved: Schedule): readonly [live: unknown, saved: unknown] {
+  const text = (s: Schedule): string => JSON.stringify(withoutPosition(s));
+  const [mine, theirs] = [forms(live), forms(saved)];
+  if (mine.some((form) => text(form) === text(saved)) || theirs.some((form) => text(form) === text(live))) {
+    return [null, null];
+  }
+  const near = mine.find(({ kind }) => kind === saved.kind) ?? live;
+  return [withoutPosition(near), withoutPosition(saved)];
+}
+
 // --- rules
 
 const rateRule: Rule = must(

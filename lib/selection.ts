@@ -6,14 +6,16 @@
 import type { AnyKind } from "./component.ts";
 import type { Encoded } from "./encode.ts";
 import { demand, isPlainRecord, listOf, must, type Rule, shown } from "./rules.ts";
-import { isBranch, join, type Node, nodesByPath, segment, unwrap } from "./state_tree.ts";
+import { entry, isBranch, join, type Node, nodesByPath, segment, unwrap } from "./state_tree.ts";
 
 // --- types
 
 /**
  * What to restore differently from how it was saved. Each wish names parts: a component (`"model"`), a layer by the name you gave it
  * (`"model/head"`), a learning rate (`"optimizer/learningRate"`), or any path that an error names (`"model/layers/1/config/rate"`).
- * Whatever differs and is not asked for is an error, and so is a wish for what is not there.
+ * Whatever differs and is not asked for is an error, and so is a wish for what is not there. Layers, cells and items of lists that both sides
+ * have must be in the same order, and layers called alike, whatever is added or left out between them. To put a new part in the place of one
+ * of the same name elsewhere, `skip` the saved one and `keep` the live one.
  */
 export interface Selection {
   /**
@@ -54,6 +56,9 @@ export interface Parts {
   readonly renamed: readonly { readonly from: string; readonly to: string }[];
   readonly converted: readonly { readonly path: string; readonly from: string; readonly to: string }[];
 }
+
+/** Which of two trees a part comes from: the snapshot's or the live one. */
+export type Side = "saved" | "live";
 
 /** Encoded components, and every node of theirs by its path. */
 export interface Tree {
@@ -138,6 +143,12 @@ export function follow({ nodes }: Tree, node: Node): Node {
 /** The state of a component, or the node itself. */
 export function stateOf(node: Node): Node {
   return isBranch(node) && node.is === "kind" ? node.state : node;
+}
+
+/** The name that a user gave to a part. */
+export function nameOf(tree: Tree, node: Node): string | undefined {
+  const name = entry(stateOf(follow(tree, node)), "name");
+  return typeof name === "string" ? name : undefined;
 }
 
 /** The parts that a wish names: their paths, none if there is no such part, and whether it is the path of one and the name of another. */

@@ -26,9 +26,11 @@ import { encode, type Encoded } from "./encode.ts";
 import { graft, type Grafted } from "./graft.ts";
 import { asks, checkSelection, noParts, type Parts, type Selection } from "./selection.ts";
 import { explain, mismatch, type RestoreError } from "./errors.ts";
+import type { Overridden } from "./overridden.ts";
 import * as Rng from "./rng.ts";
 import * as Scaler from "./scaler.ts";
 import * as Schedule from "./schedule.ts";
+import { chosen } from "./schedule_kinds.ts";
 import { segment, type StateTree } from "./state_tree.ts";
 import type { Held } from "./tensor.ts";
 import { roomProblem } from "./tfjs/backend.ts";
@@ -67,8 +69,11 @@ export interface Options<K extends Codecs = NoCodecs> {
 
 /** Options of restoring into live components. */
 export interface RestoreOptions<K extends Codecs = NoCodecs> extends Options<K>, Selection {
-  /** Told, after a restore that succeeds, what became of each part. */
-  readonly onReport?: (report: { readonly parts: Parts }) => void;
+  /**
+   * Receives, after a restore that succeeds, what became of each part; and what the script had otherwise than the snapshot, which won
+   * ({@link Overridden}).
+   */
+  readonly onReport?: (report: { readonly parts: Parts; readonly overridden: readonly Overridden[] }) => void;
 }
 
 /** What a snapshot holds until it is released. */
@@ -92,16 +97,27 @@ export interface Snapshot<out C> {
 
 // --- constructors
 
+function pair(values: readonly unknown[]): readonly [live: unknown, saved: unknown] {
+  return [values[0], values[1]];
+}
+
 const kinds: readonly AnyKind[] = [
   variableKind,
   tensorKind,
   optimizerKind,
   modelKind,
   layerKind,
-  valueKind("Rng", Rng.codec, "Rng"),
+  // Training moves a generator's state, a schedule's position and a scaler's count of steps: no script chose those.
+  valueKind("Rng", Rng.codec, "Rng", undefined, (...rngs) => pair(rngs.map(({ algorithm }) => ({ algorithm })))),
   valueKind("Cursor", Cursor.codec, "Cursor", Cursor.check),
-  valueKind("Schedule", Schedule.codec, "Schedule"),
-  valueKind("Scaler", Scaler.codec, "Scaler"),
+  valueKind("Schedule", Schedule.codec, "Schedule", undefined, chosen),
+  valueKind(
+    "Scaler",
+    Scaler.codec,
+    "Scaler",
+    undefined,
+    (...scalers) => pair(scalers.map(({ tracker: _tracker, ...rest }) => rest)),
+  ),
 ];
 
 /** The codecs, to which a variable in what they encode is a tensor. */
@@ -182,12 +198,13 @@ function decode(
   codecs: Codecs,
   live?: Record<string, unknown>,
   { encoded, problems }: Pick<Grafted, "encoded" | "problems"> = { encoded: snapshot.encoded, problems: [] },
+  overrides?: Overridden[],
 ): Either<RestoreError, Record<string, unknown>> {
   if (snapshot.hold.released) return E.left({ _tag: "Released" });
   const full = roomProblem(encoded, live === undefined);
   if (full !== undefined) return E.left(mismatch([full]));
   const restored = undoing(
-    () => restore(encoded, kinds, codecs, live, problems),
+    () => restore(encoded, kinds, codecs, live, problems, overrides),
     (result) => !("components" in result),
   );
   return "components" in restored ? E.right(restored.components) : E.left(mismatch(restored));
@@ -200,9 +217,12 @@ function decodeParts(
   { codecs = {}, onReport, ...selection }: RestoreOptions<Codecs>,
 ): Either<RestoreError, Record<string, unknown>> {
   if (snapshot.hold.released) return E.left({ _tag: "Released" });
+  const overridden: Overridden[] = [];
+  const overrides = onReport && overridden;
   if (!asks(selection)) {
-    const restored = decode(snapshot, codecs, live);
-    if (E.isRight(restored)) onReport?.({ parts: { ...noParts, restored: Object.keys(live).map(segment) } });
+    const restored = decode(snapshot, codecs, live, undefined, overrides);
+    const parts = { ...noParts, restored: Object.keys(live).map(segment) };
+    if (E.isRight(restored)) onReport?.({ parts, overridden });
     return restored;
   }
   const captured = E.tryCatch(() => captureState(live, { codecs }), E.toError);
@@ -212,8 +232,8 @@ function decodeParts(
   }
   using kept = captured.right;
   const grafted = graft(snapshot.encoded, kept.encoded, kinds, selection);
-  const restored = decode(snapshot, codecs, live, grafted);
-  if (E.isRight(restored)) onReport?.({ parts: grafted.parts });
+  const restored = decode(snapshot, codecs, live, grafted, overrides);
+  if (E.isRight(restored)) onReport?.({ parts: grafted.parts, overridden });
   return restored;
 }
 

@@ -6,7 +6,7 @@
  * @module
  */
 import type * as tf from "@tensorflow/tfjs";
-import type { Held, TypedArray } from "./tensor.ts";
+import { type Held, isDType, type TypedArray } from "./tensor.ts";
 
 // --- types
 
@@ -150,5 +150,19 @@ export function kindOf(node: Node): string {
     case "record":
     case "shared":
       return node.is;
+  }
+}
+
+/** Whether a tree holds anything but plain data. */
+export function holdsComponents(node: Node): boolean {
+  if (Array.isArray(node)) return node.some(holdsComponents);
+  if (!isBranch(node)) return false;
+  switch (node.is) {
+    case "record":
+      return node.entries.some(([, child]) => holdsComponents(child));
+    case "array":
+      return isDType(node.held.element);
+    default:
+      return true;
   }
 }

@@ -553,7 +553,7 @@ test("the report comes before the task resolves, and tells run, step, metrics an
   assert.equal(resolved, "resolved");
   const { saved, current, run: name, ...rest } = report;
   const parts = { restored: [], kept: [], skipped: [], renamed: [], converted: [] };
-  assert.deepEqual(rest, { checkpoint: 0, step: 0, metrics: {}, skipped: [], mayDiffer: [], parts });
+  assert.deepEqual(rest, { checkpoint: 0, step: 0, metrics: {}, skipped: [], mayDiffer: [], parts, overridden: [] });
   assert.equal(name, (await manifest(store, 0)).run);
   assert.match(saved.runtime, new RegExp(`^${there} \\d+\\.`));
   assert.match(current.runtime, new RegExp(`^${here} \\d+\\.`));

@@ -237,10 +237,18 @@ export function encodeFlags(layer: object): Node {
 }
 
 /** Sets what {@link encodeFlags} read, past the setters, which would change weights. */
-export function restoreFlags(state: Node | undefined, target: Target, layer: () => object | undefined): void {
+export function restoreFlags(
+  state: Node | undefined,
+  target: Target,
+  layer: () => object | undefined,
+  at: string = "flags",
+): void {
   for (const flag of flags) {
     const value = entry(state, flag);
-    if (typeof value === "boolean") target.commit(() => void Object.assign(layer() ?? {}, { [flag]: value }));
+    if (typeof value !== "boolean") continue;
+    const live = (layer() as Record<string, unknown> | undefined)?.[flag];
+    if (live !== undefined) target.overrides(`${at}/${flag}`, live, value);
+    target.commit(() => void Object.assign(layer() ?? {}, { [flag]: value }));
   }
 }
 

@@ -7,7 +7,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import type { Kind, Site, Target } from "../component.ts";
+import type { Kind, PartsOf, Site, Target } from "../component.ts";
 import { isPlainRecord } from "../rules.ts";
 import { entry, isBranch, type Node, record } from "../state_tree.ts";
 import {
@@ -19,6 +19,7 @@ import {
   nameWeights,
   restoreFlags,
 } from "./layer.ts";
+import { rewired } from "./wiring.ts";
 
 // --- types
 
@@ -303,43 +304,30 @@ function layersIn(state: Node): readonly Node[] {
   return Array.isArray(layers) ? layers : [];
 }
 
-/** How those layers of a graph that have a position are called among each other, by their positions; and its outputs, if all are of these. */
-function callsBetween(
-  graph: Node,
-  positionOf: (layer: number) => number | undefined,
-): { readonly calls: string; readonly outputs: string | null } {
-  const numbers = (node: Node | undefined): readonly Node[] => Array.isArray(node) ? node : [];
-  const known = (layer: Node | undefined): number | null => positionOf(Number(layer)) ?? null;
-  const place = (node: Node): readonly Node[] => {
-    const [layer, ...rest] = numbers(node);
-    const position = known(layer);
-    return position === null ? [] : [position, ...rest];
-  };
-  const calls = numbers(entry(graph, "calls")).flatMap((call) => {
-    const layer = known(entry(call, "layer"));
-    return layer === null ? [] : [[layer, numbers(entry(call, "inputs")).map(place), entry(call, "args") ?? null]];
-  });
-  const inputs = numbers(entry(graph, "inputs")).flatMap((layer) => known(layer) ?? []);
-  const outputs = numbers(entry(graph, "outputs")).map(place);
+/** A blended state with the live graph, or chain of layers; and where the layers that both models have are called in another way. */
+function fitted(
+  state: Node,
+  saved: Node,
+  live: Node,
+  positions: ReadonlyMap<number, number>,
+): ReturnType<NonNullable<PartsOf["moved"]>> {
+  const own = entry(live, "graph");
+  const kept = record(
+    (isBranch(state) && state.is === "record" ? state.entries : [])
+      .map(([name, node]) => [name, name === "graph" && node !== null && own !== undefined ? own : node]),
+  );
+  const at = rewired(saved, live, positions);
+  if (at === undefined) return { state: kept };
+  const where = typeof at === "number" ? `layers/${at}` : `the model's ${at}`;
   return {
-    calls: JSON.stringify([calls, inputs]),
-    outputs: outputs.some((output) => output.length === 0) ? null : JSON.stringify(outputs),
+    state: kept,
+    problem: {
+      at: own === undefined || own === null ? "layers" : "graph",
+      expected: "the layers that both models have, called in the order of the live one",
+      found:
+        `another order before ${where}: build the model as it was saved, or skip the saved layer and keep the live one`,
+    },
   };
-}
-
-/** A state with the live graph, if the layers that both have are called alike: of layers that are kept, the graph is the live one. */
-function withGraph(state: Node, live: Node, positions: ReadonlyMap<number, number>): Node {
-  const [graph, own] = [entry(state, "graph"), entry(live, "graph")];
-  if (!isBranch(state) || state.is !== "record" || !graph || !own) return state;
-  const common = new Set(positions.values());
-  const [saved, now] = [
-    callsBetween(graph, (layer) => positions.get(layer)),
-    callsBetween(own, (layer) => common.has(layer) ? layer : undefined),
-  ];
-  const alike = saved.calls === now.calls &&
-    (saved.outputs === now.outputs || saved.outputs === null || now.outputs === null);
-  if (!alike) return state;
-  return record(state.entries.map(([name, node]) => [name, name === "graph" ? own : node]));
 }
 
 /** The kind of sequential and functional models. */
@@ -391,7 +379,7 @@ export const modelKind: Kind<tf.LayersModel> = {
       target.problem("config", "the layers called as in the live model", "another graph of calls", "graph");
     }
     restoreFlags(entry(state, "flags"), target, () => model);
-    restoreFlags(entry(state, "inner"), target, () => modelFields(model).model);
+    restoreFlags(entry(state, "inner"), target, () => modelFields(model).model, "inner");
     restoreCompile(entry(state, "compile") ?? null, target, model);
     return () => model;
   },
@@ -404,6 +392,7 @@ export const modelKind: Kind<tf.LayersModel> = {
     named: (state, name, follow) =>
       layersIn(state).flatMap((layer, i) => entry(follow(layer), "name") === name ? [["layers", i]] : []),
     refers: ["compile", "trained"],
-    moved: (state, live, list, positions) => list === "layers" ? withGraph(state, live, positions) : state,
+    moved: (state, saved, live, list, positions) =>
+      list === "layers" ? fitted(state, saved, live, positions) : undefined,
   },
 };

@@ -193,6 +193,7 @@ export const optimizerKind: Kind<tf.Optimizer> = {
     }
     for (const name of layout.numbers) {
       const number = scalar(config, name, "number", target);
+      target.overrides(`config/${name}`, fields[name], number);
       target.commit(() => void (fields[name] = number));
     }
     const iterations = scalar(state, "iterations", "number", target);

@@ -349,6 +349,7 @@ export const variableKind: Kind<tf.Variable> = {
       target.problem("name", given ?? "no name of the user's", saved ?? "no name of the user's");
     }
     const trainable = scalar(state, "trainable", "boolean", target);
+    target.overrides("trainable", live.trainable, trainable);
     const tensor = checkTensor(value, target, live);
     if (tensor !== undefined) assignAtCommit(target, live, tensor);
     target.commit(() => void (live.trainable = trainable ?? live.trainable));
