@@ -10,15 +10,8 @@ import * as tf from "@tensorflow/tfjs";
 import type { Kind, Site, Target } from "../component.ts";
 import { isPlainRecord } from "../rules.ts";
 import { entry, isBranch, type Node, record } from "../state_tree.ts";
-import {
-  checkIdentity,
-  encodeFlags,
-  fieldsOf,
-  givenName,
-  type LayerVariable,
-  nameWeights,
-  restoreFlags,
-} from "./layer.ts";
+import { checkIdentity, encodeFlags, restoreFlags } from "./layer.ts";
+import { fieldsOf, givenName, type LayerVariable, nameWeights } from "./names.ts";
 
 // --- types
 
