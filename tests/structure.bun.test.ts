@@ -51,6 +51,7 @@ const order: readonly string[] = [
   "tfjs/classes",
   "tfjs/configuration",
   "tfjs/names",
+  "tfjs/data_names",
   "tfjs/layer",
   "tfjs/model",
   "tfjs/training",

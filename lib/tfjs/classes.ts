@@ -245,13 +245,9 @@ function isOther(before: object | undefined, live: object): boolean {
 export function checkClass(state: Node, target: Target, live: object, liveClass: string): boolean {
   const saved = String(entry(state, "class"));
   if (saved !== liveClass) {
-    if (target.fresh) {
-      target.problem(
-        "class",
-        saved,
-        `${liveClass}, which is registered under this name: register ${saved} again, or restore into a live one`,
-      );
-    } else target.problem("class", liveClass, saved);
+    const why = target.fresh ? unbuildable(saved) : undefined;
+    const other = target.fresh ? `${liveClass}, which tfjs builds by this name` : saved;
+    target.problem("class", why?.expected ?? (target.fresh ? saved : liveClass), why?.found ?? other);
     return false;
   }
   const before = typeof state === "object" && state !== null ? captured.get(state)?.self : undefined;

@@ -10,7 +10,9 @@ import * as tf from "@tensorflow/tfjs";
 import type { Kind, Site, Target } from "../component.ts";
 import { isPlainRecord } from "../rules.ts";
 import { entry, isBranch, type Node, record } from "../state_tree.ts";
-import { checkIdentity, encodeFlags, restoreFlags } from "./layer.ts";
+import { classOf as classNameOf, isTfjsClass, isTfjsName, noteClasses, registeredClass } from "./classes.ts";
+import { checkNames, encodeNames, nameData, restoreCounters } from "./data_names.ts";
+import { checkIdentity, encodeFlags, knownName, restoreFlags } from "./layer.ts";
 import { fieldsOf, givenName, type LayerVariable, nameWeights } from "./names.ts";
 
 // --- types
@@ -55,13 +57,12 @@ function isSequential(model: tf.LayersModel): model is tf.Sequential {
   return model instanceof tf.Sequential;
 }
 
-/** A model's class: tfjs's own name of it, and for a subclass, which inherits that name, its constructor's. */
+/** A model's class: the name that tfjs or the user declares for it, and for a subclass that inherits one, its constructor's. */
 function classOf(model: tf.LayersModel): string {
-  const className = model.getClassName();
-  const known = tf.serialization.SerializationMap.getMap().classNameMap[className]?.[0].prototype;
-  return [tf.LayersModel.prototype, tf.Sequential.prototype, known].includes(Object.getPrototypeOf(model))
-    ? className
-    : model.constructor.name;
+  const prototype = Object.getPrototypeOf(model) as object;
+  const [declared, { name }] = [classNameOf(model), prototype.constructor];
+  if (isTfjsClass(model) || registeredClass(declared)?.[0].prototype === prototype) return declared;
+  return typeof name !== "string" || name === "" || isTfjsName(name) ? declared : name;
 }
 
 function callsOf(layer: tf.layers.Layer): readonly CallNode[] {
@@ -274,8 +275,8 @@ function buildFunctional(
 }
 
 function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
-  const [className, given] = [entry(state, "class"), entry(state, "name")];
-  const name = typeof given === "string" ? given : undefined;
+  const [className, name] = [entry(state, "class"), knownName(state)];
+  restoreCounters(state);
   const layers = layersIn(state).map((node, i) => target.object(["layers", i], node));
   // A layer that cannot be built has said why.
   if (layers.some((layer) => !(layer instanceof tf.layers.Layer))) return undefined;
@@ -339,7 +340,10 @@ function withGraph(state: Node, live: Node, positions: ReadonlyMap<number, numbe
 export const modelKind: Kind<tf.LayersModel> = {
   name: "LayersModel",
   is: (u): u is tf.LayersModel => u instanceof tf.LayersModel,
-  announce: (model, names) => nameWeights(model.layers, names),
+  announce: (model, names) => {
+    nameWeights(model.layers, names);
+    nameData(model, names);
+  },
   encode: (model, site) => {
     const unbuilt = isUnbuilt(model);
     const lost = unbuilt ? undefined : fieldsOf(model).weights.find(({ val }) => !site.names.has(val));
@@ -349,9 +353,10 @@ export const modelKind: Kind<tf.LayersModel> = {
         `${lost.originalName} elsewhere`,
       );
     }
-    return record([
+    const state = record([
       ["class", classOf(model)],
       ["name", givenName(model)],
+      ...encodeNames(model, site),
       ["built", !unbuilt],
       ["flags", encodeFlags(model)],
       ["inner", unbuilt || !isSequential(model) ? null : encodeFlags(modelFields(model).model ?? model)],
@@ -359,6 +364,8 @@ export const modelKind: Kind<tf.LayersModel> = {
       ["graph", isSequential(model) ? null : site.plain(graphOf(model))],
       ["compile", encodeCompile(model, site)],
     ]);
+    noteClasses(state, model, []);
+    return state;
   },
   build: (state, target) => {
     const model = buildModel(state, target);
@@ -370,6 +377,7 @@ export const modelKind: Kind<tf.LayersModel> = {
   restore: (state, target, live) => {
     const model = live as tf.LayersModel;
     checkIdentity(state, target, model, classOf(model));
+    checkNames(state, target, model);
     // First, because building sets the flags of the weights.
     if (isSequential(model)) target.commit(() => setBuilt(model, entry(state, "built") === true));
     const layers = layersIn(state);
