@@ -106,6 +106,12 @@ function tfjsClasses(): ReadonlyMap<object, string> {
   ]);
 }
 
+/** What is wrong with an object that has the methods of a tfjs class but is of none: it comes from another copy of tfjs. */
+export function ofSecondCopy(object: object, base: { readonly prototype: object }): string | undefined {
+  if (Object.prototype.isPrototypeOf.call(base.prototype, object)) return undefined;
+  return `a ${object.constructor.name} of a second copy of tfjs: install one copy, the one this toolkit has as its peer (npm ls @tensorflow/tfjs lists them)`;
+}
+
 /** Whether an object is of one of tfjs's own classes, and of no subclass. */
 export function isTfjsClass(object: object): boolean {
   return tfjsClasses().has(prototypeOf(object));

@@ -62,8 +62,8 @@ function countersOf(names: ReadonlyMap<object, string>): ReadonlyMap<string, num
   return counters;
 }
 
-/** The farthest that a counter is moved, some 0.1 s. */
-const farthest = 100_000;
+/** How far counters are moved at most in one process, in about a second: a checkpoint may ask for any number. */
+let left = 1_000_000;
 
 /** Moves tfjs's counter past a number, so that no name it makes up from now on is that of a restored layer. */
 function countPast(prefix: string, count: number): void {
@@ -75,22 +75,28 @@ function countPast(prefix: string, count: number): void {
   do {
     const { name } = new Counted({});
     reached = Number(name.slice(name.lastIndexOf(prefix) + prefix.length) || NaN);
-  } while (reached < count && count - reached < farthest);
+    left--;
+  } while (reached < count && count - reached < left);
+}
+
+/** A name without the counter at its end, and the counter; undefined for a name without one. */
+function counted(name: string): readonly [prefix: string, count: number] | undefined {
+  const digits = /\d+$/.exec(name.replace(/_input$/, ""))?.[0];
+  return digits === undefined ? undefined : [name.slice(0, name.lastIndexOf(digits)), Number(digits)];
 }
 
 /**
- * Names of inputs or outputs without what a counter adds: each as a user gave it, or its prefix and its place among the names of that
- * prefix. Equal where layers were made in the same order, however far tfjs had counted before.
+ * Whether two names of one prefix are counted the other way round: layers that were made in another order. How far tfjs had counted
+ * before makes no difference, and other names are compared where their layers are.
  */
-function withoutCounts(names: readonly string[]): string {
-  const parts = names.map((name) => {
-    const digits = /\d+$/.exec(name.replace(/_input$/, ""))?.[0] ?? "";
-    return { prefix: digits === "" ? name : name.slice(0, name.lastIndexOf(digits)), count: Number(digits) };
+function isExchanged(saved: readonly string[], live: readonly string[]): boolean {
+  const pairs = saved.flatMap((name, i) => {
+    const [was, is] = [counted(name), counted(live[i] ?? "")];
+    return was === undefined || is === undefined ? [] : [{ was, is }];
   });
-  return JSON.stringify(parts.map(({ prefix, count }) => [
-    prefix,
-    parts.filter((other) => other.prefix === prefix && other.count < count).length,
-  ]));
+  return pairs.some((a) =>
+    pairs.some((b) => a.was[0] === b.was[0] && a.is[0] === b.is[0] && (a.was[1] < b.was[1]) !== (a.is[1] < b.is[1]))
+  );
 }
 
 // --- capture and restore
@@ -133,8 +139,7 @@ export function checkNames(state: Node, target: Target, model: tf.LayersModel): 
     const [found, live] = [entry(saved, part), endsOf(model)[part === "inputs" ? "inputNames" : "outputNames"]];
     if (model instanceof tf.Sequential || !Array.isArray(found) || found.length !== live.length) continue;
     const names = found.map(String);
-    const alike = target.fresh ? String(names) === String(live) : withoutCounts(names) === withoutCounts(live);
-    if (alike) continue;
+    if (target.fresh ? String(names) === String(live) : !isExchanged(names, live)) continue;
     target.problem(
       "name",
       `${live.join(", ")}, as in the live model`,

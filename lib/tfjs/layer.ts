@@ -19,6 +19,7 @@ import {
   encodeParts,
   isTfjsClass,
   noteClasses,
+  ofSecondCopy,
   partsOf,
   unbuildable,
 } from "./classes.ts";
@@ -324,10 +325,7 @@ function restoreSublayers(saved: Node, target: Target, layer: tf.layers.Layer): 
 export const layerKind: Kind<tf.layers.Layer> = {
   name: "Layer",
   is: (u): u is tf.layers.Layer => u instanceof tf.layers.Layer && !(u instanceof tf.LayersModel),
-  nearly: (u) =>
-    "getClassName" in u && "countParams" in u && !(u instanceof tf.layers.Layer)
-      ? `a ${u.constructor.name} of a second copy of tfjs: install one copy, the one this toolkit has as its peer`
-      : undefined,
+  nearly: (u) => "getClassName" in u && "countParams" in u ? ofSecondCopy(u, tf.layers.Layer) : undefined,
   announce: (layer, names) => nameWeights([layer], names),
   encode: (layer, site) => {
     const fields = fieldsOf(layer);
