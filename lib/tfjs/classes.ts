@@ -9,7 +9,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { Target } from "../component.ts";
-import { entry, isBranch, join, type Named, type Node, record } from "../state_tree.ts";
+import { aside, entry, isBranch, join, type Named, type Node, record } from "../state_tree.ts";
 
 // --- types
 
@@ -247,10 +247,19 @@ function isOther(before: object | undefined, live: object): boolean {
   return before !== undefined && before !== prototypeOf(live) && !(tfjsClasses().has(before) && isTfjsClass(live));
 }
 
+/** The entry that marks states with whole classes and configurations; what 0.1.0 wrote says the name of a class alone. */
+export const encoding: Named = ["encoding", aside(2)];
+
+/** Whether a state is of 0.1.0. */
+export function isOld(state: Node): boolean {
+  return entry(state, "encoding") === undefined;
+}
+
 /** Checks that a live object's class, or that of one that was built, is that of its state. */
 export function checkClass(state: Node, target: Target, live: object, liveClass: string): boolean {
   const saved = String(entry(state, "class"));
   if (saved !== liveClass) {
+    if (!target.fresh && isOld(state) && saved === (live as Partial<Serializable>).getClassName?.()) return true;
     const why = target.fresh ? unbuildable(saved) : undefined;
     const other = target.fresh ? `${liveClass}, which tfjs builds by this name` : saved;
     target.problem("class", why?.expected ?? (target.fresh ? saved : liveClass), why?.found ?? other);
@@ -264,6 +273,7 @@ export function checkClass(state: Node, target: Target, live: object, liveClass:
 
 /** Checks that the classes of an object's parts are those of its state. */
 export function checkParts(state: Node, target: Target, live: object): void {
+  if (!target.fresh && isOld(state)) return;
   const parts = partsOf(live);
   const [found, saved] = [unnamed(parts), entry(state, "classes")];
   const names = new Map(parts.map(([at, part]) => [at, part.getClassName()]));

@@ -2,7 +2,8 @@
  * Configurations of layers, whole: what tfjs's own `getConfig` and `fromConfig` leave out or exchange is put right.
  *
  * Facts this rests on (tfjs-layers 4.22): `DepthwiseConv2D` writes its regularizer in the place of its constraint; an activation is
- * written as its name alone; stacked cells and layers that give themselves an input shape come back without name or dtype.
+ * written as its name alone; convolutions leave out an argument each; stacked cells and layers that give themselves an input shape come
+ * back without name or dtype.
  *
  * @module
  */
@@ -35,7 +36,15 @@ function isSerialized(value: unknown): value is Serialized {
 const unlisted: Readonly<Record<string, readonly string[]>> = {
   AlphaDropout: ["noiseShape"],
   SeparableConv2D: ["depthMultiplier"],
+  Conv1D: ["dataFormat"],
+  Conv2DTranspose: ["dilationRate"],
+  Conv3DTranspose: ["dilationRate"],
 };
+
+/** Whether a value is what a constructor takes where none is given. */
+function isDefault(value: unknown): boolean {
+  return [value].flat().every((part) => part === null || part === 1 || part === "channelsLast");
+}
 
 function serialized(part: unknown): unknown {
   const object = part as Serializable | null | undefined;
@@ -53,7 +62,7 @@ function corrections(
   const names = Object.hasOwn(unlisted, className) ? unlisted[className] : undefined;
   const left = (names ?? []).flatMap((name) => {
     const value = fields[name] ?? null;
-    return value === null || value === 1 ? [] : [[name, value] as const];
+    return isDefault(value) ? [] : [[name, value] as const];
   });
   // A recurrent layer has the configuration of its cell in its own.
   const { cell } = fields;
@@ -85,6 +94,13 @@ function corrected(config: Readonly<Record<string, unknown>>, layer: tf.layers.L
   };
   const entries = Object.entries(config).map(([name, value]) => [name, inner(value, fieldsOf(layer)[name])] as const);
   return { ...Object.fromEntries(entries), ...corrections(layer, config) };
+}
+
+/** A layer's configuration as 0.1.0 wrote it. */
+export function oldConfig(layer: tf.layers.Layer): Record<string, unknown> {
+  const { noiseShape, depthMultiplier } = corrections(layer, {});
+  const left = Object.entries({ noiseShape, depthMultiplier }).filter(([, value]) => value !== undefined);
+  return { ...layer.getConfig(), ...Object.fromEntries(left) };
 }
 
 /** A layer's configuration with all that decides what it does. */

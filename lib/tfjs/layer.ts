@@ -17,13 +17,15 @@ import {
   checkParts,
   classOf,
   encodeParts,
+  encoding,
+  isOld,
   isTfjsClass,
   noteClasses,
   ofSecondCopy,
   partsOf,
   unbuildable,
 } from "./classes.ts";
-import { compareConfig, reportUnbuilt, wholeConfig, withoutConfig } from "./configuration.ts";
+import { compareConfig, oldConfig, reportUnbuilt, wholeConfig, withoutConfig } from "./configuration.ts";
 import { fieldsOf, givenName, isMadeUp, models, nameWeights, ownWeights, sublayers } from "./names.ts";
 
 // --- constructors
@@ -258,6 +260,18 @@ function restoreInitial(saved: Node | undefined, target: Target, layer: tf.layer
   });
 }
 
+/** 0.1.0 wrote, as tfjs does, the regularizer of a depthwise convolution in the place of its constraint. */
+function checkOldConfig(className: string, state: Node, target: Target): void {
+  const build = target.plain(entry(state, "build") ?? null);
+  if (className !== "DepthwiseConv2D" || !isPlainRecord(build) || !build["depthwiseRegularizer"]) return;
+  target.problem(
+    "config",
+    "the constraint, which 0.1.0 did not record: restore into a live layer",
+    "the regularizer in its place",
+    "config/depthwiseConstraint",
+  );
+}
+
 /** A layer that has no weights yet draws them at its first call: then its initializers are state. */
 function compareInitializers(state: Node, target: Target, layer: tf.layers.Layer): void {
   const weights = entry(state, "weights");
@@ -337,6 +351,7 @@ export const layerKind: Kind<tf.layers.Layer> = {
       ["name", givenName(layer)],
       ["config", site.plain(configOf(layer, true, config))],
       ["build", aside(site.plain(configOf(layer, false, config)))],
+      encoding,
       ...encodeParts(parts),
       ...(functions.length === 0 ? [] : [["functions", aside(functions)] as const]),
       // Data goes by it, though tfjs may have made it up.
@@ -371,6 +386,7 @@ export const layerKind: Kind<tf.layers.Layer> = {
       target.problem("class", why?.expected ?? "the class of a layer", why?.found ?? className);
       return undefined;
     }
+    if (isOld(state)) checkOldConfig(className, state, target);
     const name = knownName(state);
     const config = target.plain(entry(state, "build") ?? null) as tf.serialization.ConfigDict;
     try {
@@ -389,8 +405,9 @@ export const layerKind: Kind<tf.layers.Layer> = {
   restore: (state, target, live) => {
     const layer = live as tf.layers.Layer;
     checkIdentity(state, target, layer);
-    compareConfig(configOf(layer, true), target.plain(entry(state, "config") ?? null), "config", target);
-    compareInitializers(state, target, layer);
+    const config = isOld(state) ? oldConfig(layer) : wholeConfig(layer);
+    compareConfig(configOf(layer, true, config), target.plain(entry(state, "config") ?? null), "config", target);
+    if (!isOld(state)) compareInitializers(state, target, layer);
     checkParts(state, target, layer);
     checkFunctions(state, target);
     restoreFlags(entry(state, "flags"), target, () => layer);

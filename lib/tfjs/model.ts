@@ -10,7 +10,7 @@ import * as tf from "@tensorflow/tfjs";
 import type { Kind, Site, Target } from "../component.ts";
 import { isPlainRecord } from "../rules.ts";
 import { entry, isBranch, type Node, record } from "../state_tree.ts";
-import { classOf as classNameOf, isTfjsClass, isTfjsName, noteClasses, registeredClass } from "./classes.ts";
+import { classOf as classNameOf, encoding, isTfjsClass, isTfjsName, noteClasses, registeredClass } from "./classes.ts";
 import { checkNames, encodeNames, nameData, restoreCounters } from "./data_names.ts";
 import { checkIdentity, encodeFlags, knownName, restoreFlags } from "./layer.ts";
 import { fieldsOf, givenName, type LayerVariable, nameWeights } from "./names.ts";
@@ -356,6 +356,7 @@ export const modelKind: Kind<tf.LayersModel> = {
     const state = record([
       ["class", classOf(model)],
       ["name", givenName(model)],
+      encoding,
       ...encodeNames(model, site),
       ["built", !unbuilt],
       ["flags", encodeFlags(model)],
