@@ -259,6 +259,15 @@ test("nothing silent: a model of a subclass restores into its own class alone, w
   }
 });
 
+test("round trip: the class of Keras's functional models", () => {
+  const Functional = tf.serialization.SerializationMap.getMap().classNameMap["Functional"]
+    ?.[0] as unknown as Constructor;
+  const x = tf.input({ shape: [2] });
+  const model = new Functional({ inputs: x, outputs: L.dense({ units: 1 }).apply(x) }) as tf.LayersModel;
+  const fresh = right(restoreState(captureState({ model }))).model;
+  assert.equal(Object.getPrototypeOf(fresh), Functional.prototype);
+});
+
 // --- what no class says
 
 test("nothing silent: functions set on one layer are not lost afresh, and restore into a layer that has them", () => {

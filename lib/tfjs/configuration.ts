@@ -108,6 +108,44 @@ export function wholeConfig(layer: tf.layers.Layer): Record<string, unknown> {
   return corrected(layer.getConfig(), layer);
 }
 
+/** The configuration of a functional model, such as a wrapper has of the model in it: its graph is written by the names of layers. */
+interface Graph extends Readonly<Record<string, unknown>> {
+  readonly layers: readonly (Serialized & { readonly name: string; readonly inboundNodes: unknown })[];
+}
+
+function isGraph(config: Readonly<Record<string, unknown>>): config is Graph {
+  const { layers, inputLayers, outputLayers } = config;
+  return Array.isArray(layers) && Array.isArray(inputLayers) && Array.isArray(outputLayers) &&
+    layers.every((layer) => isSerialized(layer) && typeof (layer as { readonly name?: unknown }).name === "string");
+}
+
+/** A configuration in which the made-up names of a graph's layers are their places. */
+export function withPlaces(
+  config: Readonly<Record<string, unknown>>,
+  isMadeUp: (name: string, className: string) => boolean,
+): Record<string, unknown> {
+  if (!isGraph(config)) return config;
+  const places = new Map(
+    config.layers.flatMap(({ name, className }, i) => isMadeUp(name, className) ? [[name, `layer ${i}`] as const] : []),
+  );
+  // A reference is a name, a call and an output.
+  const renamed = (part: unknown): unknown => {
+    if (!Array.isArray(part)) return part;
+    const [first, ...rest] = part as readonly unknown[];
+    return typeof first === "string" ? [places.get(first) ?? first, ...rest] : part.map(renamed);
+  };
+  return {
+    ...config,
+    layers: config.layers.map((layer) => ({
+      ...layer,
+      name: places.get(layer.name) ?? layer.name,
+      inboundNodes: renamed(layer.inboundNodes),
+    })),
+    inputLayers: renamed(config["inputLayers"]),
+    outputLayers: renamed(config["outputLayers"]),
+  };
+}
+
 /** The parts of a layer, and of the layers in it, that have no `getConfig`. */
 export function withoutConfig(
   layer: tf.layers.Layer,

@@ -25,7 +25,7 @@ import {
   partsOf,
   unbuildable,
 } from "./classes.ts";
-import { compareConfig, oldConfig, reportUnbuilt, wholeConfig, withoutConfig } from "./configuration.ts";
+import { compareConfig, oldConfig, reportUnbuilt, wholeConfig, withoutConfig, withPlaces } from "./configuration.ts";
 import { fieldsOf, givenName, isMadeUp, models, nameWeights, ownWeights, sublayers } from "./names.ts";
 
 // --- constructors
@@ -60,7 +60,7 @@ function configOf(layer: tf.layers.Layer, state: boolean, config: unknown = whol
       key === "name" && typeof part === "string" && className !== undefined &&
       isMadeUp(part, className, models.includes(className));
     return Object.fromEntries(
-      Object.entries(value)
+      Object.entries(withPlaces(value, (name, of) => isMadeUp(name, of, models.includes(of))))
         .filter(([key, part]) =>
           part !== undefined && !named(key, part) && !drops(key, className === layer.getClassName())
         )
@@ -406,7 +406,8 @@ export const layerKind: Kind<tf.layers.Layer> = {
     const layer = live as tf.layers.Layer;
     checkIdentity(state, target, layer);
     const config = isOld(state) ? oldConfig(layer) : wholeConfig(layer);
-    compareConfig(configOf(layer, true, config), target.plain(entry(state, "config") ?? null), "config", target);
+    const saved = target.plain(entry(state, "config") ?? null);
+    compareConfig(configOf(layer, true, config), isOld(state) ? configOf(layer, true, saved) : saved, "config", target);
     if (!isOld(state)) compareInitializers(state, target, layer);
     checkParts(state, target, layer);
     checkFunctions(state, target);

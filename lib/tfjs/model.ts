@@ -269,7 +269,10 @@ function buildFunctional(
     calls(layer).push(call.outputTensors);
   }
   const inputs = graph.inputs.map((index) => tensor([index, 0, 0]));
-  return new tf.LayersModel(
+  const Of = entry(state, "class") === "Functional"
+    ? registeredClass("Functional")?.[0] ?? tf.LayersModel
+    : tf.LayersModel;
+  return new (Of as typeof tf.LayersModel)(
     { inputs, outputs: graph.outputs.map(tensor), ...(name === undefined ? {} : { name }) } as never,
   );
 }
