@@ -1,5 +1,5 @@
 /**
- * Names that data goes by: tfjs feeds a model by the names of its inputs and outputs, whoever gave them.
+ * Names that data goes by: tfjs feeds a model by the names of its inputs and outputs.
  *
  * @module
  */
