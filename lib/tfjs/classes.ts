@@ -255,14 +255,19 @@ export function isOld(state: Node): boolean {
   return entry(state, "encoding") === undefined;
 }
 
+/** Reports two classes that differ: of a live object, or of one that tfjs has built, and of the saved one. */
+function reportClass(target: Target, live: string, saved: string, at?: string): void {
+  if (!target.fresh) return target.problem("class", live, saved, at);
+  const why = unbuildable(saved) ?? { expected: saved, found: `${live}, which tfjs builds by this name` };
+  target.problem("class", why.expected, why.found, at);
+}
+
 /** Checks that a live object's class, or that of one that was built, is that of its state. */
 export function checkClass(state: Node, target: Target, live: object, liveClass: string): boolean {
   const saved = String(entry(state, "class"));
   if (saved !== liveClass) {
     if (!target.fresh && isOld(state) && saved === (live as Partial<Serializable>).getClassName?.()) return true;
-    const why = target.fresh ? unbuildable(saved) : undefined;
-    const other = target.fresh ? `${liveClass}, which tfjs builds by this name` : saved;
-    target.problem("class", why?.expected ?? (target.fresh ? saved : liveClass), why?.found ?? other);
+    reportClass(target, liveClass, saved);
     return false;
   }
   const before = typeof state === "object" && state !== null ? captured.get(state)?.self : undefined;
@@ -286,9 +291,8 @@ export function checkParts(state: Node, target: Target, live: object): void {
     : [];
   const differ = [...new Set([...found.keys(), ...savedPaths])].filter((at) => found.get(at) !== savedAt(at));
   for (const at of differ) {
-    const [mine, theirs] = [found.get(at) ?? names.get(at) ?? "none", savedAt(at) ?? "a class that its name says"];
-    const why = target.fresh ? unbuildable(theirs) : undefined;
-    target.problem("class", why?.expected ?? mine, why?.found ?? theirs, `config/${at}`);
+    const name = names.get(at) ?? "none";
+    reportClass(target, found.get(at) ?? name, savedAt(at) ?? name, `config/${at}`);
   }
   const before = typeof state === "object" && state !== null ? captured.get(state)?.parts : undefined;
   for (const [at, part] of parts) {
