@@ -348,3 +348,35 @@ test("nothing silent: a class that is not registered is named at its path, also 
   tf.serialization.registerClass(Halved as never);
   right(restoreState(snapshot));
 });
+
+// --- a second copy of tfjs
+
+/** An object as another copy of tfjs would have made it: with the same methods, of other classes. */
+function ofAnotherCopy<A extends object>(object: A): A {
+  const copied = (prototype: object | null): object | null =>
+    prototype === null || prototype === Object.prototype
+      ? prototype
+      : Object.create(copied(Object.getPrototypeOf(prototype)), Object.getOwnPropertyDescriptors(prototype));
+  return Object.create(copied(Object.getPrototypeOf(object)), Object.getOwnPropertyDescriptors(object));
+}
+
+test("nothing silent: what a second copy of tfjs made is an error that names the cause and the remedy", () => {
+  const model = inSequence(dense({})).model;
+  const compiled = inSequence(dense({})).model;
+  compiled.compile({ optimizer: ofAnotherCopy(tf.train.adam()), loss: "meanSquaredError" });
+  const states: Readonly<Record<string, object>> = {
+    "state": { state: ofAnotherCopy(model) },
+    "layer": { layer: ofAnotherCopy(L.dense({ units: 1, name: "a" })) },
+    "optimizer": { optimizer: ofAnotherCopy(tf.train.sgd(0.1)) },
+    "model/compile/optimizer": { model: compiled },
+  };
+  for (const [path, state] of Object.entries(states)) {
+    assert.throws(() => captureState(state), (error: Error) => {
+      assert.ok(error.message.startsWith(`Cannot capture ${path}: `), error.message);
+      assert.match(error.message, /found a \w+ of a second copy of tfjs: install one copy.+npm ls @tensorflow\/tfjs/);
+      return true;
+    });
+  }
+  const [found] = problems(restoreInto({ model: ofAnotherCopy(model) })(captureState({ model }))());
+  assert.match(found?.found ?? "", /a second copy of tfjs/);
+});
