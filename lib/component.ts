@@ -38,8 +38,8 @@ export interface Site {
   readonly hold: (held: Held, name?: string) => Node;
   /** The names that owners gave to their parts before anything was encoded. */
   readonly names: ReadonlyMap<object, string>;
-  /** Refuses the value. */
-  readonly refuse: (expected: string, found: string) => never;
+  /** Refuses the value, or what is at a path below it. */
+  readonly refuse: (expected: string, found: string, at?: string) => never;
 }
 
 /** One place of a restore under way: problems are collected, and commits run only if there are none. */

@@ -99,8 +99,8 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
       return name === undefined ? { is: "array", held: array } : { is: "array", held: array, name };
     },
     names,
-    refuse: (expected, found) => {
-      throw refusal(path, expected, found);
+    refuse: (expected, found, at) => {
+      throw refusal(at === undefined ? path : `${path}/${at}`, expected, found);
     },
   });
 

@@ -9,90 +9,26 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { Kind, Site, Target } from "../component.ts";
-import { isPlainRecord, shown } from "../rules.ts";
-import { aside, entry, isBranch, join, type Named, type Node, record } from "../state_tree.ts";
+import { isPlainRecord } from "../rules.ts";
+import { aside, entry, isBranch, type Named, type Node, record, unwrap } from "../state_tree.ts";
 import { isTypedArray } from "../tensor.ts";
-
-// --- types
-
-/** A weight of a layer; the core variable in it is what trains. */
-export interface LayerVariable {
-  readonly originalName: string;
-  val: tf.Variable;
-  trainable: boolean;
-}
-
-/** The fields of a layer that its declarations keep private. */
-interface Fields {
-  name: string;
-  trainable_?: boolean;
-  _trainable?: boolean;
-  readonly _trainableWeights: readonly LayerVariable[];
-  readonly _nonTrainableWeights: readonly LayerVariable[];
-  readonly weights: readonly LayerVariable[];
-  states_?: tf.Tensor[] | null;
-  readonly randomGenerator?: { seed: number | undefined };
-}
+import {
+  checkClass,
+  checkParts,
+  classOf,
+  encodeParts,
+  encoding,
+  isOld,
+  isTfjsClass,
+  noteClasses,
+  ofSecondCopy,
+  partsOf,
+  unbuildable,
+} from "./classes.ts";
+import { compareConfig, oldConfig, reportUnbuilt, wholeConfig, withoutConfig, withPlaces } from "./configuration.ts";
+import { fieldsOf, givenName, isMadeUp, models, nameWeights, ownWeights, sublayers } from "./names.ts";
 
 // --- constructors
-
-/** A layer's private fields. */
-export function fieldsOf(layer: tf.layers.Layer): Fields & Record<string, unknown> {
-  return layer as unknown as Fields & Record<string, unknown>;
-}
-
-/** As tfjs makes the prefix of a layer's name from its class. */
-function snakeCase(className: string): string {
-  const snake = className.replace(/(.)([A-Z][a-z0-9]+)/g, "$1_$2").replace(/([a-z])([A-Z])/g, "$1_$2").toLowerCase();
-  return snake.startsWith("_") ? `private${snake}` : snake;
-}
-
-/** The classes of models that tfjs makes itself. */
-const models: readonly string[] = ["Sequential", "Model", "Functional"];
-
-/** Whether a name is `prefix` and a counter. */
-function isCounted(name: string, prefix: string): boolean {
-  return name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length));
-}
-
-/** A name that tfjs made up from the class of a layer or, for a cell, of the layer around it, without its counter; undefined for others. */
-function withoutCounter(name: string): string | undefined {
-  const start = /^(forward|backward)_/.exec(name)?.[0].length ?? 0;
-  const counter = /\d+$/.exec(name)?.index;
-  if (counter === undefined) return undefined;
-  // A class may have underscores, and digits at its end, which only its snake case can tell from the counter.
-  for (let at = name.indexOf("_", start); at > start; at = name.indexOf("_", at + 1)) {
-    for (let end = counter; end < name.length; end++) {
-      if (snakeCase(name.slice(at + 1, end)) === name.slice(start, at)) return name.slice(0, end);
-    }
-  }
-  return undefined;
-}
-
-/** Whether tfjs made a name up; a sequential model names its input after its first layer. */
-function isMadeUp(name: string, className: string, isModel: boolean): boolean {
-  if (isModel) return isCounted(name, className === "Sequential" ? "sequential_" : className.toLowerCase());
-  if (className !== "InputLayer") return withoutCounter(name) !== undefined;
-  return isCounted(name, "input") ||
-    (name.endsWith("_input") && withoutCounter(name.slice(0, -"_input".length)) !== undefined);
-}
-
-/** The name a user gave to a layer or model, or null. */
-export function givenName(layer: tf.layers.Layer): string | null {
-  return isMadeUp(layer.name, layer.getClassName(), layer instanceof tf.LayersModel) ? null : layer.name;
-}
-
-/** Layers that stand in the fields of another: of wrappers, recurrent layers, stacked cells and custom ones. */
-export function sublayers(
-  layer: tf.layers.Layer,
-): readonly (readonly [string, tf.layers.Layer | readonly tf.layers.Layer[]])[] {
-  const isLayer = (u: unknown): u is tf.layers.Layer => u instanceof tf.layers.Layer;
-  return Object.entries(layer).flatMap((
-    [name, value],
-  ): (readonly [string, tf.layers.Layer | readonly tf.layers.Layer[]])[] =>
-    isLayer(value) || (Array.isArray(value) && value.length > 0 && value.every(isLayer)) ? [[name, value]] : []
-  );
-}
 
 /** The cells of a recurrent layer that keeps the dropout masks of its first step for ever; SimpleRNN, GRU and LSTM draw theirs anew. */
 function maskedCells(layer: tf.layers.Layer): readonly Record<string, unknown>[] {
@@ -105,66 +41,7 @@ function maskedCells(layer: tf.layers.Layer): readonly Record<string, unknown>[]
 
 const maskNames = ["dropoutMask", "recurrentDropoutMask"] as const;
 
-/** A layer's own weights by their short names, in the order in which they were added. */
-function ownWeights(layer: tf.layers.Layer): readonly (readonly [string, LayerVariable])[] {
-  const { _trainableWeights, _nonTrainableWeights } = fieldsOf(layer);
-  const taken = new Set<string>();
-  return [...new Set([..._trainableWeights, ..._nonTrainableWeights])].map((weight) => {
-    const short = weight.originalName.split("/").at(-1) ?? "";
-    let name = short;
-    for (let k = 1; taken.has(name); k++) name = `${short}_${k}`;
-    taken.add(name);
-    return [name, weight];
-  });
-}
-
-/**
- * Names weights as tfjs does, with the counters in made-up names of layers counted from 1 in the order of the weights.
- *
- * @param layers The layers of one model.
- * @param names Receives the names.
- */
-export function nameWeights(layers: readonly tf.layers.Layer[], names: Map<object, string>): void {
-  const [taken, counted, counts] = [new Set<string>(), new Map<string, number>(), new Map<string, number>()];
-  const recounted = (name: string): string => {
-    const bare = withoutCounter(name);
-    if (bare === undefined) return name;
-    // The two directions of one layer have its one counter.
-    const [layer, kind] = [name, bare].map((text) => text.replace(/^(forward|backward)_/, "")) as [string, string];
-    if (!counted.has(layer)) counts.set(kind, (counts.get(kind) ?? 0) + 1);
-    counted.set(layer, counted.get(layer) ?? counts.get(kind) ?? 1);
-    return `${bare}${counted.get(layer)}`;
-  };
-  const visit = (layer: tf.layers.Layer): void => {
-    for (const [, weight] of ownWeights(layer)) {
-      const name = weight.originalName.split("/").map(recounted).join("/");
-      let free = name;
-      for (let k = 1; taken.has(free); k++) free = `${name}_${k}`;
-      taken.add(free);
-      if (!names.has(weight.val)) names.set(weight.val, free);
-    }
-    if (layer instanceof tf.LayersModel) layer.layers.forEach(visit);
-    else sublayers(layer).forEach(([, sub]) => [sub].flat().forEach(visit));
-  };
-  layers.forEach(visit);
-}
-
 // --- capture and restore
-
-/** What decides the next bits, and tfjs leaves out of its own configuration of these classes. */
-const unlisted: Readonly<Record<string, readonly string[]>> = {
-  AlphaDropout: ["noiseShape"],
-  SeparableConv2D: ["depthMultiplier"],
-};
-
-function wholeConfig(layer: tf.layers.Layer): unknown {
-  const names = Object.hasOwn(unlisted, layer.getClassName()) ? unlisted[layer.getClassName()] : undefined;
-  const fields = (names ?? []).flatMap((name) => {
-    const value = fieldsOf(layer)[name] ?? null;
-    return value === null || value === 1 ? [] : [[name, value] as const];
-  });
-  return { ...layer.getConfig(), ...Object.fromEntries(fields) };
-}
 
 /**
  * A layer's configuration as plain data without what tfjs made up; `state` leaves out what no later step depends on or what is
@@ -183,7 +60,7 @@ function configOf(layer: tf.layers.Layer, state: boolean, config: unknown = whol
       key === "name" && typeof part === "string" && className !== undefined &&
       isMadeUp(part, className, models.includes(className));
     return Object.fromEntries(
-      Object.entries(value)
+      Object.entries(withPlaces(value, (name, of) => isMadeUp(name, of, models.includes(of))))
         .filter(([key, part]) =>
           part !== undefined && !named(key, part) && !drops(key, className === layer.getClassName())
         )
@@ -196,17 +73,28 @@ function configOf(layer: tf.layers.Layer, state: boolean, config: unknown = whol
   return plain(config, layer.getClassName());
 }
 
-/** Reports every difference between two plain values. */
-function compareConfig(live: unknown, saved: unknown, path: string, target: Target): void {
-  if (Object.is(live, saved)) return;
-  const parts = (u: unknown): Record<string, unknown> | undefined =>
-    Array.isArray(u) || isTypedArray(u) ? Object.fromEntries(u.entries()) : isPlainRecord(u) ? u : undefined;
-  const [a, b] = [parts(live), parts(saved)];
-  if (a === undefined || b === undefined || shown(live) !== shown(saved)) {
-    return target.problem("config", `${shown(live)}, as in the live one`, `${shown(saved)} in the snapshot`, path);
-  }
-  for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
-    compareConfig(a[key], b[key], join(path, key), target);
+/** As {@link wholeConfig}; refuses a layer whose configuration cannot be had. */
+function encodeConfig(layer: tf.layers.Layer, site: Site): Record<string, unknown> {
+  try {
+    return wholeConfig(layer);
+  } catch (error) {
+    const inside = (of: tf.layers.Layer): readonly (readonly [string, tf.layers.Layer])[] =>
+      sublayers(of).flatMap(([name, sub]) =>
+        sub instanceof tf.layers.Layer
+          ? [[`layers/${name}`, sub] as const]
+          : sub.map((part, i) => [`layers/${name}/${i}`, part] as const)
+      );
+    const [missing] = withoutConfig(layer, inside);
+    return missing === undefined
+      ? site.refuse(
+        "a layer whose getConfig gives its configuration",
+        error instanceof Error ? error.message : String(error),
+      )
+      : site.refuse(
+        `${missing[0].split("/").at(-1)} to have a method getConfig that gives its arguments as plain data`,
+        `a ${missing[1].constructor.name} without one`,
+        missing[0],
+      );
   }
 }
 
@@ -215,17 +103,45 @@ export function checkIdentity(
   state: Node,
   target: Target,
   live: tf.layers.Layer,
-  liveClass: string = live.getClassName(),
+  liveClass: string = classOf(live),
 ): void {
-  const [className, name] = [entry(state, "class"), entry(state, "name")];
-  if (className !== liveClass) target.problem("class", liveClass, String(className));
-  else if ((typeof name === "string" ? name : null) !== givenName(live)) {
+  if (!checkClass(state, target, live, liveClass)) return;
+  const name = entry(state, "name");
+  if ((typeof name === "string" ? name : null) !== givenName(live)) {
     target.problem(
       "name",
       givenName(live) ?? "no name of the user's",
       typeof name === "string" ? name : "no name of the user's",
     );
   }
+}
+
+/** Methods that were set on one object of a tfjs class, and a function among its arguments: no new object has them. */
+function ownFunctions(layer: tf.layers.Layer): readonly string[] {
+  if (!isTfjsClass(layer)) return [];
+  const prototype = Object.getPrototypeOf(layer) as object;
+  return Object.entries(layer)
+    .filter(([name, value]) => typeof value === "function" && (name in prototype || name === "dropoutFunc"))
+    .map(([name]) => name);
+}
+
+/** A new object has none of the functions that were set on the captured one. */
+function checkFunctions(state: Node, target: Target): void {
+  const functions = unwrap(entry(state, "functions") ?? null);
+  if (!target.fresh || !Array.isArray(functions)) return;
+  for (const name of functions) {
+    target.problem(
+      "class",
+      "a method of a registered class; or restore into a live object that has this function",
+      `the function ${String(name)}, set on this one layer`,
+    );
+  }
+}
+
+/** The name that a layer or model is built with: the user's, or one that data goes by. */
+export function knownName(state: Node): string | undefined {
+  const [given, known] = [entry(state, "name"), unwrap(entry(state, "known") ?? null)];
+  return typeof given === "string" ? given : typeof known === "string" ? known : undefined;
 }
 
 const flags = ["trainable_", "_trainable"] as const;
@@ -337,6 +253,80 @@ function restoreMasks(saved: Node, target: Target, layer: tf.layers.Layer): void
   }
 }
 
+/** The option `weights` of a layer that has not been called yet. */
+function encodeInitial(layer: tf.layers.Layer, site: Site): readonly Named[] {
+  const { initialWeights } = fieldsOf(layer);
+  if (layer.built || !initialWeights) return [];
+  return [["initial", initialWeights.map((tensor, i) => site.part(["initial", i], tensor))]];
+}
+
+function restoreInitial(saved: Node | undefined, target: Target, layer: tf.layers.Layer): void {
+  const tensors = Array.isArray(saved) ? saved.map((node: Node, i) => target.value(["initial", i], node)) : undefined;
+  if (tensors === undefined && (layer.built || !fieldsOf(layer).initialWeights)) return;
+  target.commit(() => {
+    fieldsOf(layer).initialWeights = tensors?.map((tensor) => tf.keep(tensor() as tf.Tensor)) ?? null;
+  });
+}
+
+/** 0.1.0 wrote, as tfjs does, the regularizer of a depthwise convolution in the place of its constraint. */
+function checkOldConfig(className: string, state: Node, target: Target): void {
+  const build = target.plain(entry(state, "build") ?? null);
+  if (className !== "DepthwiseConv2D" || !isPlainRecord(build) || !build["depthwiseRegularizer"]) return;
+  target.problem(
+    "config",
+    "the constraint, which 0.1.0 did not record: restore into a live layer",
+    "the regularizer in its place",
+    "config/depthwiseConstraint",
+  );
+}
+
+/** A layer that has no weights yet draws them at its first call: then its initializers are state. */
+function compareInitializers(state: Node, target: Target, layer: tf.layers.Layer): void {
+  const weights = entry(state, "weights");
+  if (
+    layer.built || (weights !== undefined && isBranch(weights) && weights.is === "record" && weights.entries.length > 0)
+  ) {
+    return;
+  }
+  const initializers = (config: unknown): unknown =>
+    Object.fromEntries(
+      Object.entries(isPlainRecord(config) ? config : {}).filter(([name]) => /[iI]nitializer$/.test(name)),
+    );
+  const saved = initializers(target.plain(entry(state, "build") ?? null));
+  compareConfig(initializers(configOf(layer, false)), saved, "config", target);
+}
+
+/** Puts right what tfjs's own ways of building leave out, of a layer and of those in it. */
+function settle(layer: tf.layers.Layer, state: Node, target: Target): void {
+  const config = target.plain(entry(state, "build") ?? null);
+  if (isPlainRecord(config)) {
+    // Where a layer gives itself an input shape, its constructor makes up a dtype that the layer did not have.
+    if (config["dtype"] === undefined) Object.assign(layer, { dtype: undefined });
+    if (layer.getClassName() === "StackedRNNCells") {
+      const { batchInputShape, dtype } = config;
+      const name = entry(state, "name");
+      Object.assign(layer, { batchInputShape, dtype }, typeof name === "string" ? { name } : {});
+    }
+  }
+  const inside = entry(state, "layers");
+  const live = new Map<string | number, tf.layers.Layer | readonly tf.layers.Layer[]>(
+    layer instanceof tf.LayersModel ? layer.layers.entries() : sublayers(layer),
+  );
+  const nodes: readonly (readonly [string | number, Node])[] = Array.isArray(inside)
+    ? [...inside.entries()]
+    : inside !== undefined && isBranch(inside) && inside.is === "record"
+    ? inside.entries
+    : [];
+  for (const [name, node] of nodes) {
+    const subs = [live.get(name) ?? []].flat();
+    const parts: readonly Node[] = Array.isArray(node) ? node : [node];
+    parts.forEach((part, i) => {
+      const sub = subs[i];
+      if (sub !== undefined && isBranch(part) && part.is === "kind") settle(sub, part.state, target);
+    });
+  }
+}
+
 function restoreSublayers(saved: Node, target: Target, layer: tf.layers.Layer): void {
   const live = new Map(sublayers(layer));
   for (const [name, node] of isBranch(saved) && saved.is === "record" ? saved.entries : []) {
@@ -357,22 +347,26 @@ function restoreSublayers(saved: Node, target: Target, layer: tf.layers.Layer): 
 export const layerKind: Kind<tf.layers.Layer> = {
   name: "Layer",
   is: (u): u is tf.layers.Layer => u instanceof tf.layers.Layer && !(u instanceof tf.LayersModel),
-  nearly: (u) =>
-    "getClassName" in u && "countParams" in u && !(u instanceof tf.layers.Layer)
-      ? `a ${u.constructor.name} of a second copy of tfjs: install one copy, the one this toolkit has as its peer`
-      : undefined,
+  nearly: (u) => "getClassName" in u && "countParams" in u ? ofSecondCopy(u, tf.layers.Layer) : undefined,
   announce: (layer, names) => nameWeights([layer], names),
   encode: (layer, site) => {
     const fields = fieldsOf(layer);
     const seed = fields.randomGenerator?.seed;
-    const config = wholeConfig(layer);
-    return record([
-      ["class", layer.getClassName()],
+    const config = encodeConfig(layer, site);
+    const [parts, functions, known] = [partsOf(layer), ownFunctions(layer), site.names.get(layer)];
+    const state = record([
+      ["class", classOf(layer)],
       ["name", givenName(layer)],
       ["config", site.plain(configOf(layer, true, config))],
       ["build", aside(site.plain(configOf(layer, false, config)))],
+      encoding,
+      ...encodeParts(parts),
+      ...(functions.length === 0 ? [] : [["functions", aside(functions)] as const]),
+      // Data goes by it, though tfjs may have made it up.
+      ...(known === undefined || givenName(layer) !== null ? [] : [["known", aside(known)] as const]),
       ["flags", encodeFlags(layer)],
       ["weights", record(ownWeights(layer).map(([name, weight]) => [name, site.part(["weights", name], weight.val)]))],
+      ...encodeInitial(layer, site),
       ["states", fields.states_ ? fields.states_.map((state, i) => site.part(["states", i], state)) : null],
       ...encodeMasks(layer, site),
       ["seed", seed ?? null],
@@ -388,32 +382,46 @@ export const layerKind: Kind<tf.layers.Layer> = {
         ),
       ],
     ]);
+    noteClasses(state, layer, parts);
+    return state;
   },
   buildsParts: true,
   build: (state, target) => {
-    const [className, name] = [entry(state, "class"), entry(state, "name")];
-    const { classNameMap } = tf.serialization.SerializationMap.getMap();
-    const found = typeof className === "string" && Object.hasOwn(classNameMap, className)
-      ? classNameMap[className]
-      : undefined;
-    if (found === undefined || !(found[0].prototype instanceof tf.layers.Layer)) {
-      target.problem("class", "a layer class that tf.serialization.registerClass knows", String(className));
+    const className = String(entry(state, "class"));
+    const why = unbuildable(className);
+    const found = tf.serialization.SerializationMap.getMap().classNameMap[className];
+    if (why !== undefined || found === undefined || !(found[0].prototype instanceof tf.layers.Layer)) {
+      target.problem("class", why?.expected ?? "the class of a layer", why?.found ?? className);
       return undefined;
     }
+    if (isOld(state)) checkOldConfig(className, state, target);
+    const name = knownName(state);
     const config = target.plain(entry(state, "build") ?? null) as tf.serialization.ConfigDict;
-    // A wrapper's layers keep the prefix that it gives them, so their names are never set here.
-    const layer = found[1](found[0], typeof name === "string" ? { ...config, name } : config) as tf.layers.Layer;
-    // Where a layer gives itself an input shape, its constructor makes up a dtype that the layer did not have.
-    if (config["dtype"] === undefined) Object.assign(layer, { dtype: undefined });
-    layer.setFastWeightInitDuringBuild(true);
-    return layer;
+    try {
+      // A wrapper's layers keep the prefix that it gives them, so their names are never set here.
+      const layer = found[1](found[0], name === undefined ? config : { ...config, name }) as tf.layers.Layer;
+      settle(layer, state, target);
+      // Drawing weights that are about to be replaced would be in vain; a layer that has none yet draws them when it is called.
+      layer.setFastWeightInitDuringBuild(true);
+      target.after(() => layer.setFastWeightInitDuringBuild(false));
+      return layer;
+    } catch (error) {
+      reportUnbuilt(target.plain(entry(state, "build") ?? null), target, error);
+      return undefined;
+    }
   },
   restore: (state, target, live) => {
     const layer = live as tf.layers.Layer;
     checkIdentity(state, target, layer);
-    compareConfig(configOf(layer, true), target.plain(entry(state, "config") ?? null), "config", target);
+    const config = isOld(state) ? oldConfig(layer) : wholeConfig(layer);
+    const saved = target.plain(entry(state, "config") ?? null);
+    compareConfig(configOf(layer, true, config), isOld(state) ? configOf(layer, true, saved) : saved, "config", target);
+    if (!isOld(state)) compareInitializers(state, target, layer);
+    checkParts(state, target, layer);
+    checkFunctions(state, target);
     restoreFlags(entry(state, "flags"), target, () => layer);
     restoreWeights(entry(state, "weights") ?? null, target, layer);
+    restoreInitial(entry(state, "initial"), target, layer);
     restoreStates(entry(state, "states") ?? null, target, layer);
     restoreMasks(entry(state, "masks") ?? null, target, layer);
     restoreSublayers(entry(state, "layers") ?? null, target, layer);

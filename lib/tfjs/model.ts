@@ -10,15 +10,10 @@ import * as tf from "@tensorflow/tfjs";
 import type { Kind, PartsOf, Site, Target } from "../component.ts";
 import { isPlainRecord } from "../rules.ts";
 import { entry, isBranch, type Node, record } from "../state_tree.ts";
-import {
-  checkIdentity,
-  encodeFlags,
-  fieldsOf,
-  givenName,
-  type LayerVariable,
-  nameWeights,
-  restoreFlags,
-} from "./layer.ts";
+import { classOf as classNameOf, encoding, isTfjsClass, isTfjsName, noteClasses, registeredClass } from "./classes.ts";
+import { checkNames, encodeNames, nameData, restoreCounters } from "./data_names.ts";
+import { checkIdentity, encodeFlags, knownName, restoreFlags } from "./layer.ts";
+import { fieldsOf, givenName, type LayerVariable, nameWeights } from "./names.ts";
 import { rewired } from "./wiring.ts";
 
 // --- types
@@ -63,13 +58,12 @@ function isSequential(model: tf.LayersModel): model is tf.Sequential {
   return model instanceof tf.Sequential;
 }
 
-/** A model's class: tfjs's own name of it, and for a subclass, which inherits that name, its constructor's. */
+/** A model's class: the name that tfjs or the user declares for it, and for a subclass that inherits one, its constructor's. */
 function classOf(model: tf.LayersModel): string {
-  const className = model.getClassName();
-  const known = tf.serialization.SerializationMap.getMap().classNameMap[className]?.[0].prototype;
-  return [tf.LayersModel.prototype, tf.Sequential.prototype, known].includes(Object.getPrototypeOf(model))
-    ? className
-    : model.constructor.name;
+  const prototype = Object.getPrototypeOf(model) as object;
+  const [declared, { name }] = [classNameOf(model), prototype.constructor];
+  if (isTfjsClass(model) || registeredClass(declared)?.[0].prototype === prototype) return declared;
+  return typeof name !== "string" || name === "" || isTfjsName(name) ? declared : name;
 }
 
 function callsOf(layer: tf.layers.Layer): readonly CallNode[] {
@@ -276,14 +270,17 @@ function buildFunctional(
     calls(layer).push(call.outputTensors);
   }
   const inputs = graph.inputs.map((index) => tensor([index, 0, 0]));
-  return new tf.LayersModel(
+  const Of = entry(state, "class") === "Functional"
+    ? registeredClass("Functional")?.[0] ?? tf.LayersModel
+    : tf.LayersModel;
+  return new (Of as typeof tf.LayersModel)(
     { inputs, outputs: graph.outputs.map(tensor), ...(name === undefined ? {} : { name }) } as never,
   );
 }
 
 function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
-  const [className, given] = [entry(state, "class"), entry(state, "name")];
-  const name = typeof given === "string" ? given : undefined;
+  const [className, name] = [entry(state, "class"), knownName(state)];
+  restoreCounters(state);
   const layers = layersIn(state).map((node, i) => target.object(["layers", i], node));
   // A layer that cannot be built has said why.
   if (layers.some((layer) => !(layer instanceof tf.layers.Layer))) return undefined;
@@ -334,7 +331,10 @@ function fitted(
 export const modelKind: Kind<tf.LayersModel> = {
   name: "LayersModel",
   is: (u): u is tf.LayersModel => u instanceof tf.LayersModel,
-  announce: (model, names) => nameWeights(model.layers, names),
+  announce: (model, names) => {
+    nameWeights(model.layers, names);
+    nameData(model, names);
+  },
   encode: (model, site) => {
     const unbuilt = isUnbuilt(model);
     const lost = unbuilt ? undefined : fieldsOf(model).weights.find(({ val }) => !site.names.has(val));
@@ -344,9 +344,11 @@ export const modelKind: Kind<tf.LayersModel> = {
         `${lost.originalName} elsewhere`,
       );
     }
-    return record([
+    const state = record([
       ["class", classOf(model)],
       ["name", givenName(model)],
+      encoding,
+      ...encodeNames(model, site),
       ["built", !unbuilt],
       ["flags", encodeFlags(model)],
       ["inner", unbuilt || !isSequential(model) ? null : encodeFlags(modelFields(model).model ?? model)],
@@ -354,6 +356,8 @@ export const modelKind: Kind<tf.LayersModel> = {
       ["graph", isSequential(model) ? null : site.plain(graphOf(model))],
       ["compile", encodeCompile(model, site)],
     ]);
+    noteClasses(state, model, []);
+    return state;
   },
   build: (state, target) => {
     const model = buildModel(state, target);
@@ -365,6 +369,7 @@ export const modelKind: Kind<tf.LayersModel> = {
   restore: (state, target, live) => {
     const model = live as tf.LayersModel;
     checkIdentity(state, target, model, classOf(model));
+    checkNames(state, target, model);
     // First, because building sets the flags of the weights.
     if (isSequential(model)) target.commit(() => setBuilt(model, entry(state, "built") === true));
     const layers = layersIn(state);

@@ -11,6 +11,7 @@ import * as tf from "@tensorflow/tfjs";
 import type { IO } from "fp-ts/lib/IO.js";
 import { type Kind, scalar, type Target } from "../component.ts";
 import { entry, type Node, record } from "../state_tree.ts";
+import { ofSecondCopy } from "./classes.ts";
 import { assignAtCommit, checkTensor, hold, shapeOf } from "./tensor.ts";
 
 // --- types
@@ -133,7 +134,10 @@ function restoreSlots(name: string, ending: string, saved: Node, target: Target,
 export const optimizerKind: Kind<tf.Optimizer> = {
   name: "Optimizer",
   is: (u): u is tf.Optimizer => isOptimizer(u) && layoutOf(u.getClassName()) !== undefined && isOwn(u),
-  nearly: (u) => isOptimizer(u) ? `an optimizer of the unknown class ${u.constructor.name}` : undefined,
+  nearly: (u) =>
+    isOptimizer(u)
+      ? ofSecondCopy(u, tf.Optimizer) ?? `an optimizer of the unknown class ${u.constructor.name}`
+      : undefined,
   encode: (optimizer, site) => {
     const className = optimizer.getClassName();
     const fields = fieldsOf(optimizer);

@@ -8,7 +8,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { isPlainRecord } from "../rules.ts";
-import { fieldsOf, sublayers } from "./layer.ts";
+import { fieldsOf, sublayers } from "./names.ts";
 
 // --- types
 
