@@ -14,7 +14,7 @@
 import type * as t from "io-ts";
 import type { Problem, ProblemKind } from "./errors.ts";
 import { shown } from "./rules.ts";
-import { entry, kindOf, type Node, type StateTree } from "./state_tree.ts";
+import { entry, kindOf, type Named, type Node, type StateTree } from "./state_tree.ts";
 import type { Held } from "./tensor.ts";
 
 // --- types
@@ -38,6 +38,12 @@ export interface Site {
   readonly hold: (held: Held, name?: string) => Node;
   /** The names that owners gave to their parts before anything was encoded. */
   readonly names: ReadonlyMap<object, string>;
+  /** A record of fields that is encoded after everything else, so that what it shares with another component is state of that one. */
+  readonly late: (step: Step, entries: (site: Site) => readonly Named[]) => Node;
+  /** Whether this is within fields, where kinds with `within` are known. */
+  readonly fields: boolean;
+  /** Whether an object has been encoded. */
+  readonly known: (object: object) => boolean;
   /** Refuses the value. */
   readonly refuse: (expected: string, found: string) => never;
 }
@@ -63,6 +69,16 @@ export interface Target {
   readonly after: (run: () => void) => void;
   /** What to do if nothing failed; must not fail. */
   readonly commit: (run: () => void) => void;
+  /** Restores fields after everything else. Within them, what has no live counterpart is created, and what only the live side has is no problem. */
+  readonly late: (step: Step, run: (target: Target) => void) => void;
+  /** What to do after all commits, when objects have their names and order; must not fail. */
+  readonly finish: (run: () => void) => void;
+  /** Whether this is within fields. */
+  readonly fields: boolean;
+  /** Whether an object, live or restored, belongs to a part that is not within fields. */
+  readonly isElsewhere: (object: object) => boolean;
+  /** The live containers that restored ones were put into, in all fields. */
+  readonly refilled: Map<unknown, unknown>;
 }
 
 /** What a kind knows of the state of its values, live or saved, where a part of it is restored and another is not. */
@@ -88,6 +104,8 @@ export interface Kind<A> {
   /** The name that goes into the snapshot. */
   readonly name: string;
   readonly is: (u: unknown) => u is A;
+  /** For a kind that is known within fields only (see {@link Site.late}): whether it encodes a value there. */
+  readonly within?: (u: unknown, site: Site) => boolean;
   /** Why a value that nearly is one is refused, if it is. */
   readonly nearly?: (u: object) => string | undefined;
   /** Told of every value before any is encoded, so that a part is named after its owner even where it is met first. */

@@ -45,6 +45,11 @@ function announce(
   for (const part of parts) announce(part, kinds, names, seen, depth + 1);
 }
 
+/** Whether a value is made of its parts, so that it cannot be one of them. */
+function isContainer(value: object): boolean {
+  return Array.isArray(value) || isPlainRecord(value) || value instanceof Map || value instanceof Set;
+}
+
 /** The length up to which an array is searched for names beside its items: listing names takes a thousand times longer than reading. */
 const searched = 1000;
 
@@ -61,6 +66,9 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
   const seen = new Map<object, string>();
   const names = new Map<object, string>();
   const byKind = new Map<AnyKind, Map<object, string>>();
+  const [common, inner] = [kinds.filter(({ within }) => !within), kinds.filter(({ within }) => within)];
+  const late: (() => void)[] = [];
+  let fields = false;
 
   const encodeRecord = (value: object, path: string, depth: number): Node => {
     if (Object.getOwnPropertySymbols(value).length > 0) {
@@ -81,7 +89,11 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     }
     return Array.from(
       value,
-      (item, i) => typeof item === "number" ? encodeNumber(item) : walk(item, join(path, i), depth + 1),
+      (item, i) => {
+        if (typeof item === "number") return encodeNumber(item);
+        if (item === undefined && !(i in value)) throw refusal(join(path, i), "an item", "a hole in the array");
+        return walk(item, join(path, i), depth + 1);
+      },
     );
   };
 
@@ -99,13 +111,26 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
       return name === undefined ? { is: "array", held: array } : { is: "array", held: array, name };
     },
     names,
+    late: (step, entries) => {
+      const found: Named[] = [];
+      const at = [step].flat().reduce<string>(join, path);
+      late.push(() => void found.push(...entries(site(at, depth + 1))));
+      return record(found);
+    },
+    fields,
+    known: (object) => seen.has(object),
     refuse: (expected, found) => {
       throw refusal(path, expected, found);
     },
   });
 
   const encodeBy = (kind: AnyKind, value: object, path: string, depth: number): Node => {
-    const state = kind.encode(value, site(path, depth));
+    const at = site(path, depth);
+    const outer = fields;
+    // What is in an object of another kind is that kind's, wherever the object is.
+    fields = false;
+    const state = kind.encode(value, at);
+    fields = outer;
     if (kind.order !== undefined) {
       const paths = byKind.get(kind) ?? new Map<object, string>();
       byKind.set(kind, paths.set(value, path));
@@ -118,7 +143,9 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
   const encodeContent = (value: object, path: string, depth: number): Node => {
     // Instances of classes and tagged values have kinds; plain data need not be shown to each.
     const plain = (Array.isArray(value) || isPlainRecord(value)) && !("_tag" in value);
-    for (const kind of plain ? [] : kinds) {
+    const field = encodeField(value, path, depth);
+    if (field !== undefined) return field;
+    for (const kind of plain ? [] : common) {
       if (kind.is(value)) {
         // The toolkit's own values are immutable: two equal ones and one twice are the same state.
         if (kind.build === undefined && "_tag" in value) seen.delete(value);
@@ -133,12 +160,20 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     throw refusal(path, capturable, shown(value));
   };
 
+  /** A value that is state only within fields. */
+  const encodeField = (value: unknown, path: string, depth: number): Node | undefined => {
+    const kind = fields ? inner.find((kind) => kind.within?.(value, site(path, depth))) : undefined;
+    return kind && { is: "kind", kind: kind.name, state: kind.encode(value, site(path, depth)) };
+  };
+
   const encodeObject = (value: object, path: string, depth: number, codec?: Codec): Node => {
     if (depth > maxDepth) throw refusal(path, `data nested at most ${maxDepth} deep`, "deeper data");
     const earlier = seen.get(value);
     if (earlier !== undefined) {
       // What is encoded at a place above this one is being encoded still.
-      if (earlier === "" || path === earlier || path.startsWith(`${earlier}/`)) {
+      const within = earlier === "" || path === earlier || path.startsWith(`${earlier}/`);
+      // Fields are encoded last: they may refer to the very object, or the model, that they are fields of.
+      if (within && (!fields || isContainer(value))) {
         throw refusal(path, "data without a cycle", `what it is itself a part of, ${earlier || "the components"}`);
       }
       return { is: "shared", path: earlier };
@@ -153,12 +188,16 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
         return encodeNumber(value);
       case "boolean":
       case "bigint":
-      case "string":
         return value;
+      case "string":
+        return encodeField(value, path, depth) ?? value;
       case "object":
         return value === null ? null : encodeObject(value, path, depth);
-      default:
+      default: {
+        const field = encodeField(value, path, depth);
+        if (field !== undefined) return field;
         throw refusal(path, capturable, shown(value));
+      }
     }
   };
 
@@ -182,12 +221,15 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     }
   }
   try {
-    announce(components, kinds.filter((kind) => kind.announce !== undefined), names);
+    announce(components, common.filter((kind) => kind.announce !== undefined), names);
     if (Object.getOwnPropertySymbols(components).length > 0) {
       throw refusal("", "names that are strings", "a symbol as a name");
     }
     seen.set(components, "");
     const entries = Object.entries(components).map(([name, value]) => component(name, value));
+    fields = true;
+    // Fields may have objects with fields of their own.
+    for (const run of late) run();
     const order = [...byKind].map(([kind, paths]) => [kind.name, kind.order?.(paths) ?? []] as const);
     return { components: entries, order };
   } catch (error) {

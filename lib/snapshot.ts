@@ -32,6 +32,7 @@ import * as Schedule from "./schedule.ts";
 import { segment, type StateTree } from "./state_tree.ts";
 import type { Held } from "./tensor.ts";
 import { roomProblem } from "./tfjs/backend.ts";
+import { fieldKinds } from "./tfjs/fields.ts";
 import { layerKind } from "./tfjs/layer.ts";
 import { modelKind } from "./tfjs/model.ts";
 import { optimizerKind } from "./tfjs/optimizer.ts";
@@ -102,6 +103,7 @@ const kinds: readonly AnyKind[] = [
   valueKind("Cursor", Cursor.codec, "Cursor", Cursor.check),
   valueKind("Schedule", Schedule.codec, "Schedule"),
   valueKind("Scaler", Scaler.codec, "Scaler"),
+  ...fieldKinds,
 ];
 
 /** The codecs, to which a variable in what they encode is a tensor. */

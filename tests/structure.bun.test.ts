@@ -47,6 +47,8 @@ const order: readonly string[] = [
   "scaler",
   "tfjs/backend",
   "tfjs/tensor",
+  "tfjs/fields",
+  "tfjs/optimizer_class",
   "tfjs/optimizer",
   "tfjs/layer",
   "tfjs/model",
