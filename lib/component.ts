@@ -93,6 +93,8 @@ export interface PartsOf {
   readonly refers?: readonly string[];
   /** A state that fits the live one, of whose list by this name each saved item has the live position given. */
   readonly moved?: (state: Node, live: Node, list: string, positions: ReadonlyMap<number, number>) => Node;
+  /** The part that is restored after everything else, for it refers to other components ({@link Site.late}). */
+  readonly late?: string;
   /** The shape, if training changes it. */
   readonly trained?: (state: Node) => readonly number[] | undefined;
   /** The shapes of what the state belongs to by position. */
@@ -113,6 +115,8 @@ export interface Kind<A> {
   readonly encode: (value: A, site: Site) => Node;
   /** A fresh object to restore into; a kind without it is of values, which restoring replaces. */
   readonly build?: (state: Node, target: Target) => A | undefined;
+  /** Whether a live one is of the class of a state. */
+  readonly ofClass?: (state: Node, live: A) => boolean;
   /** Whether building one builds the components in it, too, so that none of them can be built by itself. */
   readonly buildsParts?: boolean;
   /** Restores the state into a live object, or makes the value that replaces `live` (`undefined`: there is none). */

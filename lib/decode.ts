@@ -183,7 +183,9 @@ export function restore(
   };
 
   const restoreObject = (kind: AnyKind, state: Node, path: string, given: unknown): () => unknown => {
-    const object = given !== absent ? given : live === undefined || fields ? objectAt(path) : undefined;
+    // What a fresh object was made with need not be of the class that its field had.
+    const fits = given !== absent && !(fields && live === undefined && kind.is(given) && kind.ofClass?.(state, given) === false);
+    const object = fits ? given : live === undefined || fields ? objectAt(path) : undefined;
     if (object === undefined) {
       if (live !== undefined) {
         report(path, "extra", "no such component, as in the live ones", `${withArticle(kind.name)} in the snapshot`);

@@ -14,6 +14,7 @@ import type { AnyKind, Kind, Site, Step, Target } from "../component.ts";
 import { isPlainRecord } from "../rules.ts";
 import { aside, entry, isBranch, type Named, type Node, record, unwrap } from "../state_tree.ts";
 import { isTypedArray } from "../tensor.ts";
+import { classOf, isOptimizer } from "./optimizer_class.ts";
 import { givenName } from "./tensor.ts";
 
 // --- types
@@ -291,12 +292,14 @@ export function restoreFields(state: Node | undefined, object: object, skip: Rea
       }
     }
     target.finish(() => {
-      const before = tensorsIn(own().map((name) => fields[name]));
+      const [was, is] = [new Set<object>(), new Set<object>()];
+      const before = tensorsIn(own().map((name) => fields[name]), was);
       for (const [name, part] of parts) fields[name] = refill(fields[name], part(), at);
       for (const name of own()) if (!names.has(name) && typeof fields[name] !== "function") delete fields[name];
-      const after = tensorsIn(own().map((name) => fields[name]));
+      const after = tensorsIn(own().map((name) => fields[name]), is);
       for (const tensor of after) if (!(tensor instanceof tf.Variable)) tf.keep(tensor);
-      for (const tensor of before) if (!after.has(tensor) && isOwned(tensor, target)) tensor.dispose();
+      for (const tensor of before) if (!after.has(tensor) && isOwned(tensor, at)) tensor.dispose();
+      for (const one of was) if (isOptimizer(one) && classOf(one).exact && !is.has(one) && !at.isElsewhere(one)) one.dispose();
     });
   });
 }
@@ -311,8 +314,8 @@ function isOwned(tensor: tf.Tensor, target: Target): boolean {
 
 // --- combinators
 
-/** Every tensor and variable in data, also in Maps, Sets and optimizers within. */
-export function tensorsIn(value: unknown, found: Set<tf.Tensor> = new Set(), seen: Set<object> = new Set()): ReadonlySet<tf.Tensor> {
+/** Every tensor and variable in data, also in Maps, Sets and optimizers. */
+export function tensorsIn(value: unknown, seen: Set<object> = new Set(), found: Set<tf.Tensor> = new Set()): ReadonlySet<tf.Tensor> {
   if (typeof value !== "object" || value === null || seen.has(value)) return found;
   seen.add(value);
   if (value instanceof tf.Tensor) return found.add(value);
@@ -320,10 +323,10 @@ export function tensorsIn(value: unknown, found: Set<tf.Tensor> = new Set(), see
     ? value
     : value instanceof Map
     ? [...value].flat()
-    : isPlainRecord(value)
+    : isPlainRecord(value) || value instanceof tf.Optimizer
     ? Object.values(value)
     : [];
-  for (const part of parts) tensorsIn(part, found, seen);
+  for (const part of parts) tensorsIn(part, seen, found);
   return found;
 }
 

@@ -228,6 +228,10 @@ export const optimizerKind: Kind<tf.Optimizer> = {
     return of.exact ? encodeSeven(optimizer, of, site) : encodeOwn(optimizer, of, site);
   },
   build: buildOptimizer,
+  ofClass: (state, live) => {
+    const saved = savedClass(state);
+    return saved !== undefined && described(saved) === described(classOf(live));
+  },
   restore: (state, target, live) => {
     const optimizer = live as tf.Optimizer;
     const [saved, own] = [savedClass(state), classOf(optimizer)];
@@ -241,6 +245,7 @@ export const optimizerKind: Kind<tf.Optimizer> = {
     return () => optimizer;
   },
   parts: {
+    late: "fields",
     // SGD and momentum train with a kept scalar of it.
     named: (state, name) =>
       [
