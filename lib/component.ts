@@ -44,8 +44,8 @@ export interface Site {
   readonly fields: boolean;
   /** Whether an object has been encoded. */
   readonly known: (object: object) => boolean;
-  /** Refuses the value. */
-  readonly refuse: (expected: string, found: string) => never;
+  /** Refuses the value, or a part of it. */
+  readonly refuse: (expected: string, found: string, part?: string) => never;
 }
 
 /** One place of a restore under way: problems are collected, and commits run only if there are none. */

@@ -119,8 +119,8 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     },
     fields,
     known: (object) => seen.has(object),
-    refuse: (expected, found) => {
-      throw refusal(path, expected, found);
+    refuse: (expected, found, part) => {
+      throw refusal(part === undefined ? path : join(path, part), expected, found);
     },
   });
 

@@ -158,10 +158,7 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
   let atLast = false;
   const defer = (graft: () => Node): Node => {
     const entries: Named[] = [];
-    deferred.push(() => {
-      const fields = graft();
-      if (isBranch(fields) && fields.is === "record") entries.push(...fields.entries);
-    });
+    deferred.push(() => void entries.push(...(graft() as { readonly entries?: readonly Named[] }).entries ?? []));
     return record(entries);
   };
 

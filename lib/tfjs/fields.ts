@@ -11,7 +11,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { AnyKind, Kind, Site, Step, Target } from "../component.ts";
-import { isPlainRecord } from "../rules.ts";
+import { isPlainRecord, shown } from "../rules.ts";
 import { aside, entry, isBranch, type Named, type Node, record, unwrap } from "../state_tree.ts";
 import { isTypedArray } from "../tensor.ts";
 import { classOf, isOptimizer } from "./optimizer_class.ts";
@@ -216,12 +216,14 @@ const slotKind: Kind<{ readonly originalName: string; readonly variable: tf.Vari
 /** A function: there is none in a checkpoint, so that a live one has to be in its place. */
 const functionKind: Kind<(...args: never[]) => unknown> = {
   name: "Function",
-  is: (u): u is () => unknown => typeof u === "function",
-  within: (u) => functionKind.is(u),
+  // What is in its place is looked at in `restore`.
+  is: (_): _ is () => unknown => true,
+  within: (u) => typeof u === "function",
   encode: () => null,
   restore: (_, target, live) => {
-    if (live === undefined) {
-      target.problem("missing", "a function in its place, for a checkpoint holds none: restore into a live one", "none");
+    if (typeof live !== "function") {
+      const expected = "a function, as in the snapshot, which holds none: restore into a live optimizer that has it";
+      target.problem("missing", expected, live === undefined ? "none" : shown(live));
     }
     return () => live as () => unknown;
   },
@@ -256,7 +258,7 @@ export const fieldKinds: readonly AnyKind[] = [
  */
 export function encodeFields(object: object, skip: ReadonlySet<string>, site: Site): Node {
   return site.late("fields", (at) =>
-    ownNames(object, site).filter((name) => !skip.has(name)).map((name): Named => [
+    ownNames(object, at).filter((name) => !skip.has(name)).map((name): Named => [
       name,
       at.part(name, (object as Fields)[name]),
     ]));
@@ -267,9 +269,10 @@ function ownNames(object: object, site: Site): readonly string[] {
   return Reflect.ownKeys(object).map((name) => {
     const { enumerable, get, set } = Object.getOwnPropertyDescriptor(object, name) as PropertyDescriptor;
     if (typeof name === "symbol") return site.refuse("fields with names that are strings", `the field ${String(name)}`);
-    if (get !== undefined || set !== undefined) return site.refuse("fields that hold values", `an accessor ${name} of its own`);
-    if (!enumerable) return site.refuse("fields that are enumerable", `the field ${name}, which is not`);
-    return name;
+    if (get !== undefined || set !== undefined) {
+      return site.refuse("a field that holds a value", "an accessor", name);
+    }
+    return enumerable ? name : site.refuse("a field that is enumerable", "one that is not", name);
   });
 }
 

@@ -267,14 +267,33 @@ export const optimizerKind: Kind<tf.Optimizer> = {
 
 // --- combinators
 
+/** Where an optimizer has its rate: a method that sets it, a field, or optimizers in its fields that it trains with. */
+function setRate(optimizer: tf.Optimizer, rate: number, outer: ReadonlySet<object>): boolean {
+  const fields = optimizer as unknown as { learningRate?: unknown; setLearningRate?: unknown };
+  if (typeof fields.setLearningRate === "function") {
+    fields.setLearningRate(rate);
+    return true;
+  }
+  const { learningRate } = fields;
+  if (learningRate instanceof tf.Variable) {
+    tf.tidy(() => learningRate.assign(tf.fill(learningRate.shape, rate, learningRate.dtype)));
+    return true;
+  }
+  if (typeof learningRate === "number" && Reflect.set(fields, "learningRate", rate)) return true;
+  const inner = Object.values(fields).filter((part): part is tf.Optimizer => isOptimizer(part) && !outer.has(part));
+  return inner.length > 0 && inner.every((part) => setRate(part, rate, new Set([...outer, part])));
+}
+
 /**
  * Sets the learning rate with which an optimizer trains from now on.
  *
  * Assigning `optimizer.learningRate` changes what SGD and momentum report and not what they do.
  *
- * @param optimizer Any of tfjs's seven.
+ * @param optimizer Any of tfjs's seven, or of a class of your own: its method `setLearningRate`, its field `learningRate` (a number or a
+ *   variable), or, for a wrapper that has neither, the optimizers in its fields.
  * @param rate The rate, at least 0; usually `Schedule.rate` of the step about to be taken.
  * @returns An effect.
+ * @throws TypeError if the rate is no such number, or the optimizer has none of these.
  *
  * @example
  * ```ts
@@ -290,9 +309,12 @@ export const optimizerKind: Kind<tf.Optimizer> = {
  */
 export function setLearningRate(optimizer: tf.Optimizer, rate: number): IO<void> {
   return () => {
-    const fields = optimizer as unknown as { learningRate: number; setLearningRate?: (rate: number) => void };
     if (!(rate >= 0 && rate < Infinity)) throw new TypeError(`Expected a learning rate of at least 0, found ${rate}`);
-    if (fields.setLearningRate === undefined) fields.learningRate = rate;
-    else fields.setLearningRate(rate);
+    if (setRate(optimizer, rate, new Set([optimizer]))) return;
+    throw new TypeError(
+      `Expected an optimizer with a method setLearningRate or a field learningRate that is a number, found ${
+        described(classOf(optimizer))
+      }: give it one of the two`,
+    );
   };
 }
