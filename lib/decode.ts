@@ -184,7 +184,8 @@ export function restore(
 
   const restoreObject = (kind: AnyKind, state: Node, path: string, given: unknown): () => unknown => {
     // What a fresh object was made with need not be of the class that its field had.
-    const fits = given !== absent && !(fields && live === undefined && kind.is(given) && kind.ofClass?.(state, given) === false);
+    const fits = given !== absent &&
+      !(fields && live === undefined && kind.is(given) && kind.ofClass?.(state, given) === false);
     const object = fits ? given : live === undefined || fields ? objectAt(path) : undefined;
     if (object === undefined) {
       if (live !== undefined) {
@@ -323,7 +324,13 @@ export function restore(
   const checkKind = (node: Node, path: string, given: unknown): boolean => {
     if (given === absent || given === null || kindOf(node).startsWith(codecPrefix)) return true;
     const kind = kindNamed(kindOf(node));
-    if (kind !== undefined ? kind.is(given) : node === null ? fields || !isComponent(given) : liveKind(given) === kindOf(node)) {
+    if (
+      kind !== undefined
+        ? kind.is(given)
+        : node === null
+        ? fields || !isComponent(given)
+        : liveKind(given) === kindOf(node)
+    ) {
       return true;
     }
     report(path, "kind", `${describe(node)}, as in the snapshot`, foundAs(given));

@@ -4,9 +4,10 @@
  * @module
  */
 import { type AnyKind, type Codec, codecKind, codecPrefix, type Codecs, type Site } from "./component.ts";
+import { beside, hidden } from "./properties.ts";
 import { isPlainRecord, shown } from "./rules.ts";
 import { join, kindOf, maxDepth, type Named, type Node, record } from "./state_tree.ts";
-import { type Held, heldCopy, isTypedArray } from "./tensor.ts";
+import { type Held, heldCopy, isTypedArray, type TypedArray } from "./tensor.ts";
 
 // --- types
 
@@ -50,8 +51,57 @@ function isContainer(value: object): boolean {
   return Array.isArray(value) || isPlainRecord(value) || value instanceof Map || value instanceof Set;
 }
 
-/** The length up to which an array is searched for names beside its items: listing names takes a thousand times longer than reading. */
-const searched = 1000;
+/** Refuses a record with properties that a walk over its names does not meet, or that are computed. */
+function checkNames(value: object, path: string): void {
+  for (const name of Reflect.ownKeys(value)) {
+    const found = hidden(value, name);
+    if (typeof name === "symbol") throw refusal(path, "names that are strings", "a symbol as a name");
+    if (found !== undefined) throw refusal(join(path, name), "a property that is enumerable and holds a value", found);
+  }
+}
+
+/** Refuses an array or typed array with properties beside its items. */
+function checkItems(value: readonly unknown[] | TypedArray, path: string): void {
+  const name = beside(value);
+  if (name === undefined) return;
+  throw refusal(
+    typeof name === "symbol" ? path : join(path, String(name)),
+    "items alone in an array; a record can hold names beside it",
+    typeof name === "symbol" ? "a symbol as a name" : hidden(value, name) ?? "a name beside its items",
+  );
+}
+
+/** A typed array that is plain data, and where it is. */
+interface View {
+  readonly array: TypedArray;
+  readonly path: string;
+}
+
+/** Refuses views that share bytes: a write through one would be seen through the other, and in restored ones no more. */
+function checkViews(views: ReadonlyMap<ArrayBufferLike, readonly View[]>): void {
+  for (const all of views.values()) {
+    if (all.length < 2) continue;
+    const sorted = all.filter(({ array }) => array.byteLength > 0)
+      .toSorted((a, b) => a.array.byteOffset - b.array.byteOffset);
+    let last = sorted[0];
+    for (const view of sorted.slice(1)) {
+      if (last !== undefined && view.array.byteOffset < last.array.byteOffset + last.array.byteLength) {
+        const [first, second] = all.indexOf(last) < all.indexOf(view) ? [last, view] : [view, last];
+        throw refusal(
+          second.path,
+          `an array with a buffer of its own, such as its slice(), or the very array at ${first.path}`,
+          `another view of the bytes of ${first.path}`,
+        );
+      }
+      if (
+        last === undefined ||
+        view.array.byteOffset + view.array.byteLength > last.array.byteOffset + last.array.byteLength
+      ) {
+        last = view;
+      }
+    }
+  }
+}
 
 /**
  * Encodes named components; what they hold stays held until each is released.
@@ -69,11 +119,17 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
   const [common, inner] = [kinds.filter(({ within }) => !within), kinds.filter(({ within }) => within)];
   const late: (() => void)[] = [];
   let fields = false;
+  /** Of how many objects this is a part; what their kinds and codecs make to encode is not the user's data. */
+  let within = 0;
+  const views = new Map<ArrayBufferLike, View[]>();
+  const viewsOf = (buffer: ArrayBufferLike): View[] => {
+    const known = views.get(buffer) ?? [];
+    views.set(buffer, known);
+    return known;
+  };
 
   const encodeRecord = (value: object, path: string, depth: number): Node => {
-    if (Object.getOwnPropertySymbols(value).length > 0) {
-      throw refusal(path, "names that are strings", "a symbol as a name");
-    }
+    checkNames(value, path);
     return record(
       Object.entries(value).map(([name, child]): Named => [name, walk(child, join(path, name), depth + 1)]),
     );
@@ -83,10 +139,7 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     if (Object.getPrototypeOf(value) !== Array.prototype) {
       throw refusal(path, capturable, `an array of the class ${value.constructor?.name}`);
     }
-    // All of an array's names but its indices and its length.
-    if (value.length <= searched && Reflect.ownKeys(value).length > value.length + 1) {
-      throw refusal(path, "an array of items alone", "one with names beside its items");
-    }
+    checkItems(value, path);
     return Array.from(
       value,
       (item, i) => {
@@ -129,7 +182,9 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     const outer = fields;
     // What is in an object of another kind is that kind's, wherever the object is.
     fields = false;
+    within++;
     const state = kind.encode(value, at);
+    within--;
     fields = outer;
     if (kind.order !== undefined) {
       const paths = byKind.get(kind) ?? new Map<object, string>();
@@ -154,7 +209,11 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
       const reason = kind.nearly?.(value);
       if (reason !== undefined) throw refusal(path, capturable, reason);
     }
-    if (isTypedArray(value)) return site(path, depth).hold(heldCopy(value));
+    if (isTypedArray(value)) {
+      checkItems(value, path);
+      if (within === 0) viewsOf(value.buffer).push({ array: value, path });
+      return site(path, depth).hold(heldCopy(value));
+    }
     if (Array.isArray(value)) return encodeArray(value, path, depth);
     if (isPlainRecord(value)) return encodeRecord(value, path, depth);
     throw refusal(path, capturable, shown(value));
@@ -222,14 +281,13 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
   }
   try {
     announce(components, common.filter((kind) => kind.announce !== undefined), names);
-    if (Object.getOwnPropertySymbols(components).length > 0) {
-      throw refusal("", "names that are strings", "a symbol as a name");
-    }
+    checkNames(components, "");
     seen.set(components, "");
     const entries = Object.entries(components).map(([name, value]) => component(name, value));
     fields = true;
     // Fields may have objects with fields of their own.
     for (const run of late) run();
+    checkViews(views);
     const order = [...byKind].map(([kind, paths]) => [kind.name, kind.order?.(paths) ?? []] as const);
     return { components: entries, order };
   } catch (error) {

@@ -1,9 +1,32 @@
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
-import { captureState, explain, fit, fitDataset, memory, restoreInto, restoreState, Rng, runOrThrow, setLearningRate } from "@dogear/dogear";
+import {
+  captureState,
+  explain,
+  fit,
+  fitDataset,
+  memory,
+  restoreInto,
+  restoreState,
+  Rng,
+  runOrThrow,
+  setLearningRate,
+} from "@dogear/dogear";
 import * as tf from "@tensorflow/tfjs";
-import { allOrNothing, backInto, canonical, idOf, immutable, left, noTrace, right, roundTrip, type Subject, throughStore } from "./laws.ts";
-import { AdamW, DecayingSGD, Lookahead, LionByPosition, LionOfTensors, optimizers } from "./optimizer_classes.ts";
+import {
+  allOrNothing,
+  backInto,
+  canonical,
+  idOf,
+  immutable,
+  left,
+  noTrace,
+  right,
+  roundTrip,
+  type Subject,
+  throughStore,
+} from "./laws.ts";
+import { AdamW, DecayingSGD, LionByPosition, LionOfTensors, Lookahead, optimizers } from "./optimizer_classes.ts";
 
 before(async () => void await tf.setBackend("cpu"));
 
@@ -66,7 +89,11 @@ function bits(state: State | Compiled): string {
 // --- laws
 
 /** Saved at every step, and resumed afresh, into a new live one and into a trained one: each ends as the uninterrupted run. */
-async function sameBits<S extends State | Compiled>(make: () => S, train: (state: S) => unknown, steps: number): Promise<void> {
+async function sameBits<S extends State | Compiled>(
+  make: () => S,
+  train: (state: S) => unknown,
+  steps: number,
+): Promise<void> {
   const whole = make();
   for (let i = 0; i < steps; i++) await train(whole);
   const expected = bits(whole);

@@ -94,7 +94,8 @@ abstract class Lion extends tf.Optimizer {
     const [b1, b2] = this.betas;
     this.count++;
     pairs(gradients).forEach(([variable, gradient], position) => {
-      const make = (): tf.Variable => tf.tidy(() => tf.zerosLike(variable).variable(false, `${variable.name}/${this.getClassName()}/m`));
+      const make = (): tf.Variable =>
+        tf.tidy(() => tf.zerosLike(variable).variable(false, `${variable.name}/${this.getClassName()}/m`));
       const m = this.momentum(variable, position, make);
       this.seen.add(variable.name);
       tf.tidy(() => {

@@ -22,6 +22,7 @@ const order: readonly string[] = [
   "tensor",
   "state_tree",
   "component",
+  "properties",
   "encode",
   "selection",
   "belonging",
@@ -122,7 +123,7 @@ const complete: boolean = true;
 
 /** From this room on, disk, network and signals may be used; before it, only these pure functions of the runtime. */
 const firstWithEffects = "disk";
-const pureBuiltins: readonly string[] = ["node:buffer", "node:crypto", "node:zlib"];
+const pureBuiltins: readonly string[] = ["node:buffer", "node:crypto", "node:util", "node:zlib"];
 
 const longest = 450;
 

@@ -128,8 +128,7 @@ const mapKind: Kind<Map<unknown, unknown>> = {
   name: "Map",
   is: (u): u is Map<unknown, unknown> => u instanceof Map && Object.getPrototypeOf(u) === Map.prototype,
   within: (u) => mapKind.is(u),
-  encode: (map, site) =>
-    [...map].map(([key, value], i) => [encodeKey(key, [i, 0], site), site.part([i, 1], value)]),
+  encode: (map, site) => [...map].map(([key, value], i) => [encodeKey(key, [i, 0], site), site.part([i, 1], value)]),
   restore: (state, target, live) => {
     const pairs = restorePairs(state, target, (key) => live?.get(key));
     return () => new Map(pairs());
@@ -280,7 +279,12 @@ function ownNames(object: object, site: Site): readonly string[] {
  * Restores what {@link encodeFields} gave into a live object: variables take their values in place, what the live one does not have is
  * created, what only it has is removed and disposed of. Functions are left as they are.
  */
-export function restoreFields(state: Node | undefined, object: object, skip: ReadonlySet<string>, target: Target): void {
+export function restoreFields(
+  state: Node | undefined,
+  object: object,
+  skip: ReadonlySet<string>,
+  target: Target,
+): void {
   const fields = object as Fields;
   target.late("fields", (at) => {
     const saved = state !== undefined && isBranch(state) && state.is === "record" ? state.entries : [];
@@ -302,7 +306,9 @@ export function restoreFields(state: Node | undefined, object: object, skip: Rea
       const after = tensorsIn(own().map((name) => fields[name]), is);
       for (const tensor of after) if (!(tensor instanceof tf.Variable)) tf.keep(tensor);
       for (const tensor of before) if (!after.has(tensor) && isOwned(tensor, at)) tensor.dispose();
-      for (const one of was) if (isOptimizer(one) && classOf(one).exact && !is.has(one) && !at.isElsewhere(one)) one.dispose();
+      for (const one of was) {
+        if (isOptimizer(one) && classOf(one).exact && !is.has(one) && !at.isElsewhere(one)) one.dispose();
+      }
     });
   });
 }
@@ -318,7 +324,11 @@ function isOwned(tensor: tf.Tensor, target: Target): boolean {
 // --- combinators
 
 /** Every tensor and variable in data, also in Maps, Sets and optimizers. */
-export function tensorsIn(value: unknown, seen: Set<object> = new Set(), found: Set<tf.Tensor> = new Set()): ReadonlySet<tf.Tensor> {
+export function tensorsIn(
+  value: unknown,
+  seen: Set<object> = new Set(),
+  found: Set<tf.Tensor> = new Set(),
+): ReadonlySet<tf.Tensor> {
   if (typeof value !== "object" || value === null || seen.has(value)) return found;
   seen.add(value);
   if (value instanceof tf.Tensor) return found.add(value);
@@ -338,7 +348,8 @@ function refill(live: unknown, next: unknown, target: Target): unknown {
   const { refilled } = target;
   if (typeof next !== "object" || next === null || target.isElsewhere(next)) return next;
   if (refilled.has(next)) return refilled.get(next);
-  const free = typeof live === "object" && live !== null && live !== next && !refilled.has(live) && !target.isElsewhere(live) &&
+  const free = typeof live === "object" && live !== null && live !== next && !refilled.has(live) &&
+    !target.isElsewhere(live) &&
     Object.getPrototypeOf(live) === Object.getPrototypeOf(next) && Object.isExtensible(live) && !Object.isSealed(live);
   const into = <A extends object>(own: A): A => {
     const found = (free ? live : own) as A;

@@ -115,7 +115,9 @@ function configOf(optimizer: tf.Optimizer): tf.serialization.ConfigDict | null {
 }
 
 function isJson(value: unknown, outer: ReadonlySet<unknown>): boolean {
-  if (typeof value !== "object" || value === null) return ["number", "string", "boolean", "object"].includes(typeof value);
+  if (typeof value !== "object" || value === null) {
+    return ["number", "string", "boolean", "object"].includes(typeof value);
+  }
   if (outer.has(value) || (!Array.isArray(value) && !isPlainRecord(value))) return false;
   const within = new Set([...outer, value]);
   return Object.values(value).every((part) => isJson(part, within));
@@ -251,7 +253,9 @@ export const optimizerKind: Kind<tf.Optimizer> = {
       [
         ["config", name],
         ["fields", name],
-        ...(name === "learningRate" && savedClass(state)?.base?.match(/^(SGD|Momentum)$/) ? [["scalars", "c"], ["fields", "c"]] : []),
+        ...(name === "learningRate" && savedClass(state)?.base?.match(/^(SGD|Momentum)$/)
+          ? [["scalars", "c"], ["fields", "c"]]
+          : []),
       ].filter(([list, field]) => entry(entry(state, list as string), field as string) !== undefined),
     belongs: (state) => {
       const of = savedClass(state);

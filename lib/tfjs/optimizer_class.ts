@@ -87,7 +87,6 @@ export const layouts: Readonly<Record<string, Layout>> = {
   },
 };
 
-
 const seven: ReadonlyMap<object, string> = new Map<object, string>([
   [tf.SGDOptimizer.prototype, "SGD"],
   [tf.MomentumOptimizer.prototype, "Momentum"],
@@ -155,7 +154,9 @@ export function isOfAnotherCopy(optimizer: object): boolean {
 /** A private field that a class of the user's own declares, which nothing outside that class can read. */
 export function privateField(optimizer: tf.Optimizer): string | undefined {
   for (const prototype of prototypesOf(optimizer)) {
-    if (seven.has(prototype) || prototype === tf.Optimizer.prototype || prototype === Object.prototype) return undefined;
+    if (seven.has(prototype) || prototype === tf.Optimizer.prototype || prototype === Object.prototype) {
+      return undefined;
+    }
     const source = Function.prototype.toString.call(constructorOf(prototype) ?? (() => {}))
       .replace(/\/\*[^]*?\*\/|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\[^])*`|(?<![:\\])\/\/.*/g, " ");
     const [, name] = /(?<!\.\s*|static\s+|[\w$])(#[\w$]+)\s*(?:=(?![=>])|;|\n|\})/.exec(source) ?? [];
@@ -187,8 +188,12 @@ export function built(of: OptimizerClass, config: tf.serialization.ConfigDict | 
   try {
     const optimizer = fromConfig.call(found, found, config);
     if (Object.getPrototypeOf(optimizer) === found.prototype) return optimizer;
-    return `a class whose fromConfig makes an instance of it, not of ${classOf(optimizer).name}: mend fromConfig, ${remedy}`;
+    return `a class whose fromConfig makes an instance of it, not of ${
+      classOf(optimizer).name
+    }: mend fromConfig, ${remedy}`;
   } catch (error) {
-    return `a class whose fromConfig takes what getConfig gave (${error instanceof Error ? error.message : error}): ${remedy}`;
+    return `a class whose fromConfig takes what getConfig gave (${
+      error instanceof Error ? error.message : error
+    }): ${remedy}`;
   }
 }
