@@ -7,26 +7,12 @@ import { type AnyKind, type Codec, codecKind, codecPrefix, type Codecs, type Ste
 import { isPlainRecord, shown } from "./rules.ts";
 import type { Encoded } from "./encode.ts";
 import type { Problem, ProblemKind } from "./errors.ts";
-import { isBranch, join, kindOf, type Named, type Node, nodesByPath, unwrap } from "./state_tree.ts";
+import { holdsComponents, isBranch, join, kindOf, type Named, type Node, nodesByPath, unwrap } from "./state_tree.ts";
 import { isDType, isTypedArray, typedView } from "./tensor.ts";
 
 // --- capture and restore
 
 const absent: unique symbol = Symbol("absent");
-
-/** Whether a tree holds anything but plain data. */
-function holdsComponents(node: Node): boolean {
-  if (Array.isArray(node)) return node.some(holdsComponents);
-  if (!isBranch(node)) return false;
-  switch (node.is) {
-    case "record":
-      return node.entries.some(([, child]) => holdsComponents(child));
-    case "array":
-      return isDType(node.held.element);
-    default:
-      return true;
-  }
-}
 
 /** Every object in plain data, tensors among them. */
 function objectsIn(tree: unknown, into: Set<unknown>): Set<unknown> {

@@ -64,11 +64,7 @@ function checkNames(value: object, path: string): void {
 function checkItems(value: readonly unknown[] | TypedArray, path: string): void {
   const name = beside(value);
   if (name === undefined) return;
-  throw refusal(
-    typeof name === "symbol" ? path : join(path, String(name)),
-    "items alone in an array; a record can hold names beside it",
-    typeof name === "symbol" ? "a symbol as a name" : hidden(value, name) ?? "a name beside its items",
-  );
+  throw refusal(path, "an array of items alone", `one with names beside its items: ${String(name)}`);
 }
 
 /** A typed array that is plain data, and where it is. */

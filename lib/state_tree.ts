@@ -135,6 +135,20 @@ export function nodesByPath(components: readonly Named[]): ReadonlyMap<string, N
   return nodes;
 }
 
+/** Whether a tree holds anything but plain data. */
+export function holdsComponents(node: Node): boolean {
+  if (Array.isArray(node)) return node.some(holdsComponents);
+  if (!isBranch(node)) return false;
+  switch (node.is) {
+    case "record":
+      return node.entries.some(([, child]) => holdsComponents(child));
+    case "array":
+      return !node.held.element.endsWith("Array");
+    default:
+      return true;
+  }
+}
+
 /** A word for what a node is, for messages and for comparing kinds. */
 export function kindOf(node: Node): string {
   if (node === null) return "null";

@@ -8,7 +8,7 @@ import * as tf from "@tensorflow/tfjs";
 // --- types
 
 /** Gradients as optimizers receive them. */
-export type Gradients = tf.NamedTensorMap | tf.NamedTensor[];
+export type Gradients = tf.NamedTensorMap | { readonly name: string; readonly tensor: tf.Tensor }[];
 
 type Config = tf.serialization.ConfigDict;
 
@@ -41,7 +41,7 @@ export class AdamW extends tf.AdamOptimizer {
   }
   override applyGradients(gradients: Gradients): void {
     this.steps++;
-    this.learningRate = this.peak * Math.min(1, this.steps / 5);
+    this.learningRate = this.peak * Math.min(1, this.steps / 3);
     tf.tidy(() => {
       for (const [variable] of pairs(gradients)) {
         variable.assign(variable.mul(1 - this.learningRate * this.weightDecay));
@@ -54,7 +54,7 @@ export class AdamW extends tf.AdamOptimizer {
     this.norms = [...this.norms.slice(-2), this.norm.dataSync()[0] as number];
     this.peak *= 1 + 0.01 * (this.norms[0] as number);
     this.last = { step: this.steps, names: pairs(gradients).map(([{ name }]) => name) };
-    super.applyGradients(gradients);
+    super.applyGradients(gradients as never);
   }
   override getConfig(): Config {
     return { peak: this.peak, weightDecay: this.weightDecay };
@@ -69,7 +69,7 @@ register(AdamW);
 /** SGD whose rate decays, under the inherited name of SGD: tfjs's registry then has it in the place of SGD. */
 export class DecayingSGD extends tf.SGDOptimizer {
   override applyGradients(gradients: Gradients): void {
-    super.applyGradients(gradients);
+    super.applyGradients(gradients as never);
     this.setLearningRate(this.learningRate * 0.9);
   }
 }
@@ -191,13 +191,13 @@ export class LionOfTensors extends tf.Optimizer {
   }
 }
 
-/** Looks ahead: after every third step of an inner optimizer the variables go halfway back to where they were. */
+/** Looks ahead: after every second step of an inner optimizer the variables go halfway back to where they were. */
 export class Lookahead extends tf.Optimizer {
   static readonly className = "Lookahead";
   steps = 0;
   slow: tf.Variable[] = [];
   trained: tf.Variable[] = [];
-  constructor(readonly inner: tf.Optimizer = tf.train.adam(0.05), readonly every: number = 3) {
+  constructor(readonly inner: tf.Optimizer = tf.train.adam(0.05), readonly every: number = 2) {
     super();
   }
   applyGradients(gradients: Gradients): void {
