@@ -77,6 +77,8 @@ export interface Target {
   readonly fields: boolean;
   /** Whether an object, live or restored, belongs to a part that is not within fields. */
   readonly isElsewhere: (object: object) => boolean;
+  /** Every live or built object that has been restored. */
+  readonly objects: () => Iterable<object>;
   /** The live containers that restored ones were put into, in all fields. */
   readonly refilled: Map<unknown, unknown>;
 }

@@ -136,6 +136,7 @@ export function restore(
       finish: (run) => void finishes.push(run),
       fields,
       isElsewhere: (object) => elsewhere.has(object),
+      objects: () => paths.keys(),
       refilled,
     };
   };

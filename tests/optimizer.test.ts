@@ -370,14 +370,46 @@ test("fields: references to variables of other components are shared, in either 
     train(saved);
     using early = captureState(make());
     using late = captureState(saved);
-    const live = make();
-    for (const snapshot of [late, early, late]) {
+    const [live, slots] = [make(), [] as tf.Variable[]];
+    for (const snapshot of [late, late, early, late]) {
       right(restoreInto(live)(snapshot)());
       assert.ok(live.model.getWeights().every((weight) => !weight.isDisposed));
       const weights = new Set(live.model.trainableWeights.map((weight) => weight.read()));
       assert.ok(live.optimizer.trained.every((variable) => weights.has(variable)));
+      // The variables that the live one has are assigned to; those that only it has are disposed of.
+      const { slow } = live.optimizer;
+      slots.push(...slow);
+      assert.ok(slots.every((slot) => slot.isDisposed !== slow.includes(slot)));
     }
     assert.equal(live.optimizer.trained.length, 6);
+    assert.equal(new Set(slots).size, 12);
+  }
+});
+
+test("fields: the model itself, its weights as it lists them, and an optimizer that is another component too, are shared", () => {
+  class Holding extends Named {
+    static override readonly className: string = "Holding";
+    model: tf.LayersModel | undefined;
+    weights: unknown[] = [];
+    inner: tf.Optimizer | undefined;
+  }
+  tf.serialization.registerClass(Holding as never);
+  const make = () => {
+    const optimizer = new Holding();
+    const { model } = compiled(() => optimizer)();
+    return { first: optimizer, inner: tf.train.adam(), model, last: new Holding() };
+  };
+  const saved = make();
+  Object.assign(saved.first, { model: saved.model, weights: saved.model.weights, inner: saved.inner });
+  Object.assign(saved.last, { inner: saved.first });
+  using snapshot = captureState(saved);
+  for (const restored of [restoreState(snapshot), restoreInto(make())(snapshot)()]) {
+    const { first, inner, model, last } = right(restored) as typeof saved;
+    assert.equal(first.model, model);
+    assert.equal(model.optimizer, first);
+    assert.deepEqual(first.weights.map((weight, i) => weight === model.weights[i]), model.weights.map(() => true));
+    assert.equal(first.inner, inner);
+    assert.equal(last.inner, first);
   }
 });
 

@@ -53,9 +53,12 @@ function naming(text: string, site: Site): Naming | undefined {
   return undefined;
 }
 
+const longestName = 1000;
+
 /** Whether a text can only be a name: that of a layer's variable, for which tfjs made up the layer's name. */
 function isLayerName(text: string): boolean {
-  return /^(?:[\w.-]+\/)*?[a-z][a-z0-9_]*_[A-Z]\w*\d\/\w/.test(text);
+  return text.length <= longestName && text.includes("/") &&
+    /^(?:[\w.-]+\/)*?[a-z][a-z0-9_]*_[A-Z]\w*\d\/\w/.test(text);
 }
 
 function isNamed(record: Fields, site: Site): boolean {
@@ -212,6 +215,38 @@ const slotKind: Kind<{ readonly originalName: string; readonly variable: tf.Vari
   },
 };
 
+/** What a layer has for a weight of its own; see tfjs-layers 4.22, `variables.ts`. */
+interface LayerVariable {
+  readonly val: tf.Variable;
+  readonly read: () => tf.Tensor;
+}
+
+function layerVariablesOf(layer: object): readonly LayerVariable[] {
+  const { _trainableWeights = [], _nonTrainableWeights = [] } = layer as Readonly<
+    Record<"_trainableWeights" | "_nonTrainableWeights", readonly LayerVariable[] | undefined>
+  >;
+  return [..._trainableWeights, ..._nonTrainableWeights];
+}
+
+/** A weight as a model lists it, which is found again by its variable. */
+const layerVariableKind: Kind<LayerVariable> = {
+  name: "LayerVariable",
+  is: (u): u is LayerVariable =>
+    typeof u === "object" && u !== null && !isPlainRecord(u) && "val" in u && u.val instanceof tf.Variable &&
+    "read" in u && "constraint" in u,
+  within: (u) => layerVariableKind.is(u),
+  encode: ({ val }, site) => record([["of", site.part("of", val)]]),
+  restore: (state, target, live) => {
+    const variable = target.value("of", entry(state, "of") ?? null)();
+    const layers = [...target.objects()].filter((object) => object instanceof tf.layers.Layer);
+    const found = [...(live ? [live] : []), ...layers.flatMap(layerVariablesOf)].find(({ val }) => val === variable);
+    if (found === undefined && variable !== null) {
+      target.problem("missing", "the model whose weight it refers to, among the components", "none");
+    }
+    return () => found as LayerVariable;
+  },
+};
+
 /** A function: there is none in a checkpoint, so that a live one has to be in its place. */
 const functionKind: Kind<(...args: never[]) => unknown> = {
   name: "Function",
@@ -239,6 +274,7 @@ const undefinedKind: Kind<unknown> = {
 /** The kinds of what fields hold beyond other components. */
 export const fieldKinds: readonly AnyKind[] = [
   slotKind,
+  layerVariableKind,
   mapKind,
   setKind,
   namedKind,
@@ -280,14 +316,14 @@ function ownNames(object: object, site: Site): readonly string[] {
  * created, what only it has is removed and disposed of. Functions are left as they are.
  */
 export function restoreFields(
-  state: Node | undefined,
+  state: Node,
   object: object,
   skip: ReadonlySet<string>,
   target: Target,
 ): void {
   const fields = object as Fields;
   target.late("fields", (at) => {
-    const saved = state !== undefined && isBranch(state) && state.is === "record" ? state.entries : [];
+    const saved = isBranch(state) && state.is === "record" ? state.entries : [];
     const parts = saved.map(([name, node]) =>
       [name, at.part(name, Object.hasOwn(fields, name) ? fields[name] : undefined, node)] as const
     );

@@ -243,7 +243,9 @@ export const optimizerKind: Kind<tf.Optimizer> = {
       return () => optimizer;
     }
     if (own.exact) restoreSeven(state, target, optimizer, own);
-    restoreFields(entry(state, "fields"), optimizer, laidOut(own), target);
+    const fields = entry(state, "fields");
+    if (fields !== undefined) restoreFields(fields, optimizer, laidOut(own), target);
+    else if (!own.exact) target.problem("format", "the fields of the optimizer", "none", "fields");
     return () => optimizer;
   },
   parts: {
