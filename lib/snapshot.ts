@@ -32,7 +32,7 @@ import * as Schedule from "./schedule.ts";
 import { segment, type StateTree } from "./state_tree.ts";
 import type { Held } from "./tensor.ts";
 import { roomProblem } from "./tfjs/backend.ts";
-import { fieldKinds } from "./tfjs/fields.ts";
+import { fieldKinds } from "./tfjs/field_kinds.ts";
 import { layerKind } from "./tfjs/layer.ts";
 import { modelKind } from "./tfjs/model.ts";
 import { optimizerKind } from "./tfjs/optimizer.ts";

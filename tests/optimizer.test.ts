@@ -28,7 +28,15 @@ import {
   type Subject,
   throughStore,
 } from "./laws.ts";
-import { AdamW, DecayingSGD, LionByPosition, LionOfTensors, Lookahead, optimizers } from "./optimizer_classes.ts";
+import {
+  AdamW,
+  DecayingSGD,
+  type Gradients,
+  LionByPosition,
+  LionOfTensors,
+  Lookahead,
+  optimizers,
+} from "./optimizer_classes.ts";
 
 before(async () => void await tf.setBackend("cpu"));
 
@@ -136,6 +144,49 @@ for (const [name, make] of Object.entries(optimizers)) {
       });
       test(`round trip through a store, ${where}`, () => throughStore(memory(), subject));
     }
+  });
+}
+
+/** A subclass that counts its steps and trains with the count. */
+function counting(Base: new (...args: never[]) => tf.Optimizer, ...args: readonly unknown[]): () => tf.Optimizer {
+  class Counting extends (Base as new (...args: unknown[]) => tf.AdamOptimizer) {
+    steps: { of: number }[] = [];
+    override applyGradients(gradients: Gradients): void {
+      this.steps.push({ of: this.steps.length });
+      setLearningRate(this, 0.1 / this.steps.length)();
+      super.applyGradients(gradients as never);
+    }
+  }
+  return () => new Counting(...args);
+}
+
+const seven: Readonly<Record<string, () => tf.Optimizer>> = {
+  SGD: counting(tf.SGDOptimizer, 0.1),
+  Momentum: counting(tf.MomentumOptimizer, 0.1, 0.9, true),
+  Adagrad: counting(tf.AdagradOptimizer, 0.1, 0.1),
+  Adadelta: counting(tf.AdadeltaOptimizer, 0.1, 0.9, 1e-7),
+  Adam: counting(tf.AdamOptimizer, 0.1, 0.9, 0.999, 1e-7),
+  Adamax: counting(tf.AdamaxOptimizer, 0.1, 0.9, 0.999, 1e-7, 0.1),
+  RMSProp: counting(tf.RMSPropOptimizer, 0.1, 0.9, 0.5, 1e-7, true),
+};
+for (const [name, make] of Object.entries(seven)) {
+  test(`same bits: a subclass of ${name} that is not registered, into live ones at every step`, async () => {
+    const subject = { make: bare(make), train: step };
+    const whole = subject.make();
+    for (let i = 0; i < 4; i++) step(whole);
+    const run = subject.make();
+    for (let i = 0; i <= 4; i++) {
+      using snapshot = captureState(run);
+      const [cold, warm] = [subject.make(), subject.make()];
+      step(warm);
+      for (const live of [cold, warm]) {
+        right(restoreInto(live)(snapshot)());
+        for (let k = i; k < 4; k++) step(live);
+        assert.equal(await idOf(live), await idOf(whole), `resumed at step ${i}`);
+      }
+      step(run);
+    }
+    await backInto(subject);
   });
 }
 

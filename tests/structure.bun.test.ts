@@ -48,6 +48,7 @@ const order: readonly string[] = [
   "scaler",
   "tfjs/backend",
   "tfjs/tensor",
+  "tfjs/field_kinds",
   "tfjs/optimizer_class",
   "tfjs/fields",
   "tfjs/optimizer",
