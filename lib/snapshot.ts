@@ -146,7 +146,7 @@ export function snapshotOf<C>(encoded: Encoded, arrays: readonly Held[]): Snapsh
  * @param options Codecs for components of the user's own types.
  * @returns The snapshot; it holds tfjs buffers until it is released.
  * @throws TypeError naming the path of what cannot be captured: a function, a symbol, undefined, an instance of a class that no codec
- *   knows, a cycle, a disposed tensor, a component name that is empty or has a lone surrogate.
+ *   knows, a cycle, a property that is computed or not enumerable, a name beside the items of an array, a second view of the same bytes, a disposed tensor, a component name that is empty or has a lone surrogate.
  *
  * Laws: *no trace*, *immutable*, *round trip*.
  *

@@ -361,7 +361,7 @@ test("fields: what a script puts on one of tfjs's optimizers is state, too", () 
   assert.deepEqual((right(restoreState(snapshot)) as { adam: typeof adam }).adam.seen, adam.seen);
 });
 
-test("fields: what cannot be read or kept is refused with its path", async () => {
+test("fields: what cannot be read or kept is refused with its path", () => {
   class Private extends Named {
     static override readonly className: string = "Private";
     #count = 0;
