@@ -5,7 +5,7 @@
  */
 import type { AnyKind } from "./component.ts";
 import { nameOf, type Side, stateOf, type Tree } from "./selection.ts";
-import { entry, isBranch, type Node } from "./state_tree.ts";
+import { entry, isBranch, join, type Node } from "./state_tree.ts";
 
 // --- types
 
@@ -22,6 +22,20 @@ export interface Component {
 /** Whether a path is another or below it. */
 export function isWithin(path: string, outer: string): boolean {
   return path === outer || path.startsWith(`${outer}/`);
+}
+
+/** The records of fields in a tree, by path: what is in them may refer to anything in the tree. */
+export function fieldsIn({ nodes }: Tree, kindNamed: (name: string) => AnyKind | undefined): readonly string[] {
+  return [...nodes].flatMap(([path, node]) => {
+    const name = isBranch(node) && node.is === "kind" ? kindNamed(node.kind)?.parts?.late : undefined;
+    return name === undefined ? [] : [join(path, name)];
+  });
+}
+
+/** The live path of a saved part, if it or a part around it was kept in favour of its live counterpart. */
+export function counterpart(path: string, kept: ReadonlyMap<string, string>): string | undefined {
+  const found = [...kept].find(([saved]) => isWithin(path, saved));
+  return found && `${found[1]}${path.slice(found[0].length)}`;
 }
 
 /** A path in a tree by the names that the user gave to items of lists on it, below its component. */

@@ -14,7 +14,7 @@
 import type * as t from "io-ts";
 import type { Problem, ProblemKind } from "./errors.ts";
 import { shown } from "./rules.ts";
-import { entry, kindOf, type Node, type StateTree } from "./state_tree.ts";
+import { entry, kindOf, type Named, type Node, type StateTree } from "./state_tree.ts";
 import type { Held } from "./tensor.ts";
 
 // --- types
@@ -38,6 +38,12 @@ export interface Site {
   readonly hold: (held: Held, name?: string) => Node;
   /** The names that owners gave to their parts before anything was encoded. */
   readonly names: ReadonlyMap<object, string>;
+  /** A record of fields that is encoded after everything else, so that what it shares with another component is state of that one. */
+  readonly late: (step: Step, entries: (site: Site) => readonly Named[]) => Node;
+  /** Whether this is within fields, where kinds with `within` are known. */
+  readonly fields: boolean;
+  /** Whether an object has been encoded. */
+  readonly known: (object: object) => boolean;
   /** Refuses the value, or what is at a path below it. */
   readonly refuse: (expected: string, found: string, at?: string) => never;
 }
@@ -65,6 +71,18 @@ export interface Target {
   readonly commit: (run: () => void) => void;
   /** Reports plain data that the live value has otherwise than the snapshot, and that is restored. */
   readonly overrides: (at: string, live: unknown, saved: unknown) => void;
+  /** Restores fields after everything else. Within them, what has no live counterpart is created, and what only the live side has is no problem. */
+  readonly late: (step: Step, run: (target: Target) => void) => void;
+  /** What to do after all commits, when objects have their names and order; must not fail. */
+  readonly finish: (run: () => void) => void;
+  /** Whether this is within fields. */
+  readonly fields: boolean;
+  /** Whether an object, live or restored, belongs to a part that is not within fields. */
+  readonly isElsewhere: (object: object) => boolean;
+  /** Every live or built object that has been restored. */
+  readonly objects: () => Iterable<object>;
+  /** The live containers that restored ones were put into, in all fields. */
+  readonly refilled: Map<unknown, unknown>;
 }
 
 /** What a kind knows of the state of its values, live or saved, where a part of it is restored and another is not. */
@@ -90,6 +108,8 @@ export interface PartsOf {
   ) =>
     | { readonly state: Node; readonly problem?: Pick<Problem, "expected" | "found"> & { readonly at: string } }
     | undefined;
+  /** The part that is restored after everything else, for it refers to other components ({@link Site.late}). */
+  readonly late?: string;
   /** The shape, if training changes it. */
   readonly trained?: (state: Node) => readonly number[] | undefined;
   /** The shapes of what the state belongs to by position. */
@@ -101,6 +121,8 @@ export interface Kind<A> {
   /** The name that goes into the snapshot. */
   readonly name: string;
   readonly is: (u: unknown) => u is A;
+  /** For a kind that is known within fields only (see {@link Site.late}): whether it encodes a value there. */
+  readonly within?: (u: unknown, site: Site) => boolean;
   /** Why a value that nearly is one is refused, if it is. */
   readonly nearly?: (u: object) => string | undefined;
   /** Told of every value before any is encoded, so that a part is named after its owner even where it is met first. */
@@ -108,6 +130,8 @@ export interface Kind<A> {
   readonly encode: (value: A, site: Site) => Node;
   /** A fresh object to restore into; a kind without it is of values, which restoring replaces. */
   readonly build?: (state: Node, target: Target) => A | undefined;
+  /** Whether a live one is of the class of a state. */
+  readonly ofClass?: (state: Node, live: A) => boolean;
   /** Whether building one builds the components in it, too, so that none of them can be built by itself. */
   readonly buildsParts?: boolean;
   /** Restores the state into a live object, or makes the value that replaces `live` (`undefined`: there is none). */

@@ -69,6 +69,12 @@ export function restore(
   const paths = new Map<object, string>();
   const built = new Set<object>();
   const kindNamed = (name: string): AnyKind | undefined => kinds.find((kind) => kind.name === name);
+  const common = kinds.filter(({ within }) => !within);
+  const finishes: (() => void)[] = [];
+  /** Fields, which are restored after everything else: what they share is met before them, wherever it is. */
+  const late: { readonly path: string; readonly run: () => void }[] = [];
+  let fields = false;
+  const [elsewhere, refilled] = [new Set<unknown>(), new Map<unknown, unknown>()];
 
   // Objects may be needed before the walk reaches them.
   const nodes = nodesByPath(encoded.components);
@@ -99,9 +105,9 @@ export function restore(
 
   /** A live value in words: its kind, or in those of the kind that it nearly is of. */
   const foundAs = (value: unknown): string => {
-    const kind = kinds.find((kind) => kind.is(value));
+    const kind = common.find((kind) => kind.is(value));
     if (kind !== undefined) return withArticle(kind.name);
-    const reasons = typeof value === "object" && value !== null ? kinds.map((kind) => kind.nearly?.(value)) : [];
+    const reasons = typeof value === "object" && value !== null ? common.map((kind) => kind.nearly?.(value)) : [];
     return reasons.find((reason) => reason !== undefined) ?? shown(value);
   };
 
@@ -134,11 +140,27 @@ export function restore(
       after: (run) => void afters.push(run),
       commit: (run) => void commits.push(run),
       overrides: (at, given, saved) => compare(at === "" ? path : `${path}/${at}`, given, saved),
+      late: (step, run) => {
+        const at = below(step);
+        late.push({ path: at, run: () => run(target(at)) });
+      },
+      finish: (run) => void finishes.push(run),
+      fields,
+      isElsewhere: (object) => elsewhere.has(object),
+      objects: () => paths.keys(),
+      refilled,
     };
   };
 
+  /** Whether a place is within fields. */
+  const isLate = (of: string): boolean => late.some(({ path }) => of.startsWith(`${path}/`));
+
+  /** What is first met within fields, and needed before those are restored. */
+  const ahead = (of: string, given: unknown): (() => unknown) | undefined =>
+    isLate(of) ? walk(nodes.get(of) ?? null, of, given) : undefined;
+
   const shared = (of: string, path: string, given: unknown, adopt?: (shared: unknown) => void): () => unknown => {
-    const value = values.get(of);
+    const value = values.get(of) ?? ahead(of, given);
     if (value === undefined) {
       report(path, "sharing", "an object that stands before it in the snapshot", `a reference to ${of}`);
       return () => null;
@@ -147,16 +169,25 @@ export function restore(
     const differs = object === undefined ? given !== livePlain.get(of) && holdsObjects(given) : given !== object;
     if (given !== absent && differs) {
       if (object !== undefined && adopt !== undefined && live === undefined) adopt(object);
-      else report(path, "sharing", `the same object as ${of}, as in the snapshot`, "another one");
+      else if (!fields || live !== undefined) {
+        report(path, "sharing", `the same object as ${of}, as in the snapshot`, "another one");
+      }
     } else if (object === undefined && checkKind(nodes.get(of) ?? null, path, given)) {
       // Live data that is shared as the saved is was compared where it was first met.
       if (given !== livePlain.get(of) && !holdsComponents(nodes.get(of) ?? null)) compare(path, given, value());
     }
-    return value;
+    return !fields || isLate(of) ? value : () => {
+      const found = value();
+      elsewhere.add(found);
+      return found;
+    };
   };
 
   const restoreObject = (kind: AnyKind, state: Node, path: string, given: unknown): () => unknown => {
-    const object = given !== absent ? given : live === undefined ? objectAt(path) : undefined;
+    // What a fresh object was made with need not be of the class that its field had.
+    const fits = given !== absent &&
+      !(fields && live === undefined && kind.is(given) && kind.ofClass?.(state, given) === false);
+    const object = fits ? given : live === undefined || fields ? objectAt(path) : undefined;
     if (object === undefined) {
       if (live !== undefined) {
         report(path, "extra", "no such component, as in the live ones", `${withArticle(kind.name)} in the snapshot`);
@@ -180,7 +211,14 @@ export function restore(
     }
     lives.set(path, object as object);
     paths.set(object as object, path);
-    return kind.restore(state, target(path), object);
+    const at = target(path);
+    const outer = fields;
+    if (!fields) elsewhere.add(object);
+    // What is in an object of another kind is that kind's, wherever the object is.
+    fields = false;
+    const restored = kind.restore(state, at, object);
+    fields = outer;
+    return restored;
   };
 
   const restoreValue = (kind: AnyKind, state: Node, path: string, given: unknown): () => unknown => {
@@ -188,6 +226,7 @@ export function restore(
       report(path, "kind", `${withArticle(kind.name)}, as in the snapshot`, foundAs(given));
       return () => given;
     }
+    if (!fields) elsewhere.add(given);
     return kind.restore(state, target(path), given === absent || given === null ? undefined : given);
   };
 
@@ -225,13 +264,13 @@ export function restore(
     const of = isPlainRecord(given) ? given : undefined;
     const names = new Set(entries.map(([name]) => name));
     for (const [name, value] of Object.entries(of ?? {})) {
-      if (!names.has(name) && isComponent(value)) {
+      if (!names.has(name) && !fields && isComponent(value)) {
         report(join(path, name), "missing", `${shown(value)}, as in the live components`, "nothing in the snapshot");
       }
     }
     const parts = entries.map(([name, child]) => {
       const has = of !== undefined && Object.hasOwn(of, name);
-      if (of !== undefined && !has && holdsComponents(child)) {
+      if (of !== undefined && !has && !fields && holdsComponents(child)) {
         report(
           join(path, name),
           "extra",
@@ -252,7 +291,7 @@ export function restore(
   const restoreArray = (items: readonly Node[], path: string, given: unknown): () => unknown => {
     const of = Array.isArray(given) ? given : [];
     for (let i = items.length; i < of.length; i++) {
-      if (holdsObjects(of[i])) {
+      if (!fields && holdsObjects(of[i])) {
         report(join(path, i), "missing", `${shown(of[i])}, as in the live components`, "nothing in the snapshot");
       }
     }
@@ -277,7 +316,7 @@ export function restore(
   /** Whether a live value holds anything but plain data. */
   const isComponent = (value: unknown): boolean => {
     if (typeof value !== "object" || value === null || isTypedArray(value)) return false;
-    if (kinds.some((kind) => kind.is(value))) return true;
+    if (common.some((kind) => kind.is(value))) return true;
     if (Array.isArray(value)) return value.some(isComponent);
     return isPlainRecord(value) ? Object.values(value).some(isComponent) : true;
   };
@@ -287,7 +326,7 @@ export function restore(
     if (typeof value !== "object" || value === null || isTypedArray(value)) return false;
     if (Array.isArray(value)) return value.some(holdsObjects);
     if (isPlainRecord(value)) return Object.values(value).some(holdsObjects);
-    return kinds.some((kind) => kind.build !== undefined && kind.is(value));
+    return common.some((kind) => kind.build !== undefined && kind.is(value));
   };
 
   const liveKind = (value: unknown): string =>
@@ -297,7 +336,7 @@ export function restore(
       ? value.constructor.name
       : Array.isArray(value)
       ? "array"
-      : isPlainRecord(value) && !kinds.some((kind) => kind.is(value))
+      : isPlainRecord(value) && !common.some((kind) => kind.is(value))
       ? "record"
       : typeof value === "object"
       ? "component"
@@ -307,7 +346,13 @@ export function restore(
   const checkKind = (node: Node, path: string, given: unknown): boolean => {
     if (given === absent || given === null || kindOf(node).startsWith(codecPrefix)) return true;
     const kind = kindNamed(kindOf(node));
-    if (kind !== undefined ? kind.is(given) : node === null ? !isComponent(given) : liveKind(given) === kindOf(node)) {
+    if (
+      kind !== undefined
+        ? kind.is(given)
+        : node === null
+        ? fields || !isComponent(given)
+        : liveKind(given) === kindOf(node)
+    ) {
       return true;
     }
     report(path, "kind", `${describe(node)}, as in the snapshot`, foundAs(given));
@@ -334,7 +379,10 @@ export function restore(
     return () => null;
   };
 
-  const walk = (node: Node, path: string, given: unknown, adopt?: (shared: unknown) => void): () => unknown => {
+  const walk = (node: Node, path: string, found: unknown, adopt?: (shared: unknown) => void): () => unknown => {
+    const given = fields && (found === undefined || found === null) ? absent : found;
+    const known = values.get(path);
+    if (fields && known !== undefined) return shared(path, path, given, adopt);
     if (isBranch(node)) {
       if (node.is === "shared") return shared(node.path, path, given, adopt);
       if (node.is === "aside") return walk(node.state, path, given, adopt);
@@ -425,6 +473,8 @@ export function restore(
       }
       return [component(named)];
     });
+    fields = true;
+    for (const { run } of late) run();
     if (problems.length > 0) {
       undo();
       return problems;
@@ -434,6 +484,7 @@ export function restore(
       const kind = kindNamed(name);
       kind?.reorder?.(order.flatMap((path) => lives.get(path) ?? []).filter((object) => kind.is(object)));
     }
+    for (const run of finishes) run();
     const components = Object.fromEntries(parts.map(([name, part]) => [name, part()]));
     for (const run of afters) run();
     return { components };

@@ -4,9 +4,10 @@
  * @module
  */
 import { type AnyKind, type Codec, codecKind, codecPrefix, type Codecs, type Site } from "./component.ts";
+import { beside, hidden } from "./properties.ts";
 import { isPlainRecord, shown } from "./rules.ts";
 import { join, kindOf, maxDepth, type Named, type Node, record } from "./state_tree.ts";
-import { type Held, heldCopy, isTypedArray } from "./tensor.ts";
+import { type Held, heldCopy, isTypedArray, type TypedArray } from "./tensor.ts";
 
 // --- types
 
@@ -45,8 +46,58 @@ function announce(
   for (const part of parts) announce(part, kinds, names, seen, depth + 1);
 }
 
-/** The length up to which an array is searched for names beside its items: listing names takes a thousand times longer than reading. */
-const searched = 1000;
+/** Whether a value is made of its parts, so that it cannot be one of them. */
+function isContainer(value: object): boolean {
+  return Array.isArray(value) || isPlainRecord(value) || value instanceof Map || value instanceof Set;
+}
+
+/** Refuses a record with properties that a walk over its names does not meet, or that are computed. */
+function checkNames(value: object, path: string): void {
+  for (const name of Reflect.ownKeys(value)) {
+    const found = hidden(value, name);
+    if (typeof name === "symbol") throw refusal(path, "names that are strings", "a symbol as a name");
+    if (found !== undefined) throw refusal(join(path, name), "a property that is enumerable and holds a value", found);
+  }
+}
+
+/** Refuses an array or typed array with properties beside its items. */
+function checkItems(value: readonly unknown[] | TypedArray, path: string): void {
+  const name = beside(value);
+  if (name === undefined) return;
+  throw refusal(path, "an array of items alone", `one with names beside its items: ${String(name)}`);
+}
+
+/** A typed array that is plain data, and where it is. */
+interface View {
+  readonly array: TypedArray;
+  readonly path: string;
+}
+
+/** Refuses views that share bytes: a write through one would be seen through the other, and in restored ones no more. */
+function checkViews(views: ReadonlyMap<ArrayBufferLike, readonly View[]>): void {
+  for (const all of views.values()) {
+    if (all.length < 2) continue;
+    const sorted = all.filter(({ array }) => array.byteLength > 0)
+      .toSorted((a, b) => a.array.byteOffset - b.array.byteOffset);
+    let last = sorted[0];
+    for (const view of sorted.slice(1)) {
+      if (last !== undefined && view.array.byteOffset < last.array.byteOffset + last.array.byteLength) {
+        const [first, second] = all.indexOf(last) < all.indexOf(view) ? [last, view] : [view, last];
+        throw refusal(
+          second.path,
+          `an array with a buffer of its own, such as its slice(), or the very array at ${first.path}`,
+          `another view of the bytes of ${first.path}`,
+        );
+      }
+      if (
+        last === undefined ||
+        view.array.byteOffset + view.array.byteLength > last.array.byteOffset + last.array.byteLength
+      ) {
+        last = view;
+      }
+    }
+  }
+}
 
 /**
  * Encodes named components; what they hold stays held until each is released.
@@ -61,11 +112,20 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
   const seen = new Map<object, string>();
   const names = new Map<object, string>();
   const byKind = new Map<AnyKind, Map<object, string>>();
+  const [common, inner] = [kinds.filter(({ within }) => !within), kinds.filter(({ within }) => within)];
+  const late: (() => void)[] = [];
+  let fields = false;
+  /** Of how many objects this is a part; what their kinds and codecs make to encode is not the user's data. */
+  let within = 0;
+  const views = new Map<ArrayBufferLike, View[]>();
+  const viewsOf = (buffer: ArrayBufferLike): View[] => {
+    const known = views.get(buffer) ?? [];
+    views.set(buffer, known);
+    return known;
+  };
 
   const encodeRecord = (value: object, path: string, depth: number): Node => {
-    if (Object.getOwnPropertySymbols(value).length > 0) {
-      throw refusal(path, "names that are strings", "a symbol as a name");
-    }
+    checkNames(value, path);
     return record(
       Object.entries(value).map(([name, child]): Named => [name, walk(child, join(path, name), depth + 1)]),
     );
@@ -75,13 +135,14 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     if (Object.getPrototypeOf(value) !== Array.prototype) {
       throw refusal(path, capturable, `an array of the class ${value.constructor?.name}`);
     }
-    // All of an array's names but its indices and its length.
-    if (value.length <= searched && Reflect.ownKeys(value).length > value.length + 1) {
-      throw refusal(path, "an array of items alone", "one with names beside its items");
-    }
+    checkItems(value, path);
     return Array.from(
       value,
-      (item, i) => typeof item === "number" ? encodeNumber(item) : walk(item, join(path, i), depth + 1),
+      (item, i) => {
+        if (typeof item === "number") return encodeNumber(item);
+        if (item === undefined && !(i in value)) throw refusal(join(path, i), "an item", "a hole in the array");
+        return walk(item, join(path, i), depth + 1);
+      },
     );
   };
 
@@ -99,13 +160,28 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
       return name === undefined ? { is: "array", held: array } : { is: "array", held: array, name };
     },
     names,
+    late: (step, entries) => {
+      const found: Named[] = [];
+      const at = [step].flat().reduce<string>(join, path);
+      late.push(() => void found.push(...entries(site(at, depth + 1))));
+      return record(found);
+    },
+    fields,
+    known: (object) => seen.has(object),
     refuse: (expected, found, at) => {
       throw refusal(at === undefined ? path : `${path}/${at}`, expected, found);
     },
   });
 
   const encodeBy = (kind: AnyKind, value: object, path: string, depth: number): Node => {
-    const state = kind.encode(value, site(path, depth));
+    const at = site(path, depth);
+    const outer = fields;
+    // What is in an object of another kind is that kind's, wherever the object is.
+    fields = false;
+    within++;
+    const state = kind.encode(value, at);
+    within--;
+    fields = outer;
     if (kind.order !== undefined) {
       const paths = byKind.get(kind) ?? new Map<object, string>();
       byKind.set(kind, paths.set(value, path));
@@ -118,7 +194,9 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
   const encodeContent = (value: object, path: string, depth: number): Node => {
     // Instances of classes and tagged values have kinds; plain data need not be shown to each.
     const plain = (Array.isArray(value) || isPlainRecord(value)) && !("_tag" in value);
-    for (const kind of plain ? [] : kinds) {
+    const field = encodeField(value, path, depth);
+    if (field !== undefined) return field;
+    for (const kind of plain ? [] : common) {
       if (kind.is(value)) {
         // The toolkit's own values are immutable: two equal ones and one twice are the same state.
         if (kind.build === undefined && "_tag" in value) seen.delete(value);
@@ -127,10 +205,20 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
       const reason = kind.nearly?.(value);
       if (reason !== undefined) throw refusal(path, capturable, reason);
     }
-    if (isTypedArray(value)) return site(path, depth).hold(heldCopy(value));
+    if (isTypedArray(value)) {
+      checkItems(value, path);
+      if (within === 0) viewsOf(value.buffer).push({ array: value, path });
+      return site(path, depth).hold(heldCopy(value));
+    }
     if (Array.isArray(value)) return encodeArray(value, path, depth);
     if (isPlainRecord(value)) return encodeRecord(value, path, depth);
     throw refusal(path, capturable, shown(value));
+  };
+
+  /** A value that is state only within fields. */
+  const encodeField = (value: unknown, path: string, depth: number): Node | undefined => {
+    const kind = fields ? inner.find((kind) => kind.within?.(value, site(path, depth))) : undefined;
+    return kind && { is: "kind", kind: kind.name, state: kind.encode(value, site(path, depth)) };
   };
 
   const encodeObject = (value: object, path: string, depth: number, codec?: Codec): Node => {
@@ -138,7 +226,9 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     const earlier = seen.get(value);
     if (earlier !== undefined) {
       // What is encoded at a place above this one is being encoded still.
-      if (earlier === "" || path === earlier || path.startsWith(`${earlier}/`)) {
+      const within = earlier === "" || path === earlier || path.startsWith(`${earlier}/`);
+      // Fields are encoded last: they may refer to the very object, or the model, that they are fields of.
+      if (within && (!fields || isContainer(value))) {
         throw refusal(path, "data without a cycle", `what it is itself a part of, ${earlier || "the components"}`);
       }
       return { is: "shared", path: earlier };
@@ -153,12 +243,16 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
         return encodeNumber(value);
       case "boolean":
       case "bigint":
-      case "string":
         return value;
+      case "string":
+        return encodeField(value, path, depth) ?? value;
       case "object":
         return value === null ? null : encodeObject(value, path, depth);
-      default:
+      default: {
+        const field = encodeField(value, path, depth);
+        if (field !== undefined) return field;
         throw refusal(path, capturable, shown(value));
+      }
     }
   };
 
@@ -182,12 +276,14 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     }
   }
   try {
-    announce(components, kinds.filter((kind) => kind.announce !== undefined), names);
-    if (Object.getOwnPropertySymbols(components).length > 0) {
-      throw refusal("", "names that are strings", "a symbol as a name");
-    }
+    announce(components, common.filter((kind) => kind.announce !== undefined), names);
+    checkNames(components, "");
     seen.set(components, "");
     const entries = Object.entries(components).map(([name, value]) => component(name, value));
+    fields = true;
+    // Fields may have objects with fields of their own.
+    for (const run of late) run();
+    checkViews(views);
     const order = [...byKind].map(([kind, paths]) => [kind.name, kind.order?.(paths) ?? []] as const);
     return { components: entries, order };
   } catch (error) {

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { adrift, type Component, holdersOfSlots, isWithin } from "./belonging.ts";
+import { adrift, type Component, counterpart, fieldsIn, holdersOfSlots, isWithin } from "./belonging.ts";
 import type { AnyKind } from "./component.ts";
 import type { Encoded } from "./encode.ts";
 import type { Problem, ProblemKind } from "./errors.ts";
@@ -126,6 +126,19 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
 
   const sharedNode = (path: string): Node => ({ is: "shared", path });
 
+  /** Records of fields: they refer to what is elsewhere, and so are grafted when all of that has its place. */
+  const late = { saved: fieldsIn(trees.saved, kindNamed), live: fieldsIn(trees.live, kindNamed) };
+  const deferred: (() => void)[] = [];
+  let atLast = false;
+  const defer = (graft: () => Node): Node => {
+    const entries: Named[] = [];
+    deferred.push(() => void entries.push(...(graft() as { readonly entries?: readonly Named[] }).entries ?? []));
+    return record(entries);
+  };
+
+  /** For what was kept, the place of its saved counterpart. */
+  const keptFor = new Map<string, string>();
+
   const convert = (node: Node, at: string): Node => {
     const other = trees.live.nodes.get(at);
     if (!isBranch(node) || node.is !== "array" || other === undefined || !isBranch(other) || other.is !== "array") {
@@ -146,10 +159,17 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
 
   /** A part of one tree as it is; `path` is its own, `at` its path in the grafted tree. */
   const copy = (side: Side, { node, path }: Place, at: string): Node => {
+    if (!atLast && late[side].includes(path)) return defer(() => copy(side, { node, path }, at));
     if (typeof node !== "object" || node === null) return node;
     if (isBranch(node) && node.is === "shared") {
       const there = placed[side].get(node.path);
       if (there !== undefined) return sharedNode(there);
+      if (atLast && !late[side].some((fields) => isWithin(node.path, fields))) {
+        const kept = side === "live" ? node.path : counterpart(node.path, keptFor);
+        if (kept !== undefined) return sharedNode(kept);
+        problem(at, "sharing", `${node.path}, to which it refers, restored or kept`, "neither");
+        return null;
+      }
       const live = trees.live.nodes.get(at);
       if (live !== undefined && isBranch(live) && live.is === "shared") {
         if (side === "live" && referring.some((list) => isWithin(at, list))) return live;
@@ -199,6 +219,7 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
 
   /** The part for a live place: from the side in force there, or from both. */
   const walk = (outer: Side, saved: Place | undefined, live: Place): Node => {
+    if (!atLast && late.live.includes(live.path)) return defer(() => walk(outer, saved, live));
     const mode = modeAt(wishes, live.path, outer);
     if (mode === "saved" && outer === "live") report.restored.push(live.path);
     const whole = !mixed.live.has(live.path) && !(saved !== undefined && mixed.saved.has(saved.path));
@@ -207,6 +228,7 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
         report.kept.push(live.path);
         if (saved !== undefined) report.skipped.push(saved.path);
       }
+      if (saved !== undefined) keptFor.set(saved.path, live.path);
       return copy("live", live, live.path);
     }
     if (saved === undefined && mode === "saved") {
@@ -342,6 +364,8 @@ export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[]
     { node: record(encoded.components), path: "" },
     { node: record(onto.components), path: "" },
   );
+  atLast = true;
+  for (const run of deferred) run();
   const components = isBranch(root) && root.is === "record" ? root.entries : [];
   const disordered = [...positions].flatMap(([path, moves]) => keepsOrder(moves) ? [] : [path]);
   for (const path of disordered) {

@@ -34,6 +34,7 @@ import { chosen } from "./schedule_kinds.ts";
 import { segment, type StateTree } from "./state_tree.ts";
 import type { Held } from "./tensor.ts";
 import { roomProblem } from "./tfjs/backend.ts";
+import { fieldKinds } from "./tfjs/field_kinds.ts";
 import { layerKind } from "./tfjs/layer.ts";
 import { modelKind } from "./tfjs/model.ts";
 import { optimizerKind } from "./tfjs/optimizer.ts";
@@ -118,6 +119,7 @@ const kinds: readonly AnyKind[] = [
     undefined,
     (...scalers) => pair(scalers.map(({ tracker: _tracker, ...rest }) => rest)),
   ),
+  ...fieldKinds,
 ];
 
 /** The codecs, to which a variable in what they encode is a tensor. */
@@ -160,7 +162,7 @@ export function snapshotOf<C>(encoded: Encoded, arrays: readonly Held[]): Snapsh
  * @param options Codecs for components of the user's own types.
  * @returns The snapshot; it holds tfjs buffers until it is released.
  * @throws TypeError naming the path of what cannot be captured: a function, a symbol, undefined, an instance of a class that no codec
- *   knows, a cycle, a disposed tensor, a component name that is empty or has a lone surrogate.
+ *   knows, a cycle, a property that is computed or not enumerable, a name beside the items of an array, a second view of the same bytes, a disposed tensor, a component name that is empty or has a lone surrogate.
  *
  * Laws: *no trace*, *immutable*, *round trip*.
  *

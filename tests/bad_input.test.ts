@@ -16,6 +16,7 @@ import {
   saver,
   saveState,
   skip,
+  type StateTree,
   train,
 } from "@dogear/dogear";
 import * as tf from "@tensorflow/tfjs";
@@ -61,7 +62,17 @@ function nested(depth: number): unknown {
   return data;
 }
 
-const uncapturable: readonly (readonly [what: string, components: () => object, path: RegExp])[] = [
+type Uncapturable = readonly [what: string, components: () => object, path: RegExp];
+
+function items(length: number): number[] {
+  return Array.from({ length }, (_, i) => i);
+}
+
+function named<A extends object>(value: A, name: PropertyKey): A {
+  return Object.assign(value, { [name]: 1 });
+}
+
+const uncapturable: readonly Uncapturable[] = [
   ["a function", () => ({ a: { f: () => 1 } }), /a\/f:.*a function/],
   ["a symbol", () => ({ s: [Symbol("x")] }), /s\/0:.*Symbol/],
   ["undefined", () => ({ a: [1, undefined] }), /a\/1:.*null instead of undefined.*undefined/],
@@ -82,6 +93,45 @@ const uncapturable: readonly (readonly [what: string, components: () => object, 
   ["an array of a class", () => ({ a: new (class Ring extends Array {})() }), /a:.*class Ring/],
   ["an array with a name", () => ({ a: [Object.assign([1], { x: 2 })] }), /a\/0:.*names beside its items/],
   ["an array with a symbol", () => ({ a: Object.assign([1], { [Symbol("x")]: 2 }) }), /a:.*names beside its items/],
+  ...[1, 64, 65, 256, 257, 1001, 100_000].flatMap((length): readonly Uncapturable[] => [
+    [`a name beside ${length} items`, () => ({ a: [named(items(length), "x")] }), /a\/0:.*names beside its items: x/],
+    [
+      `a name that is not enumerable beside ${length} items`,
+      () => ({ a: Object.defineProperty(items(length), "x", { value: 1 }) }),
+      /a:.*names beside its items: x/,
+    ],
+    [`a symbol beside ${length} items`, () => ({ a: named(items(length), Symbol("x")) }), /a:.*Symbol\(x\)/],
+    [`a name beside ${length} numbers`, () => ({ a: named(new Float32Array(length), "x") }), /a:.*its items: x/],
+    [`a symbol beside ${length} numbers`, () => ({ a: named(new Int8Array(length), Symbol("x")) }), /a:.*Symbol\(x\)/],
+  ]),
+  ["a name that is a negative number beside items", () => ({ a: named([1], "-1") }), /a:.*names beside its items: -1/],
+  ["an item that is computed", () => ({ a: Object.defineProperty([1, 2], 1, { get: () => 3 }) }), /a:.*its items: 1/],
+  [
+    "a property that is not enumerable",
+    () => ({ a: Object.defineProperty({}, "x", { value: 1 }) }),
+    /a\/x:.*enumerable/,
+  ],
+  ["an accessor", () => ({
+    a: {
+      get x() {
+        return 1;
+      },
+    },
+  }), /a\/x:.*an accessor/],
+  ["a component that is not enumerable", () => Object.defineProperty({}, "x", { value: 1 }), /x:.*not enumerable/],
+  ["two views of one buffer", () => {
+    const buffer = new ArrayBuffer(8);
+    return { v: { a: new Uint8Array(buffer), b: [new Float32Array(buffer)] } };
+  }, /v\/b\/0:.*v\/a/],
+  ["views that overlap in part, and others that do not", () => {
+    const view = (from: number, length: number): Float32Array => new Float32Array(buffer, from, length);
+    const buffer = new ArrayBuffer(64);
+    return { a: view(40, 2), b: view(0, 2), c: view(12, 8), d: view(60, 1) };
+  }, /c:.*of the bytes of a/],
+  ["two views of a shared buffer", () => {
+    const buffer = new SharedArrayBuffer(8);
+    return { a: new Uint8Array(buffer), b: new Uint8Array(buffer, 7) };
+  }, /b:.*of the bytes of a/],
   ["bytes of a class", () => ({ a: new (class Bytes extends Uint8Array {})(1) }), /a:.*an instance of Bytes/],
   ["a buffer without a type", () => ({ a: new ArrayBuffer(1) }), /a:.*an instance of ArrayBuffer/],
   ["an object with a prototype", () => ({ a: Object.create({ b: 1 }) }), /a:.*codec/],
@@ -109,6 +159,32 @@ for (const [what, components, message] of uncapturable) {
     tf.dispose(bad);
   });
 }
+
+test("plain data: views of one buffer that share no bytes, and one array in two places, come back", () => {
+  const buffer = new ArrayBuffer(64);
+  const both = new Uint8Array(buffer, 32, 8);
+  const state = {
+    a: new Float32Array(buffer, 0, 4),
+    b: new Int16Array(buffer, 16, 8),
+    both: [both, both],
+    none: new Uint8Array(buffer, 32, 0),
+  };
+  using snapshot = captureState(state);
+  const restored = restoreState(snapshot);
+  assert.deepEqual(restored, { _tag: "Right", right: state });
+  assert(restored._tag === "Right" && restored.right.both[0] === restored.right.both[1]);
+});
+
+test("plain data: what a codec encodes may be views of one buffer", () => {
+  const codec = new t.Type<Uint8Array, StateTree>(
+    "whole and half",
+    (u): u is Uint8Array => u instanceof Uint8Array,
+    (u) => t.success((u as readonly Uint8Array[])[0] as Uint8Array),
+    (bytes) => [bytes.subarray(0), bytes.subarray(1)],
+  );
+  using snapshot = captureState({ bytes: new Uint8Array([1, 2]) }, { codecs: { bytes: codec } });
+  assert.equal(restoreState(snapshot, { codecs: { bytes: codec } })._tag, "Right");
+});
 
 test("bad input: codecs and live components that do not fit are named", () => {
   const codecs = { best: t.number };

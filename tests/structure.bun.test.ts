@@ -22,6 +22,7 @@ const order: readonly string[] = [
   "tensor",
   "state_tree",
   "component",
+  "properties",
   "encode",
   "selection",
   "belonging",
@@ -50,6 +51,9 @@ const order: readonly string[] = [
   "tfjs/backend",
   "tfjs/tensor",
   "tfjs/classes",
+  "tfjs/field_kinds",
+  "tfjs/optimizer_class",
+  "tfjs/fields",
   "tfjs/optimizer",
   "tfjs/configuration",
   "tfjs/names",
@@ -135,7 +139,7 @@ const complete: boolean = true;
 
 /** From this room on, disk, network and signals may be used; before it, only these pure functions of the runtime. */
 const firstWithEffects = "disk";
-const pureBuiltins: readonly string[] = ["node:async_hooks", "node:buffer", "node:crypto", "node:zlib"];
+const pureBuiltins: readonly string[] = ["node:async_hooks", "node:buffer", "node:crypto", "node:util", "node:zlib"];
 
 const longest = 450;
 

@@ -288,7 +288,7 @@ export const tensorKind: Kind<tf.Tensor> = {
 const givenNames = new WeakMap<tf.Variable, string>();
 
 /** The name a user gave to a variable, or null: tfjs names the others by a counter, or after a layer that it named so. */
-function givenName(variable: tf.Variable): string | null {
+export function givenName(variable: tf.Variable): string | null {
   const name = givenNames.get(variable) ?? variable.name;
   return /^\d+$/.test(name) || /(^|\/)[a-z][a-z0-9_]*_[A-Z]\w*\d\//.test(name) ? null : name;
 }
@@ -327,7 +327,8 @@ export const variableKind: Kind<tf.Variable> = {
   encode: (variable, site) => {
     const owned = site.names.get(variable);
     return record([
-      ["name", owned === undefined ? givenName(variable) : null],
+      // An optimizer names its accumulators after the variables that it trains, whose names are not state.
+      ["name", owned === undefined && !(site.fields && !variable.trainable) ? givenName(variable) : null],
       ["trainable", variable.trainable],
       ["value", site.hold(hold(variable), owned)],
     ]);
@@ -345,7 +346,7 @@ export const variableKind: Kind<tf.Variable> = {
     const [saved, given] = [typeof name === "string" ? name : null, givenName(live)];
     // A layer's variable has the name that its layer gives it.
     const owned = value !== undefined && isBranch(value) && value.is === "array" && value.name !== undefined;
-    if (!owned && saved !== given) {
+    if (!owned && !target.fields && saved !== given) {
       target.problem("name", given ?? "no name of the user's", saved ?? "no name of the user's");
     }
     const trainable = scalar(state, "trainable", "boolean", target);

@@ -8,6 +8,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { isPlainRecord } from "../rules.ts";
+import { tensorsIn as fieldTensors } from "./fields.ts";
 import { fieldsOf, sublayers } from "./names.ts";
 
 // --- types
@@ -30,12 +31,9 @@ interface Watched {
 
 // --- constructors
 
-/** The tensors in an optimizer's fields, and in its lists of accumulators. */
+/** The tensors in an optimizer's fields, at any depth. */
 function optimizerTensors(optimizer: tf.Optimizer): readonly tf.Tensor[] {
-  return Object.values(optimizer).flat().flatMap((part: unknown) => {
-    const tensor = isPlainRecord(part) ? part["variable"] : part;
-    return tensor instanceof tf.Tensor ? [tensor] : [];
-  });
+  return [...fieldTensors(optimizer)];
 }
 
 /** A layer with all layers in it. */
