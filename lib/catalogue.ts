@@ -7,6 +7,7 @@ import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type ReadError, readSummary } from "./checkpoint.ts";
 import type { LoadError, StoreFailed } from "./errors.ts";
+import { guarded } from "./guard.ts";
 import type { Summary } from "./manifest.ts";
 import type { Entry } from "./retention.ts";
 import type { Store } from "./store.ts";
@@ -68,7 +69,7 @@ export function readEntry(store: Store, checkpoint: number): TaskEither<ReadErro
  * ```
  */
 export function list(store: Store): TaskEither<LoadError, readonly Entry[]> {
-  return async () => {
+  return guarded("list", store.location, async () => {
     const numbers = await candidates(store)();
     if (E.isLeft(numbers)) return numbers;
     const entries: Entry[] = [];
@@ -79,7 +80,7 @@ export function list(store: Store): TaskEither<LoadError, readonly Entry[]> {
       else return await isGone(store, [checkpoint]) ? await list(store)() : entry;
     }
     return await isGone(store, passed) ? await list(store)() : E.right(entries);
-  };
+  });
 }
 
 // --- combinators

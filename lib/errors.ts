@@ -59,6 +59,15 @@ export interface StoreFailed {
   readonly message: string;
 }
 
+/** The device of a backend refused an operation, or can no longer be read: what it computed since is not to be used. */
+export interface DeviceFailed {
+  readonly _tag: "DeviceFailed";
+  /** The program of tfjs that was refused, such as `TransposeProgram`; not there where the device itself failed. */
+  readonly kernel?: string;
+  /** What the device says. */
+  readonly message: string;
+}
+
 /** The store holds no checkpoint, or not the one that was asked for. */
 export interface NoCheckpoint {
   readonly _tag: "NoCheckpoint";
@@ -184,7 +193,7 @@ export interface ProcessFailed {
 /** Why a snapshot could not be restored. */
 export type RestoreError = Mismatch | Released;
 /** Why a checkpoint could not be saved. */
-export type SaveError = StoreFailed | Released;
+export type SaveError = StoreFailed | DeviceFailed | Released;
 /** Why a checkpoint could not be loaded. */
 export type LoadError = StoreFailed | NoCheckpoint | Damaged | NewerFormat | RestoreError;
 /** Why an iteration over data broke off. */
@@ -277,6 +286,7 @@ function causeOf(cause: unknown): string {
 
 /** What usually helps against a system's error code. */
 const remedies: Readonly<Record<string, string>> = {
+  ENOMEM: "free some memory, or use a machine that has more",
   ENOSPC: "free some space on that disk and save again",
   EDQUOT: "raise the quota or free some space and save again",
   EACCES: "give this process write permission there, or choose another folder",
@@ -313,6 +323,13 @@ export function explain(error: DogearError): string {
       const remedy = remedies[error.code] ?? "see that the path is right and its disk is well, then try again";
       return `Cannot ${error.operation} ${error.path} (${error.code}): ${error.message}. What was committed before is untouched; ${remedy}`;
     }
+    case "DeviceFailed":
+      return error.kernel === undefined
+        ? `The device of the webgpu backend failed: ${error.message}. ` +
+          "What was committed before is untouched: run the script again, or train on the cpu or wasm backend"
+        : `WebGPU refused the kernel ${error.kernel} of tfjs: ${error.message}. What it and the operations beside it gave is not saved; ` +
+          "what was committed before is untouched. Train on the cpu or wasm backend, or without the layer that needs this kernel " +
+          "(masking and embedding with maskZero before a recurrent layer transpose int32 or bool tensors)";
     case "NoCheckpoint": {
       const range = error.available.length === 0
         ? "holds no checkpoint"

@@ -22,6 +22,7 @@ import {
   type Position,
   type Run,
 } from "./fitting.ts";
+import { orDeviceFailed } from "./guard.ts";
 import * as Rng from "./rng.ts";
 import { batchOf, type Dataset, drawingFrom, isDataset, type Iterator, sampleWeights } from "./tfjs/dataset.ts";
 import { callbacksOf, disposeLogs, disposeNew, type Logs, type Trainer, trainerOf } from "./tfjs/training.ts";
@@ -324,18 +325,19 @@ export function fitDataset(
   args: tf.ModelFitDatasetArgs<any>,
 ) => TaskEither<FitError, tf.History> {
   checkOptions(options);
-  return (model, dataset, args) => async () => {
-    const trainer = trainerOf(model);
-    if (trainer.optimizer == null || refused(args)) {
-      await model.fitDataset(dataset as tf.data.Dataset<tf.TensorContainer>, args);
-      throw new TypeError("Expected arguments that tfjs 4.22 knows, found others");
-    }
-    if (trainer.isTraining) throw new Error("Cannot start training because another fit() call is ongoing.");
-    trainer.isTraining = true;
-    try {
-      return await conduct(options, await jobOf(model, trainer, dataset, args, options))();
-    } finally {
-      trainer.isTraining = false;
-    }
-  };
+  return (model, dataset, args) =>
+    orDeviceFailed<FitError, tf.History>(async () => {
+      const trainer = trainerOf(model);
+      if (trainer.optimizer == null || refused(args)) {
+        await model.fitDataset(dataset as tf.data.Dataset<tf.TensorContainer>, args);
+        throw new TypeError("Expected arguments that tfjs 4.22 knows, found others");
+      }
+      if (trainer.isTraining) throw new Error("Cannot start training because another fit() call is ongoing.");
+      trainer.isTraining = true;
+      try {
+        return await conduct(options, await jobOf(model, trainer, dataset, args, options))();
+      } finally {
+        trainer.isTraining = false;
+      }
+    });
 }

@@ -19,6 +19,7 @@ import { demand, isPlainRecord, must } from "./rules.ts";
 import { checkPolicy, type SavePoints, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
 import type { Seed } from "./seed.ts";
 import { release, restoreInto, restoreState, type Snapshot, snapshotOf } from "./snapshot.ts";
+import { onDevice } from "./tfjs/device.ts";
 import { type Callbacks, type Logs, memoryOf, type Trainer } from "./tfjs/training.ts";
 import { hold } from "./tfjs/tensor.ts";
 
@@ -159,7 +160,7 @@ export function drawing<A>(run: Run, thunk: () => A): A {
 /** One part of a step: whatever it throws is the step's failure. */
 export async function attempt<A>(run: Run, part: () => A | Promise<A>): Promise<Either<StepFailed, A>> {
   try {
-    return E.right(await part());
+    return E.right(await onDevice(part));
   } catch (cause) {
     return E.left({ _tag: "StepFailed", cause, at: run.at.step });
   }

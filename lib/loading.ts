@@ -9,14 +9,17 @@ import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { candidates, isGone, runs } from "./catalogue.ts";
 import { readCheckpoint, verifyCheckpoint } from "./checkpoint.ts";
-import type { Damaged, LoadError } from "./errors.ts";
+import type { Damaged, LoadError, Mismatch } from "./errors.ts";
+import type { Encoded } from "./encode.ts";
 import { environment, mayDiffer } from "./environment.ts";
+import { guarded, theirs } from "./guard.ts";
 import type { Environment } from "./manifest.ts";
 import type { Progress } from "./progress.ts";
 import {
   type Codecs,
   type Components,
   type Decoded,
+  foreseen,
   type NoCodecs,
   type Options,
   type Restored,
@@ -94,8 +97,16 @@ function none(store: Store, checkpoint: number): TaskEither<LoadError, never> {
   };
 }
 
-function find(store: Store, options: ReadOptions): TaskEither<LoadError, Found> {
+/** What is known to be wrong with a state before any of its data is read. */
+type Foresee = (encoded: Encoded) => Mismatch | undefined;
+
+function find(
+  store: Store,
+  options: ReadOptions,
+  foresee: Foresee = () => undefined,
+): TaskEither<LoadError, Found> {
   checkStore(store);
+  const onProgress = theirs(options.onProgress ?? (() => {}));
   return async () => {
     const numbers = await candidates(store)();
     if (E.isLeft(numbers)) return numbers;
@@ -106,7 +117,7 @@ function find(store: Store, options: ReadOptions): TaskEither<LoadError, Found> 
     let newest: Damaged | undefined;
     const skipped: { readonly checkpoint: number; readonly error: LoadError }[] = [];
     for (const checkpoint of options.fallback === true ? [wanted, ...older()] : [wanted]) {
-      const read = await readCheckpoint(store, checkpoint, options.onProgress)();
+      const read = await readCheckpoint(store, checkpoint, onProgress, foresee)();
       if (E.isRight(read)) {
         const { manifest, encoded } = read.right;
         const { run, step, metrics } = manifest;
@@ -116,7 +127,7 @@ function find(store: Store, options: ReadOptions): TaskEither<LoadError, Found> 
         return E.right({ snapshot: snapshotOf(encoded, []), report });
       }
       const error = read.left;
-      if (await isGone(store, [checkpoint])) return await find(store, options)();
+      if (await isGone(store, [checkpoint])) return await find(store, options, foresee)();
       if (error._tag === "NoCheckpoint") {
         if (checkpoint === options.checkpoint) return await none(store, checkpoint)();
         // A number that turns out to have none.
@@ -126,7 +137,7 @@ function find(store: Store, options: ReadOptions): TaskEither<LoadError, Found> 
       newest ??= error;
       skipped.push({ checkpoint, error });
     }
-    if (newest === undefined) return await find(store, options)();
+    if (newest === undefined) return await find(store, options, foresee)();
     return E.left({ ...newest, older: options.fallback === true ? null : await firstThatVerifies(store, older()) });
   };
 }
@@ -162,16 +173,16 @@ export function loadState<K extends Codecs = NoCodecs>(
   return (live) => {
     let parts = noParts;
     const into = restoreInto(live, { ...options, onReport: (report) => void ({ parts } = report) });
-    return async () => {
-      const found = await find(store, options)();
+    return guarded("load", store.location, async () => {
+      const found = await find(store, options, (encoded) => foreseen(live, options, encoded))();
       if (E.isLeft(found)) return found;
       const { snapshot, report } = found.right;
       const restored = into(snapshot)();
       if (E.isLeft(restored)) return restored;
       runs.set(store, { run: report.run, parent: report.checkpoint });
-      options.onReport?.({ ...report, parts });
+      if (options.onReport !== undefined) theirs(options.onReport)({ ...report, parts });
       return restored;
-    };
+    });
   };
 }
 
@@ -230,10 +241,10 @@ export function readSnapshot(
   store: Store,
   options: ReadOptions = {},
 ): TaskEither<LoadError, Snapshot<unknown>> {
-  return async () => {
+  return guarded("load", store.location, async () => {
     const found = await find(store, options)();
     if (E.isLeft(found)) return found;
-    options.onReport?.(found.right.report);
+    if (options.onReport !== undefined) theirs(options.onReport)(found.right.report);
     return E.right(found.right.snapshot);
-  };
+  });
 }

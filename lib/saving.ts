@@ -13,6 +13,7 @@ import { knowEntry, runs } from "./catalogue.ts";
 import { writeCheckpoint } from "./commit.ts";
 import { environment } from "./environment.ts";
 import { type SaveError, toError } from "./errors.ts";
+import { captured, guarded, orDeviceFailed, theirs } from "./guard.ts";
 import type { Summary } from "./manifest.ts";
 import type { Progress } from "./progress.ts";
 import { retain } from "./pruning.ts";
@@ -153,7 +154,7 @@ export function writeSnapshot(
       environment: environment(),
       ...(options.id === true ? { id: await id(snapshot)() } : {}),
     };
-    const committed = await writeCheckpoint(store, snapshot.encoded, summary, options.onProgress)();
+    const committed = await writeCheckpoint(store, snapshot.encoded, summary, theirs(options.onProgress ?? ignore))();
     if (E.isLeft(committed)) return committed;
     const { checkpoint, bytesWritten, bytesTotal } = committed.right;
     runs.set(store, { run, parent: checkpoint });
@@ -164,8 +165,11 @@ export function writeSnapshot(
     const location = store.locationOf(checkpoint);
     return E.right({ checkpoint, step, metrics, bytesWritten, bytesTotal, seconds, removed: removed.right, location });
   };
-  return (snapshot) => () => inTurn(store, write(snapshot, performance.now()));
+  return (snapshot) => () =>
+    inTurn(store, guarded("save", store.location, orDeviceFailed(write(snapshot, performance.now()))));
 }
+
+const ignore = (): void => {};
 
 /** The last save that was begun on each store. */
 const turns = new WeakMap<Store, Promise<unknown>>();
@@ -205,11 +209,12 @@ export function saveState<K extends Codecs = NoCodecs>(
 ): <C extends Components & Decoded<K>>(components: C) => TaskEither<SaveError, Saved> {
   const write = writeSnapshot(store, options);
   return (components) => async () => {
-    const snapshot = captureState(components, options);
+    const snapshot = captured(store.location, () => captureState(components, options));
+    if (E.isLeft(snapshot)) return snapshot;
     try {
-      return await write(snapshot)();
+      return await write(snapshot.right)();
     } finally {
-      release(snapshot)();
+      release(snapshot.right)();
     }
   };
 }
@@ -296,7 +301,9 @@ export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverO
       const busy = inFlight !== undefined;
       if (busy && whenBusy === "skip") return failure();
       const write = writeSnapshot(store, { ...options, ...more });
-      const snapshot = captureState(components, options);
+      const taken = captured(store.location, () => captureState(components, options));
+      if (E.isLeft(taken)) return taken;
+      const snapshot = taken.right;
       const job: Job = { snapshot, write: write(snapshot) };
       if (whenBusy === "wait") {
         const begun = queue.then(settled).then(() => begin(job));

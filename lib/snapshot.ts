@@ -25,12 +25,12 @@ import { restore } from "./decode.ts";
 import { encode, type Encoded } from "./encode.ts";
 import { graft, type Grafted } from "./graft.ts";
 import { asks, checkSelection, noParts, type Parts, type Selection } from "./selection.ts";
-import { explain, mismatch, type RestoreError } from "./errors.ts";
+import { explain, type Mismatch, mismatch, type Problem, type RestoreError } from "./errors.ts";
 import * as Rng from "./rng.ts";
 import * as Scaler from "./scaler.ts";
 import * as Schedule from "./schedule.ts";
-import { segment, type StateTree } from "./state_tree.ts";
-import type { Held } from "./tensor.ts";
+import { isBranch, type Node, nodesByPath, segment, type StateTree } from "./state_tree.ts";
+import { type Held, isDType } from "./tensor.ts";
 import { roomProblem } from "./tfjs/backend.ts";
 import { layerKind } from "./tfjs/layer.ts";
 import { modelKind } from "./tfjs/model.ts";
@@ -191,6 +191,41 @@ function decode(
     (result) => !("components" in result),
   );
   return "components" in restored ? E.right(restored.components) : E.left(mismatch(restored));
+}
+
+/**
+ * What is known to be wrong with a state for live components from its manifest alone: where the shape or dtype of a tensor differs, everything
+ * that can be known without the bytes.
+ *
+ * @param live The live components.
+ * @param options As for {@link restoreInto}.
+ * @param encoded The state, whose arrays have no bytes.
+ */
+export function foreseen(
+  live: object,
+  { codecs = {}, convert, ...selection }: Options<Codecs> & Selection,
+  encoded: Encoded,
+): Mismatch | undefined {
+  if (convert !== undefined) return undefined;
+  const captured = E.tryCatch(() => captureState(live, { codecs }), E.toError);
+  if (E.isLeft(captured)) return undefined;
+  using kept = captured.right;
+  const held = (node: Node | undefined): Held | undefined =>
+    node !== undefined && isBranch(node) && node.is === "array" && isDType(node.held.element) ? node.held : undefined;
+  const ours = nodesByPath(kept.encoded.components);
+  const differs = [...nodesByPath(encoded.components)].some(([path, node]) => {
+    const [a, b] = [held(ours.get(path)), held(node)];
+    return a !== undefined && b !== undefined && (a.element !== b.element || String(a.shape) !== String(b.shape));
+  });
+  if (!differs) return undefined;
+  const grafted = asks(selection) ? graft(encoded, kept.encoded, kinds, selection) : { encoded, problems: [] };
+  const found = undoing(
+    () => restore(grafted.encoded, kinds, codecs, live as Record<string, unknown>, grafted.problems, true),
+    () => true,
+  ) as readonly Problem[];
+  // What only the bytes can tell is not asked yet.
+  const known = found.filter(({ kind }) => !["length", "memory", "value", "format", "digest", "data"].includes(kind));
+  return known.some(({ kind }) => kind === "shape" || kind === "dtype") ? mismatch(known) : undefined;
 }
 
 /** Restores into live components what is selected of a snapshot, and tells what became of the rest. */

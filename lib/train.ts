@@ -12,6 +12,7 @@ import type { LoaderError, TrainError } from "./errors.ts";
 import * as Loader from "./loader.ts";
 import { isPlainRecord, shown } from "./rules.ts";
 import { checkPolicy, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
+import { onDevice } from "./tfjs/device.ts";
 
 // --- types
 
@@ -97,7 +98,7 @@ export function train<S extends object, A>(options: TrainOptions<S, A>): (state:
     try {
       for await (const [batch, cursor] of Loader.from(start)(loader)) {
         try {
-          const next: unknown = await step(state, batch);
+          const next: unknown = await onDevice(() => step(state, batch));
           if (!isPlainRecord(next)) {
             throw new TypeError(`Expected the step to return the next state, found ${shown(next)}`);
           }

@@ -11,6 +11,7 @@ import * as tf from "@tensorflow/tfjs";
 import { type Kind, scalar, type Target } from "../component.ts";
 import { isPlainRecord } from "../rules.ts";
 import { entry, isBranch, type Node, record } from "../state_tree.ts";
+import { checkData, readData } from "./device.ts";
 import { type DType, fits, type Held, type Home, isDType, packStrings, typedView, unpackStrings } from "../tensor.ts";
 
 // --- types
@@ -84,10 +85,12 @@ function bytesOf(values: tf.TypedArray | Uint8Array[], dtype: DType): Uint8Array
 async function valuesOf(backend: Backend, dataId: DataId): Promise<tf.TypedArray | Uint8Array[]> {
   const { dtype, values, resource } = backend.tensorMap?.get(dataId) ?? {};
   if (backend.getBufferData === undefined || dtype === undefined || dtype === "complex64" || !resource || values) {
+    checkData(backend, dataId);
     return await backend.read(dataId);
   }
   const { convertBackendValuesAndArrayBuffer } = tf.util;
-  return convertBackendValuesAndArrayBuffer(await backend.getBufferData(resource), dtype) as tf.TypedArray;
+  const bytes = await readData(backend, dataId, () => backend.getBufferData!(resource));
+  return convertBackendValuesAndArrayBuffer(bytes, dtype) as tf.TypedArray;
 }
 
 /** The parts of a complex tensor by turns, word by word: tfjs reads them as numbers, which lose the bits of a NaN. */
@@ -146,7 +149,9 @@ const backends: Home = {
  * @param tensor Any tensor or variable that is not disposed.
  */
 export function hold({ dataId, shape, dtype }: tf.Tensor): Held {
-  engine().state.tensorInfo.get(dataId)?.backend.incRef(dataId);
+  const backend = engine().state.tensorInfo.get(dataId)?.backend;
+  if (backend !== undefined) checkData(backend, dataId);
+  backend?.incRef(dataId);
   // The tensor's own could be written to.
   return { element: dtype as DType, shape: shape.slice(), identity: dataId, home: backends };
 }
