@@ -187,20 +187,19 @@ export function openPart(disk: Disk, path: string): TE.TaskEither<StoreFailed, P
  * @returns Its bytes; more than 1 GiB are a failure with code `EFBIG`.
  */
 export function readWhole(disk: Disk, path: string): TE.TaskEither<StoreFailed, Uint8Array> {
-  return pipe(
-    openPart(disk, path),
-    TE.flatMap((part) =>
-      TE.bracket(
-        TE.right(part),
-        ({ bytes, read }) => {
-          if (bytes > wholeLimit) {
-            return TE.left(storeFailed("read", path, "EFBIG", `${bytes} bytes are too many to hold in memory`));
-          }
-          const whole = new Uint8Array(bytes);
-          return pipe(read(whole, 0), TE.map(() => whole));
-        },
-        ({ close }) => TE.fromTask(close),
-      )
-    ),
-  );
+  return async () => {
+    const opened = await openPart(disk, path)();
+    if (E.isLeft(opened)) return opened;
+    const { bytes, read, close } = opened.right;
+    // An exception, such as that of an allocation, closes the file, too.
+    try {
+      if (bytes > wholeLimit) {
+        return E.left(storeFailed("read", path, "EFBIG", `${bytes} bytes are too many to hold in memory`));
+      }
+      const whole = new Uint8Array(bytes);
+      return E.map(() => whole)(await read(whole, 0)());
+    } finally {
+      await close();
+    }
+  };
 }
