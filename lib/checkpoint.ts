@@ -210,7 +210,8 @@ async function readFile(
   const full = roomFailure(entry.name, tensors.filter(isHeld).reduce((n, { begin, end }) => n + end - begin, 0));
   if (full !== undefined) return E.left(full);
   // What is not held is read into views by turns: one is checked while the others are filled.
-  const scratch = tensors.every(isHeld) ? [] : Array.from({ length: readsAtOnce + 1 }, () => new Uint8Array(viewBytes));
+  const most = Math.min(viewBytes, entry.bytes);
+  const scratch = tensors.every(isHeld) ? [] : Array.from({ length: readsAtOnce + 1 }, () => new Uint8Array(most));
   let turn = 0;
   const bytes = new Map<string, Uint8Array>();
   const underWay: Reading[] = [];

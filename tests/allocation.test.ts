@@ -163,11 +163,11 @@ async function without<A>(nth: number, run: () => A | Promise<A>): Promise<reado
       throw new RangeError("Array buffer allocation failed");
     }
   };
-  const prototype = Object.getPrototypeOf(Uint8Array.prototype) as { slice: (...args: readonly unknown[]) => object };
+  const prototype = Object.getPrototypeOf(Uint8Array.prototype) as { slice: (...args: unknown[]) => object };
   const { slice } = prototype;
   prototype.slice = function (this: { readonly length: number }, ...args) {
     refuse(this.length);
-    return slice.apply(this, args);
+    return slice.apply(this, args as []);
   };
   for (const [name, Class] of own) {
     scope[name] = new Proxy(Class, {
@@ -191,7 +191,7 @@ interface Live {
   readonly model: tf.LayersModel;
   readonly optimizer: tf.Optimizer;
   readonly w: tf.Variable;
-  readonly words: tf.Tensor;
+  readonly average: tf.Tensor;
   readonly order: Int32Array;
   readonly step: number;
 }
@@ -202,7 +202,7 @@ function make(scale: number): Live {
   const optimizer = tf.train.adam(0.1);
   tf.tidy(() => void optimizer.minimize(() => w.square().sum().asScalar(), false, [w]));
   const order = Int32Array.from([scale, 2, 3]);
-  return { model: tf.sequential({ layers }), optimizer, w, words: tf.tensor(["a", "dog"]), order, step: scale };
+  return { model: tf.sequential({ layers }), optimizer, w, average: tf.tensor([scale, 2]), order, step: scale };
 }
 
 /** What is done with a store that has two checkpoints, live components and the older one as a snapshot. */
@@ -239,10 +239,10 @@ for (
       await runOrThrow(saveState(store)(first));
       await runOrThrow(saveState(store)({ ...first, step: 9 }));
       using snapshot = await runOrThrow(readSnapshot(store, { checkpoint: 0 }));
-      const seen = await observed(make(2));
       let failures = 0;
       for (let nth = 1; nth <= 60 * torture; nth++) {
         const live = make(2);
+        const seen = await observed(live);
         const [result, refused] = await without(nth, () => act(store, live, snapshot as Snapshot));
         if (result._tag === "Left") {
           failures++;
