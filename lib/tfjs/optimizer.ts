@@ -11,7 +11,7 @@ import * as tf from "@tensorflow/tfjs";
 import type { IO } from "fp-ts/lib/IO.js";
 import { type Kind, scalar, type Target } from "../component.ts";
 import { entry, type Node, record } from "../state_tree.ts";
-import { assignAtCommit, checkTensor, hold, shapeOf } from "./tensor.ts";
+import { assignAtCommit, checkTensor, heldAt, shapeOf } from "./tensor.ts";
 
 // --- types
 
@@ -141,7 +141,7 @@ export const optimizerKind: Kind<tf.Optimizer> = {
     const held = (tensor: tf.Tensor): Node =>
       tensor.isDisposed
         ? site.refuse("an optimizer that is not disposed", `a disposed ${className}`)
-        : site.hold(hold(tensor));
+        : site.hold(heldAt(tensor, site));
     const numbers = [...layout.numbers, ...layout.flags].map((name) => [name, site.plain(fields[name])] as const);
     const slots = Object.keys(layout.slots).map((name) =>
       [name, slotsOf(fields, name).map((slot) => held(slot.variable))] as const
