@@ -148,7 +148,8 @@ function find(
  * @param store Where from.
  * @param options Which checkpoint, whether an older one will do, codecs, what to restore differently, whom to tell more.
  * @returns For live components, the restored ones, as {@link restoreInto} gives them; its left is `NoCheckpoint` for an empty store, `Damaged`
- *   (and which older checkpoint verifies), `NewerFormat`, `StoreFailed`, or `Mismatch` with every difference; nothing live has changed then.
+ *   (and which older checkpoint verifies), `NewerFormat`, `StoreFailed` (with the code `ENOMEM` where there is no room for its tensors), or `Mismatch`
+ *   with every difference, before any data is read if shapes differ; nothing live has changed then.
  *
  * Laws: *all or nothing*, *nothing silent*.
  *

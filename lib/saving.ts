@@ -118,7 +118,7 @@ function stepOf(snapshot: Snapshot<unknown>, step: number | undefined): number |
  * @param store Where to.
  * @param options Step, metrics, whether to record the id.
  * @returns For a snapshot, which stays the caller's to release, what was committed; or `StoreFailed`, and then the store holds what it held
- *   (if the operation was to remove an older checkpoint, or the last one, to make the commit durable, the new one beside it), or `Released`.
+ *   (if the operation was to remove an older checkpoint, or the last one, to make the commit durable, the new one beside it; lack of memory is one, too), `DeviceFailed` where a GPU refused what was to be saved or cannot be read, or `Released`.
  *
  * Law *old or new*.
  *
@@ -188,7 +188,7 @@ function inTurn<A>(store: Store, save: () => Promise<A>): Promise<A> {
  * @param store Where to.
  * @param options Step, metrics, codecs, whether to record the id.
  * @returns For components, a task that captures when it is run, and resolves after commit and retention; without `await` it writes beside
- *   the training. Its left is `StoreFailed`, as for {@link writeSnapshot}. What cannot be captured rejects with the `TypeError` of
+ *   the training. Its left is that of {@link writeSnapshot}. What cannot be captured rejects with the `TypeError` of
  *   {@link captureState}. Saves of one store are committed in the order in which they are run.
  *
  * Law *old or new*.

@@ -145,6 +145,7 @@ export function snapshotOf<C>(encoded: Encoded, arrays: readonly Held[]): Snapsh
  * @returns The snapshot; it holds tfjs buffers until it is released.
  * @throws TypeError naming the path of what cannot be captured: a function, a symbol, undefined, an instance of a class that no codec
  *   knows, a cycle, a disposed tensor, a component name that is empty or has a lone surrogate.
+ * @throws Error with the cause `DeviceFailed` where WebGPU is known to have refused the operation that a tensor comes from.
  *
  * Laws: *no trace*, *immutable*, *round trip*.
  *
@@ -335,7 +336,8 @@ function held(snapshot: Snapshot<unknown>): Encoded {
  * The digest of a state: 64 hexadecimal digits that are the same for the same state in every runtime and process.
  *
  * @param snapshot A snapshot that is not released until the task is done; otherwise the task rejects with a `TypeError`.
- * @returns A task, because a GPU is read asynchronously.
+ * @returns A task, because a GPU is read asynchronously. It rejects with an `Error` that names the cause, a `DeviceFailed`, where WebGPU refused
+ *   an operation or cannot be read.
  *
  * Law *canonical*: names that tfjs made up, initializers and the order of names in a record are not in it; nor are time and machine.
  *
@@ -357,7 +359,8 @@ export function id(snapshot: Snapshot<unknown>): Task<string> {
  *
  * @param a A snapshot, the left one.
  * @param b Another, the right one. Neither may be released until the task is done; otherwise it rejects with a `TypeError`.
- * @returns A task of the differences, empty when the states are equal; a tensor's tell how many elements differ and by how much at most.
+ * @returns A task of the differences, empty when the states are equal; a tensor's tell how many elements differ and by how much at most. It
+ *   rejects as that of {@link id} does.
  *
  * @example
  * ```ts

@@ -67,7 +67,7 @@ export function loaderError(thrown: unknown): LoaderError | undefined {
  *
  * @param options The loader, the step, and when and where to save. After each step the component `cursor` is set, and nothing else is touched.
  * @returns For a state, usually from {@link resume}, a task of the state at the end of the data, saved if saving was asked for. Its left is
- *   `Stopped` after a signal, with the checkpoint that holds the state; `StepFailed` when a step throws; `CursorMismatch` or `SourceFailed` from
+ *   `Stopped` after a signal, with the checkpoint that holds the state; `StepFailed` when a step throws or WebGPU refuses one of its operations; `CursorMismatch` or `SourceFailed` from
  *   the data; or a save's error. The process is never ended. A state without a cursor is a `TypeError`.
  *
  * Law *same bits*.

@@ -71,10 +71,14 @@ function withSettings(name: string, valueOf: (setting: string) => unknown): stri
   return [name, ...Object.keys(exact).map((setting) => `${setting}=${valueOf(setting)}`)].join(" ");
 }
 
-/** The backend in use and, for WebGPU, what decides its bits. */
+/** The backend in use and, for WebGPU and tfjs-node, what decides its bits. */
 export function backendName(): string {
   // tfjs has no backend before its first operation, whatever its types say; a run of plain data never has one.
   const name = (tf.getBackend() as string | undefined) ?? "none";
+  // tfjs-node has other kernels on a GPU.
+  if (name === "tensorflow" && (tf.backend() as { readonly isUsingGpuDevice?: unknown }).isUsingGpuDevice === true) {
+    return "tensorflow gpu";
+  }
   return name === "webgpu" ? withSettings(name, (setting) => tf.env().get(setting)) : name;
 }
 
