@@ -24,7 +24,7 @@ test("round trip, no trace, nothing silent: tfjs-node's backend in Node", { skip
     assert.equal(status, 0, stdout + stderr);
     return stdout;
   };
-  const outside = ["@tensorflow/*", "fp-ts", "fp-ts/*", "io-ts", "io-ts/*"].flatMap((name) => ["--external", name]);
+  const outside = ["@tensorflow", "fp-ts", "io-ts"].flatMap((name) => ["--external", name, "--external", `${name}/*`]);
   run(bun(), "build", "tests/tfjs_node.test.ts", "--target", "node", "--outfile", bundle, ...outside);
   assert.match(run(found ?? "node", bundle), /# pass [4-9]\n# fail 0|pass [4-9]\n.*fail 0/);
 });
