@@ -186,6 +186,20 @@ if (backends.includes("webgpu")) {
     assert.ok(tf.backend().numDataIds() <= dataIds + 2);
   });
 
+  testOn("webgpu", "nothing lost: what was computed before a refusal, and after it, can be saved", async () => {
+    const w = tf.variable(tf.tidy(() => tf.ones([2000]).add(1)));
+    // Submitted, and read by the user alone.
+    await w.data();
+    refused([0, 2, 1]);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    const next = w.add(1);
+    const digest = await id(captureState({ w, next }))();
+    assert.equal(await id(captureState({ w, next }))(), digest);
+    assert.deepEqual([...(await next.data()).slice(0, 2)], [3, 3]);
+    await runOrThrow(saveState(memory())({ w, next }));
+    tf.dispose([w, next]);
+  });
+
   // Last: the device is gone then.
   testOn(
     "webgpu",

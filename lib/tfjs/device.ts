@@ -56,10 +56,16 @@ interface Watch {
   readonly failures: DeviceFailed[];
   /** How many there were when the device last answered. */
   answered: number;
+  /** The names of programs that were refused. */
+  readonly refused: Set<string>;
   /** Sets of data that is not what it should be, each with why. */
   readonly spoiled: (readonly [WeakSet<object>, DeviceFailed])[];
   /** The data that programs wrote, or that was uploaded for them, since the device last answered. */
   recent: WeakSet<object>;
+  /** That of the command buffer under way. */
+  batch: WeakSet<object>;
+  /** Programs that were compiled and not answered for, by their keys: the command buffers that they are in. */
+  readonly pending: Map<string, { readonly name: string; readonly batches: Set<WeakSet<object>> }>;
   /** Whether a program was run since then. */
   dirty: boolean;
   /** What the device said when it was lost. */
@@ -82,14 +88,10 @@ function whySpoiled({ spoiled }: Watch, dataId: object): DeviceFailed | undefine
   return spoiled.find(([set]) => set.has(dataId))?.[1];
 }
 
-/** Keeps a failure, and marks what was computed since the device last answered. */
-function fail(watch: Watch, failure: DeviceFailed): void {
-  const { failures, spoiled, recent } = watch;
+/** Keeps a failure, and marks what it spoils. */
+function fail({ failures, spoiled }: Watch, failure: DeviceFailed, sets: Iterable<WeakSet<object>>): void {
   failures.push(failure);
-  const known = spoiled.findIndex(([set]) => set === recent);
-  if (known < 0) spoiled.push([recent, failure]);
-  // The kernel says more than what follows from its refusal.
-  else if (spoiled[known]?.[1].kernel === undefined) spoiled[known] = [recent, failure];
+  for (const set of sets) spoiled.push([set, failure]);
 }
 
 /** Refuses a program from now on: tfjs looks its pipeline up at each run. */
@@ -103,32 +105,45 @@ function refuse({ backend }: Watch, key: string, failure: DeviceFailed): void {
   });
 }
 
-/** Sees each program run, each pipeline made, and each error that nothing else takes. */
-function listen(watch: Watch): void {
-  const { backend } = watch;
-  const { device } = backend;
-  const run = backend.runWebGPUProgram.bind(backend);
+/** Sees each pipeline made, and whether it was accepted. */
+function watchPipelines(watch: Watch, program: () => Program | undefined): void {
+  const { device } = watch.backend;
   const create = device.createComputePipeline.bind(device);
-  const [names, refused] = [new Set<string>(), new Set<string>()];
-  let program: Program | undefined;
-  const nameOf = ({ constructor }: object): string => constructor.name;
   device.createComputePipeline = (descriptor) => {
-    const of = program;
+    const of = program();
     if (of === undefined) return create(descriptor);
-    names.add(nameOf(of));
+    const [key, kernel] = [of.shaderKey, of.constructor.name];
+    const batches = new Set<WeakSet<object>>();
+    watch.pending.set(key, { name: kernel, batches });
     device.pushErrorScope("validation");
     const pipeline = create(descriptor);
     device.popErrorScope().then((error) => {
+      watch.pending.delete(key);
       if (error === null) return;
-      const failure: DeviceFailed = { _tag: "DeviceFailed", kernel: nameOf(of), message: firstLine(error.message) };
-      fail(watch, failure);
-      refuse(watch, of.shaderKey, failure);
-      refused.add(nameOf(of));
-    }, () => {});
+      const failure: DeviceFailed = { _tag: "DeviceFailed", kernel, message: firstLine(error.message) };
+      fail(watch, failure, batches);
+      // So that nothing else comes into the command buffer that is not run.
+      flush(watch);
+      refuse(watch, key, failure);
+      watch.refused.add(kernel);
+    }, () => watch.pending.delete(key));
     return pipeline;
   };
+}
+
+/** Sees each program run, and what it writes. */
+function watchPrograms(watch: Watch): void {
+  const { backend } = watch;
+  const [run, upload, submit] = [
+    backend.runWebGPUProgram.bind(backend),
+    backend.uploadToGPU.bind(backend),
+    backend.submitQueue.bind(backend),
+  ];
+  let program: Program | undefined;
+  watchPipelines(watch, () => program);
   backend.runWebGPUProgram = (given, inputs, dtype, uniforms, output) => {
     const into = output ?? backend.makeTensorInfo(given.outputShape, dtype);
+    const { batch } = watch;
     [program, watch.dirty] = [given, true];
     try {
       run(given, inputs, dtype, uniforms, into);
@@ -138,33 +153,43 @@ function listen(watch: Watch): void {
     } finally {
       program = undefined;
     }
-    watch.recent.add(into.dataId);
+    for (const set of [batch, watch.recent]) set.add(into.dataId);
+    watch.pending.get(given.shaderKey)?.batches.add(batch);
     for (const { dataId } of inputs) {
       const why = whySpoiled(watch, dataId);
       if (why !== undefined) watch.spoiled.find(([, failure]) => failure === why)?.[0].add(into.dataId);
     }
     return into;
   };
-  const upload = backend.uploadToGPU.bind(backend);
   backend.uploadToGPU = (dataId) => {
     const { length } = backend.stagingPendingDisposal;
     upload(dataId);
     // By a copy that is submitted with the programs; other uploads are done at once.
-    if (backend.stagingPendingDisposal.length > length) watch.recent.add(dataId);
+    if (backend.stagingPendingDisposal.length > length) {
+      for (const set of [watch.batch, watch.recent]) set.add(dataId);
+    }
   };
+  backend.submitQueue = () => {
+    submit();
+    watch.batch = new WeakSet();
+  };
+}
+
+/** Hears each error that nothing else takes, and the loss of the device. */
+function listen(watch: Watch): void {
+  const { backend: { device }, refused, pending } = watch;
   device.addEventListener("uncapturederror", ({ error }) => {
     const message = error?.message ?? "";
-    // What follows from a refusal that is known: it may come late.
-    if (/shader|invalid/i.test(message) && [...refused].some((name) => message.includes(name))) return;
-    const kernel = [...names].filter((name) => message.includes(name)).toSorted((a, b) => b.length - a.length)[0];
-    fail(watch, { _tag: "DeviceFailed", ...(kernel === undefined ? {} : { kernel }), message: firstLine(message) });
+    const known = [...refused, ...[...pending.values()].map(({ name }) => name)];
+    // What follows from a refusal: the pipeline's own answer says which program it is, and what it spoils.
+    const follows = known.some((name) => message.includes(name)) || watch.failures.length > watch.answered;
+    if (/shader|invalid/i.test(message) && follows) return;
+    fail(watch, { _tag: "DeviceFailed", message: firstLine(message) }, [watch.recent]);
   });
   device.lost.then(({ message }) => {
     watch.lost = message || "the device was lost";
     for (const end of watch.reads) end(watch.lost);
   });
-  // What was compiled before may have been refused: it is compiled again, and looked at.
-  backend.pipelineCache = {};
 }
 
 /** What is known of a backend's device: nothing but for WebGPU, which is watched from now on. */
@@ -176,13 +201,19 @@ function watchOf(backend: unknown): Watch | undefined {
     backend: backend as WebGPU,
     failures: [],
     answered: 0,
+    refused: new Set(),
     spoiled: [],
     recent: new WeakSet(),
+    batch: new WeakSet(),
+    pending: new Map(),
     dirty: false,
     reads: new Set(),
   };
   watches.set(watch.backend, watch);
+  watchPrograms(watch);
   listen(watch);
+  // What was compiled before may have been refused: it is compiled again, and looked at.
+  watch.backend.pipelineCache = {};
   return watch;
 }
 
