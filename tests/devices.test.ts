@@ -95,7 +95,7 @@ const y = (): tf.Tensor => tf.ones([2, 1]);
 
 const names = /WebGPU refused the kernel TransposeProgram of tfjs/;
 
-/** That something goes on as it should: a model of dense layers trained and saved. */
+/** That other work is as before: a model of dense layers trained and saved. */
 async function well(): Promise<void> {
   const layers = [tf.layers.dense({ units: 2, inputShape: [3] }), tf.layers.dense({ units: 1 })];
   const model = tf.sequential({ layers });
