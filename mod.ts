@@ -38,6 +38,7 @@ export type {
   CursorMismatch,
   Damaged,
   DataFailed,
+  DeviceFailed,
   Divergence,
   FitError,
   LoaderError,

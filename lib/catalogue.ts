@@ -7,6 +7,7 @@ import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type ReadError, readSummary } from "./checkpoint.ts";
 import type { LoadError, StoreFailed } from "./errors.ts";
+import { guarded } from "./guard.ts";
 import type { Summary } from "./manifest.ts";
 import type { Entry } from "./retention.ts";
 import type { Store } from "./store.ts";
@@ -76,7 +77,7 @@ export interface Listed {
  * ```
  */
 export function list(store: Store): TaskEither<StoreFailed, Listed> {
-  return async () => {
+  return guarded("list", store.location, async () => {
     const numbers = await candidates(store)();
     if (E.isLeft(numbers)) return numbers;
     const entries: Entry[] = [];
@@ -89,7 +90,7 @@ export function list(store: Store): TaskEither<StoreFailed, Listed> {
     }
     const doubtful = [...passed, ...damaged.map(({ checkpoint }) => checkpoint)];
     return await isGone(store, doubtful) ? await list(store)() : E.right({ entries, damaged });
-  };
+  });
 }
 
 // --- combinators

@@ -5,9 +5,12 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { totalmem } from "node:os";
+import process from "node:process";
 import type { Encoded } from "./encode.ts";
-import type { Damaged, NewerFormat, NoCheckpoint, Problem, StoreFailed } from "./errors.ts";
+import type { Damaged, Mismatch, NewerFormat, NoCheckpoint, Problem, StoreFailed } from "./errors.ts";
 import type { ManifestError } from "./formats.ts";
+import { guarded } from "./guard.ts";
 import { modelIndex, specOf } from "./placement.ts";
 import {
   decodeManifest,
@@ -20,7 +23,7 @@ import {
 } from "./manifest.ts";
 import { meter, type Progress } from "./progress.ts";
 import { decodeHeader, type Header, headerLength, type TensorEntry } from "./safetensors.ts";
-import { digester, manifestName, type Part, type Store, tooLong } from "./store.ts";
+import { digester, manifestName, type Part, type Store, storeFailed, tooLong } from "./store.ts";
 import { elementBytes, fits, type Held, heldBytes, sizeOf } from "./tensor.ts";
 
 // --- types
@@ -72,7 +75,7 @@ function manifestBy<A>(
   store: Store,
   checkpoint: number,
 ): TaskEither<ReadError, A> {
-  return async () => {
+  return guarded<ReadError, A>("read", store.locationOf(checkpoint), async () => {
     const bytes = await store.manifest(checkpoint)();
     if (E.isLeft(bytes) && bytes.left._tag === "StoreFailed" && notAFile.includes(bytes.left.code)) {
       const problem: Problem = { path: "snapshot.json", kind: "missing", expected: "the manifest", found: "none" };
@@ -88,7 +91,7 @@ function manifestBy<A>(
         ? { _tag: "NewerFormat", checkpoint, found: manifest.left.newer, supported: format }
         : { _tag: "Damaged", checkpoint, problems: manifest.left.problems },
     );
-  };
+  });
 }
 
 /** The differences between the tensors a file has and those the manifest says it has. */
@@ -206,8 +209,11 @@ async function readFile(
     const stored = expected.get(name);
     return stored !== undefined && held(stored);
   };
+  const full = roomFailure(entry.name, tensors.filter(isHeld).reduce((n, { begin, end }) => n + end - begin, 0));
+  if (full !== undefined) return E.left(full);
   // What is not held is read into views by turns: one is checked while the others are filled.
-  const scratch = tensors.every(isHeld) ? [] : Array.from({ length: readsAtOnce + 1 }, () => new Uint8Array(viewBytes));
+  const most = Math.min(viewBytes, entry.bytes);
+  const scratch = tensors.every(isHeld) ? [] : Array.from({ length: readsAtOnce + 1 }, () => new Uint8Array(most));
   let turn = 0;
   const bytes = new Map<string, Uint8Array>();
   const underWay: Reading[] = [];
@@ -274,6 +280,25 @@ function withoutSha256(files: readonly FileEntry[]): readonly Problem[] {
   }));
 }
 
+/** The memory of this machine, or what this process may use of it. */
+function memoryBytes(): number {
+  const { constrainedMemory } = process as { readonly constrainedMemory?: () => number };
+  const most = constrainedMemory?.call(process) ?? 0;
+  return most > 0 ? Math.min(most, totalmem()) : totalmem();
+}
+
+/** That there is no room in this machine's memory for so many bytes of tensors; nothing if there is. */
+function roomFailure(location: string, bytes: number): StoreFailed | undefined {
+  const room = memoryBytes();
+  if (bytes <= room) return undefined;
+  return storeFailed(
+    "read",
+    location,
+    "ENOMEM",
+    `its tensors take ${bytes} bytes, and this machine has ${room} of memory`,
+  );
+}
+
 /** Which bytes of a checkpoint are read, and which of them held. */
 interface Extent {
   readonly files: (file: FileEntry) => boolean;
@@ -292,6 +317,12 @@ function readFiles(
     const advance = meter(manifest.files.filter(files).reduce((sum, file) => sum + file.bytes, 0), onProgress);
     const problems: Problem[] = store.digest === "sha256" ? [...withoutSha256(manifest.files)] : [];
     if (problems.length > 0) return E.left({ _tag: "Damaged", checkpoint, problems });
+    const numbers = manifest.arrays.filter(held).reduce(
+      (n, { element, shape }) => n + sizeOf(shape) * elementBytes(element),
+      0,
+    );
+    const full = roomFailure(store.locationOf(checkpoint), numbers);
+    if (full !== undefined) return E.left(full);
     const contents: Content[] = [];
     const expected = manifest.files.map(() => new Map<string, Stored>());
     for (const stored of manifest.arrays) expected[stored.file]?.set(stored.tensor, stored);
@@ -338,23 +369,33 @@ function readFiles(
  * @param store Where from.
  * @param checkpoint Its number.
  * @param onProgress Told after each piece.
- * @returns The state, its arrays in memory; or `Damaged` with every problem found, `NewerFormat`, `NoCheckpoint`, or the store's failure.
+ * @param foresee What is known to be wrong with the state before a byte of its tensors is read.
+ * @returns The state, its arrays in memory; or what was foreseen, `Damaged` with every problem found, `NewerFormat`, `NoCheckpoint`, or the
+ *   store's failure, which lack of memory is, too.
  */
 export function readCheckpoint(
   store: Store,
   checkpoint: number,
   onProgress: (progress: Progress) => void = () => {},
-): TaskEither<ReadError, Loaded> {
-  return async () => {
+  foresee: (encoded: Encoded) => Mismatch | undefined = () => undefined,
+): TaskEither<ReadError | Mismatch, Loaded> {
+  return guarded<ReadError | Mismatch, Loaded>("read", store.locationOf(checkpoint), async () => {
     const manifest = await readManifest(store, checkpoint)();
     if (E.isLeft(manifest)) return manifest;
+    const differs = foresee(manifest.right.state(unread));
+    if (differs !== undefined) return E.left(differs);
     const all = { files: () => true, held: () => true };
     const read = await readFiles(store, checkpoint, manifest.right, all, onProgress)();
     if (E.isLeft(read)) return read;
     const hold = (stored: Stored): Held =>
       heldBytes(stored.element, stored.shape, read.right(stored) ?? new Uint8Array());
     return E.right({ manifest: manifest.right, encoded: manifest.right.state(hold) });
-  };
+  });
+}
+
+/** An array of which no byte is read yet. */
+function unread({ element, shape }: Stored): Held {
+  return { ...heldBytes(element, shape, new Uint8Array()), identity: {} };
 }
 
 /**
@@ -372,12 +413,12 @@ export function verifyCheckpoint(
   onProgress: (progress: Progress) => void = () => {},
   files: (file: FileEntry) => boolean = () => true,
 ): TaskEither<ReadError, Manifest> {
-  return async () => {
+  return guarded("read", store.locationOf(checkpoint), async () => {
     const manifest = await readManifest(store, checkpoint)();
     if (E.isLeft(manifest)) return manifest;
     // Only the bytes of strings tell how many there are.
     const extent = { files, held: ({ element }: Stored) => element === "string" };
     const read = await readFiles(store, checkpoint, manifest.right, extent, onProgress)();
     return E.isLeft(read) ? read : manifest;
-  };
+  });
 }

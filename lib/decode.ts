@@ -18,6 +18,7 @@ import {
 import { isPlainRecord, shown } from "./rules.ts";
 import type { Encoded } from "./encode.ts";
 import type { Problem, ProblemKind } from "./errors.ts";
+import { isAllocation } from "./guard.ts";
 import { type Overridden, overridden } from "./overridden.ts";
 import { holdsComponents, isBranch, join, kindOf, type Named, type Node, nodesByPath, unwrap } from "./state_tree.ts";
 import { isDType, isTypedArray, typedView } from "./tensor.ts";
@@ -48,6 +49,7 @@ function once<A>(thunk: () => A): () => A {
  * @param live The live components, or undefined for fresh ones.
  * @param known Problems that were found before, to be listed with these.
  * @param overrides Receives the plain data that live components have otherwise, before anything changes.
+ * @param dry Whether to stop before anything is changed.
  * @returns Every problem, and then nothing has changed; or the components.
  */
 export function restore(
@@ -57,6 +59,7 @@ export function restore(
   live: Readonly<Record<string, unknown>> | undefined,
   known: readonly Problem[] = [],
   overrides?: Overridden[],
+  dry = false,
 ): readonly Problem[] | { readonly components: Record<string, unknown> } {
   const problems: Problem[] = [...known];
   const reported = new Set<string>();
@@ -373,8 +376,9 @@ export function restore(
     if (node.is === "record") return restoreRecord(node.entries, path, given);
     if (node.is === "array" && !isDType(node.held.element)) {
       const { element, resident } = node.held;
-      // Each restore gives an array of its own: plain data may be written to.
-      return () => typedView(element as never, resident?.slice() ?? new Uint8Array());
+      // Each restore gives an array of its own: plain data may be written to. It is made before anything is changed, for there may be no room.
+      const array = typedView(element as never, resident?.slice() ?? new Uint8Array());
+      return () => array;
     }
     return () => null;
   };
@@ -475,7 +479,7 @@ export function restore(
     });
     fields = true;
     for (const { run } of late) run();
-    if (problems.length > 0) {
+    if (problems.length > 0 || dry) {
       undo();
       return problems;
     }
@@ -491,6 +495,11 @@ export function restore(
   } catch (error) {
     undo();
     const found = error instanceof Error ? error.message : String(error);
-    return [...problems, { path: "", kind: "format", expected: "components that can be restored", found }];
+    return [
+      ...problems,
+      isAllocation(error)
+        ? { path: "", kind: "memory", expected: "room for what is restored", found }
+        : { path: "", kind: "format", expected: "components that can be restored", found },
+    ];
   }
 }

@@ -80,6 +80,15 @@ export interface StepWentBack {
   readonly parentStep: number;
 }
 
+/** The device of a backend refused an operation, or can no longer be read: what it computed since is not to be used. */
+export interface DeviceFailed {
+  readonly _tag: "DeviceFailed";
+  /** The program of tfjs that was refused, such as `TransposeProgram`; not there where the device itself failed. */
+  readonly kernel?: string;
+  /** What the device says. */
+  readonly message: string;
+}
+
 /** The store holds no checkpoint, or not the one that was asked for. */
 export interface NoCheckpoint {
   readonly _tag: "NoCheckpoint";
@@ -209,7 +218,7 @@ export interface ProcessFailed {
 /** Why a snapshot could not be restored. */
 export type RestoreError = Mismatch | Released;
 /** Why a checkpoint could not be saved. */
-export type SaveError = StoreFailed | Released | Overtaken | StepWentBack;
+export type SaveError = StoreFailed | DeviceFailed | Released | Overtaken | StepWentBack;
 /** Why a checkpoint could not be loaded. */
 export type LoadError = StoreFailed | NoCheckpoint | Damaged | NewerFormat | RestoreError;
 /** Why an iteration over data broke off. */
@@ -333,6 +342,7 @@ function trainingText(
 
 /** What usually helps against a system's error code. */
 const remedies: Readonly<Record<string, string>> = {
+  ENOMEM: "free some memory, or use a machine that has more",
   ENOSPC: "free some space on that disk and save again",
   EDQUOT: "raise the quota or free some space and save again",
   EACCES: "give this process write permission there, or choose another folder",
@@ -394,6 +404,13 @@ export function explain(error: DogearError): string {
       return `Expected a step of ${error.parentStep} or more, as checkpoint ${error.parent} of this run has step ${error.parentStep}, found ${error.step}. ` +
         "Nothing was written: train with what loadState or resume gives back, which restores in place only models, optimizers and variables, " +
         "or, to begin again on purpose, save with { fork: true }";
+    case "DeviceFailed":
+      return error.kernel === undefined
+        ? `The device of the webgpu backend failed: ${error.message}. ` +
+          "What was committed before is untouched: run the script again, or train on the cpu or wasm backend"
+        : `WebGPU refused the kernel ${error.kernel} of tfjs: ${error.message}. What it and the operations beside it gave is not saved; ` +
+          "what was committed before is untouched. Train on the cpu or wasm backend, or without the layer that needs this kernel " +
+          "(masking and embedding with maskZero before a recurrent layer transpose int32 or bool tensors)";
     case "NoCheckpoint": {
       const range = error.available.length === 0
         ? "holds no checkpoint"

@@ -186,19 +186,18 @@ export function openPart(disk: Disk, path: string): TE.TaskEither<StoreFailed, P
  * @returns Its bytes; a file that is too long to be one is a failure with code `EFBIG`, and no byte of it is read.
  */
 export function readManifestFile(disk: Disk, path: string): TE.TaskEither<StoreFailed, Uint8Array> {
-  return pipe(
-    openPart(disk, path),
-    TE.flatMap((part) =>
-      TE.bracket(
-        TE.right(part),
-        ({ bytes, read }) => {
-          const long = tooLong("read", path, bytes);
-          if (long !== undefined) return TE.left(long);
-          const whole = new Uint8Array(bytes);
-          return pipe(read(whole, 0), TE.map(() => whole));
-        },
-        ({ close }) => TE.fromTask(close),
-      )
-    ),
-  );
+  return async () => {
+    const opened = await openPart(disk, path)();
+    if (E.isLeft(opened)) return opened;
+    const { bytes, read, close } = opened.right;
+    // An exception, such as that of an allocation, closes the file, too.
+    try {
+      const long = tooLong("read", path, bytes);
+      if (long !== undefined) return E.left(long);
+      const whole = new Uint8Array(bytes);
+      return E.map(() => whole)(await read(whole, 0)());
+    } finally {
+      await close();
+    }
+  };
 }

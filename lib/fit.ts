@@ -11,6 +11,7 @@ import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import type { FitError } from "./errors.ts";
 import type { Job, Run } from "./fit_state.ts";
 import { attempt, calling, checkOptions, conduct, describe, drawing, type FitOptions } from "./fitting.ts";
+import { orDeviceFailed } from "./guard.ts";
 import {
   type Batch,
   callbacksOf,
@@ -250,23 +251,24 @@ export function fit(
   options: FitOptions,
 ): (model: tf.LayersModel, x: Batch, y: Batch, args?: tf.ModelFitArgs) => TaskEither<FitError, tf.History> {
   checkOptions(options);
-  return (model, x, y, args = {}) => async () => {
-    const trainer = trainerOf(model);
-    if (refused(args)) {
-      await model.fit(x, y, args);
-      throw new TypeError("Expected arguments that tfjs 4.22 knows, found others");
-    }
-    if (trainer.isTraining) throw new Error("Cannot start training because another fit() call is ongoing.");
-    trainer.isTraining = true;
-    try {
-      const data = await prepare(trainer, x, y, args, args.batchSize ?? 32);
-      try {
-        return await conduct(options, jobOf(model, trainer, data, args, options))();
-      } finally {
-        data.dispose();
+  return (model, x, y, args = {}) =>
+    orDeviceFailed<FitError, tf.History>(async () => {
+      const trainer = trainerOf(model);
+      if (refused(args)) {
+        await model.fit(x, y, args);
+        throw new TypeError("Expected arguments that tfjs 4.22 knows, found others");
       }
-    } finally {
-      trainer.isTraining = false;
-    }
-  };
+      if (trainer.isTraining) throw new Error("Cannot start training because another fit() call is ongoing.");
+      trainer.isTraining = true;
+      try {
+        const data = await prepare(trainer, x, y, args, args.batchSize ?? 32);
+        try {
+          return await conduct(options, jobOf(model, trainer, data, args, options))();
+        } finally {
+          data.dispose();
+        }
+      } finally {
+        trainer.isTraining = false;
+      }
+    });
 }

@@ -12,6 +12,7 @@ import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type FitError, mismatch, type Problem, type SourceFailed } from "./errors.ts";
 import type { Job, Position, Run } from "./fit_state.ts";
 import { attempt, calling, checkOptions, checksum, conduct, describe, drawing, type FitOptions } from "./fitting.ts";
+import { orDeviceFailed } from "./guard.ts";
 import * as Rng from "./rng.ts";
 import {
   batchOf,
@@ -335,20 +336,21 @@ export function fitDataset(
   args: tf.ModelFitDatasetArgs<any>,
 ) => TaskEither<FitError, tf.History> {
   checkOptions(options);
-  return (model, dataset, args) => async () => {
-    const trainer = trainerOf(model);
-    if (trainer.optimizer == null || refused(args)) {
-      await model.fitDataset(dataset as tf.data.Dataset<tf.TensorContainer>, args);
-      throw new TypeError("Expected arguments that tfjs 4.22 knows, found others");
-    }
-    if (trainer.isTraining) throw new Error("Cannot start training because another fit() call is ongoing.");
-    trainer.isTraining = true;
-    const unhook = hookRandom();
-    try {
-      return await conduct(options, await jobOf(model, trainer, dataset, args, options))();
-    } finally {
-      unhook();
-      trainer.isTraining = false;
-    }
-  };
+  return (model, dataset, args) =>
+    orDeviceFailed<FitError, tf.History>(async () => {
+      const trainer = trainerOf(model);
+      if (trainer.optimizer == null || refused(args)) {
+        await model.fitDataset(dataset as tf.data.Dataset<tf.TensorContainer>, args);
+        throw new TypeError("Expected arguments that tfjs 4.22 knows, found others");
+      }
+      if (trainer.isTraining) throw new Error("Cannot start training because another fit() call is ongoing.");
+      trainer.isTraining = true;
+      const unhook = hookRandom();
+      try {
+        return await conduct(options, await jobOf(model, trainer, dataset, args, options))();
+      } finally {
+        unhook();
+        trainer.isTraining = false;
+      }
+    });
 }

@@ -19,6 +19,7 @@ import { demand, isPlainRecord, must } from "./rules.ts";
 import { checkPolicy, type SavePoints, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
 import type { Seed } from "./seed.ts";
 import { release } from "./snapshot.ts";
+import { onDevice } from "./tfjs/device.ts";
 import { hold } from "./tfjs/tensor.ts";
 import type { Callbacks } from "./tfjs/training.ts";
 import { type FoundTraining, newestOf } from "./training_checkpoints.ts";
@@ -127,7 +128,7 @@ export function drawing<A>(run: Run, thunk: () => A): A {
 /** One part of a step: what it throws is the step's failure, or that of the callback that was being called. */
 export async function attempt<A>(run: Run, part: () => A | Promise<A>): Promise<Either<StepFailed, A>> {
   try {
-    return E.right(await part());
+    return E.right(await onDevice(part));
   } catch (cause) {
     const { at: { step, epoch }, calling } = run;
     run.calling = undefined;

@@ -9,8 +9,10 @@ import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { candidates, isGone, readEntry } from "./catalogue.ts";
 import { readCheckpoint, readSummary, verifyCheckpoint } from "./checkpoint.ts";
-import type { Damaged, LoadError } from "./errors.ts";
+import type { Damaged, LoadError, Mismatch } from "./errors.ts";
+import type { Encoded } from "./encode.ts";
 import { environment, mayDiffer } from "./environment.ts";
+import { guarded, theirs } from "./guard.ts";
 import type { Environment } from "./manifest.ts";
 import type { Overridden } from "./overridden.ts";
 import type { Progress } from "./progress.ts";
@@ -18,6 +20,7 @@ import {
   type Codecs,
   type Components,
   type Decoded,
+  foreseen,
   type NoCodecs,
   type Options,
   type Restored,
@@ -126,8 +129,16 @@ function none(store: Store, checkpoint: number): TaskEither<LoadError, never> {
   };
 }
 
-function find(store: Store, options: ReadOptions): TaskEither<LoadError, Found> {
+/** What is known to be wrong with a state before any of its data is read. */
+type Foresee = (encoded: Encoded) => Mismatch | undefined;
+
+function find(
+  store: Store,
+  options: ReadOptions,
+  foresee: Foresee = () => undefined,
+): TaskEither<LoadError, Found> {
   checkStore(store);
+  const onProgress = theirs(options.onProgress ?? (() => {}));
   return async () => {
     const numbers = await candidates(store)();
     if (E.isLeft(numbers)) return numbers;
@@ -138,7 +149,7 @@ function find(store: Store, options: ReadOptions): TaskEither<LoadError, Found> 
     let newest: Damaged | undefined;
     const skipped: { readonly checkpoint: number; readonly error: LoadError }[] = [];
     for (const checkpoint of options.fallback === true ? [wanted, ...older()] : [wanted]) {
-      const read = await readCheckpoint(store, checkpoint, options.onProgress)();
+      const read = await readCheckpoint(store, checkpoint, onProgress, foresee)();
       if (E.isRight(read)) {
         const { manifest, encoded } = read.right;
         const { run, step, metrics } = manifest;
@@ -148,7 +159,7 @@ function find(store: Store, options: ReadOptions): TaskEither<LoadError, Found> 
         return E.right({ snapshot: snapshotOf(encoded, []), report });
       }
       const error = read.left;
-      if (await isGone(store, [checkpoint])) return await find(store, options)();
+      if (await isGone(store, [checkpoint])) return await find(store, options, foresee)();
       if (error._tag === "NoCheckpoint") {
         if (checkpoint === options.checkpoint) return await none(store, checkpoint)();
         // A number that turns out to have none.
@@ -160,7 +171,7 @@ function find(store: Store, options: ReadOptions): TaskEither<LoadError, Found> 
       const summary = await readSummary(store, checkpoint)();
       if (options.fallback === true && E.isRight(summary)) passOver(store, checkpoint, summary.right.time);
     }
-    if (newest === undefined) return await find(store, options)();
+    if (newest === undefined) return await find(store, options, foresee)();
     return E.left({ ...newest, older: options.fallback === true ? null : await firstThatVerifies(store, older()) });
   };
 }
@@ -171,7 +182,8 @@ function find(store: Store, options: ReadOptions): TaskEither<LoadError, Found> 
  * @param store Where from.
  * @param options Which checkpoint, whether an older one will do, codecs, what to restore differently, whom to tell more.
  * @returns For live components, the restored ones, as {@link restoreInto} gives them; its left is `NoCheckpoint` for an empty store, `Damaged`
- *   (and which older checkpoint verifies), `NewerFormat`, `StoreFailed`, or `Mismatch` with every difference; nothing live has changed then.
+ *   (and which older checkpoint verifies), `NewerFormat`, `StoreFailed` (with the code `ENOMEM` where there is no room for its tensors), or `Mismatch`
+ *   with every difference, before any data is read if shapes differ; nothing live has changed then.
  *
  * Laws: *all or nothing*, *nothing silent*.
  *
@@ -202,9 +214,9 @@ export function loadState<K extends Codecs = NoCodecs>(
     let differs: Pick<Report, "parts" | "overridden"> = { parts: noParts, overridden: [] };
     const { onReport, ...others } = options;
     const into = restoreInto(live, { ...others, ...(onReport && { onReport: (report) => void (differs = report) }) });
-    return async () => {
+    return guarded("load", store.location, async () => {
       await turnOf(store);
-      const found = await find(store, options)();
+      const found = await find(store, options, (encoded) => foreseen(live, options, encoded))();
       if (E.isLeft(found)) return found;
       const { snapshot, report } = found.right;
       const line = await lineAfter(store, report, options.checkpoint !== undefined);
@@ -212,9 +224,9 @@ export function loadState<K extends Codecs = NoCodecs>(
       if (E.isLeft(restored)) return restored;
       const { step } = Object(restored.right);
       setLine(store, { ...line, step: typeof step === "number" ? step : null });
-      onReport?.({ ...report, ...differs });
+      if (onReport !== undefined) theirs(onReport)({ ...report, ...differs });
       return restored;
-    };
+    });
   };
 }
 
@@ -273,10 +285,10 @@ export function readSnapshot(
   store: Store,
   options: ReadOptions = {},
 ): TaskEither<LoadError, Snapshot<unknown>> {
-  return async () => {
+  return guarded("load", store.location, async () => {
     const found = await find(store, options)();
     if (E.isLeft(found)) return found;
-    options.onReport?.(found.right.report);
+    if (options.onReport !== undefined) theirs(options.onReport)(found.right.report);
     return E.right(found.right.snapshot);
-  };
+  });
 }

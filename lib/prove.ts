@@ -12,6 +12,7 @@ import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { watch } from "./ambient.ts";
 import type { Divergence, LoaderError, ProveError, StepFailed } from "./errors.ts";
 import type { Cursor } from "./cursor.ts";
+import { orDeviceFailed } from "./guard.ts";
 import { memory } from "./memory.ts";
 import { causeOf } from "./prove/cause.ts";
 import { inChild } from "./prove/child.ts";
@@ -275,7 +276,7 @@ export function proveResume<C extends object, A>(options: ProveOptions<C, A>): T
   const module = options.process === undefined ? undefined : moduleOf(options.process);
   const training = { fresh, step, loader, ...(cursor !== undefined && { cursor }), ...(codecs && { codecs }) };
 
-  return async () => {
+  return orDeviceFailed<ProveError, Proof>(async () => {
     if (Reflect.get(globalThis, inChild) === true) {
       throw new TypeError(
         "Expected the module of a training to be loaded, found that it calls for a proof as it is: " +
@@ -345,5 +346,5 @@ export function proveResume<C extends object, A>(options: ProveOptions<C, A>): T
       for (const snapshot of snapshots) release(snapshot)();
       owner.close();
     }
-  };
+  });
 }

@@ -13,6 +13,7 @@ import { writeCheckpoint } from "./commit.ts";
 import { environment } from "./environment.ts";
 import { type SaveError, toError } from "./errors.ts";
 import { afterOf, type Branch, nextLine } from "./line.ts";
+import { captured, guarded, orDeviceFailed, theirs } from "./guard.ts";
 import type { Summary } from "./manifest.ts";
 import type { Progress } from "./progress.ts";
 import { type NotRemoved, retain } from "./pruning.ts";
@@ -139,8 +140,9 @@ function stepIn(snapshot: Snapshot<unknown>): number | null {
  * @param store Where to.
  * @param options Step, metrics, whether to record the id.
  * @returns For a snapshot, which stays the caller's to release, what was committed; or `StoreFailed`, and then the store holds what it held
- *   (if the operation was the last one, to make the commit durable, the new one beside it), or `Released`. An older checkpoint that cannot
- *   be removed is no failure: {@link Saved.notRemoved} names it.
+ *   (if the operation was the last one, to make the commit durable, the new one beside it; lack of memory is one, too), `DeviceFailed` where a
+ *   GPU refused what was to be saved or cannot be read, `Overtaken`, `StepWentBack`, or `Released`. An older checkpoint that cannot be removed
+ *   is no failure: {@link Saved.notRemoved} names it.
  *
  * Law *old or new*.
  *
@@ -182,8 +184,11 @@ function writeTraining(
       ? await writeAfter(store, snapshot, newLine(line.right), options, begun, training)
       : saved;
   };
-  return (snapshot) => () => inTurn(store, () => write(snapshot, performance.now()));
+  return (snapshot) => () =>
+    inTurn(store, guarded("save", store.location, orDeviceFailed(() => write(snapshot, performance.now()))));
 }
+
+const ignore = (): void => {};
 
 /** Writes a snapshot as the next checkpoint of a line, and moves the line there. */
 async function writeAfter(
@@ -208,7 +213,7 @@ async function writeAfter(
     ...(training === undefined || training === defaultTraining ? {} : { training }),
   };
   const after = afterOf(store, line);
-  const committed = await writeCheckpoint(store, snapshot.encoded, summary, after, options.onProgress)();
+  const committed = await writeCheckpoint(store, snapshot.encoded, summary, after, theirs(options.onProgress ?? ignore))();
   if (E.isLeft(committed)) {
     if (committed.left._tag === "StoreFailed") {
       setLine(store, { ...line, doubtful: [...doubtful, { time: summary.time, step: own }] }, training);
@@ -231,7 +236,7 @@ async function writeAfter(
  * @param store Where to.
  * @param options Step, metrics, codecs, whether to record the id.
  * @returns For components, a task that captures when it is run, and resolves after commit and retention; without `await` it writes beside
- *   the training. Its left is `StoreFailed`, as for {@link writeSnapshot}. What cannot be captured rejects with the `TypeError` of
+ *   the training. Its left is that of {@link writeSnapshot}. What cannot be captured rejects with the `TypeError` of
  *   {@link captureState}. Saves of one store are committed in the order in which they are run.
  *
  * Law *old or new*.
@@ -252,11 +257,12 @@ export function saveState<K extends Codecs = NoCodecs>(
 ): <C extends Components & Decoded<K>>(components: C) => TaskEither<SaveError, Saved> {
   const write = writeSnapshot(store, options);
   return (components) => async () => {
-    const snapshot = captureState(components, options);
+    const snapshot = captured(store.location, () => captureState(components, options));
+    if (E.isLeft(snapshot)) return snapshot;
     try {
-      return await write(snapshot)();
+      return await write(snapshot.right)();
     } finally {
-      release(snapshot)();
+      release(snapshot.right)();
     }
   };
 }
@@ -359,7 +365,9 @@ export function saverFor<K extends Codecs = NoCodecs>(
       const busy = inFlight !== undefined;
       if (busy && whenBusy === "skip") return failure();
       const write = writeTraining(store, { ...options, ...more }, training);
-      const snapshot = captureState(components, options);
+      const taken = captured(store.location, () => captureState(components, options));
+      if (E.isLeft(taken)) return taken;
+      const snapshot = taken.right;
       const job: Job = { snapshot, write: write(snapshot) };
       if (whenBusy === "wait") {
         const begun = queue.then(settled).then(() => begin(job));

@@ -25,14 +25,14 @@ import { restore } from "./decode.ts";
 import { encode, type Encoded } from "./encode.ts";
 import { graft, type Grafted } from "./graft.ts";
 import { asks, checkSelection, noParts, type Parts, type Selection } from "./selection.ts";
-import { explain, mismatch, type RestoreError } from "./errors.ts";
+import { explain, type Mismatch, mismatch, type Problem, type RestoreError } from "./errors.ts";
 import type { Overridden } from "./overridden.ts";
 import * as Rng from "./rng.ts";
 import * as Scaler from "./scaler.ts";
 import * as Schedule from "./schedule.ts";
 import { chosen } from "./schedule_kinds.ts";
-import { segment, type StateTree } from "./state_tree.ts";
-import type { Held } from "./tensor.ts";
+import { isBranch, type Node, nodesByPath, segment, type StateTree } from "./state_tree.ts";
+import { type Held, isDType } from "./tensor.ts";
 import { roomProblem } from "./tfjs/backend.ts";
 import { fieldKinds } from "./tfjs/field_kinds.ts";
 import { layerKind } from "./tfjs/layer.ts";
@@ -162,7 +162,9 @@ export function snapshotOf<C>(encoded: Encoded, arrays: readonly Held[]): Snapsh
  * @param options Codecs for components of the user's own types.
  * @returns The snapshot; it holds tfjs buffers until it is released.
  * @throws TypeError naming the path of what cannot be captured: a function, a symbol, undefined, an instance of a class that no codec
- *   knows, a cycle, a property that is computed or not enumerable, a name beside the items of an array, a second view of the same bytes, a disposed tensor, a component name that is empty or has a lone surrogate.
+ *   knows, a cycle, a property that is computed or not enumerable, a name beside the items of an array, a second view of the same bytes, a
+ *   disposed tensor, a component name that is empty or has a lone surrogate.
+ * @throws Error with the cause `DeviceFailed` where WebGPU is known to have refused the operation that a tensor comes from.
  *
  * Laws: *no trace*, *immutable*, *round trip*.
  *
@@ -210,6 +212,41 @@ function decode(
     (result) => !("components" in result),
   );
   return "components" in restored ? E.right(restored.components) : E.left(mismatch(restored));
+}
+
+/**
+ * What is known to be wrong with a state for live components from its manifest alone: where the shape or dtype of a tensor differs, everything
+ * that can be known without the bytes.
+ *
+ * @param live The live components.
+ * @param options As for {@link restoreInto}.
+ * @param encoded The state, whose arrays have no bytes.
+ */
+export function foreseen(
+  live: object,
+  { codecs = {}, convert, ...selection }: Options<Codecs> & Selection,
+  encoded: Encoded,
+): Mismatch | undefined {
+  if (convert !== undefined) return undefined;
+  const captured = E.tryCatch(() => captureState(live, { codecs }), E.toError);
+  if (E.isLeft(captured)) return undefined;
+  using kept = captured.right;
+  const held = (node: Node | undefined): Held | undefined =>
+    node !== undefined && isBranch(node) && node.is === "array" && isDType(node.held.element) ? node.held : undefined;
+  const ours = nodesByPath(kept.encoded.components);
+  const differs = [...nodesByPath(encoded.components)].some(([path, node]) => {
+    const [a, b] = [held(ours.get(path)), held(node)];
+    return a !== undefined && b !== undefined && (a.element !== b.element || String(a.shape) !== String(b.shape));
+  });
+  if (!differs) return undefined;
+  const grafted = asks(selection) ? graft(encoded, kept.encoded, kinds, selection) : { encoded, problems: [] };
+  const found = undoing(
+    () => restore(grafted.encoded, kinds, codecs, live as Record<string, unknown>, grafted.problems, undefined, true),
+    () => true,
+  ) as readonly Problem[];
+  // What only the bytes can tell is not asked yet.
+  const known = found.filter(({ kind }) => !["length", "memory", "value", "format", "digest", "data"].includes(kind));
+  return known.some(({ kind }) => kind === "shape" || kind === "dtype") ? mismatch(known) : undefined;
 }
 
 /** Restores into live components what is selected of a snapshot, and tells what became of the rest. */
@@ -322,7 +359,8 @@ function held(snapshot: Snapshot<unknown>): Encoded {
  * The digest of a state: 64 hexadecimal digits that are the same for the same state in every runtime and process.
  *
  * @param snapshot A snapshot that is not released until the task is done; otherwise the task rejects with a `TypeError`.
- * @returns A task, because a GPU is read asynchronously.
+ * @returns A task, because a GPU is read asynchronously. It rejects with an `Error` that names the cause, a `DeviceFailed`, where WebGPU refused
+ *   an operation or cannot be read.
  *
  * Law *canonical*: names that tfjs made up, initializers and the order of names in a record are not in it; nor are time and machine.
  *
@@ -344,7 +382,8 @@ export function id(snapshot: Snapshot<unknown>): Task<string> {
  *
  * @param a A snapshot, the left one.
  * @param b Another, the right one. Neither may be released until the task is done; otherwise it rejects with a `TypeError`.
- * @returns A task of the differences, empty when the states are equal; a tensor's tell how many elements differ and by how much at most.
+ * @returns A task of the differences, empty when the states are equal; a tensor's tell how many elements differ and by how much at most. It
+ *   rejects as that of {@link id} does.
  *
  * @example
  * ```ts

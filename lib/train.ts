@@ -12,6 +12,7 @@ import type { LoaderError, TrainError } from "./errors.ts";
 import * as Loader from "./loader.ts";
 import { isPlainRecord, shown } from "./rules.ts";
 import { checkPolicy, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
+import { onDevice } from "./tfjs/device.ts";
 
 // --- types
 
@@ -66,7 +67,7 @@ export function loaderError(thrown: unknown): LoaderError | undefined {
  *
  * @param options The loader, the step, and when and where to save. After each step the component `cursor` is set, and nothing else is touched.
  * @returns For a state, usually from {@link resume}, a task of the state at the end of the data, saved if saving was asked for. Its left is
- *   `Stopped` after a signal, with the checkpoint that holds the state; `StepFailed` when a step throws; `CursorMismatch` or `SourceFailed` from
+ *   `Stopped` after a signal, with the checkpoint that holds the state; `StepFailed` when a step throws or WebGPU refuses one of its operations; `CursorMismatch` or `SourceFailed` from
  *   the data; or a save's error. The process is never ended. A state without a cursor is a `TypeError`.
  *
  * Law *same bits*.
@@ -97,7 +98,7 @@ export function train<S extends object, A>(options: TrainOptions<S, A>): (state:
     try {
       for await (const [batch, cursor] of Loader.from(start)(loader)) {
         try {
-          const next: unknown = await step(state, batch);
+          const next: unknown = await onDevice(() => step(state, batch));
           if (!isPlainRecord(next)) {
             throw new TypeError(`Expected the step to return the next state, found ${shown(next)}`);
           }

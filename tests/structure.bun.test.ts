@@ -16,6 +16,7 @@ import { deno, root } from "./gate/runtimes.ts";
 /** The rooms of `lib/`, in the order in which they are read: each imports only from those before it. */
 const order: readonly string[] = [
   "errors",
+  "guard",
   "rules",
   "plain",
   "seed",
@@ -48,6 +49,7 @@ const order: readonly string[] = [
   "schedule_kinds",
   "schedule",
   "scaler",
+  "tfjs/device",
   "tfjs/backend",
   "tfjs/tensor",
   "tfjs/classes",

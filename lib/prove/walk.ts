@@ -12,6 +12,7 @@ import { loadState } from "../loading.ts";
 import { isPlainRecord, shown } from "../rules.ts";
 import type { Codecs } from "../snapshot.ts";
 import type { Store } from "../store.ts";
+import { onDevice } from "../tfjs/device.ts";
 import { cursorIn, loaderError } from "../train.ts";
 
 // --- types
@@ -74,7 +75,7 @@ export function walk<C extends object, A>(
         if (item.done === true) break;
         const [batch, cursor] = item.value;
         try {
-          const next: unknown = await watch.during(() => training.step(state, batch));
+          const next: unknown = await onDevice(() => watch.during(() => training.step(state, batch)));
           if (!isPlainRecord(next)) {
             throw new TypeError(`Expected the step to return the next state, found ${shown(next)}`);
           }

@@ -26,7 +26,7 @@ import {
   type OptimizerClass,
   privateField,
 } from "./optimizer_class.ts";
-import { assignAtCommit, checkTensor, hold, shapeOf } from "./tensor.ts";
+import { assignAtCommit, checkTensor, heldAt, shapeOf } from "./tensor.ts";
 
 // --- types
 
@@ -84,7 +84,7 @@ function encodeSeven(optimizer: tf.Optimizer, of: OptimizerClass, site: Site): N
   const held = (tensor: tf.Tensor): Node =>
     tensor.isDisposed
       ? site.refuse("an optimizer that is not disposed", `a disposed ${of.name}`)
-      : site.hold(hold(tensor));
+      : site.hold(heldAt(tensor, site));
   const numbers = [...layout.numbers, ...layout.flags].map((name) => [name, site.plain(fields[name])] as const);
   const slots = Object.keys(layout.slots).map((name) =>
     [name, slotsOf(fields, name).map((slot) => held(slot.variable))] as const

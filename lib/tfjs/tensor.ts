@@ -8,9 +8,10 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { type Kind, scalar, type Target } from "../component.ts";
+import { type Kind, scalar, type Site, type Target } from "../component.ts";
 import { isPlainRecord } from "../rules.ts";
 import { entry, isBranch, type Node, record } from "../state_tree.ts";
+import { checkData, readData } from "./device.ts";
 import { type DType, fits, type Held, type Home, isDType, packStrings, typedView, unpackStrings } from "../tensor.ts";
 
 // --- types
@@ -25,6 +26,8 @@ interface Backend {
   /** What the backend of the CPU and that of WebGPU know of a data id. */
   readonly data?: { get(dataId: DataId): Data };
   readonly tensorMap?: { get(dataId: DataId): Data };
+  /** tfjs-node's native code, with TensorFlow's numbers for dtypes. */
+  readonly binding?: { readonly TF_INT64: number; readonly TF_RESOURCE: number };
   /** Reads from WebGPU, and keeps no copy, as `read` does. */
   getBufferData?(resource: object): Promise<ArrayBuffer>;
   /** A view of the wasm backend's memory, which moves when that grows. */
@@ -33,7 +36,8 @@ interface Backend {
 
 /** A backend's own entry of a data id. */
 interface Data {
-  readonly dtype: DType;
+  /** tfjs-node has TensorFlow's number for it. */
+  readonly dtype: DType | number;
   readonly values?: unknown;
   /** Where it is on the GPU. */
   readonly resource?: object | null;
@@ -84,16 +88,19 @@ function bytesOf(values: tf.TypedArray | Uint8Array[], dtype: DType): Uint8Array
 async function valuesOf(backend: Backend, dataId: DataId): Promise<tf.TypedArray | Uint8Array[]> {
   const { dtype, values, resource } = backend.tensorMap?.get(dataId) ?? {};
   if (backend.getBufferData === undefined || dtype === undefined || dtype === "complex64" || !resource || values) {
+    checkData(backend, dataId);
     return await backend.read(dataId);
   }
   const { convertBackendValuesAndArrayBuffer } = tf.util;
-  return convertBackendValuesAndArrayBuffer(await backend.getBufferData(resource), dtype) as tf.TypedArray;
+  const bytes = await readData(backend, dataId, () => backend.getBufferData!(resource));
+  return convertBackendValuesAndArrayBuffer(bytes, dtype as DType) as tf.TypedArray;
 }
 
 /** The parts of a complex tensor by turns, word by word: tfjs reads them as numbers, which lose the bits of a NaN. */
 async function complexBytes(backend: Backend, dataId: DataId): Promise<Uint8Array> {
   const infos = (backend.data ?? backend.tensorMap)?.get(dataId).complexTensorInfos;
-  if (infos === undefined) throw new TypeError("Expected a complex64 tensor on the backend cpu or webgpu");
+  // tfjs-node has no parts: TensorFlow has both by turns.
+  if (infos == null) return bytesOf(inClass(await backend.read(dataId) as tf.TypedArray, "float32"), "complex64");
   const parts = await Promise.all([infos.real, infos.imag].map((part) => valuesOf(backend, part.dataId)));
   const arrays = parts.map((part) => inClass(part as tf.TypedArray, "float32"));
   const words = new Uint32Array(2 * (arrays[0]?.length ?? 0));
@@ -146,9 +153,27 @@ const backends: Home = {
  * @param tensor Any tensor or variable that is not disposed.
  */
 export function hold({ dataId, shape, dtype }: tf.Tensor): Held {
-  engine().state.tensorInfo.get(dataId)?.backend.incRef(dataId);
+  const backend = engine().state.tensorInfo.get(dataId)?.backend;
+  if (backend !== undefined) checkData(backend, dataId);
+  backend?.incRef(dataId);
   // The tensor's own could be written to.
   return { element: dtype as DType, shape: shape.slice(), identity: dataId, home: backends };
+}
+
+/** A tensor's value held for a site; refused where its backend has it in a dtype that tfjs does not have. */
+export function heldAt(tensor: tf.Tensor, site: Site): Held {
+  const backend = engine().state.tensorInfo.get(tensor.dataId)?.backend;
+  const { binding, tensorMap } = backend ?? {};
+  if (binding !== undefined) {
+    const dtype = tensorMap?.get(tensor.dataId).dtype;
+    const found = dtype === binding.TF_INT64
+      ? "TensorFlow's int64 values as int32: cast it with toInt()"
+      : dtype === binding.TF_RESOURCE
+      ? "a resource of TensorFlow's"
+      : undefined;
+    if (found !== undefined) site.refuse("a tensor of a dtype that tfjs has", found);
+  }
+  return hold(tensor);
 }
 
 /** Whether a held value is in a backend, not only in bytes. */
@@ -277,7 +302,7 @@ export const tensorKind: Kind<tf.Tensor> = {
   name: "Tensor",
   is: (u): u is tf.Tensor => u instanceof tf.Tensor && !(u instanceof tf.Variable) && !u.isDisposed,
   nearly: isDisposed,
-  encode: (tensor, site) => site.hold(hold(tensor)),
+  encode: (tensor, site) => site.hold(heldAt(tensor, site)),
   restore: (state, target, live) => {
     const tensor = checkTensor(state, target, live);
     return () => tensor as tf.Tensor;
@@ -330,7 +355,7 @@ export const variableKind: Kind<tf.Variable> = {
       // An optimizer names its accumulators after the variables that it trains, whose names are not state.
       ["name", owned === undefined && !(site.fields && !variable.trainable) ? givenName(variable) : null],
       ["trainable", variable.trainable],
-      ["value", site.hold(hold(variable), owned)],
+      ["value", site.hold(heldAt(variable, site), owned)],
     ]);
   },
   build: (state, target) => {

@@ -9,6 +9,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as Rng from "../rng.ts";
+import { onDevice } from "./device.ts";
 
 // --- types
 
@@ -173,7 +174,7 @@ export function disposeLogs(logs: Logs): void {
  * @param x The inputs, as `trainOnBatch` takes them.
  * @param y The targets.
  * @returns For a generator, a task of the loss, or of loss and metrics in an array, and the generator after the step. It rejects with tfjs's
- *   own error where tfjs does.
+ *   own error where tfjs does, and with one that names the kernel where WebGPU refuses an operation.
  *
  * Law *same bits*.
  *
@@ -200,7 +201,7 @@ export function trainOnBatch(
     const [inputs, targets] = await trainer.standardizeUserData(x, y);
     const train = trainer.makeTrainFunction();
     try {
-      const [losses, next] = Rng.withRandom(rng)(() => train([...inputs, ...targets]));
+      const [losses, next] = await onDevice(() => Rng.withRandom(rng)(() => train([...inputs, ...targets])));
       const values = await Promise.all(losses.map((loss) => loss.data()));
       tf.dispose(losses);
       const numbers = values.map((value) => value[0] as number);

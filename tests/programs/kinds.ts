@@ -1,5 +1,5 @@
 /**
- * Thirteen kinds of network and tfjs's seven optimizers: what is trained, in each pairing, by one loop.
+ * Thirteen kinds of network, six more with masks, and tfjs's seven optimizers: what is trained, in each pairing, by one loop.
  *
  * @module
  */
@@ -152,6 +152,57 @@ export const networks: Readonly<Record<string, Network>> = {
     inputs: features([4]),
   },
   "nested, PReLU, constraints": { build: nested, inputs: features([4]) },
+};
+
+/** So many steps of two numbers for each sample, one of the steps all zeros: what `masking` leaves out. */
+function gaps(shape: readonly number[]): (samples: readonly number[]) => tf.Tensor {
+  return (samples) =>
+    tf.tidy(() => {
+      const steps = shape[0] as number;
+      const kept = tf.tensor(
+        samples.flatMap((k) => Array.from({ length: steps }, (_, i) => i === k % steps ? 0 : 1)),
+        [samples.length, steps, ...shape.slice(1).map(() => 1)],
+      );
+      // Never 0 where it is not masked.
+      return features(shape)(samples).add(1.0625).mul(kept);
+    });
+}
+
+/** Words of which some are 0: what `embedding({ maskZero: true })` leaves out. */
+function words(samples: readonly number[]): tf.Tensor {
+  return tf.tensor2d(samples.map((k) => [1 + k % 7, 0, 1 + (3 * k) % 7, k % 2]));
+}
+
+const masking = (): tf.layers.Layer => layers.masking({ maskValue: 0, inputShape: [3, 2] });
+const embedding = (): tf.layers.Layer =>
+  layers.embedding({ inputDim: 8, outputDim: 3, inputLength: 4, maskZero: true });
+
+/** Every recurrent layer behind a mask, by its name: what WebGPU does not transpose. */
+export const masked: Readonly<Record<string, Network>> = {
+  "masked simple RNN": { build: () => chain(masking(), layers.simpleRNN({ units: 3 })), inputs: gaps([3, 2]) },
+  "masked GRU, words": { build: () => chain(embedding(), layers.gru({ units: 3 })), inputs: words },
+  "masked LSTM, stateful": {
+    build: () =>
+      chain(
+        layers.masking({ maskValue: 0, batchInputShape: [batchSize, 3, 2] }),
+        layers.lstm({ units: 3, stateful: true }),
+      ),
+    inputs: gaps([3, 2]),
+  },
+  "masked bidirectional": {
+    build: () => chain(masking(), layers.bidirectional({ layer: layers.gru({ units: 2 }), mergeMode: "sum" })),
+    inputs: gaps([3, 2]),
+  },
+  "masked LSTM, words": { build: () => chain(embedding(), layers.lstm({ units: 3 })), inputs: words },
+  "masked convolutional LSTM": {
+    build: () =>
+      chain(
+        layers.masking({ maskValue: 0, inputShape: [3, 4, 4, 1] }),
+        layers.convLstm2d({ filters: 1, kernelSize: 2, padding: "same" }),
+        layers.flatten(),
+      ),
+    inputs: gaps([3, 4, 4, 1]),
+  },
 };
 
 const rate = 0.02;

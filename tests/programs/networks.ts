@@ -1,5 +1,5 @@
 /**
- * Which networks resume with the same bits, as a table: 13 kinds of network by 7 optimizers by backends by runtimes.
+ * Which networks resume with the same bits, as a table: 13 kinds of network, and 6 with masks, by 7 optimizers by backends by runtimes.
  *
  *     bun tests/programs/networks.ts
  *
@@ -11,7 +11,7 @@
  * - `refused` if it is not saved or not resumed, with the reason below the table;
  * - `WRONG` otherwise, and then the command fails.
  *
- *     networks.ts save <backend> <folder> <count>      what its processes do: the first cells, in which each network has its first optimizer
+ *     networks.ts save <backend> <folder> <cells>      what its processes do; cells as JSON
  *     networks.ts resume <backend> <folder>
  *
  * @module
@@ -40,7 +40,7 @@ import {
 } from "../../mod.ts";
 import { type Backend, backendsOf, noWebGPU, useBackend } from "../backends.ts";
 import { run, type Runtime } from "../children.ts";
-import { batchSize, networks, optimizers, targets } from "./kinds.ts";
+import { batchSize, masked, type Network, networks, optimizers, targets } from "./kinds.ts";
 
 // --- types
 
@@ -86,6 +86,8 @@ interface State {
 
 const [middle, total] = [4, 8];
 
+const everyNetwork: Readonly<Record<string, Network>> = { ...networks, ...masked };
+
 const batches: Loader.Loader<readonly number[]> = pipe(
   Loader.fromArray(Array.from({ length: 12 }, (_, i) => i)),
   Loader.shuffle(7),
@@ -101,12 +103,12 @@ function partsOf(cell: string): readonly [network: string, optimizer: string] {
 
 function fresh(cell: string): State {
   const [network, optimizer] = partsOf(cell);
-  const [model, rng] = Rng.withRandom(Rng.make(42))(networks[network]!.build);
+  const [model, rng] = Rng.withRandom(Rng.make(42))(everyNetwork[network]!.build);
   return { model, optimizer: optimizers[optimizer]!(), rng, cursor: Loader.start(batches), step: 0 };
 }
 
 async function advance(cell: string, from: State, until: number): Promise<State> {
-  const { inputs } = networks[partsOf(cell)[0]]!;
+  const { inputs } = everyNetwork[partsOf(cell)[0]]!;
   let state = from;
   for await (const [samples, cursor] of Loader.from(state.cursor)(pipe(batches, Loader.take(until)))) {
     const { model, optimizer } = state;
@@ -151,12 +153,17 @@ async function told<A>(task: TaskEither<DogearError, A>): Promise<E.Either<strin
 
 const messageOf = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause);
 
+/** Whether the device has refused it: some do at the first step already, if they have refused the same before. */
+function isRefusal(cause: unknown): boolean {
+  return cause instanceof Error && (cause.cause as { readonly _tag?: string } | undefined)?._tag === "DeviceFailed";
+}
+
 async function save(cell: string, folder: string): Promise<Said> {
   try {
     await advance(cell, fresh(cell), 1);
   } catch (cause) {
     // Nothing has been captured yet: it cannot be trained.
-    return { cell, unsupported: messageOf(cause) };
+    return { cell, [isRefusal(cause) ? "refused" : "unsupported"]: messageOf(cause) };
   }
   try {
     const whole = await endOf(await advance(cell, fresh(cell), total));
@@ -181,14 +188,15 @@ async function resumed(cell: string, folder: string): Promise<Said> {
   return { cell, into, cold, alone: await endOf(await advance(cell, restored.right as State, total)) };
 }
 
-async function work([command = "", backend = "", folder = "", count = ""]: readonly string[]): Promise<void> {
-  await useBackend(backend as Backend);
+/** Pairings of these networks with optimizers: each network with one first, then with the next. */
+export function pairings(of: readonly string[]): readonly string[] {
   const names = Object.keys(optimizers);
-  const cells = command === "save"
-    ? names.flatMap((_, k) =>
-      Object.keys(networks).map((network, i) => network + separator + names[(i + k) % names.length])
-    ).slice(0, Number(count))
-    : (await readdir(folder)).toSorted();
+  return names.flatMap((_, k) => of.map((network, i) => network + separator + names[(i + k) % names.length]));
+}
+
+async function work([command = "", backend = "", folder = "", given = "[]"]: readonly string[]): Promise<void> {
+  await useBackend(backend as Backend);
+  const cells: readonly string[] = command === "save" ? JSON.parse(given) : (await readdir(folder)).toSorted();
   for (const cell of cells) {
     tf.engine().startScope();
     const said = await (command === "save" ? save(cell, folder) : resumed(cell, folder));
@@ -224,12 +232,16 @@ function judged(saved: Said, resumptions: readonly (Said | undefined)[]): Pick<C
 /**
  * The cells of one runtime and backend, saved there and resumed in every runtime that has the backend.
  *
- * @param count How many; 13 are each network once, 91 are all there are.
+ * @param cells Which, of {@link pairings}.
  */
-export async function cellsOf(runtime: Runtime, backend: Backend, count: number): Promise<readonly Cell[]> {
+export async function cellsOf(
+  runtime: Runtime,
+  backend: Backend,
+  cells: readonly string[],
+): Promise<readonly Cell[]> {
   const folder = await mkdtemp(join(tmpdir(), "networks-"));
   try {
-    const saved = await ask(runtime, "save", backend, folder, String(count));
+    const saved = await ask(runtime, "save", backend, folder, JSON.stringify(cells));
     const others = (["bun", "deno"] as const).filter((other) => backendsOf[other].includes(backend));
     const resumptions = await Promise.all(others.map((other) => ask(other, "resume", backend, folder)));
     return saved.map((said) => {
@@ -257,7 +269,9 @@ async function table(): Promise<void> {
       .map((backend) => [runtime, backend] as const)
   );
   const cells: Cell[] = [];
-  for (const [runtime, backend] of columns) cells.push(...await cellsOf(runtime, backend, 91));
+  for (const [runtime, backend] of columns) {
+    cells.push(...await cellsOf(runtime, backend, pairings(Object.keys(everyNetwork))));
+  }
   const names = Object.keys(optimizers);
   const line = (parts: readonly string[]): void => {
     const [first = "", second = "", ...rest] = parts;
@@ -265,7 +279,7 @@ async function table(): Promise<void> {
     process.stdout.write(`${padded.join(" ").trimEnd()}\n`);
   };
   line(["network", "optimizer", ...columns.map(([runtime, backend]) => `${backend} ${runtime}`), "webgpu bun"]);
-  for (const network of Object.keys(networks)) {
+  for (const network of Object.keys(everyNetwork)) {
     for (const optimizer of names) {
       const verdicts = columns.map(([runtime, backend]) =>
         summary(
