@@ -303,7 +303,8 @@ export function take(n: number): <A>(loader: Loader<A>) => Loader<A> {
 /**
  * Passes over the data one after another, each epoch in its own order if it is shuffled.
  *
- * @param epochs How many, an integer from 1; without end by default. An empty loader ends at once all the same.
+ * @param epochs How many, an integer from 1; without end by default. An empty loader ends at once all the same. The epochs of a stream
+ * must have as many samples, so where its first is empty up to 15 more are looked at, and one that has samples rejects with `CursorMismatch`.
  *
  * @example
  * ```ts

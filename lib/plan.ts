@@ -59,7 +59,7 @@ export interface Plan<out A> {
   readonly count: (to: Place) => number;
   /** The place n items later; n beyond the length is the length. After the last item that is past any dropped tail. */
   readonly after: (from: Place, n: number) => Place;
-  /** Names the samples of the i-th item from a place on, in ascending order and but for those of the head. */
+  /** Names the samples of the i-th item from a place on; those of the head that fill a last round come after the others. */
   readonly names: (from: Place, i: number, visit: (epoch: number, position: number) => void) => void;
   /**
    * So many items from a place on, the first of them the i-th, all below the length: in an array of the caller's own, each at hand or
@@ -219,8 +219,10 @@ function dealt<A, B>(
         : plan.after(from, exact(Math.min(k, length(from)) * round)),
     names: (from, i, visit) => {
       const first = exact(i * round) + offset;
-      const last = Math.min(first + size, plan.length(from));
-      for (let j = first; j < last; j++) plan.names(from, j, visit);
+      const left = plan.length(from);
+      const last = first + counted(from, first);
+      for (let j = first; j < Math.min(last, left); j++) plan.names(from, j, visit);
+      for (let j = Math.max(first, left); j < last; j++) plan.names(origin, (j - left) % plan.length(origin), visit);
     },
     items: (from, i, count, samples) =>
       asked(count, (k) => {

@@ -536,6 +536,58 @@ test("a cursor of 4 ranks goes on with 1, 2, 3 or 8 and other batch sizes: every
 
 // --- what cannot be kept
 
+test("evenBatches of a stream: the first samples of each epoch come twice, in groups across epochs, skipped to and one by one", async () => {
+  const even = Loader.shard({ rank: 1, world: 2, evenBatches: true });
+  const samples = (epoch: number): number[] => [0, 1, 2].map((i) => epoch * 100 + i);
+  const repeated = pipe(Loader.fromIterable(samples), even, Loader.repeat(2));
+  const whole = [1, 0, 101, 100];
+  const kept = async <A>(loader: Loader.Loader<A>): Promise<A[]> => {
+    const seen: A[] = [];
+    for await (const [item] of Loader.iterate(loader)) seen.push(item);
+    return seen;
+  };
+  assert.deepStrictEqual(await kept(repeated), whole);
+  for (const n of range(5)) assert.deepStrictEqual(await kept(pipe(repeated, skip(n))), whole.slice(n));
+  for (const n of range(4)) assert.deepStrictEqual(await Loader.at(n)(repeated), whole[n]);
+  assert.deepStrictEqual(await kept(pipe(repeated, Loader.batch(3))), [[1, 0, 101], [100]]);
+  assert.deepStrictEqual(await kept(pipe(repeated, Loader.window(2))), [[1, 0], [0, 101], [101, 100]]);
+  const doubled = pipe(Loader.fromIterable(samples), Loader.map((x) => 2 * x), even, Loader.repeat(2));
+  assert.deepStrictEqual(await Loader.at(3)(doubled), 200);
+  const woven = pipe(
+    Loader.fromIterable(samples),
+    Loader.window(1),
+    Loader.shuffleWindow(2, 1),
+    even,
+    Loader.repeat(2),
+  );
+  assert.deepStrictEqual(await Loader.at(3)(woven), (await kept(woven))[3]);
+  // The first samples of a pass that reaches into a second epoch are read again.
+  const cut = pipe(Loader.fromIterable(samples), Loader.repeat(3), Loader.take(5), even);
+  assert.deepStrictEqual(await kept(cut), [1, 100, 0]);
+});
+
+test("mapRandom below a combinator of streams draws anew in each epoch, as over an array", async () => {
+  const random = Loader.mapRandom((x: number, rng) => x + Rng.float(rng)[0], { seed: 3 });
+  for (
+    const put of [
+      Loader.filter(() => true),
+      Loader.window(1),
+      (loader: Loader.Loader<unknown>) => Loader.zip([loader]),
+      (loader: Loader.Loader<unknown>) => Loader.concat([loader]),
+    ] as readonly ((loader: Loader.Loader<unknown>) => Loader.Loader<unknown>)[]
+  ) {
+    const [array, stream] = await Promise.all(
+      [Loader.fromArray([1, 2]), Loader.fromIterable(() => [1, 2])].map(async (data) => {
+        const seen: unknown[] = [];
+        for await (const [item] of Loader.iterate(pipe(data, random, put, Loader.repeat(2)))) seen.push(item);
+        return seen;
+      }),
+    );
+    assert.deepStrictEqual(stream, array);
+    assert.notDeepStrictEqual(stream?.slice(0, 2), stream?.slice(2));
+  }
+});
+
 test("a stream's epoch that ended where another number of ranks goes on: the next one's first samples fill its first round", async () => {
   for (const [world, size] of [[2, 3], [3, 2], [3, 4], [8, 1]] as const) {
     const rank = (rank: number, world: number, size: number): Loader.Loader<number[]> =>

@@ -717,6 +717,21 @@ test("an empty source ends at once, repeated without end, skipped and resumed to
   assert.deepStrictEqual(await items(nothing), []);
 });
 
+test("a stream whose first epoch is empty and a later one is not is refused, as are all epochs of unequal lengths", async () => {
+  for (const full of [1, 2]) {
+    for (const repeat of [Loader.repeat(3), Loader.repeat()]) {
+      const loader = pipe(Loader.fromIterable((epoch) => epoch === full ? [1, 2] : []), repeat);
+      const expected = { path: "length", kind: "length", expected: "0", found: `at least 1 in epoch ${full}` };
+      await assert.rejects(items(loader), { cause: { _tag: "CursorMismatch", problems: [expected] } });
+      await assert.rejects(items(pipe(loader, Loader.batch(2))), {
+        cause: { _tag: "CursorMismatch", problems: [expected] },
+      });
+      await assert.rejects(items(pipe(loader, skip(1))), { cause: { _tag: "CursorMismatch", problems: [expected] } });
+    }
+  }
+  assert.deepStrictEqual(await items(Loader.fromIterable((epoch) => epoch === 1 ? [1] : [])), []);
+});
+
 test("skipping more than there is leaves nothing, however often it is resumed", async () => {
   for (const build of [sixteen, streamed]) {
     for (const n of [4, 5, 2 ** 50]) {
