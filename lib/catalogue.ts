@@ -9,7 +9,7 @@ import { type ReadError, readSummary } from "./checkpoint.ts";
 import type { LoadError, StoreFailed } from "./errors.ts";
 import type { Summary } from "./manifest.ts";
 import type { Entry } from "./retention.ts";
-import type { Store } from "./store.ts";
+import { checkStore, type Store } from "./store.ts";
 
 // --- constructors
 
@@ -68,6 +68,7 @@ export function readEntry(store: Store, checkpoint: number): TaskEither<ReadErro
  * ```
  */
 export function list(store: Store): TaskEither<LoadError, readonly Entry[]> {
+  checkStore(store);
   return async () => {
     const numbers = await candidates(store)();
     if (E.isLeft(numbers)) return numbers;

@@ -4,9 +4,9 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { aFunction, changed, type Loader, planned, unowned } from "./pipeline.ts";
+import { changed, type Loader, planned, unowned } from "./pipeline.ts";
 import { isPromise, map } from "./plan.ts";
-import { demand, isPlainRecord, shown } from "./rules.ts";
+import { aFunction, demand, isPlainRecord, shown } from "./rules.ts";
 import { dispose } from "./source.ts";
 
 // --- types

@@ -27,6 +27,7 @@ import { done, makeFolders, removeAll, unless } from "./folders.ts";
 import { sweep, temporaryName, underWay, vanish } from "./leftovers.ts";
 import { candidatesIn, folderName, isCommitted, listIn } from "./listing.ts";
 import { publish } from "./publish.ts";
+import { shown } from "./rules.ts";
 import {
   checkCheckpoint,
   checkOptions,
@@ -111,7 +112,7 @@ function writerTo(disk: Disk, parent: string, own: string, digest: StoreOptions[
 export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptions) => Store {
   return (path, options = {}) => {
     if (typeof path !== "string" || path === "" || path.includes("\0") || /^~(\/|$)/.test(path)) {
-      throw new TypeError(`Expected a folder's path, found ${JSON.stringify(path)}: write it out, "~" too`);
+      throw new TypeError(`Expected a folder's path, found ${shown(path)}: write it out, "~" too`);
     }
     checkOptions(options);
     const parent = (): string => join(resolve(path), "checkpoints");

@@ -323,7 +323,7 @@ export function fitDataset(
   // deno-lint-ignore no-explicit-any -- the element type is invariant in tfjs's own arguments
   args: tf.ModelFitDatasetArgs<any>,
 ) => TaskEither<FitError, tf.History> {
-  checkOptions(options);
+  checkOptions(options, "fitDataset");
   return (model, dataset, args) => async () => {
     const trainer = trainerOf(model);
     if (trainer.optimizer == null || refused(args)) {

@@ -15,9 +15,10 @@ import { runs } from "./catalogue.ts";
 import { type FitError, mismatch, type Problem, type StepFailed } from "./errors.ts";
 import { readSnapshot, type Report } from "./loading.ts";
 import * as Rng from "./rng.ts";
-import { demand, isPlainRecord, must } from "./rules.ts";
-import { checkPolicy, type SavePoints, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
-import type { Seed } from "./seed.ts";
+import { checkOptionNames, type OptionNames } from "./option_names.ts";
+import { aBoolean, aFunction, demand, ifGiven, isPlainRecord, must } from "./rules.ts";
+import { checkPolicy, policyNames, type SavePoints, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
+import { type Seed, seedText } from "./seed.ts";
 import { release, restoreInto, restoreState, type Snapshot, snapshotOf } from "./snapshot.ts";
 import { type Callbacks, type Logs, memoryOf, type Trainer } from "./tfjs/training.ts";
 import { hold } from "./tfjs/tensor.ts";
@@ -58,6 +59,15 @@ export interface FitOptions extends Omit<SavePolicy<never>, "metrics"> {
   /** Told of the checkpoint that is resumed from. */
   readonly onReport?: (report: Report) => void;
 }
+
+const fitNames = {
+  ...policyNames,
+  seed: true,
+  with: true,
+  stopOn: true,
+  fallback: true,
+  onReport: true,
+} satisfies OptionNames<FitOptions>;
 
 /** Where a training stands. */
 export interface Position {
@@ -120,8 +130,12 @@ export interface Job {
 const components: readonly string[] = ["model", "rng", "fit", "logs", "callbacks"];
 
 /** Sees that options are what they must be. */
-export function checkOptions(options: FitOptions): void {
+export function checkOptions(options: FitOptions, of: string): void {
+  checkOptionNames(of, options, fitNames);
   checkPolicy(options, options.stopOn ?? []);
+  seedText(options.seed ?? 0);
+  demand("fallback", ifGiven(aBoolean), options.fallback);
+  demand("onReport", ifGiven(aFunction), options.onReport);
   const own = options.with ?? {};
   demand("with", must("a record of named components", isPlainRecord), own);
   for (const name of Object.keys(own)) {

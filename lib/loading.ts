@@ -12,7 +12,9 @@ import { readCheckpoint, verifyCheckpoint } from "./checkpoint.ts";
 import type { Damaged, LoadError } from "./errors.ts";
 import { environment, mayDiffer } from "./environment.ts";
 import type { Environment } from "./manifest.ts";
+import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import type { Progress } from "./progress.ts";
+import { aBoolean, aFunction, demand, ifGiven, integer } from "./rules.ts";
 import {
   type Codecs,
   type Components,
@@ -24,7 +26,7 @@ import {
   type Snapshot,
   snapshotOf,
 } from "./snapshot.ts";
-import { noParts, type Parts, type Selection } from "./selection.ts";
+import { noParts, type Parts, type Selection, selectionNames } from "./selection.ts";
 import { checkStore, type Store } from "./store.ts";
 
 // --- types
@@ -70,6 +72,27 @@ export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K>, Se
 /** What reading a snapshot may ask for. */
 type ReadOptions = Omit<LoadOptions, "codecs" | keyof Selection>;
 
+const readNames = { checkpoint: true, fallback: true, onReport: true, onProgress: true } satisfies OptionNames<
+  ReadOptions
+>;
+const loadNames = { ...readNames, ...selectionNames, codecs: true } satisfies OptionNames<LoadOptions>;
+
+/** Sees that a load was asked for something that there can be. */
+function checkRead(store: Store, options: ReadOptions): void {
+  checkStore(store);
+  demand("checkpoint", ifGiven(integer(0)), options.checkpoint);
+  demand("fallback", ifGiven(aBoolean), options.fallback);
+  demand("onReport", ifGiven(aFunction), options.onReport);
+  demand("onProgress", ifGiven(aFunction), options.onProgress);
+}
+
+/** As {@link checkRead}, of a load into live components. */
+function checkLoad(of: string, store: Store, options: LoadOptions<Codecs>): void {
+  checkStore(store);
+  checkOptionNames(of, options, loadNames, `the components come after it: ${of}(store)(components)`);
+  checkRead(store, options);
+}
+
 // --- restore
 
 /** The first of these checkpoints that verifies. */
@@ -95,7 +118,6 @@ function none(store: Store, checkpoint: number): TaskEither<LoadError, never> {
 }
 
 function find(store: Store, options: ReadOptions): TaskEither<LoadError, Found> {
-  checkStore(store);
   return async () => {
     const numbers = await candidates(store)();
     if (E.isLeft(numbers)) return numbers;
@@ -159,9 +181,11 @@ export function loadState<K extends Codecs = NoCodecs>(
   store: Store,
   options: LoadOptions<K> = {},
 ): <C extends Components & Decoded<K>>(live: C) => TaskEither<LoadError, Restored<C, K>> {
+  checkLoad("loadState", store, options);
+  const { checkpoint: _c, fallback: _f, onProgress: _p, ...selected } = options;
   return (live) => {
     let parts = noParts;
-    const into = restoreInto(live, { ...options, onReport: (report) => void ({ parts } = report) });
+    const into = restoreInto(live, { ...selected, onReport: (report) => void ({ parts } = report) });
     return async () => {
       const found = await find(store, options)();
       if (E.isLeft(found)) return found;
@@ -198,6 +222,7 @@ export function resume<K extends Codecs = NoCodecs>(
   store: Store,
   options: LoadOptions<K> = {},
 ): <C extends Components & Decoded<K>>(fresh: C) => TaskEither<LoadError, Restored<C, K>> {
+  checkLoad("resume", store, options);
   return <C extends Components & Decoded<K>>(fresh: C): TaskEither<LoadError, Restored<C, K>> => {
     const load = loadState(store, options)(fresh);
     return async () => {
@@ -230,6 +255,8 @@ export function readSnapshot(
   store: Store,
   options: ReadOptions = {},
 ): TaskEither<LoadError, Snapshot<unknown>> {
+  checkRead(store, options);
+  checkOptionNames("readSnapshot", options, readNames);
   return async () => {
     const found = await find(store, options)();
     if (E.isLeft(found)) return found;

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { demand, integer, must, oneOf } from "./rules.ts";
+import { aFunction, demand, integer, must, oneOf, shown } from "./rules.ts";
 
 // --- types
 
@@ -38,6 +38,7 @@ export type Retention = (catalogue: readonly Entry[], now: number) => Decision;
 /** The policy that keeps the checkpoints a function names, and the newest. */
 function keeping(kept: (catalogue: readonly Entry[], now: number) => Iterable<number>): Retention {
   return (catalogue, now) => {
+    demand("the catalogue of a retention policy", must("an array of entries", Array.isArray), catalogue);
     const numbers = catalogue.map(({ checkpoint }) => checkpoint).sort((a, b) => a - b);
     const keep = new Set([...kept(catalogue, now), ...numbers.slice(-1)]);
     return { keep: numbers.filter((n) => keep.has(n)), remove: numbers.filter((n) => !keep.has(n)) };
@@ -64,7 +65,7 @@ function newer(a: Entry, b: Entry): number {
  * ```
  */
 export function latest(n: number): Retention {
-  demand("n", integer(1), n);
+  demand("n of Retention.latest", integer(1), n);
   return keeping((catalogue) => [...catalogue].sort(newer).slice(0, n).map(({ checkpoint }) => checkpoint));
 }
 
@@ -87,9 +88,10 @@ export function latest(n: number): Retention {
  * ```
  */
 export function best(n: number, metric: string, mode: "min" | "max"): Retention {
-  demand("n", integer(1), n);
-  demand("metric", must("the name of a metric", (value) => typeof value === "string"), metric);
-  demand("mode", oneOf("min", "max"), mode);
+  demand("n of Retention.best", integer(1), n);
+  const name = must("the name of a metric", (value) => typeof value === "string" && value !== "");
+  demand("metric of Retention.best", name, metric);
+  demand("mode of Retention.best", oneOf("min", "max"), mode);
   return keeping((catalogue) =>
     catalogue
       .map((entry) => ({ entry, value: Object.hasOwn(entry.metrics, metric) ? entry.metrics[metric]! : NaN }))
@@ -115,13 +117,27 @@ export function best(n: number, metric: string, mode: "min" | "max"): Retention 
  * ```
  */
 export function every(n: number): Retention {
-  demand("n", integer(1), n);
+  demand("n of Retention.every", integer(1), n);
   return keeping((catalogue) =>
     catalogue.filter(({ step }) => step !== null && step % n === 0).map(({ checkpoint }) => checkpoint)
   );
 }
 
 // --- combinators
+
+function checkPolicies(of: string, policies: readonly Retention[]): void {
+  policies.forEach((policy, i) => demand(`policy ${i + 1} of ${of}`, aFunction, policy));
+}
+
+/** What a policy of a composition keeps; one of your own may answer with anything. */
+function keptBy(policy: Retention, catalogue: readonly Entry[], now: number): readonly number[] {
+  const decision: unknown = policy(catalogue, now);
+  const { keep } = Object(decision) as { readonly keep?: readonly number[] };
+  if (Array.isArray(keep)) return keep;
+  throw new TypeError(
+    `Expected a retention policy to give { keep, remove }, arrays of checkpoints' numbers, found ${shown(decision)}`,
+  );
+}
 
 /**
  * Keeps what any of the policies keeps; without policies, only the newest.
@@ -139,7 +155,8 @@ export function every(n: number): Retention {
  * ```
  */
 export function any(...policies: readonly Retention[]): Retention {
-  return keeping((catalogue, now) => policies.flatMap((policy) => policy(catalogue, now).keep));
+  checkPolicies("Retention.any", policies);
+  return keeping((catalogue, now) => policies.flatMap((policy) => keptBy(policy, catalogue, now)));
 }
 
 /**
@@ -158,9 +175,10 @@ export function any(...policies: readonly Retention[]): Retention {
  * ```
  */
 export function all(...policies: readonly Retention[]): Retention {
+  checkPolicies("Retention.all", policies);
   return keeping((catalogue, now) =>
     policies
-      .map((policy) => new Set(policy(catalogue, now).keep))
+      .map((policy) => new Set(keptBy(policy, catalogue, now)))
       .reduce(
         (left, keep) => left.filter((checkpoint) => keep.has(checkpoint)),
         catalogue.map(({ checkpoint }) => checkpoint),

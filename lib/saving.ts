@@ -16,10 +16,13 @@ import { type SaveError, toError } from "./errors.ts";
 import type { Summary } from "./manifest.ts";
 import type { Progress } from "./progress.ts";
 import { retain } from "./pruning.ts";
-import { demand, isPlainRecord, must, oneOf } from "./rules.ts";
+import { checkOptionNames, type OptionNames } from "./option_names.ts";
+import { aBoolean, aFunction, demand, ifGiven, isPlainRecord, must, oneOf } from "./rules.ts";
 import {
   captureState,
+  checkSnapshot,
   type Codecs,
+  codecsOf,
   type Components,
   type Decoded,
   id,
@@ -93,12 +96,22 @@ export interface Saver<K extends Codecs = NoCodecs> {
   readonly drain: TaskEither<SaveError, readonly Saved[]>;
 }
 
+/** What {@link writeSnapshot} may be told. */
+const writeNames = { step: true, metrics: true, id: true, onProgress: true } satisfies OptionNames<
+  Omit<SaveOptions, "codecs">
+>;
+const saveNames = { ...writeNames, codecs: true } satisfies OptionNames<SaveOptions>;
+const saverNames = { ...saveNames, whenBusy: true, onSaved: true } satisfies OptionNames<SaverOptions>;
+const eachNames = { step: true, metrics: true } satisfies OptionNames<Pick<SaveOptions, "step" | "metrics">>;
+
 // --- capture
 
 const aNumber = must("a number", (value) => typeof value === "number");
 
 /** Sees that what a checkpoint is to say of itself are numbers: anything else could be written, and never be read again. */
-function checkNumbers({ step, metrics }: Pick<SaveOptions, "step" | "metrics">): void {
+function checkNumbers({ step, metrics, id, onProgress }: Omit<SaveOptions, "codecs">): void {
+  demand("id", ifGiven(aBoolean), id);
+  demand("onProgress", ifGiven(aFunction), onProgress);
   if (step !== undefined) demand("step", aNumber, step);
   if (metrics === undefined) return;
   demand("metrics", must("a record of numbers", isPlainRecord), metrics);
@@ -138,6 +151,7 @@ export function writeSnapshot(
   options: Omit<SaveOptions, "codecs"> = {},
 ): (snapshot: Snapshot<unknown>) => TaskEither<SaveError, Saved> {
   checkStore(store);
+  checkOptionNames("writeSnapshot", options, writeNames, "the snapshot comes after it: writeSnapshot(store)(snapshot)");
   checkNumbers(options);
   const write = (snapshot: Snapshot<unknown>, begun: number): TaskEither<SaveError, Saved> => async () => {
     if (snapshot.hold.released) return E.left({ _tag: "Released" });
@@ -164,7 +178,10 @@ export function writeSnapshot(
     const location = store.locationOf(checkpoint);
     return E.right({ checkpoint, step, metrics, bytesWritten, bytesTotal, seconds, removed: removed.right, location });
   };
-  return (snapshot) => () => inTurn(store, write(snapshot, performance.now()));
+  return (snapshot) => {
+    checkSnapshot("writeSnapshot", snapshot);
+    return () => inTurn(store, write(snapshot, performance.now()));
+  };
 }
 
 /** The last save that was begun on each store. */
@@ -203,9 +220,12 @@ export function saveState<K extends Codecs = NoCodecs>(
   store: Store,
   options: SaveOptions<K> = {},
 ): <C extends Components & Decoded<K>>(components: C) => TaskEither<SaveError, Saved> {
-  const write = writeSnapshot(store, options);
+  checkStore(store);
+  checkOptionNames("saveState", options, saveNames, "the components come after it: saveState(store)(components)");
+  const [{ codecs: _, ...about }, coded] = [options, codecsOf(options)];
+  const write = writeSnapshot(store, about);
   return (components) => async () => {
-    const snapshot = captureState(components, options);
+    const snapshot = captureState(components, coded);
     try {
       return await write(snapshot)();
     } finally {
@@ -233,8 +253,12 @@ export function saveState<K extends Codecs = NoCodecs>(
  */
 export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverOptions<K> = {}): Saver<K> {
   type Job = { readonly snapshot: Snapshot<unknown>; readonly write: TaskEither<SaveError, Saved> };
-  const { whenBusy = "wait" } = options;
   checkStore(store);
+  checkOptionNames("saver", options, saverNames);
+  const { whenBusy = "wait", onSaved, codecs: _, ...about } = options;
+  const coded = codecsOf(options);
+  checkNumbers(about);
+  demand("onSaved", ifGiven(aFunction), onSaved);
   demand("whenBusy", oneOf("wait", "skip", "latest"), whenBusy);
   const results: E.Either<SaveError, Saved>[] = [];
   /** Resolves once all saves that wait have begun, in the order in which they came. */
@@ -256,7 +280,7 @@ export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverO
       }
       const saved = results.at(-1);
       try {
-        if (saved !== undefined && E.isRight(saved)) options.onSaved?.(saved.right);
+        if (saved !== undefined && E.isRight(saved)) onSaved?.(saved.right);
       } catch (cause) {
         thrown ??= { cause };
       }
@@ -293,10 +317,11 @@ export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverO
   };
   return {
     save: (components, more = {}) => async () => {
+      checkOptionNames("save", more, eachNames);
       const busy = inFlight !== undefined;
       if (busy && whenBusy === "skip") return failure();
-      const write = writeSnapshot(store, { ...options, ...more });
-      const snapshot = captureState(components, options);
+      const write = writeSnapshot(store, { ...about, ...more });
+      const snapshot = captureState(components, coded);
       const job: Job = { snapshot, write: write(snapshot) };
       if (whenBusy === "wait") {
         const begun = queue.then(settled).then(() => begin(job));

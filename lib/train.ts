@@ -10,8 +10,9 @@ import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import type { LoaderError, TrainError } from "./errors.ts";
 import * as Loader from "./loader.ts";
-import { isPlainRecord, shown } from "./rules.ts";
-import { checkPolicy, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
+import { checkOptionNames, type OptionNames } from "./option_names.ts";
+import { aFunction, aName, demand, isPlainRecord, shown } from "./rules.ts";
+import { checkPolicy, policyNames, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
 
 // --- types
 
@@ -33,6 +34,11 @@ export interface TrainOptions<S extends object, A> {
    */
   readonly stopOn?: readonly Signal[];
 }
+
+/** A training that is proved, too, has its `fresh` with it. */
+const trainNames = { loader: true, step: true, cursor: true, save: true, stopOn: true } satisfies OptionNames<
+  TrainOptions<object, unknown>
+>;
 
 // --- constructors
 
@@ -88,7 +94,16 @@ export function loaderError(thrown: unknown): LoaderError | undefined {
  * ```
  */
 export function train<S extends object, A>(options: TrainOptions<S, A>): (state: S) => TaskEither<TrainError, S> {
+  checkOptionNames(
+    "train",
+    options,
+    Object.hasOwn(Object(options), "fresh") ? { ...trainNames, fresh: true } : trainNames,
+  );
   const { loader, step, save, cursor: name = "cursor", stopOn = [] } = options;
+  Loader.iterate(loader);
+  demand("step of train", aFunction, step);
+  demand("cursor of train", aName, name);
+  if (save !== undefined) checkOptionNames("save of train", save, policyNames);
   checkPolicy(save, stopOn, "save.");
   return (initial) => async () => {
     const start = cursorIn(initial, name);

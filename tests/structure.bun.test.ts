@@ -17,6 +17,7 @@ import { deno, root } from "./gate/runtimes.ts";
 const order: readonly string[] = [
   "errors",
   "rules",
+  "option_names",
   "plain",
   "seed",
   "tensor",

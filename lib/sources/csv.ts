@@ -6,10 +6,11 @@
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type DataFailed, toError } from "../errors.ts";
+import { checkOptionNames, type OptionNames } from "../option_names.ts";
 import { type Loader, samplesOf } from "../pipeline.ts";
-import { demand, must, shown } from "../rules.ts";
+import { demand, must, oneOf, shown } from "../rules.ts";
 import { numbered } from "../source.ts";
-import { dataFailed, dataFile, failureOf, using } from "./file.ts";
+import { checkPath, dataFailed, dataFile, failureOf, using } from "./file.ts";
 import { indexOf, type Keep, recordsOf } from "./records.ts";
 
 // --- types
@@ -23,6 +24,8 @@ export interface CsvOptions {
   /** Where the index of its records is kept, `"beside"` the file by default. */
   readonly index?: Keep;
 }
+
+const optionNames = { separator: true, names: true, index: true } satisfies OptionNames<CsvOptions>;
 
 /** The fields of a record by name, as text. */
 export type CsvRecord = Readonly<Record<string, string>>;
@@ -53,13 +56,20 @@ export type CsvRecord = Readonly<Record<string, string>>;
  * ```
  */
 export function fromCsv(path: string, options: CsvOptions = {}): TE.TaskEither<DataFailed, Loader<CsvRecord>> {
+  checkPath("fromCsv", path);
+  checkOptionNames("fromCsv", options, optionNames);
   const { separator = ",", index = "beside" } = options;
+  demand("index of fromCsv", oneOf("beside", "memory"), index);
   demand(
     "separator of fromCsv",
     must("one character", (c) => typeof c === "string" && /^[^"\r\n]$/u.test(c)),
     separator,
   );
-  const differ = must("a list of names that differ", (names) => Array.isArray(names) && !names.some(again));
+  const text = (value: unknown): boolean => typeof value === "string";
+  const differ = must(
+    "a list of names that differ",
+    (names) => Array.isArray(names) && names.every(text) && !names.some(again),
+  );
   demand("names of fromCsv", differ, options.names ?? []);
   return pipe(
     dataFile(path),

@@ -8,9 +8,11 @@ import { PathReporter } from "io-ts/lib/PathReporter.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type DataFailed, toError } from "../errors.ts";
+import { checkOptionNames, type OptionNames } from "../option_names.ts";
 import { type Loader, samplesOf } from "../pipeline.ts";
+import { demand, ifGiven, ioTs, oneOf } from "../rules.ts";
 import { numbered } from "../source.ts";
-import { dataFailed, dataFile, failureOf } from "./file.ts";
+import { checkPath, dataFailed, dataFile, failureOf } from "./file.ts";
 import { indexOf, type Keep, linesOf, recordsOf } from "./records.ts";
 
 // --- types
@@ -20,6 +22,8 @@ export interface LinesOptions {
   /** Where the index of its lines is kept, `"beside"` the file by default; where that may not be written, in memory. */
   readonly index?: Keep;
 }
+
+const linesNames = { index: true } satisfies OptionNames<LinesOptions>;
 
 // --- constructors
 
@@ -67,6 +71,9 @@ function lined<A>(
  * ```
  */
 export function fromLines(path: string, options: LinesOptions = {}): TE.TaskEither<DataFailed, Loader<string>> {
+  checkPath("fromLines", path);
+  checkOptionNames("fromLines", options, linesNames);
+  demand("index of fromLines", ifGiven(oneOf("beside", "memory")), options.index);
   return lined(path, options, (line) => line);
 }
 
@@ -95,7 +102,11 @@ export function fromJsonLines<A = unknown>(
   path: string,
   options: LinesOptions & { readonly codec?: t.Decoder<unknown, A> } = {},
 ): TE.TaskEither<DataFailed, Loader<A>> {
+  checkPath("fromJsonLines", path);
+  checkOptionNames("fromJsonLines", options, { ...linesNames, codec: true });
+  demand("index of fromJsonLines", ifGiven(oneOf("beside", "memory")), options.index);
   const { codec } = options;
+  demand("codec of fromJsonLines", ifGiven(ioTs("validate", "decode")), codec);
   const wrong = (i: number, expected: string, found: string): Error =>
     toError(dataFailed(path, { path: `line ${i + 1}`, kind: "format", expected, found }));
   const parsed = (line: string, i: number): unknown => {

@@ -10,6 +10,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { IO } from "fp-ts/lib/IO.js";
 import { type Kind, scalar, type Target } from "../component.ts";
+import { demand, must } from "../rules.ts";
 import { entry, type Node, record } from "../state_tree.ts";
 import { assignAtCommit, checkTensor, hold, shapeOf } from "./tensor.ts";
 
@@ -257,9 +258,12 @@ export const optimizerKind: Kind<tf.Optimizer> = {
  * ```
  */
 export function setLearningRate(optimizer: tf.Optimizer, rate: number): IO<void> {
+  const trains = (u: unknown): boolean => typeof Object(u).applyGradients === "function";
+  demand("the optimizer of setLearningRate", must("an optimizer", trains), optimizer);
+  const finite = (u: unknown): boolean => typeof u === "number" && u >= 0 && u < Infinity;
+  demand("the rate of setLearningRate", must("a learning rate of at least 0", finite), rate);
   return () => {
     const fields = optimizer as unknown as { learningRate: number; setLearningRate?: (rate: number) => void };
-    if (!(rate >= 0 && rate < Infinity)) throw new TypeError(`Expected a learning rate of at least 0, found ${rate}`);
     if (fields.setLearningRate === undefined) fields.learningRate = rate;
     else fields.setLearningRate(rate);
   };
