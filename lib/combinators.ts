@@ -209,7 +209,7 @@ export function shuffle(seed: Seed): <A>(loader: Loader<A>) => Loader<A> {
 export function batch(n: number, options: { readonly dropLast?: boolean } = {}): <A>(loader: Loader<A>) => Loader<A[]> {
   demand("n of Loader.batch", integer(1), n);
   checkOptionNames("Loader.batch", options, { dropLast: true });
-  const dropLast = options.dropLast ?? false;
+  const { dropLast = false } = options;
   demand("dropLast of Loader.batch", aBoolean, dropLast);
   const put = Plans.deal({ size: n, round: n, offset: 0, even: false, drop: dropLast });
   return <A>(loader: Loader<A>) =>

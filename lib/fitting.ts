@@ -132,11 +132,12 @@ const components: readonly string[] = ["model", "rng", "fit", "logs", "callbacks
 /** Sees that options are what they must be. */
 export function checkOptions(options: FitOptions, of: string): void {
   checkOptionNames(of, options, fitNames);
-  checkPolicy(options, options.stopOn ?? []);
-  seedText(options.seed ?? 0);
+  const { stopOn = [] } = options;
+  checkPolicy(options, stopOn);
+  if (options.seed !== undefined) seedText(options.seed);
   demand("fallback", ifGiven(aBoolean), options.fallback);
   demand("onReport", ifGiven(aFunction), options.onReport);
-  const own = options.with ?? {};
+  const { with: own = {} } = options;
   demand("with", must("a record of named components", isPlainRecord), own);
   for (const name of Object.keys(own)) {
     const free = must(`none of ${components.join(", ")}`, () => !components.includes(name));

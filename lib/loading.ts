@@ -16,6 +16,7 @@ import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import type { Progress } from "./progress.ts";
 import { aBoolean, aFunction, demand, ifGiven, integer } from "./rules.ts";
 import {
+  checkCodecs,
   type Codecs,
   type Components,
   type Decoded,
@@ -78,8 +79,7 @@ const readNames = { checkpoint: true, fallback: true, onReport: true, onProgress
 const loadNames = { ...readNames, ...selectionNames, codecs: true } satisfies OptionNames<LoadOptions>;
 
 /** Sees that a load was asked for something that there can be. */
-function checkRead(store: Store, options: ReadOptions): void {
-  checkStore(store);
+function checkRead(options: ReadOptions): void {
   demand("checkpoint", ifGiven(integer(0)), options.checkpoint);
   demand("fallback", ifGiven(aBoolean), options.fallback);
   demand("onReport", ifGiven(aFunction), options.onReport);
@@ -90,7 +90,8 @@ function checkRead(store: Store, options: ReadOptions): void {
 function checkLoad(of: string, store: Store, options: LoadOptions<Codecs>): void {
   checkStore(store);
   checkOptionNames(of, options, loadNames, `the components come after it: ${of}(store)(components)`);
-  checkRead(store, options);
+  checkRead(options);
+  checkCodecs(options.codecs);
 }
 
 // --- restore
@@ -255,8 +256,9 @@ export function readSnapshot(
   store: Store,
   options: ReadOptions = {},
 ): TaskEither<LoadError, Snapshot<unknown>> {
-  checkRead(store, options);
+  checkStore(store);
   checkOptionNames("readSnapshot", options, readNames);
+  checkRead(options);
   return async () => {
     const found = await find(store, options)();
     if (E.isLeft(found)) return found;

@@ -35,10 +35,12 @@ export type Retention = (catalogue: readonly Entry[], now: number) => Decision;
 
 // --- constructors
 
+const entriesRule = must("an array of entries", (u) => Array.isArray(u) && u.every((one) => Object(one) === one));
+
 /** The policy that keeps the checkpoints a function names, and the newest. */
 function keeping(kept: (catalogue: readonly Entry[], now: number) => Iterable<number>): Retention {
   return (catalogue, now) => {
-    demand("the catalogue of a retention policy", must("an array of entries", Array.isArray), catalogue);
+    demand("the catalogue of a retention policy", entriesRule, catalogue);
     const numbers = catalogue.map(({ checkpoint }) => checkpoint).sort((a, b) => a - b);
     const keep = new Set([...kept(catalogue, now), ...numbers.slice(-1)]);
     return { keep: numbers.filter((n) => keep.has(n)), remove: numbers.filter((n) => !keep.has(n)) };

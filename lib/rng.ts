@@ -309,7 +309,10 @@ export function fork(name: string): (rng: Rng) => Rng {
 export function skip(n: number | bigint): (rng: Rng) => Rng {
   if (typeof n === "number") demand("n of Rng.skip", integer(0), n);
   else demand("n of Rng.skip", must("an integer from 0, or a bigint", () => typeof n === "bigint" && n >= 0n), n);
-  return (rng) => rngOf(rng.algorithm, familyOf(rng).skip(rng, BigInt(n)));
+  return (rng) => {
+    const { skip } = familyOf(rng);
+    return rngOf(rng.algorithm, skip(rng, BigInt(n)));
+  };
 }
 
 /** Multiplies a polynomial over GF(2) by x, modulo the characteristic polynomial, in place. */

@@ -10,7 +10,7 @@ import type { Either } from "fp-ts/lib/Either.js";
 import process from "node:process";
 import type { SaveError, Stopped } from "./errors.ts";
 import type { OptionNames } from "./option_names.ts";
-import { aFunction, demand, ifGiven, listOf, oneOf } from "./rules.ts";
+import { aFunction, demand, ifGiven, listOf, oneOf, shown } from "./rules.ts";
 import { type Saved, saver } from "./saving.ts";
 import { checkCodecs, type Codecs } from "./snapshot.ts";
 import { checkStore, type Store } from "./store.ts";
@@ -82,7 +82,9 @@ function positive(name: string, value: number | undefined, whole: boolean): void
     return;
   }
   throw new TypeError(
-    `Expected ${name} to be ${whole ? "a whole number of batches" : "a number of seconds"} above 0, found ${value}`,
+    `Expected ${name} to be ${whole ? "a whole number of batches" : "a number of seconds"} above 0, found ${
+      shown(value)
+    }`,
   );
 }
 

@@ -166,7 +166,9 @@ export function oneCycle(args: {
   readonly initial?: number;
   readonly final?: number;
 }): Schedule {
-  const { peak, initial = peak / 25 } = known("oneCycle", args);
+  demand("oneCycle.peak", rateRule, known("oneCycle", args).peak);
+  const { peak, initial = peak / 25 } = args;
+  demand("oneCycle.initial", rateRule, initial);
   return made("oneCycle", { rise: 0.3, initial, final: initial / 10_000, ...args });
 }
 

@@ -10,7 +10,7 @@ import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import type { LoaderError, TrainError } from "./errors.ts";
 import * as Loader from "./loader.ts";
-import { checkOptionNames, type OptionNames } from "./option_names.ts";
+import { checkMisspelt, checkOptionNames, type OptionNames } from "./option_names.ts";
 import { aFunction, aName, demand, isPlainRecord, shown } from "./rules.ts";
 import { checkPolicy, policyNames, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
 
@@ -35,7 +35,6 @@ export interface TrainOptions<S extends object, A> {
   readonly stopOn?: readonly Signal[];
 }
 
-/** A training that is proved, too, has its `fresh` with it. */
 const trainNames = { loader: true, step: true, cursor: true, save: true, stopOn: true } satisfies OptionNames<
   TrainOptions<object, unknown>
 >;
@@ -94,11 +93,9 @@ export function loaderError(thrown: unknown): LoaderError | undefined {
  * ```
  */
 export function train<S extends object, A>(options: TrainOptions<S, A>): (state: S) => TaskEither<TrainError, S> {
-  checkOptionNames(
-    "train",
-    options,
-    Object.hasOwn(Object(options), "fresh") ? { ...trainNames, fresh: true } : trainNames,
-  );
+  // What is proved, too, may be the exports of a module, with more than these.
+  const check = typeof Object(options).fresh === "function" ? checkMisspelt : checkOptionNames;
+  check("train", options, trainNames);
   const { loader, step, save, cursor: name = "cursor", stopOn = [] } = options;
   Loader.iterate(loader);
   demand("step of train", aFunction, step);

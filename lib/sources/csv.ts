@@ -8,7 +8,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { type DataFailed, toError } from "../errors.ts";
 import { checkOptionNames, type OptionNames } from "../option_names.ts";
 import { type Loader, samplesOf } from "../pipeline.ts";
-import { demand, must, oneOf, shown } from "../rules.ts";
+import { demand, ifGiven, must, oneOf, shown } from "../rules.ts";
 import { numbered } from "../source.ts";
 import { checkPath, dataFailed, dataFile, failureOf, using } from "./file.ts";
 import { indexOf, type Keep, recordsOf } from "./records.ts";
@@ -70,7 +70,7 @@ export function fromCsv(path: string, options: CsvOptions = {}): TE.TaskEither<D
     "a list of names that differ",
     (names) => Array.isArray(names) && names.every(text) && !names.some(again),
   );
-  demand("names of fromCsv", differ, options.names ?? []);
+  demand("names of fromCsv", ifGiven(differ), options.names);
   return pipe(
     dataFile(path),
     TE.flatMap((file) =>
