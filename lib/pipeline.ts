@@ -107,9 +107,6 @@ export function fromArray<A>(xs: ArrayLike<A>): Loader<A> {
   return samplesOf(Sources.arraySource(xs));
 }
 
-/** Views that hold no numbers. */
-const wide = [DataView, BigInt64Array, BigUint64Array] as const;
-
 /** The typed arrays that rows are views of. */
 export type Numbers = Exclude<TypedArray, BigInt64Array | BigUint64Array>;
 
@@ -128,8 +125,7 @@ export type Numbers = Exclude<TypedArray, BigInt64Array | BigUint64Array>;
  * ```
  */
 export function fromRows<A extends Numbers>(xs: A, size: number): Loader<A> {
-  const numbers = (value: unknown): boolean =>
-    ArrayBuffer.isView(value) && !wide.some((array) => value instanceof array);
+  const numbers = (value: unknown): boolean => ArrayBuffer.isView(value) && !(value instanceof DataView);
   demand("the data of Loader.fromRows", must("a typed array of numbers", numbers), xs);
   demand("size of Loader.fromRows", integer(1), size);
   const whole = must(`a multiple of ${size}`, (length) => Number(length) % size === 0);

@@ -636,6 +636,95 @@ test("collate: rows of integers and of fractions together are fractions, and no 
   assert.match(String(await items(uneven).catch((error) => error)), /found undefined as the value\.y/);
 });
 
+/** What a batch of these samples becomes: its dtype, shape and values. */
+async function collatedOf(...samples: readonly unknown[]): Promise<readonly unknown[]> {
+  const loader = pipe(Loader.fromArray([samples]), Loader.collate());
+  const tensor = await Loader.at(0)(loader as Loader.Loader<tf.Tensor>);
+  const { dtype, shape } = tensor;
+  const values = [...await tensor.data()];
+  tensor.dispose();
+  return [dtype, shape, values];
+}
+
+/** `Float16Array`, where the runtime has it. */
+const Half = (globalThis as { Float16Array?: { from(xs: Iterable<number>): Float32Array } }).Float16Array;
+
+test("collate: what each typed array becomes is exact", async () => {
+  for (const array of [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array]) {
+    const [low, high] = [array.of(-(2 ** 31)), array.of(2 ** 31 - 1)].map(([x = 0]) => x) as [number, number];
+    const rows = [array.of(low, 1), array.of(2, high)];
+    assert.deepStrictEqual(await collatedOf(...rows), ["int32", [2, 2], [low, 1, 2, high]], array.name);
+  }
+  for (const array of [Float32Array, Float64Array, ...(Half === undefined ? [] : [Half])]) {
+    const rows = [array.from([0.5, -0.25]), array.from([NaN, Infinity])];
+    assert.deepStrictEqual(await collatedOf(...rows), ["float32", [2, 2], [0.5, -0.25, NaN, Infinity]]);
+  }
+  if (Half !== undefined) {
+    const rows = Loader.fromRows(Half.from([0.5, 1.5, 2.5, 3.5]), 2);
+    const [batch] = await items(pipe(rows, Loader.batch(2), Loader.map((rows) => collatedOf(...rows))));
+    assert.deepStrictEqual(batch, ["float32", [2, 2], [0.5, 1.5, 2.5, 3.5]]);
+    // Half a precision holds every int8, but not every int32.
+    assert.deepStrictEqual(await collatedOf(Half.from([0.5]), Int8Array.of(-7)), ["float32", [2, 1], [0.5, -7]]);
+  }
+  assert.deepStrictEqual(await collatedOf([0.1, 2], [3, 4]), ["float32", [2, 2], [Math.fround(0.1), 2, 3, 4]]);
+  assert.deepStrictEqual(await collatedOf(0.1, 16_777_217), ["float32", [2], [Math.fround(0.1), 16_777_216]]);
+  assert.deepStrictEqual(await collatedOf(true, false), ["bool", [2], [1, 0]]);
+  assert.deepStrictEqual(await collatedOf("a", "é"), ["string", [2], ["a", "é"]]);
+  assert.deepStrictEqual(await collatedOf([], []), ["float32", [2, 0], []]);
+  assert.deepStrictEqual(await collatedOf(new Int32Array(), new Int32Array()), ["int32", [2, 0], []]);
+  assert.deepStrictEqual(await collatedOf(Int32Array.of(2 ** 24), [0.5]), ["float32", [2, 1], [2 ** 24, 0.5]]);
+});
+
+test("collate: what no tensor holds as it is, is refused with its sample, its place, its value and a remedy", async () => {
+  const baseline = tf.memory().numTensors;
+  const refused: readonly (readonly [samples: readonly unknown[], message: RegExp])[] = [
+    [
+      [Int32Array.of(1), Int32Array.of(2 ** 24 + 1), [0.5]],
+      /value\[0\].*float32 holds, found 16777217 in sample 1: give every/,
+    ],
+    [[Float32Array.of(0.5, 1), Int32Array.of(0, -16_777_219)], /value\[1\].*found -16777219 in sample 1/],
+    [[[1, 2], Int32Array.of(3, 16_777_217)], /value\[1\].*found 16777217 in sample 1/],
+    [[[1, 2], [3, 1e39]], /value\[1\].*found 1e\+39 in sample 1: scale it/],
+    [[Float64Array.of(-1e39)], /value\[0\].*found -1e\+39 in sample 0/],
+    [[1, -3.5e38], /the value of every sample.*found -3.5e\+38 in sample 1/],
+    [[{ x: [1] }, { x: [1e300] }], /value\.x\[0\].*found 1e\+300 in sample 1/],
+    [[[1, , 3], [1, 2, 3]], /value\[1\].*found a hole in sample 0: fill it/],
+    [[[1, 2, 3], [1, 2, ,]], /value\[2\].*found a hole in sample 1/],
+    [[[1, undefined, 3]], /value\[1\].*found undefined in sample 0/],
+    [[[1, 2], [1, null]], /value\[1\].*found null in sample 1/],
+    [[[1, 2], [1, "2"]], /value\[1\].*found "2" in sample 1/],
+    [[[1, 2], [3]], /2 numbers, found an array of 1 in sample 1: map samples to one size/],
+    [[[], [1]], /0 numbers, found an array of 1 in sample 1/],
+    [[Float32Array.of(1), Float32Array.of(1, 2)], /1 numbers, found an instance of Float32Array of 2 in sample 1/],
+    [[[1], Uint32Array.of(1)], /an instance of Uint32Array in sample 1/],
+    [[1, true], /sort of 1, found true in sample 1/],
+    [["a", 1], /sort of "a", found 1 in sample 1/],
+    [[1, , 2], /sort of 1, found undefined in sample 1/],
+    [[1n], /found 1n as the value: map them first/],
+    [[Uint32Array.of(1)], /an instance of Uint32Array as the value: map them first, such as to numbers, Int32Array/],
+    [[BigInt64Array.of(1n)], /an instance of BigInt64Array as the value: map them first/],
+    [[new DataView(new ArrayBuffer(1))], /an instance of DataView/],
+    [[undefined], /found undefined as the value/],
+    [[[["a"], ["b", "c"]], [["a"], ["b"]]], /sort of an array of 2, found an array of 1 in sample 1/],
+    [[], /batches, arrays of samples, found an array of 0/],
+  ];
+  for (const [samples, message] of refused) {
+    await assert.rejects(collatedOf(...samples), ({ cause }: Error) => {
+      const thrown = (cause as { readonly cause?: unknown }).cause;
+      assert.ok(thrown instanceof TypeError);
+      assert.match(thrown.message, message);
+      return true;
+    });
+  }
+  const tensors = [tf.tensor1d([1]), tf.tensor1d([1, 2]), tf.tensor1d([1], "int32")];
+  await assert.rejects(collatedOf(tensors[0], tensors[1]), /tensor float32\[1\], found float32\[2\] in sample 1/);
+  await assert.rejects(collatedOf(tensors[0], tensors[2]), /tensor float32\[1\], found int32\[1\] in sample 1/);
+  tf.dispose(tensors);
+  const unbatched = Loader.fromRows(Float32Array.of(1, 2), 2) as unknown as Loader.Loader<number[]>;
+  await assert.rejects(items(pipe(unbatched, Loader.collate())), /Float32Array: put Loader\.batch before it/);
+  assert.equal(tf.memory().numTensors, baseline);
+});
+
 test("a part that cannot be closed, or fails, keeps no other part open, and no sample of it", async () => {
   const { numTensors } = tf.memory();
   let closed = 0;

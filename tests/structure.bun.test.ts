@@ -40,6 +40,7 @@ const order: readonly string[] = [
   "seal",
   "join",
   "select",
+  "columns",
   "collate",
   "body",
   "loader",
