@@ -11,7 +11,7 @@ import { type Loader, samplesOf } from "../pipeline.ts";
 import { demand, ifGiven, must, oneOf, shown } from "../rules.ts";
 import { numbered } from "../source.ts";
 import { checkPath, dataFailed, dataFile, failureOf, using } from "./file.ts";
-import { indexOf, type Keep, recordsOf } from "./records.ts";
+import { countOf, indexOf, type Keep, recordsOf } from "./records.ts";
 
 // --- types
 
@@ -35,7 +35,8 @@ export type CsvRecord = Readonly<Record<string, string>>;
 /**
  * A loader of the records of a CSV file in UTF-8, in any order, of a file of any size; all fields are text.
  *
- * Fields in quotation marks may hold separators, line ends and doubled quotation marks. Index and fingerprint are those
+ * Fields in quotation marks may hold separators, line ends and doubled quotation marks. Blank lines at the end of the file are no records.
+ * Index and fingerprint are those
  * of `fromLines`.
  *
  * @param path The file.
@@ -91,10 +92,11 @@ export function fromCsv(path: string, options: CsvOptions = {}): TE.TaskEither<D
           }));
         };
         const header = options.names === undefined ? 1 : 0;
-        const names = options.names ?? (found.count === 0 ? [] : await using(file, () => fields(0)));
+        const records = await using(file, () => countOf(file, found, separator));
+        const names = options.names ?? (records === 0 ? [] : await using(file, () => fields(0)));
         const twice = names.find(again);
         if (twice !== undefined) fail(0, "names that differ", `${shown(twice)} twice`);
-        const count = Math.max(0, found.count - header);
+        const count = Math.max(0, records - header);
         const at = async (i: number): Promise<CsvRecord> => {
           const values = await fields(i + header);
           if (values.length === names.length) return Object.fromEntries(names.map((name, k) => [name, values[k]!]));

@@ -12,8 +12,8 @@ import { checkOptionNames, type OptionNames } from "../option_names.ts";
 import { type Loader, samplesOf } from "../pipeline.ts";
 import { demand, ifGiven, ioTs, oneOf } from "../rules.ts";
 import { numbered } from "../source.ts";
-import { checkPath, dataFailed, dataFile, failureOf } from "./file.ts";
-import { indexOf, type Keep, linesOf, recordsOf } from "./records.ts";
+import { checkPath, dataFailed, type DataFile, dataFile, failureOf, using } from "./file.ts";
+import { countOf, type Index, indexOf, type Keep, linesOf, recordsOf } from "./records.ts";
 
 // --- types
 
@@ -32,6 +32,7 @@ function lined<A>(
   path: string,
   { index = "beside" }: LinesOptions,
   read: (line: string, i: number) => A,
+  count: (file: DataFile, index: Index) => number | Promise<number> = (_, { count }) => count,
 ): TE.TaskEither<DataFailed, Loader<A>> {
   return pipe(
     dataFile(path),
@@ -40,7 +41,8 @@ function lined<A>(
         const { index: found } = await indexOf(file, false, index);
         const record = recordsOf(file, found, linesOf);
         const at = async (i: number): Promise<A> => read(await record(i), i);
-        return samplesOf<A>(numbered(found.count, `lines:${found.count}:${found.content}`, at, file.hold));
+        const length = await using(file, async () => await count(file, found));
+        return samplesOf<A>(numbered(length, `lines:${length}:${found.content}`, at, file.hold));
       }, failureOf(path))
     ),
   );
@@ -78,7 +80,8 @@ export function fromLines(path: string, options: LinesOptions = {}): TE.TaskEith
 }
 
 /**
- * A loader of the values of a file of JSON Lines, one a line, in any order, of a file of any size: see {@link fromLines}.
+ * A loader of the values of a file of JSON Lines, one a line, in any order, of a file of any size: see {@link fromLines}. Blank lines at
+ * the end of the file are no samples.
  *
  * @param path The file.
  * @param options `codec`: an io-ts codec that every value must fit, and that gives it its type; `index` as of {@link fromLines}.
@@ -122,5 +125,5 @@ export function fromJsonLines<A = unknown>(
     const decoded = codec.decode(value);
     if (decoded._tag === "Right") return decoded.right;
     throw wrong(i, "a value of the codec", PathReporter.report(decoded).join("; "));
-  });
+  }, countOf);
 }
