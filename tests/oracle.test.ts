@@ -167,6 +167,34 @@ test("skip: skip(n) yields what dropping n yields, over any pipeline", async () 
   }, 60);
 });
 
+test("epoch: a loop of one's own over epochs sees the items, and over random access the cursors, that repeat gives", async () => {
+  await property(async ({ build }) => {
+    // One of tf.data has an order for each iterator that was made of it.
+    if (endless(build()) || build().source._tag === "Stream" && build().source.fingerprint.includes("dataset")) return;
+    const inOne = await given(() => Loader.iterate(pipe(build(), Loader.repeat(3))));
+    if (inOne.some((item) => typeof item === "string" && item.endsWith("Mismatch"))) return;
+    const loader = build();
+    const [items, cursors]: [unknown[], Loader.Cursor[]] = [[], []];
+    for (const epoch of [0, 1, 2]) {
+      try {
+        for await (const [item, cursor] of Loader.iterate(loader, { epoch })) {
+          if (items.length === most) break;
+          items.push(item);
+          cursors.push(cursor);
+        }
+      } catch (error) {
+        // A stream that a limit of steps cuts has no whole epochs.
+        if (error instanceof TypeError && error.message.includes("passes can be counted")) return;
+        throw error;
+      }
+    }
+    assert.deepStrictEqual(items, inOne);
+    if (loader.source._tag === "Stream") return;
+    const repeated = await collect(Loader.iterate(pipe(build(), Loader.repeat(3))));
+    assert.deepStrictEqual(cursors, repeated.map(([, cursor]) => cursor));
+  }, 60);
+});
+
 // --- streams as arrays
 
 /** A loader of an array, and one of a stream of the same items. */
