@@ -301,6 +301,9 @@ const remedies: Readonly<Record<string, string>> = {
  * ```
  */
 export function explain(error: DogearError): string {
+  if (typeof Object(error)._tag !== "string") {
+    throw new TypeError(`Expected an error with a _tag, found ${typeof error}`);
+  }
   switch (error._tag) {
     case "Mismatch":
       return `The snapshot does not fit, and nothing was changed.${lines(error.problems)}\n` +

@@ -9,7 +9,6 @@ import { checkMisspelt, checkOptionNames } from "./option_names.ts";
 import { aFunction, demand, ifGiven, integer, isPlainRecord, must, shown } from "./rules.ts";
 import * as Sources from "./source.ts";
 import type { Dataset, Range, Source } from "./source.ts";
-import type { TypedArray } from "./tensor.ts";
 
 // --- types
 
@@ -107,8 +106,8 @@ export function fromArray<A>(xs: ArrayLike<A>): Loader<A> {
   return samplesOf(Sources.arraySource(xs));
 }
 
-/** The typed arrays that rows are views of. */
-export type Numbers = Exclude<TypedArray, BigInt64Array | BigUint64Array>;
+/** The typed arrays that rows are views of, `Float16Array` of newer runtimes among them. */
+export type Numbers = ArrayBufferView & ArrayLike<number> & Sources.Rows;
 
 /**
  * A loader of the rows of a table that lies in one typed array, one row after another.

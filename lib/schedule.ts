@@ -324,7 +324,7 @@ export function rate(schedule: Schedule): number {
  */
 export function next(schedule: Schedule, metric?: number): Schedule {
   if (!isSchedule(schedule)) throw noSchedule("Schedule.next", schedule);
-  demand("metric of Schedule.next", ifGiven(must("a number", (value) => typeof value === "number")), metric);
+  demand("metric of Schedule.next", metricRule, metric);
   const step = schedule.step + 1;
   switch (schedule.kind) {
     case "plateau":
@@ -345,6 +345,8 @@ export function next(schedule: Schedule, metric?: number): Schedule {
       return Object.freeze({ ...schedule, step });
   }
 }
+
+const metricRule = ifGiven(must("a number", (value) => typeof value === "number"));
 
 function noSchedule(name: string, found: unknown): TypeError {
   return new TypeError(

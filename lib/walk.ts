@@ -220,6 +220,8 @@ function readerOf(
   /** The epoch last begun, how many of its samples were pulled, and its iterator unless it ended or failed. */
   let [epoch, pulled, open]: [number, number, Opened | undefined] = [-1, 0, undefined];
   let marked: Mark | undefined;
+  /** No head is of an epoch before this one. */
+  let oldest = 0;
 
   const next = async (): Promise<IteratorResult<unknown, unknown>> => {
     const iterator = open;
@@ -266,9 +268,9 @@ function readerOf(
       const kept = pulled < head;
       if (kept) heads.set(key(epoch, pulled), [epoch, step.value]);
       if (pulled === sample.position) held.set(key(epoch, pulled), step.value);
-      else if (!kept) {
-        source.drop(step.value);
-        // Nobody waits for it.
+      else {
+        if (!kept) source.drop(step.value);
+        // Nobody waits for it, or not yet.
         if (isPromise(step.value)) step.value.catch(nothing);
       }
     }
@@ -284,9 +286,9 @@ function readerOf(
       return null;
     },
     fetch: async (samples) => {
-      const missing = Map.groupBy(samples.filter((sample) => !has(sample)), (sample) => sample.epoch);
-      for (const [epoch, wanted] of missing) {
-        const positions = new Set(wanted.map(({ position }) => position));
+      const missing = samples.filter((sample) => !has(sample));
+      for (const epoch of new Set(missing.map((sample) => sample.epoch))) {
+        const positions = new Set(missing.flatMap((one) => one.epoch === epoch ? [one.position] : []));
         const last = Math.max(...positions);
         const again = await guard(() => source.open(epoch, run));
         try {
@@ -311,7 +313,10 @@ function readerOf(
       own.forEach((_, name) => held.delete(name));
       held.forEach(source.drop);
       held.clear();
-      for (const [name, [epoch]] of heads) if (epoch < from.epoch) heads.delete(name);
+      if (from.epoch > oldest) {
+        for (const [name, [epoch]] of heads) if (epoch < from.epoch) heads.delete(name);
+        oldest = from.epoch;
+      }
       return {
         base: source.base ?? 0,
         at: (epoch, position) => own.get(key(epoch, position)),

@@ -149,7 +149,7 @@ const table: Readonly<Record<string, Callable | string>> = {
   "Loader.start": calls([loader]),
   "Loader.iterate": calls([loader, options({ epoch: from0 })]),
   "Loader.from": calls([arg(/cursor/, Loader.start(some))], [loader]),
-  "Loader.check": "compares two cursors field by field; what is none differs in every one",
+  "Loader.check": calls([arg(/live cursor/, Loader.start(some)), arg(/saved cursor/, Loader.start(some))]),
   "Loader.at": tasks([arg(/\bn\b/, 0, "0", "1")], [loader]),
   "Loader.length": calls([loader]),
   "Loader.map": calls([f, options({ concurrency: from1 })], [loader]),
@@ -311,7 +311,7 @@ const table: Readonly<Record<string, Callable | string>> = {
   fromParquet: calls([path, options({ columns: names, groups: from1 })]),
 
   pipe: "fp-ts's own",
-  explain: "says of any value what it can: it is the last resort of an error",
+  explain: calls([arg(/error/, { _tag: "Released" })]),
   runOrThrow: tasks([arg(/task/, () => Promise.resolve({ _tag: "Right", right: 1 }))]),
 };
 
