@@ -10,7 +10,7 @@
 import { check, codec, type Cursor, cursorOf } from "./cursor.ts";
 import { checkOptionNames } from "./option_names.ts";
 import { changed, checked, type Loader, planned } from "./pipeline.ts";
-import { origin, repeat as repeating, skip as skipping } from "./plan.ts";
+import { isWhole, origin, repeat as repeating, skip as skipping } from "./plan.ts";
 import { demand, integer, must } from "./rules.ts";
 import { items, mismatched, type Start } from "./walk.ts";
 
@@ -137,7 +137,7 @@ function epochsOf({ source, plan }: Loader<unknown>, epoch: number): number {
   const { epochs } = plan(source.length ?? Infinity);
   const found = epochs === Infinity
     ? "one that never ends: give its repeat a number of epochs, or leave it out"
-    : source._tag === "Stream" && epochs !== plan(1).epochs
+    : source._tag === "Stream" && !isWhole(plan)
     ? "a stream cut in the middle of an epoch: put take before repeat"
     : undefined;
   if (found === undefined) return epochs;

@@ -106,6 +106,23 @@ export function samples(length: number): Plan<unknown> {
 
 // --- combinators
 
+/**
+ * Whether a pass spans as many epochs however many samples they have: not if it is cut after so many items, wherever that is.
+ *
+ * Longer epochs have no fewer items, so that a pass touches most of them where an epoch has the least samples that make an item.
+ */
+export function isWhole(plan: (length: number) => Plan<unknown>): boolean {
+  const some = (length: number): boolean => plan(length).length(origin) > 0;
+  let [none, least] = [0, 1];
+  for (; least < 2 ** 40 && !some(least); least *= 2) none = least;
+  while (least - none > 1) {
+    const middle = Math.floor((none + least) / 2);
+    if (some(middle)) least = middle;
+    else none = middle;
+  }
+  return plan(least).epochs === plan(Infinity).epochs;
+}
+
 /** A count of items that a double holds exactly. */
 function exact(n: number): number {
   if (Number.isSafeInteger(n) || n === Infinity) return n;

@@ -68,8 +68,9 @@ export function ifGiven(rule: Rule): Rule {
 /** The rule for a codec of io-ts that has these methods. */
 export function ioTs(...methods: readonly ("is" | "validate" | "decode" | "encode")[]): Rule {
   const has = (value: unknown): boolean =>
-    typeof value === "object" && value !== null &&
-    methods.every((name) => typeof Reflect.get(value, name) === "function");
+    // Schemas of other libraries have methods of these names, too, but no name, and say what they are.
+    typeof value === "object" && value !== null && typeof Reflect.get(value, "name") === "string" &&
+    !("~standard" in value) && methods.every((name) => typeof Reflect.get(value, name) === "function");
   return (value, name) =>
     has(value) ? [] : [
       `Expected ${name} to be a codec of io-ts, such as t.type({ text: t.string }), found ${shown(value)}: ` +

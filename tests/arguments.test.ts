@@ -483,6 +483,7 @@ test("codecs: a schema of another library is refused at once, with the form that
   class ZodObject {
     parse = (value: unknown): unknown => value;
     safeParse = (value: unknown): unknown => ({ success: true, data: value });
+    validate = (value: unknown): unknown => value;
     decode = (value: unknown): unknown => value;
     encode = (value: unknown): unknown => value;
   }

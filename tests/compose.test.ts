@@ -561,6 +561,16 @@ test("evenBatches of a stream: the first samples of each epoch come twice, in gr
     Loader.repeat(2),
   );
   assert.deepStrictEqual(await Loader.at(3)(woven), (await kept(woven))[3]);
+  // How many epochs such a pass spans is known only once it was read, so that no pass can come after it.
+  for (const group of [1, 2]) {
+    const limited = pipe(
+      Loader.fromIterable(samples),
+      Loader.batch(group, { dropLast: true }),
+      Loader.repeat(2),
+      Loader.take(5),
+    );
+    assert.throws(() => Loader.concat([limited]), /a stream cut in the middle|one cut in the middle/);
+  }
   // The first samples of a pass that reaches into a second epoch are read again.
   const cut = pipe(Loader.fromIterable(samples), Loader.repeat(3), Loader.take(5), even);
   assert.deepStrictEqual(await kept(cut), [1, 100, 0]);
