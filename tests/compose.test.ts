@@ -657,7 +657,9 @@ async function collatedOf(...samples: readonly unknown[]): Promise<readonly unkn
 }
 
 /** `Float16Array`, where the runtime has it. */
-const Half = Reflect.get(globalThis, "Float16Array") as { from(xs: readonly number[]): Float32Array } | undefined;
+const Half = (globalThis as unknown as {
+  readonly Float16Array?: { from(xs: readonly number[]): Float32Array };
+}).Float16Array;
 
 test("collate: what each typed array becomes is exact", async () => {
   for (const array of [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array]) {
