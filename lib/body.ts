@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { aFunction, type Loader, samplesOf, textIfGiven } from "./pipeline.ts";
-import { demand, shown } from "./rules.ts";
+import { checkFingerprint, type Loader, samplesOf } from "./pipeline.ts";
+import { aFunction, demand, shown } from "./rules.ts";
 import { iterableSource } from "./source.ts";
 
 // --- types
@@ -41,7 +41,7 @@ export function fromBody(
   options: { readonly fingerprint?: string } = {},
 ): Loader<string> {
   demand("the source of Loader.fromBody", aFunction, open);
-  demand("fingerprint of Loader.fromBody", textIfGiven, options.fingerprint);
+  checkFingerprint("Loader.fromBody", options);
   return samplesOf(
     iterableSource(async (epoch) => linesIn(await bytesOf(await open(epoch))), options.fingerprint, "body"),
   );

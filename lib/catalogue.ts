@@ -10,7 +10,7 @@ import type { LoadError, StoreFailed } from "./errors.ts";
 import { guarded } from "./guard.ts";
 import type { Summary } from "./manifest.ts";
 import type { Entry } from "./retention.ts";
-import type { Store } from "./store.ts";
+import { checkStore, type Store } from "./store.ts";
 
 // --- constructors
 
@@ -77,6 +77,7 @@ export interface Listed {
  * ```
  */
 export function list(store: Store): TaskEither<StoreFailed, Listed> {
+  checkStore(store);
   return guarded("list", store.location, async () => {
     const numbers = await candidates(store)();
     if (E.isLeft(numbers)) return numbers;

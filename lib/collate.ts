@@ -4,9 +4,10 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { aFunction, changed, type Loader, planned, unowned } from "./pipeline.ts";
+import { column, isRow, isTyped, joined, type Row, withoutNumber } from "./columns.ts";
+import { changed, type Loader, planned, unowned } from "./pipeline.ts";
 import { isPromise, map } from "./plan.ts";
-import { demand, isPlainRecord, shown } from "./rules.ts";
+import { aFunction, demand, isPlainRecord, shown } from "./rules.ts";
 import { dispose } from "./source.ts";
 
 // --- types
@@ -20,35 +21,53 @@ export type Collated<A> = A extends number | boolean | string | tf.Tensor | Arra
 
 // --- constructors
 
-type Row = readonly number[] | (ArrayBufferView & ArrayLike<number>);
-
-/** Views whose values no tensor holds: they would be lost, or wrap around. */
-const unfit = [DataView, BigInt64Array, BigUint64Array, Uint32Array] as const;
-
-function isRow(value: unknown): value is Row {
-  if (ArrayBuffer.isView(value)) return !unfit.some((array) => value instanceof array);
-  return Array.isArray(value) && value.length > 0 && value.every((x) => typeof x === "number");
+/** Rows of one length as one tensor. */
+function table(rows: readonly unknown[], path: string): tf.Tensor {
+  const width = (rows[0] as Row).length;
+  rows.forEach((row, i) => {
+    if (isRow(row) && row.length === width) return;
+    const at = Array.isArray(row) && row.length === width ? withoutNumber(row) : -1;
+    throw at < 0
+      ? new TypeError(
+        `Expected ${path} of every sample to be ${width} numbers, found ${
+          shownRow(row)
+        } in sample ${i}: map samples to one size`,
+      )
+      : noNumber(path, row as readonly unknown[], at, i);
+  });
+  return tf.tensor2d(joined(rows as readonly Row[], width, path), [rows.length, width]);
 }
 
-/** Rows of one length as one array, of integers if they are arrays of integers. */
-function joined(rows: readonly Row[], path: string): tf.Tensor {
-  const [first] = rows;
-  const width = first!.length;
-  const integers = rows.every((row) =>
-    ArrayBuffer.isView(row) && !(row instanceof Float32Array || row instanceof Float64Array)
+/** The samples of a batch, of which there must be one. */
+function samplesIn(batch: unknown): readonly unknown[] {
+  if (Array.isArray(batch) && batch.length > 0) return batch;
+  throw new TypeError(
+    `Expected Loader.collate to be given batches, arrays of samples, found ${shown(batch)}: put Loader.batch before it`,
   );
-  const values = new (integers ? Int32Array : Float32Array)(rows.length * width);
-  rows.forEach((row, i) => {
-    if (!isRow(row) || row.length !== width) {
-      throw new TypeError(
-        `Expected ${path} of every sample to be ${width} numbers, found ${
-          shown(row)
-        } in sample ${i}: map samples to one size`,
-      );
-    }
-    values.set(row as ArrayLike<number>, i * width);
-  });
-  return tf.tensor2d(values, [rows.length, width]);
+}
+
+function shownRow(row: unknown): string {
+  return isTyped(row) ? `${shown(row)} of ${row.length}` : shown(row);
+}
+
+/** The refusal of what is no number in a row of numbers. */
+function noNumber(path: string, row: readonly unknown[], at: number, sample: number): TypeError {
+  const found = at in row ? shown(row[at]) : "a hole";
+  return new TypeError(
+    `Expected ${path}[${at}] of every sample to be a number, found ${found} in sample ${sample}: ` +
+      "fill it, such as by NaN, or leave the sample out",
+  );
+}
+
+/** Tensors of one shape and dtype as one. */
+function tensors(values: readonly tf.Tensor[], path: string): tf.Tensor {
+  const said = ({ dtype, shape }: tf.Tensor): string => `${dtype}[${shape}]`;
+  const i = values.findIndex((value) => said(value) !== said(values[0]!));
+  if (i < 0) return tf.stack(values as tf.Tensor[]);
+  throw new TypeError(
+    `Expected ${path} of every sample to be a tensor ${said(values[0]!)}, found ${said(values[i]!)} in sample ${i}: ` +
+      "map samples to one size and dtype",
+  );
 }
 
 function stacked(values: readonly unknown[], path: string): tf.TensorContainer {
@@ -60,19 +79,25 @@ function stacked(values: readonly unknown[], path: string): tf.TensorContainer {
       `Expected ${path} of every sample to be of the sort of ${shown(first)}, found ${shown(values[i])} in sample ${i}`,
     );
   };
-  if (typeof first === "number" || typeof first === "boolean" || typeof first === "string") {
+  if (typeof first === "number") {
     all((value) => typeof value === typeof first);
-    const dtype = { number: "float32", boolean: "bool", string: "string" } as const;
-    return tf.tensor1d(values as number[], dtype[typeof first as keyof typeof dtype]);
+    return tf.tensor1d(column(values as readonly number[], path));
+  }
+  if (typeof first === "boolean" || typeof first === "string") {
+    all((value) => typeof value === typeof first);
+    return tf.tensor1d(values as string[], typeof first === "boolean" ? "bool" : "string");
   }
   if (first instanceof tf.Tensor) {
     all((value) => value instanceof tf.Tensor);
-    return tf.stack(values as tf.Tensor[]);
+    return tensors(values as readonly tf.Tensor[], path);
   }
-  if (isRow(first)) return joined(values as readonly Row[], path);
+  if (isRow(first)) return table(values, path);
   if (Array.isArray(first)) {
     all((value) => Array.isArray(value) && value.length === first.length);
-    return first.map((_, k) => stacked(values.map((value) => (value as readonly unknown[])[k]), `${path}[${k}]`));
+    const hole = first.findIndex((value) => value === undefined);
+    if (hole >= 0 && first.some((value) => typeof value === "number")) throw noNumber(path, first, hole, 0);
+    const part = (k: number): readonly unknown[] => values.map((value) => (value as readonly unknown[])[k]);
+    return Array.from(first, (_, k) => stacked(part(k), `${path}[${k}]`));
   }
   if (isPlainRecord(first)) {
     all(isPlainRecord);
@@ -84,7 +109,10 @@ function stacked(values: readonly unknown[], path: string): tf.TensorContainer {
       ]),
     );
   }
-  throw new TypeError(`Expected samples that tensors can be made of, found ${shown(first)} as ${path}: map them first`);
+  throw new TypeError(
+    `Expected samples that tensors can be made of, found ${shown(first)} as ${path}: map them first, ` +
+      "such as to numbers, Int32Array or Float32Array",
+  );
 }
 
 // --- combinators
@@ -96,7 +124,16 @@ function stacked(values: readonly unknown[], path: string): tf.TensorContainer {
  *
  * @param f What to make of a batch: a tensor, or arrays and records of them; it is synchronous. By default numbers, booleans
  * and strings are stacked along a first axis, rows of numbers and tensors too, and tuples and records part by part; tensors of
- * `tf.data` are disposed then.
+ * `tf.data` are disposed then. Every value is in the tensor as it was, or is a `TypeError` that names its sample and place:
+ *
+ * | samples | tensor | refused |
+ * |---|---|---|
+ * | numbers, arrays of them, `Float64Array` | float32, rounded as tfjs does | a finite number beyond float32, a hole, `undefined` |
+ * | `Float32Array`, `Float16Array` | float32, exact | |
+ * | `Int8Array`, `Uint8Array`, `Uint8ClampedArray`, `Int16Array`, `Uint16Array`, `Int32Array` | int32, exact | |
+ * | typed arrays of integers beside rows of fractions or arrays of numbers | float32 | an integer of a typed array that float32 does not hold |
+ * | `Uint32Array`, `BigInt64Array`, `BigUint64Array`, bigints | | all: map them to what a tensor holds |
+ * | booleans; strings; tensors | bool; string; theirs | another sort, dtype or shape among them |
  *
  * @example
  * ```ts
@@ -122,7 +159,7 @@ export function collate(f?: (batch: never) => unknown): (loader: Loader<never>) 
     const make = f as ((batch: unknown) => unknown) | undefined;
     const collated = (batch: unknown): unknown =>
       tf.tidy(() => {
-        const made = make === undefined ? stacked(batch as readonly unknown[], "the value") : make(batch);
+        const made = make === undefined ? stacked(samplesIn(batch), "the value") : make(batch);
         if (isPromise(made)) {
           throw new TypeError(
             "Expected f of Loader.collate to give tensors, found a promise: use Loader.map before it",

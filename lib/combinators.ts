@@ -4,10 +4,11 @@
  * @module
  */
 import type { Loader, Progress } from "./pipeline.ts";
-import { aFunction, chained, changed, checked, isLoader, planned, unowned } from "./pipeline.ts";
+import { checkOptionNames, type OptionNames } from "./option_names.ts";
+import { chained, changed, checked, isLoader, planned, unowned } from "./pipeline.ts";
 import * as Plans from "./plan.ts";
 import { make, type Rng } from "./rng.ts";
-import { demand, integer, shown } from "./rules.ts";
+import { aBoolean, aFunction, demand, ifGiven, integer, shown } from "./rules.ts";
 import { type Seed, seedText } from "./seed.ts";
 import * as Sources from "./source.ts";
 import type { Range } from "./source.ts";
@@ -37,6 +38,14 @@ export interface Share {
   readonly dropLast?: boolean;
 }
 
+const shareNames: OptionNames<Share> = {
+  rank: true,
+  world: true,
+  evenBatches: true,
+  splitBatches: true,
+  dropLast: true,
+};
+
 // --- combinators
 
 /**
@@ -59,6 +68,7 @@ export function map<A, B>(
   options: { readonly concurrency?: number } = {},
 ): (loader: Loader<A>) => Loader<B> {
   demand("f of Loader.map", aFunction, f);
+  checkOptionNames("Loader.map", options, { concurrency: true });
   const { concurrency } = options;
   if (concurrency === undefined) return mapped("Loader.map", Plans.map(f));
   demand("concurrency of Loader.map", integer(1), concurrency);
@@ -119,6 +129,7 @@ export function mapRandom<A, B>(
   options: { readonly seed?: Seed; readonly concurrency?: number } = {},
 ): (loader: Loader<A>) => Loader<B> {
   demand("f of Loader.mapRandom", aFunction, f);
+  checkOptionNames("Loader.mapRandom", options, { seed: true, concurrency: true });
   const { seed = 0, concurrency } = options;
   const words = seedText(seed);
   const random = (sample: A, epoch: number, index: number): B | Promise<B> =>
@@ -197,7 +208,9 @@ export function shuffle(seed: Seed): <A>(loader: Loader<A>) => Loader<A> {
  */
 export function batch(n: number, options: { readonly dropLast?: boolean } = {}): <A>(loader: Loader<A>) => Loader<A[]> {
   demand("n of Loader.batch", integer(1), n);
-  const dropLast = options.dropLast ?? false;
+  checkOptionNames("Loader.batch", options, { dropLast: true });
+  const { dropLast = false } = options;
+  demand("dropLast of Loader.batch", aBoolean, dropLast);
   const put = Plans.deal({ size: n, round: n, offset: 0, even: false, drop: dropLast });
   return <A>(loader: Loader<A>) =>
     planned<A, A[]>("Loader.batch", put, ({ plan, chain, ahead }) => ({
@@ -234,9 +247,13 @@ export function batch(n: number, options: { readonly dropLast?: boolean } = {}):
  * ```
  */
 export function shard(share: Share): <A>(loader: Loader<A>) => Loader<A> {
+  checkOptionNames("Loader.shard", share, shareNames);
   const { rank, world, evenBatches: even = false, splitBatches: split = false, dropLast = false } = share;
   demand("world of Loader.shard", integer(1), world);
   demand("rank of Loader.shard", integer(0, world - 1), rank);
+  for (const name of ["evenBatches", "splitBatches", "dropLast"] as const) {
+    demand(`${name} of Loader.shard`, ifGiven(aBoolean), share[name]);
+  }
   return <A>(loader: Loader<A>) => {
     const { source, plan, groups } = checked("Loader.shard", loader);
     if (split && (groups === null || groups.size % world !== 0)) {
@@ -303,7 +320,8 @@ export function take(n: number): <A>(loader: Loader<A>) => Loader<A> {
 /**
  * Passes over the data one after another, each epoch in its own order if it is shuffled.
  *
- * @param epochs How many, an integer from 1; without end by default. An empty loader ends at once all the same.
+ * @param epochs How many, an integer from 1; without end by default. An empty loader ends at once all the same. The epochs of a stream
+ * must have as many samples, so where its first is empty up to 15 more are looked at, and one that has samples rejects with `CursorMismatch`.
  *
  * @example
  * ```ts

@@ -6,7 +6,7 @@
 import type * as t from "io-ts";
 import type { Problem, ProblemKind } from "./errors.ts";
 import { plainCodec } from "./plain.ts";
-import { integer, must, oneOf, record, type Rule } from "./rules.ts";
+import { demand, integer, must, oneOf, record, type Rule } from "./rules.ts";
 import { type Seed, seedText } from "./seed.ts";
 
 // --- types
@@ -112,6 +112,9 @@ export const codec: t.Type<Cursor, Cursor, unknown> = plainCodec("Cursor", possi
 
 // --- combinators
 
+/** Of any version: it is compared. */
+const aCursor = must("a cursor", (value) => Object(value)._tag === "Cursor");
+
 function differs(
   path: "version" | "seed" | "length" | "fingerprint",
   kind: ProblemKind,
@@ -150,6 +153,8 @@ const [version, seed, length, fingerprint] = [
  * ```
  */
 export function check(live: Cursor, saved: Cursor): readonly Problem[] {
+  demand("the live cursor of Loader.check", aCursor, live);
+  demand("the saved cursor of Loader.check", aCursor, saved);
   return [
     ...version(live, saved),
     ...seed(live, saved),

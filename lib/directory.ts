@@ -27,6 +27,7 @@ import { done, makeFolders, removeAll, unless } from "./folders.ts";
 import { claimName, sweep, temporaryName, underWay, vanish } from "./leftovers.ts";
 import { candidatesIn, folderName, isCommitted, listIn, numberIn } from "./listing.ts";
 import { publish } from "./publish.ts";
+import { shown } from "./rules.ts";
 import { checkEmpty, checkName, checkpointsName, nameFile } from "./run_folder.ts";
 import {
   checkCheckpoint,
@@ -139,7 +140,7 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
   const guesses = new Map<string, number>();
   return (path, options = {}) => {
     if (typeof path !== "string" || path === "" || path.includes("\0") || /^~(\/|$)/.test(path)) {
-      throw new TypeError(`Expected a folder's path, found ${JSON.stringify(path)}: write it out, "~" too`);
+      throw new TypeError(`Expected a folder's path, found ${shown(path)}: write it out, "~" too`);
     }
     checkOptions(options);
     const run = (): string => resolve(path);

@@ -381,6 +381,9 @@ function remedyOf({ operation, code }: StoreFailed): string {
  * ```
  */
 export function explain(error: DogearError): string {
+  if (typeof Object(error)._tag !== "string") {
+    throw new TypeError(`Expected an error with a _tag, found ${typeof error}`);
+  }
   switch (error._tag) {
     case "Mismatch":
       if (error.training !== undefined) return trainingText(error.training, error.problems);

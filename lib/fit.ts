@@ -250,7 +250,7 @@ function defined(args: tf.ModelFitArgs): tf.ModelFitArgs {
 export function fit(
   options: FitOptions,
 ): (model: tf.LayersModel, x: Batch, y: Batch, args?: tf.ModelFitArgs) => TaskEither<FitError, tf.History> {
-  checkOptions(options);
+  checkOptions(options, "fit");
   return (model, x, y, args = {}) =>
     orDeviceFailed<FitError, tf.History>(async () => {
       const trainer = trainerOf(model);

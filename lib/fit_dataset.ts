@@ -335,7 +335,7 @@ export function fitDataset(
   // deno-lint-ignore no-explicit-any -- the element type is invariant in tfjs's own arguments
   args: tf.ModelFitDatasetArgs<any>,
 ) => TaskEither<FitError, tf.History> {
-  checkOptions(options);
+  checkOptions(options, "fitDataset");
   return (model, dataset, args) =>
     orDeviceFailed<FitError, tf.History>(async () => {
       const trainer = trainerOf(model);

@@ -15,9 +15,10 @@ import { type FitError, mismatch, type Problem, type StepFailed } from "./errors
 import { beginningOf, type Job, objections, restored, type Run, savedIn, stateOf } from "./fit_state.ts";
 import type { Report } from "./loading.ts";
 import * as Rng from "./rng.ts";
-import { demand, isPlainRecord, must } from "./rules.ts";
-import { checkPolicy, type SavePoints, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
-import type { Seed } from "./seed.ts";
+import { checkOptionNames, type OptionNames } from "./option_names.ts";
+import { aBoolean, aFunction, demand, ifGiven, isPlainRecord, must } from "./rules.ts";
+import { checkPolicy, policyNames, type SavePoints, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
+import { type Seed, seedText } from "./seed.ts";
 import { release } from "./snapshot.ts";
 import { onDevice } from "./tfjs/device.ts";
 import { hold } from "./tfjs/tensor.ts";
@@ -78,15 +79,32 @@ export interface FitOptions extends Omit<SavePolicy<never>, "metrics"> {
   readonly onReport?: (report: Report) => void;
 }
 
+const fitNames = {
+  ...policyNames,
+  name: true,
+  seed: true,
+  with: true,
+  stopOn: true,
+  fallback: true,
+  inexact: true,
+  onReport: true,
+} satisfies OptionNames<FitOptions>;
+
 // --- constructors
 
 const components: readonly string[] = ["model", "rng", "fit", "logs", "callbacks"];
 
 /** Sees that options are what they must be. */
-export function checkOptions(options: FitOptions): void {
-  checkPolicy(options, options.stopOn ?? []);
+export function checkOptions(options: FitOptions, of: string): void {
+  checkOptionNames(of, options, fitNames);
+  const { stopOn = [] } = options;
+  checkPolicy(options, stopOn);
   demand("name", must("a name that is not empty", (name) => typeof name === "string" && name !== ""), nameOf(options));
-  const own = options.with ?? {};
+  if (options.seed !== undefined) seedText(options.seed);
+  demand("fallback", ifGiven(aBoolean), options.fallback);
+  demand("inexact", ifGiven(aBoolean), options.inexact);
+  demand("onReport", ifGiven(aFunction), options.onReport);
+  const { with: own = {} } = options;
   demand("with", must("a record of named components", isPlainRecord), own);
   for (const name of Object.keys(own)) {
     const free = must(`none of ${components.join(", ")}`, () => !components.includes(name));

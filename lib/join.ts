@@ -8,7 +8,7 @@
  */
 import { type Loader, unowned } from "./pipeline.ts";
 import { gather } from "./plan.ts";
-import { demand, integer, isPlainRecord, listOf, must } from "./rules.ts";
+import { demand, integer, isPlainRecord, listOf, must, shown } from "./rules.ts";
 import { type Held, indexedItems, isEndless, saidOf, saidOfAll, sealed, woven } from "./seal.ts";
 import { type Indexed, picked, zipped as zippedSource } from "./source.ts";
 import { mismatched } from "./walk.ts";
@@ -29,6 +29,9 @@ function allIndexed(parts: readonly Loader<unknown>[]): readonly Indexed[] | nul
 }
 
 function someLoaders(name: string, parts: readonly Loader<unknown>[]): void {
+  if (!Array.isArray(parts)) {
+    throw new TypeError(`Expected ${name} to be given an array of loaders, found ${shown(parts)}`);
+  }
   if (parts.length === 0) throw new TypeError(`Expected ${name} to be given at least one loader, found none`);
   parts.forEach((part) => unowned(name, part));
 }
@@ -52,12 +55,12 @@ function someLoaders(name: string, parts: readonly Loader<unknown>[]): void {
  * ```
  */
 export function zip<const P extends Parts>(parts: P): Loader<Zipped<P>> {
-  const names = Array.isArray(parts) ? null : Object.keys(parts);
   demand(
     "what Loader.zip is given",
     must("an array or a record of loaders", (x) => Array.isArray(x) || isPlainRecord(x)),
     parts,
   );
+  const names = Array.isArray(parts) ? null : Object.keys(parts);
   const list = Object.values(parts) as readonly Loader<unknown>[];
   someLoaders("Loader.zip", list);
   const join = (values: readonly unknown[]): unknown =>

@@ -8,8 +8,9 @@
  * @module
  */
 import { check, codec, type Cursor, cursorOf } from "./cursor.ts";
+import { checkOptionNames } from "./option_names.ts";
 import { changed, checked, type Loader, planned } from "./pipeline.ts";
-import { origin, skip as skipping } from "./plan.ts";
+import { isWhole, origin, repeat as repeating, skip as skipping } from "./plan.ts";
 import { demand, integer, must } from "./rules.ts";
 import { items, mismatched, type Start } from "./walk.ts";
 
@@ -87,7 +88,11 @@ export function start(loader: Loader<unknown>): Cursor {
 /**
  * A loader's items, each with the cursor after it.
  *
- * @param loader The loader; it may be iterated any number of times.
+ * @param loader The loader; it may be iterated any number of times, and each time gives the order of epoch 0, unless told otherwise.
+ * @param options `epoch`: the number of a pass, an integer from 0, 0 by default: the items and cursors that `repeat` gives for it. So a loop
+ * over epochs of your own has another order in each. To resume it in the middle of one, use `from` with the loader repeated up to the end of
+ * that epoch: `Loader.from(cursor)(pipe(loader, Loader.repeat(epoch + 1)))`. A `TypeError` from 1 on for a loader that never ends, and
+ * for a stream whose pass is cut in the middle of an epoch. Of a `tf.data.Dataset`, which has one order for each iterator, use `repeat`.
  * @returns An async iterable. It rejects, as `runOrThrow` does, with the cause `SourceFailed` when the source or a mapped
  * function throws, and `CursorMismatch` when an epoch of a stream is longer or shorter than one before it.
  *
@@ -101,11 +106,44 @@ export function start(loader: Loader<unknown>): Cursor {
  *   seen.push([batch, cursor.epoch, cursor.position]);
  * }
  * assert.deepEqual(seen, [[[1, 2], 0, 2], [[3], 1, 0]]);
+ *
+ * const shuffled = pipe(Loader.fromArray([1, 2, 3, 4, 5, 6, 7, 8]), Loader.shuffle(7));
+ * const order: number[] = [];
+ * for (let epoch = 0; epoch < 2; epoch++) {
+ *   for await (const [x] of Loader.iterate(shuffled, { epoch })) order.push(x);
+ * }
+ * const repeated: number[] = [];
+ * for await (const [x] of Loader.iterate(pipe(shuffled, Loader.repeat(2)))) repeated.push(x);
+ * assert.deepEqual(order, repeated);
+ * assert.notDeepEqual(order.slice(0, 8), order.slice(8));
  * ```
  */
-export function iterate<A>(loader: Loader<A>): AsyncIterable<readonly [A, Cursor]> {
+export function iterate<A>(
+  loader: Loader<A>,
+  options: { readonly epoch?: number } = {},
+): AsyncIterable<readonly [A, Cursor]> {
   checked("Loader.iterate", loader);
-  return { [Symbol.asyncIterator]: () => resumed(loader, () => ({ place: origin, length: known(loader) })) };
+  checkOptionNames("Loader.iterate", options, { epoch: true });
+  const { epoch = 0 } = options;
+  demand("epoch of Loader.iterate", integer(0), epoch);
+  const passes = epoch === 0 ? loader : planned<A, A>("Loader.iterate", repeating(epoch + 1))(loader);
+  const place = { epoch: epoch * epochsOf(loader, epoch), position: 0 };
+  return { [Symbol.asyncIterator]: () => resumed(passes, () => ({ place, length: known(loader) })) };
+}
+
+/** How many epochs of its source a pass of a loader spans, where that must be known. */
+function epochsOf({ source, plan }: Loader<unknown>, epoch: number): number {
+  if (epoch === 0) return 0;
+  const { epochs } = plan(source.length ?? Infinity);
+  const found = epochs === Infinity
+    ? "one that never ends: give its repeat a number of epochs, or leave it out"
+    : source._tag === "Stream" && !isWhole(plan)
+    ? "a stream cut in the middle of an epoch: put take before repeat"
+    : undefined;
+  if (found === undefined) return epochs;
+  throw new TypeError(
+    `Expected epoch ${epoch} of Loader.iterate to be that of a loader whose passes can be counted, found ${found}`,
+  );
 }
 
 /**

@@ -14,9 +14,12 @@ import type { Encoded } from "./encode.ts";
 import { environment, mayDiffer } from "./environment.ts";
 import { guarded, theirs } from "./guard.ts";
 import type { Environment } from "./manifest.ts";
+import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import type { Overridden } from "./overridden.ts";
 import type { Progress } from "./progress.ts";
+import { aBoolean, aFunction, demand, ifGiven, integer } from "./rules.ts";
 import {
+  checkCodecs,
   type Codecs,
   type Components,
   type Decoded,
@@ -29,7 +32,7 @@ import {
   snapshotOf,
 } from "./snapshot.ts";
 import { type Line, newLine, passOver, setLine, turnOf } from "./runs.ts";
-import { noParts, type Parts, type Selection } from "./selection.ts";
+import { noParts, type Parts, type Selection, selectionNames } from "./selection.ts";
 import { checkStore, type Store } from "./store.ts";
 
 // --- types
@@ -82,6 +85,27 @@ export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K>, Se
 
 /** What reading a snapshot may ask for. */
 type ReadOptions = Omit<LoadOptions, "codecs" | keyof Selection>;
+
+const readNames = { checkpoint: true, fallback: true, onReport: true, onProgress: true } satisfies OptionNames<
+  ReadOptions
+>;
+const loadNames = { ...readNames, ...selectionNames, codecs: true } satisfies OptionNames<LoadOptions>;
+
+/** Sees that a load was asked for something that there can be. */
+function checkRead(options: ReadOptions): void {
+  demand("checkpoint", ifGiven(integer(0)), options.checkpoint);
+  demand("fallback", ifGiven(aBoolean), options.fallback);
+  demand("onReport", ifGiven(aFunction), options.onReport);
+  demand("onProgress", ifGiven(aFunction), options.onProgress);
+}
+
+/** As {@link checkRead}, of a load into live components. */
+function checkLoad(of: string, store: Store, options: LoadOptions<Codecs>): void {
+  checkStore(store);
+  checkOptionNames(of, options, loadNames, `the components come after it: ${of}(store)(components)`);
+  checkRead(options);
+  checkCodecs(options.codecs);
+}
 
 // --- restore
 
@@ -137,7 +161,6 @@ function find(
   options: ReadOptions,
   foresee: Foresee = () => undefined,
 ): TaskEither<LoadError, Found> {
-  checkStore(store);
   const onProgress = theirs(options.onProgress ?? (() => {}));
   return async () => {
     const numbers = await candidates(store)();
@@ -210,9 +233,11 @@ export function loadState<K extends Codecs = NoCodecs>(
   store: Store,
   options: LoadOptions<K> = {},
 ): <C extends Components & Decoded<K>>(live: C) => TaskEither<LoadError, Restored<C, K>> {
+  checkLoad("loadState", store, options);
+  const { checkpoint: _c, fallback: _f, onProgress: _p, ...selected } = options;
   return (live) => {
     let differs: Pick<Report, "parts" | "overridden"> = { parts: noParts, overridden: [] };
-    const { onReport, ...others } = options;
+    const { onReport, ...others } = selected;
     const into = restoreInto(live, { ...others, ...(onReport && { onReport: (report) => void (differs = report) }) });
     return guarded("load", store.location, async () => {
       await turnOf(store);
@@ -253,6 +278,7 @@ export function resume<K extends Codecs = NoCodecs>(
   store: Store,
   options: LoadOptions<K> = {},
 ): <C extends Components & Decoded<K>>(fresh: C) => TaskEither<LoadError, Restored<C, K>> {
+  checkLoad("resume", store, options);
   return <C extends Components & Decoded<K>>(fresh: C): TaskEither<LoadError, Restored<C, K>> => {
     const load = loadState(store, options)(fresh);
     return async () => {
@@ -285,6 +311,9 @@ export function readSnapshot(
   store: Store,
   options: ReadOptions = {},
 ): TaskEither<LoadError, Snapshot<unknown>> {
+  checkStore(store);
+  checkOptionNames("readSnapshot", options, readNames);
+  checkRead(options);
   return guarded("load", store.location, async () => {
     const found = await find(store, options)();
     if (E.isLeft(found)) return found;

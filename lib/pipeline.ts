@@ -5,10 +5,10 @@
  */
 import * as Plans from "./plan.ts";
 import type { Plan } from "./plan.ts";
-import { demand, integer, must, type Rule, shown } from "./rules.ts";
+import { checkMisspelt, checkOptionNames } from "./option_names.ts";
+import { aFunction, demand, ifGiven, integer, isPlainRecord, must, shown } from "./rules.ts";
 import * as Sources from "./source.ts";
 import type { Dataset, Range, Source } from "./source.ts";
-import type { TypedArray } from "./tensor.ts";
 
 // --- types
 
@@ -77,10 +77,11 @@ export function changed<A>(loader: Loader<unknown>, fields: Partial<Omit<Loader<
   return Object.freeze({ ...loader, ...fields } as Loader<A>);
 }
 
-/** The rule for a function. */
-export const aFunction: Rule = must("a function", isFunction);
-/** The rule for a string that may be left out. */
-export const textIfGiven: Rule = must("a string", (value) => value === undefined || typeof value === "string");
+/** Sees that options hold a fingerprint alone, if anything. */
+export function checkFingerprint(of: string, options: { readonly fingerprint?: string }): void {
+  checkOptionNames(of, options, { fingerprint: true });
+  demand(`fingerprint of ${of}`, ifGiven(must("a string", (value) => typeof value === "string")), options.fingerprint);
+}
 
 /**
  * A loader of the items of an array.
@@ -105,8 +106,8 @@ export function fromArray<A>(xs: ArrayLike<A>): Loader<A> {
   return samplesOf(Sources.arraySource(xs));
 }
 
-/** The typed arrays that rows are views of. */
-export type Numbers = Exclude<TypedArray, BigInt64Array | BigUint64Array>;
+/** The typed arrays that rows are views of, `Float16Array` of newer runtimes among them. */
+export type Numbers = ArrayBufferView & ArrayLike<number> & Sources.Rows;
 
 /**
  * A loader of the rows of a table that lies in one typed array, one row after another.
@@ -123,7 +124,8 @@ export type Numbers = Exclude<TypedArray, BigInt64Array | BigUint64Array>;
  * ```
  */
 export function fromRows<A extends Numbers>(xs: A, size: number): Loader<A> {
-  demand("the data of Loader.fromRows", must("a typed array", (value) => ArrayBuffer.isView(value)), xs);
+  const numbers = (value: unknown): boolean => ArrayBuffer.isView(value) && !(value instanceof DataView);
+  demand("the data of Loader.fromRows", must("a typed array of numbers", numbers), xs);
   demand("size of Loader.fromRows", integer(1), size);
   const whole = must(`a multiple of ${size}`, (length) => Number(length) % size === 0);
   demand("the length of the data of Loader.fromRows", whole, xs.length);
@@ -151,7 +153,7 @@ export function fromTensor<T extends Rowed>(
   tensor: T,
 ): Loader<T["shape"] extends readonly [number] ? number : Float32Array | Int32Array | Uint8Array> {
   const rowed = (value: unknown): boolean =>
-    isFunction((value as Rowed | undefined)?.dataSync) && (value as Rowed).shape.length > 0 &&
+    isFunction((value as Rowed | null | undefined)?.dataSync) && (value as Rowed).shape.length > 0 &&
     (value as Rowed).dtype !== "complex64";
   demand("what Loader.fromTensor is given", must("a real tensor of at least one axis", rowed), tensor);
   return samplesOf(Sources.rowsSource(tensor.dataSync(), tensor.shape, "tensor"));
@@ -183,9 +185,12 @@ export interface Rowed {
 export function fromIndexed<A>(
   source: { readonly length: number; readonly at: (index: number) => A | Promise<A>; readonly fingerprint?: string },
 ): Loader<A> {
+  demand("the source of Loader.fromIndexed", must("an object with length and at", (u) => Object(u) === u), source);
+  // It may be a data set of the user's own, with more than these.
+  if (isPlainRecord(source)) checkMisspelt("Loader.fromIndexed", source, { length: true, at: true, fingerprint: true });
   demand("length of Loader.fromIndexed", integer(0), source.length);
   demand("at of Loader.fromIndexed", aFunction, source.at);
-  demand("fingerprint of Loader.fromIndexed", textIfGiven, source.fingerprint);
+  checkFingerprint("Loader.fromIndexed", source.fingerprint === undefined ? {} : { fingerprint: source.fingerprint });
   return samplesOf(Sources.indexedSource(source.length, (index) => source.at(index), source.fingerprint));
 }
 
@@ -222,7 +227,7 @@ export function fromIterable<A>(
     must("a function that gives an iterable for each epoch", isFunction),
     open,
   );
-  demand("fingerprint of Loader.fromIterable", textIfGiven, options.fingerprint);
+  checkFingerprint("Loader.fromIterable", options);
   return samplesOf(Sources.iterableSource(open, options.fingerprint));
 }
 
@@ -247,9 +252,9 @@ export function fromIterable<A>(
  * ```
  */
 export function fromDataset<A>(dataset: Dataset<A>, options: { readonly fingerprint?: string } = {}): Loader<A> {
-  const iterates = (value: unknown): boolean => isFunction((value as Dataset<A> | undefined)?.iterator);
+  const iterates = (value: unknown): boolean => isFunction((value as Dataset<A> | null | undefined)?.iterator);
   demand("the source of Loader.fromDataset", must("a tf.data.Dataset", iterates), dataset);
-  demand("fingerprint of Loader.fromDataset", textIfGiven, options.fingerprint);
+  checkFingerprint("Loader.fromDataset", options);
   return samplesOf(Sources.datasetSource(dataset, options.fingerprint));
 }
 

@@ -59,7 +59,7 @@ export interface Plan<out A> {
   readonly count: (to: Place) => number;
   /** The place n items later; n beyond the length is the length. After the last item that is past any dropped tail. */
   readonly after: (from: Place, n: number) => Place;
-  /** Names the samples of the i-th item from a place on, in ascending order and but for those of the head. */
+  /** Names the samples of the i-th item from a place on; those of the head that fill a last round come after the others. */
   readonly names: (from: Place, i: number, visit: (epoch: number, position: number) => void) => void;
   /**
    * So many items from a place on, the first of them the i-th, all below the length: in an array of the caller's own, each at hand or
@@ -105,6 +105,23 @@ export function samples(length: number): Plan<unknown> {
 }
 
 // --- combinators
+
+/**
+ * Whether a pass spans as many epochs however many samples they have: not if it is cut after so many items, wherever that is.
+ *
+ * Longer epochs have no fewer items, so that a pass touches most of them where an epoch has the least samples that make an item.
+ */
+export function isWhole(plan: (length: number) => Plan<unknown>): boolean {
+  const some = (length: number): boolean => plan(length).length(origin) > 0;
+  let [none, least] = [0, 1];
+  for (; least < 2 ** 40 && !some(least); least *= 2) none = least;
+  while (least - none > 1) {
+    const middle = Math.floor((none + least) / 2);
+    if (some(middle)) least = middle;
+    else none = middle;
+  }
+  return plan(least).epochs === plan(Infinity).epochs;
+}
 
 /** A count of items that a double holds exactly. */
 function exact(n: number): number {
@@ -219,8 +236,10 @@ function dealt<A, B>(
         : plan.after(from, exact(Math.min(k, length(from)) * round)),
     names: (from, i, visit) => {
       const first = exact(i * round) + offset;
-      const last = Math.min(first + size, plan.length(from));
-      for (let j = first; j < last; j++) plan.names(from, j, visit);
+      const left = plan.length(from);
+      const last = first + counted(from, first);
+      for (let j = first; j < Math.min(last, left); j++) plan.names(from, j, visit);
+      for (let j = Math.max(first, left); j < last; j++) plan.names(origin, (j - left) % plan.length(origin), visit);
     },
     items: (from, i, count, samples) =>
       asked(count, (k) => {

@@ -13,15 +13,17 @@ import { watch } from "./ambient.ts";
 import type { Divergence, LoaderError, ProveError, StepFailed } from "./errors.ts";
 import type { Cursor } from "./cursor.ts";
 import { orDeviceFailed } from "./guard.ts";
+import { iterate } from "./loader.ts";
 import { memory } from "./memory.ts";
 import { causeOf } from "./prove/cause.ts";
 import { inChild } from "./prove/child.ts";
 import { moduleOf, resumeInProcess } from "./prove/process.ts";
 import { divergenceOf, thrownIn, type Trace, trace } from "./prove/trace.ts";
 import { cursorName, type Training, walk } from "./prove/walk.ts";
-import { demand, integer, listOf, must } from "./rules.ts";
+import { checkMisspelt, type OptionNames } from "./option_names.ts";
+import { aFunction, aName, demand, ifGiven, integer, listOf, must } from "./rules.ts";
 import { writeSnapshot } from "./saving.ts";
-import { captureState, diff, id, release, type Snapshot } from "./snapshot.ts";
+import { captureState, checkCodecs, diff, id, release, type Snapshot } from "./snapshot.ts";
 import { tensorsIn, uses } from "./tfjs/used.ts";
 
 // --- types
@@ -51,6 +53,18 @@ export interface ProveOptions<C extends object, A> extends Training<C, A> {
    */
   readonly patience?: number;
 }
+
+const proveNames = {
+  fresh: true,
+  step: true,
+  loader: true,
+  cursor: true,
+  codecs: true,
+  steps: true,
+  at: true,
+  process: true,
+  patience: true,
+} satisfies OptionNames<ProveOptions<object, unknown>>;
 
 /** That a training resumes exactly, and what was done to see it. */
 export interface Proof {
@@ -267,11 +281,21 @@ function compared(
  * ```
  */
 export function proveResume<C extends object, A>(options: ProveOptions<C, A>): TaskEither<ProveError, Proof> {
+  // It may be the exports of a module, with more than these.
+  checkMisspelt("proveResume", options, proveNames);
   const { fresh, step, loader, cursor, codecs, steps = 12, at, patience = 120 } = options;
   demand("fresh", must("a function that builds the components", (value) => typeof value === "function"), fresh);
-  demand("step", must("a function", (value) => typeof value === "function"), step);
+  demand("step", aFunction, step);
+  iterate(loader);
+  demand("cursor", ifGiven(aName), cursor);
+  checkCodecs(codecs);
   demand("steps", integer(2), steps);
-  demand("patience", must("a number of seconds above 0", (value) => Number(value) > 0), patience);
+  demand("patience", must("a number of seconds above 0", (u) => typeof u === "number" && u > 0), patience);
+  const address = must(
+    "true, or the address of a module",
+    (u) => u === true || typeof u === "string" || u instanceof URL,
+  );
+  demand("process", ifGiven(address), options.process);
   if (at !== undefined) demand("at", listOf(integer(0, steps - 1)), at);
   const module = options.process === undefined ? undefined : moduleOf(options.process);
   const training = { fresh, step, loader, ...(cursor !== undefined && { cursor }), ...(codecs && { codecs }) };

@@ -19,7 +19,9 @@ import { verifyCheckpoint } from "./checkpoint.ts";
 import type { Damaged, LoadError, StoreFailed } from "./errors.ts";
 import type { Progress } from "./progress.ts";
 import type { Entry, Retention } from "./retention.ts";
-import type { Store } from "./store.ts";
+import { checkOptionNames, type OptionNames } from "./option_names.ts";
+import { aFunction, aName, demand, ifGiven, must } from "./rules.ts";
+import { checkStore, type Store } from "./store.ts";
 
 // --- types
 
@@ -79,6 +81,8 @@ export interface PruneOptions {
   /** Receives what {@link prune} removed, and what it could not remove and why, before the task resolves. */
   readonly onReport?: (removal: Removal) => void;
 }
+
+const pruneNames = { run: true, onProgress: true, onReport: true } satisfies OptionNames<PruneOptions>;
 
 // --- constructors
 
@@ -173,7 +177,19 @@ async function planRun(
  * ```
  */
 export function plan(store: Store, options: PruneOptions = {}): (policy: Retention) => TaskEither<LoadError, Plan> {
-  return (policy) => async () => {
+  checkStore(store);
+  checkOptionNames("plan", options, pruneNames);
+  demand("run of plan", ifGiven(aName), options.run);
+  demand("onProgress of plan", ifGiven(aFunction), options.onProgress);
+  return (policy) => {
+    demand("the policy of plan", aFunction, policy);
+    return planned(store, policy, options);
+  };
+}
+
+/** The plan of a policy, whose arguments were looked at. */
+function planned(store: Store, policy: Retention, options: PruneOptions): TaskEither<LoadError, Plan> {
+  return async () => {
     const numbers = await candidates(store)();
     if (E.isLeft(numbers)) return numbers;
     const keep: Kept[] = [];
@@ -190,15 +206,15 @@ export function plan(store: Store, options: PruneOptions = {}): (policy: Retenti
         }
       } else if (entry.left._tag !== "NoCheckpoint") keep.push({ checkpoint, entry: null, why: "unreadable" });
     }
-    const planned: Omit<Plan, "_tag">[] = [];
-    for (const entries of runs.values()) planned.push(await planRun(store, policy, entries, options.onProgress));
+    const parts: Omit<Plan, "_tag">[] = [];
+    for (const entries of runs.values()) parts.push(await planRun(store, policy, entries, options.onProgress));
     const ascending = (a: Pick<Kept, "checkpoint">, b: Pick<Kept, "checkpoint">): number => a.checkpoint - b.checkpoint;
     return E.right({
       _tag: "Plan",
-      keep: keep.concat(planned.flatMap(({ keep }) => keep)).sort(ascending),
-      remove: planned.flatMap(({ remove }) => remove).sort(ascending),
-      verified: planned.flatMap(({ verified }) => verified),
-      notes: planned.flatMap(({ notes }) => notes),
+      keep: keep.concat(parts.flatMap(({ keep }) => keep)).sort(ascending),
+      remove: parts.flatMap(({ remove }) => remove).sort(ascending),
+      verified: parts.flatMap(({ verified }) => verified),
+      notes: parts.flatMap(({ notes }) => notes),
     });
   };
 }
@@ -277,7 +293,13 @@ export function prune(
   store: Store,
   options: Pick<PruneOptions, "onProgress" | "onReport"> = {},
 ): (plan: Plan) => TaskEither<LoadError, readonly number[]> {
-  return ({ remove, verified }) => {
+  checkStore(store);
+  checkOptionNames("prune", options, { onProgress: true, onReport: true });
+  demand("onProgress of prune", ifGiven(aFunction), options.onProgress);
+  demand("onReport of prune", ifGiven(aFunction), options.onReport);
+  return (made) => {
+    demand("the plan of prune", must("one that plan made", (u) => Object(u)._tag === "Plan"), made);
+    const { remove, verified } = made;
     const witnesses = new Map(verified.map((entry) => [entry.run, entry]));
     const going = new Set(remove.map(({ checkpoint }) => checkpoint));
     for (const { run, checkpoint } of remove) {

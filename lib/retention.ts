@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { demand, integer, must, oneOf } from "./rules.ts";
+import { aFunction, demand, integer, must, oneOf, shown } from "./rules.ts";
 
 // --- types
 
@@ -45,10 +45,12 @@ interface Kept {
   readonly keep: Iterable<number>;
   readonly unknown?: readonly string[];
 }
+const entriesRule = must("an array of entries", (u) => Array.isArray(u) && u.every((one) => Object(one) === one));
 
 /** The policy that keeps the checkpoints a function names, and the newest. */
 function keeping(kept: (catalogue: readonly Entry[], now: number) => Kept): Retention {
   return (catalogue, now) => {
+    demand("the catalogue of a retention policy", entriesRule, catalogue);
     const numbers = catalogue.map(({ checkpoint }) => checkpoint).sort((a, b) => a - b);
     const { keep: named, unknown = [] } = kept(catalogue, now);
     const keep = new Set([...named, ...numbers.slice(-1)]);
@@ -61,12 +63,21 @@ function numbersOf(catalogue: readonly Entry[]): readonly number[] {
   return catalogue.map(({ checkpoint }) => checkpoint);
 }
 
+/** What a policy decides; one of your own may answer with anything. */
+function decisionOf(policy: Retention, catalogue: readonly Entry[], now: number): Decision {
+  const decision: unknown = policy(catalogue, now);
+  if (Array.isArray(Object(decision).keep)) return decision as Decision;
+  throw new TypeError(
+    `Expected a retention policy to give { keep, remove }, arrays of checkpoints' numbers, found ${shown(decision)}`,
+  );
+}
+
 /** What several policies decide. */
 function decisions(policies: readonly Retention[], catalogue: readonly Entry[], now: number): {
   readonly kept: readonly (readonly number[])[];
   readonly unknown: readonly string[];
 } {
-  const each = policies.map((policy) => policy(catalogue, now));
+  const each = policies.map((policy) => decisionOf(policy, catalogue, now));
   return { kept: each.map(({ keep }) => keep), unknown: each.flatMap(({ unknownMetrics = [] }) => unknownMetrics) };
 }
 
@@ -90,7 +101,7 @@ function newer(a: Entry, b: Entry): number {
  * ```
  */
 export function latest(n: number): Retention {
-  demand("n", integer(1), n);
+  demand("n of Retention.latest", integer(1), n);
   return keeping((catalogue) => ({ keep: numbersOf([...catalogue].sort(newer).slice(0, n)) }));
 }
 
@@ -114,9 +125,10 @@ export function latest(n: number): Retention {
  * ```
  */
 export function best(n: number, metric: string, mode: "min" | "max"): Retention {
-  demand("n", integer(1), n);
-  demand("metric", must("the name of a metric", (value) => typeof value === "string"), metric);
-  demand("mode", oneOf("min", "max"), mode);
+  demand("n of Retention.best", integer(1), n);
+  const name = must("the name of a metric", (value) => typeof value === "string" && value !== "");
+  demand("metric of Retention.best", name, metric);
+  demand("mode of Retention.best", oneOf("min", "max"), mode);
   const has = ({ metrics }: Entry): boolean => Object.hasOwn(metrics, metric);
   return keeping((catalogue) => {
     if (catalogue.length > 0 && !catalogue.some(has)) return { keep: numbersOf(catalogue), unknown: [metric] };
@@ -144,13 +156,17 @@ export function best(n: number, metric: string, mode: "min" | "max"): Retention 
  * ```
  */
 export function every(n: number): Retention {
-  demand("n", integer(1), n);
+  demand("n of Retention.every", integer(1), n);
   return keeping((catalogue) => ({
     keep: numbersOf(catalogue.filter(({ step }) => step !== null && step % n === 0)),
   }));
 }
 
 // --- combinators
+
+function checkPolicies(of: string, policies: readonly Retention[]): void {
+  policies.forEach((policy, i) => demand(`policy ${i + 1} of ${of}`, aFunction, policy));
+}
 
 /**
  * Keeps what any of the policies keeps; without policies, only the newest.
@@ -168,6 +184,7 @@ export function every(n: number): Retention {
  * ```
  */
 export function any(...policies: readonly Retention[]): Retention {
+  checkPolicies("Retention.any", policies);
   return keeping((catalogue, now) => {
     const { kept, unknown } = decisions(policies, catalogue, now);
     return { keep: kept.flat(), unknown };
@@ -190,6 +207,7 @@ export function any(...policies: readonly Retention[]): Retention {
  * ```
  */
 export function all(...policies: readonly Retention[]): Retention {
+  checkPolicies("Retention.all", policies);
   return keeping((catalogue, now) => {
     const { kept, unknown } = decisions(policies, catalogue, now);
     const sets = kept.map((keep) => new Set(keep));

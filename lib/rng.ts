@@ -13,7 +13,7 @@ import { xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus"
 import { xorshift128plusFromState } from "pure-rand/generator/xorshift128plus";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { plainCodec } from "./plain.ts";
-import { demand, integer, listOf, must, oneOf, record, refined, type Rule, shown } from "./rules.ts";
+import { aFunction, demand, integer, listOf, must, oneOf, record, refined, type Rule, shown } from "./rules.ts";
 import { hashWords, type Seed, seedText } from "./seed.ts";
 
 // --- types
@@ -147,9 +147,18 @@ export const codec: t.Type<Rng, Rng, unknown> = plainCodec(
 
 // --- combinators
 
+/** The family of a generator, or a `TypeError` for what says nothing of being one. */
+function familyOf(rng: Rng): Family {
+  const { _tag, algorithm, state } = Object(rng) as Partial<Rng>;
+  const found = _tag === "Rng" && Array.isArray(state) && Object.hasOwn(families, algorithm ?? "") &&
+    families[algorithm as Algorithm];
+  if (found && state?.length === found.words) return found;
+  throw new TypeError(`Expected a generator, found ${shown(rng)}: make one with Rng.make(seed)`);
+}
+
 /** Draws from a generator that lives only as long as `draw` runs. */
 function drawn<A>(rng: Rng, draw: (generator: RandomGenerator) => A): readonly [A, Rng] {
-  const generator = families[rng.algorithm].fromState(rng.state);
+  const generator = familyOf(rng).fromState(rng.state);
   const value = draw(generator);
   return [value, rngOf(rng.algorithm, generator.getState())];
 }
@@ -195,7 +204,7 @@ export function float(rng: Rng): readonly [number, Rng] {
  * ```
  */
 export function floats(n: number): (rng: Rng) => readonly [Float64Array, Rng] {
-  demand("n", integer(0), n);
+  demand("n of Rng.floats", integer(0), n);
   return (rng) => drawn(rng, (generator) => filled(n, () => uniformFloat64(generator)));
 }
 
@@ -250,7 +259,7 @@ export function int(from: number, to: number): (rng: Rng) => readonly [number, R
  * ```
  */
 export function ints(n: number, from: number, to: number): (rng: Rng) => readonly [Float64Array, Rng] {
-  demand("n", integer(0), n);
+  demand("n of Rng.ints", integer(0), n);
   range(from, to);
   return (rng) => drawn(rng, (generator) => filled(n, () => uniformInt(generator, from, to)));
 }
@@ -275,7 +284,10 @@ export function ints(n: number, from: number, to: number): (rng: Rng) => readonl
  */
 export function fork(name: string): (rng: Rng) => Rng {
   demand("name", must("a string", (value) => typeof value === "string"), name);
-  return ({ algorithm, state }) => hashed(algorithm, ["dogear/fork/1", algorithm, ...state, name]);
+  return (rng) => {
+    familyOf(rng);
+    return hashed(rng.algorithm, ["dogear/fork/1", rng.algorithm, ...rng.state, name]);
+  };
 }
 
 /**
@@ -295,9 +307,12 @@ export function fork(name: string): (rng: Rng) => Rng {
  * ```
  */
 export function skip(n: number | bigint): (rng: Rng) => Rng {
-  if (typeof n === "number") demand("n", integer(0), n);
-  else demand("n", must("0n or more", () => n >= 0n), n);
-  return (rng) => rngOf(rng.algorithm, families[rng.algorithm].skip(rng, BigInt(n)));
+  if (typeof n === "number") demand("n of Rng.skip", integer(0), n);
+  else demand("n of Rng.skip", must("an integer from 0, or a bigint", () => typeof n === "bigint" && n >= 0n), n);
+  return (rng) => {
+    const { skip } = familyOf(rng);
+    return rngOf(rng.algorithm, skip(rng, BigInt(n)));
+  };
 }
 
 /** Multiplies a polynomial over GF(2) by x, modulo the characteristic polynomial, in place. */
@@ -372,8 +387,10 @@ function congruentialSkip(rng: Rng, n: bigint): readonly number[] {
  * ```
  */
 export function withRandom(rng: Rng): <A>(thunk: () => A) => readonly [A, Rng] {
-  return (thunk) =>
-    drawn(rng, (generator) => {
+  familyOf(rng);
+  return (thunk) => {
+    demand("the thunk of Rng.withRandom", aFunction, thunk);
+    return drawn(rng, (generator) => {
       const outer = Math.random;
       Math.random = () => uniformFloat64(generator);
       try {
@@ -391,6 +408,7 @@ export function withRandom(rng: Rng): <A>(thunk: () => A) => readonly [A, Rng] {
         Math.random = outer;
       }
     });
+  };
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

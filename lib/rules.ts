@@ -51,6 +51,33 @@ export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER): 
   );
 }
 
+/** The rule for a function. */
+export const aFunction: Rule = must("a function", (value) => typeof value === "function");
+
+/** The rule for a string that is not empty. */
+export const aName: Rule = must("a string that is not empty", (value) => typeof value === "string" && value !== "");
+
+/** The rule for a boolean. */
+export const aBoolean: Rule = must("a boolean", (value) => typeof value === "boolean");
+
+/** The rule for what a rule allows, or undefined. */
+export function ifGiven(rule: Rule): Rule {
+  return (value, name) => value === undefined ? [] : rule(value, name);
+}
+
+/** The rule for a codec of io-ts that has these methods. */
+export function ioTs(...methods: readonly ("is" | "validate" | "decode" | "encode")[]): Rule {
+  const has = (value: unknown): boolean =>
+    // Schemas of other libraries have methods of these names, too, but no name, and say what they are.
+    typeof value === "object" && value !== null && typeof Reflect.get(value, "name") === "string" &&
+    !("~standard" in value) && methods.every((name) => typeof Reflect.get(value, name) === "function");
+  return (value, name) =>
+    has(value) ? [] : [
+      `Expected ${name} to be a codec of io-ts, such as t.type({ text: t.string }), found ${shown(value)}: ` +
+      "write it with io-ts, or leave it out and check what it gives by a function of your own",
+    ];
+}
+
 /** The rule for an array whose items all keep a rule. */
 export function listOf(rule: Rule): Rule {
   return (value, name) =>

@@ -9,9 +9,10 @@ import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
 import process from "node:process";
 import type { SaveError, Stopped } from "./errors.ts";
-import { demand, oneOf } from "./rules.ts";
+import type { OptionNames } from "./option_names.ts";
+import { aBoolean, aFunction, demand, ifGiven, listOf, oneOf, shown } from "./rules.ts";
 import { type Saved, saverFor } from "./saving.ts";
-import type { Codecs } from "./snapshot.ts";
+import { checkCodecs, type Codecs } from "./snapshot.ts";
 import { checkStore, type Store } from "./store.ts";
 
 // --- types
@@ -53,6 +54,18 @@ export interface SavePolicy<S> {
   readonly onSaved?: (saved: Saved) => void;
 }
 
+/** The names of what a policy says. */
+export const policyNames: OptionNames<SavePolicy<unknown>> = {
+  to: true,
+  fork: true,
+  every: true,
+  seconds: true,
+  whenBusy: true,
+  metrics: true,
+  codecs: true,
+  onSaved: true,
+};
+
 /** What a loop tells of its steps. */
 export interface SavePoints<S> {
   /**
@@ -71,23 +84,31 @@ export interface SavePoints<S> {
 // --- constructors
 
 function positive(name: string, value: number | undefined, whole: boolean): void {
-  if (value === undefined || (value > 0 && (!whole || Number.isSafeInteger(value)))) return;
+  if (value === undefined || (typeof value === "number" && value > 0 && (!whole || Number.isSafeInteger(value)))) {
+    return;
+  }
   throw new TypeError(
-    `Expected ${name} to be ${whole ? "a whole number of batches" : "a number of seconds"} above 0, found ${value}`,
+    `Expected ${name} to be ${whole ? "a whole number of batches" : "a number of seconds"} above 0, found ${
+      shown(value)
+    }`,
   );
 }
 
 /** Sees that a policy and signals are what they must be, each named as the user knows it. */
 export function checkPolicy(
-  save: Pick<SavePolicy<never>, "to" | "every" | "seconds" | "whenBusy"> | undefined,
+  save: SavePolicy<never> | undefined,
   stopOn: readonly Signal[],
   prefix = "",
 ): void {
   if (save !== undefined) {
-    checkStore(save.to);
+    checkStore(save.to, `${prefix}to`);
+    demand(`${prefix}metrics`, ifGiven(aFunction), save.metrics);
+    demand(`${prefix}onSaved`, ifGiven(aFunction), save.onSaved);
+    demand(`${prefix}fork`, ifGiven(aBoolean), save.fork);
+    checkCodecs(save.codecs);
     if (save.whenBusy !== undefined) demand(`${prefix}whenBusy`, oneOf("wait", "skip", "latest"), save.whenBusy);
   }
-  for (const signal of stopOn) demand("a signal of stopOn", oneOf(...signals), signal);
+  demand("a signal of stopOn", listOf(oneOf(...signals)), stopOn);
   positive(`${prefix}every`, save?.every, true);
   positive(`${prefix}seconds`, save?.seconds, false);
 }

@@ -17,11 +17,14 @@ import { captured, guarded, orDeviceFailed, theirs } from "./guard.ts";
 import type { Summary } from "./manifest.ts";
 import type { Progress } from "./progress.ts";
 import { type NotRemoved, retain } from "./pruning.ts";
-import { demand, isPlainRecord, must, oneOf } from "./rules.ts";
+import { checkOptionNames, type OptionNames } from "./option_names.ts";
+import { aBoolean, aFunction, demand, ifGiven, isPlainRecord, must, oneOf } from "./rules.ts";
 import { inTurn, type Line, newLine, setLine } from "./runs.ts";
 import {
   captureState,
+  checkSnapshot,
   type Codecs,
+  codecsOf,
   type Components,
   type Decoded,
   id,
@@ -115,13 +118,23 @@ export interface Saver<K extends Codecs = NoCodecs> {
   readonly drain: TaskEither<SaveError, readonly Saved[]>;
 }
 
+/** What {@link writeSnapshot} may be told. */
+const writeNames = { step: true, metrics: true, id: true, fork: true, onProgress: true } satisfies OptionNames<
+  Omit<SaveOptions, "codecs">
+>;
+const saveNames = { ...writeNames, codecs: true } satisfies OptionNames<SaveOptions>;
+const saverNames = { ...saveNames, whenBusy: true, onSaved: true } satisfies OptionNames<SaverOptions>;
+const eachNames = { step: true, metrics: true } satisfies OptionNames<Pick<SaveOptions, "step" | "metrics">>;
+
 // --- capture
 
 const aNumber = must("a number", (value) => typeof value === "number");
 
 /** Sees that what a checkpoint is to say of itself are numbers: anything else could be written, and never be read again. */
-function checkNumbers({ step, metrics, fork }: Pick<SaveOptions, "step" | "metrics" | "fork">): void {
-  if (fork !== undefined) demand("fork", must("true or false", (value) => typeof value === "boolean"), fork);
+function checkNumbers({ step, metrics, id, onProgress, fork }: Omit<SaveOptions, "codecs">): void {
+  demand("id", ifGiven(aBoolean), id);
+  demand("fork", ifGiven(aBoolean), fork);
+  demand("onProgress", ifGiven(aFunction), onProgress);
   if (step !== undefined) demand("step", aNumber, step);
   if (metrics === undefined) return;
   demand("metrics", must("a record of numbers", isPlainRecord), metrics);
@@ -162,7 +175,13 @@ export function writeSnapshot(
   store: Store,
   options: Omit<SaveOptions, "codecs"> = {},
 ): (snapshot: Snapshot<unknown>) => TaskEither<SaveError, Saved> {
-  return writeTraining(store, options);
+  checkStore(store);
+  checkOptionNames("writeSnapshot", options, writeNames, "the snapshot comes after it: writeSnapshot(store)(snapshot)");
+  const write = writeTraining(store, options);
+  return (snapshot) => {
+    checkSnapshot("writeSnapshot", snapshot);
+    return write(snapshot);
+  };
 }
 
 /** {@link writeSnapshot} for one of several trainings that share a place, each a run of its own. */
@@ -255,9 +274,12 @@ export function saveState<K extends Codecs = NoCodecs>(
   store: Store,
   options: SaveOptions<K> = {},
 ): <C extends Components & Decoded<K>>(components: C) => TaskEither<SaveError, Saved> {
-  const write = writeSnapshot(store, options);
+  checkStore(store);
+  checkOptionNames("saveState", options, saveNames, "the components come after it: saveState(store)(components)");
+  const [{ codecs: _, ...about }, coded] = [options, codecsOf(options)];
+  const write = writeSnapshot(store, about);
   return (components) => async () => {
-    const snapshot = captured(store.location, () => captureState(components, options));
+    const snapshot = captured(store.location, () => captureState(components, coded));
     if (E.isLeft(snapshot)) return snapshot;
     try {
       return await write(snapshot.right)();
@@ -295,8 +317,12 @@ export function saverFor<K extends Codecs = NoCodecs>(
   training?: string,
 ): Saver<K> {
   type Job = { readonly snapshot: Snapshot<unknown>; readonly write: TaskEither<SaveError, Saved> };
-  const { whenBusy = "wait" } = options;
   checkStore(store);
+  checkOptionNames("saver", options, saverNames);
+  const { whenBusy = "wait", onSaved, codecs: _, ...about } = options;
+  const coded = codecsOf(options);
+  checkNumbers(about);
+  demand("onSaved", ifGiven(aFunction), onSaved);
   demand("whenBusy", oneOf("wait", "skip", "latest"), whenBusy);
   const results: E.Either<SaveError, Saved>[] = [];
   /** Resolves once all saves that wait have begun, in the order in which they came. */
@@ -318,7 +344,7 @@ export function saverFor<K extends Codecs = NoCodecs>(
       }
       const saved = results.at(-1);
       try {
-        if (saved !== undefined && E.isRight(saved)) options.onSaved?.(saved.right);
+        if (saved !== undefined && E.isRight(saved)) onSaved?.(saved.right);
       } catch (cause) {
         thrown ??= { cause };
       }
@@ -362,10 +388,11 @@ export function saverFor<K extends Codecs = NoCodecs>(
   };
   return {
     save: (components, more = {}) => async () => {
+      checkOptionNames("save", more, eachNames);
       const busy = inFlight !== undefined;
       if (busy && whenBusy === "skip") return failure();
-      const write = writeTraining(store, { ...options, ...more }, training);
-      const taken = captured(store.location, () => captureState(components, options));
+      const write = writeTraining(store, { ...about, ...more }, training);
+      const taken = captured(store.location, () => captureState(components, coded));
       if (E.isLeft(taken)) return taken;
       const snapshot = taken.right;
       const job: Job = { snapshot, write: write(snapshot) };

@@ -7,8 +7,9 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type * as t from "io-ts";
+import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import { plainCodec } from "./plain.ts";
-import { demand, integer, must, oneOf, record, refined, type Rule } from "./rules.ts";
+import { aBoolean, demand, integer, must, oneOf, record, refined, type Rule, shown } from "./rules.ts";
 
 // --- types
 
@@ -55,6 +56,21 @@ const rule: Rule = refined<Scaler>(
     ),
 );
 
+const optionNames = {
+  scale: true,
+  growthFactor: true,
+  backoffFactor: true,
+  growthInterval: true,
+} satisfies OptionNames<
+  NonNullable<Parameters<typeof make>[0]>
+>;
+
+/** The scaler, or a `TypeError` for what says nothing of being one. */
+function checked(name: string, scaler: Scaler): Scaler {
+  if (Object(scaler)._tag === "Scaler" && isUsable(scaler.scale)) return scaler;
+  throw new TypeError(`Expected ${name} to be given a scaler, found ${shown(scaler)}: make one with Scaler.make`);
+}
+
 /**
  * A scaler before its first step.
  *
@@ -78,6 +94,7 @@ export function make(
     readonly growthInterval?: number;
   } = {},
 ): Scaler {
+  checkOptionNames("Scaler.make", options, optionNames);
   const defaults = { scale: 65536, growthFactor: 2, backoffFactor: 0.5, growthInterval: 2000, tracker: 0 };
   const scaler: Scaler = { _tag: "Scaler", ...defaults, ...options };
   demand("scaler", rule, scaler);
@@ -123,7 +140,8 @@ export const codec: t.Type<Scaler, Scaler, unknown> = plainCodec(
  * ```
  */
 export function scale(scaler: Scaler): (loss: tf.Scalar) => tf.Scalar {
-  return (loss) => tf.mul(loss, scaler.scale);
+  const factor = checked("Scaler.scale", scaler).scale;
+  return (loss) => tf.mul(loss, factor);
 }
 
 /**
@@ -148,8 +166,13 @@ export function scale(scaler: Scaler): (loss: tf.Scalar) => tf.Scalar {
  * ```
  */
 export function unscale(scaler: Scaler): <G extends Gradients>(grads: G) => { grads: G; overflow: tf.Scalar } {
-  const reciprocal = 1 / scaler.scale;
+  const reciprocal = 1 / checked("Scaler.unscale", scaler).scale;
   return <G extends Gradients>(grads: G) => {
+    const tensors = must(
+      "tensors by name or in an array",
+      (u) => Object(u) === u && Object.values(u as object).every(isTensor),
+    );
+    demand("the gradients of Scaler.unscale", tensors, grads);
     const [overflow, ...unscaled] = tf.tidy(() => {
       const products = Object.values(grads).map((grad) => tf.mul(grad, reciprocal));
       // An empty tensor overflows nothing, but its `tf.all` is false on the cpu backend.
@@ -164,6 +187,10 @@ export function unscale(scaler: Scaler): <G extends Gradients>(grads: G) => { gr
       : Object.fromEntries(Object.keys(grads).map((name, i) => [name, unscaled[i]]));
     return { grads: named as G, overflow: overflow as tf.Scalar };
   };
+}
+
+function isTensor(value: unknown): boolean {
+  return value instanceof tf.Tensor;
 }
 
 /**
@@ -184,8 +211,9 @@ export function unscale(scaler: Scaler): <G extends Gradients>(grads: G) => { gr
  * ```
  */
 export function update(overflow: boolean): (scaler: Scaler) => Scaler {
-  demand("overflow", must("a boolean", (value) => typeof value === "boolean"), overflow);
+  demand("overflow of Scaler.update", aBoolean, overflow);
   return (scaler) => {
+    checked("Scaler.update", scaler);
     const tracker = overflow ? 0 : scaler.tracker + 1;
     if (!overflow && tracker < scaler.growthInterval) return Object.freeze({ ...scaler, tracker });
     const moved = scaler.scale * (overflow ? scaler.backoffFactor : scaler.growthFactor);

@@ -9,8 +9,8 @@
  */
 import type * as t from "io-ts";
 import { plainCodec } from "./plain.ts";
-import { demand, integer, must, shown } from "./rules.ts";
-import { type Kinds, type Of, type Schedule, scheduleRule } from "./schedule_kinds.ts";
+import { demand, ifGiven, integer, must, shown } from "./rules.ts";
+import { isSchedule, type Kinds, known, type Of, rateRule, type Schedule, scheduleRule } from "./schedule_kinds.ts";
 
 // --- types
 
@@ -48,7 +48,7 @@ function made<K extends keyof Kinds>(kind: K, args: Kinds[K]): Schedule {
  * ```
  */
 export function constant(args: { readonly base: number }): Schedule {
-  return made("constant", args);
+  return made("constant", known("constant", args));
 }
 
 /**
@@ -66,7 +66,7 @@ export function constant(args: { readonly base: number }): Schedule {
  * ```
  */
 export function step(args: { readonly base: number; readonly every: number; readonly factor: number }): Schedule {
-  return made("step", args);
+  return made("step", known("step", args));
 }
 
 /**
@@ -86,7 +86,7 @@ export function step(args: { readonly base: number; readonly every: number; read
 export function multiStep(
   args: { readonly base: number; readonly milestones: readonly number[]; readonly factor: number },
 ): Schedule {
-  return made("multiStep", args);
+  return made("multiStep", known("multiStep", args));
 }
 
 /**
@@ -104,7 +104,7 @@ export function multiStep(
  * ```
  */
 export function exponential(args: { readonly base: number; readonly factor: number }): Schedule {
-  return made("exponential", args);
+  return made("exponential", known("exponential", args));
 }
 
 /**
@@ -122,7 +122,7 @@ export function exponential(args: { readonly base: number; readonly factor: numb
  * ```
  */
 export function cosine(args: { readonly base: number; readonly steps: number; readonly final?: number }): Schedule {
-  return made("cosine", { final: 0, ...args });
+  return made("cosine", { final: 0, ...known("cosine", args) });
 }
 
 /**
@@ -140,7 +140,7 @@ export function cosine(args: { readonly base: number; readonly steps: number; re
  * ```
  */
 export function linear(args: { readonly base: number; readonly steps: number; readonly final?: number }): Schedule {
-  return made("linear", { final: 0, ...args });
+  return made("linear", { final: 0, ...known("linear", args) });
 }
 
 /**
@@ -166,7 +166,9 @@ export function oneCycle(args: {
   readonly initial?: number;
   readonly final?: number;
 }): Schedule {
-  const initial = args.initial ?? args.peak / 25;
+  demand("oneCycle.peak", rateRule, known("oneCycle", args).peak);
+  const { peak, initial = peak / 25 } = args;
+  demand("oneCycle.initial", rateRule, initial);
   return made("oneCycle", { rise: 0.3, initial, final: initial / 10_000, ...args });
 }
 
@@ -210,7 +212,7 @@ export function plateau(args: {
     bad: 0,
     cooling: 0,
   } as const;
-  return made("plateau", { ...start, ...args });
+  return made("plateau", { ...start, ...known("plateau", args) });
 }
 
 /**
@@ -229,8 +231,12 @@ export function plateau(args: {
  * ```
  */
 export function warmup(steps: number, from = 0): (schedule: Schedule) => Schedule {
-  demand("steps", integer(0), steps);
-  return (schedule) => steps === 0 ? schedule : made("warmup", { steps, from, then: schedule });
+  demand("steps of Schedule.warmup", integer(0), steps);
+  demand("from of Schedule.warmup", rateRule, from);
+  return (schedule) => {
+    demand("the schedule of Schedule.warmup", scheduleRule, schedule);
+    return steps === 0 ? schedule : made("warmup", { steps, from, then: schedule });
+  };
 }
 
 /**
@@ -248,7 +254,14 @@ export function warmup(steps: number, from = 0): (schedule: Schedule) => Schedul
  * ```
  */
 export function sequence(parts: readonly (readonly [schedule: Schedule, steps: number])[]): Schedule {
-  demand("parts", must("at least one schedule", () => parts.length > 0), parts);
+  const some = must("an array of at least one schedule and its steps", (u) => Array.isArray(u) && u.length > 0);
+  demand("parts of Schedule.sequence", some, parts);
+  for (const [i, part] of parts.entries()) {
+    const name = `parts[${i}] of Schedule.sequence`;
+    demand(name, must("[schedule, steps]", (u) => Array.isArray(u) && u.length === 2), part);
+    demand(`the schedule in ${name}`, scheduleRule, part[0]);
+    demand(`the steps in ${name}`, integer(1), part[1]);
+  }
   const [[only]] = parts as readonly [readonly [Schedule, number]];
   return parts.length === 1
     ? only
@@ -289,6 +302,7 @@ export const codec: t.Type<Schedule, Schedule, unknown> = plainCodec("Schedule",
  * ```
  */
 export function rate(schedule: Schedule): number {
+  if (!isSchedule(schedule)) throw noSchedule("Schedule.rate", schedule);
   return Math.fround(exact(schedule));
 }
 
@@ -309,6 +323,8 @@ export function rate(schedule: Schedule): number {
  * ```
  */
 export function next(schedule: Schedule, metric?: number): Schedule {
+  if (!isSchedule(schedule)) throw noSchedule("Schedule.next", schedule);
+  demand("metric of Schedule.next", metricRule, metric);
   const step = schedule.step + 1;
   switch (schedule.kind) {
     case "plateau":
@@ -328,6 +344,14 @@ export function next(schedule: Schedule, metric?: number): Schedule {
     default:
       return Object.freeze({ ...schedule, step });
   }
+}
+
+const metricRule = ifGiven(must("a number", (value) => typeof value === "number"));
+
+function noSchedule(name: string, found: unknown): TypeError {
+  return new TypeError(
+    `Expected ${name} to be given a schedule, found ${shown(found)}: make one with Schedule.constant or its like`,
+  );
 }
 
 function watched(s: Of<"plateau">, metric: number | undefined): Of<"plateau"> {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import { integer, listOf, must, oneOf, record, refined, type Rule, shown } from "./rules.ts";
 
 // --- types
@@ -54,6 +55,22 @@ export type Of<K extends keyof Kinds> = Kinds[K] & {
 /** A learning-rate schedule and where a run stands in it: frozen plain data, safe in JSON. */
 export type Schedule = { readonly [K in keyof Kinds]: Of<K> }[keyof Kinds];
 
+/** The fields in which a schedule counts its steps. */
+type Counted = "reductions" | "best" | "bad" | "cooling";
+
+/** What constructors take, by name. */
+type Args = { readonly [K in Exclude<keyof Kinds, "warmup" | "sequence">]: OptionNames<Omit<Kinds[K], Counted>> };
+
+const args: Args = {
+  constant: { base: true },
+  step: { base: true, every: true, factor: true },
+  multiStep: { base: true, milestones: true, factor: true },
+  exponential: { base: true, factor: true },
+  cosine: { base: true, steps: true, final: true },
+  linear: { base: true, steps: true, final: true },
+  oneCycle: { peak: true, steps: true, rise: true, initial: true, final: true },
+  plateau: { base: true, factor: true, patience: true, threshold: true, mode: true, cooldown: true, final: true },
+};
 // --- what a script chose
 
 /** A schedule without its position: only what its constructor was given. */
@@ -102,7 +119,14 @@ export function chosen(live: Schedule, saved: Schedule): readonly [live: unknown
 
 // --- rules
 
-const rateRule: Rule = must(
+/** What a constructor was given, if it has the names that the constructor knows. */
+export function known<A extends object>(kind: keyof Args, given: A): A {
+  checkOptionNames(`Schedule.${kind}`, given, args[kind]);
+  return given;
+}
+
+/** The rule for a learning rate. */
+export const rateRule: Rule = must(
   "a rate, which is a number from 0 that float32 can hold",
   (value) => typeof value === "number" && value >= 0 && Number.isFinite(Math.fround(value)),
 );
@@ -178,6 +202,14 @@ function rule(depth: number): Rule {
     const possible = must(`a ${kind} that steps can lead to`, (found) => reachable(found as Schedule));
     return refined(own, possible)(value, name);
   };
+}
+
+const kinds: ReadonlySet<string> = new Set(Object.keys(fields(must("a schedule", () => false))));
+
+/** Whether a value says that it is a schedule, without a look at its fields: what each step can afford. */
+export function isSchedule(value: unknown): value is Schedule {
+  return typeof value === "object" && value !== null && "_tag" in value && value._tag === "Schedule" &&
+    "kind" in value && kinds.has(value.kind as string);
 }
 
 /** The rule for a schedule of any kind, and for those inside it. */

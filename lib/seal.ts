@@ -10,7 +10,7 @@ import { createHash } from "node:crypto";
 import type { Mark } from "./cursor.ts";
 import { changed, type Loader, samplesOf, unowned } from "./pipeline.ts";
 import * as Plans from "./plan.ts";
-import { itemAt, origin, shiftedSamples, times } from "./plan.ts";
+import { isWhole, itemAt, origin, shiftedSamples, times } from "./plan.ts";
 import { dispose, type Indexed, numbered, type Source, type Stream } from "./source.ts";
 import { items, passOf, type Pulled, type Start, walk } from "./walk.ts";
 
@@ -83,7 +83,7 @@ export function sealed<A>(source: Source, below: readonly Loader<unknown>[]): Lo
 function countable(name: string, parts: readonly Loader<unknown>[]): readonly Loader<unknown>[] {
   for (const part of parts) {
     const { source, plan } = unowned(name, part);
-    if (source._tag === "Stream" && plan(Infinity).epochs !== plan(1).epochs) {
+    if (source._tag === "Stream" && !isWhole(plan)) {
       throw new TypeError(
         `Expected ${name} to be given a stream whose pass is a number of epochs, found one cut in the middle: ` +
           "put take before repeat",

@@ -8,9 +8,10 @@
  * @module
  */
 import { cursorSeed } from "./cursor.ts";
-import { aFunction, changed, checked, type Loader, unowned } from "./pipeline.ts";
+import { checkOptionNames } from "./option_names.ts";
+import { changed, checked, type Loader, unowned } from "./pipeline.ts";
 import { gather, isPromise } from "./plan.ts";
-import { demand, integer, shown } from "./rules.ts";
+import { aFunction, demand, integer, shown } from "./rules.ts";
 import { beginning, expanded, type Held, heldSamples, indexedItems, saidOf, sealed, shared, woven } from "./seal.ts";
 import type { Seed } from "./seed.ts";
 import { type Indexed, numbered, shuffledWindows, type Stream, together, windowed, windowOrder } from "./source.ts";
@@ -95,6 +96,7 @@ export function unbatch<A>(loader: Loader<ArrayLike<A>>): Loader<A> {
  * ```
  */
 export function window(n: number, options: { readonly stride?: number } = {}): <A>(loader: Loader<A>) => Loader<A[]> {
+  checkOptionNames("Loader.window", options, { stride: true });
   const { stride = 1 } = options;
   demand("n of Loader.window", integer(1), n);
   demand("stride of Loader.window", integer(1, n), stride);

@@ -5,6 +5,7 @@
  */
 import type { AnyKind } from "./component.ts";
 import type { Encoded } from "./encode.ts";
+import type { OptionNames } from "./option_names.ts";
 import { demand, isPlainRecord, listOf, must, type Rule, shown } from "./rules.ts";
 import { entry, isBranch, join, type Node, nodesByPath, segment, unwrap } from "./state_tree.ts";
 
@@ -44,6 +45,15 @@ export interface Selection {
    */
   readonly convert?: readonly string[];
 }
+
+/** The names of what to restore differently. */
+export const selectionNames: OptionNames<Selection> = {
+  only: true,
+  keep: true,
+  skip: true,
+  rename: true,
+  convert: true,
+};
 
 /** What became of the parts of a restore, by the paths that errors use. */
 export interface Parts {

@@ -19,12 +19,13 @@ import * as tf from "@tensorflow/tfjs";
 import * as t from "io-ts";
 import { type Differences, differences, digest } from "./compare.ts";
 import { type AnyKind, valueKind } from "./component.ts";
-import { isPlainRecord, shown } from "./rules.ts";
+import { checkOptionNames, type OptionNames } from "./option_names.ts";
+import { aFunction, demand, ifGiven, ioTs, isPlainRecord, must, shown } from "./rules.ts";
 import * as Cursor from "./cursor.ts";
 import { restore } from "./decode.ts";
 import { encode, type Encoded } from "./encode.ts";
 import { graft, type Grafted } from "./graft.ts";
-import { asks, checkSelection, noParts, type Parts, type Selection } from "./selection.ts";
+import { asks, checkSelection, noParts, type Parts, type Selection, selectionNames } from "./selection.ts";
 import { explain, type Mismatch, mismatch, type Problem, type RestoreError } from "./errors.ts";
 import type { Overridden } from "./overridden.ts";
 import * as Rng from "./rng.ts";
@@ -96,6 +97,9 @@ export interface Snapshot<out C> {
   [Symbol.dispose](): void;
 }
 
+const codecNames = { codecs: true } satisfies OptionNames<Options>;
+const intoNames = { ...codecNames, ...selectionNames, onReport: true } satisfies OptionNames<RestoreOptions>;
+
 // --- constructors
 
 function pair(values: readonly unknown[]): readonly [live: unknown, saved: unknown] {
@@ -121,6 +125,27 @@ const kinds: readonly AnyKind[] = [
   ),
   ...fieldKinds,
 ];
+
+/** Sees that codecs are codecs of io-ts, by component name. */
+export function checkCodecs(codecs: Codecs | undefined): void {
+  if (codecs === undefined) return;
+  demand("codecs", must("a record of codecs by component name", isPlainRecord), codecs);
+  for (const [name, codec] of Object.entries(codecs)) demand(`codecs.${name}`, ioTs("is", "validate", "encode"), codec);
+}
+
+/** The codecs alone of what a runner was told. */
+export function codecsOf<K extends Codecs>({ codecs }: Options<K>): Options<K> {
+  checkCodecs(codecs);
+  return codecs === undefined ? {} : { codecs };
+}
+
+/** Sees that this is a snapshot; it is a `TypeError` if not. */
+export function checkSnapshot(name: string, snapshot: Snapshot<unknown>): void {
+  if (Object(snapshot)._tag === "Snapshot" && Object(snapshot.hold) === snapshot.hold) return;
+  throw new TypeError(
+    `Expected ${name} to be given a snapshot of captureState or readSnapshot, found ${shown(snapshot)}`,
+  );
+}
 
 /** The codecs, to which a variable in what they encode is a tensor. */
 function valued(codecs: Codecs): Codecs {
@@ -187,6 +212,8 @@ export function captureState<C extends Components & Decoded<K>, K extends Codecs
   components: C,
   options: Options<K> = {},
 ): Snapshot<Restored<C, K>> {
+  checkOptionNames("captureState", options, codecNames);
+  checkCodecs(options.codecs);
   const held: Held[] = [];
   // Tensors that a codec makes to encode are let go at the end; what is held stays.
   tf.engine().startScope("captureState");
@@ -300,6 +327,9 @@ export function restoreState<C, K extends Codecs = NoCodecs>(
   snapshot: Snapshot<C>,
   options: Options<K> = {},
 ): Either<RestoreError, Restored<C, K>> {
+  checkSnapshot("restoreState", snapshot);
+  checkOptionNames("restoreState", options, codecNames);
+  checkCodecs(options.codecs);
   return decode(snapshot, options.codecs ?? {}) as Either<RestoreError, Restored<C, K>>;
 }
 
@@ -344,8 +374,14 @@ export function restoreInto<C extends Components & Decoded<K>, K extends Codecs 
   if (!isPlainRecord(live)) {
     throw new TypeError(`Expected a record of named components to restore into, found ${shown(live)}`);
   }
+  checkOptionNames("restoreInto", options, intoNames);
+  checkCodecs(options.codecs);
+  demand("onReport", ifGiven(aFunction), options.onReport);
   checkSelection(options, live);
-  return (snapshot) => () => decodeParts(snapshot, live, options) as Either<RestoreError, Restored<C, K>>;
+  return (snapshot) => {
+    checkSnapshot("restoreInto(live)", snapshot);
+    return () => decodeParts(snapshot, live, options) as Either<RestoreError, Restored<C, K>>;
+  };
 }
 
 // --- combinators
@@ -374,6 +410,7 @@ function held(snapshot: Snapshot<unknown>): Encoded {
  * ```
  */
 export function id(snapshot: Snapshot<unknown>): Task<string> {
+  checkSnapshot("id", snapshot);
   return async () => await digest(held(snapshot))();
 }
 
@@ -396,6 +433,8 @@ export function id(snapshot: Snapshot<unknown>): Task<string> {
  * ```
  */
 export function diff(a: Snapshot<unknown>, b: Snapshot<unknown>): Task<Differences> {
+  checkSnapshot("diff, as a,", a);
+  checkSnapshot("diff, as b,", b);
   return async () => await differences(held(a), held(b))();
 }
 
@@ -418,5 +457,6 @@ export function diff(a: Snapshot<unknown>, b: Snapshot<unknown>): Task<Differenc
  * ```
  */
 export function release(snapshot: Snapshot<unknown>): IO<void> {
+  checkSnapshot("release", snapshot);
   return () => letGo(snapshot.hold);
 }

@@ -31,6 +31,8 @@ export interface Indexed extends About, Samples {
 export interface Stream extends About {
   readonly _tag: "Stream";
   readonly length: null;
+  /** How many epochs of the source lie before the epoch 0 that is spoken of here, 0 by default. */
+  readonly base?: number;
   /** Begins an epoch; a run never goes back. With a mark, right after its sample. */
   readonly open: (epoch: number, run: Run, mark?: Mark) => Opened | Promise<Opened>;
   /** Whether a sample belongs to who reads it, so that none can be given twice. */

@@ -20,8 +20,9 @@ import type { IO } from "fp-ts/lib/IO.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import type * as TE from "fp-ts/lib/TaskEither.js";
 import type { NoCheckpoint, Overtaken, StoreFailed } from "./errors.ts";
+import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import type { Retention } from "./retention.ts";
-import { demand, isPlainRecord, must, oneOf } from "./rules.ts";
+import { demand, must, oneOf, shown } from "./rules.ts";
 import { isWellFormed } from "./scan.ts";
 
 // --- types
@@ -341,10 +342,22 @@ export function checkPartName(name: string): void {
  * Sees that this is a store; it is a `TypeError` if not.
  *
  * @param store What a runner was given.
+ * @param option The option that it was given as, if it was one.
  */
-export function checkStore(store: Store): void {
-  demand("the store", must("one such as directory(path)", (u) => Object(u)._tag === "Store"), store);
+export function checkStore(store: Store, option?: string): void {
+  const found: unknown = store;
+  if (Object(found)._tag === "Store") return;
+  const name = option === undefined ? "the store" : `\`${option}\``;
+  const made = typeof found === "string" && found !== "" ? `directory(${shown(found)})` : 'directory("runs/digits")';
+  const remedy = option === undefined
+    ? `write ${made} there, and what it saves or loads after it, as in saveState(${made})(components)`
+    : `write ${option.split(".").at(-1)}: ${made}`;
+  throw new TypeError(
+    `Expected ${name} to be a store such as directory("runs/digits"), found ${shown(found)}: ${remedy}`,
+  );
 }
+
+const optionNames = { keep: true, digest: true } satisfies OptionNames<StoreOptions>;
 
 /**
  * Sees that these are options of a store; it is a `TypeError` if not: a misspelt `keep` would keep everything.
@@ -352,8 +365,7 @@ export function checkStore(store: Store): void {
  * @param options What a constructor of stores was given.
  */
 export function checkOptions(options: StoreOptions): void {
-  demand("the options of a store", must("a record of options", isPlainRecord), options);
-  for (const name of Object.keys(options)) demand("an option of a store", oneOf("keep", "digest"), name);
+  checkOptionNames("a store", options, optionNames);
   const { keep, digest } = options;
   if (keep !== undefined) {
     demand(

@@ -10,8 +10,9 @@ import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import type { LoaderError, TrainError } from "./errors.ts";
 import * as Loader from "./loader.ts";
-import { isPlainRecord, shown } from "./rules.ts";
-import { checkPolicy, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
+import { checkMisspelt, checkOptionNames, type OptionNames } from "./option_names.ts";
+import { aFunction, aName, demand, isPlainRecord, shown } from "./rules.ts";
+import { checkPolicy, policyNames, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
 import { onDevice } from "./tfjs/device.ts";
 
 // --- types
@@ -34,6 +35,10 @@ export interface TrainOptions<S extends object, A> {
    */
   readonly stopOn?: readonly Signal[];
 }
+
+const trainNames = { loader: true, step: true, cursor: true, save: true, stopOn: true } satisfies OptionNames<
+  TrainOptions<object, unknown>
+>;
 
 // --- constructors
 
@@ -89,7 +94,14 @@ export function loaderError(thrown: unknown): LoaderError | undefined {
  * ```
  */
 export function train<S extends object, A>(options: TrainOptions<S, A>): (state: S) => TaskEither<TrainError, S> {
+  // What is proved, too, may be the exports of a module, with more than these.
+  const check = typeof Object(options).fresh === "function" ? checkMisspelt : checkOptionNames;
+  check("train", options, trainNames);
   const { loader, step, save, cursor: name = "cursor", stopOn = [] } = options;
+  Loader.iterate(loader);
+  demand("step of train", aFunction, step);
+  demand("cursor of train", aName, name);
+  if (save !== undefined) checkOptionNames("save of train", save, policyNames);
   checkPolicy(save, stopOn, "save.");
   return (initial) => async () => {
     const start = cursorIn(initial, name);

@@ -69,7 +69,8 @@ export function passOf<A>(loader: Loader<A>, pass: number): Loader<A> {
 
 function later(source: Source, epochs: number): Source {
   if (source._tag === "Indexed") return { ...source, ...shiftedSamples(source, epochs) };
-  return { ...source, open: (epoch, run, mark) => source.open(epoch + epochs, run, mark) };
+  const { base = 0 } = source;
+  return { ...source, base: base + epochs, open: (epoch, run, mark) => source.open(epoch + epochs, run, mark) };
 }
 
 /** A loader read from a place on, as part of a run. */
@@ -132,14 +133,14 @@ async function* readStream<A>(
       if (ended(now, place)) return await reader.leave(length);
       const samples: Place[] = [];
       now.names(place, 0, (epoch, position) => samples.push({ epoch, position }));
+      samples.sort((a, b) => a.epoch - b.epoch || a.position - b.position);
       const after = now.after(place, 1);
-      const first = Math.min(head, length ?? Infinity);
-      const end = await reader.reach([
-        ...(first > 0 ? [{ epoch: place.epoch, position: first - 1 }] : []),
-        ...(length === null ? proof(samples, place, after, now.needs) : samples),
-      ], length);
+      const end = await reader.reach(
+        length === null ? proof(samples, place, after, now.needs) : samples,
+        length,
+      ) ?? await reader.fetch(samples);
       if (end === null) {
-        const [before, held] = [place, reader.take(samples)];
+        const [before, held] = [place, reader.take(samples, after)];
         place = after;
         yield {
           before,
@@ -152,12 +153,25 @@ async function* readStream<A>(
         if (length !== null) throw wrongLength(String(length), String(end.position));
         if (end.position < least) throw wrongLength(`at least ${least}`, String(end.position));
         length = end.position;
+        if (length === 0) await allEmpty(reader, place.epoch + 1, now.epochs);
         // Where an epoch has just ended the next one begins, whose first samples fill its last round.
         if (end.epoch === place.epoch && place.position === length) place = { epoch: place.epoch + 1, position: 0 };
       }
     }
   } finally {
     await reader.close();
+  }
+}
+
+/** How many of the epochs after an empty one are looked at: a stream without end of which none has a sample must end. */
+const epochsLooked = 16;
+
+/** Sees that the epochs after an empty one are empty, too. */
+async function allEmpty(reader: Reader, from: number, epochs: number): Promise<void> {
+  for (let epoch = from; epoch < Math.min(epochs, from + epochsLooked); epoch++) {
+    if (await reader.reach([{ epoch, position: 0 }], 0) === null) {
+      throw wrongLength("0", `at least 1 in epoch ${epoch}`);
+    }
   }
 }
 
@@ -177,10 +191,12 @@ function proof(samples: readonly Place[], { epoch }: Place, after: Place, needs:
 
 /** Pulls a stream's samples, in ascending order, and holds those of one item. */
 interface Reader {
-  /** Pulls these samples and holds them, or answers where an epoch ended before one of them. */
+  /** Pulls these samples, which ascend, and holds them, or answers where an epoch ended before one of them. */
   readonly reach: (samples: readonly Place[], length: number | null) => Promise<Place | null>;
-  /** Hands these samples over and lets go of all others. */
-  readonly take: (samples: readonly Place[]) => Samples & { readonly drop: () => void };
+  /** Reads those of these samples again that were pulled and are no longer held, or answers as {@link Reader.reach}. */
+  readonly fetch: (samples: readonly Place[]) => Promise<Place | null>;
+  /** Hands these samples over and lets go of all others but for the heads of epochs from this place on. */
+  readonly take: (samples: readonly Place[], from: Place) => Samples & { readonly drop: () => void };
   /** How the stream notes the place up to which it was pulled, if it is in the epoch of this place. */
   readonly mark: (place: Place) => Mark | undefined;
   /** Closes an epoch; one that was read as far as it is long must end there. */
@@ -200,10 +216,12 @@ function readerOf(
   guard: <A>(run: () => A | Promise<A>) => Promise<A>,
 ): Reader {
   const held = new Map<string, unknown>();
-  const heads = new Map<string, unknown>();
+  const heads = new Map<string, readonly [epoch: number, sample: unknown]>();
   /** The epoch last begun, how many of its samples were pulled, and its iterator unless it ended or failed. */
   let [epoch, pulled, open]: [number, number, Opened | undefined] = [-1, 0, undefined];
   let marked: Mark | undefined;
+  /** No head is of an epoch before this one. */
+  let oldest = 0;
 
   const next = async (): Promise<IteratorResult<unknown, unknown>> => {
     const iterator = open;
@@ -240,44 +258,67 @@ function readerOf(
     const [at, inside] = Array.isArray(entered) && entered.length === 2 ? entered as [number, Mark] : [0, undefined];
     open = await guard(() => source.open(sample.epoch, run, inside));
     [epoch, pulled, marked] = [sample.epoch, at, inside];
-    heads.clear();
   };
   const pull = async (sample: Place, length: number | null): Promise<boolean> => {
-    if (sample.epoch !== epoch) await begin(sample, length);
+    if (sample.epoch < epoch) return true;
+    if (sample.epoch > epoch) await begin(sample, length);
     for (; pulled <= sample.position; pulled++) {
       const step = await next();
       if (step.done) return false;
       const kept = pulled < head;
-      if (kept) heads.set(key(epoch, pulled), step.value);
+      if (kept) heads.set(key(epoch, pulled), [epoch, step.value]);
       if (pulled === sample.position) held.set(key(epoch, pulled), step.value);
-      else if (!kept) {
-        source.drop(step.value);
-        // Nobody waits for it.
+      else {
+        if (!kept) source.drop(step.value);
+        // Nobody waits for it, or not yet.
         if (isPromise(step.value)) step.value.catch(nothing);
       }
     }
     return true;
   };
+  const has = ({ epoch, position }: Place): boolean =>
+    held.has(key(epoch, position)) || heads.has(key(epoch, position));
   return {
     reach: async (samples, length) => {
       for (const sample of samples) {
-        if (!held.has(key(sample.epoch, sample.position)) && !await pull(sample, length)) {
-          return { epoch, position: pulled };
+        if (!has(sample) && !await pull(sample, length)) return { epoch, position: pulled };
+      }
+      return null;
+    },
+    fetch: async (samples) => {
+      const missing = samples.filter((sample) => !has(sample));
+      for (const epoch of new Set(missing.map((sample) => sample.epoch))) {
+        const positions = new Set(missing.flatMap((one) => one.epoch === epoch ? [one.position] : []));
+        const last = Math.max(...positions);
+        const again = await guard(() => source.open(epoch, run));
+        try {
+          for (let position = 0; position <= last; position++) {
+            const step = await guard(() => again.next());
+            if (step.done) return { epoch, position };
+            if (positions.has(position)) held.set(key(epoch, position), step.value);
+            else source.drop(step.value);
+          }
+        } finally {
+          await guard(() => again.return?.());
         }
       }
       return null;
     },
-    take: (samples) => {
-      const own = new Map<string, unknown>(heads);
+    take: (samples, from) => {
+      const own = new Map<string, unknown>();
       for (const { epoch, position } of samples) {
         const name = key(epoch, position);
-        if (held.has(name)) own.set(name, held.get(name));
-        held.delete(name);
+        own.set(name, held.has(name) ? held.get(name) : heads.get(name)?.[1]);
       }
+      own.forEach((_, name) => held.delete(name));
       held.forEach(source.drop);
       held.clear();
+      if (from.epoch > oldest) {
+        for (const [name, [epoch]] of heads) if (epoch < from.epoch) heads.delete(name);
+        oldest = from.epoch;
+      }
       return {
-        base: 0,
+        base: source.base ?? 0,
         at: (epoch, position) => own.get(key(epoch, position)),
         index: (_, position) => position,
         drop: () => samples.forEach(({ epoch, position }) => source.drop(own.get(key(epoch, position)))),

@@ -309,7 +309,7 @@ const misused: readonly (readonly [what: string, call: () => unknown, found: Reg
   [
     "a misspelt option",
     () => unchecked.directory("x", { retain: Retention.latest(1) }),
-    /"keep" or "digest", found "retain"/,
+    /an option of a store: keep, digest, found `retain`/,
   ],
   ["a policy that is none", () => unchecked.memory({ keep: 3 }), /keep to be a policy.*found 3/],
   ["a digest that is none", () => unchecked.directory("x", { digest: "md5" }), /"crc32" or "sha256", found "md5"/],

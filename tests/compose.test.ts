@@ -536,6 +536,68 @@ test("a cursor of 4 ranks goes on with 1, 2, 3 or 8 and other batch sizes: every
 
 // --- what cannot be kept
 
+test("evenBatches of a stream: the first samples of each epoch come twice, in groups across epochs, skipped to and one by one", async () => {
+  const even = Loader.shard({ rank: 1, world: 2, evenBatches: true });
+  const samples = (epoch: number): number[] => [0, 1, 2].map((i) => epoch * 100 + i);
+  const repeated = pipe(Loader.fromIterable(samples), even, Loader.repeat(2));
+  const whole = [1, 0, 101, 100];
+  const kept = async <A>(loader: Loader.Loader<A>): Promise<A[]> => {
+    const seen: A[] = [];
+    for await (const [item] of Loader.iterate(loader)) seen.push(item);
+    return seen;
+  };
+  assert.deepStrictEqual(await kept(repeated), whole);
+  for (const n of range(5)) assert.deepStrictEqual(await kept(pipe(repeated, skip(n))), whole.slice(n));
+  for (const n of range(4)) assert.deepStrictEqual(await Loader.at(n)(repeated), whole[n]);
+  assert.deepStrictEqual(await kept(pipe(repeated, Loader.batch(3))), [[1, 0, 101], [100]]);
+  assert.deepStrictEqual(await kept(pipe(repeated, Loader.window(2))), [[1, 0], [0, 101], [101, 100]]);
+  const doubled = pipe(Loader.fromIterable(samples), Loader.map((x) => 2 * x), even, Loader.repeat(2));
+  assert.deepStrictEqual(await Loader.at(3)(doubled), 200);
+  const woven = pipe(
+    Loader.fromIterable(samples),
+    Loader.window(1),
+    Loader.shuffleWindow(2, 1),
+    even,
+    Loader.repeat(2),
+  );
+  assert.deepStrictEqual(await Loader.at(3)(woven), (await kept(woven))[3]);
+  // How many epochs such a pass spans is known only once it was read, so that no pass can come after it.
+  for (const group of [1, 2]) {
+    const limited = pipe(
+      Loader.fromIterable(samples),
+      Loader.batch(group, { dropLast: true }),
+      Loader.repeat(2),
+      Loader.take(5),
+    );
+    assert.throws(() => Loader.concat([limited]), /a stream cut in the middle|one cut in the middle/);
+  }
+  // The first samples of a pass that reaches into a second epoch are read again.
+  const cut = pipe(Loader.fromIterable(samples), Loader.repeat(3), Loader.take(5), even);
+  assert.deepStrictEqual(await kept(cut), [1, 100, 0]);
+});
+
+test("mapRandom below a combinator of streams draws anew in each epoch, as over an array", async () => {
+  const random = Loader.mapRandom((x: number, rng) => x + Rng.float(rng)[0], { seed: 3 });
+  for (
+    const put of [
+      Loader.filter(() => true),
+      Loader.window(1),
+      (loader: Loader.Loader<unknown>) => Loader.zip([loader]),
+      (loader: Loader.Loader<unknown>) => Loader.concat([loader]),
+    ] as readonly ((loader: Loader.Loader<unknown>) => Loader.Loader<unknown>)[]
+  ) {
+    const [array, stream] = await Promise.all(
+      [Loader.fromArray([1, 2]), Loader.fromIterable(() => [1, 2])].map(async (data) => {
+        const seen: unknown[] = [];
+        for await (const [item] of Loader.iterate(pipe(data, random, put, Loader.repeat(2)))) seen.push(item);
+        return seen;
+      }),
+    );
+    assert.deepStrictEqual(stream, array);
+    assert.notDeepStrictEqual(stream?.slice(0, 2), stream?.slice(2));
+  }
+});
+
 test("a stream's epoch that ended where another number of ranks goes on: the next one's first samples fill its first round", async () => {
   for (const [world, size] of [[2, 3], [3, 2], [3, 4], [8, 1]] as const) {
     const rank = (rank: number, world: number, size: number): Loader.Loader<number[]> =>
@@ -582,6 +644,97 @@ test("collate: rows of integers and of fractions together are fractions, and no 
   mixed.dispose();
   const uneven = pipe(Loader.fromArray([{ x: 1 }, { x: 1, y: 2 }]), Loader.batch(2), Loader.collate());
   assert.match(String(await items(uneven).catch((error) => error)), /found undefined as the value\.y/);
+});
+
+/** What a batch of these samples becomes: its dtype, shape and values. */
+async function collatedOf(...samples: readonly unknown[]): Promise<readonly unknown[]> {
+  const loader = pipe(Loader.fromArray([samples]), Loader.collate());
+  const tensor = await Loader.at(0)(loader as Loader.Loader<tf.Tensor>);
+  const { dtype, shape } = tensor;
+  const values = [...await tensor.data()];
+  tensor.dispose();
+  return [dtype, shape, values];
+}
+
+/** `Float16Array`, where the runtime has it. */
+const Half = (globalThis as unknown as {
+  readonly Float16Array?: { from(xs: readonly number[]): Float32Array };
+}).Float16Array;
+
+test("collate: what each typed array becomes is exact", async () => {
+  for (const array of [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array]) {
+    const [low, high] = [array.of(-(2 ** 31)), array.of(2 ** 31 - 1)].map(([x = 0]) => x) as [number, number];
+    const rows = [array.of(low, 1), array.of(2, high)];
+    assert.deepStrictEqual(await collatedOf(...rows), ["int32", [2, 2], [low, 1, 2, high]], array.name);
+  }
+  for (const array of [Float32Array, Float64Array, ...(Half === undefined ? [] : [Half])]) {
+    const rows = [array.from([0.5, -0.25]), array.from([NaN, Infinity])];
+    assert.deepStrictEqual(await collatedOf(...rows), ["float32", [2, 2], [0.5, -0.25, NaN, Infinity]]);
+  }
+  if (Half !== undefined) {
+    const rows = Loader.fromRows(Half.from([0.5, 1.5, 2.5, 3.5]), 2);
+    const [batch] = await items(pipe(rows, Loader.batch(2), Loader.map((rows) => collatedOf(...rows))));
+    assert.deepStrictEqual(batch, ["float32", [2, 2], [0.5, 1.5, 2.5, 3.5]]);
+    // Half a precision holds every int8, but not every int32.
+    assert.deepStrictEqual(await collatedOf(Half.from([0.5]), Int8Array.of(-7)), ["float32", [2, 1], [0.5, -7]]);
+  }
+  assert.deepStrictEqual(await collatedOf([0.1, 2], [3, 4]), ["float32", [2, 2], [Math.fround(0.1), 2, 3, 4]]);
+  assert.deepStrictEqual(await collatedOf(0.1, 16_777_217), ["float32", [2], [Math.fround(0.1), 16_777_216]]);
+  assert.deepStrictEqual(await collatedOf(true, false), ["bool", [2], [1, 0]]);
+  assert.deepStrictEqual(await collatedOf("a", "é"), ["string", [2], ["a", "é"]]);
+  assert.deepStrictEqual(await collatedOf([], []), ["float32", [2, 0], []]);
+  assert.deepStrictEqual(await collatedOf(new Int32Array(), new Int32Array()), ["int32", [2, 0], []]);
+  assert.deepStrictEqual(await collatedOf(Int32Array.of(2 ** 24), [0.5]), ["float32", [2, 1], [2 ** 24, 0.5]]);
+});
+
+test("collate: what no tensor holds as it is, is refused with its sample, its place, its value and a remedy", async () => {
+  const baseline = tf.memory().numTensors;
+  const refused: readonly (readonly [samples: readonly unknown[], message: RegExp])[] = [
+    [
+      [Int32Array.of(1), Int32Array.of(2 ** 24 + 1), [0.5]],
+      /value\[0\].*float32 holds, found 16777217 in sample 1: give every/,
+    ],
+    [[Float32Array.of(0.5, 1), Int32Array.of(0, -16_777_219)], /value\[1\].*found -16777219 in sample 1/],
+    [[[1, 2], Int32Array.of(3, 16_777_217)], /value\[1\].*found 16777217 in sample 1/],
+    [[[1, 2], [3, 1e39]], /value\[1\].*found 1e\+39 in sample 1: scale it/],
+    [[Float64Array.of(-1e39)], /value\[0\].*found -1e\+39 in sample 0/],
+    [[1, -3.5e38], /the value of every sample.*found -3.5e\+38 in sample 1/],
+    [[{ x: [1] }, { x: [1e300] }], /value\.x\[0\].*found 1e\+300 in sample 1/],
+    [[[1, , 3], [1, 2, 3]], /value\[1\].*found a hole in sample 0: fill it/],
+    [[[1, 2, 3], [1, 2, ,]], /value\[2\].*found a hole in sample 1/],
+    [[[1, undefined, 3]], /value\[1\].*found undefined in sample 0/],
+    [[[1, 2], [1, null]], /value\[1\].*found null in sample 1/],
+    [[[1, 2], [1, "2"]], /value\[1\].*found "2" in sample 1/],
+    [[[1, 2], [3]], /2 numbers, found an array of 1 in sample 1: map samples to one size/],
+    [[[], [1]], /0 numbers, found an array of 1 in sample 1/],
+    [[Float32Array.of(1), Float32Array.of(1, 2)], /1 numbers, found an instance of Float32Array of 2 in sample 1/],
+    [[[1], Uint32Array.of(1)], /an instance of Uint32Array in sample 1/],
+    [[1, true], /sort of 1, found true in sample 1/],
+    [["a", 1], /sort of "a", found 1 in sample 1/],
+    [[1, , 2], /sort of 1, found undefined in sample 1/],
+    [[1n], /found 1n as the value: map them first/],
+    [[Uint32Array.of(1)], /an instance of Uint32Array as the value: map them first, such as to numbers, Int32Array/],
+    [[BigInt64Array.of(1n)], /an instance of BigInt64Array as the value: map them first/],
+    [[new DataView(new ArrayBuffer(1))], /an instance of DataView/],
+    [[undefined], /found undefined as the value/],
+    [[[["a"], ["b", "c"]], [["a"], ["b"]]], /sort of an array of 2, found an array of 1 in sample 1/],
+    [[], /batches, arrays of samples, found an array of 0/],
+  ];
+  for (const [samples, message] of refused) {
+    await assert.rejects(collatedOf(...samples), ({ cause }: Error) => {
+      const thrown = (cause as { readonly cause?: unknown }).cause;
+      assert.ok(thrown instanceof TypeError);
+      assert.match(thrown.message, message);
+      return true;
+    });
+  }
+  const tensors = [tf.tensor1d([1]), tf.tensor1d([1, 2]), tf.tensor1d([1], "int32")];
+  await assert.rejects(collatedOf(tensors[0], tensors[1]), /tensor float32\[1\], found float32\[2\] in sample 1/);
+  await assert.rejects(collatedOf(tensors[0], tensors[2]), /tensor float32\[1\], found int32\[1\] in sample 1/);
+  tf.dispose(tensors);
+  const unbatched = Loader.fromRows(Float32Array.of(1, 2), 2) as unknown as Loader.Loader<number[]>;
+  await assert.rejects(items(pipe(unbatched, Loader.collate())), /Float32Array: put Loader\.batch before it/);
+  assert.equal(tf.memory().numTensors, baseline);
 });
 
 test("a part that cannot be closed, or fails, keeps no other part open, and no sample of it", async () => {

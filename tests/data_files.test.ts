@@ -247,7 +247,10 @@ test("what a file is not is an error with its place and both sides, and a senten
     const loader = await open(path)();
     return explain(loader._tag === "Left" ? loader.left : await broken(loader.right));
   };
-  assert.match(await of('{"i":1}\n\n', fromJsonLines), /line 2: format: expected a JSON value, found an empty line/);
+  assert.match(
+    await of('{"i":1}\n\n{"i":2}\n', fromJsonLines),
+    /line 2: format: expected a JSON value, found an empty line/,
+  );
   assert.match(await of("{]", fromJsonLines), /line 1: .*found \{\]/);
   assert.match(
     await of("[1]", (path) => fromJsonLines(path, { codec: t.type({ i: t.number }) })),
@@ -290,6 +293,44 @@ test("csv: names that come twice would lose a field, and are refused; a separato
   assert.throws(() => fromCsv(path, { names: ["x", "y", "x"] }), /names that differ/);
   const wide = await opened('a𝄞b\n1𝄞"2"\n', (path) => fromCsv(path, { separator: "𝄞", index: "memory" }));
   assert.deepStrictEqual(wide, [{ a: "1", b: "2" }]);
+});
+
+test("blank lines at the end of JSON Lines and CSV are no samples, whatever blanks and line ends they are of; those of a text are", async () => {
+  const ends = [
+    "",
+    "\n",
+    "\r\n",
+    "\n\n",
+    "\r\n\r\n",
+    "\n \t\n",
+    "\n   ",
+    "\n\n \r\n\t",
+    `\n${" ".repeat(9000)}\n\n`,
+    "\n".repeat(9000),
+  ];
+  for (const end of ends) {
+    assert.deepEqual(await opened(`{"i":1}\n{"i":2}${end}`, fromJsonLines), [{ i: 1 }, { i: 2 }]);
+    assert.deepEqual(await opened(`a,b\n1,2\n3,"4 "${end}`, fromCsv), [{ a: "1", b: "2" }, { a: "3", b: "4 " }]);
+    assert.deepEqual(await opened(`a\n1\n""${end}`, fromCsv), [{ a: "1" }, { a: "" }]);
+    assert.deepEqual(await opened(`1,2${end}`, (path) => fromCsv(path, { names: ["a", "b"] })), [{ a: "1", b: "2" }]);
+    assert.deepEqual(await opened(`a,b${end}`, fromCsv), []);
+    for (const open of [fromJsonLines, fromCsv]) {
+      for (const mark of ["", "\uFEFF"]) assert.deepEqual(await opened<unknown>(mark + end, open), []);
+    }
+  }
+  // The separator makes fields of its own.
+  assert.deepEqual(await opened("a\tb\n1\t2\n\t\n\n", (path) => fromCsv(path, { separator: "\t" })), [
+    { a: "1", b: "2" },
+    { a: "", b: "" },
+  ]);
+  const lines = await opened("a\n\n \n", fromLines);
+  assert.deepEqual(lines, ["a", "", " "]);
+  // A shuffle, batches and a cursor count the samples alone.
+  const path = fresh();
+  await writeFile(path, "1\n2\n3\n\n\n");
+  const loader = pipe(await runOrThrow(fromJsonLines(path)), Loader.shuffle(1));
+  assert.equal(Loader.length(loader), 3);
+  assert.deepEqual((await items(loader)).toSorted(), [1, 2, 3]);
 });
 
 test("a file of nothing but a byte order mark is empty", async () => {

@@ -717,6 +717,52 @@ test("an empty source ends at once, repeated without end, skipped and resumed to
   assert.deepStrictEqual(await items(nothing), []);
 });
 
+test("a stream whose first epoch is empty and a later one is not is refused, as are all epochs of unequal lengths", async () => {
+  for (const full of [1, 2]) {
+    for (const repeat of [Loader.repeat(3), Loader.repeat()]) {
+      const loader = pipe(Loader.fromIterable((epoch) => epoch === full ? [1, 2] : []), repeat);
+      const expected = { path: "length", kind: "length", expected: "0", found: `at least 1 in epoch ${full}` };
+      await assert.rejects(items(loader), { cause: { _tag: "CursorMismatch", problems: [expected] } });
+      await assert.rejects(items(pipe(loader, Loader.batch(2))), {
+        cause: { _tag: "CursorMismatch", problems: [expected] },
+      });
+      await assert.rejects(items(pipe(loader, skip(1))), { cause: { _tag: "CursorMismatch", problems: [expected] } });
+    }
+  }
+  assert.deepStrictEqual(await items(Loader.fromIterable((epoch) => epoch === 1 ? [1] : [])), []);
+});
+
+test("epoch: each epoch of a loop has an order of its own, and goes on in the middle by the loader repeated to its end", async () => {
+  const loader = pipe(Loader.fromArray(range(8)), Loader.shuffle(7), Loader.batch(3));
+  const whole = await collect(Loader.iterate(pipe(loader, Loader.repeat(3))));
+  const epochs = await Promise.all([0, 1, 2].map((epoch) => collect(Loader.iterate(loader, { epoch }))));
+  assert.deepStrictEqual(epochs.flat(), whole);
+  assert.equal(new Set(epochs.map((epoch) => JSON.stringify(epoch.map(([batch]) => batch)))).size, 3);
+  for (const [i, [, cursor]] of whole.entries()) {
+    const seen: unknown[] = [];
+    for (let { epoch } = cursor; epoch < 3; epoch++) {
+      const from = epoch === cursor.epoch ? cursor : { ...cursor, epoch, position: 0 };
+      seen.push(...await collect(Loader.from(from)(pipe(loader, Loader.repeat(epoch + 1)))));
+    }
+    assert.deepStrictEqual(seen, whole.slice(i + 1));
+  }
+  const rest = await items({ ...pipe(loader, skip(1)) });
+  assert.deepStrictEqual(rest, whole.slice(1, 3).map(([batch]) => batch));
+  const later = await collect(Loader.iterate(pipe(loader, skip(1)), { epoch: 2 }));
+  assert.deepStrictEqual(later, whole.slice(7));
+  // A pass of two epochs counts as one.
+  const twice = await collect(Loader.iterate(pipe(loader, Loader.repeat(2)), { epoch: 1 }));
+  assert.deepStrictEqual(twice.slice(0, 3), whole.slice(6));
+  const stream = Loader.fromIterable((epoch) => [10 * epoch, 10 * epoch + 1]);
+  assert.deepStrictEqual((await collect(Loader.iterate(stream, { epoch: 3 }))).map(([x]) => x), [30, 31]);
+  const bad: readonly (readonly [() => unknown, RegExp])[] = [
+    [() => Loader.iterate(loader, { epoch: -1 }), /epoch of Loader\.iterate .*found -1/],
+    [() => Loader.iterate(pipe(loader, Loader.repeat()), { epoch: 1 }), /one that never ends/],
+    [() => Loader.iterate(pipe(stream, Loader.repeat(3), Loader.take(3)), { epoch: 1 }), /put take before repeat/],
+  ];
+  for (const [call, message] of bad) assert.throws(call, { name: "TypeError", message });
+});
+
 test("skipping more than there is leaves nothing, however often it is resumed", async () => {
   for (const build of [sixteen, streamed]) {
     for (const n of [4, 5, 2 ** 50]) {

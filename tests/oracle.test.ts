@@ -167,6 +167,111 @@ test("skip: skip(n) yields what dropping n yields, over any pipeline", async () 
   }, 60);
 });
 
+test("epoch: a loop of one's own over epochs sees the items, and over random access the cursors, that repeat gives", async () => {
+  await property(async ({ build }) => {
+    // One of tf.data has an order for each iterator that was made of it.
+    if (endless(build()) || build().source._tag === "Stream" && build().source.fingerprint.includes("dataset")) return;
+    const inOne = await given(() => Loader.iterate(pipe(build(), Loader.repeat(3))));
+    if (inOne.some((item) => typeof item === "string" && item.endsWith("Mismatch"))) return;
+    const loader = build();
+    const [items, cursors]: [unknown[], Loader.Cursor[]] = [[], []];
+    for (const epoch of [0, 1, 2]) {
+      try {
+        for await (const [item, cursor] of Loader.iterate(loader, { epoch })) {
+          if (items.length === most) break;
+          items.push(item);
+          cursors.push(cursor);
+        }
+      } catch (error) {
+        // A stream that a limit of steps cuts has no whole epochs.
+        if (error instanceof TypeError && error.message.includes("passes can be counted")) return;
+        throw error;
+      }
+    }
+    assert.deepStrictEqual(items, inOne);
+    if (loader.source._tag === "Stream") return;
+    const repeated = await collect(Loader.iterate(pipe(build(), Loader.repeat(3))));
+    assert.deepStrictEqual(cursors, repeated.map(([, cursor]) => cursor));
+  }, 60);
+});
+
+// --- streams as arrays
+
+/** A loader of an array, and one of a stream of the same items. */
+type Both = readonly [array: Any, stream: Any];
+
+/**
+ * Steps in which `shard` with `evenBatches` and `repeat`, which read samples twice, come often. `mapRandom` is put first: after other
+ * steps it counts a stream's samples as they come, and an array's as they lie.
+ */
+const streamStep: fc.Arbitrary<Step> = fc.oneof(
+  {
+    arbitrary: anyStep(fc.constant({ name: "stream", build: () => Loader.fromIterable(() => [70, 80, 90]) }))
+      .filter(({ name }) => !name.startsWith("mapRandom")),
+    weight: 4,
+  },
+  {
+    arbitrary: fc.tuple(fc.nat(3), fc.nat(3), fc.boolean()).map(([a, b, splitBatches]) => {
+      const share = { rank: Math.min(a, b), world: Math.max(a, b) + 1, evenBatches: true, splitBatches };
+      return step(`shard ${JSON.stringify(share)}`, Loader.shard(share));
+    }),
+    weight: 2,
+  },
+  { arbitrary: fc.constantFrom(2, 3, Infinity).map((n) => step(`repeat ${n}`, Loader.repeat(n))), weight: 2 },
+);
+
+/** A step over both, or over neither where one of them refuses it. */
+function putOverBoth({ put }: Step): (both: Both) => Both {
+  return (both) => {
+    try {
+      return both.map(put) as unknown as Both;
+    } catch (error) {
+      if (error instanceof TypeError) return both;
+      throw error;
+    }
+  };
+}
+
+/** The items that a loader gives, up to its end, so many of them, or what it rejects with. */
+async function given(run: () => AsyncIterable<readonly [unknown, Loader.Cursor]>): Promise<readonly unknown[]> {
+  const seen: unknown[] = [];
+  try {
+    for await (const [item] of run()) if (seen.push(item) === most) break;
+  } catch (error) {
+    seen.push(((error as Error).cause as { _tag?: string } | undefined)?._tag ?? error);
+  }
+  return seen;
+}
+
+test("a stream gives what an array of its items gives: iterated, skipped into, resumed, and item by item", async () => {
+  const chains = fc.tuple(fc.nat(7), fc.array(streamStep, { minLength: 1, maxLength: 6 }), fc.nat(most));
+  await fc.assert(
+    fc.asyncProperty(chains, async ([length, steps, n]) => {
+      const xs = Array.from({ length }, (_, i) => i);
+      const random = Loader.mapRandom((x: number, rng) => x + Rng.float(rng)[0], { seed: n });
+      const sources: Both = [random(Loader.fromArray(xs)), random(Loader.fromIterable(() => xs))];
+      const build = (): Both => steps.reduce((both, one) => putOverBoth(one)(both), sources);
+      const [array, stream] = build();
+      const name = `${length} | ${steps.map(({ name }) => name).join(" | ")}`;
+      const whole = await given(() => Loader.iterate(array));
+      assert.deepStrictEqual(await given(() => Loader.iterate(stream)), whole, name);
+      if (whole.some((item) => typeof item === "string")) return;
+      const rest = await given(() => Loader.iterate(skip(n)(stream)));
+      assert.deepStrictEqual(rest.slice(0, Math.max(0, most - n)), whole.slice(n), `${name}: skip ${n}`);
+      if (n < whole.length) assert.deepStrictEqual(await Loader.at(n)(stream), whole[n], `${name}: at ${n}`);
+      let [i, cursor]: [number, Loader.Cursor] = [0, Loader.start(stream)];
+      for await (const [, after] of Loader.iterate(stream)) {
+        if (i++ === n) break;
+        cursor = after;
+      }
+      const resumed = await given(() => Loader.from(JSON.parse(JSON.stringify(cursor)))(build()[1]));
+      const from = Math.min(n, whole.length);
+      assert.deepStrictEqual(resumed.slice(0, most - from), whole.slice(from), `${name}: from ${from}`);
+    }),
+    { numRuns: 300 * torture, includeErrorInReport: true },
+  );
+});
+
 test("a mark is a short cut: without it a cursor leads to the same items", async () => {
   await property(async ({ build }) => {
     const whole = await collect(Loader.iterate(build()), 6);

@@ -227,7 +227,10 @@ test("scale: a catalogue of 100,000 checkpoints is judged at once", () => {
 test("bad arguments are a TypeError that names them", () => {
   for (const bad of [0, -1, 1.5, NaN, Infinity, "2" as unknown as number]) {
     for (const build of [Retention.latest, Retention.every, (n: number) => Retention.best(n, "loss", "min")]) {
-      assert.throws(() => build(bad), { name: "TypeError", message: /^Expected n to be an integer from 1/ });
+      assert.throws(() => build(bad), {
+        name: "TypeError",
+        message: /^Expected n of Retention.\w+ to be an integer from 1/,
+      });
     }
   }
   assert.throws(() => Retention.best(1, "loss", "least" as "min"), { name: "TypeError", message: /mode/ });

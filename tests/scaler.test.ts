@@ -176,7 +176,7 @@ test("bad arguments are a TypeError that names them", () => {
   assert.throws(() => Scaler.make({ growthInterval: 1.5 }), { name: "TypeError", message: /growthInterval/ });
   assert.throws(() => Scaler.make({ scale: 1, ...{ interval: 5 } }), {
     name: "TypeError",
-    message: /no field "interval"/,
+    message: /found `interval`: did you mean `growthInterval`\?/,
   });
   assert.throws(() => Scaler.update(1 as unknown as boolean), { name: "TypeError", message: /overflow/ });
 });

@@ -6,11 +6,12 @@
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type DataFailed, toError } from "../errors.ts";
+import { checkOptionNames, type OptionNames } from "../option_names.ts";
 import { type Loader, samplesOf } from "../pipeline.ts";
-import { demand, must, shown } from "../rules.ts";
+import { demand, ifGiven, must, oneOf, shown } from "../rules.ts";
 import { numbered } from "../source.ts";
-import { dataFailed, dataFile, failureOf, using } from "./file.ts";
-import { indexOf, type Keep, recordsOf } from "./records.ts";
+import { checkPath, dataFailed, dataFile, failureOf, using } from "./file.ts";
+import { countOf, indexOf, type Keep, recordsOf } from "./records.ts";
 
 // --- types
 
@@ -24,6 +25,8 @@ export interface CsvOptions {
   readonly index?: Keep;
 }
 
+const optionNames = { separator: true, names: true, index: true } satisfies OptionNames<CsvOptions>;
+
 /** The fields of a record by name, as text. */
 export type CsvRecord = Readonly<Record<string, string>>;
 
@@ -32,7 +35,8 @@ export type CsvRecord = Readonly<Record<string, string>>;
 /**
  * A loader of the records of a CSV file in UTF-8, in any order, of a file of any size; all fields are text.
  *
- * Fields in quotation marks may hold separators, line ends and doubled quotation marks. Index and fingerprint are those
+ * Fields in quotation marks may hold separators, line ends and doubled quotation marks. Blank lines at the end of the file are no records.
+ * Index and fingerprint are those
  * of `fromLines`.
  *
  * @param path The file.
@@ -53,14 +57,21 @@ export type CsvRecord = Readonly<Record<string, string>>;
  * ```
  */
 export function fromCsv(path: string, options: CsvOptions = {}): TE.TaskEither<DataFailed, Loader<CsvRecord>> {
+  checkPath("fromCsv", path);
+  checkOptionNames("fromCsv", options, optionNames);
   const { separator = ",", index = "beside" } = options;
+  demand("index of fromCsv", oneOf("beside", "memory"), index);
   demand(
     "separator of fromCsv",
     must("one character", (c) => typeof c === "string" && /^[^"\r\n]$/u.test(c)),
     separator,
   );
-  const differ = must("a list of names that differ", (names) => Array.isArray(names) && !names.some(again));
-  demand("names of fromCsv", differ, options.names ?? []);
+  const text = (value: unknown): boolean => typeof value === "string";
+  const differ = must(
+    "a list of names that differ",
+    (names) => Array.isArray(names) && names.every(text) && !names.some(again),
+  );
+  demand("names of fromCsv", ifGiven(differ), options.names);
   return pipe(
     dataFile(path),
     TE.flatMap((file) =>
@@ -81,10 +92,11 @@ export function fromCsv(path: string, options: CsvOptions = {}): TE.TaskEither<D
           }));
         };
         const header = options.names === undefined ? 1 : 0;
-        const names = options.names ?? (found.count === 0 ? [] : await using(file, () => fields(0)));
+        const records = await using(file, () => countOf(file, found, separator));
+        const names = options.names ?? (records === 0 ? [] : await using(file, () => fields(0)));
         const twice = names.find(again);
         if (twice !== undefined) fail(0, "names that differ", `${shown(twice)} twice`);
-        const count = Math.max(0, found.count - header);
+        const count = Math.max(0, records - header);
         const at = async (i: number): Promise<CsvRecord> => {
           const values = await fields(i + header);
           if (values.length === names.length) return Object.fromEntries(names.map((name, k) => [name, values[k]!]));

@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import * as fs from "node:fs/promises";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type DataFailed, type Problem, toError } from "../errors.ts";
+import { demand, must } from "../rules.ts";
 
 // --- types
 
@@ -25,6 +26,12 @@ export interface DataFile {
 }
 
 // --- constructors
+
+/** Sees that this can be a file's or a folder's path. */
+export function checkPath(of: string, path: string): void {
+  const possible = (value: unknown): boolean => typeof value === "string" && value !== "" && !value.includes("\0");
+  demand(`the path of ${of}`, must("a path, as a string", possible), path);
+}
 
 /** A {@link DataFailed} of one problem. */
 export function dataFailed(location: string, problem: Problem): DataFailed {

@@ -8,9 +8,11 @@ import * as fs from "node:fs/promises";
 import { join } from "node:path";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type DataFailed, toError } from "../errors.ts";
+import { checkOptionNames } from "../option_names.ts";
 import { type Loader, samplesOf } from "../pipeline.ts";
+import { aName, demand, ifGiven, listOf } from "../rules.ts";
 import { numbered } from "../source.ts";
-import { dataFailed, failureOf } from "./file.ts";
+import { checkPath, dataFailed, failureOf } from "./file.ts";
 
 // --- types
 
@@ -50,6 +52,9 @@ export function fromFolder(
   path: string,
   options: { readonly endings?: readonly string[] } = {},
 ): TE.TaskEither<DataFailed, Loader<FileSample>> {
+  checkPath("fromFolder", path);
+  checkOptionNames("fromFolder", options, { endings: true });
+  demand("endings of fromFolder", ifGiven(listOf(aName)), options.endings);
   const counts = (name: string): boolean => options.endings?.some((ending) => name.endsWith(ending)) ?? true;
   return TE.tryCatch(async () => {
     const paths = (await below(path, "")).filter(counts).sort((a, b) => a < b ? -1 : 1);

@@ -8,10 +8,12 @@ import { PathReporter } from "io-ts/lib/PathReporter.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type DataFailed, toError } from "../errors.ts";
+import { checkOptionNames, type OptionNames } from "../option_names.ts";
 import { type Loader, samplesOf } from "../pipeline.ts";
+import { demand, ifGiven, ioTs, oneOf } from "../rules.ts";
 import { numbered } from "../source.ts";
-import { dataFailed, dataFile, failureOf } from "./file.ts";
-import { indexOf, type Keep, linesOf, recordsOf } from "./records.ts";
+import { checkPath, dataFailed, type DataFile, dataFile, failureOf, using } from "./file.ts";
+import { countOf, type Index, indexOf, type Keep, linesOf, recordsOf } from "./records.ts";
 
 // --- types
 
@@ -21,6 +23,8 @@ export interface LinesOptions {
   readonly index?: Keep;
 }
 
+const linesNames = { index: true } satisfies OptionNames<LinesOptions>;
+
 // --- constructors
 
 /** A loader of what a text file's lines stand for. */
@@ -28,6 +32,7 @@ function lined<A>(
   path: string,
   { index = "beside" }: LinesOptions,
   read: (line: string, i: number) => A,
+  count: (file: DataFile, index: Index) => number | Promise<number> = (_, { count }) => count,
 ): TE.TaskEither<DataFailed, Loader<A>> {
   return pipe(
     dataFile(path),
@@ -36,7 +41,8 @@ function lined<A>(
         const { index: found } = await indexOf(file, false, index);
         const record = recordsOf(file, found, linesOf);
         const at = async (i: number): Promise<A> => read(await record(i), i);
-        return samplesOf<A>(numbered(found.count, `lines:${found.count}:${found.content}`, at, file.hold));
+        const length = await using(file, async () => await count(file, found));
+        return samplesOf<A>(numbered(length, `lines:${length}:${found.content}`, at, file.hold));
       }, failureOf(path))
     ),
   );
@@ -67,11 +73,15 @@ function lined<A>(
  * ```
  */
 export function fromLines(path: string, options: LinesOptions = {}): TE.TaskEither<DataFailed, Loader<string>> {
+  checkPath("fromLines", path);
+  checkOptionNames("fromLines", options, linesNames);
+  demand("index of fromLines", ifGiven(oneOf("beside", "memory")), options.index);
   return lined(path, options, (line) => line);
 }
 
 /**
- * A loader of the values of a file of JSON Lines, one a line, in any order, of a file of any size: see {@link fromLines}.
+ * A loader of the values of a file of JSON Lines, one a line, in any order, of a file of any size: see {@link fromLines}. Blank lines at
+ * the end of the file are no samples.
  *
  * @param path The file.
  * @param options `codec`: an io-ts codec that every value must fit, and that gives it its type; `index` as of {@link fromLines}.
@@ -95,7 +105,11 @@ export function fromJsonLines<A = unknown>(
   path: string,
   options: LinesOptions & { readonly codec?: t.Decoder<unknown, A> } = {},
 ): TE.TaskEither<DataFailed, Loader<A>> {
+  checkPath("fromJsonLines", path);
+  checkOptionNames("fromJsonLines", options, { ...linesNames, codec: true });
+  demand("index of fromJsonLines", ifGiven(oneOf("beside", "memory")), options.index);
   const { codec } = options;
+  demand("codec of fromJsonLines", ifGiven(ioTs("validate", "decode")), codec);
   const wrong = (i: number, expected: string, found: string): Error =>
     toError(dataFailed(path, { path: `line ${i + 1}`, kind: "format", expected, found }));
   const parsed = (line: string, i: number): unknown => {
@@ -111,5 +125,5 @@ export function fromJsonLines<A = unknown>(
     const decoded = codec.decode(value);
     if (decoded._tag === "Right") return decoded.right;
     throw wrong(i, "a value of the codec", PathReporter.report(decoded).join("; "));
-  });
+  }, countOf);
 }

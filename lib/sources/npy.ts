@@ -9,7 +9,7 @@ import { type DataFailed, toError } from "../errors.ts";
 import { type Loader, samplesOf } from "../pipeline.ts";
 import { numbered } from "../source.ts";
 import type { TypedArray } from "../tensor.ts";
-import { dataFailed, type DataFile, dataFile, failureOf, sampleOf, using } from "./file.ts";
+import { checkPath, dataFailed, type DataFile, dataFile, failureOf, sampleOf, using } from "./file.ts";
 
 // --- types
 
@@ -50,6 +50,7 @@ const arrays = {
  * ```
  */
 export function fromNpy(path: string): TE.TaskEither<DataFailed, Loader<Row>> {
+  checkPath("fromNpy", path);
   return pipe(
     dataFile(path),
     TE.flatMap((file) =>

@@ -6,10 +6,11 @@
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type DataFailed, toError } from "../errors.ts";
+import { checkOptionNames, type OptionNames } from "../option_names.ts";
 import { type Loader, samplesOf } from "../pipeline.ts";
-import { demand, integer } from "../rules.ts";
+import { aName, demand, ifGiven, integer, listOf } from "../rules.ts";
 import { numbered } from "../source.ts";
-import { dataFailed, type DataFile, dataFile, failureOf, recent, sampleOf, using } from "./file.ts";
+import { checkPath, dataFailed, type DataFile, dataFile, failureOf, recent, sampleOf, using } from "./file.ts";
 
 // --- types
 
@@ -42,6 +43,8 @@ export interface ParquetOptions {
   /** How many decoded row groups are kept, 4 by default. */
   readonly groups?: number;
 }
+
+const optionNames = { columns: true, groups: true } satisfies OptionNames<ParquetOptions>;
 
 // --- constructors
 
@@ -84,7 +87,10 @@ export function fromParquet<A = Readonly<Record<string, unknown>>>(
   path: string,
   options: ParquetOptions = {},
 ): TE.TaskEither<DataFailed, Loader<A>> {
+  checkPath("fromParquet", path);
+  checkOptionNames("fromParquet", options, optionNames);
   const { columns, groups = 4 } = options;
+  demand("columns of fromParquet", ifGiven(listOf(aName)), columns);
   demand("groups of fromParquet", integer(1), groups);
   return pipe(
     dataFile(path),

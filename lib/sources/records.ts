@@ -262,6 +262,36 @@ export function recordsOf(
   return async (i) => (await block(Math.floor(i / stride)))[i % stride]!;
 }
 
+/** Bytes that make no record, if a file ends with them: line ends, blanks and tabs. */
+const blank: readonly number[] = [newline, 13, 32, 9];
+/** How many bytes are read at a time to find where those begin. */
+const tail = 4096;
+
+/**
+ * How many records there are before the blank ones at a file's end.
+ *
+ * @param separator What stands between fields, if it may be a blank: then it is one that makes a record.
+ */
+export async function countOf(file: DataFile, { count, size }: Index, separator?: string): Promise<number> {
+  const bytes = blank.filter((byte) => byte !== separator?.codePointAt(0));
+  // Line ends after the last other byte: the first of them is that of the last record.
+  let [ends, after] = [0, 0];
+  for (let end = size; end > 0;) {
+    const from = Math.max(0, end - tail);
+    const part = await file.read(from, end - from);
+    for (let i = part.length - 1; i >= 0; i--) {
+      if (!bytes.includes(part[i]!)) {
+        const marked = from + i === mark.length - 1 && mark.equals(await file.read(0, mark.length));
+        return marked ? 0 : ends === 0 ? count : count - (ends - 1) - (after > 0 ? 1 : 0);
+      }
+      if (part[i] === newline) ends++;
+      else if (ends === 0) after++;
+    }
+    end = from;
+  }
+  return 0;
+}
+
 /** Splits text into lines without their ends; the end of the last one may be there or not. */
 export function linesOf(text: string): readonly string[] {
   const lines = text.split("\n");

@@ -10,7 +10,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { IO } from "fp-ts/lib/IO.js";
 import { type Kind, scalar, type Site, type Target } from "../component.ts";
-import { isPlainRecord } from "../rules.ts";
+import { demand, isPlainRecord, must } from "../rules.ts";
 import { aside, entry, isBranch, type Node, record } from "../state_tree.ts";
 import { ofSecondCopy } from "./classes.ts";
 import { encodeFields, restoreFields } from "./fields.ts";
@@ -313,8 +313,11 @@ function setRate(optimizer: tf.Optimizer, rate: number, outer: ReadonlySet<objec
  * ```
  */
 export function setLearningRate(optimizer: tf.Optimizer, rate: number): IO<void> {
+  const trains = (u: unknown): boolean => typeof Object(u).applyGradients === "function";
+  demand("the optimizer of setLearningRate", must("an optimizer", trains), optimizer);
+  const finite = (u: unknown): boolean => typeof u === "number" && u >= 0 && u < Infinity;
+  demand("the rate of setLearningRate", must("a learning rate of at least 0", finite), rate);
   return () => {
-    if (!(rate >= 0 && rate < Infinity)) throw new TypeError(`Expected a learning rate of at least 0, found ${rate}`);
     if (setRate(optimizer, rate, new Set([optimizer]))) return;
     throw new TypeError(
       `Expected an optimizer with a method setLearningRate or a field learningRate that is a number, found ${

@@ -9,6 +9,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as Rng from "../rng.ts";
+import { shown } from "../rules.ts";
 import { onDevice } from "./device.ts";
 
 // --- types
@@ -79,6 +80,9 @@ export interface Callbacks {
 
 /** The model that trains; tfjs's own error if a sequential one has no layers yet. */
 export function trainerOf(model: tf.LayersModel): Trainer {
+  if (typeof Object(model).compile !== "function") {
+    throw new TypeError(`Expected a model of tfjs, found ${shown(model)}`);
+  }
   const { built, model: inner } = model as unknown as { readonly built: boolean; readonly model?: Trainer };
   if (!built) throw new Error("The model needs to be compiled before being used.");
   return inner ?? model as unknown as Trainer;

@@ -1,0 +1,104 @@
+/**
+ * Options by their names: a misspelt one is refused with the nearest name, for users whose code no compiler checks.
+ *
+ * @module
+ */
+import { isPlainRecord, shown } from "./rules.ts";
+
+// --- types
+
+/**
+ * The names of options, written beside their type as `{ step: true } satisfies OptionNames<SaveOptions>`: the compiler refuses a list that
+ * lacks a name or has one too many.
+ */
+export type OptionNames<O> = { readonly [K in keyof Required<O>]: true };
+
+// --- constructors
+
+/** How many letters must be left out, put in, changed or exchanged with the next to make one word of another, whatever their case. */
+function distance(a: string, b: string): number {
+  const [from, to] = [a.toLowerCase(), b.toLowerCase()];
+  const rows = [Array.from({ length: to.length + 1 }, (_, j) => j)];
+  for (let i = 1; i <= from.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= to.length; j++) {
+      const same = from[i - 1] === to[j - 1];
+      const exchanged = i > 1 && j > 1 && from[i - 1] === to[j - 2] && from[i - 2] === to[j - 1];
+      row.push(Math.min(
+        rows[i - 1]![j]! + 1,
+        row[j - 1]! + 1,
+        rows[i - 1]![j - 1]! + (same ? 0 : 1),
+        exchanged ? rows[i - 2]![j - 2]! + 1 : Infinity,
+      ));
+    }
+    rows.push(row);
+  }
+  return rows.at(-1)!.at(-1)!;
+}
+
+/** The name that is most like another, of those that are no further than a distance of words of so many letters. */
+function nearest(
+  found: string,
+  names: readonly string[],
+  allowed: (letters: number) => number,
+): string | undefined {
+  // Longer words are no misspelling of any of these, and take long to compare.
+  if (found.length > 60) return undefined;
+  return names.map((name) => ({ name, far: distance(found, name) }))
+    .filter(({ name, far }) => far <= allowed(Math.max(found.length, name.length)))
+    .sort((a, b) => a.far - b.far)[0]?.name;
+}
+
+/** The name of which another is a part, as `interval` is of `growthInterval`, or the other way round. */
+function partOf(found: string, names: readonly string[]): string | undefined {
+  const word = found.toLowerCase();
+  const holds = (whole: string, part: string): boolean => part.length > 2 && whole.includes(part);
+  return names.find((name) => holds(name.toLowerCase(), word) || holds(word, name.toLowerCase()));
+}
+
+// --- combinators
+
+function noRecord(of: string, options: unknown): TypeError {
+  return new TypeError(`Expected the options of ${of} to be a record of options, found ${shown(options)}`);
+}
+
+/**
+ * Sees that every option has a name that is known; it is a `TypeError` if not, naming them all and the nearest.
+ *
+ * @param of The function, as the user calls it.
+ * @param options What it was given.
+ * @param names The names it knows.
+ * @param remedy What to do where no name is near: it follows a colon.
+ */
+export function checkOptionNames(
+  of: string,
+  options: unknown,
+  names: Readonly<Record<string, true>>,
+  remedy: string = "leave it out",
+): void {
+  if (!isPlainRecord(options)) throw noRecord(of, options);
+  const known = Object.keys(names);
+  const unknown = Object.keys(options).filter((name) => !Object.hasOwn(names, name));
+  if (unknown.length === 0) return;
+  const found = unknown.map((name) => {
+    const missing = known.filter((other) => !Object.hasOwn(options, other));
+    const meant = nearest(name, missing, (letters) => Math.ceil(letters / 3)) ?? partOf(name, missing);
+    return `\`${name}\`: ${meant === undefined ? remedy : `did you mean \`${meant}\`?`}`;
+  });
+  throw new TypeError(`Expected an option of ${of}: ${known.join(", ")}, found ${found.join("; ")}`);
+}
+
+/**
+ * As {@link checkOptionNames} for a record that may hold more, such as the exports of a module: refuses only a name that is a misspelling
+ * of one that is not given.
+ */
+export function checkMisspelt(of: string, options: unknown, names: Readonly<Record<string, true>>): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) throw noRecord(of, options);
+  const missing = Object.keys(names).filter((name) => Reflect.get(options, name) === undefined);
+  const found = Object.keys(options).filter((name) => !Object.hasOwn(names, name)).flatMap((name) => {
+    const meant = nearest(name, missing, (letters) => letters < 5 ? 0 : letters < 8 ? 1 : 2);
+    return meant === undefined ? [] : [`\`${name}\`: did you mean \`${meant}\`?`];
+  });
+  if (found.length === 0) return;
+  throw new TypeError(`Expected an option of ${of}: ${Object.keys(names).join(", ")}, found ${found.join("; ")}`);
+}
