@@ -52,12 +52,21 @@ export type DirectoryOptions = StoreOptions;
 
 // --- saving
 
+/** What a process expects of a folder where it has saved. */
+interface Guess {
+  readonly next: number;
+  readonly names: number;
+}
+
+/** From so many names on it costs less to look at the clock of the disk than to list them twice. */
+const manyNames = 1000;
+
 /** Where one save is written. */
 interface Place {
   readonly parent: string;
   readonly own: string;
   /** The numbers that saves of this process will probably have, by folders that were swept. */
-  readonly guesses: Map<string, number>;
+  readonly guesses: Map<string, Guess>;
   readonly digest: StoreOptions["digest"];
 }
 
@@ -102,11 +111,14 @@ function writerTo(disk: Disk, { parent, own, guesses, digest }: Place): Writer {
         () => put(join(own, manifestName), [manifest]),
         // In any order: none of it is a checkpoint before the rename.
         TE.flatMap(() => TE.sequenceArray([() => durable, ...[...inner, own].map(disk.syncFolder)])),
-        TE.flatMap((): ReturnType<typeof publish> => publish(disk, parent, own, guesses.get(parent) ?? 0, after)),
+        TE.flatMap((): ReturnType<typeof publish> => {
+          const { next, names } = guesses.get(parent) ?? { next: 0, names: 0 };
+          return publish(disk, parent, own, next, names >= manyNames, after);
+        }),
         TE.flatMap((published) => pipe(disk.syncFolder(parent), TE.map(() => published))),
         TE.flatMapTask(({ checkpoint, seen: { names, newest, numbersFrom } }) => async () => {
           underWay.delete(own);
-          guesses.set(parent, checkpoint + 1);
+          guesses.set(parent, { next: checkpoint + 1, names: names.length });
           // One that was passed by another save, which is rare, is not the highest.
           seen = () => {
             const numbers = numbersFrom(0);
@@ -137,7 +149,7 @@ function writerTo(disk: Disk, { parent, own, guesses, digest }: Place): Writer {
  */
 export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptions) => Store {
   const places = new Map<string, object>();
-  const guesses = new Map<string, number>();
+  const guesses = new Map<string, Guess>();
   return (path, options = {}) => {
     if (typeof path !== "string" || path === "" || path.includes("\0") || /^~(\/|$)/.test(path)) {
       throw new TypeError(`Expected a folder's path, found ${shown(path)}: write it out, "~" too`);
@@ -215,7 +227,8 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
         const names = await disk.names(folder)();
         if (E.isRight(names)) {
           await sweep(disk, folder, own, names.right)();
-          guesses.set(folder, 1 + names.right.reduce((newest, name) => Math.max(newest, numberIn(name) ?? -1), -1));
+          const newest = names.right.reduce((highest, name) => Math.max(highest, numberIn(name) ?? -1), -1);
+          guesses.set(folder, { next: newest + 1, names: names.right.length });
         }
       }
       return E.right(savingOf(writerTo(disk, { parent: folder, own, guesses, digest: options.digest })));

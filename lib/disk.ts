@@ -114,6 +114,16 @@ function granted(permission: Permission): boolean {
   return deno === undefined || deno.permissions.querySync(permission).state === "granted";
 }
 
+/**
+ * Whether a path may be read without a question. The folders above it are asked for first: Deno keeps in mind each path that was ever asked for,
+ * and the name of a save's folder is never used again.
+ */
+function readable(path: string): boolean {
+  if (deno === undefined) return true;
+  const above = dirname(path);
+  return (above !== path && readable(above)) || granted({ name: "read", path });
+}
+
 function attempt<A>(operation: string, path: string, run: () => Promise<A>): TE.TaskEither<StoreFailed, A> {
   return TE.tryCatch(run, (cause) => {
     const { message }: { message?: unknown } = Object(cause);
@@ -208,7 +218,7 @@ async function namesIn(path: string): Promise<readonly string[]> {
 
 async function syncFolder(path: string): Promise<void> {
   if (process.platform === "win32") return; // Folders cannot be opened there, and need not be.
-  if (!granted({ name: "read", path })) throw Object.assign(new Error("not permitted"), { code: "EACCES" });
+  if (!readable(path)) throw Object.assign(new Error("not permitted"), { code: "EACCES" });
   const folder = await fs.open(path, "r");
   try {
     await folder.sync();
@@ -273,7 +283,7 @@ async function fateOf(name: string): Promise<Fate> {
 
 /** The path that links lead to; of what is not there, or may not be looked at, the path under the folder that is. */
 function realPath(path: string): string {
-  if (!granted({ name: "read", path })) return path;
+  if (!readable(path)) return path;
   try {
     return realpathSync(path);
   } catch {

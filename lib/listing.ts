@@ -54,7 +54,7 @@ export function numberIn(name: string): number | undefined {
   for (let i = prefix.length; i < name.length; i++) {
     const code = name.charCodeAt(i);
     if (code < zero || code > nine || (number === 0 && i > prefix.length)) return undefined;
-    number = 10 * number + code - zero;
+    number = 10 * number + (code - zero);
   }
   return Number.isSafeInteger(number) ? number : undefined;
 }
@@ -85,11 +85,11 @@ export function isCommitted(disk: Disk, parent: string, checkpoint: number): TE.
 }
 
 /**
- * The names in a folder at an instant: listed once where it was quiet meanwhile, else until two listings show the same. A large folder is listed
+ * The names in a folder at an instant: listed once where it is seen that nothing was changed meanwhile, else until two listings show the same. A large folder is listed
  * piece by piece: a listing may miss a checkpoint that is removed before its piece is read, and also the newer one that it is removed for,
  * whose piece has been read already.
  */
-function steadyNames(disk: Disk, parent: string): TE.TaskEither<StoreFailed, Listed> {
+function steadyNames(disk: Disk, parent: string, probe?: string): TE.TaskEither<StoreFailed, Listed> {
   // The claims of the listing before: one that is gone since has become a checkpoint, which is among the names.
   const again = (before: readonly string[]): TE.TaskEither<StoreFailed, Listed> =>
     pipe(
@@ -100,15 +100,47 @@ function steadyNames(disk: Disk, parent: string): TE.TaskEither<StoreFailed, Lis
     TE.fromIO(Date.now),
     TE.bindTo("begun"),
     TE.bind("before", () => disk.status(parent)),
+    TE.bind("past", ({ before }) => probe === undefined ? TE.right(false) : isPast(disk, probe, before.modified)),
     TE.bind("names", () => disk.names(parent)),
-    TE.flatMap(({ begun, before, names }) =>
-      before.modified >= begun - clockTick ? again(names) : pipe(
+    TE.flatMap(({ begun, before, past, names }) =>
+      before.modified >= begun - clockTick && !past ? again(names) : pipe(
         disk.status(parent),
         TE.flatMap((after) =>
           before.modified === after.modified ? TE.right({ names, claims: claimsIn(names) }) : again(names)
         ),
       )
     ),
+  );
+}
+
+/** How often the clock of the disk is looked at before a listing, a millisecond apart. */
+const looksAtClock = 8;
+
+/**
+ * Whether the clock of the disk is past a time by now, or is so in a moment: then whatever changes from now on has a later time.
+ *
+ * @param probe An own folder on that disk, to be changed.
+ */
+function isPast(
+  disk: Disk,
+  probe: string,
+  time: number,
+  looks: number = looksAtClock,
+): TE.TaskEither<StoreFailed, boolean> {
+  const mark = join(probe, "now");
+  return pipe(
+    disk.makeFolder(mark),
+    TE.flatMap(() => disk.status(probe)),
+    TE.tap(() => disk.removeFolder(mark)),
+    TE.flatMap(({ modified }) => {
+      if (modified > time || looks === 1) return TE.right(modified > time);
+      return pipe(
+        TE.fromTask(() => new Promise((resolve) => setTimeout(resolve, 1))),
+        TE.flatMap(() => isPast(disk, probe, time, looks - 1)),
+      );
+    }),
+    // Then it is listed twice.
+    TE.orElse(() => TE.right(false)),
   );
 }
 
@@ -180,12 +212,16 @@ function seenIn(disk: Disk, parent: string, listed: Listed): TE.TaskEither<Store
   };
 }
 
-/** What is in a folder; of the numbers only those above the newest checkpoint's have been looked at. */
-export function lookIn(disk: Disk, parent: string): TE.TaskEither<StoreFailed, Seen> {
+/**
+ * What is in a folder; of the numbers only those above the newest checkpoint's have been looked at.
+ *
+ * @param probe An own folder on that disk: with it a folder that was changed just now need not be listed twice, which is worth it for many names.
+ */
+export function lookIn(disk: Disk, parent: string, probe?: string): TE.TaskEither<StoreFailed, Seen> {
   return pipe(
-    steadyNames(disk, parent),
+    steadyNames(disk, parent, probe),
     TE.flatMap((listed) => seenIn(disk, parent, listed)),
-    TE.flatMap((seen) => seen === undefined ? lookIn(disk, parent) : TE.right(seen)),
+    TE.flatMap((seen) => seen === undefined ? lookIn(disk, parent, probe) : TE.right(seen)),
   );
 }
 

@@ -88,6 +88,7 @@ function keyOf(run: string): string {
  * @param parent The folder of the checkpoints.
  * @param own The folder of the save, all of it durable.
  * @param guess The number that it will probably have: only what is then seen counts.
+ * @param isLarge Whether the folder has many names.
  * @param after The checkpoint of a run that it is to go after.
  * @returns The number, once the folder has its name; to make that durable is left to the caller.
  */
@@ -96,6 +97,7 @@ export function publish(
   parent: string,
   own: string,
   guess: number,
+  isLarge: boolean,
   after?: After,
 ): TE.TaskEither<StoreFailed | Overtaken, Published> {
   type Outcome = E.Either<StoreFailed | Overtaken, Published>;
@@ -156,7 +158,7 @@ export function publish(
     async function firstFree(from: number, isGuess: boolean): Promise<E.Either<StoreFailed, Free>> {
       const owners = new Map<number, readonly string[]>();
       for (;;) {
-        const found = await lookIn(disk, parent)();
+        const found = await lookIn(disk, parent, isLarge && claim !== made ? inner() : undefined)();
         if (E.isLeft(found)) return found;
         const seen = found.right;
         const has = (name: string): boolean => seen.names.includes(name);
