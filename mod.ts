@@ -33,7 +33,8 @@
 export { pipe } from "fp-ts/lib/function.js";
 export type { Difference, Differences } from "./lib/compare.ts";
 export { directory } from "./lib/directory.ts";
-export { type DogearError, explain, runOrThrow } from "./lib/errors.ts";
+export type { DogearError } from "./lib/errors.ts";
+export { explain, runOrThrow } from "./lib/explain.ts";
 export type {
   CursorMismatch,
   Damaged,

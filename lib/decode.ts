@@ -19,21 +19,14 @@ import { isPlainRecord, shown } from "./rules.ts";
 import type { Encoded } from "./encode.ts";
 import type { Problem, ProblemKind } from "./errors.ts";
 import { isAllocation } from "./guard.ts";
+import { encodedObjects, liveValues, unmatched } from "./live_value.ts";
 import { type Overridden, overridden } from "./overridden.ts";
 import { holdsComponents, isBranch, join, kindOf, type Named, type Node, nodesByPath, unwrap } from "./state_tree.ts";
-import { isDType, isTypedArray, typedView } from "./tensor.ts";
+import { isDType, typedView } from "./tensor.ts";
 
 // --- capture and restore
 
 const absent: unique symbol = Symbol("absent");
-
-/** Every object in plain data, tensors among them. */
-function objectsIn(tree: unknown, into: Set<unknown>): Set<unknown> {
-  if (typeof tree !== "object" || tree === null || into.has(tree)) return into;
-  into.add(tree);
-  if (Array.isArray(tree) || isPlainRecord(tree)) { for (const part of Object.values(tree)) objectsIn(part, into); }
-  return into;
-}
 
 function once<A>(thunk: () => A): () => A {
   let value: { readonly of: A } | undefined;
@@ -73,6 +66,7 @@ export function restore(
   const built = new Set<object>();
   const kindNamed = (name: string): AnyKind | undefined => kinds.find((kind) => kind.name === name);
   const common = kinds.filter(({ within }) => !within);
+  const liveValue = liveValues(common);
   const finishes: (() => void)[] = [];
   /** Fields, which are restored after everything else: what they share is met before them, wherever it is. */
   const late: { readonly path: string; readonly run: () => void }[] = [];
@@ -104,14 +98,6 @@ export function restore(
       if (node !== undefined && isBranch(node) && node.is === "kind" && kindNamed(node.kind)?.buildsParts) return true;
     }
     return false;
-  };
-
-  /** A live value in words: its kind, or in those of the kind that it nearly is of. */
-  const foundAs = (value: unknown): string => {
-    const kind = common.find((kind) => kind.is(value));
-    if (kind !== undefined) return withArticle(kind.name);
-    const reasons = typeof value === "object" && value !== null ? common.map((kind) => kind.nearly?.(value)) : [];
-    return reasons.find((reason) => reason !== undefined) ?? shown(value);
   };
 
   const objectAt = (path: string): object | undefined => {
@@ -169,7 +155,9 @@ export function restore(
       return () => null;
     }
     const object = lives.get(of);
-    const differs = object === undefined ? given !== livePlain.get(of) && holdsObjects(given) : given !== object;
+    const differs = object === undefined
+      ? given !== livePlain.get(of) && liveValue.holdsObjects(given)
+      : given !== object;
     if (given !== absent && differs) {
       if (object !== undefined && adopt !== undefined && live === undefined) adopt(object);
       else if (!fields || live !== undefined) {
@@ -200,7 +188,7 @@ export function restore(
       return () => null;
     }
     if (!kind.is(object)) {
-      report(path, "kind", `${withArticle(kind.name)}, as in the snapshot`, foundAs(object));
+      report(path, "kind", `${withArticle(kind.name)}, as in the snapshot`, liveValue.describe(object));
       return () => object;
     }
     const owner = lives.get(path);
@@ -226,7 +214,7 @@ export function restore(
 
   const restoreValue = (kind: AnyKind, state: Node, path: string, given: unknown): () => unknown => {
     if (given !== absent && given !== null && !kind.is(given)) {
-      report(path, "kind", `${withArticle(kind.name)}, as in the snapshot`, foundAs(given));
+      report(path, "kind", `${withArticle(kind.name)}, as in the snapshot`, liveValue.describe(given));
       return () => given;
     }
     if (!fields) elsewhere.add(given);
@@ -240,15 +228,7 @@ export function restore(
     const given = made.slice(before).filter((m) => !sharedPaths.has(m.path));
     if (given.length > 0 && problems.length === 0) {
       // Asked before anything is committed: the codec is the user's, and may throw.
-      const [kept, again] = [0, 1].map(() => objectsIn(codec.encode(value()), new Set())) as [
-        Set<unknown>,
-        Set<unknown>,
-      ];
-      // A codec that encodes copies does not tell which tensors its value holds: then all it was given are its own.
-      const once = [...kept].filter((object) => !again.has(object)).concat(
-        [...again].filter((object) => !kept.has(object)),
-      );
-      const copies = once.filter((object) => kindNamed("Tensor")?.is(object));
+      const { kept, copies } = encodedObjects(codec, value(), (object) => kindNamed("Tensor")?.is(object) === true);
       copies.forEach((copy) => (copy as { dispose(): void }).dispose());
       const unused = copies.length > 0 ? [] : given.filter((m) => !kept.has(m.value));
       commits.push(() => unused.forEach(({ discard }) => discard()));
@@ -267,7 +247,7 @@ export function restore(
     const of = isPlainRecord(given) ? given : undefined;
     const names = new Set(entries.map(([name]) => name));
     for (const [name, value] of Object.entries(of ?? {})) {
-      if (!names.has(name) && !fields && isComponent(value)) {
+      if (!names.has(name) && !fields && liveValue.isComponent(value)) {
         report(join(path, name), "missing", `${shown(value)}, as in the live components`, "nothing in the snapshot");
       }
     }
@@ -286,7 +266,7 @@ export function restore(
       return [name, part] as const;
     });
     for (const [name, value] of Object.entries(of ?? {})) {
-      if (!names.has(name) && !isComponent(value)) compare(join(path, name), value, undefined);
+      if (!names.has(name) && !liveValue.isComponent(value)) compare(join(path, name), value, undefined);
     }
     return () => Object.fromEntries(parts.map(([name, part]) => [name, part()]));
   };
@@ -294,18 +274,18 @@ export function restore(
   const restoreArray = (items: readonly Node[], path: string, given: unknown): () => unknown => {
     const of = Array.isArray(given) ? given : [];
     for (let i = items.length; i < of.length; i++) {
-      if (!fields && holdsObjects(of[i])) {
+      if (!fields && liveValue.holdsObjects(of[i])) {
         report(join(path, i), "missing", `${shown(of[i])}, as in the live components`, "nothing in the snapshot");
       }
     }
     // One item need not be of the kind of another, but what is restored in place needs a state.
     const parts = items.map((item, i) =>
-      (typeof item === "object" && item !== null) || holdsObjects(of[i])
+      (typeof item === "object" && item !== null) || liveValue.holdsObjects(of[i])
         ? walk(item, join(path, i), i < of.length ? of[i] : absent)
         : restoreItem(item, join(path, i), given === absent ? absent : of[i])
     );
     for (let i = items.length; i < of.length; i++) {
-      if (!isComponent(of[i])) compare(join(path, i), of[i], undefined);
+      if (!liveValue.isComponent(of[i])) compare(join(path, i), of[i], undefined);
     }
     return () => parts.map((part) => part());
   };
@@ -316,35 +296,6 @@ export function restore(
     return () => item;
   };
 
-  /** Whether a live value holds anything but plain data. */
-  const isComponent = (value: unknown): boolean => {
-    if (typeof value !== "object" || value === null || isTypedArray(value)) return false;
-    if (common.some((kind) => kind.is(value))) return true;
-    if (Array.isArray(value)) return value.some(isComponent);
-    return isPlainRecord(value) ? Object.values(value).some(isComponent) : true;
-  };
-
-  /** Whether a live value holds anything that is restored in place. */
-  const holdsObjects = (value: unknown): boolean => {
-    if (typeof value !== "object" || value === null || isTypedArray(value)) return false;
-    if (Array.isArray(value)) return value.some(holdsObjects);
-    if (isPlainRecord(value)) return Object.values(value).some(holdsObjects);
-    return common.some((kind) => kind.build !== undefined && kind.is(value));
-  };
-
-  const liveKind = (value: unknown): string =>
-    value === null
-      ? "null"
-      : isTypedArray(value)
-      ? value.constructor.name
-      : Array.isArray(value)
-      ? "array"
-      : isPlainRecord(value) && !common.some((kind) => kind.is(value))
-      ? "record"
-      : typeof value === "object"
-      ? "component"
-      : typeof value;
-
   /** Whether a value may take the place of a live one; a best that is found, or not found yet: null stands for any plain data. */
   const checkKind = (node: Node, path: string, given: unknown): boolean => {
     if (given === absent || given === null || kindOf(node).startsWith(codecPrefix)) return true;
@@ -353,12 +304,12 @@ export function restore(
       kind !== undefined
         ? kind.is(given)
         : node === null
-        ? fields || !isComponent(given)
-        : liveKind(given) === kindOf(node)
+        ? fields || !liveValue.isComponent(given)
+        : liveValue.kind(given) === kindOf(node)
     ) {
       return true;
     }
-    report(path, "kind", `${describe(node)}, as in the snapshot`, foundAs(given));
+    report(path, "kind", `${describe(node)}, as in the snapshot`, liveValue.describe(given));
     return false;
   };
 
@@ -441,18 +392,8 @@ export function restore(
     return [name, value];
   };
 
-  const names = new Set(encoded.components.map(([name]) => name));
-  if (live !== undefined) {
-    for (const name of Object.keys(live)) {
-      if (!names.has(name)) {
-        report(join("", name), "missing", `${shown(live[name])}, as in the live components`, "nothing in the snapshot");
-      }
-    }
-  }
-  for (const name of Object.keys(codecs)) {
-    if (!names.has(name)) {
-      report(join("", name), "missing", "a component for the codec of this name", "nothing in the snapshot");
-    }
+  for (const { path, expected } of unmatched(encoded, codecs, live)) {
+    report(path, "missing", expected, "nothing in the snapshot");
   }
 
   const undo = (): void => {

@@ -7,7 +7,8 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { type DeviceFailed, type StoreFailed, toError } from "./errors.ts";
+import type { DeviceFailed, StoreFailed } from "./errors.ts";
+import { toError } from "./explain.ts";
 
 // --- constructors
 

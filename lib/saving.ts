@@ -11,7 +11,8 @@ import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { knowEntry } from "./catalogue.ts";
 import { writeCheckpoint } from "./commit.ts";
 import { environment } from "./environment.ts";
-import { type SaveError, toError } from "./errors.ts";
+import type { SaveError } from "./errors.ts";
+import { toError } from "./explain.ts";
 import { afterOf, type Branch, nextLine } from "./line.ts";
 import { captured, guarded, orDeviceFailed, theirs } from "./guard.ts";
 import type { Summary } from "./manifest.ts";
@@ -232,7 +233,13 @@ async function writeAfter(
     ...(training === undefined || training === defaultTraining ? {} : { training }),
   };
   const after = afterOf(store, line);
-  const committed = await writeCheckpoint(store, snapshot.encoded, summary, after, theirs(options.onProgress ?? ignore))();
+  const committed = await writeCheckpoint(
+    store,
+    snapshot.encoded,
+    summary,
+    after,
+    theirs(options.onProgress ?? ignore),
+  )();
   if (E.isLeft(committed)) {
     if (committed.left._tag === "StoreFailed") {
       setLine(store, { ...line, doubtful: [...doubtful, { time: summary.time, step: own }] }, training);

@@ -26,7 +26,8 @@ import { restore } from "./decode.ts";
 import { encode, type Encoded } from "./encode.ts";
 import { graft, type Grafted } from "./graft.ts";
 import { asks, checkSelection, noParts, type Parts, type Selection, selectionNames } from "./selection.ts";
-import { explain, type Mismatch, mismatch, type Problem, type RestoreError } from "./errors.ts";
+import { type Mismatch, mismatch, type Problem, type RestoreError } from "./errors.ts";
+import { explain } from "./explain.ts";
 import type { Overridden } from "./overridden.ts";
 import * as Rng from "./rng.ts";
 import * as Scaler from "./scaler.ts";
@@ -272,7 +273,7 @@ export function foreseen(
     () => true,
   ) as readonly Problem[];
   // What only the bytes can tell is not asked yet.
-  const known = found.filter(({ kind }) => !["length", "memory", "value", "format", "digest", "data"].includes(kind));
+  const known = found.filter(({ kind }) => !["length", "memory", "value", "format", "digest"].includes(kind));
   return known.some(({ kind }) => kind === "shape" || kind === "dtype") ? mismatch(known) : undefined;
 }
 

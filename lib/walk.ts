@@ -4,7 +4,8 @@
  * @module
  */
 import type { Mark } from "./cursor.ts";
-import { type CursorMismatch, type LoaderError, type SourceFailed, toError } from "./errors.ts";
+import type { CursorMismatch, LoaderError, SourceFailed } from "./errors.ts";
+import { toError } from "./explain.ts";
 import type { Loader } from "./pipeline.ts";
 import { isPromise, itemAt, type Place, type Plan, type Samples, shiftedSamples, times } from "./plan.ts";
 import { dispose, type Indexed, type Opened, type Run, type Source, type Stream } from "./source.ts";

@@ -237,7 +237,7 @@ for (
       const store = storeOf();
       const first = make(1);
       await runOrThrow(saveState(store)(first));
-      await runOrThrow(saveState(store)({ ...first, step: 9 }));
+      await runOrThrow(saveState(store)(first));
       using snapshot = await runOrThrow(readSnapshot(store, { checkpoint: 0 }));
       let failures = 0;
       for (let nth = 1; nth <= (kind === "memory" ? 40 : 16) * torture; nth++) {

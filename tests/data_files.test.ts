@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { pipe } from "fp-ts/lib/function.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import * as t from "io-ts";
-import { explain, runOrThrow } from "../lib/errors.ts";
+import { explain, runOrThrow } from "../lib/explain.ts";
 import type { DataFailed, LoaderError } from "../lib/errors.ts";
 import * as Loader from "../lib/loader.ts";
 import { fromCsv } from "../lib/sources/csv.ts";

@@ -39,7 +39,7 @@ before(async () => void await tf.setBackend("cpu"));
 /** What a restore reports as overridden. */
 function overridden(saved: object, live: object, options: RestoreOptions = {}): readonly Overridden[] {
   const reports: (readonly Overridden[])[] = [];
-  using snapshot = captureState(saved, options);
+  using snapshot = captureState(saved, options.codecs === undefined ? {} : { codecs: options.codecs });
   const onReport: RestoreOptions["onReport"] = (report) => reports.push(report.overridden);
   right(restoreInto(live as never, { ...options, onReport } as RestoreOptions)(snapshot)());
   assert.equal(reports.length, 1);

@@ -16,6 +16,7 @@ import { deno, root } from "./gate/runtimes.ts";
 /** The rooms of `lib/`, in the order in which they are read: each imports only from those before it. */
 const order: readonly string[] = [
   "errors",
+  "explain",
   "guard",
   "rules",
   "option_names",
@@ -31,6 +32,7 @@ const order: readonly string[] = [
   "matching",
   "graft",
   "overridden",
+  "live_value",
   "decode",
   "compare",
   "rng",

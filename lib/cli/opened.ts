@@ -7,7 +7,7 @@ import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type Loaded, type ReadError, readHeader, readManifest } from "../checkpoint.ts";
-import { toError } from "../errors.ts";
+import { toError } from "../explain.ts";
 import type { Stored } from "../manifest.ts";
 import type { TensorEntry } from "../safetensors.ts";
 import type { Part, Store } from "../store.ts";

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { type Ambient, type Call, watch } from "../ambient.ts";
 import { directory } from "../directory.ts";
-import { explain } from "../errors.ts";
+import { explain } from "../explain.ts";
 import { writeSnapshot } from "../saving.ts";
 import { release } from "../snapshot.ts";
 import { trace } from "./trace.ts";

@@ -6,7 +6,8 @@
 import { createHash } from "node:crypto";
 import * as fs from "node:fs/promises";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { type DataFailed, type Problem, toError } from "../errors.ts";
+import type { DataFailed, Problem } from "../errors.ts";
+import { toError } from "../explain.ts";
 import { demand, must } from "../rules.ts";
 
 // --- types

@@ -5,7 +5,8 @@
  */
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { type DataFailed, toError } from "../errors.ts";
+import type { DataFailed } from "../errors.ts";
+import { toError } from "../explain.ts";
 import { checkOptionNames, type OptionNames } from "../option_names.ts";
 import { type Loader, samplesOf } from "../pipeline.ts";
 import { aName, demand, ifGiven, integer, listOf } from "../rules.ts";

@@ -11,7 +11,7 @@ import { Buffer } from "node:buffer";
 import { createHash, randomUUID } from "node:crypto";
 import * as fs from "node:fs/promises";
 import { crc32 } from "node:zlib";
-import { toError } from "../errors.ts";
+import { toError } from "../explain.ts";
 import { dataFailed, type DataFile, recent, sampleOf, using } from "./file.ts";
 import { piece, scanner } from "./newlines.ts";
 

@@ -9,7 +9,8 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { type DeviceFailed, toError } from "../errors.ts";
+import type { DeviceFailed } from "../errors.ts";
+import { toError } from "../explain.ts";
 
 // --- types
 
