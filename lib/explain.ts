@@ -4,16 +4,7 @@
  * @module
  */
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import type {
-  Divergence,
-  DogearError,
-  Mismatch,
-  NotResumable,
-  Problem,
-  ResumeCause,
-  StepFailed,
-  StoreFailed,
-} from "./errors.ts";
+import type { Divergence, DogearError, Mismatch, Problem, ResumeCause, StepFailed, StoreFailed } from "./errors.ts";
 
 // --- combinators
 
