@@ -164,7 +164,9 @@ function find(store: Store, options: ReadOptions): TaskEither<LoadError, Found> 
  * @returns For live components, the restored ones, as {@link restoreInto} gives them; its left is `NoCheckpoint` for an empty store, `Damaged`
  *   (and which older checkpoint verifies), `NewerFormat`, `StoreFailed`, or `Mismatch` with every difference; nothing live has changed then.
  *
- * Laws: *all or nothing*, *nothing silent*.
+ * What is saved next there goes after the checkpoint: in its run, or, where it was asked for by number and its run has a newer one, in a new run.
+ *
+ * Laws: *all or nothing*, *nothing silent*, *one line of history*.
  *
  * @example
  * ```ts

@@ -257,7 +257,7 @@ export async function retain(
   if (store.keep === undefined) return E.right([]);
   const numbers = seen === undefined ? await candidates(store)() : E.right(seen);
   if (E.isLeft(numbers)) return numbers;
-  const entries = (await entriesOf(store, numbers.right)).filter((entry) => entry.run === run);
+  const entries = await entriesOf(store, numbers.right, run);
   const gone = new Set(store.keep(entries, Date.now()).remove);
   // Another process may have saved a newer one of the same run.
   const stays = new Set([newest, entries.at(-1)?.checkpoint]);

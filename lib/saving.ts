@@ -125,9 +125,11 @@ function stepIn(snapshot: Snapshot<unknown>): number | null {
  * @param store Where to.
  * @param options Step, metrics, whether to record the id.
  * @returns For a snapshot, which stays the caller's to release, what was committed; or `StoreFailed`, and then the store holds what it held
- *   (if the operation was to remove an older checkpoint, or the last one, to make the commit durable, the new one beside it), or `Released`.
+ *   (if the operation was to remove an older checkpoint, or the last one, to make the commit durable, the new one beside it), or `Released`; or
+ *   `Overtaken`, if another process has saved in the run since this one loaded or saved last there, or `StepWentBack`, if the component `step`
+ *   is below that of the checkpoint loaded or saved last there: then nothing was written and nothing removed.
  *
- * Law *old or new*.
+ * Laws: *old or new*; *one line of history*: all stores of one place, in this process, save into one run.
  *
  * @example
  * ```ts
@@ -215,7 +217,7 @@ async function writeAfter(
  * @param store Where to.
  * @param options Step, metrics, codecs, whether to record the id.
  * @returns For components, a task that captures when it is run, and resolves after commit and retention; without `await` it writes beside
- *   the training. Its left is `StoreFailed`, as for {@link writeSnapshot}. What cannot be captured rejects with the `TypeError` of
+ *   the training. Its left is `StoreFailed`, `Overtaken` or `StepWentBack`, as for {@link writeSnapshot}. What cannot be captured rejects with the `TypeError` of
  *   {@link captureState}. Saves of one store are committed in the order in which they are run.
  *
  * Law *old or new*.
