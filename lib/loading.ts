@@ -208,7 +208,9 @@ function find(
  *   (and which older checkpoint verifies), `NewerFormat`, `StoreFailed` (with the code `ENOMEM` where there is no room for its tensors), or `Mismatch`
  *   with every difference, before any data is read if shapes differ; nothing live has changed then.
  *
- * Laws: *all or nothing*, *nothing silent*.
+ * What is saved next there goes after the checkpoint: in its run, or, where it was asked for by number and its run has a newer one, in a new run.
+ *
+ * Laws: *all or nothing*, *nothing silent*, *one line of history*.
  *
  * @example
  * ```ts

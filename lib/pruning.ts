@@ -352,7 +352,7 @@ export async function retain(
   const failed = (why: string): Removal => ({ ...nothing, notes: [`Retention removed nothing: ${why}`] });
   const numbers = seen === undefined ? await candidates(store)() : E.right(seen);
   if (E.isLeft(numbers)) return failed(reasonOf(numbers.left));
-  const entries = (await entriesOf(store, numbers.right)).filter((entry) => entry.run === run);
+  const entries = await entriesOf(store, numbers.right, run);
   const decision = E.tryCatch(() => store.keep?.(entries, Date.now()) ?? { keep: [], remove: [] }, E.toError);
   if (E.isLeft(decision)) return failed(`the policy threw ${decision.left.name}: ${decision.left.message}`);
   const { remove, unknownMetrics = [] } = decision.right;

@@ -155,10 +155,11 @@ function stepIn(snapshot: Snapshot<unknown>): number | null {
  * @param options Step, metrics, whether to record the id.
  * @returns For a snapshot, which stays the caller's to release, what was committed; or `StoreFailed`, and then the store holds what it held
  *   (if the operation was the last one, to make the commit durable, the new one beside it; lack of memory is one, too), `DeviceFailed` where a
- *   GPU refused what was to be saved or cannot be read, `Overtaken`, `StepWentBack`, or `Released`. An older checkpoint that cannot be removed
- *   is no failure: {@link Saved.notRemoved} names it.
+ *   GPU refused what was to be saved or cannot be read, or `Released`; or `Overtaken`, if another process has saved in the run since this one
+ *   loaded or saved last there, or `StepWentBack`, if the component `step` is below that of the checkpoint loaded or saved last there: then
+ *   nothing was written and nothing removed. An older checkpoint that cannot be removed is no failure: {@link Saved.notRemoved} names it.
  *
- * Law *old or new*.
+ * Laws: *old or new*; *one line of history*: all stores of one place, in this process, save into one run.
  *
  * @example
  * ```ts
