@@ -4,12 +4,15 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type ReadError, readSummary } from "./checkpoint.ts";
 import type { LoadError, StoreFailed } from "./errors.ts";
 import { guarded } from "./guard.ts";
 import type { Summary } from "./manifest.ts";
 import type { Entry } from "./retention.ts";
+import { placeOf } from "./runs.ts";
 import { checkStore, type Store } from "./store.ts";
 
 // --- constructors
@@ -17,13 +20,14 @@ import { checkStore, type Store } from "./store.ts";
 /** This release. */
 export const version = "0.1.0";
 
-/** Entries of committed checkpoints, which do not change. */
-const catalogues = new WeakMap<Store, Map<number, Entry>>();
+/** Entries of committed checkpoints, which do not change, by places: a relative path may lead to another folder by now. */
+const catalogues = new WeakMap<object, Map<number, Entry>>();
 
-/** The entries that are known of a store. */
+/** The entries that are known of a store's place. */
 function knownOf(store: Store): Map<number, Entry> {
-  const known = catalogues.get(store) ?? new Map<number, Entry>();
-  catalogues.set(store, known);
+  const place = placeOf(store);
+  const known = catalogues.get(place) ?? new Map<number, Entry>();
+  catalogues.set(place, known);
   return known;
 }
 
@@ -35,18 +39,9 @@ export function entryOf(checkpoint: number, summary: Summary & { readonly bytes:
 
 // --- capture and restore
 
-/** The entry of one checkpoint. */
+/** The entry of one checkpoint, read anew: it may have been removed by hand, and its number have been given again, or be damaged by now. */
 export function readEntry(store: Store, checkpoint: number): TaskEither<ReadError, Entry> {
-  return async () => {
-    const known = knownOf(store);
-    const entry = known.get(checkpoint);
-    if (entry !== undefined) return E.right(entry);
-    const summary = await readSummary(store, checkpoint)();
-    if (E.isLeft(summary)) return summary;
-    const made = entryOf(checkpoint, summary.right);
-    known.set(checkpoint, made);
-    return E.right(made);
-  };
+  return pipe(readSummary(store, checkpoint), TE.map((summary) => entryOf(checkpoint, summary)));
 }
 
 /** What a store holds. */
@@ -118,11 +113,22 @@ export async function* inOrder<A, B>(
   for (const next of underWay) yield await next;
 }
 
-/** The entries of those of these checkpoints whose manifests can be read, in their order; what is known is not waited for. */
+/**
+ * The entries of those of these checkpoints whose manifests can be read, in their order; what is known is not read again.
+ *
+ * @param store Which.
+ * @param checkpoints All that the store has: what is known of others is forgotten.
+ */
 export async function entriesOf(store: Store, checkpoints: readonly number[]): Promise<readonly Entry[]> {
   const known = knownOf(store);
-  const reading = inOrder(checkpoints.filter((checkpoint) => !known.has(checkpoint)), (n) => readEntry(store, n)());
-  for await (const _ of reading) { /* each is known once it has been read */ }
+  if (known.size > 0) {
+    const there = new Set(checkpoints);
+    for (const checkpoint of known.keys()) if (!there.has(checkpoint)) known.delete(checkpoint);
+  }
+  const unknown = checkpoints.filter((checkpoint) => !known.has(checkpoint));
+  for await (const [checkpoint, entry] of inOrder(unknown, (n) => readEntry(store, n)())) {
+    if (E.isRight(entry)) known.set(checkpoint, entry.right);
+  }
   return checkpoints.flatMap((checkpoint) => known.get(checkpoint) ?? []);
 }
 
@@ -137,8 +143,7 @@ export async function isGone(store: Store, checkpoints: readonly number[]): Prom
 
 /** Knows the entry of a checkpoint that was committed just now; another one may have had its number, and have been removed by hand. */
 export function knowEntry(store: Store, entry: Entry): void {
-  const known = catalogues.get(store) ?? new Map<number, Entry>();
-  catalogues.set(store, known.set(entry.checkpoint, entry));
+  knownOf(store).set(entry.checkpoint, entry);
 }
 
 /** Forgets the entry of a checkpoint that was removed. */
