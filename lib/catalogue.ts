@@ -117,13 +117,14 @@ export async function* inOrder<A, B>(
  * The entries of those of these checkpoints whose manifests can be read, in their order; what is known is not read again.
  *
  * @param store Which.
- * @param checkpoints All that the store has: what is known of others is forgotten.
+ * @param checkpoints All that the store has: what is known of others is forgotten, and all where a known one was newer: the place was emptied.
  */
 export async function entriesOf(store: Store, checkpoints: readonly number[]): Promise<readonly Entry[]> {
   const known = knownOf(store);
   if (known.size > 0) {
-    const there = new Set(checkpoints);
-    for (const checkpoint of known.keys()) if (!there.has(checkpoint)) known.delete(checkpoint);
+    const [there, newest] = [new Set(checkpoints), checkpoints.at(-1) ?? -1];
+    const anew = [...known.keys()].some((checkpoint) => checkpoint > newest);
+    for (const checkpoint of known.keys()) if (anew || !there.has(checkpoint)) known.delete(checkpoint);
   }
   const unknown = checkpoints.filter((checkpoint) => !known.has(checkpoint));
   for await (const [checkpoint, entry] of inOrder(unknown, (n) => readEntry(store, n)())) {
