@@ -154,6 +154,9 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
     if (typeof path !== "string" || path === "" || path.includes("\0") || /^~(\/|$)/.test(path)) {
       throw new TypeError(`Expected a folder's path, found ${shown(path)}: write it out, "~" too`);
     }
+    if (/^[a-z][a-z\d+.-]+:\/\//i.test(path)) {
+      throw new TypeError(`Expected a folder's path, found the URL ${shown(path)}: give a path of this machine`);
+    }
     checkOptions(options);
     const run = (): string => resolve(path);
     const parent = (): string => join(run(), checkpointsName);

@@ -18,7 +18,7 @@ import { candidates, entriesOf, forgetEntry, inOrder, readEntry } from "./catalo
 import { verifyCheckpoint } from "./checkpoint.ts";
 import type { Damaged, LoadError, StoreFailed } from "./errors.ts";
 import type { Progress } from "./progress.ts";
-import type { Entry, Retention } from "./retention.ts";
+import { decisionOf, type Entry, type Retention } from "./retention.ts";
 import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import { aFunction, aName, demand, ifGiven, must } from "./rules.ts";
 import { checkStore, type Store } from "./store.ts";
@@ -105,7 +105,7 @@ function notesOn(unknown: readonly string[], entries: readonly Entry[]): readonl
 
 /** What a policy says of one run's entries, none of which may be missing. */
 function judged(policy: Retention, entries: readonly Entry[], now: number): Pick<Plan, "keep" | "remove" | "notes"> {
-  const { remove, unknownMetrics = [] } = policy(entries, now);
+  const { remove, unknownMetrics = [] } = decisionOf(policy, entries, now);
   const gone = new Set(remove);
   const newest = entries.at(-1);
   return {
@@ -353,7 +353,8 @@ export async function retain(
   const numbers = seen === undefined ? await candidates(store)() : E.right(seen);
   if (E.isLeft(numbers)) return failed(reasonOf(numbers.left));
   const entries = await entriesOf(store, numbers.right, run);
-  const decision = E.tryCatch(() => store.keep?.(entries, Date.now()) ?? { keep: [], remove: [] }, E.toError);
+  const { keep } = store;
+  const decision = E.tryCatch(() => decisionOf(keep, entries, Date.now()), E.toError);
   if (E.isLeft(decision)) return failed(`the policy threw ${decision.left.name}: ${decision.left.message}`);
   const { remove, unknownMetrics = [] } = decision.right;
   const gone = new Set(remove);

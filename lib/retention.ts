@@ -63,13 +63,32 @@ function numbersOf(catalogue: readonly Entry[]): readonly number[] {
   return catalogue.map(({ checkpoint }) => checkpoint);
 }
 
-/** What a policy decides; one of your own may answer with anything. */
-function decisionOf(policy: Retention, catalogue: readonly Entry[], now: number): Decision {
-  const decision: unknown = policy(catalogue, now);
-  if (Array.isArray(Object(decision).keep)) return decision as Decision;
-  throw new TypeError(
-    `Expected a retention policy to give { keep, remove }, arrays of checkpoints' numbers, found ${shown(decision)}`,
-  );
+const isNumbers = (u: unknown): boolean => Array.isArray(u) && u.every((one) => typeof one === "number");
+const isStrings = (u: unknown): boolean => Array.isArray(u) && u.every((one) => typeof one === "string");
+
+/**
+ * What a policy decides: one of the user's own may answer with anything, which is a `TypeError`.
+ *
+ * @param policy The policy, which gets a copy of the catalogue.
+ * @param catalogue The entries it judges.
+ * @param now The present time.
+ * @returns Its decision; what it both keeps and removes is kept.
+ */
+export function decisionOf(policy: Retention, catalogue: readonly Entry[], now: number): Decision {
+  const found: unknown = policy([...catalogue], now);
+  const { keep, remove, unknownMetrics = [] } = Object(found);
+  if (!isNumbers(keep) || !isNumbers(remove)) {
+    throw new TypeError(
+      `Expected a retention policy to give { keep, remove }, arrays of checkpoints' numbers, found ${shown(found)}`,
+    );
+  }
+  if (!isStrings(unknownMetrics)) {
+    throw new TypeError(
+      `Expected unknownMetrics of a retention policy to be an array of names, found ${shown(unknownMetrics)}`,
+    );
+  }
+  const kept = new Set(keep);
+  return { keep, remove: remove.filter((n: number) => !kept.has(n)), unknownMetrics };
 }
 
 /** What several policies decide. */

@@ -29,9 +29,12 @@ function notRun(path: string, message: string): StoreFailed {
   return storeFailed("find a run in", path, "ENOTRUN", message);
 }
 
-/** What a path within a checkpoint's folder is of. */
+/** What a path within a checkpoint's folder, or that of a save, is of. */
 function within(path: string, folder: string): StoreFailed {
   const [run, checkpoint] = [dirname(dirname(folder)), numberIn(basename(folder))];
+  if (checkpoint === undefined) {
+    return notRun(path, `it is inside a save that is under way, or was killed, of the run ${run}: give that folder`);
+  }
   const what = path === folder ? `it is checkpoint ${checkpoint}` : `it is inside checkpoint ${checkpoint}`;
   return notRun(
     path,
@@ -41,10 +44,11 @@ function within(path: string, folder: string): StoreFailed {
 
 // --- combinators
 
-/** The folder of a checkpoint that a path is or lies in, by the names alone. */
+/** The folder of a checkpoint, or of a save, that a path is or lies in, by the names alone. */
 function checkpointAround(path: string): string | undefined {
   for (let at = path; dirname(at) !== at; at = dirname(at)) {
-    if (numberIn(basename(at)) !== undefined && basename(dirname(at)) === checkpointsName) return at;
+    if (basename(dirname(at)) !== checkpointsName) continue;
+    if (numberIn(basename(at)) !== undefined || isTemporary(basename(at))) return at;
   }
   return undefined;
 }
@@ -94,7 +98,7 @@ function checkLinks(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> 
       if (E.isRight(target)) {
         const there = await disk.status(at)();
         if (E.isRight(there) || there.left.code !== "ENOENT") return E.right(undefined);
-        const message = `${at} is a symbolic link to ${target.right}, and there is nothing: is a disk not mounted?`;
+        const message = `${at} is a symbolic link to ${target.right}, which is not there (a disk may not be mounted)`;
         return E.left(storeFailed("find a run in", path, "ENOLINK", message));
       }
       if (dirname(at) === at) return E.right(undefined);
@@ -130,7 +134,13 @@ export function checkEmpty(disk: Disk, path: string): TE.TaskEither<StoreFailed,
   return pipe(
     disk.status(inner),
     TE.map(() => undefined),
-    unless(absent, () => pipe(checkLinks(disk, inner), TE.flatMap(() => checkContents(disk, path)))),
+    unless(absent, () =>
+      pipe(
+        checkLinks(disk, inner),
+        TE.flatMap(() => checkContents(disk, path)),
+        // What links lead to may lie in a checkpoint, too.
+        TE.flatMap(() => checkName(disk, disk.realPath?.(path) ?? path)),
+      )),
   );
 }
 

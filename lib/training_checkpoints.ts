@@ -12,7 +12,7 @@ import { candidates, inOrder, isGone } from "./catalogue.ts";
 import { type ReadError, readSummary, verifyCheckpoint } from "./checkpoint.ts";
 import type { Damaged, LoadError } from "./errors.ts";
 import { readSnapshot, type Report } from "./loading.ts";
-import { newLine, passOver, setLine } from "./runs.ts";
+import { newLine, passOver, placeOf, setLine } from "./runs.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Store } from "./store.ts";
 import { defaultTraining } from "./trainings.ts";
@@ -27,13 +27,28 @@ export interface FoundTraining {
 
 // --- capture and restore
 
-/** The trainings that committed checkpoints belong to, by store and number: they do not change. */
-const known = new WeakMap<Store, Map<number, string>>();
+/** The trainings that committed checkpoints belong to, by place and number: they do not change. */
+const known = new WeakMap<object, Map<number, string>>();
+
+/** What is known of a place's checkpoints. */
+function knownOf(store: Store): Map<number, string> {
+  const place = placeOf(store);
+  const names = known.get(place) ?? new Map<number, string>();
+  known.set(place, names);
+  return names;
+}
+
+/** Forgets what is not there any more; and all, where the highest number is lower than before: the folder was made anew. */
+function forgetGone(store: Store, numbers: readonly number[]): void {
+  const names = knownOf(store);
+  const there = new Set(numbers);
+  const anew = [...names.keys()].some((checkpoint) => checkpoint > (numbers.at(-1) ?? -1));
+  for (const checkpoint of names.keys()) if (anew || !there.has(checkpoint)) names.delete(checkpoint);
+}
 
 /** The training that a checkpoint belongs to. */
 async function trainingAt(store: Store, checkpoint: number): Promise<Either<ReadError, string>> {
-  const names = known.get(store) ?? new Map<number, string>();
-  known.set(store, names);
+  const names = knownOf(store);
   const name = names.get(checkpoint);
   if (name !== undefined) return E.right(name);
   const summary = await readSummary(store, checkpoint)();
@@ -79,6 +94,7 @@ export async function newestOf(
 ): Promise<Either<LoadError, FoundTraining | undefined>> {
   const numbers = await candidates(store)();
   if (E.isLeft(numbers)) return numbers;
+  forgetGone(store, numbers.right);
   const descending = numbers.right.toReversed();
   const older = (checkpoint: number): readonly number[] => descending.filter((n) => n < checkpoint);
   const skipped: { readonly checkpoint: number; readonly error: LoadError }[] = [];

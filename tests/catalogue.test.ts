@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { symlinkSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -238,4 +238,50 @@ test("a listing gives what can be read, and the numbers of what cannot, each wit
   ]]);
   await writeFile(join(path, "checkpoints/checkpoint_4/snapshot.json"), "");
   assert.deepEqual((await runOrThrow(list(directory(path)))).damaged.map(({ checkpoint }) => checkpoint), [2, 3, 4]);
+});
+
+test("a list says what is there now: damage, other checkpoints under known numbers, another folder that a relative path leads to", async () => {
+  const path = place();
+  const store = directory(path, { keep: Retention.latest(3) });
+  const told = async () => {
+    const { entries, damaged } = await runOrThrow(list(store));
+    return [entries.map(({ checkpoint, step }) => [checkpoint, step]), damaged.map(({ checkpoint }) => checkpoint)];
+  };
+  for (const step of [0, 1, 2]) await runOrThrow(saveState(store)({ step }));
+  await truncate(join(path, "checkpoints", "checkpoint_1", "snapshot.json"), 10);
+  assert.deepEqual(await told(), [[[0, 0], [2, 2]], [1]]);
+  await rm(path, { recursive: true });
+  await runOrThrow(saveState(store)({ step: 7 }));
+  assert.deepEqual(await told(), [[[0, 7]], []]);
+
+  const before = process.cwd();
+  try {
+    const folders = [place(), place()];
+    const relative = directory("run", { keep: Retention.latest(1) });
+    for (const step of [5, 6, 7]) {
+      for (const folder of folders) {
+        await mkdir(folder, { recursive: true });
+        process.chdir(folder);
+        const saved = await runOrThrow(saveState(relative)({ step }));
+        assert.deepEqual(saved.removed, step === 5 ? [] : [saved.checkpoint - 1]);
+        assert.deepEqual((await runOrThrow(list(relative))).entries.map((entry) => entry.step), [step]);
+      }
+    }
+  } finally {
+    process.chdir(before);
+  }
+});
+
+test("who is behind is told so by what is there now, whatever this process knew of the number", async () => {
+  const path = place();
+  const store = directory(path, { keep: Retention.latest(3) });
+  for (const step of [0, 1]) await runOrThrow(saveState(store)({ step }));
+  await rm(path, { recursive: true });
+  await runOrThrow(saveState(store)({ step: 0 }));
+  // Another process goes on from there, under a number that this one has known as another run's.
+  const elsewhere = directoryOn({ ...machineDisk })(path);
+  await runOrThrow(loadState(elsewhere)({ step: 0 }));
+  await runOrThrow(saveState(elsewhere)({ step: 1 }));
+  const behind = await saveState(store)({ step: 1 })();
+  assert.equal(behind._tag === "Left" && behind.left._tag, "Overtaken");
 });

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { symlinkSync } from "node:fs";
-import { cp, link, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { cp, link, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -509,6 +509,7 @@ test("prune: the last checkpoint that verifies stays, and a run by itself goes b
   ]);
   assert.equal((await dogear("prune", two, "--latest", "1", "--run", "nobody")).code, 2);
   assert.equal((await dogear("prune", two, "--latest", "1", "--run", "")).code, 2);
+  assert.equal((await dogear("prune", run, "--latest", "1", "--run", "")).code, 2);
 });
 
 test("prune: nothing goes for a metric that no checkpoint has, and the names there are are said", async () => {
@@ -664,6 +665,7 @@ test("export: nothing is written where no folder was named: a checkpoint is neve
   await mkdir(folder);
   const before = process.cwd();
   const path = await copied();
+  await symlink(join(path, "checkpoints"), join(folder, "link"), "junction");
   process.chdir(folder);
   try {
     for (
@@ -682,13 +684,29 @@ test("export: nothing is written where no folder was named: a checkpoint is neve
         [path, "--out", "2"],
         [path, "--out", "@2"],
         [path, "2", "a", "--out", "b"],
+        // Two runs, and no folder.
+        [path, run],
+        [path, "2", run],
+        // What is committed is never written to, not even when it is named and forced.
+        ...[
+          "checkpoints",
+          "checkpoints/checkpoint_1",
+          "checkpoints/checkpoint_1/state",
+          "checkpoints/new",
+          "checkpoints/../checkpoints/new",
+        ]
+          .flatMap((
+            inner,
+          ) => [[path, "--out", `${path}/${inner}`, "--force"], [path, "2", `${path}/${inner}`, "--force"]]),
+        [path, "--out", "link/new", "--force"],
       ]
     ) {
       const { code, text, said } = await dogear("export", ...words);
       assert.deepEqual([code, text], [2, ""], words.join(" "));
       assert.match(said, /^Expected (a folder to write to|one folder to write to).*/, words.join(" "));
     }
-    assert.deepEqual(await readdir(folder), []);
+    assert.deepEqual(await readdir(folder), ["link"]);
+    assert.equal((await dogear("verify", path)).code, 0);
     assert.equal((await dogear("export", path, "1", "--out", "./71")).code, 0);
     assert.equal((await dogear("export", `${path}@1`, "--out", "a")).code, 0);
     assert.equal((await dogear("export", path, "--out", "b")).code, 0);

@@ -388,7 +388,7 @@ const scenarios = {
   "two saves at once of one run": {
     before: inTurn(saves("a", 1), loads("b")),
     during: together(savesOrNot("a", 2), savesOrNot("b", 3)),
-    schedules: () => interrupted(Math.max(1, 4 - torture)),
+    schedules: () => interrupted(Math.max(2, 4 - torture)),
   },
   "two saves at once of runs that keep one each": {
     keep: Retention.latest(1),

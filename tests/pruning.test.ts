@@ -382,6 +382,53 @@ test("a committed save is no failure, whatever becomes of its retention: a polic
   assert.deepEqual([two.checkpoint, two.notes], [0, ["Retention removed nothing: cannot list it (EIO): broken"]]);
 });
 
+test("a committed save is no failure, whatever a policy answers, and nothing goes on the strength of nonsense", async () => {
+  const answers: readonly [string, () => unknown][] = [
+    ["nothing", () => undefined],
+    ["a number", () => 5],
+    ["numbers alone", () => [0]],
+    ["a promise", () => Promise.resolve({ keep: [], remove: [0] })],
+    ["no array", () => ({ keep: [], remove: 5 })],
+    ["strings", () => ({ keep: [], remove: ["0"] })],
+    ["what it keeps alone", () => ({ keep: [1] })],
+    ["no names", () => ({ keep: [1], remove: [0], unknownMetrics: null })],
+    ["names that are none", () => ({ keep: [1], remove: [0], unknownMetrics: [5] })],
+    ["a field that throws", () => ({
+      keep: [],
+      get remove() {
+        throw new RangeError("its own");
+      },
+    })],
+  ];
+  for (const [name, answer] of answers) {
+    const policy = answer as Retention.Retention;
+    for (const keep of [policy, Retention.any(policy), Retention.all(Retention.latest(1), policy)]) {
+      const store = memory({ keep });
+      await runOrThrow(saveState(store)({ step: 0 }));
+      const saved = await runOrThrow(saveState(store)({ step: 1 }));
+      assert.deepEqual([saved.checkpoint, saved.removed], [1, []], name);
+      assert.match(
+        saved.notes?.join() ?? "",
+        /^Retention removed nothing: the policy threw \w+Error: (Expected|its)/,
+        name,
+      );
+      await assert.rejects(plan(store)(keep)(), /Expected|its own/);
+    }
+  }
+});
+
+test("what a policy both keeps and removes stays, and it cannot change the catalogue", async () => {
+  const store = memory({ keep: () => ({ keep: [0, 1], remove: [0] }) });
+  for (const step of [0, 1]) assert.deepEqual((await runOrThrow(saveState(store)({ step }))).removed, []);
+  const planned = await runOrThrow(
+    plan(store)((catalogue) => {
+      (catalogue as unknown[]).length = 0;
+      return { keep: [], remove: [] };
+    }),
+  );
+  assert.deepEqual(planned.keep.map(({ checkpoint }) => checkpoint), [0, 1]);
+});
+
 test("nothing goes on the strength of a metric that no checkpoint of the run has, and it is said with the names there are", async () => {
   const typo = Retention.best(1, "val_loss", "min");
   for (const keep of [typo, Retention.any(Retention.latest(1), typo), Retention.all(typo, typo)]) {
@@ -402,9 +449,10 @@ test("nothing goes on the strength of a metric that no checkpoint of the run has
   }
   // Of another run that has the metric, what is not among the best goes.
   const base = memory();
-  const [a, b] = [{ ...base, location: "a" }, { ...base, location: "b" }];
-  for (const val_loss of [1, 2, 3]) await runOrThrow(saveState(a, { metrics: { val_loss } })({ step: 0 }));
-  for (const _ of [1, 2]) await runOrThrow(saveState(b)({ step: 0 }));
+  const places: Record<string, object> = { a: {}, b: {} };
+  const [a, b] = ["a", "b"].map((location): Store => ({ ...base, location, place: () => places[location]! }));
+  for (const val_loss of [1, 2, 3]) await runOrThrow(saveState(a!, { metrics: { val_loss } })({ step: 0 }));
+  for (const _ of [1, 2]) await runOrThrow(saveState(b!)({ step: 0 }));
   const planned = await runOrThrow(plan(base)(typo));
   assert.deepEqual(planned.remove.map(({ checkpoint }) => checkpoint), [1]);
   assert.match(planned.notes.join(), /No checkpoint of the run has any metric$/);

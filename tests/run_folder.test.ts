@@ -74,6 +74,8 @@ test("the path of a checkpoint, of checkpoints, of what is in one, is an error t
       join(checkpoints, "checkpoint_1", "snapshot.json"),
       join(checkpoints, "checkpoint_99"),
       join(checkpoints, "checkpoint_0", "checkpoints"),
+      join(checkpoints, ".saving-unknown.1.0-0123456789ab"),
+      join(checkpoints, ".number-12", "mine"),
     ]
   ) {
     const said = await refusal(directory(wrong));
@@ -82,6 +84,24 @@ test("the path of a checkpoint, of checkpoints, of what is in one, is an error t
     if (number !== undefined) assert.ok(said.includes(`{ checkpoint: ${number} }`), said);
   }
   assert.deepEqual(await readdir(path, { recursive: true }), before);
+});
+
+test("a link into a checkpoint is followed before a run is begun there", async () => {
+  const path = await run();
+  const link = join(scratch, "into");
+  await symlink(join(path, "checkpoints", "checkpoint_0"), link, "junction");
+  const before = await readdir(path, { recursive: true });
+  for (const wrong of [join(link, "mine"), join(link, "mine", "deeper")]) {
+    assert.match(await refusal(directory(wrong)), /it is inside checkpoint 0 of the run/);
+  }
+  assert.deepEqual(await readdir(path, { recursive: true }), before);
+});
+
+test("a URL is no folder's path", () => {
+  for (const url of ["s3://bucket/prefix", "file:///tmp/run", "https://a.b/c", "GS://a"]) {
+    assert.throws(() => directory(url), { name: "TypeError", message: /found the URL "/ });
+  }
+  for (const path of ["C:\\runs", "a:b", "c:/runs", "runs://x".slice(5)]) assert.equal(directory(path)._tag, "Store");
 });
 
 test("a run that was nested in a checkpoint is not continued there", async () => {
@@ -138,7 +158,7 @@ test("a link that leads nowhere is said to, wherever in the path it is; one that
   for (const wrong of [link, join(link, "runs", "digits")]) {
     assert.match(
       await refusal(directory(wrong)),
-      /link is a symbolic link to .*unmounted, and there is nothing: is a disk not mounted/,
+      /link is a symbolic link to .*unmounted, which is not there \(a disk may not be mounted\)\. /,
     );
   }
   const inner = join(scratch, "inner");

@@ -376,13 +376,15 @@ test("what no reader would take is the programmer's mistake", () => {
   for (const mistake of mistakes) assert.throws(mistake, { name: "TypeError", message: /^Expected .*found .*: / });
 });
 
-test("20,000 tensors are written and read in well under a second", () => {
+test("20,000 tensors are written and read in well under a second of this process", () => {
   const tensors = Array.from(
     { length: 20_000 },
     (_, i) => ({ name: `layers/${i}/kernel`, dtype: "F32" as const, shape: [i, 3] }),
   );
-  const start = performance.now();
+  // Its own time, not the clock: other tests run beside it.
+  const start = process.cpuUsage();
   const { bytes, header } = encodeHeader(tensors, []);
   assert.deepEqual(decodeHeader(bytes, header.bytes)._tag, "Right");
-  assert.ok(performance.now() - start < 1000);
+  const { user, system } = process.cpuUsage(start);
+  assert.ok(user + system < 1e6);
 });

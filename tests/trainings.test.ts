@@ -253,3 +253,18 @@ test("metrics do not label weights that a callback has changed since", async () 
   const { entries } = await runOrThrow(list(to));
   assert.deepEqual(entries.map(({ metrics }) => "loss" in metrics), [false, true, false, true]);
 });
+
+test("a training is found again in a store that was emptied by hand, whatever its numbers meant before", async () => {
+  const store = memory();
+  const train = async (name: string): Promise<void> => {
+    await runOrThrow(fit({ to: store, name, seed: 7 })(build(), x, y, { epochs: 2, batchSize: 4, verbose: 0 }));
+  };
+  const numbers = async () => (await runOrThrow(list(store))).entries.map(({ checkpoint }) => checkpoint);
+  // The second looks at what the first has saved.
+  for (const name of ["one", "two"]) await train(name);
+  for (const checkpoint of await numbers()) await runOrThrow(store.remove(checkpoint));
+  await train("three");
+  const saved = await numbers();
+  await train("three");
+  assert.deepEqual(await numbers(), saved);
+});

@@ -7,7 +7,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { verifyCheckpoint } from "../checkpoint.ts";
 import { machineDisk } from "../disk.ts";
@@ -15,11 +15,13 @@ import type { StoreFailed } from "../errors.ts";
 import { writeFile } from "../files.ts";
 import { makeFolders, unless } from "../folders.ts";
 import { encodeIndex } from "../layout.ts";
+import { numberIn } from "../listing.ts";
 import { modelFile, modelIndex, shardName, specOf } from "../placement.ts";
 import { meter } from "../progress.ts";
+import { checkpointsName } from "../run_folder.ts";
 import { encodeHeader, type TensorSpec } from "../safetensors.ts";
 import { arraysOf, segment } from "../state_tree.ts";
-import { storeFailed } from "../store.ts";
+import { manifestName, storeFailed } from "../store.ts";
 import { elementBytes, type Held, sizeOf } from "../tensor.ts";
 import {
   checkpointIn,
@@ -155,6 +157,20 @@ async function writeFiles(
   return E.isLeft(durable) ? durable : E.right(done);
 }
 
+/** The folder of checkpoints, or of one of these, that a path is or lies in: what is committed is never written to. */
+async function checkpointsAround(path: string): Promise<string | undefined> {
+  const isCheckpoint = async (at: string): Promise<boolean> =>
+    E.isRight(await machineDisk.status(join(at, manifestName))());
+  for (let at = machineDisk.realPath?.(path) ?? path; dirname(at) !== at; at = dirname(at)) {
+    if (await isCheckpoint(at)) return at;
+    const names = basename(at) === checkpointsName ? await machineDisk.names(at)() : E.right([]);
+    for (const name of E.isRight(names) ? names.right : []) {
+      if (numberIn(name) !== undefined && await isCheckpoint(join(at, name))) return at;
+    }
+  }
+  return undefined;
+}
+
 /** A checkpoint and the folder that its weights go to, which is never guessed from what else was given. */
 async function destination(
   rest: readonly string[],
@@ -174,7 +190,17 @@ async function destination(
   if (out !== undefined && more !== undefined) {
     return usage(`Expected one folder to write to, found --out ${out} and ${JSON.stringify(more)}`);
   }
-  return E.right({ chosen, folder: resolve(word) });
+  const folder = resolve(word);
+  const around = await checkpointsAround(folder);
+  if (around !== undefined) {
+    return usage(
+      `Expected a folder to write to outside of all checkpoints, found ${word}: ${around} holds what a run has saved`,
+    );
+  }
+  if (out === undefined && E.isRight(await machineDisk.status(join(folder, checkpointsName))())) {
+    return usage(`Expected a folder to write to, found the run folder ${JSON.stringify(word)}: ${remedy}`);
+  }
+  return E.right({ chosen, folder });
 }
 
 /** `dogear export [run] [checkpoint] --out <folder> [--component model] [--max-shard-size 5GB] [--force]`. */

@@ -66,6 +66,7 @@ function verdicts({ keep, remove }: Plan, named: readonly NamedPolicy[]): readon
 
 /** The one run of a store whose name begins so. */
 async function runNamed(store: Store, start: string): Promise<E.Either<Trouble, string>> {
+  if (start === "") return usage('Expected --run with the name of a run or the start of it, found ""');
   const numbers = await candidates(store)();
   if (E.isLeft(numbers)) return numbers;
   const runs = new Set((await entriesOf(store, numbers.right)).map(({ run }) => run));
