@@ -168,6 +168,9 @@ export function collate(f?: (batch: never) => unknown): (loader: Loader<never>) 
             "Expected f of Loader.collate to give tensors, found a promise: use Loader.map before it",
           );
         }
+        if (made === undefined || made === null) {
+          throw new TypeError(`Expected f of Loader.collate to give tensors, found ${shown(made)}: return them`);
+        }
         if (consumes) dispose(batch);
         return made as tf.TensorContainer;
       });

@@ -469,6 +469,31 @@ const misspelt: Readonly<Record<string, readonly [call: () => unknown, answer: R
     () => unchecked.fit({ to })(model, null, null, { callbacks: [{}, tf.callbacks.earlyStopping()] }),
     /all of tfjs's classes or all plain objects, found both: make each plain object a new tf\.CustomCallback$/,
   ],
+  "a store as the save of train": [
+    () => unchecked.train({ ...training, save: to }),
+    /^Expected the options of save of train to be a record of options, found a store: write \{ to: store \}$/,
+  ],
+  "a store as the options of fit": [() => unchecked.fit(to), /found a store: write \{ to: store \}$/],
+  "components in place of the options of resume": [
+    () => unchecked.resume(to, { step: 0 }),
+    /found `step`: the components come after it: resume\(store\)\(components\)$/,
+  ],
+  "a URL as a folder": [
+    () => unchecked.directory("s3://bucket/run"),
+    /found the URL "s3:\/\/bucket\/run": write the path/,
+  ],
+  "an Error to explain": [
+    () => unchecked.explain(new Error("x", { cause: { _tag: "Released" } })),
+    /found an Error: give it .* the cause of what runOrThrow threw$/,
+  ],
+  "a result to explain": [
+    () => unchecked.explain({ _tag: "Left", left: { _tag: "Released" } }),
+    /found "Left": give it the left of a result/,
+  ],
+  "an unsafe end of Rng.int": [
+    () => unchecked.Rng.int(0, 2 ** 60),
+    /the end of Rng\.int to be a safe integer from 0 on/,
+  ],
   "plan rum": [() => unchecked.plan(to, { rum: "a" }), /option of plan: .*`run`/],
   "prune onprogres": [() => unchecked.prune(to, { onprogres: () => {} }), /option of prune: .*`onProgress`/],
   "memory digset": [() => unchecked.memory({ digset: "sha256" }), /`digest`/],

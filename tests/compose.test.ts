@@ -687,6 +687,15 @@ test("collate: what each typed array becomes is exact", async () => {
   assert.deepStrictEqual(await collatedOf(Int32Array.of(2 ** 24), [0.5]), ["float32", [2, 1], [2 ** 24, 0.5]]);
 });
 
+test("collate: a function that returns nothing is said at its first batch, and nothing is left behind", async () => {
+  const baseline = tf.memory().numTensors;
+  for (const f of [() => undefined, () => null, (xs: number[]) => void tf.tensor1d(xs)]) {
+    const loader = pipe(Loader.fromArray([1, 2]), Loader.batch(2), Loader.collate(f as unknown as () => tf.Tensor));
+    await assert.rejects(Loader.iterate(loader)[Symbol.asyncIterator]().next(), /found (undefined|null): return them/);
+  }
+  assert.equal(tf.memory().numTensors, baseline);
+});
+
 test("collate: what no tensor holds as it is, is refused with its sample, its place, its value and a remedy", async () => {
   const baseline = tf.memory().numTensors;
   const refused: readonly (readonly [samples: readonly unknown[], message: RegExp])[] = [
