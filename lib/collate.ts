@@ -29,7 +29,7 @@ function table(rows: readonly unknown[], path: string): tf.Tensor {
     const at = Array.isArray(row) && row.length === width ? withoutNumber(row) : -1;
     throw at < 0
       ? new TypeError(
-        `Expected ${path} of every sample to be ${width} numbers, found ${
+        `Expected ${path} of every sample to be ${width} ${width === 1 ? "number" : "numbers"}, found ${
           shownRow(row)
         } in sample ${i}: map samples to one size`,
       )
@@ -76,7 +76,10 @@ function stacked(values: readonly unknown[], path: string): tf.TensorContainer {
     const i = values.findIndex((value) => !is(value));
     if (i < 0) return;
     throw new TypeError(
-      `Expected ${path} of every sample to be of the sort of ${shown(first)}, found ${shown(values[i])} in sample ${i}`,
+      `Expected ${path} of every sample to be of the sort of ${shown(first)}, found ${
+        shown(values[i])
+      } in sample ${i}: ` +
+        "map samples to one sort, or leave those that lack it out by Loader.filter",
     );
   };
   if (typeof first === "number") {
@@ -94,8 +97,8 @@ function stacked(values: readonly unknown[], path: string): tf.TensorContainer {
   if (isRow(first)) return table(values, path);
   if (Array.isArray(first)) {
     all((value) => Array.isArray(value) && value.length === first.length);
-    const hole = first.findIndex((value) => value === undefined);
-    if (hole >= 0 && first.some((value) => typeof value === "number")) throw noNumber(path, first, hole, 0);
+    const gap = first.findIndex((value) => value === undefined || value === null);
+    if (gap >= 0 && first.some((value) => typeof value === "number")) throw noNumber(path, first, gap, 0);
     const part = (k: number): readonly unknown[] => values.map((value) => (value as readonly unknown[])[k]);
     return Array.from(first, (_, k) => stacked(part(k), `${path}[${k}]`));
   }
@@ -110,7 +113,7 @@ function stacked(values: readonly unknown[], path: string): tf.TensorContainer {
     );
   }
   throw new TypeError(
-    `Expected samples that tensors can be made of, found ${shown(first)} as ${path}: map them first, ` +
+    `Expected samples that tensors can be made of, found ${shown(first)} as ${path} of sample 0: map them first, ` +
       "such as to numbers, Int32Array or Float32Array",
   );
 }
@@ -164,6 +167,9 @@ export function collate(f?: (batch: never) => unknown): (loader: Loader<never>) 
           throw new TypeError(
             "Expected f of Loader.collate to give tensors, found a promise: use Loader.map before it",
           );
+        }
+        if (made === undefined || made === null) {
+          throw new TypeError(`Expected f of Loader.collate to give tensors, found ${shown(made)}: return them`);
         }
         if (consumes) dispose(batch);
         return made as tf.TensorContainer;

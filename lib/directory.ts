@@ -154,8 +154,10 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
     if (typeof path !== "string" || path === "" || path.includes("\0") || /^~(\/|$)/.test(path)) {
       throw new TypeError(`Expected a folder's path, found ${shown(path)}: write it out, "~" too`);
     }
-    if (/^[a-z][a-z\d+.-]+:\/\//i.test(path)) {
-      throw new TypeError(`Expected a folder's path, found the URL ${shown(path)}: give a path of this machine`);
+    if (/^[a-z][a-z0-9+.-]+:\/\//i.test(path)) {
+      throw new TypeError(
+        `Expected a folder's path, found the URL ${shown(path)}: write the path of a folder that is mounted here`,
+      );
     }
     checkOptions(options);
     const run = (): string => resolve(path);

@@ -148,9 +148,7 @@ function remedyOf({ operation, code }: StoreFailed): string {
  * ```
  */
 export function explain(error: DogearError): string {
-  if (typeof Object(error)._tag !== "string") {
-    throw new TypeError(`Expected an error with a _tag, found ${typeof error}`);
-  }
+  if (typeof Object(error)._tag !== "string") throw noError(error);
   switch (error._tag) {
     case "Mismatch":
       if (error.training !== undefined) return trainingText(error.training, error.problems);
@@ -226,7 +224,20 @@ export function explain(error: DogearError): string {
         (error.checkpoint === undefined
           ? ", and nothing was saved"
           : ` and saved as checkpoint ${error.checkpoint}: run it again to go on`);
+    default: {
+      const other: never = error;
+      throw noError(other);
+    }
   }
+}
+
+/** What `explain` says of a value that is no error of the toolkit. */
+function noError(found: unknown): TypeError {
+  const { _tag } = Object(found) as { readonly _tag?: unknown };
+  const what = found instanceof Error ? "an Error" : typeof _tag === "string" ? JSON.stringify(_tag) : typeof found;
+  return new TypeError(
+    `Expected an error of dogear with its _tag, found ${what}: give it the left of a result, or the cause of what runOrThrow threw`,
+  );
 }
 
 /** Whether this is Bun, which prints the cause of an error only if it is an `Error` itself, and any other property that is one. */

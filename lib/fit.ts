@@ -10,8 +10,18 @@ import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import type { FitError } from "./errors.ts";
 import type { Job, Run } from "./fit_state.ts";
-import { attempt, calling, checkOptions, conduct, describe, drawing, type FitOptions } from "./fitting.ts";
+import {
+  attempt,
+  calling,
+  checkArguments,
+  checkOptions,
+  conduct,
+  describe,
+  drawing,
+  type FitOptions,
+} from "./fitting.ts";
 import { orDeviceFailed } from "./guard.ts";
+import type { OptionNames } from "./option_names.ts";
 import {
   type Batch,
   callbacksOf,
@@ -35,6 +45,22 @@ interface Data {
   readonly described: Readonly<Record<"data" | "validation", null | number | readonly string[]>>;
   readonly dispose: () => void;
 }
+
+const argumentNames = {
+  batchSize: true,
+  epochs: true,
+  verbose: true,
+  callbacks: true,
+  validationSplit: true,
+  validationData: true,
+  shuffle: true,
+  classWeight: true,
+  sampleWeight: true,
+  initialEpoch: true,
+  stepsPerEpoch: true,
+  validationSteps: true,
+  yieldEvery: true,
+} satisfies OptionNames<tf.ModelFitArgs>;
 
 // --- constructors
 
@@ -251,8 +277,9 @@ export function fit(
   options: FitOptions,
 ): (model: tf.LayersModel, x: Batch, y: Batch, args?: tf.ModelFitArgs) => TaskEither<FitError, tf.History> {
   checkOptions(options, "fit");
-  return (model, x, y, args = {}) =>
-    orDeviceFailed<FitError, tf.History>(async () => {
+  return (model, x, y, args = {}) => {
+    checkArguments("model.fit", args, argumentNames);
+    return orDeviceFailed<FitError, tf.History>(async () => {
       const trainer = trainerOf(model);
       if (refused(args)) {
         await model.fit(x, y, args);
@@ -271,4 +298,5 @@ export function fit(
         trainer.isTraining = false;
       }
     });
+  };
 }

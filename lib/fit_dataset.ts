@@ -11,8 +11,19 @@ import type { Either } from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type FitError, mismatch, type Problem, type SourceFailed } from "./errors.ts";
 import type { Job, Position, Run } from "./fit_state.ts";
-import { attempt, calling, checkOptions, checksum, conduct, describe, drawing, type FitOptions } from "./fitting.ts";
+import {
+  attempt,
+  calling,
+  checkArguments,
+  checkOptions,
+  checksum,
+  conduct,
+  describe,
+  drawing,
+  type FitOptions,
+} from "./fitting.ts";
 import { orDeviceFailed } from "./guard.ts";
+import type { OptionNames } from "./option_names.ts";
 import * as Rng from "./rng.ts";
 import {
   batchOf,
@@ -38,6 +49,19 @@ interface Feed {
   /** The validation data, of which each element read counts; undefined if it is not a dataset. */
   readonly validation: Dataset | undefined;
 }
+
+const argumentNames = {
+  batchesPerEpoch: true,
+  epochs: true,
+  verbose: true,
+  callbacks: true,
+  validationData: true,
+  validationBatchSize: true,
+  validationBatches: true,
+  yieldEvery: true,
+  initialEpoch: true,
+  classWeight: true,
+} satisfies OptionNames<Args>;
 
 // --- constructors
 
@@ -336,8 +360,9 @@ export function fitDataset(
   args: tf.ModelFitDatasetArgs<any>,
 ) => TaskEither<FitError, tf.History> {
   checkOptions(options, "fitDataset");
-  return (model, dataset, args) =>
-    orDeviceFailed<FitError, tf.History>(async () => {
+  return (model, dataset, args) => {
+    checkArguments("model.fitDataset", args, argumentNames);
+    return orDeviceFailed<FitError, tf.History>(async () => {
       const trainer = trainerOf(model);
       if (trainer.optimizer == null || refused(args)) {
         await model.fitDataset(dataset as tf.data.Dataset<tf.TensorContainer>, args);
@@ -353,4 +378,5 @@ export function fitDataset(
         trainer.isTraining = false;
       }
     });
+  };
 }

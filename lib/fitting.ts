@@ -15,14 +15,14 @@ import { type FitError, mismatch, type Problem, type StepFailed } from "./errors
 import { beginningOf, type Job, objections, restored, type Run, savedIn, stateOf } from "./fit_state.ts";
 import type { Report } from "./loading.ts";
 import * as Rng from "./rng.ts";
-import { checkOptionNames, type OptionNames } from "./option_names.ts";
+import { checkMisspelt, checkOptionNames, type OptionNames } from "./option_names.ts";
 import { aBoolean, aFunction, demand, ifGiven, isPlainRecord, must } from "./rules.ts";
 import { checkPolicy, policyNames, type SavePoints, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
 import { type Seed, seedText } from "./seed.ts";
 import { release } from "./snapshot.ts";
 import { onDevice } from "./tfjs/device.ts";
 import { hold } from "./tfjs/tensor.ts";
-import type { Callbacks } from "./tfjs/training.ts";
+import { type Callbacks, checkCallbacks } from "./tfjs/training.ts";
 import { type FoundTraining, newestOf } from "./training_checkpoints.ts";
 import { defaultTraining, type Training, trainingsAt } from "./trainings.ts";
 
@@ -110,6 +110,22 @@ export function checkOptions(options: FitOptions, of: string): void {
     const free = must(`none of ${components.join(", ")}`, () => !components.includes(name));
     demand("a name in with", free, name);
   }
+}
+
+/**
+ * Sees that the arguments of tfjs are a record of which none is misspelt: tfjs ignores what it does not know, and would train on its defaults.
+ *
+ * @param of The function of tfjs.
+ * @param args Its arguments.
+ * @param names Those that it knows.
+ */
+export function checkArguments<A extends { readonly callbacks?: unknown }>(
+  of: string,
+  args: A,
+  names: OptionNames<A>,
+): void {
+  checkMisspelt(of, args, names);
+  checkCallbacks(of, args.callbacks);
 }
 
 /** The name of a training. */

@@ -77,12 +77,16 @@ export function checkOptionNames(
   remedy: string = "leave it out",
 ): void {
   if (!isPlainRecord(options)) throw noRecord(of, options);
+  if (options["_tag"] === "Store" && Object.hasOwn(names, "to")) {
+    throw new TypeError(`Expected the options of ${of} to be a record of options, found a store: write { to: store }`);
+  }
   const known = Object.keys(names);
   const unknown = Object.keys(options).filter((name) => !Object.hasOwn(names, name));
   if (unknown.length === 0) return;
   const found = unknown.map((name) => {
     const missing = known.filter((other) => !Object.hasOwn(options, other));
-    const meant = nearest(name, missing, (letters) => Math.ceil(letters / 3)) ?? partOf(name, missing);
+    const meant = nearest(name, missing, (letters) => letters < 5 ? 1 : Math.ceil(letters / 3)) ??
+      partOf(name, missing);
     return `\`${name}\`: ${meant === undefined ? remedy : `did you mean \`${meant}\`?`}`;
   });
   throw new TypeError(`Expected an option of ${of}: ${known.join(", ")}, found ${found.join("; ")}`);

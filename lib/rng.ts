@@ -211,7 +211,11 @@ export function floats(n: number): (rng: Rng) => readonly [Float64Array, Rng] {
 function range(from: number, to: number): void {
   const safe = must("a safe integer", Number.isSafeInteger);
   demand("from", safe, from);
-  demand("to", must(`an integer from ${from} on`, (value) => Number.isSafeInteger(value) && to >= from), to);
+  demand(
+    "the end of Rng.int",
+    must(`a safe integer from ${from} on`, (value) => Number.isSafeInteger(value) && to >= from),
+    to,
+  );
   demand(
     "to - from",
     must(`at most ${Number.MAX_SAFE_INTEGER}, so that no bit is lost`, Number.isSafeInteger),

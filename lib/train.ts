@@ -44,7 +44,7 @@ const trainNames = { loader: true, step: true, cursor: true, save: true, stopOn:
 
 /** The cursor that a state holds under a name. */
 export function cursorIn(state: object, name: string): Loader.Cursor {
-  const cursor: unknown = Object.hasOwn(state, name) ? (state as Record<string, unknown>)[name] : undefined;
+  const cursor: unknown = Object.hasOwn(Object(state), name) ? (state as Record<string, unknown>)[name] : undefined;
   if (Loader.codec.is(cursor)) return cursor;
   throw new TypeError(
     `Expected the component ${

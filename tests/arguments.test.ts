@@ -429,6 +429,71 @@ const misspelt: Readonly<Record<string, readonly [call: () => unknown, answer: R
     /^Expected the store to be a store .*found "runs\/x": write directory\("runs\/x"\)/,
   ],
   "no store": [() => unchecked.saveState({ a: 1 }), /found an object: write directory\("runs\/digits"\)/],
+  "the arguments of fit epoch": [
+    () => unchecked.fit({ to })(model, null, null, { epoch: 5 }),
+    /^Expected an option of model\.fit: .*found `epoch`: did you mean `epochs`\?$/,
+  ],
+  "the arguments of fit batch_size": [
+    () => unchecked.fit({ to })(model, null, null, { epochs: 5, batch_size: 8 }),
+    /did you mean `batchSize`\?/,
+  ],
+  "the arguments of fit as no record": [
+    () => unchecked.fit({ to })(model, null, null, null),
+    /options of model\.fit to be a record of options, found null/,
+  ],
+  "the arguments of fitDataset validationdata": [
+    () => unchecked.fitDataset({ to })(model, null, { epochs: 5, validationdata: 8 }),
+    /option of model\.fitDataset: .*did you mean `validationData`\?/,
+  ],
+  "the arguments of fitDataset forgotten": [
+    () => unchecked.fitDataset({ to })(model, null),
+    /options of model\.fitDataset to be a record of options, found undefined/,
+  ],
+  "a callback of fit onEpochEnds": [
+    () => unchecked.fit({ to })(model, null, null, { callbacks: [{}, { onEpochEnds: () => {}, count: 0 }] }),
+    /option of callbacks\[1\] of model\.fit: .*found `onEpochEnds`: did you mean `onEpochEnd`\?/,
+  ],
+  "a callback of fitDataset onBatchend": [
+    () => unchecked.fitDataset({ to })(model, null, { epochs: 1, callbacks: { onBatchend: () => {} } }),
+    /option of callbacks of model\.fitDataset: .*did you mean `onBatchEnd`\?/,
+  ],
+  "a function as a callback of fit": [
+    () => unchecked.fit({ to })(model, null, null, { callbacks: () => {} }),
+    /^Expected callbacks of model\.fit to be an object, such as \{ onEpochEnd: .*, found a function$/,
+  ],
+  "a hole among the callbacks of fit": [
+    () => unchecked.fit({ to })(model, null, null, { callbacks: [, {}] }),
+    /^Expected callbacks\[0\] of model\.fit to be an object, .* found undefined$/,
+  ],
+  "callbacks of both sorts": [
+    () => unchecked.fit({ to })(model, null, null, { callbacks: [{}, tf.callbacks.earlyStopping()] }),
+    /all of tfjs's classes or all plain objects, found both: make each plain object a new tf\.CustomCallback$/,
+  ],
+  "a store as the save of train": [
+    () => unchecked.train({ ...training, save: to }),
+    /^Expected the options of save of train to be a record of options, found a store: write \{ to: store \}$/,
+  ],
+  "a store as the options of fit": [() => unchecked.fit(to), /found a store: write \{ to: store \}$/],
+  "components in place of the options of resume": [
+    () => unchecked.resume(to, { step: 0 }),
+    /found `step`: the components come after it: resume\(store\)\(components\)$/,
+  ],
+  "a URL as a folder": [
+    () => unchecked.directory("s3://bucket/run"),
+    /found the URL "s3:\/\/bucket\/run": write the path/,
+  ],
+  "an Error to explain": [
+    () => unchecked.explain(new Error("x", { cause: { _tag: "Released" } })),
+    /found an Error: give it .* the cause of what runOrThrow threw$/,
+  ],
+  "a result to explain": [
+    () => unchecked.explain({ _tag: "Left", left: { _tag: "Released" } }),
+    /found "Left": give it the left of a result/,
+  ],
+  "an unsafe end of Rng.int": [
+    () => unchecked.Rng.int(0, 2 ** 60),
+    /the end of Rng\.int to be a safe integer from 0 on/,
+  ],
   "plan rum": [() => unchecked.plan(to, { rum: "a" }), /option of plan: .*`run`/],
   "prune onprogres": [() => unchecked.prune(to, { onprogres: () => {} }), /option of prune: .*`onProgress`/],
   "memory digset": [() => unchecked.memory({ digset: "sha256" }), /`digest`/],
@@ -476,6 +541,28 @@ test("options: a data set and a module with more exports than a proof takes are 
   const module = { ...training, fresh: () => ({ cursor: Loader.start(some) }), data: [1], store: to, model, x: 1 };
   assert.equal(typeof dogear.proveResume(module), "function");
   assert.equal(typeof dogear.train(module as never), "function");
+});
+
+test("options: callbacks of classes, plain objects with fields of their own and no callbacks at all are no mistake", () => {
+  class Mine extends tf.Callback {
+    onEpochEnds = 1;
+  }
+  for (
+    const callbacks of [undefined, null, [], {}, [{ onEpochEnd: () => {}, seen: 0 }], new Mine(), [
+      tf.callbacks.earlyStopping(),
+      new Mine(),
+      new tf.CustomCallback({ onTrainEnd: () => {} }),
+    ]]
+  ) {
+    assert.equal(typeof unchecked.fit({ to })(model, null, null, { callbacks }), "function");
+    assert.equal(typeof unchecked.fitDataset({ to })(model, null, { epochs: 1, callbacks }), "function");
+  }
+});
+
+test("train: a state that is no record is a TypeError that names the cursor it lacks", async () => {
+  for (const state of [null, undefined, 5, "state", []]) {
+    await assert.rejects(unchecked.train(training)(state)(), { name: "TypeError", message: /component "cursor"/ });
+  }
 });
 
 test("codecs: a schema of another library is refused at once, with the form that is expected", () => {

@@ -687,6 +687,15 @@ test("collate: what each typed array becomes is exact", async () => {
   assert.deepStrictEqual(await collatedOf(Int32Array.of(2 ** 24), [0.5]), ["float32", [2, 1], [2 ** 24, 0.5]]);
 });
 
+test("collate: a function that returns nothing is said at its first batch, and nothing is left behind", async () => {
+  const baseline = tf.memory().numTensors;
+  for (const f of [() => undefined, () => null, (xs: number[]) => void tf.tensor1d(xs)]) {
+    const loader = pipe(Loader.fromArray([1, 2]), Loader.batch(2), Loader.collate(f as unknown as () => tf.Tensor));
+    await assert.rejects(Loader.iterate(loader)[Symbol.asyncIterator]().next(), /found (undefined|null): return them/);
+  }
+  assert.equal(tf.memory().numTensors, baseline);
+});
+
 test("collate: what no tensor holds as it is, is refused with its sample, its place, its value and a remedy", async () => {
   const baseline = tf.memory().numTensors;
   const refused: readonly (readonly [samples: readonly unknown[], message: RegExp])[] = [
@@ -703,18 +712,22 @@ test("collate: what no tensor holds as it is, is refused with its sample, its pl
     [[[1, , 3], [1, 2, 3]], /value\[1\].*found a hole in sample 0: fill it/],
     [[[1, 2, 3], [1, 2, ,]], /value\[2\].*found a hole in sample 1/],
     [[[1, undefined, 3]], /value\[1\].*found undefined in sample 0/],
+    [[[null, 2]], /value\[0\].*found null in sample 0: fill it/],
     [[[1, 2], [1, null]], /value\[1\].*found null in sample 1/],
     [[[1, 2], [1, "2"]], /value\[1\].*found "2" in sample 1/],
     [[[1, 2], [3]], /2 numbers, found an array of 1 in sample 1: map samples to one size/],
     [[[], [1]], /0 numbers, found an array of 1 in sample 1/],
-    [[Float32Array.of(1), Float32Array.of(1, 2)], /1 numbers, found an instance of Float32Array of 2 in sample 1/],
+    [[Float32Array.of(1), Float32Array.of(1, 2)], /1 number, found an instance of Float32Array of 2 in sample 1/],
     [[[1], Uint32Array.of(1)], /an instance of Uint32Array in sample 1/],
     [[1, true], /sort of 1, found true in sample 1/],
     [["a", 1], /sort of "a", found 1 in sample 1/],
     [[1, , 2], /sort of 1, found undefined in sample 1/],
-    [[1n], /found 1n as the value: map them first/],
-    [[Uint32Array.of(1)], /an instance of Uint32Array as the value: map them first, such as to numbers, Int32Array/],
-    [[BigInt64Array.of(1n)], /an instance of BigInt64Array as the value: map them first/],
+    [[1n], /found 1n as the value of sample 0: map them first/],
+    [
+      [Uint32Array.of(1)],
+      /an instance of Uint32Array as the value of sample 0: map them first, such as to numbers, Int32Array/,
+    ],
+    [[BigInt64Array.of(1n)], /an instance of BigInt64Array as the value of sample 0: map them first/],
     [[new DataView(new ArrayBuffer(1))], /an instance of DataView/],
     [[undefined], /found undefined as the value/],
     [[[["a"], ["b", "c"]], [["a"], ["b"]]], /sort of an array of 2, found an array of 1 in sample 1/],

@@ -251,7 +251,7 @@ test("what a file is not is an error with its place and both sides, and a senten
     await of('{"i":1}\n\n{"i":2}\n', fromJsonLines),
     /line 2: format: expected a JSON value, found an empty line/,
   );
-  assert.match(await of("{]", fromJsonLines), /line 1: .*found \{\]/);
+  assert.match(await of("{]", fromJsonLines), /line 1: .*found "\{\]"/);
   assert.match(
     await of("[1]", (path) => fromJsonLines(path, { codec: t.type({ i: t.number }) })),
     /line 1: .*codec, found .*i: number/,
@@ -260,6 +260,12 @@ test("what a file is not is an error with its place and both sides, and a senten
   assert.match(await of("a,b\n1\n", fromCsv), /record 2: format: expected 2 fields, found 1 in "1"/);
   assert.match(await of('a\n"1\n', fromCsv), /a quotation mark that closes/);
   assert.match(await of('a\n1"2"\n', fromCsv), /quotation marks around whole fields/);
+  // Line ends of "\r" alone would make one long header, and no sample.
+  for (const content of ["a,b\r1,2\r3,4\r", "a\r1", "a,b\n1\r2,3\n", 'a,b\r"1",2', 'a,b\n"1",2\r3,4\n']) {
+    assert.match(await of(content, fromCsv), /record [12]: .*\\n or \\r\\n at the end of a record/);
+  }
+  assert.match(await of('{"i":1}\n \t\n2', fromJsonLines), /line 2: .*found an empty line/);
+  assert.match(await of("1\r2", fromJsonLines), /line 1: .*found "1\\r2"/);
   assert.match(await of("NUMPY", fromNpy), /\\x93NUMPY/);
   assert.match(await of(npy("<f2", [1], Uint8Array.of(0, 0)), fromNpy), /dtype: expected one of .*found <f2/);
   assert.match(await of(npy(">f4", [1], Float32Array.of(0)), fromNpy), /found >f4/);

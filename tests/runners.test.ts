@@ -600,7 +600,7 @@ test("what is removed while it is loaded gives way to the newer one it was remov
 
 test("old or new: whoever lists or loads while a run saves and keeps only its newest always gets one that is whole, and never an older", async () => {
   const path = place();
-  const child = start(there, "line.ts", [`store=${path}`, "keep=1", "every=1", "pause=1", `train=${40 * torture}`]);
+  const child = start(there, "line.ts", [`store=${path}`, "keep=1", "every=1", "pause=1", `train=${80 * torture}`]);
   let over = false;
   void child.ended.then(() => over = true);
   const store = directory(path);

@@ -36,9 +36,9 @@ export type CsvRecord = Readonly<Record<string, string>>;
 /**
  * A loader of the records of a CSV file in UTF-8, in any order, of a file of any size; all fields are text.
  *
- * Fields in quotation marks may hold separators, line ends and doubled quotation marks. Blank lines at the end of the file are no records.
- * Index and fingerprint are those
- * of `fromLines`.
+ * Fields in quotation marks may hold separators, line ends and doubled quotation marks. Blank lines at the end of the file are no records: in
+ * a file of one column, write an empty last value as `""`. A line end of `\r` alone is an error, not one long record. Index and fingerprint
+ * are those of `fromLines`.
  *
  * @param path The file.
  * @param options `separator`, `names` (by default the first record; all must differ) and `index`.
@@ -82,7 +82,11 @@ export function fromCsv(path: string, options: CsvOptions = {}): TE.TaskEither<D
         const fields = async (i: number): Promise<readonly string[]> => {
           const text = await record(i);
           return fieldsOf(text, separator) ??
-            fail(i, "quotation marks around whole fields, doubled inside", shown(text));
+            fail(
+              i,
+              "quotation marks around whole fields, doubled inside; \\n or \\r\\n at the end of a record",
+              shown(text),
+            );
         };
         const fail = (i: number, expected: string, found: string): never => {
           throw toError(dataFailed(path, {
@@ -133,9 +137,9 @@ function recordsIn(text: string): readonly string[] {
   return records;
 }
 
-/** The fields of a record, or null where quotation marks stand as they must not. */
+/** The fields of a record, or null where quotation marks are wrong, or a line end of `\r` alone is outside of them. */
 function fieldsOf(text: string, separator: string): readonly string[] | null {
-  if (!text.includes('"')) return text.split(separator);
+  if (!text.includes('"')) return text.includes("\r") ? null : text.split(separator);
   const fields: string[] = [];
   for (let at = 0;;) {
     if (text[at] === '"') {
@@ -146,7 +150,7 @@ function fieldsOf(text: string, separator: string): readonly string[] | null {
     } else {
       const end = text.indexOf(separator, at);
       const field = text.slice(at, end < 0 ? text.length : end);
-      if (field.includes('"')) return null;
+      if (/["\r]/.test(field)) return null;
       fields.push(field);
       at += field.length;
     }

@@ -11,7 +11,7 @@ import type { DataFailed } from "../errors.ts";
 import { toError } from "../explain.ts";
 import { checkOptionNames, type OptionNames } from "../option_names.ts";
 import { type Loader, samplesOf } from "../pipeline.ts";
-import { demand, ifGiven, ioTs, oneOf } from "../rules.ts";
+import { demand, ifGiven, ioTs, oneOf, shown } from "../rules.ts";
 import { numbered } from "../source.ts";
 import { checkPath, dataFailed, type DataFile, dataFile, failureOf, using } from "./file.ts";
 import { countOf, type Index, indexOf, type Keep, linesOf, recordsOf } from "./records.ts";
@@ -117,7 +117,7 @@ export function fromJsonLines<A = unknown>(
     try {
       return JSON.parse(line);
     } catch {
-      throw wrong(i, "a JSON value", line === "" ? "an empty line" : line.length > 60 ? `${line.slice(0, 60)}…` : line);
+      throw wrong(i, "a JSON value", line.trim() === "" ? "an empty line" : shown(line));
     }
   };
   return lined(path, options, (line, i) => {

@@ -8,8 +8,9 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { Task } from "fp-ts/lib/Task.js";
+import { checkMisspelt, type OptionNames } from "../option_names.ts";
 import * as Rng from "../rng.ts";
-import { shown } from "../rules.ts";
+import { demand, isPlainRecord, must, shown } from "../rules.ts";
 import { onDevice } from "./device.ts";
 
 // --- types
@@ -93,6 +94,47 @@ const BaseCallback = Object.getPrototypeOf(tf.History) as abstract new () => Cal
 /** Whether a value is a callback of a class, not the plain object that tfjs makes one from. */
 export function isCallback(value: unknown): value is Callback {
   return value instanceof BaseCallback;
+}
+
+/** The functions of a callback that is given as a plain object, and what else tfjs reads in one. */
+const callbackNames = {
+  onTrainBegin: true,
+  onTrainEnd: true,
+  onEpochBegin: true,
+  onEpochEnd: true,
+  onBatchBegin: true,
+  onBatchEnd: true,
+  onYield: true,
+  nowFunc: true,
+  nextFrameFunc: true,
+} satisfies OptionNames<tf.CustomCallbackArgs>;
+
+/**
+ * Sees that callbacks are objects of tfjs's classes, or objects of functions with none of their names misspelt.
+ *
+ * @param of The function of tfjs, in messages.
+ * @param callbacks What it was given.
+ */
+export function checkCallbacks(of: string, callbacks: unknown): void {
+  if (callbacks == null) return;
+  const list: readonly unknown[] = Array.isArray(callbacks) ? callbacks : [callbacks];
+  const classes = isCallback(list[0]);
+  Array.from(list, (callback, i) => {
+    const path = `callbacks${list === callbacks ? `[${i}]` : ""} of ${of}`;
+    demand(path, must("an object, such as { onEpochEnd: (epoch, logs) => … }", isObject), callback);
+    const own = isCallback(callback) || typeof Reflect.get(callback as object, "setParams") === "function";
+    if (own !== classes && (classes || isCallback(callback))) {
+      throw new TypeError(
+        `Expected callbacks of ${of} to be all of tfjs's classes or all plain objects, found both: ` +
+          "make each plain object a new tf.CustomCallback",
+      );
+    }
+    if (isPlainRecord(callback)) checkMisspelt(path, callback, callbackNames);
+  });
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** The callbacks of `fit`'s arguments, each as an object, and the plain objects that some were given as. */
