@@ -193,7 +193,7 @@ for (const network of networks) {
     const cold = await ours(network, { to: memory(), seed: 2 }, more);
     assert.notDeepEqual(cold, straight);
     const moments = straight.calls.length;
-    const stride = Math.max(1, Math.round(14 / torture));
+    const stride = Math.max(1, Math.round(14 / Math.sqrt(torture)));
     for (let crashAt = 1 + Math.floor(Math.random() * stride); crashAt <= moments; crashAt += stride) {
       const to = memory();
       const every = 1 + crashAt % 3;
