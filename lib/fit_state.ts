@@ -31,6 +31,7 @@ import {
   type Snapshot,
   snapshotOf,
 } from "./snapshot.ts";
+import { join } from "./state_tree.ts";
 import type { Callbacks, Logs, Trainer } from "./tfjs/training.ts";
 
 // --- types
@@ -134,7 +135,9 @@ export function stateOf(job: Job, run: Run, { with: own = {}, codecs = {} }: Own
 function convertedOwn(own: object, codecs: Codecs): Record<string, unknown> {
   const made = new Map<object, unknown>();
   return Object.fromEntries(
-    Object.entries(own).map(([name, value]) => [name, Object.hasOwn(codecs, name) ? value : withoutMaps(value, made)]),
+    Object.entries(own).map((
+      [name, value],
+    ) => [name, Object.hasOwn(codecs, name) ? value : withoutMaps(value, join("", name), made)]),
   );
 }
 
@@ -240,7 +243,7 @@ export function restored(
       Object.entries(converted).map(([name, value]) => {
         const node = nodeOf(components, name);
         const as = node === undefined || Object.hasOwn(codecs, name);
-        return [name, as ? value : aligned(value, node, "fixed", shared)];
+        return [name, as ? value : aligned(value, node, isInPlace(value) ? "fixed" : "free", shared)];
       }),
     ),
   };

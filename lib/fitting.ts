@@ -171,7 +171,7 @@ export async function attempt<A>(run: Run, part: () => A | Promise<A>): Promise<
 }
 
 /** Calls a method of all callbacks. */
-export async function calling(run: Run, name: string, call: () => Promise<void>): Promise<void> {
+export async function calling(run: Run, name: string, call: () => void | Promise<void>): Promise<void> {
   run.calling = name;
   await call();
   run.calling = undefined;
@@ -358,8 +358,8 @@ export function conduct(options: FitOptions, job: Job): TaskEither<FitError, tf.
   const state = (): object => stateOf(job, run, options);
   let numbers: Numbers = {};
   const start = async (): Promise<void> => {
-    list.setParams(job.params as never);
-    list.setModel(trainer as never);
+    await calling(run, "setParams", () => list.setParams(job.params as never));
+    await calling(run, "setModel", () => list.setModel(trainer as never));
     trainer.history = history;
     await calling(run, "onTrainBegin", () => list.onTrainBegin());
     trainer.stopTraining_ = false;

@@ -8,7 +8,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { isPlainRecord } from "./rules.ts";
-import { entry, isBranch, type Node, unwrap } from "./state_tree.ts";
+import { entry, isBranch, join, type Node, unwrap } from "./state_tree.ts";
 import { isTypedArray } from "./tensor.ts";
 
 // --- types
@@ -29,32 +29,64 @@ function isTagged(value: unknown): value is { readonly _tag: string; readonly it
 
 // --- capture
 
-/** A value whose Maps and Sets, at any depth, are records that can be captured; what holds none is the value itself. */
-export function withoutMaps(value: unknown, made: Map<object, unknown> = new Map()): unknown {
+function refusal(path: string, expected: string, found: string): TypeError {
+  return new TypeError(`Cannot capture ${path}: expected ${expected}, found ${found}`);
+}
+
+/** Sees that a Map or Set is nothing but its items: what a class of the user's or a name adds would be lost. */
+function checkPlain(value: ReadonlyMap<unknown, unknown> | ReadonlySet<unknown>, path: string): void {
+  const [kind, prototype] = value instanceof Map ? ["Map", Map.prototype] : ["Set", Set.prototype];
+  if (Object.getPrototypeOf(value) !== prototype) {
+    throw refusal(path, `a ${kind}, or plain data`, `an instance of ${value.constructor.name}, which extends ${kind}`);
+  }
+  const names = Reflect.ownKeys(value).map(String);
+  if (names.length > 0) throw refusal(path, `a ${kind} of items alone`, `one with names beside its items: ${names}`);
+}
+
+/**
+ * A value whose Maps and Sets, at any depth, are records that can be captured; what holds none is the value itself.
+ *
+ * @param path Its path, for errors.
+ * @param made What was converted before, so that what is shared stays so.
+ */
+export function withoutMaps(value: unknown, path: string, made: Map<object, unknown>): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (made.has(value)) return made.get(value);
   const plain = Array.isArray(value) || isPlainRecord(value);
   const kept = value instanceof Map || value instanceof Set;
   if (!plain && !kept) return value;
-  // What is a part of itself is refused by the capture, with its path.
-  made.set(value, value);
+  if (kept) checkPlain(value, path);
+  // An array or record that is a part of itself is refused by the capture, with its path.
+  made.set(value, kept ? partOfItself : value);
   if (isTagged(value)) {
-    throw new TypeError(`Expected no record of _tag ${value._tag}, which is how a Map or a Set is saved`);
+    throw refusal(path, "another _tag", `${value._tag}, which is how a Map or a Set is saved`);
   }
-  const result = converted(value, (part) => withoutMaps(part, made));
+  const result = converted(value, path, (part, at) => {
+    const inner = withoutMaps(part, at, made);
+    if (inner === partOfItself) throw refusal(at, "data without a cycle", "a Map or Set that it is itself a part of");
+    return inner;
+  });
   made.set(value, result);
   return result;
 }
 
-function converted(value: object, convert: (part: unknown) => unknown): object {
-  if (value instanceof Map) return { _tag: mapTag, items: [...value].map((pair) => pair.map(convert)) };
-  if (value instanceof Set) return { _tag: setTag, items: [...value].map(convert) };
+/** What stands for a Map or Set while it is converted. */
+const partOfItself = {};
+
+function converted(value: object, path: string, convert: (part: unknown, path: string) => unknown): object {
+  if (value instanceof Map) {
+    const items = [...value].map((pair, i) => pair.map((part, side) => convert(part, `${path}/items/${i}/${side}`)));
+    return { _tag: mapTag, items };
+  }
+  if (value instanceof Set) {
+    return { _tag: setTag, items: [...value].map((item, i) => convert(item, `${path}/items/${i}`)) };
+  }
   // Holes and names beside the items are the capture's to refuse.
   if (Array.isArray(value)) {
-    const items = value.map(convert);
+    const items = value.map((item, i) => convert(item, `${path}/${i}`));
     return items.every((item, i) => Object.is(item, value[i])) ? value : items;
   }
-  const entries = Object.entries(value).map(([name, part]) => [name, convert(part), part] as const);
+  const entries = Object.entries(value).map(([name, part]) => [name, convert(part, join(path, name)), part] as const);
   return entries.every(([, part, before]) => Object.is(part, before))
     ? value
     : Object.fromEntries(entries.map(([name, part]) => [name, part]));
@@ -67,7 +99,7 @@ function withMaps(value: unknown, made: Map<object, unknown>): unknown {
   if (typeof value !== "object" || value === null || !(Array.isArray(value) || isPlainRecord(value))) return value;
   if (made.has(value)) return made.get(value);
   if (!isTagged(value)) {
-    const result = converted(value, (part) => withMaps(part, made));
+    const result = converted(value, "", (part) => withMaps(part, made));
     made.set(value, result);
     return result;
   }
@@ -121,17 +153,23 @@ export function aligned(live: unknown, node: Node, place: Place, shared: (path: 
   return place === "fixed" ? live ?? null : null;
 }
 
-/** The entries of a Map in the order in which they were saved, by keys that are no objects. */
+/** The entries of a Map in the order in which they were saved, by their keys; keys that are objects are known by their order. */
 function alignedMap(
   live: { readonly items: readonly unknown[] },
   saved: Node,
   below: (part: unknown, of: Node, at: Place) => unknown,
 ): unknown {
-  const values = new Map(live.items as readonly (readonly [unknown, unknown])[]);
+  const before = live.items as readonly (readonly [unknown, unknown])[];
+  const [values, objects] = [new Map(before), before.filter(([key]) => isObject(key))];
   const pairs = entry(saved, "items") as readonly (readonly [Node, Node])[];
-  const keys = new Set<unknown>(pairs.map(([key]) => key));
-  const items = pairs.map(([key, value]) => [below(key, key, "free"), below(values.get(key), value, "free")]);
-  const extra = [...values].filter(([key, value]) => !keys.has(key) && isInPlace(value));
+  let at = 0;
+  const taken = new Set<unknown>();
+  const items = pairs.map(([key, value]) => {
+    const [own, part] = isObject(key) ? objects[at++] ?? [] : [key, values.get(key)];
+    taken.add(own);
+    return [below(own, key, "free"), below(part, value, "free")];
+  });
+  const extra = before.filter(([key, value]) => !taken.has(key) && (isInPlace(key) || isInPlace(value)));
   return { _tag: mapTag, items: [...items, ...extra] };
 }
 
@@ -177,6 +215,10 @@ function isTarget(live: unknown, value: object): live is object {
   return Array.isArray(value) ? Array.isArray(live) : isPlainRecord(value) && isPlainRecord(live);
 }
 
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
+
 function isEmpty(value: object): boolean {
   return Object.keys(value).length === 0;
 }
@@ -186,7 +228,13 @@ function fill(target: object | undefined, value: object, refill: (live: unknown,
   if (isTypedArray(value)) return void (target as Uint8Array | undefined)?.set(value as Uint8Array);
   if (value instanceof Map) {
     const [before, into] = [target as Map<unknown, unknown> | undefined, (target ?? value) as Map<unknown, unknown>];
-    const pairs = [...value].map(([key, part]) => [refill(undefined, key), refill(before?.get(key), part)] as const);
+    // Objects that are keys are known by their order, like the items of a Set.
+    const keys = [...before?.keys() ?? []].filter(isObject);
+    let at = 0;
+    const pairs = [...value].map(([key, part]) => {
+      const live = isObject(key) ? keys[at++] : key;
+      return [refill(live, key), refill(before?.get(live), part)] as const;
+    });
     into.clear();
     for (const [key, part] of pairs) into.set(key, part);
   } else if (value instanceof Set) {

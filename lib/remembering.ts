@@ -7,7 +7,7 @@
  */
 import { aligned, assign, withoutMaps } from "./refilling.ts";
 import { isPlainRecord } from "./rules.ts";
-import { entry, type Named, type Node } from "./state_tree.ts";
+import { entry, join, type Named, type Node } from "./state_tree.ts";
 import { type Callbacks, configurationOf, isCallback, type Trainer } from "./tfjs/training.ts";
 
 // --- types
@@ -68,7 +68,7 @@ export function memoriesOf(
       if (!writable || isGiven(object, name, value, fresh, params, trainer)) continue;
       if (value === undefined) absent.push(name);
       // A model that only trains inside of a sequential one is no component by itself.
-      else values[name] = value === trainer ? model : withoutMaps(value, converted);
+      else values[name] = value === trainer ? model : withoutMaps(value, join(`callbacks/${i}`, name), converted);
     }
     const deleted = Object.keys(fresh).filter((name) => !Object.hasOwn(object, name));
     return { values, names: { absent, deleted } };

@@ -226,12 +226,30 @@ test("nothing silent: what cannot be remembered is refused before the training, 
       Object.assign(this, fields);
     }
   }
+  const loop = new Map<string, unknown>();
+  loop.set("loop", loop);
   const cases: readonly (readonly [object, RegExp])[] = [
     [
       { state: { deep: [{ gone: undefined }] } },
       /Cannot capture callbacks\/0\/state\/deep\/0\/gone: expected .*null instead of undefined/,
     ],
     [{ stream: new WeakMap() }, /Cannot capture callbacks\/0\/stream/],
+    [
+      { seen: [new (class Counter extends Map {})()] },
+      /Cannot capture callbacks\/0\/seen\/0: expected a Map, or plain data, found an instance of Counter, which extends Map/,
+    ],
+    [
+      { seen: Object.assign(new Set([1]), { most: 1 }) },
+      /Cannot capture callbacks\/0\/seen: expected a Set of items alone, found one with names beside its items: most/,
+    ],
+    [
+      { seen: new Map([[1, { itself: loop }]]) },
+      /Cannot capture callbacks\/0\/seen\/items\/0\/1\/itself\/items\/0\/1: expected data without a cycle/,
+    ],
+    [
+      { state: [{ _tag: "dogear/Map", items: [] }] },
+      /Cannot capture callbacks\/0\/state\/0: expected another _tag, found dogear\/Map/,
+    ],
     [
       { [Symbol("hidden")]: 1 },
       /Cannot capture callbacks\/0: expected fields whose names are strings, found Symbol\(hidden\)/,
@@ -271,6 +289,16 @@ test("a callback that throws is named, with the batches before it", async () => 
     assert.ok(result._tag === "Left" && result.left._tag === "StepFailed");
     assert.equal(result.left.by, name);
     assert.match(explain(result.left), text);
+  }
+  for (const name of ["setParams", "setModel"] as const) {
+    const callback = Object.assign(new Callback(), { [name]: () => assert.fail("mine") });
+    const result = await fit({ to: memory() })(build(), x, y, {
+      epochs: 1,
+      verbose: 0,
+      callbacks: callback as never,
+    })();
+    assert.ok(result._tag === "Left" && result.left._tag === "StepFailed");
+    assert.match(explain(result.left), new RegExp(`The callback ${name} threw in epoch 0 .*mine`));
   }
   const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [1] })] });
   model.compile({ optimizer: "sgd", loss: () => assert.fail("no loss") });
@@ -364,6 +392,52 @@ test("same bits: an array that callbacks push to, as epochs grow and when the tr
   assert.deepEqual(await train(3), [0, 1, 2]);
   assert.deepEqual(await train(5), [0, 1, 2, 3, 4]);
   assert.deepEqual(await train(5), [0, 1, 2, 3, 4]);
+});
+
+test("same bits: objects and variables that are keys of a Map of with are those that functions hold", async () => {
+  const make = () => {
+    const [key, variable, shadow] = [{ seen: 0 }, tf.variable(tf.scalar(0)), build()];
+    const weight = shadow.trainableWeights[0]?.read() as tf.Variable;
+    const map = new Map<unknown, number>([["name", 0], [key, 0], [variable, 0], [weight, 0]]);
+    const onBatchEnd = (): void => {
+      key.seen++;
+      variable.assign(tf.add(variable, 1));
+      weight.assign(tf.add(weight, 2));
+      for (const one of ["name", key, variable, weight]) map.set(one, (map.get(one) ?? NaN) + 1);
+    };
+    const values = (): readonly unknown[] => ["name", key, variable, weight].map((one) => map.get(one));
+    const see = () => [map.size, ...values(), key.seen, variable.dataSync()[0], weight.dataSync()[0]];
+    return { callbacks: { onBatchEnd }, with: { shadow, map, key }, see };
+  };
+  assert.deepEqual(await sameWhenKilled(make), [4, batches, batches, batches, batches, batches, batches, 17]);
+});
+
+test("same bits: several models of one shape in one value of with, whose layers have the same names", async () => {
+  const make = () => {
+    const named = (): tf.LayersModel =>
+      tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [1], name: "head" })] });
+    const models = { list: [named(), named()], by: new Map([["third", named()]]) };
+    const all = [...models.list, ...models.by.values()];
+    all.forEach((model, i) => model.setWeights([tf.tensor2d([[i]]), tf.tensor1d([0])]));
+    const onBatchEnd = (): void =>
+      all.forEach((model, i) => model.setWeights(model.getWeights().map((weight) => tf.add(weight, i + 1))));
+    const see = () => all.map((model) => model.getWeights().map((weight) => weight.dataSync()[0]));
+    return { callbacks: { onBatchEnd }, with: { models }, see };
+  };
+  assert.deepEqual(await sameWhenKilled(make), [[8, 8], [17, 16], [26, 24]]);
+});
+
+test("same bits: what a name of with holds may become of any other kind", async () => {
+  const kinds =
+    (): readonly unknown[] => ["a", null, [1], { a: 1 }, new Map([[1, 2]]), tf.scalar(3), tf.ones([2]), true];
+  for (const initial of [null, { a: 0 }]) {
+    const make = () => {
+      const own = { best: initial as unknown, count: 0 };
+      const onBatchEnd = (): void => void (own.best = kinds()[own.count++]);
+      return { callbacks: { onBatchEnd }, with: own, see: () => [own.best, own.count] };
+    };
+    await sameWhenKilled(make, initial === null ? [2, 3, 4, 5, 8] : [6, 7]);
+  }
 });
 
 // --- any

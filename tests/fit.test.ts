@@ -193,7 +193,7 @@ for (const network of networks) {
     const cold = await ours(network, { to: memory(), seed: 2 }, more);
     assert.notDeepEqual(cold, straight);
     const moments = straight.calls.length;
-    const stride = Math.max(1, Math.round(14 / torture));
+    const stride = Math.max(1, Math.round(14 / Math.sqrt(torture)));
     for (let crashAt = 1 + Math.floor(Math.random() * stride); crashAt <= moments; crashAt += stride) {
       const to = memory();
       const every = 1 + crashAt % 3;
@@ -252,7 +252,7 @@ test("same bits: stopTraining set in the middle of an epoch, and killed before t
 test("same bits: killed by SIGKILL in one runtime and resumed in the other", async () => {
   const [, straight = "none"] =
     /^done (\w+)$/.exec((await run(here, "fit.ts", [join(scratch, "straight")])).at(-1) ?? "") ?? [];
-  for (let round = 0; round < torture; round++) {
+  for (let round = 0; round < Math.ceil(Math.sqrt(torture)); round++) {
     const path = join(scratch, `killed-${round}`);
     for (const [runtime, saves] of [[here, 3], [there, 4]] as const) {
       let count = saves + Math.floor(Math.random() * 4);

@@ -27,6 +27,7 @@ import {
 } from "./classes.ts";
 import { compareConfig, oldConfig, reportUnbuilt, wholeConfig, withoutConfig, withPlaces } from "./configuration.ts";
 import { fieldsOf, givenName, isMadeUp, models, nameWeights, ownWeights, sublayers } from "./names.ts";
+import { layerVariables } from "./tensor.ts";
 
 // --- constructors
 
@@ -192,6 +193,7 @@ function restoreWeights(saved: Node, target: Target, layer: tf.layers.Layer): vo
       target.problem("extra", "no such weight", "one in the snapshot", `weights/${name}`);
       continue;
     }
+    layerVariables.add(weight.val);
     target.part(["weights", name], weight.val, node, (shared) => {
       const variable = shared as tf.Variable;
       if (variable.dtype !== weight.val.dtype || String(variable.shape) !== String(weight.val.shape)) {

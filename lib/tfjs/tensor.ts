@@ -309,6 +309,9 @@ export const tensorKind: Kind<tf.Tensor> = {
   },
 };
 
+/** Variables that are weights of layers, which name them. */
+export const layerVariables: WeakSet<tf.Variable> = new WeakSet<tf.Variable>();
+
 /** Names that variables were given, where they are registered under others because those were taken. */
 const givenNames = new WeakMap<tf.Variable, string>();
 
@@ -370,7 +373,9 @@ export const variableKind: Kind<tf.Variable> = {
     const [name, value] = [entry(state, "name"), entry(state, "value")];
     const [saved, given] = [typeof name === "string" ? name : null, givenName(live)];
     // A layer's variable has the name that its layer gives it.
-    const owned = value !== undefined && isBranch(value) && value.is === "array" && value.name !== undefined;
+    const named = value !== undefined && isBranch(value) && value.is === "array" && value.name !== undefined;
+    // In a component with several models, a name in its file is one model's alone.
+    const owned = named || (saved === null && layerVariables.has(live));
     if (!owned && !target.fields && saved !== given) {
       target.problem("name", given ?? "no name of the user's", saved ?? "no name of the user's");
     }
