@@ -13,7 +13,7 @@ import { entry, isBranch, type Node, record } from "../state_tree.ts";
 import { classOf as classNameOf, encoding, isTfjsClass, isTfjsName, noteClasses, registeredClass } from "./classes.ts";
 import { checkNames, encodeNames, nameData, restoreCounters } from "./data_names.ts";
 import { checkIdentity, encodeFlags, knownName, restoreFlags } from "./layer.ts";
-import { fieldsOf, givenName, type LayerVariable, nameWeights } from "./names.ts";
+import { fieldsOf, givenName, type LayerVariable, namedAs, nameWeights } from "./names.ts";
 import { rewired } from "./wiring.ts";
 
 // --- types
@@ -245,8 +245,8 @@ function buildFunctional(
     return layer;
   };
   const calls = (layer: tf.layers.Layer): (readonly tf.SymbolicTensor[])[] => {
-    const known = outputs.get(layer) ??
-      (layer.getClassName() === "InputLayer" ? callsOf(layer).map((call) => call.outputTensors) : []);
+    const isInput = namedAs(layer.getClassName(), layer) === "InputLayer";
+    const known = outputs.get(layer) ?? (isInput ? callsOf(layer).map((call) => call.outputTensors) : []);
     outputs.set(layer, known);
     return known;
   };
