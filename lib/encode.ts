@@ -211,7 +211,7 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
       if (reason !== undefined) throw refusal(path, capturable, reason);
     }
     if (isTypedArray(value)) {
-      if (value.buffer.detached === true) {
+      if ("detached" in value.buffer && value.buffer.detached === true) {
         throw refusal(path, "an array that has its buffer", `a ${value.constructor.name} whose buffer was transferred`);
       }
       checkItems(value, path);

@@ -8,6 +8,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { Kind, PartsOf, Site, Target } from "../component.ts";
+import { isAllocation } from "../guard.ts";
 import { isPlainRecord } from "../rules.ts";
 import { entry, isBranch, type Node, record } from "../state_tree.ts";
 import { classOf as classNameOf, encoding, isTfjsClass, isTfjsName, noteClasses, registeredClass } from "./classes.ts";
@@ -284,13 +285,26 @@ function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
   const layers = layersIn(state).map((node, i) => target.object(["layers", i], node));
   // A layer that cannot be built has said why.
   if (layers.some((layer) => !(layer instanceof tf.layers.Layer))) return undefined;
-  if (className === "Sequential") {
-    const model = tf.sequential({ layers: layers as tf.layers.Layer[], ...(name === undefined ? {} : { name }) });
-    setBuilt(model, entry(state, "built") === true);
-    return model;
-  }
-  if (className === "Model" || className === "Functional") {
-    return buildFunctional(state, target, layers as tf.layers.Layer[], name);
+  try {
+    if (className === "Sequential") {
+      const model = tf.sequential({ layers: layers as tf.layers.Layer[], ...(name === undefined ? {} : { name }) });
+      setBuilt(model, entry(state, "built") === true);
+      return model;
+    }
+    if (className === "Model" || className === "Functional") {
+      return buildFunctional(state, target, layers as tf.layers.Layer[], name);
+    }
+  } catch (error) {
+    // A layer of the user's own may be built with less than it had, such as its input shape.
+    const own = layers.filter((layer) => !isTfjsClass(layer as object) && !(layer instanceof tf.LayersModel));
+    if (own.length === 0 || isAllocation(error)) throw error;
+    const names = own.map((layer) => (layer as tf.layers.Layer).getClassName()).join(", ");
+    target.problem(
+      "class",
+      `layers that can be called as before: getConfig and fromConfig of ${names} to keep every argument, those of Layer too`,
+      error instanceof Error ? error.message : String(error),
+    );
+    return undefined;
   }
   target.problem("class", "Sequential or a functional model; restore into a live one of this class", String(className));
   return undefined;
