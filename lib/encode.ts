@@ -40,7 +40,8 @@ function announce(
   depth = 0,
 ): void {
   if (typeof value !== "object" || value === null || seen.has(value) || depth > maxDepth) return;
-  const parts = Array.isArray(value) ? value : isPlainRecord(value) ? Object.values(value) : undefined;
+  const plain = Array.isArray(value) || isPlainRecord(value);
+  const parts: readonly unknown[] | undefined = plain ? Object.values(value) : undefined;
   if (parts === undefined) return kinds.find((kind) => kind.is(value))?.announce?.(value, names);
   seen.add(value);
   for (const part of parts) announce(part, kinds, names, seen, depth + 1);
@@ -133,7 +134,11 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
 
   const encodeArray = (value: readonly unknown[], path: string, depth: number): Node => {
     if (Object.getPrototypeOf(value) !== Array.prototype) {
-      throw refusal(path, capturable, `an array of the class ${value.constructor?.name}`);
+      throw refusal(
+        path,
+        capturable,
+        value.constructor === undefined ? "an array of no class" : `an array of the class ${value.constructor.name}`,
+      );
     }
     checkItems(value, path);
     return Array.from(
@@ -206,6 +211,9 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
       if (reason !== undefined) throw refusal(path, capturable, reason);
     }
     if (isTypedArray(value)) {
+      if ("detached" in value.buffer && value.buffer.detached === true) {
+        throw refusal(path, "an array that has its buffer", `a ${value.constructor.name} whose buffer was transferred`);
+      }
       checkItems(value, path);
       if (within === 0) viewsOf(value.buffer).push({ array: value, path });
       return site(path, depth).hold(heldCopy(value));

@@ -30,6 +30,7 @@ export function shown(value: unknown): string {
   if (Array.isArray(value)) return `an array of ${value.length}`;
   if (isPlainRecord(value)) return "an object";
   const made: unknown = Object.getPrototypeOf(value)?.constructor?.name;
+  if (made === "Object") return "an object that inherits from another";
   return typeof made === "string" && made !== "" ? `an instance of ${made}` : "an object of an unknown class";
 }
 

@@ -90,6 +90,17 @@ const uncapturable: readonly Uncapturable[] = [
   ["a symbol as a name", () => ({ a: { [Symbol("x")]: 1 } }), /a:.*a symbol as a name/],
   ["data that is too deep", () => ({ a: nested(maxDepth + 2) }), /nested at most 1000 deep/],
   ["data that is deeper than any stack", () => ({ a: nested(200_000) }), /nested at most 1000 deep/],
+  ["an array without a class", () => ({ a: Object.setPrototypeOf([1], null) }), /a:.*an array of no class/],
+  ["a typed array whose buffer was transferred", () => {
+    const a = new Uint8Array(8);
+    structuredClone(a.buffer, { transfer: [a.buffer] });
+    return { a: [a] };
+  }, /a\/0:.*a Uint8Array whose buffer was transferred/],
+  [
+    "a record that inherits from another",
+    () => ({ a: Object.create({ x: 1 }) }),
+    /a:.*an object that inherits from another/,
+  ],
   ["an array of a class", () => ({ a: new (class Ring extends Array {})() }), /a:.*class Ring/],
   ["an array with a name", () => ({ a: [Object.assign([1], { x: 2 })] }), /a\/0:.*names beside its items/],
   ["an array with a symbol", () => ({ a: Object.assign([1], { [Symbol("x")]: 2 }) }), /a:.*names beside its items/],

@@ -259,6 +259,41 @@ test("nothing silent: a model of a subclass restores into its own class alone, w
   }
 });
 
+test("canonical: subclasses of sequential models and of input layers have names that tfjs makes up as for those", async () => {
+  class Pile extends tf.Sequential {
+    static override readonly className = "Pile";
+  }
+  const InputLayer = classOf(L.inputLayer({ inputShape: [2], name: "sample" }));
+  class Entrance extends InputLayer {
+    static readonly className = "Entrance";
+  }
+  tf.serialization.registerClass(Entrance as never);
+  const pile = (): tf.Sequential => new Pile({ layers: [dense({ units: 2 })] });
+  const entrance = (): tf.layers.Layer => new Entrance({ batchInputShape: [null, 2] }) as tf.layers.Layer;
+  const subjects: Readonly<Record<string, () => tf.LayersModel>> = {
+    pile,
+    "in a model": () => tf.sequential({ layers: [pile(), L.dense({ units: 1 })] }),
+    "in a wrapper": () => tf.sequential({ layers: [L.timeDistributed({ layer: pile(), inputShape: [3, 2] })] }),
+    "before a layer": () => tf.sequential({ layers: [entrance(), L.dense({ units: 1 })] }),
+    "in a graph": () => {
+      const { input } = entrance();
+      return tf.model({ inputs: input as tf.SymbolicTensor, outputs: L.dense({ units: 1 }).apply(input) as never });
+    },
+  };
+  for (const [name, make] of Object.entries(subjects)) {
+    const state = { model: make() };
+    const snapshot = await read(state);
+    const live = { model: make() };
+    right(restoreInto(live)(snapshot)());
+    assert.equal(await idOf(live), await idOf(state), name);
+    if (!/graph|layer/.test(name)) continue;
+    const fresh = right(restoreState(snapshot));
+    assert.equal(await idOf(fresh), await idOf(state), name);
+    assert.equal(fresh.model.layers[0]?.name, state.model.layers[0]?.name);
+    assert.equal(Object.getPrototypeOf(fresh.model.layers[0]), Entrance.prototype);
+  }
+});
+
 test("round trip: the class of Keras's functional models", () => {
   const Functional = tf.serialization.SerializationMap.getMap().classNameMap["Functional"]
     ?.[0] as unknown as Constructor;

@@ -399,3 +399,52 @@ test("round trip: the settings of an activation, of a layer, of a cell and in a 
   assert.equal(await idOf(fresh), await idOf(state));
   left(restoreInto(make(2))(captureState(state))());
 });
+
+test("same bits: a variable in a field of a layer of the user's own, which is no weight", () => {
+  class Averaging extends tf.layers.Layer {
+    static readonly className = "Averaging";
+    readonly mean: tf.Variable = tf.variable(tf.zeros([2]), false);
+    override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+      return tf.tidy(() => {
+        const x = [inputs].flat()[0] as tf.Tensor;
+        this.mean.assign(this.mean.mul(0.5).add(x.mean(0).mul(0.5)));
+        return x.sub(this.mean);
+      });
+    }
+  }
+  tf.serialization.registerClass(Averaging);
+  const make = (): { readonly model: tf.Sequential; readonly mean: tf.Variable } => {
+    const layer = new Averaging({ inputShape: [2] } as never);
+    return { model: tf.sequential({ layers: [layer] }), mean: layer.mean };
+  };
+  const predict = ({ model }: { readonly model: tf.LayersModel }): number[] =>
+    tf.tidy(() => Array.from((model.predict(tf.tensor2d([[3, 5]])) as tf.Tensor).dataSync()));
+  for (const alone of [true, false]) {
+    const part = (state: ReturnType<typeof make>): ReturnType<typeof make> =>
+      alone ? { model: state.model } as never : { mean: state.mean, model: state.model };
+    const [state, live] = [make(), make()];
+    predict(state);
+    const snapshot = captureState(part(state));
+    const next = predict(state);
+    right(restoreInto(part(live))(snapshot)());
+    assert.deepEqual(predict(live), next);
+    const fresh = right(restoreState(snapshot));
+    assert.deepEqual(predict(fresh), next);
+    if (!alone) assert.equal(fresh.mean, (fresh.model.layers[0] as Averaging).mean);
+  }
+});
+
+test("nothing silent: a layer whose getConfig leaves out its input shape is named where the model cannot be built", () => {
+  class Shapeless extends tf.layers.Layer {
+    static readonly className = "Shapeless";
+    override getConfig(): tf.serialization.ConfigDict {
+      return { name: this.name };
+    }
+  }
+  tf.serialization.registerClass(Shapeless);
+  const model = tf.sequential({ layers: [new Shapeless({ inputShape: [2] } as never)] });
+  const { problems } = left(restoreState(captureState({ model }))) as unknown as { readonly problems: unknown };
+  const [problem, ...others] = problems as { readonly path: string; readonly expected: string }[];
+  assert.deepEqual([problem?.path, others], ["model", []]);
+  assert.match(problem?.expected ?? "", /getConfig and fromConfig of Shapeless/);
+});

@@ -208,6 +208,37 @@ test("said: rates, betas and every other number of each optimizer; not its steps
   }
 });
 
+test("said: fields of an optimizer of the user's own, those that only the live one has among them", () => {
+  class Own extends tf.Optimizer {
+    decay?: number | undefined = 0.5;
+    rates = new Map([["a", 1]]);
+    frozen = new Set(["a"]);
+    applyGradients(): void {}
+    getConfig(): tf.serialization.ConfigDict {
+      return {};
+    }
+  }
+  const make = (fields: object): { readonly optimizer: tf.Optimizer } => ({
+    optimizer: Object.assign(new Own(), fields),
+  });
+  const live = make({
+    decay: 0.25,
+    rates: new Map([["a", 2], ["b", 3]]),
+    frozen: new Set(["b"]),
+    schedule: { warmup: 3 },
+    peak: tf.scalar(1),
+    log: (): void => {},
+  });
+  assert.deepEqual(overridden(make({ decay: undefined }), live), [
+    { path: "optimizer/fields/decay", live: 0.25, saved: undefined },
+    { path: "optimizer/fields/rates/0/1", live: 2, saved: 1 },
+    { path: "optimizer/fields/rates/b", live: 3, saved: undefined },
+    { path: "optimizer/fields/frozen", live: ["b"], saved: ["a"] },
+    { path: "optimizer/fields/schedule", live: { warmup: 3 }, saved: undefined },
+  ]);
+  assert.deepEqual(overridden(make({ decay: undefined }), live), []);
+});
+
 test("said: trainable flags of layers, weights and models, and the rate of a compiled model's own optimizer", () => {
   const make = (rate: number, frozen: boolean): { model: tf.LayersModel } => {
     const model = tf.sequential({

@@ -64,6 +64,7 @@ const order: readonly string[] = [
   "tfjs/configuration",
   "tfjs/names",
   "tfjs/data_names",
+  "tfjs/layer_variables",
   "tfjs/layer",
   "tfjs/wiring",
   "tfjs/model",

@@ -122,6 +122,15 @@ export function isTfjsName(name: string): boolean {
   return [...tfjsClasses().values()].includes(name);
 }
 
+/** The name of the nearest of tfjs's own classes that a prototype belongs to. */
+export function tfjsBase(prototype: object | null): string | undefined {
+  for (let at = prototype; at !== null; at = Object.getPrototypeOf(at) as object | null) {
+    const name = tfjsClasses().get(at);
+    if (name !== undefined) return name;
+  }
+  return undefined;
+}
+
 /** The class that tfjs's registry has under a name. */
 export function registeredClass(name: string): readonly [{ readonly prototype: object }, unknown] | undefined {
   const { classNameMap } = tf.serialization.SerializationMap.getMap();

@@ -9,7 +9,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { Site, Target } from "../component.ts";
 import { aside, entry, isBranch, type Named, type Node, record, unwrap } from "../state_tree.ts";
-import { givenName, isMadeUp } from "./names.ts";
+import { givenName, namedAs } from "./names.ts";
 
 // --- types
 
@@ -30,10 +30,10 @@ function endsOf(model: tf.LayersModel): Ends {
 /** What the counter of a made-up name is kept under in tfjs, and its number; undefined for other names. */
 function counterOf(
   name: string,
-  className: string,
-  isModel: boolean,
+  layer: tf.layers.Layer,
 ): readonly [prefix: string, count: number] | undefined {
-  if (!isMadeUp(name, className, isModel)) return undefined;
+  if (givenName(layer) !== null) return undefined;
+  const [className, isModel] = [namedAs(layer.getClassName(), layer), layer instanceof tf.LayersModel];
   const prefix = isModel
     ? className === "Sequential" ? "sequential_" : className.toLowerCase()
     : className === "InputLayer"
@@ -56,7 +56,7 @@ function countersOf(names: ReadonlyMap<object, string>): ReadonlyMap<string, num
   const counters = new Map<string, number>();
   for (const [layer, name] of names) {
     if (!(layer instanceof tf.layers.Layer)) continue;
-    const [prefix, count] = counterOf(name, layer.getClassName(), layer instanceof tf.LayersModel) ?? [];
+    const [prefix, count] = counterOf(name, layer) ?? [];
     if (prefix !== undefined && count !== undefined) counters.set(prefix, Math.max(count, counters.get(prefix) ?? 0));
   }
   return counters;

@@ -9,7 +9,8 @@
 import * as tf from "@tensorflow/tfjs";
 import type { AnyKind, Kind, Site, Step, Target } from "../component.ts";
 import { isPlainRecord, shown } from "../rules.ts";
-import { aside, entry, isBranch, type Node, record, unwrap } from "../state_tree.ts";
+import { aside, entry, isBranch, join, type Node, record, unwrap } from "../state_tree.ts";
+import { isTypedArray } from "../tensor.ts";
 import { givenName } from "./tensor.ts";
 
 // --- types
@@ -109,6 +110,20 @@ function restoreKey(node: Node, step: Step, target: Target): Key {
   return { now: key(), later: key };
 }
 
+/** Whether a value is plain data alone, which a report may hold. */
+export function isData(value: unknown, outer: ReadonlySet<unknown> = new Set()): boolean {
+  if (typeof value !== "object" || value === null) return !["function", "symbol", "undefined"].includes(typeof value);
+  if (isTypedArray(value)) return true;
+  if (outer.has(value) || !(Array.isArray(value) || isPlainRecord(value))) return false;
+  const within = new Set(outer).add(value);
+  return Object.values(value).every((part) => isData(part, within));
+}
+
+/** Reports a live value that a restore removes. */
+export function overridesPart(target: Target, name: string, live: unknown): void {
+  target.overrides(join("", name), live, undefined);
+}
+
 /** Keys with their values, each restored into the live value of the same key. */
 function restorePairs(
   state: Node,
@@ -129,7 +144,14 @@ const mapKind: Kind<Map<unknown, unknown>> = {
   within: (u) => mapKind.is(u),
   encode: (map, site) => [...map].map(([key, value], i) => [encodeKey(key, [i, 0], site), site.part([i, 1], value)]),
   restore: (state, target, live) => {
-    const pairs = restorePairs(state, target, (key) => live?.get(key));
+    const kept = new Set<unknown>();
+    const pairs = restorePairs(state, target, (key) => {
+      kept.add(key);
+      return live?.get(key);
+    });
+    for (const [key, value] of live ?? []) {
+      if (!kept.has(key) && isData(value)) overridesPart(target, String(key), value);
+    }
     return () => new Map(pairs());
   },
 };
@@ -142,8 +164,10 @@ const setKind: Kind<Set<unknown>> = {
     const names = areNames([...set], site);
     return [...set].map((item, i) => names ? encodeKey(item, i, site) : site.part(i, item));
   },
-  restore: (state, target) => {
+  restore: (state, target, live) => {
     const items = (Array.isArray(state) ? state : []).map((node: Node, i) => restoreKey(node, i, target));
+    const [before, now] = [[...live ?? []], items.map((item) => item.now)];
+    if (live !== undefined && [...before, ...now].every((item) => isData(item))) target.overrides("", before, now);
     return () => new Set(items.map(({ later }) => later()));
   },
 };
@@ -156,7 +180,14 @@ const namedKind: Kind<Fields> = {
   encode: (named, site) =>
     Object.entries(named).map(([key, value], i) => [encodeKey(key, [i, 0], site), site.part([i, 1], value)]),
   restore: (state, target, live) => {
-    const pairs = restorePairs(state, target, (key) => live?.[key as string]);
+    const kept = new Set<unknown>();
+    const pairs = restorePairs(state, target, (key) => {
+      kept.add(key);
+      return live?.[key as string];
+    });
+    for (const [key, value] of Object.entries(live ?? {})) {
+      if (!kept.has(key) && isData(value)) overridesPart(target, key, value);
+    }
     return () => Object.fromEntries(pairs() as [string, unknown][]);
   },
 };
@@ -264,7 +295,10 @@ const undefinedKind: Kind<unknown> = {
   is: (_): _ is unknown => true,
   within: (u) => u === undefined,
   encode: () => null,
-  restore: () => () => undefined,
+  restore: (_, target, live) => {
+    if (isData(live)) target.overrides("", live, undefined);
+    return () => undefined;
+  },
 };
 
 /** The kinds of what fields hold beyond other components. */

@@ -13,7 +13,7 @@ import type { Site, Target } from "../component.ts";
 import { isPlainRecord } from "../rules.ts";
 import { isBranch, type Named, type Node } from "../state_tree.ts";
 import { isTypedArray } from "../tensor.ts";
-import { isLayerName, registered } from "./field_kinds.ts";
+import { isData, isLayerName, overridesPart, registered } from "./field_kinds.ts";
 import { classOf, isOptimizer } from "./optimizer_class.ts";
 
 // --- types
@@ -72,6 +72,7 @@ export function restoreFields(
         at.problem("config", "a field that can be set", "one that is fixed", name);
       }
     }
+    for (const name of own()) if (!names.has(name) && isData(fields[name])) overridesPart(at, name, fields[name]);
     target.finish(() => {
       const [was, is] = [new Set<object>(), new Set<object>()];
       const before = tensorsIn(own().map((name) => fields[name]), was);

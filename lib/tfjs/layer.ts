@@ -26,6 +26,7 @@ import {
   unbuildable,
 } from "./classes.ts";
 import { compareConfig, oldConfig, reportUnbuilt, wholeConfig, withoutConfig, withPlaces } from "./configuration.ts";
+import { encodeVariables, restoreVariables } from "./layer_variables.ts";
 import { fieldsOf, givenName, isMadeUp, models, nameWeights, ownWeights, sublayers } from "./names.ts";
 import { layerVariables } from "./tensor.ts";
 
@@ -369,6 +370,7 @@ export const layerKind: Kind<tf.layers.Layer> = {
       ["flags", encodeFlags(layer)],
       ["weights", record(ownWeights(layer).map(([name, weight]) => [name, site.part(["weights", name], weight.val)]))],
       ...encodeInitial(layer, site),
+      ...encodeVariables(layer, site),
       ["states", fields.states_ ? fields.states_.map((state, i) => site.part(["states", i], state)) : null],
       ...encodeMasks(layer, site),
       ["seed", seed ?? null],
@@ -424,6 +426,7 @@ export const layerKind: Kind<tf.layers.Layer> = {
     restoreFlags(entry(state, "flags"), target, () => layer);
     restoreWeights(entry(state, "weights") ?? null, target, layer);
     restoreInitial(entry(state, "initial"), target, layer);
+    restoreVariables(state, target, layer);
     restoreStates(entry(state, "states") ?? null, target, layer);
     restoreMasks(entry(state, "masks") ?? null, target, layer);
     restoreSublayers(entry(state, "layers") ?? null, target, layer);

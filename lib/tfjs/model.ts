@@ -8,12 +8,13 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { Kind, PartsOf, Site, Target } from "../component.ts";
+import { isAllocation } from "../guard.ts";
 import { isPlainRecord } from "../rules.ts";
 import { entry, isBranch, type Node, record } from "../state_tree.ts";
 import { classOf as classNameOf, encoding, isTfjsClass, isTfjsName, noteClasses, registeredClass } from "./classes.ts";
 import { checkNames, encodeNames, nameData, restoreCounters } from "./data_names.ts";
 import { checkIdentity, encodeFlags, knownName, restoreFlags } from "./layer.ts";
-import { fieldsOf, givenName, type LayerVariable, nameWeights } from "./names.ts";
+import { fieldsOf, givenName, type LayerVariable, namedAs, nameWeights } from "./names.ts";
 import { rewired } from "./wiring.ts";
 
 // --- types
@@ -245,8 +246,8 @@ function buildFunctional(
     return layer;
   };
   const calls = (layer: tf.layers.Layer): (readonly tf.SymbolicTensor[])[] => {
-    const known = outputs.get(layer) ??
-      (layer.getClassName() === "InputLayer" ? callsOf(layer).map((call) => call.outputTensors) : []);
+    const isInput = namedAs(layer.getClassName(), layer) === "InputLayer";
+    const known = outputs.get(layer) ?? (isInput ? callsOf(layer).map((call) => call.outputTensors) : []);
     outputs.set(layer, known);
     return known;
   };
@@ -284,13 +285,26 @@ function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
   const layers = layersIn(state).map((node, i) => target.object(["layers", i], node));
   // A layer that cannot be built has said why.
   if (layers.some((layer) => !(layer instanceof tf.layers.Layer))) return undefined;
-  if (className === "Sequential") {
-    const model = tf.sequential({ layers: layers as tf.layers.Layer[], ...(name === undefined ? {} : { name }) });
-    setBuilt(model, entry(state, "built") === true);
-    return model;
-  }
-  if (className === "Model" || className === "Functional") {
-    return buildFunctional(state, target, layers as tf.layers.Layer[], name);
+  try {
+    if (className === "Sequential") {
+      const model = tf.sequential({ layers: layers as tf.layers.Layer[], ...(name === undefined ? {} : { name }) });
+      setBuilt(model, entry(state, "built") === true);
+      return model;
+    }
+    if (className === "Model" || className === "Functional") {
+      return buildFunctional(state, target, layers as tf.layers.Layer[], name);
+    }
+  } catch (error) {
+    // A layer of the user's own may be built with less than it had, such as its input shape.
+    const own = layers.filter((layer) => !isTfjsClass(layer as object) && !(layer instanceof tf.LayersModel));
+    if (own.length === 0 || isAllocation(error)) throw error;
+    const names = own.map((layer) => (layer as tf.layers.Layer).getClassName()).join(", ");
+    target.problem(
+      "class",
+      `layers that can be called as before: getConfig and fromConfig of ${names} to keep every argument, those of Layer too`,
+      error instanceof Error ? error.message : String(error),
+    );
+    return undefined;
   }
   target.problem("class", "Sequential or a functional model; restore into a live one of this class", String(className));
   return undefined;

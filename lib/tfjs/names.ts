@@ -6,6 +6,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
+import { registeredClass, tfjsBase } from "./classes.ts";
 
 // --- types
 
@@ -65,9 +66,22 @@ function withoutCounter(name: string): string | undefined {
   return undefined;
 }
 
+/** A class for its way of naming: subclasses of sequential models and of input layers are named as those are. */
+export function namedAs(className: string, object?: object): string {
+  const prototype = object === undefined
+    ? registeredClass(className)?.[0].prototype
+    : Object.getPrototypeOf(object) as object;
+  const base = tfjsBase(prototype ?? null);
+  return base === "Sequential" || base === "InputLayer" ? base : className;
+}
+
 /** Whether tfjs made a name up; a sequential model names its input after its first layer. */
-export function isMadeUp(name: string, className: string, isModel: boolean): boolean {
-  if (isModel) return isCounted(name, className === "Sequential" ? "sequential_" : className.toLowerCase());
+export function isMadeUp(name: string, of: string, isModel: boolean, object?: object): boolean {
+  const className = namedAs(of, object);
+  if (className === "Sequential") return isCounted(name, "sequential_");
+  if (isModel) return isCounted(name, className.toLowerCase());
+  // Which of tfjs's classes a class extends that is not registered cannot be seen in a configuration.
+  if (object === undefined && registeredClass(of) === undefined && isCounted(name, "sequential_")) return true;
   if (className !== "InputLayer") return withoutCounter(name) !== undefined;
   return isCounted(name, "input") ||
     (name.endsWith("_input") && withoutCounter(name.slice(0, -"_input".length)) !== undefined);
@@ -75,7 +89,7 @@ export function isMadeUp(name: string, className: string, isModel: boolean): boo
 
 /** The name a user gave to a layer or model, or null. */
 export function givenName(layer: tf.layers.Layer): string | null {
-  return isMadeUp(layer.name, layer.getClassName(), layer instanceof tf.LayersModel) ? null : layer.name;
+  return isMadeUp(layer.name, layer.getClassName(), layer instanceof tf.LayersModel, layer) ? null : layer.name;
 }
 
 /** Layers that stand in the fields of another: of wrappers, recurrent layers, stacked cells and custom ones. */
