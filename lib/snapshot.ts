@@ -18,29 +18,20 @@ import type { Task } from "fp-ts/lib/Task.js";
 import * as tf from "@tensorflow/tfjs";
 import * as t from "io-ts";
 import { type Differences, differences, digest } from "./compare.ts";
-import { type AnyKind, valueKind } from "./component.ts";
 import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import { aFunction, demand, ifGiven, ioTs, isPlainRecord, must, shown } from "./rules.ts";
-import * as Cursor from "./cursor.ts";
 import { restore } from "./decode.ts";
 import { encode, type Encoded } from "./encode.ts";
 import { graft, type Grafted } from "./graft.ts";
+import { kinds } from "./kinds.ts";
 import { asks, checkSelection, noParts, type Parts, type Selection, selectionNames } from "./selection.ts";
 import { type Mismatch, mismatch, type Problem, type RestoreError } from "./errors.ts";
 import { explain } from "./explain.ts";
 import type { Overridden } from "./overridden.ts";
-import * as Rng from "./rng.ts";
-import * as Scaler from "./scaler.ts";
-import * as Schedule from "./schedule.ts";
-import { chosen } from "./schedule_kinds.ts";
 import { isBranch, type Node, nodesByPath, segment, type StateTree } from "./state_tree.ts";
 import { type Held, isDType } from "./tensor.ts";
 import { roomProblem } from "./tfjs/backend.ts";
-import { fieldKinds } from "./tfjs/field_kinds.ts";
-import { layerKind } from "./tfjs/layer.ts";
-import { modelKind } from "./tfjs/model.ts";
-import { optimizerKind } from "./tfjs/optimizer.ts";
-import { tensorKind, undoing, valuesIn, variableKind } from "./tfjs/tensor.ts";
+import { undoing, valuesIn } from "./tfjs/tensor.ts";
 
 // --- types
 
@@ -102,30 +93,6 @@ const codecNames = { codecs: true } satisfies OptionNames<Options>;
 const intoNames = { ...codecNames, ...selectionNames, onReport: true } satisfies OptionNames<RestoreOptions>;
 
 // --- constructors
-
-function pair(values: readonly unknown[]): readonly [live: unknown, saved: unknown] {
-  return [values[0], values[1]];
-}
-
-const kinds: readonly AnyKind[] = [
-  variableKind,
-  tensorKind,
-  optimizerKind,
-  modelKind,
-  layerKind,
-  // Training moves a generator's state, a schedule's position and a scaler's count of steps: no script chose those.
-  valueKind("Rng", Rng.codec, "Rng", undefined, (...rngs) => pair(rngs.map(({ algorithm }) => ({ algorithm })))),
-  valueKind("Cursor", Cursor.codec, "Cursor", Cursor.check),
-  valueKind("Schedule", Schedule.codec, "Schedule", undefined, chosen),
-  valueKind(
-    "Scaler",
-    Scaler.codec,
-    "Scaler",
-    undefined,
-    (...scalers) => pair(scalers.map(({ tracker: _tracker, ...rest }) => rest)),
-  ),
-  ...fieldKinds,
-];
 
 /** Sees that codecs are codecs of io-ts, by component name. */
 export function checkCodecs(codecs: Codecs | undefined): void {

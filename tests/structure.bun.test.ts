@@ -71,6 +71,7 @@ const order: readonly string[] = [
   "tfjs/training",
   "tfjs/dataset",
   "tfjs/used",
+  "kinds",
   "snapshot",
   "scan",
   "safetensors",
