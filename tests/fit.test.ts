@@ -119,7 +119,7 @@ test("same bits: fit is tfjs's own fit, bit for bit and call for call, whatever 
         await theirs(network, seed, args, patience),
       );
     }),
-    { numRuns: 8 * torture },
+    { numRuns: Math.round(8 * Math.sqrt(torture)) },
   );
 });
 
@@ -252,7 +252,7 @@ test("same bits: stopTraining set in the middle of an epoch, and killed before t
 test("same bits: killed by SIGKILL in one runtime and resumed in the other", async () => {
   const [, straight = "none"] =
     /^done (\w+)$/.exec((await run(here, "fit.ts", [join(scratch, "straight")])).at(-1) ?? "") ?? [];
-  for (let round = 0; round < Math.ceil(Math.sqrt(torture)); round++) {
+  for (let round = 0; round < Math.min(2, torture); round++) {
     const path = join(scratch, `killed-${round}`);
     for (const [runtime, saves] of [[here, 3], [there, 4]] as const) {
       let count = saves + Math.floor(Math.random() * 4);
