@@ -64,7 +64,7 @@ async function refusal(store: Store): Promise<string> {
 test("the path of a checkpoint, of checkpoints, of what is in one, is an error that names the run, and nothing is created", async () => {
   const path = await run();
   const checkpoints = join(path, "checkpoints");
-  const before = await readdir(path, { recursive: true });
+  const before = (await readdir(path, { recursive: true })).sort();
   for (
     const wrong of [
       checkpoints,
@@ -83,18 +83,18 @@ test("the path of a checkpoint, of checkpoints, of what is in one, is an error t
     const number = /checkpoint_(\d+)/.exec(wrong)?.[1];
     if (number !== undefined) assert.ok(said.includes(`{ checkpoint: ${number} }`), said);
   }
-  assert.deepEqual(await readdir(path, { recursive: true }), before);
+  assert.deepEqual((await readdir(path, { recursive: true })).sort(), before);
 });
 
 test("a link into a checkpoint is followed before a run is begun there", async () => {
   const path = await run();
   const link = join(scratch, "into");
   await symlink(join(path, "checkpoints", "checkpoint_0"), link, "junction");
-  const before = await readdir(path, { recursive: true });
+  const before = (await readdir(path, { recursive: true })).sort();
   for (const wrong of [join(link, "mine"), join(link, "mine", "deeper")]) {
     assert.match(await refusal(directory(wrong)), /it is inside checkpoint 0 of the run/);
   }
-  assert.deepEqual(await readdir(path, { recursive: true }), before);
+  assert.deepEqual((await readdir(path, { recursive: true })).sort(), before);
 });
 
 test("a URL is no folder's path", () => {
