@@ -18,7 +18,7 @@ import { candidates, entriesOf, forgetEntry, inOrder, readEntry } from "./catalo
 import { verifyCheckpoint } from "./checkpoint.ts";
 import type { Damaged, LoadError, StoreFailed } from "./errors.ts";
 import type { Progress } from "./progress.ts";
-import { decisionOf, type Entry, type Retention } from "./retention.ts";
+import { decisionOf, type Entry, type Retention } from "./decision.ts";
 import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import { aFunction, aName, demand, ifGiven, must } from "./rules.ts";
 import { checkStore, type Store } from "./store.ts";

@@ -79,6 +79,7 @@ const order: readonly string[] = [
   "layout",
   "formats",
   "manifest",
+  "decision",
   "retention",
   "store",
   "runs",
