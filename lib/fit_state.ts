@@ -31,7 +31,7 @@ import {
   type Snapshot,
   snapshotOf,
 } from "./snapshot.ts";
-import { join } from "./state_tree.ts";
+import { isBranch, join, type Node } from "./state_tree.ts";
 import type { Callbacks, Logs, Trainer } from "./tfjs/training.ts";
 
 // --- types
@@ -214,6 +214,12 @@ interface SavedLogs {
   readonly history: Record<string, (number | tf.Scalar)[]>;
 }
 
+/** Whether saved plain data is of the kind that a live value is of: what it replaces is then reported. */
+function isAlike(value: unknown, node: Node | undefined): boolean {
+  if (typeof node !== "object" || node === null) return typeof value === typeof node;
+  return Array.isArray(node) ? Array.isArray(value) : isBranch(node) && node.is === "record" && isPlainRecord(value);
+}
+
 /**
  * A snapshot restored into the live objects of a training, over what their start has set.
  *
@@ -243,7 +249,10 @@ export function restored(
       Object.entries(converted).map(([name, value]) => {
         const node = nodeOf(components, name);
         const as = node === undefined || Object.hasOwn(codecs, name);
-        return [name, as ? value : aligned(value, node, isInPlace(value) ? "fixed" : "free", shared)];
+        return [
+          name,
+          as ? value : aligned(value, node, isInPlace(value) || isAlike(value, node) ? "fixed" : "free", shared),
+        ];
       }),
     ),
   };

@@ -394,7 +394,7 @@ const scenarios = {
     keep: Retention.latest(1),
     before: inTurn(saves("a", 1), saves("b", 2)),
     during: together(saves("a", 3), saves("b", 4)),
-    schedules: () => interrupted(Math.max(1, 4 - torture)),
+    schedules: () => interrupted(Math.max(2, 9 - torture)),
   },
 } satisfies Readonly<Record<string, Scenario>>;
 
