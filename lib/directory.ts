@@ -111,6 +111,7 @@ function writerTo(disk: Disk, { parent, own, guesses, digest }: Place): Writer {
         () => put(join(own, manifestName), [manifest]),
         // In any order: none of it is a checkpoint before the rename.
         TE.flatMap(() => TE.sequenceArray([() => durable, ...[...inner, own].map(disk.syncFolder)])),
+        TE.flatMap(() => after?.isDoubtful === true ? disk.syncFolder(parent) : done),
         TE.flatMap((): ReturnType<typeof publish> => {
           const { next, names } = guesses.get(parent) ?? { next: 0, names: 0 };
           return publish(disk, parent, own, next, names >= manyNames, after);

@@ -46,7 +46,9 @@ async function settled(store: Store, line: Line): Promise<E.Either<StoreFailed, 
     const summary = await readSummary(store, checkpoint)();
     if (E.isLeft(summary) || summary.right.run !== line.run) continue;
     const made = doubtful.find(({ time }) => time === summary.right.time);
-    if (made !== undefined) return E.right({ ...rest, isNew: false, parent: checkpoint, step: made.step });
+    if (made !== undefined) {
+      return E.right({ ...rest, isNew: false, isDoubtful: true, parent: checkpoint, step: made.step });
+    }
   }
   return E.right(rest);
 }
@@ -84,11 +86,12 @@ export async function nextLine(
  * @param line The line that it carries on.
  * @returns Undefined for a run that nobody else can have.
  */
-export function afterOf(store: Store, { run, parent, isNew = false }: Line): After | undefined {
+export function afterOf(store: Store, { run, parent, isNew = false, isDoubtful = false }: Line): After | undefined {
   if (isNew || parent === null) return undefined;
   return {
     key: run,
     parent,
+    isDoubtful,
     look: (checkpoints) => async () => {
       for (const checkpoint of checkpoints.toReversed()) {
         if (checkpoint <= parent) continue;

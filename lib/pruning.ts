@@ -92,14 +92,18 @@ const quoted = (names: Iterable<string>): string => [...names].map((name) => JSO
 function notesOn(unknown: readonly string[], entries: readonly Entry[]): readonly string[] {
   // A single checkpoint stays in any case, and its run may record the metric from its first evaluation on.
   if (unknown.length === 0 || entries.length < 2) return [];
-  const known = new Set(entries.flatMap(({ metrics }) => Object.keys(metrics)));
+  const known = new Set(
+    entries.flatMap(({ metrics }) => Object.keys(metrics).filter((name) => !Number.isNaN(metrics[name]))),
+  );
   const [what, which] = unknown.length === 1 ? ["the metric", "it"] : ["the metrics", "them"];
   return [
-    `Expected a checkpoint of run ${entries[0]?.run} with ${what} ${
+    `Expected a checkpoint of run ${entries[0]?.run} with a number for ${what} ${
       quoted(unknown)
     } of the retention policy, found none: ` +
     `nothing was removed on the strength of ${which}. ` +
-    (known.size === 0 ? "No checkpoint of the run has any metric" : `The metrics there are: ${quoted(known)}`),
+    (known.size === 0
+      ? "No checkpoint of the run has a number for any metric"
+      : `The metrics there are: ${quoted(known)}`),
   ];
 }
 

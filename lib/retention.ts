@@ -73,7 +73,7 @@ export function latest(n: number): Retention {
  * Keeps the checkpoints with the best metric, and the newest.
  *
  * A checkpoint without the metric, or with NaN for it, is never among the best; of equal ones the newer is better. Where no checkpoint has
- * the metric, all are kept, and the decision names it as unknown: a misspelled name removes nothing.
+ * a number for the metric, all are kept, and the decision names it as unknown: a misspelled name removes nothing.
  *
  * @param n How many of the best, an integer from 1.
  * @param metric The metric's name, as it was given when saving.
@@ -93,12 +93,12 @@ export function best(n: number, metric: string, mode: "min" | "max"): Retention 
   const name = must("the name of a metric", (value) => typeof value === "string" && value !== "");
   demand("metric of Retention.best", name, metric);
   demand("mode of Retention.best", oneOf("min", "max"), mode);
-  const has = ({ metrics }: Entry): boolean => Object.hasOwn(metrics, metric);
+  const has = ({ metrics }: Entry): boolean => Object.hasOwn(metrics, metric) && !Number.isNaN(metrics[metric]);
   return keeping((catalogue) => {
     if (catalogue.length > 0 && !catalogue.some(has)) return { keep: numbersOf(catalogue), unknown: [metric] };
     const ranked = catalogue
-      .map((entry) => ({ entry, value: has(entry) ? entry.metrics[metric]! : NaN }))
-      .filter(({ value }) => !Number.isNaN(value))
+      .filter(has)
+      .map((entry) => ({ entry, value: entry.metrics[metric]! }))
       .sort((a, b) => a.value === b.value ? newer(a.entry, b.entry) : (a.value < b.value) === (mode === "min") ? -1 : 1)
       .slice(0, n);
     return { keep: numbersOf(ranked.map(({ entry }) => entry)) };

@@ -28,6 +28,11 @@ export interface Line {
    */
   readonly isFork?: boolean;
   /**
+   * Whether the commit of the parent failed, though it made a checkpoint, which may not be durable yet.
+   * @default false
+   */
+  readonly isDoubtful?: boolean;
+  /**
    * The saves since the parent whose commits failed: any of them may have made a checkpoint all the same.
    * @default none
    */

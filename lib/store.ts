@@ -70,6 +70,11 @@ export interface After {
   readonly key: string;
   /** The checkpoint it goes after. */
   readonly parent: number;
+  /**
+   * Whether the commit of the parent failed, though it made a checkpoint: the parent must be durable before this one is there.
+   * @default false
+   */
+  readonly isDoubtful?: boolean;
   /** Looks at checkpoints, of which those above the parent count: the left is a newer one of the run. */
   readonly look: (checkpoints: readonly number[]) => TE.TaskEither<StoreFailed | Overtaken, void>;
 }

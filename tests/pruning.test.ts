@@ -455,5 +455,5 @@ test("nothing goes on the strength of a metric that no checkpoint of the run has
   for (const _ of [1, 2]) await runOrThrow(saveState(b!)({ step: 0 }));
   const planned = await runOrThrow(plan(base)(typo));
   assert.deepEqual(planned.remove.map(({ checkpoint }) => checkpoint), [1]);
-  assert.match(planned.notes.join(), /No checkpoint of the run has any metric$/);
+  assert.match(planned.notes.join(), /No checkpoint of the run has a number for any metric$/);
 });

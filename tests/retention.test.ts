@@ -186,6 +186,13 @@ test("nothing is removed on the strength of a metric that no checkpoint has, and
       unknownMetrics: [metric],
     });
   }
+  // NaN says nothing of a checkpoint: where there is nothing else, nothing goes.
+  const diverged = saved.map((e) => ({ ...e, metrics: { valLoss: NaN } }));
+  assert.deepEqual(Retention.best(1, "valLoss", "min")(diverged, 0), {
+    keep: [0, 1, 2, 3],
+    remove: [],
+    unknownMetrics: ["valLoss"],
+  });
   assert.deepEqual(Retention.best(1, "val_loss", "min")([], 0), { keep: [], remove: [] });
   const one = saved.map((e) => e.checkpoint === 2 ? { ...e, metrics: { val_loss: 1 } } : e);
   assert.deepEqual(Retention.best(1, "val_loss", "min")(one, 0), { keep: [2, 3], remove: [0, 1] });
