@@ -3,10 +3,22 @@
  *
  * @module
  */
-import type * as t from "io-ts";
+import * as t from "io-ts";
 import type { Problem, ProblemKind } from "./errors.ts";
 import { plainCodec } from "./plain.ts";
-import { demand, integer, must, oneOf, record, type Rule } from "./rules.ts";
+import {
+  aString,
+  demand,
+  dependent,
+  exactRecord,
+  integer,
+  listOf,
+  must,
+  oneOf,
+  orNull,
+  type Plain,
+  refine,
+} from "./rules.ts";
 import { type Seed, seedText } from "./seed.ts";
 
 // --- types
@@ -58,40 +70,40 @@ export function cursorSeed(seed: Seed): number | string | { readonly bigint: str
 
 // --- capture and restore
 
-const beyondNumbers = must(
+const count = integer(0);
+
+const version1: Plain<1> = refine(t.literal(1), "1, the version this release reads", () => true);
+
+const safeInteger = refine(t.number, "a safe integer", (n) => Number.isSafeInteger(n) && !Object.is(n, -0));
+
+const bigDigits = refine(
+  t.string,
   "the decimal digits of an integer beyond 2^53",
-  (value) => typeof value === "string" && /^-?[1-9]\d*$/.test(value) && !Number.isSafeInteger(Number(value)),
+  (digits) => /^-?[1-9]\d*$/.test(digits) && !Number.isSafeInteger(Number(digits)),
 );
 
-const seedRule: Rule = (value, name) =>
-  typeof value === "object" && value !== null ? record({ bigint: beyondNumbers })(value, name) : must(
-    "a safe integer, a string or null",
-    (seed) => seed === null || typeof seed === "string" || (Number.isSafeInteger(seed) && !Object.is(seed, -0)),
-  )(value, name);
+const seedType: Plain<Cursor["seed"]> = t.union(
+  [safeInteger, t.string, t.null, exactRecord({ bigint: bigDigits })],
+  "a safe integer, a string, null, or { bigint } with the digits of a larger integer",
+);
 
-const isMark = (value: unknown): boolean =>
-  value === null || (Number.isSafeInteger(value) && Number(value) >= 0 && !Object.is(value, -0)) ||
-  (Array.isArray(value) && value.every(isMark));
+const markType: Plain<Mark> = t.recursion(
+  "an integer from 0, null, or a list of these",
+  (mark) => t.union([count, t.null, listOf(mark)], "an integer from 0, null, or a list of these"),
+);
 
-const required: Readonly<Record<string, Rule>> = {
-  _tag: oneOf("Cursor"),
-  version: must("1, the version this release reads", (value) => value === 1),
-  seed: seedRule,
-  epoch: integer(0),
-  position: integer(0),
-  length: (value, name) => value === null ? [] : integer(0)(value, name),
-  fingerprint: must("a string", (value) => typeof value === "string"),
-};
-const plain: Rule = record(required);
-const marked: Rule = record({ ...required, mark: must("counts from 0, nulls and lists of them", isMark) });
-
-const possible: Rule = (value, name) => {
-  const rule = typeof value === "object" && value !== null && "mark" in value ? marked : plain;
-  const objections = rule(value, name);
-  if (objections.length > 0) return objections;
-  const { position, length } = value as Cursor;
-  return length === null ? [] : integer(0, length)(position, `${name}.position`);
-};
+const cursorType: Plain<Cursor> = dependent(
+  exactRecord({
+    _tag: oneOf("Cursor"),
+    version: version1,
+    seed: seedType,
+    epoch: count,
+    position: count,
+    length: orNull(count),
+    fingerprint: aString,
+  }, { mark: markType }),
+  ({ length }) => length === null ? {} : { position: integer(0, length) },
+);
 
 /**
  * The codec of {@link Cursor}: it encodes as itself.
@@ -108,7 +120,7 @@ const possible: Rule = (value, name) => {
  * assert.deepEqual(Loader.codec.decode(JSON.parse(JSON.stringify(cursor))), { _tag: "Right", right: cursor });
  * ```
  */
-export const codec: t.Type<Cursor, Cursor, unknown> = plainCodec("Cursor", possible, cursorOf);
+export const codec: t.Type<Cursor, Cursor, unknown> = plainCodec("Cursor", cursorType, cursorOf);
 
 // --- combinators
 

@@ -11,10 +11,23 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
+import * as t from "io-ts";
 import type { Encoded } from "./encode.ts";
 import type { Problem } from "./errors.ts";
 import { formatAfter, type ManifestError, seal, type Step, steps, unseal } from "./formats.ts";
-import { integer, isPlainRecord, listOf, must, record as recordOf, type Rule } from "./rules.ts";
+import {
+  aName,
+  aString,
+  exactRecord,
+  integer,
+  isPlainRecord,
+  listOf,
+  must,
+  objections,
+  orNull,
+  type Plain,
+  refine,
+} from "./rules.ts";
 import { isFileOf, type PlacedArray } from "./placement.ts";
 import { type ArrayNode, isBranch, maxDepth, type Named, type Node, segment } from "./state_tree.ts";
 import { type Element, type Held, isElement } from "./tensor.ts";
@@ -150,45 +163,40 @@ export function encodeManifest(summary: Summary, order: Encoded["order"], compon
   return seal(format, `${head.slice(0, -1)},"components":[${components.join()}]}`);
 }
 
-const isString = must("a string", (u) => typeof u === "string");
-const hex = (digits: number): Rule =>
-  must(`${digits} hexadecimal digits`, (u) => typeof u === "string" && new RegExp(`^[0-9a-f]{${digits}}$`).test(u));
-const orNull = (rule: Rule): Rule => (u, name) => u === null ? [] : rule(u, name);
-const tuple = (...rules: readonly Rule[]): Rule => (u, name) =>
-  Array.isArray(u) && u.length === rules.length
-    ? rules.flatMap((rule, i) => rule(u[i], `${name}[${i}]`))
-    : [`Expected ${name} to be ${rules.length} values`];
+const hex = (digits: number): Plain<string> =>
+  refine(t.string, `${digits} hexadecimal digits`, (u) => new RegExp(`^[0-9a-f]{${digits}}$`).test(u));
 const special = ["NaN", "Infinity", "-Infinity", "-0"];
-const isNumber = must(
+const numberType = must(
   "a number",
   (u) =>
     (typeof u === "number" && !Object.is(u, -0)) ||
     (isPlainRecord(u) && Object.keys(u).length === 1 && special.includes(u["number"] as string)),
 );
-const anything: Rule = () => [];
 
-const summaryRules = {
-  run: isString,
-  step: orNull(isNumber),
-  metrics: listOf(tuple(isString, isNumber)),
+const summaryFields = {
+  run: aString,
+  step: orNull(numberType),
+  metrics: listOf(t.tuple([aString, numberType], "a name and a number")),
   time: integer(0),
   parent: orNull(integer(0)),
-  environment: recordOf({ dogear: isString, tfjs: isString, runtime: isString, backend: isString }),
+  environment: exactRecord({ dogear: aString, tfjs: aString, runtime: aString, backend: aString }),
   id: orNull(hex(64)),
-  files: listOf(tuple(isString, integer(0), hex(8), orNull(hex(64)))),
+  files: listOf(t.tuple([aString, integer(0), hex(8), orNull(hex(64))], "a file's name, length, CRC-32 and SHA-256")),
 };
-const summaryShape = recordOf(summaryRules);
-const wholeShape = recordOf({
-  ...summaryRules,
-  order: listOf(tuple(isString, listOf(isString))),
-  components: listOf(tuple(must("a component's name", (u) => typeof u === "string" && u !== ""), anything)),
-});
+const training = { training: aString };
+const summaryType = exactRecord(summaryFields, training);
+const wholeType = exactRecord({
+  ...summaryFields,
+  order: listOf(t.tuple([aString, listOf(aString)], "a component's name and those of its parts")),
+  components: listOf(t.tuple([aName, t.unknown], "a component's name and its tree")),
+}, training);
 
 function numberOf(json: unknown): number {
   return typeof json === "number" ? json : Number((json as { number: string }).number);
 }
 
-const isShape = listOf(integer(0));
+/** Checked by `is`, since a manifest may hold 20,000 arrays: no sentence is needed, and arrays from JSON have no holes. */
+const shapeType = listOf(integer(0));
 
 /** The start of a value as JSON, however large or deep it is. */
 function glimpse(json: unknown): string {
@@ -272,7 +280,7 @@ function readNode(
       const parts: readonly unknown[] = Array.isArray(json["array"]) ? json["array"] : [];
       const [element, dims, file, tensor] = parts;
       if (
-        parts.length !== 4 || typeof element !== "string" || !isElement(element) || isShape(dims, "shape").length > 0
+        parts.length !== 4 || typeof element !== "string" || !isElement(element) || !shapeType.is(dims)
       ) return refuse("an array");
       if (!Number.isSafeInteger(file) || typeof tensor !== "string") return refuse("an array in a file");
       const stored: Stored = { element, shape: dims as number[], file: file as number, tensor };
@@ -305,14 +313,10 @@ function problem(expected: string, found: string): ManifestError {
 }
 
 /** Sees that a body is of a shape. */
-function shaped<J>(json: unknown, shape: Rule): Either<ManifestError, J> {
-  const { training, ...always } = Object(json) as { readonly training?: unknown };
-  const objections = [
-    ...shape(isPlainRecord(json) ? always : json, "manifest"),
-    ...(training === undefined ? [] : isString(training, "manifest.training")),
-  ];
-  return objections.length === 0 ? E.right(json as J) : E.left({
-    problems: objections.map((found) => ({ path: "snapshot.json", kind: "format", expected: "a manifest", found })),
+function shaped<J>(json: unknown, type: t.Mixed): Either<ManifestError, J> {
+  const faults = objections("manifest", type, json);
+  return faults.length === 0 ? E.right(json as J) : E.left({
+    problems: faults.map((found) => ({ path: "snapshot.json", kind: "format", expected: "a manifest", found })),
   });
 }
 
@@ -348,7 +352,7 @@ export function decodeSummary(bytes: Uint8Array): Either<ManifestError, Summary 
   if (E.isLeft(body)) return body;
   // One that came from an older format has all there is.
   const { order: _order, components: _components, ...own } = Object(body.right);
-  const json = shaped<WrittenSummary>(own, summaryShape);
+  const json = shaped<WrittenSummary>(own, summaryType);
   return E.isLeft(json) ? json : E.right({ ...summaryOf(json.right), bytes: bytes.byteLength });
 }
 
@@ -362,7 +366,7 @@ export function decodeSummary(bytes: Uint8Array): Either<ManifestError, Summary 
 export function decodeManifest(bytes: Uint8Array, way: readonly Step[] = steps): Either<ManifestError, Manifest> {
   const body = unseal(bytes, way);
   if (E.isLeft(body)) return body;
-  const json = shaped<Written>(body.right, wholeShape);
+  const json = shaped<Written>(body.right, wholeType);
   if (E.isLeft(json)) return json;
   try {
     return readManifest(json.right, bytes.byteLength);

@@ -13,7 +13,20 @@ import { xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus"
 import { xorshift128plusFromState } from "pure-rand/generator/xorshift128plus";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { plainCodec } from "./plain.ts";
-import { aFunction, demand, integer, listOf, must, oneOf, record, refined, type Rule, shown } from "./rules.ts";
+import {
+  aFunction,
+  aString,
+  demand,
+  dependent,
+  exactRecord,
+  integer,
+  listOf,
+  must,
+  oneOf,
+  type Plain,
+  refine,
+  shown,
+} from "./rules.ts";
 import { hashWords, type Seed, seedText } from "./seed.ts";
 
 // --- types
@@ -66,7 +79,9 @@ const families: Readonly<Record<Algorithm, Family>> = {
   congruential32: { words: 1, fromState: congruential32FromState, skip: congruentialSkip },
 };
 
-const algorithmRule: Rule = oneOf(...Object.keys(families));
+const count = integer(0);
+const safeInteger = must("a safe integer", Number.isSafeInteger);
+const algorithmType = oneOf(...Object.keys(families) as readonly Algorithm[]);
 
 /** Takes the state over: no caller keeps it. */
 function rngOf(algorithm: Algorithm, state: readonly number[]): Rng {
@@ -99,30 +114,30 @@ function hashed(algorithm: Algorithm, path: readonly (string | number)[]): Rng {
  * ```
  */
 export function make(seed: Seed, algorithm: Algorithm = "xoroshiro128plus"): Rng {
-  demand("algorithm", algorithmRule, algorithm);
+  demand("algorithm", algorithmType, algorithm);
   return hashed(algorithm, ["dogear/rng/1", algorithm, ...seedText(seed)]);
 }
 
 // --- capture and restore
 
-const int32: Rule = integer(-0x8000_0000, 0x7fff_ffff);
+const words = listOf(integer(-0x8000_0000, 0x7fff_ffff));
 
-const fields: Rule = record({
-  _tag: oneOf("Rng"),
-  algorithm: algorithmRule,
-  layout: oneOf(layout),
-  state: listOf(int32),
-});
+/** The states of an algorithm. A linear generator would draw zeros for ever from a state of zeros only. */
+function stateType(algorithm: Algorithm): Plain<readonly number[]> {
+  const { words: length } = families[algorithm];
+  return algorithm === "congruential32"
+    ? refine(words, `the one word of ${algorithm}`, (state) => state.length === length)
+    : refine(
+      words,
+      `the ${length} words of ${algorithm}, at least one of them other than 0`,
+      (state) => state.length === length && state.some((word) => word !== 0),
+    );
+}
 
-/** A state that the algorithm can be in: the all-zero state of a linear generator would draw zeros for ever. */
-const possible: Rule = refined<Rng>(fields, ({ algorithm, state }, name) => {
-  const { words } = families[algorithm];
-  return state.length !== words
-    ? [`Expected ${name}.state to be the ${words} words of ${algorithm}, found ${shown(state)}`]
-    : algorithm !== "congruential32" && state.every((word) => word === 0)
-    ? [`Expected ${name}.state to be a state of ${algorithm}, found only zeros`]
-    : [];
-});
+const rngType: Plain<Rng> = dependent(
+  exactRecord({ _tag: oneOf("Rng"), algorithm: algorithmType, layout: oneOf(layout), state: words }),
+  ({ algorithm }) => ({ state: stateType(algorithm) }),
+);
 
 /**
  * The codec of {@link Rng}: it encodes as itself.
@@ -141,7 +156,7 @@ const possible: Rule = refined<Rng>(fields, ({ algorithm, state }, name) => {
  */
 export const codec: t.Type<Rng, Rng, unknown> = plainCodec(
   "Rng",
-  possible,
+  rngType,
   (rng) => rngOf(rng.algorithm, [...rng.state]),
 );
 
@@ -204,13 +219,12 @@ export function float(rng: Rng): readonly [number, Rng] {
  * ```
  */
 export function floats(n: number): (rng: Rng) => readonly [Float64Array, Rng] {
-  demand("n of Rng.floats", integer(0), n);
+  demand("n of Rng.floats", count, n);
   return (rng) => drawn(rng, (generator) => filled(n, () => uniformFloat64(generator)));
 }
 
 function range(from: number, to: number): void {
-  const safe = must("a safe integer", Number.isSafeInteger);
-  demand("from", safe, from);
+  demand("from", safeInteger, from);
   demand(
     "the end of Rng.int",
     must(`a safe integer from ${from} on`, (value) => Number.isSafeInteger(value) && to >= from),
@@ -263,7 +277,7 @@ export function int(from: number, to: number): (rng: Rng) => readonly [number, R
  * ```
  */
 export function ints(n: number, from: number, to: number): (rng: Rng) => readonly [Float64Array, Rng] {
-  demand("n of Rng.ints", integer(0), n);
+  demand("n of Rng.ints", count, n);
   range(from, to);
   return (rng) => drawn(rng, (generator) => filled(n, () => uniformInt(generator, from, to)));
 }
@@ -287,7 +301,7 @@ export function ints(n: number, from: number, to: number): (rng: Rng) => readonl
  * ```
  */
 export function fork(name: string): (rng: Rng) => Rng {
-  demand("name", must("a string", (value) => typeof value === "string"), name);
+  demand("name", aString, name);
   return (rng) => {
     familyOf(rng);
     return hashed(rng.algorithm, ["dogear/fork/1", rng.algorithm, ...rng.state, name]);
@@ -311,7 +325,7 @@ export function fork(name: string): (rng: Rng) => Rng {
  * ```
  */
 export function skip(n: number | bigint): (rng: Rng) => Rng {
-  if (typeof n === "number") demand("n of Rng.skip", integer(0), n);
+  if (typeof n === "number") demand("n of Rng.skip", count, n);
   else demand("n of Rng.skip", must("an integer from 0, or a bigint", () => typeof n === "bigint" && n >= 0n), n);
   return (rng) => {
     const { skip } = familyOf(rng);

@@ -1,15 +1,27 @@
 /**
- * Rules for plain data: what a value must be, said once for the arguments of a constructor and for decoding.
+ * Validation with io-ts: named types for arguments and stored values, and the sentences about what breaks them.
  *
- * A rule answers with every objection it has, as sentences. An argument that breaks one is a `TypeError`
- * ({@link demand}), stored data that breaks one is a left of a codec.
+ * The name of a type completes the sentence "Expected x to be …". {@link demand} throws these sentences as a `TypeError`, for arguments;
+ * a codec ({@link plainCodec}) gives them in its left, for stored values. Everything is checked by `validate`: the `is` of `t.array` skips
+ * the holes of sparse arrays.
  *
  * @module
  */
+import * as E from "fp-ts/lib/Either.js";
+import * as t from "io-ts";
+
 // --- types
 
-/** Every objection to a value that goes by a name; none if it is as it must be. */
-export type Rule = (value: unknown, name: string) => readonly string[];
+/** A type that changes no value. */
+export type Plain<A> = t.Type<A, A, unknown>;
+
+/** A type of any values. */
+export type Rule = t.Mixed;
+
+type FieldTypes = Readonly<Record<string, t.Mixed>>;
+
+/** The values of a record of types. */
+type ValuesOf<F extends FieldTypes> = { readonly [K in keyof F]: t.TypeOf<F[K]> };
 
 // --- constructors
 
@@ -20,7 +32,7 @@ export function isPlainRecord(value: unknown): value is Record<string, unknown> 
   return prototype === Object.prototype || prototype === null;
 }
 
-/** A value in a few words: numbers and short strings as they are, everything else by its sort. */
+/** Describes a value for a message: numbers and short strings in full, anything else by what it is. */
 export function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
   if (Object.is(value, -0)) return "-0";
@@ -29,92 +41,196 @@ export function shown(value: unknown): string {
   if (typeof value !== "object" || value === null) return String(value);
   if (Array.isArray(value)) return `an array of ${value.length}`;
   if (isPlainRecord(value)) return "an object";
-  const made: unknown = Object.getPrototypeOf(value)?.constructor?.name;
-  if (made === "Object") return "an object that inherits from another";
-  return typeof made === "string" && made !== "" ? `an instance of ${made}` : "an object of an unknown class";
+  const className: unknown = Object.getPrototypeOf(value)?.constructor?.name;
+  if (className === "Object") return "an object that inherits from another";
+  return typeof className === "string" && className !== ""
+    ? `an instance of ${className}`
+    : "an object of an unknown class";
 }
 
-/** The rule that a predicate holds; `expected` completes "Expected x to be …". */
-export function must(expected: string, holds: (value: unknown) => boolean): Rule {
-  return (value, name) => holds(value) ? [] : [`Expected ${name} to be ${expected}, found ${shown(value)}`];
+/** The values that satisfy a predicate; `expected` completes "Expected x to be …". */
+export function must(expected: string, holds: (value: unknown) => boolean): Plain<unknown> {
+  return t.refinement(t.unknown, holds, expected);
 }
 
-/** The rule for one of these strings. */
-export function oneOf(...strings: readonly string[]): Rule {
-  return must(strings.map((s) => JSON.stringify(s)).join(" or "), (value) => strings.some((s) => s === value));
+/** The values of a type that also satisfy a predicate; `expected` describes both. */
+export function refine<A>(type: Plain<A>, expected: string, holds: (value: A) => boolean): Plain<A> {
+  return t.refinement(type, holds, expected);
 }
 
-/** The rule for an integer from `least` to `most`, both included, and never -0. */
-export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER): Rule {
-  return must(
+/** One of these strings. */
+export function oneOf<S extends string>(...strings: readonly S[]): Plain<S> {
+  const keys = Object.fromEntries(strings.map((s) => [s, null])) as Record<S, null>;
+  return t.keyof(keys, strings.map((s) => JSON.stringify(s)).join(" or ")) as t.Mixed as Plain<S>;
+}
+
+/** An integer from `least` to `most`, both included, and never -0. */
+export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER): Plain<number> {
+  return refine(
+    t.number,
     `an integer from ${least} to ${most}`,
-    (value) => Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most && !Object.is(value, -0),
+    (value) => Number.isSafeInteger(value) && value >= least && value <= most && !Object.is(value, -0),
   );
 }
 
-/** The rule for a function. */
-export const aFunction: Rule = must("a function", (value) => typeof value === "function");
-
-/** The rule for a string that is not empty. */
-export const aName: Rule = must("a string that is not empty", (value) => typeof value === "string" && value !== "");
-
-/** The rule for a boolean. */
-export const aBoolean: Rule = must("a boolean", (value) => typeof value === "boolean");
-
-/** The rule for what a rule allows, or undefined. */
-export function ifGiven(rule: Rule): Rule {
-  return (value, name) => value === undefined ? [] : rule(value, name);
+/** A finite number that satisfies a predicate. */
+export function finite(expected: string, holds: (value: number) => boolean): Plain<number> {
+  return refine(t.number, expected, (value) => Number.isFinite(value) && holds(value));
 }
 
-/** The rule for a codec of io-ts that has these methods. */
-export function ioTs(...methods: readonly ("is" | "validate" | "decode" | "encode")[]): Rule {
-  const has = (value: unknown): boolean =>
-    // Schemas of other libraries have methods of these names, too, but no name, and say what they are.
-    typeof value === "object" && value !== null && typeof Reflect.get(value, "name") === "string" &&
-    !("~standard" in value) && methods.every((name) => typeof Reflect.get(value, name) === "function");
-  return (value, name) =>
-    has(value) ? [] : [
-      `Expected ${name} to be a codec of io-ts, such as t.type({ text: t.string }), found ${shown(value)}: ` +
-      "write it with io-ts, or leave it out and check what it gives by a function of your own",
-    ];
+/** Any string. */
+export const aString: Plain<string> = refine(t.string, "a string", () => true);
+
+/** A function. */
+export const aFunction: Plain<unknown> = must("a function", (value) => typeof value === "function");
+
+/** A string that is not empty. */
+export const aName: Plain<string> = refine(t.string, "a string that is not empty", (value) => value !== "");
+
+/** A boolean. */
+export const aBoolean: Plain<boolean> = refine(t.boolean, "a boolean", () => true);
+
+/** A value of a type, or undefined. */
+export function ifGiven<A>(type: Plain<A>): Plain<A | undefined> {
+  return t.union([type, t.undefined], type.name);
 }
 
-/** The rule for an array whose items all keep a rule. */
-export function listOf(rule: Rule): Rule {
-  return (value, name) =>
-    Array.isArray(value)
-      ? Array.from(value, (item, i) => rule(item, `${name}[${i}]`)).flat()
-      : [`Expected ${name} to be an array, found ${shown(value)}`];
+/** A value of a type, or null. */
+export function orNull<A>(type: Plain<A>, expected: string = `${type.name} or null`): Plain<A | null> {
+  return t.union([type, t.null], expected);
 }
 
-/** The rule for a plain object with exactly these fields, each under its own rule. */
-export function record(fields: Readonly<Record<string, Rule>>): Rule {
-  return (value, name) => {
-    if (!isPlainRecord(value)) return [`Expected ${name} to be a plain object, found ${shown(value)}`];
-    const unknown = Object.keys(value).filter((key) => !Object.hasOwn(fields, key));
-    return [
-      ...Object.entries(fields).flatMap(([key, rule]) =>
-        Object.hasOwn(value, key)
-          ? rule(value[key], `${name}.${key}`)
-          : [`Expected ${name}.${key}, found no such field`]
-      ),
-      ...unknown.map((key) => `Expected no field ${shown(key)} in ${name}`),
-    ];
-  };
+/** An array whose items are all of a type. */
+export function listOf<A>(item: Plain<A>): Plain<readonly A[]> {
+  return t.readonlyArray(item, "an array");
 }
 
-/** A rule and, for values that keep it and only for those, a further one. */
-export function refined<A>(rule: Rule, further: (value: A, name: string) => readonly string[]): Rule {
-  return (value, name) => {
-    const objections = rule(value, name);
-    return objections.length > 0 ? objections : further(value as A, name);
-  };
+/** A codec of io-ts that has these methods. */
+export function codecWith(...methods: readonly ("is" | "validate" | "decode" | "encode")[]): Plain<unknown> {
+  return must(
+    "a codec of io-ts, such as t.type({ text: t.string })",
+    // Schemas of zod and valibot have methods of these names too, but no name; they declare the interface of Standard Schema.
+    (value) =>
+      typeof value === "object" && value !== null && typeof Reflect.get(value, "name") === "string" &&
+      !("~standard" in value) && methods.every((name) => typeof Reflect.get(value, name) === "function"),
+  );
+}
+
+/** A type from its `validate`. */
+function validating<A>(name: string, validate: t.Validate<unknown, A>): Plain<A> {
+  const type: Plain<A> = new t.Type(name, (value): value is A => E.isRight(type.decode(value)), validate, t.identity);
+  return type;
+}
+
+/**
+ * A plain object with exactly these fields.
+ *
+ * io-ts has no such type: `t.type` accepts further fields, `t.strict` drops them, and both accept instances of classes.
+ *
+ * @param fields The fields, each with its type.
+ * @param optional Fields that may be absent; where present, they are of their type.
+ */
+export function exactRecord<F extends FieldTypes, O extends FieldTypes = Record<never, never>>(
+  fields: F,
+  optional?: O,
+): Plain<ValuesOf<F> & Partial<ValuesOf<O>>> {
+  const name = "a plain object";
+  const required = t.type(fields as F & t.Props, name);
+  return validating(name, (value, context) => {
+    if (!isPlainRecord(value)) return t.failure(value, context);
+    const others = Object.keys(value).filter((key) => !Object.hasOwn(fields, key)).flatMap((key) => {
+      const type = optional !== undefined && Object.hasOwn(optional, key) ? optional[key]! : t.never;
+      const result = type.validate(value[key], t.appendContext(context, key, type, value[key]));
+      return E.isLeft(result) ? result.left : [];
+    });
+    const result = required.validate(value, context);
+    const errors = E.isLeft(result) ? [...result.left, ...others] : others;
+    return errors.length === 0 ? t.success(value as never) : t.failures(errors);
+  });
+}
+
+/**
+ * Plain objects of several types, told apart by one field.
+ *
+ * Used in place of `t.union`, whose error does not say that the field is wrong, and lists the errors of every type.
+ *
+ * @param name What they are, such as `a schedule`.
+ * @param tag The field.
+ * @param types A type for each of its values.
+ */
+export function tagged<A>(name: string, tag: string, types: Readonly<Record<string, t.Decoder<unknown, A>>>): Plain<A> {
+  const tags = oneOf(...Object.keys(types));
+  return validating(name, (value, context) => {
+    if (!isPlainRecord(value)) return t.failure(value, context);
+    const found = Object.hasOwn(value, tag) ? value[tag] : undefined;
+    const known = tags.validate(found, t.appendContext(context, tag, tags, found));
+    return E.isLeft(known) ? known : types[known.right]!.validate(value, context);
+  });
+}
+
+/** The values of a type whose fields are also of the types that a function of the value gives, such as `position: integer(0, length)`. */
+export function dependent<A>(type: Plain<A>, fields: (value: A) => FieldTypes): Plain<A> {
+  return validating(type.name, (value, context) => {
+    const result = type.validate(value, context);
+    if (E.isLeft(result)) return result;
+    const further = t.type({ ...fields(result.right) }, type.name).validate(value, context);
+    return E.isLeft(further) ? further : result;
+  });
+}
+
+// --- sentences
+
+/** Whether a type tries others one after another: io-ts then adds an entry with the index of the one tried to the context. */
+function isUnion(type: t.Decoder<unknown, unknown>): boolean {
+  return type instanceof t.UnionType ||
+    ((type instanceof t.RefinementType || type instanceof t.RecursiveType) && isUnion(type.type));
+}
+
+/** The sentence about one error, its path, and the paths above it. */
+function objection({ context, message }: t.ValidationError): {
+  readonly sentence: string;
+  readonly path: string;
+  readonly above: readonly string[];
+} {
+  let [last, path] = [context[0]!, context[0]!.key];
+  const above: string[] = [];
+  let parent: t.ContextEntry | undefined;
+  context.forEach((entry, i) => {
+    if (i === 0 || isUnion(context[i - 1]!.type)) return;
+    parent = context[i - 1]!;
+    above.push(path);
+    path += Array.isArray(parent.actual) ? `[${entry.key}]` : `.${entry.key}`;
+    last = entry;
+  });
+  const missing = isPlainRecord(parent?.actual) && !Object.hasOwn(parent.actual, last.key);
+  const sentence = last.type === t.never
+    ? `Expected no field ${shown(last.key)} in ${above.at(-1)}`
+    : missing
+    ? `Expected ${path}, found no such field`
+    : `Expected ${path} to be ${last.type.name}, found ${shown(last.actual)}`;
+  return { sentence: message ?? sentence, path, above };
+}
+
+/**
+ * The sentences about a value that is not of a type, one for each error: `Expected Rng.state[3] to be an integer from …, found 0.5`.
+ *
+ * Of a union, the errors inside the value are kept if any of its types got there, and one sentence for all of its types if none did.
+ *
+ * @param name What the value is called.
+ * @returns The sentences; none if the value is of the type.
+ */
+export function objections(name: string, type: t.Mixed, value: unknown): readonly string[] {
+  const result = type.validate(value, [{ key: name, type, actual: value }]);
+  if (E.isRight(result)) return [];
+  const all = result.left.map(objection);
+  const above = new Set(all.flatMap((one) => one.above));
+  return [...new Set(all.filter(({ path }) => !above.has(path)).map(({ sentence }) => sentence))];
 }
 
 // --- combinators
 
-/** A `TypeError` with every objection of the rule, if there is one. */
-export function demand(name: string, rule: Rule, value: unknown): void {
-  const objections = rule(value, name);
-  if (objections.length > 0) throw new TypeError(objections.join("; "));
+/** Throws a `TypeError` with every objection to an argument, if there is any. */
+export function demand(name: string, type: t.Mixed, value: unknown): void {
+  const found = objections(name, type, value);
+  if (found.length > 0) throw new TypeError(found.join("; "));
 }

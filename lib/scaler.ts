@@ -9,7 +9,7 @@ import * as tf from "@tensorflow/tfjs";
 import type * as t from "io-ts";
 import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import { plainCodec } from "./plain.ts";
-import { aBoolean, demand, integer, must, oneOf, record, refined, type Rule, shown } from "./rules.ts";
+import { aBoolean, demand, dependent, exactRecord, finite, integer, must, oneOf, type Plain, shown } from "./rules.ts";
 
 // --- types
 
@@ -34,26 +34,22 @@ export type Gradients = tf.NamedTensorMap | readonly tf.Tensor[];
 /** The least normal float32: below it, `1 / scale` overflows and scaled gradients lose their bits. */
 const least = 1.1754943508222875e-38;
 
-function isUsable(scale: unknown): boolean {
-  return typeof scale === "number" && scale >= least && Number.isFinite(Math.fround(scale));
-}
+const isUsable = (scale: number): boolean => scale >= least && Number.isFinite(Math.fround(scale));
 
-const fields: Rule = record({
-  _tag: oneOf("Scaler"),
-  scale: must("a normal float32 number above 0", isUsable),
-  growthFactor: must("a finite number above 1", (x) => Number.isFinite(x) && Number(x) > 1),
-  backoffFactor: must("a number above 0 and below 1", (x) => typeof x === "number" && x > 0 && x < 1),
-  growthInterval: integer(1),
-  tracker: integer(0),
-});
+const scaleType = finite("a normal float32 number above 0", isUsable);
 
-const rule: Rule = refined<Scaler>(
-  fields,
-  ({ tracker, growthInterval }, name) =>
-    must(`below growthInterval, which is ${growthInterval}`, () => tracker < growthInterval)(
-      tracker,
-      `${name}.tracker`,
-    ),
+const scalerType: Plain<Scaler> = dependent(
+  exactRecord({
+    _tag: oneOf("Scaler"),
+    scale: scaleType,
+    growthFactor: finite("a finite number above 1", (x) => x > 1),
+    backoffFactor: finite("a number above 0 and below 1", (x) => x > 0 && x < 1),
+    growthInterval: integer(1),
+    tracker: integer(0),
+  }),
+  ({ tracker, growthInterval }) => ({
+    tracker: must(`below growthInterval, which is ${growthInterval}`, () => tracker < growthInterval),
+  }),
 );
 
 const optionNames = {
@@ -67,7 +63,7 @@ const optionNames = {
 
 /** The scaler, or a `TypeError` for what says nothing of being one. */
 function checked(name: string, scaler: Scaler): Scaler {
-  if (Object(scaler)._tag === "Scaler" && isUsable(scaler.scale)) return scaler;
+  if (Object(scaler)._tag === "Scaler" && scaleType.is(scaler.scale)) return scaler;
   throw new TypeError(`Expected ${name} to be given a scaler, found ${shown(scaler)}: make one with Scaler.make`);
 }
 
@@ -97,7 +93,7 @@ export function make(
   checkOptionNames("Scaler.make", options, optionNames);
   const defaults = { scale: 65536, growthFactor: 2, backoffFactor: 0.5, growthInterval: 2000, tracker: 0 };
   const scaler: Scaler = { _tag: "Scaler", ...defaults, ...options };
-  demand("scaler", rule, scaler);
+  demand("scaler", scalerType, scaler);
   return Object.freeze(scaler);
 }
 
@@ -118,7 +114,7 @@ export function make(
  */
 export const codec: t.Type<Scaler, Scaler, unknown> = plainCodec(
   "Scaler",
-  rule,
+  scalerType,
   (scaler) => Object.freeze({ ...scaler }),
 );
 

@@ -10,7 +10,15 @@
 import type * as t from "io-ts";
 import { plainCodec } from "./plain.ts";
 import { demand, ifGiven, integer, must, shown } from "./rules.ts";
-import { isSchedule, type Kinds, known, type Of, rateRule, type Schedule, scheduleRule } from "./schedule_kinds.ts";
+import {
+  argumentsOf,
+  isSchedule,
+  type Kinds,
+  type Of,
+  rateType,
+  type Schedule,
+  scheduleType,
+} from "./schedule_kinds.ts";
 
 // --- types
 
@@ -19,19 +27,19 @@ export type { Kinds, Of, Schedule } from "./schedule_kinds.ts";
 // --- constructors
 
 /** A copy of plain data, frozen all through. */
-function frozen<A>(value: A): A {
+function deepFrozen<A>(value: A): A {
   if (typeof value !== "object" || value === null) return value;
   const copy: unknown = Array.isArray(value)
-    ? value.map(frozen)
-    : Object.fromEntries(Object.entries(value).map(([name, field]) => [name, frozen(field)]));
+    ? value.map(deepFrozen)
+    : Object.fromEntries(Object.entries(value).map(([name, field]) => [name, deepFrozen(field)]));
   return Object.freeze(copy) as A;
 }
 
 /** A schedule before its first step; bad or unknown arguments are a `TypeError`. */
-function made<K extends keyof Kinds>(kind: K, args: Kinds[K]): Schedule {
+function scheduleOf<K extends keyof Kinds>(kind: K, args: Kinds[K]): Schedule {
   const schedule = { _tag: "Schedule", kind, step: 0, ...args };
-  demand(kind, scheduleRule, schedule);
-  return frozen(schedule as Schedule);
+  demand(kind, scheduleType, schedule);
+  return deepFrozen(schedule as Schedule);
 }
 
 /**
@@ -48,7 +56,7 @@ function made<K extends keyof Kinds>(kind: K, args: Kinds[K]): Schedule {
  * ```
  */
 export function constant(args: { readonly base: number }): Schedule {
-  return made("constant", known("constant", args));
+  return scheduleOf("constant", argumentsOf("constant", args));
 }
 
 /**
@@ -66,7 +74,7 @@ export function constant(args: { readonly base: number }): Schedule {
  * ```
  */
 export function step(args: { readonly base: number; readonly every: number; readonly factor: number }): Schedule {
-  return made("step", known("step", args));
+  return scheduleOf("step", argumentsOf("step", args));
 }
 
 /**
@@ -86,7 +94,7 @@ export function step(args: { readonly base: number; readonly every: number; read
 export function multiStep(
   args: { readonly base: number; readonly milestones: readonly number[]; readonly factor: number },
 ): Schedule {
-  return made("multiStep", known("multiStep", args));
+  return scheduleOf("multiStep", argumentsOf("multiStep", args));
 }
 
 /**
@@ -104,7 +112,7 @@ export function multiStep(
  * ```
  */
 export function exponential(args: { readonly base: number; readonly factor: number }): Schedule {
-  return made("exponential", known("exponential", args));
+  return scheduleOf("exponential", argumentsOf("exponential", args));
 }
 
 /**
@@ -122,7 +130,7 @@ export function exponential(args: { readonly base: number; readonly factor: numb
  * ```
  */
 export function cosine(args: { readonly base: number; readonly steps: number; readonly final?: number }): Schedule {
-  return made("cosine", { final: 0, ...known("cosine", args) });
+  return scheduleOf("cosine", { final: 0, ...argumentsOf("cosine", args) });
 }
 
 /**
@@ -140,7 +148,7 @@ export function cosine(args: { readonly base: number; readonly steps: number; re
  * ```
  */
 export function linear(args: { readonly base: number; readonly steps: number; readonly final?: number }): Schedule {
-  return made("linear", { final: 0, ...known("linear", args) });
+  return scheduleOf("linear", { final: 0, ...argumentsOf("linear", args) });
 }
 
 /**
@@ -166,10 +174,10 @@ export function oneCycle(args: {
   readonly initial?: number;
   readonly final?: number;
 }): Schedule {
-  demand("oneCycle.peak", rateRule, known("oneCycle", args).peak);
+  demand("oneCycle.peak", rateType, argumentsOf("oneCycle", args).peak);
   const { peak, initial = peak / 25 } = args;
-  demand("oneCycle.initial", rateRule, initial);
-  return made("oneCycle", { rise: 0.3, initial, final: initial / 10_000, ...args });
+  demand("oneCycle.initial", rateType, initial);
+  return scheduleOf("oneCycle", { rise: 0.3, initial, final: initial / 10_000, ...args });
 }
 
 /**
@@ -212,7 +220,7 @@ export function plateau(args: {
     bad: 0,
     cooling: 0,
   } as const;
-  return made("plateau", { ...start, ...known("plateau", args) });
+  return scheduleOf("plateau", { ...start, ...argumentsOf("plateau", args) });
 }
 
 /**
@@ -232,10 +240,10 @@ export function plateau(args: {
  */
 export function warmup(steps: number, from = 0): (schedule: Schedule) => Schedule {
   demand("steps of Schedule.warmup", integer(0), steps);
-  demand("from of Schedule.warmup", rateRule, from);
+  demand("from of Schedule.warmup", rateType, from);
   return (schedule) => {
-    demand("the schedule of Schedule.warmup", scheduleRule, schedule);
-    return steps === 0 ? schedule : made("warmup", { steps, from, then: schedule });
+    demand("the schedule of Schedule.warmup", scheduleType, schedule);
+    return steps === 0 ? schedule : scheduleOf("warmup", { steps, from, then: schedule });
   };
 }
 
@@ -259,13 +267,13 @@ export function sequence(parts: readonly (readonly [schedule: Schedule, steps: n
   for (const [i, part] of parts.entries()) {
     const name = `parts[${i}] of Schedule.sequence`;
     demand(name, must("[schedule, steps]", (u) => Array.isArray(u) && u.length === 2), part);
-    demand(`the schedule in ${name}`, scheduleRule, part[0]);
+    demand(`the schedule in ${name}`, scheduleType, part[0]);
     demand(`the steps in ${name}`, integer(1), part[1]);
   }
   const [[only]] = parts as readonly [readonly [Schedule, number]];
   return parts.length === 1
     ? only
-    : made("sequence", { parts: parts.map(([schedule, steps]) => ({ schedule, steps })) });
+    : scheduleOf("sequence", { parts: parts.map(([schedule, steps]) => ({ schedule, steps })) });
 }
 
 // --- capture and restore
@@ -283,7 +291,7 @@ export function sequence(parts: readonly (readonly [schedule: Schedule, steps: n
  * assert.deepEqual(Schedule.codec.decode(JSON.parse(JSON.stringify(schedule))), { _tag: "Right", right: schedule });
  * ```
  */
-export const codec: t.Type<Schedule, Schedule, unknown> = plainCodec("Schedule", scheduleRule, frozen);
+export const codec: t.Type<Schedule, Schedule, unknown> = plainCodec("Schedule", scheduleType, deepFrozen);
 
 // --- combinators
 
@@ -303,7 +311,7 @@ export const codec: t.Type<Schedule, Schedule, unknown> = plainCodec("Schedule",
  */
 export function rate(schedule: Schedule): number {
   if (!isSchedule(schedule)) throw noSchedule("Schedule.rate", schedule);
-  return Math.fround(exact(schedule));
+  return Math.fround(exactRate(schedule));
 }
 
 /**
@@ -324,7 +332,7 @@ export function rate(schedule: Schedule): number {
  */
 export function next(schedule: Schedule, metric?: number): Schedule {
   if (!isSchedule(schedule)) throw noSchedule("Schedule.next", schedule);
-  demand("metric of Schedule.next", metricRule, metric);
+  demand("metric of Schedule.next", metricType, metric);
   const step = schedule.step + 1;
   switch (schedule.kind) {
     case "plateau":
@@ -346,7 +354,7 @@ export function next(schedule: Schedule, metric?: number): Schedule {
   }
 }
 
-const metricRule = ifGiven(must("a number", (value) => typeof value === "number"));
+const metricType = ifGiven(must("a number", (value) => typeof value === "number"));
 
 function noSchedule(name: string, found: unknown): TypeError {
   return new TypeError(
@@ -373,7 +381,7 @@ function watched(s: Of<"plateau">, metric: number | undefined): Of<"plateau"> {
 }
 
 /** The rate before it is rounded to float32. */
-function exact(s: Schedule): number {
+function exactRate(s: Schedule): number {
   switch (s.kind) {
     case "constant":
       return s.base;
@@ -396,9 +404,9 @@ function exact(s: Schedule): number {
     case "plateau":
       return Math.max(s.final, s.base * power(s.factor, s.reductions));
     case "warmup":
-      return straight(s.from, exact(s.then), s.step, s.steps);
+      return straight(s.from, exactRate(s.then), s.step, s.steps);
     case "sequence":
-      return exact(s.parts[0]!.schedule);
+      return exactRate(s.parts[0]!.schedule);
   }
 }
 

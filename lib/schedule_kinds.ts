@@ -3,8 +3,21 @@
  *
  * @module
  */
+import * as t from "io-ts";
 import { checkOptionNames, type OptionNames } from "./option_names.ts";
-import { integer, listOf, must, oneOf, record, refined, type Rule, shown } from "./rules.ts";
+import {
+  dependent,
+  exactRecord,
+  finite,
+  integer,
+  listOf,
+  must,
+  oneOf,
+  orNull,
+  type Plain,
+  refine,
+  tagged,
+} from "./rules.ts";
 
 // --- types
 
@@ -58,10 +71,12 @@ export type Schedule = { readonly [K in keyof Kinds]: Of<K> }[keyof Kinds];
 /** The fields in which a schedule counts its steps. */
 type Counted = "reductions" | "best" | "bad" | "cooling";
 
-/** What constructors take, by name. */
-type Args = { readonly [K in Exclude<keyof Kinds, "warmup" | "sequence">]: OptionNames<Omit<Kinds[K], Counted>> };
+/** The names of each constructor's arguments. */
+type ArgumentNames = {
+  readonly [K in Exclude<keyof Kinds, "warmup" | "sequence">]: OptionNames<Omit<Kinds[K], Counted>>;
+};
 
-const args: Args = {
+const argumentNames: ArgumentNames = {
   constant: { base: true },
   step: { base: true, every: true, factor: true },
   multiStep: { base: true, milestones: true, factor: true },
@@ -117,100 +132,95 @@ export function chosen(live: Schedule, saved: Schedule): readonly [live: unknown
   return [withoutPosition(near), withoutPosition(saved)];
 }
 
-// --- rules
+// --- checks
 
-/** What a constructor was given, if it has the names that the constructor knows. */
-export function known<A extends object>(kind: keyof Args, given: A): A {
-  checkOptionNames(`Schedule.${kind}`, given, args[kind]);
-  return given;
+/** The arguments of a constructor, after a check of their names. */
+export function argumentsOf<A extends object>(kind: keyof ArgumentNames, args: A): A {
+  checkOptionNames(`Schedule.${kind}`, args, argumentNames[kind]);
+  return args;
 }
 
-/** The rule for a learning rate. */
-export const rateRule: Rule = must(
+/** A learning rate. */
+export const rateType: Plain<number> = refine(
+  t.number,
   "a rate, which is a number from 0 that float32 can hold",
-  (value) => typeof value === "number" && value >= 0 && Number.isFinite(Math.fround(value)),
+  (rate) => rate >= 0 && Number.isFinite(Math.fround(rate)),
 );
 
-function numberRule(expected: string, holds: (value: number) => boolean): Rule {
-  return must(expected, (value) => typeof value === "number" && Number.isFinite(value) && holds(value));
-}
-
-const factorRule = numberRule("a finite number from 0", (x) => x >= 0);
+const positive = finite("a finite number from 0", (x) => x >= 0);
 const count = integer(0);
 const steps = integer(1);
 
-/** Deeper than any composition a person writes, and shallow enough for every stack. */
-const deepest = 32;
+/** The schedules of one kind, from the types of the fields that only this kind has. */
+function ofKind<K extends keyof Kinds>(
+  kind: K,
+  fields: { readonly [F in keyof Kinds[K]]: Plain<Kinds[K][F]> },
+): Plain<Of<K>> {
+  return exactRecord({ _tag: oneOf("Schedule"), kind: oneOf(kind), step: count, ...fields }) as t.Mixed as Plain<Of<K>>;
+}
 
-/** The fields of each kind; a schedule inside a schedule keeps the rule `inner`. */
-function fields(inner: Rule): Readonly<Record<keyof Kinds, Readonly<Record<string, Rule>>>> {
-  return {
-    constant: { base: rateRule },
-    step: { base: rateRule, every: steps, factor: factorRule },
-    multiStep: { base: rateRule, milestones: listOf(count), factor: factorRule },
-    exponential: { base: rateRule, factor: factorRule },
-    cosine: { base: rateRule, steps, final: rateRule },
-    linear: { base: rateRule, steps, final: rateRule },
-    oneCycle: {
-      peak: rateRule,
-      steps: integer(2),
-      rise: numberRule("a fraction from 0 to 1", (x) => x >= 0 && x <= 1),
-      initial: rateRule,
-      final: rateRule,
-    },
-    plateau: {
-      base: rateRule,
-      factor: numberRule("a number from 0 and below 1", (x) => x >= 0 && x < 1),
+/** The kinds that hold no other schedule. */
+const simpleKinds = {
+  constant: ofKind("constant", { base: rateType }),
+  step: ofKind("step", { base: rateType, every: steps, factor: positive }),
+  multiStep: ofKind("multiStep", { base: rateType, milestones: listOf(count), factor: positive }),
+  exponential: ofKind("exponential", { base: rateType, factor: positive }),
+  cosine: ofKind("cosine", { base: rateType, steps, final: rateType }),
+  linear: ofKind("linear", { base: rateType, steps, final: rateType }),
+  oneCycle: ofKind("oneCycle", {
+    peak: rateType,
+    steps: integer(2),
+    rise: finite("a fraction from 0 to 1", (x) => x >= 0 && x <= 1),
+    initial: rateType,
+    final: rateType,
+  }),
+  plateau: dependent(
+    ofKind("plateau", {
+      base: rateType,
+      factor: finite("a number from 0 and below 1", (x) => x >= 0 && x < 1),
       patience: count,
-      threshold: factorRule,
+      threshold: positive,
       mode: oneOf("min", "max"),
       cooldown: count,
-      final: rateRule,
+      final: rateType,
       reductions: count,
-      best: must("a finite number or null", (value) => value === null || Number.isFinite(value)),
+      best: orNull(finite("a finite number", () => true)),
       bad: count,
       cooling: count,
-    },
-    warmup: { steps, from: rateRule, then: inner },
-    sequence: { parts: listOf(record({ schedule: inner, steps })) },
-  };
+    }),
+    ({ patience, cooldown }) => ({ bad: integer(0, patience), cooling: integer(0, cooldown) }),
+  ),
+};
+
+/** Deeper than any composition that a person writes, and shallow enough for every stack. */
+const maxNesting = 32;
+
+/** Schedules at a depth of nesting. A composition whose first part is over has been replaced by what follows. */
+function scheduleAt(depth: number): Plain<Schedule> {
+  const inner: Plain<Schedule> = depth < maxNesting
+    ? t.recursion("a schedule", () => scheduleAt(depth + 1))
+    : must(`nested at most ${maxNesting} deep`, () => false) as t.Mixed as Plain<Schedule>;
+  const part = exactRecord({ schedule: inner, steps });
+  return tagged<Schedule>("a schedule", "kind", {
+    ...simpleKinds,
+    warmup: dependent(
+      ofKind("warmup", { steps, from: rateType, then: inner }),
+      ({ steps }) => ({ step: integer(0, steps - 1) }),
+    ),
+    sequence: dependent(
+      ofKind("sequence", { parts: refine(listOf(part), "an array of two or more parts", ({ length }) => length > 1) }),
+      ({ parts }) => ({ step: integer(0, parts[0]!.steps - 1) }),
+    ),
+  });
 }
 
-/** Whether steps can lead here; a composition whose first part is over has been replaced by what follows. */
-function reachable(s: Schedule): boolean {
-  switch (s.kind) {
-    case "plateau":
-      return s.bad <= s.patience && s.cooling <= s.cooldown;
-    case "warmup":
-      return s.step < s.steps;
-    case "sequence":
-      return s.parts.length > 1 && s.step < s.parts[0]!.steps;
-    default:
-      return true;
-  }
-}
+/** A schedule of any kind, and those inside it. */
+export const scheduleType: Plain<Schedule> = scheduleAt(0);
 
-function rule(depth: number): Rule {
-  return (value, name) => {
-    const kind: unknown = typeof value === "object" && value !== null && "kind" in value ? value.kind : undefined;
-    const inner = depth < deepest ? rule(depth + 1) : must(`nested at most ${deepest} deep`, () => false);
-    const known: Readonly<Record<string, Readonly<Record<string, Rule>>>> = fields(inner);
-    if (typeof kind !== "string" || !Object.hasOwn(known, kind)) {
-      return [`Expected ${name} to be a schedule of a known kind, found ${shown(kind ?? value)}`];
-    }
-    const own = record({ _tag: oneOf("Schedule"), kind: oneOf(kind), step: count, ...known[kind] });
-    const possible = must(`a ${kind} that steps can lead to`, (found) => reachable(found as Schedule));
-    return refined(own, possible)(value, name);
-  };
-}
+const kinds: ReadonlySet<unknown> = new Set([...Object.keys(simpleKinds), "warmup", "sequence"]);
 
-const kinds: ReadonlySet<string> = new Set(Object.keys(fields(must("a schedule", () => false))));
-
-/** Whether a value says that it is a schedule, without a look at its fields: what each step can afford. */
+/** Whether a value claims to be a schedule. It reads two fields only, since every step calls it. */
 export function isSchedule(value: unknown): value is Schedule {
   return typeof value === "object" && value !== null && "_tag" in value && value._tag === "Schedule" &&
-    "kind" in value && kinds.has(value.kind as string);
+    "kind" in value && kinds.has(value.kind);
 }
-
-/** The rule for a schedule of any kind, and for those inside it. */
-export const scheduleRule: Rule = rule(0);

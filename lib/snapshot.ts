@@ -19,7 +19,7 @@ import * as tf from "@tensorflow/tfjs";
 import * as t from "io-ts";
 import { type Differences, differences, digest } from "./compare.ts";
 import { checkOptionNames, type OptionNames } from "./option_names.ts";
-import { aFunction, demand, ifGiven, ioTs, isPlainRecord, must, shown } from "./rules.ts";
+import { aFunction, codecWith, demand, ifGiven, isPlainRecord, must, shown } from "./rules.ts";
 import { restore } from "./decode.ts";
 import { encode, type Encoded } from "./encode.ts";
 import { graft, type Grafted } from "./graft.ts";
@@ -98,7 +98,9 @@ const intoNames = { ...codecNames, ...selectionNames, onReport: true } satisfies
 export function checkCodecs(codecs: Codecs | undefined): void {
   if (codecs === undefined) return;
   demand("codecs", must("a record of codecs by component name", isPlainRecord), codecs);
-  for (const [name, codec] of Object.entries(codecs)) demand(`codecs.${name}`, ioTs("is", "validate", "encode"), codec);
+  for (const [name, codec] of Object.entries(codecs)) {
+    demand(`codecs.${name}`, codecWith("is", "validate", "encode"), codec);
+  }
 }
 
 /** The codecs alone of what a runner was told. */

@@ -190,7 +190,7 @@ test("fork is a pure function of state and name, and different for each", () => 
   fc.assert(fc.property(anyRng, fc.string(), fc.string(), (rng, a, b) => {
     assert.deepEqual(Rng.fork(a)(rng), Rng.fork(a)(rng));
     assert.equal(Rng.fork(a)(rng).algorithm, rng.algorithm);
-    const forks = [a, `${a} `, ...(a === b ? [] : [b])].map((name) => Rng.fork(name)(rng));
+    const forks = [...new Set([a, `${a} `, b])].map((name) => Rng.fork(name)(rng));
     const all = [rng, ...forks, Rng.fork(a)(Rng.skip(1)(rng)), Rng.fork(a)(Rng.fork(a)(rng))];
     assert.equal(new Set(all.map((r) => r.state.join())).size, all.length);
   }));
@@ -303,9 +303,9 @@ test("nothing silent: the codec refuses every state that no generator can be in,
     [{ ...rng, algorithm: "constructor" }, /Rng\.algorithm/],
     [{ ...rng, layout: "pure-rand>=7" }, /Rng\.layout/],
     [{ ...rng, state: new Int32Array(4) }, /Rng\.state to be an array/],
-    [{ ...rng, state: [a, b, c] }, /4 words of xoroshiro128plus, found an array of 3/],
-    [{ ...rng, algorithm: "congruential32" }, /1 words of congruential32/],
-    [{ ...rng, state: [0, 0, 0, 0] }, /found only zeros/],
+    [{ ...rng, state: [a, b, c] }, /4 words of xoroshiro128plus, .*, found an array of 3/],
+    [{ ...rng, algorithm: "congruential32" }, /the one word of congruential32/],
+    [{ ...rng, state: [0, 0, 0, 0] }, /at least one of them other than 0/],
     [{ ...rng, extra: 1 }, /Expected no field "extra"/],
     [{ ...rng, state: undefined }, /Rng\.state/],
     [{ _tag: "Rng", algorithm: rng.algorithm, layout: rng.layout }, /Rng\.state, found no such field/],

@@ -11,7 +11,7 @@ import type { DataFailed } from "../errors.ts";
 import { toError } from "../explain.ts";
 import { checkOptionNames, type OptionNames } from "../option_names.ts";
 import { type Loader, samplesOf } from "../pipeline.ts";
-import { demand, ifGiven, ioTs, oneOf, shown } from "../rules.ts";
+import { codecWith, demand, ifGiven, oneOf, shown } from "../rules.ts";
 import { numbered } from "../source.ts";
 import { checkPath, dataFailed, type DataFile, dataFile, failureOf, using } from "./file.ts";
 import { countOf, type Index, indexOf, type Keep, linesOf, recordsOf } from "./records.ts";
@@ -110,7 +110,7 @@ export function fromJsonLines<A = unknown>(
   checkOptionNames("fromJsonLines", options, { ...linesNames, codec: true });
   demand("index of fromJsonLines", ifGiven(oneOf("beside", "memory")), options.index);
   const { codec } = options;
-  demand("codec of fromJsonLines", ifGiven(ioTs("validate", "decode")), codec);
+  demand("codec of fromJsonLines", ifGiven(codecWith("validate", "decode")), codec);
   const wrong = (i: number, expected: string, found: string): Error =>
     toError(dataFailed(path, { path: `line ${i + 1}`, kind: "format", expected, found }));
   const parsed = (line: string, i: number): unknown => {
