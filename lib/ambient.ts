@@ -1,7 +1,8 @@
 /**
- * What code takes from its surroundings and no state holds: `Math.random`, and the clocks.
+ * Records, and can pin, nondeterminism outside the captured state: `Math.random`, `crypto` and clocks.
  *
- * Law *no trace*: a watch is in place only while what it watches runs, and answers what would have been answered, unless it is pinned.
+ * A recorder replaces these functions only while it runs a function, and returns what they would return. A pinned source returns fixed
+ * numbers instead: if two runs then agree that did not before, this source is what made them differ. Law: no trace.
  *
  * @module
  */
@@ -11,58 +12,63 @@ import * as Rng from "./rng.ts";
 
 // --- types
 
-/** A source of what no state holds. */
-export type Ambient = "random" | "clock";
+/** A source of values that no component holds. */
+export type AmbientSource = "random" | "clock";
 
-/** How often a function was called, and from where first. */
+/** How often a function was called, and its first caller. */
 export interface Call {
-  readonly source: Ambient;
+  readonly source: AmbientSource;
   readonly name: string;
   readonly count: number;
-  /** The place in the code, as `path:line:column`. */
+  /** The line that called it first, as `path:line:column`. */
   readonly first: string;
 }
 
-/** A watch over ambient sources. */
-export interface Watch {
-  /** Runs something, and counts its calls; what it started and did not await is not counted. */
+/** Counts the calls of ambient sources. */
+export interface Recorder {
+  /** Runs a function and counts its calls, except those of work that it started and did not await. */
   readonly during: <A>(run: () => A | PromiseLike<A>) => Promise<A>;
   readonly calls: () => readonly Call[];
 }
 
-/** One function to be watched: where it is, and what a pinned one answers, by how often it was called before. */
-interface Source {
+/** Chooses between the value of the original function and the pinned one, and counts the call. */
+type Answer = (original: () => unknown, pinned: () => unknown) => unknown;
+
+/** A function to record: the object and key that hold it, and how to wrap it. */
+interface RecordedFunction {
   readonly name: string;
-  readonly source: Ambient;
+  readonly source: AmbientSource;
   readonly holder: object;
   readonly key: string;
-  readonly watched: (original: Callable, answer: (own: () => unknown, pinned: () => unknown) => unknown) => Callable;
+  readonly wrap: (original: Callable, answer: Answer) => Callable;
 }
 
 type Callable = (...args: unknown[]) => unknown;
 
 // --- constructors
 
-/** The code of the toolkit and of tfjs, in whose frames nobody looks for the cause. */
-const own = new URL(".", import.meta.url).href;
-const passed = (place: string): boolean =>
-  place.startsWith(own) || place.startsWith(own.replace("file://", "")) || place.includes("/@tensorflow/") ||
+/** The folder `lib` of this package; in a bundle without such a folder, the bundle. */
+const library = /^.*\/lib\//.exec(import.meta.url)?.[0] ?? import.meta.url;
+
+/** Whether a stack frame is in this library, tfjs or the runtime: the cause is in the user's code. */
+const isForeign = (place: string): boolean =>
+  place.startsWith(library) || place.startsWith(library.replace("file://", "")) || place.includes("/@tensorflow/") ||
   /^(node|ext|native|bun|internal):?/.test(place);
 
-/** The first place outside of toolkit and tfjs in a stack. */
-function placeIn(stack: string): string {
+/** The innermost frame of a stack that is in the user's code. */
+function callerIn(stack: string): string {
   const places = stack.split("\n").flatMap((line) => /((?:\w+:\/\/)?\/[^\s()]*:\d+:\d+)\)?$/.exec(line)?.[1] ?? []);
-  const place = places.find((one) => !passed(one)) ?? places.at(-1) ?? "an unknown place";
+  const place = places.find((one) => !isForeign(one)) ?? places.at(-1) ?? "an unknown place";
   const path = place.startsWith("file://") ? fileURLToPath(place.replace(/:\d+:\d+$/, "")) : undefined;
   const full = path === undefined ? place : path + place.slice(place.search(/:\d+:\d+$/));
   const here = `${process.cwd()}/`;
   return full.startsWith(here) ? full.slice(here.length) : full;
 }
 
-function stackHere(): string {
+function currentStack(): string {
   const classOf = Error as { stackTraceLimit?: number };
   const limit = classOf.stackTraceLimit;
-  // From a dropout layer to the step it is a long way.
+  // A dropout layer is many frames below the user's step.
   classOf.stackTraceLimit = 200;
   try {
     return new Error().stack ?? "";
@@ -72,14 +78,14 @@ function stackHere(): string {
   }
 }
 
-/** Numbers that a pinned source gives: the same from watch to watch. */
-interface Pinned {
+/** The numbers of pinned sources: the same for every recorder. */
+interface PinnedNumbers {
   readonly float: () => number;
-  /** Milliseconds: each call is one later than the one before, so that nobody waits for ever. */
+  /** Milliseconds. Each call adds one, so that code which waits for a time gets there. */
   readonly time: () => number;
 }
 
-function pinnedNumbers(): Pinned {
+function pinnedNumbers(): PinnedNumbers {
   let [rng, time] = [Rng.make("dogear/ambient/1"), 1_700_000_000_000];
   return {
     float: () => {
@@ -91,17 +97,27 @@ function pinnedNumbers(): Pinned {
   };
 }
 
-function sources({ float, time }: Pinned): readonly Source[] {
-  const simple = (source: Ambient, holder: object, name: string, key: string, value: () => unknown): Source => ({
+/** A function whose pinned value does not depend on its arguments. */
+function simple(
+  source: AmbientSource,
+  holder: object,
+  name: string,
+  key: string,
+  pinned: () => unknown,
+): RecordedFunction {
+  return {
     name,
     source,
     holder,
     key,
-    watched: (original, answer) =>
+    wrap: (original, answer) =>
       function (this: unknown, ...args) {
-        return answer(() => original.apply(this, args), value);
+        return answer(() => original.apply(this, args), pinned);
       },
-  });
+  };
+}
+
+function recordedFunctions({ float, time }: PinnedNumbers): readonly RecordedFunction[] {
   const { crypto } = globalThis;
   return [
     simple("random", Math, "Math.random", "random", float),
@@ -114,7 +130,7 @@ function sources({ float, time }: Pinned): readonly Source[] {
       source: "random",
       holder: crypto,
       key: "getRandomValues",
-      watched: (original, answer) => (array) =>
+      wrap: (original, answer) => (array) =>
         answer(() => original.call(crypto, array), () => {
           const { buffer, byteOffset, byteLength } = array as Uint8Array;
           new Uint8Array(buffer, byteOffset, byteLength).forEach((_, i, bytes) => bytes[i] = float() * 256);
@@ -128,7 +144,7 @@ function sources({ float, time }: Pinned): readonly Source[] {
       source: "clock",
       holder: process,
       key: "hrtime",
-      watched: (original, answer) =>
+      wrap: (original, answer) =>
         Object.assign(
           (...args: unknown[]) =>
             answer(() => original.apply(process, args), () => [Math.floor(time() / 1000), time() % 1000 * 1e6]),
@@ -146,7 +162,7 @@ function sources({ float, time }: Pinned): readonly Source[] {
       source: "clock",
       holder: globalThis,
       key: "Date",
-      watched: (original, answer) =>
+      wrap: (original, answer) =>
         new Proxy(original, {
           apply: (target) => answer(() => target(), () => new Date(time()).toString()),
           construct: (target, args, newTarget: Callable) => {
@@ -158,20 +174,17 @@ function sources({ float, time }: Pinned): readonly Source[] {
   ];
 }
 
-/** Puts a watched function in place of one, until the result is called; if another has taken its place by then, that stays. */
-function install(
-  { holder, key, watched }: Source,
-  answer: (own: () => unknown, pinned: () => unknown) => unknown,
-): () => void {
+/** Replaces a function by its wrapper. The result puts it back, unless other code has replaced the wrapper since. */
+function install({ holder, key, wrap }: RecordedFunction, answer: Answer): () => void {
   const fields = holder as Record<string, Callable>;
   const [before, original] = [Object.getOwnPropertyDescriptor(holder, key), fields[key]];
   if (original === undefined || (before === undefined ? !Object.isExtensible(holder) : !before.configurable)) {
     return () => {};
   }
-  const mine = watched(original, answer);
-  Object.defineProperty(holder, key, { configurable: true, enumerable: true, writable: true, value: mine });
+  const wrapper = wrap(original, answer);
+  Object.defineProperty(holder, key, { configurable: true, enumerable: true, writable: true, value: wrapper });
   return () => {
-    if (fields[key] !== mine) return;
+    if (fields[key] !== wrapper) return;
     if (before === undefined) delete fields[key];
     else Object.defineProperty(holder, key, before);
   };
@@ -180,38 +193,38 @@ function install(
 // --- combinators
 
 /**
- * A watch over `Math.random`, `crypto` and the clocks; draws inside `Rng.withRandom` are not ambient and not counted.
+ * Records calls of `Math.random`, `crypto` and clocks; draws inside `Rng.withRandom` are not counted.
  *
- * @param pinned Sources that are to answer the same for every watch: draws of a fixed seed, and a clock that goes on by 1 ms a call.
+ * @param pinned Sources that return the same numbers in every recorder: draws of a fixed seed, and a clock that advances 1 ms a call.
  */
-export function watch(pinned: readonly Ambient[] = []): Watch {
-  const counts = new Map<string, { source: Ambient; count: number; first: string }>();
+export function recordAmbient(pinned: readonly AmbientSource[] = []): Recorder {
+  const counts = new Map<string, { source: AmbientSource; count: number; first: string }>();
   let active = false;
-  const known = sources(pinnedNumbers());
-  const answer = ({ name, source }: Source) => (own: () => unknown, fixed: () => unknown): unknown => {
-    // Kept by somebody beyond the watch, it is what it was.
-    if (!active) return own();
+  const functions = recordedFunctions(pinnedNumbers());
+  const answerOf = ({ name, source }: RecordedFunction): Answer => (original, fixed) => {
+    // Code may keep a reference to the wrapper beyond the run.
+    if (!active) return original();
     const seen = counts.get(name);
-    if (seen === undefined) counts.set(name, { source, count: 1, first: placeIn(stackHere()) });
+    if (seen === undefined) counts.set(name, { source, count: 1, first: callerIn(currentStack()) });
     else seen.count++;
-    return pinned.includes(source) ? fixed() : own();
+    return pinned.includes(source) ? fixed() : original();
   };
   return {
     during: async (run) => {
-      const restored = known.map((source) => install(source, answer(source)));
+      const restores = functions.map((one) => install(one, answerOf(one)));
       active = true;
       try {
         return await run();
       } finally {
         active = false;
-        for (const restore of restored.toReversed()) restore();
+        for (const restore of restores.toReversed()) restore();
       }
     },
     calls: () => [...counts].map(([name, call]) => ({ name, ...call })),
   };
 }
 
-/** What calls say, for people. */
+/** The sentence about calls of one function. */
 export function callText({ name, count, first }: Call): string {
   return `${name} was called ${count === 1 ? "once" : `${count} times`}, first at ${first}`;
 }

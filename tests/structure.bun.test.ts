@@ -125,6 +125,7 @@ const order: readonly string[] = [
   "prove/child",
   "prove/process",
   "prove/cause",
+  "prove/straight",
   "prove",
   "cli/text",
   "cli/terminal",

@@ -1,37 +1,47 @@
 /**
- * Why a resumed training went another way: told by resuming it again, with what it takes from its surroundings repeated.
+ * Diagnoses why a resumed training diverged, by resuming it again with ambient sources pinned.
  *
- * A source whose repeated answers make two runs agree that do not agree otherwise is a cause, wherever in the code it is asked.
+ * If two runs agree only with a source pinned, that source is the cause, wherever the code reads it.
  *
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { type Ambient, type Call, callText } from "../ambient.ts";
+import { type AmbientSource, type Call, callText } from "../ambient.ts";
 import type { Divergence, NotResumable, ResumeCause } from "../errors.ts";
+import type { RecordedRun } from "./trace.ts";
 
 // --- types
 
-/** What is known when a divergence is found. */
+/** What is known about a divergence before it is diagnosed. */
 export interface Findings {
   readonly divergence: Divergence;
-  /** What steps of the uninterrupted run changed and no component holds. */
+  /** What steps of the uninterrupted run mutated and no component holds. */
   readonly unlisted: readonly string[];
-  /** Where the state changed after a step had ended. */
+  /** The paths at which the state changed after a step had ended. */
   readonly late: readonly string[];
 }
 
-/** Resumes once more, up to the divergence, with some sources pinned: the ids of its states, and the calls there were. */
-export type Again<L> = (
-  pinned: readonly Ambient[],
-) => TaskEither<L, { readonly ids: readonly string[]; readonly calls: readonly Call[] }>;
+/** Resumes once more from the same checkpoint, up to the divergence, with some sources pinned. */
+export type ResumeAgain<L> = (
+  pinned: readonly AmbientSource[],
+) => TaskEither<L, Pick<RecordedRun, "ids" | "calls">>;
 
 // --- combinators
 
-/** Whether `Math.random` is not the engine's own: a generator of somebody's, whose state is nowhere. */
-function isReplaced(): boolean {
+/** Whether `Math.random` is not the engine's own function: it is a generator whose state no component holds. */
+function isRandomReplaced(): boolean {
   return !Function.prototype.toString.call(Math.random).includes("[native code]");
+}
+
+/** The cause of a divergence that repeats. */
+function steadyCause({ step, from, resumed }: Divergence, drawsFromReplaced: boolean): ResumeCause {
+  if (drawsFromReplaced) return "random";
+  if (step === from) return "codec";
+  if (resumed === "in a new process") return "loaded";
+  // Before the first step all that `fresh` made is as it was in the uninterrupted run.
+  return from === 0 ? "captured" : "rebuilt";
 }
 
 /**
@@ -39,41 +49,38 @@ function isReplaced(): boolean {
  *
  * @param findings What is known.
  * @param again Resumes once more from the same checkpoint.
- * @returns The error to answer with; its left is what came in the way of resuming again.
+ * @returns The error with the cause; its left is an error of resuming again.
  */
-export function causeOf<L>(findings: Findings, again: Again<L>): TaskEither<L, NotResumable> {
+export function diagnose<L>(findings: Findings, again: ResumeAgain<L>): TaskEither<L, NotResumable> {
   const { divergence, unlisted, late } = findings;
   const because = (cause: ResumeCause, evidence: readonly string[] = []): E.Either<never, NotResumable> =>
     E.right({ _tag: "NotResumable", cause, divergence, evidence });
+  /** Whether two runs with these sources pinned agree, and the calls of the first. */
+  const compareTwice = async (
+    pinned: readonly AmbientSource[],
+  ): Promise<E.Either<L, { readonly agree: boolean; readonly calls: readonly Call[] }>> => {
+    const first = await again(pinned)();
+    if (E.isLeft(first)) return first;
+    const second = await again(pinned)();
+    if (E.isLeft(second)) return second;
+    return E.right({ agree: first.right.ids.join() === second.right.ids.join(), calls: first.right.calls });
+  };
   return async () => {
     if (unlisted.length > 0) return because("unlisted", unlisted);
     if (late.length > 0) return because("late", late);
-    const calls: Call[] = [];
-    /** Whether two runs with these sources pinned agree; a left if one could not be made. */
-    const agree = async (pinned: readonly Ambient[]): Promise<E.Either<L, boolean>> => {
-      const first = await again(pinned)();
-      if (E.isLeft(first)) return first;
-      const second = await again(pinned)();
-      if (E.isLeft(second)) return second;
-      if (pinned.length === 0) calls.push(...first.right.calls);
-      return E.right(first.right.ids.join() === second.right.ids.join());
-    };
-    const called = (...sources: readonly Ambient[]): readonly string[] =>
-      calls.filter(({ source }) => sources.includes(source)).map(callText);
-    const steady = await agree([]);
-    if (E.isLeft(steady)) return steady;
-    if (steady.right) {
-      if (called("random").length > 0 && isReplaced()) return because("random", called("random"));
-      if (divergence.step === divergence.from) return because("codec");
-      // All that fresh makes is at the start as it was.
-      if (divergence.from === 0 && divergence.resumed === "in this process") return because("captured");
-      return because(divergence.resumed === "in this process" ? "rebuilt" : "loaded");
+    const unpinned = await compareTwice([]);
+    if (E.isLeft(unpinned)) return unpinned;
+    const callsOf = (...sources: readonly AmbientSource[]): readonly string[] =>
+      unpinned.right.calls.filter(({ source }) => sources.includes(source)).map(callText);
+    if (unpinned.right.agree) {
+      const draws = isRandomReplaced() ? callsOf("random") : [];
+      return because(steadyCause(divergence, draws.length > 0), draws);
     }
     for (const pinned of [["random"], ["clock"], ["random", "clock"]] as const) {
-      if (pinned.some((source) => called(source).length === 0)) continue;
-      const explained = await agree(pinned);
-      if (E.isLeft(explained)) return explained;
-      if (explained.right) return because(pinned[0], called(...pinned));
+      if (pinned.some((source) => callsOf(source).length === 0)) continue;
+      const compared = await compareTwice(pinned);
+      if (E.isLeft(compared)) return compared;
+      if (compared.right.agree) return because(pinned[0], callsOf(...pinned));
     }
     return because((tf.getBackend() as string | undefined) === "webgpu" ? "kernel" : "captured");
   };

@@ -1,5 +1,7 @@
 /**
- * The new process of a proof: it loads the module of a training, resumes it from a checkpoint, and leaves the ids of its states.
+ * The worker process of a proof: loads the module of a training, resumes it from a checkpoint, and writes the ids of its states.
+ *
+ * Task, checkpoint and answer are files in a temporary folder that the parent process (`spawn.ts`) makes and removes.
  *
  * @module
  */
@@ -8,32 +10,32 @@ import * as E from "fp-ts/lib/Either.js";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
-import { type Ambient, type Call, watch } from "../ambient.ts";
+import { type AmbientSource, type Call, recordAmbient } from "../ambient.ts";
 import { directory } from "../directory.ts";
 import { explain } from "../explain.ts";
 import { writeSnapshot } from "../saving.ts";
 import { release } from "../snapshot.ts";
-import { trace } from "./trace.ts";
+import { resumeRun } from "./trace.ts";
 import type { Training } from "./walk.ts";
 
 // --- types
 
-/** What a new process is to do. */
-export interface Job {
-  /** The address of the module that exports the training. */
+/** What a worker does. */
+export interface WorkerTask {
+  /** The URL of the module that exports the training. */
   readonly module: string;
   readonly cursor?: string;
   readonly from: number;
   readonly until: number;
-  /** The ids to compare with; none: nothing is compared. */
+  /** The ids to compare with; if empty, nothing is compared. */
   readonly expected: readonly string[];
-  readonly pinned: readonly Ambient[];
+  readonly pinned: readonly AmbientSource[];
   readonly backend: string;
   readonly flags: Readonly<Record<string, number | boolean>>;
 }
 
-/** What it leaves: ids and calls; or what the module exports if that is no training; or why it could not. */
-export interface Answer {
+/** What a worker found: ids and calls; the names that the module exports, if they are no training; or why it failed. */
+export interface WorkerAnswer {
   readonly ids?: readonly string[];
   readonly calls?: readonly Call[];
   readonly diverged?: boolean;
@@ -41,16 +43,19 @@ export interface Answer {
   readonly failed?: string;
 }
 
-/** Set in such a process, so that a module which calls for a proof while it is loaded does not start another. */
-export const inChild: symbol = Symbol.for("dogear.proveResume.child");
+/** A global that is true in workers, so that a module which calls `proveResume` while it loads does not start another. */
+export const inWorker: symbol = Symbol.for("dogear.proveResume.worker");
 
-/** The files of a job's folder: what to do, where to begin, what came of it, and the state that differs. */
-export const files = { job: "job.json", start: "start", answer: "answer.json", diverged: "diverged" } as const;
+/** The files of the folder: the task, the checkpoint to resume from, the answer, and the state that differs. */
+export const taskFiles = { task: "task.json", start: "start", answer: "answer.json", diverged: "diverged" } as const;
+
+/** The URL of this module, from which a new process imports {@link runTask}. */
+export const workerUrl: string = import.meta.url;
 
 // --- combinators
 
 /** The training that a module exports, by name or as its default. */
-function trainingOf(module: Record<string, unknown>): Training<object, unknown> | undefined {
+function trainingIn(module: Record<string, unknown>): Training<object, unknown> | undefined {
   const isTraining = (value: unknown): value is Training<object, unknown> => {
     const { fresh, step, loader } = Object(value) as Record<string, unknown>;
     return typeof fresh === "function" && typeof step === "function" && typeof loader === "object" && loader !== null;
@@ -58,48 +63,43 @@ function trainingOf(module: Record<string, unknown>): Training<object, unknown> 
   return [module, module["default"]].find(isTraining);
 }
 
-async function answerOf(folder: string, job: Job): Promise<Answer> {
-  const watching = watch(job.pinned);
-  const module = await watching.during(() => import(job.module) as Promise<Record<string, unknown>>);
-  const exported = trainingOf(module);
+async function answerTo(task: WorkerTask, folder: string): Promise<WorkerAnswer> {
+  const recorder = recordAmbient(task.pinned);
+  const module = await recorder.during(() => import(task.module) as Promise<Record<string, unknown>>);
+  const exported = trainingIn(module);
   if (exported === undefined) return { exports: Object.keys(module) };
-  if (job.backend !== "none" && tf.getBackend() !== job.backend && !(await tf.setBackend(job.backend))) {
-    return { failed: `the backend ${job.backend} could not be set` };
+  if (task.backend !== "none" && tf.getBackend() !== task.backend && !(await tf.setBackend(task.backend))) {
+    return { failed: `the backend ${task.backend} could not be set` };
   }
-  for (const [flag, value] of Object.entries(job.flags)) tf.env().set(flag, value);
+  for (const [flag, value] of Object.entries(task.flags)) tf.env().set(flag, value);
   const { fresh, step, loader, codecs } = exported;
-  const training = {
-    fresh,
-    step,
-    loader,
-    ...(job.cursor !== undefined && { cursor: job.cursor }),
-    ...(codecs && { codecs }),
-  };
-  const range = [job.from, job.until] as const;
-  const start = directory(join(folder, files.start));
-  // A sign of life.
-  const onStep = (): void => void process.stdout.write("\n");
-  const traced = await trace(start, training, watching, range, job.expected, { onStep })();
-  if (E.isLeft(traced)) return { failed: explain(traced.left) };
-  const { ids, diverged } = traced.right;
+  const cursor = task.cursor === undefined ? {} : { cursor: task.cursor };
+  const training = { fresh, step, loader, ...cursor, ...(codecs && { codecs }) };
+  const start = directory(join(folder, taskFiles.start));
+  // The parent process kills a worker that writes nothing for long.
+  const onState = (): void => void process.stdout.write("\n");
+  const range = [task.from, task.until] as const;
+  const resumed = await resumeRun(start, training, recorder, range, task.expected, { onState })();
+  if (E.isLeft(resumed)) return { failed: explain(resumed.left) };
+  const { ids, diverged } = resumed.right;
   if (diverged !== undefined) {
-    const written = await writeSnapshot(directory(join(folder, files.diverged)))(diverged)();
+    const written = await writeSnapshot(directory(join(folder, taskFiles.diverged)))(diverged)();
     release(diverged)();
     if (E.isLeft(written)) return { failed: explain(written.left) };
   }
-  return { ids, calls: watching.calls(), diverged: diverged !== undefined };
+  return { ids, calls: recorder.calls(), diverged: diverged !== undefined };
 }
 
 /**
- * Does the job in a folder, leaves the answer there, and ends the process.
+ * Runs the task in a folder, writes the answer there, and ends the process.
  *
- * @param folder Where the job is.
+ * @param folder The folder of {@link taskFiles}.
  */
-export async function work(folder: string): Promise<void> {
-  // Nobody is left to read the answer.
+export async function runTask(folder: string): Promise<void> {
+  // The parent's end of the pipe closes when the parent dies.
   process.stdin.on("end", () => process.exit(1)).resume();
-  Object.assign(globalThis, { [inChild]: true });
-  const job = JSON.parse(await readFile(join(folder, files.job), "utf8")) as Job;
-  await writeFile(join(folder, files.answer), JSON.stringify(await answerOf(folder, job)));
+  Object.assign(globalThis, { [inWorker]: true });
+  const task = JSON.parse(await readFile(join(folder, taskFiles.task), "utf8")) as WorkerTask;
+  await writeFile(join(folder, taskFiles.answer), JSON.stringify(await answerTo(task, folder)));
   process.exit(0);
 }

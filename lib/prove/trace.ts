@@ -1,84 +1,93 @@
 /**
- * A run that was resumed, as the ids of its states: compared with those of the run that was never interrupted, up to the first that differs.
+ * A resumed run as the ids of its states, up to the first that differs from the uninterrupted run, and where it differs.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import type { Watch } from "../ambient.ts";
+import type { Call, Recorder } from "../ambient.ts";
 import { differences, elements } from "../compare.ts";
 import type { Divergence, LoaderError, LoadError } from "../errors.ts";
 import { toError } from "../explain.ts";
 import { shown } from "../rules.ts";
-import { captureState, id, release, type Snapshot } from "../snapshot.ts";
-import { isBranch, nodesByPath } from "../state_tree.ts";
+import { id, release, type Snapshot } from "../snapshot.ts";
+import { type ArrayNode, isBranch, nodesByPath } from "../state_tree.ts";
 import type { Store } from "../store.ts";
-import type { Held } from "../tensor.ts";
-import { type Training, walkFrom } from "./walk.ts";
+import { captureWith, type Range, resumeSteps, type Training } from "./walk.ts";
 
 // --- types
 
-/** What a resumed run was: an id for each state from the restored one on, and at its end what a step threw, if one did. */
-export interface Trace {
+/** What a resumed run did. */
+export interface ResumedRun {
+  /** An id for each state from the restored one on. If a step threw, the last is the error's text after {@link threw}. */
   readonly ids: readonly string[];
-  /** The state that differs from the one it should be; the receiver's to release. */
+  /** The last state, if it differs from that of the uninterrupted run; the receiver releases it. */
   readonly diverged?: Snapshot<unknown>;
 }
 
-/** What the id of a state is where there is none, because the step threw. */
+/** A resumed run, and its calls of ambient sources. */
+export type RecordedRun = ResumedRun & { readonly calls: readonly Call[] };
+
+/** Receive the objects of a resumed run. */
+export interface RunListeners<C> {
+  /** Receives the fresh components. */
+  readonly onFresh?: (fresh: C) => void;
+  /** Receives each state with the number of batches before it. */
+  readonly onState?: (state: C, step: number) => void;
+}
+
+/** The prefix of an entry of `ids` that is an error's text. */
 const threw = "threw ";
 
 // --- constructors
 
-/** What a step threw at the end of a trace, if it did. */
+/** What a step threw at the end of a run, if it did. */
 export function thrownIn(ids: readonly string[]): string | undefined {
-  return ids.at(-1)?.startsWith(threw) === true ? ids.at(-1)?.slice(threw.length) : undefined;
+  const last = ids.at(-1);
+  return last?.startsWith(threw) === true ? last.slice(threw.length) : undefined;
 }
 
 /**
  * Resumes from the newest checkpoint of a store.
  *
- * @param expected The ids of the run that was never interrupted, from the checkpoint's state on: the trace ends at the first that differs.
- *   None: it is not compared.
- * @param onStep Told of each state.
+ * @param expected The ids of the uninterrupted run, from the checkpoint's state on: the run ends at the first that differs. If empty,
+ *   nothing is compared.
  */
-export function trace<C extends object, A>(
+export function resumeRun<C extends object, A>(
   store: Store,
   training: Training<C, A>,
-  watch: Pick<Watch, "during">,
-  range: readonly [from: number, until: number],
+  recorder: Pick<Recorder, "during">,
+  range: Range,
   expected: readonly string[],
-  { built = () => {}, ended = () => {}, onStep = () => {} }: {
-    readonly built?: (fresh: C) => void;
-    readonly ended?: (state: C) => void;
-    readonly onStep?: (step: number) => void;
-  } = {},
-): TaskEither<LoadError | LoaderError, Trace> {
+  { onFresh, onState = () => {} }: RunListeners<C> = {},
+): TaskEither<LoadError | LoaderError, ResumedRun> {
   return async () => {
     const ids: string[] = [];
     let diverged: Snapshot<unknown> | undefined;
     const visit = async (state: C, step: number): Promise<boolean> => {
-      ended(state);
-      onStep(step);
-      const snapshot = captureState(state, { codecs: training.codecs ?? {} } as never);
+      onState(state, step);
+      const snapshot = captureWith(training, state);
       ids.push(await id(snapshot)());
       if (expected.length > 0 && ids.at(-1) !== expected[ids.length - 1]) diverged = snapshot;
       else release(snapshot)();
       return diverged === undefined;
     };
-    const walked = await walkFrom(store, training, watch, range, visit, built)();
-    if (E.isRight(walked)) return E.right(diverged === undefined ? { ids } : { ids, diverged });
-    if (walked.left._tag !== "StepFailed") return E.left(walked.left);
-    const { name, message } = toError(walked.left.cause);
+    const ran = await resumeSteps(store, training, recorder, range, visit, onFresh)();
+    if (E.isRight(ran)) return E.right(diverged === undefined ? { ids } : { ids, diverged });
+    if (ran.left._tag !== "StepFailed") return E.left(ran.left);
+    const { name, message } = toError(ran.left.cause);
     return E.right({ ids: [...ids, `${threw}${name}: ${message}`] });
   };
 }
 
 // --- combinators
 
-/** The first element in which two arrays of one type and shape differ by bits, and its values. */
-async function firstElement(a: Held, b: Held): Promise<readonly [number, unknown, unknown] | undefined> {
+/** The first element in which two arrays of one type and shape differ by bits, and both values. */
+async function firstElement(
+  { held: a }: ArrayNode,
+  { held: b }: ArrayNode,
+): Promise<readonly [index: number, left: unknown, right: unknown] | undefined> {
   const [x, y] = [await a.home.read(a), await b.home.read(b)];
   const byte = x.findIndex((one, i) => one !== y[i]);
   const [left, right] = [elements(a, x), elements(b, y)];
@@ -87,17 +96,17 @@ async function firstElement(a: Held, b: Held): Promise<readonly [number, unknown
   return [a.element === "complex64" ? at >> 1 : at, left[at], right[at]];
 }
 
-/** A value that differs, in a few words. */
-function said(value: unknown): string {
+/** Describes a value of a state for a message. */
+function valueText(value: unknown): string {
   return Array.isArray(value) ? `[${value}]` : value === undefined ? "nothing" : shown(value);
 }
 
 /**
- * The first place at which a resumed state differs from the one it should be.
+ * The first difference between a resumed state and that of the uninterrupted run.
  *
- * @param at Where it was resumed, and how far it has come.
- * @param expected The state it should be.
- * @param found The state it is.
+ * @param at Where the run was resumed, and after how many batches it diverged.
+ * @param expected The state of the uninterrupted run.
+ * @param found The resumed state.
  */
 export function divergenceOf(
   at: Pick<Divergence, "from" | "step" | "resumed">,
@@ -110,14 +119,16 @@ export function divergenceOf(
     const { path = "", left, right, count } = first ?? {};
     const places = { path, places: all.length };
     const [a, b] = [expected, found].map(({ encoded }) => nodesByPath(encoded.components).get(path));
-    const held = first?.kind === "value" && a !== undefined && b !== undefined && isBranch(a) && a.is === "array" &&
-      isBranch(b) && b.is === "array";
-    const element = held ? await firstElement(a.held, b.held) : undefined;
+    const areArrays = first?.kind === "value" && a !== undefined && b !== undefined && isBranch(a) &&
+      a.is === "array" && isBranch(b) && b.is === "array";
+    const element = areArrays ? await firstElement(a, b) : undefined;
     if (element === undefined) {
-      const other = left === undefined && right === undefined ? ["one value", "another"] : [said(left), said(right)];
-      return { ...at, ...places, expected: other[0]!, found: other[1]! };
+      const values = left === undefined && right === undefined
+        ? { expected: "one value", found: "another" }
+        : { expected: valueText(left), found: valueText(right) };
+      return { ...at, ...places, ...values };
     }
     const [index, x, y] = element;
-    return { ...at, ...places, element: index, expected: said(x), found: said(y), ...(count && { count }) };
+    return { ...at, ...places, element: index, expected: valueText(x), found: valueText(y), ...(count && { count }) };
   };
 }

@@ -1,40 +1,43 @@
 /**
- * A training's steps one by one, each state shown: as `train` takes them, from the beginning, from a checkpoint, or from nothing.
+ * Runs the steps of a training one at a time, as `train` does, and reports each state: from given components or from a checkpoint.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import type { Watch } from "../ambient.ts";
+import type { Recorder } from "../ambient.ts";
 import type { LoaderError, LoadError, StepFailed } from "../errors.ts";
 import * as Loader from "../loader.ts";
 import { loadState } from "../loading.ts";
 import { isPlainRecord, shown } from "../rules.ts";
-import type { Codecs } from "../snapshot.ts";
+import { captureState, type Codecs, type Snapshot } from "../snapshot.ts";
 import type { Store } from "../store.ts";
 import { onDevice } from "../tfjs/device.ts";
 import { cursorIn, loaderError } from "../train.ts";
 
 // --- types
 
-/** A training, as it is given to `train`, with the function that builds its components. */
+/** A training as `train` takes it, with the function that builds its components. */
 export interface Training<C extends object, A> {
-  /** Builds the components a run starts with, new ones each time. */
+  /** Builds the components a run starts with, new ones at each call. */
   readonly fresh: () => C | Promise<C>;
   /** One step: the state after a batch. */
   readonly step: (state: C, batch: A) => C | Promise<C>;
   readonly loader: Loader.Loader<A>;
   /**
-   * The name of the component that is the cursor.
+   * The name of the component that holds the cursor.
    * @default "cursor"
    */
   readonly cursor?: string;
-  /** Codecs for components of the user's own types. */
+  /** Codecs for components of your own types. */
   readonly codecs?: Codecs;
 }
 
-/** Shown each state with the number of batches before it; whether to go on. */
+/** Receives each state with the number of batches before it; returns whether to continue. */
 export type Visit<C> = (state: C, step: number) => Promise<boolean>;
+
+/** From after how many batches, until after how many. */
+export type Range = readonly [from: number, until: number];
 
 // --- constructors
 
@@ -43,26 +46,31 @@ export function cursorName(training: { readonly cursor?: string }): string {
   return training.cursor ?? "cursor";
 }
 
+/** Captures a state with the codecs of its training. */
+export function captureWith<C extends object, A>(training: Training<C, A>, state: C): Snapshot<unknown> {
+  return captureState(state, { codecs: training.codecs ?? {} } as never);
+}
+
 // --- combinators
 
-/** A turn of the event loop, in which what a step has not awaited goes on. */
-function turn(): Promise<void> {
+/** Waits for the next turn of the event loop, in which work runs that a step did not await. */
+export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
 /**
- * Takes a state on, step by step.
+ * Runs steps on a state.
  *
  * @param training The training.
- * @param watch In place while the user's own code runs.
+ * @param recorder Records while the user's own code runs.
  * @param range From after how many batches, until after how many.
- * @param visit Shown the state after each step.
- * @returns For a state, the last one; it ends early if the data does.
+ * @param visit Receives the state after each step.
+ * @returns For a state, the last one, which comes earlier if the data ends earlier.
  */
-export function walk<C extends object, A>(
+export function runSteps<C extends object, A>(
   training: Training<C, A>,
-  watch: Pick<Watch, "during">,
-  [from, until]: readonly [from: number, until: number],
+  recorder: Pick<Recorder, "during">,
+  [from, until]: Range,
   visit: Visit<C>,
 ): (state: C) => TaskEither<LoaderError | StepFailed, C> {
   const name = cursorName(training);
@@ -71,11 +79,11 @@ export function walk<C extends object, A>(
     const items = Loader.from(cursorIn(initial, name))(training.loader)[Symbol.asyncIterator]();
     try {
       for (let at = from; at < until; at++) {
-        const item = await watch.during(() => items.next());
+        const item = await recorder.during(() => items.next());
         if (item.done === true) break;
         const [batch, cursor] = item.value;
         try {
-          const next: unknown = await onDevice(() => watch.during(() => training.step(state, batch)));
+          const next: unknown = await onDevice(() => recorder.during(() => training.step(state, batch)));
           if (!isPlainRecord(next)) {
             throw new TypeError(`Expected the step to return the next state, found ${shown(next)}`);
           }
@@ -84,7 +92,7 @@ export function walk<C extends object, A>(
           return E.left({ _tag: "StepFailed", cause, at });
         }
         if (!await visit(state, at + 1)) break;
-        await turn();
+        await nextTurn();
       }
       return E.right(state);
     } catch (thrown) {
@@ -98,25 +106,26 @@ export function walk<C extends object, A>(
 }
 
 /**
- * Restores the newest checkpoint of a store into fresh components, shows the state, and takes it on as {@link walk} does.
+ * Restores the newest checkpoint of a store into fresh components, reports the state, and continues as {@link runSteps} does.
  *
- * @param store Where the checkpoint is.
- * @param built Told of fresh components.
+ * @param onFresh Receives the fresh components.
  */
-export function walkFrom<C extends object, A>(
+export function resumeSteps<C extends object, A>(
   store: Store,
   training: Training<C, A>,
-  watch: Pick<Watch, "during">,
-  [from, until]: readonly [from: number, until: number],
+  recorder: Pick<Recorder, "during">,
+  [from, until]: Range,
   visit: Visit<C>,
-  built: (fresh: C) => void = () => {},
+  onFresh: (fresh: C) => void = () => {},
 ): TaskEither<LoadError | LoaderError | StepFailed, C> {
   return async () => {
-    const fresh = await watch.during(training.fresh);
-    built(fresh);
+    const fresh = await recorder.during(training.fresh);
+    onFresh(fresh);
     const loaded = await loadState(store, { codecs: training.codecs ?? {} })(fresh as never)();
     if (E.isLeft(loaded)) return loaded;
     const state = loaded.right as unknown as C;
-    return await visit(state, from) ? await walk(training, watch, [from, until], visit)(state)() : E.right(state);
+    return await visit(state, from)
+      ? await runSteps(training, recorder, [from, until], visit)(state)()
+      : E.right(state);
   };
 }

@@ -1,8 +1,8 @@
 /**
- * Which of tfjs's objects a step uses and changes, whether or not a component holds them.
+ * Finds the tfjs objects that a training step mutates, whether or not a component holds them.
  *
- * Variables are registered with tfjs's engine; optimizers and layers are met as they are used (tfjs-core 4.22: every optimizer of its own
- * calls `incrementIterations`; tfjs-layers 4.22: every layer is called through `Layer.apply`). A changed value has another data id.
+ * The engine lists all variables. Optimizers and layers are found when a step uses them: in tfjs-core 4.22 each of tfjs's own optimizers
+ * calls `incrementIterations`, and in tfjs-layers 4.22 each layer is called through `Layer.apply`. A mutated value has another data id.
  *
  * @module
  */
@@ -13,33 +13,26 @@ import { fieldsOf, sublayers } from "./names.ts";
 
 // --- types
 
-type DataId = tf.Tensor["dataId"];
-
-/** Watches steps for what they change. */
-export interface Uses {
+/** Records what steps mutate. */
+export interface MutationRecorder {
   /** Runs a step. */
   readonly during: <A>(run: () => Promise<A>) => Promise<A>;
-  /** What the last step changed of all that was there before it, but for what a snapshot after it holds. */
-  readonly changed: (held: ReadonlySet<object>) => readonly string[];
+  /** Names what the last step mutated among the objects that existed before it, except values in a snapshot taken after it. */
+  readonly changed: (inSnapshot: ReadonlySet<object>) => readonly string[];
 }
 
-/** One thing that may change: its values one after the other, and what to call it. */
-interface Watched {
-  readonly values: readonly DataId[];
+/** An object that a step may mutate: the data ids of its values, and its name in messages. */
+interface Mutable {
+  readonly values: readonly object[];
   readonly name: string;
 }
 
 // --- constructors
 
-/** The tensors in an optimizer's fields, at any depth. */
-function optimizerTensors(optimizer: tf.Optimizer): readonly tf.Tensor[] {
-  return [...fieldTensors(optimizer)];
-}
-
-/** A layer with all layers in it. */
-function layersIn(layer: tf.layers.Layer): readonly tf.layers.Layer[] {
+/** A layer and all layers inside it. */
+function nestedLayers(layer: tf.layers.Layer): readonly tf.layers.Layer[] {
   const inside = layer instanceof tf.LayersModel ? layer.layers : sublayers(layer).flatMap(([, some]) => some);
-  return [layer, ...inside.flatMap(layersIn)];
+  return [layer, ...inside.flatMap(nestedLayers)];
 }
 
 function statesOf(layer: tf.layers.Layer): readonly tf.Tensor[] {
@@ -47,85 +40,101 @@ function statesOf(layer: tf.layers.Layer): readonly tf.Tensor[] {
 }
 
 function layerTensors(layer: tf.layers.Layer): readonly tf.Tensor[] {
-  return layersIn(layer).flatMap((one) => {
+  return nestedLayers(layer).flatMap((one) => {
     const { _trainableWeights = [], _nonTrainableWeights = [] } = fieldsOf(one);
     return [...[..._trainableWeights, ..._nonTrainableWeights].map(({ val }) => val), ...statesOf(one)];
   });
 }
 
-/** Every tensor and variable in components, at any depth of plain data, those of models and optimizers among them. */
-export function tensorsIn(value: unknown, seen: Set<unknown> = new Set()): ReadonlySet<tf.Tensor> {
+/** All tensors and variables in components: those in plain data at any depth, and those of models and optimizers. */
+export function componentTensors(value: unknown, seen: Set<unknown> = new Set()): ReadonlySet<tf.Tensor> {
   if (typeof value !== "object" || value === null || seen.has(value)) return new Set();
   seen.add(value);
   if (value instanceof tf.Tensor) return new Set([value]);
-  if (value instanceof tf.Optimizer) return new Set(optimizerTensors(value));
+  if (value instanceof tf.Optimizer) return new Set(fieldTensors(value));
   if (value instanceof tf.layers.Layer) {
     const optimizer = value instanceof tf.LayersModel ? value.optimizer as tf.Optimizer | undefined : undefined;
-    return new Set([...layerTensors(value), ...tensorsIn(optimizer, seen)]);
+    return new Set([...layerTensors(value), ...componentTensors(optimizer, seen)]);
   }
   const parts = Array.isArray(value) ? value : isPlainRecord(value) ? Object.values(value) : [];
-  return new Set(parts.flatMap((part) => [...tensorsIn(part, seen)]));
+  return new Set(parts.flatMap((part) => [...componentTensors(part, seen)]));
 }
 
 // --- combinators
 
-/** Puts a function that tells of its `this` in place of a method, until the result is called. */
-function tell(prototype: object, method: string, told: (self: object) => void): () => void {
+/** Replaces a method by one that reports its `this` first. The result puts it back, unless other code has replaced it since. */
+function intercept(prototype: object, method: string, onCall: (self: object) => void): () => void {
   const methods = prototype as Record<string, (...args: unknown[]) => unknown>;
   const original = methods[method];
   if (original === undefined) return () => {};
-  const telling = function (this: object, ...args: unknown[]): unknown {
-    told(this);
+  const wrapper = function (this: object, ...args: unknown[]): unknown {
+    onCall(this);
     return original.apply(this, args);
   };
-  methods[method] = telling;
+  methods[method] = wrapper;
   return () => {
-    if (methods[method] === telling) methods[method] = original;
+    if (methods[method] === wrapper) methods[method] = original;
   };
 }
 
-/** A watch over the steps of one run. */
-export function uses(): Uses {
+function optimizerName(optimizer: tf.Optimizer): string {
+  return `an optimizer of the class ${optimizer.getClassName()}`;
+}
+
+/** The names of variables after the optimizer, model or layer that owns them; `owners` has those found earlier. */
+function withOwners(
+  owners: ReadonlyMap<tf.Tensor, string>,
+  optimizers: ReadonlySet<tf.Optimizer>,
+  layers: ReadonlySet<tf.layers.Layer>,
+): ReadonlyMap<tf.Tensor, string> {
+  const ofLayers = [...layers].flatMap((layer) => {
+    const name = `the ${layer instanceof tf.LayersModel ? "model" : "layer"} ${layer.name}`;
+    return layerTensors(layer).map((tensor) => [tensor, name] as const);
+  });
+  const ofOptimizers = [...optimizers].flatMap((optimizer) =>
+    [...fieldTensors(optimizer)].map((tensor) => [tensor, optimizerName(optimizer)] as const)
+  );
+  // Of several layers that share a variable the first keeps it; a later entry replaces an earlier one.
+  return new Map([...ofLayers.toReversed(), ...owners, ...ofOptimizers]);
+}
+
+/** What a step may mutate now: all variables of the engine, and these optimizers and layers. */
+function mutables(
+  owners: ReadonlyMap<tf.Tensor, string>,
+  optimizers: ReadonlySet<tf.Optimizer>,
+  layers: ReadonlySet<tf.layers.Layer>,
+): ReadonlyMap<object, Mutable> {
   const { state } = tf.engine() as unknown as {
     readonly state: { readonly registeredVariables: Readonly<Record<string, tf.Variable>> };
   };
+  const entry = (object: object, tensors: Iterable<tf.Tensor>, name: string): readonly [object, Mutable] => [object, {
+    values: Array.from(tensors, ({ dataId }) => dataId),
+    name,
+  }];
+  return new Map([
+    ...Object.values(state.registeredVariables).map((variable) =>
+      entry(variable, [variable], owners.get(variable) ?? `the variable ${variable.name}`)
+    ),
+    ...[...optimizers].map((optimizer) => entry(optimizer, fieldTensors(optimizer), optimizerName(optimizer))),
+    ...[...layers].map((layer) => entry(layer, statesOf(layer), `the states of the layer ${layer.name}`)),
+  ]);
+}
+
+/** Records the mutations of one run's steps. */
+export function recordMutations(): MutationRecorder {
   const [optimizers, layers] = [new Set<tf.Optimizer>(), new Set<tf.layers.Layer>()];
-  const owners = new Map<tf.Tensor, string>();
-  const all = (): ReadonlyMap<object, Watched> => {
-    for (const layer of layers) {
-      const name = `the ${layer instanceof tf.LayersModel ? "model" : "layer"} ${layer.name}`;
-      for (const tensor of layerTensors(layer)) if (!owners.has(tensor)) owners.set(tensor, name);
-    }
-    for (const optimizer of optimizers) {
-      for (const tensor of optimizerTensors(optimizer)) {
-        owners.set(tensor, `an optimizer of the class ${optimizer.getClassName()}`);
-      }
-    }
-    const named = (variable: tf.Variable): Watched => ({
-      values: [variable.dataId],
-      name: owners.get(variable) ?? `the variable ${variable.name}`,
-    });
-    const ids = (tensors: readonly tf.Tensor[]): readonly DataId[] => tensors.map(({ dataId }) => dataId);
-    return new Map<object, Watched>([
-      ...Object.values(state.registeredVariables).map((variable) => [variable, named(variable)] as const),
-      ...[...optimizers].map((optimizer) =>
-        [optimizer, {
-          values: ids(optimizerTensors(optimizer)),
-          name: `an optimizer of the class ${optimizer.getClassName()}`,
-        }] as const
-      ),
-      ...[...layers].map((layer) =>
-        [layer, { values: ids(statesOf(layer)), name: `the states of the layer ${layer.name}` }] as const
-      ),
-    ]);
+  let owners: ReadonlyMap<tf.Tensor, string> = new Map();
+  let before: ReadonlyMap<object, Mutable> = new Map();
+  const now = (): ReadonlyMap<object, Mutable> => {
+    owners = withOwners(owners, optimizers, layers);
+    return mutables(owners, optimizers, layers);
   };
-  let before: ReadonlyMap<object, Watched> = new Map();
   return {
     during: async (run) => {
-      before = all();
+      before = now();
       const restores = [
-        tell(tf.Optimizer.prototype, "incrementIterations", (self) => optimizers.add(self as tf.Optimizer)),
-        tell(tf.layers.Layer.prototype, "apply", (self) => layers.add(self as tf.layers.Layer)),
+        intercept(tf.Optimizer.prototype, "incrementIterations", (self) => optimizers.add(self as tf.Optimizer)),
+        intercept(tf.layers.Layer.prototype, "apply", (self) => layers.add(self as tf.layers.Layer)),
       ];
       try {
         return await run();
@@ -133,12 +142,12 @@ export function uses(): Uses {
         for (const restore of restores) restore();
       }
     },
-    changed: (held) => {
-      const names = [...all()].flatMap(([object, { values, name }]) => {
+    changed: (inSnapshot) => {
+      const names = [...now()].flatMap(([object, { values, name }]) => {
         const earlier = before.get(object)?.values ?? [];
-        const other = (value: DataId, i: number): boolean =>
-          earlier[i] !== undefined && earlier[i] !== value && !held.has(value);
-        return values.some(other) ? [name] : [];
+        const isChanged = (value: object, i: number): boolean =>
+          earlier[i] !== undefined && earlier[i] !== value && !inSnapshot.has(value);
+        return values.some(isChanged) ? [name] : [];
       });
       return [...new Set(names)];
     },
