@@ -1,15 +1,15 @@
 /**
- * Every error of the toolkit as a plain tagged value, and {@link explain}, which makes the sentence.
+ * Every error of the toolkit as a plain tagged value.
  *
- * A sentence says what was expected, what was found, and what to do. Nothing here is thrown: errors travel in the left
- * of an `Either` or a `TaskEither`. Only a programmer's own mistake is a `TypeError`, which names the path.
+ * Errors are not thrown: they are the left of an `Either` or a `TaskEither`. Only a programmer's own mistake is thrown, as a `TypeError`
+ * that names the path. `explain` makes the sentence of an error.
  *
  * @module
  */
 
 // --- types
 
-/** What sort of difference a {@link Problem} is. */
+/** What differs in a {@link Problem}. */
 export type ProblemKind =
   | "missing"
   | "extra"
@@ -27,7 +27,7 @@ export type ProblemKind =
   | "data"
   | "memory";
 
-/** One difference between what was expected and what was found, at one place. */
+/** One difference between what was expected and what was found, at one path. */
 export interface Problem {
   /** Where: `/`-separated names from the component down, such as `model/layers/0/weights/kernel`. */
   readonly path: string;
@@ -36,11 +36,11 @@ export interface Problem {
   readonly found: string;
 }
 
-/** The snapshot does not fit the live components, or cannot be decoded: every difference, not the first. */
+/** The snapshot does not fit the live components, or cannot be decoded. It lists every difference, not only the first. */
 export interface Mismatch {
   readonly _tag: "Mismatch";
   readonly problems: readonly Problem[];
-  /** The training by `fit` or `fitDataset` that a call does not continue, and its checkpoint that was to be resumed from. */
+  /** The training of `fit` or `fitDataset` that the call does not continue, and the checkpoint it would have resumed from. */
   readonly training?: { readonly name: string; readonly location: string; readonly checkpoint?: number };
 }
 
@@ -49,10 +49,10 @@ export interface Released {
   readonly _tag: "Released";
 }
 
-/** The disk or another store refused an operation. */
+/** The disk or another store failed at an operation. */
 export interface StoreFailed {
   readonly _tag: "StoreFailed";
-  /** What was being done, such as `write` or `rename`. */
+  /** The operation, such as `write` or `rename`. */
   readonly operation: string;
   readonly path: string;
   /** The system's code, such as `ENOSPC`. */
@@ -60,17 +60,17 @@ export interface StoreFailed {
   readonly message: string;
 }
 
-/** Another process has saved a newer checkpoint of the run: this save would not go after it, and nothing was written. */
+/** Another process has saved a newer checkpoint of the run, which this save would not follow. Nothing was written. */
 export interface Overtaken {
   readonly _tag: "Overtaken";
   /** The newest checkpoint of the run, and its step. */
   readonly checkpoint: number;
   readonly step: number | null;
-  /** What saved it and when, as it is recorded there: `deno 2.6.0 at 2026-01-31T12:00:00.000Z`. */
+  /** The runtime that saved it and the time, as the checkpoint records them: `deno 2.6.0 at 2026-01-31T12:00:00.000Z`. */
   readonly by: string;
 }
 
-/** The component `step` is below that of the checkpoint that was loaded or saved last: the state was not restored whole, and nothing was written. */
+/** The component `step` is lower than in the checkpoint that was loaded or saved last: the state was not restored whole. Nothing was written. */
 export interface StepWentBack {
   readonly _tag: "StepWentBack";
   readonly step: number;
@@ -79,16 +79,16 @@ export interface StepWentBack {
   readonly parentStep: number;
 }
 
-/** The device of a backend refused an operation, or can no longer be read: what it computed since is not to be used. */
+/** The device of a backend refused an operation, or can no longer be read: its results since then are unusable. */
 export interface DeviceFailed {
   readonly _tag: "DeviceFailed";
-  /** The program of tfjs that was refused, such as `TransposeProgram`; not there where the device itself failed. */
+  /** The program of tfjs that was refused, such as `TransposeProgram`; absent if the device itself failed. */
   readonly kernel?: string;
-  /** What the device says. */
+  /** The message of the device. */
   readonly message: string;
 }
 
-/** The store holds no checkpoint, or not the one that was asked for. */
+/** The store holds no checkpoint, or not the requested one. */
 export interface NoCheckpoint {
   readonly _tag: "NoCheckpoint";
   readonly location: string;
@@ -96,16 +96,16 @@ export interface NoCheckpoint {
   readonly available: readonly number[];
 }
 
-/** A checkpoint's bytes are not what was committed. */
+/** The bytes of a checkpoint differ from those that were committed. */
 export interface Damaged {
   readonly _tag: "Damaged";
   readonly checkpoint: number;
   readonly problems: readonly Problem[];
-  /** The newest older checkpoint whose bytes verify, or null if none does; not there if nobody looked. */
+  /** The newest older checkpoint that verifies, or null if none does; absent if none was tried. */
   readonly older?: number | null;
 }
 
-/** A checkpoint was written by a later format than this version reads. */
+/** The format of a checkpoint is newer than those that this version reads. */
 export interface NewerFormat {
   readonly _tag: "NewerFormat";
   readonly checkpoint: number;
@@ -113,13 +113,13 @@ export interface NewerFormat {
   readonly supported: string;
 }
 
-/** The data under a cursor is not the data it was made on. */
+/** The data of a loader differs from the data that the cursor was made on. */
 export interface CursorMismatch {
   readonly _tag: "CursorMismatch";
   readonly problems: readonly Problem[];
 }
 
-/** A file of samples is not what it is read as, or no longer what it was. */
+/** A file of samples is not of the expected format, or has changed since it was opened. */
 export interface DataFailed {
   readonly _tag: "DataFailed";
   readonly location: string;
@@ -139,49 +139,56 @@ export interface SourceFailed {
   readonly unit?: "samples" | "batches";
 }
 
-/** The training step threw; nothing half done was saved. */
+/** The training step threw; the failed step was not saved. */
 export interface StepFailed {
   readonly _tag: "StepFailed";
   readonly cause: unknown;
-  /** How many batches of the data had been trained on before it. */
+  /** How many batches had been trained on before. */
   readonly at: number;
-  /** In `fit` and `fitDataset`, the method of callbacks that threw, such as `onEpochEnd`; or `training`, the batch itself. */
+  /** In `fit` and `fitDataset`, what threw: the method of a callback, such as `onEpochEnd`, or `training`, the batch itself. */
   readonly by?: string;
   /** In `fit` and `fitDataset`, the epoch, counted from 0 as callbacks receive it. */
   readonly epoch?: number;
 }
 
-/** A signal asked the training to stop; the checkpoint, if saving was asked for, is committed. */
+/** A signal stopped the training. The checkpoint is committed, if the training saves. */
 export interface Stopped {
   readonly _tag: "Stopped";
   readonly signal: string;
   readonly checkpoint?: number;
 }
 
-/** Where a resumed training first left the one that was never interrupted. */
+/** Where a resumed training first differs from the uninterrupted one. */
 export interface Divergence {
-  /** How many batches had been trained on when it was saved. */
+  /** How many batches had been trained on at the save. */
   readonly from: number;
-  /** After how many batches the two first differ; as many as `from` if they do before any step. */
+  /** After how many batches the two first differ; equal to `from` if they differ before any step. */
   readonly step: number;
   readonly resumed: "in this process" | "in a new process";
-  /** The first place that differs: `/`-separated names from the component down; empty if a step threw. */
+  /** The first path that differs: `/`-separated names from the component down; empty if a step threw. */
   readonly path: string;
   readonly expected: string;
   readonly found: string;
   /** In a tensor or typed array, the first element that differs, from 0 in row-major order. */
   readonly element?: number;
-  /** How many elements differ there. */
+  /** How many of its elements differ. */
   readonly count?: number;
-  /** How many places of the state differ. */
+  /** How many paths of the state differ. */
   readonly places: number;
 }
 
 /**
- * Why a training does not resume: `random` or `clock`, with whose answers repeated it does; `unlisted`, the step changes what no component
- * holds; `late`, the state changes after the step has ended; `captured`, what steps change outlives a restore; `rebuilt`, `fresh` makes it
- * anew; `loaded`, it was made before the proof began; `kernel`, the backend does not repeat itself; `codec`, what was loaded is not what was
- * saved; `nothing`, a cold start ends like the run itself, so that there is nothing to prove.
+ * Why a training does not resume exactly:
+ *
+ * - `random`, `clock`: it reads these, and resumes exactly if their values are repeated;
+ * - `unlisted`: a step changes an object that no component holds;
+ * - `late`: the state changes after the step has ended;
+ * - `captured`: steps change state that a restore does not reset, such as a variable of a closure;
+ * - `rebuilt`: `fresh` makes such state anew;
+ * - `loaded`: such state was made before the proof began;
+ * - `kernel`: results of the backend vary;
+ * - `codec`: what was loaded differs from what was saved;
+ * - `nothing`: a cold start ends in the same state as the run, so that agreement proves nothing.
  */
 export type ResumeCause =
   | "random"
@@ -195,22 +202,22 @@ export type ResumeCause =
   | "codec"
   | "nothing";
 
-/** A training that was resumed did not go on as it would have. */
+/** A resumed training differs from the uninterrupted one. */
 export interface NotResumable {
   readonly _tag: "NotResumable";
   readonly cause: ResumeCause;
-  /** Where it shows; not there if it has not shown yet, but something that steps change would be lost. */
+  /** The first difference; absent if the runs agree, but state that steps change would be lost. */
   readonly divergence?: Divergence;
-  /** What the cause was told by: calls with their places in the code, or what is not listed. */
+  /** What shows the cause: calls with their lines of code, or the objects that no component holds. */
   readonly evidence: readonly string[];
 }
 
-/** A process in which a training was to be resumed did not do it. */
+/** A new process did not resume the training. */
 export interface ProcessFailed {
   readonly _tag: "ProcessFailed";
   readonly module: string;
   readonly found: string;
-  /** The end of what it wrote. */
+  /** The end of its output. */
   readonly output: string;
 }
 
@@ -220,7 +227,7 @@ export type RestoreError = Mismatch | Released;
 export type SaveError = StoreFailed | DeviceFailed | Released | Overtaken | StepWentBack;
 /** Why a checkpoint could not be loaded. */
 export type LoadError = StoreFailed | NoCheckpoint | Damaged | NewerFormat | RestoreError;
-/** Why an iteration over data broke off. */
+/** Why an iteration over data ended early. */
 export type LoaderError = CursorMismatch | SourceFailed;
 /** Why a training loop ended early. */
 export type TrainError = SaveError | LoaderError | StepFailed | Stopped;
@@ -233,7 +240,7 @@ export type DogearError = RestoreError | SaveError | LoadError | LoaderError | D
 
 // --- constructors
 
-/** A {@link Mismatch} of these problems. */
+/** A {@link Mismatch} with these problems. */
 export function mismatch(problems: readonly Problem[]): Mismatch {
   return { _tag: "Mismatch", problems };
 }

@@ -1,7 +1,7 @@
 /**
- * Errors of the runtime as error values: where a task promises a left, a failed allocation or a failed device is one, too.
+ * Exceptions of the runtime as error values: a failed allocation, device or system call becomes the left of a task.
  *
- * What stays an exception is a programmer's own mistake (the library's `TypeError`s), and what a callback of the user's threw.
+ * Two sorts of exceptions pass through: a programmer's own mistake (this library's `TypeError`s), and what a user's callback threw.
  *
  * @module
  */
@@ -12,15 +12,15 @@ import { toError } from "./explain.ts";
 
 // --- constructors
 
-const thrown = new WeakSet<object>();
+const thrownByCallbacks = new WeakSet<object>();
 
-/** A callback of the user's, whose exceptions are given back as they are. */
+/** Marks the exceptions of a user's callback, so that {@link guarded} does not convert them. */
 export function theirs<Args extends readonly unknown[], A>(callback: (...args: Args) => A): (...args: Args) => A {
   return (...args) => {
     try {
       return callback(...args);
     } catch (cause) {
-      if (typeof cause === "object" && cause !== null) thrown.add(cause);
+      if (typeof cause === "object" && cause !== null) thrownByCallbacks.add(cause);
       throw cause;
     }
   };
@@ -31,29 +31,28 @@ export function isAllocation(cause: unknown): boolean {
   return cause instanceof RangeError && !/call stack/i.test(cause.message);
 }
 
-/** What a device failed with, if that is what an exception says. */
+/** The failure of a device that is the cause of an exception, if it is one. */
 export function deviceFailure(cause: unknown): DeviceFailed | undefined {
   const { _tag } = Object(cause instanceof Error ? cause.cause : undefined) as { readonly _tag?: unknown };
   return _tag === "DeviceFailed" ? (cause as { readonly cause: DeviceFailed }).cause : undefined;
 }
 
-/** A failure of the runtime as one of the store, or undefined if it is the programmer's or a callback's. */
+/** An exception of the runtime as a failure of the store; undefined for a programmer's mistake and for an exception of a callback. */
 function storeFailure(cause: unknown, operation: string, path: string): StoreFailed | undefined {
-  if (typeof cause === "object" && cause !== null && thrown.has(cause)) return undefined;
+  if (typeof cause === "object" && cause !== null && thrownByCallbacks.has(cause)) return undefined;
   if (cause instanceof TypeError && /^(Expected|Cannot capture)\b/.test(cause.message)) return undefined;
   const { name, message, code } = toError(cause) as Error & { readonly code?: unknown };
-  const known = isAllocation(cause) ? "ENOMEM" : typeof code === "string" ? code : name;
-  return { _tag: "StoreFailed", operation, path, code: known, message };
+  const systemCode = isAllocation(cause) ? "ENOMEM" : typeof code === "string" ? code : name;
+  return { _tag: "StoreFailed", operation, path, code: systemCode, message };
 }
 
 // --- combinators
 
 /**
- * A task whose exceptions are lefts.
+ * A task whose exceptions of the runtime are `StoreFailed`.
  *
- * @param operation What it does, such as `read`.
- * @param path To what.
- * @param task The task.
+ * @param operation What the task does, such as `read`, for the message.
+ * @param path The path that it does this to.
  */
 export function guarded<Failure, A>(
   operation: string,
@@ -71,7 +70,7 @@ export function guarded<Failure, A>(
   };
 }
 
-/** A task in which the failure of a device is a left; every other exception stays one. */
+/** A task in which the failure of a device is a left; other exceptions pass through. */
 export function orDeviceFailed<Failure, A>(task: TaskEither<Failure, A>): TaskEither<Failure | DeviceFailed, A> {
   return async () => {
     try {
@@ -85,10 +84,9 @@ export function orDeviceFailed<Failure, A>(task: TaskEither<Failure, A>): TaskEi
 }
 
 /**
- * A capture as part of a task: out of memory or on a failed device it is a left; what cannot be captured stays a `TypeError`.
+ * Captures as part of a task: a failed allocation or device is a left; a state that cannot be captured stays a `TypeError`.
  *
  * @param path The store's name in messages.
- * @param capture The capture.
  */
 export function captured<A>(path: string, capture: () => A): E.Either<StoreFailed | DeviceFailed, A> {
   try {

@@ -1,5 +1,5 @@
 /**
- * Options by their names: a misspelt one is refused with the nearest name, for users whose code no compiler checks.
+ * Checks the names of options: a misspelt one is a `TypeError` with the nearest name, for code that no compiler checks.
  *
  * @module
  */
@@ -8,15 +8,15 @@ import { isPlainRecord, shown } from "./rules.ts";
 // --- types
 
 /**
- * The names of options, written beside their type as `{ step: true } satisfies OptionNames<SaveOptions>`: the compiler refuses a list that
- * lacks a name or has one too many.
+ * The names of options, written next to their type as `{ step: true } satisfies OptionNames<SaveOptions>`: the compiler rejects a list with
+ * a missing or an unknown name.
  */
 export type OptionNames<O> = { readonly [K in keyof Required<O>]: true };
 
 // --- constructors
 
-/** How many letters must be left out, put in, changed or exchanged with the next to make one word of another, whatever their case. */
-function distance(a: string, b: string): number {
+/** The Damerau-Levenshtein distance (optimal string alignment) of two words, ignoring case: edits and exchanges of neighbours. */
+function editDistance(a: string, b: string): number {
   const [from, to] = [a.toLowerCase(), b.toLowerCase()];
   const rows = [Array.from({ length: to.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= from.length; i++) {
@@ -36,39 +36,39 @@ function distance(a: string, b: string): number {
   return rows.at(-1)!.at(-1)!;
 }
 
-/** The name that is most like another, of those that are no further than a distance of words of so many letters. */
+/** The name nearest to a misspelt one, within the edit distance allowed for words of that length. */
 function nearest(
   found: string,
   names: readonly string[],
   allowed: (letters: number) => number,
 ): string | undefined {
-  // Longer words are no misspelling of any of these, and take long to compare.
+  // Longer words misspell none of these names, and take long to compare.
   if (found.length > 60) return undefined;
-  return names.map((name) => ({ name, far: distance(found, name) }))
+  return names.map((name) => ({ name, far: editDistance(found, name) }))
     .filter(({ name, far }) => far <= allowed(Math.max(found.length, name.length)))
     .sort((a, b) => a.far - b.far)[0]?.name;
 }
 
-/** The name of which another is a part, as `interval` is of `growthInterval`, or the other way round. */
-function partOf(found: string, names: readonly string[]): string | undefined {
+/** The name that contains another, as `growthInterval` contains `interval`, or the other way round. */
+function containing(found: string, names: readonly string[]): string | undefined {
   const word = found.toLowerCase();
-  const holds = (whole: string, part: string): boolean => part.length > 2 && whole.includes(part);
-  return names.find((name) => holds(name.toLowerCase(), word) || holds(word, name.toLowerCase()));
+  const contains = (whole: string, part: string): boolean => part.length > 2 && whole.includes(part);
+  return names.find((name) => contains(name.toLowerCase(), word) || contains(word, name.toLowerCase()));
 }
 
 // --- combinators
 
-function noRecord(of: string, options: unknown): TypeError {
+function notOptions(of: string, options: unknown): TypeError {
   return new TypeError(`Expected the options of ${of} to be a record of options, found ${shown(options)}`);
 }
 
 /**
- * Sees that every option has a name that is known; it is a `TypeError` if not, naming them all and the nearest.
+ * Checks that every option has a known name; otherwise throws a `TypeError` with all names and the nearest one.
  *
  * @param of The function, as the user calls it.
- * @param options What it was given.
- * @param names The names it knows.
- * @param remedy What to do where no name is near: it follows a colon.
+ * @param options The options that it received.
+ * @param names The names that it accepts.
+ * @param remedy The remedy if no name is near; it follows a colon.
  */
 export function checkOptionNames(
   of: string,
@@ -76,7 +76,7 @@ export function checkOptionNames(
   names: Readonly<Record<string, true>>,
   remedy: string = "leave it out",
 ): void {
-  if (!isPlainRecord(options)) throw noRecord(of, options);
+  if (!isPlainRecord(options)) throw notOptions(of, options);
   if (options["_tag"] === "Store" && Object.hasOwn(names, "to")) {
     throw new TypeError(`Expected the options of ${of} to be a record of options, found a store: write { to: store }`);
   }
@@ -86,18 +86,18 @@ export function checkOptionNames(
   const found = unknown.map((name) => {
     const missing = known.filter((other) => !Object.hasOwn(options, other));
     const meant = nearest(name, missing, (letters) => letters < 5 ? 1 : Math.ceil(letters / 3)) ??
-      partOf(name, missing);
+      containing(name, missing);
     return `\`${name}\`: ${meant === undefined ? remedy : `did you mean \`${meant}\`?`}`;
   });
   throw new TypeError(`Expected an option of ${of}: ${known.join(", ")}, found ${found.join("; ")}`);
 }
 
 /**
- * As {@link checkOptionNames} for a record that may hold more, such as the exports of a module: refuses only a name that is a misspelling
- * of one that is not given.
+ * Like {@link checkOptionNames}, for a record that may have other fields, such as the exports of a module: rejects only a name that
+ * misspells an absent one.
  */
 export function checkMisspelt(of: string, options: unknown, names: Readonly<Record<string, true>>): void {
-  if (typeof options !== "object" || options === null || Array.isArray(options)) throw noRecord(of, options);
+  if (typeof options !== "object" || options === null || Array.isArray(options)) throw notOptions(of, options);
   const missing = Object.keys(names).filter((name) => Reflect.get(options, name) === undefined);
   const found = Object.keys(options).filter((name) => !Object.hasOwn(names, name)).flatMap((name) => {
     const meant = nearest(name, missing, (letters) => letters < 5 ? 0 : letters < 8 ? 1 : 2);

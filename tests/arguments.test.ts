@@ -484,11 +484,11 @@ const misspelt: Readonly<Record<string, readonly [call: () => unknown, answer: R
   ],
   "an Error to explain": [
     () => unchecked.explain(new Error("x", { cause: { _tag: "Released" } })),
-    /found an Error: give it .* the cause of what runOrThrow threw$/,
+    /found an Error: pass .* the cause of what runOrThrow threw$/,
   ],
   "a result to explain": [
     () => unchecked.explain({ _tag: "Left", left: { _tag: "Released" } }),
-    /found "Left": give it the left of a result/,
+    /found "Left": pass the left of a result/,
   ],
   "an unsafe end of Rng.int": [
     () => unchecked.Rng.int(0, 2 ** 60),

@@ -677,7 +677,7 @@ test("old or new: a disk that is full for a while is StoreFailed, costs no check
         const saved = await saveState(store)({ w, step })();
         assert.equal(saved._tag, full ? "Left" : "Right");
         if (saved._tag === "Left") {
-          assert.match(explain(saved.left), /ENOSPC.*What was committed before is untouched; free some space/);
+          assert.match(explain(saved.left), /ENOSPC.*Earlier checkpoints are intact; free some space/);
         }
         const loaded = await runOrThrow(loadState(inner)({ w: tf.variable(tf.scalar(0)), step: 0 }));
         assert.deepEqual([loaded.step, loaded.w.dataSync()[0]], full ? [1, 1] : [step, step]);
