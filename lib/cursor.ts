@@ -1,5 +1,7 @@
 /**
- * Where in its data a run stands: a cursor is plain data, counted in source samples, so that batch and world size may change.
+ * A cursor: the position of a run in its data, as plain data.
+ *
+ * It counts source samples, not batches, so that batch size and world size may change between runs.
  *
  * @module
  */
@@ -23,31 +25,31 @@ import { type Seed, seedText } from "./seed.ts";
 
 // --- types
 
-/** The place of a run in its data, and enough about the data to know it again: frozen and safe in JSON. */
+/** The position of a run in its data, and enough about the data to recognise it: frozen and safe in JSON. */
 export interface Cursor {
   readonly _tag: "Cursor";
   readonly version: 1;
-  /** The seed of the shuffle, or null without one; an integer beyond 2^53 stands as its decimal digits under `bigint`. */
+  /** The seed of the shuffle, or null without a shuffle; an integer beyond 2^53 is `{ bigint }` with its decimal digits. */
   readonly seed: number | string | { readonly bigint: string } | null;
-  /** Whole epochs of the source before this place. */
+  /** How many whole epochs of the source come before. */
   readonly epoch: number;
-  /** Source samples of this epoch consumed by all ranks together; 0 once an epoch has ended. */
+  /** How many source samples of this epoch all ranks together have consumed; 0 at the end of an epoch. */
   readonly position: number;
-  /** Samples in an epoch; null as long as no epoch of a stream has been read to its end. */
+  /** Samples in an epoch; null for a stream that has not been read to its end yet. */
   readonly length: number | null;
-  /** What the source and its shuffle are, in one line; not what was mapped, batched or sharded. */
+  /** The source and its shuffle in one line, without `map`, `batch` and `shard`. */
   readonly fingerprint: string;
-  /** A short cut: where in a stream that can be entered there the samples lie. It is never compared, and may be left out. */
+  /** A position in a stream that can seek, to resume without reading from the start. Optional, and never compared. */
   readonly mark?: Mark;
 }
 
-/** A place in a stream as the stream itself notes it. */
+/** A position in a stream, in the stream's own form. */
 export type Mark = number | null | readonly Mark[];
 
 // --- constructors
 
-function frozen(mark: Mark): Mark {
-  return typeof mark === "object" && mark !== null ? Object.freeze(mark.map(frozen)) : mark;
+function frozenMark(mark: Mark): Mark {
+  return typeof mark === "object" && mark !== null ? Object.freeze(mark.map(frozenMark)) : mark;
 }
 
 /** A cursor from its fields, frozen. */
@@ -58,10 +60,10 @@ export function cursorOf(fields: Omit<Cursor, "_tag" | "version">): Cursor {
     : fields.seed;
   return mark === undefined
     ? Object.freeze({ _tag: "Cursor", version: 1, seed, epoch, position, length, fingerprint })
-    : Object.freeze({ _tag: "Cursor", version: 1, seed, epoch, position, length, fingerprint, mark: frozen(mark) });
+    : Object.freeze({ _tag: "Cursor", version: 1, seed, epoch, position, length, fingerprint, mark: frozenMark(mark) });
 }
 
-/** A seed as a cursor holds it, one form for one seed; what is no seed is a `TypeError`. */
+/** A seed in the form of a cursor, the same for equal seeds; any other value is a `TypeError`. */
 export function cursorSeed(seed: Seed): number | string | { readonly bigint: string } {
   const [kind, text] = seedText(seed);
   if (kind === "string") return text;
@@ -108,8 +110,8 @@ const cursorType: Plain<Cursor> = dependent(
 /**
  * The codec of {@link Cursor}: it encodes as itself.
  *
- * Decoding refuses, with a message each, another version, a seed, epoch, position or length that no cursor can have, a
- * position beyond the length, missing or further fields. Law: round trip.
+ * Decoding rejects, with a message for each: another version, an impossible seed, epoch, position or length, a position beyond the length,
+ * and missing or unknown fields. Law: round trip.
  *
  * @example
  * ```ts
@@ -124,7 +126,7 @@ export const codec: t.Type<Cursor, Cursor, unknown> = plainCodec("Cursor", curso
 
 // --- combinators
 
-/** Of any version: it is compared. */
+/** A cursor of any version, since {@link check} compares versions. */
 const aCursor = must("a cursor", (value) => Object(value)._tag === "Cursor");
 
 function differs(
@@ -145,13 +147,13 @@ const [version, seed, length, fingerprint] = [
 ];
 
 /**
- * Every way in which the data of a live cursor differs from the data that a saved one was made on.
+ * Lists all differences between the data of a live cursor and the data that a saved cursor was made on.
  *
- * Where the two stand is not compared; nor is a length that one of them does not know yet. Law: nothing silent.
+ * Positions are not compared, nor is a length that one of the two does not know yet. Law: nothing silent.
  *
- * @param live A cursor of the loader at hand, such as its {@link Cursor} at the start: the side that was found.
- * @param saved The cursor to resume from: the side that was expected.
- * @returns The differences, with paths below the cursor; none if the run may go on.
+ * @param live A cursor of the current loader, such as `Loader.start(loader)`: the side that is found.
+ * @param saved The cursor to resume from: the side that is expected.
+ * @returns The differences, with paths below the cursor; none if the run may resume.
  *
  * @example
  * ```ts

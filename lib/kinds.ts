@@ -8,7 +8,7 @@ import * as Cursor from "./cursor.ts";
 import * as Rng from "./rng.ts";
 import * as Scaler from "./scaler.ts";
 import * as Schedule from "./schedule.ts";
-import { chosen } from "./schedule_kinds.ts";
+import { settingsOf } from "./schedule_kinds.ts";
 import { fieldKinds } from "./tfjs/field_kinds.ts";
 import { layerKind } from "./tfjs/layer.ts";
 import { modelKind } from "./tfjs/model.ts";
@@ -31,7 +31,7 @@ export const kinds: readonly AnyKind[] = [
   // Training moves a generator's state, a schedule's position and a scaler's count of steps: no script chose those.
   valueKind("Rng", Rng.codec, "Rng", undefined, (...rngs) => pair(rngs.map(({ algorithm }) => ({ algorithm })))),
   valueKind("Cursor", Cursor.codec, "Cursor", Cursor.check),
-  valueKind("Schedule", Schedule.codec, "Schedule", undefined, chosen),
+  valueKind("Schedule", Schedule.codec, "Schedule", undefined, settingsOf),
   valueKind(
     "Scaler",
     Scaler.codec,

@@ -1,7 +1,7 @@
 /**
- * Random number generators as plain values: a draw gives a number and the next generator, and moves nothing.
+ * Random number generators as plain values: a draw returns a number and the next generator, and changes nothing.
  *
- * The streams are those of pure-rand; its generators are mutable, so none ever leaves this file.
+ * The streams are those of pure-rand. Its generators are mutable, so they are made for one draw from the value and never leave this file.
  *
  * @module
  */
@@ -34,25 +34,25 @@ import { hashWords, type Seed, seedText } from "./seed.ts";
 /**
  * The algorithms whose streams can be skipped in O(log n).
  *
- * Mersenne twister is not among them: skipping in its 19,937-bit state takes a polynomial of that degree, every value
- * would carry 625 numbers, and pure-rand has changed what those numbers mean. `congruential32` has a period of 2^32
- * draws: it is for reproducing old runs, not for new ones.
+ * The Mersenne twister is not one of them: a skip in its 19,937-bit state takes a polynomial of that degree, each value would hold 625
+ * numbers, and pure-rand has changed the meaning of these numbers. `congruential32` has a period of 2^32 draws: use it only to reproduce
+ * old runs.
  */
 export type Algorithm = "xoroshiro128plus" | "xorshift128plus" | "congruential32";
 
-/** A generator as a frozen value, safe in JSON: the same value always draws the same numbers. */
+/** A generator as a frozen value, safe in JSON: equal values draw equal numbers. */
 export interface Rng {
   readonly _tag: "Rng";
   readonly algorithm: Algorithm;
-  /** What the numbers of `state` mean; a state of another layout is refused. */
+  /** The layout of `state`; another layout is an error. */
   readonly layout: typeof layout;
-  /** pure-rand's own state: int32 words, four of them or, for `congruential32`, one. */
+  /** The state as pure-rand has it: four int32 words, or one for `congruential32`. */
   readonly state: readonly number[];
 }
 
 // --- constructors
 
-/** pure-rand's state layout: since this version it has been the same for all of its generators. */
+/** The layout of pure-rand's states, the same for all of its generators since this version. */
 export const layout = "pure-rand>=8.2";
 
 interface Family {
@@ -61,7 +61,7 @@ interface Family {
   readonly skip: (rng: Rng, n: bigint) => readonly number[];
 }
 
-/** The low 128 bits of each characteristic polynomial, lowest word first; x^128 is understood. */
+/** The low 128 bits of each characteristic polynomial, lowest word first; the coefficient of x^128 is 1. */
 const xoroshiroPolynomial = [0x579aa001, 0x095b8f76, 0x513b43d5, 0x0008828e];
 const xorshiftPolynomial = [0xe9e61daf, 0x024f06fa, 0x2caf7db0, 0x2844c5d4];
 
@@ -83,21 +83,21 @@ const count = integer(0);
 const safeInteger = must("a safe integer", Number.isSafeInteger);
 const algorithmType = oneOf(...Object.keys(families) as readonly Algorithm[]);
 
-/** Takes the state over: no caller keeps it. */
+/** A frozen generator; it freezes `state` too, so pass a new array. */
 function rngOf(algorithm: Algorithm, state: readonly number[]): Rng {
   return Object.freeze({ _tag: "Rng", algorithm, layout, state: Object.freeze(state) });
 }
 
-/** The state that belongs to a path of names and numbers. */
-function hashed(algorithm: Algorithm, path: readonly (string | number)[]): Rng {
-  return rngOf(algorithm, [...hashWords(path, families[algorithm].words)]);
+/** A generator whose state is a hash of these parts. */
+function hashed(algorithm: Algorithm, parts: readonly (string | number)[]): Rng {
+  return rngOf(algorithm, [...hashWords(parts, families[algorithm].words)]);
 }
 
 /**
  * A generator from a seed.
  *
- * The seed passes through SHA-256, so that neighbouring seeds give unrelated streams (pure-rand's own seeding does not:
- * there the first draw of seed s is ~s).
+ * SHA-256 of the seed gives the state, so that neighbouring seeds give unrelated streams. (With pure-rand's own seeding the first draw of
+ * seed s is ~s.)
  *
  * @param seed A safe integer, a bigint of any size (42 and 42n are the same) or a string; any other number is a `TypeError`.
  * @param algorithm The generator, `"xoroshiro128plus"` by default.
@@ -142,8 +142,8 @@ const rngType: Plain<Rng> = dependent(
 /**
  * The codec of {@link Rng}: it encodes as itself.
  *
- * Decoding refuses, with a message each, whatever no generator can be: an unknown algorithm or layout, a wrong number of words, a
- * word that is no int32 (-0 included), an all-zero state, missing or further fields. Law: round trip.
+ * Decoding rejects, with a message for each: an unknown algorithm or layout, a wrong number of words, a word that is not an int32 or is
+ * -0, a state of zeros only, and missing or unknown fields. Law: round trip.
  *
  * @example
  * ```ts
@@ -162,7 +162,7 @@ export const codec: t.Type<Rng, Rng, unknown> = plainCodec(
 
 // --- combinators
 
-/** The family of a generator, or a `TypeError` for what says nothing of being one. */
+/** The family of a generator; any other value is a `TypeError`. */
 function familyOf(rng: Rng): Family {
   const { _tag, algorithm, state } = Object(rng) as Partial<Rng>;
   const found = _tag === "Rng" && Array.isArray(state) && Object.hasOwn(families, algorithm ?? "") &&
@@ -171,7 +171,7 @@ function familyOf(rng: Rng): Family {
   throw new TypeError(`Expected a generator, found ${shown(rng)}: make one with Rng.make(seed)`);
 }
 
-/** Draws from a generator that lives only as long as `draw` runs. */
+/** Draws from a mutable generator that exists only during `draw`. */
 function drawn<A>(rng: Rng, draw: (generator: RandomGenerator) => A): readonly [A, Rng] {
   const generator = familyOf(rng).fromState(rng.state);
   const value = draw(generator);
@@ -187,8 +187,8 @@ function filled(n: number, draw: () => number): Float64Array {
 /**
  * A number in [0, 1).
  *
- * @param rng The generator; it stays as it is.
- * @returns A multiple of 2^-53, and the generator two 32-bit draws on.
+ * @param rng The generator, which does not change.
+ * @returns A multiple of 2^-53, and the generator after two 32-bit draws.
  *
  * @example
  * ```ts
@@ -204,7 +204,7 @@ export function float(rng: Rng): readonly [number, Rng] {
 }
 
 /**
- * Numbers in [0, 1), the same as that many single draws and many times as fast.
+ * Numbers in [0, 1): equal to n single draws, and many times as fast.
  *
  * @param n How many, an integer from 0.
  *
@@ -238,12 +238,12 @@ function range(from: number, to: number): void {
 }
 
 /**
- * An integer, each one in the range equally likely.
+ * A uniformly distributed integer.
  *
  * @param from The least value, included.
- * @param to The greatest value, included. Bounds that are no safe integers, `from > to`, or a range wider than
- * `Number.MAX_SAFE_INTEGER` are a `TypeError`.
- * @returns The integer, and the generator after as many draws as it took (some are rejected to stay fair).
+ * @param to The greatest value, included. Bounds that are not safe integers, `from > to`, or a range wider than
+ *   `Number.MAX_SAFE_INTEGER` are a `TypeError`.
+ * @returns The integer, and the generator after all draws for it: some are rejected to keep the distribution uniform.
  *
  * @example
  * ```ts
@@ -260,7 +260,7 @@ export function int(from: number, to: number): (rng: Rng) => readonly [number, R
 }
 
 /**
- * Integers in a range, the same as that many single draws and many times as fast.
+ * Uniformly distributed integers: equal to n single draws, and many times as fast.
  *
  * @param n How many, an integer from 0.
  * @param from The least value, included.
@@ -285,9 +285,9 @@ export function ints(n: number, from: number, to: number): (rng: Rng) => readonl
 /**
  * An independent stream under a name: a pure function of the generator's state and the name.
  *
- * The parent does not move, so forks may be taken in any order and under as many names as there are uses.
+ * The generator does not change, so forks may be made in any order.
  *
- * @param name Any string; another name, or the same name at another state, gives an unrelated stream.
+ * @param name Any string. Another name, or the same name at another state, gives an unrelated stream.
  *
  * @example
  * ```ts
@@ -309,11 +309,11 @@ export function fork(name: string): (rng: Rng) => Rng {
 }
 
 /**
- * The generator `n` 32-bit draws on, in O(log n) time: a `float` is two of them, an `int` in a range up to 2^32 one or more.
+ * The generator after `n` 32-bit draws, in O(log n) time. A `float` is two draws, an `int` in a range up to 2^32 is one or more.
  *
- * Laws: `skip(0) = id`, `skip(a) ∘ skip(b) = skip(a + b)`, `skip(n)` is what dropping n draws leaves.
+ * Law: skip: `skip(0) = id`, `skip(a) ∘ skip(b) = skip(a + b)`, `skip(n)` equals dropping n draws.
  *
- * @param n How many draws: an integer or a bigint from 0, without limit.
+ * @param n How many draws: an integer or a bigint from 0, without an upper limit.
  *
  * @example
  * ```ts
@@ -355,9 +355,9 @@ function squared(p: Int32Array, modulus: readonly number[]): Int32Array {
 }
 
 /**
- * The state after n draws of a generator whose step is linear over GF(2): by Cayley and Hamilton, x^n modulo the
- * characteristic polynomial, applied to the state (Haramoto and others, "Efficient jump ahead for F2-linear random
- * number generators", 2008).
+ * The state after n draws of a generator whose step is linear over GF(2). By the theorem of Cayley and Hamilton it is x^n modulo the
+ * characteristic polynomial, applied to the state (Haramoto and others, "Efficient jump ahead for F2-linear random number generators",
+ * 2008).
  */
 function linearSkip(rng: Rng, modulus: readonly number[], n: bigint): readonly number[] {
   let power: Int32Array = Int32Array.of(1, 0, 0, 0);
@@ -374,7 +374,7 @@ function linearSkip(rng: Rng, modulus: readonly number[], n: bigint): readonly n
   return sum;
 }
 
-/** The state after n draws of `s -> 214013 s + 2531011` modulo 2^32, of which each draw takes three steps. */
+/** The state after n draws of `s -> 214013 s + 2531011` modulo 2^32; each draw takes three steps. */
 function congruentialSkip(rng: Rng, n: bigint): readonly number[] {
   let [factor, addend] = [1, 0];
   for (const bit of (3n * n).toString(2)) {
@@ -385,14 +385,14 @@ function congruentialSkip(rng: Rng, n: bigint): readonly number[] {
 }
 
 /**
- * Runs a synchronous thunk with `Math.random` drawing {@link float}s from a generator.
+ * Runs a synchronous thunk in which `Math.random` draws {@link float}s from a generator.
  *
- * tfjs draws from `Math.random` for dropout, initializers and shuffles. `Math.random` is put back however the thunk
- * ends, and calls may be nested.
+ * tfjs draws from `Math.random` for dropout, initializers and shuffles. The original `Math.random` is restored when the thunk returns or
+ * throws. Calls may be nested.
  *
- * @param rng The generator; it stays as it is.
- * @returns The thunk's result and the generator after its draws. A thunk that gives a promise is a `TypeError`, because its
- * later draws could not be counted: await outside, draw inside.
+ * @param rng The generator, which does not change.
+ * @returns The thunk's result, and the generator after its draws. A thunk that returns a promise is a `TypeError`, since its later draws
+ *   could not be counted: await outside, draw inside.
  *
  * @example
  * ```ts
@@ -414,11 +414,10 @@ export function withRandom(rng: Rng): <A>(thunk: () => A) => readonly [A, Rng] {
       try {
         const value = thunk();
         if (isThenable(value)) {
-          // Nobody will wait for it: what it rejects with must not end the process.
+          // No caller awaits this promise, and an unhandled rejection would end the process.
           value.then(undefined, () => {});
           throw new TypeError(
-            "Expected the thunk of withRandom to be synchronous, found that it gives a promise: " +
-              "await what is asynchronous outside of it",
+            "Expected the thunk of withRandom to be synchronous, found that it returns a promise: await outside of it",
           );
         }
         return value;

@@ -150,7 +150,7 @@ export function exactRecord<F extends FieldTypes, O extends FieldTypes = Record<
 }
 
 /**
- * Plain objects of several types, told apart by one field.
+ * A union of plain objects, discriminated by one field.
  *
  * Used in place of `t.union`, whose error does not say that the field is wrong, and lists the errors of every type.
  *

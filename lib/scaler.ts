@@ -1,5 +1,5 @@
 /**
- * The loss scale as an immutable value: it grows while gradients stay finite and backs off when they overflow.
+ * The loss scale as an immutable value: it grows while gradients are finite, and shrinks when they overflow.
  *
  * The rules are those of PyTorch's `GradScaler` (Micikevicius and others, "Mixed precision training", 2018).
  *
@@ -13,20 +13,20 @@ import { aBoolean, demand, dependent, exactRecord, finite, integer, must, oneOf,
 
 // --- types
 
-/** A loss scale and where it stands: frozen plain data, safe in JSON. */
+/** A loss scale and its position: frozen plain data, safe in JSON. */
 export interface Scaler {
   readonly _tag: "Scaler";
-  /** What the loss is multiplied by. */
+  /** The factor of the loss. */
   readonly scale: number;
   readonly growthFactor: number;
   readonly backoffFactor: number;
-  /** How many steps in a row must stay finite before the scale grows. */
+  /** How many consecutive finite steps make the scale grow. */
   readonly growthInterval: number;
-  /** How many steps in a row have stayed finite since the scale last changed. */
+  /** How many consecutive steps have been finite since the scale last changed. */
   readonly tracker: number;
 }
 
-/** Gradients by name, as `tf.variableGrads` gives them, or in a row, as `tf.grads` does. */
+/** Gradients by name, as from `tf.variableGrads`, or in an array, as from `tf.grads`. */
 export type Gradients = tf.NamedTensorMap | readonly tf.Tensor[];
 
 // --- constructors
@@ -61,17 +61,17 @@ const optionNames = {
   NonNullable<Parameters<typeof make>[0]>
 >;
 
-/** The scaler, or a `TypeError` for what says nothing of being one. */
-function checked(name: string, scaler: Scaler): Scaler {
+/** The scaler; any other value is a `TypeError`. */
+function requireScaler(name: string, scaler: Scaler): Scaler {
   if (Object(scaler)._tag === "Scaler" && scaleType.is(scaler.scale)) return scaler;
-  throw new TypeError(`Expected ${name} to be given a scaler, found ${shown(scaler)}: make one with Scaler.make`);
+  throw new TypeError(`Expected ${name} to receive a scaler, found ${shown(scaler)}: make one with Scaler.make`);
 }
 
 /**
  * A scaler before its first step.
  *
- * @param options `scale`: the first scale, 65536 by default; `growthFactor`: above 1, 2 by default; `backoffFactor`: below 1, 0.5 by
- * default; `growthInterval`: finite steps in a row before the scale grows, 2000 by default. Others are a `TypeError`.
+ * @param options `scale`: the first scale, default 65536; `growthFactor`: above 1, default 2; `backoffFactor`: below 1, default 0.5;
+ *   `growthInterval`: consecutive finite steps before the scale grows, default 2000. Unknown options are a `TypeError`.
  *
  * @example
  * ```ts
@@ -100,8 +100,8 @@ export function make(
 // --- capture and restore
 
 /**
- * The codec of {@link Scaler}: it encodes as itself, and decoding refuses, with a message each, every field that is missing, unknown or
- * impossible. Law: round trip.
+ * The codec of {@link Scaler}: it encodes as itself. Decoding rejects missing, unknown and impossible fields, with a message for each.
+ * Law: round trip.
  *
  * @example
  * ```ts
@@ -121,10 +121,10 @@ export const codec: t.Type<Scaler, Scaler, unknown> = plainCodec(
 // --- combinators
 
 /**
- * The loss times the scale, to be differentiated in the loss's place.
+ * Multiplies a loss by the scale. Differentiate the result in place of the loss.
  *
- * @param scaler The scaler; it stays as it is.
- * @returns A function that may be used inside `tf.variableGrads`; the scaled loss is a new tensor.
+ * @param scaler The scaler, which does not change.
+ * @returns A function for use inside `tf.variableGrads`; its result is a new tensor.
  *
  * @example
  * ```ts
@@ -136,19 +136,19 @@ export const codec: t.Type<Scaler, Scaler, unknown> = plainCodec(
  * ```
  */
 export function scale(scaler: Scaler): (loss: tf.Scalar) => tf.Scalar {
-  const factor = checked("Scaler.scale", scaler).scale;
+  const factor = requireScaler("Scaler.scale", scaler).scale;
   return (loss) => tf.mul(loss, factor);
 }
 
 /**
- * Gradients of the scaled loss, divided by the scale, and whether any of them is NaN or infinite.
+ * Divides gradients of the scaled loss by the scale, and computes whether any of them is NaN or infinite.
  *
- * Nothing is read back: `overflow` is a scalar of dtype `bool` to be read when convenient (`(await overflow.data())[0] === 1`).
- * Where it is true, leave optimizer and schedule as they are for this step.
+ * Nothing is read from the device: `overflow` is a scalar of dtype `bool` to read later (`(await overflow.data())[0] === 1`). If it is
+ * true, do not step the optimizer and the schedule.
  *
- * @param scaler The scaler; it stays as it is.
- * @returns New tensors under the same names or indices, multiplied by the reciprocal, which is exact for scales that are powers
- * of two; dispose of them and of the scaled ones, or call this in `tf.tidy`.
+ * @param scaler The scaler, which does not change.
+ * @returns New tensors under the same names or indices, multiplied by the reciprocal of the scale, which is exact for powers of two.
+ *   Dispose of them and of the scaled gradients, or call this in `tf.tidy`.
  *
  * @example
  * ```ts
@@ -162,7 +162,7 @@ export function scale(scaler: Scaler): (loss: tf.Scalar) => tf.Scalar {
  * ```
  */
 export function unscale(scaler: Scaler): <G extends Gradients>(grads: G) => { grads: G; overflow: tf.Scalar } {
-  const reciprocal = 1 / checked("Scaler.unscale", scaler).scale;
+  const reciprocal = 1 / requireScaler("Scaler.unscale", scaler).scale;
   return <G extends Gradients>(grads: G) => {
     const tensors = must(
       "tensors by name or in an array",
@@ -171,7 +171,7 @@ export function unscale(scaler: Scaler): <G extends Gradients>(grads: G) => { gr
     demand("the gradients of Scaler.unscale", tensors, grads);
     const [overflow, ...unscaled] = tf.tidy(() => {
       const products = Object.values(grads).map((grad) => tf.mul(grad, reciprocal));
-      // An empty tensor overflows nothing, but its `tf.all` is false on the cpu backend.
+      // An empty tensor has no overflow, but its `tf.all` is false on the cpu backend.
       const finite = products.filter((product) => product.size > 0).reduce(
         (all, product) => tf.logicalAnd(all, tf.all(tf.isFinite(product))),
         tf.scalar(true, "bool"),
@@ -190,11 +190,10 @@ function isTensor(value: unknown): boolean {
 }
 
 /**
- * The scaler after a step: an overflow multiplies the scale by `backoffFactor`, `growthInterval` finite steps in a row by `growthFactor`.
+ * The scaler after a step: an overflow multiplies the scale by `backoffFactor`, and `growthInterval` consecutive finite steps by
+ * `growthFactor`. A product that float32 cannot hold leaves the scale as it is.
  *
- * A scale that float32 could not hold is not taken: it stays where it was.
- *
- * @param overflow Whether the gradients of the step were not all finite, as {@link unscale} found.
+ * @param overflow Whether a gradient of the step was NaN or infinite, as {@link unscale} computes.
  *
  * @example
  * ```ts
@@ -209,7 +208,7 @@ function isTensor(value: unknown): boolean {
 export function update(overflow: boolean): (scaler: Scaler) => Scaler {
   demand("overflow of Scaler.update", aBoolean, overflow);
   return (scaler) => {
-    checked("Scaler.update", scaler);
+    requireScaler("Scaler.update", scaler);
     const tracker = overflow ? 0 : scaler.tracker + 1;
     if (!overflow && tracker < scaler.growthInterval) return Object.freeze({ ...scaler, tracker });
     const moved = scaler.scale * (overflow ? scaler.backoffFactor : scaler.growthFactor);

@@ -1,9 +1,8 @@
 /**
- * Learning rates as immutable values: a schedule is plain data that says the rate of the step about to be taken.
+ * Learning-rate schedules as immutable values: plain data that gives the rate of the next step.
  *
- * Rates are made from `+ - * /` alone and rounded to float32, because the cosines and powers of two JavaScript engines differ
- * in their last bits: the same schedule gives the same rate in every runtime. A step costs the same whether it is the first
- * or the millionth.
+ * Rates are computed with `+ - * /` only and rounded to float32, so that every runtime gives the same rate: `Math.cos` and `Math.pow`
+ * differ between JavaScript engines in the last bits. The first step costs as much as the millionth.
  *
  * @module
  */
@@ -26,7 +25,7 @@ export type { Kinds, Of, Schedule } from "./schedule_kinds.ts";
 
 // --- constructors
 
-/** A copy of plain data, frozen all through. */
+/** A copy of plain data, frozen at every depth. */
 function deepFrozen<A>(value: A): A {
   if (typeof value !== "object" || value === null) return value;
   const copy: unknown = Array.isArray(value)
@@ -43,7 +42,7 @@ function scheduleOf<K extends keyof Kinds>(kind: K, args: Kinds[K]): Schedule {
 }
 
 /**
- * The same rate for ever.
+ * A constant rate.
  *
  * @param args `base`: the rate.
  *
@@ -60,9 +59,9 @@ export function constant(args: { readonly base: number }): Schedule {
 }
 
 /**
- * The rate multiplied by a factor every so many steps.
+ * A rate that is multiplied by a factor every few steps.
  *
- * @param args `base`: the first rate; `every`: steps between two reductions; `factor`: from 0, usually below 1.
+ * @param args `base`: the first rate; `every`: the number of steps between two changes; `factor`: from 0, usually below 1.
  *
  * @example
  * ```ts
@@ -78,9 +77,9 @@ export function step(args: { readonly base: number; readonly every: number; read
 }
 
 /**
- * The rate multiplied by a factor at each milestone.
+ * A rate that is multiplied by a factor at each milestone.
  *
- * @param args `base`: the first rate; `milestones`: numbers of steps taken, in any order, a repeated one counts again; `factor`: from 0.
+ * @param args `base`: the first rate; `milestones`: numbers of steps, in any order, where a repeated one counts twice; `factor`: from 0.
  *
  * @example
  * ```ts
@@ -98,7 +97,7 @@ export function multiStep(
 }
 
 /**
- * The rate multiplied by a factor every step.
+ * A rate that is multiplied by a factor at every step.
  *
  * @param args `base`: the first rate; `factor`: from 0.
  *
@@ -116,9 +115,9 @@ export function exponential(args: { readonly base: number; readonly factor: numb
 }
 
 /**
- * Half a cosine from one rate down to another, which then stays (Loshchilov and Hutter, "SGDR", 2017, without restarts).
+ * Half a cosine from one rate to another, which then stays (Loshchilov and Hutter, "SGDR", 2017, without restarts).
  *
- * @param args `base`: the first rate; `steps`: until the final rate; `final`: the last rate, 0 by default.
+ * @param args `base`: the first rate; `steps`: the number of steps to the final rate; `final`: the last rate, default 0.
  *
  * @example
  * ```ts
@@ -136,7 +135,7 @@ export function cosine(args: { readonly base: number; readonly steps: number; re
 /**
  * A straight line from one rate to another, which then stays.
  *
- * @param args `base`: the first rate; `steps`: until the final rate; `final`: the last rate, 0 by default.
+ * @param args `base`: the first rate; `steps`: the number of steps to the final rate; `final`: the last rate, default 0.
  *
  * @example
  * ```ts
@@ -152,12 +151,12 @@ export function linear(args: { readonly base: number; readonly steps: number; re
 }
 
 /**
- * Up to a peak and down far below the start, both along half a cosine (Smith and Topin, "Super-convergence", 2018).
+ * Half a cosine up to a peak, then half a cosine down to far below the first rate (Smith and Topin, "Super-convergence", 2018).
  *
- * The rates of PyTorch's `OneCycleLR`: step `rise * steps - 1` is the peak, step `steps - 1` the last, whose rate then stays.
+ * The rates equal those of PyTorch's `OneCycleLR`: step `rise * steps - 1` has the peak, step `steps - 1` the final rate, which then stays.
  *
- * @param args `peak`: the highest rate; `steps`: of the whole cycle, at least 2; `rise`: the fraction of them that goes up, 0.3 by
- * default; `initial`: the first rate, a 25th of the peak by default; `final`: the last rate, a 10,000th of the first by default.
+ * @param args `peak`: the highest rate; `steps`: of the whole cycle, at least 2; `rise`: the fraction of steps up to the peak, default 0.3;
+ *   `initial`: the first rate, default `peak / 25`; `final`: the last rate, default `initial / 10_000`.
  *
  * @example
  * ```ts
@@ -181,14 +180,14 @@ export function oneCycle(args: {
 }
 
 /**
- * The rate multiplied by a factor whenever a metric has stopped improving.
+ * A rate that is multiplied by a factor when a metric has stopped improving.
  *
- * A metric improves if it beats the best so far by more than `threshold` times the size of that best. One that is not a
- * finite number (a loss that diverged) is data, not a mistake: it counts as no improvement.
+ * A metric improves if it beats the best so far by more than `threshold` times the magnitude of that best. A metric that is NaN or
+ * infinite (a loss that diverged) is no error: it counts as no improvement.
  *
- * @param args `base`: the first rate; `factor`: below 1; `patience`: steps without improvement that are let pass; `threshold`: 1e-4 by
- * default; `mode`: whether less (`"min"`, by default) or more is better; `cooldown`: steps after a reduction in which nothing
- * counts as bad, 0 by default; `final`: the least rate, 0 by default.
+ * @param args `base`: the first rate; `factor`: below 1; `patience`: how many steps without improvement to accept; `threshold`: default
+ *   1e-4; `mode`: whether lower (`"min"`, the default) or higher is better; `cooldown`: how many steps after a reduction do not count as
+ *   bad, default 0; `final`: the lowest rate, default 0.
  *
  * @example
  * ```ts
@@ -224,10 +223,10 @@ export function plateau(args: {
 }
 
 /**
- * A straight line in front of a schedule, up to its first rate; the schedule itself starts after it.
+ * A straight line up to the first rate of a schedule, followed by the schedule.
  *
- * @param steps How long the line is; 0 gives the schedule as it is.
- * @param from The rate of the first step, 0 by default.
+ * @param steps The number of steps of the line; 0 returns the schedule itself.
+ * @param from The rate of the first step, default 0.
  *
  * @example
  * ```ts
@@ -248,9 +247,9 @@ export function warmup(steps: number, from = 0): (schedule: Schedule) => Schedul
 }
 
 /**
- * Schedules one after the other.
+ * Schedules one after another.
  *
- * @param parts Each schedule and for how many steps it is used; the last one goes on, whatever its number.
+ * @param parts Each schedule, and the number of steps to use it for; the last one continues for ever, and its number is ignored.
  *
  * @example
  * ```ts
@@ -279,8 +278,8 @@ export function sequence(parts: readonly (readonly [schedule: Schedule, steps: n
 // --- capture and restore
 
 /**
- * The codec of {@link Schedule}: it encodes as itself, and decoding refuses, with a message each, every field that is missing, unknown
- * or impossible. Law: round trip.
+ * The codec of {@link Schedule}: it encodes as itself. Decoding rejects missing, unknown and impossible fields, with a message for each.
+ * Law: round trip.
  *
  * @example
  * ```ts
@@ -296,10 +295,10 @@ export const codec: t.Type<Schedule, Schedule, unknown> = plainCodec("Schedule",
 // --- combinators
 
 /**
- * The rate for the step about to be taken.
+ * The rate of the next step.
  *
- * @param schedule Where the run stands.
- * @returns A float32 value, the same in every runtime, because that is what an optimizer computes with: `Math.fround(0.1)` for 0.1.
+ * @param schedule The schedule at its position.
+ * @returns A float32 value, since optimizers compute in float32: `Math.fround(0.1)` for 0.1. It is the same in every runtime.
  *
  * @example
  * ```ts
@@ -315,11 +314,10 @@ export function rate(schedule: Schedule): number {
 }
 
 /**
- * The schedule after one step of the optimizer. Where the optimizer skips its step (gradients overflowed, or are still being
- * accumulated), leave the schedule as it is.
+ * The schedule after one step of the optimizer. If the optimizer skips a step (gradients overflowed, or are accumulated), do not call it.
  *
- * @param schedule Where the run stands; it stays as it is.
- * @param metric What {@link plateau} watches, usually the validation loss; it alone needs it, without is a `TypeError`.
+ * @param schedule The schedule, which does not change.
+ * @param metric The metric of a {@link plateau}, usually the validation loss: required there (otherwise a `TypeError`), ignored elsewhere.
  *
  * @example
  * ```ts
@@ -336,7 +334,7 @@ export function next(schedule: Schedule, metric?: number): Schedule {
   const step = schedule.step + 1;
   switch (schedule.kind) {
     case "plateau":
-      return Object.freeze({ ...watched(schedule, metric), step });
+      return Object.freeze({ ...afterMetric(schedule, metric), step });
     case "warmup":
       return step < schedule.steps ? Object.freeze({ ...schedule, step }) : schedule.then;
     case "sequence": {
@@ -358,11 +356,13 @@ const metricType = ifGiven(must("a number", (value) => typeof value === "number"
 
 function noSchedule(name: string, found: unknown): TypeError {
   return new TypeError(
-    `Expected ${name} to be given a schedule, found ${shown(found)}: make one with Schedule.constant or its like`,
+    `Expected ${name} to receive a schedule, found ${
+      shown(found)
+    }: make one with Schedule.constant or another constructor`,
   );
 }
 
-function watched(s: Of<"plateau">, metric: number | undefined): Of<"plateau"> {
+function afterMetric(s: Of<"plateau">, metric: number | undefined): Of<"plateau"> {
   if (typeof metric !== "number") {
     throw new TypeError(
       `Expected the metric that a plateau schedule watches, found ${
@@ -410,7 +410,7 @@ function exactRate(s: Schedule): number {
   }
 }
 
-/** `x^n` for a whole n by repeated squaring, at most the largest double. */
+/** `x^n` for an integer n by repeated squaring, at most the largest double. */
 function power(x: number, n: number): number {
   let [result, square] = [1, x];
   for (let k = n; k > 0; k = Math.floor(k / 2)) {
@@ -420,12 +420,12 @@ function power(x: number, n: number): number {
   return Math.min(result, Number.MAX_VALUE);
 }
 
-/** `k / n` of the way from one rate to another; both weights are computed, so that both ends are exact. */
+/** The value at `k / n` of a straight line; both weights are computed, so that both ends are exact. */
 function straight(from: number, to: number, k: number, n: number): number {
   return from * ((n - k) / n) + to * (k / n);
 }
 
-/** As {@link straight}, along half a cosine. */
+/** The value at `k / n` of half a cosine. */
 function eased(from: number, to: number, k: number, n: number): number {
   return from * sineSquared(n - k, n) + to * sineSquared(k, n);
 }
@@ -437,7 +437,7 @@ function sineSquared(k: number, n: number): number {
   return small === k ? sine * sine : 1 - sine * sine;
 }
 
-/** `sin(pi/2 * x)` for x in [0, 1/2]: its Taylor series to the 15th power, which is within 1e-16 there. */
+/** `sin(pi/2 * x)` for x in [0, 1/2] by its Taylor series to the 15th power, whose error is below 1e-16 there. */
 function sineOfQuarters(x: number): number {
   const angle = x * (Math.PI / 2);
   const z = angle * angle;

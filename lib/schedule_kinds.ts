@@ -1,5 +1,5 @@
 /**
- * The kinds of schedule: what each holds, and the rule it keeps.
+ * The kinds of schedules: the fields of each, their io-ts types, and what a script chose of a schedule.
  *
  * @module
  */
@@ -21,7 +21,7 @@ import {
 
 // --- types
 
-/** What each kind of schedule holds besides its name and the number of steps taken; its constructor says what the fields mean. */
+/** The fields of each kind besides `kind` and `step`; its constructor documents them. */
 export interface Kinds {
   readonly constant: { readonly base: number };
   readonly step: { readonly base: number; readonly every: number; readonly factor: number };
@@ -44,31 +44,31 @@ export interface Kinds {
     readonly mode: "min" | "max";
     readonly cooldown: number;
     readonly final: number;
-    /** How many times the rate has been reduced. */
+    /** How often the rate has been reduced. */
     readonly reductions: number;
     /** The best metric so far, `null` before the first. */
     readonly best: number | null;
-    /** How many steps in a row have brought no improvement. */
+    /** How many consecutive steps have brought no improvement. */
     readonly bad: number;
     /** How many steps of the cooldown are left. */
     readonly cooling: number;
   };
   readonly warmup: { readonly steps: number; readonly from: number; readonly then: Schedule };
-  /** What is left, the schedule in use first. */
+  /** The remaining schedules; the first is in use. */
   readonly sequence: { readonly parts: readonly { readonly schedule: Schedule; readonly steps: number }[] };
 }
 
-/** A schedule of one kind, and the steps taken in it. */
+/** A schedule of one kind, and the number of steps taken in it. */
 export type Of<K extends keyof Kinds> = Kinds[K] & {
   readonly _tag: "Schedule";
   readonly kind: K;
   readonly step: number;
 };
 
-/** A learning-rate schedule and where a run stands in it: frozen plain data, safe in JSON. */
+/** A learning-rate schedule and the position of a run in it: frozen plain data, safe in JSON. */
 export type Schedule = { readonly [K in keyof Kinds]: Of<K> }[keyof Kinds];
 
-/** The fields in which a schedule counts its steps. */
+/** The fields of a plateau that steps change. */
 type Counted = "reductions" | "best" | "bad" | "cooling";
 
 /** The names of each constructor's arguments. */
@@ -86,50 +86,50 @@ const argumentNames: ArgumentNames = {
   oneCycle: { peak: true, steps: true, rise: true, initial: true, final: true },
   plateau: { base: true, factor: true, patience: true, threshold: true, mode: true, cooldown: true, final: true },
 };
+
 // --- what a script chose
 
-/** A schedule without its position: only what its constructor was given. */
+/** A schedule without its position: only the arguments of its constructor. */
 function withoutPosition(s: Schedule): unknown {
   if (s.kind === "plateau") {
-    const { _tag, step: _step, reductions: _reductions, best: _best, bad: _bad, cooling: _cooling, ...chosen } = s;
-    return chosen;
+    const { _tag, step: _step, reductions: _reductions, best: _best, bad: _bad, cooling: _cooling, ...settings } = s;
+    return settings;
   }
-  const { _tag, step: _step, ...chosen } = s;
-  if (chosen.kind === "warmup") return { ...chosen, then: withoutPosition(chosen.then) };
-  if (chosen.kind !== "sequence") return chosen;
+  const { _tag, step: _step, ...settings } = s;
+  if (settings.kind === "warmup") return { ...settings, then: withoutPosition(settings.then) };
+  if (settings.kind !== "sequence") return settings;
   return {
-    ...chosen,
-    parts: chosen.parts.map((part) => ({ ...part, schedule: withoutPosition(part.schedule) })),
+    ...settings,
+    parts: settings.parts.map((part) => ({ ...part, schedule: withoutPosition(part.schedule) })),
   };
 }
 
-/** What steps make of a schedule: itself, and what is left of a composition after each of its parts. */
-function forms(s: Schedule): readonly Schedule[] {
-  if (s.kind === "warmup") return [s, ...forms(s.then)];
+/** A schedule and what remains of it after each part of a composition has ended. */
+function remainders(s: Schedule): readonly Schedule[] {
+  if (s.kind === "warmup") return [s, ...remainders(s.then)];
   if (s.kind !== "sequence") return [s];
   const [head, second, ...rest] = s.parts;
   if (head === undefined || second === undefined) return [s];
   return [
-    ...forms(head.schedule).map((schedule) => ({ ...s, parts: [{ ...head, schedule }, second, ...rest] })),
-    ...forms(rest.length === 0 ? second.schedule : { ...s, parts: [second, ...rest] }),
+    ...remainders(head.schedule).map((schedule) => ({ ...s, parts: [{ ...head, schedule }, second, ...rest] })),
+    ...remainders(rest.length === 0 ? second.schedule : { ...s, parts: [second, ...rest] }),
   ];
 }
 
 /**
- * What a script chose of two schedules, wherever a run is in them: the same for two positions of one schedule.
+ * The settings of two schedules without their positions, for comparison: equal for two positions of one schedule.
  *
- * @param live The script's.
- * @param saved The snapshot's, in which a composition may be past some of its parts, or the live one is.
- * @returns Both without positions: of the live one what steps make of it, in the form nearest to the saved one.
+ * @param live The schedule of the script.
+ * @param saved The schedule of the snapshot. Some parts of a composition may have ended in one of the two.
+ * @returns Both settings, or nulls if they are the same. Of the live schedule, the remainder of the saved one's kind if there is one.
  */
-export function chosen(live: Schedule, saved: Schedule): readonly [live: unknown, saved: unknown] {
+export function settingsOf(live: Schedule, saved: Schedule): readonly [live: unknown, saved: unknown] {
   const text = (s: Schedule): string => JSON.stringify(withoutPosition(s));
-  const [mine, theirs] = [forms(live), forms(saved)];
-  if (mine.some((form) => text(form) === text(saved)) || theirs.some((form) => text(form) === text(live))) {
-    return [null, null];
-  }
-  const near = mine.find(({ kind }) => kind === saved.kind) ?? live;
-  return [withoutPosition(near), withoutPosition(saved)];
+  const ofLive = remainders(live);
+  const isSame = ofLive.some((s) => text(s) === text(saved)) || remainders(saved).some((s) => text(s) === text(live));
+  if (isSame) return [null, null];
+  const nearest = ofLive.find(({ kind }) => kind === saved.kind) ?? live;
+  return [withoutPosition(nearest), withoutPosition(saved)];
 }
 
 // --- checks

@@ -1,7 +1,7 @@
 /**
- * Seeds: any integer or string, hashed into as many well-mixed words as a generator or a permutation needs.
+ * Seeds: any integer or string, hashed by SHA-256 into as many words as a generator or a permutation needs.
  *
- * Neighbouring seeds give unrelated words, because SHA-256 stands between; `seed + epoch` and the like are never computed.
+ * Neighbouring seeds give unrelated words. `seed + epoch` and the like are never computed: they would give one stream under two names.
  *
  * @module
  */
@@ -9,13 +9,13 @@ import { createHash } from "node:crypto";
 
 // --- types
 
-/** What a stream of random numbers starts from: an integer of any size, or a string. */
+/** The start of a stream of random numbers: an integer of any size, or a string. */
 export type Seed = number | bigint | string;
 
 // --- constructors
 
 /**
- * The seed as tagged text: `7` and `7n` are one seed, `"7"` is another.
+ * The seed as text with its kind: `7` and `7n` are the same seed, `"7"` is another.
  *
  * @param seed A safe integer, a bigint or a string; any other number is a `TypeError`.
  */
@@ -29,12 +29,12 @@ export function seedText(seed: Seed): readonly [kind: "integer" | "string", text
 }
 
 /**
- * Words that depend on every part and on nothing else.
+ * Pseudorandom words that depend on every part and on nothing else.
  *
- * Block `i` of eight words is SHA-256 over the JSON array `[...parts, i]`, read big-endian. JSON text is exactly
- * specified and tells `["ab"]` from `["a", "b"]`, so the words are the same in every runtime and no two paths collide.
+ * Block `i` of eight words is SHA-256 of the JSON array `[...parts, i]`, read big-endian. JSON text is exactly specified and distinguishes
+ * `["ab"]` from `["a", "b"]`, so that the words are the same in every runtime and different for different parts.
  *
- * @param parts The path: a name for the use, then what the words are for.
+ * @param parts A name for the use of the words, then what they depend on.
  * @param count How many 32-bit words.
  */
 export function hashWords(parts: readonly (string | number)[], count: number): Int32Array {
