@@ -340,7 +340,7 @@ async function thrown(name: string, { calls, run }: Callable, at: number, k: num
   }
 }
 
-test("every function that is exported is tried with nonsense, or there is a reason why not", () => {
+test("arguments: every exported function is tried with nonsense, or listed with a reason", () => {
   const tried = new Set(Object.keys(table).map((name) => name.replace("_", "")));
   assert.deepEqual([...tried].sort(), Object.keys(exported).sort());
 });
@@ -535,7 +535,7 @@ for (const [what, [call, answer]] of Object.entries(misspelt)) {
   });
 }
 
-test("options: a data set and a module with more exports than a proof takes are no mistake", () => {
+test("options: a data set, and a module with more exports than proveResume takes, are accepted", () => {
   const indexed = { length: 1, at: (i: number) => i, close: () => {}, name: "digits" };
   assert.equal(Loader.length(Loader.fromIndexed(indexed)), 1);
   const module = { ...training, fresh: () => ({ cursor: Loader.start(some) }), data: [1], store: to, model, x: 1 };
@@ -543,7 +543,7 @@ test("options: a data set and a module with more exports than a proof takes are 
   assert.equal(typeof dogear.train(module as never), "function");
 });
 
-test("options: callbacks of classes, plain objects with fields of their own and no callbacks at all are no mistake", () => {
+test("options: callbacks of classes, plain objects with other fields and no callbacks are accepted", () => {
   class Mine extends tf.Callback {
     onEpochEnds = 1;
   }
@@ -559,13 +559,13 @@ test("options: callbacks of classes, plain objects with fields of their own and 
   }
 });
 
-test("train: a state that is no record is a TypeError that names the cursor it lacks", async () => {
+test("train: a state that is not a record is a TypeError that names the missing cursor", async () => {
   for (const state of [null, undefined, 5, "state", []]) {
     await assert.rejects(unchecked.train(training)(state)(), { name: "TypeError", message: /component "cursor"/ });
   }
 });
 
-test("codecs: a schema of another library is refused at once, with the form that is expected", () => {
+test("codecs: a schema of another library is a TypeError at once, with the expected form", () => {
   /** As those of zod (a class with parse, decode and encode) and of valibot (a plain object). */
   class ZodObject {
     parse = (value: unknown): unknown => value;

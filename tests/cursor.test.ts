@@ -17,7 +17,7 @@ const anyCursor: fc.Arbitrary<Cursor> = fc.record({
 
 const cursor: Cursor = cursorOf({ seed: 7, epoch: 1, position: 2, length: 10, fingerprint: "array:10" });
 
-test("round trip: a cursor is frozen plain data that JSON and the codec give back as it was", () => {
+test("round trip: a cursor is frozen plain data that JSON and the codec restore", () => {
   fc.assert(fc.property(anyCursor, (cursor) => {
     assert.ok(Object.isFrozen(cursor) && codec.is(cursor));
     const decoded = codec.decode(JSON.parse(JSON.stringify(codec.encode(cursor))));
@@ -27,7 +27,7 @@ test("round trip: a cursor is frozen plain data that JSON and the codec give bac
   }));
 });
 
-test("canonical: one seed has one form, other seeds have others", () => {
+test("canonical: equal seeds have the same form, different seeds different ones", () => {
   assert.deepStrictEqual([7, 7n, -0, 0n].map(cursorSeed), [7, 7, 0, 0]);
   assert.deepStrictEqual([2n ** 53n, -(2n ** 64n)].map(cursorSeed), [
     { bigint: "9007199254740992" },
@@ -37,7 +37,7 @@ test("canonical: one seed has one form, other seeds have others", () => {
   assert.throws(() => cursorSeed(1.5), TypeError);
 });
 
-test("decoding refuses, with a message each, what no cursor can be", () => {
+test("nothing silent: the codec rejects impossible cursors, with a message for each fault", () => {
   const bad: readonly (readonly [unknown, readonly RegExp[]])[] = [
     [null, [/a plain object, found null/]],
     [[cursor], [/a plain object/]],
@@ -65,7 +65,26 @@ test("decoding refuses, with a message each, what no cursor can be", () => {
   assert.ok(!codec.is(missing));
 });
 
-test("nothing silent: check lists every difference of the data with both sides, and none of the place", () => {
+test("nothing silent: the sentences about a union name its values, or the fault inside the one that fits", () => {
+  const sentences = (value: unknown): readonly (string | undefined)[] => {
+    const decoded = codec.decode(value);
+    return E.isLeft(decoded) ? decoded.left.map(({ message }) => message) : [];
+  };
+  assert.deepStrictEqual(sentences({ ...cursor, seed: true }), [
+    "Expected Cursor.seed to be a safe integer, a string, null, or { bigint } with the digits of a larger integer, found true",
+  ]);
+  assert.deepStrictEqual(sentences({ ...cursor, mark: [1, [null, -1]] }), [
+    "Expected Cursor.mark[1][1] to be an integer from 0, null, or a list of these, found -1",
+  ]);
+  assert.deepStrictEqual(sentences({ ...cursor, seed: { bigint: 5, more: 1 } }), [
+    "Expected Cursor.seed.bigint to be the decimal digits of an integer beyond 2^53, found 5",
+    'Expected no field "more" in Cursor.seed',
+  ]);
+  assert.deepStrictEqual(sentences({ ...cursor, mark: undefined }).length, 1);
+  assert.ok(codec.is({ ...cursor, mark: [1, [null, 2]] }));
+});
+
+test("nothing silent: check lists every difference of the data with both sides, and ignores positions", () => {
   fc.assert(fc.property(anyCursor, fc.nat(), (cursor, epoch) => {
     assert.deepStrictEqual(check({ ...cursor, epoch, position: 0 }, cursor), []);
   }));

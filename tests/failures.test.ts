@@ -241,7 +241,7 @@ for (const [name, damage] of Object.entries(damages)) {
   });
 }
 
-test("bad input: a manifest of a later format, with an unknown kind, with a reference to nothing", async () => {
+test("nothing silent: a manifest of a later format, with an unknown kind, with a missing reference", async () => {
   const { store, live, folder } = await savedStore();
   const file = join(folder, "snapshot.json");
   const text = await readFile(file, "utf8");

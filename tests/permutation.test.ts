@@ -57,7 +57,7 @@ function excess(counts: readonly number[], expected: number): number {
   return (chi2 - (counts.length - 1)) / Math.sqrt(2 * (counts.length - 1));
 }
 
-test("fill gives what at gives, from any index, for any length", () => {
+test("fill: it equals at, from any index and for any length", () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 2 ** 45 }),
@@ -80,7 +80,7 @@ test("fill gives what at gives, from any index, for any length", () => {
   }
 });
 
-test("bijective: every length takes every value once, and inverse undoes at", () => {
+test("bijective: each value occurs once for every length, and inverse undoes at", () => {
   for (let n = 0; n <= 500 * torture; n++) assert.ok(isBijective(permutation(n * 7919, n % 5, n)), `length ${n}`);
 });
 
@@ -90,7 +90,7 @@ test("bijective: lengths around powers of two and four, where other networks rep
   }
 });
 
-test("bijective: spots of lengths up to 2^53 - 1 are in range, distinct and undone", () => {
+test("bijective: samples of lengths up to 2^53 - 1 are in range, distinct and undone by inverse", () => {
   for (const n of [3_000_017, 2 ** 22, 16_777_217, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 15, 2 ** 40 + 3, largest]) {
     const p = permutation("spots", 0, n);
     const indices = Array.from({ length: 5000 }, (_, i) => [i, n - 1 - i, Math.floor(n / 5000) * i]).flat();
@@ -150,7 +150,7 @@ test("same bits: golden orders of feistel-ab/1, never to be regenerated", () => 
   }
 });
 
-test("the order depends on seed, epoch and length, and on nothing else", () => {
+test("same bits: the order depends on seed, epoch and length only", () => {
   const order = (seed: Seed, epoch: number, length: number) => values(permutation(seed, epoch, length)).join();
   assert.equal(order(7, 0, 100), order(7n, 0, 100));
   assert.equal(order(-0, 0, 100), order(0, 0, 100));
@@ -182,7 +182,7 @@ test("fair: all orders of five and all pairs of first values are equally likely 
   }
 });
 
-test("fair: neighbours in a long order are unrelated, and so are neighbouring seeds", () => {
+test("fair: neighbouring values and neighbouring seeds are uncorrelated", () => {
   const n = 10_000;
   const steps = Array<number>(20).fill(0);
   let sum = 0;
@@ -198,13 +198,13 @@ test("fair: neighbours in a long order are unrelated, and so are neighbouring se
   assert.ok(Math.abs(correlation) * Math.sqrt(10 * n) < 5);
 });
 
-test("a length of 0 is legal and has no index", () => {
+test("permutation: a length of 0 is legal and has no index", () => {
   const empty = permutation(1, 0, 0);
   assert.equal(empty.length, 0);
   assert.throws(() => empty.at(0), TypeError);
 });
 
-test("bad numbers are a TypeError that names them", () => {
+test("bad input: wrong numbers are a TypeError that names them", () => {
   for (const bad of [NaN, -1, 0.5, Infinity, 2 ** 53]) {
     assert.throws(() => permutation(1, bad, 10), { name: "TypeError", message: /epoch/ });
     assert.throws(() => permutation(1, 0, bad), { name: "TypeError", message: /length/ });

@@ -1,5 +1,5 @@
 /**
- * `proveResume`: trainings that resume are proved to, and those that do not are told by their first difference and its cause.
+ * `proveResume`: proves trainings that resume exactly, and finds the first difference and its cause in those that do not.
  *
  * @module
  */
@@ -21,7 +21,7 @@ const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 
 // --- trainings that resume
 
-describe("same bits: a training that resumes is proved to", () => {
+describe("same bits: proveResume proves trainings that resume exactly", () => {
   for (const [name, run] of Object.entries(runs)) {
     test(name, async () => {
       const at = torture > 4 ? Array.from({ length: 12 }, (_, k) => k) : [0, 5];
@@ -33,7 +33,7 @@ describe("same bits: a training that resumes is proved to", () => {
     });
   }
 
-  test("in new processes, too", async () => {
+  test("in new processes", async () => {
     const module = new URL("./programs/proved.ts", import.meta.url);
     const proof = right(await proveResume({ fresh, step, loader, process: module, at: [0, 5] })());
     assert.deepEqual([proof.processes, proof.compared], [2, 2 * (13 + 8)]);
@@ -42,7 +42,7 @@ describe("same bits: a training that resumes is proved to", () => {
 
 // --- trainings that do not
 
-/** What is said of each known mistake: the cause, and words of the explanation. */
+/** The cause of each mistake, and words of its sentence. */
 const mistakes: Readonly<Record<string, readonly [cause: string, words: RegExp]>> = {
   augmented: ["random", /Math\.random was called 3 times, first at .*augmented\.ts:\d+/],
   average: ["unlisted", /the variable average/],
@@ -61,7 +61,7 @@ const mistakes: Readonly<Record<string, readonly [cause: string, words: RegExp]>
   vacuous: ["nothing", /cold start/],
 };
 
-/** Mistakes that only a new process shows. */
+/** Mistakes that show only in a new process. */
 const loaded: Readonly<Record<string, string>> = { loaded_clock: "clock", loaded_order: "random", best: "loaded" };
 
 interface Training {
@@ -84,7 +84,7 @@ function causeIn(proof: Either<ProveError, Proof>): string {
   return error.cause;
 }
 
-describe("nothing silent: a training that does not resume is told by its cause", () => {
+describe("nothing silent: proveResume names the cause where a training does not resume exactly", () => {
   for (const [name, [cause, words]] of Object.entries(mistakes)) {
     test(name, async () => {
       const proof = await proveResume(await trainingOf(name))();
@@ -95,7 +95,7 @@ describe("nothing silent: a training that does not resume is told by its cause",
 
   for (const [name, cause] of Object.entries(loaded)) {
     test(`${name}, in a new process`, async () => {
-      // In its own process a variable may have settled; a new one starts with none.
+      // In this process a variable of the module may have its final value; a new process starts without.
       const training = await trainingOf(name);
       const proof = await proveResume({ ...training, process: addressOf(name), at: [1] })();
       assert.equal(causeIn(proof), cause);
@@ -103,13 +103,13 @@ describe("nothing silent: a training that does not resume is told by its cause",
     });
   }
 
-  test("every known mistake is tried", () => {
+  test("every program of tests/programs/bad is tried", () => {
     const known = new Set([...Object.keys(mistakes), ...Object.keys(loaded), "common"]);
     const folder = new URL("./programs/bad/", import.meta.url);
     assert.deepEqual(readdirSync(folder).map((file) => file.replace(".ts", "")).sort(), [...known].sort());
   });
 
-  /** A run one component of which is in a closure instead. */
+  /** A run with one component in a closure instead of the state. */
   for (const forgotten of ["model", "optimizer", "rng", "step"] as const) {
     test(`a run that forgets its ${forgotten}`, async () => {
       let hidden: unknown;
@@ -133,7 +133,7 @@ describe("nothing silent: a training that does not resume is told by its cause",
 
 // --- what is left behind
 
-describe("no trace: however it ends", () => {
+describe("no trace: proveResume leaves nothing behind, however it ends", () => {
   const temporary = process.env["TMPDIR"];
   const own = mkdtempSync(join(tmpdir(), "dogear-"));
   before(() => void (process.env["TMPDIR"] = own));
@@ -145,7 +145,7 @@ describe("no trace: however it ends", () => {
 
   const natives = (): readonly unknown[] => [Math.random, Date, Date.now, performance.now, crypto.randomUUID];
 
-  test("clocks and generators are as they were, and tensors are gone", async () => {
+  test("clocks and generators are restored, and tensors disposed", async () => {
     const run = async (): Promise<void> => {
       right(await proveResume({ fresh, step, loader, at: [0, 4] })());
       left(await proveResume(await trainingOf("clock"))());
@@ -168,7 +168,7 @@ describe("no trace: however it ends", () => {
   });
 
   for (const [how, found] of [["exit", /exit code 3/], ["hang", /it wrote nothing for 4 s/]] as const) {
-    test(`a new process that does ${how} is an error, and its folder is gone`, async () => {
+    test(`a new process that ${how}s is an error, and its folder is removed`, async () => {
       const module = new URL("./programs/dying.ts", import.meta.url);
       Object.assign(globalThis, { [here]: true });
       process.env[way] = how;
@@ -180,7 +180,7 @@ describe("no trace: however it ends", () => {
   }
 });
 
-describe("bad input is a TypeError at once", () => {
+describe("bad input: it is a TypeError", () => {
   const prove = (options: object) => (): unknown => proveResume({ fresh, step, loader, ...options } as never);
   test("numbers, functions and points", () => {
     for (const steps of [0, 1, 1.5, NaN, "2"]) assert.throws(prove({ steps }), TypeError);
@@ -190,7 +190,7 @@ describe("bad input is a TypeError at once", () => {
     assert.throws(prove({ step: undefined }), TypeError);
   });
 
-  test("a module that is no file, or exports no training", async () => {
+  test("a module that does not exist, or exports no training", async () => {
     assert.throws(prove({ process: "/nowhere/training.ts" }), /which is no file/);
     const module = new URL("./laws.ts", import.meta.url);
     await assert.rejects(

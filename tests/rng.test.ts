@@ -38,7 +38,7 @@ function singles(n: number, rng: Rng.Rng, draw: (rng: Rng.Rng) => readonly [numb
   return [values, rng];
 }
 
-test("a generator is a deeply frozen value that drawing does not move", () => {
+test("immutable: a generator is a deeply frozen value that draws do not change", () => {
   fc.assert(fc.property(anyRng, (rng) => {
     const before = structuredClone(rng);
     Rng.float(rng);
@@ -97,7 +97,7 @@ test("same bits: golden states and draws, never to be regenerated", () => {
   assert.deepEqual(Rng.make(-(1n << 80n)).state, [674454629, -629532429, -1173690007, -1160062612]);
 });
 
-test("seeds: number and bigint are one seed, a string is another, bad numbers are a TypeError", () => {
+test("make: equal numbers and bigints are the same seed, a string is another, a bad number is a TypeError", () => {
   fc.assert(fc.property(fc.maxSafeInteger(), (n) => {
     assert.deepEqual(Rng.make(n), Rng.make(BigInt(n)));
     assert.notDeepEqual(Rng.make(n), Rng.make(String(n)));
@@ -113,7 +113,7 @@ test("seeds: number and bigint are one seed, a string is another, bad numbers ar
   }
 });
 
-test("seeds: the streams of neighbouring seeds and of forks are uncorrelated", () => {
+test("make: the streams of neighbouring seeds and of forks are uncorrelated", () => {
   const count = 4000;
   const correlation = (draw: (i: number) => readonly [Rng.Rng, Rng.Rng]) => {
     let sum = 0;
@@ -131,7 +131,7 @@ test("seeds: the streams of neighbouring seeds and of forks are uncorrelated", (
   }
 });
 
-test("float is pure-rand's own 53-bit float, and even over [0, 1)", () => {
+test("float: it is the 53-bit float of pure-rand, uniform over [0, 1)", () => {
   for (const algorithm of algorithms) {
     const rng = Rng.make(1, algorithm);
     const generator = fromState[algorithm](rng.state);
@@ -146,7 +146,7 @@ test("float is pure-rand's own 53-bit float, and even over [0, 1)", () => {
   }
 });
 
-test("bulk draws equal that many single draws, and leave the same generator", () => {
+test("floats and ints: they equal n single draws and return the same generator", () => {
   const bounds = fc.tuple(fc.maxSafeInteger(), fc.oneof(fc.nat({ max: 100 }), fc.maxSafeNat()))
     .map(([from, width]): [number, number] => [from, Math.min(Number.MAX_SAFE_INTEGER, from + width)]);
   fc.assert(
@@ -161,7 +161,7 @@ test("bulk draws equal that many single draws, and leave the same generator", ()
   );
 });
 
-test("int takes every value of its range, both ends included, equally often", () => {
+test("int: every value of the range is equally likely, both ends included", () => {
   const [rolls] = Rng.ints(60_000, -2, 3)(Rng.make("dice"));
   const counts = new Map<number, number>();
   for (const roll of rolls) counts.set(roll, (counts.get(roll) ?? 0) + 1);
@@ -172,7 +172,7 @@ test("int takes every value of its range, both ends included, equally often", ()
   assert.ok(Math.abs(wide.filter((value) => value % 2 === 0).length - 1000) < 150);
 });
 
-test("int and counts: bad bounds are a TypeError at once", () => {
+test("bad input: wrong bounds and counts are a TypeError at once", () => {
   const wide = Number.MAX_SAFE_INTEGER;
   for (const [from, to] of [[5, 1], [0.5, 2], [0, 2.5], [NaN, 1], [0, Infinity], [-1, wide], [-wide, wide]] as const) {
     assert.throws(() => Rng.int(from, to), TypeError, `${from}, ${to}`);
@@ -186,7 +186,7 @@ test("int and counts: bad bounds are a TypeError at once", () => {
   assert.throws(() => Rng.skip(-1n), TypeError);
 });
 
-test("fork is a pure function of state and name, and different for each", () => {
+test("fork: it is a pure function of state and name, and differs between names", () => {
   fc.assert(fc.property(anyRng, fc.string(), fc.string(), (rng, a, b) => {
     assert.deepEqual(Rng.fork(a)(rng), Rng.fork(a)(rng));
     assert.equal(Rng.fork(a)(rng).algorithm, rng.algorithm);
@@ -197,7 +197,7 @@ test("fork is a pure function of state and name, and different for each", () => 
   assert.throws(() => Rng.fork(1 as unknown as string), TypeError);
 });
 
-test("skip: skip(n) is what dropping n draws leaves", () => {
+test("skip: skip(n) equals dropping n draws", () => {
   for (const algorithm of algorithms) {
     const rng = Rng.make("skip", algorithm);
     for (const n of [0, 1, 2, 3, 31, 32, 63, 64, 127, 128, 129, 1000, 65_537, 1_000_000]) {
@@ -222,7 +222,7 @@ test("skip: skip(0) = id and skip(a) ∘ skip(b) = skip(a + b)", () => {
   );
 });
 
-test("skip: agrees with pure-rand's jump and comes round after a whole period", () => {
+test("skip: it agrees with pure-rand's jump, and a whole period returns to the start", () => {
   for (
     const [algorithm, jump, period] of [
       ["xoroshiro128plus", 1n << 64n, (1n << 128n) - 1n],
@@ -239,7 +239,7 @@ test("skip: agrees with pure-rand's jump and comes round after a whole period", 
   }
 });
 
-test("withRandom: Math.random draws floats of the generator, and is put back", () => {
+test("withRandom: Math.random draws floats of the generator, and is restored", () => {
   const original = Math.random;
   const rng = Rng.make(5);
   const [drawn, next] = Rng.withRandom(rng)(() => [Math.random(), Math.random(), Math.random()]);
@@ -254,7 +254,7 @@ test("withRandom: Math.random draws floats of the generator, and is put back", (
   assert.equal(Math.random, original);
 });
 
-test("withRandom: an inner run draws from its own generator and leaves the outer stream unbroken", () => {
+test("withRandom: a nested call draws from its generator and leaves the outer stream as it was", () => {
   const [outer, inner] = [Rng.make("outer"), Rng.make("inner")];
   const [[first, [nested, innerNext], second], outerNext] = Rng.withRandom(outer)(() => [
     Math.random(),
@@ -268,7 +268,7 @@ test("withRandom: an inner run draws from its own generator and leaves the outer
   assert.deepEqual([nested, innerNext], Rng.float(inner));
 });
 
-test("withRandom: a thunk that gives a thenable is a TypeError, and Math.random is put back", () => {
+test("withRandom: a thunk that returns a thenable is a TypeError, and Math.random is restored", () => {
   const original = Math.random;
   assert.throws(() => Rng.withRandom(Rng.make(1))(async () => await Promise.resolve(Math.random())), {
     name: "TypeError",
@@ -278,7 +278,7 @@ test("withRandom: a thunk that gives a thenable is a TypeError, and Math.random 
   assert.equal(Math.random, original);
 });
 
-test("round trip: decode(encode(rng)) is an equal, frozen value of its own, through JSON too", () => {
+test("round trip: decode(encode(rng)) is an equal, frozen copy, through JSON too", () => {
   fc.assert(fc.property(anyRng, (rng) => {
     assert.ok(Rng.codec.is(rng));
     const source = JSON.parse(JSON.stringify(Rng.codec.encode(rng)));
@@ -291,7 +291,7 @@ test("round trip: decode(encode(rng)) is an equal, frozen value of its own, thro
   assert.equal(Rng.codec.name, "Rng");
 });
 
-test("nothing silent: the codec refuses every state that no generator can be in, with its reason", () => {
+test("nothing silent: the codec rejects every impossible state, with its reason", () => {
   const rng = Rng.make(1);
   const [a, b, c] = rng.state;
   const refused: readonly (readonly [unknown, RegExp])[] = [

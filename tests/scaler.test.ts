@@ -1,3 +1,10 @@
+/**
+ * `Scaler`: scaling, overflow, updates, its codec and its arguments, on cpu and wasm.
+ *
+ * A title that begins with a code, such as `O1`, is the counterpart of a test of Hugging Face Accelerate; `peers.test.ts` lists them.
+ *
+ * @module
+ */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
@@ -35,7 +42,7 @@ for (const backend of ["cpu", "wasm"]) {
     });
     after(() => tf.setBackend("cpu"));
 
-    test("O1: finite gradients are no overflow, NaN is one, and finite ones are none again", async () => {
+    test("O1: unscale: finite gradients are no overflow, NaN is one, and finite ones after it are none", async () => {
       const scaler = Scaler.make();
       const kernel = tf.ones([5]);
       const bad = [NaN, Infinity, -Infinity].map((x) => tf.tensor1d([1, 1, x, 1, 1]));
@@ -50,7 +57,7 @@ for (const backend of ["cpu", "wasm"]) {
       assert.equal(tf.memory().numTensors, tensors);
     });
 
-    test("overflow: neither the largest float32 nor an empty or missing gradient is one", async () => {
+    test("unscale: the largest float32, an empty and a missing gradient are no overflow", async () => {
       const scaler = Scaler.make({ scale: 1 });
       const grads = [tf.tensor2d([[3.4e38, -3.4e38], [1e-45, -0]]), tf.tensor1d([]), tf.zeros([0, 3]), tf.scalar(0)];
       assert.equal(await isOverflow(scaler, grads), false);
@@ -61,7 +68,7 @@ for (const backend of ["cpu", "wasm"]) {
       assert.equal(tf.memory().numTensors, tensors);
     });
 
-    test("unscale: undoes the scale to the bit for powers of two, under the same names, on new tensors", async () => {
+    test("unscale: it undoes scales that are powers of two exactly, in new tensors under the same names", async () => {
       const scaler = Scaler.make({ scale: 2 ** 16 });
       const values = [1, -3.5, Math.fround(0.1), Math.fround(1e-20)];
       const scaled = { kernel: tf.tensor2d(values.map((x) => x * 2 ** 16), [2, 2]), bias: tf.tensor1d([2 ** 16]) };
@@ -78,7 +85,7 @@ for (const backend of ["cpu", "wasm"]) {
       assert.equal(tf.memory().numTensors, tensors);
     });
 
-    test("scale: differentiating the scaled loss and unscaling gives the gradients of the loss", async () => {
+    test("scale: unscaled gradients of the scaled loss equal those of the loss", async () => {
       const w = tf.tidy(() => tf.variable(tf.tensor1d([1, 2, -3])));
       const loss = () => tf.sum(tf.square(w)) as tf.Scalar;
       const scaler = Scaler.make();
@@ -94,7 +101,7 @@ for (const backend of ["cpu", "wasm"]) {
   });
 }
 
-test("the defaults are those of PyTorch's GradScaler", () => {
+test("make: the defaults are those of PyTorch's GradScaler", () => {
   assert.deepEqual(Scaler.make(), {
     _tag: "Scaler",
     scale: 65536,
@@ -105,7 +112,7 @@ test("the defaults are those of PyTorch's GradScaler", () => {
   });
 });
 
-test("update: grows after growthInterval finite steps in a row, backs off at once, and counts anew after both", () => {
+test("update: it grows after growthInterval consecutive finite steps, shrinks at once, and then counts from 0", () => {
   let scaler = Scaler.make({ scale: 8, growthFactor: 4, backoffFactor: 0.25, growthInterval: 3 });
   const states = [false, false, true, false, false, false, false, true, true].map((overflow) => {
     scaler = Scaler.update(overflow)(scaler);
@@ -114,7 +121,7 @@ test("update: grows after growthInterval finite steps in a row, backs off at onc
   assert.deepEqual(states, [[8, 1], [8, 2], [2, 0], [2, 1], [2, 2], [8, 0], [8, 1], [2, 0], [0.5, 0]]);
 });
 
-test("update: the scale stays a normal float32 number however long it grows or backs off", () => {
+test("update: the scale remains a normal float32 number however often it grows or shrinks", () => {
   fc.assert(
     fc.property(anyScaler, ({ scale }) => {
       assert.ok(scale >= 2 ** -126 && Number.isFinite(Math.fround(scale)) && Math.fround(1 / scale) > 0);
@@ -130,7 +137,7 @@ test("update: the scale stays a normal float32 number however long it grows or b
   assert.equal(run(1000, true), 2 ** -126);
 });
 
-test("round trip: the decoded scaler is equal, frozen and goes on as the uninterrupted one", () => {
+test("round trip: the decoded scaler is equal, frozen and continues as the uninterrupted one", () => {
   fc.assert(
     fc.property(anyScaler, fc.array(fc.boolean()), (scaler, overflows) => {
       assert.ok(Scaler.codec.is(scaler) && Object.isFrozen(scaler));
@@ -145,7 +152,7 @@ test("round trip: the decoded scaler is equal, frozen and goes on as the uninter
   assert.equal(Scaler.codec.name, "Scaler");
 });
 
-test("nothing silent: the codec refuses impossible scalers, with every reason", () => {
+test("nothing silent: the codec rejects impossible scalers, with every reason", () => {
   const scaler = Scaler.make();
   const refused: readonly (readonly [unknown, RegExp])[] = [
     [null, /plain object/],
@@ -171,7 +178,7 @@ test("nothing silent: the codec refuses impossible scalers, with every reason", 
   }
 });
 
-test("bad arguments are a TypeError that names them", () => {
+test("bad input: wrong arguments are a TypeError that names them", () => {
   assert.throws(() => Scaler.make({ scale: -1 }), { name: "TypeError", message: /scaler\.scale .*found -1/ });
   assert.throws(() => Scaler.make({ growthInterval: 1.5 }), { name: "TypeError", message: /growthInterval/ });
   assert.throws(() => Scaler.make({ scale: 1, ...{ interval: 5 } }), {

@@ -1,3 +1,10 @@
+/**
+ * `Schedule`: the rates of each kind, its codec and its arguments.
+ *
+ * A title that begins with a code, such as `H1`, is the counterpart of a test of Hugging Face Accelerate; `peers.test.ts` lists them.
+ *
+ * @module
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
@@ -128,7 +135,7 @@ test("same bits: a cosine is the float32 nearest to the true cosine", () => {
   );
 });
 
-test("a cosine agrees with Math.cos to float32 accuracy", () => {
+test("cosine: it agrees with Math.cos to float32 accuracy", () => {
   const schedule = Schedule.cosine({ base: 1, steps: 1000, final: 0.01 });
   for (let k = 0; k <= 1000; k++) {
     const expected = 0.01 + 0.99 * (1 + Math.cos(Math.PI * k / 1000)) / 2;
@@ -197,7 +204,7 @@ test("same bits: golden rates, never to be regenerated", () => {
   }
 });
 
-test("each kind keeps its formula at every step", () => {
+test("rate: each kind follows its formula at every step", () => {
   const f = Math.fround;
   assert.deepEqual(rates(3, Schedule.constant({ base: 0.1 })), [f(0.1), f(0.1), f(0.1)]);
   assert.deepEqual(rates(5, Schedule.step({ base: 1, every: 2, factor: 0.5 })), [1, 1, 0.5, 0.5, 0.25]);
@@ -243,7 +250,7 @@ function reference(args: Required<Parameters<typeof Schedule.plateau>[0]>, metri
   });
 }
 
-test("plateau: reduces where PyTorch's ReduceLROnPlateau does", () => {
+test("plateau: it reduces where PyTorch's ReduceLROnPlateau does", () => {
   const small = fc.nat({ max: 3 });
   const args = fc.record({
     base: fc.constant(1),
@@ -265,13 +272,13 @@ test("plateau: reduces where PyTorch's ReduceLROnPlateau does", () => {
   );
 });
 
-test("plateau: improvement is relative to the size of the best, so that negative metrics work", () => {
+test("plateau: improvement is relative to the magnitude of the best, so that negative metrics work", () => {
   const schedule = Schedule.plateau({ base: 1, factor: 0.5, patience: 0, threshold: 0.1 });
   const [better, worse] = [-11.5, -10.5].map((metric) => Schedule.next(Schedule.next(schedule, -10), metric));
   assert.deepEqual([better!, worse!].map(Schedule.rate), [1, 0.5]);
 });
 
-test("plateau: needs its metric, and takes one that is not finite as no improvement", () => {
+test("plateau: it needs its metric, and one that is not finite is no improvement", () => {
   const schedule = Schedule.plateau({ base: 1, factor: 0.5, patience: 0 });
   assert.throws(() => Schedule.next(schedule), { name: "TypeError", message: /metric.*found undefined/ });
   assert.throws(() => Schedule.next(schedule, "1" as unknown as number), TypeError);
@@ -282,7 +289,7 @@ test("plateau: needs its metric, and takes one that is not finite as no improvem
   }
 });
 
-test("warmup: a line up to the first rate, then the schedule from its start", () => {
+test("warmup: a line up to the first rate comes before the schedule", () => {
   const inner = Schedule.linear({ base: 1, steps: 4 });
   assert.deepEqual(rates(10, Schedule.warmup(4)(inner)), [0, 0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25, 0, 0]);
   assert.deepEqual(rates(3, Schedule.warmup(2, 0.5)(inner)), [0.5, 0.75, 1]);
@@ -291,7 +298,7 @@ test("warmup: a line up to the first rate, then the schedule from its start", ()
   assert.throws(() => after(3, Schedule.warmup(2)(Schedule.plateau({ base: 1, factor: 0.5, patience: 0 }))), TypeError);
 });
 
-test("sequence: each schedule for its steps, and the last one on", () => {
+test("sequence: each schedule lasts for its steps, and the last one continues", () => {
   const [a, b] = [Schedule.linear({ base: 1, steps: 4 }), Schedule.exponential({ base: 1, factor: 0.5 })];
   assert.deepEqual(rates(6, Schedule.sequence([[a, 2], [b, 1], [a, 1]])), [1, 0.75, 1, 1, 0.75, 0.5]);
   assert.deepEqual(after(2, Schedule.sequence([[a, 2], [b, 1]])), b);
@@ -304,7 +311,7 @@ test("sequence: each schedule for its steps, and the last one on", () => {
   );
 });
 
-test("H1: a rate of 1 - n/10 is 0.9 after one step, and unmoved by a step that overflowed", () => {
+test("H1: next: a rate of 1 - n/10 is 0.9 after one step, and unchanged by an overflow", () => {
   const schedule = Schedule.linear({ base: 1, steps: 10 });
   assert.equal(Schedule.rate(Schedule.next(schedule)), Math.fround(0.9));
   const withOptimizer = (overflow: boolean) => overflow ? schedule : Schedule.next(schedule);
@@ -312,7 +319,7 @@ test("H1: a rate of 1 - n/10 is 0.9 after one step, and unmoved by a step that o
   assert.equal(Schedule.rate(after(2, schedule)), Math.fround(0.8));
 });
 
-test("H2: under accumulation over 1, 2 and 4 batches a line of 20 batches ends at 0, and only there", () => {
+test("H2: next: under accumulation over 1, 2 and 4 batches a line of 20 batches ends at 0, and only there", () => {
   for (const accumulated of [1, 2, 4]) {
     let schedule = Schedule.linear({ base: 1, steps: 20 / accumulated });
     for (let batch = 1; batch <= 20; batch++) {
@@ -323,7 +330,7 @@ test("H2: under accumulation over 1, 2 and 4 batches a line of 20 batches ends a
   }
 });
 
-test("S6: steps change the state, and the codec brings the saved one back", () => {
+test("S6: codec: steps change the state, and the codec restores the saved one", () => {
   const schedule = Schedule.step({ base: 1e-3, every: 1, factor: 0.99 });
   const saved = JSON.stringify(Schedule.codec.encode(schedule));
   const trained = after(3, schedule);
@@ -331,7 +338,7 @@ test("S6: steps change the state, and the codec brings the saved one back", () =
   assert.deepEqual(Schedule.codec.decode(JSON.parse(saved)), E.right(schedule));
 });
 
-test("round trip: at every step the decoded schedule goes on as the uninterrupted one", () => {
+test("round trip: from every step the decoded schedule continues as the uninterrupted one", () => {
   fc.assert(
     fc.property(tie, fc.nat({ max: 30 }), fc.array(fc.nat({ max: 9 }), { minLength: 8 }), (start, n, metrics) => {
       let schedule = after(n, start, 5);
@@ -356,7 +363,7 @@ function isFrozen(value: unknown): boolean {
     (Object.isFrozen(value) && Object.values(value).every(isFrozen));
 }
 
-test("immutable: schedules are frozen all through, and so are their successors and decoded copies", () => {
+test("immutable: schedules, their successors and decoded copies are deeply frozen", () => {
   fc.assert(fc.property(tie, fc.nat({ max: 12 }), (schedule, n) => {
     const before = structuredClone(schedule);
     const later = after(n, schedule, 1);
@@ -370,7 +377,7 @@ test("immutable: schedules are frozen all through, and so are their successors a
   assert.equal(Schedule.rate(schedule), 1);
 });
 
-test("bad arguments are a TypeError that names them", () => {
+test("bad input: wrong arguments are a TypeError that names them", () => {
   const base = Schedule.constant({ base: 1 });
   const bad: readonly (readonly [RegExp, () => unknown])[] = [
     [/constant\.base .*found NaN/, () => Schedule.constant({ base: NaN })],
@@ -401,7 +408,7 @@ test("bad arguments are a TypeError that names them", () => {
   for (const [message, build] of bad) assert.throws(build, { name: "TypeError", message }, String(build));
 });
 
-test("nothing silent: the codec refuses malformed schedules, with every reason", () => {
+test("nothing silent: the codec rejects malformed schedules, with every reason", () => {
   const cosine = Schedule.cosine({ base: 1, steps: 4 });
   const plateau = Schedule.plateau({ base: 1, factor: 0.5, patience: 1 });
   const warmup = Schedule.warmup(3)(cosine);
