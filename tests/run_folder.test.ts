@@ -10,7 +10,7 @@ import { basename, join } from "node:path";
 import { after, test } from "node:test";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { directoryOn } from "../lib/directory.ts";
-import { machineDisk } from "../lib/disk.ts";
+import { localFileSystem } from "../lib/local_file_system.ts";
 import { storeFailed } from "../lib/store.ts";
 import {
   directory,
@@ -79,7 +79,7 @@ test("the path of a checkpoint, of checkpoints, of what is in one, is an error t
     ]
   ) {
     const said = await refusal(directory(wrong));
-    assert.ok(said.includes(` of the run ${path}: give that folder`), said);
+    assert.ok(said.includes(` of the run ${path}: open that folder`), said);
     const number = /checkpoint_(\d+)/.exec(wrong)?.[1];
     if (number !== undefined) assert.ok(said.includes(`{ checkpoint: ${number} }`), said);
   }
@@ -116,7 +116,7 @@ test("a checkpoint elsewhere, a folder that holds some itself, and one with a sa
   const path = await run();
   const alone = join(scratch, "alone");
   await cp(join(path, "checkpoints", "checkpoint_0"), alone, { recursive: true });
-  assert.match(await refusal(directory(alone)), /alone \(ENOTRUN\): it is a checkpoint: give the folder of its run/);
+  assert.match(await refusal(directory(alone)), /alone \(ENOTRUN\): it is a checkpoint: open the folder of its run/);
   const link = join(scratch, "newest");
   await symlink(join(path, "checkpoints", "checkpoint_1"), link, "junction");
   assert.match(await refusal(directory(link)), /it is a checkpoint/);
@@ -124,11 +124,11 @@ test("a checkpoint elsewhere, a folder that holds some itself, and one with a sa
   await cp(join(path, "checkpoints"), flat, { recursive: true });
   assert.match(
     await refusal(directory(flat)),
-    /it holds checkpoint_[01] itself.*move it to .*flat.checkpoints.checkpoint_[01]/,
+    /it contains checkpoint_[01] directly.*move it to .*flat.checkpoints.checkpoint_[01]/,
   );
   const begun = join(scratch, "begun", "checkpoints");
   await mkdir(join(begun, ".saving-unknown.1.0-0123456789ab"), { recursive: true });
-  assert.match(await refusal(directory(begun)), /of the checkpoints of the run .*begun: give that folder/);
+  assert.match(await refusal(directory(begun)), /of the checkpoints of the run .*begun: open that folder/);
 });
 
 test("a run may be called checkpoints, or checkpoint_3, and lie in any folder", async () => {
@@ -158,7 +158,7 @@ test("a link that leads nowhere is said to, wherever in the path it is; one that
   for (const wrong of [link, join(link, "runs", "digits")]) {
     assert.match(
       await refusal(directory(wrong)),
-      /link is a symbolic link to .*unmounted, which is not there \(a disk may not be mounted\)\. /,
+      /link is a symbolic link to .*unmounted, which does not exist \(is a disk not mounted\?\)\. /,
     );
   }
   const inner = join(scratch, "inner");
@@ -184,8 +184,8 @@ test("a file where a folder must be is named", async () => {
 test("a folder that may not be read is an error that speaks of reading", async () => {
   const path = await run();
   const refused = (at: string) => TE.left(storeFailed("list", at, "EACCES", "permission denied"));
-  const names = (at: string) => at.startsWith(path) ? refused(at) : machineDisk.names(at);
-  const read = await resume(directoryOn({ ...machineDisk, names })(path))({ step: 0 })();
+  const names = (at: string) => at.startsWith(path) ? refused(at) : localFileSystem.names(at);
+  const read = await resume(directoryOn({ ...localFileSystem, names })(path))({ step: 0 })();
   assert.ok(read._tag === "Left");
   assert.match(explain(read.left), /EACCES.*give this process permission to read there$/);
   assert.match(
