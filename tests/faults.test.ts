@@ -1,6 +1,6 @@
 /**
- * Law *old or new*, on disks that fail in the middle of a save: it answers with an error value, what was committed before is as it was, and
- * once the disk is well again the same run saves through the same store.
+ * Law *old or new*, on disks that fail during a save: the save returns an error value, committed checkpoints are unchanged, and when the disk
+ * works again, the same run saves through the same store.
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -28,21 +28,21 @@ function place(): string {
   return join(scratch, `${made++}`);
 }
 
-// --- what goes wrong
+// --- faults
 
-/** A fault of a disk, and its mending. */
+/** A fault of a disk, and its repair. */
 interface Fault {
   readonly break: () => void;
   readonly mend: () => void;
-  /** What a save may then say. */
+  /** The codes with which a save may fail. */
   readonly codes: readonly string[];
-  /** The disk to which this happens, if it is not the machine's own. */
+  /** The file system with the fault, if it is not the local one. */
   readonly disk?: FileSystem;
-  /** Whether it takes the older checkpoints, too. */
+  /** Whether the fault loses the older checkpoints. */
   readonly loses?: true;
 }
 
-/** A disk that fails from a moment on with one code, whatever is to be written. */
+/** A disk on which, from some moment, every write fails with one code. */
 function failing(code: string): Fault {
   let broken = false;
   const writes: readonly Operation["name"][] = ["makeFolder", "create", "write", "sync", "rename", "syncFolder"];
@@ -57,7 +57,7 @@ function mount(path: string, ...options: readonly string[]): boolean {
   return spawnSync("mount", [...options, path]).status === 0;
 }
 
-/** Something else fills the file system that the folder is on; where none can be mounted, it says that it is full. */
+/** Other data fills the file system of the folder. If no file system can be mounted, writes fail as if it was full. */
 function full(path: string): Fault {
   if (!mount(path, "-t", "tmpfs", "-o", "size=4m", "tmpfs")) return failing("ENOSPC");
   const filler = join(path, "filler");
@@ -74,7 +74,7 @@ function full(path: string): Fault {
   };
 }
 
-/** The folders that are written to are closed to writing; for root, who may write all the same, the process is another user's meanwhile. */
+/** The folders are not writable. Since root may write nevertheless, the process changes its user. */
 function closed(path: string): Fault {
   const all = (mode: number): void => {
     const checkpoints = join(path, "checkpoints");
@@ -95,7 +95,7 @@ function closed(path: string): Fault {
   };
 }
 
-/** Somebody removes the folder. */
+/** Another program removes the folder. */
 function vanished(path: string): Fault {
   return {
     break: () => rmSync(join(path, "checkpoints"), { recursive: true }),
@@ -106,15 +106,15 @@ function vanished(path: string): Fault {
 }
 
 const faults: Readonly<Record<string, (path: string) => Fault>> = {
-  "a disk that something else has filled": full,
-  "folders that are closed to writing": closed,
-  "a folder that somebody removes": vanished,
-  "a disk with input/output errors": () => failing("EIO"),
-  "a disk that has become read-only": () => failing("EROFS"),
+  "a disk that is full": full,
+  "folders without write permission": closed,
+  "a folder that is removed": vanished,
+  "a disk with I/O errors": () => failing("EIO"),
+  "a disk that becomes read-only": () => failing("EROFS"),
 };
 
 for (const [name, make] of Object.entries(faults)) {
-  test(`old or new: ${name}, at any moment of a save`, async () => {
+  test(`old or new: ${name}, from any operation of a save on`, async () => {
     let [failed, moments] = [0, 0];
     for (let moment = 0; moment === moments; moment++) {
       const path = place();
@@ -144,7 +144,7 @@ for (const [name, make] of Object.entries(faults)) {
           assert.equal(saved.left._tag, "StoreFailed");
           assert.ok(saved.left._tag === "StoreFailed" && trouble.codes.includes(saved.left.code), explain(saved.left));
         }
-        // It can be read while the disk is broken.
+        // Reading works during the fault.
         const before = trouble.loses ? [] : [1, 2];
         const found = (await runOrThrow(list(store))).entries.map(({ step }) => step);
         assert.deepEqual(found, saved._tag === "Left" ? before : [...before, 3].slice(-2));
@@ -153,7 +153,7 @@ for (const [name, make] of Object.entries(faults)) {
         for (const step of [4, 5]) await runOrThrow(saveState(store)(stateAt(step)));
         assert.equal(await read(), 5);
         assert.deepEqual((await runOrThrow(list(store))).entries.map(({ step }) => step), [4, 5]);
-        // What could not be removed when the save failed is this process's, and stays while it lives.
+        // What could not be removed when the save failed belongs to this process, and is no orphan until it ends.
         const names = (await readdir(join(path, "checkpoints"))).filter((name) => !name.startsWith("checkpoint_"));
         assert.equal(names.length, name.includes("closed") && saved._tag === "Left" ? 1 : 0);
       } finally {
@@ -165,7 +165,7 @@ for (const [name, make] of Object.entries(faults)) {
   });
 }
 
-test("a file system that is read-only between two saves: the error says so, and the run saves once it is not", async () => {
+test("a file system that is read-only between two saves: the error says so, and the run saves when it is writable again", async () => {
   const path = place();
   await mkdir(path);
   const mounted = mount(path, "-t", "tmpfs", "-o", "size=4m", "tmpfs");
@@ -192,7 +192,7 @@ test("a file system that is read-only between two saves: the error says so, and 
   }
 });
 
-test("a code is found in whatever a runtime throws: a disk whose quota is used up gets the advice of a full one", () => {
+test("errorCodeOf: finds the code in the exceptions of every runtime; EDQUOT has the remedy of a full disk", () => {
   const thrown = (fields: object): Error =>
     Object.assign(new Error("FileSystem quota exceeded (os error 122)"), fields);
   if (process.platform === "linux") assert.equal(errorCodeOf(thrown({})), "EDQUOT");
@@ -205,7 +205,7 @@ test("a code is found in whatever a runtime throws: a disk whose quota is used u
   }
 });
 
-test("checkpoints in a lower layer of an overlay are removed in place, and a save into it is no failure", async () => {
+test("overlayfs: checkpoints of a lower layer are removed in place, and saves succeed", async () => {
   const base = place();
   const [lower, upper, work, merged] = ["l", "u", "w", "m"].map((name) => join(base, name)) as [
     string,
@@ -225,7 +225,7 @@ test("checkpoints in a lower layer of an overlay are removed in place, and a sav
     `lowerdir=${lower},upperdir=${upper},workdir=${work}`,
     "overlay",
   );
-  // Without the right to mount, a disk that answers as an overlay does.
+  // Without permission to mount, a disk that fails as an overlay does.
   const old = new Set([0, 1].map((n) => join(run(lower), "checkpoints", `checkpoint_${n}`)));
   const rename: FileSystem["rename"] = (from, to) =>
     old.has(from) ? TE.left(storeFailed("rename", to, "EXDEV", "cross-device link")) : localFileSystem.rename(from, to);
