@@ -68,9 +68,22 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import type { FileSystem } from "./disk.ts";
 import type { Overtaken, StoreFailed } from "./errors.ts";
 import { done, removeTree, syncAbove } from "./folders.ts";
-import { movedPath, ownerName, ownerOf, reservationName, temporaryName } from "./leftovers.ts";
+import { movedPath, reservationName, temporaryName } from "./leftovers.ts";
 import { folderName, type Listing, readListing } from "./listing.ts";
 import { removeReserving } from "./orphans.ts";
+import {
+  bypass,
+  isBypassed,
+  makeReservation,
+  moveReservation,
+  ownerPath,
+  ownersOf,
+  releaseReservation,
+  type Reservation,
+  type Reserved,
+  type Rival,
+  rivalsOf,
+} from "./reservation.ts";
 import { type CommitCondition, storeFailed } from "./store.ts";
 
 // --- types
@@ -96,26 +109,19 @@ export interface CommittedFolder {
   readonly listing: Listing;
 }
 
-type CommitResult = E.Either<StoreFailed | Overtaken, CommittedFolder>;
-
 /** What is the same during a whole commit. */
 interface CommitContext extends CommitRequest {
-  /** The path of the reservation while it reserves no number. */
-  readonly unused: string;
-  /** The name of the folder in the reservation. */
-  readonly owner: string;
-  readonly key: string | undefined;
+  readonly reservation: Reservation;
 }
 
 /** What a commit has done so far, and its next step. */
 interface CommitState {
-  /** The number that is reserved; undefined before the first. */
-  readonly reserved: number | undefined;
+  readonly reserved: Reserved;
   /** The present path of the temporary folder. */
   readonly folder: string;
   /** Other saves of the run whose temporary folders were removed, as `<folder>/<number>`. */
   readonly removed: ReadonlySet<string>;
-  readonly next: NextStep;
+  readonly next: CommitStep;
 }
 
 interface SearchStep {
@@ -135,176 +141,26 @@ interface FoundNumber {
   readonly search: SearchStep;
 }
 
-type NextStep =
+type CommitStep =
   | SearchStep
   | { readonly step: "reserve" | "check run" | "commit"; readonly found: FoundNumber }
-  | { readonly step: "rename folder"; readonly number: number }
-  | { readonly step: "explain loss"; readonly failed: StoreFailed }
-  | { readonly step: "finished"; readonly result: CommitResult };
+  | { readonly step: "finished"; readonly result: E.Either<StoreFailed | Overtaken, CommittedFolder> };
 
-/** What one pass over the numbers finds. */
-type Attempt =
-  | { readonly is: "free"; readonly number: number }
-  /** A reservation was found or has changed: list again. */
-  | { readonly is: "changed"; readonly owners: Owners }
-  | { readonly is: "overflow"; readonly number: number };
-
-/** The owners of reservations, from an earlier listing. */
+/** The owners of reservations in an earlier listing. */
 type Owners = ReadonlyMap<number, readonly string[]>;
-
-/** A reservation of another save of the same run. */
-interface Rival {
-  readonly number: number;
-  /** The name of its temporary folder, as it was first. */
-  readonly folder: string;
-}
 
 /** Codes of a rename onto an existing path. */
 const exists = ["EEXIST", "ENOTEMPTY", "ENOTDIR"];
 
-// --- paths
+// --- states
 
-function bypassMark(number: number): string {
-  return `passed-${number}`;
-}
-
-function keyOf(run: string): string {
-  return createHash("sha256").update(run).digest("hex").slice(0, 16);
-}
-
-function reservationOf({ parent, unused }: CommitContext, number: number | undefined): string {
-  return number === undefined ? unused : join(parent, reservationName(number));
-}
-
-/** The folder in the own reservation. */
-function ownerFolder(context: CommitContext, { reserved }: CommitState): string {
-  return join(reservationOf(context, reserved), context.owner);
+function searching(state: CommitState, from: number): CommitState {
+  return { ...state, next: { step: "search", from } };
 }
 
 function failing(state: CommitState, failed: StoreFailed | Overtaken): CommitState {
   return { ...state, next: { step: "finished", result: E.left(failed) } };
 }
-
-// --- the reservation
-
-/** Renames the reservation, if it is still there: a reservation that was unchanged for an hour may have been removed as an orphan. */
-function moveReservation(
-  context: CommitContext,
-  state: CommitState,
-  number: number | undefined,
-): TE.TaskEither<StoreFailed, void> {
-  const rename = context.fs.rename(reservationOf(context, state.reserved), reservationOf(context, number));
-  return state.reserved === undefined
-    ? rename
-    : pipe(context.fs.status(ownerFolder(context, state)), TE.flatMap(() => rename));
-}
-
-/** Step 1. */
-async function prepareReservation(context: CommitContext): Promise<CommitState> {
-  const { fs, unused, owner, temporary, expected } = context;
-  const start: CommitState = {
-    reserved: undefined,
-    folder: temporary,
-    removed: new Set(),
-    next: { step: "search", from: 0 },
-  };
-  const made = await pipe(fs.makeFolder(unused), TE.flatMap(() => fs.makeFolder(join(unused, owner))))();
-  if (E.isLeft(made)) return failing(start, made.left);
-  const reserved = await moveReservation(context, start, expected)();
-  if (E.isRight(reserved)) {
-    return { ...start, reserved: expected, next: { step: "search", from: expected, isGuess: true } };
-  }
-  return exists.includes(reserved.left.code) ? start : failing(start, reserved.left);
-}
-
-/** Step 7. What cannot be removed becomes an orphan when this process ends. */
-async function releaseReservation(context: CommitContext, state: CommitState): Promise<void> {
-  const { fs, unused, owner } = context;
-  const move = state.reserved === undefined ? done : moveReservation(context, state, undefined);
-  await pipe(move, TE.orElse(() => move))();
-  await pipe(
-    fs.removeFolder(join(unused, owner)),
-    TE.flatMap(() => fs.removeFolder(unused)),
-    TE.orElse(() => removeTree(fs, unused)),
-  )();
-}
-
-// --- step 2: search
-
-/** Whether another save has marked the own reservation of this number as bypassed. */
-async function isBypassed(context: CommitContext, state: CommitState, number: number): Promise<boolean> {
-  if (state.reserved !== number) return false;
-  const marks = await context.fs.names(ownerFolder(context, state))();
-  return E.isRight(marks) && marks.right.includes(bypassMark(number));
-}
-
-/** Marks a reservation of these owners as bypassed; false if one of them has released it. */
-async function bypass(
-  { fs }: CommitContext,
-  path: string,
-  owners: readonly string[],
-  number: number,
-): Promise<boolean> {
-  const marked = await Promise.all(owners.map((owner) => fs.makeFolder(join(path, owner, bypassMark(number)))()));
-  return !marked.some((mark) => E.isLeft(mark) && mark.left.code === "ENOENT");
-}
-
-/** Goes through the numbers from a first one on. Owners must be known before a listing to be bypassed after it. */
-async function tryNumbers(
-  context: CommitContext,
-  { reserved }: CommitState,
-  { names }: Listing,
-  first: number,
-  owners: Owners,
-): Promise<Attempt> {
-  for (let number = first;; number++) {
-    if (!Number.isSafeInteger(number)) return { is: "overflow", number };
-    // Any file with the name counts: a rename would replace an empty folder.
-    if (names.includes(folderName(number))) continue;
-    if (number === reserved || !names.includes(reservationName(number))) return { is: "free", number };
-    const path = reservationOf(context, number);
-    const known = owners.get(number);
-    if (known === undefined) {
-      const found = await context.fs.names(path)();
-      return { is: "changed", owners: new Map([...owners, [number, E.isRight(found) ? found.right : []]]) };
-    }
-    if (!await bypass(context, path, known, number)) {
-      return { is: "changed", owners: new Map([...owners].filter(([other]) => other !== number)) };
-    }
-  }
-}
-
-async function searchNumber(context: CommitContext, state: CommitState, search: SearchStep): Promise<CommitState> {
-  const { fs, parent, isLarge } = context;
-  const { from, isGuess = false } = search;
-  let owners: Owners = new Map();
-  for (;;) {
-    const probe = isLarge && state.reserved !== undefined ? ownerFolder(context, state) : undefined;
-    const listed = await readListing(fs, parent, probe)();
-    if (E.isLeft(listed)) return failing(state, listed.left);
-    const listing = listed.right;
-    const next = listing.newest + 1;
-    const keeps = from < next && !listing.names.includes(folderName(from)) && await isBypassed(context, state, from);
-    const first = keeps ? from : isGuess ? next : Math.max(from, next);
-    const found = await tryNumbers(context, state, listing, first, owners);
-    switch (found.is) {
-      case "changed":
-        owners = found.owners;
-        continue;
-      case "overflow": {
-        const path = join(parent, folderName(found.number));
-        return failing(state, storeFailed("rename", path, "EOVERFLOW", "no number is left"));
-      }
-      case "free": {
-        const { number } = found;
-        const step = number !== state.reserved ? "reserve" : context.condition === undefined ? "commit" : "check run";
-        return { ...state, next: { step, found: { number, listing, search } } };
-      }
-    }
-  }
-}
-
-// --- steps 3, 4 and 6: renames
 
 /** Searches again after a rename onto an existing name: another save was faster. The same number twice is a failure of the file system. */
 function searchAgain(state: CommitState, { number, search }: FoundNumber, failed: StoreFailed): CommitState {
@@ -313,38 +169,123 @@ function searchAgain(state: CommitState, { number, search }: FoundNumber, failed
     : failing(state, failed);
 }
 
-async function reserve(context: CommitContext, state: CommitState, found: FoundNumber): Promise<CommitState> {
-  const { number } = found;
-  const moved = await moveReservation(context, state, number)();
-  if (E.isLeft(moved)) return searchAgain(state, found, moved.left);
-  const isFirst = state.reserved === undefined;
-  return {
-    ...state,
-    reserved: number,
-    next: isFirst || context.condition === undefined
-      ? { step: "search", from: number }
-      : { step: "rename folder", number },
+// --- steps
+
+/** Step 1. */
+async function prepareReservation({ reservation, temporary, expected }: CommitContext): Promise<CommitState> {
+  const start: CommitState = {
+    reserved: undefined,
+    folder: temporary,
+    removed: new Set(),
+    next: { step: "search", from: 0 },
   };
+  const made = await makeReservation(reservation)();
+  if (E.isLeft(made)) return failing(start, made.left);
+  const moved = await moveReservation(reservation, undefined, expected)();
+  if (E.isRight(moved)) {
+    return { ...start, reserved: expected, next: { step: "search", from: expected, isGuess: true } };
+  }
+  return exists.includes(moved.left.code) ? start : failing(start, moved.left);
 }
 
-async function renameFolder(
-  { fs, temporary }: CommitContext,
-  state: CommitState,
-  number: number,
-): Promise<CommitState> {
+/** Step 2. */
+async function search(context: CommitContext, state: CommitState, search: SearchStep): Promise<CommitState> {
+  const { fs, parent, reservation, isLarge } = context;
+  const { from, isGuess = false } = search;
+  const { reserved } = state;
+  const probe = isLarge && reserved !== undefined ? ownerPath(reservation, reserved) : undefined;
+  let owners: Owners = new Map();
+  for (;;) {
+    const listed = await readListing(fs, parent, probe)();
+    if (E.isLeft(listed)) return failing(state, listed.left);
+    const listing = listed.right;
+    const next = listing.newest + 1;
+    const isKept = from < next && from === reserved && !listing.names.includes(folderName(from)) &&
+      await isBypassed(reservation, from);
+    const first = isKept ? from : isGuess ? next : Math.max(from, next);
+    const found = await firstFree(context, reserved, listing, first, owners);
+    if (E.isLeft(found)) {
+      owners = found.left;
+      continue;
+    }
+    const number = found.right;
+    if (!Number.isSafeInteger(number)) {
+      return failing(state, storeFailed("rename", join(parent, folderName(number)), "EOVERFLOW", "no number is left"));
+    }
+    const step = number !== reserved ? "reserve" : context.condition === undefined ? "commit" : "check run";
+    return { ...state, next: { step, found: { number, listing, search } } };
+  }
+}
+
+/**
+ * The first free number in a listing. Reservations are bypassed only if their owners were known before the listing; otherwise the left has the
+ * owners, and the folder must be listed again.
+ */
+async function firstFree(
+  { reservation }: CommitContext,
+  reserved: Reserved,
+  { names }: Listing,
+  first: number,
+  owners: Owners,
+): Promise<E.Either<Owners, number>> {
+  for (let number = first; Number.isSafeInteger(number); number++) {
+    // Any file with the name counts: a rename would replace an empty folder.
+    if (names.includes(folderName(number))) continue;
+    if (number === reserved || !names.includes(reservationName(number))) return E.right(number);
+    const known = owners.get(number);
+    if (known === undefined) return E.left(new Map([...owners, [number, await ownersOf(reservation, number)]]));
+    if (!await bypass(reservation, number, known)) return E.left(new Map([...owners].filter(([n]) => n !== number)));
+  }
+  return E.right(Number.MAX_SAFE_INTEGER + 1);
+}
+
+/** Steps 3 and 4. */
+async function reserve(context: CommitContext, state: CommitState, found: FoundNumber): Promise<CommitState> {
+  const { fs, reservation, temporary, condition } = context;
+  const { number } = found;
+  const moved = await moveReservation(reservation, state.reserved, number)();
+  if (E.isLeft(moved)) return searchAgain(state, found, moved.left);
+  const reserved = { ...searching(state, number), reserved: number };
+  if (state.reserved === undefined || condition === undefined) return reserved;
   const folder = movedPath(temporary, number);
   const renamed = await fs.rename(state.folder, folder)();
-  if (E.isRight(renamed)) return { ...state, folder, next: { step: "search", from: number } };
-  return renamed.left.code === "ENOENT"
-    ? { ...state, next: { step: "explain loss", failed: renamed.left } }
-    : failing(state, renamed.left);
+  if (E.isRight(renamed)) return { ...reserved, folder };
+  return failing(reserved, await explained(context, reserved, condition, renamed.left));
 }
 
-async function renameToCheckpoint(
-  { fs, parent, condition }: CommitContext,
-  state: CommitState,
-  found: FoundNumber,
-): Promise<CommitState> {
+/** Step 5. */
+async function checkRun(context: CommitContext, state: CommitState, found: FoundNumber): Promise<CommitState> {
+  const { fs, parent, condition } = context;
+  const { number, listing } = found;
+  const rivals = await checkedRivals(context, state, listing, condition);
+  if (E.isLeft(rivals)) return failing(state, rivals.left);
+  if (rivals.right === undefined) return searching(state, number);
+  const higher = rivals.right.findLast((rival) => rival.number > number);
+  if (higher !== undefined) return searching(state, higher.number + 1);
+  const keyOfRival = (rival: Rival): string => join(rival.folder, `${rival.number}`);
+  const lower = rivals.right.filter((rival) => !state.removed.has(keyOfRival(rival)));
+  if (lower.length === 0) return { ...state, next: { step: "commit", found } };
+  for (const rival of lower) {
+    const gone = await removeReserving(fs, parent, rival.folder, rival.number)();
+    if (E.isLeft(gone)) return failing(state, gone.left);
+  }
+  return searching({ ...state, removed: new Set([...state.removed, ...lower.map(keyOfRival)]) }, number);
+}
+
+/** The other saves of the run, if no checkpoint of it is above the parent. */
+async function checkedRivals(
+  { reservation }: CommitContext,
+  { reserved }: CommitState,
+  listing: Listing,
+  condition: CommitCondition | undefined,
+): Promise<E.Either<StoreFailed | Overtaken, readonly Rival[] | undefined>> {
+  const checked = await condition?.check(listing.numbersFrom(condition.parent + 1))();
+  return checked !== undefined && E.isLeft(checked) ? checked : await rivalsOf(reservation, reserved, listing);
+}
+
+/** Step 6. */
+async function rename(context: CommitContext, state: CommitState, found: FoundNumber): Promise<CommitState> {
+  const { fs, parent, condition } = context;
   const { number, listing } = found;
   const renamed = await pipe(
     // If there is a checkpoint, its save has made the folders above durable.
@@ -354,96 +295,47 @@ async function renameToCheckpoint(
   if (E.isRight(renamed)) {
     return { ...state, next: { step: "finished", result: E.right({ checkpoint: number, listing }) } };
   }
-  return condition !== undefined && renamed.left.code === "ENOENT"
-    ? { ...state, next: { step: "explain loss", failed: renamed.left } }
-    : searchAgain(state, found, renamed.left);
+  return condition === undefined || renamed.left.code !== "ENOENT"
+    ? searchAgain(state, found, renamed.left)
+    : failing(state, await explained(context, state, condition, renamed.left));
 }
 
-// --- step 5: check run
-
-/** The reservations of other saves of the run, ascending; undefined if one was released after the listing, perhaps by a commit. */
-async function rivalsOf(
+/** The reason for a failed rename of the temporary folder: if it is missing, another save of the run has removed it in step 5. */
+async function explained(
   context: CommitContext,
-  { reserved }: CommitState,
-  { reservations }: Listing,
-): Promise<E.Either<StoreFailed, readonly Rival[] | undefined>> {
-  const { fs, temporary, key } = context;
-  const rivals: Rival[] = [];
-  for (const number of reservations) {
-    if (number === reserved) continue;
-    const owners = await fs.names(reservationOf(context, number))();
-    if (E.isLeft(owners)) return owners.left.code === "ENOENT" ? E.right(undefined) : owners;
-    for (const name of owners.right) {
-      const owner = ownerOf(name);
-      if (owner?.key === key && owner?.folder !== basename(temporary)) rivals.push({ number, folder: owner!.folder });
-    }
-  }
-  return E.right(rivals);
-}
-
-async function checkRun(context: CommitContext, state: CommitState, found: FoundNumber): Promise<CommitState> {
-  const { fs, parent, condition } = context;
-  const { number, listing } = found;
-  const searchFrom = (from: number): CommitState => ({ ...state, next: { step: "search", from } });
-  const checked = await checkCondition(condition, listing);
-  if (E.isLeft(checked)) return failing(state, checked.left);
-  const rivals = await rivalsOf(context, state, listing);
-  if (E.isLeft(rivals)) return failing(state, rivals.left);
-  if (rivals.right === undefined) return searchFrom(number);
-  const higher = rivals.right.findLast((rival) => rival.number > number);
-  if (higher !== undefined) return searchFrom(higher.number + 1);
-  const lower = rivals.right.filter((rival) => !state.removed.has(join(rival.folder, `${rival.number}`)));
-  if (lower.length === 0) return { ...state, next: { step: "commit", found } };
-  for (const rival of lower) {
-    const gone = await removeReserving(fs, parent, rival.folder, rival.number)();
-    if (E.isLeft(gone)) return failing(state, gone.left);
-  }
-  const removed = new Set([...state.removed, ...lower.map((rival) => join(rival.folder, `${rival.number}`))]);
-  return { ...state, removed, next: { step: "search", from: number } };
-}
-
-async function checkCondition(
-  condition: CommitCondition | undefined,
-  { numbersFrom }: Listing,
-): Promise<E.Either<StoreFailed | Overtaken, void>> {
-  return condition === undefined ? E.right(undefined) : await condition.check(numbersFrom(condition.parent + 1))();
-}
-
-/** Why the temporary folder is missing: another save of the run has removed it in step 5. */
-async function explainLoss(context: CommitContext, state: CommitState, failed: StoreFailed): Promise<CommitState> {
+  state: CommitState,
+  condition: CommitCondition,
+  failed: StoreFailed,
+): Promise<StoreFailed | Overtaken> {
+  if (failed.code !== "ENOENT") return failed;
   for (;;) {
     const listing = await readListing(context.fs, context.parent)();
-    if (E.isLeft(listing)) return failing(state, listing.left);
-    const checked = await checkCondition(context.condition, listing.right);
-    if (E.isLeft(checked)) return failing(state, checked.left);
-    const rivals = await rivalsOf(context, state, listing.right);
-    if (E.isLeft(rivals)) return failing(state, rivals.left);
-    if (rivals.right === undefined) continue;
-    const rival = rivals.right.at(-1);
-    if (rival === undefined) return failing(state, failed);
-    return failing(state, { _tag: "Overtaken", checkpoint: rival.number, step: null, by: "a save in progress" });
+    if (E.isLeft(listing)) return listing.left;
+    const rivals = await checkedRivals(context, state, listing.right, condition);
+    if (E.isLeft(rivals)) return rivals.left;
+    const rival = rivals.right?.at(-1);
+    if (rival !== undefined) {
+      return { _tag: "Overtaken", checkpoint: rival.number, step: null, by: "a save in progress" };
+    }
+    if (rivals.right !== undefined) return failed;
   }
 }
 
 // --- combinators
 
-async function advance(context: CommitContext, state: CommitState): Promise<CommitState> {
+function advance(context: CommitContext, state: CommitState): Promise<CommitState> {
   const { next } = state;
   switch (next.step) {
     case "search":
-      return await searchNumber(context, state, next);
+      return search(context, state, next);
     case "reserve":
-      return await reserve(context, state, next.found);
-    case "rename folder":
-      return await renameFolder(context, state, next.number);
+      return reserve(context, state, next.found);
     case "check run":
-      return await checkRun(context, state, next.found);
+      return checkRun(context, state, next.found);
     case "commit":
-      return await renameToCheckpoint(context, state, next.found);
-    case "explain loss":
-      return await explainLoss(context, state, next.failed);
+      return rename(context, state, next.found);
     case "finished":
-      return state;
+      return Promise.resolve(state);
   }
 }
 
@@ -457,15 +349,15 @@ async function advance(context: CommitContext, state: CommitState): Promise<Comm
 export function commitFolder(request: CommitRequest): TE.TaskEither<StoreFailed | Overtaken, CommittedFolder> {
   return async () => {
     const { fs, parent, temporary, condition } = request;
-    const key = condition && keyOf(condition.key);
+    const key = condition && createHash("sha256").update(condition.key).digest("hex").slice(0, 16);
     const unused = join(parent, temporaryName("saving", await fs.processId()));
-    const context = { ...request, unused, key, owner: ownerName({ folder: basename(temporary), key }) };
-    for (let state = await prepareReservation(context);; state = await advance(context, state)) {
-      if (state.next.step !== "finished") continue;
-      const { result } = state.next;
-      await releaseReservation(context, state);
-      if (E.isLeft(result) && state.folder !== temporary) await removeTree(fs, state.folder)();
-      return result;
-    }
+    const reservation = { fs, parent, unused, owner: { folder: basename(temporary), key } };
+    const context = { ...request, reservation };
+    let state = await prepareReservation(context);
+    while (state.next.step !== "finished") state = await advance(context, state);
+    const { result } = state.next;
+    await releaseReservation(reservation, state.reserved)();
+    if (E.isLeft(result) && state.folder !== temporary) await removeTree(fs, state.folder)();
+    return result;
   };
 }

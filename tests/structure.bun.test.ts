@@ -104,6 +104,7 @@ const order: readonly string[] = [
   "orphans",
   "listing",
   "run_folder",
+  "reservation",
   "publish",
   "directory",
   "progress",
