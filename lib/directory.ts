@@ -14,8 +14,8 @@
  * 2. Write each part into it, and make it durable with `fsync`. The next part is written meanwhile.
  * 3. Write the manifest, and make it durable.
  * 4. Make the folders of the parts and the temporary folder durable, so that every name in them is.
- * 5. Commit: one rename gives the temporary folder the name of a checkpoint. `commitFolder` finds the number, and for the first checkpoint makes the folders
- *    above durable before. After a crash the checkpoint is whole, or the temporary folder is.
+ * 5. Commit: one rename gives the temporary folder the name of a checkpoint. `commitFolder` finds the number, and for the first checkpoint
+ *    makes the folders above durable before. After a crash the checkpoint is whole, or the temporary folder is.
  * 6. Make the rename durable with an `fsync` of the folder of checkpoints. From here on, no crash can take the checkpoint.
  * 7. Remove orphans.
  *
@@ -106,7 +106,7 @@ function checkpointPath(run: string, checkpoint: number): string {
   return join(parentOf(run), folderName(checkpoint));
 }
 
-function checkPath(path: string): void {
+function checkRunPath(path: string): void {
   if (typeof path !== "string" || path === "" || path.includes("\0") || /^~(\/|$)/.test(path)) {
     throw new TypeError(`Expected the path of a folder, found ${shown(path)}: write the whole path, without "~"`);
   }
@@ -133,7 +133,7 @@ function begin(folder: RunFolder): Task<E.Either<StoreFailed, Saving>> {
     }
     // Before the first save of this process, because orphans may take the space that it needs. Later saves do this at their commits.
     if (!expectations.has(parent)) await examine(folder, parent, path);
-    return E.right(savingOf(writerTo({ folder, parent, path })));
+    return E.right(savingOf(temporaryWriter({ folder, parent, path })));
   };
 }
 
@@ -158,7 +158,7 @@ async function examine({ fs, expectations }: RunFolder, parent: string, fresh: s
   expectations.set(parent, { next: newest + 1, names: names.right.length });
 }
 
-function writerTo(temporary: TemporaryFolder): StoreWriter {
+function temporaryWriter(temporary: TemporaryFolder): StoreWriter {
   const { folder: { fs, expectations, digest }, parent, path } = temporary;
   const folders = new Set<string>();
   let committed: CommittedFolder | undefined;
@@ -282,7 +282,7 @@ function ifCommitted<A>(
   );
 }
 
-function partStatus(
+function statusOfPart(
   folder: RunFolder,
   checkpoint: number,
   name: string,
@@ -319,7 +319,7 @@ export function directoryOn(fs: FileSystem): (path: string, options?: DirectoryO
   const places = new Map<string, object>();
   const expectations = new Map<string, Expectation>();
   return (path, options = {}) => {
-    checkPath(path);
+    checkRunPath(path);
     checkStoreOptions(options);
     const run = (): string => resolve(path);
     const folder: RunFolder = { fs, run, expectations, digest: options.digest };
@@ -357,7 +357,7 @@ export function directoryOn(fs: FileSystem): (path: string, options?: DirectoryO
       status: (checkpoint, name) => {
         checkCheckpoint(checkpoint);
         checkPartName(name);
-        return () => partStatus(folder, checkpoint, name)();
+        return () => statusOfPart(folder, checkpoint, name)();
       },
       remove: (checkpoint) => {
         checkCheckpoint(checkpoint);

@@ -1,8 +1,8 @@
 /**
  * Reads and writes the bytes of one file.
  *
- * A part is written in pieces of at most 8 MiB, without copies. While a piece is written, its digest is computed and the next chunk is made. Every
- * 8 MiB the disk is asked to flush, so that the `fsync` at the end has little left to do.
+ * A part is written in pieces of at most 8 MiB, without copies. While a piece is written, its digest is computed and the next chunk is
+ * made. Every 8 MiB the disk is asked to flush, so that the `fsync` at the end has little left to do.
  *
  * @module
  */

@@ -72,14 +72,14 @@ export function removalMark(folder: string): string {
   return `.emptying-${folder}`;
 }
 
-const mark = /^\.emptying-(checkpoint_[0-9]+)$/;
+const markPattern = /^\.emptying-(checkpoint_[0-9]+)$/;
 
 /** The folder that a removal mark is for; undefined for other names. */
 export function markedFolder(name: string): string | undefined {
-  return mark.exec(name)?.[1];
+  return markPattern.exec(name)?.[1];
 }
 
 /** Whether a name is one of these. */
 export function isTemporary(name: string): boolean {
-  return [temporary, reservation, mark].some((known) => known.test(name));
+  return [temporary, reservation, markPattern].some((known) => known.test(name));
 }

@@ -123,14 +123,14 @@ function commitTo(
   condition: CommitCondition | undefined,
 ): TE.TaskEither<StoreFailed | Overtaken, number> {
   return async () => {
-    let newest = newestOf(checkpoints);
+    let newest = newestNumber(checkpoints);
     // The check is asynchronous, so it is repeated until no commit has come in between.
     for (let checked = -1; condition !== undefined && checked !== newest;) {
       checked = newest;
       const { parent, check } = condition;
       const result = await check(committedNumbers(checkpoints).filter((number) => number > parent))();
       if (E.isLeft(result)) return result;
-      newest = newestOf(checkpoints);
+      newest = newestNumber(checkpoints);
     }
     checkpoints.set(newest + 1, new Map(parts).set(manifestName, copyBytes(manifest)));
     return E.right(newest + 1);
@@ -148,7 +148,7 @@ function committedNumbers(checkpoints: Checkpoints): readonly number[] {
 }
 
 /** The highest number, -1 if there is no checkpoint. */
-function newestOf(checkpoints: Checkpoints): number {
+function newestNumber(checkpoints: Checkpoints): number {
   return committedNumbers(checkpoints).at(-1) ?? -1;
 }
 

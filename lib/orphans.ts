@@ -121,7 +121,7 @@ function lastModified(fs: FileSystem, path: string, levels = 2): TE.TaskEither<S
   );
 }
 
-function isOld({ fs, fresh }: Swept, path: string): TE.TaskEither<StoreFailed, boolean> {
+function isExpired({ fs, fresh }: Swept, path: string): TE.TaskEither<StoreFailed, boolean> {
   return pipe(
     // Compared with a time of the same file system, because the clock may be another machine's.
     fs.status(fresh),
@@ -137,11 +137,14 @@ function isOrphan(swept: Swept, name: string, path: string): TE.TaskEither<Store
   }
   return pipe(
     TE.fromTask(swept.fs.processStatus(processId)),
-    TE.flatMap((status) => status === "unknown" ? isOld(swept, path) : TE.right(status === "dead")),
+    TE.flatMap((status) => status === "unknown" ? isExpired(swept, path) : TE.right(status === "dead")),
   );
 }
 
-/** Removes a reservation if its owner is an orphan. The owner's temporary folder goes first, because a save must not commit without its reservation. */
+/**
+ * Removes a reservation if its owner is an orphan. The owner's temporary folder is removed first, because a save must not commit without
+ * its reservation.
+ */
 function sweepReservation(swept: Swept, path: string, number: number): TE.TaskEither<StoreFailed, void> {
   const { fs, parent } = swept;
   return pipe(
@@ -164,7 +167,7 @@ function sweepMark(swept: Swept, markPath: string, folder: string): TE.TaskEithe
   const { fs } = swept;
   return pipe(
     fs.status(join(folder, manifestName)),
-    TE.flatMap(() => isOld(swept, markPath)),
+    TE.flatMap(() => isExpired(swept, markPath)),
     TE.flatMap((old) => old ? fs.removeFolder(markPath) : done),
     unless(missing, () => finishRemoval(fs, folder, markPath)),
   );

@@ -2,8 +2,8 @@
  * Process identities, and whether the process of an identity is running.
  *
  * An identity is `<machine>.<pid>.<start>`. `<machine>` is a digest of the host name, the boot and the process namespace; `<start>` is the
- * start time of the process in ticks since boot, which tells apart processes that had the same number. Only Linux provides these facts. Elsewhere
- * the machine is `unknown`, and so is the status of every process.
+ * start time of the process in ticks since boot, which tells apart processes that had the same number. Only Linux provides these facts.
+ * Elsewhere the machine is `unknown`, and so is the status of every process.
  *
  * @module
  */

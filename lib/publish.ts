@@ -22,9 +22,10 @@
  * 1. **Prepare.** Make a reservation under a temporary name. The folder in it names its owner. Then try to rename the reservation to the
  *    number that is expected next: for a large folder this saves one listing.
  *    `.saving-P-R/` (the save), `.saving-P-S/.saving-P-R-K/` (the reservation)
- * 2. **Search.** List the folder, and find the first number above every checkpoint that has no file and no reservation. If the save has
- *    reserved that number already, go to 5, or to 6 if it follows no checkpoint. The search does not wait for other reservations: their
- *    owners may have been killed. It marks each as bypassed, and tries the next number.
+ * 2. **Search.** List the folder, and find the first number above every checkpoint that has no file and no reservation. A search does not
+ *    wait for other reservations, whose owners may have been killed: it marks each as bypassed, and tries the next number. A save that was
+ *    bypassed finds the number that it has reserved, although higher checkpoints exist. If the number found is the reserved one, go to 5,
+ *    or to 6 if the save follows no checkpoint.
  *    `.number-12/.saving-Q-T/passed-12/` (another save's reservation of 12, bypassed)
  * 3. **Reserve.** Rename the reservation to the number; it fails if another save has reserved it since. Go to 2, to list again.
  *    `.saving-P-R/`, `.number-12/.saving-P-R-K/`
@@ -37,12 +38,13 @@
  *      have been committed just before.
  * 6. **Commit.** Rename the temporary folder to the number. For the first checkpoint, make the folders above durable before.
  *    `checkpoint_12/`, `.number-12/.saving-P-R-K/`
- * 7. **Release.** Rename the reservation to its temporary name again, and remove it. It is renamed first because others may put marks into it as
- *    long as it has a number.
+ * 7. **Release.** Rename the reservation to its temporary name again, and remove it. It is renamed first because others may put marks into
+ *    it as long as it has a number.
  *    `checkpoint_12/`
  *
- * The caller then makes the rename of step 6 durable with an `fsync` of the folder. After a crash before step 6, later saves remove the temporary folder
- * and the reservation as orphans. After a crash from step 6 on, the checkpoint is whole, or its folder still has the temporary name.
+ * The caller then makes the rename of step 6 durable with an `fsync` of the folder. After a crash before step 6, later saves remove the
+ * temporary folder and the reservation as orphans. After a crash from step 6 on, the checkpoint is whole, or its folder still has the
+ * temporary name.
  *
  * ## Why the invariants hold
  *
@@ -50,12 +52,12 @@
  * commit that number and the next ones, and remove the first. But a save commits a number only while it has the reservation, and only after
  * a listing that it made with the reservation. Any earlier save with this number had the reservation before and released it after its
  * commit. So that listing shows its checkpoint, or a higher one, because the newest checkpoint is never removed; and the save moves on.
- * A bypassed save must not move on, because the higher checkpoint is of the save that bypassed it. The mark says so: it was made when no
- * checkpoint of this number or above existed. It contains the number, because marks stay in a reservation that moves to another number.
+ * A bypassed save may keep its number in spite of a higher checkpoint: its reservation was made before any checkpoint with this number or
+ * above, and the mark proves that. The mark contains the number, because it stays in the reservation when that moves to another number.
  *
  * *One line of history.* Of two saves of one run, the one that reserved its number later sees the other's reservation or its checkpoint in
- * step 5, so they are never both committed. They never remove each other's temporary folders either: a save that moves its reservation renames its
- * folder (step 4), so that only a save with a higher reservation than its present one can remove it.
+ * step 5, so they are never both committed. They never remove each other's temporary folders either: a save that moves its reservation
+ * renames its folder (step 4), so that only a save with a higher reservation than its present one can remove it.
  *
  * @module
  */

@@ -214,10 +214,10 @@ export function tooLong(operation: "read" | "write", path: string, bytes: number
 
 // --- combinators
 
-const forbidden = /[\p{Cc}\\:*?"<>|]/u;
+const forbiddenCharacters = /[\p{Cc}\\:*?"<>|]/u;
 
 function isFileName(name: string): boolean {
-  return name !== "" && name !== "." && name !== ".." && !forbidden.test(name) && name.isWellFormed() &&
+  return name !== "" && name !== "." && name !== ".." && !forbiddenCharacters.test(name) && name.isWellFormed() &&
     new TextEncoder().encode(name).length <= 255;
 }
 
