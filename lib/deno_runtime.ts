@@ -16,7 +16,7 @@ export interface DenoRuntime {
 }
 
 /** An open file of Deno. */
-export interface DenoFile {
+interface DenoFile {
   readonly write: (bytes: Uint8Array) => Promise<number>;
   readonly sync: () => Promise<void>;
   readonly close: () => void;

@@ -60,9 +60,6 @@ import {
 
 // --- types
 
-/** Options of a directory store. */
-export type DirectoryOptions = StoreOptions;
-
 /** What this process knows of a folder of checkpoints since its last save there. */
 interface Expectation {
   /** The number that the next save will probably get. */
@@ -315,7 +312,7 @@ function removeCheckpoint({ fs, run }: RunFolder, checkpoint: number): TE.TaskEi
  * @param fs The file system.
  * @returns The constructor of stores on it.
  */
-export function directoryOn(fs: FileSystem): (path: string, options?: DirectoryOptions) => Store {
+export function directoryOn(fs: FileSystem): (path: string, options?: StoreOptions) => Store {
   const places = new Map<string, object>();
   const expectations = new Map<string, Expectation>();
   return (path, options = {}) => {
@@ -396,7 +393,7 @@ export function directoryOn(fs: FileSystem): (path: string, options?: DirectoryO
  * await rm(runs, { recursive: true });
  * ```
  */
-export function directory(path: string, options: DirectoryOptions = {}): Store {
+export function directory(path: string, options: StoreOptions = {}): Store {
   return directoryHere(path, options);
 }
 

@@ -56,7 +56,7 @@ export function movedPath(folder: string, number: number): string {
   return `${folder}${number.toString(16)}`;
 }
 
-/** The name of the folder in a reservation, which tells its owner. */
+/** The name of the folder in a reservation, which identifies the owner. */
 export function ownerName({ folder, key }: Owner): string {
   return key === undefined ? folder : `${folder}-${key}`;
 }

@@ -676,7 +676,7 @@ test("numbers: a mark for one number does not count for the next, when a bypasse
   assert.equal(right(await second), 5);
 });
 
-test("numbers: none is left out if a reservation has a new owner when it is to be marked as bypassed", async () => {
+test("numbers: none is left out if a reservation changes its owner before it is marked as bypassed", async () => {
   const path = place();
   right(await save(directory(path), 1));
   const broken = watched(

@@ -77,7 +77,7 @@ test(`old or new: a loop of saves that keeps 1, 2 or all checkpoints is killed $
     const keep = [1, 2, 0][i % 3] ?? 0;
     const { path, newest, count } = places.get(keep) ?? assert.fail();
     const { from, saved } = await kill(i % 2 === 0 ? here : there, path, keep);
-    assert.equal(from, newest, "it did not go on from the newest");
+    assert.equal(from, newest, "it did not resume from the newest");
     const steps = await wholeSteps(directory(path));
     const found = steps.at(-1) ?? 0;
     assert.ok(found === saved || found === saved + 1, `step ${saved} was saved, ${found} is the newest`);
@@ -151,7 +151,7 @@ test("orphans: a paused save of another process is kept and can continue; when t
       for (let i = 0; i < 3; i++) await runOrThrow(saveState(store)(stateAt(1_000_000 + i)));
       assert.deepEqual(await saving(), before);
       const newest = (await runOrThrow(list(store))).entries.at(-1)?.step;
-      assert.equal(newest, 1_000_002, "a save that stands still is counted");
+      assert.equal(newest, 1_000_002, "a paused save is listed");
       const seen = reported;
       child.kill("SIGCONT");
       while (reported < seen + 3) await wait(1);
