@@ -23,7 +23,8 @@ import {
 } from "./manifest.ts";
 import { meter, type Progress } from "./progress.ts";
 import { decodeHeader, type Header, headerLength, type TensorEntry } from "./safetensors.ts";
-import { digester, manifestName, type Part, type Store, storeFailed, tooLong } from "./store.ts";
+import { digester } from "./digest.ts";
+import { manifestName, type OpenPart, type Store, storeFailed, tooLong } from "./store.ts";
 import { elementBytes, fits, type Held, heldBytes, sizeOf } from "./tensor.ts";
 
 // --- types
@@ -131,7 +132,7 @@ function segmentsOf(
   return segments;
 }
 
-function lengthProblem(part: Part, entry: FileEntry): Problem {
+function lengthProblem(part: OpenPart, entry: FileEntry): Problem {
   return { path: entry.name, kind: "length", expected: `${entry.bytes} bytes`, found: `${part.bytes}` };
 }
 
@@ -147,7 +148,7 @@ function digesting(entry: FileEntry, advance: (bytes: number) => void): {
       advance(view.byteLength);
     },
     problems: () => {
-      const { crc32, sha256 } = digest.written();
+      const { crc32, sha256 } = digest.result();
       const differs = (name: string, expected: string | undefined, found: string | undefined): Problem[] =>
         expected === found
           ? []
@@ -165,7 +166,7 @@ interface Content {
 
 /** The header of an open file; or every problem of it. */
 export async function readHeader(
-  part: Part,
+  part: OpenPart,
   entry: FileEntry,
   check: (view: Uint8Array) => void = () => {},
 ): Promise<E.Either<StoreFailed | readonly Problem[], Header>> {
@@ -193,7 +194,7 @@ interface Reading {
 
 /** Reads every byte of an open file and checks it; or every problem of the file. */
 async function readFile(
-  part: Part,
+  part: OpenPart,
   entry: FileEntry,
   expected: ReadonlyMap<string, Stored>,
   held: (stored: Stored) => boolean,
@@ -256,7 +257,7 @@ async function readFile(
 
 /** Checks the index of the model's files, which is for other tools and holds no tensor. */
 async function readIndex(
-  part: Part,
+  part: OpenPart,
   entry: FileEntry,
   advance: (bytes: number) => void,
 ): Promise<E.Either<StoreFailed | readonly Problem[], Content>> {

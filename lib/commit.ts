@@ -21,7 +21,8 @@ import { type ArraySpec, isKept, isModelShard, modelIndex, type Placement, place
 import { meter, type Progress } from "./progress.ts";
 import { type EncodedHeader, encodeHeader, type TensorSpec } from "./safetensors.ts";
 import { placeOf } from "./runs.ts";
-import { type After, manifestName, type Saving, sha256Of, type Store, tooLong } from "./store.ts";
+import { sha256Of } from "./digest.ts";
+import { type CommitCondition, manifestName, type Saving, type Store, tooLong } from "./store.ts";
 import type { Held } from "./tensor.ts";
 
 // --- types
@@ -296,7 +297,7 @@ export function writeCheckpoint(
   store: Store,
   encoded: Encoded,
   summary: Omit<Summary, "files">,
-  after?: After,
+  after?: CommitCondition,
   onProgress: (progress: Progress) => void = () => {},
 ): TaskEither<StoreFailed | Overtaken, Committed> {
   return async () => {
@@ -319,9 +320,9 @@ export function writeCheckpoint(
         await begun.right.abort();
         return manifest;
       }
-      const { seen } = begun.right;
-      if (after !== undefined && begun.right.looks !== true) {
-        const looked = await pipe(candidates(store), TE.flatMap(after.look))();
+      const { listed } = begun.right;
+      if (after !== undefined && begun.right.checksCondition !== true) {
+        const looked = await pipe(candidates(store), TE.flatMap(after.check))();
         if (E.isLeft(looked)) {
           await begun.right.abort();
           return looked;
@@ -341,7 +342,7 @@ export function writeCheckpoint(
         checkpoint: committed.right,
         bytesWritten: written + manifest.right.byteLength,
         bytesTotal,
-        seen: seen?.(),
+        seen: listed?.(),
         ...(store.digest === "sha256" ? { digest: sha256Of(manifest.right) } : {}),
       });
     } catch (cause) {

@@ -1,5 +1,5 @@
 /**
- * What a retention policy is given, and what it decides.
+ * The input and output of a retention policy.
  *
  * @module
  */
@@ -7,32 +7,32 @@ import { shown } from "./rules.ts";
 
 // --- types
 
-/** What a catalogue says of one checkpoint. */
+/** One checkpoint in a catalogue. */
 export interface Entry {
   readonly checkpoint: number;
-  /** The training step it was saved at, `null` if the run counts none. */
+  /** The training step of the save, `null` if the run does not count steps. */
   readonly step: number | null;
   readonly metrics: Readonly<Record<string, number>>;
-  /** When it was committed, in milliseconds since 1970. */
+  /** The time of the save, in milliseconds since 1970. */
   readonly time: number;
-  /** What it takes up, in bytes. */
+  /** The total size of its files, in bytes. */
   readonly bytes: number;
   /** The run that saved it. */
   readonly run: string;
 }
 
-/** The numbers of the checkpoints that stay and of those that go, each in ascending order. */
+/** The numbers of the checkpoints to keep and to remove, each in ascending order. */
 export interface Decision {
   readonly keep: readonly number[];
   readonly remove: readonly number[];
   /**
-   * Metrics that the policy asks for and no checkpoint of the catalogue has: nothing is removed on their account.
+   * Metrics that the policy uses and no checkpoint of the catalogue has. Nothing is removed because of them.
    * @default none
    */
   readonly unknownMetrics?: readonly string[];
 }
 
-/** A policy: a pure function of the catalogue and the present time, in milliseconds since 1970. */
+/** A retention policy: a pure function of the catalogue and the present time, in milliseconds since 1970. */
 export type Retention = (catalogue: readonly Entry[], now: number) => Decision;
 
 // --- combinators
@@ -41,19 +41,19 @@ const isNumbers = (u: unknown): boolean => Array.isArray(u) && u.every((one) => 
 const isStrings = (u: unknown): boolean => Array.isArray(u) && u.every((one) => typeof one === "string");
 
 /**
- * What a policy decides: one of the user's own may answer with anything, which is a `TypeError`.
+ * Runs a policy and checks its result, because a user's own policy may return anything. A wrong result is a `TypeError`.
  *
- * @param policy The policy, which gets a copy of the catalogue.
- * @param catalogue The entries it judges.
- * @param now The present time.
- * @returns Its decision; what it both keeps and removes is kept.
+ * @param policy The policy. It gets a copy of the catalogue.
+ * @param catalogue The entries to decide on.
+ * @param now The present time in milliseconds since 1970.
+ * @returns The decision. A number in both `keep` and `remove` is kept.
  */
 export function decisionOf(policy: Retention, catalogue: readonly Entry[], now: number): Decision {
   const found: unknown = policy([...catalogue], now);
   const { keep, remove, unknownMetrics = [] } = Object(found);
   if (!isNumbers(keep) || !isNumbers(remove)) {
     throw new TypeError(
-      `Expected a retention policy to give { keep, remove }, arrays of checkpoints' numbers, found ${shown(found)}`,
+      `Expected a retention policy to return { keep, remove }, arrays of checkpoint numbers, found ${shown(found)}`,
     );
   }
   if (!isStrings(unknownMetrics)) {

@@ -1,314 +1,381 @@
 /**
- * A folder of checkpoints that no crash, full disk or kill can leave without its newest one.
+ * A store in a folder of a disk. No crash, full disk or kill can lose its newest checkpoint.
  *
  * ```text
- * runs/digits/checkpoints/checkpoint_12/      a checkpoint: holds snapshot.json, its manifest
- * runs/digits/checkpoints/.saving-...         a save under way or its claim on a number, or what a killed one left
- * runs/digits/checkpoints/.removing-...       a checkpoint being removed
- * runs/digits/checkpoints/.number-12/         a number that a save is about to take
+ * runs/digits/checkpoints/checkpoint_12/      a checkpoint; snapshot.json in it is its manifest
+ * runs/digits/checkpoints/.saving-...         a save in progress or its reservation, or an orphan of a killed save
+ * runs/digits/checkpoints/.removing-...       a checkpoint that is being removed
+ * runs/digits/checkpoints/.number-12/         a number that a save has reserved
  * ```
  *
- * A save writes every part under a temporary name, makes it durable with `fsync`, then the manifest, then the folders,
- * for the first checkpoint those above, too; then one rename makes it a checkpoint, and an `fsync` of the folder it is
- * in makes that durable. Nothing committed is ever written to again. The order is the one all journaling file systems
- * need (Pillai et al., All File Systems Are Not Created Equal, OSDI 2014).
+ * ## The steps of a save, and what a crash leaves after each
+ *
+ * 1. Make a temporary folder. A crash leaves an orphan, here and up to step 5; a later save removes it.
+ * 2. Write each part into it, and make it durable with `fsync`. The next part is written meanwhile.
+ * 3. Write the manifest, and make it durable.
+ * 4. Make the folders of the parts and the temporary folder durable, so that every name in them is.
+ * 5. Commit: one rename gives the temporary folder the name of a checkpoint. `commitFolder` finds the number, and for the first checkpoint
+ *    makes the folders above durable before. After a crash the checkpoint is whole, or the temporary folder is.
+ * 6. Make the rename durable with an `fsync` of the folder of checkpoints. From here on, no crash can take the checkpoint.
+ * 7. Remove orphans.
+ *
+ * No file of a checkpoint is ever written to again. All journaling file systems need this order (Pillai et al., All File Systems Are Not
+ * Created Equal, OSDI 2014).
  *
  * @module
  */
 
 import { basename, dirname, join, resolve } from "node:path";
 import * as E from "fp-ts/lib/Either.js";
+import type { IO } from "fp-ts/lib/IO.js";
 import { pipe } from "fp-ts/lib/function.js";
+import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { type Disk, machineDisk } from "./disk.ts";
-import type { NoCheckpoint, StoreFailed } from "./errors.ts";
+import type { PartDigest } from "./digest.ts";
+import type { FileSystem } from "./disk.ts";
+import type { NoCheckpoint, Overtaken, StoreFailed } from "./errors.ts";
 import { openPart, readManifestFile, writeFile } from "./files.ts";
-import { done, makeFolders, removeAll, unless } from "./folders.ts";
-import { claimName, sweep, temporaryName, underWay, vanish } from "./leftovers.ts";
-import { candidatesIn, folderName, isCommitted, listIn, numberIn } from "./listing.ts";
-import { publish } from "./publish.ts";
+import { done, makeFolders, missing, removeTree, unless } from "./folders.ts";
+import { reservationName, temporaryName } from "./leftovers.ts";
+import { folderName, isCommitted, listCandidates, listCheckpoints, numberIn } from "./listing.ts";
+import { localFileSystem } from "./local_file_system.ts";
+import { activeSaves, removeAtomically, removeOrphans } from "./orphans.ts";
+import { commitFolder, type CommittedFolder } from "./publish.ts";
 import { shown } from "./rules.ts";
 import { checkEmpty, checkName, checkpointsName, nameFile } from "./run_folder.ts";
+import { savingOf, type StoreWriter } from "./saving_of.ts";
 import {
   checkCheckpoint,
-  checkOptions,
   checkPartName,
+  checkStoreOptions,
   type Chunks,
+  type CommitCondition,
   manifestName,
   type PartStatus,
   type Saving,
-  savingOf,
   type Store,
   storeFailed,
   type StoreOptions,
-  type Writer,
-  type Written,
 } from "./store.ts";
 
 // --- types
 
-/** How a folder keeps checkpoints. */
-export type DirectoryOptions = StoreOptions;
-
-// --- saving
-
-/** What a process expects of a folder where it has saved. */
-interface Guess {
+/** What this process knows of a folder of checkpoints since its last save there. */
+interface Expectation {
+  /** The number that the next save will probably get. */
   readonly next: number;
+  /** How many names the folder has. */
   readonly names: number;
 }
 
-/** From so many names on it costs less to look at the clock of the disk than to list them twice. */
-const manyNames = 1000;
-
-/** Where one save is written. */
-interface Place {
-  readonly parent: string;
-  readonly own: string;
-  /** The numbers that saves of this process will probably have, by folders that were swept. */
-  readonly guesses: Map<string, Guess>;
+/** A run's folder on a file system. */
+interface RunFolder {
+  readonly fs: FileSystem;
+  /** The absolute path of the run. A relative path is resolved anew for each task. */
+  readonly run: IO<string>;
+  /** What the last save of this process found, by folder of checkpoints. */
+  readonly expectations: Map<string, Expectation>;
   readonly digest: StoreOptions["digest"];
 }
 
-/** Codes that say: link no file here. */
+/** The temporary folder of one save. */
+interface TemporaryFolder {
+  readonly folder: RunFolder;
+  /** The folder of checkpoints. */
+  readonly parent: string;
+  /** The path of the temporary folder. */
+  readonly path: string;
+}
+
+/** The number of names from which reading the file system's clock costs less than listing the folder twice. */
+const manyNames = 1000;
+
+/** Codes of a failed hard link after which the part is written instead. */
 const cannotLink = ["EXDEV", "EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "ENOENT"];
 
-function writerTo(disk: Disk, { parent, own, guesses, digest }: Place): Writer {
-  let seen = (): readonly number[] | undefined => undefined;
-  const inner = new Set<string>();
-  // The part before may become durable while the next one is written.
+// --- paths
+
+function parentOf(run: string): string {
+  return join(run, checkpointsName);
+}
+
+function checkpointPath(run: string, checkpoint: number): string {
+  return join(parentOf(run), folderName(checkpoint));
+}
+
+function checkRunPath(path: string): void {
+  if (typeof path !== "string" || path === "" || path.includes("\0") || /^~(\/|$)/.test(path)) {
+    throw new TypeError(`Expected the path of a folder, found ${shown(path)}: write the whole path, without "~"`);
+  }
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(path)) {
+    throw new TypeError(
+      `Expected the path of a folder, found the URL ${shown(path)}: write the path of a folder on this machine`,
+    );
+  }
+}
+
+// --- saving
+
+/** Step 1. */
+function begin(folder: RunFolder): Task<E.Either<StoreFailed, Saving>> {
+  return async () => {
+    const { fs, run, expectations } = folder;
+    const parent = parentOf(run());
+    const path = join(parent, temporaryName("saving", await fs.processId()));
+    activeSaves.add(path);
+    const made = await inRun(folder, () => makeTemporary(fs, run(), path))();
+    if (E.isLeft(made)) {
+      activeSaves.delete(path);
+      return made;
+    }
+    // Before the first save of this process, because orphans may take the space that it needs. Later saves do this at their commits.
+    if (!expectations.has(parent)) await examine(folder, parent, path);
+    return E.right(savingOf(temporaryWriter({ folder, parent, path })));
+  };
+}
+
+function makeTemporary(fs: FileSystem, run: string, path: string): TE.TaskEither<StoreFailed, void> {
+  return pipe(
+    fs.makeFolder(path),
+    unless(["ENOENT"], () =>
+      pipe(
+        checkEmpty(fs, run),
+        TE.flatMap(() => makeFolders(fs, dirname(path))),
+        TE.flatMap(() => fs.makeFolder(path)),
+      )),
+  );
+}
+
+/** Removes orphans, and counts the names. */
+async function examine({ fs, expectations }: RunFolder, parent: string, fresh: string): Promise<void> {
+  const names = await fs.names(parent)();
+  if (E.isLeft(names)) return;
+  await removeOrphans(fs, parent, fresh, names.right)();
+  const newest = names.right.reduce((highest, name) => Math.max(highest, numberIn(name) ?? -1), -1);
+  expectations.set(parent, { next: newest + 1, names: names.right.length });
+}
+
+function temporaryWriter(temporary: TemporaryFolder): StoreWriter {
+  const { folder: { fs, expectations, digest }, parent, path } = temporary;
+  const folders = new Set<string>();
+  let committed: CommittedFolder | undefined;
+  // A part becomes durable while the next one is written.
   let durable: Promise<E.Either<StoreFailed, void>> = Promise.resolve(E.right(undefined));
 
-  /** The path of a part, in a folder that is there. */
-  function place(name: string): TE.TaskEither<StoreFailed, string> {
-    const path = join(own, name);
-    const folder = dirname(path);
-    if (folder === own || inner.has(folder)) return TE.right(path);
-    return pipe(disk.makeFolder(folder), TE.map(() => (inner.add(folder), path)));
+  /** The path of a part, whose folder is made if necessary. */
+  function partPath(name: string): TE.TaskEither<StoreFailed, string> {
+    const part = join(path, name);
+    const inner = dirname(part);
+    if (inner === path || folders.has(inner)) return TE.right(part);
+    return pipe(fs.makeFolder(inner), TE.map(() => (folders.add(inner), part)));
   }
 
-  async function put(path: string, chunks: Chunks): Promise<E.Either<StoreFailed, Written>> {
-    const file = await writeFile(disk, path, chunks, digest);
+  /** Steps 2 and 3. */
+  async function put(part: string, chunks: Chunks): Promise<E.Either<StoreFailed, PartDigest>> {
+    const file = await writeFile(fs, part, chunks, digest);
     const before = await durable;
     if (E.isLeft(file)) return file;
     durable = file.right.durable;
-    return pipe(before, E.map(() => file.right.written));
+    return pipe(before, E.map(() => file.right.digest));
   }
 
   return {
-    put: (name, chunks) => pipe(place(name), TE.flatMap((path) => () => put(path, chunks))),
+    put: (name, chunks) => pipe(partPath(name), TE.flatMap((part) => () => put(part, chunks))),
     reuse: (name, from) =>
       pipe(
-        place(name),
-        TE.flatMap((path) => disk.link(join(parent, folderName(from.checkpoint), from.name), path)),
+        partPath(name),
+        TE.flatMap((part) => fs.link(join(parent, folderName(from.checkpoint), from.name), part)),
         TE.map(() => true),
         unless(cannotLink, () => TE.right(false)),
       ),
-    looks: true,
-    seen: () => seen(),
-    commit: (manifest, after) =>
+    checksCondition: true,
+    // Sorted, because a bypassed save may not have the highest number.
+    listed: () => committed && [...committed.listing.numbersFrom(0), committed.checkpoint].sort((a, b) => a - b),
+    commit: (manifest, condition) =>
       pipe(
-        () => put(join(own, manifestName), [manifest]),
-        // In any order: none of it is a checkpoint before the rename.
-        TE.flatMap(() => TE.sequenceArray([() => durable, ...[...inner, own].map(disk.syncFolder)])),
-        TE.flatMap(() => after?.isDoubtful === true ? disk.syncFolder(parent) : done),
-        TE.flatMap((): ReturnType<typeof publish> => {
-          const { next, names } = guesses.get(parent) ?? { next: 0, names: 0 };
-          return publish(disk, parent, own, next, names >= manyNames, after);
-        }),
-        TE.flatMap((published) => pipe(disk.syncFolder(parent), TE.map(() => published))),
-        TE.flatMapTask(({ checkpoint, seen: { names, newest, numbersFrom } }) => async () => {
-          underWay.delete(own);
-          guesses.set(parent, { next: checkpoint + 1, names: names.length });
-          // One that was passed by another save, which is rare, is not the highest.
-          seen = () => {
-            const numbers = numbersFrom(0);
-            return newest < checkpoint ? [...numbers, checkpoint] : [...numbers, checkpoint].sort((a, b) => a - b);
-          };
-          const others = names.filter((name) => name !== basename(own) && name !== claimName(checkpoint));
-          await sweep(disk, parent, join(parent, folderName(checkpoint)), others)();
-          return checkpoint;
-        }),
+        () => put(join(path, manifestName), [manifest]),
+        // Step 4, in any order: nothing here is a checkpoint before the rename.
+        TE.flatMap(() => TE.sequenceArray([() => durable, ...[...folders, path].map(fs.syncFolder)])),
+        TE.flatMap(() => condition?.isDoubtful === true ? fs.syncFolder(parent) : done),
+        TE.flatMap(() => commitDurably(temporary, condition)),
+        TE.map((result) => (committed = result).checkpoint),
       ),
     discard: async () => {
       await durable;
-      await removeAll(disk, own)();
-      underWay.delete(own);
-      // The next save looks for what was left by this one, which may be what it has no room for.
-      guesses.delete(parent);
+      await removeTree(fs, path)();
+      activeSaves.delete(path);
+      // So that the next save removes orphans first, which may take the space that it needs.
+      expectations.delete(parent);
     },
   };
+}
+
+/** Steps 5 to 7. */
+function commitDurably(
+  { folder: { fs, expectations }, parent, path }: TemporaryFolder,
+  condition: CommitCondition | undefined,
+): TE.TaskEither<StoreFailed | Overtaken, CommittedFolder> {
+  const { next, names } = expectations.get(parent) ?? { next: 0, names: 0 };
+  return pipe(
+    commitFolder({ fs, parent, temporary: path, expected: next, isLarge: names >= manyNames, condition }),
+    TE.tap(() => fs.syncFolder(parent)),
+    TE.tapTask(({ checkpoint, listing: { names } }) => () => {
+      activeSaves.delete(path);
+      expectations.set(parent, { next: checkpoint + 1, names: names.length });
+      const others = names.filter((name) => name !== basename(path) && name !== reservationName(checkpoint));
+      return removeOrphans(fs, parent, join(parent, folderName(checkpoint)), others)();
+    }),
+  );
+}
+
+// --- reading
+
+/** Runs a task if the path can be the folder of a run. */
+function inRun<A>(
+  { fs, run }: RunFolder,
+  task: () => TE.TaskEither<StoreFailed, A>,
+): TE.TaskEither<StoreFailed, A> {
+  return pipe(
+    checkName(fs, run()),
+    TE.flatMap(task),
+    unless<A>(["ENOTDIR"], (failed) => nameFile(fs, parentOf(run()), failed)),
+  );
+}
+
+/** Lists the run; if it has no checkpoints, it must be possible to begin a run there. */
+function listRun(
+  folder: RunFolder,
+  list: (fs: FileSystem, parent: string) => TE.TaskEither<StoreFailed, readonly number[]>,
+): TE.TaskEither<StoreFailed, readonly number[]> {
+  const { fs, run } = folder;
+  return inRun(folder, () =>
+    pipe(
+      list(fs, parentOf(run())),
+      TE.tap((numbers) => numbers.length > 0 ? done : checkEmpty(fs, run())),
+    ));
+}
+
+/** Runs a task if the checkpoint exists. */
+function ifCommitted<A>(
+  folder: RunFolder,
+  checkpoint: number,
+  task: TE.TaskEither<StoreFailed, A>,
+): TE.TaskEither<StoreFailed | NoCheckpoint, A> {
+  const { fs, run } = folder;
+  const failure = (available: readonly number[]): NoCheckpoint => ({
+    _tag: "NoCheckpoint",
+    location: run(),
+    checkpoint,
+    available: available.filter((number) => number !== checkpoint),
+  });
+  return pipe(
+    isCommitted(fs, parentOf(run()), checkpoint),
+    TE.flatMap((committed): TE.TaskEither<StoreFailed | NoCheckpoint, A> =>
+      committed
+        ? task
+        // Candidates are enough: examining each number would be slow in a large folder.
+        : pipe(listRun(folder, listCandidates), TE.flatMap((numbers) => TE.left(failure(numbers))))
+    ),
+  );
+}
+
+function statusOfPart(
+  folder: RunFolder,
+  checkpoint: number,
+  name: string,
+): TE.TaskEither<StoreFailed | NoCheckpoint, PartStatus> {
+  const { fs, run } = folder;
+  const path = join(checkpointPath(run(), checkpoint), name);
+  return pipe(
+    fs.status(path),
+    TE.flatMap(({ kind, bytes, links }): TE.TaskEither<StoreFailed, PartStatus> =>
+      kind === "file" ? TE.right({ bytes, links }) : TE.left(storeFailed("look at", path, "EINVAL", "not a file"))
+    ),
+    TE.orElse((failed) =>
+      missing.includes(failed.code) ? ifCommitted(folder, checkpoint, TE.left(failed)) : TE.left(failed)
+    ),
+  );
+}
+
+function removeCheckpoint({ fs, run }: RunFolder, checkpoint: number): TE.TaskEither<StoreFailed, void> {
+  return pipe(
+    isCommitted(fs, parentOf(run()), checkpoint),
+    TE.flatMap((committed) => committed ? removeAtomically(fs, checkpointPath(run(), checkpoint)) : done),
+  );
 }
 
 // --- constructors
 
 /**
- * {@link directory} over any disk.
+ * {@link directory} on any file system.
  *
- * @param disk The disk.
+ * @param fs The file system.
  * @returns The constructor of stores on it.
  */
-export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptions) => Store {
+export function directoryOn(fs: FileSystem): (path: string, options?: StoreOptions) => Store {
   const places = new Map<string, object>();
-  const guesses = new Map<string, Guess>();
+  const expectations = new Map<string, Expectation>();
   return (path, options = {}) => {
-    if (typeof path !== "string" || path === "" || path.includes("\0") || /^~(\/|$)/.test(path)) {
-      throw new TypeError(`Expected a folder's path, found ${shown(path)}: write it out, "~" too`);
-    }
-    if (/^[a-z][a-z0-9+.-]+:\/\//i.test(path)) {
-      throw new TypeError(
-        `Expected a folder's path, found the URL ${shown(path)}: write the path of a folder that is mounted here`,
-      );
-    }
-    checkOptions(options);
+    checkRunPath(path);
+    checkStoreOptions(options);
     const run = (): string => resolve(path);
-    const parent = (): string => join(run(), checkpointsName);
-    const locationOf = (checkpoint: number): string => join(parent(), folderName(checkpoint));
-
-    /** A task of a path that can be a run's folder. */
-    function inRun<A>(task: () => TE.TaskEither<StoreFailed, A>): TE.TaskEither<StoreFailed, A> {
-      return pipe(
-        checkName(disk, run()),
-        TE.flatMap(task),
-        unless<A>(["ENOTDIR"], (failed) => nameFile(disk, parent(), failed)),
-      );
-    }
-
-    /** Numbers that were found; where there are none, whether a run could begin here. */
-    function numbers(
-      found: (disk: Disk, parent: string) => TE.TaskEither<StoreFailed, readonly number[]>,
-    ): TE.TaskEither<StoreFailed, readonly number[]> {
-      return inRun(() =>
-        pipe(
-          found(disk, parent()),
-          TE.tap((numbers) => numbers.length > 0 ? done : checkEmpty(disk, run())),
-        )
-      );
-    }
-
-    function ifCommitted<A>(
-      checkpoint: number,
-      task: () => TE.TaskEither<StoreFailed, A>,
-    ): TE.TaskEither<StoreFailed | NoCheckpoint, A> {
-      const none = (available: readonly number[]): NoCheckpoint => ({
-        _tag: "NoCheckpoint",
-        location: run(),
-        checkpoint,
-        available,
-      });
-      return () =>
-        pipe(
-          isCommitted(disk, parent(), checkpoint),
-          TE.flatMap((committed): TE.TaskEither<StoreFailed | NoCheckpoint, A> =>
-            committed ? task() : pipe(
-              // Not each looked at: there may be many, and whoever asks for one after the other would look at all each time.
-              numbers(candidatesIn),
-              TE.flatMap((found) => TE.left(none(found.filter((number) => number !== checkpoint)))),
-            )
-          ),
-        )();
-    }
-
-    async function begin(): Promise<E.Either<StoreFailed, Saving>> {
-      const folder = parent();
-      const own = join(folder, temporaryName("saving", await disk.writer()));
-      underWay.add(own);
-      const made = await inRun(() =>
-        pipe(
-          disk.makeFolder(own),
-          unless(["ENOENT"], () =>
-            pipe(
-              checkEmpty(disk, run()),
-              TE.flatMap(() => makeFolders(disk, folder)),
-              TE.flatMap(() => disk.makeFolder(own)),
-            )),
-        )
-      )();
-      if (E.isLeft(made)) {
-        underWay.delete(own);
-        return made;
-      }
-      if (!guesses.has(folder)) {
-        // Before the first save of this process: what others have left may be what it has no room for. Later ones see as they commit.
-        const names = await disk.names(folder)();
-        if (E.isRight(names)) {
-          await sweep(disk, folder, own, names.right)();
-          const newest = names.right.reduce((highest, name) => Math.max(highest, numberIn(name) ?? -1), -1);
-          guesses.set(folder, { next: newest + 1, names: names.right.length });
-        }
-      }
-      return E.right(savingOf(writerTo(disk, { parent: folder, own, guesses, digest: options.digest })));
-    }
-
+    const folder: RunFolder = { fs, run, expectations, digest: options.digest };
     const store: Store = {
       _tag: "Store",
       get location() {
         return run();
       },
       place: () => {
-        const folder = disk.realPath?.(resolve(path)) ?? resolve(path);
-        const place = places.get(folder) ?? {};
-        places.set(folder, place);
+        const realPath = fs.realPath?.(run()) ?? run();
+        const place = places.get(realPath) ?? {};
+        places.set(realPath, place);
         return place;
       },
       ...(options.keep && { keep: options.keep }),
       ...(options.digest && { digest: options.digest }),
-      list: () => numbers(listIn)(),
-      candidates: () => numbers(candidatesIn)(),
-      begin,
+      list: () => listRun(folder, listCheckpoints)(),
+      candidates: () => listRun(folder, listCandidates)(),
+      begin: begin(folder),
       manifest: (checkpoint) => {
         checkCheckpoint(checkpoint);
-        return ifCommitted(checkpoint, () => readManifestFile(disk, join(locationOf(checkpoint), manifestName)));
+        return () => {
+          const path = join(checkpointPath(run(), checkpoint), manifestName);
+          return ifCommitted(folder, checkpoint, readManifestFile(fs, path))();
+        };
       },
       open: (checkpoint, name) => {
         checkCheckpoint(checkpoint);
         checkPartName(name);
-        return ifCommitted(checkpoint, () => openPart(disk, join(locationOf(checkpoint), name)));
+        return () => {
+          const path = join(checkpointPath(run(), checkpoint), name);
+          return ifCommitted(folder, checkpoint, openPart(fs, path))();
+        };
       },
       status: (checkpoint, name) => {
         checkCheckpoint(checkpoint);
         checkPartName(name);
-        const path = (): string => join(locationOf(checkpoint), name);
-        return () =>
-          pipe(
-            disk.status(path()),
-            TE.flatMap(({ kind, bytes, links }): TE.TaskEither<StoreFailed | NoCheckpoint, PartStatus> =>
-              kind === "file"
-                ? TE.right({ bytes, links })
-                : TE.left(storeFailed("look at", path(), "EINVAL", "no file"))
-            ),
-            TE.orElse((failed) =>
-              failed._tag === "StoreFailed" && (failed.code === "ENOENT" || failed.code === "ENOTDIR")
-                ? ifCommitted(checkpoint, () => TE.left(failed))
-                : TE.left(failed)
-            ),
-          )();
+        return () => statusOfPart(folder, checkpoint, name)();
       },
       remove: (checkpoint) => {
         checkCheckpoint(checkpoint);
-        return () =>
-          pipe(
-            isCommitted(disk, parent(), checkpoint),
-            TE.flatMap((committed) => committed ? vanish(disk, locationOf(checkpoint)) : done),
-          )();
+        return () => removeCheckpoint(folder, checkpoint)();
       },
-      locationOf,
+      locationOf: (checkpoint) => checkpointPath(run(), checkpoint),
     };
     return Object.freeze(store);
   };
 }
 
 /**
- * A folder of checkpoints.
+ * A store in a folder.
  *
- * It is made at the first save; until then it need not be there. Every checkpoint is a folder `checkpoints/checkpoint_<n>`
- * of ordinary files in it; other files and folders there are left alone. Several processes may save into it at once. The path of a
- * checkpoint, of a folder `checkpoints`, of a file or of a link that leads nowhere is a `StoreFailed` that names the folder that was meant.
- * Law: *old or new*, after a crash, a full disk or a kill at any instant.
+ * The folder is made by the first save. Each checkpoint is a folder `checkpoints/checkpoint_<n>` of ordinary files in it; other files
+ * and folders are left alone. Several processes may save into it at once. The path of a checkpoint, of a folder `checkpoints`, of a file or
+ * of a broken link is a `StoreFailed` that names the right folder. Law: *old or new*, after a crash, a full disk or a kill at any instant.
  *
- * @param path The folder; a relative path is taken from the working directory at the time of each task.
+ * @param path The folder. A relative path is resolved against the working directory at the time of each task.
  * @param options The retention policy and the digest.
- * @returns The store. What the disk refuses is a `StoreFailed` in the left of its tasks.
+ * @returns The store. Its tasks fail with `StoreFailed` if the file system fails.
  *
  * @example
  * ```ts
@@ -326,8 +393,8 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
  * await rm(runs, { recursive: true });
  * ```
  */
-export function directory(path: string, options: DirectoryOptions = {}): Store {
-  return onThisMachine(path, options);
+export function directory(path: string, options: StoreOptions = {}): Store {
+  return directoryHere(path, options);
 }
 
-const onThisMachine = directoryOn(machineDisk);
+const directoryHere = directoryOn(localFileSystem);

@@ -1,8 +1,8 @@
 /**
- * The bytes of one file, out to the disk and back, as fast as the disk.
+ * Reads and writes the bytes of one file.
  *
- * One write is under way at a time, its digest and the next piece made meanwhile, and the disk is set to work early, so that the
- * `fsync` at the end finds little left to do. Nothing is copied.
+ * A part is written in pieces of at most 8 MiB, without copies. While a piece is written, its digest is computed and the next chunk is
+ * made. Every 8 MiB the disk is asked to flush, so that the `fsync` at the end has little left to do.
  *
  * @module
  */
@@ -10,76 +10,74 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { Disk, NewFile } from "./disk.ts";
+import { digester, type PartDigest } from "./digest.ts";
+import type { FileSystem, WritableFile } from "./disk.ts";
 import type { StoreFailed } from "./errors.ts";
 import {
   checkedChunk,
   checkRange,
   type Chunks,
-  digester,
-  type Part,
+  type OpenPart,
   storeFailed,
   type StoreOptions,
   tooLong,
-  type Written,
 } from "./store.ts";
 
 // --- types
 
-type Outcome<A> = E.Either<StoreFailed, A>;
+type IoResult<A> = E.Either<StoreFailed, A>;
 
-/** A file that has been written, though not all of it may be durable yet. */
-export interface WrittenFile {
-  readonly written: Written;
-  /** Resolves once every byte is durable, or to why it is not. Never rejects. */
-  readonly durable: Promise<Outcome<void>>;
+/** A file with all its bytes written, while it becomes durable. */
+export interface SyncingFile {
+  readonly digest: PartDigest;
+  /** Resolves when every byte is durable, or to the failure. It never rejects. */
+  readonly durable: Promise<IoResult<void>>;
 }
 
 const mebibyte = 2 ** 20;
 /** The most bytes of one read or write: far below the 2^31 - 1 where runtimes fail, and enough to cost nothing. */
 const pieceBytes = 8 * mebibyte;
-/** After so many bytes written the disk is asked to begin with them. */
+/** The number of bytes between two flushes. */
 const flushBytes = 8 * mebibyte;
 
 // --- writing
 
-const fine: Outcome<void> = E.right(undefined);
+const success: IoResult<void> = E.right(undefined);
 
-/** The first failure among these, in their order. */
-function all(outcomes: readonly Outcome<void>[]): Outcome<void> {
-  return outcomes.find(E.isLeft) ?? fine;
+function firstFailure(results: readonly IoResult<void>[]): IoResult<void> {
+  return results.find(E.isLeft) ?? success;
 }
 
-async function writeAll(file: NewFile, path: string, bytes: Uint8Array): Promise<Outcome<void>> {
+async function writeAll(file: WritableFile, path: string, bytes: Uint8Array): Promise<IoResult<void>> {
   for (let at = 0; at < bytes.length;) {
-    const some = await file.write(bytes.subarray(at))();
-    if (E.isLeft(some)) return some;
-    if (some.right === 0) return E.left(storeFailed("write", path, "EIO", "the disk takes no more bytes"));
-    at += some.right;
+    const count = await file.write(bytes.subarray(at))();
+    if (E.isLeft(count)) return count;
+    if (count.right === 0) return E.left(storeFailed("write", path, "EIO", "the file system wrote no bytes"));
+    at += count.right;
   }
-  return fine;
+  return success;
 }
 
-/** A new file while it is written. */
-interface Stream {
-  /** Writes a chunk; afterwards its array is free again. */
-  readonly write: (chunk: Uint8Array) => Promise<Outcome<void>>;
-  /** Lets go of the file, and before that makes it durable if so asked. */
-  readonly close: (durably: boolean) => Promise<Outcome<void>>;
+/** Writes chunks to a file in pieces, and flushes in the background. */
+interface PieceWriter {
+  /** Writes a chunk. When it resolves, the chunk's array may be changed. */
+  readonly write: (chunk: Uint8Array) => Promise<IoResult<void>>;
+  /** Closes the file, after `fsync` if it must be durable. */
+  readonly close: (durably: boolean) => Promise<IoResult<void>>;
 }
 
-function streamTo(file: NewFile, path: string, seen: (bytes: Uint8Array) => void): Stream {
-  let flushing = Promise.resolve(fine);
-  let flushes = false;
+function pieceWriter(file: WritableFile, path: string, onPiece: (bytes: Uint8Array) => void): PieceWriter {
+  let flushed = Promise.resolve(success);
+  let isFlushing = false;
   let unflushed = 0;
 
-  /** One at a time, and not waited for: a second one would take the threads that the writes need. */
+  /** Only one at a time, and without waiting: a second flush would take a thread that the writes need. */
   function flush(): void {
     unflushed = 0;
-    flushes = true;
-    flushing = Promise.all([flushing, file.flush()]).then((outcomes) => {
-      flushes = false;
-      return all(outcomes);
+    isFlushing = true;
+    flushed = Promise.all([flushed, file.flush()]).then((results) => {
+      isFlushing = false;
+      return firstFailure(results);
     });
   }
 
@@ -88,19 +86,19 @@ function streamTo(file: NewFile, path: string, seen: (bytes: Uint8Array) => void
       for (let at = 0; at < chunk.length; at += pieceBytes) {
         const piece = chunk.subarray(at, at + pieceBytes);
         const writing = writeAll(file, path, piece);
-        seen(piece);
+        onPiece(piece);
         const written = await writing;
         if (E.isLeft(written)) return written;
         unflushed += piece.length;
-        if (unflushed >= flushBytes && !flushes) flush();
+        if (unflushed >= flushBytes && !isFlushing) flush();
       }
-      return fine;
+      return success;
     },
     close: async (durably) => {
-      // The system may report a failure of the disk to one call only, so none is dropped.
-      const flushed = await flushing;
-      const synced = durably ? await file.sync() : fine;
-      return all([flushed, synced, await file.close()]);
+      // The system may report a disk failure to one call only, so the result of each call counts.
+      const before = await flushed;
+      const synced = durably ? await file.sync() : success;
+      return firstFailure([before, synced, await file.close()]);
     },
   };
 }
@@ -108,38 +106,38 @@ function streamTo(file: NewFile, path: string, seen: (bytes: Uint8Array) => void
 /**
  * Writes a new file.
  *
- * @param disk The disk.
- * @param path Where; a file that is there is a failure with code `EEXIST`.
- * @param chunks The bytes; an exception out of them closes the file and goes on to the caller.
- * @param digest The digests to make of them.
- * @returns What was written. A failure to write leaves a file that is not whole.
+ * @param fs The file system.
+ * @param path The path; if it exists, the failure has code `EEXIST`.
+ * @param chunks The bytes. If they throw, the file is closed and the exception is thrown on.
+ * @param algorithm The digests to compute.
+ * @returns The digest, and a promise of durability. After a failure the file is incomplete.
  */
 export async function writeFile(
-  disk: Disk,
+  fs: FileSystem,
   path: string,
   chunks: Chunks,
-  digest: StoreOptions["digest"],
-): Promise<Outcome<WrittenFile>> {
-  const created = await disk.create(path)();
+  algorithm: StoreOptions["digest"],
+): Promise<IoResult<SyncingFile>> {
+  const created = await fs.create(path)();
   if (E.isLeft(created)) return created;
-  const seen = digester(digest);
-  const stream = streamTo(created.right, path, seen.update);
-  let whole = false;
-  let writing: Promise<Outcome<void>> = Promise.resolve(fine);
+  const { update, result } = digester(algorithm);
+  const writer = pieceWriter(created.right, path, update);
+  let isComplete = false;
+  let writing: Promise<IoResult<void>> = Promise.resolve(success);
   try {
     for await (const chunk of chunks) {
       const written = await writing;
       if (E.isLeft(written)) return written;
-      writing = stream.write(checkedChunk(chunk));
+      writing = writer.write(checkedChunk(chunk));
     }
     const written = await writing;
     if (E.isLeft(written)) return written;
-    whole = true;
+    isComplete = true;
   } finally {
     await writing;
-    if (!whole) await stream.close(false);
+    if (!isComplete) await writer.close(false);
   }
-  return E.right({ written: seen.written(), durable: stream.close(true) });
+  return E.right({ digest: result(), durable: writer.close(true) });
 }
 
 // --- reading
@@ -147,22 +145,24 @@ export async function writeFile(
 /**
  * Opens a file as a part.
  *
- * @param disk The disk.
+ * @param fs The file system.
  * @param path The file.
- * @returns The part; several reads of it may run at once.
+ * @returns The part; several reads may run at once.
  */
-export function openPart(disk: Disk, path: string): TE.TaskEither<StoreFailed, Part> {
+export function openPart(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, OpenPart> {
   return pipe(
-    disk.open(path),
+    fs.open(path),
     TE.map((file) => {
-      async function fill(into: Uint8Array, position: number): Promise<Outcome<void>> {
+      async function fill(into: Uint8Array, position: number): Promise<IoResult<void>> {
         for (let at = 0; at < into.length;) {
-          const some = await file.read(into.subarray(at, at + pieceBytes), position + at)();
-          if (E.isLeft(some)) return some;
-          if (some.right === 0) return E.left(storeFailed("read", path, "ETRUNC", `the file ends at ${position + at}`));
-          at += some.right;
+          const count = await file.read(into.subarray(at, at + pieceBytes), position + at)();
+          if (E.isLeft(count)) return count;
+          if (count.right === 0) {
+            return E.left(storeFailed("read", path, "ETRUNC", `the file ends at ${position + at}`));
+          }
+          at += count.right;
         }
-        return fine;
+        return success;
       }
       return {
         bytes: file.bytes,
@@ -181,21 +181,21 @@ export function openPart(disk: Disk, path: string): TE.TaskEither<StoreFailed, P
 /**
  * Reads a whole manifest.
  *
- * @param disk The disk.
+ * @param fs The file system.
  * @param path The file.
- * @returns Its bytes; a file that is too long to be one is a failure with code `EFBIG`, and no byte of it is read.
+ * @returns Its bytes; a failure with code `EFBIG`, before anything is read, if the file is too long for a manifest.
  */
-export function readManifestFile(disk: Disk, path: string): TE.TaskEither<StoreFailed, Uint8Array> {
+export function readManifestFile(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, Uint8Array> {
   return async () => {
-    const opened = await openPart(disk, path)();
+    const opened = await openPart(fs, path)();
     if (E.isLeft(opened)) return opened;
     const { bytes, read, close } = opened.right;
-    // An exception, such as that of an allocation, closes the file, too.
+    // An exception, such as a failed allocation, must close the file too.
     try {
-      const long = tooLong("read", path, bytes);
-      if (long !== undefined) return E.left(long);
-      const whole = new Uint8Array(bytes);
-      return E.map(() => whole)(await read(whole, 0)());
+      const failure = tooLong("read", path, bytes);
+      if (failure !== undefined) return E.left(failure);
+      const manifest = new Uint8Array(bytes);
+      return E.map(() => manifest)(await read(manifest, 0)());
     } finally {
       await close();
     }

@@ -1,5 +1,5 @@
 /**
- * Whole folders on a disk: made with those above them, made durable, removed.
+ * Operations on folder trees: make with parents, make durable up to the root, remove.
  *
  * @module
  */
@@ -7,15 +7,18 @@
 import { dirname, join } from "node:path";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { Disk } from "./disk.ts";
+import type { FileSystem } from "./disk.ts";
 import type { StoreFailed } from "./errors.ts";
 
 // --- combinators
 
-/** Nothing, and it went well. */
+/** Codes of a path that does not exist. */
+export const missing: readonly string[] = ["ENOENT", "ENOTDIR"];
+
+/** A task that succeeds. */
 export const done: TE.TaskEither<StoreFailed, void> = TE.right(undefined);
 
-/** Answers the same, but for these codes another thing. */
+/** Replaces the failures with one of these codes by another task. */
 export function unless<A>(
   codes: readonly string[],
   otherwise: (failed: StoreFailed) => TE.TaskEither<StoreFailed, A>,
@@ -23,40 +26,40 @@ export function unless<A>(
   return TE.orElse((failed) => codes.includes(failed.code) ? otherwise(failed) : TE.left(failed));
 }
 
-/** Makes a folder and those above it that are missing. */
-export function makeFolders(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
+/** Makes a folder and its missing parents. */
+export function makeFolders(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, void> {
   const above = dirname(path);
   return pipe(
-    disk.makeFolder(path),
+    fs.makeFolder(path),
     unless(
       above === path ? [] : ["ENOENT"],
-      () => pipe(makeFolders(disk, above), TE.flatMap(() => disk.makeFolder(path))),
+      () => pipe(makeFolders(fs, above), TE.flatMap(() => fs.makeFolder(path))),
     ),
-    // If it is a file that is there, whatever is made in it fails.
+    // If the path is a file, whatever is made in it fails.
     unless(["EEXIST"], () => done),
   );
 }
 
-/** Makes a folder and those above it durable as entries: whoever made them may not have come so far. */
-export function syncAbove(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
+/** Makes the entries of a folder and its parents durable, up to the root. Another process may have made them, and not synced them yet. */
+export function syncAbove(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, void> {
   const above = dirname(path);
   return above === path ? done : pipe(
-    disk.syncFolder(above),
-    // One that is closed to reading only its file system can keep in order; one that is read-only has nothing to lose.
+    fs.syncFolder(above),
+    // A folder without read permission cannot be synced, and a read-only one has no changes.
     unless(["EACCES", "EPERM", "EROFS"], () => done),
-    TE.flatMap(() => syncAbove(disk, above)),
+    TE.flatMap(() => syncAbove(fs, above)),
   );
 }
 
-/** Removes what has a path, as far as anything is there: a folder with all that is in it, a link alone. */
-export function removeAll(disk: Disk, path: string): TE.TaskEither<StoreFailed, void> {
+/** Removes a path if it exists: a folder with its contents, a symbolic link without its target. */
+export function removeTree(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, void> {
   return pipe(
-    disk.removeFile(path),
+    fs.removeFile(path),
     unless(["EISDIR", "EPERM", "ENOTEMPTY"], () =>
       pipe(
-        disk.names(path),
-        TE.flatMap(TE.traverseSeqArray((name) => removeAll(disk, join(path, name)))),
-        TE.flatMap(() => disk.removeFolder(path)),
+        fs.names(path),
+        TE.flatMap(TE.traverseSeqArray((name) => removeTree(fs, join(path, name)))),
+        TE.flatMap(() => fs.removeFolder(path)),
       )),
     unless(["ENOENT"], () => done),
   );

@@ -8,7 +8,7 @@ import { candidates, readEntry } from "./catalogue.ts";
 import { readSummary } from "./checkpoint.ts";
 import type { Overtaken, StepWentBack, StoreFailed } from "./errors.ts";
 import { isPassedOver, type Line, lineOf, newLine } from "./runs.ts";
-import type { After, Store } from "./store.ts";
+import type { CommitCondition, Store } from "./store.ts";
 
 // --- types
 
@@ -86,13 +86,16 @@ export async function nextLine(
  * @param line The line that it carries on.
  * @returns Undefined for a run that nobody else can have.
  */
-export function afterOf(store: Store, { run, parent, isNew = false, isDoubtful = false }: Line): After | undefined {
+export function afterOf(
+  store: Store,
+  { run, parent, isNew = false, isDoubtful = false }: Line,
+): CommitCondition | undefined {
   if (isNew || parent === null) return undefined;
   return {
     key: run,
     parent,
     isDoubtful,
-    look: (checkpoints) => async () => {
+    check: (checkpoints) => async () => {
       for (const checkpoint of checkpoints.toReversed()) {
         if (checkpoint <= parent) continue;
         const entry = await readEntry(store, checkpoint)();

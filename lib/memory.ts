@@ -1,35 +1,43 @@
 /**
- * The smallest store there is: checkpoints in the memory of this process.
+ * A store in the memory of this process.
  *
  * @module
  */
 
 import * as E from "fp-ts/lib/Either.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { NoCheckpoint, StoreFailed } from "./errors.ts";
+import { digester } from "./digest.ts";
+import type { NoCheckpoint, Overtaken, StoreFailed } from "./errors.ts";
+import { savingOf, type StoreWriter } from "./saving_of.ts";
 import {
   checkCheckpoint,
   checkedChunk,
-  checkOptions,
   checkPartName,
   checkRange,
-  digester,
+  checkStoreOptions,
+  type CommitCondition,
   manifestName,
-  type Part,
+  type OpenPart,
   type PartStatus,
-  savingOf,
   type Store,
   storeFailed,
   type StoreOptions,
-  type Writer,
 } from "./store.ts";
+
+// --- types
+
+/** The bytes of each part of a checkpoint by name; the manifest is one of them. */
+type PartBytes = ReadonlyMap<string, Uint8Array>;
+
+/** The committed checkpoints. */
+type Checkpoints = Map<number, PartBytes>;
 
 // --- constructors
 
 /**
  * A store in memory: for tests, and for forks that need no disk.
  *
- * It holds a copy of every part and loses all of them with the process. Its laws are those of every store.
+ * It holds a copy of every part, and loses all of them when the process ends. It keeps the laws of every store.
  *
  * @param options The retention policy and the digest.
  * @returns An empty store.
@@ -45,86 +53,34 @@ import {
  * ```
  */
 export function memory(options: StoreOptions = {}): Store {
-  checkOptions(options);
-  const checkpoints = new Map<number, ReadonlyMap<string, Uint8Array>>();
-  const numbers = (): readonly number[] => [...checkpoints.keys()].sort((a, b) => a - b);
-  const locationOf = (checkpoint: number): string => `memory/checkpoint_${checkpoint}`;
-
-  function find(checkpoint: number, name: string): E.Either<StoreFailed | NoCheckpoint, Uint8Array> {
-    const parts = checkpoints.get(checkpoint);
-    if (parts === undefined) {
-      return E.left({ _tag: "NoCheckpoint", location: "memory", checkpoint, available: numbers() });
-    }
-    const bytes = parts.get(name);
-    return bytes === undefined
-      ? E.left(storeFailed("open", `${locationOf(checkpoint)}/${name}`, "ENOENT", "no such part"))
-      : E.right(bytes);
-  }
-
-  function writer(): Writer {
-    const parts = new Map<string, Uint8Array>();
-    return {
-      put: (name, chunks) => async () => {
-        const digest = digester(options.digest);
-        const copies: Uint8Array[] = [];
-        for await (const chunk of chunks) {
-          copies.push(copyOf(checkedChunk(chunk)));
-          digest.update(chunk);
-        }
-        const written = digest.written();
-        parts.set(name, joined(copies, written.bytes));
-        return E.right(written);
-      },
-      reuse: (name, from) => async () => {
-        const bytes = checkpoints.get(from.checkpoint)?.get(from.name);
-        if (bytes !== undefined) parts.set(name, bytes);
-        return await Promise.resolve(E.right(bytes !== undefined));
-      },
-      looks: true,
-      commit: (manifest, after) => async () => {
-        let newest = numbers().at(-1) ?? -1;
-        for (let looked = -1; after !== undefined && looked !== newest;) {
-          looked = newest;
-          const ahead = await after.look(numbers().filter((number) => number > after.parent))();
-          if (E.isLeft(ahead)) return ahead;
-          newest = numbers().at(-1) ?? -1;
-        }
-        checkpoints.set(newest + 1, new Map(parts).set(manifestName, copyOf(manifest)));
-        return E.right(newest + 1);
-      },
-      discard: () => Promise.resolve(parts.clear()),
-    };
-  }
-
+  checkStoreOptions(options);
+  const checkpoints: Checkpoints = new Map();
   const store: Store = {
     _tag: "Store",
     location: "memory",
     place: () => checkpoints,
     ...(options.keep && { keep: options.keep }),
     ...(options.digest && { digest: options.digest }),
-    list: () => Promise.resolve(E.right(numbers())),
-    begin: () => Promise.resolve(E.right(savingOf(writer()))),
+    list: () => Promise.resolve(E.right(committedNumbers(checkpoints))),
+    begin: () => Promise.resolve(E.right(savingOf(writerInto(checkpoints, options.digest)))),
     manifest: (checkpoint) => {
       checkCheckpoint(checkpoint);
-      return () => Promise.resolve(E.map(copyOf)(find(checkpoint, manifestName)));
+      return () => Promise.resolve(E.map(copyBytes)(findPart(checkpoints, checkpoint, manifestName)));
     },
     open: (checkpoint, name) => {
       checkCheckpoint(checkpoint);
       checkPartName(name);
-      const path = `${locationOf(checkpoint)}/${name}`;
-      return () => Promise.resolve(E.map((bytes: Uint8Array) => partOf(bytes, path))(find(checkpoint, name)));
+      const open = (bytes: Uint8Array): OpenPart => openBytes(bytes, `${locationOf(checkpoint)}/${name}`);
+      return () => Promise.resolve(E.map(open)(findPart(checkpoints, checkpoint, name)));
     },
     status: (checkpoint, name) => {
       checkCheckpoint(checkpoint);
       checkPartName(name);
-      const linked = (bytes: Uint8Array): number =>
-        [...checkpoints.values()].filter((parts) => parts.get(name) === bytes).length;
-      return () =>
-        Promise.resolve(
-          E.map((bytes: Uint8Array): PartStatus => ({ bytes: bytes.length, links: linked(bytes) }))(
-            find(checkpoint, name),
-          ),
-        );
+      const status = (bytes: Uint8Array): PartStatus => {
+        const links = [...checkpoints.values()].filter((parts) => parts.get(name) === bytes).length;
+        return { bytes: bytes.length, links };
+      };
+      return () => Promise.resolve(E.map(status)(findPart(checkpoints, checkpoint, name)));
     },
     remove: (checkpoint) => {
       checkCheckpoint(checkpoint);
@@ -135,12 +91,88 @@ export function memory(options: StoreOptions = {}): Store {
   return Object.freeze(store);
 }
 
-/** A copy: `slice` would give a view of a Node `Buffer`. */
-function copyOf(bytes: Uint8Array): Uint8Array {
+function writerInto(checkpoints: Checkpoints, digest: StoreOptions["digest"]): StoreWriter {
+  const parts = new Map<string, Uint8Array>();
+  return {
+    put: (name, chunks) => async () => {
+      const digesting = digester(digest);
+      const copies: Uint8Array[] = [];
+      for await (const chunk of chunks) {
+        copies.push(copyBytes(checkedChunk(chunk)));
+        digesting.update(chunk);
+      }
+      const written = digesting.result();
+      parts.set(name, concatenate(copies, written.bytes));
+      return E.right(written);
+    },
+    reuse: (name, from) => async () => {
+      const bytes = checkpoints.get(from.checkpoint)?.get(from.name);
+      if (bytes !== undefined) parts.set(name, bytes);
+      return await Promise.resolve(E.right(bytes !== undefined));
+    },
+    checksCondition: true,
+    commit: (manifest, condition) => commitTo(checkpoints, parts, manifest, condition),
+    discard: () => Promise.resolve(parts.clear()),
+  };
+}
+
+function commitTo(
+  checkpoints: Checkpoints,
+  parts: PartBytes,
+  manifest: Uint8Array,
+  condition: CommitCondition | undefined,
+): TE.TaskEither<StoreFailed | Overtaken, number> {
+  return async () => {
+    let newest = newestNumber(checkpoints);
+    // The check is asynchronous, so it is repeated until no commit has come in between.
+    for (let checked = -1; condition !== undefined && checked !== newest;) {
+      checked = newest;
+      const { parent, check } = condition;
+      const result = await check(committedNumbers(checkpoints).filter((number) => number > parent))();
+      if (E.isLeft(result)) return result;
+      newest = newestNumber(checkpoints);
+    }
+    checkpoints.set(newest + 1, new Map(parts).set(manifestName, copyBytes(manifest)));
+    return E.right(newest + 1);
+  };
+}
+
+// --- combinators
+
+function locationOf(checkpoint: number): string {
+  return `memory/checkpoint_${checkpoint}`;
+}
+
+function committedNumbers(checkpoints: Checkpoints): readonly number[] {
+  return [...checkpoints.keys()].sort((a, b) => a - b);
+}
+
+/** The highest number, -1 if there is no checkpoint. */
+function newestNumber(checkpoints: Checkpoints): number {
+  return committedNumbers(checkpoints).at(-1) ?? -1;
+}
+
+function findPart(
+  checkpoints: Checkpoints,
+  checkpoint: number,
+  name: string,
+): E.Either<StoreFailed | NoCheckpoint, Uint8Array> {
+  const parts = checkpoints.get(checkpoint);
+  if (parts === undefined) {
+    return E.left({ _tag: "NoCheckpoint", location: "memory", checkpoint, available: committedNumbers(checkpoints) });
+  }
+  const bytes = parts.get(name);
+  return bytes === undefined
+    ? E.left(storeFailed("open", `${locationOf(checkpoint)}/${name}`, "ENOENT", "no such part"))
+    : E.right(bytes);
+}
+
+/** A copy; `slice` would return a view of a Node `Buffer`. */
+function copyBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
 }
 
-function joined(chunks: readonly Uint8Array[], bytes: number): Uint8Array {
+function concatenate(chunks: readonly Uint8Array[], bytes: number): Uint8Array {
   const whole = new Uint8Array(bytes);
   let at = 0;
   for (const chunk of chunks) {
@@ -150,7 +182,7 @@ function joined(chunks: readonly Uint8Array[], bytes: number): Uint8Array {
   return whole;
 }
 
-function partOf(bytes: Uint8Array, path: string): Part {
+function openBytes(bytes: Uint8Array, path: string): OpenPart {
   return {
     bytes: bytes.length,
     read: (into, position) => {

@@ -1,33 +1,33 @@
 /**
- * How far a long save, load or check has come, and when it will be over.
+ * Progress of a long save, load or check: bytes, rate and time left.
  *
  * @module
  */
 
 // --- types
 
-/** How far a save or load has come. */
+/** The progress of a save or load. */
 export interface Progress {
   /** Bytes that are done. */
   readonly bytes: number;
-  /** Bytes there are in all. */
+  /** Bytes in total. */
   readonly total: number;
-  /** Seconds since the first of them was asked for. */
+  /** Seconds since the start. */
   readonly seconds: number;
-  /** Bytes per second until now; 0 as long as no time has passed. */
+  /** Average bytes per second; 0 while no time has passed. */
   readonly rate: number;
-  /** Seconds until the end at that rate: infinite as long as nothing is done, 0 at the end. */
+  /** Estimated seconds left at that rate: infinite before the first byte, 0 at the end. */
   readonly left: number;
 }
 
 // --- constructors
 
 /**
- * How far something has come after some seconds.
+ * The progress after some seconds.
  *
  * @param bytes Bytes that are done.
- * @param total Bytes there are in all.
- * @param seconds Seconds it has taken.
+ * @param total Bytes in total.
+ * @param seconds Seconds since the start.
  */
 export function progressAt(bytes: number, total: number, seconds: number): Progress {
   const rate = seconds > 0 ? bytes / seconds : 0;
@@ -41,16 +41,16 @@ export function progressAt(bytes: number, total: number, seconds: number): Progr
 }
 
 /**
- * Counts bytes from now on.
+ * Starts to count bytes.
  *
- * @param total Bytes there are in all.
- * @param told Told after each count.
+ * @param total Bytes in total.
+ * @param onProgress Called after each count.
  * @param clock Milliseconds since any instant.
- * @returns What to tell of bytes that are done.
+ * @returns Adds to the bytes that are done.
  */
 export function meter(
   total: number,
-  told: (progress: Progress) => void,
+  onProgress: (progress: Progress) => void,
   clock: () => number = () => performance.now(),
 ): (bytes: number) => void {
   const begun = clock();
@@ -58,6 +58,6 @@ export function meter(
   return (bytes) => {
     if (bytes === 0) return;
     done += bytes;
-    told(progressAt(done, total, (clock() - begun) / 1000));
+    onProgress(progressAt(done, total, (clock() - begun) / 1000));
   };
 }

@@ -1,30 +1,63 @@
 /**
- * A finished save made a checkpoint, under a number that no other save has had, and after the newest checkpoint of its run.
+ * The commit of a save: the rename that makes its temporary folder a checkpoint, under a number that no other save has had.
  *
- * **Numbers.** The number is one more than the highest of all checkpoints. That a rename onto a name that is there fails is not enough to have
- * it alone: while a process is held up between its listing and its rename, others may give that number and the next ones, and remove what
- * they no longer keep. So a save claims its number, and then looks. Whoever gave that number before had claimed it, and released the
- * claim only afterwards; and that checkpoint is still there, or a higher one, for the newest is never removed.
+ * ## What the file system must provide
  *
- * A save that finds a number claimed does not wait, and takes the next one. Lest the other take the higher checkpoint for a sign that its own
- * number was given before it had claimed it, it leaves a mark in that claim, as marks move along with a claim.
+ * - `rename`, `mkdir` and `rmdir` are atomic, for other processes and after a crash.
+ * - Renaming a folder onto a folder that is not empty fails. So does making a folder whose name exists.
+ * - `fsync` of a file makes its bytes durable, `fsync` of a folder its entries. Of all other changes, a crash may keep or lose any.
+ * - A process may pause before any operation, for any time, or be killed there. No lock is used, so it never blocks another process.
  *
- * **Lines.** Two saves of one run at once must not both be made, though neither may wait for the other: it may have been killed. So a claim
- * bears the key of the run, and a save is made only if, once it had its claim, there was
- * - no newer checkpoint of the run: else it is overtaken;
- * - no higher claim with the key: else it claims a number above that one, and looks again;
- * - no lower claim with the key: else it takes that save's folder away, so that its rename fails, and looks again, as it may have come too late.
+ * ## Invariants
  *
- * Of two such saves the one that claimed its number later sees the claim of the other or its checkpoint, so that never both are made. And never
- * do both take each other's folder away: a save that moves its claim to another number gives its folder another name, so that only saves with
- * higher claims than it has now can take it.
+ * 1. *Numbers.* No number is given to two saves, even if the first checkpoint with it has been removed.
+ * 2. *One line of history.* Of two saves that follow the same parent of one run, at most one is committed.
+ * 3. *Old or new.* At any instant a number has no checkpoint, or a whole one.
  *
- * ```text
- * .saving-<process>-<random>/                               a finished save
- * .number-12/.saving-<process>-<random>[-<key>]/            its claim on a number; a rename onto another's fails
- * .number-12/.saving-<process>-<random>[-<key>]/passed-12/  the claim was there before any checkpoint 12 or higher
- * checkpoint_12/                                            the save, renamed
- * ```
+ * ## The steps, and the folder after each
+ *
+ * Here `P` is a process, `R` and `S` are random digits, `K` is the key of a run (16 digits of a SHA-256; absent if the save follows no
+ * checkpoint). The newest checkpoint is 11. Before the first step, the save's temporary folder and all of its contents are durable.
+ *
+ * 1. **Prepare.** Make a reservation under a temporary name. The folder in it names its owner. Then try to rename the reservation to the
+ *    number that is expected next: for a large folder this saves one listing.
+ *    `.saving-P-R/` (the save), `.saving-P-S/.saving-P-R-K/` (the reservation)
+ * 2. **Search.** List the folder, and find the first number above every checkpoint that has no file and no reservation. A search does not
+ *    wait for other reservations, whose owners may have been killed: it marks each as bypassed, and tries the next number. A save that was
+ *    bypassed finds the number that it has reserved, although higher checkpoints exist. If the number found is the reserved one, go to 5,
+ *    or to 6 if the save follows no checkpoint.
+ *    `.number-12/.saving-Q-T/passed-12/` (another save's reservation of 12, bypassed)
+ * 3. **Reserve.** Rename the reservation to the number; it fails if another save has reserved it since. Go to 2, to list again.
+ *    `.saving-P-R/`, `.number-12/.saving-P-R-K/`
+ * 4. **Rename folder.** A save with a key that has moved its reservation from one number to another also renames its temporary folder.
+ *    `.saving-P-Rc/`, `.number-12/.saving-P-R-K/` (`c` is 12 in hexadecimal)
+ * 5. **Check run.** Check, in this order, with the listing from step 2:
+ *    - A checkpoint of the run above the parent: the save fails as `Overtaken`.
+ *    - A higher reservation with the same key: go to 2, from the number after it.
+ *    - A lower reservation with the same key: remove that save's temporary folder, so that its step 6 fails, and go to 2, because it may
+ *      have been committed just before.
+ * 6. **Commit.** Rename the temporary folder to the number. For the first checkpoint, make the folders above durable before.
+ *    `checkpoint_12/`, `.number-12/.saving-P-R-K/`
+ * 7. **Release.** Rename the reservation to its temporary name again, and remove it. It is renamed first because others may put marks into
+ *    it as long as it has a number.
+ *    `checkpoint_12/`
+ *
+ * The caller then makes the rename of step 6 durable with an `fsync` of the folder. After a crash before step 6, later saves remove the
+ * temporary folder and the reservation as orphans. After a crash from step 6 on, the checkpoint is whole, or its folder still has the
+ * temporary name.
+ *
+ * ## Why the invariants hold
+ *
+ * *Numbers.* A failing rename onto an existing name is not enough: while a process is paused between its listing and its rename, others may
+ * commit that number and the next ones, and remove the first. But a save commits a number only while it has the reservation, and only after
+ * a listing that it made with the reservation. Any earlier save with this number had the reservation before and released it after its
+ * commit. So that listing shows its checkpoint, or a higher one, because the newest checkpoint is never removed; and the save moves on.
+ * A bypassed save may keep its number in spite of a higher checkpoint: its reservation was made before any checkpoint with this number or
+ * above, and the mark proves that. The mark contains the number, because it stays in the reservation when that moves to another number.
+ *
+ * *One line of history.* Of two saves of one run, the one that reserved its number later sees the other's reservation or its checkpoint in
+ * step 5, so they are never both committed. They never remove each other's temporary folders either: a save that moves its reservation
+ * renames its folder (step 4), so that only a save with a higher reservation than its present one can remove it.
  *
  * @module
  */
@@ -34,251 +67,299 @@ import { basename, join } from "node:path";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { Disk } from "./disk.ts";
+import type { FileSystem } from "./disk.ts";
 import type { Overtaken, StoreFailed } from "./errors.ts";
-import { done, removeAll, syncAbove } from "./folders.ts";
-import { claimedName, claimName, ownerName, ownerOf, temporaryName, vanishClaimed } from "./leftovers.ts";
-import { folderName, lookIn, type Seen } from "./listing.ts";
-import { type After, storeFailed } from "./store.ts";
+import { done, removeTree, syncAbove } from "./folders.ts";
+import { movedPath, reservationName, temporaryName } from "./leftovers.ts";
+import { folderName, type Listing, readListing } from "./listing.ts";
+import { removeReserving } from "./orphans.ts";
+import {
+  bypass,
+  isBypassed,
+  makeReservation,
+  moveReservation,
+  ownerPath,
+  ownersOf,
+  releaseReservation,
+  type Reservation,
+  type Reserved,
+  type Rival,
+  rivalsOf,
+} from "./reservation.ts";
+import { type CommitCondition, storeFailed } from "./store.ts";
 
 // --- types
 
-/** A number above all checkpoints whose name nothing has. */
-interface Free {
-  readonly number: number;
-  /** What was seen of the folder. */
-  readonly seen: Seen;
+/** A save to commit. */
+export interface CommitRequest {
+  readonly fs: FileSystem;
+  /** The folder of the checkpoints. */
+  readonly parent: string;
+  /** The path of the temporary folder, which is durable with all of its contents. */
+  readonly temporary: string;
+  /** The number that the save will probably get. It is checked like any other. */
+  readonly expected: number;
+  /** Whether the folder has so many names that listing it once instead of twice is worth reading the file system's clock. */
+  readonly isLarge: boolean;
+  readonly condition?: CommitCondition | undefined;
 }
 
-/** A save that has become a checkpoint. */
-export interface Published {
+/** A committed save. */
+export interface CommittedFolder {
   readonly checkpoint: number;
-  /** What was seen of the folder before. */
-  readonly seen: Seen;
+  /** The last listing before the commit. */
+  readonly listing: Listing;
 }
 
-/** Another save of the same run that has a claim. */
-interface Rival {
-  readonly number: number;
-  /** The name of its own folder. */
+/** What is the same during a whole commit. */
+interface CommitContext extends CommitRequest {
+  readonly reservation: Reservation;
+}
+
+/** What a commit has done so far, and its next step. */
+interface CommitState {
+  readonly reserved: Reserved;
+  /** The present path of the temporary folder. */
   readonly folder: string;
+  /** Other saves of the run whose temporary folders were removed, as `<folder>/<number>`. */
+  readonly removed: ReadonlySet<string>;
+  readonly next: CommitStep;
 }
 
-/** Codes of a rename onto what is there already. */
-const isTaken = ["EEXIST", "ENOTEMPTY", "ENOTDIR"];
-
-// --- names
-
-/** The name of a mark in a claim on a number. */
-function passedName(number: number): string {
-  return `passed-${number}`;
+interface SearchStep {
+  readonly step: "search";
+  /** The lowest number to try. */
+  readonly from: number;
+  /** Whether `from` was reserved without a listing, and may be too high. */
+  readonly isGuess?: boolean;
+  /** The number for which a rename has failed, although the listing showed it as free. */
+  readonly failed?: number;
 }
 
-/** What a claim bears of a run. */
-function keyOf(run: string): string {
-  return createHash("sha256").update(run).digest("hex").slice(0, 16);
+/** A free number, and the search that found it. */
+interface FoundNumber {
+  readonly number: number;
+  readonly listing: Listing;
+  readonly search: SearchStep;
+}
+
+type CommitStep =
+  | SearchStep
+  | { readonly step: "reserve" | "check run" | "commit"; readonly found: FoundNumber }
+  | { readonly step: "finished"; readonly result: E.Either<StoreFailed | Overtaken, CommittedFolder> };
+
+/** The owners of reservations in an earlier listing. */
+type Owners = ReadonlyMap<number, readonly string[]>;
+
+/** Codes of a rename onto an existing path. */
+const exists = ["EEXIST", "ENOTEMPTY", "ENOTDIR"];
+
+// --- states
+
+function searching(state: CommitState, from: number): CommitState {
+  return { ...state, next: { step: "search", from } };
+}
+
+function failing(state: CommitState, failed: StoreFailed | Overtaken): CommitState {
+  return { ...state, next: { step: "finished", result: E.left(failed) } };
+}
+
+/** Searches again after a rename onto an existing name: another save was faster. The same number twice is a failure of the file system. */
+function searchAgain(state: CommitState, { number, search }: FoundNumber, failed: StoreFailed): CommitState {
+  return exists.includes(failed.code) && number !== search.failed
+    ? { ...state, next: { ...search, failed: number } }
+    : failing(state, failed);
+}
+
+// --- steps
+
+/** Step 1. */
+async function prepareReservation({ reservation, temporary, expected }: CommitContext): Promise<CommitState> {
+  const start: CommitState = {
+    reserved: undefined,
+    folder: temporary,
+    removed: new Set(),
+    next: { step: "search", from: 0 },
+  };
+  const made = await makeReservation(reservation)();
+  if (E.isLeft(made)) return failing(start, made.left);
+  const moved = await moveReservation(reservation, undefined, expected)();
+  if (E.isRight(moved)) {
+    return { ...start, reserved: expected, next: { step: "search", from: expected, isGuess: true } };
+  }
+  return exists.includes(moved.left.code) ? start : failing(start, moved.left);
+}
+
+/** Step 2. */
+async function search(context: CommitContext, state: CommitState, search: SearchStep): Promise<CommitState> {
+  const { fs, parent, reservation, isLarge } = context;
+  const { from, isGuess = false } = search;
+  const { reserved } = state;
+  const probe = isLarge && reserved !== undefined ? ownerPath(reservation, reserved) : undefined;
+  let owners: Owners = new Map();
+  for (;;) {
+    const listed = await readListing(fs, parent, probe)();
+    if (E.isLeft(listed)) return failing(state, listed.left);
+    const listing = listed.right;
+    const next = listing.newest + 1;
+    const isKept = from < next && from === reserved && !listing.names.includes(folderName(from)) &&
+      await isBypassed(reservation, from);
+    const first = isKept ? from : isGuess ? next : Math.max(from, next);
+    const found = await firstFree(context, reserved, listing, first, owners);
+    if (E.isLeft(found)) {
+      owners = found.left;
+      continue;
+    }
+    const number = found.right;
+    if (!Number.isSafeInteger(number)) {
+      return failing(state, storeFailed("rename", join(parent, folderName(number)), "EOVERFLOW", "no number is left"));
+    }
+    const step = number !== reserved ? "reserve" : context.condition === undefined ? "commit" : "check run";
+    return { ...state, next: { step, found: { number, listing, search } } };
+  }
+}
+
+/**
+ * The first free number in a listing. Reservations are bypassed only if their owners were known before the listing; otherwise the left has the
+ * owners, and the folder must be listed again.
+ */
+async function firstFree(
+  { reservation }: CommitContext,
+  reserved: Reserved,
+  { names }: Listing,
+  first: number,
+  owners: Owners,
+): Promise<E.Either<Owners, number>> {
+  for (let number = first; Number.isSafeInteger(number); number++) {
+    // Any file with the name counts: a rename would replace an empty folder.
+    if (names.includes(folderName(number))) continue;
+    if (number === reserved || !names.includes(reservationName(number))) return E.right(number);
+    const known = owners.get(number);
+    if (known === undefined) return E.left(new Map([...owners, [number, await ownersOf(reservation, number)]]));
+    if (!await bypass(reservation, number, known)) return E.left(new Map([...owners].filter(([n]) => n !== number)));
+  }
+  return E.right(Number.MAX_SAFE_INTEGER + 1);
+}
+
+/** Steps 3 and 4. */
+async function reserve(context: CommitContext, state: CommitState, found: FoundNumber): Promise<CommitState> {
+  const { fs, reservation, temporary, condition } = context;
+  const { number } = found;
+  const moved = await moveReservation(reservation, state.reserved, number)();
+  if (E.isLeft(moved)) return searchAgain(state, found, moved.left);
+  const reserved = { ...searching(state, number), reserved: number };
+  if (state.reserved === undefined || condition === undefined) return reserved;
+  const folder = movedPath(temporary, number);
+  const renamed = await fs.rename(state.folder, folder)();
+  if (E.isRight(renamed)) return { ...reserved, folder };
+  return failing(reserved, await explained(context, reserved, condition, renamed.left));
+}
+
+/** Step 5. */
+async function checkRun(context: CommitContext, state: CommitState, found: FoundNumber): Promise<CommitState> {
+  const { fs, parent, condition } = context;
+  const { number, listing } = found;
+  const rivals = await checkedRivals(context, state, listing, condition);
+  if (E.isLeft(rivals)) return failing(state, rivals.left);
+  if (rivals.right === undefined) return searching(state, number);
+  const higher = rivals.right.findLast((rival) => rival.number > number);
+  if (higher !== undefined) return searching(state, higher.number + 1);
+  const keyOfRival = (rival: Rival): string => join(rival.folder, `${rival.number}`);
+  const lower = rivals.right.filter((rival) => !state.removed.has(keyOfRival(rival)));
+  if (lower.length === 0) return { ...state, next: { step: "commit", found } };
+  for (const rival of lower) {
+    const gone = await removeReserving(fs, parent, rival.folder, rival.number)();
+    if (E.isLeft(gone)) return failing(state, gone.left);
+  }
+  return searching({ ...state, removed: new Set([...state.removed, ...lower.map(keyOfRival)]) }, number);
+}
+
+/** The other saves of the run, if no checkpoint of it is above the parent. */
+async function checkedRivals(
+  { reservation }: CommitContext,
+  { reserved }: CommitState,
+  listing: Listing,
+  condition: CommitCondition | undefined,
+): Promise<E.Either<StoreFailed | Overtaken, readonly Rival[] | undefined>> {
+  const checked = await condition?.check(listing.numbersFrom(condition.parent + 1))();
+  return checked !== undefined && E.isLeft(checked) ? checked : await rivalsOf(reservation, reserved, listing);
+}
+
+/** Step 6. */
+async function rename(context: CommitContext, state: CommitState, found: FoundNumber): Promise<CommitState> {
+  const { fs, parent, condition } = context;
+  const { number, listing } = found;
+  const renamed = await pipe(
+    // If there is a checkpoint, its save has made the folders above durable.
+    listing.newest === -1 ? syncAbove(fs, parent) : done,
+    TE.flatMap(() => fs.rename(state.folder, join(parent, folderName(number)))),
+  )();
+  if (E.isRight(renamed)) {
+    return { ...state, next: { step: "finished", result: E.right({ checkpoint: number, listing }) } };
+  }
+  return condition === undefined || renamed.left.code !== "ENOENT"
+    ? searchAgain(state, found, renamed.left)
+    : failing(state, await explained(context, state, condition, renamed.left));
+}
+
+/** The reason for a failed rename of the temporary folder: if it is missing, another save of the run has removed it in step 5. */
+async function explained(
+  context: CommitContext,
+  state: CommitState,
+  condition: CommitCondition,
+  failed: StoreFailed,
+): Promise<StoreFailed | Overtaken> {
+  if (failed.code !== "ENOENT") return failed;
+  for (;;) {
+    const listing = await readListing(context.fs, context.parent)();
+    if (E.isLeft(listing)) return listing.left;
+    const rivals = await checkedRivals(context, state, listing.right, condition);
+    if (E.isLeft(rivals)) return rivals.left;
+    const rival = rivals.right?.at(-1);
+    if (rival !== undefined) {
+      return { _tag: "Overtaken", checkpoint: rival.number, step: null, by: "a save in progress" };
+    }
+    if (rivals.right !== undefined) return failed;
+  }
 }
 
 // --- combinators
 
+function advance(context: CommitContext, state: CommitState): Promise<CommitState> {
+  const { next } = state;
+  switch (next.step) {
+    case "search":
+      return search(context, state, next);
+    case "reserve":
+      return reserve(context, state, next.found);
+    case "check run":
+      return checkRun(context, state, next.found);
+    case "commit":
+      return rename(context, state, next.found);
+    case "finished":
+      return Promise.resolve(state);
+  }
+}
+
 /**
- * Gives a finished save the first free number above all committed ones, by the one rename that makes it a checkpoint.
+ * Commits a save: its temporary folder becomes a checkpoint.
  *
- * @param disk The disk.
- * @param parent The folder of the checkpoints.
- * @param own The folder of the save, all of it durable.
- * @param guess The number that it will probably have: only what is then seen counts.
- * @param isLarge Whether the folder has many names.
- * @param after The checkpoint of a run that it is to go after.
- * @returns The number, once the folder has its name; to make that durable is left to the caller.
+ * @param request The save.
+ * @returns The number, when the folder has its name; the caller makes the name durable. Or the failure, or `Overtaken` by another save of the
+ * run; then nothing is committed.
  */
-export function publish(
-  disk: Disk,
-  parent: string,
-  own: string,
-  guess: number,
-  isLarge: boolean,
-  after?: After,
-): TE.TaskEither<StoreFailed | Overtaken, Published> {
-  type Outcome = E.Either<StoreFailed | Overtaken, Published>;
+export function commitFolder(request: CommitRequest): TE.TaskEither<StoreFailed | Overtaken, CommittedFolder> {
   return async () => {
-    const made = join(parent, temporaryName("saving", await disk.writer()));
-    const key = after && keyOf(after.key);
-    /** The folders of other saves of the run that were taken away. */
-    const taken = new Set<string>();
-    let claim = made;
-    let folder = own;
-    const inner = (): string => join(claim, ownerName(basename(own), key));
-    const claimOn = (number: number): string => join(parent, claimName(number));
-
-    const published = await pipe(
-      disk.makeFolder(claim),
-      TE.flatMap(() => disk.makeFolder(inner())),
-      TE.flatMap(() => begin),
-    )();
-    await release();
-    if (E.isLeft(published) && folder !== own) await removeAll(disk, folder)();
-    return published;
-
-    /** The claim under another name, if it is still the own one: one that was untouched for long may have been swept. */
-    function moved(path: string): TE.TaskEither<StoreFailed, void> {
-      const rename = disk.rename(claim, path);
-      return claim === made ? rename : pipe(disk.status(inner()), TE.flatMap(() => rename));
-    }
-
-    /** What cannot be removed is swept once this process is gone. */
-    async function release(): Promise<void> {
-      // In one step: where it was, others may put their marks into it, and have the name as soon as it is free.
-      const away = claim === made ? done : moved(made);
-      await pipe(away, TE.orElse(() => away))();
-      claim = made;
-      await pipe(
-        disk.removeFolder(inner()),
-        TE.flatMap(() => disk.removeFolder(made)),
-        TE.orElse(() => removeAll(disk, made)),
-      )();
-    }
-
-    /** Whether another save has seen the own claim on this number before it or any higher one was given. */
-    async function wasPassed(number: number): Promise<boolean> {
-      const marks = claim === claimOn(number) ? await disk.names(inner())() : E.right([]);
-      return E.isRight(marks) && marks.right.includes(passedName(number));
-    }
-
-    /** Claims the number that is guessed, unseen: that saves looking at a large folder twice. */
-    async function begin(): Promise<Outcome> {
-      const path = claimOn(guess);
-      const claimed = await moved(path)();
-      if (E.isLeft(claimed)) return isTaken.includes(claimed.left.code) ? await take(0) : claimed;
-      claim = path;
-      return await take(guess, true);
-    }
-
-    /** The first free number from this one on; a save that has claimed one before it gets a mark that it was passed. */
-    async function firstFree(from: number, isGuess: boolean): Promise<E.Either<StoreFailed, Free>> {
-      const owners = new Map<number, readonly string[]>();
-      for (;;) {
-        const found = await lookIn(disk, parent, isLarge && claim !== made ? inner() : undefined)();
-        if (E.isLeft(found)) return found;
-        const seen = found.right;
-        const has = (name: string): boolean => seen.names.includes(name);
-        const next = seen.newest + 1;
-        const passed = from < next && !has(folderName(from)) && await wasPassed(from);
-        let number = passed ? from : isGuess ? next : Math.max(from, next);
-        for (; Number.isSafeInteger(number); number++) {
-          // Whatever has the name is left alone: a rename would replace an empty folder.
-          if (has(folderName(number))) continue;
-          const path = claimOn(number);
-          if (path === claim || !has(claimName(number))) return E.right({ number, seen });
-          const known = owners.get(number);
-          if (known === undefined) {
-            const found = await disk.names(path)();
-            owners.set(number, E.isRight(found) ? found.right : []);
-            break;
-          }
-          const marked = await Promise.all(
-            known.map((owner) => disk.makeFolder(join(path, owner, passedName(number)))()),
-          );
-          if (marked.some((mark) => E.isLeft(mark) && mark.left.code === "ENOENT")) {
-            owners.delete(number); // It was released: the claim is another's.
-            break;
-          }
-        }
-        if (!Number.isSafeInteger(number)) {
-          return E.left(storeFailed("rename", join(parent, folderName(number)), "EOVERFLOW", "no number is left"));
-        }
-      }
-    }
-
-    /** The saves of the same run that have claims; undefined if a claim has been released since, maybe by a save that was made. */
-    async function rivals({ claims }: Seen): Promise<E.Either<StoreFailed, readonly Rival[] | undefined>> {
-      const found: Rival[] = [];
-      for (const number of claims) {
-        if (claimOn(number) === claim) continue;
-        const owners = await disk.names(claimOn(number))();
-        if (E.isLeft(owners)) return owners.left.code === "ENOENT" ? E.right(undefined) : owners;
-        for (const name of owners.right) {
-          const owner = ownerOf(name);
-          if (owner?.key === key && owner?.folder !== basename(own)) found.push({ number, folder: owner!.folder });
-        }
-      }
-      return E.right(found);
-    }
-
-    /** Sees that nothing of the run is ahead of a claimed number: the left is what is, else the number to look again for, if any. */
-    async function clear(
-      { look, parent: before }: After,
-      { number, seen }: Free,
-    ): Promise<E.Either<StoreFailed | Overtaken, number | undefined>> {
-      const looked = await look(seen.numbersFrom(before + 1))();
-      if (E.isLeft(looked)) return looked;
-      const found = await rivals(seen);
-      if (E.isLeft(found)) return found;
-      if (found.right === undefined) return E.right(number);
-      const higher = found.right.findLast((rival) => rival.number > number);
-      if (higher !== undefined) return E.right(higher.number + 1);
-      const lower = found.right.filter((rival) => !taken.has(join(rival.folder, `${rival.number}`)));
-      for (const rival of lower) {
-        const away = await vanishClaimed(disk, parent, rival.folder, rival.number)();
-        if (E.isLeft(away)) return away;
-        taken.add(join(rival.folder, `${rival.number}`));
-      }
-      return E.right(lower.length > 0 ? number : undefined);
-    }
-
-    /** Why the own folder is gone: another save of the run has taken it away. */
-    async function whyLost({ look, parent: before }: After, failed: StoreFailed): Promise<Outcome> {
-      for (;;) {
-        const seen = await lookIn(disk, parent)();
-        if (E.isLeft(seen)) return seen;
-        const looked = await look(seen.right.numbersFrom(before + 1))();
-        if (E.isLeft(looked)) return looked;
-        const found = await rivals(seen.right);
-        if (E.isLeft(found)) return found;
-        if (found.right === undefined) continue;
-        const rival = found.right.at(-1);
-        if (rival === undefined) return E.left(failed);
-        return E.left({ _tag: "Overtaken", checkpoint: rival.number, step: null, by: "a save that is under way" });
-      }
-    }
-
-    /** Gives the own folder the name that goes with another claim: only then may others' be taken away. */
-    async function rename(after: After, number: number): Promise<Outcome> {
-      const path = claimedName(own, number);
-      const renamed = await disk.rename(folder, path)();
-      if (E.isLeft(renamed)) return renamed.left.code === "ENOENT" ? await whyLost(after, renamed.left) : renamed;
-      folder = path;
-      return await take(number);
-    }
-
-    /** Claims the first free number from this one on, and takes it if it is free then. */
-    async function take(from: number, isGuess: boolean = false, lost?: number): Promise<Outcome> {
-      const free = await firstFree(from, isGuess);
-      if (E.isLeft(free)) return free;
-      const { number, seen } = free.right;
-      const path = claimOn(number);
-      const isClaimed = claim === path;
-      if (isClaimed && after !== undefined) {
-        const again = await clear(after, free.right);
-        if (E.isLeft(again)) return again;
-        if (again.right !== undefined) return await take(again.right);
-      }
-      const renamed = await pipe(
-        // Where there is a checkpoint, its save has seen to this.
-        isClaimed && seen.newest === -1 ? syncAbove(disk, parent) : done,
-        TE.flatMap(() => isClaimed ? disk.rename(folder, join(parent, folderName(number))) : moved(path)),
-      )();
-      if (E.isRight(renamed)) {
-        if (isClaimed) return E.right({ checkpoint: number, seen });
-        const isFirst = claim === made;
-        claim = path;
-        return isFirst || after === undefined ? await take(number) : await rename(after, number);
-      }
-      // Another save was faster: the listing now shows it. The same number twice is another trouble.
-      if (isTaken.includes(renamed.left.code) && number !== lost) return await take(from, isGuess, number);
-      return isClaimed && after !== undefined && renamed.left.code === "ENOENT"
-        ? await whyLost(after, renamed.left)
-        : renamed;
-    }
+    const { fs, parent, temporary, condition } = request;
+    const key = condition && createHash("sha256").update(condition.key).digest("hex").slice(0, 16);
+    const unused = join(parent, temporaryName("saving", await fs.processId()));
+    const reservation = { fs, parent, unused, owner: { folder: basename(temporary), key } };
+    const context = { ...request, reservation };
+    let state = await prepareReservation(context);
+    while (state.next.step !== "finished") state = await advance(context, state);
+    const { result } = state.next;
+    await releaseReservation(reservation, state.reserved)();
+    if (E.isLeft(result) && state.folder !== temporary) await removeTree(fs, state.folder)();
+    return result;
   };
 }

@@ -1,8 +1,8 @@
 /**
- * Which checkpoints stay: pure policies over a catalogue, to be composed.
+ * Retention policies: pure functions that decide which checkpoints of a catalogue to keep.
  *
- * Laws: every checkpoint of the catalogue is either kept or removed; the newest, that is the one with the highest number, is always kept; the
- * order of the catalogue plays no part.
+ * Laws: a policy either keeps or removes each checkpoint of the catalogue. It always keeps the newest, which has the highest number. The
+ * order of the catalogue does not matter.
  *
  * @module
  */
@@ -11,17 +11,20 @@ import { aFunction, demand, integer, must, oneOf } from "./rules.ts";
 
 export type { Decision, Entry, Retention };
 
-// --- constructors
+// --- types
 
-/** Numbers of checkpoints that a policy keeps, and the metrics it did not find. */
-interface Kept {
+/** The numbers that a policy keeps, and the metrics that no checkpoint has. */
+interface KeptNumbers {
   readonly keep: Iterable<number>;
   readonly unknown?: readonly string[];
 }
+
+// --- constructors
+
 const entriesRule = must("an array of entries", (u) => Array.isArray(u) && u.every((one) => Object(one) === one));
 
-/** The policy that keeps the checkpoints a function names, and the newest. */
-function keeping(kept: (catalogue: readonly Entry[], now: number) => Kept): Retention {
+/** The policy that keeps the numbers that a function gives, and the newest checkpoint. */
+function keeping(kept: (catalogue: readonly Entry[], now: number) => KeptNumbers): Retention {
   return (catalogue, now) => {
     demand("the catalogue of a retention policy", entriesRule, catalogue);
     const numbers = catalogue.map(({ checkpoint }) => checkpoint).sort((a, b) => a - b);
@@ -36,7 +39,7 @@ function numbersOf(catalogue: readonly Entry[]): readonly number[] {
   return catalogue.map(({ checkpoint }) => checkpoint);
 }
 
-/** What several policies decide. */
+/** The decisions of several policies. */
 function decisions(policies: readonly Retention[], catalogue: readonly Entry[], now: number): {
   readonly kept: readonly (readonly number[])[];
   readonly unknown: readonly string[];
@@ -45,15 +48,16 @@ function decisions(policies: readonly Retention[], catalogue: readonly Entry[], 
   return { kept: each.map(({ keep }) => keep), unknown: each.flatMap(({ unknownMetrics = [] }) => unknownMetrics) };
 }
 
-/** Newest first. */
+/** Orders entries newest first. */
 function newer(a: Entry, b: Entry): number {
   return b.checkpoint - a.checkpoint;
 }
 
 /**
- * Keeps the newest checkpoints: those with the highest numbers.
+ * Keeps the newest checkpoints, those with the highest numbers.
  *
- * @param n How many, an integer from 1.
+ * @param n The number of checkpoints to keep, an integer from 1.
+ * @returns The policy.
  *
  * @example
  * ```ts
@@ -70,14 +74,15 @@ export function latest(n: number): Retention {
 }
 
 /**
- * Keeps the checkpoints with the best metric, and the newest.
+ * Keeps the checkpoints with the best values of a metric, and the newest checkpoint.
  *
- * A checkpoint without the metric, or with NaN for it, is never among the best; of equal ones the newer is better. Where no checkpoint has
- * a number for the metric, all are kept, and the decision names it as unknown: a misspelled name removes nothing.
+ * A checkpoint without the metric, or with NaN, is never among the best. Of equal values, the newer checkpoint is better. If no checkpoint
+ * has a number for the metric, all are kept and the decision lists the metric as unknown, so that a misspelled name removes nothing.
  *
- * @param n How many of the best, an integer from 1.
- * @param metric The metric's name, as it was given when saving.
- * @param mode Whether less (`"min"`) or more (`"max"`) is better.
+ * @param n The number of best checkpoints to keep, an integer from 1.
+ * @param metric The name of the metric, as in the option `metrics` of the save.
+ * @param mode Whether lower (`"min"`) or higher (`"max"`) values are better.
+ * @returns The policy.
  *
  * @example
  * ```ts
@@ -106,9 +111,10 @@ export function best(n: number, metric: string, mode: "min" | "max"): Retention 
 }
 
 /**
- * Keeps the checkpoints whose training step is a multiple of a number, and the newest; one that was saved without a step is a multiple of none.
+ * Keeps the checkpoints whose training step is a multiple of a number, and the newest checkpoint. A checkpoint without a step is not kept.
  *
- * @param n The distance in steps, an integer from 1.
+ * @param n The interval in steps, an integer from 1.
+ * @returns The policy.
  *
  * @example
  * ```ts
@@ -128,14 +134,15 @@ export function every(n: number): Retention {
 
 // --- combinators
 
-function checkPolicies(of: string, policies: readonly Retention[]): void {
-  policies.forEach((policy, i) => demand(`policy ${i + 1} of ${of}`, aFunction, policy));
+function checkPolicies(name: string, policies: readonly Retention[]): void {
+  policies.forEach((policy, i) => demand(`policy ${i + 1} of ${name}`, aFunction, policy));
 }
 
 /**
- * Keeps what any of the policies keeps; without policies, only the newest.
+ * Keeps each checkpoint that at least one of the policies keeps; without policies, only the newest.
  *
- * @param policies Policies of this module or of your own.
+ * @param policies Policies of this module, or your own.
+ * @returns The policy.
  *
  * @example
  * ```ts
@@ -156,9 +163,10 @@ export function any(...policies: readonly Retention[]): Retention {
 }
 
 /**
- * Keeps what all of the policies keep, and the newest; without policies, everything.
+ * Keeps each checkpoint that all of the policies keep, and the newest; without policies, all checkpoints.
  *
- * @param policies Policies of this module or of your own.
+ * @param policies Policies of this module, or your own.
+ * @returns The policy.
  *
  * @example
  * ```ts

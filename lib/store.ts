@@ -1,172 +1,180 @@
 /**
- * Where checkpoints go: named streams of bytes and one atomic step that makes them a checkpoint.
+ * The contract of a store: where checkpoints are written and read.
  *
- * Nothing here speaks of folders, so that an object store can be one too, its conditional write the commit. Every store
- * keeps the same laws; `memory` is the smallest that does.
+ * A checkpoint is a set of named parts and one manifest. The contract mentions no files, so an object store can implement it, with a
+ * conditional write as the commit. `memory` is the smallest implementation, `directory` the one for disks. A store of your own implements
+ * {@link Store}; `savingOf` builds the {@link Saving} that its `begin` returns from the store's own steps.
  *
- * - **Old or new.** What has been put is invisible until `commit` resolves, and then it is there whole. A saving that
- *   fails, is aborted or dies leaves what was committed before as it was.
- * - **Numbers.** The first checkpoint is 0, the next has the highest committed number + 1, or the first free one above it.
- *   Two savings at once never share a number, whatever but the newest is removed meanwhile.
- * - **Immutable.** A committed checkpoint never changes; it can only be removed, and then it is gone whole.
+ * ## Laws
+ *
+ * Every store keeps these laws. One test suite checks them for all stores.
+ *
+ * - *Old or new.* Parts are invisible until `commit` resolves; then the whole checkpoint is visible. A save that fails, is aborted or is
+ *   killed changes no committed checkpoint.
+ * - *Numbers.* The first checkpoint is 0. The next is the highest committed number + 1, or the first free number above that. Two saves never
+ *   get the same number, even if older checkpoints are removed meanwhile.
+ * - *Immutable.* A committed checkpoint never changes. It can only be removed, and `remove` removes it as a whole.
+ * - *One line of history.* Two commits that follow the same parent of the same run never both succeed, if the store sets
+ *   {@link Saving.checksCondition}.
+ *
+ * ## States of a save
+ *
+ * ```text
+ *                   a step succeeds
+ *               ┌────────────────────┐
+ *               ▼                    │
+ *  begin ───▶ ready ──put, reuse,──▶ busy ──commit succeeds, or any step fails or throws──▶ over
+ *               │        commit                                                              ▲
+ *               └────────────────────────────── abort ───────────────────────────────────────┘
+ * ```
+ *
+ * | state | `put`, `reuse`, `commit` | `abort` |
+ * |---|---|---|
+ * | ready | start, and the save is busy | discards the parts, and the save is over |
+ * | busy | a `TypeError` | waits for the step, then as in the new state |
+ * | over | a `TypeError` | does nothing |
+ *
+ * A step that fails discards the parts, as `abort` does. An exception from the chunks of a part does the same, and rejects the task with that
+ * exception.
  *
  * @module
  */
 
-import { createHash } from "node:crypto";
-import { crc32 } from "node:zlib";
-import * as E from "fp-ts/lib/Either.js";
 import type { IO } from "fp-ts/lib/IO.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import type * as TE from "fp-ts/lib/TaskEither.js";
+import type { Retention } from "./decision.ts";
+import type { PartDigest } from "./digest.ts";
 import type { NoCheckpoint, Overtaken, StoreFailed } from "./errors.ts";
 import { checkOptionNames, type OptionNames } from "./option_names.ts";
-import type { Retention } from "./retention.ts";
 import { demand, must, oneOf, shown } from "./rules.ts";
-import { isWellFormed } from "./scan.ts";
 
 // --- types
 
 /**
- * The bytes of a part, in pieces. A piece must stay as it is until the next but one is asked for: it is written while the next is made.
- * A store never writes into one: it may be a live tensor's own memory, or be given again at a later save.
+ * The bytes of a part, in pieces. A piece must not change until the next but one is requested, because it is written while the next one is
+ * made. A store never writes into a piece: it may be the memory of a live tensor.
  */
 export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
-/** What was written: the length and the digests of a part's bytes. */
-export interface Written {
-  readonly bytes: number;
-  /** CRC-32 as in zlib and PNG: eight lower-case hexadecimal digits. */
-  readonly crc32: string;
-  /** SHA-256 in hexadecimal, where the store was asked for it. */
-  readonly sha256?: string;
-}
-
-/** Where a part of a committed checkpoint is. */
-export interface PartPlace {
+/** The location of a part in a store. */
+export interface PartLocation {
   readonly checkpoint: number;
   readonly name: string;
 }
 
 /** A part of a committed checkpoint, open for reading. */
-export interface Part {
+export interface OpenPart {
   readonly bytes: number;
-  /** Fills all of `into` from this position of the part. Bytes that are not there are a `StoreFailed` with code `ETRUNC`. */
+  /** Fills `into` from a position in the part. It fails with `ETRUNC` if the part ends before `into` is full. */
   readonly read: (into: Uint8Array, position: number) => TE.TaskEither<StoreFailed, void>;
-  /** Lets go of the part; a second time does nothing. */
+  /** Closes the part; closing it again does nothing. */
   readonly close: Task<void>;
 }
 
-/** What there is to say of a part without opening it. */
+/** The properties of a part that a store knows without opening it. */
 export interface PartStatus {
   readonly bytes: number;
-  /** How many checkpoints have these very bytes, which then take up their space once: 1 where nothing is shared. */
+  /** How many checkpoints share the stored bytes; 1 if the part is not shared. */
   readonly links: number;
 }
 
-/** The checkpoint of a run that another one is to go after. */
-export interface After {
-  /** The run: of two commits with the same key at once, one is made, or the second has looked at the first. */
+/** The condition of a commit: the checkpoint must be the one after `parent` in its run. */
+export interface CommitCondition {
+  /** The name of the run. Of two concurrent commits with the same key, at most one succeeds, or the second checks after the first. */
   readonly key: string;
-  /** The checkpoint it goes after. */
+  /** The checkpoint that this one follows. */
   readonly parent: number;
   /**
-   * Whether the commit of the parent failed, though it made a checkpoint: the parent must be durable before this one is there.
+   * Whether the commit of the parent failed after it had made the checkpoint. Then the store makes the parent durable first.
    * @default false
    */
   readonly isDoubtful?: boolean;
-  /** Looks at checkpoints, of which those above the parent count: the left is a newer one of the run. */
-  readonly look: (checkpoints: readonly number[]) => TE.TaskEither<StoreFailed | Overtaken, void>;
+  /** Checks checkpoints, of which only those above the parent count. It fails with `Overtaken` if one of them belongs to the run. */
+  readonly check: (checkpoints: readonly number[]) => TE.TaskEither<StoreFailed | Overtaken, void>;
 }
 
-/**
- * One checkpoint being written, by one caller, one step after the other.
- *
- * A step that fails ends the saving and leaves nothing of it, as `abort` does. An exception out of the chunks does the
- * same and rejects the task with that very exception. A step after the end, or beside another one, is a `TypeError`.
- */
+/** A checkpoint that is being written. Its caller runs one step at a time; the states are in the description of this module. */
 export interface Saving {
-  /** Writes one part; every name once. */
-  readonly put: (name: string, chunks: Chunks) => TE.TaskEither<StoreFailed, Written>;
-  /** Takes over a part of a committed checkpoint, under any name, without writing it again. False: this cannot be done here, put it. */
-  readonly reuse: (name: string, from: PartPlace) => TE.TaskEither<StoreFailed, boolean>;
+  /** Writes a part. Each name can be used once. */
+  readonly put: (name: string, chunks: Chunks) => TE.TaskEither<StoreFailed, PartDigest>;
+  /** Shares a part of a committed checkpoint under a new name, without writing it again; false if the store cannot, and then `put` it. */
+  readonly reuse: (name: string, from: PartLocation) => TE.TaskEither<StoreFailed, boolean>;
   /**
-   * Makes all of it a checkpoint, and resolves to its number once no crash can take it back. After a checkpoint of a run only if none of the run
-   * has been committed since: the left is what {@link After.look} says, and then there is no checkpoint.
+   * Makes the parts and the manifest a checkpoint, and resolves to its number when the checkpoint is durable. With a condition, the commit
+   * first calls {@link CommitCondition.check}; if that fails, nothing is committed.
    */
-  readonly commit: (manifest: Uint8Array, after?: After) => TE.TaskEither<StoreFailed | Overtaken, number>;
-  /** Whether the commit does look: if not, this is done just before it, and of two commits at once both may be made. */
-  readonly looks?: boolean;
-  /** The numbers that may have a checkpoint, ascending, as a commit that was made has seen them; without it the store is asked. */
-  readonly seen?: IO<readonly number[] | undefined>;
-  /** Ends the saving after the step under way, and leaves nothing of it; after the end it does nothing. */
+  readonly commit: (
+    manifest: Uint8Array,
+    condition?: CommitCondition,
+  ) => TE.TaskEither<StoreFailed | Overtaken, number>;
+  /**
+   * Whether `commit` checks its condition. If not, the caller checks before `commit`, and two concurrent commits may both succeed.
+   * @default false
+   */
+  readonly checksCondition?: boolean;
+  /** The {@link Store.candidates} that a successful commit found, including its own number; undefined if the caller must list them. */
+  readonly listed?: IO<readonly number[] | undefined>;
+  /** Ends the save after the current step and discards its parts. After the end it does nothing. */
   readonly abort: Task<void>;
 }
 
-/** How a store keeps checkpoints. */
+/** Options of a store. */
 export interface StoreOptions {
-  /** The retention policy the savers apply after each commit; without one nothing is ever removed. */
+  /**
+   * The retention policy that is applied after each commit.
+   * @default keep all checkpoints
+   */
   readonly keep?: Retention;
   /**
-   * The digest of each part: CRC-32, or SHA-256 beside it. With `"sha256"`, a checkpoint saved without it is not read, and a save tells one
-   * digest of the whole checkpoint.
+   * The digests of each part. With `"sha256"` there is a SHA-256 in addition to the CRC-32, each save gives one digest of the whole
+   * checkpoint, and a checkpoint without SHA-256 is rejected.
    *
    * @default "crc32"
    */
   readonly digest?: "crc32" | "sha256";
 }
 
-/** A place for checkpoints. A value: every task looks anew at what is there. */
+/** A store of checkpoints. Each task reads the store anew. */
 export interface Store {
   readonly _tag: "Store";
-  /** The place's name in messages. */
+  /** The name of the store in messages. */
   readonly location: string;
   /**
-   * What all values of one place give alike, and no other place's in this process: a run belongs to the place.
+   * The identity of the location in this process: the same object for all stores of one location, because a run belongs to its location.
    * @default one object for each `location`
    */
   readonly place?: IO<object>;
-  /** The retention policy the savers apply after each commit. */
+  /** The retention policy that is applied after each commit. */
   readonly keep?: Retention;
   /**
-   * With `"sha256"`, a checkpoint whose manifest lacks the SHA-256 of a file is refused when it is read.
+   * With `"sha256"`, a checkpoint is rejected when its manifest lacks the SHA-256 of a file.
    * @default "crc32"
    */
   readonly digest?: "crc32" | "sha256";
-  /** The numbers of the committed checkpoints, ascending; none where nothing has been saved yet. */
+  /** The numbers of the committed checkpoints in ascending order; none if nothing has been saved yet. */
   readonly list: TE.TaskEither<StoreFailed, readonly number[]>;
   /**
-   * The numbers that may have a checkpoint, ascending: the last is the newest checkpoint's, of the others some may turn out to have none.
-   * A store that looks at each number for its `list` looks here at the last alone; without this, `list` is asked.
+   * Numbers in ascending order, which include every committed checkpoint. The last one is the newest checkpoint; others may turn out to be
+   * none. It is for stores whose `list` must examine each number.
+   * @default list
    */
   readonly candidates?: TE.TaskEither<StoreFailed, readonly number[]>;
-  /** Starts a checkpoint. */
+  /** Begins a save. */
   readonly begin: TE.TaskEither<StoreFailed, Saving>;
-  /** The manifest a checkpoint was committed with. */
+  /** The manifest of a checkpoint. */
   readonly manifest: (checkpoint: number) => TE.TaskEither<StoreFailed | NoCheckpoint, Uint8Array>;
-  /** Opens a part; one that is not there is a `StoreFailed` with code `ENOENT`. */
-  readonly open: (checkpoint: number, name: string) => TE.TaskEither<StoreFailed | NoCheckpoint, Part>;
-  /** Length and sharing of a part, as `open` would find it; without this, parts are opened, and nobody knows what they share. */
+  /** Opens a part; a missing part is a `StoreFailed` with code `ENOENT`. */
+  readonly open: (checkpoint: number, name: string) => TE.TaskEither<StoreFailed | NoCheckpoint, OpenPart>;
+  /** The status of a part, with the errors of `open`. Without it, parts are opened for their length, and their sharing is unknown. */
   readonly status?: (checkpoint: number, name: string) => TE.TaskEither<StoreFailed | NoCheckpoint, PartStatus>;
-  /** Removes a checkpoint; one that is not there is no failure. */
+  /** Removes a checkpoint; a missing one is no error. */
   readonly remove: (checkpoint: number) => TE.TaskEither<StoreFailed, void>;
-  /** A checkpoint's name in messages. */
+  /** The name of a checkpoint in messages. */
   readonly locationOf: (checkpoint: number) => string;
 }
 
-/** What a store must be able to do for {@link savingOf}. */
-export interface Writer extends Pick<Saving, "put" | "reuse" | "commit" | "looks" | "seen"> {
-  /** Removes what has been written and not committed; called once, at most, and never fails. */
-  readonly discard: Task<void>;
-}
-
-/** Length and digests of bytes as they pass. */
-export interface Digester {
-  readonly update: (bytes: Uint8Array) => void;
-  readonly written: () => Written;
-}
-
-/** The name the manifest has among the parts; no part may have it. */
+/** The name of the manifest among the parts; no part may have it. */
 export const manifestName: string = "snapshot.json";
 
 /** The most bytes of a manifest: 256 MiB. A longer one is neither written nor read. */
@@ -177,23 +185,22 @@ export const mostManifestBytes: number = 256 * 2 ** 20;
 /**
  * A failure of a store.
  *
- * @param operation What was being done.
- * @param path To what.
- * @param code The system's code, or one like it.
+ * @param operation The operation, a verb such as `write`.
+ * @param path The file or object.
+ * @param code The system's error code, or one in its style.
  * @param message What is wrong.
- * @returns The error value.
  */
 export function storeFailed(operation: string, path: string, code: string, message: string): StoreFailed {
   return { _tag: "StoreFailed", operation, path, code, message };
 }
 
 /**
- * That a manifest of so many bytes is too long.
+ * Checks the length of a manifest.
  *
- * @param operation What was to be done with it.
+ * @param operation The operation on the manifest.
  * @param path The manifest's name in messages.
  * @param bytes Its length.
- * @returns The failure with code `EFBIG` if there are more than {@link mostManifestBytes}.
+ * @returns A failure with code `EFBIG` if it is longer than {@link mostManifestBytes}.
  */
 export function tooLong(operation: "read" | "write", path: string, bytes: number): StoreFailed | undefined {
   if (bytes <= mostManifestBytes) return undefined;
@@ -205,125 +212,20 @@ export function tooLong(operation: "read" | "write", path: string, bytes: number
   );
 }
 
-/**
- * A digester that has seen nothing yet.
- *
- * @param digest Which digests to make; CRC-32 is always among them.
- * @returns Its `written` tells of all bytes given to `update` so far.
- */
-export function digester(digest: "crc32" | "sha256" = "crc32"): Digester {
-  const sha256 = digest === "sha256" ? createHash("sha256") : undefined;
-  let bytes = 0;
-  let crc = 0;
-  return {
-    update: (chunk) => {
-      bytes += chunk.length;
-      crc = crc32(chunk, crc);
-      sha256?.update(chunk);
-    },
-    written: () => ({
-      bytes,
-      crc32: crc.toString(16).padStart(8, "0"),
-      ...(sha256 && { sha256: sha256.copy().digest("hex") }),
-    }),
-  };
-}
-
-/**
- * The SHA-256 of bytes, in hexadecimal.
- *
- * @param bytes Such as a manifest's.
- */
-export function sha256Of(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
-}
-
-/**
- * A saving from what a store can do, with the rules that hold in every store: names, order, and nothing left of failures.
- *
- * @param writer The store's own steps.
- * @returns The saving.
- */
-export function savingOf(writer: Writer): Saving {
-  const names = new Set<string>();
-  let state: "ready" | "busy" | "over" = "ready";
-  let underWay: Promise<unknown> = Promise.resolve();
-
-  async function run<F, A>(step: TE.TaskEither<F, A>, then: "ready" | "over"): Promise<E.Either<F, A>> {
-    let done = false;
-    try {
-      const result = await step();
-      done = E.isRight(result);
-      return result;
-    } finally {
-      if (!done) await writer.discard();
-      state = done ? then : "over";
-    }
-  }
-
-  function begin<F, A>(step: TE.TaskEither<F, A>, then: "ready" | "over"): TE.TaskEither<F, A> {
-    return () => {
-      if (state !== "ready") {
-        const found = state === "busy" ? "one still under way: await it" : "a saving that is over: begin another";
-        return Promise.reject(new TypeError(`Expected one step of a saving after the other, found ${found}`));
-      }
-      state = "busy";
-      const result = run(step, then);
-      underWay = result.catch(() => undefined);
-      return result;
-    };
-  }
-
-  function checkNew(name: string): void {
-    if (names.has(name)) throw new TypeError(`Expected every part once, found ${name} twice: rename one`);
-  }
-
-  return {
-    put: (name, chunks) => {
-      checkPartName(name);
-      return begin(() => {
-        checkNew(name);
-        names.add(name);
-        return writer.put(name, chunks)();
-      }, "ready");
-    },
-    reuse: (name, from) => {
-      checkPartName(name);
-      checkPartName(from.name);
-      checkCheckpoint(from.checkpoint);
-      return begin(async () => {
-        checkNew(name);
-        const reused = await writer.reuse(name, from)();
-        if (E.isRight(reused) && reused.right) names.add(name);
-        return reused;
-      }, "ready");
-    },
-    commit: (manifest, after) => begin(writer.commit(manifest, after), "over"),
-    ...(writer.looks !== undefined && { looks: writer.looks }),
-    ...(writer.seen && { seen: writer.seen }),
-    abort: async () => {
-      await underWay;
-      if (state !== "ready") return;
-      state = "over";
-      await writer.discard();
-    },
-  };
-}
-
 // --- combinators
 
-const forbidden = /[\p{Cc}\\:*?"<>|]/u;
+const forbiddenCharacters = /[\p{Cc}\\:*?"<>|]/u;
 
 function isFileName(name: string): boolean {
-  return name !== "" && name !== "." && name !== ".." && !forbidden.test(name) && isWellFormed(name) &&
+  return name !== "" && name !== "." && name !== ".." && !forbiddenCharacters.test(name) && name.isWellFormed() &&
     new TextEncoder().encode(name).length <= 255;
 }
 
 /**
- * Whether a part may have this name: a file name, or a folder's and a file's, that every file system takes.
+ * Whether a part may have this name: a file name that all file systems accept, in at most one folder.
  *
  * @param name Such as `model.safetensors` or `state/optimizer.safetensors`.
- * @returns False for what is empty, leads out of its folder, is more than two levels deep or is the manifest's own name.
+ * @returns False for an empty name, a path out of its folder, more than two levels, and the manifest's own name.
  */
 export function isPartName(name: string): boolean {
   const levels = name.split("/");
@@ -331,23 +233,23 @@ export function isPartName(name: string): boolean {
 }
 
 /**
- * Sees that a part may have this name; it is a `TypeError` if not.
+ * Throws a `TypeError` if a part may not have this name.
  *
  * @param name The name.
  */
 export function checkPartName(name: string): void {
   if (!isPartName(name)) {
     throw new TypeError(
-      `Expected a part's name such as "state/rng.safetensors", found ${JSON.stringify(name)}: encode it`,
+      `Expected the name of a part, such as "state/rng.safetensors", found ${JSON.stringify(name)}: encode it`,
     );
   }
 }
 
 /**
- * Sees that this is a store; it is a `TypeError` if not.
+ * Throws a `TypeError` if this is not a store.
  *
- * @param store What a runner was given.
- * @param option The option that it was given as, if it was one.
+ * @param store The argument of a runner.
+ * @param option The name of the option, if it was an option.
  */
 export function checkStore(store: Store, option?: string): void {
   const found: unknown = store;
@@ -365,11 +267,11 @@ export function checkStore(store: Store, option?: string): void {
 const optionNames = { keep: true, digest: true } satisfies OptionNames<StoreOptions>;
 
 /**
- * Sees that these are options of a store; it is a `TypeError` if not: a misspelt `keep` would keep everything.
+ * Throws a `TypeError` if these are not options of a store. A misspelt `keep` would keep every checkpoint.
  *
- * @param options What a constructor of stores was given.
+ * @param options The argument of a store's constructor.
  */
-export function checkOptions(options: StoreOptions): void {
+export function checkStoreOptions(options: StoreOptions): void {
   checkOptionNames("a store", options, optionNames);
   const { keep, digest } = options;
   if (keep !== undefined) {
@@ -383,20 +285,22 @@ export function checkOptions(options: StoreOptions): void {
 }
 
 /**
- * Sees that this can be a checkpoint's number; it is a `TypeError` if not.
+ * Throws a `TypeError` if this cannot be the number of a checkpoint.
  *
  * @param checkpoint The number.
  */
 export function checkCheckpoint(checkpoint: number): void {
   if (!Number.isSafeInteger(checkpoint) || checkpoint < 0) {
-    throw new TypeError(`Expected a checkpoint's number, a whole one from 0, found ${checkpoint}: list the store's`);
+    throw new TypeError(
+      `Expected the number of a checkpoint, an integer from 0, found ${checkpoint}: list the store's checkpoints`,
+    );
   }
 }
 
 /**
- * Sees that a chunk is bytes; it is a `TypeError` if not.
+ * Throws a `TypeError` if a chunk is not a `Uint8Array`.
  *
- * @param chunk What came out of a part's chunks.
+ * @param chunk A chunk of a part.
  * @returns The chunk.
  */
 export function checkedChunk(chunk: Uint8Array): Uint8Array {
@@ -405,18 +309,18 @@ export function checkedChunk(chunk: Uint8Array): Uint8Array {
 }
 
 /**
- * Sees that a read stays within a part; a position that is no whole number from 0 is a `TypeError`.
+ * Checks that a read is within a part; a position that is not an integer from 0 is a `TypeError`.
  *
- * @param bytes The part's length.
+ * @param bytes The length of the part.
  * @param path The part's name in messages.
- * @param into The array to be filled.
- * @param position Where to read from.
- * @returns The failure with code `ETRUNC` if the part ends before the array is full.
+ * @param into The array to fill.
+ * @param position The offset of the first byte.
+ * @returns A failure with code `ETRUNC` if the part ends before the array is full.
  */
 export function checkRange(bytes: number, path: string, into: Uint8Array, position: number): StoreFailed | undefined {
   if (!Number.isSafeInteger(position) || position < 0) {
     throw new TypeError(
-      `Expected a position that is a whole number from 0, found ${position}: count bytes from the start`,
+      `Expected a position that is an integer from 0, found ${position}: count bytes from the start`,
     );
   }
   const end = position + into.length;

@@ -1,8 +1,9 @@
 /**
- * Law *old or new*, in every state that a crash can leave: the store's own program runs on a simulated disk, the power goes after each of
- * its operations, and the store's own code reads whatever may then be left, and goes on from it.
+ * Law *old or new*, in every state that a crash can leave.
  *
- * What is in leftovers is not told apart, as nobody reads it: reading it throws. All other states are tried, each once.
+ * The store's own code saves on a simulated disk. The power fails after each of its operations. From every state that the disk may then be in, the
+ * store's own code loads every checkpoint and saves again. The contents of temporary folders do not matter, because reading them throws. Of
+ * all other states, each is tried once.
  */
 
 import type { Either } from "fp-ts/lib/Either.js";
@@ -14,17 +15,18 @@ import { posix } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { directoryOn } from "../lib/directory.ts";
-import type { Disk, Fate } from "../lib/disk.ts";
+import type { FileSystem, ProcessStatus } from "../lib/disk.ts";
 import { readSummary } from "../lib/checkpoint.ts";
 import type { StoreFailed } from "../lib/errors.ts";
-import { digester, type Saving, type Store, storeFailed, type Written } from "../lib/store.ts";
+import { digester, type PartDigest } from "../lib/digest.ts";
+import { type Saving, type Store, storeFailed } from "../lib/store.ts";
 import { loadState, readSnapshot, restoreState, Retention, type Saved, type SaveError, saveState } from "../mod.ts";
 import { blank, type Image, imageOf, machine, remains, type Schedule, stateOf, type Tree } from "./simulated_disk.ts";
 import { type Answer, fault, type Operation, watched } from "./watched_disk.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 
-// --- what is saved
+// --- the state
 
 interface Trained {
   readonly step: number;
@@ -32,7 +34,7 @@ interface Trained {
   readonly rng: Uint8Array;
 }
 
-/** The state at a step; its model never changes. */
+/** The state at a step. The model never changes. */
 function stateAt(step: number): Trained {
   return { step, model: Float32Array.of(1, 2, 3, 4), rng: Uint8Array.of(step, 1, 2, 3, 4, 5, 6, 7) };
 }
@@ -40,8 +42,8 @@ function stateAt(step: number): Trained {
 const path = "/runs/digits";
 const folder = `${path}/checkpoints`;
 
-/** Whether a folder of this name is what a save or a removal has left. */
-function isLeftover(name: string): boolean {
+/** Whether a folder with this name belongs to an unfinished save or removal. */
+function isUnfinished(name: string): boolean {
   return /^\.(saving|removing)-/.test(name);
 }
 
@@ -49,7 +51,7 @@ function right<A>(result: Either<unknown, A>): A {
   return result._tag === "Right" ? result.right : assert.fail(JSON.stringify(result.left));
 }
 
-/** The step of a checkpoint, read whole by the code that loads. */
+/** Loads a whole checkpoint, and returns its step. */
 async function load(store: Store, checkpoint: number): Promise<number> {
   using snapshot = right(await readSnapshot(store, { checkpoint })());
   const state = right(restoreState(snapshot)) as Trained;
@@ -65,11 +67,11 @@ function linking(from: number): (store: Store) => Store {
     put: (part, chunks) =>
       part !== name ? saving.put(part, chunks) : pipe(
         saving.reuse(name, { checkpoint: from, name }),
-        TE.flatMap((linked): TE.TaskEither<StoreFailed, Written> => async () => {
+        TE.flatMap((linked): TE.TaskEither<StoreFailed, PartDigest> => async () => {
           assert.ok(linked);
           const digest = digester();
           for await (const chunk of chunks) digest.update(chunk);
-          return { _tag: "Right", right: digest.written() };
+          return { _tag: "Right", right: digest.result() };
         }),
       ),
   });
@@ -78,77 +80,80 @@ function linking(from: number): (store: Store) => Store {
 
 const nothing = TE.right(undefined);
 
-// --- what crashes
+// --- crashes
 
-/** What must hold after a crash. */
+/** The requirements after a crash. */
 interface Law {
-  /** The step of each checkpoint that must be there. */
+  /** The step of each checkpoint that must exist. */
   readonly kept: ReadonlyMap<number, number>;
-  /** Every step that may be found. */
+  /** All steps that may be found. */
   readonly steps: readonly number[];
 }
 
 /** A process of a scenario. */
 interface Process {
-  /** Its one store; with a mutation, a broken one. */
+  /** Its store; with a mutation, a broken one. */
   readonly store: Store;
-  /** Saves the state at a step through the store, or through what is made of it. */
+  /** Saves the state at a step to the store, or to a store made from it. */
   readonly save: (step: number, through?: (store: Store) => Store) => Promise<Either<SaveError, Saved>>;
 }
 
-/** Something that processes do. */
-type Deed = (process: (name: string) => Process) => Promise<void>;
+/** An action of one or more processes. */
+type Action = (process: (name: string) => Process) => Promise<void>;
 
 interface Scenario {
-  /** What an earlier crash has left; a blank disk if not said. */
-  readonly start?: State;
-  /** The retention policy of all its stores. */
-  readonly keep?: Retention.Retention;
-  /** What is done before, all of it durable. */
-  readonly before?: Deed;
-  /** What the power goes in. */
-  readonly during: Deed;
   /**
-   * What processes know of each other.
+   * The state after an earlier crash.
+   * @default a blank disk
+   */
+  readonly start?: State;
+  /** The retention policy of all stores. */
+  readonly keep?: Retention.Retention;
+  /** The action before, whose results are durable. */
+  readonly before?: Action;
+  /** The action in which the power fails. */
+  readonly during: Action;
+  /**
+   * The status that processes have for each other.
    * @default "alive"
    */
-  readonly fate?: Fate;
-  /** In which orders operations that wait at the same time are done. */
+  readonly status?: ProcessStatus;
+  /** The orders in which concurrent operations are executed. */
   readonly schedules?: () => Iterable<() => Schedule>;
 }
 
 /** A way to break the protocol. */
 interface Mutation {
-  readonly disk?: (disk: Disk, process: string) => Disk;
+  readonly disk?: (disk: FileSystem, process: string) => FileSystem;
   readonly store?: (store: Store) => Store;
 }
 
 /** A state that a crash may leave. */
 interface State {
   readonly tree: Tree;
-  /** The steps of the checkpoints in it, all of which load whole. */
+  /** The steps of the checkpoints, all of which load. */
   readonly found: ReadonlyMap<number, number>;
-  /** What went wrong there. */
+  /** What failed. */
   readonly trouble?: string;
 }
 
-/** What was tried. */
+/** The result of an exploration. */
 interface Explored {
   readonly points: number;
-  /** How many states may be left, those after different points counted each. */
+  /** The number of states, counted for each crash point. */
   readonly outcomes: number;
-  /** Those that differ to a reader. */
+  /** The states that a reader can tell apart. */
   readonly states: readonly State[];
-  /** Where the law does not hold, and why. */
+  /** Violations of the law, with their states. */
   readonly broken: readonly string[];
 }
 
-/** Starts again after a crash: all that is there loads whole, the next save works, and it sweeps what the crash has left. */
+/** Starts again after a crash: every checkpoint loads, the next save succeeds, and it removes the orphans. */
 async function recover(tree: Tree): Promise<State> {
-  const fateOf = () => "unknown" as const;
-  const disk = machine(imageOf(tree), { clock: 2 * 3_600_000, fateOf }).process("later");
-  const open = (path: string): ReturnType<Disk["open"]> => {
-    assert.ok(!path.split("/").some(isLeftover), `${path} was read`);
+  const statusOf = () => "unknown" as const;
+  const disk = machine(imageOf(tree), { clock: 2 * 3_600_000, statusOf }).process("later");
+  const open = (path: string): ReturnType<FileSystem["open"]> => {
+    assert.ok(!path.split("/").some(isUnfinished), `${path} was read`);
     return disk.open(path);
   };
   const store = directoryOn({ ...disk, open })(path);
@@ -173,7 +178,7 @@ async function recover(tree: Tree): Promise<State> {
   }
 }
 
-/** Why the law does not hold in a state. */
+/** The violation of the law in a state. */
 function violation({ found, trouble }: State, { kept, steps }: Law): string | undefined {
   if (trouble !== undefined) return trouble;
   const lost = [...kept].find(([checkpoint, step]) => found.get(checkpoint) !== step);
@@ -182,26 +187,30 @@ function violation({ found, trouble }: State, { kept, steps }: Law): string | un
   return invented === undefined ? undefined : `step ${invented} was never saved`;
 }
 
-/** One after the other as they are asked for, but a `fsync` only when nothing else waits. */
+/** Executes operations in the order of their requests, but an `fsync` only if nothing else waits. */
 function late(): Schedule {
   return (waiting) => Math.max(0, waiting.findIndex(({ operation }) => operation !== "sync"));
 }
 
-/** One value or another, as it is used. */
+/** An object that delegates to one of two, chosen at each use. */
 function either<A extends object>(which: () => boolean, yes: A, no: A): A {
   return new Proxy(no, { get: (_, name) => Reflect.get(which() ? yes : no, name) });
 }
 
-/** A store that tells of its promises: each commit that resolves, and each removal that begins. */
-function telling(store: Store, committed: (checkpoint: number) => void, removed: (checkpoint: number) => void): Store {
-  const tell = (saving: Saving): Saving => ({
+/** A store that reports each commit that resolves, and each removal that begins. */
+function reporting(
+  store: Store,
+  committed: (checkpoint: number) => void,
+  removed: (checkpoint: number) => void,
+): Store {
+  const report = (saving: Saving): Saving => ({
     ...saving,
     commit: (manifest, after) =>
       pipe(saving.commit(manifest, after), TE.map((checkpoint) => (committed(checkpoint), checkpoint))),
   });
   return {
     ...store,
-    begin: pipe(store.begin, TE.map(tell)),
+    begin: pipe(store.begin, TE.map(report)),
     remove: (checkpoint) => {
       removed(checkpoint);
       return store.remove(checkpoint);
@@ -209,9 +218,9 @@ function telling(store: Store, committed: (checkpoint: number) => void, removed:
   };
 }
 
-/** Goes through a scenario once: the disk after each operation, and what must hold if the power goes then. */
+/** Runs a scenario once. Returns the disk after each operation, with the requirements if the power fails then. */
 async function crashesIn(
-  { start, keep, fate = "alive", before, during }: Scenario,
+  { start, keep, status = "alive", before, during }: Scenario,
   mutation: Mutation,
   schedule: Schedule,
 ): Promise<readonly (readonly [Image, Law])[]> {
@@ -225,7 +234,7 @@ async function crashesIn(
   const simulated = machine(start === undefined ? blank : imageOf(start.tree), {
     schedule: (waiting) => crashing ? schedule(waiting) : 0,
     changed: crash,
-    fateOf: () => fate,
+    statusOf: () => status,
   });
 
   const begin = (name: string): Process => {
@@ -235,13 +244,13 @@ async function crashesIn(
       kept.set(checkpoint, step);
       crash();
     };
-    // Whoever removes a checkpoint lets go of it, but never of the newest.
+    // A checkpoint that is being removed may be lost. The newest may not.
     const removed = (checkpoint: number): void => {
       if (checkpoint < Math.max(...kept.keys())) kept.delete(checkpoint);
     };
     const disk = simulated.process(name);
     const own = directoryOn(either(() => crashing, mutation.disk?.(disk, name) ?? disk, disk));
-    const sound = telling(own(path, keep && { keep }), committed, removed);
+    const sound = reporting(own(path, keep && { keep }), committed, removed);
     const store = either(() => crashing, mutation.store?.(sound) ?? sound, sound);
     const save: Process["save"] = (now, through = (same) => same) => {
       steps.push(step = now);
@@ -266,9 +275,9 @@ async function crashesIn(
 }
 
 /**
- * Crashes a scenario after each operation in every way there is.
+ * Crashes a scenario after each operation, in every possible way.
  *
- * @param known States by their keys, which scenarios may share whose processes make the same files in the same order.
+ * @param known States by key. Scenarios whose processes make the same files in the same order can share it.
  */
 async function explore(
   scenario: Scenario,
@@ -285,7 +294,7 @@ async function explore(
       const point = `${stateOf(image)} ${lawful}`;
       if (points.has(point)) continue;
       points.add(point);
-      for (const { key, tree } of remains(image, isLeftover)) {
+      for (const { key, tree } of remains(image, isUnfinished)) {
         outcomes++;
         const state = known.get(key) ?? await recover(tree);
         known.set(key, state);
@@ -300,10 +309,10 @@ async function explore(
 
 // --- every state
 
-/** A process, and how many operations of it are done before it is held up. */
+/** A process, and how many operations it executes before it is paused. */
 type Turn = readonly [process: string, operations: number];
 
-/** One turn after the other, then each as it comes; `over` is told if the first process ends within its turn. */
+/** Executes one turn after the other, then operations as they come; `over` is called if the first process ends within its turn. */
 function inTurns(turns: readonly Turn[], over: () => void): Schedule {
   const left = turns.map(([process, operations]) => ({ process, operations }));
   return (waiting) => {
@@ -319,8 +328,8 @@ function inTurns(turns: readonly Turn[], over: () => void): Schedule {
 }
 
 /**
- * One of two processes that do the same is held up at each of its operations, or at some that are so far apart, while the other runs to its
- * end; with more torture again at others, while the other runs for some operations.
+ * Pauses one of two equal processes before each of its operations, or at some distance apart, while the other runs to its end. With more torture
+ * it pauses before other operations too, while the other runs for some operations.
  */
 function* interrupted(apart = 1): Generator<() => Schedule> {
   for (let k = 0; k < Math.ceil(torture / 2); k++) {
@@ -333,17 +342,17 @@ function* interrupted(apart = 1): Generator<() => Schedule> {
 }
 
 /** A process saves the state at a step. */
-function saves(name: string, step: number, through?: (store: Store) => Store): Deed {
+function saves(name: string, step: number, through?: (store: Store) => Store): Action {
   return async (process) => void right(await process(name).save(step, through));
 }
 
-/** A process loads the newest checkpoint, so that it goes on with its run. */
-function loads(name: string): Deed {
+/** A process loads the newest checkpoint, and so continues its run. */
+function loads(name: string): Action {
   return async (process) => void right(await loadState(process(name).store)(stateAt(0))());
 }
 
-/** A process saves the state at a step, or is overtaken; in the end one of two must have saved. */
-function savesOrNot(name: string, step: number): Deed {
+/** A process saves the state at a step, or is overtaken. */
+function savesOrNot(name: string, step: number): Action {
   return async (process) => {
     const saved = await process(name).save(step);
     if (saved._tag === "Left") assert.equal(saved.left._tag, "Overtaken", JSON.stringify(saved.left));
@@ -351,22 +360,22 @@ function savesOrNot(name: string, step: number): Deed {
 }
 
 /** A process removes a checkpoint. */
-function removes(name: string, checkpoint: number): Deed {
+function removes(name: string, checkpoint: number): Action {
   return async (process) => right(await process(name).store.remove(checkpoint)());
 }
 
-function inTurn(...deeds: readonly Deed[]): Deed {
+function inTurn(...actions: readonly Action[]): Action {
   return async (process) => {
-    for (const deed of deeds) await deed(process);
+    for (const action of actions) await action(process);
   };
 }
 
-function together(...deeds: readonly Deed[]): Deed {
-  return async (process) => void await Promise.all(deeds.map((deed) => deed(process)));
+function together(...actions: readonly Action[]): Action {
+  return async (process) => void await Promise.all(actions.map((action) => action(process)));
 }
 
 const scenarios = {
-  "a first save, whose folders are not there": { during: saves("a", 1) },
+  "a first save, which makes the folders": { during: saves("a", 1) },
   "a later save": { before: saves("a", 1), during: saves("a", 2) },
   "a save that links a file": { before: saves("a", 1), during: saves("a", 2, linking(0)) },
   "a save that links a file, and the removal of the one it links": {
@@ -390,7 +399,7 @@ const scenarios = {
     during: together(savesOrNot("a", 2), savesOrNot("b", 3)),
     schedules: () => interrupted(3),
   },
-  "two saves at once of runs that keep one each": {
+  "two saves at once of two runs, keeping one checkpoint each": {
     keep: Retention.latest(1),
     before: inTurn(saves("a", 1), saves("b", 2)),
     during: together(saves("a", 3), saves("b", 4)),
@@ -398,7 +407,7 @@ const scenarios = {
   },
 } satisfies Readonly<Record<string, Scenario>>;
 
-/** Sees that no state broke the law, and writes down what was tried, for who runs this file alone. */
+/** Asserts that no state violates the law, and prints how much was tried. */
 function holds(name: string, all: readonly Explored[]): void {
   for (const { broken } of all) assert.deepEqual(broken, []);
   const sum = (count: (one: Explored) => number): number => all.reduce((total, one) => total + count(one), 0);
@@ -407,8 +416,8 @@ function holds(name: string, all: readonly Explored[]): void {
   assert.ok(counts.every((n) => n > 10));
 }
 
-/** A disk like overlayfs: a folder that is there already, in a lower layer, cannot be renamed. */
-function layered(disk: Disk): Disk {
+/** A disk like overlayfs: a folder of a lower layer cannot be renamed. */
+function layered(disk: FileSystem): FileSystem {
   return {
     ...disk,
     rename: (from, to) =>
@@ -434,34 +443,34 @@ for (
     } satisfies Readonly<Record<string, Scenario>>,
   )
 ) {
-  test(`old or new: whatever a crash leaves of ${name}`, async () =>
+  test(`old or new: every state after a crash in ${name}`, async () =>
     holds(name, [await explore(scenario, { disk: layered })]));
 }
 
 for (const [name, scenario] of Object.entries(scenarios)) {
-  test(`old or new: whatever a crash leaves of ${name}`, async () => holds(name, [await explore(scenario)]));
+  test(`old or new: every state after a crash in ${name}`, async () => holds(name, [await explore(scenario)]));
 }
 
-test("old or new: whatever a crash leaves of a save into whatever a crash has left", async () => {
+test("old or new: every state after a crash in a save, from every state after an earlier crash", async () => {
   const explored: Explored[] = [];
   const known = new Map<string, State>();
   for (const start of (await explore(scenarios["a save that keeps only itself"])).states) {
     explored.push(await explore({ start, during: saves("c", 9) }, {}, known));
   }
-  holds("a save into whatever a crash has left", explored);
+  holds("a save from every state after an earlier crash", explored);
 });
 
 /**
- * Processes save at once, each keeping one checkpoint: the numbers that they are given, in ascending order.
+ * Runs processes that save concurrently, each keeping one checkpoint. Returns the numbers of their checkpoints in ascending order.
  *
- * @param plan The steps that each process saves.
- * @param schedule In which order their operations are done.
- * @param beside What else goes on.
+ * @param plan The steps to save, by process.
+ * @param schedule The order of their operations.
+ * @param beside Another program that uses the disk.
  */
 async function numbersOf(
   plan: Readonly<Record<string, readonly number[]>>,
   schedule: Schedule,
-  beside: (disk: Disk) => Promise<unknown> = () => Promise.resolve(),
+  beside: (disk: FileSystem) => Promise<unknown> = () => Promise.resolve(),
 ): Promise<readonly number[]> {
   const simulated = machine(blank, { schedule });
   const numbers: number[] = [];
@@ -478,7 +487,7 @@ async function numbersOf(
   return numbers.sort((a, b) => a - b);
 }
 
-test("no number twice and none left out, wherever two saves stand still while another process saves and keeps one", async () => {
+test("numbers: unique and consecutive when two writers pause at any point while a third saves with latest(1)", async () => {
   for (let [i, over] = [0, false]; !over; i++) {
     for (let j = 0; j < 60; j += Math.ceil(6 / torture)) {
       const turns: readonly Turn[] = [["a", i], ["c", j], ["b", Infinity], ["c", Infinity], ["a", Infinity]];
@@ -488,11 +497,11 @@ test("no number twice and none left out, wherever two saves stand still while an
   }
 });
 
-test("no number twice, whoever stands still wherever, and though somebody makes folders with their names", async () => {
+test("numbers: unique when any writers pause at any point, and when another program makes folders with their names", async () => {
   const turns = fc.array(fc.tuple(fc.constantFrom("a", "b", "c", "d", "user"), fc.nat(60)), { maxLength: 16 });
   await fc.assert(
     fc.asyncProperty(turns, fc.array(fc.nat(5), { maxLength: 3 }), async (turns, taken) => {
-      const intrude = async (disk: Disk): Promise<void> => {
+      const intrude = async (disk: FileSystem): Promise<void> => {
         for (const number of taken) await disk.makeFolder(`${folder}/checkpoint_${number}`)();
       };
       const plan = { a: [1, 2], b: [3, 4, 5], c: [6, 7], d: [8] };
@@ -505,7 +514,7 @@ test("no number twice, whoever stands still wherever, and though somebody makes 
 });
 
 interface Failure {
-  /** How many operations fail, one after the other. */
+  /** How many consecutive operations fail. */
   readonly operations: number;
   /** The process that saves next. */
   readonly next: string;
@@ -513,9 +522,9 @@ interface Failure {
 }
 
 const failures: Readonly<Record<string, Failure>> = {
-  "an operation of a save fails, and the process saves again": { operations: 1, next: "a" },
-  "every operation of a save fails from one on, and the process saves again": { operations: Infinity, next: "a" },
-  "a process is killed in a save, and another one saves": {
+  "one operation of a save fails, and the process saves again": { operations: 1, next: "a" },
+  "all operations of a save fail from one on, and the process saves again": { operations: Infinity, next: "a" },
+  "a process is killed during a save, and another one saves": {
     operations: Infinity,
     next: "b",
     keep: Retention.latest(1),
@@ -523,7 +532,7 @@ const failures: Readonly<Record<string, Failure>> = {
 };
 
 for (const [name, { operations, next, keep }] of Object.entries(failures)) {
-  test(`old or new: ${name}, whatever a crash leaves at any moment`, async () => {
+  test(`old or new: every state after a crash when ${name}`, async () => {
     const explored: Explored[] = [];
     for (let first = 0, over = false; !over; first += Math.ceil(36 / torture ** 2)) {
       let [i, mended] = [0, false];
@@ -539,7 +548,7 @@ for (const [name, { operations, next, keep }] of Object.entries(failures)) {
         saves(next, 3),
       );
       explored.push(
-        await explore({ ...(keep && { keep }), before: saves("a", 1), during, fate: "dead" }, {
+        await explore({ ...(keep && { keep }), before: saves("a", 1), during, status: "dead" }, {
           disk: (disk, process) => process === "a" ? watched(disk, fails) : disk,
         }),
       );
@@ -550,8 +559,8 @@ for (const [name, { operations, next, keep }] of Object.entries(failures)) {
 
 // --- broken protocols
 
-/** A disk on which some paths lead elsewhere. */
-function redirected(disk: Disk, to: (path: string) => string): Disk {
+/** A disk on which paths are replaced. */
+function redirected(disk: FileSystem, to: (path: string) => string): FileSystem {
   return {
     ...disk,
     makeFolder: (path) => disk.makeFolder(to(path)),
@@ -567,21 +576,21 @@ function redirected(disk: Disk, to: (path: string) => string): Disk {
   };
 }
 
-/** A disk that leaves out every operation of a name. */
-function without(left: Operation["name"]): (disk: Disk) => Disk {
-  return (disk) => watched(disk, ({ name }) => name === left ? "leave out" : undefined);
+/** A disk that skips every operation with a name. */
+function without(left: Operation["name"]): (disk: FileSystem) => FileSystem {
+  return (disk) => watched(disk, ({ name }) => name === left ? "skip" : undefined);
 }
 
-/** Ways to break the protocol, and what then comes out. */
-const mutations: Readonly<Record<string, Mutation & { readonly of: Scenario; readonly caught: RegExp }>> = {
+/** Ways to break the protocol, and the violation that must be found. */
+const mutations: Readonly<Record<string, Mutation & { readonly of: Scenario; readonly violation: RegExp }>> = {
   "no fsync of files": {
     of: scenarios["a later save"],
-    caught: /^1 is lost|^{"_tag":"Damaged","checkpoint":1/,
+    violation: /^1 is lost|^{"_tag":"Damaged","checkpoint":1/,
     disk: without("sync"),
   },
-  "the rename before the manifest": {
+  "the rename comes before the manifest": {
     of: scenarios["a later save"],
-    caught: /^{"_tag":"Damaged","checkpoint":1.*the manifest/,
+    violation: /^{"_tag":"Damaged","checkpoint":1.*the manifest/,
     disk: (disk) => {
       let renamed: readonly [from: string, to: string] | undefined;
       const moved = redirected(
@@ -590,7 +599,7 @@ const mutations: Readonly<Record<string, Mutation & { readonly of: Scenario; rea
       );
       return {
         ...moved,
-        // The save is not to find its own checkpoint where it looks for the next number.
+        // The save must not find its own checkpoint when it searches for the next number.
         names: (path) =>
           pipe(disk.names(path), TE.map((names) => names.filter((name) => `${path}/${name}` !== renamed?.[1]))),
         create: (path) => {
@@ -609,9 +618,9 @@ const mutations: Readonly<Record<string, Mutation & { readonly of: Scenario; rea
       };
     },
   },
-  "an old checkpoint unlinked in place": {
+  "an old checkpoint is removed in place": {
     of: scenarios["a save that keeps only itself"],
-    caught: /^{"_tag":"Damaged","checkpoint":0/,
+    violation: /^{"_tag":"Damaged","checkpoint":0/,
     disk: (disk) => {
       const old = new Map<string, string>();
       const inPlace = redirected(
@@ -630,12 +639,12 @@ const mutations: Readonly<Record<string, Mutation & { readonly of: Scenario; rea
   },
   "no fsync of folders": {
     of: scenarios["a later save"],
-    caught: /^1 is lost/,
+    violation: /^1 is lost/,
     disk: without("syncFolder"),
   },
-  "retention before the commit": {
+  "retention comes before the commit": {
     of: scenarios["two saves that keep two"],
-    caught: /^1 is lost/,
+    violation: /^1 is lost/,
     store: (store) => ({
       ...store,
       begin: pipe(
@@ -654,36 +663,36 @@ const mutations: Readonly<Record<string, Mutation & { readonly of: Scenario; rea
   },
 };
 
-for (const [name, { of, caught, ...mutation }] of Object.entries(mutations)) {
-  test(`a broken protocol is caught: ${name}`, async () => {
+for (const [name, { of, violation: expected, ...mutation }] of Object.entries(mutations)) {
+  test(`a broken protocol is detected: ${name}`, async () => {
     const { broken } = await explore(of, mutation);
-    assert.ok(broken.some((why) => caught.test(why)), `found:\n${broken.join("\n")}`);
+    assert.ok(broken.some((why) => expected.test(why)), `found:\n${broken.join("\n")}`);
   });
 }
 
-/** Leaves one `fsync` out, by its place among all of them, and tells of which. */
-function lacking(place: number, told: (path: string) => void): (disk: Disk) => Disk {
+/** Skips one `fsync`, by its position among all, and reports its path. */
+function skipping(position: number, onSkip: (path: string) => void): (disk: FileSystem) => FileSystem {
   let i = 0;
   return (disk) =>
     watched(disk, ({ name, path }) => {
-      if (!["sync", "syncFolder"].includes(name) || i++ !== place) return undefined;
-      told(path);
-      return "leave out";
+      if (!["sync", "syncFolder"].includes(name) || i++ !== position) return undefined;
+      onSkip(path);
+      return "skip";
     });
 }
 
 for (
   const [name, count] of [
-    ["a first save, whose folders are not there", 9],
+    ["a first save, which makes the folders", 9],
     ["a later save", 6],
     ["a save that keeps only itself", 7],
   ] as const
 ) {
-  test(`every single fsync is needed: of ${count} in ${name}`, async () => {
+  test(`durability: each of the ${count} fsyncs is necessary in ${name}`, async () => {
     const known = new Map<string, State>();
     for (let place = 0;; place++) {
       let left: string | undefined;
-      const { broken } = await explore(scenarios[name], { disk: lacking(place, (path) => left = path) }, known);
+      const { broken } = await explore(scenarios[name], { disk: skipping(place, (path) => left = path) }, known);
       if (left === undefined) return assert.equal(place, count);
       assert.ok(broken.length > 0, `nothing breaks without the fsync of ${left}`);
     }

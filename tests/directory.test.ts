@@ -1,5 +1,5 @@
 /**
- * The folder of checkpoints: what is on the disk, and what is left of it after every fault, kill and crash.
+ * The directory store: the files on disk, and their state after every fault and kill.
  */
 
 import assert from "node:assert/strict";
@@ -16,10 +16,12 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { directory, directoryOn } from "../lib/directory.ts";
-import { type Disk, type Fate, machineDisk, type NewFile, type OldFile } from "../lib/disk.ts";
+import type { FileSystem, ProcessStatus, ReadableFile, WritableFile } from "../lib/disk.ts";
+import { localFileSystem } from "../lib/local_file_system.ts";
 import type { Overtaken, StoreFailed } from "../lib/errors.ts";
 import { explain } from "../lib/explain.ts";
-import { digester, type Store, type Written } from "../lib/store.ts";
+import { digester, type PartDigest } from "../lib/digest.ts";
+import type { Store } from "../lib/store.ts";
 import { deno, root } from "./gate/runtimes.ts";
 import { fault, type Operation, watched } from "./watched_disk.ts";
 
@@ -50,11 +52,11 @@ function failedWith(result: Either<unknown, unknown>): string {
 
 const parts: readonly string[] = ["model.safetensors", "state/optimizer.safetensors", "state/rng.safetensors"];
 
-/** Saves a checkpoint of these parts, each of so many bytes of this value, and a manifest that tells of them. */
+/** Saves a checkpoint with these parts, each with `size` + 1 bytes of this value, and a manifest with their digests. */
 async function save(store: Store, value: number, size = 1000): Promise<Either<StoreFailed | Overtaken, number>> {
   const saving = await store.begin();
   if (saving._tag === "Left") return saving;
-  const manifest: Record<string, Written> = {};
+  const manifest: Record<string, PartDigest> = {};
   for (const name of parts) {
     const put = await saving.right.put(name, [new Uint8Array(size).fill(value), Uint8Array.of(value)])();
     if (put._tag === "Left") return put;
@@ -63,7 +65,7 @@ async function save(store: Store, value: number, size = 1000): Promise<Either<St
   return saving.right.commit(new TextEncoder().encode(JSON.stringify(manifest)))();
 }
 
-/** Sees that a checkpoint is whole: every part has the bytes its manifest tells of. */
+/** Asserts that a checkpoint is whole: every part has the digest in the manifest. */
 async function checkWhole(store: Store, checkpoint: number): Promise<void> {
   const manifest = JSON.parse(new TextDecoder().decode(right(await store.manifest(checkpoint)())));
   assert.ok(Object.keys(manifest).length > 0);
@@ -74,7 +76,7 @@ async function checkWhole(store: Store, checkpoint: number): Promise<void> {
     await part.close();
     const digest = digester();
     digest.update(bytes);
-    assert.deepEqual(digest.written(), written, `${checkpoint}/${name}`);
+    assert.deepEqual(digest.result(), written, `${checkpoint}/${name}`);
   }
 }
 
@@ -88,13 +90,13 @@ async function entries(path: string): Promise<readonly string[]> {
   return (await readdir(join(path, "checkpoints"))).sort();
 }
 
-function withFate(fate: Fate): Disk {
-  return { ...machineDisk, fateOf: () => () => Promise.resolve(fate) };
+function withStatus(status: ProcessStatus): FileSystem {
+  return { ...localFileSystem, processStatus: () => () => Promise.resolve(status) };
 }
 
-// --- what is on the disk
+// --- files on disk
 
-test("a checkpoint is a folder of ordinary files, its manifest in snapshot.json", async () => {
+test("layout: a checkpoint is a folder of ordinary files, with its manifest in snapshot.json", async () => {
   const path = place();
   const store = directory(path);
   assert.deepEqual(right(await store.list()), []);
@@ -109,14 +111,14 @@ test("a checkpoint is a folder of ordinary files, its manifest in snapshot.json"
   assert.ok(JSON.parse(await readFile(join(folder, "snapshot.json"), "utf8"))["model.safetensors"]);
 });
 
-test("a location is an absolute path, and a path without meaning is the programmer's mistake", () => {
+test("location: an absolute path; a path with ~ or NUL, or an empty one, is a TypeError", () => {
   assert.equal(directory("runs/digits").location, resolve("runs/digits"));
   assert.equal(directory("runs/digits").locationOf(3), resolve("runs/digits/checkpoints/checkpoint_3"));
   for (const path of ["", "~", "~/runs", "a\0b"]) assert.throws(() => directory(path), TypeError, path);
   assert.equal(directory("~runs").location, resolve("~runs"));
 });
 
-test("only folders with a canonical number that are not empty count; nothing else is listed, renamed onto or removed", async () => {
+test("list: only folders with a canonical number that are not empty; everything else is neither renamed onto nor removed", async () => {
   const path = place();
   const store = directory(path);
   right(await save(store, 1));
@@ -130,7 +132,7 @@ test("only folders with a canonical number that are not empty count; nothing els
     await writeFile(join(folder, name, "snapshot.json"), "{}");
   }
   const before = await entries(path);
-  assert.deepEqual(right(await store.list()), [0, 4], "a manifest that cannot be read is for its reader to say");
+  assert.deepEqual(right(await store.list()), [0, 4], "a manifest that cannot be read is an error of its reader");
   for (const number of [1, 2, 3]) {
     right(await store.remove(number)());
     assert.equal(left(await store.manifest(number)())._tag, "NoCheckpoint");
@@ -141,7 +143,7 @@ test("only folders with a canonical number that are not empty count; nothing els
   assert.deepEqual(right(await store.list()), [0, 4, 5, 6]);
 });
 
-test("the last number there is is not passed", async () => {
+test("commit: no number is above Number.MAX_SAFE_INTEGER", async () => {
   const path = place();
   const store = directory(path);
   right(await save(store, 1));
@@ -152,7 +154,7 @@ test("the last number there is is not passed", async () => {
   assert.deepEqual(right(await store.list()), [0, Number.MAX_SAFE_INTEGER]);
 });
 
-test("a checkpoint that is a link is removed as a link: what it leads to stays", async () => {
+test("remove: of a checkpoint that is a symbolic link, only the link is removed", async () => {
   const [path, elsewhere] = [place(), place()];
   right(await save(directory(elsewhere), 1));
   await mkdir(join(path, "checkpoints"), { recursive: true });
@@ -164,7 +166,7 @@ test("a checkpoint that is a link is removed as a link: what it leads to stays",
   assert.deepEqual(await checkAllWhole(directory(elsewhere)), [0]);
 });
 
-test("a part that is not a regular file is a failure, not a wait for ever", async () => {
+test("open: a part that is not a regular file fails, instead of waiting forever", async () => {
   const path = place();
   const store = directory(path);
   right(await save(store, 1));
@@ -176,7 +178,7 @@ test("a part that is not a regular file is a failure, not a wait for ever", asyn
   }
 });
 
-test("a part that shrinks while it is read is a failure", async () => {
+test("read: a part that shrinks while it is open fails with ETRUNC", async () => {
   const store = directory(place());
   right(await save(store, 1));
   const part = right(await store.open(0, "model.safetensors")());
@@ -186,9 +188,9 @@ test("a part that shrinks while it is read is a failure", async () => {
   await part.close();
 });
 
-// --- what the disk refuses
+// --- failures of the file system
 
-test("a path that is a file, or lies under one, is a failure with its code, and the file stays as it is", async () => {
+test("ENOTDIR: a path that is a file or below one fails, and the file is unchanged", async () => {
   const path = place();
   await writeFile(path, "mine");
   for (const wrong of [path, join(path, "runs"), join(path, "runs", "digits")]) {
@@ -203,21 +205,21 @@ test("a path that is a file, or lies under one, is a failure with its code, and 
   assert.equal(await readFile(path, "utf8"), "mine");
 });
 
-test("a folder that cannot be made is a failure, at once", async () => {
+test("begin: fails if the folder cannot be made", async () => {
   const path = place();
-  const disk = watched(machineDisk, (operation) => operation.path === path ? fault(operation, "EROFS") : undefined);
+  const disk = watched(localFileSystem, (operation) => operation.path === path ? fault(operation, "EROFS") : undefined);
   const store = directoryOn(disk)(path);
   assert.equal(failedWith(await store.begin()), "EROFS");
   assert.equal(existsSync(path), false);
-  // A file system that takes no folder at all, though every folder above is there.
+  // A file system without new folders, although all folders above exist.
   if (process.platform === "linux") failedWith(await directory("/proc/dogear").begin());
 });
 
-test("a folder above that is closed to reading, or read-only, does not keep a save from its work; one that fails does", async () => {
+test("first save: a folder above that is unreadable or read-only is no failure, one with an I/O error is", async () => {
   for (const [code, saved] of [["EACCES", true], ["EPERM", true], ["EROFS", true], ["EIO", false]] as const) {
     const path = place();
     const disk = watched(
-      machineDisk,
+      localFileSystem,
       (operation) => operation.name === "syncFolder" && operation.path === scratch ? fault(operation, code) : undefined,
     );
     const result = await save(directoryOn(disk)(path), 1);
@@ -227,35 +229,35 @@ test("a folder above that is closed to reading, or read-only, does not keep a sa
   }
 });
 
-test("a disk that takes nothing, and says nothing of it, is a failure, not a loop", async () => {
-  const disk: Disk = {
-    ...machineDisk,
+test("put: a write of zero bytes fails, instead of looping", async () => {
+  const disk: FileSystem = {
+    ...localFileSystem,
     create: (path) =>
-      pipe(machineDisk.create(path), TE.map((file): NewFile => ({ ...file, write: () => TE.right(0) }))),
+      pipe(localFileSystem.create(path), TE.map((file): WritableFile => ({ ...file, write: () => TE.right(0) }))),
   };
   assert.equal(failedWith(await save(directoryOn(disk)(place()), 1)), "EIO");
 });
 
-test("a manifest too large to be one is not read into memory", async () => {
+test("manifest: a file that is too long fails with EFBIG before it is read", async () => {
   const store = directory(place());
   right(await save(store, 1));
   await truncate(join(store.locationOf(0), "snapshot.json"), 2 ** 28 + 1);
   const reads: number[] = [];
-  const open: Disk["open"] = (path) =>
+  const open: FileSystem["open"] = (path) =>
     pipe(
-      machineDisk.open(path),
+      localFileSystem.open(path),
       TE.map((file) => ({ ...file, read: (into, at) => (reads.push(into.length), file.read(into, at)) })),
     );
-  assert.equal(failedWith(await directoryOn({ ...machineDisk, open })(store.location).manifest(0)()), "EFBIG");
+  assert.equal(failedWith(await directoryOn({ ...localFileSystem, open })(store.location).manifest(0)()), "EFBIG");
   assert.deepEqual(reads, []);
 });
 
-test("a full disk is ENOSPC, leaves the old checkpoint whole and nothing of the new one", async () => {
+test("ENOSPC: on a full disk the old checkpoint stays whole, and nothing of the new one stays", async () => {
   const path = place();
   await mkdir(path);
   const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", path]).status === 0;
   const full = watched(
-    machineDisk,
+    localFileSystem,
     (operation) =>
       !mounted && operation.name === "write" && (operation.bytes ?? 0) > 2 ** 20
         ? fault(operation, "ENOSPC")
@@ -273,9 +275,12 @@ test("a full disk is ENOSPC, leaves the old checkpoint whole and nothing of the 
   }
 });
 
-test("a file that cannot be linked is not taken over, and can be written", async () => {
+test("reuse: false if the file system cannot link the file, and then the part can be put", async () => {
   for (const code of ["EXDEV", "EPERM", "ENOTSUP", "EMLINK"]) {
-    const disk = watched(machineDisk, (operation) => operation.name === "link" ? fault(operation, code) : undefined);
+    const disk = watched(
+      localFileSystem,
+      (operation) => operation.name === "link" ? fault(operation, code) : undefined,
+    );
     const store = directoryOn(disk)(place());
     right(await save(store, 1));
     const saving = right(await store.begin());
@@ -283,7 +288,10 @@ test("a file that cannot be linked is not taken over, and can be written", async
     right(await saving.put("model.safetensors", [])());
     await saving.abort();
   }
-  const broken = watched(machineDisk, (operation) => operation.name === "link" ? fault(operation, "EIO") : undefined);
+  const broken = watched(
+    localFileSystem,
+    (operation) => operation.name === "link" ? fault(operation, "EIO") : undefined,
+  );
   const store = directoryOn(broken)(place());
   right(await save(store, 1));
   assert.equal(
@@ -294,7 +302,7 @@ test("a file that cannot be linked is not taken over, and can be written", async
   );
 });
 
-test("a part that was taken over is the same file", async () => {
+test("reuse: the part is the same file, by a hard link", async () => {
   const store = directory(place());
   right(await save(store, 1));
   const saving = right(await store.begin());
@@ -308,17 +316,17 @@ test("a part that was taken over is the same file", async () => {
   assert.equal(await inode(0), await inode(1));
 });
 
-/** How many operations a save takes on a folder that holds a checkpoint. */
+/** The number of operations of a task on a folder with one checkpoint. */
 async function countOperations(run: (store: Store) => Promise<unknown>): Promise<number> {
   const path = place();
   right(await save(directory(path), 1));
   let count = 0;
-  await run(directoryOn(watched(machineDisk, () => void count++))(path));
+  await run(directoryOn(watched(localFileSystem, () => void count++))(path));
   assert.ok(count > 5);
   return count;
 }
 
-test("old or new: whichever operation fails, the old checkpoint is whole and nothing is left of the new one", async () => {
+test("old or new: for each operation of a save that fails, the old checkpoint is whole and nothing else is left", async () => {
   const count = await countOperations((store) => save(store, 2));
   const outcomes = new Set<string>();
   for (let fails = 0; fails < count; fails++) {
@@ -326,7 +334,7 @@ test("old or new: whichever operation fails, the old checkpoint is whole and not
     right(await save(directory(path), 1));
     let i = 0;
     let failed = "";
-    const failing = watched(machineDisk, (operation) => {
+    const failing = watched(localFileSystem, (operation) => {
       if (i++ !== fails) return undefined;
       failed = `${operation.name} ${operation.path}`;
       return fault(operation, "EIO");
@@ -338,34 +346,34 @@ test("old or new: whichever operation fails, the old checkpoint is whole and not
     if (saved._tag === "Left") assert.equal(failedWith(saved), "EIO");
     else {
       assert.deepEqual(numbers, [0, saved.right]);
-      assert.match(failed, /^(names|status|removeFolder) |^rename .*\/\.saving-/, "failed unnoticed");
+      assert.match(failed, /^(names|status|removeFolder) |^rename .*\/\.saving-/, "the failure had no effect");
     }
     outcomes.add(`${saved._tag} ${numbers.length}`);
   }
-  // Failed before and after the rename, and a sweep or a removal that failed and did no harm.
+  // Failures before and after the rename, and harmless ones in the removal of orphans.
   assert.deepEqual([...outcomes].sort(), ["Left 1", "Left 2", "Right 2"]);
 });
 
-/** A disk on which nothing happens any more from one operation on, as if its process had been killed. */
-function dyingAt(operation: number): Disk {
+/** A disk on which all operations fail from one on, as if the process had been killed. */
+function dyingAt(operation: number): FileSystem {
   let i = 0;
-  return watched(machineDisk, (asked) => i++ >= operation ? fault(asked, "EKILLED") : undefined);
+  return watched(localFileSystem, (asked) => i++ >= operation ? fault(asked, "EKILLED") : undefined);
 }
 
-test("old or new: whichever operation a save dies at, the newest checkpoint is whole, and its leftovers are swept", async () => {
+test("old or new: for each operation at which a save is killed, the newest checkpoint is whole, and the next save removes the orphans", async () => {
   const count = await countOperations((store) => save(store, 2));
-  let swept = 0;
+  let withOrphans = 0;
   for (let dies = 0; dies < count; dies++) {
     const path = place();
     right(await save(directory(path), 1));
     await save(directoryOn(dyingAt(dies))(path), 2);
     const numbers = await checkAllWhole(directory(path));
     assert.ok(numbers[0] === 0 && numbers.length <= 2);
-    const leftovers = (await entries(path)).length - numbers.length;
-    // The save's folder, and its claim on a number.
-    assert.ok(leftovers <= 2);
-    swept += Math.min(leftovers, 1);
-    const next = right(await save(directoryOn(withFate("dead"))(path), 3));
+    const orphans = (await entries(path)).length - numbers.length;
+    // The temporary folder, and the reservation.
+    assert.ok(orphans <= 2);
+    withOrphans += Math.min(orphans, 1);
+    const next = right(await save(directoryOn(withStatus("dead"))(path), 3));
     assert.equal(next, numbers.length);
     assert.deepEqual(
       await entries(path),
@@ -373,10 +381,10 @@ test("old or new: whichever operation a save dies at, the newest checkpoint is w
       `operation ${dies}`,
     );
   }
-  assert.ok(swept > count / 2);
+  assert.ok(withOrphans > count / 2);
 });
 
-test("old or new: whichever operation a removal dies at, the checkpoint is whole or gone", async () => {
+test("old or new: for each operation at which a removal is killed, the checkpoint is whole or removed", async () => {
   const count = await countOperations((store) => store.remove(0)());
   const outcomes = new Set<number>();
   for (let dies = 0; dies < count; dies++) {
@@ -392,12 +400,12 @@ test("old or new: whichever operation a removal dies at, the checkpoint is whole
   assert.deepEqual([...outcomes].sort(), [1, 2]);
 });
 
-// --- the order of things
+// --- the order of operations
 
-/** The operations of a save onto a folder that holds a checkpoint, with the paths below its `checkpoints`. */
+/** The operations of a save into a folder with one checkpoint; paths are relative to the run. */
 async function trace(path: string): Promise<readonly Operation[]> {
   const operations: Operation[] = [];
-  const store = directoryOn(watched(machineDisk, (operation) => void operations.push(operation)))(path);
+  const store = directoryOn(watched(localFileSystem, (operation) => void operations.push(operation)))(path);
   right(await save(store, 1));
   return operations.map((operation) => ({
     ...operation,
@@ -405,7 +413,7 @@ async function trace(path: string): Promise<readonly Operation[]> {
   }));
 }
 
-test("old or new: all is durable before the rename, and the rename before the save is done", async () => {
+test("old or new: everything is durable before the rename, and the rename before the save resolves", async () => {
   const path = place();
   right(await save(directory(path), 1));
   const operations = await trace(path);
@@ -436,12 +444,12 @@ test("old or new: all is durable before the rename, and the rename before the sa
   ]);
 });
 
-test("old or new: the folders above are durable before the first checkpoint has its name, whoever made them", async () => {
+test("old or new: the folders above are durable before the first checkpoint has its name, even if another program made them", async () => {
   for (const made of [false, true]) {
     const path = place();
     if (made) await mkdir(join(path, "checkpoints"), { recursive: true });
     const order: string[] = [];
-    const store = directoryOn(watched(machineDisk, ({ name, path }) => void order.push(`${name} ${path}`)))(path);
+    const store = directoryOn(watched(localFileSystem, ({ name, path }) => void order.push(`${name} ${path}`)))(path);
     for (const value of [1, 2]) right(await save(store, value));
     const [first, second] = [0, 1].map((number) => order.indexOf(`rename ${store.locationOf(number)}`));
     assert.equal(order.includes(`makeFolder ${path}`), !made);
@@ -455,33 +463,33 @@ test("old or new: the folders above are durable before the first checkpoint has 
   }
 });
 
-test("old or new: what a removal has left is not emptied before its name is durable", async () => {
+test("old or new: the orphan of a removal is not emptied before its new name is durable", async () => {
   const path = place();
-  const leftover = join(path, "checkpoints", ".removing-0a1b2c3d.77.5-0123456789ab");
-  await leave(path, basename(leftover), 0);
+  const orphan = join(path, "checkpoints", ".removing-0a1b2c3d.77.5-0123456789ab");
+  await leave(path, basename(orphan), 0);
   const order: string[] = [];
-  const store = directoryOn(watched(machineDisk, ({ name, path }) => void order.push(`${name} ${path}`)))(path);
+  const store = directoryOn(watched(localFileSystem, ({ name, path }) => void order.push(`${name} ${path}`)))(path);
   right(await save(store, 1));
   const synced = order.indexOf(`syncFolder ${join(path, "checkpoints")}`);
-  assert.ok(synced >= 0 && synced < order.indexOf(`removeFile ${leftover}`));
+  assert.ok(synced >= 0 && synced < order.indexOf(`removeFile ${orphan}`));
 });
 
-test("a removed checkpoint has lost its name for good before any of it is removed", async () => {
+test("remove: the rename is durable before any file is removed", async () => {
   const path = place();
   right(await save(directory(path), 1));
   const operations: string[] = [];
-  const store = directoryOn(watched(machineDisk, ({ name }) => void operations.push(name)))(path);
+  const store = directoryOn(watched(localFileSystem, ({ name }) => void operations.push(name)))(path);
   right(await store.remove(0)());
   assert.deepEqual(operations.slice(0, 4), ["status", "rename", "syncFolder", "removeFile"]);
 });
 
-test("a large part is written in pieces, and the disk works meanwhile, at one thing at a time", async () => {
+test("put: a large part is written in pieces of 8 MiB, with at most one flush at a time in the background", async () => {
   const [path, size] = [place(), 70 * 2 ** 20];
   const sizes: number[] = [];
   let flushes = 0;
   let allWritten = (): void => {};
   const written = new Promise<undefined>((done) => allWritten = () => done(undefined));
-  const disk = watched(machineDisk, ({ name, path, bytes = 0 }) => {
+  const disk = watched(localFileSystem, ({ name, path, bytes = 0 }) => {
     if (!path.endsWith("model.safetensors")) return undefined;
     if (name === "write") sizes.push(bytes);
     if (sizes.reduce((sum, bytes) => sum + bytes, 0) === size + 1) allWritten();
@@ -495,25 +503,28 @@ test("a large part is written in pieces, and the disk works meanwhile, at one th
   assert.deepEqual(await checkAllWhole(directory(path)), [0]);
 });
 
-test("a failure of the disk that comes out while a part is written is not lost", async () => {
-  const disk = watched(machineDisk, (operation) => operation.name === "flush" ? fault(operation, "EIO") : undefined);
+test("put: the failure of a flush in the background fails the save", async () => {
+  const disk = watched(
+    localFileSystem,
+    (operation) => operation.name === "flush" ? fault(operation, "EIO") : undefined,
+  );
   const path = place();
   assert.equal(failedWith(await save(directoryOn(disk)(path), 1, 40 * 2 ** 20)), "EIO");
   assert.deepEqual(await entries(path), []);
 });
 
-test("a disk that takes and gives few bytes at a time loses none", async () => {
-  const few: Disk = {
-    ...machineDisk,
+test("put, read: short writes and reads are continued", async () => {
+  const few: FileSystem = {
+    ...localFileSystem,
     create: (path) =>
       pipe(
-        machineDisk.create(path),
-        TE.map((file): NewFile => ({ ...file, write: (bytes) => file.write(bytes.subarray(0, 300)) })),
+        localFileSystem.create(path),
+        TE.map((file): WritableFile => ({ ...file, write: (bytes) => file.write(bytes.subarray(0, 300)) })),
       ),
     open: (path) =>
       pipe(
-        machineDisk.open(path),
-        TE.map((file): OldFile => ({ ...file, read: (into, at) => file.read(into.subarray(0, 300), at) })),
+        localFileSystem.open(path),
+        TE.map((file): ReadableFile => ({ ...file, read: (into, at) => file.read(into.subarray(0, 300), at) })),
       ),
   };
   const store = directoryOn(few)(place());
@@ -521,7 +532,7 @@ test("a disk that takes and gives few bytes at a time loses none", async () => {
   await checkWhole(store, 0);
 });
 
-test("an empty folder with a checkpoint's name is left alone", async () => {
+test("commit: an empty folder with the name of a checkpoint is left alone", async () => {
   const path = place();
   await mkdir(join(path, "checkpoints", "checkpoint_0"), { recursive: true });
   const { ino } = await stat(join(path, "checkpoints", "checkpoint_0"));
@@ -530,11 +541,11 @@ test("an empty folder with a checkpoint's name is left alone", async () => {
   assert.deepEqual(await checkAllWhole(directory(path)), [1]);
 });
 
-test("a save that is overtaken between its look and its rename takes the next number", async () => {
+test("commit: if the number is taken between the listing and the rename, the next one is used", async () => {
   const path = place();
   right(await save(directory(path), 1));
   let overtaken = 0;
-  const disk = watched(machineDisk, async ({ name, path: to }) => {
+  const disk = watched(localFileSystem, async ({ name, path: to }) => {
     if (name !== "rename" || !to.includes("checkpoint_") || overtaken === 3) return undefined;
     overtaken++;
     await mkdir(to);
@@ -545,13 +556,13 @@ test("a save that is overtaken between its look and its rename takes the next nu
   await checkWhole(directory(path), 4);
 });
 
-test("a checkpoint that is removed for a newer one while it is looked at takes neither from a listing nor a number from a save", async () => {
+test("list, commit: a checkpoint that is replaced by a newer one during a listing hides neither the newer one nor a number", async () => {
   for (const times of [1, 3]) {
     const path = place();
     const store = directory(path);
     right(await save(store, 1));
     let overtaken = 0;
-    const disk = watched(machineDisk, async ({ name, path: of }) => {
+    const disk = watched(localFileSystem, async ({ name, path: of }) => {
       const number = /checkpoint_(\d+)\/snapshot\.json$/.exec(of)?.[1];
       if (name !== "status" || number === undefined || overtaken === times) return undefined;
       overtaken++;
@@ -561,13 +572,13 @@ test("a checkpoint that is removed for a newer one while it is looked at takes n
     });
     assert.deepEqual(right(await directoryOn(disk)(path).list()), [times]);
     overtaken = 0;
-    // It has claimed its number by then: the others pass it.
+    // It has reserved its number by then, and the others bypass it.
     assert.equal(right(await save(directoryOn(disk)(path), 3)), times + 1);
     assert.deepEqual(await checkAllWhole(store), [times + 1, 2 * times + 1]);
   }
 });
 
-/** How file systems date what was changed just now. */
+/** The times that file systems give to changes. */
 const clocks: Readonly<Record<string, (modified: number) => number>> = {
   "to the millisecond": (modified) => modified,
   "to two seconds": (modified) => modified - modified % 2000,
@@ -579,8 +590,8 @@ for (
     [0, 1100].map((n) => [...how, n] as const)
   )
 ) {
-  test(`a listing that misses the newest and the one it replaced deceives neither a reader nor a save, in a folder dated ${dated} with ${others} other names`, async () => {
-    /** A store one of whose listings is as of a large folder, listed piece by piece, while another save comes and the one before it goes. */
+  test(`list, commit: a listing that misses the newest checkpoint and the one before is detected, in a folder dated ${dated} with ${others} other names`, async () => {
+    /** A store with inconsistent listings at some positions: another save is committed while the folder is read, and the one before is removed. */
     const torn = async (...places: readonly number[]): Promise<readonly [torn: Store, given: number[]]> => {
       const path = place();
       const store = directory(path);
@@ -588,22 +599,22 @@ for (
       for (let i = 0; i < others; i++) mkdirSync(join(path, "checkpoints", `other_${i}`));
       let listings = 0;
       const names = (of: string): TE.TaskEither<StoreFailed, readonly string[]> => async () => {
-        const before = right(await machineDisk.names(of)());
+        const before = right(await localFileSystem.names(of)());
         if (of !== join(path, "checkpoints") || !places.includes(listings++)) return E.right(before);
         given.push(right(await save(store, 2)));
         right(await store.remove(given.at(-2)!)());
-        const after = new Set(right(await machineDisk.names(of)()));
+        const after = new Set(right(await localFileSystem.names(of)()));
         return E.right(before.filter((name) => after.has(name)));
       };
-      const status: Disk["status"] = (of) =>
-        pipe(machineDisk.status(of), TE.map((found) => ({ ...found, modified: clock(found.modified) })));
-      return [directoryOn({ ...machineDisk, names, status })(path), given];
+      const status: FileSystem["status"] = (of) =>
+        pipe(localFileSystem.status(of), TE.map((found) => ({ ...found, modified: clock(found.modified) })));
+      return [directoryOn({ ...localFileSystem, names, status })(path), given];
     };
     const [listed, candidates] = [(await torn(0))[0], (await torn(0))[0]];
     assert.deepEqual(right(await listed.list()), [1]);
     assert.deepEqual(right(await candidates.candidates!()), [1]);
     for (let i = 0; i < (others === 0 ? 6 : 3); i++) {
-      // Two in a row that miss the same would deceive it.
+      // Two consecutive listings that miss the same checkpoints could not be detected.
       for (let j = i + 2; j < (others === 0 ? 9 : 5); j++) {
         const [store, given] = await torn(i, j);
         const number = right(await save(store, 3));
@@ -613,94 +624,94 @@ for (
   });
 }
 
-interface Held {
-  readonly disk: Disk;
-  /** Until it has come to the operation. */
-  readonly there: Promise<void>;
-  readonly goOn: () => void;
+interface PausingDisk {
+  readonly disk: FileSystem;
+  /** Resolves when the process has reached the operation. */
+  readonly reached: Promise<void>;
+  readonly resume: () => void;
 }
 
-/** A disk whose process stands still before an operation. */
-function heldBefore(on: Disk, isPlace: (operation: Operation) => boolean): Held {
-  const [there, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+/** A disk whose process pauses before an operation. */
+function pausedBefore(on: FileSystem, isPause: (operation: Operation) => boolean): PausingDisk {
+  const [reached, resumed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   let over = false;
   const disk = watched(on, async (operation) => {
-    if (over || !isPlace(operation)) return undefined;
+    if (over || !isPause(operation)) return undefined;
     over = true;
-    there.resolve();
-    return await goOn.promise.then(() => undefined);
+    reached.resolve();
+    return await resumed.promise.then(() => undefined);
   });
-  return { disk, there: there.promise, goOn: () => goOn.resolve() };
+  return { disk, reached: reached.promise, resume: () => resumed.resolve() };
 }
 
-/** The same before the operation that follows one on an entry of the folder of checkpoints, or its n-th repetition. */
-function heldAfter(on: Disk, name: Operation["name"], entry: string, n = 1): Held {
+/** A disk whose process pauses after an operation on an entry of the folder of checkpoints, or after its n-th repetition. */
+function pausedAfter(on: FileSystem, name: Operation["name"], entry: string, n = 1): PausingDisk {
   let done = 0;
-  return heldBefore(on, (operation) => {
+  return pausedBefore(on, (operation) => {
     const before = done;
     if (operation.name === name && basename(operation.path) === entry) done++;
     return before === n;
   });
 }
 
-test("a process that was passed, and whose number somebody takes away, tells nobody a number is his that was given", async () => {
+test("numbers: a mark for one number does not count for the next, when a bypassed process moves its reservation", async () => {
   const path = place();
   const store = directory(path);
   right(await save(store, 1));
-  const one = heldAfter(machineDisk, "rename", ".number-1");
+  const one = pausedAfter(localFileSystem, "rename", ".number-1");
   const first = save(directoryOn(one.disk)(path), 2);
-  await one.there;
-  const before = heldBefore(machineDisk, ({ name, path }) => name === "rename" && basename(path) === ".number-2");
-  const after = heldAfter(before.disk, "rename", ".number-2");
+  await one.reached;
+  const before = pausedBefore(localFileSystem, ({ name, path }) => name === "rename" && basename(path) === ".number-2");
+  const after = pausedAfter(before.disk, "rename", ".number-2");
   const second = save(directoryOn(after.disk)(path), 3);
-  await before.there;
+  await before.reached;
   assert.deepEqual([right(await save(store, 4)), right(await save(store, 5))], [2, 3]);
   right(await store.remove(2)());
-  before.goOn();
-  await after.there;
+  before.resume();
+  await after.reached;
   await mkdir(join(path, "checkpoints", "checkpoint_1"));
-  one.goOn();
+  one.resume();
   assert.equal(right(await first), 4);
-  after.goOn();
+  after.resume();
   assert.equal(right(await second), 5);
 });
 
-test("a number is not left out whose claim was another's when it was passed", async () => {
+test("numbers: none is left out if a reservation changes its owner before it is marked as bypassed", async () => {
   const path = place();
   right(await save(directory(path), 1));
   const broken = watched(
-    machineDisk,
+    localFileSystem,
     (operation) =>
       operation.name === "rename" && basename(operation.path) === "checkpoint_1" ? fault(operation, "EIO") : undefined,
   );
   const [one, two, three] = [
-    heldAfter(broken, "rename", ".number-1"),
-    // It looks into the claim once to sweep it, and once to pass it.
-    heldAfter(machineDisk, "names", ".number-1", 2),
-    heldAfter(machineDisk, "rename", ".number-1"),
+    pausedAfter(broken, "rename", ".number-1"),
+    // It reads the reservation once to remove orphans, and once to bypass it.
+    pausedAfter(localFileSystem, "names", ".number-1", 2),
+    pausedAfter(localFileSystem, "rename", ".number-1"),
   ];
   const first = save(directoryOn(one.disk)(path), 2);
-  await one.there;
+  await one.reached;
   const second = save(directoryOn(two.disk)(path), 3);
-  await two.there;
-  one.goOn();
+  await two.reached;
+  one.resume();
   assert.equal(failedWith(await first), "EIO");
   const third = save(directoryOn(three.disk)(path), 4);
-  await three.there;
-  two.goOn();
+  await three.reached;
+  two.resume();
   assert.equal(right(await second), 2);
-  three.goOn();
+  three.resume();
   assert.equal(right(await third), 1);
 });
 
-test("a claim that was swept, and is another's now, is neither taken away nor used", async () => {
+test("reservation: one that was removed as an orphan and is another save's now is neither moved nor used", async () => {
   const path = place();
   const parent = join(path, "checkpoints");
   right(await save(directory(path), 1));
   let stolen: string | undefined;
-  const disk = watched(machineDisk, async ({ name, path: to }) => {
+  const disk = watched(localFileSystem, async ({ name, path: to }) => {
     if (name !== "rename" || !to.endsWith("checkpoint_1") || stolen !== undefined) return undefined;
-    // It has stood still for so long that another machine has swept it, and claims its number.
+    // It was paused for so long that another machine has removed it as an orphan, and reserved its number.
     const [own = ""] = (await entries(path)).filter((name) => name.startsWith(".saving-"));
     await rm(join(parent, own), { recursive: true });
     await rm(join(parent, ".number-1"), { recursive: true });
@@ -713,26 +724,29 @@ test("a claim that was swept, and is another's now, is neither taken away nor us
   assert.deepEqual(await entries(path), [".number-1", "checkpoint_0"]);
 });
 
-test("a rename that fails onto a free name is a failure, not a loop", async () => {
+test("commit: a rename that fails although the name is free fails the save, instead of looping", async () => {
   for (const code of ["EEXIST", "ENOTEMPTY", "EIO"]) {
-    const disk = watched(machineDisk, (operation) => operation.name === "rename" ? fault(operation, code) : undefined);
+    const disk = watched(
+      localFileSystem,
+      (operation) => operation.name === "rename" ? fault(operation, code) : undefined,
+    );
     assert.equal(failedWith(await save(directoryOn(disk)(place()), 1)), code);
   }
 });
 
-test("a checkpoint that cannot be looked at is a failure of the listing, never skipped", async () => {
+test("list: fails if the status of a checkpoint cannot be read", async () => {
   const path = place();
   for (const value of [1, 2]) right(await save(directory(path), value));
   const disk = watched(
-    machineDisk,
+    localFileSystem,
     (operation) => operation.path.includes("checkpoint_1/") ? fault(operation, "EACCES") : undefined,
   );
   assert.equal(failedWith(await directoryOn(disk)(path).list()), "EACCES");
 });
 
-// --- leftovers
+// --- orphans
 
-/** A leftover of a save as this process would write it; every file last touched so many hours ago. */
+/** Makes the temporary folder of another save, all of whose files were last modified some hours ago. */
 async function leave(path: string, name: string, hours: number): Promise<void> {
   const folder = join(path, "checkpoints", name);
   await mkdir(join(folder, "state"), { recursive: true });
@@ -742,7 +756,7 @@ async function leave(path: string, name: string, hours: number): Promise<void> {
 }
 
 for (
-  const [fate, hours, swept] of [
+  const [status, hours, removed] of [
     ["dead", 0, true],
     ["alive", 0, false],
     ["alive", 100, false],
@@ -751,31 +765,31 @@ for (
     ["unknown", 1.1, true],
   ] as const
 ) {
-  test(`a leftover of a process that is ${fate}, untouched for ${hours} hours, is ${swept ? "swept" : "left"}`, async () => {
+  test(`orphans: the folder of a process that is ${status}, unmodified for ${hours} hours, is ${removed ? "removed" : "kept"}`, async () => {
     const path = place();
     const name = ".saving-0a1b2c3d.77.5-0123456789ab";
     await leave(path, name, hours);
-    right(await save(directoryOn(withFate(fate))(path), 1));
-    assert.deepEqual(await entries(path), swept ? ["checkpoint_0"] : [name, "checkpoint_0"]);
+    right(await save(directoryOn(withStatus(status))(path), 1));
+    assert.deepEqual(await entries(path), removed ? ["checkpoint_0"] : [name, "checkpoint_0"]);
   });
 }
 
-test("a leftover is untouched only if every file in it is", async () => {
+test("orphans: the age of a folder is that of its newest file", async () => {
   const path = place();
   const name = ".saving-0a1b2c3d.77.5-0123456789ab";
   await leave(path, name, 5);
   await writeFile(join(path, "checkpoints", name, "state", "rng.safetensors"), "more");
-  right(await save(directoryOn(withFate("unknown"))(path), 1));
+  right(await save(directoryOn(withStatus("unknown"))(path), 1));
   assert.deepEqual(await entries(path), [name, "checkpoint_0"]);
 });
 
-test("what a killed removal left is swept, what only looks like a leftover is not", async () => {
+test("orphans: an unfinished removal is finished; folders with similar names are kept", async () => {
   const path = place();
   await leave(path, ".removing-0a1b2c3d.77.5-0123456789ab", 0);
   for (const name of [".saving", ".saving-x", "saving-0a1b2c3d.77.5-0123456789ab", ".git"]) {
     await leave(path, name, 100);
   }
-  right(await save(directoryOn(withFate("dead"))(path), 1));
+  right(await save(directoryOn(withStatus("dead"))(path), 1));
   assert.deepEqual(await entries(path), [
     ".git",
     ".saving",
@@ -785,43 +799,43 @@ test("what a killed removal left is swept, what only looks like a leftover is no
   ]);
 });
 
-test("a save under way is never swept, though it seems dead and has been untouched for hours", async () => {
+test("orphans: a save of this process is kept, even if it seems dead and is hours old", async () => {
   const path = place();
   const slow = right(await directory(path).begin());
   right(await slow.put("model.safetensors", [Uint8Array.of(1)])());
   const [name = ""] = await entries(path);
   const then = new Date(Date.now() - 100 * 3_600_000);
   for (const touched of ["model.safetensors", "."]) await utimes(join(path, "checkpoints", name, touched), then, then);
-  for (const fate of ["dead", "unknown"] as const) right(await save(directoryOn(withFate(fate))(path), 1));
+  for (const status of ["dead", "unknown"] as const) right(await save(directoryOn(withStatus(status))(path), 1));
   assert.equal(right(await slow.commit(new TextEncoder().encode("{}"))()), 2);
 });
 
-test("a leftover that cannot be removed does not keep a save from its work, and its claim on a number stays with it", async () => {
+test("orphans: one that cannot be removed is no failure of a save, and its reservation is kept too", async () => {
   const path = place();
   const name = ".saving-0a1b2c3d.77.5-0123456789ab";
   await leave(path, name, 0);
   await mkdir(join(path, "checkpoints", ".number-0", name), { recursive: true });
   const disk = watched(
-    withFate("dead"),
+    withStatus("dead"),
     (operation) =>
       operation.name === "rename" && operation.path.includes("removing") ? fault(operation, "EACCES") : undefined,
   );
   right(await save(directoryOn(disk)(path), 1));
   assert.deepEqual(await entries(path), [".number-0", name, "checkpoint_1"]);
   assert.deepEqual(await readdir(join(path, "checkpoints", ".number-0")), [name]);
-  right(await save(directoryOn(withFate("dead"))(path), 2));
+  right(await save(directoryOn(withStatus("dead"))(path), 2));
   assert.deepEqual(await entries(path), ["checkpoint_1", "checkpoint_2"]);
 });
 
-test("this process is alive, one that has ended is dead where that can be known, and of other machines nothing is known", async () => {
-  const own = await machineDisk.writer();
+test("processStatus: this process is alive, an ended one is dead or unknown, one of another machine is unknown", async () => {
+  const own = await localFileSystem.processId();
   const [machine, , started] = own.split(".");
   assert.match(own, /^[0-9a-z]+\.\d+\.\d+$/);
-  assert.equal(await machineDisk.fateOf(`00000000.${process.pid}.${started}`)(), "unknown");
-  if (machine === "unknown") return assert.equal(await machineDisk.fateOf(own)(), "unknown");
-  assert.equal(await machineDisk.fateOf(own)(), "alive");
-  assert.equal(await machineDisk.fateOf(`${machine}.${process.pid}.1`)(), "dead");
-  assert.equal(await machineDisk.fateOf(`${machine}.999999999.1`)(), "dead");
+  assert.equal(await localFileSystem.processStatus(`00000000.${process.pid}.${started}`)(), "unknown");
+  if (machine === "unknown") return assert.equal(await localFileSystem.processStatus(own)(), "unknown");
+  assert.equal(await localFileSystem.processStatus(own)(), "alive");
+  assert.equal(await localFileSystem.processStatus(`${machine}.${process.pid}.1`)(), "dead");
+  assert.equal(await localFileSystem.processStatus(`${machine}.999999999.1`)(), "dead");
 });
 
 // --- other processes
@@ -850,7 +864,7 @@ function startSaver(path: string, count: number, keep: number, bytes: number): S
   return { numbers, ended };
 }
 
-test("two processes that save at once never share a number, and neither sweeps the other", async () => {
+test("two processes: concurrent saves never share a number, and neither removes the other's folders", async () => {
   const path = place();
   const [one, two] = [startSaver(path, 15, 1000, 50_000), startSaver(path, 15, 1000, 50_000)];
   assert.deepEqual([await one.ended, await two.ended], [0, 0]);
@@ -859,7 +873,7 @@ test("two processes that save at once never share a number, and neither sweeps t
   assert.deepEqual(await checkAllWhole(directory(path)), numbers);
 });
 
-test("a process that may touch nothing but the folder saves into it", async () => {
+test("Deno: permissions for the folder alone are enough to save", async () => {
   const path = place();
   const rights = [`--allow-read=${path}`, `--allow-write=${path}`, "--no-prompt"];
   const { status, stdout, stderr } = spawnSync(deno(), ["run", ...rights, saver, path, "2", "2", "1000"], {

@@ -1,6 +1,6 @@
 /**
- * Laws *nothing silent* and *all or nothing*, byte by byte: whatever is changed in the files of a checkpoint, the load says so before
- * anything live changes.
+ * Laws *nothing silent* and *all or nothing*, for every byte: a load reports any change in the files of a checkpoint, before it changes
+ * anything live.
  */
 import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -10,7 +10,7 @@ import process from "node:process";
 import { after, before, test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import { decodeHeader } from "../lib/safetensors.ts";
-import { manifestName, type Part } from "../lib/store.ts";
+import { manifestName, type OpenPart } from "../lib/store.ts";
 import { directory, explain, loadState, memory, readSnapshot, Rng, runOrThrow, saveState, type Store } from "../mod.ts";
 import { observed } from "./laws.ts";
 
@@ -22,7 +22,7 @@ after(() => rm(scratch, { recursive: true, force: true }));
 
 // --- a checkpoint
 
-/** A state that takes several files of tensors, some with several of several types. */
+/** A state with several files of tensors, some of which have several tensors of different types. */
 function build(): object {
   const model = tf.variable(tf.randomNormal([5, 3]));
   const optimizer = tf.train.adam(0.1);
@@ -36,10 +36,10 @@ function build(): object {
   };
 }
 
-/** The files of a checkpoint by their names, the manifest among them. */
+/** The files of a checkpoint by name, including the manifest. */
 type Files = ReadonlyMap<string, Uint8Array>;
 
-/** A checkpoint on the disk. */
+/** A checkpoint on disk. */
 interface Checkpoint {
   readonly folder: string;
   readonly store: Store;
@@ -57,9 +57,9 @@ async function saved(): Promise<Checkpoint> {
   return { folder, store, files: new Map(files) };
 }
 
-/** A store of one checkpoint that has these files. */
+/** A store with one checkpoint, of these files. */
 function serving(files: Files): Store {
-  const partOf = (bytes: Uint8Array): Part => ({
+  const partOf = (bytes: Uint8Array): OpenPart => ({
     bytes: bytes.length,
     read: (into, position) => () => {
       assert.ok(position + into.length <= bytes.length);
@@ -76,7 +76,7 @@ function serving(files: Files): Store {
   };
 }
 
-/** Where the parts of a file end: the length before the header, the header, each tensor; those of a manifest, its fields. */
+/** The boundaries in a file: after the length of the header, the header and each tensor; in a manifest, after each field. */
 function boundariesOf(name: string, bytes: Uint8Array): readonly number[] {
   if (name === manifestName) {
     const text = new TextDecoder().decode(bytes);
@@ -97,7 +97,7 @@ function boundariesOf(name: string, bytes: Uint8Array): readonly number[] {
 
 type Attempt = (store: Store, what: string) => Promise<void>;
 
-/** Loads a checkpoint into live components again and again; each time it must say what is damaged, and leave everything live as it is. */
+/** Loads damaged checkpoints into live components. Each load must name the damage, and leave all that is live unchanged. */
 async function refusing(run: (checkpoint: Checkpoint, attempt: Attempt) => Promise<void>): Promise<void> {
   const checkpoint = await saved();
   const live = build();
@@ -115,7 +115,7 @@ async function refusing(run: (checkpoint: Checkpoint, attempt: Attempt) => Promi
   assert.deepEqual(await observed(live), before);
 }
 
-test("the checkpoint loads as it is", async () => {
+test("the undamaged checkpoint loads", async () => {
   const { store, files } = await saved();
   await runOrThrow(loadState(store)(build()));
   await runOrThrow(loadState(serving(files))(build()));
@@ -130,10 +130,10 @@ function flipped(files: Files, name: string, bit: number): Store {
   return serving(new Map([...files, [name, bytes]]));
 }
 
-/** How far the bits lie apart that are tried: with more torture, none is left out. */
+/** The distance between the bits that are tried. With enough torture, every bit is. */
 const stride = Math.max(1, Math.round(10 / torture));
 
-test("nothing silent: each bit of the manifest, of every header and of the lengths before them", () =>
+test("nothing silent: a flipped bit in the manifest, a header or the length of a header is reported", () =>
   refusing(async ({ files }, attempt) => {
     for (const [name, bytes] of files) {
       const header = decodeHeader(bytes, bytes.length);
@@ -144,7 +144,7 @@ test("nothing silent: each bit of the manifest, of every header and of the lengt
     }
   }));
 
-test(`nothing silent: ${2000 * torture} bits of the tensors of all files`, () =>
+test(`nothing silent: a flipped bit in a tensor is reported, for ${2000 * torture} bits of all files`, () =>
   refusing(async ({ files }, attempt) => {
     const tensors = [...files].filter(([name]) => name !== manifestName).map(([name, bytes]) => {
       const header = decodeHeader(bytes, bytes.length);
@@ -161,7 +161,7 @@ test(`nothing silent: ${2000 * torture} bits of the tensors of all files`, () =>
 
 // --- lengths
 
-test("nothing silent: every file cut, extended and shifted at every boundary in it, on the disk", () =>
+test("nothing silent: a file that is cut, extended or shifted is reported, at every boundary in it", () =>
   refusing(async ({ folder, store, files }, attempt) => {
     for (const [name, bytes] of files) {
       const file = join(folder, name);
@@ -188,7 +188,7 @@ test("nothing silent: every file cut, extended and shifted at every boundary in 
     }
   }));
 
-test("nothing silent: every two files exchanged, and each in the place of every other", () =>
+test("nothing silent: two files that are exchanged, or one that replaces another, are reported", () =>
   refusing(async ({ files }, attempt) => {
     for (const [a, inA] of files) {
       for (const [b, inB] of files) {

@@ -1,6 +1,6 @@
 /**
- * Law *old or new*, on disks that fail in the middle of a save: it answers with an error value, what was committed before is as it was, and
- * once the disk is well again the same run saves through the same store.
+ * Law *old or new*, on disks that fail during a save: the save returns an error value, committed checkpoints are unchanged, and when the disk
+ * works again, the same run saves through the same store.
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -12,7 +12,8 @@ import process from "node:process";
 import { after, test } from "node:test";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { directoryOn } from "../lib/directory.ts";
-import { codeOf, type Disk, machineDisk } from "../lib/disk.ts";
+import type { FileSystem } from "../lib/disk.ts";
+import { errorCodeOf, localFileSystem } from "../lib/local_file_system.ts";
 import { storeFailed } from "../lib/store.ts";
 import { explain, list, readSnapshot, restoreState, resume, Retention, runOrThrow, saveState } from "../mod.ts";
 import { type State, stateAt } from "./programs/saves.ts";
@@ -27,26 +28,28 @@ function place(): string {
   return join(scratch, `${made++}`);
 }
 
-// --- what goes wrong
+// --- faults
 
-/** A fault of a disk, and its mending. */
+/** A fault of a disk, and its repair. */
 interface Fault {
   readonly break: () => void;
   readonly mend: () => void;
-  /** What a save may then say. */
+  /** The codes with which a save may fail. */
   readonly codes: readonly string[];
-  /** The disk to which this happens, if it is not the machine's own. */
-  readonly disk?: Disk;
-  /** Whether it takes the older checkpoints, too. */
+  /** The file system with the fault, if it is not the local one. */
+  readonly disk?: FileSystem;
+  /** Whether the temporary folder cannot be removed during the fault. */
+  readonly keepsFolder?: boolean;
+  /** Whether the fault loses the older checkpoints. */
   readonly loses?: true;
 }
 
-/** A disk that fails from a moment on with one code, whatever is to be written. */
+/** A disk on which, from some moment, every write fails with one code. */
 function failing(code: string): Fault {
   let broken = false;
   const writes: readonly Operation["name"][] = ["makeFolder", "create", "write", "sync", "rename", "syncFolder"];
   const disk = watched(
-    machineDisk,
+    localFileSystem,
     (operation) => broken && writes.includes(operation.name) ? fault(operation, code) : undefined,
   );
   return { break: () => void (broken = true), mend: () => void (broken = false), codes: [code], disk };
@@ -56,7 +59,7 @@ function mount(path: string, ...options: readonly string[]): boolean {
   return spawnSync("mount", [...options, path]).status === 0;
 }
 
-/** Something else fills the file system that the folder is on; where none can be mounted, it says that it is full. */
+/** Other data fills the file system of the folder. If no file system can be mounted, writes fail as if it was full. */
 function full(path: string): Fault {
   if (!mount(path, "-t", "tmpfs", "-o", "size=4m", "tmpfs")) return failing("ENOSPC");
   const filler = join(path, "filler");
@@ -73,7 +76,7 @@ function full(path: string): Fault {
   };
 }
 
-/** The folders that are written to are closed to writing; for root, who may write all the same, the process is another user's meanwhile. */
+/** The folders are not writable. Since root may write nevertheless, the process changes its user. */
 function closed(path: string): Fault {
   const all = (mode: number): void => {
     const checkpoints = join(path, "checkpoints");
@@ -91,10 +94,11 @@ function closed(path: string): Fault {
       all(0o755);
     },
     codes: ["EACCES"],
+    keepsFolder: true,
   };
 }
 
-/** Somebody removes the folder. */
+/** Another program removes the folder. */
 function vanished(path: string): Fault {
   return {
     break: () => rmSync(join(path, "checkpoints"), { recursive: true }),
@@ -105,22 +109,22 @@ function vanished(path: string): Fault {
 }
 
 const faults: Readonly<Record<string, (path: string) => Fault>> = {
-  "a disk that something else has filled": full,
-  "folders that are closed to writing": closed,
-  "a folder that somebody removes": vanished,
-  "a disk with input/output errors": () => failing("EIO"),
-  "a disk that has become read-only": () => failing("EROFS"),
+  "a disk that is full": full,
+  "folders without write permission": closed,
+  "a folder that is removed": vanished,
+  "a disk with I/O errors": () => failing("EIO"),
+  "a disk that becomes read-only": () => failing("EROFS"),
 };
 
 for (const [name, make] of Object.entries(faults)) {
-  test(`old or new: ${name}, at any moment of a save`, async () => {
+  test(`old or new: ${name}, from any operation of a save on`, async () => {
     let [failed, moments] = [0, 0];
     for (let moment = 0; moment === moments; moment++) {
       const path = place();
       await mkdir(path);
       const trouble = make(path);
       try {
-        const store = directoryOn(trouble.disk ?? machineDisk)(path, { keep: Retention.latest(2) });
+        const store = directoryOn(trouble.disk ?? localFileSystem)(path, { keep: Retention.latest(2) });
         const read = async (): Promise<number> => {
           using snapshot = await runOrThrow(readSnapshot(store));
           const state = restoreState(snapshot);
@@ -143,7 +147,7 @@ for (const [name, make] of Object.entries(faults)) {
           assert.equal(saved.left._tag, "StoreFailed");
           assert.ok(saved.left._tag === "StoreFailed" && trouble.codes.includes(saved.left.code), explain(saved.left));
         }
-        // It can be read while the disk is broken.
+        // Reading works during the fault.
         const before = trouble.loses ? [] : [1, 2];
         const found = (await runOrThrow(list(store))).entries.map(({ step }) => step);
         assert.deepEqual(found, saved._tag === "Left" ? before : [...before, 3].slice(-2));
@@ -152,9 +156,9 @@ for (const [name, make] of Object.entries(faults)) {
         for (const step of [4, 5]) await runOrThrow(saveState(store)(stateAt(step)));
         assert.equal(await read(), 5);
         assert.deepEqual((await runOrThrow(list(store))).entries.map(({ step }) => step), [4, 5]);
-        // What could not be removed when the save failed is this process's, and stays while it lives.
+        // What could not be removed when the save failed belongs to this process, and is no orphan until it ends.
         const names = (await readdir(join(path, "checkpoints"))).filter((name) => !name.startsWith("checkpoint_"));
-        assert.equal(names.length, name.includes("closed") && saved._tag === "Left" ? 1 : 0);
+        assert.equal(names.length, trouble.keepsFolder === true && saved._tag === "Left" ? 1 : 0);
       } finally {
         trouble.mend();
         spawnSync("umount", ["-l", path]);
@@ -164,7 +168,7 @@ for (const [name, make] of Object.entries(faults)) {
   });
 }
 
-test("a file system that is read-only between two saves: the error says so, and the run saves once it is not", async () => {
+test("a file system that is read-only between two saves: the error says so, and the run saves when it is writable again", async () => {
   const path = place();
   await mkdir(path);
   const mounted = mount(path, "-t", "tmpfs", "-o", "size=4m", "tmpfs");
@@ -176,7 +180,7 @@ test("a file system that is read-only between two saves: the error says so, and 
     }
     : failing("EROFS");
   try {
-    const store = directoryOn(trouble.disk ?? machineDisk)(path);
+    const store = directoryOn(trouble.disk ?? localFileSystem)(path);
     await runOrThrow(saveState(store)(stateAt(1)));
     trouble.break();
     const saved = await saveState(store)(stateAt(2))();
@@ -191,19 +195,20 @@ test("a file system that is read-only between two saves: the error says so, and 
   }
 });
 
-test("a code is found in whatever a runtime throws: a disk whose quota is used up gets the advice of a full one", () => {
-  const thrown = (fields: object): Error => Object.assign(new Error("Disk quota exceeded (os error 122)"), fields);
-  if (process.platform === "linux") assert.equal(codeOf(thrown({})), "EDQUOT");
-  assert.equal(codeOf(thrown({ code: "ENOSPC" })), "ENOSPC");
-  assert.equal(codeOf(thrown({ name: "NotCapable" })), "EACCES");
-  assert.equal(codeOf(new Error("no number")), "EUNKNOWN");
-  assert.equal(codeOf(undefined), "EUNKNOWN");
+test("errorCodeOf: finds the code in the exceptions of every runtime; EDQUOT has the remedy of a full disk", () => {
+  const thrown = (fields: object): Error =>
+    Object.assign(new Error("FileSystem quota exceeded (os error 122)"), fields);
+  if (process.platform === "linux") assert.equal(errorCodeOf(thrown({})), "EDQUOT");
+  assert.equal(errorCodeOf(thrown({ code: "ENOSPC" })), "ENOSPC");
+  assert.equal(errorCodeOf(thrown({ name: "NotCapable" })), "EACCES");
+  assert.equal(errorCodeOf(new Error("no number")), "EUNKNOWN");
+  assert.equal(errorCodeOf(undefined), "EUNKNOWN");
   for (const code of ["EDQUOT", "ENOSPC"]) {
     assert.match(explain(storeFailed("write", "it", code, "full")), /free some space/);
   }
 });
 
-test("checkpoints in a lower layer of an overlay are removed in place, and a save into it is no failure", async () => {
+test("overlayfs: checkpoints of a lower layer are removed in place, and saves succeed", async () => {
   const base = place();
   const [lower, upper, work, merged] = ["l", "u", "w", "m"].map((name) => join(base, name)) as [
     string,
@@ -213,7 +218,7 @@ test("checkpoints in a lower layer of an overlay are removed in place, and a sav
   ];
   for (const folder of [lower, upper, work, merged]) await mkdir(folder, { recursive: true });
   const run = (folder: string): string => join(folder, "run");
-  const before = directoryOn(machineDisk)(run(lower));
+  const before = directoryOn(localFileSystem)(run(lower));
   for (const step of [1, 2]) await runOrThrow(saveState(before)(stateAt(step)));
   const mounted = mount(
     merged,
@@ -223,11 +228,11 @@ test("checkpoints in a lower layer of an overlay are removed in place, and a sav
     `lowerdir=${lower},upperdir=${upper},workdir=${work}`,
     "overlay",
   );
-  // Without the right to mount, a disk that answers as an overlay does.
+  // Without permission to mount, a disk that fails as an overlay does.
   const old = new Set([0, 1].map((n) => join(run(lower), "checkpoints", `checkpoint_${n}`)));
-  const rename: Disk["rename"] = (from, to) =>
-    old.has(from) ? TE.left(storeFailed("rename", to, "EXDEV", "cross-device link")) : machineDisk.rename(from, to);
-  const disk: Disk = mounted ? machineDisk : { ...machineDisk, rename };
+  const rename: FileSystem["rename"] = (from, to) =>
+    old.has(from) ? TE.left(storeFailed("rename", to, "EXDEV", "cross-device link")) : localFileSystem.rename(from, to);
+  const disk: FileSystem = mounted ? localFileSystem : { ...localFileSystem, rename };
   const path = run(mounted ? merged : lower);
   try {
     const store = directoryOn(disk)(path, { keep: Retention.latest(1) });

@@ -1,6 +1,6 @@
 /**
- * Law *old or new*, of a whole run: killed at any moment it goes on from its newest checkpoint, and ends with the bits of a run that was never
- * killed. And whatever else ends a training: signals, steps and data that fail, other data, the end.
+ * Laws *old or new* and *same bits* for a whole run: killed at any moment, it resumes from its newest checkpoint and ends with the bits of an
+ * uninterrupted run. Also all other ends of a training: signals, steps and data that fail, other data, the end of the data.
  */
 import assert from "node:assert/strict";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
@@ -48,7 +48,7 @@ function parse(lines: readonly string[]): readonly Said[] {
   return lines.map((line) => JSON.parse(line));
 }
 
-/** The line's program to its end. */
+/** Runs the program `line.ts` to its end. */
 async function line(...args: readonly string[]): Promise<readonly Said[]> {
   return parse(await run(here, "line.ts", args));
 }
@@ -61,7 +61,7 @@ async function stepsSaved(store: Store): Promise<readonly (number | null)[]> {
 
 // --- killed
 
-/** Starts the program in a runtime and kills it a moment after so many lines; what it said until then. */
+/** Starts the program in a runtime and kills it shortly after some lines. Returns its output. */
 async function killed(runtime: typeof here, args: readonly string[], lines: number): Promise<readonly Said[]> {
   let seen = 0;
   const child = start(runtime, "line.ts", args, {
@@ -71,11 +71,11 @@ async function killed(runtime: typeof here, args: readonly string[], lines: numb
   });
   const { signal, code, lines: output, errors } = await child.ended;
   assert.equal(signal, "SIGKILL", `${runtime} ended by itself with ${code}:\n${errors}`);
-  // The kill may have cut the last line off.
+  // The kill may have cut off the last line.
   return parse(output.filter((line) => line.endsWith("}}")));
 }
 
-test("old or new, same bits: killed at any moment, a run that saves every step goes on to the same end", async () => {
+test("old or new, same bits: a run that saves every step and is killed at any moment ends with the same bits", async () => {
   const kills = Math.min(50, 6 * torture);
   const steps = 100 + 20 * kills;
   const path = place();
@@ -85,10 +85,10 @@ test("old or new, same bits: killed at any moment, a run that saves every step g
   for (let kill = 0; kill < kills; kill++) {
     const said = await killed(kill % 2 === 0 ? here : there, args, Math.floor(Math.random() * 25));
     assert.deepEqual(said[0]?.resumed, { step: reached, fresh: reached === 0 });
-    const told = said.findLast(({ saved }) => saved)?.saved?.step ?? reached;
+    const reported = said.findLast(({ saved }) => saved)?.saved?.step ?? reached;
     const entries = (await runOrThrow(list(store))).entries;
     const newest = entries.at(-1)?.step ?? 0;
-    assert.ok(newest >= told, `step ${told} was saved, and ${newest} is the newest`);
+    assert.ok(newest >= reported, `step ${reported} was saved, and ${newest} is the newest`);
     if (entries.length > 0) (await runOrThrow(readSnapshot(store)))[Symbol.dispose]();
     reached = newest;
   }
@@ -101,7 +101,7 @@ test("old or new, same bits: killed at any moment, a run that saves every step g
   assert.deepEqual((await readdir(join(path, "checkpoints"))).filter((name) => name.startsWith(".")), []);
 });
 
-test("every counts from the start of the data: where a run is killed does not move the steps it saves at", async () => {
+test("save.every: counts from the start of the data, so a kill does not change the steps that are saved", async () => {
   const path = place();
   const args = [`store=${path}`, "every=7", "pause=1", "resume", "train=60"];
   for (const lines of [12, 25, 9]) await killed(here, args, lines);
@@ -130,7 +130,7 @@ function fresh(): Sum {
   return { w: tf.tidy(() => tf.variable(tf.scalar(1))), cursor: Loader.start(numbers), step: 0 };
 }
 
-/** A step in which the order of the batches matters; it changes the variable in place. */
+/** A step whose result depends on the order of batches. It changes the variable in place. */
 function add(state: Sum, batch: readonly number[]): Sum {
   tf.tidy(() => state.w.assign(batch.reduce((w, x) => w.mul(0.75).add(x), state.w as tf.Scalar)));
   return { ...state, step: state.step + 1 };
@@ -140,7 +140,7 @@ function valueOf({ w }: Sum): number {
   return w.dataSync()[0]!;
 }
 
-/** Trains from the store's newest checkpoint, or afresh, with live components of its own. */
+/** Trains from the newest checkpoint of the store, or afresh, with new components. */
 function go(
   store: Store,
   options: Partial<Omit<TrainOptions<Sum, number[]>, "save">> & { readonly save?: Partial<SavePolicy<Sum>> } = {},
@@ -162,12 +162,12 @@ function left(result: Either<LoadError | TrainError, unknown>): LoadError | Trai
 
 const uninterrupted = valueOf(right(await go(memory())));
 
-/** How many listeners of signals there are. */
+/** The number of signal listeners. */
 function listening(): number {
   return process.listenerCount("SIGTERM") + process.listenerCount("SIGUSR2");
 }
 
-test("a step that fails is StepFailed and saves nothing half done; what was saved stays, and the next run goes on to the same bits", async () => {
+test("StepFailed: a step that throws saves nothing, and the next run resumes from the last save with the same bits", async () => {
   for (const asynchronous of [false, true]) {
     for (const [every, fails] of [[1, 0], [1, 4], [3, 7], [3, 9], [50, 5]] as const) {
       const store = memory();
@@ -189,7 +189,7 @@ test("a step that fails is StepFailed and saves nothing half done; what was save
   }
 });
 
-test("data that fails is SourceFailed with its place; what was saved stays, and the next run goes on to the same bits", async () => {
+test("SourceFailed: data that throws is reported with its position, and the next run resumes with the same bits", async () => {
   for (const fails of [0, 1, 7, 22]) {
     const store = memory();
     const cause = new Error("no such file");
@@ -208,7 +208,7 @@ test("data that fails is SourceFailed with its place; what was saved stays, and 
   }
 });
 
-test("a save that fails ends the training with its error; the next run goes on to the same bits", async () => {
+test("StoreFailed: a save that fails ends the training, and the next run resumes with the same bits", async () => {
   for (const fails of [0, 1, 4]) {
     const store = memory();
     let count = 0;
@@ -220,7 +220,7 @@ test("a save that fails ends the training with its error; the next run goes on t
   }
 });
 
-test("same bits: wherever a run breaks off, and however often, it saves at the same steps and ends the same", async () => {
+test("same bits: a run that breaks off at any step, any number of times, saves at the same steps and ends the same", async () => {
   const breaks = fc.array(fc.nat({ max: length }), { maxLength: 5 });
   await fc.assert(
     fc.asyncProperty(fc.integer({ min: 1, max: 9 }), breaks, async (every, afters) => {
@@ -241,7 +241,7 @@ test("same bits: wherever a run breaks off, and however often, it saves at the s
   );
 });
 
-test("every counts from the start of the data, too, where a run goes on from a checkpoint at another step", async () => {
+test("save.every: counts from the start of the data also after resuming from a checkpoint at another step", async () => {
   const stream = pipe(Loader.fromIterable(() => [2, 3, 5, 7]), Loader.batch(2), Loader.repeat(), Loader.take(length));
   for (const loader of [numbers, stream]) {
     for (const begin of [1, 5, 9]) {
@@ -257,7 +257,7 @@ test("every counts from the start of the data, too, where a run goes on from a c
   }
 });
 
-test("the end of the data saves once, and resuming a run that has ended trains and saves nothing more", async () => {
+test("end of the data: saves once, and resuming a finished run neither trains nor saves", async () => {
   for (const save of [{}, { every: length }, { seconds: 1000 }]) {
     const store = memory();
     assert.equal(valueOf(right(await go(store, { save }))), uninterrupted);
@@ -270,7 +270,7 @@ test("the end of the data saves once, and resuming a run that has ended trains a
   }
 });
 
-test("seconds: saves come when so many have passed since the last one, and not before", async () => {
+test("save.seconds: saves when this time has passed since the last save, and not before", async () => {
   const store = memory();
   const [times, seconds] = [[] as number[], 0.06];
   const step = async (state: Sum, batch: readonly number[]): Promise<Sum> => {
@@ -286,7 +286,7 @@ test("seconds: saves come when so many have passed since the last one, and not b
   assert.equal((await stepsSaved(store)).at(-1), length);
 });
 
-test("train sets the cursor, under its name, and touches nothing else; onSaved is told of every save", async () => {
+test("train: changes only the component cursor, and calls onSaved after every save", async () => {
   const store = memory();
   const cursor = Loader.start(numbers);
   const seen: object[] = [];
@@ -313,7 +313,7 @@ test("train sets the cursor, under its name, and touches nothing else; onSaved i
   assert.deepEqual(state, { place: cursor, other: cursor, list: [0] });
 });
 
-test("a state without a cursor is the programmer's mistake, and so are counts and seconds that are none", async () => {
+test("train: a state without a cursor, and invalid counts and seconds, are a TypeError", async () => {
   const step = (state: object): object => state;
   for (const state of [{}, { cursor: null }, { cursor: { ...Loader.start(numbers), epoch: -1 } }]) {
     await assert.rejects(
@@ -329,7 +329,7 @@ test("a state without a cursor is the programmer's mistake, and so are counts an
   }
 });
 
-test("nothing silent: a cursor on other data is refused when it is loaded, and when it is trained on, with both sides", async () => {
+test("nothing silent: a cursor on other data is an error of load and of train that names both", async () => {
   const store = memory();
   right(await go(store, { loader: pipe(numbers, Loader.take(7)) }));
   const others: readonly Loader.Loader<number>[] = [
@@ -368,7 +368,7 @@ test("nothing silent: a cursor on other data is refused when it is loaded, and w
   assert.equal((await runOrThrow(list(store))).entries.length, 1);
 });
 
-test("beside training: a slow store holds up no step but the next save, and loses none", async () => {
+test("background saves: a slow store delays only the next save, and no save is lost", async () => {
   const inner = memory();
   const events: string[] = [];
   const store: Store = {
@@ -392,14 +392,14 @@ test("beside training: a slow store holds up no step but the next save, and lose
   assert.deepEqual(await stepsSaved(inner), [4, 8, 12, 16, 20, 23]);
 });
 
-test("beside training: a save that comes due while one is in flight is skipped or replaced as asked; the last state is always saved", async () => {
+test("background saves: a save that is due during another is skipped or replaced, as the option says; the last state is always saved", async () => {
   for (const whenBusy of ["skip", "latest"] as const) {
     const inner = memory();
     let opens = (): void => {};
     const gate = new Promise<void>((resolve) => opens = resolve);
     const store: Store = { ...inner, begin: () => gate.then(() => inner.begin()) };
     const step = (state: Sum, batch: readonly number[]): Sum => {
-      // The first save is in flight up to the last step, and beyond.
+      // The first save is in flight until after the last step.
       if (state.step === length - 1) setTimeout(opens, 5);
       return add(state, batch);
     };
@@ -408,7 +408,7 @@ test("beside training: a save that comes due while one is in flight is skipped o
   }
 });
 
-test("no trace: train leaves no tensor and holds no buffer, however it ends", async () => {
+test("no trace: train leaks no tensor and holds no buffer, for each way to end", async () => {
   const state = fresh();
   const before = [tf.memory(), tf.backend().numDataIds()];
   const ends: readonly Partial<TrainOptions<Sum, number[]>>[] = [
@@ -425,7 +425,7 @@ test("no trace: train leaves no tensor and holds no buffer, however it ends", as
 // --- stopped
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
-  test(`${signal} saves, stops with the checkpoint, and leaves the process running; resumed, the bits are the same`, async () => {
+  test(`${signal}: saves, returns Stopped with the checkpoint, and does not end the process; the resumed run has the same bits`, async () => {
     const path = place();
     const args = [`store=${path}`, "every=1000", "pause=2", "resume", "train=150", "show"];
     const child = start(here, "line.ts", args, {
@@ -447,8 +447,8 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
   });
 }
 
-test("a signal without a place to save to stops all the same, at the boundary of a step, and is listened for no longer", async () => {
-  // Steps that never wait, over data that never waits: the loop itself must let the signal in.
+test("signals: without a store, a signal stops the training after the current step, and the listeners are removed", async () => {
+  // Neither the steps nor the data yield, so the loop itself must let the signal be delivered.
   const loader = pipe(numbers, Loader.repeat(1000));
   const step = (state: Sum, batch: readonly number[]): Sum => {
     if (state.step === 5) process.kill(process.pid, "SIGUSR2");
@@ -460,12 +460,12 @@ test("a signal without a place to save to stops all the same, at the boundary of
 });
 
 for (const [first, second] of [["SIGINT", "SIGINT"], ["SIGTERM", "SIGINT"]] as const) {
-  test(`a second signal has its usual effect: ${first}, then ${second}, end a training whose step hangs`, async () => {
+  test(`signals: a second one has its usual effect: ${first}, then ${second}, end a training whose step hangs`, async () => {
     const child = start(here, "hangs.ts", [place(), "SIGINT", "SIGTERM"], {
       onLine: (text) => {
         if (text !== "2") return;
         child.kill(first);
-        // By then the first one has come; that it ends nothing the other tests show.
+        // The first one has been delivered by then. Other tests show that it does not end the process.
         setTimeout(() => child.kill(second), 500);
       },
     });
@@ -474,7 +474,7 @@ for (const [first, second] of [["SIGINT", "SIGINT"], ["SIGTERM", "SIGINT"]] as c
   });
 }
 
-test("what a step throws is the cause of the error value that is the cause of the thrown Error, and is shown with its own line", async () => {
+test("runOrThrow: the exception of a step is in the chain of causes, and is printed with its own line", async () => {
   for (const runtime of [here, there]) {
     const { code, errors } = await start(runtime, "throws.ts", []).ended;
     assert.equal(code, 1);

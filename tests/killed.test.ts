@@ -1,6 +1,6 @@
 /**
- * Law *old or new*, by SIGKILL: runs that do nothing but save are killed at any moment, in Bun and in Deno. And what killed saves leave is
- * swept, and never taken for a save that is still under way in another process.
+ * Law *old or new*, with SIGKILL: processes that only save are killed at any moment, in Bun and in Deno. Orphans of killed saves are removed;
+ * the save of a running process is not.
  */
 import assert from "node:assert/strict";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, test } from "node:test";
-import { machineDisk } from "../lib/disk.ts";
+import { localFileSystem } from "../lib/local_file_system.ts";
 import { directory, list, readSnapshot, restoreState, runOrThrow, saveState, type Store } from "../mod.ts";
 import { type Child, here, run, type Runtime, start, there } from "./children.ts";
 import { type State, stateAt } from "./programs/saves.ts";
@@ -23,14 +23,14 @@ function place(): string {
   return join(scratch, `${made++}`);
 }
 
-/** Whether it can be known here that a process is gone; elsewhere what it left stays for an hour. */
-const knowsProcesses = !(await machineDisk.writer()).startsWith("unknown");
+/** Whether the system tells if a process has ended. Elsewhere an orphan stays for an hour. */
+const knowsProcesses = !(await localFileSystem.processId()).startsWith("unknown");
 
-async function leftovers(path: string): Promise<readonly string[]> {
+async function orphansIn(path: string): Promise<readonly string[]> {
   return (await readdir(join(path, "checkpoints"))).filter((name) => !name.startsWith("checkpoint_"));
 }
 
-/** The steps of a store's checkpoints, each of which loads with every byte as it must be. */
+/** The steps of the checkpoints of a store, after loading each and comparing every byte. */
 async function wholeSteps(store: Store): Promise<readonly number[]> {
   const steps: number[] = [];
   const { entries, damaged } = await runOrThrow(list(store));
@@ -47,12 +47,12 @@ async function wholeSteps(store: Store): Promise<readonly number[]> {
 
 // --- killed
 
-/** Lets a run save a few times and kills it a moment later; where it began, and the last step that it said was saved. */
+/** Kills a run shortly after a few saves. Returns the step from which it started, and the last step that it reported as saved. */
 async function kill(
   runtime: Runtime,
   path: string,
   keep: number,
-): Promise<{ readonly from: number; readonly told: number }> {
+): Promise<{ readonly from: number; readonly saved: number }> {
   let saves = Math.floor(Math.random() * 6);
   const child: Child = start(runtime, "saves.ts", [path, `${keep}`, "1e9"], {
     onLine: () => {
@@ -62,31 +62,31 @@ async function kill(
   const { signal, code, lines, errors } = await child.ended;
   assert.equal(signal, "SIGKILL", `${runtime} ended by itself with ${code}:\n${errors}`);
   const [from = NaN] = lines.slice(0, 1).map((line) => Number(line.split(" ")[1]));
-  // The kill may have cut the last line off.
-  const told = lines.flatMap((line) => /^saved (\d+) \d+$/.exec(line)?.[1] ?? []).map(Number);
-  return { from, told: told.at(-1) ?? from };
+  // The kill may have cut off the last line.
+  const saved = lines.flatMap((line) => /^saved (\d+) \d+$/.exec(line)?.[1] ?? []).map(Number);
+  return { from, saved: saved.at(-1) ?? from };
 }
 
 const kills = 6 * torture;
 
-test(`old or new: ${kills} times killed at any moment in a tight loop of saves that keeps 1, 2 or all`, async () => {
+test(`old or new: a loop of saves that keeps 1, 2 or all checkpoints is killed ${kills} times at any moment`, async () => {
   const places = new Map([1, 2, 0].map((keep) => [keep, { path: place(), newest: 0, count: 0 }]));
   let [halfway, longest] = [0, 0];
-  // A few kills more, should each have come between two saves.
+  // A few more kills, in case each of those came between two saves.
   for (let i = 0; i < kills || (halfway === 0 && i < kills + 50); i++) {
     const keep = [1, 2, 0][i % 3] ?? 0;
     const { path, newest, count } = places.get(keep) ?? assert.fail();
-    const { from, told } = await kill(i % 2 === 0 ? here : there, path, keep);
-    assert.equal(from, newest, "it did not go on from the newest");
+    const { from, saved } = await kill(i % 2 === 0 ? here : there, path, keep);
+    assert.equal(from, newest, "it did not resume from the newest");
     const steps = await wholeSteps(directory(path));
     const found = steps.at(-1) ?? 0;
-    assert.ok(found === told || found === told + 1, `step ${told} was saved, ${found} is the newest`);
-    // Killed between a commit and its retention, a run leaves one more; a save that it told of has removed what earlier kills left.
-    if (keep > 0) assert.ok(steps.length <= (told > from ? keep : count) + 1, `${steps} of ${told} and ${count}`);
+    assert.ok(found === saved || found === saved + 1, `step ${saved} was saved, ${found} is the newest`);
+    // A run killed between a commit and its retention leaves one checkpoint more. A reported save has removed those of earlier kills.
+    if (keep > 0) assert.ok(steps.length <= (saved > from ? keep : count) + 1, `${steps} of ${saved} and ${count}`);
     else assert.deepEqual(steps, Array.from(steps, (_, i) => found - steps.length + 1 + i));
     longest = Math.max(longest, found - from);
-    if ((await leftovers(path).catch(() => [])).length > 0) halfway++;
-    // All that is kept would fill the disk.
+    if ((await orphansIn(path).catch(() => [])).length > 0) halfway++;
+    // Keeping all checkpoints would fill the disk.
     const full = keep === 0 && steps.length > 100;
     if (full) await rm(path, { recursive: true });
     places.set(keep, { path, newest: full ? 0 : found, count: steps.length });
@@ -96,13 +96,13 @@ test(`old or new: ${kills} times killed at any moment in a tight loop of saves t
   assert.ok(halfway > 0, "no save was killed halfway");
   for (const { path } of places.values()) {
     await runOrThrow(saveState(directory(path))(stateAt(0)));
-    assert.deepEqual(knowsProcesses ? await leftovers(path) : [], []);
+    assert.deepEqual(knowsProcesses ? await orphansIn(path) : [], []);
   }
 });
 
 // --- two processes
 
-test("two runs that save in tight loops into one store, each keeping two: no number twice, and none eats the other's", async () => {
+test("two processes save into one store in loops, each keeping two: no number is used twice, and retention applies per run", async () => {
   const path = place();
   const count = 15 * Math.min(torture, 4);
   const outputs = await Promise.all(
@@ -123,22 +123,22 @@ test("two runs that save in tight loops into one store, each keeping two: no num
     (await runOrThrow(list(store))).entries.map(({ checkpoint }) => checkpoint),
     kept.map(({ checkpoint }) => checkpoint),
   );
-  assert.deepEqual(await leftovers(path), []);
+  assert.deepEqual(await orphansIn(path), []);
 });
 
-// --- leftovers
+// --- orphans
 
-test("a save that stands still in another process is left alone, and goes on; once that process is killed, it is swept", async () => {
+test("orphans: a paused save of another process is kept and can continue; when that process is killed, it is removed", async () => {
   for (const runtime of [here, there]) {
     const path = place();
     const store = directory(path);
-    let told = 0;
-    const child = start(runtime, "saves.ts", [path, "1", "1e9"], { onLine: () => told++ });
+    let reported = 0;
+    const child = start(runtime, "saves.ts", [path, "1", "1e9"], { onLine: () => reported++ });
     const saving = async (): Promise<readonly string[]> =>
-      (await leftovers(path).catch(() => [])).filter((name) => name.startsWith(".saving-"));
+      (await orphansIn(path).catch(() => [])).filter((name) => name.startsWith(".saving-"));
     const wait = (milliseconds: number): Promise<void> => new Promise((done) => setTimeout(done, milliseconds));
     try {
-      while (told < 2) await wait(1);
+      while (reported < 2) await wait(1);
       for (let tries = 0;; tries++) {
         child.kill("SIGSTOP");
         await wait(5);
@@ -151,17 +151,17 @@ test("a save that stands still in another process is left alone, and goes on; on
       for (let i = 0; i < 3; i++) await runOrThrow(saveState(store)(stateAt(1_000_000 + i)));
       assert.deepEqual(await saving(), before);
       const newest = (await runOrThrow(list(store))).entries.at(-1)?.step;
-      assert.equal(newest, 1_000_002, "a save that stands still is counted");
-      const seen = told;
+      assert.equal(newest, 1_000_002, "a paused save is listed");
+      const seen = reported;
       child.kill("SIGCONT");
-      while (told < seen + 3) await wait(1);
+      while (reported < seen + 3) await wait(1);
     } finally {
       child.kill("SIGKILL");
     }
     const { signal, errors } = await child.ended;
     assert.equal(signal, "SIGKILL", errors);
     await runOrThrow(saveState(store)(stateAt(2_000_000)));
-    assert.deepEqual(knowsProcesses ? await leftovers(path) : [], []);
+    assert.deepEqual(knowsProcesses ? await orphansIn(path) : [], []);
     await wholeSteps(store);
   }
 });

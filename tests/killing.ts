@@ -1,5 +1,5 @@
 /**
- * The programs of `examples/` as they were before they could be resumed and as they are: what was changed in them, and what becomes of them
+ * Compares the programs of `examples/` with their versions that cannot be resumed: how many lines were changed, and whether they end the same
  * when they are killed at random.
  *
  * @module
@@ -12,24 +12,24 @@ import { here, type Runtime, start, there } from "./children.ts";
 
 // --- types
 
-/** A program that trains: `NAME.plain.ts` and `NAME.ts`, whose first argument says how far and whose second where to save. */
+/** A training program, in the files `NAME.plain.ts` and `NAME.ts`. Its arguments are the length of the training and the folder of the run. */
 export interface Program {
   readonly name: string;
   readonly what: string;
-  /** It prints a line of progress after every so many steps; it saves about as often. */
+  /** The number of steps between two lines of progress. It saves about as often. */
   readonly every: number;
-  /** The argument that makes it train for so many steps, or for a few more. */
+  /** The first argument for at least this number of steps. */
   readonly length: (steps: number) => number;
 }
 
-/** What became of a program that was killed. */
+/** The result of a program that was killed. */
 export interface Killed {
-  /** The id that it ended with, and the one that it would have ended with had it not been killed. */
+  /** The id of its final state, and the id of an uninterrupted run. */
   readonly id: string;
   readonly whole: string;
-  /** At how many percent of the steps it was killed. */
+  /** When it was killed, in percent of the steps. */
   readonly kills: readonly number[];
-  /** The step of its newest checkpoint when it was started for the last time, and the first that it told of then. */
+  /** The step of the newest checkpoint at its last start, and the first step that it reported then. */
   readonly saved: number;
   readonly next: number;
 }
@@ -67,7 +67,7 @@ function common(a: readonly string[], b: readonly string[]): readonly (readonly 
   return lengths;
 }
 
-/** How many lines were changed to make one text of another: where some are replaced by others, the more of them count. */
+/** The number of lines changed between two texts. Where lines replace others, the larger number counts. */
 export function changedLines(before: string, after: string): number {
   const [a, b] = [before.split("\n"), after.split("\n")];
   const lengths = common(a, b);
@@ -85,20 +85,20 @@ export function changedLines(before: string, after: string): number {
   return changed + Math.max(removed, added);
 }
 
-/** How many lines of a program were changed to make it resumable. */
+/** The number of lines changed to make a program resumable. */
 export async function changes({ name }: Program): Promise<number> {
   return changedLines(await source(`${name}.plain`), await source(name));
 }
 
 interface Leg {
   readonly id: string | undefined;
-  /** The steps that it told of, and of how many. */
+  /** The steps that it reported, and their total. */
   readonly steps: readonly number[];
   readonly of: number;
   readonly seconds: number;
 }
 
-/** Runs a program to its end, or kills it a moment after some lines of progress. */
+/** Runs a program to its end, or kills it shortly after some lines of progress. */
 async function leg(runtime: Runtime, file: string, args: readonly string[], lines = Infinity, wait = 0): Promise<Leg> {
   const steps: number[] = [];
   let [of, first, last] = [0, NaN, NaN];
@@ -119,16 +119,15 @@ async function leg(runtime: Runtime, file: string, args: readonly string[], line
   return { id, steps, of, seconds: (last - first) / 1000 };
 }
 
-/** Runs a program as it was, in this runtime, for at least so many steps: the steps it told of. */
+/** Runs the version that cannot be resumed for at least this number of steps, in this runtime. Returns the steps that it reported. */
 export async function plain({ name, length }: Program, steps: number): Promise<readonly number[]> {
   return (await leg(here, `${name}.plain`, [`${length(steps)}`])).steps;
 }
 
 /**
- * Runs a program once without interruption, and once so that it is killed at random, by SIGKILL, as often as is said, and resumed in the
- * one runtime and the other by turns.
+ * Runs a program once without interruption, and once with kills by SIGKILL at random moments, resuming it in the two runtimes alternately.
  *
- * @param folder An empty one, for its stores.
+ * @param folder An empty folder for the runs.
  */
 export async function kill({ name, every, length }: Program, kills: number, folder: string): Promise<Killed> {
   const store = (which: string): string => join(folder, name, which);
@@ -137,7 +136,7 @@ export async function kill({ name, every, length }: Program, kills: number, fold
   const between = 1000 * whole.seconds / whole.steps.length;
   const points: number[] = [];
   for (let k = 0; k < kills; k++) {
-    // At most so many lines that enough are left for the kills to come.
+    // Leaves enough lines for the remaining kills.
     const left = (whole.of - (points.at(-1) ?? 0)) / every - 3;
     const lines = 1 + Math.floor(Math.random() * Math.max(1, left / (kills - k)));
     const { id, steps } = await leg([here, there][k % 2]!, name, args("killed"), lines, between * Math.random());

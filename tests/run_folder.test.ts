@@ -1,6 +1,5 @@
 /**
- * Law *nothing silent*: a path that is not a run's folder, though it is near one, is an error that names the folder that was meant; nothing is
- * created there, and nothing starts afresh.
+ * Law *nothing silent*: a path in or near a run's folder is an error that names the run. Nothing is created there, and no run starts afresh.
  */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
@@ -10,7 +9,7 @@ import { basename, join } from "node:path";
 import { after, test } from "node:test";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { directoryOn } from "../lib/directory.ts";
-import { machineDisk } from "../lib/disk.ts";
+import { localFileSystem } from "../lib/local_file_system.ts";
 import { storeFailed } from "../lib/store.ts";
 import {
   directory,
@@ -38,7 +37,7 @@ async function run(): Promise<string> {
   return path;
 }
 
-/** What every runner says of a store, which must be one error. */
+/** The error of every runner with a store, which must be the same. */
 async function refusal(store: Store): Promise<string> {
   const { save, drain } = saver(store);
   await runOrThrow(save({ step: 1 }));
@@ -61,7 +60,7 @@ async function refusal(store: Store): Promise<string> {
   return [...said].join();
 }
 
-test("the path of a checkpoint, of checkpoints, of what is in one, is an error that names the run, and nothing is created", async () => {
+test("directory: a path to the folder of checkpoints or into it is an error that names the run, and nothing is created", async () => {
   const path = await run();
   const checkpoints = join(path, "checkpoints");
   const before = (await readdir(path, { recursive: true })).sort();
@@ -79,14 +78,14 @@ test("the path of a checkpoint, of checkpoints, of what is in one, is an error t
     ]
   ) {
     const said = await refusal(directory(wrong));
-    assert.ok(said.includes(` of the run ${path}: give that folder`), said);
+    assert.ok(said.includes(` of the run ${path}: open that folder`), said);
     const number = /checkpoint_(\d+)/.exec(wrong)?.[1];
     if (number !== undefined) assert.ok(said.includes(`{ checkpoint: ${number} }`), said);
   }
   assert.deepEqual((await readdir(path, { recursive: true })).sort(), before);
 });
 
-test("a link into a checkpoint is followed before a run is begun there", async () => {
+test("directory: a link into a checkpoint is an error, like the path that it leads to", async () => {
   const path = await run();
   const link = join(scratch, "into");
   await symlink(join(path, "checkpoints", "checkpoint_0"), link, "junction");
@@ -97,14 +96,14 @@ test("a link into a checkpoint is followed before a run is begun there", async (
   assert.deepEqual((await readdir(path, { recursive: true })).sort(), before);
 });
 
-test("a URL is no folder's path", () => {
+test("directory: a URL is a TypeError", () => {
   for (const url of ["s3://bucket/prefix", "file:///tmp/run", "https://a.b/c", "GS://a"]) {
     assert.throws(() => directory(url), { name: "TypeError", message: /found the URL "/ });
   }
   for (const path of ["C:\\runs", "a:b", "c:/runs", "runs://x".slice(5)]) assert.equal(directory(path)._tag, "Store");
 });
 
-test("a run that was nested in a checkpoint is not continued there", async () => {
+test("directory: a run that was moved into a checkpoint is an error", async () => {
   const path = await run();
   const inner = join(path, "checkpoints", "checkpoint_0");
   await cp(join(path, "checkpoints"), join(scratch, "copy", "checkpoints"), { recursive: true });
@@ -112,11 +111,11 @@ test("a run that was nested in a checkpoint is not continued there", async () =>
   assert.match(await refusal(directory(inner)), /it is checkpoint 0 of the run/);
 });
 
-test("a checkpoint elsewhere, a folder that holds some itself, and one with a save under way are no runs", async () => {
+test("directory: a single checkpoint, and a folder that contains checkpoints or an unfinished save directly, are errors", async () => {
   const path = await run();
   const alone = join(scratch, "alone");
   await cp(join(path, "checkpoints", "checkpoint_0"), alone, { recursive: true });
-  assert.match(await refusal(directory(alone)), /alone \(ENOTRUN\): it is a checkpoint: give the folder of its run/);
+  assert.match(await refusal(directory(alone)), /alone \(ENOTRUN\): it is a checkpoint: open the folder of its run/);
   const link = join(scratch, "newest");
   await symlink(join(path, "checkpoints", "checkpoint_1"), link, "junction");
   assert.match(await refusal(directory(link)), /it is a checkpoint/);
@@ -124,14 +123,14 @@ test("a checkpoint elsewhere, a folder that holds some itself, and one with a sa
   await cp(join(path, "checkpoints"), flat, { recursive: true });
   assert.match(
     await refusal(directory(flat)),
-    /it holds checkpoint_[01] itself.*move it to .*flat.checkpoints.checkpoint_[01]/,
+    /it contains checkpoint_[01] directly.*move it to .*flat.checkpoints.checkpoint_[01]/,
   );
   const begun = join(scratch, "begun", "checkpoints");
   await mkdir(join(begun, ".saving-unknown.1.0-0123456789ab"), { recursive: true });
-  assert.match(await refusal(directory(begun)), /of the checkpoints of the run .*begun: give that folder/);
+  assert.match(await refusal(directory(begun)), /of the checkpoints of the run .*begun: open that folder/);
 });
 
-test("a run may be called checkpoints, or checkpoint_3, and lie in any folder", async () => {
+test("directory: a run may be named checkpoints or checkpoint_3", async () => {
   for (
     const name of [
       "checkpoints",
@@ -151,14 +150,14 @@ test("a run may be called checkpoints, or checkpoint_3, and lie in any folder", 
   }
 });
 
-test("a link that leads nowhere is said to, wherever in the path it is; one that leads to a run is followed", async () => {
+test("directory: a broken link anywhere in the path is an error that names it; a link to a run is followed", async () => {
   const path = await run();
   const link = join(scratch, "link");
   await symlink(join(scratch, "unmounted"), link, "junction");
   for (const wrong of [link, join(link, "runs", "digits")]) {
     assert.match(
       await refusal(directory(wrong)),
-      /link is a symbolic link to .*unmounted, which is not there \(a disk may not be mounted\)\. /,
+      /link is a symbolic link to .*unmounted, which does not exist \(is a disk not mounted\?\)\. /,
     );
   }
   const inner = join(scratch, "inner");
@@ -173,7 +172,7 @@ test("a link that leads nowhere is said to, wherever in the path it is; one that
   assert.deepEqual(await runOrThrow(resume(directory(link))({ step: 0 })), { step: 0 });
 });
 
-test("a file where a folder must be is named", async () => {
+test("directory: a file in the path is an error that names the file", async () => {
   const file = join(scratch, "weights.safetensors");
   await writeFile(file, "mine");
   for (const wrong of [file, join(file, "a", "b")]) {
@@ -181,11 +180,11 @@ test("a file where a folder must be is named", async () => {
   }
 });
 
-test("a folder that may not be read is an error that speaks of reading", async () => {
+test("explain: EACCES asks for read permission if the operation reads, for write permission if it writes", async () => {
   const path = await run();
   const refused = (at: string) => TE.left(storeFailed("list", at, "EACCES", "permission denied"));
-  const names = (at: string) => at.startsWith(path) ? refused(at) : machineDisk.names(at);
-  const read = await resume(directoryOn({ ...machineDisk, names })(path))({ step: 0 })();
+  const names = (at: string) => at.startsWith(path) ? refused(at) : localFileSystem.names(at);
+  const read = await resume(directoryOn({ ...localFileSystem, names })(path))({ step: 0 })();
   assert.ok(read._tag === "Left");
   assert.match(explain(read.left), /EACCES.*give this process permission to read there$/);
   assert.match(

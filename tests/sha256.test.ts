@@ -1,5 +1,5 @@
 /**
- * SHA-256: a store that asks for it takes no checkpoint without, and one digest is of the whole checkpoint.
+ * SHA-256: a store with digest: "sha256" rejects a checkpoint without it, and one digest covers the whole checkpoint.
  */
 import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
@@ -28,7 +28,7 @@ function crc(bytes: Uint8Array): string {
   return (crc32(bytes) >>> 0).toString(16).padStart(8, "0");
 }
 
-/** Changes a weight of a checkpoint and all that a CRC-32 is of, as somebody would who means to deceive. */
+/** Changes a weight of a checkpoint, and every CRC-32 so that it matches, as an attacker would. */
 function forge(
   folder: string,
   change: (file: [string, number, string, string | null], bytes: Uint8Array) => void,
@@ -51,7 +51,7 @@ async function saved(path: string, options: Parameters<typeof directory>[1]): Pr
   return store.locationOf(1);
 }
 
-/** Each way to read the newest checkpoint. */
+/** All functions that read the newest checkpoint. */
 async function reads(store: Store): Promise<readonly string[]> {
   const live = () => ({ w: tf.tensor1d([0, 0, 0]), step: 0 });
   const all = [loadState(store)(live()), resume(store)(live()), readSnapshot(store)];
@@ -72,7 +72,7 @@ async function dogear(...words: readonly string[]): Promise<{ code: number; text
   return { code, text: lines.join("\n"), said: said.join("\n") };
 }
 
-test("nothing silent: a store that asks for SHA-256 refuses a checkpoint without it, forged or saved so", async () => {
+test("nothing silent: a store with SHA-256 rejects a checkpoint without it, whether forged or saved that way", async () => {
   const path = place();
   const folder = await saved(path, { digest });
   assert.deepEqual(await reads(directory(path, { digest })), ["Right", "Right", "Right"]);
@@ -93,7 +93,7 @@ test("nothing silent: a store that asks for SHA-256 refuses a checkpoint without
   assert.deepEqual(await reads(directory(plain, { digest })), ["Left", "Left", "Left"]);
 });
 
-test("the digest of a save is the SHA-256 of its manifest, and only stores that ask for SHA-256 have it", async () => {
+test('Saved.digest: the SHA-256 of the manifest, only from a store with digest: "sha256"', async () => {
   for (
     const make of [
       (options: Parameters<typeof memory>[0]) => memory(options),
@@ -109,7 +109,7 @@ test("the digest of a save is the SHA-256 of its manifest, and only stores that 
   }
 });
 
-test("verify --expect: the digest of a save is that of every byte, and whatever was changed is found, though all digests were made to agree", async () => {
+test("verify --expect: the digest of a save covers every byte, and detects a change even if all inner digests were adapted", async () => {
   const path = place();
   const store = directory(path, { digest });
   for (const step of [1, 2]) await runOrThrow(saveState(store)({ w: tf.tensor1d([1, 2, step]), step }));
@@ -137,7 +137,7 @@ test("verify --expect: the digest of a save is that of every byte, and whatever 
     assert.equal(code, 1);
     assert.match(said, /snapshot\.json: digest: expected SHA-256 |a SHA-256 digest, for the store/);
   }
-  // Without SHA-256 of the files, the digest of a manifest proves nothing of them.
+  // Without the SHA-256 of the files, the digest of the manifest does not cover their bytes.
   const plain = place();
   await saved(plain, {});
   const manifest = createHash("sha256").update(await runOrThrow(directory(plain).manifest(1))).digest("hex");

@@ -1,5 +1,5 @@
 /**
- * The simulated disk does as the machine's does, and loses as much as it may, and no more.
+ * The simulated disk behaves like the local file system, and a simulated crash loses exactly what a real one may lose.
  */
 import fc from "fast-check";
 import assert from "node:assert/strict";
@@ -8,7 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, test } from "node:test";
-import { type Disk, machineDisk } from "../lib/disk.ts";
+import type { FileSystem } from "../lib/disk.ts";
+import { localFileSystem } from "../lib/local_file_system.ts";
 import { blank, type Machine, machine, remains, type Tree } from "./simulated_disk.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
@@ -18,10 +19,10 @@ after(() => rm(scratch, { recursive: true, force: true }));
 
 // --- programs
 
-/** Something asked of a disk, below a folder; what it answers, in words that two disks share. */
+/** An operation on a disk, below a folder; the result is text that is the same on both disks. */
 interface Step {
   readonly text: string;
-  readonly run: (disk: Disk, below: string) => Promise<string>;
+  readonly run: (disk: FileSystem, below: string) => Promise<string>;
 }
 
 async function answer<A>(
@@ -37,14 +38,14 @@ const names = ["a", "b", "c"];
 const path = fc.tuple(fc.constantFrom(...folders), fc.constantFrom(...names)).map(([folder, name]) =>
   `${folder}/${name}`
 );
-/** Two names in one folder. */
+/** Two paths in one folder. */
 const siblings = fc.tuple(fc.constantFrom(...folders), fc.constantFrom(...names), fc.constantFrom(...names))
   .map(([folder, from, to]) => [`${folder}/${from}`, `${folder}/${to}`] as const);
 
 function step<A>(
   inputs: fc.Arbitrary<A>,
   name: string,
-  run: (disk: Disk, input: A, below: string) => Promise<string>,
+  run: (disk: FileSystem, input: A, below: string) => Promise<string>,
 ): fc.Arbitrary<Step> {
   return inputs.map((input) => ({
     text: `${name} ${input}`,
@@ -52,7 +53,7 @@ function step<A>(
   }));
 }
 
-async function write(disk: Disk, path: string, bytes: readonly Uint8Array[], sync: boolean): Promise<string> {
+async function write(disk: FileSystem, path: string, bytes: readonly Uint8Array[], sync: boolean): Promise<string> {
   return await answer(disk.create(path), async (file) => {
     for (const some of bytes) assert.equal((await file.write(some)())._tag, "Right");
     if (sync) assert.equal((await file.sync())._tag, "Right");
@@ -61,7 +62,7 @@ async function write(disk: Disk, path: string, bytes: readonly Uint8Array[], syn
   });
 }
 
-async function read(disk: Disk, path: string): Promise<string> {
+async function read(disk: FileSystem, path: string): Promise<string> {
   return await answer(disk.open(path), async (file) => {
     const bytes = new Uint8Array(file.bytes + 1);
     const length = await answer(file.read(bytes, 0), String);
@@ -85,7 +86,7 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
   step(path, "names", (disk, path, below) => answer(disk.names(below + path), (names) => [...names].sort().join())),
   step(fc.tuple(path, path), "link", (disk, [from, to], below) => answer(disk.link(below + from, below + to))),
   step(siblings, "rename", (disk, [from, to], below) => answer(disk.rename(below + from, below + to))),
-  // Deno removes an empty folder, too, and the store never asks for that.
+  // Deno also removes an empty folder here. The store never does this.
   step(path, "removeFile", async (disk, path, below) => {
     const names = await answer(disk.names(below + path), (names) => names.length > 0 ? "full" : "empty");
     if (names === "empty") return names;
@@ -93,15 +94,15 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
     return names === "full" && ["EISDIR", "EPERM", "ENOTEMPTY"].includes(removed) ? "refused" : removed;
   }),
   step(path, "removeFolder", (disk, path, below) => answer(disk.removeFolder(below + path))),
-  // Of a file the machine's disk makes durable what is in it, and the store never asks for that.
+  // On a file, the local file system syncs its contents. The store never does this.
   step(path, "syncFolder", async (disk, path, below) => {
     const names = await answer(disk.names(below + path));
     return names === "done" ? await answer(disk.syncFolder(below + path)) : names;
   }),
 );
 
-/** Makes a few files and folders for programs to meet, and is refused what the store relies on being refused. */
-async function furnish(disk: Disk, below: string): Promise<void> {
+/** Makes files and folders for the programs, and tries the operations whose failure the store relies on. */
+async function furnish(disk: FileSystem, below: string): Promise<void> {
   for (const path of ["/a", "/a/b", "/c"]) assert.equal(await answer(disk.makeFolder(below + path)), "done");
   for (const path of ["/a/a", "/a/b/c", "/b"]) await write(disk, below + path, [Uint8Array.of(7)], false);
   assert.equal(await answer(disk.makeFolder(`${below}/a`)), "EEXIST");
@@ -110,8 +111,8 @@ async function furnish(disk: Disk, below: string): Promise<void> {
   assert.equal(await answer(disk.removeFolder(`${below}/a`)), "ENOTEMPTY");
 }
 
-/** All that is on a disk below a path, as text. */
-async function seen(disk: Disk, path: string): Promise<string> {
+/** The contents of a disk below a path, as text. */
+async function seen(disk: FileSystem, path: string): Promise<string> {
   const names = await disk.names(path)();
   if (names._tag === "Left") return await read(disk, path);
   const inner = await Promise.all(
@@ -125,19 +126,19 @@ function shown(tree: Tree): string {
   return `{${[...tree].sort(([a], [b]) => a < b ? -1 : 1).map(([name, inner]) => `${name}=${shown(inner)}`)}}`;
 }
 
-test("any program gets the same answers from the simulated disk as from the machine's, and leaves the same", async () => {
+test("simulated disk: any program gets the same results and leaves the same files as on the local file system", async () => {
   let made = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(steps, { maxLength: 25 }), async (program) => {
       const below = join(scratch, `${made++}`);
       const simulated = machine(blank).process("a");
-      assert.equal((await machineDisk.makeFolder(below)())._tag, "Right");
-      for (const [disk, path] of [[machineDisk, below], [simulated, ""]] as const) await furnish(disk, path);
+      assert.equal((await localFileSystem.makeFolder(below)())._tag, "Right");
+      for (const [disk, path] of [[localFileSystem, below], [simulated, ""]] as const) await furnish(disk, path);
       for (const { text, run } of program) {
-        const [expected, found] = [await run(machineDisk, below), await run(simulated, "")];
+        const [expected, found] = [await run(localFileSystem, below), await run(simulated, "")];
         assert.equal(found, expected, text);
       }
-      assert.equal(await seen(simulated, "/"), await seen(machineDisk, below));
+      assert.equal(await seen(simulated, "/"), await seen(localFileSystem, below));
     }),
     { numRuns: 100 * torture },
   );
@@ -149,7 +150,7 @@ function left(simulated: Machine): readonly string[] {
   return [...remains(simulated.image())].map(({ tree }) => shown(tree));
 }
 
-test("after any program a crash may leave all that was done, or what it left when all was durable, and only that once it is", async () => {
+test("simulated disk: a crash may keep or lose changes since the last sync, and nothing that is durable", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(steps, { maxLength: 6 }), fc.array(steps, { maxLength: 7 }), async (before, program) => {
       const simulated = machine(blank);
@@ -169,8 +170,8 @@ test("after any program a crash may leave all that was done, or what it left whe
   );
 });
 
-test("what a crash may leave of a few operations is exactly this", async () => {
-  const cases: readonly (readonly [(disk: Disk) => Promise<unknown>, readonly string[]])[] = [
+test("simulated disk: the states after a crash, listed for short programs", async () => {
+  const cases: readonly (readonly [(disk: FileSystem) => Promise<unknown>, readonly string[]])[] = [
     [(disk) => write(disk, "/a", [Uint8Array.of(1, 2)], false), [
       "{}",
       "{a=0: 0}",
@@ -178,18 +179,18 @@ test("what a crash may leave of a few operations is exactly this", async () => {
       "{a=2: 0,0,0}",
       "{a=2: 1,2,0}",
     ]],
-    // An entry is not durable with its file.
+    // fsync of a file does not make its name durable.
     [(disk) => write(disk, "/a", [Uint8Array.of(1, 2)], true), ["{}", "{a=2: 1,2,0}"]],
     [async (disk) => {
       await write(disk, "/a", [Uint8Array.of(1)], true);
       await disk.syncFolder("/")();
     }, ["{a=1: 1,0}"]],
-    // Of two changes of a folder the second may be there without the first.
+    // A crash may keep the second of two changes of a folder, and lose the first.
     [async (disk) => {
       await disk.makeFolder("/a")();
       await disk.makeFolder("/b")();
     }, ["{a={},b={}}", "{a={}}", "{b={}}", "{}"]],
-    // A rename is there or not; a folder has never two names.
+    // A crash keeps or loses a rename as a whole, so a folder never has two names.
     [async (disk) => {
       await disk.makeFolder("/a")();
       await disk.syncFolder("/")();
@@ -199,13 +200,13 @@ test("what a crash may leave of a few operations is exactly this", async () => {
       await disk.makeFolder("/a")();
       await disk.rename("/a", "/b")();
     }, ["{a={}}", "{b={}}", "{}"]],
-    // A folder that is durable may have lost what was put into it.
+    // A folder whose name is durable may lose its contents.
     [async (disk) => {
       await disk.makeFolder("/a")();
       await disk.syncFolder("/")();
       await write(disk, "/a/b", [], true);
     }, ["{a={b=0: 0}}", "{a={}}"]],
-    // A file of two names has the same bytes under both.
+    // A file with two names has the same bytes under both.
     [async (disk) => {
       await write(disk, "/a", [Uint8Array.of(1)], false);
       await disk.link("/a", "/b")();

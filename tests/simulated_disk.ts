@@ -1,13 +1,13 @@
 /**
- * A disk in memory, as a value, and everything that may be left of it when the power goes.
+ * A disk in memory as a value, and all states that it may be in after a loss of power.
  *
- * It is a second interpreter of the operations that the store is written over. It loses all that POSIX lets a crash take:
+ * It is a second implementation of the file system interface. A crash loses everything that POSIX allows it to lose:
  *
- * - Bytes of a file that no `fsync` of it has followed: all, any end of them, or their values but not their number.
- * - Changes of a folder's entries that no `fsync` of it has followed: any of them, whichever came first. Each is kept or lost as a
- *   whole, a rename too; only changes of one name keep their order, or a folder could have two names.
+ * - Bytes of a file since its last `fsync`: all of them, any suffix, or their values but not their number.
+ * - Changes of a folder since its last `fsync`: any of them, in any order. Each change is kept or lost as a whole, also a rename. Only
+ *   changes of one name keep their order, because a folder could have two names otherwise.
  *
- * Files with two names share their bytes. An `fsync` counts when it is over, not when it is asked for.
+ * Files with two names share their bytes. An `fsync` takes effect when it ends, not when it is requested.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { posix } from "node:path";
 import { setImmediate } from "node:timers";
-import type { Disk, Fate } from "../lib/disk.ts";
+import type { FileSystem, ProcessStatus } from "../lib/disk.ts";
 import type { StoreFailed } from "../lib/errors.ts";
 import { storeFailed } from "../lib/store.ts";
 
@@ -25,26 +25,26 @@ import { storeFailed } from "../lib/store.ts";
 interface File {
   readonly is: "file";
   readonly bytes: Uint8Array;
-  /** How many of the bytes, from the first, no crash can take. */
+  /** The length of the prefix that is durable. */
   readonly durable: number;
   readonly modified: number;
 }
 
-/** Names, and the nodes that they lead to from now on; undefined: to none. */
+/** New nodes of names; undefined removes the name. */
 type Change = readonly (readonly [name: string, node: string | undefined])[];
 
 interface Folder {
   readonly is: "folder";
-  /** The entries that no crash can take, and the changes since. */
+  /** The durable entries, and the changes since. */
   readonly durable: ReadonlyMap<string, string>;
   readonly pending: readonly Change[];
   readonly modified: number;
 }
 
-/** A disk at an instant: its nodes by names of their own, the same ones in every run of a program. */
+/** A disk at an instant: its nodes by identity. The identities are the same in every run of a program. */
 export type Image = ReadonlyMap<string, File | Folder>;
 
-/** What may be found after a crash, and a text that differs where a reader can tell two apart. */
+/** A state after a crash, and a key that differs if a reader can tell two states apart. */
 export interface Remains {
   readonly key: string;
   readonly tree: Tree;
@@ -53,42 +53,51 @@ export interface Remains {
 /** A file's bytes, or a folder's entries. */
 export type Tree = Uint8Array | ReadonlyMap<string, Tree>;
 
-/** An operation that waits to be done. */
+/** An operation that waits for its execution. */
 export interface Waiting {
   readonly process: string;
-  readonly operation: keyof Disk | "write" | "sync" | "flush" | "close";
+  readonly operation: keyof FileSystem | "write" | "sync" | "flush" | "close";
 }
 
-/** Which of the operations that wait is done next, by its index. */
+/** Chooses the next of the waiting operations, by index. */
 export type Schedule = (waiting: readonly Waiting[]) => number;
 
 /** The processes of a machine with one disk. */
 export interface Machine {
   /** The disk as it is now. */
   readonly image: () => Image;
-  /** Makes all that is on the disk durable. */
+  /** Makes everything on the disk durable. */
   readonly settle: () => void;
-  /** The disk as a process of this name works with it. */
-  readonly process: (name: string) => Disk;
+  /** The file system for a process with this name. */
+  readonly process: (name: string) => FileSystem;
 }
 
-/** How a machine differs from one that does everything at once, in 1970. */
+/** Options of a machine. */
 export interface MachineOptions {
-  /** Without one every operation is done as soon as it is asked for. */
+  /**
+   * The order of concurrent operations.
+   * @default each operation is executed immediately
+   */
   readonly schedule?: Schedule;
-  /** Told of the disk after each operation that changes it. */
+  /** Called after each operation that changes the disk. */
   readonly changed?: (image: Image) => void;
-  /** Milliseconds since 1970; each change takes one. */
+  /**
+   * The time in milliseconds since 1970. Each change takes one millisecond.
+   * @default 0
+   */
   readonly clock?: number;
-  /** What is known of processes. */
-  readonly fateOf?: (process: string) => Fate;
+  /**
+   * The status of a process.
+   * @default "alive"
+   */
+  readonly statusOf?: (process: string) => ProcessStatus;
 }
 
 const root = "/";
 
 // --- images
 
-/** The entries of a folder as its readers see them. */
+/** The present entries of a folder. */
 function entriesOf({ durable, pending }: Folder): ReadonlyMap<string, string> {
   const entries = new Map(durable);
   for (const [name, node] of pending.flat()) {
@@ -126,7 +135,7 @@ export function imageOf(tree: Tree, modified = 0): Image {
 
 // --- crashes
 
-/** What may be left of a file's bytes: those that are durable, some more, all of them, or as many. */
+/** The possible contents of a file after a crash: the durable bytes, some more, all of them, or zeros in the same number. */
 function contentsOf({ bytes, durable }: File): readonly (readonly [name: string, bytes: Uint8Array])[] {
   if (durable === bytes.length) return [["all", bytes]];
   const zeros = new Uint8Array(bytes.length);
@@ -139,7 +148,7 @@ function contentsOf({ bytes, durable }: File): readonly (readonly [name: string,
   ];
 }
 
-/** What may be left of a folder's entries: each change since its last `fsync` is there or not. */
+/** The possible entries of a folder after a crash: each change since its last `fsync` is kept or lost. */
 function listingsOf(folder: Folder): readonly ReadonlyMap<string, string>[] {
   const listings = new Map<string, ReadonlyMap<string, string>>();
   for (let kept = 0; kept < 2 ** folder.pending.length; kept++) {
@@ -150,22 +159,22 @@ function listingsOf(folder: Folder): readonly ReadonlyMap<string, string>[] {
   return [...listings.values()];
 }
 
-/** Names but for the part of them that is drawn at random. */
+/** A name without its random digits. */
 function shown(name: string): string {
   return name.replace(/^(\.(saving|removing)-[^-]*)-[0-9a-f]+(-[0-9a-f]{16})?$/, "$1");
 }
 
 /**
- * Everything that may be found on a disk after a crash, each once.
+ * All states of a disk after a crash, each once.
  *
- * @param image The disk when the power went.
- * @param unread Whether nobody reads what is in the files of a folder of this name: then one of all such contents is as good as another.
+ * @param image The disk when the power failed.
+ * @param unread Whether no reader opens the files in a folder with this name. Then their contents are not told apart.
  */
 export function* remains(image: Image, unread: (name: string) => boolean = () => false): Generator<Remains> {
   type Choices = ReadonlyMap<string, number>;
   type Found = readonly [key: string, tree: Tree, choices: Choices];
 
-  /** A file has the same bytes under each of its names: which, is chosen at the first. */
+  /** The contents of a file are chosen at its first name, so that it has the same under each. */
   function* under(id: string, choices: Choices, hidden: boolean): Generator<Found> {
     const node = image.get(id);
     if (node === undefined) throw new Error(`no node ${id}`);
@@ -206,7 +215,7 @@ export function* remains(image: Image, unread: (name: string) => boolean = () =>
   }
 }
 
-/** A text that differs where two disks may leave different remains. */
+/** A key that differs if two disks may be in different states after a crash. */
 export function stateOf(image: Image): string {
   const under = (id: string): string => {
     const node = image.get(id);
@@ -227,15 +236,15 @@ export function stateOf(image: Image): string {
  * A machine.
  *
  * @param start Its disk.
- * @param options How it differs from one that does everything at once.
+ * @param options Options; by default each operation is executed immediately.
  */
 export function machine(start: Image, options: MachineOptions = {}): Machine {
-  const { schedule, changed, clock = 0, fateOf = () => "alive" } = options;
+  const { schedule, changed, clock = 0, statusOf = () => "alive" } = options;
   let image = start;
   let now = clock;
   const waiting: (Waiting & { readonly run: () => void })[] = [];
 
-  /** Does what waits, one operation at a time, each once every process has asked for all it asks for before it. */
+  /** Executes the waiting operations one at a time, after every process has requested all that it requests before waiting. */
   function work(): void {
     setImmediate(() => {
       const next = waiting.splice(schedule?.(waiting) ?? 0, 1);
@@ -250,7 +259,7 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
     changed?.(image);
   }
 
-  function process(name: string): Disk {
+  function process(name: string): FileSystem {
     let made = 0;
 
     function task<A>(
@@ -299,7 +308,7 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
       return [id, image.get(id) ?? fail("ENOENT")];
     }
 
-    /** The folder that a path is in, its entries and the path's last name. */
+    /** The folder of a path, its entries and the last name. */
     function placeOf(path: string, fail: Fail): readonly [string, Folder, ReadonlyMap<string, string>, string] {
       const id = find(posix.dirname(path), fail) ?? fail("ENOENT");
       const above = folder(id, fail);
@@ -346,7 +355,7 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
                 set([[id, { ...rest, bytes: after, modified: now }]]);
                 return bytes.length;
               }),
-            // Nothing may rest on it: it is asked for between writes, to be faster at the end.
+            // No effect, because it guarantees nothing.
             flush: task("flush", path, () => {}),
             sync: task("sync", path, (fail) => {
               const now = file(id, fail);
@@ -374,7 +383,7 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
       status: (path) =>
         task("status", path, (fail) => {
           const [, node] = there(path, fail);
-          // Nothing that is tried here asks for the number of links.
+          // No test here uses the number of links.
           return {
             kind: node.is,
             bytes: node.is === "file" ? node.bytes.length : 0,
@@ -419,8 +428,8 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
           const now = folder(id, fail);
           set([[id, { ...now, durable: entriesOf(now), pending: [] }]]);
         }),
-      writer: () => Promise.resolve(name),
-      fateOf: (name) => () => Promise.resolve(fateOf(name)),
+      processId: () => Promise.resolve(name),
+      processStatus: (name) => () => Promise.resolve(statusOf(name)),
     };
   }
 

@@ -1,5 +1,5 @@
 /**
- * The laws of a store, run over every store there is.
+ * The laws of a store, for every kind of store.
  */
 
 import assert from "node:assert/strict";
@@ -15,7 +15,8 @@ import type { Either } from "fp-ts/lib/Either.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { directory } from "../lib/directory.ts";
 import { memory } from "../lib/memory.ts";
-import { isPartName, type Saving, savingOf, type Store, storeFailed, type StoreOptions } from "../lib/store.ts";
+import { savingOf } from "../lib/saving_of.ts";
+import { isPartName, type Saving, type Store, storeFailed, type StoreOptions } from "../lib/store.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 
@@ -24,7 +25,7 @@ after(() => rm(scratch, { recursive: true, force: true }));
 
 let made = 0;
 
-/** Every store there is, each call a new and empty one. */
+/** The kinds of stores. Each call makes a new, empty store. */
 const stores: Readonly<Record<string, (options?: StoreOptions) => Store>> = {
   memory,
   directory: (options) => directory(join(scratch, `${made++}`), options),
@@ -48,7 +49,7 @@ async function begin(store: Store): Promise<Saving> {
   return right(await store.begin());
 }
 
-/** Commits a checkpoint of these parts, its manifest the one byte given. */
+/** Commits a checkpoint with these parts and a manifest of one byte. */
 async function save(store: Store, manifest = 0, parts: Readonly<Record<string, Uint8Array>> = {}): Promise<number> {
   const saving = await begin(store);
   for (const [name, part] of Object.entries(parts)) right(await saving.put(name, [part])());
@@ -73,7 +74,7 @@ for (const [kind, make] of Object.entries(stores)) {
     right(await store.remove(0)());
   });
 
-  test(`${kind}: what is put is what is read, however it is cut into chunks`, async () => {
+  test(`${kind}: a part reads back as it was put, for any division into chunks`, async () => {
     const store = make({ digest: "sha256" });
     const chunks = fc.array(fc.uint8Array({ maxLength: 50 }), { maxLength: 8 });
     await fc.assert(
@@ -94,7 +95,7 @@ for (const [kind, make] of Object.entries(stores)) {
     );
   });
 
-  test(`${kind}: the digest is CRC-32, its leading zeros too; SHA-256 comes only where asked for`, async () => {
+  test(`${kind}: put returns the CRC-32 with leading zeros, and the SHA-256 only with digest: "sha256"`, async () => {
     const saving = await begin(make());
     const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
     // The check value of CRC-32/ISO-HDLC, and a text whose CRC-32 starts with a zero.
@@ -104,7 +105,7 @@ for (const [kind, make] of Object.entries(stores)) {
     await saving.abort();
   });
 
-  test(`${kind}: a producer may use two arrays by turns, one filled while the other is written`, async () => {
+  test(`${kind}: a producer can alternate between two arrays, filling one while the other is written`, async () => {
     const store = make();
     const saving = await begin(store);
     const length = 300_000;
@@ -122,7 +123,7 @@ for (const [kind, make] of Object.entries(stores)) {
     }
   });
 
-  test(`${kind}: any range of a part reads as that range`, async () => {
+  test(`${kind}: read returns any range of a part`, async () => {
     const store = make();
     const whole = Uint8Array.from({ length: 1000 }, (_, i) => i * 7);
     const part = right(await store.open(await save(store, 0, { a: whole }), "a")());
@@ -146,7 +147,7 @@ for (const [kind, make] of Object.entries(stores)) {
     await part.close();
   });
 
-  test(`${kind}: old or new: a saving is invisible until it is committed`, async () => {
+  test(`${kind}: old or new: a save is invisible until it is committed`, async () => {
     const store = make();
     const saving = await begin(store);
     right(await saving.put("a", [bytes(1)])());
@@ -157,7 +158,7 @@ for (const [kind, make] of Object.entries(stores)) {
     assert.deepEqual(right(await store.manifest(0)())[0], 7);
   });
 
-  test(`${kind}: the first checkpoint is 0, the next has the highest number + 1`, async () => {
+  test(`${kind}: the first checkpoint is 0, the next is the highest number + 1`, async () => {
     const store = make();
     const numbers: number[] = [];
     for (let i = 0; i < 12; i++) numbers.push(await save(store, i));
@@ -170,7 +171,7 @@ for (const [kind, make] of Object.entries(stores)) {
     assert.equal(right(await store.manifest(9)())[0], 9);
   });
 
-  test(`${kind}: two savings at once get two numbers, in the order of their commits`, async () => {
+  test(`${kind}: two concurrent saves get two numbers, in the order of their commits`, async () => {
     const store = make();
     const [first, second] = [await begin(store), await begin(store)];
     right(await first.put("a", [bytes(1)])());
@@ -180,7 +181,7 @@ for (const [kind, make] of Object.entries(stores)) {
     assert.deepEqual([await read(store, 0, "a"), await read(store, 1, "a")], [bytes(2), bytes(1)]);
   });
 
-  test(`${kind}: many savings committed at the same time never share a number`, async () => {
+  test(`${kind}: saves that commit concurrently never share a number`, async () => {
     const store = make();
     const savings = await Promise.all(Array.from({ length: 8 }, () => begin(store)));
     const numbers = await Promise.all(savings.map(async (saving, i) => right(await saving.commit(bytes(i))())));
@@ -188,7 +189,7 @@ for (const [kind, make] of Object.entries(stores)) {
     for (const [i, number] of numbers.entries()) assert.equal(right(await store.manifest(number)())[0], i);
   });
 
-  test(`${kind}: what was aborted leaves nothing, what was committed is not aborted`, async () => {
+  test(`${kind}: abort discards the parts before commit, and does nothing after it`, async () => {
     const store = make();
     const saving = await begin(store);
     right(await saving.put("a", [bytes(1)])());
@@ -201,7 +202,7 @@ for (const [kind, make] of Object.entries(stores)) {
     assert.deepEqual(right(await store.list()), [0]);
   });
 
-  test(`${kind}: an abort waits for the step under way`, async () => {
+  test(`${kind}: abort waits for the current step`, async () => {
     const store = make();
     const saving = await begin(store);
     const commit = saving.commit(bytes())();
@@ -209,7 +210,7 @@ for (const [kind, make] of Object.entries(stores)) {
     assert.deepEqual(right(await store.list()), [right(await commit)]);
   });
 
-  test(`${kind}: a step after the end, or beside another, is the programmer's mistake`, async () => {
+  test(`${kind}: a step after the end of a save, or during another step, is a TypeError`, async () => {
     const store = make();
     const over = await begin(store);
     await over.abort();
@@ -230,7 +231,7 @@ for (const [kind, make] of Object.entries(stores)) {
     assert.deepEqual(await read(store, 0, "a"), bytes(1));
   });
 
-  test(`${kind}: an exception out of the chunks comes back itself, and nothing is left of the saving`, async () => {
+  test(`${kind}: put rejects with the exception that the chunks throw, and the save is discarded`, async () => {
     const store = make();
     await save(store, 1, { a: bytes(1) });
     const saving = await begin(store);
@@ -245,18 +246,18 @@ for (const [kind, make] of Object.entries(stores)) {
     assert.deepEqual(await read(store, 0, "a"), bytes(1));
   });
 
-  test(`${kind}: a chunk that is no Uint8Array is the programmer's mistake`, async () => {
+  test(`${kind}: a chunk that is not a Uint8Array is a TypeError`, async () => {
     const saving = await begin(make());
     await assert.rejects(saving.put("a", [new Float32Array(1) as unknown as Uint8Array])(), TypeError);
   });
 
-  test(`${kind}: every part is put once`, async () => {
+  test(`${kind}: putting a part twice is a TypeError`, async () => {
     const saving = await begin(make());
     right(await saving.put("a", [])());
     await assert.rejects(saving.put("a", [])(), TypeError);
   });
 
-  test(`${kind}: names that lead out of a checkpoint are refused at once`, async () => {
+  test(`${kind}: a part name that leads out of the checkpoint is a TypeError, before the task runs`, async () => {
     const store = make();
     await save(store);
     const saving = await begin(store);
@@ -277,7 +278,7 @@ for (const [kind, make] of Object.entries(stores)) {
     await saving.abort();
   });
 
-  test(`${kind}: a committed part can be taken over, and outlives the checkpoint it came from`, async () => {
+  test(`${kind}: a reused part remains after the removal of the checkpoint that it came from`, async () => {
     const store = make();
     const name = "state/optimizer.safetensors";
     const from = { checkpoint: await save(store, 0, { [name]: bytes(1, 2, 3) }), name };
@@ -293,7 +294,7 @@ for (const [kind, make] of Object.entries(stores)) {
     for (const taken of [name, "another"]) assert.deepEqual(await read(store, number, taken), bytes(1, 2, 3));
   });
 
-  test(`${kind}: a part that is not there is not taken over, and can be put`, async () => {
+  test(`${kind}: reuse of a missing part is false, and the part can be put`, async () => {
     const store = make();
     await save(store, 0, { a: bytes(1) });
     const saving = await begin(store);
@@ -303,7 +304,7 @@ for (const [kind, make] of Object.entries(stores)) {
     assert.deepEqual(await read(store, right(await saving.commit(bytes())()), "b"), bytes(2));
   });
 
-  test(`${kind}: a removed checkpoint is gone, and only that one`, async () => {
+  test(`${kind}: remove removes one checkpoint only`, async () => {
     const store = make();
     for (const i of [0, 1, 2]) await save(store, i, { a: bytes(i) });
     right(await store.remove(1)());
@@ -314,7 +315,7 @@ for (const [kind, make] of Object.entries(stores)) {
     assert.deepEqual(await read(store, 2, "a"), bytes(2));
   });
 
-  test(`${kind}: candidates end with the newest checkpoint, and hold every other`, async () => {
+  test(`${kind}: candidates include every checkpoint, and the last is the newest`, async () => {
     const store = make();
     const candidates = store.candidates ?? store.list;
     assert.deepEqual(right(await candidates()), []);
@@ -323,7 +324,7 @@ for (const [kind, make] of Object.entries(stores)) {
     assert.deepEqual(right(await candidates()), right(await store.list()));
   });
 
-  test(`${kind}: the status of a part is its length and how many checkpoints share it`, async () => {
+  test(`${kind}: the status of a part is its length and the number of checkpoints that share it`, async () => {
     const store = make();
     const from = await save(store, 0, { a: bytes(1, 2, 3), b: bytes(4) });
     const status = async (checkpoint: number, name: string) => right(await store.status!(checkpoint, name)());
@@ -343,7 +344,7 @@ for (const [kind, make] of Object.entries(stores)) {
     assert.throws(() => store.status!(-1, "a"), TypeError);
   });
 
-  test(`${kind}: a part that was never put is a failure that names it`, async () => {
+  test(`${kind}: opening a part that was never put fails, and the failure names the part`, async () => {
     const store = make();
     await save(store);
     const failed = left(await store.open(0, "state/rng.safetensors")());
@@ -351,7 +352,7 @@ for (const [kind, make] of Object.entries(stores)) {
     assert.ok(failed.path.startsWith(store.locationOf(0)) && failed.path.endsWith("rng.safetensors"));
   });
 
-  test(`${kind}: what a store is given and what it gives out is a copy, of a Buffer, too`, async () => {
+  test(`${kind}: a store copies the bytes that it receives and returns, including those of a Buffer`, async () => {
     const store = make();
     const [manifest, part] = [Buffer.of(5), Buffer.of(6)];
     const saving = await begin(store);
@@ -364,7 +365,7 @@ for (const [kind, make] of Object.entries(stores)) {
     assert.deepEqual(await read(store, 0, "a"), bytes(6));
   });
 
-  test(`${kind}: a store is a frozen value that carries its retention policy`, () => {
+  test(`${kind}: a store is frozen, and has its retention policy as keep`, () => {
     const keep = () => ({ keep: [], remove: [] });
     assert.ok(Object.isFrozen(make()));
     assert.equal(make({ keep }).keep, keep);
@@ -372,7 +373,7 @@ for (const [kind, make] of Object.entries(stores)) {
   });
 }
 
-test("a store is asked once to discard a saving, and never one that was committed", async () => {
+test("savingOf: discard is called once for a failed or aborted save, and never for a committed one", async () => {
   const failed = storeFailed("write", "somewhere", "EIO", "a fault");
   for (const [ends, discards] of [["put", 1], ["abort", 1], ["commit", 0]] as const) {
     let discarded = 0;
@@ -390,7 +391,7 @@ test("a store is asked once to discard a saving, and never one that was committe
   }
 });
 
-/** CRC-32 bit by bit, as its definition says. */
+/** CRC-32 computed bit by bit from its definition. */
 function crc32Of(data: Uint8Array): string {
   let crc = 0xffffffff;
   for (const byte of data) {
@@ -400,7 +401,7 @@ function crc32Of(data: Uint8Array): string {
   return ((crc ^ 0xffffffff) >>> 0).toString(16).padStart(8, "0");
 }
 
-test("part names: one folder deep at most, and nothing that a file system reads otherwise", () => {
+test("isPartName: at most one folder, and only characters that every file system keeps", () => {
   for (const name of ["model.safetensors", "state/optimizer.safetensors", "a", "...", "state/é😀", "a".repeat(255)]) {
     assert.ok(isPartName(name), name);
   }

@@ -1,27 +1,27 @@
 /**
- * A disk that somebody watches, and may keep from its work.
+ * A file system whose operations a test observes, and can let fail.
  *
  * @module
  */
 
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { Disk, NewFile } from "../lib/disk.ts";
+import type { FileSystem, WritableFile } from "../lib/disk.ts";
 import type { StoreFailed } from "../lib/errors.ts";
 import { storeFailed } from "../lib/store.ts";
 
 // --- types
 
-/** What a disk is asked to do. */
+/** An operation. */
 export interface Operation {
-  readonly name: Exclude<keyof Disk, "writer" | "fateOf"> | keyof NewFile;
-  /** What to; of two paths, the new one. */
+  readonly name: Exclude<keyof FileSystem, "processId" | "processStatus"> | keyof WritableFile;
+  /** Its path; of two paths, the new one. */
   readonly path: string;
   readonly bytes?: number;
 }
 
-/** What becomes of an operation: it fails, it is left out as if it had been done, or, with nothing said, it is done. */
-export type Answer = StoreFailed | "leave out" | undefined;
+/** The decision on an operation: a failure, or to skip it as if it had succeeded; undefined executes it. */
+export type Answer = StoreFailed | "skip" | undefined;
 
 // --- constructors
 
@@ -31,17 +31,17 @@ export function fault({ name, path }: Operation, code: string): StoreFailed {
 }
 
 /**
- * A disk that asks before each operation, but for reading from a file, what is to become of it.
+ * A file system that asks for a decision before each operation, except reading from an open file.
  *
- * @param on The disk that does them.
- * @param ask Told of each; only operations that give nothing back can be left out.
+ * @param on The file system that executes the operations.
+ * @param ask Called before each operation. Only operations without a result can be skipped.
  */
-export function watched(on: Disk, ask: (operation: Operation) => Answer | Promise<Answer>): Disk {
+export function watched(on: FileSystem, ask: (operation: Operation) => Answer | Promise<Answer>): FileSystem {
   const task =
     <A>(operation: Operation, inner: TE.TaskEither<StoreFailed, A>): TE.TaskEither<StoreFailed, A> => async () => {
       const answer = await ask(operation);
       if (answer === undefined) return await inner();
-      return answer === "leave out" ? { _tag: "Right", right: undefined as A } : { _tag: "Left", left: answer };
+      return answer === "skip" ? { _tag: "Right", right: undefined as A } : { _tag: "Left", left: answer };
     };
   return {
     makeFolder: (path) => task({ name: "makeFolder", path }, on.makeFolder(path)),
@@ -50,11 +50,11 @@ export function watched(on: Disk, ask: (operation: Operation) => Answer | Promis
         { name: "create", path },
         pipe(
           on.create(path),
-          TE.map(({ write, flush, sync, close }): NewFile => ({
+          TE.map(({ write, flush, sync, close }): WritableFile => ({
             write: (bytes) => task({ name: "write", path, bytes: bytes.length }, write(bytes)),
             flush: task({ name: "flush", path }, flush),
             sync: task({ name: "sync", path }, sync),
-            // It is closed though it fails: the system lets go of a killed process's files, too.
+            // The file is closed even if this fails: the system closes the files of a killed process too.
             close: pipe(close, TE.flatMap(() => task({ name: "close", path }, TE.right(undefined)))),
           })),
         ),
@@ -67,7 +67,7 @@ export function watched(on: Disk, ask: (operation: Operation) => Answer | Promis
     removeFile: (path) => task({ name: "removeFile", path }, on.removeFile(path)),
     removeFolder: (path) => task({ name: "removeFolder", path }, on.removeFolder(path)),
     syncFolder: (path) => task({ name: "syncFolder", path }, on.syncFolder(path)),
-    writer: on.writer,
-    fateOf: on.fateOf,
+    processId: on.processId,
+    processStatus: on.processStatus,
   };
 }

@@ -10,7 +10,7 @@ import { type Loaded, type ReadError, readHeader, readManifest } from "../checkp
 import { toError } from "../explain.ts";
 import type { Stored } from "../manifest.ts";
 import type { TensorEntry } from "../safetensors.ts";
-import type { Part, Store } from "../store.ts";
+import type { OpenPart, Store } from "../store.ts";
 import type { Held, Home } from "../tensor.ts";
 
 // --- types
@@ -24,7 +24,7 @@ export interface Opened extends Loaded {
 }
 
 interface OpenFile {
-  readonly part: Part;
+  readonly part: OpenPart;
   readonly dataStart: number;
   readonly tensors: ReadonlyMap<string, TensorEntry>;
 }

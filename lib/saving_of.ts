@@ -1,0 +1,107 @@
+/**
+ * The state machine of a save, for every store: part names, the order of steps, and cleanup after a failure.
+ *
+ * A store implements the steps as a {@link StoreWriter}, and {@link savingOf} calls them only in the states that `store.ts` describes.
+ * A step that fails or throws ends the save, and its data is discarded exactly once.
+ *
+ * @module
+ */
+
+import * as E from "fp-ts/lib/Either.js";
+import type { Task } from "fp-ts/lib/Task.js";
+import type * as TE from "fp-ts/lib/TaskEither.js";
+import { checkCheckpoint, checkPartName, type Saving } from "./store.ts";
+
+// --- types
+
+/** The steps of a save, as a store implements them. */
+export interface StoreWriter extends Pick<Saving, "put" | "reuse" | "commit" | "checksCondition" | "listed"> {
+  /** Removes what has been written and not committed. It is called at most once, and cannot fail. */
+  readonly discard: Task<void>;
+}
+
+/** Runs the steps of one save, one at a time. */
+interface Steps {
+  /** Makes a task a step; after it succeeds, the save is ready for the next step, or over. */
+  readonly step: <F, A>(task: TE.TaskEither<F, A>, next: "ready" | "over") => TE.TaskEither<F, A>;
+  readonly abort: Task<void>;
+}
+
+// --- constructors
+
+function stepsOf(discard: Task<void>): Steps {
+  let state: "ready" | "busy" | "over" = "ready";
+  let current: Promise<unknown> = Promise.resolve();
+
+  async function run<F, A>(task: TE.TaskEither<F, A>, next: "ready" | "over"): Promise<E.Either<F, A>> {
+    let succeeded = false;
+    try {
+      const result = await task();
+      succeeded = E.isRight(result);
+      return result;
+    } finally {
+      if (!succeeded) await discard();
+      state = succeeded ? next : "over";
+    }
+  }
+
+  return {
+    step: (task, next) => () => {
+      if (state !== "ready") {
+        const found = state === "busy" ? "another step still running: await it" : "a save that is over: begin another";
+        return Promise.reject(new TypeError(`Expected one step of a save at a time, found ${found}`));
+      }
+      state = "busy";
+      const result = run(task, next);
+      current = result.catch(() => undefined);
+      return result;
+    },
+    abort: async () => {
+      await current;
+      if (state !== "ready") return;
+      state = "over";
+      await discard();
+    },
+  };
+}
+
+/**
+ * A save, from the steps that a store implements.
+ *
+ * @param writer The steps.
+ * @returns The save. It rejects a step with a `TypeError` while another one runs, after the end, and for a repeated or invalid part name.
+ */
+export function savingOf(writer: StoreWriter): Saving {
+  const names = new Set<string>();
+  const { step, abort } = stepsOf(writer.discard);
+
+  function checkNew(name: string): void {
+    if (names.has(name)) throw new TypeError(`Expected each part once, found ${name} twice: rename one`);
+  }
+
+  return {
+    put: (name, chunks) => {
+      checkPartName(name);
+      return step(() => {
+        checkNew(name);
+        names.add(name);
+        return writer.put(name, chunks)();
+      }, "ready");
+    },
+    reuse: (name, from) => {
+      checkPartName(name);
+      checkPartName(from.name);
+      checkCheckpoint(from.checkpoint);
+      return step(async () => {
+        checkNew(name);
+        const reused = await writer.reuse(name, from)();
+        if (E.isRight(reused) && reused.right) names.add(name);
+        return reused;
+      }, "ready");
+    },
+    commit: (manifest, condition) => step(writer.commit(manifest, condition), "over"),
+    ...(writer.checksCondition !== undefined && { checksCondition: writer.checksCondition }),
+    ...(writer.listed && { listed: writer.listed }),
+    abort,
+  };
+}
