@@ -26,6 +26,7 @@ import { openPart, readManifestFile, writeFile } from "./files.ts";
 import { done, makeFolders, removeAll, unless } from "./folders.ts";
 import { claimName, sweep, temporaryName, underWay, vanish } from "./leftovers.ts";
 import { candidatesIn, folderName, isCommitted, listIn, numberIn } from "./listing.ts";
+import { type LocationState, newLocationState } from "./location.ts";
 import { publish } from "./publish.ts";
 import { shown } from "./rules.ts";
 import { checkEmpty, checkName, checkpointsName, nameFile } from "./run_folder.ts";
@@ -149,7 +150,7 @@ function writerTo(disk: Disk, { parent, own, guesses, digest }: Place): Writer {
  * @returns The constructor of stores on it.
  */
 export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptions) => Store {
-  const places = new Map<string, object>();
+  const places = new Map<string, LocationState>();
   const guesses = new Map<string, Guess>();
   return (path, options = {}) => {
     if (typeof path !== "string" || path === "" || path.includes("\0") || /^~(\/|$)/.test(path)) {
@@ -247,7 +248,7 @@ export function directoryOn(disk: Disk): (path: string, options?: DirectoryOptio
       },
       place: () => {
         const folder = disk.realPath?.(resolve(path)) ?? resolve(path);
-        const place = places.get(folder) ?? {};
+        const place = places.get(folder) ?? newLocationState();
         places.set(folder, place);
         return place;
       },

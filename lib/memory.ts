@@ -7,6 +7,7 @@
 import * as E from "fp-ts/lib/Either.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { NoCheckpoint, StoreFailed } from "./errors.ts";
+import { newLocationState } from "./location.ts";
 import {
   checkCheckpoint,
   checkedChunk,
@@ -47,6 +48,7 @@ import {
 export function memory(options: StoreOptions = {}): Store {
   checkOptions(options);
   const checkpoints = new Map<number, ReadonlyMap<string, Uint8Array>>();
+  const state = newLocationState();
   const numbers = (): readonly number[] => [...checkpoints.keys()].sort((a, b) => a - b);
   const locationOf = (checkpoint: number): string => `memory/checkpoint_${checkpoint}`;
 
@@ -99,7 +101,7 @@ export function memory(options: StoreOptions = {}): Store {
   const store: Store = {
     _tag: "Store",
     location: "memory",
-    place: () => checkpoints,
+    place: () => state,
     ...(options.keep && { keep: options.keep }),
     ...(options.digest && { digest: options.digest }),
     list: () => Promise.resolve(E.right(numbers())),

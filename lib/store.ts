@@ -20,6 +20,7 @@ import type { IO } from "fp-ts/lib/IO.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import type * as TE from "fp-ts/lib/TaskEither.js";
 import type { NoCheckpoint, Overtaken, StoreFailed } from "./errors.ts";
+import type { LocationState } from "./location.ts";
 import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import type { Retention } from "./retention.ts";
 import { demand, must, oneOf, shown } from "./rules.ts";
@@ -122,10 +123,10 @@ export interface Store {
   /** The place's name in messages. */
   readonly location: string;
   /**
-   * What all values of one place give alike, and no other place's in this process: a run belongs to the place.
-   * @default one object for each `location`
+   * What this process remembers of the location: one state for all stores of the location, made with `newLocationState`.
+   * @default one state for each `location`
    */
-  readonly place?: IO<object>;
+  readonly place?: IO<LocationState>;
   /** The retention policy the savers apply after each commit. */
   readonly keep?: Retention;
   /**

@@ -23,8 +23,10 @@ import {
   runOrThrow,
   saveState,
 } from "../mod.ts";
-import { candidates, inOrder } from "../lib/catalogue.ts";
-import { readCheckpoint, verifyCheckpoint } from "../lib/checkpoint.ts";
+import { candidates } from "../lib/catalogue.ts";
+import { readCheckpoint } from "../lib/checkpoint.ts";
+import { inOrder } from "../lib/in_order.ts";
+import { verifyCheckpoint } from "../lib/verify.ts";
 import { directoryOn } from "../lib/directory.ts";
 import { type Disk, machineDisk } from "../lib/disk.ts";
 import { meter, type Progress, progressAt } from "../lib/progress.ts";

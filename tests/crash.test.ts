@@ -15,7 +15,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { directoryOn } from "../lib/directory.ts";
 import type { Disk, Fate } from "../lib/disk.ts";
-import { readSummary } from "../lib/checkpoint.ts";
+import { readSummary } from "../lib/catalogue.ts";
 import type { StoreFailed } from "../lib/errors.ts";
 import { digester, type Saving, type Store, storeFailed, type Written } from "../lib/store.ts";
 import { loadState, readSnapshot, restoreState, Retention, type Saved, type SaveError, saveState } from "../mod.ts";

@@ -6,12 +6,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { formatAfter, seal, type Step, steps, unseal } from "../lib/formats.ts";
-import { componentText, decodeManifest, encodeManifest, format, type Manifest, type Summary } from "../lib/manifest.ts";
+import { formatAfter, type Migration, migrations, seal, unseal } from "../lib/formats.ts";
+import { decodeManifest, encodeManifest, format, type Manifest, type ManifestSummary } from "../lib/manifest.ts";
+import { componentText } from "../lib/manifest_tree.ts";
 
 type Body = Readonly<Record<string, unknown>>;
 
-const summary: Summary = {
+const summary: ManifestSummary = {
   run: "a run",
   step: 7,
   metrics: { loss: 0.5, ["__proto__"]: 1 },
@@ -34,7 +35,7 @@ const second: Body = { ...rest, iteration: at };
 const { iteration, metrics: _metrics, ...others } = second;
 const first: Body = { ...others, progress: { iteration, metrics: { loss: 0.5 } } };
 
-const way: readonly Step[] = [
+const way: readonly Migration[] = [
   (body) => {
     const { progress, ...rest } = body as Body;
     const { iteration, metrics } = progress as Body;
@@ -121,9 +122,9 @@ test("nothing silent: every bit of an older manifest that is flipped is an error
 });
 
 test("the newest format is the one that the steps lead to, and what is written now is of it", () => {
-  assert.equal(formatAfter(steps), format);
+  assert.equal(formatAfter(migrations), format);
   assert.equal(formatAfter(way), "dogear/3");
   const bytes = encodeManifest(summary, [], []);
   assert.ok(new TextDecoder().decode(bytes).startsWith(`{"format":"${format}",`));
-  assert.equal(unseal(bytes, steps)._tag, "Right");
+  assert.equal(unseal(bytes, migrations)._tag, "Right");
 });

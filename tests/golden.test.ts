@@ -3,7 +3,7 @@ import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { formatAfter, steps } from "../lib/formats.ts";
+import { formatAfter, migrations } from "../lib/formats.ts";
 
 before(async () => void await tf.setBackend("cpu"));
 
@@ -13,7 +13,10 @@ const formats: Readonly<Record<string, string>> = {
 };
 
 test("golden: there is a checkpoint of every format that is read", () => {
-  const read = Array.from({ length: steps.length + 1 }, (_, i) => formatAfter(steps.slice(0, i)).replace("/", "-"));
+  const read = Array.from(
+    { length: migrations.length + 1 },
+    (_, i) => formatAfter(migrations.slice(0, i)).replace("/", "-"),
+  );
   assert.deepEqual(Object.keys(formats), read);
 });
 

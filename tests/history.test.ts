@@ -12,10 +12,11 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import process from "node:process";
 import { after, test } from "node:test";
-import { readSummary } from "../lib/checkpoint.ts";
+import { readSummary } from "../lib/catalogue.ts";
 import { directoryOn } from "../lib/directory.ts";
 import { machineDisk } from "../lib/disk.ts";
-import { lineOf } from "../lib/runs.ts";
+import { newLocationState } from "../lib/location.ts";
+import { currentRun } from "../lib/runs.ts";
 import type { Store } from "../lib/store.ts";
 import {
   captureState,
@@ -98,7 +99,7 @@ const places: Readonly<Record<string, () => Processes>> = {
   memory: () => {
     const base = memory();
     return (keep) => {
-      const own = {};
+      const own = newLocationState();
       return { ...base, place: () => own, ...(keep && { keep }) };
     };
   },
@@ -125,6 +126,43 @@ for (const [name, make] of Object.entries(places)) {
     assert.equal(right(await loadState(behind)(fresh)()).step, 101);
     await save(behind, 102);
     assert.equal(left(await saveState(ahead)({ step: 102, who: "" })())._tag, "Overtaken");
+  });
+
+  test(`a save is Overtaken by a checkpoint that reused the number of its removed parent, or a lower one (${name})`, async () => {
+    for (const removed of [[2], [2, 1]]) {
+      const open = make();
+      const [mine, other] = [open(), open()];
+      await save(mine, 1);
+      if (removed.length === 1) await save(mine, 2);
+      right(await resume(other)(fresh)());
+      for (const step of removed.length === 1 ? [3] : [2, 3]) await save(mine, step);
+      for (const checkpoint of removed) right(await mine.remove(checkpoint)());
+      // Saves are told apart by milliseconds.
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      await save(other, 3);
+      const before = await told(open());
+      const refused = left(await saveState(mine)({ step: 4, who: "" })()) as Overtaken;
+      assert.deepEqual([refused._tag, refused.checkpoint], ["Overtaken", removed.at(-1)]);
+      assert.deepEqual(await told(open()), before);
+      await save(other, 4);
+    }
+  });
+
+  test(`a save continues its run where another run reused the number of its removed parent (${name})`, async () => {
+    const open = make();
+    const [mine, other] = [open(), open()];
+    for (const step of [1, 2]) await save(mine, step);
+    right(await mine.remove(1)());
+    await save(other, 0);
+    // A component `step` may go back, as the state of the parent is gone.
+    await save(mine, 1);
+    await save(mine, 2);
+    const all = await told(open());
+    assert.deepEqual(all.map(({ checkpoint, parent }) => [checkpoint, parent]), [[0, null], [1, null], [2, null], [
+      3,
+      2,
+    ]]);
+    assert.deepEqual([0, 1, 2, 3].map((i) => all[i]!.run === all[0]!.run), [true, false, true, true]);
   });
 
   test(`fork: true begins a new run whose parent is the last checkpoint, once (${name})`, async () => {
@@ -182,7 +220,7 @@ for (const [name, make] of Object.entries(places)) {
       const [store, twin] = [open(), open()];
       const { step } = right(await loadState(store, { checkpoint: 0 })(fresh)());
       assert.equal(step, 0);
-      const line = lineOf(store);
+      const line = currentRun(store);
       right(await resume(twin)(fresh)());
       const before = (await told(twin)).length;
       assert.equal((await forks(store))._tag, "Right", way);
@@ -289,12 +327,12 @@ test("a run belongs to the place: all values of one folder save into one run, an
   const cwd = process.cwd();
   process.chdir(path);
   try {
-    assert.deepEqual(lineOf(directory(".")), lineOf(directory(path)));
-    assert.equal(lineOf(directory("..")), undefined);
+    assert.deepEqual(currentRun(directory(".")), currentRun(directory(path)));
+    assert.equal(currentRun(directory("..")), undefined);
   } finally {
     process.chdir(cwd);
   }
-  assert.equal(lineOf(directory(`${path}-other`)), undefined);
+  assert.equal(currentRun(directory(`${path}-other`)), undefined);
 });
 
 test("saves through several values of one folder take turns: one line, in the order in which they are run", async () => {
@@ -410,8 +448,8 @@ test("a save after the first lists its folder twice, whatever is in it, with and
     [listings, manifests] = [0, 0];
     await save(store, 5);
     assert.equal(listings, 2);
-    // Retention looks again at what it removes.
-    assert.equal(manifests, keep === undefined ? 0 : 1);
+    // The parent's, and with retention that of the checkpoint to remove.
+    assert.equal(manifests, keep === undefined ? 1 : 2);
   }
 });
 
@@ -472,13 +510,18 @@ async function race(
   const winners: string[] = [];
   await Promise.all(stores.map(async ([name, store]) => {
     for (let step = 1; step <= savers[name]!; step++) {
-      const before = lineOf(store)!;
+      const before = currentRun(store)!;
       const result = await saveState(store)({ step, who: name })();
       if (E.isLeft(result)) {
         assert.equal(result.left._tag, "Overtaken", explain(result.left));
         return;
       }
-      saved.push({ checkpoint: result.right.checkpoint, run: before.run, parent: before.parent, step });
+      saved.push({
+        checkpoint: result.right.checkpoint,
+        run: before.run,
+        parent: before.parent?.checkpoint ?? null,
+        step,
+      });
       // What others have committed is not for this one to remove.
       assert.ok(result.right.removed.every((removed) => removed < result.right.checkpoint));
     }

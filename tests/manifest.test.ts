@@ -18,8 +18,9 @@ import process from "node:process";
 import { before, test } from "node:test";
 import { crc32 } from "node:zlib";
 import { filePlans } from "../lib/layout.ts";
-import { placements } from "../lib/placement.ts";
-import { componentText, decodeManifest, encodeManifest, type Manifest, type Summary } from "../lib/manifest.ts";
+import { nameTensors } from "../lib/placement.ts";
+import { decodeManifest, encodeManifest, type Manifest, type ManifestSummary } from "../lib/manifest.ts";
+import { componentText } from "../lib/manifest_tree.ts";
 import { decodeHeader } from "../lib/safetensors.ts";
 import { isBranch, type Named, type Node } from "../lib/state_tree.ts";
 import { mostManifestBytes } from "../lib/store.ts";
@@ -104,7 +105,7 @@ function textOf(node: Node, heldNumber: (held: Held) => number): string {
 const hex = (digits: number): fc.Arbitrary<string> =>
   fc.array(fc.constantFrom(..."0123456789abcdef"), { minLength: digits, maxLength: digits }).map((d) => d.join(""));
 
-const summaries: fc.Arbitrary<Omit<Summary, "files">> = fc.record({
+const summaries: fc.Arbitrary<Omit<ManifestSummary, "files">> = fc.record({
   run: fc.string(),
   step: fc.option(scalars.filter((s): s is number => typeof s === "number")),
   metrics: fc.dictionary(fc.string(), fc.double(), { noNullPrototype: true }),
@@ -126,7 +127,7 @@ test("round trip: any tree of any kinds, and any summary, bit for bit", () =>
   fc.assert(
     fc.property(components, summaries, hex(8), (named, summary, crc) => {
       const order = [["Variable", named.map(([name]) => name)]] as const;
-      const plans = filePlans(placements({ components: named }));
+      const plans = filePlans(nameTensors({ components: named }));
       const files = plans.map(({ name }, i) => ({
         name,
         bytes: i,

@@ -30,7 +30,8 @@ import {
 import { directoryOn } from "../lib/directory.ts";
 import { type Disk, machineDisk } from "../lib/disk.ts";
 import { retain } from "../lib/pruning.ts";
-import { lineOf, setLine } from "../lib/runs.ts";
+import { type LocationState, newLocationState } from "../lib/location.ts";
+import { currentRun, setCurrentRun } from "../lib/runs.ts";
 import { storeFailed } from "../lib/store.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
@@ -88,12 +89,12 @@ interface Made {
 async function storeOf(all: readonly Made[]): Promise<{ readonly store: Store; readonly runs: readonly string[] }> {
   const base = memory();
   // As if of two processes, each with a run of its own.
-  const values = [{}, {}].map((place) => ({ ...base, place: () => place }));
+  const values = [newLocationState(), newLocationState()].map((state) => ({ ...base, place: () => state }));
   for (const { run, step, loss } of all) {
     const store = values[run]!;
     await runOrThrow(saveState(store, { metrics: { loss } })({ w: Float32Array.of(step, loss), step }));
     // As if it had been loaded by who counts anew: the steps may come in any order.
-    setLine(store, { ...lineOf(store)!, step: null });
+    setCurrentRun(store, { ...currentRun(store)!, step: null });
   }
   const entries = (await runOrThrow(list(base))).entries;
   const runs = [0, 1].map((run) => entries[all.findIndex((one) => one.run === run)]?.run ?? "none");
@@ -330,8 +331,8 @@ test("a policy that keeps nothing removes neither what was saved just now nor wh
   const store = memory({ keep: (catalogue) => ({ keep: [], remove: catalogue.map(({ checkpoint }) => checkpoint) }) });
   const { keep: _, ...keeping } = store;
   for (const step of [1, 2, 3]) await runOrThrow(saveState(keeping)({ step }));
-  const [{ run } = assert.fail()] = (await runOrThrow(list(store))).entries;
-  assert.deepEqual(await retain(store, run, 1), { removed: [0], notRemoved: [], notes: [] });
+  const { entries } = await runOrThrow(list(store));
+  assert.deepEqual(await retain(store, store.keep!, entries, 1), { removed: [0], notRemoved: [], notes: [] });
   assert.deepEqual((await runOrThrow(list(store))).entries.map(({ checkpoint }) => checkpoint), [1, 2]);
 });
 
@@ -449,7 +450,7 @@ test("nothing goes on the strength of a metric that no checkpoint of the run has
   }
   // Of another run that has the metric, what is not among the best goes.
   const base = memory();
-  const places: Record<string, object> = { a: {}, b: {} };
+  const places: Record<string, LocationState> = { a: newLocationState(), b: newLocationState() };
   const [a, b] = ["a", "b"].map((location): Store => ({ ...base, location, place: () => places[location]! }));
   for (const val_loss of [1, 2, 3]) await runOrThrow(saveState(a!, { metrics: { val_loss } })({ step: 0 }));
   for (const _ of [1, 2]) await runOrThrow(saveState(b!)({ step: 0 }));
