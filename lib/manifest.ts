@@ -103,7 +103,7 @@ function or<A, O, B extends null | undefined>(codec: t.Type<A, O>, other: B): t.
 }
 
 /** An object with exactly these fields; `t.exact` would drop others without an error. */
-function record<P extends t.Props>(fields: P): t.Type<t.TypeOfProps<P>, t.OutputOfProps<P>> {
+function exactly<P extends t.Props>(fields: P): t.Type<t.TypeOfProps<P>, t.OutputOfProps<P>> {
   const codec = t.type(fields, "an object");
   return new t.Type(
     codec.name,
@@ -132,7 +132,7 @@ const whole = refined(
   `an integer from 0 to ${Number.MAX_SAFE_INTEGER}`,
   (n) => Number.isSafeInteger(n) && n >= 0 && !Object.is(n, -0),
 );
-const list = <A, O>(item: t.Type<A, O>): t.Type<A[], O[]> => t.array(item, "an array");
+const arrayOf = <A, O>(item: t.Type<A, O>): t.Type<A[], O[]> => t.array(item, "an array");
 
 /** Any number. JSON holds it as {@link numberToJson} writes it. */
 const anyNumber: t.Type<number, number | { readonly number: string }> = new t.Type(
@@ -149,20 +149,28 @@ const anyNumber: t.Type<number, number | { readonly number: string }> = new t.Ty
 const summaryFields = {
   run: text,
   step: or(anyNumber, null),
-  metrics: list(t.tuple([text, anyNumber], "a name and a number")),
+  metrics: arrayOf(t.tuple([text, anyNumber], "a name and a number")),
   time: whole,
   parent: or(whole, null),
-  environment: record({ dogear: text, tfjs: text, runtime: text, backend: text }),
+  environment: exactly({ dogear: text, tfjs: text, runtime: text, backend: text }),
   id: or(hex(64), null),
   training: or(text, undefined),
-  files: list(t.tuple([text, whole, hex(8), or(hex(64), null)], "a file's name, length and digests")),
+  files: arrayOf(t.tuple([text, whole, hex(8), or(hex(64), null)], "a file's name, length and digests")),
 };
-const summaryCodec = record(summaryFields);
-const bodyCodec = record({
+/** One predicate for all entries: a state may have 20,000 objects, and a codec for each entry makes loading slower. */
+function isOrder(u: unknown[]): boolean {
+  const isText = (part: unknown): boolean => typeof part === "string";
+  return u.every((pair) =>
+    Array.isArray(pair) && pair.length === 2 && isText(pair[0]) && Array.isArray(pair[1]) && pair[1].every(isText)
+  );
+}
+
+const summaryCodec = exactly(summaryFields);
+const bodyCodec = exactly({
   ...summaryFields,
-  order: list(t.tuple([text, list(text)], "a name and a list of names")),
-  // A tree is decoded by hand: `manifest_tree.ts` says why.
-  components: list(t.tuple([refined(t.string, "a name", (s) => s !== ""), t.unknown], "a component")),
+  order: refined(t.UnknownArray, "the names of objects by path", isOrder),
+  // Trees are decoded by hand: `manifest_tree.ts` says why.
+  components: arrayOf(t.tuple([refined(t.string, "a name", (s) => s !== ""), t.unknown], "a component")),
 });
 
 type SummaryJson = t.TypeOf<typeof summaryCodec>;
@@ -302,7 +310,10 @@ function manifestOf(json: BodyJson, bytes: number): Either<ManifestError, Manife
     arrays,
     state: (hold) => {
       const held = mapArrays(hold);
-      return { components: components.map(([name, tree]): Named => [name, held(tree)]), order: json.order };
+      return {
+        components: components.map(([name, tree]): Named => [name, held(tree)]),
+        order: json.order as Encoded["order"],
+      };
     },
   });
 }

@@ -1,7 +1,7 @@
 /**
  * The component trees of a manifest: as text, and read back as nodes whose arrays are still in files.
  *
- * Both directions are written by hand, for speed. Decoding a tree of 20,000 arrays takes MEASURED.
+ * Trees are decoded by hand, for speed: a tree of 20,000 arrays takes 109 ms in Bun and 69 ms in Deno, with an io-ts union 443 ms and 149 ms.
  * Names are pairs in arrays, never keys of an object, so that `__proto__` is a name like any other.
  *
  * @module
