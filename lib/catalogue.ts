@@ -2,7 +2,7 @@
  * Entries: what a manifest says of its checkpoint, read once and remembered at the location.
  *
  * This is the only reader of manifest summaries. A committed checkpoint never changes, so an entry stays valid until its checkpoint is removed.
- * A checkpoint that was removed by hand may leave its number to another one: whatever removes or overtakes reads the entry again.
+ * The number of a checkpoint that was removed by hand can be used again, so a removal and a commit read the entries that they depend on again.
  *
  * @module
  */
@@ -32,7 +32,7 @@ export interface Listed {
   readonly damaged: readonly { readonly checkpoint: number; readonly error: LoadError }[];
 }
 
-/** What is remembered of a checkpoint. */
+/** A remembered entry. */
 interface RememberedEntry {
   readonly entry: Entry;
   /** The training that saved it, undefined for the default one. */
@@ -71,7 +71,7 @@ export function readSummary(store: Store, checkpoint: number): TaskEither<ReadEr
   return decodeManifestOf(store, checkpoint, decodeSummary);
 }
 
-/** Reads the entry of one checkpoint from its manifest, whatever is remembered of its number. */
+/** Reads the entry of one checkpoint from its manifest, even if an entry of its number is remembered. */
 export function readEntry(store: Store, checkpoint: number): TaskEither<ReadError, Entry> {
   return pipe(readSummary(store, checkpoint), TE.map((summary) => entryOf(checkpoint, summary)));
 }
@@ -133,7 +133,7 @@ export async function isGone(store: Store, checkpoints: readonly number[]): Prom
 }
 
 /**
- * The entries of checkpoints, in their order, without those whose manifests cannot be read. Only what is not remembered is read.
+ * The entries of checkpoints, in their order, without those whose manifests cannot be read. Remembered entries are not read again.
  *
  * @param store The store.
  * @param checkpoints All numbers of the store. Entries of other numbers are forgotten; if one of those is higher than all of these, the location was
@@ -171,7 +171,7 @@ export async function entriesOf(
     .filter((entry) => run === undefined || entry.run === run);
 }
 
-/** Reads what is remembered of a checkpoint, and remembers it. */
+/** Reads and remembers the entry of a checkpoint. */
 async function remember(store: Store, checkpoint: number): Promise<E.Either<ReadError, RememberedEntry>> {
   const summary = await readSummary(store, checkpoint)();
   if (E.isLeft(summary)) return summary;

@@ -14,7 +14,7 @@ import { elementBytes, type Held, sizeOf } from "./tensor.ts";
 
 /** An array as it was written. An array with the same data id, element and shape has the same bytes. */
 export interface KnownArray extends Pick<Held, "element" | "shape"> {
-  /** The backend's data id. It is held weakly: what is remembered between saves keeps no tensor's data alive. */
+  /** The backend's data id. It is held weakly, so that remembering it does not keep the tensor's data alive. */
   readonly identity: WeakRef<object>;
 }
 
@@ -101,7 +101,7 @@ function splitComponent<File>(
     const same = unchanged.get(file) ?? [];
     return same.length === file.arrays.size && totalBytes(same) >= worthBytes;
   });
-  // Beyond the most files, all are written anew.
+  // A component with more files is written as a whole.
   const reused = reusable.length + 2 <= mostFiles ? reusable : [];
   const still = [...frozen, ...before.flatMap((file) => reused.includes(file) ? [] : unchanged.get(file) ?? [])];
   const isSplit = totalBytes(still) >= worthBytes && (before.length > 0 || arrays.some(({ spec }) => !spec.frozen));

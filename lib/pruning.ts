@@ -1,7 +1,7 @@
 /**
  * Pruning: what a retention policy would remove from a store and why, and the removal.
  *
- * Guarantees, whatever the policy decides:
+ * Guarantees for every policy:
  * - A policy applies to each run separately. A checkpoint with an unreadable manifest belongs to no run and is kept.
  * - The newest checkpoint of a run is kept, and one that verifies. If none verifies, nothing of the run is removed.
  * - Each checkpoint is read again just before its removal, and kept if it is not the one that was judged.
@@ -283,7 +283,7 @@ function reasonOf({ operation, path, code, message }: StoreFailed): string {
  * @param store The store of the plan.
  * @param options Callbacks for the progress and for the report, which says what could not be removed and why.
  * @returns For a plan, the numbers of the checkpoints that were removed. A checkpoint of the plan that is another one by now, or that the store
- *   cannot remove, is kept. The left is `StoreFailed`, or why a checkpoint that is to be kept no longer verifies; then nothing was removed.
+ *   cannot remove, is kept. The left is `StoreFailed`, or why a checkpoint that the plan keeps no longer verifies; then nothing was removed.
  *
  * @example
  * ```ts
@@ -314,7 +314,7 @@ export function prune(
       const witness = witnesses.get(run);
       if (witness === undefined || toRemove.has(witness.checkpoint)) {
         throw new TypeError(
-          `Expected a plan that keeps a verified checkpoint of run ${run}, found none beside ${checkpoint}: make it with plan`,
+          `Expected a plan that keeps a verified checkpoint of run ${run}, found one that removes checkpoint ${checkpoint} without it: make it with plan`,
         );
       }
     }

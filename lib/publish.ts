@@ -64,6 +64,9 @@ interface Rival {
   readonly folder: string;
 }
 
+/** The most consecutive renames that may find a name taken. After more, the file system is at fault. */
+const mostLosses = 16;
+
 /** Codes of a rename onto what is there already. */
 const isTaken = ["EEXIST", "ENOTEMPTY", "ENOTDIR"];
 
@@ -252,7 +255,7 @@ export function publish(
     }
 
     /** Claims the first free number from this one on, and takes it if it is free then. */
-    async function take(from: number, isGuess: boolean = false, lost?: number): Promise<Outcome> {
+    async function take(from: number, isGuess: boolean = false, losses: number = 0): Promise<Outcome> {
       const free = await firstFree(from, isGuess);
       if (E.isLeft(free)) return free;
       const { number, seen } = free.right;
@@ -274,8 +277,8 @@ export function publish(
         claim = path;
         return isFirst || after === undefined ? await take(number) : await rename(after, number);
       }
-      // Another save was faster: the listing now shows it. The same number twice is another trouble.
-      if (isTaken.includes(renamed.left.code) && number !== lost) return await take(from, isGuess, number);
+      // Another save was faster: the next listing shows it. Of several savers, another one may be faster each time.
+      if (isTaken.includes(renamed.left.code) && losses < mostLosses) return await take(from, isGuess, losses + 1);
       return isClaimed && after !== undefined && renamed.left.code === "ENOENT"
         ? await whyLost(after, renamed.left)
         : renamed;

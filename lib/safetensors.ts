@@ -16,7 +16,6 @@ import type { Problem, ProblemKind } from "./errors.ts";
 import {
   accept,
   endWithProblem,
-  isWellFormed,
   type JsonScan,
   scanItems,
   scanMembers,
@@ -171,7 +170,7 @@ function fileOrder(specs: readonly TensorSpec[]): readonly number[] {
 
 /** The JSON of a string. `JSON.stringify` escapes what the reference writer escapes. */
 function quote(text: string, what: string): string {
-  if (!isWellFormed(text)) {
+  if (!text.isWellFormed()) {
     throw new TypeError(
       `Expected ${what} of whole characters, found a lone surrogate in ${JSON.stringify(text)}: remove it`,
     );

@@ -1,7 +1,7 @@
 /**
  * Saves: a state captured and committed to a store.
  *
- * Law *old or new*: whatever happens during a save, the store holds the newest committed checkpoint whole.
+ * Law *old or new*: if a save fails or is killed at any moment, the store holds the newest committed checkpoint whole.
  *
  * @module
  */

@@ -30,18 +30,6 @@ const deepest = 127;
 
 // --- combinators
 
-const loneSurrogate = /\p{Surrogate}/u;
-
-/**
- * Whether a string is well-formed UTF-16, and so can be written as UTF-8.
- *
- * @param text Any string.
- * @returns False if it has a lone surrogate.
- */
-export function isWellFormed(text: string): boolean {
-  return !loneSurrogate.test(text);
-}
-
 /**
  * Ends a scan with a problem at its position.
  *
@@ -139,7 +127,7 @@ export function scanString(scan: JsonScan): string | undefined {
   }
   const text = before + scan.text.slice(from, scan.at);
   // The text was UTF-8, so a lone surrogate can only come from an escape.
-  if (from !== start && !isWellFormed(text)) {
+  if (from !== start && !text.isWellFormed()) {
     scan.at = start;
     return endWithProblem(scan, "a string of whole characters");
   }

@@ -24,7 +24,6 @@ import type { LocationState } from "./location.ts";
 import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import type { Retention } from "./retention.ts";
 import { demand, must, oneOf, shown } from "./rules.ts";
-import { isWellFormed } from "./scan.ts";
 
 // --- types
 
@@ -316,7 +315,7 @@ export function savingOf(writer: Writer): Saving {
 const forbidden = /[\p{Cc}\\:*?"<>|]/u;
 
 function isFileName(name: string): boolean {
-  return name !== "" && name !== "." && name !== ".." && !forbidden.test(name) && isWellFormed(name) &&
+  return name !== "" && name !== "." && name !== ".." && !forbidden.test(name) && name.isWellFormed() &&
     new TextEncoder().encode(name).length <= 255;
 }
 

@@ -43,7 +43,7 @@ const trainNames = { loader: true, step: true, cursor: true, save: true, stopOn:
 
 // --- constructors
 
-/** The cursor in a component of a state; a `TypeError` if there is none. */
+/** The cursor in a component of a state; any other value is a `TypeError`. */
 export function cursorIn(state: object, name: string): Loader.Cursor {
   const cursor: unknown = Object.hasOwn(Object(state), name) ? (state as Record<string, unknown>)[name] : undefined;
   if (Loader.codec.is(cursor)) return cursor;

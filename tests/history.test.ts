@@ -541,6 +541,15 @@ test("one line of history: of two saves of a run at once one is made, wherever e
   }
 });
 
+test("one line of history: a save that loses one number to several other savers, one after the other, does not fail", async () => {
+  for (let i = 0; i < 12; i++) {
+    for (const held of ["b", "c"]) {
+      const { winners } = await race({ a: 1, b: 3, c: 2 }, inTurns([[held, i]]));
+      assert.equal(winners.length, 1, `${held} after ${i} operations`);
+    }
+  }
+});
+
 test("one line of history, whichever processes save a run at once and wherever each is held up", async () => {
   const turns = fc.array(fc.tuple(fc.constantFrom("a", "b", "c"), fc.nat(60)), { maxLength: 16 });
   await fc.assert(
