@@ -1,7 +1,7 @@
 /**
- * Checkpoints of older formats: the body of a manifest goes step by step to the newest format, and is read as one.
+ * Migrations of manifests: the body of an older format is migrated to the newest one, and decoded as such.
  *
- * There is one format yet, so the ways here are invented: `dogear/1` and `dogear/2` of these tests never were.
+ * Only one format exists, so these tests invent two older ones.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -62,7 +62,7 @@ function plain(
   return { ...rest, tree: state(() => assert.fail()) };
 }
 
-test("a manifest of an older format is read as the newest: through every step from its own on, in their order", () => {
+test("migrations: a manifest of an older format goes through each later migration, in order", () => {
   const newest = plain(decodeManifest(seal(format, JSON.stringify(body))));
   assert.equal(newest.step, 7);
   assert.deepEqual(plain(read("dogear/3", body)), newest);
@@ -73,7 +73,7 @@ test("a manifest of an older format is read as the newest: through every step fr
   });
 });
 
-test("nothing silent: a body of one format under the name of another is an error", () => {
+test("migrations: nothing silent: a body of one format under the name of another is an error", () => {
   for (
     const [format, other] of [["dogear/1", second], ["dogear/1", body], ["dogear/2", first], ["dogear/2", body], [
       "dogear/3",
@@ -84,7 +84,7 @@ test("nothing silent: a body of one format under the name of another is an error
   }
 });
 
-test("a format later than the newest is named, whatever is behind its name; what is no format is not", () => {
+test("migrations: a later format is reported by its name, whatever follows the name; other names are damage", () => {
   assert.deepEqual(read("dogear/4", {}), { _tag: "Left", left: { newer: "dogear/4" } });
   const bytes = new TextEncoder().encode('{"format":"dogear/12" in another form');
   assert.deepEqual(decodeManifest(bytes), { _tag: "Left", left: { newer: "dogear/12" } });
@@ -94,7 +94,7 @@ test("a format later than the newest is named, whatever is behind its name; what
   }
 });
 
-test("what a step objects to, and what it fails at, is a problem, never an exception", () => {
+test("migrations: what a migration throws is a problem, never an exception", () => {
   const { iteration: _, ...without } = second;
   assert.deepEqual(read("dogear/2", without), {
     _tag: "Left",
@@ -111,7 +111,7 @@ test("what a step objects to, and what it fails at, is a problem, never an excep
   );
 });
 
-test("nothing silent: every bit of an older manifest that is flipped is an error", () => {
+test("migrations: nothing silent: each flipped bit of an older manifest is an error", () => {
   const bytes = seal("dogear/1", JSON.stringify(first));
   assert.equal(decodeManifest(bytes, way)._tag, "Right");
   for (let bit = 0; bit < 8 * bytes.length; bit++) {
@@ -121,7 +121,7 @@ test("nothing silent: every bit of an older manifest that is flipped is an error
   }
 });
 
-test("the newest format is the one that the steps lead to, and what is written now is of it", () => {
+test("migrations: the newest format, which is written, is the one that the migrations lead to", () => {
   assert.equal(formatAfter(migrations), format);
   assert.equal(formatAfter(way), "dogear/3");
   const bytes = encodeManifest(summary, [], []);

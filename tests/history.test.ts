@@ -1,6 +1,6 @@
 /**
- * Law *one line of history*: a save goes after the newest checkpoint of its run or is refused, and then nothing was written and nothing removed.
- * To branch off is asked for, and makes a new run. In one process and in several, wherever each of them is held up or killed.
+ * Law *one line of history*: a save follows the newest checkpoint of its run, or is refused and writes and removes nothing. A fork is asked for,
+ * and begins a new run. The law holds in one process and in several, wherever each of them pauses or is killed.
  */
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
@@ -106,7 +106,7 @@ const places: Readonly<Record<string, () => Processes>> = {
 };
 
 for (const [name, make] of Object.entries(places)) {
-  test(`a process that is behind is overtaken: nothing is written, nothing is removed (${name})`, async () => {
+  test(`one line of history: a process that is behind is Overtaken, and writes and removes nothing (${name})`, async () => {
     const open = make();
     await save(open(), 1);
     const [ahead, behind] = [open(Retention.latest(2)), open(Retention.latest(1))];
@@ -128,7 +128,7 @@ for (const [name, make] of Object.entries(places)) {
     assert.equal(left(await saveState(ahead)({ step: 102, who: "" })())._tag, "Overtaken");
   });
 
-  test(`a save is Overtaken by a checkpoint that reused the number of its removed parent, or a lower one (${name})`, async () => {
+  test(`one line of history: a checkpoint that reused the number of the removed parent, or a lower one, overtakes (${name})`, async () => {
     for (const removed of [[2], [2, 1]]) {
       const open = make();
       const [mine, other] = [open(), open()];
@@ -148,7 +148,7 @@ for (const [name, make] of Object.entries(places)) {
     }
   });
 
-  test(`a save continues its run where another run reused the number of its removed parent (${name})`, async () => {
+  test(`one line of history: another run's checkpoint under the removed parent's number does not overtake (${name})`, async () => {
     const open = make();
     const [mine, other] = [open(), open()];
     for (const step of [1, 2]) await save(mine, step);
@@ -165,7 +165,7 @@ for (const [name, make] of Object.entries(places)) {
     assert.deepEqual([0, 1, 2, 3].map((i) => all[i]!.run === all[0]!.run), [true, false, true, true]);
   });
 
-  test(`fork: true begins a new run whose parent is the last checkpoint, once (${name})`, async () => {
+  test(`fork: begins one new run, whose parent is the last checkpoint (${name})`, async () => {
     const open = make();
     await save(open(), 1);
     const [ahead, behind] = [open(), open(Retention.latest(2))];
@@ -194,7 +194,7 @@ for (const [name, make] of Object.entries(places)) {
     assert.ok(![first, other].includes(third.run));
   });
 
-  test(`fork: true of saver, writeSnapshot and train (${name})`, async () => {
+  test(`fork: is an option of saver, writeSnapshot and train (${name})`, async () => {
     const open = make();
     await save(open(), 0);
     const loader = Loader.fromArray([1, 2, 3]);
@@ -232,7 +232,7 @@ for (const [name, make] of Object.entries(places)) {
     }
   });
 
-  test(`an older checkpoint that is loaded on purpose begins a new run; the newest of its run does not (${name})`, async () => {
+  test(`load: an older checkpoint by number begins a new run, the newest of its run does not (${name})`, async () => {
     const open = make();
     const first = open();
     for (let step = 0; step < 6; step++) await save(first, step);
@@ -254,7 +254,7 @@ for (const [name, make] of Object.entries(places)) {
     assert.equal(all.filter(({ run }) => run !== old).length, 3);
   });
 
-  test(`a snapshot that is only read moves no line, and what starts afresh begins a run of its own (${name})`, async () => {
+  test(`readSnapshot: does not change the current run; a fresh start begins a new one (${name})`, async () => {
     const open = make();
     const first = open();
     for (const step of [5, 6, 7]) await save(first, step);
@@ -279,7 +279,7 @@ for (
     memory: () => ((store) => () => store)(memory()),
   })
 ) {
-  test(`a step that went back without a load is refused, with the remedy: the result of a load was ignored (${name})`, async () => {
+  test(`StepWentBack: a save whose step is below the parent's is refused, with the remedy (${name})`, async () => {
     const open = make();
     for (const step of [3, 5, 5]) await save(open(), step);
     const before = await told(open());
@@ -309,7 +309,7 @@ for (
   });
 }
 
-test("a run belongs to the place: all values of one folder save into one run, and retention prunes across", async () => {
+test("current run: belongs to the location: all stores of one folder save into one run, which retention prunes", async () => {
   const path = place();
   await mkdir(path);
   await symlink(path, `${path}-link`);
@@ -335,7 +335,7 @@ test("a run belongs to the place: all values of one folder save into one run, an
   assert.equal(currentRun(directory(`${path}-other`)), undefined);
 });
 
-test("saves through several values of one folder take turns: one line, in the order in which they are run", async () => {
+test("current run: saves through several stores of one folder are committed in the order in which they are run", async () => {
   const path = place();
   await Promise.all(Array.from({ length: 12 }, (_, step) => save(directory(path), step)));
   const all = await told(directory(path));
@@ -347,7 +347,7 @@ test("saves through several values of one folder take turns: one line, in the or
   await saving;
 });
 
-test("the policy of the value that saves is applied", async () => {
+test("retention: the policy of the store that saves applies", async () => {
   const path = place();
   for (const step of [1, 2, 3]) await save(directory(path), step);
   await save(directory(path, { keep: Retention.latest(2) }), 4);
@@ -355,7 +355,7 @@ test("the policy of the value that saves is applied", async () => {
   assert.deepEqual((await told(directory(path))).map(({ step }) => step), [3, 4, 5]);
 });
 
-test("where all checkpoints were removed by hand, what is saved begins anew", async () => {
+test("current run: after all checkpoints were removed by hand, a save begins a new run", async () => {
   const path = place();
   for (const step of [5, 6]) await save(directory(path), step);
   const [{ run }] = await told(directory(path)) as [Told];
@@ -378,7 +378,7 @@ async function damage(path: string, checkpoint: number, file: string): Promise<v
 }
 
 for (const file of ["state/w.safetensors", "snapshot.json"]) {
-  test(`past a damaged newest checkpoint the run is carried on, and is never overtaken by it: ${file}`, async () => {
+  test(`fallback: a run continues past a damaged newest checkpoint, which does not overtake it: ${file}`, async () => {
     const path = place();
     const state = (step: number): object => ({ step, w: Float32Array.of(step) });
     for (const step of [1, 2, 3]) right(await saveState(directory(path))(state(step))());
@@ -394,7 +394,7 @@ for (const file of ["state/w.safetensors", "snapshot.json"]) {
   });
 }
 
-test("a save that fails after its rename is the newest of its run: the next one goes after it", async () => {
+test("one line of history: a save that failed after its rename is the parent of the next", async () => {
   const path = place();
   let renamed = false;
   let failing = false;
@@ -413,7 +413,7 @@ test("a save that fails after its rename is the newest of its run: the next one 
   assert.equal(new Set(all.map(({ run }) => run)).size, 1);
 });
 
-test("a manifest above that cannot be read ends the save, as it may be the run's; one that may not be read is another user's", async () => {
+test("one line of history: a newer manifest that cannot be read fails the save, one without permission does not", async () => {
   for (const [code, tag] of [["EIO", "Left"], ["EACCES", "Right"]] as const) {
     const path = place();
     const disk = watched(
@@ -432,7 +432,7 @@ test("a manifest above that cannot be read ends the save, as it may be the run's
 
 // --- what a save costs
 
-test("a save after the first lists its folder twice, whatever is in it, with and without retention, and reads no manifest of another run", async () => {
+test("save: lists its folder twice and reads the manifests of its parent and of what it removes, no others", async () => {
   const at = place();
   const others = directoryOn({ ...machineDisk })(at);
   for (let step = 0; step < 20; step++) await save(others, step);
@@ -453,7 +453,7 @@ test("a save after the first lists its folder twice, whatever is in it, with and
   }
 });
 
-test("Deno is asked for permissions by paths that do not grow in number: it keeps each in mind", {
+test("save: Deno is asked for permissions of a constant number of paths, because it remembers each", {
   skip: !("Deno" in globalThis),
 }, async () => {
   const { permissions } = Reflect.get(globalThis, "Deno") as { permissions: { querySync: (asked: object) => unknown } };
@@ -530,7 +530,7 @@ async function race(
   return { winners, all: await told(open("later")), saved: saved.toSorted((a, b) => a.checkpoint - b.checkpoint) };
 }
 
-test("one line of history: of two saves of a run at once one is made, wherever either is held up", async () => {
+test("one line of history: of two concurrent saves of a run one is made, wherever either pauses", async () => {
   for (let i = 6; i < 34; i++) {
     for (let j = 12 + i % 3; j < 36; j += Math.ceil(3 / torture)) {
       const { winners, all } = await race({ a: 1, b: 1 }, inTurns([["a", i], ["b", j], ["a", Infinity]]));
@@ -541,7 +541,7 @@ test("one line of history: of two saves of a run at once one is made, wherever e
   }
 });
 
-test("one line of history: a save that loses one number to several other savers, one after the other, does not fail", async () => {
+test("one line of history: a save that loses one number to several other savers tries again", async () => {
   for (let i = 0; i < 12; i++) {
     for (const held of ["b", "c"]) {
       const { winners } = await race({ a: 1, b: 3, c: 2 }, inTurns([[held, i]]));
@@ -550,7 +550,7 @@ test("one line of history: a save that loses one number to several other savers,
   }
 });
 
-test("one line of history, whichever processes save a run at once and wherever each is held up", async () => {
+test("one line of history: of three concurrent savers of a run one remains, wherever each pauses", async () => {
   const turns = fc.array(fc.tuple(fc.constantFrom("a", "b", "c"), fc.nat(60)), { maxLength: 16 });
   await fc.assert(
     fc.asyncProperty(turns, fc.boolean(), async (turns, pruned) => {
@@ -599,7 +599,7 @@ async function twins(
   return endings.map(({ lines }) => lines.filter((line) => line.endsWith("}")).map((line): Line => JSON.parse(line)));
 }
 
-test("a job that is started twice, in Bun and in Deno, with retention: one goes on, nothing of it is removed by the other", async () => {
+test("one line of history: of a job that is started twice, in Bun and in Deno, one continues, and the other removes nothing", async () => {
   const at = place();
   right(await saveState(directory(at))({ step: 0, who: 0, weights: new Float64Array(200) })());
   for (let round = 0; round < 2 * torture; round++) {
