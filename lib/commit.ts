@@ -21,7 +21,8 @@ import { componentText } from "./manifest_tree.ts";
 import { type ComponentArrays, isModelShard, modelIndex, nameTensors } from "./placement.ts";
 import { meter, type Progress } from "./progress.ts";
 import { type EncodedHeader, encodeHeader, type TensorSpec } from "./safetensors.ts";
-import { type After, manifestName, type Saving, sha256Of, type Store, tooLong } from "./store.ts";
+import { sha256Of } from "./digest.ts";
+import { type CommitCondition, manifestName, type Saving, type Store, tooLong } from "./store.ts";
 import type { Held } from "./tensor.ts";
 
 // --- types
@@ -40,7 +41,7 @@ export interface Committed {
 /** How a checkpoint is written. */
 export interface WriteOptions {
   /** The checkpoint that it must follow. */
-  readonly after: After | undefined;
+  readonly after: CommitCondition | undefined;
   /** The files of its parent, from the parent's manifest: the last save's files are reused from there. */
   readonly parentFiles: readonly FileEntry[];
   /** Receives the progress after each piece. */
@@ -260,10 +261,10 @@ function manifestOf(
 }
 
 /** Checks what a checkpoint must follow, for a store whose commit does not. */
-function lookFirst(store: Store, saving: Saving, after: After | undefined): TaskEither<StoreFailed | Overtaken, void> {
-  return after === undefined || saving.looks === true
+function lookFirst(store: Store, saving: Saving, after: CommitCondition | undefined): TaskEither<StoreFailed | Overtaken, void> {
+  return after === undefined || saving.checksCondition === true
     ? TE.right(undefined)
-    : pipe(candidates(store), TE.flatMap(after.look));
+    : pipe(candidates(store), TE.flatMap(after.check));
 }
 
 /**
@@ -310,7 +311,7 @@ export function writeCheckpoint(
         checkpoint: committed.right,
         bytesWritten: bytesWritten + manifest.right.byteLength,
         bytesTotal: entries.reduce((sum, { bytes }) => sum + bytes, manifest.right.byteLength),
-        seen: saving.seen?.(),
+        seen: saving.listed?.(),
         ...(store.digest === "sha256" ? { digest: sha256Of(manifest.right) } : {}),
       });
     } catch (cause) {

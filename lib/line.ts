@@ -11,7 +11,7 @@ import { candidates, readSummary, type SummaryRead } from "./catalogue.ts";
 import type { Overtaken, StepWentBack, StoreFailed } from "./errors.ts";
 import type { FileEntry } from "./manifest.ts";
 import { beginRun, type CurrentRun, currentRun, type Parent, wasSkipped } from "./runs.ts";
-import type { After, Store } from "./store.ts";
+import type { CommitCondition, Store } from "./store.ts";
 
 // --- types
 
@@ -119,7 +119,7 @@ export async function continueRun(
  * @param position The position that the save continues from.
  * @returns Undefined for a new run, which no other process can have.
  */
-export function afterOf(store: Store, { run: current, isParentGone }: Continued): After | undefined {
+export function afterOf(store: Store, { run: current, isParentGone }: Continued): CommitCondition | undefined {
   const { run, parent, isNew = false, isDoubtful = false } = current;
   if (isNew || parent === null) return undefined;
   const isOfRun = (checkpoint: number, summary: SummaryRead): boolean =>
@@ -131,7 +131,7 @@ export function afterOf(store: Store, { run: current, isParentGone }: Continued)
     key: run,
     parent: isParentGone ? -1 : parent.checkpoint,
     isDoubtful,
-    look: (checkpoints) => async () => {
+    check: (checkpoints) => async () => {
       const lowest = isParentGone ? 0 : parent.checkpoint + 1;
       for (const checkpoint of checkpoints.toReversed()) {
         if (checkpoint < lowest) continue;

@@ -16,7 +16,8 @@ import type { Stored } from "./manifest_tree.ts";
 import { modelIndex, specOf } from "./placement.ts";
 import { meter, type Progress } from "./progress.ts";
 import { decodeHeader, type Header, headerLength, type TensorEntry } from "./safetensors.ts";
-import { digester, type Part, type Store, storeFailed } from "./store.ts";
+import { digester } from "./digest.ts";
+import { type OpenPart, type Store, storeFailed } from "./store.ts";
 import { elementBytes, fits, sizeOf } from "./tensor.ts";
 
 // --- types
@@ -80,7 +81,7 @@ function tensorProblems(
   }));
 }
 
-function lengthProblems(part: Part, { name, bytes }: FileEntry): readonly Problem[] {
+function lengthProblems(part: OpenPart, { name, bytes }: FileEntry): readonly Problem[] {
   return part.bytes === bytes
     ? []
     : [{ path: name, kind: "length", expected: `${bytes} bytes`, found: `${part.bytes}` }];
@@ -102,7 +103,7 @@ function digestCheck({ name, crc32, sha256 }: FileEntry, advance: (bytes: number
       advance(view.byteLength);
     },
     problems: () => {
-      const found = digest.written();
+      const found = digest.result();
       return [...differs("CRC-32", crc32, found.crc32), ...differs("SHA-256", sha256, found.sha256)];
     },
   };
@@ -157,7 +158,7 @@ function arrayProblems(arrays: readonly Stored[], contents: readonly (FileConten
  * @returns The header; the store's failure; or every problem of the header.
  */
 export async function readHeader(
-  part: Part,
+  part: OpenPart,
   entry: FileEntry,
   check: (view: Uint8Array) => void = () => {},
 ): Promise<E.Either<FileError, Header>> {
@@ -226,7 +227,7 @@ function* viewReads(
 
 /** Makes reads, a few in progress at a time, and checks each view in their order. */
 async function readInOrder(
-  part: Part,
+  part: OpenPart,
   reads: Iterable<ViewRead>,
   check: (view: Uint8Array) => void,
 ): Promise<E.Either<StoreFailed, void>> {
@@ -255,7 +256,7 @@ async function readInOrder(
 
 /** Reads a file of tensors. */
 async function readTensorFile(
-  part: Part,
+  part: OpenPart,
   entry: FileEntry,
   expected: ReadonlyMap<string, Stored>,
   wanted: (stored: Stored) => boolean,
@@ -284,7 +285,7 @@ async function readTensorFile(
 
 /** Reads the index of the model's files. Other tools use it; it holds no tensor. */
 async function readIndexFile(
-  part: Part,
+  part: OpenPart,
   entry: FileEntry,
   advance: (bytes: number) => void,
 ): Promise<E.Either<FileError, FileContent>> {

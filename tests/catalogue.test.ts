@@ -28,7 +28,8 @@ import { readCheckpoint } from "../lib/checkpoint.ts";
 import { inOrder } from "../lib/in_order.ts";
 import { verifyCheckpoint } from "../lib/verify.ts";
 import { directoryOn } from "../lib/directory.ts";
-import { type Disk, machineDisk } from "../lib/disk.ts";
+import type { FileSystem } from "../lib/disk.ts";
+import { localFileSystem } from "../lib/local_file_system.ts";
 import { meter, type Progress, progressAt } from "../lib/progress.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
@@ -52,13 +53,13 @@ async function folderOf(numbers: readonly number[]): Promise<string> {
 }
 
 /** A disk that counts what it is asked. */
-function counting(): Disk & { readonly asked: Record<"status" | "names" | "open", number> } {
+function counting(): FileSystem & { readonly asked: Record<"status" | "names" | "open", number> } {
   const asked = { status: 0, names: 0, open: 0 };
   return {
-    ...machineDisk,
-    status: (path) => (asked.status++, machineDisk.status(path)),
-    names: (path) => (asked.names++, machineDisk.names(path)),
-    open: (path) => (asked.open++, machineDisk.open(path)),
+    ...localFileSystem,
+    status: (path) => (asked.status++, localFileSystem.status(path)),
+    names: (path) => (asked.names++, localFileSystem.names(path)),
+    open: (path) => (asked.open++, localFileSystem.open(path)),
     asked,
   };
 }
@@ -129,10 +130,10 @@ test("entries: candidates include the newest checkpoint, whatever is removed mea
   const path = await folderOf([0, 1, 2, 3]);
   const inside = join(path, "checkpoints");
   let first = true;
-  const disk: Disk = {
-    ...machineDisk,
+  const disk: FileSystem = {
+    ...localFileSystem,
     names: (of) => async () => {
-      const names = await machineDisk.names(of)();
+      const names = await localFileSystem.names(of)();
       if (first && of === inside) {
         first = false;
         // Listed without 4, looked at without 3: only another look shows what there is.
@@ -281,7 +282,7 @@ test("entries: Overtaken depends on what the store holds now, not on remembered 
   await rm(path, { recursive: true });
   await runOrThrow(saveState(store)({ step: 0 }));
   // Another process goes on from there, under a number that this one has known as another run's.
-  const elsewhere = directoryOn({ ...machineDisk })(path);
+  const elsewhere = directoryOn({ ...localFileSystem })(path);
   await runOrThrow(loadState(elsewhere)({ step: 0 }));
   await runOrThrow(saveState(elsewhere)({ step: 1 }));
   const behind = await saveState(store)({ step: 1 })();

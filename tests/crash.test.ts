@@ -14,10 +14,11 @@ import { posix } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { directoryOn } from "../lib/directory.ts";
-import type { Disk, Fate } from "../lib/disk.ts";
+import type { FileSystem, ProcessStatus } from "../lib/disk.ts";
 import { readSummary } from "../lib/catalogue.ts";
 import type { StoreFailed } from "../lib/errors.ts";
-import { digester, type Saving, type Store, storeFailed, type Written } from "../lib/store.ts";
+import { digester, type PartDigest } from "../lib/digest.ts";
+import { type Saving, type Store, storeFailed } from "../lib/store.ts";
 import { loadState, readSnapshot, restoreState, Retention, type Saved, type SaveError, saveState } from "../mod.ts";
 import { blank, type Image, imageOf, machine, remains, type Schedule, stateOf, type Tree } from "./simulated_disk.ts";
 import { type Answer, fault, type Operation, watched } from "./watched_disk.ts";
@@ -65,11 +66,11 @@ function linking(from: number): (store: Store) => Store {
     put: (part, chunks) =>
       part !== name ? saving.put(part, chunks) : pipe(
         saving.reuse(name, { checkpoint: from, name }),
-        TE.flatMap((linked): TE.TaskEither<StoreFailed, Written> => async () => {
+        TE.flatMap((linked): TE.TaskEither<StoreFailed, PartDigest> => async () => {
           assert.ok(linked);
           const digest = digester();
           for await (const chunk of chunks) digest.update(chunk);
-          return { _tag: "Right", right: digest.written() };
+          return { _tag: "Right", right: digest.result() };
         }),
       ),
   });
@@ -112,14 +113,14 @@ interface Scenario {
    * What processes know of each other.
    * @default "alive"
    */
-  readonly fate?: Fate;
+  readonly fate?: ProcessStatus;
   /** In which orders operations that wait at the same time are done. */
   readonly schedules?: () => Iterable<() => Schedule>;
 }
 
 /** A way to break the protocol. */
 interface Mutation {
-  readonly disk?: (disk: Disk, process: string) => Disk;
+  readonly disk?: (disk: FileSystem, process: string) => FileSystem;
   readonly store?: (store: Store) => Store;
 }
 
@@ -147,7 +148,7 @@ interface Explored {
 async function recover(tree: Tree): Promise<State> {
   const fateOf = () => "unknown" as const;
   const disk = machine(imageOf(tree), { clock: 2 * 3_600_000, fateOf }).process("later");
-  const open = (path: string): ReturnType<Disk["open"]> => {
+  const open = (path: string): ReturnType<FileSystem["open"]> => {
     assert.ok(!path.split("/").some(isLeftover), `${path} was read`);
     return disk.open(path);
   };
@@ -408,7 +409,7 @@ function holds(name: string, all: readonly Explored[]): void {
 }
 
 /** A disk like overlayfs: a folder that is there already, in a lower layer, cannot be renamed. */
-function layered(disk: Disk): Disk {
+function layered(disk: FileSystem): FileSystem {
   return {
     ...disk,
     rename: (from, to) =>
@@ -461,7 +462,7 @@ test("old or new: whatever a crash leaves of a save into whatever a crash has le
 async function numbersOf(
   plan: Readonly<Record<string, readonly number[]>>,
   schedule: Schedule,
-  beside: (disk: Disk) => Promise<unknown> = () => Promise.resolve(),
+  beside: (disk: FileSystem) => Promise<unknown> = () => Promise.resolve(),
 ): Promise<readonly number[]> {
   const simulated = machine(blank, { schedule });
   const numbers: number[] = [];
@@ -492,7 +493,7 @@ test("no number twice, whoever stands still wherever, and though somebody makes 
   const turns = fc.array(fc.tuple(fc.constantFrom("a", "b", "c", "d", "user"), fc.nat(60)), { maxLength: 16 });
   await fc.assert(
     fc.asyncProperty(turns, fc.array(fc.nat(5), { maxLength: 3 }), async (turns, taken) => {
-      const intrude = async (disk: Disk): Promise<void> => {
+      const intrude = async (disk: FileSystem): Promise<void> => {
         for (const number of taken) await disk.makeFolder(`${folder}/checkpoint_${number}`)();
       };
       const plan = { a: [1, 2], b: [3, 4, 5], c: [6, 7], d: [8] };
@@ -551,7 +552,7 @@ for (const [name, { operations, next, keep }] of Object.entries(failures)) {
 // --- broken protocols
 
 /** A disk on which some paths lead elsewhere. */
-function redirected(disk: Disk, to: (path: string) => string): Disk {
+function redirected(disk: FileSystem, to: (path: string) => string): FileSystem {
   return {
     ...disk,
     makeFolder: (path) => disk.makeFolder(to(path)),
@@ -568,7 +569,7 @@ function redirected(disk: Disk, to: (path: string) => string): Disk {
 }
 
 /** A disk that leaves out every operation of a name. */
-function without(left: Operation["name"]): (disk: Disk) => Disk {
+function without(left: Operation["name"]): (disk: FileSystem) => FileSystem {
   return (disk) => watched(disk, ({ name }) => name === left ? "leave out" : undefined);
 }
 
@@ -662,7 +663,7 @@ for (const [name, { of, caught, ...mutation }] of Object.entries(mutations)) {
 }
 
 /** Leaves one `fsync` out, by its place among all of them, and tells of which. */
-function lacking(place: number, told: (path: string) => void): (disk: Disk) => Disk {
+function lacking(place: number, told: (path: string) => void): (disk: FileSystem) => FileSystem {
   let i = 0;
   return (disk) =>
     watched(disk, ({ name, path }) => {

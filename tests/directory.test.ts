@@ -16,10 +16,12 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { directory, directoryOn } from "../lib/directory.ts";
-import { type Disk, type Fate, machineDisk, type NewFile, type OldFile } from "../lib/disk.ts";
+import type { FileSystem, ProcessStatus, ReadableFile, WritableFile } from "../lib/disk.ts";
+import { localFileSystem } from "../lib/local_file_system.ts";
 import type { Overtaken, StoreFailed } from "../lib/errors.ts";
 import { explain } from "../lib/explain.ts";
-import { digester, type Store, type Written } from "../lib/store.ts";
+import { digester, type PartDigest } from "../lib/digest.ts";
+import type { Store } from "../lib/store.ts";
 import { deno, root } from "./gate/runtimes.ts";
 import { fault, type Operation, watched } from "./watched_disk.ts";
 
@@ -54,7 +56,7 @@ const parts: readonly string[] = ["model.safetensors", "state/optimizer.safetens
 async function save(store: Store, value: number, size = 1000): Promise<Either<StoreFailed | Overtaken, number>> {
   const saving = await store.begin();
   if (saving._tag === "Left") return saving;
-  const manifest: Record<string, Written> = {};
+  const manifest: Record<string, PartDigest> = {};
   for (const name of parts) {
     const put = await saving.right.put(name, [new Uint8Array(size).fill(value), Uint8Array.of(value)])();
     if (put._tag === "Left") return put;
@@ -74,7 +76,7 @@ async function checkWhole(store: Store, checkpoint: number): Promise<void> {
     await part.close();
     const digest = digester();
     digest.update(bytes);
-    assert.deepEqual(digest.written(), written, `${checkpoint}/${name}`);
+    assert.deepEqual(digest.result(), written, `${checkpoint}/${name}`);
   }
 }
 
@@ -88,8 +90,8 @@ async function entries(path: string): Promise<readonly string[]> {
   return (await readdir(join(path, "checkpoints"))).sort();
 }
 
-function withFate(fate: Fate): Disk {
-  return { ...machineDisk, fateOf: () => () => Promise.resolve(fate) };
+function withFate(fate: ProcessStatus): FileSystem {
+  return { ...localFileSystem, fateOf: () => () => Promise.resolve(fate) };
 }
 
 // --- what is on the disk
@@ -205,7 +207,7 @@ test("a path that is a file, or lies under one, is a failure with its code, and 
 
 test("a folder that cannot be made is a failure, at once", async () => {
   const path = place();
-  const disk = watched(machineDisk, (operation) => operation.path === path ? fault(operation, "EROFS") : undefined);
+  const disk = watched(localFileSystem, (operation) => operation.path === path ? fault(operation, "EROFS") : undefined);
   const store = directoryOn(disk)(path);
   assert.equal(failedWith(await store.begin()), "EROFS");
   assert.equal(existsSync(path), false);
@@ -217,7 +219,7 @@ test("a folder above that is closed to reading, or read-only, does not keep a sa
   for (const [code, saved] of [["EACCES", true], ["EPERM", true], ["EROFS", true], ["EIO", false]] as const) {
     const path = place();
     const disk = watched(
-      machineDisk,
+      localFileSystem,
       (operation) => operation.name === "syncFolder" && operation.path === scratch ? fault(operation, code) : undefined,
     );
     const result = await save(directoryOn(disk)(path), 1);
@@ -228,10 +230,10 @@ test("a folder above that is closed to reading, or read-only, does not keep a sa
 });
 
 test("a disk that takes nothing, and says nothing of it, is a failure, not a loop", async () => {
-  const disk: Disk = {
-    ...machineDisk,
+  const disk: FileSystem = {
+    ...localFileSystem,
     create: (path) =>
-      pipe(machineDisk.create(path), TE.map((file): NewFile => ({ ...file, write: () => TE.right(0) }))),
+      pipe(localFileSystem.create(path), TE.map((file): WritableFile => ({ ...file, write: () => TE.right(0) }))),
   };
   assert.equal(failedWith(await save(directoryOn(disk)(place()), 1)), "EIO");
 });
@@ -241,12 +243,12 @@ test("a manifest too large to be one is not read into memory", async () => {
   right(await save(store, 1));
   await truncate(join(store.locationOf(0), "snapshot.json"), 2 ** 28 + 1);
   const reads: number[] = [];
-  const open: Disk["open"] = (path) =>
+  const open: FileSystem["open"] = (path) =>
     pipe(
-      machineDisk.open(path),
+      localFileSystem.open(path),
       TE.map((file) => ({ ...file, read: (into, at) => (reads.push(into.length), file.read(into, at)) })),
     );
-  assert.equal(failedWith(await directoryOn({ ...machineDisk, open })(store.location).manifest(0)()), "EFBIG");
+  assert.equal(failedWith(await directoryOn({ ...localFileSystem, open })(store.location).manifest(0)()), "EFBIG");
   assert.deepEqual(reads, []);
 });
 
@@ -255,7 +257,7 @@ test("a full disk is ENOSPC, leaves the old checkpoint whole and nothing of the 
   await mkdir(path);
   const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", path]).status === 0;
   const full = watched(
-    machineDisk,
+    localFileSystem,
     (operation) =>
       !mounted && operation.name === "write" && (operation.bytes ?? 0) > 2 ** 20
         ? fault(operation, "ENOSPC")
@@ -275,7 +277,7 @@ test("a full disk is ENOSPC, leaves the old checkpoint whole and nothing of the 
 
 test("a file that cannot be linked is not taken over, and can be written", async () => {
   for (const code of ["EXDEV", "EPERM", "ENOTSUP", "EMLINK"]) {
-    const disk = watched(machineDisk, (operation) => operation.name === "link" ? fault(operation, code) : undefined);
+    const disk = watched(localFileSystem, (operation) => operation.name === "link" ? fault(operation, code) : undefined);
     const store = directoryOn(disk)(place());
     right(await save(store, 1));
     const saving = right(await store.begin());
@@ -283,7 +285,7 @@ test("a file that cannot be linked is not taken over, and can be written", async
     right(await saving.put("model.safetensors", [])());
     await saving.abort();
   }
-  const broken = watched(machineDisk, (operation) => operation.name === "link" ? fault(operation, "EIO") : undefined);
+  const broken = watched(localFileSystem, (operation) => operation.name === "link" ? fault(operation, "EIO") : undefined);
   const store = directoryOn(broken)(place());
   right(await save(store, 1));
   assert.equal(
@@ -313,7 +315,7 @@ async function countOperations(run: (store: Store) => Promise<unknown>): Promise
   const path = place();
   right(await save(directory(path), 1));
   let count = 0;
-  await run(directoryOn(watched(machineDisk, () => void count++))(path));
+  await run(directoryOn(watched(localFileSystem, () => void count++))(path));
   assert.ok(count > 5);
   return count;
 }
@@ -326,7 +328,7 @@ test("old or new: whichever operation fails, the old checkpoint is whole and not
     right(await save(directory(path), 1));
     let i = 0;
     let failed = "";
-    const failing = watched(machineDisk, (operation) => {
+    const failing = watched(localFileSystem, (operation) => {
       if (i++ !== fails) return undefined;
       failed = `${operation.name} ${operation.path}`;
       return fault(operation, "EIO");
@@ -347,9 +349,9 @@ test("old or new: whichever operation fails, the old checkpoint is whole and not
 });
 
 /** A disk on which nothing happens any more from one operation on, as if its process had been killed. */
-function dyingAt(operation: number): Disk {
+function dyingAt(operation: number): FileSystem {
   let i = 0;
-  return watched(machineDisk, (asked) => i++ >= operation ? fault(asked, "EKILLED") : undefined);
+  return watched(localFileSystem, (asked) => i++ >= operation ? fault(asked, "EKILLED") : undefined);
 }
 
 test("old or new: whichever operation a save dies at, the newest checkpoint is whole, and its leftovers are swept", async () => {
@@ -397,7 +399,7 @@ test("old or new: whichever operation a removal dies at, the checkpoint is whole
 /** The operations of a save onto a folder that holds a checkpoint, with the paths below its `checkpoints`. */
 async function trace(path: string): Promise<readonly Operation[]> {
   const operations: Operation[] = [];
-  const store = directoryOn(watched(machineDisk, (operation) => void operations.push(operation)))(path);
+  const store = directoryOn(watched(localFileSystem, (operation) => void operations.push(operation)))(path);
   right(await save(store, 1));
   return operations.map((operation) => ({
     ...operation,
@@ -441,7 +443,7 @@ test("old or new: the folders above are durable before the first checkpoint has 
     const path = place();
     if (made) await mkdir(join(path, "checkpoints"), { recursive: true });
     const order: string[] = [];
-    const store = directoryOn(watched(machineDisk, ({ name, path }) => void order.push(`${name} ${path}`)))(path);
+    const store = directoryOn(watched(localFileSystem, ({ name, path }) => void order.push(`${name} ${path}`)))(path);
     for (const value of [1, 2]) right(await save(store, value));
     const [first, second] = [0, 1].map((number) => order.indexOf(`rename ${store.locationOf(number)}`));
     assert.equal(order.includes(`makeFolder ${path}`), !made);
@@ -460,7 +462,7 @@ test("old or new: what a removal has left is not emptied before its name is dura
   const leftover = join(path, "checkpoints", ".removing-0a1b2c3d.77.5-0123456789ab");
   await leave(path, basename(leftover), 0);
   const order: string[] = [];
-  const store = directoryOn(watched(machineDisk, ({ name, path }) => void order.push(`${name} ${path}`)))(path);
+  const store = directoryOn(watched(localFileSystem, ({ name, path }) => void order.push(`${name} ${path}`)))(path);
   right(await save(store, 1));
   const synced = order.indexOf(`syncFolder ${join(path, "checkpoints")}`);
   assert.ok(synced >= 0 && synced < order.indexOf(`removeFile ${leftover}`));
@@ -470,7 +472,7 @@ test("a removed checkpoint has lost its name for good before any of it is remove
   const path = place();
   right(await save(directory(path), 1));
   const operations: string[] = [];
-  const store = directoryOn(watched(machineDisk, ({ name }) => void operations.push(name)))(path);
+  const store = directoryOn(watched(localFileSystem, ({ name }) => void operations.push(name)))(path);
   right(await store.remove(0)());
   assert.deepEqual(operations.slice(0, 4), ["status", "rename", "syncFolder", "removeFile"]);
 });
@@ -481,7 +483,7 @@ test("a large part is written in pieces, and the disk works meanwhile, at one th
   let flushes = 0;
   let allWritten = (): void => {};
   const written = new Promise<undefined>((done) => allWritten = () => done(undefined));
-  const disk = watched(machineDisk, ({ name, path, bytes = 0 }) => {
+  const disk = watched(localFileSystem, ({ name, path, bytes = 0 }) => {
     if (!path.endsWith("model.safetensors")) return undefined;
     if (name === "write") sizes.push(bytes);
     if (sizes.reduce((sum, bytes) => sum + bytes, 0) === size + 1) allWritten();
@@ -496,24 +498,24 @@ test("a large part is written in pieces, and the disk works meanwhile, at one th
 });
 
 test("a failure of the disk that comes out while a part is written is not lost", async () => {
-  const disk = watched(machineDisk, (operation) => operation.name === "flush" ? fault(operation, "EIO") : undefined);
+  const disk = watched(localFileSystem, (operation) => operation.name === "flush" ? fault(operation, "EIO") : undefined);
   const path = place();
   assert.equal(failedWith(await save(directoryOn(disk)(path), 1, 40 * 2 ** 20)), "EIO");
   assert.deepEqual(await entries(path), []);
 });
 
 test("a disk that takes and gives few bytes at a time loses none", async () => {
-  const few: Disk = {
-    ...machineDisk,
+  const few: FileSystem = {
+    ...localFileSystem,
     create: (path) =>
       pipe(
-        machineDisk.create(path),
-        TE.map((file): NewFile => ({ ...file, write: (bytes) => file.write(bytes.subarray(0, 300)) })),
+        localFileSystem.create(path),
+        TE.map((file): WritableFile => ({ ...file, write: (bytes) => file.write(bytes.subarray(0, 300)) })),
       ),
     open: (path) =>
       pipe(
-        machineDisk.open(path),
-        TE.map((file): OldFile => ({ ...file, read: (into, at) => file.read(into.subarray(0, 300), at) })),
+        localFileSystem.open(path),
+        TE.map((file): ReadableFile => ({ ...file, read: (into, at) => file.read(into.subarray(0, 300), at) })),
       ),
   };
   const store = directoryOn(few)(place());
@@ -534,7 +536,7 @@ test("a save that is overtaken between its look and its rename takes the next nu
   const path = place();
   right(await save(directory(path), 1));
   let overtaken = 0;
-  const disk = watched(machineDisk, async ({ name, path: to }) => {
+  const disk = watched(localFileSystem, async ({ name, path: to }) => {
     if (name !== "rename" || !to.includes("checkpoint_") || overtaken === 3) return undefined;
     overtaken++;
     await mkdir(to);
@@ -551,7 +553,7 @@ test("a checkpoint that is removed for a newer one while it is looked at takes n
     const store = directory(path);
     right(await save(store, 1));
     let overtaken = 0;
-    const disk = watched(machineDisk, async ({ name, path: of }) => {
+    const disk = watched(localFileSystem, async ({ name, path: of }) => {
       const number = /checkpoint_(\d+)\/snapshot\.json$/.exec(of)?.[1];
       if (name !== "status" || number === undefined || overtaken === times) return undefined;
       overtaken++;
@@ -588,16 +590,16 @@ for (
       for (let i = 0; i < others; i++) mkdirSync(join(path, "checkpoints", `other_${i}`));
       let listings = 0;
       const names = (of: string): TE.TaskEither<StoreFailed, readonly string[]> => async () => {
-        const before = right(await machineDisk.names(of)());
+        const before = right(await localFileSystem.names(of)());
         if (of !== join(path, "checkpoints") || !places.includes(listings++)) return E.right(before);
         given.push(right(await save(store, 2)));
         right(await store.remove(given.at(-2)!)());
-        const after = new Set(right(await machineDisk.names(of)()));
+        const after = new Set(right(await localFileSystem.names(of)()));
         return E.right(before.filter((name) => after.has(name)));
       };
-      const status: Disk["status"] = (of) =>
-        pipe(machineDisk.status(of), TE.map((found) => ({ ...found, modified: clock(found.modified) })));
-      return [directoryOn({ ...machineDisk, names, status })(path), given];
+      const status: FileSystem["status"] = (of) =>
+        pipe(localFileSystem.status(of), TE.map((found) => ({ ...found, modified: clock(found.modified) })));
+      return [directoryOn({ ...localFileSystem, names, status })(path), given];
     };
     const [listed, candidates] = [(await torn(0))[0], (await torn(0))[0]];
     assert.deepEqual(right(await listed.list()), [1]);
@@ -614,14 +616,14 @@ for (
 }
 
 interface Held {
-  readonly disk: Disk;
+  readonly disk: FileSystem;
   /** Until it has come to the operation. */
   readonly there: Promise<void>;
   readonly goOn: () => void;
 }
 
 /** A disk whose process stands still before an operation. */
-function heldBefore(on: Disk, isPlace: (operation: Operation) => boolean): Held {
+function heldBefore(on: FileSystem, isPlace: (operation: Operation) => boolean): Held {
   const [there, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   let over = false;
   const disk = watched(on, async (operation) => {
@@ -634,7 +636,7 @@ function heldBefore(on: Disk, isPlace: (operation: Operation) => boolean): Held 
 }
 
 /** The same before the operation that follows one on an entry of the folder of checkpoints, or its n-th repetition. */
-function heldAfter(on: Disk, name: Operation["name"], entry: string, n = 1): Held {
+function heldAfter(on: FileSystem, name: Operation["name"], entry: string, n = 1): Held {
   let done = 0;
   return heldBefore(on, (operation) => {
     const before = done;
@@ -647,10 +649,10 @@ test("a process that was passed, and whose number somebody takes away, tells nob
   const path = place();
   const store = directory(path);
   right(await save(store, 1));
-  const one = heldAfter(machineDisk, "rename", ".number-1");
+  const one = heldAfter(localFileSystem, "rename", ".number-1");
   const first = save(directoryOn(one.disk)(path), 2);
   await one.there;
-  const before = heldBefore(machineDisk, ({ name, path }) => name === "rename" && basename(path) === ".number-2");
+  const before = heldBefore(localFileSystem, ({ name, path }) => name === "rename" && basename(path) === ".number-2");
   const after = heldAfter(before.disk, "rename", ".number-2");
   const second = save(directoryOn(after.disk)(path), 3);
   await before.there;
@@ -669,15 +671,15 @@ test("a number is not left out whose claim was another's when it was passed", as
   const path = place();
   right(await save(directory(path), 1));
   const broken = watched(
-    machineDisk,
+    localFileSystem,
     (operation) =>
       operation.name === "rename" && basename(operation.path) === "checkpoint_1" ? fault(operation, "EIO") : undefined,
   );
   const [one, two, three] = [
     heldAfter(broken, "rename", ".number-1"),
     // It looks into the claim once to sweep it, and once to pass it.
-    heldAfter(machineDisk, "names", ".number-1", 2),
-    heldAfter(machineDisk, "rename", ".number-1"),
+    heldAfter(localFileSystem, "names", ".number-1", 2),
+    heldAfter(localFileSystem, "rename", ".number-1"),
   ];
   const first = save(directoryOn(one.disk)(path), 2);
   await one.there;
@@ -698,7 +700,7 @@ test("a claim that was swept, and is another's now, is neither taken away nor us
   const parent = join(path, "checkpoints");
   right(await save(directory(path), 1));
   let stolen: string | undefined;
-  const disk = watched(machineDisk, async ({ name, path: to }) => {
+  const disk = watched(localFileSystem, async ({ name, path: to }) => {
     if (name !== "rename" || !to.endsWith("checkpoint_1") || stolen !== undefined) return undefined;
     // It has stood still for so long that another machine has swept it, and claims its number.
     const [own = ""] = (await entries(path)).filter((name) => name.startsWith(".saving-"));
@@ -715,7 +717,7 @@ test("a claim that was swept, and is another's now, is neither taken away nor us
 
 test("a rename that fails onto a free name is a failure, not a loop", async () => {
   for (const code of ["EEXIST", "ENOTEMPTY", "EIO"]) {
-    const disk = watched(machineDisk, (operation) => operation.name === "rename" ? fault(operation, code) : undefined);
+    const disk = watched(localFileSystem, (operation) => operation.name === "rename" ? fault(operation, code) : undefined);
     assert.equal(failedWith(await save(directoryOn(disk)(place()), 1)), code);
   }
 });
@@ -724,7 +726,7 @@ test("a checkpoint that cannot be looked at is a failure of the listing, never s
   const path = place();
   for (const value of [1, 2]) right(await save(directory(path), value));
   const disk = watched(
-    machineDisk,
+    localFileSystem,
     (operation) => operation.path.includes("checkpoint_1/") ? fault(operation, "EACCES") : undefined,
   );
   assert.equal(failedWith(await directoryOn(disk)(path).list()), "EACCES");
@@ -814,14 +816,14 @@ test("a leftover that cannot be removed does not keep a save from its work, and 
 });
 
 test("this process is alive, one that has ended is dead where that can be known, and of other machines nothing is known", async () => {
-  const own = await machineDisk.writer();
+  const own = await localFileSystem.writer();
   const [machine, , started] = own.split(".");
   assert.match(own, /^[0-9a-z]+\.\d+\.\d+$/);
-  assert.equal(await machineDisk.fateOf(`00000000.${process.pid}.${started}`)(), "unknown");
-  if (machine === "unknown") return assert.equal(await machineDisk.fateOf(own)(), "unknown");
-  assert.equal(await machineDisk.fateOf(own)(), "alive");
-  assert.equal(await machineDisk.fateOf(`${machine}.${process.pid}.1`)(), "dead");
-  assert.equal(await machineDisk.fateOf(`${machine}.999999999.1`)(), "dead");
+  assert.equal(await localFileSystem.fateOf(`00000000.${process.pid}.${started}`)(), "unknown");
+  if (machine === "unknown") return assert.equal(await localFileSystem.fateOf(own)(), "unknown");
+  assert.equal(await localFileSystem.fateOf(own)(), "alive");
+  assert.equal(await localFileSystem.fateOf(`${machine}.${process.pid}.1`)(), "dead");
+  assert.equal(await localFileSystem.fateOf(`${machine}.999999999.1`)(), "dead");
 });
 
 // --- other processes

@@ -10,7 +10,7 @@ import process from "node:process";
 import { after, before, test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import { decodeHeader } from "../lib/safetensors.ts";
-import { manifestName, type Part } from "../lib/store.ts";
+import { manifestName, type OpenPart } from "../lib/store.ts";
 import { directory, explain, loadState, memory, readSnapshot, Rng, runOrThrow, saveState, type Store } from "../mod.ts";
 import { observed } from "./laws.ts";
 
@@ -59,7 +59,7 @@ async function saved(): Promise<Checkpoint> {
 
 /** A store of one checkpoint that has these files. */
 function serving(files: Files): Store {
-  const partOf = (bytes: Uint8Array): Part => ({
+  const partOf = (bytes: Uint8Array): OpenPart => ({
     bytes: bytes.length,
     read: (into, position) => () => {
       assert.ok(position + into.length <= bytes.length);

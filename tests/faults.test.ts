@@ -12,7 +12,8 @@ import process from "node:process";
 import { after, test } from "node:test";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { directoryOn } from "../lib/directory.ts";
-import { codeOf, type Disk, machineDisk } from "../lib/disk.ts";
+import type { FileSystem } from "../lib/disk.ts";
+import { errorCodeOf, localFileSystem } from "../lib/local_file_system.ts";
 import { storeFailed } from "../lib/store.ts";
 import { explain, list, readSnapshot, restoreState, resume, Retention, runOrThrow, saveState } from "../mod.ts";
 import { type State, stateAt } from "./programs/saves.ts";
@@ -36,7 +37,7 @@ interface Fault {
   /** What a save may then say. */
   readonly codes: readonly string[];
   /** The disk to which this happens, if it is not the machine's own. */
-  readonly disk?: Disk;
+  readonly disk?: FileSystem;
   /** Whether it takes the older checkpoints, too. */
   readonly loses?: true;
 }
@@ -46,7 +47,7 @@ function failing(code: string): Fault {
   let broken = false;
   const writes: readonly Operation["name"][] = ["makeFolder", "create", "write", "sync", "rename", "syncFolder"];
   const disk = watched(
-    machineDisk,
+    localFileSystem,
     (operation) => broken && writes.includes(operation.name) ? fault(operation, code) : undefined,
   );
   return { break: () => void (broken = true), mend: () => void (broken = false), codes: [code], disk };
@@ -120,7 +121,7 @@ for (const [name, make] of Object.entries(faults)) {
       await mkdir(path);
       const trouble = make(path);
       try {
-        const store = directoryOn(trouble.disk ?? machineDisk)(path, { keep: Retention.latest(2) });
+        const store = directoryOn(trouble.disk ?? localFileSystem)(path, { keep: Retention.latest(2) });
         const read = async (): Promise<number> => {
           using snapshot = await runOrThrow(readSnapshot(store));
           const state = restoreState(snapshot);
@@ -176,7 +177,7 @@ test("a file system that is read-only between two saves: the error says so, and 
     }
     : failing("EROFS");
   try {
-    const store = directoryOn(trouble.disk ?? machineDisk)(path);
+    const store = directoryOn(trouble.disk ?? localFileSystem)(path);
     await runOrThrow(saveState(store)(stateAt(1)));
     trouble.break();
     const saved = await saveState(store)(stateAt(2))();
@@ -192,12 +193,12 @@ test("a file system that is read-only between two saves: the error says so, and 
 });
 
 test("a code is found in whatever a runtime throws: a disk whose quota is used up gets the advice of a full one", () => {
-  const thrown = (fields: object): Error => Object.assign(new Error("Disk quota exceeded (os error 122)"), fields);
-  if (process.platform === "linux") assert.equal(codeOf(thrown({})), "EDQUOT");
-  assert.equal(codeOf(thrown({ code: "ENOSPC" })), "ENOSPC");
-  assert.equal(codeOf(thrown({ name: "NotCapable" })), "EACCES");
-  assert.equal(codeOf(new Error("no number")), "EUNKNOWN");
-  assert.equal(codeOf(undefined), "EUNKNOWN");
+  const thrown = (fields: object): Error => Object.assign(new Error("FileSystem quota exceeded (os error 122)"), fields);
+  if (process.platform === "linux") assert.equal(errorCodeOf(thrown({})), "EDQUOT");
+  assert.equal(errorCodeOf(thrown({ code: "ENOSPC" })), "ENOSPC");
+  assert.equal(errorCodeOf(thrown({ name: "NotCapable" })), "EACCES");
+  assert.equal(errorCodeOf(new Error("no number")), "EUNKNOWN");
+  assert.equal(errorCodeOf(undefined), "EUNKNOWN");
   for (const code of ["EDQUOT", "ENOSPC"]) {
     assert.match(explain(storeFailed("write", "it", code, "full")), /free some space/);
   }
@@ -213,7 +214,7 @@ test("checkpoints in a lower layer of an overlay are removed in place, and a sav
   ];
   for (const folder of [lower, upper, work, merged]) await mkdir(folder, { recursive: true });
   const run = (folder: string): string => join(folder, "run");
-  const before = directoryOn(machineDisk)(run(lower));
+  const before = directoryOn(localFileSystem)(run(lower));
   for (const step of [1, 2]) await runOrThrow(saveState(before)(stateAt(step)));
   const mounted = mount(
     merged,
@@ -225,9 +226,9 @@ test("checkpoints in a lower layer of an overlay are removed in place, and a sav
   );
   // Without the right to mount, a disk that answers as an overlay does.
   const old = new Set([0, 1].map((n) => join(run(lower), "checkpoints", `checkpoint_${n}`)));
-  const rename: Disk["rename"] = (from, to) =>
-    old.has(from) ? TE.left(storeFailed("rename", to, "EXDEV", "cross-device link")) : machineDisk.rename(from, to);
-  const disk: Disk = mounted ? machineDisk : { ...machineDisk, rename };
+  const rename: FileSystem["rename"] = (from, to) =>
+    old.has(from) ? TE.left(storeFailed("rename", to, "EXDEV", "cross-device link")) : localFileSystem.rename(from, to);
+  const disk: FileSystem = mounted ? machineDisk : { ...localFileSystem, rename };
   const path = run(mounted ? merged : lower);
   try {
     const store = directoryOn(disk)(path, { keep: Retention.latest(1) });

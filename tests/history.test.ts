@@ -14,7 +14,7 @@ import process from "node:process";
 import { after, test } from "node:test";
 import { readSummary } from "../lib/catalogue.ts";
 import { directoryOn } from "../lib/directory.ts";
-import { machineDisk } from "../lib/disk.ts";
+import { localFileSystem } from "../lib/local_file_system.ts";
 import { newLocationState } from "../lib/location.ts";
 import { currentRun } from "../lib/runs.ts";
 import type { Store } from "../lib/store.ts";
@@ -94,7 +94,7 @@ type Processes = (keep?: Retention.Retention) => Store;
 const places: Readonly<Record<string, () => Processes>> = {
   directory: () => {
     const path = place();
-    return (keep) => directoryOn({ ...machineDisk })(path, keep && { keep });
+    return (keep) => directoryOn({ ...localFileSystem })(path, keep && { keep });
   },
   memory: () => {
     const base = memory();
@@ -383,7 +383,7 @@ for (const file of ["state/w.safetensors", "snapshot.json"]) {
     const state = (step: number): object => ({ step, w: Float32Array.of(step) });
     for (const step of [1, 2, 3]) right(await saveState(directory(path))(state(step))());
     await damage(path, 2, file);
-    const later = directoryOn({ ...machineDisk })(path);
+    const later = directoryOn({ ...localFileSystem })(path);
     assert.equal(left(await loadState(later)(state(0))())._tag, "Damaged");
     right(await loadState(later, { fallback: true })(state(0))());
     for (const step of [3, 4]) right(await saveState(later)(state(step))());
@@ -398,7 +398,7 @@ test("one line of history: a save that failed after its rename is the parent of 
   const path = place();
   let renamed = false;
   let failing = false;
-  const disk = watched(machineDisk, (operation) => {
+  const disk = watched(localFileSystem, (operation) => {
     if (operation.name === "rename" && /checkpoint_\d+$/.test(operation.path)) renamed = failing;
     return renamed && operation.name === "syncFolder" ? fault(operation, "EIO") : undefined;
   });
@@ -417,7 +417,7 @@ test("one line of history: a newer manifest that cannot be read fails the save, 
   for (const [code, tag] of [["EIO", "Left"], ["EACCES", "Right"]] as const) {
     const path = place();
     const disk = watched(
-      machineDisk,
+      localFileSystem,
       (operation) =>
         operation.name === "open" && /checkpoint_1.snapshot.json$/.test(operation.path)
           ? fault(operation, code)
@@ -425,7 +425,7 @@ test("one line of history: a newer manifest that cannot be read fails the save, 
     );
     const store = directoryOn(disk)(path);
     await save(store, 1);
-    await save(directoryOn({ ...machineDisk })(path), 1);
+    await save(directoryOn({ ...localFileSystem })(path), 1);
     assert.equal((await saveState(store)({ step: 2, who: "" })())._tag, tag);
   }
 });
@@ -434,11 +434,11 @@ test("one line of history: a newer manifest that cannot be read fails the save, 
 
 test("save: lists its folder twice and reads the manifests of its parent and of what it removes, no others", async () => {
   const at = place();
-  const others = directoryOn({ ...machineDisk })(at);
+  const others = directoryOn({ ...localFileSystem })(at);
   for (let step = 0; step < 20; step++) await save(others, step);
   for (const keep of [undefined, Retention.latest(3)]) {
     let [listings, manifests] = [0, 0];
-    const disk = watched(machineDisk, ({ name, path }) => {
+    const disk = watched(localFileSystem, ({ name, path }) => {
       if (name === "names" && path === join(at, "checkpoints")) listings++;
       if (name === "open" && path.endsWith("snapshot.json")) manifests++;
       return undefined;

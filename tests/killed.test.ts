@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, test } from "node:test";
-import { machineDisk } from "../lib/disk.ts";
+import { localFileSystem } from "../lib/local_file_system.ts";
 import { directory, list, readSnapshot, restoreState, runOrThrow, saveState, type Store } from "../mod.ts";
 import { type Child, here, run, type Runtime, start, there } from "./children.ts";
 import { type State, stateAt } from "./programs/saves.ts";
@@ -24,7 +24,7 @@ function place(): string {
 }
 
 /** Whether it can be known here that a process is gone; elsewhere what it left stays for an hour. */
-const knowsProcesses = !(await machineDisk.writer()).startsWith("unknown");
+const knowsProcesses = !(await localFileSystem.writer()).startsWith("unknown");
 
 async function leftovers(path: string): Promise<readonly string[]> {
   return (await readdir(join(path, "checkpoints"))).filter((name) => !name.startsWith("checkpoint_"));

@@ -26,7 +26,7 @@ import process from "node:process";
 import { after, before, test } from "node:test";
 import { readManifest } from "../lib/checkpoint.ts";
 import { directoryOn } from "../lib/directory.ts";
-import { machineDisk } from "../lib/disk.ts";
+import { localFileSystem } from "../lib/local_file_system.ts";
 import { decodeHeader } from "../lib/safetensors.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
@@ -254,7 +254,7 @@ test("file plan: a checkpoint with reused files remains whole when the checkpoin
 test("file plan: files of another run's checkpoint that reused the parent's number are not reused", async () => {
   const path = place();
   // Another process has nothing in common with this one but the folder.
-  const [store, other] = [directory(path), directoryOn({ ...machineDisk })(path)];
+  const [store, other] = [directory(path), directoryOn({ ...localFileSystem })(path)];
   const state = fineTuned();
   const { location } = await runOrThrow(saveState(store)(state));
   await rm(location, { recursive: true });

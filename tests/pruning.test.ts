@@ -27,7 +27,8 @@ import {
   type Store,
 } from "../mod.ts";
 import { directoryOn } from "../lib/directory.ts";
-import { type Disk, machineDisk } from "../lib/disk.ts";
+import type { FileSystem } from "../lib/disk.ts";
+import { localFileSystem } from "../lib/local_file_system.ts";
 import { retain } from "../lib/pruning.ts";
 import { type LocationState, newLocationState } from "../lib/location.ts";
 import { currentRun, setCurrentRun } from "../lib/runs.ts";
@@ -243,19 +244,19 @@ test("prune: keeps a checkpoint of another run that reused a number", async () =
 // --- readers
 
 /** A disk that does something before one of its operations that look at files. */
-function interrupted(at: number, act: () => Promise<unknown>): Disk & { readonly count: () => number } {
+function interrupted(at: number, act: () => Promise<unknown>): FileSystem & { readonly count: () => number } {
   let count = 0;
   const before = <A>(task: TE.TaskEither<never, A> | TE.TaskEither<unknown, A>): typeof task => async () => {
     if (count++ === at) await act();
     return await task() as never;
   };
   return {
-    ...machineDisk,
-    status: (path) => before(machineDisk.status(path)) as ReturnType<Disk["status"]>,
-    names: (path) => before(machineDisk.names(path)) as ReturnType<Disk["names"]>,
+    ...localFileSystem,
+    status: (path) => before(localFileSystem.status(path)) as ReturnType<FileSystem["status"]>,
+    names: (path) => before(localFileSystem.names(path)) as ReturnType<FileSystem["names"]>,
     open: (path) =>
       pipe(
-        before(machineDisk.open(path)) as ReturnType<Disk["open"]>,
+        before(localFileSystem.open(path)) as ReturnType<FileSystem["open"]>,
         TE.map((file) => ({
           ...file,
           read: (into: Uint8Array, position: number) =>

@@ -10,7 +10,7 @@ import { basename, join } from "node:path";
 import { after, test } from "node:test";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { directoryOn } from "../lib/directory.ts";
-import { machineDisk } from "../lib/disk.ts";
+import { localFileSystem } from "../lib/local_file_system.ts";
 import { storeFailed } from "../lib/store.ts";
 import {
   directory,
@@ -184,8 +184,8 @@ test("a file where a folder must be is named", async () => {
 test("a folder that may not be read is an error that speaks of reading", async () => {
   const path = await run();
   const refused = (at: string) => TE.left(storeFailed("list", at, "EACCES", "permission denied"));
-  const names = (at: string) => at.startsWith(path) ? refused(at) : machineDisk.names(at);
-  const read = await resume(directoryOn({ ...machineDisk, names })(path))({ step: 0 })();
+  const names = (at: string) => at.startsWith(path) ? refused(at) : localFileSystem.names(at);
+  const read = await resume(directoryOn({ ...localFileSystem, names })(path))({ step: 0 })();
   assert.ok(read._tag === "Left");
   assert.match(explain(read.left), /EACCES.*give this process permission to read there$/);
   assert.match(

@@ -36,10 +36,10 @@ import {
 } from "../mod.ts";
 import { readManifest } from "../lib/checkpoint.ts";
 import { directoryOn } from "../lib/directory.ts";
-import { machineDisk } from "../lib/disk.ts";
+import { localFileSystem } from "../lib/local_file_system.ts";
 import type { StoreFailed } from "../lib/errors.ts";
 import type { Manifest } from "../lib/manifest.ts";
-import { type Part, storeFailed } from "../lib/store.ts";
+import { type OpenPart, storeFailed } from "../lib/store.ts";
 import { here, run, start, there } from "./children.ts";
 import type { Said } from "./programs/line.ts";
 
@@ -427,7 +427,7 @@ test("run: a resumed run keeps its name, and each checkpoint records its parent"
 test("run: two runs in one store have two names, and retention of one never removes the other's checkpoints", async () => {
   const path = place();
   // As if of two processes, which have nothing in common but the folder.
-  const [a, b] = [1, 2].map((n) => directoryOn({ ...machineDisk })(path, { keep: Retention.latest(n) })) as [
+  const [a, b] = [1, 2].map((n) => directoryOn({ ...localFileSystem })(path, { keep: Retention.latest(n) })) as [
     Store,
     Store,
   ];
@@ -691,7 +691,7 @@ test("save: on a read-only disk it is StoreFailed and changes nothing; loads wor
   await runOrThrow(saveState(directory(path))({ step: 1 }));
   const refuse = (path: string): TE.TaskEither<StoreFailed, never> =>
     TE.left(storeFailed("create folder", path, "EROFS", "read-only file system"));
-  const store = directoryOn({ ...machineDisk, makeFolder: refuse, create: refuse, rename: refuse })(path);
+  const store = directoryOn({ ...localFileSystem, makeFolder: refuse, create: refuse, rename: refuse })(path);
   assert.match(explain(await left(saveState(store)({ step: 2 }))), /EROFS.*that file system is read-only/);
   assert.deepEqual(await runOrThrow(resume(store)({ step: 0 })), { step: 1 });
   assert.deepEqual(await steps(store), [1]);
@@ -762,7 +762,7 @@ test("load: all or nothing: files are closed after the last read, however the lo
     const store: Store = {
       ...inner,
       open: (checkpoint, name) =>
-        TE.map((part: Part): Part => ({
+        TE.map((part: OpenPart): OpenPart => ({
           ...part,
           read: (into, position) => async () => {
             reads++;

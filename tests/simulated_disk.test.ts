@@ -8,7 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, test } from "node:test";
-import { type Disk, machineDisk } from "../lib/disk.ts";
+import type { FileSystem } from "../lib/disk.ts";
+import { localFileSystem } from "../lib/local_file_system.ts";
 import { blank, type Machine, machine, remains, type Tree } from "./simulated_disk.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
@@ -21,7 +22,7 @@ after(() => rm(scratch, { recursive: true, force: true }));
 /** Something asked of a disk, below a folder; what it answers, in words that two disks share. */
 interface Step {
   readonly text: string;
-  readonly run: (disk: Disk, below: string) => Promise<string>;
+  readonly run: (disk: FileSystem, below: string) => Promise<string>;
 }
 
 async function answer<A>(
@@ -44,7 +45,7 @@ const siblings = fc.tuple(fc.constantFrom(...folders), fc.constantFrom(...names)
 function step<A>(
   inputs: fc.Arbitrary<A>,
   name: string,
-  run: (disk: Disk, input: A, below: string) => Promise<string>,
+  run: (disk: FileSystem, input: A, below: string) => Promise<string>,
 ): fc.Arbitrary<Step> {
   return inputs.map((input) => ({
     text: `${name} ${input}`,
@@ -52,7 +53,7 @@ function step<A>(
   }));
 }
 
-async function write(disk: Disk, path: string, bytes: readonly Uint8Array[], sync: boolean): Promise<string> {
+async function write(disk: FileSystem, path: string, bytes: readonly Uint8Array[], sync: boolean): Promise<string> {
   return await answer(disk.create(path), async (file) => {
     for (const some of bytes) assert.equal((await file.write(some)())._tag, "Right");
     if (sync) assert.equal((await file.sync())._tag, "Right");
@@ -61,7 +62,7 @@ async function write(disk: Disk, path: string, bytes: readonly Uint8Array[], syn
   });
 }
 
-async function read(disk: Disk, path: string): Promise<string> {
+async function read(disk: FileSystem, path: string): Promise<string> {
   return await answer(disk.open(path), async (file) => {
     const bytes = new Uint8Array(file.bytes + 1);
     const length = await answer(file.read(bytes, 0), String);
@@ -101,7 +102,7 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
 );
 
 /** Makes a few files and folders for programs to meet, and is refused what the store relies on being refused. */
-async function furnish(disk: Disk, below: string): Promise<void> {
+async function furnish(disk: FileSystem, below: string): Promise<void> {
   for (const path of ["/a", "/a/b", "/c"]) assert.equal(await answer(disk.makeFolder(below + path)), "done");
   for (const path of ["/a/a", "/a/b/c", "/b"]) await write(disk, below + path, [Uint8Array.of(7)], false);
   assert.equal(await answer(disk.makeFolder(`${below}/a`)), "EEXIST");
@@ -111,7 +112,7 @@ async function furnish(disk: Disk, below: string): Promise<void> {
 }
 
 /** All that is on a disk below a path, as text. */
-async function seen(disk: Disk, path: string): Promise<string> {
+async function seen(disk: FileSystem, path: string): Promise<string> {
   const names = await disk.names(path)();
   if (names._tag === "Left") return await read(disk, path);
   const inner = await Promise.all(
@@ -131,13 +132,13 @@ test("any program gets the same answers from the simulated disk as from the mach
     fc.asyncProperty(fc.array(steps, { maxLength: 25 }), async (program) => {
       const below = join(scratch, `${made++}`);
       const simulated = machine(blank).process("a");
-      assert.equal((await machineDisk.makeFolder(below)())._tag, "Right");
-      for (const [disk, path] of [[machineDisk, below], [simulated, ""]] as const) await furnish(disk, path);
+      assert.equal((await localFileSystem.makeFolder(below)())._tag, "Right");
+      for (const [disk, path] of [[localFileSystem, below], [simulated, ""]] as const) await furnish(disk, path);
       for (const { text, run } of program) {
-        const [expected, found] = [await run(machineDisk, below), await run(simulated, "")];
+        const [expected, found] = [await run(localFileSystem, below), await run(simulated, "")];
         assert.equal(found, expected, text);
       }
-      assert.equal(await seen(simulated, "/"), await seen(machineDisk, below));
+      assert.equal(await seen(simulated, "/"), await seen(localFileSystem, below));
     }),
     { numRuns: 100 * torture },
   );
@@ -170,7 +171,7 @@ test("after any program a crash may leave all that was done, or what it left whe
 });
 
 test("what a crash may leave of a few operations is exactly this", async () => {
-  const cases: readonly (readonly [(disk: Disk) => Promise<unknown>, readonly string[]])[] = [
+  const cases: readonly (readonly [(disk: FileSystem) => Promise<unknown>, readonly string[]])[] = [
     [(disk) => write(disk, "/a", [Uint8Array.of(1, 2)], false), [
       "{}",
       "{a=0: 0}",

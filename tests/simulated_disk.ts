@@ -16,7 +16,7 @@ import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { posix } from "node:path";
 import { setImmediate } from "node:timers";
-import type { Disk, Fate } from "../lib/disk.ts";
+import type { FileSystem, ProcessStatus } from "../lib/disk.ts";
 import type { StoreFailed } from "../lib/errors.ts";
 import { storeFailed } from "../lib/store.ts";
 
@@ -56,7 +56,7 @@ export type Tree = Uint8Array | ReadonlyMap<string, Tree>;
 /** An operation that waits to be done. */
 export interface Waiting {
   readonly process: string;
-  readonly operation: keyof Disk | "write" | "sync" | "flush" | "close";
+  readonly operation: keyof FileSystem | "write" | "sync" | "flush" | "close";
 }
 
 /** Which of the operations that wait is done next, by its index. */
@@ -69,7 +69,7 @@ export interface Machine {
   /** Makes all that is on the disk durable. */
   readonly settle: () => void;
   /** The disk as a process of this name works with it. */
-  readonly process: (name: string) => Disk;
+  readonly process: (name: string) => FileSystem;
 }
 
 /** How a machine differs from one that does everything at once, in 1970. */
@@ -81,7 +81,7 @@ export interface MachineOptions {
   /** Milliseconds since 1970; each change takes one. */
   readonly clock?: number;
   /** What is known of processes. */
-  readonly fateOf?: (process: string) => Fate;
+  readonly fateOf?: (process: string) => ProcessStatus;
 }
 
 const root = "/";
@@ -250,7 +250,7 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
     changed?.(image);
   }
 
-  function process(name: string): Disk {
+  function process(name: string): FileSystem {
     let made = 0;
 
     function task<A>(

@@ -15,7 +15,8 @@ import type { Either } from "fp-ts/lib/Either.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { directory } from "../lib/directory.ts";
 import { memory } from "../lib/memory.ts";
-import { isPartName, type Saving, savingOf, type Store, storeFailed, type StoreOptions } from "../lib/store.ts";
+import { savingOf } from "../lib/saving_of.ts";
+import { isPartName, type Saving, type Store, storeFailed, type StoreOptions } from "../lib/store.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 

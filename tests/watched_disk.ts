@@ -6,7 +6,7 @@
 
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { Disk, NewFile } from "../lib/disk.ts";
+import type { FileSystem, WritableFile } from "../lib/disk.ts";
 import type { StoreFailed } from "../lib/errors.ts";
 import { storeFailed } from "../lib/store.ts";
 
@@ -14,7 +14,7 @@ import { storeFailed } from "../lib/store.ts";
 
 /** What a disk is asked to do. */
 export interface Operation {
-  readonly name: Exclude<keyof Disk, "writer" | "fateOf"> | keyof NewFile;
+  readonly name: Exclude<keyof FileSystem, "writer" | "fateOf"> | keyof WritableFile;
   /** What to; of two paths, the new one. */
   readonly path: string;
   readonly bytes?: number;
@@ -36,7 +36,7 @@ export function fault({ name, path }: Operation, code: string): StoreFailed {
  * @param on The disk that does them.
  * @param ask Told of each; only operations that give nothing back can be left out.
  */
-export function watched(on: Disk, ask: (operation: Operation) => Answer | Promise<Answer>): Disk {
+export function watched(on: FileSystem, ask: (operation: Operation) => Answer | Promise<Answer>): FileSystem {
   const task =
     <A>(operation: Operation, inner: TE.TaskEither<StoreFailed, A>): TE.TaskEither<StoreFailed, A> => async () => {
       const answer = await ask(operation);
@@ -50,7 +50,7 @@ export function watched(on: Disk, ask: (operation: Operation) => Answer | Promis
         { name: "create", path },
         pipe(
           on.create(path),
-          TE.map(({ write, flush, sync, close }): NewFile => ({
+          TE.map(({ write, flush, sync, close }): WritableFile => ({
             write: (bytes) => task({ name: "write", path, bytes: bytes.length }, write(bytes)),
             flush: task({ name: "flush", path }, flush),
             sync: task({ name: "sync", path }, sync),

@@ -9,7 +9,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { parseArgs, type ParseArgsConfig } from "node:util";
 import { candidates, entriesOf } from "../catalogue.ts";
 import { directory } from "../directory.ts";
-import { machineDisk } from "../disk.ts";
+import { localFileSystem } from "../local_file_system.ts";
 import type { DogearError } from "../errors.ts";
 import { explain } from "../explain.ts";
 import { numberIn } from "../listing.ts";
@@ -113,7 +113,7 @@ function referenceIn(word: string): { readonly run: string; readonly checkpoint:
 }
 
 async function isFolder(path: string): Promise<boolean> {
-  const found = await machineDisk.status(path)();
+  const found = await localFileSystem.status(path)();
   return E.isRight(found) && found.right.kind === "folder";
 }
 

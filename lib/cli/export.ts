@@ -10,7 +10,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { verifyCheckpoint } from "../verify.ts";
-import { machineDisk } from "../disk.ts";
+import { localFileSystem } from "../local_file_system.ts";
 import type { StoreFailed } from "../errors.ts";
 import { writeFile } from "../files.ts";
 import { makeFolders, unless } from "../folders.ts";
@@ -115,13 +115,13 @@ function filesOf(shards: readonly (readonly Exported[])[], advance: (bytes: numb
 /** Gives a file its name where nothing has it: a link, other than a rename, takes no other file's place. */
 function placeNew(from: string, to: string): TE.TaskEither<StoreFailed, void> {
   return pipe(
-    machineDisk.link(from, to),
+    localFileSystem.link(from, to),
     unless(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"], () =>
       // A file system without links: the best there is.
       pipe(
-        machineDisk.status(to),
+        localFileSystem.status(to),
         TE.matchE(
-          (failed) => failed.code === "ENOENT" ? machineDisk.rename(from, to) : TE.left(failed),
+          (failed) => failed.code === "ENOENT" ? localFileSystem.rename(from, to) : TE.left(failed),
           () => TE.left(storeFailed("create", to, "EEXIST", "file already exists")),
         ),
       )),
@@ -138,32 +138,32 @@ async function writeFiles(
   for (const { name, chunks } of files) {
     const [path, partial] = [join(folder, name), join(folder, `.${name}.${process.pid}.partial`)];
     const settle = async (): Promise<E.Either<StoreFailed, number>> => {
-      const file = await writeFile(machineDisk, partial, chunks(), "crc32");
+      const file = await writeFile(localFileSystem, partial, chunks(), "crc32");
       if (E.isLeft(file)) return file;
       const durable = await file.right.durable;
       if (E.isLeft(durable)) return durable;
-      const placed = await (force ? machineDisk.rename(partial, path) : placeNew(partial, path))();
-      return E.isLeft(placed) ? placed : E.right(file.right.written.bytes);
+      const placed = await (force ? localFileSystem.rename(partial, path) : placeNew(partial, path))();
+      return E.isLeft(placed) ? placed : E.right(file.right.digest.bytes);
     };
     try {
       const bytes = await settle();
       if (E.isLeft(bytes)) return bytes;
       done.push({ name, bytes: bytes.right });
     } finally {
-      await machineDisk.removeFile(partial)();
+      await localFileSystem.removeFile(partial)();
     }
   }
-  const durable = await machineDisk.syncFolder(folder)();
+  const durable = await localFileSystem.syncFolder(folder)();
   return E.isLeft(durable) ? durable : E.right(done);
 }
 
 /** The folder of checkpoints, or of one of these, that a path is or lies in: what is committed is never written to. */
 async function checkpointsAround(path: string): Promise<string | undefined> {
   const isCheckpoint = async (at: string): Promise<boolean> =>
-    E.isRight(await machineDisk.status(join(at, manifestName))());
-  for (let at = machineDisk.realPath?.(path) ?? path; dirname(at) !== at; at = dirname(at)) {
+    E.isRight(await localFileSystem.status(join(at, manifestName))());
+  for (let at = localFileSystem.realPath?.(path) ?? path; dirname(at) !== at; at = dirname(at)) {
     if (await isCheckpoint(at)) return at;
-    const names = basename(at) === checkpointsName ? await machineDisk.names(at)() : E.right([]);
+    const names = basename(at) === checkpointsName ? await localFileSystem.names(at)() : E.right([]);
     for (const name of E.isRight(names) ? names.right : []) {
       if (numberIn(name) !== undefined && await isCheckpoint(join(at, name))) return at;
     }
@@ -197,7 +197,7 @@ async function destination(
       `Expected a folder to write to outside of all checkpoints, found ${word}: ${around} holds what a run has saved`,
     );
   }
-  if (out === undefined && E.isRight(await machineDisk.status(join(folder, checkpointsName))())) {
+  if (out === undefined && E.isRight(await localFileSystem.status(join(folder, checkpointsName))())) {
     return usage(`Expected a folder to write to, found the run folder ${JSON.stringify(word)}: ${remedy}`);
   }
   return E.right({ chosen, folder });
@@ -215,7 +215,7 @@ export function exportWeights({ options, rest }: Words, terminal: Terminal): Tas
     const { chosen: { store, checkpoint }, folder } = asked.right;
     const component = typeof options["component"] === "string" ? options["component"] : "model";
     const force = options["force"] === true;
-    const there = await machineDisk.names(folder)();
+    const there = await localFileSystem.names(folder)();
     if (E.isLeft(there) && there.left.code !== "ENOENT") return there;
     const before = E.isRight(there) ? there.right.filter((name) => weightsFile.test(name)) : [];
     if (before.length > 0 && !force) {
@@ -237,7 +237,7 @@ export function exportWeights({ options, rest }: Words, terminal: Terminal): Tas
       const sound = await verifyCheckpoint(store, checkpoint, checking, ({ name }) => sources.has(name))();
       checking();
       if (E.isLeft(sound)) return sound;
-      const made = await makeFolders(machineDisk, folder)();
+      const made = await makeFolders(localFileSystem, folder)();
       if (E.isLeft(made)) return made;
       const draw = terminal.draw("writing");
       const advance = meter(tensors.reduce((sum, { bytes }) => sum + bytes, 0), draw);
@@ -247,7 +247,7 @@ export function exportWeights({ options, rest }: Words, terminal: Terminal): Tas
       // Shards of an earlier export would be taken for this one's.
       const stale = before.filter((name) => !written.right.some((file) => file.name === name));
       for (const name of stale) {
-        const removed = await machineDisk.removeFile(join(folder, name))();
+        const removed = await localFileSystem.removeFile(join(folder, name))();
         if (E.isLeft(removed)) return removed;
       }
       const location = store.locationOf(checkpoint);

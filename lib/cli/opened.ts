@@ -11,7 +11,7 @@ import { toError } from "../explain.ts";
 import type { Stored } from "../manifest_tree.ts";
 import { readHeader } from "../tensor_files.ts";
 import type { TensorEntry } from "../safetensors.ts";
-import type { Part, Store } from "../store.ts";
+import type { OpenPart, Store } from "../store.ts";
 import type { Held, Home } from "../tensor.ts";
 
 // --- types
@@ -25,7 +25,7 @@ export interface Opened extends Loaded {
 }
 
 interface OpenFile {
-  readonly part: Part;
+  readonly part: OpenPart;
   readonly dataStart: number;
   readonly tensors: ReadonlyMap<string, TensorEntry>;
 }

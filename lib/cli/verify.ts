@@ -7,7 +7,8 @@ import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import { candidates } from "../catalogue.ts";
 import { decodeSummary } from "../manifest.ts";
-import { sha256Of, type Store } from "../store.ts";
+import { sha256Of } from "../digest.ts";
+import type { Store } from "../store.ts";
 import {
   type Chosen,
   chosen,
