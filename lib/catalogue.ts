@@ -1,5 +1,8 @@
 /**
- * What runners know of a store: the entries of its checkpoints.
+ * Entries: what a manifest says of its checkpoint, read once and remembered at the location.
+ *
+ * This is the only reader of manifest summaries. A committed checkpoint never changes, so an entry stays valid until its checkpoint is removed.
+ * The number of a checkpoint that was removed by hand can be used again, so a removal and a commit read the entries that they depend on again.
  *
  * @module
  */
@@ -7,57 +10,78 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { type ReadError, readSummary } from "./checkpoint.ts";
+import { decodeManifestOf, type ReadError } from "./checkpoint.ts";
+import type { Entry } from "./decision.ts";
 import type { LoadError, StoreFailed } from "./errors.ts";
 import { guarded } from "./guard.ts";
-import type { Summary } from "./manifest.ts";
-import type { Entry } from "./retention.ts";
-import { placeOf } from "./runs.ts";
+import { inOrder } from "./in_order.ts";
+import { perLocation } from "./location.ts";
+import { decodeSummary, type ManifestSummary } from "./manifest.ts";
 import { checkStore, type Store } from "./store.ts";
 
-// --- constructors
+// --- types
 
-/** This release. */
-export const version = "0.1.0";
-
-/** Entries of committed checkpoints, which do not change, by places: a relative path may lead to another folder by now. */
-const catalogues = new WeakMap<object, Map<number, Entry>>();
-
-/** The entries that are known of a store's place. */
-function knownOf(store: Store): Map<number, Entry> {
-  const place = placeOf(store);
-  const known = catalogues.get(place) ?? new Map<number, Entry>();
-  catalogues.set(place, known);
-  return known;
-}
-
-/** What a catalogue says of a checkpoint. */
-export function entryOf(checkpoint: number, summary: Summary & { readonly bytes: number }): Entry {
-  const { step, metrics, time, bytes, files, run } = summary;
-  return { checkpoint, step, metrics, time, bytes: files.reduce((sum, file) => sum + file.bytes, bytes), run };
-}
-
-// --- capture and restore
-
-/** The entry of one checkpoint, read anew: it may have been removed by hand, and its number have been given again, or be damaged by now. */
-export function readEntry(store: Store, checkpoint: number): TaskEither<ReadError, Entry> {
-  return pipe(readSummary(store, checkpoint), TE.map((summary) => entryOf(checkpoint, summary)));
-}
+/** A summary as it was read, with the length of its manifest. */
+export type SummaryRead = ManifestSummary & { readonly bytes: number };
 
 /** What a store holds. */
 export interface Listed {
   /** An entry for each checkpoint whose manifest can be read, oldest first. */
   readonly entries: readonly Entry[];
-  /** The numbers of the others, ascending, each with the reason: a damaged manifest, a later format, what the store refused. */
+  /** The numbers of the other checkpoints, ascending, each with its error: damage, a later format, or a failure of the store. */
   readonly damaged: readonly { readonly checkpoint: number; readonly error: LoadError }[];
+}
+
+/** A remembered entry. */
+interface RememberedEntry {
+  readonly entry: Entry;
+  /** The training that saved it, undefined for the default one. */
+  readonly training: string | undefined;
+}
+
+// --- constructors
+
+const entriesAt = perLocation(() => new Map<number, RememberedEntry>());
+
+/** The entry that a summary gives. */
+export function entryOf(checkpoint: number, summary: SummaryRead): Entry {
+  const { step, metrics, time, bytes, files, run } = summary;
+  return { checkpoint, step, metrics, time, bytes: files.reduce((sum, file) => sum + file.bytes, bytes), run };
+}
+
+/** Remembers the entry of a checkpoint that was committed just now, in place of any earlier checkpoint with its number. */
+export function rememberEntry(store: Store, entry: Entry, training: string | undefined): void {
+  entriesAt(store).set(entry.checkpoint, { entry, training });
+}
+
+/** Forgets the entry of a checkpoint. */
+export function forgetEntry(store: Store, checkpoint: number): void {
+  entriesAt(store).delete(checkpoint);
+}
+
+// --- capture and restore
+
+/**
+ * Reads what a checkpoint says of itself, without its state.
+ *
+ * @param store The store.
+ * @param checkpoint Its number.
+ */
+export function readSummary(store: Store, checkpoint: number): TaskEither<ReadError, SummaryRead> {
+  return decodeManifestOf(store, checkpoint, decodeSummary);
+}
+
+/** Reads the entry of one checkpoint from its manifest, even if an entry of its number is remembered. */
+export function readEntry(store: Store, checkpoint: number): TaskEither<ReadError, Entry> {
+  return pipe(readSummary(store, checkpoint), TE.map((summary) => entryOf(checkpoint, summary)));
 }
 
 /**
  * The checkpoints of a store, oldest first.
  *
- * @param store Which.
- * @returns An entry for each that can be read, and the numbers of those that cannot, with the reason; its left is `StoreFailed`, where the
- *   store as a whole cannot be listed. Only manifests are read: to check every byte, `dogear verify`.
+ * @param store The store.
+ * @returns An entry for each checkpoint that can be read, and the numbers of those that cannot, each with its error. The left is `StoreFailed` if
+ *   the store cannot be listed. Only manifests are read: `dogear verify` checks every byte.
  *
  * @example
  * ```ts
@@ -73,110 +97,109 @@ export interface Listed {
  */
 export function list(store: Store): TaskEither<StoreFailed, Listed> {
   checkStore(store);
-  return guarded("list", store.location, async () => {
-    const numbers = await candidates(store)();
-    if (E.isLeft(numbers)) return numbers;
+  return guarded("list", store.location, pipe(candidates(store), TE.flatMap((numbers) => listThese(store, numbers))));
+}
+
+/** Reads the entries of these checkpoints; lists the store again if one of those that cannot be read has been removed meanwhile. */
+function listThese(store: Store, checkpoints: readonly number[]): TaskEither<StoreFailed, Listed> {
+  return async () => {
     const entries: Entry[] = [];
     const damaged: { readonly checkpoint: number; readonly error: LoadError }[] = [];
-    const passed: number[] = [];
-    for await (const [checkpoint, entry] of inOrder(numbers.right, (n) => readEntry(store, n)())) {
+    const missing: number[] = [];
+    for await (const [checkpoint, entry] of inOrder(checkpoints, (n) => readEntry(store, n)())) {
       if (E.isRight(entry)) entries.push(entry.right);
-      else if (entry.left._tag === "NoCheckpoint") passed.push(checkpoint);
+      else if (entry.left._tag === "NoCheckpoint") missing.push(checkpoint);
       else damaged.push({ checkpoint, error: entry.left });
     }
-    const doubtful = [...passed, ...damaged.map(({ checkpoint }) => checkpoint)];
-    return await isGone(store, doubtful) ? await list(store)() : E.right({ entries, damaged });
-  });
+    const unread = [...missing, ...damaged.map(({ checkpoint }) => checkpoint)];
+    return await isGone(store, unread) ? await list(store)() : E.right({ entries, damaged });
+  };
 }
 
 // --- combinators
 
-/** The numbers that may have a checkpoint, ascending; the last is the newest checkpoint's. */
+/** The numbers that may have a checkpoint, ascending; the last one is the newest checkpoint's. */
 export function candidates(store: Store): TaskEither<StoreFailed, readonly number[]> {
   return store.candidates ?? store.list;
 }
 
-/** How many checkpoints are looked at side by side. */
-const sideBySide = 16;
-
-/** What each item comes to, in the order of the items, some under way at a time; no more are held than that. */
-export async function* inOrder<A, B>(
-  items: Iterable<A>,
-  run: (item: A) => Promise<B>,
-): AsyncGenerator<readonly [A, B]> {
-  const underWay: Promise<readonly [A, B]>[] = [];
-  for (const item of items) {
-    underWay.push(run(item).then((result) => [item, result] as const));
-    const first = underWay.length < sideBySide ? undefined : underWay.shift();
-    if (first !== undefined) yield await first;
-  }
-  for (const next of underWay) yield await next;
+/** Whether one of these checkpoints has been removed since it was listed. Retention does so, when a newer one exists. */
+export async function isGone(store: Store, checkpoints: readonly number[]): Promise<boolean> {
+  if (checkpoints.length === 0) return false;
+  const numbers = await candidates(store)();
+  if (E.isLeft(numbers)) return false;
+  const present = new Set(numbers.right);
+  return !checkpoints.every((checkpoint) => present.has(checkpoint));
 }
 
 /**
- * The entries of those of these checkpoints whose manifests can be read, in their order; what is known is not read again.
+ * The entries of checkpoints, in their order, without those whose manifests cannot be read. Remembered entries are not read again.
  *
- * @param store Which.
- * @param checkpoints All that the store has: what is known of others is forgotten, and all where a known one was newer: the place was emptied.
- * @param run Only those of this run.
+ * @param store The store.
+ * @param checkpoints All numbers of the store. Entries of other numbers are forgotten; if one of those is higher than all of these, the location was
+ *   emptied and everything is forgotten.
+ * @param run The run whose entries are wanted; all runs by default.
  */
 export async function entriesOf(
   store: Store,
   checkpoints: readonly number[],
   run?: string,
 ): Promise<readonly Entry[]> {
-  const known = knownOf(store);
+  const remembered = entriesAt(store);
   const entries: Entry[] = [];
   const unknown: number[] = [];
-  let there = 0;
-  // Of many checkpoints one loop takes a third of the time that several functions of arrays do.
+  let present = 0;
+  // One loop takes a third of the time of array functions, where there are many checkpoints.
   for (const checkpoint of checkpoints) {
-    const entry = known.get(checkpoint);
+    const entry = remembered.get(checkpoint)?.entry;
     if (entry === undefined) {
       unknown.push(checkpoint);
       continue;
     }
-    there++;
+    present++;
     if (run === undefined || entry.run === run) entries.push(entry);
   }
-  if (there < known.size) {
-    forgetOthers(known, checkpoints);
+  if (present < remembered.size) {
+    forgetOthers(store, checkpoints);
     return await entriesOf(store, checkpoints, run);
   }
   if (unknown.length === 0) return entries;
   let read = 0;
-  for await (const [checkpoint, entry] of inOrder(unknown, (n) => readEntry(store, n)())) {
-    if (E.isLeft(entry)) continue;
-    known.set(checkpoint, entry.right);
-    read++;
-  }
+  for await (const [, entry] of inOrder(unknown, (n) => remember(store, n))) if (E.isRight(entry)) read++;
   if (read === 0) return entries;
-  return checkpoints.flatMap((checkpoint) => known.get(checkpoint) ?? [])
+  return checkpoints.flatMap((checkpoint) => remembered.get(checkpoint)?.entry ?? [])
     .filter((entry) => run === undefined || entry.run === run);
 }
 
-/** Forgets the entries of checkpoints that are gone; all of them where one was newer than what is there. */
-function forgetOthers(known: Map<number, Entry>, checkpoints: readonly number[]): void {
-  const [there, newest] = [new Set(checkpoints), checkpoints.at(-1) ?? -1];
-  const emptied = [...known.keys()].some((checkpoint) => checkpoint > newest);
-  for (const checkpoint of known.keys()) if (emptied || !there.has(checkpoint)) known.delete(checkpoint);
+/** Reads and remembers the entry of a checkpoint. */
+async function remember(store: Store, checkpoint: number): Promise<E.Either<ReadError, RememberedEntry>> {
+  const summary = await readSummary(store, checkpoint)();
+  if (E.isLeft(summary)) return summary;
+  const remembered = { entry: entryOf(checkpoint, summary.right), training: summary.right.training };
+  entriesAt(store).set(checkpoint, remembered);
+  return E.right(remembered);
 }
 
-/** Whether one of these checkpoints has been removed since it was listed: the retention of a run that goes on does so once there is a newer one. */
-export async function isGone(store: Store, checkpoints: readonly number[]): Promise<boolean> {
-  if (checkpoints.length === 0) return false;
-  const numbers = await candidates(store)();
-  if (E.isLeft(numbers)) return false;
-  const there = new Set(numbers.right);
-  return !checkpoints.every((checkpoint) => there.has(checkpoint));
+/** The name of the training that saved a checkpoint, undefined for the default one. It is read once. */
+export async function trainingOf(
+  store: Store,
+  checkpoint: number,
+): Promise<E.Either<ReadError, { readonly training: string | undefined }>> {
+  const remembered = entriesAt(store).get(checkpoint);
+  return remembered === undefined ? await remember(store, checkpoint) : E.right(remembered);
 }
 
-/** Knows the entry of a checkpoint that was committed just now; another one may have had its number, and have been removed by hand. */
-export function knowEntry(store: Store, entry: Entry): void {
-  knownOf(store).set(entry.checkpoint, entry);
-}
-
-/** Forgets the entry of a checkpoint that was removed. */
-export function forgetEntry(store: Store, checkpoint: number): void {
-  knownOf(store).delete(checkpoint);
+/**
+ * Forgets the entries of all but these checkpoints.
+ *
+ * @param store The store.
+ * @param checkpoints All numbers of the store, ascending. If a remembered number is higher, the location was emptied and everything is forgotten.
+ */
+export function forgetOthers(store: Store, checkpoints: readonly number[]): void {
+  const remembered = entriesAt(store);
+  const [present, newest] = [new Set(checkpoints), checkpoints.at(-1) ?? -1];
+  const emptied = [...remembered.keys()].some((checkpoint) => checkpoint > newest);
+  for (const checkpoint of remembered.keys()) {
+    if (emptied || !present.has(checkpoint)) remembered.delete(checkpoint);
+  }
 }

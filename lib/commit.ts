@@ -1,9 +1,9 @@
 /**
- * A state written to any store as one checkpoint, and committed.
+ * Writes a state to a store as one checkpoint, and commits it.
  *
- * No tensor is copied that is larger than 256 KiB and stays where it is: views of at most 8 MiB go to the store as they are. Smaller tensors,
- * and those in memory that may move, are packed into two buffers by turns, one filled while the other is written. A file of the last save
- * whose tensors are all unchanged is taken over and not written: it is proved by their data ids, which tfjs never gives to other values.
+ * Tensors larger than 256 KiB are not copied: views of at most 8 MiB go to the store. Smaller ones, and those whose memory may move, are packed
+ * into two buffers, of which one is filled while the other is written. A file of the last save is reused instead of written if all its tensors have
+ * the data ids that they had, which tfjs never gives to other values.
  *
  * @module
  */
@@ -12,15 +12,15 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { candidates } from "./catalogue.ts";
-import { readSummary } from "./checkpoint.ts";
 import type { Encoded } from "./encode.ts";
 import type { Overtaken, StoreFailed } from "./errors.ts";
-import { encodeIndex, type FilePlan, filePlans, type KnownFile, type Layout } from "./layout.ts";
-import { componentText, encodeManifest, type FileEntry, format, type Summary } from "./manifest.ts";
-import { type ArraySpec, isKept, isModelShard, modelIndex, type Placement, placements } from "./placement.ts";
+import { encodeIndex, type FilePlan, filePlans, knownArray, type KnownFile, type KnownFiles } from "./layout.ts";
+import { perLocation } from "./location.ts";
+import { encodeManifest, type FileEntry, format, type ManifestSummary } from "./manifest.ts";
+import { componentText } from "./manifest_tree.ts";
+import { type ComponentArrays, isModelShard, modelIndex, nameTensors } from "./placement.ts";
 import { meter, type Progress } from "./progress.ts";
 import { type EncodedHeader, encodeHeader, type TensorSpec } from "./safetensors.ts";
-import { placeOf } from "./runs.ts";
 import { sha256Of } from "./digest.ts";
 import { type CommitCondition, manifestName, type Saving, type Store, tooLong } from "./store.ts";
 import type { Held } from "./tensor.ts";
@@ -32,71 +32,58 @@ export interface Committed {
   readonly checkpoint: number;
   readonly bytesWritten: number;
   readonly bytesTotal: number;
-  /** The numbers that may have a checkpoint, where the commit has seen them. */
+  /** The numbers that may have a checkpoint, if the commit has listed them. */
   readonly seen: readonly number[] | undefined;
-  /** In a store that asks for SHA-256, that of the manifest. */
+  /** The SHA-256 of the manifest, if the store asks for SHA-256. */
   readonly digest?: string;
 }
 
-/** Where this process has written a file. */
-interface WrittenFile {
+/** How a checkpoint is written. */
+export interface WriteOptions {
+  /** The checkpoint that it must follow. */
+  readonly after: CommitCondition | undefined;
+  /** The files of its parent, from the parent's manifest: the last save's files are reused from there. */
+  readonly parentFiles: readonly FileEntry[];
+  /** Receives the progress after each piece. */
+  readonly onProgress: (progress: Progress) => void;
+}
+
+/** A file of a committed checkpoint. */
+interface CommittedFile {
   readonly checkpoint: number;
   readonly entry: FileEntry;
 }
 
-/** A file's header, and what it is of. */
-interface Head extends EncodedHeader {
-  readonly specs: readonly ArraySpec[];
-}
-
-/** A file to be, with all that its writing takes. */
-interface OpenFile {
-  readonly plan: FilePlan<WrittenFile>;
-  readonly head: Head;
-  /** Its arrays, in its order. */
+/** A planned file, with its header and its arrays in the order of the file. */
+interface FileToWrite {
+  readonly plan: FilePlan<CommittedFile>;
+  readonly head: EncodedHeader;
   readonly arrays: readonly Held[];
 }
 
-/** What is kept in mind of a component: no array's bytes. */
-interface Kept {
-  readonly placement: Placement;
-  /** Its files, with their indices in the manifest. */
-  readonly files: readonly { readonly name: string; readonly index: number; readonly head: Head }[];
-  /** What the manifest says of it. */
-  readonly text: string;
+/** The files of a checkpoint in the store. */
+interface FilesPut {
+  readonly entries: readonly FileEntry[];
+  readonly bytesWritten: number;
 }
 
-/** What a save leaves to the next one into the same store. */
-interface LastSave {
-  readonly layout: Layout<WrittenFile>;
-  readonly components: ReadonlyMap<string, Kept>;
-}
-
-/** The last save into a place, which its stores hold: it goes with them. */
-const lastSaves = new WeakMap<object, WeakRef<LastSave>>();
-const holders = new WeakMap<Store, LastSave>();
-const firstSave: LastSave = { layout: new Map(), components: new Map() };
+/** The files of the last save to a location. */
+const lastFilesAt = perLocation((): { files: KnownFiles<CommittedFile> } => ({ files: new Map() }));
 
 const mebi = 2 ** 20;
 const [viewBytes, packedBytes, smallBytes] = [8 * mebi, 4 * mebi, mebi / 4];
-/** Room for what is found to need packing only when its turn comes: tfjs may have moved it to another backend. */
+/** The smallest packing buffer: an array may turn out to need packing only when it is read, because tfjs moved it to another backend. */
 const leastBytes = mebi / 16;
 
 // --- capture
 
-/** The header of a file, with the lengths of packed strings found out: that of the last save where its arrays have the same form. */
-async function headOf({ tensors }: FilePlan<WrittenFile>, last: Head | undefined): Promise<Head> {
-  if (last?.specs.length === tensors.length && tensors.every(({ spec }, i) => spec === last.specs[i])) return last;
+/** Makes the header of a planned file. Packed strings are read, since their lengths are not known before. */
+async function prepareFile(plan: FilePlan<CommittedFile>): Promise<FileToWrite> {
   const specs: TensorSpec[] = [];
-  for (const { spec, node: { held } } of tensors) {
+  for (const { spec, node: { held } } of plan.tensors) {
     specs.push(held.element === "string" ? { ...spec, shape: [(await held.home.read(held)).byteLength] } : spec);
   }
-  return { ...encodeHeader(specs, [["dogear", format], ["format", "pt"]]), specs: tensors.map(({ spec }) => spec) };
-}
-
-/** A file ready to be written. */
-async function opened(plan: FilePlan<WrittenFile>, last: Kept | undefined): Promise<OpenFile> {
-  const head = await headOf(plan, last?.files.find(({ name }) => name === plan.name)?.head);
+  const head = encodeHeader(specs, [["dogear", format], ["format", "pt"]]);
   return { plan, head, arrays: head.order.map((i) => plan.tensors[i]!.node.held) };
 }
 
@@ -105,9 +92,9 @@ function isPacked(bytes: number, held: Held): boolean {
   return bytes <= smallBytes || held.home.copies(held);
 }
 
-/** Two buffers for the files by turns, as large as what is packed into them needs. */
-function stagingFor(files: readonly OpenFile[]): readonly Uint8Array[] {
-  const packed = ({ arrays, head: { header } }: OpenFile): number =>
+/** Two packing buffers, as large as the files need. */
+function stagingFor(files: readonly FileToWrite[]): readonly Uint8Array[] {
+  const packed = ({ arrays, head: { header } }: FileToWrite): number =>
     header.tensors.reduce(
       (sum, { begin, end }, i) => isPacked(end - begin, arrays[i] as Held) ? sum + end - begin : sum,
       0,
@@ -116,9 +103,9 @@ function stagingFor(files: readonly OpenFile[]): readonly Uint8Array[] {
   return [0, 1].map(() => new Uint8Array(Math.min(packedBytes, most)));
 }
 
-/** The bytes of a file in pieces of at most 8 MiB; one is valid until the next but one is asked for. */
+/** The bytes of a file in pieces of at most 8 MiB. A piece stays valid until the next but one is asked for. */
 async function* chunksOf(
-  { head: { bytes, header }, arrays }: OpenFile,
+  { head: { bytes, header }, arrays }: FileToWrite,
   staging: readonly Uint8Array[],
   advance: (bytes: number) => void,
 ): AsyncGenerator<Uint8Array> {
@@ -151,202 +138,188 @@ async function* chunksOf(
       continue;
     }
     for (let at = 0; at < length;) {
-      const room = buffer().byteLength - used;
-      const some = at === 0 && length <= room ? view : view.subarray(at, at + room);
+      const free = buffer().byteLength - used;
+      const some = at === 0 && length <= free ? view : view.subarray(at, at + free);
       buffer().set(some, used);
       used += some.byteLength;
       at += some.byteLength;
       if (used < buffer().byteLength) continue;
       yield packed();
-      // A backend's memory may have moved meanwhile.
+      // The backend may have moved its memory during the yield.
       if (at < length) view = home.peek(held) ?? await home.read(held);
     }
   }
   if (used > 0) yield packed();
 }
 
-/** The files of a checkpoint, if it is this run's: another one may have its number by now. */
-async function filesOf(store: Store, checkpoint: number, run: string): Promise<readonly FileEntry[]> {
-  const summary = await readSummary(store, checkpoint)();
-  return E.isRight(summary) && summary.right.run === run ? summary.right.files : [];
-}
-
-/** Whether a file is still what this process has written. */
-async function isThere(
+/** Whether a file of the last save is in the parent as it was written: same name, length and digests. */
+async function isIntact(
   store: Store,
-  { checkpoint, entry }: WrittenFile,
-  files: readonly FileEntry[],
+  { checkpoint, entry }: CommittedFile,
+  parentFiles: readonly FileEntry[],
 ): Promise<boolean> {
-  const found = files.find(({ name }) => name === entry.name);
+  const found = parentFiles.find(({ name }) => name === entry.name);
   if (found?.bytes !== entry.bytes || found.crc32 !== entry.crc32 || found.sha256 !== entry.sha256) return false;
   const status = await store.status?.(checkpoint, entry.name)();
   return status === undefined || (E.isRight(status) && status.right.bytes === entry.bytes);
 }
 
-/** Takes over the files that are unchanged where the store can, and writes the others; a failure has ended the saving. */
-async function putFiles(
+/** Reuses the unchanged files, as far as the store can. */
+async function reuseFiles(
   store: Store,
   saving: Saving,
-  files: readonly OpenFile[],
-  run: string,
-  onProgress: (progress: Progress) => void,
-): Promise<E.Either<StoreFailed, { readonly entries: readonly FileEntry[]; readonly written: number }>> {
-  const taken = new Map<OpenFile, FileEntry>();
-  const known = new Map<number, readonly FileEntry[]>();
+  files: readonly FileToWrite[],
+  parent: number | undefined,
+  parentFiles: readonly FileEntry[],
+): Promise<E.Either<StoreFailed, ReadonlyMap<FileToWrite, FileEntry>>> {
+  const reused = new Map<FileToWrite, FileEntry>();
   for (const file of files) {
     const { name, same } = file.plan;
-    if (same === undefined) continue;
-    const there = known.get(same.checkpoint) ?? await filesOf(store, same.checkpoint, run);
-    known.set(same.checkpoint, there);
-    if (!await isThere(store, same, there)) continue;
-    const reused = await saving.reuse(name, { checkpoint: same.checkpoint, name: same.entry.name })();
-    if (E.isLeft(reused)) return reused;
-    if (reused.right) taken.set(file, { ...same.entry, name });
+    if (same === undefined || same.checkpoint !== parent || !await isIntact(store, same, parentFiles)) continue;
+    const done = await saving.reuse(name, { checkpoint: same.checkpoint, name: same.entry.name })();
+    if (E.isLeft(done)) return done;
+    if (done.right) reused.set(file, { ...same.entry, name });
   }
-  const total = files.reduce((sum, file) => taken.has(file) ? sum : sum + file.head.header.bytes, 0);
-  let written = total;
-  const advance = meter(total, onProgress);
-  const staging = stagingFor(files.filter((file) => !taken.has(file)));
-  const entries: FileEntry[] = [];
+  return E.right(reused);
+}
+
+/** The index of the model's shards; undefined if the model is one file. */
+function modelIndexOf(files: readonly FileToWrite[]): Uint8Array | undefined {
   const shards = files.filter(({ plan }) => isModelShard(plan.name));
-  // First, so that what is large is brought to the disk while the manifest is made.
-  if (shards.length > 0) {
-    const index = encodeIndex(
-      shards.flatMap(({ plan, head }) =>
-        head.header.tensors.map(({ name, begin, end }) => [name, plan.name, end - begin] as const)
-      ),
-    );
+  if (shards.length === 0) return undefined;
+  return encodeIndex(
+    shards.flatMap(({ plan, head }) =>
+      head.header.tensors.map(({ name, begin, end }) => [name, plan.name, end - begin] as const)
+    ),
+  );
+}
+
+/** Puts all files of a checkpoint: the reused ones, the index of the model's shards, and the others. A failure ends the saving. */
+async function putFiles(
+  saving: Saving,
+  files: readonly FileToWrite[],
+  reused: ReadonlyMap<FileToWrite, FileEntry>,
+  onProgress: (progress: Progress) => void,
+): Promise<E.Either<StoreFailed, FilesPut>> {
+  const written = files.filter((file) => !reused.has(file));
+  const total = written.reduce((sum, { head }) => sum + head.header.bytes, 0);
+  const [advance, staging] = [meter(total, onProgress), stagingFor(written)];
+  const entries: FileEntry[] = [];
+  const index = modelIndexOf(files);
+  if (index !== undefined) {
     const put = await saving.put(modelIndex, [index])();
     if (E.isLeft(put)) return put;
     entries.push({ name: modelIndex, ...put.right });
-    written += index.byteLength;
   }
   for (const file of files) {
     const { name } = file.plan;
-    const same = taken.get(file);
+    const same = reused.get(file);
     const put = same ? E.right(same) : await saving.put(name, chunksOf(file, staging, advance))();
     if (E.isLeft(put)) return put;
     entries.push({ name, ...put.right });
   }
-  return E.right({ entries, written });
+  return E.right({ entries, bytesWritten: total + (index?.byteLength ?? 0) });
 }
 
-/** What has been written, by what its files would be called were they not split. */
-function layoutOf(checkpoint: number, files: readonly OpenFile[], entries: readonly FileEntry[]): Layout<WrittenFile> {
+/** What to remember of the files for the next save. */
+function knownFilesOf(
+  checkpoint: number,
+  files: readonly FileToWrite[],
+  entries: readonly FileEntry[],
+): KnownFiles<CommittedFile> {
   const byName = new Map(entries.map((entry) => [entry.name, entry]));
-  const layout = new Map<string, KnownFile<WrittenFile>[]>();
+  const known = new Map<string, KnownFile<CommittedFile>[]>();
   for (const { plan: { name, whole, tensors } } of files) {
     const entry = byName.get(name);
     if (entry === undefined) continue;
-    // Only what a backend holds is ever proved the same, and nothing else is kept from being freed.
-    const arrays = tensors.map(({ spec: { name }, node: { held } }) =>
-      [name, held.resident === undefined ? held : { element: held.element, shape: held.shape, identity: {} }] as const
-    );
-    layout.set(whole, [...layout.get(whole) ?? [], { place: { checkpoint, entry }, arrays: new Map(arrays) }]);
+    const arrays = new Map(tensors.map(({ spec, node }) => [spec.name, knownArray(node.held)]));
+    known.set(whole, [...known.get(whole) ?? [], { file: { checkpoint, entry }, arrays }]);
   }
-  return layout;
+  return known;
 }
 
-/** A component with its text in the manifest: that of the last save where its form is the same and stands in the same files. */
-function keptOf(
-  placement: Placement,
-  files: readonly OpenFile[],
-  entries: readonly FileEntry[],
-  last: Kept | undefined,
-): Kept {
-  const { component, node } = placement;
-  const own = files.filter(({ plan }) => plan.component === component);
-  const found = own.map(({ plan, head }) => {
-    return { name: plan.name, index: entries.findIndex(({ name }) => name === plan.name), head };
-  });
-  const same = last?.files.length === found.length &&
-    found.every(({ index, head }, i) => last.files[i]?.index === index && last.files[i]?.head === head);
-  const text = same
-    ? last.text
-    : componentText([component, node], own.map(({ plan }, i) => [found[i]!.index, plan.tensors]));
-  return { placement, files: found, text };
-}
-
-/** The bytes of a manifest, if it is not too long to be read again. */
+/** The bytes of the manifest; a failure if it is longer than a reader accepts. */
 function manifestOf(
   store: Store,
-  summary: Summary,
+  summary: ManifestSummary,
   order: Encoded["order"],
-  components: readonly Pick<Kept, "text">[],
+  components: readonly ComponentArrays[],
+  files: readonly FileToWrite[],
 ): E.Either<StoreFailed, Uint8Array> {
+  const indexOf = new Map(summary.files.map(({ name }, i) => [name, i]));
+  const filesOf = (component: string): Parameters<typeof componentText>[1] =>
+    files.filter(({ plan }) => plan.component === component)
+      .map(({ plan }) => [indexOf.get(plan.name) ?? -1, plan.tensors]);
+  const texts = components.map(({ component, node }) => componentText([component, node], filesOf(component)));
   const path = `${store.location}/${manifestName}`;
-  // Looked at before it is made: an engine refuses a string that is longer still.
-  const long = tooLong("write", path, components.reduce((sum, { text }) => sum + text.length, 0));
+  // Checked first, because an engine cannot join strings beyond its own limit.
+  const long = tooLong("write", path, texts.reduce((sum, text) => sum + text.length, 0));
   if (long !== undefined) return E.left(long);
-  const bytes = encodeManifest(summary, order, components.map(({ text }) => text));
+  const bytes = encodeManifest(summary, order, texts);
   const longer = tooLong("write", path, bytes.byteLength);
   return longer === undefined ? E.right(bytes) : E.left(longer);
+}
+
+/** Checks what a checkpoint must follow, for a store whose commit does not. */
+function lookFirst(
+  store: Store,
+  saving: Saving,
+  after: CommitCondition | undefined,
+): TaskEither<StoreFailed | Overtaken, void> {
+  return after === undefined || saving.checksCondition === true
+    ? TE.right(undefined)
+    : pipe(candidates(store), TE.flatMap(after.check));
 }
 
 /**
  * Writes a state as one checkpoint and commits it.
  *
- * @param store Where to.
- * @param encoded The state, whose arrays must stay held until the task is done.
- * @param summary What the checkpoint says of itself.
- * @param after What it goes after.
- * @param onProgress Told after each piece.
- * @returns What was committed; or the store's failure, or that another one is ahead, and then the store is as before.
+ * @param store The store.
+ * @param encoded The state. Its arrays must stay held until the task is done.
+ * @param summary What the manifest says of the checkpoint.
+ * @param options What it must follow, and what it can reuse.
+ * @returns What was committed; the store's failure; or `Overtaken`. After an error the store is as before.
  */
 export function writeCheckpoint(
   store: Store,
   encoded: Encoded,
-  summary: Omit<Summary, "files">,
-  after?: CommitCondition,
-  onProgress: (progress: Progress) => void = () => {},
+  summary: Omit<ManifestSummary, "files">,
+  { after, parentFiles, onProgress }: WriteOptions,
 ): TaskEither<StoreFailed | Overtaken, Committed> {
   return async () => {
-    const place = placeOf(store);
-    const last = lastSaves.get(place)?.deref() ?? firstSave;
-    const placed = placements(encoded, last.components);
-    const plans = filePlans(placed, last.layout);
-    const files = await Promise.all(plans.map((plan) => opened(plan, last.components.get(plan.component))));
+    const last = lastFilesAt(store);
+    const components = nameTensors(encoded);
+    const files = await Promise.all(filePlans(components, last.files).map(prepareFile));
     const begun = await store.begin();
     if (E.isLeft(begun)) return begun;
+    const saving = begun.right;
     try {
-      const put = await putFiles(store, begun.right, files, summary.run, onProgress);
+      const put = await pipe(
+        () => reuseFiles(store, saving, files, summary.parent ?? undefined, parentFiles),
+        TE.flatMap((reused) => () => putFiles(saving, files, reused, onProgress)),
+      )();
       if (E.isLeft(put)) return put;
-      const { entries, written } = put.right;
-      const components = placed.map((placement) =>
-        keptOf(placement, files, entries, last.components.get(placement.component))
-      );
-      const manifest = manifestOf(store, { ...summary, files: entries }, encoded.order, components);
+      const { entries, bytesWritten } = put.right;
+      const manifest = await pipe(
+        TE.fromEither(manifestOf(store, { ...summary, files: entries }, encoded.order, components, files)),
+        TE.flatMap((bytes) => pipe(lookFirst(store, saving, after), TE.map(() => bytes))),
+      )();
       if (E.isLeft(manifest)) {
-        await begun.right.abort();
+        await saving.abort();
         return manifest;
       }
-      const { listed } = begun.right;
-      if (after !== undefined && begun.right.checksCondition !== true) {
-        const looked = await pipe(candidates(store), TE.flatMap(after.check))();
-        if (E.isLeft(looked)) {
-          await begun.right.abort();
-          return looked;
-        }
-      }
-      const committed = await begun.right.commit(manifest.right, after)();
+      const committed = await saving.commit(manifest.right, after)();
       if (E.isLeft(committed)) return committed;
-      const kept = components.filter(({ placement, text }) => isKept(placement, text));
-      const save: LastSave = {
-        layout: layoutOf(committed.right, files, entries),
-        components: new Map(kept.map((each) => [each.placement.component, each])),
-      };
-      holders.set(store, save);
-      lastSaves.set(place, new WeakRef(save));
-      const bytesTotal = entries.reduce((sum, { bytes }) => sum + bytes, manifest.right.byteLength);
+      last.files = knownFilesOf(committed.right, files, entries);
       return E.right({
         checkpoint: committed.right,
-        bytesWritten: written + manifest.right.byteLength,
-        bytesTotal,
-        seen: listed?.(),
+        bytesWritten: bytesWritten + manifest.right.byteLength,
+        bytesTotal: entries.reduce((sum, { bytes }) => sum + bytes, manifest.right.byteLength),
+        seen: saving.listed?.(),
         ...(store.digest === "sha256" ? { digest: sha256Of(manifest.right) } : {}),
       });
     } catch (cause) {
-      await begun.right.abort();
+      await saving.abort();
       throw cause;
     }
   };

@@ -40,6 +40,7 @@ import { reservationName, temporaryName } from "./leftovers.ts";
 import { folderName, isCommitted, listCandidates, listCheckpoints, numberIn } from "./listing.ts";
 import { localFileSystem } from "./local_file_system.ts";
 import { activeSaves, removeAtomically, removeOrphans } from "./orphans.ts";
+import { type LocationState, newLocationState } from "./location.ts";
 import { commitFolder, type CommittedFolder } from "./publish.ts";
 import { shown } from "./rules.ts";
 import { checkEmpty, checkName, checkpointsName, nameFile } from "./run_folder.ts";
@@ -313,7 +314,7 @@ function removeCheckpoint({ fs, run }: RunFolder, checkpoint: number): TE.TaskEi
  * @returns The constructor of stores on it.
  */
 export function directoryOn(fs: FileSystem): (path: string, options?: StoreOptions) => Store {
-  const places = new Map<string, object>();
+  const places = new Map<string, LocationState>();
   const expectations = new Map<string, Expectation>();
   return (path, options = {}) => {
     checkRunPath(path);
@@ -327,7 +328,7 @@ export function directoryOn(fs: FileSystem): (path: string, options?: StoreOptio
       },
       place: () => {
         const realPath = fs.realPath?.(run()) ?? run();
-        const place = places.get(realPath) ?? {};
+        const place = places.get(realPath) ?? newLocationState();
         places.set(realPath, place);
         return place;
       },

@@ -1,16 +1,16 @@
 /**
- * What this process is, for a checkpoint to record: apart from the catalogue, so that reading one need not load tfjs.
+ * The environment of this process, as a checkpoint records it. It is not in `manifest.ts`, because reading a manifest must not load tfjs.
  *
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { version } from "./catalogue.ts";
 import type { Environment } from "./manifest.ts";
 import { backendName, isExact } from "./tfjs/backend.ts";
+import { version } from "./version.ts";
 
 // --- constructors
 
-/** What this process is. */
+/** The versions, runtime and backend of this process. */
 export function environment(): Environment {
   const { Bun, Deno, process } = globalThis as {
     readonly Bun?: { readonly version: string };
@@ -23,9 +23,9 @@ export function environment(): Environment {
 
 // --- combinators
 
-/** Why further steps in one environment may have other bits than they would have had in the one that saved, in a sentence each. */
+/** Why further steps in the current environment may give other bits than in the one that saved, as sentences. */
 export function mayDiffer(saved: Environment, current: Environment): readonly string[] {
-  // What has no tensors has no backend.
+  // A state without tensors needs no backend.
   const names = [saved.backend, current.backend].includes("none") ? [] : ["tfjs", "backend"] as const;
   const changed = names.filter((name) => saved[name] !== current[name]);
   return [

@@ -17,14 +17,15 @@ import type { Report } from "./loading.ts";
 import * as Rng from "./rng.ts";
 import { checkMisspelt, checkOptionNames, type OptionNames } from "./option_names.ts";
 import { aBoolean, aFunction, demand, ifGiven, isPlainRecord, must } from "./rules.ts";
-import { checkPolicy, policyNames, type SavePoints, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
+import { checkPolicy, policyNames, type SavePoints, savePoints, type SavePolicy } from "./save_points.ts";
+import type { Signal } from "./signals.ts";
 import { type Seed, seedText } from "./seed.ts";
 import { release } from "./snapshot.ts";
 import { onDevice } from "./tfjs/device.ts";
 import { hold } from "./tfjs/tensor.ts";
 import { type Callbacks, checkCallbacks } from "./tfjs/training.ts";
 import { type FoundTraining, newestOf } from "./training_checkpoints.ts";
-import { defaultTraining, type Training, trainingsAt } from "./trainings.ts";
+import { defaultTraining, type TrainingRecord, trainingsAt } from "./trainings.ts";
 
 // --- types
 
@@ -184,7 +185,11 @@ function another(options: FitOptions, problems: readonly Problem[], checkpoint?:
 }
 
 /** What forbids a second call of a training in this process. */
-function repeated(name: string, before: Training | undefined, beginning: Training["beginning"]): readonly Problem[] {
+function repeated(
+  name: string,
+  before: TrainingRecord | undefined,
+  beginning: TrainingRecord["beginning"],
+): readonly Problem[] {
   if (before === undefined || before.state === "broken off") return [];
   const called = JSON.stringify(name);
   if (before.state === "running") {
@@ -411,7 +416,7 @@ export function conduct(options: FitOptions, job: Job): TaskEither<FitError, tf.
     const second = repeated(name, before, beginning);
     if (before?.state === "running") return E.left(another(options, second));
     const words = `by ${job.terms["by"]}, ${job.epochs} ${job.epochs === 1 ? "epoch" : "epochs"}`;
-    const called = (state: Training["state"]): void => void trainings.set(name, { beginning, words, state });
+    const called = (state: TrainingRecord["state"]): void => void trainings.set(name, { beginning, words, state });
     if (second.length > 0) return await conducted(second);
     called("running");
     let complete = false;

@@ -1,120 +1,155 @@
 /**
- * Law *one line of history*: a save goes after the newest checkpoint of its run or is refused; to branch off is asked for, and makes a new run.
+ * The law *one line of history*: a save follows the newest checkpoint of its run or is refused. A fork is asked for, and begins a new run.
+ *
+ * A save asks twice. Before it writes, {@link continueRun} reads the parent's manifest and gives the position to continue from. At its commit,
+ * the store calls {@link afterOf}'s `look`, which finds a checkpoint of the run that another process has saved since.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import { candidates, readEntry } from "./catalogue.ts";
-import { readSummary } from "./checkpoint.ts";
+import { candidates, readSummary, type SummaryRead } from "./catalogue.ts";
 import type { Overtaken, StepWentBack, StoreFailed } from "./errors.ts";
-import { isPassedOver, type Line, lineOf, newLine } from "./runs.ts";
+import type { FileEntry } from "./manifest.ts";
+import { beginRun, type CurrentRun, currentRun, type Parent, wasSkipped } from "./runs.ts";
 import type { CommitCondition, Store } from "./store.ts";
 
 // --- types
 
-/** What a save says of its run. */
-export interface Branch {
+/** Which run a save is for. */
+export interface RunOptions {
   /** Whether to begin a new run at the checkpoint that was loaded or saved last. */
   readonly fork?: boolean | undefined;
-  /** The name of one of several trainings that share the place. */
+  /** The name of one of several trainings that share the location. */
   readonly training?: string | undefined;
 }
 
-/** Codes of a manifest that this process may not read: it is another user's, and of no run of ours. */
+/** The position that a save continues from. */
+export interface Continued {
+  readonly run: CurrentRun;
+  /** The parent's number for the manifest, null if that number is another checkpoint's by now. */
+  readonly parent: number | null;
+  /** The files of the parent, none if it is not the checkpoint that this process loaded or saved. */
+  readonly files: readonly FileEntry[];
+  /** Whether the parent was removed, and its number may be another checkpoint's. */
+  readonly isParentGone: boolean;
+}
+
+/** What a save finds under its parent's number. */
+type FoundParent =
+  | { readonly is: "present"; readonly files: readonly FileEntry[] }
+  /** Damaged, or not readable now: it is taken for the parent. */
+  | { readonly is: "unreadable" }
+  | { readonly is: "removed"; readonly available: readonly number[] }
+  | { readonly is: "another checkpoint" };
+
+/** Errors of a manifest that this process may not read. It is another user's, and so of another run. */
 const forbidden = ["EACCES", "EPERM"];
 
 // --- combinators
 
-/** The checkpoints of a place of which the one that a line has come to is gone; undefined if it is there. */
-async function withoutParent(store: Store, { parent }: Line): Promise<readonly number[] | undefined> {
-  if (parent === null) return undefined;
-  // Of any name: what is asked is whether the checkpoint is there.
-  const looked = await (store.status ?? store.open)(parent, "any")();
-  if (E.isLeft(looked)) return looked.left._tag === "NoCheckpoint" ? looked.left.available : undefined;
-  if ("close" in looked.right) await looked.right.close();
-  return undefined;
+/** Reads the parent's manifest: its number alone does not show that it is still the checkpoint that was loaded or saved. */
+async function findParent(store: Store, { checkpoint, run, time }: Parent): Promise<FoundParent> {
+  const summary = await readSummary(store, checkpoint)();
+  if (E.isLeft(summary)) {
+    return summary.left._tag === "NoCheckpoint"
+      ? { is: "removed", available: summary.left.available }
+      : { is: "unreadable" };
+  }
+  const isParent = summary.right.run === run && summary.right.time === time;
+  return isParent ? { is: "present", files: summary.right.files } : { is: "another checkpoint" };
 }
 
-/** A line, moved to the checkpoint of a commit that failed and has made one all the same. */
-async function settled(store: Store, line: Line): Promise<E.Either<StoreFailed, Line>> {
-  const { doubtful = [], ...rest } = line;
-  if (doubtful.length === 0) return E.right(line);
+/** Moves a run to the checkpoint that one of its failed commits made, if one did. */
+async function resolveUncertain(store: Store, run: CurrentRun): Promise<E.Either<StoreFailed, CurrentRun>> {
+  const { uncertain = [], ...rest } = run;
+  if (uncertain.length === 0) return E.right(run);
   const numbers = await candidates(store)();
   if (E.isLeft(numbers)) return numbers;
   for (const checkpoint of numbers.right.toReversed()) {
-    if (checkpoint <= (line.parent ?? -1)) break;
+    if (checkpoint <= (run.parent?.checkpoint ?? -1)) break;
     const summary = await readSummary(store, checkpoint)();
-    if (E.isLeft(summary) || summary.right.run !== line.run) continue;
-    const made = doubtful.find(({ time }) => time === summary.right.time);
-    if (made !== undefined) {
-      return E.right({ ...rest, isNew: false, isDoubtful: true, parent: checkpoint, step: made.step });
-    }
+    if (E.isLeft(summary) || summary.right.run !== run.run) continue;
+    const made = uncertain.find(({ time }) => time === summary.right.time);
+    if (made === undefined) continue;
+    const parent: Parent = { checkpoint, run: run.run, time: made.time };
+    return E.right({ ...rest, isNew: false, isDoubtful: true, parent, step: made.step });
   }
   return E.right(rest);
 }
 
 /**
- * The line that a save is to carry on.
+ * The position that a save continues from.
  *
- * @param store Where to.
- * @param step The component `step` of what is saved.
- * @param branch What the save says of its run.
- * @returns The line that the save goes on with; or why it may not.
+ * @param store The store to save to.
+ * @param step The component `step` of the state to save.
+ * @param options Which run.
+ * @returns The position; `StepWentBack` if `step` is below the parent's without a load in between; or the store's failure.
  */
-export async function nextLine(
+export async function continueRun(
   store: Store,
   step: number | null,
-  { fork = false, training }: Branch,
-): Promise<E.Either<StoreFailed | StepWentBack, Line>> {
-  const known = lineOf(store, training);
-  if (known === undefined) return E.right({ ...newLine(), isFork: fork });
-  const without = await withoutParent(store, known);
-  // All checkpoints were removed by hand: what is saved begins anew.
-  if (without?.length === 0) return E.right({ ...newLine(), isFork: fork });
-  const line = await settled(store, known);
-  if (E.isLeft(line)) return line;
-  const { parent, step: parentStep, isFork = false } = line.right;
-  const back = step !== null && parentStep !== null && step < parentStep && without === undefined;
-  if (fork && (back || !isFork)) return E.right(newLine(line.right));
-  return back ? E.left({ _tag: "StepWentBack", step, parent: parent ?? 0, parentStep }) : line;
+  { fork = false, training }: RunOptions,
+): Promise<E.Either<StoreFailed | StepWentBack, Continued>> {
+  const current = currentRun(store, training);
+  const fresh: Continued = { run: { ...beginRun(), isFork: fork }, parent: null, files: [], isParentGone: false };
+  if (current === undefined) return E.right(fresh);
+  const found = current.parent === null ? undefined : await findParent(store, current.parent);
+  // All checkpoints were removed by hand.
+  if (found?.is === "removed" && found.available.length === 0) return E.right(fresh);
+  const isGone = found?.is === "removed" || found?.is === "another checkpoint";
+  const resolved = await resolveUncertain(store, current);
+  if (E.isLeft(resolved)) return resolved;
+  const run = resolved.right;
+  const isSameParent = run.parent === current.parent;
+  const continued = {
+    parent: found?.is === "another checkpoint" && isSameParent ? null : run.parent?.checkpoint ?? null,
+    files: found?.is === "present" && isSameParent ? found.files : [],
+    isParentGone: isGone && isSameParent,
+  };
+  const isBack = step !== null && run.step !== null && step < run.step && !isGone;
+  if (fork && (isBack || run.isFork !== true)) return E.right({ ...continued, run: beginRun(run) });
+  if (!isBack) return E.right({ ...continued, run });
+  return E.left({ _tag: "StepWentBack", step, parent: run.parent?.checkpoint ?? 0, parentStep: run.step });
 }
 
 /**
- * What the commit of a save must look at.
+ * What the commit of a save must check.
  *
- * @param store Where to.
- * @param line The line that it carries on.
- * @returns Undefined for a run that nobody else can have.
+ * @param store The store to save to.
+ * @param position The position that the save continues from.
+ * @returns Undefined for a new run, which no other process can have.
  */
-export function afterOf(
-  store: Store,
-  { run, parent, isNew = false, isDoubtful = false }: Line,
-): CommitCondition | undefined {
+export function afterOf(store: Store, { run: current, isParentGone }: Continued): CommitCondition | undefined {
+  const { run, parent, isNew = false, isDoubtful = false } = current;
   if (isNew || parent === null) return undefined;
+  const isOfRun = (checkpoint: number, summary: SummaryRead): boolean =>
+    summary.run === run && !wasSkipped(store, checkpoint, summary.time);
+  // After a removal by hand, another process may have used the parent's number again, or a lower one.
+  const isNewer = (checkpoint: number, { time }: SummaryRead): boolean =>
+    checkpoint >= parent.checkpoint || time > parent.time;
   return {
     key: run,
-    parent,
+    parent: isParentGone ? -1 : parent.checkpoint,
     isDoubtful,
     check: (checkpoints) => async () => {
+      const lowest = isParentGone ? 0 : parent.checkpoint + 1;
       for (const checkpoint of checkpoints.toReversed()) {
-        if (checkpoint <= parent) continue;
-        const entry = await readEntry(store, checkpoint)();
-        if (E.isRight(entry)) {
-          if (entry.right.run === run && !isPassedOver(store, checkpoint, entry.right.time)) {
-            return E.left(await overtaken(store, checkpoint));
+        if (checkpoint < lowest) continue;
+        const summary = await readSummary(store, checkpoint)();
+        if (E.isRight(summary)) {
+          if (isOfRun(checkpoint, summary.right) && isNewer(checkpoint, summary.right)) {
+            return E.left(overtakenBy(checkpoint, summary.right));
           }
-        } else if (entry.left._tag === "StoreFailed" && !forbidden.includes(entry.left.code)) return E.left(entry.left);
-        // One whose manifest cannot be read is of no run.
+        } else if (summary.left._tag === "StoreFailed" && !forbidden.includes(summary.left.code)) {
+          return E.left(summary.left);
+        }
+        // A checkpoint whose manifest cannot be decoded belongs to no run.
       }
       return E.right(undefined);
     },
   };
 }
 
-async function overtaken(store: Store, checkpoint: number): Promise<Overtaken> {
-  const summary = await readSummary(store, checkpoint)();
-  const [step, by] = E.isLeft(summary)
-    ? [null, "another process"]
-    : [summary.right.step, `${summary.right.environment.runtime} at ${new Date(summary.right.time).toISOString()}`];
-  return { _tag: "Overtaken", checkpoint, step, by };
+function overtakenBy(checkpoint: number, { step, time, environment }: SummaryRead): Overtaken {
+  return { _tag: "Overtaken", checkpoint, step, by: `${environment.runtime} at ${new Date(time).toISOString()}` };
 }

@@ -1,5 +1,5 @@
 /**
- * Loading: the newest checkpoint of a store, every byte checked, into live components or as a snapshot.
+ * Loads checkpoints: the newest one of a store, every byte checked, into live components or as a snapshot.
  *
  * Laws: *all or nothing*: a load that fails changes no live object; *nothing silent*: only an empty store starts afresh.
  *
@@ -8,16 +8,18 @@
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { candidates, isGone, readEntry } from "./catalogue.ts";
-import { readCheckpoint, readSummary, verifyCheckpoint } from "./checkpoint.ts";
-import type { Damaged, LoadError, Mismatch } from "./errors.ts";
+import { type Loaded, readCheckpoint } from "./checkpoint.ts";
 import type { Encoded } from "./encode.ts";
 import { environment, mayDiffer } from "./environment.ts";
+import type { Damaged, LoadError, Mismatch } from "./errors.ts";
 import { guarded, theirs } from "./guard.ts";
 import type { Environment } from "./manifest.ts";
 import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import type { Overridden } from "./overridden.ts";
 import type { Progress } from "./progress.ts";
 import { aBoolean, aFunction, demand, ifGiven, integer } from "./rules.ts";
+import { beginRun, type CurrentRun, recordSkipped, savesFinished, setCurrentRun } from "./runs.ts";
+import { noParts, type Parts, type Selection, selectionNames } from "./selection.ts";
 import {
   checkCodecs,
   type Codecs,
@@ -31,41 +33,39 @@ import {
   type Snapshot,
   snapshotOf,
 } from "./snapshot.ts";
-import { type Line, newLine, passOver, setLine, turnOf } from "./runs.ts";
-import { noParts, type Parts, type Selection, selectionNames } from "./selection.ts";
 import { checkStore, type Store } from "./store.ts";
+import { firstThatVerifies } from "./verify.ts";
 
 // --- types
 
-/** What there is to say about a load beside its result. */
+/** What a load reports in addition to its result. */
 export interface Report {
   readonly checkpoint: number;
   readonly run: string;
   readonly step: number | null;
   readonly metrics: Readonly<Record<string, number>>;
-  /** Newer checkpoints that were passed over, and why. */
+  /** Newer checkpoints that were skipped, and why. */
   readonly skipped: readonly { readonly checkpoint: number; readonly error: LoadError }[];
-  /** The environment that saved, and this one. */
+  /** The environment that saved, and the current one. */
   readonly saved: Environment;
   readonly current: Environment;
   /**
-   * Why further steps may have other bits than those of the run that saved, in a sentence each: another backend, other settings of WebGPU or
-   * another version of tfjs. What was restored is exact all the same.
+   * Why further steps may give other bits than in the run that saved, as sentences: another backend, other WebGPU settings, or another version
+   * of tfjs. The restored state itself is exact.
    */
   readonly mayDiffer: readonly string[];
-  /** What became of the parts of the components: empty where the checkpoint was read as a snapshot. */
+  /** What was done with the parts of the components; empty if the checkpoint was read as a snapshot. */
   readonly parts: Parts;
   /**
-   * Every plain value, learning rate, beta, schedule and flag that the script had otherwise than the checkpoint, which won: what to keep
-   * with `keep` or to set again after loading, if it was changed on purpose. What training moves by nature is not in it: weights and other
-   * tensors, accumulators, generators, cursors, the position of a schedule, the counts of an optimizer or a scaler. Plain data is, whatever it
-   * is for, as `step` and a history are: by name in records, otherwise as a whole. Empty where nothing differs, and where the checkpoint was
-   * read as a snapshot.
+   * Every plain value, learning rate, beta, schedule and flag of the script that the checkpoint replaced. A change on purpose has to be kept
+   * with `keep`, or made again after loading. What training changes anyway is not listed: weights and other tensors, accumulators, generators,
+   * cursors, the position of a schedule, the counts of an optimizer or a scaler. Plain data such as `step` or a history is listed: records by
+   * name, other data as a whole. Empty if nothing differs, or if the checkpoint was read as a snapshot.
    */
   readonly overridden: readonly Overridden[];
 }
 
-/** What a load may ask for. */
+/** The options of a load. */
 export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K>, Selection {
   /**
    * The checkpoint to load.
@@ -73,25 +73,25 @@ export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K>, Se
    */
   readonly checkpoint?: number;
   /**
-   * Whether an older checkpoint will do when the newest is damaged.
+   * Whether to load an older checkpoint if the newest is damaged.
    * @default false
    */
   readonly fallback?: boolean;
-  /** Told what there is to say beside the result, before the task resolves. */
+  /** Receives the report before the task resolves. */
   readonly onReport?: (report: Report) => void;
-  /** Told after each piece how many bytes of how many are read, how fast, and how long it will take. */
+  /** Receives, after each piece, the bytes read, the total, the rate, and the seconds left. */
   readonly onProgress?: (progress: Progress) => void;
 }
 
-/** What reading a snapshot may ask for. */
-type ReadOptions = Omit<LoadOptions, "codecs" | keyof Selection>;
+/** The options of {@link readSnapshot}. */
+export type ReadOptions = Omit<LoadOptions, "codecs" | keyof Selection>;
 
 const readNames = { checkpoint: true, fallback: true, onReport: true, onProgress: true } satisfies OptionNames<
   ReadOptions
 >;
 const loadNames = { ...readNames, ...selectionNames, codecs: true } satisfies OptionNames<LoadOptions>;
 
-/** Sees that a load was asked for something that there can be. */
+/** Checks the options of a read; a wrong one is a `TypeError`. */
 function checkRead(options: ReadOptions): void {
   demand("checkpoint", ifGiven(integer(0)), options.checkpoint);
   demand("fallback", ifGiven(aBoolean), options.fallback);
@@ -99,7 +99,7 @@ function checkRead(options: ReadOptions): void {
   demand("onProgress", ifGiven(aFunction), options.onProgress);
 }
 
-/** As {@link checkRead}, of a load into live components. */
+/** Checks the options of a load into live components; a wrong one is a `TypeError`. */
 function checkLoad(of: string, store: Store, options: LoadOptions<Codecs>): void {
   checkStore(store);
   checkOptionNames(of, options, loadNames, `the components come after it: ${of}(store)(components)`);
@@ -109,43 +109,39 @@ function checkLoad(of: string, store: Store, options: LoadOptions<Codecs>): void
 
 // --- restore
 
-/** The first of these checkpoints that verifies. */
-async function firstThatVerifies(store: Store, checkpoints: readonly number[]): Promise<number | null> {
-  for (const checkpoint of checkpoints) {
-    if (E.isRight(await verifyCheckpoint(store, checkpoint)())) return checkpoint;
-  }
-  return null;
-}
-
-/**
- * Where a run has come to by a load: on purpose from an older checkpoint, a new one begins.
- *
- * @param store Where it was loaded from.
- * @param loaded The checkpoint.
- * @param onPurpose Whether it was asked for by its number.
- */
-export async function lineAfter(
-  store: Store,
-  { run, checkpoint }: Pick<Report, "run" | "checkpoint">,
-  onPurpose: boolean,
-): Promise<Line> {
-  const line: Line = { run, parent: checkpoint, step: null };
-  const numbers = onPurpose ? await candidates(store)() : E.right([]);
-  if (E.isLeft(numbers)) return line;
-  for (const newer of numbers.right.filter((n) => n > checkpoint).toReversed()) {
-    const entry = await readEntry(store, newer)();
-    if (E.isRight(entry) && entry.right.run === run) return newLine(line);
-  }
-  return line;
-}
-
-interface Found {
+/** A checkpoint read as a snapshot. */
+export interface LoadedSnapshot {
   readonly snapshot: Snapshot<unknown>;
   readonly report: Report;
+  /** The position of its run, from which the next save continues. */
+  readonly run: CurrentRun;
 }
 
-/** That there is no such checkpoint, and which ones there are. */
-function none(store: Store, checkpoint: number): TaskEither<LoadError, never> {
+/** Checkpoints that a load skipped, newest first. */
+type Skipped = Report["skipped"];
+
+/** A load of the checkpoints of a store, the wanted one first. */
+interface Search {
+  readonly store: Store;
+  readonly options: ReadOptions;
+  /** Finds what is wrong with a state before any of its tensors is read. */
+  readonly foresee: (encoded: Encoded) => Mismatch | undefined;
+}
+
+/** The position of a run after a load: if an older checkpoint was asked for by number and its run has a newer one, a new run begins. */
+async function runAfter(store: Store, { run, parent, step }: CurrentRun, isByNumber: boolean): Promise<CurrentRun> {
+  const loaded: CurrentRun = { run, parent, step };
+  const numbers = isByNumber ? await candidates(store)() : E.right([]);
+  if (E.isLeft(numbers) || parent === null) return loaded;
+  for (const newer of numbers.right.filter((n) => n > parent.checkpoint).toReversed()) {
+    const entry = await readEntry(store, newer)();
+    if (E.isRight(entry) && entry.right.run === run) return beginRun(loaded);
+  }
+  return loaded;
+}
+
+/** The error for a checkpoint that does not exist, with the numbers of those that do. */
+function noCheckpoint(store: Store, checkpoint: number): TaskEither<LoadError, never> {
   return async () => {
     const listed = await store.list();
     if (E.isLeft(listed)) return listed;
@@ -153,62 +149,92 @@ function none(store: Store, checkpoint: number): TaskEither<LoadError, never> {
   };
 }
 
-/** What is known to be wrong with a state before any of its data is read. */
-type Foresee = (encoded: Encoded) => Mismatch | undefined;
+function loadedSnapshot(checkpoint: number, { manifest, encoded }: Loaded, skipped: Skipped): LoadedSnapshot {
+  const { run, step, metrics, time, environment: saved } = manifest;
+  const current = environment();
+  const report: Report = {
+    checkpoint,
+    run,
+    step,
+    metrics,
+    skipped,
+    saved,
+    current,
+    mayDiffer: mayDiffer(saved, current),
+    parts: noParts,
+    overridden: [],
+  };
+  return { snapshot: snapshotOf(encoded, []), report, run: { run, parent: { checkpoint, run, time }, step: null } };
+}
 
-function find(
+/**
+ * Reads the wanted checkpoint of a store, or with `fallback` the newest undamaged one before it.
+ *
+ * @param store The store.
+ * @param options Which checkpoint, and whether to fall back.
+ * @param foresee Finds what is wrong with a state before any of its tensors is read.
+ */
+export function readWanted(
   store: Store,
   options: ReadOptions,
-  foresee: Foresee = () => undefined,
-): TaskEither<LoadError, Found> {
-  const onProgress = theirs(options.onProgress ?? (() => {}));
+  foresee: Search["foresee"] = () => undefined,
+): TaskEither<LoadError, LoadedSnapshot> {
   return async () => {
     const numbers = await candidates(store)();
     if (E.isLeft(numbers)) return numbers;
     const wanted = options.checkpoint ?? numbers.right.at(-1);
     if (wanted === undefined) return E.left({ _tag: "NoCheckpoint", location: store.location, available: [] });
-    if (!numbers.right.includes(wanted)) return await none(store, wanted)();
-    const older = (): readonly number[] => numbers.right.filter((n) => n < wanted).toReversed();
-    let newest: Damaged | undefined;
-    const skipped: { readonly checkpoint: number; readonly error: LoadError }[] = [];
-    for (const checkpoint of options.fallback === true ? [wanted, ...older()] : [wanted]) {
-      const read = await readCheckpoint(store, checkpoint, onProgress, foresee)();
-      if (E.isRight(read)) {
-        const { manifest, encoded } = read.right;
-        const { run, step, metrics } = manifest;
-        const [saved, current] = [manifest.environment, environment()];
-        const further = { saved, current, mayDiffer: mayDiffer(saved, current) };
-        const report = { checkpoint, run, step, metrics, skipped, ...further, parts: noParts, overridden: [] };
-        return E.right({ snapshot: snapshotOf(encoded, []), report });
-      }
-      const error = read.left;
-      if (await isGone(store, [checkpoint])) return await find(store, options, foresee)();
-      if (error._tag === "NoCheckpoint") {
-        if (checkpoint === options.checkpoint) return await none(store, checkpoint)();
-        // A number that turns out to have none.
-        continue;
-      }
-      if (error._tag !== "Damaged") return read;
-      newest ??= error;
-      skipped.push({ checkpoint, error });
-      const summary = await readSummary(store, checkpoint)();
-      if (options.fallback === true && E.isRight(summary)) passOver(store, checkpoint, summary.right.time);
-    }
-    if (newest === undefined) return await find(store, options, foresee)();
-    return E.left({ ...newest, older: options.fallback === true ? null : await firstThatVerifies(store, older()) });
+    if (!numbers.right.includes(wanted)) return await noCheckpoint(store, wanted)();
+    const descending = numbers.right.filter((n) => n <= wanted).toReversed();
+    return await readFirst({ store, options, foresee }, descending);
   };
+}
+
+/** Reads the first of these checkpoints; with `fallback`, the first that is not damaged. */
+async function readFirst(search: Search, descending: readonly number[]): Promise<E.Either<LoadError, LoadedSnapshot>> {
+  const { store, options: { checkpoint: asked, fallback = false, onProgress }, foresee } = search;
+  const progress = theirs(onProgress ?? (() => {}));
+  const skipped: { readonly checkpoint: number; readonly error: LoadError }[] = [];
+  let newest: Damaged | undefined;
+  for (const checkpoint of fallback ? descending : descending.slice(0, 1)) {
+    const read = await readCheckpoint(store, checkpoint, progress, foresee)();
+    if (E.isRight(read)) return E.right(loadedSnapshot(checkpoint, read.right, skipped));
+    const error = read.left;
+    // Retention removed it meanwhile: a newer one exists.
+    if (await isGone(store, [checkpoint])) return await readWanted(store, search.options, foresee)();
+    if (error._tag === "NoCheckpoint") {
+      if (checkpoint === asked) return await noCheckpoint(store, checkpoint)();
+      continue;
+    }
+    if (error._tag !== "Damaged") return read;
+    newest ??= error;
+    skipped.push({ checkpoint, error });
+    if (fallback) await skipDamaged(store, checkpoint);
+  }
+  if (newest === undefined) return await readWanted(store, search.options, foresee)();
+  return E.left({ ...newest, older: fallback ? null : await firstThatVerifies(store, descending.slice(1)) });
+}
+
+/** Records a damaged checkpoint that a load skips: it does not overtake the run that the load continues. */
+export async function skipDamaged(store: Store, checkpoint: number): Promise<void> {
+  const entry = await readEntry(store, checkpoint)();
+  if (E.isRight(entry)) recordSkipped(store, checkpoint, entry.right.time);
 }
 
 /**
  * Loads the newest checkpoint of a store into live components, every byte checked.
  *
- * @param store Where from.
- * @param options Which checkpoint, whether an older one will do, codecs, what to restore differently, whom to tell more.
- * @returns For live components, the restored ones, as {@link restoreInto} gives them; its left is `NoCheckpoint` for an empty store, `Damaged`
- *   (and which older checkpoint verifies), `NewerFormat`, `StoreFailed` (with the code `ENOMEM` where there is no room for its tensors), or `Mismatch`
- *   with every difference, before any data is read if shapes differ; nothing live has changed then.
+ * @param store The store.
+ * @param options Which checkpoint, whether to fall back to an older one, codecs, what to restore differently, and callbacks.
+ * @returns For live components, the restored ones, as {@link restoreInto} gives them. After an error no live object has changed. The left is one of:
+ *   - `NoCheckpoint`, if the store is empty.
+ *   - `Damaged`, with every problem and the newest older checkpoint that verifies.
+ *   - `NewerFormat`, if a later version of this package saved it.
+ *   - `Mismatch`, with every difference; if shapes differ, before any tensor is read.
+ *   - `StoreFailed`; its code is `ENOMEM` if the memory cannot hold the tensors.
  *
- * What is saved next there goes after the checkpoint: in its run, or, where it was asked for by number and its run has a newer one, in a new run.
+ * The next save continues the run of the checkpoint. If the checkpoint was asked for by number and its run has a newer one, the next save begins
+ * a new run.
  *
  * Laws: *all or nothing*, *nothing silent*, *one line of history*.
  *
@@ -221,11 +247,11 @@ function find(
  * for (const step of [1, 2]) await runOrThrow(saveState(store)({ step }));
  * assert.deepEqual(await runOrThrow(loadState(store, { checkpoint: 0 })({ step: 9 })), { step: 1 });
  *
- * // A component that was added since is kept as it is, because that is asked for.
+ * // `keep` keeps a component that the checkpoint does not have.
  * const state = await runOrThrow(loadState(store, { keep: ["best"] })({ step: 0, best: Infinity }));
  * assert.deepEqual(state, { step: 2, best: Infinity });
  *
- * // What the script had otherwise than the checkpoint, which wins, is reported.
+ * // What the checkpoint replaced in the script is reported.
  * await runOrThrow(loadState(store, {
  *   onReport: ({ overridden }) => assert.deepEqual(overridden, [{ path: "step", live: 9, saved: 2 }]),
  * })({ step: 9 }));
@@ -242,15 +268,15 @@ export function loadState<K extends Codecs = NoCodecs>(
     const { onReport, ...others } = selected;
     const into = restoreInto(live, { ...others, ...(onReport && { onReport: (report) => void (differs = report) }) });
     return guarded("load", store.location, async () => {
-      await turnOf(store);
-      const found = await find(store, options, (encoded) => foreseen(live, options, encoded))();
+      await savesFinished(store);
+      const found = await readWanted(store, options, (encoded) => foreseen(live, options, encoded))();
       if (E.isLeft(found)) return found;
       const { snapshot, report } = found.right;
-      const line = await lineAfter(store, report, options.checkpoint !== undefined);
+      const run = await runAfter(store, found.right.run, options.checkpoint !== undefined);
       const restored = into(snapshot)();
       if (E.isLeft(restored)) return restored;
       const { step } = Object(restored.right);
-      setLine(store, { ...line, step: typeof step === "number" ? step : null });
+      setCurrentRun(store, { ...run, step: typeof step === "number" ? step : null });
       if (onReport !== undefined) theirs(onReport)({ ...report, ...differs });
       return restored;
     });
@@ -260,12 +286,12 @@ export function loadState<K extends Codecs = NoCodecs>(
 /**
  * Resumes a run: {@link loadState}, or the fresh components themselves if the store is empty.
  *
- * @param store Where the run is saved.
+ * @param store The store of the run.
  * @param options As for {@link loadState}.
- * @returns For fresh components, what to train with. Only an empty store starts afresh: a damaged checkpoint or one that does not fit is an
+ * @returns For fresh components, those to train with. Only an empty store starts afresh: a damaged checkpoint, or one that does not fit, is an
  *   error.
  *
- * Laws: *same bits*: a run that was killed anywhere and resumed ends as one that never stopped; *nothing silent*.
+ * Laws: *same bits*: a run that is killed at any moment and resumed ends with the same bits as one that never stopped; *nothing silent*.
  *
  * @example
  * ```ts
@@ -292,11 +318,11 @@ export function resume<K extends Codecs = NoCodecs>(
 }
 
 /**
- * Reads a checkpoint as a snapshot, with no live objects: to fork, compare or restore it.
+ * Reads a checkpoint as a snapshot, without live objects: to fork, compare or restore it.
  *
- * @param store Where from.
- * @param options Which checkpoint, whether an older one will do.
- * @returns The snapshot, in memory; or as {@link loadState}.
+ * @param store The store.
+ * @param options Which checkpoint, whether to fall back to an older one, and callbacks.
+ * @returns The snapshot, in memory. The left is as for {@link loadState}.
  *
  * @example
  * ```ts
@@ -317,7 +343,7 @@ export function readSnapshot(
   checkOptionNames("readSnapshot", options, readNames);
   checkRead(options);
   return guarded("load", store.location, async () => {
-    const found = await find(store, options)();
+    const found = await readWanted(store, options)();
     if (E.isLeft(found)) return found;
     if (options.onReport !== undefined) theirs(options.onReport)(found.right.report);
     return E.right(found.right.snapshot);

@@ -1,45 +1,40 @@
 /**
- * The manifest of a checkpoint: what its components are, and which bytes belong to it.
+ * The manifest of a checkpoint, `snapshot.json`: what its components are, and which bytes belong to it.
  *
- * `snapshot.json` is written last: it is the commit record. It holds every component's tree, with scalars exact, tensors by file and
- * name, and the length and digest of every file; its own bytes are under a CRC-32 that stands before them. It is data: strings and
- * numbers that this room checks, and nothing in it is ever executed or used as a path.
- *
- * Named things stand as pairs in arrays, never as the keys of an object, so that `__proto__` is a name like any other.
+ * It is written last: it is the commit record. It holds every component's tree with exact scalars, each tensor's file and name, and the length and
+ * digest of every file. A CRC-32 before its body covers the body. Everything in it is checked; nothing in it is executed or used as a path.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
 import * as t from "io-ts";
 import type { Encoded } from "./encode.ts";
 import type { Problem } from "./errors.ts";
-import { formatAfter, type ManifestError, seal, type Step, steps, unseal } from "./formats.ts";
 import {
-  aName,
-  aString,
-  exactRecord,
-  integer,
-  isPlainRecord,
-  listOf,
-  must,
-  objections,
-  orNull,
-  type Plain,
-  refine,
-} from "./rules.ts";
-import { isFileOf, type PlacedArray } from "./placement.ts";
-import { type ArrayNode, isBranch, maxDepth, type Named, type Node, segment } from "./state_tree.ts";
-import { type Element, type Held, isElement } from "./tensor.ts";
+  formatAfter,
+  type ManifestError,
+  manifestProblem,
+  type Migration,
+  migrations,
+  seal,
+  unseal,
+} from "./formats.ts";
+import { decodeTree, mapArrays, numberToJson, specialNumbers, type Stored } from "./manifest_tree.ts";
+import { isFileOf } from "./placement.ts";
+import { isPlainRecord, shown } from "./rules.ts";
+import type { Named } from "./state_tree.ts";
+import type { Held } from "./tensor.ts";
 
 // --- types
 
-/** Where a checkpoint was written, recorded so that a difference can be reported. */
+/** Where a checkpoint was saved, recorded so that a difference can be reported. */
 export interface Environment {
   readonly dogear: string;
   readonly tfjs: string;
   readonly runtime: string;
-  /** Its name and, for WebGPU, the settings that decide its bits. */
+  /** The backend's name and, for WebGPU, the settings that decide its bits. */
   readonly backend: string;
 }
 
@@ -52,106 +47,166 @@ export interface FileEntry {
   readonly sha256?: string;
 }
 
-/** What a checkpoint says of itself beside its state. */
-export interface Summary {
-  /** The run that wrote it. */
+/** What a manifest says of its checkpoint, without the state. */
+export interface ManifestSummary {
+  /** The run that saved it. */
   readonly run: string;
   readonly step: number | null;
   readonly metrics: Readonly<Record<string, number>>;
   /** Milliseconds since 1970. */
   readonly time: number;
-  /** The checkpoint before it in the run, if there was one. */
+  /** The checkpoint before it in the run, null if there is none. */
   readonly parent: number | null;
   readonly environment: Environment;
-  /** The digest of the state, where it was asked for. */
+  /** The digest of the state, if it was asked for. */
   readonly id?: string;
-  /** The name of the training that saved it, where it is one of `fit` or `fitDataset` with a name of its own. */
+  /** The name of the training that saved it, if that is a training of `fit` or `fitDataset` with a name other than the default. */
   readonly training?: string;
   readonly files: readonly FileEntry[];
 }
 
-/** A tensor of a checkpoint: the array it holds, and where it stands. */
-export interface Stored {
-  readonly element: Element;
-  readonly shape: readonly number[];
-  /** The index of its file. */
-  readonly file: number;
-  readonly tensor: string;
-}
-
-/** A manifest: the summary, and the state with its arrays not read yet. */
-export interface Manifest extends Summary {
-  /** Its own length. */
+/** A manifest: the summary, and the state, whose arrays are not read yet. */
+export interface Manifest extends ManifestSummary {
+  /** The length of the manifest itself. */
   readonly bytes: number;
-  /** The state, once each stored array is held. */
+  /** Gives the state, given what holds each stored array. */
   readonly state: (hold: (stored: Stored) => Held) => Encoded;
-  /** Every array the state refers to, in the order of the tree. */
+  /** Every array of the state, in the order of the tree. */
   readonly arrays: readonly Stored[];
 }
 
 // --- constructors
 
-/** The format this version writes, and the newest it reads. */
-export const format: string = formatAfter(steps);
+/** The format that this version writes, and the newest that it reads. */
+export const format: string = formatAfter(migrations);
+
+// --- codecs
+
+/** A codec whose name completes "expected …" in a problem. */
+function refined<A, O>(codec: t.Type<A, O>, expected: string, holds: (value: A) => boolean): t.Type<A, O> {
+  return new t.Type(
+    expected,
+    (u): u is A => codec.is(u) && holds(u),
+    (u, context) => pipe(codec.validate(u, context), E.flatMap((a) => holds(a) ? t.success(a) : t.failure(u, context))),
+    codec.encode,
+  );
+}
+
+/** A codec that lets one more value through as it is. */
+function or<A, O, B extends null | undefined>(codec: t.Type<A, O>, other: B): t.Type<A | B, O | B> {
+  return new t.Type(
+    `${codec.name} or ${other}`,
+    (u): u is A | B => u === other || codec.is(u),
+    (u, context) => u === other ? t.success(other) : codec.validate(u, context),
+    (a) => a === other ? other : codec.encode(a as A),
+  );
+}
+
+/** An object with exactly these fields; `t.exact` would drop others without an error. */
+function exactly<P extends t.Props>(fields: P): t.Type<t.TypeOfProps<P>, t.OutputOfProps<P>> {
+  const codec = t.type(fields, "an object");
+  return new t.Type(
+    codec.name,
+    codec.is,
+    (u, context) =>
+      pipe(
+        codec.validate(u, context),
+        E.flatMap((value) => {
+          const extra = Object.keys(Object(u)).filter((name) => !Object.hasOwn(fields, name));
+          return extra.length === 0 ? t.success(value) : t.failures(extra.map((name) => ({
+            value: Object(u)[name],
+            context: t.appendContext(context, name, noField),
+          })));
+        }),
+      ),
+    codec.encode,
+  );
+}
+
+const noField = refined(t.unknown, "no such field", () => false);
+const text = refined(t.string, "a string", () => true);
+const hex = (digits: number): t.Type<string> =>
+  refined(t.string, `${digits} hexadecimal digits`, (s) => new RegExp(`^[0-9a-f]{${digits}}$`).test(s));
+const whole = refined(
+  t.number,
+  `an integer from 0 to ${Number.MAX_SAFE_INTEGER}`,
+  (n) => Number.isSafeInteger(n) && n >= 0 && !Object.is(n, -0),
+);
+const arrayOf = <A, O>(item: t.Type<A, O>): t.Type<A[], O[]> => t.array(item, "an array");
+
+/** Any number. JSON holds it as {@link numberToJson} writes it. */
+const anyNumber: t.Type<number, number | { readonly number: string }> = new t.Type(
+  "a number",
+  t.number.is,
+  (u, context) => {
+    if (typeof u === "number" && !Object.is(u, -0)) return t.success(u);
+    const isSpecial = isPlainRecord(u) && Object.keys(u).length === 1 && specialNumbers.includes(u["number"] as string);
+    return isSpecial ? t.success(Number(u["number"])) : t.failure(u, context);
+  },
+  numberToJson,
+);
+
+const summaryFields = {
+  run: text,
+  step: or(anyNumber, null),
+  metrics: arrayOf(t.tuple([text, anyNumber], "a name and a number")),
+  time: whole,
+  parent: or(whole, null),
+  environment: exactly({ dogear: text, tfjs: text, runtime: text, backend: text }),
+  id: or(hex(64), null),
+  training: or(text, undefined),
+  files: arrayOf(t.tuple([text, whole, hex(8), or(hex(64), null)], "a file's name, length and digests")),
+};
+/** One predicate for all entries: a state may have 20,000 objects, and a codec for each entry makes loading slower. */
+function isOrder(u: unknown[]): boolean {
+  const isText = (part: unknown): boolean => typeof part === "string";
+  return u.every((pair) =>
+    Array.isArray(pair) && pair.length === 2 && isText(pair[0]) && Array.isArray(pair[1]) && pair[1].every(isText)
+  );
+}
+
+const summaryCodec = exactly(summaryFields);
+const bodyCodec = exactly({
+  ...summaryFields,
+  order: refined(t.UnknownArray, "the names of objects by path", isOrder),
+  // Trees are decoded by hand: `manifest_tree.ts` says why.
+  components: arrayOf(t.tuple([refined(t.string, "a name", (s) => s !== ""), t.unknown], "a component")),
+});
+
+type SummaryJson = t.TypeOf<typeof summaryCodec>;
+type BodyJson = t.TypeOf<typeof bodyCodec>;
+
+/** Decodes with a codec, each error as a {@link Problem} with its path. */
+function decodeBy<A>(codec: t.Type<A, unknown>, json: unknown): Either<ManifestError, A> {
+  const problemOf = ({ value, context }: t.ValidationError): Problem => ({
+    path: ["snapshot.json", ...context.slice(1).map(({ key }) => key)].join("/").slice(0, 1000),
+    kind: "format",
+    expected: context.at(-1)?.type.name ?? "a manifest",
+    found: value === undefined ? "nothing" : shown(value),
+  });
+  return pipe(codec.decode(json), E.mapLeft((errors) => ({ problems: errors.map(problemOf) })));
+}
 
 // --- capture and restore
-
-type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
-
-function numberJson(n: number): Json {
-  return Number.isFinite(n) && !Object.is(n, -0) ? n : { number: Object.is(n, -0) ? "-0" : String(n) };
-}
-
-/**
- * A component as text; not stringified from an object as a whole, for there may be a hundred thousand nodes.
- *
- * @param component Its name and its tree.
- * @param files Its files, each by its index among those of the manifest, with the arrays in it.
- */
-export function componentText(
-  component: Named,
-  files: readonly (readonly [index: number, arrays: readonly PlacedArray[]])[],
-): string {
-  const places = new Map<ArrayNode, string>();
-  for (const [index, arrays] of files) {
-    for (const { node, spec } of arrays) places.set(node, `${index},${JSON.stringify(spec.name)}`);
-  }
-  const named = ([name, node]: Named): string => `[${JSON.stringify(name)},${text(node)}]`;
-  const text = (node: Node): string => {
-    if (typeof node === "number") return JSON.stringify(numberJson(node));
-    if (typeof node === "bigint") return `{"bigint":"${node}"}`;
-    if (typeof node !== "object" || node === null) return JSON.stringify(node);
-    if (!isBranch(node)) return `[${node.map(text).join()}]`;
-    switch (node.is) {
-      case "array":
-        return `{"array":["${node.held.element}",[${node.held.shape}],${places.get(node)}]}`;
-      case "shared":
-        return `{"shared":${JSON.stringify(node.path)}}`;
-      case "aside":
-        return `{"aside":${text(node.state)}}`;
-      case "kind":
-        return `{"kind":${JSON.stringify(node.kind)},"state":${text(node.state)}}`;
-      case "record":
-        return `{"record":[${node.entries.map(named).join()}]}`;
-    }
-  };
-  return named(component);
-}
 
 /**
  * The bytes of a manifest.
  *
- * @param summary What the checkpoint says of itself.
+ * @param summary What the manifest says of its checkpoint.
  * @param order The order of the state's objects.
- * @param components What {@link componentText} gave of each component.
+ * @param components What `componentText` gave for each component.
  */
-export function encodeManifest(summary: Summary, order: Encoded["order"], components: readonly string[]): Uint8Array {
+export function encodeManifest(
+  summary: ManifestSummary,
+  order: Encoded["order"],
+  components: readonly string[],
+): Uint8Array {
   const { run, step, metrics, time, parent, environment, id, training, files } = summary;
   const { dogear, tfjs, runtime, backend } = environment;
   const head = JSON.stringify({
     run,
-    step: step === null ? null : numberJson(step),
-    metrics: Object.entries(metrics).map(([name, value]) => [name, numberJson(value)]),
+    step: step === null ? null : numberToJson(step),
+    metrics: Object.entries(metrics).map(([name, value]) => [name, numberToJson(value)]),
     time,
     parent,
     environment: { dogear, tfjs, runtime, backend },
@@ -163,226 +218,64 @@ export function encodeManifest(summary: Summary, order: Encoded["order"], compon
   return seal(format, `${head.slice(0, -1)},"components":[${components.join()}]}`);
 }
 
-const hex = (digits: number): Plain<string> =>
-  refine(t.string, `${digits} hexadecimal digits`, (u) => new RegExp(`^[0-9a-f]{${digits}}$`).test(u));
-const special = ["NaN", "Infinity", "-Infinity", "-0"];
-const numberType = must(
-  "a number",
-  (u) =>
-    (typeof u === "number" && !Object.is(u, -0)) ||
-    (isPlainRecord(u) && Object.keys(u).length === 1 && special.includes(u["number"] as string)),
-);
-
-const summaryFields = {
-  run: aString,
-  step: orNull(numberType),
-  metrics: listOf(t.tuple([aString, numberType], "a name and a number")),
-  time: integer(0),
-  parent: orNull(integer(0)),
-  environment: exactRecord({ dogear: aString, tfjs: aString, runtime: aString, backend: aString }),
-  id: orNull(hex(64)),
-  files: listOf(t.tuple([aString, integer(0), hex(8), orNull(hex(64))], "a file's name, length, CRC-32 and SHA-256")),
-};
-const training = { training: aString };
-const summaryType = exactRecord(summaryFields, training);
-const wholeType = exactRecord({
-  ...summaryFields,
-  order: listOf(t.tuple([aString, listOf(aString)], "a component's name and those of its parts")),
-  components: listOf(t.tuple([aName, t.unknown], "a component's name and its tree")),
-}, training);
-
-function numberOf(json: unknown): number {
-  return typeof json === "number" ? json : Number((json as { number: string }).number);
-}
-
-/** Checked by `is`, since a manifest may hold 20,000 arrays: no sentence is needed, and arrays from JSON have no holes. */
-const shapeType = listOf(integer(0));
-
-/** The start of a value as JSON, however large or deep it is. */
-function glimpse(json: unknown): string {
-  if (typeof json !== "object" || json === null) return JSON.stringify(json)?.slice(0, 80) ?? "nothing";
-  const entries = Array.isArray(json) ? json.slice(0, 4).map((item) => ["", item]) : Object.entries(json).slice(0, 4);
-  const text = entries.map(([name, item]) => {
-    const value = typeof item === "object" && item !== null
-      ? Array.isArray(item) ? "[...]" : "{...}"
-      : JSON.stringify(item);
-    return name === "" ? value : `${JSON.stringify(name)}:${value}`;
-  }).join();
-  return (Array.isArray(json) ? `[${text}]` : `{${text}}`).slice(0, 80);
-}
-
-/** Where a node is: its component, and its path in that, empty for the component itself. */
-interface Place {
-  readonly root: string;
-  readonly own: string;
-}
-
-function below({ root, own }: Place, name: string): Place {
-  return { root, own: own === "" ? name : `${own}/${name}` };
-}
-
-/**
- * Whether a tensor has the name that its path gives it. Lengths are compared first: to look into a path, an engine writes it out, and a
- * manifest may have many arrays under one long name.
- */
-function isOwnName(tensor: string, { root, own }: Place): boolean {
-  const name = own === "" ? root : own;
-  return tensor.length === name.length && tensor === name;
-}
-
-/** A tree whose arrays are held as it is asked for; throws on what no manifest of this toolkit holds. */
-function readNode(
-  json: unknown,
-  place: Place,
-  depth: number,
-  arrays: Stored[],
-): (hold: (stored: Stored) => Held) => Node {
-  const refuse = (expected: string): never => {
-    const path = place.own === "" ? place.root : `${place.root}/${place.own}`;
-    throw { path: path.slice(0, 1000), kind: "format", expected, found: glimpse(json) } satisfies Problem;
-  };
-  if (depth > 3 * maxDepth) return refuse("a tree that is less deep");
-  if (json === null || typeof json === "boolean" || typeof json === "string" || typeof json === "number") {
-    return () => json;
-  }
-  if (Array.isArray(json)) {
-    const items = json.map((item, i) => readNode(item, below(place, `${i}`), depth + 1, arrays));
-    return (hold) => items.map((item) => item(hold));
-  }
-  if (!isPlainRecord(json)) return refuse("a node");
-  const inner = (part: unknown): (hold: (stored: Stored) => Held) => Node => readNode(part, place, depth + 1, arrays);
-  const tag = Object.keys(json).join();
-  switch (tag) {
-    case "number": {
-      if (!special.includes(json["number"] as string)) return refuse("a special number");
-      return () => Number(json["number"]);
-    }
-    case "bigint": {
-      const { bigint } = json;
-      if (typeof bigint !== "string" || !/^(0|-?[1-9]\d*)$/.test(bigint)) return refuse("the digits of a bigint");
-      return () => BigInt(bigint);
-    }
-    case "record": {
-      const pairs = json["record"];
-      if (
-        !Array.isArray(pairs) || !pairs.every((p) => Array.isArray(p) && p.length === 2 && typeof p[0] === "string")
-      ) return refuse("named nodes");
-      if (new Set(pairs.map(([name]) => name)).size !== pairs.length) return refuse("names that differ");
-      const entries = pairs.map((
-        [name, child],
-      ): readonly [string, (hold: (stored: Stored) => Held) => Node] => [
-        name,
-        readNode(child, below(place, segment(name)), depth + 1, arrays),
-      ]);
-      return (hold) => ({ is: "record", entries: entries.map(([name, child]): Named => [name, child(hold)]) });
-    }
-    case "array": {
-      const parts: readonly unknown[] = Array.isArray(json["array"]) ? json["array"] : [];
-      const [element, dims, file, tensor] = parts;
-      if (
-        parts.length !== 4 || typeof element !== "string" || !isElement(element) || !shapeType.is(dims)
-      ) return refuse("an array");
-      if (!Number.isSafeInteger(file) || typeof tensor !== "string") return refuse("an array in a file");
-      const stored: Stored = { element, shape: dims as number[], file: file as number, tensor };
-      arrays.push(stored);
-      const named = isOwnName(tensor, place) ? {} : { name: tensor };
-      return (hold) => ({ is: "array", held: hold(stored), ...named });
-    }
-    case "kind,state": {
-      const kind = json["kind"];
-      if (typeof kind !== "string") return refuse("the name of a kind");
-      const state = inner(json["state"]);
-      return (hold) => ({ is: "kind", kind, state: state(hold) });
-    }
-    case "shared": {
-      const shared = json["shared"];
-      if (typeof shared !== "string") return refuse("the path of what is shared");
-      return () => ({ is: "shared", path: shared });
-    }
-    case "aside": {
-      const state = inner(json["aside"]);
-      return (hold) => ({ is: "aside", state: state(hold) });
-    }
-    default:
-      return refuse("a node");
-  }
-}
-
-function problem(expected: string, found: string): ManifestError {
-  return { problems: [{ path: "snapshot.json", kind: "format", expected, found }] };
-}
-
-/** Sees that a body is of a shape. */
-function shaped<J>(json: unknown, type: t.Mixed): Either<ManifestError, J> {
-  const faults = objections("manifest", type, json);
-  return faults.length === 0 ? E.right(json as J) : E.left({
-    problems: faults.map((found) => ({ path: "snapshot.json", kind: "format", expected: "a manifest", found })),
-  });
-}
-
-/** The first part of a manifest's body once its shape is checked. */
-interface WrittenSummary extends Pick<Summary, "run" | "time" | "parent" | "environment"> {
-  readonly step: unknown;
-  readonly metrics: readonly (readonly [string, unknown])[];
-  readonly id: string | null;
-  readonly training?: string;
-  readonly files: readonly (readonly [string, number, string, string | null])[];
-}
-
-/** The whole of it. */
-interface Written extends WrittenSummary {
-  readonly order: Encoded["order"];
-  readonly components: readonly (readonly [string, unknown])[];
-}
-
-/** The body without the state; no string in it has these characters, for a quotation mark in one stands behind a backslash. */
+/** The body without the state. No string of a body contains this text, since a quotation mark in a string has a backslash before it. */
 function withoutState(body: string): string {
   const end = body.indexOf(',"order":');
   return end < 0 ? body : `${body.slice(0, end)}}`;
 }
 
 /**
- * Reads what a manifest says of its checkpoint beside the state, which may be ten thousand times as long and is not looked into.
+ * Decodes the summary of a manifest. The state, which may be ten thousand times as long, is not parsed.
  *
  * @param bytes What {@link encodeManifest} gave, in this version or an older one.
- * @returns The summary and the manifest's own length; or as {@link decodeManifest}.
+ * @returns The summary and the length of the manifest; or an error as of {@link decodeManifest}.
  */
-export function decodeSummary(bytes: Uint8Array): Either<ManifestError, Summary & { readonly bytes: number }> {
-  const body = unseal(bytes, steps, withoutState);
-  if (E.isLeft(body)) return body;
-  // One that came from an older format has all there is.
-  const { order: _order, components: _components, ...own } = Object(body.right);
-  const json = shaped<WrittenSummary>(own, summaryType);
-  return E.isLeft(json) ? json : E.right({ ...summaryOf(json.right), bytes: bytes.byteLength });
+export function decodeSummary(bytes: Uint8Array): Either<ManifestError, ManifestSummary & { readonly bytes: number }> {
+  return pipe(
+    unseal(bytes, migrations, withoutState),
+    E.flatMap((body) => {
+      // A migrated body has the state, too.
+      const { order: _order, components: _components, ...own } = Object(body);
+      return decodeBy(summaryCodec, own);
+    }),
+    E.map((json) => ({ ...summaryOf(json), bytes: bytes.byteLength })),
+  );
 }
 
 /**
- * Reads a manifest, strictly.
+ * Decodes a manifest, strictly.
  *
  * @param bytes What {@link encodeManifest} gave, in this version or an older one.
- * @param way The steps from the oldest format to the newest.
- * @returns The manifest; or that it is of a later format; or every problem: no byte of it can change without one.
+ * @param steps The migrations from the oldest format to the newest.
+ * @returns The manifest; that it is of a later format; or every problem. No byte of a manifest can change without one.
  */
-export function decodeManifest(bytes: Uint8Array, way: readonly Step[] = steps): Either<ManifestError, Manifest> {
-  const body = unseal(bytes, way);
-  if (E.isLeft(body)) return body;
-  const json = shaped<Written>(body.right, wholeType);
-  if (E.isLeft(json)) return json;
-  try {
-    return readManifest(json.right, bytes.byteLength);
-  } catch (cause) {
-    if (isPlainRecord(cause)) return E.left({ problems: [cause as unknown as Problem] });
-    return E.left(problem("a tree that can be read", cause instanceof Error ? cause.message : String(cause)));
-  }
+export function decodeManifest(
+  bytes: Uint8Array,
+  steps: readonly Migration[] = migrations,
+): Either<ManifestError, Manifest> {
+  return pipe(
+    unseal(bytes, steps),
+    E.flatMap((body) => decodeBy(bodyCodec, body)),
+    E.flatMap((json) => {
+      try {
+        return manifestOf(json, bytes.byteLength);
+      } catch (cause) {
+        if (isPlainRecord(cause)) return E.left({ problems: [cause as unknown as Problem] });
+        return E.left(
+          manifestProblem("a tree that can be read", cause instanceof Error ? cause.message : String(cause)),
+        );
+      }
+    }),
+  );
 }
 
 function summaryOf(
-  { run, step, metrics, time, parent, environment, id, training, files }: WrittenSummary,
-): Summary {
+  { run, step, metrics, time, parent, environment, id, training, files }: SummaryJson,
+): ManifestSummary {
   return {
     run,
-    step: step === null ? null : numberOf(step),
-    metrics: Object.fromEntries(metrics.map(([name, value]) => [name, numberOf(value)])),
+    step,
+    metrics: Object.fromEntries(metrics),
     time,
     parent,
     environment,
@@ -397,29 +290,30 @@ function summaryOf(
   };
 }
 
-function readManifest(json: Written, bytes: number): Either<ManifestError, Manifest> {
-  const arrays: Stored[] = [];
+function manifestOf(json: BodyJson, bytes: number): Either<ManifestError, Manifest> {
   const names = json.components.map(([name]) => name);
   if (new Set(names).size !== names.length) {
-    return E.left(problem("components of different names", names.join(", ").slice(0, 80)));
+    return E.left(manifestProblem("components of different names", names.join(", ").slice(0, 80)));
   }
   const isFile = isFileOf(names);
+  const files = json.files.map(([name]) => name);
   const seen = new Set<string>();
-  const stray = json.files.find(([name]) => {
-    if (seen.has(name) || !isFile(name)) return true;
-    seen.add(name);
-    return false;
-  });
-  if (stray !== undefined) return E.left(problem("files of its components", stray[0].slice(0, 80)));
-  const components = json.components.map(([name, tree]) =>
-    [name, readNode(tree, { root: segment(name), own: "" }, 0, arrays)] as const
-  );
-  const lost = arrays.find(({ file }) => file < 0 || file >= json.files.length);
-  if (lost !== undefined) return E.left(problem("tensors in files it names", `file ${lost.file}`));
+  const stray = files.find((name) => !isFile(name) || seen.size === seen.add(name).size);
+  if (stray !== undefined) return E.left(manifestProblem("files of its components", stray.slice(0, 80)));
+  const arrays: Stored[] = [];
+  const components = json.components.map(([name, tree]) => [name, decodeTree(name, tree, arrays)] as const);
+  const lost = arrays.find(({ file }) => file < 0 || file >= files.length);
+  if (lost !== undefined) return E.left(manifestProblem("tensors in files it names", `file ${lost.file}`));
   return E.right({
     ...summaryOf(json),
     bytes,
     arrays,
-    state: (hold) => ({ components: components.map(([name, tree]): Named => [name, tree(hold)]), order: json.order }),
+    state: (hold) => {
+      const held = mapArrays(hold);
+      return {
+        components: components.map(([name, tree]): Named => [name, held(tree)]),
+        order: json.order as Encoded["order"],
+      };
+    },
   });
 }

@@ -9,6 +9,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { digester } from "./digest.ts";
 import type { NoCheckpoint, Overtaken, StoreFailed } from "./errors.ts";
 import { savingOf, type StoreWriter } from "./saving_of.ts";
+import { newLocationState } from "./location.ts";
 import {
   checkCheckpoint,
   checkedChunk,
@@ -55,10 +56,11 @@ type Checkpoints = Map<number, PartBytes>;
 export function memory(options: StoreOptions = {}): Store {
   checkStoreOptions(options);
   const checkpoints: Checkpoints = new Map();
+  const state = newLocationState();
   const store: Store = {
     _tag: "Store",
     location: "memory",
-    place: () => checkpoints,
+    place: () => state,
     ...(options.keep && { keep: options.keep }),
     ...(options.digest && { digest: options.digest }),
     list: () => Promise.resolve(E.right(committedNumbers(checkpoints))),

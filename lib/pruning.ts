@@ -1,84 +1,86 @@
 /**
- * Retention carried out: what a policy would remove from a store and why, and the removal.
+ * Pruning: what a retention policy would remove from a store and why, and the removal.
  *
- * Laws, whatever the policy says:
- * - a checkpoint is judged beside those of its own run alone; one whose manifest cannot be read is nobody's, and stays;
- * - the newest checkpoint of a run stays, and one that verifies: where none does, nothing of the run goes;
- * - what goes is looked at again just before, and stays if it is not what was judged;
- * - a checkpoint that cannot be removed keeps no other from being removed, and is reported with the reason;
- * - nothing is removed on the strength of a metric that no checkpoint of the run has.
+ * Guarantees for every policy:
+ * - A policy applies to each run separately. A checkpoint with an unreadable manifest belongs to no run and is kept.
+ * - The newest checkpoint of a run is kept, and one that verifies. If none verifies, nothing of the run is removed.
+ * - Each checkpoint is read again just before its removal, and kept if it is not the one that was judged.
+ * - A checkpoint that cannot be removed is reported; the others are removed nevertheless.
+ * - Nothing is removed because of a metric that no checkpoint of the run has.
  *
- * A save needs to read nothing for that: the checkpoint it has just made durable stays. Retention never makes a committed save a failure.
+ * Retention after a save verifies nothing, because it keeps the checkpoint that the save made durable. It never fails the save.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { candidates, entriesOf, forgetEntry, inOrder, readEntry } from "./catalogue.ts";
-import { verifyCheckpoint } from "./checkpoint.ts";
-import type { Damaged, LoadError, StoreFailed } from "./errors.ts";
-import type { Progress } from "./progress.ts";
+import { forgetEntry, list, type Listed, readEntry } from "./catalogue.ts";
 import { decisionOf, type Entry, type Retention } from "./decision.ts";
+import type { Damaged, LoadError, StoreFailed } from "./errors.ts";
 import { checkOptionNames, type OptionNames } from "./option_names.ts";
+import type { Progress } from "./progress.ts";
 import { aFunction, aName, demand, ifGiven, must } from "./rules.ts";
 import { checkStore, type Store } from "./store.ts";
+import { verifyCheckpoint } from "./verify.ts";
 
 // --- types
 
 /**
- * Why a checkpoint stays: the `policy` keeps it; it is the `newest` of its run; it is the newest of its run that `verifies`, for nothing
- * that the policy keeps does; of its run `none verifies`; it is of `another run` than the one asked for; its manifest is `unreadable`.
+ * Why a checkpoint is kept: the `policy` keeps it; it is the `newest` of its run; it is the newest of its run that `verifies`, and nothing that the
+ * policy keeps does; `none verifies` of its run; it belongs to `another run` than the one to prune; its manifest is `unreadable`.
  */
 export type Reason = "policy" | "newest" | "verifies" | "none verifies" | "another run" | "unreadable";
 
-/** A checkpoint that stays. */
+/** A checkpoint that is kept. */
 export interface Kept {
   readonly checkpoint: number;
-  /** What the catalogue says of it; null where its manifest cannot be read. */
+  /** Its entry; null if its manifest cannot be read. */
   readonly entry: Entry | null;
   readonly why: Reason;
 }
 
-/** What a policy would do to a store: nothing has been removed. */
+/** What a policy would do to a store. A plan removes nothing. */
 export interface Plan {
   readonly _tag: "Plan";
-  /** What stays, in ascending order. */
+  /** The checkpoints to keep, in ascending order. */
   readonly keep: readonly Kept[];
-  /** What the policy does not keep and goes, in ascending order. */
+  /** The checkpoints to remove, in ascending order. */
   readonly remove: readonly Entry[];
-  /** Of each run that loses something, the newest checkpoint that stays and verifies. */
+  /** For each run that loses a checkpoint, the newest checkpoint that is kept and verifies. */
   readonly verified: readonly Entry[];
-  /** What else there is to say, in a sentence each: metrics that the policy asks for and a run does not have. */
+  /** Notes in full sentences: metrics of the policy that a run does not have. */
   readonly notes: readonly string[];
 }
 
-/** A checkpoint that should have been removed and could not be. */
+/** A checkpoint that could not be removed. */
 export interface NotRemoved {
   readonly checkpoint: number;
-  /** Why, in words. */
+  /** The reason, as a sentence. */
   readonly reason: string;
 }
 
-/** What became of the checkpoints that were to be removed. */
+/** What a removal did. */
 export interface Removal {
-  /** The numbers of those that were removed. */
+  /** The checkpoints that were removed. */
   readonly removed: readonly number[];
-  /** Those that could not be: a later save, or another `prune`, tries again. */
+  /** The checkpoints that could not be removed; a later save or `prune` tries again. */
   readonly notRemoved: readonly NotRemoved[];
-  /** What else there is to say, in a sentence each. */
+  /** Notes in full sentences. */
   readonly notes: readonly string[];
 }
 
-/** How a plan is made and carried out. */
+/** The options of {@link plan} and {@link prune}. */
 export interface PruneOptions {
   /**
-   * The run to prune, by the name in its entries.
-   * @default every run of the store, each by itself
+   * The name of the run to prune.
+   * @default every run of the store, each separately
    */
   readonly run?: string;
-  /** Told after each piece of a checkpoint that is verified. */
+  /** Receives the progress after each piece of a checkpoint that is verified. */
   readonly onProgress?: (progress: Progress) => void;
-  /** Receives what {@link prune} removed, and what it could not remove and why, before the task resolves. */
+  /** Receives what {@link prune} removed and could not remove, before the task resolves. */
   readonly onReport?: (removal: Removal) => void;
 }
 
@@ -88,11 +90,11 @@ const pruneNames = { run: true, onProgress: true, onReport: true } satisfies Opt
 
 const quoted = (names: Iterable<string>): string => [...names].map((name) => JSON.stringify(name)).join(", ");
 
-/** What is to be said of the metrics that a policy asks for and a run does not have. */
-function notesOn(unknown: readonly string[], entries: readonly Entry[]): readonly string[] {
-  // A single checkpoint stays in any case, and its run may record the metric from its first evaluation on.
+/** A note on the metrics of a policy that a run does not have. */
+function unknownMetricNotes(unknown: readonly string[], entries: readonly Entry[]): readonly string[] {
+  // A single checkpoint is kept in any case, and its run may record the metric later.
   if (unknown.length === 0 || entries.length < 2) return [];
-  const known = new Set(
+  const names = new Set(
     entries.flatMap(({ metrics }) => Object.keys(metrics).filter((name) => !Number.isNaN(metrics[name]))),
   );
   const [what, which] = unknown.length === 1 ? ["the metric", "it"] : ["the metrics", "them"];
@@ -101,19 +103,23 @@ function notesOn(unknown: readonly string[], entries: readonly Entry[]): readonl
       quoted(unknown)
     } of the retention policy, found none: ` +
     `nothing was removed on the strength of ${which}. ` +
-    (known.size === 0
+    (names.size === 0
       ? "No checkpoint of the run has a number for any metric"
-      : `The metrics there are: ${quoted(known)}`),
+      : `The metrics of the run are: ${quoted(names)}`),
   ];
 }
 
-/** What a policy says of one run's entries, none of which may be missing. */
-function judged(policy: Retention, entries: readonly Entry[], now: number): Pick<Plan, "keep" | "remove" | "notes"> {
+/** Applies a policy to all entries of one run. */
+function applyPolicy(
+  policy: Retention,
+  entries: readonly Entry[],
+  now: number,
+): Pick<Plan, "keep" | "remove" | "notes"> {
   const { remove, unknownMetrics = [] } = decisionOf(policy, entries, now);
   const gone = new Set(remove);
   const newest = entries.at(-1);
   return {
-    notes: notesOn(unknownMetrics, entries),
+    notes: unknownMetricNotes(unknownMetrics, entries),
     keep: entries.flatMap((entry): Kept[] => {
       const { checkpoint } = entry;
       if (!gone.has(checkpoint)) return [{ checkpoint, entry, why: "policy" }];
@@ -135,14 +141,14 @@ async function newestVerified(
   return undefined;
 }
 
-/** What is to be done to one run: never away with its last checkpoint that verifies. */
+/** The plan for one run, which keeps its last checkpoint that verifies. */
 async function planRun(
   store: Store,
   policy: Retention,
   entries: readonly Entry[],
   onProgress: PruneOptions["onProgress"],
 ): Promise<Omit<Plan, "_tag">> {
-  const { keep, remove, notes } = judged(policy, entries, Date.now());
+  const { keep, remove, notes } = applyPolicy(policy, entries, Date.now());
   if (remove.length === 0) return { keep, remove, verified: [], notes };
   const kept = await newestVerified(store, keep.flatMap(({ entry }) => entry ?? []), onProgress);
   if (kept !== undefined) return { keep, remove, verified: [kept], notes };
@@ -158,13 +164,13 @@ async function planRun(
 }
 
 /**
- * What a retention policy would remove from a store, and why the rest stays; nothing is removed.
+ * Plans what a retention policy would remove from a store, and why the rest is kept. Nothing is removed.
  *
- * It reads every manifest, and of each run that would lose something one checkpoint whole, or more until one verifies.
+ * It reads every manifest. For each run that would lose a checkpoint it verifies one checkpoint, or more until one verifies.
  *
- * @param store Which.
- * @param options The run to prune, whom to tell of the progress.
- * @returns For a policy, the plan; its left is `StoreFailed`.
+ * @param store The store.
+ * @param options The run to prune, and a callback for the progress.
+ * @returns For a policy, the plan. The left is `StoreFailed`.
  *
  * @example
  * ```ts
@@ -187,79 +193,77 @@ export function plan(store: Store, options: PruneOptions = {}): (policy: Retenti
   demand("onProgress of plan", ifGiven(aFunction), options.onProgress);
   return (policy) => {
     demand("the policy of plan", aFunction, policy);
-    return planned(store, policy, options);
+    return pipe(list(store), TE.flatMapTask((listed) => () => planListed(store, policy, listed, options)));
   };
 }
 
-/** The plan of a policy, whose arguments were looked at. */
-function planned(store: Store, policy: Retention, options: PruneOptions): TaskEither<LoadError, Plan> {
-  return async () => {
-    const numbers = await candidates(store)();
-    if (E.isLeft(numbers)) return numbers;
-    const keep: Kept[] = [];
-    const runs = new Map<string, Entry[]>();
-    for await (const [checkpoint, entry] of inOrder(numbers.right, (n) => readEntry(store, n)())) {
-      if (E.isRight(entry)) {
-        const { run } = entry.right;
-        if (options.run !== undefined && options.run !== run) {
-          keep.push({ checkpoint, entry: entry.right, why: "another run" });
-        } else {
-          const entries = runs.get(run) ?? [];
-          entries.push(entry.right);
-          runs.set(run, entries);
-        }
-      } else if (entry.left._tag !== "NoCheckpoint") keep.push({ checkpoint, entry: null, why: "unreadable" });
-    }
-    const parts: Omit<Plan, "_tag">[] = [];
-    for (const entries of runs.values()) parts.push(await planRun(store, policy, entries, options.onProgress));
-    const ascending = (a: Pick<Kept, "checkpoint">, b: Pick<Kept, "checkpoint">): number => a.checkpoint - b.checkpoint;
-    return E.right({
-      _tag: "Plan",
-      keep: keep.concat(parts.flatMap(({ keep }) => keep)).sort(ascending),
-      remove: parts.flatMap(({ remove }) => remove).sort(ascending),
-      verified: parts.flatMap(({ verified }) => verified),
-      notes: parts.flatMap(({ notes }) => notes),
-    });
+/** The plan of a policy for the checkpoints of a store. */
+async function planListed(
+  store: Store,
+  policy: Retention,
+  { entries, damaged }: Listed,
+  { run: only, onProgress }: PruneOptions,
+): Promise<Plan> {
+  const isOther = ({ run }: Entry): boolean => only !== undefined && run !== only;
+  const others = entries.filter(isOther).map((entry): Kept => ({ ...keptEntry(entry), why: "another run" }));
+  const unreadable = damaged.map(({ checkpoint }): Kept => ({ checkpoint, entry: null, why: "unreadable" }));
+  const runs = new Map<string, Entry[]>();
+  for (const entry of entries) if (!isOther(entry)) runs.set(entry.run, [...runs.get(entry.run) ?? [], entry]);
+  const plans: Omit<Plan, "_tag">[] = [];
+  for (const own of runs.values()) plans.push(await planRun(store, policy, own, onProgress));
+  const ascending = (a: Pick<Kept, "checkpoint">, b: Pick<Kept, "checkpoint">): number => a.checkpoint - b.checkpoint;
+  return {
+    _tag: "Plan",
+    keep: [...others, ...unreadable, ...plans.flatMap(({ keep }) => keep)].sort(ascending),
+    remove: plans.flatMap(({ remove }) => remove).sort(ascending),
+    verified: plans.flatMap(({ verified }) => verified),
+    notes: plans.flatMap(({ notes }) => notes),
   };
+}
+
+function keptEntry(entry: Entry): Omit<Kept, "why"> {
+  return { checkpoint: entry.checkpoint, entry };
 }
 
 // --- combinators
 
-/** What becomes of one checkpoint that is to go: it is removed, it could not be, or it is another by now. */
-type Fate = "removed" | "another" | StoreFailed;
+/** What the removal of one checkpoint did: removed it, found another checkpoint under its number, or failed. */
+type RemovalOutcome = "removed" | "another" | StoreFailed;
 
-/** Removes a checkpoint if it is the one that was judged: somebody may have removed that by hand, and another have saved under its number. */
+/**
+ * Removes a checkpoint if it is still the one that was judged. It may have been removed by hand, and its number used again.
+ *
+ * @returns The outcome; and as `left` the failure of a removal that removed the checkpoint but not all of its files.
+ */
 async function removeJudged(
   store: Store,
   judged: Entry,
-): Promise<{ readonly fate: Fate; readonly left?: StoreFailed }> {
+): Promise<{ readonly outcome: RemovalOutcome; readonly left?: StoreFailed }> {
   const { checkpoint } = judged;
   forgetEntry(store, checkpoint);
   const found = await readEntry(store, checkpoint)();
-  if (E.isLeft(found) && found.left._tag === "StoreFailed") return { fate: found.left };
-  if (E.isLeft(found) || found.right.run !== judged.run || found.right.time !== judged.time) return { fate: "another" };
-  const removed = await store.remove(checkpoint)();
-  if (E.isRight(removed)) {
-    forgetEntry(store, checkpoint);
-    return { fate: "removed" };
+  if (E.isLeft(found) && found.left._tag === "StoreFailed") return { outcome: found.left };
+  if (E.isLeft(found) || found.right.run !== judged.run || found.right.time !== judged.time) {
+    return { outcome: "another" };
   }
-  // It may have failed after the checkpoint was gone, on what is left of it.
-  const there = await store.manifest(checkpoint)();
-  if (E.isRight(there) || there.left._tag !== "NoCheckpoint") return { fate: removed.left };
-  forgetEntry(store, checkpoint);
-  return { fate: "removed", left: removed.left };
+  const removed = await store.remove(checkpoint)();
+  if (E.isRight(removed)) return { outcome: "removed" };
+  const manifest = await store.manifest(checkpoint)();
+  return E.isLeft(manifest) && manifest.left._tag === "NoCheckpoint"
+    ? { outcome: "removed", left: removed.left }
+    : { outcome: removed.left };
 }
 
-/** Removes one judged checkpoint after the other; one that cannot be removed keeps no other from it. */
-async function removeAll(store: Store, entries: readonly Entry[]): Promise<Removal> {
+/** Removes judged checkpoints one after the other, whether or not others can be removed. */
+async function removeEach(store: Store, entries: readonly Entry[]): Promise<Removal> {
   const removed: number[] = [];
   const notRemoved: NotRemoved[] = [];
   const notes: string[] = [];
   for (const entry of entries) {
     const { checkpoint } = entry;
-    const { fate, left } = await removeJudged(store, entry);
-    if (fate === "removed") removed.push(checkpoint);
-    else if (fate !== "another") notRemoved.push({ checkpoint, reason: reasonOf(fate) });
+    const { outcome, left } = await removeJudged(store, entry);
+    if (outcome === "removed") removed.push(checkpoint);
+    else if (outcome !== "another") notRemoved.push({ checkpoint, reason: reasonOf(outcome) });
     if (left !== undefined) {
       notes.push(
         `Checkpoint ${checkpoint} is removed, but not all of its files: ${reasonOf(left)}. A later save tries again`,
@@ -274,12 +278,12 @@ function reasonOf({ operation, path, code, message }: StoreFailed): string {
 }
 
 /**
- * Carries out a plan, once it has seen again that what it leaves of each run verifies.
+ * Carries out a plan, after verifying again what it keeps of each run.
  *
- * @param store The store that was planned for.
- * @param options Whom to tell of the progress, and what receives the report: which checkpoints could not be removed, and why.
- * @returns For a plan, the numbers of the checkpoints that were removed: those of the plan that are still what they were, and that the store
- *   lets be removed. Its left is why the checkpoint that was to stay no longer verifies, and then nothing was removed; or `StoreFailed`.
+ * @param store The store of the plan.
+ * @param options Callbacks for the progress and for the report, which says what could not be removed and why.
+ * @returns For a plan, the numbers of the checkpoints that were removed. A checkpoint of the plan that is another one by now, or that the store
+ *   cannot remove, is kept. The left is `StoreFailed`, or why a checkpoint that the plan keeps no longer verifies; then nothing was removed.
  *
  * @example
  * ```ts
@@ -305,12 +309,12 @@ export function prune(
     demand("the plan of prune", must("one that plan made", (u) => Object(u)._tag === "Plan"), made);
     const { remove, verified } = made;
     const witnesses = new Map(verified.map((entry) => [entry.run, entry]));
-    const going = new Set(remove.map(({ checkpoint }) => checkpoint));
+    const toRemove = new Set(remove.map(({ checkpoint }) => checkpoint));
     for (const { run, checkpoint } of remove) {
       const witness = witnesses.get(run);
-      if (witness === undefined || going.has(witness.checkpoint)) {
+      if (witness === undefined || toRemove.has(witness.checkpoint)) {
         throw new TypeError(
-          `Expected a plan that leaves run ${run} a verified checkpoint, found none beside ${checkpoint}`,
+          `Expected a plan that keeps a verified checkpoint of run ${run}, found one that removes checkpoint ${checkpoint} without it: make it with plan`,
         );
       }
     }
@@ -320,7 +324,7 @@ export function prune(
         if (E.isLeft(manifest)) return manifest;
         if (manifest.right.run !== run) return E.left(anotherRun(checkpoint, run, manifest.right.run));
       }
-      const removal = await removeAll(store, remove);
+      const removal = await removeEach(store, remove);
       options.onReport?.(removal);
       return E.right(removal.removed);
     };
@@ -337,34 +341,38 @@ function anotherRun(checkpoint: number, expected: string, found: string): Damage
 
 const nothing: Removal = { removed: [], notRemoved: [], notes: [] };
 
+/** The removal of a save whose retention could not list the store. */
+export function unlisted(failed: StoreFailed): Removal {
+  return { ...nothing, notes: [`Retention removed nothing: ${reasonOf(failed)}`] };
+}
+
 /**
- * Applies a store's own policy after a save, to the run that saved; it never fails, for the save is committed.
+ * Applies a policy after a save, to the run that saved. It never fails, because the save is committed.
  *
- * @param store Where to.
- * @param run The run.
- * @param newest The checkpoint it has just made durable, which stays.
- * @param seen The numbers that may have a checkpoint, where the save has seen them.
- * @returns What was removed, what could not be and why, and what else there is to say.
+ * @param store The store.
+ * @param keep Its policy.
+ * @param entries All entries of the run, oldest first.
+ * @param newest The checkpoint that the save has just made durable, which is kept.
+ * @returns What was removed, what could not be removed and why, and notes.
  */
 export async function retain(
   store: Store,
-  run: string,
+  keep: Retention,
+  entries: readonly Entry[],
   newest: number,
-  seen?: readonly number[],
 ): Promise<Removal> {
-  if (store.keep === undefined) return nothing;
-  const failed = (why: string): Removal => ({ ...nothing, notes: [`Retention removed nothing: ${why}`] });
-  const numbers = seen === undefined ? await candidates(store)() : E.right(seen);
-  if (E.isLeft(numbers)) return failed(reasonOf(numbers.left));
-  const entries = await entriesOf(store, numbers.right, run);
-  const { keep } = store;
   const decision = E.tryCatch(() => decisionOf(keep, entries, Date.now()), E.toError);
-  if (E.isLeft(decision)) return failed(`the policy threw ${decision.left.name}: ${decision.left.message}`);
+  if (E.isLeft(decision)) {
+    const { name, message } = decision.left;
+    return { ...nothing, notes: [`Retention removed nothing: the policy threw ${name}: ${message}`] };
+  }
   const { remove, unknownMetrics = [] } = decision.right;
-  const gone = new Set(remove);
-  // Another process may have saved a newer one of the same run.
-  const stays = new Set([newest, entries.at(-1)?.checkpoint]);
-  const going = entries.filter(({ checkpoint }) => gone.has(checkpoint) && !stays.has(checkpoint));
-  const removal = await removeAll(store, going);
-  return { ...removal, notes: [...notesOn(unknownMetrics, entries), ...removal.notes] };
+  const unwanted = new Set(remove);
+  // Another process may have saved a newer checkpoint of the run.
+  const kept = new Set([newest, entries.at(-1)?.checkpoint]);
+  const removal = await removeEach(
+    store,
+    entries.filter(({ checkpoint }) => unwanted.has(checkpoint) && !kept.has(checkpoint)),
+  );
+  return { ...removal, notes: [...unknownMetricNotes(unknownMetrics, entries), ...removal.notes] };
 }

@@ -132,8 +132,8 @@ interface SearchStep {
   readonly from: number;
   /** Whether `from` was reserved without a listing, and may be too high. */
   readonly isGuess?: boolean;
-  /** The number for which a rename has failed, although the listing showed it as free. */
-  readonly failed?: number;
+  /** How many consecutive renames have found a name taken that the listing showed as free. */
+  readonly losses?: number;
 }
 
 /** A free number, and the search that found it. */
@@ -151,6 +151,9 @@ type CommitStep =
 /** The owners of reservations in an earlier listing. */
 type Owners = ReadonlyMap<number, readonly string[]>;
 
+/** The most consecutive renames that may find a name taken, because another save was faster each time. After more, the file system is at fault. */
+const mostLosses = 16;
+
 /** Codes of a rename onto an existing path. */
 const exists = ["EEXIST", "ENOTEMPTY", "ENOTDIR"];
 
@@ -164,10 +167,11 @@ function failing(state: CommitState, failed: StoreFailed | Overtaken): CommitSta
   return { ...state, next: { step: "finished", result: E.left(failed) } };
 }
 
-/** Searches again after a rename onto an existing name: another save was faster. The same number twice is a failure of the file system. */
-function searchAgain(state: CommitState, { number, search }: FoundNumber, failed: StoreFailed): CommitState {
-  return exists.includes(failed.code) && number !== search.failed
-    ? { ...state, next: { ...search, failed: number } }
+/** Searches again after a rename onto an existing name: another save was faster, and the next listing shows it. */
+function searchAgain(state: CommitState, { search }: FoundNumber, failed: StoreFailed): CommitState {
+  const { losses = 0 } = search;
+  return exists.includes(failed.code) && losses < mostLosses
+    ? { ...state, next: { ...search, losses: losses + 1 } }
     : failing(state, failed);
 }
 

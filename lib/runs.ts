@@ -1,80 +1,72 @@
 /**
- * Which run a process saves into a place: one line of checkpoints, which goes after the newest one that the process has loaded or saved.
+ * The run that this process continues at a location: its name, the checkpoint that the next save follows, and the order of saves.
  *
- * A run belongs to the place, not to the store value: all values of one folder save into one run, one after the other.
+ * A run belongs to the location, not to the store value. Several trainings can share a location; each has a run under its own name.
  *
  * @module
  */
 import { randomUUID } from "node:crypto";
+import { perLocation } from "./location.ts";
 import type { Store } from "./store.ts";
 
 // --- types
 
-/** Where a run has come to: the next save makes the checkpoint after `parent`. */
-export interface Line {
+/** The checkpoint that a save follows. Its number alone does not identify it: a removed checkpoint's number can be used again. */
+export interface Parent {
+  readonly checkpoint: number;
+  /** The run of that checkpoint: another one than the current run after a fork. */
   readonly run: string;
-  /** The checkpoint that was loaded or saved last, null before the first. */
-  readonly parent: number | null;
-  /** The component `step` of that checkpoint, null if it has none that is a number. */
+  /** When it was saved, in milliseconds since 1970. */
+  readonly time: number;
+}
+
+/** A save whose commit failed, and which may have made a checkpoint nevertheless. */
+export interface UncertainSave {
+  readonly time: number;
+  readonly step: number | null;
+}
+
+/** A run and the position that this process has reached in it. */
+export interface CurrentRun {
+  readonly run: string;
+  /** The checkpoint that this process loaded or saved last, null before the first. */
+  readonly parent: Parent | null;
+  /** The component `step` of the parent, null if it has none that is a number. */
   readonly step: number | null;
   /**
-   * Whether the run has no checkpoint yet: it was begun here, by a fresh state or as a fork of the parent's run.
+   * Whether the run has no checkpoint yet, because this process began it.
    * @default false
    */
   readonly isNew?: boolean;
   /**
-   * Whether the run was begun here as a fork.
+   * Whether this process began the run as a fork.
    * @default false
    */
   readonly isFork?: boolean;
   /**
-   * Whether the commit of the parent failed, though it made a checkpoint, which may not be durable yet.
+   * Whether the commit of the parent failed after its rename, so that the parent may not be durable.
    * @default false
    */
   readonly isDoubtful?: boolean;
   /**
-   * The saves since the parent whose commits failed: any of them may have made a checkpoint all the same.
+   * The saves since the parent whose commits failed.
    * @default none
    */
-  readonly doubtful?: readonly { readonly time: number; readonly step: number | null }[];
-}
-
-/** What a process knows of a place. */
-interface Known {
-  /** By the names of trainings; the one without a name has the empty one. */
-  readonly lines: Map<string, Line>;
-  /** When the damaged checkpoints that loads have passed over were made. */
-  readonly passed: Map<number, number>;
-  /** The last save that was begun there. */
-  turn: Promise<unknown>;
+  readonly uncertain?: readonly UncertainSave[];
 }
 
 // --- constructors
 
-const known = new WeakMap<object, Known>();
-const locations = new Map<string, object>();
+const runsAt = perLocation(() => new Map<string, CurrentRun>());
+const skippedAt = perLocation(() => new Map<number, number>());
+const turnAt = perLocation((): { last: Promise<unknown> } => ({ last: Promise.resolve() }));
 
 /**
- * What stands for the place of a store in this process: the same object for all its values.
+ * A new run.
  *
- * @param store A store; one that says nothing of its place is known by its location.
+ * @param from The position that it forks from; without one it begins with a fresh state.
  */
-export function placeOf(store: Store): object {
-  if (store.place !== undefined) return store.place();
-  const place = locations.get(store.location) ?? {};
-  locations.set(store.location, place);
-  return place;
-}
-
-function knownOf(store: Store): Known {
-  const place = placeOf(store);
-  const found = known.get(place) ?? { lines: new Map(), passed: new Map(), turn: Promise.resolve() };
-  known.set(place, found);
-  return found;
-}
-
-/** A run that begins here: with a fresh state, or as a fork of what a line has come to. */
-export function newLine(from?: Line): Line {
+export function beginRun(from?: CurrentRun): CurrentRun {
   const { parent, step } = from ?? { parent: null, step: null };
   return { run: randomUUID(), parent, step, isNew: true, ...(from && { isFork: true }) };
 }
@@ -82,48 +74,46 @@ export function newLine(from?: Line): Line {
 // --- combinators
 
 /**
- * Where the run of a place has come to in this process.
+ * The run that this process continues at a location.
  *
- * @param store Any value of the place.
- * @param training The name of one of several trainings that share the place, each of which has a run of its own.
- * @returns Undefined if this process has neither loaded from there nor saved.
+ * @param store Any store of the location.
+ * @param training The name of a training; the run of saves without a training has the empty name.
+ * @returns Undefined if this process has neither loaded nor saved there.
  */
-export function lineOf(store: Store, training: string = ""): Line | undefined {
-  return knownOf(store).lines.get(training);
+export function currentRun(store: Store, training: string = ""): CurrentRun | undefined {
+  return runsAt(store).get(training);
 }
 
 /**
- * Moves the run of a place on: after a load or a save.
+ * Records where a run is after a load or a save.
  *
- * @param store Any value of the place.
- * @param line Where it has come to, or undefined: then the next save begins a run.
- * @param training As for {@link lineOf}.
+ * @param store Any store of the location.
+ * @param run The position.
+ * @param training As for {@link currentRun}.
  */
-export function setLine(store: Store, line: Line | undefined, training: string = ""): void {
-  const { lines } = knownOf(store);
-  if (line === undefined) lines.delete(training);
-  else lines.set(training, line);
+export function setCurrentRun(store: Store, run: CurrentRun, training: string = ""): void {
+  runsAt(store).set(training, run);
 }
 
-/** Remembers that a load has passed over a damaged checkpoint: it is in no save's way. */
-export function passOver(store: Store, checkpoint: number, time: number): void {
-  knownOf(store).passed.set(checkpoint, time);
+/** Records that a load skipped a damaged checkpoint, so that saves of its run may follow an older one. */
+export function recordSkipped(store: Store, checkpoint: number, time: number): void {
+  skippedAt(store).set(checkpoint, time);
 }
 
-/** Whether a load has passed over this very checkpoint. */
-export function isPassedOver(store: Store, checkpoint: number, time: number): boolean {
-  return knownOf(store).passed.get(checkpoint) === time;
+/** Whether a load skipped this checkpoint, which was saved at this time. */
+export function wasSkipped(store: Store, checkpoint: number, time: number): boolean {
+  return skippedAt(store).get(checkpoint) === time;
 }
 
-/** Resolves once the saves of a place that have been run are over. */
-export async function turnOf(store: Store): Promise<void> {
-  await knownOf(store).turn;
+/** Resolves when the saves that have been started at a location are finished. */
+export async function savesFinished(store: Store): Promise<void> {
+  await turnAt(store).last;
 }
 
-/** One save of a place after the other, in the order in which they are run: a number is given at the commit, and the highest is the newest. */
+/** Runs a save after those that were started before at its location: the commit gives the number, and the highest number is the newest. */
 export function inTurn<A>(store: Store, save: () => Promise<A>): Promise<A> {
-  const place = knownOf(store);
-  const saved = place.turn.then(save);
-  place.turn = saved.catch(() => {});
+  const turn = turnAt(store);
+  const saved = turn.last.then(save);
+  turn.last = saved.catch(() => {});
   return saved;
 }

@@ -1,14 +1,12 @@
 /**
- * The header of a safetensors file: which tensors it holds, and where. Bytes in, values out; no file is touched here.
+ * Encodes and decodes the header of a safetensors file: which tensors the file holds, and where.
  *
- * A file is eight bytes of header length (little-endian), that many bytes of JSON, and the tensors' data without a gap.
- * Written exactly as the reference implementation writes it (https://github.com/huggingface/safetensors), and read at
- * least as strictly: nothing is accepted that it refuses. On purpose refused beyond that: a name given twice, numbers
- * that a JavaScript number cannot hold, and two spellings that only its JSON library knows (a tensor as an array, a
- * dtype as an object).
+ * A file is eight bytes of header length (little-endian), that many bytes of JSON, and the tensors' data without gaps. The encoder writes the
+ * bytes of the reference implementation (https://github.com/huggingface/safetensors). The decoder accepts nothing that the reference rejects.
+ * It also rejects duplicate names, numbers that a JavaScript number cannot hold, and two spellings that only the reference's JSON library knows:
+ * a tensor as an array, and a dtype as an object.
  *
- * The JSON is scanned and written by hand: an object keyed by tensor names would reorder `0`, lose `__proto__` and
- * hide duplicates.
+ * The JSON is scanned and written by hand: an object with tensor names as keys would reorder `0`, lose `__proto__` and hide duplicates.
  *
  * @module
  */
@@ -16,17 +14,16 @@
 import * as E from "fp-ts/lib/Either.js";
 import type { Problem, ProblemKind } from "./errors.ts";
 import {
-  isWellFormed,
-  refuse,
-  type Scan,
+  accept,
+  endWithProblem,
+  type JsonScan,
   scanItems,
   scanMembers,
+  type Scanned,
   scanString,
   scanWhole,
-  skipped,
   skipSpace,
   skipValue,
-  type Step,
 } from "./scan.ts";
 
 // --- types
@@ -56,42 +53,42 @@ export type Dtype =
   | "I64"
   | "U64";
 
-/** A tensor to be written. */
+/** A tensor to write. */
 export interface TensorSpec {
   readonly name: string;
   readonly dtype: Dtype;
   readonly shape: readonly number[];
 }
 
-/** A tensor and its place: bytes `begin` to `end` (not included) of the data, which starts at {@link Header.dataStart}. */
+/** A tensor and its bytes: from `begin` to before `end` in the data, which starts at {@link Header.dataStart}. */
 export interface TensorEntry extends TensorSpec {
   readonly begin: number;
   readonly end: number;
 }
 
-/** What a header says. */
+/** A decoded header. */
 export interface Header {
-  /** The strings of `__metadata__` in the order of the file; null where the file has none. */
+  /** The strings of `__metadata__` in the order of the file; null if the file has none. */
   readonly metadata: readonly (readonly [string, string])[] | null;
   /** The tensors in the order of their data. */
   readonly tensors: readonly TensorEntry[];
-  /** Where the data starts in the file, in bytes. */
+  /** The offset of the data in the file, in bytes. */
   readonly dataStart: number;
   /** The length of the whole file, in bytes. */
   readonly bytes: number;
 }
 
-/** A header to be written. */
+/** An encoded header. */
 export interface EncodedHeader {
-  /** The first bytes of the file, up to the data. */
+  /** The bytes of the file before the data. */
   readonly bytes: Uint8Array;
-  /** What a reader will find in them. */
+  /** The header that they decode to. */
   readonly header: Header;
-  /** The tensors in the order of the file, by their indices among those given. */
+  /** The order of the tensors in the file: indices into the given tensors. */
   readonly order: readonly number[];
 }
 
-/** Bits of one element, in the order by which the reference writer sorts: the last come first in a file. */
+/** Bits of one element. The reference writer sorts by this order: the last dtype comes first in a file. */
 const dtypes: readonly (readonly [Dtype, number])[] = [
   ["BOOL", 8],
   ["F4", 4],
@@ -120,9 +117,9 @@ const dtypes: readonly (readonly [Dtype, number])[] = [
 const bitsOf: ReadonlyMap<string, number> = new Map(dtypes);
 const rankOf: ReadonlyMap<string, number> = new Map(dtypes.map(([dtype], rank) => [dtype, rank]));
 
-/** Bytes of the header's length itself, and the unit to which the header is padded. */
+/** The bytes of the header's length; the header is padded to a multiple of them. */
 const lengthBytes = 8;
-/** The longest header that the reference reads, in bytes. */
+/** The longest header that the reference accepts, in bytes. */
 const longestHeader = 100_000_000;
 const metadataKey = "__metadata__";
 
@@ -130,12 +127,12 @@ function isDtype(name: string): name is Dtype {
   return bitsOf.has(name);
 }
 
-/** The tensor's bytes, or in the left what is wrong with its size. */
-function sizeOf(
+/** The bytes of a tensor; the left is what is wrong with its size. */
+function tensorBytes(
   { dtype, shape }: { readonly dtype: Dtype; readonly shape: readonly number[] },
 ): E.Either<string, number> {
   let bits = 1;
-  // In the order of the shape, the dtype last, as the reference does: a zero saves only from an overflow after it.
+  // The reference multiplies in this order, the dtype last: a zero prevents only an overflow after it.
   for (const factor of [...shape, bitsOf.get(dtype) ?? 0]) {
     bits *= factor;
     if (!Number.isSafeInteger(bits)) return E.left("more than 2^53 - 1 bits");
@@ -145,8 +142,8 @@ function sizeOf(
 
 // --- constructors
 
-/** Orders by UTF-8 bytes, that is by code points: in UTF-16 the surrogates would sort below U+E000 to U+FFFF. */
-function compareBytes(a: string, b: string): number {
+/** Compares by UTF-8 bytes, that is by code points. In UTF-16, surrogates would sort below U+E000 to U+FFFF. */
+function compareUtf8(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) {
     const x = a.charCodeAt(i);
@@ -161,19 +158,19 @@ function surrogatesLast(unit: number): number {
   return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
 }
 
-/** The indices of specs in the order of a file. */
-function ordered(specs: readonly TensorSpec[]): readonly number[] {
-  // Most names are of characters that UTF-8 and UTF-16 order alike.
+/** The order of tensors in a file, as indices into them. */
+function fileOrder(specs: readonly TensorSpec[]): readonly number[] {
+  // UTF-8 and UTF-16 order most characters alike.
   const alike = specs.every(({ name }) => !/[\ud800-\uffff]/.test(name));
-  const byName = alike ? (a: string, b: string): number => a < b ? -1 : 1 : compareBytes;
+  const byName = alike ? (a: string, b: string): number => a < b ? -1 : 1 : compareUtf8;
   const compare = (a: TensorSpec, b: TensorSpec): number =>
     a.dtype === b.dtype ? byName(a.name, b.name) : (rankOf.get(b.dtype) ?? 0) - (rankOf.get(a.dtype) ?? 0);
   return Array.from(specs.keys()).sort((i, j) => compare(specs[i]!, specs[j]!));
 }
 
-/** The JSON of a string; `JSON.stringify` escapes just what the reference's writer escapes. */
+/** The JSON of a string. `JSON.stringify` escapes what the reference writer escapes. */
 function quote(text: string, what: string): string {
-  if (!isWellFormed(text)) {
+  if (!text.isWellFormed()) {
     throw new TypeError(
       `Expected ${what} of whole characters, found a lone surrogate in ${JSON.stringify(text)}: remove it`,
     );
@@ -194,7 +191,7 @@ function checkUnique(names: readonly string[], what: string): void {
 function checkedSize(spec: TensorSpec): number {
   const where = `tensor ${JSON.stringify(spec.name)}`;
   if (spec.name === metadataKey) {
-    throw new TypeError(`Expected a tensor name, found ${metadataKey}, which the format keeps for itself: rename it`);
+    throw new TypeError(`Expected a tensor name, found ${metadataKey}, which the format reserves: rename it`);
   }
   if (!isDtype(spec.dtype)) {
     throw new TypeError(`Expected a safetensors dtype for ${where}, found ${String(spec.dtype)}: convert it`);
@@ -204,7 +201,7 @@ function checkedSize(spec: TensorSpec): number {
       `Expected whole sizes from 0 for ${where}, found shape [${spec.shape.join(", ")}]: correct them`,
     );
   }
-  const size = sizeOf(spec);
+  const size = tensorBytes(spec);
   if (E.isLeft(size)) {
     throw new TypeError(`Expected whole bytes below 2^50 for ${where}, found ${size.left}: reshape or split it`);
   }
@@ -212,16 +209,16 @@ function checkedSize(spec: TensorSpec): number {
 }
 
 /**
- * The header of a file of these tensors, with the offsets their data is to be written at.
+ * Encodes the header of a file of these tensors, and assigns the offsets of their data.
  *
- * The bytes are those of the reference writer: tensors by dtype, widest first, then by name in UTF-8 bytes; no gaps;
- * compact JSON, padded with spaces to a multiple of eight. It writes its metadata in random order; here the keys are
- * sorted, so that the same state gives the same bytes.
+ * The bytes are those of the reference writer: tensors by dtype, widest first, then by name in UTF-8 bytes; no gaps; compact JSON, padded with
+ * spaces to a multiple of eight. The reference writes its metadata in random order; here the keys are sorted, so that equal states have equal
+ * bytes.
  *
- * @param tensors The tensors, in any order. A name twice or with a lone surrogate, or a shape that is not of whole
- * sizes from 0, is a `TypeError`.
- * @param metadata Pairs of strings for `__metadata__`, in any order; none: no such entry.
- * @returns The header. One above 100,000,000 bytes is a `TypeError`: no reader takes it.
+ * @param tensors The tensors, in any order. A duplicate name, a name with a lone surrogate, or a size that is not a whole number from 0 is a
+ *   `TypeError`.
+ * @param metadata Pairs of strings for `__metadata__`, in any order. Without any, the entry is omitted.
+ * @returns The header. One above 100,000,000 bytes, which no reader accepts, is a `TypeError`.
  */
 export function encodeHeader(
   tensors: readonly TensorSpec[],
@@ -230,14 +227,14 @@ export function encodeHeader(
   checkUnique(tensors.map(({ name }) => name), "tensor name");
   checkUnique(metadata.map(([key]) => key), "metadata key");
   let end = 0;
-  const order = ordered(tensors);
+  const order = fileOrder(tensors);
   const entries = order.map((i) => {
     const spec = tensors[i]!;
     const begin = end;
     end += checkedSize(spec);
     return { name: spec.name, dtype: spec.dtype, shape: spec.shape, begin, end };
   });
-  const pairs = metadata.map(([key, value]) => [key, value] as const).sort(([a], [b]) => compareBytes(a, b));
+  const pairs = metadata.map(([key, value]) => [key, value] as const).sort(([a], [b]) => compareUtf8(a, b));
   const members = entries.map((tensor) =>
     `${quote(tensor.name, "a tensor name")}:{"dtype":"${tensor.dtype}","shape":[${tensor.shape.join(",")}],` +
     `"data_offsets":[${tensor.begin},${tensor.end}]}`
@@ -270,11 +267,11 @@ export function encodeHeader(
 
 // --- restore
 
-function problem(path: string, kind: ProblemKind, expected: string, found: string): Problem {
+function headerProblem(path: string, kind: ProblemKind, expected: string, found: string): Problem {
   return { path, kind, expected, found };
 }
 
-function scanSizes(scan: Scan): number[] | undefined {
+function scanSizes(scan: JsonScan): number[] | undefined {
   const sizes: number[] = [];
   const read = scanItems(scan, 3, () => {
     const size = scanWhole(scan);
@@ -284,8 +281,8 @@ function scanSizes(scan: Scan): number[] | undefined {
   return read ? sizes : undefined;
 }
 
-/** One tensor's description. What is well formed but wrong goes to `problems`, and the scan goes on. */
-function scanTensor(scan: Scan, name: string, tensors: TensorEntry[]): Step {
+/** Reads the description of one tensor. If it is well-formed but wrong, that is a problem, and the scan continues. */
+function scanTensor(scan: JsonScan, name: string, tensors: TensorEntry[]): Scanned {
   let dtype: string | undefined;
   let shape: readonly number[] | undefined;
   let offsets: readonly number[] | undefined;
@@ -305,21 +302,21 @@ function scanTensor(scan: Scan, name: string, tensors: TensorEntry[]): Step {
   if (dtype === undefined || shape === undefined || offsets === undefined) {
     const fields = Object.entries({ dtype, shape, data_offsets: offsets });
     const missing = fields.filter(([, value]) => value === undefined).map(([field]) => field);
-    scan.problems.push(problem(name, "missing", "dtype, shape and data_offsets", `no ${missing.join(", no ")}`));
+    scan.problems.push(headerProblem(name, "missing", "dtype, shape and data_offsets", `no ${missing.join(", no ")}`));
     return true;
   }
   const [begin, end, ...more] = offsets;
   if (!isDtype(dtype)) {
-    scan.problems.push(problem(name, "dtype", "a dtype of safetensors", JSON.stringify(dtype)));
+    scan.problems.push(headerProblem(name, "dtype", "a dtype of safetensors", JSON.stringify(dtype)));
   } else if (begin === undefined || end === undefined || more.length > 0) {
-    scan.problems.push(problem(name, "format", "two data_offsets", `${offsets.length}`));
+    scan.problems.push(headerProblem(name, "format", "two data_offsets", `${offsets.length}`));
   } else {
     tensors.push({ name, dtype, shape, begin, end });
   }
   return true;
 }
 
-function scanMetadata(scan: Scan, pairs: (readonly [string, string])[]): Step {
+function scanMetadata(scan: JsonScan, pairs: (readonly [string, string])[]): Scanned {
   return scanMembers(scan, 2, (key) => {
     const value = scanString(scan);
     if (value !== undefined) pairs.push([key, value]);
@@ -327,62 +324,61 @@ function scanMetadata(scan: Scan, pairs: (readonly [string, string])[]): Step {
   });
 }
 
-/** What is wrong with the sizes and offsets: the data must be covered from its first byte to its last, without gap or overlap. */
-function layoutProblems(tensors: readonly TensorEntry[], dataBytes: number): readonly Problem[] {
+/** Problems of sizes and offsets: the tensors must cover the data from the first byte to the last, without gap or overlap. */
+function offsetProblems(tensors: readonly TensorEntry[], dataBytes: number): readonly Problem[] {
   const problems: Problem[] = [];
   let covered = 0;
   for (const { name, dtype, shape, begin, end } of tensors) {
     if (begin !== covered) {
-      problems.push(problem(name, "format", `data from byte ${covered}`, `data from byte ${begin}`));
+      problems.push(headerProblem(name, "format", `data from byte ${covered}`, `data from byte ${begin}`));
     }
-    const size = sizeOf({ dtype, shape });
+    const size = tensorBytes({ dtype, shape });
     const found = `data_offsets [${begin}, ${end}]`;
-    if (E.isLeft(size)) problems.push(problem(name, "shape", "whole bytes below 2^50", size.left));
+    if (E.isLeft(size)) problems.push(headerProblem(name, "shape", "whole bytes below 2^50", size.left));
     else if (end - begin !== size.right) {
-      problems.push(problem(name, "length", `${size.right} bytes for [${shape.join(", ")}]`, found));
+      problems.push(headerProblem(name, "length", `${size.right} bytes for [${shape.join(", ")}]`, found));
     }
     covered = end;
   }
   if (covered !== dataBytes) {
-    problems.push(problem("", "length", `${covered} bytes of data`, `${dataBytes} bytes of data`));
+    problems.push(headerProblem("", "length", `${covered} bytes of data`, `${dataBytes} bytes of data`));
   }
   return problems;
 }
 
 /**
- * How many bytes at the start of a file hold its header, so that a reader can fetch just these.
+ * The bytes at the start of a file that hold its header, so that a reader can fetch just these.
  *
  * @param start The first eight bytes of the file, or more; fewer only if the file has no more.
  * @param fileBytes The length of the whole file.
- * @returns The length to fetch, the eight bytes themselves included: it is where the data starts. In the left why these
- * bytes start no safetensors file: too short, or a header above 100,000,000 bytes or longer than the file.
+ * @returns The length to fetch, the eight bytes included; the data starts there. The left is why these bytes begin no safetensors file: too
+ *   short, or a header above 100,000,000 bytes or longer than the file.
  */
 export function headerLength(start: Uint8Array, fileBytes: number): E.Either<readonly Problem[], number> {
   if (start.length < Math.min(lengthBytes, fileBytes)) {
     throw new TypeError(`Expected the first ${lengthBytes} bytes of the file, found ${start.length}: read that many`);
   }
   if (fileBytes < lengthBytes) {
-    return E.left([problem("byte 0", "length", "8 bytes of header length", `a file of ${fileBytes}`)]);
+    return E.left([headerProblem("byte 0", "length", "8 bytes of header length", `a file of ${fileBytes}`)]);
   }
   const length = new DataView(start.buffer, start.byteOffset, lengthBytes).getBigUint64(0, true);
   if (length > longestHeader) {
-    return E.left([problem("byte 0", "length", `a header of at most ${longestHeader} bytes`, `${length} bytes`)]);
+    return E.left([headerProblem("byte 0", "length", `a header of at most ${longestHeader} bytes`, `${length} bytes`)]);
   }
   const dataStart = lengthBytes + Number(length);
   return dataStart <= fileBytes
     ? E.right(dataStart)
-    : E.left([problem("byte 0", "length", `a file of at least ${dataStart} bytes`, `${fileBytes} bytes`)]);
+    : E.left([headerProblem("byte 0", "length", `a file of at least ${dataStart} bytes`, `${fileBytes} bytes`)]);
 }
 
 /**
- * Reads the header of a file.
+ * Decodes the header of a file.
  *
- * Time and memory are bounded by the bytes given, whatever they say; no name in them reaches a property name.
+ * Time and memory are bounded by the length of the prefix. No name in it becomes a property name.
  *
  * @param prefix The start of the file, at least as long as {@link headerLength} says.
- * @param fileBytes The length of the whole file: the tensors must cover it to its last byte.
- * @returns The header. In the left every problem, its path a tensor's name or `byte <offset>`; malformed JSON ends the
- * search at its first fault.
+ * @param fileBytes The length of the whole file: the tensors must cover it to the last byte.
+ * @returns The header. The left is every problem, its path a tensor's name or `byte <offset>`. Malformed JSON ends the search at its first fault.
  */
 export function decodeHeader(prefix: Uint8Array, fileBytes: number): E.Either<readonly Problem[], Header> {
   const length = headerLength(prefix, fileBytes);
@@ -395,20 +391,20 @@ export function decodeHeader(prefix: Uint8Array, fileBytes: number): E.Either<re
   }
   const text = E.tryCatch(
     () => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(prefix.subarray(lengthBytes, dataStart)),
-    () => [problem(`byte ${lengthBytes}`, "format", "a header in UTF-8", "bytes that are not")],
+    () => [headerProblem(`byte ${lengthBytes}`, "format", "a header in UTF-8", "bytes that are not")],
   );
   if (E.isLeft(text)) return text;
-  const scan: Scan = { text: text.right, origin: lengthBytes, at: 0, problems: [] };
+  const scan: JsonScan = { text: text.right, origin: lengthBytes, at: 0, problems: [] };
   const tensors: TensorEntry[] = [];
   let metadata: (readonly [string, string])[] | null = null;
   skipSpace(scan);
   const read = scanMembers(scan, 1, (name) => {
     if (name !== metadataKey) return scanTensor(scan, name, tensors);
-    return skipped(scan, "null") || scanMetadata(scan, metadata = []);
+    return accept(scan, "null") || scanMetadata(scan, metadata = []);
   });
   skipSpace(scan);
-  if (read && scan.at < scan.text.length) refuse(scan, "the end of the header");
+  if (read && scan.at < scan.text.length) endWithProblem(scan, "the end of the header");
   tensors.sort((a, b) => a.begin - b.begin || a.end - b.end);
-  const problems = scan.problems.length > 0 ? scan.problems : layoutProblems(tensors, fileBytes - dataStart);
+  const problems = scan.problems.length > 0 ? scan.problems : offsetProblems(tensors, fileBytes - dataStart);
   return problems.length > 0 ? E.left(problems) : E.right({ metadata, tensors, dataStart, bytes: fileBytes });
 }

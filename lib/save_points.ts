@@ -1,60 +1,58 @@
 /**
- * Save points: when a loop that trains saves, and how it stops on a signal.
+ * Automatic saves of a training loop: when it saves, and how a signal stops it.
  *
- * Law *same bits*: `every` counts from the start of the data, so that where a run was killed does not change at which steps it saves.
+ * Law *same bits*: `every` counts from the start of the data, so it does not matter where a run was killed.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
-import process from "node:process";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import type { SaveError, Stopped } from "./errors.ts";
 import type { OptionNames } from "./option_names.ts";
 import { aBoolean, aFunction, demand, ifGiven, listOf, oneOf, shown } from "./rules.ts";
-import { type Saved, saverFor } from "./saving.ts";
+import { type Saver, saverFor, whenBusyNames } from "./saver.ts";
+import type { Saved } from "./saving.ts";
+import { listenForSignals, type Signal, signals } from "./signals.ts";
 import { checkCodecs, type Codecs } from "./snapshot.ts";
 import { checkStore, type Store } from "./store.ts";
 
 // --- types
 
-/** A signal of the operating system, such as `SIGTERM`. */
-export type Signal = (typeof signals)[number];
-
-const signals = ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT"] as const;
-
-/** When and where to save. */
+/** When and where a loop saves. */
 export interface SavePolicy<S> {
   readonly to: Store;
   /**
-   * Save after every so many batches, counted from the start of the data, so that save points do not depend on where a run was killed.
+   * The number of batches between saves, counted from the start of the data, so that it does not matter where a run was killed.
    * @default never
    */
   readonly every?: number;
   /**
-   * Save when so many seconds have passed since the last save.
+   * The seconds between saves.
    * @default never
    */
   readonly seconds?: number;
   /**
-   * What to do when a save comes due while one is in flight: let training `wait`, `skip` it, or write the `latest` one afterwards. The state at
-   * the end, or at a signal, is saved whatever this says.
+   * What to do when a save is due while another is in flight: `wait` for it, `skip` the new one, or write only the `latest` one afterwards. The
+   * state at the end or at a signal is saved in any case.
    * @default "wait"
    */
   readonly whenBusy?: "wait" | "skip" | "latest";
-  /** Numbers to choose checkpoints by. */
+  /** Numbers by which checkpoints can be chosen and kept. */
   readonly metrics?: (state: S) => Readonly<Record<string, number>>;
-  /** Codecs for components of the user's own types. */
+  /** Codecs for components of your own types. */
   readonly codecs?: Codecs;
   /**
-   * Whether to begin a new run at the checkpoint that this process has loaded or saved last there, once.
+   * Whether to begin a new run at the checkpoint that this process loaded or saved last at the location. It forks once.
    * @default false
    */
   readonly fork?: boolean;
-  /** Told of each save once it is committed. */
+  /** Receives each committed save. */
   readonly onSaved?: (saved: Saved) => void;
 }
 
-/** The names of what a policy says. */
+/** The names of the options of a policy. */
 export const policyNames: OptionNames<SavePolicy<unknown>> = {
   to: true,
   fork: true,
@@ -66,35 +64,50 @@ export const policyNames: OptionNames<SavePolicy<unknown>> = {
   onSaved: true,
 };
 
-/** What a loop tells of its steps. */
+/** The saves of one loop. */
 export interface SavePoints<S> {
   /**
-   * After a step: a turn of the event loop, then a save if one is due, by the policy or because the loop says so; `Stopped` once the state is
-   * committed after a signal.
+   * Call it after each step. It lets the event loop turn once, then saves if the policy or the caller says that a save is due. The left is
+   * `Stopped` when the state has been committed after a signal.
    */
   readonly after: (state: () => S, count: number, due?: boolean) => Promise<Either<SaveError | Stopped, void>>;
-  /** At the end: the state saved unless it is, and whatever is in flight committed. */
+  /** Call it at the end. It saves the state if it changed since the last save, and waits until everything is committed. */
   readonly finish: (state: () => S, count: number, changed?: boolean) => Promise<Either<SaveError, void>>;
-  /** When a step has failed: waits for what is in flight. */
+  /** Call it when a step has failed. It waits for the save in flight. */
   readonly drain: () => Promise<void>;
   /** Stops listening for signals. */
   readonly close: () => void;
 }
 
+/** Saves a loop's state, and knows whether that is due. */
+interface Autosaver<S> {
+  /** Records that the state changed. */
+  readonly changed: () => void;
+  readonly hasChanged: () => boolean;
+  /** Whether a save is due after so many batches. */
+  readonly isDue: (count: number, asked: boolean) => boolean;
+  /** Saves the state in the background. */
+  readonly save: (state: S, count: number) => TaskEither<void>;
+  /** Waits for the saves in flight; gives the number of the newest checkpoint that they made. */
+  readonly drain: TaskEither<number | undefined>;
+}
+
+type TaskEither<A> = TE.TaskEither<SaveError, A>;
+
 // --- constructors
 
-function positive(name: string, value: number | undefined, whole: boolean): void {
-  if (value === undefined || (typeof value === "number" && value > 0 && (!whole || Number.isSafeInteger(value)))) {
+function checkPositive(name: string, value: number | undefined, isWhole: boolean): void {
+  if (value === undefined || (typeof value === "number" && value > 0 && (!isWhole || Number.isSafeInteger(value)))) {
     return;
   }
   throw new TypeError(
-    `Expected ${name} to be ${whole ? "a whole number of batches" : "a number of seconds"} above 0, found ${
+    `Expected ${name} to be ${isWhole ? "a whole number of batches" : "a number of seconds"} above 0, found ${
       shown(value)
     }`,
   );
 }
 
-/** Sees that a policy and signals are what they must be, each named as the user knows it. */
+/** Checks a policy and signals; a wrong one is a `TypeError` that names the option as the user wrote it. */
 export function checkPolicy(
   save: SavePolicy<never> | undefined,
   stopOn: readonly Signal[],
@@ -106,105 +119,86 @@ export function checkPolicy(
     demand(`${prefix}onSaved`, ifGiven(aFunction), save.onSaved);
     demand(`${prefix}fork`, ifGiven(aBoolean), save.fork);
     checkCodecs(save.codecs);
-    if (save.whenBusy !== undefined) demand(`${prefix}whenBusy`, oneOf("wait", "skip", "latest"), save.whenBusy);
+    if (save.whenBusy !== undefined) demand(`${prefix}whenBusy`, oneOf(...whenBusyNames), save.whenBusy);
   }
   demand("a signal of stopOn", listOf(oneOf(...signals)), stopOn);
-  positive(`${prefix}every`, save?.every, true);
-  positive(`${prefix}seconds`, save?.seconds, false);
+  checkPositive(`${prefix}every`, save?.every, true);
+  checkPositive(`${prefix}seconds`, save?.seconds, false);
 }
 
-/** A turn of the event loop, in which signals and the writing of saves come to their own. */
-function turn(): Promise<void> {
+/** One turn of the event loop, in which signals are delivered and background saves proceed. */
+function eventLoopTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Listens for one signal, until it comes or `close`: a second one has its usual effect, which ends a step that hangs. */
-function listen(
-  signals: readonly Signal[],
-): { readonly received: () => Signal | undefined; readonly close: () => void } {
-  let received: Signal | undefined;
-  const listeners = signals.map((signal) =>
-    [signal, (): void => {
-      received ??= signal;
-      close();
-    }] as const
-  );
-  for (const [signal, listener] of listeners) process.on(signal, listener);
-  function close(): void {
-    for (const [signal, listener] of listeners) process.off(signal, listener);
-  }
-  return { received: () => received, close };
+function saverOf<S>(save: SavePolicy<S>, training: string | undefined): Saver {
+  return saverFor(save.to, {
+    codecs: save.codecs ?? {},
+    // With `skip`, no save that is due reaches a busy saver; the last state has to be saved in any case.
+    whenBusy: save.whenBusy === "latest" ? "latest" : "wait",
+    ...(save.fork !== undefined && { fork: save.fork }),
+    ...(save.onSaved && { onSaved: save.onSaved }),
+  }, training);
+}
+
+function autosaver<S extends object>(policy: SavePolicy<S> | undefined, training: string | undefined): Autosaver<S> {
+  let [unsaved, lastSave] = [false, performance.now()];
+  const saver = policy && saverOf(policy, training);
+  return {
+    changed: () => void (unsaved = true),
+    hasChanged: () => unsaved,
+    isDue: (count, asked) => {
+      if (policy?.whenBusy === "skip" && saver?.busy() === true) return false;
+      return asked || (policy?.every !== undefined && count % policy.every === 0) ||
+        (policy?.seconds !== undefined && performance.now() - lastSave >= policy.seconds * 1000);
+    },
+    save: (state, count) => {
+      if (saver === undefined) return TE.right(undefined);
+      [unsaved, lastSave] = [false, performance.now()];
+      const metrics = policy?.metrics && { metrics: policy.metrics(state) };
+      const hasStep = typeof (state as { readonly step?: unknown }).step === "number";
+      return saver.save(state, { ...(hasStep ? {} : { step: count }), ...metrics });
+    },
+    drain: saver === undefined ? TE.right(undefined) : pipe(saver.drain, TE.map((saves) => saves.at(-1)?.checkpoint)),
+  };
 }
 
 // --- combinators
 
 /**
- * The save points of one loop, which listens for signals until it is closed.
+ * The saves of one loop. It listens for signals until it is closed.
  *
- * @param save When and where to, or undefined: then nothing is saved, and a signal stops all the same.
+ * @param policy When and where to save. Without one nothing is saved; a signal still stops the loop.
  * @param stopOn The signals.
- * @param training The name of one of several trainings that share the place, each a run of its own.
+ * @param training The name of one of several trainings that share the location, each with its own run.
  */
 export function savePoints<S extends object>(
-  save: SavePolicy<S> | undefined,
+  policy: SavePolicy<S> | undefined,
   stopOn: readonly Signal[],
   training?: string,
 ): SavePoints<S> {
-  let [unsaved, lastSave] = [false, performance.now()];
-  const saving = save &&
-    saverFor(save.to, {
-      codecs: save.codecs ?? {},
-      whenBusy: save.whenBusy === "latest" ? "latest" : "wait",
-      ...(save.fork !== undefined && { fork: save.fork }),
-      ...(save.onSaved && { onSaved: save.onSaved }),
-    }, training);
-  const commit = async (state: S, count: number): Promise<Either<SaveError, void>> => {
-    if (saving === undefined) return E.right(undefined);
-    [unsaved, lastSave] = [false, performance.now()];
-    const metrics = save?.metrics && { metrics: save.metrics(state) };
-    const counted = typeof (state as { readonly step?: unknown }).step === "number" ? {} : { step: count };
-    return await saving.save(state, { ...counted, ...metrics })();
-  };
-  /** The state saved, whatever is in flight committed: the newest checkpoint, if any. */
-  const settle = async (
-    state: () => S,
-    count: number,
-    changed: boolean,
-  ): Promise<Either<SaveError, number | undefined>> => {
-    if (changed) {
-      const committed = await commit(state(), count);
-      if (E.isLeft(committed)) return committed;
-    }
-    const drained = saving === undefined ? E.right([]) : await saving.drain();
-    return E.isLeft(drained) ? drained : E.right(drained.right.at(-1)?.checkpoint);
-  };
-  const heard = listen(stopOn);
+  const { changed, hasChanged, isDue, save, drain } = autosaver(policy, training);
+  const listener = listenForSignals(stopOn);
+  /** Saves the state if it is unsaved, and waits until everything is committed. */
+  const commit = (state: () => S, count: number, isUnsaved: boolean): TaskEither<number | undefined> =>
+    pipe(isUnsaved ? () => save(state(), count)() : TE.right(undefined), TE.flatMap(() => drain));
   return {
     after: async (state, count, asked = false) => {
-      unsaved = true;
-      await turn();
-      const left = save?.whenBusy === "skip" && saving?.busy() === true;
-      const due = asked || (save?.every !== undefined && count % save.every === 0) ||
-        (save?.seconds !== undefined && performance.now() - lastSave >= save.seconds * 1000);
-      if (due && !left) {
-        const committed = await commit(state(), count);
-        if (E.isLeft(committed)) return committed;
+      changed();
+      await eventLoopTurn();
+      if (isDue(count, asked)) {
+        const saved = await save(state(), count)();
+        if (E.isLeft(saved)) return saved;
       }
-      const signal = heard.received();
+      const signal = listener.received();
       if (signal === undefined) return E.right(undefined);
-      const settled = await settle(state, count, unsaved);
-      if (E.isLeft(settled)) return settled;
-      return E.left({
-        _tag: "Stopped",
-        signal,
-        ...(settled.right === undefined ? {} : { checkpoint: settled.right }),
-      });
+      const stop = (checkpoint: number | undefined): Either<Stopped, never> =>
+        E.left({ _tag: "Stopped", signal, ...(checkpoint === undefined ? {} : { checkpoint }) });
+      return await pipe(commit(state, count, hasChanged()), TE.flatMapEither(stop))();
     },
-    finish: async (state, count, changed = unsaved) => {
-      const settled = await settle(state, count, changed);
-      return E.isLeft(settled) ? settled : E.right(undefined);
-    },
-    drain: async () => void await saving?.drain(),
-    close: heard.close,
+    finish: (state, count, isUnsaved = hasChanged()) =>
+      pipe(commit(state, count, isUnsaved), TE.map(() => undefined))(),
+    drain: async () => void await drain(),
+    close: listener.close,
   };
 }

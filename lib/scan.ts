@@ -1,10 +1,9 @@
 /**
- * A strict scanner of JSON text, for readers who know what must come next.
+ * A strict JSON scanner, for readers that know which value comes next.
  *
- * `JSON.parse` hides what a reader of files has to see: the second of two equal names, `2.0` where a whole number must
- * stand, a number rounded, `__proto__`. Here nothing becomes an object: names and values go to the caller's functions.
- * What is accepted is at most what serde_json reads with its limits (https://docs.rs/serde_json), less names given
- * twice, which are refused at every depth.
+ * `JSON.parse` hides what a reader of files has to see: the second of two equal names, `2.0` in place of a whole number, a rounded number,
+ * `__proto__`. This scanner makes no objects: it passes names and values to the caller's functions.
+ * It accepts no more than serde_json with its limits (https://docs.rs/serde_json), and rejects duplicate names at every depth.
  *
  * @module
  */
@@ -13,44 +12,32 @@ import type { Problem } from "./errors.ts";
 
 // --- types
 
-/** A text, how far it has been read, and what has been found wrong. */
-export interface Scan {
+/** The state of a scan. */
+export interface JsonScan {
   readonly text: string;
-  /** How many bytes stand before the text in its file. */
+  /** The bytes before the text in its file. */
   readonly origin: number;
-  /** Where to read on, in UTF-16 units of the text. */
+  /** The position, in UTF-16 units of the text. */
   at: number;
   readonly problems: Problem[];
 }
 
-/** True after a step that found what it wanted; otherwise its fault is among the problems, and the scan is over. */
-export type Step = boolean | undefined;
+/** True if the expected text was found. Otherwise the fault is among the problems, and the scan is over. */
+export type Scanned = boolean | undefined;
 
-/** The deepest nesting that serde_json reads. */
+/** The deepest nesting that serde_json accepts. */
 const deepest = 127;
 
 // --- combinators
 
-const loneSurrogate = /\p{Surrogate}/u;
-
 /**
- * Whether a string is whole characters, and so has UTF-8 bytes.
+ * Ends a scan with a problem at its position.
  *
- * @param text Any string.
- * @returns False if a surrogate stands alone in it.
+ * @param scan The scan. It gets a problem with the path `byte <offset in the file>`.
+ * @param expected What was expected there.
+ * @returns Undefined, for the caller to return.
  */
-export function isWellFormed(text: string): boolean {
-  return !loneSurrogate.test(text);
-}
-
-/**
- * Ends a scan: something else was expected here.
- *
- * @param scan The scan; its problems gain one, whose path is `byte <offset in the file>`.
- * @param expected What should have come.
- * @returns Nothing, for the step to return.
- */
-export function refuse(scan: Scan, expected: string): undefined {
+export function endWithProblem(scan: JsonScan, expected: string): undefined {
   const before = new TextEncoder().encode(scan.text.slice(0, scan.at)).length;
   const found = scan.at < scan.text.length ? JSON.stringify(scan.text.slice(scan.at, scan.at + 16)) : "the end";
   scan.problems.push({ path: `byte ${scan.origin + before}`, kind: "format", expected, found });
@@ -58,11 +45,11 @@ export function refuse(scan: Scan, expected: string): undefined {
 }
 
 /**
- * Passes over white space.
+ * Skips white space.
  *
  * @param scan The scan.
  */
-export function skipSpace(scan: Scan): void {
+export function skipSpace(scan: JsonScan): void {
   for (;;) {
     const unit = scan.text.charCodeAt(scan.at);
     if (unit !== 0x20 && unit !== 0x0a && unit !== 0x0d && unit !== 0x09) return;
@@ -71,20 +58,20 @@ export function skipSpace(scan: Scan): void {
 }
 
 /**
- * Passes over a text if it comes next.
+ * Skips a text if it is next.
  *
  * @param scan The scan.
- * @param text What may come.
- * @returns Whether it did.
+ * @param text The text.
+ * @returns Whether it was next.
  */
-export function skipped(scan: Scan, text: string): boolean {
+export function accept(scan: JsonScan, text: string): boolean {
   if (!scan.text.startsWith(text, scan.at)) return false;
   scan.at += text.length;
   return true;
 }
 
-function expect(scan: Scan, text: string): Step {
-  return skipped(scan, text) || refuse(scan, text);
+function expect(scan: JsonScan, text: string): Scanned {
+  return accept(scan, text) || endWithProblem(scan, text);
 }
 
 const escapes: ReadonlyMap<string, string> = new Map([
@@ -100,7 +87,7 @@ const escapes: ReadonlyMap<string, string> = new Map([
 
 const fourHex = /[0-9a-fA-F]{4}/y;
 
-function scanEscape(scan: Scan): string | undefined {
+function scanEscape(scan: JsonScan): string | undefined {
   const character = escapes.get(scan.text.charAt(scan.at));
   if (character !== undefined) {
     scan.at++;
@@ -108,7 +95,7 @@ function scanEscape(scan: Scan): string | undefined {
   }
   fourHex.lastIndex = scan.at + 1;
   const code = scan.text[scan.at] === "u" ? fourHex.exec(scan.text) : null;
-  if (code === null) return refuse(scan, "a JSON escape");
+  if (code === null) return endWithProblem(scan, "a JSON escape");
   scan.at += 5;
   return String.fromCharCode(parseInt(code[0], 16));
 }
@@ -119,16 +106,16 @@ function scanEscape(scan: Scan): string | undefined {
  * @param scan The scan.
  * @returns The string, unescaped.
  */
-export function scanString(scan: Scan): string | undefined {
-  if (!skipped(scan, '"')) return refuse(scan, "a string");
+export function scanString(scan: JsonScan): string | undefined {
+  if (!accept(scan, '"')) return endWithProblem(scan, "a string");
   const start = scan.at;
   let before = "";
   let from = start;
   for (;;) {
     const unit = scan.text.charCodeAt(scan.at);
     if (unit === 0x22) break;
-    // NaN, past the end of the text, is not >= 0x20 either.
-    if (!(unit >= 0x20)) return refuse(scan, "a closed string without control characters");
+    // Past the end of the text, `unit` is NaN, which is not >= 0x20.
+    if (!(unit >= 0x20)) return endWithProblem(scan, "a closed string without control characters");
     scan.at++;
     if (unit === 0x5c) {
       const plain = scan.text.slice(from, scan.at - 1);
@@ -139,10 +126,10 @@ export function scanString(scan: Scan): string | undefined {
     }
   }
   const text = before + scan.text.slice(from, scan.at);
-  // The text was UTF-8, so only an escape can have brought in a lone surrogate.
-  if (from !== start && !isWellFormed(text)) {
+  // The text was UTF-8, so a lone surrogate can only come from an escape.
+  if (from !== start && !text.isWellFormed()) {
     scan.at = start;
-    return refuse(scan, "a string of whole characters");
+    return endWithProblem(scan, "a string of whole characters");
   }
   scan.at++;
   return text;
@@ -151,15 +138,17 @@ export function scanString(scan: Scan): string | undefined {
 const whole = /0|[1-9][0-9]*/y;
 
 /**
- * Reads a whole number, written as one: `2.0`, `2e0`, `-0` and `02` are none.
+ * Reads a whole number. `2.0`, `2e0`, `-0` and `02` are rejected.
  *
  * @param scan The scan.
  * @returns The number, from 0 to 2^53 - 1.
  */
-export function scanWhole(scan: Scan): number | undefined {
+export function scanWhole(scan: JsonScan): number | undefined {
   whole.lastIndex = scan.at;
   const digits = whole.exec(scan.text)?.[0];
-  if (digits === undefined || !Number.isSafeInteger(Number(digits))) return refuse(scan, "a whole number below 2^53");
+  if (digits === undefined || !Number.isSafeInteger(Number(digits))) {
+    return endWithProblem(scan, "a whole number below 2^53");
+  }
   scan.at += digits.length;
   return Number(digits);
 }
@@ -168,36 +157,36 @@ export function scanWhole(scan: Scan): number | undefined {
  * Reads an array.
  *
  * @param scan The scan.
- * @param depth How many values this one is nested in, itself included.
+ * @param depth The nesting depth of this value, from 1.
  * @param item Reads one item.
- * @returns Whether all of it could be read.
+ * @returns Whether all of it was read.
  */
-export function scanItems(scan: Scan, depth: number, item: () => Step): Step {
-  if (depth > deepest) return refuse(scan, `at most ${deepest} nested values`);
+export function scanItems(scan: JsonScan, depth: number, item: () => Scanned): Scanned {
+  if (depth > deepest) return endWithProblem(scan, `at most ${deepest} nested values`);
   if (!expect(scan, "[")) return false;
   skipSpace(scan);
-  if (skipped(scan, "]")) return true;
+  if (accept(scan, "]")) return true;
   do {
     skipSpace(scan);
     if (!item()) return false;
     skipSpace(scan);
-  } while (skipped(scan, ","));
+  } while (accept(scan, ","));
   return expect(scan, "]");
 }
 
 /**
- * Reads an object; a name given twice is a problem, its path the name.
+ * Reads an object. A duplicate name is a problem, with the name as its path.
  *
  * @param scan The scan.
- * @param depth How many values this one is nested in, itself included.
- * @param member Reads the value that follows this name.
- * @returns Whether all of it could be read.
+ * @param depth The nesting depth of this value, from 1.
+ * @param member Reads the value after this name.
+ * @returns Whether all of it was read.
  */
-export function scanMembers(scan: Scan, depth: number, member: (name: string) => Step): Step {
-  if (depth > deepest) return refuse(scan, `at most ${deepest} nested values`);
+export function scanMembers(scan: JsonScan, depth: number, member: (name: string) => Scanned): Scanned {
+  if (depth > deepest) return endWithProblem(scan, `at most ${deepest} nested values`);
   if (!expect(scan, "{")) return false;
   skipSpace(scan);
-  if (skipped(scan, "}")) return true;
+  if (accept(scan, "}")) return true;
   const names = new Set<string>();
   do {
     skipSpace(scan);
@@ -213,20 +202,20 @@ export function scanMembers(scan: Scan, depth: number, member: (name: string) =>
     skipSpace(scan);
     if (!member(name)) return false;
     skipSpace(scan);
-  } while (skipped(scan, ","));
+  } while (accept(scan, ","));
   return expect(scan, "}");
 }
 
 const number = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 
 /**
- * Passes over any JSON value.
+ * Skips any JSON value.
  *
  * @param scan The scan.
- * @param depth How many values this one is nested in, itself included.
- * @returns Whether it was well formed.
+ * @param depth The nesting depth of this value, from 1.
+ * @returns Whether it is well-formed.
  */
-export function skipValue(scan: Scan, depth: number): Step {
+export function skipValue(scan: JsonScan, depth: number): Scanned {
   switch (scan.text.charAt(scan.at)) {
     case "{":
       return scanMembers(scan, depth, () => skipValue(scan, depth + 1));
@@ -243,8 +232,8 @@ export function skipValue(scan: Scan, depth: number): Step {
   }
   number.lastIndex = scan.at;
   const digits = number.exec(scan.text)?.[0];
-  // serde_json refuses numbers beyond f64, and rounds a little differently just below that limit.
-  if (digits === undefined || !(Math.abs(Number(digits)) < 1e308)) return refuse(scan, "a JSON value");
+  // serde_json rejects numbers beyond f64, and rounds differently just below that limit.
+  if (digits === undefined || !(Math.abs(Number(digits)) < 1e308)) return endWithProblem(scan, "a JSON value");
   scan.at += digits.length;
   return true;
 }

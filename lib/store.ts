@@ -46,6 +46,7 @@ import type * as TE from "fp-ts/lib/TaskEither.js";
 import type { Retention } from "./decision.ts";
 import type { PartDigest } from "./digest.ts";
 import type { NoCheckpoint, Overtaken, StoreFailed } from "./errors.ts";
+import type { LocationState } from "./location.ts";
 import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import { demand, must, oneOf, shown } from "./rules.ts";
 
@@ -141,10 +142,10 @@ export interface Store {
   /** The name of the store in messages. */
   readonly location: string;
   /**
-   * The identity of the location in this process: the same object for all stores of one location, because a run belongs to its location.
-   * @default one object for each `location`
+   * What this process remembers of the location: one state for all stores of the location, made with `newLocationState`.
+   * @default one state for each `location`
    */
-  readonly place?: IO<object>;
+  readonly place?: IO<LocationState>;
   /** The retention policy that is applied after each commit. */
   readonly keep?: Retention;
   /**

@@ -1,8 +1,8 @@
 /**
- * The training loop as a value: it iterates, steps, keeps the cursor, saves, and stops on a signal at a step's boundary.
+ * The training loop as a value: it iterates a loader, runs steps, sets the cursor, saves, and stops on a signal between two steps.
  *
- * Laws: *same bits*: where a run was killed changes neither what it trains nor at which steps it saves; *old or new*: a step that fails saves
- * nothing half done.
+ * Laws: *same bits*: what a run trains, and at which steps it saves, does not depend on where it was killed; *old or new*: the partial work of a
+ * step that fails is not saved.
  *
  * @module
  */
@@ -12,25 +12,26 @@ import type { LoaderError, TrainError } from "./errors.ts";
 import * as Loader from "./loader.ts";
 import { checkMisspelt, checkOptionNames, type OptionNames } from "./option_names.ts";
 import { aFunction, aName, demand, isPlainRecord, shown } from "./rules.ts";
-import { checkPolicy, policyNames, savePoints, type SavePolicy, type Signal } from "./save_points.ts";
+import { checkPolicy, policyNames, savePoints, type SavePolicy } from "./save_points.ts";
+import type { Signal } from "./signals.ts";
 import { onDevice } from "./tfjs/device.ts";
 
 // --- types
 
-/** What {@link train} needs. */
+/** The options of {@link train}. */
 export interface TrainOptions<S extends object, A> {
   readonly loader: Loader.Loader<A>;
-  /** One step: the state after a batch. It may be asynchronous; tensors it does not keep are its own to dispose. */
+  /** One step: gives the state after a batch. It may be asynchronous. It disposes the tensors that it does not return. */
   readonly step: (state: S, batch: A) => S | Promise<S>;
   /**
-   * The name of the component that is the cursor.
+   * The name of the cursor's component.
    * @default "cursor"
    */
   readonly cursor?: string;
-  /** When and where to save; a checkpoint's step is the component `step`, or the number of batches trained on. */
+  /** When and where to save. A checkpoint's step is the component `step`, or the number of batches so far. */
   readonly save?: SavePolicy<S>;
   /**
-   * Signals on which to save and stop at the next step's boundary.
+   * Signals on which to save and stop after the current step.
    * @default []
    */
   readonly stopOn?: readonly Signal[];
@@ -42,7 +43,7 @@ const trainNames = { loader: true, step: true, cursor: true, save: true, stopOn:
 
 // --- constructors
 
-/** The cursor that a state holds under a name. */
+/** The cursor in a component of a state; any other value is a `TypeError`. */
 export function cursorIn(state: object, name: string): Loader.Cursor {
   const cursor: unknown = Object.hasOwn(Object(state), name) ? (state as Record<string, unknown>)[name] : undefined;
   if (Loader.codec.is(cursor)) return cursor;
@@ -53,14 +54,14 @@ export function cursorIn(state: object, name: string): Loader.Cursor {
   );
 }
 
-/** How many batches of a loader lie before a cursor. */
+/** The number of a loader's batches before a cursor. */
 function batchesBefore(cursor: Loader.Cursor, { source, plan }: Loader.Loader<unknown>): number {
   return plan(source.length ?? cursor.length ?? Infinity).count(cursor);
 }
 
 // --- combinators
 
-/** The error of the data in what an iteration rejected with, if it is one. */
+/** The error of the data that an iteration rejected with; undefined for any other rejection. */
 export function loaderError(thrown: unknown): LoaderError | undefined {
   const cause = thrown instanceof Error ? thrown.cause : undefined;
   const tag = typeof cause === "object" && cause !== null && "_tag" in cause ? cause._tag : undefined;
@@ -68,12 +69,15 @@ export function loaderError(thrown: unknown): LoaderError | undefined {
 }
 
 /**
- * Trains through a loader: the loop as a value.
+ * Trains on a loader: the training loop as a value.
  *
- * @param options The loader, the step, and when and where to save. After each step the component `cursor` is set, and nothing else is touched.
- * @returns For a state, usually from {@link resume}, a task of the state at the end of the data, saved if saving was asked for. Its left is
- *   `Stopped` after a signal, with the checkpoint that holds the state; `StepFailed` when a step throws or WebGPU refuses one of its operations; `CursorMismatch` or `SourceFailed` from
- *   the data; or a save's error. The process is never ended. A state without a cursor is a `TypeError`.
+ * @param options The loader, the step, and when and where to save. After each step the component `cursor` is set; nothing else is changed.
+ * @returns For a state, usually from {@link resume}, a task of the state at the end of the data, saved if `save` is given. The process is never
+ *   ended. A state without a cursor is a `TypeError`. The left is one of:
+ *   - `Stopped` after a signal, with the checkpoint that holds the state.
+ *   - `StepFailed`, if a step throws or WebGPU refuses one of its operations.
+ *   - `CursorMismatch` or `SourceFailed`, from the data.
+ *   - An error of a save.
  *
  * Law *same bits*.
  *
@@ -94,7 +98,7 @@ export function loaderError(thrown: unknown): LoaderError | undefined {
  * ```
  */
 export function train<S extends object, A>(options: TrainOptions<S, A>): (state: S) => TaskEither<TrainError, S> {
-  // What is proved, too, may be the exports of a module, with more than these.
+  // `proveResume` takes the exports of a module, which may have further names.
   const check = typeof Object(options).fresh === "function" ? checkMisspelt : checkOptionNames;
   check("train", options, trainNames);
   const { loader, step, save, cursor: name = "cursor", stopOn = [] } = options;

@@ -1,91 +1,65 @@
 /**
- * The newest checkpoint of one training among those of a store, which may hold several.
+ * Finds the newest checkpoint of one training in a store that several trainings share.
  *
- * Laws: *nothing silent*: a checkpoint that cannot be read is passed over only where that is asked for; *one line of history*: what follows is
- * saved along the run of the checkpoint that was found, or along a new one.
+ * Laws: *nothing silent*: a damaged checkpoint is skipped only on request; *one line of history*: later saves continue the run of the checkpoint
+ * that was found, or begin a new one.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
-import { candidates, inOrder, isGone } from "./catalogue.ts";
-import { type ReadError, readSummary, verifyCheckpoint } from "./checkpoint.ts";
+import { candidates, forgetOthers, isGone, trainingOf } from "./catalogue.ts";
+import type { ReadError } from "./checkpoint.ts";
 import type { Damaged, LoadError } from "./errors.ts";
-import { readSnapshot, type Report } from "./loading.ts";
-import { newLine, passOver, placeOf, setLine } from "./runs.ts";
-import type { Snapshot } from "./snapshot.ts";
+import { guarded } from "./guard.ts";
+import { inOrder } from "./in_order.ts";
+import { type LoadedSnapshot, readWanted, skipDamaged } from "./loading.ts";
+import { beginRun, setCurrentRun } from "./runs.ts";
 import type { Store } from "./store.ts";
 import { defaultTraining } from "./trainings.ts";
+import { verifyCheckpoint } from "./verify.ts";
 
 // --- types
 
 /** A checkpoint of a training, read. */
-export interface FoundTraining {
-  readonly snapshot: Snapshot<unknown>;
-  readonly report: Report;
-}
+export type FoundTraining = Pick<LoadedSnapshot, "snapshot" | "report">;
 
 // --- capture and restore
 
-/** The trainings that committed checkpoints belong to, by place and number: they do not change. */
-const known = new WeakMap<object, Map<number, string>>();
-
-/** What is known of a place's checkpoints. */
-function knownOf(store: Store): Map<number, string> {
-  const place = placeOf(store);
-  const names = known.get(place) ?? new Map<number, string>();
-  known.set(place, names);
-  return names;
+/** The name of the training that saved a checkpoint. */
+async function trainingName(store: Store, checkpoint: number): Promise<Either<ReadError, string>> {
+  const found = await trainingOf(store, checkpoint);
+  return E.isLeft(found) ? found : E.right(found.right.training ?? defaultTraining);
 }
 
-/** Forgets what is not there any more; and all, where the highest number is lower than before: the folder was made anew. */
-function forgetGone(store: Store, numbers: readonly number[]): void {
-  const names = knownOf(store);
-  const there = new Set(numbers);
-  const anew = [...names.keys()].some((checkpoint) => checkpoint > (numbers.at(-1) ?? -1));
-  for (const checkpoint of names.keys()) if (anew || !there.has(checkpoint)) names.delete(checkpoint);
-}
-
-/** The training that a checkpoint belongs to. */
-async function trainingAt(store: Store, checkpoint: number): Promise<Either<ReadError, string>> {
-  const names = knownOf(store);
-  const name = names.get(checkpoint);
-  if (name !== undefined) return E.right(name);
-  const summary = await readSummary(store, checkpoint)();
-  if (E.isLeft(summary)) return summary;
-  const { training = defaultTraining } = summary.right;
-  names.set(checkpoint, training);
-  return E.right(training);
-}
-
-/** Checkpoints with the trainings that they belong to; the first is read alone, because it nearly always is the one. */
-async function* descendingNames(
+/** Checkpoints with the names of their trainings. The first is read alone, because it is nearly always the wanted one. */
+async function* withNames(
   store: Store,
   [first, ...others]: readonly number[],
 ): AsyncGenerator<readonly [number, Either<ReadError, string>]> {
   if (first === undefined) return;
-  yield [first, await trainingAt(store, first)];
-  yield* inOrder(others, (checkpoint) => trainingAt(store, checkpoint));
+  yield [first, await trainingName(store, first)];
+  yield* inOrder(others, (checkpoint) => trainingName(store, checkpoint));
 }
 
-/** The next older checkpoint of a training that verifies, or null. */
-async function olderThat(store: Store, training: string, older: readonly number[]): Promise<number | null> {
-  for (const checkpoint of older) {
-    const name = await trainingAt(store, checkpoint);
-    const own = E.isRight(name) && name.right === training;
-    if (own && E.isRight(await verifyCheckpoint(store, checkpoint)())) return checkpoint;
+/** The newest of these checkpoints that belongs to a training and verifies, or null. */
+async function newestVerified(store: Store, training: string, descending: readonly number[]): Promise<number | null> {
+  for (const checkpoint of descending) {
+    const name = await trainingName(store, checkpoint);
+    const isOwn = E.isRight(name) && name.right === training;
+    if (isOwn && E.isRight(await verifyCheckpoint(store, checkpoint)())) return checkpoint;
   }
   return null;
 }
 
 /**
- * The newest checkpoint of a training, read whole.
+ * Reads the newest checkpoint of a training.
  *
- * @param store Where it is saved.
- * @param training Its name.
- * @param fallback Whether an older one will do when the newest is damaged.
- * @returns The checkpoint, or undefined if the training has none; its left is as for `readSnapshot`. One whose manifest cannot be read may be
- *   of this training: it counts as damaged.
+ * @param store The store.
+ * @param training The name of the training.
+ * @param fallback Whether to read an older checkpoint if the newest is damaged.
+ * @returns The checkpoint, or undefined if the training has none. The left is as for `readSnapshot`. A checkpoint with an unreadable manifest may be
+ *   of this training, so it counts as damaged.
  */
 export async function newestOf(
   store: Store,
@@ -94,38 +68,30 @@ export async function newestOf(
 ): Promise<Either<LoadError, FoundTraining | undefined>> {
   const numbers = await candidates(store)();
   if (E.isLeft(numbers)) return numbers;
-  forgetGone(store, numbers.right);
+  forgetOthers(store, numbers.right);
   const descending = numbers.right.toReversed();
   const older = (checkpoint: number): readonly number[] => descending.filter((n) => n < checkpoint);
   const skipped: { readonly checkpoint: number; readonly error: LoadError }[] = [];
   let newest: Damaged | undefined;
-  for await (const [checkpoint, name] of descendingNames(store, descending)) {
+  for await (const [checkpoint, name] of withNames(store, descending)) {
     if (E.isRight(name) && name.right !== training) continue;
-    const read = E.isLeft(name) ? name : await opened(store, checkpoint);
+    const read = E.isLeft(name) ? name : await guarded("load", store.location, readWanted(store, { checkpoint }))();
     if (E.isRight(read)) {
-      const { snapshot, report } = read.right;
-      setLine(store, { run: report.run, parent: checkpoint, step: null }, training);
+      const { snapshot, report, run } = read.right;
+      setCurrentRun(store, run, training);
       return E.right({ snapshot, report: { ...report, skipped } });
     }
     const error = read.left;
     if (await isGone(store, [checkpoint])) return await newestOf(store, training, fallback);
-    // A number that turns out to have none.
+    // A number without a checkpoint.
     if (error._tag === "NoCheckpoint") continue;
     if (error._tag !== "Damaged") return read;
-    if (!fallback) return E.left({ ...error, older: await olderThat(store, training, older(checkpoint)) });
+    if (!fallback) return E.left({ ...error, older: await newestVerified(store, training, older(checkpoint)) });
     newest ??= error;
     skipped.push({ checkpoint, error });
-    const summary = await readSummary(store, checkpoint)();
-    if (E.isRight(summary)) passOver(store, checkpoint, summary.right.time);
+    await skipDamaged(store, checkpoint);
   }
   if (newest !== undefined) return E.left({ ...newest, older: null });
-  setLine(store, newLine(), training);
+  setCurrentRun(store, beginRun(), training);
   return E.right(undefined);
-}
-
-/** One checkpoint with its report. */
-async function opened(store: Store, checkpoint: number): Promise<Either<LoadError, FoundTraining>> {
-  let report: Report | undefined;
-  const read = await readSnapshot(store, { checkpoint, onReport: (r) => report = r })();
-  return E.isLeft(read) ? read : E.right({ snapshot: read.right, report: report as Report });
 }

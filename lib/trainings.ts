@@ -1,33 +1,26 @@
 /**
- * The trainings of a store by name: what this process has done of each.
+ * What this process has done of each training at a location, by name.
  *
  * @module
  */
-import { placeOf } from "./runs.ts";
+import { perLocation } from "./location.ts";
 import type { Store } from "./store.ts";
 
 // --- types
 
 /** What this process has done of a training. */
-export interface Training {
-  /** Digests of what it began with, by component. */
+export interface TrainingRecord {
+  /** Digests of the components that it began with, by name. */
   readonly beginning: Readonly<Record<string, string>>;
   readonly state: "running" | "complete" | "broken off";
-  /** In a few words, for the message about a second one. */
+  /** The state in words, for the message about a second call. */
   readonly words: string;
 }
 
 // --- constructors
 
-/** The training that `fit` and `fitDataset` mean when they are given no name. Its checkpoints do not record it. */
+/** The name of a training of `fit` and `fitDataset` without a name. Its checkpoints do not record it. */
 export const defaultTraining = "fit";
 
-const known = new WeakMap<object, Map<string, Training>>();
-
-/** The trainings of this process at the place of a store, by name. */
-export function trainingsAt(store: Store): Map<string, Training> {
-  const place = placeOf(store);
-  const trainings = known.get(place) ?? new Map<string, Training>();
-  known.set(place, trainings);
-  return trainings;
-}
+/** The trainings of this process at the location of a store, by name. */
+export const trainingsAt: (store: Store) => Map<string, TrainingRecord> = perLocation(() => new Map());

@@ -31,7 +31,7 @@ import {
   writeSnapshot,
 } from "../mod.ts";
 import type { Either } from "fp-ts/lib/Either.js";
-import { verifyCheckpoint } from "../lib/checkpoint.ts";
+import { verifyCheckpoint } from "../lib/verify.ts";
 import { left, observed, right } from "./laws.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);

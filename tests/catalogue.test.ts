@@ -1,5 +1,5 @@
 /**
- * What is known of a store of many checkpoints: the newest without looking at the others, and nothing passed over in silence.
+ * Entries, listing, verification and progress: what is read of a store with many checkpoints.
  */
 import assert from "node:assert/strict";
 import { symlinkSync } from "node:fs";
@@ -23,8 +23,10 @@ import {
   runOrThrow,
   saveState,
 } from "../mod.ts";
-import { candidates, inOrder } from "../lib/catalogue.ts";
-import { readCheckpoint, verifyCheckpoint } from "../lib/checkpoint.ts";
+import { candidates } from "../lib/catalogue.ts";
+import { readCheckpoint } from "../lib/checkpoint.ts";
+import { inOrder } from "../lib/in_order.ts";
+import { verifyCheckpoint } from "../lib/verify.ts";
 import { directoryOn } from "../lib/directory.ts";
 import type { FileSystem } from "../lib/disk.ts";
 import { localFileSystem } from "../lib/local_file_system.ts";
@@ -64,7 +66,7 @@ function counting(): FileSystem & { readonly asked: Record<"status" | "names" | 
 
 // --- the newest
 
-test("the newest checkpoint is found by a number of operations that does not grow with the store", async () => {
+test("entries: the newest checkpoint is found with a number of operations that does not grow with the store", async () => {
   const many = await folderOf(Array.from({ length: 300 }, (_, n) => n));
   const few = await folderOf([0, 1, 2]);
   const [ofMany, ofFew] = [counting(), counting()];
@@ -75,7 +77,7 @@ test("the newest checkpoint is found by a number of operations that does not gro
   assert.deepEqual(ofMany.asked, ofFew.asked);
 });
 
-test("a later save looks at the checkpoints it made alone, with a retention policy, too", async () => {
+test("entries: a later save reads only its own checkpoints, also with a retention policy", async () => {
   const path = await folderOf(Array.from({ length: 300 }, (_, n) => n));
   const disk = counting();
   const store = directoryOn(disk)(path, { keep: Retention.latest(1000) });
@@ -87,7 +89,7 @@ test("a later save looks at the checkpoints it made alone, with a retention poli
   assert.ok(more.status < 20 && more.open < 5, JSON.stringify(more));
 });
 
-test("what only has a checkpoint's name is passed over, what is left of a checkpoint is not", async () => {
+test("entries: a folder that only has a checkpoint's name is ignored, a partly removed checkpoint is not", async () => {
   const path = await folderOf([3, 7]);
   const inside = join(path, "checkpoints");
   await mkdir(join(inside, "checkpoint_5"));
@@ -115,7 +117,7 @@ test("what only has a checkpoint's name is passed over, what is left of a checkp
   assert.deepEqual(kept, [7]);
 });
 
-test("an empty store is empty, whatever empty folders it holds", async () => {
+test("entries: a store with only empty folders is empty", async () => {
   const path = await folderOf([]);
   await mkdir(join(path, "checkpoints", "checkpoint_4"));
   assert.deepEqual(await runOrThrow(candidates(directory(path))), []);
@@ -124,7 +126,7 @@ test("an empty store is empty, whatever empty folders it holds", async () => {
   assert.ok(E.isLeft(none) && none.left._tag === "NoCheckpoint" && none.left.available.length === 0);
 });
 
-test("candidates are never without the newest, whatever goes while they are looked at", async () => {
+test("entries: candidates include the newest checkpoint, whatever is removed meanwhile", async () => {
   const path = await folderOf([0, 1, 2, 3]);
   const inside = join(path, "checkpoints");
   let first = true;
@@ -147,7 +149,7 @@ test("candidates are never without the newest, whatever goes while they are look
 
 // --- verifying
 
-test("whatever loads verifies, and what does not is the same list of problems", async () => {
+test("verify: a checkpoint loads if and only if it verifies, with the same list of problems", async () => {
   const store = directory(place(), { digest: "sha256" });
   const state = { w: tf.tensor(["a", "bcd"]), x: tf.tensor2d([[1, 2], [3, 4]]), y: new Float64Array(9), step: 1 };
   const { location } = await runOrThrow(saveState(store)(state));
@@ -176,7 +178,7 @@ test("whatever loads verifies, and what does not is the same list of problems", 
 
 // --- side by side, and progress
 
-test("what runs side by side comes in its order, and never more than a few at once", async () => {
+test("inOrder: results come in the order of the items, at most 16 in progress", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.nat(3), { maxLength: 60, size: "max" }), async (delays) => {
       let [underWay, most] = [0, 0];
@@ -195,7 +197,7 @@ test("what runs side by side comes in its order, and never more than a few at on
   );
 });
 
-test("progress: the rate is what was done by the time it took, and the time left what the rest takes at that rate", () => {
+test("progress: the rate is bytes by time, and the time left is that of the rest at this rate", () => {
   assert.deepEqual(progressAt(30, 120, 2), { bytes: 30, total: 120, seconds: 2, rate: 15, left: 6 });
   assert.deepEqual(progressAt(0, 120, 0), { bytes: 0, total: 120, seconds: 0, rate: 0, left: Infinity });
   assert.deepEqual(progressAt(120, 120, 0), { bytes: 120, total: 120, seconds: 0, rate: 0, left: 0 });
@@ -210,7 +212,7 @@ test("progress: the rate is what was done by the time it took, and the time left
   assert.deepEqual(told, [progressAt(10, 100, 0.5), progressAt(50, 100, 1), progressAt(100, 100, 1.5)]);
 });
 
-test("a save and a load tell of their bytes, up to the last", async () => {
+test("progress: a save and a load report all their bytes", async () => {
   const told: Progress[] = [];
   const onProgress = (progress: Progress): void => void told.push(progress);
   const store = directory(place());
@@ -225,7 +227,7 @@ test("a save and a load tell of their bytes, up to the last", async () => {
   }
 });
 
-test("a listing gives what can be read, and the numbers of what cannot, each with its error", async () => {
+test("list: gives the entries that can be read, and the numbers of the others with their errors", async () => {
   const path = place();
   const store = directory(path);
   for (let step = 0; step < 5; step++) await runOrThrow(saveState(store)({ step, w: new Float32Array(4) }));
@@ -241,7 +243,7 @@ test("a listing gives what can be read, and the numbers of what cannot, each wit
   assert.deepEqual((await runOrThrow(list(directory(path)))).damaged.map(({ checkpoint }) => checkpoint), [2, 3, 4]);
 });
 
-test("a list says what is there now: damage, other checkpoints under known numbers, another folder that a relative path leads to", async () => {
+test("list: reads again: damage, other checkpoints with known numbers, another folder at a relative path", async () => {
   const path = place();
   const store = directory(path, { keep: Retention.latest(3) });
   const told = async () => {
@@ -273,7 +275,7 @@ test("a list says what is there now: damage, other checkpoints under known numbe
   }
 });
 
-test("who is behind is told so by what is there now, whatever this process knew of the number", async () => {
+test("entries: Overtaken depends on what the store holds now, not on remembered entries", async () => {
   const path = place();
   const store = directory(path, { keep: Retention.latest(3) });
   for (const step of [0, 1]) await runOrThrow(saveState(store)({ step }));

@@ -16,7 +16,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { directoryOn } from "../lib/directory.ts";
 import type { FileSystem, ProcessStatus } from "../lib/disk.ts";
-import { readSummary } from "../lib/checkpoint.ts";
+import { readSummary } from "../lib/catalogue.ts";
 import type { StoreFailed } from "../lib/errors.ts";
 import { digester, type PartDigest } from "../lib/digest.ts";
 import { type Saving, type Store, storeFailed } from "../lib/store.ts";

@@ -1,17 +1,18 @@
 /**
- * Checkpoints of older formats: the body of a manifest goes step by step to the newest format, and is read as one.
+ * Migrations of manifests: the body of an older format is migrated to the newest one, and decoded as such.
  *
- * There is one format yet, so the ways here are invented: `dogear/1` and `dogear/2` of these tests never were.
+ * Only one format exists, so these tests invent two older ones.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { formatAfter, seal, type Step, steps, unseal } from "../lib/formats.ts";
-import { componentText, decodeManifest, encodeManifest, format, type Manifest, type Summary } from "../lib/manifest.ts";
+import { formatAfter, type Migration, migrations, seal, unseal } from "../lib/formats.ts";
+import { decodeManifest, encodeManifest, format, type Manifest, type ManifestSummary } from "../lib/manifest.ts";
+import { componentText } from "../lib/manifest_tree.ts";
 
 type Body = Readonly<Record<string, unknown>>;
 
-const summary: Summary = {
+const summary: ManifestSummary = {
   run: "a run",
   step: 7,
   metrics: { loss: 0.5, ["__proto__"]: 1 },
@@ -34,7 +35,7 @@ const second: Body = { ...rest, iteration: at };
 const { iteration, metrics: _metrics, ...others } = second;
 const first: Body = { ...others, progress: { iteration, metrics: { loss: 0.5 } } };
 
-const way: readonly Step[] = [
+const way: readonly Migration[] = [
   (body) => {
     const { progress, ...rest } = body as Body;
     const { iteration, metrics } = progress as Body;
@@ -61,7 +62,7 @@ function plain(
   return { ...rest, tree: state(() => assert.fail()) };
 }
 
-test("a manifest of an older format is read as the newest: through every step from its own on, in their order", () => {
+test("migrations: a manifest of an older format goes through each later migration, in order", () => {
   const newest = plain(decodeManifest(seal(format, JSON.stringify(body))));
   assert.equal(newest.step, 7);
   assert.deepEqual(plain(read("dogear/3", body)), newest);
@@ -72,7 +73,7 @@ test("a manifest of an older format is read as the newest: through every step fr
   });
 });
 
-test("nothing silent: a body of one format under the name of another is an error", () => {
+test("migrations: nothing silent: a body of one format under the name of another is an error", () => {
   for (
     const [format, other] of [["dogear/1", second], ["dogear/1", body], ["dogear/2", first], ["dogear/2", body], [
       "dogear/3",
@@ -83,7 +84,7 @@ test("nothing silent: a body of one format under the name of another is an error
   }
 });
 
-test("a format later than the newest is named, whatever is behind its name; what is no format is not", () => {
+test("migrations: a later format is reported by its name, whatever follows the name; other names are damage", () => {
   assert.deepEqual(read("dogear/4", {}), { _tag: "Left", left: { newer: "dogear/4" } });
   const bytes = new TextEncoder().encode('{"format":"dogear/12" in another form');
   assert.deepEqual(decodeManifest(bytes), { _tag: "Left", left: { newer: "dogear/12" } });
@@ -93,7 +94,7 @@ test("a format later than the newest is named, whatever is behind its name; what
   }
 });
 
-test("what a step objects to, and what it fails at, is a problem, never an exception", () => {
+test("migrations: what a migration throws is a problem, never an exception", () => {
   const { iteration: _, ...without } = second;
   assert.deepEqual(read("dogear/2", without), {
     _tag: "Left",
@@ -110,7 +111,7 @@ test("what a step objects to, and what it fails at, is a problem, never an excep
   );
 });
 
-test("nothing silent: every bit of an older manifest that is flipped is an error", () => {
+test("migrations: nothing silent: each flipped bit of an older manifest is an error", () => {
   const bytes = seal("dogear/1", JSON.stringify(first));
   assert.equal(decodeManifest(bytes, way)._tag, "Right");
   for (let bit = 0; bit < 8 * bytes.length; bit++) {
@@ -120,10 +121,10 @@ test("nothing silent: every bit of an older manifest that is flipped is an error
   }
 });
 
-test("the newest format is the one that the steps lead to, and what is written now is of it", () => {
-  assert.equal(formatAfter(steps), format);
+test("migrations: the newest format, which is written, is the one that the migrations lead to", () => {
+  assert.equal(formatAfter(migrations), format);
   assert.equal(formatAfter(way), "dogear/3");
   const bytes = encodeManifest(summary, [], []);
   assert.ok(new TextDecoder().decode(bytes).startsWith(`{"format":"${format}",`));
-  assert.equal(unseal(bytes, steps)._tag, "Right");
+  assert.equal(unseal(bytes, migrations)._tag, "Right");
 });

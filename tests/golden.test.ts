@@ -3,7 +3,7 @@ import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { formatAfter, steps } from "../lib/formats.ts";
+import { formatAfter, migrations } from "../lib/formats.ts";
 
 before(async () => void await tf.setBackend("cpu"));
 
@@ -12,13 +12,16 @@ const formats: Readonly<Record<string, string>> = {
   "dogear-1": "1c0934caf11dc70616a3e2c5fc6eff54366f4d211db8803397effa8373c98866",
 };
 
-test("golden: there is a checkpoint of every format that is read", () => {
-  const read = Array.from({ length: steps.length + 1 }, (_, i) => formatAfter(steps.slice(0, i)).replace("/", "-"));
+test("golden: a checkpoint of each format exists", () => {
+  const read = Array.from(
+    { length: migrations.length + 1 },
+    (_, i) => formatAfter(migrations.slice(0, i)).replace("/", "-"),
+  );
   assert.deepEqual(Object.keys(formats), read);
 });
 
 for (const [format, expected] of Object.entries(formats)) {
-  test(`golden: a checkpoint of the format ${format} is read, restored and captured with the id it had`, async () => {
+  test(`golden: a checkpoint of format ${format} is read, restored and captured with its original id`, async () => {
     const snapshot = await runOrThrow(
       readSnapshot(directory(fileURLToPath(new URL(`./data/golden/${format}`, import.meta.url)))),
     );

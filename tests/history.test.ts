@@ -1,6 +1,6 @@
 /**
- * Law *one line of history*: a save goes after the newest checkpoint of its run or is refused, and then nothing was written and nothing removed.
- * To branch off is asked for, and makes a new run. In one process and in several, wherever each of them is held up or killed.
+ * Law *one line of history*: a save follows the newest checkpoint of its run, or is refused and writes and removes nothing. A fork is asked for,
+ * and begins a new run. The law holds in one process and in several, wherever each of them pauses or is killed.
  */
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
@@ -12,10 +12,11 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import process from "node:process";
 import { after, test } from "node:test";
-import { readSummary } from "../lib/checkpoint.ts";
+import { readSummary } from "../lib/catalogue.ts";
 import { directoryOn } from "../lib/directory.ts";
 import { localFileSystem } from "../lib/local_file_system.ts";
-import { lineOf } from "../lib/runs.ts";
+import { newLocationState } from "../lib/location.ts";
+import { currentRun } from "../lib/runs.ts";
 import type { Store } from "../lib/store.ts";
 import {
   captureState,
@@ -98,14 +99,14 @@ const places: Readonly<Record<string, () => Processes>> = {
   memory: () => {
     const base = memory();
     return (keep) => {
-      const own = {};
+      const own = newLocationState();
       return { ...base, place: () => own, ...(keep && { keep }) };
     };
   },
 };
 
 for (const [name, make] of Object.entries(places)) {
-  test(`a process that is behind is overtaken: nothing is written, nothing is removed (${name})`, async () => {
+  test(`one line of history: a process that is behind is Overtaken, and writes and removes nothing (${name})`, async () => {
     const open = make();
     await save(open(), 1);
     const [ahead, behind] = [open(Retention.latest(2)), open(Retention.latest(1))];
@@ -127,7 +128,44 @@ for (const [name, make] of Object.entries(places)) {
     assert.equal(left(await saveState(ahead)({ step: 102, who: "" })())._tag, "Overtaken");
   });
 
-  test(`fork: true begins a new run whose parent is the last checkpoint, once (${name})`, async () => {
+  test(`one line of history: a checkpoint that reused the number of the removed parent, or a lower one, overtakes (${name})`, async () => {
+    for (const removed of [[2], [2, 1]]) {
+      const open = make();
+      const [mine, other] = [open(), open()];
+      await save(mine, 1);
+      if (removed.length === 1) await save(mine, 2);
+      right(await resume(other)(fresh)());
+      for (const step of removed.length === 1 ? [3] : [2, 3]) await save(mine, step);
+      for (const checkpoint of removed) right(await mine.remove(checkpoint)());
+      // Saves are told apart by milliseconds.
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      await save(other, 3);
+      const before = await told(open());
+      const refused = left(await saveState(mine)({ step: 4, who: "" })()) as Overtaken;
+      assert.deepEqual([refused._tag, refused.checkpoint], ["Overtaken", removed.at(-1)]);
+      assert.deepEqual(await told(open()), before);
+      await save(other, 4);
+    }
+  });
+
+  test(`one line of history: another run's checkpoint under the removed parent's number does not overtake (${name})`, async () => {
+    const open = make();
+    const [mine, other] = [open(), open()];
+    for (const step of [1, 2]) await save(mine, step);
+    right(await mine.remove(1)());
+    await save(other, 0);
+    // A component `step` may go back, as the state of the parent is gone.
+    await save(mine, 1);
+    await save(mine, 2);
+    const all = await told(open());
+    assert.deepEqual(all.map(({ checkpoint, parent }) => [checkpoint, parent]), [[0, null], [1, null], [2, null], [
+      3,
+      2,
+    ]]);
+    assert.deepEqual([0, 1, 2, 3].map((i) => all[i]!.run === all[0]!.run), [true, false, true, true]);
+  });
+
+  test(`fork: begins one new run, whose parent is the last checkpoint (${name})`, async () => {
     const open = make();
     await save(open(), 1);
     const [ahead, behind] = [open(), open(Retention.latest(2))];
@@ -156,7 +194,7 @@ for (const [name, make] of Object.entries(places)) {
     assert.ok(![first, other].includes(third.run));
   });
 
-  test(`fork: true of saver, writeSnapshot and train (${name})`, async () => {
+  test(`fork: is an option of saver, writeSnapshot and train (${name})`, async () => {
     const open = make();
     await save(open(), 0);
     const loader = Loader.fromArray([1, 2, 3]);
@@ -182,7 +220,7 @@ for (const [name, make] of Object.entries(places)) {
       const [store, twin] = [open(), open()];
       const { step } = right(await loadState(store, { checkpoint: 0 })(fresh)());
       assert.equal(step, 0);
-      const line = lineOf(store);
+      const line = currentRun(store);
       right(await resume(twin)(fresh)());
       const before = (await told(twin)).length;
       assert.equal((await forks(store))._tag, "Right", way);
@@ -194,7 +232,7 @@ for (const [name, make] of Object.entries(places)) {
     }
   });
 
-  test(`an older checkpoint that is loaded on purpose begins a new run; the newest of its run does not (${name})`, async () => {
+  test(`load: an older checkpoint by number begins a new run, the newest of its run does not (${name})`, async () => {
     const open = make();
     const first = open();
     for (let step = 0; step < 6; step++) await save(first, step);
@@ -216,7 +254,7 @@ for (const [name, make] of Object.entries(places)) {
     assert.equal(all.filter(({ run }) => run !== old).length, 3);
   });
 
-  test(`a snapshot that is only read moves no line, and what starts afresh begins a run of its own (${name})`, async () => {
+  test(`readSnapshot: does not change the current run; a fresh start begins a new one (${name})`, async () => {
     const open = make();
     const first = open();
     for (const step of [5, 6, 7]) await save(first, step);
@@ -241,7 +279,7 @@ for (
     memory: () => ((store) => () => store)(memory()),
   })
 ) {
-  test(`a step that went back without a load is refused, with the remedy: the result of a load was ignored (${name})`, async () => {
+  test(`StepWentBack: a save whose step is below the parent's is refused, with the remedy (${name})`, async () => {
     const open = make();
     for (const step of [3, 5, 5]) await save(open(), step);
     const before = await told(open());
@@ -271,7 +309,7 @@ for (
   });
 }
 
-test("a run belongs to the place: all values of one folder save into one run, and retention prunes across", async () => {
+test("current run: belongs to the location: all stores of one folder save into one run, which retention prunes", async () => {
   const path = place();
   await mkdir(path);
   await symlink(path, `${path}-link`);
@@ -289,15 +327,15 @@ test("a run belongs to the place: all values of one folder save into one run, an
   const cwd = process.cwd();
   process.chdir(path);
   try {
-    assert.deepEqual(lineOf(directory(".")), lineOf(directory(path)));
-    assert.equal(lineOf(directory("..")), undefined);
+    assert.deepEqual(currentRun(directory(".")), currentRun(directory(path)));
+    assert.equal(currentRun(directory("..")), undefined);
   } finally {
     process.chdir(cwd);
   }
-  assert.equal(lineOf(directory(`${path}-other`)), undefined);
+  assert.equal(currentRun(directory(`${path}-other`)), undefined);
 });
 
-test("saves through several values of one folder take turns: one line, in the order in which they are run", async () => {
+test("current run: saves through several stores of one folder are committed in the order in which they are run", async () => {
   const path = place();
   await Promise.all(Array.from({ length: 12 }, (_, step) => save(directory(path), step)));
   const all = await told(directory(path));
@@ -309,7 +347,7 @@ test("saves through several values of one folder take turns: one line, in the or
   await saving;
 });
 
-test("the policy of the value that saves is applied", async () => {
+test("retention: the policy of the store that saves applies", async () => {
   const path = place();
   for (const step of [1, 2, 3]) await save(directory(path), step);
   await save(directory(path, { keep: Retention.latest(2) }), 4);
@@ -317,7 +355,7 @@ test("the policy of the value that saves is applied", async () => {
   assert.deepEqual((await told(directory(path))).map(({ step }) => step), [3, 4, 5]);
 });
 
-test("where all checkpoints were removed by hand, what is saved begins anew", async () => {
+test("current run: after all checkpoints were removed by hand, a save begins a new run", async () => {
   const path = place();
   for (const step of [5, 6]) await save(directory(path), step);
   const [{ run }] = await told(directory(path)) as [Told];
@@ -340,7 +378,7 @@ async function damage(path: string, checkpoint: number, file: string): Promise<v
 }
 
 for (const file of ["state/w.safetensors", "snapshot.json"]) {
-  test(`past a damaged newest checkpoint the run is carried on, and is never overtaken by it: ${file}`, async () => {
+  test(`fallback: a run continues past a damaged newest checkpoint, which does not overtake it: ${file}`, async () => {
     const path = place();
     const state = (step: number): object => ({ step, w: Float32Array.of(step) });
     for (const step of [1, 2, 3]) right(await saveState(directory(path))(state(step))());
@@ -356,7 +394,7 @@ for (const file of ["state/w.safetensors", "snapshot.json"]) {
   });
 }
 
-test("a save that fails after its rename is the newest of its run: the next one goes after it", async () => {
+test("one line of history: a save that failed after its rename is the parent of the next", async () => {
   const path = place();
   let renamed = false;
   let failing = false;
@@ -375,7 +413,7 @@ test("a save that fails after its rename is the newest of its run: the next one 
   assert.equal(new Set(all.map(({ run }) => run)).size, 1);
 });
 
-test("a manifest above that cannot be read ends the save, as it may be the run's; one that may not be read is another user's", async () => {
+test("one line of history: a newer manifest that cannot be read fails the save, one without permission does not", async () => {
   for (const [code, tag] of [["EIO", "Left"], ["EACCES", "Right"]] as const) {
     const path = place();
     const disk = watched(
@@ -394,7 +432,7 @@ test("a manifest above that cannot be read ends the save, as it may be the run's
 
 // --- what a save costs
 
-test("a save after the first lists its folder twice, whatever is in it, with and without retention, and reads no manifest of another run", async () => {
+test("save: lists its folder twice and reads the manifests of its parent and of what it removes, no others", async () => {
   const at = place();
   const others = directoryOn({ ...localFileSystem })(at);
   for (let step = 0; step < 20; step++) await save(others, step);
@@ -410,12 +448,12 @@ test("a save after the first lists its folder twice, whatever is in it, with and
     [listings, manifests] = [0, 0];
     await save(store, 5);
     assert.equal(listings, 2);
-    // Retention looks again at what it removes.
-    assert.equal(manifests, keep === undefined ? 0 : 1);
+    // The parent's, and with retention that of the checkpoint to remove.
+    assert.equal(manifests, keep === undefined ? 1 : 2);
   }
 });
 
-test("Deno is asked for permissions by paths that do not grow in number: it keeps each in mind", {
+test("save: Deno is asked for permissions of a constant number of paths, because it remembers each", {
   skip: !("Deno" in globalThis),
 }, async () => {
   const { permissions } = Reflect.get(globalThis, "Deno") as { permissions: { querySync: (asked: object) => unknown } };
@@ -472,13 +510,18 @@ async function race(
   const winners: string[] = [];
   await Promise.all(stores.map(async ([name, store]) => {
     for (let step = 1; step <= savers[name]!; step++) {
-      const before = lineOf(store)!;
+      const before = currentRun(store)!;
       const result = await saveState(store)({ step, who: name })();
       if (E.isLeft(result)) {
         assert.equal(result.left._tag, "Overtaken", explain(result.left));
         return;
       }
-      saved.push({ checkpoint: result.right.checkpoint, run: before.run, parent: before.parent, step });
+      saved.push({
+        checkpoint: result.right.checkpoint,
+        run: before.run,
+        parent: before.parent?.checkpoint ?? null,
+        step,
+      });
       // What others have committed is not for this one to remove.
       assert.ok(result.right.removed.every((removed) => removed < result.right.checkpoint));
     }
@@ -487,7 +530,7 @@ async function race(
   return { winners, all: await told(open("later")), saved: saved.toSorted((a, b) => a.checkpoint - b.checkpoint) };
 }
 
-test("one line of history: of two saves of a run at once one is made, wherever either is held up", async () => {
+test("one line of history: of two concurrent saves of a run one is made, wherever either pauses", async () => {
   for (let i = 6; i < 34; i++) {
     for (let j = 12 + i % 3; j < 36; j += Math.ceil(3 / torture)) {
       const { winners, all } = await race({ a: 1, b: 1 }, inTurns([["a", i], ["b", j], ["a", Infinity]]));
@@ -498,7 +541,16 @@ test("one line of history: of two saves of a run at once one is made, wherever e
   }
 });
 
-test("one line of history, whichever processes save a run at once and wherever each is held up", async () => {
+test("one line of history: a save that loses one number to several other savers tries again", async () => {
+  for (let i = 0; i < 12; i++) {
+    for (const held of ["b", "c"]) {
+      const { winners } = await race({ a: 1, b: 3, c: 2 }, inTurns([[held, i]]));
+      assert.equal(winners.length, 1, `${held} after ${i} operations`);
+    }
+  }
+});
+
+test("one line of history: of three concurrent savers of a run one remains, wherever each pauses", async () => {
   const turns = fc.array(fc.tuple(fc.constantFrom("a", "b", "c"), fc.nat(60)), { maxLength: 16 });
   await fc.assert(
     fc.asyncProperty(turns, fc.boolean(), async (turns, pruned) => {
@@ -547,7 +599,7 @@ async function twins(
   return endings.map(({ lines }) => lines.filter((line) => line.endsWith("}")).map((line): Line => JSON.parse(line)));
 }
 
-test("a job that is started twice, in Bun and in Deno, with retention: one goes on, nothing of it is removed by the other", async () => {
+test("one line of history: of a job that is started twice, in Bun and in Deno, one continues, and the other removes nothing", async () => {
   const at = place();
   right(await saveState(directory(at))({ step: 0, who: 0, weights: new Float64Array(200) })());
   for (let round = 0; round < 2 * torture; round++) {

@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import * as tf from "@tensorflow/tfjs";
 import type { Either } from "fp-ts/lib/Either.js";
-import { placements } from "../lib/placement.ts";
+import { nameTensors } from "../lib/placement.ts";
 import { isDType } from "../lib/tensor.ts";
 import {
   captureState,
@@ -157,7 +157,7 @@ async function assertCaptured(components: object, snapshot: Snapshot<unknown>, c
 
 /** How many tensors a snapshot is of. */
 function countTensors(snapshot: Snapshot<unknown>): number {
-  return placements(snapshot.encoded).flatMap(({ arrays }) => arrays)
+  return nameTensors(snapshot.encoded).flatMap(({ arrays }) => arrays)
     .filter(({ node }) => isDType(node.held.element)).length;
 }
 

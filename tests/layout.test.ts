@@ -1,5 +1,5 @@
 /**
- * Checkpoints that share files with the one before: what is unchanged is not written again, and nothing else differs.
+ * The file plan: files that did not change since the last save are reused, and the checkpoint is the same otherwise.
  */
 import {
   captureState,
@@ -74,7 +74,7 @@ async function assertSame(store: Store, state: object): Promise<void> {
   assert.deepEqual(await diff(live, saved)(), []);
 }
 
-test("a base that does not train is written once, and its file is linked into every later checkpoint", async () => {
+test("file plan: a base that does not train is written once, and its file is linked into each later checkpoint", async () => {
   const path = place();
   const store = directory(path, { keep: Retention.latest(1) });
   const state = fineTuned();
@@ -101,7 +101,7 @@ test("a base that does not train is written once, and its file is linked into ev
   }
 });
 
-test("the index names the file of every weight, as Hugging Face's readers take it", async () => {
+test("file plan: the index names the file of each weight, in the format of Hugging Face's readers", async () => {
   const saved = await runOrThrow(saveState(directory(place()))(fineTuned()));
   const index = JSON.parse(await readFile(join(saved.location, "model.safetensors.index.json"), "utf8"));
   assert.deepEqual(Object.keys(index), ["metadata", "weight_map"]);
@@ -123,7 +123,7 @@ test("the index names the file of every weight, as Hugging Face's readers take i
   assert.equal(index.weight_map["norm/moving_mean"], index.weight_map["head/kernel"]);
 });
 
-test("a small model, and one that trains as a whole, is one file", async () => {
+test("file plan: a small model, and one that trains as a whole, is one file", async () => {
   for (
     const model of [
       tf.sequential({ layers: [tf.layers.dense({ units: 3, inputShape: [3], trainable: false })] }),
@@ -136,7 +136,7 @@ test("a small model, and one that trains as a whole, is one file", async () => {
   }
 });
 
-test("nothing silent: an index that was changed or lost is damage", async () => {
+test("file plan: nothing silent: an index that was changed or removed is damage", async () => {
   const store = directory(place());
   const state = fineTuned();
   const { location } = await runOrThrow(saveState(store)(state));
@@ -210,7 +210,7 @@ for (const [kind, make] of Object.entries(stores)) {
     ));
 }
 
-test("a tensor of the same data in another shape is another tensor", async () => {
+test("file plan: a tensor with the same data in another shape is written", async () => {
   const store = memory();
   const data = tf.zeros([512, 1024]);
   const saved = await runOrThrow(saveState(store)({ data }));
@@ -221,7 +221,7 @@ test("a tensor of the same data in another shape is another tensor", async () =>
   assert.ok(again.bytesWritten < saved.bytesWritten / 10);
 });
 
-test("a file that has fewer of the arrays than the one of its name before is a file of its own", async () => {
+test("file plan: a file with fewer arrays than the last one of its name is written", async () => {
   const store = memory();
   const data = [4, 4, 1].map((size) => tf.variable(tf.zeros([size * 2 ** 17])));
   for (const changes of [[], [2], [1, 2], [0]]) {
@@ -231,7 +231,7 @@ test("a file that has fewer of the arrays than the one of its name before is a f
   }
 });
 
-test("a file before which another one has come is found", async () => {
+test("file plan: an unchanged file is reused also if its number among the files changes", async () => {
   const store = memory();
   const w = tf.variable(tf.zeros([3]));
   for (const first of [1, tf.ones([2]), null]) {
@@ -240,7 +240,7 @@ test("a file before which another one has come is found", async () => {
   }
 });
 
-test("a checkpoint whose files were taken over outlives those it took them from", async () => {
+test("file plan: a checkpoint with reused files remains whole when the checkpoints that it reused are removed", async () => {
   const store = directory(place(), { keep: Retention.latest(1) });
   const state = fineTuned();
   for (let step = 0; step < 4; step++) {
@@ -251,7 +251,7 @@ test("a checkpoint whose files were taken over outlives those it took them from"
   await assertSame(store, state);
 });
 
-test("a checkpoint of another run that has the number by now is not taken for the one before", async () => {
+test("file plan: files of another run's checkpoint that reused the parent's number are not reused", async () => {
   const path = place();
   // Another process has nothing in common with this one but the folder.
   const [store, other] = [directory(path), directoryOn({ ...localFileSystem })(path)];
@@ -265,7 +265,7 @@ test("a checkpoint of another run that has the number by now is not taken for th
   await assertSame(store, state);
 });
 
-test("a file that has been cut since it was written is written anew", async () => {
+test("file plan: a file that was truncated since it was written is written again", async () => {
   const store = directory(place());
   const state = fineTuned();
   const { location } = await runOrThrow(saveState(store)(state));
@@ -276,7 +276,7 @@ test("a file that has been cut since it was written is written anew", async () =
   await assertSame(store, state);
 });
 
-test("what was saved before and removed since is written anew", async () => {
+test("file plan: files of a removed checkpoint are written again", async () => {
   const store = directory(place());
   const state = fineTuned();
   const { location } = await runOrThrow(saveState(store)(state));

@@ -18,8 +18,9 @@ import process from "node:process";
 import { before, test } from "node:test";
 import { crc32 } from "node:zlib";
 import { filePlans } from "../lib/layout.ts";
-import { placements } from "../lib/placement.ts";
-import { componentText, decodeManifest, encodeManifest, type Manifest, type Summary } from "../lib/manifest.ts";
+import { nameTensors } from "../lib/placement.ts";
+import { decodeManifest, encodeManifest, type Manifest, type ManifestSummary } from "../lib/manifest.ts";
+import { componentText } from "../lib/manifest_tree.ts";
 import { decodeHeader } from "../lib/safetensors.ts";
 import { isBranch, type Named, type Node } from "../lib/state_tree.ts";
 import { mostManifestBytes } from "../lib/store.ts";
@@ -104,7 +105,7 @@ function textOf(node: Node, heldNumber: (held: Held) => number): string {
 const hex = (digits: number): fc.Arbitrary<string> =>
   fc.array(fc.constantFrom(..."0123456789abcdef"), { minLength: digits, maxLength: digits }).map((d) => d.join(""));
 
-const summaries: fc.Arbitrary<Omit<Summary, "files">> = fc.record({
+const summaries: fc.Arbitrary<Omit<ManifestSummary, "files">> = fc.record({
   run: fc.string(),
   step: fc.option(scalars.filter((s): s is number => typeof s === "number")),
   metrics: fc.dictionary(fc.string(), fc.double(), { noNullPrototype: true }),
@@ -122,11 +123,11 @@ function decoded(bytes: Uint8Array): Manifest {
   return manifest._tag === "Right" ? manifest.right : assert.fail(JSON.stringify(manifest.left));
 }
 
-test("round trip: any tree of any kinds, and any summary, bit for bit", () =>
+test("manifest: round trip of any tree and any summary, bit for bit", () =>
   fc.assert(
     fc.property(components, summaries, hex(8), (named, summary, crc) => {
       const order = [["Variable", named.map(([name]) => name)]] as const;
-      const plans = filePlans(placements({ components: named }));
+      const plans = filePlans(nameTensors({ components: named }));
       const files = plans.map(({ name }, i) => ({
         name,
         bytes: i,
@@ -175,7 +176,7 @@ async function manifestOf(store: Store): Promise<Uint8Array> {
   return right(await store.manifest(0)());
 }
 
-test("nothing silent: every bit of a manifest that is flipped, and every cut, is an error", async () => {
+test("manifest: nothing silent: each flipped bit and each truncation is an error", async () => {
   const store = memory({ digest: "sha256" });
   await runOrThrow(saveState(store, { metrics: { loss: 0.5 }, id: true })(small()));
   const bytes = await manifestOf(store);
@@ -193,7 +194,7 @@ test("nothing silent: every bit of a manifest that is flipped, and every cut, is
   }
 });
 
-test("nothing silent: bytes that are no manifest at all are an error", () =>
+test("manifest: nothing silent: arbitrary bytes are an error", () =>
   fc.assert(
     fc.property(
       fc.oneof(
@@ -384,7 +385,7 @@ async function assertHarmless(store: Store, live: object, tally: Tally): Promise
   for (const variable of Object.values(tf.engine().registeredVariables)) if (!known.has(variable)) variable.dispose();
 }
 
-test("no code: a manifest with any parts replaced neither throws, hangs nor harms; what fails changes nothing", async () => {
+test("manifest: no code: one with any parts replaced neither throws nor hangs, and a failed load changes nothing", async () => {
   const store = memory();
   await runOrThrow(saveState(store)(await rich()));
   const body: Body = JSON.parse(bodyOf(await manifestOf(store)));
@@ -411,7 +412,7 @@ test("no code: a manifest with any parts replaced neither throws, hangs nor harm
   assert.ok(Math.min(tally.damaged, tally.refused, tally.restored) >= 10, JSON.stringify(tally));
 });
 
-test("all or nothing: a configuration that names an optimizer where an initializer belongs leaves no tensor", async () => {
+test("manifest: all or nothing: a configuration with an optimizer in place of an initializer leaves no tensor", async () => {
   const store = memory();
   await runOrThrow(saveState(store)(await rich()));
   const body: Body = JSON.parse(bodyOf(await manifestOf(store)));
@@ -426,7 +427,7 @@ test("all or nothing: a configuration that names an optimizer where an initializ
   assert.ok(tally.refused >= 3 && tally.damaged === 0, JSON.stringify(tally));
 });
 
-test("no code: trees and orders of any well-formed parts neither throw, hang nor harm", async () => {
+test("manifest: no code: trees and orders of any well-formed parts neither throw nor hang", async () => {
   const store = memory();
   await runOrThrow(saveState(store)(await rich()));
   const body: Body = JSON.parse(bodyOf(await manifestOf(store)));
@@ -455,7 +456,7 @@ test("no code: trees and orders of any well-formed parts neither throw, hang nor
   assert.ok(Math.min(tally.refused, tally.restored) >= 10, JSON.stringify(tally));
 });
 
-test("no code: trees of any depth, and names that lead anywhere, are errors", async () => {
+test("manifest: no code: trees that are too deep, and names that leave the folder, are errors", async () => {
   const store = memory();
   await runOrThrow(saveState(store)({ v: tf.scalar(1) }));
   const body = bodyOf(await manifestOf(store));
@@ -498,7 +499,7 @@ function bodyWith(parts: Readonly<Record<string, unknown>>): string {
   return JSON.stringify({ ...summary, components: [["a", 1]], ...parts });
 }
 
-test("no code: a manifest is decoded in time that grows with its length alone, and deep nesting is refused before it is walked", () => {
+test("manifest: no code: decoding takes time linear in its length, and deep nesting is rejected before recursion", () => {
   const file = (name: string): Json => [name, 1, "00000000", null];
   const numbers = Array.from({ length: 60_000 }, (_, i) => i);
   const arrays = numbers.slice(0, 20_000).map((i) => ({ array: ["float32", [1], 0, `t${i}`] }));
@@ -532,7 +533,7 @@ test("no code: a manifest is decoded in time that grows with its length alone, a
   assert.equal(decodeManifest(sealed(bodyWith({ components: [["a", `\\"${"[".repeat(20_000)}`]] })))._tag, "Right");
 });
 
-test("a manifest that would be too long to be read is not written, and one that is too long is not read", async () => {
+test("manifest: one above the length limit is neither written nor read", async () => {
   const store = memory();
   const text = "x".repeat(mostManifestBytes + 1);
   const refused = await saveState(store)({ text })();
@@ -560,7 +561,7 @@ async function headerOf(
   return [header.right.tensors.map(({ name }) => name).sort(), new Map(header.right.metadata)];
 }
 
-test("canonical: model.safetensors has the names of tfjs, numbered by position, whatever was built before", async () => {
+test("model.safetensors: canonical: it has the names of tfjs, numbered by position, whatever was built before", async () => {
   const { bidirectional, dense, embedding, gru, lstmCell, rnn, timeDistributed } = tf.layers;
   const build = (): tf.Sequential =>
     tf.sequential({

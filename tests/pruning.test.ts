@@ -1,6 +1,5 @@
 /**
- * Retention carried out: whatever policy, damage and runs there are, what goes is what was shown, and of no run the last checkpoint that
- * verifies.
+ * Pruning: with any policy, damage and runs, a plan lists what is removed, and each run keeps its last checkpoint that verifies.
  */
 import assert from "node:assert/strict";
 import { cp, mkdtemp, rm } from "node:fs/promises";
@@ -31,7 +30,8 @@ import { directoryOn } from "../lib/directory.ts";
 import type { FileSystem } from "../lib/disk.ts";
 import { localFileSystem } from "../lib/local_file_system.ts";
 import { retain } from "../lib/pruning.ts";
-import { lineOf, setLine } from "../lib/runs.ts";
+import { type LocationState, newLocationState } from "../lib/location.ts";
+import { currentRun, setCurrentRun } from "../lib/runs.ts";
 import { storeFailed } from "../lib/store.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
@@ -89,12 +89,12 @@ interface Made {
 async function storeOf(all: readonly Made[]): Promise<{ readonly store: Store; readonly runs: readonly string[] }> {
   const base = memory();
   // As if of two processes, each with a run of its own.
-  const values = [{}, {}].map((place) => ({ ...base, place: () => place }));
+  const values = [newLocationState(), newLocationState()].map((state) => ({ ...base, place: () => state }));
   for (const { run, step, loss } of all) {
     const store = values[run]!;
     await runOrThrow(saveState(store, { metrics: { loss } })({ w: Float32Array.of(step, loss), step }));
     // As if it had been loaded by who counts anew: the steps may come in any order.
-    setLine(store, { ...lineOf(store)!, step: null });
+    setCurrentRun(store, { ...currentRun(store)!, step: null });
   }
   const entries = (await runOrThrow(list(base))).entries;
   const runs = [0, 1].map((run) => entries[all.findIndex((one) => one.run === run)]?.run ?? "none");
@@ -137,7 +137,7 @@ function model(all: readonly Made[], entries: readonly Entry[], policy: Retentio
 
 // --- laws
 
-test("a plan is what goes, and the last checkpoint of a run that verifies never does", async () => {
+test("plan: lists what the policy removes, never the last checkpoint of a run that verifies", async () => {
   await fc.assert(
     fc.asyncProperty(someMade, somePolicy, fc.option(fc.nat(1), { nil: undefined }), async (all, policy, run) => {
       const { store, runs } = await storeOf(all);
@@ -170,7 +170,7 @@ test("a plan is what goes, and the last checkpoint of a run that verifies never 
   );
 });
 
-test("a plan says why each checkpoint stays", async () => {
+test("plan: says why each checkpoint is kept", async () => {
   const all = (["none", "manifest", "bytes", "none", "bytes"] as const).map((damage, n) => ({
     run: n === 3 ? 1 : 0,
     step: n,
@@ -203,7 +203,7 @@ test("a plan says why each checkpoint stays", async () => {
   assert.deepEqual(remove, []);
 });
 
-test("nothing goes if what was to stay no longer verifies when the plan is carried out", async () => {
+test("prune: removes nothing if a checkpoint that the plan keeps no longer verifies", async () => {
   const { store } = await storeOf([0, 1, 2].map((step) => ({ run: 0, step, loss: 0, damage: "none" })));
   const planned = await runOrThrow(plan(store)(Retention.latest(1)));
   for (const damage of ["bytes", "manifest", "newer"] as const) {
@@ -216,7 +216,7 @@ test("nothing goes if what was to stay no longer verifies when the plan is carri
   assert.deepEqual(await runOrThrow(store.list), [0, 1]);
 });
 
-test("a plan without a checkpoint that stays and verifies is the programmer's mistake", async () => {
+test("prune: a plan without a verified checkpoint to keep is a TypeError", async () => {
   const { store } = await storeOf([0, 1].map((step) => ({ run: 0, step, loss: 0, damage: "none" })));
   const planned = await runOrThrow(plan(store)(Retention.latest(1)));
   const forged: readonly Plan[] = [
@@ -228,7 +228,7 @@ test("a plan without a checkpoint that stays and verifies is the programmer's mi
   assert.deepEqual(await runOrThrow(store.list), [0, 1]);
 });
 
-test("what has another run's checkpoint under its number by now stays", async () => {
+test("prune: keeps a checkpoint of another run that reused a number", async () => {
   const path = place();
   const store = directory(path);
   for (const step of [0, 1, 2]) await runOrThrow(saveState(store)({ step }));
@@ -267,7 +267,7 @@ function interrupted(at: number, act: () => Promise<unknown>): FileSystem & { re
   };
 }
 
-test("a load whose checkpoint goes at any moment gives it whole, or says that it is gone, or moves on to the newer", async () => {
+test("load: a checkpoint removed at any moment is loaded whole, reported as gone, or replaced by a newer one", async () => {
   const begin = async (): Promise<string> => {
     const path = place();
     const store = directory(path);
@@ -307,7 +307,7 @@ test("a load whose checkpoint goes at any moment gives it whole, or says that it
   }
 });
 
-test("retention after a save leaves the checkpoint just made durable, whatever else is damaged and whatever the policy says", async () => {
+test("retention: keeps the checkpoint of the save, whatever the policy decides and whatever is damaged", async () => {
   await fc.assert(
     fc.asyncProperty(someMade, somePolicy, async (all, keep) => {
       const { store } = await storeOf(all.map((one) => ({ ...one, run: 0 })));
@@ -327,16 +327,16 @@ test("retention after a save leaves the checkpoint just made durable, whatever e
   );
 });
 
-test("a policy that keeps nothing removes neither what was saved just now nor what another process has saved since", async () => {
+test("retention: a policy that keeps nothing removes neither the new checkpoint nor one of another process after it", async () => {
   const store = memory({ keep: (catalogue) => ({ keep: [], remove: catalogue.map(({ checkpoint }) => checkpoint) }) });
   const { keep: _, ...keeping } = store;
   for (const step of [1, 2, 3]) await runOrThrow(saveState(keeping)({ step }));
-  const [{ run } = assert.fail()] = (await runOrThrow(list(store))).entries;
-  assert.deepEqual(await retain(store, run, 1), { removed: [0], notRemoved: [], notes: [] });
+  const { entries } = await runOrThrow(list(store));
+  assert.deepEqual(await retain(store, store.keep!, entries, 1), { removed: [0], notRemoved: [], notes: [] });
   assert.deepEqual((await runOrThrow(list(store))).entries.map(({ checkpoint }) => checkpoint), [1, 2]);
 });
 
-test("a checkpoint that cannot be removed is reported, keeps no other from being removed, and goes at the next save", async () => {
+test("retention: a checkpoint that cannot be removed is reported, others are removed, and the next save tries again", async () => {
   const inner = memory({ keep: Retention.latest(1) });
   const stuck = new Set<number>();
   const store: Store = {
@@ -366,7 +366,7 @@ test("a checkpoint that cannot be removed is reported, keeps no other from being
   ]);
 });
 
-test("a committed save is no failure, whatever becomes of its retention: a policy that throws, a store that cannot be listed", async () => {
+test("retention: a policy that throws or a store that cannot be listed does not fail the save", async () => {
   const thrown = memory({
     keep: () => {
       throw new RangeError("the policy's own");
@@ -383,7 +383,7 @@ test("a committed save is no failure, whatever becomes of its retention: a polic
   assert.deepEqual([two.checkpoint, two.notes], [0, ["Retention removed nothing: cannot list it (EIO): broken"]]);
 });
 
-test("a committed save is no failure, whatever a policy answers, and nothing goes on the strength of nonsense", async () => {
+test("retention: a policy that answers nonsense removes nothing and does not fail the save", async () => {
   const answers: readonly [string, () => unknown][] = [
     ["nothing", () => undefined],
     ["a number", () => 5],
@@ -418,7 +418,7 @@ test("a committed save is no failure, whatever a policy answers, and nothing goe
   }
 });
 
-test("what a policy both keeps and removes stays, and it cannot change the catalogue", async () => {
+test("retention: what a policy both keeps and removes is kept, and it cannot change the entries", async () => {
   const store = memory({ keep: () => ({ keep: [0, 1], remove: [0] }) });
   for (const step of [0, 1]) assert.deepEqual((await runOrThrow(saveState(store)({ step }))).removed, []);
   const planned = await runOrThrow(
@@ -430,7 +430,7 @@ test("what a policy both keeps and removes stays, and it cannot change the catal
   assert.deepEqual(planned.keep.map(({ checkpoint }) => checkpoint), [0, 1]);
 });
 
-test("nothing goes on the strength of a metric that no checkpoint of the run has, and it is said with the names there are", async () => {
+test("retention: a metric that no checkpoint of the run has removes nothing, and the note lists the run's metrics", async () => {
   const typo = Retention.best(1, "val_loss", "min");
   for (const keep of [typo, Retention.any(Retention.latest(1), typo), Retention.all(typo, typo)]) {
     const store = memory({ keep });
@@ -450,7 +450,7 @@ test("nothing goes on the strength of a metric that no checkpoint of the run has
   }
   // Of another run that has the metric, what is not among the best goes.
   const base = memory();
-  const places: Record<string, object> = { a: {}, b: {} };
+  const places: Record<string, LocationState> = { a: newLocationState(), b: newLocationState() };
   const [a, b] = ["a", "b"].map((location): Store => ({ ...base, location, place: () => places[location]! }));
   for (const val_loss of [1, 2, 3]) await runOrThrow(saveState(a!, { metrics: { val_loss } })({ step: 0 }));
   for (const _ of [1, 2]) await runOrThrow(saveState(b!)({ step: 0 }));

@@ -1,5 +1,5 @@
 /**
- * Saving and loading through any store: when a save captures, what it tells, which run it is of, what becomes of errors, what is loaded.
+ * Saves and loads with any store: capture, results, runs, errors, and what is loaded.
  */
 import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -114,7 +114,7 @@ function failing(inner: Store, ...failures: readonly number[]): Store {
 
 // --- capture
 
-test("a save captures when it is run, each time anew, and not when it is built", async () => {
+test("saveState: captures each time it is run, not when it is built", async () => {
   const store = memory();
   const w = tf.variable(tf.scalar(1));
   const save = saveState(store)({ w, history: [1] });
@@ -128,7 +128,7 @@ test("a save captures when it is run, each time anew, and not when it is built",
   }
 });
 
-test("without await a save holds the state of the call, whatever training does meanwhile, and frees it in the end", async () => {
+test("saveState: without await it saves the state at the call, and frees it in the end", async () => {
   const w = tf.variable(tf.tensor([1, 2, 3]));
   const history = [1];
   const { store, open } = gated(memory());
@@ -146,7 +146,7 @@ test("without await a save holds the state of the call, whatever training does m
   saved.dispose();
 });
 
-test("saves of one store that are not waited for are committed in the order in which they were run", async () => {
+test("saveState: saves without await are committed in the order in which they were run", async () => {
   const store = directory(place(), { keep: Retention.latest(1) });
   // The later ones are the shorter ones, and would overtake.
   const save = (step: number): Promise<Saved> =>
@@ -156,7 +156,7 @@ test("saves of one store that are not waited for are committed in the order in w
   assert.equal((await runOrThrow(list(store))).entries.at(-1)?.step, 11);
 });
 
-test("no trace: after every save, whole or failed, waited for, skipped or replaced, nothing is held any more", async () => {
+test("save: no trace: nothing is held after any save, committed, failed, skipped or replaced", async () => {
   const numDataIds = tf.backend().numDataIds();
   const [w, optimizer] = [tf.tidy(() => tf.variable(tf.tensor([1, 2, 3]))), tf.train.adam()];
   const components = { w, optimizer, step: 1 };
@@ -179,7 +179,7 @@ test("no trace: after every save, whole or failed, waited for, skipped or replac
 
 // --- what a save tells
 
-test("a save tells its number, step, metrics, bytes, seconds, what was removed, and where it is", async () => {
+test("Saved: has number, step, metrics, bytes, seconds, what was removed, and the location", async () => {
   const path = place();
   const store = directory(path, { keep: Retention.latest(1) });
   const state = { w: tf.tensor([1, 2, 3]), step: 7 };
@@ -202,7 +202,7 @@ test("a save tells its number, step, metrics, bytes, seconds, what was removed, 
   assert.deepEqual(progress, progress.toSorted((a, b) => a - b));
 });
 
-test("the step is the one given, else the component of that name if it is a number, else none", async () => {
+test("Saved: the step is the option, else the component `step` if it is a number, else null", async () => {
   const store = memory();
   const saves = [
     saveState(store)({ step: 3 }),
@@ -216,7 +216,7 @@ test("the step is the one given, else the component of that name if it is a numb
   assert.deepEqual(await steps(store), [3, 9, null, null, NaN, null]);
 });
 
-test("metrics of every number and name come back", async () => {
+test("metrics: any numbers under any names come back", async () => {
   const store = memory();
   const metrics = Object.fromEntries([
     ["nan", NaN],
@@ -235,7 +235,7 @@ test("metrics of every number and name come back", async () => {
   assert.deepEqual(Object.entries(entry!.metrics), Object.entries(metrics));
 });
 
-test("a metric or a step that is no number is the programmer's mistake, before anything is written", async () => {
+test("metrics: a metric or step that is not a number is a TypeError before anything is written", async () => {
   const store = memory();
   for (const wrong of [undefined, null, "0.5", 1n, [1], Float32Array.of(1), tf.scalar(1)]) {
     const metrics = { loss: wrong } as unknown as Record<string, number>;
@@ -249,7 +249,7 @@ test("a metric or a step that is no number is the programmer's mistake, before a
   assert.deepEqual(await runOrThrow(list(store)), { entries: [], damaged: [] });
 });
 
-test("the id of the state is in the manifest where it was asked for, and only there", async () => {
+test("id: is in the manifest only on request", async () => {
   const store = memory();
   const state = { w: tf.tensor([1, 2, 3]), step: 1 };
   await runOrThrow(saveState(store)(state));
@@ -259,7 +259,7 @@ test("the id of the state is in the manifest where it was asked for, and only th
   assert.equal((await manifest(store, 1)).id, await id(snapshot)());
 });
 
-test("what cannot be captured is a TypeError with its path, and a released snapshot is Released", async () => {
+test("save: what cannot be captured is a TypeError with its path, a released snapshot is Released", async () => {
   const store = memory();
   await assert.rejects(saveState(store)({ a: { b: () => 1 } })(), /a\/b/);
   await assert.rejects(saver(store).save({ a: { b: () => 1 } })(), /a\/b/);
@@ -271,7 +271,7 @@ test("what cannot be captured is a TypeError with its path, and a released snaps
 
 // --- beside training
 
-test("saver, wait: one save is in flight, the next waits for it, and none is left out", async () => {
+test("saver: with wait, one save is in flight, the next waits for it, and all are written", async () => {
   for (const waiting of [true, false]) {
     const { store, open, most } = gated(memory());
     const { save, drain } = saver(store);
@@ -292,7 +292,7 @@ test("saver, wait: one save is in flight, the next waits for it, and none is lef
   }
 });
 
-test("saver, skip: a save that comes while one is in flight is left out", async () => {
+test("saver: with skip, a save during another one is not written", async () => {
   const { store, open, most } = gated(memory());
   const { save, drain } = saver(store, { whenBusy: "skip" });
   for (const step of [0, 1, 2]) await runOrThrow(save({ step }));
@@ -303,7 +303,7 @@ test("saver, skip: a save that comes while one is in flight is left out", async 
   assert.equal(most(), 1);
 });
 
-test("saver, latest: of the saves that come while one is in flight the last one is written, as it was when it came", async () => {
+test("saver: with latest, only the last of the saves during another one is written, as captured", async () => {
   const { store, open, most } = gated(memory());
   const { save, drain } = saver(store, { whenBusy: "latest" });
   const live = { list: [0], step: 0 };
@@ -318,7 +318,7 @@ test("saver, latest: of the saves that come while one is in flight the last one 
   assert.equal(most(), 1);
 });
 
-test("saver: a save's error comes from the next save, which is not written then, or from drain; none is lost", async () => {
+test("saver: an error comes from the next save, which is not written, or from drain; none is lost", async () => {
   const store = memory();
   const { save, drain } = saver(failing(store, 0, 2, 3));
   await runOrThrow(save({ step: 0 }));
@@ -332,7 +332,7 @@ test("saver: a save's error comes from the next save, which is not written then,
   assert.deepEqual(await steps(store), [2]);
 });
 
-test("saver: a save's error comes out of every drain that waits for it, and of no later one", async () => {
+test("saver: an error comes from all drains that wait for it, and from no later one", async () => {
   const { save, drain } = saver(failing(memory(), 0));
   await runOrThrow(save({ step: 0 }));
   const drained = await Promise.all([drain(), drain(), drain()]);
@@ -351,7 +351,7 @@ test("saver: a save's error comes out of every drain that waits for it, and of n
   assert.deepEqual(settled.map(({ status }) => status), ["rejected", "rejected"]);
 });
 
-test("saver: what onSaved throws comes out once, as it is, from the next save or from drain; saves go on, and nothing is held", async () => {
+test("saver: what onSaved throws comes once, unchanged, from the next save or drain; later saves work", async () => {
   const numDataIds = tf.backend().numDataIds();
   for (const whenBusy of ["wait", "skip", "latest"] as const) {
     const store = memory();
@@ -377,7 +377,7 @@ test("saver: what onSaved throws comes out once, as it is, from the next save or
   }
 });
 
-test("saver: with any outcomes at any pace, every save is written or its error comes out, once", async () => {
+test("saver: with any outcomes at any pace, each save is written or gives its error once", async () => {
   const outcome = fc.record({ fails: fc.boolean(), waits: fc.boolean() });
   const modes = fc.constantFrom("wait" as const, "latest" as const, "skip" as const);
   await fc.assert(
@@ -408,7 +408,7 @@ test("saver: with any outcomes at any pace, every save is written or its error c
 
 // --- runs
 
-test("a run that is resumed carries its name on, and each checkpoint knows the one before it", async () => {
+test("run: a resumed run keeps its name, and each checkpoint records its parent", async () => {
   const path = place();
   const first = directory(path);
   for (const step of [0, 1]) await runOrThrow(saveState(first)({ step }));
@@ -424,7 +424,7 @@ test("a run that is resumed carries its name on, and each checkpoint knows the o
   assert.deepEqual(others.map((other) => other === run), [true, true, false]);
 });
 
-test("two runs in one store have two names, and retention of one never removes the other's", async () => {
+test("run: two runs in one store have two names, and retention of one never removes the other's checkpoints", async () => {
   const path = place();
   // As if of two processes, which have nothing in common but the folder.
   const [a, b] = [1, 2].map((n) => directoryOn({ ...localFileSystem })(path, { keep: Retention.latest(n) })) as [
@@ -445,7 +445,7 @@ test("two runs in one store have two names, and retention of one never removes t
   assert.deepEqual((await runOrThrow(list(again))).entries.map(({ run }) => run), [other, one]);
 });
 
-test("what a store is told of a checkpoint is never of another one that had its number before", async () => {
+test("entries: a policy never gets the entry of an earlier checkpoint with the same number", async () => {
   const store = memory();
   for (const step of [0, 1]) await runOrThrow(saveState(store)({ step }));
   assert.deepEqual(await steps(store), [0, 1]);
@@ -464,7 +464,7 @@ async function damage(store: Store, checkpoint: number, name = "snapshot.json"):
   await writeFile(path, bytes);
 }
 
-test("nothing silent: a damaged newest checkpoint is an error that says which older one verifies", async () => {
+test("load: nothing silent: a damaged newest checkpoint is an error that names the older one that verifies", async () => {
   const store = directory(place());
   const live = { w: tf.variable(tf.tensor([0, 0])), step: 0 };
   for (const step of [0, 1, 2, 3]) {
@@ -499,7 +499,7 @@ test("nothing silent: a damaged newest checkpoint is an error that says which ol
   assert.equal((await runOrThrow(resume(store)(live))).step, 9);
 });
 
-test("nothing silent: a store whose checkpoints are all damaged is an error too, with fallback as without", async () => {
+test("load: nothing silent: a store with only damaged checkpoints is an error, also with fallback", async () => {
   const store = directory(place());
   for (const step of [0, 1]) {
     await runOrThrow(saveState(store)({ step }));
@@ -511,7 +511,7 @@ test("nothing silent: a store whose checkpoints are all damaged is an error too,
   }
 });
 
-test("nothing silent: one that does not fit is not passed over, not by resume and not by fallback", async () => {
+test("load: nothing silent: a checkpoint that does not fit is never skipped, by resume or fallback", async () => {
   const store = memory();
   await runOrThrow(saveState(store)({ step: 0 }));
   await runOrThrow(saveState(store)({ step: 0, more: 1 }));
@@ -521,7 +521,7 @@ test("nothing silent: one that does not fit is not passed over, not by resume an
   }
 });
 
-test("NoCheckpoint: of an empty store, and of a number that is not there, with those that are", async () => {
+test("load: NoCheckpoint for an empty store, and for an unknown number with the known ones", async () => {
   const path = place();
   const store = directory(path);
   const none = { _tag: "NoCheckpoint", location: path, available: [] };
@@ -534,14 +534,14 @@ test("NoCheckpoint: of an empty store, and of a number that is not there, with t
   }
 });
 
-test("resume on an empty store gives the fresh components themselves, reports nothing, and makes nothing", async () => {
+test("resume: on an empty store gives the fresh components themselves, without a report or a folder", async () => {
   const path = place();
   const fresh = { step: 0, w: tf.variable(tf.scalar(1)) };
   assert.equal(await runOrThrow(resume(directory(path), { onReport: () => assert.fail() })(fresh)), fresh);
   await assert.rejects(readFile(path), /ENOENT/);
 });
 
-test("the report comes before the task resolves, and tells run, step, metrics and both environments", async () => {
+test("report: comes before the task resolves, with run, step, metrics and both environments", async () => {
   const path = place();
   await run(there, "line.ts", [`store=${path}`, "save"]);
   const store = directory(path);
@@ -562,7 +562,7 @@ test("the report comes before the task resolves, and tells run, step, metrics an
   }
 });
 
-test("what is removed while it is loaded gives way to the newer one it was removed for", async () => {
+test("load: a checkpoint that is removed during the load is replaced by the newer one", async () => {
   const inner = memory({ keep: Retention.latest(1) });
   for (const step of [0, 1]) await runOrThrow(saveState(inner)({ w: tf.tensor([step]), step }));
   for (const method of ["manifest", "open"] as const) {
@@ -598,7 +598,7 @@ test("what is removed while it is loaded gives way to the newer one it was remov
 
 // --- other processes
 
-test("old or new: whoever lists or loads while a run saves and keeps only its newest always gets one that is whole, and never an older", async () => {
+test("load: old or new: during saves with latest(1), a list or load gives a whole checkpoint, never an older one than before", async () => {
   const path = place();
   const child = start(there, "line.ts", [`store=${path}`, "keep=1", "every=1", "pause=1", `train=${80 * torture}`]);
   let over = false;
@@ -624,7 +624,7 @@ test("old or new: whoever lists or loads while a run saves and keeps only its ne
   assert.ok(loads > 5);
 });
 
-test("two runs that save into one folder at once both end, with whole checkpoints and no number twice", async () => {
+test("save: two runs that save to one folder at once both finish, with whole checkpoints and unique numbers", async () => {
   const path = place();
   const args = [`store=${path}`, "keep=3", "every=1", "train=40", "show"];
   const outputs = await Promise.all([run(here, "line.ts", args), run(there, "line.ts", args)]);
@@ -639,7 +639,7 @@ test("two runs that save into one folder at once both end, with whole checkpoint
   for (const { checkpoint } of entries) (await runOrThrow(readSnapshot(store, { checkpoint })))[Symbol.dispose]();
 });
 
-test("a run whose tfjs has no backend yet is saved, and loads in another process", async () => {
+test("save: a run without a tfjs backend is saved, and loads in another process", async () => {
   const path = place();
   await run(there, "cases.ts", ["save", path]);
   const store = directory(join(path, "array, start of epoch 2"));
@@ -650,7 +650,7 @@ test("a run whose tfjs has no backend yet is saved, and loads in another process
 
 // --- disks
 
-test("old or new: a disk that is full for a while is StoreFailed, costs no checkpoint, and later saves go on", async () => {
+test("save: old or new: a full disk is StoreFailed and loses no checkpoint; later saves work", async () => {
   const keep = Retention.latest(1);
   for (const make of [() => memory({ keep }), () => directory(place(), { keep })]) {
     for (const failure of ["put", "commit"] as const) {
@@ -686,7 +686,7 @@ test("old or new: a disk that is full for a while is StoreFailed, costs no check
   }
 });
 
-test("a disk that is read-only can be loaded from; saving to it is StoreFailed, which says so, and changes nothing", async () => {
+test("save: on a read-only disk it is StoreFailed and changes nothing; loads work", async () => {
   const path = place();
   await runOrThrow(saveState(directory(path))({ step: 1 }));
   const refuse = (path: string): TE.TaskEither<StoreFailed, never> =>
@@ -697,7 +697,7 @@ test("a disk that is read-only can be loaded from; saving to it is StoreFailed, 
   assert.deepEqual(await steps(store), [1]);
 });
 
-test("retention that cannot remove is no failure of the save, which says what is left and why", async () => {
+test("save: a checkpoint that cannot be removed is reported, and the save succeeds", async () => {
   const inner = memory({ keep: Retention.latest(1) });
   const broken = { ...inner, remove: () => () => Promise.resolve(E.left(storeFailed("remove", "it", "EACCES", "no"))) };
   await runOrThrow(saveState(broken)({ step: 0 }));
@@ -708,7 +708,7 @@ test("retention that cannot remove is no failure of the save, which says what is
   assert.equal((await runOrThrow(resume(inner)({ step: 0 }))).step, 1);
 });
 
-test("components of any name go through a folder, each into a file of its own, and none out of it", async () => {
+test("save: components of any name get separate files, all inside the folder", async () => {
   const long = "n".repeat(299);
   const names = [
     "../x",
@@ -753,7 +753,7 @@ test("components of any name go through a folder, each into a file of its own, a
   for (const { name } of files) assert.match(name, /^(state\/)?[a-z0-9_=-]{1,150}\.safetensors$/);
 });
 
-test("all or nothing: a file is closed once nothing reads it any more, whatever ends the load", async () => {
+test("load: all or nothing: files are closed after the last read, however the load ends", async () => {
   const inner = memory();
   const weights = tf.zeros([2 ** 23]);
   await runOrThrow(saveState(inner)({ weights }));

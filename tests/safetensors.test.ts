@@ -1,7 +1,7 @@
 /**
- * The header of a safetensors file, against the reference implementation's own verdicts and bytes.
+ * The safetensors header, compared with the verdicts and bytes of the reference implementation.
  *
- * `data/safetensors_vectors.json` holds small files, each with what safetensors 0.8.0 (Python) said of it.
+ * `data/safetensors_vectors.json` holds small files, each with the verdict of safetensors 0.8.0 (Python).
  */
 
 import assert from "node:assert/strict";
@@ -72,7 +72,7 @@ function i8(offsets: string, rest = ""): string {
 
 // --- reading
 
-test("there are files of both verdicts, and each file read more strictly is one the reference reads", () => {
+test("safetensors: the vectors have files of both verdicts, and the reference accepts each file that is read more strictly", () => {
   assert.ok(vectors.filter(({ verdict }) => verdict === "ok").length > 20);
   assert.ok(vectors.filter(({ verdict }) => verdict === "reject").length > 40);
   for (const name of Object.keys(stricter)) assert.equal(vectors.find((v) => v.name === name)?.verdict, "ok", name);
@@ -97,27 +97,27 @@ for (const vector of vectors) {
   });
 }
 
-test("a header is read without the data behind it", () => {
+test("safetensors: a header is decoded without the data after it", () => {
   const bytes = file(`{"a":${i8("[0,1]")}}`, 1);
   const length = headerLength(bytes.subarray(0, 8), bytes.length);
   assert.deepEqual(length, { _tag: "Right", right: bytes.length - 1 });
   assert.deepEqual(decodeHeader(bytes.subarray(0, bytes.length - 1), bytes.length), decodeHeader(bytes, bytes.length));
 });
 
-test("a view into the middle of a buffer is read like a copy of it", () => {
+test("safetensors: a view into a buffer is decoded like a copy of it", () => {
   const bytes = file(`{"a":${i8("[0,1]")}}`, 1);
   const buffer = new Uint8Array(bytes.length + 10).fill(0x7b);
   buffer.set(bytes, 3);
   assert.deepEqual(read(buffer.subarray(3, 3 + bytes.length)), read(bytes));
 });
 
-test("a reader that fetched too little is told so, the file is not blamed", () => {
+test("safetensors: a prefix that is too short is a TypeError of the caller, not damage", () => {
   const bytes = file("{}  ");
   assert.throws(() => headerLength(bytes.subarray(0, 7), bytes.length), TypeError);
   assert.throws(() => decodeHeader(bytes.subarray(0, 11), bytes.length), TypeError);
 });
 
-test("tensors come in the order of their data, whatever the order of their names", () => {
+test("safetensors: decoded tensors are in the order of their data", () => {
   const { tensors } = read(file(`{"a":${i8("[1,2]")},"b":${i8("[0,1]")},"1":${i8("[2,3]")},"0":${i8("[3,4]")}}`, 4));
   assert.deepEqual(tensors.map(({ name, begin, end }) => [name, begin, end]), [
     ["b", 0, 1],
@@ -127,7 +127,7 @@ test("tensors come in the order of their data, whatever the order of their names
   ]);
 });
 
-test("nothing silent: every wrong tensor is listed by its name", () => {
+test("safetensors: nothing silent: each wrong tensor is listed by its name", () => {
   const json = `{"dtype":{"dtype":"F128","shape":[1],"data_offsets":[0,1]},"none":{},"three":${i8("[0,1,2]")}}`;
   assert.deepEqual(refused(file(json)).map(({ path, kind }) => [path, kind]), [
     ["dtype", "dtype"],
@@ -142,32 +142,32 @@ test("nothing silent: every wrong tensor is listed by its name", () => {
   ]);
 });
 
-test("two tensors never share a byte", () => {
+test("safetensors: two tensors never share a byte", () => {
   const json = `{"a":{"dtype":"I8","shape":[2],"data_offsets":[0,2]},"b":${i8("[1,2]")}}`;
   assert.deepEqual(refused(file(json, 2)).map(({ path }) => path), ["b"]);
 });
 
-test("a string holds no bare control character", () => {
+test("safetensors: a string with an unescaped control character is rejected", () => {
   for (const control of ["\u0000", "\n", "\u001f"]) {
     assert.ok(refused(file(`{"a${control}":${i8("[0,1]")}}`, 1)).length > 0);
   }
   assert.equal(read(file(`{"a\u007f":${i8("[0,1]")}}`, 1)).tensors[0]?.name, "a\u007f");
 });
 
-test("malformed JSON is placed by its byte in the file", () => {
+test("safetensors: malformed JSON is reported by its byte in the file", () => {
   const bytes = file(`{"é":${i8("[0,1]", ",oops")}}`, 1);
   const at = 8 + new TextEncoder().encode(`{"é":${i8("[0,1]", ",").slice(0, -1)}`).length;
   assert.deepEqual(refused(bytes).map(({ path }) => path), [`byte ${at}`]);
 });
 
-test("a name twice is refused, however it is spelled and wherever it stands", () => {
+test("safetensors: a duplicate name is rejected, in any spelling and at any depth", () => {
   assert.equal(refused(file(`{"a":${i8("[0,1]")},"\\u0061":${i8("[0,1]")}}`, 1))[0]?.kind, "name");
   assert.equal(refused(file(`{"a":${i8("[0,1]", ',"dtype":"I8"')}}`, 1))[0]?.kind, "name");
   assert.equal(refused(file(`{"__metadata__":null,"__metadata__":null}`))[0]?.kind, "name");
   assert.equal(refused(file(`{"a":${i8("[0,1]", ',"x":{"y":1,"y":1}')}}`, 1))[0]?.kind, "name");
 });
 
-test("unknown fields are ignored if they are JSON that the reference reads", () => {
+test("safetensors: unknown fields are ignored if the reference accepts their JSON", () => {
   const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
   for (const value of ["1", "-0.5e-3", "1e-400", '"\\u00e9"', "[]", `[{"a":null},true,false]`, nested(125)]) {
     assert.equal(read(file(`{"a":${i8("[0,1]", `,"x":${value}`)}}`, 1)).tensors.length, 1, value);
@@ -179,7 +179,7 @@ test("unknown fields are ignored if they are JSON that the reference reads", () 
   }
 });
 
-test("numbers a JavaScript number cannot hold are refused, not rounded", () => {
+test("safetensors: numbers that a JavaScript number cannot hold are rejected, not rounded", () => {
   for (const size of ["9007199254740992", "18446744073709551615", "1".repeat(400)]) {
     const [problem] = refused(file(`{"a":{"dtype":"I8","shape":[0,${size}],"data_offsets":[0,0]}}`));
     assert.equal(problem?.expected, "a whole number below 2^53");
@@ -187,14 +187,14 @@ test("numbers a JavaScript number cannot hold are refused, not rounded", () => {
   assert.equal(read(file(`{"a":{"dtype":"I8","shape":[0,9007199254740991],"data_offsets":[0,0]}}`)).tensors.length, 1);
 });
 
-test("__proto__ is a name like any other, and no prototype changes", () => {
+test("safetensors: __proto__ is a name like any other, and no prototype changes", () => {
   const { tensors, metadata } = read(file(`{"__metadata__":{"__proto__":"x"},"__proto__":${i8("[0,1]")}}`, 1));
   assert.equal(tensors[0]?.name, "__proto__");
   assert.deepEqual(metadata, [["__proto__", "x"]]);
   assert.deepEqual(Object.keys(Object.prototype), []);
 });
 
-test("a header that claims more than the file holds costs nothing", () => {
+test("safetensors: a header that claims more than the file holds takes no time and no memory", () => {
   const bytes = new Uint8Array(16).fill(0x20);
   for (const claim of [100_000_000n, 100_000_001n, 2n ** 63n, 2n ** 64n - 1n]) {
     new DataView(bytes.buffer).setBigUint64(0, claim, true);
@@ -202,7 +202,7 @@ test("a header that claims more than the file holds costs nothing", () => {
   }
 });
 
-test("no bytes crash the reader", () => {
+test("safetensors: no bytes make the decoder throw", () => {
   const tokens = [
     "{",
     "}",
@@ -243,7 +243,7 @@ test("no bytes crash the reader", () => {
   );
 });
 
-test("one byte changed in a good header never gives other offsets than the data has", () => {
+test("safetensors: a header with one changed byte is rejected, or its offsets fit the data", () => {
   const { bytes, header } = encodeHeader([{ name: "a", dtype: "F32", shape: [3] }, {
     name: "b",
     dtype: "I8",
@@ -265,7 +265,7 @@ test("one byte changed in a good header never gives other offsets than the data 
 
 // --- writing
 
-test("the header's bytes are the reference writer's", () => {
+test("safetensors: the encoded bytes are the reference writer's", () => {
   // Written by safetensors 0.8.0 (Python) from these tensors and { format: "pt" }.
   const golden = '{"__metadata__":{"format":"pt"},"none":{"dtype":"F64","shape":[0,4294967296],"data_offsets":[0,0]},' +
     '"wave":{"dtype":"C64","shape":[],"data_offsets":[0,8]},"":{"dtype":"F32","shape":[1],"data_offsets":[8,12]},' +
@@ -319,7 +319,7 @@ const pairs = fc.uniqueArray(fc.tuple(fc.string({ unit: "binary" }), fc.string({
   maxLength: 5,
 });
 
-test("round trip: what is written is what is read", () => {
+test("safetensors: round trip of any tensors and metadata", () => {
   fc.assert(
     fc.property(specs, pairs, (tensors, metadata) => {
       const { bytes, header } = encodeHeader(tensors, metadata);
@@ -334,7 +334,7 @@ test("round trip: what is written is what is read", () => {
   );
 });
 
-test("canonical: the order in which tensors and metadata are given leaves no trace", () => {
+test("safetensors: canonical: the order of the given tensors and metadata does not change the bytes", () => {
   fc.assert(
     fc.property(specs, pairs, (tensors, metadata) => {
       assert.deepEqual(
@@ -346,7 +346,7 @@ test("canonical: the order in which tensors and metadata are given leaves no tra
   );
 });
 
-test("every tensor starts at a multiple of its element's bytes in the file", () => {
+test("safetensors: each tensor starts at a multiple of its element's bytes", () => {
   const width: Readonly<Record<string, number>> = { F16: 2, BF16: 2, I32: 4, F32: 4, C64: 8, I64: 8, U64: 8 };
   fc.assert(
     fc.property(specs, (tensors) => {
@@ -357,7 +357,7 @@ test("every tensor starts at a multiple of its element's bytes in the file", () 
   );
 });
 
-test("what no reader would take is the programmer's mistake", () => {
+test("safetensors: encoding what no reader accepts is a TypeError", () => {
   const f32 = (name: string, shape: readonly number[] = [1]): TensorSpec => ({ name, dtype: "F32", shape });
   const mistakes: readonly (() => unknown)[] = [
     () => encodeHeader([f32("a"), f32("a")], []),
@@ -376,7 +376,7 @@ test("what no reader would take is the programmer's mistake", () => {
   for (const mistake of mistakes) assert.throws(mistake, { name: "TypeError", message: /^Expected .*found .*: / });
 });
 
-test("20,000 tensors are written and read in well under a second of this process", () => {
+test("safetensors: 20,000 tensors are encoded and decoded in well under a second of CPU time", () => {
   const tensors = Array.from(
     { length: 20_000 },
     (_, i) => ({ name: `layers/${i}/kernel`, dtype: "F32" as const, shape: [i, 3] }),

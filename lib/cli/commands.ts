@@ -6,7 +6,7 @@
 import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import type { ParseArgsConfig } from "node:util";
-import { version } from "../catalogue.ts";
+import { version } from "../version.ts";
 import { type Outcome, parse, sentence, type Trouble, usage, type Words } from "./arguments.ts";
 import { diff } from "./diff.ts";
 import { exportWeights } from "./export.ts";

@@ -5,7 +5,7 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
-import { verifyCheckpoint } from "../checkpoint.ts";
+import { verifyCheckpoint } from "../verify.ts";
 import { type Difference, differences } from "../compare.ts";
 import { type Chosen, chosen, type Outcome, selections, type Trouble, usage, type Words } from "./arguments.ts";
 import { openCheckpoint } from "./opened.ts";

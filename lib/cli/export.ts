@@ -9,7 +9,7 @@ import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { verifyCheckpoint } from "../checkpoint.ts";
+import { verifyCheckpoint } from "../verify.ts";
 import { localFileSystem } from "../local_file_system.ts";
 import type { StoreFailed } from "../errors.ts";
 import { writeFile } from "../files.ts";

@@ -5,7 +5,7 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
-import { verifyCheckpoint } from "../checkpoint.ts";
+import { verifyCheckpoint } from "../verify.ts";
 import { arraysOf, children, isBranch, kindOf, type Named, type Node, nodesByPath, segment } from "../state_tree.ts";
 import { type Held, sizeOf } from "../tensor.ts";
 import { type Chosen, oneChosen, type Outcome, sentence, usage, type Words } from "./arguments.ts";

@@ -6,9 +6,10 @@
 import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { type Loaded, type ReadError, readHeader, readManifest } from "../checkpoint.ts";
+import { type Loaded, type ReadError, readManifest } from "../checkpoint.ts";
 import { toError } from "../explain.ts";
-import type { Stored } from "../manifest.ts";
+import type { Stored } from "../manifest_tree.ts";
+import { readHeader } from "../tensor_files.ts";
 import type { TensorEntry } from "../safetensors.ts";
 import type { OpenPart, Store } from "../store.ts";
 import type { Held, Home } from "../tensor.ts";

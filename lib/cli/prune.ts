@@ -6,7 +6,8 @@
 import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { candidates, entriesOf, inOrder } from "../catalogue.ts";
+import { candidates, entriesOf } from "../catalogue.ts";
+import { inOrder } from "../in_order.ts";
 import type { LoadError } from "../errors.ts";
 import { type Plan, plan, prune as carryOut, type Removal } from "../pruning.ts";
 import * as Retention from "../retention.ts";

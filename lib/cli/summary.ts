@@ -5,10 +5,13 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { entryOf, inOrder } from "../catalogue.ts";
-import { notAFile, type ReadError, readManifest, verifyCheckpoint } from "../checkpoint.ts";
+import { entryOf } from "../catalogue.ts";
+import { type ReadError, readManifest } from "../checkpoint.ts";
 import type { NoCheckpoint, Problem, StoreFailed } from "../errors.ts";
+import { inOrder } from "../in_order.ts";
 import type { Manifest } from "../manifest.ts";
+import { notAFile } from "../tensor_files.ts";
+import { verifyCheckpoint } from "../verify.ts";
 import type { Progress } from "../progress.ts";
 import type { Entry } from "../retention.ts";
 import type { PartStatus, Store } from "../store.ts";

@@ -1,0 +1,9 @@
+/**
+ * The version of this package.
+ *
+ * @module
+ */
+// --- constructors
+
+/** This release. */
+export const version = "0.1.0";
