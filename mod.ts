@@ -88,7 +88,7 @@ export { fromNpy, type Row } from "./lib/sources/npy.ts";
 export { fromParquet, type ParquetOptions } from "./lib/sources/parquet.ts";
 export { captureState, diff, id, release, restoreInto, restoreState } from "./lib/snapshot.ts";
 export type { Overridden } from "./lib/overridden.ts";
-export type { Parts, Selection } from "./lib/selection.ts";
+export type { RestoredParts as Parts, Selection } from "./lib/selection.ts";
 export type {
   Codecs,
   Components,

@@ -32,7 +32,7 @@ import {
   snapshotOf,
 } from "./snapshot.ts";
 import { type Line, newLine, passOver, setLine, turnOf } from "./runs.ts";
-import { noParts, type Parts, type Selection, selectionNames } from "./selection.ts";
+import { noParts, type RestoredParts, type Selection, selectionNames } from "./selection.ts";
 import { checkStore, type Store } from "./store.ts";
 
 // --- types
@@ -54,7 +54,7 @@ export interface Report {
    */
   readonly mayDiffer: readonly string[];
   /** What became of the parts of the components: empty where the checkpoint was read as a snapshot. */
-  readonly parts: Parts;
+  readonly parts: RestoredParts;
   /**
    * Every plain value, learning rate, beta, schedule and flag that the script had otherwise than the checkpoint, which won: what to keep
    * with `keep` or to set again after loading, if it was changed on purpose. What training moves by nature is not in it: weights and other

@@ -22,9 +22,9 @@ import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import { aFunction, demand, ifGiven, ioTs, isPlainRecord, must, shown } from "./rules.ts";
 import { restore } from "./decode.ts";
 import { encode, type Encoded } from "./encode.ts";
-import { graft, type Grafted } from "./graft.ts";
+import { merge, type Merged } from "./graft.ts";
 import { kinds } from "./kinds.ts";
-import { asks, checkSelection, noParts, type Parts, type Selection, selectionNames } from "./selection.ts";
+import { checkSelection, isPartial, noParts, type RestoredParts, type Selection, selectionNames } from "./selection.ts";
 import { type Mismatch, mismatch, type Problem, type RestoreError } from "./errors.ts";
 import { explain } from "./explain.ts";
 import type { Overridden } from "./overridden.ts";
@@ -67,7 +67,7 @@ export interface RestoreOptions<K extends Codecs = NoCodecs> extends Options<K>,
    * Receives, after a restore that succeeds, what became of each part; and what the script had otherwise than the snapshot, which won
    * ({@link Overridden}).
    */
-  readonly onReport?: (report: { readonly parts: Parts; readonly overridden: readonly Overridden[] }) => void;
+  readonly onReport?: (report: { readonly parts: RestoredParts; readonly overridden: readonly Overridden[] }) => void;
 }
 
 /** What a snapshot holds until it is released. */
@@ -196,7 +196,7 @@ function decode(
   snapshot: Snapshot<unknown>,
   codecs: Codecs,
   live?: Record<string, unknown>,
-  { encoded, problems }: Pick<Grafted, "encoded" | "problems"> = { encoded: snapshot.encoded, problems: [] },
+  { encoded, problems }: Pick<Merged, "encoded" | "problems"> = { encoded: snapshot.encoded, problems: [] },
   overrides?: Overridden[],
 ): Either<RestoreError, Record<string, unknown>> {
   if (snapshot.hold.released) return E.left({ _tag: "Released" });
@@ -234,7 +234,7 @@ export function foreseen(
     return a !== undefined && b !== undefined && (a.element !== b.element || String(a.shape) !== String(b.shape));
   });
   if (!differs) return undefined;
-  const grafted = asks(selection) ? graft(encoded, kept.encoded, kinds, selection) : { encoded, problems: [] };
+  const grafted = isPartial(selection) ? merge(encoded, kept.encoded, kinds, selection) : { encoded, problems: [] };
   const found = undoing(
     () => restore(grafted.encoded, kinds, codecs, live as Record<string, unknown>, grafted.problems, undefined, true),
     () => true,
@@ -253,7 +253,7 @@ function decodeParts(
   if (snapshot.hold.released) return E.left({ _tag: "Released" });
   const overridden: Overridden[] = [];
   const overrides = onReport && overridden;
-  if (!asks(selection)) {
+  if (!isPartial(selection)) {
     const restored = decode(snapshot, codecs, live, undefined, overrides);
     const parts = { ...noParts, restored: Object.keys(live).map(segment) };
     if (E.isRight(restored)) onReport?.({ parts, overridden });
@@ -265,7 +265,7 @@ function decodeParts(
     return E.left(mismatch([{ path: "", kind: "kind", expected, found: captured.left.message }]));
   }
   using kept = captured.right;
-  const grafted = graft(snapshot.encoded, kept.encoded, kinds, selection);
+  const grafted = merge(snapshot.encoded, kept.encoded, kinds, selection);
   const restored = decode(snapshot, codecs, live, grafted, overrides);
   if (E.isRight(restored)) onReport?.({ parts: grafted.parts, overridden });
   return restored;

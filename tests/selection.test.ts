@@ -196,10 +196,10 @@ test("a wish that makes no sense is a TypeError at once", () => {
     [{ convert: ["x"] }, /"x" to name a live component/],
     [{ rename: { a: "x" } }, /"x" to name a live component/],
     [{ rename: ["a"] }, /options\.rename to be a record/],
-    [{ rename: { a: "v", b: "v" } }, /live names in options\.rename that differ, found "v" twice/],
+    [{ rename: { a: "v", b: "v" } }, /each live name once in options\.rename, found "v" twice/],
     [{ rename: { a: 1 } }, /live names in options\.rename/],
-    [{ only: ["v"], keep: ["v"] }, /either restored or kept/],
-    [{ keep: ["v"], rename: { a: "v" } }, /either restored or kept/],
+    [{ only: ["v"], keep: ["v"] }, /only one of options\.only, options\.keep and options\.rename/],
+    [{ keep: ["v"], rename: { a: "v" } }, /only one of options\.only, options\.keep and options\.rename/],
   ];
   for (const [wish, message] of wishes) {
     const options = wish as RestoreOptions;
