@@ -65,7 +65,7 @@ export type {
 } from "./lib/errors.ts";
 export { fit } from "./lib/fit.ts";
 export { fitDataset } from "./lib/fit_dataset.ts";
-export type { FitOptions } from "./lib/fitting.ts";
+export type { FitOptions } from "./lib/fit_options.ts";
 export * as Loader from "./lib/loader.ts";
 export { skip } from "./lib/loader.ts";
 export * as Retention from "./lib/retention.ts";

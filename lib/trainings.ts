@@ -1,5 +1,5 @@
 /**
- * The trainings of a store by name: what this process has done of each.
+ * The trainings that `fit` and `fitDataset` have run in this process, by name.
  *
  * @module
  */
@@ -8,26 +8,26 @@ import type { Store } from "./store.ts";
 
 // --- types
 
-/** What this process has done of a training. */
-export interface Training {
+/** The last call of a training in this process. */
+export interface TrainingCall {
   /** Digests of what it began with, by component. */
-  readonly beginning: Readonly<Record<string, string>>;
-  readonly state: "running" | "complete" | "broken off";
-  /** In a few words, for the message about a second one. */
-  readonly words: string;
+  readonly digests: Readonly<Record<string, string>>;
+  readonly status: "running" | "complete" | "failed";
+  /** A short description, for the error of a second call. */
+  readonly description: string;
 }
 
 // --- constructors
 
-/** The training that `fit` and `fitDataset` mean when they are given no name. Its checkpoints do not record it. */
+/** The default name of a training. The manifests of its checkpoints do not record it. */
 export const defaultTraining = "fit";
 
-const known = new WeakMap<object, Map<string, Training>>();
+const callsByPlace = new WeakMap<object, Map<string, TrainingCall>>();
 
-/** The trainings of this process at the place of a store, by name. */
-export function trainingsAt(store: Store): Map<string, Training> {
+/** The last call of each training of this process in a store, by name. */
+export function trainingCalls(store: Store): Map<string, TrainingCall> {
   const place = placeOf(store);
-  const trainings = known.get(place) ?? new Map<string, Training>();
-  known.set(place, trainings);
-  return trainings;
+  const calls = callsByPlace.get(place) ?? new Map<string, TrainingCall>();
+  callsByPlace.set(place, calls);
+  return calls;
 }
