@@ -7,16 +7,16 @@
  *
  * @module
  */
-import { type MergedObject, misalignedSlots, ownersOfSlots } from "./belonging.ts";
+import type { MergedObject } from "./belonging.ts";
 import type { AnyKind } from "./component.ts";
 import type { Encoded } from "./encode.ts";
-import type { Problem } from "./errors.ts";
-import { keepsOrder } from "./matching.ts";
-import { type Content, type MergePlan, type Note, orderProblem, planMerge } from "./merge_plan.ts";
-import { type Resolution, resolveOptions, sideAt } from "./resolving.ts";
+import type { Problem, ProblemKind } from "./errors.ts";
+import { matchLists } from "./matching.ts";
+import { checkMerge, type Note, orderProblem, reportOf } from "./merge_checks.ts";
+import { type Resolved, resolveOptions, sideAt } from "./resolving.ts";
 import type { RestoredParts, Selection } from "./selection.ts";
-import { isWithin, type LocatedNode, type Side, treeOf, type Trees } from "./side_trees.ts";
-import { isBranch, join, type Named, type Node, record } from "./state_tree.ts";
+import { isWithin, type LocatedNode, type Side, stateNode, treeOf, type Trees } from "./side_trees.ts";
+import { type Branch, entry, isBranch, join, type Named, type Node, record } from "./state_tree.ts";
 import { converted, isDType } from "./tensor.ts";
 
 // --- types
@@ -28,34 +28,29 @@ export interface Merged {
   readonly parts: RestoredParts;
 }
 
-/** What every step of a merge reads. */
-interface Input {
+/** What every step of a merge reads, and what it has built so far. */
+interface Merging {
   readonly trees: Trees;
-  readonly resolution: Resolution;
+  readonly options: Resolved;
   readonly kindNamed: (name: string) => AnyKind | undefined;
   /** Paths of records of fields. Fields may refer to any object, so they are merged last. */
   readonly fields: Readonly<Record<Side, ReadonlySet<string>>>;
   /** Paths of live lists that only refer to objects elsewhere in the tree. */
   readonly references: readonly string[];
-}
-
-/** What a merge has built so far. */
-interface Merging extends Input {
   /** For the nodes of each side that are in the merged tree, their path there. */
   readonly placed: Readonly<Record<Side, Map<string, string>>>;
-  readonly notes: Note[];
-  /** The components at any depth. */
   readonly objects: MergedObject[];
-  /** Merges the fields; undefined once that has begun. */
+  readonly notes: Note[];
+  /** The merges of fields; undefined once they run. */
   readonly deferred: (() => void)[] | undefined;
 }
 
 // --- constructors
 
-/** Paths below kinds of a tree: for each component, those that `below` gives for its kind. */
-function pathsBelow(
+/** For each component in a tree, the path of the part that `below` gives for its kind. */
+function partsBelow(
   { nodes }: Trees[Side],
-  kindNamed: Input["kindNamed"],
+  kindNamed: Merging["kindNamed"],
   below: (kind: AnyKind) => readonly string[] | undefined,
 ): readonly string[] {
   return [...nodes].flatMap(([path, node]) => {
@@ -65,103 +60,44 @@ function pathsBelow(
   });
 }
 
-function inputOf(trees: Trees, kinds: readonly AnyKind[], selection: Selection): Input {
+function startMerge(trees: Trees, kinds: readonly AnyKind[], options: Resolved): Merging {
   const kindNamed = (name: string): AnyKind | undefined => kinds.find((kind) => kind.name === name);
   const fieldsOf = (side: Side): ReadonlySet<string> =>
-    new Set(pathsBelow(trees[side], kindNamed, ({ parts }) => parts?.late === undefined ? undefined : [parts.late]));
+    new Set(partsBelow(trees[side], kindNamed, ({ parts }) => parts?.late === undefined ? undefined : [parts.late]));
   return {
     trees,
-    resolution: resolveOptions(trees, kinds, selection),
+    options,
     kindNamed,
     fields: { saved: fieldsOf("saved"), live: fieldsOf("live") },
-    references: pathsBelow(trees.live, kindNamed, ({ parts }) => parts?.refers),
+    references: partsBelow(trees.live, kindNamed, ({ parts }) => parts?.refers),
+    placed: { saved: new Map(), live: new Map() },
+    objects: [],
+    notes: [],
+    deferred: [],
   };
 }
 
-function note(merging: Merging, ...notes: readonly Note[]): void {
-  merging.notes.push(...notes);
+function addProblem({ notes }: Merging, path: string, kind: ProblemKind, expected: string, found: string): void {
+  notes.push({ is: "problem", problem: { path, kind, expected, found } });
 }
-
-function sharingProblem(merging: Merging, path: string, expected: string, found: string): void {
-  note(merging, { is: "problem", problem: { path, kind: "sharing", expected, found } });
-}
-
-// --- building the tree
 
 /** A record whose entries are merged after everything else. */
-function defer(deferred: (() => void)[], merge: () => Node): Node {
+function defer(merging: Merging, merge: (last: Merging) => Node): Node {
   const entries: Named[] = [];
-  deferred.push(() => void entries.push(...(merge() as { readonly entries?: readonly Named[] }).entries ?? []));
+  merging.deferred?.push(() => {
+    const merged = merge({ ...merging, deferred: undefined });
+    if (isBranch(merged) && merged.is === "record") entries.push(...merged.entries);
+  });
   return record(entries);
 }
 
-/** The merged node of a planned part. */
-function build(merging: Merging, plan: MergePlan): Node {
-  const { deferred, fields, placed } = merging;
-  const { at } = plan;
-  if (deferred !== undefined && fields.live.has(at)) {
-    return defer(deferred, () => build({ ...merging, deferred: undefined }, plan));
-  }
-  note(merging, ...plan.notes);
-  if (plan.do === "copy") return copy(merging, plan.side, plan.from, at);
-  const first = plan.side === "saved" && plan.saved !== undefined ? placed.saved.get(plan.saved) : undefined;
-  if (first !== undefined) return { is: "shared", path: first };
-  if (plan.saved !== undefined) placed.saved.set(plan.saved, at);
-  placed.live.set(at, at);
-  return buildContent(merging, plan.side, plan.content, at);
-}
-
-function buildContent(merging: Merging, side: Side, plan: Content, at: string): Node {
-  switch (plan.do) {
-    case "content":
-      return copyContent(merging, plan.side, plan.from, at);
-    case "aside":
-      return { is: "aside", state: buildContent(merging, side, plan.state, at) };
-    case "kind": {
-      const state = alignLists(merging, plan, buildContent(merging, side, plan.state, at), at);
-      merging.objects.push({ kind: plan.kind, state, at, side });
-      return { is: "kind", kind: plan.kind, state };
-    }
-    case "record": {
-      const entries = plan.entries.map(([name, part]): Named => [name, build(merging, part)]);
-      if (side === "live") {
-        note(merging, ...plan.rest.map(([, { path }]) => ({ is: "skipped", path }) as const));
-        return record(entries);
-      }
-      const rest = plan.rest.map(([name, saved]): Named => [name, copy(merging, "saved", saved, join(at, name))]);
-      return record([...entries, ...rest]);
-    }
-    case "list":
-      note(merging, ...plan.notes);
-      return plan.items.map((item) => build(merging, item));
-  }
-}
-
-/** A merged state whose kind has aligned it with the live order of its lists. */
-function alignLists(merging: Merging, plan: Extract<Content, { do: "kind" }>, merged: Node, at: string): Node {
-  const align = merging.kindNamed(plan.kind)?.parts?.moved;
-  if (align === undefined) return merged;
-  return plan.lists.reduce((state, [list, positions]) => {
-    const aligned = align(state, plan.saved, plan.live, list, positions);
-    if (aligned === undefined) return state;
-    note(merging, { is: "checked", path: join(at, list) });
-    if (aligned.problem !== undefined) {
-      const { at: below, expected, found } = aligned.problem;
-      const path = `${at}/${below}`;
-      const isRestored = sideAt(merging.resolution.resolved, path, "saved") === "saved";
-      if (isRestored) note(merging, { is: "problem", problem: { path, kind: "config", expected, found } });
-    }
-    return aligned.state;
-  }, merged);
-}
+// --- parts of one side
 
 /** A part of one side with everything below it; `at` is its path in the merged tree. */
 function copy(merging: Merging, side: Side, from: LocatedNode, at: string): Node {
   const { deferred, fields, placed } = merging;
   const { node, path } = from;
-  if (deferred !== undefined && fields[side].has(path)) {
-    return defer(deferred, () => copy({ ...merging, deferred: undefined }, side, from, at));
-  }
+  if (deferred !== undefined && fields[side].has(path)) return defer(merging, (last) => copy(last, side, from, at));
   if (typeof node !== "object" || node === null) return node;
   if (isBranch(node) && node.is === "shared") return copyShared(merging, side, node.path, at);
   const first = placed[side].get(path);
@@ -178,7 +114,7 @@ function copyShared(merging: Merging, side: Side, target: string, at: string): N
   if (deferred === undefined && ![...fields[side]].some((outer) => isWithin(target, outer))) {
     const kept = side === "live" ? target : keptInstead(merging, target);
     if (kept !== undefined) return { is: "shared", path: kept };
-    sharingProblem(merging, at, `${target}, to which it refers, restored or kept`, "neither");
+    addProblem(merging, at, "sharing", `${target}, to which it refers, restored or kept`, "neither");
     return null;
   }
   const live = trees.live.nodes.get(at);
@@ -186,7 +122,7 @@ function copyShared(merging: Merging, side: Side, target: string, at: string): N
     if (side === "live" && references.some((list) => isWithin(at, list))) return live;
     const [here, there] = side === "live" ? ["kept", "restored"] : ["restored", "kept"];
     const expected = `this and ${live.path}, one object, both restored or both kept`;
-    sharingProblem(merging, at, expected, `${there} there, ${here} here`);
+    addProblem(merging, at, "sharing", expected, `${there} there, ${here} here`);
     return live;
   }
   return copy(merging, side, { node: trees[side].nodes.get(target) ?? null, path: target }, at);
@@ -194,7 +130,7 @@ function copyShared(merging: Merging, side: Side, target: string, at: string): N
 
 /** The live path of a saved part, if it or a part around it was kept instead. */
 function keptInstead({ notes }: Merging, path: string): string | undefined {
-  const found = notes.find((one) => one.is === "replaced" && isWithin(path, one.saved));
+  const found = notes.find((note) => note.is === "replaced" && isWithin(path, note.saved));
   return found?.is === "replaced" ? `${found.live}${path.slice(found.saved.length)}` : undefined;
 }
 
@@ -208,10 +144,7 @@ function copyContent(merging: Merging, side: Side, { node, path }: LocatedNode, 
   switch (node.is) {
     case "record":
       return record(
-        node.entries.map(([name, part]) => [
-          name,
-          copy(merging, side, { node: part, path: join(path, name) }, join(at, name)),
-        ]),
+        entriesOf({ node, path }).map(([name, part]) => [name, copy(merging, side, part, join(at, name))]),
       );
     case "kind":
       merging.objects.push({ kind: node.kind, state: node.state, at, side });
@@ -226,101 +159,168 @@ function copyContent(merging: Merging, side: Side, { node, path }: LocatedNode, 
 }
 
 /** A saved tensor in the dtype of the live one, where `convert` names it. */
-function convertDtype(merging: Merging, node: Extract<Node, { is: "array" }>, at: string): Node {
+function convertDtype(merging: Merging, node: Extract<Branch, { is: "array" }>, at: string): Node {
   const live = merging.trees.live.nodes.get(at);
   if (live === undefined || !isBranch(live) || live.is !== "array") return node;
   const [from, to] = [node.held.element, live.held.element];
-  const { converts } = merging.resolution.resolved;
-  const isNamed = converts.some(({ paths }) => paths.some((outer) => isWithin(at, outer)));
+  const isNamed = merging.options.converts.some(({ paths }) => paths.some((outer) => isWithin(at, outer)));
   if (from === to || !isDType(from) || !isDType(to) || !isNamed) return node;
   const held = converted(node.held, to);
   if (typeof held === "string") {
-    const expected = `${from} values that are the same as ${to}`;
-    note(merging, { is: "problem", problem: { path: at, kind: "value", expected, found: held } });
+    addProblem(merging, at, "value", `${from} values that are the same as ${to}`, held);
     return live;
   }
-  note(merging, { is: "converted", path: at, from, to });
+  merging.notes.push({ is: "converted", path: at, from, to });
   return { ...node, held };
 }
 
-// --- checks of the merged tree
+// --- parts of both sides
 
-/** The creation order of objects: the live one, in which restored objects take each other's places in the saved order. */
-function creationOrder(
-  trees: Trees,
-  placed: ReadonlyMap<string, string>,
-  keepsLiveOrder: (kind: string) => boolean,
-): Encoded["order"] {
-  return trees.live.encoded.order.map(([kind, live]) => {
-    if (keepsLiveOrder(kind)) return [kind, live];
-    const saved = trees.saved.encoded.order.find(([name]) => name === kind)?.[1] ?? [];
-    const known = new Set(live);
-    const restored = saved.map((path) => placed.get(path)).filter((path) => path !== undefined && known.has(path));
-    const moving = new Set(restored);
-    const next = restored.values();
-    return [kind, live.map((path) => moving.has(path) ? next.next().value ?? path : path)];
-  });
+/** The part at a live path, below a part that is taken from the side `outer`. */
+function mergePart(merging: Merging, outer: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
+  const { trees, options: { divided }, options, fields, placed, notes, deferred } = merging;
+  const at = live.path;
+  if (deferred !== undefined && fields.live.has(at)) {
+    return defer(merging, (last) => mergePart(last, outer, saved, live));
+  }
+  const side = sideAt(options, at, outer);
+  if (side === "saved" && outer === "live") notes.push({ is: "restored", path: at });
+  const isWhole = !divided.live.has(at) && !(saved !== undefined && divided.saved.has(saved.path));
+  if (isWhole && side === "live") {
+    notes.push(...keptNotes(options, saved, live));
+    return copy(merging, "live", live, at);
+  }
+  if (saved === undefined && side === "saved") {
+    const found = "none: keep the live one, or name the saved one in rename";
+    addProblem(merging, at, "missing", "a part of the snapshot to restore", found);
+    return copy(merging, "live", live, at);
+  }
+  if (isWhole && saved !== undefined) {
+    // A list that is restored without its component keeps its order, but the component may use that order differently.
+    if (outer === "live" && Array.isArray(saved.node)) {
+      notes.push({ is: "list", path: at, positions: new Map(saved.node.map((_: Node, i) => [i, i])) });
+    }
+    return copy(merging, "saved", saved, at);
+  }
+  if (isBranch(live.node) && live.node.is === "shared") {
+    return copy(merging, side, side === "live" ? live : saved ?? live, at);
+  }
+  const from = saved && isBranch(saved.node) && saved.node.is === "shared"
+    ? { node: trees.saved.nodes.get(saved.node.path) ?? null, path: saved.node.path }
+    : saved;
+  const first = side === "saved" && from !== undefined ? placed.saved.get(from.path) : undefined;
+  if (first !== undefined) return { is: "shared", path: first };
+  if (from !== undefined) placed.saved.set(from.path, at);
+  placed.live.set(at, at);
+  return mergeContent(merging, side, from, live);
 }
 
-/** Paths of lists whose items both sides have in different orders. */
-function reorderedLists(notes: readonly Note[]): readonly string[] {
-  const lists = new Map(notes.flatMap((one) => one.is === "list" ? [[one.path, one.positions] as const] : []));
-  return [...lists].flatMap(([path, positions]) => keepsOrder(positions) ? [] : [path]);
+/** What is noted where a live part is kept whole. */
+function keptNotes(
+  { keptNames }: Resolved,
+  saved: LocatedNode | undefined,
+  { node, path }: LocatedNode,
+): readonly Note[] {
+  const isReported = node !== null && !keptNames.has(path);
+  return [
+    ...(isReported ? [{ is: "kept", path } as const] : []),
+    ...(isReported && saved !== undefined ? [{ is: "skipped", path: saved.path } as const] : []),
+    ...(saved === undefined ? [] : [{ is: "replaced", saved: saved.path, live: path } as const]),
+  ];
 }
 
-/** Paths of the notes of one sort. */
-function noted(notes: readonly Note[], is: "restored" | "kept" | "skipped" | "checked"): readonly string[] {
-  return notes.flatMap((one) => one.is === is ? [one.path] : []);
+/** The content of a part that both sides have; that of one side if they are of different kinds. */
+function mergeContent(merging: Merging, side: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
+  const at = live.path;
+  const [a, b] = [saved?.node, live.node];
+  const mergeState = (savedState: Node | undefined, state: Node): Node =>
+    mergeContent(merging, side, saved && { node: savedState ?? null, path: saved.path }, { node: state, path: at });
+  if (Array.isArray(b) && (a === undefined || Array.isArray(a))) return mergeLists(merging, side, saved, live);
+  const other = a !== undefined && isBranch(a) ? a : undefined;
+  const isSame = isBranch(b) && (a === undefined || other?.is === b.is);
+  if (isSame && b.is === "record") return mergeRecords(merging, side, saved, live);
+  const savedState = other?.is === "kind" || other?.is === "aside" ? other.state : undefined;
+  if (isSame && b.is === "aside") return { ...b, state: mergeState(savedState, b.state) };
+  if (isSame && b.is === "kind" && (other?.is !== "kind" || other.kind === b.kind)) {
+    const merged = mergeState(savedState, b.state);
+    const state = alignLists(merging, b.kind, merged, savedState ?? null, b.state, at);
+    merging.objects.push({ kind: b.kind, state, at, side });
+    return { ...b, state };
+  }
+  return side === "saved" && saved !== undefined
+    ? copyContent(merging, "saved", saved, at)
+    : copyContent(merging, "live", live, at);
 }
 
-function problemsOf(notes: readonly Note[]): readonly Problem[] {
-  return notes.flatMap((one) => one.is === "problem" ? [one.problem] : []);
+/** A merged state that its kind has aligned with the live order of its lists. */
+function alignLists(merging: Merging, kind: string, merged: Node, saved: Node, live: Node, at: string): Node {
+  const { kindNamed, notes, options } = merging;
+  const align = kindNamed(kind)?.parts?.moved;
+  if (align === undefined || !isBranch(live) || live.is !== "record") return merged;
+  return live.entries.reduce((state, [list]) => {
+    const path = join(at, list);
+    const found = notes.findLast((note) => note.is === "list" && note.path === path);
+    const aligned = found?.is === "list" ? align(state, saved, live, list, found.positions) : undefined;
+    if (aligned === undefined) return state;
+    notes.push({ is: "checked", path });
+    const { problem } = aligned;
+    if (problem !== undefined && sideAt(options, `${at}/${problem.at}`, "saved") === "saved") {
+      addProblem(merging, `${at}/${problem.at}`, "config", problem.expected, problem.found);
+    }
+    return aligned.state;
+  }, merged);
 }
 
-/** Names in `convert` below which no tensor was converted. */
-function withoutConversion({ resolution, notes }: Merging): readonly Problem[] {
-  return resolution.resolved.converts.flatMap(({ name, paths }) => {
-    const done = notes.some((one) => one.is === "converted" && paths.some((outer) => isWithin(one.path, outer)));
-    if (paths.length === 0 || done) return [];
-    return [{ path: name, kind: "dtype", expected: "a tensor of another dtype to convert", found: "none" }];
-  });
-}
-
-/** The creation order of the merged objects, and restored optimizers whose slots would belong to other variables. */
-function checkSlots(
-  { trees, placed, objects, kindNamed }: Merging,
-  reordered: readonly string[],
-): { readonly order: Encoded["order"]; readonly problems: readonly Problem[] } {
-  // Kept slots belong to variables in the live order, restored ones to variables in the saved order.
-  const areKept = ownersOfSlots(objects, "live", kindNamed).length > 0;
-  const order = creationOrder(trees, placed.saved, (kind) => areKept && kindNamed(kind)?.reorder !== undefined);
-  const savedOrder = creationOrder(trees, placed.saved, () => false);
-  const displaced = areKept && JSON.stringify(savedOrder) !== JSON.stringify(order)
-    ? ownersOfSlots(objects, "saved", kindNamed).map(({ at }) => at)
+function entriesOf(place: LocatedNode | undefined): readonly (readonly [name: string, LocatedNode])[] {
+  return place !== undefined && isBranch(place.node) && place.node.is === "record"
+    ? place.node.entries.map(([name, node]) => [name, { node, path: join(place.path, name) }])
     : [];
-  const paths = new Set([...misalignedSlots(trees, objects, placed.saved, kindNamed, reordered), ...displaced]);
-  const expected =
-    "kept, too: its accumulators belong to variables by position, and not all of those are restored in their order";
-  return { order, problems: [...paths].map((path) => ({ path, kind: "sharing", expected, found: "restored" })) };
 }
 
-/** The report of a merge. */
-function reportOf(
-  { notes, resolution, trees }: Merging,
-  selection: Selection,
-): RestoredParts {
-  const kept = noted(notes, "kept");
-  const components = trees.live.encoded.components.map(([name]) => join("", name));
-  return {
-    restored: [
-      ...noted(notes, "restored"),
-      ...(selection.only === undefined ? components.filter((path) => !kept.includes(path)) : []),
-    ],
-    kept,
-    skipped: [...resolution.skipped, ...noted(notes, "skipped")],
-    renamed: resolution.renamed,
-    converted: notes.flatMap((one) => one.is === "converted" ? [{ path: one.path, from: one.from, to: one.to }] : []),
-  };
+/** The saved part that `rename` gives to a live path. */
+function renamedTo({ trees: { saved }, options }: Merging, path: string): LocatedNode | undefined {
+  const origin = options.origins.get(path);
+  if (origin === undefined) return undefined;
+  const end = origin.lastIndexOf("/");
+  const outer = saved.nodes.get(origin.slice(0, end));
+  // Scalars are not among the nodes by path.
+  const scalar = outer && entry(stateNode(outer), origin.slice(end + 1));
+  return { node: saved.nodes.get(origin) ?? scalar ?? null, path: origin };
+}
+
+function mergeRecords(merging: Merging, side: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
+  const { options, notes } = merging;
+  const rest = new Map(entriesOf(saved).filter(([, { path }]) => !options.taken.has(path)));
+  const entries = entriesOf(live).flatMap(([name, place]): readonly Named[] => {
+    const renamed = renamedTo(merging, place.path);
+    const from = renamed ?? rest.get(name);
+    if (renamed === undefined) rest.delete(name);
+    // A missing part is left out, so that the restore reports it, as it does without options.
+    const isMissing = from === undefined && sideAt(options, place.path, side) === "saved" &&
+      !options.divided.live.has(place.path);
+    return isMissing ? [] : [[name, mergePart(merging, side, from, place)]];
+  });
+  if (side === "live") {
+    notes.push(...[...rest.values()].map(({ path }) => ({ is: "skipped", path }) as const));
+    return record(entries);
+  }
+  const added = [...rest].map(([name, part]): Named => [name, copy(merging, "saved", part, join(live.path, name))]);
+  return record([...entries, ...added]);
+}
+
+function mergeLists(merging: Merging, side: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
+  const { trees, options, notes } = merging;
+  const { items, left, positions, isReordered } = matchLists(trees, options, side, saved, live);
+  if (positions !== undefined) notes.push({ is: "list", path: live.path, positions });
+  if (isReordered) notes.push({ is: "problem", problem: orderProblem(live.path) });
+  for (const { path } of left) {
+    if (side === "live") notes.push({ is: "skipped", path });
+    else {
+      const expected = "no such part, as in the live components";
+      addProblem(merging, path, "extra", expected, "one in the snapshot: skip or rename it");
+    }
+  }
+  return items.map((item) => mergePart(merging, side, renamedTo(merging, item.live.path) ?? item.saved, item.live));
 }
 
 // --- combinators
@@ -335,29 +335,13 @@ function reportOf(
  */
 export function merge(saved: Encoded, live: Encoded, kinds: readonly AnyKind[], selection: Selection): Merged {
   const trees: Trees = { saved: treeOf(saved), live: treeOf(live) };
-  const input = inputOf(trees, kinds, selection);
-  const { resolution } = input;
+  const merging = startMerge(trees, kinds, resolveOptions(trees, kinds, selection));
+  const [from, into] = [saved, live].map(({ components }) => ({ node: record(components), path: "" }));
   const side = selection.only === undefined ? "saved" : "live";
-  const deferred: (() => void)[] = [];
-  const merging: Merging = {
-    ...input,
-    placed: { saved: new Map(), live: new Map() },
-    notes: [],
-    objects: [],
-    deferred,
-  };
-  const root = buildContent(merging, side, planMerge(trees, resolution.resolved, side), "");
-  for (const run of deferred) run();
-  const { notes } = merging;
-  const reordered = reorderedLists(notes);
-  const checked = noted(notes, "checked");
-  note(merging, ...reordered.filter((path) => !checked.includes(path)).map(orderProblem));
-  const found = [...resolution.problems, ...problemsOf(notes)];
-  const { order, problems } = checkSlots(merging, reordered);
-  return {
-    encoded: { components: isBranch(root) && root.is === "record" ? root.entries : [], order },
-    // Where anything else is wrong, a tensor may not have been reached.
-    problems: [...found, ...(found.length > 0 ? [] : withoutConversion(merging)), ...problems],
-    parts: reportOf(merging, selection),
-  };
+  const root = mergeRecords(merging, side, from, into as LocatedNode);
+  for (const run of merging.deferred ?? []) run();
+  const result = { ...merging, placed: merging.placed.saved };
+  const { order, problems } = checkMerge(result);
+  const components = isBranch(root) && root.is === "record" ? root.entries : [];
+  return { encoded: { components, order }, problems, parts: reportOf(result, selection) };
 }

@@ -11,27 +11,24 @@ import { isBranch, join, type Node, segment } from "./state_tree.ts";
 
 // --- types
 
-/** The options of a partial restore as paths. */
+/** The options of a partial restore as paths, and what was wrong with them. */
 export interface Resolved {
   /** For live paths that an option names, the side to take from there on down. */
   readonly sides: ReadonlyMap<string, Side>;
+  readonly renamed: RestoredParts["renamed"];
+  readonly skipped: readonly string[];
+  /** The live paths that each name in `convert` matches. */
+  readonly converts: readonly { readonly name: string; readonly paths: readonly string[] }[];
   /** For live paths that are a target of `rename`, the saved path. */
   readonly origins: ReadonlyMap<string, string>;
   /** Saved paths that `rename` or `skip` takes from their own place. */
   readonly taken: ReadonlySet<string>;
   /** Paths of the `name` of renamed list items: the live name is kept. */
   readonly keptNames: ReadonlySet<string>;
-  /** The live paths that each name in `convert` matches. */
-  readonly converts: readonly { readonly name: string; readonly paths: readonly string[] }[];
   /** Paths of each side that cannot be copied whole, because an option names something below them. */
   readonly divided: Readonly<Record<Side, ReadonlySet<string>>>;
   /** Live paths above those that are restored. */
   readonly aboveRestored: ReadonlySet<string>;
-}
-
-/** The resolved options, what they did, and what was wrong with them. */
-export interface Resolution extends Pick<RestoredParts, "renamed" | "skipped"> {
-  readonly resolved: Resolved;
   readonly problems: readonly Problem[];
 }
 
@@ -99,7 +96,7 @@ function repeated(paths: readonly string[], options: string): readonly Problem[]
  * @param kinds The kinds, which know the names of their parts.
  * @param selection The options.
  */
-export function resolveOptions(trees: Trees, kinds: readonly AnyKind[], selection: Selection): Resolution {
+export function resolveOptions(trees: Trees, kinds: readonly AnyKind[], selection: Selection): Resolved {
   const { only = [], keep = [], skip = [], rename = {}, convert = [] } = selection;
   const find = (side: Side, option: string) => (name: string): Lookup => lookUp(trees, kinds, side, option, name);
   const lookups = {
@@ -118,32 +115,30 @@ export function resolveOptions(trees: Trees, kinds: readonly AnyKind[], selectio
     })
   );
   const skipped = pathsOf(lookups.skip);
-  const restored = [...pathsOf(lookups.only), ...renamed.map(({ to }) => to)];
-  const kept = pathsOf(lookups.keep);
   const taken = [...renamed.map(({ from }) => from), ...skipped];
-  const sides = new Map<string, Side>([
-    ...restored.map((path) => [path, "saved"] as const),
-    ...kept.map((path) => [path, "live"] as const),
-  ]);
+  const decided = [
+    ...pathsOf(lookups.only).map((path) => [path, "saved"] as const),
+    ...pathsOf(lookups.keep).map((path) => [path, "live"] as const),
+    ...renamed.map(({ to }) => [to, "saved"] as const),
+  ];
+  const sides = new Map<string, Side>(decided);
   // An item of a list has its name in itself; that of a component is its key.
   const keptNames = new Set(renamed.flatMap(({ to }) => /\/\d+$/.test(to) ? [join(to, "name")] : []));
   return {
-    resolved: {
-      sides,
-      origins: new Map(renamed.map(({ from, to }) => [to, from])),
-      taken: new Set(taken),
-      keptNames,
-      converts: lookups.convert.map(({ paths }, i) => ({ name: convert[i] as string, paths })),
-      divided: { saved: pathsAbove(taken), live: pathsAbove([...sides.keys(), ...keptNames]) },
-      aboveRestored: pathsAbove(restored),
-    },
-    problems: [
-      ...Object.values(lookups).flat().flatMap(({ problems }) => problems),
-      ...repeated([...restored, ...kept], "only, keep and rename"),
-      ...repeated(taken, "rename and skip"),
-    ],
+    sides,
     renamed,
     skipped,
+    converts: lookups.convert.map(({ paths }, i) => ({ name: convert[i] as string, paths })),
+    origins: new Map(renamed.map(({ from, to }) => [to, from])),
+    taken: new Set(taken),
+    keptNames,
+    divided: { saved: pathsAbove(taken), live: pathsAbove([...sides.keys(), ...keptNames]) },
+    aboveRestored: pathsAbove([...sides].flatMap(([path, side]) => side === "saved" ? [path] : [])),
+    problems: [
+      ...Object.values(lookups).flat().flatMap(({ problems }) => problems),
+      ...repeated(decided.map(([path]) => path), "only, keep and rename"),
+      ...repeated(taken, "rename and skip"),
+    ],
   };
 }
 
