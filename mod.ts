@@ -89,16 +89,8 @@ export { fromParquet, type ParquetOptions } from "./lib/sources/parquet.ts";
 export { captureState, diff, id, release, restoreInto, restoreState } from "./lib/snapshot.ts";
 export type { Overridden } from "./lib/overridden.ts";
 export type { RestoredParts as Parts, Selection } from "./lib/selection.ts";
-export type {
-  Codecs,
-  Components,
-  Decoded,
-  NoCodecs,
-  Options,
-  Restored,
-  RestoreOptions,
-  Snapshot,
-} from "./lib/snapshot.ts";
+export type { Codecs, Decoded, NoCodecs, Options, Restored } from "./lib/codecs.ts";
+export type { Components, RestoreOptions, Snapshot } from "./lib/snapshot.ts";
 export type { StateTree } from "./lib/state_tree.ts";
 export { memory } from "./lib/memory.ts";
 export type { Store } from "./lib/store.ts";

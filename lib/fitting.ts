@@ -27,7 +27,7 @@ import * as Rng from "./rng.ts";
 import { type SavePoints, savePoints } from "./save_points.ts";
 import { release } from "./snapshot.ts";
 import { type FoundTraining, newestOf } from "./training_checkpoints.ts";
-import { type TrainingCall, trainingCalls } from "./trainings.ts";
+import { type TrainingRecord, trainingsAt } from "./trainings.ts";
 import { attempt, calling } from "./user_calls.ts";
 
 // --- types
@@ -83,20 +83,20 @@ function checkContinues(
 /** Why a training may not be called again in this process: it is running, or it is complete and began with something else. */
 function repeatedCall(
   name: string,
-  before: TrainingCall | undefined,
-  digests: TrainingCall["digests"],
+  before: TrainingRecord | undefined,
+  beginning: TrainingRecord["beginning"],
 ): readonly Problem[] {
-  if (before === undefined || before.status === "failed") return [];
+  if (before === undefined || before.state === "broken off") return [];
   const called = JSON.stringify(name);
-  if (before.status === "running") {
+  if (before.state === "running") {
     const found = `a second call while ${called} is running`;
     return [{ path: "fit/name", kind: "name", expected: "a name for each training", found }];
   }
-  const components = [...new Set([...Object.keys(before.digests), ...Object.keys(digests)])];
-  return components.filter((component) => before.digests[component] !== digests[component]).map((path) => ({
+  const components = [...new Set([...Object.keys(before.beginning), ...Object.keys(beginning)])];
+  return components.filter((component) => before.beginning[component] !== beginning[component]).map((path) => ({
     path,
     kind: "value",
-    expected: `what the training ${called} began with (${before.description}), which is complete in this process`,
+    expected: `what the training ${called} began with (${before.words}), which is complete in this process`,
     found: "a second call that begins with something else",
   }));
 }
@@ -329,23 +329,23 @@ export function runTraining(options: FitOptions, training: PreparedTraining): Ta
       TE.flatMap((found) => trainFrom(startTrainingRun(options, training), found, repeated)),
     );
   return async () => {
-    const digests = await initialDigests(training, options);
-    const calls = trainingCalls(options.to);
-    const before = calls.get(name);
-    const repeated = repeatedCall(name, before, digests);
-    if (before?.status === "running") return E.left(otherTraining(options, repeated));
+    const beginning = await initialDigests(training, options);
+    const trainings = trainingsAt(options.to);
+    const before = trainings.get(name);
+    const repeated = repeatedCall(name, before, beginning);
+    if (before?.state === "running") return E.left(otherTraining(options, repeated));
     // A call that must not begin may still name the checkpoint that it does not continue.
     if (repeated.length > 0) return await run(repeated)();
     const epochs = `${training.epochs} ${training.epochs === 1 ? "epoch" : "epochs"}`;
-    const description = `by ${training.terms["by"]}, ${epochs}`;
-    calls.set(name, { digests, description, status: "running" });
-    let status: TrainingCall["status"] = "failed";
+    const words = `by ${training.terms["by"]}, ${epochs}`;
+    trainings.set(name, { beginning, words, state: "running" });
+    let state: TrainingRecord["state"] = "broken off";
     try {
       const result = await run([])();
-      if (E.isRight(result)) status = "complete";
+      if (E.isRight(result)) state = "complete";
       return result;
     } finally {
-      calls.set(name, { digests, description, status });
+      trainings.set(name, { beginning, words, state });
     }
   };
 }

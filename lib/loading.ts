@@ -18,19 +18,9 @@ import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import type { Overridden } from "./overridden.ts";
 import type { Progress } from "./progress.ts";
 import { aBoolean, aFunction, demand, ifGiven, integer } from "./rules.ts";
-import {
-  checkCodecs,
-  type Codecs,
-  type Components,
-  type Decoded,
-  foreseen,
-  type NoCodecs,
-  type Options,
-  type Restored,
-  restoreInto,
-  type Snapshot,
-  snapshotOf,
-} from "./snapshot.ts";
+import { checkCodecs, type Codecs, type Decoded, type NoCodecs, type Options, type Restored } from "./codecs.ts";
+import { preflight } from "./preflight.ts";
+import { type Components, restoreInto, type Snapshot, snapshotOf } from "./snapshot.ts";
 import { type Line, newLine, passOver, setLine, turnOf } from "./runs.ts";
 import { noParts, type RestoredParts, type Selection, selectionNames } from "./selection.ts";
 import { checkStore, type Store } from "./store.ts";
@@ -243,7 +233,7 @@ export function loadState<K extends Codecs = NoCodecs>(
     const into = restoreInto(live, { ...others, ...(onReport && { onReport: (report) => void (differs = report) }) });
     return guarded("load", store.location, async () => {
       await turnOf(store);
-      const found = await find(store, options, (encoded) => foreseen(live, options, encoded))();
+      const found = await find(store, options, (encoded) => preflight(live, options, encoded))();
       if (E.isLeft(found)) return found;
       const { snapshot, report } = found.right;
       const line = await lineAfter(store, report, options.checkpoint !== undefined);

@@ -23,7 +23,8 @@ import { cursorName, type Training, walk } from "./prove/walk.ts";
 import { checkMisspelt, type OptionNames } from "./option_names.ts";
 import { aFunction, aName, demand, ifGiven, integer, listOf, must } from "./rules.ts";
 import { writeSnapshot } from "./saving.ts";
-import { captureState, checkCodecs, diff, id, release, type Snapshot } from "./snapshot.ts";
+import { checkCodecs } from "./codecs.ts";
+import { captureState, diff, id, release, type Snapshot } from "./snapshot.ts";
 import { tensorsIn, uses } from "./tfjs/used.ts";
 
 // --- types

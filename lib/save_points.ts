@@ -12,7 +12,7 @@ import type { SaveError, Stopped } from "./errors.ts";
 import type { OptionNames } from "./option_names.ts";
 import { aBoolean, aFunction, demand, ifGiven, listOf, oneOf, shown } from "./rules.ts";
 import { type Saved, saverFor } from "./saving.ts";
-import { checkCodecs, type Codecs } from "./snapshot.ts";
+import { checkCodecs, type Codecs } from "./codecs.ts";
 import { checkStore, type Store } from "./store.ts";
 
 // --- types

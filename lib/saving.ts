@@ -21,19 +21,8 @@ import { type NotRemoved, retain } from "./pruning.ts";
 import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import { aBoolean, aFunction, demand, ifGiven, isPlainRecord, must, oneOf } from "./rules.ts";
 import { inTurn, type Line, newLine, setLine } from "./runs.ts";
-import {
-  captureState,
-  checkSnapshot,
-  type Codecs,
-  codecsOf,
-  type Components,
-  type Decoded,
-  id,
-  type NoCodecs,
-  type Options,
-  release,
-  type Snapshot,
-} from "./snapshot.ts";
+import { type Codecs, codecsOf, type Decoded, type NoCodecs, type Options } from "./codecs.ts";
+import { captureState, checkSnapshot, type Components, id, release, type Snapshot } from "./snapshot.ts";
 import { checkStore, type Store } from "./store.ts";
 import { defaultTraining } from "./trainings.ts";
 

@@ -1,5 +1,5 @@
 /**
- * The trainings that `fit` and `fitDataset` have run in this process, by name.
+ * What this process has done of each training at a location, by name.
  *
  * @module
  */
@@ -8,26 +8,26 @@ import type { Store } from "./store.ts";
 
 // --- types
 
-/** The last call of a training in this process. */
-export interface TrainingCall {
-  /** Digests of what it began with, by component. */
-  readonly digests: Readonly<Record<string, string>>;
-  readonly status: "running" | "complete" | "failed";
-  /** A short description, for the error of a second call. */
-  readonly description: string;
+/** What this process has done of a training. */
+export interface TrainingRecord {
+  /** Digests of the components that it began with, by name. */
+  readonly beginning: Readonly<Record<string, string>>;
+  readonly state: "running" | "complete" | "broken off";
+  /** The state in words, for the message about a second call. */
+  readonly words: string;
 }
 
 // --- constructors
 
-/** The default name of a training. The manifests of its checkpoints do not record it. */
+/** The name of a training of `fit` and `fitDataset` without a name. Its checkpoints do not record it. */
 export const defaultTraining = "fit";
 
-const callsByPlace = new WeakMap<object, Map<string, TrainingCall>>();
+const known = new WeakMap<object, Map<string, TrainingRecord>>();
 
-/** The last call of each training of this process in a store, by name. */
-export function trainingCalls(store: Store): Map<string, TrainingCall> {
+/** The trainings of this process at the location of a store, by name. */
+export function trainingsAt(store: Store): Map<string, TrainingRecord> {
   const place = placeOf(store);
-  const calls = callsByPlace.get(place) ?? new Map<string, TrainingCall>();
-  callsByPlace.set(place, calls);
-  return calls;
+  const trainings = known.get(place) ?? new Map<string, TrainingRecord>();
+  known.set(place, trainings);
+  return trainings;
 }

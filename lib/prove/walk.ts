@@ -10,7 +10,7 @@ import type { LoaderError, LoadError, StepFailed } from "../errors.ts";
 import * as Loader from "../loader.ts";
 import { loadState } from "../loading.ts";
 import { isPlainRecord, shown } from "../rules.ts";
-import type { Codecs } from "../snapshot.ts";
+import type { Codecs } from "../codecs.ts";
 import type { Store } from "../store.ts";
 import { onDevice } from "../tfjs/device.ts";
 import { cursorIn, loaderError } from "../train.ts";
