@@ -8,7 +8,7 @@
  */
 import type { AnyKind } from "./component.ts";
 import { isPermutation } from "./matching.ts";
-import { givenName, isWithin, type Side, stateNode, type Tree, type Trees } from "./side_trees.ts";
+import { isWithin, type Side, stateNode, type Tree, type Trees, userName } from "./side_trees.ts";
 import { entry, isBranch, type Node } from "./state_tree.ts";
 
 // --- types
@@ -30,7 +30,7 @@ interface Trained {
 }
 
 /** For saved paths that were restored, their path in the merged tree. */
-type Placed = ReadonlyMap<string, string>;
+type MergedPaths = ReadonlyMap<string, string>;
 
 type KindNamed = (name: string) => AnyKind | undefined;
 
@@ -58,7 +58,7 @@ function pathByNames(tree: Tree, path: string): string {
   const steps = path.split("/");
   return steps.slice(1).map((step, i) => {
     const node = /^\d+$/.test(step) ? tree.nodes.get(steps.slice(0, i + 2).join("/")) : undefined;
-    return (node === undefined ? undefined : givenName(tree, node)) ?? step;
+    return (node === undefined ? undefined : userName(tree, node)) ?? step;
   }).join("/");
 }
 
@@ -93,7 +93,7 @@ export function ownersOfSlots(
 function misalignedInside(
   { saved, live }: Trees,
   objects: readonly MergedObject[],
-  placed: Placed,
+  placed: MergedPaths,
   kindNamed: KindNamed,
 ): readonly string[] {
   const listsInOtherOrder = (outer: MergedObject, references: readonly string[]): boolean => {
@@ -115,7 +115,7 @@ function misalignedInside(
 }
 
 /** Whether trained parts below a live list are in another order than the saved ones that were restored into them. */
-function isReorderedBelow({ saved, live }: Trees, placed: Placed, list: string, kindNamed: KindNamed): boolean {
+function isReorderedBelow({ saved, live }: Trees, placed: MergedPaths, list: string, kindNamed: KindNamed): boolean {
   const position = new Map([...live.nodes.keys()].map((path, i) => [path, i]));
   const positions = [...saved.nodes].flatMap(([path, node]) => {
     const at = placed.get(path);
@@ -146,7 +146,7 @@ function isRenumbered({ saved, live }: Trees, trained: readonly Trained[], kindN
 export function misalignedSlots(
   trees: Trees,
   objects: readonly MergedObject[],
-  placed: Placed,
+  placed: MergedPaths,
   kindNamed: KindNamed,
   reordered: readonly string[],
 ): readonly string[] {

@@ -26,7 +26,7 @@ import { orDeviceFailed } from "./guard.ts";
 import type { OptionNames } from "./option_names.ts";
 import { fingerprints } from "./tensor_checksum.ts";
 import { type Batch, disposeLogs, disposeNew, type Logs, type Trainer, trainerOf } from "./tfjs/training.ts";
-import { attempt, calling, drawing } from "./user_calls.ts";
+import { calling, drawing, tryStep } from "./user_calls.ts";
 
 // --- types
 
@@ -44,7 +44,7 @@ interface StandardizedData {
 }
 
 /** What each batch of a training reads. */
-interface BatchContext {
+interface FitContext {
   readonly setup: Setup;
   readonly data: StandardizedData;
   readonly batchSize: number;
@@ -135,7 +135,7 @@ async function standardize(
 
 /** One step on a batch. After the last one of an epoch, the validation. */
 function stepAndValidate(
-  { setup: { trainer, step, labels }, data, batchSize, samples, batches }: BatchContext,
+  { setup: { trainer, step, labels }, data, batchSize, samples, batches }: FitContext,
   state: TrainingState,
   order: tf.Tensor1D,
   logs: Logs,
@@ -154,8 +154,8 @@ function stepAndValidate(
 }
 
 /** The remaining batches of an epoch. */
-async function trainBatches(
-  context: BatchContext,
+async function trainFitBatches(
+  context: FitContext,
   state: TrainingState,
   afterBatch: () => Promise<Either<FitError, void>>,
 ): Promise<Either<FitError, void>> {
@@ -165,7 +165,7 @@ async function trainBatches(
   try {
     while (state.at.batch < context.batches && !(state.at.batch > 0 && trainer.stopTraining_)) {
       const { batch } = state.at;
-      const done = await attempt(state, async () => {
+      const done = await tryStep(state, async () => {
         const logs: Logs = {};
         await calling(state, "onBatchBegin", () => list.onBatchBegin(batch, logs as never));
         drawing(state, () => tf.tidy(() => stepAndValidate(context, state, order, logs)));
@@ -195,7 +195,7 @@ function prepareFit(
   trainer.checkTrainableWeightsConsistency();
   const setup = setUp(model, trainer, { ...args, epochs });
   const samples = data.inputs[0]?.shape[0] ?? 0;
-  const context: BatchContext = { setup, data, batchSize, samples, batches: Math.ceil(samples / batchSize) };
+  const context: FitContext = { setup, data, batchSize, samples, batches: Math.ceil(samples / batchSize) };
   // tfjs also names validation metrics for `validationSteps`, although it does not validate in steps.
   const namesValidation = data.validation !== undefined || args.validationSteps !== undefined;
   if (namesValidation) trainer.makeTestFunction();
@@ -217,7 +217,7 @@ function prepareFit(
     beginEpoch: (state) => {
       if (shuffle && state.order !== null) drawing(state, () => tf.util.shuffle(state.order as Int32Array));
     },
-    trainBatches: (state, afterBatch) => trainBatches(context, state, afterBatch),
+    trainBatches: (state, afterBatch) => trainFitBatches(context, state, afterBatch),
   };
 }
 

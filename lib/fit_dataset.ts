@@ -27,12 +27,12 @@ import type { OptionNames } from "./option_names.ts";
 import { fingerprints } from "./tensor_checksum.ts";
 import { batchOf, type Dataset, hookRandom, isDataset, sampleWeights } from "./tfjs/dataset.ts";
 import { disposeLogs, disposeNew, type Logs, type Trainer, trainerOf } from "./tfjs/training.ts";
-import { attempt, calling, drawing } from "./user_calls.ts";
+import { calling, drawing, tryStep } from "./user_calls.ts";
 
 // --- types
 
 /** What each batch of a training reads. */
-interface BatchContext {
+interface FitDatasetContext {
   readonly setup: Setup;
   readonly feed: DatasetFeed;
   readonly args: DatasetArguments;
@@ -74,7 +74,7 @@ async function validationTerm({ validationData, validationBatches }: DatasetArgu
 
 /** Evaluates the model on the validation data. What the test function draws comes from the training's generator. */
 async function evaluate(
-  { setup: { trainer }, feed, args }: BatchContext,
+  { setup: { trainer }, feed, args }: FitDatasetContext,
   state: TrainingState,
 ): Promise<readonly tf.Scalar[]> {
   const { validationData, validationBatchSize = 32, validationBatches } = args;
@@ -97,7 +97,7 @@ async function evaluate(
 }
 
 /** What follows a batch or the end of the data: whether the epoch is over, and its validation if it is. */
-async function isEpochOver(context: BatchContext, state: TrainingState, isAtEnd: boolean): Promise<boolean> {
+async function isEpochOver(context: FitDatasetContext, state: TrainingState, isAtEnd: boolean): Promise<boolean> {
   const { setup: { trainer }, args: { batchesPerEpoch, validationData } } = context;
   const isOver = batchesPerEpoch == null ? isAtEnd : state.at.batch >= batchesPerEpoch;
   if (!isOver) return trainer.stopTraining_;
@@ -109,7 +109,11 @@ async function isEpochOver(context: BatchContext, state: TrainingState, isAtEnd:
 }
 
 /** One step on an element of the dataset, with its callbacks. */
-async function trainOnElement({ setup, args }: BatchContext, state: TrainingState, element: unknown): Promise<void> {
+async function trainOnElement(
+  { setup, args }: FitDatasetContext,
+  state: TrainingState,
+  element: unknown,
+): Promise<void> {
   const { trainer, callbacks: { list }, step, labels } = setup;
   const batch = batchOf(trainer, element);
   const [xs, ys] = batch;
@@ -134,8 +138,8 @@ function warnOfEnd(perEpoch: number, batches: number, epochs: number): void {
 }
 
 /** The remaining batches of an epoch. */
-async function trainBatches(
-  context: BatchContext,
+async function trainDatasetBatches(
+  context: FitDatasetContext,
   state: TrainingState,
   afterBatch: () => Promise<Either<FitError, void>>,
 ): Promise<Either<FitError, void>> {
@@ -146,7 +150,7 @@ async function trainBatches(
     if (E.isLeft(opened)) return opened;
   }
   // A training that was saved after a batch has not done yet what follows it.
-  let over = await attempt(state, () => batch > 0 && isEpochOver(context, state, false))();
+  let over = await tryStep(state, () => batch > 0 && isEpochOver(context, state, false))();
   while (E.isRight(over) && !over.right) {
     const element = await feed.next(state);
     if (E.isLeft(element)) return element;
@@ -156,13 +160,13 @@ async function trainBatches(
       break;
     }
     if (value != null) {
-      const trained = await attempt(state, () => trainOnElement(context, state, value))();
+      const trained = await tryStep(state, () => trainOnElement(context, state, value))();
       if (E.isLeft(trained)) return trained;
       state.at = { ...state.at, batch: state.at.batch + 1, step: state.at.step + 1, stopping };
       const saved = await afterBatch();
       if (E.isLeft(saved)) return saved;
     }
-    over = await attempt(state, () => isEpochOver(context, state, done))();
+    over = await tryStep(state, () => isEpochOver(context, state, done))();
   }
   return E.isLeft(over) ? over : E.right(undefined);
 }
@@ -176,7 +180,7 @@ async function prepareFitDataset(
   options: FitOptions,
 ): Promise<PreparedTraining> {
   const setup = setUp(model, trainer, args);
-  const context: BatchContext = { setup, feed: datasetFeed(dataset, args, options), args };
+  const context: FitDatasetContext = { setup, feed: datasetFeed(dataset, args, options), args };
   const validates = args.validationData != null;
   return {
     ...setup,
@@ -200,7 +204,7 @@ async function prepareFitDataset(
     order: null,
     open: (state) => () => openFeed(context.feed, state, setup.first, args, options),
     beginEpoch: () => {},
-    trainBatches: (state, afterBatch) => trainBatches(context, state, afterBatch),
+    trainBatches: (state, afterBatch) => trainDatasetBatches(context, state, afterBatch),
   };
 }
 

@@ -20,7 +20,7 @@ import {
   configurationsOf,
   fieldsOfCallbacks,
   type FieldsWithoutValue,
-  restoreFields,
+  restoreCallbackFields,
 } from "./remembering.ts";
 import type * as Rng from "./rng.ts";
 import { isPlainRecord } from "./rules.ts";
@@ -323,7 +323,7 @@ export function restoreTraining(
   Object.assign(callbacks.logger, { seen: logs.seen, totals: logs.totals });
   Object.assign(callbacks.history, { epoch: logs.epochs, history: logs.history });
   const refill = refiller();
-  restoreFields(callbacks, values, saved.fields, refill);
+  restoreCallbackFields(callbacks, values, saved.fields, refill);
   for (const [name, value] of Object.entries(rest)) {
     assign(own, name, refill((own as Record<string, unknown>)[name], value));
   }

@@ -28,7 +28,7 @@ import { type SavePoints, savePoints } from "./save_points.ts";
 import { release } from "./snapshot.ts";
 import { type FoundTraining, newestOf } from "./training_checkpoints.ts";
 import { type TrainingRecord, trainingsAt } from "./trainings.ts";
-import { attempt, calling } from "./user_calls.ts";
+import { calling, tryStep } from "./user_calls.ts";
 
 // --- types
 
@@ -118,7 +118,7 @@ function beginFresh(run: TrainingRun, repeated: readonly Problem[]): TaskEither<
   const { options, training, state, points, components } = run;
   return pipe(
     checkContinues(options, repeated),
-    TE.flatMap((): TaskEither<FitError, void> => attempt(state, () => callStart(run))),
+    TE.flatMap((): TaskEither<FitError, void> => tryStep(state, () => callStart(run))),
     TE.flatMap(() => training.open(state)),
     // The initial state is saved too, so that random initial weights are never lost.
     TE.flatMap(() => () => points.finish(components, 0, true)),
@@ -139,7 +139,7 @@ function beginResumed(
   const isComplete = (): boolean => state.at.done && (state.at.stopping || training.epochs <= state.at.epoch);
   const open = pipe(
     training.open(state),
-    TE.flatMap((): TaskEither<FitError, void> => attempt(state, () => callStart(run))),
+    TE.flatMap((): TaskEither<FitError, void> => tryStep(state, () => callStart(run))),
   );
   return pipe(
     TE.fromEither(savedTraining(snapshot)),
@@ -168,7 +168,7 @@ function beginResumed(
 }
 
 /** Begins or resumes a training; whether it is complete already. */
-function begin(
+function beginTraining(
   run: TrainingRun,
   found: FoundTraining | undefined,
   repeated: readonly Problem[],
@@ -215,7 +215,7 @@ function trainEpoch(run: TrainingRun): TaskEither<FitError, void> {
   const { training, state, points, components } = run;
   const { callbacks: { list }, trainer } = training;
   const { epoch, batch } = state.at;
-  const beginEpoch: TaskEither<FitError, void> = batch > 0 ? TE.right(undefined) : attempt(state, async () => {
+  const beginEpoch: TaskEither<FitError, void> = batch > 0 ? TE.right(undefined) : tryStep(state, async () => {
     await calling(state, "onEpochBegin", () => list.onEpochBegin(epoch));
     state.logs = {};
     training.beginEpoch(state);
@@ -226,7 +226,7 @@ function trainEpoch(run: TrainingRun): TaskEither<FitError, void> {
   };
   const endEpoch = keepsWeights(
     training,
-    attempt(state, () => calling(state, "onEpochEnd", () => list.onEpochEnd(epoch, state.logs as never))),
+    tryStep(state, () => calling(state, "onEpochEnd", () => list.onEpochEnd(epoch, state.logs as never))),
   );
   return pipe(
     beginEpoch,
@@ -238,7 +238,7 @@ function trainEpoch(run: TrainingRun): TaskEither<FitError, void> {
     }),
     // Metrics of weights that a callback has changed since say nothing of the checkpoint.
     TE.flatMap((isUnchanged): TaskEither<FitError, TrainingState["metrics"]> =>
-      attempt(state, () => isUnchanged ? lastMetrics(run) : {})
+      tryStep(state, () => isUnchanged ? lastMetrics(run) : {})
     ),
     TE.map((metrics) => {
       state.metrics = metrics;
@@ -266,9 +266,9 @@ function trainEpochs(run: TrainingRun): TaskEither<FitError, void> {
 // --- finish
 
 /** The end of a training: `onTrainEnd`, then its last checkpoint. */
-function finish({ training, state, points, components }: TrainingRun): TaskEither<FitError, void> {
+function finishTraining({ training, state, points, components }: TrainingRun): TaskEither<FitError, void> {
   const { list, history } = training.callbacks;
-  const end = attempt(state, async () => {
+  const end = tryStep(state, async () => {
     await calling(state, "onTrainEnd", () => list.onTrainEnd());
     await history.syncData();
   });
@@ -295,9 +295,9 @@ function trainFrom(
   found: FoundTraining | undefined,
   repeated: readonly Problem[],
 ): TaskEither<FitError, tf.History> {
-  const epochs = pipe(trainEpochs(run), TE.flatMap(() => finish(run)));
+  const epochs = pipe(trainEpochs(run), TE.flatMap(() => finishTraining(run)));
   const whole = pipe(
-    begin(run, found, repeated),
+    beginTraining(run, found, repeated),
     TE.flatMap((isComplete) => isComplete ? TE.right(undefined) : epochs),
     TE.map(() => run.training.callbacks.history),
   );

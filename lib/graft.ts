@@ -144,7 +144,7 @@ function copyContent(merging: Merging, side: Side, { node, path }: LocatedNode, 
   switch (node.is) {
     case "record":
       return record(
-        entriesOf({ node, path }).map(([name, part]) => [name, copy(merging, side, part, join(at, name))]),
+        namedParts({ node, path }).map(([name, part]) => [name, copy(merging, side, part, join(at, name))]),
       );
     case "kind":
       merging.objects.push({ kind: node.kind, state: node.state, at, side });
@@ -271,7 +271,7 @@ function alignLists(merging: Merging, kind: string, merged: Node, saved: Node, l
   }, merged);
 }
 
-function entriesOf(place: LocatedNode | undefined): readonly (readonly [name: string, LocatedNode])[] {
+function namedParts(place: LocatedNode | undefined): readonly (readonly [name: string, LocatedNode])[] {
   return place !== undefined && isBranch(place.node) && place.node.is === "record"
     ? place.node.entries.map(([name, node]) => [name, { node, path: join(place.path, name) }])
     : [];
@@ -290,8 +290,8 @@ function renamedTo({ trees: { saved }, options }: Merging, path: string): Locate
 
 function mergeRecords(merging: Merging, side: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
   const { options, notes } = merging;
-  const rest = new Map(entriesOf(saved).filter(([, { path }]) => !options.taken.has(path)));
-  const entries = entriesOf(live).flatMap(([name, place]): readonly Named[] => {
+  const rest = new Map(namedParts(saved).filter(([, { path }]) => !options.taken.has(path)));
+  const entries = namedParts(live).flatMap(([name, place]): readonly Named[] => {
     const renamed = renamedTo(merging, place.path);
     const from = renamed ?? rest.get(name);
     if (renamed === undefined) rest.delete(name);

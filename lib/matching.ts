@@ -4,7 +4,7 @@
  * @module
  */
 import { type Resolved, sideAt } from "./resolving.ts";
-import { follow, givenName, type LocatedNode, type Side, stateNode, type Tree, type Trees } from "./side_trees.ts";
+import { follow, type LocatedNode, type Side, stateNode, type Tree, type Trees, userName } from "./side_trees.ts";
 import { entry, join, type Node } from "./state_tree.ts";
 
 // --- types
@@ -38,7 +38,7 @@ type Pairs = ReadonlyMap<number, ListItem>;
 /** The items of a list node. */
 function itemsOf(tree: Tree, list: LocatedNode | undefined): readonly ListItem[] {
   return (list !== undefined && Array.isArray(list.node) ? list.node : []).map((node: Node, position) => {
-    return { node, path: join(list?.path ?? "", position), name: givenName(tree, node), position };
+    return { node, path: join(list?.path ?? "", position), name: userName(tree, node), position };
   });
 }
 

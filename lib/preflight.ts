@@ -21,7 +21,7 @@ import { undoing } from "./tfjs/tensor.ts";
 /** Problems that cannot be found without the data, or that its absence causes. */
 const needData: readonly ProblemKind[] = ["length", "memory", "value", "format", "digest"];
 
-function tensorOf(node: Node | undefined): Held | undefined {
+function heldTensor(node: Node | undefined): Held | undefined {
   return node !== undefined && isBranch(node) && node.is === "array" && isDType(node.held.element)
     ? node.held
     : undefined;
@@ -31,7 +31,7 @@ function tensorOf(node: Node | undefined): Held | undefined {
 function hasOtherTensor(live: Encoded, saved: Encoded): boolean {
   const nodes = nodesByPath(live.components);
   return [...nodesByPath(saved.components)].some(([path, node]) => {
-    const [a, b] = [tensorOf(nodes.get(path)), tensorOf(node)];
+    const [a, b] = [heldTensor(nodes.get(path)), heldTensor(node)];
     return a !== undefined && b !== undefined && (a.element !== b.element || String(a.shape) !== String(b.shape));
   });
 }

@@ -77,12 +77,12 @@ function alignedMap(
   alignPart: (part: unknown, of: Node) => unknown,
 ): unknown {
   const before = live.items as readonly (readonly [unknown, unknown])[];
-  const [values, objects] = [new Map(before), before.filter(([key]) => isReference(key))];
+  const [values, objects] = [new Map(before), before.filter(([key]) => isObjectKey(key))];
   const pairs = entry(saved, "items") as readonly (readonly [Node, Node])[];
   let at = 0;
   const taken = new Set<unknown>();
   const items = pairs.map(([key, value]) => {
-    const [own, part] = isReference(key) ? objects[at++] ?? [] : [key, values.get(key)];
+    const [own, part] = isObjectKey(key) ? objects[at++] ?? [] : [key, values.get(key)];
     taken.add(own);
     return [alignPart(own, key), alignPart(part, value)];
   });
@@ -135,7 +135,7 @@ function isTarget(live: unknown, value: object): live is object {
   return Array.isArray(value) ? Array.isArray(live) : isPlainRecord(value) && isPlainRecord(live);
 }
 
-function isReference(value: unknown): value is object {
+function isObjectKey(value: unknown): value is object {
   return typeof value === "object" && value !== null;
 }
 
@@ -145,10 +145,10 @@ function fill(target: object | undefined, value: object, refill: (live: unknown,
   if (value instanceof Map) {
     const [before, into] = [target as Map<unknown, unknown> | undefined, (target ?? value) as Map<unknown, unknown>];
     // Keys that are objects are matched by their order, like the items of a Set.
-    const keys = [...before?.keys() ?? []].filter(isReference);
+    const keys = [...before?.keys() ?? []].filter(isObjectKey);
     let at = 0;
     const pairs = [...value].map(([key, part]) => {
-      const live = isReference(key) ? keys[at++] : key;
+      const live = isObjectKey(key) ? keys[at++] : key;
       return [refill(live, key), refill(before?.get(live), part)] as const;
     });
     into.clear();

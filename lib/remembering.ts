@@ -109,7 +109,7 @@ export function alignedFields(
  * @param names The fields of each without a value; undefined for a checkpoint of version 0.1.0, which does not record them.
  * @param refill Writes a restored value into a live object.
  */
-export function restoreFields(
+export function restoreCallbackFields(
   { remembering }: Callbacks,
   values: CallbackFields["values"],
   names: CallbackFields["names"] | undefined,

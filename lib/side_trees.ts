@@ -47,7 +47,7 @@ export function stateNode(node: Node): Node {
 }
 
 /** The `name` that the user gave to a part, such as a layer's. */
-export function givenName(tree: Tree, node: Node): string | undefined {
+export function userName(tree: Tree, node: Node): string | undefined {
   const name = entry(stateNode(follow(tree, node)), "name");
   return typeof name === "string" ? name : undefined;
 }

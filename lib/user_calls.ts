@@ -20,7 +20,7 @@ export function drawing<A>(state: TrainingState, thunk: () => A): A {
 }
 
 /** Runs one part of a step. An exception is `StepFailed`, by the callback that was being called or by the training. */
-export function attempt<A>(state: TrainingState, part: () => A | Promise<A>): TaskEither<StepFailed, A> {
+export function tryStep<A>(state: TrainingState, part: () => A | Promise<A>): TaskEither<StepFailed, A> {
   return async () => {
     try {
       return E.right(await onDevice(part));
@@ -32,7 +32,7 @@ export function attempt<A>(state: TrainingState, part: () => A | Promise<A>): Ta
   };
 }
 
-/** Calls a method of all callbacks, and records its name for {@link attempt}. */
+/** Calls a method of all callbacks, and records its name for {@link tryStep}. */
 export async function calling(state: TrainingState, name: string, call: () => void | Promise<void>): Promise<void> {
   state.calling = name;
   await call();
