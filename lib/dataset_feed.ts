@@ -35,10 +35,9 @@ export interface DatasetFeed {
 const notRepeatable: Problem = {
   path: "fit/data",
   kind: "data",
-  expected: "data that a later process can read again as it was",
-  found:
-    "a shuffle without a seed: to resume exactly, give the dataset of before, and every shuffle of it a seed that is not 0, such as " +
-    'shuffle(1000, "seed"); or ask for { inexact: true }, with which a resumed training continues on other data',
+  expected: "data that can be replayed when the training is resumed",
+  found: "a shuffle without a seed: give every shuffle of the dataset a seed other than 0, such as " +
+    'shuffle(1000, "seed"); or pass { inexact: true }, with which a resumed training continues on other data',
 };
 
 /** Reads one element, and adds its tensors to the checksum of the training. */
@@ -167,8 +166,7 @@ export async function openFeed(
     path: "fit/data",
     kind: "data",
     expected: `up to batch ${state.at.step} the data that was trained on, with CRC ${crcText(trainedOn)}`,
-    found: `other data, with CRC ${
-      crcText(state.dataCrc)
-    }: give the dataset of before, and every shuffle of it a seed that is not 0; or ask for { inexact: true }, to continue on other data`,
+    found: `other data, with CRC ${crcText(state.dataCrc)}: pass the dataset of before, with a seed other than 0 ` +
+      "for every shuffle; or pass { inexact: true }, to continue on other data",
   }]));
 }

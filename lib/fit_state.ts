@@ -238,7 +238,14 @@ export function savedTraining(snapshot: Snapshot<unknown>): Either<FitError, Sav
   const isWhole = isPlainRecord(saved) && isPlainRecord(saved.terms) && isPlainRecord(saved.at);
   if (isWhole && (saved.fields === undefined || areFieldNames(saved.fields))) return E.right(saved);
   const expected = "a checkpoint of fit or fitDataset";
-  return E.left(mismatch([{ path: "fit", kind: "missing", expected, found: "one of another loop" }]));
+  return E.left(
+    mismatch([{
+      path: "fit",
+      kind: "missing",
+      expected,
+      found: "a checkpoint of another loop: choose another store or name",
+    }]),
+  );
 }
 
 /** The differences that do not allow this training to resume the saved one. */

@@ -90,7 +90,7 @@ function repeatedCall(
   const called = JSON.stringify(name);
   if (before.state === "running") {
     const found = `a second call while ${called} is running`;
-    return [{ path: "fit/name", kind: "name", expected: "a name for each training", found }];
+    return [{ path: "fit/name", kind: "name", expected: "one name for each training", found }];
   }
   const components = [...new Set([...Object.keys(before.beginning), ...Object.keys(beginning)])];
   return components.filter((component) => before.beginning[component] !== beginning[component]).map((path) => ({
@@ -125,8 +125,7 @@ function beginFresh(run: TrainingRun, repeated: readonly Problem[]): TaskEither<
   );
 }
 
-const otherData =
-  "The data set gave other data up to this checkpoint than was trained on, and inexact: true was asked for";
+const otherData = "The dataset gave other data up to this checkpoint than was trained on, which inexact: true allows";
 
 /** Restores a training from its checkpoint; whether it is complete. */
 function beginResumed(

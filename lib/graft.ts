@@ -114,15 +114,15 @@ function copyShared(merging: Merging, side: Side, target: string, at: string): N
   if (deferred === undefined && ![...fields[side]].some((outer) => isWithin(target, outer))) {
     const kept = side === "live" ? target : keptInstead(merging, target);
     if (kept !== undefined) return { is: "shared", path: kept };
-    addProblem(merging, at, "sharing", `${target}, to which it refers, restored or kept`, "neither");
+    addProblem(merging, at, "sharing", `${target}, which it refers to, to be restored or kept`, "neither");
     return null;
   }
   const live = trees.live.nodes.get(at);
   if (live !== undefined && isBranch(live) && live.is === "shared") {
     if (side === "live" && references.some((list) => isWithin(at, list))) return live;
     const [here, there] = side === "live" ? ["kept", "restored"] : ["restored", "kept"];
-    const expected = `this and ${live.path}, one object, both restored or both kept`;
-    addProblem(merging, at, "sharing", expected, `${there} there, ${here} here`);
+    const expected = `this and ${live.path}, which are one object, both restored or both kept`;
+    addProblem(merging, at, "sharing", expected, `${live.path} ${there}, this ${here}`);
     return live;
   }
   return copy(merging, side, { node: trees[side].nodes.get(target) ?? null, path: target }, at);
@@ -191,8 +191,8 @@ function mergePart(merging: Merging, outer: Side, saved: LocatedNode | undefined
     return copy(merging, "live", live, at);
   }
   if (saved === undefined && side === "saved") {
-    const found = "none: keep the live one, or name the saved one in rename";
-    addProblem(merging, at, "missing", "a part of the snapshot to restore", found);
+    const found = "none: name the live part in `keep`, or the saved one in `rename`";
+    addProblem(merging, at, "missing", "a saved part to restore", found);
     return copy(merging, "live", live, at);
   }
   if (isWhole && saved !== undefined) {
@@ -316,8 +316,7 @@ function mergeLists(merging: Merging, side: Side, saved: LocatedNode | undefined
   for (const { path } of left) {
     if (side === "live") notes.push({ is: "skipped", path });
     else {
-      const expected = "no such part, as in the live components";
-      addProblem(merging, path, "extra", expected, "one in the snapshot: skip or rename it");
+      addProblem(merging, path, "extra", "a live part to restore it into", "none: name it in `skip` or in `rename`");
     }
   }
   return items.map((item) => mergePart(merging, side, renamedTo(merging, item.live.path) ?? item.saved, item.live));

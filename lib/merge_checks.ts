@@ -55,8 +55,9 @@ export function orderProblem(path: string): Problem {
   return {
     path,
     kind: "config",
-    expected: "the parts that both sides have in the order of the live ones",
-    found: "another order in the snapshot: build it as it was saved, or skip the saved part and keep the live one",
+    expected: "the parts on both sides in the live order",
+    found:
+      "another order in the snapshot: build the live one as it was saved, or `skip` the saved and `keep` the live one",
   };
 }
 
@@ -89,14 +90,30 @@ function conversionProblems({ options, notes }: MergeResult): readonly Problem[]
     }));
 }
 
+/** The problems of restored optimizers whose slots would be applied to other variables. */
+function slotProblems(
+  { trees, kindNamed, placed, objects }: MergeResult,
+  reordered: readonly string[],
+  isSavedOrder: boolean,
+): readonly Problem[] {
+  const displaced = isSavedOrder ? [] : ownersOfSlots(objects, "saved", kindNamed).map(({ at }) => at);
+  const paths = new Set([...misalignedSlots(trees, objects, placed, kindNamed, reordered), ...displaced]);
+  return [...paths].map((path) => ({
+    path,
+    kind: "sharing",
+    expected: "variables that are all restored in the saved order, because the accumulators belong to them by position",
+    found: "variables that are kept, missing or in another order: name the optimizer in `keep`, too",
+  }));
+}
+
 /** The creation order of the merged objects, and everything that is wrong with the merged tree. */
 export function checkMerge(
   result: MergeResult,
 ): { readonly order: Encoded["order"]; readonly problems: readonly Problem[] } {
-  const { trees, options, kindNamed, placed, objects, notes } = result;
+  const { options, kindNamed, objects, notes } = result;
   const reordered = select(notes, "list").flatMap(({ path, positions }) => keepsOrder(positions) ? [] : [path]);
   const checked = pathsOf(notes, "checked");
-  const found = [
+  const problems = [
     ...options.problems,
     ...select(notes, "problem").map(({ problem }) => problem),
     ...reordered.filter((path) => !checked.includes(path)).map(orderProblem),
@@ -105,17 +122,13 @@ export function checkMerge(
   const areKept = ownersOfSlots(objects, "live", kindNamed).length > 0;
   const order = creationOrder(result, (kind) => areKept && kindNamed(kind)?.reorder !== undefined);
   const isSavedOrder = !areKept || JSON.stringify(creationOrder(result, () => false)) === JSON.stringify(order);
-  const displaced = isSavedOrder ? [] : ownersOfSlots(objects, "saved", kindNamed).map(({ at }) => at);
-  const slots = new Set([...misalignedSlots(trees, objects, placed, kindNamed, reordered), ...displaced]);
-  const expected =
-    "kept, too: its accumulators belong to variables by position, and not all of those are restored in their order";
   return {
     order,
     problems: [
-      ...found,
+      ...problems,
       // Where anything else is wrong, a tensor may not have been reached.
-      ...(found.length > 0 ? [] : conversionProblems(result)),
-      ...[...slots].map((path): Problem => ({ path, kind: "sharing", expected, found: "restored" })),
+      ...(problems.length > 0 ? [] : conversionProblems(result)),
+      ...slotProblems(result, reordered, isSavedOrder),
     ],
   };
 }

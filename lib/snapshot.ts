@@ -204,7 +204,7 @@ function restoreLive(
   }
   const captured = E.tryCatch(() => captureState(live, { codecs }), E.toError);
   if (E.isLeft(captured)) {
-    const expected = "live components that can be captured, for some of them are to be kept";
+    const expected = "live components that can be captured, because some of them are kept";
     return E.left(mismatch([{ path: "", kind: "kind", expected, found: captured.left.message }]));
   }
   using snapshot = captured.right;

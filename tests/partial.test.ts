@@ -65,7 +65,7 @@ const shapes: Readonly<Record<string, (layers: readonly Called[]) => object>> = 
   records: (layers) => layers.map(({ name }, i) => ({ name, w: tf.variable(tf.scalar(i)), rate: i })),
 };
 
-/** The path of the layers, where it is not `model/layers/`. */
+/** The prefix of layer names in options, where it is not `model/`. */
 const within: Readonly<Record<string, string>> = { nested: "model/layers/1/" };
 
 /** Inserts a layer after another one. */
