@@ -144,7 +144,7 @@ async function trainDatasetBatches(
   afterBatch: () => Promise<Either<FitError, void>>,
 ): Promise<Either<FitError, void>> {
   const { feed, args: { batchesPerEpoch, epochs } } = context;
-  const { batch, stopping } = state.at;
+  const { batch } = state.at;
   if (batch === 0 && batchesPerEpoch == null) {
     const opened = await feed.open(state);
     if (E.isLeft(opened)) return opened;
@@ -162,7 +162,7 @@ async function trainDatasetBatches(
     if (value != null) {
       const trained = await tryStep(state, () => trainOnElement(context, state, value))();
       if (E.isLeft(trained)) return trained;
-      state.at = { ...state.at, batch: state.at.batch + 1, step: state.at.step + 1, stopping };
+      state.at = { ...state.at, batch: state.at.batch + 1, step: state.at.step + 1 };
       const saved = await afterBatch();
       if (E.isLeft(saved)) return saved;
     }

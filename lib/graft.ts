@@ -301,7 +301,7 @@ function mergeRecords(merging: Merging, side: Side, saved: LocatedNode | undefin
     return isMissing ? [] : [[name, mergePart(merging, side, from, place)]];
   });
   if (side === "live") {
-    notes.push(...[...rest.values()].map(({ path }) => ({ is: "skipped", path }) as const));
+    for (const { path } of rest.values()) notes.push({ is: "skipped", path });
     return record(entries);
   }
   const added = [...rest].map(([name, part]): Named => [name, copy(merging, "saved", part, join(live.path, name))]);
