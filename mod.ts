@@ -65,7 +65,7 @@ export type {
 } from "./lib/errors.ts";
 export { fit } from "./lib/fit.ts";
 export { fitDataset } from "./lib/fit_dataset.ts";
-export type { FitOptions } from "./lib/fitting.ts";
+export type { FitOptions } from "./lib/fit_options.ts";
 export * as Loader from "./lib/loader.ts";
 export { skip } from "./lib/loader.ts";
 export * as Retention from "./lib/retention.ts";
@@ -91,17 +91,9 @@ export { fromNpy, type Row } from "./lib/sources/npy.ts";
 export { fromParquet, type ParquetOptions } from "./lib/sources/parquet.ts";
 export { captureState, diff, id, release, restoreInto, restoreState } from "./lib/snapshot.ts";
 export type { Overridden } from "./lib/overridden.ts";
-export type { Parts, Selection } from "./lib/selection.ts";
-export type {
-  Codecs,
-  Components,
-  Decoded,
-  NoCodecs,
-  Options,
-  Restored,
-  RestoreOptions,
-  Snapshot,
-} from "./lib/snapshot.ts";
+export type { RestoredParts as Parts, Selection } from "./lib/selection.ts";
+export type { Codecs, Decoded, NoCodecs, Options, Restored } from "./lib/codecs.ts";
+export type { Components, RestoreOptions, Snapshot } from "./lib/snapshot.ts";
 export type { StateTree } from "./lib/state_tree.ts";
 export { memory } from "./lib/memory.ts";
 export type { Store } from "./lib/store.ts";

@@ -1,153 +1,174 @@
 /**
- * What belongs to variables by position, as an optimizer's accumulators do, where not everything is restored.
+ * Restored optimizers whose slots no longer match the variables that they belong to.
+ *
+ * An optimizer keeps its accumulators by position: the i-th slot belongs to the i-th trainable variable. After a partial restore the variables
+ * of the merged tree may be others, or in another order. Then the slots would be applied to the wrong variables, without an error.
  *
  * @module
  */
 import type { AnyKind } from "./component.ts";
-import { nameOf, type Side, stateOf, type Tree } from "./selection.ts";
-import { entry, isBranch, join, type Node } from "./state_tree.ts";
+import { isPermutation } from "./matching.ts";
+import { isWithin, type Side, stateNode, type Tree, type Trees, userName } from "./side_trees.ts";
+import { entry, isBranch, type Node } from "./state_tree.ts";
 
 // --- types
 
-/** A component at any depth of the grafted tree. */
-export interface Component {
+/** A component of the merged tree, at any depth, and the side that it comes from. */
+export interface MergedObject {
   readonly kind: string;
   readonly state: Node;
   readonly at: string;
   readonly side: Side;
 }
 
-// --- combinators
-
-/** Whether a path is another or below it. */
-export function isWithin(path: string, outer: string): boolean {
-  return path === outer || path.startsWith(`${outer}/`);
+/** A trainable variable or layer of the merged tree: its shape as text, and the component that it is in. */
+interface Trained {
+  readonly component: string;
+  readonly shape: string;
+  readonly side: Side;
+  readonly at: string;
 }
 
-/** The records of fields in a tree, by path: what is in them may refer to anything in the tree. */
-export function fieldsIn({ nodes }: Tree, kindNamed: (name: string) => AnyKind | undefined): readonly string[] {
-  return [...nodes].flatMap(([path, node]) => {
-    const name = isBranch(node) && node.is === "kind" ? kindNamed(node.kind)?.parts?.late : undefined;
-    return name === undefined ? [] : [join(path, name)];
-  });
+/** For saved paths that were restored, their path in the merged tree. */
+type MergedPaths = ReadonlyMap<string, string>;
+
+type KindNamed = (name: string) => AnyKind | undefined;
+
+// --- constructors
+
+function componentOf(path: string): string {
+  return path.split("/")[0] as string;
 }
 
-/** The live path of a saved part, if it or a part around it was kept in favour of its live counterpart. */
-export function counterpart(path: string, kept: ReadonlyMap<string, string>): string | undefined {
-  const found = [...kept].find(([saved]) => isWithin(path, saved));
-  return found && `${found[1]}${path.slice(found[0].length)}`;
+/** The shapes of the variables that a component has slots for. */
+function slotShapes(kindNamed: KindNamed, { kind, state }: MergedObject): readonly string[] {
+  return (kindNamed(kind)?.parts?.belongs?.(state) ?? []).map((shape) => shape.join());
 }
 
-/** A path in a tree by the names that the user gave to items of lists on it, below its component. */
-function byNames(tree: Tree, path: string): string {
+function trainedShape(kindNamed: KindNamed, kind: string, state: Node): string | undefined {
+  return kindNamed(kind)?.parts?.trained?.(state)?.join();
+}
+
+function isTrained(kindNamed: KindNamed, node: Node): boolean {
+  return isBranch(node) && node.is === "kind" && trainedShape(kindNamed, node.kind, node.state) !== undefined;
+}
+
+/** A path below its component, with the names that the user gave in place of list positions. */
+function pathByNames(tree: Tree, path: string): string {
   const steps = path.split("/");
   return steps.slice(1).map((step, i) => {
     const node = /^\d+$/.test(step) ? tree.nodes.get(steps.slice(0, i + 2).join("/")) : undefined;
-    return (node === undefined ? undefined : nameOf(tree, node)) ?? step;
+    return (node === undefined ? undefined : userName(tree, node)) ?? step;
   }).join("/");
 }
 
-/** Whether the same names come in two orders. */
-function isPermuted(a: readonly string[], b: readonly string[]): boolean {
-  return String(a) !== String(b) && String(a.toSorted()) === String(b.toSorted());
+/** The parts that a list of references points to, by the names that the user gave. */
+function referredNames(
+  tree: Tree,
+  state: Node | undefined,
+  path: string,
+  references: readonly string[],
+): readonly string[] {
+  const list = references.reduce<Node | undefined>(entry, state);
+  return (Array.isArray(list) ? list : []).map((node: Node, i) =>
+    pathByNames(tree, isBranch(node) && node.is === "shared" ? node.path : [path, ...references, i].join("/"))
+  );
 }
 
-/** Whether a component in another one belongs to variables that this lists in another order than the saved one did. */
-function refersElsewhere(
-  { saved, live }: Readonly<Record<Side, Tree>>,
-  placed: ReadonlyMap<string, string>,
-  outer: Component,
-  refers: readonly string[],
-): boolean {
-  const before = [...placed].find(([, at]) => at === outer.at)?.[0] ?? outer.at;
-  const origin = saved.nodes.get(before);
-  const listed = (tree: Tree, state: Node | undefined, path: string): readonly string[] => {
-    const list = refers.reduce<Node | undefined>(entry, state);
-    return (Array.isArray(list) ? list : []).map((node: Node, i) =>
-      byNames(tree, isBranch(node) && node.is === "shared" ? node.path : [path, ...refers, i].join("/"))
+// --- combinators
+
+/** The components of one side that have slots, except those inside another component, which itself lists what it trains. */
+export function ownersOfSlots(
+  objects: readonly MergedObject[],
+  side: Side,
+  kindNamed: KindNamed,
+): readonly MergedObject[] {
+  return objects.filter((object) =>
+    object.side === side && slotShapes(kindNamed, object).length > 0 &&
+    !objects.some((outer) => outer.at !== object.at && isWithin(object.at, outer.at))
+  );
+}
+
+/** Restored components with slots inside a component that lists the trained variables in another order than the saved one. */
+function misalignedInside(
+  { saved, live }: Trees,
+  objects: readonly MergedObject[],
+  placed: MergedPaths,
+  kindNamed: KindNamed,
+): readonly string[] {
+  const listsInOtherOrder = (outer: MergedObject, references: readonly string[]): boolean => {
+    const before = [...placed].find(([, at]) => at === outer.at)?.[0] ?? outer.at;
+    const origin = saved.nodes.get(before);
+    return isPermutation(
+      referredNames(saved, origin && stateNode(origin), before, references),
+      referredNames(live, outer.state, outer.at, references),
     );
   };
-  return isPermuted(listed(saved, origin && stateOf(origin), before), listed(live, outer.state, outer.at));
-}
-
-/** Components of one side with state that belongs to variables by position; what is in another component says itself what it trains. */
-export function holdersOfSlots(
-  components: readonly Component[],
-  side: Side,
-  kindNamed: (name: string) => AnyKind | undefined,
-): readonly Component[] {
-  return components.filter((component) =>
-    component.side === side && (kindNamed(component.kind)?.parts?.belongs?.(component.state) ?? []).length > 0 &&
-    !components.some((outer) => outer.at !== component.at && isWithin(component.at, outer.at))
-  );
+  return objects.filter((object) => {
+    if (object.side === "live" || slotShapes(kindNamed, object).length === 0) return false;
+    return objects.some((outer) => {
+      const isOutside = outer.at !== object.at && isWithin(object.at, outer.at);
+      const references = isOutside ? kindNamed(outer.kind)?.parts?.refers : undefined;
+      return references !== undefined && listsInOtherOrder(outer, references);
+    });
+  }).map(({ at }) => at);
 }
 
 /** Whether trained parts below a live list are in another order than the saved ones that were restored into them. */
-function exchanges(
-  { saved, live }: Readonly<Record<Side, Tree>>,
-  placed: ReadonlyMap<string, string>,
-  list: string,
-  isTrained: (node: Node) => boolean,
-): boolean {
+function isReorderedBelow({ saved, live }: Trees, placed: MergedPaths, list: string, kindNamed: KindNamed): boolean {
   const position = new Map([...live.nodes.keys()].map((path, i) => [path, i]));
-  const places = [...saved.nodes].flatMap(([path, node]) => {
+  const positions = [...saved.nodes].flatMap(([path, node]) => {
     const at = placed.get(path);
-    return at !== undefined && isWithin(at, list) && isTrained(node) ? [position.get(at) ?? -1] : [];
+    return at !== undefined && isWithin(at, list) && isTrained(kindNamed, node) ? [position.get(at) ?? -1] : [];
   });
-  return places.some((place, i) => i > 0 && place < (places[i - 1] ?? -1));
+  return positions.some((at, i) => i > 0 && at < (positions[i - 1] ?? -1));
+}
+
+/** Whether a kept component has the trained parts of the saved one, by name, in another order. */
+function isRenumbered({ saved, live }: Trees, trained: readonly Trained[], kindNamed: KindNamed): boolean {
+  const component = trained[0]?.component;
+  if (component === undefined || trained.some(({ side }) => side === "saved")) return false;
+  const before = [...saved.nodes].flatMap(([path, node]) =>
+    isWithin(path, component) && isTrained(kindNamed, node) ? [pathByNames(saved, path)] : []
+  );
+  return isPermutation(before, trained.map(({ at }) => pathByNames(live, at)));
 }
 
 /**
- * Where state was restored that belongs to variables by position, if those of no whole component are those that it belonged to, in their order.
+ * Paths of restored optimizers whose slots no longer match any component's trainable variables in order and shape.
  *
- * @param trees Both trees.
- * @param components Every component of the grafted tree.
- * @param placed The live path of each saved node that was restored.
- * @param kindNamed The kinds.
- * @param disordered Live lists whose items are in another order than the saved ones.
+ * @param trees The saved and the live tree.
+ * @param objects Every component of the merged tree.
+ * @param placed For saved paths that were restored, their path in the merged tree.
+ * @param kindNamed Finds a kind by its name.
+ * @param reordered Live lists whose items are in another order than the saved ones.
  */
-export function adrift(
-  trees: Readonly<Record<Side, Tree>>,
-  components: readonly Component[],
-  placed: ReadonlyMap<string, string>,
-  kindNamed: (name: string) => AnyKind | undefined,
-  disordered: readonly string[],
+export function misalignedSlots(
+  trees: Trees,
+  objects: readonly MergedObject[],
+  placed: MergedPaths,
+  kindNamed: KindNamed,
+  reordered: readonly string[],
 ): readonly string[] {
-  const shapeOf = (kind: string, state: Node): string | undefined => kindNamed(kind)?.parts?.trained?.(state)?.join();
-  const isTrained = (node: Node): boolean =>
-    isBranch(node) && node.is === "kind" && shapeOf(node.kind, node.state) !== undefined;
-  const trained = components.flatMap(({ kind, state, at, side }) => {
-    const shape = shapeOf(kind, state);
-    return shape === undefined ? [] : [{ owner: at.split("/")[0], shape, side, at }];
+  const inside = misalignedInside(trees, objects, placed, kindNamed);
+  const trained = objects.flatMap(({ kind, state, at, side }): readonly Trained[] => {
+    const shape = trainedShape(kindNamed, kind, state);
+    return shape === undefined ? [] : [{ component: componentOf(at), shape, side, at }];
   });
-  const exchanged = new Set(
-    disordered.filter((list) => exchanges(trees, placed, list, isTrained)).map((list) => list.split("/")[0]),
+  const groups = [...Map.groupBy(trained, ({ component }) => component).values()];
+  const inOtherOrder = new Set([
+    ...reordered.filter((list) => isReorderedBelow(trees, placed, list, kindNamed)).map(componentOf),
+    ...groups.filter((group) => isRenumbered(trees, group, kindNamed)).flatMap(([first]) => first?.component ?? []),
+  ]);
+  const isDropped = [...trees.saved.nodes].some(([path, node]) => isTrained(kindNamed, node) && !placed.has(path));
+  if (!isDropped && inOtherOrder.size === 0 && trained.every(({ side }) => side === "saved")) return inside;
+  // Slots fit a component that was restored or kept as a whole, in its order, with variables of their shapes.
+  const fitting = new Set(
+    groups.filter((group) =>
+      group.every(({ side, component }) => side === group[0]?.side && !inOtherOrder.has(component))
+    ).map((group) => group.map(({ shape }) => shape).join(";")),
   );
-  const inner = components.filter(({ kind, state, at, side }) => {
-    if (side === "live" || (kindNamed(kind)?.parts?.belongs?.(state) ?? []).length === 0) return false;
-    return components.some((outer) => {
-      const refers = outer.at !== at && isWithin(at, outer.at) ? kindNamed(outer.kind)?.parts?.refers : undefined;
-      return refers !== undefined && refersElsewhere(trees, placed, outer, refers);
-    });
-  }).map(({ at }) => at);
-  const owners = [...Map.groupBy(trained, ({ owner }) => owner).values()];
-  for (const owned of owners) {
-    const name = owned[0]?.owner;
-    if (name === undefined || owned.some(({ side }) => side === "saved")) continue;
-    const before = [...trees.saved.nodes].flatMap(([path, node]) =>
-      isWithin(path, name) && isTrained(node) ? [byNames(trees.saved, path)] : []
-    );
-    if (isPermuted(before, owned.map(({ at }) => byNames(trees.live, at)))) exchanged.add(name);
-  }
-  const dropped = [...trees.saved.nodes].some(([path, node]) => isTrained(node) && !placed.has(path));
-  if (!dropped && exchanged.size === 0 && trained.every(({ side }) => side === "saved")) return inner;
-  const outside = holdersOfSlots(components, "saved", kindNamed).flatMap(({ kind, state, at }) => {
-    const shapes = (kindNamed(kind)?.parts?.belongs?.(state) ?? []).map((shape) => shape.join()).join(";");
-    const fits = owners.some((owned) =>
-      owned.every((one) => one.side === owned[0]?.side && !exchanged.has(one.owner)) &&
-      owned.map(({ shape }) => shape).join(";") === shapes
-    );
-    return fits || owners.length === 0 ? [] : [at];
-  });
-  return [...outside, ...inner];
+  const outside = ownersOfSlots(objects, "saved", kindNamed)
+    .filter((owner) => groups.length > 0 && !fitting.has(slotShapes(kindNamed, owner).join(";")));
+  return [...outside.map(({ at }) => at), ...inside];
 }

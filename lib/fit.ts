@@ -1,49 +1,56 @@
 /**
- * `model.fit`, resumable: killed anywhere and run again, it ends with the bits of a training that never stopped.
+ * `model.fit` that can be resumed: killed anywhere and run again, it ends with the same bits as an uninterrupted training.
  *
- * The loop over batches is that of tfjs-layers 4.22, `engine/training.ts`.
+ * The loop over batches follows tfjs-layers 4.22, `engine/training.ts`.
  *
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
+import type { Either } from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import type { FitError } from "./errors.ts";
-import type { Job, Run } from "./fit_state.ts";
+import { checkArguments, checkFitOptions, type FitOptions } from "./fit_options.ts";
 import {
-  attempt,
-  calling,
-  checkArguments,
-  checkOptions,
-  conduct,
-  describe,
-  drawing,
-  type FitOptions,
-} from "./fitting.ts";
+  commonTerms,
+  metricNames,
+  type PreparedTraining,
+  type Setup,
+  setUp,
+  type Terms,
+  type TrainingState,
+} from "./fit_state.ts";
+import { runTraining } from "./fitting.ts";
 import { orDeviceFailed } from "./guard.ts";
 import type { OptionNames } from "./option_names.ts";
-import {
-  type Batch,
-  callbacksOf,
-  disposeLogs,
-  disposeNew,
-  type Logs,
-  type Trainer,
-  trainerOf,
-} from "./tfjs/training.ts";
+import { fingerprints } from "./tensor_checksum.ts";
+import { type Batch, disposeLogs, disposeNew, type Logs, type Trainer, trainerOf } from "./tfjs/training.ts";
+import { calling, drawing, tryStep } from "./user_calls.ts";
 
 // --- types
 
-/** Tensors as tfjs has standardized them, and what it has made of the user's to do so. */
-interface Data {
+/** The user's data as tfjs has standardized it. */
+interface StandardizedData {
   readonly inputs: readonly tf.Tensor[];
   readonly targets: readonly tf.Tensor[];
   readonly weights: readonly (tf.Tensor | null)[];
-  /** Inputs and targets to validate with, or undefined. */
+  /** Inputs and targets to validate with. */
   readonly validation: readonly tf.Tensor[] | undefined;
-  /** What stands in the terms for the data and for the validation data. */
-  readonly described: Readonly<Record<"data" | "validation", null | number | readonly string[]>>;
+  /** The data and the validation data as text, by which a resumed training recognises them. */
+  readonly terms: Terms;
+  /** Disposes of the tensors that were made from the user's. */
   readonly dispose: () => void;
+}
+
+/** What each batch of a training reads. */
+interface FitContext {
+  readonly setup: Setup;
+  readonly data: StandardizedData;
+  readonly batchSize: number;
+  /** How many samples and batches an epoch has. */
+  readonly samples: number;
+  readonly batches: number;
 }
 
 const argumentNames = {
@@ -64,51 +71,43 @@ const argumentNames = {
 
 // --- constructors
 
-/** Whether tfjs refuses arguments by themselves: then it is to say so. */
-function refused({ batchSize, validationData, shuffle }: tf.ModelFitArgs): boolean {
+/** Whether `model.fit` rejects the arguments. It is then called, so that the user sees its own error. */
+function isRejectedByFit({ batchSize, validationData, shuffle }: tf.ModelFitArgs): boolean {
   const length = validationData?.length ?? 0;
   return (batchSize != null && !(batchSize > 0 && Number.isInteger(batchSize))) || (length !== 0 && length !== 2) ||
     shuffle as unknown === "batch";
+}
+
+/** Arguments without those that are null or undefined, for which tfjs has defaults. */
+function givenArguments(args: tf.ModelFitArgs): tf.ModelFitArgs {
+  return Object.fromEntries(Object.entries(args).filter(([, value]) => value != null));
 }
 
 function sliced(tensors: readonly tf.Tensor[], start: number, size: number): readonly tf.Tensor[] {
   return tensors.map((tensor) => tf.slice(tensor, start, size));
 }
 
-async function describeAll(tensors: readonly tf.Tensor[]): Promise<readonly string[]> {
-  const words: string[] = [];
-  for (const tensor of tensors) words.push(await describe(tensor));
-  return words;
-}
-
-/** The data as tfjs prepares it. */
-async function prepare(
+/** Standardizes the data with tfjs, and splits off the validation data. */
+async function standardize(
   trainer: Trainer,
   x: unknown,
   y: unknown,
   args: tf.ModelFitArgs,
   batchSize: number,
-): Promise<Data> {
-  const [xs, ys, weights] = await trainer.standardizeUserData(
-    x,
-    y,
-    args.sampleWeight,
-    args.classWeight,
-    false,
-    batchSize,
-  );
+): Promise<StandardizedData> {
+  const { sampleWeight, classWeight, validationData: [validX, validY] = [], validationSplit: split = 0 } = args;
+  const [xs, ys, sampleWeights] = await trainer.standardizeUserData(x, y, sampleWeight, classWeight, false, batchSize);
+  const weights = sampleWeights ?? [];
   const made: (() => void)[] = [() => disposeNew(xs, x), () => disposeNew(ys, y), () => disposeNew(weights, [])];
   const dispose = (): void => made.forEach((run) => run());
   try {
-    const data = await describeAll([...xs, ...ys]);
-    const [validX, validY] = args.validationData ?? [];
-    const split = args.validationSplit ?? 0;
+    const data = await fingerprints([...xs, ...ys]);
     if (validX !== undefined) {
       const [valXs, valYs] = await trainer.standardizeUserData(validX, validY, null, null, true, batchSize);
       made.push(() => disposeNew(valXs, validX), () => disposeNew(valYs, validY));
       const validation = [...valXs, ...valYs];
-      const described = { data, validation: await describeAll(validation) };
-      return { inputs: xs, targets: ys, weights: weights ?? [], validation, described, dispose };
+      const terms = { data, validation: await fingerprints(validation) };
+      return { inputs: xs, targets: ys, weights, validation, terms, dispose };
     }
     if (split > 0 && split < 1) {
       const samples = (xs[0] as tf.Tensor).shape[0] as number;
@@ -116,11 +115,16 @@ async function prepare(
       const parts = [xs, ys].flatMap((tensors) => [sliced(tensors, 0, at), sliced(tensors, at, samples - at)]);
       made.push(() => tf.dispose(parts as tf.Tensor[][]));
       const [inputs = [], valXs = [], targets = [], valYs = []] = parts;
-      const validation = [...valXs, ...valYs];
-      return { inputs, targets, weights: weights ?? [], validation, described: { data, validation: split }, dispose };
+      return {
+        inputs,
+        targets,
+        weights,
+        validation: [...valXs, ...valYs],
+        terms: { data, validation: split },
+        dispose,
+      };
     }
-    const described = { data, validation: null };
-    return { inputs: xs, targets: ys, weights: weights ?? [], validation: undefined, described, dispose };
+    return { inputs: xs, targets: ys, weights, validation: undefined, terms: { data, validation: null }, dispose };
   } catch (error) {
     dispose();
     throw error;
@@ -129,124 +133,120 @@ async function prepare(
 
 // --- combinators
 
+/** One step on a batch. After the last one of an epoch, the validation. */
+function stepAndValidate(
+  { setup: { trainer, step, labels }, data, batchSize, samples, batches }: FitContext,
+  state: TrainingState,
+  order: tf.Tensor1D,
+  logs: Logs,
+): void {
+  const { batch } = state.at;
+  const { inputs, targets, weights, validation } = data;
+  const start = batch * batchSize;
+  const size = Math.min(batchSize, samples - start);
+  const ids = tf.slice1d(order, start, size).toInt();
+  Object.assign(logs, { batch, size });
+  const outs = step([...inputs, ...targets, ...weights].map((tensor) => tensor && tf.gather(tensor, ids)));
+  labels.forEach((label, i) => logs[label] = tf.keep(outs[i] as tf.Scalar));
+  if (batch < batches - 1 || validation === undefined) return;
+  const tested = trainer.testLoop(trainer.testFunction, validation, batchSize);
+  labels.forEach((label, i) => state.logs[`val_${label}`] = tf.keep(tested[i] as tf.Scalar));
+}
+
+/** The remaining batches of an epoch. */
+async function trainFitBatches(
+  context: FitContext,
+  state: TrainingState,
+  afterBatch: () => Promise<Either<FitError, void>>,
+): Promise<Either<FitError, void>> {
+  const { trainer, callbacks: { list } } = context.setup;
+  // tfjs keeps the indices in float32, too.
+  const order = tf.tensor1d(state.order ?? [], "float32");
+  try {
+    while (state.at.batch < context.batches && !(state.at.batch > 0 && trainer.stopTraining_)) {
+      const { batch } = state.at;
+      const done = await tryStep(state, async () => {
+        const logs: Logs = {};
+        await calling(state, "onBatchBegin", () => list.onBatchBegin(batch, logs as never));
+        drawing(state, () => tf.tidy(() => stepAndValidate(context, state, order, logs)));
+        await calling(state, "onBatchEnd", () => list.onBatchEnd(batch, logs as never));
+        disposeLogs(logs);
+      })();
+      if (E.isLeft(done)) return done;
+      state.at = { ...state.at, batch: batch + 1, step: state.at.step + 1 };
+      const saved = await afterBatch();
+      if (E.isLeft(saved)) return saved;
+    }
+    return E.right(undefined);
+  } finally {
+    order.dispose();
+  }
+}
+
 /** The training of these arguments. */
-function jobOf(model: tf.LayersModel, trainer: Trainer, data: Data, args: tf.ModelFitArgs, options: FitOptions): Job {
-  const { inputs, targets, weights, validation, described } = data;
-  const { batchSize = 32, epochs = 1, shuffle = true, initialEpoch = 0, classWeight = null, verbose = 1 } = defined(
-    args,
-  );
-  const ins = [...inputs, ...targets, ...weights];
-  const samples = inputs[0]?.shape[0] ?? 0;
-  const batches = Math.ceil(samples / batchSize);
+function prepareFit(
+  model: tf.LayersModel,
+  trainer: Trainer,
+  data: StandardizedData,
+  args: tf.ModelFitArgs,
+  options: FitOptions,
+): PreparedTraining {
+  const { batchSize = 32, epochs = 1, shuffle = true, verbose = 1 } = args;
   trainer.checkTrainableWeightsConsistency();
-  const step = trainer.makeTrainFunction();
-  const labels = trainer.getDedupedMetricsNames();
-  // tfjs names metrics of a validation in steps, which it does not do.
-  const validates = validation !== undefined || args.validationSteps != null;
-  if (validates) trainer.makeTestFunction();
-  const callbacks = callbacksOf(trainer, args);
-  const { list } = callbacks;
-
-  /** One step, and after the last of an epoch its validation. */
-  const stepOn = (run: Run, batch: number, order: tf.Tensor1D, logs: Logs): void => {
-    const start = batch * batchSize;
-    const size = Math.min(batchSize, samples - start);
-    const ids = tf.slice1d(order, start, size).toInt();
-    Object.assign(logs, { batch, size });
-    const outs = step(ins.map((tensor) => tensor && tf.gather(tensor, ids)));
-    labels.forEach((label, i) => logs[label] = tf.keep(outs[i] as tf.Scalar));
-    if (batch < batches - 1 || validation === undefined) return;
-    const tested = trainer.testLoop(trainer.testFunction, validation, batchSize);
-    labels.forEach((label, i) => run.logs[`val_${label}`] = tf.keep(tested[i] as tf.Scalar));
-  };
-
+  const setup = setUp(model, trainer, { ...args, epochs });
+  const samples = data.inputs[0]?.shape[0] ?? 0;
+  const context: FitContext = { setup, data, batchSize, samples, batches: Math.ceil(samples / batchSize) };
+  // tfjs also names validation metrics for `validationSteps`, although it does not validate in steps.
+  const namesValidation = data.validation !== undefined || args.validationSteps !== undefined;
+  if (namesValidation) trainer.makeTestFunction();
   return {
-    model,
-    trainer,
-    callbacks,
+    ...setup,
     params: {
       epochs,
-      initialEpoch,
+      initialEpoch: setup.first,
       samples,
       steps: null,
       batchSize,
       verbose,
-      doValidation: validation !== undefined,
-      metrics: validates ? [...labels, ...labels.map((label) => `val_${label}`)] : labels,
+      doValidation: data.validation !== undefined,
+      metrics: metricNames(setup, namesValidation),
     },
-    terms: {
-      by: "fit",
-      ...described,
-      batchSize,
-      shuffle: Boolean(shuffle),
-      initialEpoch,
-      classWeight: JSON.stringify(classWeight),
-      seed: String(options.seed ?? 0),
-      callbacks: callbacks.own.map((callback) => callback.constructor.name),
-    },
-    first: initialEpoch,
-    epochs,
+    terms: { by: "fit", ...data.terms, batchSize, shuffle: Boolean(shuffle), ...commonTerms(setup, args, options) },
     order: Int32Array.from({ length: samples }, (_, i) => i),
-    open: () => Promise.resolve(E.right(undefined)),
-    begin: (run) => {
-      if (shuffle && run.order !== null) drawing(run, () => tf.util.shuffle(run.order as Int32Array));
+    open: () => TE.right(undefined),
+    beginEpoch: (state) => {
+      if (shuffle && state.order !== null) drawing(state, () => tf.util.shuffle(state.order as Int32Array));
     },
-    epoch: async (run, after) => {
-      // Floating point, as tfjs has it.
-      const order = tf.tensor1d(run.order ?? [], "float32");
-      try {
-        while (run.at.batch < batches && !(run.at.batch > 0 && trainer.stopTraining_)) {
-          const { batch } = run.at;
-          const done = await attempt(run, async () => {
-            const logs: Logs = {};
-            await calling(run, "onBatchBegin", () => list.onBatchBegin(batch, logs as never));
-            drawing(run, () => tf.tidy(() => stepOn(run, batch, order, logs)));
-            await calling(run, "onBatchEnd", () => list.onBatchEnd(batch, logs as never));
-            disposeLogs(logs);
-          });
-          if (E.isLeft(done)) return done;
-          run.at = { ...run.at, batch: batch + 1, step: run.at.step + 1 };
-          const saved = await after();
-          if (E.isLeft(saved)) return saved;
-        }
-        return E.right(undefined);
-      } finally {
-        order.dispose();
-      }
-    },
+    trainBatches: (state, afterBatch) => trainFitBatches(context, state, afterBatch),
   };
 }
 
-/** Arguments without those that are null or undefined, for which tfjs has its defaults. */
-function defined(args: tf.ModelFitArgs): tf.ModelFitArgs {
-  return Object.fromEntries(Object.entries(args).filter(([, value]) => value != null));
-}
-
 /**
- * `model.fit` that can be killed anywhere and run again: the training resumes from the newest checkpoint in the store, in the middle of an
- * epoch too, and ends with the same bits.
+ * `model.fit` that can be killed anywhere and run again: it resumes from the newest checkpoint in the store, also within an epoch, and ends with
+ * the same bits.
  *
- * What is saved: the model with its optimizer, the order of the samples, the position, the history with the running totals of the broken
- * epoch, what callbacks remember, the generator from which the draws of tfjs come, and what `with` names; for the first time before the first
- * batch, so that a model without seeds resumes from its own first weights.
+ * A checkpoint contains the model with its optimizer, the order of the samples, the position, the history with the running totals of the
+ * current epoch, the fields of the callbacks, the random generator, and your components in `with`. The first one is saved before the first
+ * batch, so that a model without seeds resumes from its own initial weights.
  *
- * Callbacks remember by their own fields: objects of any class, registered ones too, and plain objects with the `this` of their functions. A
- * field that became undefined or was deleted is so again. Functions are not state, nor is how `EarlyStopping` was made, unless it changed. A
- * field that cannot be captured is a `TypeError` at the start, unless it is `#private`. What functions given as callbacks close over is not
- * seen: put it into `with`.
+ * The state of a callback is its own fields, whether it is an instance of a class, a registered one, or a plain object whose functions use
+ * `this`. Fields that became undefined or were deleted are restored as such. Functions are not state, and neither are the arguments of
+ * `EarlyStopping`, unless the training changed them. A field that cannot be captured is a `TypeError` at the start; `#private` fields are not
+ * captured. Variables that callback functions close over are not captured either: put them into `with`.
  *
- * Callbacks are called as tfjs calls them. When resumed, `setParams`, `setModel` and `onTrainBegin` are called once more, then the state is
- * restored over what they set, and the calls continue where they broke off: calls before the checkpoint are not repeated. A training that is
- * complete gives its history at once and calls nothing.
+ * Callbacks are called as tfjs calls them. A resumed training calls `setParams`, `setModel` and `onTrainBegin` once more, restores the state,
+ * and continues with the next call: calls before the checkpoint are not repeated. A complete training returns its history at once and calls
+ * nothing.
  *
- * A store holds several trainings, each by its `name`. A script with more than one, run again after a kill, passes at once through those that
- * are complete, with their models and histories restored, and resumes the one that was interrupted. A second call of one name that begins
- * with another model, optimizer or callbacks is an error.
+ * A store can hold several trainings, each with its own `name`. Run again after a kill, a script restores the models and histories of its
+ * complete trainings at once and resumes the interrupted one. A second call of the same name with another model, optimizer or callbacks is an
+ * error.
  *
- * @param options The store, when to save (each epoch by default), the seed, what to save along.
- * @returns For a compiled model and the arguments of its `fit`, a task of the history. Its left is that of `loadState` (`Mismatch` also when
- *   the data, the batch size or other arguments are not those of the checkpoint, and for a second call of one name; `epochs` may grow),
- *   `StepFailed` when a batch or a callback throws, `Stopped` after a signal, or a save's error. What tfjs refuses rejects with tfjs's own error.
+ * @param options The store, when to save (default: at the end of each epoch), the seed, your own components.
+ * @returns For a compiled model and the arguments of its `fit`, a task of the history. Its left is an error of `loadState`; `Mismatch` also if
+ *   the data, the batch size or other arguments differ from the checkpoint's (only `epochs` may grow), or for a second call of the same name;
+ *   `StepFailed` if a batch or a callback throws; `Stopped` after a signal; or an error of a save. It rejects with tfjs's own error if tfjs
+ *   rejects the arguments.
  *
  * Law *same bits*.
  *
@@ -276,21 +276,22 @@ function defined(args: tf.ModelFitArgs): tf.ModelFitArgs {
 export function fit(
   options: FitOptions,
 ): (model: tf.LayersModel, x: Batch, y: Batch, args?: tf.ModelFitArgs) => TaskEither<FitError, tf.History> {
-  checkOptions(options, "fit");
+  checkFitOptions(options, "fit");
   return (model, x, y, args = {}) => {
     checkArguments("model.fit", args, argumentNames);
     return orDeviceFailed<FitError, tf.History>(async () => {
       const trainer = trainerOf(model);
-      if (refused(args)) {
+      if (isRejectedByFit(args)) {
         await model.fit(x, y, args);
-        throw new TypeError("Expected arguments that tfjs 4.22 knows, found others");
+        throw new TypeError("Expected arguments that tfjs 4.22 accepts, found others");
       }
       if (trainer.isTraining) throw new Error("Cannot start training because another fit() call is ongoing.");
       trainer.isTraining = true;
       try {
-        const data = await prepare(trainer, x, y, args, args.batchSize ?? 32);
+        const given = givenArguments(args);
+        const data = await standardize(trainer, x, y, given, given.batchSize ?? 32);
         try {
-          return await conduct(options, jobOf(model, trainer, data, args, options))();
+          return await runTraining(options, prepareFit(model, trainer, data, given, options))();
         } finally {
           data.dispose();
         }

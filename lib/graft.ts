@@ -1,415 +1,346 @@
 /**
- * A snapshot grafted onto live state: the tree that has the saved parts where they are wanted, and the live ones where those are kept.
+ * Partial restore: merges the saved state tree into the captured live tree.
  *
- * What is restored on purpose differently is restored as everything is, from a tree made to fit: so every difference that was not asked for
- * is still found, and all or nothing holds. The tree has the places and the order of the live one. An object keeps its identity: where
- * its first place is not in the tree, the next one that is becomes its first.
+ * The merged tree is then restored like any other, so every difference that no option allows is still found, and all or nothing holds. It has
+ * the paths and the order of the live tree. A shared object keeps its identity: where its first path is not in the merged tree, the next one
+ * that is becomes its first.
  *
  * @module
  */
-import { adrift, type Component, counterpart, fieldsIn, holdersOfSlots, isWithin } from "./belonging.ts";
+import type { MergedObject } from "./belonging.ts";
 import type { AnyKind } from "./component.ts";
 import type { Encoded } from "./encode.ts";
 import type { Problem, ProblemKind } from "./errors.ts";
-import { above, inBoth, type Item, keepsOrder, match, modeAt, permuted, type Place, type Wishes } from "./matching.ts";
-import { nameOf, type Parts, parts, type Selection, type Side, stateOf, type Tree, treeOf } from "./selection.ts";
-import { entry, isBranch, join, type Named, type Node, record } from "./state_tree.ts";
-import { converted, type DType, isDType } from "./tensor.ts";
+import { matchLists } from "./matching.ts";
+import { checkMerge, type Note, orderProblem, reportOf } from "./merge_checks.ts";
+import { type Resolved, resolveOptions, sideAt } from "./resolving.ts";
+import type { RestoredParts, Selection } from "./selection.ts";
+import { isWithin, type LocatedNode, type Side, stateNode, treeOf, type Trees } from "./side_trees.ts";
+import { type Branch, entry, isBranch, join, type Named, type Node, record } from "./state_tree.ts";
+import { converted, isDType } from "./tensor.ts";
 
 // --- types
 
-/** A tree to restore, what was wrong with the wishes, and what becomes of the parts. */
-export interface Grafted {
+/** A tree to restore, what is wrong with it, and what was done with each part. */
+export interface Merged {
   readonly encoded: Encoded;
   readonly problems: readonly Problem[];
-  readonly parts: Parts;
+  readonly parts: RestoredParts;
+}
+
+/** What every step of a merge reads, and what it has built so far. */
+interface Merging {
+  readonly trees: Trees;
+  readonly options: Resolved;
+  readonly kindNamed: (name: string) => AnyKind | undefined;
+  /** Paths of records of fields. Fields may refer to any object, so they are merged last. */
+  readonly fields: Readonly<Record<Side, ReadonlySet<string>>>;
+  /** Paths of live lists that only refer to objects elsewhere in the tree. */
+  readonly references: readonly string[];
+  /** For the nodes of each side that are in the merged tree, their path there. */
+  readonly placed: Readonly<Record<Side, Map<string, string>>>;
+  readonly objects: MergedObject[];
+  readonly notes: Note[];
+  /** The merges of fields; undefined once they run. */
+  readonly deferred: (() => void)[] | undefined;
+}
+
+// --- constructors
+
+/** For each component in a tree, the path of the part that `below` gives for its kind. */
+function partsBelow(
+  { nodes }: Trees[Side],
+  kindNamed: Merging["kindNamed"],
+  below: (kind: AnyKind) => readonly string[] | undefined,
+): readonly string[] {
+  return [...nodes].flatMap(([path, node]) => {
+    const kind = isBranch(node) && node.is === "kind" ? kindNamed(node.kind) : undefined;
+    const steps = kind && below(kind);
+    return steps === undefined ? [] : [steps.reduce<string>(join, path)];
+  });
+}
+
+function startMerge(trees: Trees, kinds: readonly AnyKind[], options: Resolved): Merging {
+  const kindNamed = (name: string): AnyKind | undefined => kinds.find((kind) => kind.name === name);
+  const fieldsOf = (side: Side): ReadonlySet<string> =>
+    new Set(partsBelow(trees[side], kindNamed, ({ parts }) => parts?.late === undefined ? undefined : [parts.late]));
+  return {
+    trees,
+    options,
+    kindNamed,
+    fields: { saved: fieldsOf("saved"), live: fieldsOf("live") },
+    references: partsBelow(trees.live, kindNamed, ({ parts }) => parts?.refers),
+    placed: { saved: new Map(), live: new Map() },
+    objects: [],
+    notes: [],
+    deferred: [],
+  };
+}
+
+function addProblem({ notes }: Merging, path: string, kind: ProblemKind, expected: string, found: string): void {
+  notes.push({ is: "problem", problem: { path, kind, expected, found } });
+}
+
+/** A record whose entries are merged after everything else. */
+function defer(merging: Merging, merge: (last: Merging) => Node): Node {
+  const entries: Named[] = [];
+  merging.deferred?.push(() => {
+    const merged = merge({ ...merging, deferred: undefined });
+    if (isBranch(merged) && merged.is === "record") entries.push(...merged.entries);
+  });
+  return record(entries);
+}
+
+// --- parts of one side
+
+/** A part of one side with everything below it; `at` is its path in the merged tree. */
+function copy(merging: Merging, side: Side, from: LocatedNode, at: string): Node {
+  const { deferred, fields, placed } = merging;
+  const { node, path } = from;
+  if (deferred !== undefined && fields[side].has(path)) return defer(merging, (last) => copy(last, side, from, at));
+  if (typeof node !== "object" || node === null) return node;
+  if (isBranch(node) && node.is === "shared") return copyShared(merging, side, node.path, at);
+  const first = placed[side].get(path);
+  if (first !== undefined) return { is: "shared", path: first };
+  placed[side].set(path, at);
+  return copyContent(merging, side, from, at);
+}
+
+/** A reference of one side: to where its object is in the merged tree, or the object itself if it is not there yet. */
+function copyShared(merging: Merging, side: Side, target: string, at: string): Node {
+  const { trees, deferred, fields, placed, references } = merging;
+  const first = placed[side].get(target);
+  if (first !== undefined) return { is: "shared", path: first };
+  if (deferred === undefined && ![...fields[side]].some((outer) => isWithin(target, outer))) {
+    const kept = side === "live" ? target : keptInstead(merging, target);
+    if (kept !== undefined) return { is: "shared", path: kept };
+    addProblem(merging, at, "sharing", `${target}, which it refers to, to be restored or kept`, "neither");
+    return null;
+  }
+  const live = trees.live.nodes.get(at);
+  if (live !== undefined && isBranch(live) && live.is === "shared") {
+    if (side === "live" && references.some((list) => isWithin(at, list))) return live;
+    const [here, there] = side === "live" ? ["kept", "restored"] : ["restored", "kept"];
+    const expected = `this and ${live.path}, which are one object, both restored or both kept`;
+    addProblem(merging, at, "sharing", expected, `${live.path} ${there}, this ${here}`);
+    return live;
+  }
+  return copy(merging, side, { node: trees[side].nodes.get(target) ?? null, path: target }, at);
+}
+
+/** The live path of a saved part, if it or a part around it was kept instead. */
+function keptInstead({ notes }: Merging, path: string): string | undefined {
+  const found = notes.find((note) => note.is === "replaced" && isWithin(path, note.saved));
+  return found?.is === "replaced" ? `${found.live}${path.slice(found.saved.length)}` : undefined;
+}
+
+function copyContent(merging: Merging, side: Side, { node, path }: LocatedNode, at: string): Node {
+  if (Array.isArray(node)) {
+    return node.map((item: Node, i) =>
+      typeof item === "object" ? copy(merging, side, { node: item, path: join(path, i) }, join(at, i)) : item
+    );
+  }
+  if (!isBranch(node)) return node;
+  switch (node.is) {
+    case "record":
+      return record(
+        namedParts({ node, path }).map(([name, part]) => [name, copy(merging, side, part, join(at, name))]),
+      );
+    case "kind":
+      merging.objects.push({ kind: node.kind, state: node.state, at, side });
+      return { ...node, state: copyContent(merging, side, { node: node.state, path }, at) };
+    case "aside":
+      return { ...node, state: copyContent(merging, side, { node: node.state, path }, at) };
+    case "shared":
+      return copyShared(merging, side, node.path, at);
+    case "array":
+      return side === "saved" ? convertDtype(merging, node, at) : node;
+  }
+}
+
+/** A saved tensor in the dtype of the live one, where `convert` names it. */
+function convertDtype(merging: Merging, node: Extract<Branch, { is: "array" }>, at: string): Node {
+  const live = merging.trees.live.nodes.get(at);
+  if (live === undefined || !isBranch(live) || live.is !== "array") return node;
+  const [from, to] = [node.held.element, live.held.element];
+  const isNamed = merging.options.converts.some(({ paths }) => paths.some((outer) => isWithin(at, outer)));
+  if (from === to || !isDType(from) || !isDType(to) || !isNamed) return node;
+  const held = converted(node.held, to);
+  if (typeof held === "string") {
+    addProblem(merging, at, "value", `${from} values that are the same as ${to}`, held);
+    return live;
+  }
+  merging.notes.push({ is: "converted", path: at, from, to });
+  return { ...node, held };
+}
+
+// --- parts of both sides
+
+/** The part at a live path, below a part that is taken from the side `outer`. */
+function mergePart(merging: Merging, outer: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
+  const { trees, options: { divided }, options, fields, placed, notes, deferred } = merging;
+  const at = live.path;
+  if (deferred !== undefined && fields.live.has(at)) {
+    return defer(merging, (last) => mergePart(last, outer, saved, live));
+  }
+  const side = sideAt(options, at, outer);
+  if (side === "saved" && outer === "live") notes.push({ is: "restored", path: at });
+  const isWhole = !divided.live.has(at) && !(saved !== undefined && divided.saved.has(saved.path));
+  if (isWhole && side === "live") {
+    notes.push(...keptNotes(options, saved, live));
+    return copy(merging, "live", live, at);
+  }
+  if (saved === undefined && side === "saved") {
+    const found = "none: name the live part in `keep`, or the saved one in `rename`";
+    addProblem(merging, at, "missing", "a saved part to restore", found);
+    return copy(merging, "live", live, at);
+  }
+  if (isWhole && saved !== undefined) {
+    // A list that is restored without its component keeps its order, but the component may use that order differently.
+    if (outer === "live" && Array.isArray(saved.node)) {
+      notes.push({ is: "list", path: at, positions: new Map(saved.node.map((_: Node, i) => [i, i])) });
+    }
+    return copy(merging, "saved", saved, at);
+  }
+  if (isBranch(live.node) && live.node.is === "shared") {
+    return copy(merging, side, side === "live" ? live : saved ?? live, at);
+  }
+  const from = saved && isBranch(saved.node) && saved.node.is === "shared"
+    ? { node: trees.saved.nodes.get(saved.node.path) ?? null, path: saved.node.path }
+    : saved;
+  const first = side === "saved" && from !== undefined ? placed.saved.get(from.path) : undefined;
+  if (first !== undefined) return { is: "shared", path: first };
+  if (from !== undefined) placed.saved.set(from.path, at);
+  placed.live.set(at, at);
+  return mergeContent(merging, side, from, live);
+}
+
+/** What is noted where a live part is kept whole. */
+function keptNotes(
+  { keptNames }: Resolved,
+  saved: LocatedNode | undefined,
+  { node, path }: LocatedNode,
+): readonly Note[] {
+  const isReported = node !== null && !keptNames.has(path);
+  return [
+    ...(isReported ? [{ is: "kept", path } as const] : []),
+    ...(isReported && saved !== undefined ? [{ is: "skipped", path: saved.path } as const] : []),
+    ...(saved === undefined ? [] : [{ is: "replaced", saved: saved.path, live: path } as const]),
+  ];
+}
+
+/** The content of a part that both sides have; that of one side if they are of different kinds. */
+function mergeContent(merging: Merging, side: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
+  const at = live.path;
+  const [a, b] = [saved?.node, live.node];
+  const mergeState = (savedState: Node | undefined, state: Node): Node =>
+    mergeContent(merging, side, saved && { node: savedState ?? null, path: saved.path }, { node: state, path: at });
+  if (Array.isArray(b) && (a === undefined || Array.isArray(a))) return mergeLists(merging, side, saved, live);
+  const other = a !== undefined && isBranch(a) ? a : undefined;
+  const isSame = isBranch(b) && (a === undefined || other?.is === b.is);
+  if (isSame && b.is === "record") return mergeRecords(merging, side, saved, live);
+  const savedState = other?.is === "kind" || other?.is === "aside" ? other.state : undefined;
+  if (isSame && b.is === "aside") return { ...b, state: mergeState(savedState, b.state) };
+  if (isSame && b.is === "kind" && (other?.is !== "kind" || other.kind === b.kind)) {
+    const merged = mergeState(savedState, b.state);
+    const state = alignLists(merging, b.kind, merged, savedState ?? null, b.state, at);
+    merging.objects.push({ kind: b.kind, state, at, side });
+    return { ...b, state };
+  }
+  return side === "saved" && saved !== undefined
+    ? copyContent(merging, "saved", saved, at)
+    : copyContent(merging, "live", live, at);
+}
+
+/** A merged state that its kind has aligned with the live order of its lists. */
+function alignLists(merging: Merging, kind: string, merged: Node, saved: Node, live: Node, at: string): Node {
+  const { kindNamed, notes, options } = merging;
+  const align = kindNamed(kind)?.parts?.moved;
+  if (align === undefined || !isBranch(live) || live.is !== "record") return merged;
+  return live.entries.reduce((state, [list]) => {
+    const path = join(at, list);
+    const found = notes.findLast((note) => note.is === "list" && note.path === path);
+    const aligned = found?.is === "list" ? align(state, saved, live, list, found.positions) : undefined;
+    if (aligned === undefined) return state;
+    notes.push({ is: "checked", path });
+    const { problem } = aligned;
+    if (problem !== undefined && sideAt(options, `${at}/${problem.at}`, "saved") === "saved") {
+      addProblem(merging, `${at}/${problem.at}`, "config", problem.expected, problem.found);
+    }
+    return aligned.state;
+  }, merged);
+}
+
+function namedParts(place: LocatedNode | undefined): readonly (readonly [name: string, LocatedNode])[] {
+  return place !== undefined && isBranch(place.node) && place.node.is === "record"
+    ? place.node.entries.map(([name, node]) => [name, { node, path: join(place.path, name) }])
+    : [];
+}
+
+/** The saved part that `rename` gives to a live path. */
+function renamedTo({ trees: { saved }, options }: Merging, path: string): LocatedNode | undefined {
+  const origin = options.origins.get(path);
+  if (origin === undefined) return undefined;
+  const end = origin.lastIndexOf("/");
+  const outer = saved.nodes.get(origin.slice(0, end));
+  // Scalars are not among the nodes by path.
+  const scalar = outer && entry(stateNode(outer), origin.slice(end + 1));
+  return { node: saved.nodes.get(origin) ?? scalar ?? null, path: origin };
+}
+
+function mergeRecords(merging: Merging, side: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
+  const { options, notes } = merging;
+  const rest = new Map(namedParts(saved).filter(([, { path }]) => !options.taken.has(path)));
+  const entries = namedParts(live).flatMap(([name, place]): readonly Named[] => {
+    const renamed = renamedTo(merging, place.path);
+    const from = renamed ?? rest.get(name);
+    if (renamed === undefined) rest.delete(name);
+    // A missing part is left out, so that the restore reports it, as it does without options.
+    const isMissing = from === undefined && sideAt(options, place.path, side) === "saved" &&
+      !options.divided.live.has(place.path);
+    return isMissing ? [] : [[name, mergePart(merging, side, from, place)]];
+  });
+  if (side === "live") {
+    for (const { path } of rest.values()) notes.push({ is: "skipped", path });
+    return record(entries);
+  }
+  const added = [...rest].map(([name, part]): Named => [name, copy(merging, "saved", part, join(live.path, name))]);
+  return record([...entries, ...added]);
+}
+
+function mergeLists(merging: Merging, side: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
+  const { trees, options, notes } = merging;
+  const { items, left, positions, isReordered } = matchLists(trees, options, side, saved, live);
+  if (positions !== undefined) notes.push({ is: "list", path: live.path, positions });
+  if (isReordered) notes.push({ is: "problem", problem: orderProblem(live.path) });
+  for (const { path } of left) {
+    if (side === "live") notes.push({ is: "skipped", path });
+    else {
+      addProblem(merging, path, "extra", "a live part to restore it into", "none: name it in `skip` or in `rename`");
+    }
+  }
+  return items.map((item) => mergePart(merging, side, renamedTo(merging, item.live.path) ?? item.saved, item.live));
 }
 
 // --- combinators
 
 /**
- * Grafts saved components onto live ones.
+ * Merges saved components into live ones.
  *
- * @param encoded The saved components.
- * @param onto The live components, captured.
- * @param kinds The kinds, which know their parts by name.
- * @param selection What is asked for.
+ * @param saved The saved components.
+ * @param live The live components, captured.
+ * @param kinds The kinds, which know how their parts are named and matched.
+ * @param selection The options.
  */
-export function graft(encoded: Encoded, onto: Encoded, kinds: readonly AnyKind[], selection: Selection): Grafted {
-  const trees: Readonly<Record<Side, Tree>> = { saved: treeOf(encoded), live: treeOf(onto) };
-  const problems: Problem[] = [];
-  const problem = (path: string, kind: ProblemKind, expected: string, found: string): void =>
-    void problems.push({ path, kind, expected, found });
-  const report = {
-    restored: [] as string[],
-    kept: [] as string[],
-    skipped: [] as string[],
-    renamed: [] as Parts["renamed"][number][],
-    converted: [] as Parts["converted"][number][],
-  };
-
-  const reordered = (path: string): void => {
-    const found =
-      "another order in the snapshot: build it as it was saved, or skip the saved part and keep the live one";
-    problem(path, "config", "the parts that both sides have in the order of the live ones", found);
-  };
-
-  const kindNamed = (name: string): AnyKind | undefined => kinds.find((kind) => kind.name === name);
-
-  const find = (side: Side, wish: string, option: string): readonly string[] => {
-    const { paths, ambiguous } = parts(trees[side], kinds, wish);
-    const where = side === "live" ? "a part of the live components" : "a part of the snapshot";
-    if (paths.length === 0) problem(wish, "missing", `${where}, as asked for in ${option}`, "none of this name");
-    if (ambiguous) {
-      problem(wish, "name", `${where}, as asked for in ${option}`, `two of this name: ${paths.join(", ")}`);
-    }
-    return paths;
-  };
-
-  const wishes = ((): Wishes => {
-    const modes = new Map<string, Side>();
-    const [pairs, taken, named] = [new Map<string, string>(), new Set<string>(), new Set<string>()];
-    // One part may be wished for by its name and by its path.
-    const once = (path: string, before: boolean, options: string): void =>
-      before ? problem(path, "name", `one wish for it in ${options}`, "more") : undefined;
-    const decide = (path: string, side: Side): void => {
-      once(path, modes.has(path), "only, keep and rename");
-      modes.set(path, side);
-    };
-    const take = (path: string): void => {
-      once(path, taken.has(path), "rename and skip");
-      taken.add(path);
-    };
-    for (const wish of selection.only ?? []) for (const path of find("live", wish, "only")) decide(path, "saved");
-    for (const wish of selection.keep ?? []) for (const path of find("live", wish, "keep")) decide(path, "live");
-    for (const [from, to] of Object.entries(selection.rename ?? {})) {
-      const [saved, live] = [find("saved", from, "rename"), find("live", to, "rename")];
-      for (const [i, path] of live.entries()) {
-        const origin = saved[i];
-        if (origin === undefined) continue;
-        pairs.set(path, origin);
-        take(origin);
-        decide(path, "saved");
-        report.renamed.push({ from: origin, to: path });
-        // What stands in a list has its name in itself.
-        if (/\/\d+$/.test(path)) named.add(join(path, "name"));
-      }
-    }
-    for (const wish of selection.skip ?? []) {
-      for (const path of find("saved", wish, "skip")) {
-        take(path);
-        report.skipped.push(path);
-      }
-    }
-    const converts = (selection.convert ?? []).flatMap((wish) => find("live", wish, "convert"));
-    return { modes, pairs, taken, named, converts };
-  })();
-  const mixed: Readonly<Record<Side, ReadonlySet<string>>> = {
-    saved: above(wishes.taken),
-    live: above([...wishes.modes.keys(), ...wishes.named]),
-  };
-
-  /** Where the nodes of either tree stand in the grafted one. */
-  const placed: Readonly<Record<Side, Map<string, string>>> = { saved: new Map(), live: new Map() };
-
-  /** Live lists that only refer to what stands elsewhere. */
-  const referring = [...trees.live.nodes].flatMap(([path, node]) => {
-    const way = isBranch(node) && node.is === "kind" ? kindNamed(node.kind)?.parts?.refers : undefined;
-    return way === undefined ? [] : [way.reduce<string>(join, path)];
-  });
-
-  /** For each list of which something is restored, the live position of each saved item that both sides have. */
-  const positions = new Map<string, ReadonlyMap<number, number>>();
-
-  /** Every component at any depth of the grafted tree, and which side it is from. */
-  const objects: Component[] = [];
-
-  const sharedNode = (path: string): Node => ({ is: "shared", path });
-
-  /** Records of fields: they refer to what is elsewhere, and so are grafted when all of that has its place. */
-  const late = { saved: fieldsIn(trees.saved, kindNamed), live: fieldsIn(trees.live, kindNamed) };
-  const deferred: (() => void)[] = [];
-  let atLast = false;
-  const defer = (graft: () => Node): Node => {
-    const entries: Named[] = [];
-    deferred.push(() => void entries.push(...(graft() as { readonly entries?: readonly Named[] }).entries ?? []));
-    return record(entries);
-  };
-
-  /** For what was kept, the place of its saved counterpart. */
-  const keptFor = new Map<string, string>();
-
-  const convert = (node: Node, at: string): Node => {
-    const other = trees.live.nodes.get(at);
-    if (!isBranch(node) || node.is !== "array" || other === undefined || !isBranch(other) || other.is !== "array") {
-      return node;
-    }
-    const [from, to] = [node.held.element, other.held.element];
-    if (from === to || !isDType(from) || !isDType(to) || !wishes.converts.some((wish) => isWithin(at, wish))) {
-      return node;
-    }
-    const held = converted(node.held, to as DType);
-    if (typeof held === "string") {
-      problem(at, "value", `${from} values that are the same as ${to}`, held);
-      return other;
-    }
-    report.converted.push({ path: at, from, to });
-    return { ...node, held };
-  };
-
-  /** A part of one tree as it is; `path` is its own, `at` its path in the grafted tree. */
-  const copy = (side: Side, { node, path }: Place, at: string): Node => {
-    if (!atLast && late[side].includes(path)) return defer(() => copy(side, { node, path }, at));
-    if (typeof node !== "object" || node === null) return node;
-    if (isBranch(node) && node.is === "shared") {
-      const there = placed[side].get(node.path);
-      if (there !== undefined) return sharedNode(there);
-      if (atLast && !late[side].some((fields) => isWithin(node.path, fields))) {
-        const kept = side === "live" ? node.path : counterpart(node.path, keptFor);
-        if (kept !== undefined) return sharedNode(kept);
-        problem(at, "sharing", `${node.path}, to which it refers, restored or kept`, "neither");
-        return null;
-      }
-      const live = trees.live.nodes.get(at);
-      if (live !== undefined && isBranch(live) && live.is === "shared") {
-        if (side === "live" && referring.some((list) => isWithin(at, list))) return live;
-        const [mine, other] = side === "live" ? ["kept", "restored"] : ["restored", "kept"];
-        problem(
-          at,
-          "sharing",
-          `this and ${live.path}, one object, both restored or both kept`,
-          `${other} there, ${mine} here`,
-        );
-        return live;
-      }
-      return copy(side, { node: trees[side].nodes.get(node.path) ?? null, path: node.path }, at);
-    }
-    const there = placed[side].get(path);
-    if (there !== undefined) return sharedNode(there);
-    placed[side].set(path, at);
-    return content(side, { node, path }, at);
-  };
-
-  const content = (side: Side, { node, path }: Place, at: string): Node => {
-    if (Array.isArray(node)) {
-      return node.map((item: Node, i) =>
-        typeof item === "object" ? copy(side, { node: item, path: join(path, i) }, join(at, i)) : item
-      );
-    }
-    if (!isBranch(node)) return node;
-    switch (node.is) {
-      case "record":
-        return record(
-          node.entries.map(([name, part]) => [
-            name,
-            copy(side, { node: part, path: join(path, name) }, join(at, name)),
-          ]),
-        );
-      case "kind":
-        objects.push({ kind: node.kind, state: node.state, at, side });
-        return { ...node, state: content(side, { node: node.state, path }, at) };
-      case "aside":
-        return { ...node, state: content(side, { node: node.state, path }, at) };
-      case "shared":
-        return copy(side, { node, path }, at);
-      case "array":
-        return side === "saved" ? convert(node, at) : node;
-    }
-  };
-
-  /** The part for a live place: from the side in force there, or from both. */
-  const walk = (outer: Side, saved: Place | undefined, live: Place): Node => {
-    if (!atLast && late.live.includes(live.path)) return defer(() => walk(outer, saved, live));
-    const mode = modeAt(wishes, live.path, outer);
-    if (mode === "saved" && outer === "live") report.restored.push(live.path);
-    const whole = !mixed.live.has(live.path) && !(saved !== undefined && mixed.saved.has(saved.path));
-    if (whole && mode === "live") {
-      if (live.node !== null && !wishes.named.has(live.path)) {
-        report.kept.push(live.path);
-        if (saved !== undefined) report.skipped.push(saved.path);
-      }
-      if (saved !== undefined) keptFor.set(saved.path, live.path);
-      return copy("live", live, live.path);
-    }
-    if (saved === undefined && mode === "saved") {
-      problem(live.path, "missing", "a part of the snapshot to restore", "none: keep it, or name one in rename");
-      return copy("live", live, live.path);
-    }
-    if (whole && saved !== undefined) {
-      // A list that is restored by itself keeps its order, in which its component may use it otherwise.
-      if (outer === "live" && Array.isArray(saved.node)) {
-        positions.set(live.path, new Map(saved.node.map((_: Node, i) => [i, i])));
-      }
-      return copy("saved", saved, live.path);
-    }
-    return blend(mode, saved, live);
-  };
-
-  const blend = (mode: Side, saved: Place | undefined, live: Place): Node => {
-    if (isBranch(live.node) && live.node.is === "shared") {
-      return copy(mode, mode === "live" ? live : saved ?? live, live.path);
-    }
-    const from = saved && isBranch(saved.node) && saved.node.is === "shared"
-      ? { node: trees.saved.nodes.get(saved.node.path) ?? null, path: saved.node.path }
-      : saved;
-    const there = mode === "saved" && from !== undefined ? placed.saved.get(from.path) : undefined;
-    if (there !== undefined) return sharedNode(there);
-    if (from !== undefined) placed.saved.set(from.path, live.path);
-    placed.live.set(live.path, live.path);
-    return inside(mode, from, live);
-  };
-
-  const inside = (mode: Side, saved: Place | undefined, live: Place): Node => {
-    const [a, b] = [saved?.node, live.node];
-    const state = (node: Node | undefined): Node | undefined =>
-      node !== undefined && isBranch(node) && (node.is === "kind" || node.is === "aside") ? node.state : undefined;
-    const below = (): Node =>
-      inside(mode, saved && { node: state(a) ?? null, path: saved.path }, { node: state(b) ?? null, path: live.path });
-    if (Array.isArray(b) && (a === undefined || Array.isArray(a))) return blendLists(mode, saved, live);
-    if (isBranch(b)) {
-      if (b.is === "aside" && (a === undefined || (isBranch(a) && a.is === "aside"))) return { ...b, state: below() };
-      if (b.is === "kind" && (a === undefined || (isBranch(a) && a.is === "kind" && a.kind === b.kind))) {
-        const blended = moved(b.kind, below(), state(a) ?? null, b.state, live.path);
-        objects.push({ kind: b.kind, state: blended, at: live.path, side: mode });
-        return { ...b, state: blended };
-      }
-      if (b.is === "record" && (a === undefined || (isBranch(a) && a.is === "record"))) {
-        return blendRecords(mode, saved, live);
-      }
-    }
-    return mode === "saved" && saved !== undefined
-      ? content("saved", saved, live.path)
-      : content("live", live, live.path);
-  };
-
-  const savedAt = (path: string): Place | undefined => {
-    const origin = wishes.pairs.get(path);
-    if (origin === undefined) return undefined;
-    const end = origin.lastIndexOf("/");
-    return {
-      node: trees.saved.nodes.get(origin) ?? scalarAt(origin.slice(0, end), origin.slice(end + 1)),
-      path: origin,
-    };
-  };
-
-  const scalarAt = (outer: string, name: string): Node => {
-    const node = trees.saved.nodes.get(outer);
-    return (node && entry(stateOf(node), name)) ?? null;
-  };
-
-  const blendRecords = (mode: Side, saved: Place | undefined, live: Place): Node => {
-    const entriesOf = (place: Place | undefined): readonly (readonly [string, Place])[] =>
-      place !== undefined && isBranch(place.node) && place.node.is === "record"
-        ? place.node.entries.map(([name, node]) => [name, { node, path: join(place.path, name) }])
-        : [];
-    const rest = new Map(entriesOf(saved).filter(([, { path }]) => !wishes.taken.has(path)));
-    const entries = entriesOf(live).flatMap(([name, place]): readonly Named[] => {
-      const pair = savedAt(place.path);
-      const from = pair ?? rest.get(name);
-      if (pair === undefined) rest.delete(name);
-      // As without wishes, what is not in the snapshot is for the restore to judge.
-      if (from === undefined && modeAt(wishes, place.path, mode) === "saved" && !mixed.live.has(place.path)) return [];
-      return [[name, walk(mode, from, place)]];
-    });
-    if (mode === "live") {
-      for (const { path } of rest.values()) report.skipped.push(path);
-      return record(entries);
-    }
-    return record([
-      ...entries,
-      ...[...rest].map(([name, place]): Named => [name, copy("saved", place, join(live.path, name))]),
-    ]);
-  };
-
-  const blendLists = (mode: Side, saved: Place | undefined, live: Place): Node => {
-    const items = (side: Side, place: Place | undefined): readonly Item[] =>
-      (place !== undefined && Array.isArray(place.node) ? place.node : []).map((node: Node, i) => {
-        return { node, path: join(place?.path ?? "", i), name: nameOf(trees[side], node), position: i };
-      });
-    const [mine, theirs] = [items("saved", saved), items("live", live)];
-    const matches = match(mode, mine, theirs, wishes);
-    const both = inBoth(mode, live.path, matches, wishes);
-    if (both !== undefined) {
-      positions.set(live.path, both);
-      if (mode === "live" && permuted(matches, theirs, trees)) reordered(live.path);
-    }
-    for (const { path } of matches.left) {
-      if (mode === "live") report.skipped.push(path);
-      else problem(path, "extra", "no such part, as in the live components", "one in the snapshot: skip or rename it");
-    }
-    return theirs.map((item, i) => walk(mode, savedAt(item.path) ?? matches.pairs.get(i), item));
-  };
-
-  /** Lists that may be in another order, because their component says what is the same. */
-  const judged = new Set<string>();
-
-  const moved = (name: string, state: Node, saved: Node, live: Node, path: string): Node => {
-    const fit = kindNamed(name)?.parts?.moved;
-    if (fit === undefined || !isBranch(live) || live.is !== "record") return state;
-    return live.entries.reduce((blended, [list]) => {
-      const moves = positions.get(join(path, list));
-      const fitted = moves === undefined ? undefined : fit(blended, saved, live, list, moves);
-      if (fitted === undefined) return blended;
-      judged.add(join(path, list));
-      if (fitted.problem !== undefined) {
-        const { at, expected, found } = fitted.problem;
-        if (modeAt(wishes, `${path}/${at}`, "saved") === "saved") problem(`${path}/${at}`, "config", expected, found);
-      }
-      return fitted.state;
-    }, state);
-  };
-
-  const root = blendRecords(
-    selection.only === undefined ? "saved" : "live",
-    { node: record(encoded.components), path: "" },
-    { node: record(onto.components), path: "" },
-  );
-  atLast = true;
-  for (const run of deferred) run();
+export function merge(saved: Encoded, live: Encoded, kinds: readonly AnyKind[], selection: Selection): Merged {
+  const trees: Trees = { saved: treeOf(saved), live: treeOf(live) };
+  const merging = startMerge(trees, kinds, resolveOptions(trees, kinds, selection));
+  const [from, into] = [saved, live].map(({ components }) => ({ node: record(components), path: "" }));
+  const side = selection.only === undefined ? "saved" : "live";
+  const root = mergeRecords(merging, side, from, into as LocatedNode);
+  for (const run of merging.deferred ?? []) run();
+  const result = { ...merging, placed: merging.placed.saved };
+  const { order, problems } = checkMerge(result);
   const components = isBranch(root) && root.is === "record" ? root.entries : [];
-  const disordered = [...positions].flatMap(([path, moves]) => keepsOrder(moves) ? [] : [path]);
-  for (const path of disordered) {
-    if (judged.has(path)) continue;
-    reordered(path);
-  }
-  for (const wish of selection.convert ?? []) {
-    const { paths } = parts(trees.live, kinds, wish);
-    if (paths.length > 0 && !report.converted.some(({ path }) => paths.some((outer) => isWithin(path, outer)))) {
-      if (problems.length > 0) continue;
-      problem(wish, "dtype", "a tensor of another dtype to convert", "none");
-    }
-  }
-  // Kept accumulators belong to variables in the live order, restored ones in the saved order.
-  const kept = holdersOfSlots(objects, "live", kindNamed).length > 0;
-  const order = orderOf(trees, placed.saved, (kind) => kept && kindNamed(kind)?.reorder !== undefined);
-  const without = kept && JSON.stringify(orderOf(trees, placed.saved, () => false)) !== JSON.stringify(order)
-    ? holdersOfSlots(objects, "saved", kindNamed).map(({ at }) => at)
-    : [];
-  for (const at of new Set([...adrift(trees, objects, placed.saved, kindNamed, disordered), ...without])) {
-    const expected =
-      "kept, too: its accumulators belong to variables by position, and not all of those are restored in their order";
-    problem(at, "sharing", expected, "restored");
-  }
-  if (selection.only === undefined) {
-    const kept = new Set(report.kept);
-    report.restored.push(...onto.components.map(([name]) => join("", name)).filter((path) => !kept.has(path)));
-  }
-  return { encoded: { components, order }, problems, parts: report };
-}
-
-/** The order in which objects came to be: the live one, in which those that are restored take each other's places in the saved order. */
-function orderOf(
-  trees: Readonly<Record<Side, Tree>>,
-  placed: ReadonlyMap<string, string>,
-  stays: (kind: string) => boolean,
-): Encoded["order"] {
-  return trees.live.encoded.order.map(([kind, live]) => {
-    if (stays(kind)) return [kind, live];
-    const saved = trees.saved.encoded.order.find(([name]) => name === kind)?.[1] ?? [];
-    const there = new Set(live);
-    const restored = saved.map((path) => placed.get(path)).filter((path) => path !== undefined && there.has(path));
-    const moving = new Set(restored);
-    const next = restored.values();
-    return [kind, live.map((path) => moving.has(path) ? next.next().value ?? path : path)];
-  });
+  return { encoded: { components, order }, problems, parts: reportOf(result, selection) };
 }

@@ -1,5 +1,5 @@
 /**
- * Every kind of component that this toolkit knows.
+ * Every kind of object that the toolkit can capture.
  *
  * @module
  */
@@ -17,27 +17,28 @@ import { tensorKind, variableKind } from "./tfjs/tensor.ts";
 
 // --- constructors
 
-function pair(values: readonly unknown[]): readonly [live: unknown, saved: unknown] {
-  return [values[0], values[1]];
+function scalerOptions({ tracker: _, ...options }: Scaler.Scaler): unknown {
+  return options;
 }
 
-/** All kinds, in the order in which they are asked whether a value is theirs. */
+/**
+ * All kinds. A value is captured by the first that recognises it.
+ *
+ * The last argument of a kind compares what the script chose, to report what a restore overrides. It leaves out what training changes: the
+ * state of a generator, the position of a schedule, the counts of a scaler.
+ */
 export const kinds: readonly AnyKind[] = [
   variableKind,
   tensorKind,
   optimizerKind,
   modelKind,
   layerKind,
-  // Training moves a generator's state, a schedule's position and a scaler's count of steps: no script chose those.
-  valueKind("Rng", Rng.codec, "Rng", undefined, (...rngs) => pair(rngs.map(({ algorithm }) => ({ algorithm })))),
+  valueKind("Rng", Rng.codec, "Rng", undefined, (live, saved) => [
+    { algorithm: live.algorithm },
+    { algorithm: saved.algorithm },
+  ]),
   valueKind("Cursor", Cursor.codec, "Cursor", Cursor.check),
   valueKind("Schedule", Schedule.codec, "Schedule", undefined, settingsOf),
-  valueKind(
-    "Scaler",
-    Scaler.codec,
-    "Scaler",
-    undefined,
-    (...scalers) => pair(scalers.map(({ tracker: _tracker, ...rest }) => rest)),
-  ),
+  valueKind("Scaler", Scaler.codec, "Scaler", undefined, (live, saved) => [scalerOptions(live), scalerOptions(saved)]),
   ...fieldKinds,
 ];

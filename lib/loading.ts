@@ -19,20 +19,10 @@ import type { Overridden } from "./overridden.ts";
 import type { Progress } from "./progress.ts";
 import { aBoolean, aFunction, demand, ifGiven, integer } from "./rules.ts";
 import { beginRun, type CurrentRun, recordSkipped, savesFinished, setCurrentRun } from "./runs.ts";
-import { noParts, type Parts, type Selection, selectionNames } from "./selection.ts";
-import {
-  checkCodecs,
-  type Codecs,
-  type Components,
-  type Decoded,
-  foreseen,
-  type NoCodecs,
-  type Options,
-  type Restored,
-  restoreInto,
-  type Snapshot,
-  snapshotOf,
-} from "./snapshot.ts";
+import { noParts, type RestoredParts, type Selection, selectionNames } from "./selection.ts";
+import { checkCodecs, type Codecs, type Decoded, type NoCodecs, type Options, type Restored } from "./codecs.ts";
+import { preflight } from "./preflight.ts";
+import { type Components, restoreInto, type Snapshot, snapshotOf } from "./snapshot.ts";
 import { checkStore, type Store } from "./store.ts";
 import { firstThatVerifies } from "./verify.ts";
 
@@ -55,7 +45,7 @@ export interface Report {
    */
   readonly mayDiffer: readonly string[];
   /** What was done with the parts of the components; empty if the checkpoint was read as a snapshot. */
-  readonly parts: Parts;
+  readonly parts: RestoredParts;
   /**
    * Every plain value, learning rate, beta, schedule and flag of the script that the checkpoint replaced. A change on purpose has to be kept
    * with `keep`, or made again after loading. What training changes anyway is not listed: weights and other tensors, accumulators, generators,
@@ -269,7 +259,7 @@ export function loadState<K extends Codecs = NoCodecs>(
     const into = restoreInto(live, { ...others, ...(onReport && { onReport: (report) => void (differs = report) }) });
     return guarded("load", store.location, async () => {
       await savesFinished(store);
-      const found = await readWanted(store, options, (encoded) => foreseen(live, options, encoded))();
+      const found = await readWanted(store, options, (encoded) => preflight(live, options, encoded))();
       if (E.isLeft(found)) return found;
       const { snapshot, report } = found.right;
       const run = await runAfter(store, found.right.run, options.checkpoint !== undefined);

@@ -1,141 +1,147 @@
 /**
- * Which saved item of a list belongs to which live one, and whether those that both sides have are in one order.
+ * Matches the items of a saved list with those of the live one, and compares their order.
  *
  * @module
  */
-import { follow, type Side, stateOf, type Tree } from "./selection.ts";
+import { type Resolved, sideAt } from "./resolving.ts";
+import { follow, type LocatedNode, type Side, stateNode, type Tree, type Trees, userName } from "./side_trees.ts";
 import { entry, join, type Node } from "./state_tree.ts";
 
 // --- types
 
-/** A node and its path in its tree. */
-export interface Place {
-  readonly node: Node;
-  readonly path: string;
-}
-
-/** The options of a partial restore as paths. */
-export interface Wishes {
-  /** Live places at which it is decided anew which side is taken. */
-  readonly modes: ReadonlyMap<string, Side>;
-  /** For a live place, the saved one that is to go there. */
-  readonly pairs: ReadonlyMap<string, string>;
-  /** Saved places that go nowhere, or elsewhere. */
-  readonly taken: ReadonlySet<string>;
-  /** Live places whose own name is kept because another was given to them. */
-  readonly named: ReadonlySet<string>;
-  readonly converts: readonly string[];
-}
-
-/** An item of a list. */
-export interface Item extends Place {
+/** An item of a list, with the name that the user gave to it. */
+interface ListItem extends LocatedNode {
   readonly name: string | undefined;
   readonly position: number;
 }
 
-/** The items of a list that belong together. */
-export interface Matches {
-  /** Saved items by the positions of the live ones. */
-  readonly pairs: ReadonlyMap<number, Item>;
-  /** Saved items that belong to none. */
-  readonly left: readonly Item[];
+/** Positions of saved items that exist on both sides, and their live positions. */
+export type Positions = ReadonlyMap<number, number>;
+
+/** A saved list matched with a live one. */
+export interface MatchedLists {
+  /** The live items in their order, each with its saved counterpart if it has one. */
+  readonly items: readonly { readonly saved: LocatedNode | undefined; readonly live: LocatedNode }[];
+  /** Saved items without a live counterpart. */
+  readonly left: readonly LocatedNode[];
+  /** The items on both sides; undefined if nothing of the list is restored. */
+  readonly positions: Positions | undefined;
+  /** Whether parts of unnamed items are restored that are built like the saved ones, but in another order. */
+  readonly isReordered: boolean;
 }
+
+/** Saved items by the positions of their live counterparts. */
+type Pairs = ReadonlyMap<number, ListItem>;
 
 // --- constructors
 
-/** Every path above some paths. */
-export function above(paths: Iterable<string>): ReadonlySet<string> {
-  const found = new Set<string>([""]);
-  for (const path of paths) {
-    for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) found.add(path.slice(0, end));
-  }
-  return found;
+/** The items of a list node. */
+function itemsOf(tree: Tree, list: LocatedNode | undefined): readonly ListItem[] {
+  return (list !== undefined && Array.isArray(list.node) ? list.node : []).map((node: Node, position) => {
+    return { node, path: join(list?.path ?? "", position), name: userName(tree, node), position };
+  });
 }
 
-/** Which side is taken at a live place below one at which `outer` is. */
-export function modeAt({ modes, named }: Wishes, path: string, outer: Side): Side {
-  return named.has(path) ? "live" : modes.get(path) ?? outer;
-}
-
-// --- combinators
-
-/** Which saved item of a list belongs to which live one: by rename, by the names the user gave, and the others in their order. */
-export function match(mode: Side, saved: readonly Item[], live: readonly Item[], wishes: Wishes): Matches {
-  const pairs = new Map<number, Item>();
-  const rest = new Set(saved.filter(({ path }) => !wishes.taken.has(path)));
-  const give = (position: number, item: Item | undefined): void => {
+/** Pairs items: by `rename`, then by the names that the user gave, then unnamed items in their order. */
+function pairItems(side: Side, saved: readonly ListItem[], live: readonly ListItem[], options: Resolved): Pairs {
+  const pairs = new Map<number, ListItem>();
+  const rest = new Set(saved.filter(({ path }) => !options.taken.has(path)));
+  const pair = (position: number, item: ListItem | undefined): void => {
     if (item === undefined) return;
     rest.delete(item);
     pairs.set(position, item);
   };
   for (const item of saved) {
-    const to = live.find(({ path }) => wishes.pairs.get(path) === item.path);
+    const to = live.find(({ path }) => options.origins.get(path) === item.path);
     if (to !== undefined) pairs.set(to.position, item);
   }
-  const open = (): readonly Item[] =>
-    live.filter(({ path, position }) => !pairs.has(position) && !wishes.pairs.has(path));
+  const open = (): readonly ListItem[] =>
+    live.filter(({ path, position }) => !pairs.has(position) && !options.origins.has(path));
   for (const { position, name } of open()) {
-    if (name !== undefined) give(position, [...rest].find((item) => item.name === name));
+    if (name !== undefined) pair(position, [...rest].find((item) => item.name === name));
   }
-  const unnamed = (items: Iterable<Item>): readonly Item[] => [...items].filter(({ name }) => name === undefined);
-  const isKept = ({ path }: Item): boolean => wishes.modes.get(path) === "live";
+  const unnamed = (items: Iterable<ListItem>): readonly ListItem[] =>
+    [...items].filter(({ name }) => name === undefined);
+  const isKept = ({ path }: ListItem): boolean => options.sides.get(path) === "live";
   const [before, now] = [unnamed(rest), unnamed(open())];
-  // If there are more now, a live one that is kept is one that was added.
+  // If the live list is longer, its kept items are those that were added.
   const partners = before.length === now.length ? now : now.filter((item) => !isKept(item));
-  if (partners.length === before.length || mode === "saved") {
-    partners.forEach(({ position }, i) => give(position, before[i]));
+  if (partners.length === before.length || side === "saved") {
+    partners.forEach(({ position }, i) => pair(position, before[i]));
   }
-  return { pairs, left: [...rest] };
+  return pairs;
 }
 
-/**
- * The live position of each saved item of a list that both sides have, or undefined where nothing of the list is restored.
- *
- * Of the items that are kept beside a selected few, only a name says that both sides have them.
- */
-export function inBoth(
-  mode: Side,
-  list: string,
-  { pairs }: Matches,
-  wishes: Wishes,
-): ReadonlyMap<number, number> | undefined {
-  const wanted = above([...wishes.modes].flatMap(([path, side]) => side === "saved" ? [path] : []));
-  const isRestored = (i: number): boolean => {
-    const path = join(list, i);
-    return modeAt(wishes, path, mode) === "saved" || wanted.has(path);
+/** The positions of items on both sides. Where only a few items are restored, an unnamed kept item counts as one of the live side alone. */
+function positionsOf(side: Side, list: string, pairs: Pairs, options: Resolved): Positions | undefined {
+  const isRestored = (position: number): boolean => {
+    const path = join(list, position);
+    return sideAt(options, path, side) === "saved" || options.aboveRestored.has(path);
   };
   if (![...pairs.keys()].some(isRestored)) return undefined;
   const both = [...pairs].filter(([i, { name }]) =>
-    mode === "saved" || isRestored(i) || name !== undefined || wishes.pairs.has(join(list, i))
+    side === "saved" || isRestored(i) || name !== undefined || options.origins.has(join(list, i))
   );
-  return new Map(both.map(([i, { position }]) => [position, i]));
-}
-
-/** Whether items that both sides have are in one order. */
-export function keepsOrder(positions: ReadonlyMap<number, number>): boolean {
-  const moves = [...positions].sort(([a], [b]) => a - b);
-  return moves.every(([, to], i) => i === 0 || to > (moves[i - 1]?.[1] ?? -1));
+  return new Map(both.map(([live, { position }]) => [position, live]));
 }
 
 /** A component's class and configuration as text. */
-function builtAs(tree: Tree, node: Node): string {
-  const state = stateOf(follow(tree, node));
-  // A configuration may hold exact integers and typed arrays.
+function configurationText(tree: Tree, node: Node): string {
+  const state = stateNode(follow(tree, node));
+  // A configuration may hold bigints, and typed arrays, whose `home` is no data.
   const plain = (name: string, value: unknown): unknown =>
     typeof value === "bigint" ? String(value) : name === "home" ? undefined : value;
   return JSON.stringify([entry(state, "class") ?? null, entry(state, "config") ?? null], plain);
 }
 
-/** Whether unnamed items, of which only parts are restored, are built as the saved ones are, but in another order. */
-export function permuted(
-  { pairs }: Matches,
-  live: readonly Item[],
-  trees: Readonly<Record<Side, Tree>>,
-): boolean {
-  const both = live.flatMap((item): readonly (readonly [string, string])[] => {
+/** Whether the unnamed items of a list are built like their saved counterparts, but in another order. */
+function isReordered(trees: Trees, pairs: Pairs, live: readonly ListItem[]): boolean {
+  const both = live.flatMap((item): readonly (readonly [saved: string, live: string])[] => {
     const saved = item.name === undefined ? pairs.get(item.position) : undefined;
-    return saved === undefined ? [] : [[builtAs(trees.saved, saved.node), builtAs(trees.live, item.node)]];
+    return saved === undefined
+      ? []
+      : [[configurationText(trees.saved, saved.node), configurationText(trees.live, item.node)]];
   });
-  const [before, now] = [both.map(([saved]) => saved), both.map(([, own]) => own)];
-  return String(before) !== String(now) && String(before.toSorted()) === String(now.toSorted());
+  return isPermutation(both.map(([text]) => text), both.map(([, text]) => text));
+}
+
+// --- combinators
+
+/**
+ * Matches a saved list with a live one.
+ *
+ * @param trees The saved and the live tree.
+ * @param options The resolved options.
+ * @param side The side that items are taken from, unless an option names them.
+ * @param saved The saved list; undefined if it has none.
+ * @param live The live list.
+ */
+export function matchLists(
+  trees: Trees,
+  options: Resolved,
+  side: Side,
+  saved: LocatedNode | undefined,
+  live: LocatedNode,
+): MatchedLists {
+  const [before, now] = [itemsOf(trees.saved, saved), itemsOf(trees.live, live)];
+  const pairs = pairItems(side, before, now, options);
+  const paired = new Set(pairs.values());
+  const positions = positionsOf(side, live.path, pairs, options);
+  return {
+    items: now.map((item) => ({ saved: pairs.get(item.position), live: item })),
+    left: before.filter((item) => !paired.has(item) && !options.taken.has(item.path)),
+    positions,
+    isReordered: side === "live" && positions !== undefined && isReordered(trees, pairs, now),
+  };
+}
+
+/** Whether two lists have the same texts in different orders. */
+export function isPermutation(a: readonly string[], b: readonly string[]): boolean {
+  return String(a) !== String(b) && String(a.toSorted()) === String(b.toSorted());
+}
+
+/** Whether items on both sides are in the same order. */
+export function keepsOrder(positions: Positions): boolean {
+  const moves = [...positions].sort(([a], [b]) => a - b);
+  return moves.every(([, to], i) => i === 0 || to > (moves[i - 1]?.[1] ?? -1));
 }

@@ -32,7 +32,8 @@ import { divergenceOf, type RecordedRun, resumeRun, thrownIn } from "./prove/tra
 import type { Training } from "./prove/walk.ts";
 import { aFunction, aName, demand, ifGiven, integer, listOf, must } from "./rules.ts";
 import { writeSnapshot } from "./saving.ts";
-import { checkCodecs, release } from "./snapshot.ts";
+import { checkCodecs } from "./codecs.ts";
+import { release } from "./snapshot.ts";
 
 // --- types
 

@@ -1,41 +1,40 @@
 /**
- * What callbacks remember between their calls: their own fields, and those of the plain objects that they were given as.
+ * The state of callbacks: their own fields, and those of the plain objects that were given as callbacks.
  *
- * Law *same bits*: absence is state too. A field that became undefined, or was deleted, is so again after a restore.
+ * Law *same bits*: absence is state too. A field that became undefined or was deleted is restored as such.
  *
  * @module
  */
-import { aligned, assign, withoutMaps } from "./refilling.ts";
+import { withoutMaps } from "./plain_maps.ts";
+import { aligned, assign } from "./refilling.ts";
 import { isPlainRecord } from "./rules.ts";
 import { entry, join, type Named, type Node } from "./state_tree.ts";
 import { type Callbacks, configurationOf, isCallback, type Trainer } from "./tfjs/training.ts";
 
 // --- types
 
-/** The names of fields that have no value. */
-export interface Valueless {
-  /** They are undefined. */
+/** The names of a callback's fields that have no value. */
+export interface FieldsWithoutValue {
+  /** Fields that are undefined. */
   readonly absent: readonly string[];
-  /** They were deleted since the object was made. */
+  /** Fields that were deleted since the callback was made. */
   readonly deleted: readonly string[];
 }
 
-/** What all callbacks of a training remember. */
-export interface Memories {
+/** The fields of all callbacks of a training. */
+export interface CallbackFields {
   readonly values: readonly Readonly<Record<string, unknown>>[];
-  readonly names: readonly Valueless[];
+  readonly names: readonly FieldsWithoutValue[];
 }
-
-type Fields = Record<string, unknown>;
 
 // --- capture
 
-/** Whether a field is what tfjs gives every callback, or as a class of tfjs's own was made with. */
-function isGiven(
+/** Whether tfjs has set a field: it sets some on every callback, and its own classes keep their arguments in others. */
+function isSetByTfjs(
   object: object,
   name: string,
   value: unknown,
-  made: Fields,
+  made: Record<string, unknown>,
   params: unknown,
   trainer: Trainer,
 ): boolean {
@@ -46,16 +45,20 @@ function isGiven(
   return name === "validationData" && value === null;
 }
 
-/** What callbacks remember now. */
-export function memoriesOf(
+/** The fields of callbacks, as they are now. */
+export function fieldsOfCallbacks(
   { remembering, made }: Callbacks,
   params: unknown,
   trainer: Trainer,
   model: object,
-): Memories {
+): CallbackFields {
   const converted = new Map<object, unknown>();
   const each = remembering.map((object, i) => {
-    const [values, absent, fresh]: [Fields, string[], Fields] = [{}, [], made[i] ?? {}];
+    const [values, absent, fresh]: [Record<string, unknown>, string[], Record<string, unknown>] = [
+      {},
+      [],
+      made[i] ?? {},
+    ];
     for (const name of Reflect.ownKeys(object)) {
       const { value, writable = false } = Object.getOwnPropertyDescriptor(object, name) as PropertyDescriptor;
       if (typeof value === "function") continue;
@@ -65,9 +68,9 @@ export function memoriesOf(
             "give the field a string as its name, or make it #private if it is not state",
         );
       }
-      if (!writable || isGiven(object, name, value, fresh, params, trainer)) continue;
+      if (!writable || isSetByTfjs(object, name, value, fresh, params, trainer)) continue;
       if (value === undefined) absent.push(name);
-      // A model that only trains inside of a sequential one is no component by itself.
+      // The inner model of a sequential one is no component; the sequential one stands for it.
       else values[name] = value === trainer ? model : withoutMaps(value, join(`callbacks/${i}`, name), converted);
     }
     const deleted = Object.keys(fresh).filter((name) => !Object.hasOwn(object, name));
@@ -76,11 +79,11 @@ export function memoriesOf(
   return { values: each.map(({ values }) => values), names: each.map(({ names }) => names) };
 }
 
-/** How callbacks of tfjs's own classes were made, but for functions. */
+/** The arguments that callbacks of tfjs's own classes were made with, except functions. */
 export function configurationsOf({ remembering }: Callbacks): readonly (readonly unknown[])[] {
   return remembering.map((object) =>
     configurationOf(object).flatMap((name) => {
-      const value = (object as Fields)[name];
+      const value = (object as Record<string, unknown>)[name];
       return typeof value === "function" || value == null ? [] : [[name, value]];
     })
   );
@@ -88,45 +91,45 @@ export function configurationsOf({ remembering }: Callbacks): readonly (readonly
 
 // --- restore
 
-/** What callbacks remember now, in the form of what was saved: to be restored over. */
-export function alignedMemories(
-  memories: readonly Fields[],
+/** The fields of callbacks in the form of the saved ones, to restore into. */
+export function alignedFields(
+  fields: CallbackFields["values"],
   saved: Node | undefined,
   shared: (path: string) => unknown,
 ): unknown {
-  if (!Array.isArray(saved)) return memories;
-  return saved.map((node: Node, i) => aligned(memories[i] ?? {}, node, "free", shared));
+  if (!Array.isArray(saved)) return fields;
+  return saved.map((node: Node, i) => aligned(fields[i] ?? {}, node, "any", shared));
 }
 
 /**
- * Puts what was saved back into callbacks.
+ * Writes restored fields into callbacks.
  *
- * @param callbacks The live ones.
- * @param values What was restored of each.
- * @param names Of the fields without one, or undefined in a checkpoint of version 0.1.0, which does not say.
- * @param refill Puts a value into the live object that is to hold it.
+ * @param callbacks The live callbacks.
+ * @param values The restored fields of each.
+ * @param names The fields of each without a value; undefined for a checkpoint of version 0.1.0, which does not record them.
+ * @param refill Writes a restored value into a live object.
  */
-export function recall(
+export function restoreCallbackFields(
   { remembering }: Callbacks,
-  values: readonly Readonly<Fields>[],
-  names: readonly Valueless[] | undefined,
+  values: CallbackFields["values"],
+  names: CallbackFields["names"] | undefined,
   refill: (live: unknown, restored: unknown) => unknown,
 ): void {
   remembering.forEach((object, i) => {
-    const fields = object as unknown as Fields;
+    const fields = object as unknown as Record<string, unknown>;
     for (const [name, value] of Object.entries(values[i] ?? {})) assign(object, name, refill(fields[name], value));
     for (const name of names?.[i]?.absent ?? []) assign(object, name, undefined);
     for (const name of names?.[i]?.deleted ?? []) Reflect.deleteProperty(object, name);
   });
 }
 
-/** Whether decoded data lists what no value is saved of. */
-export function areNames(value: unknown): value is readonly Valueless[] {
+/** Whether decoded data is a list of {@link FieldsWithoutValue}. */
+export function areFieldNames(value: unknown): value is readonly FieldsWithoutValue[] {
   return Array.isArray(value) &&
     value.every((one) => isPlainRecord(one) && Array.isArray(one["absent"]) && Array.isArray(one["deleted"]));
 }
 
-/** A component of a snapshot, not restored. */
-export function nodeOf(components: readonly Named[], name: string): Node | undefined {
+/** The node of a component, by its name. */
+export function componentNode(components: readonly Named[], name: string): Node | undefined {
   return entry({ is: "record", entries: components }, name);
 }

@@ -15,7 +15,7 @@ import { aBoolean, aFunction, demand, ifGiven, listOf, oneOf, shown } from "./ru
 import { type Saver, saverFor, whenBusyNames } from "./saver.ts";
 import type { Saved } from "./saving.ts";
 import { listenForSignals, type Signal, signals } from "./signals.ts";
-import { checkCodecs, type Codecs } from "./snapshot.ts";
+import { checkCodecs, type Codecs } from "./codecs.ts";
 import { checkStore, type Store } from "./store.ts";
 
 // --- types

@@ -14,15 +14,8 @@ import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import { aFunction, demand, ifGiven, oneOf } from "./rules.ts";
 import { checkSaveOptions, type Saved, saveNames, type SaveOptions, writeTraining } from "./saving.ts";
 import { type Job, scheduler, type WhenBusy } from "./scheduler.ts";
-import {
-  captureState,
-  type Codecs,
-  codecsOf,
-  type Components,
-  type Decoded,
-  type NoCodecs,
-  release,
-} from "./snapshot.ts";
+import { type Codecs, codecsOf, type Decoded, type NoCodecs } from "./codecs.ts";
+import { captureState, type Components, release } from "./snapshot.ts";
 import { checkStore, type Store } from "./store.ts";
 
 // --- types

@@ -20,19 +20,8 @@ import type { Progress } from "./progress.ts";
 import { type NotRemoved, type Removal, retain, unlisted } from "./pruning.ts";
 import { aBoolean, aFunction, demand, ifGiven, isPlainRecord, must } from "./rules.ts";
 import { beginRun, inTurn, setCurrentRun } from "./runs.ts";
-import {
-  captureState,
-  checkSnapshot,
-  type Codecs,
-  codecsOf,
-  type Components,
-  type Decoded,
-  id,
-  type NoCodecs,
-  type Options,
-  release,
-  type Snapshot,
-} from "./snapshot.ts";
+import { type Codecs, codecsOf, type Decoded, type NoCodecs, type Options } from "./codecs.ts";
+import { captureState, checkSnapshot, type Components, id, release, type Snapshot } from "./snapshot.ts";
 import { checkStore, type Store } from "./store.ts";
 import { defaultTraining } from "./trainings.ts";
 

@@ -1,10 +1,16 @@
 /**
- * The heart: a training run captured as an immutable value, and brought back from it.
+ * Snapshots: the state of a training run as an immutable value. Start reading here.
+ *
+ * - {@link captureState} walks named components at any depth. Each object is encoded by the first of the `kinds` that recognises it, plain data
+ *   by the walk itself. The result is a tree of plain nodes in which tensors are held by reference, so no data is copied.
+ * - {@link restoreState} builds new objects from the tree. {@link restoreInto} writes into live ones; a partial restore first merges the saved
+ *   tree into the live one.
+ * - {@link id} is a digest of the tree, {@link diff} compares two trees, and {@link release} frees what a snapshot holds.
  *
  * Laws:
  * - *round trip*: `restoreState(captureState(c))` is observably `c`: every later step gives the same bits;
- * - *no trace*: capturing changes nothing, and costs no memory but what it keeps from being freed;
- * - *immutable*: training on never changes a snapshot, and two restores of one are independent;
+ * - *no trace*: capturing changes nothing, and uses no memory except what it keeps from being freed;
+ * - *immutable*: training never changes a snapshot, and two restores of one snapshot are independent;
  * - *all or nothing*: a restore that fails leaves every live object bit for bit as it was;
  * - *canonical*: the same state has the same {@link id}.
  *
@@ -12,81 +18,67 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
 import type { IO } from "fp-ts/lib/IO.js";
 import type { IOEither } from "fp-ts/lib/IOEither.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as tf from "@tensorflow/tfjs";
-import * as t from "io-ts";
+import {
+  checkCodecs,
+  type Codecs,
+  type Decoded,
+  encodingValues,
+  type NoCodecs,
+  type Options,
+  type Restored,
+} from "./codecs.ts";
 import { type Differences, differences, digest } from "./compare.ts";
-import { checkOptionNames, type OptionNames } from "./option_names.ts";
-import { aFunction, codecWith, demand, ifGiven, isPlainRecord, must, shown } from "./rules.ts";
 import { restore } from "./decode.ts";
 import { encode, type Encoded } from "./encode.ts";
-import { graft, type Grafted } from "./graft.ts";
-import { kinds } from "./kinds.ts";
-import { asks, checkSelection, noParts, type Parts, type Selection, selectionNames } from "./selection.ts";
-import { type Mismatch, mismatch, type Problem, type RestoreError } from "./errors.ts";
+import { mismatch, type Released, type RestoreError } from "./errors.ts";
 import { explain } from "./explain.ts";
+import { merge, type Merged } from "./graft.ts";
+import { kinds } from "./kinds.ts";
+import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import type { Overridden } from "./overridden.ts";
-import { isBranch, type Node, nodesByPath, segment, type StateTree } from "./state_tree.ts";
-import { type Held, isDType } from "./tensor.ts";
+import { aFunction, demand, ifGiven, isPlainRecord, shown } from "./rules.ts";
+import { checkSelection, isPartial, noParts, type RestoredParts, type Selection, selectionNames } from "./selection.ts";
+import { segment } from "./state_tree.ts";
+import type { Held } from "./tensor.ts";
 import { roomProblem } from "./tfjs/backend.ts";
-import { undoing, valuesIn } from "./tfjs/tensor.ts";
+import { undoing } from "./tfjs/tensor.ts";
 
 // --- types
 
-/** A record of named parts of a training run; an `interface` will do. */
+/** Named parts of a training run: a record, or a value of an `interface`. */
 export type Components = object;
 
-/** The user's own codecs, by component name. */
-// deno-lint-ignore no-explicit-any -- a codec's type is invariant, so `unknown` would refuse every codec there is
-export type Codecs = { readonly [name: string]: t.Type<any, StateTree> };
+declare const Captured: unique symbol;
 
-/** No codecs: the default. */
-export type NoCodecs = Readonly<Record<never, never>>;
-
-/** What codecs decode to. */
-export type Decoded<K> = { readonly [P in keyof K]: K[P] extends t.Type<infer A, infer _O, infer _I> ? A : never };
-
-/** The type of components after a restore: a component with a codec has the codec's type. */
-export type Restored<C, K> = [keyof K] extends [never] ? C
-  : { [P in keyof C]: P extends keyof K ? Decoded<K>[P] : C[P] };
-
-/** Options of capturing and restoring. */
-export interface Options<K extends Codecs = NoCodecs> {
-  /**
-   * Codecs for components of the user's own types, by component name.
-   * @default {}
-   */
-  readonly codecs?: K;
+/** The state of named components at one moment, as an immutable value. */
+export interface Snapshot<out C> {
+  readonly _tag: "Snapshot";
+  readonly [Captured]?: () => C;
+  /** The captured components. */
+  readonly encoded: Encoded;
+  readonly hold: Hold;
+  /** Releases the snapshot at the end of a `using` block. */
+  [Symbol.dispose](): void;
 }
 
-/** Options of restoring into live components. */
-export interface RestoreOptions<K extends Codecs = NoCodecs> extends Options<K>, Selection {
-  /**
-   * Receives, after a restore that succeeds, what became of each part; and what the script had otherwise than the snapshot, which won
-   * ({@link Overridden}).
-   */
-  readonly onReport?: (report: { readonly parts: Parts; readonly overridden: readonly Overridden[] }) => void;
-}
-
-/** What a snapshot holds until it is released. */
+/** The arrays that a snapshot keeps from being freed, until it is released. */
 interface Hold {
   released: boolean;
   readonly arrays: readonly Held[];
 }
 
-declare const Captured: unique symbol;
-
-/** The state of named components at one instant, as an immutable value. */
-export interface Snapshot<out C> {
-  readonly _tag: "Snapshot";
-  readonly [Captured]?: () => C;
-  /** The encoded components. */
-  readonly encoded: Encoded;
-  readonly hold: Hold;
-  /** Releases it, so that `using` works. */
-  [Symbol.dispose](): void;
+/** Options of restoring into live components. */
+export interface RestoreOptions<K extends Codecs = NoCodecs> extends Options<K>, Selection {
+  /**
+   * Receives, after a successful restore, what was done with each part, and the plain values of the script that the restore replaced
+   * ({@link Overridden}).
+   */
+  readonly onReport?: (report: { readonly parts: RestoredParts; readonly overridden: readonly Overridden[] }) => void;
 }
 
 const codecNames = { codecs: true } satisfies OptionNames<Options>;
@@ -94,22 +86,29 @@ const intoNames = { ...codecNames, ...selectionNames, onReport: true } satisfies
 
 // --- constructors
 
-/** Sees that codecs are codecs of io-ts, by component name. */
-export function checkCodecs(codecs: Codecs | undefined): void {
-  if (codecs === undefined) return;
-  demand("codecs", must("a record of codecs by component name", isPlainRecord), codecs);
-  for (const [name, codec] of Object.entries(codecs)) {
-    demand(`codecs.${name}`, codecWith("is", "validate", "encode"), codec);
-  }
+/** A snapshot of captured components. It owns the arrays that they hold. */
+export function snapshotOf<C>(encoded: Encoded, arrays: readonly Held[]): Snapshot<C> {
+  const hold: Hold = { released: false, arrays };
+  const snapshot: Snapshot<C> = Object.freeze({
+    _tag: "Snapshot",
+    encoded,
+    hold,
+    [Symbol.dispose]: () => releaseArrays(hold),
+  });
+  unreachable.register(snapshot, hold);
+  return snapshot;
 }
 
-/** The codecs alone of what a runner was told. */
-export function codecsOf<K extends Codecs>({ codecs }: Options<K>): Options<K> {
-  checkCodecs(codecs);
-  return codecs === undefined ? {} : { codecs };
+/** Releases the arrays of snapshots that were garbage collected without a release. */
+const unreachable = new FinalizationRegistry<Hold>(releaseArrays);
+
+function releaseArrays(hold: Hold): void {
+  if (hold.released) return;
+  hold.released = true;
+  for (const array of hold.arrays) array.home.release(array);
 }
 
-/** Sees that this is a snapshot; it is a `TypeError` if not. */
+/** Rejects with a `TypeError` what is not a snapshot. */
 export function checkSnapshot(name: string, snapshot: Snapshot<unknown>): void {
   if (Object(snapshot)._tag === "Snapshot" && Object(snapshot.hold) === snapshot.hold) return;
   throw new TypeError(
@@ -117,49 +116,18 @@ export function checkSnapshot(name: string, snapshot: Snapshot<unknown>): void {
   );
 }
 
-/** The codecs, to which a variable in what they encode is a tensor. */
-function valued(codecs: Codecs): Codecs {
-  const one = ([name, codec]: readonly [string, Codecs[string]]): readonly [string, Codecs[string]] => [
-    name,
-    new t.Type(codec.name, codec.is, codec.validate, (value) => valuesIn(codec.encode(value)) as StateTree),
-  ];
-  return Object.fromEntries(Object.entries(codecs).map(one));
-}
-
-/** Lets go of what a forgotten snapshot holds, some time after it was collected. */
-const forgotten = new FinalizationRegistry<Hold>(letGo);
-
-function letGo(hold: Hold): void {
-  if (hold.released) return;
-  hold.released = true;
-  for (const array of hold.arrays) array.home.release(array);
-}
-
-/** A snapshot of encoded components, which owns what they hold. */
-export function snapshotOf<C>(encoded: Encoded, arrays: readonly Held[]): Snapshot<C> {
-  const hold: Hold = { released: false, arrays };
-  const snapshot: Snapshot<C> = Object.freeze({
-    _tag: "Snapshot",
-    encoded,
-    hold,
-    [Symbol.dispose]: () => letGo(hold),
-  });
-  forgotten.register(snapshot, hold);
-  return snapshot;
-}
-
-// --- capture and restore
+// --- capture
 
 /**
- * Captures named components as an immutable value: synchronous, O(number of tensors), and no tensor data is copied on any backend.
+ * Captures named components as an immutable value. It is synchronous, takes O(number of tensors), and copies no tensor data on any backend.
  *
- * @param components A record of models, optimizers, variables, tensors, the toolkit's own values and plain data, at any depth.
- * @param options Codecs for components of the user's own types.
- * @returns The snapshot; it holds tfjs buffers until it is released.
- * @throws TypeError naming the path of what cannot be captured: a function, a symbol, undefined, an instance of a class that no codec
- *   knows, a cycle, a property that is computed or not enumerable, a name beside the items of an array, a second view of the same bytes, a
- *   disposed tensor, a component name that is empty or has a lone surrogate.
- * @throws Error with the cause `DeviceFailed` where WebGPU is known to have refused the operation that a tensor comes from.
+ * @param components A record of models, optimizers, variables, tensors, values of this toolkit and plain data, at any depth.
+ * @param options Codecs for components of your own types.
+ * @returns The snapshot. It holds tfjs buffers until it is released.
+ * @throws TypeError naming the path of what cannot be captured: a function, a symbol, undefined, an instance of a class without a codec, a
+ *   cycle, a computed or non-enumerable property, a named property of an array, a second view of the same bytes, a disposed tensor, a
+ *   component name that is empty or has a lone surrogate.
+ * @throws Error with the cause `DeviceFailed` if WebGPU is known to have rejected the operation that computed a tensor.
  *
  * Laws: *no trace*, *immutable*, *round trip*.
  *
@@ -185,101 +153,71 @@ export function captureState<C extends Components & Decoded<K>, K extends Codecs
   checkOptionNames("captureState", options, codecNames);
   checkCodecs(options.codecs);
   const held: Held[] = [];
-  // Tensors that a codec makes to encode are let go at the end; what is held stays.
+  // Disposes of the tensors that codecs make while they encode; held data stays.
   tf.engine().startScope("captureState");
   try {
-    return snapshotOf(encode(components, kinds, valued(options.codecs ?? {}), held), held);
+    return snapshotOf(encode(components, kinds, encodingValues(options.codecs ?? {}), held), held);
   } finally {
     tf.engine().endScope();
   }
 }
 
-function decode(
-  snapshot: Snapshot<unknown>,
+// --- restore
+
+/** The captured components, unless the snapshot was released. */
+function encodedIn(snapshot: Snapshot<unknown>): Either<Released, Encoded> {
+  return snapshot.hold.released ? E.left({ _tag: "Released" }) : E.right(snapshot.encoded);
+}
+
+/** Restores a tree, into live components if there are any. On failure, disposes of the tensors that were made for it. */
+function restoreTree(
+  { encoded, problems = [] }: Pick<Merged, "encoded"> & Partial<Merged>,
   codecs: Codecs,
   live?: Record<string, unknown>,
-  { encoded, problems }: Pick<Grafted, "encoded" | "problems"> = { encoded: snapshot.encoded, problems: [] },
-  overrides?: Overridden[],
+  overridden?: Overridden[],
 ): Either<RestoreError, Record<string, unknown>> {
-  if (snapshot.hold.released) return E.left({ _tag: "Released" });
   const full = roomProblem(encoded, live === undefined);
   if (full !== undefined) return E.left(mismatch([full]));
   const restored = undoing(
-    () => restore(encoded, kinds, codecs, live, problems, overrides),
+    () => restore(encoded, kinds, codecs, live, problems, overridden),
     (result) => !("components" in result),
   );
   return "components" in restored ? E.right(restored.components) : E.left(mismatch(restored));
 }
 
-/**
- * What is known to be wrong with a state for live components from its manifest alone: where the shape or dtype of a tensor differs, everything
- * that can be known without the bytes.
- *
- * @param live The live components.
- * @param options As for {@link restoreInto}.
- * @param encoded The state, whose arrays have no bytes.
- */
-export function foreseen(
-  live: object,
-  { codecs = {}, convert, ...selection }: Options<Codecs> & Selection,
+/** Restores a tree into live components and reports it. A partial restore merges the tree into the captured live one first. */
+function restoreLive(
   encoded: Encoded,
-): Mismatch | undefined {
-  if (convert !== undefined) return undefined;
-  const captured = E.tryCatch(() => captureState(live, { codecs }), E.toError);
-  if (E.isLeft(captured)) return undefined;
-  using kept = captured.right;
-  const held = (node: Node | undefined): Held | undefined =>
-    node !== undefined && isBranch(node) && node.is === "array" && isDType(node.held.element) ? node.held : undefined;
-  const ours = nodesByPath(kept.encoded.components);
-  const differs = [...nodesByPath(encoded.components)].some(([path, node]) => {
-    const [a, b] = [held(ours.get(path)), held(node)];
-    return a !== undefined && b !== undefined && (a.element !== b.element || String(a.shape) !== String(b.shape));
-  });
-  if (!differs) return undefined;
-  const grafted = asks(selection) ? graft(encoded, kept.encoded, kinds, selection) : { encoded, problems: [] };
-  const found = undoing(
-    () => restore(grafted.encoded, kinds, codecs, live as Record<string, unknown>, grafted.problems, undefined, true),
-    () => true,
-  ) as readonly Problem[];
-  // What only the bytes can tell is not asked yet.
-  const known = found.filter(({ kind }) => !["length", "memory", "value", "format", "digest"].includes(kind));
-  return known.some(({ kind }) => kind === "shape" || kind === "dtype") ? mismatch(known) : undefined;
-}
-
-/** Restores into live components what is selected of a snapshot, and tells what became of the rest. */
-function decodeParts(
-  snapshot: Snapshot<unknown>,
   live: Record<string, unknown>,
   { codecs = {}, onReport, ...selection }: RestoreOptions<Codecs>,
 ): Either<RestoreError, Record<string, unknown>> {
-  if (snapshot.hold.released) return E.left({ _tag: "Released" });
-  const overridden: Overridden[] = [];
-  const overrides = onReport && overridden;
-  if (!asks(selection)) {
-    const restored = decode(snapshot, codecs, live, undefined, overrides);
+  const restoreMerged = (merged: Merged): Either<RestoreError, Record<string, unknown>> => {
+    const overridden: Overridden[] = [];
+    return pipe(
+      restoreTree(merged, codecs, live, onReport && overridden),
+      E.tap(() => E.right(onReport?.({ parts: merged.parts, overridden }))),
+    );
+  };
+  if (!isPartial(selection)) {
     const parts = { ...noParts, restored: Object.keys(live).map(segment) };
-    if (E.isRight(restored)) onReport?.({ parts, overridden });
-    return restored;
+    return restoreMerged({ encoded, problems: [], parts });
   }
   const captured = E.tryCatch(() => captureState(live, { codecs }), E.toError);
   if (E.isLeft(captured)) {
-    const expected = "live components that can be captured, for some of them are to be kept";
+    const expected = "live components that can be captured, because some of them are kept";
     return E.left(mismatch([{ path: "", kind: "kind", expected, found: captured.left.message }]));
   }
-  using kept = captured.right;
-  const grafted = graft(snapshot.encoded, kept.encoded, kinds, selection);
-  const restored = decode(snapshot, codecs, live, grafted, overrides);
-  if (E.isRight(restored)) onReport?.({ parts: grafted.parts, overridden });
-  return restored;
+  using snapshot = captured.right;
+  return restoreMerged(merge(encoded, snapshot.encoded, kinds, selection));
 }
 
 /**
- * Fresh, independent components from a snapshot.
+ * Builds new, independent components from a snapshot.
  *
- * @param snapshot What {@link captureState} or `readSnapshot` gave.
- * @param options The codecs it was captured with.
- * @returns The components; or a `Mismatch` that lists everything that cannot be rebuilt (a layer class that is not registered, a custom
- *   loss, sharing inside a wrapper), or `Released`.
+ * @param snapshot A snapshot of {@link captureState} or `readSnapshot`.
+ * @param options The codecs that it was captured with.
+ * @returns The components; or a `Mismatch` with everything that cannot be rebuilt (a layer class that is not registered, a custom loss,
+ *   sharing inside a wrapper); or `Released`.
  *
  * Laws: *round trip*, *immutable*: two restores share nothing that training changes.
  *
@@ -300,17 +238,20 @@ export function restoreState<C, K extends Codecs = NoCodecs>(
   checkSnapshot("restoreState", snapshot);
   checkOptionNames("restoreState", options, codecNames);
   checkCodecs(options.codecs);
-  return decode(snapshot, options.codecs ?? {}) as Either<RestoreError, Restored<C, K>>;
+  return pipe(
+    encodedIn(snapshot),
+    E.flatMap((encoded) => restoreTree({ encoded }, options.codecs ?? {})),
+  ) as Either<RestoreError, Restored<C, K>>;
 }
 
 /**
  * Restores a snapshot into live components: models, optimizers and variables in place, everything else as new values.
  *
- * @param live The components as a script builds them, with the names that were captured. A live tensor is replaced in the result and stays
- *   the caller's to dispose.
- * @param options The codecs it was captured with; what to restore differently, see {@link Selection}; whom to tell more.
- * @returns For a snapshot, an effect that gives the components, in the snapshot's order of names; or a `Mismatch` that lists every
- *   difference (missing or extra components, kinds, classes, configurations, dtypes, shapes, sharing, data of another length), or `Released`.
+ * @param live The components as a script builds them, with the captured names. The result has a new tensor in place of a live one, which
+ *   stays yours to dispose of.
+ * @param options The codecs of the capture, which parts to restore ({@link Selection}), and a callback for the report.
+ * @returns For a snapshot, an effect that returns the components, in the snapshot's order of names; or a `Mismatch` with every difference
+ *   (missing or extra components, kinds, classes, configurations, dtypes, shapes, sharing, data of another length); or `Released`.
  *
  * Law *all or nothing*: after a left, every live object is bit for bit as it was.
  *
@@ -326,7 +267,7 @@ export function restoreState<C, K extends Codecs = NoCodecs>(
  * assert.equal(restoreInto(live)(snapshot)()._tag, "Right");
  * assert.equal(live.w.dataSync()[0], 1);
  *
- * // A run that goes on with another learning rate, and with a component that the snapshot does not have.
+ * // Resumes with another learning rate, and with a component that the snapshot does not have.
  * using run = captureState({ optimizer: tf.train.adam(0.1), step: 7 });
  * const changed = { optimizer: tf.train.adam(0.01), step: 0, best: Infinity };
  * const restored = restoreInto(changed, {
@@ -350,25 +291,35 @@ export function restoreInto<C extends Components & Decoded<K>, K extends Codecs 
   checkSelection(options, live);
   return (snapshot) => {
     checkSnapshot("restoreInto(live)", snapshot);
-    return () => decodeParts(snapshot, live, options) as Either<RestoreError, Restored<C, K>>;
+    return () =>
+      pipe(encodedIn(snapshot), E.flatMap((encoded) => restoreLive(encoded, live, options))) as Either<
+        RestoreError,
+        Restored<C, K>
+      >;
   };
 }
 
 // --- combinators
 
-function held(snapshot: Snapshot<unknown>): Encoded {
-  if (snapshot.hold.released) throw new TypeError(explain({ _tag: "Released" }));
-  return snapshot.encoded;
+/** The captured components; a `TypeError` if the snapshot was released. */
+function heldComponents(snapshot: Snapshot<unknown>): Encoded {
+  return pipe(
+    encodedIn(snapshot),
+    E.getOrElse((error): Encoded => {
+      throw new TypeError(explain(error));
+    }),
+  );
 }
 
 /**
- * The digest of a state: 64 hexadecimal digits that are the same for the same state in every runtime and process.
+ * The digest of a state: 64 hexadecimal digits, the same for the same state in every runtime and process.
  *
- * @param snapshot A snapshot that is not released until the task is done; otherwise the task rejects with a `TypeError`.
- * @returns A task, because a GPU is read asynchronously. It rejects with an `Error` that names the cause, a `DeviceFailed`, where WebGPU refused
- *   an operation or cannot be read.
+ * @param snapshot A snapshot. If it is released before the task is done, the task rejects with a `TypeError`.
+ * @returns A task, because a GPU is read asynchronously. It rejects with an `Error` with the cause `DeviceFailed` if WebGPU rejected an
+ *   operation or cannot be read.
  *
- * Law *canonical*: names that tfjs made up, initializers and the order of names in a record are not in it; nor are time and machine.
+ * Law *canonical*: the digest does not depend on names that tfjs generated, on initializers, on the order of names in a record, or on time and
+ * machine.
  *
  * @example
  * ```ts
@@ -381,16 +332,16 @@ function held(snapshot: Snapshot<unknown>): Encoded {
  */
 export function id(snapshot: Snapshot<unknown>): Task<string> {
   checkSnapshot("id", snapshot);
-  return async () => await digest(held(snapshot))();
+  return async () => await digest(heldComponents(snapshot))();
 }
 
 /**
- * Every place at which two states differ, by bits.
+ * Lists where two states differ, by bits.
  *
- * @param a A snapshot, the left one.
- * @param b Another, the right one. Neither may be released until the task is done; otherwise it rejects with a `TypeError`.
- * @returns A task of the differences, empty when the states are equal; a tensor's tell how many elements differ and by how much at most. It
- *   rejects as that of {@link id} does.
+ * @param a The left snapshot.
+ * @param b The right snapshot. If one is released before the task is done, the task rejects with a `TypeError`.
+ * @returns A task of the differences, empty if the states are equal. For a tensor they say how many elements differ, and the largest
+ *   difference. It rejects as the task of {@link id} does.
  *
  * @example
  * ```ts
@@ -405,16 +356,16 @@ export function id(snapshot: Snapshot<unknown>): Task<string> {
 export function diff(a: Snapshot<unknown>, b: Snapshot<unknown>): Task<Differences> {
   checkSnapshot("diff, as a,", a);
   checkSnapshot("diff, as b,", b);
-  return async () => await differences(held(a), held(b))();
+  return async () => await differences(heldComponents(a), heldComponents(b))();
 }
 
 /**
- * Releases what a snapshot holds; using it afterwards is an error.
+ * Releases what a snapshot holds. Using it afterwards is an error.
  *
- * @param snapshot Any snapshot; releasing one twice does nothing. `using` and `snapshot[Symbol.dispose]()` do the same.
+ * @param snapshot A snapshot; a second release does nothing. `using` and `snapshot[Symbol.dispose]()` do the same.
  * @returns An effect.
  *
- * Law *no trace*: afterwards all of `tf.memory()` is as before the capture.
+ * Law *no trace*: afterwards `tf.memory()` is as before the capture.
  *
  * @example
  * ```ts
@@ -428,5 +379,5 @@ export function diff(a: Snapshot<unknown>, b: Snapshot<unknown>): Task<Differenc
  */
 export function release(snapshot: Snapshot<unknown>): IO<void> {
   checkSnapshot("release", snapshot);
-  return () => letGo(snapshot.hold);
+  return () => releaseArrays(snapshot.hold);
 }

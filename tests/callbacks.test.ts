@@ -1,5 +1,5 @@
 /**
- * What callbacks remember, and what `with` names: killed at any batch and resumed, they are as in a training that was never interrupted.
+ * The state of callbacks and the components of `with`: after a kill at any batch, they are as in an uninterrupted training.
  */
 import assert from "node:assert/strict";
 import process from "node:process";
@@ -23,7 +23,7 @@ function build(): tf.Sequential {
   return model;
 }
 
-/** A class of callbacks without the declarations that tfjs keeps private. */
+/** The class of tfjs's callbacks, typed without its private members. */
 type Fields = Record<string, unknown>;
 const Callback = (tf as unknown as { Callback: new () => object }).Callback as new () => { model: tf.LayersModel };
 
@@ -41,7 +41,7 @@ class Crash extends (Callback as new () => object) {
 
 type Given = object | readonly object[];
 
-/** Trains once, and returns what `see` finds in what was made for it. */
+/** Trains once, and returns what `see` reads from the callbacks. */
 async function once<A>(
   to: FitOptions["to"],
   make: () => { readonly callbacks: Given; readonly with?: object; readonly see: () => A },
@@ -61,7 +61,7 @@ async function once<A>(
   return [see(), model.getWeights()[0]?.dataSync()[0]];
 }
 
-/** Sees that trainings that were killed at these batches end as one that was not. */
+/** Checks that trainings killed at these batches end like an uninterrupted one. */
 async function sameWhenKilled<A>(
   make: () => { readonly callbacks: Given; readonly with?: object; readonly see: () => A },
   at: readonly number[] = [3, 8],
@@ -116,7 +116,7 @@ test("same bits: fields of subclasses of Callback, CustomCallback and EarlyStopp
   assert.deepEqual(await sameWhenKilled(() => seen(new Stopping(), (c) => c.seen), [1, 5]), [0, 1, 2]);
 });
 
-test("same bits: this of plain objects, and their own fields", async () => {
+test("same bits: fields of plain objects, through this and directly", async () => {
   const make = () => {
     const object = {
       sum: 0,
@@ -132,7 +132,7 @@ test("same bits: this of plain objects, and their own fields", async () => {
   assert.deepEqual(await sameWhenKilled(make), [8, 36]);
 });
 
-test("absence is state: fields that became undefined, and fields that were deleted", async () => {
+test("same bits: fields that became undefined, and fields that were deleted", async () => {
   class Once extends Callback {
     todo: string | undefined = "halve";
     gone?: number = 1;
@@ -152,7 +152,7 @@ test("absence is state: fields that became undefined, and fields that were delet
   assert.deepEqual(rates, Array.from({ length: epochs }, () => [0.005, false, true]).flat());
 });
 
-test("same bits: fields of any kind, of which the kind changes, that others hold, or that are the model or its optimizer", async () => {
+test("same bits: fields of any kind, fields that change their kind, shared fields, and the model or its optimizer as fields", async () => {
   const make = () => {
     const log: unknown[] = [];
     class Everything extends Callback {
@@ -201,7 +201,7 @@ test("same bits: fields of any kind, of which the kind changes, that others hold
   await sameWhenKilled(make);
 });
 
-test("same bits: how EarlyStopping was made is the script's, unless it changed in the training", async () => {
+test("same bits: the arguments of EarlyStopping come from the script, unless the training has changed them", async () => {
   class Patient extends tf.EarlyStopping {
     override async onEpochEnd(epoch: number, logs?: object): Promise<void> {
       (this as unknown as Fields)["patience"] = epoch + 2;
@@ -219,7 +219,7 @@ test("same bits: how EarlyStopping was made is the script's, unless it changed i
   assert.deepEqual((await once(to, make(tf.EarlyStopping, 7), new Crash(-1)))[0], 7);
 });
 
-test("nothing silent: what cannot be remembered is refused before the training, with its path", async () => {
+test("nothing silent: a field that cannot be captured is an error with its path, before the training", async () => {
   class Holding extends Callback {
     constructor(fields: object) {
       super();
@@ -265,7 +265,7 @@ test("nothing silent: what cannot be remembered is refused before the training, 
   }
 });
 
-test("a callback that throws is named, with the batches before it", async () => {
+test("StepFailed: names the callback that threw, and the batches before it", async () => {
   for (
     const [name, text] of [
       [
@@ -312,7 +312,7 @@ test("a callback that throws is named, with the batches before it", async () => 
 
 // --- with
 
-test("same bits: what with names is refilled where it is: arrays, records, typed arrays, Maps, Sets, with what is in them", async () => {
+test("same bits: arrays, records, typed arrays, Maps and Sets in with are refilled in place, with their contents", async () => {
   const make = () => {
     const [log, counts, floats, ints] = [[] as unknown[], {} as Fields, new Float64Array(4), new Int32Array(8)];
     const [map, set, best] = [new Map<unknown, unknown>([["m", []]]), new Set<unknown>(), { w: null as unknown }];
@@ -381,7 +381,7 @@ test("same bits: what with names is refilled where it is: arrays, records, typed
   await sameWhenKilled(make, [2, 5]);
 });
 
-test("same bits: an array that callbacks push to, as epochs grow and when the training is complete", async () => {
+test("same bits: an array that callbacks push to, with more epochs and in a complete training", async () => {
   const to = memory();
   const train = async (epochs: number): Promise<unknown[]> => {
     const seen: unknown[] = [];
@@ -394,7 +394,7 @@ test("same bits: an array that callbacks push to, as epochs grow and when the tr
   assert.deepEqual(await train(5), [0, 1, 2, 3, 4]);
 });
 
-test("same bits: objects and variables that are keys of a Map of with are those that functions hold", async () => {
+test("same bits: objects and variables that are keys of a Map in with are the ones that functions refer to", async () => {
   const make = () => {
     const [key, variable, shadow] = [{ seen: 0 }, tf.variable(tf.scalar(0)), build()];
     const weight = shadow.trainableWeights[0]?.read() as tf.Variable;
@@ -412,7 +412,7 @@ test("same bits: objects and variables that are keys of a Map of with are those 
   assert.deepEqual(await sameWhenKilled(make), [4, batches, batches, batches, batches, batches, batches, 17]);
 });
 
-test("same bits: several models of one shape in one value of with, whose layers have the same names", async () => {
+test("same bits: several models of one shape in one component of with, with the same layer names", async () => {
   const make = () => {
     const named = (): tf.LayersModel =>
       tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [1], name: "head" })] });
@@ -427,7 +427,7 @@ test("same bits: several models of one shape in one value of with, whose layers 
   assert.deepEqual(await sameWhenKilled(make), [[8, 8], [17, 16], [26, 24]]);
 });
 
-test("same bits: what a name of with holds may become of any other kind", async () => {
+test("same bits: a component of with may change its kind", async () => {
   const kinds =
     (): readonly unknown[] => ["a", null, [1], { a: 1 }, new Map([[1, 2]]), tf.scalar(3), tf.ones([2]), true];
   for (const initial of [null, { a: 0 }]) {
@@ -440,9 +440,9 @@ test("same bits: what a name of with holds may become of any other kind", async 
   }
 });
 
-// --- any
+// --- random classes
 
-/** Values that a field may have. */
+/** Values of fields. */
 const { value } = fc.letrec<{ value: unknown }>((tie) => ({
   value: fc.oneof(
     { maxDepth: 2, depthSize: "small" },
@@ -461,7 +461,7 @@ const { value } = fc.letrec<{ value: unknown }>((tie) => ({
   ),
 }));
 
-/** A value of its own, in which a word stands for a tensor. */
+/** A copy of a value, with a tensor in place of the word for it. */
 function made(of: unknown): unknown {
   if (of === "tensor") return tf.tensor1d([1, 2]);
   if (of instanceof Map) return new Map([...of].map(([key, part]) => [key, made(part)]));
@@ -486,7 +486,7 @@ const change = fc.oneof(
   { weight: 1, arbitrary: fc.record({ name: fc.constantFrom(...names), remove: fc.constant(true) }) },
 );
 
-test("same bits: any class of callbacks with any fields that change in any way, killed at any batch", async () => {
+test("same bits: random classes of callbacks with random changes of random fields, killed at any batch", async () => {
   const any = fc.record({
     base: fc.constantFrom("Callback", "CustomCallback", "EarlyStopping", "object", "with"),
     first: fc.dictionary(fc.constantFrom(...names), value),
@@ -540,7 +540,7 @@ test("same bits: any class of callbacks with any fields that change in any way, 
   );
 });
 
-test("same bits: what registered classes remember, of which each training makes its own objects", async () => {
+test("same bits: fields of registered classes, of which each training makes new instances", async () => {
   const made: { batches: number }[] = [];
   let registered = true;
   class Registered extends Callback {

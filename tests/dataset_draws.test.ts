@@ -1,6 +1,6 @@
 /**
- * What the functions of a data set draw, in every way in which data sets are composed: killed at any batch and resumed as never interrupted;
- * and shuffles without a seed, which are found before anything is trained.
+ * Random draws in the functions of datasets, in every composition: killed at any batch and resumed, a training ends like an uninterrupted one.
+ * Shuffles without a seed are errors before anything is trained.
  */
 import assert from "node:assert/strict";
 import process from "node:process";
@@ -50,7 +50,7 @@ async function noisyLater(row: Data): Promise<Data> {
   return { xs: [row.xs[0] + first + second + Math.random()], ys: row.ys };
 }
 
-/** What a training ends with: its weights and its losses. */
+/** The batches, losses and weights of a training. */
 async function trained(
   options: Omit<FitOptions, "to"> & { readonly to: FitOptions["to"] },
   data: Data,
@@ -65,7 +65,7 @@ async function trained(
   return [count, history, model.getWeights().map((weight) => [...weight.dataSync()])];
 }
 
-/** Sees that trainings on data that is made anew end alike, also killed at a batch. */
+/** Checks that trainings on the same data, made again, end alike, also if killed at a batch. */
 async function repeats(data: () => Data, args: () => object, at: number): Promise<unknown> {
   const straight = await trained({ to: memory(), seed: 1 }, data(), args());
   assert.deepEqual(await trained({ to: memory(), seed: 1 }, data(), args()), straight, "a second time");
@@ -128,14 +128,14 @@ const compositions: Readonly<Record<string, () => Data>> = {
 };
 
 for (const [name, data] of Object.entries(compositions)) {
-  test(`same bits: what a data set draws: ${name}`, async () => {
+  test(`same bits: random draws of a dataset: ${name}`, async () => {
     const args = name === "a function" ? { epochs: 1 } : {};
     const straight = await repeats(() => data().batch(2), () => args, 3);
     assert.notDeepEqual(await trained({ to: memory(), seed: 2 }, data().batch(2), args), straight, "the seed decides");
   });
 }
 
-test("same bits: a data set that draws and is validated on, while timers draw; Math.random is as it was afterwards", async () => {
+test("same bits: datasets to train and validate on that call Math.random, while timers call it too; it is unhooked afterwards", async () => {
   const outer = Math.random;
   const timer = setInterval(() => Math.random(), 0);
   try {
@@ -150,7 +150,7 @@ test("same bits: a data set that draws and is validated on, while timers draw; M
   }
 });
 
-// --- any
+// --- random compositions
 
 type Link = readonly [name: string, of: (data: Data) => Data];
 
@@ -179,9 +179,9 @@ const link: fc.Arbitrary<Link> = fc.constantFrom<Link>(
     )],
 );
 
-test("same bits: any chain of data sets whose functions draw, killed at any batch", async () => {
+test("same bits: random chains of datasets whose functions call Math.random, killed at any batch", async () => {
   const any = fc.record({
-    // What is repeated or generated, tfjs itself cannot concatenate in Deno.
+    // In Deno, tfjs cannot concatenate repeated or generated datasets.
     concatenated: fc.boolean(),
     links: fc.array(link, { minLength: 1, maxLength: 5 }),
     batch: fc.integer({ min: 2, max: 4 }),
@@ -215,7 +215,7 @@ async function left(options: FitOptions, data: Data, args: object = {}): Promise
   return result._tag === "Left" ? result.left : assert.fail("Expected a left, found a right");
 }
 
-test("nothing silent: a shuffle without a seed is found before anything is trained on it, wherever it is", async () => {
+test("nothing silent: a shuffle without a seed anywhere is an error before anything is trained", async () => {
   const unseeded: readonly (() => Data)[] = [
     () => plain().shuffle(4).batch(2),
     () => plain().shuffle(4, 0 as unknown as string).batch(2),
@@ -240,7 +240,7 @@ test("nothing silent: a shuffle without a seed is found before anything is train
     assert.ok(error._tag === "Mismatch" && error.problems[0]?.path === "fit/data", explain(error));
     assert.match(
       explain(error),
-      /a shuffle without a seed: .*give .*every shuffle of it a seed that is not 0.*inexact: true/,
+      /a shuffle without a seed: give every shuffle .*a seed other than 0.*inexact: true/,
     );
   }
   const validation = await left({ to: memory() }, plain().batch(2), { validationData: plain().shuffle(3).batch(2) });
@@ -248,7 +248,7 @@ test("nothing silent: a shuffle without a seed is found before anything is train
   await trained({ to: memory() }, plain().shuffle(4, "seed").concatenate(plain().shuffle(3, "other")).batch(2), {});
 });
 
-test("inexact: data without a seed is trained on, and a resumed training says that it continues on other data", async () => {
+test("inexact: data without a seed is allowed, and a resumed training reports that it continues on other data", async () => {
   const to = memory();
   const reports: Report[] = [];
   const options = { to, every: 1, inexact: true, onReport: (report: Report) => void reports.push(report) };
@@ -256,7 +256,7 @@ test("inexact: data without a seed is trained on, and a resumed training says th
   await trained(options, plain().map((row: Data) => ({ ...row, xs: [9] })).shuffle(9).batch(2), {});
   assert.match(
     reports.at(-1)?.mayDiffer.join() ?? "",
-    /gave other data up to this checkpoint than was trained on, and inexact: true/,
+    /gave other data up to this checkpoint than was trained on, which inexact: true allows/,
   );
   assert.ok((await runOrThrow(list(to))).entries.length > 4);
 });

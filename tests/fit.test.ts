@@ -1,5 +1,5 @@
 /**
- * `fit` against tfjs's own `model.fit`, bit for bit and callback for callback; and killed anywhere against never interrupted.
+ * `fit` compared with tfjs's `model.fit`: the same bits and the same calls. Killed trainings compared with uninterrupted ones.
  */
 import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -92,7 +92,7 @@ const first = networks[0] as Network;
 
 // --- the same as tfjs
 
-test("same bits: fit is tfjs's own fit, bit for bit and call for call, whatever its arguments", async () => {
+test("same bits: fit gives the bits and the calls of model.fit, for all arguments", async () => {
   const more = fc.record({
     network: fc.nat(networks.length - 1),
     epochs: fc.integer({ min: 0, max: 3 }),
@@ -123,7 +123,7 @@ test("same bits: fit is tfjs's own fit, bit for bit and call for call, whatever 
   );
 });
 
-test("onYield, configurations of callbacks and names of data by record are as in tfjs", async () => {
+test("fit: onYield, arguments of callbacks and data as records by name work as in tfjs", async () => {
   const network = networks[2] as Network;
   const [a, b] = network.x() as tf.Tensor[];
   const [p, q] = network.y() as tf.Tensor[];
@@ -147,7 +147,7 @@ test("onYield, configurations of callbacks and names of data by record are as in
   );
 });
 
-test("what tfjs refuses is refused in its own words, and a model is free again afterwards", async () => {
+test("fit: what tfjs rejects is rejected with its own error, and the model can then be trained", async () => {
   const { build, x, y } = first;
   const bad: readonly (readonly [object, unknown?, unknown?])[] = [
     [{ batchSize: 0 }],
@@ -180,10 +180,10 @@ test("what tfjs refuses is refused in its own words, and a model is free again a
   await running;
 });
 
-// --- killed
+// --- killed trainings
 
 for (const network of networks) {
-  test(`same bits: ${network.name}, killed at every moment and resumed: as if it had never been`, async () => {
+  test(`same bits: ${network.name}, killed at every call and resumed, ends like an uninterrupted training`, async () => {
     const more = {
       epochs: 3,
       validationSplit: 0.2,
@@ -198,14 +198,14 @@ for (const network of networks) {
       const to = memory();
       const every = 1 + crashAt % 3;
       await assert.rejects(ours(network, { to, every, seed: 1 }, more, crashAt), /crash/);
-      // And once more, in what the first one left.
+      // Killed a second time, in the resumed training.
       await ours(network, { to, every, seed: 1 }, more, crashAt % 5 + 2).catch(() => {});
       assert.deepEqual(await ours(network, { to, every, seed: 1 }, more), straight, `killed at call ${crashAt}`);
     }
   });
 }
 
-test("same bits: EarlyStopping decides as if the training had never been killed", async () => {
+test("same bits: EarlyStopping stops a killed and resumed training at the same epoch", async () => {
   const more = { epochs: 30, batchSize: 7 };
   const straight = await ours(first, { to: memory() }, more, Infinity, 2);
   assert.ok(straight.epochs.length > 3 && straight.epochs.length < 30, `it stopped after ${straight.epochs.length}`);
@@ -218,7 +218,7 @@ test("same bits: EarlyStopping decides as if the training had never been killed"
   }
 });
 
-test("same bits: stopTraining set in the middle of an epoch, and killed before that epoch has ended", async () => {
+test("same bits: stopTraining is set within an epoch, and the training is killed before the epoch ends", async () => {
   const data = [first.x() as tf.Tensor, first.y() as tf.Tensor] as const;
   type Train = (model: tf.LayersModel, args: tf.ModelFitArgs) => Promise<tf.History>;
   const stopped = async (train: Train, told: Told, crash = false): Promise<Outcome> => {
@@ -268,7 +268,7 @@ test("same bits: killed by SIGKILL in one runtime and resumed in the other", asy
   }
 });
 
-test("a signal saves and stops after the batch; the training goes on from there", async () => {
+test("stopOn: a signal saves and stops after the batch, and the training resumes from there", async () => {
   const to = memory();
   const straight = await ours(first, { to: memory() }, { epochs: 2, batchSize: 7 });
   const told: Told = { calls: [] };
@@ -277,7 +277,7 @@ test("a signal saves and stops after the batch; the training goes on from there"
     ...config,
     onBatchEnd: async (batch, logs) => {
       if (batch === 1) {
-        // Sent is not yet received, and a listener alone keeps no process running.
+        // A signal takes time to arrive, and a listener alone does not keep the process alive.
         let received = false;
         process.once("SIGUSR2", () => received = true);
         process.kill(process.pid, "SIGUSR2");
@@ -305,7 +305,7 @@ test("a signal saves and stops after the batch; the training goes on from there"
 
 // --- ambient randomness
 
-test("foreign draws from Math.random, in timers and between callbacks, change nothing; and none of ours is seen outside", async () => {
+test("same bits: other code that calls Math.random in timers and callbacks changes nothing, and sees none of the training's draws", async () => {
   const more = { epochs: 3, batchSize: 4, validationSplit: 0.2 };
   const straight = await ours(first, { to: memory() }, more);
   const outer = Math.random;
@@ -336,7 +336,7 @@ test("foreign draws from Math.random, in timers and between callbacks, change no
   assert.ok(foreign > 0, "nothing drew");
 });
 
-test("same bits: trainOnBatch is tfjs's, from a generator, whatever draws in between", async () => {
+test("same bits: trainOnBatch gives the bits of tfjs from a generator, whatever else calls Math.random", async () => {
   for (const { name, build, x, y, args } of networks) {
     const [a, b] = [build(), build()];
     const part = (data: tf.Tensor | tf.Tensor[]): tf.Tensor =>
@@ -352,7 +352,7 @@ test("same bits: trainOnBatch is tfjs's, from a generator, whatever draws in bet
     let rng = Rng.make(4);
     let tensors = NaN;
     for (let i = 0; i < 4; i++) {
-      // The first step makes the slots of the optimizer.
+      // The first step creates the slots of the optimizer.
       if (i === 1) tensors = tf.memory().numTensors;
       const step = trainOnBatch(b, px, py)(rng)();
       Math.random();
@@ -368,9 +368,9 @@ test("same bits: trainOnBatch is tfjs's, from a generator, whatever draws in bet
   }
 });
 
-// --- going on
+// --- resuming
 
-test("epochs may grow: the rest is trained as if it had been asked for at once; a complete training calls nothing", async () => {
+test("epochs: more epochs than before train only the rest, with the same bits; a complete training calls nothing", async () => {
   const to = memory();
   const straight = await ours(first, { to: memory() }, { epochs: 5 });
   await ours(first, { to }, { epochs: 2 });
@@ -391,7 +391,7 @@ test("epochs may grow: the rest is trained as if it had been asked for at once; 
   assert.deepEqual(told.calls.filter((call) => !call.startsWith("onTrainEnd")), straight.calls.slice(0, -1));
 });
 
-test("with neither every nor seconds each epoch is saved, and the end; metrics come from the logs of the last epoch", async () => {
+test("every: by default each epoch and the end are saved, with metrics from the logs of the last epoch", async () => {
   const to = memory();
   const metrics = ({ loss = NaN }: Readonly<Record<string, number>>): Record<string, number> => ({ loss });
   const { history } = await ours(first, { to, metrics }, { epochs: 3, batchSize: 10 });
@@ -400,7 +400,7 @@ test("with neither every nor seconds each epoch is saved, and the end; metrics c
   assert.deepEqual(entries.map(({ metrics }) => metrics["loss"]), [undefined, ...(history as { loss: number[] }).loss]);
 });
 
-test("what a callback object remembers and what with names is restored over what its start sets", async () => {
+test("callbacks: fields of callbacks and components of with are restored after onTrainBegin has set them", async () => {
   class Count extends tf.Callback {
     batches = 0;
     best: number | null = null;
@@ -446,7 +446,7 @@ test("what a callback object remembers and what with names is restored over what
 
 // --- bad input
 
-test("nothing silent: other data or arguments than were trained with are all named, and the model stays as it was", async () => {
+test("nothing silent: all differences in data and arguments are listed, and the model is unchanged", async () => {
   const to = memory();
   const { build, x, y } = first;
   const args = { epochs: 3, batchSize: 7 };
@@ -486,7 +486,7 @@ test("nothing silent: other data or arguments than were trained with are all nam
   assert.ok(other._tag === "Mismatch" && other.problems.some(({ path }) => path.startsWith("model")), explain(other));
 });
 
-test("nothing silent: a checkpoint of another loop, a loop that fails, options and callbacks that cannot be", async () => {
+test("nothing silent: a checkpoint of another loop, a failing batch, and wrong options and callbacks are errors", async () => {
   const { build, x, y } = first;
   const [data, targets] = [x() as tf.Tensor, y() as tf.Tensor];
   const foreign = memory();
@@ -528,7 +528,7 @@ test("nothing silent: a checkpoint of another loop, a loop that fails, options a
   assert.ok(only._tag === "Left", "it is a training, not a model alone");
 });
 
-test("a damaged newest checkpoint is an error, from which fallback goes on to the same bits", async () => {
+test("fallback: a damaged newest checkpoint is an error; with fallback, the older one leads to the same bits", async () => {
   const { build, x, y } = first;
   const args = { epochs: 3, batchSize: 8, verbose: 0 } as const;
   const [folder, straight] = [await mkdtemp(join(scratch, "damaged-")), build()];
@@ -558,7 +558,7 @@ test("a damaged newest checkpoint is an error, from which fallback goes on to th
   assert.equal(await id(captureState({ model }))(), await id(captureState({ model: straight }))());
 });
 
-test("no trace: no tensor is left after a training, and none after one that was resumed or that failed", async () => {
+test("no trace: no tensor is left after a complete, a resumed and a failed training", async () => {
   const { build, x, y } = first;
   const [data, targets, flat] = [x() as tf.Tensor, y() as tf.Tensor, tf.ones([samples])];
   const args = { epochs: 2, batchSize: 7, validationSplit: 0.2, classWeight: { 0: 1, 1: 1, 2: 1 } };

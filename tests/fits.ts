@@ -1,6 +1,6 @@
 /**
- * Networks with everything that `fit` must not lose, data for them, callbacks that tell what they are told, and tfjs's own training with
- * `Math.random` drawn from a generator, against which ours is held.
+ * Networks with every sort of state that `fit` must keep, data for them, callbacks that record their calls, and tfjs's own training with
+ * `Math.random` drawn from a generator, to compare with.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { captureState, id, Rng } from "../mod.ts";
 
 // --- types
 
-/** A network, its data, and arguments that go with it. */
+/** A network, its data, and its arguments. */
 export interface Network {
   readonly name: string;
   readonly build: () => tf.LayersModel;
@@ -19,7 +19,7 @@ export interface Network {
   readonly args?: tf.ModelFitArgs;
 }
 
-/** What a training leaves behind. */
+/** The result of a training. */
 export interface Outcome {
   readonly model: string;
   readonly epochs: readonly number[];
@@ -28,14 +28,14 @@ export interface Outcome {
   readonly stopping: unknown;
 }
 
-/** What callbacks were told; it is saved along, so that calls before and after a crash make one list. */
+/** The calls of callbacks. They are saved with the training, so that those before and after a crash form one list. */
 export interface Told {
   calls: string[];
 }
 
 // --- networks
 
-/** Builds a model whose initializers draw the same each time. */
+/** Builds a model with the same initial weights each time. */
 function built(build: () => tf.LayersModel, compile: () => tf.ModelCompileArgs): () => tf.LayersModel {
   return () => {
     const [model] = Rng.withRandom(Rng.make("initializers"))(build);
@@ -52,7 +52,7 @@ function classes(samples: number): tf.Tensor {
   return tf.oneHot(tf.range(0, samples, 1, "int32").mod(tf.scalar(3, "int32")).toInt(), 3).toFloat();
 }
 
-/** A loss of the script's own. */
+/** A custom loss. */
 function absolute(truth: tf.Tensor, guess: tf.Tensor): tf.Tensor {
   return tf.abs(tf.sub(truth, guess)).mean(-1);
 }
@@ -118,9 +118,9 @@ export const networks: readonly Network[] = [
   },
 ];
 
-// --- what is seen
+// --- observing
 
-/** Callbacks that write down all they are told; one of them may crash, once so much was told in this process. */
+/** Callbacks that record their calls. They can throw at the n-th call in this process. */
 export function telling(told: Told, crashAt: number = Infinity): tf.CustomCallbackArgs {
   let count = 0;
   const tell = (name: string) => (...args: readonly unknown[]): void => {
@@ -136,7 +136,7 @@ export function telling(told: Told, crashAt: number = Infinity): tf.CustomCallba
   };
 }
 
-/** The same thing as a callback object, with EarlyStopping beside it. */
+/** The same as an instance of a class, followed by EarlyStopping. */
 export function objects(config: tf.CustomCallbackArgs, patience: number): [tf.CustomCallback, tf.EarlyStopping] {
   return [
     new tf.CustomCallback(config, "never"),
@@ -144,7 +144,7 @@ export function objects(config: tf.CustomCallbackArgs, patience: number): [tf.Cu
   ];
 }
 
-/** Runs with `Math.random` drawn from the generator that a seed makes, everywhere and until it is done. */
+/** Runs with `Math.random` replaced everywhere by a generator with this seed.  */
 export async function swapped<A>(seed: number, run: () => Promise<A>): Promise<A> {
   const outer = Math.random;
   let rng = Rng.make(seed);
@@ -160,7 +160,7 @@ export async function swapped<A>(seed: number, run: () => Promise<A>): Promise<A
   }
 }
 
-/** What a training has left. */
+/** The result of a training. */
 export async function outcome(
   model: tf.LayersModel,
   { epoch, history }: tf.History,
@@ -178,7 +178,7 @@ export async function outcome(
   };
 }
 
-/** An outcome as one word, for another process to compare. */
+/** A result as one word, for another process to compare. */
 export function digest(outcome: Outcome): string {
   return createHash("sha256").update(JSON.stringify(outcome)).digest("hex");
 }

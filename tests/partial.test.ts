@@ -1,5 +1,5 @@
 /**
- * Partial restores keep the order: what both sides have is called alike, whatever else is kept, skipped, renamed, converted or left alone.
+ * Order in partial restores: parts on both sides must be in the same order, whatever else is kept, skipped, renamed or converted.
  *
  * @module
  */
@@ -16,7 +16,7 @@ const { dense } = tf.layers;
 
 before(async () => void await tf.setBackend("cpu"));
 
-/** The paths and kinds of the problems of a restore that fails, and leaves everything as it was. */
+/** The problems of a restore that must fail and change nothing, as "path kind". */
 async function refused(live: object, selection: Selection, snapshot: Snapshot<unknown>): Promise<readonly string[]> {
   const error = await allOrNothing(live, restoreInto(live, selection)(snapshot));
   return (error as { readonly problems: readonly Problem[] }).problems.map(({ path, kind }) => `${path} ${kind}`)
@@ -25,15 +25,15 @@ async function refused(live: object, selection: Selection, snapshot: Snapshot<un
 
 // --- random models
 
-/** A layer as a model calls it: its name, and the layers it is called on, or the model's input. */
+/** A call of a layer in a model: its name, and the layers or the input that it is called on. */
 interface Called {
   readonly name: string;
   readonly on: readonly string[];
-  /** The name of the sum of these, where there are several. */
+  /** The name of the layer that adds several inputs. */
   readonly sum?: string;
 }
 
-/** All layers are of one class, configuration and shape: nothing but their order tells them apart. */
+/** All layers have one class, configuration and shape, so that they differ only by their order. */
 function layerNamed(name: string): tf.layers.Layer {
   return dense({ units: 2, inputShape: [2], name });
 }
@@ -65,10 +65,10 @@ const shapes: Readonly<Record<string, (layers: readonly Called[]) => object>> = 
   records: (layers) => layers.map(({ name }, i) => ({ name, w: tf.variable(tf.scalar(i)), rate: i })),
 };
 
-/** Where in a shape its layers are: those of lists have no names to ask for them by. */
+/** The prefix of layer names in options, where it is not `model/`. */
 const within: Readonly<Record<string, string>> = { nested: "model/layers/1/" };
 
-/** A layer after another, which all that was called on that is called on now. */
+/** Inserts a layer after another one. */
 function inserted(layers: readonly Called[], name: string, at: number): readonly Called[] {
   const before = layers[at]?.name ?? "";
   const moved = (on: readonly string[]): readonly string[] => on.map((other) => other === before ? name : other);
@@ -92,7 +92,7 @@ interface Case {
 
 type Names = readonly string[];
 
-/** One use of each option: what it does to the models, and how it is asked for. */
+/** One use of each option: how the models differ, and the options that allow it. */
 const uses: Readonly<
   Record<string, (layers: readonly Called[], at: number, path: (name: string, of: Names) => string) => Case>
 > = {
@@ -117,7 +117,7 @@ const uses: Readonly<
   },
   "a part of a layer, kept": (layers, at, path) => {
     const one = path(layers[at]?.name ?? "", layers.map(({ name }) => name));
-    // Items of a list go by their place.
+    // Items of a list are named by their position.
     return {
       saved: layers,
       live: layers,
@@ -135,7 +135,7 @@ const uses: Readonly<
   },
 };
 
-/** Another component that is treated differently, and how. */
+/** Differences in another component, and the options that allow them. */
 const asides: readonly (readonly [saved: object, live: object, Selection])[] = [
   [{ seen: 0 }, { seen: 1 }, { keep: ["seen"] }],
   [{}, { best: 1 }, { keep: ["best"] }],
@@ -155,7 +155,7 @@ const layersOf: fc.Arbitrary<readonly Called[]> = fc.array(
   }))
 );
 
-test("all or nothing, nothing silent: with any option, two layers in another order are an error, and in the same order none", () =>
+test("nothing silent: with any options, two exchanged layers are an error, and none if they are not exchanged", () =>
   fc.assert(
     fc.asyncProperty(
       fc.constantFrom(...Object.keys(shapes)),
@@ -170,7 +170,7 @@ test("all or nothing, nothing silent: with any option, two layers in another ord
         const path = (name: string, names: Names): string =>
           `${prefix}${shape === "records" ? names.indexOf(name) : name}`;
         const { saved, live, selection } = uses[use]?.(layers, at % layers.length, path) as Case;
-        // One option of a kind at a time; with `only`, nothing else is needed.
+        // Each option once; `only` needs no other.
         const apart = !("only" in selection) && !Object.keys(aside).some((key) => key in selection);
         const [more, rest] = apart ? [savedToo, liveToo] : [{}, {}];
         const options: Selection = apart ? { ...aside, ...selection } : selection;
@@ -180,9 +180,9 @@ test("all or nothing, nothing silent: with any option, two layers in another ord
 
         const both = live.filter(({ name }) => name !== "added").map(({ name }) => name);
         const [one, two] = [both[a % both.length] ?? "", both[b % both.length] ?? ""];
-        // A list of plain records is data, restored by place, unless something in it is asked for.
+        // A list of plain records is data, restored by position, unless an option names something in it.
         if (one === two || (shape === "records" && use === "nothing of it")) return;
-        // What is asked for goes by names: only paths by place move along.
+        // Names stay; paths with positions follow their layers.
         const exchanged = renamed(live, { [one]: two, [two]: one });
         const moved = shape === "records"
           ? (text: string): string => {
@@ -191,7 +191,7 @@ test("all or nothing, nothing silent: with any option, two layers in another ord
             return [path(name, exchanged.map((layer) => layer.name)), ...below].join("/");
           }
           : (text: string): string => text;
-        const wished: Selection = shape !== "records" ? options : {
+        const adapted: Selection = shape !== "records" ? options : {
           ...options,
           ...options.keep && { keep: options.keep.map((text) => text.startsWith(prefix) ? moved(text) : text) },
           ...options.only && { only: options.only.map(moved) },
@@ -202,7 +202,7 @@ test("all or nothing, nothing silent: with any option, two layers in another ord
           },
         };
         const other = { model: build(exchanged), ...rest };
-        const wrong = await refused(other, wished, snapshot);
+        const wrong = await refused(other, adapted, snapshot);
         assert.ok(wrong.some((problem) => problem.startsWith("model")), wrong.join());
         tf.disposeVariables();
       },
@@ -210,7 +210,7 @@ test("all or nothing, nothing silent: with any option, two layers in another ord
     { numRuns: 60 * torture },
   ));
 
-test("nothing silent: weights alone are not restored into unnamed layers of the same shapes in another order", async () => {
+test("nothing silent: restoring only weights into unnamed layers of the same shapes in another order is an error", async () => {
   const build = (activations: readonly string[]): object => ({
     model: tf.sequential({
       layers: activations.map((activation) => dense({ units: 2, inputShape: [2], activation: activation as "relu" })),
@@ -227,13 +227,13 @@ test("nothing silent: weights alone are not restored into unnamed layers of the 
     "model/layers/1/config/activation config",
   ]);
   right(restoreInto(build(["relu", "tanh", "relu"]), { only })(snapshot)());
-  // Other activations are another network on purpose.
+  // Other activations are an intended change.
   right(restoreInto(build(["relu", "sigmoid", "relu"]), { only })(snapshot)());
 });
 
-// --- what is in a layer, and what belongs to variables by position
+// --- cells of a layer, and slots of an optimizer
 
-test("nothing silent: stacked cells in another order are an error, whatever is kept beside them", async () => {
+test("nothing silent: stacked cells in another order are an error, whatever else is kept", async () => {
   const build = (names: readonly string[]): object => ({
     model: tf.sequential({
       layers: [
@@ -248,22 +248,22 @@ test("nothing silent: stacked cells in another order are an error, whatever is k
   });
   using snapshot = captureState(build(["a", "b"]));
   const cells = "model/rnn/layers/cell/layers/cells";
-  const wishes: readonly Selection[] = [
+  const selections: readonly Selection[] = [
     { keep: ["model/rnn/config", `${cells}/0/weights/bias`] },
     { only: [`${cells}/0`, `${cells}/1`] },
     { only: [`${cells}/1/weights`] },
     { rename: { [`${cells}/0`]: `${cells}/1` }, keep: ["model/rnn/config"] },
   ];
-  for (const wish of wishes) {
-    if (wish.rename === undefined) right(restoreInto(build(["a", "b"]), wish)(snapshot)());
-    const wrong = await refused(build(["b", "a"]), wish, snapshot);
-    if (wish.rename === undefined) {
+  for (const selection of selections) {
+    if (selection.rename === undefined) right(restoreInto(build(["a", "b"]), selection)(snapshot)());
+    const wrong = await refused(build(["b", "a"]), selection, snapshot);
+    if (selection.rename === undefined) {
       assert.ok(wrong.includes("model/layers/0/layers/cell/layers/cells config"), wrong.join());
     } else assert.ok(wrong.length > 0);
   }
 });
 
-/** Two branches of equal layers, one of them with a layer more that has no weights; which of the branches tfjs lists first depends on it. */
+/** Two branches of equal layers, one with an additional layer without weights. Which branch tfjs lists first depends on that layer. */
 function branched(more: boolean): tf.LayersModel {
   const x = tf.input({ shape: [2], name: "x" });
   const [a, b] = ["a", "b"].map((name) => dense({ units: 2, name }).apply(x) as tf.SymbolicTensor);
@@ -281,7 +281,7 @@ function train<S extends { readonly model: tf.LayersModel; readonly adam: tf.Opt
   return state;
 }
 
-test("nothing silent: an optimizer is not restored over a model that lists the same layers in another order", async () => {
+test("nothing silent: restoring an optimizer with a model that lists the same layers in another order is an error", async () => {
   const make = (more: boolean): { model: tf.LayersModel; adam: tf.Optimizer } => ({
     model: branched(more),
     adam: tf.train.adam(0.1),
@@ -298,7 +298,7 @@ test("nothing silent: an optimizer is not restored over a model that lists the s
   right(restoreInto(make(true), { keep: ["model/more"] })(longer)());
 });
 
-test("nothing silent: an optimizer alone is not restored beside a kept model that has its layers in another order", async () => {
+test("nothing silent: restoring only an optimizer next to a model with its layers in another order is an error", async () => {
   const build = (names: readonly string[], own: boolean): object => {
     const model = tf.sequential({ layers: names.map(layerNamed) });
     const adam = tf.train.adam(0.1);
@@ -317,7 +317,7 @@ test("nothing silent: an optimizer alone is not restored beside a kept model tha
   }
 });
 
-test("nothing silent: all layers of a model alone are not restored into others that are called in another way", async () => {
+test("nothing silent: restoring only the layers of a model into layers that are called in another order is an error", async () => {
   const build = (crossed: boolean): object => {
     const [x, y] = [tf.input({ shape: [2] }), tf.input({ shape: [2] })];
     const [one, two] = crossed ? [y, x] : [x, y];
@@ -329,7 +329,7 @@ test("nothing silent: all layers of a model alone are not restored into others t
   assert.ok((await refused(build(true), { only: ["model/layers"] }, snapshot)).length > 0);
 });
 
-test("variables that are restored beside a kept one come in the saved order: optimizers find theirs by it", async () => {
+test("order: variables restored next to a kept one get the saved creation order, by which optimizers find their slots", async () => {
   const make = (names: readonly string[]): Record<string, tf.Variable> =>
     Object.fromEntries(names.map((name, i) => [name, tf.variable(tf.scalar(i + 1), name !== "mean")]));
   const step = ({ a, b, adam }: Record<string, unknown>): void =>
@@ -347,7 +347,7 @@ test("variables that are restored beside a kept one come in the saved order: opt
   assert.equal(await idOf(rest), end);
 });
 
-test("nothing silent: kept accumulators keep the live order of the variables, and restored ones beside them are an error", async () => {
+test("nothing silent: a kept optimizer keeps the live order of the variables, and a restored one next to it is an error", async () => {
   const make = (names: readonly string[]): Record<string, tf.Variable | tf.Optimizer> => ({
     ...Object.fromEntries(names.map((name, i) => [name, tf.variable(tf.scalar(i + 1))])),
     adam: tf.train.adam(0.1),

@@ -1,5 +1,5 @@
 /**
- * Restoring on purpose differently: what is asked for happens and is reported, and whatever is not asked for is an error as ever.
+ * Partial and modified restores: the options take effect and are reported, and every difference that they do not name is still an error.
  *
  * @module
  */
@@ -39,9 +39,9 @@ const { dense, dropout } = tf.layers;
 
 before(async () => void await tf.setBackend("cpu"));
 
-// --- what is restored, and what is seen of it
+// --- restoring and observing
 
-/** A restore that succeeds: the components and what became of their parts. */
+/** A restore that must succeed: the components and the report. */
 function restored<C extends object>(live: C, selection: Selection, snapshot: Snapshot<unknown>): readonly [C, Parts] {
   const reports: Parts[] = [];
   const result = right(restoreInto(live, { ...selection, onReport: ({ parts }) => reports.push(parts) })(snapshot)());
@@ -49,7 +49,7 @@ function restored<C extends object>(live: C, selection: Selection, snapshot: Sna
   return [result, reports[0] as Parts];
 }
 
-/** The paths and kinds of the problems of a restore that fails, and leaves everything as it was. */
+/** The problems of a restore that must fail and change nothing, as "path kind". */
 async function refused(live: object, selection: Selection, snapshot: Snapshot<unknown>): Promise<readonly string[]> {
   const onReport = (): never => assert.fail("a restore that failed was reported");
   const error = await allOrNothing(live, restoreInto(live, { ...selection, onReport })(snapshot));
@@ -63,12 +63,12 @@ function weightsOf(layer: tf.layers.Layer | undefined): string {
 
 const nothing: Parts = { restored: [], kept: [], skipped: [], renamed: [], converted: [] };
 
-// --- nothing silent, and exactly what is asked for
+// --- components
 
-/** Plain parts of a run, of which any may be left out, kept, skipped or renamed. */
+/** Components that may be missing, kept or skipped. */
 const names = ["a", "b", "c", "d", "e"] as const;
 
-test("nothing silent: of components of any names, those asked for differ and are reported, and all the others are errors", () =>
+test("keep and skip: for random components, the named ones are reported, and all other differences are errors", () =>
   fc.assert(
     fc.asyncProperty(
       fc.subarray([...names]),
@@ -108,7 +108,7 @@ test("nothing silent: of components of any names, those asked for differ and are
     { numRuns: 50 * torture },
   ));
 
-test("only: what is named is restored, everything else is kept, and the report lists both", async () => {
+test("only: the named parts are restored, all others are kept, and the report lists both", async () => {
   const make = (seed: number): { rng: Rng.Rng; v: tf.Variable; t: tf.Tensor; step: number; best?: number } => ({
     rng: Rng.make(seed),
     v: tf.variable(tf.scalar(seed)),
@@ -130,12 +130,12 @@ test("only: what is named is restored, everything else is kept, and the report l
   assert.deepEqual(await refused(live, { only: ["best"] }, snapshot), ["best missing"]);
 });
 
-test("without wishes the report lists every component as restored", () => {
+test("report: without options, every component is listed as restored", () => {
   using snapshot = captureState({ step: 1, "a/b": 2 });
   assert.deepEqual(restored({ step: 0, "a/b": 0 }, {}, snapshot)[1], { ...nothing, restored: ["step", "a~1b"] });
 });
 
-test("nothing silent: a wish for what is not there is an error", async () => {
+test("options: a name that matches nothing is an error", async () => {
   using snapshot = captureState({ v: tf.variable(tf.scalar(1)), list: [1, 2], step: 1 });
   const live = { v: tf.variable(tf.scalar(2)), list: [3, 4], step: 0 };
   const selections: readonly (readonly [Selection, readonly string[]])[] = [
@@ -150,7 +150,7 @@ test("nothing silent: a wish for what is not there is an error", async () => {
   for (const [selection, wrong] of selections) assert.deepEqual(await refused(live, selection, snapshot), wrong);
 });
 
-test("nothing silent: two wishes for one part, by its name and by its path, are an error", async () => {
+test("options: naming one part twice, by its name and by its path, is an error", async () => {
   const build = (...names: readonly string[]): tf.LayersModel =>
     tf.sequential({ layers: ["first", ...names].map((name) => dense({ units: 2, inputShape: [2], name })) });
   using snapshot = captureState({ model: build("a", "b") });
@@ -167,7 +167,7 @@ test("nothing silent: two wishes for one part, by its name and by its path, are 
   for (const [selection, wrong] of selections) assert.deepEqual(await refused(live, selection, snapshot), wrong);
 });
 
-test("nothing silent: a layer whose name is the path of another part, too, is asked for by its own path", async () => {
+test("options: a layer whose name is also the path of another part must be named by its path", async () => {
   const build = (): tf.LayersModel => {
     const inner = tf.sequential({ layers: [dense({ units: 2, inputShape: [2], name: "a" })], name: "inner" });
     return tf.sequential({ layers: [inner, dense({ units: 2, name: "head" })] });
@@ -175,18 +175,18 @@ test("nothing silent: a layer whose name is the path of another part, too, is as
   using snapshot = captureState({ model: build() });
   assert.deepEqual(await refused({ model: build() }, { keep: ["model/inner"] }, snapshot), ["model/inner name"]);
   for (
-    const [wish, path] of [["model/layers/0", "model/layers/0"], ["model/inner/a", "model/layers/0/layers/0"]] as const
+    const [name, path] of [["model/layers/0", "model/layers/0"], ["model/inner/a", "model/layers/0/layers/0"]] as const
   ) {
     const live = { model: build() };
     const kept = weightsOf(live.model.layers[0]);
-    assert.deepEqual(restored(live, { keep: [wish] }, snapshot)[1].kept, [path]);
+    assert.deepEqual(restored(live, { keep: [name] }, snapshot)[1].kept, [path]);
     assert.equal(weightsOf(live.model.layers[0]), kept);
   }
 });
 
-test("a wish that makes no sense is a TypeError at once", () => {
+test("options: a wrong option is a TypeError at once", () => {
   const live = { v: 1, w: 2 };
-  const wishes: readonly (readonly [object, RegExp])[] = [
+  const wrong: readonly (readonly [object, RegExp])[] = [
     [{ only: "v" }, /options\.only to be an array/],
     [{ keep: [1] }, /options\.keep\[0\]/],
     [{ skip: [""] }, /options\.skip\[0\]/],
@@ -196,13 +196,13 @@ test("a wish that makes no sense is a TypeError at once", () => {
     [{ convert: ["x"] }, /"x" to name a live component/],
     [{ rename: { a: "x" } }, /"x" to name a live component/],
     [{ rename: ["a"] }, /options\.rename to be a record/],
-    [{ rename: { a: "v", b: "v" } }, /live names in options\.rename that differ, found "v" twice/],
+    [{ rename: { a: "v", b: "v" } }, /each live name once in options\.rename, found "v" twice/],
     [{ rename: { a: 1 } }, /live names in options\.rename/],
-    [{ only: ["v"], keep: ["v"] }, /either restored or kept/],
-    [{ keep: ["v"], rename: { a: "v" } }, /either restored or kept/],
+    [{ only: ["v"], keep: ["v"] }, /only one of options\.only, options\.keep and options\.rename/],
+    [{ keep: ["v"], rename: { a: "v" } }, /only one of options\.only, options\.keep and options\.rename/],
   ];
-  for (const [wish, message] of wishes) {
-    const options = wish as RestoreOptions;
+  for (const [given, message] of wrong) {
+    const options = given as RestoreOptions;
     assert.throws(
       () => restoreInto(live, options),
       (error) => error instanceof TypeError && message.test(error.message),
@@ -241,7 +241,7 @@ const shapes: Readonly<Record<string, (classes: number, names: readonly [string,
   },
 };
 
-/** Trains a classifier by a step of its own optimizer, and tells its loss. */
+/** Trains a classifier for one step of its own optimizer, and returns the loss. */
 async function fit(model: tf.LayersModel): Promise<number> {
   const [x, y] = [tf.linspace(-1, 1, 6).reshape([2, 3]), tf.ones([2, model.outputShape[1] as number])];
   const loss = await model.trainOnBatch(x, y) as number;
@@ -260,7 +260,7 @@ function variablesOf(model: tf.LayersModel): tf.Variable[] {
 
 for (const [shape, build] of Object.entries(shapes)) {
   describe(`a ${shape} model`, () => {
-    test("a backbone into a new head: exact bits, a fresh head and optimizer, and it trains on", async () => {
+    test("transfer learning: the backbone has the saved bits, the head and the optimizer are new, and training continues", async () => {
       const model = compiled(build(10, ["body", "head"]));
       await fit(model);
       using snapshot = captureState({ model, step: 1 });
@@ -269,7 +269,7 @@ for (const [shape, build] of Object.entries(shapes)) {
       const at = `model/layers/${live.model.layers.length - 1}`;
 
       assert.ok((await refused(live, {}, snapshot)).includes(`${at}/weights/kernel shape`));
-      // The saved optimizer belongs to weights that are not restored.
+      // The slots of the saved optimizer belong to weights that are not restored.
       const only = await refused(live, { keep: ["model/head"] }, snapshot);
       assert.ok(only.length > 0 && only.every((problem) => /^model\/compile\/trained\/\d+ sharing$/.test(problem)));
 
@@ -285,7 +285,7 @@ for (const [shape, build] of Object.entries(shapes)) {
       assert.ok(Number.isFinite(first) && second < first);
     });
 
-    test("a backbone alone: only its layers, into a model that has more on top", () => {
+    test("only: the layers of a backbone, into a model with more layers on top", () => {
       const model = build(10, ["body", "head"]);
       using snapshot = captureState({ model });
       const live = { model: build(3, ["body", "other"]) };
@@ -295,7 +295,7 @@ for (const [shape, build] of Object.entries(shapes)) {
       assert.deepEqual(live.model.layers.map(weightsOf), rest.with(at, weightsOf(model.layers[at])));
     });
 
-    test("rename: layers by the names the user gave, and by place", async () => {
+    test("rename: layers by name, and by position", async () => {
       const model = compiled(build(2, ["body", "head"]));
       await fit(model);
       using snapshot = captureState({ net: model, step: 1 });
@@ -316,14 +316,14 @@ for (const [shape, build] of Object.entries(shapes)) {
           ...places.map((i) => ({ from: `net/layers/${i}`, to: `model/layers/${i}` })),
         ],
       });
-      // The same network by other names: the same bits from now on.
+      // The same network with other names continues with the same bits.
       assert.deepEqual(await fit(result.model), await fit(model));
       assert.deepEqual(result.model.layers.map(weightsOf), model.layers.map(weightsOf));
     });
   });
 }
 
-test("a head by place: layers that tfjs named are matched in their order, beside the one that is kept", () => {
+test("keep: unnamed layers are matched in their order around a kept one", () => {
   const build = (units: number, added: boolean): { model: tf.LayersModel } => ({
     model: tf.sequential({
       layers: [
@@ -337,19 +337,19 @@ test("a head by place: layers that tfjs named are matched in their order, beside
   const saved = build(2, false);
   using snapshot = captureState(saved);
   const bits = saved.model.layers.map(weightsOf);
-  // Replaced.
+  // A replaced head.
   const live = build(3, false);
   const head = weightsOf(live.model.layers[2]);
   restored(live, { keep: ["model/layers/2"] }, snapshot);
   assert.deepEqual(live.model.layers.map(weightsOf), [bits[0], bits[1], head]);
-  // Added.
+  // An added head.
   const more = build(2, true);
   const fresh = weightsOf(more.model.layers[1]);
   restored(more, { keep: ["model/layers/1"] }, snapshot);
   assert.deepEqual(more.model.layers.map(weightsOf), [bits[0], fresh, bits[1], bits[2]]);
 });
 
-test("nothing silent: another wiring of the layers that are restored is an error, whatever is kept beside them", async () => {
+test("nothing silent: restored layers that are connected in another way are an error, whatever else is kept", async () => {
   const build = (crossed: boolean, units: number): { model: tf.LayersModel } => {
     const [x, y] = [tf.input({ shape: [3] }), tf.input({ shape: [3] })];
     const [a, b] = [dense({ units: 3, name: "a" }), dense({ units: 3, name: "b" })];
@@ -371,7 +371,7 @@ test("nothing silent: another wiring of the layers that are restored is an error
 
 // --- optimizers
 
-/** A model trained by an optimizer of its own component. */
+/** A model, and an optimizer that is a separate component. */
 function trained(units: number, rate: number, make: (rate: number) => tf.Optimizer): Pair {
   const model = tf.sequential({
     layers: [dense({ units: 3, inputShape: [3], name: "body" }), dense({ units, name: "head" })],
@@ -404,12 +404,12 @@ const optimizers: Readonly<Record<string, (rate: number) => tf.Optimizer>> = {
 };
 
 for (const [name, make] of Object.entries(optimizers)) {
-  test(`${name}: an optimizer is restored but for its learning rate, with which it trains on`, async () => {
+  test(`keep: ${name} is restored except its learning rate, and trains with the live one`, async () => {
     const saved = trained(1, 0.1, make);
     using snapshot = captureState(saved);
     const live = trained(1, 0.01, make);
     restored(live, { keep: ["optimizer/learningRate"] }, snapshot);
-    // As one whose rate was changed afterwards.
+    // The same as changing the rate after a whole restore.
     const other = trained(1, 0.1, make);
     right(restoreInto(other)(snapshot)());
     const fields = other.optimizer as unknown as { setLearningRate?: (rate: number) => void; learningRate: number };
@@ -420,13 +420,13 @@ for (const [name, make] of Object.entries(optimizers)) {
   });
 }
 
-test("an optimizer over a changed list of variables is refused, and kept fresh when that is asked for", async () => {
+test("keep: an optimizer whose variables have changed is an error unless it is kept", async () => {
   using snapshot = captureState(trained(10, 0.1, tf.train.adam));
   const live = { ...trained(3, 0.1, tf.train.adam), optimizer: tf.train.adam(0.1) };
   assert.deepEqual(await refused(live, { keep: ["model/head"] }, snapshot), ["optimizer sharing"]);
   const [result] = restored(live, { keep: ["model/head", "optimizer"] }, snapshot);
   step(result);
-  // A head of the same shape is another one, too; and so is a model with a layer less.
+  // A new head of the same shape counts as changed, and so does a model with one layer less.
   assert.deepEqual(await refused(trained(10, 0.1, tf.train.adam), { keep: ["model/head"] }, snapshot), [
     "optimizer sharing",
   ]);
@@ -434,7 +434,7 @@ test("an optimizer over a changed list of variables is refused, and kept fresh w
   assert.deepEqual(await refused(less, { skip: ["model/head"] }, snapshot), ["optimizer sharing"]);
 });
 
-test("only the optimizer, and the other way around: a generator and its critic, each with an optimizer", async () => {
+test("only: an optimizer alone, or one of two models with its optimizer", async () => {
   const make = (): object => {
     const [a, b] = [trained(1, 0.1, tf.train.adam), trained(2, 0.1, tf.train.adam)];
     return { a: a.model, b: b.model, adamA: a.optimizer, adamB: b.optimizer, rng: Rng.make("one") };
@@ -449,16 +449,16 @@ test("only the optimizer, and the other way around: a generator and its critic, 
     const part = (state: object, of: readonly string[]): object =>
       Object.fromEntries(Object.entries(state).filter(([name]) => of.includes(name)));
     assert.equal(await idOf(part(live, only)), await idOf(part(saved, only)));
-    // What was kept is what it was.
+    // The kept parts are unchanged.
     const [again] = [make()];
     right(restoreInto(again)(earlier)());
     assert.equal(await idOf(part(live, parts.kept)), await idOf(part(again, parts.kept)));
   }
 });
 
-// --- sharing across the border
+// --- objects shared by restored and kept parts
 
-test("nothing silent: one object cannot be both restored and kept", async () => {
+test("sharing: one object cannot be both restored and kept", async () => {
   const make = (): { optimizer: tf.Optimizer; model: tf.LayersModel } => {
     const model = compiled(tf.sequential({ layers: [dense({ units: 1, inputShape: [3] })] }));
     return { optimizer: model.optimizer, model };
@@ -474,13 +474,13 @@ test("nothing silent: one object cannot be both restored and kept", async () => 
     restored(make(), { only: ["model", "optimizer"] }, each);
     restored(make(), { keep: ["optimizer", "model/compile"] }, each);
   }
-  // Where the live ones are two, the saved one goes where it is wanted.
+  // The live side has two models; the saved one is restored into the named one.
   const { model } = make();
   const [result] = restored({ model, optimizer: tf.train.adam(1) }, { only: ["model"] }, snapshot);
   assert.equal(await idOf({ model: result.model }), await idOf({ model: saved.model }));
 });
 
-test("a model whose layers stand in another that is passed over is restored by itself", () => {
+test("sharing: a model is restored although the saved model that shares its layers is skipped", () => {
   const body = dense({ units: 2, inputShape: [3] });
   const generator = tf.sequential({ layers: [body] });
   const both = tf.sequential({ layers: [generator, dense({ units: 1 })] });
@@ -492,7 +492,7 @@ test("a model whose layers stand in another that is passed over is restored by i
   restored(live, { skip: ["both", "v"] }, snapshot);
 });
 
-test("sharing among what is restored is kept in any order of the names", async () => {
+test("sharing: restored parts share the same objects in any order of their names", async () => {
   const w = tf.variable(tf.scalar(1));
   using snapshot = captureState({ a: w, b: [w], c: 0 });
   const v = tf.variable(tf.scalar(2));
@@ -505,7 +505,7 @@ test("sharing among what is restored is kept in any order of the names", async (
 
 // --- other dtypes
 
-test("convert: values that another dtype holds become its own, and others are errors", () =>
+test("convert: values that the other dtype can represent are converted, others are errors", () =>
   fc.assert(
     fc.asyncProperty(
       fc.constantFrom("float32", "int32", "bool"),
@@ -551,7 +551,7 @@ test("convert: values that another dtype holds become its own, and others are er
 
 // --- configuration, names and plain data
 
-test("keep: any path that an error names may be kept", async () => {
+test("keep: every path in an error message can be kept", async () => {
   const make = (rate: number, name: string, history: readonly number[]): object => ({
     model: tf.sequential({ layers: [dropout({ rate, inputShape: [2] }), dense({ units: 1, name: "d" })], name }),
     notes: { history, seen: history.length },
@@ -566,7 +566,7 @@ test("keep: any path that an error names may be kept", async () => {
   assert.deepEqual((result as { notes: unknown }).notes, { history: [1, 2, 3], seen: 0 });
 });
 
-test("nothing silent: differences in parts beside those that are kept are listed, all of them", async () => {
+test("nothing silent: all differences next to kept parts are listed", async () => {
   const make = (units: number, seen: unknown): object => ({
     model: tf.sequential({ layers: [dense({ units, inputShape: [2], name: "a" }), dense({ units: 1, name: "b" })] }),
     cursor: Loader.start(Loader.fromArray([1, 2, units])),
@@ -584,13 +584,13 @@ test("nothing silent: differences in parts beside those that are kept are listed
   ]);
 });
 
-test("nothing silent: live components that cannot be captured are an error, not a rejection", () => {
+test("nothing silent: live components that cannot be captured are a left, not an exception", () => {
   using snapshot = captureState({ step: 1 });
   const live = { step: 0, callback: () => {} };
   assert.match(explain(left(restoreInto(live, { keep: ["callback"] })(snapshot)())), /callback.*a function/);
 });
 
-test("only: a part of a list by its place", () => {
+test("only: an item of a list by its position", () => {
   const make = (values: readonly number[]): object => ({ list: values.map((value) => tf.variable(tf.scalar(value))) });
   using snapshot = captureState(make([1, 2]));
   const live = make([3, 4]);
@@ -607,7 +607,7 @@ test("only: a part of a list by its place", () => {
   });
 });
 
-test("variables that are all restored get the order in which the saved ones came to be: optimizers find theirs by it", async () => {
+test("order: restored variables get the creation order of the saved ones, by which optimizers find their slots", async () => {
   const make = (order: readonly string[]): Record<string, tf.Variable> =>
     Object.fromEntries(order.map((name, i) => [name, tf.variable(tf.scalar(i + 1))]));
   const train = (state: object): tf.Scalar => {
@@ -630,38 +630,38 @@ test("variables that are all restored get the order in which the saved ones came
 
 // --- leaks, stores, runtimes
 
-test("no trace: a restore of parts leaves no tensor but those of its values", async () => {
+test("no trace: a partial restore creates no tensors except those of its result", async () => {
   const live = trained(3, 0.1, tf.train.adam);
   using snapshot = captureState(trained(10, 0.1, tf.train.adam));
   const digest = await id(snapshot)();
-  const wishes = { keep: ["model/head", "optimizer"] };
-  // From here on the live model and the snapshot share what both hold.
-  restored(live, wishes, snapshot);
+  const options = { keep: ["model/head", "optimizer"] };
+  // From here on the live model and the snapshot share data.
+  restored(live, options, snapshot);
   const before = tf.memory();
-  for (let i = 0; i < 3; i++) restored(live, wishes, snapshot);
+  for (let i = 0; i < 3; i++) restored(live, options, snapshot);
   assert.deepEqual(tf.memory(), before);
   const [all, head] = [live.model.weights.length, live.model.layers[1]!.weights.length];
   live.model.dispose();
   const later = tf.memory();
   assert.equal(before.numTensors - later.numTensors, all);
-  // The snapshot holds the body's, and nobody the head's.
+  // The snapshot still holds the data of the body, and nothing holds that of the head.
   assert.equal(before.numDataBuffers - later.numDataBuffers, head);
   assert.equal(await id(snapshot)(), digest);
 });
 
-test("from a store: loads and resumes tell what became of the parts, and an empty store asks for nothing", async () => {
+test("loadState and resume: partial restores from a store are reported; an empty store needs no options", async () => {
   const folder = await mkdtemp(join(tmpdir(), "dogear-selection-"));
   try {
     for (const store of [memory(), directory(folder)]) {
       const fresh = { step: 0, best: 1, v: tf.variable(tf.scalar(0)) };
-      const wishes = { keep: ["best"], rename: { w: "v" } };
-      assert.equal(await runOrThrow(resume(store, wishes)(fresh)), fresh);
+      const options = { keep: ["best"], rename: { w: "v" } };
+      assert.equal(await runOrThrow(resume(store, options)(fresh)), fresh);
       await runOrThrow(saveState(store)({ step: 7, w: tf.variable(tf.scalar(3)) }));
       await assert.rejects(runOrThrow(resume(store)(fresh)), /best: missing.*\n.*w: extra/s);
       for (const load of [loadState, resume]) {
         const reports: Parts[] = [];
         const { v, ...rest } = await runOrThrow(
-          load(store, { ...wishes, onReport: ({ parts }) => reports.push(parts) })({ ...fresh }),
+          load(store, { ...options, onReport: ({ parts }) => reports.push(parts) })({ ...fresh }),
         );
         assert.deepEqual([v.dataSync()[0], rest], [3, { step: 7, best: 1 }]);
         assert.deepEqual(reports, [{
@@ -678,7 +678,7 @@ test("from a store: loads and resumes tell what became of the parts, and an empt
   }
 });
 
-test("both runtimes: what one saved, the other takes in part, with the same bits", async () => {
+test("both runtimes: a checkpoint saved in one is partially restored in the other with the same bits", async () => {
   const folder = await mkdtemp(join(tmpdir(), "dogear-selection-"));
   try {
     await run(there, "backbone.ts", [folder, "save"]);

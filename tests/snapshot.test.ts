@@ -55,7 +55,7 @@ const stores: Readonly<Record<string, () => Store>> = {
   "a folder": () => directory(join(scratch, String(folders++))),
 };
 
-/** Every law, each a test, for subjects that fast-check generates. */
+/** One test for each law, with generated subjects. */
 function laws(subjects: fc.Arbitrary<Subject>, runs: number): void {
   const each = (law: (subject: Subject) => Promise<void>, times: number) => () =>
     fc.assert(fc.asyncProperty(subjects, law), { numRuns: Math.max(2, times * torture) });
@@ -68,14 +68,14 @@ function laws(subjects: fc.Arbitrary<Subject>, runs: number): void {
   }
 }
 
-/** Every law for one subject. */
+/** One test for each law, with one subject. */
 function lawsOf(subject: Subject): void {
   laws(fc.constant(subject), 1);
 }
 
 // --- plain data
 
-/** Changes plain data wherever it can be changed. */
+/** Changes plain data everywhere. */
 function scramble(value: unknown): void {
   if (typeof value !== "object" || value === null) return;
   if (ArrayBuffer.isView(value)) {
@@ -104,13 +104,13 @@ describe("plain data", () => {
   const components = fc.array(fc.tuple(componentNames, plainData), { maxLength: 6 }).map(Object.fromEntries);
   laws(components.map(dataSubject), 60);
 
-  test("immutable: what is written into plain data afterwards is not in the snapshot, nor in another restore", () =>
+  test("immutable: later writes to plain data change neither the snapshot nor another restore", () =>
     fc.assert(
       fc.asyncProperty(components, (data) => immutable({ ...dataSubject(data), train: scramble })),
       { numRuns: 60 * torture },
     ));
 
-  test("round trip: where nothing is yet, any plain data may come", () =>
+  test("round trip: null may be replaced by any plain data", () =>
     fc.assert(
       fc.property(plainData, (value) => {
         using snapshot = captureState({ value });
@@ -120,7 +120,7 @@ describe("plain data", () => {
     ));
 });
 
-test("nothing silent: plain data is restored over any other whole, or every difference in kind is named", () =>
+test("nothing silent: plain data is restored over other plain data, or every difference in kind is listed", () =>
   fc.assert(
     fc.property(plainData, plainData, (saved, live) => {
       using snapshot = captureState({ value: saved });
@@ -137,7 +137,7 @@ describe("typed arrays", () => {
   laws(fc.array(typedArrays, { minLength: 1, maxLength: 6 }).map((arrays) => dataSubject({ arrays })), 40);
 });
 
-test("canonical: digests are what they were in every runtime, process and version", async () => {
+test("canonical: digests are the same in every runtime, process and version", async () => {
   const kernel = tf.tensor([[1, -0], [NaN, 5e-324]], [2, 2]);
   const model = tf.sequential({ layers: [tf.layers.dense({ units: 2, inputShape: [2], useBias: false })] });
   model.weights.map(variableOf).forEach((variable) => variable.assign(kernel));
@@ -160,7 +160,7 @@ test("canonical: digests are what they were in every runtime, process and versio
   });
 });
 
-test("canonical: states that differ in one bit, one class, one name or one kind have different digests", async () => {
+test("canonical: states that differ in one bit, class, name or kind have different digests", async () => {
   const shared = tf.variable(tf.scalar(1));
   const nan = (bits: number): tf.Tensor => tf.tensor(new Float32Array(new Uint32Array([bits]).buffer));
   const states: readonly object[] = [
@@ -201,7 +201,7 @@ test("canonical: states that differ in one bit, one class, one name or one kind 
 
 // --- tensors and variables
 
-/** A record of what specs make. */
+/** A record of the arrays that specs describe. */
 function madeOf(specs: readonly TensorSpec[], make: (spec: TensorSpec) => unknown): () => object {
   return () => ({ list: specs.map(make), nested: { first: specs.slice(0, 1).map(make) } });
 }
@@ -215,11 +215,11 @@ for (const backend of ["cpu", "wasm"]) {
       await tf.setBackend(backend);
     });
     after(() => tf.setBackend("cpu"));
-    // The wasm backend has no complex numbers.
+    // The wasm backend has no complex64.
     const specs = anySpecs.map((all) => all.filter(({ dtype }) => backend === "cpu" || dtype !== "complex64"));
     laws(specs.map((all) => ({ make: madeOf(all, tensorOf) })), 30);
 
-    test("immutable: what is written into a tensor's shape is not in the snapshot", async () => {
+    test("immutable: later writes to a tensor's shape are not in the snapshot", async () => {
       const w = tf.zeros([2, 3]);
       using snapshot = captureState({ w });
       const before = await id(snapshot)();
@@ -227,7 +227,7 @@ for (const backend of ["cpu", "wasm"]) {
       assert.equal(await id(snapshot)(), before);
     });
 
-    test("no trace: a snapshot keeps the data that its tensors had, until it is released, and no other", () => {
+    test("no trace: a snapshot keeps the data of its tensors until it is released, and no other data", () => {
       const before = tf.memory().numDataBuffers;
       const buffers = (): number => tf.memory().numDataBuffers - before;
       const zeros = (): tf.Variable => tf.tidy(() => tf.variable(tf.zeros([9])));
@@ -263,7 +263,7 @@ describe("variables", () => {
   );
 
   const names = fc.uniqueArray(fc.constantFrom("w", "w_1", "moving mean", "é/~", "layer/kernel"), { minLength: 1 });
-  test("round trip: names that a user gave come back, under another registration while they are taken", () =>
+  test("round trip: variable names are restored, with another registered name while the name is in use", () =>
     fc.assert(
       fc.asyncProperty(names, async (given) => {
         const make = (): Record<string, tf.Variable> =>
@@ -293,7 +293,7 @@ describe("variables", () => {
     return immutable({ make: () => ({ v: tf.variable(tf.tensor([1, 2])) }), train });
   });
 
-  test("canonical: the numbers that tfjs names variables by are not state, a user's names are", async () => {
+  test("canonical: variable names generated by tfjs are not state, names that a user gave are", async () => {
     const make = (name?: string): object => ({ v: tf.variable(tf.scalar(1), true, name) });
     const unnamed = await idOf(make());
     moveCounters();
@@ -302,7 +302,7 @@ describe("variables", () => {
     assert.equal(new Set([unnamed, alpha, beta]).size, 3);
   });
 
-  test("no trace: a snapshot outlives every variable", async () => {
+  test("no trace: a snapshot stays usable after all variables are disposed of", async () => {
     const state = { v: tf.variable(tf.tensor([1, 2, 3])), adam: tf.train.adam(0.1) };
     state.adam.minimize(() => state.v.square().sum().asScalar(), false, [state.v]);
     const snapshot = captureState(state);
@@ -386,7 +386,7 @@ describe("Scaler", () => {
   laws(subjects, 10);
 });
 
-test("nothing silent: a value of the toolkit with a malformed field is no plain data", () => {
+test("nothing silent: a malformed value of the toolkit is an error, not plain data", () => {
   const values = [Rng.make(1), Loader.start(Loader.fromArray([1])), Schedule.constant({ base: 1 }), Scaler.make()];
   for (const value of values) {
     for (const field of Object.keys(value).filter((name) => name !== "_tag")) {
@@ -398,7 +398,7 @@ test("nothing silent: a value of the toolkit with a malformed field is no plain 
 
 // --- codecs
 
-/** Moving averages of weights: a class of a user's own. */
+/** Moving averages of weights: a user's class. */
 class Averages {
   readonly decay: number;
   readonly shadows: readonly tf.Tensor[];
@@ -412,7 +412,7 @@ class Averages {
 
 const Encoded = t.type({ decay: t.number, shadows: t.array(t.unknown), counts: t.unknown });
 
-/** Its codec; where `copies`, decoding keeps copies of the tensors it is given and not the tensors. */
+/** Its codec. With `copies`, it keeps copies of the decoded tensors. */
 function averagesCodec(copies: boolean): t.Type<Averages, StateTree> {
   return new t.Type<Averages, StateTree>(
     "Averages",
@@ -426,7 +426,7 @@ function averagesCodec(copies: boolean): t.Type<Averages, StateTree> {
   );
 }
 
-/** A codec for values that are encoded as themselves, or as a part of them. */
+/** A codec that encodes a value as itself, or as a part of it. */
 function codecOf<A>(
   is: (u: unknown) => u is A,
   encode: (value: A) => StateTree,
@@ -462,7 +462,7 @@ for (const [name, [codec, make]] of Object.entries(codecs)) {
   });
 }
 
-test("round trip: a codec's tensor that is a component, too, is one tensor in any order", async () => {
+test("round trip: a tensor of a codec that is also a component stays one tensor, in any order", async () => {
   for (const order of [["averages", "tensor"], ["tensor", "averages"]]) {
     const tensor = tf.tensor([1, 2, 3]);
     const parts: Record<string, unknown> = { tensor, averages: new Averages(1, [tensor], new Float64Array()) };
@@ -516,7 +516,7 @@ for (const [name, make] of Object.entries(optimizers)) {
       },
     };
     lawsOf(subject);
-    test("round trip, back into one that has taken more steps", () => backInto(subject));
+    test("round trip: into an optimizer that has taken more steps", () => backInto(subject));
     describe("before its first step", () => {
       const { make, probe } = subject;
       lawsOf(probe === undefined ? { make } : { make, probe });

@@ -1,5 +1,5 @@
 /**
- * Several trainings in one store by name, rerun after a kill anywhere; a second call of one name; what checkpoints are labelled with.
+ * Several named trainings in one store, run again after a kill; second calls of one name; the metrics of checkpoints.
  */
 import assert from "node:assert/strict";
 import process from "node:process";
@@ -50,13 +50,13 @@ async function digestOf(model: tf.LayersModel): Promise<string> {
   return await id(snapshot)();
 }
 
-/** A callback that throws once so many batches have been trained on by a script, in all its trainings. */
+/** A callback that throws after so many batches, counted over all trainings of a script. */
 function crashing(after: number): () => tf.CustomCallbackArgs {
   let count = 0;
   return () => ({ onBatchEnd: () => void (++count === after && assert.fail("crash")) });
 }
 
-/** A store over another one's checkpoints, as a new process has it: nothing is known of it. */
+/** A new store with the same checkpoints, as a new process would open it. */
 function anew(store: Store): Store {
   return { ...store };
 }
@@ -84,7 +84,7 @@ async function script(to: Store, crash: () => tf.CustomCallbackArgs, seed?: stri
   ];
 }
 
-test("same bits: a script of several trainings, killed in any of them and run again, passes through those that are complete", async () => {
+test("same bits: a script with several trainings, killed in any of them and run again, does not repeat the complete ones", async () => {
   const straight = await script(memory(), crashing(-1));
   const batches = 8 + 8 + 4 + 4;
   const stride = Math.max(1, Math.round(13 / torture));
@@ -97,7 +97,7 @@ test("same bits: a script of several trainings, killed in any of them and run ag
   }
 });
 
-test("same bits: a model without seeds, killed before its first save point, resumes from its own first weights", async () => {
+test("same bits: a model without seeds, killed before its first save point, resumes from its own initial weights", async () => {
   const to = memory();
   const killed = script(to, () => ({ onBatchEnd: () => assert.fail("crash") }), null);
   await assert.rejects(killed, /crash/);
@@ -114,7 +114,7 @@ test("same bits: a model without seeds, killed before its first save point, resu
   assert.deepEqual(seen, [first]);
 });
 
-test("trainings are runs of their own: retention keeps the newest of each, and the manifest names all but the default", async () => {
+test("trainings: each is a separate run, so retention keeps the newest of each; the manifest names all but the default", async () => {
   const to = memory({ keep: Retention.latest(1) });
   const model = build();
   for (const name of ["a", undefined, "b"]) {
@@ -133,14 +133,14 @@ test("trainings are runs of their own: retention keeps the newest of each, and t
   assert.deepEqual(names, ["a", undefined, "b"]);
 });
 
-// --- a second call
+// --- second calls
 
 async function left(task: ReturnType<ReturnType<typeof fit>>): Promise<DogearError> {
   const result = await task();
   return result._tag === "Left" ? result.left : assert.fail("Expected a left, found a right");
 }
 
-test("nothing silent: a second call of one name that begins with something else names the first and the remedy", async () => {
+test("nothing silent: a second call of a name that begins with something else is an error with the first call and the remedy", async () => {
   const args = { epochs: 2, verbose: 0 } as const;
   const changes: readonly ((model: tf.Sequential) => tf.Sequential)[] = [
     (model) => model,
@@ -164,14 +164,14 @@ test("nothing silent: a second call of one name that begins with something else 
     assert.match(explain(error), /Give each training of a script a name, such as \{ to, name: "fine-tuning" \}/);
     assert.equal(await digestOf(second), before);
     await runOrThrow(fit({ to, name: "second" })(second, x, y, args));
-    // The very same training again is the same.
+    // The same training again returns the same history.
     const again = build();
     await runOrThrow(fit({ to })(again, x, y, args));
     assert.equal((await runOrThrow(fit({ to })(build(), x, y, args))).epoch.length, 2);
   }
 });
 
-test("nothing silent: callbacks and models of with count among what a training began with; fitDataset and fit share the names", async () => {
+test("nothing silent: callbacks and models in with must be the same in a second call; fit and fitDataset share the names", async () => {
   const args = (patience: number) => ({
     epochs: 2,
     verbose: 0 as const,
@@ -190,7 +190,7 @@ test("nothing silent: callbacks and models of with count among what a training b
   assert.match(explain(dataset.left), /fit\/by: config: expected "fitDataset", found "fit"/);
 });
 
-test("nothing silent: two calls of one name at once; after one that failed, the name may be called again", async () => {
+test("nothing silent: two concurrent calls of one name are an error; after a failed call, a new one is not", async () => {
   const [to, args] = [memory(), { epochs: 2, verbose: 0 as const }];
   const running = fit({ to })(build(), x, y, args)();
   await new Promise((resolve) => setImmediate(resolve));
@@ -204,7 +204,7 @@ test("nothing silent: two calls of one name at once; after one that failed, the 
   for (const name of ["", 1, null]) assert.throws(() => fit({ to, name } as unknown as FitOptions), TypeError);
 });
 
-test("nothing silent: without a name, what another loop saved is an error; with one, it is not looked at", async () => {
+test("nothing silent: without a name, a checkpoint of another loop is an error; with a name, it is ignored", async () => {
   const to = memory();
   await runOrThrow(fit({ to, name: "a" })(build(), x, y, { epochs: 1, verbose: 0 }));
   const text = explain(
@@ -219,7 +219,7 @@ test("nothing silent: without a name, what another loop saved is an error; with 
 
 // --- metrics
 
-test("metrics label only checkpoints of the weights they were measured on, which an epoch's end saves, whatever every says", async () => {
+test("metrics: only checkpoints of the measured weights have metrics; each epoch is saved at its end, whatever every is", async () => {
   for (const timing of [{ every: 3 }, { seconds: 1000 }]) {
     const to = memory();
     const model = build();
@@ -242,7 +242,7 @@ test("metrics label only checkpoints of the weights they were measured on, which
   }
 });
 
-test("metrics do not label weights that a callback has changed since", async () => {
+test("metrics: weights that a callback has changed since have none", async () => {
   const to = memory();
   const model = build();
   const halve = (epoch: number): void => {
@@ -254,13 +254,13 @@ test("metrics do not label weights that a callback has changed since", async () 
   assert.deepEqual(entries.map(({ metrics }) => "loss" in metrics), [false, true, false, true]);
 });
 
-test("a training is found again in a store that was emptied by hand, whatever its numbers meant before", async () => {
+test("trainings: a new training is found in a store whose checkpoints were deleted by hand", async () => {
   const store = memory();
   const train = async (name: string): Promise<void> => {
     await runOrThrow(fit({ to: store, name, seed: 7 })(build(), x, y, { epochs: 2, batchSize: 4, verbose: 0 }));
   };
   const numbers = async () => (await runOrThrow(list(store))).entries.map(({ checkpoint }) => checkpoint);
-  // The second looks at what the first has saved.
+  // The second store reads what the first has saved.
   for (const name of ["one", "two"]) await train(name);
   for (const checkpoint of await numbers()) await runOrThrow(store.remove(checkpoint));
   await train("three");

@@ -1,0 +1,58 @@
+/**
+ * The user's own codecs: their types, and how a capture uses them.
+ *
+ * @module
+ */
+import * as t from "io-ts";
+import type { Codecs } from "./component.ts";
+import { demand, codecWith, isPlainRecord, must } from "./rules.ts";
+import type { StateTree } from "./state_tree.ts";
+import { valuesIn } from "./tfjs/tensor.ts";
+
+// --- types
+
+export type { Codecs };
+
+/** No codecs: the default. */
+export type NoCodecs = Readonly<Record<never, never>>;
+
+/** The types that codecs decode to. */
+export type Decoded<K> = { readonly [P in keyof K]: K[P] extends t.Type<infer A, infer _O, infer _I> ? A : never };
+
+/** The type of components after a restore: a component with a codec has the type of the codec. */
+export type Restored<C, K> = [keyof K] extends [never] ? C
+  : { [P in keyof C]: P extends keyof K ? Decoded<K>[P] : C[P] };
+
+/** Options of capturing and restoring. */
+export interface Options<K extends Codecs = NoCodecs> {
+  /**
+   * Codecs for components of your own types, by component name.
+   * @default {}
+   */
+  readonly codecs?: K;
+}
+
+// --- constructors
+
+/** Rejects with a `TypeError` what is not a record of io-ts codecs. */
+export function checkCodecs(codecs: Codecs | undefined): void {
+  if (codecs === undefined) return;
+  demand("codecs", must("a record of codecs by component name", isPlainRecord), codecs);
+  for (const [name, codec] of Object.entries(codecs)) demand(`codecs.${name}`, codecWith("is", "validate", "encode"), codec);
+}
+
+/** The codecs among the options of a save or load, checked. */
+export function codecsOf<K extends Codecs>({ codecs }: Options<K>): Options<K> {
+  checkCodecs(codecs);
+  return codecs === undefined ? {} : { codecs };
+}
+
+/** Codecs that encode variables as tensors: what a codec encodes is a value. */
+export function encodingValues(codecs: Codecs): Codecs {
+  return Object.fromEntries(
+    Object.entries(codecs).map(([name, codec]) => [
+      name,
+      new t.Type(codec.name, codec.is, codec.validate, (value) => valuesIn(codec.encode(value)) as StateTree),
+    ]),
+  );
+}
