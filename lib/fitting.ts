@@ -21,7 +21,7 @@ import { checkPolicy, policyNames, type SavePoints, savePoints, type SavePolicy,
 import { type Seed, seedText } from "./seed.ts";
 import { release } from "./snapshot.ts";
 import { onDevice } from "./tfjs/device.ts";
-import { hold } from "./tfjs/tensor.ts";
+import { hold } from "./tfjs/tensor_data.ts";
 import { type Callbacks, checkCallbacks } from "./tfjs/training.ts";
 import { type FoundTraining, newestOf } from "./training_checkpoints.ts";
 import { defaultTraining, type Training, trainingsAt } from "./trainings.ts";

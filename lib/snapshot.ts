@@ -30,8 +30,9 @@ import { explain } from "./explain.ts";
 import type { Overridden } from "./overridden.ts";
 import { isBranch, type Node, nodesByPath, segment, type StateTree } from "./state_tree.ts";
 import { type Held, isDType } from "./tensor.ts";
-import { roomProblem } from "./tfjs/backend.ts";
-import { undoing, valuesIn } from "./tfjs/tensor.ts";
+import { memoryProblem } from "./tfjs/backend.ts";
+import { disposeOnFailure } from "./tfjs/engine.ts";
+import { variablesToTensors } from "./tfjs/tensor_data.ts";
 
 // --- types
 
@@ -119,7 +120,7 @@ export function checkSnapshot(name: string, snapshot: Snapshot<unknown>): void {
 function valued(codecs: Codecs): Codecs {
   const one = ([name, codec]: readonly [string, Codecs[string]]): readonly [string, Codecs[string]] => [
     name,
-    new t.Type(codec.name, codec.is, codec.validate, (value) => valuesIn(codec.encode(value)) as StateTree),
+    new t.Type(codec.name, codec.is, codec.validate, (value) => variablesToTensors(codec.encode(value)) as StateTree),
   ];
   return Object.fromEntries(Object.entries(codecs).map(one));
 }
@@ -200,9 +201,9 @@ function decode(
   overrides?: Overridden[],
 ): Either<RestoreError, Record<string, unknown>> {
   if (snapshot.hold.released) return E.left({ _tag: "Released" });
-  const full = roomProblem(encoded, live === undefined);
+  const full = memoryProblem(encoded, live === undefined);
   if (full !== undefined) return E.left(mismatch([full]));
-  const restored = undoing(
+  const restored = disposeOnFailure(
     () => restore(encoded, kinds, codecs, live, problems, overrides),
     (result) => !("components" in result),
   );
@@ -235,7 +236,7 @@ export function foreseen(
   });
   if (!differs) return undefined;
   const grafted = asks(selection) ? graft(encoded, kept.encoded, kinds, selection) : { encoded, problems: [] };
-  const found = undoing(
+  const found = disposeOnFailure(
     () => restore(grafted.encoded, kinds, codecs, live as Record<string, unknown>, grafted.problems, undefined, true),
     () => true,
   ) as readonly Problem[];

@@ -171,7 +171,7 @@ test("all or nothing: a restore for which wasm has too little memory is an error
   for (const room of [0, spare, spare + bytes - 1, spare + bytes + 11]) {
     const error = withRoom(room, () => left(restoreInto(live)(snapshot)()));
     assert.equal(error._tag, "Mismatch");
-    assert.match(explain(error), new RegExp(`room for ${bytes + 12} bytes in the memory of the wasm backend.*\n.*cpu`));
+    assert.match(explain(error), new RegExp(`${bytes + 12} bytes free in the memory of the wasm backend.*\n.*cpu`));
     assert.deepEqual(await observed(live), seen);
   }
   // A model is built with weights of its own before it has these.

@@ -400,7 +400,7 @@ test("fields: what cannot be read or kept is refused with its path", () => {
 test("fields: state that goes by the name of a variable of no component is refused", () => {
   const state = bare(optimizers["LionByName"] as () => tf.Optimizer)();
   step(state);
-  assert.throws(() => captureState({ optimizer: state.optimizer }), /optimizer\/fields\/m: .*tfjs made up/);
+  assert.throws(() => captureState({ optimizer: state.optimizer }), /optimizer\/fields\/m: .*tfjs generated/);
 });
 
 // --- in place

@@ -8,8 +8,9 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { isPlainRecord } from "../rules.ts";
-import { tensorsIn as fieldTensors } from "./fields.ts";
-import { fieldsOf, sublayers } from "./names.ts";
+import { tensorsInFields } from "./fields.ts";
+import { sublayers } from "./names.ts";
+import { layerFields } from "./private_fields.ts";
 
 // --- types
 
@@ -33,7 +34,7 @@ interface Watched {
 
 /** The tensors in an optimizer's fields, at any depth. */
 function optimizerTensors(optimizer: tf.Optimizer): readonly tf.Tensor[] {
-  return [...fieldTensors(optimizer)];
+  return [...tensorsInFields(optimizer)];
 }
 
 /** A layer with all layers in it. */
@@ -43,12 +44,12 @@ function layersIn(layer: tf.layers.Layer): readonly tf.layers.Layer[] {
 }
 
 function statesOf(layer: tf.layers.Layer): readonly tf.Tensor[] {
-  return (fieldsOf(layer).states_ ?? []).flat().filter((state): state is tf.Tensor => state instanceof tf.Tensor);
+  return (layerFields(layer).states_ ?? []).flat().filter((state): state is tf.Tensor => state instanceof tf.Tensor);
 }
 
 function layerTensors(layer: tf.layers.Layer): readonly tf.Tensor[] {
   return layersIn(layer).flatMap((one) => {
-    const { _trainableWeights = [], _nonTrainableWeights = [] } = fieldsOf(one);
+    const { _trainableWeights = [], _nonTrainableWeights = [] } = layerFields(one);
     return [...[..._trainableWeights, ..._nonTrainableWeights].map(({ val }) => val), ...statesOf(one)];
   });
 }
