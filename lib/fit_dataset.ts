@@ -27,12 +27,12 @@ import type { OptionNames } from "./option_names.ts";
 import * as Rng from "./rng.ts";
 import {
   batchOf,
-  type Dataset,
   drawingFrom,
   hookRandom,
   isDataset,
   type Iterator,
   sampleWeights,
+  type TfDataset,
 } from "./tfjs/dataset.ts";
 import { callbacksOf, disposeLogs, disposeNew, type Logs, type Trainer, trainerOf } from "./tfjs/training.ts";
 
@@ -47,7 +47,7 @@ interface Feed {
   readonly open: () => Promise<Either<FitError, void>>;
   readonly next: () => Promise<Either<FitError, Awaited<ReturnType<Iterator["next"]>>>>;
   /** The validation data, of which each element read counts; undefined if it is not a dataset. */
-  readonly validation: Dataset | undefined;
+  readonly validation: TfDataset | undefined;
 }
 
 const argumentNames = {
@@ -84,7 +84,7 @@ const unrepeatable: Problem = {
 };
 
 /** Data of which every element that is read goes into the run's checksum. */
-function feedOf(dataset: Dataset, args: Args, { seed = 0, inexact = false }: FitOptions, run: () => Run): Feed {
+function feedOf(dataset: TfDataset, args: Args, { seed = 0, inexact = false }: FitOptions, run: () => Run): Feed {
   const drawn = drawingFrom(Rng.fork("data")(Rng.make(seed)));
   const { validationData } = args;
   const data = drawn(dataset, "train");
@@ -178,7 +178,7 @@ function warnOfEnd(perEpoch: number, batches: number, epochs: number): void {
 async function jobOf(
   model: tf.LayersModel,
   trainer: Trainer,
-  dataset: Dataset,
+  dataset: TfDataset,
   args: Args,
   options: FitOptions,
 ): Promise<Job> {
@@ -355,7 +355,7 @@ export function fitDataset(
   options: FitOptions,
 ): (
   model: tf.LayersModel,
-  dataset: Dataset,
+  dataset: TfDataset,
   // deno-lint-ignore no-explicit-any -- the element type is invariant in tfjs's own arguments
   args: tf.ModelFitDatasetArgs<any>,
 ) => TaskEither<FitError, tf.History> {

@@ -8,7 +8,7 @@
 import { aligned, assign, withoutMaps } from "./refilling.ts";
 import { isPlainRecord } from "./rules.ts";
 import { entry, join, type Named, type Node } from "./state_tree.ts";
-import { type Callbacks, configurationOf, isCallback, type Trainer } from "./tfjs/training.ts";
+import { argumentFieldsOf, type Callbacks, isCallback, type Trainer } from "./tfjs/training.ts";
 
 // --- types
 
@@ -39,7 +39,7 @@ function isGiven(
   params: unknown,
   trainer: Trainer,
 ): boolean {
-  if (configurationOf(object).includes(name)) return Object.is(made[name], value);
+  if (argumentFieldsOf(object).includes(name)) return Object.is(made[name], value);
   if (!isCallback(object)) return false;
   if (name === "params") return value === params || value === undefined;
   if (name === "model") return value === trainer || value === null;
@@ -48,14 +48,14 @@ function isGiven(
 
 /** What callbacks remember now. */
 export function memoriesOf(
-  { remembering, made }: Callbacks,
+  { stateful, initialFields }: Callbacks,
   params: unknown,
   trainer: Trainer,
   model: object,
 ): Memories {
   const converted = new Map<object, unknown>();
-  const each = remembering.map((object, i) => {
-    const [values, absent, fresh]: [Fields, string[], Fields] = [{}, [], made[i] ?? {}];
+  const each = stateful.map((object, i) => {
+    const [values, absent, fresh]: [Fields, string[], Fields] = [{}, [], initialFields[i] ?? {}];
     for (const name of Reflect.ownKeys(object)) {
       const { value, writable = false } = Object.getOwnPropertyDescriptor(object, name) as PropertyDescriptor;
       if (typeof value === "function") continue;
@@ -77,9 +77,9 @@ export function memoriesOf(
 }
 
 /** How callbacks of tfjs's own classes were made, but for functions. */
-export function configurationsOf({ remembering }: Callbacks): readonly (readonly unknown[])[] {
-  return remembering.map((object) =>
-    configurationOf(object).flatMap((name) => {
+export function configurationsOf({ stateful }: Callbacks): readonly (readonly unknown[])[] {
+  return stateful.map((object) =>
+    argumentFieldsOf(object).flatMap((name) => {
       const value = (object as Fields)[name];
       return typeof value === "function" || value == null ? [] : [[name, value]];
     })
@@ -107,12 +107,12 @@ export function alignedMemories(
  * @param refill Puts a value into the live object that is to hold it.
  */
 export function recall(
-  { remembering }: Callbacks,
+  { stateful }: Callbacks,
   values: readonly Readonly<Fields>[],
   names: readonly Valueless[] | undefined,
   refill: (live: unknown, restored: unknown) => unknown,
 ): void {
-  remembering.forEach((object, i) => {
+  stateful.forEach((object, i) => {
     const fields = object as unknown as Fields;
     for (const [name, value] of Object.entries(values[i] ?? {})) assign(object, name, refill(fields[name], value));
     for (const name of names?.[i]?.absent ?? []) assign(object, name, undefined);

@@ -10,7 +10,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { Target } from "../component.ts";
 import { aside, entry, join, type Named, type Node, record } from "../state_tree.ts";
-import { entriesOf } from "./state_nodes.ts";
+import { recordEntries } from "./state_nodes.ts";
 
 // --- types
 
@@ -307,7 +307,7 @@ export function checkFieldClasses(state: Node, target: Target, live: object): vo
     const className = entry(saved, at);
     return typeof className === "string" ? className : undefined;
   };
-  const paths = new Set([...liveClasses.keys(), ...entriesOf(saved).map(([at]) => at)]);
+  const paths = new Set([...liveClasses.keys(), ...recordEntries(saved).map(([at]) => at)]);
   const differing = [...paths].filter((at) => liveClasses.get(at) !== savedAt(at));
   for (const at of differing) {
     const name = names.get(at) ?? "none";

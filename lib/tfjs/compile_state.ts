@@ -10,7 +10,7 @@ import type { Site, Target } from "../component.ts";
 import { isPlainRecord } from "../rules.ts";
 import { entry, type Node, record } from "../state_tree.ts";
 import { layerFields, modelFields } from "./private_fields.ts";
-import { itemsOf } from "./state_nodes.ts";
+import { listItems } from "./state_nodes.ts";
 
 // --- constructors
 
@@ -111,7 +111,7 @@ export function restoreCompile(saved: Node, target: Target, model: tf.LayersMode
     if (live !== found) target.problem("config", live, found, `compile/${part}`);
   }
   target.part(["compile", "optimizer"], model.optimizer, entry(saved, "optimizer") ?? null);
-  const trained = itemsOf(entry(saved, "trained")).map((node, i) => target.value(["compile", "trained", i], node));
+  const trained = listItems(entry(saved, "trained")).map((node, i) => target.value(["compile", "trained", i], node));
   target.commit(() => {
     const weights = new Map(
       [...(fields.collectedTrainableWeights ?? []), ...layerFields(model).weights].map((

@@ -12,7 +12,7 @@ import type { Site, Target } from "../component.ts";
 import { aside, entry, type Named, type Node, record, unwrap } from "../state_tree.ts";
 import { encodeFedName, givenLayerName, namingClass } from "./names.ts";
 import { modelFields } from "./private_fields.ts";
-import { entriesOf } from "./state_nodes.ts";
+import { recordEntries } from "./state_nodes.ts";
 
 // --- constructors
 
@@ -112,7 +112,7 @@ export function encodeInputNames(model: tf.LayersModel, site: Site): readonly Na
 
 /** Advances tfjs's counters past the saved names, which are about to be used again. */
 export function advanceCounters(state: Node): void {
-  for (const [prefix, count] of entriesOf(entry(unwrap(entry(state, "names") ?? null), "counters"))) {
+  for (const [prefix, count] of recordEntries(entry(unwrap(entry(state, "names") ?? null), "counters"))) {
     if (typeof count === "number") advanceCounter(prefix, count);
   }
 }

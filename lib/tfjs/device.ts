@@ -103,7 +103,7 @@ function firstLine(message: string): string {
 }
 
 /** The failure that made data invalid, if one did. */
-function failureOf({ invalid }: DeviceWatch, dataId: object): DeviceFailed | undefined {
+function invalidatedBy({ invalid }: DeviceWatch, dataId: object): DeviceFailed | undefined {
   return invalid.find(({ ids }) => ids.has(dataId))?.failure;
 }
 
@@ -182,7 +182,7 @@ function watchPrograms(watch: DeviceWatch): void {
     for (const set of [batch, watch.unconfirmed]) set.add(result.dataId);
     watch.pending.get(program.shaderKey)?.batches.add(batch);
     for (const { dataId } of inputs) {
-      const failure = failureOf(watch, dataId);
+      const failure = invalidatedBy(watch, dataId);
       if (failure !== undefined) watch.invalid.find((one) => one.failure === failure)?.ids.add(result.dataId);
     }
     return result;
@@ -316,7 +316,7 @@ export async function onDevice<A>(part: () => A | Promise<A>): Promise<A> {
  */
 export function checkData(backend: unknown, dataId: object): void {
   const watch = watchOf(backend);
-  const failure = watch && failureOf(watch, dataId);
+  const failure = watch && invalidatedBy(watch, dataId);
   if (failure !== undefined) throw toError(failure);
 }
 

@@ -13,7 +13,7 @@ import { aside, entry, isBranch, join, type Node, record, unwrap } from "../stat
 import { isTypedArray } from "../tensor.ts";
 import { registeredVariable } from "./engine.ts";
 import { layerFields, type LayerVariable } from "./private_fields.ts";
-import { itemsOf, stateIn } from "./state_nodes.ts";
+import { listItems, stateIn } from "./state_nodes.ts";
 import { givenVariableName } from "./variable.ts";
 
 // --- types
@@ -36,7 +36,7 @@ interface RestoredKey {
 // --- constructors
 
 /** The variable that a text names, alone or followed by a suffix such as `/m`: a trainable one, or a model's. */
-function referenceIn(text: string, site: Site): VariableReference | undefined {
+function variableReference(text: string, site: Site): VariableReference | undefined {
   for (let end = text.length; end > 0; end--) {
     if (end < text.length && !/[/_:.-]/.test(text.charAt(end))) continue;
     const variable = registeredVariable(text.slice(0, end));
@@ -58,8 +58,8 @@ export function isGeneratedWeightName(text: string): boolean {
 function isKeyedByVariables(value: NamedRecord, site: Site): boolean {
   const keys = Object.keys(value);
   return keys.length > 0 &&
-    (keys.every((key) => referenceIn(key, site) !== undefined) ||
-      keys.some((key) => isGeneratedWeightName(key) && referenceIn(key, site) !== undefined));
+    (keys.every((key) => variableReference(key, site) !== undefined) ||
+      keys.some((key) => isGeneratedWeightName(key) && variableReference(key, site) !== undefined));
 }
 
 /** Whether all texts are names of variables that belong to components. */
@@ -94,7 +94,7 @@ function restoreReference(state: Node, step: Step, target: Target): () => string
 }
 
 function encodeKey(key: unknown, step: Step, site: Site): Node {
-  const reference = typeof key === "string" ? referenceIn(key, site) : undefined;
+  const reference = typeof key === "string" ? variableReference(key, site) : undefined;
   return reference === undefined ? site.part(step, key) : encodeReference(key as string, reference, step, site);
 }
 
@@ -134,8 +134,8 @@ function restorePairs(
   target: Target,
   live: ReadonlyMap<unknown, unknown>,
 ): () => readonly (readonly [unknown, unknown])[] {
-  const pairs = itemsOf(state).map((pair, i) => {
-    const [keyNode, valueNode] = itemsOf(pair);
+  const pairs = listItems(state).map((pair, i) => {
+    const [keyNode, valueNode] = listItems(pair);
     const key = restoreKey(keyNode ?? null, [i, 0], target);
     return { key, value: target.part([i, 1], live.get(key.now), valueNode ?? null) };
   });
@@ -151,7 +151,7 @@ function encodePairs(pairs: Iterable<readonly [unknown, unknown]>, site: Site): 
 }
 
 function restoreKeys(state: Node, target: Target): readonly RestoredKey[] {
-  return itemsOf(state).map((node, i) => restoreKey(node, i, target));
+  return listItems(state).map((node, i) => restoreKey(node, i, target));
 }
 
 const mapKind: Kind<Map<unknown, unknown>> = {
@@ -212,10 +212,10 @@ const variableNameKind: Kind<string> = {
   name: "VariableName",
   is: (u): u is string => typeof u === "string",
   within: (u, site) => {
-    const reference = typeof u === "string" && isGeneratedWeightName(u) ? referenceIn(u, site) : undefined;
+    const reference = typeof u === "string" && isGeneratedWeightName(u) ? variableReference(u, site) : undefined;
     return reference !== undefined && site.known(reference.variable);
   },
-  encode: (text, site) => stateIn(encodeReference(text, referenceIn(text, site) as VariableReference, [], site)),
+  encode: (text, site) => stateIn(encodeReference(text, variableReference(text, site) as VariableReference, [], site)),
   restore: (state, target) => restoreReference(state, [], target),
 };
 
@@ -227,7 +227,7 @@ const slotKind: Kind<{ readonly originalName: string; readonly variable: tf.Vari
     u["variable"] instanceof tf.Variable,
   within: (u) => slotKind.is(u),
   encode: ({ originalName, variable }, site) => {
-    const reference = referenceIn(originalName, site);
+    const reference = variableReference(originalName, site);
     const name = reference !== undefined && site.known(reference.variable)
       ? encodeReference(originalName, reference, "originalName", site)
       : aside(originalName);

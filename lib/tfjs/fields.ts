@@ -16,7 +16,7 @@ import { isTypedArray } from "../tensor.ts";
 import { registeredVariable } from "./engine.ts";
 import { isGeneratedWeightName, isPlainData, reportRemoved } from "./field_kinds.ts";
 import { isOptimizer, optimizerClassOf } from "./optimizer_class.ts";
-import { entriesOf } from "./state_nodes.ts";
+import { recordEntries } from "./state_nodes.ts";
 
 // --- types
 
@@ -69,7 +69,7 @@ export function restoreFields(
 ): void {
   const fields = object as ObjectFields;
   target.late("fields", (at) => {
-    const parts = entriesOf(state).map(([name, node]) =>
+    const parts = recordEntries(state).map(([name, node]) =>
       [name, at.part(name, Object.hasOwn(fields, name) ? fields[name] : undefined, node)] as const
     );
     const names = new Set(parts.map(([name]) => name));

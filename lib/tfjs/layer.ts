@@ -37,7 +37,7 @@ import {
 } from "./names.ts";
 import { layerFields } from "./private_fields.ts";
 import { encodeMasks, encodeStates, restoreMasks, restoreStates } from "./recurrent_state.ts";
-import { entriesOf, itemsOf } from "./state_nodes.ts";
+import { listItems, recordEntries } from "./state_nodes.ts";
 import { layerWeights } from "./variable.ts";
 
 // --- capture and restore
@@ -54,7 +54,7 @@ function ownFunctions(layer: tf.layers.Layer): readonly string[] {
 /** Reports the functions of the captured layer that a fresh one lacks. */
 function checkFunctions(state: Node, target: Target): void {
   if (!target.fresh) return;
-  for (const name of itemsOf(unwrap(entry(state, "functions") ?? null))) {
+  for (const name of listItems(unwrap(entry(state, "functions") ?? null))) {
     target.problem(
       "class",
       "a method of a registered class; or restore into a live object that has this function",
@@ -64,7 +64,7 @@ function checkFunctions(state: Node, target: Target): void {
 }
 
 function restoreWeights(saved: Node, target: Target, layer: tf.layers.Layer): void {
-  const entries = entriesOf(saved);
+  const entries = recordEntries(saved);
   const live = new Map(ownWeights(layer));
   if (entries.length > 0 && live.size === 0 && !layer.built) {
     // A layer makes its weights at its first call.
@@ -130,7 +130,7 @@ function checkOldConfig(className: string, state: Node, target: Target): void {
 
 /** Compares the initializers of a layer without weights: they are state, because its first call draws the weights. */
 function compareInitializers(state: Node, target: Target, layer: tf.layers.Layer): void {
-  if (layer.built || entriesOf(entry(state, "weights")).length > 0) return;
+  if (layer.built || recordEntries(entry(state, "weights")).length > 0) return;
   const initializers = (config: unknown): unknown =>
     Object.fromEntries(
       Object.entries(isPlainRecord(config) ? config : {}).filter(([name]) => /[iI]nitializer$/.test(name)),
@@ -164,7 +164,7 @@ function completeBuild(layer: tf.layers.Layer, state: Node, target: Target): voi
   const live = new Map<string | number, tf.layers.Layer | readonly tf.layers.Layer[]>(
     layer instanceof tf.LayersModel ? layer.layers.entries() : sublayers(layer),
   );
-  for (const [name, node] of Array.isArray(saved) ? saved.entries() : entriesOf(saved)) {
+  for (const [name, node] of Array.isArray(saved) ? saved.entries() : recordEntries(saved)) {
     const subs = [live.get(name) ?? []].flat();
     [node as Node | readonly Node[]].flat().forEach((part, i) => {
       const sub = subs[i];
@@ -186,7 +186,7 @@ function encodeSublayers(layer: tf.layers.Layer, site: Site): Node {
 
 function restoreSublayers(saved: Node, target: Target, layer: tf.layers.Layer): void {
   const live = new Map(sublayers(layer));
-  for (const [name, node] of entriesOf(saved)) {
+  for (const [name, node] of recordEntries(saved)) {
     const nodes: readonly Node[] = Array.isArray(node) ? node : [node];
     const subs = [live.get(name) ?? []].flat();
     if (nodes.length !== subs.length) {

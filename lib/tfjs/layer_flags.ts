@@ -8,14 +8,16 @@ import { entry, type Named, type Node, record } from "../state_tree.ts";
 
 // --- types
 
-const flagNames = ["trainable_", "_trainable"] as const;
+const trainableFlags = ["trainable_", "_trainable"] as const;
 
 // --- capture and restore
 
 /** The flags of a layer or model. */
 export function encodeFlags(layer: object): Node {
   const fields = layer as Record<string, unknown>;
-  return record(flagNames.flatMap((flag): Named[] => typeof fields[flag] === "boolean" ? [[flag, fields[flag]]] : []));
+  return record(
+    trainableFlags.flatMap((flag): Named[] => typeof fields[flag] === "boolean" ? [[flag, fields[flag]]] : []),
+  );
 }
 
 /**
@@ -31,7 +33,7 @@ export function restoreFlags(
   layer: () => object | undefined,
   at: string = "flags",
 ): void {
-  for (const flag of flagNames) {
+  for (const flag of trainableFlags) {
     const value = entry(state, flag);
     if (typeof value !== "boolean") continue;
     const live = (layer() as Record<string, unknown> | undefined)?.[flag];

@@ -8,7 +8,7 @@ import * as tf from "@tensorflow/tfjs";
 import type { Site, Target } from "../component.ts";
 import { entry, type Named, type Node, record } from "../state_tree.ts";
 import { isTfjsClass } from "./classes.ts";
-import { entriesOf } from "./state_nodes.ts";
+import { recordEntries } from "./state_nodes.ts";
 
 // --- constructors
 
@@ -30,7 +30,7 @@ export function encodeVariables(layer: tf.layers.Layer, site: Site): readonly Na
 export function restoreVariables(state: Node, target: Target, layer: tf.layers.Layer): void {
   const saved = entry(state, "variables");
   const fields = layer as unknown as Record<string, unknown>;
-  for (const [name, node] of entriesOf(saved)) {
+  for (const [name, node] of recordEntries(saved)) {
     const live = Object.hasOwn(fields, name) ? fields[name] : undefined;
     if (isVariable(live)) {
       target.part(["variables", name], live, node, (shared) => {

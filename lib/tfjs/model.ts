@@ -22,7 +22,7 @@ import { advanceCounters, checkInputNames, encodeInputNames, nameInputsAndOutput
 import { encodeFlags, restoreFlags } from "./layer_flags.ts";
 import { checkIdentity, givenLayerName, nameWeights, savedName } from "./names.ts";
 import { layerFields, modelFields } from "./private_fields.ts";
-import { entriesOf, itemsOf } from "./state_nodes.ts";
+import { listItems, recordEntries } from "./state_nodes.ts";
 import { buildFunctional, graphDifference, graphOf } from "./wiring.ts";
 
 // --- constructors
@@ -58,7 +58,7 @@ function setBuilt(model: tf.Sequential, built: boolean): void {
 // --- capture and restore
 
 function layerNodes(state: Node): readonly Node[] {
-  return itemsOf(entry(state, "layers"));
+  return listItems(entry(state, "layers"));
 }
 
 function encodeModel(model: tf.LayersModel, site: Site): Node {
@@ -153,7 +153,7 @@ function withLiveGraph(
 ): ReturnType<NonNullable<PartsOf["moved"]>> {
   const graph = entry(live, "graph");
   const merged = record(
-    entriesOf(state).map(([name, node]) => [
+    recordEntries(state).map(([name, node]) => [
       name,
       name === "graph" && node !== null && graph !== undefined ? graph : node,
     ]),

@@ -26,7 +26,7 @@ import {
   optimizerLayout,
   optimizerLayouts,
 } from "./optimizer_class.ts";
-import { itemsOf, stateIn } from "./state_nodes.ts";
+import { listItems, stateIn } from "./state_nodes.ts";
 import { checkTensor, shapeOf } from "./tensor.ts";
 import { holdAt } from "./tensor_data.ts";
 import { assignAtCommit } from "./variable.ts";
@@ -62,7 +62,7 @@ function slotsOf(fields: OptimizerFields, name: string): readonly Slot[] {
 function restoreSlots(name: string, suffix: string, saved: Node, target: Target, fields: OptimizerFields): void {
   const live = slotsOf(fields, name);
   if (live.some((slot) => slot.variable.isDisposed)) target.problem("data", "a live optimizer", "a disposed one");
-  const prepared = itemsOf(saved).flatMap((node, i): (readonly [Slot, commit: () => void])[] => {
+  const prepared = listItems(saved).flatMap((node, i): (readonly [Slot, commit: () => void])[] => {
     const tensor = checkTensor(node, target, undefined, `slots/${name}/${i}`);
     if (tensor === undefined) return [];
     target.after(() => tensor.dispose());
@@ -280,7 +280,7 @@ export const optimizerKind: Kind<tf.Optimizer> = {
       const [slots] = Object.keys(optimizerLayout(of?.base ?? null)?.slots ?? {});
       if (slots === undefined) return [];
       const list = entry(entry(state, of?.exact ? "slots" : "fields"), slots);
-      return itemsOf(list).map((slot) => of?.exact ? shapeOf(slot) : slotShape(slot));
+      return listItems(list).map((slot) => of?.exact ? shapeOf(slot) : slotShape(slot));
     },
   },
 };

@@ -10,7 +10,7 @@ import * as tf from "@tensorflow/tfjs";
 import type { Site, Target } from "../component.ts";
 import { entry, type Named, type Node, record } from "../state_tree.ts";
 import { layerFields } from "./private_fields.ts";
-import { itemsOf } from "./state_nodes.ts";
+import { listItems } from "./state_nodes.ts";
 
 // --- constructors
 
@@ -64,7 +64,7 @@ export function encodeMasks(layer: tf.layers.Layer, site: Site): readonly Named[
 export function restoreMasks(saved: Node, target: Target, layer: tf.layers.Layer): void {
   for (const [i, cell] of maskedCells(layer).entries()) {
     for (const name of maskNames) {
-      const masks = itemsOf(entry(itemsOf(saved)[i], name)).map((node, k) =>
+      const masks = listItems(entry(listItems(saved)[i], name)).map((node, k) =>
         target.value(["masks", i, name, k], node)() as tf.Tensor
       );
       target.commit(() => {

@@ -8,12 +8,12 @@ import { isBranch, type Named, type Node } from "../state_tree.ts";
 // --- combinators
 
 /** The items of a list node; none for other nodes. */
-export function itemsOf(node: Node | undefined): readonly Node[] {
+export function listItems(node: Node | undefined): readonly Node[] {
   return Array.isArray(node) ? node : [];
 }
 
 /** The entries of a record node; none for other nodes. */
-export function entriesOf(node: Node | undefined): readonly Named[] {
+export function recordEntries(node: Node | undefined): readonly Named[] {
   return node !== undefined && isBranch(node) && node.is === "record" ? node.entries : [];
 }
 

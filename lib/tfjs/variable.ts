@@ -43,7 +43,7 @@ export function assignAtCommit(target: Target, variable: tf.Variable, tensor: tf
 }
 
 /** Compares the names, except where a layer or an optimizer names the variable. */
-function checkName(state: Node, target: Target, live: tf.Variable): void {
+function checkVariableName(state: Node, target: Target, live: tf.Variable): void {
   const [name, value] = [entry(state, "name"), entry(state, "value")];
   const [saved, given] = [typeof name === "string" ? name : null, givenVariableName(live)];
   const isNamedByLayer = value !== undefined && isBranch(value) && value.is === "array" && value.name !== undefined;
@@ -85,7 +85,7 @@ export const variableKind: Kind<tf.Variable> = {
   },
   restore: (state, target, live) => {
     if (live === undefined || target.built(live)) return () => live as tf.Variable;
-    checkName(state, target, live);
+    checkVariableName(state, target, live);
     const trainable = scalar(state, "trainable", "boolean", target);
     target.overrides("trainable", live.trainable, trainable);
     const tensor = checkTensor(entry(state, "value"), target, live);

@@ -13,7 +13,7 @@ import { entry, isBranch, type Node } from "../state_tree.ts";
 import { registeredClass } from "./classes.ts";
 import { namingClass } from "./names.ts";
 import { type CallNode, callsOf, modelFields } from "./private_fields.ts";
-import { itemsOf } from "./state_nodes.ts";
+import { listItems } from "./state_nodes.ts";
 
 // --- types
 
@@ -160,7 +160,7 @@ export function buildFunctional(
 // --- combinators
 
 function outputRefsIn(node: Node | undefined): readonly OutputRef[] {
-  return itemsOf(node).map((ref) => itemsOf(ref).map(Number) as unknown as OutputRef);
+  return listItems(node).map((ref) => listItems(ref).map(Number) as unknown as OutputRef);
 }
 
 /** The graph in a model's state. A sequential model has none in its state: its graph is the chain of its layers. */
@@ -168,16 +168,16 @@ function graphIn(state: Node): SavedGraph {
   const graph = entry(state, "graph");
   if (graph !== undefined && isBranch(graph)) {
     return {
-      calls: itemsOf(entry(graph, "calls")).map((call) => ({
+      calls: listItems(entry(graph, "calls")).map((call) => ({
         layer: Number(entry(call, "layer")),
         inputs: outputRefsIn(entry(call, "inputs")),
         args: JSON.stringify(entry(call, "args") ?? null),
       })),
-      inputs: itemsOf(entry(graph, "inputs")).map(Number),
+      inputs: listItems(entry(graph, "inputs")).map(Number),
       outputs: outputRefsIn(entry(graph, "outputs")),
     };
   }
-  const layers = itemsOf(entry(state, "layers"));
+  const layers = listItems(entry(state, "layers"));
   const before = (i: number): readonly OutputRef[] => i === 0 ? [] : [[i - 1, 0, 0]];
   const args = JSON.stringify({ is: "record", entries: [] });
   return {
@@ -247,7 +247,7 @@ function isSameCall(a: CallReach, b: CallReach | undefined): boolean {
  * @param saved The state of one model.
  * @param live The state of the other.
  * @param positions The live position of each saved layer that both have.
- * @returns The live position of the first such layer, "inputs" or "outputs" of the model, or undefined if there is none.
+ * @returns The live position of the first such layer, "inputs" or "outputs" of the model, or undefined if the graphs agree.
  */
 export function graphDifference(
   saved: Node,
