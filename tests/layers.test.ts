@@ -448,3 +448,95 @@ test("nothing silent: if a model cannot be built, the error names the layers who
   assert.deepEqual([problem?.path, others], ["model", []]);
   assert.match(problem?.expected ?? "", /getConfig and fromConfig of Shapeless/);
 });
+
+// --- arguments of user-defined layers that their getConfig omits
+
+/** Multiplies by a factor that the inherited getConfig omits. */
+class Scale extends L.Layer {
+  static readonly className: string = "Scale";
+  readonly factor: number;
+  readonly shifts: readonly number[];
+  readonly table: Float32Array;
+  cache: string | null = null;
+  constructor(args: { readonly factor?: number; readonly shifts?: readonly number[]; readonly table?: Float32Array }) {
+    super(args as never);
+    this.factor = args.factor ?? 1;
+    this.shifts = args.shifts ?? [0];
+    this.table = args.table ?? new Float32Array([1]);
+  }
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return tf.mul([inputs].flat()[0] as tf.Tensor, this.factor);
+  }
+}
+
+/** Also keeps the factor in its config. */
+class ConfiguredScale extends Scale {
+  static override readonly className: string = "ConfiguredScale";
+  override getConfig(): tf.serialization.ConfigDict {
+    return { ...super.getConfig(), factor: this.factor };
+  }
+}
+
+/** A dense layer with a factor that the inherited getConfig omits. */
+class ScaledDense extends (Object.getPrototypeOf(L.dense({ units: 1, name: "d" })).constructor as typeof L.Layer) {
+  static readonly className = "ScaledDense";
+  readonly factor: number;
+  constructor(args: { readonly factor?: number; readonly units: number }) {
+    super(args as never);
+    this.factor = args.factor ?? 1;
+  }
+}
+for (const Class of [Scale, ConfiguredScale, ScaledDense]) tf.serialization.registerClass(Class as never);
+
+const shape = { inputShape: [2] } as const;
+
+/** The path and texts of each problem of a fresh restore. */
+function freshProblems(components: object): readonly string[] {
+  const { problems } = left(restoreState(captureState(components))) as unknown as {
+    readonly problems: readonly { readonly path: string; readonly expected: string; readonly found: string }[];
+  };
+  return problems.map(({ path, expected, found }) => `${path}: ${expected}, found ${found}`);
+}
+
+test("nothing silent: an argument that the getConfig of a user-defined layer omits is an error in a fresh restore", async () => {
+  const modelWith = (layer: tf.layers.Layer): tf.Sequential => tf.sequential({ layers: [layer] });
+  const cases = [
+    ["layers/0/fields/factor", /getConfig of Scale to return factor/, modelWith(new Scale({ ...shape, factor: 3 }))],
+    ["layers/0/fields/shifts", /Scale/, modelWith(new Scale({ ...shape, shifts: [0, 1] }))],
+    ["layers/0/fields/table", /Scale/, modelWith(new Scale({ ...shape, table: new Float32Array([2]) }))],
+    ["layers/0/fields/factor", /ScaledDense/, modelWith(new ScaledDense({ ...shape, units: 2, factor: 3 } as never))],
+    [
+      "layers/0/layers/layer/fields/factor",
+      /Scale/,
+      modelWith(L.timeDistributed({ layer: new Scale({ factor: 3 }), inputShape: [3, 2] })),
+    ],
+  ] as const;
+  for (const [path, message, model] of cases) {
+    const [problem, ...others] = freshProblems({ model });
+    assert.deepEqual(others, []);
+    assert.ok(problem?.startsWith(`model/${path}: `), problem);
+    assert.match(problem ?? "", message);
+    right(restoreInto({ model })(captureState({ model }))());
+  }
+  const store = memory();
+  await runOrThrow(saveState(store)({ model: modelWith(new Scale({ ...shape, factor: 3 })) }));
+  using snapshot = await runOrThrow(readSnapshot(store));
+  left(restoreState(snapshot));
+});
+
+test("round trip: user-defined layers with defaults, with arguments in their getConfig, or with shared data in fields", async () => {
+  const table = new Float32Array([1]);
+  for (
+    const layer of [
+      new Scale(shape as never),
+      new Scale({ ...shape, table }),
+      new ConfiguredScale({ ...shape, factor: 3 }),
+      new ScaledDense({ ...shape, units: 2 } as never),
+    ]
+  ) {
+    const state = { model: tf.sequential({ layers: [layer] }), table };
+    const restored = right(restoreState(captureState(state)));
+    assert.equal(await idOf(restored), await idOf(state));
+    assert.equal((restored.model.layers[0] as Scale).factor, (layer as Scale).factor);
+  }
+});

@@ -86,26 +86,44 @@ function prototypeOf(object: object): object {
   return Object.getPrototypeOf(object) as object;
 }
 
-let cachedClasses: ReadonlyMap<object, string> | undefined;
+/** Computes a value at the first call. */
+function once<A extends object>(make: () => A): () => A {
+  let made: A | undefined;
+  return () => made ??= make();
+}
 
-/** The names of tfjs's own classes by prototype. The samples are named, so that making them advances no counter of names. */
-function tfjsClasses(): ReadonlyMap<object, string> {
-  if (cachedClasses !== undefined) return cachedClasses;
-  const samples = [
+/** One object of each class of tfjs. The samples are named, so that making them advances no counter of names. */
+const samples: () => readonly Serializable[] = once(() => {
+  const [Layer, RNNCell] = [
+    tf.layers.Layer,
+    tf.layers.RNNCell,
+  ] as unknown as readonly (new (args: object) => Serializable)[];
+  return [
+    new Layer!({ name: "sample", inputShape: [1] }),
+    new RNNCell!({ name: "sample", inputShape: [1] }),
     ...instancesMadeBy(tf.layers, requiredArguments),
     ...instancesMadeBy(tf.regularizers, () => ({})),
     ...instancesMadeBy(tf.constraints, () => ({})),
     ...instancesMadeBy(tf.initializers, () => ({ value: 0, scale: 1, mode: "fanIn", distribution: "normal" })),
   ];
-  return cachedClasses = new Map<object, string>([
+});
+
+/** The names of tfjs's own classes by prototype. */
+const tfjsClasses: () => ReadonlyMap<object, string> = once(() =>
+  new Map<object, string>([
     ...withoutFactory,
     [tf.layers.Layer.prototype, "Layer"],
     [tf.layers.RNNCell.prototype, "RNNCell"],
     [tf.LayersModel.prototype, "Model"],
     [tf.Sequential.prototype, "Sequential"],
-    ...samples.map((sample) => [prototypeOf(sample), sample.getClassName()] as const),
-  ]);
-}
+    ...samples().slice(2).map((sample) => [prototypeOf(sample), sample.getClassName()] as const),
+  ])
+);
+
+/** The fields that the constructors of tfjs's own classes set, by prototype. */
+const tfjsFields: () => ReadonlyMap<object, ReadonlySet<string>> = once(() =>
+  new Map(samples().map((sample) => [prototypeOf(sample), new Set(Object.keys(sample))]))
+);
 
 /** The fault of an object that looks like one of a base class but is not an instance: it comes from another copy of tfjs. */
 export function secondCopyFault(object: object, base: { readonly prototype: object }): string | undefined {
@@ -130,6 +148,15 @@ export function tfjsBase(prototype: object | null): string | undefined {
     if (name !== undefined) return name;
   }
   return undefined;
+}
+
+/** The fields that the constructor of the nearest tfjs class sets in an object. */
+export function tfjsFieldsOf(object: object): ReadonlySet<string> {
+  for (let at: object | null = prototypeOf(object); at !== null; at = Object.getPrototypeOf(at) as object | null) {
+    const fields = tfjsFields().get(at);
+    if (fields !== undefined) return fields;
+  }
+  return new Set();
 }
 
 /** The class registered under a name. */

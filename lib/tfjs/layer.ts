@@ -25,7 +25,7 @@ import {
 } from "./classes.ts";
 import { compareConfig, encodeConfig, layerConfig, oldConfig, plainConfig, reportBuildError } from "./configuration.ts";
 import { encodeFlags, restoreFlags } from "./layer_flags.ts";
-import { encodeVariables, restoreVariables } from "./layer_variables.ts";
+import { checkPlainFields, encodePlainFields, encodeVariables, restoreVariables } from "./layer_variables.ts";
 import {
   checkIdentity,
   encodeFedName,
@@ -215,6 +215,7 @@ function encodeLayer(layer: tf.layers.Layer, site: Site): Node {
     ["weights", record(ownWeights(layer).map(([name, weight]) => [name, site.part(["weights", name], weight.val)]))],
     ...encodeInitialWeights(layer, site),
     ...encodeVariables(layer, site),
+    ...encodePlainFields(layer, config, site),
     ["states", encodeStates(layer, site)],
     ...encodeMasks(layer, site),
     ["seed", layerFields(layer).randomGenerator?.seed ?? null],
@@ -258,6 +259,7 @@ function restoreLayer(state: Node, target: Target, layer: tf.layers.Layer): void
   compareConfigs(state, target, layer);
   checkFieldClasses(state, target, layer);
   checkFunctions(state, target);
+  checkPlainFields(state, target, layer);
   restoreFlags(entry(state, "flags"), target, () => layer);
   restoreWeights(entry(state, "weights") ?? null, target, layer);
   restoreInitialWeights(entry(state, "initial"), target, layer);
