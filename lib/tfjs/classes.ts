@@ -23,6 +23,15 @@ export interface Serializable {
 /** A serializable object in a field of another, such as a regularizer of a layer, with the path of the field. */
 export type SerializableField = readonly [at: string, value: Serializable];
 
+/** One of tfjs's own classes. */
+interface TfjsClass {
+  readonly name: string;
+  /** The names of the fields that its constructor sets. */
+  readonly fields: ReadonlySet<string>;
+}
+
+type AnyConstructor = new (args: object) => object;
+
 // --- constructors
 
 /** A value for every argument that a layer of tfjs requires. */
@@ -92,38 +101,36 @@ function once<A extends object>(make: () => A): () => A {
   return () => made ??= make();
 }
 
-/** One object of each class of tfjs. The samples are named, so that making them advances no counter of names. */
-const samples: () => readonly Serializable[] = once(() => {
-  const [Layer, RNNCell] = [
-    tf.layers.Layer,
-    tf.layers.RNNCell,
-  ] as unknown as readonly (new (args: object) => Serializable)[];
-  return [
-    new Layer!({ name: "sample", inputShape: [1] }),
-    new RNNCell!({ name: "sample", inputShape: [1] }),
-    ...instancesMadeBy(tf.layers, requiredArguments),
-    ...instancesMadeBy(tf.regularizers, () => ({})),
-    ...instancesMadeBy(tf.constraints, () => ({})),
-    ...instancesMadeBy(tf.initializers, () => ({ value: 0, scale: 1, mode: "fanIn", distribution: "normal" })),
-  ];
+/** An object as a class of tfjs, with the fields that its constructor has set. */
+function classOfSample(sample: object, name: string): readonly [object, TfjsClass] {
+  return [prototypeOf(sample), { name, fields: new Set(Object.keys(sample)) }];
+}
+
+/** tfjs's own classes by prototype. Their samples are named, so that making them advances no counter of names. */
+const tfjsClasses: () => ReadonlyMap<object, TfjsClass> = once(() => {
+  const [Layer, RNNCell] = [tf.layers.Layer, tf.layers.RNNCell] as unknown as readonly [AnyConstructor, AnyConstructor];
+  const args = { name: "sample", inputShape: [1] };
+  const fields = new Set<string>();
+  return new Map([
+    ...withoutFactory.map(([prototype, name]) => [prototype, { name, fields }] as const),
+    [tf.LayersModel.prototype, { name: "Model", fields }],
+    [tf.Sequential.prototype, { name: "Sequential", fields }],
+    classOfSample(new Layer(args), "Layer"),
+    classOfSample(new RNNCell(args), "RNNCell"),
+    ...[
+      ...instancesMadeBy(tf.layers, requiredArguments),
+      ...instancesMadeBy(tf.regularizers, () => ({})),
+      ...instancesMadeBy(tf.constraints, () => ({})),
+      ...instancesMadeBy(tf.initializers, () => ({ value: 0, scale: 1, mode: "fanIn", distribution: "normal" })),
+    ].map((sample) => classOfSample(sample, sample.getClassName())),
+  ]);
 });
 
-/** The names of tfjs's own classes by prototype. */
-const tfjsClasses: () => ReadonlyMap<object, string> = once(() =>
-  new Map<object, string>([
-    ...withoutFactory,
-    [tf.layers.Layer.prototype, "Layer"],
-    [tf.layers.RNNCell.prototype, "RNNCell"],
-    [tf.LayersModel.prototype, "Model"],
-    [tf.Sequential.prototype, "Sequential"],
-    ...samples().slice(2).map((sample) => [prototypeOf(sample), sample.getClassName()] as const),
-  ])
-);
-
-/** The fields that the constructors of tfjs's own classes set, by prototype. */
-const tfjsFields: () => ReadonlyMap<object, ReadonlySet<string>> = once(() =>
-  new Map(samples().map((sample) => [prototypeOf(sample), new Set(Object.keys(sample))]))
-);
+/** The nearest class of tfjs in a prototype chain. */
+function nearestTfjsClass(prototype: object | null): TfjsClass | undefined {
+  if (prototype === null) return undefined;
+  return tfjsClasses().get(prototype) ?? nearestTfjsClass(Object.getPrototypeOf(prototype) as object | null);
+}
 
 /** The fault of an object that looks like one of a base class but is not an instance: it comes from another copy of tfjs. */
 export function secondCopyFault(object: object, base: { readonly prototype: object }): string | undefined {
@@ -138,25 +145,17 @@ export function isTfjsClass(object: object): boolean {
 
 /** Whether a class name is one of tfjs's own. */
 export function isTfjsName(name: string): boolean {
-  return [...tfjsClasses().values()].includes(name);
+  return [...tfjsClasses().values()].some((own) => own.name === name);
 }
 
-/** The name of the nearest tfjs class in a prototype chain. */
+/** The name of the nearest class of tfjs in a prototype chain. */
 export function tfjsBase(prototype: object | null): string | undefined {
-  for (let at = prototype; at !== null; at = Object.getPrototypeOf(at) as object | null) {
-    const name = tfjsClasses().get(at);
-    if (name !== undefined) return name;
-  }
-  return undefined;
+  return nearestTfjsClass(prototype)?.name;
 }
 
-/** The fields that the constructor of the nearest tfjs class sets in an object. */
+/** The names of the fields that the constructor of the nearest class of tfjs sets in an object. */
 export function tfjsFieldsOf(object: object): ReadonlySet<string> {
-  for (let at: object | null = prototypeOf(object); at !== null; at = Object.getPrototypeOf(at) as object | null) {
-    const fields = tfjsFields().get(at);
-    if (fields !== undefined) return fields;
-  }
-  return new Set();
+  return nearestTfjsClass(prototypeOf(object))?.fields ?? new Set();
 }
 
 /** The class registered under a name. */
@@ -178,7 +177,7 @@ function constructorName(prototype: object): string {
 
 function describeClass(prototype: object, className: unknown): string {
   const own = tfjsClasses().get(prototype);
-  if (own !== undefined) return own;
+  if (own !== undefined) return own.name;
   if (declaresName(prototype) && typeof className === "string") {
     if (isTfjsName(className)) return `${className}, not tfjs's`;
     const registered = registeredClass(className);
