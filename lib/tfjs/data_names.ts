@@ -91,7 +91,7 @@ function areSwapped(saved: readonly string[], live: readonly string[]): boolean 
 
 // --- capture and restore
 
-/** The state entries of the names of a model's inputs and outputs, which are restored but not compared. */
+/** The state entries of the names of a model's inputs and outputs; they are in no id. */
 export function encodeInputNames(model: tf.LayersModel, site: Site): readonly Named[] {
   const { inputLayers = [], inputNames, outputNames } = modelFields(model);
   // A model within a wrapper layer is rebuilt by the layer, under other names.

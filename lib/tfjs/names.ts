@@ -162,5 +162,5 @@ export function checkIdentity(
   const [name, given] = [entry(state, "name"), givenLayerName(live)];
   const saved = typeof name === "string" ? name : null;
   if (saved === given) return;
-  target.problem("name", given ?? "no name of the user's", saved ?? "no name of the user's");
+  target.problem("name", given ?? "a generated name", saved ?? "a generated name");
 }

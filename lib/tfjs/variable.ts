@@ -50,7 +50,7 @@ function checkVariableName(state: Node, target: Target, live: tf.Variable): void
   // In a component with several models, only the first names a shared weight.
   const isOwned = isNamedByLayer || (saved === null && layerWeights.has(live));
   if (isOwned || target.fields || saved === given) return;
-  target.problem("name", given ?? "no name of the user's", saved ?? "no name of the user's");
+  target.problem("name", given ?? "a generated name", saved ?? "a generated name");
 }
 
 /** The position of each registered variable's name. */
