@@ -158,6 +158,7 @@ export function hashPrivateField(optimizer: tf.Optimizer): string | undefined {
     if (namesOfSeven.has(prototype) || prototype === tf.Optimizer.prototype || prototype === Object.prototype) {
       return undefined;
     }
+    // No reflection lists such fields: strip comments and strings from the class's source and look for a declaration.
     const source = Function.prototype.toString.call(constructorOf(prototype) ?? (() => {}))
       .replace(/\/\*[^]*?\*\/|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\[^])*`|(?<![:\\])\/\/.*/g, " ");
     const [, name] = /(?<!\.\s*|static\s+|[\w$])(#[\w$]+)\s*(?:=(?![=>])|;|\n|\})/.exec(source) ?? [];
