@@ -7,7 +7,7 @@ import * as t from "io-ts";
 import type { Codecs } from "./component.ts";
 import { demand, codecWith, isPlainRecord, must } from "./rules.ts";
 import type { StateTree } from "./state_tree.ts";
-import { valuesIn } from "./tfjs/tensor.ts";
+import { variablesToTensors } from "./tfjs/tensor_data.ts";
 
 // --- types
 
@@ -52,7 +52,7 @@ export function encodingValues(codecs: Codecs): Codecs {
   return Object.fromEntries(
     Object.entries(codecs).map(([name, codec]) => [
       name,
-      new t.Type(codec.name, codec.is, codec.validate, (value) => valuesIn(codec.encode(value)) as StateTree),
+      new t.Type(codec.name, codec.is, codec.validate, (value) => variablesToTensors(codec.encode(value)) as StateTree),
     ]),
   );
 }

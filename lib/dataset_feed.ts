@@ -13,7 +13,7 @@ import type { FitOptions } from "./fit_options.ts";
 import type { TrainingState } from "./fit_state.ts";
 import * as Rng from "./rng.ts";
 import { checksum, crcText } from "./tensor_checksum.ts";
-import { type Dataset, drawingFrom, type Drawn, isDataset, type Iterator } from "./tfjs/dataset.ts";
+import { type TfDataset, drawingFrom, type ReproducibleDataset, isDataset, type Iterator } from "./tfjs/dataset.ts";
 
 // --- types
 
@@ -27,7 +27,7 @@ export interface DatasetFeed {
   /** The next element. */
   readonly next: (state: TrainingState) => Promise<Either<FitError, Awaited<ReturnType<Iterator["next"]>>>>;
   /** The validation data, if it is a dataset. */
-  readonly validation: ((state: TrainingState) => Dataset) | undefined;
+  readonly validation: ((state: TrainingState) => TfDataset) | undefined;
 }
 
 // --- constructors
@@ -49,7 +49,7 @@ async function readElement(iterator: Iterator, state: TrainingState): ReturnType
 }
 
 /** A validation dataset whose elements are added to the checksum of a training. */
-function validationOf(valid: Drawn): (state: TrainingState) => Dataset {
+function validationOf(valid: ReproducibleDataset): (state: TrainingState) => TfDataset {
   return (state) => ({
     iterator: async () => {
       const iterator = await valid.iterator();
@@ -66,7 +66,7 @@ function validationOf(valid: Drawn): (state: TrainingState) => Dataset {
  * @param options The options of `fitDataset`.
  */
 export function datasetFeed(
-  dataset: Dataset,
+  dataset: TfDataset,
   { validationData }: DatasetArguments,
   { seed = 0, inexact = false }: FitOptions,
 ): DatasetFeed {
@@ -114,7 +114,7 @@ async function replayBatches(
   return E.right(count);
 }
 
-async function replayValidation(dataset: Dataset, batches: number): Promise<void> {
+async function replayValidation(dataset: TfDataset, batches: number): Promise<void> {
   const iterator = await dataset.iterator();
   for (let b = 0; b < batches; b++) {
     const element = await iterator.next();

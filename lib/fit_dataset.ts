@@ -25,7 +25,7 @@ import { runTraining } from "./fitting.ts";
 import { orDeviceFailed } from "./guard.ts";
 import type { OptionNames } from "./option_names.ts";
 import { fingerprints } from "./tensor_checksum.ts";
-import { batchOf, type Dataset, hookRandom, isDataset, sampleWeights } from "./tfjs/dataset.ts";
+import { batchOf, type TfDataset, hookRandom, isDataset, sampleWeights } from "./tfjs/dataset.ts";
 import { disposeLogs, disposeNew, type Logs, type Trainer, trainerOf } from "./tfjs/training.ts";
 import { calling, drawing, tryStep } from "./user_calls.ts";
 
@@ -175,7 +175,7 @@ async function trainDatasetBatches(
 async function prepareFitDataset(
   model: tf.LayersModel,
   trainer: Trainer,
-  dataset: Dataset,
+  dataset: TfDataset,
   args: DatasetArguments,
   options: FitOptions,
 ): Promise<PreparedTraining> {
@@ -247,7 +247,7 @@ export function fitDataset(
   options: FitOptions,
 ): (
   model: tf.LayersModel,
-  dataset: Dataset,
+  dataset: TfDataset,
   // deno-lint-ignore no-explicit-any -- the element type is invariant in tfjs's own arguments
   args: tf.ModelFitDatasetArgs<any>,
 ) => TaskEither<FitError, tf.History> {

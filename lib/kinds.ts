@@ -13,7 +13,8 @@ import { fieldKinds } from "./tfjs/field_kinds.ts";
 import { layerKind } from "./tfjs/layer.ts";
 import { modelKind } from "./tfjs/model.ts";
 import { optimizerKind } from "./tfjs/optimizer.ts";
-import { tensorKind, variableKind } from "./tfjs/tensor.ts";
+import { tensorKind } from "./tfjs/tensor.ts";
+import { variableKind } from "./tfjs/variable.ts";
 
 // --- constructors
 

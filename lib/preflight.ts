@@ -14,7 +14,7 @@ import { isPartial, type Selection } from "./selection.ts";
 import { captureState } from "./snapshot.ts";
 import { isBranch, type Node, nodesByPath } from "./state_tree.ts";
 import { type Held, isDType } from "./tensor.ts";
-import { undoing } from "./tfjs/tensor.ts";
+import { disposeOnFailure } from "./tfjs/engine.ts";
 
 // --- constructors
 
@@ -59,7 +59,7 @@ export function preflight(
   const { encoded, problems } = isPartial(selection)
     ? merge(saved, snapshot.encoded, kinds, selection)
     : { encoded: saved, problems: [] };
-  const found = undoing(
+  const found = disposeOnFailure(
     () => restore(encoded, kinds, codecs, live as Record<string, unknown>, problems, undefined, true),
     () => true,
   ) as readonly Problem[];

@@ -9,7 +9,7 @@ import { withoutMaps } from "./plain_maps.ts";
 import { aligned, assign } from "./refilling.ts";
 import { isPlainRecord } from "./rules.ts";
 import { entry, join, type Named, type Node } from "./state_tree.ts";
-import { type Callbacks, configurationOf, isCallback, type Trainer } from "./tfjs/training.ts";
+import { argumentFieldsOf, type Callbacks, isCallback, type Trainer } from "./tfjs/training.ts";
 
 // --- types
 
@@ -17,7 +17,7 @@ import { type Callbacks, configurationOf, isCallback, type Trainer } from "./tfj
 export interface FieldsWithoutValue {
   /** Fields that are undefined. */
   readonly absent: readonly string[];
-  /** Fields that were deleted since the callback was made. */
+  /** Fields that were deleted since the callback was initialFields. */
   readonly deleted: readonly string[];
 }
 
@@ -34,11 +34,11 @@ function isSetByTfjs(
   object: object,
   name: string,
   value: unknown,
-  made: Record<string, unknown>,
+  initialFields: Record<string, unknown>,
   params: unknown,
   trainer: Trainer,
 ): boolean {
-  if (configurationOf(object).includes(name)) return Object.is(made[name], value);
+  if (argumentFieldsOf(object).includes(name)) return Object.is(initialFields[name], value);
   if (!isCallback(object)) return false;
   if (name === "params") return value === params || value === undefined;
   if (name === "model") return value === trainer || value === null;
@@ -47,17 +47,17 @@ function isSetByTfjs(
 
 /** The fields of callbacks, as they are now. */
 export function fieldsOfCallbacks(
-  { remembering, made }: Callbacks,
+  { stateful, initialFields }: Callbacks,
   params: unknown,
   trainer: Trainer,
   model: object,
 ): CallbackFields {
   const converted = new Map<object, unknown>();
-  const each = remembering.map((object, i) => {
+  const each = stateful.map((object, i) => {
     const [values, absent, fresh]: [Record<string, unknown>, string[], Record<string, unknown>] = [
       {},
       [],
-      made[i] ?? {},
+      initialFields[i] ?? {},
     ];
     for (const name of Reflect.ownKeys(object)) {
       const { value, writable = false } = Object.getOwnPropertyDescriptor(object, name) as PropertyDescriptor;
@@ -79,10 +79,10 @@ export function fieldsOfCallbacks(
   return { values: each.map(({ values }) => values), names: each.map(({ names }) => names) };
 }
 
-/** The arguments that callbacks of tfjs's own classes were made with, except functions. */
-export function configurationsOf({ remembering }: Callbacks): readonly (readonly unknown[])[] {
-  return remembering.map((object) =>
-    configurationOf(object).flatMap((name) => {
+/** The arguments that callbacks of tfjs's own classes were initialFields with, except functions. */
+export function configurationsOf({ stateful }: Callbacks): readonly (readonly unknown[])[] {
+  return stateful.map((object) =>
+    argumentFieldsOf(object).flatMap((name) => {
       const value = (object as Record<string, unknown>)[name];
       return typeof value === "function" || value == null ? [] : [[name, value]];
     })
@@ -110,12 +110,12 @@ export function alignedFields(
  * @param refill Writes a restored value into a live object.
  */
 export function restoreCallbackFields(
-  { remembering }: Callbacks,
+  { stateful }: Callbacks,
   values: CallbackFields["values"],
   names: CallbackFields["names"] | undefined,
   refill: (live: unknown, restored: unknown) => unknown,
 ): void {
-  remembering.forEach((object, i) => {
+  stateful.forEach((object, i) => {
     const fields = object as unknown as Record<string, unknown>;
     for (const [name, value] of Object.entries(values[i] ?? {})) assign(object, name, refill(fields[name], value));
     for (const name of names?.[i]?.absent ?? []) assign(object, name, undefined);

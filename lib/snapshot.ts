@@ -45,8 +45,8 @@ import { aFunction, demand, ifGiven, isPlainRecord, shown } from "./rules.ts";
 import { checkSelection, isPartial, noParts, type RestoredParts, type Selection, selectionNames } from "./selection.ts";
 import { segment } from "./state_tree.ts";
 import type { Held } from "./tensor.ts";
-import { roomProblem } from "./tfjs/backend.ts";
-import { undoing } from "./tfjs/tensor.ts";
+import { memoryProblem } from "./tfjs/backend.ts";
+import { disposeOnFailure } from "./tfjs/engine.ts";
 
 // --- types
 
@@ -176,9 +176,9 @@ function restoreTree(
   live?: Record<string, unknown>,
   overridden?: Overridden[],
 ): Either<RestoreError, Record<string, unknown>> {
-  const full = roomProblem(encoded, live === undefined);
+  const full = memoryProblem(encoded, live === undefined);
   if (full !== undefined) return E.left(mismatch([full]));
-  const restored = undoing(
+  const restored = disposeOnFailure(
     () => restore(encoded, kinds, codecs, live, problems, overridden),
     (result) => !("components" in result),
   );

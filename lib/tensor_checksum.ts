@@ -5,7 +5,7 @@
  */
 import type * as tf from "@tensorflow/tfjs";
 import { crc32 } from "node:zlib";
-import { hold } from "./tfjs/tensor.ts";
+import { hold } from "./tfjs/tensor_data.ts";
 
 // --- constructors
 

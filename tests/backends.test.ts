@@ -1,6 +1,5 @@
 /**
- * Snapshots on every backend and between them: exact values wherever they go, a warning where further steps may differ, and no backend
- * ruined.
+ * Snapshots on every backend and between backends: exact values, a warning if further steps may differ, and no backend broken.
  *
  * @module
  */
@@ -36,7 +35,7 @@ function webgpu(): WebGPU {
 
 const words = new Uint32Array([0x7fc00001, 0x7f800001, 0xffc12345, 0x80000000, 1, 0x807fffff, 0x7f800000, 0x3f800000]);
 
-/** A tensor of every dtype a backend has, with the bits that numbers lose. */
+/** A tensor of every dtype of a backend, with bits that a conversion to numbers loses. */
 function everyDtype(backend: Backend): Record<string, tf.Tensor> {
   const float = (): Float32Array => new Float32Array(words.slice().buffer);
   const plain = {
@@ -50,7 +49,7 @@ function everyDtype(backend: Backend): Record<string, tf.Tensor> {
   return backend === "wasm" ? plain : { ...plain, complex64: tf.complex(tf.tensor(float()), tf.tensor(float())) };
 }
 
-/** Sees to it that tensors are on the GPU, where they are read from otherwise. */
+/** Uploads tensors to the GPU, from which they are read in another way. */
 function upload(tensors: Readonly<Record<string, tf.Tensor>>): void {
   for (const { dtype, dataId, size } of Object.values(tensors)) {
     if (size > 0 && dtype !== "string" && dtype !== "complex64") webgpu().uploadToGPU(dataId);
@@ -95,7 +94,7 @@ for (const [from, to] of pairs) {
   });
 }
 
-test("round trip: complex64 captured on cpu is read while wasm is in use, and refused where it has no kernel", async () => {
+test("round trip: complex64 captured on cpu can be read while wasm is in use, and a restore on wasm is refused", async () => {
   await useBackend("cpu");
   const state = { z: tf.complex([1, 2], [3, 4]), nested: { w: tf.scalar(1) } };
   using snapshot = captureState(state);
@@ -125,7 +124,7 @@ interface Wasm {
   wasm: { _malloc: (bytes: number) => number; readonly _free: (address: number) => void };
 }
 
-/** Runs on wasm whose memory ends after so many further bytes. */
+/** Runs on wasm with a limit of further bytes of memory. */
 function withRoom<A>(room: number, run: () => A): A {
   const { wasm } = tf.backend() as unknown as Wasm;
   const { _malloc, _free } = wasm;
@@ -152,7 +151,7 @@ function withRoom<A>(room: number, run: () => A): A {
   }
 }
 
-test("all or nothing: a restore for which wasm has too little memory is an error, and wasm goes on", async () => {
+test("all or nothing: a restore for which wasm has too little memory is an error, and wasm keeps working", async () => {
   await useBackend("wasm");
   const units = 600;
   const bytes = 4 * (units * units + units);
@@ -171,10 +170,10 @@ test("all or nothing: a restore for which wasm has too little memory is an error
   for (const room of [0, spare, spare + bytes - 1, spare + bytes + 11]) {
     const error = withRoom(room, () => left(restoreInto(live)(snapshot)()));
     assert.equal(error._tag, "Mismatch");
-    assert.match(explain(error), new RegExp(`room for ${bytes + 12} bytes in the memory of the wasm backend.*\n.*cpu`));
+    assert.match(explain(error), new RegExp(`${bytes + 12} bytes free in the memory of the wasm backend.*\n.*cpu`));
     assert.deepEqual(await observed(live), seen);
   }
-  // A model is built with weights of its own before it has these.
+  // A fresh model allocates initial weights first.
   const tooLittle = withRoom(spare + 2 * bytes + 11, () => left(restoreState(snapshot)));
   assert.match(JSON.stringify(tooLittle), /"kind":"memory"/);
   const fresh = withRoom(spare + 2 * bytes + 12, () => right(restoreState(snapshot)) as typeof live);
@@ -186,7 +185,7 @@ test("all or nothing: a restore for which wasm has too little memory is an error
 
 // --- WebGPU
 
-testOn("cpu", "canonical: a backend without settings is set nothing and has its bare name", async () => {
+testOn("cpu", "exactBackend: cpu has no settings, and its name has none", async () => {
   const store = memory();
   await runOrThrow(saveState(store)({ w: tf.scalar(1) }));
   const told: Report[] = [];
@@ -220,26 +219,30 @@ if (backends.includes("webgpu")) {
     },
   );
 
-  testOn("webgpu", "same bits: the exact settings take where a small tensor stands out of its bits", async () => {
-    const run = async (saveAt: number): Promise<string> => {
-      const store = memory();
-      // On the GPU from the start: a part of what is too large for the CPU.
-      let v: tf.Variable = tf.variable(tf.tidy(() => tf.linspace(-1, 1, 1500).mul(2).slice(500, 500)));
-      for (let step = 0; step < 6; step++) {
-        if (step === saveAt) {
-          await runOrThrow(saveState(store)({ v }));
-          v.dispose();
-          v = (await runOrThrow(loadState(store)({ v: tf.variable(tf.zeros([500])) as tf.Variable }))).v;
+  testOn(
+    "webgpu",
+    "same bits: under the exact settings, the bits do not depend on whether a small tensor is on the GPU",
+    async () => {
+      const run = async (saveAt: number): Promise<string> => {
+        const store = memory();
+        // On the GPU from the start: a slice of a tensor that is too large for the CPU.
+        let v: tf.Variable = tf.variable(tf.tidy(() => tf.linspace(-1, 1, 1500).mul(2).slice(500, 500)));
+        for (let step = 0; step < 6; step++) {
+          if (step === saveAt) {
+            await runOrThrow(saveState(store)({ v }));
+            v.dispose();
+            v = (await runOrThrow(loadState(store)({ v: tf.variable(tf.zeros([500])) as tf.Variable }))).v;
+          }
+          tf.tidy(() => v.assign(v.add(v.exp().mul(0.3))));
         }
-        tf.tidy(() => v.assign(v.add(v.exp().mul(0.3))));
-      }
-      const digest = await idOf({ v });
-      v.dispose();
-      return digest;
-    };
-    assert.equal(await run(3), await run(-1));
-    assert.equal(await run(1), await run(-1));
-  });
+        const digest = await idOf({ v });
+        v.dispose();
+        return digest;
+      };
+      assert.equal(await run(3), await run(-1));
+      assert.equal(await run(1), await run(-1));
+    },
+  );
 
   testOn("webgpu", "same bits: the exact settings sum a large inner product in one order", async () => {
     const [a, b] = [tf.randomNormal([64, 4096], 0, 1, "float32", 1), tf.randomNormal([4096, 64], 0, 1, "float32", 2)];
@@ -249,24 +252,28 @@ if (backends.includes("webgpu")) {
     tf.dispose([a, b]);
   });
 
-  testOn("webgpu", "immutable, no trace: a capture is read from what it holds while training goes on", async () => {
-    const w = tf.variable(tf.linspace(0, 1, 2000));
-    const step = (): void => void tf.tidy(() => w.assign(w.mul(1.5).add(1)));
-    step();
-    const expected = await idOf({ w });
-    const { numTensors, numBytesInGPU } = tf.memory() as tf.MemoryInfo & { readonly numBytesInGPU: number };
-    const snapshot = captureState({ w });
-    assert.equal(tf.memory().numTensors, numTensors);
-    const digest = id(snapshot)();
-    for (let k = 0; k < 5; k++) step();
-    assert.equal(await digest, expected);
-    assert.equal(await id(snapshot)(), expected);
-    assert.notEqual(await idOf({ w }), expected);
-    assert.equal(webgpu().tensorMap.get(w.dataId).values ?? null, null, "reading keeps no copy in memory");
-    snapshot[Symbol.dispose]();
-    await w.data();
-    assert.deepEqual(tf.memory().numTensors, numTensors);
-    assert.equal((tf.memory() as unknown as { numBytesInGPU: number }).numBytesInGPU, numBytesInGPU);
-    w.dispose();
-  });
+  testOn(
+    "webgpu",
+    "immutable, no trace: a capture is read from the data that it holds while training continues",
+    async () => {
+      const w = tf.variable(tf.linspace(0, 1, 2000));
+      const step = (): void => void tf.tidy(() => w.assign(w.mul(1.5).add(1)));
+      step();
+      const expected = await idOf({ w });
+      const { numTensors, numBytesInGPU } = tf.memory() as tf.MemoryInfo & { readonly numBytesInGPU: number };
+      const snapshot = captureState({ w });
+      assert.equal(tf.memory().numTensors, numTensors);
+      const digest = id(snapshot)();
+      for (let k = 0; k < 5; k++) step();
+      assert.equal(await digest, expected);
+      assert.equal(await id(snapshot)(), expected);
+      assert.notEqual(await idOf({ w }), expected);
+      assert.equal(webgpu().tensorMap.get(w.dataId).values ?? null, null, "reading keeps no copy in memory");
+      snapshot[Symbol.dispose]();
+      await w.data();
+      assert.deepEqual(tf.memory().numTensors, numTensors);
+      assert.equal((tf.memory() as unknown as { numBytesInGPU: number }).numBytesInGPU, numBytesInGPU);
+      w.dispose();
+    },
+  );
 }

@@ -1,8 +1,8 @@
 /**
  * The backends of tfjs that this runtime has: cpu and wasm everywhere, WebGPU in Deno.
  *
- * WebGPU needs an adapter: a graphics card, or Mesa's lavapipe (Debian: `mesa-vulkan-drivers`). Where there is none its tests are left out
- * and counted as skipped, unless `DOGEAR_WEBGPU=required`: then they fail.
+ * WebGPU needs an adapter: a graphics card, or Mesa's lavapipe (Debian: `mesa-vulkan-drivers`). Without one its tests are skipped, or
+ * fail if `DOGEAR_WEBGPU=required`.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import { exactBackend } from "../mod.ts";
 
 export type Backend = "cpu" | "wasm" | "webgpu";
 
-/** What tfjs's backend for WebGPU keeps private. */
+/** The private part of tfjs's WebGPU backend. */
 export interface WebGPU {
   readonly tensorMap: { get(dataId: object): { readonly resource?: object | null; readonly values?: unknown } };
   uploadToGPU(dataId: object): void;
@@ -42,10 +42,10 @@ async function hasAdapter(): Promise<boolean> {
   return (await gpu?.requestAdapter() ?? null) !== null;
 }
 
-/** Whether the tests of WebGPU are left out here. */
+/** Whether the WebGPU tests are skipped. */
 export const noWebGPU: boolean = process.env["DOGEAR_WEBGPU"] !== "required" && !(isDeno && await hasAdapter());
 
-/** Makes a backend the one in use, with the settings under which it is exact. */
+/** Sets the backend, with its exact settings. */
 export async function useBackend(backend: Backend): Promise<void> {
   exactBackend();
   assert.ok(await tf.setBackend(backend), `Expected the backend ${backend}, found no adapter for it`);
@@ -53,7 +53,7 @@ export async function useBackend(backend: Backend): Promise<void> {
 
 // --- combinators
 
-/** A test on one backend; one of WebGPU is skipped where there is no adapter. */
+/** A test on one backend; WebGPU tests are skipped without an adapter. */
 export function testOn(backend: Backend, title: string, body: () => void | Promise<void>): void {
   const leftOut = backend === "webgpu" && noWebGPU;
   const name = `${title}, ${backend}${leftOut ? ", left out: no WebGPU adapter (mesa-vulkan-drivers)" : ""}`;

@@ -1,5 +1,5 @@
 /**
- * Tensors that share data with others of another dtype or shape: on cpu, tfjs gives what a cast loses nothing of no data of its own.
+ * Tensors that share data with tensors of another dtype or shape: on cpu, a cast that loses nothing shares the data.
  */
 import {
   captureState,
@@ -18,7 +18,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import "@tensorflow/tfjs-backend-wasm";
 
-/** Tensors by casts, and by operations that give their data on. */
+/** Tensors made by casts and by operations that share their input's data. */
 const casts: Readonly<Record<string, () => tf.Tensor>> = {
   "integers as floats": () => tf.tensor([1, 2, -3], [3], "int32").toFloat(),
   "truth values as floats": () => tf.tensor([0.2, 0.7, 0.9]).greater(0.5).toFloat(),
@@ -53,7 +53,7 @@ for (const backend of ["cpu", "wasm"] as const) {
   }
 }
 
-test("canonical: one data under two dtypes is two tensors", async () => {
+test("canonical: data shared under two dtypes is captured as two tensors", async () => {
   await tf.setBackend("cpu");
   const integers = tf.tensor([1, 2], [2], "int32");
   const state = { integers, floats: integers.toFloat() };

@@ -39,14 +39,14 @@ function problems(result: Parameters<typeof left>[0]): Mismatch["problems"] {
   return (left(result) as unknown as Mismatch).problems;
 }
 
-/** The snapshot that another process would read of a state. */
+/** The snapshot of a state as another process reads it. */
 async function read<C extends object>(state: C): Promise<Snapshot<C>> {
   const store = memory();
   await runOrThrow(saveState(store)(state));
   return await runOrThrow(readSnapshot(store)) as Snapshot<C>;
 }
 
-/** A subclass that inherits everything, the class name too. */
+/** A subclass that inherits everything, including the class name. */
 function inheriting(Base: Constructor): Constructor {
   return class Doubled extends Base {};
 }
@@ -69,7 +69,7 @@ function dense(args: object): tf.layers.Layer {
   return L.dense({ units: 2, inputShape: [2], ...args });
 }
 
-/** What has a class of its own in a model, with a way to make one of a given class. */
+/** Objects in a model that may be of a user-defined class, each with a function that makes a model with one of a given class. */
 const kinds: Readonly<Record<string, Kind>> = {
   "a layer": {
     base: classOf(L.dense({ units: 1, name: "x" })),
@@ -139,9 +139,9 @@ const kinds: Readonly<Record<string, Kind>> = {
 };
 
 for (const [name, { base, make, at }] of Object.entries(kinds)) {
-  describe(`nothing silent: ${name} of a subclass that inherits its class name`, () => {
+  describe(`nothing silent: ${name} of a subclass that inherits the class name`, () => {
     const Sub = inheriting(base);
-    test("restored afresh is an error that names the class and what to do", async () => {
+    test("a fresh restore is an error with the class and the remedy", async () => {
       const state = make(Sub);
       for (const snapshot of [captureState(state), await read(state)]) {
         const found = problems(restoreState(snapshot));
@@ -152,7 +152,7 @@ for (const [name, { base, make, at }] of Object.entries(kinds)) {
       }
       assert.equal(right(restoreState(captureState(make(base)))).model.layers.length, make(base).model.layers.length);
     });
-    test("restores into its own class alone, and no other restores into it", async () => {
+    test("it restores only into its own class, and no other class restores into it", async () => {
       const snapshot = await read(make(Sub));
       const live = make(Sub);
       right(restoreInto(live)(snapshot)());
@@ -168,7 +168,7 @@ for (const [name, { base, make, at }] of Object.entries(kinds)) {
   });
 }
 
-// --- one name for two classes
+// --- two classes with one name
 
 function scaled(className: string, factor: number): Constructor {
   return class extends tf.layers.Layer {
@@ -179,7 +179,7 @@ function scaled(className: string, factor: number): Constructor {
   };
 }
 
-test("nothing silent: two classes of one class name are two classes, registered or not", () => {
+test("nothing silent: two classes with one class name are distinguished, registered or not", () => {
   const [A, B] = [scaled("Shared", 2), scaled("Shared", 3)];
   const made = (Of: Constructor): { readonly model: tf.LayersModel } => inSequence(new Of({ inputShape: [1] }));
   const snapshot = captureState(made(A));
@@ -199,7 +199,7 @@ test("nothing silent: two classes of one class name are two classes, registered 
   assert.deepEqual([...(fresh.predict(tf.tensor2d([[1]])) as tf.Tensor).dataSync()], [2]);
 });
 
-test("nothing silent: a class registered over one of tfjs's own is built for none of tfjs's", async () => {
+test("nothing silent: a class registered under a tfjs name is never built in place of tfjs's class", async () => {
   const { classNameMap } = tf.serialization.SerializationMap.getMap();
   const [own, regularizer] = [classNameMap["Dense"], classNameMap["L1L2"]];
   const state = inSequence(dense({ kernelRegularizer: "l1l2", name: "d" }));
@@ -208,7 +208,7 @@ test("nothing silent: a class registered over one of tfjs's own is built for non
     tf.serialization.registerClass(impostor as never);
     const snapshot = await read(state);
     assert.ok(problems(restoreState(snapshot)).some(({ kind, path }) => kind === "class" && path === "model/layers/0"));
-    // A state of the other class is no state of tfjs's.
+    // Nor does a state of the other class restore into tfjs's.
     const other = captureState(inSequence(new impostor({ inputShape: [2], name: "d" })));
     assert.ok(problems(restoreInto(inSequence(dense({ name: "d" })))(other)()).some(({ kind }) => kind === "class"));
     right(restoreInto(inSequence(dense({ kernelRegularizer: "l1l2", name: "d" })))(snapshot)());
@@ -225,7 +225,7 @@ test("nothing silent: a class registered over one of tfjs's own is built for non
   right(restoreState(captureState(state)));
 });
 
-test("nothing silent: an anonymous class and a class without any class name restore into live objects alone", () => {
+test("nothing silent: an anonymous class, and a class without a class name, restore only into live objects", () => {
   const Base = classOf(L.dense({ units: 1, name: "x" }));
   const classes: readonly Constructor[] = [(() => class extends Base {})(), class Bare extends tf.layers.Layer {}];
   for (const Of of classes) {
@@ -236,7 +236,7 @@ test("nothing silent: an anonymous class and a class without any class name rest
   }
 });
 
-test("nothing silent: a model of a subclass restores into its own class alone, whatever it calls itself", () => {
+test("nothing silent: a model of a subclass restores only into its own class, whatever its class name", () => {
   class Sequential extends tf.Sequential {}
   class Mine extends tf.LayersModel {}
   const functional = (Of: Class): { readonly model: tf.LayersModel } => {
@@ -259,7 +259,7 @@ test("nothing silent: a model of a subclass restores into its own class alone, w
   }
 });
 
-test("canonical: subclasses of sequential models and of input layers have names that tfjs makes up as for those", async () => {
+test("canonical: generated names of subclasses of Sequential and InputLayer are recognised", async () => {
   class Pile extends tf.Sequential {
     static override readonly className = "Pile";
   }
@@ -294,7 +294,7 @@ test("canonical: subclasses of sequential models and of input layers have names 
   }
 });
 
-test("round trip: the class of Keras's functional models", () => {
+test("round trip: models of the class Functional, which Keras uses", () => {
   const Functional = tf.serialization.SerializationMap.getMap().classNameMap["Functional"]
     ?.[0] as unknown as Constructor;
   const x = tf.input({ shape: [2] });
@@ -303,9 +303,9 @@ test("round trip: the class of Keras's functional models", () => {
   assert.equal(Object.getPrototypeOf(fresh), Functional.prototype);
 });
 
-// --- what no class says
+// --- what a class name does not identify
 
-test("nothing silent: functions set on one layer are not lost afresh, and restore into a layer that has them", () => {
+test("nothing silent: functions set on one layer are an error in a fresh restore, and no problem in place", () => {
   const twice = (rate: number): (x: tf.Tensor) => tf.Tensor => (x) => tf.mul(x, rate);
   const patched = (): { readonly layer: tf.layers.Layer } => {
     const layer = L.dense({ units: 1, name: "a" });
@@ -325,7 +325,7 @@ test("nothing silent: functions set on one layer are not lost afresh, and restor
   }
 });
 
-test("nothing silent: what has no getConfig is refused with its path, wherever it is", () => {
+test("nothing silent: an object without getConfig is refused with its path, at any depth", () => {
   const Regularizer = Object.getPrototypeOf(classOf(tf.regularizers.l1())) as Constructor;
   class Absolute extends Regularizer {
     static readonly className = "Absolute";
@@ -358,7 +358,7 @@ test("nothing silent: what has no getConfig is refused with its path, wherever i
   }
 });
 
-test("nothing silent: a class that is not registered is named at its path, also inside a configuration", async () => {
+test("nothing silent: an unregistered class is reported at its path, also inside a config", async () => {
   const Constraint = Object.getPrototypeOf(classOf(tf.constraints.nonNeg())) as Constructor;
   class Halved extends Constraint {
     static readonly className = "Halved";
@@ -386,7 +386,7 @@ test("nothing silent: a class that is not registered is named at its path, also 
 
 // --- a second copy of tfjs
 
-/** An object as another copy of tfjs would have made it: with the same methods, of other classes. */
+/** An object as another copy of tfjs makes it: the same methods, but other classes. */
 function ofAnotherCopy<A extends object>(object: A): A {
   const copied = (prototype: object | null): object | null =>
     prototype === null || prototype === Object.prototype
@@ -395,7 +395,7 @@ function ofAnotherCopy<A extends object>(object: A): A {
   return Object.create(copied(Object.getPrototypeOf(object)), Object.getOwnPropertyDescriptors(object));
 }
 
-test("nothing silent: what a second copy of tfjs made is an error that names the cause and the remedy", () => {
+test("nothing silent: an object of a second copy of tfjs is an error with the cause and the remedy", () => {
   const model = inSequence(dense({})).model;
   const compiled = inSequence(dense({})).model;
   compiled.compile({ optimizer: ofAnotherCopy(tf.train.adam()), loss: "meanSquaredError" });

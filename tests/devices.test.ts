@@ -1,5 +1,5 @@
 /**
- * A device that refuses operations, or is lost: an error that names the kernel, never a save of what was not computed.
+ * A device that rejects operations, or is lost: an error that names the kernel, and no save of data that was not computed.
  *
  * @module
  */
@@ -30,10 +30,12 @@ import { left, right } from "./laws.ts";
 
 // --- the end of wasm's memory
 
-for (const [name, answer] of [["no block", 0], ["a block that ends past it", (2 ** 32 - 2 ** 19) | 0]] as const) {
+for (
+  const [name, answer] of [["no block", 0], ["a block that ends past the memory", (2 ** 32 - 2 ** 19) | 0]] as const
+) {
   testOn(
     "wasm",
-    `all or nothing: where wasm's memory ends in ${name}, nothing is restored or stays taken`,
+    `all or nothing: if wasm's allocator answers with ${name}, nothing is restored and no memory stays allocated`,
     async () => {
       const store = memory();
       const live = { w: tf.variable(tf.fill([2 ** 18], 1)) };
@@ -47,7 +49,7 @@ for (const [name, answer] of [["no block", 0], ["a block that ends past it", (2 
       const [taken, freed]: [number[], number[]] = [[], []];
       let calls = 0;
       Object.assign(wasm, {
-        // The first block is the spare one.
+        // The first block is the spare memory.
         _malloc: (bytes: number): number => {
           const address = calls++ === 0 ? _malloc(bytes) : answer;
           if (address !== 0) taken.push(address);
@@ -76,9 +78,9 @@ for (const [name, answer] of [["no block", 0], ["a block that ends past it", (2 
   );
 }
 
-// --- what WebGPU refuses
+// --- programs that WebGPU rejects
 
-/** tfjs's program for transposing int32 tensors of rank 3 is none that WebGPU accepts; each order has a program of its own. */
+/** WebGPU rejects tfjs's program that transposes int32 tensors of rank 3. Each order of the axes has a separate program. */
 function refused(order: readonly number[] = [1, 0, 2]): tf.Tensor {
   return tf.tidy(() => tf.transpose(tf.tensor([1, 0, 1, 0, 1, 0], [2, 3, 1], "int32"), [...order]));
 }
@@ -95,7 +97,7 @@ const y = (): tf.Tensor => tf.ones([2, 1]);
 
 const names = /WebGPU refused the kernel TransposeProgram of tfjs/;
 
-/** That other work is as before: a model of dense layers trained and saved. */
+/** Checks that other work is unaffected: trains and saves a model of dense layers. */
 async function well(): Promise<void> {
   const layers = [tf.layers.dense({ units: 2, inputShape: [3] }), tf.layers.dense({ units: 1 })];
   const model = tf.sequential({ layers });
@@ -106,7 +108,7 @@ async function well(): Promise<void> {
 }
 
 if (backends.includes("webgpu")) {
-  testOn("webgpu", "nothing silent: what a refused kernel gave is not saved, and what was before it is", async () => {
+  testOn("webgpu", "nothing silent: outputs of a rejected kernel are not saved, earlier data is", async () => {
     const clean = tf.variable(tf.ones([5]).add(1));
     const store = memory();
     await runOrThrow(saveState(store)({ clean }));
@@ -117,7 +119,7 @@ if (backends.includes("webgpu")) {
     assert.match(explain(error), names);
     assert.match(explain(error), /cpu or wasm.*masking/);
     assert.deepEqual(await store.list(), { _tag: "Right", right: [0] });
-    // Once it is known the capture is refused, as is what was computed from it.
+    // After the device has reported, captures of the data, and of data computed from it, are refused.
     const from = garbage.add(1);
     for (const state of [{ garbage }, { from }, { w: tf.variable(garbage) }]) {
       assert.throws(() => captureState(state), names);
@@ -129,7 +131,7 @@ if (backends.includes("webgpu")) {
     await assert.rejects(diff(kept, captureState({ garbage: tf.ones([3, 2, 1], "int32") }))(), names);
     const behind = saver(store);
     assert.equal(left(await behind.save({ garbage })())._tag, "DeviceFailed");
-    // The program throws where it is run again; others do not.
+    // The program throws when it runs again; other programs do not.
     assert.throws(() => refused(), names);
     const once = clean.mul(2);
     assert.deepEqual([...await once.data()], [4, 4, 4, 4, 4]);
@@ -138,8 +140,8 @@ if (backends.includes("webgpu")) {
     await well();
   });
 
-  testOn("webgpu", "nothing silent: fit, train, trainOnBatch and a proof name a refused kernel", async () => {
-    // Each its own recurrent layer's first, and again.
+  testOn("webgpu", "nothing silent: fit, train, trainOnBatch and proveResume name a rejected kernel", async () => {
+    // At the first run of the program, and again.
     for (let k = 0; k < 2; k++) {
       const layers = tf.layers;
       const fitted = left(await fit({ to: memory() })(masked(layers.gru({ units: 2 })), x(), y(), { verbose: 0 })());
@@ -167,14 +169,14 @@ if (backends.includes("webgpu")) {
     await well();
   });
 
-  testOn("webgpu", "nothing silent: padding of rank 5 is refused by its name", async () => {
+  testOn("webgpu", "nothing silent: an error names the rejected kernel for padding of rank 5", async () => {
     const padded = tf.pad(tf.ones([1, 1, 1, 2, 2]).add(1), [[0, 0], [0, 0], [0, 0], [1, 1], [1, 1]]);
     const error = left(await saveState(memory())({ padded })());
     assert.match(explain(error), /kernel PadProgram/);
     await well();
   });
 
-  testOn("webgpu", "no trace: a program that is refused where it is run again leaves nothing", async () => {
+  testOn("webgpu", "no trace: a rejected program that runs again leaves no data behind", async () => {
     const before = refused([2, 0, 1]);
     await saveState(memory())({ before })();
     before.dispose();
@@ -186,9 +188,9 @@ if (backends.includes("webgpu")) {
     assert.ok(tf.backend().numDataIds() <= dataIds + 2);
   });
 
-  testOn("webgpu", "nothing lost: what was computed before a refusal, and after it, can be saved", async () => {
+  testOn("webgpu", "nothing lost: data computed before and after a rejected program can be saved", async () => {
     const w = tf.variable(tf.tidy(() => tf.ones([2000]).add(1)));
-    // Submitted, and read by the user alone.
+    // Submitted, and read only by the user's code.
     await w.data();
     refused([0, 2, 1]);
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -200,7 +202,7 @@ if (backends.includes("webgpu")) {
     tf.dispose([w, next]);
   });
 
-  // Last: the device is gone then.
+  // Last, because the device is gone afterwards.
   testOn(
     "webgpu",
     "old or new: a device that is lost in a save is an error, and the older checkpoint whole",

@@ -1,8 +1,8 @@
 /**
- * Every class of layers that tfjs exports, field by field: an instance with every argument set comes back with every field alike.
+ * Every layer class of tfjs, field by field: an instance with every argument set is restored with every field equal.
  *
- * The classes are those of `tf.layers`, and the arguments are those that their constructors read, so that a new one is seen: it has no
- * value here, and the test fails.
+ * The classes are read from `tf.layers`, and the arguments are those that each constructor reads. A new argument has no value here, so the
+ * test fails.
  *
  * @module
  */
@@ -63,9 +63,9 @@ const constraintsOf: readonly unknown[] = [
 
 const flag: readonly boolean[] = [true, false];
 
-/** Values for every argument, by name: the first is none that a layer has by itself, the others are each of another form. */
+/** Values for every argument, by name: first a value that is no default, then values of other forms. */
 const values: Readonly<Record<string, readonly unknown[]>> = {
-  // Of every layer.
+  // All layers.
   name: ["mine", "other"],
   trainable: [false, true],
   batchInputShape: [[2, 4, 4], undefined, [null, 3]],
@@ -141,7 +141,7 @@ const values: Readonly<Record<string, readonly unknown[]>> = {
     L.lstmCell({ units: 1 }),
   ]],
   layer: [L.gru({ units: 2, name: "inner", returnSequences: true, kernelConstraint: "nonNeg" }), L.lstm({ units: 1 })],
-  // The others.
+  // Other layers.
   inputDim: [5, 6],
   outputDim: [6, 7],
   inputLength: [7, undefined, [2, 3]],
@@ -187,7 +187,7 @@ function functional(): tf.LayersModel {
   });
 }
 
-/** What a class takes in another form, or not at all. */
+/** Arguments that a class takes in another form, or not at all. */
 const special: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>>>> = {
   separableConv2d: { kernelInitializer: [undefined], kernelRegularizer: [undefined], kernelConstraint: [undefined] },
   elu: { alpha: [1] },
@@ -211,7 +211,7 @@ const special: Readonly<Record<string, Readonly<Record<string, readonly unknown[
 
 const rounds = 6;
 
-/** An instance of the class in its n-th form, and the names of the arguments that its constructor read. */
+/** An instance made with the n-th value of each argument, and the names of the arguments that its constructor read. */
 function instance(name: string, factory: Factory, n: number): readonly [tf.layers.Layer, ReadonlySet<string>] {
   const table = { ...values, ...special[name] };
   const args = Object.fromEntries(Object.entries(table).map(([arg, forms]) => [arg, forms[n % forms.length]]));
@@ -225,7 +225,7 @@ function instance(name: string, factory: Factory, n: number): readonly [tf.layer
   return [factory(seen), read];
 }
 
-/** What is no state: counters, the graph of calls, and what tfjs leaves in a configuration that it has read. */
+/** Fields that are not state: counters, the call graph, and what tfjs leaves in a config that it has read. */
 const passing = new Set([
   "id",
   "inboundNodes",
@@ -236,7 +236,7 @@ const passing = new Set([
   "_nonTrainableWeights",
 ]);
 
-/** tfjs's names for initializers of one class, whose own name is none that it builds. */
+/** tfjs's names for initializers of VarianceScaling, which it does not build by their own class names. */
 const helpers = /^(GlorotNormal|GlorotUniform|HeNormal|HeUniform|LeCunNormal|LeCunUniform)$/;
 
 function classNameOf(object: object): string {
@@ -265,7 +265,7 @@ function differences(a: unknown, b: unknown, path: string, seen: Set<unknown> = 
 }
 
 for (const [name, factory] of factories) {
-  test(`round trip: every field of ${name} comes back, with every argument set`, async () => {
+  test(`round trip: every field of ${name} is restored, with every argument set`, async () => {
     for (let n = 0; n < rounds; n++) {
       const [layer, read] = instance(name, factory, n);
       const unset = [...read].filter((arg) => !Object.hasOwn(values, arg));
@@ -275,19 +275,19 @@ for (const [name, factory] of factories) {
       assert.deepEqual(differences(layer, fresh, name), [], `form ${n}`);
       const again = captureState({ layer: fresh });
       assert.equal(await idOf({ layer: fresh }), await idOf({ layer }));
-      // And what came back is the same in place.
+      // The restored layer also restores into the captured one.
       right(restoreInto({ layer })(again)());
       right(restoreInto({ layer: instance(name, factory, n)[0] })(snapshot)());
     }
   });
 }
 
-test("round trip: the classes are all that tfjs exports", () => {
+test("round trip: the tests above cover every layer class of tfjs", () => {
   const classes = new Set(factories.map(([name, factory]) => instance(name, factory, 0)[0].getClassName()));
   assert.ok(classes.size >= 58, `${classes.size}`);
 });
 
-test("round trip: a functional model in a wrapper, whose graph tfjs writes by names that it made up", async () => {
+test("round trip: a functional model in a wrapper, whose config names layers by generated names", async () => {
   const make = (): { readonly model: tf.LayersModel } => ({
     model: tf.sequential({ layers: [L.timeDistributed({ layer: functional(), inputShape: [3, 2] } as never)] }),
   });
@@ -304,7 +304,7 @@ test("round trip: a functional model in a wrapper, whose graph tfjs writes by na
   }
 });
 
-// --- what a layer that has not been called does at its first call
+// --- layers that have not been called
 
 async function read<C extends object>(state: C): Promise<Snapshot<C>> {
   const store = memory();
@@ -315,21 +315,21 @@ async function read<C extends object>(state: C): Promise<Snapshot<C>> {
 describe("a layer that has not been called", () => {
   const first = (layer: tf.layers.Layer): readonly number[] =>
     Rng.withRandom(Rng.make(3))(() => [...(layer.apply(tf.ones([1, 3])) as tf.Tensor).dataSync()])[0];
-  test("same bits: restored afresh, it draws its weights as the captured one would have", async () => {
+  test("same bits: a fresh one draws the same weights as the captured one", async () => {
     for (const kernelInitializer of [undefined, "ones", initializers.constant({ value: 3 })] as never[]) {
       const make = (): { readonly layer: tf.layers.Layer } => ({ layer: L.dense({ units: 2, kernelInitializer }) });
       const snapshot = await read(make());
       assert.deepEqual(first(right(restoreState(snapshot)).layer), first(make().layer));
     }
   });
-  test("nothing silent: another initializer is an error in place, for it decides the weights", async () => {
+  test("nothing silent: another initializer in the live one is an error, because it decides the weights", async () => {
     const make = (kernelInitializer: string): { readonly layer: tf.layers.Layer } => ({
       layer: L.dense({ units: 2, kernelInitializer: kernelInitializer as never }),
     });
     const snapshot = await read(make("ones"));
     right(restoreInto(make("ones"))(snapshot)());
     left(restoreInto(make("zeros"))(snapshot)());
-    // Of a layer that has its weights, initializers decide nothing.
+    // Once a layer has its weights, its initializers have no effect.
     const called = (initializer: string): ReturnType<typeof make> => {
       const state = make(initializer);
       first(state.layer);
@@ -337,7 +337,7 @@ describe("a layer that has not been called", () => {
     };
     right(restoreInto(called("zeros"))(await read(called("ones")))());
   });
-  test("round trip: the weights it was given as an option", async () => {
+  test("round trip: the option `weights`", async () => {
     const make = (n: number): { readonly layer: tf.layers.Layer } => ({
       layer: L.dense({ units: 1, weights: [tf.fill([3, 1], n), tf.tensor1d([0.5])] }),
     });
@@ -353,14 +353,14 @@ describe("a layer that has not been called", () => {
   });
 });
 
-// --- activations of the user's own
+// --- user-defined activations and layers
 
 const Activation = Object.getPrototypeOf(
   (L.activation({ activation: "relu", name: "x" }) as unknown as { readonly activation: object }).activation
     .constructor,
 ) as new () => { apply: (x: tf.Tensor) => tf.Tensor };
 
-/** An activation with a setting, which tfjs leaves out. */
+/** An activation with an argument, which tfjs omits from the layer's config. */
 class Scaled extends Activation {
   static readonly className = "scaledActivation";
   readonly factor: number;
@@ -375,7 +375,7 @@ class Scaled extends Activation {
 }
 tf.serialization.registerClass(Scaled as never);
 
-test("round trip: the settings of an activation, of a layer, of a cell and in a wrapper", async () => {
+test("round trip: the arguments of an activation of a layer, of a cell and of a layer in a wrapper", async () => {
   const activation = (factor: number): never => new Scaled({ factor }) as never;
   const make = (factor: number): Readonly<Record<string, tf.LayersModel>> => ({
     plain: tf.sequential({ layers: [L.dense({ units: 1, inputShape: [2], activation: activation(factor) })] }),
@@ -400,7 +400,7 @@ test("round trip: the settings of an activation, of a layer, of a cell and in a 
   left(restoreInto(make(2))(captureState(state))());
 });
 
-test("same bits: a variable in a field of a layer of the user's own, which is no weight", () => {
+test("same bits: a variable in a field of a user-defined layer that is not a weight", () => {
   class Averaging extends tf.layers.Layer {
     static readonly className = "Averaging";
     readonly mean: tf.Variable = tf.variable(tf.zeros([2]), false);
@@ -434,7 +434,7 @@ test("same bits: a variable in a field of a layer of the user's own, which is no
   }
 });
 
-test("nothing silent: a layer whose getConfig leaves out its input shape is named where the model cannot be built", () => {
+test("nothing silent: if a model cannot be built, the error names the layers whose getConfig may omit arguments", () => {
   class Shapeless extends tf.layers.Layer {
     static readonly className = "Shapeless";
     override getConfig(): tf.serialization.ConfigDict {
@@ -447,4 +447,96 @@ test("nothing silent: a layer whose getConfig leaves out its input shape is name
   const [problem, ...others] = problems as { readonly path: string; readonly expected: string }[];
   assert.deepEqual([problem?.path, others], ["model", []]);
   assert.match(problem?.expected ?? "", /getConfig and fromConfig of Shapeless/);
+});
+
+// --- arguments of user-defined layers that their getConfig omits
+
+/** Multiplies by a factor that the inherited getConfig omits. */
+class Scale extends L.Layer {
+  static readonly className: string = "Scale";
+  readonly factor: number;
+  readonly shifts: readonly number[];
+  readonly table: Float32Array;
+  cache: string | null = null;
+  constructor(args: { readonly factor?: number; readonly shifts?: readonly number[]; readonly table?: Float32Array }) {
+    super(args as never);
+    this.factor = args.factor ?? 1;
+    this.shifts = args.shifts ?? [0];
+    this.table = args.table ?? new Float32Array([1]);
+  }
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return tf.mul([inputs].flat()[0] as tf.Tensor, this.factor);
+  }
+}
+
+/** Also keeps the factor in its config. */
+class ConfiguredScale extends Scale {
+  static override readonly className: string = "ConfiguredScale";
+  override getConfig(): tf.serialization.ConfigDict {
+    return { ...super.getConfig(), factor: this.factor };
+  }
+}
+
+/** A dense layer with a factor that the inherited getConfig omits. */
+class ScaledDense extends (Object.getPrototypeOf(L.dense({ units: 1, name: "d" })).constructor as typeof L.Layer) {
+  static readonly className = "ScaledDense";
+  readonly factor: number;
+  constructor(args: { readonly factor?: number; readonly units: number }) {
+    super(args as never);
+    this.factor = args.factor ?? 1;
+  }
+}
+for (const Class of [Scale, ConfiguredScale, ScaledDense]) tf.serialization.registerClass(Class as never);
+
+const shape = { inputShape: [2] } as const;
+
+/** The path and texts of each problem of a fresh restore. */
+function freshProblems(components: object): readonly string[] {
+  const { problems } = left(restoreState(captureState(components))) as unknown as {
+    readonly problems: readonly { readonly path: string; readonly expected: string; readonly found: string }[];
+  };
+  return problems.map(({ path, expected, found }) => `${path}: ${expected}, found ${found}`);
+}
+
+test("nothing silent: an argument that the getConfig of a user-defined layer omits is an error in a fresh restore", async () => {
+  const modelWith = (layer: tf.layers.Layer): tf.Sequential => tf.sequential({ layers: [layer] });
+  const cases = [
+    ["layers/0/fields/factor", /getConfig of Scale to return factor/, modelWith(new Scale({ ...shape, factor: 3 }))],
+    ["layers/0/fields/shifts", /Scale/, modelWith(new Scale({ ...shape, shifts: [0, 1] }))],
+    ["layers/0/fields/table", /Scale/, modelWith(new Scale({ ...shape, table: new Float32Array([2]) }))],
+    ["layers/0/fields/factor", /ScaledDense/, modelWith(new ScaledDense({ ...shape, units: 2, factor: 3 } as never))],
+    [
+      "layers/0/layers/layer/fields/factor",
+      /Scale/,
+      modelWith(L.timeDistributed({ layer: new Scale({ factor: 3 }), inputShape: [3, 2] })),
+    ],
+  ] as const;
+  for (const [path, message, model] of cases) {
+    const [problem, ...others] = freshProblems({ model });
+    assert.deepEqual(others, []);
+    assert.ok(problem?.startsWith(`model/${path}: `), problem);
+    assert.match(problem ?? "", message);
+    right(restoreInto({ model })(captureState({ model }))());
+  }
+  const store = memory();
+  await runOrThrow(saveState(store)({ model: modelWith(new Scale({ ...shape, factor: 3 })) }));
+  using snapshot = await runOrThrow(readSnapshot(store));
+  left(restoreState(snapshot));
+});
+
+test("round trip: user-defined layers with defaults, with arguments in their getConfig, or with shared data in fields", async () => {
+  const table = new Float32Array([1]);
+  for (
+    const layer of [
+      new Scale(shape as never),
+      new Scale({ ...shape, table }),
+      new ConfiguredScale({ ...shape, factor: 3 }),
+      new ScaledDense({ ...shape, units: 2 } as never),
+    ]
+  ) {
+    const state = { model: tf.sequential({ layers: [layer] }), table };
+    const restored = right(restoreState(captureState(state)));
+    assert.equal(await idOf(restored), await idOf(state));
+    assert.equal((restored.model.layers[0] as Scale).factor, (layer as Scale).factor);
+  }
 });

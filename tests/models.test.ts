@@ -34,9 +34,9 @@ for (const name of Object.keys(models)) {
   describe(name, () => {
     const subject = modelSubject(name);
     test("round trip", () => roundTrip(subject));
-    // tfjs keeps the states of every training step until its layer is reset; predictions move them, too.
+    // Predictions change the states of stateful layers, and tfjs keeps the states of every training step until a reset.
     const used = name.startsWith("a stateful") ? { ...subject, train: predict } : subject;
-    test("round trip, back into what has trained on", () => backInto(used));
+    test("round trip into a model that has trained on", () => backInto(used));
     test("no trace", () => noTrace(subject));
     test("immutable", () => immutable(subject));
     test("canonical", () => canonical(subject));
@@ -45,9 +45,9 @@ for (const name of Object.keys(models)) {
   });
 }
 
-// --- what a model cannot be rebuilt from, it can be restored into
+// --- models that can only be restored into a live one
 
-/** A loss of the user's own. */
+/** A user-defined loss. */
 function squared(target: tf.Tensor, output: tf.Tensor): tf.Tensor {
   return target.sub(output).square().mean();
 }
@@ -62,7 +62,7 @@ function compiledWith(loss: tf.ModelCompileArgs["loss"], metrics: tf.ModelCompil
   return { model };
 }
 
-test("nothing silent: losses and metrics that are functions are named by functions of the same name", async () => {
+test("nothing silent: a loss or metric that is a function needs a live model with a function of the same name", async () => {
   const state = compiledWith(squared, [halved, "mse"]);
   await trainModels(state);
   using snapshot = captureState(state);
@@ -89,7 +89,7 @@ test("nothing silent: losses and metrics that are functions are named by functio
   }
 });
 
-/** A layer that tf.serialization does not know. */
+/** A layer of a class that is not registered. */
 class Unknown extends tf.layers.Layer {
   static readonly className = "Unknown";
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor | tf.Tensor[] {
@@ -97,7 +97,7 @@ class Unknown extends tf.layers.Layer {
   }
 }
 
-test("nothing silent: every layer whose class is not registered is named, and can be restored into", async () => {
+test("nothing silent: a fresh restore names every layer of an unregistered class; such layers can be restored in place", async () => {
   const make = (): { model: tf.LayersModel } => ({
     model: tf.sequential({
       layers: [tf.layers.dense({ units: 1, inputShape: [1] }), new Unknown({}), new Unknown({ name: "mine" })],
@@ -112,9 +112,9 @@ test("nothing silent: every layer whose class is not registered is named, and ca
   assert.equal(await idOf(right(restoreInto(make())(snapshot)())), await idOf(state));
 });
 
-// --- what changes on the way
+// --- changes during training
 
-/** Its constraint is one that no trained weight keeps, for tfjs never applies it in training. */
+/** Its trained weights violate its constraint, because tfjs never applies constraints in training. */
 function constrained(): { readonly model: tf.LayersModel } {
   const [model] = Rng.withRandom(Rng.make(5))(() =>
     tf.sequential({
@@ -129,7 +129,7 @@ function constrained(): { readonly model: tf.LayersModel } {
   return { model };
 }
 
-/** A tuning: the last layer is frozen before step 3 and thawed before step 5; the same optimizer, whose slots go by position, trains on. */
+/** The last layer is frozen before step 3 and thawed before step 5. The same optimizer, with slots by position, continues. */
 async function tuned({ model }: { readonly model: tf.LayersModel }, from: number, to: number): Promise<string> {
   const [x, y] = [tf.tensor2d([[1, 2], [3, -1]]), tf.tensor2d([[1], [0]])];
   for (let step = from; step < to; step++) {
@@ -143,7 +143,7 @@ async function tuned({ model }: { readonly model: tf.LayersModel }, from: number
   return await idOf({ model });
 }
 
-test("same bits: layers frozen and thawed on the way, compiled anew with the same optimizer, under a constraint", async () => {
+test("same bits: layers are frozen and thawed during training, and the model is compiled again with the same optimizer", async () => {
   const whole = await tuned(constrained(), 0, 8);
   for (let step = 0; step <= 8; step++) {
     const state = constrained();
@@ -151,7 +151,7 @@ test("same bits: layers frozen and thawed on the way, compiled anew with the sam
     using snapshot = captureState(state);
     assert.equal(await tuned(right(restoreState(snapshot)), step, 8), whole, `restored after step ${step}`);
     const live = constrained();
-    // The loss is what the script compiles with at that step: another one is an error.
+    // The live model must be compiled with the loss of that step: another one is an error.
     if (step > 3 && step <= 5) live.model.compile({ optimizer: live.model.optimizer, loss: "meanAbsoluteError" });
     assert.equal(
       await tuned(right(restoreInto(live)(snapshot)()), step, 8),
@@ -162,7 +162,7 @@ test("same bits: layers frozen and thawed on the way, compiled anew with the sam
   assert.notEqual(await tuned(constrained(), 1, 8), whole);
 });
 
-// --- layers by themselves
+// --- layers as components
 
 describe("a layer that was never called", () => {
   const subject = { make: () => ({ layers: [tf.layers.dense({ units: 2, name: "a" }), tf.layers.flatten()] }) };
@@ -170,7 +170,7 @@ describe("a layer that was never called", () => {
   test("canonical", () => canonical(subject));
 });
 
-describe("a random layer, whose seed counts up", () => {
+describe("a random layer, which increments its seed", () => {
   const image = tf.ones([1, 4, 8, 1]);
   const draw = ({ layer }: { layer: tf.layers.Layer }): unknown => (layer.apply(image) as tf.Tensor).shape;
   const subject = {
@@ -184,7 +184,7 @@ describe("a random layer, whose seed counts up", () => {
 
 // --- names
 
-test("canonical: names that tfjs made up are not state, names that a user gave are", async () => {
+test("canonical: generated names are not state, the user's names are", async () => {
   const named = (model: string | undefined, layer: string | undefined, start: string | undefined): object => {
     const x = tf.input({ shape: [2], ...(start === undefined ? {} : { name: start }) });
     const y = tf.layers.dense({ units: 1, kernelInitializer: "ones", ...(layer === undefined ? {} : { name: layer }) });
@@ -209,14 +209,14 @@ test("canonical: names that tfjs made up are not state, names that a user gave a
   assert.equal(new Set([unnamed, ...digests]).size, given.length + 1);
 });
 
-/** Layers of the user's own whose class names are hard to tell from counters. */
+/** User-defined layers whose class names resemble counters. */
 const odd = ["Block2", "My_Layer", "_Private", "lower", "A", "Conv2D3x3", "HTTPLayer"].map((className) =>
   class extends tf.layers.Layer {
     static readonly className = className;
   }
 );
 
-test("canonical: the names that tfjs makes of any class are told from the user's", async () => {
+test("canonical: generated names of any class are distinguished from the user's", async () => {
   for (const Odd of odd) {
     const first = new Odd({});
     moveCounters();
@@ -227,7 +227,7 @@ test("canonical: the names that tfjs makes of any class are told from the user's
   }
 });
 
-/** Cells that keep the dropout masks of their first step for as long as they are. */
+/** Cells that keep the dropout masks of their first call. */
 const maskedCells: Readonly<Record<string, () => Parameters<typeof tf.layers.rnn>[0]["cell"]>> = {
   "a simple cell": () => tf.layers.simpleRNNCell({ units: 3, dropout: 0.5 }),
   "a cell of gates": () => tf.layers.gruCell({ units: 3, recurrentDropout: 0.5 }),
@@ -238,7 +238,7 @@ const maskedCells: Readonly<Record<string, () => Parameters<typeof tf.layers.rnn
 };
 
 for (const [name, cell] of Object.entries(maskedCells)) {
-  test(`round trip: the masks that ${name} keeps, afresh and into a live model`, () => {
+  test(`round trip: the dropout masks of ${name}, afresh and into a live model`, () => {
     const build = (): tf.LayersModel =>
       tf.sequential({ layers: [tf.layers.rnn({ cell: cell(), inputShape: [4, 2] })] });
     const x = tf.range(0, 16).reshape([2, 4, 2]);
@@ -258,7 +258,7 @@ for (const [name, cell] of Object.entries(maskedCells)) {
   });
 }
 
-test("round trip: what tfjs leaves out of a layer's configuration", () => {
+test("round trip: arguments that tfjs omits from a layer's config", () => {
   const build = (noiseShape: number[]): { readonly model: tf.LayersModel } => ({
     model: tf.sequential({ layers: [tf.layers.alphaDropout({ rate: 0.5, noiseShape, inputShape: [4] })] }),
   });

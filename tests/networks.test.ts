@@ -1,9 +1,9 @@
 /**
- * Every kind of network on every backend of this runtime resumes with the same bits in new processes of every runtime that has it.
+ * Every kind of network, on every backend of this runtime, resumes with the same bits in new processes of every runtime with that backend.
  *
- * By default each network has one optimizer and each optimizer a network or two, but for WebGPU, where five have; `DOGEAR_TORTURE=7` and above
- * tries all pairings on cpu and wasm. Of the networks with masks each runtime has a half. `bun tests/programs/networks.ts` prints all there are
- * as a table.
+ * By default each network is paired with one optimizer and each optimizer with one or two networks; on WebGPU, five are.
+ * `DOGEAR_TORTURE=7` or more tries all pairs on cpu and wasm. Each runtime tries half of the networks with masks.
+ * `bun tests/programs/networks.ts` prints the whole table.
  *
  * @module
  */
@@ -18,18 +18,18 @@ const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 
 const [every, all] = [Object.keys(networks).length, Object.keys(networks).length * Object.keys(optimizers).length];
 
-/** How many pairings: fewer on WebGPU, where each process compiles its shaders anew. */
+/** The number of pairs: fewer on WebGPU, where each process compiles its shaders. */
 function countOn(backend: Backend): number {
   return backend === "webgpu" ? Math.min(3 * every, 5 * torture) : Math.min(all, every * torture);
 }
 
-/** Networks with masks, as pairings: a half of the networks in each runtime. */
+/** Pairs with masked networks: half of these networks in each runtime. */
 const half = Object.keys(masked).length / 2;
 const withMasks = pairings(
   torture > 1 ? Object.keys(masked) : Object.keys(masked).slice(...here === "bun" ? [0, half] : [half]),
 ).slice(0, half * torture);
 
-/** What tfjs 4.22 has no kernels for, by backend. */
+/** Networks for which tfjs 4.22 lacks kernels, by backend. */
 const untrainable: Readonly<Record<string, readonly string[]>> = {
   wasm: [
     "2-d convolution",

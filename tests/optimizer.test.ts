@@ -40,7 +40,7 @@ import {
 
 before(async () => void await tf.setBackend("cpu"));
 
-// --- what is trained
+// --- the training
 
 interface State {
   readonly optimizer: tf.Optimizer;
@@ -48,7 +48,7 @@ interface State {
   readonly b: tf.Variable;
 }
 
-/** Two variables without names and an optimizer, which comes first: what it refers to is another component's. */
+/** Two unnamed variables, after an optimizer that refers to them. */
 function bare(make: () => tf.Optimizer): () => State {
   return () => ({
     optimizer: make(),
@@ -90,7 +90,7 @@ async function epoch({ model }: Compiled): Promise<void> {
   tf.dispose([xs, ys]);
 }
 
-/** Every variable's bits, in words. */
+/** The bits of every variable as 32-bit words. */
 function bits(state: State | Compiled): string {
   const tensors = "model" in state ? state.model.getWeights() : [state.a, state.b];
   return tensors.map((tensor) => [...new Uint32Array(tensor.dataSync().slice().buffer)].join()).join(";");
@@ -98,7 +98,7 @@ function bits(state: State | Compiled): string {
 
 // --- laws
 
-/** Saved at every step, and resumed afresh, into a new live one and into a trained one: each ends as the uninterrupted run. */
+/** Saves at every step and resumes afresh, into a new optimizer and into a trained one: each run must end like the uninterrupted one. */
 async function sameBits<S extends State | Compiled>(
   make: () => S,
   train: (state: S) => unknown,
@@ -122,7 +122,7 @@ async function sameBits<S extends State | Compiled>(
 }
 
 for (const [name, make] of Object.entries(optimizers)) {
-  describe(`optimizers of the user's own: ${name}`, () => {
+  describe(`user-defined optimizers: ${name}`, () => {
     const cases: Readonly<Record<string, Subject>> = {
       "with bare variables": { make: bare(make), train: step, probe: (state: State) => [step(state), bits(state)] },
       "in a compiled model": { make: compiled(make), train: epoch },
@@ -131,7 +131,7 @@ for (const [name, make] of Object.entries(optimizers)) {
       test(`same bits at every step, ${where}`, () =>
         sameBits(subject.make as () => State, subject.train as (state: State) => unknown, 4));
       test(`round trip, ${where}`, () => roundTrip(subject));
-      test(`back from later, ${where}`, () => backInto(subject));
+      test(`round trip into an optimizer that has trained on, ${where}`, () => backInto(subject));
       test(`no trace, ${where}`, () => noTrace(subject));
       test(`immutable, ${where}`, () => immutable(subject));
       test(`canonical, ${where}`, async () => {
@@ -170,7 +170,7 @@ const seven: Readonly<Record<string, () => tf.Optimizer>> = {
   RMSProp: counting(tf.RMSPropOptimizer, 0.1, 0.9, 0.5, 1e-7, true),
 };
 for (const [name, make] of Object.entries(seven)) {
-  test(`same bits: a subclass of ${name} that is not registered, into live ones at every step`, async () => {
+  test(`same bits: an unregistered subclass of ${name}, restored into live optimizers at every step`, async () => {
     const subject = { make: bare(make), train: step };
     const whole = subject.make();
     for (let i = 0; i < 4; i++) step(whole);
@@ -194,7 +194,7 @@ for (const [name, make] of Object.entries(seven)) {
 
 for (const name of ["AdamW", "LionByMap", "Lookahead of AdamW"]) {
   const make = optimizers[name] as () => tf.Optimizer;
-  test(`fit and fitDataset: ${name}, killed at every batch and resumed in a new model: same bits`, async () => {
+  test(`same bits: fit and fitDataset with ${name}, killed at every batch and resumed in a new model`, async () => {
     const [xs, ys] = [x(), y()];
     const rows = tf.data.zip({
       xs: tf.data.array([[0, 1], [1, 0.5], [-1, 2], [0.3, 0.2]]),
@@ -221,7 +221,7 @@ for (const name of ["AdamW", "LionByMap", "Lookahead of AdamW"]) {
     for (const run of Object.values(runs)) {
       const expected = await run(memory(), Infinity);
       const to = memory();
-      // The resumed run is killed again, one batch later.
+      // Kill the resumed run again, one batch later.
       for (let at = 0; at < 3; at++) await run(to, at === 0 ? 1 : 2).catch(() => {});
       assert.equal(await run(to, Infinity), expected);
     }
@@ -238,7 +238,7 @@ class Unregistered extends tf.AdamOptimizer {
   }
 }
 
-/** Another class of the same name as one of tfjs's. */
+/** A class with the name of one of tfjs's. */
 class Named extends tf.Optimizer {
   static readonly className: string = "Adam";
   applyGradients(): void {}
@@ -273,12 +273,12 @@ class Scheduled extends Named {
 }
 tf.serialization.registerClass(Scheduled as never);
 
-/** Every problem of a restore, as its path and kind with what was expected and found. */
+/** The problems of a restore as text: path, kind, expected, found. */
 function problems(result: ReturnType<typeof restoreState>): string {
   return explain(left(result));
 }
 
-test("classes: fresh, an optimizer of a class that is not registered is an error that names it and the remedy", () => {
+test("optimizer classes: a fresh restore of an unregistered class is an error with the class and the remedy", () => {
   using snapshot = captureState({ optimizer: new Unregistered() });
   assert.match(
     problems(restoreState(snapshot)),
@@ -290,7 +290,7 @@ test("classes: fresh, an optimizer of a class that is not registered is an error
   assert.equal(live.optimizer.steps, 0);
 });
 
-test("classes: none is taken for another, by whatever name, in either direction", async () => {
+test("optimizer classes: no class restores into another one, whatever their names", async () => {
   const makes = [
     () => tf.train.adam(),
     () => new Unregistered(),
@@ -311,7 +311,7 @@ test("classes: none is taken for another, by whatever name, in either direction"
   }
 });
 
-test("classes: a registration under the name of one of tfjs's changes nothing for that one", () => {
+test("optimizer classes: registering another class under a tfjs name does not affect tfjs's class", () => {
   const { classNameMap } = tf.serialization.SerializationMap.getMap();
   const [sgd, adam] = [classNameMap["SGD"], classNameMap["Adam"]];
   tf.serialization.registerClass(DecayingSGD as never);
@@ -331,7 +331,7 @@ test("classes: a registration under the name of one of tfjs's changes nothing fo
   }
 });
 
-test("classes: without a configuration, or with a fromConfig of something else, fresh restores say what to write", () => {
+test("optimizer classes: a fresh restore without a usable getConfig or fromConfig says which one to write", () => {
   for (
     const [optimizer, expected] of [
       [new NoConfig(), /write getConfig and fromConfig, or restore into a live one, found NoConfig/],
@@ -344,7 +344,7 @@ test("classes: without a configuration, or with a fromConfig of something else, 
   }
 });
 
-test("classes: functions are left as they are; where one is missing that is an error", () => {
+test("optimizer fields: a restore keeps live functions and reports missing ones", () => {
   const rate = (step: number): number => 1 / step;
   const saved = new Scheduled(() => 1);
   saved.options.past.push(1, 2);
@@ -355,13 +355,13 @@ test("classes: functions are left as they are; where one is missing that is an e
   assert.match(problems(restoreState(snapshot)), /optimizer\/fields\/options\/rate: missing: expected a function/);
 });
 
-test("fields: what a script puts on one of tfjs's optimizers is state, too", () => {
+test("optimizer fields: fields that a script adds to a tfjs optimizer are state", () => {
   const adam = Object.assign(tf.train.adam(), { seen: new Map([["a", [1]]]) });
   using snapshot = captureState({ adam });
   assert.deepEqual((right(restoreState(snapshot)) as { adam: typeof adam }).adam.seen, adam.seen);
 });
 
-test("fields: what cannot be read or kept is refused with its path", () => {
+test("optimizer fields: fields that cannot be read or stored are refused with their path", () => {
   class Private extends Named {
     static override readonly className: string = "Private";
     #count = 0;
@@ -371,7 +371,7 @@ test("fields: what cannot be read or kept is refused with its path", () => {
   }
   class Methods extends Named {
     static override readonly className: string = "Methods";
-    // A private method, or #count in a text, is no state.
+    // Neither a private method nor #count in a string is state.
     #text(): string {
       return "this.#count = 1;";
     }
@@ -397,15 +397,15 @@ test("fields: what cannot be read or kept is refused with its path", () => {
   assert.equal(tf.memory().numTensors, before);
 });
 
-test("fields: state that goes by the name of a variable of no component is refused", () => {
+test("optimizer fields: state keyed by the name of a variable outside the components is refused", () => {
   const state = bare(optimizers["LionByName"] as () => tf.Optimizer)();
   step(state);
-  assert.throws(() => captureState({ optimizer: state.optimizer }), /optimizer\/fields\/m: .*tfjs made up/);
+  assert.throws(() => captureState({ optimizer: state.optimizer }), /optimizer\/fields\/m: .*tfjs generated/);
 });
 
 // --- in place
 
-test("fields: references to variables of other components are shared, in either order, and nothing of those is disposed of", () => {
+test("optimizer fields: variables of other components stay shared and are not disposed, in either order", () => {
   for (const order of [["optimizer", "model"], ["model", "optimizer"]]) {
     const make = (): Compiled & { optimizer: Lookahead } => {
       const { model } = compiled(() => tf.train.sgd(0.1))();
@@ -427,7 +427,7 @@ test("fields: references to variables of other components are shared, in either 
       assert.ok(live.model.getWeights().every((weight) => !weight.isDisposed));
       const weights = new Set(live.model.trainableWeights.map((weight) => weight.read()));
       assert.ok(live.optimizer.trained.every((variable) => weights.has(variable)));
-      // The variables that the live one has are assigned to; those that only it has are disposed of.
+      // Variables in both are assigned; variables in the live one only are disposed.
       const { slow } = live.optimizer;
       slots.push(...slow);
       assert.ok(slots.every((slot) => slot.isDisposed !== slow.includes(slot)));
@@ -437,7 +437,7 @@ test("fields: references to variables of other components are shared, in either 
   }
 });
 
-test("fields: the model itself, its weights as it lists them, and an optimizer that is another component too, are shared", () => {
+test("optimizer fields: the model, its list of weights, and an optimizer that is another component stay shared", () => {
   class Holding extends Named {
     static override readonly className: string = "Holding";
     model: tf.LayersModel | undefined;
@@ -464,7 +464,7 @@ test("fields: the model itself, its weights as it lists them, and an optimizer t
   }
 });
 
-test("fields: live containers are refilled, so that closures see what was restored", () => {
+test("optimizer fields: live containers are refilled, so that closures see the restored content", () => {
   const make = () => {
     const held = {
       list: [1],
@@ -490,7 +490,7 @@ test("fields: live containers are refilled, so that closures see what was restor
   }
 });
 
-test("all or nothing: a difference in a field leaves every live object as it was", async () => {
+test("all or nothing: a difference in a field leaves every live object unchanged", async () => {
   const saved = bare(() => new LionByPosition())();
   step(saved);
   using snapshot = captureState(saved);
@@ -502,9 +502,9 @@ test("all or nothing: a difference in a field leaves every live object as it was
 
 // --- partial restores and rates
 
-test("partial: the rate, a variable or the optimizer alone is kept or restored, and state by name stays with its variable", async () => {
+test("partial restore: the rate, a variable or the optimizer can be kept or restored alone, with state keyed by variables", async () => {
   for (const [name, make] of Object.entries(optimizers)) {
-    // Adam's accumulators belong to variables by position: as with tfjs's own, those of two components are not kept one by one.
+    // Adam's slots belong to variables by position, so those of two components cannot be kept separately.
     if (name === "AdamW") continue;
     const saved = bare(make)();
     for (let i = 0; i < 2; i++) step(saved);
@@ -529,7 +529,7 @@ test("partial: the rate, a variable or the optimizer alone is kept or restored, 
   assert.deepEqual([optimizer.count, optimizer.getConfig()["learningRate"]], [3, 0.5]);
 });
 
-test("setLearningRate: a method, a field, a variable, or that of the optimizer within; else a TypeError", () => {
+test("setLearningRate: uses a method, a field, a variable or the inner optimizer, and otherwise throws a TypeError", () => {
   const rateOf = (optimizer: unknown): unknown => (optimizer as { readonly learningRate: unknown }).learningRate;
   for (const optimizer of [new LionByPosition(), new LionOfTensors(), new DecayingSGD(1), new Lookahead().inner]) {
     setLearningRate(optimizer, 0.25)();

@@ -1,5 +1,5 @@
 /**
- * Optimizers as users write them: subclasses of tfjs's, classes of their own that keep state in every way there is, and wrappers.
+ * User-defined optimizers: subclasses of tfjs's, classes that store their state in different ways, and wrappers.
  *
  * @module
  */
@@ -12,12 +12,12 @@ export type Gradients = tf.NamedTensorMap | { readonly name: string; readonly te
 
 type Config = tf.serialization.ConfigDict;
 
-/** How a class is registered; tfjs's declarations want a constructor of one configuration. */
+/** The type that `registerClass` expects: a constructor with one config argument. */
 function register(found: unknown): void {
   tf.serialization.registerClass(found as never);
 }
 
-/** Gradients with the variables they are for. */
+/** Each variable with its gradient. */
 export function pairs(gradients: Gradients): readonly (readonly [tf.Variable, tf.Tensor])[] {
   const { registeredVariables } = (tf.engine() as unknown as {
     readonly state: { readonly registeredVariables: Record<string, tf.Variable> };
@@ -30,7 +30,7 @@ export function pairs(gradients: Gradients): readonly (readonly [tf.Variable, tf
 
 // --- subclasses
 
-/** Adam with decoupled weight decay, a warm-up that it counts itself, and a running norm of the gradients. */
+/** Adam with decoupled weight decay, a counted warm-up, and a running norm of the gradients. */
 export class AdamW extends tf.AdamOptimizer {
   steps = 0;
   norm: tf.Tensor = tf.keep(tf.scalar(0));
@@ -66,7 +66,7 @@ export class AdamW extends tf.AdamOptimizer {
 }
 register(AdamW);
 
-/** SGD whose rate decays, under the inherited name of SGD: tfjs's registry then has it in the place of SGD. */
+/** SGD with a decaying rate. It inherits the class name, so registering it replaces SGD in tfjs's registry. */
 export class DecayingSGD extends tf.SGDOptimizer {
   override applyGradients(gradients: Gradients): void {
     super.applyGradients(gradients as never);
@@ -74,15 +74,15 @@ export class DecayingSGD extends tf.SGDOptimizer {
   }
 }
 
-// --- classes of one's own
+// --- user-defined classes
 
-/** The ways to keep an accumulator for a variable. */
+/** Ways to store an accumulator of a variable. */
 export interface Slots {
   get(variable: tf.Variable, position: number): tf.Variable | undefined;
   set(variable: tf.Variable, position: number, slot: tf.Variable): void;
 }
 
-/** Lion: the sign of an interpolated momentum. How it keeps the momenta is its subclasses' matter. */
+/** Lion: the sign of an interpolated momentum. Its subclasses decide how the momenta are stored. */
 abstract class Lion extends tf.Optimizer {
   count = 0;
   seen: Set<string> = new Set();
@@ -124,7 +124,7 @@ export class LionByPosition extends Lion {
   }
 }
 
-/** Momenta in a record, by the names of the variables. */
+/** Momenta in a record, keyed by the names of the variables. */
 export class LionByName extends Lion {
   static readonly className = "LionByName";
   m: Record<string, { readonly value: tf.Variable; updates: number }> = {};
@@ -135,7 +135,7 @@ export class LionByName extends Lion {
   }
 }
 
-/** Momenta in a Map, by the names of the variables with an ending, which a function of the instance looks up. */
+/** Momenta in a Map, keyed by the names of the variables with a suffix, and looked up by a function in a field. */
 export class LionByMap extends Lion {
   static readonly className = "LionByMap";
   m: Map<string, tf.Variable> = new Map();
@@ -146,7 +146,7 @@ export class LionByMap extends Lion {
   })(this.m);
 }
 
-/** Momenta in a Map, by the variables themselves. */
+/** Momenta in a Map, keyed by the variables. */
 export class LionByVariable extends Lion {
   static readonly className = "LionByVariable";
   m: Map<tf.Variable, tf.Variable> = new Map();
@@ -157,7 +157,7 @@ export class LionByVariable extends Lion {
   }
 }
 
-/** Momenta in a list as tfjs keeps its own, found by the name of the variable. */
+/** Momenta in a list of slots like tfjs's own, looked up by the name of the variable. */
 export class LionBySlot extends Lion {
   static readonly className = "LionBySlot";
   m: { readonly originalName: string; readonly variable: tf.Variable }[] = [];
@@ -191,7 +191,7 @@ export class LionOfTensors extends tf.Optimizer {
   }
 }
 
-/** Looks ahead: after every second step of an inner optimizer the variables go halfway back to where they were. */
+/** Lookahead: after every second step of an inner optimizer, the variables move halfway back to their old values. */
 export class Lookahead extends tf.Optimizer {
   static readonly className = "Lookahead";
   steps = 0;
@@ -228,7 +228,7 @@ for (const found of [LionByPosition, LionByName, LionByMap, LionByVariable, Lion
   register(found);
 }
 
-/** Every class above, made as a script makes it. */
+/** An instance of each class above. */
 export const optimizers: Readonly<Record<string, () => tf.Optimizer>> = {
   AdamW: () => new AdamW(),
   LionByPosition: () => new LionByPosition(),

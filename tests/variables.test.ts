@@ -11,7 +11,7 @@ interface State {
   readonly optimizer: tf.Optimizer;
 }
 
-/** Two variables, made in this order; a step without a list of variables finds them by their order. */
+/** Two variables, made in this order. A step without a list of variables finds them by their order. */
 function build(order: string, named: boolean): State {
   const made = Object.fromEntries(
     [...order].map((name, i) => [name, tf.variable(tf.tensor1d([i + 1, i + 2]), true, named ? name : undefined)]),
@@ -25,7 +25,7 @@ function step({ a, b, optimizer }: State): void {
 
 for (const named of [false, true]) {
   for (const order of ["ab", "ba"]) {
-    test(`same bits: ${named ? "named" : "unnamed"} variables captured in the order ab and made again in the order ${order} keep their moments`, async () => {
+    test(`same bits: ${named ? "named" : "unnamed"} variables captured in the order ab and recreated in the order ${order} keep their moments`, async () => {
       const whole = build("ab", named);
       for (let i = 0; i < 3; i++) step(whole);
       const middle = captureState({ b: whole.b, a: whole.a, optimizer: whole.optimizer });
@@ -39,7 +39,7 @@ for (const named of [false, true]) {
       assert.deepEqual(await diff(end, captureState(live))(), []);
       tf.disposeVariables();
 
-      // Afresh they are made in the order of the components, here another one.
+      // A fresh restore makes them in the order of the components, which differs here.
       const fresh = restoreState(middle);
       assert(fresh._tag === "Right");
       for (let i = 0; i < 3; i++) step(fresh.right);

@@ -1,10 +1,10 @@
 /**
- * What a backend of tfjs does to the bits of a run and how much it can hold: WebGPU's settings and wasm's memory.
+ * Backends: the WebGPU settings that make a run repeat its bits, and the memory limit of wasm.
  *
- * Facts this rests on (tfjs 4.22). WebGPU computes an operation on fewer than 1,000 numbers on the CPU if none of them is on the GPU, where
- * `exp` and others have other bits: a restored tensor is not, the one that it was saved from may have been. Large inner products it sums
- * by atomic additions, in any order. One setting each ends that. wasm's memory ends at 4 GiB: beyond, its allocator answers 0, or with a block
- * that ends past the memory; tfjs writes there all the same, and nothing works any more.
+ * Facts from tfjs 4.22. WebGPU runs an operation on the CPU if it has fewer than 1,000 numbers and none of them is on the GPU, and `exp`
+ * and others differ in bits between the two: a restored tensor is on the CPU, the saved one may have been on the GPU. It sums large inner
+ * products by atomic additions, in any order. One setting turns each of these off. wasm's memory ends at 4 GiB. Beyond that its allocator
+ * returns 0, or a block that ends past the memory; tfjs writes there all the same, and the backend is unusable afterwards.
  *
  * @module
  */
@@ -18,10 +18,10 @@ import { watchDevices } from "./device.ts";
 
 // --- types
 
-/** Settings of tfjs by their names. */
+/** Flags of tfjs's environment by name. */
 export type Settings = Readonly<Record<string, boolean | number>>;
 
-/** The allocator of the wasm backend's memory. */
+/** The allocator of the wasm backend. */
 interface Allocator {
   readonly _malloc: (bytes: number) => number;
   readonly _free: (address: number) => void;
@@ -32,20 +32,20 @@ interface Allocator {
 /**
  * The settings under which WebGPU repeats its bits: no operation on the CPU, and inner products in one order (3 is the packed program).
  *
- * Restoring where each tensor was would not do instead of the first. That belongs to the data, which a snapshot shares with the live tensors and
- * with every restore: an operation of one of them uploads it for all, so that two restores of one snapshot would not be independent.
+ * To restore whether each tensor was on the GPU would not replace the first. A snapshot shares its data with the live tensors and with
+ * every restore. An operation on one of them uploads the data for all, so two restores of one snapshot would not be independent.
  */
-const exact: Settings = { WEBGPU_CPU_FORWARD: false, WEBGPU_MATMUL_PROGRAM_TYPE: 3 };
+const exactSettings: Settings = { WEBGPU_CPU_FORWARD: false, WEBGPU_MATMUL_PROGRAM_TYPE: 3 };
 
 /**
- * Sets what a backend needs to repeat its bits: run it before training on WebGPU.
+ * Makes the WebGPU backend repeat its bits and report its errors: run it before training on WebGPU.
  *
- * On WebGPU results are then on the GPU, however small they are, and read by `await tensor.data()`. The device is listened to from now on: an
- * operation that it refuses (tfjs does not look) is an error that names the kernel, in training, captures and saves. Scatters and gradients of embeddings may
- * add atomically on some GPUs all the same, for which tfjs has no setting; cpu and wasm need none.
+ * Every result is then on the GPU, however small: read it by `await tensor.data()`. An operation that the device rejects, which tfjs
+ * ignores, becomes an error that names the kernel, in training, captures and saves. Scatters and gradients of embeddings may still add
+ * atomically on some GPUs; tfjs has no setting for that. cpu and wasm need no settings.
  *
- * @returns What it set: `WEBGPU_CPU_FORWARD` and `WEBGPU_MATMUL_PROGRAM_TYPE` where `@tensorflow/tfjs-backend-webgpu` is imported, nothing
- *   elsewhere.
+ * @returns The settings it made: `WEBGPU_CPU_FORWARD` and `WEBGPU_MATMUL_PROGRAM_TYPE` if `@tensorflow/tfjs-backend-webgpu` is imported,
+ *   otherwise none.
  *
  * Law: *same bits*.
  *
@@ -61,21 +61,21 @@ const exact: Settings = { WEBGPU_CPU_FORWARD: false, WEBGPU_MATMUL_PROGRAM_TYPE:
  */
 export const exactBackend: IO<Settings> = () => {
   const { flagRegistry } = tf.env() as unknown as { readonly flagRegistry: object };
-  const known = Object.entries(exact).filter(([name]) => Object.hasOwn(flagRegistry, name));
-  for (const [name, value] of known) tf.env().set(name, value);
-  if (known.length > 0) watchDevices();
-  return Object.fromEntries(known);
+  const settings = Object.entries(exactSettings).filter(([name]) => Object.hasOwn(flagRegistry, name));
+  for (const [name, value] of settings) tf.env().set(name, value);
+  if (settings.length > 0) watchDevices();
+  return Object.fromEntries(settings);
 };
 
 function withSettings(name: string, valueOf: (setting: string) => unknown): string {
-  return [name, ...Object.keys(exact).map((setting) => `${setting}=${valueOf(setting)}`)].join(" ");
+  return [name, ...Object.keys(exactSettings).map((setting) => `${setting}=${valueOf(setting)}`)].join(" ");
 }
 
-/** The backend in use and, for WebGPU and tfjs-node, what decides its bits. */
+/** The backend in use, with what else decides its bits: WebGPU's settings, tfjs-node's GPU. */
 export function backendName(): string {
-  // tfjs has no backend before its first operation, whatever its types say; a run of plain data never has one.
+  // Contrary to its type, tfjs has no backend before its first operation; a run of plain data never has one.
   const name = (tf.getBackend() as string | undefined) ?? "none";
-  // tfjs-node has other kernels on a GPU.
+  // tfjs-node's kernels differ on a GPU.
   if (name === "tensorflow" && (tf.backend() as { readonly isUsingGpuDevice?: unknown }).isUsingGpuDevice === true) {
     return "tensorflow gpu";
   }
@@ -84,18 +84,18 @@ export function backendName(): string {
 
 /** Whether a backend of this name repeats its bits. */
 export function isExact(name: string): boolean {
-  return !name.startsWith("webgpu") || name === withSettings("webgpu", (setting) => exact[setting]);
+  return !name.startsWith("webgpu") || name === withSettings("webgpu", (setting) => exactSettings[setting]);
 }
 
 // --- capture and restore
 
-/** What a restore asks of the memory beside the tensors themselves. */
+/** The memory that a restore needs in addition to the tensors: 1 MiB. */
 const spareBytes = 2 ** 20;
-/** Where wasm's memory ends: 64 KiB, one page, below 4 GiB. */
+/** The end of wasm's memory: one page (64 KiB) below 4 GiB. */
 const memoryEnd = 2 ** 32 - 2 ** 16;
 
-/** The bytes of each tensor that a restore would have to make; a layer that is built makes its weights once before it is given these. */
-function tensorsToMake(encoded: Encoded, fresh: boolean): readonly number[] {
+/** The size in bytes of each tensor that a restore allocates: a fresh layer allocates each weight once more, for its initial value. */
+function allocationsOf(encoded: Encoded, fresh: boolean): readonly number[] {
   return [...nodesByPath(encoded.components).values()].flatMap((node) => {
     if (!isBranch(node) || node.is !== "array" || node.held.resident === undefined) return [];
     const { element, shape } = node.held;
@@ -105,34 +105,35 @@ function tensorsToMake(encoded: Encoded, fresh: boolean): readonly number[] {
 }
 
 /**
- * Asks the backend in use for the memory of a restore, and gives it back: only wasm's can be asked, and only it is ruined by asking too much.
+ * Checks that the memory of a restore can be allocated, by allocating and freeing it. Only wasm is checked: it alone breaks when it
+ * runs out of memory.
  *
- * @param encoded What is to be restored.
+ * @param encoded The state to be restored.
  * @param fresh Whether models are built from it.
- * @returns That there is too little; nothing if there is enough.
+ * @returns The problem if the memory is too small.
  */
-export function roomProblem(encoded: Encoded, fresh: boolean): Problem | undefined {
+export function memoryProblem(encoded: Encoded, fresh: boolean): Problem | undefined {
   if (tf.getBackend() !== "wasm") return undefined;
   const { wasm } = tf.backend() as unknown as { readonly wasm: Allocator };
-  const sizes = tensorsToMake(encoded, fresh);
+  const sizes = allocationsOf(encoded, fresh);
   if (sizes.length === 0) return undefined;
-  const taken: number[] = [];
+  const blocks: number[] = [];
   try {
     for (const bytes of [spareBytes, ...sizes]) {
       const address = wasm._malloc(bytes);
-      if (address !== 0) taken.push(address);
+      if (address !== 0) blocks.push(address);
       if (address === 0 || (address >>> 0) + bytes > memoryEnd) {
         const total = sizes.reduce((a, b) => a + b);
         return {
           path: "",
           kind: "memory",
-          expected: `room for ${total} bytes in the memory of the wasm backend, which ends at 4 GiB`,
-          found: "less beside its tensors",
+          expected: `${total} bytes free in the memory of the wasm backend, which ends at 4 GiB`,
+          found: "less, because its tensors take the rest",
         };
       }
     }
     return undefined;
   } finally {
-    for (const address of taken) wasm._free(address);
+    for (const address of blocks) wasm._free(address);
   }
 }

@@ -1,31 +1,41 @@
 /**
- * Classes of tfjs's objects: what an object is by its prototype, as a text that is equal for equal classes alone.
+ * Class names: the class of an object by its prototype, as a text that differs for different classes.
  *
- * tfjs builds an object from the name of its class (tfjs-core 4.22, `serialization.ts`). A subclass that inherits `className` would come
- * back as its base, and any code may register another class under a name that is in use, so the registry proves nothing: tfjs's own
- * classes are known from what its factories make.
+ * tfjs builds an object from its `className` (tfjs-core 4.22, `serialization.ts`). That is not enough to identify a class: a subclass
+ * that inherits `className` would be rebuilt as its base, and any code may register a second class under a name. So tfjs's own classes are
+ * recognised by the prototypes of the objects that its factories make.
  *
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
 import type { Target } from "../component.ts";
-import { aside, entry, isBranch, join, type Named, type Node, record } from "../state_tree.ts";
+import { aside, entry, join, type Named, type Node, record } from "../state_tree.ts";
+import { recordEntries } from "./state_nodes.ts";
 
 // --- types
 
-/** An object that tfjs builds from the name of its class and a configuration. */
+/** An object that tfjs builds from its class name and its config. */
 export interface Serializable {
   readonly getClassName: () => string;
   readonly getConfig?: () => tf.serialization.ConfigDict;
 }
 
-/** A serializable object in a field of another, such as a regularizer, with the path of the field. */
-export type Part = readonly [at: string, value: Serializable];
+/** A serializable object in a field of another, such as a regularizer of a layer, with the path of the field. */
+export type SerializableField = readonly [at: string, value: Serializable];
+
+/** One of tfjs's own classes. */
+interface TfjsClass {
+  readonly name: string;
+  /** The names of the fields that its constructor sets. */
+  readonly fields: ReadonlySet<string>;
+}
+
+type AnyConstructor = new (args: object) => object;
 
 // --- constructors
 
-/** A value for every argument that tfjs's layers require. */
-function required(): Record<string, unknown> {
+/** A value for every argument that a layer of tfjs requires. */
+function requiredArguments(): Record<string, unknown> {
   const [cell, layer] = [
     tf.layers.simpleRNNCell({ units: 1, name: "cell" }),
     tf.layers.simpleRNN({ units: 1, name: "layer" }),
@@ -57,8 +67,8 @@ function required(): Record<string, unknown> {
   };
 }
 
-/** What the calls of these functions make, without those that fail: another version may have other arguments. */
-function made(
+/** The objects that factories make. Failing calls are skipped: another version of tfjs may require other arguments. */
+function instancesMadeBy(
   factories: Readonly<Record<string, unknown>>,
   args: (name: string) => unknown,
 ): readonly Serializable[] {
@@ -72,8 +82,8 @@ function made(
   });
 }
 
-/** The classes that no factory makes: activations, by name, and the class of Keras's functional models. */
-const registeredAtStart: readonly (readonly [object, string])[] = [
+/** The classes that no factory makes: activations, and the class of Keras's functional models. */
+const withoutFactory: readonly (readonly [object, string])[] = [
   ...["elu", "selu", "relu", "relu6", "linear", "sigmoid", "hardSigmoid", "softplus", "softsign", "tanh", "softmax"],
   ...["logSoftmax", "gelu", "gelu_new", "mish", "swish", "Functional"],
 ].flatMap((name) => {
@@ -85,59 +95,76 @@ function prototypeOf(object: object): object {
   return Object.getPrototypeOf(object) as object;
 }
 
-let known: ReadonlyMap<object, string> | undefined;
-
-/** The names of tfjs's own classes by their prototypes. A name is given to each sample, so that no counter moves. */
-function tfjsClasses(): ReadonlyMap<object, string> {
-  if (known !== undefined) return known;
-  const samples = [
-    ...made(tf.layers, required),
-    ...made(tf.regularizers, () => ({})),
-    ...made(tf.constraints, () => ({})),
-    ...made(tf.initializers, () => ({ value: 0, scale: 1, mode: "fanIn", distribution: "normal" })),
-  ];
-  return known = new Map<object, string>([
-    ...registeredAtStart,
-    [tf.layers.Layer.prototype, "Layer"],
-    [tf.layers.RNNCell.prototype, "RNNCell"],
-    [tf.LayersModel.prototype, "Model"],
-    [tf.Sequential.prototype, "Sequential"],
-    ...samples.map((sample) => [prototypeOf(sample), sample.getClassName()] as const),
-  ]);
+/** Computes a value at the first call. */
+function once<A extends object>(make: () => A): () => A {
+  let made: A | undefined;
+  return () => made ??= make();
 }
 
-/** What is wrong with an object that has the methods of a tfjs class but is of none: it comes from another copy of tfjs. */
-export function ofSecondCopy(object: object, base: { readonly prototype: object }): string | undefined {
+/** An object as a class of tfjs, with the fields that its constructor has set. */
+function classOfSample(sample: object, name: string): readonly [object, TfjsClass] {
+  return [prototypeOf(sample), { name, fields: new Set(Object.keys(sample)) }];
+}
+
+/** tfjs's own classes by prototype. Their samples are named, so that making them advances no counter of names. */
+const tfjsClasses: () => ReadonlyMap<object, TfjsClass> = once(() => {
+  const [Layer, RNNCell] = [tf.layers.Layer, tf.layers.RNNCell] as unknown as readonly [AnyConstructor, AnyConstructor];
+  const args = { name: "sample", inputShape: [1] };
+  const fields = new Set<string>();
+  return new Map([
+    ...withoutFactory.map(([prototype, name]) => [prototype, { name, fields }] as const),
+    [tf.LayersModel.prototype, { name: "Model", fields }],
+    [tf.Sequential.prototype, { name: "Sequential", fields }],
+    classOfSample(new Layer(args), "Layer"),
+    classOfSample(new RNNCell(args), "RNNCell"),
+    ...[
+      ...instancesMadeBy(tf.layers, requiredArguments),
+      ...instancesMadeBy(tf.regularizers, () => ({})),
+      ...instancesMadeBy(tf.constraints, () => ({})),
+      ...instancesMadeBy(tf.initializers, () => ({ value: 0, scale: 1, mode: "fanIn", distribution: "normal" })),
+    ].map((sample) => classOfSample(sample, sample.getClassName())),
+  ]);
+});
+
+/** The nearest class of tfjs in a prototype chain. */
+function nearestTfjsClass(prototype: object | null): TfjsClass | undefined {
+  if (prototype === null) return undefined;
+  return tfjsClasses().get(prototype) ?? nearestTfjsClass(Object.getPrototypeOf(prototype) as object | null);
+}
+
+/** The fault of an object that looks like one of a base class but is not an instance: it comes from another copy of tfjs. */
+export function secondCopyFault(object: object, base: { readonly prototype: object }): string | undefined {
   if (Object.prototype.isPrototypeOf.call(base.prototype, object)) return undefined;
   return `a ${object.constructor.name} of a second copy of tfjs: install one copy, the one this toolkit has as its peer (npm ls @tensorflow/tfjs lists them)`;
 }
 
-/** Whether an object is of one of tfjs's own classes, and of no subclass. */
+/** Whether an object is an instance of one of tfjs's own classes, and not of a subclass. */
 export function isTfjsClass(object: object): boolean {
   return tfjsClasses().has(prototypeOf(object));
 }
 
 /** Whether a class name is one of tfjs's own. */
 export function isTfjsName(name: string): boolean {
-  return [...tfjsClasses().values()].includes(name);
+  return [...tfjsClasses().values()].some((own) => own.name === name);
 }
 
-/** The name of the nearest of tfjs's own classes that a prototype belongs to. */
+/** The name of the nearest class of tfjs in a prototype chain. */
 export function tfjsBase(prototype: object | null): string | undefined {
-  for (let at = prototype; at !== null; at = Object.getPrototypeOf(at) as object | null) {
-    const name = tfjsClasses().get(at);
-    if (name !== undefined) return name;
-  }
-  return undefined;
+  return nearestTfjsClass(prototype)?.name;
 }
 
-/** The class that tfjs's registry has under a name. */
+/** The names of the fields that the constructor of the nearest class of tfjs sets in an object. */
+export function tfjsFieldsOf(object: object): ReadonlySet<string> {
+  return nearestTfjsClass(prototypeOf(object))?.fields ?? new Set();
+}
+
+/** The class registered under a name. */
 export function registeredClass(name: string): readonly [{ readonly prototype: object }, unknown] | undefined {
   const { classNameMap } = tf.serialization.SerializationMap.getMap();
   return Object.hasOwn(classNameMap, name) ? classNameMap[name] : undefined;
 }
 
-/** Whether a class declares a name, and does not inherit it. */
+/** Whether a class declares its own class name, and does not inherit it. */
 function declaresName(prototype: object): boolean {
   return Object.hasOwn(prototype, "getClassName") ||
     (Object.hasOwn(prototype, "constructor") && Object.hasOwn(prototype.constructor, "className"));
@@ -148,9 +175,9 @@ function constructorName(prototype: object): string {
   return typeof name === "string" && name !== "" ? name : "an anonymous class";
 }
 
-function lineage(prototype: object, className: unknown): string {
+function describeClass(prototype: object, className: unknown): string {
   const own = tfjsClasses().get(prototype);
-  if (own !== undefined) return own;
+  if (own !== undefined) return own.name;
   if (declaresName(prototype) && typeof className === "string") {
     if (isTfjsName(className)) return `${className}, not tfjs's`;
     const registered = registeredClass(className);
@@ -161,19 +188,19 @@ function lineage(prototype: object, className: unknown): string {
   const parent = prototypeOf(prototype);
   if (parent === null || parent === Object.prototype) return constructorName(prototype);
   const inherited: unknown = (parent.constructor as { readonly className?: unknown }).className;
-  return `${constructorName(prototype)} extends ${lineage(parent, inherited)}`;
+  return `${constructorName(prototype)} extends ${describeClass(parent, inherited)}`;
 }
 
 /**
- * The class of an object: its class name alone where that is tfjs's own class of the name, or one of the user's that declares it;
- * otherwise a sentence that no class name is, such as `Doubled extends Dense`.
+ * The class of an object as text: its class name if the class is tfjs's own, or the user's and declares the name; otherwise a phrase that
+ * cannot be a class name, such as `Doubled extends Dense`.
  */
-export function classOf(object: Serializable): string {
-  return lineage(prototypeOf(object), object.getClassName());
+export function classNameOf(object: Serializable): string {
+  return describeClass(prototypeOf(object), object.getClassName());
 }
 
-/** Why no object of a class can be built from its name, if that is so. */
-export function unbuildable(className: string): { readonly expected: string; readonly found: string } | undefined {
+/** The remedy and the reason if no object can be built from a class name. */
+export function unbuildableClass(className: string): { readonly expected: string; readonly found: string } | undefined {
   const [, subclass, base] = /^(.+?) extends (.+)$/.exec(className) ?? [];
   if (subclass !== undefined) {
     const name = subclass === "an anonymous class" ? "MyClass" : subclass;
@@ -199,115 +226,124 @@ export function unbuildable(className: string): { readonly expected: string; rea
   };
 }
 
-/** Whether a value can be built from a class name: layers, optimizers, regularizers, constraints, initializers, activations. */
+/** Whether a value has a class name: layers, optimizers, regularizers, constraints, initializers, activations. */
 function isSerializable(value: unknown): value is Serializable {
   return typeof value === "object" && value !== null &&
     typeof (value as { readonly getClassName?: unknown }).getClassName === "function";
 }
 
-/** The longest array in a field that is searched. */
-const searched = 100;
+/** Longer arrays in a field are not searched. */
+const maxSearchedLength = 100;
 
-/** The regularizers, constraints, initializers and activations in the fields of an object, and in the fields of those. */
-export function partsOf(owner: object, at = "", seen: Set<object> = new Set()): readonly Part[] {
+/** The regularizers, constraints, initializers and activations in the fields of an object, recursively. */
+export function serializableFields(
+  owner: object,
+  at = "",
+  seen: Set<object> = new Set(),
+): readonly SerializableField[] {
   seen.add(owner);
-  return Object.entries(owner).flatMap(([name, value]: readonly [string, unknown]): readonly Part[] => {
+  return Object.entries(owner).flatMap(([name, value]: readonly [string, unknown]): readonly SerializableField[] => {
     if (typeof value !== "object" || value === null || seen.has(value)) return [];
     const path = join(at, name);
     if (Array.isArray(value)) {
-      return value.length <= searched && value.some(isSerializable) ? partsOf(value, path, seen) : [];
+      return value.length <= maxSearchedLength && value.some(isSerializable)
+        ? serializableFields(value, path, seen)
+        : [];
     }
     if (!isSerializable(value) || value instanceof tf.layers.Layer || value instanceof tf.Optimizer) return [];
-    return [[path, value], ...partsOf(value, path, seen)];
+    return [[path, value], ...serializableFields(value, path, seen)];
   });
 }
 
 // --- capture and restore
 
-/** The classes of what was captured in this process, where two of them may have one name. */
-const captured = new WeakMap<object, { readonly self: object; readonly parts: ReadonlyMap<string, object> }>();
+/** The prototypes of objects captured in this process, which tell apart two classes of one name. */
+const capturedPrototypes = new WeakMap<
+  object,
+  { readonly self: object; readonly fields: ReadonlyMap<string, object> }
+>();
 
-/** Notes which classes a state was captured from; texts are all that a checkpoint keeps of them. */
-export function noteClasses(state: Node, live: object, parts: readonly Part[]): void {
+/** Remembers the prototypes that a state was captured from; a checkpoint keeps only class names. */
+export function rememberPrototypes(state: Node, live: object, fields: readonly SerializableField[]): void {
   if (typeof state !== "object" || state === null) return;
-  captured.set(state, {
+  capturedPrototypes.set(state, {
     self: prototypeOf(live),
-    parts: new Map(parts.map(([at, part]) => [at, prototypeOf(part)])),
+    fields: new Map(fields.map(([at, field]) => [at, prototypeOf(field)])),
   });
 }
 
-/** The classes of parts, where their names do not say what they are. */
-function unnamed(parts: readonly Part[]): ReadonlyMap<string, string> {
+/** The class of each field for which {@link classNameOf} is more than its `className`. */
+function ambiguousClasses(fields: readonly SerializableField[]): ReadonlyMap<string, string> {
   return new Map(
-    parts.map(([at, part]) => [at, classOf(part), part.getClassName()] as const)
+    fields.map(([at, field]) => [at, classNameOf(field), field.getClassName()] as const)
       .filter(([, found, name]) => found !== name)
       .map(([at, found]) => [at, found]),
   );
 }
 
-/** The entry of a state for the classes of parts whose names do not say what they are. */
-export function encodeParts(parts: readonly Part[]): readonly Named[] {
-  const found = [...unnamed(parts)];
+/** The state entry `classes`: the classes of fields that their `className` does not identify. */
+export function encodeFieldClasses(fields: readonly SerializableField[]): readonly Named[] {
+  const found = [...ambiguousClasses(fields)];
   return found.length === 0 ? [] : [["classes", record(found)]];
 }
 
-/** Whether a live object has the class of a state that this process captured, as far as it is known. */
-function isOther(before: object | undefined, live: object): boolean {
+/** Whether a live object has another prototype than the captured one. Two of tfjs's own classes are told apart by name alone. */
+function hasOtherPrototype(before: object | undefined, live: object): boolean {
   return before !== undefined && before !== prototypeOf(live) && !(tfjsClasses().has(before) && isTfjsClass(live));
 }
 
-/** The entry that marks states with whole classes and configurations; what 0.1.0 wrote says the name of a class alone. */
-export const encoding: Named = ["encoding", aside(2)];
+/** The state entry that marks states with full classes and configs; 0.1.0 wrote class names only. */
+export const encodingVersion: Named = ["encoding", aside(2)];
 
-/** Whether a state is of 0.1.0. */
-export function isOld(state: Node): boolean {
+/** Whether 0.1.0 wrote a state. */
+export function isOldEncoding(state: Node): boolean {
   return entry(state, "encoding") === undefined;
 }
 
-/** Reports two classes that differ: of a live object, or of one that tfjs has built, and of the saved one. */
+/** Reports that the class of a live or freshly built object is not the saved one. */
 function reportClass(target: Target, live: string, saved: string, at?: string): void {
   if (!target.fresh) return target.problem("class", live, saved, at);
-  const why = unbuildable(saved) ?? { expected: saved, found: `${live}, which tfjs builds by this name` };
+  const why = unbuildableClass(saved) ?? { expected: saved, found: `${live}, which tfjs builds from this name` };
   target.problem("class", why.expected, why.found, at);
 }
 
-/** Checks that a live object's class, or that of one that was built, is that of its state. */
+/** Checks that a live or freshly built object has the class in its state. */
 export function checkClass(state: Node, target: Target, live: object, liveClass: string): boolean {
   const saved = String(entry(state, "class"));
   if (saved !== liveClass) {
-    if (!target.fresh && isOld(state) && saved === (live as Partial<Serializable>).getClassName?.()) return true;
+    if (!target.fresh && isOldEncoding(state) && saved === (live as Partial<Serializable>).getClassName?.()) {
+      return true;
+    }
     reportClass(target, liveClass, saved);
     return false;
   }
-  const before = typeof state === "object" && state !== null ? captured.get(state)?.self : undefined;
-  if (!isOther(before, live)) return true;
+  const before = typeof state === "object" && state !== null ? capturedPrototypes.get(state)?.self : undefined;
+  if (!hasOtherPrototype(before, live)) return true;
   target.problem("class", `the class ${saved} that was captured`, "another class of the same name");
   return false;
 }
 
-/** Checks that the classes of an object's parts are those of its state. */
-export function checkParts(state: Node, target: Target, live: object): void {
-  if (!target.fresh && isOld(state)) return;
-  const parts = partsOf(live);
-  const [found, saved] = [unnamed(parts), entry(state, "classes")];
-  const names = new Map(parts.map(([at, part]) => [at, part.getClassName()]));
+/** Checks that the regularizers and the like of an object have the classes in its state. */
+export function checkFieldClasses(state: Node, target: Target, live: object): void {
+  if (!target.fresh && isOldEncoding(state)) return;
+  const fields = serializableFields(live);
+  const [liveClasses, saved] = [ambiguousClasses(fields), entry(state, "classes")];
+  const names = new Map(fields.map(([at, field]) => [at, field.getClassName()]));
   const savedAt = (at: string): string | undefined => {
     const className = entry(saved, at);
     return typeof className === "string" ? className : undefined;
   };
-  const savedPaths = saved !== undefined && isBranch(saved) && saved.is === "record"
-    ? saved.entries.map(([at]) => at)
-    : [];
-  const differ = [...new Set([...found.keys(), ...savedPaths])].filter((at) => found.get(at) !== savedAt(at));
-  for (const at of differ) {
+  const paths = new Set([...liveClasses.keys(), ...recordEntries(saved).map(([at]) => at)]);
+  const differing = [...paths].filter((at) => liveClasses.get(at) !== savedAt(at));
+  for (const at of differing) {
     const name = names.get(at) ?? "none";
-    reportClass(target, found.get(at) ?? name, savedAt(at) ?? name, `config/${at}`);
+    reportClass(target, liveClasses.get(at) ?? name, savedAt(at) ?? name, `config/${at}`);
   }
-  const before = typeof state === "object" && state !== null ? captured.get(state)?.parts : undefined;
-  for (const [at, part] of parts) {
-    const [of, name] = [before?.get(at), part.getClassName()];
-    const named = (of as { readonly constructor?: { readonly className?: unknown } })?.constructor?.className;
-    if (!differ.includes(at) && named === name && isOther(of, part)) {
+  const captured = typeof state === "object" && state !== null ? capturedPrototypes.get(state)?.fields : undefined;
+  for (const [at, field] of fields) {
+    const [prototype, name] = [captured?.get(at), field.getClassName()];
+    const declared = (prototype as { readonly constructor?: { readonly className?: unknown } })?.constructor?.className;
+    if (!differing.includes(at) && declared === name && hasOtherPrototype(prototype, field)) {
       target.problem("class", `the class ${name} that was captured`, "another class of the same name", `config/${at}`);
     }
   }

@@ -1,39 +1,28 @@
 /**
- * Names by which data goes: tfjs feeds a model, and gives losses and metrics, by the names of its input and output layers.
+ * Names of a model's inputs and outputs, under which tfjs takes data and reports losses and metrics.
  *
- * Names that tfjs made up are no state, for they depend on what else a process has made; but a script may have them as text. So they come
- * back with a model that is built afresh, and tfjs counts past them. In place the live names remain, and none may be another's.
+ * Generated names are not state, because they depend on what else the process made, but a script may contain them as text. So a freshly
+ * built model gets the saved names, and tfjs's counters are advanced past them. A live model keeps its names, and a restore fails if the
+ * saved ones belong to other inputs or outputs.
  *
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
 import type { Site, Target } from "../component.ts";
-import { aside, entry, isBranch, type Named, type Node, record, unwrap } from "../state_tree.ts";
-import { givenName, namedAs } from "./names.ts";
-
-// --- types
-
-/** Where data goes into a model and comes out of it; a sequential model has the names once it is built. */
-interface Ends {
-  readonly inputLayers?: readonly tf.layers.Layer[];
-  readonly outputLayers?: readonly tf.layers.Layer[];
-  readonly inputNames: readonly string[];
-  readonly outputNames: readonly string[];
-}
+import { aside, entry, type Named, type Node, record, unwrap } from "../state_tree.ts";
+import { encodeFedName, givenLayerName, namingClass } from "./names.ts";
+import { modelFields } from "./private_fields.ts";
+import { recordEntries } from "./state_nodes.ts";
 
 // --- constructors
 
-function endsOf(model: tf.LayersModel): Ends {
-  return model as unknown as Ends;
-}
-
-/** What the counter of a made-up name is kept under in tfjs, and its number; undefined for other names. */
+/** tfjs's key of the counter in a generated name, and the count; undefined for other names. */
 function counterOf(
   name: string,
   layer: tf.layers.Layer,
 ): readonly [prefix: string, count: number] | undefined {
-  if (givenName(layer) !== null) return undefined;
-  const [className, isModel] = [namedAs(layer.getClassName(), layer), layer instanceof tf.LayersModel];
+  if (givenLayerName(layer) !== null) return undefined;
+  const [className, isModel] = [namingClass(layer.getClassName(), layer), layer instanceof tf.LayersModel];
   const prefix = isModel
     ? className === "Sequential" ? "sequential_" : className.toLowerCase()
     : className === "InputLayer"
@@ -43,15 +32,16 @@ function counterOf(
   return Number.isSafeInteger(count) ? [prefix, count] : undefined;
 }
 
-/** Notes the names of layers by which data goes, in a model and in those in it: tfjs feeds by the names of input and output layers. */
-export function nameData(model: tf.LayersModel, names: Map<object, string>): void {
-  const { inputLayers = [], outputLayers = [] } = endsOf(model);
+/** Records the names of the input and output layers of a model and of the models in it. */
+export function nameInputsAndOutputs(model: tf.LayersModel, names: Map<object, string>): void {
+  const { inputLayers = [], outputLayers = [] } = modelFields(model);
+  // A sequential model has no input and output layers before it is built.
   const ends = model instanceof tf.Sequential ? [model.layers[0] ?? [], model.layers.at(-1) ?? []].flat() : [];
   for (const layer of [...inputLayers, ...outputLayers, ...ends]) names.set(layer, layer.name);
-  for (const layer of model.layers) if (layer instanceof tf.LayersModel) nameData(layer, names);
+  for (const layer of model.layers) if (layer instanceof tf.LayersModel) nameInputsAndOutputs(layer, names);
 }
 
-/** How far tfjs had counted in the names by which data goes, by what the counters are kept under. */
+/** The highest count in recorded names, by tfjs's key of the counter. */
 function countersOf(names: ReadonlyMap<object, string>): ReadonlyMap<string, number> {
   const counters = new Map<string, number>();
   for (const [layer, name] of names) {
@@ -62,12 +52,12 @@ function countersOf(names: ReadonlyMap<object, string>): ReadonlyMap<string, num
   return counters;
 }
 
-/** How far counters are moved at most in one process, in about a second: a checkpoint may ask for any number. */
-let left = 1_000_000;
+/** The steps by which this process may still advance counters, about a second in all: a checkpoint may name any count. */
+let remainingSteps = 1_000_000;
 
-/** Moves tfjs's counter past a number, so that no name it makes up from now on is that of a restored layer. */
-function countPast(prefix: string, count: number): void {
-  // Every layer takes its number from the counter of its class name.
+/** Advances a counter of tfjs past a count, so that no name generated later equals a restored one. */
+function advanceCounter(prefix: string, count: number): void {
+  // The only way to advance a counter is to make a layer of a class with that name.
   class Counted extends tf.layers.Layer {
     static readonly className = prefix;
   }
@@ -75,23 +65,23 @@ function countPast(prefix: string, count: number): void {
   do {
     const { name } = new Counted({});
     reached = Number(name.slice(name.lastIndexOf(prefix) + prefix.length) || NaN);
-    left--;
-  } while (reached < count && count - reached < left);
+    remainingSteps--;
+  } while (reached < count && count - reached < remainingSteps);
 }
 
-/** A name without the counter at its end, and the counter; undefined for a name without one. */
-function counted(name: string): readonly [prefix: string, count: number] | undefined {
+/** Splits the counter off the end of a name; undefined for a name without one. */
+function splitCounter(name: string): readonly [prefix: string, count: number] | undefined {
   const digits = /\d+$/.exec(name.replace(/_input$/, ""))?.[0];
   return digits === undefined ? undefined : [name.slice(0, name.lastIndexOf(digits)), Number(digits)];
 }
 
 /**
- * Whether two names of one prefix are counted the other way round: layers that were made in another order. How far tfjs had counted
- * before makes no difference, and other names are compared where their layers are.
+ * Whether two names with one prefix have their counters in the opposite order: their layers were made in another order. The counts
+ * themselves do not matter.
  */
-function isExchanged(saved: readonly string[], live: readonly string[]): boolean {
+function areSwapped(saved: readonly string[], live: readonly string[]): boolean {
   const pairs = saved.flatMap((name, i) => {
-    const [was, is] = [counted(name), counted(live[i] ?? "")];
+    const [was, is] = [splitCounter(name), splitCounter(live[i] ?? "")];
     return was === undefined || is === undefined ? [] : [{ was, is }];
   });
   return pairs.some((a) =>
@@ -101,14 +91,14 @@ function isExchanged(saved: readonly string[], live: readonly string[]): boolean
 
 // --- capture and restore
 
-/** The names by which data goes to a model and comes from it; they are no state where tfjs made them up, but come back. */
-export function encodeNames(model: tf.LayersModel, site: Site): readonly Named[] {
-  const { inputLayers = [], inputNames, outputNames } = endsOf(model);
-  // A model in a layer of another kind is built by that layer.
+/** The state entries of the names of a model's inputs and outputs; they are in no id. */
+export function encodeInputNames(model: tf.LayersModel, site: Site): readonly Named[] {
+  const { inputLayers = [], inputNames, outputNames } = modelFields(model);
+  // A model within a wrapper layer is rebuilt by the layer, under other names.
   const named = !(model instanceof tf.Sequential) && inputLayers.every((layer) => site.names.has(layer));
-  const [known, counters] = [site.names.get(model), [...countersOf(site.names)]];
+  const counters = [...countersOf(site.names)];
   return [
-    ...(known === undefined || givenName(model) !== null ? [] : [["known", aside(known)] as const]),
+    ...encodeFedName(model, site.names),
     [
       "names",
       aside(record([
@@ -120,26 +110,21 @@ export function encodeNames(model: tf.LayersModel, site: Site): readonly Named[]
   ];
 }
 
-/** Lets tfjs count past the names that are about to be given again. */
-export function restoreCounters(state: Node): void {
-  const counters = entry(unwrap(entry(state, "names") ?? null), "counters");
-  for (
-    const [prefix, count] of counters !== undefined && isBranch(counters) && counters.is === "record"
-      ? counters.entries
-      : []
-  ) {
-    if (typeof count === "number") countPast(prefix, count);
+/** Advances tfjs's counters past the saved names, which are about to be used again. */
+export function advanceCounters(state: Node): void {
+  for (const [prefix, count] of recordEntries(entry(unwrap(entry(state, "names") ?? null), "counters"))) {
+    if (typeof count === "number") advanceCounter(prefix, count);
   }
 }
 
-/** Checks that no name of an input or output is another's in the snapshot: layers that were made in another order are named otherwise. */
-export function checkNames(state: Node, target: Target, model: tf.LayersModel): void {
+/** Checks that no saved name of an input or output is now the name of another one. */
+export function checkInputNames(state: Node, target: Target, model: tf.LayersModel): void {
   const saved = unwrap(entry(state, "names") ?? null);
   for (const part of ["inputs", "outputs"] as const) {
-    const [found, live] = [entry(saved, part), endsOf(model)[part === "inputs" ? "inputNames" : "outputNames"]];
+    const [found, live] = [entry(saved, part), modelFields(model)[part === "inputs" ? "inputNames" : "outputNames"]];
     if (model instanceof tf.Sequential || !Array.isArray(found) || found.length !== live.length) continue;
     const names = found.map(String);
-    if (target.fresh ? String(names) === String(live) : !isExchanged(names, live)) continue;
+    if (target.fresh ? String(names) === String(live) : !areSwapped(names, live)) continue;
     target.problem(
       "name",
       `${live.join(", ")}, as in the live model`,

@@ -1,12 +1,13 @@
 /**
- * Datasets of `tf.data` as training reads them: what their own functions draw comes from a generator, and a shuffle without a seed is known.
+ * `tf.data` datasets that can be read again with the same elements: their functions draw from a generator, and shuffles without a seed are
+ * detected.
  *
- * A dataset keeps its state to itself (the seeds of shuffles, buffers read ahead), so that the only way to a position in it is to read up to
- * there. What a map, a filter, a generator or a source draws from `Math.random`, also after it has waited, is drawn from a generator of the
- * data's own: one for each element of each iterator, so that it is the same whenever the data is read again, however far a buffer reads ahead
- * and however its functions take turns. The code that draws is known by its asynchronous context.
+ * The state of a dataset is private (seeds of shuffles, prefetch buffers), so the only way to a position is to read the dataset from its
+ * start. While a map, a filter, a generator or a source runs, also after an `await`, `Math.random` draws from a generator that belongs to
+ * one element of one iterator. So each element is the same at every reading, however far a buffer reads ahead and in whichever order
+ * the functions run. The asynchronous context tells which element the running code belongs to.
  *
- * tfjs does not say whether a shuffle was given a seed. The methods that make datasets are wrapped once, to note it; they give what they gave.
+ * tfjs does not expose whether a shuffle has a seed. So the methods that make datasets are wrapped once, to record it.
  *
  * @module
  */
@@ -23,42 +24,49 @@ export interface Iterator {
   next(): Promise<{ readonly value: unknown; readonly done?: boolean | undefined }>;
 }
 
-/** A dataset, as far as training needs one. */
-export interface Dataset {
+/** A dataset of `tf.data`, or any object with the same method. */
+export interface TfDataset {
   readonly size?: number | null;
   iterator(): Promise<Iterator>;
 }
 
-/** The fields of tfjs's iterators, each of its own class; see tfjs-data 4.22, `iterators/lazy_iterator.ts`. */
-type Fields = Record<string, unknown>;
+/** The fields of tfjs's iterators; see tfjs-data 4.22, `iterators/lazy_iterator.ts`. */
+type IteratorFields = Record<string, unknown>;
 
-/** What code of one asynchronous context draws from, and what happens to the datasets that it opens. */
-interface Context {
+/** The asynchronous context of the code that computes one element. */
+interface ElementContext {
+  /** Replaces `Math.random`. */
   readonly random: () => number;
+  /** Called if the code opens a dataset with a shuffle without a seed. */
   readonly onUnseeded: () => void;
+  /** Receives the iterator of each dataset that the code opens. */
   readonly onOpened: (iterator: unknown) => void;
 }
 
-/** A dataset as a training reads it. */
-export interface Drawn extends Dataset {
-  /** Whether a shuffle of it has no seed, as far as it was read. */
+/** A dataset whose functions draw from a generator. */
+export interface ReproducibleDataset extends TfDataset {
+  /** Whether it has a shuffle without a seed, as far as it has been read. */
   readonly unseeded: () => boolean;
 }
 
 // --- constructors
 
-const context = new AsyncLocalStorage<Context>();
+const elementContext = new AsyncLocalStorage<ElementContext>();
 
-/** How many trainings draw through the hook, and the effect that removes it after the last. */
+/** The number of trainings that use the hook, and the effect that removes it after the last one. */
 let [users, unhook]: [number, () => void] = [0, () => {}];
 
-/** Lets code of the contexts here draw from their generators until the effect is run, and all other code as before. */
+/**
+ * Makes `Math.random` draw from the generator of the running element. Other code draws as before.
+ *
+ * @returns The effect that ends it.
+ */
 export function hookRandom(): () => void {
   if (users++ === 0) {
     const outer = Math.random;
-    const hooked = (): number => (context.getStore()?.random ?? outer)();
+    const hooked = (): number => (elementContext.getStore()?.random ?? outer)();
     Math.random = hooked;
-    // What has been put over it since is not ours to remove; it may call this one still.
+    // Not if other code has replaced `Math.random` since: its replacement may still call this one.
     unhook = () => void (Math.random === hooked && (Math.random = outer));
   }
   let open = true;
@@ -68,8 +76,8 @@ export function hookRandom(): () => void {
   };
 }
 
-/** Draws floats from a generator, which is made when the first is drawn. */
-function drawsOf(make: () => Rng.Rng): () => number {
+/** A replacement of `Math.random` that draws from a generator, made at the first draw. */
+function randomFrom(make: () => Rng.Rng): () => number {
   let rng: Rng.Rng | undefined;
   let [floats, at] = [new Float64Array(0), 0];
   return () => {
@@ -82,16 +90,16 @@ function drawsOf(make: () => Rng.Rng): () => number {
   };
 }
 
-/** Datasets that read from a shuffle without a seed. */
-const unseeded = new WeakSet<object>();
+/** Datasets with a shuffle without a seed, directly or in a dataset that they read. */
+const unseededDatasets = new WeakSet<object>();
 
-/** A dataset that a generator of the script's own opens is read in contexts, too; and a shuffle without a seed is seen there, and in a zip. */
-function opening(dataset: Dataset): void {
+/** Reports to the context each iterator that code in it opens, for example in a generator or a zip. */
+function watchOpening(dataset: TfDataset): void {
   const { iterator } = dataset;
   dataset.iterator = () => {
-    const at = context.getStore();
+    const at = elementContext.getStore();
     if (at === undefined) return iterator.call(dataset);
-    if (unseeded.has(dataset)) at.onUnseeded();
+    if (unseededDatasets.has(dataset)) at.onUnseeded();
     return iterator.call(dataset).then((opened) => {
       at.onOpened(opened);
       return opened;
@@ -100,72 +108,90 @@ function opening(dataset: Dataset): void {
 }
 
 const { prototype } = tf.data.Dataset as unknown as {
-  readonly prototype: Record<string, (this: Dataset, ...args: readonly unknown[]) => Dataset>;
+  readonly prototype: Record<string, (this: TfDataset, ...args: readonly unknown[]) => TfDataset>;
 };
 
-function wrap(name: string, isUnseeded: (dataset: Dataset, args: readonly unknown[]) => boolean): void {
+/** Wraps a method that makes datasets. */
+function wrapMethod(name: string, isUnseeded: (dataset: TfDataset, args: readonly unknown[]) => boolean): void {
   const given = prototype[name];
   if (given === undefined) return;
   prototype[name] = function (...args) {
     const made = given.call(this, ...args);
-    if (isUnseeded(this, args)) unseeded.add(made);
-    opening(made);
+    if (isUnseeded(this, args)) unseededDatasets.add(made);
+    watchOpening(made);
     return made;
   };
 }
 
 for (const name of ["batch", "concatenate", "filter", "map", "mapAsync", "prefetch", "repeat", "skip", "take"]) {
-  wrap(name, (dataset, args) => [dataset, ...args].some((from) => unseeded.has(Object(from))));
+  wrapMethod(name, (dataset, args) => [dataset, ...args].some((from) => unseededDatasets.has(Object(from))));
 }
-// A seed of 0 or "" is none to tfjs, which takes the time.
-wrap("shuffle", (dataset, [, seed]) => {
-  return !seed || unseeded.has(dataset);
+// tfjs treats a seed of 0 or "" as missing and takes the time.
+wrapMethod("shuffle", (dataset, [, seed]) => {
+  return !seed || unseededDatasets.has(dataset);
 });
 
-/** The iterators, or containers of them, that an iterator reads from. */
-const sources: readonly string[] = ["upstream", "iterators", "moreIterators"];
-/** How iterators are read without a context. */
-const originals = new WeakMap<object, Iterator["next"]>();
+/** The fields that hold the iterators, or containers of iterators, that an iterator reads from. */
+const upstreamFields: readonly string[] = ["upstream", "iterators", "moreIterators"];
+/** The original methods of iterators. */
+const originalNext = new WeakMap<object, Iterator["next"]>();
 
-/** In Deno, what tfjs copies of an iterator in an array is a plain record with its methods. */
-function isIterator(value: unknown): value is Fields & Iterator {
-  return typeof value === "object" && value !== null && typeof (value as Fields)["next"] === "function";
+/** Whether a value is an iterator. In Deno, tfjs's copy of an iterator in an array is a plain record with its methods. */
+function isIterator(value: unknown): value is IteratorFields & Iterator {
+  return typeof value === "object" && value !== null && typeof (value as IteratorFields)["next"] === "function";
 }
 
-/** Gives each call of an iterator, and of those it reads from, a context by itself. */
-function scope(value: unknown, path: string, contextAt: (path: string) => Context, ofIterators = false): void {
+/**
+ * Runs each call of an iterator, and of those that it reads from, in a separate context.
+ *
+ * @param value An iterator, or a container of iterators.
+ * @param path Identifies it, the same at every reading.
+ * @param contextAt Makes the context of a call from its path.
+ * @param yieldsIterators Whether the elements are iterators, too.
+ */
+function isolateCalls(
+  value: unknown,
+  path: string,
+  contextAt: (path: string) => ElementContext,
+  yieldsIterators = false,
+): void {
   if (!isIterator(value)) {
     if (!Array.isArray(value) && !isPlainRecord(value)) return;
-    return Object.entries(value).forEach(([name, part]) => scope(part, `${path}/${name}`, contextAt));
+    return Object.entries(value).forEach(([name, part]) => isolateCalls(part, `${path}/${name}`, contextAt));
   }
-  const next = originals.get(value) ?? value.next;
-  originals.set(value, next);
-  // A generator runs one call after the other, in the context of whichever resumes it: so that it is its own, each waits for the last.
+  const next = originalNext.get(value) ?? value.next;
+  originalNext.set(value, next);
+  // Calls of a generator are queued, and it resumes in the context of the call that it finished. So each call waits for the one before.
   const serial = typeof value["nextFn"] === "function" && String(value["nextFn"]).includes(".next(");
   let [count, last]: [number, Promise<unknown>] = [0, Promise.resolve()];
   value.next = () => {
     const at = `${path}:${count++}`;
-    const call = (): ReturnType<Iterator["next"]> => context.run(contextAt(at), () => next.call(value));
+    const call = (): ReturnType<Iterator["next"]> => elementContext.run(contextAt(at), () => next.call(value));
     const result = serial ? last.then(call, call) : call();
     if (serial) last = result;
-    return !ofIterators ? result : result.then((element) => {
-      scope(element.value, at, contextAt);
+    return !yieldsIterators ? result : result.then((element) => {
+      isolateCalls(element.value, at, contextAt);
       return element;
     });
   };
-  for (const name of sources) scope(value[name], `${path}/${name}`, contextAt, name === "moreIterators");
+  for (const name of upstreamFields) isolateCalls(value[name], `${path}/${name}`, contextAt, name === "moreIterators");
 }
 
-/** A dataset of which all that its functions draw comes from one generator, between {@link hookRandom} and its end. */
-export function drawingFrom(rng: Rng.Rng): (dataset: Dataset, name: string) => Drawn {
+/**
+ * Makes the functions of datasets draw from a generator, while {@link hookRandom} is active.
+ *
+ * @param rng The generator.
+ * @returns A function from a dataset and its name to the dataset. The name decides what it draws.
+ */
+export function drawingFrom(rng: Rng.Rng): (dataset: TfDataset, name: string) => ReproducibleDataset {
   return (dataset, name) => {
-    let [opened, found] = [0, unseeded.has(dataset)];
-    const contextAt = (path: string): Context => {
+    let [opened, found] = [0, unseededDatasets.has(dataset)];
+    const contextAt = (path: string): ElementContext => {
       let count = 0;
       return {
-        random: drawsOf(() => Rng.fork(path)(rng)),
+        random: randomFrom(() => Rng.fork(path)(rng)),
         onUnseeded: () => found = true,
-        onOpened: (iterator) => scope(iterator, `${path}/opened/${count++}`, contextAt),
+        onOpened: (iterator) => isolateCalls(iterator, `${path}/opened/${count++}`, contextAt),
       };
     };
     return {
@@ -173,8 +199,8 @@ export function drawingFrom(rng: Rng.Rng): (dataset: Dataset, name: string) => D
       unseeded: () => found,
       iterator: async () => {
         const path = `${name}/${opened++}`;
-        const iterator = await context.run(contextAt(path), () => dataset.iterator());
-        scope(iterator, path, contextAt);
+        const iterator = await elementContext.run(contextAt(path), () => dataset.iterator());
+        isolateCalls(iterator, path, contextAt);
         return iterator;
       },
     };
@@ -182,19 +208,19 @@ export function drawingFrom(rng: Rng.Rng): (dataset: Dataset, name: string) => D
 }
 
 /** Whether a value is a dataset; validation data may be tensors. */
-export function isDataset(value: unknown): value is Dataset {
-  return typeof value === "object" && value !== null && typeof (value as Fields)["iterator"] === "function";
+export function isDataset(value: unknown): value is TfDataset {
+  return typeof value === "object" && value !== null && typeof (value as IteratorFields)["iterator"] === "function";
 }
 
 // --- combinators
 
-/** The tensors of inputs or of targets, in the model's order. */
-function tensorsOf(values: unknown, names: readonly string[], kind: "input" | "output"): tf.Tensor[] {
+/** The tensors of the inputs or the targets, in the model's order. */
+function orderedTensors(values: unknown, names: readonly string[], kind: "input" | "output"): tf.Tensor[] {
   const found: readonly unknown[] = values instanceof tf.Tensor
     ? [values]
     : Array.isArray(values)
     ? values
-    : names.map((name) => (values as Fields)[name]);
+    : names.map((name) => (values as Record<string, unknown>)[name]);
   found.forEach((tensor, i) => {
     if (!(tensor instanceof tf.Tensor)) throw new Error(`The dataset lacks a tensor for the ${kind} ${names[i] ?? i}.`);
   });
@@ -204,7 +230,7 @@ function tensorsOf(values: unknown, names: readonly string[], kind: "input" | "o
   return found as tf.Tensor[];
 }
 
-/** An element's inputs and targets, each of one number of samples. */
+/** The inputs and targets of an element; throws an Error unless all have the same number of samples. */
 export function batchOf(
   { inputNames, outputNames }: Trainer,
   element: unknown,
@@ -216,7 +242,7 @@ export function batchOf(
         `\`tf.Tensor\`, an array of Tensors, or a map of string to Tensor.  The provided Dataset instead generates ${element}`,
     );
   }
-  const [inputs, targets] = [tensorsOf(xs, inputNames, "input"), tensorsOf(ys, outputNames, "output")];
+  const [inputs, targets] = [orderedTensors(xs, inputNames, "input"), orderedTensors(ys, outputNames, "output")];
   const size = inputs[0]?.shape[0];
   const other = [...inputs, ...targets].find((tensor) => tensor.shape[0] !== size);
   if (other !== undefined) {
@@ -225,14 +251,14 @@ export function batchOf(
   return [inputs, targets];
 }
 
-/** The weights that classes give to samples, by output; null where an output has none. */
+/** The sample weights that class weights imply, by output; null for an output without. */
 export async function sampleWeights(
   trainer: Trainer,
   [xs, ys]: readonly [tf.Tensor[], tf.Tensor[]],
   classWeight: unknown,
 ): Promise<readonly (tf.Tensor | null)[]> {
   if (classWeight == null) return [];
-  // tfjs's own arithmetic, on the tensors as they are.
-  const asTheyAre: Trainer = Object.create(trainer, { standardizeUserDataXY: { value: () => [xs, ys] } });
-  return (await asTheyAre.standardizeUserData(xs, ys, null, classWeight))[2] ?? [];
+  // tfjs's own arithmetic, without its conversion of the tensors.
+  const unconverted: Trainer = Object.create(trainer, { standardizeUserDataXY: { value: () => [xs, ys] } });
+  return (await unconverted.standardizeUserData(xs, ys, null, classWeight))[2] ?? [];
 }

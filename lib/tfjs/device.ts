@@ -1,10 +1,10 @@
 /**
- * What a GPU refuses, seen: tfjs submits programs to WebGPU and never looks whether they were accepted.
+ * Detection of WebGPU errors, which tfjs ignores.
  *
- * A program that the adapter refuses makes the whole command buffer invalid in which it is: none of its operations is run, and their
- * outputs are what their memory held before. The device says so later, by events. So the programs of a backend are watched: what was computed
- * since the device last answered is marked when it refuses something, and so is what is computed from that. Marked data is neither captured
- * nor read for a save, and a program that was refused once throws when it is run again. See tfjs-backend-webgpu 4.22, `backend_webgpu.ts`.
+ * WebGPU rejects an invalid program asynchronously. It then drops the whole command buffer: no operation in it runs, and the outputs keep
+ * the old contents of their memory. So each WebGPU backend is watched: data computed since the device last reported is marked as invalid
+ * when the device reports an error, and so is everything computed from it. Invalid data is neither captured nor read for a save, and a
+ * rejected program throws when it runs again. See tfjs-backend-webgpu 4.22, `backend_webgpu.ts`.
  *
  * @module
  */
@@ -14,17 +14,23 @@ import { toError } from "../explain.ts";
 
 // --- types
 
-interface Info {
+interface TensorInfo {
   readonly dataId: object;
 }
 
-/** A program of tfjs, which gets its whole key before it is compiled. */
+/** A compute program of tfjs. Its key is complete before it is compiled. */
 interface Program {
   readonly outputShape: number[];
   readonly shaderKey: string;
 }
 
-type Run = (program: Program, inputs: readonly Info[], dtype: string, uniforms?: unknown, output?: Info) => Info;
+type RunProgram = (
+  program: Program,
+  inputs: readonly TensorInfo[],
+  dtype: string,
+  uniforms?: unknown,
+  output?: TensorInfo,
+) => TensorInfo;
 
 type GPUError = { readonly message: string } | null;
 
@@ -36,67 +42,83 @@ interface Device {
   createComputePipeline(descriptor: object): object;
 }
 
-/** The part of tfjs's backend for WebGPU that its declarations keep private. */
-interface WebGPU {
+/** The private part of tfjs's WebGPU backend. */
+interface WebGPUBackend {
   readonly device: Device;
   readonly stagingPendingDisposal: readonly object[];
   readonly commandEncoder: object | null;
   pipelineCache: Record<string, object>;
-  runWebGPUProgram: Run;
+  runWebGPUProgram: RunProgram;
   uploadToGPU: (dataId: object) => void;
-  makeTensorInfo(shape: number[], dtype: string): Info;
+  makeTensorInfo(shape: number[], dtype: string): TensorInfo;
   disposeData(dataId: object): boolean;
   endComputePassEncoder(): void;
   submitQueue(): void;
 }
 
-/** What is known of a device. */
-interface Watch {
-  readonly backend: WebGPU;
-  /** Every failure there was. */
+/** A set of data ids that an error made invalid. */
+interface InvalidData {
+  readonly ids: WeakSet<object>;
+  readonly failure: DeviceFailed;
+}
+
+/** A program that was compiled and not validated yet. */
+interface PendingProgram {
+  readonly kernel: string;
+  /** The outputs of the command buffers that contain it. */
+  readonly batches: Set<WeakSet<object>>;
+}
+
+/** The state of a watched device. */
+interface DeviceWatch {
+  readonly backend: WebGPUBackend;
+  /** All failures so far. */
   readonly failures: DeviceFailed[];
-  /** How many there were when the device last answered. */
-  answered: number;
-  /** The names of programs that were refused. */
-  readonly refused: Set<string>;
-  /** Sets of data that is not what it should be, each with why. */
-  readonly spoiled: (readonly [WeakSet<object>, DeviceFailed])[];
-  /** The data that programs wrote, or that was uploaded for them, since the device last answered. */
-  recent: WeakSet<object>;
-  /** That of the command buffer under way. */
+  /** The number of failures when the device last reported. */
+  reported: number;
+  /** The kernels whose programs were rejected. */
+  readonly rejectedKernels: Set<string>;
+  readonly invalid: InvalidData[];
+  /** Data that was computed, or uploaded with a command buffer, since the device last reported. */
+  unconfirmed: WeakSet<object>;
+  /** The part of it that is in the command buffer now being filled. */
   batch: WeakSet<object>;
-  /** Programs that were compiled and not answered for, by their keys: the command buffers that they are in. */
-  readonly pending: Map<string, { readonly name: string; readonly batches: Set<WeakSet<object>> }>;
-  /** Whether a program was run since then. */
+  /** By shader key. */
+  readonly pending: Map<string, PendingProgram>;
+  /** Whether a program ran since the device last reported. */
   dirty: boolean;
-  /** What the device said when it was lost. */
+  /** The device's message when it was lost. */
   lost?: string;
-  /** Reads under way, each of which is ended when the device is lost. */
+  /** Rejects each read in progress when the device is lost. */
   readonly reads: Set<(message: string) => void>;
 }
 
 // --- constructors
 
-const watches = new WeakMap<object, Watch>();
+const watches = new WeakMap<object, DeviceWatch>();
 
-/** The first line of what a device says that says something. */
+/** The first line of a message that is not blank. */
 function firstLine(message: string): string {
   return message.split("\n").map((line) => line.trim()).find((line) => line !== "") ?? "no reason";
 }
 
-/** Why data is not what it should be, if it is not. */
-function whySpoiled({ spoiled }: Watch, dataId: object): DeviceFailed | undefined {
-  return spoiled.find(([set]) => set.has(dataId))?.[1];
+/** The failure that made data invalid, if one did. */
+function invalidatedBy({ invalid }: DeviceWatch, dataId: object): DeviceFailed | undefined {
+  return invalid.find(({ ids }) => ids.has(dataId))?.failure;
 }
 
-/** Keeps a failure, and marks what it spoils. */
-function fail({ failures, spoiled }: Watch, failure: DeviceFailed, sets: Iterable<WeakSet<object>>): void {
+/** Records a failure and the data that it made invalid. */
+function recordFailure(
+  { failures, invalid }: DeviceWatch,
+  failure: DeviceFailed,
+  sets: Iterable<WeakSet<object>>,
+): void {
   failures.push(failure);
-  for (const set of sets) spoiled.push([set, failure]);
+  for (const ids of sets) invalid.push({ ids, failure });
 }
 
-/** Refuses a program from now on: tfjs looks its pipeline up at each run. */
-function refuse({ backend }: Watch, key: string, failure: DeviceFailed): void {
+/** Makes a program throw from now on: tfjs looks its pipeline up at each run. */
+function blockProgram({ backend }: DeviceWatch, key: string, failure: DeviceFailed): void {
   Object.defineProperty(backend.pipelineCache, key, {
     configurable: true,
     enumerable: true,
@@ -106,68 +128,77 @@ function refuse({ backend }: Watch, key: string, failure: DeviceFailed): void {
   });
 }
 
-/** Sees each pipeline made, and whether it was accepted. */
-function watchPipelines(watch: Watch, program: () => Program | undefined): void {
+/** Submits the operations that tfjs has collected, so that later ones go into another command buffer. */
+function flush({ backend }: DeviceWatch): void {
+  if (backend.commandEncoder === null) return;
+  backend.endComputePassEncoder();
+  backend.submitQueue();
+}
+
+/** Validates each pipeline that is created while a program runs. */
+function watchPipelines(watch: DeviceWatch, runningProgram: () => Program | undefined): void {
   const { device } = watch.backend;
   const create = device.createComputePipeline.bind(device);
   device.createComputePipeline = (descriptor) => {
-    const of = program();
-    if (of === undefined) return create(descriptor);
-    const [key, kernel] = [of.shaderKey, of.constructor.name];
+    const program = runningProgram();
+    if (program === undefined) return create(descriptor);
+    const [key, kernel] = [program.shaderKey, program.constructor.name];
     const batches = new Set<WeakSet<object>>();
-    watch.pending.set(key, { name: kernel, batches });
+    watch.pending.set(key, { kernel, batches });
     device.pushErrorScope("validation");
     const pipeline = create(descriptor);
     device.popErrorScope().then((error) => {
       watch.pending.delete(key);
       if (error === null) return;
       const failure: DeviceFailed = { _tag: "DeviceFailed", kernel, message: firstLine(error.message) };
-      fail(watch, failure, batches);
-      // So that nothing else comes into the command buffer that is not run.
+      recordFailure(watch, failure, batches);
+      // Later operations must not join the command buffer that is dropped.
       flush(watch);
-      refuse(watch, key, failure);
-      watch.refused.add(kernel);
+      blockProgram(watch, key, failure);
+      watch.rejectedKernels.add(kernel);
     }, () => watch.pending.delete(key));
     return pipeline;
   };
 }
 
-/** Sees each program run, and what it writes. */
-function watchPrograms(watch: Watch): void {
+/** Records the outputs of each program, and marks those that were computed from invalid data. */
+function watchPrograms(watch: DeviceWatch): void {
   const { backend } = watch;
-  const [run, upload, submit] = [
-    backend.runWebGPUProgram.bind(backend),
-    backend.uploadToGPU.bind(backend),
-    backend.submitQueue.bind(backend),
-  ];
-  let program: Program | undefined;
-  watchPipelines(watch, () => program);
-  backend.runWebGPUProgram = (given, inputs, dtype, uniforms, output) => {
-    const into = output ?? backend.makeTensorInfo(given.outputShape, dtype);
+  const run = backend.runWebGPUProgram.bind(backend);
+  let running: Program | undefined;
+  watchPipelines(watch, () => running);
+  backend.runWebGPUProgram = (program, inputs, dtype, uniforms, output) => {
+    const result = output ?? backend.makeTensorInfo(program.outputShape, dtype);
     const { batch } = watch;
-    [program, watch.dirty] = [given, true];
+    [running, watch.dirty] = [program, true];
     try {
-      run(given, inputs, dtype, uniforms, into);
+      run(program, inputs, dtype, uniforms, result);
     } catch (error) {
-      if (output === undefined) backend.disposeData(into.dataId);
+      if (output === undefined) backend.disposeData(result.dataId);
       throw error;
     } finally {
-      program = undefined;
+      running = undefined;
     }
-    for (const set of [batch, watch.recent]) set.add(into.dataId);
-    watch.pending.get(given.shaderKey)?.batches.add(batch);
+    for (const set of [batch, watch.unconfirmed]) set.add(result.dataId);
+    watch.pending.get(program.shaderKey)?.batches.add(batch);
     for (const { dataId } of inputs) {
-      const why = whySpoiled(watch, dataId);
-      if (why !== undefined) watch.spoiled.find(([, failure]) => failure === why)?.[0].add(into.dataId);
+      const failure = invalidatedBy(watch, dataId);
+      if (failure !== undefined) watch.invalid.find((one) => one.failure === failure)?.ids.add(result.dataId);
     }
-    return into;
+    return result;
   };
+}
+
+/** Records the uploads and the submissions of command buffers. */
+function watchSubmissions(watch: DeviceWatch): void {
+  const { backend } = watch;
+  const [upload, submit] = [backend.uploadToGPU.bind(backend), backend.submitQueue.bind(backend)];
   backend.uploadToGPU = (dataId) => {
     const { length } = backend.stagingPendingDisposal;
     upload(dataId);
-    // By a copy that is submitted with the programs; other uploads are done at once.
+    // A staged upload is a copy in the command buffer; other uploads happen at once.
     if (backend.stagingPendingDisposal.length > length) {
-      for (const set of [watch.batch, watch.recent]) set.add(dataId);
+      for (const set of [watch.batch, watch.unconfirmed]) set.add(dataId);
     }
   };
   backend.submitQueue = () => {
@@ -176,35 +207,35 @@ function watchPrograms(watch: Watch): void {
   };
 }
 
-/** Hears each error that nothing else takes, and the loss of the device. */
-function listen(watch: Watch): void {
-  const { backend: { device }, refused, pending } = watch;
+/** Records the device's uncaptured errors and its loss. */
+function listenToDevice(watch: DeviceWatch): void {
+  const { backend: { device }, rejectedKernels, pending } = watch;
   device.addEventListener("uncapturederror", ({ error }) => {
     const message = error?.message ?? "";
-    const known = [...refused, ...[...pending.values()].map(({ name }) => name)];
-    // What follows from a refusal: the pipeline's own answer says which program it is, and what it spoils.
-    const follows = known.some((name) => message.includes(name)) || watch.failures.length > watch.answered;
-    if (/shader|invalid/i.test(message) && follows) return;
-    fail(watch, { _tag: "DeviceFailed", message: firstLine(message) }, [watch.recent]);
+    const kernels = [...rejectedKernels, ...[...pending.values()].map(({ kernel }) => kernel)];
+    // Skip the consequences of a rejected pipeline: its error scope reports the program and the invalid data.
+    const isConsequence = kernels.some((kernel) => message.includes(kernel)) || watch.failures.length > watch.reported;
+    if (/shader|invalid/i.test(message) && isConsequence) return;
+    recordFailure(watch, { _tag: "DeviceFailed", message: firstLine(message) }, [watch.unconfirmed]);
   });
   device.lost.then(({ message }) => {
     watch.lost = message || "the device was lost";
-    for (const end of watch.reads) end(watch.lost);
+    for (const reject of watch.reads) reject(watch.lost);
   });
 }
 
-/** What is known of a backend's device: nothing but for WebGPU, which is watched from now on. */
-function watchOf(backend: unknown): Watch | undefined {
-  const known = watches.get(backend as object);
-  const { runWebGPUProgram, device } = backend as Partial<WebGPU>;
-  if (known !== undefined || runWebGPUProgram === undefined || device === undefined) return known;
-  const watch: Watch = {
-    backend: backend as WebGPU,
+/** The watch of a backend, which starts at the first call; undefined for other backends than WebGPU. */
+function watchOf(backend: unknown): DeviceWatch | undefined {
+  const existing = watches.get(backend as object);
+  const { runWebGPUProgram, device } = backend as Partial<WebGPUBackend>;
+  if (existing !== undefined || runWebGPUProgram === undefined || device === undefined) return existing;
+  const watch: DeviceWatch = {
+    backend: backend as WebGPUBackend,
     failures: [],
-    answered: 0,
-    refused: new Set(),
-    spoiled: [],
-    recent: new WeakSet(),
+    reported: 0,
+    rejectedKernels: new Set(),
+    invalid: [],
+    unconfirmed: new WeakSet(),
     batch: new WeakSet(),
     pending: new Map(),
     dirty: false,
@@ -212,13 +243,14 @@ function watchOf(backend: unknown): Watch | undefined {
   };
   watches.set(watch.backend, watch);
   watchPrograms(watch);
-  listen(watch);
-  // What was compiled before may have been refused: it is compiled again, and looked at.
+  watchSubmissions(watch);
+  listenToDevice(watch);
+  // Pipelines that were compiled before may be invalid: compile and validate them again.
   watch.backend.pipelineCache = {};
   return watch;
 }
 
-/** Watches the device of WebGPU as soon as its backend is there. */
+/** Watches the WebGPU backend from its setup on, or from now on if it is in use. */
 export function watchDevices(): void {
   const [kernelName, backendName] = ["DogearDevice", "webgpu"];
   if (tf.getKernel(kernelName, backendName) !== undefined) return;
@@ -226,9 +258,11 @@ export function watchDevices(): void {
     kernelName,
     backendName,
     kernelFunc: () => {
-      throw new TypeError("Expected a kernel of tfjs, found the name under which dogear watches the device");
+      throw new TypeError(
+        "Expected a kernel of tfjs, found DogearDevice, which only watches the device: do not run it",
+      );
     },
-    // tfjs runs it with each backend that it sets up.
+    // tfjs calls it for each backend that it sets up.
     setupFunc: (backend) => void watchOf(backend),
   });
   if ((tf.getBackend() as string | undefined) === backendName) watchOf(tf.backend());
@@ -236,34 +270,27 @@ export function watchDevices(): void {
 
 // --- combinators
 
-/** Waits until the device has answered for all that was submitted. */
-async function settle(watch: Watch): Promise<void> {
+/** Waits until the device has reported on everything submitted so far. */
+async function awaitReport(watch: DeviceWatch): Promise<void> {
   if (!watch.dirty || watch.lost !== undefined) return;
   flush(watch);
   watch.dirty = false;
-  const { recent, backend: { device } } = watch;
+  const { unconfirmed, backend: { device } } = watch;
   device.pushErrorScope("validation");
   await device.popErrorScope().catch(() => null);
-  // Events come in a turn of their own; what follows from a refusal comes some turns later.
+  // Error events arrive one turn of the event loop later; consequences of a rejected program, several turns later.
   await new Promise((resolve) => setImmediate(resolve));
-  if (watch.failures.length > watch.answered) await new Promise((resolve) => setTimeout(resolve, 20));
-  watch.answered = watch.failures.length;
-  // What was run meanwhile may be answered for later.
-  if (watch.recent === recent && !watch.dirty) watch.recent = new WeakSet();
-}
-
-/** Submits what tfjs collects, so that nothing which comes after is in one command buffer with it. */
-function flush({ backend }: Watch): void {
-  if (backend.commandEncoder === null) return;
-  backend.endComputePassEncoder();
-  backend.submitQueue();
+  if (watch.failures.length > watch.reported) await new Promise((resolve) => setTimeout(resolve, 20));
+  watch.reported = watch.failures.length;
+  // What ran while we waited is not confirmed.
+  if (watch.unconfirmed === unconfirmed && !watch.dirty) watch.unconfirmed = new WeakSet();
 }
 
 /**
- * Runs a part of a training; on WebGPU waits until the device has answered for it, and throws what it refused.
+ * Runs a part of a training. On WebGPU it waits until the device has reported on it.
  *
- * @param part What computes.
- * @returns Its result; rejects with an `Error` whose cause is a {@link DeviceFailed} if the device refused an operation meanwhile.
+ * @param part The computation.
+ * @returns Its result; rejects with an `Error` whose cause is a {@link DeviceFailed} if the device rejected an operation of it.
  */
 export async function onDevice<A>(part: () => A | Promise<A>): Promise<A> {
   const watch = (tf.getBackend() as string | undefined) === "webgpu" ? watchOf(tf.backend()) : undefined;
@@ -273,7 +300,7 @@ export async function onDevice<A>(part: () => A | Promise<A>): Promise<A> {
   try {
     result = await part();
   } finally {
-    await settle(watch);
+    await awaitReport(watch);
   }
   const since = watch.failures.slice(before);
   const failure = since.find(({ kernel }) => kernel !== undefined) ?? since[0];
@@ -282,41 +309,41 @@ export async function onDevice<A>(part: () => A | Promise<A>): Promise<A> {
 }
 
 /**
- * Sees that data of a backend is what was computed; throws an `Error` whose cause is a {@link DeviceFailed} if that is known not to be so.
+ * Throws an `Error` whose cause is a {@link DeviceFailed} if an error of the device is known to have made the data invalid.
  *
  * @param backend Any backend of tfjs.
- * @param dataId Data of it.
+ * @param dataId The data.
  */
 export function checkData(backend: unknown, dataId: object): void {
   const watch = watchOf(backend);
-  const why = watch && whySpoiled(watch, dataId);
-  if (why !== undefined) throw toError(why);
+  const failure = watch && invalidatedBy(watch, dataId);
+  if (failure !== undefined) throw toError(failure);
 }
 
 /**
- * Reads data from a GPU, once it is known that it is what was computed.
+ * Reads data from a GPU after the device has confirmed it.
  *
- * @param backend Its backend.
+ * @param backend The backend.
  * @param dataId The data.
  * @param read Reads it.
- * @returns What was read; rejects with an `Error` whose cause is a {@link DeviceFailed} if it is not to be used, or cannot be read.
+ * @returns The result of `read`; rejects with an `Error` whose cause is a {@link DeviceFailed} if the data is invalid, or if reading fails.
  */
 export async function readData<A>(backend: unknown, dataId: object, read: () => Promise<A>): Promise<A> {
   const watch = watchOf(backend);
   if (watch === undefined) return await read();
-  await settle(watch);
+  await awaitReport(watch);
   checkData(backend, dataId);
   const failed = (message: string): Error => toError({ _tag: "DeviceFailed", message: firstLine(message) });
   if (watch.lost !== undefined) throw failed(watch.lost);
-  let end = (_: string): void => {};
-  const lost = new Promise<never>((_, reject) => end = (message) => reject(failed(message)));
-  watch.reads.add(end);
+  let rejectRead = (_: string): void => {};
+  const lost = new Promise<never>((_, reject) => rejectRead = (message) => reject(failed(message)));
+  watch.reads.add(rejectRead);
   try {
     flush(watch);
     return await Promise.race([read(), lost]);
   } catch (cause) {
     throw toError(cause).cause === undefined ? failed(`it cannot be read: ${toError(cause).message}`) : cause;
   } finally {
-    watch.reads.delete(end);
+    watch.reads.delete(rejectRead);
   }
 }

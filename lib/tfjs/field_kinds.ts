@@ -1,8 +1,8 @@
 /**
- * The kinds of what fields of the user's own classes hold beyond plain data: Maps, Sets, functions, `undefined`, and names of variables.
+ * Kinds that apply only within the fields of user-defined classes: Maps, Sets, functions, `undefined`, and names of variables.
  *
- * Gradients come by the names of variables, which differ from process to process; so where state goes by such a name, it is kept by the
- * variable itself.
+ * tfjs hands gradients to optimizers by the name of each variable, and these names differ between processes. So state that is keyed by
+ * such a name is stored with a reference to the variable in place of the name.
  *
  * @module
  */
@@ -11,147 +11,156 @@ import type { AnyKind, Kind, Site, Step, Target } from "../component.ts";
 import { isPlainRecord, shown } from "../rules.ts";
 import { aside, entry, isBranch, join, type Node, record, unwrap } from "../state_tree.ts";
 import { isTypedArray } from "../tensor.ts";
-import { givenName } from "./tensor.ts";
+import { registeredVariable } from "./engine.ts";
+import { layerFields, type LayerVariable } from "./private_fields.ts";
+import { listItems, stateIn } from "./state_nodes.ts";
+import { givenVariableName } from "./variable.ts";
 
 // --- types
 
-type Fields = Record<string, unknown>;
+type NamedRecord = Record<string, unknown>;
 
-/** A variable that a text names, and what follows its name. */
-interface Naming {
+/** A text that begins with the name of a variable. */
+interface VariableReference {
   readonly variable: tf.Variable;
+  /** The rest of the text, such as `/m`. */
   readonly suffix: string;
 }
 
-/** A restored key: what it is while the live objects have the names they had, and what it is at the end. */
-interface Key {
+/** A restored key: its value before the live objects are renamed, and at the end. */
+interface RestoredKey {
   readonly now: unknown;
   readonly later: () => unknown;
 }
 
 // --- constructors
 
-/** The variable that tfjs knows under a name. */
-export function registered(name: string): tf.Variable | undefined {
-  const { state } = tf.engine() as unknown as {
-    readonly state: { readonly registeredVariables: Readonly<Record<string, tf.Variable>> };
-  };
-  return Object.hasOwn(state.registeredVariables, name) ? state.registeredVariables[name] : undefined;
-}
-
-/** The variable that a text names, alone or with an ending such as `/m`: one that is trained, or a model's. */
-function naming(text: string, site: Site): Naming | undefined {
+/** The variable that a text names, alone or followed by a suffix such as `/m`: a trainable one, or a model's. */
+function variableReference(text: string, site: Site): VariableReference | undefined {
   for (let end = text.length; end > 0; end--) {
     if (end < text.length && !/[/_:.-]/.test(text.charAt(end))) continue;
-    const variable = registered(text.slice(0, end));
+    const variable = registeredVariable(text.slice(0, end));
     if (variable === undefined || (!variable.trainable && !site.names.has(variable))) continue;
     return { variable, suffix: text.slice(end) };
   }
   return undefined;
 }
 
-const longestName = 1000;
+const maxNameLength = 1000;
 
-/** Whether a text can only be a name: that of a layer's variable, for which tfjs made up the layer's name. */
-export function isLayerName(text: string): boolean {
-  return text.length <= longestName && text.includes("/") &&
+/** Whether a text has the form of a weight's name in a layer whose name tfjs generated, which user data never has. */
+export function isGeneratedWeightName(text: string): boolean {
+  return text.length <= maxNameLength && text.includes("/") &&
     /^(?:[\w.-]+\/)*?[a-z][a-z0-9_]*_[A-Z]\w*\d\/\w/.test(text);
 }
 
-function isNamed(record: Fields, site: Site): boolean {
-  const keys = Object.keys(record);
+/** Whether the keys of a record are names of variables. */
+function isKeyedByVariables(value: NamedRecord, site: Site): boolean {
+  const keys = Object.keys(value);
   return keys.length > 0 &&
-    (keys.every((key) => naming(key, site) !== undefined) ||
-      keys.some((key) => isLayerName(key) && naming(key, site) !== undefined));
+    (keys.every((key) => variableReference(key, site) !== undefined) ||
+      keys.some((key) => isGeneratedWeightName(key) && variableReference(key, site) !== undefined));
 }
 
-/** Whether texts name variables of components, all of them. */
-function areNames(texts: readonly unknown[], site: Site): boolean {
+/** Whether all texts are names of variables that belong to components. */
+function allNameVariables(texts: readonly unknown[], site: Site): boolean {
   return texts.length > 0 && texts.every((text) => {
-    const variable = typeof text === "string" ? registered(text) : undefined;
+    const variable = typeof text === "string" ? registeredVariable(text) : undefined;
     return variable !== undefined && (variable.trainable || site.names.has(variable)) && site.known(variable);
   });
 }
 
 // --- capture and restore
 
-function encodeName(text: string, { variable, suffix }: Naming, step: Step, site: Site): Node {
+function encodeReference(text: string, { variable, suffix }: VariableReference, step: Step, site: Site): Node {
   if (!site.known(variable)) {
-    if (givenName(variable) !== null) return text;
+    if (givenVariableName(variable) !== null) return text;
     site.refuse(
-      "the variables whose names its state goes by among the components",
-      `state under the name ${text}, which tfjs made up for a variable of no component`,
+      "every variable whose name keys state to belong to a component: pass the variable to captureState too",
+      `state under the name ${text}, which tfjs generated for a variable of no component`,
     );
   }
   const of = site.part([step, "of"].flat(), variable);
   return { is: "kind", kind: "VariableName", state: record([["of", of], ["ending", suffix]]) };
 }
 
-function restoreName(state: Node, step: Step, target: Target): () => string {
+function restoreReference(state: Node, step: Step, target: Target): () => string {
   const variable = target.value([step, "of"].flat(), entry(state, "of") ?? null);
-  const ending = entry(state, "ending");
+  const suffix = entry(state, "ending");
   return () => {
     const of = variable();
-    return `${of instanceof tf.Variable ? of.name : ""}${typeof ending === "string" ? ending : ""}`;
+    return `${of instanceof tf.Variable ? of.name : ""}${typeof suffix === "string" ? suffix : ""}`;
   };
 }
 
 function encodeKey(key: unknown, step: Step, site: Site): Node {
-  const named = typeof key === "string" ? naming(key, site) : undefined;
-  return named === undefined ? site.part(step, key) : encodeName(key as string, named, step, site);
+  const reference = typeof key === "string" ? variableReference(key, site) : undefined;
+  return reference === undefined ? site.part(step, key) : encodeReference(key as string, reference, step, site);
 }
 
-function restoreKey(node: Node, step: Step, target: Target): Key {
+function restoreKey(node: Node, step: Step, target: Target): RestoredKey {
   if (isBranch(node) && node.is === "kind" && node.kind === "VariableName") {
-    const name = restoreName(node.state, step, target);
+    const name = restoreReference(node.state, step, target);
     return { now: name(), later: name };
   }
   const key = target.value(step, node);
   return { now: key(), later: key };
 }
 
-/** Whether a value is plain data alone, which a report may hold. */
-export function isData(value: unknown, outer: ReadonlySet<unknown> = new Set()): boolean {
+/** Whether a value is plain data throughout, so that a report can show it. */
+export function isPlainData(value: unknown, outer: ReadonlySet<unknown> = new Set()): boolean {
   if (typeof value !== "object" || value === null) return !["function", "symbol", "undefined"].includes(typeof value);
   if (isTypedArray(value)) return true;
   if (outer.has(value) || !(Array.isArray(value) || isPlainRecord(value))) return false;
   const within = new Set(outer).add(value);
-  return Object.values(value).every((part) => isData(part, within));
+  return Object.values(value).every((part) => isPlainData(part, within));
 }
 
-/** Reports a live value that a restore removes. */
-export function overridesPart(target: Target, name: string, live: unknown): void {
+/** Reports a live value that the restore removes. */
+export function reportRemoved(target: Target, name: string, live: unknown): void {
   target.overrides(join("", name), live, undefined);
 }
 
-/** Keys with their values, each restored into the live value of the same key. */
+/**
+ * Restores pairs of a key and a value, each into the live value of the same key, and reports the live entries that it removes.
+ *
+ * @param state A list of pairs.
+ * @param target The target.
+ * @param live The live entries.
+ * @returns A thunk of the restored pairs.
+ */
 function restorePairs(
   state: Node,
   target: Target,
-  live: (key: unknown) => unknown,
+  live: ReadonlyMap<unknown, unknown>,
 ): () => readonly (readonly [unknown, unknown])[] {
-  const pairs = (Array.isArray(state) ? state : []).map((pair: Node, i) => {
-    const [key, value] = Array.isArray(pair) ? pair as readonly Node[] : [];
-    const found = restoreKey(key ?? null, [i, 0], target);
-    return [found, target.part([i, 1], live(found.now), value ?? null)] as const;
+  const pairs = listItems(state).map((pair, i) => {
+    const [keyNode, valueNode] = listItems(pair);
+    const key = restoreKey(keyNode ?? null, [i, 0], target);
+    return { key, value: target.part([i, 1], live.get(key.now), valueNode ?? null) };
   });
-  return () => pairs.map(([key, value]) => [key.later(), value()]);
+  const kept = new Set(pairs.map(({ key }) => key.now));
+  for (const [key, value] of live) {
+    if (!kept.has(key) && isPlainData(value)) reportRemoved(target, String(key), value);
+  }
+  return () => pairs.map(({ key, value }) => [key.later(), value()]);
+}
+
+function encodePairs(pairs: Iterable<readonly [unknown, unknown]>, site: Site): Node {
+  return Array.from(pairs, ([key, value], i) => [encodeKey(key, [i, 0], site), site.part([i, 1], value)]);
+}
+
+function restoreKeys(state: Node, target: Target): readonly RestoredKey[] {
+  return listItems(state).map((node, i) => restoreKey(node, i, target));
 }
 
 const mapKind: Kind<Map<unknown, unknown>> = {
   name: "Map",
   is: (u): u is Map<unknown, unknown> => u instanceof Map && Object.getPrototypeOf(u) === Map.prototype,
   within: (u) => mapKind.is(u),
-  encode: (map, site) => [...map].map(([key, value], i) => [encodeKey(key, [i, 0], site), site.part([i, 1], value)]),
+  encode: encodePairs,
   restore: (state, target, live) => {
-    const kept = new Set<unknown>();
-    const pairs = restorePairs(state, target, (key) => {
-      kept.add(key);
-      return live?.get(key);
-    });
-    for (const [key, value] of live ?? []) {
-      if (!kept.has(key) && isData(value)) overridesPart(target, String(key), value);
-    }
+    const pairs = restorePairs(state, target, live ?? new Map());
     return () => new Map(pairs());
   },
 };
@@ -161,66 +170,56 @@ const setKind: Kind<Set<unknown>> = {
   is: (u): u is Set<unknown> => u instanceof Set && Object.getPrototypeOf(u) === Set.prototype,
   within: (u) => setKind.is(u),
   encode: (set, site) => {
-    const names = areNames([...set], site);
-    return [...set].map((item, i) => names ? encodeKey(item, i, site) : site.part(i, item));
+    const areNames = allNameVariables([...set], site);
+    return [...set].map((item, i) => areNames ? encodeKey(item, i, site) : site.part(i, item));
   },
   restore: (state, target, live) => {
-    const items = (Array.isArray(state) ? state : []).map((node: Node, i) => restoreKey(node, i, target));
+    const items = restoreKeys(state, target);
     const [before, now] = [[...live ?? []], items.map((item) => item.now)];
-    if (live !== undefined && [...before, ...now].every((item) => isData(item))) target.overrides("", before, now);
+    if (live !== undefined && [...before, ...now].every((item) => isPlainData(item))) {
+      target.overrides("", before, now);
+    }
     return () => new Set(items.map(({ later }) => later()));
   },
 };
 
-/** A record whose entries go by names of variables. */
-const namedKind: Kind<Fields> = {
+/** Records whose keys are names of variables. */
+const namedRecordKind: Kind<NamedRecord> = {
   name: "NamedRecord",
   is: isPlainRecord,
-  within: (u, site) => isPlainRecord(u) && !("_tag" in u) && isNamed(u, site),
-  encode: (named, site) =>
-    Object.entries(named).map(([key, value], i) => [encodeKey(key, [i, 0], site), site.part([i, 1], value)]),
+  within: (u, site) => isPlainRecord(u) && !("_tag" in u) && isKeyedByVariables(u, site),
+  encode: (value, site) => encodePairs(Object.entries(value), site),
   restore: (state, target, live) => {
-    const kept = new Set<unknown>();
-    const pairs = restorePairs(state, target, (key) => {
-      kept.add(key);
-      return live?.[key as string];
-    });
-    for (const [key, value] of Object.entries(live ?? {})) {
-      if (!kept.has(key) && isData(value)) overridesPart(target, key, value);
-    }
+    const pairs = restorePairs(state, target, new Map(Object.entries(live ?? {})));
     return () => Object.fromEntries(pairs() as [string, unknown][]);
   },
 };
 
-/** An array of names of variables. */
-const namesKind: Kind<string[]> = {
+/** Arrays of names of variables. */
+const variableNamesKind: Kind<string[]> = {
   name: "Names",
   is: (u): u is string[] => Array.isArray(u),
-  within: (u, site) => Array.isArray(u) && typeof u[0] === "string" && areNames(u, site),
+  within: (u, site) => Array.isArray(u) && typeof u[0] === "string" && allNameVariables(u, site),
   encode: (names, site) => names.map((name, i) => encodeKey(name, i, site)),
   restore: (state, target) => {
-    const names = (Array.isArray(state) ? state : []).map((node: Node, i) => restoreKey(node, i, target));
+    const names = restoreKeys(state, target);
     return () => names.map(({ later }) => later() as string);
   },
 };
 
-/** A text that names a variable. */
-const nameKind: Kind<string> = {
+/** Names of variables. */
+const variableNameKind: Kind<string> = {
   name: "VariableName",
   is: (u): u is string => typeof u === "string",
   within: (u, site) => {
-    const named = typeof u === "string" && isLayerName(u) ? naming(u, site) : undefined;
-    return named !== undefined && site.known(named.variable);
+    const reference = typeof u === "string" && isGeneratedWeightName(u) ? variableReference(u, site) : undefined;
+    return reference !== undefined && site.known(reference.variable);
   },
-  encode: (text, site) => unwrapKind(encodeName(text, naming(text, site) as Naming, [], site)),
-  restore: (state, target) => restoreName(state, [], target),
+  encode: (text, site) => stateIn(encodeReference(text, variableReference(text, site) as VariableReference, [], site)),
+  restore: (state, target) => restoreReference(state, [], target),
 };
 
-function unwrapKind(node: Node): Node {
-  return isBranch(node) && node.is === "kind" ? node.state : node;
-}
-
-/** An accumulator as tfjs's own optimizers keep them, with the name of the variable to which it belongs. */
+/** Slots (accumulators) as tfjs's own optimizers store them, with the name of the variable that each belongs to. */
 const slotKind: Kind<{ readonly originalName: string; readonly variable: tf.Variable }> = {
   name: "Slot",
   is: (u): u is { originalName: string; variable: tf.Variable } =>
@@ -228,9 +227,9 @@ const slotKind: Kind<{ readonly originalName: string; readonly variable: tf.Vari
     u["variable"] instanceof tf.Variable,
   within: (u) => slotKind.is(u),
   encode: ({ originalName, variable }, site) => {
-    const named = naming(originalName, site);
-    const name = named !== undefined && site.known(named.variable)
-      ? encodeName(originalName, named, "originalName", site)
+    const reference = variableReference(originalName, site);
+    const name = reference !== undefined && site.known(reference.variable)
+      ? encodeReference(originalName, reference, "originalName", site)
       : aside(originalName);
     return record([["originalName", name], ["variable", site.part("variable", variable)]]);
   },
@@ -242,20 +241,7 @@ const slotKind: Kind<{ readonly originalName: string; readonly variable: tf.Vari
   },
 };
 
-/** What a layer has for a weight of its own; see tfjs-layers 4.22, `variables.ts`. */
-interface LayerVariable {
-  readonly val: tf.Variable;
-  readonly read: () => tf.Tensor;
-}
-
-function layerVariablesOf(layer: object): readonly LayerVariable[] {
-  const { _trainableWeights = [], _nonTrainableWeights = [] } = layer as Readonly<
-    Record<"_trainableWeights" | "_nonTrainableWeights", readonly LayerVariable[] | undefined>
-  >;
-  return [..._trainableWeights, ..._nonTrainableWeights];
-}
-
-/** A weight as a model lists it, which is found again by its variable. */
+/** Weights as a model lists them, stored as a reference to the core variable. */
 const layerVariableKind: Kind<LayerVariable> = {
   name: "LayerVariable",
   is: (u): u is LayerVariable =>
@@ -265,8 +251,12 @@ const layerVariableKind: Kind<LayerVariable> = {
   encode: ({ val }, site) => record([["of", site.part("of", val)]]),
   restore: (state, target, live) => {
     const variable = target.value("of", entry(state, "of") ?? null)();
-    const layers = [...target.objects()].filter((object) => object instanceof tf.layers.Layer);
-    const found = [...(live ? [live] : []), ...layers.flatMap(layerVariablesOf)].find(({ val }) => val === variable);
+    const weights = [...target.objects()].flatMap((object): readonly LayerVariable[] => {
+      if (!(object instanceof tf.layers.Layer)) return [];
+      const { _trainableWeights = [], _nonTrainableWeights = [] } = layerFields(object);
+      return [..._trainableWeights, ..._nonTrainableWeights];
+    });
+    const found = [...(live ? [live] : []), ...weights].find(({ val }) => val === variable);
     if (found === undefined && variable !== null) {
       target.problem("missing", "the model whose weight it refers to, among the components", "none");
     }
@@ -274,10 +264,10 @@ const layerVariableKind: Kind<LayerVariable> = {
   },
 };
 
-/** A function: there is none in a checkpoint, so that a live one has to be in its place. */
+/** Functions: a checkpoint holds none, so the live object must have one in the same field. */
 const functionKind: Kind<(...args: never[]) => unknown> = {
   name: "Function",
-  // What is in its place is looked at in `restore`.
+  // The live value may be anything; `restore` reports what is not a function.
   is: (_): _ is () => unknown => true,
   within: (u) => typeof u === "function",
   encode: () => null,
@@ -296,20 +286,20 @@ const undefinedKind: Kind<unknown> = {
   within: (u) => u === undefined,
   encode: () => null,
   restore: (_, target, live) => {
-    if (isData(live)) target.overrides("", live, undefined);
+    if (isPlainData(live)) target.overrides("", live, undefined);
     return () => undefined;
   },
 };
 
-/** The kinds of what fields hold beyond other components. */
+/** The kinds of field values that are neither plain data nor components, in the order in which they are tried. */
 export const fieldKinds: readonly AnyKind[] = [
   slotKind,
   layerVariableKind,
   mapKind,
   setKind,
-  namedKind,
-  namesKind,
-  nameKind,
+  namedRecordKind,
+  variableNamesKind,
+  variableNameKind,
   functionKind,
   undefinedKind,
 ];

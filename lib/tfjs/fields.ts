@@ -1,44 +1,47 @@
 /**
- * The fields of objects of the user's own classes as state: plain data, tensors, variables, other components, and what
- * {@link fieldKinds} knows.
+ * The fields of objects of user-defined classes as state: plain data, tensors, variables, other components, and the values of `field_kinds.ts`.
  *
- * Fields are captured and restored after everything else: a reference to a model's variable is a reference to that model.
+ * Fields are captured and restored last, so that a field that refers to a model's variable is stored as a reference to the model.
+ * A restored container is copied into the live one, so that closures over the live one see the restored content.
  *
- * Laws: *round trip*, *canonical*, *all or nothing*; live containers are refilled, so that closures that hold them see what was restored.
+ * Laws: *round trip*, *canonical*, *all or nothing*.
  *
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
 import type { Site, Target } from "../component.ts";
 import { isPlainRecord } from "../rules.ts";
-import { isBranch, type Named, type Node } from "../state_tree.ts";
+import type { Named, Node } from "../state_tree.ts";
 import { isTypedArray } from "../tensor.ts";
-import { isData, isLayerName, overridesPart, registered } from "./field_kinds.ts";
-import { classOf, isOptimizer } from "./optimizer_class.ts";
+import { registeredVariable } from "./engine.ts";
+import { isGeneratedWeightName, isPlainData, reportRemoved } from "./field_kinds.ts";
+import { isOptimizer, optimizerClassOf } from "./optimizer_class.ts";
+import { recordEntries } from "./state_nodes.ts";
 
 // --- types
 
-type Fields = Record<string, unknown>;
+type ObjectFields = Record<string, unknown>;
 
 // --- capture and restore
 
 /**
- * The fields of an object, as they are when everything else has been encoded.
+ * Encodes the fields of an object, after everything else has been encoded.
  *
  * @param object The object.
- * @param skip Names of fields that are encoded otherwise.
- * @param site Where it is.
+ * @param skip Names of fields that are encoded elsewhere.
+ * @param site The object's site.
+ * @returns A record of the fields. Symbols, accessors and fields that are not enumerable are refused.
  */
 export function encodeFields(object: object, skip: ReadonlySet<string>, site: Site): Node {
   return site.late("fields", (at) =>
-    ownNames(object, at).filter((name) => !skip.has(name)).map((name): Named => [
+    ownFieldNames(object, at).filter((name) => !skip.has(name)).map((name): Named => [
       name,
-      at.part(name, (object as Fields)[name]),
+      at.part(name, (object as ObjectFields)[name]),
     ]));
 }
 
-/** The names of an object's own fields, all of which can be read and set. */
-function ownNames(object: object, site: Site): readonly string[] {
+/** The names of an object's own fields; refuses fields that cannot be read and set. */
+function ownFieldNames(object: object, site: Site): readonly string[] {
   return Reflect.ownKeys(object).map((name) => {
     const { enumerable, get, set } = Object.getOwnPropertyDescriptor(object, name) as PropertyDescriptor;
     if (typeof name === "symbol") return site.refuse("fields with names that are strings", `the field ${String(name)}`);
@@ -50,8 +53,13 @@ function ownNames(object: object, site: Site): readonly string[] {
 }
 
 /**
- * Restores what {@link encodeFields} gave into a live object: variables take their values in place, what the live one does not have is
- * created, what only it has is removed and disposed of. Functions are left as they are.
+ * Restores fields into a live object. Variables are assigned in place, missing fields are created, and fields that only the live object
+ * has are deleted and their tensors disposed. Functions are left alone.
+ *
+ * @param state What {@link encodeFields} returned.
+ * @param object The live object.
+ * @param skip Names of fields that are restored elsewhere.
+ * @param target The object's target.
  */
 export function restoreFields(
   state: Node,
@@ -59,10 +67,9 @@ export function restoreFields(
   skip: ReadonlySet<string>,
   target: Target,
 ): void {
-  const fields = object as Fields;
+  const fields = object as ObjectFields;
   target.late("fields", (at) => {
-    const saved = isBranch(state) && state.is === "record" ? state.entries : [];
-    const parts = saved.map(([name, node]) =>
+    const parts = recordEntries(state).map(([name, node]) =>
       [name, at.part(name, Object.hasOwn(fields, name) ? fields[name] : undefined, node)] as const
     );
     const names = new Set(parts.map(([name]) => name));
@@ -72,34 +79,40 @@ export function restoreFields(
         at.problem("config", "a field that can be set", "one that is fixed", name);
       }
     }
-    for (const name of own()) if (!names.has(name) && isData(fields[name])) overridesPart(at, name, fields[name]);
+    for (const name of own()) {
+      if (!names.has(name) && isPlainData(fields[name])) reportRemoved(at, name, fields[name]);
+    }
     target.finish(() => {
-      const [was, is] = [new Set<object>(), new Set<object>()];
-      const before = tensorsIn(own().map((name) => fields[name]), was);
+      const [oldObjects, newObjects] = [new Set<object>(), new Set<object>()];
+      const oldTensors = tensorsInFields(own().map((name) => fields[name]), oldObjects);
       for (const [name, part] of parts) fields[name] = refill(fields[name], part(), at);
       for (const name of own()) if (!names.has(name) && typeof fields[name] !== "function") delete fields[name];
-      const after = tensorsIn(own().map((name) => fields[name]), is);
-      for (const tensor of after) if (!(tensor instanceof tf.Variable)) tf.keep(tensor);
-      for (const tensor of before) if (!after.has(tensor) && isOwned(tensor, at)) tensor.dispose();
-      for (const one of was) {
-        if (isOptimizer(one) && classOf(one).exact && !is.has(one) && !at.isElsewhere(one)) one.dispose();
+      const newTensors = tensorsInFields(own().map((name) => fields[name]), newObjects);
+      for (const tensor of newTensors) if (!(tensor instanceof tf.Variable)) tf.keep(tensor);
+      for (const tensor of oldTensors) if (!newTensors.has(tensor) && isOwned(tensor, at)) tensor.dispose();
+      for (const old of oldObjects) {
+        const isReplaced = isOptimizer(old) && !newObjects.has(old) && !at.isElsewhere(old);
+        if (isReplaced && optimizerClassOf(old).exact) old.dispose();
       }
     });
   });
 }
 
-/** Whether a tensor that a live object no longer holds was its alone: not trained, not a layer's (whose accumulators are named after it), not another component. */
+/**
+ * Whether only the live object held a tensor, so that it can be disposed: no other component has it, it is not trained, and it is not a
+ * layer's weight. A slot is named after a weight, but its name continues after that of a registered variable.
+ */
 function isOwned(tensor: tf.Tensor, target: Target): boolean {
   if (tensor.isDisposed || target.isElsewhere(tensor)) return false;
   if (!(tensor instanceof tf.Variable)) return true;
-  const isAfter = [...tensor.name.matchAll(/\//g)].some(({ index }) => registered(tensor.name.slice(0, index)));
-  return !tensor.trainable && (isAfter || !isLayerName(tensor.name));
+  const isSlot = [...tensor.name.matchAll(/\//g)].some(({ index }) => registeredVariable(tensor.name.slice(0, index)));
+  return !tensor.trainable && (isSlot || !isGeneratedWeightName(tensor.name));
 }
 
 // --- combinators
 
-/** Every tensor and variable in data, also in Maps, Sets and optimizers. */
-export function tensorsIn(
+/** All tensors and variables in a value, including those in Maps, Sets and optimizers. */
+export function tensorsInFields(
   value: unknown,
   seen: Set<object> = new Set(),
   found: Set<tf.Tensor> = new Set(),
@@ -114,58 +127,80 @@ export function tensorsIn(
     : isPlainRecord(value) || value instanceof tf.Optimizer
     ? Object.values(value)
     : [];
-  for (const part of parts) tensorsIn(part, seen, found);
+  for (const part of parts) tensorsInFields(part, seen, found);
   return found;
 }
 
-/** A restored value in the live container of its sort, if there is one, for a closure may hold that: at most one value in each. */
-function refill(live: unknown, next: unknown, target: Target): unknown {
+/** A container that is filled with what was restored: the live one if it can be reused, otherwise the restored one. */
+type Reuse = <A extends object>(restored: A) => A;
+
+/**
+ * Copies a restored value into the live container of the same class, because a closure may hold the live one.
+ *
+ * @param live The live value.
+ * @param restored The restored value.
+ * @param target Remembers which live containers were used: each takes one restored value.
+ * @returns The live container, or the restored value if there is none to reuse.
+ */
+function refill(live: unknown, restored: unknown, target: Target): unknown {
   const { refilled } = target;
-  if (typeof next !== "object" || next === null || target.isElsewhere(next)) return next;
-  if (refilled.has(next)) return refilled.get(next);
-  const free = typeof live === "object" && live !== null && live !== next && !refilled.has(live) &&
-    !target.isElsewhere(live) &&
-    Object.getPrototypeOf(live) === Object.getPrototypeOf(next) && Object.isExtensible(live) && !Object.isSealed(live);
-  const into = <A extends object>(own: A): A => {
-    const found = (free ? live : own) as A;
-    refilled.set(own, found).set(found, found);
-    return found;
+  if (typeof restored !== "object" || restored === null || target.isElsewhere(restored)) return restored;
+  if (refilled.has(restored)) return refilled.get(restored);
+  const isReusable = typeof live === "object" && live !== null && live !== restored && !refilled.has(live) &&
+    !target.isElsewhere(live) && Object.getPrototypeOf(live) === Object.getPrototypeOf(restored) &&
+    Object.isExtensible(live) && !Object.isSealed(live);
+  const reuse: Reuse = <A extends object>(value: A): A => {
+    const container = (isReusable ? live : value) as A;
+    refilled.set(value, container).set(container, container);
+    return container;
   };
-  if (Array.isArray(next)) {
-    const was = Array.isArray(live) ? live.slice() : [];
-    const found = into(next);
-    const items = next.map((item, i) => refill(was[i], item, target));
-    found.length = 0;
-    for (const item of items) found.push(item);
-    return found;
+  if (Array.isArray(restored)) return refillArray(live, restored, reuse, target);
+  if (restored instanceof Map) return refillMap(live, restored, reuse, target);
+  if (restored instanceof Set) {
+    const [items, set] = [[...restored], reuse(restored)];
+    set.clear();
+    for (const item of items) set.add(item);
+    return set;
   }
-  if (next instanceof Map) {
-    const was = new Map(live instanceof Map ? live : []);
-    const found = into(next);
-    const items = [...next].map(([key, value]) => [key, refill(was.get(key), value, target)] as const);
-    found.clear();
-    for (const [key, value] of items) found.set(key, value);
-    return found;
-  }
-  if (next instanceof Set) {
-    const [items, found] = [[...next], into(next)];
-    found.clear();
-    for (const item of items) found.add(item);
-    return found;
-  }
-  if (isTypedArray(next)) {
-    if (!free || (live as typeof next).length !== next.length) return next;
-    (into(next) as Uint8Array).set(next as Uint8Array);
+  if (isTypedArray(restored)) {
+    if (!isReusable || (live as typeof restored).length !== restored.length) return restored;
+    (reuse(restored) as Uint8Array).set(restored as Uint8Array);
     return live;
   }
-  if (!isPlainRecord(next) || "_tag" in next) return next;
-  const was = { ...(isPlainRecord(live) ? live : {}) };
-  const found = into(next);
-  const items = Object.entries(next).map(([key, value]) => [key, refill(was[key], value, target)] as const);
-  for (const key of Object.keys(found)) delete found[key];
-  for (const [key, value] of items) {
-    // A name may be that of a setter, `__proto__`.
-    Object.defineProperty(found, key, { value, writable: true, enumerable: true, configurable: true });
+  return isPlainRecord(restored) && !("_tag" in restored) ? refillRecord(live, restored, reuse, target) : restored;
+}
+
+function refillArray(live: unknown, restored: readonly unknown[], reuse: Reuse, target: Target): unknown[] {
+  const old = Array.isArray(live) ? live.slice() : [];
+  const array = reuse(restored as unknown[]);
+  const items = restored.map((item, i) => refill(old[i], item, target));
+  array.length = 0;
+  for (const item of items) array.push(item);
+  return array;
+}
+
+function refillMap(
+  live: unknown,
+  restored: Map<unknown, unknown>,
+  reuse: Reuse,
+  target: Target,
+): Map<unknown, unknown> {
+  const old = new Map(live instanceof Map ? live : []);
+  const map = reuse(restored);
+  const pairs = [...restored].map(([key, value]) => [key, refill(old.get(key), value, target)] as const);
+  map.clear();
+  for (const [key, value] of pairs) map.set(key, value);
+  return map;
+}
+
+function refillRecord(live: unknown, restored: ObjectFields, reuse: Reuse, target: Target): ObjectFields {
+  const old = { ...(isPlainRecord(live) ? live : {}) };
+  const container = reuse(restored);
+  const pairs = Object.entries(restored).map(([key, value]) => [key, refill(old[key], value, target)] as const);
+  for (const key of Object.keys(container)) delete container[key];
+  for (const [key, value] of pairs) {
+    // Not by assignment: the key may be `__proto__`, which has a setter.
+    Object.defineProperty(container, key, { value, writable: true, enumerable: true, configurable: true });
   }
-  return found;
+  return container;
 }

@@ -1,63 +1,44 @@
 /**
- * What layers and weights are called: which names a user gave, which tfjs made up, and what of a layer holds others.
+ * Names of layers, models and weights: which are the user's and which tfjs generated.
  *
- * Facts this rests on (tfjs-layers 4.22): names like `dense_Dense3` come from counters of the process and are no state.
+ * tfjs-layers 4.22 generates names such as `dense_Dense3` from counters of the process. Generated names are not state: weights are stored
+ * under names with the counters renumbered from 1.
  *
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { registeredClass, tfjsBase } from "./classes.ts";
+import type { Target } from "../component.ts";
+import { aside, entry, type Named, type Node, unwrap } from "../state_tree.ts";
+import { checkClass, classNameOf, registeredClass, tfjsBase } from "./classes.ts";
+import { layerFields, type LayerVariable } from "./private_fields.ts";
 
 // --- types
 
-/** A weight of a layer; the core variable in it is what trains. */
-export interface LayerVariable {
-  readonly originalName: string;
-  val: tf.Variable;
-  trainable: boolean;
-}
-
-/** The fields of a layer that its declarations keep private. */
-interface Fields {
-  name: string;
-  trainable_?: boolean;
-  _trainable?: boolean;
-  readonly _trainableWeights: readonly LayerVariable[];
-  readonly _nonTrainableWeights: readonly LayerVariable[];
-  readonly weights: readonly LayerVariable[];
-  states_?: tf.Tensor[] | null;
-  /** The option `weights`: what the layer's first call sets its weights to. */
-  initialWeights?: readonly tf.Tensor[] | null;
-  readonly randomGenerator?: { seed: number | undefined };
-}
+/** The layer, or the layers, in a field of another layer. */
+type Sublayer = readonly [field: string, layers: tf.layers.Layer | readonly tf.layers.Layer[]];
 
 // --- constructors
 
-/** A layer's private fields. */
-export function fieldsOf(layer: tf.layers.Layer): Fields & Record<string, unknown> {
-  return layer as unknown as Fields & Record<string, unknown>;
-}
-
-/** As tfjs makes the prefix of a layer's name from its class. */
+/** tfjs's prefix of a generated layer name. */
 function snakeCase(className: string): string {
   const snake = className.replace(/(.)([A-Z][a-z0-9]+)/g, "$1_$2").replace(/([a-z])([A-Z])/g, "$1_$2").toLowerCase();
   return snake.startsWith("_") ? `private${snake}` : snake;
 }
 
-/** The classes of models that tfjs makes itself. */
-export const models: readonly string[] = ["Sequential", "Model", "Functional"];
+/** tfjs's own classes of models. */
+export const modelClasses: readonly string[] = ["Sequential", "Model", "Functional"];
 
-/** Whether a name is `prefix` and a counter. */
-function isCounted(name: string, prefix: string): boolean {
+/** Whether a name is the prefix followed by a counter. */
+function hasCounter(name: string, prefix: string): boolean {
   return name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length));
 }
 
-/** A name that tfjs made up from the class of a layer or, for a cell, of the layer around it, without its counter; undefined for others. */
+/** A generated layer name without its counter; undefined for other names. tfjs names a cell after the class of its layer. */
 function withoutCounter(name: string): string | undefined {
   const start = /^(forward|backward)_/.exec(name)?.[0].length ?? 0;
   const counter = /\d+$/.exec(name)?.index;
   if (counter === undefined) return undefined;
-  // A class may have underscores, and digits at its end, which only its snake case can tell from the counter.
+  // A class name may contain underscores and end in digits. Its snake case tells them from the separator and the counter.
   for (let at = name.indexOf("_", start); at > start; at = name.indexOf("_", at + 1)) {
     for (let end = counter; end < name.length; end++) {
       if (snakeCase(name.slice(at + 1, end)) === name.slice(start, at)) return name.slice(0, end);
@@ -66,8 +47,8 @@ function withoutCounter(name: string): string | undefined {
   return undefined;
 }
 
-/** A class for its way of naming: subclasses of sequential models and of input layers are named as those are. */
-export function namedAs(className: string, object?: object): string {
+/** The class whose naming scheme tfjs applies: subclasses of sequential models and input layers are named like these. */
+export function namingClass(className: string, object?: object): string {
   const prototype = object === undefined
     ? registeredClass(className)?.[0].prototype
     : Object.getPrototypeOf(object) as object;
@@ -75,38 +56,42 @@ export function namedAs(className: string, object?: object): string {
   return base === "Sequential" || base === "InputLayer" ? base : className;
 }
 
-/** Whether tfjs made a name up; a sequential model names its input after its first layer. */
-export function isMadeUp(name: string, of: string, isModel: boolean, object?: object): boolean {
-  const className = namedAs(of, object);
-  if (className === "Sequential") return isCounted(name, "sequential_");
-  if (isModel) return isCounted(name, className.toLowerCase());
-  // Which of tfjs's classes a class extends that is not registered cannot be seen in a configuration.
-  if (object === undefined && registeredClass(of) === undefined && isCounted(name, "sequential_")) return true;
-  if (className !== "InputLayer") return withoutCounter(name) !== undefined;
-  return isCounted(name, "input") ||
+/**
+ * Whether tfjs generated a name.
+ *
+ * @param name The name of a layer or model.
+ * @param className Its class.
+ * @param isModel Whether it is a model.
+ * @param object The layer or model, if it exists; a config has only the name of the class.
+ */
+export function isGeneratedName(name: string, className: string, isModel: boolean, object?: object): boolean {
+  const scheme = namingClass(className, object);
+  if (scheme === "Sequential") return hasCounter(name, "sequential_");
+  if (isModel) return hasCounter(name, scheme.toLowerCase());
+  // The base of an unregistered class is unknown in a config: it may be Sequential.
+  if (object === undefined && registeredClass(className) === undefined && hasCounter(name, "sequential_")) return true;
+  if (scheme !== "InputLayer") return withoutCounter(name) !== undefined;
+  // A sequential model names its input after its first layer.
+  return hasCounter(name, "input") ||
     (name.endsWith("_input") && withoutCounter(name.slice(0, -"_input".length)) !== undefined);
 }
 
-/** The name a user gave to a layer or model, or null. */
-export function givenName(layer: tf.layers.Layer): string | null {
-  return isMadeUp(layer.name, layer.getClassName(), layer instanceof tf.LayersModel, layer) ? null : layer.name;
+/** The name that the user gave a layer or model, or null. */
+export function givenLayerName(layer: tf.layers.Layer): string | null {
+  return isGeneratedName(layer.name, layer.getClassName(), layer instanceof tf.LayersModel, layer) ? null : layer.name;
 }
 
-/** Layers that stand in the fields of another: of wrappers, recurrent layers, stacked cells and custom ones. */
-export function sublayers(
-  layer: tf.layers.Layer,
-): readonly (readonly [string, tf.layers.Layer | readonly tf.layers.Layer[]])[] {
+/** The layers in the fields of a layer, by field: in wrappers, recurrent layers, stacked cells and user-defined layers. */
+export function sublayers(layer: tf.layers.Layer): readonly Sublayer[] {
   const isLayer = (u: unknown): u is tf.layers.Layer => u instanceof tf.layers.Layer;
-  return Object.entries(layer).flatMap((
-    [name, value],
-  ): (readonly [string, tf.layers.Layer | readonly tf.layers.Layer[]])[] =>
+  return Object.entries(layer).flatMap(([name, value]): readonly Sublayer[] =>
     isLayer(value) || (Array.isArray(value) && value.length > 0 && value.every(isLayer)) ? [[name, value]] : []
   );
 }
 
-/** A layer's own weights by their short names, in the order in which they were added. */
+/** A layer's own weights by the last part of their names, in the order in which they were added. */
 export function ownWeights(layer: tf.layers.Layer): readonly (readonly [string, LayerVariable])[] {
-  const { _trainableWeights, _nonTrainableWeights } = fieldsOf(layer);
+  const { _trainableWeights, _nonTrainableWeights } = layerFields(layer);
   const taken = new Set<string>();
   return [...new Set([..._trainableWeights, ..._nonTrainableWeights])].map((weight) => {
     const short = weight.originalName.split("/").at(-1) ?? "";
@@ -118,25 +103,25 @@ export function ownWeights(layer: tf.layers.Layer): readonly (readonly [string, 
 }
 
 /**
- * Names weights as tfjs does, with the counters in made-up names of layers counted from 1 in the order of the weights.
+ * Names weights as tfjs does, with the counters in generated names renumbered from 1 in the order of the weights.
  *
  * @param layers The layers of one model.
- * @param names Receives the names.
+ * @param names Receives the name of each weight.
  */
 export function nameWeights(layers: readonly tf.layers.Layer[], names: Map<object, string>): void {
-  const [taken, counted, counts] = [new Set<string>(), new Map<string, number>(), new Map<string, number>()];
-  const recounted = (name: string): string => {
+  const [taken, numbers, counts] = [new Set<string>(), new Map<string, number>(), new Map<string, number>()];
+  const renumbered = (name: string): string => {
     const bare = withoutCounter(name);
     if (bare === undefined) return name;
-    // The two directions of one layer have its one counter.
-    const [layer, kind] = [name, bare].map((text) => text.replace(/^(forward|backward)_/, "")) as [string, string];
-    if (!counted.has(layer)) counts.set(kind, (counts.get(kind) ?? 0) + 1);
-    counted.set(layer, counted.get(layer) ?? counts.get(kind) ?? 1);
-    return `${bare}${counted.get(layer)}`;
+    // The two directions of a bidirectional layer share its counter.
+    const [layer, prefix] = [name, bare].map((text) => text.replace(/^(forward|backward)_/, "")) as [string, string];
+    if (!numbers.has(layer)) counts.set(prefix, (counts.get(prefix) ?? 0) + 1);
+    numbers.set(layer, numbers.get(layer) ?? counts.get(prefix) ?? 1);
+    return `${bare}${numbers.get(layer)}`;
   };
   const visit = (layer: tf.layers.Layer): void => {
     for (const [, weight] of ownWeights(layer)) {
-      const name = weight.originalName.split("/").map(recounted).join("/");
+      const name = weight.originalName.split("/").map(renumbered).join("/");
       let free = name;
       for (let k = 1; taken.has(free); k++) free = `${name}_${k}`;
       taken.add(free);
@@ -146,4 +131,36 @@ export function nameWeights(layers: readonly tf.layers.Layer[], names: Map<objec
     else sublayers(layer).forEach(([, sub]) => [sub].flat().forEach(visit));
   };
   layers.forEach(visit);
+}
+
+// --- capture and restore
+
+/** The name with which a layer or model is rebuilt: the user's, or a generated one under which data is fed. */
+export function savedName(state: Node): string | undefined {
+  const [given, generated] = [entry(state, "name"), unwrap(entry(state, "known") ?? null)];
+  return typeof given === "string" ? given : typeof generated === "string" ? generated : undefined;
+}
+
+/** The state entry `known`: a generated name under which data is fed to a layer or model. */
+export function encodeFedName(layer: tf.layers.Layer, names: ReadonlyMap<object, string>): readonly Named[] {
+  const name = names.get(layer);
+  return name === undefined || givenLayerName(layer) !== null ? [] : [["known", aside(name)]];
+}
+
+/**
+ * Checks the class of a layer or model, and its name if the user gave it one.
+ *
+ * @param liveClass Its class, as the state says it.
+ */
+export function checkIdentity(
+  state: Node,
+  target: Target,
+  live: tf.layers.Layer,
+  liveClass: string = classNameOf(live),
+): void {
+  if (!checkClass(state, target, live, liveClass)) return;
+  const [name, given] = [entry(state, "name"), givenLayerName(live)];
+  const saved = typeof name === "string" ? name : null;
+  if (saved === given) return;
+  target.problem("name", given ?? "a generated name", saved ?? "a generated name");
 }

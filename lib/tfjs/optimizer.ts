@@ -1,9 +1,9 @@
 /**
- * The kind of tfjs's seven optimizers, every hidden field included, and the one way to change a learning rate that training obeys.
+ * The kind of optimizers, tfjs's seven and user-defined ones, and {@link setLearningRate}.
  *
- * What their own `getWeights` leaves out decides the next bits (tfjs-core 4.22, `optimizers/`): Adam and Adamax train with the running
- * product of their betas, not with a power; SGD and momentum train with the kept scalars `c` and `m`, not with the numbers that
- * `getConfig` shows; Adamax counts in a float of its own. Accumulators belong to variables by position.
+ * tfjs's `getWeights` omits state that decides the next bits (tfjs-core 4.22, `optimizers/`). Adam and Adamax train with a running product
+ * of their betas, not with a power. SGD and momentum train with the kept scalars `c` and `m`, not with the numbers in `getConfig`. Adamax
+ * counts its iterations in a separate float. So the private fields are captured. Slots belong to variables by position.
  *
  * @module
  */
@@ -11,22 +11,25 @@ import * as tf from "@tensorflow/tfjs";
 import type { IO } from "fp-ts/lib/IO.js";
 import { type Kind, scalar, type Site, type Target } from "../component.ts";
 import { demand, isPlainRecord, must } from "../rules.ts";
-import { aside, entry, isBranch, type Node, record } from "../state_tree.ts";
-import { ofSecondCopy } from "./classes.ts";
+import { aside, entry, type Node, record } from "../state_tree.ts";
+import { secondCopyFault } from "./classes.ts";
 import { encodeFields, restoreFields } from "./fields.ts";
 import {
-  built,
-  classOf,
-  described,
+  buildOptimizerOf,
+  describeOptimizerClass,
+  hashPrivateField,
   isOfAnotherCopy,
   isOptimizer,
-  type Layout,
-  layoutOf,
-  layouts,
   type OptimizerClass,
-  privateField,
+  optimizerClassOf,
+  type OptimizerLayout,
+  optimizerLayout,
+  optimizerLayouts,
 } from "./optimizer_class.ts";
-import { assignAtCommit, checkTensor, heldAt, shapeOf } from "./tensor.ts";
+import { listItems, stateIn } from "./state_nodes.ts";
+import { checkTensor, shapeOf } from "./tensor.ts";
+import { holdAt } from "./tensor_data.ts";
+import { assignAtCommit } from "./variable.ts";
 
 // --- types
 
@@ -35,24 +38,31 @@ interface Slot {
   readonly variable: tf.Variable;
 }
 
-/** An optimizer's fields, which its declarations keep protected. */
-type Fields = Record<string, unknown> & { iterations_?: number };
+/** An optimizer's protected fields. */
+type OptimizerFields = Record<string, unknown> & { iterations_?: number };
 
-function fieldsOf(optimizer: tf.Optimizer): Fields {
-  return optimizer as unknown as Fields;
+// --- constructors
+
+function optimizerFields(optimizer: tf.Optimizer): OptimizerFields {
+  return optimizer as unknown as OptimizerFields;
 }
 
-function slotsOf(fields: Fields, name: string): readonly Slot[] {
+function slotsOf(fields: OptimizerFields, name: string): readonly Slot[] {
   return (fields[name] ?? []) as readonly Slot[];
 }
 
 // --- capture and restore
 
-function restoreSlots(name: string, ending: string, saved: Node, target: Target, fields: Fields): void {
+/**
+ * Restores one list of slots by position. A live slot of the same dtype and shape is assigned in place, others are replaced.
+ *
+ * @param name The field that holds the list.
+ * @param suffix The suffix of the slots' names.
+ */
+function restoreSlots(name: string, suffix: string, saved: Node, target: Target, fields: OptimizerFields): void {
   const live = slotsOf(fields, name);
   if (live.some((slot) => slot.variable.isDisposed)) target.problem("data", "a live optimizer", "a disposed one");
-  const items: readonly Node[] = Array.isArray(saved) ? saved : [];
-  const prepared = items.flatMap((node, i): (readonly [Slot, commit: () => void])[] => {
+  const prepared = listItems(saved).flatMap((node, i): (readonly [Slot, commit: () => void])[] => {
     const tensor = checkTensor(node, target, undefined, `slots/${name}/${i}`);
     if (tensor === undefined) return [];
     target.after(() => tensor.dispose());
@@ -61,7 +71,7 @@ function restoreSlots(name: string, ending: string, saved: Node, target: Target,
       return [[slot, () => slot.variable.assign(tensor)]];
     }
     const variable = tensor.variable(false);
-    return [[{ originalName: `${i}/${ending}`, variable }, () => slot?.variable.dispose()]];
+    return [[{ originalName: `${i}/${suffix}`, variable }, () => slot?.variable.dispose()]];
   });
   target.commit(() => {
     for (const [, commit] of prepared) commit();
@@ -70,42 +80,44 @@ function restoreSlots(name: string, ending: string, saved: Node, target: Target,
   });
 }
 
-/** The fields that the layout of one of the seven has. */
-function laidOut(of: OptimizerClass): ReadonlySet<string> {
-  const layout = of.exact ? layoutOf(of.name) : undefined;
+/** The fields in the layout of one of the seven; none for other classes. */
+function layoutFields(of: OptimizerClass): ReadonlySet<string> {
+  const layout = of.exact ? optimizerLayout(of.name) : undefined;
   if (layout === undefined) return new Set();
   const { numbers, flags, slots, variables, scalars } = layout;
   return new Set([...numbers, ...flags, ...Object.keys(slots), ...variables, ...scalars, "iterations_"]);
 }
 
 function encodeSeven(optimizer: tf.Optimizer, of: OptimizerClass, site: Site): Node {
-  const fields = fieldsOf(optimizer);
-  const layout = layoutOf(of.name) as Layout;
-  const held = (tensor: tf.Tensor): Node =>
+  const fields = optimizerFields(optimizer);
+  const layout = optimizerLayout(of.name) as OptimizerLayout;
+  const encodeTensor = (tensor: tf.Tensor): Node =>
     tensor.isDisposed
       ? site.refuse("an optimizer that is not disposed", `a disposed ${of.name}`)
-      : site.hold(heldAt(tensor, site));
+      : site.hold(holdAt(tensor, site));
   const numbers = [...layout.numbers, ...layout.flags].map((name) => [name, site.plain(fields[name])] as const);
   const slots = Object.keys(layout.slots).map((name) =>
-    [name, slotsOf(fields, name).map((slot) => held(slot.variable))] as const
+    [name, slotsOf(fields, name).map((slot) => encodeTensor(slot.variable))] as const
   );
   const scalars = [...layout.variables, ...layout.scalars].map((name) =>
-    [name, held(fields[name] as tf.Tensor)] as const
+    [name, encodeTensor(fields[name] as tf.Tensor)] as const
   );
-  const more = Reflect.ownKeys(fields).some((name) => typeof name === "symbol" || !laidOut(of).has(name));
+  const hasOtherFields = Reflect.ownKeys(fields).some((name) =>
+    typeof name === "symbol" || !layoutFields(of).has(name)
+  );
   return record([
     ["class", of.name],
     ["config", record(numbers)],
     ["iterations", fields.iterations_ ?? 0],
     ["slots", record(slots)],
     ["scalars", record(scalars)],
-    // What a script put on the optimizer itself.
-    ...(more ? [["fields", encodeFields(optimizer, laidOut(of), site)] as const] : []),
+    // Fields that the script added.
+    ...(hasOtherFields ? [["fields", encodeFields(optimizer, layoutFields(of), site)] as const] : []),
   ]);
 }
 
-/** What `fromConfig` takes, if the class has a configuration that is plain data. */
-function configOf(optimizer: tf.Optimizer): tf.serialization.ConfigDict | null {
+/** The optimizer's config, if it has one that is JSON. */
+function jsonConfigOf(optimizer: tf.Optimizer): tf.serialization.ConfigDict | null {
   if (typeof optimizer.getConfig !== "function") return null;
   try {
     const config: unknown = optimizer.getConfig();
@@ -124,63 +136,67 @@ function isJson(value: unknown, outer: ReadonlySet<unknown>): boolean {
   return Object.values(value).every((part) => isJson(part, within));
 }
 
-function encodeOwn(optimizer: tf.Optimizer, { name, base }: OptimizerClass, site: Site): Node {
-  const hidden = privateField(optimizer);
-  if (hidden !== undefined) {
+function encodeUserOptimizer(optimizer: tf.Optimizer, { name, base }: OptimizerClass, site: Site): Node {
+  const hashField = hashPrivateField(optimizer);
+  if (hashField !== undefined) {
     site.refuse(
       "an optimizer whose fields can be read: declare them `private`, not with #, or give a codec in options.codecs",
-      `${name} with the field ${hidden}`,
+      `${name} with the field ${hashField}`,
     );
   }
-  const config = configOf(optimizer);
+  const config = jsonConfigOf(optimizer);
   return record([
     ["class", name],
     ["base", base],
-    ["build", aside(config === null ? null : copyOf(config))],
+    ["build", aside(config === null ? null : jsonNode(config))],
     ["fields", encodeFields(optimizer, new Set(), site)],
   ]);
 }
 
-/** JSON as a node, which shares nothing with the fields of which it may be made. */
-function copyOf(value: unknown): Node {
-  if (Array.isArray(value)) return value.map(copyOf);
+/** JSON as a node that shares no object with the optimizer's fields. */
+function jsonNode(value: unknown): Node {
+  if (Array.isArray(value)) return value.map(jsonNode);
   return isPlainRecord(value)
-    ? record(Object.entries(value).map(([name, part]) => [name, copyOf(part)]))
+    ? record(Object.entries(value).map(([name, part]) => [name, jsonNode(part)]))
     : value as Node;
 }
 
-/** The class that a state is of. */
-function savedClass(state: Node): OptimizerClass | undefined {
+/** The class in a state, if it is valid. */
+function savedClassOf(state: Node): OptimizerClass | undefined {
   const [name, base] = [entry(state, "class"), entry(state, "base")];
   if (typeof name !== "string") return undefined;
-  if (base === undefined) return layoutOf(name) && { name, base: name, exact: true };
-  return base === null || (typeof base === "string" && layoutOf(base) !== undefined)
+  if (base === undefined) return optimizerLayout(name) && { name, base: name, exact: true };
+  return base === null || (typeof base === "string" && optimizerLayout(base) !== undefined)
     ? { name, base: base as string | null, exact: false }
     : undefined;
 }
 
 function buildOptimizer(state: Node, target: Target): tf.Optimizer | undefined {
-  const of = savedClass(state);
+  const of = savedClassOf(state);
   if (of === undefined) {
-    target.problem("class", `one of ${Object.keys(layouts).join(", ")}`, String(entry(state, "class") ?? "nothing"));
+    target.problem(
+      "class",
+      `one of ${Object.keys(optimizerLayouts).join(", ")}`,
+      String(entry(state, "class") ?? "nothing"),
+    );
     return undefined;
   }
   const config = entry(state, of.exact ? "config" : "build") ?? null;
-  const { numbers, flags } = of.exact ? layoutOf(of.name) as Layout : { numbers: [], flags: [] };
+  const { numbers, flags } = of.exact ? optimizerLayout(of.name) as OptimizerLayout : { numbers: [], flags: [] };
   const values = [
     ...numbers.map((name) => scalar(config, name, "number", target)),
     ...flags.map((name) => scalar(config, name, "boolean", target)),
   ];
   if (values.includes(undefined)) return undefined;
-  const optimizer = built(of, target.plain(config) as tf.serialization.ConfigDict | null);
+  const optimizer = buildOptimizerOf(of, target.plain(config) as tf.serialization.ConfigDict | null);
   if (typeof optimizer !== "string") return optimizer;
-  target.problem("class", optimizer, described(of));
+  target.problem("class", optimizer, describeOptimizerClass(of));
   return undefined;
 }
 
 function restoreSeven(state: Node, target: Target, optimizer: tf.Optimizer, of: OptimizerClass): void {
-  const fields = fieldsOf(optimizer);
-  const layout = layoutOf(of.name) as Layout;
+  const fields = optimizerFields(optimizer);
+  const layout = optimizerLayout(of.name) as OptimizerLayout;
   const config = entry(state, "config") ?? null;
   for (const name of layout.flags) {
     const flag = scalar(config, name, "boolean", target);
@@ -196,8 +212,8 @@ function restoreSeven(state: Node, target: Target, optimizer: tf.Optimizer, of: 
   const iterations = scalar(state, "iterations", "number", target);
   target.commit(() => void (fields.iterations_ = iterations as number));
   const slots = entry(state, "slots") ?? null;
-  for (const [name, ending] of Object.entries(layout.slots)) {
-    restoreSlots(name, ending, entry(slots, name) ?? null, target, fields);
+  for (const [name, suffix] of Object.entries(layout.slots)) {
+    restoreSlots(name, suffix, entry(slots, name) ?? null, target, fields);
   }
   const scalars = entry(state, "scalars") ?? null;
   for (const name of layout.variables) {
@@ -214,65 +230,69 @@ function restoreSeven(state: Node, target: Target, optimizer: tf.Optimizer, of: 
   }
 }
 
-/** The state of a part, or the part itself. */
-function stateOf(node: Node | undefined): Node | undefined {
-  return node !== undefined && isBranch(node) && node.is === "kind" ? node.state : node;
+/** The shape of a slot as `fieldKinds` encodes it. */
+function slotShape(slot: Node): readonly number[] {
+  const variable = entry(stateIn(slot), "variable");
+  return shapeOf(entry(variable === undefined ? undefined : stateIn(variable), "value"));
 }
 
-/** The kind of optimizers: SGD, momentum, Adagrad, Adadelta, Adam, Adamax, RMSProp, and classes of the user's own. */
+/** The kind of optimizers: SGD, momentum, Adagrad, Adadelta, Adam, Adamax, RMSProp, and user-defined classes. */
 export const optimizerKind: Kind<tf.Optimizer> = {
   name: "Optimizer",
   is: (u): u is tf.Optimizer => isOptimizer(u) && !isOfAnotherCopy(u),
-  nearly: (u) => isOptimizer(u) ? ofSecondCopy(u, tf.Optimizer) : undefined,
+  nearly: (u) => isOptimizer(u) ? secondCopyFault(u, tf.Optimizer) : undefined,
   encode: (optimizer, site) => {
-    const of = classOf(optimizer);
-    return of.exact ? encodeSeven(optimizer, of, site) : encodeOwn(optimizer, of, site);
+    const of = optimizerClassOf(optimizer);
+    return of.exact ? encodeSeven(optimizer, of, site) : encodeUserOptimizer(optimizer, of, site);
   },
   build: buildOptimizer,
   ofClass: (state, live) => {
-    const saved = savedClass(state);
-    return saved !== undefined && described(saved) === described(classOf(live));
+    const saved = savedClassOf(state);
+    return saved !== undefined && describeOptimizerClass(saved) === describeOptimizerClass(optimizerClassOf(live));
   },
   restore: (state, target, live) => {
     const optimizer = live as tf.Optimizer;
-    const [saved, own] = [savedClass(state), classOf(optimizer)];
-    const found = saved === undefined ? String(entry(state, "class") ?? "nothing") : described(saved);
-    if (described(own) !== found) {
-      target.problem("class", described(own), found);
+    const [saved, own] = [savedClassOf(state), optimizerClassOf(optimizer)];
+    const found = saved === undefined ? String(entry(state, "class") ?? "nothing") : describeOptimizerClass(saved);
+    if (describeOptimizerClass(own) !== found) {
+      target.problem("class", describeOptimizerClass(own), found);
       return () => optimizer;
     }
     if (own.exact) restoreSeven(state, target, optimizer, own);
     const fields = entry(state, "fields");
-    if (fields !== undefined) restoreFields(fields, optimizer, laidOut(own), target);
+    if (fields !== undefined) restoreFields(fields, optimizer, layoutFields(own), target);
     else if (!own.exact) target.problem("format", "the fields of the optimizer", "none", "fields");
     return () => optimizer;
   },
   parts: {
     late: "fields",
-    // SGD and momentum train with a kept scalar of it.
+    // SGD and momentum train with a copy of the rate in the scalar `c`.
     named: (state, name) =>
       [
         ["config", name],
         ["fields", name],
-        ...(name === "learningRate" && savedClass(state)?.base?.match(/^(SGD|Momentum)$/)
+        ...(name === "learningRate" && savedClassOf(state)?.base?.match(/^(SGD|Momentum)$/)
           ? [["scalars", "c"], ["fields", "c"]]
           : []),
       ].filter(([list, field]) => entry(entry(state, list as string), field as string) !== undefined),
     belongs: (state) => {
-      const of = savedClass(state);
-      const [slots] = Object.keys(layoutOf(of?.base ?? null)?.slots ?? {});
+      const of = savedClassOf(state);
+      const [slots] = Object.keys(optimizerLayout(of?.base ?? null)?.slots ?? {});
       if (slots === undefined) return [];
       const list = entry(entry(state, of?.exact ? "slots" : "fields"), slots);
-      return (Array.isArray(list) ? list : []).map((slot: Node) =>
-        shapeOf(of?.exact ? slot : entry(stateOf(entry(stateOf(slot), "variable")), "value"))
-      );
+      return listItems(list).map((slot) => of?.exact ? shapeOf(slot) : slotShape(slot));
     },
   },
 };
 
 // --- combinators
 
-/** Where an optimizer has its rate: a method that sets it, a field, or optimizers in its fields that it trains with. */
+/**
+ * Sets the rate by the optimizer's method, its field, or the optimizers in its fields.
+ *
+ * @param outer The optimizers that wrap this one.
+ * @returns Whether it found a rate to set.
+ */
 function setRate(optimizer: tf.Optimizer, rate: number, outer: ReadonlySet<object>): boolean {
   const fields = optimizer as unknown as { learningRate?: unknown; setLearningRate?: unknown };
   if (typeof fields.setLearningRate === "function") {
@@ -290,15 +310,15 @@ function setRate(optimizer: tf.Optimizer, rate: number, outer: ReadonlySet<objec
 }
 
 /**
- * Sets the learning rate with which an optimizer trains from now on.
+ * Sets the learning rate of an optimizer, for training and not only for `getConfig`.
  *
- * Assigning `optimizer.learningRate` changes what SGD and momentum report and not what they do.
+ * An assignment to `optimizer.learningRate` changes the rate that SGD and momentum report, not the one with which they train.
  *
- * @param optimizer Any of tfjs's seven, or of a class of your own: its method `setLearningRate`, its field `learningRate` (a number or a
- *   variable), or, for a wrapper that has neither, the optimizers in its fields.
- * @param rate The rate, at least 0; usually `Schedule.rate` of the step about to be taken.
+ * @param optimizer One of tfjs's seven or of a user-defined class. Of the latter it uses the method `setLearningRate`, or the field
+ *   `learningRate` (a number or a variable), or, for a wrapper without either, the optimizers in its fields.
+ * @param rate The rate, finite and at least 0; usually `Schedule.rate` of the next step.
  * @returns An effect.
- * @throws TypeError if the rate is no such number, or the optimizer has none of these.
+ * @throws TypeError if the rate is invalid, or if the optimizer has none of these.
  *
  * @example
  * ```ts
@@ -321,8 +341,8 @@ export function setLearningRate(optimizer: tf.Optimizer, rate: number): IO<void>
     if (setRate(optimizer, rate, new Set([optimizer]))) return;
     throw new TypeError(
       `Expected an optimizer with a method setLearningRate or a field learningRate that is a number, found ${
-        described(classOf(optimizer))
-      }: give it one of the two`,
+        describeOptimizerClass(optimizerClassOf(optimizer))
+      }: add one of the two to its class`,
     );
   };
 }

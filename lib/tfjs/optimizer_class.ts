@@ -1,7 +1,7 @@
 /**
- * The classes of optimizers: tfjs's seven, with where each keeps its state, and those of the user's own.
+ * Optimizer classes: tfjs's seven, with the fields that hold their state, and user-defined ones.
  *
- * A class is known by its prototype. Names prove nothing: a subclass inherits `className`, and anyone may register a class under any name.
+ * A class is recognised by its prototype, not by its name: a subclass inherits `className`, and any class can be registered under any name.
  *
  * @module
  */
@@ -9,39 +9,40 @@ import * as tf from "@tensorflow/tfjs";
 
 // --- types
 
-/** Where an optimizer keeps its state. */
-export interface Layout {
-  /** Hyperparameters: fields named as in `getConfig`. Numbers are state; booleans decide what state there is. */
+/** The fields that hold an optimizer's state. */
+export interface OptimizerLayout {
+  /** Numeric hyperparameters, named as in `getConfig`. They are state. */
   readonly numbers: readonly string[];
+  /** Boolean hyperparameters, named as in `getConfig`. They decide which state exists. */
   readonly flags: readonly string[];
-  /** Lists of accumulators, each with the ending of the names tfjs gives them. */
+  /** Lists of slots (accumulators), each with the suffix of the names that tfjs gives to the slots. */
   readonly slots: Readonly<Record<string, string>>;
-  /** Variables that hold one number. */
+  /** Scalar variables. */
   readonly variables: readonly string[];
-  /** Kept tensors that hold one number. */
+  /** Scalar tensors made with `tf.keep`. */
   readonly scalars: readonly string[];
 }
 
-/** What an optimizer is an instance of. */
+/** The class of an optimizer. */
 export interface OptimizerClass {
-  /** The class: tfjs's own name of it, or the user's. */
+  /** Its name, tfjs's or the user's. */
   readonly name: string;
-  /** Which of the seven it extends, or null. */
+  /** The one of the seven that it is or extends, or null. */
   readonly base: string | null;
   /** Whether it is one of the seven itself. */
   readonly exact: boolean;
 }
 
-/** An optimizer class that can be built from a configuration. */
-type Buildable = typeof tf.Optimizer & {
+/** A constructor of optimizers. */
+type OptimizerConstructor = typeof tf.Optimizer & {
   readonly className?: unknown;
   readonly fromConfig: (cls: unknown, config: tf.serialization.ConfigDict) => tf.Optimizer;
 };
 
 // --- constructors
 
-/** Where each of the seven keeps its state. */
-export const layouts: Readonly<Record<string, Layout>> = {
+/** The layouts of the seven. */
+export const optimizerLayouts: Readonly<Record<string, OptimizerLayout>> = {
   SGD: { numbers: ["learningRate"], flags: [], slots: {}, variables: [], scalars: ["c"] },
   Momentum: {
     numbers: ["learningRate", "momentum"],
@@ -87,7 +88,7 @@ export const layouts: Readonly<Record<string, Layout>> = {
   },
 };
 
-const seven: ReadonlyMap<object, string> = new Map<object, string>([
+const namesOfSeven: ReadonlyMap<object, string> = new Map<object, string>([
   [tf.SGDOptimizer.prototype, "SGD"],
   [tf.MomentumOptimizer.prototype, "Momentum"],
   [tf.AdagradOptimizer.prototype, "Adagrad"],
@@ -97,52 +98,52 @@ const seven: ReadonlyMap<object, string> = new Map<object, string>([
   [tf.RMSPropOptimizer.prototype, "RMSProp"],
 ]);
 
-/** The layout of one of the seven by its name. */
-export function layoutOf(name: string | null): Layout | undefined {
-  return name !== null && Object.hasOwn(layouts, name) ? layouts[name] : undefined;
+/** The layout of one of the seven by name. */
+export function optimizerLayout(name: string | null): OptimizerLayout | undefined {
+  return name !== null && Object.hasOwn(optimizerLayouts, name) ? optimizerLayouts[name] : undefined;
 }
 
-/** Every prototype of an object, the nearest first. */
+/** The prototype chain of an object, nearest first. */
 function prototypesOf(object: object): readonly object[] {
   const prototype: unknown = Object.getPrototypeOf(object);
   return typeof prototype === "object" && prototype !== null ? [prototype, ...prototypesOf(prototype)] : [];
 }
 
-function constructorOf(prototype: object | undefined): Buildable | undefined {
+function constructorOf(prototype: object | undefined): OptimizerConstructor | undefined {
   const found: unknown = prototype !== undefined && Object.hasOwn(prototype, "constructor")
     ? (prototype as { readonly constructor: unknown }).constructor
     : undefined;
-  return typeof found === "function" ? found as unknown as Buildable : undefined;
+  return typeof found === "function" ? found as unknown as OptimizerConstructor : undefined;
 }
 
-/** The class of the instances of a prototype. A `className` of its own is a name that no minifier changes. */
+/** The class that has a prototype chain. It prefers an own `className` to the constructor's name, which a minifier may change. */
 function classOfPrototypes(prototypes: readonly object[]): OptimizerClass {
   const [nearest] = prototypes;
-  const found = prototypes.find((prototype) => seven.has(prototype));
-  const base = found === undefined ? null : seven.get(found) as string;
+  const found = prototypes.find((prototype) => namesOfSeven.has(prototype));
+  const base = found === undefined ? null : namesOfSeven.get(found) as string;
   if (found !== undefined && found === nearest) return { name: base as string, base, exact: true };
   const own = constructorOf(nearest);
   const given: unknown = own !== undefined && Object.hasOwn(own, "className") ? own.className : undefined;
   return { name: typeof given === "string" && given !== "" ? given : own?.name ?? "", base, exact: false };
 }
 
-/** Whether a value is an optimizer of any class; `instanceof` alone throws for null, and asks for three methods only. */
+/** Whether a value is an optimizer. tfjs's `instanceof` throws for null and accepts any object with three of the methods. */
 export function isOptimizer(u: unknown): u is tf.Optimizer {
   return typeof u === "object" && u !== null && u instanceof tf.Optimizer && prototypesOf(u).length > 1;
 }
 
 /** The class of an optimizer. */
-export function classOf(optimizer: tf.Optimizer): OptimizerClass {
+export function optimizerClassOf(optimizer: tf.Optimizer): OptimizerClass {
   return classOfPrototypes(prototypesOf(optimizer));
 }
 
-/** A class in words. */
-export function described({ name, base, exact }: OptimizerClass): string {
+/** A class in words, which differ for different classes. */
+export function describeOptimizerClass({ name, base, exact }: OptimizerClass): string {
   const own = name === "" ? "a class without a name" : name;
-  return exact ? name : base === null ? `${own}, a class of one's own` : `${own}, a subclass of ${base}`;
+  return exact ? name : base === null ? `${own}, a user-defined class` : `${own}, a subclass of ${base}`;
 }
 
-/** Whether an optimizer extends the base class of another copy of tfjs. */
+/** Whether an optimizer extends `tf.Optimizer` of another copy of tfjs. */
 export function isOfAnotherCopy(optimizer: object): boolean {
   const prototypes = prototypesOf(optimizer);
   return !prototypes.includes(tf.Optimizer.prototype) &&
@@ -151,12 +152,13 @@ export function isOfAnotherCopy(optimizer: object): boolean {
     );
 }
 
-/** A private field that a class of the user's own declares, which nothing outside that class can read. */
-export function privateField(optimizer: tf.Optimizer): string | undefined {
+/** The name of a `#private` field that a user-defined class declares: no code outside the class can read it. */
+export function hashPrivateField(optimizer: tf.Optimizer): string | undefined {
   for (const prototype of prototypesOf(optimizer)) {
-    if (seven.has(prototype) || prototype === tf.Optimizer.prototype || prototype === Object.prototype) {
+    if (namesOfSeven.has(prototype) || prototype === tf.Optimizer.prototype || prototype === Object.prototype) {
       return undefined;
     }
+    // No reflection lists such fields: strip comments and strings from the class's source and look for a declaration.
     const source = Function.prototype.toString.call(constructorOf(prototype) ?? (() => {}))
       .replace(/\/\*[^]*?\*\/|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\[^])*`|(?<![:\\])\/\/.*/g, " ");
     const [, name] = /(?<!\.\s*|static\s+|[\w$])(#[\w$]+)\s*(?:=(?![=>])|;|\n|\})/.exec(source) ?? [];
@@ -166,13 +168,16 @@ export function privateField(optimizer: tf.Optimizer): string | undefined {
 }
 
 /**
- * A fresh optimizer of a class from a configuration.
+ * Builds an optimizer of a class from a config.
  *
- * @returns The optimizer, or what a user has to do to get one.
+ * @returns The optimizer, or a text that says what was expected and the remedy.
  */
-export function built(of: OptimizerClass, config: tf.serialization.ConfigDict | null): tf.Optimizer | string {
+export function buildOptimizerOf(
+  of: OptimizerClass,
+  config: tf.serialization.ConfigDict | null,
+): tf.Optimizer | string {
   if (of.exact) {
-    const [prototype] = [...seven].find(([, name]) => name === of.name) ?? [];
+    const [prototype] = [...namesOfSeven].find(([, name]) => name === of.name) ?? [];
     const found = constructorOf(prototype);
     return found === undefined ? "one of tfjs's optimizers" : found.fromConfig(found, config ?? {});
   }
@@ -182,17 +187,17 @@ export function built(of: OptimizerClass, config: tf.serialization.ConfigDict | 
     const { name, base, exact } = classOfPrototypes([found.prototype, ...prototypesOf(found.prototype)]);
     return !exact && name === of.name && base === of.base;
   });
-  if (registered === undefined) return `a class that tf.serialization.registerClass knows: register it, ${remedy}`;
-  if (config === null) return `a class whose getConfig gives plain data: write getConfig and fromConfig, ${remedy}`;
-  const [found, fromConfig] = registered as unknown as [Buildable, Buildable["fromConfig"]];
+  if (registered === undefined) return `a class registered with tf.serialization.registerClass: register it, ${remedy}`;
+  if (config === null) return `a class whose getConfig returns plain data: write getConfig and fromConfig, ${remedy}`;
+  const [found, fromConfig] = registered as unknown as [OptimizerConstructor, OptimizerConstructor["fromConfig"]];
   try {
     const optimizer = fromConfig.call(found, found, config);
     if (Object.getPrototypeOf(optimizer) === found.prototype) return optimizer;
     return `a class whose fromConfig makes an instance of it, not of ${
-      classOf(optimizer).name
-    }: mend fromConfig, ${remedy}`;
+      optimizerClassOf(optimizer).name
+    }: correct fromConfig, ${remedy}`;
   } catch (error) {
-    return `a class whose fromConfig takes what getConfig gave (${
+    return `a class whose fromConfig accepts what its getConfig returned (${
       error instanceof Error ? error.message : error
     }): ${remedy}`;
   }

@@ -1,8 +1,8 @@
 /**
- * What tfjs trains with, as its declarations keep it private: one step on a batch, its logger, its callbacks and what they remember.
+ * tfjs's private training API: one step on a batch, the logger, the callbacks and their fields.
  *
- * Laws: *no trace*: nothing of tfjs stays changed; *same bits*: where tfjs draws from `Math.random` in a step, a generator that is a value is
- * drawn from, so that nothing that other code draws in between can disturb it.
+ * Laws: *no trace*: nothing in tfjs stays changed. *same bits*: a step draws from a generator value in place of `Math.random`, so that
+ * other code that draws meanwhile cannot change the result.
  *
  * @module
  */
@@ -15,19 +15,19 @@ import { onDevice } from "./device.ts";
 
 // --- types
 
-/** Data for a model: a tensor, one for each input or output, or a record of them by name. */
+/** Data for a model: a tensor, an array with one for each input or output, or a record of them by name. */
 export type Batch = tf.Tensor | tf.Tensor[] | { [name: string]: tf.Tensor };
 
-/** What callbacks are told: numbers, or scalars that are not read yet. */
+/** The logs that callbacks receive: numbers, or scalars that have not been read yet. */
 export type Logs = Record<string, number | tf.Scalar>;
 
-/** What all callbacks share; tfjs exports the classes below it. See tfjs-layers 4.22, `base_callbacks.ts`. */
+/** The base class of callbacks, which tfjs does not export. See tfjs-layers 4.22, `base_callbacks.ts`. */
 export interface Callback {
   setParams(params: object): void;
   setModel(model: unknown): void;
 }
 
-/** A model as its training loops see it; a sequential one delegates to an inner one. See tfjs-layers 4.22, `engine/training.ts`. */
+/** The private training methods of a model. A sequential model delegates to an inner one. See tfjs-layers 4.22, `engine/training.ts`. */
 export interface Trainer {
   readonly inputs: readonly tf.SymbolicTensor[];
   readonly outputs: readonly tf.SymbolicTensor[];
@@ -58,28 +58,28 @@ export interface Trainer {
   fitLoop(...args: readonly unknown[]): Promise<unknown>;
 }
 
-/** The running totals of an epoch, which tfjs divides at its end by how many samples were seen. */
+/** The running totals of an epoch. At the end of the epoch tfjs divides them by the number of samples seen. */
 export interface Logger {
   seen?: number;
   totals?: Logs;
 }
 
-/** All the callbacks of one training, in the order in which they are called. */
+/** The callbacks of one training, in the order in which they are called. */
 export interface Callbacks {
   readonly list: tf.CallbackList;
   readonly logger: Logger;
-  /** Those that the user gave or registered. */
+  /** The user's and the registered callbacks. */
   readonly own: readonly Callback[];
-  /** All that may remember something: `own`, then the plain objects that callbacks were given as. */
-  readonly remembering: readonly object[];
+  /** All objects that may hold state: `own`, then the plain objects that the user passed as callbacks. */
+  readonly stateful: readonly object[];
   /** The fields of each of these before the training. */
-  readonly made: readonly Readonly<Record<string, unknown>>[];
+  readonly initialFields: readonly Readonly<Record<string, unknown>>[];
   readonly history: tf.History;
 }
 
 // --- constructors
 
-/** The model that trains; tfjs's own error if a sequential one has no layers yet. */
+/** The model that trains; throws tfjs's own error if a sequential model has no layers yet. */
 export function trainerOf(model: tf.LayersModel): Trainer {
   if (typeof Object(model).compile !== "function") {
     throw new TypeError(`Expected a model of tfjs, found ${shown(model)}`);
@@ -91,12 +91,12 @@ export function trainerOf(model: tf.LayersModel): Trainer {
 
 const BaseCallback = Object.getPrototypeOf(tf.History) as abstract new () => Callback;
 
-/** Whether a value is a callback of a class, not the plain object that tfjs makes one from. */
+/** Whether a value is an instance of tfjs's callback class, not a plain object from which tfjs makes one. */
 export function isCallback(value: unknown): value is Callback {
   return value instanceof BaseCallback;
 }
 
-/** The functions of a callback that is given as a plain object, and what else tfjs reads in one. */
+/** The properties that tfjs reads in a plain object passed as a callback. */
 const callbackNames = {
   onTrainBegin: true,
   onTrainEnd: true,
@@ -110,10 +110,11 @@ const callbackNames = {
 } satisfies OptionNames<tf.CustomCallbackArgs>;
 
 /**
- * Sees that callbacks are objects of tfjs's classes, or objects of functions with none of their names misspelt.
+ * Checks that callbacks are instances of tfjs's classes, or plain objects of functions without misspelt names.
  *
- * @param of The function of tfjs, in messages.
- * @param callbacks What it was given.
+ * @param of The tfjs function that receives them, for messages.
+ * @param callbacks Its argument `callbacks`.
+ * @throws TypeError if they are not.
  */
 export function checkCallbacks(of: string, callbacks: unknown): void {
   if (callbacks == null) return;
@@ -121,7 +122,7 @@ export function checkCallbacks(of: string, callbacks: unknown): void {
   const classes = isCallback(list[0]);
   Array.from(list, (callback, i) => {
     const path = `callbacks${list === callbacks ? `[${i}]` : ""} of ${of}`;
-    demand(path, must("an object, such as { onEpochEnd: (epoch, logs) => … }", isObject), callback);
+    demand(path, must("an object, such as { onEpochEnd: (epoch, logs) => … }", isCallbackObject), callback);
     const own = isCallback(callback) || typeof Reflect.get(callback as object, "setParams") === "function";
     if (own !== classes && (classes || isCallback(callback))) {
       throw new TypeError(
@@ -133,12 +134,12 @@ export function checkCallbacks(of: string, callbacks: unknown): void {
   });
 }
 
-function isObject(value: unknown): boolean {
+function isCallbackObject(value: unknown): boolean {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** The callbacks of `fit`'s arguments, each as an object, and the plain objects that some were given as. */
-function standardized(
+/** The callbacks in `fit`'s arguments as instances, and the plain objects among the arguments. */
+function standardizeCallbacks(
   callbacks: tf.ModelFitArgs["callbacks"],
   yieldEvery: unknown,
 ): readonly [given: readonly Callback[], plain: readonly object[]] {
@@ -150,22 +151,22 @@ function standardized(
 }
 
 /**
- * The callbacks of one training: tfjs's logger, those that are registered for all, the user's, the history.
+ * The callbacks of one training: tfjs's logger, the registered ones, the user's, and the history.
  *
- * tfjs makes the logger itself, which it does not export, at the start of its loop. That loop is begun here with nothing to do, and ends
- * where its list of callbacks comes by.
+ * tfjs makes the logger, whose class it does not export, at the start of `fitLoop`. So this starts the loop without data, and stops it by
+ * an exception when the loop hands over its list of callbacks.
  */
 export function callbacksOf(
   trainer: Trainer,
   { callbacks, yieldEvery, verbose }: Pick<tf.ModelFitArgs, "callbacks" | "yieldEvery" | "verbose">,
 ): Callbacks {
-  const [given, plain] = standardized(callbacks, yieldEvery);
+  const [given, plain] = standardizeCallbacks(callbacks, yieldEvery);
   const prototype = tf.CallbackList.prototype as { setParams(params: object): void };
   const { setParams } = prototype;
   let list: tf.CallbackList | undefined;
   prototype.setParams = function (this: tf.CallbackList) {
     list = this;
-    throw new Error("this far and no further");
+    throw new Error("dogear stops the loop here");
   };
   try {
     trainer.fitLoop(null, [{ shape: [0] }], [], 1, 0, verbose ?? 1, given).catch(() => {});
@@ -173,15 +174,23 @@ export function callbacksOf(
     prototype.setParams = setParams;
   }
   const all = (list as unknown as { readonly callbacks: readonly Callback[] } | undefined)?.callbacks ?? [];
-  if (list === undefined || all.length < given.length + 2) throw new TypeError("Expected tfjs 4.22, found another one");
+  if (list === undefined || all.length < given.length + 2) {
+    throw new TypeError("Expected tfjs 4.22, found another version whose training loop differs: install 4.22");
+  }
   const own = all.slice(1, -1);
-  const remembering = [...own, ...plain];
-  const made = remembering.map((object) => ({ ...object }));
-  return { list, logger: all[0] as Logger, own, remembering, made, history: all.at(-1) as unknown as tf.History };
+  const stateful = [...own, ...plain];
+  return {
+    list,
+    logger: all[0] as Logger,
+    own,
+    stateful,
+    initialFields: stateful.map((object) => ({ ...object })),
+    history: all.at(-1) as unknown as tf.History,
+  };
 }
 
-/** The fields that say how an object of tfjs's own classes was made; they are state only once they have changed. */
-const configurations: readonly (readonly [abstract new (...args: never[]) => unknown, readonly string[]])[] = [
+/** The fields that hold constructor arguments of tfjs's own callback classes: they are state only if they changed. */
+const argumentFields: readonly (readonly [abstract new (...args: never[]) => unknown, readonly string[]])[] = [
   [tf.EarlyStopping, ["monitor", "minDelta", "patience", "baseline", "verbose", "mode", "monitorFunc"]],
   [
     tf.CustomCallback,
@@ -191,38 +200,38 @@ const configurations: readonly (readonly [abstract new (...args: never[]) => unk
   ],
 ];
 
-/** The names of the fields that a callback was made with by a class of tfjs's own. */
-export function configurationOf(callback: object): readonly string[] {
-  return configurations.find(([Class]) => callback instanceof Class)?.[1] ?? [];
+/** The names of a callback's fields that hold constructor arguments, as far as tfjs's own classes set them. */
+export function argumentFieldsOf(callback: object): readonly string[] {
+  return argumentFields.find(([Class]) => callback instanceof Class)?.[1] ?? [];
 }
 
 // --- combinators
 
-/** Disposes of the tensors that tfjs or we made of the user's. */
-export function disposeNew(tensors: readonly (tf.Tensor | null)[] | null | undefined, of: unknown): void {
-  const theirs = new Set(tf.tensor_util.getTensorsInContainer(of as tf.TensorContainer).map(({ id }) => id));
+/** Disposes tensors, except those that the user passed. */
+export function disposeNew(tensors: readonly (tf.Tensor | null)[] | null | undefined, passed: unknown): void {
+  const kept = new Set(tf.tensor_util.getTensorsInContainer(passed as tf.TensorContainer).map(({ id }) => id));
   for (const tensor of tensors ?? []) {
-    if (tensor !== null && !theirs.has(tensor.id) && !tensor.isDisposed) tensor.dispose();
+    if (tensor !== null && !kept.has(tensor.id) && !tensor.isDisposed) tensor.dispose();
   }
 }
 
-/** Disposes of what is still a tensor in logs. */
+/** Disposes the tensors in logs. */
 export function disposeLogs(logs: Logs): void {
   for (const value of Object.values(logs)) if (typeof value !== "number") value.dispose();
 }
 
 /**
- * Trains a model on one batch, as `model.trainOnBatch` does with the same bits, but draws what is random from a generator.
+ * Trains a model on one batch with the same bits as `model.trainOnBatch`, but draws random numbers from a generator.
  *
- * tfjs draws after it has waited for something, so that {@link Rng.withRandom} cannot hold it.
+ * {@link Rng.withRandom} around `model.trainOnBatch` would not do: tfjs draws after an `await`.
  *
  * @param model A compiled model.
- * @param x The inputs, as `trainOnBatch` takes them.
+ * @param x The inputs, as in `model.trainOnBatch`.
  * @param y The targets.
- * @returns For a generator, a task of the loss, or of loss and metrics in an array, and the generator after the step. It rejects with tfjs's
- *   own error where tfjs does, and with one that names the kernel where WebGPU refuses an operation.
+ * @returns A function from a generator to a task of the loss (or an array of the loss and the metrics) and the generator after the step.
+ *   The task rejects with tfjs's own errors, and with one that names the kernel if WebGPU rejects an operation.
  *
- * Law *same bits*.
+ * Law: *same bits*.
  *
  * @example
  * ```ts

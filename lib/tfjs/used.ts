@@ -8,8 +8,9 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { isPlainRecord } from "../rules.ts";
-import { tensorsIn as fieldTensors } from "./fields.ts";
-import { fieldsOf, sublayers } from "./names.ts";
+import { tensorsInFields } from "./fields.ts";
+import { sublayers } from "./names.ts";
+import { layerFields } from "./private_fields.ts";
 
 // --- types
 
@@ -36,12 +37,12 @@ function nestedLayers(layer: tf.layers.Layer): readonly tf.layers.Layer[] {
 }
 
 function statesOf(layer: tf.layers.Layer): readonly tf.Tensor[] {
-  return (fieldsOf(layer).states_ ?? []).flat().filter((state): state is tf.Tensor => state instanceof tf.Tensor);
+  return (layerFields(layer).states_ ?? []).flat().filter((state): state is tf.Tensor => state instanceof tf.Tensor);
 }
 
 function layerTensors(layer: tf.layers.Layer): readonly tf.Tensor[] {
   return nestedLayers(layer).flatMap((one) => {
-    const { _trainableWeights = [], _nonTrainableWeights = [] } = fieldsOf(one);
+    const { _trainableWeights = [], _nonTrainableWeights = [] } = layerFields(one);
     return [...[..._trainableWeights, ..._nonTrainableWeights].map(({ val }) => val), ...statesOf(one)];
   });
 }
@@ -51,7 +52,7 @@ export function componentTensors(value: unknown, seen: Set<unknown> = new Set())
   if (typeof value !== "object" || value === null || seen.has(value)) return new Set();
   seen.add(value);
   if (value instanceof tf.Tensor) return new Set([value]);
-  if (value instanceof tf.Optimizer) return new Set(fieldTensors(value));
+  if (value instanceof tf.Optimizer) return new Set(tensorsInFields(value));
   if (value instanceof tf.layers.Layer) {
     const optimizer = value instanceof tf.LayersModel ? value.optimizer as tf.Optimizer | undefined : undefined;
     return new Set([...layerTensors(value), ...componentTensors(optimizer, seen)]);
@@ -92,7 +93,7 @@ function withOwners(
     return layerTensors(layer).map((tensor) => [tensor, name] as const);
   });
   const ofOptimizers = [...optimizers].flatMap((optimizer) =>
-    [...fieldTensors(optimizer)].map((tensor) => [tensor, optimizerName(optimizer)] as const)
+    [...tensorsInFields(optimizer)].map((tensor) => [tensor, optimizerName(optimizer)] as const)
   );
   // Of several layers that share a variable the first keeps it; a later entry replaces an earlier one.
   return new Map([...ofLayers.toReversed(), ...owners, ...ofOptimizers]);
@@ -115,7 +116,7 @@ function mutables(
     ...Object.values(state.registeredVariables).map((variable) =>
       entry(variable, [variable], owners.get(variable) ?? `the variable ${variable.name}`)
     ),
-    ...[...optimizers].map((optimizer) => entry(optimizer, fieldTensors(optimizer), optimizerName(optimizer))),
+    ...[...optimizers].map((optimizer) => entry(optimizer, tensorsInFields(optimizer), optimizerName(optimizer))),
     ...[...layers].map((layer) => entry(layer, statesOf(layer), `the states of the layer ${layer.name}`)),
   ]);
 }

@@ -1,0 +1,23 @@
+/**
+ * Readers of state nodes that may be missing or malformed: they answer with nothing in place of an error.
+ *
+ * @module
+ */
+import { isBranch, type Named, type Node } from "../state_tree.ts";
+
+// --- combinators
+
+/** The items of a list node; none for other nodes. */
+export function listItems(node: Node | undefined): readonly Node[] {
+  return Array.isArray(node) ? node : [];
+}
+
+/** The entries of a record node; none for other nodes. */
+export function recordEntries(node: Node | undefined): readonly Named[] {
+  return node !== undefined && isBranch(node) && node.is === "record" ? node.entries : [];
+}
+
+/** The state in a kind node; other nodes as they are. */
+export function stateIn(node: Node): Node {
+  return isBranch(node) && node.is === "kind" ? node.state : node;
+}
