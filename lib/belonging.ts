@@ -27,7 +27,7 @@ export function isWithin(path: string, outer: string): boolean {
 /** The records of fields in a tree, by path: what is in them may refer to anything in the tree. */
 export function fieldsIn({ nodes }: Tree, kindNamed: (name: string) => AnyKind | undefined): readonly string[] {
   return [...nodes].flatMap(([path, node]) => {
-    const name = isBranch(node) && node.is === "kind" ? kindNamed(node.kind)?.parts?.late : undefined;
+    const name = isBranch(node) && node.is === "kind" ? kindNamed(node.kind)?.parts?.deferred : undefined;
     return name === undefined ? [] : [join(path, name)];
   });
 }

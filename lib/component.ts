@@ -26,12 +26,12 @@ export type Codecs = { readonly [name: string]: Codec };
 export type Codec = t.Type<any, StateTree>;
 
 /** The way from a component to a part of it: one name, or several. */
-export type Step = string | number | readonly (string | number)[];
+export type PartPath = string | number | readonly (string | number)[];
 
 /** One place of a capture under way. */
 export interface Site {
   /** Encodes a part of the value, whatever kind it is of. */
-  readonly part: (step: Step, value: unknown) => Node;
+  readonly part: (step: PartPath, value: unknown) => Node;
   /** Encodes plain data in the value's stead. */
   readonly plain: (value: unknown) => Node;
   /** A node for an array that is now held. */
@@ -39,11 +39,11 @@ export interface Site {
   /** The names that owners gave to their parts before anything was encoded. */
   readonly names: ReadonlyMap<object, string>;
   /** A record of fields that is encoded after everything else, so that what it shares with another component is state of that one. */
-  readonly late: (step: Step, entries: (site: Site) => readonly Named[]) => Node;
-  /** Whether this is within fields, where kinds with `within` are known. */
+  readonly deferred: (step: PartPath, entries: (site: Site) => readonly Named[]) => Node;
+  /** Whether this is within fields, where kinds with `isField` are known. */
   readonly fields: boolean;
   /** Whether an object has been encoded. */
-  readonly known: (object: object) => boolean;
+  readonly isCaptured: (object: object) => boolean;
   /** Refuses the value, or what is at a path below it. */
   readonly refuse: (expected: string, found: string, at?: string) => never;
 }
@@ -54,13 +54,13 @@ export interface Target {
   readonly fresh: boolean;
   readonly problem: (kind: ProblemKind, expected: string, found: string, at?: string) => void;
   /** Restores a part into its live counterpart; the thunk gives the part after the commit. `adopt` takes an object shared with an earlier one. */
-  readonly part: (step: Step, live: unknown, node: Node, adopt?: (shared: unknown) => void) => () => unknown;
+  readonly part: (step: PartPath, live: unknown, node: Node, adopt?: (shared: unknown) => void) => () => unknown;
   /** A part restored with no live counterpart: a value, or a fresh object. */
-  readonly value: (step: Step, node: Node) => () => unknown;
+  readonly value: (step: PartPath, node: Node) => () => unknown;
   /** Plain data and tensors from a tree, at once. */
   readonly plain: (node: Node) => unknown;
   /** The object that a part is, built if it has not been: only for kinds that build. */
-  readonly object: (step: Step, node: Node) => unknown;
+  readonly object: (step: PartPath, node: Node) => unknown;
   /** Whether a live object was built in this restore and holds its state already. */
   readonly built: (live: object) => boolean;
   /** A tensor made for a value; a codec that does not put it into its own lets it go. */
@@ -72,13 +72,13 @@ export interface Target {
   /** Reports plain data that the live value has otherwise than the snapshot, and that is restored. */
   readonly overrides: (at: string, live: unknown, saved: unknown) => void;
   /** Restores fields after everything else. Within them, what has no live counterpart is created, and what only the live side has is no problem. */
-  readonly late: (step: Step, run: (target: Target) => void) => void;
+  readonly deferred: (step: PartPath, run: (target: Target) => void) => void;
   /** What to do after all commits, when objects have their names and order; must not fail. */
   readonly finish: (run: () => void) => void;
   /** Whether this is within fields. */
   readonly fields: boolean;
   /** Whether an object, live or restored, belongs to a part that is not within fields. */
-  readonly isElsewhere: (object: object) => boolean;
+  readonly isUsedElsewhere: (object: object) => boolean;
   /** Every live or built object that has been restored. */
   readonly objects: () => Iterable<object>;
   /** The live containers that restored ones were put into, in all fields. */
@@ -108,8 +108,8 @@ export interface PartsOf {
   ) =>
     | { readonly state: Node; readonly problem?: Pick<Problem, "expected" | "found"> & { readonly at: string } }
     | undefined;
-  /** The part that is restored after everything else, for it refers to other components ({@link Site.late}). */
-  readonly late?: string;
+  /** The part that is restored after everything else, for it refers to other components ({@link Site.deferred}). */
+  readonly deferred?: string;
   /** The shape, if training changes it. */
   readonly trained?: (state: Node) => readonly number[] | undefined;
   /** The shapes of what the state belongs to by position. */
@@ -121,12 +121,12 @@ export interface Kind<A> {
   /** The name that goes into the snapshot. */
   readonly name: string;
   readonly is: (u: unknown) => u is A;
-  /** For a kind that is known within fields only (see {@link Site.late}): whether it encodes a value there. */
-  readonly within?: (u: unknown, site: Site) => boolean;
-  /** Why a value that nearly is one is refused, if it is. */
-  readonly nearly?: (u: object) => string | undefined;
+  /** For a kind that is known within fields only (see {@link Site.deferred}): whether it encodes a value there. */
+  readonly isField?: (u: unknown, site: Site) => boolean;
+  /** Why a value that rejection is one is refused, if it is. */
+  readonly rejection?: (u: object) => string | undefined;
   /** Told of every value before any is encoded, so that a part is named after its owner even where it is met first. */
-  readonly announce?: (value: A, names: Map<object, string>) => void;
+  readonly nameParts?: (value: A, names: Map<object, string>) => void;
   readonly encode: (value: A, site: Site) => Node;
   /** A fresh object to restore into; a kind without it is of values, which restoring replaces. */
   readonly build?: (state: Node, target: Target) => A | undefined;
@@ -171,7 +171,7 @@ export function valueKind<A>(
   return {
     name,
     is: (u): u is A => (tag === undefined || tagOf(u) === tag) && codec.is(u),
-    ...(tag === undefined ? {} : { nearly: (u) => tagOf(u) === tag ? `a malformed ${name}` : undefined }),
+    ...(tag === undefined ? {} : { rejection: (u) => tagOf(u) === tag ? `a malformed ${name}` : undefined }),
     encode: (value, site) => site.plain(codec.encode(value)),
     restore: (state, target, live) => {
       const tree = target.plain(state);
@@ -218,7 +218,7 @@ export function scalar<T extends "boolean" | "number" | "string">(
 }
 
 /** A node in words: its kind. */
-export function describe(node: Node): string {
+export function describeNode(node: Node): string {
   const kind = kindOf(node);
   if (kind.startsWith(codecPrefix)) return `what the codec ${kind.slice(codecPrefix.length)} encodes`;
   return kind === "null" ? kind : withArticle(kind);

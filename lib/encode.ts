@@ -42,7 +42,7 @@ function announce(
   if (typeof value !== "object" || value === null || seen.has(value) || depth > maxDepth) return;
   const plain = Array.isArray(value) || isPlainRecord(value);
   const parts: readonly unknown[] | undefined = plain ? Object.values(value) : undefined;
-  if (parts === undefined) return kinds.find((kind) => kind.is(value))?.announce?.(value, names);
+  if (parts === undefined) return kinds.find((kind) => kind.is(value))?.nameParts?.(value, names);
   seen.add(value);
   for (const part of parts) announce(part, kinds, names, seen, depth + 1);
 }
@@ -113,7 +113,7 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
   const seen = new Map<object, string>();
   const names = new Map<object, string>();
   const byKind = new Map<AnyKind, Map<object, string>>();
-  const [common, inner] = [kinds.filter(({ within }) => !within), kinds.filter(({ within }) => within)];
+  const [common, inner] = [kinds.filter(({ isField }) => !isField), kinds.filter(({ isField }) => isField)];
   const late: (() => void)[] = [];
   let fields = false;
   /** Of how many objects this is a part; what their kinds and codecs make to encode is not the user's data. */
@@ -165,14 +165,14 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
       return name === undefined ? { is: "array", held: array } : { is: "array", held: array, name };
     },
     names,
-    late: (step, entries) => {
+    deferred: (step, entries) => {
       const found: Named[] = [];
       const at = [step].flat().reduce<string>(join, path);
       late.push(() => void found.push(...entries(site(at, depth + 1))));
       return record(found);
     },
     fields,
-    known: (object) => seen.has(object),
+    isCaptured: (object) => seen.has(object),
     refuse: (expected, found, at) => {
       throw refusal(at === undefined ? path : `${path}/${at}`, expected, found);
     },
@@ -207,7 +207,7 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
         if (kind.build === undefined && "_tag" in value) seen.delete(value);
         return encodeBy(kind, value, path, depth);
       }
-      const reason = kind.nearly?.(value);
+      const reason = kind.rejection?.(value);
       if (reason !== undefined) throw refusal(path, capturable, reason);
     }
     if (isTypedArray(value)) {
@@ -225,7 +225,7 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
 
   /** A value that is state only within fields. */
   const encodeField = (value: unknown, path: string, depth: number): Node | undefined => {
-    const kind = fields ? inner.find((kind) => kind.within?.(value, site(path, depth))) : undefined;
+    const kind = fields ? inner.find((kind) => kind.isField?.(value, site(path, depth))) : undefined;
     return kind && { is: "kind", kind: kind.name, state: kind.encode(value, site(path, depth)) };
   };
 
@@ -284,7 +284,7 @@ export function encode(components: object, kinds: readonly AnyKind[], codecs: Co
     }
   }
   try {
-    announce(components, common.filter((kind) => kind.announce !== undefined), names);
+    announce(components, common.filter((kind) => kind.nameParts !== undefined), names);
     checkNames(components, "");
     seen.set(components, "");
     const entries = Object.entries(components).map(([name, value]) => component(name, value));

@@ -3,10 +3,8 @@
  *
  * @module
  */
-import { type AnyKind, type Codec, type Codecs, withArticle } from "./component.ts";
-import type { Encoded } from "./encode.ts";
+import { type AnyKind, type Codec, withArticle } from "./component.ts";
 import { isPlainRecord, shown } from "./rules.ts";
-import { join } from "./state_tree.ts";
 import { isTypedArray } from "./tensor.ts";
 
 // --- types
@@ -35,7 +33,7 @@ export function liveValues(kinds: readonly AnyKind[]): LiveValues {
   const describe = (value: unknown): string => {
     const kind = kinds.find((kind) => kind.is(value));
     if (kind !== undefined) return withArticle(kind.name);
-    const reasons = typeof value === "object" && value !== null ? kinds.map((kind) => kind.nearly?.(value)) : [];
+    const reasons = typeof value === "object" && value !== null ? kinds.map((kind) => kind.rejection?.(value)) : [];
     return reasons.find((reason) => reason !== undefined) ?? shown(value);
   };
   const isComponent = (value: unknown): boolean => {
@@ -87,24 +85,4 @@ export function encodedObjects(
     ...[...again].filter((object) => !kept.has(object)),
   ];
   return { kept, copies: copies.filter(isTensor) };
-}
-
-/** The live components and the codecs for which a snapshot has nothing. */
-export function unmatched(
-  { components }: Encoded,
-  codecs: Codecs,
-  live: Readonly<Record<string, unknown>> | undefined,
-): readonly { readonly path: string; readonly expected: string }[] {
-  const names = new Set(components.map(([name]) => name));
-  const isMissing = (name: string): boolean => !names.has(name);
-  return [
-    ...Object.keys(live ?? {}).filter(isMissing).map((name) => ({
-      path: join("", name),
-      expected: `${shown(live?.[name])}, as in the live components`,
-    })),
-    ...Object.keys(codecs).filter(isMissing).map((name) => ({
-      path: join("", name),
-      expected: "a component for the codec of this name",
-    })),
-  ];
 }

@@ -12,6 +12,7 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
 import type { IO } from "fp-ts/lib/IO.js";
 import type { IOEither } from "fp-ts/lib/IOEither.js";
 import type { Task } from "fp-ts/lib/Task.js";
@@ -20,12 +21,12 @@ import * as t from "io-ts";
 import { type Differences, differences, digest } from "./compare.ts";
 import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import { aFunction, demand, ifGiven, ioTs, isPlainRecord, must, shown } from "./rules.ts";
-import { restore } from "./decode.ts";
+import { problemsOfRestore, restore } from "./decode.ts";
 import { encode, type Encoded } from "./encode.ts";
 import { graft, type Grafted } from "./graft.ts";
 import { kinds } from "./kinds.ts";
 import { asks, checkSelection, noParts, type Parts, type Selection, selectionNames } from "./selection.ts";
-import { type Mismatch, mismatch, type Problem, type RestoreError } from "./errors.ts";
+import { type Mismatch, mismatch, type RestoreError } from "./errors.ts";
 import { explain } from "./explain.ts";
 import type { Overridden } from "./overridden.ts";
 import { isBranch, type Node, nodesByPath, segment, type StateTree } from "./state_tree.ts";
@@ -203,10 +204,10 @@ function decode(
   const full = roomProblem(encoded, live === undefined);
   if (full !== undefined) return E.left(mismatch([full]));
   const restored = undoing(
-    () => restore(encoded, kinds, codecs, live, problems, overrides),
-    (result) => !("components" in result),
+    () => restore(encoded, { kinds, codecs, live, problems, overrides }),
+    E.isLeft,
   );
-  return "components" in restored ? E.right(restored.components) : E.left(mismatch(restored));
+  return pipe(restored, E.mapLeft(mismatch));
 }
 
 /**
@@ -235,10 +236,11 @@ export function foreseen(
   });
   if (!differs) return undefined;
   const grafted = asks(selection) ? graft(encoded, kept.encoded, kinds, selection) : { encoded, problems: [] };
+  const { problems } = grafted;
   const found = undoing(
-    () => restore(grafted.encoded, kinds, codecs, live as Record<string, unknown>, grafted.problems, undefined, true),
+    () => problemsOfRestore(grafted.encoded, { kinds, codecs, live: live as Record<string, unknown>, problems }),
     () => true,
-  ) as readonly Problem[];
+  );
   // What only the bytes can tell is not asked yet.
   const known = found.filter(({ kind }) => !["length", "memory", "value", "format", "digest"].includes(kind));
   return known.some(({ kind }) => kind === "shape" || kind === "dtype") ? mismatch(known) : undefined;

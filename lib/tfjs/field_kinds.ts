@@ -7,7 +7,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import type { AnyKind, Kind, Site, Step, Target } from "../component.ts";
+import type { AnyKind, Kind, PartPath, Site, Target } from "../component.ts";
 import { isPlainRecord, shown } from "../rules.ts";
 import { aside, entry, isBranch, join, type Node, record, unwrap } from "../state_tree.ts";
 import { isTypedArray } from "../tensor.ts";
@@ -69,14 +69,14 @@ function isNamed(record: Fields, site: Site): boolean {
 function areNames(texts: readonly unknown[], site: Site): boolean {
   return texts.length > 0 && texts.every((text) => {
     const variable = typeof text === "string" ? registered(text) : undefined;
-    return variable !== undefined && (variable.trainable || site.names.has(variable)) && site.known(variable);
+    return variable !== undefined && (variable.trainable || site.names.has(variable)) && site.isCaptured(variable);
   });
 }
 
 // --- capture and restore
 
-function encodeName(text: string, { variable, suffix }: Naming, step: Step, site: Site): Node {
-  if (!site.known(variable)) {
+function encodeName(text: string, { variable, suffix }: Naming, step: PartPath, site: Site): Node {
+  if (!site.isCaptured(variable)) {
     if (givenName(variable) !== null) return text;
     site.refuse(
       "the variables whose names its state goes by among the components",
@@ -87,7 +87,7 @@ function encodeName(text: string, { variable, suffix }: Naming, step: Step, site
   return { is: "kind", kind: "VariableName", state: record([["of", of], ["ending", suffix]]) };
 }
 
-function restoreName(state: Node, step: Step, target: Target): () => string {
+function restoreName(state: Node, step: PartPath, target: Target): () => string {
   const variable = target.value([step, "of"].flat(), entry(state, "of") ?? null);
   const ending = entry(state, "ending");
   return () => {
@@ -96,12 +96,12 @@ function restoreName(state: Node, step: Step, target: Target): () => string {
   };
 }
 
-function encodeKey(key: unknown, step: Step, site: Site): Node {
+function encodeKey(key: unknown, step: PartPath, site: Site): Node {
   const named = typeof key === "string" ? naming(key, site) : undefined;
   return named === undefined ? site.part(step, key) : encodeName(key as string, named, step, site);
 }
 
-function restoreKey(node: Node, step: Step, target: Target): Key {
+function restoreKey(node: Node, step: PartPath, target: Target): Key {
   if (isBranch(node) && node.is === "kind" && node.kind === "VariableName") {
     const name = restoreName(node.state, step, target);
     return { now: name(), later: name };
@@ -141,7 +141,7 @@ function restorePairs(
 const mapKind: Kind<Map<unknown, unknown>> = {
   name: "Map",
   is: (u): u is Map<unknown, unknown> => u instanceof Map && Object.getPrototypeOf(u) === Map.prototype,
-  within: (u) => mapKind.is(u),
+  isField: (u) => mapKind.is(u),
   encode: (map, site) => [...map].map(([key, value], i) => [encodeKey(key, [i, 0], site), site.part([i, 1], value)]),
   restore: (state, target, live) => {
     const kept = new Set<unknown>();
@@ -159,7 +159,7 @@ const mapKind: Kind<Map<unknown, unknown>> = {
 const setKind: Kind<Set<unknown>> = {
   name: "Set",
   is: (u): u is Set<unknown> => u instanceof Set && Object.getPrototypeOf(u) === Set.prototype,
-  within: (u) => setKind.is(u),
+  isField: (u) => setKind.is(u),
   encode: (set, site) => {
     const names = areNames([...set], site);
     return [...set].map((item, i) => names ? encodeKey(item, i, site) : site.part(i, item));
@@ -176,7 +176,7 @@ const setKind: Kind<Set<unknown>> = {
 const namedKind: Kind<Fields> = {
   name: "NamedRecord",
   is: isPlainRecord,
-  within: (u, site) => isPlainRecord(u) && !("_tag" in u) && isNamed(u, site),
+  isField: (u, site) => isPlainRecord(u) && !("_tag" in u) && isNamed(u, site),
   encode: (named, site) =>
     Object.entries(named).map(([key, value], i) => [encodeKey(key, [i, 0], site), site.part([i, 1], value)]),
   restore: (state, target, live) => {
@@ -196,7 +196,7 @@ const namedKind: Kind<Fields> = {
 const namesKind: Kind<string[]> = {
   name: "Names",
   is: (u): u is string[] => Array.isArray(u),
-  within: (u, site) => Array.isArray(u) && typeof u[0] === "string" && areNames(u, site),
+  isField: (u, site) => Array.isArray(u) && typeof u[0] === "string" && areNames(u, site),
   encode: (names, site) => names.map((name, i) => encodeKey(name, i, site)),
   restore: (state, target) => {
     const names = (Array.isArray(state) ? state : []).map((node: Node, i) => restoreKey(node, i, target));
@@ -208,9 +208,9 @@ const namesKind: Kind<string[]> = {
 const nameKind: Kind<string> = {
   name: "VariableName",
   is: (u): u is string => typeof u === "string",
-  within: (u, site) => {
+  isField: (u, site) => {
     const named = typeof u === "string" && isLayerName(u) ? naming(u, site) : undefined;
-    return named !== undefined && site.known(named.variable);
+    return named !== undefined && site.isCaptured(named.variable);
   },
   encode: (text, site) => unwrapKind(encodeName(text, naming(text, site) as Naming, [], site)),
   restore: (state, target) => restoreName(state, [], target),
@@ -226,10 +226,10 @@ const slotKind: Kind<{ readonly originalName: string; readonly variable: tf.Vari
   is: (u): u is { originalName: string; variable: tf.Variable } =>
     isPlainRecord(u) && Object.keys(u).length === 2 && typeof u["originalName"] === "string" &&
     u["variable"] instanceof tf.Variable,
-  within: (u) => slotKind.is(u),
+  isField: (u) => slotKind.is(u),
   encode: ({ originalName, variable }, site) => {
     const named = naming(originalName, site);
-    const name = named !== undefined && site.known(named.variable)
+    const name = named !== undefined && site.isCaptured(named.variable)
       ? encodeName(originalName, named, "originalName", site)
       : aside(originalName);
     return record([["originalName", name], ["variable", site.part("variable", variable)]]);
@@ -261,7 +261,7 @@ const layerVariableKind: Kind<LayerVariable> = {
   is: (u): u is LayerVariable =>
     typeof u === "object" && u !== null && !isPlainRecord(u) && "val" in u && u.val instanceof tf.Variable &&
     "read" in u && "constraint" in u,
-  within: (u) => layerVariableKind.is(u),
+  isField: (u) => layerVariableKind.is(u),
   encode: ({ val }, site) => record([["of", site.part("of", val)]]),
   restore: (state, target, live) => {
     const variable = target.value("of", entry(state, "of") ?? null)();
@@ -279,7 +279,7 @@ const functionKind: Kind<(...args: never[]) => unknown> = {
   name: "Function",
   // What is in its place is looked at in `restore`.
   is: (_): _ is () => unknown => true,
-  within: (u) => typeof u === "function",
+  isField: (u) => typeof u === "function",
   encode: () => null,
   restore: (_, target, live) => {
     if (typeof live !== "function") {
@@ -293,7 +293,7 @@ const functionKind: Kind<(...args: never[]) => unknown> = {
 const undefinedKind: Kind<unknown> = {
   name: "undefined",
   is: (_): _ is unknown => true,
-  within: (u) => u === undefined,
+  isField: (u) => u === undefined,
   encode: () => null,
   restore: (_, target, live) => {
     if (isData(live)) target.overrides("", live, undefined);

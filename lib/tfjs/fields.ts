@@ -30,7 +30,7 @@ type Fields = Record<string, unknown>;
  * @param site Where it is.
  */
 export function encodeFields(object: object, skip: ReadonlySet<string>, site: Site): Node {
-  return site.late("fields", (at) =>
+  return site.deferred("fields", (at) =>
     ownNames(object, at).filter((name) => !skip.has(name)).map((name): Named => [
       name,
       at.part(name, (object as Fields)[name]),
@@ -60,7 +60,7 @@ export function restoreFields(
   target: Target,
 ): void {
   const fields = object as Fields;
-  target.late("fields", (at) => {
+  target.deferred("fields", (at) => {
     const saved = isBranch(state) && state.is === "record" ? state.entries : [];
     const parts = saved.map(([name, node]) =>
       [name, at.part(name, Object.hasOwn(fields, name) ? fields[name] : undefined, node)] as const
@@ -82,7 +82,7 @@ export function restoreFields(
       for (const tensor of after) if (!(tensor instanceof tf.Variable)) tf.keep(tensor);
       for (const tensor of before) if (!after.has(tensor) && isOwned(tensor, at)) tensor.dispose();
       for (const one of was) {
-        if (isOptimizer(one) && classOf(one).exact && !is.has(one) && !at.isElsewhere(one)) one.dispose();
+        if (isOptimizer(one) && classOf(one).exact && !is.has(one) && !at.isUsedElsewhere(one)) one.dispose();
       }
     });
   });
@@ -90,7 +90,7 @@ export function restoreFields(
 
 /** Whether a tensor that a live object no longer holds was its alone: not trained, not a layer's (whose accumulators are named after it), not another component. */
 function isOwned(tensor: tf.Tensor, target: Target): boolean {
-  if (tensor.isDisposed || target.isElsewhere(tensor)) return false;
+  if (tensor.isDisposed || target.isUsedElsewhere(tensor)) return false;
   if (!(tensor instanceof tf.Variable)) return true;
   const isAfter = [...tensor.name.matchAll(/\//g)].some(({ index }) => registered(tensor.name.slice(0, index)));
   return !tensor.trainable && (isAfter || !isLayerName(tensor.name));
@@ -121,10 +121,10 @@ export function tensorsIn(
 /** A restored value in the live container of its sort, if there is one, for a closure may hold that: at most one value in each. */
 function refill(live: unknown, next: unknown, target: Target): unknown {
   const { refilled } = target;
-  if (typeof next !== "object" || next === null || target.isElsewhere(next)) return next;
+  if (typeof next !== "object" || next === null || target.isUsedElsewhere(next)) return next;
   if (refilled.has(next)) return refilled.get(next);
   const free = typeof live === "object" && live !== null && live !== next && !refilled.has(live) &&
-    !target.isElsewhere(live) &&
+    !target.isUsedElsewhere(live) &&
     Object.getPrototypeOf(live) === Object.getPrototypeOf(next) && Object.isExtensible(live) && !Object.isSealed(live);
   const into = <A extends object>(own: A): A => {
     const found = (free ? live : own) as A;

@@ -350,8 +350,8 @@ function restoreSublayers(saved: Node, target: Target, layer: tf.layers.Layer): 
 export const layerKind: Kind<tf.layers.Layer> = {
   name: "Layer",
   is: (u): u is tf.layers.Layer => u instanceof tf.layers.Layer && !(u instanceof tf.LayersModel),
-  nearly: (u) => "getClassName" in u && "countParams" in u ? ofSecondCopy(u, tf.layers.Layer) : undefined,
-  announce: (layer, names) => nameWeights([layer], names),
+  rejection: (u) => "getClassName" in u && "countParams" in u ? ofSecondCopy(u, tf.layers.Layer) : undefined,
+  nameParts: (layer, names) => nameWeights([layer], names),
   encode: (layer, site) => {
     const fields = fieldsOf(layer);
     const seed = fields.randomGenerator?.seed;

@@ -345,7 +345,7 @@ function fitted(
 export const modelKind: Kind<tf.LayersModel> = {
   name: "LayersModel",
   is: (u): u is tf.LayersModel => u instanceof tf.LayersModel,
-  announce: (model, names) => {
+  nameParts: (model, names) => {
     nameWeights(model.layers, names);
     nameData(model, names);
   },

@@ -223,7 +223,7 @@ function stateOf(node: Node | undefined): Node | undefined {
 export const optimizerKind: Kind<tf.Optimizer> = {
   name: "Optimizer",
   is: (u): u is tf.Optimizer => isOptimizer(u) && !isOfAnotherCopy(u),
-  nearly: (u) => isOptimizer(u) ? ofSecondCopy(u, tf.Optimizer) : undefined,
+  rejection: (u) => isOptimizer(u) ? ofSecondCopy(u, tf.Optimizer) : undefined,
   encode: (optimizer, site) => {
     const of = classOf(optimizer);
     return of.exact ? encodeSeven(optimizer, of, site) : encodeOwn(optimizer, of, site);
@@ -248,7 +248,7 @@ export const optimizerKind: Kind<tf.Optimizer> = {
     return () => optimizer;
   },
   parts: {
-    late: "fields",
+    deferred: "fields",
     // SGD and momentum train with a kept scalar of it.
     named: (state, name) =>
       [

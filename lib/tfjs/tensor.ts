@@ -301,7 +301,7 @@ export function shapeOf(node: Node | undefined): readonly number[] {
 export const tensorKind: Kind<tf.Tensor> = {
   name: "Tensor",
   is: (u): u is tf.Tensor => u instanceof tf.Tensor && !(u instanceof tf.Variable) && !u.isDisposed,
-  nearly: isDisposed,
+  rejection: isDisposed,
   encode: (tensor, site) => site.hold(heldAt(tensor, site)),
   restore: (state, target, live) => {
     const tensor = checkTensor(state, target, live);
