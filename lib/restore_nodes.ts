@@ -36,7 +36,8 @@ export function targetOf(
   partsInFields: boolean = inFields,
 ): Target {
   const { actions, fields, objects, strategy, tensors } = context;
-  const below = (part: PartPath): string => [part].flat().reduce<string>(join, path);
+  const below = (part: PartPath): string =>
+    typeof part === "object" ? part.reduce<string>(join, path) : join(path, part);
   const at = (partPath: string, live: unknown): Destination => ({
     ...destination(partPath, live),
     inFields: partsInFields,

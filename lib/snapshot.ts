@@ -22,7 +22,7 @@ import { type Differences, differences, digest } from "./compare.ts";
 import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import { aFunction, demand, ifGiven, ioTs, isPlainRecord, must, shown } from "./rules.ts";
 import { problemsOfRestore, restore } from "./decode.ts";
-import { encode, type Encoded } from "./encode.ts";
+import { capture, type Encoded } from "./encode.ts";
 import { graft, type Grafted } from "./graft.ts";
 import { kinds } from "./kinds.ts";
 import { asks, checkSelection, noParts, type Parts, type Selection, selectionNames } from "./selection.ts";
@@ -187,7 +187,7 @@ export function captureState<C extends Components & Decoded<K>, K extends Codecs
   // Tensors that a codec makes to encode are let go at the end; what is held stays.
   tf.engine().startScope("captureState");
   try {
-    return snapshotOf(encode(components, kinds, valued(options.codecs ?? {}), held), held);
+    return snapshotOf(capture(components, kinds, valued(options.codecs ?? {}), held), held);
   } finally {
     tf.engine().endScope();
   }

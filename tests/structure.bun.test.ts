@@ -26,6 +26,8 @@ const order: readonly string[] = [
   "state_tree",
   "component",
   "properties",
+  "part_names",
+  "overlapping_views",
   "encode",
   "selection",
   "belonging",
