@@ -18,16 +18,16 @@ import { isAllocation } from "./guard.ts";
 import { encodedObjects } from "./live_value.ts";
 import type { Overridden } from "./overridden.ts";
 import {
-  compare,
-  destination,
+  cleanUp,
+  compareLive,
   isBuiltByParent,
   report,
   type RestoreContext,
   restoreContext,
-  undo,
+  topLevel,
 } from "./restore_context.ts";
-import { objectAt, restoreNode, restoreValue, targetOf } from "./restore_nodes.ts";
-import { absent, fresh, intoLive } from "./restore_strategy.ts";
+import { objectAt, restoreNode, restoreValue, targetAt } from "./restore_nodes.ts";
+import { fresh, intoLive, noLiveValue } from "./restore_strategy.ts";
 import { shown } from "./rules.ts";
 import { holdsComponents, isBranch, join, type Node, unwrap } from "./state_tree.ts";
 
@@ -67,29 +67,29 @@ export function restore(
   options: RestoreOptions,
 ): Either<readonly Problem[], Record<string, unknown>> {
   const context = contextOf(encoded, options);
-  return undoneIfLeft(context, () => {
-    const planned = plan(context, encoded, options);
+  return cleanedUpIfLeft(context, () => {
+    const planned = planRestore(context, encoded, options);
     const problems = context.problems.list;
-    return problems.length > 0 ? E.left(problems) : E.right(commit(context, encoded, planned));
+    return problems.length > 0 ? E.left(problems) : E.right(commitRestore(context, encoded, planned));
   });
 }
 
 /** The problems that {@link restore} would report. Nothing is changed, whether or not it finds any. */
 export function problemsOfRestore(encoded: Encoded, options: RestoreOptions): readonly Problem[] {
   const context = contextOf(encoded, options);
-  return E.toUnion(undoneIfLeft<never>(context, () => {
-    plan(context, encoded, options);
+  return E.toUnion(cleanedUpIfLeft<never>(context, () => {
+    planRestore(context, encoded, options);
     return E.left(context.problems.list);
   }));
 }
 
-function undoneIfLeft<A>(
+function cleanedUpIfLeft<A>(
   context: RestoreContext,
   run: () => Either<readonly Problem[], A>,
 ): Either<readonly Problem[], A> {
   const thrown = (error: unknown): readonly Problem[] => [...context.problems.list, problemOf(error)];
   const result = E.flatten(E.tryCatch(run, thrown));
-  if (E.isLeft(result)) undo(context);
+  if (E.isLeft(result)) cleanUp(context);
   return result;
 }
 
@@ -105,7 +105,7 @@ function problemOf(error: unknown): Problem {
 }
 
 /** The plan: checks everything, makes what is fresh, and collects commits. Fields are planned last, because they may refer to everything. */
-function plan(context: RestoreContext, encoded: Encoded, { codecs, live }: RestoreOptions): Planned {
+function planRestore(context: RestoreContext, encoded: Encoded, { codecs, live }: RestoreOptions): Planned {
   reportUnmatched(context, encoded, codecs, live);
   if (live === undefined) buildInOrder(context, encoded);
   const matched = encoded.components.filter(([name]) => live === undefined || Object.hasOwn(live, name));
@@ -116,7 +116,7 @@ function plan(context: RestoreContext, encoded: Encoded, { codecs, live }: Resto
 }
 
 /** The commit: changes the live objects. Nothing in it may fail. */
-function commit(context: RestoreContext, { order }: Encoded, planned: Planned): Record<string, unknown> {
+function commitRestore(context: RestoreContext, { order }: Encoded, planned: Planned): Record<string, unknown> {
   const { actions, objects } = context;
   for (const run of actions.commits) run();
   for (const [name, paths] of order) {
@@ -174,7 +174,7 @@ function planComponent(context: RestoreContext, codecs: Codecs, name: string, no
     return () => live;
   }
   if (codec === undefined || (isBranch(node) && node.is === "shared")) {
-    return restoreNode(context, node, destination(path, live));
+    return restoreNode(context, node, topLevel(path, live));
   }
   if (kind !== codecPrefix + codec.name || !isBranch(node) || node.is !== "kind") {
     report(context, path, "kind", `what the codec ${codec.name} encodes`, describeNode(node));
@@ -192,7 +192,7 @@ function planComponent(context: RestoreContext, codecs: Codecs, name: string, no
  */
 function planCoded(context: RestoreContext, codec: Codec, state: Node, path: string): Lazy<unknown> {
   const before = context.tensors.length;
-  const value = restoreValue(context, codecKind(codec), state, destination(path, absent));
+  const value = restoreValue(context, codecKind(codec), state, topLevel(path, noLiveValue));
   const made = context.tensors.slice(before).filter((tensor) => !context.sharedPaths.has(tensor.path));
   if (made.length > 0 && context.problems.list.length === 0) {
     // In the plan, because the codec is the user's and may throw.
@@ -210,8 +210,8 @@ function planCoded(context: RestoreContext, codec: Codec, state: Node, path: str
 
 /** Compares what a codec encodes a live value to. A live value that it cannot encode is not compared. */
 function compareCoded(context: RestoreContext, codec: Codec, state: Node, path: string, live: unknown): void {
-  if (context.overrides === undefined || live === absent || holdsComponents(state) || !codec.is(live)) return;
+  if (context.overrides === undefined || live === noLiveValue || holdsComponents(state) || !codec.is(live)) return;
   const encoded = E.tryCatch(() => codec.encode(live) as unknown, E.toError);
   if (E.isLeft(encoded)) return;
-  compare(context, destination(path, live), encoded.right, targetOf(context, path, false).plain(state));
+  compareLive(context, topLevel(path, live), encoded.right, targetAt(context, path, false).plain(state));
 }

@@ -35,7 +35,7 @@ export interface Encoded {
 }
 
 /** Where a value is captured. */
-interface Place {
+interface Origin {
   readonly path: string;
   readonly depth: number;
   /** Whether this is within fields ({@link Site.deferred}). */
@@ -67,10 +67,10 @@ function cannotCapture(path: string, expected: string, found: string): TypeError
   return new TypeError(`Cannot capture ${path === "" ? "the components" : path}: expected ${expected}, found ${found}`);
 }
 
-const capturable =
+const capturableValues =
   "a tfjs model, optimizer, variable or tensor, one of this toolkit's values, or plain data (null instead of undefined; anything else needs a codec in options.codecs)";
 
-function below({ path, depth, inFields, isDerived }: Place, part: PartPath): Place {
+function partOrigin({ path, depth, inFields, isDerived }: Origin, part: PartPath): Origin {
   const sub = typeof part === "object" ? part.reduce<string>(join, path) : join(path, part);
   return { path: sub, depth: depth + 1, inFields, isDerived };
 }
@@ -82,10 +82,10 @@ function below({ path, depth, inFields, isDerived }: Place, part: PartPath): Pla
  * @param at Where the value is.
  * @param inner Where its parts are: as `at`, or in an object.
  */
-function siteOf(context: CaptureContext, at: Place, inner: Place = at): Site {
+function siteOf(context: CaptureContext, at: Origin, inner: Origin = at): Site {
   const { paths, held, names, deferred } = context;
   return {
-    part: (part, value) => captureValue(context, value, below(inner, part)),
+    part: (part, value) => captureValue(context, value, partOrigin(inner, part)),
     plain: (value) => {
       if (isPlainRecord(value)) return captureRecord(context, value, inner);
       if (Array.isArray(value)) return captureList(context, value, inner);
@@ -100,7 +100,7 @@ function siteOf(context: CaptureContext, at: Place, inner: Place = at): Site {
     names,
     deferred: (part, entries) => {
       const found: Named[] = [];
-      const fields: Place = { ...below(at, part), inFields: true, isDerived: false };
+      const fields: Origin = { ...partOrigin(at, part), inFields: true, isDerived: false };
       deferred.push(() => void found.push(...entries(siteOf(context, fields))));
       return record(found);
     },
@@ -162,14 +162,14 @@ function captureComponent(context: CaptureContext, name: string, value: unknown,
     const expected = "a component name that is not empty and has no lone surrogate";
     throw cannotCapture(JSON.stringify(name), expected, "this name");
   }
-  const at: Place = { path: join("", name), depth: 0, inFields: false, isDerived: false };
+  const at: Origin = { path: join("", name), depth: 0, inFields: false, isDerived: false };
   if (codec === undefined) return captureValue(context, value, at);
   if (!codec.is(value)) throw cannotCapture(at.path, `a value of its codec ${codec.name}`, shown(value));
   if (typeof value === "object" && value !== null) return captureObject(context, value, at, codec);
   return { is: "kind", kind: codecPrefix + codec.name, state: siteOf(context, at).plain(codec.encode(value)) };
 }
 
-function captureValue(context: CaptureContext, value: unknown, at: Place): Node {
+function captureValue(context: CaptureContext, value: unknown, at: Origin): Node {
   switch (typeof value) {
     case "number":
       return captureNumber(value);
@@ -183,7 +183,7 @@ function captureValue(context: CaptureContext, value: unknown, at: Place): Node 
     default: {
       const field = captureField(context, value, at);
       if (field !== undefined) return field;
-      throw cannotCapture(at.path, capturable, shown(value));
+      throw cannotCapture(at.path, capturableValues, shown(value));
     }
   }
 }
@@ -193,7 +193,7 @@ function captureNumber(n: number): number {
 }
 
 /** Captures an object, or a reference to it if it has been captured. */
-function captureObject(context: CaptureContext, value: object, at: Place, codec?: Codec): Node {
+function captureObject(context: CaptureContext, value: object, at: Origin, codec?: Codec): Node {
   const { path, depth, inFields } = at;
   if (depth > maxDepth) throw cannotCapture(path, `data nested at most ${maxDepth} deep`, "deeper data");
   const earlier = context.paths.get(value);
@@ -203,7 +203,7 @@ function captureObject(context: CaptureContext, value: object, at: Place, codec?
   }
   const isAncestor = earlier === "" || path === earlier || path.startsWith(`${earlier}/`);
   // Fields are captured last, so they may refer to the object or the model that they belong to.
-  if (isAncestor && (!inFields || isContainer(value))) {
+  if (isAncestor && (!inFields || isMadeOfParts(value))) {
     throw cannotCapture(
       path,
       "data without a cycle",
@@ -214,12 +214,12 @@ function captureObject(context: CaptureContext, value: object, at: Place, codec?
 }
 
 /** Whether a value consists of its parts, so that it cannot be one of them. */
-function isContainer(value: object): boolean {
+function isMadeOfParts(value: object): boolean {
   return Array.isArray(value) || isPlainRecord(value) || value instanceof Map || value instanceof Set;
 }
 
 /** Captures an object by the first kind that recognises it, or as plain data. */
-function captureContent(context: CaptureContext, value: object, at: Place): Node {
+function captureContent(context: CaptureContext, value: object, at: Origin): Node {
   const field = captureField(context, value, at);
   if (field !== undefined) return field;
   // Kinds are of class instances and tagged values: other plain data is not tried, because that is slow.
@@ -231,15 +231,15 @@ function captureContent(context: CaptureContext, value: object, at: Place): Node
       return captureBy(context, kind, value, at);
     }
     const reason = kind.rejection?.(value);
-    if (reason !== undefined) throw cannotCapture(at.path, capturable, reason);
+    if (reason !== undefined) throw cannotCapture(at.path, capturableValues, reason);
   }
   if (isTypedArray(value)) return captureTypedArray(context, value, at);
   if (Array.isArray(value)) return captureList(context, value, at);
   if (isPlainRecord(value)) return captureRecord(context, value, at);
-  throw cannotCapture(at.path, capturable, shown(value));
+  throw cannotCapture(at.path, capturableValues, shown(value));
 }
 
-function captureBy(context: CaptureContext, kind: AnyKind, value: object, at: Place): Node {
+function captureBy(context: CaptureContext, kind: AnyKind, value: object, at: Origin): Node {
   // Parts of an object belong to its kind, also where the object is in a field.
   const state = kind.encode(value, siteOf(context, at, { ...at, inFields: false, isDerived: true }));
   if (kind.order !== undefined) {
@@ -250,14 +250,14 @@ function captureBy(context: CaptureContext, kind: AnyKind, value: object, at: Pl
 }
 
 /** Captures a value of a kind that is state within fields only; undefined for all others. */
-function captureField(context: CaptureContext, value: unknown, at: Place): Node | undefined {
+function captureField(context: CaptureContext, value: unknown, at: Origin): Node | undefined {
   if (!at.inFields) return undefined;
   const site = siteOf(context, at);
   const kind = context.fieldKinds.find((kind) => kind.isField?.(value, site));
   return kind && { is: "kind", kind: kind.name, state: kind.encode(value, site) };
 }
 
-function captureTypedArray(context: CaptureContext, value: TypedArray, at: Place): Node {
+function captureTypedArray(context: CaptureContext, value: TypedArray, at: Origin): Node {
   const { buffer } = value;
   if ("detached" in buffer && buffer.detached === true) {
     const found = `a ${value.constructor.name} whose buffer was transferred`;
@@ -272,25 +272,25 @@ function captureTypedArray(context: CaptureContext, value: TypedArray, at: Place
   return siteOf(context, at).hold(heldCopy(value));
 }
 
-function captureRecord(context: CaptureContext, value: object, at: Place): Node {
+function captureRecord(context: CaptureContext, value: object, at: Origin): Node {
   checkProperties(value, at.path);
   return record(
-    Object.entries(value).map(([name, child]): Named => [name, captureValue(context, child, below(at, name))]),
+    Object.entries(value).map(([name, child]): Named => [name, captureValue(context, child, partOrigin(at, name))]),
   );
 }
 
-function captureList(context: CaptureContext, value: readonly unknown[], at: Place): Node {
+function captureList(context: CaptureContext, value: readonly unknown[], at: Origin): Node {
   if (Object.getPrototypeOf(value) !== Array.prototype) {
     const { constructor } = value;
     const found = constructor === undefined ? "an array of no class" : `an array of the class ${constructor.name}`;
-    throw cannotCapture(at.path, capturable, found);
+    throw cannotCapture(at.path, capturableValues, found);
   }
   checkItems(value, at.path);
   // `Array.from` visits holes, which `map` would skip.
   return Array.from(value, (item, i) => {
     if (typeof item === "number") return captureNumber(item);
     if (item === undefined && !(i in value)) throw cannotCapture(join(at.path, i), "an item", "a hole in the array");
-    return captureValue(context, item, below(at, i));
+    return captureValue(context, item, partOrigin(at, i));
   });
 }
 

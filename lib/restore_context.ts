@@ -11,7 +11,7 @@ import type { AnyKind } from "./component.ts";
 import type { Problem, ProblemKind } from "./errors.ts";
 import { type LiveValues, liveValues } from "./live_value.ts";
 import { type Overridden, overridden } from "./overridden.ts";
-import { absent, type Strategy } from "./restore_strategy.ts";
+import { noLiveValue, type RestoreStrategy } from "./restore_strategy.ts";
 import { isBranch, isReference, type Named, type Node, nodesByPath } from "./state_tree.ts";
 
 // --- types
@@ -22,7 +22,7 @@ export interface RestoreRequest {
   readonly components: readonly Named[];
   /** The kinds, in the order in which they are tried. */
   readonly kinds: readonly AnyKind[];
-  readonly strategy: Strategy;
+  readonly strategy: RestoreStrategy;
   /** Problems found earlier, which are listed with those of the restore. */
   readonly problems: readonly Problem[];
   /** Receives the plain data that the live components have otherwise; undefined if nobody reads it. */
@@ -32,7 +32,7 @@ export interface RestoreRequest {
 /** Where a node is restored to. */
 export interface Destination {
   readonly path: string;
-  /** The live value there, or {@link absent}. */
+  /** The live value there, or {@link noLiveValue}. */
   readonly live: unknown;
   /** Whether this is within fields ({@link Target.deferred}). */
   readonly inFields: boolean;
@@ -94,7 +94,7 @@ export interface RestoreContext {
   /** The paths that references refer to. */
   readonly sharedPaths: ReadonlySet<string>;
   readonly kinds: ReadonlyMap<string, AnyKind>;
-  readonly strategy: Strategy;
+  readonly strategy: RestoreStrategy;
   readonly liveValues: LiveValues;
   readonly overrides: Overridden[] | undefined;
   readonly problems: Problems;
@@ -129,7 +129,7 @@ export function restoreContext({ components, kinds, strategy, problems, override
 }
 
 /** A component's destination: nothing encloses it. */
-export function destination(path: string, live: unknown): Destination {
+export function topLevel(path: string, live: unknown): Destination {
   return { path, live, inFields: false, isCompared: false };
 }
 
@@ -149,8 +149,8 @@ export function report(
 }
 
 /** Records where live plain data differs from the saved data that replaces it. */
-export function compare(context: RestoreContext, at: Destination, live: unknown, saved: unknown): void {
-  if (context.overrides === undefined || at.isCompared || live === absent) return;
+export function compareLive(context: RestoreContext, at: Destination, live: unknown, saved: unknown): void {
+  if (context.overrides === undefined || at.isCompared || live === noLiveValue) return;
   context.overrides.push(...overridden(live, saved, at.path));
 }
 
@@ -169,6 +169,6 @@ export function isDeferred({ fields }: RestoreContext, path: string): boolean {
 }
 
 /** Ends a failed restore: cleans up, the latest first. */
-export function undo({ actions }: RestoreContext): void {
+export function cleanUp({ actions }: RestoreContext): void {
   for (const run of actions.cleanups.toReversed()) run();
 }

@@ -8,9 +8,9 @@
  */
 import type { Lazy } from "fp-ts/lib/function.js";
 import { type AnyKind, codecPrefix, describeNode, type PartPath, type Target, withArticle } from "./component.ts";
-import { compare, type Destination, destination, isDeferred, report, type RestoreContext } from "./restore_context.ts";
+import { compareLive, type Destination, isDeferred, report, type RestoreContext, topLevel } from "./restore_context.ts";
 import { restorePlain } from "./restore_plain.ts";
-import { absent } from "./restore_strategy.ts";
+import { noLiveValue } from "./restore_strategy.ts";
 import { holdsComponents, isBranch, isReference, join, kindOf, type Node } from "./state_tree.ts";
 
 // --- constructors
@@ -29,7 +29,7 @@ function memoized<A>(thunk: Lazy<A>): Lazy<A> {
  * @param inFields Whether the value is within fields.
  * @param partsInFields Whether its parts are: those of an object belong to its kind, not to the fields around it.
  */
-export function targetOf(
+export function targetAt(
   context: RestoreContext,
   path: string,
   inFields: boolean,
@@ -39,15 +39,15 @@ export function targetOf(
   const below = (part: PartPath): string =>
     typeof part === "object" ? part.reduce<string>(join, path) : join(path, part);
   const at = (partPath: string, live: unknown): Destination => ({
-    ...destination(partPath, live),
+    ...topLevel(partPath, live),
     inFields: partsInFields,
   });
   return {
     fresh: strategy.isFresh,
     problem: (kind, expected, found, sub) => report(context, sub ? `${path}/${sub}` : path, kind, expected, found),
     part: (part, live, node, adopt) => restoreNode(context, node, at(below(part), live), adopt),
-    value: (part, node) => restoreNode(context, node, at(below(part), absent)),
-    plain: (node) => restoreNode(context, node, at(path, absent))(),
+    value: (part, node) => restoreNode(context, node, at(below(part), noLiveValue)),
+    plain: (node) => restoreNode(context, node, at(path, noLiveValue))(),
     object: (part, node) => objectAt(context, isReference(node) ? node.path : below(part), partsInFields),
     built: (object) => objects.built.has(object),
     made: (tensor, discard) => {
@@ -56,10 +56,10 @@ export function targetOf(
     },
     after: (run) => void actions.cleanups.push(run),
     commit: (run) => void actions.commits.push(run),
-    overrides: (sub, live, saved) => compare(context, at(sub === "" ? path : `${path}/${sub}`, live), live, saved),
+    overrides: (sub, live, saved) => compareLive(context, at(sub === "" ? path : `${path}/${sub}`, live), live, saved),
     deferred: (part, run) => {
       const deferredPath = below(part);
-      fields.queue.push({ path: deferredPath, run: () => run(targetOf(context, deferredPath, true)) });
+      fields.queue.push({ path: deferredPath, run: () => run(targetAt(context, deferredPath, true)) });
     },
     finish: (run) => void actions.finishes.push(run),
     fields: inFields,
@@ -78,7 +78,7 @@ export function objectAt(context: RestoreContext, path: string, inFields: boolea
   if (existing !== undefined) return existing;
   const node = context.nodes.get(path);
   if (node === undefined || !isBranch(node) || node.is !== "kind") return undefined;
-  const object = context.kinds.get(node.kind)?.build?.(node.state, targetOf(context, path, inFields));
+  const object = context.kinds.get(node.kind)?.build?.(node.state, targetAt(context, path, inFields));
   if (object === undefined) return undefined;
   built.add(object);
   byPath.set(path, object);
@@ -100,11 +100,11 @@ export function restoreNode(
   to: Destination,
   adopt?: (shared: unknown) => void,
 ): Lazy<unknown> {
-  const at = to.inFields && (to.live === undefined || to.live === null) ? { ...to, live: absent } : to;
+  const at = to.inFields && (to.live === undefined || to.live === null) ? { ...to, live: noLiveValue } : to;
   const { byPath } = context.values;
-  if (at.inFields && byPath.has(at.path)) return restoreReference(context, at.path, at, adopt);
+  if (at.inFields && byPath.has(at.path)) return restoreShared(context, at.path, at, adopt);
   if (isBranch(node)) {
-    if (node.is === "shared") return restoreReference(context, node.path, at, adopt);
+    if (node.is === "shared") return restoreShared(context, node.path, at, adopt);
     if (node.is === "aside") return restoreNode(context, node.state, at, adopt);
   }
   const value = memoized(restoreUnshared(context, node, at));
@@ -136,7 +136,7 @@ function restoreObject(context: RestoreContext, kind: AnyKind, state: Node, at: 
   const { path, live, inFields } = at;
   // The constructor of a fresh object may have put an object of another class into its field.
   const isOtherClass = inFields && strategy.isFresh && kind.is(live) && kind.ofClass?.(state, live) === false;
-  const object = live !== absent && !isOtherClass
+  const object = live !== noLiveValue && !isOtherClass
     ? live
     : strategy.builds(inFields)
     ? objectAt(context, path, inFields)
@@ -159,7 +159,7 @@ function restoreObject(context: RestoreContext, kind: AnyKind, state: Node, at: 
   objects.byPath.set(path, object as object);
   objects.paths.set(object as object, path);
   if (!inFields) context.fields.usedElsewhere.add(object);
-  return kind.restore(state, targetOf(context, path, inFields, false), object);
+  return kind.restore(state, targetAt(context, path, inFields, false), object);
 }
 
 /** Where else an object is used, if the snapshot has a separate object there; undefined if it has not. */
@@ -173,18 +173,18 @@ function otherUse({ objects }: RestoreContext, object: object, path: string): st
 /** Restores a state as a new value, checked against the live one. */
 export function restoreValue(context: RestoreContext, kind: AnyKind, state: Node, at: Destination): Lazy<unknown> {
   const { path, live, inFields } = at;
-  const isLive = live !== absent && live !== null;
+  const isLive = live !== noLiveValue && live !== null;
   if (isLive && !kind.is(live)) {
     const found = context.liveValues.describe(live);
     report(context, path, "kind", `${withArticle(kind.name)}, as in the snapshot`, found);
     return () => live;
   }
   if (!inFields) context.fields.usedElsewhere.add(live);
-  return kind.restore(state, targetOf(context, path, inFields), isLive ? live : undefined);
+  return kind.restore(state, targetAt(context, path, inFields), isLive ? live : undefined);
 }
 
 /** The value at the path that a reference refers to; a live object at the reference must be the same object. */
-function restoreReference(
+function restoreShared(
   context: RestoreContext,
   path: string,
   at: Destination,
@@ -203,13 +203,13 @@ function restoreReference(
   const isOther = object === undefined
     ? at.live !== livePlain && context.liveValues.holdsObjects(at.live)
     : at.live !== object;
-  if (at.live !== absent && isOther) {
+  if (at.live !== noLiveValue && isOther) {
     if (!context.strategy.acceptsUnshared(object, adopt, at.inFields)) {
       report(context, at.path, "sharing", `the same object as ${path}, as in the snapshot`, "a different object");
     }
   } else if (object === undefined && checkReplaceable(context, node, at)) {
     // Live data that is shared as in the snapshot was compared at the earlier path.
-    if (at.live !== livePlain && !holdsComponents(node)) compare(context, at, at.live, value());
+    if (at.live !== livePlain && !holdsComponents(node)) compareLive(context, at, at.live, value());
   }
   if (!at.inFields || isDeferred(context, path)) return value;
   return () => {
@@ -223,7 +223,7 @@ function restoreReference(
 function checkReplaceable(context: RestoreContext, node: Node, { path, live, inFields }: Destination): boolean {
   const { kinds, liveValues } = context;
   const name = kindOf(node);
-  if (live === absent || live === null || name.startsWith(codecPrefix)) return true;
+  if (live === noLiveValue || live === null || name.startsWith(codecPrefix)) return true;
   const kind = kinds.get(name);
   const fits = kind !== undefined
     ? kind.is(live)

@@ -8,8 +8,8 @@
  */
 import type { Lazy } from "fp-ts/lib/function.js";
 import { describeNode } from "./component.ts";
-import { compare, type Destination, report, type RestoreContext } from "./restore_context.ts";
-import { absent } from "./restore_strategy.ts";
+import { compareLive, type Destination, report, type RestoreContext } from "./restore_context.ts";
+import { noLiveValue } from "./restore_strategy.ts";
 import { isPlainRecord, shown } from "./rules.ts";
 import { holdsComponents, isBranch, isScalar, join, type Named, type Node } from "./state_tree.ts";
 import { isDType, typedView } from "./tensor.ts";
@@ -36,11 +36,11 @@ export function restorePlain(
   at: Destination,
   restoreChild: RestoreChild,
 ): Lazy<unknown> {
-  if (context.overrides === undefined || at.isCompared || at.live === absent || holdsComponents(node)) {
+  if (context.overrides === undefined || at.isCompared || at.live === noLiveValue || holdsComponents(node)) {
     return restoreByCase(context, node, at, restoreChild);
   }
   const value = restoreByCase(context, node, { ...at, isCompared: true }, restoreChild);
-  compare(context, at, at.live, value());
+  compareLive(context, at, at.live, value());
   return value;
 }
 
@@ -77,17 +77,17 @@ function restoreRecord(
   }
   const parts = entries.map(([name, child]) => {
     const isLive = live !== undefined && Object.hasOwn(live, name);
-    const there = below(name, isLive ? live[name] : absent);
+    const there = below(name, isLive ? live[name] : noLiveValue);
     if (live !== undefined && !isLive && !at.inFields && holdsComponents(child)) {
       const found = `${describeNode(child)} in the snapshot`;
       report(context, there.path, "extra", "no such entry, as in the live components", found);
     }
     const part = restoreChild(context, child, there);
-    if (!isLive && at.live !== absent && !holdsComponents(child)) compare(context, there, undefined, part());
+    if (!isLive && at.live !== noLiveValue && !holdsComponents(child)) compareLive(context, there, undefined, part());
     return [name, part] as const;
   });
   for (const [name, value] of liveOnly) {
-    if (!isComponent(value)) compare(context, below(name, value), value, undefined);
+    if (!isComponent(value)) compareLive(context, below(name, value), value, undefined);
   }
   return () => Object.fromEntries(parts.map(([name, part]) => [name, part()]));
 }
@@ -108,13 +108,13 @@ function restoreList(
   // A scalar may replace an item of another kind; what is restored in place needs a saved state.
   const parts = items.map((item, i): Lazy<unknown> => {
     if (!isScalar(item) || holdsObjects(live[i])) {
-      return restoreChild(context, item, below(i, i < live.length ? live[i] : absent));
+      return restoreChild(context, item, below(i, i < live.length ? live[i] : noLiveValue));
     }
-    if (!at.isCompared && at.live !== absent) compare(context, below(i, live[i]), live[i], item);
+    if (!at.isCompared && at.live !== noLiveValue) compareLive(context, below(i, live[i]), live[i], item);
     return () => item;
   });
   for (let i = items.length; i < live.length; i++) {
-    if (!isComponent(live[i])) compare(context, below(i, live[i]), live[i], undefined);
+    if (!isComponent(live[i])) compareLive(context, below(i, live[i]), live[i], undefined);
   }
   return () => parts.map((part) => part());
 }

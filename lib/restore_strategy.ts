@@ -9,12 +9,12 @@ import type { Problem } from "./errors.ts";
 // --- types
 
 /** Marks that there is no live value: the restore makes a fresh one. */
-export const absent: unique symbol = Symbol("absent");
+export const noLiveValue: unique symbol = Symbol("noLiveValue");
 
 /** What differs between restoring into fresh objects and into live ones. */
-export interface Strategy {
+export interface RestoreStrategy {
   readonly isFresh: boolean;
-  /** The live component of a name, or {@link absent}. */
+  /** The live component of a name, or {@link noLiveValue}. */
   readonly component: (name: string) => unknown;
   /** Whether an object without a live counterpart is built. */
   readonly builds: (inFields: boolean) => boolean;
@@ -36,9 +36,9 @@ export interface Strategy {
 // --- constructors
 
 /** Builds every object from the snapshot. Objects that building made separate adopt what the snapshot shares. */
-export const fresh: Strategy = {
+export const fresh: RestoreStrategy = {
   isFresh: true,
-  component: () => absent,
+  component: () => noLiveValue,
   builds: () => true,
   // A kind that cannot build an object usually reports why.
   noObject: (kind, problems) =>
@@ -57,10 +57,10 @@ export const fresh: Strategy = {
  *
  * @param live The live components by name.
  */
-export function intoLive(live: Readonly<Record<string, unknown>>): Strategy {
+export function intoLive(live: Readonly<Record<string, unknown>>): RestoreStrategy {
   return {
     isFresh: false,
-    component: (name) => Object.hasOwn(live, name) ? live[name] : absent,
+    component: (name) => Object.hasOwn(live, name) ? live[name] : noLiveValue,
     builds: (inFields) => inFields,
     noObject: (kind) => ({
       kind: "extra",

@@ -18,7 +18,7 @@ import type { IOEither } from "fp-ts/lib/IOEither.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as tf from "@tensorflow/tfjs";
 import * as t from "io-ts";
-import { type Differences, differences, digest } from "./compare.ts";
+import { type Differences, differences } from "./compare.ts";
 import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import { aFunction, demand, ifGiven, ioTs, isPlainRecord, must, shown } from "./rules.ts";
 import { problemsOfRestore, restore } from "./decode.ts";
@@ -29,6 +29,7 @@ import { asks, checkSelection, noParts, type Parts, type Selection, selectionNam
 import { type Mismatch, mismatch, type RestoreError } from "./errors.ts";
 import { explain } from "./explain.ts";
 import type { Overridden } from "./overridden.ts";
+import { stateId } from "./state_id.ts";
 import { isBranch, type Node, nodesByPath, segment, type StateTree } from "./state_tree.ts";
 import { type Held, isDType } from "./tensor.ts";
 import { roomProblem } from "./tfjs/backend.ts";
@@ -381,7 +382,7 @@ function held(snapshot: Snapshot<unknown>): Encoded {
  */
 export function id(snapshot: Snapshot<unknown>): Task<string> {
   checkSnapshot("id", snapshot);
-  return async () => await digest(held(snapshot))();
+  return async () => await stateId(held(snapshot))();
 }
 
 /**

@@ -30,7 +30,7 @@ export type Scalar = null | boolean | number | bigint | string;
 export type Named = readonly [name: string, node: Node];
 
 /** One node of a state tree. A JavaScript array is the node of a list. */
-export type Node = Scalar | readonly Node[] | BranchNode;
+export type Node = Scalar | readonly Node[] | Branch;
 
 /** A tensor or a typed array; `name` is its name in the files that other tools read, if it has one. */
 export interface ArrayNode {
@@ -40,7 +40,7 @@ export interface ArrayNode {
 }
 
 /** A node that is neither a scalar nor a list. */
-export type BranchNode =
+export type Branch =
   /** Named entries; names are unique. */
   | { readonly is: "record"; readonly entries: readonly Named[] }
   | ArrayNode
@@ -68,19 +68,19 @@ export const maxDepth = 1000;
 // --- constructors
 
 /** A record node. */
-export function record(entries: readonly Named[]): BranchNode {
+export function record(entries: readonly Named[]): Branch {
   return { is: "record", entries };
 }
 
 /** A node for what is saved and restored without being state. */
-export function aside(state: Node): BranchNode {
+export function aside(state: Node): Branch {
   return { is: "aside", state };
 }
 
 // --- combinators
 
-/** Whether a node is a {@link BranchNode}. */
-export function isBranch(node: Node): node is BranchNode {
+/** Whether a node is a {@link Branch}. */
+export function isBranch(node: Node): node is Branch {
   return typeof node === "object" && node !== null && !Array.isArray(node);
 }
 
@@ -201,14 +201,14 @@ export function nodesByPath(components: readonly Named[]): ReadonlyMap<string, N
 }
 
 /** The node that a reference refers to, with its path; any other node is itself. */
-export function resolve(node: Node, path: string, nodes: ReadonlyMap<string, Node>): readonly [Node, string] {
+export function dereference(node: Node, path: string, nodes: ReadonlyMap<string, Node>): readonly [Node, string] {
   if (!isReference(node)) return [node, path];
   const shared = nodes.get(node.path);
   return shared === undefined ? [node, path] : [shared, node.path];
 }
 
 /** Whether a node is a reference to an object at an earlier path. */
-export function isReference(node: Node): node is Extract<BranchNode, { readonly is: "shared" }> {
+export function isReference(node: Node): node is Extract<Branch, { readonly is: "shared" }> {
   return isBranch(node) && node.is === "shared";
 }
 

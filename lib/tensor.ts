@@ -200,6 +200,14 @@ export function fits(element: Element, shape: readonly number[], bytes: Uint8Arr
     : bytes.byteLength === sizeOf(shape) * elementBytes(element);
 }
 
+/** The numbers that an array's bytes are. A complex tensor gives both parts alternately, a string tensor its bytes. */
+export function elementValues({ element }: Held, bytes: Uint8Array): ArrayLike<number | bigint> {
+  if (element === "float32" || element === "complex64") return typedView("Float32Array", bytes) as Float32Array;
+  if (element === "int32") return typedView("Int32Array", bytes) as Int32Array;
+  if (element === "bool" || element === "string") return bytes;
+  return typedView(element, bytes) as ArrayLike<number | bigint>;
+}
+
 /** The arrays of the dtypes that can be converted into each other. */
 const numeric = { float32: Float32Array, int32: Int32Array, bool: Uint8Array } as const;
 

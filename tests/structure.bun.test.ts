@@ -40,6 +40,7 @@ const order: readonly string[] = [
   "restore_plain",
   "restore_nodes",
   "decode",
+  "state_id",
   "compare",
   "rng",
   "permutation",

@@ -7,14 +7,14 @@ import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import type { Watch } from "../ambient.ts";
-import { differences, elements } from "../compare.ts";
+import { differences } from "../compare.ts";
 import type { Divergence, LoaderError, LoadError } from "../errors.ts";
 import { toError } from "../explain.ts";
 import { shown } from "../rules.ts";
 import { captureState, id, release, type Snapshot } from "../snapshot.ts";
 import { isBranch, nodesByPath } from "../state_tree.ts";
 import type { Store } from "../store.ts";
-import type { Held } from "../tensor.ts";
+import { elementValues, type Held } from "../tensor.ts";
 import { type Training, walkFrom } from "./walk.ts";
 
 // --- types
@@ -81,7 +81,7 @@ export function trace<C extends object, A>(
 async function firstElement(a: Held, b: Held): Promise<readonly [number, unknown, unknown] | undefined> {
   const [x, y] = [await a.home.read(a), await b.home.read(b)];
   const byte = x.findIndex((one, i) => one !== y[i]);
-  const [left, right] = [elements(a, x), elements(b, y)];
+  const [left, right] = [elementValues(a, x), elementValues(b, y)];
   if (byte < 0 || a.element === "string") return undefined;
   const at = Math.floor(byte / (x.byteLength / left.length));
   return [a.element === "complex64" ? at >> 1 : at, left[at], right[at]];
