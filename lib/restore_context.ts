@@ -25,7 +25,7 @@ export interface RestoreRequest {
   readonly strategy: RestoreStrategy;
   /** Problems found earlier, which are listed with those of the restore. */
   readonly problems: readonly Problem[];
-  /** Receives the plain data that the live components have otherwise; undefined if nobody reads it. */
+  /** Receives the plain data that the live components have otherwise; undefined if no report was asked for. */
   readonly overrides: Overridden[] | undefined;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Tensors that share data with others of another dtype or shape: on cpu, tfjs gives what a cast loses nothing of no data of its own.
+ * Tensors that share their data with a tensor of another dtype or shape: on cpu, tfjs does not copy the data for a lossless cast.
  */
 import {
   captureState,
@@ -53,7 +53,7 @@ for (const backend of ["cpu", "wasm"] as const) {
   }
 }
 
-test("canonical: one data under two dtypes is two tensors", async () => {
+test("canonical: the same bytes under two dtypes are two tensors", async () => {
   await tf.setBackend("cpu");
   const integers = tf.tensor([1, 2], [2], "int32");
   const state = { integers, floats: integers.toFloat() };

@@ -104,13 +104,13 @@ describe("plain data", () => {
   const components = fc.array(fc.tuple(componentNames, plainData), { maxLength: 6 }).map(Object.fromEntries);
   laws(components.map(dataSubject), 60);
 
-  test("immutable: what is written into plain data afterwards is not in the snapshot, nor in another restore", () =>
+  test("immutable: later writes to plain data change neither the snapshot nor another restore", () =>
     fc.assert(
       fc.asyncProperty(components, (data) => immutable({ ...dataSubject(data), train: scramble })),
       { numRuns: 60 * torture },
     ));
 
-  test("round trip: where nothing is yet, any plain data may come", () =>
+  test("round trip: any plain data may replace a live null", () =>
     fc.assert(
       fc.property(plainData, (value) => {
         using snapshot = captureState({ value });
@@ -120,7 +120,7 @@ describe("plain data", () => {
     ));
 });
 
-test("nothing silent: plain data is restored over any other whole, or every difference in kind is named", () =>
+test("nothing silent: plain data replaces live plain data completely, or every difference in kind is reported", () =>
   fc.assert(
     fc.property(plainData, plainData, (saved, live) => {
       using snapshot = captureState({ value: saved });
@@ -137,7 +137,7 @@ describe("typed arrays", () => {
   laws(fc.array(typedArrays, { minLength: 1, maxLength: 6 }).map((arrays) => dataSubject({ arrays })), 40);
 });
 
-test("canonical: digests are what they were in every runtime, process and version", async () => {
+test("canonical: digests are the same in every runtime, process and version", async () => {
   const kernel = tf.tensor([[1, -0], [NaN, 5e-324]], [2, 2]);
   const model = tf.sequential({ layers: [tf.layers.dense({ units: 2, inputShape: [2], useBias: false })] });
   model.weights.map(variableOf).forEach((variable) => variable.assign(kernel));
@@ -263,7 +263,7 @@ describe("variables", () => {
   );
 
   const names = fc.uniqueArray(fc.constantFrom("w", "w_1", "moving mean", "é/~", "layer/kernel"), { minLength: 1 });
-  test("round trip: names that a user gave come back, under another registration while they are taken", () =>
+  test("round trip: user-given variable names are restored; a name in use is registered under a different one", () =>
     fc.assert(
       fc.asyncProperty(names, async (given) => {
         const make = (): Record<string, tf.Variable> =>
@@ -293,7 +293,7 @@ describe("variables", () => {
     return immutable({ make: () => ({ v: tf.variable(tf.tensor([1, 2])) }), train });
   });
 
-  test("canonical: the numbers that tfjs names variables by are not state, a user's names are", async () => {
+  test("canonical: variable names that tfjs generates are not state, user-given names are", async () => {
     const make = (name?: string): object => ({ v: tf.variable(tf.scalar(1), true, name) });
     const unnamed = await idOf(make());
     moveCounters();
@@ -386,7 +386,7 @@ describe("Scaler", () => {
   laws(subjects, 10);
 });
 
-test("nothing silent: a value of the toolkit with a malformed field is no plain data", () => {
+test("nothing silent: a toolkit value with a malformed field is rejected, not captured as plain data", () => {
   const values = [Rng.make(1), Loader.start(Loader.fromArray([1])), Schedule.constant({ base: 1 }), Scaler.make()];
   for (const value of values) {
     for (const field of Object.keys(value).filter((name) => name !== "_tag")) {
@@ -462,7 +462,7 @@ for (const [name, [codec, make]] of Object.entries(codecs)) {
   });
 }
 
-test("round trip: a codec's tensor that is a component, too, is one tensor in any order", async () => {
+test("round trip: a codec's tensor that is also a component is one tensor, in either order", async () => {
   for (const order of [["averages", "tensor"], ["tensor", "averages"]]) {
     const tensor = tf.tensor([1, 2, 3]);
     const parts: Record<string, unknown> = { tensor, averages: new Averages(1, [tensor], new Float64Array()) };
