@@ -1,13 +1,13 @@
 /**
- * Kinds: how each sort of component becomes a state tree and comes back.
+ * Kinds: the handlers of each sort of component, which capture it as a state tree and restore it.
  *
- * Laws a kind keeps, and the tests of every kind carry their names:
- * - *round trip*: restoring what was encoded, afresh or into a live value, is observably the value;
- * - *no trace*: encoding changes nothing;
+ * A value is captured by the first kind that recognises it. Plain data (scalars, typed arrays, lists, records) needs no kind: capture and
+ * restore handle it themselves, and call kinds at any depth.
+ *
+ * Laws of every kind:
+ * - *round trip*: restoring what was captured, fresh or into a live value, is observably the value;
+ * - *no trace*: capturing changes nothing;
  * - *all or nothing*: everything that can fail happens before the first commit.
- *
- * A value is encoded by the first kind that recognises it. Plain data (scalars, typed arrays, arrays, records) needs no kind: the walks
- * that apply kinds at any depth, `encode.ts` and `decode.ts`, know it themselves.
  *
  * @module
  */
@@ -20,84 +20,86 @@ import type { Held } from "./tensor.ts";
 // --- types
 
 /** The user's own codecs, by component name. */
-export type Codecs = { readonly [name: string]: Codec };
-/** One of the user's own codecs. */
 // deno-lint-ignore no-explicit-any -- a codec's type is invariant, so `unknown` would refuse every codec there is
-export type Codec = t.Type<any, StateTree>;
+export type Codecs = { readonly [name: string]: t.Type<any, StateTree> };
 
-/** The way from a component to a part of it: one name, or several. */
-export type Step = string | number | readonly (string | number)[];
+/** One of the user's own codecs. */
+export type Codec = Codecs[string];
 
-/** One place of a capture under way. */
+/** The path from a value to a part of it: one name, or several. */
+export type PartPath = string | number | readonly (string | number)[];
+
+/** What a kind uses to capture a value. */
 export interface Site {
-  /** Encodes a part of the value, whatever kind it is of. */
-  readonly part: (step: Step, value: unknown) => Node;
-  /** Encodes plain data in the value's stead. */
+  /** Captures a part of the value, of any kind. */
+  readonly part: (part: PartPath, value: unknown) => Node;
+  /** Captures plain data in place of the value. */
   readonly plain: (value: unknown) => Node;
-  /** A node for an array that is now held. */
+  /** The node of an array. The capture releases the array if it fails. */
   readonly hold: (held: Held, name?: string) => Node;
-  /** The names that owners gave to their parts before anything was encoded. */
+  /** The names that owners give to their parts. They are known before anything is captured. */
   readonly names: ReadonlyMap<object, string>;
-  /** A record of fields that is encoded after everything else, so that what it shares with another component is state of that one. */
-  readonly late: (step: Step, entries: (site: Site) => readonly Named[]) => Node;
-  /** Whether this is within fields, where kinds with `within` are known. */
+  /** A record of fields. It is captured after everything else, so that what another component owns becomes a reference here. */
+  readonly deferred: (part: PartPath, entries: (site: Site) => readonly Named[]) => Node;
+  /** Whether the value is within fields, where kinds with `isField` apply. */
   readonly fields: boolean;
-  /** Whether an object has been encoded. */
-  readonly known: (object: object) => boolean;
-  /** Refuses the value, or what is at a path below it. */
+  /** Whether an object has been captured. */
+  readonly isCaptured: (object: object) => boolean;
+  /** Rejects the value, or what is at a path below it. */
   readonly refuse: (expected: string, found: string, at?: string) => never;
 }
 
-/** One place of a restore under way: problems are collected, and commits run only if there are none. */
+/** What a kind uses to restore a value. It plans: it reports problems and collects commits, which run only if no problem was reported. */
 export interface Target {
-  /** Whether live objects are built from the snapshot, not given. */
+  /** Whether components are built from the snapshot, not restored into live ones. */
   readonly fresh: boolean;
+  /** Reports a problem of the value, or of what is at a path below it. */
   readonly problem: (kind: ProblemKind, expected: string, found: string, at?: string) => void;
-  /** Restores a part into its live counterpart; the thunk gives the part after the commit. `adopt` takes an object shared with an earlier one. */
-  readonly part: (step: Step, live: unknown, node: Node, adopt?: (shared: unknown) => void) => () => unknown;
-  /** A part restored with no live counterpart: a value, or a fresh object. */
-  readonly value: (step: Step, node: Node) => () => unknown;
+  /** Restores a part into its live counterpart. The thunk gives the part after the commit. `adopt` receives an object that the snapshot shares. */
+  readonly part: (part: PartPath, live: unknown, node: Node, adopt?: (shared: unknown) => void) => () => unknown;
+  /** Restores a part without a live counterpart: a value, or a fresh object. */
+  readonly value: (part: PartPath, node: Node) => () => unknown;
   /** Plain data and tensors from a tree, at once. */
   readonly plain: (node: Node) => unknown;
-  /** The object that a part is, built if it has not been: only for kinds that build. */
-  readonly object: (step: Step, node: Node) => unknown;
-  /** Whether a live object was built in this restore and holds its state already. */
+  /** The object of a part, built if it has not been; only for kinds that build. */
+  readonly object: (part: PartPath, node: Node) => unknown;
+  /** Whether this restore built an object, which therefore has its state already. */
   readonly built: (live: object) => boolean;
-  /** A tensor made for a value; a codec that does not put it into its own lets it go. */
+  /** Registers a tensor made for a value. If a user's codec does not put it into its own value, it is discarded. */
   readonly made: <A>(tensor: A, discard: () => void) => A;
-  /** What to do when the restore is over, whether or not it failed. */
+  /** Registers what runs at the end of the restore, whether it failed or not. */
   readonly after: (run: () => void) => void;
-  /** What to do if nothing failed; must not fail. */
+  /** Registers a change of a live object. It runs if there is no problem, and must not fail. */
   readonly commit: (run: () => void) => void;
-  /** Reports plain data that the live value has otherwise than the snapshot, and that is restored. */
+  /** Reports plain data of the live value that differs from the saved data, which replaces it. */
   readonly overrides: (at: string, live: unknown, saved: unknown) => void;
-  /** Restores fields after everything else. Within them, what has no live counterpart is created, and what only the live side has is no problem. */
-  readonly late: (step: Step, run: (target: Target) => void) => void;
-  /** What to do after all commits, when objects have their names and order; must not fail. */
+  /** Restores fields after everything else. In fields, what has no live counterpart is created, and what only the live side has is no problem. */
+  readonly deferred: (part: PartPath, run: (target: Target) => void) => void;
+  /** Registers what runs after all commits, when objects have their names and order. It must not fail. */
   readonly finish: (run: () => void) => void;
-  /** Whether this is within fields. */
+  /** Whether the value is within fields. */
   readonly fields: boolean;
-  /** Whether an object, live or restored, belongs to a part that is not within fields. */
-  readonly isElsewhere: (object: object) => boolean;
+  /** Whether an object, live or restored, also belongs to a part that is not within fields. */
+  readonly isUsedElsewhere: (object: object) => boolean;
   /** Every live or built object that has been restored. */
   readonly objects: () => Iterable<object>;
   /** The live containers that restored ones were put into, in all fields. */
   readonly refilled: Map<unknown, unknown>;
 }
 
-/** What a kind knows of the state of its values, live or saved, where a part of it is restored and another is not. */
+/** How a kind supports partial restores: how parts of its state, saved or live, are named and fit together. */
 export interface PartsOf {
-  /** Ways to the parts that go by a name which is no path. `follow` gives the state of a part, wherever it stands. */
+  /** The paths of the parts that have a name besides their path. `follow` gives the state of a part that may be a reference. */
   readonly named?: (
     state: Node,
     name: string,
     follow: (part: Node) => Node,
   ) => readonly (readonly (string | number)[])[];
-  /** The way to a list that refers to other parts, and takes them as they are, restored or kept. */
+  /** The path of a list that refers to other parts, whether those are restored or kept. */
   readonly refers?: readonly string[];
   /**
-   * A blended state made to fit the live one, of whose list by this name each saved item has the live position given; and where what both
-   * sides have is in another order. Undefined where only the order of the list counts.
+   * Fits a merged state to the live one after items of a list moved. `positions` maps each saved item to its live position. The problem says
+   * which items both sides have in a different order. Undefined if only the order of the list matters.
    */
   readonly moved?: (
     state: Node,
@@ -108,39 +110,39 @@ export interface PartsOf {
   ) =>
     | { readonly state: Node; readonly problem?: Pick<Problem, "expected" | "found"> & { readonly at: string } }
     | undefined;
-  /** The part that is restored after everything else, for it refers to other components ({@link Site.late}). */
-  readonly late?: string;
-  /** The shape, if training changes it. */
+  /** The part that is restored after everything else, because it refers to other components ({@link Site.deferred}). */
+  readonly deferred?: string;
+  /** The shape of the value, if training changes the value. */
   readonly trained?: (state: Node) => readonly number[] | undefined;
-  /** The shapes of what the state belongs to by position. */
+  /** The shapes of the variables that the state belongs to by position. */
   readonly belongs?: (state: Node) => readonly (readonly number[])[];
 }
 
 /** How one sort of component is captured and restored. */
 export interface Kind<A> {
-  /** The name that goes into the snapshot. */
+  /** The name in the snapshot. */
   readonly name: string;
   readonly is: (u: unknown) => u is A;
-  /** For a kind that is known within fields only (see {@link Site.late}): whether it encodes a value there. */
-  readonly within?: (u: unknown, site: Site) => boolean;
-  /** Why a value that nearly is one is refused, if it is. */
-  readonly nearly?: (u: object) => string | undefined;
-  /** Told of every value before any is encoded, so that a part is named after its owner even where it is met first. */
-  readonly announce?: (value: A, names: Map<object, string>) => void;
+  /** For a kind that applies within fields only ({@link Site.deferred}): whether it captures a value there. */
+  readonly isField?: (u: unknown, site: Site) => boolean;
+  /** Why a value that resembles this kind cannot be captured; undefined if it does not resemble it. */
+  readonly rejection?: (u: object) => string | undefined;
+  /** Names the parts of a value. It runs on every value before any is captured, so that a part that is captured first has its owner's name. */
+  readonly nameParts?: (value: A, names: Map<object, string>) => void;
   readonly encode: (value: A, site: Site) => Node;
-  /** A fresh object to restore into; a kind without it is of values, which restoring replaces. */
+  /** Builds a fresh object to restore into. A kind without it is of values, which a restore replaces. */
   readonly build?: (state: Node, target: Target) => A | undefined;
-  /** Whether a live one is of the class of a state. */
+  /** Whether a live object is of the class of a state. */
   readonly ofClass?: (state: Node, live: A) => boolean;
-  /** Whether building one builds the components in it, too, so that none of them can be built by itself. */
+  /** Whether building an object builds the components in it, so that none of them can be built separately. */
   readonly buildsParts?: boolean;
-  /** Restores the state into a live object, or makes the value that replaces `live` (`undefined`: there is none). */
+  /** Plans the restore of a state into a live object, or makes the value that replaces `live`, which is undefined if there is none. */
   readonly restore: (state: Node, target: Target, live: A | undefined) => () => A;
-  /** The order in which objects of this kind came to be, where that is state: of objects with their paths, the paths in that order. */
+  /** The paths of objects in the order in which the objects were created, if that order is state. */
   readonly order?: (paths: ReadonlyMap<object, string>) => readonly string[];
-  /** Brings restored objects into that order. */
+  /** Puts restored objects into that order. */
   readonly reorder?: (objects: readonly object[]) => void;
-  /** How parts of it are told apart and fit together when only some are restored. */
+  /** Support for partial restores. */
   readonly parts?: PartsOf;
 }
 
@@ -149,17 +151,17 @@ export type AnyKind = Kind<any>;
 
 // --- constructors
 
-/** What the names of the user's own kinds begin with in a snapshot. */
+/** The prefix of the names of the user's codecs in a snapshot. */
 export const codecPrefix = "codec:";
 
 /**
- * The kind of immutable values that an io-ts codec knows.
+ * The kind of the immutable values of an io-ts codec.
  *
  * @param name The kind's name in the snapshot.
- * @param codec Its codec, to and from plain data and tensors.
- * @param tag The `_tag` its values carry, if they do: a value with that tag which the codec refuses is an error, never plain data.
- * @param check Differences between a live and a saved value that forbid to replace one by the other.
- * @param chosen What of a live and of a saved value a script chose, and training leaves as it is, as plain data to compare.
+ * @param codec The codec, to and from plain data and tensors.
+ * @param tag The `_tag` of its values, if they have one. A value with that tag that the codec rejects is an error, not plain data.
+ * @param check The differences because of which a saved value may not replace a live one.
+ * @param chosen The settings of a live and a saved value that a script chooses and training does not change, as plain data to compare.
  */
 export function valueKind<A>(
   name: string,
@@ -171,7 +173,7 @@ export function valueKind<A>(
   return {
     name,
     is: (u): u is A => (tag === undefined || tagOf(u) === tag) && codec.is(u),
-    ...(tag === undefined ? {} : { nearly: (u) => tagOf(u) === tag ? `a malformed ${name}` : undefined }),
+    ...(tag === undefined ? {} : { rejection: (u) => tagOf(u) === tag ? `a malformed ${name}` : undefined }),
     encode: (value, site) => site.plain(codec.encode(value)),
     restore: (state, target, live) => {
       const tree = target.plain(state);
@@ -196,14 +198,14 @@ function tagOf(u: unknown): unknown {
   return typeof u === "object" && u !== null && "_tag" in u ? u._tag : undefined;
 }
 
-/** The kind of values that one of the user's own codecs knows. */
+/** The kind of the values of a user's codec. */
 export function codecKind(codec: Codec): AnyKind {
   return valueKind(codecPrefix + codec.name, codec);
 }
 
 // --- combinators
 
-/** A named field of a record state, as a scalar of the type asked for; a problem and undefined if it is not. */
+/** A scalar entry of a record, of the given type; otherwise reports a problem and returns undefined. */
 export function scalar<T extends "boolean" | "number" | "string">(
   state: Node,
   name: string,
@@ -217,8 +219,8 @@ export function scalar<T extends "boolean" | "number" | "string">(
   return undefined;
 }
 
-/** A node in words: its kind. */
-export function describe(node: Node): string {
+/** A node in words, for messages. */
+export function describeNode(node: Node): string {
   const kind = kindOf(node);
   if (kind.startsWith(codecPrefix)) return `what the codec ${kind.slice(codecPrefix.length)} encodes`;
   return kind === "null" ? kind : withArticle(kind);

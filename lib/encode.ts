@@ -1,9 +1,25 @@
 /**
- * The walk that encodes named components of any kind, at any depth, keeping what they share.
+ * Captures named components as a state tree.
+ *
+ * {@link capture} walks the components once. The first kind that recognises a value captures it; plain data is captured here. An object
+ * that is reached again becomes a reference to its first path. Fields of optimizers and callbacks are captured last, because they may
+ * refer to any component.
+ *
+ * Laws: *no trace*: capturing changes nothing. *canonical*: every NaN number is one NaN.
  *
  * @module
  */
-import { type AnyKind, type Codec, codecKind, codecPrefix, type Codecs, type Site } from "./component.ts";
+import {
+  type AnyKind,
+  type Codec,
+  codecKind,
+  codecPrefix,
+  type Codecs,
+  type PartPath,
+  type Site,
+} from "./component.ts";
+import { overlapping, type View } from "./overlapping_views.ts";
+import { partNames } from "./part_names.ts";
 import { beside, hidden } from "./properties.ts";
 import { isPlainRecord, shown } from "./rules.ts";
 import { join, kindOf, maxDepth, type Named, type Node, record } from "./state_tree.ts";
@@ -11,291 +27,297 @@ import { type Held, heldCopy, isTypedArray, type TypedArray } from "./tensor.ts"
 
 // --- types
 
-/** Components as nodes, and for kinds to which it matters the order in which their objects came to be. */
+/** Captured components. */
 export interface Encoded {
   readonly components: readonly Named[];
+  /** For kinds whose order of creation is state: the paths of their objects in that order. */
   readonly order: readonly (readonly [kind: string, paths: readonly string[]])[];
 }
 
-// --- capture
+/** Where a value is captured. */
+interface Origin {
+  readonly path: string;
+  readonly depth: number;
+  /** Whether this is within fields ({@link Site.deferred}). */
+  readonly inFields: boolean;
+  /** Whether a kind or codec made the value to capture another one, so that its typed arrays are not the user's. */
+  readonly isDerived: boolean;
+}
 
-function refusal(path: string, expected: string, found: string): TypeError {
+/** One capture in progress. */
+interface CaptureContext {
+  /** The kinds that are recognised anywhere, in the order in which they are tried. */
+  readonly common: readonly AnyKind[];
+  /** The kinds that are recognised within fields only. */
+  readonly fieldKinds: readonly AnyKind[];
+  readonly names: ReadonlyMap<object, string>;
+  /** The path of each object captured so far. */
+  readonly paths: Map<object, string>;
+  /** The objects of each kind whose order of creation is state. */
+  readonly ordered: Map<AnyKind, Map<object, string>>;
+  readonly views: Map<ArrayBufferLike, View[]>;
+  /** The captures of fields, which run last and may add more. */
+  readonly deferred: (() => void)[];
+  readonly held: Held[];
+}
+
+// --- constructors
+
+function cannotCapture(path: string, expected: string, found: string): TypeError {
   return new TypeError(`Cannot capture ${path === "" ? "the components" : path}: expected ${expected}, found ${found}`);
 }
 
-const capturable =
+const capturableValues =
   "a tfjs model, optimizer, variable or tensor, one of this toolkit's values, or plain data (null instead of undefined; anything else needs a codec in options.codecs)";
 
-/** A number as state: every NaN is one NaN. */
-function encodeNumber(n: number): number {
-  return Number.isNaN(n) ? NaN : n;
-}
-
-/** Lets the kinds that name their parts see every value of theirs. */
-function announce(
-  value: unknown,
-  kinds: readonly AnyKind[],
-  names: Map<object, string>,
-  seen: Set<object> = new Set(),
-  depth = 0,
-): void {
-  if (typeof value !== "object" || value === null || seen.has(value) || depth > maxDepth) return;
-  const plain = Array.isArray(value) || isPlainRecord(value);
-  const parts: readonly unknown[] | undefined = plain ? Object.values(value) : undefined;
-  if (parts === undefined) return kinds.find((kind) => kind.is(value))?.announce?.(value, names);
-  seen.add(value);
-  for (const part of parts) announce(part, kinds, names, seen, depth + 1);
-}
-
-/** Whether a value is made of its parts, so that it cannot be one of them. */
-function isContainer(value: object): boolean {
-  return Array.isArray(value) || isPlainRecord(value) || value instanceof Map || value instanceof Set;
-}
-
-/** Refuses a record with properties that a walk over its names does not meet, or that are computed. */
-function checkNames(value: object, path: string): void {
-  for (const name of Reflect.ownKeys(value)) {
-    const found = hidden(value, name);
-    if (typeof name === "symbol") throw refusal(path, "names that are strings", "a symbol as a name");
-    if (found !== undefined) throw refusal(join(path, name), "a property that is enumerable and holds a value", found);
-  }
-}
-
-/** Refuses an array or typed array with properties beside its items. */
-function checkItems(value: readonly unknown[] | TypedArray, path: string): void {
-  const name = beside(value);
-  if (name === undefined) return;
-  throw refusal(path, "an array of items alone", `one with names beside its items: ${String(name)}`);
-}
-
-/** A typed array that is plain data, and where it is. */
-interface View {
-  readonly array: TypedArray;
-  readonly path: string;
-}
-
-/** Refuses views that share bytes: a write through one would be seen through the other, and in restored ones no more. */
-function checkViews(views: ReadonlyMap<ArrayBufferLike, readonly View[]>): void {
-  for (const all of views.values()) {
-    if (all.length < 2) continue;
-    const sorted = all.filter(({ array }) => array.byteLength > 0)
-      .toSorted((a, b) => a.array.byteOffset - b.array.byteOffset);
-    let last = sorted[0];
-    for (const view of sorted.slice(1)) {
-      if (last !== undefined && view.array.byteOffset < last.array.byteOffset + last.array.byteLength) {
-        const [first, second] = all.indexOf(last) < all.indexOf(view) ? [last, view] : [view, last];
-        throw refusal(
-          second.path,
-          `an array with a buffer of its own, such as its slice(), or the very array at ${first.path}`,
-          `another view of the bytes of ${first.path}`,
-        );
-      }
-      if (
-        last === undefined ||
-        view.array.byteOffset + view.array.byteLength > last.array.byteOffset + last.array.byteLength
-      ) {
-        last = view;
-      }
-    }
-  }
+function partOrigin({ path, depth, inFields, isDerived }: Origin, part: PartPath): Origin {
+  const sub = typeof part === "object" ? part.reduce<string>(join, path) : join(path, part);
+  return { path: sub, depth: depth + 1, inFields, isDerived };
 }
 
 /**
- * Encodes named components; what they hold stays held until each is released.
+ * What a kind uses to capture a value.
  *
- * @param components A record of components.
- * @param kinds The kinds, in the order in which they are asked.
- * @param codecs The user's own, by component name.
- * @param held Receives everything that is now held.
- * @throws TypeError naming the path of what cannot be captured; nothing stays held.
+ * @param context The capture in progress.
+ * @param at Where the value is.
+ * @param inner Where its parts are: as `at`, or in an object.
  */
-export function encode(components: object, kinds: readonly AnyKind[], codecs: Codecs, held: Held[]): Encoded {
-  const seen = new Map<object, string>();
-  const names = new Map<object, string>();
-  const byKind = new Map<AnyKind, Map<object, string>>();
-  const [common, inner] = [kinds.filter(({ within }) => !within), kinds.filter(({ within }) => within)];
-  const late: (() => void)[] = [];
-  let fields = false;
-  /** Of how many objects this is a part; what their kinds and codecs make to encode is not the user's data. */
-  let within = 0;
-  const views = new Map<ArrayBufferLike, View[]>();
-  const viewsOf = (buffer: ArrayBufferLike): View[] => {
-    const known = views.get(buffer) ?? [];
-    views.set(buffer, known);
-    return known;
-  };
-
-  const encodeRecord = (value: object, path: string, depth: number): Node => {
-    checkNames(value, path);
-    return record(
-      Object.entries(value).map(([name, child]): Named => [name, walk(child, join(path, name), depth + 1)]),
-    );
-  };
-
-  const encodeArray = (value: readonly unknown[], path: string, depth: number): Node => {
-    if (Object.getPrototypeOf(value) !== Array.prototype) {
-      throw refusal(
-        path,
-        capturable,
-        value.constructor === undefined ? "an array of no class" : `an array of the class ${value.constructor.name}`,
-      );
-    }
-    checkItems(value, path);
-    return Array.from(
-      value,
-      (item, i) => {
-        if (typeof item === "number") return encodeNumber(item);
-        if (item === undefined && !(i in value)) throw refusal(join(path, i), "an item", "a hole in the array");
-        return walk(item, join(path, i), depth + 1);
-      },
-    );
-  };
-
-  const site = (path: string, depth: number): Site => ({
-    part: (step, part) => walk(part, [step].flat().reduce<string>(join, path), depth + 1),
-    plain: (plain) =>
-      isPlainRecord(plain) ? encodeRecord(plain, path, depth) : Array.isArray(plain)
-        ? encodeArray(plain, path, depth)
-        // A codec may encode a tensor or a typed array as itself.
-        : isEncoding(plain, path)
-        ? encodeContent(plain, path, depth)
-        : walk(plain, path, depth),
+function siteOf(context: CaptureContext, at: Origin, inner: Origin = at): Site {
+  const { paths, held, names, deferred } = context;
+  return {
+    part: (part, value) => captureValue(context, value, partOrigin(inner, part)),
+    plain: (value) => {
+      if (isPlainRecord(value)) return captureRecord(context, value, inner);
+      if (Array.isArray(value)) return captureList(context, value, inner);
+      // A codec may encode a tensor or a typed array as itself.
+      const isItself = typeof value === "object" && value !== null && paths.get(value) === at.path;
+      return isItself ? captureContent(context, value, inner) : captureValue(context, value, inner);
+    },
     hold: (array, name) => {
       held.push(array);
       return name === undefined ? { is: "array", held: array } : { is: "array", held: array, name };
     },
     names,
-    late: (step, entries) => {
+    deferred: (part, entries) => {
       const found: Named[] = [];
-      const at = [step].flat().reduce<string>(join, path);
-      late.push(() => void found.push(...entries(site(at, depth + 1))));
+      const fields: Origin = { ...partOrigin(at, part), inFields: true, isDerived: false };
+      deferred.push(() => void found.push(...entries(siteOf(context, fields))));
       return record(found);
     },
-    fields,
-    known: (object) => seen.has(object),
-    refuse: (expected, found, at) => {
-      throw refusal(at === undefined ? path : `${path}/${at}`, expected, found);
+    fields: at.inFields,
+    isCaptured: (object) => paths.has(object),
+    refuse: (expected, found, sub) => {
+      throw cannotCapture(sub === undefined ? at.path : `${at.path}/${sub}`, expected, found);
     },
-  });
-
-  const encodeBy = (kind: AnyKind, value: object, path: string, depth: number): Node => {
-    const at = site(path, depth);
-    const outer = fields;
-    // What is in an object of another kind is that kind's, wherever the object is.
-    fields = false;
-    within++;
-    const state = kind.encode(value, at);
-    within--;
-    fields = outer;
-    if (kind.order !== undefined) {
-      const paths = byKind.get(kind) ?? new Map<object, string>();
-      byKind.set(kind, paths.set(value, path));
-    }
-    return kindOf(state) === kind.name ? state : { is: "kind", kind: kind.name, state };
   };
+}
 
-  const isEncoding = (value: unknown, path: string): value is object => seen.get(value as object) === path;
+// --- capture and restore
 
-  const encodeContent = (value: object, path: string, depth: number): Node => {
-    // Instances of classes and tagged values have kinds; plain data need not be shown to each.
-    const plain = (Array.isArray(value) || isPlainRecord(value)) && !("_tag" in value);
-    const field = encodeField(value, path, depth);
-    if (field !== undefined) return field;
-    for (const kind of plain ? [] : common) {
-      if (kind.is(value)) {
-        // The toolkit's own values are immutable: two equal ones and one twice are the same state.
-        if (kind.build === undefined && "_tag" in value) seen.delete(value);
-        return encodeBy(kind, value, path, depth);
-      }
-      const reason = kind.nearly?.(value);
-      if (reason !== undefined) throw refusal(path, capturable, reason);
-    }
-    if (isTypedArray(value)) {
-      if ("detached" in value.buffer && value.buffer.detached === true) {
-        throw refusal(path, "an array that has its buffer", `a ${value.constructor.name} whose buffer was transferred`);
-      }
-      checkItems(value, path);
-      if (within === 0) viewsOf(value.buffer).push({ array: value, path });
-      return site(path, depth).hold(heldCopy(value));
-    }
-    if (Array.isArray(value)) return encodeArray(value, path, depth);
-    if (isPlainRecord(value)) return encodeRecord(value, path, depth);
-    throw refusal(path, capturable, shown(value));
-  };
-
-  /** A value that is state only within fields. */
-  const encodeField = (value: unknown, path: string, depth: number): Node | undefined => {
-    const kind = fields ? inner.find((kind) => kind.within?.(value, site(path, depth))) : undefined;
-    return kind && { is: "kind", kind: kind.name, state: kind.encode(value, site(path, depth)) };
-  };
-
-  const encodeObject = (value: object, path: string, depth: number, codec?: Codec): Node => {
-    if (depth > maxDepth) throw refusal(path, `data nested at most ${maxDepth} deep`, "deeper data");
-    const earlier = seen.get(value);
-    if (earlier !== undefined) {
-      // What is encoded at a place above this one is being encoded still.
-      const within = earlier === "" || path === earlier || path.startsWith(`${earlier}/`);
-      // Fields are encoded last: they may refer to the very object, or the model, that they are fields of.
-      if (within && (!fields || isContainer(value))) {
-        throw refusal(path, "data without a cycle", `what it is itself a part of, ${earlier || "the components"}`);
-      }
-      return { is: "shared", path: earlier };
-    }
-    seen.set(value, path);
-    return codec === undefined ? encodeContent(value, path, depth) : encodeBy(codecKind(codec), value, path, depth);
-  };
-
-  const walk = (value: unknown, path: string, depth: number): Node => {
-    switch (typeof value) {
-      case "number":
-        return encodeNumber(value);
-      case "boolean":
-      case "bigint":
-        return value;
-      case "string":
-        return encodeField(value, path, depth) ?? value;
-      case "object":
-        return value === null ? null : encodeObject(value, path, depth);
-      default: {
-        const field = encodeField(value, path, depth);
-        if (field !== undefined) return field;
-        throw refusal(path, capturable, shown(value));
-      }
-    }
-  };
-
-  const component = (name: string, value: unknown): Named => {
-    if (name === "" || !name.isWellFormed()) {
-      throw refusal(JSON.stringify(name), "a component name that is not empty and has no lone surrogate", "this name");
-    }
-    const codec = Object.hasOwn(codecs, name) ? codecs[name] : undefined;
-    const path = join("", name);
-    if (codec === undefined) return [name, walk(value, path, 0)];
-    if (!codec.is(value)) throw refusal(path, `what its codec ${codec.name} knows`, shown(value));
-    if (typeof value === "object" && value !== null) return [name, encodeObject(value, path, 0, codec)];
-    const state = site(path, 0).plain(codec.encode(value));
-    return [name, { is: "kind", kind: codecPrefix + codec.name, state }];
-  };
-
-  if (!isPlainRecord(components)) throw refusal("", "a record of named components", shown(components));
+/**
+ * Captures named components. Their arrays stay held until each is released.
+ *
+ * @param components A record of components.
+ * @param kinds The kinds, in the order in which they are tried.
+ * @param codecs The user's codecs by component name.
+ * @param held Receives every array that is now held.
+ * @throws TypeError naming the path of what cannot be captured; nothing stays held.
+ */
+export function capture(components: object, kinds: readonly AnyKind[], codecs: Codecs, held: Held[]): Encoded {
+  if (!isPlainRecord(components)) throw cannotCapture("", "a record of named components", shown(components));
   for (const name of Object.keys(codecs)) {
     if (!Object.hasOwn(components, name)) {
-      throw refusal(join("", name), "a component for the codec of this name", "none");
+      throw cannotCapture(join("", name), "a component for the codec of this name", "none");
     }
   }
   try {
-    announce(components, common.filter((kind) => kind.announce !== undefined), names);
-    checkNames(components, "");
-    seen.set(components, "");
-    const entries = Object.entries(components).map(([name, value]) => component(name, value));
-    fields = true;
-    // Fields may have objects with fields of their own.
-    for (const run of late) run();
-    checkViews(views);
-    const order = [...byKind].map(([kind, paths]) => [kind.name, kind.order?.(paths) ?? []] as const);
+    const common = kinds.filter(({ isField }) => !isField);
+    const context: CaptureContext = {
+      common,
+      fieldKinds: kinds.filter(({ isField }) => isField),
+      names: partNames(components, common),
+      paths: new Map([[components, ""]]),
+      ordered: new Map(),
+      views: new Map(),
+      deferred: [],
+      held,
+    };
+    checkProperties(components, "");
+    const entries = Object.entries(components).map(([name, value]): Named => [
+      name,
+      captureComponent(context, name, value, Object.hasOwn(codecs, name) ? codecs[name] : undefined),
+    ]);
+    for (const run of context.deferred) run();
+    checkViews(context.views);
+    const order = [...context.ordered].map(([kind, paths]) => [kind.name, kind.order?.(paths) ?? []] as const);
     return { components: entries, order };
   } catch (error) {
     for (const array of held) array.home.release(array);
     throw error;
+  }
+}
+
+function captureComponent(context: CaptureContext, name: string, value: unknown, codec: Codec | undefined): Node {
+  if (name === "" || !name.isWellFormed()) {
+    const expected = "a component name that is not empty and has no lone surrogate";
+    throw cannotCapture(JSON.stringify(name), expected, "this name");
+  }
+  const at: Origin = { path: join("", name), depth: 0, inFields: false, isDerived: false };
+  if (codec === undefined) return captureValue(context, value, at);
+  if (!codec.is(value)) throw cannotCapture(at.path, `a value of its codec ${codec.name}`, shown(value));
+  if (typeof value === "object" && value !== null) return captureObject(context, value, at, codec);
+  return { is: "kind", kind: codecPrefix + codec.name, state: siteOf(context, at).plain(codec.encode(value)) };
+}
+
+function captureValue(context: CaptureContext, value: unknown, at: Origin): Node {
+  switch (typeof value) {
+    case "number":
+      return captureNumber(value);
+    case "boolean":
+    case "bigint":
+      return value;
+    case "string":
+      return captureField(context, value, at) ?? value;
+    case "object":
+      return value === null ? null : captureObject(context, value, at);
+    default: {
+      const field = captureField(context, value, at);
+      if (field !== undefined) return field;
+      throw cannotCapture(at.path, capturableValues, shown(value));
+    }
+  }
+}
+
+function captureNumber(n: number): number {
+  return Number.isNaN(n) ? NaN : n;
+}
+
+/** Captures an object, or a reference to it if it has been captured. */
+function captureObject(context: CaptureContext, value: object, at: Origin, codec?: Codec): Node {
+  const { path, depth, inFields } = at;
+  if (depth > maxDepth) throw cannotCapture(path, `data nested at most ${maxDepth} deep`, "deeper data");
+  const earlier = context.paths.get(value);
+  if (earlier === undefined) {
+    context.paths.set(value, path);
+    return codec === undefined ? captureContent(context, value, at) : captureBy(context, codecKind(codec), value, at);
+  }
+  const isAncestor = earlier === "" || path === earlier || path.startsWith(`${earlier}/`);
+  // Fields are captured last, so they may refer to the object or the model that they belong to.
+  if (isAncestor && (!inFields || isMadeOfParts(value))) {
+    throw cannotCapture(
+      path,
+      "data without a cycle",
+      `a reference to what contains it, ${earlier || "the components"}`,
+    );
+  }
+  return { is: "shared", path: earlier };
+}
+
+/** Whether a value consists of its parts, so that it cannot be one of them. */
+function isMadeOfParts(value: object): boolean {
+  return Array.isArray(value) || isPlainRecord(value) || value instanceof Map || value instanceof Set;
+}
+
+/** Captures an object by the first kind that recognises it, or as plain data. */
+function captureContent(context: CaptureContext, value: object, at: Origin): Node {
+  const field = captureField(context, value, at);
+  if (field !== undefined) return field;
+  // Kinds are of class instances and tagged values: other plain data is not tried, because that is slow.
+  const isUntagged = (Array.isArray(value) || isPlainRecord(value)) && !("_tag" in value);
+  for (const kind of isUntagged ? [] : context.common) {
+    if (kind.is(value)) {
+      // The toolkit's own values are immutable: two equal ones and one twice are the same state.
+      if (kind.build === undefined && "_tag" in value) context.paths.delete(value);
+      return captureBy(context, kind, value, at);
+    }
+    const reason = kind.rejection?.(value);
+    if (reason !== undefined) throw cannotCapture(at.path, capturableValues, reason);
+  }
+  if (isTypedArray(value)) return captureTypedArray(context, value, at);
+  if (Array.isArray(value)) return captureList(context, value, at);
+  if (isPlainRecord(value)) return captureRecord(context, value, at);
+  throw cannotCapture(at.path, capturableValues, shown(value));
+}
+
+function captureBy(context: CaptureContext, kind: AnyKind, value: object, at: Origin): Node {
+  // Parts of an object belong to its kind, also where the object is in a field.
+  const state = kind.encode(value, siteOf(context, at, { ...at, inFields: false, isDerived: true }));
+  if (kind.order !== undefined) {
+    const paths = context.ordered.get(kind) ?? new Map<object, string>();
+    context.ordered.set(kind, paths.set(value, at.path));
+  }
+  return kindOf(state) === kind.name ? state : { is: "kind", kind: kind.name, state };
+}
+
+/** Captures a value of a kind that is state within fields only; undefined for all others. */
+function captureField(context: CaptureContext, value: unknown, at: Origin): Node | undefined {
+  if (!at.inFields) return undefined;
+  const site = siteOf(context, at);
+  const kind = context.fieldKinds.find((kind) => kind.isField?.(value, site));
+  return kind && { is: "kind", kind: kind.name, state: kind.encode(value, site) };
+}
+
+function captureTypedArray(context: CaptureContext, value: TypedArray, at: Origin): Node {
+  const { buffer } = value;
+  if ("detached" in buffer && buffer.detached === true) {
+    const found = `a ${value.constructor.name} whose buffer was transferred`;
+    throw cannotCapture(at.path, "an array that has its buffer", found);
+  }
+  checkItems(value, at.path);
+  if (!at.isDerived) {
+    const views = context.views.get(buffer) ?? [];
+    views.push({ array: value, path: at.path });
+    context.views.set(buffer, views);
+  }
+  return siteOf(context, at).hold(heldCopy(value));
+}
+
+function captureRecord(context: CaptureContext, value: object, at: Origin): Node {
+  checkProperties(value, at.path);
+  return record(
+    Object.entries(value).map(([name, child]): Named => [name, captureValue(context, child, partOrigin(at, name))]),
+  );
+}
+
+function captureList(context: CaptureContext, value: readonly unknown[], at: Origin): Node {
+  if (Object.getPrototypeOf(value) !== Array.prototype) {
+    const { constructor } = value;
+    const found = constructor === undefined ? "an array of no class" : `an array of the class ${constructor.name}`;
+    throw cannotCapture(at.path, capturableValues, found);
+  }
+  checkItems(value, at.path);
+  // `Array.from` visits holes, which `map` would skip.
+  return Array.from(value, (item, i) => {
+    if (typeof item === "number") return captureNumber(item);
+    if (item === undefined && !(i in value)) throw cannotCapture(join(at.path, i), "an item", "a hole in the array");
+    return captureValue(context, item, partOrigin(at, i));
+  });
+}
+
+/** Rejects a record that has computed, hidden or symbol properties, which a restore could not reproduce. */
+function checkProperties(value: object, path: string): void {
+  for (const name of Reflect.ownKeys(value)) {
+    const found = hidden(value, name);
+    if (typeof name === "symbol") throw cannotCapture(path, "names that are strings", "a symbol as a name");
+    if (found === undefined) continue;
+    throw cannotCapture(join(path, name), "a property that is enumerable and holds a value", found);
+  }
+}
+
+/** Rejects an array or typed array that has properties besides its items. */
+function checkItems(value: readonly unknown[] | TypedArray, path: string): void {
+  const name = beside(value);
+  if (name === undefined) return;
+  throw cannotCapture(path, "an array of items alone", `one with names beside its items: ${String(name)}`);
+}
+
+/** Rejects typed arrays that share bytes. */
+function checkViews(views: ReadonlyMap<ArrayBufferLike, readonly View[]>): void {
+  for (const ofBuffer of views.values()) {
+    const pair = overlapping(ofBuffer);
+    if (pair === undefined) continue;
+    const [first, second] = pair;
+    const expected = `an array with its own buffer, such as its slice(), or the very array at ${first.path}`;
+    throw cannotCapture(second.path, expected, `another view of the bytes of ${first.path}`);
   }
 }

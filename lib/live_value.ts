@@ -1,19 +1,17 @@
 /**
- * Questions about live values that a snapshot is restored into: what they are, and whether they hold more than plain data.
+ * Live values that a snapshot is restored into: what kind they are of, and whether they hold more than plain data.
  *
  * @module
  */
-import { type AnyKind, type Codec, type Codecs, withArticle } from "./component.ts";
-import type { Encoded } from "./encode.ts";
+import { type AnyKind, type Codec, withArticle } from "./component.ts";
 import { isPlainRecord, shown } from "./rules.ts";
-import { join } from "./state_tree.ts";
 import { isTypedArray } from "./tensor.ts";
 
 // --- types
 
-/** What can be asked of a live value. */
+/** Queries about a live value. */
 export interface LiveValues {
-  /** A value in words for messages: its kind, or why the kind that it resembles does not accept it. */
+  /** A value in words for messages: its kind, or why the kind that it resembles rejects it. */
   readonly describe: (value: unknown) => string;
   /** Whether a value holds anything but plain data. */
   readonly isComponent: (value: unknown) => boolean;
@@ -26,16 +24,16 @@ export interface LiveValues {
 // --- constructors
 
 /**
- * The questions, answered by these kinds.
+ * Queries that these kinds answer.
  *
- * @param kinds The kinds that recognise live values, in the order in which they are asked.
+ * @param kinds The kinds that recognise live values, in the order in which they are tried.
  */
 export function liveValues(kinds: readonly AnyKind[]): LiveValues {
   const isKnown = (value: unknown): boolean => kinds.some((kind) => kind.is(value));
   const describe = (value: unknown): string => {
     const kind = kinds.find((kind) => kind.is(value));
     if (kind !== undefined) return withArticle(kind.name);
-    const reasons = typeof value === "object" && value !== null ? kinds.map((kind) => kind.nearly?.(value)) : [];
+    const reasons = typeof value === "object" && value !== null ? kinds.map((kind) => kind.rejection?.(value)) : [];
     return reasons.find((reason) => reason !== undefined) ?? shown(value);
   };
   const isComponent = (value: unknown): boolean => {
@@ -62,7 +60,7 @@ export function liveValues(kinds: readonly AnyKind[]): LiveValues {
 
 // --- combinators
 
-/** Every object in plain data, tensors among them. */
+/** Adds every object in plain data, tensors included. */
 function objectsIn(tree: unknown, into: Set<unknown>): Set<unknown> {
   if (typeof tree !== "object" || tree === null || into.has(tree)) return into;
   into.add(tree);
@@ -71,10 +69,10 @@ function objectsIn(tree: unknown, into: Set<unknown>): Set<unknown> {
 }
 
 /**
- * What a codec of the user's encodes a value to, asked twice.
+ * The objects that a user's codec encodes a value to. It encodes twice, to tell the value's own tensors from copies.
  *
- * @returns The objects of the first answer, and the tensors that are in one answer alone: the codec encodes copies, and does not tell which
- *   tensors its value holds.
+ * @returns `kept`: the objects of the first encoding. `copies`: the tensors that only one of the two encodings has; if there are any, the codec
+ *   encodes copies, and `kept` does not show which tensors the value holds.
  */
 export function encodedObjects(
   codec: Codec,
@@ -87,24 +85,4 @@ export function encodedObjects(
     ...[...again].filter((object) => !kept.has(object)),
   ];
   return { kept, copies: copies.filter(isTensor) };
-}
-
-/** The live components and the codecs for which a snapshot has nothing. */
-export function unmatched(
-  { components }: Encoded,
-  codecs: Codecs,
-  live: Readonly<Record<string, unknown>> | undefined,
-): readonly { readonly path: string; readonly expected: string }[] {
-  const names = new Set(components.map(([name]) => name));
-  const isMissing = (name: string): boolean => !names.has(name);
-  return [
-    ...Object.keys(live ?? {}).filter(isMissing).map((name) => ({
-      path: join("", name),
-      expected: `${shown(live?.[name])}, as in the live components`,
-    })),
-    ...Object.keys(codecs).filter(isMissing).map((name) => ({
-      path: join("", name),
-      expected: "a component for the codec of this name",
-    })),
-  ];
 }

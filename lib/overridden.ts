@@ -1,5 +1,5 @@
 /**
- * What a restore overrides: plain data that a script has otherwise than the snapshot, which wins.
+ * The plain data that a restore overrides: where a script's value differs from the saved one, which replaces it.
  *
  * @module
  */
@@ -13,22 +13,22 @@ import { isTypedArray, type TypedArray } from "./tensor.ts";
 export interface Overridden {
   /** Where, as errors name it: `optimizer/config/learningRate`, `schedule/steps`, `model/layers/0/flags/trainable_`. */
   readonly path: string;
-  /** What the script had, as plain data of the report's own; undefined where it had nothing of this name. */
+  /** A copy of the script's value; undefined if it had none. */
   readonly live: unknown;
-  /** What the snapshot had, which was restored; undefined where it had nothing of this name, which is gone. */
+  /** A copy of the saved value, which was restored; undefined if the snapshot had none, so that the script's value is gone. */
   readonly saved: unknown;
 }
 
 // --- constructors
 
-/** A copy of plain data, or undefined where a part is no plain data. */
-function copyOf(value: unknown): unknown {
+/** A copy of plain data. Parts that are not plain data become undefined. */
+function copyOfData(value: unknown): unknown {
   if (typeof value === "function" || typeof value === "symbol") return undefined;
   if (typeof value !== "object" || value === null) return value;
   if (isTypedArray(value)) return value.slice();
-  if (Array.isArray(value)) return Array.from(value, copyOf);
+  if (Array.isArray(value)) return Array.from(value, copyOfData);
   if (!isPlainRecord(value)) return undefined;
-  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, copyOf(part)]));
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, copyOfData(part)]));
 }
 
 // --- combinators
@@ -44,48 +44,48 @@ function sameNumbers(a: TypedArray, b: TypedArray): boolean {
 }
 
 /** Whether two values are the same plain data, by bits. */
-function same(a: unknown, b: unknown): boolean {
+function isSameData(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;
   if (isTypedArray(a)) return isTypedArray(b) && sameNumbers(a, b);
   if (Array.isArray(a)) {
     if (!Array.isArray(b) || a.length !== b.length) return false;
-    for (let i = 0; i < a.length; i++) if (!same(a[i], b[i])) return false;
+    for (let i = 0; i < a.length; i++) if (!isSameData(a[i], b[i])) return false;
     return true;
   }
   if (!isPlainRecord(a) || !isPlainRecord(b)) return false;
   const names = Object.keys(a);
   return names.length === Object.keys(b).length &&
-    names.every((name) => Object.hasOwn(b, name) && same(a[name], b[name]));
+    names.every((name) => Object.hasOwn(b, name) && isSameData(a[name], b[name]));
 }
 
 /**
- * Every place at which plain data differs: by name in records, by place in arrays of as many records or arrays, and as a whole in all other
- * arrays.
+ * Every path at which plain data differs. Records are compared name by name. Lists of records or lists are compared item by item if they have
+ * the same length; all other lists are compared as a whole.
  *
- * @param live What the script has.
- * @param saved What the snapshot has.
- * @param path Where they are.
+ * @param live The script's value.
+ * @param saved The saved value.
+ * @param path The path of both.
  */
 export function overridden(live: unknown, saved: unknown, path: string): readonly Overridden[] {
   if (isPlainRecord(live) && isPlainRecord(saved)) {
     return [...new Set([...Object.keys(saved), ...Object.keys(live)])].flatMap((name) =>
-      overridden(own(live, name), own(saved, name), join(path, name))
+      overridden(ownValue(live, name), ownValue(saved, name), join(path, name))
     );
   }
-  if (same(live, saved)) return [];
+  if (isSameData(live, saved)) return [];
   if (Array.isArray(live) && Array.isArray(saved) && live.length === saved.length) {
     const parts = live.every((item, i) => isContainer(item) && isContainer(saved[i]));
     if (parts) return live.flatMap((item, i) => overridden(item, saved[i], join(path, i)));
   }
-  const [before, now] = [copyOf(live), copyOf(saved)];
+  const [before, now] = [copyOfData(live), copyOfData(saved)];
   return before === undefined && now === undefined ? [] : [{ path, live: before, saved: now }];
 }
 
-function own(of: Record<string, unknown>, name: string): unknown {
+function ownValue(of: Record<string, unknown>, name: string): unknown {
   return Object.hasOwn(of, name) ? of[name] : undefined;
 }
 
-/** Of what `fit` overrides, what a script had set: not the training's own components, nor fields of callbacks that were not set yet. */
+/** Of what `fit` overrides, what the script had set: no component of `fit` itself, and no callback field that was not set yet. */
 export function setByScript(found: readonly Overridden[]): readonly Overridden[] {
   return found.filter(({ path, live }) => {
     const [component] = path.split("/");

@@ -5,9 +5,9 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { Codecs, Options } from "./codecs.ts";
-import { restore } from "./decode.ts";
+import { problemsOfRestore } from "./decode.ts";
 import type { Encoded } from "./encode.ts";
-import { type Mismatch, mismatch, type Problem, type ProblemKind } from "./errors.ts";
+import { type Mismatch, mismatch, type ProblemKind } from "./errors.ts";
 import { merge } from "./graft.ts";
 import { kinds } from "./kinds.ts";
 import { isPartial, type Selection } from "./selection.ts";
@@ -60,9 +60,9 @@ export function preflight(
     ? merge(saved, snapshot.encoded, kinds, selection)
     : { encoded: saved, problems: [] };
   const found = disposeOnFailure(
-    () => restore(encoded, kinds, codecs, live as Record<string, unknown>, problems, undefined, true),
+    () => problemsOfRestore(encoded, { kinds, codecs, live: live as Record<string, unknown>, problems }),
     () => true,
-  ) as readonly Problem[];
+  );
   const certain = found.filter(({ kind }) => !needData.includes(kind));
   return certain.some(({ kind }) => kind === "shape" || kind === "dtype") ? mismatch(certain) : undefined;
 }

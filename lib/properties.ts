@@ -1,5 +1,7 @@
 /**
- * What an object has besides its plain data: properties that a walk over names or items does not meet.
+ * Properties that plain data may not have: computed or hidden ones, and names beside the items of an array.
+ *
+ * A traversal over names or items would miss them, and a restore would lose them without an error.
  *
  * @module
  */
@@ -8,10 +10,10 @@ import type { TypedArray } from "./tensor.ts";
 
 // --- constructors
 
-/** The lengths up to which all names of an array, and of a typed array, are listed; of a million items that takes half a second in Bun. */
-const listed = { array: 64, typedArray: 256 } as const;
+/** The lengths up to which all property names are listed. For a million items a listing takes half a second in Bun. */
+const maxListed = { array: 64, typedArray: 256 } as const;
 
-/** A text of all properties but the items; it takes the same time for any length, and calls nothing of the value's own. */
+/** A text of all properties except the items. It takes the same time for any length, and calls no code of the value. */
 function summary(value: object, showHidden: boolean): string {
   return inspect(value, {
     maxArrayLength: 0,
@@ -23,15 +25,15 @@ function summary(value: object, showHidden: boolean): string {
   });
 }
 
-/** The summaries of arrays without names beside their items, one of each class: the last. */
-const bare = new Map<unknown, { readonly length: number; readonly text: string }>();
+/** The latest summary per class of an array that has items only. */
+const bareSummaries = new Map<unknown, { readonly length: number; readonly text: string }>();
 
-/** Whether a long array seems to have items alone. Of a typed array, a summary of what is not enumerable takes too long in Deno. */
+/** Whether a long array has items only. For typed arrays the summary leaves out hidden properties, which take too long in Deno. */
 function isBare(value: readonly unknown[] | TypedArray): boolean {
   const [isArray, { length }] = [Array.isArray(value), value];
   const { constructor } = Object.getPrototypeOf(value) as object;
-  let known = bare.get(constructor);
-  if (known?.length !== length) {
+  let expected = bareSummaries.get(constructor);
+  if (expected?.length !== length) {
     const like = isArray
       ? Object.defineProperty([], "length", { value: length })
       : new (constructor as unknown as new (...view: unknown[]) => object)(
@@ -39,10 +41,10 @@ function isBare(value: readonly unknown[] | TypedArray): boolean {
         (value as TypedArray).byteOffset,
         length,
       );
-    known = { length, text: summary(like, isArray) };
-    bare.set(constructor, known);
+    expected = { length, text: summary(like, isArray) };
+    bareSummaries.set(constructor, expected);
   }
-  return Object.getOwnPropertySymbols(value).length === 0 && summary(value, isArray) === known.text;
+  return Object.getOwnPropertySymbols(value).length === 0 && summary(value, isArray) === expected.text;
 }
 
 function isIndex(name: PropertyKey): boolean {
@@ -52,14 +54,14 @@ function isIndex(name: PropertyKey): boolean {
 // --- combinators
 
 /**
- * A property of an array or typed array beside its items, or an item that is computed or not enumerable.
+ * Finds a property of an array or typed array beside its items, or an item that is computed or hidden.
  *
- * @param value The array, of its class itself and not of a subclass.
- * @returns The property's name, or undefined if there is none.
+ * @param value The array, of its class itself, not of a subclass.
+ * @returns The property's name, or undefined if all is plain.
  */
 export function beside(value: readonly unknown[] | TypedArray): PropertyKey | undefined {
   const isArray = Array.isArray(value);
-  const long = value.length > (isArray ? listed.array : listed.typedArray);
+  const long = value.length > (isArray ? maxListed.array : maxListed.typedArray);
   if (long && isBare(value)) return undefined;
   return Reflect.ownKeys(value).find((name) => {
     if (isArray && name === "length") return false;
@@ -68,7 +70,7 @@ export function beside(value: readonly unknown[] | TypedArray): PropertyKey | un
   });
 }
 
-/** Why a property is no plain data, if it is none. */
+/** Why a property is not plain data; undefined if it is. */
 export function hidden(value: object, name: PropertyKey): string | undefined {
   if (typeof name === "symbol") return "a symbol as a name";
   const property = Object.getOwnPropertyDescriptor(value, name);

@@ -32,9 +32,9 @@ import {
   type Options,
   type Restored,
 } from "./codecs.ts";
-import { type Differences, differences, digest } from "./compare.ts";
+import { type Differences, differences } from "./compare.ts";
 import { restore } from "./decode.ts";
-import { encode, type Encoded } from "./encode.ts";
+import { capture, type Encoded } from "./encode.ts";
 import { mismatch, type Released, type RestoreError } from "./errors.ts";
 import { explain } from "./explain.ts";
 import { merge, type Merged } from "./graft.ts";
@@ -43,6 +43,7 @@ import { checkOptionNames, type OptionNames } from "./option_names.ts";
 import type { Overridden } from "./overridden.ts";
 import { aFunction, demand, ifGiven, isPlainRecord, shown } from "./rules.ts";
 import { checkSelection, isPartial, noParts, type RestoredParts, type Selection, selectionNames } from "./selection.ts";
+import { stateId } from "./state_id.ts";
 import { segment } from "./state_tree.ts";
 import type { Held } from "./tensor.ts";
 import { memoryProblem } from "./tfjs/backend.ts";
@@ -156,7 +157,7 @@ export function captureState<C extends Components & Decoded<K>, K extends Codecs
   // Disposes of the tensors that codecs make while they encode; held data stays.
   tf.engine().startScope("captureState");
   try {
-    return snapshotOf(encode(components, kinds, encodingValues(options.codecs ?? {}), held), held);
+    return snapshotOf(capture(components, kinds, encodingValues(options.codecs ?? {}), held), held);
   } finally {
     tf.engine().endScope();
   }
@@ -179,10 +180,10 @@ function restoreTree(
   const full = memoryProblem(encoded, live === undefined);
   if (full !== undefined) return E.left(mismatch([full]));
   const restored = disposeOnFailure(
-    () => restore(encoded, kinds, codecs, live, problems, overridden),
-    (result) => !("components" in result),
+    () => restore(encoded, { kinds, codecs, live, problems, overrides: overridden }),
+    E.isLeft,
   );
-  return "components" in restored ? E.right(restored.components) : E.left(mismatch(restored));
+  return pipe(restored, E.mapLeft(mismatch));
 }
 
 /** Restores a tree into live components and reports it. A partial restore merges the tree into the captured live one first. */
@@ -332,7 +333,7 @@ function heldComponents(snapshot: Snapshot<unknown>): Encoded {
  */
 export function id(snapshot: Snapshot<unknown>): Task<string> {
   checkSnapshot("id", snapshot);
-  return async () => await digest(heldComponents(snapshot))();
+  return async () => await stateId(heldComponents(snapshot))();
 }
 
 /**

@@ -1,7 +1,7 @@
 /**
- * Tensors as state: element types, shapes, bytes, and the held view that neither copies nor keeps a tensor alive for others.
+ * Arrays as state: element types, shapes and bytes of tensors and typed arrays, and handles that hold them without a copy.
  *
- * This room knows nothing of tfjs at run time, so that tools which only read checkpoints need not load it.
+ * This module does not import tfjs, so tools that only read checkpoints do not load it.
  *
  * @module
  */
@@ -39,35 +39,35 @@ export type TypedArrayName =
   | "BigInt64Array"
   | "BigUint64Array";
 
-/** What a held array is made of: a tensor's dtype, or the name of a typed array. */
+/** The element type of a held array: a tensor's dtype, or the name of a typed array's class. */
 export type Element = DType | TypedArrayName;
 
 /**
- * An array held for a snapshot: its values stay what they were until it is released, whatever happens to the tensor it came from.
+ * An array held for a snapshot. Its values do not change until it is released, even if the tensor it came from is changed or disposed.
  *
- * Bytes are little-endian, row-major and contiguous; complex64 is real and imaginary part by turns; a string tensor is, for each
- * element, its byte length as a 32-bit number and then its bytes.
+ * Bytes are little-endian, row-major and contiguous. complex64 alternates real and imaginary parts. A string tensor is the byte length of
+ * each element (32 bits) followed by the element's bytes.
  */
 export interface Held {
   readonly element: Element;
   readonly shape: readonly number[];
-  /** Two holds with the same identity and element have the same bytes: a backend's data id, or the bytes' own object. */
+  /** A backend's data id, or the object of the bytes. Two held arrays with the same identity and element have the same bytes. */
   readonly identity: object;
   /** The bytes, if they are in memory already. */
   readonly resident?: Uint8Array;
-  /** Where the bytes are. */
+  /** What reads and releases the bytes. */
   readonly home: Home;
 }
 
-/** Where held arrays are: one object for all of a place, for there may be a hundred thousand of them. */
+/** What reads and releases held arrays. All arrays of one backend or file share one, because a snapshot may hold 100,000 arrays. */
 export interface Home {
-  /** The bytes: asynchronous, because a GPU is read so. Not to be written to. */
+  /** Reads the bytes; asynchronous, because a GPU can only be read so. Callers must not write to them. */
   readonly read: (held: Held) => Promise<Uint8Array>;
-  /** The bytes where they are, at once, if that is this process's memory: a view to be used up before anything else runs. */
+  /** A view of the bytes if they are in this process's memory. It is valid until other code runs. */
   readonly peek: (held: Held) => Uint8Array | undefined;
-  /** Whether `read` makes a copy, which `peek` does not. */
+  /** Whether `read` copies the bytes; `peek` never does. */
   readonly copies: (held: Held) => boolean;
-  /** Lets go; to be called once. */
+  /** Releases the array. Call it once. */
   readonly release: (held: Held) => void;
 }
 
@@ -77,7 +77,7 @@ interface TypedArrayClass {
   new (buffer: ArrayBuffer, byteOffset: number, length: number): TypedArray;
 }
 
-const arrays: Readonly<Record<TypedArrayName, TypedArrayClass>> = {
+const typedArrayClasses: Readonly<Record<TypedArrayName, TypedArrayClass>> = {
   Float32Array,
   Float64Array,
   Int8Array,
@@ -91,11 +91,11 @@ const arrays: Readonly<Record<TypedArrayName, TypedArrayClass>> = {
   BigUint64Array,
 };
 
-const dtypes: Readonly<Record<DType, number>> = { float32: 4, int32: 4, bool: 1, complex64: 8, string: 0 };
+const dtypeBytes: Readonly<Record<DType, number>> = { float32: 4, int32: 4, bool: 1, complex64: 8, string: 0 };
 
 // --- constructors
 
-/** The home of bytes that are in memory already. */
+/** Reads bytes that are already in memory. */
 const resident: Home = {
   read: (held) => Promise.resolve(held.resident ?? new Uint8Array()),
   peek: (held) => held.resident,
@@ -106,15 +106,15 @@ const resident: Home = {
 /**
  * Holds bytes that are already in memory.
  *
- * @param element What the bytes are.
+ * @param element The element type.
  * @param shape The array's shape; a typed array has one dimension.
- * @param bytes Its bytes, which the caller promises not to change.
+ * @param bytes The array's bytes, which must not change afterwards.
  */
 export function heldBytes(element: Element, shape: readonly number[], bytes: Uint8Array): Held {
   return { element, shape, identity: bytes, resident: bytes, home: resident };
 }
 
-/** Holds a copy of a typed array, which its owner may go on writing to. */
+/** Holds a copy of a typed array, because its owner may write to it later. */
 export function heldCopy(array: TypedArray): Held {
   const bytes = new Uint8Array(array.byteLength);
   bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
@@ -123,9 +123,10 @@ export function heldCopy(array: TypedArray): Held {
 
 // --- capture and restore
 
-/** Whether a value is a typed array that plain data may hold, one of this realm's own classes and not of a subclass. */
+/** Whether a value is a typed array that plain data may hold: of one of this realm's classes itself, not of a subclass. */
 export function isTypedArray(u: unknown): u is TypedArray {
-  return ArrayBuffer.isView(u) && Object.values(arrays).some((array) => Object.getPrototypeOf(u) === array.prototype);
+  return ArrayBuffer.isView(u) &&
+    Object.values(typedArrayClasses).some((array) => Object.getPrototypeOf(u) === array.prototype);
 }
 
 /** The name of a typed array's class. */
@@ -135,37 +136,37 @@ export function typedArrayName(array: TypedArray): TypedArrayName {
 
 /** Whether a name is that of an {@link Element}. */
 export function isElement(name: string): name is Element {
-  return Object.hasOwn(dtypes, name) || Object.hasOwn(arrays, name);
+  return Object.hasOwn(dtypeBytes, name) || Object.hasOwn(typedArrayClasses, name);
 }
 
 /** Whether an element type belongs to a tensor, not to a typed array. */
 export function isDType(name: string): name is DType {
-  return Object.hasOwn(dtypes, name);
+  return Object.hasOwn(dtypeBytes, name);
 }
 
-/** Bytes of one element; 0 for strings, whose lengths differ. */
+/** Bytes of one element; 0 for strings, which differ in length. */
 export function elementBytes(element: Element): number {
-  return isDType(element) ? dtypes[element] : arrays[element].BYTES_PER_ELEMENT;
+  return isDType(element) ? dtypeBytes[element] : typedArrayClasses[element].BYTES_PER_ELEMENT;
 }
 
-/** How many elements a shape has. */
+/** The number of elements of a shape. */
 export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((size, dim) => size * dim, 1);
 }
 
 /**
- * A typed array over bytes, without a copy where their alignment allows.
+ * A typed array over bytes, without a copy if the bytes are aligned.
  *
  * @param name The class of the array.
- * @param bytes Its bytes, a whole number of elements.
+ * @param bytes The array's bytes, a whole number of elements.
  */
 export function typedView(name: TypedArrayName, bytes: Uint8Array): TypedArray {
-  const array = arrays[name];
+  const array = typedArrayClasses[name];
   const aligned = bytes.byteOffset % array.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
   return new array(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / array.BYTES_PER_ELEMENT);
 }
 
-/** The elements of a string tensor as one run of bytes: for each its byte length (32 bits, little-endian), then its bytes. */
+/** Packs the elements of a string tensor: for each its byte length (32 bits, little-endian), then its bytes. */
 export function packStrings(strings: readonly Uint8Array[]): Uint8Array {
   const packed = new Uint8Array(strings.reduce((sum, s) => sum + 4 + s.byteLength, 0));
   const view = new DataView(packed.buffer);
@@ -178,7 +179,7 @@ export function packStrings(strings: readonly Uint8Array[]): Uint8Array {
   return packed;
 }
 
-/** The elements of a string tensor, or undefined if the bytes are not `count` packed strings. */
+/** Unpacks the elements of a string tensor; undefined if the bytes are not exactly `count` packed strings. */
 export function unpackStrings(packed: Uint8Array, count: number): Uint8Array[] | undefined {
   const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
   const strings: Uint8Array[] = [];
@@ -193,22 +194,30 @@ export function unpackStrings(packed: Uint8Array, count: number): Uint8Array[] |
   return at === packed.byteLength ? strings : undefined;
 }
 
-/** Whether bytes can be an array of this element and shape. */
+/** Whether bytes have the length of an array of this element type and shape. */
 export function fits(element: Element, shape: readonly number[], bytes: Uint8Array): boolean {
   return element === "string"
     ? unpackStrings(bytes, sizeOf(shape)) !== undefined
     : bytes.byteLength === sizeOf(shape) * elementBytes(element);
 }
 
-/** The arrays of the dtypes that can be converted into each other. */
+/** The numbers that an array's bytes are. A complex tensor gives both parts alternately, a string tensor its bytes. */
+export function elementValues({ element }: Held, bytes: Uint8Array): ArrayLike<number | bigint> {
+  if (element === "float32" || element === "complex64") return typedView("Float32Array", bytes) as Float32Array;
+  if (element === "int32") return typedView("Int32Array", bytes) as Int32Array;
+  if (element === "bool" || element === "string") return bytes;
+  return typedView(element, bytes) as ArrayLike<number | bigint>;
+}
+
+/** The dtypes that can be converted into each other, each with the class of its bytes. */
 const numeric = { float32: Float32Array, int32: Int32Array, bool: Uint8Array } as const;
 
 /**
- * A held tensor in another dtype.
+ * Converts a held tensor to another dtype, if every value stays the same number.
  *
  * @param held A tensor whose bytes are in this process's memory.
  * @param dtype float32, int32 or bool.
- * @returns Its values, which are the same numbers in the other dtype; or why there are none.
+ * @returns The converted tensor; or what cannot be converted, in words.
  */
 export function converted(held: Held, dtype: DType): Held | string {
   const arrayOf = (name: string): (typeof numeric)["int32" | "float32" | "bool"] | undefined =>

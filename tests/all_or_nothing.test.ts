@@ -1,5 +1,5 @@
 /**
- * Restores that fail in several ways at once: everything live is as it was, and every difference is listed, no other.
+ * Restores that fail in several ways at once: nothing live changes, and exactly the differences are listed.
  */
 
 import {
@@ -106,7 +106,7 @@ function problemsOf(error: unknown): readonly string[] {
 
 const none: ReadonlySet<string> = new Set();
 
-test("all or nothing, nothing silent: any faults at once are all listed, and no other", () =>
+test("all or nothing, nothing silent: every combination of faults is listed in full, and nothing else", () =>
   fc.assert(
     fc.asyncProperty(fc.subarray(Object.keys(faults), { minLength: 1 }), fc.boolean(), async (wrong, stored) => {
       const saved = await build(none);
@@ -155,7 +155,7 @@ function failing(how: "left" | "throw" | "encode"): Codecs[string] {
 }
 let encodings = 0;
 
-test("all or nothing, nothing silent: a fresh restore that fails lists every fault and leaves nothing behind", async () => {
+test("all or nothing, nothing silent: a failed fresh restore lists every fault and leaves no tensor behind", async () => {
   const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [1] })] });
   model.compile({ optimizer: "adam", loss: squared, metrics: [squared] });
   const other = tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [1] }), new Unregistered({})] });
@@ -212,7 +212,7 @@ function failingAt<A>(n: number, run: () => A): A {
   try {
     return run();
   } finally {
-    // The engine's own methods stand in its prototype.
+    // The engine's methods are in its prototype.
     for (const maker of makers) delete engine[maker];
   }
 }
@@ -223,7 +223,7 @@ function isWeight(name: string): boolean {
 
 const chosen = ["a stateful recurrent layer", "a model on another's features", "a generator and its critic"];
 for (const name of chosen) {
-  test(`all or nothing: a backend that fails at any moment: ${name}`, async () => {
+  test(`all or nothing: a backend that fails at any call: ${name}`, async () => {
     const make = (): object => ({ first: scalar(), tensors: [tf.scalar(1), tf.scalar(2)], ...models[name]?.() });
     const state = make();
     await trainModels(state);

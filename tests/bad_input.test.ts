@@ -202,7 +202,7 @@ test("bad input: codecs and live components that do not fit are named", () => {
   const given = { last: 1 } as unknown as { best: number };
   assert.throws(() => captureState(given, { codecs }), /best: expected a component for the codec of this name/);
   const wrong = { best: "1" } as unknown as { best: number };
-  assert.throws(() => captureState(wrong, { codecs }), /best: expected what its codec number knows, found "1"/);
+  assert.throws(() => captureState(wrong, { codecs }), /best: expected a value of its codec number, found "1"/);
   for (const live of [[1], tf.scalar(1), new Map(), null, "state", () => 1] as object[]) {
     assert.throws(() => restoreInto(live), (error) => error instanceof TypeError && /a record/.test(error.message));
   }

@@ -6,7 +6,7 @@ import { before, test } from "node:test";
 
 before(async () => void await tf.setBackend("cpu"));
 
-/** An average of weights, kept in a variable of its own. */
+/** An average of weights, kept in a separate variable. */
 class Average {
   constructor(readonly weights: tf.Variable) {}
 }
@@ -31,7 +31,7 @@ const encodings: Readonly<Record<string, Encode>> = {
 };
 
 for (const [name, encode] of Object.entries(encodings)) {
-  test(`round trip, no trace: a codec that encodes ${name}, restored afresh and into live components`, async () => {
+  test(`round trip, no trace: a codec that encodes ${name}, restored fresh and into live components`, async () => {
     const codecs = { average: codec(encode, (tensor) => tf.variable(tensor)) };
     const state = { average: new Average(tf.variable(tf.tensor([1, 2, 3]))), step: 1 };
     const memory = tf.memory();
@@ -52,7 +52,7 @@ for (const [name, encode] of Object.entries(encodings)) {
   });
 }
 
-test("no trace: tensors that a codec is given and does not keep are let go", () => {
+test("no trace: tensors that a codec receives and does not keep are disposed", () => {
   const codecs = { average: codec(({ weights }) => ({ weights }), (tensor) => tf.variable(tensor)) };
   const state = { average: new Average(tf.variable(tf.tensor([1, 2, 3]))) };
   const snapshot = captureState(state, { codecs });

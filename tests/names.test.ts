@@ -89,7 +89,7 @@ for (const [form, make] of Object.entries(forms)) {
   });
 }
 
-test("nothing silent: in place, names that belong to other inputs or outputs are an error at their path", async () => {
+test("nothing silent: a restore into live models rejects exchanged input or output names, with their path", async () => {
   const paths = (live: State, snapshot: Snapshot<State>): readonly string[] => {
     const error = left(restoreInto(live)(snapshot)()) as unknown as {
       readonly problems: readonly { readonly kind: string; readonly path: string }[];
@@ -112,7 +112,7 @@ test("canonical: generated names of inputs and outputs are not state", async () 
   assert.notEqual(await idOf(twoByTwo(["image", "meta"])), id);
 });
 
-test("round trip: names of models in models, of sequential models, and of models that share layers", async () => {
+test("round trip: names of nested models, sequential models and models that share layers", async () => {
   const x = tf.input({ shape: [2] });
   const inner = tf.model({ inputs: x, outputs: L.dense({ units: 2 }).apply(x) as tf.SymbolicTensor });
   const [a, b] = [tf.input({ shape: [2] }), tf.input({ shape: [2] })];

@@ -1,5 +1,5 @@
 /**
- * Said: what a load replaced that the script had otherwise is in its report, all of it and nothing else.
+ * Law *said*: the report of a load lists exactly the values of the script that saved values replaced.
  *
  * @module
  */
@@ -77,7 +77,7 @@ function overriding(value: unknown, path: readonly string[], saved: unknown): un
   );
 }
 
-test("said: of plain data, every difference is in the report once, and the live data with all of them put in is the saved data", () =>
+test("said: the report lists each difference of plain data once, and applying all of them to the live data gives the saved data", () =>
   fc.assert(
     fc.property(
       fc.dictionary(fc.constantFrom("x", "y"), plain, { noNullPrototype: true }),
@@ -101,7 +101,7 @@ test("said: of plain data, every difference is in the report once, and the live 
     { numRuns: 300 * torture },
   ));
 
-test("said: records by name, arrays as a whole, arrays of records by place, typed arrays as a whole", () => {
+test("said: records are compared by name, lists of records by index, other lists and typed arrays as a whole", () => {
   const saved = {
     config: { batchSize: 32, layers: [64, 64], names: ["a"], gone: null as unknown },
     runs: [{ rate: 1, tags: ["x"] }, { rate: 2, tags: [] }],
@@ -135,7 +135,7 @@ test("said: records by name, arrays as a whole, arrays of records by place, type
   assert.deepEqual(overridden(saved, saved), []);
 });
 
-test("said: plain data beside tensors, in any depth, and shared plain data", () => {
+test("said: plain data next to tensors at any depth, and shared plain data", () => {
   const both = { rate: 1 };
   const saved = { run: { w: tf.variable(tf.scalar(1)), tag: "a", list: [tf.scalar(1), 2, 3] }, one: both, two: both };
   const live = {
@@ -152,7 +152,7 @@ test("said: plain data beside tensors, in any depth, and shared plain data", () 
   ]);
 });
 
-test("said: what a codec of the user's encodes as plain data", () => {
+test("said: plain data that a user's codec encodes", () => {
   class Vocabulary {
     constructor(readonly words: readonly string[]) {}
   }
@@ -171,7 +171,7 @@ test("said: what a codec of the user's encodes as plain data", () => {
 
 // --- what is no plain data
 
-test("said: rates, betas and every other number of each optimizer; not its steps", () => {
+test("said: rates, betas and every other setting of each optimizer, not its step count", () => {
   const optimizers:
     readonly (readonly [tf.Optimizer, tf.Optimizer, Readonly<Record<string, readonly [number, number]>>])[] = [
       [tf.train.sgd(1), tf.train.sgd(2), { learningRate: [2, 1] }],
@@ -208,7 +208,7 @@ test("said: rates, betas and every other number of each optimizer; not its steps
   }
 });
 
-test("said: fields of an optimizer of the user's own, those that only the live one has among them", () => {
+test("said: fields of a user-defined optimizer, including those that only the live one has", () => {
   class Own extends tf.Optimizer {
     decay?: number | undefined = 0.5;
     rates = new Map([["a", 1]]);
@@ -259,7 +259,7 @@ test("said: trainable flags of layers, weights and models, and the rate of a com
   assert.ok(paths.includes("model/flags/trainable_"), paths.join());
 });
 
-test("said: what a schedule was given, wherever it is; not its position, nor which parts of a composition are over", () => {
+test("said: the settings of a schedule at any depth, not its position or the finished parts of a sequence", () => {
   const plateau = (patience: number): Schedule.Schedule => Schedule.plateau({ base: 1, factor: 0.5, patience });
   const cosine = (steps: number): Schedule.Schedule => Schedule.cosine({ base: 1, steps });
   const composed = (steps: number): Schedule.Schedule =>
@@ -279,7 +279,7 @@ test("said: what a schedule was given, wherever it is; not its position, nor whi
   assert.deepEqual(kind, { path: "schedule/kind", live: "constant", saved: "cosine" });
 });
 
-test("said: what a scaler and a generator were given; a generator's and a cursor's position are no such thing", () => {
+test("said: the settings of a scaler and a generator, not the position of a generator or a cursor", () => {
   const loader = Loader.fromArray([1, 2, 3]);
   const make = (interval: number, rng: Rng.Rng): object => ({
     scaler: Scaler.make({ growthInterval: interval }),
@@ -298,7 +298,7 @@ test("said: what a scaler and a generator were given; a generator's and a cursor
 
 // --- options and runners
 
-test("said: what is kept is not overridden, and what is renamed goes by its live name", () => {
+test("said: kept parts are not reported, and renamed parts are reported under their live name", () => {
   const make = (rate: number): { optimizer: tf.Optimizer; step: number } => ({
     optimizer: tf.train.adam(rate),
     step: rate,
@@ -312,7 +312,7 @@ test("said: what is kept is not overridden, and what is renamed goes by its live
   ]);
 });
 
-test("said: the report is data of its own, which later steps do not change", () => {
+test("said: the report is a copy that later steps do not change", () => {
   const [saved, live] = [{ config: { list: [1] } }, { config: { list: [2] } }];
   using snapshot = captureState(saved);
   let found: readonly Overridden[] = [];
@@ -322,7 +322,7 @@ test("said: the report is data of its own, which later steps do not change", () 
   assert.deepEqual(found, [{ path: "config/list", live: [2], saved: [1] }]);
 });
 
-test("said: loadState and resume report it, reading a snapshot does not", async () => {
+test("said: loadState and resume report overridden values, readSnapshot does not", async () => {
   const store = memory();
   await runOrThrow(saveState(store)({ batchSize: 32, step: 1 }));
   for (const load of [loadState, resume]) {
@@ -335,7 +335,7 @@ test("said: loadState and resume report it, reading a snapshot does not", async 
   assert.deepEqual(read, []);
 });
 
-test("said: a resumed fit reports it, of the model and of what goes along, not of its own state", async () => {
+test("said: a resumed fit reports overridden values of the model and of `with`, not of its own state", async () => {
   const folder = await mkdtemp(join(tmpdir(), "dogear-overridden-"));
   const train = async (to: string, rate: number, patience: number, epochs: number): Promise<unknown> => {
     const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [1] })] });
@@ -349,7 +349,7 @@ test("said: a resumed fit reports it, of the model and of what goes along, not o
   };
   try {
     assert.equal(await train("first", 0.1, 3, 1), undefined);
-    // In a process of its own, it would be the same folder.
+    // In a separate process it would be the same folder.
     await cp(join(folder, "first"), join(folder, "second"), { recursive: true });
     assert.deepEqual(await train("second", 0.2, 5, 2), [
       { path: "model/compile/optimizer/config/learningRate", live: 0.2, saved: 0.1 },

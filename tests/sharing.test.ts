@@ -1,5 +1,5 @@
 /**
- * What components share: one object under several names stays one object, and what cannot be rebuilt so is an error, never two copies.
+ * Sharing: one object under several names is restored as one object. If that is impossible it is an error; it never becomes two copies.
  */
 
 import { captureState, diff, id, memory, restoreInto, restoreState, Rng } from "@dogear/dogear";
@@ -62,7 +62,7 @@ function problemsOf(error: unknown): readonly string[] {
 // --- what stays shared
 
 for (const order of permutations(["first", "second", "layer", "kernel"])) {
-  test(`round trip: two models with a common layer: ${order.join(", ")}`, () =>
+  test(`round trip: two models that share a layer: ${order.join(", ")}`, () =>
     keepsSharing({ make: () => sharing(order), train: trainModels, probe: probeModels }));
 }
 
@@ -71,7 +71,7 @@ for (const order of permutations(["first", "kernel", "optimizer"])) {
     keepsSharing({ make: () => sharing(order), train: trainModels, probe: probeModels }));
 }
 
-test("round trip: one weight of two layers", () =>
+test("round trip: two layers that share a weight", () =>
   keepsSharing({
     make: () => {
       const model = tf.sequential({ layers: [dense({ units: 2, inputShape: [2] }), dense({ units: 2 })] });
@@ -93,7 +93,7 @@ test("round trip: variables and tensors under several names", () =>
     train: ({ a }: { readonly a: tf.Variable }) => tf.tidy(() => a.assign(a.add(1))),
   }));
 
-test("round trip: plain data under several names, with tensors in it and without", () =>
+test("round trip: plain data under several names, with and without tensors in it", () =>
   keepsSharing({
     make: () => {
       const [list, bytes, record] = [[1, { two: 2 }], new Float64Array([1, NaN]), { v: tf.variable(tf.scalar(1)) }];
@@ -104,7 +104,7 @@ test("round trip: plain data under several names, with tensors in it and without
     },
   }));
 
-test("round trip: data that refers to itself so often that its tree would never end", async () => {
+test("round trip: data that shares parts so often that its expanded tree would be too large", async () => {
   let data: unknown = [tf.variable(tf.scalar(1)), 1];
   for (let i = 0; i < 100; i++) data = i % 2 === 0 ? [data, data] : { a: data, b: data };
   using snapshot = captureState({ data });
@@ -116,7 +116,7 @@ test("round trip: data that refers to itself so often that its tree would never 
 
 // --- what is no state
 
-test("canonical: which plain data is one object is not state, which trained objects are one is", async () => {
+test("canonical: the identity of plain data is not state, the identity of trained objects is", async () => {
   const list = [1, { a: 2 }];
   const apart = { a: [1, { a: 2 }], b: { c: [1, { a: 2 }] } };
   assert.equal(await idOf({ a: list, b: { c: list } }), await idOf(apart));
@@ -139,7 +139,7 @@ test("canonical: which plain data is one object is not state, which trained obje
   ]);
 });
 
-test("canonical: a difference in what is shared is told once, at each place that differs", async () => {
+test("canonical: a difference in sharing is reported once at each path that differs", async () => {
   const [v, w] = [tf.variable(tf.scalar(1)), tf.variable(tf.scalar(1))];
   const found = await diff(captureState({ a: v, b: w, c: v, d: w }), captureState({ a: v, b: w, c: w, d: w }))();
   assert.deepEqual(found, [{ path: "c", kind: "value", left: "shared with a", right: "shared with b" }]);
@@ -215,7 +215,7 @@ for (const [name, [shared, apart, place]] of Object.entries(pairs)) {
   });
 }
 
-test("nothing silent: data that is shared in the snapshot is checked at each of its live places", () => {
+test("nothing silent: data that the snapshot shares is checked at each of its live paths", () => {
   const list = [1, 2];
   using snapshot = captureState({ a: list, b: { c: list }, d: list });
   const live = { a: [0], b: { c: "text" }, d: { e: tf.variable(tf.scalar(1)) } };
@@ -252,7 +252,7 @@ const inWrappers: Readonly<Record<string, () => object>> = {
 };
 
 for (const [name, make] of Object.entries(inWrappers)) {
-  test(`nothing silent: a wrapper's layer that is ${name} is an error afresh, and is restored into live ones`, async () => {
+  test(`nothing silent: a wrapper's layer that is ${name} is an error in a fresh restore, and is restored into live objects`, async () => {
     const state = make();
     using snapshot = captureState(state);
     const { numTensors } = tf.memory();
@@ -286,7 +286,7 @@ for (
   }
 }
 
-test("nothing silent: a layer alone, which nothing calls, says so", () => {
+test("nothing silent: a layer that was never called is an error that says so", () => {
   using snapshot = captureState({ layer: small().layers[0] });
   assert.deepEqual(problemsOf(left(restoreState(snapshot))), ["layer missing"]);
   const live = { layer: dense({ units: 3, inputShape: [2], activation: "relu" }) };

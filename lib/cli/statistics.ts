@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { elements } from "../compare.ts";
-import { type Held, sizeOf, unpackStrings } from "../tensor.ts";
+import { elementValues, type Held, sizeOf, unpackStrings } from "../tensor.ts";
 
 // --- types
 
@@ -67,7 +66,7 @@ const bins = 10;
 /** The numbers of an array, in a few. */
 export function statistics(held: Held, bytes: Uint8Array): Statistics {
   const strings = held.element === "string" ? unpackStrings(bytes, sizeOf(held.shape)) ?? [] : undefined;
-  const values = strings === undefined ? elements(held, bytes) : strings.map((one) => one.byteLength);
+  const values = strings === undefined ? elementValues(held, bytes) : strings.map((one) => one.byteLength);
   const found = finiteOf(values);
   const { min, max } = found;
   const n = Number.isNaN(min) ? 0 : min === max ? 1 : bins;

@@ -7,13 +7,14 @@ import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import type { Call, Recorder } from "../ambient.ts";
-import { differences, elements } from "../compare.ts";
+import { differences } from "../compare.ts";
 import type { Divergence, LoaderError, LoadError } from "../errors.ts";
 import { toError } from "../explain.ts";
 import { shown } from "../rules.ts";
 import { id, release, type Snapshot } from "../snapshot.ts";
 import { type ArrayNode, isBranch, nodesByPath } from "../state_tree.ts";
 import type { Store } from "../store.ts";
+import { elementValues } from "../tensor.ts";
 import { captureWith, type Range, resumeSteps, type Training } from "./walk.ts";
 
 // --- types
@@ -90,7 +91,7 @@ async function firstElement(
 ): Promise<readonly [index: number, left: unknown, right: unknown] | undefined> {
   const [x, y] = [await a.home.read(a), await b.home.read(b)];
   const byte = x.findIndex((one, i) => one !== y[i]);
-  const [left, right] = [elements(a, x), elements(b, y)];
+  const [left, right] = [elementValues(a, x), elementValues(b, y)];
   if (byte < 0 || a.element === "string") return undefined;
   const at = Math.floor(byte / (x.byteLength / left.length));
   return [a.element === "complex64" ? at >> 1 : at, left[at], right[at]];

@@ -7,7 +7,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import type { AnyKind, Kind, Site, Step, Target } from "../component.ts";
+import type { AnyKind, Kind, PartPath, Site, Target } from "../component.ts";
 import { isPlainRecord, shown } from "../rules.ts";
 import { aside, entry, isBranch, join, type Node, record, unwrap } from "../state_tree.ts";
 import { isTypedArray } from "../tensor.ts";
@@ -66,14 +66,14 @@ function isKeyedByVariables(value: NamedRecord, site: Site): boolean {
 function allNameVariables(texts: readonly unknown[], site: Site): boolean {
   return texts.length > 0 && texts.every((text) => {
     const variable = typeof text === "string" ? registeredVariable(text) : undefined;
-    return variable !== undefined && (variable.trainable || site.names.has(variable)) && site.known(variable);
+    return variable !== undefined && (variable.trainable || site.names.has(variable)) && site.isCaptured(variable);
   });
 }
 
 // --- capture and restore
 
-function encodeReference(text: string, { variable, suffix }: VariableReference, step: Step, site: Site): Node {
-  if (!site.known(variable)) {
+function encodeReference(text: string, { variable, suffix }: VariableReference, step: PartPath, site: Site): Node {
+  if (!site.isCaptured(variable)) {
     if (givenVariableName(variable) !== null) return text;
     site.refuse(
       "every variable whose name keys state to belong to a component: pass the variable to captureState too",
@@ -84,7 +84,7 @@ function encodeReference(text: string, { variable, suffix }: VariableReference, 
   return { is: "kind", kind: "VariableName", state: record([["of", of], ["ending", suffix]]) };
 }
 
-function restoreReference(state: Node, step: Step, target: Target): () => string {
+function restoreReference(state: Node, step: PartPath, target: Target): () => string {
   const variable = target.value([step, "of"].flat(), entry(state, "of") ?? null);
   const suffix = entry(state, "ending");
   return () => {
@@ -93,12 +93,12 @@ function restoreReference(state: Node, step: Step, target: Target): () => string
   };
 }
 
-function encodeKey(key: unknown, step: Step, site: Site): Node {
+function encodeKey(key: unknown, step: PartPath, site: Site): Node {
   const reference = typeof key === "string" ? variableReference(key, site) : undefined;
   return reference === undefined ? site.part(step, key) : encodeReference(key as string, reference, step, site);
 }
 
-function restoreKey(node: Node, step: Step, target: Target): RestoredKey {
+function restoreKey(node: Node, step: PartPath, target: Target): RestoredKey {
   if (isBranch(node) && node.is === "kind" && node.kind === "VariableName") {
     const name = restoreReference(node.state, step, target);
     return { now: name(), later: name };
@@ -157,7 +157,7 @@ function restoreKeys(state: Node, target: Target): readonly RestoredKey[] {
 const mapKind: Kind<Map<unknown, unknown>> = {
   name: "Map",
   is: (u): u is Map<unknown, unknown> => u instanceof Map && Object.getPrototypeOf(u) === Map.prototype,
-  within: (u) => mapKind.is(u),
+  isField: (u) => mapKind.is(u),
   encode: encodePairs,
   restore: (state, target, live) => {
     const pairs = restorePairs(state, target, live ?? new Map());
@@ -168,7 +168,7 @@ const mapKind: Kind<Map<unknown, unknown>> = {
 const setKind: Kind<Set<unknown>> = {
   name: "Set",
   is: (u): u is Set<unknown> => u instanceof Set && Object.getPrototypeOf(u) === Set.prototype,
-  within: (u) => setKind.is(u),
+  isField: (u) => setKind.is(u),
   encode: (set, site) => {
     const areNames = allNameVariables([...set], site);
     return [...set].map((item, i) => areNames ? encodeKey(item, i, site) : site.part(i, item));
@@ -187,7 +187,7 @@ const setKind: Kind<Set<unknown>> = {
 const namedRecordKind: Kind<NamedRecord> = {
   name: "NamedRecord",
   is: isPlainRecord,
-  within: (u, site) => isPlainRecord(u) && !("_tag" in u) && isKeyedByVariables(u, site),
+  isField: (u, site) => isPlainRecord(u) && !("_tag" in u) && isKeyedByVariables(u, site),
   encode: (value, site) => encodePairs(Object.entries(value), site),
   restore: (state, target, live) => {
     const pairs = restorePairs(state, target, new Map(Object.entries(live ?? {})));
@@ -199,7 +199,7 @@ const namedRecordKind: Kind<NamedRecord> = {
 const variableNamesKind: Kind<string[]> = {
   name: "Names",
   is: (u): u is string[] => Array.isArray(u),
-  within: (u, site) => Array.isArray(u) && typeof u[0] === "string" && allNameVariables(u, site),
+  isField: (u, site) => Array.isArray(u) && typeof u[0] === "string" && allNameVariables(u, site),
   encode: (names, site) => names.map((name, i) => encodeKey(name, i, site)),
   restore: (state, target) => {
     const names = restoreKeys(state, target);
@@ -211,9 +211,9 @@ const variableNamesKind: Kind<string[]> = {
 const variableNameKind: Kind<string> = {
   name: "VariableName",
   is: (u): u is string => typeof u === "string",
-  within: (u, site) => {
+  isField: (u, site) => {
     const reference = typeof u === "string" && isGeneratedWeightName(u) ? variableReference(u, site) : undefined;
-    return reference !== undefined && site.known(reference.variable);
+    return reference !== undefined && site.isCaptured(reference.variable);
   },
   encode: (text, site) => stateIn(encodeReference(text, variableReference(text, site) as VariableReference, [], site)),
   restore: (state, target) => restoreReference(state, [], target),
@@ -225,10 +225,10 @@ const slotKind: Kind<{ readonly originalName: string; readonly variable: tf.Vari
   is: (u): u is { originalName: string; variable: tf.Variable } =>
     isPlainRecord(u) && Object.keys(u).length === 2 && typeof u["originalName"] === "string" &&
     u["variable"] instanceof tf.Variable,
-  within: (u) => slotKind.is(u),
+  isField: (u) => slotKind.is(u),
   encode: ({ originalName, variable }, site) => {
     const reference = variableReference(originalName, site);
-    const name = reference !== undefined && site.known(reference.variable)
+    const name = reference !== undefined && site.isCaptured(reference.variable)
       ? encodeReference(originalName, reference, "originalName", site)
       : aside(originalName);
     return record([["originalName", name], ["variable", site.part("variable", variable)]]);
@@ -247,7 +247,7 @@ const layerVariableKind: Kind<LayerVariable> = {
   is: (u): u is LayerVariable =>
     typeof u === "object" && u !== null && !isPlainRecord(u) && "val" in u && u.val instanceof tf.Variable &&
     "read" in u && "constraint" in u,
-  within: (u) => layerVariableKind.is(u),
+  isField: (u) => layerVariableKind.is(u),
   encode: ({ val }, site) => record([["of", site.part("of", val)]]),
   restore: (state, target, live) => {
     const variable = target.value("of", entry(state, "of") ?? null)();
@@ -269,7 +269,7 @@ const functionKind: Kind<(...args: never[]) => unknown> = {
   name: "Function",
   // The live value may be anything; `restore` reports what is not a function.
   is: (_): _ is () => unknown => true,
-  within: (u) => typeof u === "function",
+  isField: (u) => typeof u === "function",
   encode: () => null,
   restore: (_, target, live) => {
     if (typeof live !== "function") {
@@ -283,7 +283,7 @@ const functionKind: Kind<(...args: never[]) => unknown> = {
 const undefinedKind: Kind<unknown> = {
   name: "undefined",
   is: (_): _ is unknown => true,
-  within: (u) => u === undefined,
+  isField: (u) => u === undefined,
   encode: () => null,
   restore: (_, target, live) => {
     if (isPlainData(live)) target.overrides("", live, undefined);

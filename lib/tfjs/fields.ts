@@ -33,7 +33,7 @@ type ObjectFields = Record<string, unknown>;
  * @returns A record of the fields. Symbols, accessors and fields that are not enumerable are refused.
  */
 export function encodeFields(object: object, skip: ReadonlySet<string>, site: Site): Node {
-  return site.late("fields", (at) =>
+  return site.deferred("fields", (at) =>
     ownFieldNames(object, at).filter((name) => !skip.has(name)).map((name): Named => [
       name,
       at.part(name, (object as ObjectFields)[name]),
@@ -68,7 +68,7 @@ export function restoreFields(
   target: Target,
 ): void {
   const fields = object as ObjectFields;
-  target.late("fields", (at) => {
+  target.deferred("fields", (at) => {
     const parts = recordEntries(state).map(([name, node]) =>
       [name, at.part(name, Object.hasOwn(fields, name) ? fields[name] : undefined, node)] as const
     );
@@ -91,7 +91,7 @@ export function restoreFields(
       for (const tensor of newTensors) if (!(tensor instanceof tf.Variable)) tf.keep(tensor);
       for (const tensor of oldTensors) if (!newTensors.has(tensor) && isOwned(tensor, at)) tensor.dispose();
       for (const old of oldObjects) {
-        const isReplaced = isOptimizer(old) && !newObjects.has(old) && !at.isElsewhere(old);
+        const isReplaced = isOptimizer(old) && !newObjects.has(old) && !at.isUsedElsewhere(old);
         if (isReplaced && optimizerClassOf(old).exact) old.dispose();
       }
     });
@@ -103,7 +103,7 @@ export function restoreFields(
  * layer's weight. A slot is named after a weight, but its name continues after that of a registered variable.
  */
 function isOwned(tensor: tf.Tensor, target: Target): boolean {
-  if (tensor.isDisposed || target.isElsewhere(tensor)) return false;
+  if (tensor.isDisposed || target.isUsedElsewhere(tensor)) return false;
   if (!(tensor instanceof tf.Variable)) return true;
   const isSlot = [...tensor.name.matchAll(/\//g)].some(({ index }) => registeredVariable(tensor.name.slice(0, index)));
   return !tensor.trainable && (isSlot || !isGeneratedWeightName(tensor.name));
@@ -144,10 +144,10 @@ type Reuse = <A extends object>(restored: A) => A;
  */
 function refill(live: unknown, restored: unknown, target: Target): unknown {
   const { refilled } = target;
-  if (typeof restored !== "object" || restored === null || target.isElsewhere(restored)) return restored;
+  if (typeof restored !== "object" || restored === null || target.isUsedElsewhere(restored)) return restored;
   if (refilled.has(restored)) return refilled.get(restored);
   const isReusable = typeof live === "object" && live !== null && live !== restored && !refilled.has(live) &&
-    !target.isElsewhere(live) && Object.getPrototypeOf(live) === Object.getPrototypeOf(restored) &&
+    !target.isUsedElsewhere(live) && Object.getPrototypeOf(live) === Object.getPrototypeOf(restored) &&
     Object.isExtensible(live) && !Object.isSealed(live);
   const reuse: Reuse = <A extends object>(value: A): A => {
     const container = (isReusable ? live : value) as A;

@@ -278,8 +278,8 @@ function restoreLayer(state: Node, target: Target, layer: tf.layers.Layer): void
 export const layerKind: Kind<tf.layers.Layer> = {
   name: "Layer",
   is: (u): u is tf.layers.Layer => u instanceof tf.layers.Layer && !(u instanceof tf.LayersModel),
-  nearly: (u) => "getClassName" in u && "countParams" in u ? secondCopyFault(u, tf.layers.Layer) : undefined,
-  announce: (layer, names) => nameWeights([layer], names),
+  rejection: (u) => "getClassName" in u && "countParams" in u ? secondCopyFault(u, tf.layers.Layer) : undefined,
+  nameParts: (layer, names) => nameWeights([layer], names),
   encode: encodeLayer,
   buildsParts: true,
   build: buildLayer,

@@ -176,7 +176,7 @@ function withLiveGraph(
 export const modelKind: Kind<tf.LayersModel> = {
   name: "LayersModel",
   is: (u): u is tf.LayersModel => u instanceof tf.LayersModel,
-  announce: (model, names) => {
+  nameParts: (model, names) => {
     nameWeights(model.layers, names);
     nameInputsAndOutputs(model, names);
   },

@@ -240,7 +240,7 @@ function slotShape(slot: Node): readonly number[] {
 export const optimizerKind: Kind<tf.Optimizer> = {
   name: "Optimizer",
   is: (u): u is tf.Optimizer => isOptimizer(u) && !isOfAnotherCopy(u),
-  nearly: (u) => isOptimizer(u) ? secondCopyFault(u, tf.Optimizer) : undefined,
+  rejection: (u) => isOptimizer(u) ? secondCopyFault(u, tf.Optimizer) : undefined,
   encode: (optimizer, site) => {
     const of = optimizerClassOf(optimizer);
     return of.exact ? encodeSeven(optimizer, of, site) : encodeUserOptimizer(optimizer, of, site);
@@ -265,7 +265,7 @@ export const optimizerKind: Kind<tf.Optimizer> = {
     return () => optimizer;
   },
   parts: {
-    late: "fields",
+    deferred: "fields",
     // SGD and momentum train with a copy of the rate in the scalar `c`.
     named: (state, name) =>
       [

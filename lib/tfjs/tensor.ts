@@ -57,7 +57,7 @@ export function shapeOf(node: Node | undefined): readonly number[] {
 export const tensorKind: Kind<tf.Tensor> = {
   name: "Tensor",
   is: (u): u is tf.Tensor => u instanceof tf.Tensor && !(u instanceof tf.Variable) && !u.isDisposed,
-  nearly: (value) => value instanceof tf.Tensor && value.isDisposed ? "a disposed tensor" : undefined,
+  rejection: (value) => value instanceof tf.Tensor && value.isDisposed ? "a disposed tensor" : undefined,
   encode: (tensor, site) => site.hold(holdAt(tensor, site)),
   restore: (state, target, live) => {
     const tensor = checkTensor(state, target, live);
