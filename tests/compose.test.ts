@@ -378,10 +378,7 @@ test("D17: collated tensors live for one step: disposed when the next is asked f
   for (
     const [bad, message] of [
       [[[1, 2], [3]], /2 numbers, found an array of 1 in sample 1/],
-      [
-        [1, "a"],
-        /sort of 1/,
-      ],
+      [[1, "a"], /same type as 1/],
       [[Uint32Array.of(1), Uint32Array.of(2)], /an instance of Uint32Array.*map them first/],
       [
         [BigUint64Array.of(1n), BigUint64Array.of(2n)],
@@ -471,7 +468,7 @@ test("D19: shards of batches, evened out, dropped and split as the peer does, of
     assert.deepStrictEqual(split.map((own) => own.flat().length), [11, 10]);
   }
   const split = { rank: 0, world: 2, splitBatches: true };
-  assert.throws(() => pipe(batched(9, 3), Loader.shard(split)), /a round multiple of 2, found batches of 3/);
+  assert.throws(() => pipe(batched(9, 3), Loader.shard(split)), /a multiple of 2, found batches of 3/);
   assert.throws(() => pipe(Loader.fromArray([1]), Loader.shard(split)), /splitBatches .*found no batch size/);
 });
 
@@ -719,9 +716,9 @@ test("collate: what no tensor holds as it is, is refused with its sample, its pl
     [[[], [1]], /0 numbers, found an array of 1 in sample 1/],
     [[Float32Array.of(1), Float32Array.of(1, 2)], /1 number, found an instance of Float32Array of 2 in sample 1/],
     [[[1], Uint32Array.of(1)], /an instance of Uint32Array in sample 1/],
-    [[1, true], /sort of 1, found true in sample 1/],
-    [["a", 1], /sort of "a", found 1 in sample 1/],
-    [[1, , 2], /sort of 1, found undefined in sample 1/],
+    [[1, true], /type as 1, found true in sample 1/],
+    [["a", 1], /type as "a", found 1 in sample 1/],
+    [[1, , 2], /type as 1, found undefined in sample 1/],
     [[1n], /found 1n as the value of sample 0: map them first/],
     [
       [Uint32Array.of(1)],
@@ -730,7 +727,7 @@ test("collate: what no tensor holds as it is, is refused with its sample, its pl
     [[BigInt64Array.of(1n)], /an instance of BigInt64Array as the value of sample 0: map them first/],
     [[new DataView(new ArrayBuffer(1))], /an instance of DataView/],
     [[undefined], /found undefined as the value/],
-    [[[["a"], ["b", "c"]], [["a"], ["b"]]], /sort of an array of 2, found an array of 1 in sample 1/],
+    [[[["a"], ["b", "c"]], [["a"], ["b"]]], /type as an array of 2, found an array of 1 in sample 1/],
     [[], /batches, arrays of samples, found an array of 0/],
   ];
   for (const [samples, message] of refused) {
@@ -792,18 +789,18 @@ test("what no cursor could keep is refused: at once by a TypeError with a remedy
       () => pipe(data, Loader.batch(2), Loader.mapRandom((x) => x)),
       /single samples, found groups: put it before Loader.batch/,
     ],
-    [() => Loader.zip([data, Loader.fromArray([1])]), /as many items, found 2 and 1/],
+    [() => Loader.zip([data, Loader.fromArray([1])]), /same number of items, found 2 and 1/],
     [() => Loader.zip([]), /at least one loader/],
     [() => Loader.zip([1] as never), /Loader.zip to be given a loader, found 1/],
     [() => Loader.concat([]), /at least one loader/],
     [() => Loader.mix([0.7, 0.3]), /weights of Loader.mix\[0\] .*found 0.7/],
-    [() => pipe([data], Loader.mix([1, 2])), /2 loaders for as many weights .*found 1/],
+    [() => pipe([data], Loader.mix([1, 2])), /2 loaders, one for each weight .*found 1/],
     [() => Loader.window(2, { stride: 3 }), /stride of Loader.window .* 1 to 2, found 3/],
     [() => Loader.shuffleWindow(1, 7), /n of Loader.shuffleWindow/],
     [() => Loader.prefetch(-1), /n of Loader.prefetch/],
     [() => Loader.map((x) => x, { concurrency: 0 }), /concurrency of Loader.map/],
     [() => Loader.cache(dataset), /read twice/],
-    [() => pipe(dataset, Loader.shard({ rank: 0, world: 2, evenBatches: true })), /may come twice/],
+    [() => pipe(dataset, Loader.shard({ rank: 0, world: 2, evenBatches: true })), /read twice/],
     [
       () => pipe(later([1]), Loader.repeat(2), Loader.shard({ rank: 0, world: 2, evenBatches: true })),
       /put repeat after/,
@@ -827,7 +824,10 @@ test("what no cursor could keep is refused: at once by a TypeError with a remedy
 
 test("concat: a loader without end before others, which would never come, is refused", () => {
   const [one, endless] = [Loader.fromArray([1]), pipe(Loader.fromArray([2]), Loader.repeat())];
-  assert.throws(() => Loader.concat([one, endless, one]), /only the last loader .* found one at 1: give its repeat/);
+  assert.throws(
+    () => Loader.concat([one, endless, one]),
+    /only the last loader .* found an endless one at 1: give its repeat/,
+  );
   assert.throws(() => Loader.concat([pipe(later([1]), Loader.repeat()), one]), TypeError);
   assert.equal(Loader.length(Loader.concat([one, endless])), Infinity);
 });

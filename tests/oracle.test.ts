@@ -104,7 +104,7 @@ function anyStep(other: fc.Arbitrary<Build>): fc.Arbitrary<Step> {
       step(
         "zip itself",
         (loader) =>
-          loader.source._tag === "Stream" && loader.source.once
+          loader.source._tag === "Stream" && loader.source.singleUse
             ? loader
             : Loader.zip({ a: loader, b: pipe(loader, Loader.map(sum)) }),
       ),

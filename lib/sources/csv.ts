@@ -8,9 +8,9 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import type { DataFailed } from "../errors.ts";
 import { toError } from "../explain.ts";
 import { checkOptionNames, type OptionNames } from "../option_names.ts";
-import { type Loader, samplesOf } from "../pipeline.ts";
+import { type Loader, loaderOf } from "../loader_types.ts";
 import { demand, ifGiven, must, oneOf, shown } from "../rules.ts";
-import { numbered } from "../source.ts";
+import { randomAccess } from "../source.ts";
 import { checkPath, dataFailed, dataFile, failureOf, using } from "./file.ts";
 import { countOf, indexOf, type Keep, recordsOf } from "./records.ts";
 
@@ -108,7 +108,7 @@ export function fromCsv(path: string, options: CsvOptions = {}): TE.TaskEither<D
           return fail(i + header, `${names.length} fields`, `${values.length} in ${shown(await record(i + header))}`);
         };
         const said = `csv:${count}:${JSON.stringify([separator, ...names])}:${found.content}`;
-        return samplesOf<CsvRecord>(numbered(count, said, at, file.hold));
+        return loaderOf<CsvRecord>(randomAccess(count, said, at, file.hold));
       }, failureOf(path))
     ),
   );

@@ -10,9 +10,9 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import type { DataFailed } from "../errors.ts";
 import { toError } from "../explain.ts";
 import { checkOptionNames } from "../option_names.ts";
-import { type Loader, samplesOf } from "../pipeline.ts";
+import { type Loader, loaderOf } from "../loader_types.ts";
 import { aName, demand, ifGiven, listOf } from "../rules.ts";
-import { numbered } from "../source.ts";
+import { randomAccess } from "../source.ts";
 import { checkPath, dataFailed, failureOf } from "./file.ts";
 
 // --- types
@@ -76,7 +76,7 @@ export function fromFolder(
       throw toError(dataFailed(path, { path: paths[i]!, kind: "length", expected, found }));
     };
     const said = `folder:${paths.length}:${hash.digest("hex").slice(0, 32)}`;
-    return samplesOf<FileSample>(numbered(paths.length, said, at));
+    return loaderOf<FileSample>(randomAccess(paths.length, said, at));
   }, failureOf(path));
 }
 

@@ -10,9 +10,9 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import type { DataFailed } from "../errors.ts";
 import { toError } from "../explain.ts";
 import { checkOptionNames, type OptionNames } from "../option_names.ts";
-import { type Loader, samplesOf } from "../pipeline.ts";
+import { type Loader, loaderOf } from "../loader_types.ts";
 import { demand, ifGiven, ioTs, oneOf, shown } from "../rules.ts";
-import { numbered } from "../source.ts";
+import { randomAccess } from "../source.ts";
 import { checkPath, dataFailed, type DataFile, dataFile, failureOf, using } from "./file.ts";
 import { countOf, type Index, indexOf, type Keep, linesOf, recordsOf } from "./records.ts";
 
@@ -43,7 +43,7 @@ function lined<A>(
         const record = recordsOf(file, found, linesOf);
         const at = async (i: number): Promise<A> => read(await record(i), i);
         const length = await using(file, async () => await count(file, found));
-        return samplesOf<A>(numbered(length, `lines:${length}:${found.content}`, at, file.hold));
+        return loaderOf<A>(randomAccess(length, `lines:${length}:${found.content}`, at, file.hold));
       }, failureOf(path))
     ),
   );

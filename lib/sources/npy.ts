@@ -7,8 +7,8 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { DataFailed } from "../errors.ts";
 import { toError } from "../explain.ts";
-import { type Loader, samplesOf } from "../pipeline.ts";
-import { numbered } from "../source.ts";
+import { type Loader, loaderOf } from "../loader_types.ts";
+import { randomAccess } from "../source.ts";
 import type { TypedArray } from "../tensor.ts";
 import { checkPath, dataFailed, type DataFile, dataFile, failureOf, sampleOf, using } from "./file.ts";
 
@@ -75,7 +75,7 @@ export function fromNpy(path: string): TE.TaskEither<DataFailed, Loader<Row>> {
             return rest.length === 0 ? row[0]! : row;
           };
           const said = `npy:${descr}:${shape.join("x")}:${await sampleOf(file)}`;
-          return samplesOf<Row>(numbered(length, said, at, file.hold));
+          return loaderOf<Row>(randomAccess(length, said, at, file.hold));
         }), failureOf(path))
     ),
   );

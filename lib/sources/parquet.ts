@@ -8,9 +8,9 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import type { DataFailed } from "../errors.ts";
 import { toError } from "../explain.ts";
 import { checkOptionNames, type OptionNames } from "../option_names.ts";
-import { type Loader, samplesOf } from "../pipeline.ts";
+import { type Loader, loaderOf } from "../loader_types.ts";
 import { aName, demand, ifGiven, integer, listOf } from "../rules.ts";
-import { numbered } from "../source.ts";
+import { randomAccess } from "../source.ts";
 import { checkPath, dataFailed, type DataFile, dataFile, failureOf, recent, sampleOf, using } from "./file.ts";
 
 // --- types
@@ -120,7 +120,7 @@ export function fromParquet<A = Readonly<Record<string, unknown>>>(
           const said = `parquet:${count}:${JSON.stringify([columns ?? null, schema, sizes.length])}:${await sampleOf(
             file,
           )}`;
-          return samplesOf<A>(numbered(count, said, at, file.hold));
+          return loaderOf<A>(randomAccess(count, said, at, file.hold));
         }), failureOf(path))
     ),
   );
