@@ -31,19 +31,19 @@ function reordered(
 /** Shuffles a range of samples by seed and epoch; the samples outside keep their positions. */
 export function shuffleRange(seed: Seed): (range: SampleRange) => (source: IndexedSource) => IndexedSource {
   const held = cursorSeed(seed);
-  return ({ low, high }) => (source) => {
-    const part = high - low === source.length ? "" : `[${low},${high})`;
+  return (range) => (source) => {
+    const part = range.high - range.low === source.length ? "" : `[${range.low},${range.high})`;
     const fingerprint = `${source.fingerprint} ${algorithm}${part}:${seedText(seed).join(":")}`;
-    const orderOf = bufferedPermutation(seed, high - low);
-    return reordered(source, held, fingerprint, (epoch, position) => low + orderOf(epoch, position - low));
+    return reordered(source, held, fingerprint, shuffledPositions(seed, range));
   };
 }
 
 /** How many consecutive values of a permutation are computed at a time. */
 const blockLength = 32;
 
-/** The permutation of each epoch. Consecutive indices are computed a block at a time, which is faster. */
-function bufferedPermutation(seed: Seed, length: number): (epoch: number, i: number) => number {
+/** The shuffled positions of a range in each epoch. Consecutive ones are computed a block at a time, which is faster. */
+function shuffledPositions(seed: Seed, { low, high }: SampleRange): (epoch: number, position: number) => number {
+  const length = high - low;
   let now = 0;
   let order = permutation(seed, 0, length);
   const block = new Float64Array(blockLength);
@@ -60,9 +60,10 @@ function bufferedPermutation(seed: Seed, length: number): (epoch: number, i: num
     [first, filled, next] = [i, count, i + count];
     return block[0]!;
   };
-  return (epoch, i) => {
+  return (epoch, position) => {
+    const i = position - low;
     const j = i - first;
-    return epoch === now && j >= 0 && j < filled ? block[j]! : compute(epoch, i);
+    return low + (epoch === now && j >= 0 && j < filled ? block[j]! : compute(epoch, i));
   };
 }
 
