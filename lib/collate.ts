@@ -118,7 +118,7 @@ function samplesIn(batch: unknown): readonly unknown[] {
   );
 }
 
-function checkTensors(made: unknown): tf.TensorContainer {
+function checkCollated(made: unknown): tf.TensorContainer {
   if (isPromise(made)) {
     throw new TypeError(
       "Expected f of Loader.collate to return tensors, found a promise: use Loader.map before it",
@@ -176,7 +176,7 @@ export function collate(f?: (batch: never) => unknown): (loader: Loader<never>) 
     const make = f as ((batch: unknown) => unknown) | undefined;
     const collated = (batch: unknown): unknown =>
       tf.tidy(() => {
-        const made = checkTensors(make === undefined ? stack(samplesIn(batch), "the value") : make(batch));
+        const made = checkCollated(make === undefined ? stack(samplesIn(batch), "the value") : make(batch));
         if (disposesBatch) dispose(batch);
         return made;
       });

@@ -1,5 +1,7 @@
 /**
- * Where in its data a run stands: a cursor is plain data, counted in source samples, so that batch and world size may change.
+ * Cursors: the position of a run in its data, as plain data.
+ *
+ * A cursor counts source samples, not batches, so the batch size and the number of ranks may change at a resume.
  *
  * @module
  */
@@ -11,34 +13,34 @@ import { type Seed, seedText } from "./seed.ts";
 
 // --- types
 
-/** The place of a run in its data, and enough about the data to know it again: frozen and safe in JSON. */
+/** The position of a run in its data, and enough about the data to detect a change of it; frozen, and safe in JSON. */
 export interface Cursor {
   readonly _tag: "Cursor";
   readonly version: 1;
-  /** The seed of the shuffle, or null without one; an integer beyond 2^53 stands as its decimal digits under `bigint`. */
+  /** The seed of the shuffle, or null without one; an integer beyond 2^53 is an object with its decimal digits as `bigint`. */
   readonly seed: number | string | { readonly bigint: string } | null;
-  /** Whole epochs of the source before this place. */
+  /** Completed epochs of the source. */
   readonly epoch: number;
-  /** Source samples of this epoch consumed by all ranks together; 0 once an epoch has ended. */
+  /** Source samples of the current epoch that all ranks together have consumed; 0 once an epoch has ended. */
   readonly position: number;
-  /** Samples in an epoch; null as long as no epoch of a stream has been read to its end. */
+  /** Samples in an epoch; null for a stream of which no epoch has been read to its end. */
   readonly length: number | null;
-  /** What the source and its shuffle are, in one line; not what was mapped, batched or sharded. */
+  /** Identifies the source and its shuffle in one line. It does not cover map, batch and shard. */
   readonly fingerprint: string;
-  /** A short cut: where in a stream that can be entered there the samples lie. It is never compared, and may be left out. */
+  /** A position inside a stream, so that a resume need not read it from its start. It is never compared, and may be left out. */
   readonly mark?: Mark;
 }
 
-/** A place in a stream as the stream itself notes it. */
+/** A position in a stream, in the stream's own form. */
 export type Mark = number | null | readonly Mark[];
 
 // --- constructors
 
-function frozen(mark: Mark): Mark {
-  return typeof mark === "object" && mark !== null ? Object.freeze(mark.map(frozen)) : mark;
+function frozenMark(mark: Mark): Mark {
+  return typeof mark === "object" && mark !== null ? Object.freeze(mark.map(frozenMark)) : mark;
 }
 
-/** A cursor from its fields, frozen. */
+/** A frozen cursor of these fields. */
 export function cursorOf(fields: Omit<Cursor, "_tag" | "version">): Cursor {
   const { epoch, position, length, fingerprint, mark } = fields;
   const seed = typeof fields.seed === "object" && fields.seed !== null
@@ -46,10 +48,10 @@ export function cursorOf(fields: Omit<Cursor, "_tag" | "version">): Cursor {
     : fields.seed;
   return mark === undefined
     ? Object.freeze({ _tag: "Cursor", version: 1, seed, epoch, position, length, fingerprint })
-    : Object.freeze({ _tag: "Cursor", version: 1, seed, epoch, position, length, fingerprint, mark: frozen(mark) });
+    : Object.freeze({ _tag: "Cursor", version: 1, seed, epoch, position, length, fingerprint, mark: frozenMark(mark) });
 }
 
-/** A seed as a cursor holds it, one form for one seed; what is no seed is a `TypeError`. */
+/** The form of a seed in a cursor, one form for each seed; a `TypeError` for a value that is no seed. */
 export function cursorSeed(seed: Seed): number | string | { readonly bigint: string } {
   const [kind, text] = seedText(seed);
   if (kind === "string") return text;
@@ -94,10 +96,10 @@ const possible: Rule = (value, name) => {
 };
 
 /**
- * The codec of {@link Cursor}: it encodes as itself.
+ * The codec of {@link Cursor}, which encodes as itself.
  *
- * Decoding refuses, with a message each, another version, a seed, epoch, position or length that no cursor can have, a
- * position beyond the length, missing or further fields. Law: round trip.
+ * Decoding rejects, with one message each: another version, an invalid seed, epoch, position or length, a position beyond the length, and
+ * missing or unknown fields. Law: round trip.
  *
  * @example
  * ```ts
@@ -112,7 +114,7 @@ export const codec: t.Type<Cursor, Cursor, unknown> = plainCodec("Cursor", possi
 
 // --- combinators
 
-/** Of any version: it is compared. */
+/** A cursor of any version: {@link check} compares the versions. */
 const aCursor = must("a cursor", (value) => Object(value)._tag === "Cursor");
 
 function differs(
@@ -133,13 +135,13 @@ const [version, seed, length, fingerprint] = [
 ];
 
 /**
- * Every way in which the data of a live cursor differs from the data that a saved one was made on.
+ * Every difference between the data of a live cursor and the data of a saved one.
  *
- * Where the two stand is not compared; nor is a length that one of them does not know yet. Law: nothing silent.
+ * Positions are not compared, and lengths only if both are known. Law: nothing silent.
  *
- * @param live A cursor of the loader at hand, such as its {@link Cursor} at the start: the side that was found.
+ * @param live A cursor of the current loader, such as that of `Loader.start`: the side that was found.
  * @param saved The cursor to resume from: the side that was expected.
- * @returns The differences, with paths below the cursor; none if the run may go on.
+ * @returns The differences, with paths inside the cursor; empty if the run can resume.
  *
  * @example
  * ```ts

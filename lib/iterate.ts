@@ -31,11 +31,11 @@ export interface ItemReader<out A> {
 }
 
 /** A computed item and where reading resumes after it, or null at the end. */
-type Step<A> = readonly [item: A, after: Start] | null;
+type ItemStep<A> = readonly [item: A, after: Start] | null;
 
 /** Computes one item after another. */
 interface ItemPuller<out A> {
-  readonly next: () => Awaitable<Step<A>>;
+  readonly next: () => Awaitable<ItemStep<A>>;
   readonly close: () => Promise<void>;
 }
 
@@ -93,7 +93,7 @@ function computeItems<A>(open: () => ItemReader<A>): ItemPuller<A> {
   };
 }
 
-function compute<A>(pulled: PulledItem<A> | null): Awaitable<Step<A>> {
+function compute<A>(pulled: PulledItem<A> | null): Awaitable<ItemStep<A>> {
   if (pulled === null) return null;
   const fail = (thrown: unknown): never => {
     throw sourceError(pulled.before, thrown);
@@ -110,7 +110,7 @@ function compute<A>(pulled: PulledItem<A> | null): Awaitable<Step<A>> {
 
 /** Keeps up to `ahead` further items in progress. On close the items that were not delivered are released. */
 function prefetchItems<A>(inner: ItemPuller<A>, ahead: number, release: (item: A) => void): ItemPuller<A> {
-  const queue: Awaitable<Step<A>>[] = [];
+  const queue: Awaitable<ItemStep<A>>[] = [];
   return {
     next: () => {
       const step = queue.length > 0 ? queue.shift()! : inner.next();
@@ -127,8 +127,8 @@ function prefetchItems<A>(inner: ItemPuller<A>, ahead: number, release: (item: A
 }
 
 /** Starts a step before its turn. If it fails, the rejection is reported when the step is delivered. */
-function startEarly<A>(next: () => Awaitable<Step<A>>): Awaitable<Step<A>> {
-  const postpone = (failure: Promise<Step<A>>): Promise<Step<A>> => {
+function startEarly<A>(next: () => Awaitable<ItemStep<A>>): Awaitable<ItemStep<A>> {
+  const postpone = (failure: Promise<ItemStep<A>>): Promise<ItemStep<A>> => {
     failure.catch(() => {});
     return failure;
   };
@@ -216,7 +216,7 @@ function iteratorOf<A, B>(
     await close().catch(() => {});
     throw error;
   };
-  const deliver = (step: Step<A>): Awaitable<IteratorResult<B, undefined>> => {
+  const deliver = (step: ItemStep<A>): Awaitable<IteratorResult<B, undefined>> => {
     if (step === null) return close();
     return isDone ? finished : { done: false, value: show(step[0], step[1]) };
   };

@@ -40,7 +40,7 @@ function allIndexed(parts: readonly Loader<unknown>[]): readonly IndexedSource[]
   return sources.every((source) => source !== null) ? sources : null;
 }
 
-function checkParts(name: string, parts: readonly Loader<unknown>[]): void {
+function checkLoaders(name: string, parts: readonly Loader<unknown>[]): void {
   if (!Array.isArray(parts)) {
     throw new TypeError(`Expected ${name} to be given an array of loaders, found ${shown(parts)}`);
   }
@@ -74,7 +74,7 @@ export function zip<const P extends LoaderParts>(parts: P): Loader<Zipped<P>> {
   );
   const names = Array.isArray(parts) ? null : Object.keys(parts);
   const list = Object.values(parts) as readonly Loader<unknown>[];
-  checkParts("Loader.zip", list);
+  checkLoaders("Loader.zip", list);
   const join = (values: readonly unknown[]): unknown =>
     names === null ? values : Object.fromEntries(names.map((name, k) => [name, values[k]]));
   const fingerprint = combinedFingerprint(
@@ -150,7 +150,7 @@ async function pullAll<A>(pulls: readonly Promise<PulledItem<A> | null>[]): Prom
  * ```
  */
 export function concat<A>(parts: readonly Loader<A>[]): Loader<A> {
-  checkParts("Loader.concat", parts);
+  checkLoaders("Loader.concat", parts);
   const endless = parts.slice(0, -1).findIndex(isEndless);
   if (endless >= 0) {
     throw new TypeError(
@@ -227,7 +227,7 @@ export function mix(weights: readonly number[]): <A>(parts: readonly Loader<A>[]
     return Math.floor(length / weight) * round + i;
   };
   return <A>(parts: readonly Loader<A>[]) => {
-    checkParts("Loader.mix", parts);
+    checkLoaders("Loader.mix", parts);
     if (parts.length !== weights.length) {
       throw new TypeError(
         `Expected ${weights.length} loaders, one for each weight of Loader.mix, found ${parts.length}`,

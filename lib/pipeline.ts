@@ -55,7 +55,7 @@ export function checkFingerprint(of: string, options: { readonly fingerprint?: s
  * ```
  */
 export function fromArray<A>(xs: ArrayLike<A>): Loader<A> {
-  const isList = (value: unknown): boolean => Array.isArray(value) || isTypedArray(value);
+  const isList = (value: unknown): boolean => Array.isArray(value) || isArrayView(value);
   demand("the data of Loader.fromArray", must("an array or a typed array", isList), xs);
   return loaderOf(arraySource(xs));
 }
@@ -76,7 +76,7 @@ export function fromArray<A>(xs: ArrayLike<A>): Loader<A> {
  * ```
  */
 export function fromRows<A extends NumericArray>(xs: A, size: number): Loader<A> {
-  demand("the data of Loader.fromRows", must("a typed array of numbers", isTypedArray), xs);
+  demand("the data of Loader.fromRows", must("a typed array of numbers", isArrayView), xs);
   demand("size of Loader.fromRows", integer(1), size);
   const whole = must(`a multiple of ${size}`, (length) => Number(length) % size === 0);
   demand("the length of the data of Loader.fromRows", whole, xs.length);
@@ -212,7 +212,7 @@ function isFunction(value: unknown): boolean {
   return typeof value === "function";
 }
 
-function isTypedArray(value: unknown): boolean {
+function isArrayView(value: unknown): boolean {
   return ArrayBuffer.isView(value) && !(value instanceof DataView);
 }
 

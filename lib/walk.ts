@@ -146,7 +146,7 @@ function epochReader(source: StreamSource, opened: OpenedEpochs, from: Start | u
   };
 }
 
-function keyOf({ epoch, position }: SourcePosition): string {
+function positionKey({ epoch, position }: SourcePosition): string {
   return `${epoch}:${position}`;
 }
 
@@ -166,27 +166,27 @@ function sampleBuffer(source: StreamSource, reread: number): SampleBuffer {
     oldest = epoch;
   };
   return {
-    has: (at) => needed.has(keyOf(at)) || first.has(keyOf(at)),
+    has: (at) => needed.has(positionKey(at)) || first.has(positionKey(at)),
     add: (at, sample, isNeeded) => {
       const isFirst = at.position < reread;
-      if (isFirst) first.set(keyOf(at), { epoch: at.epoch, sample });
-      if (isNeeded) return void needed.set(keyOf(at), sample);
+      if (isFirst) first.set(positionKey(at), { epoch: at.epoch, sample });
+      if (isNeeded) return void needed.set(positionKey(at), sample);
       if (!isFirst) source.drop(sample);
       // A skipped promise is awaited later or never, so its rejection is handled here.
       if (isPromise(sample)) sample.catch(() => {});
     },
-    addAgain: (at, sample) => needed.set(keyOf(at), sample),
+    addAgain: (at, sample) => needed.set(positionKey(at), sample),
     take: (item, next) => {
       const own = new Map<string, unknown>();
-      for (const key of item.map(keyOf)) own.set(key, needed.has(key) ? needed.get(key) : first.get(key)?.sample);
+      for (const key of item.map(positionKey)) own.set(key, needed.has(key) ? needed.get(key) : first.get(key)?.sample);
       for (const key of own.keys()) needed.delete(key);
       clear();
       forgetBefore(next.epoch);
       return {
         base: source.base ?? 0,
-        at: (epoch, position) => own.get(keyOf({ epoch, position })),
+        at: (epoch, position) => own.get(positionKey({ epoch, position })),
         index: (_, position) => position,
-        drop: () => item.forEach((at) => source.drop(own.get(keyOf(at)))),
+        drop: () => item.forEach((at) => source.drop(own.get(positionKey(at)))),
       };
     },
     clear,
@@ -241,7 +241,7 @@ export async function* readStream<A>(
       const after = current.after(at, 1);
       const required = length === null ? requiredSamples(samples, at, after, current.minSamples) : samples;
       const end = await pull(epochs, buffer, required, length) ??
-        await readAgain(source, opened, buffer, samples, guard);
+        await pullAgain(source, opened, buffer, samples, guard);
       if (end !== null) {
         length = epochLength(end, at, length, current.minSamples);
         if (length === 0) await checkAllEmpty(epochs, buffer, at.epoch + 1, current.epochs);
@@ -297,7 +297,7 @@ async function pull(
   length: number | null,
 ): Promise<SourcePosition | null> {
   for (const sample of samples) {
-    // A sample of an earlier epoch that is not in the buffer is left to `readAgain`.
+    // A sample of an earlier epoch that is not in the buffer is left to `pullAgain`.
     if (buffer.has(sample) || sample.epoch < epochs.at.epoch) continue;
     if (sample.epoch > epochs.at.epoch) await epochs.enter(sample, length);
     while (epochs.at.position <= sample.position) {
@@ -314,7 +314,7 @@ async function pull(
  * Reads samples of earlier epochs again that are no longer in the buffer: after a resume, the first samples of the epoch that fill its last
  * round. Returns where an epoch ended before one of them, or null.
  */
-async function readAgain(
+async function pullAgain(
   source: StreamSource,
   opened: OpenedEpochs,
   buffer: SampleBuffer,

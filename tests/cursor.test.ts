@@ -17,7 +17,7 @@ const anyCursor: fc.Arbitrary<Cursor> = fc.record({
 
 const cursor: Cursor = cursorOf({ seed: 7, epoch: 1, position: 2, length: 10, fingerprint: "array:10" });
 
-test("round trip: a cursor is frozen plain data that JSON and the codec give back as it was", () => {
+test("cursor: round trip: it is frozen plain data, and JSON and the codec give back an equal value", () => {
   fc.assert(fc.property(anyCursor, (cursor) => {
     assert.ok(Object.isFrozen(cursor) && codec.is(cursor));
     const decoded = codec.decode(JSON.parse(JSON.stringify(codec.encode(cursor))));
@@ -27,7 +27,7 @@ test("round trip: a cursor is frozen plain data that JSON and the codec give bac
   }));
 });
 
-test("canonical: one seed has one form, other seeds have others", () => {
+test("cursor: each seed has one form, and different seeds have different forms", () => {
   assert.deepStrictEqual([7, 7n, -0, 0n].map(cursorSeed), [7, 7, 0, 0]);
   assert.deepStrictEqual([2n ** 53n, -(2n ** 64n)].map(cursorSeed), [
     { bigint: "9007199254740992" },
@@ -37,7 +37,7 @@ test("canonical: one seed has one form, other seeds have others", () => {
   assert.throws(() => cursorSeed(1.5), TypeError);
 });
 
-test("decoding refuses, with a message each, what no cursor can be", () => {
+test("cursor: decoding rejects every invalid field with one message each", () => {
   const bad: readonly (readonly [unknown, readonly RegExp[]])[] = [
     [null, [/a plain object, found null/]],
     [[cursor], [/a plain object/]],
@@ -65,7 +65,7 @@ test("decoding refuses, with a message each, what no cursor can be", () => {
   assert.ok(!codec.is(missing));
 });
 
-test("nothing silent: check lists every difference of the data with both sides, and none of the place", () => {
+test("check: nothing silent: it lists every difference of the data, expected and found, and none of the position", () => {
   fc.assert(fc.property(anyCursor, fc.nat(), (cursor, epoch) => {
     assert.deepStrictEqual(check({ ...cursor, epoch, position: 0 }, cursor), []);
   }));
@@ -85,7 +85,7 @@ test("nothing silent: check lists every difference of the data with both sides, 
 const print = (loader: Loader.Loader<unknown>): string => Loader.start(loader).fingerprint;
 const ofArray = (xs: ArrayLike<unknown>): string => print(Loader.fromArray(xs));
 
-test("same bits: golden fingerprints, never to be regenerated", () => {
+test("fingerprint: same bits: golden fingerprints, never to be regenerated", () => {
   const samples = [
     { x: [0.1, -0, NaN], y: "é\ud800" },
     Float32Array.of(0.1, -0),
@@ -106,7 +106,7 @@ test("same bits: golden fingerprints, never to be regenerated", () => {
   assert.equal(print(Loader.fromDataset({ iterator: () => Promise.reject() })), "dataset");
 });
 
-test("the fingerprint covers the source and its shuffle, not map, batch, shard, take, skip or repeat", () => {
+test("fingerprint: it covers the source and its shuffle, not map, batch, shard, take, skip or repeat", () => {
   const data = pipe(Loader.fromArray([1, 2, 3, 4]), Loader.shuffle(1));
   const piped = pipe(
     data,
@@ -130,7 +130,7 @@ test("the fingerprint covers the source and its shuffle, not map, batch, shard, 
   assert.equal(print(pipe(xs, Loader.take(9), Loader.skip(0), Loader.shuffle(1))), print(data));
 });
 
-test("an edit anywhere in a small array changes the fingerprint, a copy does not", () => {
+test("fingerprint: an edit anywhere in a small array changes it, a copy does not", () => {
   const leaf = fc.oneof(fc.double(), fc.string({ unit: "binary" }), fc.boolean(), fc.bigInt(), fc.constant(null));
   const keyed = fc.dictionary(fc.string(), leaf, { maxKeys: 4, noNullPrototype: true });
   const value = fc.oneof(leaf, fc.array(leaf, { maxLength: 5 }), keyed);
@@ -141,7 +141,7 @@ test("an edit anywhere in a small array changes the fingerprint, a copy does not
   }));
 });
 
-test("the content of a large array is sampled: bounded work, the first and the last item and most edits seen", () => {
+test("fingerprint: a large array is sampled with bounded work, including the first and the last item", () => {
   let reads = 0;
   const counted = new Proxy([] as number[], {
     get: (_, name) =>

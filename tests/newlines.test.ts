@@ -32,7 +32,7 @@ function filled(bytes: Uint8Array, seed: number, rarity: number): void {
   }
 }
 
-test("newlines: the function finds what a plain loop finds, in any piece, at any stride, in both parts", () => {
+test("newline scanner: it finds what a plain loop finds, in any piece, at any stride, in both parts", () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 3 * piece / 2 }),
@@ -56,7 +56,7 @@ test("newlines: the function finds what a plain loop finds, in any piece, at any
   );
 });
 
-test("newlines: a piece of nothing but line ends is noted whole, and one of none not at all", () => {
+test("newline scanner: it reports every byte of a piece of line ends, and none of a piece without", () => {
   const { parts, scan } = scanner(piece);
   const noted: number[] = [];
   parts[0].fill(10);
@@ -65,7 +65,7 @@ test("newlines: a piece of nothing but line ends is noted whole, and one of none
   assert.equal(scan(1, 0, piece, 0, 1, () => assert.fail("there is none")), 0);
 });
 
-test("newlines: the bytes assembled are a module of one function, whose memory is given to it", () => {
+test("newline scanner: the assembled bytes are a WebAssembly module with one function, which imports its memory", () => {
   const module = new WebAssembly.Module(moduleBytes);
   assert.deepEqual(WebAssembly.Module.imports(module), [{ module: "a", name: "memory", kind: "memory" }]);
   assert.deepEqual(WebAssembly.Module.exports(module).map(({ name, kind }) => [name, kind]), [["scan", "function"]]);

@@ -137,7 +137,7 @@ function property(check: (pipeline: Build, n: number) => Promise<void>, runs: nu
   ));
 }
 
-test("same bits: from the cursor before every item of any pipeline a new loader gives the same items and cursors", async () => {
+test("loader: same bits: from every cursor of any pipeline a new loader gives the same items and cursors", async () => {
   await property(async ({ build }) => {
     const whole = await collect(Loader.iterate(build()));
     const cursors = [Loader.start(build()), ...whole.map(([, cursor]) => cursor)];
@@ -148,7 +148,7 @@ test("same bits: from the cursor before every item of any pipeline a new loader 
   }, 150);
 });
 
-test("prefetch: what is computed ahead changes neither items nor cursors, and what was never asked for does not count", async () => {
+test("prefetch: it changes neither items nor cursors, and items that were not requested do not count", async () => {
   await property(async ({ build }, n) => {
     const whole = await collect(Loader.iterate(build()));
     const ahead = (): Any => pipe(build(), Loader.prefetch(n));
@@ -159,7 +159,7 @@ test("prefetch: what is computed ahead changes neither items nor cursors, and wh
   }, 60);
 });
 
-test("skip: skip(n) yields what dropping n yields, over any pipeline", async () => {
+test("skip: skip(n) yields what dropping n items yields, over any pipeline", async () => {
   await property(async ({ build }, n) => {
     const whole = (await collect(Loader.iterate(build()))).map(([item]) => item);
     const rest = (await collect(Loader.iterate(pipe(build(), skip(n))), most - n)).map(([item]) => item);
@@ -167,7 +167,7 @@ test("skip: skip(n) yields what dropping n yields, over any pipeline", async () 
   }, 60);
 });
 
-test("epoch: a loop of one's own over epochs sees the items, and over random access the cursors, that repeat gives", async () => {
+test("iterate: a loop with epoch sees the items of repeat, and over random access its cursors", async () => {
   await property(async ({ build }) => {
     // One of tf.data has an order for each iterator that was made of it.
     if (endless(build()) || build().source._tag === "Stream" && build().source.fingerprint.includes("dataset")) return;
@@ -243,7 +243,7 @@ async function given(run: () => AsyncIterable<readonly [unknown, Loader.Cursor]>
   return seen;
 }
 
-test("a stream gives what an array of its items gives: iterated, skipped into, resumed, and item by item", async () => {
+test("stream: it gives what an array of its items gives: iterated, skipped, resumed, and item by item", async () => {
   const chains = fc.tuple(fc.nat(7), fc.array(streamStep, { minLength: 1, maxLength: 6 }), fc.nat(most));
   await fc.assert(
     fc.asyncProperty(chains, async ([length, steps, n]) => {
@@ -272,7 +272,7 @@ test("a stream gives what an array of its items gives: iterated, skipped into, r
   );
 });
 
-test("a mark is a short cut: without it a cursor leads to the same items", async () => {
+test("cursor: without its mark a cursor leads to the same items", async () => {
   await property(async ({ build }) => {
     const whole = await collect(Loader.iterate(build()), 6);
     for (const [i, [, cursor]] of whole.entries()) {

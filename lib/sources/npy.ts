@@ -35,7 +35,7 @@ const arrays = {
 } as const;
 
 /** The bytes `\x93NUMPY`. */
-const magic: readonly number[] = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
+const npyMagic: readonly number[] = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
 
 interface NpyHeader {
   readonly dtype: keyof typeof arrays;
@@ -69,7 +69,7 @@ export function fromNpy(path: string): TE.TaskEither<DataFailed, Loader<Row>> {
 }
 
 async function npyLoader(file: DataFile): Promise<Loader<Row>> {
-  const { dtype, shape, start } = await readHeader(file);
+  const { dtype, shape, start } = await readNpyHeader(file);
   const array = arrays[dtype];
   const [length = 0, ...rest] = shape;
   const size = rest.reduce((a, b) => a * b, 1) * array.BYTES_PER_ELEMENT;
@@ -91,10 +91,10 @@ function invalid({ path }: DataFile, kind: "format" | "length" | "dtype", expect
 }
 
 /** The header: a Python dictionary literal after the magic bytes, the version and the length. `start` is where the array begins. */
-async function readHeader(file: DataFile): Promise<NpyHeader> {
+async function readNpyHeader(file: DataFile): Promise<NpyHeader> {
   const head = await file.read(0, Math.min(12, file.size));
   const view = new DataView(head.buffer);
-  const hasMagic = magic.every((byte, i) => head[i] === byte);
+  const hasMagic = npyMagic.every((byte, i) => head[i] === byte);
   const version = head[6] ?? 0;
   if (!hasMagic || head.length < 12 || version < 1 || version > 3) {
     throw invalid(file, "format", "\\x93NUMPY and a version from 1 to 3", JSON.stringify(String.fromCharCode(...head)));

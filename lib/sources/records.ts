@@ -195,7 +195,7 @@ const indexHeader = t.type({
 });
 
 /** The bytes of a saved index: one line of JSON, padded to a multiple of 8 bytes, then `starts` in little-endian order. */
-function encodeIndex({ starts, ...about }: RecordIndex, quoted: boolean): Uint8Array {
+function encodeRecordIndex({ starts, ...about }: RecordIndex, quoted: boolean): Uint8Array {
   const body = new Uint8Array(starts.buffer, starts.byteOffset, starts.byteLength);
   const head = JSON.stringify({ magic, quoted, ...about, crc: crc32(body) });
   const padded = `${head.padEnd(Math.ceil((head.length + 1) / 8) * 8 - 1)}\n`;
@@ -203,7 +203,7 @@ function encodeIndex({ starts, ...about }: RecordIndex, quoted: boolean): Uint8A
 }
 
 /** The index in these bytes, or undefined if they are not an undamaged index of the same sort of records. */
-function decodeIndex(bytes: Buffer, quoted: boolean): RecordIndex | undefined {
+function decodeRecordIndex(bytes: Buffer, quoted: boolean): RecordIndex | undefined {
   const end = bytes.indexOf(newline) + 1;
   const header = parseJson(bytes.toString("utf8", 0, end));
   if (!indexHeader.is(header)) return undefined;
@@ -242,12 +242,12 @@ export async function loadIndex(
     const path = `${file.path}.index`;
     const saved = keep === "memory"
       ? undefined
-      : await fs.readFile(path).then((bytes) => decodeIndex(bytes, quoted), () => undefined);
+      : await fs.readFile(path).then((bytes) => decodeRecordIndex(bytes, quoted), () => undefined);
     if (saved !== undefined && saved.size === file.size && saved.modified === file.modified) {
       if (saved.sample === await sampleDigest(file)) return { index: saved, kept: true };
     }
     const index = await buildIndex(file, quoted, onRead);
-    return { index, kept: keep === "beside" && await replaceIndex(path, encodeIndex(index, quoted)) };
+    return { index, kept: keep === "beside" && await replaceIndex(path, encodeRecordIndex(index, quoted)) };
   });
 }
 
