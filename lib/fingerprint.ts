@@ -22,7 +22,7 @@ export function combinedFingerprint(kind: string, parts: readonly string[]): str
 }
 
 /** The first 128 bits of a SHA-256 of strings and bytes, in hexadecimal. */
-export function shortHash(write: (update: (data: string | Uint8Array) => void) => void): string {
+function shortHash(write: (update: (data: string | Uint8Array) => void) => void): string {
   const hash = createHash("sha256");
   write((data) => hash.update(data));
   return hash.digest("hex").slice(0, 32);

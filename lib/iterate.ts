@@ -2,12 +2,12 @@
  * Iteration over a loader from a position on: a core that pulls and computes one item at a time, with layers for read-ahead and for the
  * disposal of tensors.
  *
- * Each layer is an {@link ItemPuller}. A layer passes an item on at once if it is at hand, and as a promise only if it must: with random
+ * Each layer is an {@link ItemPuller}. A layer passes an item on at once if it is ready, and as a promise only if it must: with random
  * access and synchronous maps, no item waits for a promise except the one that `next` returns.
  *
  * @module
  */
-import { type Loader, type LoaderProgress } from "./loader_types.ts";
+import type { Loader, LoaderProgress } from "./loader_types.ts";
 import {
   type Awaitable,
   type IndexPlan,

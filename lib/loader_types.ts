@@ -50,9 +50,6 @@ export interface LoaderProgress {
   readonly position: number;
 }
 
-/** Fields of a new loader that depend on the loader before it. */
-export type FieldChanges<A, B> = (loader: Loader<A>) => Partial<Omit<Loader<B>, "_tag" | "plan" | "source">>;
-
 // --- constructors
 
 /** A loader of a source's single samples. The caller asserts their type: a source does not carry it. */
@@ -83,7 +80,7 @@ export function withFields<A>(loader: Loader<unknown>, fields: Partial<Omit<Load
 export function withPlan<A, B>(
   name: string,
   transform: (plan: IndexPlan<A>) => IndexPlan<B>,
-  changes: FieldChanges<A, B> = () => ({}),
+  changes: (loader: Loader<A>) => Partial<Omit<Loader<B>, "_tag" | "plan" | "source">> = () => ({}),
 ): (loader: Loader<A>) => Loader<B> {
   return (loader) => {
     const { plan } = checkLoader(name, loader);

@@ -3,19 +3,12 @@
  *
  * @module
  */
+import { arrayDigest, sourceFingerprint } from "./fingerprint.ts";
 import { checkLoader, type Loader, loaderOf } from "./loader_types.ts";
 import { checkMisspelt, checkOptionNames } from "./option_names.ts";
 import { origin } from "./plan.ts";
 import { aFunction, demand, ifGiven, integer, isPlainRecord, must } from "./rules.ts";
-import {
-  arraySource,
-  type Dataset,
-  datasetSource,
-  indexedSource,
-  iterableSource,
-  rowsSource,
-  type RowValues,
-} from "./source.ts";
+import { type Dataset, datasetSource, iterableSource, randomAccess, rowsSource, type RowValues } from "./source.ts";
 
 // --- types
 
@@ -57,7 +50,7 @@ export function checkFingerprint(of: string, options: { readonly fingerprint?: s
 export function fromArray<A>(xs: ArrayLike<A>): Loader<A> {
   const isList = (value: unknown): boolean => Array.isArray(value) || isArrayView(value);
   demand("the data of Loader.fromArray", must("an array or a typed array", isList), xs);
-  return loaderOf(arraySource(xs));
+  return loaderOf(randomAccess(xs.length, `array:${xs.length}:${arrayDigest(xs)}`, (index) => xs[index]));
 }
 
 /**
@@ -137,7 +130,8 @@ export function fromIndexed<A>(
   demand("length of Loader.fromIndexed", integer(0), source.length);
   demand("at of Loader.fromIndexed", aFunction, source.at);
   checkFingerprint("Loader.fromIndexed", source.fingerprint === undefined ? {} : { fingerprint: source.fingerprint });
-  return loaderOf(indexedSource(source.length, (index) => source.at(index), source.fingerprint));
+  const fingerprint = sourceFingerprint(`indexed:${source.length}`, source.fingerprint);
+  return loaderOf(randomAccess(source.length, fingerprint, (index) => source.at(index)));
 }
 
 /**

@@ -32,7 +32,7 @@ export interface SampleAccess {
 }
 
 /** Computes an item from a sample, its epoch and its index in the source. */
-export type SampleFunction<A, B> = (sample: A, epoch: number, index: number) => B | Promise<B>;
+type SampleFunction<A, B> = (sample: A, epoch: number, index: number) => B | Promise<B>;
 
 /** How items are divided into rounds, and which part of each round makes a group: `size` items from `offset` on. */
 export interface Rounds {

@@ -60,9 +60,6 @@ export interface SampleRange {
   readonly high: number;
 }
 
-/** A sync or async iterable. */
-export type AnyIterable = Iterable<unknown> | AsyncIterable<unknown>;
-
 /** Values of which slices can be taken. */
 export interface RowValues extends ArrayLike<unknown> {
   readonly subarray?: (from: number, to: number) => unknown;
@@ -95,11 +92,6 @@ export function randomAccess(
   };
 }
 
-/** The items of an array or typed array, which is not copied. */
-export function arraySource(xs: ArrayLike<unknown>): IndexedSource {
-  return randomAccess(xs.length, `array:${xs.length}:${arrayDigest(xs)}`, (index) => xs[index]);
-}
-
 /** The rows of values in row-major order: single values for one axis, else views of a row's values. */
 export function rowsSource(xs: RowValues, shape: readonly number[], kind: string): IndexedSource {
   const [length = 0, ...row] = shape;
@@ -109,18 +101,9 @@ export function rowsSource(xs: RowValues, shape: readonly number[], kind: string
   return randomAccess(length, fingerprint, row.length === 0 ? (i) => xs[i] : view);
 }
 
-/** Samples by index, identified by their number and the user's fingerprint. */
-export function indexedSource(
-  length: number,
-  at: (index: number) => unknown,
-  fingerprint: string | undefined,
-): IndexedSource {
-  return randomAccess(length, sourceFingerprint(`indexed:${length}`, fingerprint), at);
-}
-
 /** A stream of the iterable, sync or async, that `open` returns for each epoch. */
 export function iterableSource(
-  open: (epoch: number) => Awaitable<AnyIterable>,
+  open: (epoch: number) => Awaitable<Iterable<unknown> | AsyncIterable<unknown>>,
   fingerprint: string | undefined,
   kind = "iterable",
 ): StreamSource {
