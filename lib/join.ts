@@ -6,19 +6,17 @@
  *
  * @module
  */
-import type { Mark } from "./cursor.ts";
 import { checkUnowned, type Loader } from "./loader_types.ts";
 import { gather } from "./plan.ts";
 import { demand, integer, isPlainRecord, listOf, must, shown } from "./rules.ts";
 import {
+  type BeginEpoch,
   countFromState,
-  type DerivedEpoch,
   derivedLoader,
   deriveStream,
   indexedItems,
   isEndless,
   itemsFingerprint,
-  type StreamInputs,
 } from "./seal.ts";
 import { combinedFingerprint } from "./fingerprint.ts";
 import { type IndexedSource, pickFromSources, zipSources } from "./source.ts";
@@ -103,7 +101,7 @@ function checkSameLength(sources: readonly IndexedSource[]): void {
 function zippedEpoch(
   paths: readonly (string | null)[],
   join: (values: readonly unknown[]) => unknown,
-): (inputs: StreamInputs, epoch: number, state: Mark | undefined) => DerivedEpoch {
+): BeginEpoch {
   return ({ pull }, _, state) => {
     let count = countFromState(state);
     return {

@@ -57,6 +57,9 @@ export interface DerivedEpoch {
   readonly close?: () => void;
 }
 
+/** Begins an epoch of a derived stream; `state` is the {@link DerivedEpoch.state} of a resume. */
+export type BeginEpoch = (inputs: StreamInputs, epoch: number, state: Mark | undefined) => DerivedEpoch;
+
 // --- constructors
 
 /** The fingerprint of a loader's items: that of its source, with the transforms that decide which samples an item has. */
@@ -119,12 +122,12 @@ function checkInputs(name: string, inputs: readonly Loader<unknown>[]): boolean 
   return inputs.some(({ source }) => source._tag === "Stream" && source.singleUse);
 }
 
-/** A loader of a stream derived from several loaders; `begin` begins an epoch, with the {@link DerivedEpoch.state} of a resume. */
+/** A loader of a stream derived from several loaders. */
 export function deriveStream<A>(
   name: string,
   inputs: readonly Loader<unknown>[],
   about: Pick<SampleSource, "fingerprint" | "seed">,
-  begin: (inputs: StreamInputs, epoch: number, state: Mark | undefined) => DerivedEpoch,
+  begin: BeginEpoch,
 ): Loader<A> {
   const source: StreamSource = {
     _tag: "Stream",
@@ -142,7 +145,7 @@ function openInputs(
   epoch: number,
   opened: OpenedEpochs,
   mark: Mark | undefined,
-  begin: (inputs: StreamInputs, epoch: number, state: Mark | undefined) => DerivedEpoch,
+  begin: BeginEpoch,
 ): StreamEpoch {
   const [state, marks] = markPair(mark) ?? [undefined, undefined];
   const starts = inputs.map((input, k) => Array.isArray(marks) ? startFromMark(marks[k]) : startOfPass(input));

@@ -7,13 +7,14 @@
  *
  * @module
  */
-import { cursorSeed, type Mark } from "./cursor.ts";
+import { cursorSeed } from "./cursor.ts";
 import { type ItemReader, openReader, passOf } from "./iterate.ts";
 import { checkLoader, checkUnowned, type Loader, withFields } from "./loader_types.ts";
 import { checkOptionNames } from "./option_names.ts";
 import { gather, isPromise } from "./plan.ts";
 import { aFunction, demand, integer, shown } from "./rules.ts";
 import {
+  type BeginEpoch,
   type DerivedEpoch,
   derivedLoader,
   deriveStream,
@@ -189,7 +190,7 @@ export function shuffleWindow(n: number, seed: Seed): <A>(loader: Loader<A>) => 
 function shuffledWindowEpoch(
   n: number,
   seed: Seed,
-): (inputs: StreamInputs, epoch: number, state: Mark | undefined) => DerivedEpoch {
+): BeginEpoch {
   return ({ pull, at }, epoch, state) => {
     let [number, toSkip] = Array.isArray(state) ? state as unknown as readonly [number, number] : [0, 0];
     let window: readonly PendingItem[] = [];

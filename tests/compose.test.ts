@@ -29,7 +29,7 @@ const later = <A>(xs: readonly A[]): Loader.Loader<A> => Loader.fromIterable(() 
 const kinds = [(xs: readonly number[]) => Loader.fromArray(xs), (xs: readonly number[]) => later(xs)];
 const lists = fc.array(fc.nat(50), { maxLength: 12 });
 
-/** Checks a loader against a list, from an array and from a stream, for one epoch and for two. */
+/** Compares a loader with a list, over an array and a stream, for one epoch and for two. */
 function like(
   put: (loader: Loader.Loader<number>) => Loader.Loader<unknown>,
   expected: (xs: readonly number[]) => readonly unknown[],
@@ -239,7 +239,7 @@ test("mapRandom: the result depends on seed, epoch and sample only, not on order
   assert.deepStrictEqual([x, noise], [7, expected[1]!.get(7)]);
 });
 
-// --- what is computed ahead
+// --- read-ahead
 
 test("map: with concurrency n it runs n calls at a time, starts them in order and keeps the order", async () => {
   let [running, peak] = [0, 0];
@@ -359,7 +359,7 @@ test("collate: tensors live for one step: they are disposed when the next is req
   const pending = iterator.next();
   await iterator.return?.();
   assert.deepStrictEqual(await pending, { done: true, value: undefined });
-  assert.equal(tf.memory().numTensors, rows, "left while an item was under way");
+  assert.equal(tf.memory().numTensors, rows, "left while an item was in progress");
   const own = pipe(data, Loader.batch(2), Loader.collate((batch) => tf.tensor1d(batch.map(({ y }) => y)).square()));
   for await (const [y] of Loader.iterate(pipe(own, skip(5)))) assert.deepStrictEqual([...y.dataSync()], [100, 121]);
   const stacked = pipe(
@@ -404,7 +404,7 @@ test("cursor: after a resume too the position is 0 exactly after the last batch 
         }
       }
     }
-    // Nothing is pulled ahead: a stream's first epoch is known to have ended once the next sample was asked for.
+    // Nothing is pulled ahead: the end of a stream's epoch is known only after the next sample was requested.
     assert.deepStrictEqual(
       positions,
       of === kinds[0] ? [12, 0, 4, 8, 12, 0, 4, 8, 12, 0] : [12, 16, 4, 8, 12, 0, 4, 8, 12, 0],
@@ -531,7 +531,7 @@ test("shard: a cursor of 4 ranks resumes with 1, 2, 3 or 8 and other batch sizes
   }
 });
 
-// --- what cannot be kept
+// --- streams that are read again
 
 test("shard: evenBatches of a stream repeats the first samples of each epoch, also in groups across epochs and after a skip", async () => {
   const even = Loader.shard({ rank: 1, world: 2, evenBatches: true });
@@ -558,7 +558,7 @@ test("shard: evenBatches of a stream repeats the first samples of each epoch, al
     Loader.repeat(2),
   );
   assert.deepStrictEqual(await Loader.at(3)(woven), (await kept(woven))[3]);
-  // How many epochs such a pass spans is known only once it was read, so that no pass can come after it.
+  // The number of epochs of such a pass is known only after it was read, so no pass can follow it.
   for (const group of [1, 2]) {
     const limited = pipe(
       Loader.fromIterable(samples),
@@ -643,7 +643,7 @@ test("collate: rows of integers together with rows of fractions are float32, and
   assert.match(String(await items(uneven).catch((error) => error)), /found undefined as the value\.y/);
 });
 
-/** What a batch of these samples becomes: its dtype, shape and values. */
+/** The tensor of a batch of these samples: dtype, shape and values. */
 async function collatedOf(...samples: readonly unknown[]): Promise<readonly unknown[]> {
   const loader = pipe(Loader.fromArray([samples]), Loader.collate());
   const tensor = await Loader.at(0)(loader as Loader.Loader<tf.Tensor>);
@@ -672,7 +672,7 @@ test("collate: every value of each typed array is exact", async () => {
     const rows = Loader.fromRows(Half.from([0.5, 1.5, 2.5, 3.5]), 2);
     const [batch] = await items(pipe(rows, Loader.batch(2), Loader.map((rows) => collatedOf(...rows))));
     assert.deepStrictEqual(batch, ["float32", [2, 2], [0.5, 1.5, 2.5, 3.5]]);
-    // Half a precision holds every int8, but not every int32.
+    // Float16 holds every int8 exactly, but not every int32.
     assert.deepStrictEqual(await collatedOf(Half.from([0.5]), Int8Array.of(-7)), ["float32", [2, 1], [0.5, -7]]);
   }
   assert.deepStrictEqual(await collatedOf([0.1, 2], [3, 4]), ["float32", [2, 2], [Math.fround(0.1), 2, 3, 4]]);

@@ -41,7 +41,7 @@ async function failure(task: TaskEither<DataFailed, unknown>): Promise<DataFaile
   return result._tag === "Left" ? result.left : assert.fail("Expected a left, found a loader");
 }
 
-/** What an iteration that breaks off says of its file. */
+/** The `DataFailed` that an iteration rejects with. */
 async function broken(loader: Loader.Loader<unknown>): Promise<DataFailed> {
   const error: Error = await items(loader).then(() => assert.fail("nothing failed"), (error) => error);
   const { cause } = error as { cause: LoaderError };
@@ -201,7 +201,7 @@ test("data files: nothing silent: a longer, shorter, edited or reordered file ha
     for (const edited of edits) {
       await writeFile(other, edited);
       const found = await open(other)();
-      // What breaks a file's own rules is told at once.
+      // An edit that makes the file malformed is an error when it is opened.
       if (found._tag === "Left") assert.equal(found.left._tag, "DataFailed");
       else assert.notEqual(Loader.start(found.right).fingerprint, Loader.start(loader).fingerprint, name);
     }
@@ -260,7 +260,7 @@ test("data files: a malformed file is an error with its position, with expected 
   assert.match(await of("a,b\n1\n", fromCsv), /record 2: format: expected 2 fields, found 1 in "1"/);
   assert.match(await of('a\n"1\n', fromCsv), /a quotation mark that closes/);
   assert.match(await of('a\n1"2"\n', fromCsv), /quotation marks around whole fields/);
-  // Line ends of "\r" alone would make one long header, and no sample.
+  // With line ends of "\r" alone the whole file would be one long header without samples.
   for (const content of ["a,b\r1,2\r3,4\r", "a\r1", "a,b\n1\r2,3\n", 'a,b\r"1",2', 'a,b\n"1",2\r3,4\n']) {
     assert.match(await of(content, fromCsv), /record [12]: .*\\n or \\r\\n at the end of a record/);
   }
@@ -269,7 +269,7 @@ test("data files: a malformed file is an error with its position, with expected 
   assert.match(await of("NUMPY", fromNpy), /\\x93NUMPY/);
   assert.match(await of(npy("<f2", [1], Uint8Array.of(0, 0)), fromNpy), /dtype: expected one of .*found <f2/);
   assert.match(await of(npy(">f4", [1], Float32Array.of(0)), fromNpy), /found >f4/);
-  // A name that every object has.
+  // A name that every object inherits.
   assert.match(await of(npy("toString", [1], Float32Array.of(0)), fromNpy), /dtype: expected one of .*found toString/);
   assert.match(await of(npy("<f4", [2], Float32Array.of(0)), fromNpy), /length: length: expected .* bytes for shape 2/);
   const good = parquet(7);
@@ -324,14 +324,14 @@ test("data files: blank lines at the end of JSON Lines and CSV are not samples, 
       for (const mark of ["", "\uFEFF"]) assert.deepEqual(await opened<unknown>(mark + end, open), []);
     }
   }
-  // The separator makes fields of its own.
+  // A tab is the separator here, so it makes a record.
   assert.deepEqual(await opened("a\tb\n1\t2\n\t\n\n", (path) => fromCsv(path, { separator: "\t" })), [
     { a: "1", b: "2" },
     { a: "", b: "" },
   ]);
   const lines = await opened("a\n\n \n", fromLines);
   assert.deepEqual(lines, ["a", "", " "]);
-  // A shuffle, batches and a cursor count the samples alone.
+  // A shuffle, batches and a cursor count only the samples.
   const path = fresh();
   await writeFile(path, "1\n2\n3\n\n\n");
   const loader = pipe(await runOrThrow(fromJsonLines(path)), Loader.shuffle(1));
@@ -390,7 +390,7 @@ test("fromBody: the lines do not depend on the chunks; a response that is not ok
   let refused = 0;
   const stream = new ReadableStream<Uint8Array>({ cancel: () => void refused++ });
   await assert.rejects(items(Loader.fromBody(() => new Response(stream, { status: 500 }))), /found status 500/);
-  assert.equal(refused, 1, "the body of a refused response stays open");
+  assert.equal(refused, 1, "the body of a response that is not ok stays open");
   let cancelled = 0;
   const endless = Loader.fromBody(() =>
     new ReadableStream<Uint8Array>({

@@ -13,7 +13,7 @@ const { skip } = Loader;
 
 type Pairs<A> = readonly (readonly [A, Loader.Cursor])[];
 
-/** The items of an iteration with their cursors, at most so many. */
+/** At most `most` items of an iteration, each with its cursor. */
 async function collect<A>(xs: AsyncIterable<readonly [A, Loader.Cursor]>, most = Infinity): Promise<Pairs<A>> {
   const pairs: (readonly [A, Loader.Cursor])[] = [];
   if (most === 0) return pairs;
@@ -40,7 +40,7 @@ function throughJson(cursor: Loader.Cursor): Loader.Cursor {
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
-// --- a model of every pipeline: lists, and no arithmetic
+// --- a model of every pipeline: lists without arithmetic
 
 interface Item {
   readonly value: unknown;
@@ -55,7 +55,7 @@ interface Model {
 
 type Kind = "array" | "indexed" | "iterable" | "async iterable" | "dataset";
 
-/** A pipeline by name: how to build it, and its model. */
+/** A named pipeline: a function that builds it, and its model. */
 interface Pipeline {
   readonly name: string;
   readonly length: number;
@@ -91,7 +91,7 @@ function samples(length: number, value: (epoch: number, i: number) => unknown): 
   };
 }
 
-/** Each item once the next one is known, and the last one, which ends where its pass does. */
+/** Each item after the next one is known; the last item ends where its pass ends. */
 function* rolled(xs: Iterable<Item | { readonly end: number }>): Generator<Item> {
   let [held, end]: [Item | undefined, number] = [undefined, 0];
   for (const x of xs) {
@@ -256,7 +256,7 @@ const anyPipeline: fc.Arbitrary<Pipeline> = fc.tuple(
   fc.array(anyStep, { maxLength: 4 }),
 ).map((parts) => pipelineOf(...parts));
 
-/** Pipelines whose passes do not end where their epochs do, and streams whose length an item turns on. */
+/** Pipelines whose passes do not end at the end of an epoch, and streams where an item depends on the length. */
 const hard: readonly Pipeline[] = [
   pipelineOf("array", 3, [0, 9], "s", [steps.repeat(Infinity), steps.take(4), steps.repeat(3)]),
   pipelineOf("iterable", 3, [0, 9], null, [steps.repeat(Infinity), steps.take(4), steps.repeat(3)]),
@@ -274,7 +274,7 @@ const hard: readonly Pipeline[] = [
   ]),
 ];
 
-/** How much of an endless pipeline is looked at. */
+/** How many items of an endless pipeline are compared. */
 const most = 14;
 
 function property(check: (pipeline: Pipeline, n: number) => Promise<void>, runs = 300): Promise<void> {
@@ -300,7 +300,7 @@ test("loader: every pipeline gives the items that lists give, and each cursor co
     assert.deepStrictEqual(found.map(([value]) => value), expected.map(({ value }) => value));
     for (const [i, [, cursor]] of found.entries()) {
       const end = cursor.epoch * length + cursor.position;
-      // Before a stream's epoch was read to its end, whether a tail is to be dropped is not known.
+      // Before an epoch of a stream was read to its end, a dropped tail is unknown.
       if (cursor.length === null) assert.ok(end <= expected[i]!.end);
       else assert.equal(end, expected[i]!.end);
     }
@@ -336,7 +336,7 @@ test("skip: the cursor after n items is the cursor of skip(n)", async () => {
     const whole = await collect(Loader.iterate(build()), n);
     if (whole.length < n) return;
     const after = n === 0 ? Loader.start(build()) : whole[n - 1]![1];
-    // How long a stream's epochs are is not known before one was read.
+    // The length of a stream's epochs is unknown before one was read.
     if (stream && after.length !== null) return;
     assert.deepStrictEqual(Loader.start(pipe(build(), skip(n))), after);
   });
@@ -529,7 +529,7 @@ test("shuffle: three epochs have the same order again, and another order with an
   assert.notDeepStrictEqual(await epochs(42), await epochs(43));
 });
 
-// --- lazy: nothing is computed that nobody asked for
+// --- laziness: only requested items are computed
 
 test("loader: nothing is read before the first item is requested, and each item only when it is requested", async () => {
   const calls: string[] = [];
@@ -694,7 +694,7 @@ test("types: the item type of a pipeline is inferred", async () => {
   for await (const s of later) assert.equal(s, "a");
 });
 
-// --- what can go wrong
+// --- errors
 
 test("start: the start of any source is position 0 of epoch 0, empty or not", () => {
   for (const length of [0, 3]) {
@@ -750,7 +750,7 @@ test("iterate: with epoch, each epoch of a loop has its own order, and resumes i
   assert.deepStrictEqual(rest, whole.slice(1, 3).map(([batch]) => batch));
   const later = await collect(Loader.iterate(pipe(loader, skip(1)), { epoch: 2 }));
   assert.deepStrictEqual(later, whole.slice(7));
-  // A pass of two epochs counts as one.
+  // A pass of two epochs is one pass.
   const twice = await collect(Loader.iterate(pipe(loader, Loader.repeat(2)), { epoch: 1 }));
   assert.deepStrictEqual(twice.slice(0, 3), whole.slice(6));
   const stream = Loader.fromIterable((epoch) => [10 * epoch, 10 * epoch + 1]);

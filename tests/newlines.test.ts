@@ -1,5 +1,5 @@
 /**
- * The search for line ends against a plain loop.
+ * Compares the newline scanner with a plain loop.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { moduleBytes, piece, scanner } from "../lib/sources/newlines.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 
-/** What a loop finds: how many line ends, and where those stand that are to be noted. */
+/** The result of a plain loop: the number of line ends, and the positions that are reported. */
 function plainly(bytes: Uint8Array, from: number, end: number, skip: number, stride: number): [number, number[]] {
   const noted: number[] = [];
   let count = 0;
@@ -23,7 +23,7 @@ function plainly(bytes: Uint8Array, from: number, end: number, skip: number, str
   return [count, noted];
 }
 
-/** Bytes of which one in so many is a line end; the others differ from one in a bit, or in its sign. */
+/** Bytes with a line end at the given rate; the others differ from a line end in one bit, or in the sign. */
 function filled(bytes: Uint8Array, seed: number, rarity: number): void {
   let state = seed | 1;
   for (let i = 0; i < bytes.length; i++) {

@@ -1,6 +1,6 @@
 /**
- * The state oracle: from the cursor before *every* item of every pipeline, through JSON, a new loader gives the same items and cursors; and
- * what is computed ahead changes neither.
+ * The resume oracle: from the cursor before *every* item of a generated pipeline, through JSON, a new loader gives the same items and
+ * cursors, with any read-ahead.
  */
 import assert from "node:assert/strict";
 import process from "node:process";
@@ -19,7 +19,7 @@ const { skip } = Loader;
 type Any = Loader.Loader<unknown>;
 type Pairs = readonly (readonly [unknown, Loader.Cursor])[];
 
-/** How much of an endless pipeline is looked at. */
+/** How many items of an endless pipeline are compared. */
 const most = 12;
 
 async function collect(xs: AsyncIterable<readonly [unknown, Loader.Cursor]>, count = most): Promise<Pairs> {
@@ -31,7 +31,7 @@ async function collect(xs: AsyncIterable<readonly [unknown, Loader.Cursor]>, cou
   return pairs;
 }
 
-/** A number that depends on all of an item. */
+/** A number that depends on every value of an item. */
 function sum(item: unknown): number {
   if (typeof item === "number") return item;
   if (typeof item === "string") return item.length;
@@ -44,18 +44,18 @@ function soon<A>(value: A, i: number): A | Promise<A> {
   return i % 3 === 0 ? value : new Promise((resolve) => setTimeout(resolve, i % 2, value));
 }
 
-/** Whether a filter that nothing passes would look for ever. */
+/** Whether a filter that no item passes would never end. */
 function endless({ source, plan }: Any): boolean {
   return plan(source.length ?? 9).epochs === Infinity || source.fingerprint.includes("repeat(Infinity)");
 }
 
-/** A combinator by its name; it is put over a loader, or left out where the loader refuses it. */
+/** A named transform. It is left out where the loader rejects it. */
 interface Step {
   readonly name: string;
   readonly put: (loader: Any) => Any;
 }
 
-/** Steps that are out of place here, such as a shuffle of a stream, are refused by a `TypeError`. */
+/** Applies a step, unless it is a `TypeError` here, such as a shuffle of a stream. */
 function putIfLawful({ put }: Step): (loader: Any) => Any {
   return (loader) => {
     try {
@@ -169,7 +169,7 @@ test("skip: skip(n) yields what dropping n items yields, over any pipeline", asy
 
 test("iterate: a loop with epoch sees the items of repeat, and over random access its cursors", async () => {
   await property(async ({ build }) => {
-    // One of tf.data has an order for each iterator that was made of it.
+    // A dataset of tf.data has another order for each iterator made from it.
     if (endless(build()) || build().source._tag === "Stream" && build().source.fingerprint.includes("dataset")) return;
     const inOne = await given(() => Loader.iterate(pipe(build(), Loader.repeat(3))));
     if (inOne.some((item) => typeof item === "string" && item.endsWith("Mismatch"))) return;
@@ -183,7 +183,7 @@ test("iterate: a loop with epoch sees the items of repeat, and over random acces
           cursors.push(cursor);
         }
       } catch (error) {
-        // A stream that a limit of steps cuts has no whole epochs.
+        // A stream cut by a limit of steps has no whole epochs.
         if (error instanceof TypeError && error.message.includes("passes can be counted")) return;
         throw error;
       }
@@ -201,8 +201,8 @@ test("iterate: a loop with epoch sees the items of repeat, and over random acces
 type Both = readonly [array: Any, stream: Any];
 
 /**
- * Steps in which `shard` with `evenBatches` and `repeat`, which read samples twice, come often. `mapRandom` is put first: after other
- * steps it counts a stream's samples as they come, and an array's as they lie.
+ * Steps with many `shard` with `evenBatches` and `repeat`, which read samples twice. `mapRandom` comes first: after other steps it counts
+ * the samples of a stream in the order of delivery, and those of an array by index.
  */
 const streamStep: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -220,7 +220,7 @@ const streamStep: fc.Arbitrary<Step> = fc.oneof(
   { arbitrary: fc.constantFrom(2, 3, Infinity).map((n) => step(`repeat ${n}`, Loader.repeat(n))), weight: 2 },
 );
 
-/** A step over both, or over neither where one of them refuses it. */
+/** A step over both loaders, or over neither if one of them rejects it. */
 function putOverBoth({ put }: Step): (both: Both) => Both {
   return (both) => {
     try {
@@ -232,7 +232,7 @@ function putOverBoth({ put }: Step): (both: Both) => Both {
   };
 }
 
-/** The items that a loader gives, up to its end, so many of them, or what it rejects with. */
+/** The items of a loader up to its end or to `most`, or its rejection. */
 async function given(run: () => AsyncIterable<readonly [unknown, Loader.Cursor]>): Promise<readonly unknown[]> {
   const seen: unknown[] = [];
   try {
