@@ -1,5 +1,5 @@
 /**
- * Transforms whose items are not one to one those of the loader before: filter, unbatch, window, shuffleWindow; and cache.
+ * Transforms that regroup the items of a loader: filter, unbatch, window, shuffleWindow; and cache, which keeps them in memory.
  *
  * The items of the input are the samples of the result. With random access the result has random access too, except for {@link filter} and
  * {@link unbatch}, whose length is unknown until read. The cursors of a stream store the position in the input, so that a resume computes
