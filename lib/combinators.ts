@@ -1,59 +1,47 @@
 /**
- * What is put over a loader one at a time, as arithmetic: mapping, order, groups, shares, parts and passes. Nothing is read.
+ * Loader transforms that only change index arithmetic: map, mapRandom, shuffle, batch, take, repeat, prefetch, progress, skip.
+ *
+ * None of them reads a sample.
  *
  * @module
  */
-import type { Loader, Progress } from "./pipeline.ts";
-import { checkOptionNames, type OptionNames } from "./option_names.ts";
-import { chained, changed, checked, isLoader, planned, unowned } from "./pipeline.ts";
-import * as Plans from "./plan.ts";
+import {
+  checkLoader,
+  checkUnowned,
+  isLoader,
+  type Loader,
+  type LoaderProgress,
+  withFields,
+  withPlan,
+} from "./loader_types.ts";
+import { checkOptionNames } from "./option_names.ts";
+import { groupsOf, type IndexPlan, mapItems, mapSamples, repeatPasses, skipItems, takeItems } from "./plan.ts";
 import { make, type Rng } from "./rng.ts";
-import { aBoolean, aFunction, demand, ifGiven, integer, shown } from "./rules.ts";
+import { aBoolean, aFunction, demand, integer, shown } from "./rules.ts";
 import { type Seed, seedText } from "./seed.ts";
-import * as Sources from "./source.ts";
-import type { Range } from "./source.ts";
+import { shuffleRange } from "./shuffle.ts";
+import type { SampleRange } from "./source.ts";
 
 // --- types
 
-/** What {@link skip} takes. */
+/** What {@link skip} accepts. */
 export type Skippable = Loader<unknown> | Iterable<unknown> | AsyncIterable<unknown>;
 
-/** What {@link skip} gives: more of the same. */
+/** What {@link skip} returns: a value of the same sort as its input. */
 export type Skipped<L> = L extends Loader<infer A> ? Loader<A>
   : L extends Iterable<infer A> ? Iterable<A>
   : L extends AsyncIterable<infer A> ? AsyncIterable<A>
   : never;
 
-/** A rank's place among its likes, and what becomes of a last round that does not come out even. */
-export interface Share {
-  /** This rank: an integer from 0, below `world`. */
-  readonly rank: number;
-  /** How many ranks there are, an integer from 1. */
-  readonly world: number;
-  /** Fill the last round with the first items of the pass, so that all ranks have as many; false by default. */
-  readonly evenBatches?: boolean;
-  /** Deal out each batch among the ranks instead of whole batches in turn; false by default. */
-  readonly splitBatches?: boolean;
-  /** Leave out a last round in which not every rank has a whole item; false by default. */
-  readonly dropLast?: boolean;
-}
-
-const shareNames: OptionNames<Share> = {
-  rank: true,
-  world: true,
-  evenBatches: true,
-  splitBatches: true,
-  dropLast: true,
-};
-
 // --- combinators
 
 /**
- * Each item through a function.
+ * Applies a function to each item.
  *
- * @param f What to compute, or a promise of it; it is called only for items that are asked for, those of one batch together.
- * @param options `concurrency`: at most this many calls at a time, an integer from 1; as many items may be under way before
- * they are asked for. Without it all of one item run at once, and nothing ahead. The order is kept either way.
+ * @param f Computes the new item, or a promise of it. It is called only for requested items; the calls for one batch start together.
+ * @param options `concurrency`: the most calls that run at a time, an integer from 1; up to `concurrency - 1` items are then computed before they
+ * are requested. By default all calls of one item run at once, and none ahead. The order of the items is kept either way.
+ * @returns A function from loader to loader; a `TypeError` for a bad argument.
  *
  * @example
  * ```ts
@@ -70,23 +58,23 @@ export function map<A, B>(
   demand("f of Loader.map", aFunction, f);
   checkOptionNames("Loader.map", options, { concurrency: true });
   const { concurrency } = options;
-  if (concurrency === undefined) return mapped("Loader.map", Plans.map(f));
+  if (concurrency === undefined) return withMapping("Loader.map", mapItems(f));
   demand("concurrency of Loader.map", integer(1), concurrency);
-  const few = limited(concurrency, f);
-  return mapped("Loader.map", Plans.map(few), concurrency - 1);
+  return withMapping("Loader.map", mapItems(limitConcurrency(concurrency, f)), concurrency - 1);
 }
 
-function mapped<A, B>(
+/** A plan that maps items one to one: the samples keep their order, and up to `ahead` items are computed before they are requested. */
+function withMapping<A, B>(
   name: string,
-  combinator: (plan: Plans.Plan<A>) => Plans.Plan<B>,
+  transform: (plan: IndexPlan<A>) => IndexPlan<B>,
   ahead = 0,
 ): (loader: Loader<A>) => Loader<B> {
-  const put = planned(name, combinator, ({ range, ahead: before }) => ({ range, ahead: Math.max(before, ahead) }));
-  return (loader) => put(unowned(name, loader));
+  const put = withPlan(name, transform, ({ range, ahead: before }) => ({ range, ahead: Math.max(before, ahead) }));
+  return (loader) => put(checkUnowned(name, loader));
 }
 
-/** A function of which at most so many calls run at a time, in the order in which they were made. */
-function limited<A, B>(most: number, f: (item: A) => B | Promise<B>): (item: A) => Promise<B> {
+/** A function of which at most `most` calls run at a time; the calls start in the order in which they were made. */
+function limitConcurrency<A, B>(most: number, f: (item: A) => B | Promise<B>): (item: A) => Promise<B> {
   const waiting: (() => void)[] = [];
   let free = most;
   return async (item) => {
@@ -103,14 +91,14 @@ function limited<A, B>(most: number, f: (item: A) => B | Promise<B>): (item: A) 
 }
 
 /**
- * Each sample through a function that may be random: its generator belongs to the seed, the epoch and the sample alone.
+ * Applies a random function to each sample, with a generator that depends only on the seed, the epoch and the sample.
  *
- * So what a sample becomes depends neither on the order of the samples, nor on the batch size, the number of ranks or what is
- * computed ahead, and any sample of any past step can be made again alone. It comes before `batch`; before `shuffle`
- * or after it is the same.
+ * So the result for a sample does not depend on the order of the samples, the batch size, the number of ranks or prefetching, and any
+ * sample of any past step can be computed again. Put it before `batch`; before or after `shuffle` gives the same result.
  *
- * @param f What to compute from a sample and its generator, or a promise of it. How many numbers it draws is its own affair.
- * @param options `seed`: a safe integer, a bigint or a string, 0 by default; `concurrency` as in {@link map}.
+ * @param f Computes the new sample from a sample and its generator, or a promise of it. It may draw any number of values.
+ * @param options `seed`: a safe integer, a bigint or a string, 0 by default. `concurrency`: as in {@link map}.
+ * @returns A function from loader to loader; a `TypeError` for a bad argument, or for a loader of groups.
  *
  * @example
  * ```ts
@@ -134,29 +122,35 @@ export function mapRandom<A, B>(
   const words = seedText(seed);
   const random = (sample: A, epoch: number, index: number): B | Promise<B> =>
     f(sample, make(JSON.stringify(["dogear/sample/1", ...words, epoch, index])));
-  const put = ((): (loader: Loader<A>) => Loader<B> => {
-    if (concurrency === undefined) return mapped("Loader.mapRandom", Plans.placed(random));
-    demand("concurrency of Loader.mapRandom", integer(1), concurrency);
-    const few = limited(concurrency, ([sample, epoch, index]: [A, number, number]) => random(sample, epoch, index));
-    const placed = Plans.placed<A, B>((...place) => few(place));
-    return mapped("Loader.mapRandom", placed, concurrency - 1);
-  })();
+  const put = randomMapping(random, concurrency);
   return (loader) => {
-    if (checked("Loader.mapRandom", loader).single) return put(loader);
+    if (checkLoader("Loader.mapRandom", loader).single) return put(loader);
     throw new TypeError(
       "Expected Loader.mapRandom to be given single samples, found groups: put it before Loader.batch",
     );
   };
 }
 
+function randomMapping<A, B>(
+  random: (sample: A, epoch: number, index: number) => B | Promise<B>,
+  concurrency: number | undefined,
+): (loader: Loader<A>) => Loader<B> {
+  if (concurrency === undefined) return withMapping("Loader.mapRandom", mapSamples(random));
+  demand("concurrency of Loader.mapRandom", integer(1), concurrency);
+  const limited = limitConcurrency(concurrency, (args: Parameters<typeof random>) => random(...args));
+  return withMapping("Loader.mapRandom", mapSamples<A, B>((...args) => limited(args)), concurrency - 1);
+}
+
 /**
- * The samples in an order of its own for each epoch, with random access and no table.
+ * Shuffles the samples, in another order for each epoch, with random access and without a table.
  *
- * It mixes single samples: it comes after a source, `map`, and the `take` and `skip` that split data into parts, and before
- * `batch`, `shard` and `repeat`. A stream is a `TypeError`: it has no random access.
+ * It shuffles single samples: put it after the source, after `map`, and after the `take` and `skip` that split data into parts; put it
+ * before `batch`, `shard` and `repeat`.
  *
- * @param seed A safe integer, a bigint of any size or a string. Every epoch's order is a function of it, the epoch and how
- * many samples there are; seed 1 in epoch 1 is not seed 2 in epoch 0.
+ * @param seed A safe integer, a bigint of any size or a string. The order of an epoch is a function of the seed, the epoch and the number of
+ * samples; seed 1 in epoch 1 differs from seed 2 in epoch 0.
+ * @returns A function from loader to loader; a `TypeError` for a stream, which has no random access, and for a loader that is batched,
+ * sharded, repeated, shuffled or endless.
  *
  * @example
  * ```ts
@@ -169,9 +163,9 @@ export function mapRandom<A, B>(
  * ```
  */
 export function shuffle(seed: Seed): <A>(loader: Loader<A>) => Loader<A> {
-  const shuffled = Sources.shuffled(seed);
+  const shuffled = shuffleRange(seed);
   return (loader) => {
-    const { source, range } = checked("Loader.shuffle", loader);
+    const { source, range } = checkLoader("Loader.shuffle", loader);
     if (source._tag === "Stream") {
       throw new TypeError(
         "Expected Loader.shuffle to be given random access, found a stream: use Loader.fromArray or Loader.fromIndexed, " +
@@ -181,20 +175,21 @@ export function shuffle(seed: Seed): <A>(loader: Loader<A>) => Loader<A> {
     if (range === null) {
       throw new TypeError(
         "Expected Loader.shuffle to be given single samples in the source's order, found a loader that is batched, sharded, " +
-          "repeated, shuffled or without end: put one Loader.shuffle right after the source",
+          "repeated, shuffled or endless: put one Loader.shuffle right after the source",
       );
     }
-    return changed(loader, { source: shuffled(range)(source), range: null, groups: null });
+    return withFields(loader, { source: shuffled(range)(source), range: null, groups: null });
   };
 }
 
 /**
- * Groups of items, as arrays of their own.
+ * Groups of consecutive items, as new arrays.
  *
- * The last group of a pass is shorter if the items do not come out even; after `repeat`, groups reach across epochs instead.
+ * The last group of a pass may be shorter. After `repeat`, groups span epochs instead.
  *
  * @param n Items in a group, an integer from 1.
- * @param options `dropLast`: leave a shorter last group out, false by default.
+ * @param options `dropLast`: leave out a shorter last group, false by default.
+ * @returns A function from loader to loader; a `TypeError` for a bad argument.
  *
  * @example
  * ```ts
@@ -211,93 +206,24 @@ export function batch(n: number, options: { readonly dropLast?: boolean } = {}):
   checkOptionNames("Loader.batch", options, { dropLast: true });
   const { dropLast = false } = options;
   demand("dropLast of Loader.batch", aBoolean, dropLast);
-  const put = Plans.deal({ size: n, round: n, offset: 0, even: false, drop: dropLast });
+  const grouped = groupsOf({ size: n, round: n, offset: 0, fill: false, drop: dropLast });
   return <A>(loader: Loader<A>) =>
-    planned<A, A[]>("Loader.batch", put, ({ plan, chain, ahead }) => ({
+    withPlan<A, A[]>("Loader.batch", grouped, ({ plan, chain, ahead }) => ({
       single: false,
-      chain: chained(chain, `batch(${n}${dropLast ? ",drop" : ""})`),
+      chain: `${chain} batch(${n}${dropLast ? ",drop" : ""})`,
       groups: { size: n, dropLast, plan },
       ahead: Math.ceil(ahead / n),
-    }))(unowned("Loader.batch", loader));
-}
-
-/**
- * One rank's share: items `rank`, `rank + world`, `rank + 2 world` and so on; right after `batch`, those are batches.
- *
- * Cursors count what all ranks consumed, so after equally many items all ranks have equal ones, and a run may go on with
- * another number of ranks and another batch size: of the samples left, each comes once, in the order without ranks. Where the
- * items do not come out even, the first ranks have one more, unless an option says otherwise; the options mean what
- * Accelerate's of these names do. Over several epochs, `repeat` comes first: shares of unequal lengths that are repeated each would
- * drift apart.
- *
- * @param share The rank, the number of ranks, and: `evenBatches` fills the last round with the first samples of the pass, which
- * come twice then; `splitBatches` deals each batch out among the ranks, so that its size is that of all of them together;
- * `dropLast` leaves out a round that is not whole. A `TypeError` where `splitBatches` does not follow a `batch` whose size is a
- * multiple of `world`, and where a stream cannot give samples twice.
- *
- * @example
- * ```ts
- * import { Loader, pipe } from "@dogear/dogear";
- * import assert from "node:assert/strict";
- *
- * const data = Loader.fromArray([10, 11, 12, 13, 14]);
- * assert.deepEqual(await Loader.at(0)(pipe(data, Loader.shard({ rank: 1, world: 2 }), Loader.batch(2))), [11, 13]);
- * const even = pipe(data, Loader.batch(2), Loader.shard({ rank: 1, world: 2, evenBatches: true }));
- * assert.deepEqual(await Loader.at(0)(even), [12, 13]);
- * ```
- */
-export function shard(share: Share): <A>(loader: Loader<A>) => Loader<A> {
-  checkOptionNames("Loader.shard", share, shareNames);
-  const { rank, world, evenBatches: even = false, splitBatches: split = false, dropLast = false } = share;
-  demand("world of Loader.shard", integer(1), world);
-  demand("rank of Loader.shard", integer(0, world - 1), rank);
-  for (const name of ["evenBatches", "splitBatches", "dropLast"] as const) {
-    demand(`${name} of Loader.shard`, ifGiven(aBoolean), share[name]);
-  }
-  return <A>(loader: Loader<A>) => {
-    const { source, plan, groups } = checked("Loader.shard", loader);
-    if (split && (groups === null || groups.size % world !== 0)) {
-      throw new TypeError(
-        `Expected splitBatches of Loader.shard to follow a Loader.batch whose size is a round multiple of ${world}, found ` +
-          (groups === null ? "no batch size right before it" : `batches of ${groups.size}`),
-      );
-    }
-    const drop = dropLast || ((even || split) && (groups?.dropLast ?? false));
-    if (even && !drop && source._tag === "Stream" && (source.once || plan(Infinity).epochs > 1)) {
-      throw new TypeError(
-        "Expected evenBatches of Loader.shard to be given samples that may come twice, found " +
-          (source.once
-            ? "a stream whose samples belong to their reader"
-            : "a stream of several epochs: put repeat after it"),
-      );
-    }
-    const options = [even && !drop && ",even", split && ",split", drop && ",drop"].filter((word) => word !== false);
-    const also = ({ chain, ahead }: Loader<A>): Partial<Loader<A>> => ({
-      chain: chained(chain, `shard(${rank}/${world}${options.join("")})`),
-      ahead: Math.ceil(ahead / (split ? 1 : world)),
-    });
-    if (groups === null || !(even || split || drop)) {
-      return planned<A, A>("Loader.shard", Plans.dealSingle({ round: world, offset: rank, even, drop }), also)(loader);
-    }
-    const size = split ? groups.size / world : groups.size;
-    const share = Plans.deal({ size, round: split ? groups.size : size * world, offset: rank * size, even, drop });
-    // The items are groups that `batch` made, so groups of the same things are items.
-    return changed<A>(loader, {
-      ...also(loader),
-      range: null,
-      groups: null,
-      plan: (length) => share(groups.plan(length)) as Plans.Plan<unknown> as Plans.Plan<A>,
-    });
-  };
+    }))(checkUnowned("Loader.batch", loader));
 }
 
 /**
  * The first items of each pass.
  *
- * Before `repeat` it shortens every epoch, and the cursor after its last item is at the next one. After `repeat` it is a
- * limit of steps, and the cursor stays where it stopped: with a higher limit the run goes on from there.
+ * Before `repeat` it shortens every epoch, and the cursor after the last item is at the start of the next epoch. After `repeat` it is a
+ * limit of steps, and the cursor stays where the last item ended: with a higher limit the run resumes there.
  *
- * @param n How many items of the loader it is given, an integer from 0.
+ * @param n The most items of the loader, an integer from 0.
+ * @returns A function from loader to loader; a `TypeError` for a bad argument.
  *
  * @example
  * ```ts
@@ -309,19 +235,22 @@ export function shard(share: Share): <A>(loader: Loader<A>) => Loader<A> {
  */
 export function take(n: number): <A>(loader: Loader<A>) => Loader<A> {
   demand("n of Loader.take", integer(0), n);
-  const narrowed = ({ low, high }: Range): Range => ({ low, high: Math.min(high, low + n) });
+  const narrowed = ({ low, high }: SampleRange): SampleRange => ({ low, high: Math.min(high, low + n) });
   return <A>(loader: Loader<A>) =>
-    planned<A, A>("Loader.take", Plans.take(n), ({ range, chain }) => ({
+    withPlan<A, A>("Loader.take", takeItems(n), ({ range, chain }) => ({
       range: range && narrowed(range),
-      chain: chained(chain, `take(${n})`),
+      chain: `${chain} take(${n})`,
     }))(loader);
 }
 
 /**
- * Passes over the data one after another, each epoch in its own order if it is shuffled.
+ * Several passes over the data one after another. A shuffled loader has another order in each epoch.
  *
- * @param epochs How many, an integer from 1; without end by default. An empty loader ends at once all the same. The epochs of a stream
- * must have as many samples, so where its first is empty up to 15 more are looked at, and one that has samples rejects with `CursorMismatch`.
+ * An empty loader ends at once, even if it is repeated without end. All epochs of a stream must have the same length: where the first is
+ * empty, up to 15 more are read, and one that has samples rejects the iteration with `CursorMismatch`.
+ *
+ * @param epochs The number of passes, an integer from 1; endless by default.
+ * @returns A function from loader to loader; a `TypeError` for a bad argument.
  *
  * @example
  * ```ts
@@ -336,22 +265,19 @@ export function take(n: number): <A>(loader: Loader<A>) => Loader<A> {
 export function repeat(epochs: number = Infinity): <A>(loader: Loader<A>) => Loader<A> {
   if (epochs !== Infinity) demand("epochs of Loader.repeat", integer(1), epochs);
   return <A>(loader: Loader<A>) =>
-    planned<A, A>(
-      "Loader.repeat",
-      Plans.repeat(epochs),
-      ({ chain }) => ({ chain: chained(chain, `repeat(${epochs})`) }),
-    )(
+    withPlan<A, A>("Loader.repeat", repeatPasses(epochs), ({ chain }) => ({ chain: `${chain} repeat(${epochs})` }))(
       loader,
     );
 }
 
 /**
- * Items computed before they are asked for, so that what they wait for happens during training.
+ * Computes items before they are requested, so that reads and maps run in the background during training.
  *
- * It never counts: the cursor is what was given out, so a resumed run sees the same items with any n. An iteration that is left
- * lets go of what was computed ahead.
+ * It does not affect cursors, which count only items handed to you: a resumed run sees the same items with any n. Items computed ahead are
+ * released when the iteration ends early.
  *
- * @param n How many items, an integer from 0.
+ * @param n The most items computed ahead, an integer from 0.
+ * @returns A function from loader to loader; a `TypeError` for a bad argument.
  *
  * @example
  * ```ts
@@ -369,16 +295,16 @@ export function repeat(epochs: number = Infinity): <A>(loader: Loader<A>) => Loa
 export function prefetch(n: number): <A>(loader: Loader<A>) => Loader<A> {
   demand("n of Loader.prefetch", integer(0), n);
   return <A>(loader: Loader<A>) => {
-    const { ahead } = checked("Loader.prefetch", loader);
-    return changed<A>(loader, { ahead: Math.max(ahead, n) });
+    const { ahead } = checkLoader("Loader.prefetch", loader);
+    return withFields<A>(loader, { ahead: Math.max(ahead, n) });
   };
 }
 
 /**
- * Tells a function of every item that an iteration gives: a bar, a log, an estimate of the time left.
+ * Calls a function at every item of an iteration: for a progress bar, a log, or an estimate of the remaining time.
  *
- * @param watch Called with the {@link Progress} at each item, right before it is given; it counts from the loader's start, after
- * a resume too.
+ * @param watch Receives the {@link LoaderProgress} right before the item is delivered. It counts from the loader's start, after a resume too.
+ * @returns A function from loader to loader; a `TypeError` if `watch` is no function.
  *
  * @example
  * ```ts
@@ -391,19 +317,20 @@ export function prefetch(n: number): <A>(loader: Loader<A>) => Loader<A> {
  * assert.deepEqual(said, ["1/2", "2/2"]);
  * ```
  */
-export function progress(watch: (progress: Progress) => unknown): <A>(loader: Loader<A>) => Loader<A> {
+export function progress(watch: (progress: LoaderProgress) => unknown): <A>(loader: Loader<A>) => Loader<A> {
   demand("the function of Loader.progress", aFunction, watch);
-  return <A>(loader: Loader<A>) => changed<A>(checked("Loader.progress", loader), { watch });
+  return <A>(loader: Loader<A>) => withFields<A>(checkLoader("Loader.progress", loader), { watch });
 }
 
 /**
- * Everything but the first items, lazily: of a loader, an iterable or an async iterable.
+ * All items except the first n, lazily: of a loader, an iterable or an async iterable.
  *
- * On random access it is arithmetic, O(1) in n. On a stream the skipped samples are pulled, but nothing is mapped or
- * collated. The result of an iterable may be iterated whenever the iterable may. Laws: `skip(0) = id`,
- * `skip(a) ∘ skip(b) = skip(a + b)`, `skip(n)` yields what dropping n yields, and starts at the cursor after n items.
+ * With random access it is arithmetic, O(1) in n. The skipped samples of a stream are pulled, but not mapped or collated. The result of an
+ * iterable can be iterated as often as the iterable. Laws: `skip(0) = id`, `skip(a) ∘ skip(b) = skip(a + b)`, `skip(n)` yields what
+ * dropping n items yields, and starts at the cursor after n items.
  *
- * @param n How many items of what it is given, an integer from 0; more than there are leaves nothing.
+ * @param n The number of items to skip, an integer from 0; beyond the end nothing is left.
+ * @returns A function from a loader or an iterable to one of the same sort; a `TypeError` for a bad argument.
  *
  * @example
  * ```ts
@@ -420,30 +347,30 @@ export function progress(watch: (progress: Progress) => unknown): <A>(loader: Lo
  */
 export function skip(n: number): <L extends Skippable>(xs: L) => Skipped<L> {
   demand("n of skip", integer(0), n);
-  return <L extends Skippable>(xs: L) => skipped(n, xs) as Skipped<L>;
+  return <L extends Skippable>(xs: L) => skipFrom(n, xs) as Skipped<L>;
 }
 
-function skipped(n: number, xs: Skippable): Skippable {
+function skipFrom(n: number, xs: Skippable): Skippable {
   if (isLoader(xs)) {
-    const narrowed = ({ low, high }: Range): Range => ({ low: Math.min(high, low + n), high });
-    return planned<unknown, unknown>("skip", Plans.skip(n), ({ range, chain }) => ({
+    const narrowed = ({ low, high }: SampleRange): SampleRange => ({ low: Math.min(high, low + n), high });
+    return withPlan<unknown, unknown>("skip", skipItems(n), ({ range, chain }) => ({
       range: range && narrowed(range),
-      chain: chained(chain, `skip(${n})`),
+      chain: `${chain} skip(${n})`,
     }))(xs);
   }
   if (Symbol.asyncIterator in Object(xs)) {
-    return { [Symbol.asyncIterator]: () => droppingLater(n, xs as AsyncIterable<unknown>) };
+    return { [Symbol.asyncIterator]: () => dropFirstAsync(n, xs as AsyncIterable<unknown>) };
   }
-  if (Symbol.iterator in Object(xs)) return { [Symbol.iterator]: () => dropping(n, xs as Iterable<unknown>) };
+  if (Symbol.iterator in Object(xs)) return { [Symbol.iterator]: () => dropFirst(n, xs as Iterable<unknown>) };
   throw new TypeError(`Expected skip to be given a loader or an iterable, found ${shown(xs)}`);
 }
 
-function* dropping<A>(n: number, xs: Iterable<A>): Generator<A, void> {
+function* dropFirst<A>(n: number, xs: Iterable<A>): Generator<A, void> {
   let i = 0;
   for (const x of xs) if (i++ >= n) yield x;
 }
 
-async function* droppingLater<A>(n: number, xs: AsyncIterable<A>): AsyncGenerator<A, void> {
+async function* dropFirstAsync<A>(n: number, xs: AsyncIterable<A>): AsyncGenerator<A, void> {
   let i = 0;
   for await (const x of xs) if (i++ >= n) yield x;
 }

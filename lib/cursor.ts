@@ -52,7 +52,7 @@ function frozenMark(mark: Mark): Mark {
   return typeof mark === "object" && mark !== null ? Object.freeze(mark.map(frozenMark)) : mark;
 }
 
-/** A cursor from its fields, frozen. */
+/** A frozen cursor of these fields. */
 export function cursorOf(fields: Omit<Cursor, "_tag" | "version">): Cursor {
   const { epoch, position, length, fingerprint, mark } = fields;
   const seed = typeof fields.seed === "object" && fields.seed !== null
@@ -108,7 +108,7 @@ const cursorType: Plain<Cursor> = dependent(
 );
 
 /**
- * The codec of {@link Cursor}: it encodes as itself.
+ * The codec of {@link Cursor}, which encodes as itself.
  *
  * Decoding rejects, with a message for each: another version, an impossible seed, epoch, position or length, a position beyond the length,
  * and missing or unknown fields. Law: round trip.

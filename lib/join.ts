@@ -1,49 +1,59 @@
 /**
- * One loader from several: side by side, one after another, mixed.
+ * Combines several loaders into one: zip, concat, mix.
  *
- * The items of the parts are the samples of the whole: positions count them, and `shuffle`, `batch` and `shard` go on from
- * there. Over random access the whole has random access; where one part is a stream it is a stream.
+ * The items of the inputs are the samples of the result: cursors count them, and `shuffle`, `batch` and `shard` may follow. The result has
+ * random access if all inputs have it; else it is a stream.
  *
  * @module
  */
-import { type Loader, unowned } from "./pipeline.ts";
+import { checkUnowned, type Loader } from "./loader_types.ts";
 import { gather } from "./plan.ts";
 import { demand, integer, isPlainRecord, listOf, must, shown } from "./rules.ts";
-import { type Held, indexedItems, isEndless, saidOf, saidOfAll, sealed, woven } from "./seal.ts";
-import { type Indexed, picked, zipped as zippedSource } from "./source.ts";
-import { mismatched } from "./walk.ts";
+import {
+  type BeginEpoch,
+  countFromState,
+  derivedLoader,
+  deriveStream,
+  indexedItems,
+  isEndless,
+  itemsFingerprint,
+} from "./seal.ts";
+import { combinedFingerprint } from "./fingerprint.ts";
+import { type IndexedSource, pickFromSources, zipSources } from "./source.ts";
+import { mismatchError, type PulledItem } from "./walk.ts";
 
 // --- types
 
-/** Loaders by place or by name. */
-export type Parts = readonly Loader<unknown>[] | { readonly [name: string]: Loader<unknown> };
+/** Loaders in an array or by name. */
+export type LoaderParts = readonly Loader<unknown>[] | { readonly [name: string]: Loader<unknown> };
 
-/** The items of {@link Parts}, by place or by name. */
+/** The items of {@link LoaderParts}, in an array or by name. */
 export type Zipped<P> = { -readonly [K in keyof P]: P[K] extends Loader<infer A> ? A : never };
 
 // --- constructors
 
-function allIndexed(parts: readonly Loader<unknown>[]): readonly Indexed[] | null {
+/** The inputs as sources with random access, or null if one of them is a stream. */
+function allIndexed(parts: readonly Loader<unknown>[]): readonly IndexedSource[] | null {
   const sources = parts.map(indexedItems);
   return sources.every((source) => source !== null) ? sources : null;
 }
 
-function someLoaders(name: string, parts: readonly Loader<unknown>[]): void {
+function checkLoaders(name: string, parts: readonly Loader<unknown>[]): void {
   if (!Array.isArray(parts)) {
     throw new TypeError(`Expected ${name} to be given an array of loaders, found ${shown(parts)}`);
   }
   if (parts.length === 0) throw new TypeError(`Expected ${name} to be given at least one loader, found none`);
-  parts.forEach((part) => unowned(name, part));
+  parts.forEach((part) => checkUnowned(name, part));
 }
 
 /**
- * Several loaders side by side: the items of one place together.
+ * The items of several loaders at the same position, together.
  *
- * All must have as many items; one that never ends goes with any.
+ * All loaders must have the same number of items; an endless loader goes with any.
  *
  * @param parts The loaders, in an array or by name.
- * @returns A loader of tuples, or of records. Known lengths that differ are a `TypeError`; streams that turn out to differ reject
- * the iteration with the cause `CursorMismatch`.
+ * @returns A loader of tuples or records. Known lengths that differ are a `TypeError`; streams whose lengths turn out to differ reject the
+ * iteration with the cause `CursorMismatch`.
  *
  * @example
  * ```ts
@@ -54,58 +64,80 @@ function someLoaders(name: string, parts: readonly Loader<unknown>[]): void {
  * assert.deepEqual(await Loader.at(1)(labelled), { x: "b", y: 1 });
  * ```
  */
-export function zip<const P extends Parts>(parts: P): Loader<Zipped<P>> {
+export function zip<const P extends LoaderParts>(parts: P): Loader<Zipped<P>> {
   demand(
-    "what Loader.zip is given",
+    "the argument of Loader.zip",
     must("an array or a record of loaders", (x) => Array.isArray(x) || isPlainRecord(x)),
     parts,
   );
   const names = Array.isArray(parts) ? null : Object.keys(parts);
   const list = Object.values(parts) as readonly Loader<unknown>[];
-  someLoaders("Loader.zip", list);
+  checkLoaders("Loader.zip", list);
   const join = (values: readonly unknown[]): unknown =>
     names === null ? values : Object.fromEntries(names.map((name, k) => [name, values[k]]));
-  const said = saidOfAll("zip", list.map((part, k) => `${names === null ? "" : `${names[k]}: `}${saidOf(part)}`));
+  const fingerprint = combinedFingerprint(
+    "zip",
+    list.map((part, k) => `${names === null ? "" : `${names[k]}: `}${itemsFingerprint(part)}`),
+  );
   const indexed = allIndexed(list);
   if (indexed !== null) {
-    const lengths = [...new Set(indexed.map(({ length }) => length))].filter((length) => length !== Infinity);
-    if (lengths.length <= 1) return sealed(zippedSource(indexed, said, join), list);
-    throw new TypeError(
-      `Expected the loaders of Loader.zip to have as many items, found ${lengths.join(" and ")}: take as many of each`,
-    );
+    checkSameLength(indexed);
+    return derivedLoader(zipSources(indexed, fingerprint, join), list);
   }
-  const bounded = list.map((part) => !isEndless(part));
-  return woven("Loader.zip", list, { fingerprint: said, seed: null }, ({ pull }, _, state) => {
-    let count = typeof state === "number" ? state : 0;
+  const paths = list.map((part, k) => isEndless(part) ? null : `zip/${names?.[k] ?? k}`);
+  return deriveStream("Loader.zip", list, { fingerprint, seed: null }, zippedEpoch(paths, join));
+}
+
+function checkSameLength(sources: readonly IndexedSource[]): void {
+  const lengths = [...new Set(sources.map(({ length }) => length))].filter((length) => length !== Infinity);
+  if (lengths.length <= 1) return;
+  throw new TypeError(
+    `Expected the loaders of Loader.zip to have the same number of items, found ${lengths.join(" and ")}: ` +
+      "put Loader.take on the longer ones",
+  );
+}
+
+/** An epoch of zipped streams. `paths` name the inputs in errors, with null for an endless one. */
+function zippedEpoch(
+  paths: readonly (string | null)[],
+  join: (values: readonly unknown[]) => unknown,
+): BeginEpoch {
+  return ({ pull }, _, state) => {
+    let count = countFromState(state);
     return {
       next: async () => {
-        const pulls = list.map((_, k) => pull(k));
-        const pulled = await Promise.all(pulls).catch((cause) => {
-          for (const one of pulls) one.then((there) => there?.drop(), () => {});
-          throw cause;
-        });
-        const there = pulled.filter((one) => one !== null);
-        const drop = (): void => there.forEach((one) => one.drop());
-        if (there.length < pulled.length) {
+        const pulled = await pullAll(paths.map((_, k) => pull(k)));
+        const present = pulled.filter((one) => one !== null);
+        const drop = (): void => present.forEach((one) => one.drop());
+        if (present.length < pulled.length) {
           drop();
-          const longer = pulled.findIndex((one, k) => one !== null && bounded[k]);
-          if (longer < 0) return null;
-          const path = `zip/${names?.[longer] ?? longer}`;
-          throw mismatched([{ path, kind: "length", expected: String(count), found: `at least ${count + 1}` }]);
+          const path = paths.find((path, k) => path !== null && pulled[k] !== null);
+          if (path === undefined || path === null) return null;
+          throw mismatchError([{ path, kind: "length", expected: `${count}`, found: `at least ${count + 1}` }]);
         }
         count++;
-        const run = async (): Promise<unknown> => join(await gather(there.length, (k) => there[k]!.run()));
-        return { run, drop };
+        return { run: async () => join(await gather(present.length, (k) => present[k]!.run())), drop };
       },
       state: () => count,
     };
-  });
+  };
+}
+
+/** The items of all pulls; if one fails, the others are dropped. */
+async function pullAll<A>(pulls: readonly Promise<PulledItem<A> | null>[]): Promise<readonly (PulledItem<A> | null)[]> {
+  try {
+    return await Promise.all(pulls);
+  } catch (cause) {
+    for (const one of pulls) one.then((pulled) => pulled?.drop(), () => {});
+    throw cause;
+  }
 }
 
 /**
- * Loaders one after another.
+ * The items of several loaders, one loader after another.
  *
- * @param parts The loaders; only the last may be without end.
+ * @param parts The loaders; only the last may be endless.
+ * @returns The loader; a `TypeError` for an endless loader before the last.
  *
  * @example
  * ```ts
@@ -116,45 +148,50 @@ export function zip<const P extends Parts>(parts: P): Loader<Zipped<P>> {
  * ```
  */
 export function concat<A>(parts: readonly Loader<A>[]): Loader<A> {
-  someLoaders("Loader.concat", parts);
+  checkLoaders("Loader.concat", parts);
   const endless = parts.slice(0, -1).findIndex(isEndless);
   if (endless >= 0) {
     throw new TypeError(
-      `Expected only the last loader of Loader.concat to be without end, found one at ${endless}: give its repeat a number of epochs`,
+      `Expected only the last loader of Loader.concat to be endless, found an endless one at ${endless}: ` +
+        "give its repeat a number of epochs",
     );
   }
-  const said = saidOfAll("concat", parts.map(saidOf));
+  const fingerprint = combinedFingerprint("concat", parts.map(itemsFingerprint));
   const indexed = allIndexed(parts);
   if (indexed === null) {
-    return woven("Loader.concat", parts, { fingerprint: said, seed: null }, ({ pull }, _, state) => {
-      let part = typeof state === "number" ? state : 0;
-      const next = async (): Promise<Held | null> => {
-        for (; part < parts.length; part++) {
-          const pulled = await pull(part);
-          if (pulled !== null) return pulled;
-        }
-        return null;
+    return deriveStream("Loader.concat", parts, { fingerprint, seed: null }, ({ pull }, _, state) => {
+      let part = countFromState(state);
+      return {
+        next: async () => {
+          for (; part < parts.length; part++) {
+            const pulled = await pull(part);
+            if (pulled !== null) return pulled;
+          }
+          return null;
+        },
+        state: () => part,
       };
-      return { next, state: () => part };
     });
   }
-  const ends = indexed.map(((end) => ({ length }: Indexed) => end += length)(0));
+  const ends = indexed.map(((end) => ({ length }: IndexedSource) => end += length)(0));
   const pick = (position: number): readonly [number, number] => {
     const part = ends.findIndex((end) => position < end);
     return [part, position - (ends[part - 1] ?? 0)];
   };
-  return sealed(picked(indexed, ends.at(-1)!, said, pick), parts);
+  return derivedLoader(pickFromSources(indexed, ends.at(-1)!, fingerprint, pick), parts);
 }
 
 const weightsRule = listOf(integer(1, 1 << 20));
 
 /**
- * Loaders mixed in exact proportions: of every so many items as the weights add up to, each loader gives as many as its weight says.
+ * The items of several loaders in exact proportions: each round of as many items as the sum of the weights has as many items of each
+ * loader as its weight.
  *
- * The order in which they take turns is fixed and even (the loader furthest behind its share comes next), so that any item
- * can be found by its number. The mix ends before the first item that its loader no longer has: repeat those that are short.
+ * The order in a round is fixed and even: the loader furthest behind its share comes next. So any item can be found by its number. The mix
+ * ends before the first item that its loader no longer has; put `repeat` on the shorter loaders.
  *
  * @param weights Integers from 1, one for each loader: 7 and 3, not 0.7 and 0.3. Their sum is at most 2^20.
+ * @returns A function from loaders to a loader; a `TypeError` for bad weights, or for another number of loaders.
  *
  * @example
  * ```ts
@@ -172,39 +209,41 @@ export function mix(weights: readonly number[]): <A>(parts: readonly Loader<A>[]
   const round = weights.reduce((a, b) => a + b, 0);
   demand("the sum of the weights of Loader.mix", integer(1, 1 << 20), round);
   const turns = turnsOf(weights, round);
-  const before = weights.map(() => 0);
-  const rank = turns.map((part) => before[part]!++);
-  const places = weights.map((_, k) => turns.flatMap((part, i) => part === k ? [i] : []));
+  const counts = weights.map(() => 0);
+  /** For each place in a round: how many items of the same loader come before it in the round. */
+  const ranks = turns.map((part) => counts[part]!++);
   const pick = (position: number): readonly [number, number] => {
-    const [whole, i] = [Math.floor(position / round), position % round];
+    const [rounds, i] = [Math.floor(position / round), position % round];
     const part = turns[i]!;
-    return [part, whole * weights[part]! + rank[i]!];
+    return [part, rounds * weights[part]! + ranks[i]!];
+  };
+  /** The items of the mix before the first one that this loader no longer has. */
+  const endOf = ({ length }: IndexedSource, part: number): number => {
+    if (length === Infinity) return Infinity;
+    const weight = weights[part]!;
+    const i = turns.findIndex((one, i) => one === part && ranks[i] === length % weight);
+    return Math.floor(length / weight) * round + i;
   };
   return <A>(parts: readonly Loader<A>[]) => {
-    someLoaders("Loader.mix", parts);
+    checkLoaders("Loader.mix", parts);
     if (parts.length !== weights.length) {
       throw new TypeError(
-        `Expected ${weights.length} loaders for as many weights of Loader.mix, found ${parts.length}`,
+        `Expected ${weights.length} loaders, one for each weight of Loader.mix, found ${parts.length}`,
       );
     }
-    const said = saidOfAll(`mix ${weights.join(":")}`, parts.map(saidOf));
+    const fingerprint = combinedFingerprint(`mix ${weights.join(":")}`, parts.map(itemsFingerprint));
     const indexed = allIndexed(parts);
     if (indexed === null) {
-      return woven<A>("Loader.mix", parts, { fingerprint: said, seed: null }, ({ pull }, _, state) => {
-        let i = typeof state === "number" ? state : 0;
+      return deriveStream<A>("Loader.mix", parts, { fingerprint, seed: null }, ({ pull }, _, state) => {
+        let i = countFromState(state);
         return { next: () => pull(turns[i++ % round]!), state: () => i };
       });
     }
-    const ends = indexed.map(({ length }, k) => {
-      if (length === Infinity) return Infinity;
-      const weight = weights[k]!;
-      return Math.floor(length / weight) * round + places[k]![length % weight]!;
-    });
-    return sealed(picked(indexed, Math.min(...ends), said, pick), parts);
+    return derivedLoader(pickFromSources(indexed, Math.min(...indexed.map(endOf)), fingerprint, pick), parts);
   };
 }
 
-/** Whose turn it is in a round: that of the part furthest behind its share. */
+/** The loader of each place in a round: always the one furthest behind its share. */
 function turnsOf(weights: readonly number[], round: number): readonly number[] {
   const behind = weights.map(() => 0);
   return Array.from({ length: round }, () => {

@@ -1,18 +1,20 @@
 /**
- * Lazy loaders over arrays, indexed sources and streams: plain values, composed by functions, resumable at every item.
+ * Lazy loaders over arrays, indexed sources and streams: immutable values, composed by functions, resumable at every item.
  *
- * A loader computes an item when it is asked for and never ahead. Each item comes with the cursor after it, and from that
- * cursor {@link from} gives the rest: the items and the cursors of a run that never stopped. A cursor counts source
- * samples, not items, so it also fits a loader that batches or shards the same data in another way.
+ * A loader computes an item when it is requested, and none ahead unless `prefetch` or `concurrency` say so. Each item comes with the cursor
+ * after it. From that cursor {@link from} gives the rest: the items and cursors of a run that never stopped. A cursor counts source samples,
+ * not items, so it also fits a loader that batches or shards the same data differently.
  *
  * @module
  */
 import { check, codec, type Cursor, cursorOf } from "./cursor.ts";
+import { items } from "./iterate.ts";
+import { checkLoader, type Loader, withFields, withPlan } from "./loader_types.ts";
 import { checkOptionNames } from "./option_names.ts";
-import { changed, checked, type Loader, planned } from "./pipeline.ts";
-import { isWhole, origin, repeat as repeating, skip as skipping } from "./plan.ts";
+import { origin, repeatPasses, skipItems, spansWholeEpochs } from "./plan.ts";
 import { demand, integer, must } from "./rules.ts";
-import { items, mismatched, type Start } from "./walk.ts";
+import { startOfPass } from "./seal.ts";
+import { mismatchError, type Start } from "./walk.ts";
 
 export { check, codec, type Cursor };
 export {
@@ -22,8 +24,6 @@ export {
   prefetch,
   progress,
   repeat,
-  shard,
-  type Share,
   shuffle,
   skip,
   type Skippable,
@@ -32,33 +32,20 @@ export {
 } from "./combinators.ts";
 export { type Body, fromBody } from "./body.ts";
 export { collate, type Collated } from "./collate.ts";
-export { concat, mix, type Parts, zip, type Zipped } from "./join.ts";
-export {
-  fromArray,
-  fromDataset,
-  fromIndexed,
-  fromIterable,
-  fromRows,
-  fromTensor,
-  length,
-  type Loader,
-  type Progress,
-} from "./pipeline.ts";
+export { concat, type LoaderParts as Parts, mix, zip, type Zipped } from "./join.ts";
+export { fromArray, fromDataset, fromIndexed, fromIterable, fromRows, fromTensor, length } from "./pipeline.ts";
+export { type Loader, type LoaderProgress as Progress } from "./loader_types.ts";
 export { cache, filter, shuffleWindow, unbatch, window } from "./select.ts";
+export { shard, type Share } from "./shard.ts";
 export type { Dataset } from "./source.ts";
 
 // --- constructors
 
-/** The cursor of a place in a loader's source; a stream's length is known once an epoch has been read to its end. */
-function cursorAt({ source }: Loader<unknown>, { place, length, mark }: Start): Cursor {
+/** The cursor of a position in a loader's source. */
+function cursorAt({ source }: Loader<unknown>, { at, length, mark }: Start): Cursor {
   const { seed, fingerprint } = source;
-  const { epoch, position } = place;
+  const { epoch, position } = at;
   return cursorOf({ seed, epoch, position, length, fingerprint, ...(mark === undefined ? {} : { mark }) });
-}
-
-/** The samples in an epoch, as far as a loader knows. */
-function known({ source }: Loader<unknown>): number | null {
-  return source.length === Infinity ? null : source.length;
 }
 
 // --- capture and restore
@@ -66,9 +53,10 @@ function known({ source }: Loader<unknown>): number | null {
 /**
  * The cursor before a loader's first item.
  *
- * For a stream, what is skipped is taken to lie in its first epoch, whose length nobody knows yet.
+ * For a stream, the skipped samples are assumed to be in its first epoch, whose length is not known yet.
  *
  * @param loader The loader.
+ * @returns The cursor; a `TypeError` for another value.
  *
  * @example
  * ```ts
@@ -81,20 +69,21 @@ function known({ source }: Loader<unknown>): number | null {
  * ```
  */
 export function start(loader: Loader<unknown>): Cursor {
-  const { source, plan } = checked("Loader.start", loader);
-  return cursorAt(loader, { place: plan(source.length ?? Infinity).after(origin, 0), length: known(loader) });
+  const { source, plan } = checkLoader("Loader.start", loader);
+  return cursorAt(loader, { ...startOfPass(loader), at: plan(source.length ?? Infinity).after(origin, 0) });
 }
 
 /**
  * A loader's items, each with the cursor after it.
  *
- * @param loader The loader; it may be iterated any number of times, and each time gives the order of epoch 0, unless told otherwise.
- * @param options `epoch`: the number of a pass, an integer from 0, 0 by default: the items and cursors that `repeat` gives for it. So a loop
- * over epochs of your own has another order in each. To resume it in the middle of one, use `from` with the loader repeated up to the end of
- * that epoch: `Loader.from(cursor)(pipe(loader, Loader.repeat(epoch + 1)))`. A `TypeError` from 1 on for a loader that never ends, and
- * for a stream whose pass is cut in the middle of an epoch. Of a `tf.data.Dataset`, which has one order for each iterator, use `repeat`.
- * @returns An async iterable. It rejects, as `runOrThrow` does, with the cause `SourceFailed` when the source or a mapped
- * function throws, and `CursorMismatch` when an epoch of a stream is longer or shorter than one before it.
+ * @param loader The loader. It can be iterated any number of times; without `epoch` each time in the order of epoch 0.
+ * @param options `epoch`: the number of a pass, an integer from 0, 0 by default. The items and cursors are those that `repeat` gives for that
+ * pass, so your own loop over epochs has another order in each. To resume such a loop in the middle of an epoch, use `from` with the loader
+ * repeated up to the end of that epoch: `Loader.from(cursor)(pipe(loader, Loader.repeat(epoch + 1)))`. From 1 on it is a `TypeError` for an
+ * endless loader, and for a stream whose pass is cut in the middle of an epoch. For a `tf.data.Dataset`, which has one order for each
+ * iterator, use `repeat`.
+ * @returns An async iterable. It rejects, as `runOrThrow` does, with the cause `SourceFailed` when the source or a mapped function throws,
+ * and `CursorMismatch` when an epoch of a stream is longer or shorter than one before it.
  *
  * @example
  * ```ts
@@ -122,22 +111,21 @@ export function iterate<A>(
   loader: Loader<A>,
   options: { readonly epoch?: number } = {},
 ): AsyncIterable<readonly [A, Cursor]> {
-  checked("Loader.iterate", loader);
+  checkLoader("Loader.iterate", loader);
   checkOptionNames("Loader.iterate", options, { epoch: true });
   const { epoch = 0 } = options;
   demand("epoch of Loader.iterate", integer(0), epoch);
-  const passes = epoch === 0 ? loader : planned<A, A>("Loader.iterate", repeating(epoch + 1))(loader);
-  const place = { epoch: epoch * epochsOf(loader, epoch), position: 0 };
-  return { [Symbol.asyncIterator]: () => resumed(passes, () => ({ place, length: known(loader) })) };
+  const passes = epoch === 0 ? loader : withPlan<A, A>("Loader.iterate", repeatPasses(epoch + 1))(loader);
+  const at = { epoch: epoch === 0 ? 0 : epoch * epochsInPass(loader, epoch), position: 0 };
+  return { [Symbol.asyncIterator]: () => iterateFrom(passes, () => ({ ...startOfPass(loader), at })) };
 }
 
-/** How many epochs of its source a pass of a loader spans, where that must be known. */
-function epochsOf({ source, plan }: Loader<unknown>, epoch: number): number {
-  if (epoch === 0) return 0;
+/** How many epochs of its source a pass of a loader spans; a `TypeError` if that is not a fixed number. */
+function epochsInPass({ source, plan }: Loader<unknown>, epoch: number): number {
   const { epochs } = plan(source.length ?? Infinity);
   const found = epochs === Infinity
     ? "one that never ends: give its repeat a number of epochs, or leave it out"
-    : source._tag === "Stream" && !isWhole(plan)
+    : source._tag === "Stream" && !spansWholeEpochs(plan)
     ? "a stream cut in the middle of an epoch: put take before repeat"
     : undefined;
   if (found === undefined) return epochs;
@@ -147,15 +135,15 @@ function epochsOf({ source, plan }: Loader<unknown>, epoch: number): number {
 }
 
 /**
- * A loader's items from a cursor on: what a run that never stopped would see after it, and the same cursors.
+ * A loader's items from a cursor on: the items and cursors that a run without interruption has after it.
  *
- * The loader may batch, shard or repeat otherwise than the one that made the cursor, as long as its source and shuffle are
- * the same: of the samples after the cursor, each one comes exactly once. A loader that ends before the cursor, such as
- * one with fewer epochs, has nothing left to give.
+ * The loader may batch, shard or repeat differently than the one that made the cursor, as long as its source and shuffle are the same: each
+ * sample after the cursor comes exactly once. A loader that ends before the cursor, such as one with fewer epochs, gives nothing. Law: same
+ * bits.
  *
  * @param cursor A cursor of {@link start} or of an iteration.
- * @returns A function to the async iterable of {@link iterate}. It rejects with the cause `CursorMismatch`, listing every
- * difference, when the data is not the data the cursor was made on.
+ * @returns A function from a loader to the async iterable of {@link iterate}. It rejects with the cause `CursorMismatch`, which lists every
+ * difference, when the data is not the data of the cursor.
  *
  * @example
  * ```ts
@@ -177,34 +165,34 @@ function epochsOf({ source, plan }: Loader<unknown>, epoch: number): number {
 export function from(cursor: Cursor): <A>(loader: Loader<A>) => AsyncIterable<readonly [A, Cursor]> {
   demand("the cursor of Loader.from", must("a cursor of Loader.start or of an iteration", codec.is), cursor);
   return (loader) => {
-    checked("Loader.from", loader);
-    return { [Symbol.asyncIterator]: () => resumed(loader, () => entered(loader, cursor)) };
+    checkLoader("Loader.from", loader);
+    return { [Symbol.asyncIterator]: () => iterateFrom(loader, () => startAt(loader, cursor)) };
   };
 }
 
-function resumed<A>(loader: Loader<A>, from: () => Start): AsyncIterator<readonly [A, Cursor], undefined> {
+function iterateFrom<A>(loader: Loader<A>, from: () => Start): AsyncIterator<readonly [A, Cursor], undefined> {
   return items(loader, from, (item, after) => [item, cursorAt(loader, after)] as const);
 }
 
-/** Where a loader is entered for a cursor, if its data is that of the cursor. */
-function entered(loader: Loader<unknown>, cursor: Cursor): Start {
-  const begin = start(loader);
-  const problems = check(begin, cursor);
-  if (problems.length > 0) throw mismatched(problems);
+/** Where reading starts for a cursor, if the loader's data is that of the cursor. */
+function startAt(loader: Loader<unknown>, cursor: Cursor): Start {
+  const first = start(loader);
+  const problems = check(first, cursor);
+  if (problems.length > 0) throw mismatchError(problems);
   const { epoch, position, length, mark } = cursor;
-  // A stream is entered at its own start from the front: how far a skip reaches is known only by reading.
-  const atStart = begin.epoch === epoch && begin.position === position;
-  return { place: atStart ? origin : { epoch, position }, length, mark };
+  // At its own start a stream is read from the beginning: only reading shows how far a skip reaches.
+  const isFirst = first.epoch === epoch && first.position === position;
+  return { at: isFirst ? origin : { epoch, position }, length, mark };
 }
 
 // --- combinators
 
 /**
- * One item: which batch did step 41,203 see?
+ * One item by its number, for questions such as: which batch did step 41,203 see?
  *
  * @param n The item's number from 0, counted across epochs where the loader repeats.
- * @returns A promise; tensors of `collate` are the caller's own. It rejects with a `TypeError` if the loader has no such item, else as
- * {@link iterate} does.
+ * @returns A function from a loader to a promise of the item; you own tensors of `collate`. The promise rejects with a `TypeError` if the
+ * loader has no such item, and otherwise as {@link iterate} does.
  *
  * @example
  * ```ts
@@ -218,9 +206,9 @@ function entered(loader: Loader<unknown>, cursor: Cursor): Start {
 export function at(n: number): <A>(loader: Loader<A>) => Promise<A> {
   demand("n of Loader.at", integer(0), n);
   return async <A>(loader: Loader<A>): Promise<A> => {
-    // The iteration is over before the caller has the item, so it may own none, and compute none ahead.
-    const given = changed<A>(planned<A, A>("Loader.at", skipping(n))(loader), { owned: false, ahead: 0 });
-    for await (const [item] of iterate(given)) return item;
+    // The iteration ends before the caller has the item, so it must not dispose the item, and need not compute others ahead.
+    const rest = withFields<A>(withPlan<A, A>("Loader.at", skipItems(n))(loader), { owned: false, ahead: 0 });
+    for await (const [item] of iterate(rest)) return item;
     throw new TypeError(`Expected n of Loader.at to be below the number of items, found ${n}: count from 0`);
   };
 }

@@ -1,83 +1,30 @@
 /**
- * What a loader is, and the loaders of data in memory: a source, and the arithmetic put over it. Nothing is read.
+ * Loaders of data in memory, of sources that the user provides by index, and of streams.
  *
  * @module
  */
-import * as Plans from "./plan.ts";
-import type { Plan } from "./plan.ts";
+import { arrayDigest, sourceFingerprint } from "./fingerprint.ts";
+import { checkLoader, type Loader, loaderOf } from "./loader_types.ts";
 import { checkMisspelt, checkOptionNames } from "./option_names.ts";
-import { aFunction, demand, ifGiven, integer, isPlainRecord, must, shown } from "./rules.ts";
-import * as Sources from "./source.ts";
-import type { Dataset, Range, Source } from "./source.ts";
+import { origin } from "./plan.ts";
+import { aFunction, demand, ifGiven, integer, isPlainRecord, must } from "./rules.ts";
+import { type Dataset, datasetSource, iterableSource, randomAccess, rowsSource, type RowValues } from "./source.ts";
 
 // --- types
 
-/** A sequence of items that are computed one at a time, and that can be entered at any of them. */
-export interface Loader<out A> {
-  readonly _tag: "Loader";
-  readonly source: Source;
-  /** Where the items lie in a source whose epochs have this many samples. */
-  readonly plan: (length: number) => Plan<A>;
-  /** The samples of a pass as long as the items are single samples in the source's order, else null. */
-  readonly range: Range | null;
-  /** Whether each item is one sample. */
-  readonly single: boolean;
-  /** The combinators that decide which samples an item has, in order. */
-  readonly chain: string;
-  /** How items were grouped, and from what, if that was the last thing done to them. */
-  readonly groups: Groups | null;
-  /** How many items are computed before they are asked for. */
-  readonly ahead: number;
-  /** Whether an item's tensors are disposed when the next item is asked for. */
-  readonly owned: boolean;
-  /** Is told of every item given. */
-  readonly watch: ((progress: Progress) => void) | null;
-}
+/** Typed arrays of numbers that rows can be views of, including `Float16Array` where the runtime has it. */
+export type NumericArray = ArrayBufferView & ArrayLike<number> & RowValues;
 
-/** Groups of `size` items, the last of a pass left out if it is shorter and `dropLast`. */
-export interface Groups {
-  readonly size: number;
-  readonly dropLast: boolean;
-  readonly plan: (length: number) => Plan<unknown>;
-}
-
-/** How far an iteration is. */
-export interface Progress {
-  /** Items of the loader up to this one, counted from its start and not from where the iteration began. */
-  readonly done: number;
-  /** How many items the loader has: Infinity if it never ends, null if it cannot know. */
-  readonly total: number | null;
-  /** Whole epochs behind. */
-  readonly epoch: number;
-  /** Samples of this epoch behind. */
-  readonly position: number;
+/** The part of a tensor that {@link fromTensor} uses. */
+export interface TensorRows {
+  readonly shape: readonly number[];
+  readonly dtype: string;
+  dataSync(): RowValues;
 }
 
 // --- constructors
 
-/** A loader of a source's single samples, which are `A`s because the caller's source says so. */
-export function samplesOf<A>(source: Source): Loader<A> {
-  const whole = source.length === null || source.length === Infinity ? null : { low: 0, high: source.length };
-  return Object.freeze({
-    _tag: "Loader",
-    source,
-    plan: Plans.samples as (length: number) => Plan<A>,
-    range: whole && Object.freeze(whole),
-    single: true,
-    chain: "",
-    groups: null,
-    ahead: 0,
-    owned: false,
-    watch: null,
-  });
-}
-
-/** A loader with some of its fields changed. */
-export function changed<A>(loader: Loader<unknown>, fields: Partial<Omit<Loader<A>, "_tag">>): Loader<A> {
-  return Object.freeze({ ...loader, ...fields } as Loader<A>);
-}
-
-/** Sees that options hold a fingerprint alone, if anything. */
+/** Checks options that may hold a fingerprint and nothing else. */
 export function checkFingerprint(of: string, options: { readonly fingerprint?: string }): void {
   checkOptionNames(of, options, { fingerprint: true });
   demand(`fingerprint of ${of}`, ifGiven(must("a string", (value) => typeof value === "string")), options.fingerprint);
@@ -86,10 +33,11 @@ export function checkFingerprint(of: string, options: { readonly fingerprint?: s
 /**
  * A loader of the items of an array.
  *
- * The fingerprint covers the length and the content: up to 4,096 items spread evenly, 64 to 1,024 values of each. Tensors
- * and class instances count as items, but not what is in them.
+ * The fingerprint covers the length and the content: up to 4,096 items spread evenly, 64 to 1,024 values of each. It does not cover the
+ * content of tensors and class instances.
  *
- * @param xs An array or typed array. It is not copied: it must stay as it is.
+ * @param xs An array or typed array. It is not copied: do not change it while the loader is in use.
+ * @returns The loader; a `TypeError` for data of another type.
  *
  * @example
  * ```ts
@@ -100,20 +48,17 @@ export function checkFingerprint(of: string, options: { readonly fingerprint?: s
  * ```
  */
 export function fromArray<A>(xs: ArrayLike<A>): Loader<A> {
-  const listed = (value: unknown): boolean =>
-    Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
-  demand("the data of Loader.fromArray", must("an array or a typed array", listed), xs);
-  return samplesOf(Sources.arraySource(xs));
+  const isList = (value: unknown): boolean => Array.isArray(value) || isArrayView(value);
+  demand("the data of Loader.fromArray", must("an array or a typed array", isList), xs);
+  return loaderOf(randomAccess(xs.length, `array:${xs.length}:${arrayDigest(xs)}`, (index) => xs[index]));
 }
 
-/** The typed arrays that rows are views of, `Float16Array` of newer runtimes among them. */
-export type Numbers = ArrayBufferView & ArrayLike<number> & Sources.Rows;
-
 /**
- * A loader of the rows of a table that lies in one typed array, one row after another.
+ * A loader of the rows of a table in one typed array, in row-major order.
  *
- * @param xs The values. They are not copied, the rows are views of them: they must stay as they are.
- * @param size Values in a row, an integer from 1 of which the length is a multiple.
+ * @param xs The values. They are not copied, and the rows are views of them: do not change them while the loader is in use.
+ * @param size Values in a row, an integer from 1 that divides the length of `xs`.
+ * @returns The loader; a `TypeError` for data of another type or a size that does not divide the length.
  *
  * @example
  * ```ts
@@ -123,21 +68,21 @@ export type Numbers = ArrayBufferView & ArrayLike<number> & Sources.Rows;
  * assert.deepEqual(await Loader.at(1)(Loader.fromRows(Float32Array.of(1, 2, 3, 4), 2)), Float32Array.of(3, 4));
  * ```
  */
-export function fromRows<A extends Numbers>(xs: A, size: number): Loader<A> {
-  const numbers = (value: unknown): boolean => ArrayBuffer.isView(value) && !(value instanceof DataView);
-  demand("the data of Loader.fromRows", must("a typed array of numbers", numbers), xs);
+export function fromRows<A extends NumericArray>(xs: A, size: number): Loader<A> {
+  demand("the data of Loader.fromRows", must("a typed array of numbers", isArrayView), xs);
   demand("size of Loader.fromRows", integer(1), size);
   const whole = must(`a multiple of ${size}`, (length) => Number(length) % size === 0);
   demand("the length of the data of Loader.fromRows", whole, xs.length);
-  return samplesOf(Sources.rowsSource(xs, [xs.length / size, size], "rows"));
+  return loaderOf(rowsSource(xs, [xs.length / size, size], "rows"));
 }
 
 /**
- * A loader of a tensor's rows along its first axis: numbers of a tensor of one axis, else typed arrays in row-major order.
+ * A loader of a tensor's rows along its first axis: numbers for a tensor of one axis, else typed arrays in row-major order.
  *
- * The data is read here, once; the tensor may be disposed afterwards, and no row needs to be.
+ * The data is read once, in this call. The tensor may be disposed afterwards; the rows are not tensors.
  *
- * @param tensor A tensor of at least one axis.
+ * @param tensor A tensor of at least one axis, of any dtype but complex64.
+ * @returns The loader; a `TypeError` for another value.
  *
  * @example
  * ```ts
@@ -149,29 +94,23 @@ export function fromRows<A extends Numbers>(xs: A, size: number): Loader<A> {
  * assert.deepEqual(await Loader.at(1)(rows), Float32Array.of(3, 4));
  * ```
  */
-export function fromTensor<T extends Rowed>(
+export function fromTensor<T extends TensorRows>(
   tensor: T,
 ): Loader<T["shape"] extends readonly [number] ? number : Float32Array | Int32Array | Uint8Array> {
-  const rowed = (value: unknown): boolean =>
-    isFunction((value as Rowed | null | undefined)?.dataSync) && (value as Rowed).shape.length > 0 &&
-    (value as Rowed).dtype !== "complex64";
-  demand("what Loader.fromTensor is given", must("a real tensor of at least one axis", rowed), tensor);
-  return samplesOf(Sources.rowsSource(tensor.dataSync(), tensor.shape, "tensor"));
-}
-
-/** The part of a tensor that {@link fromTensor} uses. */
-export interface Rowed {
-  readonly shape: readonly number[];
-  readonly dtype: string;
-  dataSync(): Sources.Rows;
+  const hasRows = (value: unknown): boolean =>
+    isFunction((value as TensorRows | null | undefined)?.dataSync) && (value as TensorRows).shape.length > 0 &&
+    (value as TensorRows).dtype !== "complex64";
+  demand("the argument of Loader.fromTensor", must("a real tensor of at least one axis", hasRows), tensor);
+  return loaderOf(rowsSource(tensor.dataSync(), tensor.shape, "tensor"));
 }
 
 /**
- * A loader of samples that are fetched by index, such as records of a file.
+ * A loader of samples that a function reads by index, such as the records of a file.
  *
- * @param source `length`: how many samples there are. `at`: the sample at an index from 0, or a promise of it; the samples
- * of one batch are asked for together. `fingerprint`: anything that names this data and no other, such as a digest or a
- * version; without it only a change of length is noticed.
+ * @param source `length`: the number of samples. `at`: returns the sample at an index from 0, or a promise of it; the samples of one batch
+ * are requested before the first is awaited. `fingerprint`: a string that identifies this data, such as a digest or a version; without it
+ * only a change of length is detected.
+ * @returns The loader; a `TypeError` for a source without these fields.
  *
  * @example
  * ```ts
@@ -186,24 +125,26 @@ export function fromIndexed<A>(
   source: { readonly length: number; readonly at: (index: number) => A | Promise<A>; readonly fingerprint?: string },
 ): Loader<A> {
   demand("the source of Loader.fromIndexed", must("an object with length and at", (u) => Object(u) === u), source);
-  // It may be a data set of the user's own, with more than these.
+  // The source may be an object of the user's with more properties, so only misspelt names are rejected.
   if (isPlainRecord(source)) checkMisspelt("Loader.fromIndexed", source, { length: true, at: true, fingerprint: true });
   demand("length of Loader.fromIndexed", integer(0), source.length);
   demand("at of Loader.fromIndexed", aFunction, source.at);
   checkFingerprint("Loader.fromIndexed", source.fingerprint === undefined ? {} : { fingerprint: source.fingerprint });
-  return samplesOf(Sources.indexedSource(source.length, (index) => source.at(index), source.fingerprint));
+  const fingerprint = sourceFingerprint(`indexed:${source.length}`, source.fingerprint);
+  return loaderOf(randomAccess(source.length, fingerprint, (index) => source.at(index)));
 }
 
 /**
- * A loader of a stream that is opened anew for each epoch.
+ * A loader of a stream that is opened again for each epoch.
  *
- * Samples are pulled one at a time; skipped ones are pulled and dropped, and nothing is computed from them. Nothing is pulled
- * ahead either: the cursor after a last item may stand at the end of its epoch, where others stand at the start of the next.
- * Once an epoch was read to its end, all others must have as many samples. The iterator is closed when the iteration is left.
+ * Samples are pulled one at a time and never ahead. Skipped samples are pulled and dropped; nothing is computed from them. So the cursor
+ * after the last item of an epoch may be at the end of that epoch, where the cursor of a source with random access is at the start of the
+ * next one. Once an epoch was read to its end, all epochs must have that length. The iterator is closed when the iteration ends early.
  *
- * @param open Gives an iterable, sync or async, or a promise of one, for the epoch with this number, counted from 0. It must give the same
- * samples for the same epoch, in a new process too.
- * @param options `fingerprint`: anything that names this data and no other.
+ * @param open Returns an iterable, sync or async, or a promise of one, for the epoch with this number, counted from 0. It must return the
+ * same samples for the same epoch in every process.
+ * @param options `fingerprint`: a string that identifies this data; none by default.
+ * @returns The loader; a `TypeError` if `open` is no function.
  *
  * @example
  * ```ts
@@ -224,22 +165,23 @@ export function fromIterable<A>(
 ): Loader<A> {
   demand(
     "the source of Loader.fromIterable",
-    must("a function that gives an iterable for each epoch", isFunction),
+    must("a function that returns an iterable for each epoch", isFunction),
     open,
   );
   checkFingerprint("Loader.fromIterable", options);
-  return samplesOf(Sources.iterableSource(open, options.fingerprint));
+  return loaderOf(iterableSource(open, options.fingerprint));
 }
 
 /**
  * A loader of the elements of a `tf.data.Dataset`.
  *
- * Resuming makes one iterator for every earlier epoch and reads none of them, because tf.data's seeded shuffle takes one
- * order from its seed per iterator; so give each run, and each place in a loader, a dataset of its own, and its `shuffle` a seed that is not 0. Elements
- * that are skipped are disposed.
+ * tf.data's seeded shuffle draws the order of an epoch when its iterator is made. So a resume makes one iterator for each earlier epoch and
+ * reads none of them. For the same reason give each run, and each use of the data in a loader, a separate dataset, and give its `shuffle` a
+ * seed other than 0. Skipped elements are disposed.
  *
- * @param dataset The dataset. Every epoch must have the same number of elements, once one was read to its end.
- * @param options `fingerprint`: anything that names this data and no other.
+ * @param dataset The dataset. All epochs must have the same number of elements, once one was read to its end.
+ * @param options `fingerprint`: a string that identifies this data; none by default.
+ * @returns The loader; a `TypeError` for another value.
  *
  * @example
  * ```ts
@@ -255,7 +197,7 @@ export function fromDataset<A>(dataset: Dataset<A>, options: { readonly fingerpr
   const iterates = (value: unknown): boolean => isFunction((value as Dataset<A> | null | undefined)?.iterator);
   demand("the source of Loader.fromDataset", must("a tf.data.Dataset", iterates), dataset);
   checkFingerprint("Loader.fromDataset", options);
-  return samplesOf(Sources.datasetSource(dataset, options.fingerprint));
+  return loaderOf(datasetSource(dataset, options.fingerprint));
 }
 
 // --- combinators
@@ -264,56 +206,15 @@ function isFunction(value: unknown): boolean {
   return typeof value === "function";
 }
 
-/** Whether a value is a loader. */
-export function isLoader(value: unknown): value is Loader<unknown> {
-  return typeof value === "object" && value !== null && "_tag" in value && value._tag === "Loader";
-}
-
-/** The loader, or a `TypeError` for what is none. */
-export function checked<A>(name: string, loader: Loader<A>): Loader<A> {
-  if (isLoader(loader)) return loader;
-  throw new TypeError(
-    `Expected ${name} to be given a loader, found ${shown(loader)}: make one with Loader.fromArray or its like`,
-  );
-}
-
-/** The loader, or a `TypeError` for one whose items are tensors that the iteration disposes. */
-export function unowned<A>(name: string, loader: Loader<A>): Loader<A> {
-  if (!checked(name, loader).owned) return loader;
-  throw new TypeError(
-    `Expected ${name} to be given items that are its own, found tensors of Loader.collate: put Loader.collate last`,
-  );
-}
-
-/** What {@link planned} changes beside the plan. */
-export type Also<A, B> = (loader: Loader<A>) => Partial<Omit<Loader<B>, "_tag" | "plan" | "source">>;
-
-/** The loader with another arithmetic over the same source; unless said otherwise, its items are no longer in the source's order. */
-export function planned<A, B>(
-  name: string,
-  combinator: (plan: Plan<A>) => Plan<B>,
-  also: Also<A, B> = () => ({}),
-): (loader: Loader<A>) => Loader<B> {
-  return (loader) => {
-    const { plan } = checked(name, loader);
-    return changed<B>(loader, {
-      range: null,
-      groups: null,
-      ...also(loader),
-      plan: (length) => combinator(plan(length)),
-    });
-  };
-}
-
-/** One more word in what is said of a chain. */
-export function chained(chain: string, word: string): string {
-  return `${chain} ${word}`;
+function isArrayView(value: unknown): boolean {
+  return ArrayBuffer.isView(value) && !(value instanceof DataView);
 }
 
 /**
- * How many items a loader has: Infinity if it never ends, null for a stream, which does not know.
+ * The number of items of a loader.
  *
  * @param loader The loader.
+ * @returns The number; Infinity for an endless loader, null for a stream, whose length is unknown until it is read.
  *
  * @example
  * ```ts
@@ -324,6 +225,6 @@ export function chained(chain: string, word: string): string {
  * ```
  */
 export function length(loader: Loader<unknown>): number | null {
-  const { source, plan } = checked("Loader.length", loader);
-  return source.length === null ? null : plan(source.length).length(Plans.origin);
+  const { source, plan } = checkLoader("Loader.length", loader);
+  return source.length === null ? null : plan(source.length).length(origin);
 }

@@ -1,53 +1,70 @@
 /**
- * A loader's items as the samples of a source of their own: what makes combinators of whole loaders, and of what only reading can tell.
+ * Derived sources: the items of one or more loaders as the samples of a new source, for transforms that combine loaders or whose length is
+ * unknown until read.
  *
- * Where the source below answers in any order, so does the one above, and stays arithmetic. A stream notes in its marks
- * where it stands in the loaders below, so that it can be entered there without computing what came before.
+ * Where all inputs have random access, the derived source has it too and stays arithmetic. A derived stream stores the positions in its
+ * inputs in its marks, so that a resume opens the inputs there and does not compute earlier items again.
  *
  * @module
  */
-import { createHash } from "node:crypto";
+import * as t from "io-ts";
 import type { Mark } from "./cursor.ts";
-import { changed, type Loader, samplesOf, unowned } from "./pipeline.ts";
-import * as Plans from "./plan.ts";
-import { isWhole, itemAt, origin, shiftedSamples, times } from "./plan.ts";
-import { dispose, type Indexed, numbered, type Source, type Stream } from "./source.ts";
-import { items, passOf, type Pulled, type Start, walk } from "./walk.ts";
+import { items, openReader, passOf } from "./iterate.ts";
+import { checkUnowned, type Loader, loaderOf, withFields } from "./loader_types.ts";
+import {
+  type Awaitable,
+  epochPlan,
+  type IndexPlan,
+  itemAt,
+  mapItems,
+  origin,
+  shiftSamples,
+  spansWholeEpochs,
+  times,
+} from "./plan.ts";
+import {
+  dispose,
+  type IndexedSource,
+  type OpenedEpochs,
+  randomAccess,
+  type SampleSource,
+  type StreamEpoch,
+  type StreamSource,
+} from "./source.ts";
+import { markPair, type PulledItem, type Start } from "./walk.ts";
 
 // --- types
 
-/** A sample that is computed when it is asked for, or dropped. */
-export type Held = Pick<Pulled<unknown>, "run" | "drop">;
+/** A sample of a derived stream, which is computed or dropped later. */
+export type PendingItem = Pick<PulledItem<unknown>, "run" | "drop">;
 
-/** Loaders read side by side. */
-export interface Heads {
-  /** The next item of one of them, or null at its end. */
-  readonly pull: (part: number) => Promise<Pulled<unknown> | null>;
-  /** Where one of them stands. */
-  readonly at: (part: number) => Start;
+/** The input loaders of a derived stream. */
+export interface StreamInputs {
+  /** The next item of an input, or null at its end. */
+  readonly pull: (input: number) => Promise<PulledItem<unknown> | null>;
+  /** The position in an input after its last item. */
+  readonly at: (input: number) => Start;
 }
 
-/** A stream made of {@link Heads}: its next sample, and what it must know beside their places to go on after it. */
-export interface Woven {
-  readonly next: () => Promise<Held | null>;
+/** One epoch of a derived stream. */
+export interface DerivedEpoch {
+  readonly next: () => Promise<PendingItem | null>;
+  /** What a resume needs in addition to the positions in the inputs. */
   readonly state: () => Mark;
-  /** Where to enter the loaders again, if that is not where they stand. */
+  /** Where to open the inputs at a resume, if not at their current positions. */
   readonly starts?: () => readonly Start[];
-  /** Lets go of what was pulled and not given. */
+  /** Drops the items that were pulled and not delivered. */
   readonly close?: () => void;
 }
 
+/** Begins an epoch of a derived stream; `state` is the {@link DerivedEpoch.state} of a resume. */
+export type BeginEpoch = (inputs: StreamInputs, epoch: number, state: Mark | undefined) => DerivedEpoch;
+
 // --- constructors
 
-/** What a loader's items are, in one line. */
-export function saidOf({ source, chain }: Loader<unknown>): string {
+/** The fingerprint of a loader's items: that of its source, with the transforms that decide which samples an item has. */
+export function itemsFingerprint({ source, chain }: Loader<unknown>): string {
   return `${source.fingerprint}${chain}`;
-}
-
-/** What a source made of others is, in one line. */
-export function saidOfAll(kind: string, parts: readonly string[]): string {
-  const text = `${kind}(${parts.join(", ")})`;
-  return text.length <= 400 ? text : `${kind}:${createHash("sha256").update(text).digest("hex").slice(0, 32)}`;
 }
 
 /** Whether a loader's pass never ends. */
@@ -55,199 +72,229 @@ export function isEndless({ source, plan }: Loader<unknown>): boolean {
   return source.length === Infinity || plan(source.length ?? Infinity).epochs === Infinity;
 }
 
-/** A loader's items as a source that answers in any order, or null for those of a stream. */
-export function indexedItems(loader: Loader<unknown>): Indexed | null {
+/** The items of a loader as a source with random access, or null for the items of a stream. */
+export function indexedItems(loader: Loader<unknown>): IndexedSource | null {
   const { source, single } = loader;
   if (source._tag === "Stream") return null;
-  if (loader.plan === Plans.samples) return source;
+  if (loader.plan === epochPlan) return source;
   const plan = loader.plan(source.length);
-  const inPass = (epoch: number) => shiftedSamples(source, times(epoch, plan.epochs));
+  const inPass = (epoch: number) => shiftSamples(source, times(epoch, plan.epochs));
   return {
-    ...numbered(plan.length(origin), saidOf(loader), () => undefined, source.hold),
+    ...randomAccess(plan.length(origin), itemsFingerprint(loader), () => undefined, source.hold),
     seed: source.seed,
     at: (epoch, position) => itemAt(plan, origin, position, inPass(epoch)),
     index: (epoch, position) => {
       let index = position;
-      if (single) plan.names(origin, position, (e, p) => index = inPass(epoch).index(e, p));
+      if (single) plan.visitSamples(origin, position, (e, p) => index = inPass(epoch).index(e, p));
       return index;
     },
   };
 }
 
-/** A loader of the samples of a source that stands for others, with what they compute ahead. */
-export function sealed<A>(source: Source, below: readonly Loader<unknown>[]): Loader<A> {
-  return changed<A>(samplesOf<A>(source), { ahead: Math.max(0, ...below.map(({ ahead }) => ahead)) });
+/** A loader of a derived source's samples; it keeps the largest read-ahead of its inputs. */
+export function derivedLoader<A>(source: SampleSource, inputs: readonly Loader<unknown>[]): Loader<A> {
+  return withFields<A>(loaderOf<A>(source), { ahead: Math.max(0, ...inputs.map(({ ahead }) => ahead)) });
 }
 
-/** The loaders, or a `TypeError` for one whose epochs cannot be counted before they are read. */
-function countable(name: string, parts: readonly Loader<unknown>[]): readonly Loader<unknown>[] {
-  for (const part of parts) {
-    const { source, plan } = unowned(name, part);
-    if (source._tag === "Stream" && !isWhole(plan)) {
+/** A loader of a stream of {@link PendingItem}s, each computed when it is requested. */
+export function pendingLoader<A>(source: StreamSource, inputs: readonly Loader<unknown>[]): Loader<A> {
+  const run = mapItems((pending: unknown) => (pending as PendingItem).run() as Awaitable<A>);
+  const plan = (length: number): IndexPlan<A> => run(epochPlan(length));
+  return withFields<A>(derivedLoader<A>(source, inputs), { plan });
+}
+
+/** Drops a {@link PendingItem}. */
+export function dropPending(pending: unknown): void {
+  (pending as PendingItem).drop();
+}
+
+/** Whether the samples of any input can be delivered only once; a `TypeError` for an input whose epochs cannot be counted before reading. */
+function checkInputs(name: string, inputs: readonly Loader<unknown>[]): boolean {
+  for (const input of inputs) {
+    const { source, plan } = checkUnowned(name, input);
+    if (source._tag === "Stream" && !spansWholeEpochs(plan)) {
       throw new TypeError(
         `Expected ${name} to be given a stream whose pass is a number of epochs, found one cut in the middle: ` +
           "put take before repeat",
       );
     }
   }
-  return parts;
+  return inputs.some(({ source }) => source._tag === "Stream" && source.singleUse);
 }
 
-/** A stream woven from loaders. */
-export function woven<A>(
+/** A loader of a stream derived from several loaders. */
+export function deriveStream<A>(
   name: string,
-  parts: readonly Loader<unknown>[],
-  about: Pick<Source, "fingerprint" | "seed">,
-  weave: (heads: Heads, epoch: number, state: Mark | undefined) => Woven,
+  inputs: readonly Loader<unknown>[],
+  about: Pick<SampleSource, "fingerprint" | "seed">,
+  begin: BeginEpoch,
 ): Loader<A> {
-  const once = countable(name, parts).some(({ source }) => source._tag === "Stream" && source.once);
-  const source: Stream = {
+  const source: StreamSource = {
     _tag: "Stream",
     length: null,
-    once,
+    singleUse: checkInputs(name, inputs),
     ...about,
-    open: (epoch, run, mark) => {
-      const [state, marks] = Array.isArray(mark) && mark.length === 2 ? mark as [Mark, Mark] : [undefined, undefined];
-      const starts = parts.map((part, k) => Array.isArray(marks) ? startOf(marks[k]) : beginning(part));
-      const walks = parts.map((part, k) => walk(passOf(part, epoch), starts[k]!, run));
-      const pull = async (k: number): Promise<Pulled<unknown> | null> => {
-        const pulled = await walks[k]!.next();
-        if (pulled !== null) starts[k] = pulled.after;
-        return pulled;
-      };
-      const stream = weave({ pull, at: (k) => starts[k]! }, epoch, state);
-      const close = async (): Promise<void> => {
-        stream.close?.();
-        const closed = await Promise.allSettled(walks.map((one) => one.close()));
-        for (const one of closed) if (one.status === "rejected") throw one.reason;
-      };
-      return {
-        next: () =>
-          closingAtEnd(close, async () => {
-            const value = await stream.next();
-            return value === null ? { done: true, value: undefined } : { done: false, value };
-          }),
-        return: close,
-        mark: () => [stream.state(), (stream.starts?.() ?? starts).map(markOf)],
-      };
-    },
-    drop: (held) => (held as Held).drop(),
+    open: (epoch, opened, mark) => openInputs(inputs, epoch, opened, mark, begin),
+    drop: dropPending,
   };
-  return heldSamples<A>(source, parts);
+  return pendingLoader<A>(source, inputs);
 }
 
-/** A loader of a stream's {@link Held} samples, each computed when it is asked for. */
-export function heldSamples<A>(source: Stream, below: readonly Loader<unknown>[]): Loader<A> {
-  const plan = (length: number): Plans.Plan<A> =>
-    Plans.map((held: unknown) => (held as Held).run() as A | Promise<A>)(Plans.samples(length));
-  return changed<A>(sealed<A>(source, below), { plan });
+function openInputs(
+  inputs: readonly Loader<unknown>[],
+  epoch: number,
+  opened: OpenedEpochs,
+  mark: Mark | undefined,
+  begin: BeginEpoch,
+): StreamEpoch {
+  const [state, marks] = markPair(mark) ?? [undefined, undefined];
+  const starts = inputs.map((input, k) => Array.isArray(marks) ? startFromMark(marks[k]) : startOfPass(input));
+  const readers = inputs.map((input, k) => openReader(passOf(input, epoch), starts[k]!, opened));
+  const pull = async (k: number): Promise<PulledItem<unknown> | null> => {
+    const pulled = await readers[k]!.next();
+    if (pulled !== null) starts[k] = pulled.after;
+    return pulled;
+  };
+  const derived = begin({ pull, at: (k) => starts[k]! }, epoch, state);
+  const close = async (): Promise<void> => {
+    derived.close?.();
+    const closed = await Promise.allSettled(readers.map((reader) => reader.close()));
+    for (const one of closed) if (one.status === "rejected") throw one.reason;
+  };
+  return {
+    next: () =>
+      closeAtEnd(close, async () => {
+        const value = await derived.next();
+        return value === null ? { done: true, value: undefined } : { done: false, value };
+      }),
+    return: close,
+    mark: () => [derived.state(), (derived.starts?.() ?? starts).map(markOf)],
+  };
 }
 
-/** A stream of what the items of a loader expand to, once they are computed. */
-export function expanded<A, B>(
+/** A loader of the samples that each item of a loader expands to: none, one or several. */
+export function expandItems<A, B>(
   name: string,
   loader: Loader<A>,
   fingerprint: string,
-  expand: (item: A) => readonly B[] | Promise<readonly B[]>,
+  expand: (item: A) => Awaitable<readonly B[]>,
 ): Loader<B> {
-  const once = countable(name, [loader]).some(({ source }) => source._tag === "Stream" && source.once);
-  const source: Stream = {
+  const singleUse = checkInputs(name, [loader]);
+  const source: StreamSource = {
     _tag: "Stream",
     length: null,
-    once,
+    singleUse,
     fingerprint,
     seed: loader.source.seed,
-    open: (epoch, run, mark) => {
-      const [skip, at] = Array.isArray(mark) && mark.length === 2 ? mark as [number, Mark] : [0, undefined];
-      const start = at === undefined ? beginning(loader) : startOf(at);
-      let [before, after] = [start, start];
-      let [rest, given]: [readonly B[], number] = [[], 0];
-      let dropped = skip;
-      const inner = items(passOf(loader, epoch), () => start, (item, end) => [item, end] as const, run);
-      const close = async (): Promise<void> => {
-        if (once) rest.slice(given).forEach(dispose);
-        rest = [];
-        await inner.return?.();
-      };
-      return {
-        next: () =>
-          closingAtEnd(close, async () => {
-            while (given >= rest.length) {
-              const step = await inner.next();
-              if (step.done) return step;
-              [before, after] = [after, step.value[1]];
-              rest = await expand(step.value[0]);
-              if (once && rest.length === 0) dispose(step.value[0]);
-              [given, dropped] = [dropped, 0];
-            }
-            return { done: false, value: rest[given++] };
-          }),
-        return: close,
-        mark: () => given < rest.length ? [given, markOf(before)] : [0, markOf(after)],
-      };
+    open: (epoch, opened, mark) => {
+      const [skip, at] = markPair(mark) as readonly [number, Mark] | undefined ?? [0, undefined];
+      const start = at === undefined ? startOfPass(loader) : startFromMark(at);
+      const inner = items(passOf(loader, epoch), () => start, (item, after) => [item, after] as const, opened);
+      return expandedEpoch(inner, expand, start, skip, singleUse);
     },
-    drop: once ? dispose : () => {},
+    drop: singleUse ? dispose : () => {},
   };
-  return samplesOf<B>(source);
+  return loaderOf<B>(source);
+}
+
+/** An epoch of the samples that items expand to. `skip` samples of the first item were delivered before the resume. */
+function expandedEpoch<A, B>(
+  inner: AsyncIterableIterator<readonly [A, Start], undefined>,
+  expand: (item: A) => Awaitable<readonly B[]>,
+  from: Start,
+  skip: number,
+  singleUse: boolean,
+): StreamEpoch {
+  /** The positions before and after the item that `group` comes from. */
+  let [before, after] = [from, from];
+  let [group, given, toSkip]: [readonly B[], number, number] = [[], 0, skip];
+  const close = async (): Promise<void> => {
+    if (singleUse) group.slice(given).forEach(dispose);
+    group = [];
+    await inner.return?.();
+  };
+  const next = async (): Promise<IteratorResult<unknown, unknown>> => {
+    while (given >= group.length) {
+      const step = await inner.next();
+      if (step.done) return step;
+      [before, after] = [after, step.value[1]];
+      group = await expand(step.value[0]);
+      if (singleUse && group.length === 0) dispose(step.value[0]);
+      [given, toSkip] = [toSkip, 0];
+    }
+    return { done: false, value: group[given++] };
+  };
+  return {
+    next: () => closeAtEnd(close, next),
+    return: close,
+    mark: () => given < group.length ? [given, markOf(before)] : [0, markOf(after)],
+  };
 }
 
 // --- combinators
 
-/** The start of a loader's first pass. */
-export function beginning({ source }: Loader<unknown>): Start {
-  return { place: origin, length: source.length === Infinity ? null : source.length };
+/** Where the first pass of a loader starts. */
+export function startOfPass({ source }: Loader<unknown>): Start {
+  return { at: origin, length: source.length === Infinity ? null : source.length };
 }
 
-/** A step of a stream that closes itself where it ends or fails: its reader closes only what goes on. */
-async function closingAtEnd(
+/** A step of a stream that closes it at its end or at an error; the reader of a stream closes it only if it is left before. */
+async function closeAtEnd(
   close: () => Promise<void>,
   step: () => Promise<IteratorResult<unknown, unknown>>,
 ): Promise<IteratorResult<unknown, unknown>> {
-  let going = false;
+  let isOpen = false;
   try {
     const result = await step();
-    going = result.done !== true;
+    isOpen = result.done !== true;
     return result;
   } finally {
-    if (!going) await close();
+    if (!isOpen) await close();
   }
 }
 
-/** A place in a loader below, as numbers. */
-function markOf({ place, length, mark }: Start): Mark {
-  return [place.epoch, place.position, length, mark ?? null];
+/** A position in an input, as a mark. */
+function markOf({ at, length, mark }: Start): Mark {
+  return [at.epoch, at.position, length, mark ?? null];
 }
 
-function startOf(mark: Mark | undefined): Start {
-  const [epoch, position, length, below] = Array.isArray(mark) ? mark as readonly Mark[] : [];
-  if (
-    typeof epoch === "number" && typeof position === "number" && (length === null || typeof length === "number")
-  ) {
-    return { place: { epoch, position }, length, mark: below ?? undefined };
+const startMark = t.tuple([t.number, t.number, t.union([t.number, t.null]), t.unknown]);
+
+function startFromMark(mark: Mark | undefined): Start {
+  if (!startMark.is(mark)) {
+    throw new TypeError(
+      `Expected the mark of a position in a stream, found ${
+        JSON.stringify(mark)
+      }: if you edit a cursor, remove its mark`,
+    );
   }
-  throw new TypeError(
-    `Expected the mark of a place in a stream, found ${JSON.stringify(mark)}: leave the mark of an edited cursor out`,
-  );
+  const [epoch, position, length, inner] = mark as readonly [number, number, number | null, Mark];
+  return { at: { epoch, position }, length, mark: inner ?? undefined };
 }
 
-/** A sample that several others hold: computed once, and dropped if all of them drop it. */
-export function shared({ run, drop }: Held): { readonly share: () => Held; readonly end: () => void } {
-  let [value, computed, holders]: [unknown, boolean, number] = [undefined, false, 1];
-  const less = (): void => {
-    if (--holders === 0 && !computed) drop();
+/** The count that a stream stored as its state, or 0 without one. */
+export function countFromState(state: Mark | undefined): number {
+  return typeof state === "number" ? state : 0;
+}
+
+/** An item that several samples share: it is computed once, and dropped if every share and `end` drop it. */
+export function shareItem({ run, drop }: PendingItem): { readonly share: () => PendingItem; readonly end: () => void } {
+  let [value, isComputed, references]: [unknown, boolean, number] = [undefined, false, 1];
+  const release = (): void => {
+    if (--references === 0 && !isComputed) drop();
   };
   return {
     share: () => {
-      holders++;
+      references++;
       return {
         run: () => {
-          if (!computed) [value, computed] = [run(), true];
-          less();
+          if (!isComputed) [value, isComputed] = [run(), true];
+          release();
           return value;
         },
-        drop: less,
+        drop: release,
       };
     },
-    end: less,
+    end: release,
   };
 }

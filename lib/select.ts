@@ -1,34 +1,49 @@
 /**
- * From a loader one whose items are not those it was given, one for one: fewer, more, longer, mixed within windows, or kept.
+ * Transforms that regroup the items of a loader: filter, unbatch, window, shuffleWindow; and cache, which keeps them in memory.
  *
- * The items of the loader below are the samples of the one above. Over random access it has random access, but for
- * {@link filter} and {@link unbatch}, which no arithmetic can foresee; the cursors of a stream note where in the loader below
- * they stand, so that resuming computes nothing again.
+ * The items of the input are the samples of the result. With random access the result has random access too, except for {@link filter} and
+ * {@link unbatch}, whose length is unknown until read. The cursors of a stream store the position in the input, so that a resume computes
+ * no item again.
  *
  * @module
  */
 import { cursorSeed } from "./cursor.ts";
+import { type ItemReader, openReader, passOf } from "./iterate.ts";
+import { checkLoader, checkUnowned, type Loader, withFields } from "./loader_types.ts";
 import { checkOptionNames } from "./option_names.ts";
-import { changed, checked, type Loader, unowned } from "./pipeline.ts";
 import { gather, isPromise } from "./plan.ts";
 import { aFunction, demand, integer, shown } from "./rules.ts";
-import { beginning, expanded, type Held, heldSamples, indexedItems, saidOf, sealed, shared, woven } from "./seal.ts";
+import {
+  type BeginEpoch,
+  type DerivedEpoch,
+  derivedLoader,
+  deriveStream,
+  dropPending,
+  expandItems,
+  indexedItems,
+  itemsFingerprint,
+  type PendingItem,
+  pendingLoader,
+  shareItem,
+  startOfPass,
+  type StreamInputs,
+} from "./seal.ts";
 import type { Seed } from "./seed.ts";
-import { type Indexed, numbered, shuffledWindows, type Stream, together, windowed, windowOrder } from "./source.ts";
-import { passOf, type Start, type Walk, walk } from "./walk.ts";
+import { shuffleWindows, windowFingerprint, windowOrder } from "./shuffle.ts";
+import { holdAll, type IndexedSource, type OpenedEpochs, randomAccess, type StreamEpoch } from "./source.ts";
+import type { Start } from "./walk.ts";
 
 // --- combinators
 
 /**
  * The items for which a predicate holds.
  *
- * How many there are is known only by reading, so the result is a stream, and as with every stream each epoch must have as
- * many: put it before `mapRandom`. Positions count the items that passed, `shuffle`
- * comes before it (or `shuffleWindow` after it), `shard` and `batch` after it. Its cursors note where in the loader below they
- * stand: over random access a resume tests nothing again, over a stream it pulls but tests nothing. `skip` and `at` test
- * all they pass.
+ * Their number is unknown until read, so the result is a stream. As with every stream, each epoch must have the same number of items: put
+ * it before `mapRandom`. Cursors count the items that passed. Put `shuffle` before it or `shuffleWindow` after it; put `shard` and `batch`
+ * after it. A resume does not test earlier items again; over a stream it pulls them. `skip` and `at` test every item before theirs.
  *
- * @param holds The predicate, or a promise of its answer; it must answer the same for the same item.
+ * @param holds The predicate; it returns a boolean or a promise of one, and must return the same for the same item.
+ * @returns A function from loader to loader; a `TypeError` if `holds` is no function.
  *
  * @example
  * ```ts
@@ -42,10 +57,10 @@ import { passOf, type Start, type Walk, walk } from "./walk.ts";
 export function filter<A>(holds: (item: A) => boolean | Promise<boolean>): (loader: Loader<A>) => Loader<A> {
   demand("the predicate of Loader.filter", aFunction, holds);
   return (loader) =>
-    expanded(
+    expandItems(
       "Loader.filter",
-      checked("Loader.filter", loader),
-      `filter(${saidOf(loader)})`,
+      checkLoader("Loader.filter", loader),
+      `filter(${itemsFingerprint(loader)})`,
       async (item) => await holds(item) ? [item] : [],
     );
 }
@@ -53,9 +68,10 @@ export function filter<A>(holds: (item: A) => boolean | Promise<boolean>): (load
 /**
  * The items of groups, one at a time.
  *
- * A stream, as {@link filter} is: positions count the items inside. Law: `unbatch ∘ batch(n)` gives the same items.
+ * The result is a stream, as with {@link filter}; cursors count the single items. Law: `unbatch ∘ batch(n)` gives the same items.
  *
- * @param loader A loader of arrays.
+ * @param loader A loader of arrays or typed arrays; another item rejects the iteration.
+ * @returns The loader of their items.
  *
  * @example
  * ```ts
@@ -67,10 +83,10 @@ export function filter<A>(holds: (item: A) => boolean | Promise<boolean>): (load
  * ```
  */
 export function unbatch<A>(loader: Loader<ArrayLike<A>>): Loader<A> {
-  return expanded(
+  return expandItems(
     "Loader.unbatch",
-    checked("Loader.unbatch", loader),
-    `unbatch(${saidOf(loader)})`,
+    checkLoader("Loader.unbatch", loader),
+    `unbatch(${itemsFingerprint(loader)})`,
     (item) => {
       if (Array.isArray(item) || ArrayBuffer.isView(item)) return item as ArrayLike<unknown> as readonly A[];
       throw new TypeError(`Expected Loader.unbatch to be given arrays, found ${shown(item)}`);
@@ -79,12 +95,13 @@ export function unbatch<A>(loader: Loader<ArrayLike<A>>): Loader<A> {
 }
 
 /**
- * Overlapping windows of consecutive items: sequences.
+ * Overlapping windows of consecutive items, such as the sequences of a time series.
  *
- * A window that would reach beyond the end of a pass is left out. Put it before `shuffle`: windows are samples then.
+ * A window that would reach beyond the end of a pass is left out. Put it before `shuffle`, which then shuffles whole windows.
  *
  * @param n Items in a window, an integer from 1.
- * @param options `stride`: from one window's start to the next one's, an integer from 1 to n, 1 by default.
+ * @param options `stride`: the distance between the starts of two windows, an integer from 1 to n, 1 by default.
+ * @returns A function from loader to loader; a `TypeError` for a bad argument.
  *
  * @example
  * ```ts
@@ -101,47 +118,51 @@ export function window(n: number, options: { readonly stride?: number } = {}): <
   demand("n of Loader.window", integer(1), n);
   demand("stride of Loader.window", integer(1, n), stride);
   return <A>(loader: Loader<A>): Loader<A[]> => {
-    const inner = indexedItems(unowned("Loader.window", loader));
-    const said = `window ${n}/${stride}(${saidOf(loader)})`;
-    if (inner !== null) {
-      const length = inner.length < n ? 0 : Math.floor((inner.length - n) / stride) + 1;
-      return sealed<A[]>({
-        ...numbered(length, said, () => undefined, together([inner])),
-        seed: inner.seed,
-        at: (epoch, position) => gather(n, (j) => inner.at(epoch, position * stride + j)),
-      }, [loader]);
+    const inner = indexedItems(checkUnowned("Loader.window", loader));
+    const fingerprint = `window ${n}/${stride}(${itemsFingerprint(loader)})`;
+    if (inner === null) {
+      const about = { fingerprint, seed: loader.source.seed };
+      return deriveStream("Loader.window", [loader], about, (inputs) => windowedEpoch(inputs, n, stride));
     }
-    return woven("Loader.window", [loader], { fingerprint: said, seed: loader.source.seed }, ({ pull }) => {
-      /** The items of the last window, each with the place after it. */
-      const ring: { readonly one: ReturnType<typeof shared>; readonly after: Start }[] = [];
-      return {
-        next: async () => {
-          ring.splice(0, ring.length === n ? stride : 0).forEach(({ one }) => one.end());
-          while (ring.length < n) {
-            const pulled = await pull(0);
-            if (pulled === null) return null;
-            ring.push({ one: shared(pulled), after: pulled.after });
-          }
-          const held = ring.map(({ one }) => one.share());
-          return { run: () => gather(n, (j) => held[j]!.run()), drop: () => held.forEach((one) => one.drop()) };
-        },
-        state: () => null,
-        starts: () => [ring[stride - 1]!.after],
-        close: () => ring.splice(0).forEach(({ one }) => one.end()),
-      };
-    });
+    const length = inner.length < n ? 0 : Math.floor((inner.length - n) / stride) + 1;
+    return derivedLoader<A[]>({
+      ...randomAccess(length, fingerprint, () => undefined, holdAll([inner])),
+      seed: inner.seed,
+      at: (epoch, position) => gather(n, (j) => inner.at(epoch, position * stride + j)),
+    }, [loader]);
+  };
+}
+
+/** An epoch of a stream's windows; an item that several windows share is computed once. */
+function windowedEpoch({ pull }: StreamInputs, n: number, stride: number): DerivedEpoch {
+  /** The items of the last window, each with the position after it. */
+  const last: { readonly item: ReturnType<typeof shareItem>; readonly after: Start }[] = [];
+  return {
+    next: async () => {
+      last.splice(0, last.length === n ? stride : 0).forEach(({ item }) => item.end());
+      while (last.length < n) {
+        const pulled = await pull(0);
+        if (pulled === null) return null;
+        last.push({ item: shareItem(pulled), after: pulled.after });
+      }
+      const shares = last.map(({ item }) => item.share());
+      return { run: () => gather(n, (j) => shares[j]!.run()), drop: () => shares.forEach((share) => share.drop()) };
+    },
+    state: () => null,
+    starts: () => [last[stride - 1]!.after],
+    close: () => last.splice(0).forEach(({ item }) => item.end()),
   };
 }
 
 /**
- * Items in an order that mixes each window of `n` in itself: a shuffle for streams, and for files best read in sequence.
+ * Shuffles each window of `n` items on its own: a shuffle for streams, and for files that are best read in sequence.
  *
- * Windows do not overlap and each is a permutation of its own, so that the order is a function of seed, epoch and
- * place alone: no item moves by n places or more, resuming pulls the window it stands in again and no more, and batch size and
- * number of ranks may change. Put it before `batch` and `shard`.
+ * Windows do not overlap, and the order is a function of the seed, the epoch and the position. So no item moves by n positions or more, a
+ * resume pulls only the current window again, and the batch size and the number of ranks may change. Put it before `batch` and `shard`.
  *
- * @param n Items in a window, an integer from 2; a stream holds as many.
+ * @param n Items in a window, an integer from 2; a stream keeps that many in memory.
  * @param seed A safe integer, a bigint or a string.
+ * @returns A function from loader to loader; a `TypeError` for a bad argument.
  *
  * @example
  * ```ts
@@ -156,47 +177,57 @@ export function shuffleWindow(n: number, seed: Seed): <A>(loader: Loader<A>) => 
   demand("n of Loader.shuffleWindow", integer(2), n);
   const held = cursorSeed(seed);
   return <A>(loader: Loader<A>) => {
-    const inner = indexedItems(unowned("Loader.shuffleWindow", loader));
-    if (inner !== null) return changed<A>(sealed<A>(shuffledWindows(n, seed)(inner), [loader]), { range: null });
-    const about = { fingerprint: windowed(saidOf(loader), n, seed), seed: held };
-    return woven<A>("Loader.shuffleWindow", [loader], about, ({ pull, at }, epoch, state) => {
-      let [number, skipped] = Array.isArray(state) ? state as unknown as readonly [number, number] : [0, 0];
-      let given = 0;
-      let window: readonly Held[] = [];
-      let order = (i: number): number => i;
-      let start = at(0);
-      const fill = async (): Promise<void> => {
-        start = at(0);
-        const next: Held[] = [];
-        for (let pulled = await pull(0); pulled !== null; pulled = next.length < n ? await pull(0) : null) {
-          next.push(pulled);
-        }
-        if (next.length > 0) order = windowOrder(seed, epoch, number++, next.length);
-        for (given = 0; given < Math.min(skipped, next.length); given++) next[order(given)]!.drop();
-        [window, skipped] = [next, 0];
-      };
-      return {
-        next: async () => {
-          if (given >= window.length) await fill();
-          return given < window.length ? window[order(given++)]! : null;
-        },
-        state: () => given < window.length ? [number - 1, given] : [number, 0],
-        starts: () => [given < window.length ? start : at(0)],
-        close: () => {
-          for (; given < window.length; given++) window[order(given)]!.drop();
-        },
-      };
-    });
+    const inner = indexedItems(checkUnowned("Loader.shuffleWindow", loader));
+    if (inner !== null) {
+      return withFields<A>(derivedLoader<A>(shuffleWindows(n, seed)(inner), [loader]), { range: null });
+    }
+    const about = { fingerprint: windowFingerprint(itemsFingerprint(loader), n, seed), seed: held };
+    return deriveStream<A>("Loader.shuffleWindow", [loader], about, shuffledWindowEpoch(n, seed));
+  };
+}
+
+/** An epoch of a stream's shuffled windows. Its state is the number of the current window, and how many of its items were delivered. */
+function shuffledWindowEpoch(
+  n: number,
+  seed: Seed,
+): BeginEpoch {
+  return ({ pull, at }, epoch, state) => {
+    let [number, toSkip] = Array.isArray(state) ? state as unknown as readonly [number, number] : [0, 0];
+    let window: readonly PendingItem[] = [];
+    let given = 0;
+    /** Where the input was before the current window. */
+    let start = at(0);
+    const fill = async (): Promise<void> => {
+      start = at(0);
+      const pulled: PendingItem[] = [];
+      for (let item = await pull(0); item !== null; item = pulled.length < n ? await pull(0) : null) pulled.push(item);
+      const order = pulled.length > 0 ? windowOrder(seed, epoch, number++, pulled.length) : () => 0;
+      window = pulled.map((_, i) => pulled[order(i)]!);
+      for (given = 0; given < Math.min(toSkip, window.length); given++) window[given]!.drop();
+      toSkip = 0;
+    };
+    return {
+      next: async () => {
+        if (given >= window.length) await fill();
+        return given < window.length ? window[given++]! : null;
+      },
+      state: () => given < window.length ? [number - 1, given] : [number, 0],
+      starts: () => [given < window.length ? start : at(0)],
+      close: () => {
+        for (; given < window.length; given++) window[given]!.drop();
+      },
+    };
   };
 }
 
 /**
- * Keeps each item in memory once it was computed, and gives it again in every later pass.
+ * Keeps each item in memory once it was computed, and delivers it again in every later pass.
  *
- * What is kept are the items of the first pass, whichever pass a run resumes in: put it before `shuffle` and `mapRandom`,
- * which change from epoch to epoch. Nothing is ever let go of, and tensors that are kept must not be disposed.
+ * It keeps the items of the first pass, in whichever pass a run resumes: put it before `shuffle` and `mapRandom`, which differ from epoch to
+ * epoch. Kept items are never released; do not dispose tensors among them.
  *
- * @param loader The loader; one of `tf.data` is a `TypeError`, as its first pass cannot be read twice.
+ * @param loader The loader.
+ * @returns The loader; a `TypeError` for a loader of tf.data, whose first pass cannot be read twice.
  *
  * @example
  * ```ts
@@ -210,66 +241,87 @@ export function shuffleWindow(n: number, seed: Seed): <A>(loader: Loader<A>) => 
  * ```
  */
 export function cache<A>(loader: Loader<A>): Loader<A> {
-  const inner = indexedItems(unowned("Loader.cache", loader));
-  const kept = new Map<number, unknown>();
-  const keep = (position: number, compute: () => unknown): unknown => {
-    if (kept.has(position)) return kept.get(position);
-    const value = compute();
-    kept.set(position, value);
-    if (isPromise(value)) value.then((there) => kept.set(position, there), () => kept.delete(position));
-    return value;
-  };
-  if (inner === null) return cachedStream(loader, kept, keep);
-  const source: Indexed = {
+  const inner = indexedItems(checkUnowned("Loader.cache", loader));
+  const kept = itemCache();
+  if (inner === null) return cachedStream(loader, kept);
+  const source: IndexedSource = {
     ...inner,
     fingerprint: loader.range === null ? `cache(${inner.fingerprint})` : inner.fingerprint,
-    at: (_, position) => keep(position, () => inner.at(0, position)),
+    at: (_, position) => kept.item(position, () => inner.at(0, position)),
     index: (_, position) => inner.index(0, position),
   };
-  return sealed<A>(source, [loader]);
+  return derivedLoader<A>(source, [loader]);
 }
 
-function cachedStream<A>(
-  loader: Loader<A>,
-  kept: ReadonlyMap<number, unknown>,
-  keep: (position: number, compute: () => unknown) => unknown,
-): Loader<A> {
-  if (loader.source._tag === "Stream" && loader.source.once) {
+/** Items by position. */
+interface ItemCache {
+  readonly has: (position: number) => boolean;
+  /** The kept item, or a newly computed one, which is then kept. A promise that rejects is not kept. */
+  readonly item: (position: number, compute: () => unknown) => unknown;
+}
+
+function itemCache(): ItemCache {
+  const kept = new Map<number, unknown>();
+  return {
+    has: (position) => kept.has(position),
+    item: (position, compute) => {
+      if (kept.has(position)) return kept.get(position);
+      const value = compute();
+      kept.set(position, value);
+      if (isPromise(value)) value.then((ready) => kept.set(position, ready), () => kept.delete(position));
+      return value;
+    },
+  };
+}
+
+function cachedStream<A>(loader: Loader<A>, kept: ItemCache): Loader<A> {
+  if (loader.source._tag === "Stream" && loader.source.singleUse) {
     throw new TypeError(
-      "Expected Loader.cache to be given a loader whose pass can be read twice, found one of tf.data, which shuffles anew each " +
-        "time: read it into an array first",
+      "Expected Loader.cache to be given a loader whose first pass can be read twice, found one of tf.data, which shuffles each " +
+        "pass differently: read it into an array first",
     );
   }
-  let total = Infinity;
-  const source: Stream = {
+  /** The length of the first pass, once it is known. */
+  const pass = { length: Infinity };
+  return pendingLoader<A>({
     _tag: "Stream",
     length: null,
-    once: false,
-    fingerprint: `cache(${saidOf(loader)})`,
+    singleUse: false,
+    fingerprint: `cache(${itemsFingerprint(loader)})`,
     seed: loader.source.seed,
-    open: (_, run) => {
-      let [going, pulled, position]: [Walk<A> | undefined, number, number] = [undefined, 0, 0];
-      return {
-        next: async () => {
-          const here = position++;
-          if (here >= total) return { done: true, value: undefined };
-          if (kept.has(here)) {
-            const value = kept.get(here);
-            return { done: false, value: { run: () => value, drop: () => {} } satisfies Held };
-          }
-          going ??= walk(passOf(loader, 0), beginning(loader), run);
-          for (; pulled < here; pulled++) (await going.next())?.drop();
-          const fresh = await going.next();
-          pulled++;
-          if (fresh !== null) return { done: false, value: { run: () => keep(here, fresh.run), drop: fresh.drop } };
-          total = here;
-          await going.close();
-          return { done: true, value: undefined };
-        },
-        return: () => going?.close(),
-      };
+    open: (_, opened) => cachedEpoch(loader, kept, pass, opened),
+    drop: dropPending,
+  }, [loader]);
+}
+
+/** An epoch of cached items. The input is opened at the first item that is not kept. */
+function cachedEpoch<A>(
+  loader: Loader<A>,
+  kept: ItemCache,
+  pass: { length: number },
+  opened: OpenedEpochs,
+): StreamEpoch {
+  let reader: ItemReader<A> | undefined;
+  let [pulled, position] = [0, 0];
+  return {
+    next: async () => {
+      const at = position++;
+      if (at >= pass.length) return { done: true, value: undefined };
+      if (kept.has(at)) {
+        const value = kept.item(at, () => undefined);
+        return { done: false, value: { run: () => value, drop: () => {} } satisfies PendingItem };
+      }
+      reader ??= openReader(passOf(loader, 0), startOfPass(loader), opened);
+      for (; pulled < at; pulled++) (await reader.next())?.drop();
+      const fresh = await reader.next();
+      pulled++;
+      if (fresh !== null) {
+        return { done: false, value: { run: () => kept.item(at, fresh.run), drop: fresh.drop } satisfies PendingItem };
+      }
+      pass.length = at;
+      await reader.close();
+      return { done: true, value: undefined };
     },
-    drop: (held) => (held as Held).drop(),
+    return: () => reader?.close(),
   };
-  return heldSamples<A>(source, [loader]);
 }

@@ -212,7 +212,7 @@ test("bad input: codecs and live components that do not fit are named", () => {
   assert.deepEqual(restored.left.problems.map(({ path, kind }) => [path, kind]), [["best", "missing"]]);
 });
 
-test("bad input: numbers that make no sense to a loader are a TypeError at once", () => {
+test("bad input: invalid numbers for a loader are a TypeError at once", () => {
   const data = Loader.fromArray([1, 2, 3]);
   for (const bad of [-1, 1.5, NaN, Infinity, "2" as unknown as number]) {
     assert.throws(() => skip(bad), TypeError, `skip(${bad})`);
@@ -225,7 +225,7 @@ test("bad input: numbers that make no sense to a loader are a TypeError at once"
   assert.equal(Loader.length(data), 3);
 });
 
-test("bad input: an empty data set trains nothing and ends, under repeat() too", async () => {
+test("bad input: an empty data set gives no item and ends, also with repeat()", async () => {
   const loader = Loader.repeat()(Loader.fromArray<number>([]));
   const store = memory();
   const state = { cursor: Loader.start(loader), n: 0 };

@@ -29,7 +29,7 @@ const later = <A>(xs: readonly A[]): Loader.Loader<A> => Loader.fromIterable(() 
 const kinds = [(xs: readonly number[]) => Loader.fromArray(xs), (xs: readonly number[]) => later(xs)];
 const lists = fc.array(fc.nat(50), { maxLength: 12 });
 
-/** Checks a loader against a list, from an array and from a stream, for one epoch and for two. */
+/** Compares a loader with a list, over an array and a stream, for one epoch and for two. */
 function like(
   put: (loader: Loader.Loader<number>) => Loader.Loader<unknown>,
   expected: (xs: readonly number[]) => readonly unknown[],
@@ -48,7 +48,7 @@ function windows<A>(xs: readonly A[], n: number, stride: number): readonly (read
   return range(xs.length).filter((i) => i % stride === 0 && i + n <= xs.length).map((i) => xs.slice(i, i + n));
 }
 
-test("filter, unbatch and window give what lists would, of an array and of a stream", async () => {
+test("regroup: filter, unbatch and window give the items that lists give, over an array and a stream", async () => {
   await like(Loader.filter((x) => x % 3 > 0), (xs) => xs.filter((x) => x % 3 > 0));
   await like(Loader.filter((x) => Promise.resolve(x % 3 > 0)), (xs) => xs.filter((x) => x % 3 > 0));
   await like((xs) => pipe(xs, Loader.batch(3), Loader.unbatch), (xs) => xs);
@@ -61,7 +61,7 @@ test("filter, unbatch and window give what lists would, of an array and of a str
   }
 });
 
-test("zip, concat and mix give what lists would, of arrays and of streams", async () => {
+test("combine: zip, concat and mix give the items that lists give, over arrays and streams", async () => {
   await like((xs) => Loader.zip([xs, pipe(xs, Loader.map(String))]), (xs) => xs.map((x) => [x, String(x)]));
   await like(
     (xs) => Loader.zip({ x: xs, i: pipe(later(["a"]), Loader.repeat()) }),
@@ -74,7 +74,7 @@ test("zip, concat and mix give what lists would, of arrays and of streams", asyn
   );
 });
 
-test("mix: of every round each loader gives exactly as many as its weight says, whatever the weights", async () => {
+test("mix: in every round each loader has exactly as many items as its weight, for any weights", async () => {
   await fc.assert(fc.asyncProperty(
     fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 5 }),
     fc.nat(20),
@@ -89,7 +89,7 @@ test("mix: of every round each loader gives exactly as many as its weight says, 
   ));
 });
 
-test("mix: an item is found by its number among 10^12, and none is read but itself", async () => {
+test("mix: an item among 10^12 is found by its number, and no other is read", async () => {
   let reads = 0;
   const of = (name: string): Loader.Loader<string> =>
     Loader.fromIndexed({ length: 1e12, at: (i) => (reads++, `${name}${i}`) });
@@ -100,7 +100,7 @@ test("mix: an item is found by its number among 10^12, and none is read but itse
   assert.equal(reads, 11);
 });
 
-test("shuffleWindow: each window is a permutation of its own, alike of an array and of a stream, another each epoch", async () => {
+test("shuffleWindow: each window is a permutation of its items, equal for an array and a stream, and different in each epoch", async () => {
   const orders = await Promise.all(
     kinds.map((of) => items(pipe(of(range(50)), Loader.shuffleWindow(16, 7), Loader.repeat(2)))),
   );
@@ -115,7 +115,7 @@ test("shuffleWindow: each window is a permutation of its own, alike of an array 
   assert.notDeepStrictEqual(orders[0]!.slice(0, 16), orders[0]!.slice(16, 32).map((x) => x - 16));
 });
 
-test("shuffleWindow and shard: another number of ranks in the middle goes on in the order without ranks", async () => {
+test("shuffleWindow: with shard, a change of the number of ranks in mid-epoch keeps the order without ranks", async () => {
   const data = (): Loader.Loader<number> => pipe(later(range(40)), Loader.shuffleWindow(8, 1));
   const order = await items(data());
   const rank = (rank: number, world: number): Loader.Loader<number> => pipe(data(), Loader.shard({ rank, world }));
@@ -142,7 +142,7 @@ test("shuffleWindow and shard: another number of ranks in the middle goes on in 
   assert.deepStrictEqual([...first, ...last], order);
 });
 
-test("windows are samples: shuffled, batched, sharded, each once an epoch", async () => {
+test("window: windows are samples: shuffled, batched and sharded, each comes once an epoch", async () => {
   const data = pipe(Loader.fromArray(range(20)), Loader.window(4, { stride: 4 }), Loader.shuffle(3));
   const seen = (await Promise.all(
     [0, 1].map((rank) => items(pipe(data, Loader.shard({ rank, world: 2 }), Loader.batch(2)))),
@@ -150,7 +150,7 @@ test("windows are samples: shuffled, batched, sharded, each once an epoch", asyn
   assert.deepStrictEqual(seen.map(([x]) => x!).toSorted((a, b) => a - b), [0, 4, 8, 12, 16]);
 });
 
-test("resuming a filter over random access reads and tests nothing again; over a stream it tests nothing again", async () => {
+test("filter: a resume over random access reads and tests nothing again, and over a stream it tests nothing again", async () => {
   let [reads, tests] = [0, 0];
   const even = (x: number): boolean => (tests++, x % 2 === 0);
   const indexed = pipe(Loader.fromIndexed({ length: 1e12, at: (i) => (reads++, i) }), Loader.filter(even));
@@ -175,7 +175,7 @@ test("resuming a filter over random access reads and tests nothing again; over a
   }
 });
 
-test("cache: every item is computed once, whatever the epochs, the order and the place of a resume", async () => {
+test("cache: every item is computed once, for any epochs, order and position of a resume", async () => {
   for (const of of kinds) {
     let computed = 0;
     const data = pipe(
@@ -198,7 +198,7 @@ test("cache: every item is computed once, whatever the epochs, the order and the
 
 // --- randomness
 
-test("mapRandom: what a sample becomes depends on seed, epoch and sample alone: not on order, batches, ranks or what is ahead", async () => {
+test("mapRandom: the result depends on seed, epoch and sample only, not on order, batches, ranks or prefetching", async () => {
   const noisy = pipe(
     Loader.fromIndexed({ length: 24, at: (i) => Promise.resolve(i) }),
     Loader.mapRandom((x, rng) => [x, Rng.float(rng)[0]] as const, { seed: 5, concurrency: 3 }),
@@ -239,9 +239,9 @@ test("mapRandom: what a sample becomes depends on seed, epoch and sample alone: 
   assert.deepStrictEqual([x, noise], [7, expected[1]!.get(7)]);
 });
 
-// --- what is computed ahead
+// --- read-ahead
 
-test("map with concurrency n runs n calls at a time, begins them in order and keeps the order", async () => {
+test("map: with concurrency n it runs n calls at a time, starts them in order and keeps the order", async () => {
   let [running, peak] = [0, 0];
   const begun: number[] = [];
   const slow = async (x: number): Promise<number> => {
@@ -260,7 +260,7 @@ test("map with concurrency n runs n calls at a time, begins them in order and ke
   }
 });
 
-test("prefetch(n) has n items under way besides the one asked for, and those of a left iteration settle and are let go of", async () => {
+test("prefetch: n further items are in progress, and those of an iteration that is left settle and are released", async () => {
   let [begun, ended] = [0, 0];
   const slow = async (x: number): Promise<number> => {
     begun++;
@@ -278,7 +278,7 @@ test("prefetch(n) has n items under way besides the one asked for, and those of 
   }
 });
 
-test("an item computed ahead that fails rejects when its turn comes, and not before", async () => {
+test("prefetch: an item computed ahead that fails rejects when its turn comes, and not before", async () => {
   const data = pipe(
     Loader.fromArray(range(9)),
     Loader.map((x) => x === 3 ? Promise.reject(new Error("three")) : x),
@@ -294,7 +294,7 @@ test("an item computed ahead that fails rejects when its turn comes, and not bef
   assert.deepStrictEqual(seen, [0, 1, 2]);
 });
 
-test("D17: a left iteration of any combinator closes the streams below, and leaves no tensor of tf.data behind", async () => {
+test("derived source: an iteration that is left closes all inputs and leaks no tensor of tf.data, for every transform", async () => {
   const baseline = tf.memory().numTensors;
   const tensors = (): Loader.Loader<tf.Tensor> =>
     Loader.fromDataset<tf.Tensor>(tf.data.array(range(12)).map((x) => tf.scalar(x)));
@@ -322,7 +322,7 @@ test("D17: a left iteration of any combinator closes the streams below, and leav
   }
 });
 
-test("D17: collated tensors live for one step: disposed when the next is asked for, computed ahead, left, or failed", async () => {
+test("collate: tensors live for one step: they are disposed when the next is requested, and when prefetched, left or failed", async () => {
   const baseline = tf.memory().numTensors;
   const data = Loader.zip({
     x: Loader.fromTensor(tf.tidy(() => tf.range(0, 24).reshape([12, 2])) as tf.Tensor2D),
@@ -359,7 +359,7 @@ test("D17: collated tensors live for one step: disposed when the next is asked f
   const pending = iterator.next();
   await iterator.return?.();
   assert.deepStrictEqual(await pending, { done: true, value: undefined });
-  assert.equal(tf.memory().numTensors, rows, "left while an item was under way");
+  assert.equal(tf.memory().numTensors, rows, "left while an item was in progress");
   const own = pipe(data, Loader.batch(2), Loader.collate((batch) => tf.tensor1d(batch.map(({ y }) => y)).square()));
   for await (const [y] of Loader.iterate(pipe(own, skip(5)))) assert.deepStrictEqual([...y.dataSync()], [100, 121]);
   const stacked = pipe(
@@ -378,10 +378,7 @@ test("D17: collated tensors live for one step: disposed when the next is asked f
   for (
     const [bad, message] of [
       [[[1, 2], [3]], /2 numbers, found an array of 1 in sample 1/],
-      [
-        [1, "a"],
-        /sort of 1/,
-      ],
+      [[1, "a"], /same type as 1/],
       [[Uint32Array.of(1), Uint32Array.of(2)], /an instance of Uint32Array.*map them first/],
       [
         [BigUint64Array.of(1n), BigUint64Array.of(2n)],
@@ -396,7 +393,7 @@ test("D17: collated tensors live for one step: disposed when the next is asked f
   assert.equal(tf.memory().numTensors, rows);
 });
 
-test("D7, D8: after a resume too a cursor stands at position 0 exactly after the last batch of an epoch", async () => {
+test("cursor: after a resume too the position is 0 exactly after the last batch of an epoch", async () => {
   for (const of of kinds) {
     const batches = pipe(batched(16, 4, of), Loader.repeat(3));
     const positions: number[] = [];
@@ -407,7 +404,7 @@ test("D7, D8: after a resume too a cursor stands at position 0 exactly after the
         }
       }
     }
-    // Nothing is pulled ahead: a stream's first epoch is known to have ended once the next sample was asked for.
+    // Nothing is pulled ahead: the end of a stream's epoch is known only after the next sample was requested.
     assert.deepStrictEqual(
       positions,
       of === kinds[0] ? [12, 0, 4, 8, 12, 0, 4, 8, 12, 0] : [12, 16, 4, 8, 12, 0, 4, 8, 12, 0],
@@ -415,7 +412,7 @@ test("D7, D8: after a resume too a cursor stands at position 0 exactly after the
   }
 });
 
-test("progress: a callback is told of every item, counted from the loader's start, and of the length where it is known", async () => {
+test("progress: the function receives every item, counted from the loader's start, and the length once it is known", async () => {
   const said: (readonly [number, number | null])[] = [];
   const data = (of: typeof kinds[0]): Loader.Loader<number[]> =>
     pipe(
@@ -436,7 +433,7 @@ test("progress: a callback is told of every item, counted from the loader's star
   assert.deepStrictEqual(said, [[1, null], [2, null], [3, 6], [4, 6], [5, 6], [6, 6]]);
 });
 
-// --- the peer's tests, by number
+// --- small examples
 
 function ranks<A>(loader: Loader.Loader<A>, share: Omit<Loader.Share, "rank">): Promise<readonly (readonly A[])[]> {
   return Promise.all(range(share.world).map((rank) => items(pipe(loader, Loader.shard({ rank, ...share })))));
@@ -445,7 +442,7 @@ function ranks<A>(loader: Loader.Loader<A>, share: Omit<Loader.Share, "rank">): 
 const batched = (n: number, size: number, of = kinds[0]!, dropLast = false): Loader.Loader<number[]> =>
   pipe(of(range(n)), Loader.batch(size, { dropLast }));
 
-test("D19: shards of batches, evened out, dropped and split as the peer does, of arrays and of streams", async () => {
+test("shard: evenBatches, dropLast and splitBatches give what Accelerate gives, over arrays and streams", async () => {
   for (const of of kinds) {
     const last = async (n: number, size: number, share: Partial<Loader.Share>): Promise<unknown> =>
       (await ranks(batched(n, size, of), { world: 2, evenBatches: true, ...share })).map((own) => own.at(-1));
@@ -471,11 +468,11 @@ test("D19: shards of batches, evened out, dropped and split as the peer does, of
     assert.deepStrictEqual(split.map((own) => own.flat().length), [11, 10]);
   }
   const split = { rank: 0, world: 2, splitBatches: true };
-  assert.throws(() => pipe(batched(9, 3), Loader.shard(split)), /a round multiple of 2, found batches of 3/);
+  assert.throws(() => pipe(batched(9, 3), Loader.shard(split)), /a multiple of 2, found batches of 3/);
   assert.throws(() => pipe(Loader.fromArray([1]), Loader.shard(split)), /splitBatches .*found no batch size/);
 });
 
-test("D20: batches of varying sizes are dealt out whole, and the last round is filled with the first ones", async () => {
+test("shard: batches of different sizes stay whole, and the last round is filled with the first batches", async () => {
   const batches = [[0, 1, 2], [3, 4], [5, 6, 7, 8], [9, 10, 11], [12, 13]];
   for (const loader of [Loader.fromArray(batches), later(batches)]) {
     assert.deepStrictEqual((await ranks(loader, { world: 2 })).map(({ length }) => length), [3, 2]);
@@ -491,7 +488,7 @@ test("D20: batches of varying sizes are dealt out whole, and the last round is f
   ]);
 });
 
-test("D21: shards of a stream are of one length, and interleaved they are the stream, wrapped to its start unless dropped", async () => {
+test("shard: shards of a stream have one length, and interleaved they are the stream, filled from its start unless dropped", async () => {
   for (const n of [5, 21, 22, 24]) {
     for (const [world, size] of [[2, 3], [3, 2], [4, 4]] as const) {
       const round = world * size;
@@ -506,7 +503,7 @@ test("D21: shards of a stream are of one length, and interleaved they are the st
   }
 });
 
-test("a cursor of 4 ranks goes on with 1, 2, 3 or 8 and other batch sizes: every sample once, in the order without ranks", async () => {
+test("shard: a cursor of 4 ranks resumes with 1, 2, 3 or 8 and other batch sizes: each sample once, in the order without ranks", async () => {
   const data = (): Loader.Loader<number> => pipe(Loader.fromArray(range(96)), Loader.shuffle(11));
   const order = await items(data());
   const share = (rank: number, world: number, size: number): Loader.Loader<number[]> =>
@@ -534,9 +531,9 @@ test("a cursor of 4 ranks goes on with 1, 2, 3 or 8 and other batch sizes: every
   }
 });
 
-// --- what cannot be kept
+// --- streams that are read again
 
-test("evenBatches of a stream: the first samples of each epoch come twice, in groups across epochs, skipped to and one by one", async () => {
+test("shard: evenBatches of a stream repeats the first samples of each epoch, also in groups across epochs and after a skip", async () => {
   const even = Loader.shard({ rank: 1, world: 2, evenBatches: true });
   const samples = (epoch: number): number[] => [0, 1, 2].map((i) => epoch * 100 + i);
   const repeated = pipe(Loader.fromIterable(samples), even, Loader.repeat(2));
@@ -561,7 +558,7 @@ test("evenBatches of a stream: the first samples of each epoch come twice, in gr
     Loader.repeat(2),
   );
   assert.deepStrictEqual(await Loader.at(3)(woven), (await kept(woven))[3]);
-  // How many epochs such a pass spans is known only once it was read, so that no pass can come after it.
+  // The number of epochs of such a pass is known only after it was read, so no pass can follow it.
   for (const group of [1, 2]) {
     const limited = pipe(
       Loader.fromIterable(samples),
@@ -576,7 +573,7 @@ test("evenBatches of a stream: the first samples of each epoch come twice, in gr
   assert.deepStrictEqual(await kept(cut), [1, 100, 0]);
 });
 
-test("mapRandom below a combinator of streams draws anew in each epoch, as over an array", async () => {
+test("mapRandom: below a derived stream it draws new values in each epoch, as over an array", async () => {
   const random = Loader.mapRandom((x: number, rng) => x + Rng.float(rng)[0], { seed: 3 });
   for (
     const put of [
@@ -598,7 +595,7 @@ test("mapRandom below a combinator of streams draws anew in each epoch, as over 
   }
 });
 
-test("a stream's epoch that ended where another number of ranks goes on: the next one's first samples fill its first round", async () => {
+test("shard: where another number of ranks resumes at the end of a stream's epoch, the next epoch starts its own first round", async () => {
   for (const [world, size] of [[2, 3], [3, 2], [3, 4], [8, 1]] as const) {
     const rank = (rank: number, world: number, size: number): Loader.Loader<number[]> =>
       pipe(
@@ -622,7 +619,7 @@ test("a stream's epoch that ended where another number of ranks goes on: the nex
   }
 });
 
-test("at: tensors of collate are the caller's own, and nothing else is left", async () => {
+test("at: the caller owns tensors of collate, and no other tensor is left", async () => {
   const { numTensors } = tf.memory();
   const data = pipe(
     Loader.fromArray([1, 2, 3]),
@@ -637,7 +634,7 @@ test("at: tensors of collate are the caller's own, and nothing else is left", as
   assert.equal(tf.memory().numTensors, numTensors);
 });
 
-test("collate: rows of integers and of fractions together are fractions, and no field of a later sample is lost", async () => {
+test("collate: rows of integers together with rows of fractions are float32, and no field of a later sample is lost", async () => {
   const rows: readonly ArrayLike<number>[] = [Int32Array.of(1), [0.5]];
   const mixed = await Loader.at(0)(pipe(Loader.fromArray(rows as number[][]), Loader.batch(2), Loader.collate()));
   assert.deepStrictEqual([mixed.dtype, ...mixed.dataSync()], ["float32", 1, 0.5]);
@@ -646,7 +643,7 @@ test("collate: rows of integers and of fractions together are fractions, and no 
   assert.match(String(await items(uneven).catch((error) => error)), /found undefined as the value\.y/);
 });
 
-/** What a batch of these samples becomes: its dtype, shape and values. */
+/** The tensor of a batch of these samples: dtype, shape and values. */
 async function collatedOf(...samples: readonly unknown[]): Promise<readonly unknown[]> {
   const loader = pipe(Loader.fromArray([samples]), Loader.collate());
   const tensor = await Loader.at(0)(loader as Loader.Loader<tf.Tensor>);
@@ -661,7 +658,7 @@ const Half = (globalThis as unknown as {
   readonly Float16Array?: { from(xs: readonly number[]): Float32Array };
 }).Float16Array;
 
-test("collate: what each typed array becomes is exact", async () => {
+test("collate: every value of each typed array is exact", async () => {
   for (const array of [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array]) {
     const [low, high] = [array.of(-(2 ** 31)), array.of(2 ** 31 - 1)].map(([x = 0]) => x) as [number, number];
     const rows = [array.of(low, 1), array.of(2, high)];
@@ -675,7 +672,7 @@ test("collate: what each typed array becomes is exact", async () => {
     const rows = Loader.fromRows(Half.from([0.5, 1.5, 2.5, 3.5]), 2);
     const [batch] = await items(pipe(rows, Loader.batch(2), Loader.map((rows) => collatedOf(...rows))));
     assert.deepStrictEqual(batch, ["float32", [2, 2], [0.5, 1.5, 2.5, 3.5]]);
-    // Half a precision holds every int8, but not every int32.
+    // Float16 holds every int8 exactly, but not every int32.
     assert.deepStrictEqual(await collatedOf(Half.from([0.5]), Int8Array.of(-7)), ["float32", [2, 1], [0.5, -7]]);
   }
   assert.deepStrictEqual(await collatedOf([0.1, 2], [3, 4]), ["float32", [2, 2], [Math.fround(0.1), 2, 3, 4]]);
@@ -687,7 +684,7 @@ test("collate: what each typed array becomes is exact", async () => {
   assert.deepStrictEqual(await collatedOf(Int32Array.of(2 ** 24), [0.5]), ["float32", [2, 1], [2 ** 24, 0.5]]);
 });
 
-test("collate: a function that returns nothing is said at its first batch, and nothing is left behind", async () => {
+test("collate: a function that returns nothing rejects at its first batch, and no tensor is left", async () => {
   const baseline = tf.memory().numTensors;
   for (const f of [() => undefined, () => null, (xs: number[]) => void tf.tensor1d(xs)]) {
     const loader = pipe(Loader.fromArray([1, 2]), Loader.batch(2), Loader.collate(f as unknown as () => tf.Tensor));
@@ -696,7 +693,7 @@ test("collate: a function that returns nothing is said at its first batch, and n
   assert.equal(tf.memory().numTensors, baseline);
 });
 
-test("collate: what no tensor holds as it is, is refused with its sample, its place, its value and a remedy", async () => {
+test("collate: a value that no tensor holds rejects with its sample, its index or name, its value and a remedy", async () => {
   const baseline = tf.memory().numTensors;
   const refused: readonly (readonly [samples: readonly unknown[], message: RegExp])[] = [
     [
@@ -719,9 +716,9 @@ test("collate: what no tensor holds as it is, is refused with its sample, its pl
     [[[], [1]], /0 numbers, found an array of 1 in sample 1/],
     [[Float32Array.of(1), Float32Array.of(1, 2)], /1 number, found an instance of Float32Array of 2 in sample 1/],
     [[[1], Uint32Array.of(1)], /an instance of Uint32Array in sample 1/],
-    [[1, true], /sort of 1, found true in sample 1/],
-    [["a", 1], /sort of "a", found 1 in sample 1/],
-    [[1, , 2], /sort of 1, found undefined in sample 1/],
+    [[1, true], /type as 1, found true in sample 1/],
+    [["a", 1], /type as "a", found 1 in sample 1/],
+    [[1, , 2], /type as 1, found undefined in sample 1/],
     [[1n], /found 1n as the value of sample 0: map them first/],
     [
       [Uint32Array.of(1)],
@@ -730,7 +727,7 @@ test("collate: what no tensor holds as it is, is refused with its sample, its pl
     [[BigInt64Array.of(1n)], /an instance of BigInt64Array as the value of sample 0: map them first/],
     [[new DataView(new ArrayBuffer(1))], /an instance of DataView/],
     [[undefined], /found undefined as the value/],
-    [[[["a"], ["b", "c"]], [["a"], ["b"]]], /sort of an array of 2, found an array of 1 in sample 1/],
+    [[[["a"], ["b", "c"]], [["a"], ["b"]]], /type as an array of 2, found an array of 1 in sample 1/],
     [[], /batches, arrays of samples, found an array of 0/],
   ];
   for (const [samples, message] of refused) {
@@ -750,7 +747,7 @@ test("collate: what no tensor holds as it is, is refused with its sample, its pl
   assert.equal(tf.memory().numTensors, baseline);
 });
 
-test("a part that cannot be closed, or fails, keeps no other part open, and no sample of it", async () => {
+test("derived source: an input that fails, or fails to close, leaves no other input open and no sample undisposed", async () => {
   const { numTensors } = tf.memory();
   let closed = 0;
   const good = Loader.fromIterable(function* () {
@@ -783,7 +780,7 @@ test("a part that cannot be closed, or fails, keeps no other part open, and no s
   assert.equal(tf.memory().numTensors, numTensors);
 });
 
-test("what no cursor could keep is refused: at once by a TypeError with a remedy, or when it shows, with both sides", async () => {
+test("compose: combinations that could not be resumed exactly are rejected: at once by a TypeError, or when it shows", async () => {
   const data = Loader.fromArray([1, 2]);
   const dataset = Loader.fromDataset<number>(tf.data.array([1, 2]));
   const bad: readonly (readonly [() => unknown, RegExp])[] = [
@@ -792,18 +789,18 @@ test("what no cursor could keep is refused: at once by a TypeError with a remedy
       () => pipe(data, Loader.batch(2), Loader.mapRandom((x) => x)),
       /single samples, found groups: put it before Loader.batch/,
     ],
-    [() => Loader.zip([data, Loader.fromArray([1])]), /as many items, found 2 and 1/],
+    [() => Loader.zip([data, Loader.fromArray([1])]), /same number of items, found 2 and 1/],
     [() => Loader.zip([]), /at least one loader/],
     [() => Loader.zip([1] as never), /Loader.zip to be given a loader, found 1/],
     [() => Loader.concat([]), /at least one loader/],
     [() => Loader.mix([0.7, 0.3]), /weights of Loader.mix\[0\] .*found 0.7/],
-    [() => pipe([data], Loader.mix([1, 2])), /2 loaders for as many weights .*found 1/],
+    [() => pipe([data], Loader.mix([1, 2])), /2 loaders, one for each weight .*found 1/],
     [() => Loader.window(2, { stride: 3 }), /stride of Loader.window .* 1 to 2, found 3/],
     [() => Loader.shuffleWindow(1, 7), /n of Loader.shuffleWindow/],
     [() => Loader.prefetch(-1), /n of Loader.prefetch/],
     [() => Loader.map((x) => x, { concurrency: 0 }), /concurrency of Loader.map/],
     [() => Loader.cache(dataset), /read twice/],
-    [() => pipe(dataset, Loader.shard({ rank: 0, world: 2, evenBatches: true })), /may come twice/],
+    [() => pipe(dataset, Loader.shard({ rank: 0, world: 2, evenBatches: true })), /read twice/],
     [
       () => pipe(later([1]), Loader.repeat(2), Loader.shard({ rank: 0, world: 2, evenBatches: true })),
       /put repeat after/,
@@ -825,14 +822,17 @@ test("what no cursor could keep is refused: at once by a TypeError with a remedy
   assert.match(String(await items(Loader.unbatch(data as never)).catch((error) => error)), /given arrays, found 1/);
 });
 
-test("concat: a loader without end before others, which would never come, is refused", () => {
+test("concat: an endless loader before the last is a TypeError", () => {
   const [one, endless] = [Loader.fromArray([1]), pipe(Loader.fromArray([2]), Loader.repeat())];
-  assert.throws(() => Loader.concat([one, endless, one]), /only the last loader .* found one at 1: give its repeat/);
+  assert.throws(
+    () => Loader.concat([one, endless, one]),
+    /only the last loader .* found an endless one at 1: give its repeat/,
+  );
   assert.throws(() => Loader.concat([pipe(later([1]), Loader.repeat()), one]), TypeError);
   assert.equal(Loader.length(Loader.concat([one, endless])), Infinity);
 });
 
-test("cursors swapped between loaders are refused with both sides", async () => {
+test("from: cursors swapped between loaders are rejected with expected and found", async () => {
   const a = pipe(Loader.fromArray([1, 2, 3]), Loader.filter((x) => x > 0));
   const others: readonly Loader.Loader<unknown>[] = [
     Loader.fromArray([1, 2, 3]),
@@ -862,7 +862,7 @@ test("cursors swapped between loaders are refused with both sides", async () => 
   }
 });
 
-test("skip: a stream's promises that it passes over may reject, and nobody is told", async () => {
+test("skip: the rejection of a skipped promise of a stream is ignored", async () => {
   const told: unknown[] = [];
   const tell = (cause: unknown): void => void told.push(cause);
   process.on("unhandledRejection", tell);

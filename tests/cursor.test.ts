@@ -104,7 +104,7 @@ test("nothing silent: check lists every difference of the data with both sides, 
 const print = (loader: Loader.Loader<unknown>): string => Loader.start(loader).fingerprint;
 const ofArray = (xs: ArrayLike<unknown>): string => print(Loader.fromArray(xs));
 
-test("same bits: golden fingerprints, never to be regenerated", () => {
+test("fingerprint: same bits: golden fingerprints, never to be regenerated", () => {
   const samples = [
     { x: [0.1, -0, NaN], y: "é\ud800" },
     Float32Array.of(0.1, -0),
@@ -125,7 +125,7 @@ test("same bits: golden fingerprints, never to be regenerated", () => {
   assert.equal(print(Loader.fromDataset({ iterator: () => Promise.reject() })), "dataset");
 });
 
-test("the fingerprint covers the source and its shuffle, not map, batch, shard, take, skip or repeat", () => {
+test("fingerprint: it covers the source and its shuffle, not map, batch, shard, take, skip or repeat", () => {
   const data = pipe(Loader.fromArray([1, 2, 3, 4]), Loader.shuffle(1));
   const piped = pipe(
     data,
@@ -149,7 +149,7 @@ test("the fingerprint covers the source and its shuffle, not map, batch, shard, 
   assert.equal(print(pipe(xs, Loader.take(9), Loader.skip(0), Loader.shuffle(1))), print(data));
 });
 
-test("an edit anywhere in a small array changes the fingerprint, a copy does not", () => {
+test("fingerprint: an edit anywhere in a small array changes it, a copy does not", () => {
   const leaf = fc.oneof(fc.double(), fc.string({ unit: "binary" }), fc.boolean(), fc.bigInt(), fc.constant(null));
   const keyed = fc.dictionary(fc.string(), leaf, { maxKeys: 4, noNullPrototype: true });
   const value = fc.oneof(leaf, fc.array(leaf, { maxLength: 5 }), keyed);
@@ -160,7 +160,7 @@ test("an edit anywhere in a small array changes the fingerprint, a copy does not
   }));
 });
 
-test("the content of a large array is sampled: bounded work, the first and the last item and most edits seen", () => {
+test("fingerprint: a large array is sampled with bounded work, including the first and the last item", () => {
   let reads = 0;
   const counted = new Proxy([] as number[], {
     get: (_, name) =>

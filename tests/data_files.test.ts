@@ -41,7 +41,7 @@ async function failure(task: TaskEither<DataFailed, unknown>): Promise<DataFaile
   return result._tag === "Left" ? result.left : assert.fail("Expected a left, found a loader");
 }
 
-/** What an iteration that breaks off says of its file. */
+/** The `DataFailed` that an iteration rejects with. */
 async function broken(loader: Loader.Loader<unknown>): Promise<DataFailed> {
   const error: Error = await items(loader).then(() => assert.fail("nothing failed"), (error) => error);
   const { cause } = error as { cause: LoaderError };
@@ -61,7 +61,7 @@ const text = fc.array(fc.string({ unit: fc.constantFrom("a", "é", "𝄞", " ", 
   maxLength: 9,
 });
 
-test("lines: any text comes back line by line, with and without a last line end, LF or CRLF, from either index", async () => {
+test("fromLines: any text comes back line by line, with and without a last line end, LF or CRLF, from either index", async () => {
   await fc.assert(
     fc.asyncProperty(text, fc.constantFrom("\n", "\r\n"), fc.boolean(), async (lines, end, closed) => {
       if (!closed && lines.at(-1) === "") return;
@@ -75,7 +75,7 @@ test("lines: any text comes back line by line, with and without a last line end,
   assert.deepStrictEqual(await opened("\uFEFFa\n\nb", fromLines), ["a", "", "b"]);
 });
 
-test("csv: any fields come back by name, quoted as need be, and the index knows a quoted line end from another", async () => {
+test("fromCsv: any fields come back by name, and a line end in quotation marks does not end a record", async () => {
   const field = fc.string({ unit: fc.constantFrom("a", "é", ",", '"', "\n", "\r\n", ";"), maxLength: 5 });
   const quoted = (value: string): string => /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
   await fc.assert(
@@ -89,13 +89,13 @@ test("csv: any fields come back by name, quoted as need be, and the index knows 
   assert.deepStrictEqual(named, [{ a: "1", b: "2" }, { a: "3", b: "4" }]);
 });
 
-test("csv: a field of many megabytes in quotation marks comes back", async () => {
+test("fromCsv: a field of many megabytes in quotation marks comes back", async () => {
   const field = `${"a".repeat(2 ** 23)}"${"b".repeat(2 ** 23)}`;
   const records = await opened(`x\n"${field.replaceAll('"', '""')}"\n`, fromCsv);
   assert.ok(records.length === 1 && records[0]?.["x"] === field);
 });
 
-test("json lines, npy, parquet and folders give what was written", async () => {
+test("data files: JSON Lines, npy, Parquet and folders give what was written", async () => {
   const codec = t.type({ i: t.number });
   const values: readonly { readonly i: number }[] = await opened(
     '{"i":1}\n{"i":2}\n',
@@ -131,7 +131,7 @@ test("json lines, npy, parquet and folders give what was written", async () => {
   assert.equal((await items(await runOrThrow(fromFolder(folder, { endings: ["1"] })))).length, 2);
 });
 
-test("a file of more lines than an index has places is read as exactly as a short one", async () => {
+test("record index: a file with more lines than the index has positions is read exactly", async () => {
   const path = fresh();
   const count = 2 ** 19 + 70_000;
   await writeFile(path, Array.from({ length: count }, (_, i) => `${i}\n`).join(""));
@@ -143,7 +143,7 @@ test("a file of more lines than an index has places is read as exactly as a shor
   assert.ok((await stat(`${path}.index`)).size < 2 ** 22 + 1024);
 });
 
-test("the index is built once, is a function of the file, and is replaced when it is stale, damaged or of another file", async () => {
+test("record index: it is built once, depends only on the file, and is replaced when stale, damaged or of another sort", async () => {
   const path = fresh();
   await writeFile(path, "a\nb\nc\n");
   await utimes(path, 1e9, 1e9);
@@ -179,7 +179,7 @@ test("the index is built once, is a function of the file, and is replaced when i
   assert.deepStrictEqual((await readdir(scratch)).filter((name) => /index\..+/.test(name)), []);
 });
 
-test("nothing silent: longer, shorter, edited and re-ordered files are told from the ones a cursor was made on", async () => {
+test("data files: nothing silent: a longer, shorter, edited or reordered file has another fingerprint", async () => {
   for (const [name, [write, open]] of Object.entries(inFiles)) {
     const path = fresh();
     write(path, 11);
@@ -201,14 +201,14 @@ test("nothing silent: longer, shorter, edited and re-ordered files are told from
     for (const edited of edits) {
       await writeFile(other, edited);
       const found = await open(other)();
-      // What breaks a file's own rules is told at once.
+      // An edit that makes the file malformed is an error when it is opened.
       if (found._tag === "Left") assert.equal(found.left._tag, "DataFailed");
       else assert.notEqual(Loader.start(found.right).fingerprint, Loader.start(loader).fingerprint, name);
     }
   }
 });
 
-test("a file cut, changed or removed while it is read rejects the iteration with both sides", async () => {
+test("data files: a file truncated, changed or removed while it is read rejects the iteration with expected and found", async () => {
   for (const [name, [write, open]] of Object.entries(inFiles)) {
     if (name === "folder") continue;
     const path = fresh();
@@ -237,7 +237,7 @@ test("a file cut, changed or removed while it is read rejects the iteration with
   }]);
 });
 
-test("what a file is not is an error with its place and both sides, and a sentence", async () => {
+test("data files: a malformed file is an error with its position, with expected and found, and as a sentence", async () => {
   const of = async (
     content: string | Uint8Array,
     open: (path: string) => TaskEither<DataFailed, Loader.Loader<unknown>>,
@@ -260,7 +260,7 @@ test("what a file is not is an error with its place and both sides, and a senten
   assert.match(await of("a,b\n1\n", fromCsv), /record 2: format: expected 2 fields, found 1 in "1"/);
   assert.match(await of('a\n"1\n', fromCsv), /a quotation mark that closes/);
   assert.match(await of('a\n1"2"\n', fromCsv), /quotation marks around whole fields/);
-  // Line ends of "\r" alone would make one long header, and no sample.
+  // With line ends of "\r" alone the whole file would be one long header without samples.
   for (const content of ["a,b\r1,2\r3,4\r", "a\r1", "a,b\n1\r2,3\n", 'a,b\r"1",2', 'a,b\n"1",2\r3,4\n']) {
     assert.match(await of(content, fromCsv), /record [12]: .*\\n or \\r\\n at the end of a record/);
   }
@@ -269,7 +269,7 @@ test("what a file is not is an error with its place and both sides, and a senten
   assert.match(await of("NUMPY", fromNpy), /\\x93NUMPY/);
   assert.match(await of(npy("<f2", [1], Uint8Array.of(0, 0)), fromNpy), /dtype: expected one of .*found <f2/);
   assert.match(await of(npy(">f4", [1], Float32Array.of(0)), fromNpy), /found >f4/);
-  // A name that every object has.
+  // A name that every object inherits.
   assert.match(await of(npy("toString", [1], Float32Array.of(0)), fromNpy), /dtype: expected one of .*found toString/);
   assert.match(await of(npy("<f4", [2], Float32Array.of(0)), fromNpy), /length: length: expected .* bytes for shape 2/);
   const good = parquet(7);
@@ -289,7 +289,7 @@ test("what a file is not is an error with its place and both sides, and a senten
   assert.throws(() => fromCsv("x", { separator: '"' }), { name: "TypeError", message: /one character/ });
 });
 
-test("csv: names that come twice would lose a field, and are refused; a separator may be any character", async () => {
+test("fromCsv: repeated names are an error, because a field would be lost; a separator may be any character", async () => {
   const path = fresh();
   await writeFile(path, "a,b,a\n1,2,3\n");
   const { problems } = await failure(fromCsv(path, { index: "memory" }));
@@ -301,7 +301,7 @@ test("csv: names that come twice would lose a field, and are refused; a separato
   assert.deepStrictEqual(wide, [{ a: "1", b: "2" }]);
 });
 
-test("blank lines at the end of JSON Lines and CSV are no samples, whatever blanks and line ends they are of; those of a text are", async () => {
+test("data files: blank lines at the end of JSON Lines and CSV are not samples, for any blanks and line ends; those of a text are", async () => {
   const ends = [
     "",
     "\n",
@@ -324,14 +324,14 @@ test("blank lines at the end of JSON Lines and CSV are no samples, whatever blan
       for (const mark of ["", "\uFEFF"]) assert.deepEqual(await opened<unknown>(mark + end, open), []);
     }
   }
-  // The separator makes fields of its own.
+  // A tab is the separator here, so it makes a record.
   assert.deepEqual(await opened("a\tb\n1\t2\n\t\n\n", (path) => fromCsv(path, { separator: "\t" })), [
     { a: "1", b: "2" },
     { a: "", b: "" },
   ]);
   const lines = await opened("a\n\n \n", fromLines);
   assert.deepEqual(lines, ["a", "", " "]);
-  // A shuffle, batches and a cursor count the samples alone.
+  // A shuffle, batches and a cursor count only the samples.
   const path = fresh();
   await writeFile(path, "1\n2\n3\n\n\n");
   const loader = pipe(await runOrThrow(fromJsonLines(path)), Loader.shuffle(1));
@@ -339,7 +339,7 @@ test("blank lines at the end of JSON Lines and CSV are no samples, whatever blan
   assert.deepEqual((await items(loader)).toSorted(), [1, 2, 3]);
 });
 
-test("a file of nothing but a byte order mark is empty", async () => {
+test("data files: a file with only a byte order mark is empty", async () => {
   for (const index of ["beside", "memory"] as const) {
     assert.deepStrictEqual(await opened("\uFEFF", (path) => fromLines(path, { index })), []);
     assert.deepStrictEqual(await opened("\uFEFF", (path) => fromCsv(path, { index })), []);
@@ -347,7 +347,7 @@ test("a file of nothing but a byte order mark is empty", async () => {
   }
 });
 
-test("D17: files are opened when they are read and closed when the iteration ends, is left or fails", async () => {
+test("file handle: a file is opened when it is read, and closed when the iteration ends, is left or fails", async () => {
   for (const [name, [write, open]] of Object.entries(inFiles)) {
     const path = fresh();
     write(path, 11);
@@ -369,7 +369,7 @@ test("D17: files are opened when they are read and closed when the iteration end
   }
 });
 
-test("body: however the bytes are cut into chunks the lines are the same; a refused response rejects; a left one is cancelled", async () => {
+test("fromBody: the lines do not depend on the chunks; a response that is not ok rejects; one that is left is cancelled", async () => {
   await fc.assert(
     fc.asyncProperty(text, fc.array(fc.nat(7)), async (lines, cuts) => {
       const bytes = new TextEncoder().encode(lines.map((line) => `${line}\n`).join(""));
@@ -390,7 +390,7 @@ test("body: however the bytes are cut into chunks the lines are the same; a refu
   let refused = 0;
   const stream = new ReadableStream<Uint8Array>({ cancel: () => void refused++ });
   await assert.rejects(items(Loader.fromBody(() => new Response(stream, { status: 500 }))), /found status 500/);
-  assert.equal(refused, 1, "the body of a refused response stays open");
+  assert.equal(refused, 1, "the body of a response that is not ok stays open");
   let cancelled = 0;
   const endless = Loader.fromBody(() =>
     new ReadableStream<Uint8Array>({

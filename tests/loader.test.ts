@@ -13,7 +13,7 @@ const { skip } = Loader;
 
 type Pairs<A> = readonly (readonly [A, Loader.Cursor])[];
 
-/** The items of an iteration with their cursors, at most so many. */
+/** At most `most` items of an iteration, each with its cursor. */
 async function collect<A>(xs: AsyncIterable<readonly [A, Loader.Cursor]>, most = Infinity): Promise<Pairs<A>> {
   const pairs: (readonly [A, Loader.Cursor])[] = [];
   if (most === 0) return pairs;
@@ -40,7 +40,7 @@ function throughJson(cursor: Loader.Cursor): Loader.Cursor {
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
-// --- a model of every pipeline: lists, and no arithmetic
+// --- a model of every pipeline: lists without arithmetic
 
 interface Item {
   readonly value: unknown;
@@ -55,7 +55,7 @@ interface Model {
 
 type Kind = "array" | "indexed" | "iterable" | "async iterable" | "dataset";
 
-/** A pipeline by name: how to build it, and its model. */
+/** A named pipeline: a function that builds it, and its model. */
 interface Pipeline {
   readonly name: string;
   readonly length: number;
@@ -91,7 +91,7 @@ function samples(length: number, value: (epoch: number, i: number) => unknown): 
   };
 }
 
-/** Each item once the next one is known, and the last one, which ends where its pass does. */
+/** Each item after the next one is known; the last item ends where its pass ends. */
 function* rolled(xs: Iterable<Item | { readonly end: number }>): Generator<Item> {
   let [held, end]: [Item | undefined, number] = [undefined, 0];
   for (const x of xs) {
@@ -256,7 +256,7 @@ const anyPipeline: fc.Arbitrary<Pipeline> = fc.tuple(
   fc.array(anyStep, { maxLength: 4 }),
 ).map((parts) => pipelineOf(...parts));
 
-/** Pipelines whose passes do not end where their epochs do, and streams whose length an item turns on. */
+/** Pipelines whose passes do not end at the end of an epoch, and streams where an item depends on the length. */
 const hard: readonly Pipeline[] = [
   pipelineOf("array", 3, [0, 9], "s", [steps.repeat(Infinity), steps.take(4), steps.repeat(3)]),
   pipelineOf("iterable", 3, [0, 9], null, [steps.repeat(Infinity), steps.take(4), steps.repeat(3)]),
@@ -274,7 +274,7 @@ const hard: readonly Pipeline[] = [
   ]),
 ];
 
-/** How much of an endless pipeline is looked at. */
+/** How many items of an endless pipeline are compared. */
 const most = 14;
 
 function property(check: (pipeline: Pipeline, n: number) => Promise<void>, runs = 300): Promise<void> {
@@ -290,7 +290,7 @@ function property(check: (pipeline: Pipeline, n: number) => Promise<void>, runs 
   ));
 }
 
-test("every pipeline gives what lists would, and each cursor counts the samples consumed", async () => {
+test("loader: every pipeline gives the items that lists give, and each cursor counts the samples consumed", async () => {
   await property(async ({ build, model, length }) => {
     const expected: Item[] = [];
     for (const item of model.pass(0)) {
@@ -300,14 +300,14 @@ test("every pipeline gives what lists would, and each cursor counts the samples 
     assert.deepStrictEqual(found.map(([value]) => value), expected.map(({ value }) => value));
     for (const [i, [, cursor]] of found.entries()) {
       const end = cursor.epoch * length + cursor.position;
-      // Before a stream's epoch was read to its end, whether a tail is to be dropped is not known.
+      // Before an epoch of a stream was read to its end, a dropped tail is unknown.
       if (cursor.length === null) assert.ok(end <= expected[i]!.end);
       else assert.equal(end, expected[i]!.end);
     }
   }, 1000);
 });
 
-test("same bits: from the cursor before any item, through JSON, a new loader gives the same items and cursors", async () => {
+test("loader: same bits: from any cursor, through JSON, a new loader gives the same items and cursors", async () => {
   await property(async ({ build }) => {
     const whole = await collect(Loader.iterate(build()), most);
     const cursors = [Loader.start(build()), ...whole.map(([, cursor]) => cursor)];
@@ -336,13 +336,13 @@ test("skip: the cursor after n items is the cursor of skip(n)", async () => {
     const whole = await collect(Loader.iterate(build()), n);
     if (whole.length < n) return;
     const after = n === 0 ? Loader.start(build()) : whole[n - 1]![1];
-    // How long a stream's epochs are is not known before one was read.
+    // The length of a stream's epochs is unknown before one was read.
     if (stream && after.length !== null) return;
     assert.deepStrictEqual(Loader.start(pipe(build(), skip(n))), after);
   });
 });
 
-test("at(n) is the n-th item, and length how many there are", async () => {
+test("loader: at(n) is the n-th item, and length is the number of items", async () => {
   await property(async ({ build, stream }, n) => {
     const whole = await items(build(), most);
     if (n < whole.length) assert.deepStrictEqual(await Loader.at(n)(build()), whole[n]);
@@ -353,7 +353,7 @@ test("at(n) is the n-th item, and length how many there are", async () => {
   }, 60);
 });
 
-test("immutable: loaders and cursors are frozen, and iterating changes neither", async () => {
+test("loader: loaders and cursors are frozen, and an iteration changes neither", async () => {
   await property(async ({ build }) => {
     const loader = build();
     const [first, second] = [await collect(Loader.iterate(loader), 5), await collect(Loader.iterate(loader), 5)];
@@ -364,7 +364,7 @@ test("immutable: loaders and cursors are frozen, and iterating changes neither",
 
 // --- another batch size, another number of ranks
 
-test("with another batch size and number of ranks in mid-epoch, every sample still comes exactly once an epoch", async () => {
+test("shard: after a change of the batch size and the number of ranks in mid-epoch, each sample comes once an epoch", async () => {
   const size = fc.integer({ min: 1, max: 5 });
   await fc.assert(
     fc.asyncProperty(
@@ -391,7 +391,7 @@ test("with another batch size and number of ranks in mid-epoch, every sample sti
   );
 });
 
-test("shuffled and unbatched, the order after a change of the number of ranks is the order without one", async () => {
+test("shard: without batches, a change of the number of ranks does not change the shuffled order", async () => {
   const data = pipe(Loader.fromArray(range(24)), Loader.shuffle(1));
   const order = await items(data);
   const ranks = (world: number): Loader.Loader<number>[] =>
@@ -403,40 +403,40 @@ test("shuffled and unbatched, the order after a change of the number of ranks is
   assert.deepStrictEqual([...interleaved(seen), ...interleaved(rest)], order);
 });
 
-// --- the peer's tests, by number
+// --- small examples
 
 const sixteen = (): Loader.Loader<number[]> => pipe(Loader.fromArray(range(16)), Loader.batch(4));
 const streamed = (): Loader.Loader<number[]> => pipe(Loader.fromIterable(() => range(16)), Loader.batch(4));
 const lastTwo = [[8, 9, 10, 11], [12, 13, 14, 15]];
 
-test("D1: skipping 2 of 4 batches by index", async () => {
+test("skip: 2 of 4 batches of an indexed source", async () => {
   assert.deepStrictEqual(
     await items(pipe(Loader.fromIndexed({ length: 16, at: (i) => i }), Loader.batch(4), skip(2))),
     lastTwo,
   );
 });
 
-test("D2, D4: skipping 2 of 4 batches of a stream", async () => {
+test("skip: 2 of 4 batches of a stream", async () => {
   assert.deepStrictEqual(await items(pipe(streamed(), skip(2))), lastTwo);
 });
 
-test("D3: skipping the first 2 batches of a loader of 16 by 4", async () => {
+test("skip: 2 of 4 batches of an array", async () => {
   assert.deepStrictEqual(await items(pipe(sixteen(), skip(2))), lastTwo);
 });
 
-test("D5, D6: a cursor stands at position 0 exactly after the last batch of an epoch, on every pass", async () => {
+test("cursor: the position is 0 exactly after the last batch of an epoch, in every pass", async () => {
   const passes = await collect(Loader.iterate(pipe(sixteen(), Loader.repeat(2))));
   assert.deepStrictEqual(passes.map(([, cursor]) => cursor.position === 0), range(8).map((i) => i % 4 === 3));
   assert.deepStrictEqual(passes.map(([, cursor]) => cursor.epoch), [0, 0, 0, 1, 1, 1, 1, 2]);
 });
 
-test("D9: the same seed gives the same order, another seed another one", async () => {
+test("shuffle: the same seed gives the same order, another seed another order", async () => {
   const order = (seed: number) => items(pipe(Loader.fromArray(range(6)), Loader.shuffle(seed)));
   assert.deepStrictEqual(await order(21), await order(21));
   assert.notDeepStrictEqual(await order(21), await order(42));
 });
 
-test("D10: the epoch reaches the shuffle, and an iterable that asks for it", async () => {
+test("shuffle: each epoch has another order, and an iterable receives the epoch", async () => {
   const two = await items(pipe(Loader.fromArray(range(40)), Loader.shuffle(3), Loader.repeat(2)));
   assert.notDeepStrictEqual(two.slice(0, 40), two.slice(40));
   const asked = pipe(Loader.fromIterable((epoch) => [epoch, epoch]), Loader.repeat(3));
@@ -444,20 +444,20 @@ test("D10: the epoch reaches the shuffle, and an iterable that asks for it", asy
   assert.deepStrictEqual(await items(pipe(asked, skip(3))), [1, 2, 2]);
 });
 
-test("D11, D12: skipping into an epoch keeps the epoch, and iterating there stays in it", async () => {
+test("skip: a skip into a later epoch starts in that epoch and stays in it", async () => {
   const later = pipe(sixteen(), Loader.repeat(3), skip(4 + 2));
   assert.equal(Loader.start(later).epoch, 1);
   assert.deepStrictEqual((await collect(Loader.iterate(later), 3)).map(([, { epoch }]) => epoch), [1, 2, 2]);
 });
 
-test("D13, D14: from the state after batch 1, a new loader gives the rest and no more", async () => {
+test("from: from the cursor after batch 1, a new loader gives the rest and no more", async () => {
   for (const build of [sixteen, streamed]) {
     const [, [, cursor]] = await collect(Loader.iterate(build()), 2) as [Pairs<number[]>[0], Pairs<number[]>[0]];
     assert.deepStrictEqual((await collect(Loader.from(throughJson(cursor))(build()))).map(([batch]) => batch), lastTwo);
   }
 });
 
-test("D15, D16: from the state after 8 of 16 seeded batches, new loaders of every kind give what skip(8) gives", async () => {
+test("from: from the cursor after n batches, new loaders of every source give what skip(n) gives", async () => {
   const dataset = (): Loader.Loader<number> => Loader.fromDataset<number>(tf.data.array(range(64)).shuffle(64, "42"));
   const builds: readonly (() => Loader.Loader<number[]>)[] = [
     () => pipe(Loader.fromArray(range(64)), Loader.shuffle(42), Loader.batch(4), Loader.repeat(2)),
@@ -478,7 +478,7 @@ test("D15, D16: from the state after 8 of 16 seeded batches, new loaders of ever
   assert.notDeepStrictEqual(epochs[0], epochs[1]);
 });
 
-test("D17: an abandoned iteration leaves no tensor behind, skipped ones included", async () => {
+test("fromDataset: an iteration that is left early leaks no tensor, skipped ones included", async () => {
   const baseline = tf.memory().numTensors;
   const dataset = tf.data.array(range(9)).map((x) => ({ x: tf.tensor1d([x]), y: [tf.scalar(x)] }));
   const pairs = pipe(
@@ -496,14 +496,14 @@ test("D17: an abandoned iteration leaves no tensor behind, skipped ones included
   assert.equal(tf.memory().numTensors, baseline);
 });
 
-test("D18: a skipped loader of 10 single batches has 8, and its state is plain JSON", async () => {
+test("skip: a loader of 10 batches without the first 2 has 8, and its cursor is plain JSON", async () => {
   const rest = pipe(Loader.fromArray(range(10)), Loader.batch(1), skip(2));
   assert.equal(Loader.length(rest), 8);
   assert.deepStrictEqual(await items(rest), range(10).slice(2).map((i) => [i]));
   assert.deepStrictEqual(throughJson(Loader.start(rest)), { ...Loader.start(rest) });
 });
 
-test("E1, E2, E3, E4: step n of a run is batch n % length of epoch n / length", () => {
+test("repeat: step n of a run is batch n % length of epoch n / length", () => {
   const epoch = pipe(Loader.fromArray(range(50)), Loader.shuffle(1), Loader.batch(8));
   const length = Loader.length(epoch)!;
   for (const step of [0, 2, 6, 7, 9, 20]) {
@@ -512,7 +512,7 @@ test("E1, E2, E3, E4: step n of a run is batch n % length of epoch n / length", 
   }
 });
 
-test("L1, L2: the state after batch 2 of 8 gives the unseen batches, mapped and streamed", async () => {
+test("from: from the cursor after batch 2 of 8, an array and a stream give the 5 unseen batches", async () => {
   const mapped = (): Loader.Loader<number[]> => pipe(Loader.fromArray(range(32)), Loader.shuffle(5), Loader.batch(4));
   const iterable = (): Loader.Loader<number[]> => pipe(Loader.fromIterable(() => range(32)), Loader.batch(4));
   for (const build of [mapped, iterable]) {
@@ -523,15 +523,15 @@ test("L1, L2: the state after batch 2 of 8 gives the unseen batches, mapped and 
   }
 });
 
-test("P1, P2: three epochs come again in the same order, in another one from another seed", async () => {
+test("shuffle: three epochs have the same order again, and another order with another seed", async () => {
   const epochs = (seed: number) => items(pipe(Loader.fromArray(range(20)), Loader.shuffle(seed), Loader.repeat(3)));
   assert.deepStrictEqual(await epochs(42), await epochs(42));
   assert.notDeepStrictEqual(await epochs(42), await epochs(43));
 });
 
-// --- lazy: nothing is computed that nobody asked for
+// --- laziness: only requested items are computed
 
-test("nothing is read before the first item is asked for, and each item only when it is", async () => {
+test("loader: nothing is read before the first item is requested, and each item only when it is requested", async () => {
   const calls: string[] = [];
   const logged = (name: string) => (i: number): number => {
     calls.push(`${name} ${i}`);
@@ -557,7 +557,7 @@ test("nothing is read before the first item is asked for, and each item only whe
   }
 });
 
-test("skip over 10^9 shuffled batches of 10^12 samples reads nothing; the next batch reads itself alone", async () => {
+test("skip: over 10^9 shuffled batches of 10^12 samples it reads nothing, and the next batch reads only its own samples", async () => {
   let [reads, maps] = [0, 0];
   const loader = pipe(
     Loader.fromIndexed({ length: 1e12, at: (i) => (reads++, Promise.resolve(i)) }),
@@ -577,7 +577,7 @@ test("skip over 10^9 shuffled batches of 10^12 samples reads nothing; the next b
   assert.equal(Loader.start(pipe(loader, skip(1e15))).epoch, 32_000);
 });
 
-test("a skipped part of a stream is pulled, but neither mapped nor collated, and another rank's part neither", async () => {
+test("skip: skipped samples of a stream and those of other ranks are pulled, but not mapped", async () => {
   let [pulled, mapped] = [0, 0];
   const stream = pipe(
     Loader.fromIterable(function* () {
@@ -591,7 +591,7 @@ test("a skipped part of a stream is pulled, but neither mapped nor collated, and
   assert.deepStrictEqual([pulled, mapped], [40, 5]);
 });
 
-test("an iterator is closed when its iteration is left, cut by take, or failed; one that ended is not", async () => {
+test("fromIterable: the iterator is closed when the iteration is left, cut by take or fails, but not when it ended", async () => {
   let [opened, closed] = [0, 0];
   const source = (length: number): Loader.Loader<number> =>
     Loader.fromIterable(() => {
@@ -616,7 +616,7 @@ test("an iterator is closed when its iteration is left, cut by take, or failed; 
   assert.deepStrictEqual(counts(), [1, 1]);
 });
 
-test("the samples of one batch are fetched together, and come in order", async () => {
+test("batch: the samples of one batch are requested together, and come in order", async () => {
   let [running, peak] = [0, 0];
   const loader = pipe(
     Loader.fromIndexed({
@@ -636,7 +636,7 @@ test("the samples of one batch are fetched together, and come in order", async (
 
 // --- skip on iterables
 
-test("skip: of an iterable and an async iterable, lazily, as often as it may be iterated, closing it when left", async () => {
+test("skip: skips an iterable and an async iterable lazily, as often as it can be iterated, and closes it when left", async () => {
   await fc.assert(fc.asyncProperty(fc.array(fc.nat()), fc.nat(9), fc.nat(9), async (xs, a, b) => {
     const later = {
       async *[Symbol.asyncIterator]() {
@@ -669,7 +669,7 @@ test("skip: of an iterable and an async iterable, lazily, as often as it may be 
   assert.deepStrictEqual(log, ["pull 0", "pull 1", "pull 2", "close"]);
 });
 
-test("types: what a pipeline gives is inferred", async () => {
+test("types: the item type of a pipeline is inferred", async () => {
   const batches = pipe(
     Loader.fromArray(["a"]),
     Loader.shuffle(1),
@@ -694,16 +694,16 @@ test("types: what a pipeline gives is inferred", async () => {
   for await (const s of later) assert.equal(s, "a");
 });
 
-// --- what can go wrong
+// --- errors
 
-test("the start of any source is position 0 of epoch 0, empty or not", () => {
+test("start: the start of any source is position 0 of epoch 0, empty or not", () => {
   for (const length of [0, 3]) {
     const { epoch, position } = Loader.start(pipe(Loader.fromArray(range(length)), Loader.batch(2), Loader.repeat()));
     assert.deepStrictEqual([epoch, position], [0, 0]);
   }
 });
 
-test("an empty source ends at once, repeated without end, skipped and resumed too", async () => {
+test("loader: an empty source ends at once, also repeated without end, skipped or resumed", async () => {
   for (const kind of ["array", "indexed", "iterable", "async iterable", "dataset"] as const) {
     for (const put of [Loader.batch(2), Loader.repeat(), Loader.shard({ rank: 0, world: 2 }), skip(3)]) {
       const loader = pipe(sources[kind](0), put, Loader.repeat());
@@ -717,7 +717,7 @@ test("an empty source ends at once, repeated without end, skipped and resumed to
   assert.deepStrictEqual(await items(nothing), []);
 });
 
-test("a stream whose first epoch is empty and a later one is not is refused, as are all epochs of unequal lengths", async () => {
+test("repeat: a stream whose first epoch is empty and a later one is not is rejected with CursorMismatch", async () => {
   for (const full of [1, 2]) {
     for (const repeat of [Loader.repeat(3), Loader.repeat()]) {
       const loader = pipe(Loader.fromIterable((epoch) => epoch === full ? [1, 2] : []), repeat);
@@ -732,7 +732,7 @@ test("a stream whose first epoch is empty and a later one is not is refused, as 
   assert.deepStrictEqual(await items(Loader.fromIterable((epoch) => epoch === 1 ? [1] : [])), []);
 });
 
-test("epoch: each epoch of a loop has an order of its own, and goes on in the middle by the loader repeated to its end", async () => {
+test("iterate: with epoch, each epoch of a loop has its own order, and resumes in the middle with the repeated loader", async () => {
   const loader = pipe(Loader.fromArray(range(8)), Loader.shuffle(7), Loader.batch(3));
   const whole = await collect(Loader.iterate(pipe(loader, Loader.repeat(3))));
   const epochs = await Promise.all([0, 1, 2].map((epoch) => collect(Loader.iterate(loader, { epoch }))));
@@ -750,7 +750,7 @@ test("epoch: each epoch of a loop has an order of its own, and goes on in the mi
   assert.deepStrictEqual(rest, whole.slice(1, 3).map(([batch]) => batch));
   const later = await collect(Loader.iterate(pipe(loader, skip(1)), { epoch: 2 }));
   assert.deepStrictEqual(later, whole.slice(7));
-  // A pass of two epochs counts as one.
+  // A pass of two epochs is one pass.
   const twice = await collect(Loader.iterate(pipe(loader, Loader.repeat(2)), { epoch: 1 }));
   assert.deepStrictEqual(twice.slice(0, 3), whole.slice(6));
   const stream = Loader.fromIterable((epoch) => [10 * epoch, 10 * epoch + 1]);
@@ -763,7 +763,7 @@ test("epoch: each epoch of a loop has an order of its own, and goes on in the mi
   for (const [call, message] of bad) assert.throws(call, { name: "TypeError", message });
 });
 
-test("skipping more than there is leaves nothing, however often it is resumed", async () => {
+test("skip: beyond the end nothing is left, also after a resume", async () => {
   for (const build of [sixteen, streamed]) {
     for (const n of [4, 5, 2 ** 50]) {
       const rest = pipe(build(), skip(n));
@@ -773,7 +773,7 @@ test("skipping more than there is leaves nothing, however often it is resumed", 
   }
 });
 
-test("a bad argument is a TypeError at once, with its name and what was found", () => {
+test("loader: a bad argument is a TypeError at once, with its name and what was found", () => {
   const data = Loader.fromArray([1]);
   const bad: readonly (readonly [() => unknown, RegExp])[] = [
     [() => skip(-1), /n of skip .*found -1/],
@@ -794,7 +794,7 @@ test("a bad argument is a TypeError at once, with its name and what was found", 
     [() => Loader.fromArray("abc"), /an array or a typed array/],
     [() => Loader.fromIndexed({ length: -1, at: (i) => i }), /length of Loader.fromIndexed/],
     [() => Loader.fromIndexed({ length: 1, at: 1 as never }), /at of Loader.fromIndexed/],
-    [() => Loader.fromIterable([1] as never), /a function that gives an iterable/],
+    [() => Loader.fromIterable([1] as never), /a function that returns an iterable/],
     [() => Loader.fromDataset([1] as never), /a tf.data.Dataset/],
     [() => Loader.batch(2)([1, 2] as never), /Loader.batch to be given a loader, found an array of 2: make one with/],
     [() => Loader.iterate([1] as never), /a loader/],
@@ -809,7 +809,7 @@ test("a bad argument is a TypeError at once, with its name and what was found", 
   for (const [call, message] of bad) assert.throws(call, { name: "TypeError", message });
 });
 
-test("nothing silent: other data rejects with every difference and both sides", async () => {
+test("from: nothing silent: other data rejects with every difference, expected and found", async () => {
   const build = (xs: readonly number[], seed: number): Loader.Loader<number[]> =>
     pipe(Loader.fromArray(xs), Loader.shuffle(seed), Loader.batch(2));
   const saved = (await collect(Loader.iterate(build(range(10), 1)), 2))[1]![1];
@@ -835,7 +835,7 @@ test("nothing silent: other data rejects with every difference and both sides", 
   assert.equal((await collect(Loader.from(saved)(mapped))).length, 3 + 2 * 5);
 });
 
-test("nothing silent: a stream that got shorter or longer rejects as soon as it shows", async () => {
+test("from: nothing silent: a stream that is shorter or longer than before rejects as soon as it shows", async () => {
   const build = (...lengths: number[]): Loader.Loader<number> =>
     pipe(Loader.fromIterable((epoch) => range(lengths[epoch] ?? lengths.at(-1)!)), Loader.repeat(3));
   const whole = await collect(Loader.iterate(build(8)));
@@ -866,7 +866,7 @@ test("nothing silent: a stream that got shorter or longer rejects as soon as it 
   });
 });
 
-test("a source or a mapped function that throws rejects with the place of the last whole item", async () => {
+test("iterate: a source or a mapped function that throws rejects with the position after the last complete item", async () => {
   const cause = new Error("no such record");
   const fail = (i: number, at: number): number => {
     if (i === at) throw cause;

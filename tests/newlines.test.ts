@@ -1,5 +1,5 @@
 /**
- * The search for line ends against a plain loop.
+ * Compares the newline scanner with a plain loop.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { moduleBytes, piece, scanner } from "../lib/sources/newlines.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 
-/** What a loop finds: how many line ends, and where those stand that are to be noted. */
+/** The result of a plain loop: the number of line ends, and the positions that are reported. */
 function plainly(bytes: Uint8Array, from: number, end: number, skip: number, stride: number): [number, number[]] {
   const noted: number[] = [];
   let count = 0;
@@ -23,7 +23,7 @@ function plainly(bytes: Uint8Array, from: number, end: number, skip: number, str
   return [count, noted];
 }
 
-/** Bytes of which one in so many is a line end; the others differ from one in a bit, or in its sign. */
+/** Bytes with a line end at the given rate; the others differ from a line end in one bit, or in the sign. */
 function filled(bytes: Uint8Array, seed: number, rarity: number): void {
   let state = seed | 1;
   for (let i = 0; i < bytes.length; i++) {
@@ -32,7 +32,7 @@ function filled(bytes: Uint8Array, seed: number, rarity: number): void {
   }
 }
 
-test("newlines: the function finds what a plain loop finds, in any piece, at any stride, in both parts", () => {
+test("newline scanner: it finds what a plain loop finds, in any piece, at any stride, in both parts", () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 3 * piece / 2 }),
@@ -56,7 +56,7 @@ test("newlines: the function finds what a plain loop finds, in any piece, at any
   );
 });
 
-test("newlines: a piece of nothing but line ends is noted whole, and one of none not at all", () => {
+test("newline scanner: it reports every byte of a piece of line ends, and none of a piece without", () => {
   const { parts, scan } = scanner(piece);
   const noted: number[] = [];
   parts[0].fill(10);
@@ -65,7 +65,7 @@ test("newlines: a piece of nothing but line ends is noted whole, and one of none
   assert.equal(scan(1, 0, piece, 0, 1, () => assert.fail("there is none")), 0);
 });
 
-test("newlines: the bytes assembled are a module of one function, whose memory is given to it", () => {
+test("newline scanner: the assembled bytes are a WebAssembly module with one function, which imports its memory", () => {
   const module = new WebAssembly.Module(moduleBytes);
   assert.deepEqual(WebAssembly.Module.imports(module), [{ module: "a", name: "memory", kind: "memory" }]);
   assert.deepEqual(WebAssembly.Module.exports(module).map(({ name, kind }) => [name, kind]), [["scan", "function"]]);

