@@ -23,7 +23,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { crc32 } from "node:zlib";
 import { Buffer } from "node:buffer";
-import { summaries } from "../lib/cli/summary.ts";
+import { checkpointStatuses } from "../lib/cli/summary.ts";
 
 import { compare, median } from "./rounds.ts";
 
@@ -110,7 +110,7 @@ try {
   await compare({ name: "the newest checkpoint, read whole", run: newest }, names, 21);
   const numbers = Array.from({ length: count }, (_, n) => count - 1 - n);
   const all = async (): Promise<void> => {
-    for await (const _ of summaries(directory(path), numbers, false)) { /* nothing is kept */ }
+    for await (const _ of checkpointStatuses(directory(path), numbers, false)) { /* nothing is kept */ }
   };
   await measured("ls", all);
   await measured("ls again", all);

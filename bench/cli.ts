@@ -1,6 +1,6 @@
 /**
- * How long the command line takes to list a run of three checkpoints, from start to end of its process, against an empty script: in Bun, Deno and
- * Node, as it is packed.
+ * The start of the packed command line in Bun, Deno and Node: `dogear --version`, and `dogear ls` on a run of three checkpoints, against an empty
+ * script. The time is that of the whole process.
  *
  *     bun bench/cli.ts
  *
@@ -33,11 +33,13 @@ try {
     ...(found === undefined ? [] : [["Node", found] as const]),
   ];
   for (const [name, program, ...args] of runtimes) {
-    await compare(
-      { name: `${name}: dogear ls`, run: () => run(program, ...args, packed, "ls", join(folder, "run")) },
-      { name: "an empty script", run: () => run(program, ...args, empty) },
-      15,
-    );
+    for (const words of [["--version"], ["ls", join(folder, "run")]]) {
+      await compare(
+        { name: `${name}: dogear ${words[0]}`, run: () => run(program, ...args, packed, ...words) },
+        { name: "an empty script", run: () => run(program, ...args, empty) },
+        15,
+      );
+    }
   }
 } finally {
   await rm(folder, { recursive: true, force: true });

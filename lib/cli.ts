@@ -5,7 +5,7 @@
  * @module
  */
 import process from "node:process";
-import { main } from "./cli/commands.ts";
+import { runCommand } from "./cli/commands.ts";
 import { terminal } from "./cli/terminal.ts";
 
-process.exitCode = await main(process.argv.slice(2), terminal());
+process.exitCode = await runCommand(process.argv.slice(2), terminal());

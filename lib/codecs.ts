@@ -5,7 +5,7 @@
  */
 import * as t from "io-ts";
 import type { Codecs } from "./component.ts";
-import { demand, codecWith, isPlainRecord, must } from "./rules.ts";
+import { codecWith, demand, isPlainRecord, must } from "./rules.ts";
 import type { StateTree } from "./state_tree.ts";
 import { variablesToTensors } from "./tfjs/tensor_data.ts";
 
@@ -38,7 +38,9 @@ export interface Options<K extends Codecs = NoCodecs> {
 export function checkCodecs(codecs: Codecs | undefined): void {
   if (codecs === undefined) return;
   demand("codecs", must("a record of codecs by component name", isPlainRecord), codecs);
-  for (const [name, codec] of Object.entries(codecs)) demand(`codecs.${name}`, codecWith("is", "validate", "encode"), codec);
+  for (const [name, codec] of Object.entries(codecs)) {
+    demand(`codecs.${name}`, codecWith("is", "validate", "encode"), codec);
+  }
 }
 
 /** The codecs among the options of a save or load, checked. */

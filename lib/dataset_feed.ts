@@ -13,7 +13,7 @@ import type { FitOptions } from "./fit_options.ts";
 import type { TrainingState } from "./fit_state.ts";
 import * as Rng from "./rng.ts";
 import { checksum, crcText } from "./tensor_checksum.ts";
-import { type TfDataset, drawingFrom, type ReproducibleDataset, isDataset, type Iterator } from "./tfjs/dataset.ts";
+import { drawingFrom, isDataset, type Iterator, type ReproducibleDataset, type TfDataset } from "./tfjs/dataset.ts";
 
 // --- types
 

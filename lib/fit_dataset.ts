@@ -25,7 +25,7 @@ import { runTraining } from "./fitting.ts";
 import { orDeviceFailed } from "./guard.ts";
 import type { OptionNames } from "./option_names.ts";
 import { fingerprints } from "./tensor_checksum.ts";
-import { batchOf, type TfDataset, hookRandom, isDataset, sampleWeights } from "./tfjs/dataset.ts";
+import { batchOf, hookRandom, isDataset, sampleWeights, type TfDataset } from "./tfjs/dataset.ts";
 import { disposeLogs, disposeNew, type Logs, type Trainer, trainerOf } from "./tfjs/training.ts";
 import { calling, drawing, tryStep } from "./user_calls.ts";
 

@@ -63,7 +63,9 @@ function partsBelow(
 function startMerge(trees: Trees, kinds: readonly AnyKind[], options: Resolved): Merging {
   const kindNamed = (name: string): AnyKind | undefined => kinds.find((kind) => kind.name === name);
   const fieldsOf = (side: Side): ReadonlySet<string> =>
-    new Set(partsBelow(trees[side], kindNamed, ({ parts }) => parts?.deferred === undefined ? undefined : [parts.deferred]));
+    new Set(
+      partsBelow(trees[side], kindNamed, ({ parts }) => parts?.deferred === undefined ? undefined : [parts.deferred]),
+    );
   return {
     trees,
     options,

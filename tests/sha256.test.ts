@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { crc32 } from "node:zlib";
-import { main } from "../lib/cli/commands.ts";
+import { runCommand } from "../lib/cli/commands.ts";
 import { directory, list, loadState, memory, readSnapshot, resume, runOrThrow, saveState, type Store } from "../mod.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-sha256-"));
@@ -60,7 +60,7 @@ async function reads(store: Store): Promise<readonly string[]> {
 
 async function dogear(...words: readonly string[]): Promise<{ code: number; text: string; said: string }> {
   const [lines, said]: [string[], string[]] = [[], []];
-  const code = await main(words, {
+  const code = await runCommand(words, {
     width: 200,
     print: async (some) => {
       for await (const line of some) lines.push(line);
@@ -114,13 +114,30 @@ test("verify --expect: the digest of a save covers every byte, and detects a cha
   const store = directory(path, { digest });
   for (const step of [1, 2]) await runOrThrow(saveState(store)({ w: tf.tensor1d([1, 2, step]), step }));
   const pinned = (await runOrThrow(saveState(store)({ w: tf.tensor1d([7]), step: 3 }))).digest!;
-  for (const words of [[path], [path, "2"], [path, "latest"]]) {
+  for (const words of [[path], [`${path}@2`], [`${path}@latest`]]) {
     for (const word of [pinned, pinned.toUpperCase(), `sha256:${pinned}`]) {
       const { code, text } = await dogear("verify", ...words, "--expect", word);
       assert.deepEqual([code, text.includes(pinned)], [0, true]);
     }
   }
-  assert.equal((await dogear("verify", path, "1", "--expect", pinned)).code, 1);
+  const other = await dogear("verify", `${path}@1`, "--expect", pinned);
+  const { digest: own } = JSON.parse((await dogear("verify", `${path}@1`, "--json")).text).checkpoints[0];
+  assert.equal(other.code, 1);
+  assert.match(other.text, / unexpected /);
+  assert.equal(
+    other.said,
+    `Checkpoint 1 is intact, but not the one expected: expected digest ${pinned}, found ${own}`,
+  );
+  const { checkpoints: [row], ...counts } = JSON.parse(
+    (await dogear("verify", `${path}@1`, "--expect", pinned, "--json")).text,
+  );
+  assert.deepEqual(counts, { verified: 0, damaged: 0, unexpected: 1 });
+  assert.deepEqual([row.verdict, row.error], ["unexpected", {
+    _tag: "UnexpectedDigest",
+    checkpoint: 1,
+    expected: pinned,
+    found: own,
+  }]);
   assert.equal((await dogear("verify", path)).code, 0);
   const { checkpoints } = JSON.parse((await dogear("verify", path, "--json")).text);
   assert.equal(checkpoints[2].digest, pinned);
@@ -135,7 +152,10 @@ test("verify --expect: the digest of a save covers every byte, and detects a cha
     assert.equal((await dogear("verify", copy)).code, 0);
     const { code, said } = await dogear("verify", copy, "--expect", pinned);
     assert.equal(code, 1);
-    assert.match(said, /snapshot\.json: digest: expected SHA-256 |a SHA-256 digest, for the store/);
+    assert.match(
+      said,
+      /^Checkpoint 2 is intact, but not the one expected: expected digest [0-9a-f]{64}, found ([0-9a-f]{64}|none: it was saved)/,
+    );
   }
   // Without the SHA-256 of the files, the digest of the manifest does not cover their bytes.
   const plain = place();
@@ -143,5 +163,5 @@ test("verify --expect: the digest of a save covers every byte, and detects a cha
   const manifest = createHash("sha256").update(await runOrThrow(directory(plain).manifest(1))).digest("hex");
   assert.equal((await dogear("verify", plain, "--expect", manifest)).code, 1);
   assert.equal((await dogear("verify", path, "--expect", "12ab")).code, 2);
-  assert.equal((await dogear("verify", path, "0", "1", "--expect", pinned)).code, 2);
+  assert.equal((await dogear("verify", `${path}@0`, "@1", "--expect", pinned)).code, 2);
 });

@@ -1,93 +1,83 @@
 /**
- * `dogear diff`: where two checkpoints differ, tensor by tensor.
+ * `dogear diff`: compares two checkpoints tensor by tensor.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { Task } from "fp-ts/lib/Task.js";
-import { verifyCheckpoint } from "../verify.ts";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import { type Difference, differences } from "../compare.ts";
-import { type Chosen, chosen, type Outcome, selections, type Trouble, usage, type Words } from "./arguments.ts";
-import { openCheckpoint } from "./opened.ts";
-import type { Terminal } from "./terminal.ts";
-import { jsonText, numberText, table, valueText } from "./text.ts";
+import { type CommandError, usage } from "./arguments.ts";
+import { type Command, defineCommand } from "./command.ts";
+import { verifyFiles, withCheckpoint } from "./opened.ts";
+import { findCheckpoint, type NamedCheckpoint, parseReference, separateCheckpoint } from "./reference.ts";
+import { columnsOf, tableLines } from "./table.ts";
+import { jsonText, numberText, valueText } from "./text.ts";
+
+// --- running
+
+function compareStates(
+  left: NamedCheckpoint,
+  right: NamedCheckpoint,
+): TE.TaskEither<CommandError, readonly Difference[]> {
+  return withCheckpoint(left, (a) => withCheckpoint(right, (b) => TE.fromTask(differences(a.encoded, b.encoded))));
+}
+
+// --- showing
+
+function sideJson({ store: { location }, checkpoint }: NamedCheckpoint): unknown {
+  return { location, checkpoint };
+}
+
+async function* differencesText(found: readonly Difference[], width: number): AsyncGenerator<string> {
+  if (found.length === 0) return yield "equal, by bits";
+  const columns = [
+    ...columnsOf({ path: "left", "differs in": "left", left: "cut", right: "left" }),
+    ...columnsOf({ elements: "right", "by at most": "right" }),
+  ];
+  const value = (side: unknown): string => side === undefined ? "" : valueText(side);
+  const rows = found.map((
+    { path, kind, left, right, count, largest },
+  ) => [path, kind, value(left), value(right), `${count ?? ""}`, largest === undefined ? "" : numberText(largest)]);
+  yield* tableLines(columns, rows, width);
+  yield `${found.length} ${found.length === 1 ? "difference" : "differences"}`;
+}
 
 // --- the command
 
-/** The two checkpoints that words select: two of one folder, or one of each of two, the newest where none is named. */
-async function pair(words: readonly string[]): Promise<E.Either<Trouble, readonly [Chosen, Chosen]>> {
-  const selected = await selections(words)();
-  if (E.isLeft(selected)) return selected;
-  const found: Chosen[] = [];
-  for (const selection of selected.right) {
-    const some = await chosen(selection)();
-    if (E.isLeft(some)) return some;
-    found.push(...some.right);
-  }
-  const [left, right, ...more] = found;
-  return left === undefined || right === undefined || more.length > 0
-    ? usage(`Expected two checkpoints, as in "dogear diff runs/digits 3 7", found ${found.length}`)
-    : E.right([left, right]);
-}
-
-function differenceRow({ path, kind, left, right, count, largest }: Difference): readonly string[] {
-  return [
-    path,
-    kind,
-    left === undefined ? "" : valueText(left),
-    right === undefined ? "" : valueText(right),
-    count === undefined ? "" : `${count}`,
-    largest === undefined ? "" : numberText(largest),
-  ];
-}
-
-/** `dogear diff [run] <checkpoint> [run] <checkpoint>`. */
-export function diff({ options, rest }: Words, terminal: Terminal): Task<Outcome> {
-  return async () => {
-    const both = await pair(rest);
-    if (E.isLeft(both)) return both;
-    const opened = [];
-    try {
-      for (const { store, checkpoint } of both.right) {
-        const draw = terminal.draw(`checking checkpoint ${checkpoint}`);
-        const sound = await verifyCheckpoint(store, checkpoint, draw)();
-        draw();
-        if (E.isLeft(sound)) return sound;
-        const one = await openCheckpoint(store, checkpoint)();
-        if (E.isLeft(one)) return one;
-        opened.push(one.right);
-      }
-      const [left, right] = opened;
-      if (left === undefined || right === undefined) return usage("Expected two checkpoints");
-      const found = await differences(left.encoded, right.encoded)();
-      const [a, b] = both.right.map(({ given, store, checkpoint }) => ({
-        given,
-        location: store.location,
-        checkpoint,
-      }));
-      if (options["json"] === true) {
-        const side = (one: typeof a): unknown => ({ location: one?.location, checkpoint: one?.checkpoint });
-        await terminal.print([
-          jsonText({ left: side(a), right: side(b), equal: found.length === 0, differences: found }),
-        ]);
-      } else await terminal.print(text(found));
-      return E.right(found.length === 0 ? 0 : 1);
-    } finally {
-      for (const { close } of opened) await close();
-    }
-  };
-
-  async function* text(found: readonly Difference[]): AsyncGenerator<string> {
-    if (found.length === 0) return yield "equal, by bits";
-    const columns = [
-      { name: "path" },
-      { name: "differs in" },
-      { name: "left", flexible: true },
-      { name: "right" },
-      { name: "elements", right: true },
-      { name: "by at most", right: true },
-    ];
-    yield* table(columns, found.map(differenceRow), terminal.width);
-    yield `${found.length} ${found.length === 1 ? "difference" : "differences"}`;
-  }
-}
+/** `dogear diff`. */
+export const diffCommand: Command = defineCommand({
+  name: "diff",
+  summary: "compare two checkpoints tensor by tensor",
+  usage: "[RUN][@CHECKPOINT] [RUN][@CHECKPOINT]",
+  description:
+    `Compares two checkpoints tensor by tensor, by bits. The second RUN may be left out if it is the first one: @18.
+The exit code is 1 if they differ.`,
+  options: {},
+  example: "runs/digits@16 @18",
+  json: "{ left, right, equal, differences: [{ path, kind, left, right, count, largest }] }",
+  parse: ({ words: [first, second, ...more] }) =>
+    first === undefined || second === undefined || more.length > 0
+      ? usage(`Expected two checkpoints, such as runs/digits@16 @18${separateCheckpoint(second, first)}`)
+      : pipe(
+        E.Do,
+        E.bind("left", () => parseReference(first)),
+        E.bind("right", ({ left }) => parseReference(second, left.run)),
+      ),
+  run: (given, terminal) =>
+    pipe(
+      TE.Do,
+      TE.bind("left", () => findCheckpoint(given.left)),
+      TE.bind("right", () => findCheckpoint(given.right)),
+      TE.tap(({ left }) => verifyFiles(left, terminal)),
+      TE.tap(({ right }) => verifyFiles(right, terminal)),
+      TE.bind("found", ({ left, right }) => compareStates(left, right)),
+    ),
+  show: ({ left, right, found }, { width }) => ({
+    json: () => [
+      jsonText({ left: sideJson(left), right: sideJson(right), equal: found.length === 0, differences: found }),
+    ],
+    text: () => differencesText(found, width),
+    exitCode: () => found.length === 0 ? 0 : 1,
+  }),
+});

@@ -1,15 +1,13 @@
 /**
- * `dogear export`: the weights of a component as a folder that other tools load.
+ * `dogear export`: writes the weights of a component as safetensors files that other tools load.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
-import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { verifyCheckpoint } from "../verify.ts";
 import { localFileSystem } from "../local_file_system.ts";
 import type { StoreFailed } from "../errors.ts";
 import { writeFile } from "../files.ts";
@@ -17,58 +15,92 @@ import { makeFolders, unless } from "../folders.ts";
 import { encodeIndex } from "../layout.ts";
 import { numberIn } from "../listing.ts";
 import { modelFile, modelIndex, shardName, specOf } from "../placement.ts";
-import { meter } from "../progress.ts";
+import { meter, type Progress } from "../progress.ts";
 import { checkpointsName } from "../run_folder.ts";
 import { encodeHeader, type TensorSpec } from "../safetensors.ts";
 import { arraysOf, segment } from "../state_tree.ts";
 import { manifestName, storeFailed } from "../store.ts";
 import { elementBytes, type Held, sizeOf } from "../tensor.ts";
-import {
-  checkpointIn,
-  type Chosen,
-  oneChosen,
-  type Outcome,
-  size,
-  type Trouble,
-  usage,
-  type Words,
-} from "./arguments.ts";
-import { openCheckpoint, type Opened } from "./opened.ts";
-import type { Terminal } from "./terminal.ts";
-import { bytesText, jsonText, plainText } from "./text.ts";
+import { type CommandError, type Usage, usage, usageError } from "./arguments.ts";
+import { type Command, defineCommand } from "./command.ts";
+import { type LazyCheckpoint, verifyFiles, withCheckpoint } from "./opened.ts";
+import { findCheckpoint, parseCheckpoint, parseReference, type Reference, separateCheckpoint } from "./reference.ts";
+import { withBar } from "./terminal.ts";
+import { bytesText, jsonText, printable } from "./text.ts";
 
-// --- the files
+// --- types
 
-/** A tensor to be exported, under the name it has for other tools. */
-interface Exported extends TensorSpec {
+/** A tensor under its name in the exported files. */
+interface ExportedTensor extends TensorSpec {
   readonly held: Held;
   readonly bytes: number;
 }
 
-/**
- * The tensors of a component: its weights under the names that other tools know them by, where it has such, otherwise all of it by path.
- */
-async function tensorsOf(opened: Opened, component: string): Promise<readonly Exported[] | undefined> {
-  const node = opened.encoded.components.find(([name]) => name === component)?.[1];
-  if (node === undefined) return undefined;
-  const root = segment(component);
-  const arrays = arraysOf(node, root);
-  const weights = arrays.filter(([, { name }]) => name !== undefined);
-  const exported = (weights.length > 0 ? weights : arrays).map(async ([path, { held, name }]): Promise<Exported> => {
-    const own = path === root ? root : path.slice(root.length + 1);
-    const { element, shape } = held;
-    // A packed string tensor is as long as its strings are.
-    const bytes = element === "string"
-      ? (await held.home.read(held)).byteLength
-      : sizeOf(shape) * elementBytes(element);
-    return { ...specOf(element, shape, name ?? own, bytes), held, bytes };
-  });
-  return await Promise.all(exported);
+/** A file to write. */
+interface ExportFile {
+  readonly name: string;
+  readonly chunks: () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 }
 
-/** Tensors by file: in their order, a new file where the next would make one too long, as the usual tools shard. */
-function sharded(tensors: readonly Exported[], most: number): readonly (readonly Exported[])[] {
-  const shards: Exported[][] = [[]];
+/** A file that was written. */
+type ExportedFile = Pick<ExportFile, "name"> & { readonly bytes: number };
+
+// --- parsing
+
+/** A number of bytes, written as `5GB`, `200MiB` or `1000`. */
+function parseSize(word: string): E.Either<Usage, number> {
+  const [, digits = "", prefix = "", binary = ""] = /^(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B)?$/i.exec(word) ?? [];
+  const unit = (binary === "" ? 1000 : 1024) ** ["", "K", "M", "G", "T"].indexOf(prefix.toUpperCase());
+  const bytes = Math.floor(Number(digits) * unit);
+  return digits !== "" && bytes >= 1 && Number.isSafeInteger(bytes)
+    ? E.right(bytes)
+    : usage(`Expected a size such as 5GB or 200MiB, found ${JSON.stringify(word)}`);
+}
+
+/** The folder of `--out`. It may not be named like a checkpoint, which is probably a mistake. */
+function parseOut(word: string = ""): E.Either<Usage, string> {
+  if (word === "") return usage("Expected a folder to write to, found none: add --out FOLDER");
+  if (parseCheckpoint(word.replace(/^@/, "")) === undefined) return E.right(resolve(word));
+  const found = `${JSON.stringify(word)}, which names a checkpoint`;
+  return usage(`Expected a folder to write to, found ${found}: a folder of this name is ./${word}`);
+}
+
+function parseTarget([run = ".", next, ...more]: readonly string[]): E.Either<Usage, Reference> {
+  if (next === undefined) return parseReference(run);
+  const remedy = separateCheckpoint(next, run) || ": the folder to write to is given with --out";
+  return usage(`Expected one checkpoint, found ${more.length + 2} words${remedy}`);
+}
+
+// --- the tensors
+
+/** The tensors of a component: those with names for other tools if it has any, otherwise all of them by path. */
+function exportedTensors(
+  { encoded: { components } }: LazyCheckpoint,
+  component: string,
+): TE.TaskEither<CommandError, readonly ExportedTensor[]> {
+  const node = components.find(([name]) => name === component)?.[1];
+  const root = segment(component);
+  const arrays = node === undefined ? [] : arraysOf(node, root);
+  if (arrays.length === 0) {
+    const found = `${node === undefined ? "no such component" : "no tensor in it"}: the components are`;
+    const names = components.map(([name]) => name).join(", ");
+    return TE.left(usageError(`Expected tensors in component ${JSON.stringify(component)}, found ${found} ${names}`));
+  }
+  const named = arrays.filter(([, { name }]) => name !== undefined);
+  const tensors = (named.length > 0 ? named : arrays).map(async ([path, { held, name }]): Promise<ExportedTensor> => {
+    const { element, shape } = held;
+    // The length of packed strings is not known from the shape.
+    const isPacked = element === "string";
+    const bytes = isPacked ? (await held.home.read(held)).byteLength : sizeOf(shape) * elementBytes(element);
+    const inner = path === root ? root : path.slice(root.length + 1);
+    return { ...specOf(element, shape, name ?? inner, bytes), held, bytes };
+  });
+  return TE.fromTask(() => Promise.all(tensors));
+}
+
+/** Splits tensors into files in their order. A file ends where the next tensor would make it too long, as Hugging Face shards. */
+function shardsOf(tensors: readonly ExportedTensor[], most: number): readonly (readonly ExportedTensor[])[] {
+  const shards: ExportedTensor[][] = [[]];
   let bytes = 0;
   for (const tensor of tensors) {
     if (bytes > 0 && bytes + tensor.bytes > most) {
@@ -81,43 +113,43 @@ function sharded(tensors: readonly Exported[], most: number): readonly (readonly
   return shards;
 }
 
-/** The files that tools take for the weights of a folder. */
-const weightsFile = /^model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?$/;
-
-interface NewFile {
-  readonly name: string;
-  readonly chunks: () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+/** The bytes of a safetensors file. */
+async function* fileBytes(
+  tensors: readonly ExportedTensor[],
+  advance: (bytes: number) => void,
+): AsyncGenerator<Uint8Array> {
+  const { bytes, order } = encodeHeader(tensors, [["format", "pt"]]);
+  yield bytes;
+  for (const i of order) {
+    const { held } = tensors[i]!;
+    const data = await held.home.read(held);
+    yield data;
+    advance(data.byteLength);
+  }
 }
 
-/** The files of a folder that other tools load. */
-function filesOf(shards: readonly (readonly Exported[])[], advance: (bytes: number) => void): readonly NewFile[] {
-  const fileAt = (i: number): string => shards.length === 1 ? modelFile : shardName(modelFile, i, shards.length);
-  const files = shards.map((tensors, i): NewFile => ({
-    name: fileAt(i),
-    chunks: async function* (): AsyncGenerator<Uint8Array> {
-      const { bytes, order } = encodeHeader(tensors, [["format", "pt"]]);
-      yield bytes;
-      for (const i of order) {
-        const { held } = tensors[i]!;
-        const data = await held.home.read(held);
-        yield data;
-        advance(data.byteLength);
-      }
-    },
-  }));
-  if (shards.length === 1) return files;
-  const index = encodeIndex(
-    shards.flatMap((tensors, i) => tensors.map(({ name, bytes }) => [name, fileAt(i), bytes] as const)),
-  );
-  return [...files, { name: modelIndex, chunks: () => [index] }];
+/** The files of tensors, and their index if there are several. */
+function exportFiles(
+  tensors: readonly ExportedTensor[],
+  shardBytes: number,
+  onProgress: (progress: Progress) => void,
+): readonly ExportFile[] {
+  const advance = meter(tensors.reduce((sum, { bytes }) => sum + bytes, 0), onProgress);
+  const shards = shardsOf(tensors, shardBytes);
+  const nameOf = (i: number): string => shards.length === 1 ? modelFile : shardName(modelFile, i, shards.length);
+  const files = shards.map((shard, i): ExportFile => ({ name: nameOf(i), chunks: () => fileBytes(shard, advance) }));
+  const rows = shards.flatMap((shard, i) => shard.map(({ name, bytes }) => [name, nameOf(i), bytes] as const));
+  return shards.length === 1 ? files : [...files, { name: modelIndex, chunks: () => [encodeIndex(rows)] }];
 }
 
-/** Gives a file its name where nothing has it: a link, other than a rename, takes no other file's place. */
+// --- writing
+
+/** Names a file if the name is free. A link never replaces a file, as a rename does. */
 function placeNew(from: string, to: string): TE.TaskEither<StoreFailed, void> {
   return pipe(
     localFileSystem.link(from, to),
     unless(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"], () =>
-      // A file system without links: the best there is.
+      // A file system without links: look first, then rename.
       pipe(
         localFileSystem.status(to),
         TE.matchE(
@@ -128,36 +160,32 @@ function placeNew(from: string, to: string): TE.TaskEither<StoreFailed, void> {
   );
 }
 
-/** Writes files of a folder, each whole or not at all, and none over another unless that is wished for. */
-async function writeFiles(
-  folder: string,
-  files: readonly NewFile[],
-  force: boolean,
-): Promise<E.Either<StoreFailed, readonly { readonly name: string; readonly bytes: number }[]>> {
-  const done: { name: string; bytes: number }[] = [];
-  for (const { name, chunks } of files) {
-    const [path, partial] = [join(folder, name), join(folder, `.${name}.${process.pid}.partial`)];
-    const settle = async (): Promise<E.Either<StoreFailed, number>> => {
-      const file = await writeFile(localFileSystem, partial, chunks(), "crc32");
-      if (E.isLeft(file)) return file;
-      const durable = await file.right.durable;
-      if (E.isLeft(durable)) return durable;
-      const placed = await (force ? localFileSystem.rename(partial, path) : placeNew(partial, path))();
-      return E.isLeft(placed) ? placed : E.right(file.right.digest.bytes);
-    };
-    try {
-      const bytes = await settle();
-      if (E.isLeft(bytes)) return bytes;
-      done.push({ name, bytes: bytes.right });
-    } finally {
-      await localFileSystem.removeFile(partial)();
-    }
-  }
-  const durable = await localFileSystem.syncFolder(folder)();
-  return E.isLeft(durable) ? durable : E.right(done);
+/** Writes a file under a temporary name, makes it durable, then names it. Only with `force` does it replace another. */
+function writeOne(folder: string, file: ExportFile, force: boolean): TE.TaskEither<StoreFailed, ExportedFile> {
+  const { name, chunks } = file;
+  const [path, partial] = [join(folder, name), join(folder, `.${name}.${process.pid}.partial`)];
+  const written = pipe(
+    () => writeFile(localFileSystem, partial, chunks(), "crc32"),
+    TE.tap(({ durable }) => () => durable),
+    TE.tap(() => force ? localFileSystem.rename(partial, path) : placeNew(partial, path)),
+    TE.map(({ digest: { bytes } }) => ({ name, bytes })),
+  );
+  return () => written().finally(localFileSystem.removeFile(partial));
 }
 
-/** The folder of checkpoints, or of one of these, that a path is or lies in: what is committed is never written to. */
+/** The files that tools take for the weights of a folder. */
+const weightsFile = /^model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?$/;
+
+/** The files of weights in a folder, none if it does not exist. */
+function weightsIn(folder: string): TE.TaskEither<StoreFailed, readonly string[]> {
+  return pipe(
+    localFileSystem.names(folder),
+    TE.map((names) => names.filter((name) => weightsFile.test(name))),
+    unless<readonly string[]>(["ENOENT"], () => TE.right([])),
+  );
+}
+
+/** The folder of checkpoints, or the checkpoint, that a path is or lies in. */
 async function checkpointsAround(path: string): Promise<string | undefined> {
   const isCheckpoint = async (at: string): Promise<boolean> =>
     E.isRight(await localFileSystem.status(join(at, manifestName))());
@@ -171,94 +199,92 @@ async function checkpointsAround(path: string): Promise<string | undefined> {
   return undefined;
 }
 
-/** A checkpoint and the folder that its weights go to, which is never guessed from what else was given. */
-async function destination(
-  rest: readonly string[],
-  out: string | undefined,
-): Promise<E.Either<Trouble, { readonly chosen: Chosen; readonly folder: string }>> {
-  // A folder after the checkpoint will do, too, where it can be nothing else.
-  const word = out ?? (rest.length > 1 ? rest.at(-1) : undefined);
-  const remedy = "add --out and the folder to write to, as in dogear export runs/digits@12 --out weights";
-  if (word === undefined || word === "") return usage(`Expected a folder to write to, found none: ${remedy}`);
-  if (checkpointIn(out === undefined ? word.replace(/^.*@/s, "") : word.replace(/^@/, "")) !== undefined) {
-    const found = `${JSON.stringify(word)}, which names a checkpoint`;
-    return usage(`Expected a folder to write to, found ${found}: ${remedy} (a folder of that name is ./${word})`);
-  }
-  const asked = await oneChosen(rest, out === undefined ? "must follow" : "may follow")();
-  if (E.isLeft(asked)) return asked;
-  const { chosen, more } = asked.right;
-  if (out !== undefined && more !== undefined) {
-    return usage(`Expected one folder to write to, found --out ${out} and ${JSON.stringify(more)}`);
-  }
-  const folder = resolve(word);
-  const around = await checkpointsAround(folder);
-  if (around !== undefined) {
-    return usage(
-      `Expected a folder to write to outside of all checkpoints, found ${word}: ${around} holds what a run has saved`,
-    );
-  }
-  if (out === undefined && E.isRight(await localFileSystem.status(join(folder, checkpointsName))())) {
-    return usage(`Expected a folder to write to, found the run folder ${JSON.stringify(word)}: ${remedy}`);
-  }
-  return E.right({ chosen, folder });
+/** The weights that are in a folder. A folder inside of checkpoints is an error, and without `force` one that has weights. */
+function checkFolder(folder: string, force: boolean): TE.TaskEither<CommandError, readonly string[]> {
+  const refuse = (expected: string, found: string): CommandError =>
+    usageError(`Expected a folder ${expected}, found ${found}`);
+  return pipe(
+    TE.fromTask(() => checkpointsAround(folder)),
+    TE.flatMap((around): TE.TaskEither<CommandError, readonly string[]> =>
+      around === undefined
+        ? weightsIn(folder)
+        : TE.left(refuse("to write to outside of all checkpoints", `${folder}, which is in ${around}`))
+    ),
+    TE.filterOrElse(
+      (found) => force || found.length === 0,
+      ([name = ""]) => refuse("without weights", `${join(folder, name)}: choose another, or add --force`),
+    ),
+  );
 }
 
-/** `dogear export [run] [checkpoint] --out <folder> [--component model] [--max-shard-size 5GB] [--force]`. */
-export function exportWeights({ options, rest }: Words, terminal: Terminal): Task<Outcome> {
-  return async () => {
-    const shard = options["max-shard-size"];
-    const most = typeof shard === "string" ? size(shard) : E.right(Infinity);
-    if (E.isLeft(most)) return most;
-    const out = options["out"];
-    const asked = await destination(rest, typeof out === "string" ? out : undefined);
-    if (E.isLeft(asked)) return asked;
-    const { chosen: { store, checkpoint }, folder } = asked.right;
-    const component = typeof options["component"] === "string" ? options["component"] : "model";
-    const force = options["force"] === true;
-    const there = await localFileSystem.names(folder)();
-    if (E.isLeft(there) && there.left.code !== "ENOENT") return there;
-    const before = E.isRight(there) ? there.right.filter((name) => weightsFile.test(name)) : [];
-    if (before.length > 0 && !force) {
-      return usage(
-        `Expected a folder without weights, found ${join(folder, before[0] ?? "")}: choose another, or add --force`,
-      );
-    }
-    const opened = await openCheckpoint(store, checkpoint)();
-    if (E.isLeft(opened)) return opened;
-    try {
-      const tensors = await tensorsOf(opened.right, component);
-      if (tensors === undefined || tensors.length === 0) {
-        const names = opened.right.encoded.components.map(([name]) => name).join(", ");
-        const found = tensors === undefined ? "no such component" : "no tensor in it";
-        return usage(`Expected tensors in component ${JSON.stringify(component)}, found ${found}: there are ${names}`);
-      }
-      const sources = new Set(tensors.map(({ held }) => opened.right.fileOf(held)));
-      const checking = terminal.draw(`checking checkpoint ${checkpoint}`);
-      const sound = await verifyCheckpoint(store, checkpoint, checking, ({ name }) => sources.has(name))();
-      checking();
-      if (E.isLeft(sound)) return sound;
-      const made = await makeFolders(localFileSystem, folder)();
-      if (E.isLeft(made)) return made;
-      const draw = terminal.draw("writing");
-      const advance = meter(tensors.reduce((sum, { bytes }) => sum + bytes, 0), draw);
-      const written = await writeFiles(folder, filesOf(sharded(tensors, most.right), advance), force);
-      draw();
-      if (E.isLeft(written)) return written;
-      // Shards of an earlier export would be taken for this one's.
-      const stale = before.filter((name) => !written.right.some((file) => file.name === name));
-      for (const name of stale) {
-        const removed = await localFileSystem.removeFile(join(folder, name))();
-        if (E.isLeft(removed)) return removed;
-      }
-      const location = store.locationOf(checkpoint);
-      await terminal.print(
-        options["json"] === true
-          ? [jsonText({ location, component, folder, tensors: tensors.length, files: written.right })]
-          : written.right.map(({ name, bytes }) => `${plainText(join(folder, name))}  ${bytesText(bytes)}`),
-      );
-      return E.right(0);
-    } finally {
-      await opened.right.close();
-    }
-  };
+/** Writes files, then removes those of an earlier export: tools would take its shards for this one's. */
+function replaceFiles(
+  folder: string,
+  files: readonly ExportFile[],
+  before: readonly string[],
+  force: boolean,
+): TE.TaskEither<StoreFailed, readonly ExportedFile[]> {
+  const stale = before.filter((name) => !files.some((file) => file.name === name));
+  return pipe(
+    files,
+    TE.traverseSeqArray((file) => writeOne(folder, file, force)),
+    TE.tap(() => localFileSystem.syncFolder(folder)),
+    TE.tap(() => pipe(stale, TE.traverseSeqArray((name) => localFileSystem.removeFile(join(folder, name))))),
+  );
 }
+
+// --- the command
+
+/** `dogear export`. */
+export const exportCommand: Command = defineCommand({
+  name: "export",
+  summary: "write the weights of a checkpoint for other tools",
+  usage: "[RUN][@CHECKPOINT] --out FOLDER [--component NAME] [--max-shard-size SIZE] [--force]",
+  description:
+    `Writes the weights of a component as model.safetensors, or as several files with model.safetensors.index.json, as Hugging
+Face tools load them.`,
+  options: {
+    out: { value: "FOLDER", help: "where to write; required" },
+    component: { value: "NAME", help: 'the component; "model" by default' },
+    "max-shard-size": { value: "SIZE", help: "the most bytes of tensors in a file, such as 5GB; no limit by default" },
+    force: { help: "replace the weights in FOLDER" },
+  },
+  example: "runs/digits@12 --out weights",
+  json: "{ location, component, folder, tensors, files: [{ name, bytes }] }",
+  parse: ({ options: { out, component = "model", "max-shard-size": size, force = false }, words }) =>
+    pipe(
+      E.Do,
+      E.bind("shardBytes", () => size === undefined ? E.right(Infinity) : parseSize(size)),
+      E.bind("reference", () => parseTarget(words)),
+      E.bind("folder", () => parseOut(out)),
+      E.map((parsed) => ({ ...parsed, component, force })),
+    ),
+  run: ({ reference, folder, component, shardBytes, force }, terminal) =>
+    pipe(
+      TE.Do,
+      TE.bind("target", () => findCheckpoint(reference)),
+      TE.bind("before", () => checkFolder(folder, force)),
+      TE.flatMap(({ target, before }) =>
+        withCheckpoint(target, (opened) =>
+          pipe(
+            TE.Do,
+            TE.bind("tensors", () => exportedTensors(opened, component)),
+            TE.tap(({ tensors }) =>
+              verifyFiles(target, terminal, new Set(tensors.map(({ held }) => opened.fileOf(held))))
+            ),
+            TE.tap((): TE.TaskEither<CommandError, void> => makeFolders(localFileSystem, folder)),
+            TE.bind("files", ({ tensors }): TE.TaskEither<CommandError, readonly ExportedFile[]> =>
+              withBar(terminal, "writing", (bar) =>
+                replaceFiles(folder, exportFiles(tensors, shardBytes, bar), before, force))),
+            TE.map(({ tensors: { length: tensors }, files }) => {
+              return { location: target.store.locationOf(target.checkpoint), component, folder, tensors, files };
+            }),
+          ))
+      ),
+    ),
+  show: (exported) => ({
+    json: () => [jsonText(exported)],
+    text: () =>
+      exported.files.map(({ name, bytes }) => `${printable(join(exported.folder, name))}  ${bytesText(bytes)}`),
+  }),
+});

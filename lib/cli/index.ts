@@ -1,56 +1,70 @@
 /**
- * `dogear index`: the index by which the lines of a data file are read in any order, built before a training asks for it.
+ * `dogear index`: builds the record index of data files before a training needs it.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
-import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { DataFailed } from "../errors.ts";
 import { meter } from "../progress.ts";
 import { dataFile, failureOf } from "../sources/file.ts";
-import { type LoadedIndex, loadIndex } from "../sources/records.ts";
-import { type Outcome, usage, type Words } from "./arguments.ts";
-import type { Terminal } from "./terminal.ts";
-import { bytesText, jsonText, table } from "./text.ts";
+import { loadIndex } from "../sources/records.ts";
+import { usage } from "./arguments.ts";
+import { type Command, defineCommand } from "./command.ts";
+import { columnsOf, tableLines } from "./table.ts";
+import { type Terminal, withBar } from "./terminal.ts";
+import { bytesText, jsonText } from "./text.ts";
+
+// --- types
+
+/** A file and its index. */
+interface IndexedFile {
+  readonly path: string;
+  readonly records: number;
+  readonly bytes: number;
+  /** Whether the index could be written beside the file. */
+  readonly kept: boolean;
+}
+
+// --- running
+
+function indexFile(path: string, csv: boolean, terminal: Terminal): TE.TaskEither<DataFailed, IndexedFile> {
+  const quoted = csv || /\.[ct]sv$/i.test(path);
+  return withBar(terminal, path, (bar) =>
+    pipe(
+      dataFile(path),
+      TE.flatMap((file) =>
+        TE.tryCatch(() => loadIndex(file, quoted, "beside", meter(file.size, bar)), failureOf(path))
+      ),
+      TE.map(({ index: { count, size }, kept }) => ({ path, records: count, bytes: size, kept })),
+    ));
+}
 
 // --- the command
 
-/** The index of one file: by lines, or by the records of CSV. */
-function indexed(path: string, quoted: boolean, { draw }: Terminal): TE.TaskEither<DataFailed, LoadedIndex> {
-  const drawn = draw(path);
-  return pipe(
-    dataFile(path),
-    TE.flatMap((file) =>
-      TE.tryCatch(() => loadIndex(file, quoted, "beside", meter(file.size, drawn)), failureOf(path))
-    ),
-    TE.tapIO(() => drawn),
-  );
-}
-
-/** `dogear index <file...> [--csv]`. */
-export function index({ options, rest }: Words, terminal: Terminal): Task<Outcome> {
-  return async () => {
-    if (rest.length === 0) return usage("Expected a file of lines, JSON Lines or CSV, found none");
-    const files: { path: string; records: number; bytes: number; kept: boolean }[] = [];
-    for (const path of rest) {
-      const quoted = options["csv"] === true || /\.[ct]sv$/i.test(path);
-      const found = await indexed(path, quoted, terminal)();
-      if (E.isLeft(found)) return found;
-      const { index: { count, size }, kept } = found.right;
-      files.push({ path, records: count, bytes: size, kept });
-      if (!kept) {
-        terminal.say(`${path}.index could not be written: the index is built anew whenever the file is opened`);
-      }
-    }
-    if (options["json"] === true) {
-      await terminal.print([jsonText({ files })]);
-      return E.right(0);
-    }
-    const columns = [{ name: "file", flexible: true }, { name: "records", right: true }, { name: "size", right: true }];
+/** `dogear index`. */
+export const indexCommand: Command = defineCommand({
+  name: "index",
+  summary: "build the index of a data file before a training needs it",
+  usage: "FILE... [--csv]",
+  description:
+    `Builds the index of a file of lines, JSON Lines or CSV, by which records are read in any order, and writes it to FILE.index. A training
+that opens the file without an index builds it then. An index that fits the file is not built again.`,
+  options: { csv: { help: "line ends in quotation marks do not end a record; always so for .csv and .tsv files" } },
+  example: "reviews.jsonl",
+  json: "{ files: [{ path, records, bytes, kept }] }",
+  parse: ({ options: { csv = false }, words }) =>
+    words.length > 0 ? E.right({ words, csv }) : usage("Expected a file of lines, JSON Lines or CSV, found none"),
+  run: ({ words, csv }, terminal) => pipe(words, TE.traverseSeqArray((path) => indexFile(path, csv, terminal))),
+  show: (files, { width }) => {
+    const columns = columnsOf({ file: "cut", records: "right", size: "right" });
     const rows = files.map(({ path, records, bytes }) => [path, `${records}`, bytesText(bytes)]);
-    await terminal.print(table(columns, rows, terminal.width));
-    return E.right(0);
-  };
-}
+    return {
+      json: () => [jsonText({ files })],
+      text: () => tableLines(columns, rows, width),
+      messages: files.filter(({ kept }) => !kept)
+        .map(({ path }) => `${path}.index could not be written: the index is built each time the file is opened`),
+    };
+  },
+});

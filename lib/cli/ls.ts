@@ -1,114 +1,116 @@
 /**
- * `dogear ls`: the checkpoints of run folders.
+ * `dogear ls`: lists the checkpoints of runs.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { Task } from "fp-ts/lib/Task.js";
-import { candidates } from "../catalogue.ts";
-import { chosen, type Outcome, selections, sentence, type Words } from "./arguments.ts";
-import { summaries, type Summary } from "./summary.ts";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { messageOf } from "./arguments.ts";
+import { type Command, defineCommand } from "./command.ts";
+import { findCheckpoints, type OpenRun, parseReferences } from "./reference.ts";
+import { type CheckpointStatus, checkpointStatuses, isBad, statusJson, verdictColumn } from "./summary.ts";
+import { columnsOf, tableLines } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
-import { bytesText, type Column, jsonText, metricsText, plainText, spanText, table } from "./text.ts";
+import { bytesText, jsonText, metricsText, printable, spanText } from "./text.ts";
 
-// --- what a line says
+// --- types
 
-/** Whether something is wrong with a checkpoint. */
-export const isBad = ({ verdict }: Summary): boolean => verdict === "damaged" || verdict === "unreadable";
-
-/** The column of verdicts, red where something is wrong. */
-export function verdictColumn({ paint }: Terminal): Column {
-  return {
-    name: "verdict",
-    paint: (verdict) => verdict === "complete" ? verdict : paint(verdict === "verified" ? "green" : "red", verdict),
-  };
+/** Checkpoints to list, and the reference that names them. */
+interface RunListing extends OpenRun {
+  readonly text: string;
 }
 
-/** One summary as JSON. */
-export function summaryJson({ checkpoint, entry, shared, verdict, error }: Summary): Record<string, unknown> {
-  const { step = null, metrics = {}, time = null, bytes = null, run = null } = entry ?? {};
-  return { checkpoint, step, metrics, time, bytes, shared, run, verdict, error };
+/** The statuses of a run's checkpoints, newest first. They are read as they are shown. */
+type StatusesOf = (run: RunListing) => AsyncIterable<CheckpointStatus>;
+
+// --- showing
+
+async function* listingJson(runs: readonly RunListing[], statusesOf: StatusesOf): AsyncGenerator<string> {
+  yield '{"runs":[';
+  for (const [i, run] of runs.entries()) {
+    yield `${i === 0 ? "" : ","}{"location":${jsonText(run.store.location)},"checkpoints":[`;
+    let separator = "";
+    for await (const status of statusesOf(run)) {
+      yield `${separator}${jsonText(statusJson(status))}`;
+      separator = ",";
+    }
+    yield "]}";
+  }
+  yield "]}";
 }
 
-function row({ checkpoint, entry, shared, verdict }: Summary, now: number): readonly string[] {
-  if (entry === null) return [`${checkpoint}`, "", "", "", "", "", "", verdict];
-  const { time, step, metrics, bytes, run } = entry;
-  // As wide as ages are, for those of the first rows are the shortest.
-  const age = spanText((now - time) / 1000).padStart(6);
-  const own = shared === null ? "?" : bytesText(shared);
-  return [
-    `${checkpoint}`,
-    age,
-    `${step ?? "-"}`,
-    metricsText(metrics),
-    bytesText(bytes),
-    own,
-    run.slice(0, 8),
-    verdict,
-  ];
-}
-
-/** `dogear ls [run...]`. */
-export function ls({ options, rest }: Words, terminal: Terminal): Task<Outcome> {
-  return async () => {
-    const selected = await selections(rest)();
-    if (E.isLeft(selected)) return selected;
-    const runs: { given: string; location: string; found: AsyncIterable<Summary> }[] = [];
-    for (const selection of selected.right) {
-      const { given, store, checkpoints } = selection;
-      const numbers = await candidates(store)();
-      if (E.isLeft(numbers)) return numbers;
-      const asked = checkpoints.length === 0 ? E.right([]) : await chosen(selection)();
-      if (E.isLeft(asked)) return asked;
-      const named = new Set(asked.right.map(({ checkpoint }) => checkpoint));
-      const wanted = named.size === 0 ? numbers.right : numbers.right.filter((number) => named.has(number));
-      if (wanted.length === 0) {
-        terminal.say(sentence({ _tag: "NoCheckpoint", location: store.location, available: [] }));
-      }
-      const found = summaries(store, wanted.toReversed(), options["verify"] === true);
-      runs.push({ given, location: store.location, found });
-    }
-    let bad = false;
-    async function* seen(found: AsyncIterable<Summary>): AsyncGenerator<Summary> {
-      for await (const summary of found) {
-        bad ||= isBad(summary);
-        yield summary;
-      }
-    }
-    async function* json(): AsyncGenerator<string> {
-      yield '{"runs":[';
-      for (const [i, { location, found }] of runs.entries()) {
-        yield `${i === 0 ? "" : ","}{"location":${jsonText(location)},"checkpoints":[`;
-        let first = true;
-        for await (const summary of seen(found)) {
-          yield `${first ? "" : ","}${jsonText(summaryJson(summary))}`;
-          first = false;
-        }
-        yield "]}";
-      }
-      yield "]}";
-    }
-    const columns: readonly Column[] = [
-      { name: "checkpoint", right: true },
-      { name: "age", right: true },
-      { name: "step", right: true },
-      { name: "metrics", flexible: true },
-      { name: "size", right: true },
-      { name: "shared", right: true },
-      { name: "run" },
-      verdictColumn(terminal),
+async function* statusRows(statuses: AsyncIterable<CheckpointStatus>): AsyncGenerator<readonly string[]> {
+  const now = Date.now();
+  for await (const { checkpoint, entry, shared, verdict } of statuses) {
+    const about = entry === null ? ["", "", "", "", "", ""] : [
+      // The first rows determine the width, and later ages are longer.
+      spanText((now - entry.time) / 1000).padStart(6),
+      `${entry.step ?? "-"}`,
+      metricsText(entry.metrics),
+      bytesText(entry.bytes),
+      shared === null ? "?" : bytesText(shared),
+      entry.run.slice(0, 8),
     ];
-    async function* text(): AsyncGenerator<string> {
-      const now = Date.now();
-      for (const [i, { given, found }] of runs.entries()) {
-        if (runs.length > 1) yield `${i === 0 ? "" : "\n"}${plainText(given)}`;
-        const rows = async function* (): AsyncGenerator<readonly string[]> {
-          for await (const summary of seen(found)) yield row(summary, now);
-        };
-        yield* table(columns, rows(), terminal.width);
+    yield [`${checkpoint}`, ...about, verdict];
+  }
+}
+
+async function* listingText(
+  runs: readonly RunListing[],
+  statusesOf: StatusesOf,
+  terminal: Terminal,
+): AsyncGenerator<string> {
+  const columns = [
+    ...columnsOf({ checkpoint: "right", age: "right", step: "right", metrics: "cut", size: "right", shared: "right" }),
+    ...columnsOf({ run: "left" }),
+    verdictColumn(terminal),
+  ];
+  for (const [i, run] of runs.entries()) {
+    if (runs.length > 1) yield `${i === 0 ? "" : "\n"}${printable(run.text)}`;
+    yield* tableLines(columns, statusRows(statusesOf(run)), terminal.width);
+  }
+}
+
+// --- the command
+
+/** `dogear ls`. */
+export const lsCommand: Command = defineCommand({
+  name: "ls",
+  summary: "list the checkpoints of runs",
+  usage: "[RUN[@CHECKPOINT]]... [--verify]",
+  description:
+    `Lists checkpoints, the newest first: number, age, step, metrics, size, how much of the size is in files that other
+checkpoints link too, the name of the run, and a verdict. The verdict is "complete" if the manifest is intact and every
+file has its length. Without CHECKPOINT it lists all of a run.`,
+  options: { verify: { help: 'read every byte: the verdict is then "verified" or "damaged"' } },
+  example: "runs/digits",
+  json:
+    "{ runs: [{ location, checkpoints: [{ checkpoint, step, metrics, time, bytes, shared, run, verdict, error }] }] }",
+  parse: ({ options: { verify = false }, words }) =>
+    pipe(parseReferences(words), E.map((references) => ({ references, verify }))),
+  run: ({ references, verify }) =>
+    pipe(
+      references,
+      TE.traverseSeqArray((one) =>
+        pipe(findCheckpoints(one), TE.map((run): RunListing => ({ ...run, text: one.text })))
+      ),
+      TE.map((runs) => ({ runs, verify })),
+    ),
+  show: ({ runs, verify }, terminal) => {
+    let anyBad = false;
+    async function* statusesOf({ store, numbers }: RunListing): AsyncGenerator<CheckpointStatus> {
+      for await (const status of checkpointStatuses(store, numbers.toReversed(), verify)) {
+        anyBad ||= isBad(status);
+        yield status;
       }
     }
-    await terminal.print(options["json"] === true ? json() : text());
-    return E.right(bad ? 1 : 0);
-  };
-}
+    const empty = runs.filter(({ numbers }) => numbers.length === 0);
+    return {
+      json: () => listingJson(runs, statusesOf),
+      text: () => listingText(runs, statusesOf, terminal),
+      messages: empty.map(({ store: { location } }) => messageOf({ _tag: "NoCheckpoint", location, available: [] })),
+      exitCode: () => anyBad ? 1 : 0,
+    };
+  },
+});

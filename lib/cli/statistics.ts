@@ -1,92 +1,98 @@
 /**
- * The numbers of one tensor, in a few: pure.
+ * Statistics of one tensor. All functions are pure.
  *
  * @module
  */
+
 import { elementValues, type Held, sizeOf, unpackStrings } from "../tensor.ts";
 
 // --- types
 
-/** The numbers of an array, in a few. */
+/** Statistics of the numbers of an array. */
 export interface Statistics {
-  /** What is counted: elements, or what stands for them. */
+  /** What is counted. Complex numbers and strings are counted by other numbers. */
   readonly of: "elements" | "real and imaginary parts" | "lengths of strings in bytes";
   readonly count: number;
   readonly nan: number;
   readonly infinite: number;
   readonly zeros: number;
-  /** Of the finite ones, as the next three; NaN where there is none. */
+  /** The least finite number, NaN if there is none; so are the next three. */
   readonly min: number;
   readonly max: number;
   readonly mean: number;
-  /** The standard deviation of all of them, not of a sample. */
+  /** The standard deviation of the population, not of a sample. */
   readonly deviation: number;
-  /** How many of the finite ones are from `from` to `to`, which is in the last bin alone. */
+  /** The count of finite numbers from `from` up to but not including `to`. The last bin includes `to`. */
   readonly histogram: readonly { readonly from: number; readonly to: number; readonly count: number }[];
 }
 
 // --- constructors
 
-/** What the finite numbers among some are. */
-function finiteOf(values: ArrayLike<number | bigint>): Omit<Statistics, "of" | "histogram"> {
-  let [nan, infinite, zeros, min, max, sum] = [0, 0, 0, Infinity, -Infinity, 0];
-  for (let i = 0; i < values.length; i++) {
-    const value = Number(values[i]);
-    if (Number.isNaN(value)) nan++;
-    else if (!Number.isFinite(value)) infinite++;
-    else {
-      if (value === 0) zeros++;
-      min = Math.min(min, value);
-      max = Math.max(max, value);
-      sum += value;
-    }
-  }
-  const finite = values.length - nan - infinite;
-  const mean = finite > 0 ? sum / finite : NaN;
-  let squares = 0;
-  for (let i = 0; i < values.length; i++) {
-    const value = Number(values[i]);
-    if (Number.isFinite(value)) squares += (value - mean) ** 2;
-  }
-  const [least, most] = finite > 0 ? [min, max] : [NaN, NaN];
-  return {
-    count: values.length,
-    nan,
-    infinite,
-    zeros,
-    min: least,
-    max: most,
-    mean,
-    deviation: Math.sqrt(squares / finite),
-  };
-}
+const mostBins = 10;
 
-const bins = 10;
-
-/** The numbers of an array, in a few. */
-export function statistics(held: Held, bytes: Uint8Array): Statistics {
-  const strings = held.element === "string" ? unpackStrings(bytes, sizeOf(held.shape)) ?? [] : undefined;
-  const values = strings === undefined ? elementValues(held, bytes) : strings.map((one) => one.byteLength);
-  const found = finiteOf(values);
-  const { min, max } = found;
-  const n = Number.isNaN(min) ? 0 : min === max ? 1 : bins;
-  const counts = Array.from({ length: n }, () => 0);
-  // Halves, so that the span of the largest numbers is no infinity.
+/** Counts the finite numbers in bins of equal width. */
+function histogramOf(values: ArrayLike<number>, min: number, max: number): Statistics["histogram"] {
+  const bins = min === max ? 1 : mostBins;
+  const counts = Array.from({ length: bins }, () => 0);
+  // Halves, since the difference of the largest numbers would be infinite.
   const span = max / 2 - min / 2;
-  for (let i = 0; i < values.length && n > 0; i++) {
-    const value = Number(values[i]);
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] ?? NaN;
     if (!Number.isFinite(value)) continue;
-    const bin = span > 0 ? Math.min(n - 1, Math.floor(n * ((value / 2 - min / 2) / span))) : 0;
+    const bin = span > 0 ? Math.min(bins - 1, Math.floor(bins * ((value / 2 - min / 2) / span))) : 0;
     counts[bin] = (counts[bin] ?? 0) + 1;
   }
-  const edge = (i: number): number => i === n ? max : min + 2 * (span * (i / n));
+  const edge = (i: number): number => i === bins ? max : min + 2 * (span * (i / bins));
+  return counts.map((count, i) => ({ from: edge(i), to: edge(i + 1), count }));
+}
+
+/** The numbers of an array; lengths for strings, and both parts of each complex number. */
+function arrayNumbers(held: Held, bytes: Uint8Array): ArrayLike<number> {
+  if (held.element === "string") {
+    return Float64Array.from(unpackStrings(bytes, sizeOf(held.shape)) ?? [], ({ byteLength }) => byteLength);
+  }
+  const values = elementValues(held, bytes);
+  return typeof values[0] === "bigint" ? Float64Array.from(values, Number) : values as ArrayLike<number>;
+}
+
+/**
+ * The statistics of an array.
+ *
+ * @param held Its dtype and shape.
+ * @param bytes Its bytes.
+ */
+export function statistics(held: Held, bytes: Uint8Array): Statistics {
+  const values = arrayNumbers(held, bytes);
+  let [nan, zeros, finite, sum, min, max] = [0, 0, 0, 0, Infinity, -Infinity];
+  // Index loops are several times as fast as iterators.
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] ?? NaN;
+    if (Number.isNaN(value)) nan++;
+    else if (Number.isFinite(value)) {
+      if (value === 0) zeros++;
+      if (value < min) min = value;
+      if (value > max) max = value;
+      sum += value;
+      finite++;
+    }
+  }
+  const mean = sum / finite;
+  let squares = 0;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] ?? NaN;
+    if (Number.isFinite(value)) squares += (value - mean) ** 2;
+  }
+  const plain = held.element === "complex64" ? "real and imaginary parts" : "elements";
   return {
-    of: strings !== undefined
-      ? "lengths of strings in bytes"
-      : held.element === "complex64"
-      ? "real and imaginary parts"
-      : "elements",
-    ...found,
-    histogram: counts.map((count, i) => ({ from: edge(i), to: edge(i + 1), count })),
+    of: held.element === "string" ? "lengths of strings in bytes" : plain,
+    count: values.length,
+    nan,
+    infinite: values.length - finite - nan,
+    zeros,
+    min: finite > 0 ? min : NaN,
+    max: finite > 0 ? max : NaN,
+    mean,
+    deviation: Math.sqrt(squares / finite),
+    histogram: finite > 0 ? histogramOf(values, min, max) : [],
   };
 }

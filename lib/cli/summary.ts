@@ -1,9 +1,11 @@
 /**
- * What there is to say of each checkpoint without reading its tensors.
+ * The status of a checkpoint: its entry, the space it shares, and whether it is intact.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { entryOf } from "../catalogue.ts";
 import { type ReadError, readManifest } from "../checkpoint.ts";
@@ -15,42 +17,32 @@ import { verifyCheckpoint } from "../verify.ts";
 import type { Progress } from "../progress.ts";
 import type { Entry } from "../retention.ts";
 import type { PartStatus, Store } from "../store.ts";
+import type { Terminal } from "./terminal.ts";
+import type { Column } from "./table.ts";
 
 // --- types
 
 /**
- * What is known of a checkpoint's bytes: `complete`: the manifest is whole, and every file there with its length; `verified`: every byte is what
- * was committed; `damaged`: it is not; `newer`: a later version wrote it; `unreadable`: the store would not let it be read.
+ * Whether a checkpoint is intact. `complete`: the manifest is intact and every file has its length. `verified`: every byte is as committed.
+ * `damaged`: something is not. `newer`: a later version of dogear wrote it. `unreadable`: the store refused to read it.
  */
 export type Verdict = "complete" | "verified" | "damaged" | "newer" | "unreadable";
 
-/** One checkpoint in a few words. */
-export interface Summary {
+/** The status of a checkpoint, for a command with a further verdict `V` or error `X`. */
+export interface CheckpointStatus<V = never, X = never> {
   readonly checkpoint: number;
-  /** What the catalogue says of it; null where its manifest cannot be read. */
+  /** Its entry; null if its manifest cannot be read. */
   readonly entry: Entry | null;
-  /** How many of its bytes other checkpoints have, too, so that they take up their space once; null where nobody knows. */
+  /** How many of its bytes are in files that other checkpoints link too; null if unknown. */
   readonly shared: number | null;
-  readonly verdict: Verdict;
+  readonly verdict: Verdict | V;
   /** Why it is neither complete nor verified. */
-  readonly error: ReadError | null;
+  readonly error: ReadError | X | null;
 }
+
+type StatusFacts = Omit<CheckpointStatus, "verdict" | "error">;
 
 // --- constructors
-
-/** Length and sharing of a part in any store. */
-function partStatus(
-  store: Store,
-  checkpoint: number,
-  name: string,
-): TaskEither<StoreFailed | NoCheckpoint, Omit<PartStatus, "links"> & Partial<PartStatus>> {
-  if (store.status !== undefined) return store.status(checkpoint, name);
-  return async () => {
-    const part = await store.open(checkpoint, name)();
-    if (E.isRight(part)) await part.right.close();
-    return E.map(({ bytes }: PartStatus) => ({ bytes }))(part as E.Either<StoreFailed | NoCheckpoint, PartStatus>);
-  };
-}
 
 const verdicts: Readonly<Record<Exclude<ReadError["_tag"], "NoCheckpoint">, Verdict>> = {
   Damaged: "damaged",
@@ -58,24 +50,39 @@ const verdicts: Readonly<Record<Exclude<ReadError["_tag"], "NoCheckpoint">, Verd
   StoreFailed: "unreadable",
 };
 
-/** The summary of a checkpoint with an error; there is none of one that is not there. */
-function faulty(summary: Omit<Summary, "verdict" | "error">, error: ReadError): E.Either<NoCheckpoint, Summary> {
-  return error._tag === "NoCheckpoint" ? E.left(error) : E.right({ ...summary, verdict: verdicts[error._tag], error });
+/** The status of a checkpoint that has an error. A checkpoint that does not exist has none. */
+function faulty(known: StatusFacts, error: ReadError): E.Either<NoCheckpoint, CheckpointStatus> {
+  return error._tag === "NoCheckpoint" ? E.left(error) : E.right({ ...known, verdict: verdicts[error._tag], error });
 }
 
-/** What lengths and links of a checkpoint's files tell. */
-async function looked(
+/** Length and, where the store knows it, links of a file. */
+function fileStatus(
+  store: Store,
+  checkpoint: number,
+  name: string,
+): TaskEither<StoreFailed | NoCheckpoint, Omit<PartStatus, "links"> & Partial<PartStatus>> {
+  if (store.status !== undefined) return store.status(checkpoint, name);
+  return pipe(
+    store.open(checkpoint, name),
+    TE.tapTask(({ close }) => close),
+    TE.map(({ bytes }) => ({ bytes })),
+  );
+}
+
+/** Compares the lengths of a checkpoint's files with its manifest. */
+async function checkLengths(
   store: Store,
   checkpoint: number,
   manifest: Manifest,
-): Promise<E.Either<NoCheckpoint, Summary>> {
+): Promise<E.Either<NoCheckpoint, CheckpointStatus>> {
+  const entry = entryOf(checkpoint, manifest);
   const problems: Problem[] = [];
   let shared: number | null = 0;
   for (const { name, bytes } of manifest.files) {
-    const status = await partStatus(store, checkpoint, name)();
+    const status = await fileStatus(store, checkpoint, name)();
     if (E.isLeft(status)) {
       if (status.left._tag === "NoCheckpoint" || !notAFile.includes(status.left.code)) {
-        return faulty({ checkpoint, entry: entryOf(checkpoint, manifest), shared: null }, status.left);
+        return faulty({ checkpoint, entry, shared: null }, status.left);
       }
       problems.push({ path: name, kind: "missing", expected: `a file of ${bytes} bytes`, found: "none" });
     } else if (status.right.bytes !== bytes) {
@@ -83,52 +90,71 @@ async function looked(
     } else if (status.right.links === undefined) shared = null;
     else if (status.right.links > 1 && shared !== null) shared += bytes;
   }
-  const summary = { checkpoint, entry: entryOf(checkpoint, manifest), shared };
   return problems.length > 0
-    ? faulty(summary, { _tag: "Damaged", checkpoint, problems })
-    : E.right({ ...summary, verdict: "complete", error: null });
+    ? faulty({ checkpoint, entry, shared }, { _tag: "Damaged", checkpoint, problems })
+    : E.right({ checkpoint, entry, shared, verdict: "complete", error: null });
 }
 
 /**
- * One checkpoint in a few words.
+ * The status of a checkpoint.
  *
- * @param store Where it is.
+ * @param store Its store.
  * @param checkpoint Its number.
- * @param verify Whether to read every byte of it, or its manifest and the lengths of its files.
- * @param onProgress Told after each piece that is read.
- * @returns The summary, of a damaged one, too; or that it is not there.
+ * @param verify Whether to read every byte, or only the manifest and the lengths of the files.
+ * @param onProgress Receives the progress of reading every byte.
+ * @returns The status, also of a damaged checkpoint; `NoCheckpoint` if it does not exist.
  */
-export function summarize(
+export function checkpointStatus(
   store: Store,
   checkpoint: number,
   verify: boolean,
   onProgress?: (progress: Progress) => void,
-): TaskEither<NoCheckpoint, Summary> {
+): TaskEither<NoCheckpoint, CheckpointStatus> {
   return async () => {
     const manifest = await readManifest(store, checkpoint)();
     if (E.isLeft(manifest)) return faulty({ checkpoint, entry: null, shared: null }, manifest.left);
-    const summary = await looked(store, checkpoint, manifest.right);
-    if (E.isLeft(summary) || summary.right.error?._tag === "StoreFailed" || !verify) return summary;
+    const status = await checkLengths(store, checkpoint, manifest.right);
+    if (E.isLeft(status) || status.right.error?._tag === "StoreFailed" || !verify) return status;
     const read = await verifyCheckpoint(store, checkpoint, onProgress)();
-    const { entry, shared } = summary.right;
-    if (E.isLeft(read)) return faulty({ checkpoint, entry, shared }, read.left);
-    return E.right({ checkpoint, entry, shared, verdict: "verified", error: null });
+    if (E.isLeft(read)) return faulty(status.right, read.left);
+    return E.right({ ...status.right, verdict: "verified", error: null });
   };
 }
 
 /**
- * Checkpoints in a few words, as they are asked for. What turns out not to be there is passed over: it is no checkpoint, or was removed since.
+ * The status of each of some checkpoints, in their order. Those that do not exist are left out: they were removed meanwhile, or their folder
+ * never became a checkpoint.
  *
- * @param store Where they are.
+ * @param store Their store.
  * @param checkpoints Their numbers.
  * @param verify Whether to read every byte of them.
  */
-export async function* summaries(
+export async function* checkpointStatuses(
   store: Store,
   checkpoints: readonly number[],
   verify: boolean,
-): AsyncGenerator<Summary> {
-  for await (const [, summary] of inOrder(checkpoints, (n) => summarize(store, n, verify)())) {
-    if (E.isRight(summary)) yield summary.right;
+): AsyncGenerator<CheckpointStatus> {
+  for await (const [, status] of inOrder(checkpoints, (n) => checkpointStatus(store, n, verify)())) {
+    if (E.isRight(status)) yield status.right;
   }
+}
+
+// --- showing
+
+/** Whether a checkpoint has an error that fails a command. */
+export function isBad({ verdict }: CheckpointStatus): boolean {
+  return verdict === "damaged" || verdict === "unreadable";
+}
+
+/** The column of verdicts: red for an error, green for verified. */
+export function verdictColumn({ paint }: Terminal): Column {
+  const colour = (verdict: string): string => paint(verdict === "verified" ? "green" : "red", verdict);
+  return { name: "verdict", align: "left", paint: (verdict) => verdict === "complete" ? verdict : colour(verdict) };
+}
+
+/** A status as JSON. */
+export function statusJson(status: CheckpointStatus<unknown, unknown>): Record<string, unknown> {
+  const { checkpoint, entry, shared, verdict, error } = status;
+  const { step = null, metrics = {}, time = null, bytes = null, run = null } = entry ?? {};
+  return { checkpoint, step, metrics, time, bytes, shared, run, verdict, error };
 }

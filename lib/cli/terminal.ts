@@ -1,153 +1,97 @@
 /**
- * The one place that writes: lines to standard output, through a pager where they are many, the rest to standard error.
+ * The only module that writes: results to standard output, messages and progress bars to standard error.
  *
  * @module
  */
-import { spawn } from "node:child_process";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import process from "node:process";
 import type { Writable } from "node:stream";
+import { styleText } from "node:util";
 import type { Progress } from "../progress.ts";
-import { cut, plainText, progressText } from "./text.ts";
+import { cut, printable, progressText } from "./text.ts";
 
 // --- types
 
-/** Lines, as they come. */
+/** Lines of output, possibly still being made. */
 export type Lines = AsyncIterable<string> | Iterable<string>;
 
-/** Where a command writes to. */
+/** Where a command writes. */
 export interface Terminal {
-  /** The longest a line is to be: a terminal's width, infinite where there is none. */
+  /** The longest line, in columns: the terminal's width, `Infinity` if the output is not a terminal. */
   readonly width: number;
-  /** Writes lines, and stops asking for them once nobody reads. */
+  /** Writes lines. Stops reading them once the other end of a pipe is closed. */
   readonly print: (lines: Lines) => Promise<void>;
-  /** Writes a remark beside the output. */
+  /** Writes a message to standard error. */
   readonly say: (text: string) => void;
-  /** Draws how far something has come, until it is run with nothing. */
-  readonly draw: (what: string) => (progress?: Progress) => void;
-  /** The word in a colour, where there are colours. */
+  /** Draws a progress bar with a label. Called without progress, it erases the bar. */
+  readonly draw: (label: string) => (progress?: Progress) => void;
+  /** Colours a word if the output shows colours. */
   readonly paint: (colour: Colour, word: string) => string;
 }
 
-/** What a word may be painted in. */
-export type Colour = "red" | "green" | "dim";
+/** The colours in use. */
+export type Colour = "red" | "green";
 
-/** What is used of a terminal, or of what stands in for it. */
+/** An output stream, which tests replace. */
 export interface Output {
   readonly stream: Writable;
   readonly isTerminal: boolean;
   readonly columns: number;
-  readonly rows: number;
 }
 
 // --- constructors
 
-const codes: Readonly<Record<Colour, number>> = { red: 31, green: 32, dim: 2 };
-
-/** A writer that answers whether anybody still reads. A failure other than that is an exception. */
-function writerTo(stream: Writable): (text: string) => Promise<boolean> {
-  let gone = false;
-  let failed: Error | undefined;
-  stream.on("error", (cause: NodeJS.ErrnoException) => {
-    if (cause.code === "EPIPE" || cause.code === "ERR_STREAM_DESTROYED") gone = true;
-    else failed = cause;
-  });
-  return async (text) => {
-    if (!gone) {
-      await new Promise<void>((resolve) => {
-        stream.once("close", resolve);
-        stream.write(text, (cause) => {
-          stream.off("close", resolve);
-          const code = (cause as NodeJS.ErrnoException | null | undefined)?.code;
-          if (code === "EPIPE" || code === "ERR_STREAM_DESTROYED") gone = true;
-          else if (cause) failed ??= cause;
-          resolve();
-        });
-      });
-    }
-    if (failed !== undefined) throw failed;
-    return !gone;
-  };
-}
-
-interface Pager {
-  readonly write: (text: string) => Promise<boolean>;
-  readonly close: () => Promise<void>;
-}
-
-/** Starts the user's pager, or `less`; undefined where there is none. */
-async function startPager(environment: NodeJS.ProcessEnv): Promise<Pager | undefined> {
-  const own = environment["PAGER"];
-  if (own === "" || own === "cat") return undefined;
-  const child = spawn(own ?? "less", own === undefined ? ["-FRX"] : [], {
-    shell: own !== undefined,
-    stdio: ["pipe", "inherit", "inherit"],
-    env: { LESS: "FRX", ...environment },
-  });
-  const started = await new Promise<boolean>((resolve) => {
-    child.once("spawn", () => resolve(true));
-    child.once("error", () => resolve(false));
-  });
-  if (!started || child.stdin === null) return undefined;
-  const { stdin } = child;
-  const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
-  // The pager answers to the keyboard while it shows.
-  const ignore = (): void => {};
-  process.on("SIGINT", ignore);
-  return {
-    write: writerTo(stdin),
-    close: async () => {
-      stdin.end();
-      await ended;
-      process.off("SIGINT", ignore);
-    },
-  };
-}
+/** Codes of a write to a pipe whose reader has closed it, such as `head`. */
+const closedPipe: readonly (string | undefined)[] = ["EPIPE", "ERR_STREAM_DESTROYED"];
 
 /**
- * Writes lines to an output: through a pager where that is a terminal and they do not fit on it.
+ * Prints lines to a stream. A closed pipe ends the printing without an error. Any other failure to write is an exception.
  *
- * @param output Where to.
- * @param environment `PAGER` and what the pager itself looks at.
+ * @param stream The stream.
  */
-export function printer(
-  { stream, isTerminal, rows }: Output,
-  environment: NodeJS.ProcessEnv,
-): (lines: Lines) => Promise<void> {
-  const direct = writerTo(stream);
+export function printer(stream: Writable): Terminal["print"] {
+  let closed = false;
+  let failed: Error | undefined;
+  const onError = (cause: NodeJS.ErrnoException | null | undefined): void => {
+    if (closedPipe.includes(cause?.code)) closed = true;
+    else if (cause) failed ??= cause;
+  };
+  stream.on("error", onError);
+  const write = (text: string): Promise<void> =>
+    new Promise((resolve) => {
+      stream.once("close", resolve);
+      stream.write(text, (cause) => {
+        stream.off("close", resolve);
+        onError(cause);
+        resolve();
+      });
+    });
   return async (lines) => {
-    const held: string[] = [];
-    let pager: Pager | undefined;
-    let write = isTerminal ? undefined : direct;
-    try {
-      for await (const line of lines) {
-        if (write === undefined) {
-          held.push(`${line}\n`);
-          if (held.length < rows) continue;
-          pager = await startPager(environment);
-          write = pager?.write ?? direct;
-          if (!await write(held.splice(0).join(""))) return;
-        } else if (!await write(`${line}\n`)) return;
-      }
-      if (held.length > 0) await direct(held.join(""));
-    } finally {
-      await pager?.close();
+    for await (const line of lines) {
+      if (!closed) await write(`${line}\n`);
+      if (failed !== undefined) throw failed;
+      if (closed) return;
     }
   };
 }
 
-const drawnEvery = 100;
-
 function outputOf(stream: NodeJS.WriteStream): Output {
-  // A terminal that does not know its size says 0.
-  return { stream, isTerminal: stream.isTTY === true, columns: stream.columns || 80, rows: stream.rows || 24 };
+  // A terminal that does not know its size reports 0.
+  return { stream, isTerminal: stream.isTTY === true, columns: stream.columns || 80 };
 }
+
+/** Without the option, newer versions of Node look at `process.stdout` instead of the stream that is written to; older types lack it. */
+const style: (colour: Colour, word: string, options: { readonly validateStream: false }) => string = styleText;
+
+/** The least time between two drawings of a bar, in milliseconds. */
+const drawnEvery = 100;
 
 /**
  * The terminal of this process.
  *
- * @param environment Its environment: `NO_COLOR`, `TERM` and `PAGER` are looked at.
+ * @param environment The environment: `NO_COLOR` and `TERM=dumb` turn colours off.
  * @param output Where lines go.
- * @param errors Where remarks and progress go.
+ * @param errors Where messages and progress bars go.
  */
 export function terminal(
   environment: NodeJS.ProcessEnv = process.env,
@@ -157,13 +101,13 @@ export function terminal(
   const { isTerminal, columns } = output;
   const { stream } = errors;
   const colours = isTerminal && !environment["NO_COLOR"] && environment["TERM"] !== "dumb";
-  // Nobody to tell is no reason to fail.
+  // A closed standard error must not fail the command.
   stream.on("error", () => {});
   return {
     width: isTerminal ? columns : Infinity,
-    print: printer(output, environment),
-    say: (text) => void stream.write(`${text.split("\n").map(plainText).join("\n")}\n`),
-    draw: (what) => {
+    print: printer(output.stream),
+    say: (text) => void stream.write(`${text.split("\n").map(printable).join("\n")}\n`),
+    draw: (label) => {
       let drawn = -Infinity;
       return (progress) => {
         if (!errors.isTerminal) return;
@@ -171,9 +115,29 @@ export function terminal(
         const now = performance.now();
         if (now - drawn < drawnEvery) return;
         drawn = now;
-        stream.write(`\r${cut(plainText(`${what} ${progressText(progress)}`), errors.columns - 1, "")}\x1b[K`);
+        stream.write(`\r${cut(printable(`${label} ${progressText(progress)}`), errors.columns - 1, "")}\x1b[K`);
       };
     },
-    paint: (colour, word) => colours ? `\x1b[${codes[colour]}m${word}\x1b[0m` : word,
+    paint: (colour, word) => colours ? style(colour, word, { validateStream: false }) : word,
+  };
+}
+
+// --- combinators
+
+/**
+ * Runs a task with a progress bar, which is erased at the end.
+ *
+ * @param terminal Where to draw it.
+ * @param label What is done.
+ * @param task The task. It is given the function that draws its progress.
+ */
+export function withBar<X, A>(
+  { draw }: Terminal,
+  label: string,
+  task: (onProgress: (progress: Progress) => void) => TaskEither<X, A>,
+): TaskEither<X, A> {
+  return () => {
+    const bar = draw(label);
+    return task(bar)().finally(bar);
   };
 }

@@ -1,35 +1,25 @@
 /**
- * Numbers, tables and bars as text of a fixed width: pure, so that what the command line writes can be compared to the letter.
+ * Formats values as text for a terminal or as JSON. All functions are pure.
+ *
+ * Names in a checkpoint may hold any character, so everything that is printed passes through {@link printable} or {@link jsonText}:
+ * neither lets a control character reach the terminal.
  *
  * @module
  */
 import type { Progress } from "../progress.ts";
 
-// --- types
-
-/** A column of a table. */
-export interface Column {
-  readonly name: string;
-  /** Numbers stand to the right. */
-  readonly right?: boolean;
-  /** This one is cut where a line would be too long. */
-  readonly flexible?: boolean;
-  /** What to put around a cell's text when its place is found. */
-  readonly paint?: (cell: string) => string;
-}
-
 // --- constructors
 
 const units = ["B", "KiB", "MiB", "GiB", "TiB"];
 
-/** A number of bytes, such as `1.5 MiB`. */
+/** A number of bytes in binary units, such as `1.5 MiB`. */
 export function bytesText(bytes: number): string {
-  // A step earlier than at 1024, so that no rounding makes "1024.0 KiB".
+  // The next unit begins slightly below 1024, so that rounding never gives "1024.0 KiB".
   const step = Math.min(units.length - 1, bytes < 1024 ? 0 : Math.floor(Math.log2(bytes + bytes / 4096) / 10));
   return step === 0 ? `${bytes} B` : `${(bytes / 1024 ** step).toFixed(1)} ${units[step]}`;
 }
 
-/** A span of seconds in its largest unit, such as `5 min`. */
+/** A duration in seconds in its largest unit, such as `5 min`. */
 export function spanText(seconds: number): string {
   if (!Number.isFinite(seconds)) return "?";
   const whole = Math.max(0, Math.round(seconds));
@@ -38,7 +28,7 @@ export function spanText(seconds: number): string {
   return `${Math.floor(whole / length)} ${unit}`;
 }
 
-/** A number in at most four significant digits. */
+/** A number with at most four significant digits. */
 export function numberText(value: number): string {
   return Object.is(value, -0)
     ? "-0"
@@ -50,7 +40,7 @@ export function metricsText(metrics: Readonly<Record<string, number>>): string {
   return Object.entries(metrics).map(([name, value]) => `${name} ${numberText(value)}`).join(", ");
 }
 
-/** A value as one line of text: strings as in JSON. */
+/** A plain value on one line, with strings quoted as in JSON. */
 export function valueText(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "bigint") return `${value}n`;
@@ -58,24 +48,28 @@ export function valueText(value: unknown): string {
   return typeof value === "number" && Object.is(value, -0) ? "-0" : String(value);
 }
 
-/** What a terminal may obey, or shows nothing of: control and format characters (such as those that turn the direction of text), line ends. */
-const unseen = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+/** Characters that control a terminal or are invisible: control and format characters (bidirectional marks too), line ends, lone surrogates. */
+const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
-/** Text that a terminal shows and does not obey: names in a checkpoint may hold any characters; those in question are written as their codes. */
-export function plainText(text: string): string {
-  return text.replace(unseen, (c) => {
+/** Text that is safe to print: unprintable characters are replaced by their codes, such as `\x1b`. */
+export function printable(text: string): string {
+  return text.replace(unprintable, (c) => {
     const code = c.codePointAt(0) ?? 0;
-    return code < 0x100 ? `\\x${hex(code, 2)}` : code < 0x10000 ? `\\u${hex(code, 4)}` : `\\u{${hex(code, 1)}}`;
+    return code < 0x100
+      ? `\\x${hexCode(code, 2)}`
+      : code < 0x10000
+      ? `\\u${hexCode(code, 4)}`
+      : `\\u{${hexCode(code, 1)}}`;
   });
 }
 
-function hex(code: number, digits: number): string {
+function hexCode(code: number, digits: number): string {
   return code.toString(16).padStart(digits, "0");
 }
 
 /**
- * One line of JSON, whatever the numbers: those that JSON lacks are strings, such as `"NaN"`. Characters that a terminal may obey are escaped:
- * what is parsed of it is the same.
+ * A value as one line of JSON. Numbers that JSON lacks become strings, such as `"NaN"`. Unprintable characters are escaped, which does not
+ * change the parsed value.
  */
 export function jsonText(value: unknown): string {
   const text = JSON.stringify(value, (_, inner: unknown) => {
@@ -84,14 +78,14 @@ export function jsonText(value: unknown): string {
     return Object.is(inner, -0) ? "-0" : Number.isFinite(inner) ? inner : String(inner);
   });
   return text.replace(
-    unseen,
-    (c) => Array.from({ length: c.length }, (_, i) => `\\u${hex(c.charCodeAt(i), 4)}`).join(""),
+    unprintable,
+    (c) => Array.from({ length: c.length }, (_, i) => `\\u${hexCode(c.charCodeAt(i), 4)}`).join(""),
   );
 }
 
 /**
- * Characters that take two columns: East Asian Wide and Fullwidth of Unicode Standard Annex 11, whole blocks where those that are left are not
- * assigned, and emoji that are shown as pictures.
+ * Characters two columns wide: East Asian Wide and Fullwidth of Unicode Standard Annex 11, rounded to whole blocks where the rest of a block is
+ * unassigned, and emoji that are shown as pictures.
  */
 const wide = new RegExp(
   "[\\u1100-\\u115f\\u2329\\u232a\\u2e80-\\u303e\\u3041-\\u33ff\\u3400-\\u4dbf\\u4e00-\\ua4cf\\ua960-\\ua97f\\uac00-\\ud7a3" +
@@ -100,13 +94,13 @@ const wide = new RegExp(
   "u",
 );
 
-/** Characters that take none: they are put over or into the one before. */
+/** Characters without width: they combine with the one before. */
 const narrow = /[\p{Mn}\p{Me}\u1160-\u11ff\ud7b0-\ud7ff]/u;
 
-/** Two of these make one flag, of two columns. */
+/** Regional indicators: two of them make one flag, which is two columns wide. */
 const half = /\p{Regional_Indicator}/u;
 
-/** How many columns of a terminal a text takes that has been through {@link plainText}. */
+/** The width of a {@link printable} text in columns of a terminal. */
 export function widthOf(text: string): number {
   if (/^[ -~]*$/.test(text)) return text.length;
   let width = 0;
@@ -114,13 +108,17 @@ export function widthOf(text: string): number {
   return width;
 }
 
-/** A bar that is full to a part from 0 to 1. */
+/** A progress bar.
+ *
+ * @param part The filled part, from 0 to 1.
+ * @param width The number of characters between the brackets.
+ */
 export function bar(part: number, width: number): string {
   const full = Math.round(width * Math.min(1, Math.max(0, part)));
   return `[${"#".repeat(full)}${"-".repeat(width - full)}]`;
 }
 
-/** How far something has come, on one line. */
+/** Progress on one line: a bar, bytes, rate and time left. */
 export function progressText({ bytes, total, rate, left }: Progress): string {
   const amount = `${bytesText(bytes)} of ${bytesText(total)}`;
   return `${bar(total > 0 ? bytes / total : 1, 20)} ${amount}  ${bytesText(Math.round(rate))}/s  ${
@@ -130,63 +128,14 @@ export function progressText({ bytes, total, rate, left }: Progress): string {
 
 // --- combinators
 
-/** A text in so many columns at most, its end cut off between two characters; `end` takes its place. */
+/** A text cut to a width in columns, never inside a character. `end` replaces what was cut off. */
 export function cut(text: string, width: number, end = "…"): string {
   if (widthOf(text) <= width) return text;
-  let [taken, room] = ["", Math.max(0, width - end.length)];
+  let [taken, left] = ["", Math.max(0, width - end.length)];
   for (const c of text) {
-    room -= widthOf(c);
-    if (room < 0) break;
+    left -= widthOf(c);
+    if (left < 0) break;
     taken += c;
   }
   return taken + end;
-}
-
-/** The widths of the columns for these rows: as wide as need be, the flexible one narrower if a line would be too long. */
-function widthsOf(columns: readonly Column[], rows: readonly (readonly string[])[], width: number): readonly number[] {
-  const natural = columns.map(({ name }, i) =>
-    rows.reduce((most, row) => Math.max(most, widthOf(row[i] ?? "")), name.length)
-  );
-  const excess = natural.reduce((sum, one) => sum + one + 2, -2) - width;
-  return natural.map((one, i) =>
-    columns[i]?.flexible === true && excess > 0 ? Math.max(columns[i].name.length, one - excess) : one
-  );
-}
-
-/** How many rows the widths of a table are made for; what comes after them may stand out. */
-const looked = 200;
-
-/**
- * A table, line by line, while its rows are being made.
- *
- * @param columns What its first line names.
- * @param rows Its cells.
- * @param width The longest a line is to be.
- */
-export async function* table(
-  columns: readonly Column[],
-  rows: AsyncIterable<readonly string[]> | Iterable<readonly string[]>,
-  width: number,
-): AsyncGenerator<string> {
-  let widths: readonly number[] | undefined;
-  const first: (readonly string[])[] = [];
-  const line = (cells: readonly string[], painting = true): string =>
-    cells.map((cell, i) => {
-      const [column, room] = [columns[i], widths?.[i] ?? 0];
-      const shown = column?.flexible === true ? cut(cell, room) : cell;
-      const space = " ".repeat(Math.max(0, room - widthOf(shown)));
-      const painted = painting ? column?.paint?.(shown) ?? shown : shown;
-      return column?.right === true ? space + painted : painted + space;
-    }).join("  ").trimEnd();
-  function* begin(): Generator<string> {
-    widths = widthsOf(columns, first, width);
-    yield line(columns.map(({ name }) => name), false);
-    for (const row of first) yield line(row);
-  }
-  for await (const given of rows) {
-    const row = given.map(plainText);
-    if (widths !== undefined) yield line(row);
-    else if (first.push(row) === looked) yield* begin();
-  }
-  if (widths === undefined) yield* begin();
 }

@@ -1,151 +1,195 @@
 /**
- * `dogear verify`: whether every byte is what was committed.
+ * `dogear verify`: checks that every byte of checkpoints is as committed.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { Task } from "fp-ts/lib/Task.js";
-import { candidates } from "../catalogue.ts";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import { decodeSummary } from "../manifest.ts";
 import { sha256Of } from "../digest.ts";
-import type { Store } from "../store.ts";
+import { type CommandError, messageOf, type Usage, usage, usageError } from "./arguments.ts";
+import { type Command, defineCommand } from "./command.ts";
 import {
-  type Chosen,
-  chosen,
-  type Outcome,
-  selections,
-  sentence,
-  type Trouble,
-  usage,
-  type Words,
-} from "./arguments.ts";
-import { summaryJson, verdictColumn } from "./ls.ts";
-import { summarize, type Summary } from "./summary.ts";
+  findCheckpoint,
+  findCheckpoints,
+  type NamedCheckpoint,
+  type OpenRun,
+  parseReferences,
+  type Reference,
+} from "./reference.ts";
+import { type CheckpointStatus, checkpointStatus, statusJson, verdictColumn } from "./summary.ts";
+import { columnsOf, tableLines } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
-import { bytesText, jsonText, table } from "./text.ts";
+import { bytesText, jsonText } from "./text.ts";
 
-// --- the command
+// --- types
 
-/** Every checkpoint that words select, oldest first; all of a folder where none is named. */
-async function everyChosen(words: readonly string[]): Promise<E.Either<Trouble, readonly Chosen[]>> {
-  const selected = await selections(words)();
-  if (E.isLeft(selected)) return selected;
-  let all: readonly Chosen[] = [];
-  for (const selection of selected.right) {
-    const { given, store, checkpoints } = selection;
-    const numbers = await candidates(store)();
-    if (E.isLeft(numbers)) return numbers;
-    const whole = checkpoints.length === 0 && numbers.right.length > 0;
-    const found = whole
-      ? E.right(numbers.right.map((checkpoint): Chosen => ({ given, store, checkpoint })))
-      : await chosen(selection)();
-    if (E.isLeft(found)) return found;
-    all = all.concat(found.right);
-  }
-  return E.right(all);
+/** A checkpoint that is intact, but not the expected one. */
+interface UnexpectedDigest {
+  readonly _tag: "UnexpectedDigest";
+  readonly checkpoint: number;
+  readonly expected: string;
+  /** Null for a checkpoint that was saved without SHA-256. */
+  readonly found: string | null;
 }
 
-/** What is known of a checkpoint whose bytes have all been read, and its digest. */
-type Checked = Summary & Pick<Chosen, "given" | "store"> & { readonly digest: string | null };
-
-/**
- * Reads every byte of a checkpoint, all of it against one reading of its manifest, so that what is verified is what the digest is of.
- *
- * @returns Undefined for one that is not there: it never was a checkpoint, or was removed since.
- */
-async function checkOne(
-  { given, store, checkpoint }: Chosen,
-  expected: string | undefined,
-  draw: ReturnType<Terminal["draw"]>,
-): Promise<Checked | undefined> {
-  const bytes = await store.manifest(checkpoint)();
-  // Without the SHA-256 of every file, the digest would prove nothing of them.
-  const asked: Store = expected === undefined ? store : { ...store, digest: "sha256" };
-  const summary = await summarize({ ...asked, manifest: () => () => Promise.resolve(bytes) }, checkpoint, true, draw)();
-  draw();
-  if (E.isLeft(summary)) return undefined;
-  const known = E.isRight(bytes) ? decodeSummary(bytes.right) : bytes;
-  const whole = E.isRight(known) && known.right.files.every(({ sha256 }) => sha256 !== undefined);
-  const digest = whole && E.isRight(bytes) ? sha256Of(bytes.right) : null;
-  const checked: Checked = { given, ...summary.right, store, digest };
-  if (expected === undefined || checked.error !== null || digest === expected) return checked;
-  const problem = {
-    path: "snapshot.json",
-    kind: "digest",
-    expected: `SHA-256 ${expected}`,
-    found: E.isRight(bytes) ? sha256Of(bytes.right) : "none",
-  } as const;
-  return { ...checked, verdict: "damaged", error: { _tag: "Damaged", checkpoint, problems: [problem] } };
+/** A checkpoint of which every byte was read. */
+interface Verified extends CheckpointStatus<"unexpected", UnexpectedDigest> {
+  readonly target: NamedCheckpoint;
+  /** The SHA-256 of its manifest, if that has the SHA-256 of every file: it is then a digest of the whole checkpoint. */
+  readonly digest: string | null;
 }
 
-/** The digest that `--expect` names: 64 hexadecimal digits, in any case, with or without `sha256:` before them. */
-function expectation(word: unknown): E.Either<Trouble, string | undefined> {
-  if (typeof word !== "string") return E.right(undefined);
+type Bar = ReturnType<Terminal["draw"]>;
+
+// --- parsing
+
+/** The digest of `--expect`: 64 hexadecimal digits in either case, with or without `sha256:` before them. */
+function parseDigest(word: string | undefined): E.Either<Usage, string | undefined> {
+  if (word === undefined) return E.right(undefined);
   const digest = /^(?:sha256:)?([0-9a-f]{64})$/i.exec(word)?.[1]?.toLowerCase();
   return digest === undefined
     ? usage(`Expected --expect with a SHA-256 of 64 hexadecimal digits, found ${JSON.stringify(word)}`)
     : E.right(digest);
 }
 
-/** The checkpoints to be verified; with a digest there is one, the newest if none is named. */
-async function verified(
-  words: readonly string[],
-  expected: string | undefined,
-): Promise<E.Either<Trouble, readonly Chosen[]>> {
-  if (expected === undefined) return await everyChosen(words);
-  const selected = await selections(words)();
-  if (E.isLeft(selected)) return selected;
-  const [selection, ...more] = selected.right;
-  if (selection === undefined || more.length > 0 || selection.checkpoints.length > 1) {
-    return usage("Expected one checkpoint for --expect, found several");
-  }
-  return await chosen(selection)();
+// --- running
+
+/** The checkpoints of a reference. A run without checkpoints is an error: nothing would be verified. */
+function targetsOf(reference: Reference): TE.TaskEither<CommandError, readonly NamedCheckpoint[]> {
+  const toTarget = ({ store }: OpenRun) => (checkpoint: number): NamedCheckpoint => ({
+    text: reference.text,
+    store,
+    checkpoint,
+  });
+  return pipe(
+    findCheckpoint(reference),
+    TE.flatMap(() => findCheckpoints(reference)),
+    TE.map((run) => run.numbers.map(toTarget(run))),
+  );
 }
 
-/** `dogear verify [run] [checkpoint...] [--expect digest]`. */
-export function verify({ options, rest }: Words, terminal: Terminal): Task<Outcome> {
-  return async () => {
-    const expected = expectation(options["expect"]);
-    if (E.isLeft(expected)) return expected;
-    const all = await verified(rest, expected.right);
-    if (E.isLeft(all)) return all;
-    const several = new Set(all.right.map(({ store }) => store.location)).size > 1;
-    const checked: Checked[] = [];
-    for (const [i, one] of all.right.entries()) {
-      const draw = terminal.draw(`${i + 1} of ${all.right.length}: checkpoint ${one.checkpoint}`);
-      const found = await checkOne(one, expected.right, draw);
-      if (found !== undefined) checked.push(found);
-    }
-    const faulty = checked.filter(({ error }) => error !== null);
-    const [sound, damaged] = [checked.length - faulty.length, faulty.length];
-    if (options["json"] === true) {
-      const checkpoints = checked.map((one) => ({
-        location: one.store.location,
-        ...summaryJson(one),
-        digest: one.digest,
-      }));
-      await terminal.print([jsonText({ checkpoints, verified: sound, damaged })]);
-      return E.right(damaged > 0 ? 1 : 0);
-    }
-    const digests = checked.some(({ digest }) => digest !== null);
-    const rows = checked.map(({ given, checkpoint, entry, verdict, digest }) => [
-      ...(several ? [given] : []),
-      `${checkpoint}`,
-      entry === null ? "" : bytesText(entry.bytes),
-      verdict,
-      ...(digests ? [digest ?? ""] : []),
-    ]);
-    const columns = [
-      ...(several ? [{ name: "run", flexible: true }] : []),
-      { name: "checkpoint", right: true },
-      { name: "size", right: true },
-      verdictColumn(terminal),
-      ...(digests ? [{ name: "SHA-256" }] : []),
-    ];
-    await terminal.print(table(columns, rows, terminal.width));
-    for (const { store, error } of faulty) {
-      if (error !== null) terminal.say(`${several ? `${store.location}: ` : ""}${sentence(error)}`);
-    }
-    return E.right(damaged > 0 ? 1 : 0);
-  };
+/** Whether a manifest has the SHA-256 of every file. */
+function hasDigests(manifest: Uint8Array): boolean {
+  return pipe(decodeSummary(manifest), E.exists(({ files }) => files.every(({ sha256 }) => sha256 !== undefined)));
 }
+
+/**
+ * Reads every byte of a checkpoint. The manifest is read once, so that the bytes that are verified are those that the digest is of.
+ *
+ * @returns Undefined for a checkpoint that does not exist: it was removed meanwhile, or its folder never became a checkpoint.
+ */
+async function verifyOne(
+  target: NamedCheckpoint,
+  expected: string | undefined,
+  bar: Bar,
+): Promise<Verified | undefined> {
+  const { store, checkpoint } = target;
+  const bytes = await store.manifest(checkpoint)();
+  const status = await checkpointStatus(
+    { ...store, manifest: () => () => Promise.resolve(bytes) },
+    checkpoint,
+    true,
+    bar,
+  )();
+  bar();
+  if (E.isLeft(status)) return undefined;
+  const digest = E.isRight(bytes) && hasDigests(bytes.right) ? sha256Of(bytes.right) : null;
+  if (expected === undefined || expected === digest || status.right.error !== null) {
+    return { ...status.right, target, digest };
+  }
+  const error: UnexpectedDigest = { _tag: "UnexpectedDigest", checkpoint, expected, found: digest };
+  return { ...status.right, target, digest, verdict: "unexpected", error };
+}
+
+async function verifyAll(
+  targets: readonly NamedCheckpoint[],
+  expected: string | undefined,
+  { draw }: Terminal,
+): Promise<readonly Verified[]> {
+  const verified: Verified[] = [];
+  for (const [i, target] of targets.entries()) {
+    const bar = draw(`${i + 1} of ${targets.length}: checkpoint ${target.checkpoint}`);
+    const one = await verifyOne(target, expected, bar);
+    if (one !== undefined) verified.push(one);
+  }
+  return verified;
+}
+
+// --- showing
+
+function verifiedJson(all: readonly Verified[]): string {
+  const unexpected = all.filter(({ verdict }) => verdict === "unexpected").length;
+  const faulty = all.filter(({ error }) => error !== null).length;
+  const checkpoints = all.map(({ target: { store }, digest, ...status }) => {
+    return { location: store.location, ...statusJson(status), digest };
+  });
+  return jsonText({ checkpoints, verified: all.length - faulty, damaged: faulty - unexpected, unexpected });
+}
+
+function verifiedText(all: readonly Verified[], several: boolean, terminal: Terminal): AsyncIterable<string> {
+  const digests = all.some(({ digest }) => digest !== null);
+  const columns = [
+    ...(several ? columnsOf({ run: "cut" }) : []),
+    ...columnsOf({ checkpoint: "right", size: "right" }),
+    verdictColumn(terminal),
+    ...(digests ? columnsOf({ "SHA-256": "left" }) : []),
+  ];
+  const rows = all.map(({ target, checkpoint, entry, verdict, digest }) => {
+    const cells = [`${checkpoint}`, entry === null ? "" : bytesText(entry.bytes), verdict, digest ?? ""];
+    return several ? [target.text, ...cells] : cells;
+  });
+  return tableLines(columns, rows, terminal.width);
+}
+
+function errorText(error: NonNullable<Verified["error"]>): string {
+  if (error._tag !== "UnexpectedDigest") return messageOf(error);
+  const found = error.found ?? 'none: it was saved without { digest: "sha256" }';
+  return `Checkpoint ${error.checkpoint} is intact, but not the one expected: expected digest ${error.expected}, found ${found}`;
+}
+
+// --- the command
+
+/** `dogear verify`. */
+export const verifyCommand: Command = defineCommand({
+  name: "verify",
+  summary: "read every byte of checkpoints",
+  usage: "[RUN[@CHECKPOINT]]... [--expect DIGEST]",
+  description:
+    `Reads every byte of checkpoints, and names what is damaged. The exit code is then 1. Without CHECKPOINT it verifies all
+of a run, or with --expect the newest. For a checkpoint that was saved with { digest: "sha256" } it prints the SHA-256 of
+the whole, which the save gave as Saved.digest.`,
+  options: { expect: { value: "DIGEST", help: "the SHA-256 that the checkpoint must have" } },
+  example: "runs/digits@12",
+  json: "{ checkpoints: [{ location, ... as in ls, digest }], verified, damaged, unexpected }",
+  parse: ({ options: { expect }, words }) =>
+    pipe(
+      E.Do,
+      E.bind("expected", () => parseDigest(expect)),
+      E.bind("references", () => parseReferences(words)),
+      E.filterOrElseW(
+        ({ expected, references }) => expected === undefined || references.length === 1,
+        () => usageError(`Expected one checkpoint for --expect, found ${words.length}`),
+      ),
+    ),
+  run: ({ references, expected }, terminal) =>
+    pipe(
+      expected === undefined
+        ? pipe(references, TE.traverseSeqArray(targetsOf), TE.map((targets) => targets.flat()))
+        : pipe(references, TE.traverseSeqArray(findCheckpoint)),
+      TE.flatMapTask((targets) => () => verifyAll(targets, expected, terminal)),
+    ),
+  show: (all, terminal) => {
+    const several = new Set(all.map(({ target: { store } }) => store.location)).size > 1;
+    const messages = all.flatMap(({ target: { store }, error }) =>
+      error === null ? [] : [`${several ? `${store.location}: ` : ""}${errorText(error)}`]
+    );
+    return {
+      json: () => [verifiedJson(all)],
+      text: () => verifiedText(all, several, terminal),
+      messages,
+      exitCode: () => messages.length > 0 ? 1 : 0,
+    };
+  },
+});

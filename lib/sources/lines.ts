@@ -11,7 +11,7 @@ import type { DataFailed } from "../errors.ts";
 import { toError } from "../explain.ts";
 import { checkOptionNames, type OptionNames } from "../option_names.ts";
 import { type Loader, loaderOf } from "../loader_types.ts";
-import { demand, ifGiven, codecWith, oneOf, shown } from "../rules.ts";
+import { codecWith, demand, ifGiven, oneOf, shown } from "../rules.ts";
 import { randomAccess } from "../source.ts";
 import { checkPath, dataFailed, type DataFile, dataFile, failureOf, withOpenFile } from "./file.ts";
 import { countRecords, type Keep, loadIndex, type RecordIndex, recordReader, splitLines } from "./records.ts";

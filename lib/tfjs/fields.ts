@@ -33,11 +33,14 @@ type ObjectFields = Record<string, unknown>;
  * @returns A record of the fields. Symbols, accessors and fields that are not enumerable are refused.
  */
 export function encodeFields(object: object, skip: ReadonlySet<string>, site: Site): Node {
-  return site.deferred("fields", (at) =>
-    ownFieldNames(object, at).filter((name) => !skip.has(name)).map((name): Named => [
-      name,
-      at.part(name, (object as ObjectFields)[name]),
-    ]));
+  return site.deferred(
+    "fields",
+    (at) =>
+      ownFieldNames(object, at).filter((name) => !skip.has(name)).map((name): Named => [
+        name,
+        at.part(name, (object as ObjectFields)[name]),
+      ]),
+  );
 }
 
 /** The names of an object's own fields; refuses fields that cannot be read and set. */

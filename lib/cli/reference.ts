@@ -1,0 +1,189 @@
+/**
+ * References: the names of runs and checkpoints on the command line.
+ *
+ * ```text
+ * reference  = run | [ run ] "@" checkpoint
+ * checkpoint = number | "latest" [ "~" number ] | "best:" metric ":" ( "min" | "max" )
+ * ```
+ *
+ * `runs/digits@12` is checkpoint 12, `runs/digits@latest~1` the one before the newest. The run ends at the last `@` that a checkpoint
+ * follows, so folders and metrics may have `@` in their names. Parsing never looks at the disk: a folder whose last name has an `@` is
+ * written with a slash after it, `a@b/`, or with a checkpoint, `a@b@latest`. Without a run, as in `@18`, the run of the reference before it
+ * is meant, and for the first reference the working directory.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { resolve } from "node:path";
+import { candidates, entriesOf } from "../catalogue.ts";
+import { directory } from "../directory.ts";
+import { localFileSystem } from "../local_file_system.ts";
+import type { StoreFailed } from "../errors.ts";
+import type { Store } from "../store.ts";
+import { type CommandError, type Usage, usage, usageError } from "./arguments.ts";
+
+// --- types
+
+/** A checkpoint by its number, by how many are newer, or by the best value of a metric. */
+export type CheckpointName =
+  | { readonly number: number }
+  | { readonly back: number }
+  | { readonly metric: string; readonly mode: "min" | "max" };
+
+/** A parsed reference. */
+export interface Reference {
+  /** The reference as it was typed. */
+  readonly text: string;
+  readonly run: string;
+  readonly checkpoint?: CheckpointName;
+}
+
+/** An existing run. */
+export interface OpenRun {
+  readonly store: Store;
+  /** The numbers that may have a checkpoint, ascending; the last one has. */
+  readonly numbers: readonly number[];
+}
+
+/** An existing checkpoint. */
+export interface NamedCheckpoint {
+  readonly text: string;
+  readonly store: Store;
+  readonly checkpoint: number;
+}
+
+// --- parsing
+
+/** The checkpoint that a text names; undefined if it names none. */
+export function parseCheckpoint(text: string): CheckpointName | undefined {
+  const match = /^(?:(0|[1-9]\d*)|latest(?:~(\d+))?|best:(.+):(min|max))$/s.exec(text);
+  const [, digits, back = "0", metric, mode] = match ?? [];
+  if (metric !== undefined && (mode === "min" || mode === "max")) return { metric, mode };
+  const number = Number(digits ?? back);
+  if (match === null || !Number.isSafeInteger(number)) return undefined;
+  return digits === undefined ? { back: number } : { number };
+}
+
+/**
+ * Parses a reference.
+ *
+ * @param text The reference.
+ * @param runBefore The run that a reference without a run is to.
+ */
+export function parseReference(text: string, runBefore: string = "."): E.Either<Usage, Reference> {
+  if (text === "") return usage('Expected RUN or RUN@CHECKPOINT, found ""');
+  for (let at = text.lastIndexOf("@"); at >= 0; at = at === 0 ? -1 : text.lastIndexOf("@", at - 1)) {
+    const checkpoint = parseCheckpoint(text.slice(at + 1));
+    if (checkpoint !== undefined) return E.right({ text, run: text.slice(0, at) || runBefore, checkpoint });
+  }
+  const unknown = /@([^@/\\]*)$/.exec(text)?.[1];
+  if (unknown === undefined) return E.right({ text, run: text });
+  const expected = "Expected a number, latest, latest~1 or best:METRIC:min after the @";
+  return usage(`${expected}, found ${JSON.stringify(unknown)}. A folder of this name is written ${text}/`);
+}
+
+/** Parses references in a row; without any, the working directory is the run. */
+export function parseReferences(words: readonly string[]): E.Either<Usage, readonly Reference[]> {
+  const references: Reference[] = [];
+  for (const word of words.length === 0 ? ["."] : words) {
+    const reference = parseReference(word, references.at(-1)?.run);
+    if (E.isLeft(reference)) return reference;
+    references.push(reference.right);
+  }
+  return E.right(references);
+}
+
+/** The remedy if a checkpoint was typed apart from its run, as the 12 of `inspect RUN 12`; empty for any other word. */
+export function separateCheckpoint(word: string | undefined, run: string = "RUN"): string {
+  const checkpoint = word?.replace(/^@/, "") ?? "";
+  const isOne = parseCheckpoint(checkpoint) !== undefined;
+  return isOne ? `. A checkpoint is written after its run: ${run}@${checkpoint}` : "";
+}
+
+// --- resolving
+
+/** The error of a path that is no run; inside a checkpoint it names the run. Other failures of the store stay as they are. */
+function notARun(run: string, failed?: StoreFailed): CommandError {
+  const [, owner, number] = /^(.+)[/\\]checkpoints[/\\]checkpoint_(\d+)(?:[/\\]|$)/.exec(resolve(run)) ?? [];
+  if (failed !== undefined && (failed.code !== "ENOTRUN" || owner === undefined)) return failed;
+  const remedy = owner === undefined
+    ? separateCheckpoint(run) || ": give the path that the run saves to"
+    : `, which is in checkpoint ${number} of the run ${owner}: write ${owner}@${number}`;
+  const found = `${failed === undefined ? "no folder " : ""}${JSON.stringify(run)}`;
+  return usageError(`Expected the folder of a run, found ${found}${remedy}`);
+}
+
+/**
+ * Opens a run.
+ *
+ * @param run The path of its folder.
+ */
+export function openRun(run: string): TE.TaskEither<CommandError, OpenRun> {
+  const store = directory(resolve(run));
+  return pipe(
+    localFileSystem.status(resolve(run)),
+    TE.filterOrElseW(({ kind }) => kind === "folder", () => undefined),
+    TE.mapLeft(() => notARun(run)),
+    TE.flatMap(() => pipe(candidates(store), TE.mapLeft((failed) => notARun(run, failed)))),
+    TE.map((numbers) => ({ store, numbers })),
+  );
+}
+
+/** The number of the checkpoint that so many others are newer than. */
+function fromNewest({ store }: OpenRun, back: number): TE.TaskEither<CommandError, number> {
+  const missing = (count: number): Usage =>
+    usageError(`Expected more than ${back} checkpoints for latest~${back}, found ${count} in ${store.location}`);
+  return pipe(
+    // Some of the candidates may be no checkpoints.
+    store.list,
+    TE.flatMapEither((numbers) => E.fromNullable(missing(numbers.length))(numbers.at(-1 - back))),
+  );
+}
+
+/** The number of the checkpoint with the best value of a metric; of equal ones the newest, as for retention. */
+function bestBy({ store, numbers }: OpenRun, metric: string, mode: "min" | "max"): TE.TaskEither<CommandError, number> {
+  return async () => {
+    const entries = await entriesOf(store, numbers);
+    const sign = mode === "min" ? 1 : -1;
+    const [best] = entries
+      .map(({ checkpoint, metrics }) => ({ checkpoint, value: new Map(Object.entries(metrics)).get(metric) ?? NaN }))
+      .filter(({ value }) => !Number.isNaN(value))
+      .sort((a, b) => a.value === b.value ? b.checkpoint - a.checkpoint : sign * (a.value - b.value));
+    if (best !== undefined) return E.right(best.checkpoint);
+    const names = new Set(entries.flatMap(({ metrics }) => Object.keys(metrics).map((name) => JSON.stringify(name))));
+    const known = names.size === 0 ? "no checkpoint has any metric" : `its metrics are ${[...names].join(", ")}`;
+    const expected = `Expected a checkpoint with the metric ${JSON.stringify(metric)}`;
+    return usage(`${expected}, found none in ${store.location}: ${known}`);
+  };
+}
+
+/** The number of a checkpoint of a run. It may not exist; undefined is the newest of a run without checkpoints. */
+function numberNamed(run: OpenRun, name: CheckpointName): TE.TaskEither<CommandError, number | undefined> {
+  if ("number" in name) return TE.right(name.number);
+  if ("metric" in name) return bestBy(run, name.metric, name.mode);
+  return name.back === 0 ? TE.right(run.numbers.at(-1)) : fromNewest(run, name.back);
+}
+
+/** Finds the checkpoint of a reference: the newest if the reference names none. */
+export function findCheckpoint(reference: Reference): TE.TaskEither<CommandError, NamedCheckpoint> {
+  const { text, run, checkpoint = { back: 0 } } = reference;
+  return pipe(
+    TE.Do,
+    TE.bind("open", () => openRun(run)),
+    TE.bind("number", ({ open }) => numberNamed(open, checkpoint)),
+    TE.flatMapEither(({ open: { store, numbers }, number }): E.Either<CommandError, NamedCheckpoint> => {
+      if (number !== undefined && numbers.includes(number)) return E.right({ text, store, checkpoint: number });
+      const asked = number === undefined ? {} : { checkpoint: number };
+      return E.left({ _tag: "NoCheckpoint", location: store.location, ...asked, available: numbers });
+    }),
+  );
+}
+
+/** Finds the checkpoints of a reference, ascending: all of the run if the reference names none. */
+export function findCheckpoints(reference: Reference): TE.TaskEither<CommandError, OpenRun> {
+  return reference.checkpoint === undefined
+    ? openRun(reference.run)
+    : pipe(findCheckpoint(reference), TE.map(({ store, checkpoint }) => ({ store, numbers: [checkpoint] })));
+}
