@@ -69,7 +69,7 @@ export type { FitOptions } from "./lib/fit_options.ts";
 export * as Loader from "./lib/loader.ts";
 export { skip } from "./lib/loader.ts";
 export * as Retention from "./lib/retention.ts";
-export type { Entry } from "./lib/retention.ts";
+export type { Entry } from "./lib/decision.ts";
 export * as Rng from "./lib/rng.ts";
 export { list } from "./lib/catalogue.ts";
 export { version } from "./lib/version.ts";

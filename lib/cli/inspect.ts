@@ -7,7 +7,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { Manifest } from "../manifest.ts";
-import type { Entry } from "../retention.ts";
+import type { Entry } from "../decision.ts";
 import { arraysOf, children, isBranch, kindOf, type Named, type Node, nodesByPath, segment } from "../state_tree.ts";
 import { type Held, sizeOf } from "../tensor.ts";
 import { type CommandError, messageOf, usage, usageError } from "./arguments.ts";

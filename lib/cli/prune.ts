@@ -9,7 +9,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { entriesOf } from "../catalogue.ts";
 import { type Plan, plan, prune, type Removal } from "../pruning.ts";
 import * as Retention from "../retention.ts";
-import type { Entry } from "../retention.ts";
+import type { Entry } from "../decision.ts";
 import type { Store } from "../store.ts";
 import { type CommandError, type Usage, usage } from "./arguments.ts";
 import { type Command, defineCommand } from "./command.ts";

@@ -15,7 +15,7 @@ import type { Manifest } from "../manifest.ts";
 import { notAFile } from "../tensor_files.ts";
 import { verifyCheckpoint } from "../verify.ts";
 import type { Progress } from "../progress.ts";
-import type { Entry } from "../retention.ts";
+import type { Entry } from "../decision.ts";
 import type { PartStatus, Store } from "../store.ts";
 import type { Terminal } from "./terminal.ts";
 import type { Column } from "./table.ts";
