@@ -31,10 +31,10 @@
  * @module
  */
 export { pipe } from "fp-ts/lib/function.js";
-export type { Difference, Differences } from "./lib/compare.ts";
-export { directory } from "./lib/directory.ts";
-export type { DogearError } from "./lib/errors.ts";
-export { explain, runOrThrow } from "./lib/explain.ts";
+export type { Difference, Differences } from "./lib/state/mod.ts";
+export { directory } from "./lib/store/directory/mod.ts";
+export type { DogearError } from "./lib/errors/mod.ts";
+export { explain, runOrThrow } from "./lib/errors/mod.ts";
 export type {
   CursorMismatch,
   Damaged,
@@ -62,49 +62,49 @@ export type {
   Stopped,
   StoreFailed,
   TrainError,
-} from "./lib/errors.ts";
-export { fit } from "./lib/fit.ts";
-export { fitDataset } from "./lib/fit_dataset.ts";
-export type { FitOptions } from "./lib/fit_options.ts";
-export * as Loader from "./lib/loader.ts";
-export { skip } from "./lib/loader.ts";
-export * as Retention from "./lib/retention.ts";
-export type { Entry } from "./lib/decision.ts";
-export * as Rng from "./lib/rng.ts";
-export { list } from "./lib/catalogue.ts";
-export { version } from "./lib/version.ts";
-export type { Listed } from "./lib/catalogue.ts";
-export { plan, prune } from "./lib/pruning.ts";
-export type { Kept, NotRemoved, Plan, PruneOptions, Reason, Removal } from "./lib/pruning.ts";
-export { loadState, readSnapshot, resume } from "./lib/loading.ts";
-export type { LoadOptions, Report } from "./lib/loading.ts";
-export { saveState, writeSnapshot } from "./lib/saving.ts";
-export type { Saved, SaveOptions } from "./lib/saving.ts";
-export { saver } from "./lib/saver.ts";
-export type { Saver, SaverOptions } from "./lib/saver.ts";
-export * as Scaler from "./lib/scaler.ts";
-export * as Schedule from "./lib/schedule.ts";
-export { type CsvOptions, type CsvRecord, fromCsv } from "./lib/sources/csv.ts";
-export { type FileSample, fromFolder } from "./lib/sources/folder.ts";
-export { fromJsonLines, fromLines, type LinesOptions } from "./lib/sources/lines.ts";
-export { fromNpy, type Row } from "./lib/sources/npy.ts";
-export { fromParquet, type ParquetOptions } from "./lib/sources/parquet.ts";
+} from "./lib/errors/mod.ts";
+export { fit } from "./lib/fit/mod.ts";
+export { fitDataset } from "./lib/fit/mod.ts";
+export type { FitOptions } from "./lib/fit/mod.ts";
+export { Loader } from "./lib/loader/mod.ts";
+export { skip } from "./lib/loader/mod.ts";
+export { Retention } from "./lib/store/mod.ts";
+export type { Entry } from "./lib/store/mod.ts";
+export { Rng } from "./lib/values/mod.ts";
+export { list } from "./lib/checkpoint/mod.ts";
+export { version } from "./lib/checkpoint/mod.ts";
+export type { Listed } from "./lib/checkpoint/mod.ts";
+export { plan, prune } from "./lib/checkpoint/mod.ts";
+export type { Kept, NotRemoved, Plan, PruneOptions, Reason, Removal } from "./lib/checkpoint/mod.ts";
+export { loadState, readSnapshot, resume } from "./lib/run/mod.ts";
+export type { LoadOptions, Report } from "./lib/run/mod.ts";
+export { saveState, writeSnapshot } from "./lib/run/mod.ts";
+export type { Saved, SaveOptions } from "./lib/run/mod.ts";
+export { saver } from "./lib/run/mod.ts";
+export type { Saver, SaverOptions } from "./lib/run/mod.ts";
+export { Scaler } from "./lib/values/mod.ts";
+export { Schedule } from "./lib/values/mod.ts";
+export { type CsvOptions, type CsvRecord, fromCsv } from "./lib/data/mod.ts";
+export { type FileSample, fromFolder } from "./lib/data/mod.ts";
+export { fromJsonLines, fromLines, type LinesOptions } from "./lib/data/mod.ts";
+export { fromNpy, type Row } from "./lib/data/mod.ts";
+export { fromParquet, type ParquetOptions } from "./lib/data/mod.ts";
 export { captureState, diff, id, release, restoreInto, restoreState } from "./lib/snapshot.ts";
-export type { Overridden } from "./lib/overridden.ts";
-export type { RestoredParts as Parts, Selection } from "./lib/selection.ts";
+export type { Overridden } from "./lib/state/mod.ts";
+export type { RestoredParts as Parts, Selection } from "./lib/state/partial/mod.ts";
 export type { Codecs, Decoded, NoCodecs, Options, Restored } from "./lib/codecs.ts";
 export type { Components, RestoreOptions, Snapshot } from "./lib/snapshot.ts";
-export type { StateTree } from "./lib/state_tree.ts";
-export { memory } from "./lib/memory.ts";
-export type { Store } from "./lib/store.ts";
-export { exactBackend, type Settings } from "./lib/tfjs/backend.ts";
-export { setLearningRate } from "./lib/tfjs/optimizer.ts";
-export { type Batch, trainOnBatch } from "./lib/tfjs/training.ts";
-export { proveResume } from "./lib/prove.ts";
-export type { Proof, ProveOptions } from "./lib/prove.ts";
-export type { Training } from "./lib/prove/walk.ts";
-export { train } from "./lib/train.ts";
-export type { TrainOptions } from "./lib/train.ts";
-export type { SavePolicy } from "./lib/save_points.ts";
-export type { Signal } from "./lib/signals.ts";
-export type { Progress } from "./lib/progress.ts";
+export type { StateTree } from "./lib/state/mod.ts";
+export { memory } from "./lib/store/mod.ts";
+export type { Store } from "./lib/store/mod.ts";
+export { exactBackend, type Settings } from "./lib/tfjs/mod.ts";
+export { setLearningRate } from "./lib/tfjs/optimizers/mod.ts";
+export { type Batch, trainOnBatch } from "./lib/tfjs/mod.ts";
+export { proveResume } from "./lib/prove/mod.ts";
+export type { Proof, ProveOptions } from "./lib/prove/mod.ts";
+export type { Training } from "./lib/prove/mod.ts";
+export { train } from "./lib/run/mod.ts";
+export type { TrainOptions } from "./lib/run/mod.ts";
+export type { SavePolicy } from "./lib/run/mod.ts";
+export type { Signal } from "./lib/run/mod.ts";
+export type { Progress } from "./lib/store/mod.ts";

@@ -23,7 +23,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { crc32 } from "node:zlib";
 import { Buffer } from "node:buffer";
-import { checkpointStatuses } from "../lib/cli/summary.ts";
+import { checkpointStatuses } from "../lib/cli/checkpoint_status.ts";
 
 import { compare, median } from "./rounds.ts";
 

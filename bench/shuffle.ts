@@ -8,7 +8,7 @@
  */
 import { Loader, pipe } from "@dogear/dogear";
 import process from "node:process";
-import { permutation } from "../lib/permutation.ts";
+import { permutation } from "../lib/values/permutation.ts";
 import { compare } from "./rounds.ts";
 
 const count = 1e6;

@@ -9,7 +9,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { changes, kill, programs } from "../tests/killing.ts";
+import { changes, kill, programs } from "../tests/support/killing.ts";
 
 const [kills = "10", only = ""] = process.argv.slice(2);
 const folder = await mkdtemp(join(tmpdir(), "dogear-kill-"));

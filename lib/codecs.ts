@@ -4,10 +4,9 @@
  * @module
  */
 import * as t from "io-ts";
-import type { Codecs } from "./component.ts";
-import { codecWith, demand, isPlainRecord, must } from "./rules.ts";
-import type { StateTree } from "./state_tree.ts";
-import { variablesToTensors } from "./tfjs/tensor_data.ts";
+import type { Codecs, StateTree } from "./state/mod.ts";
+import { codecWith, demand, isPlainRecord, must } from "./validation/mod.ts";
+import { variablesToTensors } from "./tfjs/mod.ts";
 
 // --- types
 

@@ -3,18 +3,12 @@
  *
  * @module
  */
-import { type AnyKind, valueKind } from "./component.ts";
-import * as Cursor from "./cursor.ts";
-import * as Rng from "./rng.ts";
-import * as Scaler from "./scaler.ts";
-import * as Schedule from "./schedule.ts";
-import { settingsOf } from "./schedule_kinds.ts";
-import { fieldKinds } from "./tfjs/field_kinds.ts";
-import { layerKind } from "./tfjs/layer.ts";
-import { modelKind } from "./tfjs/model.ts";
-import { optimizerKind } from "./tfjs/optimizer.ts";
-import { tensorKind } from "./tfjs/tensor.ts";
-import { variableKind } from "./tfjs/variable.ts";
+import { type AnyKind, valueKind } from "./state/mod.ts";
+import { Cursor } from "./loader/mod.ts";
+import { Rng, Scaler, Schedule, settingsOf } from "./values/mod.ts";
+import { fieldKinds, optimizerKind } from "./tfjs/optimizers/mod.ts";
+import { layerKind, modelKind } from "./tfjs/layers/mod.ts";
+import { tensorKind, variableKind } from "./tfjs/mod.ts";
 
 // --- constructors
 

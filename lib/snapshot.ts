@@ -32,22 +32,39 @@ import {
   type Options,
   type Restored,
 } from "./codecs.ts";
-import { type Differences, differences } from "./compare.ts";
-import { restore } from "./decode.ts";
-import { capture, type Encoded } from "./encode.ts";
-import { mismatch, type Released, type RestoreError } from "./errors.ts";
-import { explain } from "./explain.ts";
-import { merge, type Merged } from "./graft.ts";
+import {
+  capture,
+  type Differences,
+  differences,
+  type Encoded,
+  type Held,
+  type Overridden,
+  restore,
+  segment,
+  stateId,
+} from "./state/mod.ts";
+import { explain, mismatch, type Released, type RestoreError } from "./errors/mod.ts";
+import {
+  checkSelection,
+  isPartial,
+  merge,
+  type Merged,
+  noParts,
+  type RestoredParts,
+  type Selection,
+  selectionNames,
+} from "./state/partial/mod.ts";
 import { kinds } from "./kinds.ts";
-import { checkOptionNames, type OptionNames } from "./option_names.ts";
-import type { Overridden } from "./overridden.ts";
-import { aFunction, demand, ifGiven, isPlainRecord, shown } from "./rules.ts";
-import { checkSelection, isPartial, noParts, type RestoredParts, type Selection, selectionNames } from "./selection.ts";
-import { stateId } from "./state_id.ts";
-import { segment } from "./state_tree.ts";
-import type { Held } from "./tensor.ts";
-import { memoryProblem } from "./tfjs/backend.ts";
-import { disposeOnFailure } from "./tfjs/engine.ts";
+import {
+  aFunction,
+  checkOptionNames,
+  demand,
+  ifGiven,
+  isPlainRecord,
+  type OptionNames,
+  shown,
+} from "./validation/mod.ts";
+import { disposeOnFailure, memoryProblem } from "./tfjs/mod.ts";
 
 // --- types
 

@@ -37,8 +37,16 @@ import {
   roundTrip,
   type Subject,
   throughStore,
-} from "./laws.ts";
-import { componentNames, plainData, tensorOf, tensors, type TensorSpec, typedArrays, variableOf } from "./samples.ts";
+} from "./support/laws.ts";
+import {
+  componentNames,
+  plainData,
+  tensorOf,
+  tensors,
+  type TensorSpec,
+  typedArrays,
+  variableOf,
+} from "./support/samples.ts";
 
 const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 

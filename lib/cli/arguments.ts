@@ -5,8 +5,7 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import { parseArgs } from "node:util";
-import type { DogearError } from "../errors.ts";
-import { explain } from "../explain.ts";
+import { type DogearError, explain } from "../errors/mod.ts";
 
 // --- types
 

@@ -17,11 +17,10 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { resolve } from "node:path";
-import { candidates, entriesOf } from "../catalogue.ts";
-import { directory } from "../directory.ts";
-import { localFileSystem } from "../local_file_system.ts";
-import type { StoreFailed } from "../errors.ts";
-import type { Store } from "../store.ts";
+import { candidates, entriesOf } from "../checkpoint/mod.ts";
+import { directory, localFileSystem } from "../store/directory/mod.ts";
+import type { StoreFailed } from "../errors/mod.ts";
+import type { Store } from "../store/mod.ts";
 import { type CommandError, type Usage, usage, usageError } from "./arguments.ts";
 
 // --- types

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { elementValues, type Held, sizeOf, unpackStrings } from "../tensor.ts";
+import { elementValues, type Held, sizeOf, unpackStrings } from "../state/mod.ts";
 
 // --- types
 

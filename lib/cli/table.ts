@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { cut, printable, widthOf } from "./text.ts";
+import { cut, printable, widthOf } from "./format.ts";
 
 // --- types
 

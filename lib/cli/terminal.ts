@@ -7,8 +7,8 @@ import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import process from "node:process";
 import type { Writable } from "node:stream";
 import { styleText } from "node:util";
-import type { Progress } from "../progress.ts";
-import { cut, printable, progressText } from "./text.ts";
+import type { Progress } from "../store/mod.ts";
+import { cut, printable, progressText } from "./format.ts";
 
 // --- types
 

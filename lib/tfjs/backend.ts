@@ -10,11 +10,9 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { IO } from "fp-ts/lib/IO.js";
-import type { Encoded } from "../encode.ts";
-import type { Problem } from "../errors.ts";
-import { isBranch, nodesByPath } from "../state_tree.ts";
-import { elementBytes, isDType, sizeOf } from "../tensor.ts";
-import { watchDevices } from "./device.ts";
+import { elementBytes, type Encoded, isBranch, isDType, nodesByPath, sizeOf } from "../state/mod.ts";
+import type { Problem } from "../errors/mod.ts";
+import { watchDevices } from "./device_errors.ts";
 
 // --- types
 

@@ -6,7 +6,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import type { DType } from "../tensor.ts";
+import type { DType } from "../state/mod.ts";
 
 // --- types
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { isBranch, type Named, type Node } from "../state_tree.ts";
+import { isBranch, type Named, type Node } from "../state/mod.ts";
 
 // --- combinators
 

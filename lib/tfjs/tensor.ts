@@ -4,9 +4,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import type { Kind, Target } from "../component.ts";
-import { isBranch, type Node } from "../state_tree.ts";
-import { isDType } from "../tensor.ts";
+import { isBranch, isDType, type Kind, type Node, type Target } from "../state/mod.ts";
 import { holdAt, isInBackend, tensorOf } from "./tensor_data.ts";
 
 // --- capture and restore

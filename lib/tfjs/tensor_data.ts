@@ -8,10 +8,18 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import type { Site } from "../component.ts";
-import { isPlainRecord } from "../rules.ts";
-import { type DType, fits, type Held, type Home, packStrings, typedView, unpackStrings } from "../tensor.ts";
-import { checkData, readData } from "./device.ts";
+import {
+  type DType,
+  fits,
+  type Held,
+  type Home,
+  packStrings,
+  type Site,
+  typedView,
+  unpackStrings,
+} from "../state/mod.ts";
+import { isPlainRecord } from "../validation/mod.ts";
+import { checkData, readData } from "./device_errors.ts";
 import { type Backend, backendOf, type DataId, engine } from "./engine.ts";
 
 // --- constructors

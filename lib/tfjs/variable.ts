@@ -4,8 +4,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { type Kind, scalar, type Target } from "../component.ts";
-import { entry, isBranch, type Node, record } from "../state_tree.ts";
+import { entry, isBranch, type Kind, type Node, record, scalar, type Target } from "../state/mod.ts";
 import { engine } from "./engine.ts";
 import { checkTensor, shapeOf } from "./tensor.ts";
 import { holdAt } from "./tensor_data.ts";

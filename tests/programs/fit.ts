@@ -7,7 +7,7 @@
 import * as tf from "@tensorflow/tfjs";
 import process from "node:process";
 import { directory, fit, Retention, runOrThrow } from "../../mod.ts";
-import { digest, networks, objects, outcome, telling, type Told } from "../fits.ts";
+import { digest, networks, objects, outcome, telling, type Told } from "../support/fits.ts";
 
 await tf.setBackend("cpu");
 const [path = ""] = process.argv.slice(2);

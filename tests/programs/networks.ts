@@ -38,8 +38,8 @@ import {
   Rng,
   saveState,
 } from "../../mod.ts";
-import { type Backend, backendsOf, noWebGPU, useBackend } from "../backends.ts";
-import { run, type Runtime } from "../children.ts";
+import { type Backend, backendsOf, noWebGPU, useBackend } from "../support/backends.ts";
+import { run, type Runtime } from "../support/children.ts";
 import { batchSize, masked, type Network, networks, optimizers, targets } from "./kinds.ts";
 
 // --- types

@@ -17,7 +17,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { Loader, pipe, runOrThrow } from "../../mod.ts";
 import { bun, deno, isBun } from "../gate/runtimes.ts";
-import { inFiles, inMemory, scratch } from "../sources.ts";
+import { inFiles, inMemory, scratch } from "../support/sources.ts";
 
 /** What one rank sees: batches of samples as text. */
 type Ranks = (rank: number, world: number) => Loader.Loader<readonly string[]>;

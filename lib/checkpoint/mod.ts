@@ -1,0 +1,46 @@
+/**
+ * Checkpoints: a snapshot as bytes in a store, and back: safetensors files, the manifest, the entries of a store, the line of a run.
+ *
+ * Bytes out: `tensor_names`, `file_plan`, `safetensors`, `manifest`, `write`. Bytes in: `migrations`, `manifest`, `read`, `verify`. Between checkpoints: `entries`, `current_run`, `lineage`, `prune`.
+ *
+ * Promises: *nothing silent*: every byte that is read is checked against its digest. *One line of history*. *No code*: nothing in a checkpoint is executed.
+ *
+ * @module
+ */
+export { beginRun, type CurrentRun, inTurn, recordSkipped, savesFinished, setCurrentRun } from "./current_run.ts";
+export {
+  candidates,
+  entriesOf,
+  entryOf,
+  forgetOthers,
+  isGone,
+  list,
+  type Listed,
+  readEntry,
+  rememberEntry,
+  trainingOf,
+} from "./entries.ts";
+export { encodeIndex } from "./file_plan.ts";
+export { inOrder } from "./in_order.ts";
+export { afterOf, type Continued, continueRun, type RunOptions } from "./lineage.ts";
+export { decodeSummary, type Environment, type FileEntry, type Manifest, type ManifestSummary } from "./manifest.ts";
+export type { Stored } from "./manifest_tree.ts";
+export {
+  type Kept,
+  type NotRemoved,
+  type Plan,
+  plan,
+  prune,
+  type PruneOptions,
+  type Reason,
+  type Removal,
+  retain,
+  unlisted,
+} from "./prune.ts";
+export { type Loaded, readCheckpoint, type ReadError, readManifest } from "./read.ts";
+export { encodeHeader, type TensorEntry, type TensorSpec } from "./safetensors.ts";
+export { notAFile, readHeader } from "./tensor_files.ts";
+export { modelFile, modelIndex, shardName, specOf } from "./tensor_names.ts";
+export { firstThatVerifies, verifyCheckpoint } from "./verify.ts";
+export { version } from "./version.ts";
+export { type Committed, writeCheckpoint } from "./write.ts";

@@ -1,0 +1,378 @@
+/**
+ * Pruning: what a retention policy would remove from a store and why, and the removal.
+ *
+ * Guarantees for every policy:
+ * - A policy applies to each run separately. A checkpoint with an unreadable manifest belongs to no run and is kept.
+ * - The newest checkpoint of a run is kept, and one that verifies. If none verifies, nothing of the run is removed.
+ * - Each checkpoint is read again just before its removal, and kept if it is not the one that was judged.
+ * - A checkpoint that cannot be removed is reported; the others are removed nevertheless.
+ * - Nothing is removed because of a metric that no checkpoint of the run has.
+ *
+ * Retention after a save verifies nothing, because it keeps the checkpoint that the save made durable. It never fails the save.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { forgetEntry, list, type Listed, readEntry } from "./entries.ts";
+import { checkStore, decisionOf, type Entry, type Progress, type Retention, type Store } from "../store/mod.ts";
+import type { Damaged, LoadError, StoreFailed } from "../errors/mod.ts";
+import { aFunction, aName, checkOptionNames, demand, ifGiven, must, type OptionNames } from "../validation/mod.ts";
+import { verifyCheckpoint } from "./verify.ts";
+
+// --- types
+
+/**
+ * Why a checkpoint is kept: the `policy` keeps it; it is the `newest` of its run; it is the newest of its run that `verifies`, and nothing that the
+ * policy keeps does; `none verifies` of its run; it belongs to `another run` than the one to prune; its manifest is `unreadable`.
+ */
+export type Reason = "policy" | "newest" | "verifies" | "none verifies" | "another run" | "unreadable";
+
+/** A checkpoint that is kept. */
+export interface Kept {
+  readonly checkpoint: number;
+  /** Its entry; null if its manifest cannot be read. */
+  readonly entry: Entry | null;
+  readonly why: Reason;
+}
+
+/** What a policy would do to a store. A plan removes nothing. */
+export interface Plan {
+  readonly _tag: "Plan";
+  /** The checkpoints to keep, in ascending order. */
+  readonly keep: readonly Kept[];
+  /** The checkpoints to remove, in ascending order. */
+  readonly remove: readonly Entry[];
+  /** For each run that loses a checkpoint, the newest checkpoint that is kept and verifies. */
+  readonly verified: readonly Entry[];
+  /** Notes in full sentences: metrics of the policy that a run does not have. */
+  readonly notes: readonly string[];
+}
+
+/** A checkpoint that could not be removed. */
+export interface NotRemoved {
+  readonly checkpoint: number;
+  /** The reason, as a sentence. */
+  readonly reason: string;
+}
+
+/** What a removal did. */
+export interface Removal {
+  /** The checkpoints that were removed. */
+  readonly removed: readonly number[];
+  /** The checkpoints that could not be removed; a later save or `prune` tries again. */
+  readonly notRemoved: readonly NotRemoved[];
+  /** Notes in full sentences. */
+  readonly notes: readonly string[];
+}
+
+/** The options of {@link plan} and {@link prune}. */
+export interface PruneOptions {
+  /**
+   * The name of the run to prune.
+   * @default every run of the store, each separately
+   */
+  readonly run?: string;
+  /** Receives the progress after each piece of a checkpoint that is verified. */
+  readonly onProgress?: (progress: Progress) => void;
+  /** Receives what {@link prune} removed and could not remove, before the task resolves. */
+  readonly onReport?: (removal: Removal) => void;
+}
+
+const pruneNames = { run: true, onProgress: true, onReport: true } satisfies OptionNames<PruneOptions>;
+
+// --- constructors
+
+const quoted = (names: Iterable<string>): string => [...names].map((name) => JSON.stringify(name)).join(", ");
+
+/** A note on the metrics of a policy that a run does not have. */
+function unknownMetricNotes(unknown: readonly string[], entries: readonly Entry[]): readonly string[] {
+  // A single checkpoint is kept in any case, and its run may record the metric later.
+  if (unknown.length === 0 || entries.length < 2) return [];
+  const names = new Set(
+    entries.flatMap(({ metrics }) => Object.keys(metrics).filter((name) => !Number.isNaN(metrics[name]))),
+  );
+  const [what, which] = unknown.length === 1 ? ["the metric", "it"] : ["the metrics", "them"];
+  return [
+    `Expected a checkpoint of run ${entries[0]?.run} with a number for ${what} ${
+      quoted(unknown)
+    } of the retention policy, found none: ` +
+    `nothing was removed on the strength of ${which}. ` +
+    (names.size === 0
+      ? "No checkpoint of the run has a number for any metric"
+      : `The metrics of the run are: ${quoted(names)}`),
+  ];
+}
+
+/** Applies a policy to all entries of one run. */
+function applyPolicy(
+  policy: Retention.Retention,
+  entries: readonly Entry[],
+  now: number,
+): Pick<Plan, "keep" | "remove" | "notes"> {
+  const { remove, unknownMetrics = [] } = decisionOf(policy, entries, now);
+  const gone = new Set(remove);
+  const newest = entries.at(-1);
+  return {
+    notes: unknownMetricNotes(unknownMetrics, entries),
+    keep: entries.flatMap((entry): Kept[] => {
+      const { checkpoint } = entry;
+      if (!gone.has(checkpoint)) return [{ checkpoint, entry, why: "policy" }];
+      return entry === newest ? [{ checkpoint, entry, why: "newest" }] : [];
+    }),
+    remove: entries.filter((entry) => gone.has(entry.checkpoint) && entry !== newest),
+  };
+}
+
+/** The newest of these entries whose checkpoint verifies. */
+async function newestVerified(
+  store: Store,
+  entries: readonly Entry[],
+  onProgress: PruneOptions["onProgress"],
+): Promise<Entry | undefined> {
+  for (const entry of entries.toReversed()) {
+    if (E.isRight(await verifyCheckpoint(store, entry.checkpoint, onProgress)())) return entry;
+  }
+  return undefined;
+}
+
+/** The plan for one run, which keeps its last checkpoint that verifies. */
+async function planRun(
+  store: Store,
+  policy: Retention.Retention,
+  entries: readonly Entry[],
+  onProgress: PruneOptions["onProgress"],
+): Promise<Omit<Plan, "_tag">> {
+  const { keep, remove, notes } = applyPolicy(policy, entries, Date.now());
+  if (remove.length === 0) return { keep, remove, verified: [], notes };
+  const kept = await newestVerified(store, keep.flatMap(({ entry }) => entry ?? []), onProgress);
+  if (kept !== undefined) return { keep, remove, verified: [kept], notes };
+  const spared = await newestVerified(store, remove, onProgress);
+  const stay = remove.filter((entry) => spared === undefined || entry === spared).map((entry): Kept => ({
+    checkpoint: entry.checkpoint,
+    entry,
+    why: spared === undefined ? "none verifies" : "verifies",
+  }));
+  return spared === undefined
+    ? { keep: [...keep, ...stay], remove: [], verified: [], notes }
+    : { keep: [...keep, ...stay], remove: remove.filter((entry) => entry !== spared), verified: [spared], notes };
+}
+
+/**
+ * Plans what a retention policy would remove from a store, and why the rest is kept. Nothing is removed.
+ *
+ * It reads every manifest. For each run that would lose a checkpoint it verifies one checkpoint, or more until one verifies.
+ *
+ * @param store The store.
+ * @param options The run to prune, and a callback for the progress.
+ * @returns For a policy, the plan. The left is `StoreFailed`.
+ *
+ * @example
+ * ```ts
+ * import { memory, pipe, plan, prune, Retention, runOrThrow, saveState } from "@dogear/dogear";
+ * import * as TE from "fp-ts/lib/TaskEither.js";
+ * import assert from "node:assert/strict";
+ *
+ * const store = memory();
+ * for (const step of [10, 20, 30]) await runOrThrow(saveState(store)({ step }));
+ * const planned = await runOrThrow(plan(store)(Retention.latest(1)));
+ * assert.deepEqual(planned.remove.map(({ checkpoint }) => checkpoint), [0, 1]);
+ * assert.deepEqual(planned.keep.map(({ checkpoint, why }) => [checkpoint, why]), [[2, "policy"]]);
+ * assert.deepEqual(await pipe(plan(store)(Retention.latest(1)), TE.flatMap(prune(store)), runOrThrow), [0, 1]);
+ * ```
+ */
+export function plan(
+  store: Store,
+  options: PruneOptions = {},
+): (policy: Retention.Retention) => TaskEither<LoadError, Plan> {
+  checkStore(store);
+  checkOptionNames("plan", options, pruneNames);
+  demand("run of plan", ifGiven(aName), options.run);
+  demand("onProgress of plan", ifGiven(aFunction), options.onProgress);
+  return (policy) => {
+    demand("the policy of plan", aFunction, policy);
+    return pipe(list(store), TE.flatMapTask((listed) => () => planListed(store, policy, listed, options)));
+  };
+}
+
+/** The plan of a policy for the checkpoints of a store. */
+async function planListed(
+  store: Store,
+  policy: Retention.Retention,
+  { entries, damaged }: Listed,
+  { run: only, onProgress }: PruneOptions,
+): Promise<Plan> {
+  const isOther = ({ run }: Entry): boolean => only !== undefined && run !== only;
+  const others = entries.filter(isOther).map((entry): Kept => ({ ...keptEntry(entry), why: "another run" }));
+  const unreadable = damaged.map(({ checkpoint }): Kept => ({ checkpoint, entry: null, why: "unreadable" }));
+  const runs = new Map<string, Entry[]>();
+  for (const entry of entries) if (!isOther(entry)) runs.set(entry.run, [...runs.get(entry.run) ?? [], entry]);
+  const plans: Omit<Plan, "_tag">[] = [];
+  for (const own of runs.values()) plans.push(await planRun(store, policy, own, onProgress));
+  const ascending = (a: Pick<Kept, "checkpoint">, b: Pick<Kept, "checkpoint">): number => a.checkpoint - b.checkpoint;
+  return {
+    _tag: "Plan",
+    keep: [...others, ...unreadable, ...plans.flatMap(({ keep }) => keep)].sort(ascending),
+    remove: plans.flatMap(({ remove }) => remove).sort(ascending),
+    verified: plans.flatMap(({ verified }) => verified),
+    notes: plans.flatMap(({ notes }) => notes),
+  };
+}
+
+function keptEntry(entry: Entry): Omit<Kept, "why"> {
+  return { checkpoint: entry.checkpoint, entry };
+}
+
+// --- combinators
+
+/** What the removal of one checkpoint did: removed it, found another checkpoint under its number, or failed. */
+type RemovalOutcome = "removed" | "another" | StoreFailed;
+
+/**
+ * Removes a checkpoint if it is still the one that was judged. It may have been removed by hand, and its number used again.
+ *
+ * @returns The outcome; and as `left` the failure of a removal that removed the checkpoint but not all of its files.
+ */
+async function removeJudged(
+  store: Store,
+  judged: Entry,
+): Promise<{ readonly outcome: RemovalOutcome; readonly left?: StoreFailed }> {
+  const { checkpoint } = judged;
+  forgetEntry(store, checkpoint);
+  const found = await readEntry(store, checkpoint)();
+  if (E.isLeft(found) && found.left._tag === "StoreFailed") return { outcome: found.left };
+  if (E.isLeft(found) || found.right.run !== judged.run || found.right.time !== judged.time) {
+    return { outcome: "another" };
+  }
+  const removed = await store.remove(checkpoint)();
+  if (E.isRight(removed)) return { outcome: "removed" };
+  const manifest = await store.manifest(checkpoint)();
+  return E.isLeft(manifest) && manifest.left._tag === "NoCheckpoint"
+    ? { outcome: "removed", left: removed.left }
+    : { outcome: removed.left };
+}
+
+/** Removes judged checkpoints one after the other, whether or not others can be removed. */
+async function removeEach(store: Store, entries: readonly Entry[]): Promise<Removal> {
+  const removed: number[] = [];
+  const notRemoved: NotRemoved[] = [];
+  const notes: string[] = [];
+  for (const entry of entries) {
+    const { checkpoint } = entry;
+    const { outcome, left } = await removeJudged(store, entry);
+    if (outcome === "removed") removed.push(checkpoint);
+    else if (outcome !== "another") notRemoved.push({ checkpoint, reason: reasonOf(outcome) });
+    if (left !== undefined) {
+      notes.push(
+        `Checkpoint ${checkpoint} is removed, but not all of its files: ${reasonOf(left)}. A later save tries again`,
+      );
+    }
+  }
+  return { removed, notRemoved, notes };
+}
+
+function reasonOf({ operation, path, code, message }: StoreFailed): string {
+  return `cannot ${operation} ${path} (${code}): ${message}`;
+}
+
+/**
+ * Carries out a plan, after verifying again what it keeps of each run.
+ *
+ * @param store The store of the plan.
+ * @param options Callbacks for the progress and for the report, which says what could not be removed and why.
+ * @returns For a plan, the numbers of the checkpoints that were removed. A checkpoint of the plan that is another one by now, or that the store
+ *   cannot remove, is kept. The left is `StoreFailed`, or why a checkpoint that the plan keeps no longer verifies; then nothing was removed.
+ *
+ * @example
+ * ```ts
+ * import { list, memory, plan, prune, Retention, runOrThrow, saveState } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const store = memory();
+ * for (const step of [10, 20, 30]) await runOrThrow(saveState(store)({ step }));
+ * const planned = await runOrThrow(plan(store)(Retention.every(20)));
+ * assert.deepEqual(await runOrThrow(prune(store)(planned)), [0]);
+ * assert.deepEqual((await runOrThrow(list(store))).entries.map(({ step }) => step), [20, 30]);
+ * ```
+ */
+export function prune(
+  store: Store,
+  options: Pick<PruneOptions, "onProgress" | "onReport"> = {},
+): (plan: Plan) => TaskEither<LoadError, readonly number[]> {
+  checkStore(store);
+  checkOptionNames("prune", options, { onProgress: true, onReport: true });
+  demand("onProgress of prune", ifGiven(aFunction), options.onProgress);
+  demand("onReport of prune", ifGiven(aFunction), options.onReport);
+  return (made) => {
+    demand("the plan of prune", must("one that plan made", (u) => Object(u)._tag === "Plan"), made);
+    const { remove, verified } = made;
+    const witnesses = new Map(verified.map((entry) => [entry.run, entry]));
+    const toRemove = new Set(remove.map(({ checkpoint }) => checkpoint));
+    for (const { run, checkpoint } of remove) {
+      const witness = witnesses.get(run);
+      if (witness === undefined || toRemove.has(witness.checkpoint)) {
+        throw new TypeError(
+          `Expected a plan that keeps a verified checkpoint of run ${run}, found one that removes checkpoint ${checkpoint} without it: make it with plan`,
+        );
+      }
+    }
+    return async () => {
+      for (const { checkpoint, run } of verified) {
+        const manifest = await verifyCheckpoint(store, checkpoint, options.onProgress)();
+        if (E.isLeft(manifest)) return manifest;
+        if (manifest.right.run !== run) return E.left(anotherRun(checkpoint, run, manifest.right.run));
+      }
+      const removal = await removeEach(store, remove);
+      options.onReport?.(removal);
+      return E.right(removal.removed);
+    };
+  };
+}
+
+function anotherRun(checkpoint: number, expected: string, found: string): Damaged {
+  return {
+    _tag: "Damaged",
+    checkpoint,
+    problems: [{ path: "snapshot.json", kind: "value", expected: `run ${expected}`, found }],
+  };
+}
+
+const nothing: Removal = { removed: [], notRemoved: [], notes: [] };
+
+/** The removal of a save whose retention could not list the store. */
+export function unlisted(failed: StoreFailed): Removal {
+  return { ...nothing, notes: [`Retention.Retention removed nothing: ${reasonOf(failed)}`] };
+}
+
+/**
+ * Applies a policy after a save, to the run that saved. It never fails, because the save is committed.
+ *
+ * @param store The store.
+ * @param keep Its policy.
+ * @param entries All entries of the run, oldest first.
+ * @param newest The checkpoint that the save has just made durable, which is kept.
+ * @returns What was removed, what could not be removed and why, and notes.
+ */
+export async function retain(
+  store: Store,
+  keep: Retention.Retention,
+  entries: readonly Entry[],
+  newest: number,
+): Promise<Removal> {
+  const decision = E.tryCatch(() => decisionOf(keep, entries, Date.now()), E.toError);
+  if (E.isLeft(decision)) {
+    const { name, message } = decision.left;
+    return { ...nothing, notes: [`Retention.Retention removed nothing: the policy threw ${name}: ${message}`] };
+  }
+  const { remove, unknownMetrics = [] } = decision.right;
+  const unwanted = new Set(remove);
+  // Another process may have saved a newer checkpoint of the run.
+  const kept = new Set([newest, entries.at(-1)?.checkpoint]);
+  const removal = await removeEach(
+    store,
+    entries.filter(({ checkpoint }) => unwanted.has(checkpoint) && !kept.has(checkpoint)),
+  );
+  return { ...removal, notes: [...unknownMetricNotes(unknownMetrics, entries), ...removal.notes] };
+}

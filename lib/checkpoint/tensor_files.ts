@@ -1,0 +1,372 @@
+/**
+ * Reads the files of a checkpoint and checks every byte: length, digests, header, and that the file holds the tensors that the manifest names.
+ *
+ * Tensors whose bytes are wanted get buffers that many of them share. The bytes of the others pass through views of at most 8 MiB and are only
+ * checked. Loading and verifying both read with {@link readFiles}, so they accept the same checkpoints.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { totalmem } from "node:os";
+import process from "node:process";
+import type { Damaged, Problem, StoreFailed } from "../errors/mod.ts";
+import type { FileEntry, Manifest } from "./manifest.ts";
+import type { Stored } from "./manifest_tree.ts";
+import { modelIndex, specOf } from "./tensor_names.ts";
+import { digester, meter, type OpenPart, type Progress, type Store, storeFailed } from "../store/mod.ts";
+import { decodeHeader, type Header, headerLength, type TensorEntry } from "./safetensors.ts";
+import { elementBytes, fits, sizeOf } from "../state/mod.ts";
+
+// --- types
+
+/** The content of a file: the length of each tensor, and the bytes of those that were wanted. */
+interface FileContent {
+  readonly lengths: ReadonlyMap<string, number>;
+  readonly bytes: ReadonlyMap<string, Uint8Array>;
+}
+
+/** Which files are read, and which tensors' bytes are returned. */
+export interface Extent {
+  readonly files: (file: FileEntry) => boolean;
+  readonly wanted: (stored: Stored) => boolean;
+}
+
+/** Gives the bytes of a tensor, undefined if they were not wanted. */
+export type TensorBytes = (stored: Stored) => Uint8Array | undefined;
+
+/** An error of a file: the store's failure, or every problem of the file. */
+type FileError = StoreFailed | readonly Problem[];
+
+/** A read of a file: the view to fill, and its position in the file. */
+interface ViewRead {
+  readonly view: Uint8Array;
+  readonly position: number;
+}
+
+const mebi = 2 ** 20;
+const [viewBytes, segmentBytes] = [8 * mebi, 1024 * mebi];
+/** Reads in progress: two threads copy from the page cache faster than one. */
+const concurrentReads = 2;
+
+/** Error codes of opening a path that is not a file. */
+export const notAFile: readonly string[] = ["ENOENT", "ENOTDIR", "EISDIR", "EINVAL"];
+
+// --- checks
+
+/** The differences between the tensors of a file and those that the manifest names. */
+function tensorProblems(
+  file: string,
+  { tensors }: Header,
+  expected: ReadonlyMap<string, Stored>,
+): readonly Problem[] {
+  const found = new Set(tensors.map(({ name }) => name));
+  const missing = [...expected.keys()].filter((name) => !found.has(name)).map((name): Problem => ({
+    path: `${file}/${name}`,
+    kind: "missing",
+    expected: "a tensor that the manifest names",
+    found: "none in the file",
+  }));
+  return missing.concat(tensors.flatMap(({ name, dtype, shape, begin, end }): Problem[] => {
+    const stored = expected.get(name);
+    const path = `${file}/${name}`;
+    if (stored === undefined) {
+      return [{ path, kind: "extra", expected: "no tensor that the manifest does not name", found: dtype }];
+    }
+    const spec = specOf(stored.element, stored.shape, stored.tensor, end - begin);
+    const [a, b] = [`${spec.dtype} [${spec.shape}]`, `${dtype} [${shape}]`];
+    return a === b ? [] : [{ path, kind: "shape", expected: a, found: b }];
+  }));
+}
+
+function lengthProblems(part: OpenPart, { name, bytes }: FileEntry): readonly Problem[] {
+  return part.bytes === bytes
+    ? []
+    : [{ path: name, kind: "length", expected: `${bytes} bytes`, found: `${part.bytes}` }];
+}
+
+/** Counts and digests a file's bytes, and compares the digests with the manifest's in the end. */
+function digestCheck({ name, crc32, sha256 }: FileEntry, advance: (bytes: number) => void): {
+  readonly update: (view: Uint8Array) => void;
+  readonly problems: () => readonly Problem[];
+} {
+  const digest = digester(sha256 === undefined ? "crc32" : "sha256");
+  const differs = (algorithm: string, expected: string | undefined, found: string | undefined): Problem[] =>
+    expected === found
+      ? []
+      : [{ path: name, kind: "digest", expected: `${algorithm} ${expected}`, found: String(found) }];
+  return {
+    update: (view) => {
+      digest.update(view);
+      advance(view.byteLength);
+    },
+    problems: () => {
+      const found = digest.result();
+      return [...differs("CRC-32", crc32, found.crc32), ...differs("SHA-256", sha256, found.sha256)];
+    },
+  };
+}
+
+/** A store that asks for SHA-256 accepts no CRC-32 alone, which is no proof against a deliberate change. */
+function missingSha256(store: Store, files: readonly FileEntry[]): readonly Problem[] {
+  if (store.digest !== "sha256") return [];
+  return files.filter(({ sha256 }) => sha256 === undefined).map(({ name }): Problem => ({
+    path: name,
+    kind: "digest",
+    expected: 'a SHA-256 digest, for the store was made with { digest: "sha256" }',
+    found: "CRC-32 alone; to load what was saved without one, make the store without that option",
+  }));
+}
+
+/** The memory that this process may use, in bytes. */
+function memoryBytes(): number {
+  const { constrainedMemory } = process as { readonly constrainedMemory?: () => number };
+  const most = constrainedMemory?.call(process) ?? 0;
+  return most > 0 ? Math.min(most, totalmem()) : totalmem();
+}
+
+/** A failure if the memory cannot hold so many bytes of tensors. */
+function checkMemory(location: string, bytes: number): E.Either<StoreFailed, void> {
+  const available = memoryBytes();
+  if (bytes <= available) return E.right(undefined);
+  const message = `its tensors take ${bytes} bytes, and this machine has ${available} of memory`;
+  return E.left(storeFailed("read", location, "ENOMEM", message));
+}
+
+/** Problems of tensors whose bytes cannot be an array of the manifest's element and shape. */
+function arrayProblems(arrays: readonly Stored[], contents: readonly (FileContent | undefined)[]): readonly Problem[] {
+  return arrays.flatMap(({ element, shape, file, tensor }): Problem[] => {
+    const content = contents[file];
+    if (content === undefined) return [];
+    const bytes = content.bytes.get(tensor);
+    const length = content.lengths.get(tensor) ?? 0;
+    if (bytes === undefined ? length === sizeOf(shape) * elementBytes(element) : fits(element, shape, bytes)) return [];
+    return [{ path: tensor, kind: "length", expected: `${element} [${shape}]`, found: `${length} bytes` }];
+  });
+}
+
+// --- restore
+
+/**
+ * Reads the header of an open file.
+ *
+ * @param part The open file.
+ * @param entry The file in the manifest.
+ * @param check Receives the header's bytes.
+ * @returns The header; the store's failure; or every problem of the header.
+ */
+export async function readHeader(
+  part: OpenPart,
+  entry: FileEntry,
+  check: (view: Uint8Array) => void = () => {},
+): Promise<E.Either<FileError, Header>> {
+  const wrongLength = lengthProblems(part, entry);
+  if (wrongLength.length > 0) return E.left(wrongLength);
+  const inFile = E.mapLeft((problems: readonly Problem[]) =>
+    problems.map((p) => ({ ...p, path: `${entry.name}/${p.path}` }))
+  );
+  const start = new Uint8Array(Math.min(8, entry.bytes));
+  const begun = await part.read(start, 0)();
+  if (E.isLeft(begun)) return begun;
+  const length = inFile(headerLength(start, entry.bytes));
+  if (E.isLeft(length)) return length;
+  const bytes = new Uint8Array(length.right);
+  const read = await part.read(bytes, 0)();
+  if (E.isLeft(read)) return read;
+  check(bytes);
+  return inFile(decodeHeader(bytes, entry.bytes));
+}
+
+/** Groups neighbouring tensors that share a buffer; the tensors of a group are all wanted or all not. */
+function segmentsOf(
+  tensors: readonly TensorEntry[],
+  isWanted: (tensor: TensorEntry) => boolean,
+): readonly (readonly TensorEntry[])[] {
+  const segments: TensorEntry[][] = [];
+  for (const tensor of tensors) {
+    const last = segments.at(-1);
+    const [first] = last ?? [];
+    if (first !== undefined && tensor.end - first.begin <= segmentBytes && isWanted(first) === isWanted(tensor)) {
+      last?.push(tensor);
+    } else segments.push([tensor]);
+  }
+  return segments;
+}
+
+/**
+ * The reads of a file's data, in its order.
+ *
+ * @param bytes Receives the bytes of each wanted tensor, which the reads fill.
+ */
+function* viewReads(
+  { tensors, dataStart, bytes: fileBytes }: Header,
+  isWanted: (tensor: TensorEntry) => boolean,
+  bytes: Map<string, Uint8Array>,
+): Generator<ViewRead> {
+  // One more than the reads in progress: a view is checked while the others are filled.
+  const most = Math.min(viewBytes, fileBytes);
+  const scratch = tensors.every(isWanted)
+    ? []
+    : Array.from({ length: concurrentReads + 1 }, () => new Uint8Array(most));
+  let turn = 0;
+  for (const segment of segmentsOf(tensors, isWanted)) {
+    const [first] = segment;
+    if (first === undefined) continue;
+    const [from, to] = [first.begin, segment.at(-1)?.end ?? first.end];
+    const buffer = isWanted(first) ? new Uint8Array(to - from) : undefined;
+    for (let at = 0; at < to - from; at += viewBytes) {
+      const into = buffer?.subarray(at) ?? scratch[turn++ % scratch.length]!;
+      yield { view: into.subarray(0, Math.min(viewBytes, to - from - at)), position: dataStart + from + at };
+    }
+    if (buffer === undefined) continue;
+    for (const { name, begin, end } of segment) bytes.set(name, buffer.subarray(begin - from, end - from));
+  }
+}
+
+/** Makes reads, a few in progress at a time, and checks each view in their order. */
+async function readInOrder(
+  part: OpenPart,
+  reads: Iterable<ViewRead>,
+  check: (view: Uint8Array) => void,
+): Promise<E.Either<StoreFailed, void>> {
+  const inProgress: { readonly view: Uint8Array; readonly read: Promise<E.Either<StoreFailed, void>> }[] = [];
+  const finish = async (most: number): Promise<E.Either<StoreFailed, void>> => {
+    while (inProgress.length > most) {
+      const { view, read } = inProgress.shift()!;
+      const done = await read;
+      if (E.isLeft(done)) return done;
+      check(view);
+    }
+    return E.right(undefined);
+  };
+  try {
+    for (const { view, position } of reads) {
+      inProgress.push({ view, read: part.read(view, position)() });
+      const finished = await finish(concurrentReads);
+      if (E.isLeft(finished)) return finished;
+    }
+    return await finish(0);
+  } finally {
+    // The caller closes the file.
+    await Promise.all(inProgress.map(({ read }) => read));
+  }
+}
+
+/** Reads a file of tensors. */
+async function readTensorFile(
+  part: OpenPart,
+  entry: FileEntry,
+  expected: ReadonlyMap<string, Stored>,
+  wanted: (stored: Stored) => boolean,
+  advance: (bytes: number) => void,
+): Promise<E.Either<FileError, FileContent>> {
+  const digest = digestCheck(entry, advance);
+  const header = await readHeader(part, entry, digest.update);
+  if (E.isLeft(header)) return header;
+  const { tensors } = header.right;
+  const problems = tensorProblems(entry.name, header.right, expected);
+  if (problems.length > 0) return E.left(problems);
+  const isWanted = ({ name }: TensorEntry): boolean => {
+    const stored = expected.get(name);
+    return stored !== undefined && wanted(stored);
+  };
+  const wantedBytes = tensors.filter(isWanted).reduce((sum, { begin, end }) => sum + end - begin, 0);
+  const memory = checkMemory(entry.name, wantedBytes);
+  if (E.isLeft(memory)) return memory;
+  const bytes = new Map<string, Uint8Array>();
+  const read = await readInOrder(part, viewReads(header.right, isWanted, bytes), digest.update);
+  if (E.isLeft(read)) return read;
+  const wrong = digest.problems();
+  if (wrong.length > 0) return E.left(wrong);
+  return E.right({ lengths: new Map(tensors.map(({ name, begin, end }) => [name, end - begin])), bytes });
+}
+
+/** Reads the index of the model's files. Other tools use it; it holds no tensor. */
+async function readIndexFile(
+  part: OpenPart,
+  entry: FileEntry,
+  advance: (bytes: number) => void,
+): Promise<E.Either<FileError, FileContent>> {
+  const wrongLength = lengthProblems(part, entry);
+  if (wrongLength.length > 0) return E.left(wrongLength);
+  const bytes = new Uint8Array(entry.bytes);
+  const read = await part.read(bytes, 0)();
+  if (E.isLeft(read)) return read;
+  const digest = digestCheck(entry, advance);
+  digest.update(bytes);
+  const wrong = digest.problems();
+  return wrong.length > 0 ? E.left(wrong) : E.right({ lengths: new Map(), bytes: new Map() });
+}
+
+/** Opens a file of a checkpoint and reads it. */
+async function readFile(
+  store: Store,
+  checkpoint: number,
+  entry: FileEntry,
+  tensors: ReadonlyMap<string, Stored>,
+  wanted: (stored: Stored) => boolean,
+  advance: (bytes: number) => void,
+): Promise<E.Either<FileError, FileContent>> {
+  const part = await store.open(checkpoint, entry.name)();
+  if (E.isLeft(part)) {
+    if (part.left._tag === "StoreFailed" && !notAFile.includes(part.left.code)) return E.left(part.left);
+    return E.left([{
+      path: entry.name,
+      kind: "missing",
+      expected: `a file of ${entry.bytes} bytes`,
+      found: "none",
+    }]);
+  }
+  try {
+    return entry.name === modelIndex && tensors.size === 0
+      ? await readIndexFile(part.right, entry, advance)
+      : await readTensorFile(part.right, entry, tensors, wanted, advance);
+  } finally {
+    await part.right.close();
+  }
+}
+
+/**
+ * Reads files of a checkpoint and checks every byte of them.
+ *
+ * @param store The store.
+ * @param checkpoint The number of the checkpoint.
+ * @param manifest Its manifest.
+ * @param extent Which files, and which tensors' bytes.
+ * @param onProgress Receives the progress after each piece.
+ * @returns The bytes of the wanted tensors; `Damaged` with every problem; or the store's failure, also for lack of memory.
+ */
+export function readFiles(
+  store: Store,
+  checkpoint: number,
+  manifest: Manifest,
+  { files, wanted }: Extent,
+  onProgress: (progress: Progress) => void,
+): TaskEither<StoreFailed | Damaged, TensorBytes> {
+  const damaged = (problems: readonly Problem[]): E.Either<Damaged, never> =>
+    E.left({ _tag: "Damaged", checkpoint, problems });
+  return async () => {
+    const withoutDigest = missingSha256(store, manifest.files);
+    if (withoutDigest.length > 0) return damaged(withoutDigest);
+    const bytesOf = ({ element, shape }: Stored): number => sizeOf(shape) * elementBytes(element);
+    const wantedBytes = manifest.arrays.filter(wanted).reduce((sum, stored) => sum + bytesOf(stored), 0);
+    const memory = checkMemory(store.locationOf(checkpoint), wantedBytes);
+    if (E.isLeft(memory)) return memory;
+    const advance = meter(manifest.files.filter(files).reduce((sum, { bytes }) => sum + bytes, 0), onProgress);
+    const expected = manifest.files.map(() => new Map<string, Stored>());
+    for (const stored of manifest.arrays) expected[stored.file]?.set(stored.tensor, stored);
+    const contents: FileContent[] = [];
+    const problems: Problem[] = [];
+    for (const [i, entry] of manifest.files.entries()) {
+      if (!files(entry)) continue;
+      const content = await readFile(store, checkpoint, entry, expected[i] ?? new Map(), wanted, advance);
+      if (E.isRight(content)) contents[i] = content.right;
+      else if ("_tag" in content.left) return E.left(content.left);
+      else problems.push(...content.left);
+    }
+    if (problems.length > 0) return damaged(problems);
+    const wrongArrays = arrayProblems(manifest.arrays, contents);
+    if (wrongArrays.length > 0) return damaged(wrongArrays);
+    return E.right(({ file, tensor }) => contents[file]?.bytes.get(tensor));
+  };
+}

@@ -1,0 +1,47 @@
+/**
+ * Verifies one checkpoint of a store: the checks of a load, in little memory.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { type ReadError, readManifest } from "./read.ts";
+import { guarded } from "../errors/mod.ts";
+import type { FileEntry, Manifest } from "./manifest.ts";
+import type { Progress, Store } from "../store/mod.ts";
+import { type Extent, readFiles } from "./tensor_files.ts";
+
+// --- restore
+
+/**
+ * Checks a checkpoint as a load does: a checkpoint loads if and only if it verifies.
+ *
+ * @param store The store.
+ * @param checkpoint The number of the checkpoint.
+ * @param onProgress Receives the progress after each piece.
+ * @param files Selects the files to check; all by default.
+ * @returns Its manifest; or the errors of `readCheckpoint`.
+ */
+export function verifyCheckpoint(
+  store: Store,
+  checkpoint: number,
+  onProgress: (progress: Progress) => void = () => {},
+  files: (file: FileEntry) => boolean = () => true,
+): TaskEither<ReadError, Manifest> {
+  // The number of strings can only be counted in their bytes.
+  const extent: Extent = { files, wanted: ({ element }) => element === "string" };
+  return guarded("read", store.locationOf(checkpoint), async () => {
+    const manifest = await readManifest(store, checkpoint)();
+    if (E.isLeft(manifest)) return manifest;
+    const read = await readFiles(store, checkpoint, manifest.right, extent, onProgress)();
+    return E.isLeft(read) ? read : manifest;
+  });
+}
+
+/** The first of these checkpoints that verifies, null if none does. */
+export async function firstThatVerifies(store: Store, checkpoints: readonly number[]): Promise<number | null> {
+  for (const checkpoint of checkpoints) {
+    if (E.isRight(await verifyCheckpoint(store, checkpoint)())) return checkpoint;
+  }
+  return null;
+}

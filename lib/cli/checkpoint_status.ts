@@ -1,0 +1,161 @@
+/**
+ * The status of a checkpoint: its entry, the space it shares, and whether it is intact.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import {
+  entryOf,
+  inOrder,
+  type Manifest,
+  notAFile,
+  type ReadError,
+  readManifest,
+  verifyCheckpoint,
+} from "../checkpoint/mod.ts";
+import type { NoCheckpoint, Problem, StoreFailed } from "../errors/mod.ts";
+import type { Entry, PartStatus, Progress, Store } from "../store/mod.ts";
+import type { Terminal } from "./terminal.ts";
+import type { Column } from "./table.ts";
+
+// --- types
+
+/**
+ * Whether a checkpoint is intact. `complete`: the manifest is intact and every file has its length. `verified`: every byte is as committed.
+ * `damaged`: something is not. `newer`: a later version of dogear wrote it. `unreadable`: the store refused to read it.
+ */
+export type Verdict = "complete" | "verified" | "damaged" | "newer" | "unreadable";
+
+/** The status of a checkpoint, for a command with a further verdict `V` or error `X`. */
+export interface CheckpointStatus<V = never, X = never> {
+  readonly checkpoint: number;
+  /** Its entry; null if its manifest cannot be read. */
+  readonly entry: Entry | null;
+  /** How many of its bytes are in files that other checkpoints link too; null if unknown. */
+  readonly shared: number | null;
+  readonly verdict: Verdict | V;
+  /** Why it is neither complete nor verified. */
+  readonly error: ReadError | X | null;
+}
+
+type StatusFacts = Omit<CheckpointStatus, "verdict" | "error">;
+
+// --- constructors
+
+const verdicts: Readonly<Record<Exclude<ReadError["_tag"], "NoCheckpoint">, Verdict>> = {
+  Damaged: "damaged",
+  NewerFormat: "newer",
+  StoreFailed: "unreadable",
+};
+
+/** The status of a checkpoint that has an error. A checkpoint that does not exist has none. */
+function faulty(known: StatusFacts, error: ReadError): E.Either<NoCheckpoint, CheckpointStatus> {
+  return error._tag === "NoCheckpoint" ? E.left(error) : E.right({ ...known, verdict: verdicts[error._tag], error });
+}
+
+/** Length and, where the store knows it, links of a file. */
+function fileStatus(
+  store: Store,
+  checkpoint: number,
+  name: string,
+): TaskEither<StoreFailed | NoCheckpoint, Omit<PartStatus, "links"> & Partial<PartStatus>> {
+  if (store.status !== undefined) return store.status(checkpoint, name);
+  return pipe(
+    store.open(checkpoint, name),
+    TE.tapTask(({ close }) => close),
+    TE.map(({ bytes }) => ({ bytes })),
+  );
+}
+
+/** Compares the lengths of a checkpoint's files with its manifest. */
+async function checkLengths(
+  store: Store,
+  checkpoint: number,
+  manifest: Manifest,
+): Promise<E.Either<NoCheckpoint, CheckpointStatus>> {
+  const entry = entryOf(checkpoint, manifest);
+  const problems: Problem[] = [];
+  let shared: number | null = 0;
+  for (const { name, bytes } of manifest.files) {
+    const status = await fileStatus(store, checkpoint, name)();
+    if (E.isLeft(status)) {
+      if (status.left._tag === "NoCheckpoint" || !notAFile.includes(status.left.code)) {
+        return faulty({ checkpoint, entry, shared: null }, status.left);
+      }
+      problems.push({ path: name, kind: "missing", expected: `a file of ${bytes} bytes`, found: "none" });
+    } else if (status.right.bytes !== bytes) {
+      problems.push({ path: name, kind: "length", expected: `${bytes} bytes`, found: `${status.right.bytes}` });
+    } else if (status.right.links === undefined) shared = null;
+    else if (status.right.links > 1 && shared !== null) shared += bytes;
+  }
+  return problems.length > 0
+    ? faulty({ checkpoint, entry, shared }, { _tag: "Damaged", checkpoint, problems })
+    : E.right({ checkpoint, entry, shared, verdict: "complete", error: null });
+}
+
+/**
+ * The status of a checkpoint.
+ *
+ * @param store Its store.
+ * @param checkpoint Its number.
+ * @param verify Whether to read every byte, or only the manifest and the lengths of the files.
+ * @param onProgress Receives the progress of reading every byte.
+ * @returns The status, also of a damaged checkpoint; `NoCheckpoint` if it does not exist.
+ */
+export function checkpointStatus(
+  store: Store,
+  checkpoint: number,
+  verify: boolean,
+  onProgress?: (progress: Progress) => void,
+): TaskEither<NoCheckpoint, CheckpointStatus> {
+  return async () => {
+    const manifest = await readManifest(store, checkpoint)();
+    if (E.isLeft(manifest)) return faulty({ checkpoint, entry: null, shared: null }, manifest.left);
+    const status = await checkLengths(store, checkpoint, manifest.right);
+    if (E.isLeft(status) || status.right.error?._tag === "StoreFailed" || !verify) return status;
+    const read = await verifyCheckpoint(store, checkpoint, onProgress)();
+    if (E.isLeft(read)) return faulty(status.right, read.left);
+    return E.right({ ...status.right, verdict: "verified", error: null });
+  };
+}
+
+/**
+ * The status of each of some checkpoints, in their order. Those that do not exist are left out: they were removed meanwhile, or their folder
+ * never became a checkpoint.
+ *
+ * @param store Their store.
+ * @param checkpoints Their numbers.
+ * @param verify Whether to read every byte of them.
+ */
+export async function* checkpointStatuses(
+  store: Store,
+  checkpoints: readonly number[],
+  verify: boolean,
+): AsyncGenerator<CheckpointStatus> {
+  for await (const [, status] of inOrder(checkpoints, (n) => checkpointStatus(store, n, verify)())) {
+    if (E.isRight(status)) yield status.right;
+  }
+}
+
+// --- showing
+
+/** Whether a checkpoint has an error that fails a command. */
+export function isBad({ verdict }: CheckpointStatus): boolean {
+  return verdict === "damaged" || verdict === "unreadable";
+}
+
+/** The column of verdicts: red for an error, green for verified. */
+export function verdictColumn({ paint }: Terminal): Column {
+  const colour = (verdict: string): string => paint(verdict === "verified" ? "green" : "red", verdict);
+  return { name: "verdict", align: "left", paint: (verdict) => verdict === "complete" ? verdict : colour(verdict) };
+}
+
+/** A status as JSON. */
+export function statusJson(status: CheckpointStatus<unknown, unknown>): Record<string, unknown> {
+  const { checkpoint, entry, shared, verdict, error } = status;
+  const { step = null, metrics = {}, time = null, bytes = null, run = null } = entry ?? {};
+  return { checkpoint, step, metrics, time, bytes, shared, run, verdict, error };
+}

@@ -1,0 +1,83 @@
+/**
+ * `dogear diff`: compares two checkpoints tensor by tensor.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { type Difference, differences } from "../../state/mod.ts";
+import { type CommandError, usage } from "../arguments.ts";
+import { type Command, defineCommand } from "../command.ts";
+import { verifyFiles, withCheckpoint } from "../lazy_checkpoint.ts";
+import { findCheckpoint, type NamedCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
+import { columnsOf, tableLines } from "../table.ts";
+import { jsonText, numberText, valueText } from "../format.ts";
+
+// --- running
+
+function compareStates(
+  left: NamedCheckpoint,
+  right: NamedCheckpoint,
+): TE.TaskEither<CommandError, readonly Difference[]> {
+  return withCheckpoint(left, (a) => withCheckpoint(right, (b) => TE.fromTask(differences(a.encoded, b.encoded))));
+}
+
+// --- showing
+
+function sideJson({ store: { location }, checkpoint }: NamedCheckpoint): unknown {
+  return { location, checkpoint };
+}
+
+async function* differencesText(found: readonly Difference[], width: number): AsyncGenerator<string> {
+  if (found.length === 0) return yield "equal, by bits";
+  const columns = [
+    ...columnsOf({ path: "left", "differs in": "left", left: "cut", right: "left" }),
+    ...columnsOf({ elements: "right", "by at most": "right" }),
+  ];
+  const value = (side: unknown): string => side === undefined ? "" : valueText(side);
+  const rows = found.map((
+    { path, kind, left, right, count, largest },
+  ) => [path, kind, value(left), value(right), `${count ?? ""}`, largest === undefined ? "" : numberText(largest)]);
+  yield* tableLines(columns, rows, width);
+  yield `${found.length} ${found.length === 1 ? "difference" : "differences"}`;
+}
+
+// --- the command
+
+/** `dogear diff`. */
+export const diffCommand: Command = defineCommand({
+  name: "diff",
+  summary: "compare two checkpoints tensor by tensor",
+  usage: "[RUN][@CHECKPOINT] [RUN][@CHECKPOINT]",
+  description:
+    `Compares two checkpoints tensor by tensor, by bits. The second RUN may be left out if it is the first one: @18.
+The exit code is 1 if they differ.`,
+  options: {},
+  example: "runs/digits@16 @18",
+  json: "{ left, right, equal, differences: [{ path, kind, left, right, count, largest }] }",
+  parse: ({ words: [first, second, ...more] }) =>
+    first === undefined || second === undefined || more.length > 0
+      ? usage(`Expected two checkpoints, such as runs/digits@16 @18${separateCheckpoint(second, first)}`)
+      : pipe(
+        E.Do,
+        E.bind("left", () => parseReference(first)),
+        E.bind("right", ({ left }) => parseReference(second, left.run)),
+      ),
+  run: (given, terminal) =>
+    pipe(
+      TE.Do,
+      TE.bind("left", () => findCheckpoint(given.left)),
+      TE.bind("right", () => findCheckpoint(given.right)),
+      TE.tap(({ left }) => verifyFiles(left, terminal)),
+      TE.tap(({ right }) => verifyFiles(right, terminal)),
+      TE.bind("found", ({ left, right }) => compareStates(left, right)),
+    ),
+  show: ({ left, right, found }, { width }) => ({
+    json: () => [
+      jsonText({ left: sideJson(left), right: sideJson(right), equal: found.length === 0, differences: found }),
+    ],
+    text: () => differencesText(found, width),
+    exitCode: () => found.length === 0 ? 0 : 1,
+  }),
+});

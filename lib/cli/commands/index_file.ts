@@ -1,0 +1,69 @@
+/**
+ * `dogear index`: builds the record index of data files before a training needs it.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import type { DataFailed } from "../../errors/mod.ts";
+import { meter } from "../../store/mod.ts";
+import { dataFile, failureOf, loadIndex } from "../../files/mod.ts";
+import { usage } from "../arguments.ts";
+import { type Command, defineCommand } from "../command.ts";
+import { columnsOf, tableLines } from "../table.ts";
+import { type Terminal, withBar } from "../terminal.ts";
+import { bytesText, jsonText } from "../format.ts";
+
+// --- types
+
+/** A file and its index. */
+interface IndexedFile {
+  readonly path: string;
+  readonly records: number;
+  readonly bytes: number;
+  /** Whether the index could be written beside the file. */
+  readonly kept: boolean;
+}
+
+// --- running
+
+function indexFile(path: string, csv: boolean, terminal: Terminal): TE.TaskEither<DataFailed, IndexedFile> {
+  const quoted = csv || /\.[ct]sv$/i.test(path);
+  return withBar(terminal, path, (bar) =>
+    pipe(
+      dataFile(path),
+      TE.flatMap((file) =>
+        TE.tryCatch(() => loadIndex(file, quoted, "beside", meter(file.size, bar)), failureOf(path))
+      ),
+      TE.map(({ index: { count, size }, kept }) => ({ path, records: count, bytes: size, kept })),
+    ));
+}
+
+// --- the command
+
+/** `dogear index`. */
+export const indexCommand: Command = defineCommand({
+  name: "index",
+  summary: "build the index of a data file before a training needs it",
+  usage: "FILE... [--csv]",
+  description:
+    `Builds the index of a file of lines, JSON Lines or CSV, by which records are read in any order, and writes it to FILE.index. A training
+that opens the file without an index builds it then. An index that fits the file is not built again.`,
+  options: { csv: { help: "line ends in quotation marks do not end a record; always so for .csv and .tsv files" } },
+  example: "reviews.jsonl",
+  json: "{ files: [{ path, records, bytes, kept }] }",
+  parse: ({ options: { csv = false }, words }) =>
+    words.length > 0 ? E.right({ words, csv }) : usage("Expected a file of lines, JSON Lines or CSV, found none"),
+  run: ({ words, csv }, terminal) => pipe(words, TE.traverseSeqArray((path) => indexFile(path, csv, terminal))),
+  show: (files, { width }) => {
+    const columns = columnsOf({ file: "cut", records: "right", size: "right" });
+    const rows = files.map(({ path, records, bytes }) => [path, `${records}`, bytesText(bytes)]);
+    return {
+      json: () => [jsonText({ files })],
+      text: () => tableLines(columns, rows, width),
+      messages: files.filter(({ kept }) => !kept)
+        .map(({ path }) => `${path}.index could not be written: the index is built each time the file is opened`),
+    };
+  },
+});

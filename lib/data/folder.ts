@@ -1,0 +1,88 @@
+/**
+ * Loaders of a folder of files; each file is a sample.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import * as fs from "node:fs/promises";
+import { join } from "node:path";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { type DataFailed, toError } from "../errors/mod.ts";
+import { aName, checkOptionNames, demand, ifGiven, listOf } from "../validation/mod.ts";
+import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
+import { checkPath, dataFailed, failureOf } from "../files/mod.ts";
+
+// --- types
+
+/** A file's path below the folder, with `/` between names, and its bytes. */
+export interface FileSample {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+// --- constructors
+
+/**
+ * A loader of the files below a folder, sorted by path in code units, so that the order is the same in every runtime and on every disk.
+ *
+ * The fingerprint covers paths and sizes, not the content of the files. A file whose size differs when it is read rejects the iteration.
+ * Links are not followed.
+ *
+ * @param path The folder.
+ * @param options `endings`: only files whose names end with one of these, such as `[".png"]`; all files by default.
+ * @returns A task of the loader, or `DataFailed`.
+ *
+ * @example
+ * ```ts
+ * import { fromFolder, Loader, runOrThrow } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ * import { mkdtempSync, writeFileSync } from "node:fs";
+ * import { tmpdir } from "node:os";
+ *
+ * const folder = mkdtempSync(`${tmpdir()}/dogear-`);
+ * writeFileSync(`${folder}/b.txt`, "second");
+ * writeFileSync(`${folder}/a.txt`, "first");
+ * const files = await runOrThrow(fromFolder(folder, { endings: [".txt"] }));
+ * assert.deepEqual((await Loader.at(1)(files)).path, "b.txt");
+ * ```
+ */
+export function fromFolder(
+  path: string,
+  options: { readonly endings?: readonly string[] } = {},
+): TE.TaskEither<DataFailed, Loader.Loader<FileSample>> {
+  checkPath("fromFolder", path);
+  checkOptionNames("fromFolder", options, { endings: true });
+  demand("endings of fromFolder", ifGiven(listOf(aName)), options.endings);
+  const isSample = (name: string): boolean => options.endings?.some((ending) => name.endsWith(ending)) ?? true;
+  return TE.tryCatch(async () => {
+    const paths = (await filesBelow(path, "")).filter(isSample).sort((a, b) => a < b ? -1 : 1);
+    const sizes: number[] = [];
+    // A few at a time: the number of requests that a process may have open is limited.
+    for (let i = 0; i < paths.length; i += 64) {
+      const some = await Promise.all(paths.slice(i, i + 64).map((name) => fs.stat(join(path, name))));
+      sizes.push(...some.map(({ size }) => size));
+    }
+    const hash = createHash("sha256");
+    paths.forEach((name, i) => hash.update(`${JSON.stringify(name)}:${sizes[i]};`));
+    const at = async (i: number): Promise<FileSample> => {
+      const bytes = await fs.readFile(join(path, paths[i]!));
+      if (bytes.byteLength === sizes[i]) {
+        return { path: paths[i]!, bytes: new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) };
+      }
+      const [expected, found] = [`${sizes[i]} bytes`, `${bytes.byteLength}`];
+      throw toError(dataFailed(path, { path: paths[i]!, kind: "length", expected, found }));
+    };
+    const fingerprint = `folder:${paths.length}:${hash.digest("hex").slice(0, 32)}`;
+    return loaderOf<FileSample>(randomAccess(paths.length, fingerprint, at));
+  }, failureOf(path));
+}
+
+/** The paths of all files below a folder, relative to `root`. */
+async function filesBelow(root: string, folder: string): Promise<readonly string[]> {
+  const entries = await fs.readdir(join(root, folder), { withFileTypes: true });
+  const paths = await Promise.all(entries.map((entry): Promise<readonly string[]> | readonly string[] => {
+    const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
+    return entry.isDirectory() ? filesBelow(root, path) : entry.isFile() ? [path] : [];
+  }));
+  return paths.flat();
+}

@@ -1,0 +1,174 @@
+/**
+ * Loaders of Parquet files by row, through the package `hyparquet`, which is imported when the first file is opened.
+ *
+ * @module
+ */
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { type DataFailed, toError } from "../errors/mod.ts";
+import { aName, checkOptionNames, demand, ifGiven, integer, listOf, type OptionNames } from "../validation/mod.ts";
+import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
+import {
+  checkPath,
+  dataFailed,
+  type DataFile,
+  dataFile,
+  failureOf,
+  keepRecent,
+  sampleDigest,
+  withOpenFile,
+} from "../files/mod.ts";
+
+// --- types
+
+/** The part of `hyparquet` that is used here. */
+interface Hyparquet {
+  parquetMetadataAsync(file: AsyncBuffer): Promise<Metadata>;
+  parquetReadObjects(options: {
+    file: AsyncBuffer;
+    metadata: Metadata;
+    columns?: readonly string[];
+    rowStart: number;
+    rowEnd: number;
+  }): Promise<readonly unknown[]>;
+}
+
+interface AsyncBuffer {
+  readonly byteLength: number;
+  slice(start: number, end?: number): Promise<ArrayBuffer>;
+}
+
+interface Metadata {
+  readonly row_groups: readonly { readonly num_rows: bigint }[];
+  readonly schema: readonly { readonly name: string; readonly type?: string }[];
+}
+
+/** The options of {@link fromParquet}. */
+export interface ParquetOptions {
+  /** The columns to read, all by default. */
+  readonly columns?: readonly string[];
+  /** The number of decoded row groups kept in memory, an integer from 1; 4 by default. */
+  readonly groups?: number;
+}
+
+const optionNames = { columns: true, groups: true } satisfies OptionNames<ParquetOptions>;
+
+// --- constructors
+
+/** A variable, so that no bundler includes the package: it is needed only to open Parquet files. */
+const hyparquet: string = "hyparquet";
+
+async function importHyparquet(path: string): Promise<Hyparquet> {
+  try {
+    return await import(hyparquet) as Hyparquet;
+  } catch (cause) {
+    throw toError(dataFailed(path, {
+      path: "",
+      kind: "missing",
+      expected: "the package hyparquet, which reads Parquet: install it (npm install hyparquet)",
+      found: cause instanceof Error ? cause.message : String(cause),
+    }));
+  }
+}
+
+/**
+ * A loader of the rows of a Parquet file as records, with random access; `hyparquet` must be installed.
+ *
+ * A row group is decoded as a whole, and the last groups used are kept. In a file of many groups use `Loader.shuffleWindow`, which decodes
+ * each group once: `Loader.shuffle` decodes a group for nearly every row, unless all are kept or `Loader.cache` keeps the rows. The
+ * fingerprint covers the schema, the row groups, the size and parts of the content.
+ *
+ * @param path The file. Do not change it while the loader is in use.
+ * @param options `columns`: the columns to read, all by default. `groups`: the number of decoded row groups kept, an integer from 1, 4 by
+ * default.
+ * @returns A task of the loader, or `DataFailed` if the file is no Parquet file or the package is missing.
+ *
+ * @example
+ * ```ts no-run
+ * import { fromParquet, Loader, pipe, runOrThrow } from "@dogear/dogear";
+ *
+ * const rows = await runOrThrow(fromParquet("reviews.parquet", { columns: ["text", "stars"] }));
+ * const batches = pipe(rows, Loader.shuffleWindow(10_000, 7), Loader.batch(32));
+ * ```
+ */
+export function fromParquet<A = Readonly<Record<string, unknown>>>(
+  path: string,
+  options: ParquetOptions = {},
+): TE.TaskEither<DataFailed, Loader.Loader<A>> {
+  checkPath("fromParquet", path);
+  checkOptionNames("fromParquet", options, optionNames);
+  const { columns, groups = 4 } = options;
+  demand("columns of fromParquet", ifGiven(listOf(aName)), columns);
+  demand("groups of fromParquet", integer(1), groups);
+  return pipe(
+    dataFile(path),
+    TE.flatMap((file) =>
+      TE.tryCatch(() => withOpenFile(file, () => parquetLoader<A>(file, columns, groups)), failureOf(path))
+    ),
+  );
+}
+
+async function parquetLoader<A>(
+  file: DataFile,
+  columns: readonly string[] | undefined,
+  groups: number,
+): Promise<Loader.Loader<A>> {
+  const { path } = file;
+  const { parquetMetadataAsync, parquetReadObjects } = await importHyparquet(path);
+  const buffer = bufferOf(file);
+  const metadata = await asFormatProblem(path, "footer", "a Parquet footer", () => parquetMetadataAsync(buffer));
+  const sizes = metadata.row_groups.map(({ num_rows }) => Number(num_rows));
+  /** The number of rows up to the end of each row group. */
+  const ends = sizes.map(((end) => (size: number) => end += size)(0));
+  const count = ends.at(-1) ?? 0;
+  const group = keepRecent(groups, (n) =>
+    asFormatProblem(path, `row group ${n}`, `${sizes[n]} rows`, async () => {
+      const [rowStart, rowEnd] = [ends[n]! - sizes[n]!, ends[n]!];
+      const wanted = columns === undefined ? {} : { columns };
+      const rows = await parquetReadObjects({ file: buffer, metadata, rowStart, rowEnd, ...wanted });
+      if (rows.length !== sizes[n]) throw new Error(`${rows.length} rows`);
+      return rows;
+    }));
+  const at = async (i: number): Promise<unknown> => {
+    const n = groupAt(ends, i);
+    return (await group(n))[i - ends[n]! + sizes[n]!];
+  };
+  const schema = metadata.schema.map(({ name, type }) => [name, type ?? null]);
+  const about = JSON.stringify([columns ?? null, schema, sizes.length]);
+  const fingerprint = `parquet:${count}:${about}:${await sampleDigest(file)}`;
+  return loaderOf<A>(randomAccess(count, fingerprint, at, file.hold));
+}
+
+// --- combinators
+
+/** The result of reading a part of the file; an error is reported as a problem of that part's format. */
+async function asFormatProblem<A>(location: string, path: string, expected: string, run: () => Promise<A>): Promise<A> {
+  try {
+    return await run();
+  } catch (thrown) {
+    if (thrown instanceof Error && (thrown.cause as DataFailed | undefined)?._tag === "DataFailed") throw thrown;
+    const found = thrown instanceof Error ? thrown.message : String(thrown);
+    throw toError(dataFailed(location, { path, kind: "format", expected, found }));
+  }
+}
+
+function bufferOf(file: DataFile): AsyncBuffer {
+  return {
+    byteLength: file.size,
+    slice: async (start, end = file.size) => {
+      const bytes = await file.read(start, Math.max(0, Math.min(end, file.size) - start));
+      return bytes.buffer as ArrayBuffer;
+    },
+  };
+}
+
+/** The first row group that ends after a row. */
+function groupAt(ends: readonly number[], row: number): number {
+  let [low, high] = [0, ends.length - 1];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (ends[middle]! > row) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}

@@ -1,0 +1,43 @@
+/**
+ * Errors: every failure of the toolkit as a plain tagged value, the sentence for each, and the way to an exception at the edge of a program.
+ *
+ * Read `errors` for the values and their unions, then `explain` for the sentences, then `guard`, which turns a failed allocation
+ * or a failed GPU into an error value.
+ *
+ * Promises: the unions are closed; an error names the path it is about; `explain` says what was expected, what was found and what to do.
+ *
+ * @module
+ */
+export {
+  type CursorMismatch,
+  type Damaged,
+  type DataFailed,
+  type DeviceFailed,
+  type Divergence,
+  type DogearError,
+  type FitError,
+  type LoaderError,
+  type LoadError,
+  type Mismatch,
+  mismatch,
+  type NewerFormat,
+  type NoCheckpoint,
+  type NotResumable,
+  type Overtaken,
+  type Problem,
+  type ProblemKind,
+  type ProcessFailed,
+  type ProveError,
+  type Released,
+  type RestoreError,
+  type ResumeCause,
+  type SaveError,
+  type SourceFailed,
+  type StepFailed,
+  type StepWentBack,
+  type Stopped,
+  type StoreFailed,
+  type TrainError,
+} from "./errors.ts";
+export { explain, runOrThrow, toError } from "./explain.ts";
+export { captured, guarded, isAllocation, orDeviceFailed, theirs } from "./guard.ts";

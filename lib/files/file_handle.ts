@@ -1,0 +1,146 @@
+/**
+ * The handle of a data file: opened at the first read, closed when no iteration uses it, and never loaded whole.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import * as fs from "node:fs/promises";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { type DataFailed, type Problem, toError } from "../errors/mod.ts";
+import { demand, must } from "../validation/mod.ts";
+
+// --- types
+
+/** A file that is open while at least one reference on it is held. */
+export interface DataFile {
+  readonly path: string;
+  readonly size: number;
+  /** The time of the last change, in milliseconds since 1970. */
+  readonly modified: number;
+  /** Takes a reference; the result releases it. Releasing the last reference closes the file. */
+  readonly hold: () => () => Promise<void>;
+  /** All `length` bytes from a position on; a rejection with the cause {@link DataFailed} if there are fewer. */
+  readonly read: (position: number, length: number) => Promise<Uint8Array>;
+  /** As {@link read}, into existing memory. */
+  readonly fill: (bytes: Uint8Array, position: number) => Promise<Uint8Array>;
+}
+
+// --- constructors
+
+/** Checks that a value can be the path of a file or a folder. */
+export function checkPath(of: string, path: string): void {
+  const possible = (value: unknown): boolean => typeof value === "string" && value !== "" && !value.includes("\0");
+  demand(`the path of ${of}`, must("a path, as a string", possible), path);
+}
+
+/** A {@link DataFailed} with one problem. */
+export function dataFailed(location: string, problem: Problem): DataFailed {
+  return { _tag: "DataFailed", location, problems: [problem] };
+}
+
+/** The {@link DataFailed} for a file that the system cannot open or read. */
+function unreadable(path: string, cause: unknown): DataFailed {
+  const { code = "unknown", message = String(cause) } = cause as { code?: string; message?: string };
+  return dataFailed(path, {
+    path: "",
+    kind: "missing",
+    expected: "a file that can be read",
+    found: `${code}: ${message}`,
+  });
+}
+
+/** The {@link DataFailed} that is the cause of a rejection, or a new one for an error of the system. */
+export function failureOf(path: string): (cause: unknown) => DataFailed {
+  return (thrown) => {
+    const cause = thrown instanceof Error ? thrown.cause as DataFailed | undefined : undefined;
+    return cause?._tag === "DataFailed" ? cause : unreadable(path, thrown);
+  };
+}
+
+/** The handle of a file, from its size and time of change; it is not opened yet. */
+export function dataFile(path: string): TE.TaskEither<DataFailed, DataFile> {
+  return TE.tryCatch(async () => {
+    const { size, mtimeMs } = await fs.stat(path);
+    return fileOf(path, size, mtimeMs);
+  }, failureOf(path));
+}
+
+function fileOf(path: string, size: number, modified: number): DataFile {
+  let [references, handle]: [number, fs.FileHandle | Promise<fs.FileHandle> | undefined] = [0, undefined];
+  const openFile = async (): Promise<fs.FileHandle> => handle = await fs.open(path, "r");
+  const fill = async (bytes: Uint8Array, position: number): Promise<Uint8Array> => {
+    const { length } = bytes;
+    // Reading takes a reference, so the handle cannot be closed while it opens.
+    const release = hold();
+    try {
+      handle ??= openFile();
+      // If the file is open, the read starts before this function first awaits, so it runs while the caller continues.
+      const open = handle instanceof Promise ? await handle : handle;
+      let got = 0;
+      for (let step = 1; got < length && step > 0; got += step) {
+        step = (await open.read(bytes, got, length - got, position + got)).bytesRead;
+      }
+      if (got === length) return bytes;
+      throw toError(dataFailed(path, {
+        path: `byte ${position}`,
+        kind: "length",
+        expected: `${length} bytes in a file of ${size}`,
+        found: `${got}: it was truncated while it was read`,
+      }));
+    } catch (cause) {
+      throw toError(failureOf(path)(cause));
+    } finally {
+      await release();
+    }
+  };
+  const hold = (): () => Promise<void> => {
+    references++;
+    return async () => {
+      if (--references > 0 || handle === undefined) return;
+      const last = handle;
+      handle = undefined;
+      await Promise.resolve(last).then((open) => open.close(), () => undefined);
+    };
+  };
+  return { path, size, modified, hold, fill, read: (position, length) => fill(new Uint8Array(length), position) };
+}
+
+// --- combinators
+
+/** Runs a function while the file is held open. */
+export async function withOpenFile<A>(file: DataFile, run: () => Promise<A>): Promise<A> {
+  const release = file.hold();
+  try {
+    return await run();
+  } finally {
+    await release();
+  }
+}
+
+/** How many parts of a file {@link sampleDigest} reads, and their length in bytes. */
+const [sampledParts, partLength] = [32, 4096];
+
+/** A digest of a file's size and of parts spread evenly over it, including its first and last bytes. */
+export async function sampleDigest(file: DataFile): Promise<string> {
+  const hash = createHash("sha256").update(`${file.size};`);
+  const last = Math.max(0, file.size - partLength);
+  const starts = new Set(Array.from({ length: sampledParts }, (_, i) => Math.floor(i * last / (sampledParts - 1))));
+  const parts = await Promise.all(
+    [...starts].map((start) => file.read(start, Math.min(partLength, file.size - start))),
+  );
+  parts.forEach((part) => hash.update(part));
+  return hash.digest("hex").slice(0, 32);
+}
+
+/** A function that keeps its `most` last results by number. Calls for a result in progress share it. */
+export function keepRecent<A>(most: number, compute: (n: number) => Promise<A>): (n: number) => Promise<A> {
+  const kept = new Map<number, Promise<A>>();
+  return (n) => {
+    const value = kept.get(n) ?? compute(n);
+    kept.delete(n);
+    kept.set(n, value);
+    value.catch(() => kept.delete(n));
+    if (kept.size > most) kept.delete(kept.keys().next().value!);
+    return value;
+  };
+}

@@ -1,0 +1,130 @@
+/**
+ * The options of `fit` and `fitDataset`, and checks of them and of tfjs's own arguments.
+ *
+ * @module
+ */
+import { checkPolicy, defaultTraining, policyNames, type Report, type SavePolicy, type Signal } from "../run/mod.ts";
+import {
+  aBoolean,
+  aFunction,
+  checkMisspelt,
+  checkOptionNames,
+  demand,
+  ifGiven,
+  isPlainRecord,
+  must,
+  type OptionNames,
+} from "../validation/mod.ts";
+import { type Seed, seedText } from "../values/mod.ts";
+import { checkCallbacks } from "../tfjs/mod.ts";
+
+// --- types
+
+/** How `fit` and `fitDataset` save and resume a training. */
+export interface FitOptions extends Omit<SavePolicy<never>, "metrics"> {
+  /**
+   * The name of the training. A store can hold several trainings, each with its own name: transfer learning and fine-tuning, a sweep, or a
+   * loop over `epochs: 1`.
+   * @default "fit"
+   */
+  readonly name?: string;
+  /**
+   * Save every so many batches, counted from the start of the training. Each epoch is also saved at its end if `metrics` is given, or neither
+   * `every` nor `seconds` is.
+   * @default never
+   */
+  readonly every?: number;
+  /**
+   * The seed of everything that tfjs draws from `Math.random`: dropout, noise, the shuffle.
+   * @default 0
+   */
+  readonly seed?: Seed;
+  /**
+   * Your own components to save with the training, by name: models, optimizers, tensors, plain data such as a callback's counters. They are
+   * captured at each save. A resumed training writes the restored values into this same object, and into the same arrays, records, typed
+   * arrays, Maps and Sets at any depth, so that functions that refer to them see the restored contents. Tensors are replaced.
+   * @default {}
+   */
+  readonly with?: object;
+  /**
+   * Metrics of a checkpoint, computed from the logs of an epoch. Only checkpoints at the end of an epoch have metrics, because they describe
+   * the weights at that moment. A checkpoint has none if `onEpochEnd` or `onTrainEnd` changed the weights after they were measured.
+   */
+  readonly metrics?: (logs: Readonly<Record<string, number>>) => Readonly<Record<string, number>>;
+  /**
+   * Signals that save and stop the training after the current batch.
+   * @default []
+   */
+  readonly stopOn?: readonly Signal[];
+  /**
+   * Whether to resume from an older checkpoint if the newest is damaged.
+   * @default false
+   */
+  readonly fallback?: boolean;
+  /**
+   * Whether `fitDataset` may train on data that cannot be replayed, such as a shuffle without a seed. A resumed training then continues on
+   * other data, so its bits differ from those of an uninterrupted one.
+   * @default false
+   */
+  readonly inexact?: boolean;
+  /** Receives a report about the checkpoint that the training resumes from. */
+  readonly onReport?: (report: Report) => void;
+}
+
+const fitNames = {
+  ...policyNames,
+  name: true,
+  seed: true,
+  with: true,
+  stopOn: true,
+  fallback: true,
+  inexact: true,
+  onReport: true,
+} satisfies OptionNames<FitOptions>;
+
+// --- constructors
+
+/** Names of components that `fit` saves itself. */
+const reserved: readonly string[] = ["model", "rng", "fit", "logs", "callbacks"];
+
+/** The name of a training. */
+export function trainingName({ name = defaultTraining }: FitOptions): string {
+  return name;
+}
+
+/**
+ * Rejects wrong options with a `TypeError`.
+ *
+ * @param options What the user gave.
+ * @param of The function that takes them, for the message.
+ */
+export function checkFitOptions(options: FitOptions, of: string): void {
+  checkOptionNames(of, options, fitNames);
+  const { stopOn = [], with: own = {} } = options;
+  checkPolicy(options, stopOn);
+  demand("name", must("a non-empty name", (name) => typeof name === "string" && name !== ""), trainingName(options));
+  if (options.seed !== undefined) seedText(options.seed);
+  demand("fallback", ifGiven(aBoolean), options.fallback);
+  demand("inexact", ifGiven(aBoolean), options.inexact);
+  demand("onReport", ifGiven(aFunction), options.onReport);
+  demand("with", must("a record of named components", isPlainRecord), own);
+  for (const name of Object.keys(own)) {
+    demand("a name in with", must(`none of ${reserved.join(", ")}`, () => !reserved.includes(name)), name);
+  }
+}
+
+/**
+ * Rejects misspelt arguments of tfjs with a `TypeError`. tfjs would ignore them and train with its defaults.
+ *
+ * @param of The function of tfjs.
+ * @param args Its arguments.
+ * @param names The names that it accepts.
+ */
+export function checkArguments<A extends { readonly callbacks?: unknown }>(
+  of: string,
+  args: A,
+  names: OptionNames<A>,
+): void {
+  checkMisspelt(of, args, names);
+  checkCallbacks(of, args.callbacks);
+}

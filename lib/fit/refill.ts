@@ -1,0 +1,196 @@
+/**
+ * Restores values into the arrays, records, typed arrays, Maps and Sets that user code refers to.
+ *
+ * A restore makes new containers. A function that closes over the old ones would not see them, so their contents are written into the old ones.
+ *
+ * Law *same bits*: after a restore, a closure sees what it saw when the state was captured.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import { isTagged, mapTag, withMaps } from "./plain_maps.ts";
+import { isPlainRecord } from "../validation/mod.ts";
+import { entry, isBranch, isTypedArray, type Node, unwrap } from "../state/mod.ts";
+
+// --- types
+
+/** Finds the live object at the path of an object that is saved earlier in the tree, if it is restored in place. */
+type FindShared = (path: string) => unknown;
+
+// --- restore
+
+/** Whether a value is restored in place. */
+export function isInPlace(value: unknown): boolean {
+  // tfjs's own test for an optimizer reads properties of whatever it is given.
+  if (typeof value !== "object" || value === null) return false;
+  return value instanceof tf.Variable || value instanceof tf.LayersModel || value instanceof tf.Optimizer ||
+    value instanceof tf.layers.Layer;
+}
+
+/**
+ * A live value in the form of a saved one, so that a restore into it accepts containers whose contents differ: what is restored in place stays,
+ * everything that may be replaced is null.
+ *
+ * @param live The live value, with its Maps and Sets as plain data.
+ * @param node The saved value.
+ * @param match Whether the kinds of the two must be the `same`, or may be `any`.
+ * @param shared Finds live objects for references.
+ */
+export function aligned(live: unknown, node: Node, match: "same" | "any", shared: FindShared): unknown {
+  const saved = unwrap(node);
+  const other = match === "same" ? live ?? null : null;
+  const alignPart = (part: unknown, of: Node): unknown => aligned(part, of, "any", shared);
+  if (Array.isArray(saved)) {
+    if (!Array.isArray(live)) return other;
+    const extra = live.slice(saved.length).filter(isInPlace);
+    return [...live.slice(0, saved.length).map((item, i) => alignPart(item, saved[i] as Node)), ...extra];
+  }
+  if (!isBranch(saved)) return other;
+  switch (saved.is) {
+    case "shared":
+      return shared(saved.path) ?? (isInPlace(live) ? live : other);
+    case "kind":
+      return live ?? null;
+    case "record": {
+      if (isTagged(live) && entry(saved, "_tag") === mapTag && live._tag === mapTag) {
+        return alignedMap(live, saved, alignPart);
+      }
+      if (!isPlainRecord(live)) return other;
+      const isExtra = ([name, value]: readonly [string, unknown]): boolean =>
+        entry(saved, name) === undefined && isInPlace(value);
+      const parts = saved.entries.map(([name, child]) => [
+        name,
+        alignPart(Object.hasOwn(live, name) ? live[name] : undefined, child),
+      ]);
+      return Object.fromEntries([...parts, ...Object.entries(live).filter(isExtra)]);
+    }
+    default:
+      return other;
+  }
+}
+
+/** A live Map with its entries in the saved order of the keys. Keys that are objects are matched by their order. */
+function alignedMap(
+  live: { readonly items: readonly unknown[] },
+  saved: Node,
+  alignPart: (part: unknown, of: Node) => unknown,
+): unknown {
+  const before = live.items as readonly (readonly [unknown, unknown])[];
+  const [values, objects] = [new Map(before), before.filter(([key]) => isObjectKey(key))];
+  const pairs = entry(saved, "items") as readonly (readonly [Node, Node])[];
+  let at = 0;
+  const taken = new Set<unknown>();
+  const items = pairs.map(([key, value]) => {
+    const [own, part] = isObjectKey(key) ? objects[at++] ?? [] : [key, values.get(key)];
+    taken.add(own);
+    return [alignPart(own, key), alignPart(part, value)];
+  });
+  const extra = before.filter(([key, value]) => !taken.has(key) && (isInPlace(key) || isInPlace(value)));
+  return { _tag: mapTag, items: [...items, ...extra] };
+}
+
+/** The object at a path of live values, if it is restored in place. */
+export function liveAt(live: unknown, path: string): unknown {
+  const names = path.split("/").map((name) => name.replaceAll("~1", "/").replaceAll("~0", "~"));
+  let value = live;
+  for (const name of names) {
+    if (!(Array.isArray(value) || isPlainRecord(value)) || !Object.hasOwn(value, name)) return undefined;
+    value = (value as Record<string, unknown>)[name];
+  }
+  return isInPlace(value) ? value : undefined;
+}
+
+/**
+ * A function that writes restored values into live objects, and returns the object that then has the contents. One refiller serves a whole
+ * restore, so that shared values stay shared.
+ */
+export function refiller(): (live: unknown, restored: unknown) => unknown {
+  const made = new Map<object, unknown>();
+  const done = new Map<object, unknown>();
+  const taken = new Set<object>();
+  const refill = (live: unknown, value: unknown): unknown => {
+    if (typeof value !== "object" || value === null || value === live) return value;
+    const earlier = done.get(value);
+    if (earlier !== undefined) return earlier;
+    const target = isTarget(live, value) && !taken.has(live) ? live : undefined;
+    if (target !== undefined) taken.add(target);
+    const result = target ?? value;
+    done.set(value, result);
+    fill(target, value, refill);
+    return result;
+  };
+  return (live, restored) => refill(live, withMaps(restored, made));
+}
+
+/** Whether a restored value can be written into a live object. */
+function isTarget(live: unknown, value: object): live is object {
+  if (typeof live !== "object" || live === null) return false;
+  if (live instanceof Map) return value instanceof Map;
+  if (live instanceof Set) return value instanceof Set;
+  if (isTypedArray(value)) {
+    return isTypedArray(live) && live.constructor === value.constructor && live.length === value.length;
+  }
+  if (Object.isFrozen(live) && Object.keys(value).length > 0) return false;
+  return Array.isArray(value) ? Array.isArray(live) : isPlainRecord(value) && isPlainRecord(live);
+}
+
+function isObjectKey(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
+
+/** Writes restored contents into a live container; without one, writes the refilled parts into the restored container. */
+function fill(target: object | undefined, value: object, refill: (live: unknown, part: unknown) => unknown): void {
+  if (isTypedArray(value)) return void (target as Uint8Array | undefined)?.set(value as Uint8Array);
+  if (value instanceof Map) {
+    const [before, into] = [target as Map<unknown, unknown> | undefined, (target ?? value) as Map<unknown, unknown>];
+    // Keys that are objects are matched by their order, like the items of a Set.
+    const keys = [...before?.keys() ?? []].filter(isObjectKey);
+    let at = 0;
+    const pairs = [...value].map(([key, part]) => {
+      const live = isObjectKey(key) ? keys[at++] : key;
+      return [refill(live, key), refill(before?.get(live), part)] as const;
+    });
+    into.clear();
+    for (const [key, part] of pairs) into.set(key, part);
+  } else if (value instanceof Set) {
+    const before = [...(target ?? []) as Set<unknown>];
+    const items = [...value].map((item, i) => refill(before[i], item));
+    const into = (target ?? value) as Set<unknown>;
+    into.clear();
+    for (const item of items) into.add(item);
+  } else if (Array.isArray(value)) {
+    const before = target as unknown[] | undefined;
+    const items = value.map((item, i) => refill(before?.[i], item));
+    if (before !== undefined) before.splice(0, before.length, ...items);
+    else if (!Object.isFrozen(value)) items.forEach((item, i) => value[i] = item);
+  } else if (isPlainRecord(value)) fillRecord(target as Record<string, unknown> | undefined, value, refill);
+}
+
+function fillRecord(
+  target: Record<string, unknown> | undefined,
+  value: Record<string, unknown>,
+  refill: (live: unknown, part: unknown) => unknown,
+): void {
+  const names = Object.keys(value);
+  const parts = names.map((name) => [name, refill(target?.[name], value[name])] as const);
+  if (target === undefined && Object.isFrozen(value)) return;
+  const into = target ?? value;
+  // The order of names is observable.
+  const before = Object.keys(into).filter((name) => Object.hasOwn(value, name));
+  const reordered = before.some((name, i) => name !== names[i]);
+  for (const name of Object.keys(into)) if (reordered || !Object.hasOwn(value, name)) deleteField(into, name);
+  for (const [name, part] of parts) assign(into, name, part);
+}
+
+/** Deletes a field, unless it is an accessor. */
+function deleteField(record: Record<string, unknown>, name: string): void {
+  if (Object.getOwnPropertyDescriptor(record, name)?.get === undefined) delete record[name];
+}
+
+/** Sets a field unless it has this value already; `__proto__` is a name like any other. */
+export function assign(record: object, name: string, value: unknown): void {
+  const fields = record as Record<string, unknown>;
+  if (Object.hasOwn(record, name) && Object.is(fields[name], value)) return;
+  if (name !== "__proto__") fields[name] = value;
+  else Object.defineProperty(record, name, { value, writable: true, enumerable: true, configurable: true });
+}

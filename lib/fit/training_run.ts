@@ -1,0 +1,349 @@
+/**
+ * Runs a prepared training by `fit` or `fitDataset`: finds its checkpoint, begins or resumes it, trains the remaining epochs, and finishes it.
+ *
+ * The callbacks are called in the order in which tfjs calls them. What tfjs keeps in local variables of its loop is captured state here: the
+ * order of the data, the position, the running totals of the epoch, the history and the random generator.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import * as E from "fp-ts/lib/Either.js";
+import type { Either } from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { type FitError, mismatch, type Problem } from "../errors/mod.ts";
+import { type FitOptions, trainingName } from "./options.ts";
+import {
+  componentsOf,
+  initialDigests,
+  type PreparedTraining,
+  restoreTraining,
+  savedTraining,
+  termProblems,
+  type TrainingState,
+} from "./training_state.ts";
+import { Rng } from "../values/mod.ts";
+import { type SavePoints, savePoints, type TrainingRecord, trainingsAt } from "../run/mod.ts";
+import { release } from "../snapshot.ts";
+import { type FoundTraining, newestOf } from "./training_checkpoints.ts";
+import { calling, tryStep } from "./user_calls.ts";
+
+// --- types
+
+/** A training under way. */
+interface TrainingRun {
+  readonly options: FitOptions;
+  readonly training: PreparedTraining;
+  readonly state: TrainingState;
+  readonly points: SavePoints<object>;
+  /** The components to save, as they are now. */
+  readonly components: () => object;
+}
+
+// --- constructors
+
+function startTrainingRun(options: FitOptions, training: PreparedTraining): TrainingRun {
+  const state: TrainingState = {
+    at: { epoch: training.first, batch: 0, step: 0, stopping: false, done: false },
+    rng: Rng.make(options.seed ?? 0),
+    order: training.order,
+    dataCrc: 0,
+    logs: {},
+    metrics: {},
+  };
+  const policy = { ...options, metrics: () => state.metrics };
+  return {
+    options,
+    training,
+    state,
+    points: savePoints<object>(policy, options.stopOn ?? [], trainingName(options)),
+    components: () => componentsOf(training, state, options),
+  };
+}
+
+// --- the checks of a call
+
+/** The error of a call that does not continue this training. */
+function otherTraining(options: FitOptions, problems: readonly Problem[], checkpoint?: number): FitError {
+  const at = checkpoint === undefined ? {} : { checkpoint };
+  return { ...mismatch(problems), training: { name: trainingName(options), location: options.to.location, ...at } };
+}
+
+/** That error if there are problems. */
+function checkContinues(
+  options: FitOptions,
+  problems: readonly Problem[],
+  checkpoint?: number,
+): TaskEither<FitError, void> {
+  return problems.length === 0 ? TE.right(undefined) : TE.left(otherTraining(options, problems, checkpoint));
+}
+
+/** Why a training may not be called again in this process: it is running, or it is complete and began with something else. */
+function repeatedCall(
+  name: string,
+  before: TrainingRecord | undefined,
+  beginning: TrainingRecord["beginning"],
+): readonly Problem[] {
+  if (before === undefined || before.state === "broken off") return [];
+  const called = JSON.stringify(name);
+  if (before.state === "running") {
+    const found = `a second call while ${called} is running`;
+    return [{ path: "fit/name", kind: "name", expected: "one name for each training", found }];
+  }
+  const components = [...new Set([...Object.keys(before.beginning), ...Object.keys(beginning)])];
+  return components.filter((component) => before.beginning[component] !== beginning[component]).map((path) => ({
+    path,
+    kind: "value",
+    expected: `what the training ${called} began with (${before.words}), which is complete in this process`,
+    found: "a second call that begins with something else",
+  }));
+}
+
+// --- begin
+
+/** What tfjs calls at the start of a training. */
+async function callStart({ training, state }: TrainingRun): Promise<void> {
+  const { trainer, params, callbacks: { list, history } } = training;
+  await calling(state, "setParams", () => list.setParams(params as never));
+  await calling(state, "setModel", () => list.setModel(trainer as never));
+  trainer.history = history;
+  await calling(state, "onTrainBegin", () => list.onTrainBegin());
+  trainer.stopTraining_ = false;
+}
+
+/** Begins a training that has no checkpoint. */
+function beginFresh(run: TrainingRun, repeated: readonly Problem[]): TaskEither<FitError, void> {
+  const { options, training, state, points, components } = run;
+  return pipe(
+    checkContinues(options, repeated),
+    TE.flatMap((): TaskEither<FitError, void> => tryStep(state, () => callStart(run))),
+    TE.flatMap(() => training.open(state)),
+    // The initial state is saved too, so that random initial weights are never lost.
+    TE.flatMap(() => () => points.finish(components, 0, true)),
+  );
+}
+
+const otherData = "The dataset gave other data up to this checkpoint than was trained on, which inexact: true allows";
+
+/** Restores a training from its checkpoint; whether it is complete. */
+function beginResumed(
+  run: TrainingRun,
+  { snapshot, report }: FoundTraining,
+  repeated: readonly Problem[],
+): TaskEither<FitError, boolean> {
+  const { options, training, state } = run;
+  const { checkpoint } = report;
+  const isComplete = (): boolean => state.at.done && (state.at.stopping || training.epochs <= state.at.epoch);
+  const open = pipe(
+    training.open(state),
+    TE.flatMap((): TaskEither<FitError, void> => tryStep(state, () => callStart(run))),
+  );
+  return pipe(
+    TE.fromEither(savedTraining(snapshot)),
+    TE.tap((saved) => checkContinues(options, termProblems(saved, training), checkpoint)),
+    TE.tap(() => checkContinues(options, repeated, checkpoint)),
+    TE.tapIO(({ at, read }) => () => void Object.assign(state, { at, dataCrc: read })),
+    TE.bindTo("saved"),
+    TE.let("whole", isComplete),
+    TE.tap(({ whole }) => whole ? TE.right(undefined) : open),
+    TE.bind("restored", ({ saved }) =>
+      pipe(
+        TE.fromEither(restoreTraining(training, state, saved, snapshot, options)),
+        TE.mapLeft((error): FitError =>
+          error._tag === "Mismatch" ? otherTraining(options, error.problems, checkpoint) : error
+        ),
+      )),
+    TE.map(({ saved, whole, restored }) => {
+      if (whole) training.trainer.history = training.callbacks.history;
+      // The metrics of the checkpoint hold until the weights change.
+      if (state.at.batch === 0) state.metrics = report.metrics;
+      const mayDiffer = state.dataCrc === saved.read ? report.mayDiffer : [...report.mayDiffer, otherData];
+      options.onReport?.({ ...report, ...restored, mayDiffer });
+      return whole;
+    }),
+  );
+}
+
+/** Begins or resumes a training; whether it is complete already. */
+function beginTraining(
+  run: TrainingRun,
+  found: FoundTraining | undefined,
+  repeated: readonly Problem[],
+): TaskEither<FitError, boolean> {
+  return found === undefined ? pipe(beginFresh(run, repeated), TE.map(() => false)) : async () => {
+    try {
+      return await beginResumed(run, found, repeated)();
+    } finally {
+      release(found.snapshot)();
+    }
+  };
+}
+
+// --- epochs
+
+/** The data of a model's weights. A weight that is written to gets other data. */
+function weightData({ model }: PreparedTraining): readonly object[] {
+  return model.weights.map((weight) => (weight.read() as tf.Tensor & { readonly dataId: object }).dataId);
+}
+
+/** Runs a part of a training; whether it wrote to no weight. */
+function keepsWeights(training: PreparedTraining, part: TaskEither<FitError, void>): TaskEither<FitError, boolean> {
+  return async () => {
+    const before = weightData(training);
+    const done = await part();
+    if (E.isLeft(done)) return done;
+    const after = weightData(training);
+    return E.right(before.length === after.length && before.every((data, i) => data === after[i]));
+  };
+}
+
+/** The metrics of the last complete epoch. */
+async function lastMetrics({ options, training }: TrainingRun): Promise<TrainingState["metrics"]> {
+  if (options.metrics === undefined) return {};
+  const last = Object.entries(training.callbacks.history.history).map(async ([name, values]) => {
+    const value = values.at(-1) as number | tf.Tensor;
+    return [name, typeof value === "number" ? value : (await value.data())[0] as number] as const;
+  });
+  return options.metrics(Object.fromEntries(await Promise.all(last)));
+}
+
+/** The rest of the current epoch, up to its `onEpochEnd`. */
+function trainEpoch(run: TrainingRun): TaskEither<FitError, void> {
+  const { training, state, points, components } = run;
+  const { callbacks: { list }, trainer } = training;
+  const { epoch, batch } = state.at;
+  const beginEpoch: TaskEither<FitError, void> = batch > 0 ? TE.right(undefined) : tryStep(state, async () => {
+    await calling(state, "onEpochBegin", () => list.onEpochBegin(epoch));
+    state.logs = {};
+    training.beginEpoch(state);
+  });
+  const afterBatch = (): Promise<Either<FitError, void>> => {
+    state.metrics = {};
+    return points.after(components, state.at.step);
+  };
+  const endEpoch = keepsWeights(
+    training,
+    tryStep(state, () => calling(state, "onEpochEnd", () => list.onEpochEnd(epoch, state.logs as never))),
+  );
+  return pipe(
+    beginEpoch,
+    TE.flatMap(() => () => training.trainBatches(state, afterBatch)),
+    TE.flatMap(() => endEpoch),
+    TE.tapIO(() => () => {
+      state.at = { ...state.at, epoch: epoch + 1, batch: 0, stopping: trainer.stopTraining_ };
+      state.logs = {};
+    }),
+    // Metrics of weights that a callback has changed since say nothing of the checkpoint.
+    TE.flatMap((isUnchanged): TaskEither<FitError, TrainingState["metrics"]> =>
+      tryStep(state, () => isUnchanged ? lastMetrics(run) : {})
+    ),
+    TE.map((metrics) => {
+      state.metrics = metrics;
+    }),
+  );
+}
+
+/** The remaining epochs, each saved at its end if the options say so. */
+function trainEpochs(run: TrainingRun): TaskEither<FitError, void> {
+  const { options: { metrics, every, seconds }, training, state, points, components } = run;
+  const savesEpochs = metrics !== undefined || (every === undefined && seconds === undefined);
+  return async () => {
+    while (state.at.epoch < training.epochs && !(state.at.batch === 0 && state.at.stopping)) {
+      const trained = await trainEpoch(run)();
+      if (E.isLeft(trained)) return trained;
+      // The end of the training is saved after its `onTrainEnd`.
+      if (!savesEpochs || state.at.stopping || state.at.epoch >= training.epochs) continue;
+      const saved = await points.after(components, state.at.step, true);
+      if (E.isLeft(saved)) return saved;
+    }
+    return E.right(undefined);
+  };
+}
+
+// --- finish
+
+/** The end of a training: `onTrainEnd`, then its last checkpoint. */
+function finishTraining({ training, state, points, components }: TrainingRun): TaskEither<FitError, void> {
+  const { list, history } = training.callbacks;
+  const end = tryStep(state, async () => {
+    await calling(state, "onTrainEnd", () => list.onTrainEnd());
+    await history.syncData();
+  });
+  return pipe(
+    keepsWeights(training, end),
+    TE.flatMap((isUnchanged) => () => {
+      if (!isUnchanged) state.metrics = {};
+      state.at = { ...state.at, done: true };
+      return points.finish(components, state.at.step, true);
+    }),
+  );
+}
+
+/** Disposes of the logs of a training that failed. */
+function discardLogs({ training: { callbacks: { logger, history } }, state }: TrainingRun): void {
+  tf.dispose([logger.totals ?? {}, state.logs, history.history ?? {}] as unknown as tf.TensorContainer);
+}
+
+// --- combinators
+
+/** Runs a training from its checkpoint or from the start. */
+function trainFrom(
+  run: TrainingRun,
+  found: FoundTraining | undefined,
+  repeated: readonly Problem[],
+): TaskEither<FitError, tf.History> {
+  const epochs = pipe(trainEpochs(run), TE.flatMap(() => finishTraining(run)));
+  const whole = pipe(
+    beginTraining(run, found, repeated),
+    TE.flatMap((isComplete) => isComplete ? TE.right(undefined) : epochs),
+    TE.map(() => run.training.callbacks.history),
+  );
+  return async () => {
+    let isDone = false;
+    try {
+      const result = await whole();
+      isDone = E.isRight(result);
+      return result;
+    } finally {
+      await run.points.drain();
+      run.points.close();
+      if (!isDone) discardLogs(run);
+    }
+  };
+}
+
+/**
+ * Runs a training to its end, from its newest checkpoint if it has one. The caller makes sure that the model is in no other training.
+ *
+ * @param options The options of `fit` or `fitDataset`.
+ * @param training The prepared training.
+ */
+export function runTraining(options: FitOptions, training: PreparedTraining): TaskEither<FitError, tf.History> {
+  const name = trainingName(options);
+  const run = (repeated: readonly Problem[]): TaskEither<FitError, tf.History> =>
+    pipe(
+      (): Promise<Either<FitError, FoundTraining | undefined>> => newestOf(options.to, name, options.fallback ?? false),
+      TE.flatMap((found) => trainFrom(startTrainingRun(options, training), found, repeated)),
+    );
+  return async () => {
+    const beginning = await initialDigests(training, options);
+    const trainings = trainingsAt(options.to);
+    const before = trainings.get(name);
+    const repeated = repeatedCall(name, before, beginning);
+    if (before?.state === "running") return E.left(otherTraining(options, repeated));
+    // A call that must not begin may still name the checkpoint that it does not continue.
+    if (repeated.length > 0) return await run(repeated)();
+    const epochs = `${training.epochs} ${training.epochs === 1 ? "epoch" : "epochs"}`;
+    const words = `by ${training.terms["by"]}, ${epochs}`;
+    trainings.set(name, { beginning, words, state: "running" });
+    let state: TrainingRecord["state"] = "broken off";
+    try {
+      const result = await run([])();
+      if (E.isRight(result)) state = "complete";
+      return result;
+    } finally {
+      trainings.set(name, { beginning, words, state });
+    }
+  };
+}

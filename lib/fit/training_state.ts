@@ -1,0 +1,338 @@
+/**
+ * The state of a training by `fit` or `fitDataset`: what it consists of, how it is captured, and how it is restored into live objects.
+ *
+ * @module
+ */
+import type * as tf from "@tensorflow/tfjs";
+import * as E from "fp-ts/lib/Either.js";
+import type { Either } from "fp-ts/lib/Either.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { type FitError, mismatch, type Problem } from "../errors/mod.ts";
+import type { FitOptions } from "./options.ts";
+import type { Report } from "../run/mod.ts";
+import { isBranch, join, type Node, setByScript } from "../state/mod.ts";
+import { withoutMaps } from "./plain_maps.ts";
+import { aligned, assign, isInPlace, liveAt, refiller } from "./refill.ts";
+import {
+  alignedFields,
+  areFieldNames,
+  componentNode,
+  configurationsOf,
+  fieldsOfCallbacks,
+  type FieldsWithoutValue,
+  restoreCallbackFields,
+} from "./callback_fields.ts";
+import { Rng } from "../values/mod.ts";
+import { isPlainRecord } from "../validation/mod.ts";
+import { captureState, id, release, restoreInto, restoreState, type Snapshot, snapshotOf } from "../snapshot.ts";
+import { type Callbacks, callbacksOf, type Logs, type Trainer } from "../tfjs/mod.ts";
+
+// --- types
+
+/** The user's own components and their codecs. */
+type OwnComponents = Pick<FitOptions, "with" | "codecs">;
+
+/** The position of a training. */
+export interface Position {
+  readonly epoch: number;
+  /** Batches done in this epoch; at 0 it has not begun. */
+  readonly batch: number;
+  /** Batches done since the start. */
+  readonly step: number;
+  /** Whether `stopTraining` was set. */
+  readonly stopping: boolean;
+  readonly done: boolean;
+}
+
+/** What must be the same when a training is resumed, as text. */
+export type Terms = Readonly<Record<string, null | boolean | number | string | readonly string[]>>;
+
+/** The component `fit` of a checkpoint: everything except tensors, which are in other components. */
+export interface SavedTraining {
+  readonly terms: Terms;
+  readonly at: Position;
+  /** The order of the samples, which each epoch shuffles further. */
+  readonly order: Int32Array | null;
+  /** A checksum of all data read so far, if the data is a dataset. */
+  readonly read: number;
+  /** Fields of callbacks that have no value; missing in checkpoints of version 0.1.0. */
+  readonly fields?: readonly FieldsWithoutValue[];
+}
+
+/** The state of a running training. The loop updates it; each save reads it. */
+export interface TrainingState {
+  at: Position;
+  rng: Rng.Rng;
+  order: Int32Array | null;
+  /** A checksum of all data read so far. */
+  dataCrc: number;
+  /** The logs for the end of the current epoch, so far. */
+  logs: Logs;
+  /** The metrics of the next checkpoint. */
+  metrics: Readonly<Record<string, number>>;
+  /** The method of a callback that is being called. */
+  calling?: string | undefined;
+}
+
+/** What `fit` and `fitDataset` set up in the same way. */
+export interface Setup {
+  readonly model: tf.LayersModel;
+  readonly trainer: Trainer;
+  readonly callbacks: Callbacks;
+  /** One step of the optimizer on the tensors of a batch: the loss and the metrics. */
+  readonly step: ReturnType<Trainer["makeTrainFunction"]>;
+  /** The names of the loss and the metrics. */
+  readonly labels: readonly string[];
+  /** The first epoch. */
+  readonly first: number;
+  readonly epochs: number;
+}
+
+/** A training that is ready to run. */
+export interface PreparedTraining extends Setup {
+  /** What callbacks receive as `params`. */
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly terms: Terms;
+  readonly order: Int32Array | null;
+  /** Before the first epoch: opens the data, and reads it up to the position of the training. */
+  readonly open: (state: TrainingState) => TaskEither<FitError, void>;
+  /** At the start of an epoch, after the callbacks. */
+  readonly beginEpoch: (state: TrainingState) => void;
+  /** The remaining batches of an epoch; `afterBatch` must be called after each. */
+  readonly trainBatches: (
+    state: TrainingState,
+    afterBatch: () => Promise<Either<FitError, void>>,
+  ) => Promise<Either<FitError, void>>;
+}
+
+/** The part of a report that a restore fills in. */
+type RestoreReport = Pick<Report, "parts" | "overridden">;
+
+/** The component `logs` of a checkpoint. */
+interface SavedLogs {
+  readonly seen: number;
+  readonly totals: Logs;
+  readonly epoch: Logs;
+  readonly epochs: number[];
+  readonly history: Record<string, (number | tf.Scalar)[]>;
+}
+
+// --- constructors
+
+/** The setup of a training from the arguments that `fit` and `fitDataset` share. */
+export function setUp(
+  model: tf.LayersModel,
+  trainer: Trainer,
+  args: Pick<tf.ModelFitArgs, "callbacks" | "yieldEvery" | "verbose" | "initialEpoch"> & { readonly epochs: number },
+): Setup {
+  return {
+    model,
+    trainer,
+    step: trainer.makeTrainFunction(),
+    labels: trainer.getDedupedMetricsNames(),
+    callbacks: callbacksOf(trainer, args),
+    first: args.initialEpoch ?? 0,
+    epochs: args.epochs,
+  };
+}
+
+/** The names of the loss and the metrics, with those of the validation. */
+export function metricNames({ labels }: Setup, validates: boolean): readonly string[] {
+  return validates ? [...labels, ...labels.map((label) => `val_${label}`)] : labels;
+}
+
+/** The terms that `fit` and `fitDataset` share. */
+export function commonTerms(
+  { first, callbacks }: Setup,
+  { classWeight }: Pick<tf.ModelFitArgs, "classWeight">,
+  { seed = 0 }: FitOptions,
+): Terms {
+  return {
+    initialEpoch: first,
+    classWeight: JSON.stringify(classWeight ?? null),
+    seed: String(seed),
+    callbacks: callbacks.own.map((callback) => callback.constructor.name),
+  };
+}
+
+// --- capture
+
+/** The components of a training. */
+export function componentsOf(
+  training: PreparedTraining,
+  state: TrainingState,
+  { with: own = {}, codecs = {} }: OwnComponents,
+): object {
+  const { model, callbacks, terms, trainer, params } = training;
+  const { logger, history } = callbacks;
+  const isWithinEpoch = state.at.batch > 0;
+  const at: Position = { ...state.at, stopping: trainer.stopTraining_ };
+  const { values, names } = fieldsOfCallbacks(callbacks, params, trainer, model);
+  return {
+    model,
+    rng: state.rng,
+    fit: { terms, at, order: state.order, read: state.dataCrc, fields: names } satisfies SavedTraining,
+    logs: {
+      seen: isWithinEpoch ? logger.seen ?? 0 : 0,
+      // tfjs disposes of them at the end of an epoch.
+      totals: isWithinEpoch ? { ...logger.totals } : {},
+      epoch: isWithinEpoch ? { ...state.logs } : {},
+      epochs: [...history.epoch],
+      history: Object.fromEntries(Object.entries(history.history).map(([name, values]) => [name, [...values]])),
+    },
+    callbacks: values,
+    ...capturable(own, codecs),
+  };
+}
+
+/** The user's own components in a form that can be captured: Maps and Sets as plain data. */
+function capturable(own: object, codecs: NonNullable<OwnComponents["codecs"]>): Record<string, unknown> {
+  const made = new Map<object, unknown>();
+  return Object.fromEntries(
+    Object.entries(own).map(([name, value]) => [
+      name,
+      Object.hasOwn(codecs, name) ? value : withoutMaps(value, join("", name), made),
+    ]),
+  );
+}
+
+/** Whether a value contains an object that is restored in place. */
+function holdsInPlace(value: unknown): boolean {
+  if (Array.isArray(value) || isPlainRecord(value)) return Object.values(value).some(holdsInPlace);
+  return isInPlace(value);
+}
+
+/**
+ * Digests of what a training begins with, by component; of the user's own components, only of models, optimizers and variables.
+ *
+ * It rejects with a `TypeError` if something cannot be captured.
+ */
+export async function initialDigests(
+  { model, callbacks, trainer, params }: PreparedTraining,
+  { with: own = {}, codecs = {} }: OwnComponents,
+): Promise<Readonly<Record<string, string>>> {
+  const fields = fieldsOfCallbacks(callbacks, params, trainer, model);
+  const components = capturable(own, codecs);
+  release(captureState({ model, callbacks: fields.values, ...components }, { codecs } as object))();
+  const live = Object.fromEntries(
+    Object.entries(components).filter(([name, value]) => !Object.hasOwn(codecs, name) && holdsInPlace(value)),
+  );
+  const made = configurationsOf(callbacks);
+  const digests: Record<string, string> = {};
+  for (const [name, value] of Object.entries({ model, callbacks: { ...fields, made }, ...live })) {
+    using part = captureState({ [name]: value });
+    digests[name] = await id(part)();
+  }
+  return digests;
+}
+
+// --- restore
+
+/** The component `fit` of a snapshot. */
+export function savedTraining(snapshot: Snapshot<unknown>): Either<FitError, SavedTraining> {
+  const fit = snapshot.encoded.components.filter(([name]) => name === "fit");
+  const restored = restoreState(snapshotOf<{ fit?: SavedTraining }>({ components: fit, order: [] }, []));
+  if (E.isLeft(restored)) return restored;
+  const { fit: saved } = restored.right;
+  const isWhole = isPlainRecord(saved) && isPlainRecord(saved.terms) && isPlainRecord(saved.at);
+  if (isWhole && (saved.fields === undefined || areFieldNames(saved.fields))) return E.right(saved);
+  const expected = "a checkpoint of fit or fitDataset";
+  return E.left(
+    mismatch([{
+      path: "fit",
+      kind: "missing",
+      expected,
+      found: "a checkpoint of another loop: choose another store or name",
+    }]),
+  );
+}
+
+/** The differences that do not allow this training to resume the saved one. */
+export function termProblems({ terms, at }: SavedTraining, training: PreparedTraining): readonly Problem[] {
+  const problem = (name: string, expected: unknown, found: unknown): Problem => ({
+    path: `fit/${name}`,
+    kind: "config",
+    expected: JSON.stringify(expected),
+    found: JSON.stringify(found ?? null),
+  });
+  const { epochs, first } = training;
+  const begun = at.batch > 0 ? at.epoch + 1 : at.epoch;
+  return [
+    ...Object.entries(training.terms)
+      .filter(([name, term]) => JSON.stringify(term) !== JSON.stringify(terms[name] ?? null))
+      .map(([name, term]) => problem(name, term, terms[name])),
+    ...(epochs < begun && begun > first ? [problem("epochs", epochs, `${begun} begun`)] : []),
+  ];
+}
+
+/** Whether a live value and a saved node are plain data of the same kind, so that replacing it is reported. */
+function isSameKind(value: unknown, node: Node | undefined): boolean {
+  if (typeof node !== "object" || node === null) return typeof value === typeof node;
+  return Array.isArray(node) ? Array.isArray(value) : isBranch(node) && node.is === "record" && isPlainRecord(value);
+}
+
+/** Live components in the form of the saved ones, to restore into. */
+function liveComponents(
+  { model, callbacks, trainer, params }: PreparedTraining,
+  { rng }: TrainingState,
+  snapshot: Snapshot<unknown>,
+  { with: own = {}, codecs = {} }: OwnComponents,
+): Record<string, unknown> {
+  const { components } = snapshot.encoded;
+  const fields = fieldsOfCallbacks(callbacks, params, trainer, model).values;
+  const converted = capturable(own, codecs);
+  const all = { model, callbacks: fields, ...converted };
+  const shared = (path: string): unknown => path === "model/compile/optimizer" ? trainer.optimizer : liveAt(all, path);
+  const alignedOwn = Object.entries(converted).map(([name, value]) => {
+    const node = componentNode(components, name);
+    if (node === undefined || Object.hasOwn(codecs, name)) return [name, value];
+    return [name, aligned(value, node, isInPlace(value) || isSameKind(value, node) ? "same" : "any", shared)];
+  });
+  return {
+    model,
+    rng,
+    fit: null,
+    logs: null,
+    callbacks: alignedFields(fields, componentNode(components, "callbacks"), shared),
+    ...Object.fromEntries(alignedOwn),
+  };
+}
+
+/**
+ * Restores a snapshot into the live objects of a training, after the callbacks' `onTrainBegin`.
+ *
+ * @param saved The component `fit` of the snapshot.
+ * @returns What the restore reports.
+ */
+export function restoreTraining(
+  training: PreparedTraining,
+  state: TrainingState,
+  saved: SavedTraining,
+  snapshot: Snapshot<unknown>,
+  options: OwnComponents,
+): Either<FitError, RestoreReport> {
+  const { callbacks, trainer } = training;
+  const { with: own = {}, codecs = {} } = options;
+  const live = liveComponents(training, state, snapshot, options);
+  let report: RestoreReport | undefined;
+  const onReport = ({ parts, overridden }: RestoreReport): void => {
+    report = { parts, overridden: setByScript(overridden) };
+  };
+  const result = restoreInto<Record<string, unknown>>(live, { codecs, onReport } as object)(snapshot)();
+  if (E.isLeft(result)) return result;
+  const { model: _, rng, fit: _fit, logs, callbacks: values, ...rest } = result.right as {
+    rng: Rng.Rng;
+    logs: SavedLogs;
+    callbacks: readonly Record<string, unknown>[];
+  } & Record<string, unknown>;
+  Object.assign(state, { at: { ...saved.at, done: false }, rng, order: saved.order, logs: logs.epoch });
+  Object.assign(callbacks.logger, { seen: logs.seen, totals: logs.totals });
+  Object.assign(callbacks.history, { epoch: logs.epochs, history: logs.history });
+  const refill = refiller();
+  restoreCallbackFields(callbacks, values, saved.fields, refill);
+  for (const [name, value] of Object.entries(rest)) {
+    assign(own, name, refill((own as Record<string, unknown>)[name], value));
+  }
+  trainer.stopTraining_ = saved.at.stopping;
+  return E.right(report as RestoreReport);
+}

@@ -1,0 +1,326 @@
+/**
+ * Transforms that regroup the items of a loader: filter, unbatch, window, shuffleWindow; and cache, which keeps them in memory.
+ *
+ * The items of the input are the samples of the result. With random access the result has random access too, except for {@link filter} and
+ * {@link unbatch}, whose length is unknown until read. The cursors of a stream store the position in the input, so that a resume computes
+ * no item again.
+ *
+ * @module
+ */
+import { cursorSeed } from "./cursor.ts";
+import { type ItemReader, openReader, passOf } from "./iterate.ts";
+import { checkLoader, checkUnowned, type Loader, withFields } from "./types.ts";
+import { aFunction, checkOptionNames, demand, integer, shown } from "../validation/mod.ts";
+import { gather, isPromise } from "./index_plan.ts";
+import {
+  type BeginEpoch,
+  type DerivedEpoch,
+  derivedLoader,
+  deriveStream,
+  dropPending,
+  expandItems,
+  indexedItems,
+  itemsFingerprint,
+  type PendingItem,
+  pendingLoader,
+  shareItem,
+  startOfPass,
+  type StreamInputs,
+} from "./derived_source.ts";
+import type { Seed } from "../values/mod.ts";
+import { shuffleWindows, windowFingerprint, windowOrder } from "./shuffle.ts";
+import { holdAll, type IndexedSource, type OpenedEpochs, randomAccess, type StreamEpoch } from "./source.ts";
+import type { Start } from "./stream_reader.ts";
+
+// --- combinators
+
+/**
+ * The items for which a predicate holds.
+ *
+ * Their number is unknown until read, so the result is a stream. As with every stream, each epoch must have the same number of items: put
+ * it before `mapRandom`. Cursors count the items that passed. Put `shuffle` before it or `shuffleWindow` after it; put `shard` and `batch`
+ * after it. A resume does not test earlier items again; over a stream it pulls them. `skip` and `at` test every item before theirs.
+ *
+ * @param holds The predicate; it returns a boolean or a promise of one, and must return the same for the same item.
+ * @returns A function from loader to loader; a `TypeError` if `holds` is no function.
+ *
+ * @example
+ * ```ts
+ * import { Loader, pipe } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const even = pipe(Loader.fromArray([1, 2, 3, 4, 5, 6]), Loader.filter((x) => x % 2 === 0), Loader.batch(2));
+ * assert.deepEqual(await Loader.at(0)(even), [2, 4]);
+ * ```
+ */
+export function filter<A>(holds: (item: A) => boolean | Promise<boolean>): (loader: Loader<A>) => Loader<A> {
+  demand("the predicate of Loader.filter", aFunction, holds);
+  return (loader) =>
+    expandItems(
+      "Loader.filter",
+      checkLoader("Loader.filter", loader),
+      `filter(${itemsFingerprint(loader)})`,
+      async (item) => await holds(item) ? [item] : [],
+    );
+}
+
+/**
+ * The items of groups, one at a time.
+ *
+ * The result is a stream, as with {@link filter}; cursors count the single items. Law: `unbatch ∘ batch(n)` gives the same items.
+ *
+ * @param loader A loader of arrays or typed arrays; another item rejects the iteration.
+ * @returns The loader of their items.
+ *
+ * @example
+ * ```ts
+ * import { Loader, pipe } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const words = pipe(Loader.fromArray(["to be", "or not"]), Loader.map((line) => line.split(" ")), Loader.unbatch);
+ * assert.equal(await Loader.at(2)(words), "or");
+ * ```
+ */
+export function unbatch<A>(loader: Loader<ArrayLike<A>>): Loader<A> {
+  return expandItems(
+    "Loader.unbatch",
+    checkLoader("Loader.unbatch", loader),
+    `unbatch(${itemsFingerprint(loader)})`,
+    (item) => {
+      if (Array.isArray(item) || ArrayBuffer.isView(item)) return item as ArrayLike<unknown> as readonly A[];
+      throw new TypeError(`Expected Loader.unbatch to be given arrays, found ${shown(item)}`);
+    },
+  );
+}
+
+/**
+ * Overlapping windows of consecutive items, such as the sequences of a time series.
+ *
+ * A window that would reach beyond the end of a pass is left out. Put it before `shuffle`, which then shuffles whole windows.
+ *
+ * @param n Items in a window, an integer from 1.
+ * @param options `stride`: the distance between the starts of two windows, an integer from 1 to n, 1 by default.
+ * @returns A function from loader to loader; a `TypeError` for a bad argument.
+ *
+ * @example
+ * ```ts
+ * import { Loader, pipe } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const triples = pipe(Loader.fromArray([1, 2, 3, 4, 5, 6]), Loader.window(3, { stride: 2 }));
+ * assert.deepEqual([Loader.length(triples), await Loader.at(1)(triples)], [2, [3, 4, 5]]);
+ * ```
+ */
+export function window(n: number, options: { readonly stride?: number } = {}): <A>(loader: Loader<A>) => Loader<A[]> {
+  checkOptionNames("Loader.window", options, { stride: true });
+  const { stride = 1 } = options;
+  demand("n of Loader.window", integer(1), n);
+  demand("stride of Loader.window", integer(1, n), stride);
+  return <A>(loader: Loader<A>): Loader<A[]> => {
+    const inner = indexedItems(checkUnowned("Loader.window", loader));
+    const fingerprint = `window ${n}/${stride}(${itemsFingerprint(loader)})`;
+    if (inner === null) {
+      const about = { fingerprint, seed: loader.source.seed };
+      return deriveStream("Loader.window", [loader], about, (inputs) => windowedEpoch(inputs, n, stride));
+    }
+    const length = inner.length < n ? 0 : Math.floor((inner.length - n) / stride) + 1;
+    return derivedLoader<A[]>({
+      ...randomAccess(length, fingerprint, () => undefined, holdAll([inner])),
+      seed: inner.seed,
+      at: (epoch, position) => gather(n, (j) => inner.at(epoch, position * stride + j)),
+    }, [loader]);
+  };
+}
+
+/** An epoch of a stream's windows; an item that several windows share is computed once. */
+function windowedEpoch({ pull }: StreamInputs, n: number, stride: number): DerivedEpoch {
+  /** The items of the last window, each with the position after it. */
+  const last: { readonly item: ReturnType<typeof shareItem>; readonly after: Start }[] = [];
+  return {
+    next: async () => {
+      last.splice(0, last.length === n ? stride : 0).forEach(({ item }) => item.end());
+      while (last.length < n) {
+        const pulled = await pull(0);
+        if (pulled === null) return null;
+        last.push({ item: shareItem(pulled), after: pulled.after });
+      }
+      const shares = last.map(({ item }) => item.share());
+      return { run: () => gather(n, (j) => shares[j]!.run()), drop: () => shares.forEach((share) => share.drop()) };
+    },
+    state: () => null,
+    starts: () => [last[stride - 1]!.after],
+    close: () => last.splice(0).forEach(({ item }) => item.end()),
+  };
+}
+
+/**
+ * Shuffles each window of `n` items on its own: a shuffle for streams, and for files that are best read in sequence.
+ *
+ * Windows do not overlap, and the order is a function of the seed, the epoch and the position. So no item moves by n positions or more, a
+ * resume pulls only the current window again, and the batch size and the number of ranks may change. Put it before `batch` and `shard`.
+ *
+ * @param n Items in a window, an integer from 2; a stream keeps that many in memory.
+ * @param seed A safe integer, a bigint or a string.
+ * @returns A function from loader to loader; a `TypeError` for a bad argument.
+ *
+ * @example
+ * ```ts
+ * import { Loader, pipe } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const mixed = pipe(Loader.fromIterable(() => [1, 2, 3, 4]), Loader.shuffleWindow(2, "seed"), Loader.batch(2));
+ * assert.deepEqual((await Loader.at(1)(mixed)).toSorted(), [3, 4]);
+ * ```
+ */
+export function shuffleWindow(n: number, seed: Seed): <A>(loader: Loader<A>) => Loader<A> {
+  demand("n of Loader.shuffleWindow", integer(2), n);
+  const held = cursorSeed(seed);
+  return <A>(loader: Loader<A>) => {
+    const inner = indexedItems(checkUnowned("Loader.shuffleWindow", loader));
+    if (inner !== null) {
+      return withFields<A>(derivedLoader<A>(shuffleWindows(n, seed)(inner), [loader]), { range: null });
+    }
+    const about = { fingerprint: windowFingerprint(itemsFingerprint(loader), n, seed), seed: held };
+    return deriveStream<A>("Loader.shuffleWindow", [loader], about, shuffledWindowEpoch(n, seed));
+  };
+}
+
+/** An epoch of a stream's shuffled windows. Its state is the number of the current window, and how many of its items were delivered. */
+function shuffledWindowEpoch(
+  n: number,
+  seed: Seed,
+): BeginEpoch {
+  return ({ pull, at }, epoch, state) => {
+    let [number, toSkip] = Array.isArray(state) ? state as unknown as readonly [number, number] : [0, 0];
+    let window: readonly PendingItem[] = [];
+    let given = 0;
+    /** Where the input was before the current window. */
+    let start = at(0);
+    const fill = async (): Promise<void> => {
+      start = at(0);
+      const pulled: PendingItem[] = [];
+      for (let item = await pull(0); item !== null; item = pulled.length < n ? await pull(0) : null) pulled.push(item);
+      const order = pulled.length > 0 ? windowOrder(seed, epoch, number++, pulled.length) : () => 0;
+      window = pulled.map((_, i) => pulled[order(i)]!);
+      for (given = 0; given < Math.min(toSkip, window.length); given++) window[given]!.drop();
+      toSkip = 0;
+    };
+    return {
+      next: async () => {
+        if (given >= window.length) await fill();
+        return given < window.length ? window[given++]! : null;
+      },
+      state: () => given < window.length ? [number - 1, given] : [number, 0],
+      starts: () => [given < window.length ? start : at(0)],
+      close: () => {
+        for (; given < window.length; given++) window[given]!.drop();
+      },
+    };
+  };
+}
+
+/**
+ * Keeps each item in memory once it was computed, and delivers it again in every later pass.
+ *
+ * It keeps the items of the first pass, in whichever pass a run resumes: put it before `shuffle` and `mapRandom`, which differ from epoch to
+ * epoch. Kept items are never released; do not dispose tensors among them.
+ *
+ * @param loader The loader.
+ * @returns The loader; a `TypeError` for a loader of tf.data, whose first pass cannot be read twice.
+ *
+ * @example
+ * ```ts
+ * import { Loader, pipe } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * let decoded = 0;
+ * const data = pipe(Loader.fromArray([1, 2, 3]), Loader.map((x) => (decoded++, x)), Loader.cache, Loader.shuffle(7), Loader.repeat(4));
+ * for await (const _ of Loader.iterate(data));
+ * assert.equal(decoded, 3);
+ * ```
+ */
+export function cache<A>(loader: Loader<A>): Loader<A> {
+  const inner = indexedItems(checkUnowned("Loader.cache", loader));
+  const kept = itemCache();
+  if (inner === null) return cachedStream(loader, kept);
+  const source: IndexedSource = {
+    ...inner,
+    fingerprint: loader.range === null ? `cache(${inner.fingerprint})` : inner.fingerprint,
+    at: (_, position) => kept.item(position, () => inner.at(0, position)),
+    index: (_, position) => inner.index(0, position),
+  };
+  return derivedLoader<A>(source, [loader]);
+}
+
+/** Items by position. */
+interface ItemCache {
+  readonly has: (position: number) => boolean;
+  /** The kept item, or a newly computed one, which is then kept. A promise that rejects is not kept. */
+  readonly item: (position: number, compute: () => unknown) => unknown;
+}
+
+function itemCache(): ItemCache {
+  const kept = new Map<number, unknown>();
+  return {
+    has: (position) => kept.has(position),
+    item: (position, compute) => {
+      if (kept.has(position)) return kept.get(position);
+      const value = compute();
+      kept.set(position, value);
+      if (isPromise(value)) value.then((ready) => kept.set(position, ready), () => kept.delete(position));
+      return value;
+    },
+  };
+}
+
+function cachedStream<A>(loader: Loader<A>, kept: ItemCache): Loader<A> {
+  if (loader.source._tag === "Stream" && loader.source.singleUse) {
+    throw new TypeError(
+      "Expected Loader.cache to be given a loader whose first pass can be read twice, found one of tf.data, which shuffles each " +
+        "pass differently: read it into an array first",
+    );
+  }
+  /** The length of the first pass, once it is known. */
+  const pass = { length: Infinity };
+  return pendingLoader<A>({
+    _tag: "Stream",
+    length: null,
+    singleUse: false,
+    fingerprint: `cache(${itemsFingerprint(loader)})`,
+    seed: loader.source.seed,
+    open: (_, opened) => cachedEpoch(loader, kept, pass, opened),
+    drop: dropPending,
+  }, [loader]);
+}
+
+/** An epoch of cached items. The input is opened at the first item that is not kept. */
+function cachedEpoch<A>(
+  loader: Loader<A>,
+  kept: ItemCache,
+  pass: { length: number },
+  opened: OpenedEpochs,
+): StreamEpoch {
+  let reader: ItemReader<A> | undefined;
+  let [pulled, position] = [0, 0];
+  return {
+    next: async () => {
+      const at = position++;
+      if (at >= pass.length) return { done: true, value: undefined };
+      if (kept.has(at)) {
+        const value = kept.item(at, () => undefined);
+        return { done: false, value: { run: () => value, drop: () => {} } satisfies PendingItem };
+      }
+      reader ??= openReader(passOf(loader, 0), startOfPass(loader), opened);
+      for (; pulled < at; pulled++) (await reader.next())?.drop();
+      const fresh = await reader.next();
+      pulled++;
+      if (fresh !== null) {
+        return { done: false, value: { run: () => kept.item(at, fresh.run), drop: fresh.drop } satisfies PendingItem };
+      }
+      pass.length = at;
+      await reader.close();
+      return { done: true, value: undefined };
+    },
+    return: () => reader?.close(),
+  };
+}

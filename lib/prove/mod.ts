@@ -1,0 +1,26 @@
+/**
+ * Proof that a training resumes: it runs, is resumed from several points, in new processes too, and every step is compared. The entry `@dogear/dogear/prove`.
+ *
+ * Read `prove`, then `steps` and `resumed_run`, then `spawn` and `worker` for new processes, then `diagnose`, which names the cause of a difference.
+ *
+ * Promises: a training that does not resume with the same bits is reported with its first different step, the path and the cause.
+ *
+ * @example
+ * ```ts
+ * import { Loader, pipe, runOrThrow } from "@dogear/dogear";
+ * import { proveResume } from "@dogear/dogear/prove";
+ * import assert from "node:assert/strict";
+ *
+ * const loader = pipe(Loader.fromArray([1, 2, 3, 4]), Loader.batch(2));
+ * const proof = await runOrThrow(proveResume({
+ *   loader,
+ *   fresh: () => ({ sum: 0, cursor: Loader.start(loader) }),
+ *   step: (state, batch) => ({ ...state, sum: state.sum + batch.length }),
+ * }));
+ * assert.equal(proof.steps, 2);
+ * ```
+ *
+ * @module
+ */
+export { type Proof, type ProveOptions, proveResume } from "./prove.ts";
+export type { Training } from "./steps.ts";

@@ -1,0 +1,230 @@
+/**
+ * Records, and can pin, nondeterminism outside the captured state: `Math.random`, `crypto` and clocks.
+ *
+ * A recorder replaces these functions only while it runs a function, and returns what they would return. A pinned source returns fixed
+ * numbers instead: if two runs then agree that did not before, this source is what made them differ. Law: no trace.
+ *
+ * @module
+ */
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { Rng } from "../values/mod.ts";
+
+// --- types
+
+/** A source of values that no component holds. */
+export type AmbientSource = "random" | "clock";
+
+/** How often a function was called, and its first caller. */
+export interface Call {
+  readonly source: AmbientSource;
+  readonly name: string;
+  readonly count: number;
+  /** The line that called it first, as `path:line:column`. */
+  readonly first: string;
+}
+
+/** Counts the calls of ambient sources. */
+export interface Recorder {
+  /** Runs a function and counts its calls, except those of work that it started and did not await. */
+  readonly during: <A>(run: () => A | PromiseLike<A>) => Promise<A>;
+  readonly calls: () => readonly Call[];
+}
+
+/** Chooses between the value of the original function and the pinned one, and counts the call. */
+type Answer = (original: () => unknown, pinned: () => unknown) => unknown;
+
+/** A function to record: the object and key that hold it, and how to wrap it. */
+interface RecordedFunction {
+  readonly name: string;
+  readonly source: AmbientSource;
+  readonly holder: object;
+  readonly key: string;
+  readonly wrap: (original: Callable, answer: Answer) => Callable;
+}
+
+type Callable = (...args: unknown[]) => unknown;
+
+// --- constructors
+
+/** The folder `lib` of this package; in a bundle without such a folder, the bundle. */
+const library = /^.*\/lib\//.exec(import.meta.url)?.[0] ?? import.meta.url;
+
+/** Whether a stack frame is in this library, tfjs or the runtime: the cause is in the user's code. */
+const isForeign = (place: string): boolean =>
+  place.startsWith(library) || place.startsWith(library.replace("file://", "")) || place.includes("/@tensorflow/") ||
+  /^(node|ext|native|bun|internal):?/.test(place);
+
+/** The innermost frame of a stack that is in the user's code. */
+function callerIn(stack: string): string {
+  const places = stack.split("\n").flatMap((line) => /((?:\w+:\/\/)?\/[^\s()]*:\d+:\d+)\)?$/.exec(line)?.[1] ?? []);
+  const place = places.find((one) => !isForeign(one)) ?? places.at(-1) ?? "an unknown place";
+  const path = place.startsWith("file://") ? fileURLToPath(place.replace(/:\d+:\d+$/, "")) : undefined;
+  const full = path === undefined ? place : path + place.slice(place.search(/:\d+:\d+$/));
+  const here = `${process.cwd()}/`;
+  return full.startsWith(here) ? full.slice(here.length) : full;
+}
+
+function currentStack(): string {
+  const classOf = Error as { stackTraceLimit?: number };
+  const limit = classOf.stackTraceLimit;
+  // A dropout layer is many frames below the user's step.
+  classOf.stackTraceLimit = 200;
+  try {
+    return new Error().stack ?? "";
+  } finally {
+    if (limit === undefined) delete classOf.stackTraceLimit;
+    else classOf.stackTraceLimit = limit;
+  }
+}
+
+/** The numbers of pinned sources: the same for every recorder. */
+interface PinnedNumbers {
+  readonly float: () => number;
+  /** Milliseconds. Each call adds one, so that code which waits for a time gets there. */
+  readonly time: () => number;
+}
+
+function pinnedNumbers(): PinnedNumbers {
+  let [rng, time] = [Rng.make("dogear/ambient/1"), 1_700_000_000_000];
+  return {
+    float: () => {
+      const [value, next] = Rng.float(rng);
+      rng = next;
+      return value;
+    },
+    time: () => time++,
+  };
+}
+
+/** A function whose pinned value does not depend on its arguments. */
+function simple(
+  source: AmbientSource,
+  holder: object,
+  name: string,
+  key: string,
+  pinned: () => unknown,
+): RecordedFunction {
+  return {
+    name,
+    source,
+    holder,
+    key,
+    wrap: (original, answer) =>
+      function (this: unknown, ...args) {
+        return answer(() => original.apply(this, args), pinned);
+      },
+  };
+}
+
+function recordedFunctions({ float, time }: PinnedNumbers): readonly RecordedFunction[] {
+  const { crypto } = globalThis;
+  return [
+    simple("random", Math, "Math.random", "random", float),
+    simple("random", crypto, "crypto.randomUUID", "randomUUID", () => {
+      const digits = Array.from({ length: 32 }, () => Math.floor(float() * 16).toString(16)).join("");
+      return digits.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12})$/, "$1-$2-4$3-8$4-$5");
+    }),
+    {
+      name: "crypto.getRandomValues",
+      source: "random",
+      holder: crypto,
+      key: "getRandomValues",
+      wrap: (original, answer) => (array) =>
+        answer(() => original.call(crypto, array), () => {
+          const { buffer, byteOffset, byteLength } = array as Uint8Array;
+          new Uint8Array(buffer, byteOffset, byteLength).forEach((_, i, bytes) => bytes[i] = float() * 256);
+          return array;
+        }),
+    },
+    simple("clock", Date, "Date.now", "now", time),
+    simple("clock", performance, "performance.now", "now", time),
+    {
+      name: "process.hrtime",
+      source: "clock",
+      holder: process,
+      key: "hrtime",
+      wrap: (original, answer) =>
+        Object.assign(
+          (...args: unknown[]) =>
+            answer(() => original.apply(process, args), () => [Math.floor(time() / 1000), time() % 1000 * 1e6]),
+          {
+            bigint: () =>
+              answer(
+                () => (original as unknown as typeof process.hrtime).bigint(),
+                () => BigInt(time()) * 1_000_000n,
+              ),
+          },
+        ),
+    },
+    {
+      name: "new Date",
+      source: "clock",
+      holder: globalThis,
+      key: "Date",
+      wrap: (original, answer) =>
+        new Proxy(original, {
+          apply: (target) => answer(() => target(), () => new Date(time()).toString()),
+          construct: (target, args, newTarget: Callable) => {
+            const make = (given: readonly unknown[]): object => Reflect.construct(target, given, newTarget);
+            return args.length > 0 ? make(args) : answer(() => make([]), () => make([time()])) as object;
+          },
+        }),
+    },
+  ];
+}
+
+/** Replaces a function by its wrapper. The result puts it back, unless other code has replaced the wrapper since. */
+function install({ holder, key, wrap }: RecordedFunction, answer: Answer): () => void {
+  const fields = holder as Record<string, Callable>;
+  const [before, original] = [Object.getOwnPropertyDescriptor(holder, key), fields[key]];
+  if (original === undefined || (before === undefined ? !Object.isExtensible(holder) : !before.configurable)) {
+    return () => {};
+  }
+  const wrapper = wrap(original, answer);
+  Object.defineProperty(holder, key, { configurable: true, enumerable: true, writable: true, value: wrapper });
+  return () => {
+    if (fields[key] !== wrapper) return;
+    if (before === undefined) delete fields[key];
+    else Object.defineProperty(holder, key, before);
+  };
+}
+
+// --- combinators
+
+/**
+ * Records calls of `Math.random`, `crypto` and clocks; draws inside `Rng.withRandom` are not counted.
+ *
+ * @param pinned Sources that return the same numbers in every recorder: draws of a fixed seed, and a clock that advances 1 ms a call.
+ */
+export function recordAmbient(pinned: readonly AmbientSource[] = []): Recorder {
+  const counts = new Map<string, { source: AmbientSource; count: number; first: string }>();
+  let active = false;
+  const functions = recordedFunctions(pinnedNumbers());
+  const answerOf = ({ name, source }: RecordedFunction): Answer => (original, fixed) => {
+    // Code may keep a reference to the wrapper beyond the run.
+    if (!active) return original();
+    const seen = counts.get(name);
+    if (seen === undefined) counts.set(name, { source, count: 1, first: callerIn(currentStack()) });
+    else seen.count++;
+    return pinned.includes(source) ? fixed() : original();
+  };
+  return {
+    during: async (run) => {
+      const restores = functions.map((one) => install(one, answerOf(one)));
+      active = true;
+      try {
+        return await run();
+      } finally {
+        active = false;
+        for (const restore of restores.toReversed()) restore();
+      }
+    },
+    calls: () => [...counts].map(([name, call]) => ({ name, ...call })),
+  };
+}
+
+/** The sentence about calls of one function. */
+export function callText({ name, count, first }: Call): string {
+  return `${name} was called ${count === 1 ? "once" : `${count} times`}, first at ${first}`;
+}

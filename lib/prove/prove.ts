@@ -1,0 +1,348 @@
+/**
+ * A proof that a training resumes exactly: run once without interruption, then restored at several points, continued, and compared after
+ * every step.
+ *
+ * Laws: same bits: a proof is given only if each restored run agrees with the uninterrupted one in every state, and a cold start does not;
+ * no trace: however it ends, recorders are removed, tensors disposed, folders removed and processes ended.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { type AmbientSource, recordAmbient } from "./nondeterminism.ts";
+import { type Cursor, iterate } from "../loader/mod.ts";
+import { type Divergence, type NotResumable, orDeviceFailed, type ProveError } from "../errors/mod.ts";
+import { memory } from "../store/mod.ts";
+import {
+  aFunction,
+  aName,
+  checkMisspelt,
+  demand,
+  ifGiven,
+  integer,
+  listOf,
+  must,
+  type OptionNames,
+} from "../validation/mod.ts";
+import { diagnose } from "./diagnose.ts";
+import { inWorker } from "./worker.ts";
+import { moduleUrl, resumeInNewProcess } from "./spawn.ts";
+import {
+  countColdDifferences,
+  runStraight,
+  type StraightRun,
+  type TensorOwner,
+  tensorOwner,
+} from "./uninterrupted_run.ts";
+import { divergenceOf, type RecordedRun, resumeRun, thrownIn } from "./resumed_run.ts";
+import type { Training } from "./steps.ts";
+import { writeSnapshot } from "../run/mod.ts";
+import { checkCodecs } from "../codecs.ts";
+import { release } from "../snapshot.ts";
+
+// --- types
+
+/** The options of {@link proveResume}: a training, and how to test it. */
+export interface ProveOptions<C extends object, A> extends Training<C, A> {
+  /**
+   * How many batches to train on, at least 2; fewer if the data ends earlier. The state after each is held until the end.
+   * @default 12
+   */
+  readonly steps?: number;
+  /**
+   * After how many batches to save and restore: integers from 0 to `steps - 1`.
+   * @default 0, 1, the middle and the end of the first epoch if the steps reach them, half of the steps, and all but one
+   */
+  readonly at?: readonly number[];
+  /**
+   * Whether to restore also in new processes, one for each point. Either the URL or path of a module that exports `fresh`, `step`, `loader`
+   * and, if used, `codecs`, by these names or as its default: `import.meta.resolve("./training.ts")`. Or `true` for the script that this
+   * process was started with: it must export them, and call `proveResume` only `if (import.meta.main)`.
+   * @default this process only
+   */
+  readonly process?: true | string | URL;
+  /**
+   * Seconds without a step or output after which a new process is killed.
+   * @default 120
+   */
+  readonly patience?: number;
+}
+
+const proveNames = {
+  fresh: true,
+  step: true,
+  loader: true,
+  cursor: true,
+  codecs: true,
+  steps: true,
+  at: true,
+  process: true,
+  patience: true,
+} satisfies OptionNames<ProveOptions<object, unknown>>;
+
+/** Evidence that a training resumes exactly. */
+export interface Proof {
+  readonly _tag: "Proof";
+  /** How many batches it trained on. */
+  readonly steps: number;
+  /** After how many batches it was saved and restored. */
+  readonly at: readonly number[];
+  /** The ids of the states, from the fresh one to the last. */
+  readonly ids: readonly string[];
+  /** How many states of restored runs were compared and found equal, in this process and in new ones. */
+  readonly compared: number;
+  /** How many runs were restored in a new process. */
+  readonly processes: number;
+  /** At how many paths of the state a cold start from the same cursor ends differently. */
+  readonly cold: number;
+}
+
+/** The checked options. */
+interface ProofTask<C extends object, A> {
+  readonly training: Training<C, A>;
+  readonly steps: number;
+  readonly at: readonly number[] | undefined;
+  /** The module to resume in new processes. */
+  readonly module: string | undefined;
+  readonly patience: number;
+}
+
+/** Resumes the run after `from` batches and runs it until `until`; with `compare`, it ends at the first state that differs. */
+type Resume = (
+  from: number,
+  until: number,
+  pinned: readonly AmbientSource[],
+  compare: boolean,
+) => TaskEither<ProveError, RecordedRun>;
+
+// --- constructors
+
+/** Checks the options of {@link proveResume}; a wrong one is a `TypeError`. */
+function taskOf<C extends object, A>(options: ProveOptions<C, A>): ProofTask<C, A> {
+  // Users may pass the exports of a module, with others among them.
+  checkMisspelt("proveResume", options, proveNames);
+  const { fresh, step, loader, cursor, codecs, steps = 12, at, patience = 120, process } = options;
+  demand("fresh", must("a function that builds the components", (value) => typeof value === "function"), fresh);
+  demand("step", aFunction, step);
+  iterate(loader);
+  demand("cursor", ifGiven(aName), cursor);
+  checkCodecs(codecs);
+  demand("steps", integer(2), steps);
+  demand("patience", must("a number of seconds above 0", (u) => typeof u === "number" && u > 0), patience);
+  const isModule = (u: unknown): boolean => u === true || typeof u === "string" || u instanceof URL;
+  demand("process", ifGiven(must("true, or the URL or path of a module", isModule)), process);
+  if (at !== undefined) demand("at", listOf(integer(0, steps - 1)), at);
+  return {
+    training: { fresh, step, loader, ...(cursor !== undefined && { cursor }), ...(codecs && { codecs }) },
+    steps,
+    at,
+    module: process === undefined ? undefined : moduleUrl(process),
+    patience,
+  };
+}
+
+/** The default points to restore at, from the cursor after each step. */
+function defaultPoints(cursors: readonly Cursor.Cursor[], steps: number): readonly number[] {
+  const end = cursors.findIndex(({ epoch }, i) => i > 0 && epoch > (cursors[0]?.epoch ?? 0));
+  const epoch = end < 0 ? [] : [Math.floor(end / 2), end];
+  return [...new Set([0, 1, ...epoch, Math.floor(steps / 2), steps - 1])].filter((k) => k < steps)
+    .toSorted((a, b) => a - b);
+}
+
+/** The points to restore at; too little data for them is a `TypeError`. */
+function pointsOf(at: readonly number[] | undefined, { snapshots, cursors }: StraightRun): readonly number[] {
+  const steps = snapshots.length - 1;
+  const points = at ?? defaultPoints(cursors, steps);
+  if (steps >= 2 && points.length > 0 && points.every((k) => k < steps)) return points;
+  throw new TypeError(
+    `Expected data for at least ${Math.max(2, ...points.map((k) => k + 1))} batches, and a point to restore at, ` +
+      `found ${steps} batches and ${points.length} points`,
+  );
+}
+
+// --- resumed runs
+
+/** Resumes in this process, from a store in memory. */
+function resumeHere<C extends object, A>(
+  { training }: ProofTask<C, A>,
+  { snapshots, ids }: StraightRun,
+  owner: TensorOwner,
+): Resume {
+  return (from, until, pinned, compare) => async () => {
+    const [store, recorder] = [memory(), recordAmbient(pinned)];
+    const saved = await writeSnapshot(store)(snapshots[from]!)();
+    if (E.isLeft(saved)) return saved;
+    const expected = compare ? ids.slice(from) : [];
+    const resumed = await resumeRun<C, A>(store, training, recorder, [from, until], expected, owner)();
+    return E.isLeft(resumed) ? resumed : E.right({ ...resumed.right, calls: recorder.calls() });
+  };
+}
+
+/** Resumes in a new process, which loads the training from its module. */
+function resumeElsewhere<C extends object, A>(
+  { training: { cursor }, patience }: ProofTask<C, A>,
+  { snapshots, ids }: StraightRun,
+  module: string,
+): Resume {
+  return (from, until, pinned, compare) =>
+    resumeInNewProcess(
+      {
+        module,
+        ...(cursor !== undefined && { cursor }),
+        from,
+        until,
+        expected: compare ? ids.slice(from) : [],
+        pinned,
+      },
+      snapshots[from]!,
+      patience,
+    );
+}
+
+/** Compares the run resumed at one point with the uninterrupted one: the number of states, or where and why they differ. */
+function comparePoint(
+  { snapshots, ids, unlisted, late }: StraightRun,
+  resumed: Divergence["resumed"],
+  resume: Resume,
+): (from: number) => TaskEither<ProveError, number> {
+  return (from) => async () => {
+    const run = await resume(from, snapshots.length - 1, [], true)();
+    if (E.isLeft(run)) return run;
+    const { ids: found, diverged } = run.right;
+    const thrown = thrownIn(found);
+    const isShort = diverged === undefined && thrown === undefined;
+    if (isShort && found.length === ids.length - from) return E.right(found.length);
+    const at = { from, step: from + found.length - (isShort ? 0 : 1), resumed };
+    const divergence: Divergence = diverged === undefined
+      ? {
+        ...at,
+        path: "",
+        places: 1,
+        expected: "a step",
+        found: thrown === undefined ? "no more data" : `that it threw ${thrown}`,
+      }
+      : await divergenceOf(at, snapshots[at.step]!, diverged)();
+    if (diverged !== undefined) release(diverged)();
+    const cause = await diagnose({ divergence, unlisted, late }, (pinned) => resume(from, at.step, pinned, false))();
+    return E.left(E.isLeft(cause) ? cause.left : cause.right);
+  };
+}
+
+/** Compares the runs resumed at all points, one after another: the number of states that agree. */
+function comparePoints(
+  straight: StraightRun,
+  points: readonly number[],
+  resumed: Divergence["resumed"],
+  resume: Resume,
+): TaskEither<ProveError, number> {
+  return pipe(
+    points,
+    TE.traverseSeqArray(comparePoint(straight, resumed, resume)),
+    TE.map((counts) => counts.reduce((sum, count) => sum + count, 0)),
+  );
+}
+
+function notResumable(cause: "unlisted" | "nothing", evidence: readonly string[]): NotResumable {
+  return { _tag: "NotResumable", cause, evidence };
+}
+
+/** The proof from an uninterrupted run: resumed runs here, a cold start, and resumed runs in new processes. */
+function proofFrom<C extends object, A>(
+  task: ProofTask<C, A>,
+  straight: StraightRun,
+  owner: TensorOwner,
+): TaskEither<ProveError, Proof> {
+  const points = pointsOf(task.at, straight);
+  const { ids, unlisted } = straight;
+  const { module } = task;
+  return pipe(
+    TE.Do,
+    TE.bind("here", () => comparePoints(straight, points, "in this process", resumeHere(task, straight, owner))),
+    TE.filterOrElse(() => unlisted.length === 0, (): ProveError => notResumable("unlisted", unlisted)),
+    TE.bind("cold", (): TaskEither<ProveError, number> => countColdDifferences<C, A>(task.training, straight, owner)),
+    TE.filterOrElse(({ cold }) => cold > 0, (): ProveError => notResumable("nothing", [])),
+    TE.bind(
+      "elsewhere",
+      () =>
+        module === undefined
+          ? TE.right(0)
+          : comparePoints(straight, points, "in a new process", resumeElsewhere(task, straight, module)),
+    ),
+    TE.map(({ here, elsewhere, cold }): Proof => ({
+      _tag: "Proof",
+      steps: ids.length - 1,
+      at: points,
+      ids,
+      compared: here + elsewhere,
+      processes: module === undefined ? 0 : points.length,
+      cold,
+    })),
+  );
+}
+
+// --- combinators
+
+/**
+ * Proves that a training resumes exactly, or finds where and why it does not: one line in a test.
+ *
+ * It runs the training for some steps without interruption. Then it saves the state after 0, 1, … steps, restores it into fresh
+ * components and continues, in this process and, with `process`, in a new one: every state must equal that of the uninterrupted run bit for
+ * bit. A cold start from the same cursor must end differently. And each variable, optimizer or recurrent layer that a step mutates must
+ * be held by a component.
+ *
+ * @param options The training as `train` takes it; `fresh`, which builds new components at each call; how many `steps` (12); after how many
+ *   batches to restore (`at`); and whether to restore in a new `process` too.
+ * @returns A task of the {@link Proof}. Its left is `NotResumable`, with the first step, component and element that differ, and the cause:
+ *   `Math.random` outside `Rng.withRandom`, a clock, a captured variable, an object that no component holds, a step that is not awaited, or a
+ *   kernel with nondeterministic results; `ProcessFailed` if a new process died or hung; or the error of saving, of loading, of the data or
+ *   of a step of the uninterrupted run. A module that exports no training, or a point beyond the steps, is a `TypeError`.
+ *
+ * Memory: for each step of the uninterrupted run what it changes; one state of restored runs. Time: the uninterrupted run, and its rest
+ * from each point once more.
+ *
+ * Laws: *same bits*, *no trace*.
+ *
+ * @example
+ * ```ts
+ * import { Loader, pipe, proveResume, Rng, runOrThrow } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const loader = pipe(Loader.fromArray([1, 2, 3, 4, 5, 6]), Loader.shuffle(7), Loader.batch(2), Loader.repeat());
+ * const fresh = () => ({ rng: Rng.make(1), walk: 0, cursor: Loader.start(loader) });
+ * const step = (state: ReturnType<typeof fresh>, batch: readonly number[]) => {
+ *   const [stride, rng] = Rng.float(state.rng);
+ *   return { ...state, rng, walk: state.walk + stride * batch.length };
+ * };
+ * const proof = await runOrThrow(proveResume({ fresh, step, loader }));
+ * assert.deepEqual([proof.steps, proof.at], [12, [0, 1, 3, 6, 11]]);
+ *
+ * let calls = 0;
+ * const counting: typeof step = (state) => ({ ...state, walk: state.walk + calls++ });
+ * await assert.rejects(runOrThrow(proveResume({ fresh, step: counting, loader })), /walk: expected 0, found 12.*a variable of the module/s);
+ * ```
+ */
+export function proveResume<C extends object, A>(options: ProveOptions<C, A>): TaskEither<ProveError, Proof> {
+  const task = taskOf(options);
+  return orDeviceFailed<ProveError, Proof>(async () => {
+    if (Reflect.get(globalThis, inWorker) === true) {
+      throw new TypeError(
+        "Expected the module of a training to load without calling proveResume, found a call: " +
+          "call it only if (import.meta.main), or in another module",
+      );
+    }
+    const owner = tensorOwner();
+    try {
+      const straight = await runStraight<C, A>(task.training, task.steps, owner)();
+      if (E.isLeft(straight)) return straight;
+      try {
+        return await proofFrom(task, straight.right, owner)();
+      } finally {
+        for (const snapshot of straight.right.snapshots) release(snapshot)();
+      }
+    } finally {
+      owner.close();
+    }
+  });
+}

@@ -1,0 +1,131 @@
+/**
+ * Runs the steps of a training one at a time, as `train` does, and reports each state: from given components or from a checkpoint.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import type { Recorder } from "./nondeterminism.ts";
+import type { LoaderError, LoadError, StepFailed } from "../errors/mod.ts";
+import { Loader } from "../loader/mod.ts";
+import { cursorIn, loaderError, loadState } from "../run/mod.ts";
+import { isPlainRecord, shown } from "../validation/mod.ts";
+import type { Codecs } from "../codecs.ts";
+import { captureState, type Snapshot } from "../snapshot.ts";
+import type { Store } from "../store/mod.ts";
+import { onDevice } from "../tfjs/mod.ts";
+
+// --- types
+
+/** A training as `train` takes it, with the function that builds its components. */
+export interface Training<C extends object, A> {
+  /** Builds the components a run starts with, new ones at each call. */
+  readonly fresh: () => C | Promise<C>;
+  /** One step: the state after a batch. */
+  readonly step: (state: C, batch: A) => C | Promise<C>;
+  readonly loader: Loader.Loader<A>;
+  /**
+   * The name of the component that holds the cursor.
+   * @default "cursor"
+   */
+  readonly cursor?: string;
+  /** Codecs for components of your own types. */
+  readonly codecs?: Codecs;
+}
+
+/** Receives each state with the number of batches before it; returns whether to continue. */
+export type Visit<C> = (state: C, step: number) => Promise<boolean>;
+
+/** From after how many batches, until after how many. */
+export type Range = readonly [from: number, until: number];
+
+// --- constructors
+
+/** The name of a training's cursor. */
+export function cursorName(training: { readonly cursor?: string }): string {
+  return training.cursor ?? "cursor";
+}
+
+/** Captures a state with the codecs of its training. */
+export function captureWith<C extends object, A>(training: Training<C, A>, state: C): Snapshot<unknown> {
+  return captureState(state, { codecs: training.codecs ?? {} } as never);
+}
+
+// --- combinators
+
+/** Waits for the next turn of the event loop, in which work runs that a step did not await. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+/**
+ * Runs steps on a state.
+ *
+ * @param training The training.
+ * @param recorder Records while the user's own code runs.
+ * @param range From after how many batches, until after how many.
+ * @param visit Receives the state after each step.
+ * @returns For a state, the last one, which comes earlier if the data ends earlier.
+ */
+export function runSteps<C extends object, A>(
+  training: Training<C, A>,
+  recorder: Pick<Recorder, "during">,
+  [from, until]: Range,
+  visit: Visit<C>,
+): (state: C) => TaskEither<LoaderError | StepFailed, C> {
+  const name = cursorName(training);
+  return (initial) => async () => {
+    let state = initial;
+    const items = Loader.from(cursorIn(initial, name))(training.loader)[Symbol.asyncIterator]();
+    try {
+      for (let at = from; at < until; at++) {
+        const item = await recorder.during(() => items.next());
+        if (item.done === true) break;
+        const [batch, cursor] = item.value;
+        try {
+          const next: unknown = await onDevice(() => recorder.during(() => training.step(state, batch)));
+          if (!isPlainRecord(next)) {
+            throw new TypeError(`Expected the step to return the next state, found ${shown(next)}`);
+          }
+          state = { ...next as C, [name]: cursor };
+        } catch (cause) {
+          return E.left({ _tag: "StepFailed", cause, at });
+        }
+        if (!await visit(state, at + 1)) break;
+        await nextTurn();
+      }
+      return E.right(state);
+    } catch (thrown) {
+      const error = loaderError(thrown);
+      if (error === undefined) throw thrown;
+      return E.left(error);
+    } finally {
+      await items.return?.();
+    }
+  };
+}
+
+/**
+ * Restores the newest checkpoint of a store into fresh components, reports the state, and continues as {@link runSteps} does.
+ *
+ * @param onFresh Receives the fresh components.
+ */
+export function resumeSteps<C extends object, A>(
+  store: Store,
+  training: Training<C, A>,
+  recorder: Pick<Recorder, "during">,
+  [from, until]: Range,
+  visit: Visit<C>,
+  onFresh: (fresh: C) => void = () => {},
+): TaskEither<LoadError | LoaderError | StepFailed, C> {
+  return async () => {
+    const fresh = await recorder.during(training.fresh);
+    onFresh(fresh);
+    const loaded = await loadState(store, { codecs: training.codecs ?? {} })(fresh as never)();
+    if (E.isLeft(loaded)) return loaded;
+    const state = loaded.right as unknown as C;
+    return await visit(state, from)
+      ? await runSteps(training, recorder, [from, until], visit)(state)()
+      : E.right(state);
+  };
+}

@@ -1,0 +1,354 @@
+/**
+ * Loads checkpoints: the newest one of a store, every byte checked, into live components or as a snapshot.
+ *
+ * Laws: *all or nothing*: a load that fails changes no live object; *nothing silent*: only an empty store starts afresh.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import {
+  beginRun,
+  candidates,
+  type CurrentRun,
+  type Environment,
+  firstThatVerifies,
+  isGone,
+  type Loaded,
+  readCheckpoint,
+  readEntry,
+  recordSkipped,
+  savesFinished,
+  setCurrentRun,
+} from "../checkpoint/mod.ts";
+import type { Encoded, Overridden } from "../state/mod.ts";
+import { environment, mayDiffer } from "./environment.ts";
+import { type Damaged, guarded, type LoadError, type Mismatch, theirs } from "../errors/mod.ts";
+import {
+  aBoolean,
+  aFunction,
+  checkOptionNames,
+  demand,
+  ifGiven,
+  integer,
+  type OptionNames,
+} from "../validation/mod.ts";
+import { checkStore, type Progress, type Store } from "../store/mod.ts";
+import { noParts, type RestoredParts, type Selection, selectionNames } from "../state/partial/mod.ts";
+import { checkCodecs, type Codecs, type Decoded, type NoCodecs, type Options, type Restored } from "../codecs.ts";
+import { preflight } from "./preflight.ts";
+import { type Components, restoreInto, type Snapshot, snapshotOf } from "../snapshot.ts";
+
+// --- types
+
+/** What a load reports in addition to its result. */
+export interface Report {
+  readonly checkpoint: number;
+  readonly run: string;
+  readonly step: number | null;
+  readonly metrics: Readonly<Record<string, number>>;
+  /** Newer checkpoints that were skipped, and why. */
+  readonly skipped: readonly { readonly checkpoint: number; readonly error: LoadError }[];
+  /** The environment that saved, and the current one. */
+  readonly saved: Environment;
+  readonly current: Environment;
+  /**
+   * Why further steps may give other bits than in the run that saved, as sentences: another backend, other WebGPU settings, or another version
+   * of tfjs. The restored state itself is exact.
+   */
+  readonly mayDiffer: readonly string[];
+  /** What was done with the parts of the components; empty if the checkpoint was read as a snapshot. */
+  readonly parts: RestoredParts;
+  /**
+   * Every plain value, learning rate, beta, schedule and flag of the script that the checkpoint replaced. A change on purpose has to be kept
+   * with `keep`, or made again after loading. What training changes anyway is not listed: weights and other tensors, accumulators, generators,
+   * cursors, the position of a schedule, the counts of an optimizer or a scaler. Plain data such as `step` or a history is listed: records by
+   * name, other data as a whole. Empty if nothing differs, or if the checkpoint was read as a snapshot.
+   */
+  readonly overridden: readonly Overridden[];
+}
+
+/** The options of a load. */
+export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K>, Selection {
+  /**
+   * The checkpoint to load.
+   * @default the newest
+   */
+  readonly checkpoint?: number;
+  /**
+   * Whether to load an older checkpoint if the newest is damaged.
+   * @default false
+   */
+  readonly fallback?: boolean;
+  /** Receives the report before the task resolves. */
+  readonly onReport?: (report: Report) => void;
+  /** Receives, after each piece, the bytes read, the total, the rate, and the seconds left. */
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/** The options of {@link readSnapshot}. */
+export type ReadOptions = Omit<LoadOptions, "codecs" | keyof Selection>;
+
+const readNames = { checkpoint: true, fallback: true, onReport: true, onProgress: true } satisfies OptionNames<
+  ReadOptions
+>;
+const loadNames = { ...readNames, ...selectionNames, codecs: true } satisfies OptionNames<LoadOptions>;
+
+/** Checks the options of a read; a wrong one is a `TypeError`. */
+function checkRead(options: ReadOptions): void {
+  demand("checkpoint", ifGiven(integer(0)), options.checkpoint);
+  demand("fallback", ifGiven(aBoolean), options.fallback);
+  demand("onReport", ifGiven(aFunction), options.onReport);
+  demand("onProgress", ifGiven(aFunction), options.onProgress);
+}
+
+/** Checks the options of a load into live components; a wrong one is a `TypeError`. */
+function checkLoad(of: string, store: Store, options: LoadOptions<Codecs>): void {
+  checkStore(store);
+  checkOptionNames(of, options, loadNames, `the components come after it: ${of}(store)(components)`);
+  checkRead(options);
+  checkCodecs(options.codecs);
+}
+
+// --- restore
+
+/** A checkpoint read as a snapshot. */
+export interface LoadedSnapshot {
+  readonly snapshot: Snapshot<unknown>;
+  readonly report: Report;
+  /** The position of its run, from which the next save continues. */
+  readonly run: CurrentRun;
+}
+
+/** Checkpoints that a load skipped, newest first. */
+type Skipped = Report["skipped"];
+
+/** A load of the checkpoints of a store, the wanted one first. */
+interface Search {
+  readonly store: Store;
+  readonly options: ReadOptions;
+  /** Finds what is wrong with a state before any of its tensors is read. */
+  readonly foresee: (encoded: Encoded) => Mismatch | undefined;
+}
+
+/** The position of a run after a load: if an older checkpoint was asked for by number and its run has a newer one, a new run begins. */
+async function runAfter(store: Store, { run, parent, step }: CurrentRun, isByNumber: boolean): Promise<CurrentRun> {
+  const loaded: CurrentRun = { run, parent, step };
+  const numbers = isByNumber ? await candidates(store)() : E.right([]);
+  if (E.isLeft(numbers) || parent === null) return loaded;
+  for (const newer of numbers.right.filter((n) => n > parent.checkpoint).toReversed()) {
+    const entry = await readEntry(store, newer)();
+    if (E.isRight(entry) && entry.right.run === run) return beginRun(loaded);
+  }
+  return loaded;
+}
+
+/** The error for a checkpoint that does not exist, with the numbers of those that do. */
+function noCheckpoint(store: Store, checkpoint: number): TaskEither<LoadError, never> {
+  return async () => {
+    const listed = await store.list();
+    if (E.isLeft(listed)) return listed;
+    return E.left({ _tag: "NoCheckpoint", location: store.location, checkpoint, available: listed.right });
+  };
+}
+
+function loadedSnapshot(checkpoint: number, { manifest, encoded }: Loaded, skipped: Skipped): LoadedSnapshot {
+  const { run, step, metrics, time, environment: saved } = manifest;
+  const current = environment();
+  const report: Report = {
+    checkpoint,
+    run,
+    step,
+    metrics,
+    skipped,
+    saved,
+    current,
+    mayDiffer: mayDiffer(saved, current),
+    parts: noParts,
+    overridden: [],
+  };
+  return { snapshot: snapshotOf(encoded, []), report, run: { run, parent: { checkpoint, run, time }, step: null } };
+}
+
+/**
+ * Reads the wanted checkpoint of a store, or with `fallback` the newest undamaged one before it.
+ *
+ * @param store The store.
+ * @param options Which checkpoint, and whether to fall back.
+ * @param foresee Finds what is wrong with a state before any of its tensors is read.
+ */
+export function readWanted(
+  store: Store,
+  options: ReadOptions,
+  foresee: Search["foresee"] = () => undefined,
+): TaskEither<LoadError, LoadedSnapshot> {
+  return async () => {
+    const numbers = await candidates(store)();
+    if (E.isLeft(numbers)) return numbers;
+    const wanted = options.checkpoint ?? numbers.right.at(-1);
+    if (wanted === undefined) return E.left({ _tag: "NoCheckpoint", location: store.location, available: [] });
+    if (!numbers.right.includes(wanted)) return await noCheckpoint(store, wanted)();
+    const descending = numbers.right.filter((n) => n <= wanted).toReversed();
+    return await readFirst({ store, options, foresee }, descending);
+  };
+}
+
+/** Reads the first of these checkpoints; with `fallback`, the first that is not damaged. */
+async function readFirst(search: Search, descending: readonly number[]): Promise<E.Either<LoadError, LoadedSnapshot>> {
+  const { store, options: { checkpoint: asked, fallback = false, onProgress }, foresee } = search;
+  const progress = theirs(onProgress ?? (() => {}));
+  const skipped: { readonly checkpoint: number; readonly error: LoadError }[] = [];
+  let newest: Damaged | undefined;
+  for (const checkpoint of fallback ? descending : descending.slice(0, 1)) {
+    const read = await readCheckpoint(store, checkpoint, progress, foresee)();
+    if (E.isRight(read)) return E.right(loadedSnapshot(checkpoint, read.right, skipped));
+    const error = read.left;
+    // Retention removed it meanwhile: a newer one exists.
+    if (await isGone(store, [checkpoint])) return await readWanted(store, search.options, foresee)();
+    if (error._tag === "NoCheckpoint") {
+      if (checkpoint === asked) return await noCheckpoint(store, checkpoint)();
+      continue;
+    }
+    if (error._tag !== "Damaged") return read;
+    newest ??= error;
+    skipped.push({ checkpoint, error });
+    if (fallback) await skipDamaged(store, checkpoint);
+  }
+  if (newest === undefined) return await readWanted(store, search.options, foresee)();
+  return E.left({ ...newest, older: fallback ? null : await firstThatVerifies(store, descending.slice(1)) });
+}
+
+/** Records a damaged checkpoint that a load skips: it does not overtake the run that the load continues. */
+export async function skipDamaged(store: Store, checkpoint: number): Promise<void> {
+  const entry = await readEntry(store, checkpoint)();
+  if (E.isRight(entry)) recordSkipped(store, checkpoint, entry.right.time);
+}
+
+/**
+ * Loads the newest checkpoint of a store into live components, every byte checked.
+ *
+ * @param store The store.
+ * @param options Which checkpoint, whether to fall back to an older one, codecs, what to restore differently, and callbacks.
+ * @returns For live components, the restored ones, as {@link restoreInto} gives them. After an error no live object has changed. The left is one of:
+ *   - `NoCheckpoint`, if the store is empty.
+ *   - `Damaged`, with every problem and the newest older checkpoint that verifies.
+ *   - `NewerFormat`, if a later version of this package saved it.
+ *   - `Mismatch`, with every difference; if shapes differ, before any tensor is read.
+ *   - `StoreFailed`; its code is `ENOMEM` if the memory cannot hold the tensors.
+ *
+ * The next save continues the run of the checkpoint. If the checkpoint was asked for by number and its run has a newer one, the next save begins
+ * a new run.
+ *
+ * Laws: *all or nothing*, *nothing silent*, *one line of history*.
+ *
+ * @example
+ * ```ts
+ * import { loadState, memory, runOrThrow, saveState } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const store = memory();
+ * for (const step of [1, 2]) await runOrThrow(saveState(store)({ step }));
+ * assert.deepEqual(await runOrThrow(loadState(store, { checkpoint: 0 })({ step: 9 })), { step: 1 });
+ *
+ * // `keep` keeps a component that the checkpoint does not have.
+ * const state = await runOrThrow(loadState(store, { keep: ["best"] })({ step: 0, best: Infinity }));
+ * assert.deepEqual(state, { step: 2, best: Infinity });
+ *
+ * // What the checkpoint replaced in the script is reported.
+ * await runOrThrow(loadState(store, {
+ *   onReport: ({ overridden }) => assert.deepEqual(overridden, [{ path: "step", live: 9, saved: 2 }]),
+ * })({ step: 9 }));
+ * ```
+ */
+export function loadState<K extends Codecs = NoCodecs>(
+  store: Store,
+  options: LoadOptions<K> = {},
+): <C extends Components & Decoded<K>>(live: C) => TaskEither<LoadError, Restored<C, K>> {
+  checkLoad("loadState", store, options);
+  const { checkpoint: _c, fallback: _f, onProgress: _p, ...selected } = options;
+  return (live) => {
+    let differs: Pick<Report, "parts" | "overridden"> = { parts: noParts, overridden: [] };
+    const { onReport, ...others } = selected;
+    const into = restoreInto(live, { ...others, ...(onReport && { onReport: (report) => void (differs = report) }) });
+    return guarded("load", store.location, async () => {
+      await savesFinished(store);
+      const found = await readWanted(store, options, (encoded) => preflight(live, options, encoded))();
+      if (E.isLeft(found)) return found;
+      const { snapshot, report } = found.right;
+      const run = await runAfter(store, found.right.run, options.checkpoint !== undefined);
+      const restored = into(snapshot)();
+      if (E.isLeft(restored)) return restored;
+      const { step } = Object(restored.right);
+      setCurrentRun(store, { ...run, step: typeof step === "number" ? step : null });
+      if (onReport !== undefined) theirs(onReport)({ ...report, ...differs });
+      return restored;
+    });
+  };
+}
+
+/**
+ * Resumes a run: {@link loadState}, or the fresh components themselves if the store is empty.
+ *
+ * @param store The store of the run.
+ * @param options As for {@link loadState}.
+ * @returns For fresh components, those to train with. Only an empty store starts afresh: a damaged checkpoint, or one that does not fit, is an
+ *   error.
+ *
+ * Laws: *same bits*: a run that is killed at any moment and resumed ends with the same bits as one that never stopped; *nothing silent*.
+ *
+ * @example
+ * ```ts
+ * import { memory, resume, Rng, runOrThrow } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const fresh = { rng: Rng.make(42), step: 0 };
+ * assert.equal(await runOrThrow(resume(memory())(fresh)), fresh);
+ * ```
+ */
+export function resume<K extends Codecs = NoCodecs>(
+  store: Store,
+  options: LoadOptions<K> = {},
+): <C extends Components & Decoded<K>>(fresh: C) => TaskEither<LoadError, Restored<C, K>> {
+  checkLoad("resume", store, options);
+  return <C extends Components & Decoded<K>>(fresh: C): TaskEither<LoadError, Restored<C, K>> => {
+    const load = loadState(store, options)(fresh);
+    return async () => {
+      const loaded = await load();
+      const empty = E.isLeft(loaded) && loaded.left._tag === "NoCheckpoint" && loaded.left.available.length === 0;
+      return empty && options.checkpoint === undefined ? E.right(fresh as unknown as Restored<C, K>) : loaded;
+    };
+  };
+}
+
+/**
+ * Reads a checkpoint as a snapshot, without live objects: to fork, compare or restore it.
+ *
+ * @param store The store.
+ * @param options Which checkpoint, whether to fall back to an older one, and callbacks.
+ * @returns The snapshot, in memory. The left is as for {@link loadState}.
+ *
+ * @example
+ * ```ts
+ * import { captureState, diff, memory, readSnapshot, runOrThrow, saveState } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const store = memory();
+ * await runOrThrow(saveState(store)({ step: 1 }));
+ * const differences = await diff(await runOrThrow(readSnapshot(store)), captureState({ step: 3 }))();
+ * assert.deepEqual(differences, [{ path: "step", kind: "value", left: 1, right: 3, count: 1, largest: 2 }]);
+ * ```
+ */
+export function readSnapshot(
+  store: Store,
+  options: ReadOptions = {},
+): TaskEither<LoadError, Snapshot<unknown>> {
+  checkStore(store);
+  checkOptionNames("readSnapshot", options, readNames);
+  checkRead(options);
+  return guarded("load", store.location, async () => {
+    const found = await readWanted(store, options)();
+    if (E.isLeft(found)) return found;
+    if (options.onReport !== undefined) theirs(options.onReport)(found.right.report);
+    return E.right(found.right.snapshot);
+  });
+}

@@ -1,0 +1,292 @@
+/**
+ * Saves: a state captured and committed to a store.
+ *
+ * Law *old or new*: if a save fails or is killed at any moment, the store holds the newest committed checkpoint whole.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import {
+  afterOf,
+  beginRun,
+  candidates,
+  type Committed,
+  type Continued,
+  continueRun,
+  entriesOf,
+  inTurn,
+  type ManifestSummary,
+  type NotRemoved,
+  rememberEntry,
+  type Removal,
+  retain,
+  type RunOptions,
+  setCurrentRun,
+  unlisted,
+  writeCheckpoint,
+} from "../checkpoint/mod.ts";
+import { checkStore, type Entry, type Progress, type Store } from "../store/mod.ts";
+import { environment } from "./environment.ts";
+import { captured, guarded, orDeviceFailed, type SaveError, theirs } from "../errors/mod.ts";
+import {
+  aBoolean,
+  aFunction,
+  checkOptionNames,
+  demand,
+  ifGiven,
+  isPlainRecord,
+  must,
+  type OptionNames,
+} from "../validation/mod.ts";
+import { type Codecs, codecsOf, type Decoded, type NoCodecs, type Options } from "../codecs.ts";
+import { captureState, checkSnapshot, type Components, id, release, type Snapshot } from "../snapshot.ts";
+import { defaultTraining } from "./trainings.ts";
+
+// --- types
+
+/** The options of a save. */
+export interface SaveOptions<K extends Codecs = NoCodecs> extends Options<K> {
+  /**
+   * The step that the checkpoint records.
+   * @default the component `step`, if it is a number
+   */
+  readonly step?: number;
+  /**
+   * Numbers by which checkpoints can be chosen and kept.
+   * @default {}
+   */
+  readonly metrics?: Readonly<Record<string, number>>;
+  /**
+   * Whether to record the state's {@link id} in the manifest, which reads every byte once more.
+   * @default false
+   */
+  readonly id?: boolean;
+  /**
+   * Whether to begin a new run whose parent is the checkpoint that this process loaded or saved last at the location. It forks once: later saves of
+   * the process stay in the new run, until it loads again, its `step` goes back, or another process saves in the new run.
+   * @default false
+   */
+  readonly fork?: boolean;
+  /** Receives, after each piece, the bytes written, the total, the rate, and the seconds left. */
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/** A committed save. */
+export interface Saved {
+  readonly checkpoint: number;
+  readonly step: number | null;
+  readonly metrics: Readonly<Record<string, number>>;
+  /** The bytes that were written for it. */
+  readonly bytesWritten: number;
+  /** The bytes that it consists of; files that did not change since the last save are reused, not written. */
+  readonly bytesTotal: number;
+  readonly seconds: number;
+  /** The checkpoints that retention removed after the commit. */
+  readonly removed: readonly number[];
+  /** The checkpoints that retention could not remove, with the reasons; the next save tries again. */
+  readonly notRemoved: readonly NotRemoved[];
+  /**
+   * Notes in full sentences, such as that no checkpoint of the run has a metric of the retention policy.
+   * @default none
+   */
+  readonly notes?: readonly string[];
+  /**
+   * A digest of the whole checkpoint, to pin or sign it: the SHA-256, in hexadecimal, of its manifest `snapshot.json`, which holds the SHA-256 of
+   * every other file. `dogear verify --expect DIGEST` checks it, with every byte.
+   * @default only in stores made with `{ digest: "sha256" }`
+   */
+  readonly digest?: string;
+  /** The checkpoint's location in the store, as messages show it. */
+  readonly location: string;
+}
+
+const writeNames = { step: true, metrics: true, id: true, fork: true, onProgress: true } satisfies OptionNames<
+  Omit<SaveOptions, "codecs">
+>;
+
+/** The names of the options of a save. */
+export const saveNames: OptionNames<SaveOptions> = { ...writeNames, codecs: true };
+
+// --- capture
+
+const aNumber = must("a number", (value) => typeof value === "number");
+
+/** Checks the options of a save; a wrong one is a `TypeError`. A step or metric that is no number could be written, but not read. */
+export function checkSaveOptions({ step, metrics, id, onProgress, fork }: Omit<SaveOptions, "codecs">): void {
+  demand("id", ifGiven(aBoolean), id);
+  demand("fork", ifGiven(aBoolean), fork);
+  demand("onProgress", ifGiven(aFunction), onProgress);
+  if (step !== undefined) demand("step", aNumber, step);
+  if (metrics === undefined) return;
+  demand("metrics", must("a record of numbers", isPlainRecord), metrics);
+  for (const [name, value] of Object.entries(metrics)) demand(`metrics.${name}`, aNumber, value);
+}
+
+/** The component `step`, null if it is not a number. */
+function stepIn(snapshot: Snapshot<unknown>): number | null {
+  const component = snapshot.encoded.components.find(([name]) => name === "step")?.[1];
+  return typeof component === "number" ? component : null;
+}
+
+/**
+ * Writes a snapshot as the next checkpoint of a store: write, commit, retain.
+ *
+ * @param store The store.
+ * @param options Step, metrics, whether to record the id.
+ * @returns For a snapshot, which the caller still has to release, what was committed. The left is one of:
+ *   - `StoreFailed`, also for lack of memory. The store is as before; only if the last operation failed, which makes the commit durable, it may
+ *     hold the new checkpoint, too.
+ *   - `DeviceFailed`, if a GPU refused an operation or cannot be read.
+ *   - `Overtaken`, if another process has saved in the run since this process loaded or saved last. Nothing was written or removed.
+ *   - `StepWentBack`, if the component `step` is below that of the checkpoint that was loaded or saved last. Nothing was written or removed.
+ *   - `Released`, if the snapshot was released.
+ *
+ *   An old checkpoint that cannot be removed is no failure: {@link Saved.notRemoved} names it.
+ *
+ * Laws: *old or new*; *one line of history*: all stores of one location save into one run.
+ *
+ * @example
+ * ```ts
+ * import { captureState, memory, readSnapshot, restoreState, runOrThrow, writeSnapshot } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const store = memory();
+ * using snapshot = captureState({ step: 5 });
+ * const saved = await runOrThrow(writeSnapshot(store)(snapshot));
+ * assert.deepEqual([saved.checkpoint, saved.step], [0, 5]);
+ * assert.deepEqual(restoreState(await runOrThrow(readSnapshot(store))), { _tag: "Right", right: { step: 5 } });
+ * ```
+ */
+export function writeSnapshot(
+  store: Store,
+  options: Omit<SaveOptions, "codecs"> = {},
+): (snapshot: Snapshot<unknown>) => TaskEither<SaveError, Saved> {
+  checkStore(store);
+  checkOptionNames("writeSnapshot", options, writeNames, "the snapshot comes after it: writeSnapshot(store)(snapshot)");
+  const write = writeTraining(store, options);
+  return (snapshot) => {
+    checkSnapshot("writeSnapshot", snapshot);
+    return write(snapshot);
+  };
+}
+
+/** {@link writeSnapshot} for one of several trainings that share a location, each with its own run. */
+export function writeTraining(
+  store: Store,
+  options: Omit<SaveOptions, "codecs">,
+  training?: string,
+): (snapshot: Snapshot<unknown>) => TaskEither<SaveError, Saved> {
+  checkStore(store);
+  checkSaveOptions(options);
+  const runOptions: RunOptions = { fork: options.fork, training };
+  const write = async (snapshot: Snapshot<unknown>, begun: number): Promise<E.Either<SaveError, Saved>> => {
+    if (snapshot.hold.released) return E.left({ _tag: "Released" });
+    const position = await continueRun(store, stepIn(snapshot), runOptions);
+    if (E.isLeft(position)) return position;
+    const saved = await writeAt(store, snapshot, position.right, options, begun, training);
+    // A fork that another process continued is forked again.
+    const again = options.fork === true && E.isLeft(saved) && saved.left._tag === "Overtaken";
+    if (!again) return saved;
+    const fork: Continued = { ...position.right, run: beginRun(position.right.run) };
+    return await writeAt(store, snapshot, fork, options, begun, training);
+  };
+  return (snapshot) => () =>
+    inTurn(store, guarded("save", store.location, orDeviceFailed(() => write(snapshot, performance.now()))));
+}
+
+const ignore = (): void => {};
+
+/** Writes a snapshot as the next checkpoint of a run, and records the run's new position. */
+async function writeAt(
+  store: Store,
+  snapshot: Snapshot<unknown>,
+  position: Continued,
+  options: Omit<SaveOptions, "codecs">,
+  begun: number,
+  training: string | undefined,
+): Promise<E.Either<SaveError, Saved>> {
+  const { run, isFork = false, uncertain = [] } = position.run;
+  const [ownStep, metrics] = [stepIn(snapshot), options.metrics ?? {}];
+  const step = options.step ?? ownStep;
+  const named = training === defaultTraining ? undefined : training;
+  const summary: Omit<ManifestSummary, "files"> = {
+    run,
+    step,
+    metrics,
+    time: Date.now(),
+    parent: position.parent,
+    environment: environment(),
+    ...(options.id === true ? { id: await id(snapshot)() } : {}),
+    ...(named === undefined ? {} : { training: named }),
+  };
+  const { time } = summary;
+  const committed = await writeCheckpoint(store, snapshot.encoded, summary, {
+    after: afterOf(store, position),
+    parentFiles: position.files,
+    onProgress: theirs(options.onProgress ?? ignore),
+  })();
+  if (E.isLeft(committed)) {
+    if (committed.left._tag === "StoreFailed") {
+      setCurrentRun(store, { ...position.run, uncertain: [...uncertain, { time, step: ownStep }] }, training);
+    }
+    return committed;
+  }
+  const { checkpoint, bytesWritten, bytesTotal, digest } = committed.right;
+  setCurrentRun(store, { run, parent: { checkpoint, run, time }, step: ownStep, isFork }, training);
+  const entry: Entry = { checkpoint, step, metrics, time, bytes: bytesTotal, run };
+  rememberEntry(store, entry, named);
+  const { removed, notRemoved, notes } = await retainRun(store, entry, committed.right);
+  const seconds = (performance.now() - begun) / 1000;
+  const location = store.locationOf(checkpoint);
+  const retained = { removed, notRemoved, ...(notes.length === 0 ? {} : { notes }), ...(digest && { digest }) };
+  return E.right({ checkpoint, step, metrics, bytesWritten, bytesTotal, seconds, ...retained, location });
+}
+
+/** Applies the store's retention policy to the run that saved. */
+async function retainRun(store: Store, { checkpoint, run }: Entry, { seen }: Committed): Promise<Removal> {
+  if (store.keep === undefined) return { removed: [], notRemoved: [], notes: [] };
+  const numbers = seen === undefined ? await candidates(store)() : E.right(seen);
+  if (E.isLeft(numbers)) return unlisted(numbers.left);
+  return await retain(store, store.keep, await entriesOf(store, numbers.right, run), checkpoint);
+}
+
+/**
+ * Saves components as the next checkpoint of a store: capture, write, commit, retain.
+ *
+ * @param store The store.
+ * @param options Step, metrics, codecs, whether to record the id.
+ * @returns For components, a task that captures when it is run and resolves after commit and retention. Without `await` it writes in the
+ *   background of the training. The left is that of {@link writeSnapshot}. What cannot be captured rejects with the `TypeError` of
+ *   {@link captureState}. Saves to one store are committed in the order in which they are run.
+ *
+ * Law *old or new*.
+ *
+ * @example
+ * ```ts
+ * import { memory, resume, runOrThrow, saveState } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const store = memory();
+ * await runOrThrow(saveState(store, { metrics: { loss: 0.5 } })({ step: 1 }));
+ * assert.deepEqual(await runOrThrow(resume(store)({ step: 0 })), { step: 1 });
+ * ```
+ */
+export function saveState<K extends Codecs = NoCodecs>(
+  store: Store,
+  options: SaveOptions<K> = {},
+): <C extends Components & Decoded<K>>(components: C) => TaskEither<SaveError, Saved> {
+  checkStore(store);
+  checkOptionNames("saveState", options, saveNames, "the components come after it: saveState(store)(components)");
+  const [{ codecs: _, ...about }, coded] = [options, codecsOf(options)];
+  const write = writeSnapshot(store, about);
+  return (components) => async () => {
+    const snapshot = captured(store.location, () => captureState(components, coded));
+    if (E.isLeft(snapshot)) return snapshot;
+    try {
+      return await write(snapshot.right)();
+    } finally {
+      release(snapshot.right)();
+    }
+  };
+}

@@ -1,0 +1,120 @@
+/**
+ * Saves in the background: each save captures at once and writes while the training continues. One save is in flight at a time.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import type { IO } from "fp-ts/lib/IO.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { captured, type SaveError, toError } from "../errors/mod.ts";
+import { aFunction, checkOptionNames, demand, ifGiven, oneOf, type OptionNames } from "../validation/mod.ts";
+import { checkSaveOptions, type Saved, saveNames, type SaveOptions, writeTraining } from "./save.ts";
+import { type Job, scheduler, type WhenBusy } from "./scheduler.ts";
+import { type Codecs, codecsOf, type Decoded, type NoCodecs } from "../codecs.ts";
+import { captureState, type Components, release } from "../snapshot.ts";
+import { checkStore, type Store } from "../store/mod.ts";
+
+// --- types
+
+/** The options of a {@link saver}. */
+export interface SaverOptions<K extends Codecs = NoCodecs> extends SaveOptions<K> {
+  /**
+   * What to do with a save that comes while another is in flight: `wait` for it, `skip` the new one, or write only the `latest` one afterwards.
+   * @default "wait"
+   */
+  readonly whenBusy?: "wait" | "skip" | "latest";
+  /** Receives each committed save. */
+  readonly onSaved?: (saved: Saved) => void;
+}
+
+/** Saves in the background. */
+export interface Saver<K extends Codecs = NoCodecs> {
+  /**
+   * Captures when it is run, and resolves when the write has begun. The left is the error of an earlier save, which is given once; then nothing
+   * is written.
+   */
+  readonly save: <C extends Components & Decoded<K>>(
+    components: C,
+    options?: Pick<SaveOptions<K>, "step" | "metrics">,
+  ) => TaskEither<SaveError, void>;
+  /** Whether a save is in flight. */
+  readonly busy: IO<boolean>;
+  /** Resolves when no save is in flight, with the saves since the last drain or the first error among them. All drains that wait get that error. */
+  readonly drain: TaskEither<SaveError, readonly Saved[]>;
+}
+
+const saverNames = { ...saveNames, whenBusy: true, onSaved: true } satisfies OptionNames<SaverOptions>;
+const eachNames = { step: true, metrics: true } satisfies OptionNames<Pick<SaveOptions, "step" | "metrics">>;
+
+/** The values of `whenBusy`. */
+export const whenBusyNames: readonly WhenBusy[] = ["wait", "skip", "latest"];
+
+// --- constructors
+
+/**
+ * Saves in the background: a save captures at once and is written while the training continues. One save is in flight at a time.
+ *
+ * @param store The store.
+ * @param options As for {@link saveState}, and what to do with a save that comes while another is in flight.
+ * @returns `save`, whose left is the error of an earlier save; `busy`; and `drain`, to run at the end.
+ *
+ * @example
+ * ```ts
+ * import { memory, runOrThrow, saver } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const { save, drain } = saver(memory());
+ * for (let step = 0; step < 3; step++) await runOrThrow(save({ step }));
+ * assert.deepEqual((await runOrThrow(drain)).map((saved) => saved.step), [0, 1, 2]);
+ * ```
+ */
+export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverOptions<K> = {}): Saver<K> {
+  return saverFor(store, options);
+}
+
+/** {@link saver} for one of several trainings that share a location, each with its own run. */
+export function saverFor<K extends Codecs = NoCodecs>(
+  store: Store,
+  options: SaverOptions<K>,
+  training?: string,
+): Saver<K> {
+  checkStore(store);
+  checkOptionNames("saver", options, saverNames);
+  const { whenBusy = "wait", onSaved, codecs: _, ...about } = options;
+  const coded = codecsOf(options);
+  checkSaveOptions(about);
+  demand("onSaved", ifGiven(aFunction), onSaved);
+  demand("whenBusy", oneOf(...whenBusyNames), whenBusy);
+  const { submit, busy, drain } = scheduler<SaveError, Saved>(whenBusy, onSaved);
+  const prepare = (
+    components: Components & Decoded<K>,
+    more: Pick<SaveOptions, "step" | "metrics">,
+  ): E.Either<SaveError, Job<SaveError, Saved>> => {
+    const write = writeTraining(store, { ...about, ...more }, training);
+    return pipe(
+      captured(store.location, () => captureState(components, coded)),
+      E.map((snapshot) => ({ run: withoutExceptions(store, write(snapshot)), release: release(snapshot) })),
+    );
+  };
+  return {
+    save: (components, more = {}) => async () => {
+      checkOptionNames("save", more, eachNames);
+      return await submit(() => prepare(components, more));
+    },
+    busy,
+    drain,
+  };
+}
+
+/** A background save must not reject, because no caller waits for it: an exception is a failure of the store. */
+function withoutExceptions(store: Store, save: TaskEither<SaveError, Saved>): TaskEither<SaveError, Saved> {
+  return async () => {
+    try {
+      return await save();
+    } catch (cause) {
+      const { name, message } = toError(cause);
+      return E.left({ _tag: "StoreFailed", operation: "save", path: store.location, code: name, message });
+    }
+  };
+}

@@ -1,0 +1,357 @@
+/**
+ * Partial restore: merges the saved state tree into the captured live tree.
+ *
+ * The merged tree is then restored like any other, so every difference that no option allows is still found, and all or nothing holds. It has
+ * the paths and the order of the live tree. A shared object keeps its identity: where its first path is not in the merged tree, the next one
+ * that is becomes its first.
+ *
+ * @module
+ */
+import type { MergedObject } from "./optimizer_slots.ts";
+import {
+  type AnyKind,
+  type Branch,
+  converted,
+  type Encoded,
+  entry,
+  isBranch,
+  isDType,
+  join,
+  type Named,
+  type Node,
+  record,
+} from "../mod.ts";
+import type { Problem, ProblemKind } from "../../errors/mod.ts";
+import { matchLists } from "./match.ts";
+import { checkMerge, type Note, orderProblem, reportOf } from "./check.ts";
+import { type Resolved, resolveOptions, sideAt } from "./resolve.ts";
+import type { RestoredParts, Selection } from "./options.ts";
+import { isWithin, type LocatedNode, type Side, stateNode, treeOf, type Trees } from "./trees.ts";
+
+// --- types
+
+/** A tree to restore, what is wrong with it, and what was done with each part. */
+export interface Merged {
+  readonly encoded: Encoded;
+  readonly problems: readonly Problem[];
+  readonly parts: RestoredParts;
+}
+
+/** What every step of a merge reads, and what it has built so far. */
+interface Merging {
+  readonly trees: Trees;
+  readonly options: Resolved;
+  readonly kindNamed: (name: string) => AnyKind | undefined;
+  /** Paths of records of fields. Fields may refer to any object, so they are merged last. */
+  readonly fields: Readonly<Record<Side, ReadonlySet<string>>>;
+  /** Paths of live lists that only refer to objects elsewhere in the tree. */
+  readonly references: readonly string[];
+  /** For the nodes of each side that are in the merged tree, their path there. */
+  readonly placed: Readonly<Record<Side, Map<string, string>>>;
+  readonly objects: MergedObject[];
+  readonly notes: Note[];
+  /** The merges of fields; undefined once they run. */
+  readonly deferred: (() => void)[] | undefined;
+}
+
+// --- constructors
+
+/** For each component in a tree, the path of the part that `below` gives for its kind. */
+function partsBelow(
+  { nodes }: Trees[Side],
+  kindNamed: Merging["kindNamed"],
+  below: (kind: AnyKind) => readonly string[] | undefined,
+): readonly string[] {
+  return [...nodes].flatMap(([path, node]) => {
+    const kind = isBranch(node) && node.is === "kind" ? kindNamed(node.kind) : undefined;
+    const steps = kind && below(kind);
+    return steps === undefined ? [] : [steps.reduce<string>(join, path)];
+  });
+}
+
+function startMerge(trees: Trees, kinds: readonly AnyKind[], options: Resolved): Merging {
+  const kindNamed = (name: string): AnyKind | undefined => kinds.find((kind) => kind.name === name);
+  const fieldsOf = (side: Side): ReadonlySet<string> =>
+    new Set(
+      partsBelow(trees[side], kindNamed, ({ parts }) => parts?.deferred === undefined ? undefined : [parts.deferred]),
+    );
+  return {
+    trees,
+    options,
+    kindNamed,
+    fields: { saved: fieldsOf("saved"), live: fieldsOf("live") },
+    references: partsBelow(trees.live, kindNamed, ({ parts }) => parts?.refers),
+    placed: { saved: new Map(), live: new Map() },
+    objects: [],
+    notes: [],
+    deferred: [],
+  };
+}
+
+function addProblem({ notes }: Merging, path: string, kind: ProblemKind, expected: string, found: string): void {
+  notes.push({ is: "problem", problem: { path, kind, expected, found } });
+}
+
+/** A record whose entries are merged after everything else. */
+function defer(merging: Merging, merge: (last: Merging) => Node): Node {
+  const entries: Named[] = [];
+  merging.deferred?.push(() => {
+    const merged = merge({ ...merging, deferred: undefined });
+    if (isBranch(merged) && merged.is === "record") entries.push(...merged.entries);
+  });
+  return record(entries);
+}
+
+// --- parts of one side
+
+/** A part of one side with everything below it; `at` is its path in the merged tree. */
+function copy(merging: Merging, side: Side, from: LocatedNode, at: string): Node {
+  const { deferred, fields, placed } = merging;
+  const { node, path } = from;
+  if (deferred !== undefined && fields[side].has(path)) return defer(merging, (last) => copy(last, side, from, at));
+  if (typeof node !== "object" || node === null) return node;
+  if (isBranch(node) && node.is === "shared") return copyShared(merging, side, node.path, at);
+  const first = placed[side].get(path);
+  if (first !== undefined) return { is: "shared", path: first };
+  placed[side].set(path, at);
+  return copyContent(merging, side, from, at);
+}
+
+/** A reference of one side: to where its object is in the merged tree, or the object itself if it is not there yet. */
+function copyShared(merging: Merging, side: Side, target: string, at: string): Node {
+  const { trees, deferred, fields, placed, references } = merging;
+  const first = placed[side].get(target);
+  if (first !== undefined) return { is: "shared", path: first };
+  if (deferred === undefined && ![...fields[side]].some((outer) => isWithin(target, outer))) {
+    const kept = side === "live" ? target : keptInstead(merging, target);
+    if (kept !== undefined) return { is: "shared", path: kept };
+    addProblem(merging, at, "sharing", `${target}, which it refers to, to be restored or kept`, "neither");
+    return null;
+  }
+  const live = trees.live.nodes.get(at);
+  if (live !== undefined && isBranch(live) && live.is === "shared") {
+    if (side === "live" && references.some((list) => isWithin(at, list))) return live;
+    const [here, there] = side === "live" ? ["kept", "restored"] : ["restored", "kept"];
+    const expected = `this and ${live.path}, which are one object, both restored or both kept`;
+    addProblem(merging, at, "sharing", expected, `${live.path} ${there}, this ${here}`);
+    return live;
+  }
+  return copy(merging, side, { node: trees[side].nodes.get(target) ?? null, path: target }, at);
+}
+
+/** The live path of a saved part, if it or a part around it was kept instead. */
+function keptInstead({ notes }: Merging, path: string): string | undefined {
+  const found = notes.find((note) => note.is === "replaced" && isWithin(path, note.saved));
+  return found?.is === "replaced" ? `${found.live}${path.slice(found.saved.length)}` : undefined;
+}
+
+function copyContent(merging: Merging, side: Side, { node, path }: LocatedNode, at: string): Node {
+  if (Array.isArray(node)) {
+    return node.map((item: Node, i) =>
+      typeof item === "object" ? copy(merging, side, { node: item, path: join(path, i) }, join(at, i)) : item
+    );
+  }
+  if (!isBranch(node)) return node;
+  switch (node.is) {
+    case "record":
+      return record(
+        namedParts({ node, path }).map(([name, part]) => [name, copy(merging, side, part, join(at, name))]),
+      );
+    case "kind":
+      merging.objects.push({ kind: node.kind, state: node.state, at, side });
+      return { ...node, state: copyContent(merging, side, { node: node.state, path }, at) };
+    case "aside":
+      return { ...node, state: copyContent(merging, side, { node: node.state, path }, at) };
+    case "shared":
+      return copyShared(merging, side, node.path, at);
+    case "array":
+      return side === "saved" ? convertDtype(merging, node, at) : node;
+  }
+}
+
+/** A saved tensor in the dtype of the live one, where `convert` names it. */
+function convertDtype(merging: Merging, node: Extract<Branch, { is: "array" }>, at: string): Node {
+  const live = merging.trees.live.nodes.get(at);
+  if (live === undefined || !isBranch(live) || live.is !== "array") return node;
+  const [from, to] = [node.held.element, live.held.element];
+  const isNamed = merging.options.converts.some(({ paths }) => paths.some((outer) => isWithin(at, outer)));
+  if (from === to || !isDType(from) || !isDType(to) || !isNamed) return node;
+  const held = converted(node.held, to);
+  if (typeof held === "string") {
+    addProblem(merging, at, "value", `${from} values that are the same as ${to}`, held);
+    return live;
+  }
+  merging.notes.push({ is: "converted", path: at, from, to });
+  return { ...node, held };
+}
+
+// --- parts of both sides
+
+/** The part at a live path, below a part that is taken from the side `outer`. */
+function mergePart(merging: Merging, outer: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
+  const { trees, options: { divided }, options, fields, placed, notes, deferred } = merging;
+  const at = live.path;
+  if (deferred !== undefined && fields.live.has(at)) {
+    return defer(merging, (last) => mergePart(last, outer, saved, live));
+  }
+  const side = sideAt(options, at, outer);
+  if (side === "saved" && outer === "live") notes.push({ is: "restored", path: at });
+  const isWhole = !divided.live.has(at) && !(saved !== undefined && divided.saved.has(saved.path));
+  if (isWhole && side === "live") {
+    notes.push(...keptNotes(options, saved, live));
+    return copy(merging, "live", live, at);
+  }
+  if (saved === undefined && side === "saved") {
+    const found = "none: name the live part in `keep`, or the saved one in `rename`";
+    addProblem(merging, at, "missing", "a saved part to restore", found);
+    return copy(merging, "live", live, at);
+  }
+  if (isWhole && saved !== undefined) {
+    // A list that is restored without its component keeps its order, but the component may use that order differently.
+    if (outer === "live" && Array.isArray(saved.node)) {
+      notes.push({ is: "list", path: at, positions: new Map(saved.node.map((_: Node, i) => [i, i])) });
+    }
+    return copy(merging, "saved", saved, at);
+  }
+  if (isBranch(live.node) && live.node.is === "shared") {
+    return copy(merging, side, side === "live" ? live : saved ?? live, at);
+  }
+  const from = saved && isBranch(saved.node) && saved.node.is === "shared"
+    ? { node: trees.saved.nodes.get(saved.node.path) ?? null, path: saved.node.path }
+    : saved;
+  const first = side === "saved" && from !== undefined ? placed.saved.get(from.path) : undefined;
+  if (first !== undefined) return { is: "shared", path: first };
+  if (from !== undefined) placed.saved.set(from.path, at);
+  placed.live.set(at, at);
+  return mergeContent(merging, side, from, live);
+}
+
+/** What is noted where a live part is kept whole. */
+function keptNotes(
+  { keptNames }: Resolved,
+  saved: LocatedNode | undefined,
+  { node, path }: LocatedNode,
+): readonly Note[] {
+  const isReported = node !== null && !keptNames.has(path);
+  return [
+    ...(isReported ? [{ is: "kept", path } as const] : []),
+    ...(isReported && saved !== undefined ? [{ is: "skipped", path: saved.path } as const] : []),
+    ...(saved === undefined ? [] : [{ is: "replaced", saved: saved.path, live: path } as const]),
+  ];
+}
+
+/** The content of a part that both sides have; that of one side if they are of different kinds. */
+function mergeContent(merging: Merging, side: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
+  const at = live.path;
+  const [a, b] = [saved?.node, live.node];
+  const mergeState = (savedState: Node | undefined, state: Node): Node =>
+    mergeContent(merging, side, saved && { node: savedState ?? null, path: saved.path }, { node: state, path: at });
+  if (Array.isArray(b) && (a === undefined || Array.isArray(a))) return mergeLists(merging, side, saved, live);
+  const other = a !== undefined && isBranch(a) ? a : undefined;
+  const isSame = isBranch(b) && (a === undefined || other?.is === b.is);
+  if (isSame && b.is === "record") return mergeRecords(merging, side, saved, live);
+  const savedState = other?.is === "kind" || other?.is === "aside" ? other.state : undefined;
+  if (isSame && b.is === "aside") return { ...b, state: mergeState(savedState, b.state) };
+  if (isSame && b.is === "kind" && (other?.is !== "kind" || other.kind === b.kind)) {
+    const merged = mergeState(savedState, b.state);
+    const state = alignLists(merging, b.kind, merged, savedState ?? null, b.state, at);
+    merging.objects.push({ kind: b.kind, state, at, side });
+    return { ...b, state };
+  }
+  return side === "saved" && saved !== undefined
+    ? copyContent(merging, "saved", saved, at)
+    : copyContent(merging, "live", live, at);
+}
+
+/** A merged state that its kind has aligned with the live order of its lists. */
+function alignLists(merging: Merging, kind: string, merged: Node, saved: Node, live: Node, at: string): Node {
+  const { kindNamed, notes, options } = merging;
+  const align = kindNamed(kind)?.parts?.moved;
+  if (align === undefined || !isBranch(live) || live.is !== "record") return merged;
+  return live.entries.reduce((state, [list]) => {
+    const path = join(at, list);
+    const found = notes.findLast((note) => note.is === "list" && note.path === path);
+    const aligned = found?.is === "list" ? align(state, saved, live, list, found.positions) : undefined;
+    if (aligned === undefined) return state;
+    notes.push({ is: "checked", path });
+    const { problem } = aligned;
+    if (problem !== undefined && sideAt(options, `${at}/${problem.at}`, "saved") === "saved") {
+      addProblem(merging, `${at}/${problem.at}`, "config", problem.expected, problem.found);
+    }
+    return aligned.state;
+  }, merged);
+}
+
+function namedParts(place: LocatedNode | undefined): readonly (readonly [name: string, LocatedNode])[] {
+  return place !== undefined && isBranch(place.node) && place.node.is === "record"
+    ? place.node.entries.map(([name, node]) => [name, { node, path: join(place.path, name) }])
+    : [];
+}
+
+/** The saved part that `rename` gives to a live path. */
+function renamedTo({ trees: { saved }, options }: Merging, path: string): LocatedNode | undefined {
+  const origin = options.origins.get(path);
+  if (origin === undefined) return undefined;
+  const end = origin.lastIndexOf("/");
+  const outer = saved.nodes.get(origin.slice(0, end));
+  // Scalars are not among the nodes by path.
+  const scalar = outer && entry(stateNode(outer), origin.slice(end + 1));
+  return { node: saved.nodes.get(origin) ?? scalar ?? null, path: origin };
+}
+
+function mergeRecords(merging: Merging, side: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
+  const { options, notes } = merging;
+  const rest = new Map(namedParts(saved).filter(([, { path }]) => !options.taken.has(path)));
+  const entries = namedParts(live).flatMap(([name, place]): readonly Named[] => {
+    const renamed = renamedTo(merging, place.path);
+    const from = renamed ?? rest.get(name);
+    if (renamed === undefined) rest.delete(name);
+    // A missing part is left out, so that the restore reports it, as it does without options.
+    const isMissing = from === undefined && sideAt(options, place.path, side) === "saved" &&
+      !options.divided.live.has(place.path);
+    return isMissing ? [] : [[name, mergePart(merging, side, from, place)]];
+  });
+  if (side === "live") {
+    for (const { path } of rest.values()) notes.push({ is: "skipped", path });
+    return record(entries);
+  }
+  const added = [...rest].map(([name, part]): Named => [name, copy(merging, "saved", part, join(live.path, name))]);
+  return record([...entries, ...added]);
+}
+
+function mergeLists(merging: Merging, side: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
+  const { trees, options, notes } = merging;
+  const { items, left, positions, isReordered } = matchLists(trees, options, side, saved, live);
+  if (positions !== undefined) notes.push({ is: "list", path: live.path, positions });
+  if (isReordered) notes.push({ is: "problem", problem: orderProblem(live.path) });
+  for (const { path } of left) {
+    if (side === "live") notes.push({ is: "skipped", path });
+    else {
+      addProblem(merging, path, "extra", "a live part to restore it into", "none: name it in `skip` or in `rename`");
+    }
+  }
+  return items.map((item) => mergePart(merging, side, renamedTo(merging, item.live.path) ?? item.saved, item.live));
+}
+
+// --- combinators
+
+/**
+ * Merges saved components into live ones.
+ *
+ * @param saved The saved components.
+ * @param live The live components, captured.
+ * @param kinds The kinds, which know how their parts are named and matched.
+ * @param selection The options.
+ */
+export function merge(saved: Encoded, live: Encoded, kinds: readonly AnyKind[], selection: Selection): Merged {
+  const trees: Trees = { saved: treeOf(saved), live: treeOf(live) };
+  const merging = startMerge(trees, kinds, resolveOptions(trees, kinds, selection));
+  const [from, into] = [saved, live].map(({ components }) => ({ node: record(components), path: "" }));
+  const side = selection.only === undefined ? "saved" : "live";
+  const root = mergeRecords(merging, side, from, into as LocatedNode);
+  for (const run of merging.deferred ?? []) run();
+  const result = { ...merging, placed: merging.placed.saved };
+  const { order, problems } = checkMerge(result);
+  const components = isBranch(root) && root.is === "record" ? root.entries : [];
+  return { encoded: { components, order }, problems, parts: reportOf(result, selection) };
+}

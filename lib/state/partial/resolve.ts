@@ -1,0 +1,149 @@
+/**
+ * Resolves the options of a partial restore: from the names that the user wrote to paths in the two trees.
+ *
+ * @module
+ */
+import { type AnyKind, isBranch, join, type Node, segment } from "../mod.ts";
+import type { Problem } from "../../errors/mod.ts";
+import type { RestoredParts, Selection } from "./options.ts";
+import { follow, pathsAbove, type Side, stateNode, type Tree, type Trees } from "./trees.ts";
+
+// --- types
+
+/** The options of a partial restore as paths, and what was wrong with them. */
+export interface Resolved {
+  /** For live paths that an option names, the side to take from there on down. */
+  readonly sides: ReadonlyMap<string, Side>;
+  readonly renamed: RestoredParts["renamed"];
+  readonly skipped: readonly string[];
+  /** The live paths that each name in `convert` matches. */
+  readonly converts: readonly { readonly name: string; readonly paths: readonly string[] }[];
+  /** For live paths that are a target of `rename`, the saved path. */
+  readonly origins: ReadonlyMap<string, string>;
+  /** Saved paths that `rename` or `skip` takes from their own place. */
+  readonly taken: ReadonlySet<string>;
+  /** Paths of the `name` of renamed list items: the live name is kept. */
+  readonly keptNames: ReadonlySet<string>;
+  /** Paths of each side that cannot be copied whole, because an option names something below them. */
+  readonly divided: Readonly<Record<Side, ReadonlySet<string>>>;
+  /** Live paths above those that are restored. */
+  readonly aboveRestored: ReadonlySet<string>;
+  readonly problems: readonly Problem[];
+}
+
+/** What one name in one option matches. */
+interface Lookup {
+  readonly paths: readonly string[];
+  readonly problems: readonly Problem[];
+}
+
+/** One way to a part while a name is looked up; `named` if a step of it was a name that the user gave. */
+type Match = readonly [node: Node, path: string, named: boolean];
+
+// --- constructors
+
+/** The child of a record or list by one step of a path. */
+function child(node: Node, step: string): Node | undefined {
+  if (Array.isArray(node)) return /^\d+$/.test(step) ? node[Number(step)] : undefined;
+  return isBranch(node) && node.is === "record"
+    ? node.entries.find(([name]) => segment(name) === step)?.[1]
+    : undefined;
+}
+
+/** The parts below a match that a step names: the child with this key, and parts to which the user gave this name. */
+function stepInto(tree: Tree, kinds: readonly AnyKind[], [node, path, named]: Match, step: string): readonly Match[] {
+  const at = isBranch(node) && node.is === "shared" ? node.path : path;
+  const found = follow(tree, node);
+  const state = stateNode(found);
+  const inside = child(state, step);
+  const kind = isBranch(found) && found.is === "kind" ? kinds.find(({ name }) => name === found.kind) : undefined;
+  const ways = kind?.parts?.named?.(state, step, (part) => stateNode(follow(tree, part))) ?? [];
+  const byName = ways.flatMap((way): readonly Match[] => {
+    const end = way.reduce<Node | undefined>((part, name) => part && child(part, String(name)), state);
+    return end === undefined ? [] : [[end, way.reduce<string>(join, at), true]];
+  });
+  return inside === undefined ? byName : [[inside, `${at}/${step}`, named], ...byName];
+}
+
+/** Looks up one name of an option; a problem if nothing matches, or both a path and a name do. */
+function lookUp(trees: Trees, kinds: readonly AnyKind[], side: Side, option: string, name: string): Lookup {
+  const tree = trees[side];
+  const [component, ...steps] = name.split("/");
+  const start = tree.encoded.components.filter(([key]) => segment(key) === component)
+    .map(([key, node]): Match => [node, segment(key), false]);
+  const matches = steps.reduce((found, step) => found.flatMap((match) => stepInto(tree, kinds, match, step)), start);
+  const paths = matches.map(([, path]) => path);
+  const expected = `a part of the ${side === "live" ? "live components" : "snapshot"} for options.${option}`;
+  if (paths.length === 0) {
+    return { paths, problems: [{ path: name, kind: "missing", expected, found: "none of this name" }] };
+  }
+  const ambiguous = matches.some(([, , named]) => named) && matches.some(([, , named]) => !named);
+  const found = `two of this name: ${paths.join(", ")}`;
+  return { paths, problems: ambiguous ? [{ path: name, kind: "name", expected, found }] : [] };
+}
+
+/** A problem for each path that several options name, whether by name or by path. */
+function repeated(paths: readonly string[], options: string): readonly Problem[] {
+  return paths.filter((path, i) => paths.indexOf(path) !== i)
+    .map((path) => ({ path, kind: "name", expected: `at most one of ${options} for it`, found: "more" }));
+}
+
+/**
+ * Resolves options to paths.
+ *
+ * @param trees The saved and the live tree.
+ * @param kinds The kinds, which know the names of their parts.
+ * @param selection The options.
+ */
+export function resolveOptions(trees: Trees, kinds: readonly AnyKind[], selection: Selection): Resolved {
+  const { only = [], keep = [], skip = [], rename = {}, convert = [] } = selection;
+  const find = (side: Side, option: string) => (name: string): Lookup => lookUp(trees, kinds, side, option, name);
+  const lookups = {
+    only: only.map(find("live", "only")),
+    keep: keep.map(find("live", "keep")),
+    from: Object.keys(rename).map(find("saved", "rename")),
+    to: Object.values(rename).map(find("live", "rename")),
+    skip: skip.map(find("saved", "skip")),
+    convert: convert.map(find("live", "convert")),
+  };
+  const pathsOf = (found: readonly Lookup[]): readonly string[] => found.flatMap(({ paths }) => paths);
+  const renamed = lookups.to.flatMap(({ paths }, i) =>
+    paths.flatMap((to, j) => {
+      const from = lookups.from[i]?.paths[j];
+      return from === undefined ? [] : [{ from, to }];
+    })
+  );
+  const skipped = pathsOf(lookups.skip);
+  const taken = [...renamed.map(({ from }) => from), ...skipped];
+  const decided = [
+    ...pathsOf(lookups.only).map((path) => [path, "saved"] as const),
+    ...pathsOf(lookups.keep).map((path) => [path, "live"] as const),
+    ...renamed.map(({ to }) => [to, "saved"] as const),
+  ];
+  const sides = new Map<string, Side>(decided);
+  // An item of a list has its name in itself; that of a component is its key.
+  const keptNames = new Set(renamed.flatMap(({ to }) => /\/\d+$/.test(to) ? [join(to, "name")] : []));
+  return {
+    sides,
+    renamed,
+    skipped,
+    converts: lookups.convert.map(({ paths }, i) => ({ name: convert[i] as string, paths })),
+    origins: new Map(renamed.map(({ from, to }) => [to, from])),
+    taken: new Set(taken),
+    keptNames,
+    divided: { saved: pathsAbove(taken), live: pathsAbove([...sides.keys(), ...keptNames]) },
+    aboveRestored: pathsAbove([...sides].flatMap(([path, side]) => side === "saved" ? [path] : [])),
+    problems: [
+      ...Object.values(lookups).flat().flatMap(({ problems }) => problems),
+      ...repeated(decided.map(([path]) => path), "only, keep and rename"),
+      ...repeated(taken, "rename and skip"),
+    ],
+  };
+}
+
+// --- combinators
+
+/** The side to take at a live path, below a node where `outer` is taken. */
+export function sideAt({ sides, keptNames }: Resolved, path: string, outer: Side): Side {
+  return keptNames.has(path) ? "live" : sides.get(path) ?? outer;
+}

@@ -1,0 +1,174 @@
+/**
+ * The context of one restore: the snapshot's nodes, the strategy, and what the plan has collected so far.
+ *
+ * A restore first plans: it walks the snapshot, checks it against the live values, collects problems and commits, and changes nothing. Only a
+ * plan without problems is committed. {@link RestoreContext} is made once per restore; its collections are grouped by purpose.
+ *
+ * @module
+ */
+import type { Lazy } from "fp-ts/lib/function.js";
+import type { AnyKind } from "./kind.ts";
+import type { Problem, ProblemKind } from "../errors/mod.ts";
+import { type LiveValues, liveValues } from "./live_value.ts";
+import { type Overridden, overridden } from "./overridden.ts";
+import { noLiveValue, type RestoreStrategy } from "./restore_strategy.ts";
+import { isBranch, isReference, type Named, type Node, nodesByPath } from "./tree.ts";
+
+// --- types
+
+/** What a restore was asked to do. */
+export interface RestoreRequest {
+  /** The snapshot's components. */
+  readonly components: readonly Named[];
+  /** The kinds, in the order in which they are tried. */
+  readonly kinds: readonly AnyKind[];
+  readonly strategy: RestoreStrategy;
+  /** Problems found earlier, which are listed with those of the restore. */
+  readonly problems: readonly Problem[];
+  /** Receives the plain data that the live components have otherwise; undefined if no report was asked for. */
+  readonly overrides: Overridden[] | undefined;
+}
+
+/** Where a node is restored to. */
+export interface Destination {
+  readonly path: string;
+  /** The live value there, or {@link noLiveValue}. */
+  readonly live: unknown;
+  /** Whether this is within fields ({@link Target.deferred}). */
+  readonly inFields: boolean;
+  /** Whether this is part of plain data that is compared with the live one as a whole. */
+  readonly isCompared: boolean;
+}
+
+/** The problems found so far, each once. */
+export interface Problems {
+  readonly list: Problem[];
+  readonly keys: Set<string>;
+}
+
+/** What runs after the plan. */
+export interface Actions {
+  /** Changes of live objects. They run only if the plan has no problem, and must not fail. */
+  readonly commits: (() => void)[];
+  /** Changes that need all commits done, and the objects named and ordered. */
+  readonly finishes: (() => void)[];
+  /** What runs at the end of the restore, whether it failed or not. */
+  readonly cleanups: (() => void)[];
+}
+
+/** The live and built objects that the snapshot's objects are restored into. */
+export interface RestoredObjects {
+  readonly byPath: Map<string, object>;
+  /** The path of each object that its kind has restored. */
+  readonly paths: Map<object, string>;
+  /** The objects that this restore built. */
+  readonly built: Set<object>;
+}
+
+/** The values at each path: what references refer to. */
+export interface RestoredValues {
+  readonly byPath: Map<string, Lazy<unknown>>;
+  /** The live plain data at the same paths. */
+  readonly live: Map<string, unknown>;
+}
+
+/** A tensor that the restore made. */
+export interface MadeTensor {
+  readonly path: string;
+  readonly value: unknown;
+  readonly discard: () => void;
+}
+
+/** Fields of optimizers and callbacks, which are restored last: by then everything they may refer to is restored. */
+export interface DeferredFields {
+  readonly queue: { readonly path: string; readonly run: () => void }[];
+  /** Values that also belong to a part outside of fields. */
+  readonly usedElsewhere: Set<unknown>;
+  /** The live containers that restored ones were put into. */
+  readonly refilled: Map<unknown, unknown>;
+}
+
+/** One restore in progress. */
+export interface RestoreContext {
+  readonly nodes: ReadonlyMap<string, Node>;
+  /** The paths that references refer to. */
+  readonly sharedPaths: ReadonlySet<string>;
+  readonly kinds: ReadonlyMap<string, AnyKind>;
+  readonly strategy: RestoreStrategy;
+  readonly liveValues: LiveValues;
+  readonly overrides: Overridden[] | undefined;
+  readonly problems: Problems;
+  readonly actions: Actions;
+  readonly objects: RestoredObjects;
+  readonly values: RestoredValues;
+  readonly tensors: MadeTensor[];
+  readonly fields: DeferredFields;
+}
+
+// --- constructors
+
+/** The context of a restore that has not begun. */
+export function restoreContext({ components, kinds, strategy, problems, overrides }: RestoreRequest): RestoreContext {
+  // Objects may be needed before the walk reaches them.
+  const nodes = nodesByPath(components);
+  return {
+    nodes,
+    sharedPaths: new Set([...nodes.values()].flatMap((node) => isReference(node) ? [node.path] : [])),
+    // Of two kinds with one name the first counts.
+    kinds: new Map(kinds.toReversed().map((kind) => [kind.name, kind])),
+    strategy,
+    liveValues: liveValues(kinds.filter(({ isField }) => !isField)),
+    overrides: strategy.isFresh ? undefined : overrides,
+    problems: { list: [...problems], keys: new Set() },
+    actions: { commits: [], finishes: [], cleanups: [] },
+    objects: { byPath: new Map(), paths: new Map(), built: new Set() },
+    values: { byPath: new Map(), live: new Map() },
+    tensors: [],
+    fields: { queue: [], usedElsewhere: new Set(), refilled: new Map() },
+  };
+}
+
+/** A component's destination: nothing encloses it. */
+export function topLevel(path: string, live: unknown): Destination {
+  return { path, live, inFields: false, isCompared: false };
+}
+
+// --- combinators
+
+/** Adds a problem, unless this restore has reported it already. */
+export function report(
+  { problems }: RestoreContext,
+  path: string,
+  kind: ProblemKind,
+  expected: string,
+  found: string,
+): void {
+  const key = JSON.stringify([kind, path, expected, found]);
+  if (!problems.keys.has(key)) problems.list.push({ path, kind, expected, found });
+  problems.keys.add(key);
+}
+
+/** Records where live plain data differs from the saved data that replaces it. */
+export function compareLive(context: RestoreContext, at: Destination, live: unknown, saved: unknown): void {
+  if (context.overrides === undefined || at.isCompared || live === noLiveValue) return;
+  context.overrides.push(...overridden(live, saved, at.path));
+}
+
+/** Whether building the object that encloses a path builds the object there, too. */
+export function isBuiltByParent({ nodes, kinds }: RestoreContext, path: string): boolean {
+  for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) {
+    const node = nodes.get(path.slice(0, end));
+    if (node !== undefined && isBranch(node) && node.is === "kind" && kinds.get(node.kind)?.buildsParts) return true;
+  }
+  return false;
+}
+
+/** Whether a path is within fields whose restore is deferred. */
+export function isDeferred({ fields }: RestoreContext, path: string): boolean {
+  return fields.queue.some((field) => path.startsWith(`${field.path}/`));
+}
+
+/** Ends a failed restore: cleans up, the latest first. */
+export function cleanUp({ actions }: RestoreContext): void {
+  for (const run of actions.cleanups.toReversed()) run();
+}

@@ -1,0 +1,66 @@
+/**
+ * The input and output of a retention policy.
+ *
+ * @module
+ */
+import { shown } from "../validation/mod.ts";
+
+// --- types
+
+/** One checkpoint in a catalogue. */
+export interface Entry {
+  readonly checkpoint: number;
+  /** The training step of the save, `null` if the run does not count steps. */
+  readonly step: number | null;
+  readonly metrics: Readonly<Record<string, number>>;
+  /** The time of the save, in milliseconds since 1970. */
+  readonly time: number;
+  /** The total size of its files, in bytes. */
+  readonly bytes: number;
+  /** The run that saved it. */
+  readonly run: string;
+}
+
+/** The numbers of the checkpoints to keep and to remove, each in ascending order. */
+export interface Decision {
+  readonly keep: readonly number[];
+  readonly remove: readonly number[];
+  /**
+   * Metrics that the policy uses and no checkpoint of the catalogue has. Nothing is removed because of them.
+   * @default none
+   */
+  readonly unknownMetrics?: readonly string[];
+}
+
+/** A retention policy: a pure function of the catalogue and the present time, in milliseconds since 1970. */
+export type Retention = (catalogue: readonly Entry[], now: number) => Decision;
+
+// --- combinators
+
+const isNumbers = (u: unknown): boolean => Array.isArray(u) && u.every((one) => typeof one === "number");
+const isStrings = (u: unknown): boolean => Array.isArray(u) && u.every((one) => typeof one === "string");
+
+/**
+ * Runs a policy and checks its result, because a user's own policy may return anything. A wrong result is a `TypeError`.
+ *
+ * @param policy The policy. It gets a copy of the catalogue.
+ * @param catalogue The entries to decide on.
+ * @param now The present time in milliseconds since 1970.
+ * @returns The decision. A number in both `keep` and `remove` is kept.
+ */
+export function decisionOf(policy: Retention, catalogue: readonly Entry[], now: number): Decision {
+  const found: unknown = policy([...catalogue], now);
+  const { keep, remove, unknownMetrics = [] } = Object(found);
+  if (!isNumbers(keep) || !isNumbers(remove)) {
+    throw new TypeError(
+      `Expected a retention policy to return { keep, remove }, arrays of checkpoint numbers, found ${shown(found)}`,
+    );
+  }
+  if (!isStrings(unknownMetrics)) {
+    throw new TypeError(
+      `Expected unknownMetrics of a retention policy to be an array of names, found ${shown(unknownMetrics)}`,
+    );
+  }
+  const kept = new Set(keep);
+  return { keep, remove: remove.filter((n: number) => !kept.has(n)), unknownMetrics };
+}

@@ -1,0 +1,403 @@
+/**
+ * A store in a folder of a disk. No crash, full disk or kill can lose its newest checkpoint.
+ *
+ * ```text
+ * runs/digits/checkpoints/checkpoint_12/      a checkpoint; snapshot.json in it is its manifest
+ * runs/digits/checkpoints/.saving-...         a save in progress or its reservation, or an orphan of a killed save
+ * runs/digits/checkpoints/.removing-...       a checkpoint that is being removed
+ * runs/digits/checkpoints/.number-12/         a number that a save has reserved
+ * ```
+ *
+ * ## The steps of a save, and what a crash leaves after each
+ *
+ * 1. Make a temporary folder. A crash leaves an orphan, here and up to step 5; a later save removes it.
+ * 2. Write each part into it, and make it durable with `fsync`. The next part is written meanwhile.
+ * 3. Write the manifest, and make it durable.
+ * 4. Make the folders of the parts and the temporary folder durable, so that every name in them is.
+ * 5. Commit: one rename gives the temporary folder the name of a checkpoint. `commitFolder` finds the number, and for the first checkpoint
+ *    makes the folders above durable before. After a crash the checkpoint is whole, or the temporary folder is.
+ * 6. Make the rename durable with an `fsync` of the folder of checkpoints. From here on, no crash can take the checkpoint.
+ * 7. Remove orphans.
+ *
+ * No file of a checkpoint is ever written to again. All journaling file systems need this order (Pillai et al., All File Systems Are Not
+ * Created Equal, OSDI 2014).
+ *
+ * @module
+ */
+
+import { basename, dirname, join, resolve } from "node:path";
+import * as E from "fp-ts/lib/Either.js";
+import type { IO } from "fp-ts/lib/IO.js";
+import { pipe } from "fp-ts/lib/function.js";
+import type { Task } from "fp-ts/lib/Task.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import {
+  checkCheckpoint,
+  checkPartName,
+  checkStoreOptions,
+  type Chunks,
+  type CommitCondition,
+  type LocationState,
+  manifestName,
+  newLocationState,
+  type PartDigest,
+  type PartStatus,
+  type Saving,
+  savingOf,
+  type Store,
+  storeFailed,
+  type StoreOptions,
+  type StoreWriter,
+} from "../mod.ts";
+import type { FileSystem } from "./file_system.ts";
+import type { NoCheckpoint, Overtaken, StoreFailed } from "../../errors/mod.ts";
+import { openPart, readManifestFile, writeFile } from "./file_io.ts";
+import { done, makeFolders, missing, removeTree, unless } from "./folder_ops.ts";
+import { reservationName, temporaryName } from "./temporary.ts";
+import { folderName, isCommitted, listCandidates, listCheckpoints, numberIn } from "./listing.ts";
+import { localFileSystem } from "./local_file_system.ts";
+import { activeSaves, removeAtomically, removeOrphans } from "./orphans.ts";
+import { commitFolder, type CommittedFolder } from "./commit.ts";
+import { shown } from "../../validation/mod.ts";
+import { checkEmpty, checkName, checkpointsName, nameFile } from "./run_folder.ts";
+
+// --- types
+
+/** What this process knows of a folder of checkpoints since its last save there. */
+interface Expectation {
+  /** The number that the next save will probably get. */
+  readonly next: number;
+  /** How many names the folder has. */
+  readonly names: number;
+}
+
+/** A run's folder on a file system. */
+interface RunFolder {
+  readonly fs: FileSystem;
+  /** The absolute path of the run. A relative path is resolved anew for each task. */
+  readonly run: IO<string>;
+  /** What the last save of this process found, by folder of checkpoints. */
+  readonly expectations: Map<string, Expectation>;
+  readonly digest: StoreOptions["digest"];
+}
+
+/** The temporary folder of one save. */
+interface TemporaryFolder {
+  readonly folder: RunFolder;
+  /** The folder of checkpoints. */
+  readonly parent: string;
+  /** The path of the temporary folder. */
+  readonly path: string;
+}
+
+/** The number of names from which reading the file system's clock costs less than listing the folder twice. */
+const manyNames = 1000;
+
+/** Codes of a failed hard link after which the part is written instead. */
+const cannotLink = ["EXDEV", "EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "ENOENT"];
+
+// --- paths
+
+function parentOf(run: string): string {
+  return join(run, checkpointsName);
+}
+
+function checkpointPath(run: string, checkpoint: number): string {
+  return join(parentOf(run), folderName(checkpoint));
+}
+
+function checkRunPath(path: string): void {
+  if (typeof path !== "string" || path === "" || path.includes("\0") || /^~(\/|$)/.test(path)) {
+    throw new TypeError(`Expected the path of a folder, found ${shown(path)}: write the whole path, without "~"`);
+  }
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(path)) {
+    throw new TypeError(
+      `Expected the path of a folder, found the URL ${shown(path)}: write the path of a folder on this machine`,
+    );
+  }
+}
+
+// --- saving
+
+/** Step 1. */
+function begin(folder: RunFolder): Task<E.Either<StoreFailed, Saving>> {
+  return async () => {
+    const { fs, run, expectations } = folder;
+    const parent = parentOf(run());
+    const path = join(parent, temporaryName("saving", await fs.processId()));
+    activeSaves.add(path);
+    const made = await inRun(folder, () => makeTemporary(fs, run(), path))();
+    if (E.isLeft(made)) {
+      activeSaves.delete(path);
+      return made;
+    }
+    // Before the first save of this process, because orphans may take the space that it needs. Later saves do this at their commits.
+    if (!expectations.has(parent)) await examine(folder, parent, path);
+    return E.right(savingOf(temporaryWriter({ folder, parent, path })));
+  };
+}
+
+function makeTemporary(fs: FileSystem, run: string, path: string): TE.TaskEither<StoreFailed, void> {
+  return pipe(
+    fs.makeFolder(path),
+    unless(["ENOENT"], () =>
+      pipe(
+        checkEmpty(fs, run),
+        TE.flatMap(() => makeFolders(fs, dirname(path))),
+        TE.flatMap(() => fs.makeFolder(path)),
+      )),
+  );
+}
+
+/** Removes orphans, and counts the names. */
+async function examine({ fs, expectations }: RunFolder, parent: string, fresh: string): Promise<void> {
+  const names = await fs.names(parent)();
+  if (E.isLeft(names)) return;
+  await removeOrphans(fs, parent, fresh, names.right)();
+  const newest = names.right.reduce((highest, name) => Math.max(highest, numberIn(name) ?? -1), -1);
+  expectations.set(parent, { next: newest + 1, names: names.right.length });
+}
+
+function temporaryWriter(temporary: TemporaryFolder): StoreWriter {
+  const { folder: { fs, expectations, digest }, parent, path } = temporary;
+  const folders = new Set<string>();
+  let committed: CommittedFolder | undefined;
+  // A part becomes durable while the next one is written.
+  let durable: Promise<E.Either<StoreFailed, void>> = Promise.resolve(E.right(undefined));
+
+  /** The path of a part, whose folder is made if necessary. */
+  function partPath(name: string): TE.TaskEither<StoreFailed, string> {
+    const part = join(path, name);
+    const inner = dirname(part);
+    if (inner === path || folders.has(inner)) return TE.right(part);
+    return pipe(fs.makeFolder(inner), TE.map(() => (folders.add(inner), part)));
+  }
+
+  /** Steps 2 and 3. */
+  async function put(part: string, chunks: Chunks): Promise<E.Either<StoreFailed, PartDigest>> {
+    const file = await writeFile(fs, part, chunks, digest);
+    const before = await durable;
+    if (E.isLeft(file)) return file;
+    durable = file.right.durable;
+    return pipe(before, E.map(() => file.right.digest));
+  }
+
+  return {
+    put: (name, chunks) => pipe(partPath(name), TE.flatMap((part) => () => put(part, chunks))),
+    reuse: (name, from) =>
+      pipe(
+        partPath(name),
+        TE.flatMap((part) => fs.link(join(parent, folderName(from.checkpoint), from.name), part)),
+        TE.map(() => true),
+        unless(cannotLink, () => TE.right(false)),
+      ),
+    checksCondition: true,
+    // Sorted, because a bypassed save may not have the highest number.
+    listed: () => committed && [...committed.listing.numbersFrom(0), committed.checkpoint].sort((a, b) => a - b),
+    commit: (manifest, condition) =>
+      pipe(
+        () => put(join(path, manifestName), [manifest]),
+        // Step 4, in any order: nothing here is a checkpoint before the rename.
+        TE.flatMap(() => TE.sequenceArray([() => durable, ...[...folders, path].map(fs.syncFolder)])),
+        TE.flatMap(() => condition?.isDoubtful === true ? fs.syncFolder(parent) : done),
+        TE.flatMap(() => commitDurably(temporary, condition)),
+        TE.map((result) => (committed = result).checkpoint),
+      ),
+    discard: async () => {
+      await durable;
+      await removeTree(fs, path)();
+      activeSaves.delete(path);
+      // So that the next save removes orphans first, which may take the space that it needs.
+      expectations.delete(parent);
+    },
+  };
+}
+
+/** Steps 5 to 7. */
+function commitDurably(
+  { folder: { fs, expectations }, parent, path }: TemporaryFolder,
+  condition: CommitCondition | undefined,
+): TE.TaskEither<StoreFailed | Overtaken, CommittedFolder> {
+  const { next, names } = expectations.get(parent) ?? { next: 0, names: 0 };
+  return pipe(
+    commitFolder({ fs, parent, temporary: path, expected: next, isLarge: names >= manyNames, condition }),
+    TE.tap(() => fs.syncFolder(parent)),
+    TE.tapTask(({ checkpoint, listing: { names } }) => () => {
+      activeSaves.delete(path);
+      expectations.set(parent, { next: checkpoint + 1, names: names.length });
+      const others = names.filter((name) => name !== basename(path) && name !== reservationName(checkpoint));
+      return removeOrphans(fs, parent, join(parent, folderName(checkpoint)), others)();
+    }),
+  );
+}
+
+// --- reading
+
+/** Runs a task if the path can be the folder of a run. */
+function inRun<A>(
+  { fs, run }: RunFolder,
+  task: () => TE.TaskEither<StoreFailed, A>,
+): TE.TaskEither<StoreFailed, A> {
+  return pipe(
+    checkName(fs, run()),
+    TE.flatMap(task),
+    unless<A>(["ENOTDIR"], (failed) => nameFile(fs, parentOf(run()), failed)),
+  );
+}
+
+/** Lists the run; if it has no checkpoints, it must be possible to begin a run there. */
+function listRun(
+  folder: RunFolder,
+  list: (fs: FileSystem, parent: string) => TE.TaskEither<StoreFailed, readonly number[]>,
+): TE.TaskEither<StoreFailed, readonly number[]> {
+  const { fs, run } = folder;
+  return inRun(folder, () =>
+    pipe(
+      list(fs, parentOf(run())),
+      TE.tap((numbers) => numbers.length > 0 ? done : checkEmpty(fs, run())),
+    ));
+}
+
+/** Runs a task if the checkpoint exists. */
+function ifCommitted<A>(
+  folder: RunFolder,
+  checkpoint: number,
+  task: TE.TaskEither<StoreFailed, A>,
+): TE.TaskEither<StoreFailed | NoCheckpoint, A> {
+  const { fs, run } = folder;
+  const failure = (available: readonly number[]): NoCheckpoint => ({
+    _tag: "NoCheckpoint",
+    location: run(),
+    checkpoint,
+    available: available.filter((number) => number !== checkpoint),
+  });
+  return pipe(
+    isCommitted(fs, parentOf(run()), checkpoint),
+    TE.flatMap((committed): TE.TaskEither<StoreFailed | NoCheckpoint, A> =>
+      committed
+        ? task
+        // Candidates are enough: examining each number would be slow in a large folder.
+        : pipe(listRun(folder, listCandidates), TE.flatMap((numbers) => TE.left(failure(numbers))))
+    ),
+  );
+}
+
+function statusOfPart(
+  folder: RunFolder,
+  checkpoint: number,
+  name: string,
+): TE.TaskEither<StoreFailed | NoCheckpoint, PartStatus> {
+  const { fs, run } = folder;
+  const path = join(checkpointPath(run(), checkpoint), name);
+  return pipe(
+    fs.status(path),
+    TE.flatMap(({ kind, bytes, links }): TE.TaskEither<StoreFailed, PartStatus> =>
+      kind === "file" ? TE.right({ bytes, links }) : TE.left(storeFailed("look at", path, "EINVAL", "not a file"))
+    ),
+    TE.orElse((failed) =>
+      missing.includes(failed.code) ? ifCommitted(folder, checkpoint, TE.left(failed)) : TE.left(failed)
+    ),
+  );
+}
+
+function removeCheckpoint({ fs, run }: RunFolder, checkpoint: number): TE.TaskEither<StoreFailed, void> {
+  return pipe(
+    isCommitted(fs, parentOf(run()), checkpoint),
+    TE.flatMap((committed) => committed ? removeAtomically(fs, checkpointPath(run(), checkpoint)) : done),
+  );
+}
+
+// --- constructors
+
+/**
+ * {@link directory} on any file system.
+ *
+ * @param fs The file system.
+ * @returns The constructor of stores on it.
+ */
+export function directoryOn(fs: FileSystem): (path: string, options?: StoreOptions) => Store {
+  const places = new Map<string, LocationState>();
+  const expectations = new Map<string, Expectation>();
+  return (path, options = {}) => {
+    checkRunPath(path);
+    checkStoreOptions(options);
+    const run = (): string => resolve(path);
+    const folder: RunFolder = { fs, run, expectations, digest: options.digest };
+    const store: Store = {
+      _tag: "Store",
+      get location() {
+        return run();
+      },
+      place: () => {
+        const realPath = fs.realPath?.(run()) ?? run();
+        const place = places.get(realPath) ?? newLocationState();
+        places.set(realPath, place);
+        return place;
+      },
+      ...(options.keep && { keep: options.keep }),
+      ...(options.digest && { digest: options.digest }),
+      list: () => listRun(folder, listCheckpoints)(),
+      candidates: () => listRun(folder, listCandidates)(),
+      begin: begin(folder),
+      manifest: (checkpoint) => {
+        checkCheckpoint(checkpoint);
+        return () => {
+          const path = join(checkpointPath(run(), checkpoint), manifestName);
+          return ifCommitted(folder, checkpoint, readManifestFile(fs, path))();
+        };
+      },
+      open: (checkpoint, name) => {
+        checkCheckpoint(checkpoint);
+        checkPartName(name);
+        return () => {
+          const path = join(checkpointPath(run(), checkpoint), name);
+          return ifCommitted(folder, checkpoint, openPart(fs, path))();
+        };
+      },
+      status: (checkpoint, name) => {
+        checkCheckpoint(checkpoint);
+        checkPartName(name);
+        return () => statusOfPart(folder, checkpoint, name)();
+      },
+      remove: (checkpoint) => {
+        checkCheckpoint(checkpoint);
+        return () => removeCheckpoint(folder, checkpoint)();
+      },
+      locationOf: (checkpoint) => checkpointPath(run(), checkpoint),
+    };
+    return Object.freeze(store);
+  };
+}
+
+/**
+ * A store in a folder.
+ *
+ * The folder is made by the first save. Each checkpoint is a folder `checkpoints/checkpoint_<n>` of ordinary files in it; other files
+ * and folders are left alone. Several processes may save into it at once. The path of a checkpoint, of a folder `checkpoints`, of a file or
+ * of a broken link is a `StoreFailed` that names the right folder. Law: *old or new*, after a crash, a full disk or a kill at any instant.
+ *
+ * @param path The folder. A relative path is resolved against the working directory at the time of each task.
+ * @param options The retention policy and the digest.
+ * @returns The store. Its tasks fail with `StoreFailed` if the file system fails.
+ *
+ * @example
+ * ```ts
+ * import { directory, list, loadState, runOrThrow, saveState } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ * import { mkdtemp, rm } from "node:fs/promises";
+ * import { tmpdir } from "node:os";
+ * import { join } from "node:path";
+ *
+ * const runs = await mkdtemp(join(tmpdir(), "runs-"));
+ * const store = directory(join(runs, "digits"));
+ * await runOrThrow(saveState(store)({ step: 3 }));
+ * assert.deepEqual(await runOrThrow(loadState(store)({ step: 0 })), { step: 3 });
+ * assert.equal((await runOrThrow(list(store))).entries.length, 1);
+ * await rm(runs, { recursive: true });
+ * ```
+ */
+export function directory(path: string, options: StoreOptions = {}): Store {
+  return directoryHere(path, options);
+}
+
+const directoryHere = directoryOn(localFileSystem);

@@ -1,0 +1,288 @@
+/**
+ * Lists the checkpoints in a folder while other processes save and remove.
+ *
+ * The system reads a large folder in pieces, so one listing can miss two checkpoints: one that is removed before its piece is read, and the
+ * newer one that replaced it, if the piece of that one was read before. So a listing counts only if the folder did not change meanwhile
+ * (its time of modification is the same before and after, and older than a tick of the file system's clock), or if the next listing shows
+ * the same checkpoints.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import type { FileSystem } from "./file_system.ts";
+import type { StoreFailed } from "../../errors/mod.ts";
+import { missing, unless } from "./folder_ops.ts";
+import { removalMark, reservedNumber } from "./temporary.ts";
+import { manifestName } from "../mod.ts";
+
+// --- types
+
+/** A consistent listing of a folder of checkpoints. */
+export interface Listing {
+  readonly names: readonly string[];
+  /** The number of the newest checkpoint, -1 if the folder has none. */
+  readonly newest: number;
+  /** The numbers in the names, from a first one up to the newest checkpoint, in ascending order. */
+  readonly numbersFrom: (first: number) => readonly number[];
+  /** The numbers that were reserved when the listing began, in ascending order. */
+  readonly reservations: readonly number[];
+}
+
+/** The names in a folder at one instant, and the reservations just before. */
+type NamesAtOnce = Pick<Listing, "names" | "reservations">;
+
+/** The coarsest clock of a file system, in milliseconds: FAT counts in two seconds. Two changes within it may have the same time. */
+const clockTick = 2000;
+
+/** How many checkpoints are examined concurrently. */
+const concurrency = 64;
+
+// --- names
+
+/** The name of a checkpoint's folder. */
+export function folderName(checkpoint: number): string {
+  return `checkpoint_${checkpoint}`;
+}
+
+const prefix = "checkpoint_";
+const [zero, nine] = ["0".charCodeAt(0), "9".charCodeAt(0)];
+
+/** The number in the name of a checkpoint's folder; undefined for other names, and for other spellings of a number such as `05`. */
+export function numberIn(name: string): number | undefined {
+  if (!name.startsWith(prefix) || name.length === prefix.length) return undefined;
+  // Digit by digit: this is most of the work on the names of a large folder.
+  let number = 0;
+  for (let i = prefix.length; i < name.length; i++) {
+    const code = name.charCodeAt(i);
+    if (code < zero || code > nine || (number === 0 && i > prefix.length)) return undefined;
+    number = 10 * number + (code - zero);
+  }
+  return Number.isSafeInteger(number) ? number : undefined;
+}
+
+/** The numbers in the names, in the order of the names. */
+function numbersInOrder(names: readonly string[]): Float64Array {
+  const numbers = new Float64Array(names.length);
+  let count = 0;
+  for (const name of names) {
+    const number = numberIn(name);
+    if (number !== undefined) numbers[count++] = number;
+  }
+  return numbers.subarray(0, count);
+}
+
+/** Sorts numbers. A typed array is sorted several times faster than an array. */
+function ascending(numbers: Float64Array): readonly number[] {
+  return [...numbers.toSorted()];
+}
+
+function checkpointsIn(names: readonly string[]): readonly number[] {
+  return ascending(numbersInOrder(names));
+}
+
+function reservationsIn(names: readonly string[]): readonly number[] {
+  return names.flatMap((name) => name.startsWith(".") ? reservedNumber(name) ?? [] : []).sort((a, b) => a - b);
+}
+
+/** Whether two listings show the same checkpoints. Equal names are the usual case, and faster to find out. */
+function haveSameCheckpoints(before: readonly string[], names: readonly string[]): boolean {
+  if (before.length === names.length && names.every((name, i) => name === before[i])) return true;
+  const [some, others] = [checkpointsIn(before), checkpointsIn(names)];
+  return some.length === others.length && others.every((number, i) => number === some[i]);
+}
+
+// --- one checkpoint
+
+/**
+ * Whether a number has a checkpoint: a folder with a manifest. A folder with other files but no manifest is a damaged checkpoint, and must
+ * not be skipped silently, because the commit renames a folder with its manifest. The exception is a folder that is being removed in place.
+ * Its mark is examined before its files, because the mark is removed last.
+ */
+export function isCommitted(fs: FileSystem, parent: string, checkpoint: number): TE.TaskEither<StoreFailed, boolean> {
+  const folder = folderName(checkpoint);
+  return pipe(
+    fs.status(join(parent, folder, manifestName)),
+    TE.map(() => true),
+    unless(missing, () =>
+      pipe(
+        fs.status(join(parent, removalMark(folder))),
+        TE.map(() => false),
+        unless(missing, () =>
+          pipe(
+            fs.names(join(parent, folder)),
+            TE.map((names) => names.length > 0),
+          )),
+        unless(missing, () => TE.right(false)),
+      )),
+  );
+}
+
+/**
+ * Whether folders that turned out to be no checkpoints still exist. A missing one was a checkpoint that was removed after the listing,
+ * so that the listing may also lack the newer checkpoint that replaced it.
+ */
+function doExist(fs: FileSystem, parent: string, numbers: readonly number[]): TE.TaskEither<StoreFailed, boolean> {
+  if (numbers.length === 0) return TE.right(true);
+  return pipe(
+    fs.names(parent),
+    TE.map((names) => new Set(names)),
+    TE.map((names) => numbers.every((number) => names.has(folderName(number)))),
+  );
+}
+
+// --- names at one instant
+
+/** Lists a folder once if it did not change meanwhile, else until two listings show the same checkpoints. */
+function namesAtOnce(fs: FileSystem, parent: string, probe?: string): TE.TaskEither<StoreFailed, NamesAtOnce> {
+  // The reservations of the earlier listing: one that is missing in the later one has become a checkpoint, which is among the names.
+  const untilSame = (before: readonly string[]): TE.TaskEither<StoreFailed, NamesAtOnce> =>
+    pipe(
+      fs.names(parent),
+      TE.flatMap((names) =>
+        haveSameCheckpoints(before, names)
+          ? TE.right({ names, reservations: reservationsIn(before) })
+          : untilSame(names)
+      ),
+    );
+  return pipe(
+    TE.fromIO(Date.now),
+    TE.bindTo("begun"),
+    TE.bind("before", () => fs.status(parent)),
+    TE.bind("past", ({ before }) => probe === undefined ? TE.right(false) : isPast(fs, probe, before.modified)),
+    TE.bind("names", () => fs.names(parent)),
+    TE.flatMap(({ begun, before, past, names }) =>
+      before.modified >= begun - clockTick && !past ? untilSame(names) : pipe(
+        fs.status(parent),
+        TE.flatMap((after) =>
+          before.modified === after.modified
+            ? TE.right({ names, reservations: reservationsIn(names) })
+            : untilSame(names)
+        ),
+      )
+    ),
+  );
+}
+
+/** How often the file system's clock is read before a listing, one millisecond apart. */
+const clockReadings = 8;
+
+/**
+ * Whether the file system's clock is past a time, now or within a few milliseconds. Then every later change has a later time.
+ *
+ * @param probe A folder of this process on the file system, which is changed to read the clock.
+ */
+function isPast(
+  fs: FileSystem,
+  probe: string,
+  time: number,
+  readings: number = clockReadings,
+): TE.TaskEither<StoreFailed, boolean> {
+  const inner = join(probe, "now");
+  return pipe(
+    fs.makeFolder(inner),
+    TE.flatMap(() => fs.status(probe)),
+    TE.tap(() => fs.removeFolder(inner)),
+    TE.flatMap(({ modified }) => {
+      if (modified > time || readings === 1) return TE.right(modified > time);
+      return pipe(
+        TE.fromTask(() => new Promise((resolve) => setTimeout(resolve, 1))),
+        TE.flatMap(() => isPast(fs, probe, time, readings - 1)),
+      );
+    }),
+    // Without the time, the folder is listed twice.
+    TE.orElse(() => TE.right(false)),
+  );
+}
+
+// --- combinators
+
+/** Completes a listing by finding the newest checkpoint; undefined if the names are out of date. */
+function listingOf(
+  fs: FileSystem,
+  parent: string,
+  listed: NamesAtOnce,
+): TE.TaskEither<StoreFailed, Listing | undefined> {
+  return async () => {
+    const numbers = numbersInOrder(listed.names);
+    let newest = numbers.reduce((highest, number) => Math.max(highest, number), -1);
+    const uncommitted: number[] = [];
+    let sorted: readonly number[] | undefined;
+    while (newest >= 0) {
+      const committed = await isCommitted(fs, parent, newest)();
+      if (E.isLeft(committed)) return committed;
+      if (committed.right) break;
+      uncommitted.push(newest);
+      // Sorted only if necessary: the highest number is usually a checkpoint.
+      sorted ??= ascending(numbers);
+      newest = sorted.at(-1 - uncommitted.length) ?? -1;
+    }
+    const numbersFrom = (first: number): readonly number[] =>
+      ascending(numbers.filter((number) => number >= first && number <= newest));
+    return pipe(
+      await doExist(fs, parent, uncommitted)(),
+      E.map((exist) => exist ? { ...listed, newest, numbersFrom } : undefined),
+    );
+  };
+}
+
+/**
+ * Lists a folder of checkpoints. Of the numbers, only the newest checkpoint and those above it are examined.
+ *
+ * @param fs The file system.
+ * @param parent The folder.
+ * @param probe A folder of this process on the same file system. With it, a folder that has just changed is listed once instead of twice,
+ * which is faster for many names.
+ */
+export function readListing(fs: FileSystem, parent: string, probe?: string): TE.TaskEither<StoreFailed, Listing> {
+  return pipe(
+    namesAtOnce(fs, parent, probe),
+    TE.flatMap((listed) => listingOf(fs, parent, listed)),
+    TE.flatMap((listing) => listing === undefined ? readListing(fs, parent, probe) : TE.right(listing)),
+  );
+}
+
+/** The numbers that may have a checkpoint, in ascending order. Only the last one has been examined: it is the newest checkpoint. */
+export function listCandidates(fs: FileSystem, parent: string): TE.TaskEither<StoreFailed, readonly number[]> {
+  return pipe(
+    readListing(fs, parent),
+    TE.map(({ numbersFrom }) => numbersFrom(0)),
+    unless<readonly number[]>(["ENOENT"], () => TE.right([])),
+  );
+}
+
+/** Those of some numbers that have a checkpoint; undefined if the numbers are out of date. */
+function committedOf(
+  fs: FileSystem,
+  parent: string,
+  numbers: readonly number[],
+): TE.TaskEither<StoreFailed, readonly number[] | undefined> {
+  return async () => {
+    const committed: number[] = [];
+    const uncommitted: number[] = [];
+    for (let at = 0; at < numbers.length; at += concurrency) {
+      const some = numbers.slice(at, at + concurrency);
+      const results = await Promise.all(some.map((number) => isCommitted(fs, parent, number)()));
+      for (const [i, number] of some.entries()) {
+        const result = results[i];
+        if (result !== undefined && E.isLeft(result)) return result;
+        (result?.right ? committed : uncommitted).push(number);
+      }
+    }
+    return pipe(await doExist(fs, parent, uncommitted)(), E.map((exist) => exist ? committed : undefined));
+  };
+}
+
+/** The numbers of the checkpoints, in ascending order, each examined. */
+export function listCheckpoints(fs: FileSystem, parent: string): TE.TaskEither<StoreFailed, readonly number[]> {
+  return pipe(
+    namesAtOnce(fs, parent),
+    TE.map(({ names }) => names),
+    unless<readonly string[]>(["ENOENT"], () => TE.right([])),
+    TE.flatMap((names) => committedOf(fs, parent, checkpointsIn(names))),
+    TE.flatMap((numbers) => numbers === undefined ? listCheckpoints(fs, parent) : TE.right(numbers)),
+  );
+}

@@ -1,0 +1,15 @@
+/**
+ * The directory store: checkpoints as folders on a disk, committed by one rename.
+ *
+ * Read `directory`, then `commit` for the protocol step by step. `file_system` is the interface that the protocol is written against, so that tests run it on a simulated disk.
+ *
+ * Promises: *old or new* after a crash, a kill or a full disk at any instant; no two saves get one number.
+ *
+ * @module
+ */
+export { localFileSystem } from "./local_file_system.ts";
+export { writeFile } from "./file_io.ts";
+export { makeFolders, unless } from "./folder_ops.ts";
+export { numberIn } from "./listing.ts";
+export { checkpointsName } from "./run_folder.ts";
+export { directory } from "./directory.ts";

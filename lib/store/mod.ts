@@ -1,0 +1,34 @@
+/**
+ * Stores: where checkpoints go. A store is named byte streams and one atomic commit.
+ *
+ * Read `store` for the interface, its laws and the steps of a save; then `memory`, the smallest store; then `retention`, the policies that decide which checkpoints stay.
+ *
+ * Promises: *old or new*: a reader sees a committed checkpoint whole or not at all.
+ *
+ * @module
+ */
+export {
+  checkCheckpoint,
+  checkedChunk,
+  checkPartName,
+  checkRange,
+  checkStore,
+  checkStoreOptions,
+  type Chunks,
+  type CommitCondition,
+  manifestName,
+  type OpenPart,
+  type PartStatus,
+  type Saving,
+  type Store,
+  storeFailed,
+  type StoreOptions,
+  tooLong,
+} from "./store.ts";
+export { savingOf, type StoreWriter } from "./saving.ts";
+export { digester, type PartDigest, sha256Of } from "./digest.ts";
+export { type LocationState, newLocationState, perLocation } from "./location.ts";
+export { memory } from "./memory.ts";
+export { decisionOf, type Entry } from "./decision.ts";
+export * as Retention from "./retention.ts";
+export { meter, type Progress } from "./progress.ts";

@@ -1,0 +1,188 @@
+/**
+ * Retention policies: pure functions that decide which checkpoints of a catalogue to keep.
+ *
+ * Laws: a policy either keeps or removes each checkpoint of the catalogue. It always keeps the newest, which has the highest number. The
+ * order of the catalogue does not matter.
+ *
+ * @module
+ */
+import { type Decision, decisionOf, type Entry, type Retention } from "./decision.ts";
+import { aFunction, demand, integer, must, oneOf } from "../validation/mod.ts";
+
+export type { Decision, Entry, Retention };
+
+// --- types
+
+/** The numbers that a policy keeps, and the metrics that no checkpoint has. */
+interface KeptNumbers {
+  readonly keep: Iterable<number>;
+  readonly unknown?: readonly string[];
+}
+
+// --- constructors
+
+const entriesRule = must("an array of entries", (u) => Array.isArray(u) && u.every((one) => Object(one) === one));
+
+/** The policy that keeps the numbers that a function gives, and the newest checkpoint. */
+function keeping(kept: (catalogue: readonly Entry[], now: number) => KeptNumbers): Retention {
+  return (catalogue, now) => {
+    demand("the catalogue of a retention policy", entriesRule, catalogue);
+    const numbers = catalogue.map(({ checkpoint }) => checkpoint).sort((a, b) => a - b);
+    const { keep: named, unknown = [] } = kept(catalogue, now);
+    const keep = new Set([...named, ...numbers.slice(-1)]);
+    const decision = { keep: numbers.filter((n) => keep.has(n)), remove: numbers.filter((n) => !keep.has(n)) };
+    return unknown.length === 0 ? decision : { ...decision, unknownMetrics: [...new Set(unknown)] };
+  };
+}
+
+function numbersOf(catalogue: readonly Entry[]): readonly number[] {
+  return catalogue.map(({ checkpoint }) => checkpoint);
+}
+
+/** The decisions of several policies. */
+function decisions(policies: readonly Retention[], catalogue: readonly Entry[], now: number): {
+  readonly kept: readonly (readonly number[])[];
+  readonly unknown: readonly string[];
+} {
+  const each = policies.map((policy) => decisionOf(policy, catalogue, now));
+  return { kept: each.map(({ keep }) => keep), unknown: each.flatMap(({ unknownMetrics = [] }) => unknownMetrics) };
+}
+
+/** Orders entries newest first. */
+function newer(a: Entry, b: Entry): number {
+  return b.checkpoint - a.checkpoint;
+}
+
+/**
+ * Keeps the newest checkpoints, those with the highest numbers.
+ *
+ * @param n The number of checkpoints to keep, an integer from 1.
+ * @returns The policy.
+ *
+ * @example
+ * ```ts
+ * import { type Entry, Retention } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const saved = (checkpoint: number): Entry => ({ checkpoint, step: null, metrics: {}, time: 0, bytes: 0, run: "a" });
+ * assert.deepEqual(Retention.latest(2)([8, 9, 10].map(saved), 0), { keep: [9, 10], remove: [8] });
+ * ```
+ */
+export function latest(n: number): Retention {
+  demand("n of Retention.latest", integer(1), n);
+  return keeping((catalogue) => ({ keep: numbersOf([...catalogue].sort(newer).slice(0, n)) }));
+}
+
+/**
+ * Keeps the checkpoints with the best values of a metric, and the newest checkpoint.
+ *
+ * A checkpoint without the metric, or with NaN, is never among the best. Of equal values, the newer checkpoint is better. If no checkpoint
+ * has a number for the metric, all are kept and the decision lists the metric as unknown, so that a misspelled name removes nothing.
+ *
+ * @param n The number of best checkpoints to keep, an integer from 1.
+ * @param metric The name of the metric, as in the option `metrics` of the save.
+ * @param mode Whether lower (`"min"`) or higher (`"max"`) values are better.
+ * @returns The policy.
+ *
+ * @example
+ * ```ts
+ * import { type Entry, Retention } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const saved = (loss: number, checkpoint: number): Entry => ({ checkpoint, step: null, metrics: { loss }, time: 0, bytes: 0, run: "a" });
+ * assert.deepEqual(Retention.best(1, "loss", "min")([0.3, 0.1, 0.2].map(saved), 0), { keep: [1, 2], remove: [0] });
+ * ```
+ */
+export function best(n: number, metric: string, mode: "min" | "max"): Retention {
+  demand("n of Retention.best", integer(1), n);
+  const name = must("the name of a metric", (value) => typeof value === "string" && value !== "");
+  demand("metric of Retention.best", name, metric);
+  demand("mode of Retention.best", oneOf("min", "max"), mode);
+  const has = ({ metrics }: Entry): boolean => Object.hasOwn(metrics, metric) && !Number.isNaN(metrics[metric]);
+  return keeping((catalogue) => {
+    if (catalogue.length > 0 && !catalogue.some(has)) return { keep: numbersOf(catalogue), unknown: [metric] };
+    const ranked = catalogue
+      .filter(has)
+      .map((entry) => ({ entry, value: entry.metrics[metric]! }))
+      .sort((a, b) => a.value === b.value ? newer(a.entry, b.entry) : (a.value < b.value) === (mode === "min") ? -1 : 1)
+      .slice(0, n);
+    return { keep: numbersOf(ranked.map(({ entry }) => entry)) };
+  });
+}
+
+/**
+ * Keeps the checkpoints whose training step is a multiple of a number, and the newest checkpoint. A checkpoint without a step is not kept.
+ *
+ * @param n The interval in steps, an integer from 1.
+ * @returns The policy.
+ *
+ * @example
+ * ```ts
+ * import { type Entry, Retention } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const saved = (step: number, checkpoint: number): Entry => ({ checkpoint, step, metrics: {}, time: 0, bytes: 0, run: "a" });
+ * assert.deepEqual(Retention.every(100)([50, 100, 150].map(saved), 0), { keep: [1, 2], remove: [0] });
+ * ```
+ */
+export function every(n: number): Retention {
+  demand("n of Retention.every", integer(1), n);
+  return keeping((catalogue) => ({
+    keep: numbersOf(catalogue.filter(({ step }) => step !== null && step % n === 0)),
+  }));
+}
+
+// --- combinators
+
+function checkPolicies(name: string, policies: readonly Retention[]): void {
+  policies.forEach((policy, i) => demand(`policy ${i + 1} of ${name}`, aFunction, policy));
+}
+
+/**
+ * Keeps each checkpoint that at least one of the policies keeps; without policies, only the newest.
+ *
+ * @param policies Policies of this module, or your own.
+ * @returns The policy.
+ *
+ * @example
+ * ```ts
+ * import { type Entry, Retention } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const saved = (step: number, checkpoint: number): Entry => ({ checkpoint, step, metrics: {}, time: 0, bytes: 0, run: "a" });
+ * const policy = Retention.any(Retention.latest(2), Retention.every(100));
+ * assert.deepEqual(policy([100, 150, 160, 170].map(saved), 0), { keep: [0, 2, 3], remove: [1] });
+ * ```
+ */
+export function any(...policies: readonly Retention[]): Retention {
+  checkPolicies("Retention.any", policies);
+  return keeping((catalogue, now) => {
+    const { kept, unknown } = decisions(policies, catalogue, now);
+    return { keep: kept.flat(), unknown };
+  });
+}
+
+/**
+ * Keeps each checkpoint that all of the policies keep, and the newest; without policies, all checkpoints.
+ *
+ * @param policies Policies of this module, or your own.
+ * @returns The policy.
+ *
+ * @example
+ * ```ts
+ * import { type Entry, Retention } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const saved = (step: number, checkpoint: number): Entry => ({ checkpoint, step, metrics: {}, time: 0, bytes: 0, run: "a" });
+ * const policy = Retention.all(Retention.latest(3), Retention.every(100));
+ * assert.deepEqual(policy([100, 200, 250, 260].map(saved), 0), { keep: [1, 3], remove: [0, 2] });
+ * ```
+ */
+export function all(...policies: readonly Retention[]): Retention {
+  checkPolicies("Retention.all", policies);
+  return keeping((catalogue, now) => {
+    const { kept, unknown } = decisions(policies, catalogue, now);
+    const sets = kept.map((keep) => new Set(keep));
+    return { keep: numbersOf(catalogue).filter((n) => sets.every((keep) => keep.has(n))), unknown };
+  });
+}

@@ -1,0 +1,330 @@
+/**
+ * The contract of a store: where checkpoints are written and read.
+ *
+ * A checkpoint is a set of named parts and one manifest. The contract mentions no files, so an object store can implement it, with a
+ * conditional write as the commit. `memory` is the smallest implementation, `directory` the one for disks. A store of your own implements
+ * {@link Store}; `savingOf` builds the {@link Saving} that its `begin` returns from the store's own steps.
+ *
+ * ## Laws
+ *
+ * Every store keeps these laws. One test suite checks them for all stores.
+ *
+ * - *Old or new.* Parts are invisible until `commit` resolves; then the whole checkpoint is visible. A save that fails, is aborted or is
+ *   killed changes no committed checkpoint.
+ * - *Numbers.* The first checkpoint is 0. The next is the highest committed number + 1, or the first free number above that. Two saves never
+ *   get the same number, even if older checkpoints are removed meanwhile.
+ * - *Immutable.* A committed checkpoint never changes. It can only be removed, and `remove` removes it as a whole.
+ * - *One line of history.* Two commits that follow the same parent of the same run never both succeed, if the store sets
+ *   {@link Saving.checksCondition}.
+ *
+ * ## States of a save
+ *
+ * ```text
+ *                   a step succeeds
+ *               ┌────────────────────┐
+ *               ▼                    │
+ *  begin ───▶ ready ──put, reuse,──▶ busy ──commit succeeds, or any step fails or throws──▶ over
+ *               │        commit                                                              ▲
+ *               └────────────────────────────── abort ───────────────────────────────────────┘
+ * ```
+ *
+ * | state | `put`, `reuse`, `commit` | `abort` |
+ * |---|---|---|
+ * | ready | start, and the save is busy | discards the parts, and the save is over |
+ * | busy | a `TypeError` | waits for the step, then as in the new state |
+ * | over | a `TypeError` | does nothing |
+ *
+ * A step that fails discards the parts, as `abort` does. An exception from the chunks of a part does the same, and rejects the task with that
+ * exception.
+ *
+ * @module
+ */
+
+import type { IO } from "fp-ts/lib/IO.js";
+import type { Task } from "fp-ts/lib/Task.js";
+import type * as TE from "fp-ts/lib/TaskEither.js";
+import type { Retention } from "./decision.ts";
+import type { PartDigest } from "./digest.ts";
+import type { NoCheckpoint, Overtaken, StoreFailed } from "../errors/mod.ts";
+import type { LocationState } from "./location.ts";
+import { checkOptionNames, demand, must, oneOf, type OptionNames, shown } from "../validation/mod.ts";
+
+// --- types
+
+/**
+ * The bytes of a part, in pieces. A piece must not change until the next but one is requested, because it is written while the next one is
+ * made. A store never writes into a piece: it may be the memory of a live tensor.
+ */
+export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+
+/** The location of a part in a store. */
+export interface PartLocation {
+  readonly checkpoint: number;
+  readonly name: string;
+}
+
+/** A part of a committed checkpoint, open for reading. */
+export interface OpenPart {
+  readonly bytes: number;
+  /** Fills `into` from a position in the part. It fails with `ETRUNC` if the part ends before `into` is full. */
+  readonly read: (into: Uint8Array, position: number) => TE.TaskEither<StoreFailed, void>;
+  /** Closes the part; closing it again does nothing. */
+  readonly close: Task<void>;
+}
+
+/** The properties of a part that a store knows without opening it. */
+export interface PartStatus {
+  readonly bytes: number;
+  /** How many checkpoints share the stored bytes; 1 if the part is not shared. */
+  readonly links: number;
+}
+
+/** The condition of a commit: the checkpoint must be the one after `parent` in its run. */
+export interface CommitCondition {
+  /** The name of the run. Of two concurrent commits with the same key, at most one succeeds, or the second checks after the first. */
+  readonly key: string;
+  /** The checkpoint that this one follows. */
+  readonly parent: number;
+  /**
+   * Whether the commit of the parent failed after it had made the checkpoint. Then the store makes the parent durable first.
+   * @default false
+   */
+  readonly isDoubtful?: boolean;
+  /** Checks checkpoints, of which only those above the parent count. It fails with `Overtaken` if one of them belongs to the run. */
+  readonly check: (checkpoints: readonly number[]) => TE.TaskEither<StoreFailed | Overtaken, void>;
+}
+
+/** A checkpoint that is being written. Its caller runs one step at a time; the states are in the description of this module. */
+export interface Saving {
+  /** Writes a part. Each name can be used once. */
+  readonly put: (name: string, chunks: Chunks) => TE.TaskEither<StoreFailed, PartDigest>;
+  /** Shares a part of a committed checkpoint under a new name, without writing it again; false if the store cannot, and then `put` it. */
+  readonly reuse: (name: string, from: PartLocation) => TE.TaskEither<StoreFailed, boolean>;
+  /**
+   * Makes the parts and the manifest a checkpoint, and resolves to its number when the checkpoint is durable. With a condition, the commit
+   * first calls {@link CommitCondition.check}; if that fails, nothing is committed.
+   */
+  readonly commit: (
+    manifest: Uint8Array,
+    condition?: CommitCondition,
+  ) => TE.TaskEither<StoreFailed | Overtaken, number>;
+  /**
+   * Whether `commit` checks its condition. If not, the caller checks before `commit`, and two concurrent commits may both succeed.
+   * @default false
+   */
+  readonly checksCondition?: boolean;
+  /** The {@link Store.candidates} that a successful commit found, including its own number; undefined if the caller must list them. */
+  readonly listed?: IO<readonly number[] | undefined>;
+  /** Ends the save after the current step and discards its parts. After the end it does nothing. */
+  readonly abort: Task<void>;
+}
+
+/** Options of a store. */
+export interface StoreOptions {
+  /**
+   * The retention policy that is applied after each commit.
+   * @default keep all checkpoints
+   */
+  readonly keep?: Retention;
+  /**
+   * The digests of each part. With `"sha256"` there is a SHA-256 in addition to the CRC-32, each save gives one digest of the whole
+   * checkpoint, and a checkpoint without SHA-256 is rejected.
+   *
+   * @default "crc32"
+   */
+  readonly digest?: "crc32" | "sha256";
+}
+
+/** A store of checkpoints. Each task reads the store anew. */
+export interface Store {
+  readonly _tag: "Store";
+  /** The name of the store in messages. */
+  readonly location: string;
+  /**
+   * What this process remembers of the location: one state for all stores of the location, made with `newLocationState`.
+   * @default one state for each `location`
+   */
+  readonly place?: IO<LocationState>;
+  /** The retention policy that is applied after each commit. */
+  readonly keep?: Retention;
+  /**
+   * With `"sha256"`, a checkpoint is rejected when its manifest lacks the SHA-256 of a file.
+   * @default "crc32"
+   */
+  readonly digest?: "crc32" | "sha256";
+  /** The numbers of the committed checkpoints in ascending order; none if nothing has been saved yet. */
+  readonly list: TE.TaskEither<StoreFailed, readonly number[]>;
+  /**
+   * Numbers in ascending order, which include every committed checkpoint. The last one is the newest checkpoint; others may turn out to be
+   * none. It is for stores whose `list` must examine each number.
+   * @default list
+   */
+  readonly candidates?: TE.TaskEither<StoreFailed, readonly number[]>;
+  /** Begins a save. */
+  readonly begin: TE.TaskEither<StoreFailed, Saving>;
+  /** The manifest of a checkpoint. */
+  readonly manifest: (checkpoint: number) => TE.TaskEither<StoreFailed | NoCheckpoint, Uint8Array>;
+  /** Opens a part; a missing part is a `StoreFailed` with code `ENOENT`. */
+  readonly open: (checkpoint: number, name: string) => TE.TaskEither<StoreFailed | NoCheckpoint, OpenPart>;
+  /** The status of a part, with the errors of `open`. Without it, parts are opened for their length, and their sharing is unknown. */
+  readonly status?: (checkpoint: number, name: string) => TE.TaskEither<StoreFailed | NoCheckpoint, PartStatus>;
+  /** Removes a checkpoint; a missing one is no error. */
+  readonly remove: (checkpoint: number) => TE.TaskEither<StoreFailed, void>;
+  /** The name of a checkpoint in messages. */
+  readonly locationOf: (checkpoint: number) => string;
+}
+
+/** The name of the manifest among the parts; no part may have it. */
+export const manifestName: string = "snapshot.json";
+
+/** The most bytes of a manifest: 256 MiB. A longer one is neither written nor read. */
+export const mostManifestBytes: number = 256 * 2 ** 20;
+
+// --- constructors
+
+/**
+ * A failure of a store.
+ *
+ * @param operation The operation, a verb such as `write`.
+ * @param path The file or object.
+ * @param code The system's error code, or one in its style.
+ * @param message What is wrong.
+ */
+export function storeFailed(operation: string, path: string, code: string, message: string): StoreFailed {
+  return { _tag: "StoreFailed", operation, path, code, message };
+}
+
+/**
+ * Checks the length of a manifest.
+ *
+ * @param operation The operation on the manifest.
+ * @param path The manifest's name in messages.
+ * @param bytes Its length.
+ * @returns A failure with code `EFBIG` if it is longer than {@link mostManifestBytes}.
+ */
+export function tooLong(operation: "read" | "write", path: string, bytes: number): StoreFailed | undefined {
+  if (bytes <= mostManifestBytes) return undefined;
+  return storeFailed(
+    operation,
+    path,
+    "EFBIG",
+    `expected a manifest of at most ${mostManifestBytes} bytes, found ${bytes}`,
+  );
+}
+
+// --- combinators
+
+const forbiddenCharacters = /[\p{Cc}\\:*?"<>|]/u;
+
+function isFileName(name: string): boolean {
+  return name !== "" && name !== "." && name !== ".." && !forbiddenCharacters.test(name) && name.isWellFormed() &&
+    new TextEncoder().encode(name).length <= 255;
+}
+
+/**
+ * Whether a part may have this name: a file name that all file systems accept, in at most one folder.
+ *
+ * @param name Such as `model.safetensors` or `state/optimizer.safetensors`.
+ * @returns False for an empty name, a path out of its folder, more than two levels, and the manifest's own name.
+ */
+export function isPartName(name: string): boolean {
+  const levels = name.split("/");
+  return levels.length <= 2 && levels.every(isFileName) && name !== manifestName;
+}
+
+/**
+ * Throws a `TypeError` if a part may not have this name.
+ *
+ * @param name The name.
+ */
+export function checkPartName(name: string): void {
+  if (!isPartName(name)) {
+    throw new TypeError(
+      `Expected the name of a part, such as "state/rng.safetensors", found ${JSON.stringify(name)}: encode it`,
+    );
+  }
+}
+
+/**
+ * Throws a `TypeError` if this is not a store.
+ *
+ * @param store The argument of a runner.
+ * @param option The name of the option, if it was an option.
+ */
+export function checkStore(store: Store, option?: string): void {
+  const found: unknown = store;
+  if (Object(found)._tag === "Store") return;
+  const name = option === undefined ? "the store" : `\`${option}\``;
+  const made = typeof found === "string" && found !== "" ? `directory(${shown(found)})` : 'directory("runs/digits")';
+  const remedy = option === undefined
+    ? `write ${made} there, and what it saves or loads after it, as in saveState(${made})(components)`
+    : `write ${option.split(".").at(-1)}: ${made}`;
+  throw new TypeError(
+    `Expected ${name} to be a store such as directory("runs/digits"), found ${shown(found)}: ${remedy}`,
+  );
+}
+
+const optionNames = { keep: true, digest: true } satisfies OptionNames<StoreOptions>;
+
+/**
+ * Throws a `TypeError` if these are not options of a store. A misspelt `keep` would keep every checkpoint.
+ *
+ * @param options The argument of a store's constructor.
+ */
+export function checkStoreOptions(options: StoreOptions): void {
+  checkOptionNames("a store", options, optionNames);
+  const { keep, digest } = options;
+  if (keep !== undefined) {
+    demand(
+      "keep",
+      must("a policy such as Retention.latest(3)", (u) => typeof u === "function"),
+      keep,
+    );
+  }
+  if (digest !== undefined) demand("digest", oneOf("crc32", "sha256"), digest);
+}
+
+/**
+ * Throws a `TypeError` if this cannot be the number of a checkpoint.
+ *
+ * @param checkpoint The number.
+ */
+export function checkCheckpoint(checkpoint: number): void {
+  if (!Number.isSafeInteger(checkpoint) || checkpoint < 0) {
+    throw new TypeError(
+      `Expected the number of a checkpoint, an integer from 0, found ${checkpoint}: list the store's checkpoints`,
+    );
+  }
+}
+
+/**
+ * Throws a `TypeError` if a chunk is not a `Uint8Array`.
+ *
+ * @param chunk A chunk of a part.
+ * @returns The chunk.
+ */
+export function checkedChunk(chunk: Uint8Array): Uint8Array {
+  if (chunk instanceof Uint8Array) return chunk;
+  throw new TypeError(`Expected chunks of type Uint8Array, found ${typeof chunk}: make a view of its bytes`);
+}
+
+/**
+ * Checks that a read is within a part; a position that is not an integer from 0 is a `TypeError`.
+ *
+ * @param bytes The length of the part.
+ * @param path The part's name in messages.
+ * @param into The array to fill.
+ * @param position The offset of the first byte.
+ * @returns A failure with code `ETRUNC` if the part ends before the array is full.
+ */
+export function checkRange(bytes: number, path: string, into: Uint8Array, position: number): StoreFailed | undefined {
+  if (!Number.isSafeInteger(position) || position < 0) {
+    throw new TypeError(
+      `Expected a position that is an integer from 0, found ${position}: count bytes from the start`,
+    );
+  }
+  const end = position + into.length;
+  return end <= bytes
+    ? undefined
+    : storeFailed("read", path, "ETRUNC", `expected ${end} bytes or more, found ${bytes}`);
+}

@@ -1,0 +1,349 @@
+/**
+ * Class names: the class of an object by its prototype, as a text that differs for different classes.
+ *
+ * tfjs builds an object from its `className` (tfjs-core 4.22, `serialization.ts`). That is not enough to identify a class: a subclass
+ * that inherits `className` would be rebuilt as its base, and any code may register a second class under a name. So tfjs's own classes are
+ * recognised by the prototypes of the objects that its factories make.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import { aside, entry, join, type Named, type Node, record, type Target } from "../state/mod.ts";
+import { recordEntries } from "./state_nodes.ts";
+
+// --- types
+
+/** An object that tfjs builds from its class name and its config. */
+export interface Serializable {
+  readonly getClassName: () => string;
+  readonly getConfig?: () => tf.serialization.ConfigDict;
+}
+
+/** A serializable object in a field of another, such as a regularizer of a layer, with the path of the field. */
+export type SerializableField = readonly [at: string, value: Serializable];
+
+/** One of tfjs's own classes. */
+interface TfjsClass {
+  readonly name: string;
+  /** The names of the fields that its constructor sets. */
+  readonly fields: ReadonlySet<string>;
+}
+
+type AnyConstructor = new (args: object) => object;
+
+// --- constructors
+
+/** A value for every argument that a layer of tfjs requires. */
+function requiredArguments(): Record<string, unknown> {
+  const [cell, layer] = [
+    tf.layers.simpleRNNCell({ units: 1, name: "cell" }),
+    tf.layers.simpleRNN({ units: 1, name: "layer" }),
+  ];
+  return {
+    name: "sample",
+    units: 1,
+    filters: 1,
+    kernelSize: 1,
+    rate: 0,
+    inputShape: [1],
+    inputDim: 1,
+    outputDim: 1,
+    activation: "linear",
+    n: 1,
+    targetShape: [1],
+    dims: [1],
+    cropping: 0,
+    axes: 1,
+    stddev: 0,
+    scale: 1,
+    numTokens: 1,
+    height: 1,
+    width: 1,
+    factor: 0.5,
+    cell,
+    cells: [cell],
+    layer,
+  };
+}
+
+/** The objects that factories make. Failing calls are skipped: another version of tfjs may require other arguments. */
+function instancesMadeBy(
+  factories: Readonly<Record<string, unknown>>,
+  args: (name: string) => unknown,
+): readonly Serializable[] {
+  return Object.entries(factories).flatMap(([name, factory]) => {
+    if (typeof factory !== "function" || /^[A-Z]/.test(name) || name === "input") return [];
+    try {
+      return [(factory as (args: unknown) => Serializable)(args(name))];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** The classes that no factory makes: activations, and the class of Keras's functional models. */
+const withoutFactory: readonly (readonly [object, string])[] = [
+  ...["elu", "selu", "relu", "relu6", "linear", "sigmoid", "hardSigmoid", "softplus", "softsign", "tanh", "softmax"],
+  ...["logSoftmax", "gelu", "gelu_new", "mish", "swish", "Functional"],
+].flatMap((name) => {
+  const found = tf.serialization.SerializationMap.getMap().classNameMap[name];
+  return found === undefined ? [] : [[found[0].prototype as object, name] as const];
+});
+
+function prototypeOf(object: object): object {
+  return Object.getPrototypeOf(object) as object;
+}
+
+/** Computes a value at the first call. */
+function once<A extends object>(make: () => A): () => A {
+  let made: A | undefined;
+  return () => made ??= make();
+}
+
+/** An object as a class of tfjs, with the fields that its constructor has set. */
+function classOfSample(sample: object, name: string): readonly [object, TfjsClass] {
+  return [prototypeOf(sample), { name, fields: new Set(Object.keys(sample)) }];
+}
+
+/** tfjs's own classes by prototype. Their samples are named, so that making them advances no counter of names. */
+const tfjsClasses: () => ReadonlyMap<object, TfjsClass> = once(() => {
+  const [Layer, RNNCell] = [tf.layers.Layer, tf.layers.RNNCell] as unknown as readonly [AnyConstructor, AnyConstructor];
+  const args = { name: "sample", inputShape: [1] };
+  const fields = new Set<string>();
+  return new Map([
+    ...withoutFactory.map(([prototype, name]) => [prototype, { name, fields }] as const),
+    [tf.LayersModel.prototype, { name: "Model", fields }],
+    [tf.Sequential.prototype, { name: "Sequential", fields }],
+    classOfSample(new Layer(args), "Layer"),
+    classOfSample(new RNNCell(args), "RNNCell"),
+    ...[
+      ...instancesMadeBy(tf.layers, requiredArguments),
+      ...instancesMadeBy(tf.regularizers, () => ({})),
+      ...instancesMadeBy(tf.constraints, () => ({})),
+      ...instancesMadeBy(tf.initializers, () => ({ value: 0, scale: 1, mode: "fanIn", distribution: "normal" })),
+    ].map((sample) => classOfSample(sample, sample.getClassName())),
+  ]);
+});
+
+/** The nearest class of tfjs in a prototype chain. */
+function nearestTfjsClass(prototype: object | null): TfjsClass | undefined {
+  if (prototype === null) return undefined;
+  return tfjsClasses().get(prototype) ?? nearestTfjsClass(Object.getPrototypeOf(prototype) as object | null);
+}
+
+/** The fault of an object that looks like one of a base class but is not an instance: it comes from another copy of tfjs. */
+export function secondCopyFault(object: object, base: { readonly prototype: object }): string | undefined {
+  if (Object.prototype.isPrototypeOf.call(base.prototype, object)) return undefined;
+  return `a ${object.constructor.name} of a second copy of tfjs: install one copy, the one this toolkit has as its peer (npm ls @tensorflow/tfjs lists them)`;
+}
+
+/** Whether an object is an instance of one of tfjs's own classes, and not of a subclass. */
+export function isTfjsClass(object: object): boolean {
+  return tfjsClasses().has(prototypeOf(object));
+}
+
+/** Whether a class name is one of tfjs's own. */
+export function isTfjsName(name: string): boolean {
+  return [...tfjsClasses().values()].some((own) => own.name === name);
+}
+
+/** The name of the nearest class of tfjs in a prototype chain. */
+export function tfjsBase(prototype: object | null): string | undefined {
+  return nearestTfjsClass(prototype)?.name;
+}
+
+/** The names of the fields that the constructor of the nearest class of tfjs sets in an object. */
+export function tfjsFieldsOf(object: object): ReadonlySet<string> {
+  return nearestTfjsClass(prototypeOf(object))?.fields ?? new Set();
+}
+
+/** The class registered under a name. */
+export function registeredClass(name: string): readonly [{ readonly prototype: object }, unknown] | undefined {
+  const { classNameMap } = tf.serialization.SerializationMap.getMap();
+  return Object.hasOwn(classNameMap, name) ? classNameMap[name] : undefined;
+}
+
+/** Whether a class declares its own class name, and does not inherit it. */
+function declaresName(prototype: object): boolean {
+  return Object.hasOwn(prototype, "getClassName") ||
+    (Object.hasOwn(prototype, "constructor") && Object.hasOwn(prototype.constructor, "className"));
+}
+
+function constructorName(prototype: object): string {
+  const name: unknown = Object.hasOwn(prototype, "constructor") ? prototype.constructor.name : undefined;
+  return typeof name === "string" && name !== "" ? name : "an anonymous class";
+}
+
+function describeClass(prototype: object, className: unknown): string {
+  const own = tfjsClasses().get(prototype);
+  if (own !== undefined) return own.name;
+  if (declaresName(prototype) && typeof className === "string") {
+    if (isTfjsName(className)) return `${className}, not tfjs's`;
+    const registered = registeredClass(className);
+    return registered === undefined || registered[0].prototype === prototype
+      ? className
+      : `${className}, not the registered one`;
+  }
+  const parent = prototypeOf(prototype);
+  if (parent === null || parent === Object.prototype) return constructorName(prototype);
+  const inherited: unknown = (parent.constructor as { readonly className?: unknown }).className;
+  return `${constructorName(prototype)} extends ${describeClass(parent, inherited)}`;
+}
+
+/**
+ * The class of an object as text: its class name if the class is tfjs's own, or the user's and declares the name; otherwise a phrase that
+ * cannot be a class name, such as `Doubled extends Dense`.
+ */
+export function classNameOf(object: Serializable): string {
+  return describeClass(prototypeOf(object), object.getClassName());
+}
+
+/** The remedy and the reason if no object can be built from a class name. */
+export function unbuildableClass(className: string): { readonly expected: string; readonly found: string } | undefined {
+  const [, subclass, base] = /^(.+?) extends (.+)$/.exec(className) ?? [];
+  if (subclass !== undefined) {
+    const name = subclass === "an anonymous class" ? "MyClass" : subclass;
+    return {
+      expected:
+        `a class with its own name: static className = "${name}" in it, then tf.serialization.registerClass(${name}); or restore into a live object of this class`,
+      found: `${className}, which tfjs would build as ${base}`,
+    };
+  }
+  const [, name, why] = /^(.+), (not .+)$/.exec(className) ?? [];
+  if (name !== undefined) {
+    return {
+      expected:
+        "a class with a className that no other class has, registered with tf.serialization.registerClass; or restore into a live object of this class",
+      found: `a class with the className ${name} that is ${why}`,
+    };
+  }
+  if (registeredClass(className) !== undefined) return undefined;
+  return {
+    expected:
+      `tf.serialization.registerClass(${className}) before restoring; or restore into a live object of this class`,
+    found: `${className}, which is not registered`,
+  };
+}
+
+/** Whether a value has a class name: layers, optimizers, regularizers, constraints, initializers, activations. */
+function isSerializable(value: unknown): value is Serializable {
+  return typeof value === "object" && value !== null &&
+    typeof (value as { readonly getClassName?: unknown }).getClassName === "function";
+}
+
+/** Longer arrays in a field are not searched. */
+const maxSearchedLength = 100;
+
+/** The regularizers, constraints, initializers and activations in the fields of an object, recursively. */
+export function serializableFields(
+  owner: object,
+  at = "",
+  seen: Set<object> = new Set(),
+): readonly SerializableField[] {
+  seen.add(owner);
+  return Object.entries(owner).flatMap(([name, value]: readonly [string, unknown]): readonly SerializableField[] => {
+    if (typeof value !== "object" || value === null || seen.has(value)) return [];
+    const path = join(at, name);
+    if (Array.isArray(value)) {
+      return value.length <= maxSearchedLength && value.some(isSerializable)
+        ? serializableFields(value, path, seen)
+        : [];
+    }
+    if (!isSerializable(value) || value instanceof tf.layers.Layer || value instanceof tf.Optimizer) return [];
+    return [[path, value], ...serializableFields(value, path, seen)];
+  });
+}
+
+// --- capture and restore
+
+/** The prototypes of objects captured in this process, which tell apart two classes of one name. */
+const capturedPrototypes = new WeakMap<
+  object,
+  { readonly self: object; readonly fields: ReadonlyMap<string, object> }
+>();
+
+/** Remembers the prototypes that a state was captured from; a checkpoint keeps only class names. */
+export function rememberPrototypes(state: Node, live: object, fields: readonly SerializableField[]): void {
+  if (typeof state !== "object" || state === null) return;
+  capturedPrototypes.set(state, {
+    self: prototypeOf(live),
+    fields: new Map(fields.map(([at, field]) => [at, prototypeOf(field)])),
+  });
+}
+
+/** The class of each field for which {@link classNameOf} is more than its `className`. */
+function ambiguousClasses(fields: readonly SerializableField[]): ReadonlyMap<string, string> {
+  return new Map(
+    fields.map(([at, field]) => [at, classNameOf(field), field.getClassName()] as const)
+      .filter(([, found, name]) => found !== name)
+      .map(([at, found]) => [at, found]),
+  );
+}
+
+/** The state entry `classes`: the classes of fields that their `className` does not identify. */
+export function encodeFieldClasses(fields: readonly SerializableField[]): readonly Named[] {
+  const found = [...ambiguousClasses(fields)];
+  return found.length === 0 ? [] : [["classes", record(found)]];
+}
+
+/** Whether a live object has another prototype than the captured one. Two of tfjs's own classes are told apart by name alone. */
+function hasOtherPrototype(before: object | undefined, live: object): boolean {
+  return before !== undefined && before !== prototypeOf(live) && !(tfjsClasses().has(before) && isTfjsClass(live));
+}
+
+/** The state entry that marks states with full classes and configs; 0.1.0 wrote class names only. */
+export const encodingVersion: Named = ["encoding", aside(2)];
+
+/** Whether 0.1.0 wrote a state. */
+export function isOldEncoding(state: Node): boolean {
+  return entry(state, "encoding") === undefined;
+}
+
+/** Reports that the class of a live or freshly built object is not the saved one. */
+function reportClass(target: Target, live: string, saved: string, at?: string): void {
+  if (!target.fresh) return target.problem("class", live, saved, at);
+  const why = unbuildableClass(saved) ?? { expected: saved, found: `${live}, which tfjs builds from this name` };
+  target.problem("class", why.expected, why.found, at);
+}
+
+/** Checks that a live or freshly built object has the class in its state. */
+export function checkClass(state: Node, target: Target, live: object, liveClass: string): boolean {
+  const saved = String(entry(state, "class"));
+  if (saved !== liveClass) {
+    if (!target.fresh && isOldEncoding(state) && saved === (live as Partial<Serializable>).getClassName?.()) {
+      return true;
+    }
+    reportClass(target, liveClass, saved);
+    return false;
+  }
+  const before = typeof state === "object" && state !== null ? capturedPrototypes.get(state)?.self : undefined;
+  if (!hasOtherPrototype(before, live)) return true;
+  target.problem("class", `the class ${saved} that was captured`, "another class of the same name");
+  return false;
+}
+
+/** Checks that the regularizers and the like of an object have the classes in its state. */
+export function checkFieldClasses(state: Node, target: Target, live: object): void {
+  if (!target.fresh && isOldEncoding(state)) return;
+  const fields = serializableFields(live);
+  const [liveClasses, saved] = [ambiguousClasses(fields), entry(state, "classes")];
+  const names = new Map(fields.map(([at, field]) => [at, field.getClassName()]));
+  const savedAt = (at: string): string | undefined => {
+    const className = entry(saved, at);
+    return typeof className === "string" ? className : undefined;
+  };
+  const paths = new Set([...liveClasses.keys(), ...recordEntries(saved).map(([at]) => at)]);
+  const differing = [...paths].filter((at) => liveClasses.get(at) !== savedAt(at));
+  for (const at of differing) {
+    const name = names.get(at) ?? "none";
+    reportClass(target, liveClasses.get(at) ?? name, savedAt(at) ?? name, `config/${at}`);
+  }
+  const captured = typeof state === "object" && state !== null ? capturedPrototypes.get(state)?.fields : undefined;
+  for (const [at, field] of fields) {
+    const [prototype, name] = [captured?.get(at), field.getClassName()];
+    const declared = (prototype as { readonly constructor?: { readonly className?: unknown } })?.constructor?.className;
+    if (!differing.includes(at) && declared === name && hasOtherPrototype(prototype, field)) {
+      target.problem("class", `the class ${name} that was captured`, "another class of the same name", `config/${at}`);
+    }
+  }
+}

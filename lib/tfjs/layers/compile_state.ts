@@ -1,0 +1,121 @@
+/**
+ * What `model.compile` decided: the optimizer, the losses and metrics, and the list of weights that the compiled model trains.
+ *
+ * `collectedTrainableWeights` is what a compiled model trains, whatever is trainable now (tfjs-layers 4.22, `engine/training.ts`).
+ *
+ * @module
+ */
+import type * as tf from "@tensorflow/tfjs";
+import { entry, type Node, record, type Site, type Target } from "../../state/mod.ts";
+import { isPlainRecord } from "../../validation/mod.ts";
+import { layerFields, listItems, modelFields } from "../mod.ts";
+
+// --- constructors
+
+/** The private fields of the model that trains: a sequential model delegates to an inner one. */
+function trainingFields(model: tf.LayersModel): ReturnType<typeof modelFields> {
+  return modelFields(modelFields(model).model ?? model);
+}
+
+// --- capture and restore
+
+/** Losses or metrics as data: each a name, or the name of a function; by output if the user gave them so. */
+function encodeLosses(losses: unknown, outputNames: readonly string[]): unknown {
+  if (typeof losses === "function") return { function: losses.name };
+  if (Array.isArray(losses)) return losses.map((loss) => encodeLosses(loss, outputNames));
+  if (isPlainRecord(losses)) {
+    // By the output's index: the keys are names of output layers, which tfjs may have generated.
+    return {
+      byOutput: outputNames.flatMap((name, i) => name in losses ? [[i, encodeLosses(losses[name], outputNames)]] : []),
+    };
+  }
+  return losses ?? null;
+}
+
+function decodeLosses(losses: unknown, outputNames: readonly string[], target: Target, at: string): unknown {
+  if (Array.isArray(losses)) return losses.map((loss) => decodeLosses(loss, outputNames, target, at));
+  if (!isPlainRecord(losses)) return losses;
+  if ("function" in losses) {
+    target.problem(
+      "config",
+      "a loss or metric that is named by a string",
+      `the function ${losses["function"]}; restore into a compiled model`,
+      at,
+    );
+    return undefined;
+  }
+  const byOutput = losses["byOutput"] as readonly (readonly [number, unknown])[];
+  return Object.fromEntries(byOutput.map(([i, loss]) => [outputNames[i], decodeLosses(loss, outputNames, target, at)]));
+}
+
+/** The compile state of a model; null if it is not compiled. */
+export function encodeCompile(model: tf.LayersModel, site: Site): Node {
+  if (!model.optimizer) return null;
+  const fields = trainingFields(model);
+  const removed = fields.collectedTrainableWeights?.find(({ val }) => !site.names.has(val));
+  if (removed !== undefined) {
+    site.refuse(
+      "a model that trains its own weights",
+      `${removed.originalName} of a layer it no longer has: compile it again`,
+    );
+  }
+  return record([
+    ["optimizer", site.part(["compile", "optimizer"], model.optimizer)],
+    ["owned", fields.isOptimizerOwned],
+    ["loss", site.plain(encodeLosses(fields.loss, fields.outputNames))],
+    ["metrics", site.plain(encodeLosses(fields.metrics, fields.outputNames))],
+    [
+      "trained",
+      (fields.collectedTrainableWeights ?? []).map((weight, i) => site.part(["compile", "trained", i], weight.val)),
+    ],
+  ]);
+}
+
+/** Compiles a freshly built model. */
+export function buildCompile(saved: Node, target: Target, model: tf.LayersModel): void {
+  const { outputNames } = trainingFields(model);
+  const loss = decodeLosses(target.plain(entry(saved, "loss") ?? null), outputNames, target, "compile/loss");
+  const metrics = decodeLosses(target.plain(entry(saved, "metrics") ?? null), outputNames, target, "compile/metrics");
+  const optimizer = target.object(["compile", "optimizer"], entry(saved, "optimizer") ?? null);
+  if (loss === undefined || metrics === undefined || !(optimizer instanceof Object)) return;
+  model.compile({
+    optimizer: optimizer as tf.Optimizer,
+    loss: loss as string,
+    ...(metrics === null ? {} : { metrics: metrics as string }),
+  });
+  for (const part of [model, modelFields(model).model]) {
+    if (part !== undefined) modelFields(part).isOptimizerOwned = entry(saved, "owned") === true;
+  }
+}
+
+/** Restores the compile state into a model that is compiled alike. */
+export function restoreCompile(saved: Node, target: Target, model: tf.LayersModel): void {
+  const isCompiled = Boolean(model.optimizer);
+  // `buildCompile` reported why a fresh model could not be compiled.
+  if (target.fresh && !isCompiled) return;
+  if (isCompiled !== (saved !== null)) {
+    return target.problem(
+      "config",
+      isCompiled ? "a compiled model" : "a model that is not compiled",
+      isCompiled ? "one that is not" : "a compiled one",
+      "compile",
+    );
+  }
+  if (saved === null) return;
+  const fields = trainingFields(model);
+  for (const part of ["loss", "metrics"] as const) {
+    const live = JSON.stringify(encodeLosses(fields[part], fields.outputNames));
+    const found = JSON.stringify(target.plain(entry(saved, part) ?? null));
+    if (live !== found) target.problem("config", live, found, `compile/${part}`);
+  }
+  target.part(["compile", "optimizer"], model.optimizer, entry(saved, "optimizer") ?? null);
+  const trained = listItems(entry(saved, "trained")).map((node, i) => target.value(["compile", "trained", i], node));
+  target.commit(() => {
+    const weights = new Map(
+      [...(fields.collectedTrainableWeights ?? []), ...layerFields(model).weights].map((
+        weight,
+      ) => [weight.val, weight]),
+    );
+    fields.collectedTrainableWeights = trained.flatMap((variable) => weights.get(variable() as tf.Variable) ?? []);
+  });
+}

@@ -1,0 +1,221 @@
+/**
+ * The kind of models: sequential and functional ones, nested, with shared layers, and compiled.
+ *
+ * A model is rebuilt from its layers and its call graph, not by tfjs's `fromConfig`, which makes two layers of one that two models share.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import {
+  entry,
+  isBranch,
+  type Kind,
+  type Node,
+  type PartsOf,
+  record,
+  type Site,
+  type Target,
+} from "../../state/mod.ts";
+import { isAllocation } from "../../errors/mod.ts";
+import {
+  classNameOf,
+  encodingVersion,
+  isTfjsClass,
+  isTfjsName,
+  layerFields,
+  listItems,
+  modelFields,
+  recordEntries,
+  registeredClass,
+  rememberPrototypes,
+} from "../mod.ts";
+import { buildCompile, encodeCompile, restoreCompile } from "./compile_state.ts";
+import { advanceCounters, checkInputNames, encodeInputNames, nameInputsAndOutputs } from "./input_names.ts";
+import { encodeFlags, restoreFlags } from "./layer_flags.ts";
+import { checkIdentity, givenLayerName, nameWeights, savedName } from "./layer_name.ts";
+import { buildFunctional, graphDifference, graphOf } from "./call_graph.ts";
+
+// --- constructors
+
+function isSequential(model: tf.LayersModel): model is tf.Sequential {
+  return model instanceof tf.Sequential;
+}
+
+/** A model's class: its declared class name or, for a subclass that inherits the name, the constructor's name. */
+function modelClassName(model: tf.LayersModel): string {
+  const prototype = Object.getPrototypeOf(model) as object;
+  const [declared, { name }] = [classNameOf(model), prototype.constructor];
+  if (isTfjsClass(model) || registeredClass(declared)?.[0].prototype === prototype) return declared;
+  return typeof name !== "string" || name === "" || isTfjsName(name) ? declared : name;
+}
+
+/**
+ * Whether a sequential model has yet to build its inner model, in a way that changes state: building sets the flag of each weight to the
+ * model's own. If no flag would change, the model counts as built.
+ */
+function isUnbuilt(model: tf.LayersModel): boolean {
+  if (!isSequential(model) || modelFields(model).model !== undefined) return false;
+  const weights = model.layers.flatMap((layer) => layerFields(layer)._trainableWeights);
+  return model.layers.length === 0 || weights.some((weight) => weight.trainable !== model.trainable);
+}
+
+function setBuilt(model: tf.Sequential, built: boolean): void {
+  const fields = modelFields(model);
+  if (built && fields.model === undefined) model.build();
+  if (!built && fields.model !== undefined) [fields.model, model.built] = [undefined, false];
+}
+
+// --- capture and restore
+
+function layerNodes(state: Node): readonly Node[] {
+  return listItems(entry(state, "layers"));
+}
+
+function encodeModel(model: tf.LayersModel, site: Site): Node {
+  const unbuilt = isUnbuilt(model);
+  const lost = unbuilt ? undefined : layerFields(model).weights.find(({ val }) => !site.names.has(val));
+  if (lost !== undefined) {
+    site.refuse(
+      "weights in layers, or in fields that are layers or arrays of layers",
+      `${lost.originalName} elsewhere`,
+    );
+  }
+  const state = record([
+    ["class", modelClassName(model)],
+    ["name", givenLayerName(model)],
+    encodingVersion,
+    ...encodeInputNames(model, site),
+    ["built", !unbuilt],
+    ["flags", encodeFlags(model)],
+    ["inner", unbuilt || !isSequential(model) ? null : encodeFlags(modelFields(model).model ?? model)],
+    ["layers", model.layers.map((layer, i) => site.part(["layers", i], layer))],
+    ["graph", isSequential(model) ? null : site.plain(graphOf(model))],
+    ["compile", encodeCompile(model, site)],
+  ]);
+  rememberPrototypes(state, model, []);
+  return state;
+}
+
+/** Reports why a model with user-defined layers could not be built; throws other errors again. */
+function reportUserLayers(layers: readonly tf.layers.Layer[], target: Target, error: unknown): void {
+  // A user-defined layer may be built with fewer arguments than it had, for example without its input shape.
+  const own = layers.filter((layer) => !isTfjsClass(layer) && !(layer instanceof tf.LayersModel));
+  if (own.length === 0 || isAllocation(error)) throw error;
+  const names = own.map((layer) => layer.getClassName()).join(", ");
+  target.problem(
+    "class",
+    `layers that can be called as before: getConfig and fromConfig of ${names} to keep every argument, those of Layer too`,
+    error instanceof Error ? error.message : String(error),
+  );
+}
+
+function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
+  const [className, name] = [String(entry(state, "class")), savedName(state)];
+  advanceCounters(state);
+  const objects = layerNodes(state).map((node, i) => target.object(["layers", i], node));
+  // The layer that could not be built has been reported.
+  if (objects.some((object) => !(object instanceof tf.layers.Layer))) return undefined;
+  const layers = objects as tf.layers.Layer[];
+  try {
+    if (className === "Sequential") {
+      const model = tf.sequential({ layers, ...(name === undefined ? {} : { name }) });
+      setBuilt(model, entry(state, "built") === true);
+      return model;
+    }
+    if (className === "Model" || className === "Functional") {
+      return buildFunctional(target.plain(entry(state, "graph") ?? null), layers, name, className);
+    }
+  } catch (error) {
+    reportUserLayers(layers, target, error);
+    return undefined;
+  }
+  target.problem("class", "Sequential or a functional model; restore into a live one of this class", className);
+  return undefined;
+}
+
+function restoreModel(state: Node, target: Target, model: tf.LayersModel): void {
+  checkIdentity(state, target, model, modelClassName(model));
+  checkInputNames(state, target, model);
+  // Before the layers, because building sets the flags of the weights.
+  if (isSequential(model)) target.commit(() => setBuilt(model, entry(state, "built") === true));
+  const layers = layerNodes(state);
+  if (layers.length !== model.layers.length) {
+    target.problem("length", `${model.layers.length} layers`, `${layers.length}`, "layers");
+  }
+  layers.forEach((node, i) => model.layers[i] && target.part(["layers", i], model.layers[i], node));
+  if (
+    !isSequential(model) &&
+    JSON.stringify(graphOf(model)) !== JSON.stringify(target.plain(entry(state, "graph") ?? null))
+  ) {
+    target.problem("config", "the layers called as in the live model", "another graph of calls", "graph");
+  }
+  restoreFlags(entry(state, "flags"), target, () => model);
+  restoreFlags(entry(state, "inner"), target, () => modelFields(model).model, "inner");
+  restoreCompile(entry(state, "compile") ?? null, target, model);
+}
+
+/** A merged state with the live graph; and where the saved and the live model call their common layers in another way. */
+function withLiveGraph(
+  state: Node,
+  saved: Node,
+  live: Node,
+  positions: ReadonlyMap<number, number>,
+): ReturnType<NonNullable<PartsOf["moved"]>> {
+  const graph = entry(live, "graph");
+  const merged = record(
+    recordEntries(state).map(([name, node]) => [
+      name,
+      name === "graph" && node !== null && graph !== undefined ? graph : node,
+    ]),
+  );
+  const difference = graphDifference(saved, live, positions);
+  if (difference === undefined) return { state: merged };
+  const where = typeof difference === "number" ? `layers/${difference}` : `the model's ${difference}`;
+  return {
+    state: merged,
+    problem: {
+      at: graph === undefined || graph === null ? "layers" : "graph",
+      expected: "the layers that both models have, called in the order of the live one",
+      found:
+        `another order before ${where}: build the model as it was saved, or skip the saved layer and keep the live one`,
+    },
+  };
+}
+
+/** The kind of sequential and functional models. */
+export const modelKind: Kind<tf.LayersModel> = {
+  name: "LayersModel",
+  is: (u): u is tf.LayersModel => u instanceof tf.LayersModel,
+  nameParts: (model, names) => {
+    nameWeights(model.layers, names);
+    nameInputsAndOutputs(model, names);
+  },
+  encode: encodeModel,
+  build: (state, target) => {
+    const model = buildModel(state, target);
+    if (model === undefined) return undefined;
+    const compile = entry(state, "compile") ?? null;
+    if (isBranch(compile)) {
+      if (isSequential(model)) model.build();
+      buildCompile(compile, target, model);
+    }
+    return model;
+  },
+  restore: (state, target, live) => {
+    const model = live as tf.LayersModel;
+    restoreModel(state, target, model);
+    return () => model;
+  },
+  // In the order in which the models were made: building one calls its layers, and a shared layer is first called by the first model.
+  order: (paths) => {
+    const idOf = (model: object): number => (model as { readonly id: number }).id;
+    return [...paths].sort(([a], [b]) => idOf(a) - idOf(b)).map(([, path]) => path);
+  },
+  parts: {
+    named: (state, name, follow) =>
+      layerNodes(state).flatMap((layer, i) => entry(follow(layer), "name") === name ? [["layers", i]] : []),
+    refers: ["compile", "trained"],
+    moved: (state, saved, live, list, positions) =>
+      list === "layers" ? withLiveGraph(state, saved, live, positions) : undefined,
+  },
+};

@@ -1,0 +1,268 @@
+/**
+ * tfjs's private training API: one step on a batch, the logger, the callbacks and their fields.
+ *
+ * Laws: *no trace*: nothing in tfjs stays changed. *same bits*: a step draws from a generator value in place of `Math.random`, so that
+ * other code that draws meanwhile cannot change the result.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import type { Task } from "fp-ts/lib/Task.js";
+import { checkMisspelt, demand, isPlainRecord, must, type OptionNames, shown } from "../validation/mod.ts";
+import { Rng } from "../values/mod.ts";
+import { onDevice } from "./device_errors.ts";
+
+// --- types
+
+/** Data for a model: a tensor, an array with one for each input or output, or a record of them by name. */
+export type Batch = tf.Tensor | tf.Tensor[] | { [name: string]: tf.Tensor };
+
+/** The logs that callbacks receive: numbers, or scalars that have not been read yet. */
+export type Logs = Record<string, number | tf.Scalar>;
+
+/** The base class of callbacks, which tfjs does not export. See tfjs-layers 4.22, `base_callbacks.ts`. */
+export interface Callback {
+  setParams(params: object): void;
+  setModel(model: unknown): void;
+}
+
+/** The private training methods of a model. A sequential model delegates to an inner one. See tfjs-layers 4.22, `engine/training.ts`. */
+export interface Trainer {
+  readonly inputs: readonly tf.SymbolicTensor[];
+  readonly outputs: readonly tf.SymbolicTensor[];
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  readonly metricsNames: readonly string[];
+  readonly optimizer: tf.Optimizer | undefined;
+  isTraining: boolean;
+  stopTraining_: boolean;
+  history: tf.History;
+  testFunction: (ins: tf.Tensor[]) => tf.Scalar[];
+  makeTrainFunction(): (ins: readonly (tf.Tensor | null)[]) => tf.Scalar[];
+  makeTestFunction(): void;
+  testLoop(test: Trainer["testFunction"], ins: readonly tf.Tensor[], batchSize: number): tf.Scalar[];
+  getDedupedMetricsNames(): string[];
+  checkTrainableWeightsConsistency(): void;
+  standardizeUserDataXY(x: unknown, y: unknown): [tf.Tensor[], tf.Tensor[]];
+  standardizeUserData(
+    x: unknown,
+    y: unknown,
+    sampleWeight?: unknown,
+    classWeight?: unknown,
+    checkBatchAxis?: boolean,
+    batchSize?: number,
+  ): Promise<[tf.Tensor[], tf.Tensor[], (tf.Tensor | null)[] | null]>;
+  evaluate(x: unknown, y: unknown, args: { batchSize: number; verbose: 0 }): tf.Scalar | tf.Scalar[];
+  evaluateDataset(dataset: unknown, args: { batches?: number }): Promise<tf.Scalar | tf.Scalar[]>;
+  fitLoop(...args: readonly unknown[]): Promise<unknown>;
+}
+
+/** The running totals of an epoch. At the end of the epoch tfjs divides them by the number of samples seen. */
+export interface Logger {
+  seen?: number;
+  totals?: Logs;
+}
+
+/** The callbacks of one training, in the order in which they are called. */
+export interface Callbacks {
+  readonly list: tf.CallbackList;
+  readonly logger: Logger;
+  /** The user's and the registered callbacks. */
+  readonly own: readonly Callback[];
+  /** All objects that may hold state: `own`, then the plain objects that the user passed as callbacks. */
+  readonly stateful: readonly object[];
+  /** The fields of each of these before the training. */
+  readonly initialFields: readonly Readonly<Record<string, unknown>>[];
+  readonly history: tf.History;
+}
+
+// --- constructors
+
+/** The model that trains; throws tfjs's own error if a sequential model has no layers yet. */
+export function trainerOf(model: tf.LayersModel): Trainer {
+  if (typeof Object(model).compile !== "function") {
+    throw new TypeError(`Expected a model of tfjs, found ${shown(model)}`);
+  }
+  const { built, model: inner } = model as unknown as { readonly built: boolean; readonly model?: Trainer };
+  if (!built) throw new Error("The model needs to be compiled before being used.");
+  return inner ?? model as unknown as Trainer;
+}
+
+const BaseCallback = Object.getPrototypeOf(tf.History) as abstract new () => Callback;
+
+/** Whether a value is an instance of tfjs's callback class, not a plain object from which tfjs makes one. */
+export function isCallback(value: unknown): value is Callback {
+  return value instanceof BaseCallback;
+}
+
+/** The properties that tfjs reads in a plain object passed as a callback. */
+const callbackNames = {
+  onTrainBegin: true,
+  onTrainEnd: true,
+  onEpochBegin: true,
+  onEpochEnd: true,
+  onBatchBegin: true,
+  onBatchEnd: true,
+  onYield: true,
+  nowFunc: true,
+  nextFrameFunc: true,
+} satisfies OptionNames<tf.CustomCallbackArgs>;
+
+/**
+ * Checks that callbacks are instances of tfjs's classes, or plain objects of functions without misspelt names.
+ *
+ * @param of The tfjs function that receives them, for messages.
+ * @param callbacks Its argument `callbacks`.
+ * @throws TypeError if they are not.
+ */
+export function checkCallbacks(of: string, callbacks: unknown): void {
+  if (callbacks == null) return;
+  const list: readonly unknown[] = Array.isArray(callbacks) ? callbacks : [callbacks];
+  const classes = isCallback(list[0]);
+  Array.from(list, (callback, i) => {
+    const path = `callbacks${list === callbacks ? `[${i}]` : ""} of ${of}`;
+    demand(path, must("an object, such as { onEpochEnd: (epoch, logs) => … }", isCallbackObject), callback);
+    const own = isCallback(callback) || typeof Reflect.get(callback as object, "setParams") === "function";
+    if (own !== classes && (classes || isCallback(callback))) {
+      throw new TypeError(
+        `Expected callbacks of ${of} to be all of tfjs's classes or all plain objects, found both: ` +
+          "make each plain object a new tf.CustomCallback",
+      );
+    }
+    if (isPlainRecord(callback)) checkMisspelt(path, callback, callbackNames);
+  });
+}
+
+function isCallbackObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The callbacks in `fit`'s arguments as instances, and the plain objects among the arguments. */
+function standardizeCallbacks(
+  callbacks: tf.ModelFitArgs["callbacks"],
+  yieldEvery: unknown,
+): readonly [given: readonly Callback[], plain: readonly object[]] {
+  if (callbacks instanceof BaseCallback) return [[callbacks], []];
+  const all: readonly unknown[] = Array.isArray(callbacks) ? callbacks : [callbacks ?? {}];
+  if (all[0] instanceof BaseCallback) return [all as readonly Callback[], []];
+  const made = all.map((plain) => new tf.CustomCallback(plain as never, yieldEvery as never) as unknown as Callback);
+  return [made, [...new Set(all as readonly object[])]];
+}
+
+/**
+ * The callbacks of one training: tfjs's logger, the registered ones, the user's, and the history.
+ *
+ * tfjs makes the logger, whose class it does not export, at the start of `fitLoop`. So this starts the loop without data, and stops it by
+ * an exception when the loop hands over its list of callbacks.
+ */
+export function callbacksOf(
+  trainer: Trainer,
+  { callbacks, yieldEvery, verbose }: Pick<tf.ModelFitArgs, "callbacks" | "yieldEvery" | "verbose">,
+): Callbacks {
+  const [given, plain] = standardizeCallbacks(callbacks, yieldEvery);
+  const prototype = tf.CallbackList.prototype as { setParams(params: object): void };
+  const { setParams } = prototype;
+  let list: tf.CallbackList | undefined;
+  prototype.setParams = function (this: tf.CallbackList) {
+    list = this;
+    throw new Error("dogear stops the loop here");
+  };
+  try {
+    trainer.fitLoop(null, [{ shape: [0] }], [], 1, 0, verbose ?? 1, given).catch(() => {});
+  } finally {
+    prototype.setParams = setParams;
+  }
+  const all = (list as unknown as { readonly callbacks: readonly Callback[] } | undefined)?.callbacks ?? [];
+  if (list === undefined || all.length < given.length + 2) {
+    throw new TypeError("Expected tfjs 4.22, found another version whose training loop differs: install 4.22");
+  }
+  const own = all.slice(1, -1);
+  const stateful = [...own, ...plain];
+  return {
+    list,
+    logger: all[0] as Logger,
+    own,
+    stateful,
+    initialFields: stateful.map((object) => ({ ...object })),
+    history: all.at(-1) as unknown as tf.History,
+  };
+}
+
+/** The fields that hold constructor arguments of tfjs's own callback classes: they are state only if they changed. */
+const argumentFields: readonly (readonly [abstract new (...args: never[]) => unknown, readonly string[]])[] = [
+  [tf.EarlyStopping, ["monitor", "minDelta", "patience", "baseline", "verbose", "mode", "monitorFunc"]],
+  [
+    tf.CustomCallback,
+    ["nowFunc", "nextFrameFunc", "yieldEvery", "maybeWait", "yield"].concat(
+      ["trainBegin", "trainEnd", "epochBegin", "epochEnd", "batchBegin", "batchEnd"],
+    ),
+  ],
+];
+
+/** The names of a callback's fields that hold constructor arguments, as far as tfjs's own classes set them. */
+export function argumentFieldsOf(callback: object): readonly string[] {
+  return argumentFields.find(([Class]) => callback instanceof Class)?.[1] ?? [];
+}
+
+// --- combinators
+
+/** Disposes tensors, except those that the user passed. */
+export function disposeNew(tensors: readonly (tf.Tensor | null)[] | null | undefined, passed: unknown): void {
+  const kept = new Set(tf.tensor_util.getTensorsInContainer(passed as tf.TensorContainer).map(({ id }) => id));
+  for (const tensor of tensors ?? []) {
+    if (tensor !== null && !kept.has(tensor.id) && !tensor.isDisposed) tensor.dispose();
+  }
+}
+
+/** Disposes the tensors in logs. */
+export function disposeLogs(logs: Logs): void {
+  for (const value of Object.values(logs)) if (typeof value !== "number") value.dispose();
+}
+
+/**
+ * Trains a model on one batch with the same bits as `model.trainOnBatch`, but draws random numbers from a generator.
+ *
+ * {@link Rng.withRandom} around `model.trainOnBatch` would not do: tfjs draws after an `await`.
+ *
+ * @param model A compiled model.
+ * @param x The inputs, as in `model.trainOnBatch`.
+ * @param y The targets.
+ * @returns A function from a generator to a task of the loss (or an array of the loss and the metrics) and the generator after the step.
+ *   The task rejects with tfjs's own errors, and with one that names the kernel if WebGPU rejects an operation.
+ *
+ * Law: *same bits*.
+ *
+ * @example
+ * ```ts
+ * import { Rng, trainOnBatch } from "@dogear/dogear";
+ * import * as tf from "@tensorflow/tfjs";
+ * import assert from "node:assert/strict";
+ *
+ * const model = tf.sequential({ layers: [tf.layers.dropout({ rate: 0.5, inputShape: [4] }), tf.layers.dense({ units: 1 })] });
+ * model.compile({ optimizer: "adam", loss: "meanSquaredError" });
+ * const [loss, rng] = await trainOnBatch(model, tf.ones([8, 4]), tf.ones([8, 1]))(Rng.make(42))();
+ * assert(typeof loss === "number" && loss > 0);
+ * assert.notDeepEqual(rng, Rng.make(42)); // the mask was drawn from it
+ * ```
+ */
+export function trainOnBatch(
+  model: tf.LayersModel,
+  x: Batch,
+  y: Batch,
+): (rng: Rng.Rng) => Task<readonly [number | number[], Rng.Rng]> {
+  return (rng) => async () => {
+    const trainer = trainerOf(model);
+    const [inputs, targets] = await trainer.standardizeUserData(x, y);
+    const train = trainer.makeTrainFunction();
+    try {
+      const [losses, next] = await onDevice(() => Rng.withRandom(rng)(() => train([...inputs, ...targets])));
+      const values = await Promise.all(losses.map((loss) => loss.data()));
+      tf.dispose(losses);
+      const numbers = values.map((value) => value[0] as number);
+      return [numbers.length === 1 ? numbers[0] as number : numbers, next];
+    } finally {
+      disposeNew(inputs, x);
+      disposeNew(targets, y);
+    }
+  };
+}

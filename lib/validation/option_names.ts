@@ -1,0 +1,108 @@
+/**
+ * Checks the names of options: a misspelt one is a `TypeError` with the nearest name, for code that no compiler checks.
+ *
+ * @module
+ */
+import { isPlainRecord, shown } from "./types.ts";
+
+// --- types
+
+/**
+ * The names of options, written next to their type as `{ step: true } satisfies OptionNames<SaveOptions>`: the compiler rejects a list with
+ * a missing or an unknown name.
+ */
+export type OptionNames<O> = { readonly [K in keyof Required<O>]: true };
+
+// --- constructors
+
+/** The Damerau-Levenshtein distance (optimal string alignment) of two words, ignoring case: edits and exchanges of neighbours. */
+function editDistance(a: string, b: string): number {
+  const [from, to] = [a.toLowerCase(), b.toLowerCase()];
+  const rows = [Array.from({ length: to.length + 1 }, (_, j) => j)];
+  for (let i = 1; i <= from.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= to.length; j++) {
+      const same = from[i - 1] === to[j - 1];
+      const exchanged = i > 1 && j > 1 && from[i - 1] === to[j - 2] && from[i - 2] === to[j - 1];
+      row.push(Math.min(
+        rows[i - 1]![j]! + 1,
+        row[j - 1]! + 1,
+        rows[i - 1]![j - 1]! + (same ? 0 : 1),
+        exchanged ? rows[i - 2]![j - 2]! + 1 : Infinity,
+      ));
+    }
+    rows.push(row);
+  }
+  return rows.at(-1)!.at(-1)!;
+}
+
+/** The name nearest to a misspelt one, within the edit distance allowed for words of that length. */
+function nearest(
+  found: string,
+  names: readonly string[],
+  allowed: (letters: number) => number,
+): string | undefined {
+  // Longer words misspell none of these names, and take long to compare.
+  if (found.length > 60) return undefined;
+  return names.map((name) => ({ name, far: editDistance(found, name) }))
+    .filter(({ name, far }) => far <= allowed(Math.max(found.length, name.length)))
+    .sort((a, b) => a.far - b.far)[0]?.name;
+}
+
+/** The name that contains another, as `growthInterval` contains `interval`, or the other way round. */
+function containing(found: string, names: readonly string[]): string | undefined {
+  const word = found.toLowerCase();
+  const contains = (whole: string, part: string): boolean => part.length > 2 && whole.includes(part);
+  return names.find((name) => contains(name.toLowerCase(), word) || contains(word, name.toLowerCase()));
+}
+
+// --- combinators
+
+function notOptions(of: string, options: unknown): TypeError {
+  return new TypeError(`Expected the options of ${of} to be a record of options, found ${shown(options)}`);
+}
+
+/**
+ * Checks that every option has a known name; otherwise throws a `TypeError` with all names and the nearest one.
+ *
+ * @param of The function, as the user calls it.
+ * @param options The options that it received.
+ * @param names The names that it accepts.
+ * @param remedy The remedy if no name is near; it follows a colon.
+ */
+export function checkOptionNames(
+  of: string,
+  options: unknown,
+  names: Readonly<Record<string, true>>,
+  remedy: string = "leave it out",
+): void {
+  if (!isPlainRecord(options)) throw notOptions(of, options);
+  if (options["_tag"] === "Store" && Object.hasOwn(names, "to")) {
+    throw new TypeError(`Expected the options of ${of} to be a record of options, found a store: write { to: store }`);
+  }
+  const known = Object.keys(names);
+  const unknown = Object.keys(options).filter((name) => !Object.hasOwn(names, name));
+  if (unknown.length === 0) return;
+  const found = unknown.map((name) => {
+    const missing = known.filter((other) => !Object.hasOwn(options, other));
+    const meant = nearest(name, missing, (letters) => letters < 5 ? 1 : Math.ceil(letters / 3)) ??
+      containing(name, missing);
+    return `\`${name}\`: ${meant === undefined ? remedy : `did you mean \`${meant}\`?`}`;
+  });
+  throw new TypeError(`Expected an option of ${of}: ${known.join(", ")}, found ${found.join("; ")}`);
+}
+
+/**
+ * Like {@link checkOptionNames}, for a record that may have other fields, such as the exports of a module: rejects only a name that
+ * misspells an absent one.
+ */
+export function checkMisspelt(of: string, options: unknown, names: Readonly<Record<string, true>>): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) throw notOptions(of, options);
+  const missing = Object.keys(names).filter((name) => Reflect.get(options, name) === undefined);
+  const found = Object.keys(options).filter((name) => !Object.hasOwn(names, name)).flatMap((name) => {
+    const meant = nearest(name, missing, (letters) => letters < 5 ? 0 : letters < 8 ? 1 : 2);
+    return meant === undefined ? [] : [`\`${name}\`: did you mean \`${meant}\`?`];
+  });
+  if (found.length === 0) return;
+  throw new TypeError(`Expected an option of ${of}: ${Object.keys(names).join(", ")}, found ${found.join("; ")}`);
+}

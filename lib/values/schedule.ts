@@ -1,0 +1,445 @@
+/**
+ * Learning-rate schedules as immutable values: plain data that gives the rate of the next step.
+ *
+ * Rates are computed with `+ - * /` only and rounded to float32, so that every runtime gives the same rate: `Math.cos` and `Math.pow`
+ * differ between JavaScript engines in the last bits. The first step costs as much as the millionth.
+ *
+ * @module
+ */
+import type * as t from "io-ts";
+import { demand, ifGiven, integer, must, plainCodec, shown } from "../validation/mod.ts";
+import {
+  argumentsOf,
+  isSchedule,
+  type Kinds,
+  type Of,
+  rateType,
+  type Schedule,
+  scheduleType,
+} from "./schedule_kinds.ts";
+
+// --- types
+
+export type { Kinds, Of, Schedule } from "./schedule_kinds.ts";
+
+// --- constructors
+
+/** A copy of plain data, frozen at every depth. */
+function deepFrozen<A>(value: A): A {
+  if (typeof value !== "object" || value === null) return value;
+  const copy: unknown = Array.isArray(value)
+    ? value.map(deepFrozen)
+    : Object.fromEntries(Object.entries(value).map(([name, field]) => [name, deepFrozen(field)]));
+  return Object.freeze(copy) as A;
+}
+
+/** A schedule before its first step; bad or unknown arguments are a `TypeError`. */
+function scheduleOf<K extends keyof Kinds>(kind: K, args: Kinds[K]): Schedule {
+  const schedule = { _tag: "Schedule", kind, step: 0, ...args };
+  demand(kind, scheduleType, schedule);
+  return deepFrozen(schedule as Schedule);
+}
+
+/**
+ * A constant rate.
+ *
+ * @param args `base`: the rate.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(Schedule.rate(Schedule.constant({ base: 0.5 })), 0.5);
+ * ```
+ */
+export function constant(args: { readonly base: number }): Schedule {
+  return scheduleOf("constant", argumentsOf("constant", args));
+}
+
+/**
+ * A rate that is multiplied by a factor every few steps.
+ *
+ * @param args `base`: the first rate; `every`: the number of steps between two changes; `factor`: from 0, usually below 1.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const halving = Schedule.step({ base: 1, every: 2, factor: 0.5 });
+ * assert.equal(Schedule.rate(Schedule.next(Schedule.next(halving))), 0.5);
+ * ```
+ */
+export function step(args: { readonly base: number; readonly every: number; readonly factor: number }): Schedule {
+  return scheduleOf("step", argumentsOf("step", args));
+}
+
+/**
+ * A rate that is multiplied by a factor at each milestone.
+ *
+ * @param args `base`: the first rate; `milestones`: numbers of steps, in any order, where a repeated one counts twice; `factor`: from 0.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const schedule = Schedule.multiStep({ base: 1, milestones: [1, 80], factor: 0.5 });
+ * assert.equal(Schedule.rate(Schedule.next(schedule)), 0.5);
+ * ```
+ */
+export function multiStep(
+  args: { readonly base: number; readonly milestones: readonly number[]; readonly factor: number },
+): Schedule {
+  return scheduleOf("multiStep", argumentsOf("multiStep", args));
+}
+
+/**
+ * A rate that is multiplied by a factor at every step.
+ *
+ * @param args `base`: the first rate; `factor`: from 0.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const schedule = Schedule.exponential({ base: 1, factor: 0.5 });
+ * assert.equal(Schedule.rate(Schedule.next(Schedule.next(schedule))), 0.25);
+ * ```
+ */
+export function exponential(args: { readonly base: number; readonly factor: number }): Schedule {
+  return scheduleOf("exponential", argumentsOf("exponential", args));
+}
+
+/**
+ * Half a cosine from one rate to another, which then stays (Loshchilov and Hutter, "SGDR", 2017, without restarts).
+ *
+ * @param args `base`: the first rate; `steps`: the number of steps to the final rate; `final`: the last rate, default 0.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const schedule = Schedule.cosine({ base: 1, steps: 2 });
+ * assert.equal(Schedule.rate(Schedule.next(schedule)), 0.5);
+ * ```
+ */
+export function cosine(args: { readonly base: number; readonly steps: number; readonly final?: number }): Schedule {
+  return scheduleOf("cosine", { final: 0, ...argumentsOf("cosine", args) });
+}
+
+/**
+ * A straight line from one rate to another, which then stays.
+ *
+ * @param args `base`: the first rate; `steps`: the number of steps to the final rate; `final`: the last rate, default 0.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const schedule = Schedule.linear({ base: 1, steps: 4 });
+ * assert.equal(Schedule.rate(Schedule.next(schedule)), 0.75);
+ * ```
+ */
+export function linear(args: { readonly base: number; readonly steps: number; readonly final?: number }): Schedule {
+  return scheduleOf("linear", { final: 0, ...argumentsOf("linear", args) });
+}
+
+/**
+ * Half a cosine up to a peak, then half a cosine down to far below the first rate (Smith and Topin, "Super-convergence", 2018).
+ *
+ * The rates equal those of PyTorch's `OneCycleLR`: step `rise * steps - 1` has the peak, step `steps - 1` the final rate, which then stays.
+ *
+ * @param args `peak`: the highest rate; `steps`: of the whole cycle, at least 2; `rise`: the fraction of steps up to the peak, default 0.3;
+ *   `initial`: the first rate, default `peak / 25`; `final`: the last rate, default `initial / 10_000`.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(Schedule.rate(Schedule.oneCycle({ peak: 1, steps: 100 })), Math.fround(1 / 25));
+ * ```
+ */
+export function oneCycle(args: {
+  readonly peak: number;
+  readonly steps: number;
+  readonly rise?: number;
+  readonly initial?: number;
+  readonly final?: number;
+}): Schedule {
+  demand("oneCycle.peak", rateType, argumentsOf("oneCycle", args).peak);
+  const { peak, initial = peak / 25 } = args;
+  demand("oneCycle.initial", rateType, initial);
+  return scheduleOf("oneCycle", { rise: 0.3, initial, final: initial / 10_000, ...args });
+}
+
+/**
+ * A rate that is multiplied by a factor when a metric has stopped improving.
+ *
+ * A metric improves if it beats the best so far by more than `threshold` times the magnitude of that best. A metric that is NaN or
+ * infinite (a loss that diverged) is no error: it counts as no improvement.
+ *
+ * @param args `base`: the first rate; `factor`: below 1; `patience`: how many steps without improvement to accept; `threshold`: default
+ *   1e-4; `mode`: whether lower (`"min"`, the default) or higher is better; `cooldown`: how many steps after a reduction do not count as
+ *   bad, default 0; `final`: the lowest rate, default 0.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const schedule = Schedule.plateau({ base: 1, factor: 0.5, patience: 0 });
+ * const better = Schedule.next(Schedule.next(schedule, 3), 2);
+ * assert.equal(Schedule.rate(better), 1);
+ * assert.equal(Schedule.rate(Schedule.next(better, 2)), 0.5);
+ * ```
+ */
+export function plateau(args: {
+  readonly base: number;
+  readonly factor: number;
+  readonly patience: number;
+  readonly threshold?: number;
+  readonly mode?: "min" | "max";
+  readonly cooldown?: number;
+  readonly final?: number;
+}): Schedule {
+  const start = {
+    threshold: 1e-4,
+    mode: "min",
+    cooldown: 0,
+    final: 0,
+    reductions: 0,
+    best: null,
+    bad: 0,
+    cooling: 0,
+  } as const;
+  return scheduleOf("plateau", { ...start, ...argumentsOf("plateau", args) });
+}
+
+/**
+ * A straight line up to the first rate of a schedule, followed by the schedule.
+ *
+ * @param steps The number of steps of the line; 0 returns the schedule itself.
+ * @param from The rate of the first step, default 0.
+ *
+ * @example
+ * ```ts
+ * import { pipe, Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const schedule = pipe(Schedule.cosine({ base: 1, steps: 100 }), Schedule.warmup(4));
+ * assert.equal(Schedule.rate(Schedule.next(schedule)), 0.25);
+ * ```
+ */
+export function warmup(steps: number, from = 0): (schedule: Schedule) => Schedule {
+  demand("steps of Schedule.warmup", integer(0), steps);
+  demand("from of Schedule.warmup", rateType, from);
+  return (schedule) => {
+    demand("the schedule of Schedule.warmup", scheduleType, schedule);
+    return steps === 0 ? schedule : scheduleOf("warmup", { steps, from, then: schedule });
+  };
+}
+
+/**
+ * Schedules one after another.
+ *
+ * @param parts Each schedule, and the number of steps to use it for; the last one continues for ever, and its number is ignored.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const [high, low] = [Schedule.constant({ base: 1 }), Schedule.constant({ base: 0.5 })];
+ * assert.equal(Schedule.rate(Schedule.next(Schedule.sequence([[high, 1], [low, 1]]))), 0.5);
+ * ```
+ */
+export function sequence(parts: readonly (readonly [schedule: Schedule, steps: number])[]): Schedule {
+  const some = must("an array of at least one schedule and its steps", (u) => Array.isArray(u) && u.length > 0);
+  demand("parts of Schedule.sequence", some, parts);
+  for (const [i, part] of parts.entries()) {
+    const name = `parts[${i}] of Schedule.sequence`;
+    demand(name, must("[schedule, steps]", (u) => Array.isArray(u) && u.length === 2), part);
+    demand(`the schedule in ${name}`, scheduleType, part[0]);
+    demand(`the steps in ${name}`, integer(1), part[1]);
+  }
+  const [[only]] = parts as readonly [readonly [Schedule, number]];
+  return parts.length === 1
+    ? only
+    : scheduleOf("sequence", { parts: parts.map(([schedule, steps]) => ({ schedule, steps })) });
+}
+
+// --- capture and restore
+
+/**
+ * The codec of {@link Schedule}: it encodes as itself. Decoding rejects missing, unknown and impossible fields, with a message for each.
+ * Law: round trip.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const schedule = Schedule.cosine({ base: 1e-3, steps: 285 });
+ * assert.deepEqual(Schedule.codec.decode(JSON.parse(JSON.stringify(schedule))), { _tag: "Right", right: schedule });
+ * ```
+ */
+export const codec: t.Type<Schedule, Schedule, unknown> = plainCodec("Schedule", scheduleType, deepFrozen);
+
+// --- combinators
+
+/**
+ * The rate of the next step.
+ *
+ * @param schedule The schedule at its position.
+ * @returns A float32 value, since optimizers compute in float32: `Math.fround(0.1)` for 0.1. It is the same in every runtime.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(Schedule.rate(Schedule.linear({ base: 0.1, steps: 10 })), Math.fround(0.1));
+ * ```
+ */
+export function rate(schedule: Schedule): number {
+  if (!isSchedule(schedule)) throw noSchedule("Schedule.rate", schedule);
+  return Math.fround(exactRate(schedule));
+}
+
+/**
+ * The schedule after one step of the optimizer. If the optimizer skips a step (gradients overflowed, or are accumulated), do not call it.
+ *
+ * @param schedule The schedule, which does not change.
+ * @param metric The metric of a {@link plateau}, usually the validation loss: required there (otherwise a `TypeError`), ignored elsewhere.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const schedule = Schedule.linear({ base: 1, steps: 2 });
+ * assert.deepEqual([schedule, Schedule.next(schedule)].map(Schedule.rate), [1, 0.5]);
+ * ```
+ */
+export function next(schedule: Schedule, metric?: number): Schedule {
+  if (!isSchedule(schedule)) throw noSchedule("Schedule.next", schedule);
+  demand("metric of Schedule.next", metricType, metric);
+  const step = schedule.step + 1;
+  switch (schedule.kind) {
+    case "plateau":
+      return Object.freeze({ ...afterMetric(schedule, metric), step });
+    case "warmup":
+      return step < schedule.steps ? Object.freeze({ ...schedule, step }) : schedule.then;
+    case "sequence": {
+      const [head, second, ...rest] = schedule.parts;
+      if (step === head!.steps) {
+        return rest.length === 0
+          ? second!.schedule
+          : Object.freeze({ ...schedule, step: 0, parts: Object.freeze([second!, ...rest]) });
+      }
+      const moved = Object.freeze({ ...head!, schedule: next(head!.schedule, metric) });
+      return Object.freeze({ ...schedule, step, parts: Object.freeze([moved, second!, ...rest]) });
+    }
+    default:
+      return Object.freeze({ ...schedule, step });
+  }
+}
+
+const metricType = ifGiven(must("a number", (value) => typeof value === "number"));
+
+function noSchedule(name: string, found: unknown): TypeError {
+  return new TypeError(
+    `Expected ${name} to receive a schedule, found ${
+      shown(found)
+    }: make one with Schedule.constant or another constructor`,
+  );
+}
+
+function afterMetric(s: Of<"plateau">, metric: number | undefined): Of<"plateau"> {
+  if (typeof metric !== "number") {
+    throw new TypeError(
+      `Expected the metric that a plateau schedule watches, found ${
+        shown(metric)
+      }: pass it as in next(schedule, validationLoss)`,
+    );
+  }
+  const margin = s.threshold * Math.abs(s.best ?? 0);
+  const better = Number.isFinite(metric) &&
+    (s.best === null || (s.mode === "min" ? metric < s.best - margin : metric > s.best + margin));
+  const bad = better || s.cooling > 0 ? 0 : s.bad + 1;
+  const best = better ? metric : s.best;
+  return bad > s.patience
+    ? { ...s, best, bad: 0, cooling: s.cooldown, reductions: s.reductions + 1 }
+    : { ...s, best, bad, cooling: Math.max(0, s.cooling - 1) };
+}
+
+/** The rate before it is rounded to float32. */
+function exactRate(s: Schedule): number {
+  switch (s.kind) {
+    case "constant":
+      return s.base;
+    case "step":
+      return s.base * power(s.factor, Math.floor(s.step / s.every));
+    case "multiStep":
+      return s.base * power(s.factor, s.milestones.filter((milestone) => milestone <= s.step).length);
+    case "exponential":
+      return s.base * power(s.factor, s.step);
+    case "cosine":
+      return eased(s.base, s.final, Math.min(s.step, s.steps), s.steps);
+    case "linear":
+      return straight(s.base, s.final, Math.min(s.step, s.steps), s.steps);
+    case "oneCycle": {
+      const last = s.steps - 1;
+      const top = s.rise * s.steps - 1;
+      const k = Math.min(s.step, last);
+      return k <= top && top > 0 ? eased(s.initial, s.peak, k, top) : eased(s.peak, s.final, k - top, last - top);
+    }
+    case "plateau":
+      return Math.max(s.final, s.base * power(s.factor, s.reductions));
+    case "warmup":
+      return straight(s.from, exactRate(s.then), s.step, s.steps);
+    case "sequence":
+      return exactRate(s.parts[0]!.schedule);
+  }
+}
+
+/** `x^n` for an integer n by repeated squaring, at most the largest double. */
+function power(x: number, n: number): number {
+  let [result, square] = [1, x];
+  for (let k = n; k > 0; k = Math.floor(k / 2)) {
+    if (k % 2 === 1) result *= square;
+    square *= square;
+  }
+  return Math.min(result, Number.MAX_VALUE);
+}
+
+/** The value at `k / n` of a straight line; both weights are computed, so that both ends are exact. */
+function straight(from: number, to: number, k: number, n: number): number {
+  return from * ((n - k) / n) + to * (k / n);
+}
+
+/** The value at `k / n` of half a cosine. */
+function eased(from: number, to: number, k: number, n: number): number {
+  return from * sineSquared(n - k, n) + to * sineSquared(k, n);
+}
+
+/** `sin^2(pi/2 * k/n)`, that is `(1 - cos(pi * k/n)) / 2` without its cancellation. */
+function sineSquared(k: number, n: number): number {
+  const small = 2 * k <= n ? k : n - k;
+  const sine = sineOfQuarters(small / n);
+  return small === k ? sine * sine : 1 - sine * sine;
+}
+
+/** `sin(pi/2 * x)` for x in [0, 1/2] by its Taylor series to the 15th power, whose error is below 1e-16 there. */
+function sineOfQuarters(x: number): number {
+  const angle = x * (Math.PI / 2);
+  const z = angle * angle;
+  const series = [210, 156, 110, 72, 42, 20, 6].reduce((sum, divisor) => 1 - z / divisor * sum, 1);
+  return angle * series;
+}

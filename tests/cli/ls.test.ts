@@ -1,0 +1,119 @@
+/**
+ * `dogear ls`.
+ */
+import assert from "node:assert/strict";
+import { cp, link, mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { list, runOrThrow } from "../../mod.ts";
+import { bytesText } from "../../lib/cli/format.ts";
+import { copied, dogear, flip, inside, json, place, run, runStore, steady } from "../support/command_line.ts";
+
+test("ls: a table of 80 columns, newest first", async () => {
+  const { code, text, said } = await dogear("ls", run);
+  assert.deepEqual([code, said], [0, ""]);
+  const size = async (n: number): Promise<string> => bytesText((await runOrThrow(list(runStore))).entries[n]!.bytes);
+  assert.equal(
+    steady(text),
+    [
+      "checkpoint     age  step  metrics               size  shared  run       verdict",
+      `         2   {age}    30  loss 0.03333, ac…  ${await size(2)}     0 B  {run}...  complete`,
+      `         1   {age}    20  loss 0.05, accur…  ${await size(1)}     0 B  {run}...  complete`,
+      `         0   {age}    10  loss 0.1, accura…  ${await size(0)}     0 B  {run}...  complete`,
+    ].join("\n"),
+  );
+  assert.ok(text.split("\n").every((line) => line.length <= 80));
+});
+
+test("ls --json: the entries of list, with shared bytes and verdict", async () => {
+  const { code, value } = await json("ls", run);
+  const entries = (await runOrThrow(list(runStore))).entries;
+  const checkpoints = entries.toReversed().map((one) => ({ ...one, shared: 0, verdict: "complete", error: null }));
+  assert.equal(code, 0);
+  assert.deepEqual(value, { runs: [{ location: run, checkpoints }] });
+});
+
+test("ls: shared bytes are those of hard-linked files", async () => {
+  const path = await copied();
+  const names = ["model.safetensors", "state/w.safetensors"];
+  await cp(inside(path, 2, "snapshot.json"), inside(path, 1, "snapshot.json"));
+  for (const name of names) {
+    await rm(inside(path, 1, name));
+    await link(inside(path, 2, name), inside(path, 1, name));
+  }
+  const { value } = await json("ls", path, "--verify");
+  const { runs: [{ checkpoints }] } = value as { runs: [{ checkpoints: { shared: number; verdict: string }[] }] };
+  const lengths = await Promise.all(names.map(async (name) => (await readFile(inside(path, 1, name))).length));
+  const both = lengths.reduce((sum, length) => sum + length, 0);
+  assert.deepEqual(checkpoints.map(({ shared, verdict }) => [shared, verdict]), [
+    [both, "verified"],
+    [both, "verified"],
+    [0, "verified"],
+  ]);
+  assert.match((await dogear("prune", path, "--latest", "1")).text, /\nWould remove 2 checkpoints, at least /);
+});
+
+test("ls: lists each reference: all of a run, or one checkpoint", async () => {
+  const numbers = async (...words: readonly string[]): Promise<unknown> => {
+    const { runs } = (await json("ls", ...words)).value as {
+      runs: { location: string; checkpoints: { checkpoint: number }[] }[];
+    };
+    return runs.map(({ location, checkpoints }) => [location, ...checkpoints.map(({ checkpoint }) => checkpoint)]);
+  };
+  const other = await copied();
+  assert.deepEqual(await numbers(run, other), [[run, 2, 1, 0], [other, 2, 1, 0]]);
+  assert.deepEqual(await numbers(`${run}@0`, "@latest", other, "@best:loss:max"), [
+    [run, 0],
+    [run, 2],
+    [other, 2, 1, 0],
+    [other, 0],
+  ]);
+  // A run's folder may be called checkpoints, or like a checkpoint.
+  for (const named of [join(place(), "checkpoints"), `${place()}@1`]) {
+    await cp(run, named, { recursive: true });
+    assert.deepEqual(await numbers(`${named}/`), [[named, 2, 1, 0]]);
+  }
+  assert.deepEqual([(await dogear("ls", `${run}@7`)).code, (await dogear("ls", `${run}@7`)).text], [2, ""]);
+  const { text } = await dogear("ls", run, other);
+  assert.deepEqual(text.split("\n").filter((line) => line.startsWith("/")), [run, other]);
+});
+
+test("ls: an empty folder lists nothing, a missing folder is an error", async () => {
+  const empty = place();
+  await mkdir(empty);
+  const { code, said, text } = await dogear("ls", empty);
+  assert.deepEqual([code, text.split("\n").length], [0, 1]);
+  assert.match(said, /holds no checkpoint/);
+  assert.deepEqual((await json("ls", empty)).value, { runs: [{ location: empty, checkpoints: [] }] });
+  for (const none of [join(empty, "none"), inside(run, 0, "snapshot.json"), ""]) {
+    const { code, said, text } = await dogear("ls", none);
+    assert.deepEqual([code, text], [2, ""]);
+    assert.match(
+      said,
+      none === "" ? /^Expected RUN or RUN@CHECKPOINT/ : /^Expected the folder of a run, found no folder/,
+    );
+  }
+});
+
+test("ls: damage that it looks for is in the verdict and the exit code", async () => {
+  const verdicts = async (path: string, ...words: readonly string[]): Promise<unknown> => {
+    const { code, value } = await json("ls", path, ...words);
+    const { runs: [{ checkpoints }] } = value as { runs: [{ checkpoints: { verdict: string }[] }] };
+    return [code, ...checkpoints.map(({ verdict }) => verdict)];
+  };
+  const flipped = await copied();
+  await flip(inside(flipped, 1, "model.safetensors"));
+  assert.deepEqual(await verdicts(flipped), [0, "complete", "complete", "complete"]);
+  assert.deepEqual(await verdicts(flipped, "--verify"), [1, "verified", "damaged", "verified"]);
+  const [cut, missing, manifest, newer] = [await copied(), await copied(), await copied(), await copied()];
+  await truncate(inside(cut, 2, "model.safetensors"), 100);
+  await rm(inside(missing, 0, "state/w.safetensors"));
+  await flip(inside(manifest, 1, "snapshot.json"), 300);
+  await writeFile(inside(newer, 1, "snapshot.json"), '{"format":"dogear/2"}');
+  assert.deepEqual(await verdicts(cut), [1, "damaged", "complete", "complete"]);
+  assert.deepEqual(await verdicts(missing), [1, "complete", "complete", "damaged"]);
+  assert.deepEqual(await verdicts(manifest), [1, "complete", "damaged", "complete"]);
+  assert.deepEqual(await verdicts(newer), [0, "complete", "newer", "complete"]);
+  await rm(inside(missing, 1, "snapshot.json"));
+  assert.deepEqual(await verdicts(missing), [1, "complete", "damaged", "damaged"]);
+});

@@ -1,0 +1,44 @@
+/**
+ * Programs as people write them with tfjs, made resumable by a few lines: killed at random, each ends with the same bits.
+ */
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { after, test } from "node:test";
+import { changedLines, changes, kill, plain, programs } from "../support/killing.ts";
+
+const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+
+const scratch = await mkdtemp(join(tmpdir(), "dogear-programs-"));
+after(() => rm(scratch, { recursive: true, force: true }));
+
+test("a changed or added line counts once", () => {
+  assert.equal(changedLines("a\nb\nc", "a\nb\nc"), 0);
+  assert.equal(changedLines("a\nb\nc", "a\nB\nc"), 1);
+  assert.equal(changedLines("a\nb\nc", "x\na\nc"), 2);
+  assert.equal(changedLines("a\nb\nc\nd", "a\nx\ny\nd"), 2);
+  assert.equal(changedLines("a\nb\nc\nd", "a\nd\ne\nf"), 4);
+});
+
+for (const program of programs) {
+  const kills = Math.min(10, torture);
+
+  test(`${program.name}: resumable by 1 to 8 changed lines`, async () => {
+    const changed = await changes(program);
+    assert.ok(1 <= changed && changed <= 8, `${changed} lines were changed`);
+  });
+
+  test(`${program.name}: trains without dogear, too`, async () => {
+    assert.equal((await plain(program, 1))[0] ?? program.every, program.every);
+  });
+
+  test(`same bits: ${program.name}, killed at random ${kills} times, ends as it does uninterrupted`, async () => {
+    const { id, whole, saved, next } = await kill(program, kills, scratch);
+    assert.match(whole, /^[0-9a-f]{64}$/);
+    assert.equal(id, whole);
+    const { every } = program;
+    assert.equal(next, every * (1 + Math.floor(saved / every)), "it did not go on from its newest checkpoint");
+  });
+}

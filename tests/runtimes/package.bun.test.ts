@@ -1,0 +1,235 @@
+/**
+ * The package as users get it: packed, unpacked beside the peers in an empty project, and imported in every runtime.
+ *
+ * @module
+ */
+
+import { unpack } from "@publint/pack";
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { after, test } from "node:test";
+import { publint } from "publint";
+import { formatMessage } from "publint/utils";
+import { bun, deno, node, root } from "../gate/runtimes.ts";
+
+interface Manifest {
+  readonly name: string;
+  readonly version: string;
+  readonly files: readonly string[];
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional?: boolean }>>;
+}
+
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Manifest;
+const scratch = mkdtempSync(join(tmpdir(), "dogear-package-"));
+const staged = join(scratch, "staged");
+const project = join(scratch, "project");
+const installed = join(project, "node_modules", manifest.name);
+const tarball = join(scratch, "package.tgz");
+
+/** Prints what the package exports, as a program of a user does. */
+const smoke = `
+import * as dogear from "${manifest.name}";
+console.log(JSON.stringify(Object.keys(dogear).sort()));
+`;
+
+/** Trains up to a step, from where a store stands, and prints the id of the state. */
+const training = `
+import { captureState, directory, id, Loader, pipe, resume, Rng, runOrThrow, train } from "${manifest.name}";
+import * as tf from "@tensorflow/tfjs";
+
+const [path, steps] = process.argv.slice(2);
+await tf.setBackend("cpu");
+const data = Array.from({ length: 64 }, (_, i) => i / 64);
+const loader = pipe(Loader.fromArray(data), Loader.shuffle(3), Loader.batch(8), Loader.repeat(), Loader.take(Number(steps)));
+const layers = [tf.layers.dense({ units: 4, inputShape: [1], activation: "tanh" }), tf.layers.dropout({ rate: 0.3 }), tf.layers.dense({ units: 1 })];
+const [model, rng] = Rng.withRandom(Rng.make(1))(() => tf.sequential({ layers }));
+const state = await runOrThrow(resume(directory(path))({ model, optimizer: tf.train.adam(0.01), rng, cursor: Loader.start(loader), step: 0 }));
+const step = (s, batch) => {
+  const x = tf.tensor2d(batch, [batch.length, 1]);
+  const loss = () => tf.losses.meanSquaredError(x.mul(2), s.model.apply(x, { training: true }));
+  const [, next] = Rng.withRandom(s.rng)(() => s.optimizer.minimize(loss));
+  return { ...s, rng: next, step: s.step + 1 };
+};
+const done = await runOrThrow(train({ loader, step, save: { to: directory(path) } })(state));
+console.log(JSON.stringify({ from: state.step, id: await id(captureState(done))() }));
+`;
+
+/** Opens a Parquet file where nothing reads such files. */
+const parquet = `
+import { explain, fromParquet } from "${manifest.name}";
+console.log(explain((await fromParquet("table.parquet")()).left));
+`;
+
+/** Fails to type-check where the package's types are missing or have become \`any\`. */
+const typed = `
+import { explain } from "${manifest.name}";
+export const text: string = explain({ _tag: "Released" });
+// @ts-expect-error there is no such error
+explain({ _tag: "Nonsense" });
+`;
+
+function run(cwd: string, program: string, ...args: readonly string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    cwd,
+    encoding: "utf8",
+    env: { ...process.env, NO_COLOR: "1" },
+  });
+  assert.equal(status, 0, `${stdout ?? ""}${stderr ?? ""}${error?.message ?? ""}`);
+  return stdout;
+}
+
+function link(name: string): void {
+  const path = join(project, "node_modules", name);
+  mkdirSync(dirname(path), { recursive: true });
+  symlinkSync(join(root, "node_modules", name), path, "junction");
+}
+
+async function pack(): Promise<void> {
+  // A copy, so that neither an old dist is packed nor a new one left behind.
+  const sources = [
+    "package.json",
+    "tsconfig.json",
+    "tsconfig.build.json",
+    ...manifest.files.filter((name) => name !== "dist"),
+  ];
+  for (const name of sources.filter((name) => existsSync(join(root, name)))) {
+    cpSync(join(root, name), join(staged, name), { recursive: true });
+  }
+  symlinkSync(join(root, "node_modules"), join(staged, "node_modules"), "junction");
+  run(staged, bun(), "pm", "pack", "--filename", tarball);
+
+  const { files, rootDir } = await unpack(readFileSync(tarball));
+  for (const { name, data } of files) {
+    const path = join(installed, name.slice(rootDir.length));
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, data);
+  }
+  // As installed by a user who asked for no more: without the optional ones.
+  const peers = Object.keys(manifest.peerDependencies).filter((name) => !manifest.peerDependenciesMeta[name]?.optional);
+  for (const name of [...Object.keys(manifest.dependencies), ...peers]) link(name);
+  writeFileSync(join(project, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
+  writeFileSync(join(project, "smoke.js"), smoke);
+  writeFileSync(join(project, "training.js"), training);
+  writeFileSync(join(project, "table.parquet"), "PAR1");
+  writeFileSync(join(project, "parquet.js"), parquet);
+}
+
+let packing: Promise<void> | undefined;
+
+/** Packs once; a failure is the failure of every test, where one of a hook would be followed by others. */
+function packed(): Promise<void> {
+  return packing ??= pack();
+}
+
+after(() => rmSync(scratch, { recursive: true, force: true }));
+
+test("package: it holds what it lists, built, and nothing else", async () => {
+  await packed();
+  const expected = ["package.json", ...manifest.files];
+  assert.deepEqual(readdirSync(installed).sort(), expected.sort());
+  const emitted = readdirSync(join(installed, "dist"), { recursive: true, encoding: "utf8" });
+  const rooms = readdirSync(join(installed, "lib"), { recursive: true, encoding: "utf8" }).filter((name) =>
+    name.endsWith(".ts")
+  );
+  for (const name of ["mod.ts", ...rooms.map((name) => join("lib", name))]) {
+    for (const end of [".js", ".d.ts"]) {
+      assert.ok(emitted.includes(name.replace(/\.ts$/, end)), `${name} has no ${end} in dist`);
+    }
+  }
+});
+
+test("package: publint finds nothing to say", async () => {
+  await packed();
+  const { files, rootDir } = await unpack(readFileSync(tarball));
+  const { messages, pkg } = await publint({ pkgDir: rootDir, pack: { files } });
+  assert.deepEqual(messages.map((message) => formatMessage(message, pkg)), []);
+});
+
+test("package: its types reach a user's compiler", async () => {
+  await packed();
+  writeFileSync(join(project, "typed.ts"), typed);
+  const options = { module: "NodeNext", target: "ES2023", strict: true, noEmit: true, skipLibCheck: true, types: [] };
+  writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["typed.ts"] }));
+  run(project, bun(), join(root, "node_modules/typescript/bin/tsc"), "-p", ".");
+});
+
+const found = node();
+const runtimes: readonly (readonly [runtime: string, ...command: readonly [string, ...string[]]])[] = [
+  ["Bun", bun(), "smoke.js"],
+  ["Deno", deno(), "run", "-A", "--node-modules-dir=manual", "smoke.js"],
+  ...(found === undefined ? [] : [["Node", found, "smoke.js"] as const]),
+];
+
+for (const [runtime, program, ...args] of runtimes) {
+  test(`package: ${runtime} imports the packed package with every export`, async () => {
+    await packed();
+    const own = await import("../../mod.ts");
+    assert.deepEqual(JSON.parse(run(project, program, ...args)), Object.keys(own).sort());
+  });
+}
+
+for (const [runtime, program, ...args] of runtimes) {
+  test(`package: ${runtime} without the optional peer says what to install`, async () => {
+    await packed();
+    const output = run(project, program, ...args.map((arg) => arg === "smoke.js" ? "parquet.js" : arg));
+    assert.match(output, /table\.parquet.*hyparquet, which reads Parquet: install it/s);
+  });
+}
+
+test("package: its command line lists, verifies and exports what was saved, in each runtime, and needs no tfjs", async () => {
+  await packed();
+  const path = join(scratch, "listed");
+  run(project, bun(), "training.js", path, "10");
+  const { bin } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8")) as { bin: { dogear: string } };
+  assert.match(readFileSync(join(installed, bin.dogear), "utf8"), /^#!\/usr\/bin\/env node\n/);
+  // Alone, as where no peer is installed.
+  const alone = join(scratch, "alone", "dogear.mjs");
+  mkdirSync(dirname(alone));
+  cpSync(join(installed, bin.dogear), alone);
+  for (const [runtime, program, ...args] of runtimes) {
+    const dogear = (...words: readonly string[]): string =>
+      run(
+        dirname(alone),
+        program,
+        ...args.filter((arg) => !arg.startsWith("--node")).map((arg) => arg === "smoke.js" ? alone : arg),
+        ...words,
+      );
+    assert.equal(dogear("--version").trim(), manifest.version);
+    const { runs: [{ checkpoints }] } = JSON.parse(dogear("ls", path, "--json"));
+    assert.deepEqual([checkpoints.length, checkpoints[0].step], [1, 10], runtime);
+    assert.match(dogear("verify", path), /verified$/m);
+    const folder = join(scratch, `weights-${runtime}`);
+    dogear("export", path, folder);
+    assert.deepEqual(readdirSync(folder), ["model.safetensors"]);
+  }
+});
+
+test("package: a run goes on with the same bits in each runtime in turn", async () => {
+  await packed();
+  const last = (output: string): unknown => JSON.parse(output.trim().split("\n").at(-1) ?? "");
+  const whole = last(run(project, bun(), "training.js", join(scratch, "whole"), "30"));
+  const turns = runtimes.toReversed();
+  const legs = turns.map(([, program, ...args], i) => {
+    const options = args.map((arg) => arg === "smoke.js" ? "training.js" : arg);
+    return last(run(project, program, ...options, join(scratch, "turns"), String(30 * (i + 1) / turns.length)));
+  });
+  assert.deepEqual(legs.at(-1), { ...whole as object, from: 30 - 30 / turns.length });
+});
+
+if (found === undefined) test("package: not imported in Node, there is none on this machine", { skip: true }, () => {});
