@@ -24,7 +24,7 @@ try {
   const store = directory(join(folder, "run"));
   for (const step of [1, 2, 3]) await runOrThrow(saveState(store)({ w: new Float32Array(1000), step }));
   const [packed, empty] = [join(folder, "dogear.mjs"), join(folder, "empty.mjs")];
-  run(bun(), "build", "lib/cli.ts", "--target=node", `--outfile=${packed}`);
+  run(bun(), "build", "lib/cli/main.ts", "--target=node", `--outfile=${packed}`);
   await writeFile(empty, "");
   const found = node();
   const runtimes: readonly (readonly [string, string, ...string[]])[] = [

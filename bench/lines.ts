@@ -7,7 +7,8 @@
  *
  * @module
  */
-import { fromJsonLines, Loader, pipe, runOrThrow, skip } from "@dogear/dogear";
+import { Loader, pipe, runOrThrow, skip } from "@dogear/dogear";
+import { fromJsonLines } from "@dogear/dogear/data";
 import { Buffer } from "node:buffer";
 import { execFileSync } from "node:child_process";
 import { mkdtemp, open, rm } from "node:fs/promises";

@@ -11,7 +11,6 @@
 import {
   captureState,
   directory,
-  fromJsonLines,
   id,
   Loader,
   pipe,
@@ -21,6 +20,7 @@ import {
   runOrThrow,
   saveState,
 } from "@dogear/dogear";
+import { fromJsonLines } from "@dogear/dogear/data";
 import * as tf from "@tensorflow/tfjs";
 import * as t from "io-ts";
 import assert from "node:assert/strict";

@@ -1,5 +1,5 @@
 /**
- * The test suite: every `tests/*.test.ts` in Bun and in Deno, each file in a process of its own, as many at once as
+ * The test suite: every `*.test.ts` under `tests/` in Bun and in Deno, each file in a process of its own, as many at once as
  * there are cores. `*.bun.test.ts` runs in Bun alone: what it tests does not depend on the runtime.
  *
  * ```sh
@@ -60,7 +60,8 @@ const { values: options, positionals: filters } = parseArgs({
 });
 const timeout = Number(options.timeout) * 1000;
 
-const files = readdirSync(join(root, "tests"))
+const files = readdirSync(join(root, "tests"), { recursive: true, encoding: "utf8" })
+  .map((name) => name.replaceAll("\\", "/"))
   .filter((name) => name.endsWith(".test.ts"))
   .filter((name) => filters.length === 0 || filters.some((part) => name.includes(part)))
   .sort();
@@ -110,7 +111,7 @@ function count(xml: string): Count {
 }
 
 async function run(job: Job): Promise<Outcome> {
-  const name = `${job.file}.${job.runtime}`;
+  const name = `${job.file.replaceAll("/", ".")}.${job.runtime}`;
   const [report, log] = [join(scratch, `${name}.xml`), join(scratch, `${name}.log`)];
   const [program, ...args] = command(job, report);
   const started = performance.now();
@@ -164,13 +165,15 @@ function line({ runtime, file }: Job, { passed, failed, skipped, seconds }: Outc
   const counts = [`${passed} passed`];
   if (failed > 0) counts.push(`${failed} failed`);
   if (skipped > 0) counts.push(`${skipped} skipped`);
-  return `${runtime.padEnd(5)} ${file.padEnd(32)} ${counts.join(", ").padEnd(28)} ${seconds.toFixed(1).padStart(6)} s`;
+  return `${runtime.padEnd(5)} ${file.padEnd(44)} ${counts.join(", ").padEnd(28)} ${seconds.toFixed(1).padStart(6)} s`;
 }
 
 async function main(): Promise<number> {
   if (jobs.length === 0) {
     const asked = [...filters, ...(options.only === undefined ? [] : [`--only ${options.only}`])].join(" ");
-    console.log(`Expected a test file for "${asked}", found none: see tests/*.test.ts, --only bun or --only deno`);
+    console.log(
+      `Expected a test file for "${asked}", found none: see the *.test.ts under tests/, --only bun or --only deno`,
+    );
     console.log("0 passed, 1 failed");
     return 1;
   }

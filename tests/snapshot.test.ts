@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import {
   captureState,
@@ -47,8 +46,7 @@ import {
   typedArrays,
   variableOf,
 } from "./support/samples.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "./support/torture.ts";
 
 let scratch = "";
 before(async () => {

@@ -55,7 +55,8 @@ export type CsvRecord = Readonly<Record<string, string>>;
  *
  * @example
  * ```ts
- * import { fromCsv, Loader, runOrThrow } from "@dogear/dogear";
+ * import { Loader, runOrThrow } from "@dogear/dogear";
+ * import { fromCsv } from "@dogear/dogear/data";
  * import assert from "node:assert/strict";
  * import { mkdtempSync, writeFileSync } from "node:fs";
  * import { tmpdir } from "node:os";

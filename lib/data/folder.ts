@@ -34,7 +34,8 @@ export interface FileSample {
  *
  * @example
  * ```ts
- * import { fromFolder, Loader, runOrThrow } from "@dogear/dogear";
+ * import { Loader, runOrThrow } from "@dogear/dogear";
+ * import { fromFolder } from "@dogear/dogear/data";
  * import assert from "node:assert/strict";
  * import { mkdtempSync, writeFileSync } from "node:fs";
  * import { tmpdir } from "node:os";

@@ -71,7 +71,8 @@ function lineLoader<A>(
  *
  * @example
  * ```ts
- * import { fromLines, Loader, runOrThrow } from "@dogear/dogear";
+ * import { Loader, runOrThrow } from "@dogear/dogear";
+ * import { fromLines } from "@dogear/dogear/data";
  * import assert from "node:assert/strict";
  * import { mkdtempSync, writeFileSync } from "node:fs";
  * import { tmpdir } from "node:os";
@@ -101,7 +102,8 @@ export function fromLines(path: string, options: LinesOptions = {}): TE.TaskEith
  *
  * @example
  * ```ts
- * import { fromJsonLines, Loader, runOrThrow } from "@dogear/dogear";
+ * import { Loader, runOrThrow } from "@dogear/dogear";
+ * import { fromJsonLines } from "@dogear/dogear/data";
  * import * as t from "io-ts";
  * import assert from "node:assert/strict";
  * import { mkdtempSync, writeFileSync } from "node:fs";

@@ -52,7 +52,8 @@ interface NpyHeader {
  *
  * @example
  * ```ts no-run
- * import { fromNpy, Loader, pipe, runOrThrow } from "@dogear/dogear";
+ * import { Loader, pipe, runOrThrow } from "@dogear/dogear";
+ * import { fromNpy } from "@dogear/dogear/data";
  *
  * const images = await runOrThrow(fromNpy("images.npy"));
  * const batches = pipe(images, Loader.shuffle(7), Loader.batch(32));

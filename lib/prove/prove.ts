@@ -306,7 +306,8 @@ function proofFrom<C extends object, A>(
  *
  * @example
  * ```ts
- * import { Loader, pipe, proveResume, Rng, runOrThrow } from "@dogear/dogear";
+ * import { Loader, pipe, Rng, runOrThrow } from "@dogear/dogear";
+ * import { proveResume } from "@dogear/dogear/prove";
  * import assert from "node:assert/strict";
  *
  * const loader = pipe(Loader.fromArray([1, 2, 3, 4, 5, 6]), Loader.shuffle(7), Loader.batch(2), Loader.repeat());

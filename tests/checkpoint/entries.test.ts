@@ -31,8 +31,7 @@ import { directoryOn } from "../../lib/store/directory/directory.ts";
 import type { FileSystem } from "../../lib/store/directory/file_system.ts";
 import { localFileSystem } from "../../lib/store/directory/local_file_system.ts";
 import { meter, type Progress, progressAt } from "../../lib/store/progress.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-catalogue-"));
 after(() => rm(scratch, { recursive: true, force: true }));

@@ -22,14 +22,12 @@ import assert from "node:assert/strict";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { after, before, test } from "node:test";
 import { readManifest } from "../../lib/checkpoint/read.ts";
 import { directoryOn } from "../../lib/store/directory/directory.ts";
 import { localFileSystem } from "../../lib/store/directory/local_file_system.ts";
 import { decodeHeader } from "../../lib/checkpoint/safetensors.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-layout-"));
 after(() => rm(scratch, { recursive: true, force: true }));

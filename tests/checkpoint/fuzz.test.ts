@@ -5,7 +5,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { readFileSync } from "node:fs";
-import process from "node:process";
 import { test } from "node:test";
 import fc from "fast-check";
 import { readCheckpoint } from "../../lib/checkpoint/read.ts";
@@ -15,8 +14,7 @@ import { decodeHeader, encodeHeader } from "../../lib/checkpoint/safetensors.ts"
 import { isPartName, type Store } from "../../lib/store/store.ts";
 import { heldBytes } from "../../lib/state/array.ts";
 import { memory, Rng, runOrThrow, saveState } from "../../mod.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 // --- inputs
 

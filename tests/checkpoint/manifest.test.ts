@@ -14,7 +14,6 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import process from "node:process";
 import { before, test } from "node:test";
 import { crc32 } from "node:zlib";
 import { filePlans } from "../../lib/checkpoint/file_plan.ts";
@@ -27,8 +26,7 @@ import { mostManifestBytes } from "../../lib/store/store.ts";
 import { type Element, type Held, heldBytes } from "../../lib/state/array.ts";
 import { moveCounters, observed, right } from "../support/laws.ts";
 import { componentNames, trainModels } from "../support/samples.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 before(async () => void await tf.setBackend("cpu"));
 

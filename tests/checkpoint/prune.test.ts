@@ -5,7 +5,6 @@ import assert from "node:assert/strict";
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { after, test } from "node:test";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
@@ -33,8 +32,7 @@ import { retain } from "../../lib/checkpoint/prune.ts";
 import { type LocationState, newLocationState } from "../../lib/store/location.ts";
 import { currentRun, setCurrentRun } from "../../lib/checkpoint/current_run.ts";
 import { storeFailed } from "../../lib/store/store.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-pruning-"));
 after(() => rm(scratch, { recursive: true, force: true }));

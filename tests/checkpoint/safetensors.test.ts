@@ -18,8 +18,7 @@ import {
   headerLength,
   type TensorSpec,
 } from "../../lib/checkpoint/safetensors.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 interface Vector {
   readonly name: string;

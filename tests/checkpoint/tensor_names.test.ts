@@ -5,11 +5,9 @@ import { captureState, diff, memory, readSnapshot, Rng, runOrThrow, saveState, t
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
 import assert from "node:assert/strict";
-import process from "node:process";
 import { before, test } from "node:test";
 import { decodeSummary } from "../../lib/checkpoint/manifest.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 before(async () => void await tf.setBackend("cpu"));
 

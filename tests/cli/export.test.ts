@@ -11,8 +11,7 @@ import fc from "fast-check";
 import { directory, runOrThrow, saveState } from "../../mod.ts";
 import { decodeHeader } from "../../lib/checkpoint/safetensors.ts";
 import { copied, dogear, flip, inside, json, place, run } from "../support/command_line.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 /** The tensors of an exported folder, by name. */
 async function loaded(folder: string, files: readonly string[]): Promise<ReadonlyMap<string, readonly number[]>> {

@@ -2,7 +2,6 @@
  * The text of the command line: numbers, tables, escapes.
  */
 import assert from "node:assert/strict";
-import process from "node:process";
 import { test } from "node:test";
 import fc from "fast-check";
 import {
@@ -18,8 +17,7 @@ import {
 } from "../../lib/cli/format.ts";
 import { columnsOf, tableLines } from "../../lib/cli/table.ts";
 import { progressAt } from "../../lib/store/progress.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 test("format: bytes, durations, numbers, bars", () => {
   assert.deepEqual([0, 1023, 1024, 1536, 1048575, 1048576, 2 ** 50].map(bytesText), [

@@ -5,7 +5,8 @@ import assert from "node:assert/strict";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { fromJsonLines, Loader, runOrThrow } from "../../mod.ts";
+import { Loader, runOrThrow } from "../../mod.ts";
+import { fromJsonLines } from "../../lib/data/mod.ts";
 import { runCommand } from "../../lib/cli/run_command.ts";
 import { dogear, json, place } from "../support/command_line.ts";
 

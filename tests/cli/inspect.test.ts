@@ -2,14 +2,12 @@
  * `dogear inspect`, and the statistics of tensors.
  */
 import assert from "node:assert/strict";
-import process from "node:process";
 import { test } from "node:test";
 import fc from "fast-check";
 import { statistics } from "../../lib/cli/statistics.ts";
 import { heldBytes } from "../../lib/state/array.ts";
 import { copied, dogear, flip, inside, json, run } from "../support/command_line.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 test("inspect: shows a checkpoint and its components", async () => {
   const { code, text } = await dogear("inspect", `${run}@1`);

@@ -5,11 +5,9 @@
  */
 import fc from "fast-check";
 import assert from "node:assert/strict";
-import process from "node:process";
 import { test } from "node:test";
 import { moduleBytes, piece, scanner } from "../../lib/files/newline_scanner.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 /** The result of a plain loop: the number of line ends, and the positions that are reported. */
 function plainly(bytes: Uint8Array, from: number, end: number, skip: number, stride: number): [number, number[]] {

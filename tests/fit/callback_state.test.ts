@@ -2,13 +2,11 @@
  * The state of callbacks and the components of `with`: after a kill at any batch, they are as in an uninterrupted training.
  */
 import assert from "node:assert/strict";
-import process from "node:process";
 import { test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
 import { explain, fit, type FitOptions, memory, runOrThrow } from "../../mod.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 await tf.setBackend("cpu");
 

@@ -3,7 +3,6 @@
  * Shuffles without a seed are errors before anything is trained.
  */
 import assert from "node:assert/strict";
-import process from "node:process";
 import { test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
@@ -17,8 +16,7 @@ import {
   type Report,
   runOrThrow,
 } from "../../mod.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 await tf.setBackend("cpu");
 

@@ -38,8 +38,7 @@ import {
   telling,
   type Told,
 } from "../support/fits.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-fit-"));
 after(() => rm(scratch, { recursive: true, force: true }));

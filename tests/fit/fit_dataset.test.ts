@@ -5,13 +5,11 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { after, test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import { type DogearError, explain, fitDataset, type FitOptions, memory, runOrThrow } from "../../mod.ts";
 import { networks, objects, type Outcome, outcome, swapped, telling, type Told } from "../support/fits.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-fit-dataset-"));
 after(() => rm(scratch, { recursive: true, force: true }));

@@ -2,7 +2,6 @@
  * Several named trainings in one store, run again after a kill; second calls of one name; the metrics of checkpoints.
  */
 import assert from "node:assert/strict";
-import process from "node:process";
 import { test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import {
@@ -23,8 +22,7 @@ import {
   type Store,
 } from "../../mod.ts";
 import { decodeSummary } from "../../lib/checkpoint/manifest.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 await tf.setBackend("cpu");
 

@@ -3,12 +3,10 @@
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { bun, deno, isBun } from "./runtimes.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 test("reviews: killed in mid-training and resumed by other numbers of ranks, every sample comes once an epoch, with the same bits", () => {
   const example = fileURLToPath(new URL("../../examples/reviews.ts", import.meta.url));

@@ -170,7 +170,7 @@ test("every test of the peer that has a counterpart has one", async () => {
   ];
   const tests = new URL("../", import.meta.url);
   const found = new Set<string>();
-  for (const name of await readdir(tests)) {
+  for (const name of await readdir(tests, { recursive: true })) {
     if (!name.endsWith(".test.ts")) continue;
     const text = await readFile(new URL(name, tests), "utf8");
     for (const [, numbers = ""] of text.matchAll(/\btest\(\s*["`]([A-Z]\d+(?:, [A-Z]\d+)*): /g)) {

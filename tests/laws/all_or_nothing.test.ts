@@ -21,12 +21,10 @@ import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
 import * as t from "io-ts";
 import assert from "node:assert/strict";
-import process from "node:process";
 import { before, test } from "node:test";
 import { allOrNothing, idOf, left, type Observed, observed } from "../support/laws.ts";
 import { models, trainModels } from "../support/samples.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 before(async () => void await tf.setBackend("cpu"));
 

@@ -9,7 +9,6 @@ import { Buffer } from "node:buffer";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { after, before, test } from "node:test";
 import { crc32 } from "node:zlib";
 import {
@@ -33,8 +32,7 @@ import {
 import type { Either } from "fp-ts/lib/Either.js";
 import { verifyCheckpoint } from "../../lib/checkpoint/verify.ts";
 import { left, observed, right } from "../support/laws.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 let folder = "";
 before(async () => {

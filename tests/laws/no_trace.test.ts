@@ -7,7 +7,6 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { after, before } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import {
@@ -25,8 +24,9 @@ import {
 } from "../../mod.ts";
 import { backends, testOn } from "../support/backends.ts";
 import { right } from "../support/laws.ts";
+import { torture } from "../support/torture.ts";
 
-const cycles = Math.min(200, 50 * Number(process.env["DOGEAR_TORTURE"] ?? 1));
+const cycles = Math.min(200, 50 * torture);
 
 let folder = "";
 before(async () => {

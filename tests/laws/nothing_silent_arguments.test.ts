@@ -9,8 +9,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
-import * as dogear from "../../mod.ts";
+import * as data from "../../lib/data/mod.ts";
+import * as prove from "../../lib/prove/mod.ts";
+import * as main from "../../mod.ts";
 
+/** What the entries of the package export. */
+const dogear = { ...main, ...data, ...prove };
 const { Loader, Retention, Rng, Scaler, Schedule } = dogear;
 
 const folder = mkdtempSync(join(tmpdir(), "dogear-arguments-"));

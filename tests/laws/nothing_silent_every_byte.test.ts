@@ -6,7 +6,6 @@ import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { after, before, test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import { decodeHeader } from "../../lib/checkpoint/safetensors.ts";
@@ -23,8 +22,7 @@ import {
   type Store,
 } from "../../mod.ts";
 import { observed } from "../support/laws.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-bytes-"));
 before(async () => void await tf.setBackend("cpu"));

@@ -17,10 +17,10 @@ import assert from "node:assert/strict";
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { after, before, test } from "node:test";
 import { crc32 } from "node:zlib";
 import { runOrThrow, saveState } from "../../mod.ts";
+import { torture } from "../support/torture.ts";
 
 interface Shape {
   readonly units?: number;
@@ -206,8 +206,6 @@ function rewritten(text: string, change: (body: string) => string, format = "dog
   const digest = crc32(new TextEncoder().encode(body)).toString(16).padStart(8, "0");
   return `{"format":"${format}","crc32":"${digest}","manifest":${body}}\n`;
 }
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 
 const damages: Readonly<Record<string, (file: string, bytes: Uint8Array, round: number) => Promise<void>>> = {
   "a flipped bit": (file, bytes, round) => {

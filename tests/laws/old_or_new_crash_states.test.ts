@@ -32,8 +32,7 @@ import {
   type Tree,
 } from "../support/simulated_disk.ts";
 import { type Answer, fault, type Operation, watched } from "../support/watched_disk.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 // --- the state
 

@@ -6,14 +6,12 @@ import assert from "node:assert/strict";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { after, test } from "node:test";
 import { localFileSystem } from "../../lib/store/directory/local_file_system.ts";
 import { directory, list, readSnapshot, restoreState, runOrThrow, saveState, type Store } from "../../mod.ts";
 import { type Child, here, run, type Runtime, start, there } from "../support/children.ts";
 import { type State, stateAt } from "../programs/saves.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-killed-"));
 after(() => rm(scratch, { recursive: true, force: true }));

@@ -33,8 +33,7 @@ import {
 } from "../../mod.ts";
 import { here, run, start, there } from "../support/children.ts";
 import type { Said } from "../programs/line.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-kill-"));
 after(() => rm(scratch, { recursive: true, force: true }));

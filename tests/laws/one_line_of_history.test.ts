@@ -39,8 +39,7 @@ import * as Loader from "../../lib/loader/loader.ts";
 import { here, type Runtime, start, there } from "../support/children.ts";
 import { blank, machine, type Schedule } from "../support/simulated_disk.ts";
 import { fault, watched } from "../support/watched_disk.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-history-"));
 after(() => rm(scratch, { recursive: true, force: true }));

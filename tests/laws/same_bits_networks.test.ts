@@ -8,13 +8,11 @@
  * @module
  */
 import assert from "node:assert/strict";
-import process from "node:process";
 import { type Backend, backends, testOn } from "../support/backends.ts";
 import { here } from "../support/children.ts";
 import { masked, networks, optimizers } from "../programs/kinds.ts";
 import { cellsOf, pairings } from "../programs/networks.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 const [every, all] = [Object.keys(networks).length, Object.keys(networks).length * Object.keys(optimizers).length];
 

@@ -7,15 +7,13 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import "@tensorflow/tfjs-backend-wasm";
 import { here, run, start, there } from "../support/children.ts";
 import { type Ends, whole } from "../programs/prove.ts";
 import { runs, total } from "../programs/runs.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 /** Steps in all phases of a run; nineteen shares no factor with the number of its steps. */
 function steps(count: number): readonly number[] {

@@ -3,7 +3,6 @@
  * cursors, with any read-ahead.
  */
 import assert from "node:assert/strict";
-import process from "node:process";
 import { rm } from "node:fs/promises";
 import { after, test } from "node:test";
 import fc from "fast-check";
@@ -11,8 +10,8 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as Loader from "../../lib/loader/loader.ts";
 import * as Rng from "../../lib/values/rng.ts";
 import { anySource, type Build, scratch } from "../support/sources.ts";
+import { torture } from "../support/torture.ts";
 
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 after(() => rm(scratch, { recursive: true, force: true }));
 const { skip } = Loader;
 

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import process from "node:process";
 import { test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
@@ -7,8 +6,8 @@ import { pipe } from "fp-ts/lib/function.js";
 import type { LoaderError } from "../../lib/errors/errors.ts";
 import * as Loader from "../../lib/loader/loader.ts";
 import { permutation } from "../../lib/values/permutation.ts";
+import { torture } from "../support/torture.ts";
 
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 const { skip } = Loader;
 
 type Pairs<A> = readonly (readonly [A, Loader.Cursor])[];

@@ -11,13 +11,13 @@ import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import type { Either } from "fp-ts/lib/Either.js";
 import * as tf from "@tensorflow/tfjs";
-import { explain, Loader, type Proof, type ProveError, proveResume } from "../../mod.ts";
+import { explain, Loader, type ProveError } from "../../mod.ts";
+import { type Proof, proveResume } from "../../lib/prove/mod.ts";
 import { left, right } from "../support/laws.ts";
 import { fresh, loader, type State, step } from "../programs/bad/common.ts";
 import { here, way } from "../programs/dying.ts";
 import { batches, runs } from "../programs/runs.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 // --- trainings that resume
 

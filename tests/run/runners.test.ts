@@ -5,7 +5,6 @@ import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { after, test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
@@ -42,8 +41,7 @@ import type { Manifest } from "../../lib/checkpoint/manifest.ts";
 import { type OpenPart, storeFailed } from "../../lib/store/store.ts";
 import { here, run, start, there } from "../support/children.ts";
 import type { Said } from "../programs/line.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-runners-"));
 after(() => rm(scratch, { recursive: true, force: true }));

@@ -4,11 +4,9 @@
 import * as E from "fp-ts/lib/Either.js";
 import fc from "fast-check";
 import assert from "node:assert/strict";
-import process from "node:process";
 import { test } from "node:test";
 import { type Job, type Scheduler, scheduler, type WhenBusy } from "../../lib/run/scheduler.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 /** Jobs that end when they are told to. */
 interface Bench {

@@ -42,10 +42,12 @@ const project = join(scratch, "project");
 const installed = join(project, "node_modules", manifest.name);
 const tarball = join(scratch, "package.tgz");
 
-/** Prints what the package exports, as a program of a user does. */
+/** Prints what each entry of the package exports, as a program of a user does. */
 const smoke = `
 import * as dogear from "${manifest.name}";
-console.log(JSON.stringify(Object.keys(dogear).sort()));
+import * as data from "${manifest.name}/data";
+import * as prove from "${manifest.name}/prove";
+console.log(JSON.stringify([dogear, data, prove].map((entry) => Object.keys(entry).sort())));
 `;
 
 /** Trains up to a step, from where a store stands, and prints the id of the state. */
@@ -72,16 +74,23 @@ console.log(JSON.stringify({ from: state.step, id: await id(captureState(done))(
 
 /** Opens a Parquet file where nothing reads such files. */
 const parquet = `
-import { explain, fromParquet } from "${manifest.name}";
+import { explain } from "${manifest.name}";
+import { fromParquet } from "${manifest.name}/data";
 console.log(explain((await fromParquet("table.parquet")()).left));
 `;
 
 /** Fails to type-check where the package's types are missing or have become \`any\`. */
 const typed = `
 import { explain } from "${manifest.name}";
+import { fromCsv } from "${manifest.name}/data";
+import { proveResume } from "${manifest.name}/prove";
 export const text: string = explain({ _tag: "Released" });
 // @ts-expect-error there is no such error
 explain({ _tag: "Nonsense" });
+// @ts-expect-error a path is a string
+fromCsv(1);
+// @ts-expect-error there are no options
+proveResume(1);
 `;
 
 function run(cwd: string, program: string, ...args: readonly string[]): string {
@@ -177,10 +186,12 @@ const runtimes: readonly (readonly [runtime: string, ...command: readonly [strin
 ];
 
 for (const [runtime, program, ...args] of runtimes) {
-  test(`package: ${runtime} imports the packed package with every export`, async () => {
+  test(`package: ${runtime} imports every entry of the packed package, with every export`, async () => {
     await packed();
-    const own = await import("../../mod.ts");
-    assert.deepEqual(JSON.parse(run(project, program, ...args)), Object.keys(own).sort());
+    const own = await Promise.all(
+      [import("../../mod.ts"), import("../../lib/data/mod.ts"), import("../../lib/prove/mod.ts")],
+    );
+    assert.deepEqual(JSON.parse(run(project, program, ...args)), own.map((entry) => Object.keys(entry).sort()));
   });
 }
 
@@ -215,7 +226,7 @@ test("package: its command line lists, verifies and exports what was saved, in e
     assert.deepEqual([checkpoints.length, checkpoints[0].step], [1, 10], runtime);
     assert.match(dogear("verify", path), /verified$/m);
     const folder = join(scratch, `weights-${runtime}`);
-    dogear("export", path, folder);
+    dogear("export", path, "--out", folder);
     assert.deepEqual(readdirSync(folder), ["model.safetensors"]);
   }
 });

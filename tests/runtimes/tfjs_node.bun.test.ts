@@ -25,6 +25,6 @@ test("round trip, no trace, nothing silent: tfjs-node's backend in Node", { skip
     return stdout;
   };
   const outside = ["@tensorflow", "fp-ts", "io-ts"].flatMap((name) => ["--external", name, "--external", `${name}/*`]);
-  run(bun(), "build", "tests/tfjs_node.test.ts", "--target", "node", "--outfile", bundle, ...outside);
+  run(bun(), "build", "tests/runtimes/tfjs_node.test.ts", "--target", "node", "--outfile", bundle, ...outside);
   assert.match(run(found ?? "node", bundle), /# pass [4-9]\n# fail 0|pass [4-9]\n.*fail 0/);
 });

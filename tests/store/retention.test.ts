@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import * as Retention from "../../lib/store/retention.ts";
+import { torture } from "../support/torture.ts";
 
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 const runs = { numRuns: 200 * torture };
 
 function entry(checkpoint: number, rest: Partial<Retention.Entry> = {}): Retention.Entry {

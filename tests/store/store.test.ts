@@ -8,7 +8,6 @@ import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { after, test } from "node:test";
 import fc from "fast-check";
 import type { Either } from "fp-ts/lib/Either.js";
@@ -17,8 +16,7 @@ import { directory } from "../../lib/store/directory/directory.ts";
 import { memory } from "../../lib/store/memory.ts";
 import { savingOf } from "../../lib/store/saving.ts";
 import { isPartName, type Saving, type Store, storeFailed, type StoreOptions } from "../../lib/store/store.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-store-"));
 after(() => rm(scratch, { recursive: true, force: true }));

@@ -6,13 +6,11 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { after, test } from "node:test";
 import type { FileSystem } from "../../lib/store/directory/file_system.ts";
 import { localFileSystem } from "../../lib/store/directory/local_file_system.ts";
 import { blank, type Machine, machine, remains, type Tree } from "./simulated_disk.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "./torture.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-simulated-"));
 after(() => rm(scratch, { recursive: true, force: true }));

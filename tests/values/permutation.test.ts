@@ -4,8 +4,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { algorithm, type Permutation, permutation } from "../../lib/values/permutation.ts";
 import type { Seed } from "../../lib/values/seed.ts";
+import { torture } from "../support/torture.ts";
 
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 const largest = Number.MAX_SAFE_INTEGER;
 
 function values(p: Permutation): number[] {

@@ -7,8 +7,8 @@ import { congruential32FromState } from "pure-rand/generator/congruential32";
 import { xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
 import { xorshift128plusFromState } from "pure-rand/generator/xorshift128plus";
 import * as Rng from "../../lib/values/rng.ts";
+import { torture } from "../support/torture.ts";
 
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 const fromState = {
   xoroshiro128plus: xoroshiro128plusFromState,
   xorshift128plus: xorshift128plusFromState,

@@ -12,8 +12,7 @@ import "@tensorflow/tfjs-backend-wasm";
 import fc from "fast-check";
 import * as E from "fp-ts/lib/Either.js";
 import * as Scaler from "../../lib/values/scaler.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 async function isOverflow(scaler: Scaler.Scaler, grads: Scaler.Gradients): Promise<boolean> {
   const unscaled = Scaler.unscale(scaler)(grads);

@@ -10,8 +10,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import * as E from "fp-ts/lib/Either.js";
 import * as Schedule from "../../lib/values/schedule.ts";
-
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
+import { torture } from "../support/torture.ts";
 
 function after(n: number, schedule: Schedule.Schedule, metric?: number): Schedule.Schedule {
   for (let i = 0; i < n; i++) schedule = Schedule.next(schedule, metric);

@@ -7,11 +7,10 @@ import { captureState, type Problem, restoreInto, type Selection, type Snapshot 
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
 import assert from "node:assert/strict";
-import process from "node:process";
 import { before, test } from "node:test";
 import { allOrNothing, idOf, right } from "../../support/laws.ts";
+import { torture } from "../../support/torture.ts";
 
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 const { dense } = tf.layers;
 
 before(async () => void await tf.setBackend("cpu"));

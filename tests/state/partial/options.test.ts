@@ -29,12 +29,11 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { before, describe, test } from "node:test";
 import { here, run, there } from "../../support/children.ts";
 import { allOrNothing, exact, idOf, left, right } from "../../support/laws.ts";
+import { torture } from "../../support/torture.ts";
 
-const torture = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 const { dense, dropout } = tf.layers;
 
 before(async () => void await tf.setBackend("cpu"));
