@@ -92,6 +92,7 @@ export function decodeManifestOf<A>(
  * @param checkpoint The number of the checkpoint.
  * @param onProgress Receives the progress after each piece.
  * @param foresee Finds what is wrong with the state before any of its tensors is read.
+ * @param memoryLimit The most bytes of tensors that the memory can hold; no limit by default.
  * @returns The state, its arrays in memory; what `foresee` found; `Damaged` with every problem; `NewerFormat`; `NoCheckpoint`; or the store's
  *   failure, also for lack of memory.
  */
@@ -100,8 +101,9 @@ export function readCheckpoint(
   checkpoint: number,
   onProgress: (progress: Progress) => void = () => {},
   foresee: (encoded: Encoded) => Mismatch | undefined = () => undefined,
+  memoryLimit: number = Infinity,
 ): TaskEither<ReadError | Mismatch, Loaded> {
-  const all = { files: () => true, wanted: () => true };
+  const all = { files: () => true, wanted: () => true, memoryLimit };
   return guarded<ReadError | Mismatch, Loaded>("read", store.locationOf(checkpoint), async () => {
     const manifest = await readManifest(store, checkpoint)();
     if (E.isLeft(manifest)) return manifest;

@@ -8,8 +8,6 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { totalmem } from "node:os";
-import process from "node:process";
 import type { Damaged, Problem, StoreFailed } from "../errors/mod.ts";
 import type { FileEntry, Manifest } from "./manifest.ts";
 import type { Stored } from "./manifest_tree.ts";
@@ -30,6 +28,8 @@ interface FileContent {
 export interface Extent {
   readonly files: (file: FileEntry) => boolean;
   readonly wanted: (stored: Stored) => boolean;
+  /** The most bytes of wanted tensors that the memory can hold. */
+  readonly memoryLimit: number;
 }
 
 /** Gives the bytes of a tensor, undefined if they were not wanted. */
@@ -118,18 +118,10 @@ function missingSha256(store: Store, files: readonly FileEntry[]): readonly Prob
   }));
 }
 
-/** The memory that this process may use, in bytes. */
-function memoryBytes(): number {
-  const { constrainedMemory } = process as { readonly constrainedMemory?: () => number };
-  const most = constrainedMemory?.call(process) ?? 0;
-  return most > 0 ? Math.min(most, totalmem()) : totalmem();
-}
-
 /** A failure if the memory cannot hold so many bytes of tensors. */
-function checkMemory(location: string, bytes: number): E.Either<StoreFailed, void> {
-  const available = memoryBytes();
-  if (bytes <= available) return E.right(undefined);
-  const message = `its tensors take ${bytes} bytes, and this machine has ${available} of memory`;
+function checkMemory(location: string, bytes: number, limit: number): E.Either<StoreFailed, void> {
+  if (bytes <= limit) return E.right(undefined);
+  const message = `its tensors take ${bytes} bytes, and this machine has ${limit} of memory`;
   return E.left(storeFailed("read", location, "ENOMEM", message));
 }
 
@@ -340,7 +332,7 @@ export function readFiles(
   store: Store,
   checkpoint: number,
   manifest: Manifest,
-  { files, wanted }: Extent,
+  { files, wanted, memoryLimit }: Extent,
   onProgress: (progress: Progress) => void,
 ): TaskEither<StoreFailed | Damaged, TensorBytes> {
   const damaged = (problems: readonly Problem[]): E.Either<Damaged, never> =>
@@ -350,7 +342,7 @@ export function readFiles(
     if (withoutDigest.length > 0) return damaged(withoutDigest);
     const bytesOf = ({ element, shape }: Stored): number => sizeOf(shape) * elementBytes(element);
     const wantedBytes = manifest.arrays.filter(wanted).reduce((sum, stored) => sum + bytesOf(stored), 0);
-    const memory = checkMemory(store.locationOf(checkpoint), wantedBytes);
+    const memory = checkMemory(store.locationOf(checkpoint), wantedBytes, memoryLimit);
     if (E.isLeft(memory)) return memory;
     const advance = meter(manifest.files.filter(files).reduce((sum, { bytes }) => sum + bytes, 0), onProgress);
     const expected = manifest.files.map(() => new Map<string, Stored>());

@@ -29,7 +29,7 @@ export function verifyCheckpoint(
   files: (file: FileEntry) => boolean = () => true,
 ): TaskEither<ReadError, Manifest> {
   // The number of strings can only be counted in their bytes.
-  const extent: Extent = { files, wanted: ({ element }) => element === "string" };
+  const extent: Extent = { files, wanted: ({ element }) => element === "string", memoryLimit: Infinity };
   return guarded("read", store.locationOf(checkpoint), async () => {
     const manifest = await readManifest(store, checkpoint)();
     if (E.isLeft(manifest)) return manifest;

@@ -36,6 +36,7 @@ import {
 import { checkStore, type Progress, type Store } from "../store/mod.ts";
 import { noParts, type RestoredParts, type Selection, selectionNames } from "../state/partial/mod.ts";
 import { checkCodecs, type Codecs, type Decoded, type NoCodecs, type Options, type Restored } from "../codecs.ts";
+import { memoryLimit } from "./memory_limit.ts";
 import { preflight } from "./preflight.ts";
 import { type Components, restoreInto, type Snapshot, snapshotOf } from "../snapshot.ts";
 
@@ -200,7 +201,7 @@ async function readFirst(search: Search, descending: readonly number[]): Promise
   const skipped: { readonly checkpoint: number; readonly error: LoadError }[] = [];
   let newest: Damaged | undefined;
   for (const checkpoint of fallback ? descending : descending.slice(0, 1)) {
-    const read = await readCheckpoint(store, checkpoint, progress, foresee)();
+    const read = await readCheckpoint(store, checkpoint, progress, foresee, memoryLimit())();
     if (E.isRight(read)) return E.right(loadedSnapshot(checkpoint, read.right, skipped));
     const error = read.left;
     // Retention removed it meanwhile: a newer one exists.

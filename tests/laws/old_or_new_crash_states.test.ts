@@ -12,7 +12,6 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { posix } from "node:path";
-import process from "node:process";
 import { test } from "node:test";
 import { directoryOn } from "../../lib/store/directory/directory.ts";
 import type { FileSystem, ProcessStatus } from "../../lib/store/directory/file_system.ts";
