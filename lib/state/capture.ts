@@ -267,7 +267,7 @@ function captureTypedArray(context: CaptureContext, value: TypedArray, at: Origi
 function captureRecord(context: CaptureContext, value: object, at: Origin): Node {
   checkProperties(value, at.path);
   return record(
-    Object.entries(value).map(([name, child]): Named => [name, captureValue(context, child, partOrigin(at, name))]),
+    Object.entries(value).map(([name, child]): Named => [name, captureChild(context, child, at, name)]),
   );
 }
 
@@ -280,10 +280,16 @@ function captureList(context: CaptureContext, value: readonly unknown[], at: Ori
   checkItems(value, at.path);
   // `Array.from` visits holes, which `map` would skip.
   return Array.from(value, (item, i) => {
-    if (typeof item === "number") return captureNumber(item);
     if (item === undefined && !(i in value)) throw cannotCapture(join(at.path, i), "an item", "a hole in the array");
-    return captureValue(context, item, partOrigin(at, i));
+    return captureChild(context, item, at, i);
   });
+}
+
+/** Captures a child of plain data. Most are scalars, whose paths are not made. */
+function captureChild(context: CaptureContext, value: unknown, at: Origin, part: string | number): Node {
+  if (typeof value === "number") return captureNumber(value);
+  if (value === null || typeof value === "boolean" || (typeof value === "string" && !at.inFields)) return value;
+  return captureValue(context, value, partOrigin(at, part));
 }
 
 /** Rejects a record that has computed, hidden or symbol properties, which a restore could not reproduce. */
