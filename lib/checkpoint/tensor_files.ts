@@ -249,7 +249,7 @@ async function readTensorFile(
   part: OpenPart,
   entry: FileEntry,
   expected: ReadonlyMap<string, Stored>,
-  wanted: (stored: Stored) => boolean,
+  { wanted, memoryLimit }: Extent,
   advance: (bytes: number) => void,
 ): Promise<E.Either<FileError, FileContent>> {
   const digest = digestCheck(entry, advance);
@@ -263,7 +263,7 @@ async function readTensorFile(
     return stored !== undefined && wanted(stored);
   };
   const wantedBytes = tensors.filter(isWanted).reduce((sum, { begin, end }) => sum + end - begin, 0);
-  const memory = checkMemory(entry.name, wantedBytes);
+  const memory = checkMemory(entry.name, wantedBytes, memoryLimit);
   if (E.isLeft(memory)) return memory;
   const bytes = new Map<string, Uint8Array>();
   const read = await readInOrder(part, viewReads(header.right, isWanted, bytes), digest.update);
@@ -296,7 +296,7 @@ async function readFile(
   checkpoint: number,
   entry: FileEntry,
   tensors: ReadonlyMap<string, Stored>,
-  wanted: (stored: Stored) => boolean,
+  extent: Extent,
   advance: (bytes: number) => void,
 ): Promise<E.Either<FileError, FileContent>> {
   const part = await store.open(checkpoint, entry.name)();
@@ -312,7 +312,7 @@ async function readFile(
   try {
     return entry.name === modelIndex && tensors.size === 0
       ? await readIndexFile(part.right, entry, advance)
-      : await readTensorFile(part.right, entry, tensors, wanted, advance);
+      : await readTensorFile(part.right, entry, tensors, extent, advance);
   } finally {
     await part.right.close();
   }
@@ -332,11 +332,12 @@ export function readFiles(
   store: Store,
   checkpoint: number,
   manifest: Manifest,
-  { files, wanted, memoryLimit }: Extent,
+  extent: Extent,
   onProgress: (progress: Progress) => void,
 ): TaskEither<StoreFailed | Damaged, TensorBytes> {
   const damaged = (problems: readonly Problem[]): E.Either<Damaged, never> =>
     E.left({ _tag: "Damaged", checkpoint, problems });
+  const { files, wanted, memoryLimit } = extent;
   return async () => {
     const withoutDigest = missingSha256(store, manifest.files);
     if (withoutDigest.length > 0) return damaged(withoutDigest);
@@ -351,7 +352,7 @@ export function readFiles(
     const problems: Problem[] = [];
     for (const [i, entry] of manifest.files.entries()) {
       if (!files(entry)) continue;
-      const content = await readFile(store, checkpoint, entry, expected[i] ?? new Map(), wanted, advance);
+      const content = await readFile(store, checkpoint, entry, expected[i] ?? new Map(), extent, advance);
       if (E.isRight(content)) contents[i] = content.right;
       else if ("_tag" in content.left) return E.left(content.left);
       else problems.push(...content.left);
