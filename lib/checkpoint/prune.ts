@@ -343,7 +343,7 @@ const nothing: Removal = { removed: [], notRemoved: [], notes: [] };
 
 /** The removal of a save whose retention could not list the store. */
 export function unlisted(failed: StoreFailed): Removal {
-  return { ...nothing, notes: [`Retention.Retention removed nothing: ${reasonOf(failed)}`] };
+  return { ...nothing, notes: [`Retention removed nothing: ${reasonOf(failed)}`] };
 }
 
 /**
@@ -364,7 +364,7 @@ export async function retain(
   const decision = E.tryCatch(() => decisionOf(keep, entries, Date.now()), E.toError);
   if (E.isLeft(decision)) {
     const { name, message } = decision.left;
-    return { ...nothing, notes: [`Retention.Retention removed nothing: the policy threw ${name}: ${message}`] };
+    return { ...nothing, notes: [`Retention removed nothing: the policy threw ${name}: ${message}`] };
   }
   const { remove, unknownMetrics = [] } = decision.right;
   const unwanted = new Set(remove);

@@ -22,7 +22,7 @@ import {
   type FieldsWithoutValue,
   restoreCallbackFields,
 } from "./callback_fields.ts";
-import { Rng } from "../values/mod.ts";
+import type { Rng } from "../values/mod.ts";
 import { isPlainRecord } from "../validation/mod.ts";
 import { captureState, id, release, restoreInto, restoreState, type Snapshot, snapshotOf } from "../snapshot.ts";
 import { type Callbacks, callbacksOf, type Logs, type Trainer } from "../tfjs/mod.ts";

@@ -315,7 +315,7 @@ const loader = Loader.fromArray([1]);
 const step = (state: object): object => state;
 
 const misused: readonly (readonly [what: string, call: () => unknown, found: RegExp])[] = [
-  ["a path that is no string", () => unchecked.directory(5), /folder's path, found 5/],
+  ["a path that is no string", () => unchecked.directory(5), /path of a folder.*found 5/],
   ["no options", () => unchecked.directory("x", null), /record of options, found null/],
   [
     "a misspelt option",
