@@ -361,7 +361,7 @@ test("nothing silent: a cursor on other data is an error of load and of train th
     assert.equal(left(trained)._tag, "CursorMismatch");
     assert.match(
       explain(left(trained)),
-      /not the data this run was trained on[^]*fingerprint: data: expected "array:10/,
+      /differs from the data that this run was trained on[^]*fingerprint: data: expected "array:10/,
     );
   }
   assert.equal((await runOrThrow(list(store))).entries.length, 1);
