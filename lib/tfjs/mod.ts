@@ -8,31 +8,12 @@
  *
  * @module
  */
-export { disposeOnFailure, registeredVariable } from "./engine.ts";
+export { disposeOnFailure, registeredVariable, secondCopyFault } from "./engine.ts";
 export { onDevice } from "./device_errors.ts";
 export { backendName, exactBackend, isExact, memoryProblem, type Settings } from "./backend.ts";
 export { hold, holdAt, variablesToTensors } from "./tensor_data.ts";
 export { checkTensor, shapeOf, tensorKind } from "./tensor.ts";
 export { assignAtCommit, givenVariableName, layerWeights, variableKind } from "./variable.ts";
-export {
-  checkClass,
-  checkFieldClasses,
-  classNameOf,
-  encodeFieldClasses,
-  encodingVersion,
-  isOldEncoding,
-  isTfjsClass,
-  isTfjsName,
-  registeredClass,
-  rememberPrototypes,
-  secondCopyFault,
-  type Serializable,
-  type SerializableField,
-  serializableFields,
-  tfjsBase,
-  tfjsFieldsOf,
-  unbuildableClass,
-} from "./class_name.ts";
 export {
   batchOf,
   drawingFrom,
@@ -44,7 +25,7 @@ export {
   type TfDataset,
 } from "./dataset_api.ts";
 export { type CallNode, callsOf, layerFields, type LayerVariable, modelFields } from "./private_fields.ts";
-export { listItems, recordEntries, stateIn } from "./state_nodes.ts";
+export { listItems, recordEntries, stateIn, textIn } from "./state_nodes.ts";
 export {
   argumentFieldsOf,
   type Batch,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { isBranch, type Named, type Node } from "../state/mod.ts";
+import { entry, isBranch, type Named, type Node } from "../state/mod.ts";
 
 // --- combinators
 
@@ -15,6 +15,12 @@ export function listItems(node: Node | undefined): readonly Node[] {
 /** The entries of a record node; none for other nodes. */
 export function recordEntries(node: Node | undefined): readonly Named[] {
   return node !== undefined && isBranch(node) && node.is === "record" ? node.entries : [];
+}
+
+/** A text among the entries of a record node; null if there is none. */
+export function textIn(node: Node | undefined, name: string): string | null {
+  const text = entry(node, name);
+  return typeof text === "string" ? text : null;
 }
 
 /** The state in a kind node; other nodes as they are. */

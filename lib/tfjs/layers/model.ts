@@ -16,19 +16,16 @@ import {
   type Site,
   type Target,
 } from "../../state/mod.ts";
-import { isAllocation } from "../../errors/mod.ts";
+import { isAllocation, toError } from "../../errors/mod.ts";
+import { layerFields, listItems, modelFields, recordEntries } from "../mod.ts";
 import {
   classNameOf,
   encodingVersion,
   isTfjsClass,
   isTfjsName,
-  layerFields,
-  listItems,
-  modelFields,
-  recordEntries,
   registeredClass,
   rememberPrototypes,
-} from "../mod.ts";
+} from "./class_name.ts";
 import { buildCompile, encodeCompile, restoreCompile } from "./compile_state.ts";
 import { advanceCounters, checkInputNames, encodeInputNames, nameInputsAndOutputs } from "./input_names.ts";
 import { encodeFlags, restoreFlags } from "./layer_flags.ts";
@@ -75,10 +72,8 @@ function encodeModel(model: tf.LayersModel, site: Site): Node {
   const unbuilt = isUnbuilt(model);
   const lost = unbuilt ? undefined : layerFields(model).weights.find(({ val }) => !site.names.has(val));
   if (lost !== undefined) {
-    site.refuse(
-      "weights in layers, or in fields that are layers or arrays of layers",
-      `${lost.originalName} elsewhere`,
-    );
+    const expected = "weights in layers, or in fields that are layers or arrays of layers";
+    site.refuse(expected, `${lost.originalName} elsewhere`);
   }
   const state = record([
     ["class", modelClassName(model)],
@@ -102,11 +97,8 @@ function reportUserLayers(layers: readonly tf.layers.Layer[], target: Target, er
   const own = layers.filter((layer) => !isTfjsClass(layer) && !(layer instanceof tf.LayersModel));
   if (own.length === 0 || isAllocation(error)) throw error;
   const names = own.map((layer) => layer.getClassName()).join(", ");
-  target.problem(
-    "class",
-    `layers that can be called as before: getConfig and fromConfig of ${names} to keep every argument, those of Layer too`,
-    error instanceof Error ? error.message : String(error),
-  );
+  const remedy = `getConfig and fromConfig of ${names} to keep every argument, those of Layer too`;
+  target.problem("class", `layers that can be called as before: ${remedy}`, toError(error).message);
 }
 
 function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
@@ -143,10 +135,8 @@ function restoreModel(state: Node, target: Target, model: tf.LayersModel): void 
     target.problem("length", `${model.layers.length} layers`, `${layers.length}`, "layers");
   }
   layers.forEach((node, i) => model.layers[i] && target.part(["layers", i], model.layers[i], node));
-  if (
-    !isSequential(model) &&
-    JSON.stringify(graphOf(model)) !== JSON.stringify(target.plain(entry(state, "graph") ?? null))
-  ) {
+  const [graph, saved] = [isSequential(model) ? null : graphOf(model), target.plain(entry(state, "graph") ?? null)];
+  if (graph !== null && JSON.stringify(graph) !== JSON.stringify(saved)) {
     target.problem("config", "the layers called as in the live model", "another graph of calls", "graph");
   }
   restoreFlags(entry(state, "flags"), target, () => model);
@@ -163,23 +153,17 @@ function withLiveGraph(
 ): ReturnType<NonNullable<PartsOf["moved"]>> {
   const graph = entry(live, "graph");
   const merged = record(
-    recordEntries(state).map(([name, node]) => [
-      name,
-      name === "graph" && node !== null && graph !== undefined ? graph : node,
-    ]),
+    recordEntries(state).map(([name, node]) => {
+      return [name, name === "graph" && node !== null && graph !== undefined ? graph : node];
+    }),
   );
   const difference = graphDifference(saved, live, positions);
   if (difference === undefined) return { state: merged };
   const where = typeof difference === "number" ? `layers/${difference}` : `the model's ${difference}`;
-  return {
-    state: merged,
-    problem: {
-      at: graph === undefined || graph === null ? "layers" : "graph",
-      expected: "the layers that both models have, called in the order of the live one",
-      found:
-        `another order before ${where}: build the model as it was saved, or skip the saved layer and keep the live one`,
-    },
-  };
+  const expected = "the layers that both models have, called in the order of the live one";
+  const remedy = "build the model as it was saved, or skip the saved layer and keep the live one";
+  const found = `another order before ${where}: ${remedy}`;
+  return { state: merged, problem: { at: graph == null ? "layers" : "graph", expected, found } };
 }
 
 /** The kind of sequential and functional models. */

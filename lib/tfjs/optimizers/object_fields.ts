@@ -29,7 +29,7 @@ type ObjectFields = Record<string, unknown>;
  * @param site The object's site.
  * @returns A record of the fields. Symbols, accessors and fields that are not enumerable are refused.
  */
-export function encodeFields(object: object, skip: ReadonlySet<string>, site: Site): Node {
+export function encodeFields(object: object, skip: ReadonlySet<string | symbol>, site: Site): Node {
   return site.deferred(
     "fields",
     (at) =>
@@ -64,7 +64,7 @@ function ownFieldNames(object: object, site: Site): readonly string[] {
 export function restoreFields(
   state: Node,
   object: object,
-  skip: ReadonlySet<string>,
+  skip: ReadonlySet<string | symbol>,
   target: Target,
 ): void {
   const fields = object as ObjectFields;

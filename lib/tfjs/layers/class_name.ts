@@ -8,8 +8,8 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { aside, entry, join, type Named, type Node, record, type Target } from "../state/mod.ts";
-import { recordEntries } from "./state_nodes.ts";
+import { aside, type Branch, entry, join, type Named, type Node, record, type Target } from "../../state/mod.ts";
+import { recordEntries, textIn } from "../mod.ts";
 
 // --- types
 
@@ -18,6 +18,12 @@ export interface Serializable {
   readonly getClassName: () => string;
   readonly getConfig?: () => tf.serialization.ConfigDict;
 }
+
+/** A class and its `fromConfig`, as tfjs registers them. */
+type RegisteredClass = readonly [
+  Class: { readonly prototype: object },
+  fromConfig: (cls: object, config: object) => object,
+];
 
 /** A serializable object in a field of another, such as a regularizer of a layer, with the path of the field. */
 export type SerializableField = readonly [at: string, value: Serializable];
@@ -29,52 +35,26 @@ interface TfjsClass {
   readonly fields: ReadonlySet<string>;
 }
 
-type AnyConstructor = new (args: object) => object;
-
 // --- constructors
 
 /** A value for every argument that a layer of tfjs requires. */
-function requiredArguments(): Record<string, unknown> {
-  const [cell, layer] = [
-    tf.layers.simpleRNNCell({ units: 1, name: "cell" }),
-    tf.layers.simpleRNN({ units: 1, name: "layer" }),
-  ];
-  return {
-    name: "sample",
-    units: 1,
-    filters: 1,
-    kernelSize: 1,
-    rate: 0,
-    inputShape: [1],
-    inputDim: 1,
-    outputDim: 1,
-    activation: "linear",
-    n: 1,
-    targetShape: [1],
-    dims: [1],
-    cropping: 0,
-    axes: 1,
-    stddev: 0,
-    scale: 1,
-    numTokens: 1,
-    height: 1,
-    width: 1,
-    factor: 0.5,
-    cell,
-    cells: [cell],
-    layer,
-  };
+function requiredArguments(): object {
+  const names = ["units", "filters", "kernelSize", "inputDim", "outputDim", "n", "axes", "scale", "numTokens"];
+  const sizes = Object.fromEntries([...names, "height", "width"].map((name) => [name, 1]));
+  const shapes = { inputShape: [1], targetShape: [1], dims: [1] };
+  const rates = { rate: 0, stddev: 0, cropping: 0, factor: 0.5 };
+  const cell = tf.layers.simpleRNNCell({ units: 1, name: "cell" });
+  const layer = tf.layers.simpleRNN({ units: 1, name: "layer" });
+  return { name: "sample", activation: "linear", ...sizes, ...shapes, ...rates, cell, cells: [cell], layer };
 }
 
 /** The objects that factories make. Failing calls are skipped: another version of tfjs may require other arguments. */
-function instancesMadeBy(
-  factories: Readonly<Record<string, unknown>>,
-  args: (name: string) => unknown,
-): readonly Serializable[] {
+function instancesMadeBy(factories: object, args: object): readonly Serializable[] {
   return Object.entries(factories).flatMap(([name, factory]) => {
     if (typeof factory !== "function" || /^[A-Z]/.test(name) || name === "input") return [];
     try {
-      return [(factory as (args: unknown) => Serializable)(args(name))];
+      // A copy, because some constructors write into their arguments.
+      return [factory({ ...args })];
     } catch {
       return [];
     }
@@ -82,22 +62,13 @@ function instancesMadeBy(
 }
 
 /** The classes that no factory makes: activations, and the class of Keras's functional models. */
-const withoutFactory: readonly (readonly [object, string])[] = [
+const withoutFactory: readonly string[] = [
   ...["elu", "selu", "relu", "relu6", "linear", "sigmoid", "hardSigmoid", "softplus", "softsign", "tanh", "softmax"],
   ...["logSoftmax", "gelu", "gelu_new", "mish", "swish", "Functional"],
-].flatMap((name) => {
-  const found = tf.serialization.SerializationMap.getMap().classNameMap[name];
-  return found === undefined ? [] : [[found[0].prototype as object, name] as const];
-});
+];
 
 function prototypeOf(object: object): object {
   return Object.getPrototypeOf(object) as object;
-}
-
-/** Computes a value at the first call. */
-function once<A extends object>(make: () => A): () => A {
-  let made: A | undefined;
-  return () => made ??= make();
 }
 
 /** An object as a class of tfjs, with the fields that its constructor has set. */
@@ -105,36 +76,33 @@ function classOfSample(sample: object, name: string): readonly [object, TfjsClas
   return [prototypeOf(sample), { name, fields: new Set(Object.keys(sample)) }];
 }
 
+let classes: ReadonlyMap<object, TfjsClass> | undefined;
+
 /** tfjs's own classes by prototype. Their samples are named, so that making them advances no counter of names. */
-const tfjsClasses: () => ReadonlyMap<object, TfjsClass> = once(() => {
-  const [Layer, RNNCell] = [tf.layers.Layer, tf.layers.RNNCell] as unknown as readonly [AnyConstructor, AnyConstructor];
-  const args = { name: "sample", inputShape: [1] };
-  const fields = new Set<string>();
-  return new Map([
-    ...withoutFactory.map(([prototype, name]) => [prototype, { name, fields }] as const),
-    [tf.LayersModel.prototype, { name: "Model", fields }],
-    [tf.Sequential.prototype, { name: "Sequential", fields }],
-    classOfSample(new Layer(args), "Layer"),
-    classOfSample(new RNNCell(args), "RNNCell"),
+function tfjsClasses(): ReadonlyMap<object, TfjsClass> {
+  return classes ??= new Map([
+    ...withoutFactory.flatMap((name) => {
+      const found = registeredClass(name);
+      return found === undefined ? [] : [[found[0].prototype, { name, fields: new Set<string>() }] as const];
+    }),
+    [tf.LayersModel.prototype, { name: "Model", fields: new Set<string>() }],
+    [tf.Sequential.prototype, { name: "Sequential", fields: new Set<string>() }],
+    ...([[tf.layers.Layer, "Layer"], [tf.layers.RNNCell, "RNNCell"]] as const).map(([Class, name]) =>
+      classOfSample(new (Class as unknown as new (args: object) => object)({ name, inputShape: [1] }), name)
+    ),
     ...[
-      ...instancesMadeBy(tf.layers, requiredArguments),
-      ...instancesMadeBy(tf.regularizers, () => ({})),
-      ...instancesMadeBy(tf.constraints, () => ({})),
-      ...instancesMadeBy(tf.initializers, () => ({ value: 0, scale: 1, mode: "fanIn", distribution: "normal" })),
+      ...instancesMadeBy(tf.layers, requiredArguments()),
+      ...instancesMadeBy(tf.regularizers, {}),
+      ...instancesMadeBy(tf.constraints, {}),
+      ...instancesMadeBy(tf.initializers, { value: 0, scale: 1, mode: "fanIn", distribution: "normal" }),
     ].map((sample) => classOfSample(sample, sample.getClassName())),
   ]);
-});
-
-/** The nearest class of tfjs in a prototype chain. */
-function nearestTfjsClass(prototype: object | null): TfjsClass | undefined {
-  if (prototype === null) return undefined;
-  return tfjsClasses().get(prototype) ?? nearestTfjsClass(Object.getPrototypeOf(prototype) as object | null);
 }
 
-/** The fault of an object that looks like one of a base class but is not an instance: it comes from another copy of tfjs. */
-export function secondCopyFault(object: object, base: { readonly prototype: object }): string | undefined {
-  if (Object.prototype.isPrototypeOf.call(base.prototype, object)) return undefined;
-  return `a ${object.constructor.name} of a second copy of tfjs: install one copy, the one this toolkit has as its peer (npm ls @tensorflow/tfjs lists them)`;
+/** The nearest class of tfjs in a prototype chain. */
+export function nearestTfjsClass(prototype: object | null): TfjsClass | undefined {
+  if (prototype === null) return undefined;
+  return tfjsClasses().get(prototype) ?? nearestTfjsClass(prototypeOf(prototype));
 }
 
 /** Whether an object is an instance of one of tfjs's own classes, and not of a subclass. */
@@ -147,20 +115,10 @@ export function isTfjsName(name: string): boolean {
   return [...tfjsClasses().values()].some((own) => own.name === name);
 }
 
-/** The name of the nearest class of tfjs in a prototype chain. */
-export function tfjsBase(prototype: object | null): string | undefined {
-  return nearestTfjsClass(prototype)?.name;
-}
-
-/** The names of the fields that the constructor of the nearest class of tfjs sets in an object. */
-export function tfjsFieldsOf(object: object): ReadonlySet<string> {
-  return nearestTfjsClass(prototypeOf(object))?.fields ?? new Set();
-}
-
 /** The class registered under a name. */
-export function registeredClass(name: string): readonly [{ readonly prototype: object }, unknown] | undefined {
+export function registeredClass(name: string): RegisteredClass | undefined {
   const { classNameMap } = tf.serialization.SerializationMap.getMap();
-  return Object.hasOwn(classNameMap, name) ? classNameMap[name] : undefined;
+  return Object.hasOwn(classNameMap, name) ? classNameMap[name] as RegisteredClass : undefined;
 }
 
 /** Whether a class declares its own class name, and does not inherit it. */
@@ -227,8 +185,7 @@ export function unbuildableClass(className: string): { readonly expected: string
 
 /** Whether a value has a class name: layers, optimizers, regularizers, constraints, initializers, activations. */
 function isSerializable(value: unknown): value is Serializable {
-  return typeof value === "object" && value !== null &&
-    typeof (value as { readonly getClassName?: unknown }).getClassName === "function";
+  return typeof Object(value).getClassName === "function";
 }
 
 /** Longer arrays in a field are not searched. */
@@ -257,27 +214,20 @@ export function serializableFields(
 // --- capture and restore
 
 /** The prototypes of objects captured in this process, which tell apart two classes of one name. */
-const capturedPrototypes = new WeakMap<
-  object,
-  { readonly self: object; readonly fields: ReadonlyMap<string, object> }
->();
+const capturedPrototypes = new WeakMap<Branch, readonly [self: object, fields: ReadonlyMap<string, object>]>();
 
 /** Remembers the prototypes that a state was captured from; a checkpoint keeps only class names. */
-export function rememberPrototypes(state: Node, live: object, fields: readonly SerializableField[]): void {
-  if (typeof state !== "object" || state === null) return;
-  capturedPrototypes.set(state, {
-    self: prototypeOf(live),
-    fields: new Map(fields.map(([at, field]) => [at, prototypeOf(field)])),
-  });
+export function rememberPrototypes(state: Branch, live: object, fields: readonly SerializableField[]): void {
+  const ofFields = new Map(fields.map(([at, field]) => [at, prototypeOf(field)]));
+  capturedPrototypes.set(state, [prototypeOf(live), ofFields]);
 }
 
 /** The class of each field for which {@link classNameOf} is more than its `className`. */
 function ambiguousClasses(fields: readonly SerializableField[]): ReadonlyMap<string, string> {
-  return new Map(
-    fields.map(([at, field]) => [at, classNameOf(field), field.getClassName()] as const)
-      .filter(([, found, name]) => found !== name)
-      .map(([at, found]) => [at, found]),
-  );
+  return new Map(fields.flatMap(([at, field]) => {
+    const found = classNameOf(field);
+    return found === field.getClassName() ? [] : [[at, found] as const];
+  }));
 }
 
 /** The state entry `classes`: the classes of fields that their `className` does not identify. */
@@ -310,14 +260,12 @@ function reportClass(target: Target, live: string, saved: string, at?: string): 
 export function checkClass(state: Node, target: Target, live: object, liveClass: string): boolean {
   const saved = String(entry(state, "class"));
   if (saved !== liveClass) {
-    if (!target.fresh && isOldEncoding(state) && saved === (live as Partial<Serializable>).getClassName?.()) {
-      return true;
-    }
+    const isOldName = saved === (live as Partial<Serializable>).getClassName?.();
+    if (!target.fresh && isOldEncoding(state) && isOldName) return true;
     reportClass(target, liveClass, saved);
     return false;
   }
-  const before = typeof state === "object" && state !== null ? capturedPrototypes.get(state)?.self : undefined;
-  if (!hasOtherPrototype(before, live)) return true;
+  if (!hasOtherPrototype(capturedPrototypes.get(state as Branch)?.[0], live)) return true;
   target.problem("class", `the class ${saved} that was captured`, "another class of the same name");
   return false;
 }
@@ -328,20 +276,17 @@ export function checkFieldClasses(state: Node, target: Target, live: object): vo
   const fields = serializableFields(live);
   const [liveClasses, saved] = [ambiguousClasses(fields), entry(state, "classes")];
   const names = new Map(fields.map(([at, field]) => [at, field.getClassName()]));
-  const savedAt = (at: string): string | undefined => {
-    const className = entry(saved, at);
-    return typeof className === "string" ? className : undefined;
-  };
+  const savedAt = (at: string): string | undefined => textIn(saved, at) ?? undefined;
   const paths = new Set([...liveClasses.keys(), ...recordEntries(saved).map(([at]) => at)]);
   const differing = [...paths].filter((at) => liveClasses.get(at) !== savedAt(at));
   for (const at of differing) {
     const name = names.get(at) ?? "none";
     reportClass(target, liveClasses.get(at) ?? name, savedAt(at) ?? name, `config/${at}`);
   }
-  const captured = typeof state === "object" && state !== null ? capturedPrototypes.get(state)?.fields : undefined;
+  const captured = capturedPrototypes.get(state as Branch)?.[1];
   for (const [at, field] of fields) {
     const [prototype, name] = [captured?.get(at), field.getClassName()];
-    const declared = (prototype as { readonly constructor?: { readonly className?: unknown } })?.constructor?.className;
+    const declared: unknown = Object(prototype?.constructor).className;
     if (!differing.includes(at) && declared === name && hasOtherPrototype(prototype, field)) {
       target.problem("class", `the class ${name} that was captured`, "another class of the same name", `config/${at}`);
     }
