@@ -13,9 +13,7 @@ import { type DeviceFailed, toError } from "../errors/mod.ts";
 
 // --- types
 
-interface TensorInfo {
-  readonly dataId: object;
-}
+type TensorInfo = { readonly dataId: object };
 
 /** A compute program of tfjs. Its key is complete before it is compiled. */
 interface Program {
@@ -55,29 +53,21 @@ interface WebGPUBackend {
   submitQueue(): void;
 }
 
-/** A set of data ids that an error made invalid. */
-interface InvalidData {
-  readonly ids: WeakSet<object>;
-  readonly failure: DeviceFailed;
-}
+/** A failure, and the ids of the data that it made invalid. */
+type Invalidation = readonly [failure: DeviceFailed, data: readonly WeakSet<object>[]];
 
-/** A program that was compiled and not validated yet. */
-interface PendingProgram {
-  readonly kernel: string;
-  /** The outputs of the command buffers that contain it. */
-  readonly batches: Set<WeakSet<object>>;
-}
+/** A program that was compiled and not validated yet, with the outputs of the command buffers that contain it. */
+type PendingProgram = readonly [kernel: string, batches: Set<WeakSet<object>>];
 
 /** The state of a watched device. */
 interface DeviceWatch {
   readonly backend: WebGPUBackend;
   /** All failures so far. */
-  readonly failures: DeviceFailed[];
+  readonly failures: Invalidation[];
   /** The number of failures when the device last reported. */
   reported: number;
   /** The kernels whose programs were rejected. */
   readonly rejectedKernels: Set<string>;
-  readonly invalid: InvalidData[];
   /** Data that was computed, or uploaded with a command buffer, since the device last reported. */
   unconfirmed: WeakSet<object>;
   /** The part of it that is in the command buffer now being filled. */
@@ -101,19 +91,9 @@ function firstLine(message: string): string {
   return message.split("\n").map((line) => line.trim()).find((line) => line !== "") ?? "no reason";
 }
 
-/** The failure that made data invalid, if one did. */
-function invalidatedBy({ invalid }: DeviceWatch, dataId: object): DeviceFailed | undefined {
-  return invalid.find(({ ids }) => ids.has(dataId))?.failure;
-}
-
-/** Records a failure and the data that it made invalid. */
-function recordFailure(
-  { failures, invalid }: DeviceWatch,
-  failure: DeviceFailed,
-  sets: Iterable<WeakSet<object>>,
-): void {
-  failures.push(failure);
-  for (const ids of sets) invalid.push({ ids, failure });
+/** The failure that made data invalid, if one did, and that data. */
+function invalidatedBy({ failures }: DeviceWatch, dataId: object): Invalidation | undefined {
+  return failures.find(([, data]) => data.some((ids) => ids.has(dataId)));
 }
 
 /** Makes a program throw from now on: tfjs looks its pipeline up at each run. */
@@ -136,26 +116,26 @@ function flush({ backend }: DeviceWatch): void {
 
 /** Validates each pipeline that is created while a program runs. */
 function watchPipelines(watch: DeviceWatch, runningProgram: () => Program | undefined): void {
-  const { device } = watch.backend;
+  const { backend: { device }, pending, rejectedKernels, failures } = watch;
   const create = device.createComputePipeline.bind(device);
   device.createComputePipeline = (descriptor) => {
     const program = runningProgram();
     if (program === undefined) return create(descriptor);
     const [key, kernel] = [program.shaderKey, program.constructor.name];
     const batches = new Set<WeakSet<object>>();
-    watch.pending.set(key, { kernel, batches });
+    pending.set(key, [kernel, batches]);
     device.pushErrorScope("validation");
     const pipeline = create(descriptor);
     device.popErrorScope().then((error) => {
-      watch.pending.delete(key);
+      pending.delete(key);
       if (error === null) return;
       const failure: DeviceFailed = { _tag: "DeviceFailed", kernel, message: firstLine(error.message) };
-      recordFailure(watch, failure, batches);
+      failures.push([failure, [...batches]]);
       // Later operations must not join the command buffer that is dropped.
       flush(watch);
       blockProgram(watch, key, failure);
-      watch.rejectedKernels.add(kernel);
-    }, () => watch.pending.delete(key));
+      rejectedKernels.add(kernel);
+    }, () => pending.delete(key));
     return pipeline;
   };
 }
@@ -178,12 +158,9 @@ function watchPrograms(watch: DeviceWatch): void {
     } finally {
       running = undefined;
     }
-    for (const set of [batch, watch.unconfirmed]) set.add(result.dataId);
-    watch.pending.get(program.shaderKey)?.batches.add(batch);
-    for (const { dataId } of inputs) {
-      const failure = invalidatedBy(watch, dataId);
-      if (failure !== undefined) watch.invalid.find((one) => one.failure === failure)?.ids.add(result.dataId);
-    }
+    for (const ids of [batch, watch.unconfirmed]) ids.add(result.dataId);
+    watch.pending.get(program.shaderKey)?.[1].add(batch);
+    for (const { dataId } of inputs) invalidatedBy(watch, dataId)?.[1][0]?.add(result.dataId);
     return result;
   };
 }
@@ -196,9 +173,8 @@ function watchSubmissions(watch: DeviceWatch): void {
     const { length } = backend.stagingPendingDisposal;
     upload(dataId);
     // A staged upload is a copy in the command buffer; other uploads happen at once.
-    if (backend.stagingPendingDisposal.length > length) {
-      for (const set of [watch.batch, watch.unconfirmed]) set.add(dataId);
-    }
+    if (backend.stagingPendingDisposal.length === length) return;
+    for (const ids of [watch.batch, watch.unconfirmed]) ids.add(dataId);
   };
   backend.submitQueue = () => {
     submit();
@@ -211,11 +187,11 @@ function listenToDevice(watch: DeviceWatch): void {
   const { backend: { device }, rejectedKernels, pending } = watch;
   device.addEventListener("uncapturederror", ({ error }) => {
     const message = error?.message ?? "";
-    const kernels = [...rejectedKernels, ...[...pending.values()].map(({ kernel }) => kernel)];
+    const kernels = [...rejectedKernels, ...[...pending.values()].map(([kernel]) => kernel)];
     // Skip the consequences of a rejected pipeline: its error scope reports the program and the invalid data.
     const isConsequence = kernels.some((kernel) => message.includes(kernel)) || watch.failures.length > watch.reported;
     if (/shader|invalid/i.test(message) && isConsequence) return;
-    recordFailure(watch, { _tag: "DeviceFailed", message: firstLine(message) }, [watch.unconfirmed]);
+    watch.failures.push([{ _tag: "DeviceFailed", message: firstLine(message) }, [watch.unconfirmed]]);
   });
   device.lost.then(({ message }) => {
     watch.lost = message || "the device was lost";
@@ -233,7 +209,6 @@ function watchOf(backend: unknown): DeviceWatch | undefined {
     failures: [],
     reported: 0,
     rejectedKernels: new Set(),
-    invalid: [],
     unconfirmed: new WeakSet(),
     batch: new WeakSet(),
     pending: new Map(),
@@ -301,7 +276,7 @@ export async function onDevice<A>(part: () => A | Promise<A>): Promise<A> {
   } finally {
     await awaitReport(watch);
   }
-  const since = watch.failures.slice(before);
+  const since = watch.failures.slice(before).map(([failure]) => failure);
   const failure = since.find(({ kernel }) => kernel !== undefined) ?? since[0];
   if (failure !== undefined) throw toError(failure);
   return result;
@@ -315,7 +290,7 @@ export async function onDevice<A>(part: () => A | Promise<A>): Promise<A> {
  */
 export function checkData(backend: unknown, dataId: object): void {
   const watch = watchOf(backend);
-  const failure = watch && invalidatedBy(watch, dataId);
+  const [failure] = (watch && invalidatedBy(watch, dataId)) ?? [];
   if (failure !== undefined) throw toError(failure);
 }
 

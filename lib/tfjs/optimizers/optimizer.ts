@@ -11,7 +11,7 @@ import * as tf from "@tensorflow/tfjs";
 import type { IO } from "fp-ts/lib/IO.js";
 import { aside, entry, type Kind, type Node, record, scalar, type Site, type Target } from "../../state/mod.ts";
 import { demand, isPlainRecord, must } from "../../validation/mod.ts";
-import { assignAtCommit, checkTensor, holdAt, listItems, secondCopyFault, shapeOf, stateIn } from "../mod.ts";
+import { assignAtCommit, checkTensor, holdAt, listItems, secondCopyFault, shapeOf, stateIn, textIn } from "../mod.ts";
 import { encodeFields, restoreFields } from "./object_fields.ts";
 import {
   buildOptimizerOf,
@@ -29,16 +29,13 @@ import {
 
 // --- types
 
-interface Slot {
-  readonly originalName: string;
-  readonly variable: tf.Variable;
-}
+type Slot = { readonly originalName: string; readonly variable: tf.Variable };
 
-/** An optimizer's protected fields. */
-type OptimizerFields = Record<string, unknown> & { iterations_?: number };
+type OptimizerFields = Record<string, unknown>;
 
 // --- constructors
 
+/** An optimizer's protected fields. */
 function optimizerFields(optimizer: tf.Optimizer): OptimizerFields {
   return optimizer as unknown as OptimizerFields;
 }
@@ -55,7 +52,13 @@ function slotsOf(fields: OptimizerFields, name: string): readonly Slot[] {
  * @param name The field that holds the list.
  * @param suffix The suffix of the slots' names.
  */
-function restoreSlots(name: string, suffix: string, saved: Node, target: Target, fields: OptimizerFields): void {
+function restoreSlots(
+  name: string,
+  suffix: string,
+  saved: Node | undefined,
+  target: Target,
+  fields: OptimizerFields,
+): void {
   const live = slotsOf(fields, name);
   if (live.some((slot) => slot.variable.isDisposed)) target.problem("data", "a live optimizer", "a disposed one");
   const prepared = listItems(saved).flatMap((node, i): (readonly [Slot, commit: () => void])[] => {
@@ -98,7 +101,7 @@ function encodeSeven(optimizer: tf.Optimizer, of: OptimizerClass, site: Site): N
   return record([
     ["class", of.name],
     ["config", recordOf([...layout.numbers, ...layout.flags], (name) => site.plain(fields[name]))],
-    ["iterations", fields.iterations_ ?? 0],
+    ["iterations", (fields["iterations_"] ?? 0) as number],
     ["slots", recordOf(Object.keys(layout.slots), encodeSlots)],
     ["scalars", recordOf([...layout.variables, ...layout.scalars], (name) => encodeTensor(fields[name] as tf.Tensor))],
     // Fields that the script added.
@@ -151,12 +154,11 @@ function jsonNode(value: unknown): Node {
 
 /** The class in a state, if it is valid. */
 function savedClassOf(state: Node): OptimizerClass | undefined {
-  const [name, base] = [entry(state, "class"), entry(state, "base")];
-  if (typeof name !== "string") return undefined;
+  const [name, base] = [textIn(state, "class"), entry(state, "base")];
+  if (name === null) return undefined;
   if (base === undefined) return optimizerLayout(name) && { name, base: name, exact: true };
-  return base === null || (typeof base === "string" && optimizerLayout(base) !== undefined)
-    ? { name, base: base as string | null, exact: false }
-    : undefined;
+  const isBase = base === null || (typeof base === "string" && optimizerLayout(base) !== undefined);
+  return isBase ? { name, base, exact: false } : undefined;
 }
 
 function buildOptimizer(state: Node, target: Target): tf.Optimizer | undefined {
@@ -193,10 +195,9 @@ function restoreSeven(state: Node, target: Target, optimizer: tf.Optimizer, of: 
     target.commit(() => void (fields[name] = number));
   }
   const iterations = scalar(state, "iterations", "number", target);
-  target.commit(() => void (fields.iterations_ = iterations as number));
-  const slots = entry(state, "slots") ?? null;
+  target.commit(() => void (fields["iterations_"] = iterations));
   for (const [name, suffix] of Object.entries(layout.slots)) {
-    restoreSlots(name, suffix, entry(slots, name) ?? null, target, fields);
+    restoreSlots(name, suffix, entry(entry(state, "slots"), name), target, fields);
   }
   for (const name of [...layout.variables, ...layout.scalars]) {
     const live = fields[name] as tf.Tensor;
