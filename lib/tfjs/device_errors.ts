@@ -270,12 +270,7 @@ export async function onDevice<A>(part: () => A | Promise<A>): Promise<A> {
   const watch = (tf.getBackend() as string | undefined) === "webgpu" ? watchOf(tf.backend()) : undefined;
   if (watch === undefined) return await part();
   const before = watch.failures.length;
-  let result: A;
-  try {
-    result = await part();
-  } finally {
-    await awaitReport(watch);
-  }
+  const result = await (async () => await part())().finally(() => awaitReport(watch));
   const since = watch.failures.slice(before).map(([failure]) => failure);
   const failure = since.find(({ kernel }) => kernel !== undefined) ?? since[0];
   if (failure !== undefined) throw toError(failure);

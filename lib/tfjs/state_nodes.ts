@@ -24,6 +24,6 @@ export function textIn(node: Node | undefined, name: string): string | null {
 }
 
 /** The state in a kind node; other nodes as they are. */
-export function stateIn(node: Node): Node {
-  return isBranch(node) && node.is === "kind" ? node.state : node;
+export function stateIn<N extends Node | undefined>(node: N): N | Node {
+  return node !== undefined && isBranch(node) && node.is === "kind" ? node.state : node;
 }

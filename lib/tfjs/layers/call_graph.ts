@@ -45,14 +45,6 @@ interface Reach {
 
 type CallReach = Reach & { readonly args: string };
 
-/** The calls of the common layers of a model. */
-interface Wiring {
-  /** By the layer's live position. */
-  readonly calls: ReadonlyMap<number, readonly CallReach[]>;
-  readonly inputs: string;
-  readonly outputs: Reach;
-}
-
 // --- capture and restore
 
 /** The calls of a layer that belong to a model's graph. */
@@ -204,7 +196,8 @@ function reachOf(
   return { direct, from, above };
 }
 
-function wiringOf(graph: SavedGraph, positionOf: (layer: number) => number | undefined): Wiring {
+/** The calls of the common layers of a model by the layer's live position, and the inputs and outputs. */
+function wiringOf(graph: SavedGraph, positionOf: (layer: number) => number | undefined) {
   const reached = new Map<string, Reach>();
   const counts = new Map<number, number>();
   const calls = new Map<number, readonly CallReach[]>();

@@ -61,11 +61,14 @@ function instancesMadeBy(factories: object, args: object): readonly Serializable
   });
 }
 
-/** The classes that no factory makes: activations, and the class of Keras's functional models. */
-const withoutFactory: readonly string[] = [
+/** The classes that no factory makes, read before a script can register another one: activations, and the class of Keras's functional models. */
+const withoutFactory: readonly (readonly [object, TfjsClass])[] = [
   ...["elu", "selu", "relu", "relu6", "linear", "sigmoid", "hardSigmoid", "softplus", "softsign", "tanh", "softmax"],
   ...["logSoftmax", "gelu", "gelu_new", "mish", "swish", "Functional"],
-];
+].flatMap((name) => {
+  const found = registeredClass(name);
+  return found === undefined ? [] : [[found[0].prototype, { name, fields: new Set<string>() }]];
+});
 
 function prototypeOf(object: object): object {
   return Object.getPrototypeOf(object) as object;
@@ -80,11 +83,8 @@ let classes: ReadonlyMap<object, TfjsClass> | undefined;
 
 /** tfjs's own classes by prototype. Their samples are named, so that making them advances no counter of names. */
 function tfjsClasses(): ReadonlyMap<object, TfjsClass> {
-  return classes ??= new Map([
-    ...withoutFactory.flatMap((name) => {
-      const found = registeredClass(name);
-      return found === undefined ? [] : [[found[0].prototype, { name, fields: new Set<string>() }] as const];
-    }),
+  return classes ??= new Map<object, TfjsClass>([
+    ...withoutFactory,
     [tf.LayersModel.prototype, { name: "Model", fields: new Set<string>() }],
     [tf.Sequential.prototype, { name: "Sequential", fields: new Set<string>() }],
     ...([[tf.layers.Layer, "Layer"], [tf.layers.RNNCell, "RNNCell"]] as const).map(([Class, name]) =>
@@ -121,31 +121,22 @@ export function registeredClass(name: string): RegisteredClass | undefined {
   return Object.hasOwn(classNameMap, name) ? classNameMap[name] as RegisteredClass : undefined;
 }
 
-/** Whether a class declares its own class name, and does not inherit it. */
-function declaresName(prototype: object): boolean {
-  return Object.hasOwn(prototype, "getClassName") ||
-    (Object.hasOwn(prototype, "constructor") && Object.hasOwn(prototype.constructor, "className"));
-}
-
-function constructorName(prototype: object): string {
-  const name: unknown = Object.hasOwn(prototype, "constructor") ? prototype.constructor.name : undefined;
-  return typeof name === "string" && name !== "" ? name : "an anonymous class";
-}
-
 function describeClass(prototype: object, className: unknown): string {
   const own = tfjsClasses().get(prototype);
   if (own !== undefined) return own.name;
-  if (declaresName(prototype) && typeof className === "string") {
+  const Class = Object.hasOwn(prototype, "constructor") ? prototype.constructor : undefined;
+  // A class that inherits its class name does not declare it.
+  const declares = Object.hasOwn(prototype, "getClassName") || (Class && Object.hasOwn(Class, "className"));
+  if (declares && typeof className === "string") {
     if (isTfjsName(className)) return `${className}, not tfjs's`;
     const registered = registeredClass(className);
-    return registered === undefined || registered[0].prototype === prototype
-      ? className
-      : `${className}, not the registered one`;
+    const isRegistered = registered === undefined || registered[0].prototype === prototype;
+    return isRegistered ? className : `${className}, not the registered one`;
   }
-  const parent = prototypeOf(prototype);
-  if (parent === null || parent === Object.prototype) return constructorName(prototype);
+  const [parent, name] = [prototypeOf(prototype), Class?.name || "an anonymous class"];
+  if (parent === null || parent === Object.prototype) return name;
   const inherited: unknown = (parent.constructor as { readonly className?: unknown }).className;
-  return `${constructorName(prototype)} extends ${describeClass(parent, inherited)}`;
+  return `${name} extends ${describeClass(parent, inherited)}`;
 }
 
 /**
@@ -157,30 +148,22 @@ export function classNameOf(object: Serializable): string {
 }
 
 /** The remedy and the reason if no object can be built from a class name. */
-export function unbuildableClass(className: string): { readonly expected: string; readonly found: string } | undefined {
+export function unbuildableClass(className: string): readonly [expected: string, found: string] | undefined {
+  const orLive = "or restore into a live object of this class";
   const [, subclass, base] = /^(.+?) extends (.+)$/.exec(className) ?? [];
   if (subclass !== undefined) {
     const name = subclass === "an anonymous class" ? "MyClass" : subclass;
-    return {
-      expected:
-        `a class with its own name: static className = "${name}" in it, then tf.serialization.registerClass(${name}); or restore into a live object of this class`,
-      found: `${className}, which tfjs would build as ${base}`,
-    };
+    const remedy = `static className = "${name}" in it, then tf.serialization.registerClass(${name})`;
+    return [`a class with its own name: ${remedy}; ${orLive}`, `${className}, which tfjs would build as ${base}`];
   }
   const [, name, why] = /^(.+), (not .+)$/.exec(className) ?? [];
   if (name !== undefined) {
-    return {
-      expected:
-        "a class with a className that no other class has, registered with tf.serialization.registerClass; or restore into a live object of this class",
-      found: `a class with the className ${name} that is ${why}`,
-    };
+    const unique = "a class with a className that no other class has, registered with tf.serialization.registerClass";
+    return [`${unique}; ${orLive}`, `a class with the className ${name} that is ${why}`];
   }
   if (registeredClass(className) !== undefined) return undefined;
-  return {
-    expected:
-      `tf.serialization.registerClass(${className}) before restoring; or restore into a live object of this class`,
-    found: `${className}, which is not registered`,
-  };
+  const registration = `tf.serialization.registerClass(${className}) before restoring`;
+  return [`${registration}; ${orLive}`, `${className}, which is not registered`];
 }
 
 /** Whether a value has a class name: layers, optimizers, regularizers, constraints, initializers, activations. */
@@ -222,18 +205,11 @@ export function rememberPrototypes(state: Branch, live: object, fields: readonly
   capturedPrototypes.set(state, [prototypeOf(live), ofFields]);
 }
 
-/** The class of each field for which {@link classNameOf} is more than its `className`. */
-function ambiguousClasses(fields: readonly SerializableField[]): ReadonlyMap<string, string> {
-  return new Map(fields.flatMap(([at, field]) => {
-    const found = classNameOf(field);
-    return found === field.getClassName() ? [] : [[at, found] as const];
-  }));
-}
-
 /** The state entry `classes`: the classes of fields that their `className` does not identify. */
 export function encodeFieldClasses(fields: readonly SerializableField[]): readonly Named[] {
-  const found = [...ambiguousClasses(fields)];
-  return found.length === 0 ? [] : [["classes", record(found)]];
+  const found = fields.map(([at, field]) => [at, classNameOf(field), field.getClassName()] as const)
+    .filter(([, found, name]) => found !== name);
+  return found.length === 0 ? [] : [["classes", record(found.map(([at, found]) => [at, found]))]];
 }
 
 /** Whether a live object has another prototype than the captured one. Two of tfjs's own classes are told apart by name alone. */
@@ -252,8 +228,8 @@ export function isOldEncoding(state: Node): boolean {
 /** Reports that the class of a live or freshly built object is not the saved one. */
 function reportClass(target: Target, live: string, saved: string, at?: string): void {
   if (!target.fresh) return target.problem("class", live, saved, at);
-  const why = unbuildableClass(saved) ?? { expected: saved, found: `${live}, which tfjs builds from this name` };
-  target.problem("class", why.expected, why.found, at);
+  const [expected, found] = unbuildableClass(saved) ?? [saved, `${live}, which tfjs builds from this name`];
+  target.problem("class", expected, found, at);
 }
 
 /** Checks that a live or freshly built object has the class in its state. */
@@ -273,21 +249,15 @@ export function checkClass(state: Node, target: Target, live: object, liveClass:
 /** Checks that the regularizers and the like of an object have the classes in its state. */
 export function checkFieldClasses(state: Node, target: Target, live: object): void {
   if (!target.fresh && isOldEncoding(state)) return;
-  const fields = serializableFields(live);
-  const [liveClasses, saved] = [ambiguousClasses(fields), entry(state, "classes")];
-  const names = new Map(fields.map(([at, field]) => [at, field.getClassName()]));
-  const savedAt = (at: string): string | undefined => textIn(saved, at) ?? undefined;
-  const paths = new Set([...liveClasses.keys(), ...recordEntries(saved).map(([at]) => at)]);
-  const differing = [...paths].filter((at) => liveClasses.get(at) !== savedAt(at));
-  for (const at of differing) {
-    const name = names.get(at) ?? "none";
-    reportClass(target, liveClasses.get(at) ?? name, savedAt(at) ?? name, `config/${at}`);
-  }
-  const captured = capturedPrototypes.get(state as Branch)?.[1];
-  for (const [at, field] of fields) {
-    const [prototype, name] = [captured?.get(at), field.getClassName()];
-    const declared: unknown = Object(prototype?.constructor).className;
-    if (!differing.includes(at) && declared === name && hasOtherPrototype(prototype, field)) {
+  const [saved, captured] = [entry(state, "classes"), capturedPrototypes.get(state as Branch)?.[1]];
+  const fields = new Map(serializableFields(live));
+  for (const at of new Set([...fields.keys(), ...recordEntries(saved).map(([at]) => at)])) {
+    const [field, before] = [fields.get(at), captured?.get(at)];
+    const name = field?.getClassName() ?? "none";
+    const [liveClass, savedClass] = [field === undefined ? name : classNameOf(field), textIn(saved, at) ?? name];
+    const declared: unknown = Object(before?.constructor).className;
+    if (liveClass !== savedClass) reportClass(target, liveClass, savedClass, `config/${at}`);
+    else if (field !== undefined && declared === name && hasOtherPrototype(before, field)) {
       target.problem("class", `the class ${name} that was captured`, "another class of the same name", `config/${at}`);
     }
   }

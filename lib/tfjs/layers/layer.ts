@@ -229,7 +229,7 @@ function buildLayer(state: Node, target: Target): tf.layers.Layer | undefined {
   const fault = unbuildableClass(className);
   const registered = registeredClass(className);
   if (fault !== undefined || registered === undefined || !(registered[0].prototype instanceof tf.layers.Layer)) {
-    target.problem("class", fault?.expected ?? "the class of a layer", fault?.found ?? className);
+    target.problem("class", ...(fault ?? ["the class of a layer", className] as const));
     return undefined;
   }
   if (isOldEncoding(state)) checkOldConfig(className, state, target);

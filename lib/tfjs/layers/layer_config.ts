@@ -235,8 +235,7 @@ export function compareConfig(live: unknown, saved: unknown, path: string, targe
 export function reportBuildError(config: unknown, target: Target, error: unknown): void {
   const unregistered = unregisteredClasses(config, "config");
   for (const [at, className] of unregistered) {
-    const why = unbuildableClass(className);
-    target.problem("class", why?.expected ?? "", why?.found ?? className, at);
+    target.problem("class", ...(unbuildableClass(className) ?? ["", className] as const), at);
   }
   if (unregistered.length > 0) return;
   target.problem("class", "a class whose fromConfig accepts what its getConfig returns", toError(error).message);

@@ -213,12 +213,6 @@ function restoreSeven(state: Node, target: Target, optimizer: tf.Optimizer, of: 
   }
 }
 
-/** The shape of a slot as `fieldKinds` encodes it. */
-function slotShape(slot: Node): readonly number[] {
-  const variable = entry(stateIn(slot), "variable");
-  return shapeOf(entry(variable === undefined ? undefined : stateIn(variable), "value"));
-}
-
 /** The kind of optimizers: SGD, momentum, Adagrad, Adadelta, Adam, Adamax, RMSProp, and user-defined classes. */
 export const optimizerKind: Kind<tf.Optimizer> = {
   name: "Optimizer",
@@ -263,7 +257,9 @@ export const optimizerKind: Kind<tf.Optimizer> = {
       const [slots] = Object.keys(optimizerLayout(of?.base ?? null)?.slots ?? {});
       if (slots === undefined) return [];
       const list = entry(entry(state, of?.exact ? "slots" : "fields"), slots);
-      return listItems(list).map((slot) => of?.exact ? shapeOf(slot) : slotShape(slot));
+      // A slot of a user-defined optimizer is in the form that `fieldKinds` gives it.
+      const inFields = (slot: Node): Node | undefined => entry(stateIn(entry(stateIn(slot), "variable")), "value");
+      return listItems(list).map((slot) => shapeOf(of?.exact ? slot : inFields(slot)));
     },
   },
 };
