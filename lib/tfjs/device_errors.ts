@@ -13,8 +13,6 @@ import { type DeviceFailed, toError } from "../errors/mod.ts";
 
 // --- types
 
-type TensorInfo = { readonly dataId: object };
-
 /** A compute program of tfjs. Its key is complete before it is compiled. */
 interface Program {
   readonly outputShape: number[];
@@ -23,31 +21,29 @@ interface Program {
 
 type RunProgram = (
   program: Program,
-  inputs: readonly TensorInfo[],
+  inputs: readonly tf.TensorInfo[],
   dtype: string,
   uniforms?: unknown,
-  output?: TensorInfo,
-) => TensorInfo;
+  output?: tf.TensorInfo,
+) => tf.TensorInfo;
 
 type GPUError = { readonly message: string } | null;
 
-interface Device {
-  addEventListener(type: "uncapturederror", listener: (event: { readonly error: GPUError }) => void): void;
-  readonly lost: Promise<{ readonly message: string }>;
-  pushErrorScope(filter: "validation"): void;
-  popErrorScope(): Promise<GPUError>;
-  createComputePipeline(descriptor: object): object;
-}
-
 /** The private part of tfjs's WebGPU backend. */
 interface WebGPUBackend {
-  readonly device: Device;
+  readonly device: {
+    addEventListener(type: "uncapturederror", listener: (event: { readonly error: GPUError }) => void): void;
+    readonly lost: Promise<{ readonly message: string }>;
+    pushErrorScope(filter: "validation"): void;
+    popErrorScope(): Promise<GPUError>;
+    createComputePipeline(descriptor: object): object;
+  };
   readonly stagingPendingDisposal: readonly object[];
   readonly commandEncoder: object | null;
   pipelineCache: Record<string, object>;
   runWebGPUProgram: RunProgram;
   uploadToGPU: (dataId: object) => void;
-  makeTensorInfo(shape: number[], dtype: string): TensorInfo;
+  makeTensorInfo(shape: number[], dtype: string): tf.TensorInfo;
   disposeData(dataId: object): boolean;
   endComputePassEncoder(): void;
   submitQueue(): void;

@@ -20,6 +20,9 @@ export type Batch = tf.Tensor | tf.Tensor[] | { [name: string]: tf.Tensor };
 /** The logs that callbacks receive: numbers, or scalars that have not been read yet. */
 export type Logs = Record<string, number | tf.Scalar>;
 
+/** Data as tfjs trains on it: the inputs, the targets, and the weights of the samples. */
+type StandardData = [xs: tf.Tensor[], ys: tf.Tensor[], weights: (tf.Tensor | null)[] | null];
+
 /** The private training methods of a model. A sequential model delegates to an inner one. See tfjs-layers 4.22, `engine/training.ts`. */
 export interface Trainer {
   readonly inputNames: readonly string[];
@@ -36,29 +39,18 @@ export interface Trainer {
   getDedupedMetricsNames(): string[];
   checkTrainableWeightsConsistency(): void;
   standardizeUserDataXY(x: unknown, y: unknown): [tf.Tensor[], tf.Tensor[]];
-  standardizeUserData(
-    x: unknown,
-    y: unknown,
-    sampleWeight?: unknown,
-    classWeight?: unknown,
-    checkBatchAxis?: boolean,
-    batchSize?: number,
-  ): Promise<[tf.Tensor[], tf.Tensor[], (tf.Tensor | null)[] | null]>;
+  /** The rest: sample weights, class weights, whether to check the sizes of the batches, the batch size. */
+  standardizeUserData(x: unknown, y: unknown, ...rest: readonly unknown[]): Promise<StandardData>;
   evaluate(x: unknown, y: unknown, args: { batchSize: number; verbose: 0 }): tf.Scalar | tf.Scalar[];
   evaluateDataset(dataset: unknown, args: { batches?: number }): Promise<tf.Scalar | tf.Scalar[]>;
   fitLoop(...args: readonly unknown[]): Promise<unknown>;
 }
 
-/** The running totals of an epoch. At the end of the epoch tfjs divides them by the number of samples seen. */
-export interface Logger {
-  seen?: number;
-  totals?: Logs;
-}
-
 /** The callbacks of one training, in the order in which they are called. */
 export interface Callbacks {
   readonly list: tf.CallbackList;
-  readonly logger: Logger;
+  /** The running totals of an epoch. At the end of the epoch tfjs divides them by the number of samples seen. */
+  readonly logger: { seen?: number; totals?: Logs };
   /** The user's and the registered callbacks. */
   readonly own: readonly object[];
   /** All objects that may hold state: `own`, then the plain objects that the user passed as callbacks. */
@@ -167,7 +159,7 @@ export function callbacksOf(
   const stateful = [...own, ...plain];
   return {
     list,
-    logger: all[0] as Logger,
+    logger: all[0] as Callbacks["logger"],
     own,
     stateful,
     initialFields: stateful.map((object) => ({ ...object })),

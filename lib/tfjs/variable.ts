@@ -5,7 +5,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { entry, isBranch, type Kind, type Node, record, scalar, type Target } from "../state/mod.ts";
-import { engine } from "./engine.ts";
+import { engine, registeredVariable } from "./engine.ts";
 import { textIn } from "./state_nodes.ts";
 import { checkTensor, shapeOf } from "./tensor.ts";
 import { holdAt } from "./tensor_data.ts";
@@ -25,10 +25,9 @@ export function givenVariableName(variable: tf.Variable): string | null {
 }
 
 function makeVariable(value: tf.Tensor, trainable: boolean, name: string | null): tf.Variable {
-  const { registeredVariables } = engine().state;
   if (name === null) return tf.variable(value, trainable);
   let free = name;
-  for (let k = 1; Object.hasOwn(registeredVariables, free); k++) free = `${name}_${k}`;
+  for (let k = 1; registeredVariable(free) !== undefined; k++) free = `${name}_${k}`;
   const variable = tf.variable(value, trainable, free);
   restoredNames.set(variable, name);
   return variable;

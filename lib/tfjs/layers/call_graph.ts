@@ -45,6 +45,9 @@ interface Reach {
 
 type CallReach = Reach & { readonly args: string };
 
+/** The live position of a layer of a graph; undefined if only one model has it. */
+type PositionOf = (layer: number) => number | undefined;
+
 // --- capture and restore
 
 /** The calls of a layer that belong to a model's graph. */
@@ -86,11 +89,7 @@ export function graphOf(model: tf.LayersModel): CallGraph {
 }
 
 /** Finds the call of a layer with these inputs that another model's graph has made already: models that share a layer share its call. */
-function existingCall(
-  layer: tf.layers.Layer,
-  tensors: readonly tf.SymbolicTensor[],
-  used: ReadonlySet<CallNode>,
-): CallNode | undefined {
+function existingCall(layer: tf.layers.Layer, tensors: readonly tf.SymbolicTensor[], used: ReadonlySet<CallNode>) {
   return callsOf(layer).find((call) =>
     !used.has(call) && call.inboundLayers.length > 0 && call.inputTensors.length === tensors.length &&
     call.inputTensors.every((input, i) => input === tensors[i])
@@ -175,11 +174,7 @@ function graphIn(state: Node): SavedGraph {
 }
 
 /** What reaches a call with these inputs, given what reaches each earlier call, by `layer.call`. */
-function reachOf(
-  inputs: readonly OutputRef[],
-  positionOf: (layer: number) => number | undefined,
-  reached: ReadonlyMap<string, Reach>,
-): Reach {
+function reachOf(inputs: readonly OutputRef[], positionOf: PositionOf, reached: ReadonlyMap<string, Reach>): Reach {
   const [from, above]: [string[], Set<string>] = [[], new Set()];
   let direct = true;
   for (const [layer, call, output] of inputs) {
@@ -197,7 +192,7 @@ function reachOf(
 }
 
 /** The calls of the common layers of a model by the layer's live position, and the inputs and outputs. */
-function wiringOf(graph: SavedGraph, positionOf: (layer: number) => number | undefined) {
+function wiringOf(graph: SavedGraph, positionOf: PositionOf) {
   const reached = new Map<string, Reach>();
   const counts = new Map<number, number>();
   const calls = new Map<number, readonly CallReach[]>();

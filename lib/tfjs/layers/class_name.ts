@@ -185,9 +185,8 @@ export function serializableFields(
     if (typeof value !== "object" || value === null || seen.has(value)) return [];
     const path = join(at, name);
     if (Array.isArray(value)) {
-      return value.length <= maxSearchedLength && value.some(isSerializable)
-        ? serializableFields(value, path, seen)
-        : [];
+      const isSearched = value.length <= maxSearchedLength && value.some(isSerializable);
+      return isSearched ? serializableFields(value, path, seen) : [];
     }
     if (!isSerializable(value) || value instanceof tf.layers.Layer || value instanceof tf.Optimizer) return [];
     return [[path, value], ...serializableFields(value, path, seen)];

@@ -61,12 +61,9 @@ function ownFunctions(layer: tf.layers.Layer): readonly string[] {
 /** Reports the functions of the captured layer that a fresh one lacks. */
 function checkFunctions(state: Node, target: Target): void {
   if (!target.fresh) return;
+  const expected = "a method of a registered class; or restore into a live object that has this function";
   for (const name of listItems(unwrap(entry(state, "functions") ?? null))) {
-    target.problem(
-      "class",
-      "a method of a registered class; or restore into a live object that has this function",
-      `the function ${String(name)}, set on this one layer`,
-    );
+    target.problem("class", expected, `the function ${String(name)}, set on this one layer`);
   }
 }
 
@@ -123,12 +120,8 @@ function restoreInitialWeights(saved: Node | undefined, target: Target, layer: t
 function checkOldConfig(className: string, state: Node, target: Target): void {
   const build = target.plain(entry(state, "build") ?? null);
   if (className !== "DepthwiseConv2D" || !isPlainRecord(build) || !build["depthwiseRegularizer"]) return;
-  target.problem(
-    "config",
-    "the constraint, which 0.1.0 did not record: restore into a live layer",
-    "the regularizer in its place",
-    "config/depthwiseConstraint",
-  );
+  const expected = "the constraint, which 0.1.0 did not record: restore into a live layer";
+  target.problem("config", expected, "the regularizer in its place", "config/depthwiseConstraint");
 }
 
 /** Compares the initializers of a layer without weights: they are state, because its first call draws the weights. */
@@ -251,7 +244,8 @@ function buildLayer(state: Node, target: Target): tf.layers.Layer | undefined {
   }
 }
 
-function restoreLayer(state: Node, target: Target, layer: tf.layers.Layer): void {
+function restoreLayer(state: Node, target: Target, live: tf.layers.Layer | undefined): () => tf.layers.Layer {
+  const layer = live as tf.layers.Layer;
   checkIdentity(state, target, layer, classNameOf(layer));
   compareConfigs(state, target, layer);
   checkFieldClasses(state, target, layer);
@@ -269,6 +263,7 @@ function restoreLayer(state: Node, target: Target, layer: tf.layers.Layer): void
   if (randomGenerator !== undefined && typeof seed === "number") {
     target.commit(() => void (randomGenerator.seed = seed));
   }
+  return () => layer;
 }
 
 /** The kind of layers; models have their own kind. */
@@ -280,9 +275,5 @@ export const layerKind: Kind<tf.layers.Layer> = {
   encode: encodeLayer,
   buildsParts: true,
   build: buildLayer,
-  restore: (state, target, live) => {
-    const layer = live as tf.layers.Layer;
-    restoreLayer(state, target, layer);
-    return () => layer;
-  },
+  restore: restoreLayer,
 };

@@ -63,22 +63,20 @@ function corrections(layer: tf.layers.Layer, config: LayerConfig): LayerConfig {
   const omitted = omittedArguments.get(className);
   const value = omitted === undefined ? null : fields[omitted] ?? null;
   // A recurrent layer's config includes that of its cell.
-  const { cell, depthwiseConstraint } = fields as {
-    readonly cell?: unknown;
-    readonly depthwiseConstraint?: Serializable;
-  };
+  const { cell, depthwiseConstraint } = fields;
   const owners: readonly LayerConfig[] = [fields, cell instanceof tf.layers.Layer ? layerFields(cell) : {}];
   const withArguments = Object.entries(config).flatMap(([name, value]) => {
     const field: Partial<Serializable> = Object(owners.find((owner) => owner[name] !== undefined)?.[name]);
     const args = typeof value === "string" && field.getClassName?.() === value ? field.getConfig?.() : {};
-    return isPlainRecord(args) && Object.keys(args).length > 0
-      ? [[name, { className: value, config: args }] as const]
-      : [];
+    const hasArguments = isPlainRecord(args) && Object.keys(args).length > 0;
+    return hasArguments ? [[name, { className: value, config: args }] as const] : [];
   });
   return {
     ...(omitted === undefined || isDefaultArgument(value) ? {} : { [omitted]: value }),
     ...Object.fromEntries(withArguments),
-    ...(className === "DepthwiseConv2D" ? { depthwiseConstraint: serialized(depthwiseConstraint) } : {}),
+    ...(className === "DepthwiseConv2D"
+      ? { depthwiseConstraint: serialized(depthwiseConstraint as Serializable | null | undefined) }
+      : {}),
   };
 }
 

@@ -24,9 +24,6 @@ function snakeCase(className: string): string {
   return snake.startsWith("_") ? `private${snake}` : snake;
 }
 
-/** tfjs's own classes of models. */
-const modelClasses: readonly string[] = ["Sequential", "Model", "Functional"];
-
 /** Whether a name is the prefix followed by a counter. */
 function hasCounter(name: string, prefix: string): boolean {
   return name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length));
@@ -63,7 +60,7 @@ export function namingClass(className: string, object?: object): string {
 export function isGeneratedName(name: string, className: string, object?: tf.layers.Layer): boolean {
   const scheme = namingClass(className, object);
   if (scheme === "Sequential") return hasCounter(name, "sequential_");
-  const isModel = object === undefined ? modelClasses.includes(className) : object instanceof tf.LayersModel;
+  const isModel = object === undefined ? /^(Model|Functional)$/.test(className) : object instanceof tf.LayersModel;
   if (isModel) return hasCounter(name, scheme.toLowerCase());
   // The base of an unregistered class is unknown in a config: it may be Sequential.
   if (object === undefined && registeredClass(className) === undefined && hasCounter(name, "sequential_")) return true;

@@ -34,10 +34,6 @@ import { buildFunctional, graphDifference, graphOf } from "./call_graph.ts";
 
 // --- constructors
 
-function isSequential(model: tf.LayersModel): model is tf.Sequential {
-  return model instanceof tf.Sequential;
-}
-
 /** A model's class: its declared class name or, for a subclass that inherits the name, the constructor's name. */
 function modelClassName(model: tf.LayersModel): string {
   const prototype = Object.getPrototypeOf(model) as object;
@@ -51,7 +47,7 @@ function modelClassName(model: tf.LayersModel): string {
  * model's own. If no flag would change, the model counts as built.
  */
 function isUnbuilt(model: tf.LayersModel): boolean {
-  if (!isSequential(model) || modelFields(model).model !== undefined) return false;
+  if (!(model instanceof tf.Sequential) || modelFields(model).model !== undefined) return false;
   const weights = model.layers.flatMap((layer) => layerFields(layer)._trainableWeights);
   return model.layers.length === 0 || weights.some((weight) => weight.trainable !== model.trainable);
 }
@@ -63,10 +59,6 @@ function setBuilt(model: tf.Sequential, built: boolean): void {
 }
 
 // --- capture and restore
-
-function layerNodes(state: Node): readonly Node[] {
-  return listItems(entry(state, "layers"));
-}
 
 function encodeModel(model: tf.LayersModel, site: Site): Node {
   const unbuilt = isUnbuilt(model);
@@ -82,9 +74,9 @@ function encodeModel(model: tf.LayersModel, site: Site): Node {
     ...encodeInputNames(model, site),
     ["built", !unbuilt],
     ["flags", encodeFlags(model)],
-    ["inner", unbuilt || !isSequential(model) ? null : encodeFlags(modelFields(model).model ?? model)],
+    ["inner", unbuilt || !(model instanceof tf.Sequential) ? null : encodeFlags(modelFields(model).model ?? model)],
     ["layers", model.layers.map((layer, i) => site.part(["layers", i], layer))],
-    ["graph", isSequential(model) ? null : site.plain(graphOf(model))],
+    ["graph", model instanceof tf.Sequential ? null : site.plain(graphOf(model))],
     ["compile", encodeCompile(model, site)],
   ]);
   rememberPrototypes(state, model, []);
@@ -104,7 +96,7 @@ function reportUserLayers(layers: readonly tf.layers.Layer[], target: Target, er
 function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
   const [className, name] = [String(entry(state, "class")), savedName(state)];
   advanceCounters(state);
-  const objects = layerNodes(state).map((node, i) => target.object(["layers", i], node));
+  const objects = listItems(entry(state, "layers")).map((node, i) => target.object(["layers", i], node));
   // The layer that could not be built has been reported.
   if (objects.some((object) => !(object instanceof tf.layers.Layer))) return undefined;
   const layers = objects as tf.layers.Layer[];
@@ -125,23 +117,26 @@ function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
   return undefined;
 }
 
-function restoreModel(state: Node, target: Target, model: tf.LayersModel): void {
+function restoreModel(state: Node, target: Target, live: tf.LayersModel | undefined): () => tf.LayersModel {
+  const model = live as tf.LayersModel;
   checkIdentity(state, target, model, modelClassName(model));
   checkInputNames(state, target, model);
   // Before the layers, because building sets the flags of the weights.
-  if (isSequential(model)) target.commit(() => setBuilt(model, entry(state, "built") === true));
-  const layers = layerNodes(state);
+  if (model instanceof tf.Sequential) target.commit(() => setBuilt(model, entry(state, "built") === true));
+  const layers = listItems(entry(state, "layers"));
   if (layers.length !== model.layers.length) {
     target.problem("length", `${model.layers.length} layers`, `${layers.length}`, "layers");
   }
   layers.forEach((node, i) => model.layers[i] && target.part(["layers", i], model.layers[i], node));
-  const [graph, saved] = [isSequential(model) ? null : graphOf(model), target.plain(entry(state, "graph") ?? null)];
+  const graph = model instanceof tf.Sequential ? null : graphOf(model);
+  const saved = target.plain(entry(state, "graph") ?? null);
   if (graph !== null && JSON.stringify(graph) !== JSON.stringify(saved)) {
     target.problem("config", "the layers called as in the live model", "another graph of calls", "graph");
   }
   restoreFlags(entry(state, "flags"), target, () => model);
   restoreFlags(entry(state, "inner"), target, () => modelFields(model).model, "inner");
   restoreCompile(entry(state, "compile") ?? null, target, model);
+  return () => model;
 }
 
 /** A merged state with the live graph; and where the saved and the live model call their common layers in another way. */
@@ -180,16 +175,12 @@ export const modelKind: Kind<tf.LayersModel> = {
     if (model === undefined) return undefined;
     const compile = entry(state, "compile") ?? null;
     if (isBranch(compile)) {
-      if (isSequential(model)) model.build();
+      if (model instanceof tf.Sequential) model.build();
       buildCompile(compile, target, model);
     }
     return model;
   },
-  restore: (state, target, live) => {
-    const model = live as tf.LayersModel;
-    restoreModel(state, target, model);
-    return () => model;
-  },
+  restore: restoreModel,
   // In the order in which the models were made: building one calls its layers, and a shared layer is first called by the first model.
   order: (paths) => {
     const idOf = (model: object): number => (model as { readonly id: number }).id;
@@ -197,7 +188,9 @@ export const modelKind: Kind<tf.LayersModel> = {
   },
   parts: {
     named: (state, name, follow) =>
-      layerNodes(state).flatMap((layer, i) => entry(follow(layer), "name") === name ? [["layers", i]] : []),
+      listItems(entry(state, "layers")).flatMap((layer, i) =>
+        entry(follow(layer), "name") === name ? [["layers", i]] : []
+      ),
     refers: ["compile", "trained"],
     moved: (state, saved, live, list, positions) =>
       list === "layers" ? withLiveGraph(state, saved, live, positions) : undefined,

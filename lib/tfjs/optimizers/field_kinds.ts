@@ -37,6 +37,8 @@ import {
 
 type NamedRecord = Record<string, unknown>;
 
+type Test = (value: unknown) => boolean;
+
 /** A text that begins with the name of a variable; the suffix is the rest of it, such as `/m`. */
 type VariableReference = readonly [variable: tf.Variable, suffix: string];
 
@@ -83,10 +85,9 @@ function allNameVariables(texts: readonly unknown[], site: Site): boolean {
 function encodeReference(text: string, [variable, suffix]: VariableReference, step: PartPath, site: Site): Node {
   if (!site.isCaptured(variable)) {
     if (givenVariableName(variable) !== null) return text;
-    site.refuse(
-      "every variable whose name keys state to belong to a component: pass the variable to captureState too",
-      `state under the name ${text}, which tfjs generated for a variable of no component`,
-    );
+    const expected =
+      "every variable whose name keys state to belong to a component: pass the variable to captureState too";
+    site.refuse(expected, `state under the name ${text}, which tfjs generated for a variable of no component`);
   }
   const of = site.part([step, "of"].flat(), variable);
   return { is: "kind", kind: "VariableName", state: record([["of", of], ["ending", suffix]]) };
@@ -114,13 +115,17 @@ function restoreKey(node: Node, step: PartPath, target: Target): RestoredKey {
   return [key(), key];
 }
 
-/** Whether a value is plain data throughout, so that a report can show it. */
-export function isPlainData(value: unknown, outer: ReadonlySet<unknown> = new Set()): boolean {
-  if (typeof value !== "object" || value === null) return !["function", "symbol", "undefined"].includes(typeof value);
-  if (isTypedArray(value)) return true;
+/** Whether a value is plain data without parts. */
+function isPlainLeaf(value: unknown): boolean {
+  return value === null || isTypedArray(value) || !["object", "function", "symbol", "undefined"].includes(typeof value);
+}
+
+/** Whether a value is plain data throughout, so that a report can show it; with another `isLeaf`, only data with such leaves. */
+export function isPlainData(value: unknown, isLeaf: Test = isPlainLeaf, outer: Set<unknown> = new Set()): boolean {
+  if (isLeaf(value)) return true;
   if (outer.has(value) || !(Array.isArray(value) || isPlainRecord(value))) return false;
   const within = new Set(outer).add(value);
-  return Object.values(value).every((part) => isPlainData(part, within));
+  return Object.values(value).every((part) => isPlainData(part, isLeaf, within));
 }
 
 /** Reports a live value that the restore removes. */

@@ -12,6 +12,7 @@ import type { IO } from "fp-ts/lib/IO.js";
 import { aside, entry, type Kind, type Node, record, scalar, type Site, type Target } from "../../state/mod.ts";
 import { demand, isPlainRecord, must } from "../../validation/mod.ts";
 import { assignAtCommit, checkTensor, holdAt, listItems, secondCopyFault, shapeOf, stateIn, textIn } from "../mod.ts";
+import { isPlainData } from "./field_kinds.ts";
 import { encodeFields, restoreFields } from "./object_fields.ts";
 import {
   buildOptimizerOf,
@@ -115,19 +116,15 @@ function encodeSeven(optimizer: tf.Optimizer, of: OptimizerClass, site: Site): N
 function jsonConfigOf(optimizer: tf.Optimizer): Config | null {
   try {
     const config: unknown = optimizer.getConfig();
-    return isPlainRecord(config) && isJson(config, new Set()) ? config as Config : null;
+    return isPlainRecord(config) && isPlainData(config, isJsonLeaf) ? config as Config : null;
   } catch {
     return null;
   }
 }
 
-function isJson(value: unknown, outer: ReadonlySet<unknown>): boolean {
-  if (typeof value !== "object" || value === null) {
-    return ["number", "string", "boolean", "object"].includes(typeof value);
-  }
-  if (outer.has(value) || (!Array.isArray(value) && !isPlainRecord(value))) return false;
-  const within = new Set([...outer, value]);
-  return Object.values(value).every((part) => isJson(part, within));
+/** Whether a value without parts is JSON, or a number that JSON lacks. */
+function isJsonLeaf(value: unknown): boolean {
+  return value === null || ["number", "string", "boolean"].includes(typeof value);
 }
 
 function encodeUserOptimizer(optimizer: tf.Optimizer, { name, base }: OptimizerClass, site: Site): Node {
