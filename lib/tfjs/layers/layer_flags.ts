@@ -5,7 +5,7 @@
  */
 import { entry, type Named, type Node, record, type Target } from "../../state/mod.ts";
 
-// --- types
+// --- constructors
 
 const trainableFlags = ["trainable_", "_trainable"] as const;
 

@@ -12,6 +12,7 @@ import { toError } from "../../errors/mod.ts";
 
 /** One of the seven, with the fields that hold its state. */
 export interface OptimizerLayout {
+  /** Its constructor. */
   readonly Class: { readonly prototype: object };
   /** Numeric hyperparameters, named as in `getConfig`. They are state. */
   readonly numbers: readonly string[];
@@ -46,6 +47,7 @@ export type Config = tf.serialization.ConfigDict;
 
 // --- constructors
 
+/** A layout without fields. */
 const none = { numbers: [], flags: [], slots: {}, variables: [], scalars: [] };
 
 /** The layouts of the seven. */
