@@ -57,7 +57,7 @@ export {
   valueKind,
 } from "./kind.ts";
 export { capture, type Encoded } from "./capture.ts";
-export { type Overridden, setByScript } from "./overridden.ts";
+export { copyOfData, isSameData, type Overridden, setByScript } from "./overridden.ts";
 export { problemsOfRestore, restore } from "./restore.ts";
 export { stateId } from "./state_id.ts";
 export { type Difference, type Differences, differences } from "./diff.ts";

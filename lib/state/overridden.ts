@@ -22,7 +22,7 @@ export interface Overridden {
 // --- constructors
 
 /** A copy of plain data. Parts that are not plain data become undefined. */
-function copyOfData(value: unknown): unknown {
+export function copyOfData(value: unknown): unknown {
   if (typeof value === "function" || typeof value === "symbol") return undefined;
   if (typeof value !== "object" || value === null) return value;
   if (isTypedArray(value)) return value.slice();
@@ -44,7 +44,7 @@ function sameNumbers(a: TypedArray, b: TypedArray): boolean {
 }
 
 /** Whether two values are the same plain data, by bits. */
-function isSameData(a: unknown, b: unknown): boolean {
+export function isSameData(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;
   if (isTypedArray(a)) return isTypedArray(b) && sameNumbers(a, b);
   if (Array.isArray(a)) {

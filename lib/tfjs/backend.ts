@@ -20,10 +20,7 @@ import { watchDevices } from "./device_errors.ts";
 export type Settings = Readonly<Record<string, boolean | number>>;
 
 /** The allocator of the wasm backend. */
-interface Allocator {
-  readonly _malloc: (bytes: number) => number;
-  readonly _free: (address: number) => void;
-}
+type Allocator = { _malloc(bytes: number): number; _free(address: number): void };
 
 // --- constructors
 
@@ -117,20 +114,15 @@ export function memoryProblem(encoded: Encoded, fresh: boolean): Problem | undef
   if (sizes.length === 0) return undefined;
   const blocks: number[] = [];
   try {
-    for (const bytes of [spareBytes, ...sizes]) {
+    const fit = [spareBytes, ...sizes].every((bytes) => {
       const address = wasm._malloc(bytes);
       if (address !== 0) blocks.push(address);
-      if (address === 0 || (address >>> 0) + bytes > memoryEnd) {
-        const total = sizes.reduce((a, b) => a + b);
-        return {
-          path: "",
-          kind: "memory",
-          expected: `${total} bytes free in the memory of the wasm backend, which ends at 4 GiB`,
-          found: "less, because its tensors take the rest",
-        };
-      }
-    }
-    return undefined;
+      return address !== 0 && (address >>> 0) + bytes <= memoryEnd;
+    });
+    if (fit) return undefined;
+    const total = sizes.reduce((a, b) => a + b);
+    const expected = `${total} bytes free in the memory of the wasm backend, which ends at 4 GiB`;
+    return { path: "", kind: "memory", expected, found: "less, because its tensors take the rest" };
   } finally {
     for (const address of blocks) wasm._free(address);
   }

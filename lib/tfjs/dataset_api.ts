@@ -43,6 +43,9 @@ interface ElementContext {
   readonly onOpened: (iterator: unknown) => void;
 }
 
+/** Makes the context of a call from its path. */
+type ContextAt = (path: string) => ElementContext;
+
 /** A dataset whose functions draw from a generator. */
 export interface ReproducibleDataset extends TfDataset {
   /** Whether it has a shuffle without a seed, as far as it has been read. */
@@ -127,9 +130,7 @@ for (const name of ["batch", "concatenate", "filter", "map", "mapAsync", "prefet
   wrapMethod(name, (dataset, args) => [dataset, ...args].some((from) => unseededDatasets.has(Object(from))));
 }
 // tfjs treats a seed of 0 or "" as missing and takes the time.
-wrapMethod("shuffle", (dataset, [, seed]) => {
-  return !seed || unseededDatasets.has(dataset);
-});
+wrapMethod("shuffle", (dataset, [, seed]) => !seed || unseededDatasets.has(dataset));
 
 /** The fields that hold the iterators, or containers of iterators, that an iterator reads from. */
 const upstreamFields: readonly string[] = ["upstream", "iterators", "moreIterators"];
@@ -149,12 +150,7 @@ function isIterator(value: unknown): value is IteratorFields & Iterator {
  * @param contextAt Makes the context of a call from its path.
  * @param yieldsIterators Whether the elements are iterators, too.
  */
-function isolateCalls(
-  value: unknown,
-  path: string,
-  contextAt: (path: string) => ElementContext,
-  yieldsIterators = false,
-): void {
+function isolateCalls(value: unknown, path: string, contextAt: ContextAt, yieldsIterators = false): void {
   if (!isIterator(value)) {
     if (!Array.isArray(value) && !isPlainRecord(value)) return;
     return Object.entries(value).forEach(([name, part]) => isolateCalls(part, `${path}/${name}`, contextAt));
@@ -186,7 +182,7 @@ function isolateCalls(
 export function drawingFrom(rng: Rng.Rng): (dataset: TfDataset, name: string) => ReproducibleDataset {
   return (dataset, name) => {
     let [opened, found] = [0, unseededDatasets.has(dataset)];
-    const contextAt = (path: string): ElementContext => {
+    const contextAt: ContextAt = (path) => {
       let count = 0;
       return {
         random: randomFrom(() => Rng.fork(path)(rng)),
@@ -231,10 +227,7 @@ function orderedTensors(values: unknown, names: readonly string[], kind: "input"
 }
 
 /** The inputs and targets of an element; throws an Error unless all have the same number of samples. */
-export function batchOf(
-  { inputNames, outputNames }: Trainer,
-  element: unknown,
-): readonly [xs: tf.Tensor[], ys: tf.Tensor[]] {
+export function batchOf(trainer: Trainer, element: unknown): readonly [xs: tf.Tensor[], ys: tf.Tensor[]] {
   const { xs, ys } = Object(element) as { readonly xs?: unknown; readonly ys?: unknown };
   if (xs == null || ys == null) {
     throw new Error(
@@ -242,7 +235,8 @@ export function batchOf(
         `\`tf.Tensor\`, an array of Tensors, or a map of string to Tensor.  The provided Dataset instead generates ${element}`,
     );
   }
-  const [inputs, targets] = [orderedTensors(xs, inputNames, "input"), orderedTensors(ys, outputNames, "output")];
+  const inputs = orderedTensors(xs, trainer.inputNames, "input");
+  const targets = orderedTensors(ys, trainer.outputNames, "output");
   const size = inputs[0]?.shape[0];
   const other = [...inputs, ...targets].find((tensor) => tensor.shape[0] !== size);
   if (other !== undefined) {

@@ -13,10 +13,6 @@ import { type DeviceFailed, toError } from "../errors/mod.ts";
 
 // --- types
 
-interface TensorInfo {
-  readonly dataId: object;
-}
-
 /** A compute program of tfjs. Its key is complete before it is compiled. */
 interface Program {
   readonly outputShape: number[];
@@ -25,59 +21,49 @@ interface Program {
 
 type RunProgram = (
   program: Program,
-  inputs: readonly TensorInfo[],
+  inputs: readonly tf.TensorInfo[],
   dtype: string,
   uniforms?: unknown,
-  output?: TensorInfo,
-) => TensorInfo;
+  output?: tf.TensorInfo,
+) => tf.TensorInfo;
 
 type GPUError = { readonly message: string } | null;
 
-interface Device {
-  addEventListener(type: "uncapturederror", listener: (event: { readonly error: GPUError }) => void): void;
-  readonly lost: Promise<{ readonly message: string }>;
-  pushErrorScope(filter: "validation"): void;
-  popErrorScope(): Promise<GPUError>;
-  createComputePipeline(descriptor: object): object;
-}
-
 /** The private part of tfjs's WebGPU backend. */
 interface WebGPUBackend {
-  readonly device: Device;
+  readonly device: {
+    addEventListener(type: "uncapturederror", listener: (event: { readonly error: GPUError }) => void): void;
+    readonly lost: Promise<{ readonly message: string }>;
+    pushErrorScope(filter: "validation"): void;
+    popErrorScope(): Promise<GPUError>;
+    createComputePipeline(descriptor: object): object;
+  };
   readonly stagingPendingDisposal: readonly object[];
   readonly commandEncoder: object | null;
   pipelineCache: Record<string, object>;
   runWebGPUProgram: RunProgram;
   uploadToGPU: (dataId: object) => void;
-  makeTensorInfo(shape: number[], dtype: string): TensorInfo;
+  makeTensorInfo(shape: number[], dtype: string): tf.TensorInfo;
   disposeData(dataId: object): boolean;
   endComputePassEncoder(): void;
   submitQueue(): void;
 }
 
-/** A set of data ids that an error made invalid. */
-interface InvalidData {
-  readonly ids: WeakSet<object>;
-  readonly failure: DeviceFailed;
-}
+/** A failure, and the ids of the data that it made invalid. */
+type Invalidation = readonly [failure: DeviceFailed, data: readonly WeakSet<object>[]];
 
-/** A program that was compiled and not validated yet. */
-interface PendingProgram {
-  readonly kernel: string;
-  /** The outputs of the command buffers that contain it. */
-  readonly batches: Set<WeakSet<object>>;
-}
+/** A program that was compiled and not validated yet, with the outputs of the command buffers that contain it. */
+type PendingProgram = readonly [kernel: string, batches: Set<WeakSet<object>>];
 
 /** The state of a watched device. */
 interface DeviceWatch {
   readonly backend: WebGPUBackend;
   /** All failures so far. */
-  readonly failures: DeviceFailed[];
+  readonly failures: Invalidation[];
   /** The number of failures when the device last reported. */
   reported: number;
   /** The kernels whose programs were rejected. */
   readonly rejectedKernels: Set<string>;
-  readonly invalid: InvalidData[];
   /** Data that was computed, or uploaded with a command buffer, since the device last reported. */
   unconfirmed: WeakSet<object>;
   /** The part of it that is in the command buffer now being filled. */
@@ -101,19 +87,9 @@ function firstLine(message: string): string {
   return message.split("\n").map((line) => line.trim()).find((line) => line !== "") ?? "no reason";
 }
 
-/** The failure that made data invalid, if one did. */
-function invalidatedBy({ invalid }: DeviceWatch, dataId: object): DeviceFailed | undefined {
-  return invalid.find(({ ids }) => ids.has(dataId))?.failure;
-}
-
-/** Records a failure and the data that it made invalid. */
-function recordFailure(
-  { failures, invalid }: DeviceWatch,
-  failure: DeviceFailed,
-  sets: Iterable<WeakSet<object>>,
-): void {
-  failures.push(failure);
-  for (const ids of sets) invalid.push({ ids, failure });
+/** The failure that made data invalid, if one did, and that data. */
+function invalidatedBy({ failures }: DeviceWatch, dataId: object): Invalidation | undefined {
+  return failures.find(([, data]) => data.some((ids) => ids.has(dataId)));
 }
 
 /** Makes a program throw from now on: tfjs looks its pipeline up at each run. */
@@ -136,26 +112,26 @@ function flush({ backend }: DeviceWatch): void {
 
 /** Validates each pipeline that is created while a program runs. */
 function watchPipelines(watch: DeviceWatch, runningProgram: () => Program | undefined): void {
-  const { device } = watch.backend;
+  const { backend: { device }, pending, rejectedKernels, failures } = watch;
   const create = device.createComputePipeline.bind(device);
   device.createComputePipeline = (descriptor) => {
     const program = runningProgram();
     if (program === undefined) return create(descriptor);
     const [key, kernel] = [program.shaderKey, program.constructor.name];
     const batches = new Set<WeakSet<object>>();
-    watch.pending.set(key, { kernel, batches });
+    pending.set(key, [kernel, batches]);
     device.pushErrorScope("validation");
     const pipeline = create(descriptor);
     device.popErrorScope().then((error) => {
-      watch.pending.delete(key);
+      pending.delete(key);
       if (error === null) return;
       const failure: DeviceFailed = { _tag: "DeviceFailed", kernel, message: firstLine(error.message) };
-      recordFailure(watch, failure, batches);
+      failures.push([failure, [...batches]]);
       // Later operations must not join the command buffer that is dropped.
       flush(watch);
       blockProgram(watch, key, failure);
-      watch.rejectedKernels.add(kernel);
-    }, () => watch.pending.delete(key));
+      rejectedKernels.add(kernel);
+    }, () => pending.delete(key));
     return pipeline;
   };
 }
@@ -178,12 +154,9 @@ function watchPrograms(watch: DeviceWatch): void {
     } finally {
       running = undefined;
     }
-    for (const set of [batch, watch.unconfirmed]) set.add(result.dataId);
-    watch.pending.get(program.shaderKey)?.batches.add(batch);
-    for (const { dataId } of inputs) {
-      const failure = invalidatedBy(watch, dataId);
-      if (failure !== undefined) watch.invalid.find((one) => one.failure === failure)?.ids.add(result.dataId);
-    }
+    for (const ids of [batch, watch.unconfirmed]) ids.add(result.dataId);
+    watch.pending.get(program.shaderKey)?.[1].add(batch);
+    for (const { dataId } of inputs) invalidatedBy(watch, dataId)?.[1][0]?.add(result.dataId);
     return result;
   };
 }
@@ -196,9 +169,8 @@ function watchSubmissions(watch: DeviceWatch): void {
     const { length } = backend.stagingPendingDisposal;
     upload(dataId);
     // A staged upload is a copy in the command buffer; other uploads happen at once.
-    if (backend.stagingPendingDisposal.length > length) {
-      for (const set of [watch.batch, watch.unconfirmed]) set.add(dataId);
-    }
+    if (backend.stagingPendingDisposal.length === length) return;
+    for (const ids of [watch.batch, watch.unconfirmed]) ids.add(dataId);
   };
   backend.submitQueue = () => {
     submit();
@@ -211,11 +183,11 @@ function listenToDevice(watch: DeviceWatch): void {
   const { backend: { device }, rejectedKernels, pending } = watch;
   device.addEventListener("uncapturederror", ({ error }) => {
     const message = error?.message ?? "";
-    const kernels = [...rejectedKernels, ...[...pending.values()].map(({ kernel }) => kernel)];
+    const kernels = [...rejectedKernels, ...[...pending.values()].map(([kernel]) => kernel)];
     // Skip the consequences of a rejected pipeline: its error scope reports the program and the invalid data.
     const isConsequence = kernels.some((kernel) => message.includes(kernel)) || watch.failures.length > watch.reported;
     if (/shader|invalid/i.test(message) && isConsequence) return;
-    recordFailure(watch, { _tag: "DeviceFailed", message: firstLine(message) }, [watch.unconfirmed]);
+    watch.failures.push([{ _tag: "DeviceFailed", message: firstLine(message) }, [watch.unconfirmed]]);
   });
   device.lost.then(({ message }) => {
     watch.lost = message || "the device was lost";
@@ -233,7 +205,6 @@ function watchOf(backend: unknown): DeviceWatch | undefined {
     failures: [],
     reported: 0,
     rejectedKernels: new Set(),
-    invalid: [],
     unconfirmed: new WeakSet(),
     batch: new WeakSet(),
     pending: new Map(),
@@ -295,13 +266,8 @@ export async function onDevice<A>(part: () => A | Promise<A>): Promise<A> {
   const watch = (tf.getBackend() as string | undefined) === "webgpu" ? watchOf(tf.backend()) : undefined;
   if (watch === undefined) return await part();
   const before = watch.failures.length;
-  let result: A;
-  try {
-    result = await part();
-  } finally {
-    await awaitReport(watch);
-  }
-  const since = watch.failures.slice(before);
+  const result = await (async () => await part())().finally(() => awaitReport(watch));
+  const since = watch.failures.slice(before).map(([failure]) => failure);
   const failure = since.find(({ kernel }) => kernel !== undefined) ?? since[0];
   if (failure !== undefined) throw toError(failure);
   return result;
@@ -315,7 +281,7 @@ export async function onDevice<A>(part: () => A | Promise<A>): Promise<A> {
  */
 export function checkData(backend: unknown, dataId: object): void {
   const watch = watchOf(backend);
-  const failure = watch && invalidatedBy(watch, dataId);
+  const [failure] = (watch && invalidatedBy(watch, dataId)) ?? [];
   if (failure !== undefined) throw toError(failure);
 }
 

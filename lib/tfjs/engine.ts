@@ -74,6 +74,12 @@ export function backendOf(dataId: DataId): Backend | undefined {
   return engine().state.tensorInfo.get(dataId)?.backend;
 }
 
+/** The fault of an object that looks like one of a base class but is not an instance: it comes from another copy of tfjs. */
+export function secondCopyFault(object: object, base: { readonly prototype: object }): string | undefined {
+  if (Object.prototype.isPrototypeOf.call(base.prototype, object)) return undefined;
+  return `a ${object.constructor.name} of a second copy of tfjs: install one copy, the one this toolkit has as its peer (npm ls @tensorflow/tfjs lists them)`;
+}
+
 /** The variable that tfjs has registered under a name. */
 export function registeredVariable(name: string): tf.Variable | undefined {
   const { registeredVariables } = engine().state;

@@ -1,50 +1,22 @@
 /**
- * TensorFlow.js: the handlers that capture and restore its tensors, variables, layers, models and optimizers, and the private parts of its training API that are used.
+ * TensorFlow.js: captures and restores its tensors, variables, layers, models and optimizers, and calls the private parts of its training API.
  *
- * Read `engine` and `tensor`, then the folders `optimizers` and `layers`. `private_fields` and the `*_api` modules declare what TensorFlow.js keeps
- * private. Facts about it were read in the source of version 4.22.0.
+ * Read `engine` and `private_fields` for what TensorFlow.js keeps private. Then read `tensor_data`, `tensor` and `variable`, and the folders
+ * `optimizers` and `layers`. `backend` and `device_errors` are about what a backend gets wrong; `training_api` and `dataset_api` serve the
+ * training loops. Facts about TensorFlow.js were read in the source of version 4.22.0.
  *
  * Promises: capture copies no tensor data on any backend and changes no object; what cannot be rebuilt exactly is an error at its path.
  *
  * @module
  */
-export { disposeOnFailure, registeredVariable } from "./engine.ts";
-export { onDevice } from "./device_errors.ts";
-export { backendName, exactBackend, isExact, memoryProblem, type Settings } from "./backend.ts";
+export { disposeOnFailure, registeredVariable, secondCopyFault } from "./engine.ts";
+export { type CallNode, callsOf, layerFields, type LayerVariable, modelFields } from "./private_fields.ts";
+export { listItems, recordEntries, stateIn, textIn } from "./state_nodes.ts";
 export { hold, holdAt, variablesToTensors } from "./tensor_data.ts";
 export { checkTensor, shapeOf, tensorKind } from "./tensor.ts";
 export { assignAtCommit, givenVariableName, layerWeights, variableKind } from "./variable.ts";
-export {
-  checkClass,
-  checkFieldClasses,
-  classNameOf,
-  encodeFieldClasses,
-  encodingVersion,
-  isOldEncoding,
-  isTfjsClass,
-  isTfjsName,
-  registeredClass,
-  rememberPrototypes,
-  secondCopyFault,
-  type Serializable,
-  type SerializableField,
-  serializableFields,
-  tfjsBase,
-  tfjsFieldsOf,
-  unbuildableClass,
-} from "./class_name.ts";
-export {
-  batchOf,
-  drawingFrom,
-  hookRandom,
-  isDataset,
-  type Iterator,
-  type ReproducibleDataset,
-  sampleWeights,
-  type TfDataset,
-} from "./dataset_api.ts";
-export { type CallNode, callsOf, layerFields, type LayerVariable, modelFields } from "./private_fields.ts";
-export { listItems, recordEntries, stateIn } from "./state_nodes.ts";
+export { backendName, exactBackend, isExact, memoryProblem, type Settings } from "./backend.ts";
+export { onDevice } from "./device_errors.ts";
 export {
   argumentFieldsOf,
   type Batch,
@@ -59,3 +31,13 @@ export {
   trainerOf,
   trainOnBatch,
 } from "./training_api.ts";
+export {
+  batchOf,
+  drawingFrom,
+  hookRandom,
+  isDataset,
+  type Iterator,
+  type ReproducibleDataset,
+  sampleWeights,
+  type TfDataset,
+} from "./dataset_api.ts";

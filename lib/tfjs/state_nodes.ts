@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { isBranch, type Named, type Node } from "../state/mod.ts";
+import { entry, isBranch, type Named, type Node } from "../state/mod.ts";
 
 // --- combinators
 
@@ -17,7 +17,13 @@ export function recordEntries(node: Node | undefined): readonly Named[] {
   return node !== undefined && isBranch(node) && node.is === "record" ? node.entries : [];
 }
 
+/** A text among the entries of a record node; null if there is none. */
+export function textIn(node: Node | undefined, name: string): string | null {
+  const text = entry(node, name);
+  return typeof text === "string" ? text : null;
+}
+
 /** The state in a kind node; other nodes as they are. */
-export function stateIn(node: Node): Node {
-  return isBranch(node) && node.is === "kind" ? node.state : node;
+export function stateIn<N extends Node | undefined>(node: N): N | Node {
+  return node !== undefined && isBranch(node) && node.is === "kind" ? node.state : node;
 }

@@ -15,6 +15,7 @@ import {
   type Home,
   packStrings,
   type Site,
+  sizeOf,
   typedView,
   unpackStrings,
 } from "../state/mod.ts";
@@ -114,13 +115,9 @@ export function hold({ dataId, shape, dtype }: tf.Tensor): Held {
 export function holdAt(tensor: tf.Tensor, site: Site): Held {
   const { binding, tensorMap } = backendOf(tensor.dataId) ?? {};
   if (binding !== undefined) {
-    const dtype = tensorMap?.get(tensor.dataId).dtype;
-    const found = dtype === binding.TF_INT64
-      ? "TensorFlow's int64 values as int32: cast it with toInt()"
-      : dtype === binding.TF_RESOURCE
-      ? "a resource of TensorFlow's"
-      : undefined;
-    if (found !== undefined) site.refuse("a tensor of a dtype that tfjs has", found);
+    const [dtype, expected] = [tensorMap?.get(tensor.dataId).dtype, "a tensor of a dtype that tfjs has"];
+    if (dtype === binding.TF_INT64) site.refuse(expected, "TensorFlow's int64 values as int32: cast it with toInt()");
+    if (dtype === binding.TF_RESOURCE) site.refuse(expected, "a resource of TensorFlow's");
   }
   return hold(tensor);
 }
@@ -128,12 +125,6 @@ export function holdAt(tensor: tf.Tensor, site: Site): Held {
 /** Whether a held value is in a backend; otherwise only its bytes exist. */
 export function isInBackend(held: Held): boolean {
   return engine().state.tensorInfo.has(held.identity as DataId);
-}
-
-/** A new tensor over existing data. */
-function aliasOf(dataId: DataId, shape: readonly number[], dtype: DType): tf.Tensor {
-  backendOf(dataId)?.incRef(dataId);
-  return engine().makeTensorFromTensorInfo({ dataId, shape: shape.slice(), dtype });
 }
 
 /** Splits interleaved 32-bit words into the two parts of a complex tensor, without converting them to numbers. */
@@ -156,21 +147,17 @@ function complexTensor(bytes: Uint8Array, shape: readonly number[]): tf.Tensor {
 export function tensorOf(held: Held): tf.Tensor | undefined {
   const dtype = held.element as DType;
   const shape = held.shape.slice();
-  if (isInBackend(held)) return aliasOf(held.identity as DataId, shape, dtype);
+  if (isInBackend(held)) {
+    const dataId = held.identity as DataId;
+    backendOf(dataId)?.incRef(dataId);
+    return engine().makeTensorFromTensorInfo({ dataId, shape, dtype });
+  }
   const bytes = held.resident;
   if (bytes === undefined || !fits(dtype, shape, bytes)) return undefined;
-  switch (dtype) {
-    case "string":
-      return engine().makeTensor(unpackStrings(bytes, shape.reduce((a, b) => a * b, 1)) ?? [], shape, dtype);
-    case "complex64":
-      return complexTensor(bytes, shape);
-    case "bool":
-      return engine().makeTensor(bytes, shape, dtype);
-    case "int32":
-      return engine().makeTensor(typedView("Int32Array", bytes) as Int32Array, shape, dtype);
-    case "float32":
-      return engine().makeTensor(typedView("Float32Array", bytes) as Float32Array, shape, dtype);
-  }
+  if (dtype === "complex64") return complexTensor(bytes, shape);
+  const view = { string: "Uint8Array", bool: "Uint8Array", int32: "Int32Array", float32: "Float32Array" } as const;
+  const values = dtype === "string" ? unpackStrings(bytes, sizeOf(shape)) ?? [] : typedView(view[dtype], bytes);
+  return engine().makeTensor(values as tf.TypedArray, shape, dtype);
 }
 
 // --- combinators

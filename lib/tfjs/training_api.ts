@@ -20,16 +20,11 @@ export type Batch = tf.Tensor | tf.Tensor[] | { [name: string]: tf.Tensor };
 /** The logs that callbacks receive: numbers, or scalars that have not been read yet. */
 export type Logs = Record<string, number | tf.Scalar>;
 
-/** The base class of callbacks, which tfjs does not export. See tfjs-layers 4.22, `base_callbacks.ts`. */
-export interface Callback {
-  setParams(params: object): void;
-  setModel(model: unknown): void;
-}
+/** Data as tfjs trains on it: the inputs, the targets, and the weights of the samples. */
+type StandardData = [xs: tf.Tensor[], ys: tf.Tensor[], weights: (tf.Tensor | null)[] | null];
 
 /** The private training methods of a model. A sequential model delegates to an inner one. See tfjs-layers 4.22, `engine/training.ts`. */
 export interface Trainer {
-  readonly inputs: readonly tf.SymbolicTensor[];
-  readonly outputs: readonly tf.SymbolicTensor[];
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
   readonly metricsNames: readonly string[];
@@ -44,31 +39,20 @@ export interface Trainer {
   getDedupedMetricsNames(): string[];
   checkTrainableWeightsConsistency(): void;
   standardizeUserDataXY(x: unknown, y: unknown): [tf.Tensor[], tf.Tensor[]];
-  standardizeUserData(
-    x: unknown,
-    y: unknown,
-    sampleWeight?: unknown,
-    classWeight?: unknown,
-    checkBatchAxis?: boolean,
-    batchSize?: number,
-  ): Promise<[tf.Tensor[], tf.Tensor[], (tf.Tensor | null)[] | null]>;
+  /** The rest: sample weights, class weights, whether to check the sizes of the batches, the batch size. */
+  standardizeUserData(x: unknown, y: unknown, ...rest: readonly unknown[]): Promise<StandardData>;
   evaluate(x: unknown, y: unknown, args: { batchSize: number; verbose: 0 }): tf.Scalar | tf.Scalar[];
   evaluateDataset(dataset: unknown, args: { batches?: number }): Promise<tf.Scalar | tf.Scalar[]>;
   fitLoop(...args: readonly unknown[]): Promise<unknown>;
 }
 
-/** The running totals of an epoch. At the end of the epoch tfjs divides them by the number of samples seen. */
-export interface Logger {
-  seen?: number;
-  totals?: Logs;
-}
-
 /** The callbacks of one training, in the order in which they are called. */
 export interface Callbacks {
   readonly list: tf.CallbackList;
-  readonly logger: Logger;
+  /** The running totals of an epoch. At the end of the epoch tfjs divides them by the number of samples seen. */
+  readonly logger: { seen?: number; totals?: Logs };
   /** The user's and the registered callbacks. */
-  readonly own: readonly Callback[];
+  readonly own: readonly object[];
   /** All objects that may hold state: `own`, then the plain objects that the user passed as callbacks. */
   readonly stateful: readonly object[];
   /** The fields of each of these before the training. */
@@ -88,10 +72,11 @@ export function trainerOf(model: tf.LayersModel): Trainer {
   return inner ?? model as unknown as Trainer;
 }
 
-const BaseCallback = Object.getPrototypeOf(tf.History) as abstract new () => Callback;
+/** The base class of callbacks, which tfjs does not export. See tfjs-layers 4.22, `base_callbacks.ts`. */
+const BaseCallback = Object.getPrototypeOf(tf.History) as abstract new () => object;
 
 /** Whether a value is an instance of tfjs's callback class, not a plain object from which tfjs makes one. */
-export function isCallback(value: unknown): value is Callback {
+export function isCallback(value: unknown): value is object {
   return value instanceof BaseCallback;
 }
 
@@ -119,34 +104,28 @@ export function checkCallbacks(of: string, callbacks: unknown): void {
   if (callbacks == null) return;
   const list: readonly unknown[] = Array.isArray(callbacks) ? callbacks : [callbacks];
   const classes = isCallback(list[0]);
+  const isObject = (u: unknown): boolean => typeof u === "object" && u !== null && !Array.isArray(u);
   Array.from(list, (callback, i) => {
     const path = `callbacks${list === callbacks ? `[${i}]` : ""} of ${of}`;
-    demand(path, must("an object, such as { onEpochEnd: (epoch, logs) => … }", isCallbackObject), callback);
+    demand(path, must("an object, such as { onEpochEnd: (epoch, logs) => … }", isObject), callback);
     const own = isCallback(callback) || typeof Reflect.get(callback as object, "setParams") === "function";
     if (own !== classes && (classes || isCallback(callback))) {
-      throw new TypeError(
-        `Expected callbacks of ${of} to be all of tfjs's classes or all plain objects, found both: ` +
-          "make each plain object a new tf.CustomCallback",
-      );
+      const expected = `callbacks of ${of} to be all of tfjs's classes or all plain objects`;
+      throw new TypeError(`Expected ${expected}, found both: make each plain object a new tf.CustomCallback`);
     }
     if (isPlainRecord(callback)) checkMisspelt(path, callback, callbackNames);
   });
-}
-
-function isCallbackObject(value: unknown): boolean {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** The callbacks in `fit`'s arguments as instances, and the plain objects among the arguments. */
 function standardizeCallbacks(
   callbacks: tf.ModelFitArgs["callbacks"],
   yieldEvery: unknown,
-): readonly [given: readonly Callback[], plain: readonly object[]] {
-  if (callbacks instanceof BaseCallback) return [[callbacks], []];
-  const all: readonly unknown[] = Array.isArray(callbacks) ? callbacks : [callbacks ?? {}];
-  if (all[0] instanceof BaseCallback) return [all as readonly Callback[], []];
-  const made = all.map((plain) => new tf.CustomCallback(plain as never, yieldEvery as never) as unknown as Callback);
-  return [made, [...new Set(all as readonly object[])]];
+): readonly [given: readonly object[], plain: readonly object[]] {
+  const all: readonly object[] = Array.isArray(callbacks) ? callbacks : [callbacks ?? {}];
+  if (all[0] instanceof BaseCallback) return [all, []];
+  const made = all.map((plain) => new tf.CustomCallback(plain as never, yieldEvery as never));
+  return [made, [...new Set(all)]];
 }
 
 /**
@@ -172,7 +151,7 @@ export function callbacksOf(
   } finally {
     prototype.setParams = setParams;
   }
-  const all = (list as unknown as { readonly callbacks: readonly Callback[] } | undefined)?.callbacks ?? [];
+  const all = (list as unknown as { readonly callbacks: readonly object[] } | undefined)?.callbacks ?? [];
   if (list === undefined || all.length < given.length + 2) {
     throw new TypeError("Expected tfjs 4.22, found another version whose training loop differs: install 4.22");
   }
@@ -180,7 +159,7 @@ export function callbacksOf(
   const stateful = [...own, ...plain];
   return {
     list,
-    logger: all[0] as Logger,
+    logger: all[0] as Callbacks["logger"],
     own,
     stateful,
     initialFields: stateful.map((object) => ({ ...object })),
@@ -189,19 +168,16 @@ export function callbacksOf(
 }
 
 /** The fields that hold constructor arguments of tfjs's own callback classes: they are state only if they changed. */
-const argumentFields: readonly (readonly [abstract new (...args: never[]) => unknown, readonly string[]])[] = [
-  [tf.EarlyStopping, ["monitor", "minDelta", "patience", "baseline", "verbose", "mode", "monitorFunc"]],
-  [
-    tf.CustomCallback,
-    ["nowFunc", "nextFrameFunc", "yieldEvery", "maybeWait", "yield"].concat(
-      ["trainBegin", "trainEnd", "epochBegin", "epochEnd", "batchBegin", "batchEnd"],
-    ),
-  ],
+const stoppingFields = ["monitor", "minDelta", "patience", "baseline", "verbose", "mode", "monitorFunc"];
+const customFields = [
+  ...["nowFunc", "nextFrameFunc", "yieldEvery", "maybeWait", "yield"],
+  ...["trainBegin", "trainEnd", "epochBegin", "epochEnd", "batchBegin", "batchEnd"],
 ];
 
 /** The names of a callback's fields that hold constructor arguments, as far as tfjs's own classes set them. */
 export function argumentFieldsOf(callback: object): readonly string[] {
-  return argumentFields.find(([Class]) => callback instanceof Class)?.[1] ?? [];
+  if (callback instanceof tf.EarlyStopping) return stoppingFields;
+  return callback instanceof tf.CustomCallback ? customFields : [];
 }
 
 // --- combinators

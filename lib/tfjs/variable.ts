@@ -5,7 +5,8 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { entry, isBranch, type Kind, type Node, record, scalar, type Target } from "../state/mod.ts";
-import { engine } from "./engine.ts";
+import { engine, registeredVariable } from "./engine.ts";
+import { textIn } from "./state_nodes.ts";
 import { checkTensor, shapeOf } from "./tensor.ts";
 import { holdAt } from "./tensor_data.ts";
 
@@ -24,10 +25,9 @@ export function givenVariableName(variable: tf.Variable): string | null {
 }
 
 function makeVariable(value: tf.Tensor, trainable: boolean, name: string | null): tf.Variable {
-  const { registeredVariables } = engine().state;
   if (name === null) return tf.variable(value, trainable);
   let free = name;
-  for (let k = 1; Object.hasOwn(registeredVariables, free); k++) free = `${name}_${k}`;
+  for (let k = 1; registeredVariable(free) !== undefined; k++) free = `${name}_${k}`;
   const variable = tf.variable(value, trainable, free);
   restoredNames.set(variable, name);
   return variable;
@@ -43,22 +43,12 @@ export function assignAtCommit(target: Target, variable: tf.Variable, tensor: tf
 
 /** Compares the names, except where a layer or an optimizer names the variable. */
 function checkVariableName(state: Node, target: Target, live: tf.Variable): void {
-  const [name, value] = [entry(state, "name"), entry(state, "value")];
-  const [saved, given] = [typeof name === "string" ? name : null, givenVariableName(live)];
+  const [saved, given, value] = [textIn(state, "name"), givenVariableName(live), entry(state, "value")];
   const isNamedByLayer = value !== undefined && isBranch(value) && value.is === "array" && value.name !== undefined;
   // In a component with several models, only the first names a shared weight.
   const isOwned = isNamedByLayer || (saved === null && layerWeights.has(live));
   if (isOwned || target.fields || saved === given) return;
   target.problem("name", given ?? "a generated name", saved ?? "a generated name");
-}
-
-/** The position of each registered variable's name. */
-function registeredPositions(): ReadonlyMap<string, number> {
-  return new Map(Object.keys(engine().state.registeredVariables).map((name, i) => [name, i]));
-}
-
-function isAscending(numbers: readonly number[]): boolean {
-  return numbers.every((number, i) => i === 0 || number > (numbers[i - 1] ?? -1));
 }
 
 /** The kind of variables. */
@@ -76,11 +66,11 @@ export const variableKind: Kind<tf.Variable> = {
     ]);
   },
   build: (state, target) => {
-    const [name, trainable] = [entry(state, "name"), scalar(state, "trainable", "boolean", target)];
+    const trainable = scalar(state, "trainable", "boolean", target);
     const tensor = checkTensor(entry(state, "value"), target);
     if (tensor === undefined || trainable === undefined) return undefined;
     target.after(() => tensor.dispose());
-    return makeVariable(tensor, trainable, typeof name === "string" ? name : null);
+    return makeVariable(tensor, trainable, textIn(state, "name"));
   },
   restore: (state, target, live) => {
     if (live === undefined || target.built(live)) return () => live as tf.Variable;
@@ -98,8 +88,9 @@ export const variableKind: Kind<tf.Variable> = {
   reorder: (objects) => {
     const { registeredVariables } = engine().state;
     const variables = objects as readonly tf.Variable[];
-    const positions = registeredPositions();
-    if (isAscending(variables.map(({ name }) => positions.get(name) ?? -1))) return;
+    const positions = new Map(Object.keys(registeredVariables).map((name, i) => [name, i]));
+    const now = variables.map(({ name }) => positions.get(name) ?? -1);
+    if (now.every((position, i) => i === 0 || position > (now[i - 1] ?? -1))) return;
     for (const variable of variables) {
       delete registeredVariables[variable.name];
       if (/^\d+$/.test(variable.name)) variable.name = String(engine().nextVariableId());

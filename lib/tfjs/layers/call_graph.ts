@@ -10,7 +10,8 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { entry, isBranch, type Node } from "../../state/mod.ts";
-import { type CallNode, callsOf, listItems, modelFields, registeredClass } from "../mod.ts";
+import { type CallNode, callsOf, listItems, modelFields } from "../mod.ts";
+import { registeredClass } from "./class_name.ts";
 import { namingClass } from "./layer_name.ts";
 
 // --- types
@@ -44,13 +45,8 @@ interface Reach {
 
 type CallReach = Reach & { readonly args: string };
 
-/** The calls of the common layers of a model. */
-interface Wiring {
-  /** By the layer's live position. */
-  readonly calls: ReadonlyMap<number, readonly CallReach[]>;
-  readonly inputs: string;
-  readonly outputs: Reach;
-}
+/** The live position of a layer of a graph; undefined if only one model has it. */
+type PositionOf = (layer: number) => number | undefined;
 
 // --- capture and restore
 
@@ -62,9 +58,8 @@ function callsIn(model: tf.LayersModel, layer: tf.layers.Layer): readonly CallNo
 
 /** The call's arguments without masks and states: those are tensors of the last step, or symbolic ones that are among the inputs too. */
 function plainArguments({ callArgs }: CallNode): Readonly<Record<string, unknown>> {
-  return Object.fromEntries(
-    Object.entries(callArgs ?? {}).filter(([, arg]) => arg === null || typeof arg !== "object"),
-  );
+  const isPlain = (arg: unknown): boolean => arg === null || typeof arg !== "object";
+  return Object.fromEntries(Object.entries(callArgs ?? {}).filter(([, arg]) => isPlain(arg)));
 }
 
 /** The graph of a functional model, by positions of layers and not by names, with its calls in the order in which they were made. */
@@ -94,11 +89,7 @@ export function graphOf(model: tf.LayersModel): CallGraph {
 }
 
 /** Finds the call of a layer with these inputs that another model's graph has made already: models that share a layer share its call. */
-function existingCall(
-  layer: tf.layers.Layer,
-  tensors: readonly tf.SymbolicTensor[],
-  used: ReadonlySet<CallNode>,
-): CallNode | undefined {
+function existingCall(layer: tf.layers.Layer, tensors: readonly tf.SymbolicTensor[], used: ReadonlySet<CallNode>) {
   return callsOf(layer).find((call) =>
     !used.has(call) && call.inboundLayers.length > 0 && call.inputTensors.length === tensors.length &&
     call.inputTensors.every((input, i) => input === tensors[i])
@@ -121,32 +112,29 @@ export function buildFunctional(
   className: string,
 ): tf.LayersModel {
   const graph = saved as CallGraph;
-  const outputs = new Map<tf.layers.Layer, (readonly tf.SymbolicTensor[])[]>();
+  const used = new Set<CallNode>();
+  const made = new Map<tf.layers.Layer, readonly CallNode[]>();
   const layerAt = (index: number): tf.layers.Layer => {
     const layer = layers[index];
     if (layer === undefined) throw new Error(`the graph of the model refers to a layer ${index} of ${layers.length}`);
     return layer;
   };
-  const outputsOf = (layer: tf.layers.Layer): (readonly tf.SymbolicTensor[])[] => {
+  const madeBy = (layer: tf.layers.Layer): readonly CallNode[] => {
     const isInput = namingClass(layer.getClassName(), layer) === "InputLayer";
-    const found = outputs.get(layer) ?? (isInput ? callsOf(layer).map((call) => call.outputTensors) : []);
-    outputs.set(layer, found);
-    return found;
+    return made.get(layer) ?? (isInput ? callsOf(layer) : []);
   };
   const tensorAt = ([index, call, output]: OutputRef): tf.SymbolicTensor => {
-    const found = outputsOf(layerAt(index))[call]?.[output];
+    const found = madeBy(layerAt(index))[call]?.outputTensors[output];
     if (found === undefined) throw new Error(`the graph of the model uses layer ${index} before its call ${call}`);
     return found;
   };
-  const used = new Set<CallNode>();
   for (const { layer: index, inputs, args } of graph.calls) {
-    const layer = layerAt(index);
-    const tensors = inputs.map(tensorAt);
+    const [layer, tensors] = [layerAt(index), inputs.map(tensorAt)];
     const existing = existingCall(layer, tensors, used);
     if (existing === undefined) layer.apply(tensors.length === 1 ? tensors[0] as tf.SymbolicTensor : tensors, args);
     const call = existing ?? callsOf(layer).at(-1) as CallNode;
     used.add(call);
-    outputsOf(layer).push(call.outputTensors);
+    made.set(layer, [...madeBy(layer), call]);
   }
   const inputs = graph.inputs.map((index) => tensorAt([index, 0, 0]));
   const Class = className === "Functional" ? registeredClass("Functional")?.[0] ?? tf.LayersModel : tf.LayersModel;
@@ -186,29 +174,25 @@ function graphIn(state: Node): SavedGraph {
 }
 
 /** What reaches a call with these inputs, given what reaches each earlier call, by `layer.call`. */
-function reachOf(
-  inputs: readonly OutputRef[],
-  positionOf: (layer: number) => number | undefined,
-  reached: ReadonlyMap<string, Reach>,
-): Reach {
-  const parts = inputs.map(([layer, call, output]): Reach => {
+function reachOf(inputs: readonly OutputRef[], positionOf: PositionOf, reached: ReadonlyMap<string, Reach>): Reach {
+  const [from, above]: [string[], Set<string>] = [[], new Set()];
+  let direct = true;
+  for (const [layer, call, output] of inputs) {
     const [position, before] = [positionOf(layer), reached.get(`${layer}.${call}`)];
-    const above = before?.above ?? new Set<string>();
-    if (position === undefined) return { direct: false, from: before?.from ?? [], above };
-    return {
-      direct: true,
-      from: [`${position}.${call}.${output}`],
-      above: new Set(above).add(`${position}.${call}`),
-    };
-  });
-  return {
-    direct: parts.every(({ direct }) => direct),
-    from: parts.flatMap(({ from }) => from),
-    above: new Set(parts.flatMap(({ above }) => [...above])),
-  };
+    for (const earlier of before?.above ?? []) above.add(earlier);
+    if (position === undefined) {
+      direct = false;
+      from.push(...before?.from ?? []);
+    } else {
+      from.push(`${position}.${call}.${output}`);
+      above.add(`${position}.${call}`);
+    }
+  }
+  return { direct, from, above };
 }
 
-function wiringOf(graph: SavedGraph, positionOf: (layer: number) => number | undefined): Wiring {
+/** The calls of the common layers of a model by the layer's live position, and the inputs and outputs. */
+function wiringOf(graph: SavedGraph, positionOf: PositionOf) {
   const reached = new Map<string, Reach>();
   const counts = new Map<number, number>();
   const calls = new Map<number, readonly CallReach[]>();

@@ -25,9 +25,11 @@ function encodeLosses(losses: unknown, outputNames: readonly string[]): unknown 
   if (Array.isArray(losses)) return losses.map((loss) => encodeLosses(loss, outputNames));
   if (isPlainRecord(losses)) {
     // By the output's index: the keys are names of output layers, which tfjs may have generated.
-    return {
-      byOutput: outputNames.flatMap((name, i) => name in losses ? [[i, encodeLosses(losses[name], outputNames)]] : []),
-    };
+    const parts = outputNames.map((
+      name,
+      i,
+    ) => [i, name in losses ? encodeLosses(losses[name], outputNames) : undefined]);
+    return { byOutput: parts.filter(([, loss]) => loss !== undefined) };
   }
   return losses ?? null;
 }
@@ -36,13 +38,8 @@ function decodeLosses(losses: unknown, outputNames: readonly string[], target: T
   if (Array.isArray(losses)) return losses.map((loss) => decodeLosses(loss, outputNames, target, at));
   if (!isPlainRecord(losses)) return losses;
   if ("function" in losses) {
-    target.problem(
-      "config",
-      "a loss or metric that is named by a string",
-      `the function ${losses["function"]}; restore into a compiled model`,
-      at,
-    );
-    return undefined;
+    const found = `the function ${losses["function"]}; restore into a compiled model`;
+    return target.problem("config", "a loss or metric that is named by a string", found, at);
   }
   const byOutput = losses["byOutput"] as readonly (readonly [number, unknown])[];
   return Object.fromEntries(byOutput.map(([i, loss]) => [outputNames[i], decodeLosses(loss, outputNames, target, at)]));
@@ -54,20 +51,16 @@ export function encodeCompile(model: tf.LayersModel, site: Site): Node {
   const fields = trainingFields(model);
   const removed = fields.collectedTrainableWeights?.find(({ val }) => !site.names.has(val));
   if (removed !== undefined) {
-    site.refuse(
-      "a model that trains its own weights",
-      `${removed.originalName} of a layer it no longer has: compile it again`,
-    );
+    const found = `${removed.originalName} of a layer it no longer has: compile it again`;
+    site.refuse("a model that trains its own weights", found);
   }
+  const { collectedTrainableWeights = [] } = fields;
   return record([
     ["optimizer", site.part(["compile", "optimizer"], model.optimizer)],
     ["owned", fields.isOptimizerOwned],
     ["loss", site.plain(encodeLosses(fields.loss, fields.outputNames))],
     ["metrics", site.plain(encodeLosses(fields.metrics, fields.outputNames))],
-    [
-      "trained",
-      (fields.collectedTrainableWeights ?? []).map((weight, i) => site.part(["compile", "trained", i], weight.val)),
-    ],
+    ["trained", collectedTrainableWeights.map(({ val }, i) => site.part(["compile", "trained", i], val))],
   ]);
 }
 
@@ -93,15 +86,9 @@ export function restoreCompile(saved: Node, target: Target, model: tf.LayersMode
   const isCompiled = Boolean(model.optimizer);
   // `buildCompile` reported why a fresh model could not be compiled.
   if (target.fresh && !isCompiled) return;
-  if (isCompiled !== (saved !== null)) {
-    return target.problem(
-      "config",
-      isCompiled ? "a compiled model" : "a model that is not compiled",
-      isCompiled ? "one that is not" : "a compiled one",
-      "compile",
-    );
-  }
+  if (isCompiled && saved === null) return target.problem("config", "a compiled model", "one that is not", "compile");
   if (saved === null) return;
+  if (!isCompiled) return target.problem("config", "a model that is not compiled", "a compiled one", "compile");
   const fields = trainingFields(model);
   for (const part of ["loss", "metrics"] as const) {
     const live = JSON.stringify(encodeLosses(fields[part], fields.outputNames));
@@ -111,11 +98,8 @@ export function restoreCompile(saved: Node, target: Target, model: tf.LayersMode
   target.part(["compile", "optimizer"], model.optimizer, entry(saved, "optimizer") ?? null);
   const trained = listItems(entry(saved, "trained")).map((node, i) => target.value(["compile", "trained", i], node));
   target.commit(() => {
-    const weights = new Map(
-      [...(fields.collectedTrainableWeights ?? []), ...layerFields(model).weights].map((
-        weight,
-      ) => [weight.val, weight]),
-    );
+    const all = [...fields.collectedTrainableWeights ?? [], ...layerFields(model).weights];
+    const weights = new Map(all.map((weight) => [weight.val, weight]));
     fields.collectedTrainableWeights = trained.flatMap((variable) => weights.get(variable() as tf.Variable) ?? []);
   });
 }

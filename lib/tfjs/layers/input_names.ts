@@ -10,24 +10,24 @@
 import * as tf from "@tensorflow/tfjs";
 import { aside, entry, type Named, type Node, record, type Site, type Target, unwrap } from "../../state/mod.ts";
 import { encodeFedName, givenLayerName, namingClass } from "./layer_name.ts";
-import { modelFields, recordEntries } from "../mod.ts";
+import { listItems, modelFields, recordEntries } from "../mod.ts";
 
 // --- constructors
 
 /** tfjs's key of the counter in a generated name, and the count; undefined for other names. */
-function counterOf(
-  name: string,
-  layer: tf.layers.Layer,
-): readonly [prefix: string, count: number] | undefined {
+function counterOf(name: string, layer: tf.layers.Layer): readonly [prefix: string, count: number] | undefined {
   if (givenLayerName(layer) !== null) return undefined;
-  const [className, isModel] = [namingClass(layer.getClassName(), layer), layer instanceof tf.LayersModel];
-  const prefix = isModel
-    ? className === "Sequential" ? "sequential_" : className.toLowerCase()
-    : className === "InputLayer"
-    ? "input"
-    : className;
-  const count = Number(name.slice(name.lastIndexOf(prefix) + prefix.length) || NaN);
+  const className = namingClass(layer.getClassName(), layer);
+  const ofModel = className === "Sequential" ? "sequential_" : className.toLowerCase();
+  const ofLayer = className === "InputLayer" ? "input" : className;
+  const prefix = layer instanceof tf.LayersModel ? ofModel : ofLayer;
+  const count = countAfter(name, prefix);
   return Number.isSafeInteger(count) ? [prefix, count] : undefined;
+}
+
+/** The number after the last prefix in a name; NaN if there is none. */
+function countAfter(name: string, prefix: string): number {
+  return Number(name.slice(name.lastIndexOf(prefix) + prefix.length) || NaN);
 }
 
 /** Records the names of the input and output layers of a model and of the models in it. */
@@ -44,8 +44,8 @@ function countersOf(names: ReadonlyMap<object, string>): ReadonlyMap<string, num
   const counters = new Map<string, number>();
   for (const [layer, name] of names) {
     if (!(layer instanceof tf.layers.Layer)) continue;
-    const [prefix, count] = counterOf(name, layer) ?? [];
-    if (prefix !== undefined && count !== undefined) counters.set(prefix, Math.max(count, counters.get(prefix) ?? 0));
+    const [prefix, count = 0] = counterOf(name, layer) ?? [];
+    if (prefix !== undefined) counters.set(prefix, Math.max(count, counters.get(prefix) ?? 0));
   }
   return counters;
 }
@@ -61,8 +61,7 @@ function advanceCounter(prefix: string, count: number): void {
   }
   let reached: number;
   do {
-    const { name } = new Counted({});
-    reached = Number(name.slice(name.lastIndexOf(prefix) + prefix.length) || NaN);
+    reached = countAfter(new Counted({}).name, prefix);
     remainingSteps--;
   } while (reached < count && count - reached < remainingSteps);
 }
@@ -80,11 +79,9 @@ function splitCounter(name: string): readonly [prefix: string, count: number] | 
 function areSwapped(saved: readonly string[], live: readonly string[]): boolean {
   const pairs = saved.flatMap((name, i) => {
     const [was, is] = [splitCounter(name), splitCounter(live[i] ?? "")];
-    return was === undefined || is === undefined ? [] : [{ was, is }];
+    return was === undefined || is === undefined ? [] : [{ prefixes: `${was[0]} ${is[0]}`, was: was[1], is: is[1] }];
   });
-  return pairs.some((a) =>
-    pairs.some((b) => a.was[0] === b.was[0] && a.is[0] === b.is[0] && (a.was[1] < b.was[1]) !== (a.is[1] < b.is[1]))
-  );
+  return pairs.some((a) => pairs.some((b) => a.prefixes === b.prefixes && (a.was < b.was) !== (a.is < b.is)));
 }
 
 // --- capture and restore
@@ -95,17 +92,9 @@ export function encodeInputNames(model: tf.LayersModel, site: Site): readonly Na
   // A model within a wrapper layer is rebuilt by the layer, under other names.
   const named = !(model instanceof tf.Sequential) && inputLayers.every((layer) => site.names.has(layer));
   const counters = [...countersOf(site.names)];
-  return [
-    ...encodeFedName(model, site.names),
-    [
-      "names",
-      aside(record([
-        ["inputs", named ? inputNames : null],
-        ["outputs", named ? outputNames : null],
-        ["counters", record(counters)],
-      ])),
-    ],
-  ];
+  const [inputs, outputs] = named ? [inputNames, outputNames] : [null, null];
+  const names = record([["inputs", inputs], ["outputs", outputs], ["counters", record(counters)]]);
+  return [...encodeFedName(model, site.names), ["names", aside(names)]];
 }
 
 /** Advances tfjs's counters past the saved names, which are about to be used again. */
@@ -118,16 +107,17 @@ export function advanceCounters(state: Node): void {
 /** Checks that no saved name of an input or output is now the name of another one. */
 export function checkInputNames(state: Node, target: Target, model: tf.LayersModel): void {
   const saved = unwrap(entry(state, "names") ?? null);
-  for (const part of ["inputs", "outputs"] as const) {
-    const [found, live] = [entry(saved, part), modelFields(model)[part === "inputs" ? "inputNames" : "outputNames"]];
-    if (model instanceof tf.Sequential || !Array.isArray(found) || found.length !== live.length) continue;
-    const names = found.map(String);
+  const { inputNames, outputNames } = modelFields(model);
+  for (
+    const [part, live] of model instanceof tf.Sequential
+      ? []
+      : Object.entries({ inputs: inputNames, outputs: outputNames })
+  ) {
+    const names = listItems(entry(saved, part)).map(String);
+    if (names.length !== live.length) continue;
     if (target.fresh ? String(names) === String(live) : !areSwapped(names, live)) continue;
-    target.problem(
-      "name",
-      `${live.join(", ")}, as in the live model`,
-      `${names.join(", ")} in the snapshot: make these layers in the same order as then, or give each a name`,
-      part,
-    );
+    const remedy = "make these layers in the same order as then, or give each a name";
+    const found = `${names.join(", ")} in the snapshot: ${remedy}`;
+    target.problem("name", `${live.join(", ")}, as in the live model`, found, part);
   }
 }

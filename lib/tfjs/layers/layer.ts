@@ -20,6 +20,7 @@ import {
   unwrap,
 } from "../../state/mod.ts";
 import { isPlainRecord } from "../../validation/mod.ts";
+import { layerFields, layerWeights, listItems, recordEntries, secondCopyFault, textIn } from "../mod.ts";
 import {
   checkFieldClasses,
   classNameOf,
@@ -27,16 +28,11 @@ import {
   encodingVersion,
   isOldEncoding,
   isTfjsClass,
-  layerFields,
-  layerWeights,
-  listItems,
-  recordEntries,
   registeredClass,
   rememberPrototypes,
-  secondCopyFault,
   serializableFields,
   unbuildableClass,
-} from "../mod.ts";
+} from "./class_name.ts";
 import { compareConfig, encodeConfig, layerConfig, oldConfig, plainConfig, reportBuildError } from "./layer_config.ts";
 import { encodeFlags, restoreFlags } from "./layer_flags.ts";
 import { checkPlainFields, encodePlainFields, encodeVariables, restoreVariables } from "./user_layer_fields.ts";
@@ -65,12 +61,9 @@ function ownFunctions(layer: tf.layers.Layer): readonly string[] {
 /** Reports the functions of the captured layer that a fresh one lacks. */
 function checkFunctions(state: Node, target: Target): void {
   if (!target.fresh) return;
+  const expected = "a method of a registered class; or restore into a live object that has this function";
   for (const name of listItems(unwrap(entry(state, "functions") ?? null))) {
-    target.problem(
-      "class",
-      "a method of a registered class; or restore into a live object that has this function",
-      `the function ${String(name)}, set on this one layer`,
-    );
+    target.problem("class", expected, `the function ${String(name)}, set on this one layer`);
   }
 }
 
@@ -79,18 +72,14 @@ function restoreWeights(saved: Node, target: Target, layer: tf.layers.Layer): vo
   const live = new Map(ownWeights(layer));
   if (entries.length > 0 && live.size === 0 && !layer.built) {
     // A layer makes its weights at its first call.
+    const remedy = "a model among the components that calls this layer";
     return target.fresh
-      ? target.problem(
-        "missing",
-        "a model among the components that calls this layer",
-        "the layer alone: restore into a live one",
-      )
+      ? target.problem("missing", remedy, "the layer alone: restore into a live one")
       : target.problem("config", "a layer that has been called, as in the snapshot", "one that has not");
   }
+  const names = new Map(entries);
   for (const name of live.keys()) {
-    if (!entries.some(([saved]) => saved === name)) {
-      target.problem("missing", "a weight", "none in the snapshot", `weights/${name}`);
-    }
+    if (!names.has(name)) target.problem("missing", "a weight", "none in the snapshot", `weights/${name}`);
   }
   for (const [name, node] of entries) {
     const weight = live.get(name);
@@ -131,22 +120,16 @@ function restoreInitialWeights(saved: Node | undefined, target: Target, layer: t
 function checkOldConfig(className: string, state: Node, target: Target): void {
   const build = target.plain(entry(state, "build") ?? null);
   if (className !== "DepthwiseConv2D" || !isPlainRecord(build) || !build["depthwiseRegularizer"]) return;
-  target.problem(
-    "config",
-    "the constraint, which 0.1.0 did not record: restore into a live layer",
-    "the regularizer in its place",
-    "config/depthwiseConstraint",
-  );
+  const expected = "the constraint, which 0.1.0 did not record: restore into a live layer";
+  target.problem("config", expected, "the regularizer in its place", "config/depthwiseConstraint");
 }
 
 /** Compares the initializers of a layer without weights: they are state, because its first call draws the weights. */
 function compareInitializers(state: Node, target: Target, layer: tf.layers.Layer): void {
   if (layer.built || recordEntries(entry(state, "weights")).length > 0) return;
   const initializers = (config: unknown): unknown =>
-    Object.fromEntries(
-      Object.entries(isPlainRecord(config) ? config : {}).filter(([name]) => /[iI]nitializer$/.test(name)),
-    );
-  const saved = initializers(target.plain(entry(state, "build") ?? null));
+    Object.fromEntries(Object.entries(config as object).filter(([name]) => /[iI]nitializer$/.test(name)));
+  const saved = initializers(target.plain(entry(state, "build") ?? null) ?? {});
   compareConfig(initializers(plainConfig(layer, "build")), saved, "config", target);
 }
 
@@ -167,17 +150,17 @@ function completeBuild(layer: tf.layers.Layer, state: Node, target: Target): voi
     // Stacked cells lose their name, dtype and input shape.
     if (layer.getClassName() === "StackedRNNCells") {
       const { batchInputShape, dtype } = config;
-      const name = entry(state, "name");
-      Object.assign(layer, { batchInputShape, dtype }, typeof name === "string" ? { name } : {});
+      Object.assign(layer, { batchInputShape, dtype, name: textIn(state, "name") ?? layer.name });
     }
   }
   const saved = entry(state, "layers");
-  const live = new Map<string | number, tf.layers.Layer | readonly tf.layers.Layer[]>(
-    layer instanceof tf.LayersModel ? layer.layers.entries() : sublayers(layer),
+  const isModel = layer instanceof tf.LayersModel;
+  const live = new Map<string, tf.layers.Layer | readonly tf.layers.Layer[]>(
+    isModel ? [["", layer.layers]] : sublayers(layer),
   );
-  for (const [name, node] of Array.isArray(saved) ? saved.entries() : recordEntries(saved)) {
+  for (const [name, nodes] of isModel ? [["", saved ?? []] as const] : recordEntries(saved)) {
     const subs = [live.get(name) ?? []].flat();
-    [node as Node | readonly Node[]].flat().forEach((part, i) => {
+    [nodes as Node | readonly Node[]].flat().forEach((part, i) => {
       const sub = subs[i];
       if (sub !== undefined && isBranch(part) && part.is === "kind") completeBuild(sub, part.state, target);
     });
@@ -186,12 +169,10 @@ function completeBuild(layer: tf.layers.Layer, state: Node, target: Target): voi
 
 function encodeSublayers(layer: tf.layers.Layer, site: Site): Node {
   return record(
-    sublayers(layer).map(([name, sub]) => [
-      name,
-      sub instanceof tf.layers.Layer
-        ? site.part(["layers", name], sub)
-        : sub.map((part, i) => site.part(["layers", name, i], part)),
-    ]),
+    sublayers(layer).map(([name, sub]) => {
+      if (sub instanceof tf.layers.Layer) return [name, site.part(["layers", name], sub)];
+      return [name, sub.map((part, i) => site.part(["layers", name, i], part))];
+    }),
   );
 }
 
@@ -241,32 +222,31 @@ function buildLayer(state: Node, target: Target): tf.layers.Layer | undefined {
   const fault = unbuildableClass(className);
   const registered = registeredClass(className);
   if (fault !== undefined || registered === undefined || !(registered[0].prototype instanceof tf.layers.Layer)) {
-    target.problem("class", fault?.expected ?? "the class of a layer", fault?.found ?? className);
+    target.problem("class", ...(fault ?? ["the class of a layer", className] as const));
     return undefined;
   }
   if (isOldEncoding(state)) checkOldConfig(className, state, target);
   const name = savedName(state);
-  const config = target.plain(entry(state, "build") ?? null) as tf.serialization.ConfigDict;
-  const [Class, fromConfig] = registered as readonly [
-    unknown,
-    (cls: unknown, config: tf.serialization.ConfigDict) => tf.layers.Layer,
-  ];
+  const config = target.plain(entry(state, "build") ?? null) as object;
+  const [Class, fromConfig] = registered;
   try {
     // Not for the layers in a wrapper: it prefixes their names itself.
-    const layer = fromConfig(Class, name === undefined ? config : { ...config, name });
+    const layer = fromConfig(Class, name === undefined ? config : { ...config, name }) as tf.layers.Layer;
     completeBuild(layer, state, target);
     // Skip the random initial weights, which are replaced at once. A layer without weights draws them at its first call.
     layer.setFastWeightInitDuringBuild(true);
     target.after(() => layer.setFastWeightInitDuringBuild(false));
     return layer;
   } catch (error) {
+    // Not `config`, into which fromConfig may have written.
     reportBuildError(target.plain(entry(state, "build") ?? null), target, error);
     return undefined;
   }
 }
 
-function restoreLayer(state: Node, target: Target, layer: tf.layers.Layer): void {
-  checkIdentity(state, target, layer);
+function restoreLayer(state: Node, target: Target, live: tf.layers.Layer | undefined): () => tf.layers.Layer {
+  const layer = live as tf.layers.Layer;
+  checkIdentity(state, target, layer, classNameOf(layer));
   compareConfigs(state, target, layer);
   checkFieldClasses(state, target, layer);
   checkFunctions(state, target);
@@ -283,6 +263,7 @@ function restoreLayer(state: Node, target: Target, layer: tf.layers.Layer): void
   if (randomGenerator !== undefined && typeof seed === "number") {
     target.commit(() => void (randomGenerator.seed = seed));
   }
+  return () => layer;
 }
 
 /** The kind of layers; models have their own kind. */
@@ -294,9 +275,5 @@ export const layerKind: Kind<tf.layers.Layer> = {
   encode: encodeLayer,
   buildsParts: true,
   build: buildLayer,
-  restore: (state, target, live) => {
-    const layer = live as tf.layers.Layer;
-    restoreLayer(state, target, layer);
-    return () => layer;
-  },
+  restore: restoreLayer,
 };

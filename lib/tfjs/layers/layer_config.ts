@@ -8,16 +8,17 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { isTypedArray, join, type Site, type Target } from "../../state/mod.ts";
+import { toError } from "../../errors/mod.ts";
 import { isPlainRecord, shown } from "../../validation/mod.ts";
+import { layerFields } from "../mod.ts";
 import {
-  layerFields,
   registeredClass,
   type Serializable,
   type SerializableField,
   serializableFields,
   unbuildableClass,
-} from "../mod.ts";
-import { isGeneratedName, modelClasses, sublayers } from "./layer_name.ts";
+} from "./class_name.ts";
+import { isGeneratedName, sublayers } from "./layer_name.ts";
 
 // --- types
 
@@ -41,52 +42,46 @@ function isSerialized(value: unknown): value is Serialized {
   return isPlainRecord(value) && typeof value["className"] === "string" && isPlainRecord(value["config"]);
 }
 
-/** Arguments that change what a layer computes and that tfjs omits from the config of these classes. */
-const omittedArguments: Readonly<Record<string, readonly string[]>> = {
-  AlphaDropout: ["noiseShape"],
-  SeparableConv2D: ["depthMultiplier"],
-  Conv1D: ["dataFormat"],
-  Conv2DTranspose: ["dilationRate"],
-  Conv3DTranspose: ["dilationRate"],
-};
+/** The argument that changes what a layer computes and that tfjs omits from the config of these classes. */
+const omittedArguments: ReadonlyMap<string, string> = new Map([
+  ["AlphaDropout", "noiseShape"],
+  ["SeparableConv2D", "depthMultiplier"],
+  ["Conv1D", "dataFormat"],
+  ["Conv2DTranspose", "dilationRate"],
+  ["Conv3DTranspose", "dilationRate"],
+]);
 
-/** Whether a value is the default of each of these arguments. */
+/** Whether a value is the default of any of these arguments. */
 function isDefaultArgument(value: unknown): boolean {
   return [value].flat().every((part) => part === null || part === 1 || part === "channelsLast");
-}
-
-function serialized(part: unknown): unknown {
-  const object = part as Serializable | null | undefined;
-  if (object === null || object === undefined) return null;
-  return { className: object.getClassName(), config: object.getConfig?.() };
 }
 
 /** The entries of a layer's config that tfjs omits or writes incorrectly. */
 function corrections(layer: tf.layers.Layer, config: LayerConfig): LayerConfig {
   const fields = layerFields(layer);
   const className = layer.getClassName();
-  const names = Object.hasOwn(omittedArguments, className) ? omittedArguments[className] : undefined;
-  const omitted = (names ?? []).flatMap((name) => {
-    const value = fields[name] ?? null;
-    return isDefaultArgument(value) ? [] : [[name, value] as const];
-  });
+  const omitted = omittedArguments.get(className);
+  const value = omitted === undefined ? null : fields[omitted] ?? null;
   // A recurrent layer's config includes that of its cell.
-  const { cell } = fields;
+  const { cell, depthwiseConstraint } = fields;
   const owners: readonly LayerConfig[] = [fields, cell instanceof tf.layers.Layer ? layerFields(cell) : {}];
   const withArguments = Object.entries(config).flatMap(([name, value]) => {
-    const field = owners.map((owner) => owner[name]).find((found) => found !== undefined);
-    if (typeof value !== "string" || typeof field !== "object" || field === null) return [];
-    const { getClassName, getConfig } = field as Partial<Serializable>;
-    if (getClassName?.call(field) !== value) return [];
-    const args = getConfig?.call(field);
-    return isPlainRecord(args) && Object.keys(args).length > 0
-      ? [[name, { className: value, config: args }] as const]
-      : [];
+    const field: Partial<Serializable> = Object(owners.find((owner) => owner[name] !== undefined)?.[name]);
+    const args = typeof value === "string" && field.getClassName?.() === value ? field.getConfig?.() : {};
+    const hasArguments = isPlainRecord(args) && Object.keys(args).length > 0;
+    return hasArguments ? [[name, { className: value, config: args }] as const] : [];
   });
   return {
-    ...Object.fromEntries([...omitted, ...withArguments]),
-    ...(className === "DepthwiseConv2D" ? { depthwiseConstraint: serialized(fields["depthwiseConstraint"]) } : {}),
+    ...(omitted === undefined || isDefaultArgument(value) ? {} : { [omitted]: value }),
+    ...Object.fromEntries(withArguments),
+    ...(className === "DepthwiseConv2D"
+      ? { depthwiseConstraint: serialized(depthwiseConstraint as Serializable | null | undefined) }
+      : {}),
   };
+}
+
+function serialized(object: Serializable | null | undefined): Partial<Serialized> | null {
+  return object ? { className: object.getClassName(), config: object.getConfig?.() as LayerConfig } : null;
 }
 
 /** A config with the corrections of its layer and of the layers in it. */
@@ -122,18 +117,11 @@ function isModelConfig(config: LayerConfig): config is ModelConfig {
     layers.every((layer) => isSerialized(layer) && typeof (layer as { readonly name?: unknown }).name === "string");
 }
 
-/** Whether tfjs generated a name in a config. */
-function isGenerated(name: string, className: string): boolean {
-  return isGeneratedName(name, className, modelClasses.includes(className));
-}
-
 /** A config in which each generated name of a layer in a graph is replaced by the layer's index. */
 function withLayerIndices(config: LayerConfig): LayerConfig {
   if (!isModelConfig(config)) return config;
-  const indices = new Map(
-    config.layers.flatMap(({ name, className }, i) =>
-      isGenerated(name, className) ? [[name, `layer ${i}`] as const] : []
-    ),
+  const indices = new Map<unknown, string>(
+    config.layers.flatMap(({ name, className }, i) => isGeneratedName(name, className) ? [[name, `layer ${i}`]] : []),
   );
   // A reference is a name, a call and an output.
   const renamed = (part: unknown): unknown => {
@@ -155,10 +143,8 @@ function withLayerIndices(config: LayerConfig): LayerConfig {
 
 /** The regularizers and the like of a layer, and of the layers in it, that have no `getConfig`. */
 function fieldsWithoutConfig(layer: tf.layers.Layer, at = ""): readonly SerializableField[] {
-  const inner = sublayers(layer).flatMap(([name, sub]): readonly (readonly [string, tf.layers.Layer])[] =>
-    sub instanceof tf.layers.Layer
-      ? [[`layers/${name}`, sub]]
-      : sub.map((part, i) => [`layers/${name}/${i}`, part] as const)
+  const inner = sublayers(layer).flatMap(([name, sub]) =>
+    [sub].flat().map((part, i) => [part === sub ? `layers/${name}` : `layers/${name}/${i}`, part] as const)
   );
   return [
     ...serializableFields(layer, join(at, "config")).filter(([, field]) => typeof field.getConfig !== "function"),
@@ -170,9 +156,8 @@ function fieldsWithoutConfig(layer: tf.layers.Layer, at = ""): readonly Serializ
 function unregisteredClasses(config: unknown, at: string): readonly (readonly [at: string, className: string])[] {
   if (Array.isArray(config)) return config.flatMap((item, i) => unregisteredClasses(item, join(at, i)));
   if (!isPlainRecord(config)) return [];
-  const own = isSerialized(config) && registeredClass(config.className) === undefined
-    ? [[at, config.className] as const]
-    : [];
+  const isUnregistered = isSerialized(config) && registeredClass(config.className) === undefined;
+  const own = isUnregistered ? [[at, config.className] as const] : [];
   return [...own, ...Object.entries(config).flatMap(([name, part]) => unregisteredClasses(part, join(at, name)))];
 }
 
@@ -184,16 +169,12 @@ export function encodeConfig(layer: tf.layers.Layer, site: Site): Record<string,
     return layerConfig(layer);
   } catch (error) {
     const [missing] = fieldsWithoutConfig(layer);
-    return missing === undefined
-      ? site.refuse(
-        "a layer whose getConfig returns its arguments",
-        error instanceof Error ? error.message : String(error),
-      )
-      : site.refuse(
-        `${missing[0].split("/").at(-1)} to have a method getConfig that returns its arguments as plain data`,
-        `a ${missing[1].constructor.name} without one`,
-        missing[0],
-      );
+    if (missing === undefined) {
+      return site.refuse("a layer whose getConfig returns its arguments", toError(error).message);
+    }
+    const [at, { constructor }] = missing;
+    const expected = `${at.split("/").at(-1)} to have a method getConfig that returns its arguments as plain data`;
+    return site.refuse(expected, `a ${constructor.name} without one`, at);
   }
 }
 
@@ -219,7 +200,7 @@ export function plainConfig(
     if (isTypedArray(value)) return value.slice();
     if (!isPlainRecord(value)) return value;
     const isGeneratedEntry = (key: string, part: unknown): boolean =>
-      key === "name" && typeof part === "string" && className !== undefined && isGenerated(part, className);
+      key === "name" && typeof part === "string" && className !== undefined && isGeneratedName(part, className);
     return Object.fromEntries(
       Object.entries(withLayerIndices(value))
         .filter(([key, part]) =>
@@ -252,13 +233,8 @@ export function compareConfig(live: unknown, saved: unknown, path: string, targe
 export function reportBuildError(config: unknown, target: Target, error: unknown): void {
   const unregistered = unregisteredClasses(config, "config");
   for (const [at, className] of unregistered) {
-    const why = unbuildableClass(className);
-    target.problem("class", why?.expected ?? "", why?.found ?? className, at);
+    target.problem("class", ...(unbuildableClass(className) ?? ["", className] as const), at);
   }
   if (unregistered.length > 0) return;
-  target.problem(
-    "class",
-    "a class whose fromConfig accepts what its getConfig returns",
-    error instanceof Error ? error.message : String(error),
-  );
+  target.problem("class", "a class whose fromConfig accepts what its getConfig returns", toError(error).message);
 }

@@ -5,7 +5,7 @@
  */
 import { entry, type Named, type Node, record, type Target } from "../../state/mod.ts";
 
-// --- types
+// --- constructors
 
 const trainableFlags = ["trainable_", "_trainable"] as const;
 
@@ -13,10 +13,8 @@ const trainableFlags = ["trainable_", "_trainable"] as const;
 
 /** The flags of a layer or model. */
 export function encodeFlags(layer: object): Node {
-  const fields = layer as Record<string, unknown>;
-  return record(
-    trainableFlags.flatMap((flag): Named[] => typeof fields[flag] === "boolean" ? [[flag, fields[flag]]] : []),
-  );
+  const flags = trainableFlags.map((flag): Named => [flag, (layer as Record<string, boolean>)[flag] ?? null]);
+  return record(flags.filter(([, value]) => typeof value === "boolean"));
 }
 
 /**
@@ -30,7 +28,7 @@ export function restoreFlags(
   state: Node | undefined,
   target: Target,
   layer: () => object | undefined,
-  at: string = "flags",
+  at = "flags",
 ): void {
   for (const flag of trainableFlags) {
     const value = entry(state, flag);

@@ -8,7 +8,8 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { aside, entry, type Named, type Node, type Target, unwrap } from "../../state/mod.ts";
-import { checkClass, classNameOf, layerFields, type LayerVariable, registeredClass, tfjsBase } from "../mod.ts";
+import { layerFields, type LayerVariable, textIn } from "../mod.ts";
+import { checkClass, nearestTfjsClass, registeredClass } from "./class_name.ts";
 
 // --- types
 
@@ -22,9 +23,6 @@ function snakeCase(className: string): string {
   const snake = className.replace(/(.)([A-Z][a-z0-9]+)/g, "$1_$2").replace(/([a-z])([A-Z])/g, "$1_$2").toLowerCase();
   return snake.startsWith("_") ? `private${snake}` : snake;
 }
-
-/** tfjs's own classes of models. */
-export const modelClasses: readonly string[] = ["Sequential", "Model", "Functional"];
 
 /** Whether a name is the prefix followed by a counter. */
 function hasCounter(name: string, prefix: string): boolean {
@@ -47,10 +45,8 @@ function withoutCounter(name: string): string | undefined {
 
 /** The class whose naming scheme tfjs applies: subclasses of sequential models and input layers are named like these. */
 export function namingClass(className: string, object?: object): string {
-  const prototype = object === undefined
-    ? registeredClass(className)?.[0].prototype
-    : Object.getPrototypeOf(object) as object;
-  const base = tfjsBase(prototype ?? null);
+  const prototype = object === undefined ? registeredClass(className)?.[0].prototype : Object.getPrototypeOf(object);
+  const base = nearestTfjsClass(prototype ?? null)?.name;
   return base === "Sequential" || base === "InputLayer" ? base : className;
 }
 
@@ -59,12 +55,12 @@ export function namingClass(className: string, object?: object): string {
  *
  * @param name The name of a layer or model.
  * @param className Its class.
- * @param isModel Whether it is a model.
  * @param object The layer or model, if it exists; a config has only the name of the class.
  */
-export function isGeneratedName(name: string, className: string, isModel: boolean, object?: object): boolean {
+export function isGeneratedName(name: string, className: string, object?: tf.layers.Layer): boolean {
   const scheme = namingClass(className, object);
   if (scheme === "Sequential") return hasCounter(name, "sequential_");
+  const isModel = object === undefined ? /^(Model|Functional)$/.test(className) : object instanceof tf.LayersModel;
   if (isModel) return hasCounter(name, scheme.toLowerCase());
   // The base of an unregistered class is unknown in a config: it may be Sequential.
   if (object === undefined && registeredClass(className) === undefined && hasCounter(name, "sequential_")) return true;
@@ -76,7 +72,7 @@ export function isGeneratedName(name: string, className: string, isModel: boolea
 
 /** The name that the user gave a layer or model, or null. */
 export function givenLayerName(layer: tf.layers.Layer): string | null {
-  return isGeneratedName(layer.name, layer.getClassName(), layer instanceof tf.LayersModel, layer) ? null : layer.name;
+  return isGeneratedName(layer.name, layer.getClassName(), layer) ? null : layer.name;
 }
 
 /** The layers in the fields of a layer, by field: in wrappers, recurrent layers, stacked cells and user-defined layers. */
@@ -87,17 +83,22 @@ export function sublayers(layer: tf.layers.Layer): readonly Sublayer[] {
   );
 }
 
+/** A name that is not taken: the name itself, or with a number. It is taken from now on. */
+function takeName(taken: Set<string>, name: string): string {
+  let free = name;
+  for (let k = 1; taken.has(free); k++) free = `${name}_${k}`;
+  taken.add(free);
+  return free;
+}
+
 /** A layer's own weights by the last part of their names, in the order in which they were added. */
 export function ownWeights(layer: tf.layers.Layer): readonly (readonly [string, LayerVariable])[] {
   const { _trainableWeights, _nonTrainableWeights } = layerFields(layer);
   const taken = new Set<string>();
-  return [...new Set([..._trainableWeights, ..._nonTrainableWeights])].map((weight) => {
-    const short = weight.originalName.split("/").at(-1) ?? "";
-    let name = short;
-    for (let k = 1; taken.has(name); k++) name = `${short}_${k}`;
-    taken.add(name);
-    return [name, weight];
-  });
+  return [...new Set([..._trainableWeights, ..._nonTrainableWeights])].map((weight) => [
+    takeName(taken, weight.originalName.split("/").at(-1) ?? ""),
+    weight,
+  ]);
 }
 
 /**
@@ -119,11 +120,8 @@ export function nameWeights(layers: readonly tf.layers.Layer[], names: Map<objec
   };
   const visit = (layer: tf.layers.Layer): void => {
     for (const [, weight] of ownWeights(layer)) {
-      const name = weight.originalName.split("/").map(renumbered).join("/");
-      let free = name;
-      for (let k = 1; taken.has(free); k++) free = `${name}_${k}`;
-      taken.add(free);
-      if (!names.has(weight.val)) names.set(weight.val, free);
+      const name = takeName(taken, weight.originalName.split("/").map(renumbered).join("/"));
+      if (!names.has(weight.val)) names.set(weight.val, name);
     }
     if (layer instanceof tf.LayersModel) layer.layers.forEach(visit);
     else sublayers(layer).forEach(([, sub]) => [sub].flat().forEach(visit));
@@ -135,8 +133,8 @@ export function nameWeights(layers: readonly tf.layers.Layer[], names: Map<objec
 
 /** The name with which a layer or model is rebuilt: the user's, or a generated one under which data is fed. */
 export function savedName(state: Node): string | undefined {
-  const [given, generated] = [entry(state, "name"), unwrap(entry(state, "known") ?? null)];
-  return typeof given === "string" ? given : typeof generated === "string" ? generated : undefined;
+  const generated = unwrap(entry(state, "known") ?? null);
+  return textIn(state, "name") ?? (typeof generated === "string" ? generated : undefined);
 }
 
 /** The state entry `known`: a generated name under which data is fed to a layer or model. */
@@ -150,15 +148,8 @@ export function encodeFedName(layer: tf.layers.Layer, names: ReadonlyMap<object,
  *
  * @param liveClass Its class, as the state says it.
  */
-export function checkIdentity(
-  state: Node,
-  target: Target,
-  live: tf.layers.Layer,
-  liveClass: string = classNameOf(live),
-): void {
+export function checkIdentity(state: Node, target: Target, live: tf.layers.Layer, liveClass: string): void {
   if (!checkClass(state, target, live, liveClass)) return;
-  const [name, given] = [entry(state, "name"), givenLayerName(live)];
-  const saved = typeof name === "string" ? name : null;
-  if (saved === given) return;
-  target.problem("name", given ?? "a generated name", saved ?? "a generated name");
+  const [saved, given] = [textIn(state, "name"), givenLayerName(live)];
+  if (saved !== given) target.problem("name", given ?? "a generated name", saved ?? "a generated name");
 }

@@ -1,7 +1,8 @@
 /**
- * Layers and models: their handlers, from configuration to weights, flags, recurrent states and call graph.
+ * Layers and models: captures and restores them, from the config to weights, flags, recurrent states and the graph of calls.
  *
- * Read `layer`, then `model`. The other modules are one part of a layer or a model each.
+ * Read `class_name` and `layer_name` for how a class and a name are identified. Then read `layer`, with `layer_config`, `layer_flags`,
+ * `recurrent_state` and `user_layer_fields`; then `model`, with `call_graph`, `input_names` and `compile_state`.
  *
  * Promises: a layer that cannot be rebuilt exactly is an error at its path; names that TensorFlow.js generated are not state.
  *

@@ -16,19 +16,16 @@ import {
   type Site,
   type Target,
 } from "../../state/mod.ts";
-import { isAllocation } from "../../errors/mod.ts";
+import { isAllocation, toError } from "../../errors/mod.ts";
+import { layerFields, listItems, modelFields, recordEntries } from "../mod.ts";
 import {
   classNameOf,
   encodingVersion,
   isTfjsClass,
   isTfjsName,
-  layerFields,
-  listItems,
-  modelFields,
-  recordEntries,
   registeredClass,
   rememberPrototypes,
-} from "../mod.ts";
+} from "./class_name.ts";
 import { buildCompile, encodeCompile, restoreCompile } from "./compile_state.ts";
 import { advanceCounters, checkInputNames, encodeInputNames, nameInputsAndOutputs } from "./input_names.ts";
 import { encodeFlags, restoreFlags } from "./layer_flags.ts";
@@ -36,10 +33,6 @@ import { checkIdentity, givenLayerName, nameWeights, savedName } from "./layer_n
 import { buildFunctional, graphDifference, graphOf } from "./call_graph.ts";
 
 // --- constructors
-
-function isSequential(model: tf.LayersModel): model is tf.Sequential {
-  return model instanceof tf.Sequential;
-}
 
 /** A model's class: its declared class name or, for a subclass that inherits the name, the constructor's name. */
 function modelClassName(model: tf.LayersModel): string {
@@ -54,7 +47,7 @@ function modelClassName(model: tf.LayersModel): string {
  * model's own. If no flag would change, the model counts as built.
  */
 function isUnbuilt(model: tf.LayersModel): boolean {
-  if (!isSequential(model) || modelFields(model).model !== undefined) return false;
+  if (!(model instanceof tf.Sequential) || modelFields(model).model !== undefined) return false;
   const weights = model.layers.flatMap((layer) => layerFields(layer)._trainableWeights);
   return model.layers.length === 0 || weights.some((weight) => weight.trainable !== model.trainable);
 }
@@ -67,18 +60,12 @@ function setBuilt(model: tf.Sequential, built: boolean): void {
 
 // --- capture and restore
 
-function layerNodes(state: Node): readonly Node[] {
-  return listItems(entry(state, "layers"));
-}
-
 function encodeModel(model: tf.LayersModel, site: Site): Node {
   const unbuilt = isUnbuilt(model);
   const lost = unbuilt ? undefined : layerFields(model).weights.find(({ val }) => !site.names.has(val));
   if (lost !== undefined) {
-    site.refuse(
-      "weights in layers, or in fields that are layers or arrays of layers",
-      `${lost.originalName} elsewhere`,
-    );
+    const expected = "weights in layers, or in fields that are layers or arrays of layers";
+    site.refuse(expected, `${lost.originalName} elsewhere`);
   }
   const state = record([
     ["class", modelClassName(model)],
@@ -87,9 +74,9 @@ function encodeModel(model: tf.LayersModel, site: Site): Node {
     ...encodeInputNames(model, site),
     ["built", !unbuilt],
     ["flags", encodeFlags(model)],
-    ["inner", unbuilt || !isSequential(model) ? null : encodeFlags(modelFields(model).model ?? model)],
+    ["inner", unbuilt || !(model instanceof tf.Sequential) ? null : encodeFlags(modelFields(model).model ?? model)],
     ["layers", model.layers.map((layer, i) => site.part(["layers", i], layer))],
-    ["graph", isSequential(model) ? null : site.plain(graphOf(model))],
+    ["graph", model instanceof tf.Sequential ? null : site.plain(graphOf(model))],
     ["compile", encodeCompile(model, site)],
   ]);
   rememberPrototypes(state, model, []);
@@ -102,17 +89,14 @@ function reportUserLayers(layers: readonly tf.layers.Layer[], target: Target, er
   const own = layers.filter((layer) => !isTfjsClass(layer) && !(layer instanceof tf.LayersModel));
   if (own.length === 0 || isAllocation(error)) throw error;
   const names = own.map((layer) => layer.getClassName()).join(", ");
-  target.problem(
-    "class",
-    `layers that can be called as before: getConfig and fromConfig of ${names} to keep every argument, those of Layer too`,
-    error instanceof Error ? error.message : String(error),
-  );
+  const remedy = `getConfig and fromConfig of ${names} to keep every argument, those of Layer too`;
+  target.problem("class", `layers that can be called as before: ${remedy}`, toError(error).message);
 }
 
 function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
   const [className, name] = [String(entry(state, "class")), savedName(state)];
   advanceCounters(state);
-  const objects = layerNodes(state).map((node, i) => target.object(["layers", i], node));
+  const objects = listItems(entry(state, "layers")).map((node, i) => target.object(["layers", i], node));
   // The layer that could not be built has been reported.
   if (objects.some((object) => !(object instanceof tf.layers.Layer))) return undefined;
   const layers = objects as tf.layers.Layer[];
@@ -133,25 +117,26 @@ function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
   return undefined;
 }
 
-function restoreModel(state: Node, target: Target, model: tf.LayersModel): void {
+function restoreModel(state: Node, target: Target, live: tf.LayersModel | undefined): () => tf.LayersModel {
+  const model = live as tf.LayersModel;
   checkIdentity(state, target, model, modelClassName(model));
   checkInputNames(state, target, model);
   // Before the layers, because building sets the flags of the weights.
-  if (isSequential(model)) target.commit(() => setBuilt(model, entry(state, "built") === true));
-  const layers = layerNodes(state);
+  if (model instanceof tf.Sequential) target.commit(() => setBuilt(model, entry(state, "built") === true));
+  const layers = listItems(entry(state, "layers"));
   if (layers.length !== model.layers.length) {
     target.problem("length", `${model.layers.length} layers`, `${layers.length}`, "layers");
   }
   layers.forEach((node, i) => model.layers[i] && target.part(["layers", i], model.layers[i], node));
-  if (
-    !isSequential(model) &&
-    JSON.stringify(graphOf(model)) !== JSON.stringify(target.plain(entry(state, "graph") ?? null))
-  ) {
+  const graph = model instanceof tf.Sequential ? null : graphOf(model);
+  const saved = target.plain(entry(state, "graph") ?? null);
+  if (graph !== null && JSON.stringify(graph) !== JSON.stringify(saved)) {
     target.problem("config", "the layers called as in the live model", "another graph of calls", "graph");
   }
   restoreFlags(entry(state, "flags"), target, () => model);
   restoreFlags(entry(state, "inner"), target, () => modelFields(model).model, "inner");
   restoreCompile(entry(state, "compile") ?? null, target, model);
+  return () => model;
 }
 
 /** A merged state with the live graph; and where the saved and the live model call their common layers in another way. */
@@ -163,23 +148,17 @@ function withLiveGraph(
 ): ReturnType<NonNullable<PartsOf["moved"]>> {
   const graph = entry(live, "graph");
   const merged = record(
-    recordEntries(state).map(([name, node]) => [
-      name,
-      name === "graph" && node !== null && graph !== undefined ? graph : node,
-    ]),
+    recordEntries(state).map(([name, node]) => {
+      return [name, name === "graph" && node !== null && graph !== undefined ? graph : node];
+    }),
   );
   const difference = graphDifference(saved, live, positions);
   if (difference === undefined) return { state: merged };
   const where = typeof difference === "number" ? `layers/${difference}` : `the model's ${difference}`;
-  return {
-    state: merged,
-    problem: {
-      at: graph === undefined || graph === null ? "layers" : "graph",
-      expected: "the layers that both models have, called in the order of the live one",
-      found:
-        `another order before ${where}: build the model as it was saved, or skip the saved layer and keep the live one`,
-    },
-  };
+  const expected = "the layers that both models have, called in the order of the live one";
+  const remedy = "build the model as it was saved, or skip the saved layer and keep the live one";
+  const found = `another order before ${where}: ${remedy}`;
+  return { state: merged, problem: { at: graph == null ? "layers" : "graph", expected, found } };
 }
 
 /** The kind of sequential and functional models. */
@@ -196,16 +175,12 @@ export const modelKind: Kind<tf.LayersModel> = {
     if (model === undefined) return undefined;
     const compile = entry(state, "compile") ?? null;
     if (isBranch(compile)) {
-      if (isSequential(model)) model.build();
+      if (model instanceof tf.Sequential) model.build();
       buildCompile(compile, target, model);
     }
     return model;
   },
-  restore: (state, target, live) => {
-    const model = live as tf.LayersModel;
-    restoreModel(state, target, model);
-    return () => model;
-  },
+  restore: restoreModel,
   // In the order in which the models were made: building one calls its layers, and a shared layer is first called by the first model.
   order: (paths) => {
     const idOf = (model: object): number => (model as { readonly id: number }).id;
@@ -213,7 +188,9 @@ export const modelKind: Kind<tf.LayersModel> = {
   },
   parts: {
     named: (state, name, follow) =>
-      layerNodes(state).flatMap((layer, i) => entry(follow(layer), "name") === name ? [["layers", i]] : []),
+      listItems(entry(state, "layers")).flatMap((layer, i) =>
+        entry(follow(layer), "name") === name ? [["layers", i]] : []
+      ),
     refers: ["compile", "trained"],
     moved: (state, saved, live, list, positions) =>
       list === "layers" ? withLiveGraph(state, saved, live, positions) : undefined,

@@ -46,16 +46,11 @@ export function restoreStates(saved: Node, target: Target, layer: tf.layers.Laye
 export function encodeMasks(layer: tf.layers.Layer, site: Site): readonly Named[] {
   const cells = maskedCells(layer);
   if (cells.every((cell) => maskNames.every((name) => !cell[name]))) return [];
-  return [[
-    "masks",
-    cells.map((cell, i) =>
-      record(maskNames.map((name) => {
-        const mask = cell[name] as tf.Tensor | readonly tf.Tensor[] | null | undefined;
-        if (!mask) return [name, null];
-        return [name, [mask].flat().map((tensor, k) => site.part(["masks", i, name, k], tensor))];
-      }))
-    ),
-  ]];
+  const encodeMask = (mask: unknown, path: readonly (string | number)[]): Node =>
+    mask ? [mask as tf.Tensor | tf.Tensor[]].flat().map((tensor, k) => site.part([...path, k], tensor)) : null;
+  const encodeCell = (cell: Record<string, unknown>, i: number): Node =>
+    record(maskNames.map((name) => [name, encodeMask(cell[name], ["masks", i, name])]));
+  return [["masks", cells.map(encodeCell)]];
 }
 
 /** Restores what {@link encodeMasks} returned. */

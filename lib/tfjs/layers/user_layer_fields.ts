@@ -10,7 +10,9 @@
 import * as tf from "@tensorflow/tfjs";
 import {
   aside,
+  copyOfData,
   entry,
+  isSameData,
   isTypedArray,
   join,
   type Named,
@@ -20,9 +22,10 @@ import {
   type Target,
   unwrap,
 } from "../../state/mod.ts";
-import { isPlainRecord, shown } from "../../validation/mod.ts";
-import { isTfjsClass, recordEntries, tfjsFieldsOf } from "../mod.ts";
+import { shown } from "../../validation/mod.ts";
+import { recordEntries } from "../mod.ts";
 import { isPlainData } from "../optimizers/mod.ts";
+import { isTfjsClass, nearestTfjsClass } from "./class_name.ts";
 import { givenLayerName } from "./layer_name.ts";
 
 // --- types
@@ -50,29 +53,11 @@ function countValues(value: unknown, limit: number): number {
   return count;
 }
 
-/** A copy that shares no object with the script, whose own components may hold the same object. */
-function copyOfPlainData(value: unknown): unknown {
-  if (isTypedArray(value)) return value.slice();
-  if (Array.isArray(value)) return value.map(copyOfPlainData);
-  return isPlainRecord(value)
-    ? Object.fromEntries(Object.entries(value).map(([name, part]) => [name, copyOfPlainData(part)]))
-    : value;
-}
-
 /** Whether plain data contains a layer's generated name, which differs in a freshly built layer. */
 function containsName(value: unknown, name: string): boolean {
   if (typeof value === "string") return value.includes(name);
   return typeof value === "object" && value !== null && !isTypedArray(value) &&
     Object.values(value).some((part) => containsName(part, name));
-}
-
-/** Whether two plain values are equal, with NaN equal to itself. */
-function isEqualData(a: unknown, b: unknown): boolean {
-  if (Object.is(a, b)) return true;
-  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null || shown(a) !== shown(b)) return false;
-  const [keys, others] = [Object.keys(a), Object.keys(b)];
-  return keys.length === others.length &&
-    keys.every((key) => Object.hasOwn(b, key) && isEqualData((a as PlainFields)[key], (b as PlainFields)[key]));
 }
 
 // --- capture and restore
@@ -109,14 +94,14 @@ export function restoreVariables(state: Node, target: Target, layer: tf.layers.L
  */
 export function encodePlainFields(layer: tf.layers.Layer, config: PlainFields, site: Site): readonly Named[] {
   if (isTfjsClass(layer)) return [];
-  const tfjsFields = tfjsFieldsOf(layer);
+  const tfjsFields = nearestTfjsClass(Object.getPrototypeOf(layer))?.fields;
   const isGenerated = givenLayerName(layer) === null;
   const fields = Object.entries(layer).filter(([name, value]) =>
-    !tfjsFields.has(name) && !Object.hasOwn(config, name) && value !== null && isPlainData(value) &&
+    !tfjsFields?.has(name) && !Object.hasOwn(config, name) && value !== null && isPlainData(value) &&
     countValues(value, maxRecordedValues) <= maxRecordedValues && !(isGenerated && containsName(value, layer.name))
   );
   if (fields.length === 0) return [];
-  return [["fields", aside(record(fields.map(([name, value]) => [name, site.plain(copyOfPlainData(value))])))]];
+  return [["fields", aside(record(fields.map(([name, value]) => [name, site.plain(copyOfData(value))])))]];
 }
 
 /** Reports each recorded field that a freshly built layer has otherwise. */
@@ -126,15 +111,12 @@ export function checkPlainFields(state: Node, target: Target, layer: tf.layers.L
   for (const [name, node] of recordEntries(unwrap(entry(state, "fields") ?? null))) {
     const built = Object.hasOwn(layer, name) ? (layer as unknown as PlainFields)[name] : undefined;
     const saved = target.plain(node);
-    if ((built !== undefined && !isPlainData(built)) || isEqualData(built, saved)) continue;
+    if ((built !== undefined && !isPlainData(built)) || isSameData(built, saved)) continue;
     const [was, is] = [shown(saved), shown(built)];
-    target.problem(
-      "class",
-      `getConfig of ${className} to return ${name}, and its constructor to take it; or restore into a live model`,
-      was === is
-        ? `other values in ${name} after building it from its config`
-        : `${is} after building it from its config, ${was} in the snapshot`,
-      join("fields", name),
-    );
+    const remedy = `getConfig of ${className} to return ${name}, and its constructor to take it`;
+    const found = was === is
+      ? `other values in ${name} after building it from its config`
+      : `${is} after building it from its config, ${was} in the snapshot`;
+    target.problem("class", `${remedy}; or restore into a live model`, found, join("fields", name));
   }
 }

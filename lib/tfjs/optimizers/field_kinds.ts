@@ -23,24 +23,27 @@ import {
   unwrap,
 } from "../../state/mod.ts";
 import { isPlainRecord, shown } from "../../validation/mod.ts";
-import { givenVariableName, layerFields, type LayerVariable, listItems, registeredVariable, stateIn } from "../mod.ts";
+import {
+  givenVariableName,
+  layerFields,
+  type LayerVariable,
+  listItems,
+  registeredVariable,
+  stateIn,
+  textIn,
+} from "../mod.ts";
 
 // --- types
 
 type NamedRecord = Record<string, unknown>;
 
-/** A text that begins with the name of a variable. */
-interface VariableReference {
-  readonly variable: tf.Variable;
-  /** The rest of the text, such as `/m`. */
-  readonly suffix: string;
-}
+type Test = (value: unknown) => boolean;
+
+/** A text that begins with the name of a variable; the suffix is the rest of it, such as `/m`. */
+type VariableReference = readonly [variable: tf.Variable, suffix: string];
 
 /** A restored key: its value before the live objects are renamed, and at the end. */
-interface RestoredKey {
-  readonly now: unknown;
-  readonly later: () => unknown;
-}
+type RestoredKey = readonly [now: unknown, later: () => unknown];
 
 // --- constructors
 
@@ -49,8 +52,7 @@ function variableReference(text: string, site: Site): VariableReference | undefi
   for (let end = text.length; end > 0; end--) {
     if (end < text.length && !/[/_:.-]/.test(text.charAt(end))) continue;
     const variable = registeredVariable(text.slice(0, end));
-    if (variable === undefined || (!variable.trainable && !site.names.has(variable))) continue;
-    return { variable, suffix: text.slice(end) };
+    if (variable !== undefined && (variable.trainable || site.names.has(variable))) return [variable, text.slice(end)];
   }
   return undefined;
 }
@@ -66,9 +68,8 @@ export function isGeneratedWeightName(text: string): boolean {
 /** Whether the keys of a record are names of variables. */
 function isKeyedByVariables(value: NamedRecord, site: Site): boolean {
   const keys = Object.keys(value);
-  return keys.length > 0 &&
-    (keys.every((key) => variableReference(key, site) !== undefined) ||
-      keys.some((key) => isGeneratedWeightName(key) && variableReference(key, site) !== undefined));
+  const isName = (key: string): boolean => variableReference(key, site) !== undefined;
+  return keys.length > 0 && (keys.every(isName) || keys.some((key) => isGeneratedWeightName(key) && isName(key)));
 }
 
 /** Whether all texts are names of variables that belong to components. */
@@ -81,13 +82,12 @@ function allNameVariables(texts: readonly unknown[], site: Site): boolean {
 
 // --- capture and restore
 
-function encodeReference(text: string, { variable, suffix }: VariableReference, step: PartPath, site: Site): Node {
+function encodeReference(text: string, [variable, suffix]: VariableReference, step: PartPath, site: Site): Node {
   if (!site.isCaptured(variable)) {
     if (givenVariableName(variable) !== null) return text;
-    site.refuse(
-      "every variable whose name keys state to belong to a component: pass the variable to captureState too",
-      `state under the name ${text}, which tfjs generated for a variable of no component`,
-    );
+    const expected =
+      "every variable whose name keys state to belong to a component: pass the variable to captureState too";
+    site.refuse(expected, `state under the name ${text}, which tfjs generated for a variable of no component`);
   }
   const of = site.part([step, "of"].flat(), variable);
   return { is: "kind", kind: "VariableName", state: record([["of", of], ["ending", suffix]]) };
@@ -95,10 +95,9 @@ function encodeReference(text: string, { variable, suffix }: VariableReference, 
 
 function restoreReference(state: Node, step: PartPath, target: Target): () => string {
   const variable = target.value([step, "of"].flat(), entry(state, "of") ?? null);
-  const suffix = entry(state, "ending");
   return () => {
     const of = variable();
-    return `${of instanceof tf.Variable ? of.name : ""}${typeof suffix === "string" ? suffix : ""}`;
+    return `${of instanceof tf.Variable ? of.name : ""}${textIn(state, "ending") ?? ""}`;
   };
 }
 
@@ -110,19 +109,23 @@ function encodeKey(key: unknown, step: PartPath, site: Site): Node {
 function restoreKey(node: Node, step: PartPath, target: Target): RestoredKey {
   if (isBranch(node) && node.is === "kind" && node.kind === "VariableName") {
     const name = restoreReference(node.state, step, target);
-    return { now: name(), later: name };
+    return [name(), name];
   }
   const key = target.value(step, node);
-  return { now: key(), later: key };
+  return [key(), key];
 }
 
-/** Whether a value is plain data throughout, so that a report can show it. */
-export function isPlainData(value: unknown, outer: ReadonlySet<unknown> = new Set()): boolean {
-  if (typeof value !== "object" || value === null) return !["function", "symbol", "undefined"].includes(typeof value);
-  if (isTypedArray(value)) return true;
+/** Whether a value is plain data without parts. */
+function isPlainLeaf(value: unknown): boolean {
+  return value === null || isTypedArray(value) || !["object", "function", "symbol", "undefined"].includes(typeof value);
+}
+
+/** Whether a value is plain data throughout, so that a report can show it; with another `isLeaf`, only data with such leaves. */
+export function isPlainData(value: unknown, isLeaf: Test = isPlainLeaf, outer: Set<unknown> = new Set()): boolean {
+  if (isLeaf(value)) return true;
   if (outer.has(value) || !(Array.isArray(value) || isPlainRecord(value))) return false;
   const within = new Set(outer).add(value);
-  return Object.values(value).every((part) => isPlainData(part, within));
+  return Object.values(value).every((part) => isPlainData(part, isLeaf, within));
 }
 
 /** Reports a live value that the restore removes. */
@@ -142,17 +145,17 @@ function restorePairs(
   state: Node,
   target: Target,
   live: ReadonlyMap<unknown, unknown>,
-): () => readonly (readonly [unknown, unknown])[] {
+): () => readonly (readonly [key: unknown, value: unknown])[] {
   const pairs = listItems(state).map((pair, i) => {
     const [keyNode, valueNode] = listItems(pair);
-    const key = restoreKey(keyNode ?? null, [i, 0], target);
-    return { key, value: target.part([i, 1], live.get(key.now), valueNode ?? null) };
+    const [now, key] = restoreKey(keyNode ?? null, [i, 0], target);
+    return { now, key, value: target.part([i, 1], live.get(now), valueNode ?? null) };
   });
-  const kept = new Set(pairs.map(({ key }) => key.now));
+  const kept = new Set(pairs.map(({ now }) => now));
   for (const [key, value] of live) {
     if (!kept.has(key) && isPlainData(value)) reportRemoved(target, String(key), value);
   }
-  return () => pairs.map(({ key, value }) => [key.later(), value()]);
+  return () => pairs.map(({ key, value }) => [key(), value()]);
 }
 
 function encodePairs(pairs: Iterable<readonly [unknown, unknown]>, site: Site): Node {
@@ -184,11 +187,11 @@ const setKind: Kind<Set<unknown>> = {
   },
   restore: (state, target, live) => {
     const items = restoreKeys(state, target);
-    const [before, now] = [[...live ?? []], items.map((item) => item.now)];
+    const [before, now] = [[...live ?? []], items.map(([now]) => now)];
     if (live !== undefined && [...before, ...now].every((item) => isPlainData(item))) {
       target.overrides("", before, now);
     }
-    return () => new Set(items.map(({ later }) => later()));
+    return () => new Set(items.map(([, later]) => later()));
   },
 };
 
@@ -212,7 +215,7 @@ const variableNamesKind: Kind<string[]> = {
   encode: (names, site) => names.map((name, i) => encodeKey(name, i, site)),
   restore: (state, target) => {
     const names = restoreKeys(state, target);
-    return () => names.map(({ later }) => later() as string);
+    return () => names.map(([, later]) => later() as string);
   },
 };
 
@@ -222,7 +225,7 @@ const variableNameKind: Kind<string> = {
   is: (u): u is string => typeof u === "string",
   isField: (u, site) => {
     const reference = typeof u === "string" && isGeneratedWeightName(u) ? variableReference(u, site) : undefined;
-    return reference !== undefined && site.isCaptured(reference.variable);
+    return reference !== undefined && site.isCaptured(reference[0]);
   },
   encode: (text, site) => stateIn(encodeReference(text, variableReference(text, site) as VariableReference, [], site)),
   restore: (state, target) => restoreReference(state, [], target),
@@ -237,16 +240,15 @@ const slotKind: Kind<{ readonly originalName: string; readonly variable: tf.Vari
   isField: (u) => slotKind.is(u),
   encode: ({ originalName, variable }, site) => {
     const reference = variableReference(originalName, site);
-    const name = reference !== undefined && site.isCaptured(reference.variable)
+    const name = reference !== undefined && site.isCaptured(reference[0])
       ? encodeReference(originalName, reference, "originalName", site)
       : aside(originalName);
     return record([["originalName", name], ["variable", site.part("variable", variable)]]);
   },
   restore: (state, target, live) => {
-    const name = unwrap(entry(state, "originalName") ?? null);
-    const key = restoreKey(name, "originalName", target);
+    const [, name] = restoreKey(unwrap(entry(state, "originalName") ?? null), "originalName", target);
     const variable = target.part("variable", live?.variable, entry(state, "variable") ?? null);
-    return () => ({ originalName: String(key.later()), variable: variable() as tf.Variable });
+    return () => ({ originalName: String(name()), variable: variable() as tf.Variable });
   },
 };
 

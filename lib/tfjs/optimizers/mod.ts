@@ -1,7 +1,8 @@
 /**
- * Optimizers: the handlers of TensorFlow.js's seven optimizers and of the user's own, with every hidden field.
+ * Optimizers: captures and restores every hidden field of TensorFlow.js's seven optimizers and of user-defined ones.
  *
- * Read `optimizer_class` (where each class keeps its state), then `optimizer`. `object_fields` and `field_kinds` capture the fields of user-defined classes.
+ * Read `optimizer_class` for where each class keeps its state, then `optimizer`. `object_fields` captures the fields of objects of user-defined
+ * classes, and `field_kinds` the values in them that are neither plain data nor components.
  *
  * Promises: a restored optimizer takes the next step with the same bits; `setLearningRate` changes what training does.
  *

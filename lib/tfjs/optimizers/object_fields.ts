@@ -29,7 +29,7 @@ type ObjectFields = Record<string, unknown>;
  * @param site The object's site.
  * @returns A record of the fields. Symbols, accessors and fields that are not enumerable are refused.
  */
-export function encodeFields(object: object, skip: ReadonlySet<string>, site: Site): Node {
+export function encodeFields(object: object, skip: ReadonlySet<string | symbol>, site: Site): Node {
   return site.deferred(
     "fields",
     (at) =>
@@ -61,12 +61,7 @@ function ownFieldNames(object: object, site: Site): readonly string[] {
  * @param skip Names of fields that are restored elsewhere.
  * @param target The object's target.
  */
-export function restoreFields(
-  state: Node,
-  object: object,
-  skip: ReadonlySet<string>,
-  target: Target,
-): void {
+export function restoreFields(state: Node, object: object, skip: ReadonlySet<string | symbol>, target: Target): void {
   const fields = object as ObjectFields;
   target.deferred("fields", (at) => {
     const parts = recordEntries(state).map(([name, node]) =>
@@ -78,8 +73,6 @@ export function restoreFields(
       if (Object.getOwnPropertyDescriptor(fields, name)?.writable !== true) {
         at.problem("config", "a field that can be set", "one that is fixed", name);
       }
-    }
-    for (const name of own()) {
       if (!names.has(name) && isPlainData(fields[name])) reportRemoved(at, name, fields[name]);
     }
     target.finish(() => {
@@ -155,7 +148,7 @@ function refill(live: unknown, restored: unknown, target: Target): unknown {
     return container;
   };
   if (Array.isArray(restored)) return refillArray(live, restored, reuse, target);
-  if (restored instanceof Map) return refillMap(live, restored, reuse, target);
+  if (restored instanceof Map) return refillEntries(live, restored, reuse, target);
   if (restored instanceof Set) {
     const [items, set] = [[...restored], reuse(restored)];
     set.clear();
@@ -167,7 +160,7 @@ function refill(live: unknown, restored: unknown, target: Target): unknown {
     (reuse(restored) as Uint8Array).set(restored as Uint8Array);
     return live;
   }
-  return isPlainRecord(restored) && !("_tag" in restored) ? refillRecord(live, restored, reuse, target) : restored;
+  return isPlainRecord(restored) && !("_tag" in restored) ? refillEntries(live, restored, reuse, target) : restored;
 }
 
 function refillArray(live: unknown, restored: readonly unknown[], reuse: Reuse, target: Target): unknown[] {
@@ -179,28 +172,22 @@ function refillArray(live: unknown, restored: readonly unknown[], reuse: Reuse, 
   return array;
 }
 
-function refillMap(
-  live: unknown,
-  restored: Map<unknown, unknown>,
-  reuse: Reuse,
-  target: Target,
-): Map<unknown, unknown> {
-  const old = new Map(live instanceof Map ? live : []);
-  const map = reuse(restored);
-  const pairs = [...restored].map(([key, value]) => [key, refill(old.get(key), value, target)] as const);
-  map.clear();
-  for (const [key, value] of pairs) map.set(key, value);
-  return map;
-}
-
-function refillRecord(live: unknown, restored: ObjectFields, reuse: Reuse, target: Target): ObjectFields {
-  const old = { ...(isPlainRecord(live) ? live : {}) };
+/** Refills a Map or a record. */
+function refillEntries<A extends object>(live: unknown, restored: A, reuse: Reuse, target: Target): A {
+  const entriesOf = (u: unknown): readonly (readonly [unknown, unknown])[] =>
+    restored instanceof Map ? (u instanceof Map ? [...u] : []) : isPlainRecord(u) ? Object.entries(u) : [];
+  const old = new Map(entriesOf(live));
   const container = reuse(restored);
-  const pairs = Object.entries(restored).map(([key, value]) => [key, refill(old[key], value, target)] as const);
-  for (const key of Object.keys(container)) delete container[key];
-  for (const [key, value] of pairs) {
+  const entries = entriesOf(restored).map(([key, value]) => [key, refill(old.get(key), value, target)] as const);
+  if (container instanceof Map) {
+    container.clear();
+    for (const [key, value] of entries) container.set(key, value);
+    return container;
+  }
+  for (const key of Object.keys(container)) Reflect.deleteProperty(container, key);
+  for (const [key, value] of entries) {
     // Not by assignment: the key may be `__proto__`, which has a setter.
-    Object.defineProperty(container, key, { value, writable: true, enumerable: true, configurable: true });
+    Object.defineProperty(container, key as string, { value, writable: true, enumerable: true, configurable: true });
   }
   return container;
 }

@@ -11,10 +11,12 @@ import * as tf from "@tensorflow/tfjs";
 import type { IO } from "fp-ts/lib/IO.js";
 import { aside, entry, type Kind, type Node, record, scalar, type Site, type Target } from "../../state/mod.ts";
 import { demand, isPlainRecord, must } from "../../validation/mod.ts";
-import { assignAtCommit, checkTensor, holdAt, listItems, secondCopyFault, shapeOf, stateIn } from "../mod.ts";
+import { assignAtCommit, checkTensor, holdAt, listItems, secondCopyFault, shapeOf, stateIn, textIn } from "../mod.ts";
+import { isPlainData } from "./field_kinds.ts";
 import { encodeFields, restoreFields } from "./object_fields.ts";
 import {
   buildOptimizerOf,
+  type Config,
   describeOptimizerClass,
   hashPrivateField,
   isOfAnotherCopy,
@@ -28,16 +30,13 @@ import {
 
 // --- types
 
-interface Slot {
-  readonly originalName: string;
-  readonly variable: tf.Variable;
-}
+type Slot = { readonly originalName: string; readonly variable: tf.Variable };
 
-/** An optimizer's protected fields. */
-type OptimizerFields = Record<string, unknown> & { iterations_?: number };
+type OptimizerFields = Record<string, unknown>;
 
 // --- constructors
 
+/** An optimizer's protected fields. */
 function optimizerFields(optimizer: tf.Optimizer): OptimizerFields {
   return optimizer as unknown as OptimizerFields;
 }
@@ -54,7 +53,13 @@ function slotsOf(fields: OptimizerFields, name: string): readonly Slot[] {
  * @param name The field that holds the list.
  * @param suffix The suffix of the slots' names.
  */
-function restoreSlots(name: string, suffix: string, saved: Node, target: Target, fields: OptimizerFields): void {
+function restoreSlots(
+  name: string,
+  suffix: string,
+  saved: Node | undefined,
+  target: Target,
+  fields: OptimizerFields,
+): void {
   const live = slotsOf(fields, name);
   if (live.some((slot) => slot.variable.isDisposed)) target.problem("data", "a live optimizer", "a disposed one");
   const prepared = listItems(saved).flatMap((node, i): (readonly [Slot, commit: () => void])[] => {
@@ -76,7 +81,7 @@ function restoreSlots(name: string, suffix: string, saved: Node, target: Target,
 }
 
 /** The fields in the layout of one of the seven; none for other classes. */
-function layoutFields(of: OptimizerClass): ReadonlySet<string> {
+function layoutFields(of: OptimizerClass): ReadonlySet<string | symbol> {
   const layout = of.exact ? optimizerLayout(of.name) : undefined;
   if (layout === undefined) return new Set();
   const { numbers, flags, slots, variables, scalars } = layout;
@@ -86,64 +91,52 @@ function layoutFields(of: OptimizerClass): ReadonlySet<string> {
 function encodeSeven(optimizer: tf.Optimizer, of: OptimizerClass, site: Site): Node {
   const fields = optimizerFields(optimizer);
   const layout = optimizerLayout(of.name) as OptimizerLayout;
-  const encodeTensor = (tensor: tf.Tensor): Node =>
-    tensor.isDisposed
-      ? site.refuse("an optimizer that is not disposed", `a disposed ${of.name}`)
-      : site.hold(holdAt(tensor, site));
-  const numbers = [...layout.numbers, ...layout.flags].map((name) => [name, site.plain(fields[name])] as const);
-  const slots = Object.keys(layout.slots).map((name) =>
-    [name, slotsOf(fields, name).map((slot) => encodeTensor(slot.variable))] as const
-  );
-  const scalars = [...layout.variables, ...layout.scalars].map((name) =>
-    [name, encodeTensor(fields[name] as tf.Tensor)] as const
-  );
-  const hasOtherFields = Reflect.ownKeys(fields).some((name) =>
-    typeof name === "symbol" || !layoutFields(of).has(name)
-  );
+  const encodeTensor = (tensor: tf.Tensor): Node => {
+    if (tensor.isDisposed) site.refuse("an optimizer that is not disposed", `a disposed ${of.name}`);
+    return site.hold(holdAt(tensor, site));
+  };
+  const encodeSlots = (name: string): Node => slotsOf(fields, name).map((slot) => encodeTensor(slot.variable));
+  const recordOf = (names: readonly string[], encode: (name: string) => Node): Node =>
+    record(names.map((name) => [name, encode(name)]));
+  const own = layoutFields(of);
   return record([
     ["class", of.name],
-    ["config", record(numbers)],
-    ["iterations", fields.iterations_ ?? 0],
-    ["slots", record(slots)],
-    ["scalars", record(scalars)],
+    ["config", recordOf([...layout.numbers, ...layout.flags], (name) => site.plain(fields[name]))],
+    ["iterations", (fields["iterations_"] ?? 0) as number],
+    ["slots", recordOf(Object.keys(layout.slots), encodeSlots)],
+    ["scalars", recordOf([...layout.variables, ...layout.scalars], (name) => encodeTensor(fields[name] as tf.Tensor))],
     // Fields that the script added.
-    ...(hasOtherFields ? [["fields", encodeFields(optimizer, layoutFields(of), site)] as const] : []),
+    ...(Reflect.ownKeys(fields).every((name) => own.has(name))
+      ? []
+      : [["fields", encodeFields(optimizer, own, site)] as const]),
   ]);
 }
 
-/** The optimizer's config, if it has one that is JSON. */
-function jsonConfigOf(optimizer: tf.Optimizer): tf.serialization.ConfigDict | null {
-  if (typeof optimizer.getConfig !== "function") return null;
+/** The optimizer's config if it is JSON; null if it is not, or if `getConfig` is missing or throws. */
+function jsonConfigOf(optimizer: tf.Optimizer): Config | null {
   try {
     const config: unknown = optimizer.getConfig();
-    return isPlainRecord(config) && isJson(config, new Set()) ? config as tf.serialization.ConfigDict : null;
+    return isPlainRecord(config) && isPlainData(config, isJsonLeaf) ? config as Config : null;
   } catch {
     return null;
   }
 }
 
-function isJson(value: unknown, outer: ReadonlySet<unknown>): boolean {
-  if (typeof value !== "object" || value === null) {
-    return ["number", "string", "boolean", "object"].includes(typeof value);
-  }
-  if (outer.has(value) || (!Array.isArray(value) && !isPlainRecord(value))) return false;
-  const within = new Set([...outer, value]);
-  return Object.values(value).every((part) => isJson(part, within));
+/** Whether a value without parts is JSON, or a number that JSON lacks. */
+function isJsonLeaf(value: unknown): boolean {
+  return value === null || ["number", "string", "boolean"].includes(typeof value);
 }
 
 function encodeUserOptimizer(optimizer: tf.Optimizer, { name, base }: OptimizerClass, site: Site): Node {
   const hashField = hashPrivateField(optimizer);
   if (hashField !== undefined) {
-    site.refuse(
-      "an optimizer whose fields can be read: declare them `private`, not with #, or give a codec in options.codecs",
-      `${name} with the field ${hashField}`,
-    );
+    const remedy = "declare them `private`, not with #, or give a codec in options.codecs";
+    site.refuse(`an optimizer whose fields can be read: ${remedy}`, `${name} with the field ${hashField}`);
   }
-  const config = jsonConfigOf(optimizer);
   return record([
     ["class", name],
     ["base", base],
-    ["build", aside(config === null ? null : jsonNode(config))],
+    ["build", aside(jsonNode(jsonConfigOf(optimizer)))],
     ["fields", encodeFields(optimizer, new Set(), site)],
   ]);
 }
@@ -158,32 +151,28 @@ function jsonNode(value: unknown): Node {
 
 /** The class in a state, if it is valid. */
 function savedClassOf(state: Node): OptimizerClass | undefined {
-  const [name, base] = [entry(state, "class"), entry(state, "base")];
-  if (typeof name !== "string") return undefined;
+  const [name, base] = [textIn(state, "class"), entry(state, "base")];
+  if (name === null) return undefined;
   if (base === undefined) return optimizerLayout(name) && { name, base: name, exact: true };
-  return base === null || (typeof base === "string" && optimizerLayout(base) !== undefined)
-    ? { name, base: base as string | null, exact: false }
-    : undefined;
+  const isBase = base === null || (typeof base === "string" && optimizerLayout(base) !== undefined);
+  return isBase ? { name, base, exact: false } : undefined;
 }
 
 function buildOptimizer(state: Node, target: Target): tf.Optimizer | undefined {
   const of = savedClassOf(state);
   if (of === undefined) {
-    target.problem(
-      "class",
-      `one of ${Object.keys(optimizerLayouts).join(", ")}`,
-      String(entry(state, "class") ?? "nothing"),
-    );
+    const expected = `one of ${Object.keys(optimizerLayouts).join(", ")}`;
+    target.problem("class", expected, String(entry(state, "class") ?? "nothing"));
     return undefined;
   }
   const config = entry(state, of.exact ? "config" : "build") ?? null;
-  const { numbers, flags } = of.exact ? optimizerLayout(of.name) as OptimizerLayout : { numbers: [], flags: [] };
+  const { numbers = [], flags = [] } = of.exact ? optimizerLayout(of.name) ?? {} : {};
   const values = [
     ...numbers.map((name) => scalar(config, name, "number", target)),
     ...flags.map((name) => scalar(config, name, "boolean", target)),
   ];
   if (values.includes(undefined)) return undefined;
-  const optimizer = buildOptimizerOf(of, target.plain(config) as tf.serialization.ConfigDict | null);
+  const optimizer = buildOptimizerOf(of, target.plain(config) as Config | null);
   if (typeof optimizer !== "string") return optimizer;
   target.problem("class", optimizer, describeOptimizerClass(of));
   return undefined;
@@ -195,9 +184,7 @@ function restoreSeven(state: Node, target: Target, optimizer: tf.Optimizer, of: 
   const config = entry(state, "config") ?? null;
   for (const name of layout.flags) {
     const flag = scalar(config, name, "boolean", target);
-    if (flag !== undefined && flag !== fields[name]) {
-      target.problem("config", String(fields[name]), String(flag), name);
-    }
+    if (flag !== undefined && flag !== fields[name]) target.problem("config", String(fields[name]), String(flag), name);
   }
   for (const name of layout.numbers) {
     const number = scalar(config, name, "number", target);
@@ -205,30 +192,22 @@ function restoreSeven(state: Node, target: Target, optimizer: tf.Optimizer, of: 
     target.commit(() => void (fields[name] = number));
   }
   const iterations = scalar(state, "iterations", "number", target);
-  target.commit(() => void (fields.iterations_ = iterations as number));
-  const slots = entry(state, "slots") ?? null;
+  target.commit(() => void (fields["iterations_"] = iterations));
   for (const [name, suffix] of Object.entries(layout.slots)) {
-    restoreSlots(name, suffix, entry(slots, name) ?? null, target, fields);
+    restoreSlots(name, suffix, entry(entry(state, "slots"), name), target, fields);
   }
-  const scalars = entry(state, "scalars") ?? null;
-  for (const name of layout.variables) {
-    const tensor = checkTensor(entry(scalars, name), target, fields[name] as tf.Variable, `scalars/${name}`);
-    if (tensor !== undefined) assignAtCommit(target, fields[name] as tf.Variable, tensor);
-  }
-  for (const name of layout.scalars) {
-    const tensor = checkTensor(entry(scalars, name), target, fields[name] as tf.Tensor, `scalars/${name}`);
+  for (const name of [...layout.variables, ...layout.scalars]) {
+    const live = fields[name] as tf.Tensor;
+    const tensor = checkTensor(entry(entry(state, "scalars"), name), target, live, `scalars/${name}`);
     if (tensor === undefined) continue;
-    target.commit(() => {
-      (fields[name] as tf.Tensor).dispose();
-      fields[name] = tf.keep(tensor);
-    });
+    if (live instanceof tf.Variable) assignAtCommit(target, live, tensor);
+    else {
+      target.commit(() => {
+        live.dispose();
+        fields[name] = tf.keep(tensor);
+      });
+    }
   }
-}
-
-/** The shape of a slot as `fieldKinds` encodes it. */
-function slotShape(slot: Node): readonly number[] {
-  const variable = entry(stateIn(slot), "variable");
-  return shapeOf(entry(variable === undefined ? undefined : stateIn(variable), "value"));
 }
 
 /** The kind of optimizers: SGD, momentum, Adagrad, Adadelta, Adam, Adamax, RMSProp, and user-defined classes. */
@@ -275,7 +254,9 @@ export const optimizerKind: Kind<tf.Optimizer> = {
       const [slots] = Object.keys(optimizerLayout(of?.base ?? null)?.slots ?? {});
       if (slots === undefined) return [];
       const list = entry(entry(state, of?.exact ? "slots" : "fields"), slots);
-      return listItems(list).map((slot) => of?.exact ? shapeOf(slot) : slotShape(slot));
+      // A slot of a user-defined optimizer is in the form that `fieldKinds` gives it.
+      const inFields = (slot: Node): Node | undefined => entry(stateIn(entry(stateIn(slot), "variable")), "value");
+      return listItems(list).map((slot) => shapeOf(of?.exact ? slot : inFields(slot)));
     },
   },
 };
@@ -334,10 +315,8 @@ export function setLearningRate(optimizer: tf.Optimizer, rate: number): IO<void>
   demand("the rate of setLearningRate", must("a learning rate of at least 0", finite), rate);
   return () => {
     if (setRate(optimizer, rate, new Set([optimizer]))) return;
-    throw new TypeError(
-      `Expected an optimizer with a method setLearningRate or a field learningRate that is a number, found ${
-        describeOptimizerClass(optimizerClassOf(optimizer))
-      }: add one of the two to its class`,
-    );
+    const found = describeOptimizerClass(optimizerClassOf(optimizer));
+    const expected = "an optimizer with a method setLearningRate or a field learningRate that is a number";
+    throw new TypeError(`Expected ${expected}, found ${found}: add one of the two to its class`);
   };
 }

@@ -6,11 +6,14 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
+import { toError } from "../../errors/mod.ts";
 
 // --- types
 
-/** The fields that hold an optimizer's state. */
+/** One of the seven, with the fields that hold its state. */
 export interface OptimizerLayout {
+  /** Its constructor. */
+  readonly Class: { readonly prototype: object };
   /** Numeric hyperparameters, named as in `getConfig`. They are state. */
   readonly numbers: readonly string[];
   /** Boolean hyperparameters, named as in `getConfig`. They decide which state exists. */
@@ -36,67 +39,66 @@ export interface OptimizerClass {
 /** A constructor of optimizers. */
 type OptimizerConstructor = typeof tf.Optimizer & {
   readonly className?: unknown;
-  readonly fromConfig: (cls: unknown, config: tf.serialization.ConfigDict) => tf.Optimizer;
+  readonly fromConfig: (cls: unknown, config: Config) => tf.Optimizer;
 };
+
+/** What an optimizer's `getConfig` returns. */
+export type Config = tf.serialization.ConfigDict;
 
 // --- constructors
 
+/** A layout without fields. */
+const none = { numbers: [], flags: [], slots: {}, variables: [], scalars: [] };
+
 /** The layouts of the seven. */
 export const optimizerLayouts: Readonly<Record<string, OptimizerLayout>> = {
-  SGD: { numbers: ["learningRate"], flags: [], slots: {}, variables: [], scalars: ["c"] },
+  SGD: { ...none, Class: tf.SGDOptimizer, numbers: ["learningRate"], scalars: ["c"] },
   Momentum: {
+    ...none,
+    Class: tf.MomentumOptimizer,
     numbers: ["learningRate", "momentum"],
     flags: ["useNesterov"],
     slots: { accumulations: "momentum" },
-    variables: [],
     scalars: ["c", "m"],
   },
   Adagrad: {
+    ...none,
+    Class: tf.AdagradOptimizer,
     numbers: ["learningRate", "initialAccumulatorValue"],
-    flags: [],
     slots: { accumulatedGrads: "accumulator" },
-    variables: [],
-    scalars: [],
   },
   Adadelta: {
+    ...none,
+    Class: tf.AdadeltaOptimizer,
     numbers: ["learningRate", "rho", "epsilon"],
-    flags: [],
     slots: { accumulatedGrads: "accum_grad", accumulatedUpdates: "accum_var" },
-    variables: [],
-    scalars: [],
   },
   Adam: {
+    ...none,
+    Class: tf.AdamOptimizer,
     numbers: ["learningRate", "beta1", "beta2", "epsilon"],
-    flags: [],
     slots: { accumulatedFirstMoment: "m", accumulatedSecondMoment: "v" },
     variables: ["accBeta1", "accBeta2"],
-    scalars: [],
   },
   Adamax: {
+    ...none,
+    Class: tf.AdamaxOptimizer,
     numbers: ["learningRate", "beta1", "beta2", "epsilon", "decay"],
-    flags: [],
     slots: { accumulatedFirstMoment: "m", accumulatedWeightedInfNorm: "v" },
     variables: ["accBeta1", "iteration"],
-    scalars: [],
   },
   RMSProp: {
+    ...none,
+    Class: tf.RMSPropOptimizer,
     numbers: ["learningRate", "decay", "momentum", "epsilon"],
     flags: ["centered"],
     slots: { accumulatedMeanSquares: "rms", accumulatedMoments: "momentum", accumulatedMeanGrads: "mg" },
-    variables: [],
-    scalars: [],
   },
 };
 
-const namesOfSeven: ReadonlyMap<object, string> = new Map<object, string>([
-  [tf.SGDOptimizer.prototype, "SGD"],
-  [tf.MomentumOptimizer.prototype, "Momentum"],
-  [tf.AdagradOptimizer.prototype, "Adagrad"],
-  [tf.AdadeltaOptimizer.prototype, "Adadelta"],
-  [tf.AdamOptimizer.prototype, "Adam"],
-  [tf.AdamaxOptimizer.prototype, "Adamax"],
-  [tf.RMSPropOptimizer.prototype, "RMSProp"],
-]);
+const namesOfSeven: ReadonlyMap<object, string> = new Map(
+  Object.entries(optimizerLayouts).map(([name, { Class }]) => [Class.prototype, name]),
+);
 
 /** The layout of one of the seven by name. */
 export function optimizerLayout(name: string | null): OptimizerLayout | undefined {
@@ -105,25 +107,22 @@ export function optimizerLayout(name: string | null): OptimizerLayout | undefine
 
 /** The prototype chain of an object, nearest first. */
 function prototypesOf(object: object): readonly object[] {
-  const prototype: unknown = Object.getPrototypeOf(object);
-  return typeof prototype === "object" && prototype !== null ? [prototype, ...prototypesOf(prototype)] : [];
+  const prototype = Object.getPrototypeOf(object) as object | null;
+  return prototype === null ? [] : [prototype, ...prototypesOf(prototype)];
 }
 
 function constructorOf(prototype: object | undefined): OptimizerConstructor | undefined {
-  const found: unknown = prototype !== undefined && Object.hasOwn(prototype, "constructor")
-    ? (prototype as { readonly constructor: unknown }).constructor
-    : undefined;
+  const found = prototype && Object.hasOwn(prototype, "constructor") ? prototype.constructor : undefined;
   return typeof found === "function" ? found as unknown as OptimizerConstructor : undefined;
 }
 
 /** The class that has a prototype chain. It prefers an own `className` to the constructor's name, which a minifier may change. */
 function classOfPrototypes(prototypes: readonly object[]): OptimizerClass {
   const [nearest] = prototypes;
-  const found = prototypes.find((prototype) => namesOfSeven.has(prototype));
-  const base = found === undefined ? null : namesOfSeven.get(found) as string;
-  if (found !== undefined && found === nearest) return { name: base as string, base, exact: true };
+  const [base = null] = prototypes.flatMap((prototype) => namesOfSeven.get(prototype) ?? []);
+  if (base !== null && base === namesOfSeven.get(nearest as object)) return { name: base, base, exact: true };
   const own = constructorOf(nearest);
-  const given: unknown = own !== undefined && Object.hasOwn(own, "className") ? own.className : undefined;
+  const given = own !== undefined && Object.hasOwn(own, "className") ? own.className : undefined;
   return { name: typeof given === "string" && given !== "" ? given : own?.name ?? "", base, exact: false };
 }
 
@@ -172,14 +171,10 @@ export function hashPrivateField(optimizer: tf.Optimizer): string | undefined {
  *
  * @returns The optimizer, or a text that says what was expected and the remedy.
  */
-export function buildOptimizerOf(
-  of: OptimizerClass,
-  config: tf.serialization.ConfigDict | null,
-): tf.Optimizer | string {
+export function buildOptimizerOf(of: OptimizerClass, config: Config | null): tf.Optimizer | string {
   if (of.exact) {
-    const [prototype] = [...namesOfSeven].find(([, name]) => name === of.name) ?? [];
-    const found = constructorOf(prototype);
-    return found === undefined ? "one of tfjs's optimizers" : found.fromConfig(found, config ?? {});
+    const found = optimizerLayout(of.name)?.Class as OptimizerConstructor;
+    return found.fromConfig(found, config ?? {});
   }
   const { classNameMap } = tf.serialization.SerializationMap.getMap();
   const remedy = "or restore into a live one";
@@ -193,12 +188,10 @@ export function buildOptimizerOf(
   try {
     const optimizer = fromConfig.call(found, found, config);
     if (Object.getPrototypeOf(optimizer) === found.prototype) return optimizer;
-    return `a class whose fromConfig makes an instance of it, not of ${
-      optimizerClassOf(optimizer).name
-    }: correct fromConfig, ${remedy}`;
+    const { name } = optimizerClassOf(optimizer);
+    return `a class whose fromConfig makes an instance of it, not of ${name}: correct fromConfig, ${remedy}`;
   } catch (error) {
-    return `a class whose fromConfig accepts what its getConfig returned (${
-      error instanceof Error ? error.message : error
-    }): ${remedy}`;
+    const { message } = toError(error);
+    return `a class whose fromConfig accepts what its getConfig returned (${message}): ${remedy}`;
   }
 }
