@@ -5,7 +5,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { indexOfNonNumber, isRow, isTyped, joinNumbers, joinRows, type NumericRow } from "./columns.ts";
-import { checkUnowned, type Loader, withFields, withPlan } from "./types.ts";
+import { checkUnowned, type Loader, withPlan } from "./types.ts";
 import { isPromise, mapItems } from "./index_plan.ts";
 import { aFunction, demand, isPlainRecord, shown } from "../validation/mod.ts";
 import { dispose } from "./source.ts";
@@ -180,6 +180,6 @@ export function collate(f?: (batch: never) => unknown): (loader: Loader<never>) 
         if (disposesBatch) dispose(batch);
         return made;
       });
-    return withFields(withPlan<unknown, unknown>("Loader.collate", mapItems(collated))(loader), { owned: true });
+    return withPlan<unknown, unknown>(loader, mapItems(collated), { owned: true });
   };
 }

@@ -9,7 +9,7 @@
  */
 import { check, codec, type Cursor, cursorOf } from "./cursor.ts";
 import { items } from "./iterate.ts";
-import { checkLoader, type Loader, withFields, withPlan } from "./types.ts";
+import { checkLoader, type Loader, withPlan } from "./types.ts";
 import { checkOptionNames, demand, integer, must } from "../validation/mod.ts";
 import { origin, repeatPasses, skipItems, spansWholeEpochs } from "./index_plan.ts";
 import { startOfPass } from "./derived_source.ts";
@@ -114,7 +114,7 @@ export function iterate<A>(
   checkOptionNames("Loader.iterate", options, { epoch: true });
   const { epoch = 0 } = options;
   demand("epoch of Loader.iterate", integer(0), epoch);
-  const passes = epoch === 0 ? loader : withPlan<A, A>("Loader.iterate", repeatPasses(epoch + 1))(loader);
+  const passes = epoch === 0 ? loader : withPlan<A, A>(loader, repeatPasses(epoch + 1));
   const at = { epoch: epoch === 0 ? 0 : epoch * epochsInPass(loader, epoch), position: 0 };
   return { [Symbol.asyncIterator]: () => iterateFrom(passes, () => ({ ...startOfPass(loader), at })) };
 }
@@ -206,7 +206,7 @@ export function at(n: number): <A>(loader: Loader<A>) => Promise<A> {
   demand("n of Loader.at", integer(0), n);
   return async <A>(loader: Loader<A>): Promise<A> => {
     // The iteration ends before the caller has the item, so it must not dispose the item, and need not compute others ahead.
-    const rest = withFields<A>(withPlan<A, A>("Loader.at", skipItems(n))(loader), { owned: false, ahead: 0 });
+    const rest = withPlan<A, A>(checkLoader("Loader.at", loader), skipItems(n), { owned: false, ahead: 0 });
     for await (const [item] of iterate(rest)) return item;
     throw new TypeError(`Expected n of Loader.at to be below the number of items, found ${n}: count from 0`);
   };
