@@ -9,12 +9,12 @@
  */
 export {
   checkPath,
-  dataFailed,
+  dataError,
+  dataFailure,
   type DataFile,
-  dataFile,
-  failureOf,
   keepRecent,
+  readingData,
   sampleDigest,
-  withOpenFile,
+  useFile,
 } from "./file_handle.ts";
-export { countRecords, type Keep, loadIndex, type RecordIndex, recordReader, splitLines } from "./record_index.ts";
+export { countRecords, type Keep, loadIndex, recordReader, splitLines } from "./record_index.ts";

@@ -140,8 +140,8 @@ export function concat<A>(parts: readonly Loader<A>[]): Loader<A> {
   }
   const about = { fingerprint: combinedFingerprint("concat", parts.map(itemsFingerprint)), seed: null };
   const access = (sources: readonly IndexedSource[], fingerprint: string): IndexedSource => {
-    const { total, locate } = consecutive(sources.map(({ length }) => length));
-    return pickedFrom(sources, total, fingerprint, locate);
+    const { ends, locate } = consecutive(sources.map(({ length }) => length));
+    return pickedFrom(sources, ends.at(-1)!, fingerprint, locate);
   };
   return deriveLoader("Loader.concat", parts, about, access, ({ pull }, _, state) => {
     let part = countFromState(state);

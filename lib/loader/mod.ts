@@ -9,7 +9,7 @@
  */
 export * as Cursor from "./cursor.ts";
 export { loaderOf } from "./types.ts";
-export { randomAccess } from "./source.ts";
+export { consecutive, randomAccess } from "./source.ts";
 export * as Loader from "./loader.ts";
 export { iterate } from "./loader.ts";
 export { skip } from "./transforms.ts";

@@ -148,9 +148,9 @@ export function datasetSource(dataset: Dataset<unknown>, fingerprint: string): S
 
 // --- combinators
 
-/** Parts of these lengths one after another: their total length, and the part that a position is in, with the position inside it. */
+/** Parts of these lengths one after another: where each ends, and the part that a position is in, with the position inside it. */
 export function consecutive(lengths: readonly number[]): {
-  readonly total: number;
+  readonly ends: readonly number[];
   readonly locate: (position: number) => readonly [part: number, inside: number];
 } {
   const ends = lengths.map(((end) => (length: number) => end += length)(0));
@@ -163,7 +163,7 @@ export function consecutive(lengths: readonly number[]): {
     }
     return [low, position - (ends[low - 1] ?? 0)];
   };
-  return { total: ends.at(-1) ?? 0, locate };
+  return { ends, locate };
 }
 
 /** Takes a reference on every source; the result releases them all. */
