@@ -1,9 +1,12 @@
 /**
- * Data files read by offset: an open file that notices changes, a scanner for line ends, and the index that finds record n without reading the others.
+ * Data files read by offset: a file that is open while it is used, a scanner for line ends, and an index that finds record n without reading
+ * the others.
+ *
+ * Read `data_file`, then `newline_scanner`, then `record_index`.
  *
  * It is apart from the loaders over these files so that the command line can build an index without loading TensorFlow.js.
  *
- * Promises: a file that changed since it was indexed is an error; an index is a function of the file's bytes alone.
+ * Promises: a file that is truncated or changed while it is read is an error; a saved index that no longer fits its file is not used.
  *
  * @module
  */
@@ -16,5 +19,5 @@ export {
   readingData,
   sampleDigest,
   useFile,
-} from "./file_handle.ts";
+} from "./data_file.ts";
 export { countRecords, type Keep, loadIndex, recordReader, splitLines } from "./record_index.ts";

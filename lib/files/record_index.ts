@@ -14,7 +14,7 @@ import { crc32 } from "node:zlib";
 import * as E from "fp-ts/lib/Either.js";
 import * as J from "fp-ts/lib/Json.js";
 import * as t from "io-ts";
-import { dataError, type DataFile, keepRecent, sampleDigest } from "./file_handle.ts";
+import { dataError, type DataFile, keepRecent, sampleDigest } from "./data_file.ts";
 import { piece, type Scanner, scanner } from "./newline_scanner.ts";
 
 // --- types
@@ -53,13 +53,17 @@ const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf]);
  * @param quoted Whether line ends between quotation marks do not end a record.
  */
 function recordFinder(size: number, quoted: boolean, scan: Scanner["scan"]) {
-  let starts: number[] = [];
-  let [count, stride, inQuotes] = [0, 1, false];
+  // A search adds at most as many positions as a piece has bytes.
+  const starts = new Float64Array(Math.min(size, maxStarts + piece));
+  let [count, kept, stride, inQuotes] = [0, 0, 1, false];
   const thin = (): void => {
-    for (; starts.length > maxStarts; stride *= 2) starts = starts.filter((_, i) => i % 2 === 0);
+    for (; kept > maxStarts; stride *= 2) {
+      kept = Math.ceil(kept / 2);
+      for (let i = 0; i < kept; i++) starts[i] = starts[2 * i]!;
+    }
   };
   const add = (position: number): void => {
-    if (count++ % stride === 0) starts.push(position);
+    if (count++ % stride === 0) starts[kept++] = position;
     thin();
   };
   const searchQuoted = (bytes: Buffer, base: number): void => {
@@ -76,10 +80,10 @@ function recordFinder(size: number, quoted: boolean, scan: Scanner["scan"]) {
       // No record begins after the last byte of the file.
       const end = Math.min(from + bytes.length, from + size - 1 - base);
       const skip = (stride - count % stride) % stride;
-      count += scan(part, from, end, skip, stride, (at) => starts.push(base - from + at + 1));
+      count += scan(part, from, end, skip, stride, (at) => starts[kept++] = base - from + at + 1);
       thin();
     },
-    found: () => ({ count, stride, starts: Float64Array.from(starts), inQuotes }),
+    found: () => ({ count, stride, starts: starts.slice(0, kept), inQuotes }),
   };
 }
 

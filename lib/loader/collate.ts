@@ -57,13 +57,14 @@ function checkAll(values: readonly unknown[], path: string, holds: (value: unkno
 }
 
 function stackTensors(values: readonly tf.Tensor[], path: string): tf.Tensor {
-  const typeOf = ({ dtype, shape }: tf.Tensor): string => `${dtype}[${shape}]`;
-  const i = values.findIndex((value) => typeOf(value) !== typeOf(values[0]!));
+  const types = values.map(({ dtype, shape }) => `${dtype}[${shape}]`);
+  const i = types.findIndex((type) => type !== types[0]);
   if (i < 0) return tf.stack(values as tf.Tensor[]);
   throw new TypeError(
-    `Expected ${path} of every sample to be a tensor ${typeOf(values[0]!)}, found ${
-      typeOf(values[i]!)
-    } in sample ${i}: map samples to one size and dtype`,
+    `Expected ${path} of every sample to be a tensor ${types[0]}, found ${
+      types[i]
+    } in sample ${i}: map samples to one size ` +
+      "and dtype",
   );
 }
 

@@ -29,7 +29,7 @@ export {
   type Skipped,
   take,
 } from "./transforms.ts";
-export { type Body, fromBody } from "./stream_lines.ts";
+export { type Body, fromBody } from "./from_body.ts";
 export { collate, type Collated } from "./collate.ts";
 export { concat, type LoaderParts as Parts, mix, zip, type Zipped } from "./combine.ts";
 export { fromArray, fromDataset, fromIndexed, fromIterable, fromRows, fromTensor, length } from "./from_memory.ts";

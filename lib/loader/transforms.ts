@@ -57,7 +57,7 @@ export function map<A, B>(
   return withMapping("Loader.map", f, mapItems, options.concurrency);
 }
 
-/** Maps items one to one by a plan of `f`. With a `concurrency`, one item less than that is computed before it is requested. */
+/** Maps items one to one. With a `concurrency` of n, up to n - 1 items are computed before they are requested. */
 function withMapping<A, B, Args extends readonly unknown[]>(
   name: string,
   f: (...args: Args) => B | Promise<B>,
