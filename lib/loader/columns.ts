@@ -21,23 +21,30 @@ interface NumberFormat {
 
 // --- constructors
 
+const [smallIntegers, singleFloats] = [{ integers: true, single: true }, { integers: false, single: true }];
+
 /** Float64, and JavaScript numbers. */
-const doubles: NumberFormat = { integers: false, single: false };
+const doubleFloats: NumberFormat = { integers: false, single: false };
 
 /**
  * The typed arrays whose values tensors can hold, by class name, because not every runtime has `Float16Array`. `Uint32Array` and the bigint
  * arrays are missing: their values would be rounded or wrap around.
  */
-const formats: ReadonlyMap<string, NumberFormat> = new Map([
-  ...["Int8Array", "Uint8Array", "Uint8ClampedArray", "Int16Array", "Uint16Array"]
-    .map((name) => [name, { integers: true, single: true }] as const),
-  ["Int32Array", { integers: true, single: false }],
-  ...["Float16Array", "Float32Array"].map((name) => [name, { integers: false, single: true }] as const),
-  ["Float64Array", doubles],
-]);
+const formats: Readonly<Record<string, NumberFormat>> = {
+  Int8Array: smallIntegers,
+  Uint8Array: smallIntegers,
+  Uint8ClampedArray: smallIntegers,
+  Int16Array: smallIntegers,
+  Uint16Array: smallIntegers,
+  Int32Array: { integers: true, single: false },
+  Float16Array: singleFloats,
+  Float32Array: singleFloats,
+  Float64Array: doubleFloats,
+};
 
 function formatOf(row: unknown): NumberFormat | undefined {
-  return formats.get(String(Reflect.get(Object(row), Symbol.toStringTag)));
+  const name = String(Reflect.get(Object(row), Symbol.toStringTag));
+  return Object.hasOwn(formats, name) ? formats[name] : undefined;
 }
 
 /** Whether a value is a typed array whose values tensors can hold. */
@@ -77,7 +84,7 @@ function notHeld(path: string, sample: number, value: number, { integers }: Numb
  * @param path The name of this part of the samples in messages.
  */
 export function joinRows(rows: readonly NumericRow[], width: number, path: string): Int32Array | Float32Array {
-  const found = rows.map((row) => formatOf(row) ?? doubles);
+  const found = rows.map((row) => formatOf(row) ?? doubleFloats);
   const integers = found.every((format) => format.integers);
   const values = new (integers ? Int32Array : Float32Array)(rows.length * width);
   rows.forEach((row, i) => {
@@ -96,7 +103,7 @@ export function joinRows(rows: readonly NumericRow[], width: number, path: strin
 export function joinNumbers(numbers: readonly number[], path: string): Float32Array {
   const values = Float32Array.from(numbers);
   numbers.forEach((value, i) => {
-    if (!isHeld(values[i]!, value, doubles)) throw notHeld(path, i, value, doubles);
+    if (!isHeld(values[i]!, value, doubleFloats)) throw notHeld(path, i, value, doubleFloats);
   });
   return values;
 }

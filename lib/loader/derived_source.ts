@@ -150,13 +150,16 @@ function openInputs(inputs: readonly Loader<unknown>[], begin: BeginEpoch): Stre
       return pulled;
     };
     const derived = begin({ pull, at: (k) => starts[k]! }, epoch, state);
+    const close = async (): Promise<void> => {
+      derived.close?.();
+      const closed = await Promise.allSettled(readers.map((reader) => reader.close()));
+      for (const one of closed) if (one.status === "rejected") throw one.reason;
+    };
     async function* samples(): AsyncGenerator<PendingItem, void> {
       try {
         for (let item = await derived.next(); item !== null; item = await derived.next()) yield item;
       } finally {
-        derived.close?.();
-        const closed = await Promise.allSettled(readers.map((reader) => reader.close()));
-        for (const one of closed) if (one.status === "rejected") throw one.reason;
+        await close();
       }
     }
     return Object.assign(samples(), { mark: () => [derived.state(), (derived.starts?.() ?? starts).map(markOf)] });

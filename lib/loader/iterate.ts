@@ -122,16 +122,14 @@ function prefetchItems<A>(inner: ItemPuller<A>, ahead: number, release: (item: A
 
 /** Starts a step before its turn. If it fails, the rejection is reported when the step is delivered. */
 function startEarly<A>(next: () => Awaitable<ItemStep<A>>): Awaitable<ItemStep<A>> {
-  const postpone = (failure: Promise<ItemStep<A>>): Promise<ItemStep<A>> => {
-    failure.catch(() => {});
-    return failure;
-  };
+  let step: Awaitable<ItemStep<A>>;
   try {
-    const step = next();
-    return isPromise(step) ? postpone(step) : step;
+    step = next();
   } catch (error) {
-    return postpone(Promise.reject(error));
+    step = Promise.reject(error);
   }
+  if (isPromise(step)) step.catch(() => {});
+  return step;
 }
 
 /** Disposes each item when the next one is requested or the iteration ends, and an item that arrives after that. */

@@ -16,27 +16,16 @@ import { startOfPass } from "./derived_source.ts";
 import { mismatchError, type Start } from "./stream_reader.ts";
 
 export { check, codec, type Cursor };
-export {
-  batch,
-  map,
-  mapRandom,
-  prefetch,
-  progress,
-  repeat,
-  shuffle,
-  skip,
-  type Skippable,
-  type Skipped,
-  take,
-} from "./transforms.ts";
-export { type Body, fromBody } from "./from_body.ts";
-export { collate, type Collated } from "./collate.ts";
-export { concat, type LoaderParts as Parts, mix, zip, type Zipped } from "./combine.ts";
-export { fromArray, fromDataset, fromIndexed, fromIterable, fromRows, fromTensor, length } from "./from_memory.ts";
-export { type Loader, type LoaderProgress as Progress } from "./types.ts";
-export { cache, filter, shuffleWindow, unbatch, window } from "./regroup.ts";
-export { shard, type Share } from "./shard.ts";
+export type { Loader, LoaderProgress as Progress } from "./types.ts";
 export type { Dataset } from "./source.ts";
+export { fromArray, fromDataset, fromIndexed, fromIterable, fromRows, fromTensor, length } from "./from_memory.ts";
+export { type Body, fromBody } from "./from_body.ts";
+export { batch, map, mapRandom, prefetch, progress, repeat, shuffle, skip, take } from "./transforms.ts";
+export type { Skippable, Skipped } from "./transforms.ts";
+export { shard, type Share } from "./shard.ts";
+export { concat, type LoaderParts as Parts, mix, zip, type Zipped } from "./combine.ts";
+export { cache, filter, shuffleWindow, unbatch, window } from "./regroup.ts";
+export { collate, type Collated } from "./collate.ts";
 
 // --- constructors
 
