@@ -3,23 +3,19 @@
  *
  * @module
  */
-import { pipe } from "fp-ts/lib/function.js";
-import * as TE from "fp-ts/lib/TaskEither.js";
-import { type DataFailed, toError } from "../errors/mod.ts";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import type { DataFailed } from "../errors/mod.ts";
 import { checkOptionNames, demand, ifGiven, must, oneOf, type OptionNames, shown } from "../validation/mod.ts";
 import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
 import {
   checkPath,
   countRecords,
-  dataFailed,
+  dataError,
   type DataFile,
-  dataFile,
-  failureOf,
   type Keep,
   loadIndex,
-  type RecordIndex,
   recordReader,
-  withOpenFile,
+  useFile,
 } from "../files/mod.ts";
 
 // --- types
@@ -67,42 +63,32 @@ export type CsvRecord = Readonly<Record<string, string>>;
  * assert.deepEqual(await Loader.at(1)(notes), { id: "2", note: 'a "quoted" word' });
  * ```
  */
-export function fromCsv(path: string, options: CsvOptions = {}): TE.TaskEither<DataFailed, Loader.Loader<CsvRecord>> {
+export function fromCsv(path: string, options: CsvOptions = {}): TaskEither<DataFailed, Loader.Loader<CsvRecord>> {
   checkPath("fromCsv", path);
   checkOptionNames("fromCsv", options, optionNames);
   const { separator = ",", index = "beside" } = options;
   demand("index of fromCsv", oneOf("beside", "memory"), index);
-  demand(
-    "separator of fromCsv",
-    must("one character", (c) => typeof c === "string" && /^[^"\r\n]$/u.test(c)),
-    separator,
-  );
+  const character = must("one character", (c) => typeof c === "string" && /^[^"\r\n]$/u.test(c));
+  demand("separator of fromCsv", character, separator);
   const differ = must(
     "a list of names that differ",
     (names) => Array.isArray(names) && names.every((name) => typeof name === "string") && !names.some(isRepeated),
   );
   demand("names of fromCsv", ifGiven(differ), options.names);
-  return pipe(
-    dataFile(path),
-    TE.flatMap((file) =>
-      TE.tryCatch(async () => {
-        const { index: found } = await loadIndex(file, true, index);
-        return await withOpenFile(file, () => csvLoader(file, found, separator, options.names));
-      }, failureOf(path))
-    ),
-  );
+  return useFile(path, (file) => csvLoader(file, separator, index, options.names));
 }
 
-/** A loader of an indexed file's records. Without `given` names, the first record has them. */
+/** A loader of an open file's records. Without `given` names, the first record has them. */
 async function csvLoader(
   file: DataFile,
-  index: RecordIndex,
   separator: string,
+  keep: Keep,
   given: readonly string[] | undefined,
 ): Promise<Loader.Loader<CsvRecord>> {
   const fail = (i: number, expected: string, found: string): never => {
-    throw toError(dataFailed(file.path, { path: `record ${i + 1}`, kind: "format", expected, found }));
+    throw dataError(file.path, { path: `record ${i + 1}`, kind: "format", expected, found });
   };
+  const { index } = await loadIndex(file, true, keep);
   const record = recordReader(file, index, splitRecords);
   const fields = async (i: number): Promise<readonly string[]> => {
     const text = await record(i);

@@ -6,11 +6,11 @@
 import { createHash } from "node:crypto";
 import * as fs from "node:fs/promises";
 import { join } from "node:path";
-import * as TE from "fp-ts/lib/TaskEither.js";
-import { type DataFailed, toError } from "../errors/mod.ts";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import type { DataFailed } from "../errors/mod.ts";
 import { aName, checkOptionNames, demand, ifGiven, listOf } from "../validation/mod.ts";
 import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
-import { checkPath, dataFailed, failureOf } from "../files/mod.ts";
+import { checkPath, dataError, readingData } from "../files/mod.ts";
 
 // --- types
 
@@ -50,12 +50,12 @@ export interface FileSample {
 export function fromFolder(
   path: string,
   options: { readonly endings?: readonly string[] } = {},
-): TE.TaskEither<DataFailed, Loader.Loader<FileSample>> {
+): TaskEither<DataFailed, Loader.Loader<FileSample>> {
   checkPath("fromFolder", path);
   checkOptionNames("fromFolder", options, { endings: true });
   demand("endings of fromFolder", ifGiven(listOf(aName)), options.endings);
   const isSample = (name: string): boolean => options.endings?.some((ending) => name.endsWith(ending)) ?? true;
-  return TE.tryCatch(async () => {
+  return readingData(path, async () => {
     const paths = (await filesBelow(path, "")).filter(isSample).sort((a, b) => a < b ? -1 : 1);
     const sizes: number[] = [];
     // A few at a time: the number of requests that a process may have open is limited.
@@ -71,11 +71,11 @@ export function fromFolder(
         return { path: paths[i]!, bytes: new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) };
       }
       const [expected, found] = [`${sizes[i]} bytes`, `${bytes.byteLength}`];
-      throw toError(dataFailed(path, { path: paths[i]!, kind: "length", expected, found }));
+      throw dataError(path, { path: paths[i]!, kind: "length", expected, found });
     };
     const fingerprint = `folder:${paths.length}:${hash.digest("hex").slice(0, 32)}`;
     return loaderOf<FileSample>(randomAccess(paths.length, fingerprint, at));
-  }, failureOf(path));
+  });
 }
 
 /** The paths of all files below a folder, relative to `root`. */

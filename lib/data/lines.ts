@@ -4,25 +4,23 @@
  * @module
  */
 import type * as t from "io-ts";
-import { PathReporter } from "io-ts/lib/PathReporter.js";
+import { failure } from "io-ts/lib/PathReporter.js";
+import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
-import * as TE from "fp-ts/lib/TaskEither.js";
-import { type DataFailed, toError } from "../errors/mod.ts";
+import * as J from "fp-ts/lib/Json.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import type { DataFailed } from "../errors/mod.ts";
 import { checkOptionNames, codecWith, demand, ifGiven, oneOf, type OptionNames, shown } from "../validation/mod.ts";
 import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
 import {
   checkPath,
   countRecords,
-  dataFailed,
-  type DataFile,
-  dataFile,
-  failureOf,
+  dataError,
   type Keep,
   loadIndex,
-  type RecordIndex,
   recordReader,
   splitLines,
-  withOpenFile,
+  useFile,
 } from "../files/mod.ts";
 
 // --- types
@@ -37,25 +35,20 @@ const linesNames = { index: true } satisfies OptionNames<LinesOptions>;
 
 // --- constructors
 
-/** A loader of a value for each line of a text file. */
+/** A loader of a value for each line of a text file, with or without the blank lines at its end. */
 function lineLoader<A>(
   path: string,
   { index = "beside" }: LinesOptions,
   read: (line: string, i: number) => A,
-  count: (file: DataFile, index: RecordIndex) => number | Promise<number> = (_, { count }) => count,
-): TE.TaskEither<DataFailed, Loader.Loader<A>> {
-  return pipe(
-    dataFile(path),
-    TE.flatMap((file) =>
-      TE.tryCatch(async () => {
-        const { index: found } = await loadIndex(file, false, index);
-        const record = recordReader(file, found, splitLines);
-        const at = async (i: number): Promise<A> => read(await record(i), i);
-        const length = await withOpenFile(file, async () => await count(file, found));
-        return loaderOf<A>(randomAccess(length, `lines:${length}:${found.content}`, at, file.hold));
-      }, failureOf(path))
-    ),
-  );
+  countsBlankEnd: boolean,
+): TaskEither<DataFailed, Loader.Loader<A>> {
+  return useFile(path, async (file) => {
+    const { index: found } = await loadIndex(file, false, index);
+    const record = recordReader(file, found, splitLines);
+    const at = async (i: number): Promise<A> => read(await record(i), i);
+    const length = countsBlankEnd ? found.count : await countRecords(file, found);
+    return loaderOf<A>(randomAccess(length, `lines:${length}:${found.content}`, at, file.hold));
+  });
 }
 
 /**
@@ -83,11 +76,11 @@ function lineLoader<A>(
  * assert.deepEqual([Loader.length(words), await Loader.at(2)(words)], [3, "or"]);
  * ```
  */
-export function fromLines(path: string, options: LinesOptions = {}): TE.TaskEither<DataFailed, Loader.Loader<string>> {
+export function fromLines(path: string, options: LinesOptions = {}): TaskEither<DataFailed, Loader.Loader<string>> {
   checkPath("fromLines", path);
   checkOptionNames("fromLines", options, linesNames);
   demand("index of fromLines", ifGiven(oneOf("beside", "memory")), options.index);
-  return lineLoader(path, options, (line) => line);
+  return lineLoader(path, options, (line) => line, true);
 }
 
 /**
@@ -118,26 +111,24 @@ export function fromLines(path: string, options: LinesOptions = {}): TE.TaskEith
 export function fromJsonLines<A = unknown>(
   path: string,
   options: LinesOptions & { readonly codec?: t.Decoder<unknown, A> } = {},
-): TE.TaskEither<DataFailed, Loader.Loader<A>> {
+): TaskEither<DataFailed, Loader.Loader<A>> {
   checkPath("fromJsonLines", path);
   checkOptionNames("fromJsonLines", options, { ...linesNames, codec: true });
   demand("index of fromJsonLines", ifGiven(oneOf("beside", "memory")), options.index);
   const { codec } = options;
   demand("codec of fromJsonLines", ifGiven(codecWith("validate", "decode")), codec);
-  const wrong = (i: number, expected: string, found: string): Error =>
-    toError(dataFailed(path, { path: `line ${i + 1}`, kind: "format", expected, found }));
-  const parsed = (line: string, i: number): unknown => {
-    try {
-      return JSON.parse(line);
-    } catch {
-      throw wrong(i, "a JSON value", line.trim() === "" ? "an empty line" : shown(line));
-    }
+  const fail = (i: number, expected: string, found: string): never => {
+    throw dataError(path, { path: `line ${i + 1}`, kind: "format", expected, found });
   };
   return lineLoader(path, options, (line, i) => {
-    const value = parsed(line, i);
+    const value = pipe(
+      J.parse(line),
+      E.getOrElseW(() => fail(i, "a JSON value", line.trim() === "" ? "an empty line" : shown(line))),
+    );
     if (codec === undefined) return value as A;
-    const decoded = codec.decode(value);
-    if (decoded._tag === "Right") return decoded.right;
-    throw wrong(i, "a value of the codec", PathReporter.report(decoded).join("; "));
-  }, countRecords);
+    return pipe(
+      codec.decode(value),
+      E.getOrElseW((errors) => fail(i, "a value of the codec", failure(errors).join("; "))),
+    );
+  }, false);
 }

@@ -3,7 +3,9 @@
  *
  * Each function opens a file and gives a `Loader` with random access: shuffling and resuming read only the samples that are asked for.
  *
- * Promises: files are never read whole; a cursor of another file, or of a file that changed, is an error that shows both.
+ * Read `lines` first; `csv`, `npy`, `folder` and `parquet` are alike.
+ *
+ * Promises: a file of many samples is never held in memory whole; a cursor of another file, or of a file that changed, is an error that shows both.
  *
  * @example
  * ```ts

@@ -3,12 +3,11 @@
  *
  * @module
  */
-import { pipe } from "fp-ts/lib/function.js";
-import * as TE from "fp-ts/lib/TaskEither.js";
-import { type DataFailed, toError } from "../errors/mod.ts";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import type { DataFailed } from "../errors/mod.ts";
 import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
 import type { TypedArray } from "../state/mod.ts";
-import { checkPath, dataFailed, type DataFile, dataFile, failureOf, sampleDigest, withOpenFile } from "../files/mod.ts";
+import { checkPath, dataError, type DataFile, sampleDigest, useFile } from "../files/mod.ts";
 
 // --- types
 
@@ -35,12 +34,6 @@ const arrays = {
 /** The bytes `\x93NUMPY`. */
 const npyMagic: readonly number[] = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
 
-interface NpyHeader {
-  readonly dtype: keyof typeof arrays;
-  readonly shape: readonly number[];
-  readonly start: number;
-}
-
 /**
  * A loader of the rows of an array in a `.npy` file (formats 1 to 3) of any size, with random access.
  *
@@ -59,12 +52,9 @@ interface NpyHeader {
  * const batches = pipe(images, Loader.shuffle(7), Loader.batch(32));
  * ```
  */
-export function fromNpy(path: string): TE.TaskEither<DataFailed, Loader.Loader<Row>> {
+export function fromNpy(path: string): TaskEither<DataFailed, Loader.Loader<Row>> {
   checkPath("fromNpy", path);
-  return pipe(
-    dataFile(path),
-    TE.flatMap((file) => TE.tryCatch(() => withOpenFile(file, () => npyLoader(file)), failureOf(path))),
-  );
+  return useFile(path, npyLoader);
 }
 
 async function npyLoader(file: DataFile): Promise<Loader.Loader<Row>> {
@@ -86,11 +76,11 @@ async function npyLoader(file: DataFile): Promise<Loader.Loader<Row>> {
 }
 
 function invalid({ path }: DataFile, kind: "format" | "length" | "dtype", expected: string, found: string): Error {
-  return toError(dataFailed(path, { path: kind === "length" ? "length" : "header", kind, expected, found }));
+  return dataError(path, { path: kind === "length" ? "length" : "header", kind, expected, found });
 }
 
 /** The header: a Python dictionary literal after the magic bytes, the version and the length. `start` is where the array begins. */
-async function readNpyHeader(file: DataFile): Promise<NpyHeader> {
+async function readNpyHeader(file: DataFile) {
   const head = await file.read(0, Math.min(12, file.size));
   const view = new DataView(head.buffer);
   const hasMagic = npyMagic.every((byte, i) => head[i] === byte);

@@ -3,21 +3,11 @@
  *
  * @module
  */
-import { pipe } from "fp-ts/lib/function.js";
-import * as TE from "fp-ts/lib/TaskEither.js";
-import { type DataFailed, toError } from "../errors/mod.ts";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import type { DataFailed } from "../errors/mod.ts";
 import { aName, checkOptionNames, demand, ifGiven, integer, listOf, type OptionNames } from "../validation/mod.ts";
-import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
-import {
-  checkPath,
-  dataFailed,
-  type DataFile,
-  dataFile,
-  failureOf,
-  keepRecent,
-  sampleDigest,
-  withOpenFile,
-} from "../files/mod.ts";
+import { consecutive, type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
+import { checkPath, dataError, dataFailure, type DataFile, keepRecent, sampleDigest, useFile } from "../files/mod.ts";
 
 // --- types
 
@@ -62,12 +52,12 @@ async function importHyparquet(path: string): Promise<Hyparquet> {
   try {
     return await import(hyparquet) as Hyparquet;
   } catch (cause) {
-    throw toError(dataFailed(path, {
+    throw dataError(path, {
       path: "",
       kind: "missing",
       expected: "the package hyparquet, which reads Parquet: install it (npm install hyparquet)",
       found: cause instanceof Error ? cause.message : String(cause),
-    }));
+    });
   }
 }
 
@@ -95,18 +85,13 @@ async function importHyparquet(path: string): Promise<Hyparquet> {
 export function fromParquet<A = Readonly<Record<string, unknown>>>(
   path: string,
   options: ParquetOptions = {},
-): TE.TaskEither<DataFailed, Loader.Loader<A>> {
+): TaskEither<DataFailed, Loader.Loader<A>> {
   checkPath("fromParquet", path);
   checkOptionNames("fromParquet", options, optionNames);
   const { columns, groups = 4 } = options;
   demand("columns of fromParquet", ifGiven(listOf(aName)), columns);
   demand("groups of fromParquet", integer(1), groups);
-  return pipe(
-    dataFile(path),
-    TE.flatMap((file) =>
-      TE.tryCatch(() => withOpenFile(file, () => parquetLoader<A>(file, columns, groups)), failureOf(path))
-    ),
-  );
+  return useFile(path, (file) => parquetLoader<A>(file, columns, groups));
 }
 
 async function parquetLoader<A>(
@@ -119,20 +104,22 @@ async function parquetLoader<A>(
   const buffer = bufferOf(file);
   const metadata = await asFormatProblem(path, "footer", "a Parquet footer", () => parquetMetadataAsync(buffer));
   const sizes = metadata.row_groups.map(({ num_rows }) => Number(num_rows));
-  /** The number of rows up to the end of each row group. */
-  const ends = sizes.map(((end) => (size: number) => end += size)(0));
+  const { ends, locate } = consecutive(sizes);
   const count = ends.at(-1) ?? 0;
-  const group = keepRecent(groups, (n) =>
-    asFormatProblem(path, `row group ${n}`, `${sizes[n]} rows`, async () => {
-      const [rowStart, rowEnd] = [ends[n]! - sizes[n]!, ends[n]!];
-      const wanted = columns === undefined ? {} : { columns };
-      const rows = await parquetReadObjects({ file: buffer, metadata, rowStart, rowEnd, ...wanted });
-      if (rows.length !== sizes[n]) throw new Error(`${rows.length} rows`);
-      return rows;
-    }));
+  const group = keepRecent(
+    groups,
+    (n) =>
+      asFormatProblem(path, `row group ${n}`, `${sizes[n]} rows`, async () => {
+        const [rowStart, rowEnd] = [ends[n]! - sizes[n]!, ends[n]!];
+        const wanted = columns === undefined ? {} : { columns };
+        const rows = await parquetReadObjects({ file: buffer, metadata, rowStart, rowEnd, ...wanted });
+        if (rows.length !== sizes[n]) throw new Error(`${rows.length} rows`);
+        return rows;
+      }),
+  );
   const at = async (i: number): Promise<unknown> => {
-    const n = groupAt(ends, i);
-    return (await group(n))[i - ends[n]! + sizes[n]!];
+    const [n, row] = locate(i);
+    return (await group(n))[row];
   };
   const schema = metadata.schema.map(({ name, type }) => [name, type ?? null]);
   const about = JSON.stringify([columns ?? null, schema, sizes.length]);
@@ -147,9 +134,9 @@ async function asFormatProblem<A>(location: string, path: string, expected: stri
   try {
     return await run();
   } catch (thrown) {
-    if (thrown instanceof Error && (thrown.cause as DataFailed | undefined)?._tag === "DataFailed") throw thrown;
+    if (dataFailure(thrown) !== undefined) throw thrown;
     const found = thrown instanceof Error ? thrown.message : String(thrown);
-    throw toError(dataFailed(location, { path, kind: "format", expected, found }));
+    throw dataError(location, { path, kind: "format", expected, found });
   }
 }
 
@@ -161,15 +148,4 @@ function bufferOf(file: DataFile): AsyncBuffer {
       return bytes.buffer as ArrayBuffer;
     },
   };
-}
-
-/** The first row group that ends after a row. */
-function groupAt(ends: readonly number[], row: number): number {
-  let [low, high] = [0, ends.length - 1];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (ends[middle]! > row) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

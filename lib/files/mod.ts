@@ -1,20 +1,23 @@
 /**
- * Data files read by offset: an open file that notices changes, a scanner for line ends, and the index that finds record n without reading the others.
+ * Data files read by offset: a file that is open while it is used, a scanner for line ends, and an index that finds record n without reading
+ * the others.
+ *
+ * Read `data_file`, then `newline_scanner`, then `record_index`.
  *
  * It is apart from the loaders over these files so that the command line can build an index without loading TensorFlow.js.
  *
- * Promises: a file that changed since it was indexed is an error; an index is a function of the file's bytes alone.
+ * Promises: a file that is truncated or changed while it is read is an error; a saved index that no longer fits its file is not used.
  *
  * @module
  */
 export {
   checkPath,
-  dataFailed,
+  dataError,
+  dataFailure,
   type DataFile,
-  dataFile,
-  failureOf,
   keepRecent,
+  readingData,
   sampleDigest,
-  withOpenFile,
-} from "./file_handle.ts";
-export { countRecords, type Keep, loadIndex, type RecordIndex, recordReader, splitLines } from "./record_index.ts";
+  useFile,
+} from "./data_file.ts";
+export { countRecords, type Keep, loadIndex, recordReader, splitLines } from "./record_index.ts";

@@ -11,9 +11,10 @@ import { Buffer } from "node:buffer";
 import { createHash, randomUUID } from "node:crypto";
 import * as fs from "node:fs/promises";
 import { crc32 } from "node:zlib";
+import * as E from "fp-ts/lib/Either.js";
+import * as J from "fp-ts/lib/Json.js";
 import * as t from "io-ts";
-import { toError } from "../errors/mod.ts";
-import { dataFailed, type DataFile, keepRecent, sampleDigest, withOpenFile } from "./file_handle.ts";
+import { dataError, type DataFile, keepRecent, sampleDigest } from "./data_file.ts";
 import { piece, type Scanner, scanner } from "./newline_scanner.ts";
 
 // --- types
@@ -36,12 +37,6 @@ export interface RecordIndex {
 /** Where an index is saved: in the file `<path>.index` beside the data, or in memory only. */
 export type Keep = "beside" | "memory";
 
-/** An index, and whether it is saved in a file. */
-export interface LoadedIndex {
-  readonly index: RecordIndex;
-  readonly kept: boolean;
-}
-
 // --- constructors
 
 const magic = "dogear-index/1";
@@ -52,70 +47,43 @@ const [newline, quote] = [10, 34];
 /** A byte order mark in UTF-8. A file with nothing else is empty. */
 const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf]);
 
-/** Collects the positions of records, and keeps at most {@link maxStarts} of them. */
-interface StartCollector {
-  /** Adds the next record. */
-  readonly add: (position: number) => void;
-  /** Adds the records that a search finds: it reports those that are kept by `note`, and returns the number of all. */
-  readonly addAll: (search: (skip: number, stride: number, note: (position: number) => void) => number) => void;
-  readonly collected: () => Pick<RecordIndex, "count" | "stride" | "starts">;
-}
-
-function startCollector(): StartCollector {
-  let starts = new Float64Array(1024);
-  let [count, kept, stride] = [0, 0, 1];
-  const note = (position: number): void => {
-    if (kept === starts.length) {
-      const longer = new Float64Array(2 * kept);
-      longer.set(starts);
-      starts = longer;
-    }
-    starts[kept++] = position;
-  };
+/**
+ * Finds the records of a file of `size` bytes, and keeps at most {@link maxStarts} of their positions.
+ *
+ * @param quoted Whether line ends between quotation marks do not end a record.
+ */
+function recordFinder(size: number, quoted: boolean, scan: Scanner["scan"]) {
+  // A search adds at most as many positions as a piece has bytes.
+  const starts = new Float64Array(Math.min(size, maxStarts + piece));
+  let [count, kept, stride, inQuotes] = [0, 0, 1, false];
   const thin = (): void => {
     for (; kept > maxStarts; stride *= 2) {
       kept = Math.ceil(kept / 2);
       for (let i = 0; i < kept; i++) starts[i] = starts[2 * i]!;
     }
   };
-  return {
-    add: (position) => {
-      if (count++ % stride === 0) note(position);
-      thin();
-    },
-    addAll: (search) => {
-      count += search((stride - count % stride) % stride, stride, note);
-      thin();
-    },
-    collected: () => ({ count, stride, starts: starts.slice(0, kept) }),
+  const add = (position: number): void => {
+    if (count++ % stride === 0) starts[kept++] = position;
+    thin();
   };
-}
-
-/** Finds the records that begin in consecutive pieces of a file. */
-interface RecordFinder {
-  /** Searches a piece, which begins at `from` in its part of the scanner and at `base` in the file. */
-  readonly search: (part: 0 | 1, bytes: Buffer, from: number, base: number) => void;
-  /** Whether the bytes searched so far end between quotation marks. */
-  readonly isQuoted: () => boolean;
-}
-
-/** A finder for a file of `size` bytes. If `quoted`, line ends between quotation marks do not end a record. */
-function recordFinder(size: number, quoted: boolean, scan: Scanner["scan"], starts: StartCollector): RecordFinder {
-  let inQuotes = false;
   const searchQuoted = (bytes: Buffer, base: number): void => {
     for (let at = 0; at < bytes.length; at++) {
       if (bytes[at] === quote) inQuotes = !inQuotes;
-      else if (bytes[at] === newline && !inQuotes && base + at + 1 < size) starts.add(base + at + 1);
+      else if (bytes[at] === newline && !inQuotes && base + at + 1 < size) add(base + at + 1);
     }
   };
   return {
-    isQuoted: () => inQuotes,
-    search: (part, bytes, from, base) => {
+    add,
+    /** Searches the next piece of the file, which begins at `from` in its part of the scanner and at `base` in the file. */
+    search: (part: 0 | 1, bytes: Buffer, from: number, base: number): void => {
       if (quoted && (inQuotes || bytes.includes(quote))) return searchQuoted(bytes, base);
       // No record begins after the last byte of the file.
       const end = Math.min(from + bytes.length, from + size - 1 - base);
-      starts.addAll((skip, stride, note) => scan(part, from, end, skip, stride, (at) => note(base - from + at + 1)));
+      const skip = (stride - count % stride) % stride;
+      count += scan(part, from, end, skip, stride, (at) => starts[kept++] = base - from + at + 1);
+      thin();
     },
+    found: () => ({ count, stride, starts: starts.slice(0, kept), inQuotes }),
   };
 }
 
@@ -149,34 +117,33 @@ async function buildIndex(file: DataFile, quoted: boolean, onRead: (bytes: numbe
   const { size, modified } = file;
   const sample = await sampleDigest(file);
   const content = createHash("sha256");
-  const starts = startCollector();
-  const isMarkOnly = size === byteOrderMark.length && byteOrderMark.equals(await file.read(0, size));
-  if (size > 0 && !isMarkOnly) starts.add(0);
   const { parts, scan } = scanner(Math.min(chunkLength, size));
-  const finder = recordFinder(size, quoted, scan, starts);
+  const records = recordFinder(size, quoted, scan);
+  const isMarkOnly = size === byteOrderMark.length && byteOrderMark.equals(await file.read(0, size));
+  if (size > 0 && !isMarkOnly) records.add(0);
   await visitChunks(file, parts, (part, bytes, base) => {
     let sum = 0;
     // Checksum and search alternate in small pieces, so that each piece is still in the CPU cache when it is searched.
     for (let from = 0; from < bytes.length; from += piece) {
       const some = bytes.subarray(from, from + piece);
       sum = crc32(some, sum);
-      finder.search(part, some, from, base + from);
+      records.search(part, some, from, base + from);
     }
     const sumBytes = Buffer.alloc(4);
     sumBytes.writeUInt32LE(sum);
     content.update(sumBytes);
     onRead(bytes.length);
   });
-  const { count, ...positions } = starts.collected();
-  if (finder.isQuoted()) {
-    throw toError(dataFailed(file.path, {
-      path: `record ${count - 1}`,
+  const { inQuotes, ...found } = records.found();
+  if (inQuotes) {
+    throw dataError(file.path, {
+      path: `record ${found.count - 1}`,
       kind: "format",
       expected: "a quotation mark that closes the one opened",
       found: "the end of the file",
-    }));
+    });
   }
-  return { size, modified, sample, content: content.digest("hex").slice(0, 32), count, ...positions };
+  return { size, modified, sample, content: content.digest("hex").slice(0, 32), ...found };
 }
 
 // --- capture and restore
@@ -205,50 +172,37 @@ function encodeRecordIndex({ starts, ...about }: RecordIndex, quoted: boolean): 
 /** The index in these bytes, or undefined if they are not an undamaged index of the same sort of records. */
 function decodeRecordIndex(bytes: Buffer, quoted: boolean): RecordIndex | undefined {
   const end = bytes.indexOf(newline) + 1;
-  const header = parseJson(bytes.toString("utf8", 0, end));
+  const header = E.toUnion(J.parse(bytes.toString("utf8", 0, end)));
   if (!indexHeader.is(header)) return undefined;
   const { size, modified, sample, content, count, stride } = header;
-  const body = bytes.subarray(end);
+  const body = new Uint8Array(bytes.subarray(end));
   const isIntact = header.crc === crc32(body) && body.length === 8 * Math.ceil(count / stride);
   if (!isIntact || header.quoted !== quoted) return undefined;
-  const { buffer, byteOffset, byteLength } = body;
-  const starts = byteOffset % 8 === 0
-    ? new Float64Array(buffer, byteOffset, byteLength / 8)
-    : new Float64Array(buffer.slice(byteOffset, byteOffset + byteLength));
-  return { size, modified, sample, content, count, stride, starts };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  return { size, modified, sample, content, count, stride, starts: new Float64Array(body.buffer) };
 }
 
 /**
- * The index saved beside a file if it is still valid, else a new one, which is saved if `keep` says so and the folder is writable.
+ * The index saved beside an open file if it is still valid, else a new one, which is saved if `keep` says so and the folder is writable.
  *
  * @param quoted Whether line ends between quotation marks do not end a record.
  * @param onRead Receives the number of bytes of each chunk that was read to build a new index.
+ * @returns The index, and whether it is saved in a file.
  */
 export async function loadIndex(
   file: DataFile,
   quoted: boolean,
   keep: Keep,
   onRead: (bytes: number) => void = () => {},
-): Promise<LoadedIndex> {
-  return await withOpenFile(file, async () => {
-    const path = `${file.path}.index`;
-    const saved = keep === "memory"
-      ? undefined
-      : await fs.readFile(path).then((bytes) => decodeRecordIndex(bytes, quoted), () => undefined);
-    if (saved !== undefined && saved.size === file.size && saved.modified === file.modified) {
-      if (saved.sample === await sampleDigest(file)) return { index: saved, kept: true };
-    }
-    const index = await buildIndex(file, quoted, onRead);
-    return { index, kept: keep === "beside" && await replaceIndex(path, encodeRecordIndex(index, quoted)) };
-  });
+): Promise<{ readonly index: RecordIndex; readonly kept: boolean }> {
+  const path = `${file.path}.index`;
+  const saved = keep === "memory"
+    ? undefined
+    : await fs.readFile(path).then((bytes) => decodeRecordIndex(bytes, quoted), () => undefined);
+  if (saved !== undefined && saved.size === file.size && saved.modified === file.modified) {
+    if (saved.sample === await sampleDigest(file)) return { index: saved, kept: true };
+  }
+  const index = await buildIndex(file, quoted, onRead);
+  return { index, kept: keep === "beside" && await replaceIndex(path, encodeRecordIndex(index, quoted)) };
 }
 
 /** Replaces a saved index as a whole. Returns false if the folder is not writable, or if the file is no index of ours. */
@@ -278,25 +232,19 @@ export function recordReader(
   split: (text: string) => readonly string[],
 ): (i: number) => Promise<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  const problem = (path: string, kind: "format" | "data", expected: string, found: string): Error =>
-    toError(dataFailed(file.path, { path, kind, expected, found }));
-  const decode = (bytes: Uint8Array, path: string): string => {
-    try {
-      return decoder.decode(bytes);
-    } catch {
-      throw problem(path, "format", "text in UTF-8", "other bytes");
-    }
-  };
   const block = keepRecent(keptBlocks, async (n) => {
-    const [from, to] = [starts[n]!, starts[n + 1] ?? size];
-    const first = n * stride;
-    const path = `records from ${first}`;
-    const text = decode(await file.read(from, to - from), path);
+    const [from, to, first] = [starts[n]!, starts[n + 1] ?? size, n * stride];
+    const fail = (kind: "format" | "data", expected: string, found: string): never => {
+      throw dataError(file.path, { path: `records from ${first}`, kind, expected, found });
+    };
+    const bytes = await file.read(from, to - from);
+    const decoded = E.tryCatch(() => decoder.decode(bytes), () => undefined);
+    const text = E.isRight(decoded) ? decoded.right : fail("format", "text in UTF-8", "other bytes");
     const records = split(n === 0 && text.startsWith("\uFEFF") ? text.slice(1) : text);
     const expected = Math.min(stride, count - first);
     if (records.length === expected) return records;
     const found = `${records.length}: the file was changed while it was read`;
-    throw problem(path, "data", `${expected} between bytes ${from} and ${to}`, found);
+    return fail("data", `${expected} between bytes ${from} and ${to}`, found);
   });
   return async (i) => (await block(Math.floor(i / stride)))[i % stride]!;
 }
@@ -311,11 +259,7 @@ const tailLength = 4096;
  *
  * @param separator The separator of fields; if it is a blank or a tab, it makes a record.
  */
-export async function countRecords(
-  file: DataFile,
-  { count, size }: RecordIndex,
-  separator?: string,
-): Promise<number> {
+export async function countRecords(file: DataFile, { count, size }: RecordIndex, separator?: string): Promise<number> {
   const blanks = blankBytes.filter((byte) => byte !== separator?.codePointAt(0));
   // Line ends after the last other byte, and other blanks after the last line end. The first line end is that of the last record.
   let [ends, after] = [0, 0];

@@ -5,7 +5,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { indexOfNonNumber, isRow, isTyped, joinNumbers, joinRows, type NumericRow } from "./columns.ts";
-import { checkUnowned, type Loader, withFields, withPlan } from "./types.ts";
+import { checkUnowned, type Loader, withPlan } from "./types.ts";
 import { isPromise, mapItems } from "./index_plan.ts";
 import { aFunction, demand, isPlainRecord, shown } from "../validation/mod.ts";
 import { dispose } from "./source.ts";
@@ -57,13 +57,14 @@ function checkAll(values: readonly unknown[], path: string, holds: (value: unkno
 }
 
 function stackTensors(values: readonly tf.Tensor[], path: string): tf.Tensor {
-  const typeOf = ({ dtype, shape }: tf.Tensor): string => `${dtype}[${shape}]`;
-  const i = values.findIndex((value) => typeOf(value) !== typeOf(values[0]!));
+  const types = values.map(({ dtype, shape }) => `${dtype}[${shape}]`);
+  const i = types.findIndex((type) => type !== types[0]);
   if (i < 0) return tf.stack(values as tf.Tensor[]);
   throw new TypeError(
-    `Expected ${path} of every sample to be a tensor ${typeOf(values[0]!)}, found ${
-      typeOf(values[i]!)
-    } in sample ${i}: map samples to one size and dtype`,
+    `Expected ${path} of every sample to be a tensor ${types[0]}, found ${
+      types[i]
+    } in sample ${i}: map samples to one size ` +
+      "and dtype",
   );
 }
 
@@ -180,6 +181,6 @@ export function collate(f?: (batch: never) => unknown): (loader: Loader<never>) 
         if (disposesBatch) dispose(batch);
         return made;
       });
-    return withFields(withPlan<unknown, unknown>("Loader.collate", mapItems(collated))(loader), { owned: true });
+    return withPlan<unknown, unknown>(loader, mapItems(collated), { owned: true });
   };
 }

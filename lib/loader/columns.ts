@@ -21,8 +21,7 @@ interface NumberFormat {
 
 // --- constructors
 
-const smallIntegers: NumberFormat = { integers: true, single: true };
-const singleFloats: NumberFormat = { integers: false, single: true };
+const [smallIntegers, singleFloats] = [{ integers: true, single: true }, { integers: false, single: true }];
 
 /** Float64, and JavaScript numbers. */
 const doubleFloats: NumberFormat = { integers: false, single: false };

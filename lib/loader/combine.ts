@@ -7,19 +7,11 @@
  * @module
  */
 import { checkUnowned, type Loader } from "./types.ts";
-import { gather } from "./index_plan.ts";
+import { gather, whenReady } from "./index_plan.ts";
 import { demand, integer, isPlainRecord, listOf, must, shown } from "../validation/mod.ts";
-import {
-  type BeginEpoch,
-  countFromState,
-  derivedLoader,
-  deriveStream,
-  indexedItems,
-  isEndless,
-  itemsFingerprint,
-} from "./derived_source.ts";
+import { type BeginEpoch, countFromState, deriveLoader, isEndless, itemsFingerprint } from "./derived_source.ts";
 import { combinedFingerprint } from "./fingerprint.ts";
-import { type IndexedSource, pickFromSources, zipSources } from "./source.ts";
+import { consecutive, type IndexedSource, randomAccess } from "./source.ts";
 import { mismatchError, type PulledItem } from "./stream_reader.ts";
 
 // --- types
@@ -31,12 +23,6 @@ export type LoaderParts = readonly Loader<unknown>[] | { readonly [name: string]
 export type Zipped<P> = { -readonly [K in keyof P]: P[K] extends Loader<infer A> ? A : never };
 
 // --- constructors
-
-/** The inputs as sources with random access, or null if one of them is a stream. */
-function allIndexed(parts: readonly Loader<unknown>[]): readonly IndexedSource[] | null {
-  const sources = parts.map(indexedItems);
-  return sources.every((source) => source !== null) ? sources : null;
-}
 
 function checkLoaders(name: string, parts: readonly Loader<unknown>[]): void {
   if (!Array.isArray(parts)) {
@@ -75,17 +61,16 @@ export function zip<const P extends LoaderParts>(parts: P): Loader<Zipped<P>> {
   checkLoaders("Loader.zip", list);
   const join = (values: readonly unknown[]): unknown =>
     names === null ? values : Object.fromEntries(names.map((name, k) => [name, values[k]]));
-  const fingerprint = combinedFingerprint(
-    "zip",
-    list.map((part, k) => `${names === null ? "" : `${names[k]}: `}${itemsFingerprint(part)}`),
-  );
-  const indexed = allIndexed(list);
-  if (indexed !== null) {
-    checkSameLength(indexed);
-    return derivedLoader(zipSources(indexed, fingerprint, join), list);
-  }
+  const texts = list.map((part, k) => `${names === null ? "" : `${names[k]}: `}${itemsFingerprint(part)}`);
+  const about = { fingerprint: combinedFingerprint("zip", texts), seed: null };
+  const access = (sources: readonly IndexedSource[], fingerprint: string): IndexedSource => {
+    checkSameLength(sources);
+    const at = (position: number, epoch: number): unknown =>
+      whenReady(gather(sources.length, (k) => sources[k]!.at(epoch, position)), join);
+    return randomAccess(Math.min(...sources.map(({ length }) => length)), fingerprint, at);
+  };
   const paths = list.map((part, k) => isEndless(part) ? null : `zip/${names?.[k] ?? k}`);
-  return deriveStream("Loader.zip", list, { fingerprint, seed: null }, zippedEpoch(paths, join));
+  return deriveLoader("Loader.zip", list, about, access, zippedEpoch(paths, join));
 }
 
 function checkSameLength(sources: readonly IndexedSource[]): void {
@@ -98,10 +83,7 @@ function checkSameLength(sources: readonly IndexedSource[]): void {
 }
 
 /** An epoch of zipped streams. `paths` name the inputs in errors, with null for an endless one. */
-function zippedEpoch(
-  paths: readonly (string | null)[],
-  join: (values: readonly unknown[]) => unknown,
-): BeginEpoch {
+function zippedEpoch(paths: readonly (string | null)[], join: (values: readonly unknown[]) => unknown): BeginEpoch {
   return ({ pull }, _, state) => {
     let count = countFromState(state);
     return {
@@ -156,29 +138,37 @@ export function concat<A>(parts: readonly Loader<A>[]): Loader<A> {
         "give its repeat a number of epochs",
     );
   }
-  const fingerprint = combinedFingerprint("concat", parts.map(itemsFingerprint));
-  const indexed = allIndexed(parts);
-  if (indexed === null) {
-    return deriveStream("Loader.concat", parts, { fingerprint, seed: null }, ({ pull }, _, state) => {
-      let part = countFromState(state);
-      return {
-        next: async () => {
-          for (; part < parts.length; part++) {
-            const pulled = await pull(part);
-            if (pulled !== null) return pulled;
-          }
-          return null;
-        },
-        state: () => part,
-      };
-    });
-  }
-  const ends = indexed.map(((end) => ({ length }: IndexedSource) => end += length)(0));
-  const pick = (position: number): readonly [number, number] => {
-    const part = ends.findIndex((end) => position < end);
-    return [part, position - (ends[part - 1] ?? 0)];
+  const about = { fingerprint: combinedFingerprint("concat", parts.map(itemsFingerprint)), seed: null };
+  const access = (sources: readonly IndexedSource[], fingerprint: string): IndexedSource => {
+    const { ends, locate } = consecutive(sources.map(({ length }) => length));
+    return pickedFrom(sources, ends.at(-1)!, fingerprint, locate);
   };
-  return derivedLoader(pickFromSources(indexed, ends.at(-1)!, fingerprint, pick), parts);
+  return deriveLoader("Loader.concat", parts, about, access, ({ pull }, _, state) => {
+    let part = countFromState(state);
+    return {
+      next: async () => {
+        for (; part < parts.length; part++) {
+          const pulled = await pull(part);
+          if (pulled !== null) return pulled;
+        }
+        return null;
+      },
+      state: () => part,
+    };
+  });
+}
+
+/** Samples that each come from one of several sources; `pick` maps a position to the number of a source and a position in it. */
+function pickedFrom(
+  sources: readonly IndexedSource[],
+  length: number,
+  fingerprint: string,
+  pick: (position: number) => readonly [source: number, position: number],
+): IndexedSource {
+  return randomAccess(length, fingerprint, (position, epoch) => {
+    const [k, inside] = pick(position);
+    return sources[k]!.at(epoch, inside);
+  });
 }
 
 const weightsRule = listOf(integer(1, 1 << 20));
@@ -224,6 +214,8 @@ export function mix(weights: readonly number[]): <A>(parts: readonly Loader<A>[]
     const i = turns.findIndex((one, i) => one === part && ranks[i] === length % weight);
     return Math.floor(length / weight) * round + i;
   };
+  const access = (sources: readonly IndexedSource[], fingerprint: string): IndexedSource =>
+    pickedFrom(sources, Math.min(...sources.map(endOf)), fingerprint, pick);
   return <A>(parts: readonly Loader<A>[]) => {
     checkLoaders("Loader.mix", parts);
     if (parts.length !== weights.length) {
@@ -232,14 +224,10 @@ export function mix(weights: readonly number[]): <A>(parts: readonly Loader<A>[]
       );
     }
     const fingerprint = combinedFingerprint(`mix ${weights.join(":")}`, parts.map(itemsFingerprint));
-    const indexed = allIndexed(parts);
-    if (indexed === null) {
-      return deriveStream<A>("Loader.mix", parts, { fingerprint, seed: null }, ({ pull }, _, state) => {
-        let i = countFromState(state);
-        return { next: () => pull(turns[i++ % round]!), state: () => i };
-      });
-    }
-    return derivedLoader(pickFromSources(indexed, Math.min(...indexed.map(endOf)), fingerprint, pick), parts);
+    return deriveLoader("Loader.mix", parts, { fingerprint, seed: null }, access, ({ pull }, _, state) => {
+      let i = countFromState(state);
+      return { next: () => pull(turns[i++ % round]!), state: () => i };
+    });
   };
 }
 

@@ -6,7 +6,7 @@
  * @module
  */
 import * as t from "io-ts";
-import type { Problem, ProblemKind } from "../errors/mod.ts";
+import type { Problem } from "../errors/mod.ts";
 import {
   aString,
   demand,
@@ -58,13 +58,12 @@ export function cursorOf(fields: Omit<Cursor, "_tag" | "version">): Cursor {
   const seed = typeof fields.seed === "object" && fields.seed !== null
     ? Object.freeze({ bigint: fields.seed.bigint })
     : fields.seed;
-  return mark === undefined
-    ? Object.freeze({ _tag: "Cursor", version: 1, seed, epoch, position, length, fingerprint })
-    : Object.freeze({ _tag: "Cursor", version: 1, seed, epoch, position, length, fingerprint, mark: frozenMark(mark) });
+  const cursor: Cursor = { _tag: "Cursor", version: 1, seed, epoch, position, length, fingerprint };
+  return Object.freeze(mark === undefined ? cursor : { ...cursor, mark: frozenMark(mark) });
 }
 
 /** A seed in the form of a cursor, the same for equal seeds; any other value is a `TypeError`. */
-export function cursorSeed(seed: Seed): number | string | { readonly bigint: string } {
+export function cursorSeed(seed: Seed): NonNullable<Cursor["seed"]> {
   const [kind, text] = seedText(seed);
   if (kind === "string") return text;
   return Number.isSafeInteger(Number(text)) ? Number(text) : { bigint: text };
@@ -73,8 +72,6 @@ export function cursorSeed(seed: Seed): number | string | { readonly bigint: str
 // --- capture and restore
 
 const count = integer(0);
-
-const version1: Plain<1> = refine(t.literal(1), "1, the version this release reads", () => true);
 
 const safeInteger = refine(t.number, "a safe integer", (n) => Number.isSafeInteger(n) && !Object.is(n, -0));
 
@@ -97,7 +94,7 @@ const markType: Plain<Mark> = t.recursion(
 const cursorType: Plain<Cursor> = dependent(
   exactRecord({
     _tag: oneOf("Cursor"),
-    version: version1,
+    version: t.literal(1, "1, the version this release reads"),
     seed: seedType,
     epoch: count,
     position: count,
@@ -129,22 +126,8 @@ export const codec: t.Type<Cursor, Cursor, unknown> = plainCodec("Cursor", curso
 /** A cursor of any version, since {@link check} compares versions. */
 const aCursor = must("a cursor", (value) => Object(value)._tag === "Cursor");
 
-function differs(
-  path: "version" | "seed" | "length" | "fingerprint",
-  kind: ProblemKind,
-): (live: Cursor, saved: Cursor) => readonly Problem[] {
-  return (live, saved) => {
-    const [expected, found] = [JSON.stringify(saved[path]), JSON.stringify(live[path])];
-    return expected === found ? [] : [{ path, kind, expected, found }];
-  };
-}
-
-const [version, seed, length, fingerprint] = [
-  differs("version", "format"),
-  differs("seed", "value"),
-  differs("length", "length"),
-  differs("fingerprint", "data"),
-];
+/** The fields that {@link check} compares, and the kind of problem that a difference is. */
+const compared = [["version", "format"], ["seed", "value"], ["length", "length"], ["fingerprint", "data"]] as const;
 
 /**
  * Lists all differences between the data of a live cursor and the data that a saved cursor was made on.
@@ -169,10 +152,9 @@ const [version, seed, length, fingerprint] = [
 export function check(live: Cursor, saved: Cursor): readonly Problem[] {
   demand("the live cursor of Loader.check", aCursor, live);
   demand("the saved cursor of Loader.check", aCursor, saved);
-  return [
-    ...version(live, saved),
-    ...seed(live, saved),
-    ...(live.length === null || saved.length === null ? [] : length(live, saved)),
-    ...fingerprint(live, saved),
-  ];
+  return compared.flatMap(([path, kind]) => {
+    if (path === "length" && (live.length === null || saved.length === null)) return [];
+    const [expected, found] = [JSON.stringify(saved[path]), JSON.stringify(live[path])];
+    return expected === found ? [] : [{ path, kind, expected, found }];
+  });
 }

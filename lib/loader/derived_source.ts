@@ -14,7 +14,6 @@ import { checkUnowned, type Loader, loaderOf, withFields } from "./types.ts";
 import {
   type Awaitable,
   epochPlan,
-  type IndexPlan,
   itemAt,
   mapItems,
   origin,
@@ -24,12 +23,12 @@ import {
 } from "./index_plan.ts";
 import {
   dispose,
+  holdAll,
   type IndexedSource,
-  type OpenedEpochs,
   randomAccess,
   type SampleSource,
-  type StreamEpoch,
   type StreamSource,
+  streamSource,
 } from "./source.ts";
 import { markPair, type PulledItem, type Start } from "./stream_reader.ts";
 
@@ -79,10 +78,10 @@ export function indexedItems(loader: Loader<unknown>): IndexedSource | null {
   if (loader.plan === epochPlan) return source;
   const plan = loader.plan(source.length);
   const inPass = (epoch: number) => shiftSamples(source, times(epoch, plan.epochs));
+  const at = (position: number, epoch: number): unknown => itemAt(plan, origin, position, inPass(epoch));
   return {
-    ...randomAccess(plan.length(origin), itemsFingerprint(loader), () => undefined, source.hold),
+    ...randomAccess(plan.length(origin), itemsFingerprint(loader), at, source.hold),
     seed: source.seed,
-    at: (epoch, position) => itemAt(plan, origin, position, inPass(epoch)),
     index: (epoch, position) => {
       let index = position;
       if (single) plan.visitSamples(origin, position, (e, p) => index = inPass(epoch).index(e, p));
@@ -97,21 +96,18 @@ export function derivedLoader<A>(source: SampleSource, inputs: readonly Loader<u
 }
 
 /** A loader of a stream of {@link PendingItem}s, each computed when it is requested. */
-export function pendingLoader<A>(source: StreamSource, inputs: readonly Loader<unknown>[]): Loader<A> {
+export function pendingLoader<A>(
+  fields: Parameters<typeof streamSource>[0],
+  inputs: readonly Loader<unknown>[],
+): Loader<A> {
   const run = mapItems((pending: unknown) => (pending as PendingItem).run() as Awaitable<A>);
-  const plan = (length: number): IndexPlan<A> => run(epochPlan(length));
-  return withFields<A>(derivedLoader<A>(source, inputs), { plan });
-}
-
-/** Drops a {@link PendingItem}. */
-export function dropPending(pending: unknown): void {
-  (pending as PendingItem).drop();
+  const source = streamSource({ ...fields, drop: (pending) => (pending as PendingItem).drop() });
+  return withFields<A>(derivedLoader<A>(source, inputs), { plan: (length) => run(epochPlan(length)) });
 }
 
 /** Whether the samples of any input can be delivered only once; a `TypeError` for an input whose epochs cannot be counted before reading. */
 function checkInputs(name: string, inputs: readonly Loader<unknown>[]): boolean {
-  for (const input of inputs) {
-    const { source, plan } = checkUnowned(name, input);
+  for (const { source, plan } of inputs) {
     if (source._tag === "Stream" && !spansWholeEpochs(plan)) {
       throw new TypeError(
         `Expected ${name} to be given a stream whose pass is a number of epochs, found one cut in the middle: ` +
@@ -122,113 +118,87 @@ function checkInputs(name: string, inputs: readonly Loader<unknown>[]): boolean 
   return inputs.some(({ source }) => source._tag === "Stream" && source.singleUse);
 }
 
-/** A loader of a stream derived from several loaders. */
-export function deriveStream<A>(
+/**
+ * A loader derived from several loaders, whose items stay valid.
+ *
+ * @param access Makes the derived source where all inputs have random access.
+ * @param begin Begins an epoch of the derived stream where one of them is a stream.
+ */
+export function deriveLoader<A>(
   name: string,
   inputs: readonly Loader<unknown>[],
   about: Pick<SampleSource, "fingerprint" | "seed">,
+  access: (sources: readonly IndexedSource[], fingerprint: string) => IndexedSource,
   begin: BeginEpoch,
 ): Loader<A> {
-  const source: StreamSource = {
-    _tag: "Stream",
-    length: null,
-    singleUse: checkInputs(name, inputs),
-    ...about,
-    open: (epoch, opened, mark) => openInputs(inputs, epoch, opened, mark, begin),
-    drop: dropPending,
-  };
-  return pendingLoader<A>(source, inputs);
+  const sources = inputs.map(indexedItems);
+  if (sources.every((source) => source !== null)) {
+    return derivedLoader<A>({ ...access(sources, about.fingerprint), ...about, hold: holdAll(sources) }, inputs);
+  }
+  const singleUse = checkInputs(name, inputs);
+  return pendingLoader<A>({ ...about, singleUse, open: openInputs(inputs, begin) }, inputs);
 }
 
-function openInputs(
-  inputs: readonly Loader<unknown>[],
-  epoch: number,
-  opened: OpenedEpochs,
-  mark: Mark | undefined,
-  begin: BeginEpoch,
-): StreamEpoch {
-  const [state, marks] = markPair(mark) ?? [undefined, undefined];
-  const starts = inputs.map((input, k) => Array.isArray(marks) ? startFromMark(marks[k]) : startOfPass(input));
-  const readers = inputs.map((input, k) => openReader(passOf(input, epoch), starts[k]!, opened));
-  const pull = async (k: number): Promise<PulledItem<unknown> | null> => {
-    const pulled = await readers[k]!.next();
-    if (pulled !== null) starts[k] = pulled.after;
-    return pulled;
-  };
-  const derived = begin({ pull, at: (k) => starts[k]! }, epoch, state);
-  const close = async (): Promise<void> => {
-    derived.close?.();
-    const closed = await Promise.allSettled(readers.map((reader) => reader.close()));
-    for (const one of closed) if (one.status === "rejected") throw one.reason;
-  };
-  return {
-    next: () =>
-      closeAtEnd(close, async () => {
-        const value = await derived.next();
-        return value === null ? { done: true, value: undefined } : { done: false, value };
-      }),
-    return: close,
-    mark: () => [derived.state(), (derived.starts?.() ?? starts).map(markOf)],
+function openInputs(inputs: readonly Loader<unknown>[], begin: BeginEpoch): StreamSource["open"] {
+  return (epoch, opened, mark) => {
+    const [state, marks] = markPair(mark) ?? [undefined, undefined];
+    const starts = inputs.map((input, k) => Array.isArray(marks) ? startFromMark(marks[k]) : startOfPass(input));
+    const readers = inputs.map((input, k) => openReader(passOf(input, epoch), starts[k]!, opened));
+    const pull = async (k: number): Promise<PulledItem<unknown> | null> => {
+      const pulled = await readers[k]!.next();
+      if (pulled !== null) starts[k] = pulled.after;
+      return pulled;
+    };
+    const derived = begin({ pull, at: (k) => starts[k]! }, epoch, state);
+    const close = async (): Promise<void> => {
+      derived.close?.();
+      const closed = await Promise.allSettled(readers.map((reader) => reader.close()));
+      for (const one of closed) if (one.status === "rejected") throw one.reason;
+    };
+    async function* samples(): AsyncGenerator<PendingItem, void> {
+      try {
+        for (let item = await derived.next(); item !== null; item = await derived.next()) yield item;
+      } finally {
+        await close();
+      }
+    }
+    return Object.assign(samples(), { mark: () => [derived.state(), (derived.starts?.() ?? starts).map(markOf)] });
   };
 }
 
 /** A loader of the samples that each item of a loader expands to: none, one or several. */
 export function expandItems<A, B>(
-  name: string,
+  kind: "filter" | "unbatch",
   loader: Loader<A>,
-  fingerprint: string,
   expand: (item: A) => Awaitable<readonly B[]>,
 ): Loader<B> {
+  const name = `Loader.${kind}`;
+  const { source: { seed } } = checkUnowned(name, loader);
   const singleUse = checkInputs(name, [loader]);
-  const source: StreamSource = {
-    _tag: "Stream",
-    length: null,
-    singleUse,
-    fingerprint,
-    seed: loader.source.seed,
-    open: (epoch, opened, mark) => {
-      const [skip, at] = markPair(mark) as readonly [number, Mark] | undefined ?? [0, undefined];
-      const start = at === undefined ? startOfPass(loader) : startFromMark(at);
-      const inner = items(passOf(loader, epoch), () => start, (item, after) => [item, after] as const, opened);
-      return expandedEpoch(inner, expand, start, skip, singleUse);
-    },
-    drop: singleUse ? dispose : () => {},
-  };
-  return loaderOf<B>(source);
-}
-
-/** An epoch of the samples that items expand to. `skip` samples of the first item were delivered before the resume. */
-function expandedEpoch<A, B>(
-  inner: AsyncIterableIterator<readonly [A, Start], undefined>,
-  expand: (item: A) => Awaitable<readonly B[]>,
-  from: Start,
-  skip: number,
-  singleUse: boolean,
-): StreamEpoch {
-  /** The positions before and after the item that `group` comes from. */
-  let [before, after] = [from, from];
-  let [group, given, toSkip]: [readonly B[], number, number] = [[], 0, skip];
-  const close = async (): Promise<void> => {
-    if (singleUse) group.slice(given).forEach(dispose);
-    group = [];
-    await inner.return?.();
-  };
-  const next = async (): Promise<IteratorResult<unknown, unknown>> => {
-    while (given >= group.length) {
-      const step = await inner.next();
-      if (step.done) return step;
-      [before, after] = [after, step.value[1]];
-      group = await expand(step.value[0]);
-      if (singleUse && group.length === 0) dispose(step.value[0]);
-      [given, toSkip] = [toSkip, 0];
+  const open: StreamSource["open"] = (epoch, opened, mark) => {
+    const [delivered, at] = markPair(mark) as readonly [number, Mark] | undefined ?? [0, undefined];
+    const start = at === undefined ? startOfPass(loader) : startFromMark(at);
+    const inner = items(passOf(loader, epoch), () => start, (item, after) => [item, after] as const, opened);
+    /** The positions before and after the item that `group` comes from. */
+    let [before, after] = [start, start];
+    let [group, given, skip]: [readonly B[], number, number] = [[], 0, delivered];
+    async function* samples(): AsyncGenerator<B, void> {
+      try {
+        for await (const [item, next] of inner) {
+          [before, after] = [after, next];
+          group = await expand(item);
+          if (singleUse && group.length === 0) dispose(item);
+          for ([given, skip] = [skip, 0]; given < group.length;) yield group[given++]!;
+        }
+      } finally {
+        if (singleUse) group.slice(given).forEach(dispose);
+      }
     }
-    return { done: false, value: group[given++] };
+    return Object.assign(samples(), {
+      mark: () => given < group.length ? [given, markOf(before)] : [0, markOf(after)],
+    });
   };
-  return {
-    next: () => closeAtEnd(close, next),
-    return: close,
-    mark: () => given < group.length ? [given, markOf(before)] : [0, markOf(after)],
-  };
+  return loaderOf<B>(streamSource({ fingerprint: `${kind}(${itemsFingerprint(loader)})`, seed, singleUse, open }));
 }
 
 // --- combinators
@@ -236,21 +206,6 @@ function expandedEpoch<A, B>(
 /** Where the first pass of a loader starts. */
 export function startOfPass({ source }: Loader<unknown>): Start {
   return { at: origin, length: source.length === Infinity ? null : source.length };
-}
-
-/** A step of a stream that closes it at its end or at an error; the reader of a stream closes it only if it is left before. */
-async function closeAtEnd(
-  close: () => Promise<void>,
-  step: () => Promise<IteratorResult<unknown, unknown>>,
-): Promise<IteratorResult<unknown, unknown>> {
-  let isOpen = false;
-  try {
-    const result = await step();
-    isOpen = result.done !== true;
-    return result;
-  } finally {
-    if (!isOpen) await close();
-  }
 }
 
 /** A position in an input, as a mark. */
@@ -275,26 +230,4 @@ function startFromMark(mark: Mark | undefined): Start {
 /** The count that a stream stored as its state, or 0 without one. */
 export function countFromState(state: Mark | undefined): number {
   return typeof state === "number" ? state : 0;
-}
-
-/** An item that several samples share: it is computed once, and dropped if every share and `end` drop it. */
-export function shareItem({ run, drop }: PendingItem): { readonly share: () => PendingItem; readonly end: () => void } {
-  let [value, isComputed, references]: [unknown, boolean, number] = [undefined, false, 1];
-  const release = (): void => {
-    if (--references === 0 && !isComputed) drop();
-  };
-  return {
-    share: () => {
-      references++;
-      return {
-        run: () => {
-          if (!isComputed) [value, isComputed] = [run(), true];
-          release();
-          return value;
-        },
-        drop: release,
-      };
-    },
-    end: release,
-  };
 }

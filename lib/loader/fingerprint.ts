@@ -6,26 +6,34 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { isPlainRecord } from "../validation/mod.ts";
+import { aString, checkOptionNames, demand, ifGiven, isPlainRecord } from "../validation/mod.ts";
 
 // --- constructors
 
-/** A fingerprint from the kind of a source and the fingerprint that the user gave, if any. */
-export function sourceFingerprint(kind: string, given: string | undefined): string {
-  return given === undefined ? kind : `${kind}:${given}`;
+/**
+ * A fingerprint from the kind of a source and the fingerprint that the user gave, if any; a `TypeError` for another option.
+ *
+ * @param of The function that received the options, in messages.
+ */
+export function givenFingerprint(
+  of: string,
+  options: { readonly fingerprint?: string | undefined },
+  kind: string,
+): string {
+  checkOptionNames(of, options, { fingerprint: true });
+  demand(`fingerprint of ${of}`, ifGiven(aString), options.fingerprint);
+  return options.fingerprint === undefined ? kind : `${kind}:${options.fingerprint}`;
 }
 
 /** The fingerprint of a source made from several others; a long one is hashed. */
 export function combinedFingerprint(kind: string, parts: readonly string[]): string {
   const text = `${kind}(${parts.join(", ")})`;
-  return text.length <= 400 ? text : `${kind}:${shortHash((update) => update(text))}`;
+  return text.length <= 400 ? text : `${kind}:${shortHash([text])}`;
 }
 
-/** The first 128 bits of a SHA-256 of strings and bytes, in hexadecimal. */
-function shortHash(write: (update: (data: string | Uint8Array) => void) => void): string {
-  const hash = createHash("sha256");
-  write((data) => hash.update(data));
-  return hash.digest("hex").slice(0, 32);
+/** The first 128 bits of the SHA-256 of texts, in hexadecimal. */
+function shortHash(texts: readonly string[]): string {
+  return createHash("sha256").update(texts.join("")).digest("hex").slice(0, 32);
 }
 
 // --- combinators
@@ -39,9 +47,7 @@ const hashedValues = { all: 1 << 18, each: 1024 };
 export function arrayDigest(xs: ArrayLike<unknown>): string {
   const count = Math.min(xs.length, sampledItems);
   const budget = Math.min(hashedValues.each, Math.floor(hashedValues.all / count));
-  return shortHash((update) => {
-    for (let i = 0; i < count; i++) update(`${content(xs[spread(i, count, xs.length)], budget)};`);
-  });
+  return shortHash(Array.from({ length: count }, (_, i) => `${content(xs[spread(i, count, xs.length)], budget)};`));
 }
 
 /** The i-th of `count` indices spread evenly over a length, including the first and the last. */

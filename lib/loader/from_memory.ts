@@ -3,18 +3,9 @@
  *
  * @module
  */
-import { arrayDigest, sourceFingerprint } from "./fingerprint.ts";
+import { arrayDigest, givenFingerprint } from "./fingerprint.ts";
 import { checkLoader, type Loader, loaderOf } from "./types.ts";
-import {
-  aFunction,
-  checkMisspelt,
-  checkOptionNames,
-  demand,
-  ifGiven,
-  integer,
-  isPlainRecord,
-  must,
-} from "../validation/mod.ts";
+import { aFunction, checkMisspelt, demand, integer, isPlainRecord, must } from "../validation/mod.ts";
 import { origin } from "./index_plan.ts";
 import { type Dataset, datasetSource, iterableSource, randomAccess, rowsSource, type RowValues } from "./source.ts";
 
@@ -31,12 +22,6 @@ export interface TensorRows {
 }
 
 // --- constructors
-
-/** Checks options that may hold a fingerprint and nothing else. */
-export function checkFingerprint(of: string, options: { readonly fingerprint?: string }): void {
-  checkOptionNames(of, options, { fingerprint: true });
-  demand(`fingerprint of ${of}`, ifGiven(must("a string", (value) => typeof value === "string")), options.fingerprint);
-}
 
 /**
  * A loader of the items of an array.
@@ -106,7 +91,7 @@ export function fromTensor<T extends TensorRows>(
   tensor: T,
 ): Loader<T["shape"] extends readonly [number] ? number : Float32Array | Int32Array | Uint8Array> {
   const hasRows = (value: unknown): boolean =>
-    isFunction((value as TensorRows | null | undefined)?.dataSync) && (value as TensorRows).shape.length > 0 &&
+    aFunction.is((value as TensorRows | null | undefined)?.dataSync) && (value as TensorRows).shape.length > 0 &&
     (value as TensorRows).dtype !== "complex64";
   demand("the argument of Loader.fromTensor", must("a real tensor of at least one axis", hasRows), tensor);
   return loaderOf(rowsSource(tensor.dataSync(), tensor.shape, "tensor"));
@@ -135,11 +120,11 @@ export function fromIndexed<A>(
   demand("the source of Loader.fromIndexed", must("an object with length and at", (u) => Object(u) === u), source);
   // The source may be an object of the user's with more properties, so only misspelt names are rejected.
   if (isPlainRecord(source)) checkMisspelt("Loader.fromIndexed", source, { length: true, at: true, fingerprint: true });
-  demand("length of Loader.fromIndexed", integer(0), source.length);
+  const { length, fingerprint } = source;
+  demand("length of Loader.fromIndexed", integer(0), length);
   demand("at of Loader.fromIndexed", aFunction, source.at);
-  checkFingerprint("Loader.fromIndexed", source.fingerprint === undefined ? {} : { fingerprint: source.fingerprint });
-  const fingerprint = sourceFingerprint(`indexed:${source.length}`, source.fingerprint);
-  return loaderOf(randomAccess(source.length, fingerprint, (index) => source.at(index)));
+  const about = givenFingerprint("Loader.fromIndexed", { fingerprint }, `indexed:${length}`);
+  return loaderOf(randomAccess(length, about, (index) => source.at(index)));
 }
 
 /**
@@ -171,13 +156,9 @@ export function fromIterable<A>(
   open: (epoch: number) => Iterable<A> | AsyncIterable<A> | Promise<Iterable<A> | AsyncIterable<A>>,
   options: { readonly fingerprint?: string } = {},
 ): Loader<A> {
-  demand(
-    "the source of Loader.fromIterable",
-    must("a function that returns an iterable for each epoch", isFunction),
-    open,
-  );
-  checkFingerprint("Loader.fromIterable", options);
-  return loaderOf(iterableSource(open, options.fingerprint));
+  const opens = must("a function that returns an iterable for each epoch", aFunction.is);
+  demand("the source of Loader.fromIterable", opens, open);
+  return loaderOf(iterableSource(open, givenFingerprint("Loader.fromIterable", options, "iterable")));
 }
 
 /**
@@ -202,17 +183,12 @@ export function fromIterable<A>(
  * ```
  */
 export function fromDataset<A>(dataset: Dataset<A>, options: { readonly fingerprint?: string } = {}): Loader<A> {
-  const iterates = (value: unknown): boolean => isFunction((value as Dataset<A> | null | undefined)?.iterator);
+  const iterates = (value: unknown): boolean => aFunction.is((value as Dataset<A> | null | undefined)?.iterator);
   demand("the source of Loader.fromDataset", must("a tf.data.Dataset", iterates), dataset);
-  checkFingerprint("Loader.fromDataset", options);
-  return loaderOf(datasetSource(dataset, options.fingerprint));
+  return loaderOf(datasetSource(dataset, givenFingerprint("Loader.fromDataset", options, "dataset")));
 }
 
 // --- combinators
-
-function isFunction(value: unknown): boolean {
-  return typeof value === "function";
-}
 
 function isArrayView(value: unknown): boolean {
   return ArrayBuffer.isView(value) && !(value instanceof DataView);

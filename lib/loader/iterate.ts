@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { Loader, LoaderProgress } from "./types.ts";
+import type { Loader } from "./types.ts";
 import {
   type Awaitable,
   type IndexPlan,
@@ -24,20 +24,20 @@ import { isAtEnd, type PulledItem, readStream, sourceError, type Start } from ".
 
 // --- types
 
-/** Pulls the samples of one item after another, without computing the items. */
-export interface ItemReader<out A> {
-  readonly next: () => Awaitable<PulledItem<A> | null>;
+/** Gives one value after another, then null. */
+interface Puller<out T> {
+  readonly next: () => Awaitable<T | null>;
   readonly close: () => Awaitable<void>;
 }
+
+/** Pulls the samples of one item after another, without computing the items. */
+export type ItemReader<A> = Puller<PulledItem<A>>;
 
 /** A computed item and where reading resumes after it, or null at the end. */
 type ItemStep<A> = readonly [item: A, after: Start] | null;
 
 /** Computes one item after another. */
-interface ItemPuller<out A> {
-  readonly next: () => Awaitable<ItemStep<A>>;
-  readonly close: () => Promise<void>;
-}
+type ItemPuller<A> = Puller<readonly [item: A, after: Start]>;
 
 // --- constructors
 
@@ -84,13 +84,7 @@ function readIndexed<A>(source: IndexedSource, plan: IndexPlan<A>, from: SourceP
 /** The core: pulls an item and computes it. The reader is opened at the first call. */
 function computeItems<A>(open: () => ItemReader<A>): ItemPuller<A> {
   let reader: ItemReader<A> | undefined;
-  return {
-    next: () => {
-      reader ??= open();
-      return whenReady(reader.next(), compute<A>);
-    },
-    close: async () => await reader?.close(),
-  };
+  return { next: () => whenReady((reader ??= open()).next(), compute<A>), close: () => reader?.close() };
 }
 
 function compute<A>(pulled: PulledItem<A> | null): Awaitable<ItemStep<A>> {
@@ -128,16 +122,14 @@ function prefetchItems<A>(inner: ItemPuller<A>, ahead: number, release: (item: A
 
 /** Starts a step before its turn. If it fails, the rejection is reported when the step is delivered. */
 function startEarly<A>(next: () => Awaitable<ItemStep<A>>): Awaitable<ItemStep<A>> {
-  const postpone = (failure: Promise<ItemStep<A>>): Promise<ItemStep<A>> => {
-    failure.catch(() => {});
-    return failure;
-  };
+  let step: Awaitable<ItemStep<A>>;
   try {
-    const step = next();
-    return isPromise(step) ? postpone(step) : step;
+    step = next();
   } catch (error) {
-    return postpone(Promise.reject(error));
+    step = Promise.reject(error);
   }
+  if (isPromise(step)) step.catch(() => {});
+  return step;
 }
 
 /** Disposes each item when the next one is requested or the iteration ends, and an item that arrives after that. */
@@ -170,9 +162,7 @@ function reportProgress({ source, plan, watch }: Loader<unknown>, { at, length }
   if (watch === null) return;
   const known = source.length ?? length;
   const current = plan(known ?? Infinity);
-  watch(
-    { done: current.count(at), total: known === null ? null : current.length(origin), ...at } satisfies LoaderProgress,
-  );
+  watch({ done: current.count(at), total: known === null ? null : current.length(origin), ...at });
 }
 
 /**
@@ -206,10 +196,9 @@ function iteratorOf<A, B>(
 ): AsyncIterableIterator<B, undefined> {
   let isDone = false;
   const close = async (): Promise<IteratorReturnResult<undefined>> => {
-    if (!isDone) {
-      isDone = true;
-      await puller.close();
-    }
+    const wasDone = isDone;
+    isDone = true;
+    if (!wasDone) await puller.close();
     return finished;
   };
   const fail = async (error: unknown): Promise<never> => {

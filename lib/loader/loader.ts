@@ -9,34 +9,23 @@
  */
 import { check, codec, type Cursor, cursorOf } from "./cursor.ts";
 import { items } from "./iterate.ts";
-import { checkLoader, type Loader, withFields, withPlan } from "./types.ts";
+import { checkLoader, type Loader, withPlan } from "./types.ts";
 import { checkOptionNames, demand, integer, must } from "../validation/mod.ts";
 import { origin, repeatPasses, skipItems, spansWholeEpochs } from "./index_plan.ts";
 import { startOfPass } from "./derived_source.ts";
 import { mismatchError, type Start } from "./stream_reader.ts";
 
 export { check, codec, type Cursor };
-export {
-  batch,
-  map,
-  mapRandom,
-  prefetch,
-  progress,
-  repeat,
-  shuffle,
-  skip,
-  type Skippable,
-  type Skipped,
-  take,
-} from "./transforms.ts";
-export { type Body, fromBody } from "./stream_lines.ts";
-export { collate, type Collated } from "./collate.ts";
-export { concat, type LoaderParts as Parts, mix, zip, type Zipped } from "./combine.ts";
-export { fromArray, fromDataset, fromIndexed, fromIterable, fromRows, fromTensor, length } from "./from_memory.ts";
-export { type Loader, type LoaderProgress as Progress } from "./types.ts";
-export { cache, filter, shuffleWindow, unbatch, window } from "./regroup.ts";
-export { shard, type Share } from "./shard.ts";
+export type { Loader, LoaderProgress as Progress } from "./types.ts";
 export type { Dataset } from "./source.ts";
+export { fromArray, fromDataset, fromIndexed, fromIterable, fromRows, fromTensor, length } from "./from_memory.ts";
+export { type Body, fromBody } from "./from_body.ts";
+export { batch, map, mapRandom, prefetch, progress, repeat, shuffle, skip, take } from "./transforms.ts";
+export type { Skippable, Skipped } from "./transforms.ts";
+export { shard, type Share } from "./shard.ts";
+export { concat, type LoaderParts as Parts, mix, zip, type Zipped } from "./combine.ts";
+export { cache, filter, shuffleWindow, unbatch, window } from "./regroup.ts";
+export { collate, type Collated } from "./collate.ts";
 
 // --- constructors
 
@@ -114,7 +103,7 @@ export function iterate<A>(
   checkOptionNames("Loader.iterate", options, { epoch: true });
   const { epoch = 0 } = options;
   demand("epoch of Loader.iterate", integer(0), epoch);
-  const passes = epoch === 0 ? loader : withPlan<A, A>("Loader.iterate", repeatPasses(epoch + 1))(loader);
+  const passes = epoch === 0 ? loader : withPlan<A, A>(loader, repeatPasses(epoch + 1));
   const at = { epoch: epoch === 0 ? 0 : epoch * epochsInPass(loader, epoch), position: 0 };
   return { [Symbol.asyncIterator]: () => iterateFrom(passes, () => ({ ...startOfPass(loader), at })) };
 }
@@ -206,7 +195,7 @@ export function at(n: number): <A>(loader: Loader<A>) => Promise<A> {
   demand("n of Loader.at", integer(0), n);
   return async <A>(loader: Loader<A>): Promise<A> => {
     // The iteration ends before the caller has the item, so it must not dispose the item, and need not compute others ahead.
-    const rest = withFields<A>(withPlan<A, A>("Loader.at", skipItems(n))(loader), { owned: false, ahead: 0 });
+    const rest = withPlan<A, A>(checkLoader("Loader.at", loader), skipItems(n), { owned: false, ahead: 0 });
     for await (const [item] of iterate(rest)) return item;
     throw new TypeError(`Expected n of Loader.at to be below the number of items, found ${n}: count from 0`);
   };

@@ -1,15 +1,18 @@
 /**
  * Loaders: lazy, composable reading of samples that resumes at any item from a plain cursor.
  *
- * Read `cursor` and `index_plan` for the arithmetic, `types` and `source` for the data, then `transforms`, then `iterate`. `Loader` is the public namespace.
+ * Read `cursor` and `index_plan` for the arithmetic; `source`, `fingerprint` and `shuffle` for the data; `types`, `from_memory` and `from_body`
+ * for loaders; `transforms` and `shard` for what is put over them; `stream_reader` and `iterate` for reading. Then `derived_source` with
+ * `combine` and `regroup`, and `columns` with `collate`. `loader` is the public namespace.
  *
- * Promises: *skip*: `skip(n)` yields what dropping n yields and reads none of it where the source has random access; the cursor after n items is the cursor of `skip(n)`.
+ * Promises: the items and cursors from a cursor on are those of a run that never stopped; data other than the cursor's is an error that lists
+ * the differences; `skip(n)` yields what dropping n items yields, and reads none of them where the source has random access.
  *
  * @module
  */
 export * as Cursor from "./cursor.ts";
+export { consecutive, randomAccess } from "./source.ts";
 export { loaderOf } from "./types.ts";
-export { randomAccess } from "./source.ts";
+export { skip } from "./transforms.ts";
 export * as Loader from "./loader.ts";
 export { iterate } from "./loader.ts";
-export { skip } from "./transforms.ts";

@@ -8,28 +8,26 @@
  * @module
  */
 import { cursorSeed } from "./cursor.ts";
-import { type ItemReader, openReader, passOf } from "./iterate.ts";
-import { checkLoader, checkUnowned, type Loader, withFields } from "./types.ts";
+import { type ItemReader, openReader } from "./iterate.ts";
+import { checkUnowned, type Loader, withFields } from "./types.ts";
 import { aFunction, checkOptionNames, demand, integer, shown } from "../validation/mod.ts";
 import { gather, isPromise } from "./index_plan.ts";
 import {
   type BeginEpoch,
   type DerivedEpoch,
   derivedLoader,
-  deriveStream,
-  dropPending,
+  deriveLoader,
   expandItems,
   indexedItems,
   itemsFingerprint,
   type PendingItem,
   pendingLoader,
-  shareItem,
   startOfPass,
   type StreamInputs,
 } from "./derived_source.ts";
-import type { Seed } from "../values/mod.ts";
-import { shuffleWindows, windowFingerprint, windowOrder } from "./shuffle.ts";
-import { holdAll, type IndexedSource, type OpenedEpochs, randomAccess, type StreamEpoch } from "./source.ts";
+import { algorithm, type Seed, seedText } from "../values/mod.ts";
+import { shuffleWindows, windowOrder } from "./shuffle.ts";
+import { type IndexedSource, type OpenedEpochs, randomAccess } from "./source.ts";
 import type { Start } from "./stream_reader.ts";
 
 // --- combinators
@@ -55,13 +53,7 @@ import type { Start } from "./stream_reader.ts";
  */
 export function filter<A>(holds: (item: A) => boolean | Promise<boolean>): (loader: Loader<A>) => Loader<A> {
   demand("the predicate of Loader.filter", aFunction, holds);
-  return (loader) =>
-    expandItems(
-      "Loader.filter",
-      checkLoader("Loader.filter", loader),
-      `filter(${itemsFingerprint(loader)})`,
-      async (item) => await holds(item) ? [item] : [],
-    );
+  return (loader) => expandItems("filter", loader, async (item) => await holds(item) ? [item] : []);
 }
 
 /**
@@ -82,15 +74,10 @@ export function filter<A>(holds: (item: A) => boolean | Promise<boolean>): (load
  * ```
  */
 export function unbatch<A>(loader: Loader<ArrayLike<A>>): Loader<A> {
-  return expandItems(
-    "Loader.unbatch",
-    checkLoader("Loader.unbatch", loader),
-    `unbatch(${itemsFingerprint(loader)})`,
-    (item) => {
-      if (Array.isArray(item) || ArrayBuffer.isView(item)) return item as ArrayLike<unknown> as readonly A[];
-      throw new TypeError(`Expected Loader.unbatch to be given arrays, found ${shown(item)}`);
-    },
-  );
+  return expandItems("unbatch", loader, (item) => {
+    if (Array.isArray(item) || ArrayBuffer.isView(item)) return item as ArrayLike<unknown> as readonly A[];
+    throw new TypeError(`Expected Loader.unbatch to be given arrays, found ${shown(item)}`);
+  });
 }
 
 /**
@@ -116,19 +103,15 @@ export function window(n: number, options: { readonly stride?: number } = {}): <
   const { stride = 1 } = options;
   demand("n of Loader.window", integer(1), n);
   demand("stride of Loader.window", integer(1, n), stride);
+  const access = ([inner]: readonly IndexedSource[], fingerprint: string): IndexedSource => {
+    const { length, at } = inner!;
+    const count = length < n ? 0 : Math.floor((length - n) / stride) + 1;
+    return randomAccess(count, fingerprint, (position, epoch) => gather(n, (j) => at(epoch, position * stride + j)));
+  };
   return <A>(loader: Loader<A>): Loader<A[]> => {
-    const inner = indexedItems(checkUnowned("Loader.window", loader));
-    const fingerprint = `window ${n}/${stride}(${itemsFingerprint(loader)})`;
-    if (inner === null) {
-      const about = { fingerprint, seed: loader.source.seed };
-      return deriveStream("Loader.window", [loader], about, (inputs) => windowedEpoch(inputs, n, stride));
-    }
-    const length = inner.length < n ? 0 : Math.floor((inner.length - n) / stride) + 1;
-    return derivedLoader<A[]>({
-      ...randomAccess(length, fingerprint, () => undefined, holdAll([inner])),
-      seed: inner.seed,
-      at: (epoch, position) => gather(n, (j) => inner.at(epoch, position * stride + j)),
-    }, [loader]);
+    const { seed } = checkUnowned("Loader.window", loader).source;
+    const about = { fingerprint: `window ${n}/${stride}(${itemsFingerprint(loader)})`, seed };
+    return deriveLoader("Loader.window", [loader], about, access, (inputs) => windowedEpoch(inputs, n, stride));
   };
 }
 
@@ -153,6 +136,28 @@ function windowedEpoch({ pull }: StreamInputs, n: number, stride: number): Deriv
   };
 }
 
+/** An item that several samples share: it is computed once, and dropped if every share and `end` drop it. */
+function shareItem({ run, drop }: PendingItem) {
+  let [value, isComputed, references]: [unknown, boolean, number] = [undefined, false, 1];
+  const release = (): void => {
+    if (--references === 0 && !isComputed) drop();
+  };
+  return {
+    share: (): PendingItem => {
+      references++;
+      return {
+        run: () => {
+          if (!isComputed) [value, isComputed] = [run(), true];
+          release();
+          return value;
+        },
+        drop: release,
+      };
+    },
+    end: release,
+  };
+}
+
 /**
  * Shuffles each window of `n` items on its own: a shuffle for streams, and for files that are best read in sequence.
  *
@@ -174,22 +179,18 @@ function windowedEpoch({ pull }: StreamInputs, n: number, stride: number): Deriv
  */
 export function shuffleWindow(n: number, seed: Seed): <A>(loader: Loader<A>) => Loader<A> {
   demand("n of Loader.shuffleWindow", integer(2), n);
-  const held = cursorSeed(seed);
+  const [held, order] = [cursorSeed(seed), `${algorithm}/window ${n}:${seedText(seed).join(":")}`];
+  const access = ([inner]: readonly IndexedSource[]): IndexedSource => shuffleWindows(n, seed, inner!);
   return <A>(loader: Loader<A>) => {
-    const inner = indexedItems(checkUnowned("Loader.shuffleWindow", loader));
-    if (inner !== null) {
-      return withFields<A>(derivedLoader<A>(shuffleWindows(n, seed)(inner), [loader]), { range: null });
-    }
-    const about = { fingerprint: windowFingerprint(itemsFingerprint(loader), n, seed), seed: held };
-    return deriveStream<A>("Loader.shuffleWindow", [loader], about, shuffledWindowEpoch(n, seed));
+    checkUnowned("Loader.shuffleWindow", loader);
+    const about = { fingerprint: `${itemsFingerprint(loader)} ${order}`, seed: held };
+    const shuffled = deriveLoader<A>("Loader.shuffleWindow", [loader], about, access, shuffledWindowEpoch(n, seed));
+    return withFields<A>(shuffled, { range: null });
   };
 }
 
 /** An epoch of a stream's shuffled windows. Its state is the number of the current window, and how many of its items were delivered. */
-function shuffledWindowEpoch(
-  n: number,
-  seed: Seed,
-): BeginEpoch {
+function shuffledWindowEpoch(n: number, seed: Seed): BeginEpoch {
   return ({ pull, at }, epoch, state) => {
     let [number, toSkip] = Array.isArray(state) ? state as unknown as readonly [number, number] : [0, 0];
     let window: readonly PendingItem[] = [];
@@ -241,86 +242,58 @@ function shuffledWindowEpoch(
  */
 export function cache<A>(loader: Loader<A>): Loader<A> {
   const inner = indexedItems(checkUnowned("Loader.cache", loader));
-  const kept = itemCache();
+  const kept = new Map<number, unknown>();
   if (inner === null) return cachedStream(loader, kept);
   const source: IndexedSource = {
     ...inner,
     fingerprint: loader.range === null ? `cache(${inner.fingerprint})` : inner.fingerprint,
-    at: (_, position) => kept.item(position, () => inner.at(0, position)),
+    at: (_, position) => keptItem(kept, position, () => inner.at(0, position)),
     index: (_, position) => inner.index(0, position),
   };
   return derivedLoader<A>(source, [loader]);
 }
 
-/** Items by position. */
-interface ItemCache {
-  readonly has: (position: number) => boolean;
-  /** The kept item, or a newly computed one, which is then kept. A promise that rejects is not kept. */
-  readonly item: (position: number, compute: () => unknown) => unknown;
+/** The kept item of a position, or a newly computed one, which is then kept. A promise that rejects is not kept. */
+function keptItem(kept: Map<number, unknown>, position: number, compute: () => unknown): unknown {
+  if (kept.has(position)) return kept.get(position);
+  const value = compute();
+  kept.set(position, value);
+  if (isPromise(value)) value.then((ready) => kept.set(position, ready), () => kept.delete(position));
+  return value;
 }
 
-function itemCache(): ItemCache {
-  const kept = new Map<number, unknown>();
-  return {
-    has: (position) => kept.has(position),
-    item: (position, compute) => {
-      if (kept.has(position)) return kept.get(position);
-      const value = compute();
-      kept.set(position, value);
-      if (isPromise(value)) value.then((ready) => kept.set(position, ready), () => kept.delete(position));
-      return value;
-    },
-  };
-}
-
-function cachedStream<A>(loader: Loader<A>, kept: ItemCache): Loader<A> {
-  if (loader.source._tag === "Stream" && loader.source.singleUse) {
+/** A stream of cached items. The input is opened at the first item that is not kept. */
+function cachedStream<A>(loader: Loader<A>, kept: Map<number, unknown>): Loader<A> {
+  const { source } = loader;
+  if (source._tag === "Stream" && source.singleUse) {
     throw new TypeError(
       "Expected Loader.cache to be given a loader whose first pass can be read twice, found one of tf.data, which shuffles each " +
         "pass differently: read it into an array first",
     );
   }
   /** The length of the first pass, once it is known. */
-  const pass = { length: Infinity };
-  return pendingLoader<A>({
-    _tag: "Stream",
-    length: null,
-    singleUse: false,
-    fingerprint: `cache(${itemsFingerprint(loader)})`,
-    seed: loader.source.seed,
-    open: (_, opened) => cachedEpoch(loader, kept, pass, opened),
-    drop: dropPending,
-  }, [loader]);
-}
-
-/** An epoch of cached items. The input is opened at the first item that is not kept. */
-function cachedEpoch<A>(
-  loader: Loader<A>,
-  kept: ItemCache,
-  pass: { length: number },
-  opened: OpenedEpochs,
-): StreamEpoch {
-  let reader: ItemReader<A> | undefined;
-  let [pulled, position] = [0, 0];
-  return {
-    next: async () => {
-      const at = position++;
-      if (at >= pass.length) return { done: true, value: undefined };
-      if (kept.has(at)) {
-        const value = kept.item(at, () => undefined);
-        return { done: false, value: { run: () => value, drop: () => {} } satisfies PendingItem };
+  let length = Infinity;
+  async function* samples(opened: OpenedEpochs): AsyncGenerator<PendingItem, void> {
+    let reader: ItemReader<A> | undefined;
+    let pulled = 0;
+    try {
+      for (let at = 0; at < length; at++) {
+        if (kept.has(at)) {
+          const value = kept.get(at);
+          yield { run: () => value, drop: () => {} };
+          continue;
+        }
+        reader ??= openReader(loader, startOfPass(loader), opened);
+        for (; pulled < at; pulled++) (await reader.next())?.drop();
+        const fresh = await reader.next();
+        pulled++;
+        if (fresh === null) length = at;
+        else yield { run: () => keptItem(kept, at, fresh.run), drop: fresh.drop };
       }
-      reader ??= openReader(passOf(loader, 0), startOfPass(loader), opened);
-      for (; pulled < at; pulled++) (await reader.next())?.drop();
-      const fresh = await reader.next();
-      pulled++;
-      if (fresh !== null) {
-        return { done: false, value: { run: () => kept.item(at, fresh.run), drop: fresh.drop } satisfies PendingItem };
-      }
-      pass.length = at;
-      await reader.close();
-      return { done: true, value: undefined };
-    },
-    return: () => reader?.close(),
-  };
+    } finally {
+      await reader?.close();
+    }
+  }
+  const fingerprint = `cache(${itemsFingerprint(loader)})`;
+  return pendingLoader<A>({ fingerprint, seed: source.seed, open: (_, opened) => samples(opened) }, [loader]);
 }

@@ -31,15 +31,6 @@ const shareNames: OptionNames<Share> = {
   dropLast: true,
 };
 
-/** The options of a share, with what the batches before it imply: `drop` where a round must be left out. */
-interface ShareRule {
-  readonly rank: number;
-  readonly world: number;
-  readonly fill: boolean;
-  readonly split: boolean;
-  readonly drop: boolean;
-}
-
 // --- combinators
 
 /**
@@ -69,18 +60,31 @@ interface ShareRule {
  */
 export function shard(share: Share): <A>(loader: Loader<A>) => Loader<A> {
   checkOptionNames("Loader.shard", share, shareNames);
-  const { rank, world, evenBatches = false, splitBatches = false, dropLast = false } = share;
+  const { rank, world, evenBatches: fill = false, splitBatches: split = false, dropLast = false } = share;
   demand("world of Loader.shard", integer(1), world);
   demand("rank of Loader.shard", integer(0, world - 1), rank);
   for (const name of ["evenBatches", "splitBatches", "dropLast"] as const) {
     demand(`${name} of Loader.shard`, ifGiven(aBoolean), share[name]);
   }
   return <A>(loader: Loader<A>) => {
-    const { groups } = checkLoader("Loader.shard", loader);
-    if (splitBatches) checkSplits(groups, world);
-    const drop = dropLast || ((evenBatches || splitBatches) && (groups?.dropLast ?? false));
-    if (evenBatches && !drop) checkRereadable(loader);
-    return shareOf({ rank, world, fill: evenBatches, split: splitBatches, drop }, loader);
+    const { groups, chain, ahead } = checkLoader("Loader.shard", loader);
+    if (split) checkSplits(groups, world);
+    // A round is also left out where the batches before it leave out theirs.
+    const drop = dropLast || ((fill || split) && (groups?.dropLast ?? false));
+    if (fill && !drop) checkRereadable(loader);
+    const options = `${fill && !drop ? ",even" : ""}${split ? ",split" : ""}${drop ? ",drop" : ""}`;
+    const changes = {
+      chain: `${chain} shard(${rank}/${world}${options})`,
+      ahead: Math.ceil(ahead / (split ? 1 : world)),
+    };
+    if (groups === null || !(fill || split || drop)) {
+      return withPlan<A, A>(loader, everyNth({ round: world, offset: rank, fill, drop }), changes);
+    }
+    const size = split ? groups.size / world : groups.size;
+    const part = groupsOf({ size, round: split ? groups.size : size * world, offset: rank * size, fill, drop });
+    // The items are groups that `batch` made, so groups of the same samples are items of the same type.
+    const plan = (length: number) => part(groups.plan(length)) as IndexPlan<unknown> as IndexPlan<A>;
+    return withFields<A>(loader, { ...changes, range: null, groups: null, plan });
   };
 }
 
@@ -101,26 +105,4 @@ function checkRereadable({ source, plan }: Loader<unknown>): void {
         ? "a stream whose reader disposes its samples"
         : "a stream of several epochs: put repeat after it"),
   );
-}
-
-function shareOf<A>({ rank, world, fill, split, drop }: ShareRule, loader: Loader<A>): Loader<A> {
-  const { groups } = loader;
-  const options = `${fill && !drop ? ",even" : ""}${split ? ",split" : ""}${drop ? ",drop" : ""}`;
-  const changes = ({ chain, ahead }: Loader<A>): Partial<Loader<A>> => ({
-    chain: `${chain} shard(${rank}/${world}${options})`,
-    ahead: Math.ceil(ahead / (split ? 1 : world)),
-  });
-  if (groups === null || !(fill || split || drop)) {
-    const share = everyNth({ round: world, offset: rank, fill, drop });
-    return withPlan<A, A>("Loader.shard", share, changes)(loader);
-  }
-  const size = split ? groups.size / world : groups.size;
-  const share = groupsOf({ size, round: split ? groups.size : size * world, offset: rank * size, fill, drop });
-  // The items are groups that `batch` made, so groups of the same samples are items of the same type.
-  return withFields<A>(loader, {
-    ...changes(loader),
-    range: null,
-    groups: null,
-    plan: (length) => share(groups.plan(length)) as IndexPlan<unknown> as IndexPlan<A>,
-  });
 }

@@ -10,16 +10,9 @@ import type { IndexedSource, SampleRange } from "./source.ts";
 // --- constructors
 
 /** A source whose samples come in another order; `orderOf` maps an epoch and a position to a position of the source below. */
-function reordered(
-  source: IndexedSource,
-  seed: IndexedSource["seed"],
-  fingerprint: string,
-  orderOf: (epoch: number, position: number) => number,
-): IndexedSource {
+function reordered(source: IndexedSource, orderOf: (epoch: number, position: number) => number): IndexedSource {
   return {
     ...source,
-    seed,
-    fingerprint,
     at: (epoch, position) => source.at(epoch, orderOf(epoch, position)),
     index: (epoch, position) => source.index(epoch, orderOf(epoch, position)),
   };
@@ -33,7 +26,7 @@ export function shuffleRange(seed: Seed): (range: SampleRange) => (source: Index
   return (range) => (source) => {
     const part = range.high - range.low === source.length ? "" : `[${range.low},${range.high})`;
     const fingerprint = `${source.fingerprint} ${algorithm}${part}:${seedText(seed).join(":")}`;
-    return reordered(source, held, fingerprint, shuffledPositions(seed, range));
+    return { ...reordered(source, shuffledPositions(seed, range)), seed: held, fingerprint };
   };
 }
 
@@ -66,28 +59,20 @@ function shuffledPositions(seed: Seed, { low, high }: SampleRange): (epoch: numb
   };
 }
 
-/** Shuffles each window of `size` samples on its own, by {@link windowOrder}. */
-export function shuffleWindows(size: number, seed: Seed): (source: IndexedSource) => IndexedSource {
-  return (source) => {
-    let [key, order] = ["", (i: number): number => i];
-    const fingerprint = windowFingerprint(source.fingerprint, size, seed);
-    return reordered(source, cursorSeed(seed), fingerprint, (epoch, position) => {
-      const window = Math.floor(position / size);
-      const next = `${epoch}:${window}`;
-      if (key !== next) {
-        [key, order] = [next, windowOrder(seed, epoch, window, Math.min(size, source.length - window * size))];
-      }
-      return window * size + order(position - window * size);
-    });
-  };
+/** Shuffles each window of `size` samples on its own, by {@link windowOrder}. The caller sets the seed and the fingerprint. */
+export function shuffleWindows(size: number, seed: Seed, source: IndexedSource): IndexedSource {
+  let [key, order] = ["", (i: number): number => i];
+  return reordered(source, (epoch, position) => {
+    const window = Math.floor(position / size);
+    const next = `${epoch}:${window}`;
+    if (key !== next) {
+      [key, order] = [next, windowOrder(seed, epoch, window, Math.min(size, source.length - window * size))];
+    }
+    return window * size + order(position - window * size);
+  });
 }
 
 /** The order within one window of this many samples. */
 export function windowOrder(seed: Seed, epoch: number, window: number, length: number): (index: number) => number {
   return permutation(JSON.stringify([...seedText(seed), window]), epoch, length).at;
-}
-
-/** The fingerprint of a source whose windows are shuffled. */
-export function windowFingerprint(fingerprint: string, size: number, seed: Seed): string {
-  return `${fingerprint} ${algorithm}/window ${size}:${seedText(seed).join(":")}`;
 }

@@ -4,8 +4,8 @@
  * @module
  */
 import type { Cursor, Mark } from "./cursor.ts";
-import { arrayDigest, sourceFingerprint } from "./fingerprint.ts";
-import { type Awaitable, gather, type SampleAccess, whenReady } from "./index_plan.ts";
+import { arrayDigest } from "./fingerprint.ts";
+import type { Awaitable, SampleAccess } from "./index_plan.ts";
 import { isPlainRecord, shown } from "../validation/mod.ts";
 
 // --- types
@@ -16,14 +16,14 @@ interface SourceInfo {
   readonly seed: Cursor["seed"];
   /** The source and its shuffle in one line, equal in every process with the same data. */
   readonly fingerprint: string;
-  /** Takes a reference on what the source opens at its first read, such as a file; the result releases it. */
-  readonly hold?: () => () => Promise<void>;
 }
 
 /** A source with random access; its length may be Infinity. */
 export interface IndexedSource extends SourceInfo, SampleAccess {
   readonly _tag: "Indexed";
   readonly length: number;
+  /** Takes a reference on what the source opens at its first read, such as a file; the result releases it. */
+  readonly hold?: (() => () => Promise<void>) | undefined;
 }
 
 /** A source whose samples come one after another. */
@@ -73,12 +73,12 @@ export interface Dataset<A> {
 
 // --- constructors
 
-/** An unshuffled source with random access; `at` reads the sample at an index. */
+/** An unshuffled source with random access; `at` reads the sample at a position, which is its index, in an epoch. */
 export function randomAccess(
   length: number,
   fingerprint: string,
-  at: (index: number) => unknown,
-  hold?: SourceInfo["hold"],
+  at: (position: number, epoch: number) => unknown,
+  hold?: IndexedSource["hold"],
 ): IndexedSource {
   return {
     _tag: "Indexed",
@@ -86,9 +86,9 @@ export function randomAccess(
     fingerprint,
     length,
     base: 0,
-    at: (_, position) => at(position),
+    at: (epoch, position) => at(position, epoch),
     index: (_, position) => position,
-    ...(hold === undefined ? {} : { hold }),
+    hold,
   };
 }
 
@@ -101,17 +101,21 @@ export function rowsSource(xs: RowValues, shape: readonly number[], kind: string
   return randomAccess(length, fingerprint, row.length === 0 ? (i) => xs[i] : view);
 }
 
+/** A stream without a seed, whose samples can be delivered again, unless the fields say otherwise. */
+export function streamSource(
+  fields: Pick<StreamSource, "fingerprint" | "open"> & Partial<Pick<StreamSource, "seed" | "singleUse" | "drop">>,
+): StreamSource {
+  const drop = fields.singleUse === true ? dispose : () => {};
+  return { _tag: "Stream", seed: null, length: null, singleUse: false, drop, ...fields };
+}
+
 /** A stream of the iterable, sync or async, that `open` returns for each epoch. */
 export function iterableSource(
   open: (epoch: number) => Awaitable<Iterable<unknown> | AsyncIterable<unknown>>,
-  fingerprint: string | undefined,
-  kind = "iterable",
+  fingerprint: string,
 ): StreamSource {
-  return {
-    _tag: "Stream",
-    seed: null,
-    fingerprint: sourceFingerprint(kind, fingerprint),
-    length: null,
+  return streamSource({
+    fingerprint,
     open: async (epoch) => {
       const xs = await open(epoch);
       if (Symbol.asyncIterator in Object(xs)) return (xs as AsyncIterable<unknown>)[Symbol.asyncIterator]();
@@ -120,9 +124,7 @@ export function iterableSource(
         `Expected an iterable for each epoch, found ${shown(xs)}: return an array or call a generator`,
       );
     },
-    singleUse: false,
-    drop: () => {},
-  };
+  });
 }
 
 /**
@@ -131,55 +133,41 @@ export function iterableSource(
  * Its seeded shuffle draws the order of an epoch when the iterator is made, so the iterators of earlier epochs are made and never read.
  * The reader of an element disposes it; an element that is not delivered is disposed here, as tf.data's own `skip` does.
  */
-export function datasetSource(dataset: Dataset<unknown>, fingerprint: string | undefined): StreamSource {
+export function datasetSource(dataset: Dataset<unknown>, fingerprint: string): StreamSource {
   const key = {};
-  return {
-    _tag: "Stream",
-    seed: null,
-    fingerprint: sourceFingerprint("dataset", fingerprint),
-    length: null,
+  return streamSource({
+    fingerprint,
+    singleUse: true,
     open: async (epoch, opened) => {
       for (let e = opened.get(key) ?? 0; e < epoch; e++) await dataset.iterator();
       opened.set(key, epoch + 1);
       return await dataset.iterator();
     },
-    singleUse: true,
-    drop: dispose,
-  };
+  });
 }
 
 // --- combinators
 
-/** Samples of several sources at the same position, combined by `join`; the shortest source sets the length. */
-export function zipSources(
-  parts: readonly IndexedSource[],
-  fingerprint: string,
-  join: (values: unknown[]) => unknown,
-): IndexedSource {
-  return {
-    ...randomAccess(Math.min(...parts.map(({ length }) => length)), fingerprint, () => undefined, holdAll(parts)),
-    at: (epoch, position) => whenReady(gather(parts.length, (k) => parts[k]!.at(epoch, position)), join),
+/** Parts of these lengths one after another: where each ends, and the part that a position is in, with the position inside it. */
+export function consecutive(lengths: readonly number[]): {
+  readonly ends: readonly number[];
+  readonly locate: (position: number) => readonly [part: number, inside: number];
+} {
+  const ends = lengths.map(((end) => (length: number) => end += length)(0));
+  const locate = (position: number): readonly [number, number] => {
+    let [low, high] = [0, ends.length - 1];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (ends[middle]! > position) high = middle;
+      else low = middle + 1;
+    }
+    return [low, position - (ends[low - 1] ?? 0)];
   };
-}
-
-/** Samples that each come from one of several sources; `pick` maps a position to the number of a source and a position in it. */
-export function pickFromSources(
-  parts: readonly IndexedSource[],
-  length: number,
-  fingerprint: string,
-  pick: (position: number) => readonly [part: number, position: number],
-): IndexedSource {
-  return {
-    ...randomAccess(length, fingerprint, () => undefined, holdAll(parts)),
-    at: (epoch, position) => {
-      const [k, inside] = pick(position);
-      return parts[k]!.at(epoch, inside);
-    },
-  };
+  return { ends, locate };
 }
 
 /** Takes a reference on every source; the result releases them all. */
-export function holdAll(parts: readonly SampleSource[]): () => () => Promise<void> {
+export function holdAll(parts: readonly IndexedSource[]): () => () => Promise<void> {
   return () => {
     const releases = parts.map(({ hold }) => hold?.());
     return async () => {

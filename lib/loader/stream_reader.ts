@@ -38,37 +38,8 @@ export interface PulledItem<out A> {
 /** Runs user code; an error in it becomes {@link SourceFailed} at the reader's position. */
 type Guard = <A>(run: () => Awaitable<A>) => Promise<A>;
 
-/** Reads the epochs of a stream in ascending order, one sample at a time. */
-interface EpochReader {
-  /** The open epoch, -1 before the first, and how many of its samples were pulled. Changes with every call of `enter` and `next`. */
-  readonly at: SourcePosition;
-  /** Leaves the open epoch, and opens the one of this position. */
-  readonly enter: (to: SourcePosition, length: number | null) => Promise<void>;
-  /** Pulls the next sample of the open epoch. */
-  readonly next: () => Promise<IteratorResult<unknown, unknown>>;
-  /** The stream's mark of a position, if it is in the open epoch and no sample after it was pulled. */
-  readonly mark: (at: SourcePosition) => Mark | undefined;
-  /** Closes the open epoch. If all `length` samples were pulled, it must end there. */
-  readonly leave: (length: number | null) => Promise<void>;
-  readonly close: () => Promise<void>;
-}
-
-/** Pulled samples: those of the current item, and the first ones of each epoch where they fill its last round. */
-interface SampleBuffer {
-  readonly has: (at: SourcePosition) => boolean;
-  /** Adds a pulled sample. One that the current item does not need is dropped, unless it is one of the first of its epoch. */
-  readonly add: (at: SourcePosition, sample: unknown, isNeeded: boolean) => void;
-  /** Adds a sample of an earlier epoch for the current item only. */
-  readonly addAgain: (at: SourcePosition, sample: unknown) => void;
-  /** Hands over the samples of an item and drops all others, except the first ones of the epochs from `next` on. */
-  readonly take: (item: readonly SourcePosition[], next: SourcePosition) => ItemSamples;
-  readonly clear: () => void;
-}
-
-/** The samples of one item. */
-interface ItemSamples extends SampleAccess {
-  readonly drop: () => void;
-}
+type EpochReader = ReturnType<typeof epochReader>;
+type SampleBuffer = ReturnType<typeof sampleBuffer>;
 
 // --- constructors
 
@@ -103,12 +74,17 @@ export function markPair(mark: Mark | undefined): readonly [Mark, Mark] | undefi
 
 const endOfEpoch: IteratorResult<unknown, unknown> = { done: true, value: undefined };
 
-/** An {@link EpochReader}. In the epoch of `from` it starts after the samples before `from`, if that has a mark. */
-function epochReader(source: StreamSource, opened: OpenedEpochs, from: Start | undefined, guard: Guard): EpochReader {
+/**
+ * Reads the epochs of a stream in ascending order, one sample at a time. In the epoch of `from` it starts after the samples before `from`, if
+ * that has a mark.
+ */
+function epochReader(source: StreamSource, opened: OpenedEpochs, from: Start | undefined, guard: Guard) {
+  /** The open epoch, -1 before the first, and how many of its samples were pulled. Changes with every call of `enter` and `next`. */
   const at = { epoch: -1, position: 0 };
   /** The iterator of the open epoch, until it ends or fails. */
   let iterator: StreamEpoch | undefined;
   let mark: Mark | undefined;
+  /** Pulls the next sample of the open epoch. */
   const next = async (): Promise<IteratorResult<unknown, unknown>> => {
     const current = iterator;
     iterator = undefined;
@@ -125,6 +101,7 @@ function epochReader(source: StreamSource, opened: OpenedEpochs, from: Start | u
     iterator = undefined;
     await guard(() => current?.return?.());
   };
+  /** Closes the open epoch. If all `length` samples were pulled, it must end there. */
   const leave = async (length: number | null): Promise<void> => {
     if (at.position === length) {
       const step = await next();
@@ -136,16 +113,18 @@ function epochReader(source: StreamSource, opened: OpenedEpochs, from: Start | u
     await close();
   };
   return {
-    at,
+    at: at as SourcePosition,
     next,
-    enter: async ({ epoch }, length) => {
+    /** Leaves the open epoch, and opens the one of this position. */
+    enter: async ({ epoch }: SourcePosition, length: number | null): Promise<void> => {
       await leave(length);
       const [position, inner] = (from?.at.epoch === epoch ? markPair(from.mark) : undefined) ?? [0, undefined];
       iterator = await guard(() => source.open(epoch, opened, inner));
       mark = inner;
       Object.assign(at, { epoch, position });
     },
-    mark: ({ epoch, position }) =>
+    /** The stream's mark of a position, if it is in the open epoch and no sample after it was pulled. */
+    mark: ({ epoch, position }: SourcePosition): Mark | undefined =>
       mark === undefined || at.epoch !== epoch || at.position > position ? undefined : [at.position, mark],
     leave,
     close,
@@ -156,24 +135,18 @@ function positionKey({ epoch, position }: SourcePosition): string {
   return `${epoch}:${position}`;
 }
 
-/** A {@link SampleBuffer} that also keeps the first `reread` samples of each epoch. */
-function sampleBuffer(source: StreamSource, reread: number): SampleBuffer {
+/** Pulled samples: those of the current item, and the first `reread` ones of each epoch, where they fill its last round. */
+function sampleBuffer(source: StreamSource, reread: number) {
   const needed = new Map<string, unknown>();
   const first = new Map<string, { readonly epoch: number; readonly sample: unknown }>();
-  /** `first` holds no sample of an epoch before this one. */
-  let oldest = 0;
   const clear = (): void => {
     needed.forEach(source.drop);
     needed.clear();
   };
-  const forgetBefore = (epoch: number): void => {
-    if (epoch <= oldest) return;
-    for (const [key, one] of first) if (one.epoch < epoch) first.delete(key);
-    oldest = epoch;
-  };
   return {
-    has: (at) => needed.has(positionKey(at)) || first.has(positionKey(at)),
-    add: (at, sample, isNeeded) => {
+    has: (at: SourcePosition): boolean => needed.has(positionKey(at)) || first.has(positionKey(at)),
+    /** Adds a pulled sample. One that the current item does not need is dropped, unless it is one of the first of its epoch. */
+    add: (at: SourcePosition, sample: unknown, isNeeded: boolean): void => {
       const isFirst = at.position < reread;
       if (isFirst) first.set(positionKey(at), { epoch: at.epoch, sample });
       if (isNeeded) return void needed.set(positionKey(at), sample);
@@ -181,13 +154,19 @@ function sampleBuffer(source: StreamSource, reread: number): SampleBuffer {
       // A skipped promise is awaited later or never, so its rejection is handled here.
       if (isPromise(sample)) sample.catch(() => {});
     },
-    addAgain: (at, sample) => needed.set(positionKey(at), sample),
-    take: (item, next) => {
+    /** Adds a sample of an earlier epoch for the current item only. */
+    addAgain: (at: SourcePosition, sample: unknown): void => void needed.set(positionKey(at), sample),
+    /** Hands over the samples of an item and drops all others, except the first ones of the epochs from `next` on. */
+    take: (item: readonly SourcePosition[], next: SourcePosition): SampleAccess & { readonly drop: () => void } => {
       const own = new Map<string, unknown>();
       for (const key of item.map(positionKey)) own.set(key, needed.has(key) ? needed.get(key) : first.get(key)?.sample);
       for (const key of own.keys()) needed.delete(key);
       clear();
-      forgetBefore(next.epoch);
+      // The samples of the oldest epoch come first.
+      for (const [key, { epoch }] of first) {
+        if (epoch >= next.epoch) break;
+        first.delete(key);
+      }
       return {
         base: source.base ?? 0,
         at: (epoch, position) => own.get(positionKey({ epoch, position })),

@@ -18,7 +18,6 @@ import { aBoolean, aFunction, checkOptionNames, demand, integer, shown } from ".
 import { groupsOf, type IndexPlan, mapItems, mapSamples, repeatPasses, skipItems, takeItems } from "./index_plan.ts";
 import { make, type Rng, type Seed, seedText } from "../values/mod.ts";
 import { shuffleRange } from "./shuffle.ts";
-import type { SampleRange } from "./source.ts";
 
 // --- types
 
@@ -55,31 +54,37 @@ export function map<A, B>(
 ): (loader: Loader<A>) => Loader<B> {
   demand("f of Loader.map", aFunction, f);
   checkOptionNames("Loader.map", options, { concurrency: true });
-  const { concurrency } = options;
-  if (concurrency === undefined) return withMapping("Loader.map", mapItems(f));
-  demand("concurrency of Loader.map", integer(1), concurrency);
-  return withMapping("Loader.map", mapItems(limitConcurrency(concurrency, f)), concurrency - 1);
+  return withMapping("Loader.map", f, mapItems, options.concurrency);
 }
 
-/** A plan that maps items one to one: the samples keep their order, and up to `ahead` items are computed before they are requested. */
-function withMapping<A, B>(
+/** Maps items one to one. With a `concurrency` of n, up to n - 1 items are computed before they are requested. */
+function withMapping<A, B, Args extends readonly unknown[]>(
   name: string,
-  transform: (plan: IndexPlan<A>) => IndexPlan<B>,
-  ahead = 0,
+  f: (...args: Args) => B | Promise<B>,
+  planOf: (f: (...args: Args) => B | Promise<B>) => (plan: IndexPlan<A>) => IndexPlan<B>,
+  concurrency: number | undefined,
 ): (loader: Loader<A>) => Loader<B> {
-  const put = withPlan(name, transform, ({ range, ahead: before }) => ({ range, ahead: Math.max(before, ahead) }));
-  return (loader) => put(checkUnowned(name, loader));
+  if (concurrency !== undefined) demand(`concurrency of ${name}`, integer(1), concurrency);
+  const transform = planOf(concurrency === undefined ? f : limitConcurrency(concurrency, f));
+  return (loader) =>
+    withPlan(checkUnowned(name, loader), transform, {
+      range: loader.range,
+      ahead: Math.max(loader.ahead, (concurrency ?? 1) - 1),
+    });
 }
 
 /** A function of which at most `most` calls run at a time; the calls start in the order in which they were made. */
-function limitConcurrency<A, B>(most: number, f: (item: A) => B | Promise<B>): (item: A) => Promise<B> {
+function limitConcurrency<Args extends readonly unknown[], B>(
+  most: number,
+  f: (...args: Args) => B | Promise<B>,
+): (...args: Args) => Promise<B> {
   const waiting: (() => void)[] = [];
   let free = most;
-  return async (item) => {
+  return async (...args) => {
     if (free > 0) free--;
     else await new Promise<void>((resolve) => waiting.push(resolve));
     try {
-      return await f(item);
+      return await f(...args);
     } finally {
       const next = waiting.shift();
       if (next === undefined) free++;
@@ -120,23 +125,13 @@ export function mapRandom<A, B>(
   const words = seedText(seed);
   const random = (sample: A, epoch: number, index: number): B | Promise<B> =>
     f(sample, make(JSON.stringify(["dogear/sample/1", ...words, epoch, index])));
-  const put = randomMapping(random, concurrency);
+  const put = withMapping("Loader.mapRandom", random, mapSamples, concurrency);
   return (loader) => {
     if (checkLoader("Loader.mapRandom", loader).single) return put(loader);
     throw new TypeError(
       "Expected Loader.mapRandom to be given single samples, found groups: put it before Loader.batch",
     );
   };
-}
-
-function randomMapping<A, B>(
-  random: (sample: A, epoch: number, index: number) => B | Promise<B>,
-  concurrency: number | undefined,
-): (loader: Loader<A>) => Loader<B> {
-  if (concurrency === undefined) return withMapping("Loader.mapRandom", mapSamples(random));
-  demand("concurrency of Loader.mapRandom", integer(1), concurrency);
-  const limited = limitConcurrency(concurrency, (args: Parameters<typeof random>) => random(...args));
-  return withMapping("Loader.mapRandom", mapSamples<A, B>((...args) => limited(args)), concurrency - 1);
 }
 
 /**
@@ -206,12 +201,12 @@ export function batch(n: number, options: { readonly dropLast?: boolean } = {}):
   demand("dropLast of Loader.batch", aBoolean, dropLast);
   const grouped = groupsOf({ size: n, round: n, offset: 0, fill: false, drop: dropLast });
   return <A>(loader: Loader<A>) =>
-    withPlan<A, A[]>("Loader.batch", grouped, ({ plan, chain, ahead }) => ({
+    withPlan<A, A[]>(checkUnowned("Loader.batch", loader), grouped, {
       single: false,
-      chain: `${chain} batch(${n}${dropLast ? ",drop" : ""})`,
-      groups: { size: n, dropLast, plan },
-      ahead: Math.ceil(ahead / n),
-    }))(checkUnowned("Loader.batch", loader));
+      chain: `${loader.chain} batch(${n}${dropLast ? ",drop" : ""})`,
+      groups: { size: n, dropLast, plan: loader.plan },
+      ahead: Math.ceil(loader.ahead / n),
+    });
 }
 
 /**
@@ -233,12 +228,13 @@ export function batch(n: number, options: { readonly dropLast?: boolean } = {}):
  */
 export function take(n: number): <A>(loader: Loader<A>) => Loader<A> {
   demand("n of Loader.take", integer(0), n);
-  const narrowed = ({ low, high }: SampleRange): SampleRange => ({ low, high: Math.min(high, low + n) });
-  return <A>(loader: Loader<A>) =>
-    withPlan<A, A>("Loader.take", takeItems(n), ({ range, chain }) => ({
-      range: range && narrowed(range),
+  return <A>(loader: Loader<A>) => {
+    const { range, chain } = checkLoader("Loader.take", loader);
+    return withPlan<A, A>(loader, takeItems(n), {
+      range: range && { ...range, high: Math.min(range.high, range.low + n) },
       chain: `${chain} take(${n})`,
-    }))(loader);
+    });
+  };
 }
 
 /**
@@ -263,9 +259,9 @@ export function take(n: number): <A>(loader: Loader<A>) => Loader<A> {
 export function repeat(epochs: number = Infinity): <A>(loader: Loader<A>) => Loader<A> {
   if (epochs !== Infinity) demand("epochs of Loader.repeat", integer(1), epochs);
   return <A>(loader: Loader<A>) =>
-    withPlan<A, A>("Loader.repeat", repeatPasses(epochs), ({ chain }) => ({ chain: `${chain} repeat(${epochs})` }))(
-      loader,
-    );
+    withPlan<A, A>(checkLoader("Loader.repeat", loader), repeatPasses(epochs), {
+      chain: `${loader.chain} repeat(${epochs})`,
+    });
 }
 
 /**
@@ -292,10 +288,7 @@ export function repeat(epochs: number = Infinity): <A>(loader: Loader<A>) => Loa
  */
 export function prefetch(n: number): <A>(loader: Loader<A>) => Loader<A> {
   demand("n of Loader.prefetch", integer(0), n);
-  return <A>(loader: Loader<A>) => {
-    const { ahead } = checkLoader("Loader.prefetch", loader);
-    return withFields<A>(loader, { ahead: Math.max(ahead, n) });
-  };
+  return (loader) => withFields(loader, { ahead: Math.max(checkLoader("Loader.prefetch", loader).ahead, n) });
 }
 
 /**
@@ -317,7 +310,7 @@ export function prefetch(n: number): <A>(loader: Loader<A>) => Loader<A> {
  */
 export function progress(watch: (progress: LoaderProgress) => unknown): <A>(loader: Loader<A>) => Loader<A> {
   demand("the function of Loader.progress", aFunction, watch);
-  return <A>(loader: Loader<A>) => withFields<A>(checkLoader("Loader.progress", loader), { watch });
+  return (loader) => withFields(checkLoader("Loader.progress", loader), { watch });
 }
 
 /**
@@ -350,11 +343,11 @@ export function skip(n: number): <L extends Skippable>(xs: L) => Skipped<L> {
 
 function skipFrom(n: number, xs: Skippable): Skippable {
   if (isLoader(xs)) {
-    const narrowed = ({ low, high }: SampleRange): SampleRange => ({ low: Math.min(high, low + n), high });
-    return withPlan<unknown, unknown>("skip", skipItems(n), ({ range, chain }) => ({
-      range: range && narrowed(range),
+    const { range, chain } = xs;
+    return withPlan(xs, skipItems(n), {
+      range: range && { ...range, low: Math.min(range.high, range.low + n) },
       chain: `${chain} skip(${n})`,
-    }))(xs);
+    });
   }
   if (Symbol.asyncIterator in Object(xs)) {
     return { [Symbol.asyncIterator]: () => dropFirstAsync(n, xs as AsyncIterable<unknown>) };

@@ -78,19 +78,12 @@ export function withFields<A>(loader: Loader<unknown>, fields: Partial<Omit<Load
 
 /** A loader with another plan over the same source. Unless `changes` says otherwise, its items are no longer in the source's order. */
 export function withPlan<A, B>(
-  name: string,
+  loader: Loader<A>,
   transform: (plan: IndexPlan<A>) => IndexPlan<B>,
-  changes: (loader: Loader<A>) => Partial<Omit<Loader<B>, "_tag" | "plan" | "source">> = () => ({}),
-): (loader: Loader<A>) => Loader<B> {
-  return (loader) => {
-    const { plan } = checkLoader(name, loader);
-    return withFields<B>(loader, {
-      range: null,
-      groups: null,
-      ...changes(loader),
-      plan: (length) => transform(plan(length)),
-    });
-  };
+  changes: Partial<Omit<Loader<B>, "_tag" | "plan" | "source">> = {},
+): Loader<B> {
+  const { plan } = loader;
+  return withFields<B>(loader, { range: null, groups: null, ...changes, plan: (length) => transform(plan(length)) });
 }
 
 /** Whether a value is a loader. */

@@ -8,7 +8,7 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { DataFailed } from "../../errors/mod.ts";
 import { meter } from "../../store/mod.ts";
-import { dataFile, failureOf, loadIndex } from "../../files/mod.ts";
+import { loadIndex, useFile } from "../../files/mod.ts";
 import { usage } from "../arguments.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { columnsOf, tableLines } from "../table.ts";
@@ -32,10 +32,7 @@ function indexFile(path: string, csv: boolean, terminal: Terminal): TE.TaskEithe
   const quoted = csv || /\.[ct]sv$/i.test(path);
   return withBar(terminal, path, (bar) =>
     pipe(
-      dataFile(path),
-      TE.flatMap((file) =>
-        TE.tryCatch(() => loadIndex(file, quoted, "beside", meter(file.size, bar)), failureOf(path))
-      ),
+      useFile(path, (file) => loadIndex(file, quoted, "beside", meter(file.size, bar))),
       TE.map(({ index: { count, size }, kept }) => ({ path, records: count, bytes: size, kept })),
     ));
 }

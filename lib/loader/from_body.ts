@@ -4,7 +4,7 @@
  * @module
  */
 import { type Loader, loaderOf } from "./types.ts";
-import { checkFingerprint } from "./from_memory.ts";
+import { givenFingerprint } from "./fingerprint.ts";
 import { aFunction, demand, shown } from "../validation/mod.ts";
 import { iterableSource } from "./source.ts";
 
@@ -43,10 +43,8 @@ export function fromBody(
   options: { readonly fingerprint?: string } = {},
 ): Loader<string> {
   demand("the source of Loader.fromBody", aFunction, open);
-  checkFingerprint("Loader.fromBody", options);
-  return loaderOf(
-    iterableSource(async (epoch) => linesIn(await byteStream(await open(epoch))), options.fingerprint, "body"),
-  );
+  const fingerprint = givenFingerprint("Loader.fromBody", options, "body");
+  return loaderOf(iterableSource(async (epoch) => linesIn(await byteStream(await open(epoch))), fingerprint));
 }
 
 // --- combinators

@@ -33,38 +33,44 @@ export function checkPath(of: string, path: string): void {
   demand(`the path of ${of}`, must("a path, as a string", possible), path);
 }
 
-/** A {@link DataFailed} with one problem. */
-export function dataFailed(location: string, problem: Problem): DataFailed {
-  return { _tag: "DataFailed", location, problems: [problem] };
+/** The exception for one problem of a file or a folder; its cause is a {@link DataFailed}. */
+export function dataError(location: string, problem: Problem): Error {
+  return toError({ _tag: "DataFailed", location, problems: [problem] } satisfies DataFailed);
+}
+
+/** The {@link DataFailed} that is the cause of an exception, if it is one. */
+export function dataFailure(thrown: unknown): DataFailed | undefined {
+  const cause = thrown instanceof Error ? thrown.cause as DataFailed | undefined : undefined;
+  return cause?._tag === "DataFailed" ? cause : undefined;
+}
+
+/** Reads data; an error of the system becomes a {@link DataFailed} too. */
+export function readingData<A>(path: string, read: () => Promise<A>): TE.TaskEither<DataFailed, A> {
+  return TE.tryCatch(read, (thrown) => dataFailure(thrown) ?? unreadable(path, thrown));
 }
 
 /** The {@link DataFailed} for a file that the system cannot open or read. */
 function unreadable(path: string, cause: unknown): DataFailed {
   const { code = "unknown", message = String(cause) } = cause as { code?: string; message?: string };
-  return dataFailed(path, {
-    path: "",
-    kind: "missing",
-    expected: "a file that can be read",
-    found: `${code}: ${message}`,
+  const [expected, found] = ["a file that can be read", `${code}: ${message}`];
+  return { _tag: "DataFailed", location: path, problems: [{ path: "", kind: "missing", expected, found }] };
+}
+
+/** Uses a file, which is held open meanwhile. */
+export function useFile<A>(path: string, use: (file: DataFile) => Promise<A>): TE.TaskEither<DataFailed, A> {
+  return readingData(path, async () => {
+    const { size, mtimeMs } = await fs.stat(path);
+    const file = fileOf(path, size, mtimeMs);
+    const release = file.hold();
+    try {
+      return await use(file);
+    } finally {
+      await release();
+    }
   });
 }
 
-/** The {@link DataFailed} that is the cause of a rejection, or a new one for an error of the system. */
-export function failureOf(path: string): (cause: unknown) => DataFailed {
-  return (thrown) => {
-    const cause = thrown instanceof Error ? thrown.cause as DataFailed | undefined : undefined;
-    return cause?._tag === "DataFailed" ? cause : unreadable(path, thrown);
-  };
-}
-
 /** The handle of a file, from its size and time of change; it is not opened yet. */
-export function dataFile(path: string): TE.TaskEither<DataFailed, DataFile> {
-  return TE.tryCatch(async () => {
-    const { size, mtimeMs } = await fs.stat(path);
-    return fileOf(path, size, mtimeMs);
-  }, failureOf(path));
-}
-
 function fileOf(path: string, size: number, modified: number): DataFile {
   let [references, handle]: [number, fs.FileHandle | Promise<fs.FileHandle> | undefined] = [0, undefined];
   const openFile = async (): Promise<fs.FileHandle> => handle = await fs.open(path, "r");
@@ -81,14 +87,14 @@ function fileOf(path: string, size: number, modified: number): DataFile {
         step = (await open.read(bytes, got, length - got, position + got)).bytesRead;
       }
       if (got === length) return bytes;
-      throw toError(dataFailed(path, {
+      throw dataError(path, {
         path: `byte ${position}`,
         kind: "length",
         expected: `${length} bytes in a file of ${size}`,
         found: `${got}: it was truncated while it was read`,
-      }));
-    } catch (cause) {
-      throw toError(failureOf(path)(cause));
+      });
+    } catch (thrown) {
+      throw toError(dataFailure(thrown) ?? unreadable(path, thrown));
     } finally {
       await release();
     }
@@ -106,16 +112,6 @@ function fileOf(path: string, size: number, modified: number): DataFile {
 }
 
 // --- combinators
-
-/** Runs a function while the file is held open. */
-export async function withOpenFile<A>(file: DataFile, run: () => Promise<A>): Promise<A> {
-  const release = file.hold();
-  try {
-    return await run();
-  } finally {
-    await release();
-  }
-}
 
 /** How many parts of a file {@link sampleDigest} reads, and their length in bytes. */
 const [sampledParts, partLength] = [32, 4096];
