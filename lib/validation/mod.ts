@@ -7,28 +7,5 @@
  *
  * @module
  */
-export {
-  aBoolean,
-  aFunction,
-  aName,
-  aString,
-  codecWith,
-  demand,
-  dependent,
-  exactRecord,
-  finite,
-  ifGiven,
-  integer,
-  isPlainRecord,
-  listOf,
-  must,
-  oneOf,
-  orNull,
-  type Plain,
-  refine,
-  type Rule,
-  shown,
-  tagged,
-} from "./types.ts";
-export { plainCodec } from "./plain_codec.ts";
+export * from "./types.ts";
 export { checkMisspelt, checkOptionNames, type OptionNames } from "./option_names.ts";
