@@ -12,8 +12,8 @@ import type { Encoded } from "./capture.ts";
 import {
   dereference,
   isBranch,
+  isCase,
   isPlain,
-  isReference,
   isScalar,
   join,
   kindOf,
@@ -136,7 +136,7 @@ function pairNodes(context: PairContext, givenLeft: Node, givenRight: Node, at: 
     if (firstLeft !== undefined || firstRight !== undefined) return;
     before.left.set(left, at.path);
     before.right.set(right, at.path);
-  } else if (isReference(givenLeft) || isReference(givenRight)) {
+  } else if (isCase(givenLeft, "shared") || isCase(givenRight, "shared")) {
     const key = JSON.stringify([left, right]);
     if (before.plain.has(key)) return;
     before.plain.add(key);
@@ -150,7 +150,7 @@ function pairContents(context: PairContext, a: Node, b: Node, at: PairedPath): v
   if (isBranch(a) && isBranch(b)) {
     if (a.is === "record" && b.is === "record") return pairEntries(context, a.entries, b.entries, at);
     if (a.is === "kind" && b.is === "kind" && a.kind === b.kind) {
-      const pairStates = isReference(a.state) || isReference(b.state) ? pairNodes : pairContents;
+      const pairStates = isCase(a.state, "shared") || isCase(b.state, "shared") ? pairNodes : pairContents;
       return pairStates(context, a.state, b.state, at);
     }
   }
@@ -208,9 +208,7 @@ function heldPair(pair: Pair | SharingPair): readonly [Held, Held] | undefined {
   if (left === undefined || right === undefined || "firstLeft" in pair || kindOf(left) !== kindOf(right)) {
     return undefined;
   }
-  return isBranch(left) && left.is === "array" && isBranch(right) && right.is === "array"
-    ? [left.held, right.held]
-    : undefined;
+  return isCase(left, "array") && isCase(right, "array") ? [left.held, right.held] : undefined;
 }
 
 async function compareArrays(path: string, a: Held, b: Held): Promise<Difference | undefined> {

@@ -34,6 +34,7 @@ export {
   children,
   entry,
   isBranch,
+  isCase,
   join,
   kindOf,
   maxDepth,

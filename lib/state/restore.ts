@@ -28,7 +28,7 @@ import {
 import { objectAt, restoreNode, restoreValue, targetAt } from "./restore_nodes.ts";
 import { fresh, intoLive, noLiveValue } from "./restore_strategy.ts";
 import { shown } from "../validation/mod.ts";
-import { holdsComponents, isBranch, join, type Node, unwrap } from "./tree.ts";
+import { holdsComponents, isCase, join, type Node, unwrap } from "./tree.ts";
 
 // --- types
 
@@ -166,16 +166,16 @@ function planComponent(context: RestoreContext, codecs: Codecs, name: string, no
   const path = join("", name);
   const live = context.strategy.component(name);
   const codec = Object.hasOwn(codecs, name) ? codecs[name] : undefined;
-  const kind = isBranch(node) && node.is === "kind" ? node.kind : undefined;
+  const kind = isCase(node, "kind") ? node.kind : undefined;
   if (codec === undefined && kind?.startsWith(codecPrefix)) {
     const expected = `the codec ${kind.slice(codecPrefix.length)} in options.codecs, as when it was saved`;
     report(context, path, "kind", expected, "no codec for this component");
     return () => live;
   }
-  if (codec === undefined || (isBranch(node) && node.is === "shared")) {
+  if (codec === undefined || (isCase(node, "shared"))) {
     return restoreNode(context, node, topLevel(path, live));
   }
-  if (kind !== codecPrefix + codec.name || !isBranch(node) || node.is !== "kind") {
+  if (kind !== codecPrefix + codec.name || !isCase(node, "kind")) {
     report(context, path, "kind", `what the codec ${codec.name} encodes`, describeNode(node));
     return () => live;
   }

@@ -12,7 +12,7 @@ import type { Problem, ProblemKind } from "../errors/mod.ts";
 import { type LiveValues, liveValues } from "./live_value.ts";
 import { type Overridden, overridden } from "./overridden.ts";
 import { noLiveValue, type RestoreStrategy } from "./restore_strategy.ts";
-import { isBranch, isReference, type Named, type Node, nodesByPath } from "./tree.ts";
+import { isCase, type Named, type Node, nodesByPath } from "./tree.ts";
 
 // --- types
 
@@ -113,7 +113,7 @@ export function restoreContext({ components, kinds, strategy, problems, override
   const nodes = nodesByPath(components);
   return {
     nodes,
-    sharedPaths: new Set([...nodes.values()].flatMap((node) => isReference(node) ? [node.path] : [])),
+    sharedPaths: new Set([...nodes.values()].flatMap((node) => isCase(node, "shared") ? [node.path] : [])),
     // Of two kinds with one name the first counts.
     kinds: new Map(kinds.toReversed().map((kind) => [kind.name, kind])),
     strategy,
@@ -158,7 +158,7 @@ export function compareLive(context: RestoreContext, at: Destination, live: unkn
 export function isBuiltByParent({ nodes, kinds }: RestoreContext, path: string): boolean {
   for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) {
     const node = nodes.get(path.slice(0, end));
-    if (node !== undefined && isBranch(node) && node.is === "kind" && kinds.get(node.kind)?.buildsParts) return true;
+    if (isCase(node, "kind") && kinds.get(node.kind)?.buildsParts) return true;
   }
   return false;
 }

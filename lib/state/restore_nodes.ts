@@ -11,7 +11,7 @@ import { type AnyKind, codecPrefix, describeNode, type PartPath, type Target, wi
 import { compareLive, type Destination, isDeferred, report, type RestoreContext, topLevel } from "./restore_context.ts";
 import { restorePlain } from "./restore_plain.ts";
 import { noLiveValue } from "./restore_strategy.ts";
-import { holdsComponents, isBranch, isReference, join, kindOf, type Node } from "./tree.ts";
+import { holdsComponents, isBranch, isCase, join, kindOf, type Node } from "./tree.ts";
 
 // --- constructors
 
@@ -48,7 +48,7 @@ export function targetAt(
     part: (part, live, node, adopt) => restoreNode(context, node, at(below(part), live), adopt),
     value: (part, node) => restoreNode(context, node, at(below(part), noLiveValue)),
     plain: (node) => restoreNode(context, node, at(path, noLiveValue))(),
-    object: (part, node) => objectAt(context, isReference(node) ? node.path : below(part), partsInFields),
+    object: (part, node) => objectAt(context, isCase(node, "shared") ? node.path : below(part), partsInFields),
     built: (object) => objects.built.has(object),
     made: (tensor, discard) => {
       tensors.push({ path, value: tensor, discard });
@@ -77,7 +77,7 @@ export function objectAt(context: RestoreContext, path: string, inFields: boolea
   const existing = byPath.get(path);
   if (existing !== undefined) return existing;
   const node = context.nodes.get(path);
-  if (node === undefined || !isBranch(node) || node.is !== "kind") return undefined;
+  if (!isCase(node, "kind")) return undefined;
   const object = context.kinds.get(node.kind)?.build?.(node.state, targetAt(context, path, inFields));
   if (object === undefined) return undefined;
   built.add(object);
@@ -114,7 +114,7 @@ export function restoreNode(
 
 /** Restores a node that is no reference, by its kind or as plain data. */
 function restoreUnshared(context: RestoreContext, node: Node, at: Destination): Lazy<unknown> {
-  const isKind = isBranch(node) && node.is === "kind";
+  const isKind = isCase(node, "kind");
   const kindName = isKind ? node.kind : kindOf(node) === "Tensor" ? "Tensor" : undefined;
   if (kindName === undefined) {
     if (!checkReplaceable(context, node, at)) return () => at.live;

@@ -12,8 +12,8 @@ import type { Encoded } from "./capture.ts";
 import {
   dereference,
   fold,
+  isCase,
   isPlain,
-  isReference,
   isScalar,
   join,
   type Node,
@@ -131,7 +131,7 @@ const contentText: (node: Node, at: DigestPoint) => string | Promise<string> = f
   },
   array: ({ held }, { context }) => arrayText(held, context),
   kind: async (kind, state, at) => {
-    const inner = isReference(state) ? await nodeText(state, at) : await contentText(state, at);
+    const inner = isCase(state, "shared") ? await nodeText(state, at) : await contentText(state, at);
     return `${JSON.stringify(kind)}(${inner})`;
   },
   shared: (path) => `=${JSON.stringify(path)}`,

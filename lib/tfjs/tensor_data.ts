@@ -138,7 +138,7 @@ function aliasOf(dataId: DataId, shape: readonly number[], dtype: DType): tf.Ten
 
 /** Splits interleaved 32-bit words into the two parts of a complex tensor, without converting them to numbers. */
 function complexTensor(bytes: Uint8Array, shape: readonly number[]): tf.Tensor {
-  const words = typedView("Uint32Array", bytes) as Uint32Array;
+  const words = typedView("Uint32Array", bytes);
   return tf.tidy(() => {
     const [real, imag] = [0, 1].map((k) => {
       const part = words.filter((_, i) => i % 2 === k);
@@ -167,9 +167,9 @@ export function tensorOf(held: Held): tf.Tensor | undefined {
     case "bool":
       return engine().makeTensor(bytes, shape, dtype);
     case "int32":
-      return engine().makeTensor(typedView("Int32Array", bytes) as Int32Array, shape, dtype);
+      return engine().makeTensor(typedView("Int32Array", bytes), shape, dtype);
     case "float32":
-      return engine().makeTensor(typedView("Float32Array", bytes) as Float32Array, shape, dtype);
+      return engine().makeTensor(typedView("Float32Array", bytes), shape, dtype);
   }
 }
 

@@ -67,13 +67,13 @@ function notOptions(of: string, options: unknown): TypeError {
  *
  * @param of The function, as the user calls it.
  * @param options The options that it received.
- * @param names The names that it accepts.
+ * @param names A record with the names that it accepts.
  * @param remedy The remedy if no name is near; it follows a colon.
  */
 export function checkOptionNames(
   of: string,
   options: unknown,
-  names: Readonly<Record<string, true>>,
+  names: object,
   remedy: string = "leave it out",
 ): void {
   if (!isPlainRecord(options)) throw notOptions(of, options);
@@ -96,7 +96,7 @@ export function checkOptionNames(
  * Like {@link checkOptionNames}, for a record that may have other fields, such as the exports of a module: rejects only a name that
  * misspells an absent one.
  */
-export function checkMisspelt(of: string, options: unknown, names: Readonly<Record<string, true>>): void {
+export function checkMisspelt(of: string, options: unknown, names: object): void {
   if (typeof options !== "object" || options === null || Array.isArray(options)) throw notOptions(of, options);
   const missing = Object.keys(names).filter((name) => Reflect.get(options, name) === undefined);
   const found = Object.keys(options).filter((name) => !Object.hasOwn(names, name)).flatMap((name) => {

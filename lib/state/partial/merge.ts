@@ -15,6 +15,7 @@ import {
   type Encoded,
   entry,
   isBranch,
+  isCase,
   isDType,
   join,
   type Named,
@@ -63,7 +64,7 @@ function partsBelow(
   below: (kind: AnyKind) => readonly string[] | undefined,
 ): readonly string[] {
   return [...nodes].flatMap(([path, node]) => {
-    const kind = isBranch(node) && node.is === "kind" ? kindNamed(node.kind) : undefined;
+    const kind = isCase(node, "kind") ? kindNamed(node.kind) : undefined;
     const steps = kind && below(kind);
     return steps === undefined ? [] : [steps.reduce<string>(join, path)];
   });
@@ -97,7 +98,7 @@ function defer(merging: Merging, merge: (last: Merging) => Node): Node {
   const entries: Named[] = [];
   merging.deferred?.push(() => {
     const merged = merge({ ...merging, deferred: undefined });
-    if (isBranch(merged) && merged.is === "record") entries.push(...merged.entries);
+    if (isCase(merged, "record")) entries.push(...merged.entries);
   });
   return record(entries);
 }
@@ -110,7 +111,7 @@ function copy(merging: Merging, side: Side, from: LocatedNode, at: string): Node
   const { node, path } = from;
   if (deferred !== undefined && fields[side].has(path)) return defer(merging, (last) => copy(last, side, from, at));
   if (typeof node !== "object" || node === null) return node;
-  if (isBranch(node) && node.is === "shared") return copyShared(merging, side, node.path, at);
+  if (isCase(node, "shared")) return copyShared(merging, side, node.path, at);
   const first = placed[side].get(path);
   if (first !== undefined) return { is: "shared", path: first };
   placed[side].set(path, at);
@@ -129,7 +130,7 @@ function copyShared(merging: Merging, side: Side, target: string, at: string): N
     return null;
   }
   const live = trees.live.nodes.get(at);
-  if (live !== undefined && isBranch(live) && live.is === "shared") {
+  if (isCase(live, "shared")) {
     if (side === "live" && references.some((list) => isWithin(at, list))) return live;
     const [here, there] = side === "live" ? ["kept", "restored"] : ["restored", "kept"];
     const expected = `this and ${live.path}, which are one object, both restored or both kept`;
@@ -172,7 +173,7 @@ function copyContent(merging: Merging, side: Side, { node, path }: LocatedNode, 
 /** A saved tensor in the dtype of the live one, where `convert` names it. */
 function convertDtype(merging: Merging, node: Extract<Branch, { is: "array" }>, at: string): Node {
   const live = merging.trees.live.nodes.get(at);
-  if (live === undefined || !isBranch(live) || live.is !== "array") return node;
+  if (!isCase(live, "array")) return node;
   const [from, to] = [node.held.element, live.held.element];
   const isNamed = merging.options.converts.some(({ paths }) => paths.some((outer) => isWithin(at, outer)));
   if (from === to || !isDType(from) || !isDType(to) || !isNamed) return node;
@@ -213,10 +214,10 @@ function mergePart(merging: Merging, outer: Side, saved: LocatedNode | undefined
     }
     return copy(merging, "saved", saved, at);
   }
-  if (isBranch(live.node) && live.node.is === "shared") {
+  if (isCase(live.node, "shared")) {
     return copy(merging, side, side === "live" ? live : saved ?? live, at);
   }
-  const from = saved && isBranch(saved.node) && saved.node.is === "shared"
+  const from = saved && isCase(saved.node, "shared")
     ? { node: trees.saved.nodes.get(saved.node.path) ?? null, path: saved.node.path }
     : saved;
   const first = side === "saved" && from !== undefined ? placed.saved.get(from.path) : undefined;
@@ -267,7 +268,7 @@ function mergeContent(merging: Merging, side: Side, saved: LocatedNode | undefin
 function alignLists(merging: Merging, kind: string, merged: Node, saved: Node, live: Node, at: string): Node {
   const { kindNamed, notes, options } = merging;
   const align = kindNamed(kind)?.parts?.moved;
-  if (align === undefined || !isBranch(live) || live.is !== "record") return merged;
+  if (align === undefined || !isCase(live, "record")) return merged;
   return live.entries.reduce((state, [list]) => {
     const path = join(at, list);
     const found = notes.findLast((note) => note.is === "list" && note.path === path);
@@ -283,7 +284,7 @@ function alignLists(merging: Merging, kind: string, merged: Node, saved: Node, l
 }
 
 function namedParts(place: LocatedNode | undefined): readonly (readonly [name: string, LocatedNode])[] {
-  return place !== undefined && isBranch(place.node) && place.node.is === "record"
+  return place !== undefined && isCase(place.node, "record")
     ? place.node.entries.map(([name, node]) => [name, { node, path: join(place.path, name) }])
     : [];
 }
@@ -352,6 +353,6 @@ export function merge(saved: Encoded, live: Encoded, kinds: readonly AnyKind[], 
   for (const run of merging.deferred ?? []) run();
   const result = { ...merging, placed: merging.placed.saved };
   const { order, problems } = checkMerge(result);
-  const components = isBranch(root) && root.is === "record" ? root.entries : [];
+  const components = isCase(root, "record") ? root.entries : [];
   return { encoded: { components, order }, problems, parts: reportOf(result, selection) };
 }

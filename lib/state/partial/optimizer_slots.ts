@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type AnyKind, entry, isBranch, type Node } from "../mod.ts";
+import { type AnyKind, entry, isCase, type Node } from "../mod.ts";
 import { isPermutation } from "./match.ts";
 import { isWithin, type Side, stateNode, type Tree, type Trees, userName } from "./trees.ts";
 
@@ -49,7 +49,7 @@ function trainedShape(kindNamed: KindNamed, kind: string, state: Node): string |
 }
 
 function isTrained(kindNamed: KindNamed, node: Node): boolean {
-  return isBranch(node) && node.is === "kind" && trainedShape(kindNamed, node.kind, node.state) !== undefined;
+  return isCase(node, "kind") && trainedShape(kindNamed, node.kind, node.state) !== undefined;
 }
 
 /** A path below its component, with the names that the user gave in place of list positions. */
@@ -70,7 +70,7 @@ function referredNames(
 ): readonly string[] {
   const list = references.reduce<Node | undefined>(entry, state);
   return (Array.isArray(list) ? list : []).map((node: Node, i) =>
-    pathByNames(tree, isBranch(node) && node.is === "shared" ? node.path : [path, ...references, i].join("/"))
+    pathByNames(tree, isCase(node, "shared") ? node.path : [path, ...references, i].join("/"))
   );
 }
 

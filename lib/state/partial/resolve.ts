@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type AnyKind, isBranch, join, type Node, segment } from "../mod.ts";
+import { type AnyKind, isCase, join, type Node, segment } from "../mod.ts";
 import type { Problem } from "../../errors/mod.ts";
 import type { RestoredParts, Selection } from "./options.ts";
 import { follow, pathsAbove, type Side, stateNode, type Tree, type Trees } from "./trees.ts";
@@ -45,18 +45,16 @@ type Match = readonly [node: Node, path: string, named: boolean];
 /** The child of a record or list by one step of a path. */
 function child(node: Node, step: string): Node | undefined {
   if (Array.isArray(node)) return /^\d+$/.test(step) ? node[Number(step)] : undefined;
-  return isBranch(node) && node.is === "record"
-    ? node.entries.find(([name]) => segment(name) === step)?.[1]
-    : undefined;
+  return isCase(node, "record") ? node.entries.find(([name]) => segment(name) === step)?.[1] : undefined;
 }
 
 /** The parts below a match that a step names: the child with this key, and parts to which the user gave this name. */
 function stepInto(tree: Tree, kinds: readonly AnyKind[], [node, path, named]: Match, step: string): readonly Match[] {
-  const at = isBranch(node) && node.is === "shared" ? node.path : path;
+  const at = isCase(node, "shared") ? node.path : path;
   const found = follow(tree, node);
   const state = stateNode(found);
   const inside = child(state, step);
-  const kind = isBranch(found) && found.is === "kind" ? kinds.find(({ name }) => name === found.kind) : undefined;
+  const kind = isCase(found, "kind") ? kinds.find(({ name }) => name === found.kind) : undefined;
   const ways = kind?.parts?.named?.(state, step, (part) => stateNode(follow(tree, part))) ?? [];
   const byName = ways.flatMap((way): readonly Match[] => {
     const end = way.reduce<Node | undefined>((part, name) => part && child(part, String(name)), state);

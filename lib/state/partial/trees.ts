@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Encoded, entry, isBranch, type Node, nodesByPath, unwrap } from "../mod.ts";
+import { type Encoded, entry, isCase, type Node, nodesByPath, unwrap } from "../mod.ts";
 
 // --- types
 
@@ -37,12 +37,12 @@ export function treeOf(encoded: Encoded): Tree {
 /** The node itself, or the one that a reference points to; without an `aside` wrapper. */
 export function follow({ nodes }: Tree, node: Node): Node {
   const found = unwrap(node);
-  return isBranch(found) && found.is === "shared" ? unwrap(nodes.get(found.path) ?? null) : found;
+  return isCase(found, "shared") ? unwrap(nodes.get(found.path) ?? null) : found;
 }
 
 /** The state below a kind node, or the node itself. */
 export function stateNode(node: Node): Node {
-  return isBranch(node) && node.is === "kind" ? node.state : node;
+  return isCase(node, "kind") ? node.state : node;
 }
 
 /** The `name` that the user gave to a part, such as a layer's. */
