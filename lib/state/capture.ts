@@ -47,7 +47,8 @@ interface CaptureContext {
   readonly paths: Map<object, string>;
   /** The objects of each kind whose order of creation is state. */
   readonly ordered: Map<AnyKind, Map<object, string>>;
-  readonly views: Map<ArrayBufferLike, View[]>;
+  /** The typed arrays of the user's plain data. */
+  readonly views: View[];
   /** The captures of fields, which run last and may add more. */
   readonly deferred: (() => void)[];
   readonly held: Held[];
@@ -130,7 +131,7 @@ export function capture(components: object, kinds: readonly AnyKind[], codecs: C
       names: partNames(components, common),
       paths: new Map([[components, ""]]),
       ordered: new Map(),
-      views: new Map(),
+      views: [],
       deferred: [],
       held,
     };
@@ -164,7 +165,7 @@ function captureComponent(context: CaptureContext, name: string, value: unknown,
 function captureValue(context: CaptureContext, value: unknown, at: Origin): Node {
   switch (typeof value) {
     case "number":
-      return captureNumber(value);
+      return Number.isNaN(value) ? NaN : value;
     case "boolean":
     case "bigint":
       return value;
@@ -178,10 +179,6 @@ function captureValue(context: CaptureContext, value: unknown, at: Origin): Node
       throw cannotCapture(at.path, capturableValues, shown(value));
     }
   }
-}
-
-function captureNumber(n: number): number {
-  return Number.isNaN(n) ? NaN : n;
 }
 
 /** Captures an object, or a reference to it if it has been captured. */
@@ -256,11 +253,7 @@ function captureTypedArray(context: CaptureContext, value: TypedArray, at: Origi
     throw cannotCapture(at.path, "an array that has its buffer", found);
   }
   checkItems(value, at.path);
-  if (!at.isDerived) {
-    const views = context.views.get(buffer) ?? [];
-    views.push({ array: value, path: at.path });
-    context.views.set(buffer, views);
-  }
+  if (!at.isDerived) context.views.push({ array: value, path: at.path });
   return siteOf(context, at).hold(heldCopy(value));
 }
 
@@ -287,7 +280,7 @@ function captureList(context: CaptureContext, value: readonly unknown[], at: Ori
 
 /** Captures a child of plain data. Most are scalars, whose paths are not made. */
 function captureChild(context: CaptureContext, value: unknown, at: Origin, part: string | number): Node {
-  if (typeof value === "number") return captureNumber(value);
+  if (typeof value === "number") return Number.isNaN(value) ? NaN : value;
   if (value === null || typeof value === "boolean" || (typeof value === "string" && !at.inFields)) return value;
   return captureValue(context, value, partOrigin(at, part));
 }
@@ -310,12 +303,9 @@ function checkItems(value: readonly unknown[] | TypedArray, path: string): void 
 }
 
 /** Rejects typed arrays that share bytes. */
-function checkViews(views: ReadonlyMap<ArrayBufferLike, readonly View[]>): void {
-  for (const ofBuffer of views.values()) {
-    const pair = overlapping(ofBuffer);
-    if (pair === undefined) continue;
-    const [first, second] = pair;
-    const expected = `an array with its own buffer, such as its slice(), or the very array at ${first.path}`;
-    throw cannotCapture(second.path, expected, `another view of the bytes of ${first.path}`);
-  }
+function checkViews(views: readonly View[]): void {
+  const [first, second] = overlapping(views) ?? [];
+  if (first === undefined || second === undefined) return;
+  const expected = `an array with its own buffer, such as its slice(), or the very array at ${first.path}`;
+  throw cannotCapture(second.path, expected, `another view of the bytes of ${first.path}`);
 }

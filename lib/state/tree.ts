@@ -68,7 +68,7 @@ export const maxDepth = 1000;
 // --- constructors
 
 /** A record node. */
-export function record(entries: readonly Named[]): Branch {
+export function record(entries: readonly Named[]): Extract<Branch, { readonly is: "record" }> {
   return { is: "record", entries };
 }
 

@@ -7,13 +7,14 @@
  *
  * @module
  */
-import type { MergedObject } from "./optimizer_slots.ts";
 import {
   type AnyKind,
-  type Branch,
+  type ArrayNode,
+  aside,
   converted,
   type Encoded,
   entry,
+  fold,
   isBranch,
   isCase,
   isDType,
@@ -24,7 +25,7 @@ import {
 } from "../mod.ts";
 import type { Problem, ProblemKind } from "../../errors/mod.ts";
 import { matchLists } from "./match.ts";
-import { checkMerge, type Note, orderProblem, reportOf } from "./check.ts";
+import { checkMerge, type MergeState, type Note, orderProblem, reportOf } from "./check.ts";
 import { type Resolved, resolveOptions, sideAt } from "./resolve.ts";
 import type { RestoredParts, Selection } from "./options.ts";
 import { isWithin, type LocatedNode, type Side, stateNode, treeOf, type Trees } from "./trees.ts";
@@ -38,21 +39,22 @@ export interface Merged {
   readonly parts: RestoredParts;
 }
 
-/** What every step of a merge reads, and what it has built so far. */
-interface Merging {
-  readonly trees: Trees;
-  readonly options: Resolved;
-  readonly kindNamed: (name: string) => AnyKind | undefined;
+/** A merge in progress. */
+interface Merging extends MergeState {
   /** Paths of records of fields. Fields may refer to any object, so they are merged last. */
   readonly fields: Readonly<Record<Side, ReadonlySet<string>>>;
   /** Paths of live lists that only refer to objects elsewhere in the tree. */
   readonly references: readonly string[];
-  /** For the nodes of each side that are in the merged tree, their path there. */
-  readonly placed: Readonly<Record<Side, Map<string, string>>>;
-  readonly objects: MergedObject[];
-  readonly notes: Note[];
   /** The merges of fields; undefined once they run. */
   readonly deferred: (() => void)[] | undefined;
+}
+
+/** Where the content of a node is copied from, and its path in the merged tree. */
+interface Copying {
+  readonly merging: Merging;
+  readonly side: Side;
+  readonly path: string;
+  readonly at: string;
 }
 
 // --- constructors
@@ -61,21 +63,19 @@ interface Merging {
 function partsBelow(
   { nodes }: Trees[Side],
   kindNamed: Merging["kindNamed"],
-  below: (kind: AnyKind) => readonly string[] | undefined,
+  below: (kind: AnyKind) => string | readonly string[] | undefined,
 ): readonly string[] {
   return [...nodes].flatMap(([path, node]) => {
     const kind = isCase(node, "kind") ? kindNamed(node.kind) : undefined;
     const steps = kind && below(kind);
-    return steps === undefined ? [] : [steps.reduce<string>(join, path)];
+    return steps === undefined ? [] : [[steps].flat().reduce<string>(join, path)];
   });
 }
 
 function startMerge(trees: Trees, kinds: readonly AnyKind[], options: Resolved): Merging {
   const kindNamed = (name: string): AnyKind | undefined => kinds.find((kind) => kind.name === name);
   const fieldsOf = (side: Side): ReadonlySet<string> =>
-    new Set(
-      partsBelow(trees[side], kindNamed, ({ parts }) => parts?.deferred === undefined ? undefined : [parts.deferred]),
-    );
+    new Set(partsBelow(trees[side], kindNamed, ({ parts }) => parts?.deferred));
   return {
     trees,
     options,
@@ -115,7 +115,7 @@ function copy(merging: Merging, side: Side, from: LocatedNode, at: string): Node
   const first = placed[side].get(path);
   if (first !== undefined) return { is: "shared", path: first };
   placed[side].set(path, at);
-  return copyContent(merging, side, from, at);
+  return copyContent(node, { merging, side, path, at });
 }
 
 /** A reference of one side: to where its object is in the merged tree, or the object itself if it is not there yet. */
@@ -146,32 +146,27 @@ function keptInstead({ notes }: Merging, path: string): string | undefined {
   return found?.is === "replaced" ? `${found.live}${path.slice(found.saved.length)}` : undefined;
 }
 
-function copyContent(merging: Merging, side: Side, { node, path }: LocatedNode, at: string): Node {
-  if (Array.isArray(node)) {
-    return node.map((item: Node, i) =>
+const copyContent: (node: Node, to: Copying) => Node = fold<Node, Copying>({
+  scalar: (value) => value,
+  list: (items, { merging, side, path, at }) =>
+    items.map((item, i) =>
       typeof item === "object" ? copy(merging, side, { node: item, path: join(path, i) }, join(at, i)) : item
-    );
-  }
-  if (!isBranch(node)) return node;
-  switch (node.is) {
-    case "record":
-      return record(
-        namedParts({ node, path }).map(([name, part]) => [name, copy(merging, side, part, join(at, name))]),
-      );
-    case "kind":
-      merging.objects.push({ kind: node.kind, state: node.state, at, side });
-      return { ...node, state: copyContent(merging, side, { node: node.state, path }, at) };
-    case "aside":
-      return { ...node, state: copyContent(merging, side, { node: node.state, path }, at) };
-    case "shared":
-      return copyShared(merging, side, node.path, at);
-    case "array":
-      return side === "saved" ? convertDtype(merging, node, at) : node;
-  }
-}
+    ),
+  record: (entries, { merging, side, path, at }) =>
+    record(
+      entries.map(([name, node]) => [name, copy(merging, side, { node, path: join(path, name) }, join(at, name))]),
+    ),
+  array: (array, { merging, side, at }) => side === "saved" ? convertDtype(merging, array, at) : array,
+  kind: (kind, state, to) => {
+    to.merging.objects.push({ is: "kind", kind, state, at: to.at, side: to.side });
+    return { is: "kind", kind, state: copyContent(state, to) };
+  },
+  shared: (path, { merging, side, at }) => copyShared(merging, side, path, at),
+  aside: (state, to) => aside(copyContent(state, to)),
+});
 
 /** A saved tensor in the dtype of the live one, where `convert` names it. */
-function convertDtype(merging: Merging, node: Extract<Branch, { is: "array" }>, at: string): Node {
+function convertDtype(merging: Merging, node: ArrayNode, at: string): Node {
   const live = merging.trees.live.nodes.get(at);
   if (!isCase(live, "array")) return node;
   const [from, to] = [node.held.element, live.held.element];
@@ -256,12 +251,12 @@ function mergeContent(merging: Merging, side: Side, saved: LocatedNode | undefin
   if (isSame && b.is === "kind" && (other?.is !== "kind" || other.kind === b.kind)) {
     const merged = mergeState(savedState, b.state);
     const state = alignLists(merging, b.kind, merged, savedState ?? null, b.state, at);
-    merging.objects.push({ kind: b.kind, state, at, side });
+    merging.objects.push({ ...b, state, at, side });
     return { ...b, state };
   }
   return side === "saved" && saved !== undefined
-    ? copyContent(merging, "saved", saved, at)
-    : copyContent(merging, "live", live, at);
+    ? copyContent(saved.node, { merging, side, path: saved.path, at })
+    : copyContent(live.node, { merging, side: "live", path: at, at });
 }
 
 /** A merged state that its kind has aligned with the live order of its lists. */
@@ -300,7 +295,12 @@ function renamedTo({ trees: { saved }, options }: Merging, path: string): Locate
   return { node: saved.nodes.get(origin) ?? scalar ?? null, path: origin };
 }
 
-function mergeRecords(merging: Merging, side: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
+function mergeRecords(
+  merging: Merging,
+  side: Side,
+  saved: LocatedNode | undefined,
+  live: LocatedNode,
+): ReturnType<typeof record> {
   const { options, notes } = merging;
   const rest = new Map(namedParts(saved).filter(([, { path }]) => !options.taken.has(path)));
   const entries = namedParts(live).flatMap(([name, place]): readonly Named[] => {
@@ -347,12 +347,10 @@ function mergeLists(merging: Merging, side: Side, saved: LocatedNode | undefined
 export function merge(saved: Encoded, live: Encoded, kinds: readonly AnyKind[], selection: Selection): Merged {
   const trees: Trees = { saved: treeOf(saved), live: treeOf(live) };
   const merging = startMerge(trees, kinds, resolveOptions(trees, kinds, selection));
-  const [from, into] = [saved, live].map(({ components }) => ({ node: record(components), path: "" }));
+  const rootOf = ({ components }: Encoded): LocatedNode => ({ node: record(components), path: "" });
   const side = selection.only === undefined ? "saved" : "live";
-  const root = mergeRecords(merging, side, from, into as LocatedNode);
+  const { entries } = mergeRecords(merging, side, rootOf(saved), rootOf(live));
   for (const run of merging.deferred ?? []) run();
-  const result = { ...merging, placed: merging.placed.saved };
-  const { order, problems } = checkMerge(result);
-  const components = isCase(root, "record") ? root.entries : [];
-  return { encoded: { components, order }, problems, parts: reportOf(result, selection) };
+  const { order, problems } = checkMerge(merging);
+  return { encoded: { components: entries, order }, problems, parts: reportOf(merging, selection) };
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import * as RA from "fp-ts/lib/ReadonlyArray.js";
 import { type AnyKind, isCase, join, type Node, segment } from "../mod.ts";
 import type { Problem } from "../../errors/mod.ts";
 import type { RestoredParts, Selection } from "./options.ts";
@@ -105,11 +106,12 @@ export function resolveOptions(trees: Trees, kinds: readonly AnyKind[], selectio
     convert: convert.map(find("live", "convert")),
   };
   const pathsOf = (found: readonly Lookup[]): readonly string[] => found.flatMap(({ paths }) => paths);
-  const renamed = lookups.to.flatMap(({ paths }, i) =>
-    paths.flatMap((to, j) => {
-      const from = lookups.from[i]?.paths[j];
-      return from === undefined ? [] : [{ from, to }];
-    })
+  const renamed = RA.flatten(
+    RA.zipWith(
+      lookups.from,
+      lookups.to,
+      (saved, live) => RA.zipWith(saved.paths, live.paths, (from, to) => ({ from, to })),
+    ),
   );
   const skipped = pathsOf(lookups.skip);
   const taken = [...renamed.map(({ from }) => from), ...skipped];
