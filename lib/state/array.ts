@@ -97,13 +97,6 @@ export function heldBytes(element: Element, shape: readonly number[], bytes: Uin
   return { element, shape, identity: bytes, resident: bytes, home: resident };
 }
 
-/** Holds a copy of a typed array, because its owner may write to it later. */
-export function heldCopy(array: TypedArray): Held {
-  const bytes = new Uint8Array(array.byteLength);
-  bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
-  return heldBytes(array[Symbol.toStringTag], [array.length], bytes);
-}
-
 // --- capture and restore
 
 /** Whether a value is a typed array that plain data may hold: of one of this realm's classes itself, not of a subclass. */

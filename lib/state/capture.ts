@@ -15,7 +15,7 @@ import { partNames } from "./part_names.ts";
 import { beside, hidden } from "./properties.ts";
 import { isPlainRecord, shown } from "../validation/mod.ts";
 import { join, kindOf, maxDepth, type Named, type Node, record } from "./tree.ts";
-import { type Held, heldCopy, isTypedArray, type TypedArray } from "./array.ts";
+import { type Held, heldBytes, isTypedArray, type TypedArray } from "./array.ts";
 
 // --- types
 
@@ -103,6 +103,13 @@ function siteOf(context: CaptureContext, at: Origin, inner: Origin = at): Site {
       throw cannotCapture(sub === undefined ? at.path : `${at.path}/${sub}`, expected, found);
     },
   };
+}
+
+/** Holds a copy of a typed array, because its owner may write to it later. */
+function heldCopy(array: TypedArray): Held {
+  const bytes = new Uint8Array(array.byteLength);
+  bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+  return heldBytes(array[Symbol.toStringTag], [array.length], bytes);
 }
 
 // --- capture and restore

@@ -7,25 +7,7 @@
  *
  * @module
  */
-export {
-  converted,
-  type DType,
-  type Element,
-  elementBytes,
-  elementValues,
-  fits,
-  type Held,
-  heldBytes,
-  type Home,
-  isDType,
-  isElement,
-  isTypedArray,
-  packStrings,
-  sizeOf,
-  type TypedArray,
-  typedView,
-  unpackStrings,
-} from "./array.ts";
+export * from "./array.ts";
 export {
   type ArrayNode,
   arraysOf,
@@ -43,6 +25,7 @@ export {
   type Node,
   nodesByPath,
   record,
+  type Scalar,
   segment,
   type StateTree,
   unwrap,

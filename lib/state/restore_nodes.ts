@@ -152,11 +152,7 @@ function restoreObject(context: RestoreContext, kind: AnyKind, state: Node, at: 
     else if (problems.list.length === 0) report(context, path, "class", `${name} that can be built`, "one that cannot");
     return () => null;
   }
-  if (!kind.is(object)) {
-    const found = describeLive(context.liveKinds, object);
-    report(context, path, "kind", `${withArticle(kind.name)}, as in the snapshot`, found);
-    return () => object;
-  }
+  if (!checkKind(context, kind, object, path)) return () => object;
   const found = otherUse(context, object as object, path);
   if (found !== undefined) {
     report(context, path, "sharing", "a separate object, as in the snapshot", found);
@@ -166,6 +162,14 @@ function restoreObject(context: RestoreContext, kind: AnyKind, state: Node, at: 
   objects.paths.set(object as object, path);
   if (!inFields) context.fields.usedElsewhere.add(object);
   return kind.restore(state, targetAt(context, path, inFields, false), object);
+}
+
+/** Reports a live value that is not of the saved kind. */
+function checkKind(context: RestoreContext, kind: AnyKind, live: unknown, path: string): boolean {
+  if (kind.is(live)) return true;
+  const found = describeLive(context.liveKinds, live);
+  report(context, path, "kind", `${withArticle(kind.name)}, as in the snapshot`, found);
+  return false;
 }
 
 /** Where else an object is used, if the snapshot has a separate object there; undefined if it has not. */
@@ -180,11 +184,7 @@ function otherUse({ objects }: RestoreContext, object: object, path: string): st
 export function restoreValue(context: RestoreContext, kind: AnyKind, state: Node, at: Destination): Lazy<unknown> {
   const { path, live, inFields } = at;
   const isLive = live !== noLiveValue && live !== null;
-  if (isLive && !kind.is(live)) {
-    const found = describeLive(context.liveKinds, live);
-    report(context, path, "kind", `${withArticle(kind.name)}, as in the snapshot`, found);
-    return () => live;
-  }
+  if (isLive && !checkKind(context, kind, live, path)) return () => live;
   if (!inFields) context.fields.usedElsewhere.add(live);
   return kind.restore(state, targetAt(context, path, inFields), isLive ? live : undefined);
 }

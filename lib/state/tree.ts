@@ -52,7 +52,7 @@ export type Branch =
   | { readonly is: "aside"; readonly state: Node };
 
 /** One function per case of a {@link Node}; each receives the argument that was passed along with the node. */
-export interface NodeCases<A, At = void> {
+interface NodeCases<A, At = void> {
   readonly scalar: (value: Scalar, at: At) => A;
   readonly list: (items: readonly Node[], at: At) => A;
   readonly record: (entries: readonly Named[], at: At) => A;
@@ -166,7 +166,7 @@ interface Visit {
 }
 
 /** Visits a node and every descendant that is not a scalar, parents first, in the tree's order. */
-export function visitNodes(node: Node, path: string, visit: (node: Node, path: string) => void): void {
+function visitNodes(node: Node, path: string, visit: (node: Node, path: string) => void): void {
   visit(node, path);
   visitChildren(node, { path, visit });
 }

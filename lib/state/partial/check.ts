@@ -15,18 +15,6 @@ import { isWithin, type Side, stateNode, type Tree, type Trees, userName } from 
 
 // --- types
 
-/** What a merge found or did at one path. */
-export type Note =
-  | { readonly is: "restored" | "kept" | "skipped"; readonly path: string }
-  | { readonly is: "converted"; readonly path: string; readonly from: string; readonly to: string }
-  /** A saved part whose live counterpart was kept. */
-  | { readonly is: "replaced"; readonly saved: string; readonly live: string }
-  /** A live list of which something is restored. */
-  | { readonly is: "list"; readonly path: string; readonly positions: Positions }
-  /** A list whose order its kind has checked. */
-  | { readonly is: "checked"; readonly path: string }
-  | { readonly is: "problem"; readonly problem: Problem };
-
 /** A component of the merged tree, at any depth, and the side that it comes from. */
 export type MergedObject = Extract<Branch, { readonly is: "kind" }> & { readonly at: string; readonly side: Side };
 
@@ -38,37 +26,19 @@ export interface MergeState {
   /** For the nodes of each side that are in the merged tree, their path there. */
   readonly placed: Readonly<Record<Side, Map<string, string>>>;
   readonly objects: MergedObject[];
-  readonly notes: Note[];
-}
-
-/** A trainable variable or layer of the merged tree: its shape as text, and the component that it is in. */
-interface Trained {
-  readonly component: string;
-  readonly shape: string;
-  readonly side: Side;
-  readonly at: string;
-}
-
-// --- notes
-
-/** The notes of one sort. */
-function select<Is extends Note["is"]>(notes: readonly Note[], is: Is): readonly Extract<Note, { readonly is: Is }>[] {
-  return notes.filter((note): note is Extract<Note, { readonly is: Is }> => note.is === is);
-}
-
-function pathsOf(notes: readonly Note[], is: "restored" | "kept" | "skipped" | "checked"): readonly string[] {
-  return notes.flatMap((note) => note.is === is ? [note.path] : []);
-}
-
-/** The problem of a list whose items are in another order than the saved ones. */
-export function orderProblem(path: string): Problem {
-  return {
-    path,
-    kind: "config",
-    expected: "the parts on both sides in the live order",
-    found:
-      "another order in the snapshot: build the live one as it was saved, or `skip` the saved and `keep` the live one",
-  };
+  readonly problems: Problem[];
+  /** Live parts that were taken from the saved tree, and that were kept. */
+  readonly restored: string[];
+  readonly kept: string[];
+  /** Saved parts that were left out. */
+  readonly skipped: string[];
+  readonly converted: { readonly path: string; readonly from: string; readonly to: string }[];
+  /** Saved parts whose live counterparts were kept. */
+  readonly replaced: { readonly saved: string; readonly live: string }[];
+  /** Live lists of which something is restored. */
+  readonly lists: Map<string, Positions>;
+  /** Those of them whose order their kind has checked. */
+  readonly checkedLists: Set<string>;
 }
 
 // --- optimizer slots
@@ -149,7 +119,7 @@ function isReorderedBelow(merged: MergeState, list: string): boolean {
 }
 
 /** Whether a kept component has the trained parts of the saved one, by name, in another order. */
-function isRenumbered(merged: MergeState, component: string, trained: readonly Trained[]): boolean {
+function isRenumbered(merged: MergeState, component: string, trained: readonly MergedObject[]): boolean {
   const { saved, live } = merged.trees;
   if (trained.some(({ side }) => side === "saved")) return false;
   const before = [...saved.nodes].flatMap(([path, node]) =>
@@ -165,12 +135,8 @@ function isRenumbered(merged: MergeState, component: string, trained: readonly T
  */
 function misalignedSlots(merged: MergeState, reordered: readonly string[]): readonly MergedObject[] {
   const inside = misalignedInside(merged);
-  const trained = merged.objects.flatMap((object): readonly Trained[] => {
-    const { at, side } = object;
-    const shape = trainedShape(merged, object);
-    return shape === undefined ? [] : [{ component: componentOf(at), shape, side, at }];
-  });
-  const groups = [...Map.groupBy(trained, ({ component }) => component)];
+  const trained = merged.objects.filter((object) => trainedShape(merged, object) !== undefined);
+  const groups = [...Map.groupBy(trained, ({ at }) => componentOf(at))];
   const inOtherOrder = new Set([
     ...reordered.filter((list) => isReorderedBelow(merged, list)).map(componentOf),
     ...groups.filter(([component, group]) => isRenumbered(merged, component, group)).map(([component]) => component),
@@ -183,7 +149,7 @@ function misalignedSlots(merged: MergeState, reordered: readonly string[]): read
   const fitting = new Set(
     groups.filter(([component, group]) =>
       !inOtherOrder.has(component) && group.every(({ side }) => side === group[0]?.side)
-    ).map(([, group]) => group.map(({ shape }) => shape).join(";")),
+    ).map(([, group]) => group.map((object) => trainedShape(merged, object)).join(";")),
   );
   const outside = ownersOfSlots(merged, "saved")
     .filter((owner) => groups.length > 0 && !fitting.has(slotShapes(merged, owner).join(";")));
@@ -191,6 +157,17 @@ function misalignedSlots(merged: MergeState, reordered: readonly string[]): read
 }
 
 // --- the merged tree
+
+/** The problem of a list whose items are in another order than the saved ones. */
+export function orderProblem(path: string): Problem {
+  return {
+    path,
+    kind: "config",
+    expected: "the parts on both sides in the live order",
+    found:
+      "another order in the snapshot: build the live one as it was saved, or `skip` the saved and `keep` the live one",
+  };
+}
 
 /** The creation order of objects: the live one, in which restored objects take each other's places in the saved order. */
 function creationOrder({ trees, placed }: MergeState, keepsLiveOrder: (kind: string) => boolean): Encoded["order"] {
@@ -208,16 +185,11 @@ function creationOrder({ trees, placed }: MergeState, keepsLiveOrder: (kind: str
 }
 
 /** The problems of names in `convert` below which no tensor was converted. */
-function conversionProblems({ options, notes }: MergeState): readonly Problem[] {
-  const done = select(notes, "converted");
-  return options.converts
-    .filter(({ paths }) => paths.length > 0 && !done.some(({ path }) => paths.some((outer) => isWithin(path, outer))))
-    .map(({ name }) => ({
-      path: name,
-      kind: "dtype",
-      expected: "a tensor of another dtype to convert",
-      found: "none",
-    }));
+function conversionProblems({ options, converted }: MergeState): readonly Problem[] {
+  const isDone = (outer: string): boolean => converted.some(({ path }) => isWithin(path, outer));
+  const expected = "a tensor of another dtype to convert";
+  return options.converts.filter(({ paths }) => paths.length > 0 && !paths.some(isDone))
+    .map(({ name }) => ({ path: name, kind: "dtype", expected, found: "none" }));
 }
 
 /** The problems of restored optimizers whose slots would be applied to other variables. */
@@ -236,14 +208,10 @@ function slotProblems(merged: MergeState, reordered: readonly string[], isSavedO
 export function checkMerge(
   merged: MergeState,
 ): { readonly order: Encoded["order"]; readonly problems: readonly Problem[] } {
-  const { options, kindNamed, notes } = merged;
-  const reordered = select(notes, "list").flatMap(({ path, positions }) => keepsOrder(positions) ? [] : [path]);
-  const checked = pathsOf(notes, "checked");
-  const problems = [
-    ...options.problems,
-    ...select(notes, "problem").map(({ problem }) => problem),
-    ...reordered.filter((path) => !checked.includes(path)).map(orderProblem),
-  ];
+  const { options, kindNamed, lists, checkedLists } = merged;
+  const reordered = [...lists].flatMap(([path, positions]) => keepsOrder(positions) ? [] : [path]);
+  const unchecked = reordered.filter((path) => !checkedLists.has(path));
+  const problems = [...options.problems, ...merged.problems, ...unchecked.map(orderProblem)];
   // Kept slots belong to variables in the live order, restored ones to variables in the saved order.
   const areKept = ownersOfSlots(merged, "live").length > 0;
   const order = creationOrder(merged, (kind) => areKept && kindNamed(kind)?.reorder !== undefined);
@@ -260,17 +228,16 @@ export function checkMerge(
 }
 
 /** The report of a merge. */
-export function reportOf({ notes, options, trees }: MergeState, { only }: Selection): RestoredParts {
-  const kept = pathsOf(notes, "kept");
+export function reportOf(
+  { restored, kept, skipped, converted, options, trees }: MergeState,
+  { only }: Selection,
+): RestoredParts {
   const components = trees.live.encoded.components.map(([name]) => join("", name));
   return {
-    restored: [
-      ...pathsOf(notes, "restored"),
-      ...(only === undefined ? components.filter((path) => !kept.includes(path)) : []),
-    ],
+    restored: only === undefined ? [...restored, ...components.filter((path) => !kept.includes(path))] : restored,
     kept,
-    skipped: [...options.skipped, ...pathsOf(notes, "skipped")],
+    skipped: [...options.skipped, ...skipped],
     renamed: options.renamed,
-    converted: select(notes, "converted").map(({ path, from, to }) => ({ path, from, to })),
+    converted,
   };
 }

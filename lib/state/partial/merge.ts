@@ -25,7 +25,7 @@ import {
 } from "../mod.ts";
 import type { Problem, ProblemKind } from "../../errors/mod.ts";
 import { matchLists } from "./match.ts";
-import { checkMerge, type MergeState, type Note, orderProblem, reportOf } from "./check.ts";
+import { checkMerge, type MergeState, orderProblem, reportOf } from "./check.ts";
 import { type Resolved, resolveOptions, sideAt } from "./resolve.ts";
 import type { RestoredParts, Selection } from "./options.ts";
 import { isWithin, type LocatedNode, type Side, stateNode, treeOf, type Trees } from "./trees.ts";
@@ -84,13 +84,20 @@ function startMerge(trees: Trees, kinds: readonly AnyKind[], options: Resolved):
     references: partsBelow(trees.live, kindNamed, ({ parts }) => parts?.refers),
     placed: { saved: new Map(), live: new Map() },
     objects: [],
-    notes: [],
+    problems: [],
+    restored: [],
+    kept: [],
+    skipped: [],
+    converted: [],
+    replaced: [],
+    lists: new Map(),
+    checkedLists: new Set(),
     deferred: [],
   };
 }
 
-function addProblem({ notes }: Merging, path: string, kind: ProblemKind, expected: string, found: string): void {
-  notes.push({ is: "problem", problem: { path, kind, expected, found } });
+function addProblem({ problems }: Merging, path: string, kind: ProblemKind, expected: string, found: string): void {
+  problems.push({ path, kind, expected, found });
 }
 
 /** A record whose entries are merged after everything else. */
@@ -141,9 +148,9 @@ function copyShared(merging: Merging, side: Side, target: string, at: string): N
 }
 
 /** The live path of a saved part, if it or a part around it was kept instead. */
-function keptInstead({ notes }: Merging, path: string): string | undefined {
-  const found = notes.find((note) => note.is === "replaced" && isWithin(path, note.saved));
-  return found?.is === "replaced" ? `${found.live}${path.slice(found.saved.length)}` : undefined;
+function keptInstead({ replaced }: Merging, path: string): string | undefined {
+  const found = replaced.find(({ saved }) => isWithin(path, saved));
+  return found && `${found.live}${path.slice(found.saved.length)}`;
 }
 
 const copyContent: (node: Node, to: Copying) => Node = fold<Node, Copying>({
@@ -177,7 +184,7 @@ function convertDtype(merging: Merging, node: ArrayNode, at: string): Node {
     addProblem(merging, at, "value", `${from} values that are the same as ${to}`, held);
     return live;
   }
-  merging.notes.push({ is: "converted", path: at, from, to });
+  merging.converted.push({ path: at, from, to });
   return { ...node, held };
 }
 
@@ -185,16 +192,20 @@ function convertDtype(merging: Merging, node: ArrayNode, at: string): Node {
 
 /** The part at a live path, below a part that is taken from the side `outer`. */
 function mergePart(merging: Merging, outer: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
-  const { trees, options: { divided }, options, fields, placed, notes, deferred } = merging;
+  const { trees, options: { divided }, options, fields, placed, deferred } = merging;
   const at = live.path;
   if (deferred !== undefined && fields.live.has(at)) {
     return defer(merging, (last) => mergePart(last, outer, saved, live));
   }
   const side = sideAt(options, at, outer);
-  if (side === "saved" && outer === "live") notes.push({ is: "restored", path: at });
+  if (side === "saved" && outer === "live") merging.restored.push(at);
   const isWhole = !divided.live.has(at) && !(saved !== undefined && divided.saved.has(saved.path));
   if (isWhole && side === "live") {
-    notes.push(...keptNotes(options, saved, live));
+    if (live.node !== null && !options.keptNames.has(at)) {
+      merging.kept.push(at);
+      if (saved !== undefined) merging.skipped.push(saved.path);
+    }
+    if (saved !== undefined) merging.replaced.push({ saved: saved.path, live: at });
     return copy(merging, "live", live, at);
   }
   if (saved === undefined && side === "saved") {
@@ -205,7 +216,7 @@ function mergePart(merging: Merging, outer: Side, saved: LocatedNode | undefined
   if (isWhole && saved !== undefined) {
     // A list that is restored without its component keeps its order, but the component may use that order differently.
     if (outer === "live" && Array.isArray(saved.node)) {
-      notes.push({ is: "list", path: at, positions: new Map(saved.node.map((_: Node, i) => [i, i])) });
+      merging.lists.set(at, new Map(saved.node.map((_: Node, i) => [i, i])));
     }
     return copy(merging, "saved", saved, at);
   }
@@ -220,20 +231,6 @@ function mergePart(merging: Merging, outer: Side, saved: LocatedNode | undefined
   if (from !== undefined) placed.saved.set(from.path, at);
   placed.live.set(at, at);
   return mergeContent(merging, side, from, live);
-}
-
-/** What is noted where a live part is kept whole. */
-function keptNotes(
-  { keptNames }: Resolved,
-  saved: LocatedNode | undefined,
-  { node, path }: LocatedNode,
-): readonly Note[] {
-  const isReported = node !== null && !keptNames.has(path);
-  return [
-    ...(isReported ? [{ is: "kept", path } as const] : []),
-    ...(isReported && saved !== undefined ? [{ is: "skipped", path: saved.path } as const] : []),
-    ...(saved === undefined ? [] : [{ is: "replaced", saved: saved.path, live: path } as const]),
-  ];
 }
 
 /** The content of a part that both sides have; that of one side if they are of different kinds. */
@@ -261,15 +258,15 @@ function mergeContent(merging: Merging, side: Side, saved: LocatedNode | undefin
 
 /** A merged state that its kind has aligned with the live order of its lists. */
 function alignLists(merging: Merging, kind: string, merged: Node, saved: Node, live: Node, at: string): Node {
-  const { kindNamed, notes, options } = merging;
+  const { kindNamed, options, lists, checkedLists } = merging;
   const align = kindNamed(kind)?.parts?.moved;
   if (align === undefined || !isCase(live, "record")) return merged;
   return live.entries.reduce((state, [list]) => {
     const path = join(at, list);
-    const found = notes.findLast((note) => note.is === "list" && note.path === path);
-    const aligned = found?.is === "list" ? align(state, saved, live, list, found.positions) : undefined;
+    const positions = lists.get(path);
+    const aligned = positions && align(state, saved, live, list, positions);
     if (aligned === undefined) return state;
-    notes.push({ is: "checked", path });
+    checkedLists.add(path);
     const { problem } = aligned;
     if (problem !== undefined && sideAt(options, `${at}/${problem.at}`, "saved") === "saved") {
       addProblem(merging, `${at}/${problem.at}`, "config", problem.expected, problem.found);
@@ -301,7 +298,7 @@ function mergeRecords(
   saved: LocatedNode | undefined,
   live: LocatedNode,
 ): ReturnType<typeof record> {
-  const { options, notes } = merging;
+  const { options, skipped } = merging;
   const rest = new Map(namedParts(saved).filter(([, { path }]) => !options.taken.has(path)));
   const entries = namedParts(live).flatMap(([name, place]): readonly Named[] => {
     const renamed = renamedTo(merging, place.path);
@@ -313,7 +310,7 @@ function mergeRecords(
     return isMissing ? [] : [[name, mergePart(merging, side, from, place)]];
   });
   if (side === "live") {
-    for (const { path } of rest.values()) notes.push({ is: "skipped", path });
+    for (const { path } of rest.values()) skipped.push(path);
     return record(entries);
   }
   const added = [...rest].map(([name, part]): Named => [name, copy(merging, "saved", part, join(live.path, name))]);
@@ -321,15 +318,14 @@ function mergeRecords(
 }
 
 function mergeLists(merging: Merging, side: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
-  const { trees, options, notes } = merging;
+  const { trees, options } = merging;
   const { items, left, positions, isReordered } = matchLists(trees, options, side, saved, live);
-  if (positions !== undefined) notes.push({ is: "list", path: live.path, positions });
-  if (isReordered) notes.push({ is: "problem", problem: orderProblem(live.path) });
+  if (positions !== undefined) merging.lists.set(live.path, positions);
+  if (isReordered) merging.problems.push(orderProblem(live.path));
   for (const { path } of left) {
-    if (side === "live") notes.push({ is: "skipped", path });
-    else {
-      addProblem(merging, path, "extra", "a live part to restore it into", "none: name it in `skip` or in `rename`");
-    }
+    const found = "none: name it in `skip` or in `rename`";
+    if (side === "live") merging.skipped.push(path);
+    else addProblem(merging, path, "extra", "a live part to restore it into", found);
   }
   return items.map((item) => mergePart(merging, side, renamedTo(merging, item.live.path) ?? item.saved, item.live));
 }
