@@ -131,14 +131,11 @@ function damageRemedy(older: Damaged["older"]): string {
 
 const loading: Sentences<"NoCheckpoint" | "Damaged" | "NewerFormat"> = {
   NoCheckpoint: ({ location, checkpoint, available }) => {
-    const found = available.length === 0
-      ? "holds no checkpoint"
-      : `holds checkpoints ${available.slice(-listed).join(", ")}`;
+    const held = available.slice(-listed).join(", ");
+    const found = `${location} ${held === "" ? "holds no checkpoint" : `holds checkpoints ${held}`}`;
     return checkpoint === undefined
-      ? `${location} ${found}: save one first, or use resume, which starts with fresh components if the store is empty`
-      : `Expected checkpoint ${checkpoint}, but ${location} ${found}${
-        available.length === 0 ? "" : ": load one of them"
-      }`;
+      ? `${found}: save one first, or use resume, which starts with fresh components if the store is empty`
+      : `Expected checkpoint ${checkpoint}, but ${found}${held === "" ? "" : ": load one of them"}`;
   },
   Damaged: ({ checkpoint, problems, older }) =>
     `Checkpoint ${checkpoint} is damaged. Nothing was changed.${problemLines(problems)}\n${damageRemedy(older)}`,
@@ -233,9 +230,8 @@ function divergenceText({ from, step, resumed, path, expected, found, element, c
   const where = path === "" ? "" : `${path}${element === undefined ? "" : `, element ${element}`}: `;
   const elements = count === undefined || count < 2 ? "" : ` (${count} elements differ)`;
   const others = places < 2 ? "" : `; ${places} places differ in all`;
-  return `Resumed ${resumed} after ${
-    countText(from, "batches")
-  }, it differs from the uninterrupted run, first ${when}: ` +
+  const batches = countText(from, "batches");
+  return `Resumed ${resumed} after ${batches}, it differs from the uninterrupted run, first ${when}: ` +
     `${where}expected ${expected}, found ${found}${elements}${others}. `;
 }
 

@@ -14,7 +14,7 @@ import { overlapping, type View } from "./overlapping_views.ts";
 import { partNames } from "./part_names.ts";
 import { beside, hidden } from "./properties.ts";
 import { isPlainRecord, shown } from "../validation/mod.ts";
-import { join, kindOf, maxDepth, type Named, type Node, record } from "./tree.ts";
+import { isWithin, join, kindOf, maxDepth, type Named, type Node, record } from "./tree.ts";
 import { type Held, heldBytes, isTypedArray, type TypedArray } from "./array.ts";
 
 // --- types
@@ -197,7 +197,7 @@ function captureObject(context: CaptureContext, value: object, at: Origin, codec
     context.paths.set(value, path);
     return codec === undefined ? captureContent(context, value, at) : captureBy(context, codecKind(codec), value, at);
   }
-  const isAncestor = earlier === "" || path === earlier || path.startsWith(`${earlier}/`);
+  const isAncestor = earlier === "" || isWithin(path, earlier);
   // Fields are captured last, so they may refer to the object or the model that they belong to.
   if (isAncestor && (!inFields || isMadeOfParts(value))) {
     throw cannotCapture(
@@ -266,9 +266,7 @@ function captureTypedArray(context: CaptureContext, value: TypedArray, at: Origi
 
 function captureRecord(context: CaptureContext, value: object, at: Origin): Node {
   checkProperties(value, at.path);
-  return record(
-    Object.entries(value).map(([name, child]): Named => [name, captureChild(context, child, at, name)]),
-  );
+  return record(Object.entries(value).map(([name, child]): Named => [name, captureChild(context, child, at, name)]));
 }
 
 function captureList(context: CaptureContext, value: readonly unknown[], at: Origin): Node {

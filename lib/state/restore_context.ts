@@ -11,7 +11,7 @@ import type { Encoded } from "./capture.ts";
 import type { AnyKind, Codecs } from "./kind.ts";
 import type { Problem, ProblemKind } from "../errors/mod.ts";
 import { type Overridden, overridden } from "./overridden.ts";
-import { isCase, type Node, nodesByPath } from "./tree.ts";
+import { isCase, type Node, nodesByPath, outerPaths } from "./tree.ts";
 
 // --- types
 
@@ -146,11 +146,10 @@ export function compareLive(context: RestoreContext, at: Destination, live: unkn
 
 /** Whether building the object that encloses a path builds the object there, too. */
 export function isBuiltByParent({ nodes, kinds }: RestoreContext, path: string): boolean {
-  for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) {
-    const node = nodes.get(path.slice(0, end));
-    if (isCase(node, "kind") && kinds.get(node.kind)?.buildsParts) return true;
-  }
-  return false;
+  return outerPaths(path).some((outer) => {
+    const node = nodes.get(outer);
+    return isCase(node, "kind") && kinds.get(node.kind)?.buildsParts;
+  });
 }
 
 /** Whether a path is within fields whose restore is deferred. */

@@ -139,6 +139,17 @@ export function join(path: string, name: string | number): string {
   return path === "" ? last : `${path}/${last}`;
 }
 
+/** Whether a path is another one or below it. */
+export function isWithin(path: string, outer: string): boolean {
+  return path === outer || path.startsWith(`${outer}/`);
+}
+
+/** The paths above a path, from the nearest up; without the root. */
+export function outerPaths(path: string): readonly string[] {
+  const end = path.lastIndexOf("/");
+  return end < 0 ? [] : [path.slice(0, end), ...outerPaths(path.slice(0, end))];
+}
+
 /** The children of a node, each with its path. A kind and its state have the same path. */
 export const children: (node: Node, path: string) => readonly (readonly [path: string, child: Node])[] = fold({
   scalar: () => [],

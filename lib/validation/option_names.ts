@@ -37,11 +37,7 @@ function editDistance(a: string, b: string): number {
 }
 
 /** The name nearest to a misspelt one, within the edit distance allowed for words of that length. */
-function nearest(
-  found: string,
-  names: readonly string[],
-  allowed: (letters: number) => number,
-): string | undefined {
+function nearest(found: string, names: readonly string[], allowed: (letters: number) => number): string | undefined {
   // Longer words misspell none of these names, and take long to compare.
   if (found.length > 60) return undefined;
   return names.map((name) => ({ name, far: editDistance(found, name) }))
@@ -70,12 +66,7 @@ function notOptions(of: string, options: unknown): TypeError {
  * @param names A record with the names that it accepts.
  * @param remedy The remedy if no name is near; it follows a colon.
  */
-export function checkOptionNames(
-  of: string,
-  options: unknown,
-  names: object,
-  remedy: string = "leave it out",
-): void {
+export function checkOptionNames(of: string, options: unknown, names: object, remedy: string = "leave it out"): void {
   if (!isPlainRecord(options)) throw notOptions(of, options);
   if (options["_tag"] === "Store" && Object.hasOwn(names, "to")) {
     throw new TypeError(`Expected the options of ${of} to be a record of options, found a store: write { to: store }`);

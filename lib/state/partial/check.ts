@@ -6,12 +6,12 @@
  *
  * @module
  */
-import { type AnyKind, type Branch, type Encoded, entry, isCase, join, type Node } from "../mod.ts";
+import { type AnyKind, type Branch, type Encoded, entry, isCase, isWithin, join, type Node } from "../mod.ts";
 import type { Problem } from "../../errors/mod.ts";
 import { isPermutation, keepsOrder, type Positions } from "./match.ts";
 import type { Resolved } from "./resolve.ts";
 import type { RestoredParts, Selection } from "./options.ts";
-import { isWithin, type Side, stateNode, type Tree, type Trees, userName } from "./trees.ts";
+import { type Side, stateNode, type Tree, type Trees, userName } from "./trees.ts";
 
 // --- types
 

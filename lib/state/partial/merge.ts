@@ -18,6 +18,7 @@ import {
   isBranch,
   isCase,
   isDType,
+  isWithin,
   join,
   type Named,
   type Node,
@@ -28,7 +29,7 @@ import { matchLists } from "./match.ts";
 import { checkMerge, type MergeState, orderProblem, reportOf } from "./check.ts";
 import { type Resolved, resolveOptions, sideAt } from "./resolve.ts";
 import type { RestoredParts, Selection } from "./options.ts";
-import { isWithin, type LocatedNode, type Side, stateNode, treeOf, type Trees } from "./trees.ts";
+import { type LocatedNode, type Side, stateNode, treeOf, type Trees } from "./trees.ts";
 
 // --- types
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Encoded, entry, isCase, type Node, nodesByPath, unwrap } from "../mod.ts";
+import { type Encoded, entry, isCase, type Node, nodesByPath, outerPaths, unwrap } from "../mod.ts";
 
 // --- types
 
@@ -51,16 +51,7 @@ export function userName(tree: Tree, node: Node): string | undefined {
   return typeof name === "string" ? name : undefined;
 }
 
-/** Whether a path is another one or below it. */
-export function isWithin(path: string, outer: string): boolean {
-  return path === outer || path.startsWith(`${outer}/`);
-}
-
 /** Every path above some paths, with the root `""`. */
 export function pathsAbove(paths: Iterable<string>): ReadonlySet<string> {
-  const found = new Set<string>([""]);
-  for (const path of paths) {
-    for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) found.add(path.slice(0, end));
-  }
-  return found;
+  return new Set(["", ...[...paths].flatMap(outerPaths)]);
 }
