@@ -3,6 +3,8 @@
  *
  * A wrong argument is the caller's mistake and throws a `TypeError`; a wrong stored value is a left of its codec. Both give the same sentences.
  *
+ * Read `types`, then `option_names`.
+ *
  * Promises: every objection is listed, each with its path; a misspelled option is answered with the nearest name.
  *
  * @module

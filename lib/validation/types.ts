@@ -2,7 +2,7 @@
  * Validation with io-ts: named types for arguments and stored values, and the sentences about what breaks them.
  *
  * The name of a type completes the sentence "Expected x to be …". {@link demand} throws these sentences as a `TypeError`, for arguments;
- * a codec ({@link plainCodec}) gives them in its left, for stored values. Everything is checked by `validate`: the `is` of `t.array` skips
+ * a codec made by {@link plainCodec} gives them in its left, for stored values. Everything is checked by `validate`: the `is` of `t.array` skips
  * the holes of sparse arrays.
  *
  * @module
