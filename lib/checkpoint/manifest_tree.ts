@@ -12,12 +12,13 @@ import { isPlainRecord } from "../validation/mod.ts";
 import {
   type ArrayNode,
   type Element,
+  fold,
   type Held,
-  isBranch,
   isElement,
   maxDepth,
   type Named,
   type Node,
+  type Scalar,
   segment,
 } from "../state/mod.ts";
 
@@ -65,6 +66,12 @@ function quote(text: string): string {
   return /^[\w ./:-]*$/.test(text) ? `"${text}"` : JSON.stringify(text);
 }
 
+function scalarText(value: Scalar): string {
+  if (typeof value === "string") return quote(value);
+  if (typeof value === "number") return JSON.stringify(numberToJson(value));
+  return typeof value === "bigint" ? `{"bigint":"${value}"}` : `${value}`;
+}
+
 /**
  * A component as JSON text. It is built as text because a component may have a hundred thousand nodes.
  *
@@ -80,25 +87,15 @@ export function componentText(
     for (const { node, spec } of arrays) positions.set(node, `${index},${quote(spec.name)}`);
   }
   const named = ([name, node]: Named): string => `[${quote(name)},${text(node)}]`;
-  const text = (node: Node): string => {
-    if (typeof node === "string") return quote(node);
-    if (typeof node === "number") return JSON.stringify(numberToJson(node));
-    if (typeof node === "bigint") return `{"bigint":"${node}"}`;
-    if (typeof node !== "object" || node === null) return `${node}`;
-    if (!isBranch(node)) return `[${node.map(text).join()}]`;
-    switch (node.is) {
-      case "array":
-        return `{"array":["${node.held.element}",[${node.held.shape}],${positions.get(node)}]}`;
-      case "shared":
-        return `{"shared":${quote(node.path)}}`;
-      case "aside":
-        return `{"aside":${text(node.state)}}`;
-      case "kind":
-        return `{"kind":${quote(node.kind)},"state":${text(node.state)}}`;
-      case "record":
-        return `{"record":[${node.entries.map(named).join()}]}`;
-    }
-  };
+  const text: (node: Node) => string = fold({
+    scalar: scalarText,
+    list: (items) => `[${items.map((item) => text(item)).join()}]`,
+    record: (entries) => `{"record":[${entries.map(named).join()}]}`,
+    array: (node) => `{"array":["${node.held.element}",[${node.held.shape}],${positions.get(node)}]}`,
+    kind: (kind, state) => `{"kind":${quote(kind)},"state":${text(state)}}`,
+    shared: (path) => `{"shared":${quote(path)}}`,
+    aside: (state) => `{"aside":${text(state)}}`,
+  });
   return named(component);
 }
 

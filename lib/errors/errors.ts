@@ -244,3 +244,10 @@ export type DogearError = RestoreError | SaveError | LoadError | LoaderError | D
 export function mismatch(problems: readonly Problem[]): Mismatch {
   return { _tag: "Mismatch", problems };
 }
+
+// --- combinators
+
+/** The `_tag` of a value, if it has one. */
+export function tagOf(value: unknown): unknown {
+  return Object(value)._tag;
+}

@@ -6,34 +6,23 @@
  * @module
  */
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import type {
-  CursorMismatch,
-  Damaged,
-  DataFailed,
-  DeviceFailed,
-  Divergence,
-  DogearError,
-  Mismatch,
-  NewerFormat,
-  NoCheckpoint,
-  NotResumable,
-  Overtaken,
-  Problem,
-  ProcessFailed,
-  Released,
-  ResumeCause,
-  SourceFailed,
-  StepFailed,
-  StepWentBack,
-  Stopped,
-  StoreFailed,
+import {
+  type Damaged,
+  type Divergence,
+  type DogearError,
+  type Mismatch,
+  type Problem,
+  type ResumeCause,
+  type StepFailed,
+  type StoreFailed,
+  tagOf,
 } from "./errors.ts";
 
 // --- types
 
-/** A function to a sentence for each of these errors. */
-type Sentences<Errors extends DogearError> = {
-  readonly [Tag in Errors["_tag"]]: (error: Extract<Errors, { readonly _tag: Tag }>) => string;
+/** For each of these tags, the sentence of its error. */
+type Sentences<Tags extends DogearError["_tag"]> = {
+  readonly [Tag in Tags]: (error: Extract<DogearError, { readonly _tag: Tag }>) => string;
 };
 
 // --- parts of sentences
@@ -70,7 +59,7 @@ function trainingText(
     "data, arguments, model and callbacks that it began with; or use another store";
 }
 
-const restoring: Sentences<Mismatch | Released> = {
+const restoring: Sentences<"Mismatch" | "Released"> = {
   Mismatch: ({ training, problems }) => {
     if (training !== undefined) return trainingText(training, problems);
     const remedy = problems.every(({ kind }) => kind === "memory")
@@ -109,7 +98,7 @@ function storeRemedy({ operation, code }: StoreFailed): string {
   return remedies[code] ?? "check the path and its disk, then try again";
 }
 
-const storing: Sentences<StoreFailed | DeviceFailed | Overtaken | StepWentBack> = {
+const storing: Sentences<"StoreFailed" | "DeviceFailed" | "Overtaken" | "StepWentBack"> = {
   StoreFailed: (error) =>
     `Cannot ${error.operation} ${error.path} (${error.code}): ${error.message}` +
     `${readings.includes(error.operation) ? "" : ". Earlier checkpoints are intact"}; ${storeRemedy(error)}`,
@@ -140,16 +129,13 @@ function damageRemedy(older: Damaged["older"]): string {
     : `Checkpoint ${older} verifies: load it with { checkpoint: ${older} } or { fallback: true }`;
 }
 
-const loading: Sentences<NoCheckpoint | Damaged | NewerFormat> = {
+const loading: Sentences<"NoCheckpoint" | "Damaged" | "NewerFormat"> = {
   NoCheckpoint: ({ location, checkpoint, available }) => {
-    const found = available.length === 0
-      ? "holds no checkpoint"
-      : `holds checkpoints ${available.slice(-listed).join(", ")}`;
+    const held = available.slice(-listed).join(", ");
+    const found = `${location} ${held === "" ? "holds no checkpoint" : `holds checkpoints ${held}`}`;
     return checkpoint === undefined
-      ? `${location} ${found}: save one first, or use resume, which starts with fresh components if the store is empty`
-      : `Expected checkpoint ${checkpoint}, but ${location} ${found}${
-        available.length === 0 ? "" : ": load one of them"
-      }`;
+      ? `${found}: save one first, or use resume, which starts with fresh components if the store is empty`
+      : `Expected checkpoint ${checkpoint}, but ${found}${held === "" ? "" : ": load one of them"}`;
   },
   Damaged: ({ checkpoint, problems, older }) =>
     `Checkpoint ${checkpoint} is damaged. Nothing was changed.${problemLines(problems)}\n${damageRemedy(older)}`,
@@ -159,7 +145,7 @@ const loading: Sentences<NoCheckpoint | Damaged | NewerFormat> = {
 
 // --- data
 
-const reading: Sentences<CursorMismatch | DataFailed | SourceFailed> = {
+const reading: Sentences<"CursorMismatch" | "DataFailed" | "SourceFailed"> = {
   CursorMismatch: ({ problems }) =>
     `The data differs from the data that this run was trained on.${problemLines(problems)}\n` +
     "Give the loader the data and the shuffle seed that the cursor was made with, or begin again with Loader.start",
@@ -185,7 +171,7 @@ function stepText({ at, by, epoch, cause }: StepFailed): string {
     : `The callback ${by} threw ${where}The last checkpoint is intact: fix the callback and run again`;
 }
 
-const training: Sentences<StepFailed | Stopped> = {
+const training: Sentences<"StepFailed" | "Stopped"> = {
   StepFailed: stepText,
   Stopped: ({ signal, checkpoint }) =>
     checkpoint === undefined
@@ -244,13 +230,12 @@ function divergenceText({ from, step, resumed, path, expected, found, element, c
   const where = path === "" ? "" : `${path}${element === undefined ? "" : `, element ${element}`}: `;
   const elements = count === undefined || count < 2 ? "" : ` (${count} elements differ)`;
   const others = places < 2 ? "" : `; ${places} places differ in all`;
-  return `Resumed ${resumed} after ${
-    countText(from, "batches")
-  }, it differs from the uninterrupted run, first ${when}: ` +
+  const batches = countText(from, "batches");
+  return `Resumed ${resumed} after ${batches}, it differs from the uninterrupted run, first ${when}: ` +
     `${where}expected ${expected}, found ${found}${elements}${others}. `;
 }
 
-const proving: Sentences<NotResumable | ProcessFailed> = {
+const proving: Sentences<"NotResumable" | "ProcessFailed"> = {
   NotResumable: ({ cause, divergence, evidence }) => {
     const [found, remedy] = causes[cause];
     const calls = evidence.length === 0 ? "" : `: ${evidence.slice(0, listed).join("; ")}`;
@@ -265,7 +250,7 @@ const proving: Sentences<NotResumable | ProcessFailed> = {
 
 // --- combinators
 
-const sentences: Sentences<DogearError> = {
+const sentences: Sentences<DogearError["_tag"]> = {
   ...restoring,
   ...storing,
   ...loading,
@@ -289,16 +274,13 @@ const sentences: Sentences<DogearError> = {
  * ```
  */
 export function explain(error: DogearError): string {
-  const { _tag } = Object(error) as { readonly _tag?: unknown };
-  if (typeof _tag !== "string" || !Object.hasOwn(sentences, _tag)) throw notAnError(error);
-  return (sentences[error._tag] as (error: DogearError) => string)(error);
-}
-
-function notAnError(found: unknown): TypeError {
-  const { _tag } = Object(found) as { readonly _tag?: unknown };
-  const what = found instanceof Error ? "an Error" : typeof _tag === "string" ? JSON.stringify(_tag) : typeof found;
-  return new TypeError(
-    `Expected an error of dogear with its _tag, found ${what}: pass the left of a result, or the cause of what runOrThrow threw`,
+  const tag = tagOf(error);
+  if (typeof tag === "string" && Object.hasOwn(sentences, tag)) {
+    return (sentences[error._tag] as (error: DogearError) => string)(error);
+  }
+  const found = error instanceof Error ? "an Error" : typeof tag === "string" ? JSON.stringify(tag) : typeof error;
+  throw new TypeError(
+    `Expected an error of dogear with its _tag, found ${found}: pass the left of a result, or the cause of what runOrThrow threw`,
   );
 }
 
@@ -315,8 +297,7 @@ function errorWith(message: string, cause: unknown): Error {
 /** The sentence of an error value of the toolkit, if it is one: the error of another library may have the same tag and other fields. */
 function sentenceIfKnown(error: unknown): string | undefined {
   try {
-    const sentence: unknown = explain(error as DogearError);
-    return typeof sentence === "string" ? sentence : undefined;
+    return explain(error as DogearError);
   } catch {
     return undefined;
   }
@@ -331,8 +312,7 @@ function sentenceIfKnown(error: unknown): string | undefined {
  */
 export function toError(error: unknown): Error {
   if (error instanceof Error) return error;
-  const fields = Object(error) as { readonly _tag?: unknown; readonly message?: unknown };
-  return errorWith(sentenceIfKnown(error) ?? String(fields.message ?? fields._tag ?? error), error);
+  return errorWith(sentenceIfKnown(error) ?? String(Object(error).message ?? tagOf(error) ?? error), error);
 }
 
 /**

@@ -7,7 +7,7 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import type { DeviceFailed, StoreFailed } from "./errors.ts";
+import { type DeviceFailed, type StoreFailed, tagOf } from "./errors.ts";
 import { toError } from "./explain.ts";
 
 // --- constructors
@@ -32,9 +32,9 @@ export function isAllocation(cause: unknown): boolean {
 }
 
 /** The failure of a device that is the cause of an exception, if it is one. */
-export function deviceFailure(cause: unknown): DeviceFailed | undefined {
-  const { _tag } = Object(cause instanceof Error ? cause.cause : undefined) as { readonly _tag?: unknown };
-  return _tag === "DeviceFailed" ? (cause as { readonly cause: DeviceFailed }).cause : undefined;
+function deviceFailure(thrown: unknown): DeviceFailed | undefined {
+  const cause: unknown = thrown instanceof Error ? thrown.cause : undefined;
+  return tagOf(cause) === "DeviceFailed" ? cause as DeviceFailed : undefined;
 }
 
 /** An exception of the runtime as a failure of the store; undefined for a programmer's mistake and for an exception of a callback. */
@@ -44,6 +44,17 @@ function storeFailure(cause: unknown, operation: string, path: string): StoreFai
   const { name, message, code } = toError(cause) as Error & { readonly code?: unknown };
   const systemCode = isAllocation(cause) ? "ENOMEM" : typeof code === "string" ? code : name;
   return { _tag: "StoreFailed", operation, path, code: systemCode, message };
+}
+
+/** Runs a task; what it throws before it returns a promise rejects the promise, too. */
+async function attempt<Failure, A>(task: TaskEither<Failure, A>): Promise<E.Either<Failure, A>> {
+  return await task();
+}
+
+/** The left of an exception that is a failure; any other exception is thrown again. */
+function failedOr<Failure>(thrown: unknown, failure: Failure | undefined): E.Either<Failure, never> {
+  if (failure === undefined) throw thrown;
+  return E.left(failure);
 }
 
 // --- combinators
@@ -59,28 +70,12 @@ export function guarded<Failure, A>(
   path: string,
   task: TaskEither<Failure, A>,
 ): TaskEither<Failure | StoreFailed, A> {
-  return async () => {
-    try {
-      return await task();
-    } catch (cause) {
-      const failure = storeFailure(cause, operation, path);
-      if (failure === undefined) throw cause;
-      return E.left(failure);
-    }
-  };
+  return () => attempt(task).catch((thrown) => failedOr(thrown, storeFailure(thrown, operation, path)));
 }
 
 /** A task in which the failure of a device is a left; other exceptions pass through. */
 export function orDeviceFailed<Failure, A>(task: TaskEither<Failure, A>): TaskEither<Failure | DeviceFailed, A> {
-  return async () => {
-    try {
-      return await task();
-    } catch (cause) {
-      const failure = deviceFailure(cause);
-      if (failure === undefined) throw cause;
-      return E.left(failure);
-    }
-  };
+  return () => attempt(task).catch((thrown) => failedOr(thrown, deviceFailure(thrown)));
 }
 
 /**
@@ -91,9 +86,8 @@ export function orDeviceFailed<Failure, A>(task: TaskEither<Failure, A>): TaskEi
 export function captured<A>(path: string, capture: () => A): E.Either<StoreFailed | DeviceFailed, A> {
   try {
     return E.right(capture());
-  } catch (cause) {
-    const failure = deviceFailure(cause) ?? (isAllocation(cause) ? storeFailure(cause, "capture", path) : undefined);
-    if (failure === undefined) throw cause;
-    return E.left(failure);
+  } catch (thrown) {
+    const failure = deviceFailure(thrown);
+    return failedOr(thrown, failure ?? (isAllocation(thrown) ? storeFailure(thrown, "capture", path) : undefined));
   }
 }

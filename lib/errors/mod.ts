@@ -8,36 +8,6 @@
  *
  * @module
  */
-export {
-  type CursorMismatch,
-  type Damaged,
-  type DataFailed,
-  type DeviceFailed,
-  type Divergence,
-  type DogearError,
-  type FitError,
-  type LoaderError,
-  type LoadError,
-  type Mismatch,
-  mismatch,
-  type NewerFormat,
-  type NoCheckpoint,
-  type NotResumable,
-  type Overtaken,
-  type Problem,
-  type ProblemKind,
-  type ProcessFailed,
-  type ProveError,
-  type Released,
-  type RestoreError,
-  type ResumeCause,
-  type SaveError,
-  type SourceFailed,
-  type StepFailed,
-  type StepWentBack,
-  type Stopped,
-  type StoreFailed,
-  type TrainError,
-} from "./errors.ts";
+export * from "./errors.ts";
 export { explain, runOrThrow, toError } from "./explain.ts";
 export { captured, guarded, isAllocation, orDeviceFailed, theirs } from "./guard.ts";

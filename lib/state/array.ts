@@ -25,19 +25,8 @@ export type TypedArray =
   | BigInt64Array
   | BigUint64Array;
 
-/** The name of a {@link TypedArray}'s constructor. */
-export type TypedArrayName =
-  | "Float32Array"
-  | "Float64Array"
-  | "Int8Array"
-  | "Int16Array"
-  | "Int32Array"
-  | "Uint8Array"
-  | "Uint8ClampedArray"
-  | "Uint16Array"
-  | "Uint32Array"
-  | "BigInt64Array"
-  | "BigUint64Array";
+/** The name of a {@link TypedArray}'s class. */
+export type TypedArrayName = TypedArray[typeof Symbol.toStringTag];
 
 /** The element type of a held array: a tensor's dtype, or the name of a typed array's class. */
 export type Element = DType | TypedArrayName;
@@ -71,13 +60,7 @@ export interface Home {
   readonly release: (held: Held) => void;
 }
 
-interface TypedArrayClass {
-  readonly BYTES_PER_ELEMENT: number;
-  readonly prototype: TypedArray;
-  new (buffer: ArrayBuffer, byteOffset: number, length: number): TypedArray;
-}
-
-const typedArrayClasses: Readonly<Record<TypedArrayName, TypedArrayClass>> = {
+const typedArrayClasses = {
   Float32Array,
   Float64Array,
   Int8Array,
@@ -114,24 +97,12 @@ export function heldBytes(element: Element, shape: readonly number[], bytes: Uin
   return { element, shape, identity: bytes, resident: bytes, home: resident };
 }
 
-/** Holds a copy of a typed array, because its owner may write to it later. */
-export function heldCopy(array: TypedArray): Held {
-  const bytes = new Uint8Array(array.byteLength);
-  bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
-  return heldBytes(typedArrayName(array), [array.length], bytes);
-}
-
 // --- capture and restore
 
 /** Whether a value is a typed array that plain data may hold: of one of this realm's classes itself, not of a subclass. */
 export function isTypedArray(u: unknown): u is TypedArray {
   return ArrayBuffer.isView(u) &&
     Object.values(typedArrayClasses).some((array) => Object.getPrototypeOf(u) === array.prototype);
-}
-
-/** The name of a typed array's class. */
-export function typedArrayName(array: TypedArray): TypedArrayName {
-  return array.constructor.name as TypedArrayName;
 }
 
 /** Whether a name is that of an {@link Element}. */
@@ -160,10 +131,14 @@ export function sizeOf(shape: readonly number[]): number {
  * @param name The class of the array.
  * @param bytes The array's bytes, a whole number of elements.
  */
-export function typedView(name: TypedArrayName, bytes: Uint8Array): TypedArray {
-  const array = typedArrayClasses[name];
+export function typedView<Name extends TypedArrayName>(
+  name: Name,
+  bytes: Uint8Array,
+): Extract<TypedArray, { readonly [Symbol.toStringTag]: Name }> {
+  const array = typedArrayClasses[name] as Float64ArrayConstructor;
   const aligned = bytes.byteOffset % array.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
-  return new array(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / array.BYTES_PER_ELEMENT);
+  const length = aligned.byteLength / array.BYTES_PER_ELEMENT;
+  return new array(aligned.buffer as ArrayBuffer, aligned.byteOffset, length) as never;
 }
 
 /** Packs the elements of a string tensor: for each its byte length (32 bits, little-endian), then its bytes. */
@@ -203,10 +178,10 @@ export function fits(element: Element, shape: readonly number[], bytes: Uint8Arr
 
 /** The numbers that an array's bytes are. A complex tensor gives both parts alternately, a string tensor its bytes. */
 export function elementValues({ element }: Held, bytes: Uint8Array): ArrayLike<number | bigint> {
-  if (element === "float32" || element === "complex64") return typedView("Float32Array", bytes) as Float32Array;
-  if (element === "int32") return typedView("Int32Array", bytes) as Int32Array;
+  if (element === "float32" || element === "complex64") return typedView("Float32Array", bytes);
+  if (element === "int32") return typedView("Int32Array", bytes);
   if (element === "bool" || element === "string") return bytes;
-  return typedView(element, bytes) as ArrayLike<number | bigint>;
+  return typedView(element, bytes);
 }
 
 /** The dtypes that can be converted into each other, each with the class of its bytes. */

@@ -14,8 +14,8 @@ import { overlapping, type View } from "./overlapping_views.ts";
 import { partNames } from "./part_names.ts";
 import { beside, hidden } from "./properties.ts";
 import { isPlainRecord, shown } from "../validation/mod.ts";
-import { join, kindOf, maxDepth, type Named, type Node, record } from "./tree.ts";
-import { type Held, heldCopy, isTypedArray, type TypedArray } from "./array.ts";
+import { isWithin, join, kindOf, maxDepth, type Named, type Node, record } from "./tree.ts";
+import { type Held, heldBytes, isTypedArray, type TypedArray } from "./array.ts";
 
 // --- types
 
@@ -47,7 +47,8 @@ interface CaptureContext {
   readonly paths: Map<object, string>;
   /** The objects of each kind whose order of creation is state. */
   readonly ordered: Map<AnyKind, Map<object, string>>;
-  readonly views: Map<ArrayBufferLike, View[]>;
+  /** The typed arrays of the user's plain data. */
+  readonly views: View[];
   /** The captures of fields, which run last and may add more. */
   readonly deferred: (() => void)[];
   readonly held: Held[];
@@ -104,6 +105,13 @@ function siteOf(context: CaptureContext, at: Origin, inner: Origin = at): Site {
   };
 }
 
+/** Holds a copy of a typed array, because its owner may write to it later. */
+function heldCopy(array: TypedArray): Held {
+  const bytes = new Uint8Array(array.byteLength);
+  bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+  return heldBytes(array[Symbol.toStringTag], [array.length], bytes);
+}
+
 // --- capture and restore
 
 /**
@@ -130,7 +138,7 @@ export function capture(components: object, kinds: readonly AnyKind[], codecs: C
       names: partNames(components, common),
       paths: new Map([[components, ""]]),
       ordered: new Map(),
-      views: new Map(),
+      views: [],
       deferred: [],
       held,
     };
@@ -164,7 +172,7 @@ function captureComponent(context: CaptureContext, name: string, value: unknown,
 function captureValue(context: CaptureContext, value: unknown, at: Origin): Node {
   switch (typeof value) {
     case "number":
-      return captureNumber(value);
+      return Number.isNaN(value) ? NaN : value;
     case "boolean":
     case "bigint":
       return value;
@@ -180,10 +188,6 @@ function captureValue(context: CaptureContext, value: unknown, at: Origin): Node
   }
 }
 
-function captureNumber(n: number): number {
-  return Number.isNaN(n) ? NaN : n;
-}
-
 /** Captures an object, or a reference to it if it has been captured. */
 function captureObject(context: CaptureContext, value: object, at: Origin, codec?: Codec): Node {
   const { path, depth, inFields } = at;
@@ -193,7 +197,7 @@ function captureObject(context: CaptureContext, value: object, at: Origin, codec
     context.paths.set(value, path);
     return codec === undefined ? captureContent(context, value, at) : captureBy(context, codecKind(codec), value, at);
   }
-  const isAncestor = earlier === "" || path === earlier || path.startsWith(`${earlier}/`);
+  const isAncestor = earlier === "" || isWithin(path, earlier);
   // Fields are captured last, so they may refer to the object or the model that they belong to.
   if (isAncestor && (!inFields || isMadeOfParts(value))) {
     throw cannotCapture(
@@ -256,19 +260,13 @@ function captureTypedArray(context: CaptureContext, value: TypedArray, at: Origi
     throw cannotCapture(at.path, "an array that has its buffer", found);
   }
   checkItems(value, at.path);
-  if (!at.isDerived) {
-    const views = context.views.get(buffer) ?? [];
-    views.push({ array: value, path: at.path });
-    context.views.set(buffer, views);
-  }
+  if (!at.isDerived) context.views.push({ array: value, path: at.path });
   return siteOf(context, at).hold(heldCopy(value));
 }
 
 function captureRecord(context: CaptureContext, value: object, at: Origin): Node {
   checkProperties(value, at.path);
-  return record(
-    Object.entries(value).map(([name, child]): Named => [name, captureChild(context, child, at, name)]),
-  );
+  return record(Object.entries(value).map(([name, child]): Named => [name, captureChild(context, child, at, name)]));
 }
 
 function captureList(context: CaptureContext, value: readonly unknown[], at: Origin): Node {
@@ -287,7 +285,7 @@ function captureList(context: CaptureContext, value: readonly unknown[], at: Ori
 
 /** Captures a child of plain data. Most are scalars, whose paths are not made. */
 function captureChild(context: CaptureContext, value: unknown, at: Origin, part: string | number): Node {
-  if (typeof value === "number") return captureNumber(value);
+  if (typeof value === "number") return Number.isNaN(value) ? NaN : value;
   if (value === null || typeof value === "boolean" || (typeof value === "string" && !at.inFields)) return value;
   return captureValue(context, value, partOrigin(at, part));
 }
@@ -310,12 +308,9 @@ function checkItems(value: readonly unknown[] | TypedArray, path: string): void 
 }
 
 /** Rejects typed arrays that share bytes. */
-function checkViews(views: ReadonlyMap<ArrayBufferLike, readonly View[]>): void {
-  for (const ofBuffer of views.values()) {
-    const pair = overlapping(ofBuffer);
-    if (pair === undefined) continue;
-    const [first, second] = pair;
-    const expected = `an array with its own buffer, such as its slice(), or the very array at ${first.path}`;
-    throw cannotCapture(second.path, expected, `another view of the bytes of ${first.path}`);
-  }
+function checkViews(views: readonly View[]): void {
+  const [first, second] = overlapping(views) ?? [];
+  if (first === undefined || second === undefined) return;
+  const expected = `an array with its own buffer, such as its slice(), or the very array at ${first.path}`;
+  throw cannotCapture(second.path, expected, `another view of the bytes of ${first.path}`);
 }

@@ -2,18 +2,19 @@
  * The list of differences between two states.
  *
  * It reads bytes, so it is a task. What is saved aside is not compared. Plain data is compared by value; objects that train are compared by
- * what they share, too. First the two trees become pairs of nodes, then each pair is compared alone.
+ * what they share, too. One walk over both trees finds every difference but those of arrays, whose bytes are read afterwards.
  *
  * @module
  */
+import type { Lazy } from "fp-ts/lib/function.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import { Buffer } from "node:buffer";
 import type { Encoded } from "./capture.ts";
 import {
   dereference,
   isBranch,
+  isCase,
   isPlain,
-  isReference,
   isScalar,
   join,
   kindOf,
@@ -43,20 +44,6 @@ export interface Difference {
 /** All places at which two states differ; empty when they are equal, by bits. */
 export type Differences = readonly Difference[];
 
-/** The nodes that two states have at one path, references resolved. Undefined: that state has none. */
-interface Pair {
-  readonly path: string;
-  readonly left: Node | undefined;
-  readonly right: Node | undefined;
-}
-
-/** Objects that one state shares at a path, and the other one does not: a difference in itself. */
-interface SharingPair extends Pair {
-  /** The path at which each state has the same object first; undefined: here. */
-  readonly firstLeft: string | undefined;
-  readonly firstRight: string | undefined;
-}
-
 /** One path in both states: by names, and each node's own path, which differs from it below a reference. */
 interface PairedPath {
   readonly path: string;
@@ -64,97 +51,17 @@ interface PairedPath {
   readonly right: string;
 }
 
-/** What has been paired, by its own path, so that nothing is compared twice. */
-interface PairedBefore {
-  /** The path by names of each object of the left state. */
-  readonly left: Map<string, string>;
-  readonly right: Map<string, string>;
-  /** The pairs of plain data that were reached through a reference. */
-  readonly plain: Set<string>;
-}
-
-/** Both states while they are paired. */
-interface PairContext {
+/** Two states while they are compared. */
+interface Comparison {
   readonly leftNodes: ReadonlyMap<string, Node>;
   readonly rightNodes: ReadonlyMap<string, Node>;
-  readonly before: PairedBefore;
-  /** The result: pairs that may differ. */
-  readonly pairs: (Pair | SharingPair)[];
-}
-
-// --- constructors
-
-/** Every pair of nodes that may differ, in the order of the left state; then what only the right one has. */
-function pairsOf(left: Encoded, right: Encoded): readonly (Pair | SharingPair)[] {
-  const context: PairContext = {
-    leftNodes: nodesByPath(left.components),
-    rightNodes: nodesByPath(right.components),
-    before: { left: new Map(), right: new Map(), plain: new Set() },
-    pairs: [],
-  };
-  pairEntries(context, left.components, right.components, { path: "", left: "", right: "" });
-  return context.pairs;
-}
-
-function pairEntries(context: PairContext, left: readonly Named[], right: readonly Named[], at: PairedPath): void {
-  const rest = new Map(stateEntries(right));
-  for (const [name, node] of stateEntries(left)) {
-    const other = rest.get(name);
-    if (other === undefined) context.pairs.push({ path: join(at.path, name), left: node, right: undefined });
-    else pairChildren(context, node, other, name, at);
-    rest.delete(name);
-  }
-  for (const [name, node] of rest) context.pairs.push({ path: join(at.path, name), left: undefined, right: node });
-}
-
-function pairLists(context: PairContext, left: readonly Node[], right: readonly Node[], at: PairedPath): void {
-  for (let i = 0; i < Math.max(left.length, right.length); i++) {
-    const [a, b] = [left[i], right[i]];
-    if (a !== undefined && b !== undefined) pairChildren(context, a, b, i, at);
-    else context.pairs.push({ path: join(at.path, i), left: a, right: b });
-  }
-}
-
-function pairChildren(context: PairContext, left: Node, right: Node, name: string | number, at: PairedPath): void {
-  // Most scalars are equal: their paths are not made.
-  if (isScalar(left) && Object.is(left, right)) return;
-  pairNodes(context, left, right, {
-    path: join(at.path, name),
-    left: join(at.left, name),
-    right: join(at.right, name),
-  });
-}
-
-/** Pairs two nodes and what is in them, unless they were paired at an earlier path. */
-function pairNodes(context: PairContext, givenLeft: Node, givenRight: Node, at: PairedPath): void {
-  const { pairs, before } = context;
-  const [a, left] = dereference(givenLeft, at.left, context.leftNodes);
-  const [b, right] = dereference(givenRight, at.right, context.rightNodes);
-  if (kindOf(a) === kindOf(b) && !isPlain(a) && isBranch(b)) {
-    const [firstLeft, firstRight] = [before.left.get(left), before.right.get(right)];
-    if (firstLeft !== firstRight) pairs.push({ path: at.path, left: a, right: b, firstLeft, firstRight });
-    if (firstLeft !== undefined || firstRight !== undefined) return;
-    before.left.set(left, at.path);
-    before.right.set(right, at.path);
-  } else if (isReference(givenLeft) || isReference(givenRight)) {
-    const key = JSON.stringify([left, right]);
-    if (before.plain.has(key)) return;
-    before.plain.add(key);
-  }
-  pairContents(context, a, b, { path: at.path, left, right });
-}
-
-/** Pairs the children of two nodes of one kind. Nodes without children are a pair themselves. */
-function pairContents(context: PairContext, a: Node, b: Node, at: PairedPath): void {
-  if (Array.isArray(a) && Array.isArray(b)) return pairLists(context, a, b, at);
-  if (isBranch(a) && isBranch(b)) {
-    if (a.is === "record" && b.is === "record") return pairEntries(context, a.entries, b.entries, at);
-    if (a.is === "kind" && b.is === "kind" && a.kind === b.kind) {
-      const pairStates = isReference(a.state) || isReference(b.state) ? pairNodes : pairContents;
-      return pairStates(context, a.state, b.state, at);
-    }
-  }
-  context.pairs.push({ path: at.path, left: a, right: b });
+  /** For the own path of each object of the left state that was compared, its path by names. */
+  readonly leftPaths: Map<string, string>;
+  readonly rightPaths: Map<string, string>;
+  /** The pairs of plain data that were reached through a reference, so that none is compared twice. */
+  readonly plain: Set<string>;
+  /** The differences, and comparisons of arrays, which read bytes. */
+  readonly found: (Difference | Lazy<Promise<Difference | undefined>>)[];
 }
 
 // --- combinators
@@ -169,29 +76,87 @@ function pairContents(context: PairContext, a: Node, b: Node, at: PairedPath): v
  */
 export function differences(left: Encoded, right: Encoded): Task<Differences> {
   return async () => {
-    const found: Difference[] = [];
-    for (const pair of pairsOf(left, right)) {
-      const arrays = heldPair(pair);
-      const difference = arrays === undefined ? compareNode(pair) : await compareArrays(pair.path, ...arrays);
-      if (difference !== undefined) found.push(difference);
+    const comparison: Comparison = {
+      leftNodes: nodesByPath(left.components),
+      rightNodes: nodesByPath(right.components),
+      leftPaths: new Map(),
+      rightPaths: new Map(),
+      plain: new Set(),
+      found: [],
+    };
+    compareEntries(comparison, left.components, right.components, { path: "", left: "", right: "" });
+    const differences: Difference[] = [];
+    for (const found of comparison.found) {
+      const difference = typeof found === "function" ? await found() : found;
+      if (difference !== undefined) differences.push(difference);
     }
-    return found;
+    return differences;
   };
 }
 
-/** How two nodes differ in themselves; undefined if they do not. */
-function compareNode(pair: Pair | SharingPair): Difference | undefined {
-  const { path, left, right } = pair;
-  if (right === undefined) return left === undefined ? undefined : { path, kind: "missing", left: shownNode(left) };
-  if (left === undefined) return { path, kind: "extra", right: shownNode(right) };
-  if ("firstLeft" in pair) {
-    const { firstLeft, firstRight } = pair;
-    return { path, kind: "value", left: shownShare(left, firstLeft), right: shownShare(right, firstRight) };
+function compareEntries(context: Comparison, left: readonly Named[], right: readonly Named[], at: PairedPath): void {
+  const rest = new Map(stateEntries(right));
+  for (const [name, node] of stateEntries(left)) {
+    compareChildren(context, node, rest.get(name), name, at);
+    rest.delete(name);
   }
-  if (kindOf(left) !== kindOf(right)) return { path, kind: "kind", left: shownNode(left), right: shownNode(right) };
-  if (!isScalar(left) || Object.is(left, right)) return undefined;
-  const numbers = typeof left === "number" && typeof right === "number";
-  return { path, kind: "value", left, right, ...(numbers ? { count: 1, largest: Math.abs(left - right) } : {}) };
+  for (const [name, node] of rest) compareChildren(context, undefined, node, name, at);
+}
+
+function compareChildren(
+  context: Comparison,
+  left: Node | undefined,
+  right: Node | undefined,
+  name: string | number,
+  at: PairedPath,
+): void {
+  // Most scalars are equal: their paths are not made.
+  if (left !== undefined && isScalar(left) && Object.is(left, right)) return;
+  const path = join(at.path, name);
+  if (right === undefined) context.found.push({ path, kind: "missing", left: shownNode(left as Node) });
+  else if (left === undefined) context.found.push({ path, kind: "extra", right: shownNode(right) });
+  else compareNodes(context, left, right, { path, left: join(at.left, name), right: join(at.right, name) });
+}
+
+/** Compares two nodes and what is in them, unless they were compared at an earlier path. */
+function compareNodes(context: Comparison, givenLeft: Node, givenRight: Node, { path, ...own }: PairedPath): void {
+  const { found, leftPaths, rightPaths, plain } = context;
+  const [a, left] = dereference(givenLeft, own.left, context.leftNodes);
+  const [b, right] = dereference(givenRight, own.right, context.rightNodes);
+  if (kindOf(a) === kindOf(b) && !isPlain(a) && isBranch(b)) {
+    const [firstLeft, firstRight] = [leftPaths.get(left), rightPaths.get(right)];
+    if (firstLeft !== firstRight) {
+      found.push({ path, kind: "value", left: shownShare(a, firstLeft), right: shownShare(b, firstRight) });
+    }
+    if (firstLeft !== undefined || firstRight !== undefined) return;
+    leftPaths.set(left, path);
+    rightPaths.set(right, path);
+  } else if (isCase(givenLeft, "shared") || isCase(givenRight, "shared")) {
+    const key = JSON.stringify([left, right]);
+    if (plain.has(key)) return;
+    plain.add(key);
+  }
+  compareContents(context, a, b, { path, left, right });
+}
+
+function compareContents(context: Comparison, a: Node, b: Node, at: PairedPath): void {
+  const { found } = context;
+  const { path } = at;
+  if (Array.isArray(a) && Array.isArray(b)) {
+    for (let i = 0; i < Math.max(a.length, b.length); i++) compareChildren(context, a[i], b[i], i, at);
+  } else if (isCase(a, "record") && isCase(b, "record")) {
+    compareEntries(context, a.entries, b.entries, at);
+  } else if (isCase(a, "kind") && isCase(b, "kind") && a.kind === b.kind) {
+    const compareStates = isCase(a.state, "shared") || isCase(b.state, "shared") ? compareNodes : compareContents;
+    compareStates(context, a.state, b.state, at);
+  } else if (kindOf(a) !== kindOf(b)) {
+    found.push({ path, kind: "kind", left: shownNode(a), right: shownNode(b) });
+  } else if (isCase(a, "array") && isCase(b, "array")) {
+    found.push(() => compareArrays(path, a.held, b.held));
+  } else if (isScalar(a) && !Object.is(a, b)) {
+    const numbers = typeof a === "number" && typeof b === "number";
+    found.push({ path, kind: "value", left: a, right: b, ...(numbers && { count: 1, largest: Math.abs(a - b) }) });
+  }
 }
 
 function shownNode(node: Node): unknown {
@@ -200,17 +165,6 @@ function shownNode(node: Node): unknown {
 
 function shownShare(node: Node, first: string | undefined): unknown {
   return first === undefined ? shownNode(node) : `shared with ${first}`;
-}
-
-/** The arrays of a pair that must be compared by their bytes. */
-function heldPair(pair: Pair | SharingPair): readonly [Held, Held] | undefined {
-  const { left, right } = pair;
-  if (left === undefined || right === undefined || "firstLeft" in pair || kindOf(left) !== kindOf(right)) {
-    return undefined;
-  }
-  return isBranch(left) && left.is === "array" && isBranch(right) && right.is === "array"
-    ? [left.held, right.held]
-    : undefined;
 }
 
 async function compareArrays(path: string, a: Held, b: Held): Promise<Difference | undefined> {

@@ -12,7 +12,7 @@
  * @module
  */
 import type * as t from "io-ts";
-import type { Problem, ProblemKind } from "../errors/mod.ts";
+import { type Problem, type ProblemKind, tagOf } from "../errors/mod.ts";
 import { shown } from "../validation/mod.ts";
 import { entry, kindOf, type Named, type Node, type StateTree } from "./tree.ts";
 import type { Held } from "./array.ts";
@@ -192,10 +192,6 @@ export function valueKind<A>(
       return () => decoded.right;
     },
   };
-}
-
-function tagOf(u: unknown): unknown {
-  return typeof u === "object" && u !== null && "_tag" in u ? u._tag : undefined;
 }
 
 /** The kind of the values of a user's codec. */

@@ -1,31 +1,15 @@
 /**
  * State: the capture of components as a tree of nodes, and their restore from one, as pure tree work that knows no TensorFlow.js.
  *
- * Read `array` and `tree` for the data, `kind` for the handler of one sort of object, then `capture` and `restore`, then `state_id` and `diff`.
+ * Read `array` and `tree` for the data, `kind` for the handler of one sort of object, and `capture`; then `restore`, which plans with
+ * `restore_context` and `restore_nodes`; then `state_id` and `diff`. `part_names`, `properties` and `overlapping_views` help to capture,
+ * `live_value` and `overridden` to restore.
  *
  * Promises: *no trace*, *canonical* and *all or nothing*: a restore first plans and lists every problem, and commits only if there is none.
  *
  * @module
  */
-export {
-  converted,
-  type DType,
-  type Element,
-  elementBytes,
-  elementValues,
-  fits,
-  type Held,
-  heldBytes,
-  type Home,
-  isDType,
-  isElement,
-  isTypedArray,
-  packStrings,
-  sizeOf,
-  type TypedArray,
-  typedView,
-  unpackStrings,
-} from "./array.ts";
+export * from "./array.ts";
 export {
   type ArrayNode,
   arraysOf,
@@ -33,14 +17,19 @@ export {
   type Branch,
   children,
   entry,
+  fold,
   isBranch,
+  isCase,
+  isWithin,
   join,
   kindOf,
   maxDepth,
   type Named,
   type Node,
   nodesByPath,
+  outerPaths,
   record,
+  type Scalar,
   segment,
   type StateTree,
   unwrap,

@@ -18,19 +18,15 @@ export interface View {
 /**
  * The first two views of one buffer that overlap.
  *
- * @param views The views of one buffer, in the order of the capture.
+ * @param views Views of any buffers, in the order of the capture.
  * @returns The two views in that order, or undefined if no bytes are shared.
  */
-export function overlapping(views: readonly View[]): readonly [first: View, second: View] | undefined {
-  if (views.length < 2) return undefined;
-  const sorted = views.filter(({ array }) => array.byteLength > 0)
-    .toSorted((a, b) => a.array.byteOffset - b.array.byteOffset);
-  let last = sorted[0];
-  for (const view of sorted.slice(1)) {
-    if (last !== undefined && view.array.byteOffset < endOf(last)) {
-      return views.indexOf(last) < views.indexOf(view) ? [last, view] : [view, last];
-    }
-    last = view;
+export function overlapping(views: readonly View[]): readonly View[] | undefined {
+  for (const ofBuffer of Map.groupBy(views, ({ array }) => array.buffer).values()) {
+    const sorted = ofBuffer.filter(({ array }) => array.byteLength > 0)
+      .toSorted((a, b) => a.array.byteOffset - b.array.byteOffset);
+    const second = sorted.findIndex(({ array }, i) => i > 0 && array.byteOffset < endOf(sorted[i - 1]!));
+    if (second > 0) return ofBuffer.filter((view) => view === sorted[second - 1] || view === sorted[second]);
   }
   return undefined;
 }

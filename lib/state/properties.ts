@@ -63,11 +63,9 @@ export function beside(value: readonly unknown[] | TypedArray): PropertyKey | un
   const isArray = Array.isArray(value);
   const long = value.length > (isArray ? maxListed.array : maxListed.typedArray);
   if (long && isBare(value)) return undefined;
-  return Reflect.ownKeys(value).find((name) => {
-    if (isArray && name === "length") return false;
-    if (!isIndex(name)) return true;
-    return isArray && !long && hidden(value, name) !== undefined;
-  });
+  return Reflect.ownKeys(value).find((name) =>
+    isIndex(name) ? isArray && !long && hidden(value, name) !== undefined : !isArray || name !== "length"
+  );
 }
 
 /** Why a property is not plain data; undefined if it is. */

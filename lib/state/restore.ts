@@ -11,43 +11,25 @@
 import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
 import type { Lazy } from "fp-ts/lib/function.js";
-import { type AnyKind, type Codec, codecKind, codecPrefix, type Codecs, describeNode } from "./kind.ts";
+import { type Codec, codecKind, codecPrefix, describeNode } from "./kind.ts";
 import type { Encoded } from "./capture.ts";
 import { isAllocation, type Problem } from "../errors/mod.ts";
-import { encodedObjects } from "./live_value.ts";
-import type { Overridden } from "./overridden.ts";
 import {
   cleanUp,
   compareLive,
   isBuiltByParent,
+  noLiveValue,
   report,
   type RestoreContext,
   restoreContext,
+  type RestoreRequest,
   topLevel,
 } from "./restore_context.ts";
 import { objectAt, restoreNode, restoreValue, targetAt } from "./restore_nodes.ts";
-import { fresh, intoLive, noLiveValue } from "./restore_strategy.ts";
-import { shown } from "../validation/mod.ts";
-import { holdsComponents, isBranch, join, type Node, unwrap } from "./tree.ts";
+import { isPlainRecord, shown } from "../validation/mod.ts";
+import { holdsComponents, isCase, join, type Node, unwrap } from "./tree.ts";
 
 // --- types
-
-/** Live components by name. */
-export type Live = Readonly<Record<string, unknown>>;
-
-/** What to restore and how. */
-export interface RestoreOptions {
-  /** The kinds, in the order in which they are tried. */
-  readonly kinds: readonly AnyKind[];
-  /** The user's codecs by component name. */
-  readonly codecs: Codecs;
-  /** The live components to restore into; without them the components are built. */
-  readonly live?: Live | undefined;
-  /** Problems found earlier, which are listed with those of the restore. */
-  readonly problems?: readonly Problem[];
-  /** Receives the plain data that the live components have otherwise, before anything changes. */
-  readonly overrides?: Overridden[] | undefined;
-}
 
 /** The components of a plan by name; each value is valid once the plan is committed. */
 type Planned = readonly (readonly [name: string, value: Lazy<unknown>])[];
@@ -58,42 +40,34 @@ type Planned = readonly (readonly [name: string, value: Lazy<unknown>])[];
  * Restores components: all of them, or none.
  *
  * @param encoded What was captured.
- * @param options What to restore into, and with which kinds and codecs.
+ * @param request What to restore into, and with which kinds and codecs.
  * @returns The components; or every problem, and nothing live has changed.
  */
 export function restore(
   encoded: Encoded,
-  options: RestoreOptions,
+  request: RestoreRequest,
 ): Either<readonly Problem[], Record<string, unknown>> {
-  const context = contextOf(encoded, options);
-  return cleanedUpIfLeft(context, () => {
-    const planned = planRestore(context, encoded, options);
+  return cleanedUpIfLeft(restoreContext(encoded, request), (context, planned) => {
     const problems = context.problems.list;
-    return problems.length > 0 ? E.left(problems) : E.right(commitRestore(context, encoded, planned));
+    return problems.length > 0 ? E.left(problems) : E.right(commitRestore(context, planned));
   });
 }
 
 /** The problems that {@link restore} would report. Nothing is changed, whether or not it finds any. */
-export function problemsOfRestore(encoded: Encoded, options: RestoreOptions): readonly Problem[] {
-  const context = contextOf(encoded, options);
-  return E.toUnion(cleanedUpIfLeft<never>(context, () => {
-    planRestore(context, encoded, options);
-    return E.left(context.problems.list);
-  }));
+export function problemsOfRestore(encoded: Encoded, request: RestoreRequest): readonly Problem[] {
+  const context = restoreContext(encoded, request);
+  return E.toUnion(cleanedUpIfLeft<never>(context, () => E.left(context.problems.list)));
 }
 
+/** Plans a restore and continues with the plan. What throws is one more problem. */
 function cleanedUpIfLeft<A>(
   context: RestoreContext,
-  run: () => Either<readonly Problem[], A>,
+  next: (context: RestoreContext, planned: Planned) => Either<readonly Problem[], A>,
 ): Either<readonly Problem[], A> {
   const thrown = (error: unknown): readonly Problem[] => [...context.problems.list, problemOf(error)];
-  const result = E.flatten(E.tryCatch(run, thrown));
+  const result = E.flatten(E.tryCatch(() => next(context, planRestore(context)), thrown));
   if (E.isLeft(result)) cleanUp(context);
   return result;
-}
-
-function contextOf({ components }: Encoded, { kinds, live, problems = [], overrides }: RestoreOptions): RestoreContext {
-  return restoreContext({ components, kinds, strategy: live ? intoLive(live) : fresh, problems, overrides });
 }
 
 function problemOf(error: unknown): Problem {
@@ -104,22 +78,23 @@ function problemOf(error: unknown): Problem {
 }
 
 /** The plan: checks everything, makes what is fresh, and collects commits. Fields are planned last, because they may refer to everything. */
-function planRestore(context: RestoreContext, encoded: Encoded, { codecs, live }: RestoreOptions): Planned {
-  reportUnmatched(context, encoded, codecs, live);
-  if (live === undefined) buildInOrder(context, encoded);
-  const matched = encoded.components.filter(([name]) => live === undefined || Object.hasOwn(live, name));
-  const planned = matched.map(([name, node]) => [name, planComponent(context, codecs, name, node)] as const);
+function planRestore(context: RestoreContext): Planned {
+  const { encoded: { components }, live, fields } = context;
+  reportUnmatched(context);
+  if (live === undefined) buildInOrder(context);
+  const matched = components.filter(([name]) => live === undefined || Object.hasOwn(live, name));
+  const planned = matched.map(([name, node]) => [name, planComponent(context, name, node)] as const);
   // Fields may add fields of their own to the queue.
-  for (const { run } of context.fields.queue) run();
+  for (const { run } of fields.queue) run();
   return planned;
 }
 
 /** The commit: changes the live objects. Nothing in it may fail. */
-function commitRestore(context: RestoreContext, { order }: Encoded, planned: Planned): Record<string, unknown> {
-  const { actions, objects } = context;
+function commitRestore(context: RestoreContext, planned: Planned): Record<string, unknown> {
+  const { actions, encoded, kinds, objects } = context;
   for (const run of actions.commits) run();
-  for (const [name, paths] of order) {
-    const kind = context.kinds.get(name);
+  for (const [name, paths] of encoded.order) {
+    const kind = kinds.get(name);
     kind?.reorder?.(paths.flatMap((path) => objects.byPath.get(path) ?? []).filter((object) => kind.is(object)));
   }
   for (const run of actions.finishes) run();
@@ -129,29 +104,24 @@ function commitRestore(context: RestoreContext, { order }: Encoded, planned: Pla
 }
 
 /** Builds objects in the order in which the captured ones were created, where tfjs numbers them in that order. */
-function buildInOrder(context: RestoreContext, { order }: Encoded): void {
-  for (const [kind, paths] of order) {
+function buildInOrder(context: RestoreContext): void {
+  for (const [kind, paths] of context.encoded.order) {
     if (context.kinds.get(kind)?.reorder !== undefined) continue;
     for (const path of paths) if (!isBuiltByParent(context, path)) objectAt(context, path, false);
   }
 }
 
 /** Reports the live components, codecs and saved components that have no counterpart. */
-function reportUnmatched(
-  context: RestoreContext,
-  { components }: Encoded,
-  codecs: Codecs,
-  live: Live | undefined,
-): void {
+function reportUnmatched(context: RestoreContext): void {
+  const { encoded: { components }, codecs, live } = context;
   const saved = new Set(components.map(([name]) => name));
-  for (const [name, value] of Object.entries(live ?? {})) {
-    if (saved.has(name)) continue;
+  const unsaved = (of: object): readonly string[] => Object.keys(of).filter((name) => !saved.has(name));
+  for (const name of unsaved(live ?? {})) {
     const path = join("", name);
     const expected = `a component of this name in the snapshot, or the option keep: [${JSON.stringify(path)}]`;
-    report(context, path, "missing", expected, `none for the live one, ${shown(value)}`);
+    report(context, path, "missing", expected, `none for the live one, ${shown(live?.[name])}`);
   }
-  for (const name of Object.keys(codecs)) {
-    if (saved.has(name)) continue;
+  for (const name of unsaved(codecs)) {
     report(context, join("", name), "missing", "a component of this name for its codec", "nothing in the snapshot");
   }
   for (const [name, node] of components) {
@@ -162,20 +132,19 @@ function reportUnmatched(
   }
 }
 
-function planComponent(context: RestoreContext, codecs: Codecs, name: string, node: Node): Lazy<unknown> {
+function planComponent(context: RestoreContext, name: string, node: Node): Lazy<unknown> {
+  const { codecs } = context;
   const path = join("", name);
-  const live = context.strategy.component(name);
+  const live = context.live === undefined ? noLiveValue : context.live[name];
   const codec = Object.hasOwn(codecs, name) ? codecs[name] : undefined;
-  const kind = isBranch(node) && node.is === "kind" ? node.kind : undefined;
+  const kind = isCase(node, "kind") ? node.kind : undefined;
   if (codec === undefined && kind?.startsWith(codecPrefix)) {
     const expected = `the codec ${kind.slice(codecPrefix.length)} in options.codecs, as when it was saved`;
     report(context, path, "kind", expected, "no codec for this component");
     return () => live;
   }
-  if (codec === undefined || (isBranch(node) && node.is === "shared")) {
-    return restoreNode(context, node, topLevel(path, live));
-  }
-  if (kind !== codecPrefix + codec.name || !isBranch(node) || node.is !== "kind") {
+  if (codec === undefined || isCase(node, "shared")) return restoreNode(context, node, topLevel(path, live));
+  if (!isCase(node, "kind") || kind !== codecPrefix + codec.name) {
     report(context, path, "kind", `what the codec ${codec.name} encodes`, describeNode(node));
     return () => live;
   }
@@ -193,18 +162,25 @@ function planCoded(context: RestoreContext, codec: Codec, state: Node, path: str
   const before = context.tensors.length;
   const value = restoreValue(context, codecKind(codec), state, topLevel(path, noLiveValue));
   const made = context.tensors.slice(before).filter((tensor) => !context.sharedPaths.has(tensor.path));
-  if (made.length > 0 && context.problems.list.length === 0) {
-    // In the plan, because the codec is the user's and may throw.
-    const { kept, copies } = encodedObjects(
-      codec,
-      value(),
-      (object) => context.kinds.get("Tensor")?.is(object) === true,
-    );
-    copies.forEach((copy) => (copy as { dispose(): void }).dispose());
-    const unused = copies.length > 0 ? [] : made.filter((tensor) => !kept.has(tensor.value));
-    context.actions.commits.push(() => unused.forEach(({ discard }) => discard()));
-  }
+  if (made.length === 0 || context.problems.list.length > 0) return value;
+  // In the plan, because the codec is the user's and may throw. It encodes twice, to tell the value's own tensors from copies.
+  const [first, second] = [objectsIn(codec.encode(value())), objectsIn(codec.encode(value()))];
+  const copies = [...first, ...second].filter((object) =>
+    context.kinds.get("Tensor")?.is(object) === true && !(first.has(object) && second.has(object))
+  );
+  copies.forEach((copy) => (copy as { dispose(): void }).dispose());
+  // Of a codec that encodes copies, the encoding does not show which tensors the value holds.
+  const unused = copies.length > 0 ? [] : made.filter((tensor) => !first.has(tensor.value));
+  context.actions.commits.push(() => unused.forEach(({ discard }) => discard()));
   return value;
+}
+
+/** Every object in plain data, tensors included. */
+function objectsIn(tree: unknown, found: Set<unknown> = new Set()): ReadonlySet<unknown> {
+  if (typeof tree !== "object" || tree === null || found.has(tree)) return found;
+  found.add(tree);
+  if (Array.isArray(tree) || isPlainRecord(tree)) Object.values(tree).forEach((part) => objectsIn(part, found));
+  return found;
 }
 
 /** Compares what a codec encodes a live value to. A live value that it cannot encode is not compared. */

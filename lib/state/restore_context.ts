@@ -1,5 +1,5 @@
 /**
- * The context of one restore: the snapshot's nodes, the strategy, and what the plan has collected so far.
+ * The context of one restore: what it was asked to do, the snapshot's nodes, and what the plan has collected so far.
  *
  * A restore first plans: it walks the snapshot, checks it against the live values, collects problems and commits, and changes nothing. Only a
  * plan without problems is committed. {@link RestoreContext} is made once per restore; its collections are grouped by purpose.
@@ -7,26 +7,29 @@
  * @module
  */
 import type { Lazy } from "fp-ts/lib/function.js";
-import type { AnyKind } from "./kind.ts";
+import type { Encoded } from "./capture.ts";
+import type { AnyKind, Codecs } from "./kind.ts";
 import type { Problem, ProblemKind } from "../errors/mod.ts";
-import { type LiveValues, liveValues } from "./live_value.ts";
 import { type Overridden, overridden } from "./overridden.ts";
-import { noLiveValue, type RestoreStrategy } from "./restore_strategy.ts";
-import { isBranch, isReference, type Named, type Node, nodesByPath } from "./tree.ts";
+import { isCase, type Node, nodesByPath, outerPaths } from "./tree.ts";
 
 // --- types
 
-/** What a restore was asked to do. */
+/** Marks that there is no live value: the restore makes a fresh one. */
+export const noLiveValue: unique symbol = Symbol("noLiveValue");
+
+/** What to restore into, and how. */
 export interface RestoreRequest {
-  /** The snapshot's components. */
-  readonly components: readonly Named[];
   /** The kinds, in the order in which they are tried. */
   readonly kinds: readonly AnyKind[];
-  readonly strategy: RestoreStrategy;
+  /** The user's codecs by component name. */
+  readonly codecs: Codecs;
+  /** The live components to restore into; without them the components are built. */
+  readonly live?: Readonly<Record<string, unknown>> | undefined;
   /** Problems found earlier, which are listed with those of the restore. */
-  readonly problems: readonly Problem[];
-  /** Receives the plain data that the live components have otherwise; undefined if no report was asked for. */
-  readonly overrides: Overridden[] | undefined;
+  readonly problems?: readonly Problem[];
+  /** Receives the plain data that the live components have otherwise, before anything changes. */
+  readonly overrides?: Overridden[] | undefined;
 }
 
 /** Where a node is restored to. */
@@ -40,85 +43,72 @@ export interface Destination {
   readonly isCompared: boolean;
 }
 
-/** The problems found so far, each once. */
-export interface Problems {
-  readonly list: Problem[];
-  readonly keys: Set<string>;
-}
-
-/** What runs after the plan. */
-export interface Actions {
-  /** Changes of live objects. They run only if the plan has no problem, and must not fail. */
-  readonly commits: (() => void)[];
-  /** Changes that need all commits done, and the objects named and ordered. */
-  readonly finishes: (() => void)[];
-  /** What runs at the end of the restore, whether it failed or not. */
-  readonly cleanups: (() => void)[];
-}
-
-/** The live and built objects that the snapshot's objects are restored into. */
-export interface RestoredObjects {
-  readonly byPath: Map<string, object>;
-  /** The path of each object that its kind has restored. */
-  readonly paths: Map<object, string>;
-  /** The objects that this restore built. */
-  readonly built: Set<object>;
-}
-
-/** The values at each path: what references refer to. */
-export interface RestoredValues {
-  readonly byPath: Map<string, Lazy<unknown>>;
-  /** The live plain data at the same paths. */
-  readonly live: Map<string, unknown>;
-}
-
-/** A tensor that the restore made. */
-export interface MadeTensor {
-  readonly path: string;
-  readonly value: unknown;
-  readonly discard: () => void;
-}
-
-/** Fields of optimizers and callbacks, which are restored last: by then everything they may refer to is restored. */
-export interface DeferredFields {
-  readonly queue: { readonly path: string; readonly run: () => void }[];
-  /** Values that also belong to a part outside of fields. */
-  readonly usedElsewhere: Set<unknown>;
-  /** The live containers that restored ones were put into. */
-  readonly refilled: Map<unknown, unknown>;
-}
-
 /** One restore in progress. */
 export interface RestoreContext {
+  readonly encoded: Encoded;
   readonly nodes: ReadonlyMap<string, Node>;
   /** The paths that references refer to. */
   readonly sharedPaths: ReadonlySet<string>;
   readonly kinds: ReadonlyMap<string, AnyKind>;
-  readonly strategy: RestoreStrategy;
-  readonly liveValues: LiveValues;
+  /** The kinds that recognise live values, in the order in which they are tried. */
+  readonly liveKinds: readonly AnyKind[];
+  readonly codecs: Codecs;
+  /** The live components; undefined if all components are built. */
+  readonly live: Readonly<Record<string, unknown>> | undefined;
+  /** Receives the plain data that the live components have otherwise; undefined if no report was asked for. */
   readonly overrides: Overridden[] | undefined;
-  readonly problems: Problems;
-  readonly actions: Actions;
-  readonly objects: RestoredObjects;
-  readonly values: RestoredValues;
-  readonly tensors: MadeTensor[];
-  readonly fields: DeferredFields;
+  /** The problems found so far, each once. */
+  readonly problems: { readonly list: Problem[]; readonly keys: Set<string> };
+  /** What runs after the plan. */
+  readonly actions: {
+    /** Changes of live objects. They run only if the plan has no problem, and must not fail. */
+    readonly commits: (() => void)[];
+    /** Changes that need all commits done, and the objects named and ordered. */
+    readonly finishes: (() => void)[];
+    /** What runs at the end of the restore, whether it failed or not. */
+    readonly cleanups: (() => void)[];
+  };
+  /** The live and built objects that the snapshot's objects are restored into. */
+  readonly objects: {
+    readonly byPath: Map<string, object>;
+    /** The path of each object that its kind has restored. */
+    readonly paths: Map<object, string>;
+    /** The objects that this restore built. */
+    readonly built: Set<object>;
+  };
+  /** The values at each path, which references refer to, and the live plain data at the same paths. */
+  readonly values: { readonly byPath: Map<string, Lazy<unknown>>; readonly live: Map<string, unknown> };
+  /** The tensors that the restore made. */
+  readonly tensors: { readonly path: string; readonly value: unknown; readonly discard: () => void }[];
+  /** Fields of optimizers and callbacks, which are restored last: by then everything they may refer to is restored. */
+  readonly fields: {
+    readonly queue: { readonly path: string; readonly run: () => void }[];
+    /** Values that also belong to a part outside of fields. */
+    readonly usedElsewhere: Set<unknown>;
+    /** The live containers that restored ones were put into. */
+    readonly refilled: Map<unknown, unknown>;
+  };
 }
 
 // --- constructors
 
 /** The context of a restore that has not begun. */
-export function restoreContext({ components, kinds, strategy, problems, overrides }: RestoreRequest): RestoreContext {
+export function restoreContext(
+  encoded: Encoded,
+  { kinds, codecs, live, problems = [], overrides }: RestoreRequest,
+): RestoreContext {
   // Objects may be needed before the walk reaches them.
-  const nodes = nodesByPath(components);
+  const nodes = nodesByPath(encoded.components);
   return {
+    encoded,
     nodes,
-    sharedPaths: new Set([...nodes.values()].flatMap((node) => isReference(node) ? [node.path] : [])),
+    sharedPaths: new Set([...nodes.values()].flatMap((node) => isCase(node, "shared") ? [node.path] : [])),
     // Of two kinds with one name the first counts.
     kinds: new Map(kinds.toReversed().map((kind) => [kind.name, kind])),
-    strategy,
-    liveValues: liveValues(kinds.filter(({ isField }) => !isField)),
-    overrides: strategy.isFresh ? undefined : overrides,
+    liveKinds: kinds.filter(({ isField }) => !isField),
+    codecs,
+    live,
+    overrides: live && overrides,
     problems: { list: [...problems], keys: new Set() },
     actions: { commits: [], finishes: [], cleanups: [] },
     objects: { byPath: new Map(), paths: new Map(), built: new Set() },
@@ -156,11 +146,10 @@ export function compareLive(context: RestoreContext, at: Destination, live: unkn
 
 /** Whether building the object that encloses a path builds the object there, too. */
 export function isBuiltByParent({ nodes, kinds }: RestoreContext, path: string): boolean {
-  for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) {
-    const node = nodes.get(path.slice(0, end));
-    if (node !== undefined && isBranch(node) && node.is === "kind" && kinds.get(node.kind)?.buildsParts) return true;
-  }
-  return false;
+  return outerPaths(path).some((outer) => {
+    const node = nodes.get(outer);
+    return isCase(node, "kind") && kinds.get(node.kind)?.buildsParts;
+  });
 }
 
 /** Whether a path is within fields whose restore is deferred. */

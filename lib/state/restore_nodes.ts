@@ -1,5 +1,5 @@
 /**
- * The plan of a restore, node by node: objects in place, values anew, references to what an earlier path restored.
+ * The plan of a restore, node by node: objects in place, values and plain data anew, references to what an earlier path restored.
  *
  * {@link restoreNode} returns each node's value as a `Lazy`, because live objects have their state only after the commit. Kinds call back
  * through the {@link Target} of their path.
@@ -8,10 +8,24 @@
  */
 import type { Lazy } from "fp-ts/lib/function.js";
 import { type AnyKind, codecPrefix, describeNode, type PartPath, type Target, withArticle } from "./kind.ts";
-import { compareLive, type Destination, isDeferred, report, type RestoreContext, topLevel } from "./restore_context.ts";
-import { restorePlain } from "./restore_plain.ts";
-import { noLiveValue } from "./restore_strategy.ts";
-import { holdsComponents, isBranch, isReference, join, kindOf, type Node } from "./tree.ts";
+import { describeLive, holdsObjects, isComponent, liveKindOf } from "./live_value.ts";
+import {
+  compareLive,
+  type Destination,
+  isDeferred,
+  noLiveValue,
+  report,
+  type RestoreContext,
+  topLevel,
+} from "./restore_context.ts";
+import { holdsComponents, isBranch, isCase, isScalar, join, kindOf, type Named, type Node } from "./tree.ts";
+import { isPlainRecord, shown } from "../validation/mod.ts";
+import { isDType, typedView } from "./array.ts";
+
+// --- types
+
+/** Puts a shared object in the place of the live one. */
+type Adopt = (shared: unknown) => void;
 
 // --- constructors
 
@@ -35,7 +49,7 @@ export function targetAt(
   inFields: boolean,
   partsInFields: boolean = inFields,
 ): Target {
-  const { actions, fields, objects, strategy, tensors } = context;
+  const { actions, fields, objects, tensors } = context;
   const below = (part: PartPath): string =>
     typeof part === "object" ? part.reduce<string>(join, path) : join(path, part);
   const at = (partPath: string, live: unknown): Destination => ({
@@ -43,12 +57,12 @@ export function targetAt(
     inFields: partsInFields,
   });
   return {
-    fresh: strategy.isFresh,
+    fresh: context.live === undefined,
     problem: (kind, expected, found, sub) => report(context, sub ? `${path}/${sub}` : path, kind, expected, found),
     part: (part, live, node, adopt) => restoreNode(context, node, at(below(part), live), adopt),
     value: (part, node) => restoreNode(context, node, at(below(part), noLiveValue)),
     plain: (node) => restoreNode(context, node, at(path, noLiveValue))(),
-    object: (part, node) => objectAt(context, isReference(node) ? node.path : below(part), partsInFields),
+    object: (part, node) => objectAt(context, isCase(node, "shared") ? node.path : below(part), partsInFields),
     built: (object) => objects.built.has(object),
     made: (tensor, discard) => {
       tensors.push({ path, value: tensor, discard });
@@ -74,10 +88,8 @@ export function targetAt(
 /** The live or built object of a path; it is built here if its kind builds objects and nothing has built it yet. */
 export function objectAt(context: RestoreContext, path: string, inFields: boolean): object | undefined {
   const { byPath, built } = context.objects;
-  const existing = byPath.get(path);
-  if (existing !== undefined) return existing;
-  const node = context.nodes.get(path);
-  if (node === undefined || !isBranch(node) || node.is !== "kind") return undefined;
+  const [existing, node] = [byPath.get(path), context.nodes.get(path)];
+  if (existing !== undefined || !isCase(node, "kind")) return existing;
   const object = context.kinds.get(node.kind)?.build?.(node.state, targetAt(context, path, inFields));
   if (object === undefined) return undefined;
   built.add(object);
@@ -94,19 +106,12 @@ export function objectAt(context: RestoreContext, path: string, inFields: boolea
  * @param adopt Puts a shared object in the place of the live one, if the node is a reference and the live object may be replaced.
  * @returns The value, once the restore is committed.
  */
-export function restoreNode(
-  context: RestoreContext,
-  node: Node,
-  to: Destination,
-  adopt?: (shared: unknown) => void,
-): Lazy<unknown> {
+export function restoreNode(context: RestoreContext, node: Node, to: Destination, adopt?: Adopt): Lazy<unknown> {
   const at = to.inFields && (to.live === undefined || to.live === null) ? { ...to, live: noLiveValue } : to;
   const { byPath } = context.values;
   if (at.inFields && byPath.has(at.path)) return restoreShared(context, at.path, at, adopt);
-  if (isBranch(node)) {
-    if (node.is === "shared") return restoreShared(context, node.path, at, adopt);
-    if (node.is === "aside") return restoreNode(context, node.state, at, adopt);
-  }
+  if (isCase(node, "shared")) return restoreShared(context, node.path, at, adopt);
+  if (isCase(node, "aside")) return restoreNode(context, node.state, at, adopt);
   const value = memoized(restoreUnshared(context, node, at));
   byPath.set(at.path, value);
   return value;
@@ -114,12 +119,12 @@ export function restoreNode(
 
 /** Restores a node that is no reference, by its kind or as plain data. */
 function restoreUnshared(context: RestoreContext, node: Node, at: Destination): Lazy<unknown> {
-  const isKind = isBranch(node) && node.is === "kind";
+  const isKind = isCase(node, "kind");
   const kindName = isKind ? node.kind : kindOf(node) === "Tensor" ? "Tensor" : undefined;
   if (kindName === undefined) {
     if (!checkReplaceable(context, node, at)) return () => at.live;
     context.values.live.set(at.path, at.live);
-    return restorePlain(context, node, at, restoreNode);
+    return restorePlain(context, node, at);
   }
   const kind = context.kinds.get(kindName);
   if (kind === undefined) {
@@ -132,25 +137,22 @@ function restoreUnshared(context: RestoreContext, node: Node, at: Destination): 
 
 /** Restores a state into a live object, or into a fresh one where the strategy builds objects. */
 function restoreObject(context: RestoreContext, kind: AnyKind, state: Node, at: Destination): Lazy<unknown> {
-  const { objects, strategy, problems } = context;
+  const { objects, problems } = context;
   const { path, live, inFields } = at;
+  const isFresh = context.live === undefined;
   // The constructor of a fresh object may have put an object of another class into its field.
-  const isOtherClass = inFields && strategy.isFresh && kind.is(live) && kind.ofClass?.(state, live) === false;
-  const object = live !== noLiveValue && !isOtherClass
-    ? live
-    : strategy.builds(inFields)
-    ? objectAt(context, path, inFields)
-    : undefined;
+  const isOtherClass = inFields && isFresh && kind.is(live) && kind.ofClass?.(state, live) === false;
+  const isInPlace = live !== noLiveValue && !isOtherClass;
+  // A script cannot create an optimizer's fields before it trains, so that they are built in a live one, too.
+  const object = isInPlace ? live : isFresh || inFields ? objectAt(context, path, inFields) : undefined;
   if (object === undefined) {
-    const problem = strategy.noObject(kind.name, problems.list);
-    if (problem !== undefined) report(context, path, problem.kind, problem.expected, problem.found);
+    const name = withArticle(kind.name);
+    if (!isFresh) report(context, path, "extra", "nothing here, as in the live components", `${name} in the snapshot`);
+    // A kind that cannot build an object usually reports why.
+    else if (problems.list.length === 0) report(context, path, "class", `${name} that can be built`, "one that cannot");
     return () => null;
   }
-  if (!kind.is(object)) {
-    const found = context.liveValues.describe(object);
-    report(context, path, "kind", `${withArticle(kind.name)}, as in the snapshot`, found);
-    return () => object;
-  }
+  if (!checkKind(context, kind, object, path)) return () => object;
   const found = otherUse(context, object as object, path);
   if (found !== undefined) {
     report(context, path, "sharing", "a separate object, as in the snapshot", found);
@@ -160,6 +162,14 @@ function restoreObject(context: RestoreContext, kind: AnyKind, state: Node, at: 
   objects.paths.set(object as object, path);
   if (!inFields) context.fields.usedElsewhere.add(object);
   return kind.restore(state, targetAt(context, path, inFields, false), object);
+}
+
+/** Reports a live value that is not of the saved kind. */
+function checkKind(context: RestoreContext, kind: AnyKind, live: unknown, path: string): boolean {
+  if (kind.is(live)) return true;
+  const found = describeLive(context.liveKinds, live);
+  report(context, path, "kind", `${withArticle(kind.name)}, as in the snapshot`, found);
+  return false;
 }
 
 /** Where else an object is used, if the snapshot has a separate object there; undefined if it has not. */
@@ -174,22 +184,13 @@ function otherUse({ objects }: RestoreContext, object: object, path: string): st
 export function restoreValue(context: RestoreContext, kind: AnyKind, state: Node, at: Destination): Lazy<unknown> {
   const { path, live, inFields } = at;
   const isLive = live !== noLiveValue && live !== null;
-  if (isLive && !kind.is(live)) {
-    const found = context.liveValues.describe(live);
-    report(context, path, "kind", `${withArticle(kind.name)}, as in the snapshot`, found);
-    return () => live;
-  }
+  if (isLive && !checkKind(context, kind, live, path)) return () => live;
   if (!inFields) context.fields.usedElsewhere.add(live);
   return kind.restore(state, targetAt(context, path, inFields), isLive ? live : undefined);
 }
 
 /** The value at the path that a reference refers to; a live object at the reference must be the same object. */
-function restoreShared(
-  context: RestoreContext,
-  path: string,
-  at: Destination,
-  adopt: ((shared: unknown) => void) | undefined,
-): Lazy<unknown> {
+function restoreShared(context: RestoreContext, path: string, at: Destination, adopt?: Adopt): Lazy<unknown> {
   const node = context.nodes.get(path) ?? null;
   // Deferred fields may contain what an earlier reference needs.
   const value = context.values.byPath.get(path) ??
@@ -201,10 +202,12 @@ function restoreShared(
   const object = context.objects.byPath.get(path);
   const livePlain = context.values.live.get(path);
   const isOther = object === undefined
-    ? at.live !== livePlain && context.liveValues.holdsObjects(at.live)
+    ? at.live !== livePlain && holdsObjects(context.liveKinds, at.live)
     : at.live !== object;
   if (at.live !== noLiveValue && isOther) {
-    if (!context.strategy.acceptsUnshared(object, adopt, at.inFields)) {
+    // Objects that building made separate adopt what the snapshot shares.
+    if (context.live === undefined && object !== undefined && adopt !== undefined) adopt(object);
+    else if (context.live !== undefined || !at.inFields) {
       report(context, at.path, "sharing", `the same object as ${path}, as in the snapshot`, "a different object");
     }
   } else if (object === undefined && checkReplaceable(context, node, at)) {
@@ -221,15 +224,91 @@ function restoreShared(
 
 /** Reports a live value that the saved one may not replace. Both must be of one kind, or one is null: a `best` before the first evaluation. */
 function checkReplaceable(context: RestoreContext, node: Node, { path, live, inFields }: Destination): boolean {
-  const { kinds, liveValues } = context;
+  const { kinds, liveKinds } = context;
   const name = kindOf(node);
   if (live === noLiveValue || live === null || name.startsWith(codecPrefix)) return true;
   const kind = kinds.get(name);
   const fits = kind !== undefined
     ? kind.is(live)
     : node === null
-    ? inFields || !liveValues.isComponent(live)
-    : liveValues.kind(live) === name;
-  if (!fits) report(context, path, "kind", `${describeNode(node)}, as in the snapshot`, liveValues.describe(live));
+    ? inFields || !isComponent(liveKinds, live)
+    : liveKindOf(liveKinds, live) === name;
+  if (!fits) report(context, path, "kind", `${describeNode(node)}, as in the snapshot`, describeLive(liveKinds, live));
   return fits;
+}
+
+// --- plain data
+
+/**
+ * Restores plain data: a scalar, list, record or typed array, and the components inside it.
+ *
+ * Plain data is not restored in place: each restore makes a new value. Where live plain data differs from the saved data, the difference is
+ * reported, once for the outermost value that holds no component.
+ */
+function restorePlain(context: RestoreContext, node: Node, at: Destination): Lazy<unknown> {
+  if (context.overrides === undefined || at.isCompared || at.live === noLiveValue || holdsComponents(node)) {
+    return restoreData(context, node, at);
+  }
+  const value = restoreData(context, node, { ...at, isCompared: true });
+  compareLive(context, at, at.live, value());
+  return value;
+}
+
+function restoreData(context: RestoreContext, node: Node, at: Destination): Lazy<unknown> {
+  if (isScalar(node)) return () => node;
+  if (!isBranch(node)) return restoreList(context, node, at);
+  if (node.is === "record") return restoreRecord(context, node.entries, at);
+  if (node.is !== "array" || isDType(node.held.element)) return () => null;
+  // Plain data may be written to, so each restore copies. It copies in the plan, because the allocation may fail.
+  const array = typedView(node.held.element, node.held.resident?.slice() ?? new Uint8Array());
+  return () => array;
+}
+
+function restoreRecord(context: RestoreContext, entries: readonly Named[], at: Destination): Lazy<unknown> {
+  const live = isPlainRecord(at.live) ? at.live : undefined;
+  const below = (name: string, value: unknown): Destination => ({ ...at, path: join(at.path, name), live: value });
+  const names = new Set(entries.map(([name]) => name));
+  const liveOnly = Object.entries(live ?? {}).filter(([name]) => !names.has(name));
+  const { liveKinds } = context;
+  for (const [name, value] of liveOnly) {
+    if (at.inFields || !isComponent(liveKinds, value)) continue;
+    report(context, join(at.path, name), "missing", `${shown(value)}, as in the live components`, "nothing saved");
+  }
+  const parts = entries.map(([name, child]) => {
+    const isLive = live !== undefined && Object.hasOwn(live, name);
+    const there = below(name, isLive ? live[name] : noLiveValue);
+    if (live !== undefined && !isLive && !at.inFields && holdsComponents(child)) {
+      const found = `${describeNode(child)} in the snapshot`;
+      report(context, there.path, "extra", "no such entry, as in the live components", found);
+    }
+    const part = restoreNode(context, child, there);
+    if (!isLive && at.live !== noLiveValue && !holdsComponents(child)) compareLive(context, there, undefined, part());
+    return [name, part] as const;
+  });
+  for (const [name, value] of liveOnly) {
+    if (!isComponent(liveKinds, value)) compareLive(context, below(name, value), value, undefined);
+  }
+  return () => Object.fromEntries(parts.map(([name, part]) => [name, part()]));
+}
+
+function restoreList(context: RestoreContext, items: readonly Node[], at: Destination): Lazy<unknown> {
+  const live: readonly unknown[] = Array.isArray(at.live) ? at.live : [];
+  const below = (i: number, value: unknown): Destination => ({ ...at, path: join(at.path, i), live: value });
+  const { liveKinds } = context;
+  for (let i = items.length; i < live.length; i++) {
+    if (at.inFields || !holdsObjects(liveKinds, live[i])) continue;
+    report(context, join(at.path, i), "missing", `${shown(live[i])}, as in the live components`, "nothing saved");
+  }
+  // A scalar may replace an item of another kind; what is restored in place needs a saved state.
+  const parts = items.map((item, i): Lazy<unknown> => {
+    if (!isScalar(item) || holdsObjects(liveKinds, live[i])) {
+      return restoreNode(context, item, below(i, i < live.length ? live[i] : noLiveValue));
+    }
+    if (!at.isCompared && at.live !== noLiveValue) compareLive(context, below(i, live[i]), live[i], item);
+    return () => item;
+  });
+  for (let i = items.length; i < live.length; i++) {
+    if (!isComponent(liveKinds, live[i])) compareLive(context, below(i, live[i]), live[i], undefined);
+  }
+  return () => parts.map((part) => part());
 }

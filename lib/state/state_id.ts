@@ -12,8 +12,8 @@ import type { Encoded } from "./capture.ts";
 import {
   dereference,
   fold,
+  isCase,
   isPlain,
-  isReference,
   isScalar,
   join,
   type Node,
@@ -46,6 +46,9 @@ interface DigestPoint {
   readonly path: string;
   readonly reached: string;
 }
+
+/** A text, at once where no bytes are read. */
+type Text = string | Promise<string>;
 
 // --- constructors
 
@@ -105,33 +108,30 @@ async function nodeText(given: Node, at: DigestPoint): Promise<string> {
   return text;
 }
 
-function childText(child: Node, name: string | number, { context, path, reached }: DigestPoint): Promise<string> {
-  return nodeText(child, { context, path: join(path, name), reached: join(reached, name) });
+/** The texts of children, one after another: each may refer to an earlier one. Scalars need no path. */
+async function childTexts(
+  children: Iterable<readonly [name: string | number, child: Node]>,
+  { context, path, reached }: DigestPoint,
+): Promise<readonly string[]> {
+  const texts: string[] = [];
+  for (const [name, child] of children) {
+    if (isScalar(child)) texts.push(scalarText(child));
+    else texts.push(await nodeText(child, { context, path: join(path, name), reached: join(reached, name) }));
+  }
+  return texts;
 }
 
-const contentText: (node: Node, at: DigestPoint) => string | Promise<string> = fold<
-  string | Promise<string>,
-  DigestPoint
->({
+const contentText: (node: Node, at: DigestPoint) => Text = fold<Text, DigestPoint>({
   scalar: scalarText,
-  list: async (items, at) => {
-    const parts: string[] = [];
-    for (const [i, item] of items.entries()) {
-      parts.push(isScalar(item) ? scalarText(item) : await childText(item, i, at));
-    }
-    return `[${parts.join()}]`;
-  },
+  list: async (items, at) => `[${(await childTexts(items.entries(), at)).join()}]`,
   record: async (entries, at) => {
-    const parts: string[] = [];
     const sorted = stateEntries(entries).toSorted(([a], [b]) => a < b ? -1 : a > b ? 1 : 0);
-    for (const [name, child] of sorted) {
-      parts.push(`${JSON.stringify(name)}:${isScalar(child) ? scalarText(child) : await childText(child, name, at)}`);
-    }
-    return `{${parts.join()}}`;
+    const texts = await childTexts(sorted, at);
+    return `{${sorted.map(([name], i) => `${JSON.stringify(name)}:${texts[i]}`).join()}}`;
   },
   array: ({ held }, { context }) => arrayText(held, context),
   kind: async (kind, state, at) => {
-    const inner = isReference(state) ? await nodeText(state, at) : await contentText(state, at);
+    const inner = isCase(state, "shared") ? await nodeText(state, at) : await contentText(state, at);
     return `${JSON.stringify(kind)}(${inner})`;
   },
   shared: (path) => `=${JSON.stringify(path)}`,

@@ -52,7 +52,7 @@ export type Branch =
   | { readonly is: "aside"; readonly state: Node };
 
 /** One function per case of a {@link Node}; each receives the argument that was passed along with the node. */
-export interface NodeCases<A, At = void> {
+interface NodeCases<A, At = void> {
   readonly scalar: (value: Scalar, at: At) => A;
   readonly list: (items: readonly Node[], at: At) => A;
   readonly record: (entries: readonly Named[], at: At) => A;
@@ -68,7 +68,7 @@ export const maxDepth = 1000;
 // --- constructors
 
 /** A record node. */
-export function record(entries: readonly Named[]): Branch {
+export function record(entries: readonly Named[]): Extract<Branch, { readonly is: "record" }> {
   return { is: "record", entries };
 }
 
@@ -82,6 +82,14 @@ export function aside(state: Node): Branch {
 /** Whether a node is a {@link Branch}. */
 export function isBranch(node: Node): node is Branch {
   return typeof node === "object" && node !== null && !Array.isArray(node);
+}
+
+/** Whether a node is of one case of {@link Branch}; undefined is of none. */
+export function isCase<Is extends Branch["is"]>(
+  node: Node | undefined,
+  is: Is,
+): node is Extract<Branch, { readonly is: Is }> {
+  return node !== undefined && isBranch(node) && node.is === is;
 }
 
 /** Whether a node is a scalar. */
@@ -131,6 +139,17 @@ export function join(path: string, name: string | number): string {
   return path === "" ? last : `${path}/${last}`;
 }
 
+/** Whether a path is another one or below it. */
+export function isWithin(path: string, outer: string): boolean {
+  return path === outer || path.startsWith(`${outer}/`);
+}
+
+/** The paths above a path, from the nearest up; without the root. */
+export function outerPaths(path: string): readonly string[] {
+  const end = path.lastIndexOf("/");
+  return end < 0 ? [] : [path.slice(0, end), ...outerPaths(path.slice(0, end))];
+}
+
 /** The children of a node, each with its path. A kind and its state have the same path. */
 export const children: (node: Node, path: string) => readonly (readonly [path: string, child: Node])[] = fold({
   scalar: () => [],
@@ -144,13 +163,12 @@ export const children: (node: Node, path: string) => readonly (readonly [path: s
 
 /** The named entry of a record node, or undefined. */
 export function entry(node: Node | undefined, name: string): Node | undefined {
-  if (node === undefined || !isBranch(node) || node.is !== "record") return undefined;
-  return node.entries.find(([n]) => n === name)?.[1];
+  return isCase(node, "record") ? node.entries.find(([n]) => n === name)?.[1] : undefined;
 }
 
 /** A node without the wrapping of {@link aside}. */
 export function unwrap(node: Node): Node {
-  return isBranch(node) && node.is === "aside" ? unwrap(node.state) : node;
+  return isCase(node, "aside") ? unwrap(node.state) : node;
 }
 
 interface Visit {
@@ -159,7 +177,7 @@ interface Visit {
 }
 
 /** Visits a node and every descendant that is not a scalar, parents first, in the tree's order. */
-export function visitNodes(node: Node, path: string, visit: (node: Node, path: string) => void): void {
+function visitNodes(node: Node, path: string, visit: (node: Node, path: string) => void): void {
   visit(node, path);
   visitChildren(node, { path, visit });
 }
@@ -184,7 +202,7 @@ const visitChildren: (node: Node, at: Visit) => void = fold({
 export function arraysOf(node: Node, path: string): readonly (readonly [string, ArrayNode])[] {
   const found: (readonly [string, ArrayNode])[] = [];
   visitNodes(node, path, (n, at) => {
-    if (isBranch(n) && n.is === "array") found.push([at, n]);
+    if (isCase(n, "array")) found.push([at, n]);
   });
   return found;
 }
@@ -202,14 +220,9 @@ export function nodesByPath(components: readonly Named[]): ReadonlyMap<string, N
 
 /** The node that a reference refers to, with its path; any other node is itself. */
 export function dereference(node: Node, path: string, nodes: ReadonlyMap<string, Node>): readonly [Node, string] {
-  if (!isReference(node)) return [node, path];
+  if (!isCase(node, "shared")) return [node, path];
   const shared = nodes.get(node.path);
   return shared === undefined ? [node, path] : [shared, node.path];
-}
-
-/** Whether a node is a reference to an object at an earlier path. */
-export function isReference(node: Node): node is Extract<Branch, { readonly is: "shared" }> {
-  return isBranch(node) && node.is === "shared";
 }
 
 /** Whether a node is plain data, whose identity is not state: two equal values are the same state as one value twice. */
@@ -220,7 +233,7 @@ export function isPlain(node: Node): boolean {
 
 /** The entries of a record that are state, without those that are saved {@link aside}. */
 export function stateEntries(entries: readonly Named[]): readonly Named[] {
-  return entries.filter(([, node]) => !isBranch(node) || node.is !== "aside");
+  return entries.filter(([, node]) => !isCase(node, "aside"));
 }
 
 /** A word for what a node is, for messages and for comparing kinds: the name of its kind, or of its sort of plain data. */

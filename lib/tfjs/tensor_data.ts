@@ -129,7 +129,7 @@ export function isInBackend(held: Held): boolean {
 
 /** Splits interleaved 32-bit words into the two parts of a complex tensor, without converting them to numbers. */
 function complexTensor(bytes: Uint8Array, shape: readonly number[]): tf.Tensor {
-  const words = typedView("Uint32Array", bytes) as Uint32Array;
+  const words = typedView("Uint32Array", bytes);
   return tf.tidy(() => {
     const [real, imag] = [0, 1].map((k) => {
       const part = words.filter((_, i) => i % 2 === k);
@@ -156,7 +156,7 @@ export function tensorOf(held: Held): tf.Tensor | undefined {
   if (bytes === undefined || !fits(dtype, shape, bytes)) return undefined;
   if (dtype === "complex64") return complexTensor(bytes, shape);
   const view = { string: "Uint8Array", bool: "Uint8Array", int32: "Int32Array", float32: "Float32Array" } as const;
-  const values = dtype === "string" ? unpackStrings(bytes, sizeOf(shape)) ?? [] : typedView(view[dtype], bytes);
+  const values = dtype === "string" ? unpackStrings(bytes, shape.reduce((a, b) => a * b, 1)) ?? [] : typedView(view[dtype], bytes);
   return engine().makeTensor(values as tf.TypedArray, shape, dtype);
 }
 

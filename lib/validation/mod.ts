@@ -3,32 +3,11 @@
  *
  * A wrong argument is the caller's mistake and throws a `TypeError`; a wrong stored value is a left of its codec. Both give the same sentences.
  *
+ * Read `types`, then `option_names`.
+ *
  * Promises: every objection is listed, each with its path; a misspelled option is answered with the nearest name.
  *
  * @module
  */
-export {
-  aBoolean,
-  aFunction,
-  aName,
-  aString,
-  codecWith,
-  demand,
-  dependent,
-  exactRecord,
-  finite,
-  ifGiven,
-  integer,
-  isPlainRecord,
-  listOf,
-  must,
-  oneOf,
-  orNull,
-  type Plain,
-  refine,
-  type Rule,
-  shown,
-  tagged,
-} from "./types.ts";
-export { plainCodec } from "./plain_codec.ts";
+export * from "./types.ts";
 export { checkMisspelt, checkOptionNames, type OptionNames } from "./option_names.ts";

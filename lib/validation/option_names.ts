@@ -37,11 +37,7 @@ function editDistance(a: string, b: string): number {
 }
 
 /** The name nearest to a misspelt one, within the edit distance allowed for words of that length. */
-function nearest(
-  found: string,
-  names: readonly string[],
-  allowed: (letters: number) => number,
-): string | undefined {
+function nearest(found: string, names: readonly string[], allowed: (letters: number) => number): string | undefined {
   // Longer words misspell none of these names, and take long to compare.
   if (found.length > 60) return undefined;
   return names.map((name) => ({ name, far: editDistance(found, name) }))
@@ -67,15 +63,10 @@ function notOptions(of: string, options: unknown): TypeError {
  *
  * @param of The function, as the user calls it.
  * @param options The options that it received.
- * @param names The names that it accepts.
+ * @param names A record with the names that it accepts.
  * @param remedy The remedy if no name is near; it follows a colon.
  */
-export function checkOptionNames(
-  of: string,
-  options: unknown,
-  names: Readonly<Record<string, true>>,
-  remedy: string = "leave it out",
-): void {
+export function checkOptionNames(of: string, options: unknown, names: object, remedy: string = "leave it out"): void {
   if (!isPlainRecord(options)) throw notOptions(of, options);
   if (options["_tag"] === "Store" && Object.hasOwn(names, "to")) {
     throw new TypeError(`Expected the options of ${of} to be a record of options, found a store: write { to: store }`);
@@ -96,7 +87,7 @@ export function checkOptionNames(
  * Like {@link checkOptionNames}, for a record that may have other fields, such as the exports of a module: rejects only a name that
  * misspells an absent one.
  */
-export function checkMisspelt(of: string, options: unknown, names: Readonly<Record<string, true>>): void {
+export function checkMisspelt(of: string, options: unknown, names: object): void {
   if (typeof options !== "object" || options === null || Array.isArray(options)) throw notOptions(of, options);
   const missing = Object.keys(names).filter((name) => Reflect.get(options, name) === undefined);
   const found = Object.keys(options).filter((name) => !Object.hasOwn(names, name)).flatMap((name) => {

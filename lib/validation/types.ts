@@ -2,7 +2,7 @@
  * Validation with io-ts: named types for arguments and stored values, and the sentences about what breaks them.
  *
  * The name of a type completes the sentence "Expected x to be …". {@link demand} throws these sentences as a `TypeError`, for arguments;
- * a codec ({@link plainCodec}) gives them in its left, for stored values. Everything is checked by `validate`: the `is` of `t.array` skips
+ * a codec made by {@link plainCodec} gives them in its left, for stored values. Everything is checked by `validate`: the `is` of `t.array` skips
  * the holes of sparse arrays.
  *
  * @module
@@ -219,7 +219,7 @@ function objection({ context, message }: t.ValidationError): {
  * @param name What the value is called.
  * @returns The sentences; none if the value is of the type.
  */
-export function objections(name: string, type: t.Mixed, value: unknown): readonly string[] {
+function objections(name: string, type: t.Mixed, value: unknown): readonly string[] {
   const result = type.validate(value, [{ key: name, type, actual: value }]);
   if (E.isRight(result)) return [];
   const all = result.left.map(objection);
@@ -233,4 +233,25 @@ export function objections(name: string, type: t.Mixed, value: unknown): readonl
 export function demand(name: string, type: t.Mixed, value: unknown): void {
   const found = objections(name, type, value);
   if (found.length > 0) throw new TypeError(found.join("; "));
+}
+
+/**
+ * The codec of a plain value that encodes as itself.
+ *
+ * @param name The codec's name, with which the path in each sentence begins.
+ * @param type The type of the value; each objection becomes one `t.ValidationError` with a message.
+ * @param restore Makes the library's own frozen copy, so that no decoded value shares memory with its source.
+ */
+export function plainCodec<A>(name: string, type: Plain<A>, restore: (value: A) => A): Plain<A> {
+  return new t.Type<A, A, unknown>(
+    name,
+    (value): value is A => objections(name, type, value).length === 0,
+    (value, context) => {
+      const messages = objections(name, type, value);
+      return messages.length === 0
+        ? t.success(restore(value as A))
+        : t.failures(messages.map((message) => ({ value, context, message })));
+    },
+    t.identity,
+  );
 }

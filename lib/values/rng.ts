@@ -125,13 +125,11 @@ const words = listOf(integer(-0x8000_0000, 0x7fff_ffff));
 /** The states of an algorithm. A linear generator would draw zeros for ever from a state of zeros only. */
 function stateType(algorithm: Algorithm): Plain<readonly number[]> {
   const { words: length } = families[algorithm];
-  return algorithm === "congruential32"
-    ? refine(words, `the one word of ${algorithm}`, (state) => state.length === length)
-    : refine(
-      words,
-      `the ${length} words of ${algorithm}, at least one of them other than 0`,
-      (state) => state.length === length && state.some((word) => word !== 0),
-    );
+  const isLinear = algorithm !== "congruential32";
+  const expected = isLinear
+    ? `the ${length} words of ${algorithm}, at least one of them other than 0`
+    : `the one word of ${algorithm}`;
+  return refine(words, expected, (state) => state.length === length && (!isLinear || state.some((word) => word !== 0)));
 }
 
 const rngType: Plain<Rng> = dependent(
@@ -225,16 +223,10 @@ export function floats(n: number): (rng: Rng) => readonly [Float64Array, Rng] {
 
 function range(from: number, to: number): void {
   demand("from", safeInteger, from);
-  demand(
-    "the end of Rng.int",
-    must(`a safe integer from ${from} on`, (value) => Number.isSafeInteger(value) && to >= from),
-    to,
-  );
-  demand(
-    "to - from",
-    must(`at most ${Number.MAX_SAFE_INTEGER}, so that no bit is lost`, Number.isSafeInteger),
-    to - from,
-  );
+  const isFrom = must(`a safe integer from ${from} on`, (value) => Number.isSafeInteger(value) && to >= from);
+  const isNarrow = must(`at most ${Number.MAX_SAFE_INTEGER}, so that no bit is lost`, Number.isSafeInteger);
+  demand("the end of Rng.int", isFrom, to);
+  demand("to - from", isNarrow, to - from);
 }
 
 /**
@@ -325,8 +317,8 @@ export function fork(name: string): (rng: Rng) => Rng {
  * ```
  */
 export function skip(n: number | bigint): (rng: Rng) => Rng {
-  if (typeof n === "number") demand("n of Rng.skip", count, n);
-  else demand("n of Rng.skip", must("an integer from 0, or a bigint", () => typeof n === "bigint" && n >= 0n), n);
+  const bigCount = must("an integer from 0, or a bigint", () => typeof n === "bigint" && n >= 0n);
+  demand("n of Rng.skip", typeof n === "number" ? count : bigCount, n);
   return (rng) => {
     const { skip } = familyOf(rng);
     return rngOf(rng.algorithm, skip(rng, BigInt(n)));

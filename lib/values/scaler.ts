@@ -17,7 +17,6 @@ import {
   integer,
   must,
   oneOf,
-  type OptionNames,
   type Plain,
   plainCodec,
   shown,
@@ -50,28 +49,20 @@ const isUsable = (scale: number): boolean => scale >= least && Number.isFinite(M
 
 const scaleType = finite("a normal float32 number above 0", isUsable);
 
+/** What {@link make} accepts. */
+const settings = {
+  scale: scaleType,
+  growthFactor: finite("a finite number above 1", (x) => x > 1),
+  backoffFactor: finite("a number above 0 and below 1", (x) => x > 0 && x < 1),
+  growthInterval: integer(1),
+};
+
 const scalerType: Plain<Scaler> = dependent(
-  exactRecord({
-    _tag: oneOf("Scaler"),
-    scale: scaleType,
-    growthFactor: finite("a finite number above 1", (x) => x > 1),
-    backoffFactor: finite("a number above 0 and below 1", (x) => x > 0 && x < 1),
-    growthInterval: integer(1),
-    tracker: integer(0),
-  }),
+  exactRecord({ _tag: oneOf("Scaler"), ...settings, tracker: integer(0) }),
   ({ tracker, growthInterval }) => ({
     tracker: must(`below growthInterval, which is ${growthInterval}`, () => tracker < growthInterval),
   }),
 );
-
-const optionNames = {
-  scale: true,
-  growthFactor: true,
-  backoffFactor: true,
-  growthInterval: true,
-} satisfies OptionNames<
-  NonNullable<Parameters<typeof make>[0]>
->;
 
 /** The scaler; any other value is a `TypeError`. */
 function requireScaler(name: string, scaler: Scaler): Scaler {
@@ -94,15 +85,8 @@ function requireScaler(name: string, scaler: Scaler): Scaler {
  * assert.equal(Scaler.update(true)(Scaler.make()).scale, 32768);
  * ```
  */
-export function make(
-  options: {
-    readonly scale?: number;
-    readonly growthFactor?: number;
-    readonly backoffFactor?: number;
-    readonly growthInterval?: number;
-  } = {},
-): Scaler {
-  checkOptionNames("Scaler.make", options, optionNames);
+export function make(options: Partial<Omit<Scaler, "_tag" | "tracker">> = {}): Scaler {
+  checkOptionNames("Scaler.make", options, settings);
   const defaults = { scale: 65536, growthFactor: 2, backoffFactor: 0.5, growthInterval: 2000, tracker: 0 };
   const scaler: Scaler = { _tag: "Scaler", ...defaults, ...options };
   demand("scaler", scalerType, scaler);

@@ -208,17 +208,9 @@ export function plateau(args: {
   readonly cooldown?: number;
   readonly final?: number;
 }): Schedule {
-  const start = {
-    threshold: 1e-4,
-    mode: "min",
-    cooldown: 0,
-    final: 0,
-    reductions: 0,
-    best: null,
-    bad: 0,
-    cooling: 0,
-  } as const;
-  return scheduleOf("plateau", { ...start, ...argumentsOf("plateau", args) });
+  const defaults = { threshold: 1e-4, mode: "min", cooldown: 0, final: 0 } as const;
+  const start = { reductions: 0, best: null, bad: 0, cooling: 0 };
+  return scheduleOf("plateau", { ...defaults, ...start, ...argumentsOf("plateau", args) });
 }
 
 /**
@@ -308,7 +300,7 @@ export const codec: t.Type<Schedule, Schedule, unknown> = plainCodec("Schedule",
  * ```
  */
 export function rate(schedule: Schedule): number {
-  if (!isSchedule(schedule)) throw noSchedule("Schedule.rate", schedule);
+  requireSchedule("Schedule.rate", schedule);
   return Math.fround(exactRate(schedule));
 }
 
@@ -328,7 +320,7 @@ export function rate(schedule: Schedule): number {
  * ```
  */
 export function next(schedule: Schedule, metric?: number): Schedule {
-  if (!isSchedule(schedule)) throw noSchedule("Schedule.next", schedule);
+  requireSchedule("Schedule.next", schedule);
   demand("metric of Schedule.next", metricType, metric);
   const step = schedule.step + 1;
   switch (schedule.kind) {
@@ -353,21 +345,16 @@ export function next(schedule: Schedule, metric?: number): Schedule {
 
 const metricType = ifGiven(must("a number", (value) => typeof value === "number"));
 
-function noSchedule(name: string, found: unknown): TypeError {
-  return new TypeError(
-    `Expected ${name} to receive a schedule, found ${
-      shown(found)
-    }: make one with Schedule.constant or another constructor`,
-  );
+function requireSchedule(name: string, found: unknown): void {
+  if (isSchedule(found)) return;
+  const remedy = "make one with Schedule.constant or another constructor";
+  throw new TypeError(`Expected ${name} to receive a schedule, found ${shown(found)}: ${remedy}`);
 }
 
 function afterMetric(s: Of<"plateau">, metric: number | undefined): Of<"plateau"> {
   if (typeof metric !== "number") {
-    throw new TypeError(
-      `Expected the metric that a plateau schedule watches, found ${
-        shown(metric)
-      }: pass it as in next(schedule, validationLoss)`,
-    );
+    const found = `found ${shown(metric)}: pass it as in next(schedule, validationLoss)`;
+    throw new TypeError(`Expected the metric that a plateau schedule watches, ${found}`);
   }
   const margin = s.threshold * Math.abs(s.best ?? 0);
   const better = Number.isFinite(metric) &&

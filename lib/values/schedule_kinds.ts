@@ -3,17 +3,19 @@
  *
  * @module
  */
+import * as RR from "fp-ts/lib/ReadonlyRecord.js";
 import * as t from "io-ts";
+import { tagOf } from "../errors/mod.ts";
 import {
   checkOptionNames,
   dependent,
   exactRecord,
   finite,
   integer,
+  isPlainRecord,
   listOf,
   must,
   oneOf,
-  type OptionNames,
   orNull,
   type Plain,
   refine,
@@ -69,77 +71,12 @@ export type Of<K extends keyof Kinds> = Kinds[K] & {
 /** A learning-rate schedule and the position of a run in it: frozen plain data, safe in JSON. */
 export type Schedule = { readonly [K in keyof Kinds]: Of<K> }[keyof Kinds];
 
-/** The fields of a plateau that steps change. */
-type Counted = "reductions" | "best" | "bad" | "cooling";
+/** The kinds that hold no other schedule. */
+type Simple = Exclude<keyof Kinds, "warmup" | "sequence">;
 
-/** The names of each constructor's arguments. */
-type ArgumentNames = {
-  readonly [K in Exclude<keyof Kinds, "warmup" | "sequence">]: OptionNames<Omit<Kinds[K], Counted>>;
-};
-
-const argumentNames: ArgumentNames = {
-  constant: { base: true },
-  step: { base: true, every: true, factor: true },
-  multiStep: { base: true, milestones: true, factor: true },
-  exponential: { base: true, factor: true },
-  cosine: { base: true, steps: true, final: true },
-  linear: { base: true, steps: true, final: true },
-  oneCycle: { peak: true, steps: true, rise: true, initial: true, final: true },
-  plateau: { base: true, factor: true, patience: true, threshold: true, mode: true, cooldown: true, final: true },
-};
-
-// --- what a script chose
-
-/** A schedule without its position: only the arguments of its constructor. */
-function withoutPosition(s: Schedule): unknown {
-  if (s.kind === "plateau") {
-    const { _tag, step: _step, reductions: _reductions, best: _best, bad: _bad, cooling: _cooling, ...settings } = s;
-    return settings;
-  }
-  const { _tag, step: _step, ...settings } = s;
-  if (settings.kind === "warmup") return { ...settings, then: withoutPosition(settings.then) };
-  if (settings.kind !== "sequence") return settings;
-  return {
-    ...settings,
-    parts: settings.parts.map((part) => ({ ...part, schedule: withoutPosition(part.schedule) })),
-  };
-}
-
-/** A schedule and what remains of it after each part of a composition has ended. */
-function remainders(s: Schedule): readonly Schedule[] {
-  if (s.kind === "warmup") return [s, ...remainders(s.then)];
-  if (s.kind !== "sequence") return [s];
-  const [head, second, ...rest] = s.parts;
-  if (head === undefined || second === undefined) return [s];
-  return [
-    ...remainders(head.schedule).map((schedule) => ({ ...s, parts: [{ ...head, schedule }, second, ...rest] })),
-    ...remainders(rest.length === 0 ? second.schedule : { ...s, parts: [second, ...rest] }),
-  ];
-}
-
-/**
- * The settings of two schedules without their positions, for comparison: equal for two positions of one schedule.
- *
- * @param live The schedule of the script.
- * @param saved The schedule of the snapshot. Some parts of a composition may have ended in one of the two.
- * @returns Both settings, or nulls if they are the same. Of the live schedule, the remainder of the saved one's kind if there is one.
- */
-export function settingsOf(live: Schedule, saved: Schedule): readonly [live: unknown, saved: unknown] {
-  const text = (s: Schedule): string => JSON.stringify(withoutPosition(s));
-  const ofLive = remainders(live);
-  const isSame = ofLive.some((s) => text(s) === text(saved)) || remainders(saved).some((s) => text(s) === text(live));
-  if (isSame) return [null, null];
-  const nearest = ofLive.find(({ kind }) => kind === saved.kind) ?? live;
-  return [withoutPosition(nearest), withoutPosition(saved)];
-}
+type FieldTypes<Fields> = { readonly [F in keyof Fields]: Plain<Fields[F]> };
 
 // --- checks
-
-/** The arguments of a constructor, after a check of their names. */
-export function argumentsOf<A extends object>(kind: keyof ArgumentNames, args: A): A {
-  checkOptionNames(`Schedule.${kind}`, args, argumentNames[kind]);
-  return args;
-}
 
 /** A learning rate. */
 export const rateType: Plain<number> = refine(
@@ -152,43 +89,51 @@ const positive = finite("a finite number from 0", (x) => x >= 0);
 const count = integer(0);
 const steps = integer(1);
 
-/** The schedules of one kind, from the types of the fields that only this kind has. */
-function ofKind<K extends keyof Kinds>(
-  kind: K,
-  fields: { readonly [F in keyof Kinds[K]]: Plain<Kinds[K][F]> },
-): Plain<Of<K>> {
-  return exactRecord({ _tag: oneOf("Schedule"), kind: oneOf(kind), step: count, ...fields }) as t.Mixed as Plain<Of<K>>;
-}
-
-/** The kinds that hold no other schedule. */
-const simpleKinds = {
-  constant: ofKind("constant", { base: rateType }),
-  step: ofKind("step", { base: rateType, every: steps, factor: positive }),
-  multiStep: ofKind("multiStep", { base: rateType, milestones: listOf(count), factor: positive }),
-  exponential: ofKind("exponential", { base: rateType, factor: positive }),
-  cosine: ofKind("cosine", { base: rateType, steps, final: rateType }),
-  linear: ofKind("linear", { base: rateType, steps, final: rateType }),
-  oneCycle: ofKind("oneCycle", {
+/** Of each kind that holds no other schedule, the fields that its constructor sets. */
+const chosen: { readonly [K in Simple]: FieldTypes<Omit<Kinds[K], keyof typeof counted>> } = {
+  constant: { base: rateType },
+  step: { base: rateType, every: steps, factor: positive },
+  multiStep: { base: rateType, milestones: listOf(count), factor: positive },
+  exponential: { base: rateType, factor: positive },
+  cosine: { base: rateType, steps, final: rateType },
+  linear: { base: rateType, steps, final: rateType },
+  oneCycle: {
     peak: rateType,
     steps: integer(2),
     rise: finite("a fraction from 0 to 1", (x) => x >= 0 && x <= 1),
     initial: rateType,
     final: rateType,
-  }),
+  },
+  plateau: {
+    base: rateType,
+    factor: finite("a number from 0 and below 1", (x) => x >= 0 && x < 1),
+    patience: count,
+    threshold: positive,
+    mode: oneOf("min", "max"),
+    cooldown: count,
+    final: rateType,
+  },
+};
+
+/** The fields of a plateau that steps change. */
+const counted = { reductions: count, best: orNull(finite("a finite number", () => true)), bad: count, cooling: count };
+
+/** The arguments of a constructor, after a check of their names. */
+export function argumentsOf<A extends object>(kind: Simple, args: A): A {
+  checkOptionNames(`Schedule.${kind}`, args, chosen[kind]);
+  return args;
+}
+
+/** The schedules of one kind, from the types of the fields that only this kind has. */
+function ofKind<K extends keyof Kinds>(kind: K, fields: FieldTypes<Kinds[K]>): Plain<Of<K>> {
+  return exactRecord({ _tag: oneOf("Schedule"), kind: oneOf(kind), step: count, ...fields }) as t.Mixed as Plain<Of<K>>;
+}
+
+/** The kinds that hold no other schedule. */
+const simpleKinds = {
+  ...RR.mapWithIndex((kind: Simple, fields) => ofKind(kind, fields as never) as t.Mixed as Plain<Schedule>)(chosen),
   plateau: dependent(
-    ofKind("plateau", {
-      base: rateType,
-      factor: finite("a number from 0 and below 1", (x) => x >= 0 && x < 1),
-      patience: count,
-      threshold: positive,
-      mode: oneOf("min", "max"),
-      cooldown: count,
-      final: rateType,
-      reductions: count,
-      best: orNull(finite("a finite number", () => true)),
-      bad: count,
-      cooling: count,
-    }),
+    ofKind("plateau", { ...chosen.plateau, ...counted }),
     ({ patience, cooldown }) => ({ bad: integer(0, patience), cooling: integer(0, cooldown) }),
   ),
 };
@@ -222,6 +167,46 @@ const kinds: ReadonlySet<unknown> = new Set([...Object.keys(simpleKinds), "warmu
 
 /** Whether a value claims to be a schedule. It reads two fields only, since every step calls it. */
 export function isSchedule(value: unknown): value is Schedule {
-  return typeof value === "object" && value !== null && "_tag" in value && value._tag === "Schedule" &&
-    "kind" in value && kinds.has(value.kind);
+  return tagOf(value) === "Schedule" && kinds.has((value as Schedule).kind);
+}
+
+// --- what a script chose
+
+/** The names of the fields that steps change, and the tag. */
+const position: ReadonlySet<string> = new Set(["_tag", "step", ...Object.keys(counted)]);
+
+/** A schedule without its position: only the arguments of its constructor. */
+function withoutPosition(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutPosition);
+  if (!isPlainRecord(value)) return value;
+  const settings = Object.entries(value).filter(([name]) => !position.has(name));
+  return Object.fromEntries(settings.map(([name, setting]) => [name, withoutPosition(setting)]));
+}
+
+/** A schedule and what remains of it after each part of a composition has ended. */
+function remainders(s: Schedule): readonly Schedule[] {
+  if (s.kind === "warmup") return [s, ...remainders(s.then)];
+  if (s.kind !== "sequence") return [s];
+  const [head, second, ...rest] = s.parts;
+  if (head === undefined || second === undefined) return [s];
+  return [
+    ...remainders(head.schedule).map((schedule) => ({ ...s, parts: [{ ...head, schedule }, second, ...rest] })),
+    ...remainders(rest.length === 0 ? second.schedule : { ...s, parts: [second, ...rest] }),
+  ];
+}
+
+/**
+ * The settings of two schedules without their positions, for comparison: equal for two positions of one schedule.
+ *
+ * @param live The schedule of the script.
+ * @param saved The schedule of the snapshot. Some parts of a composition may have ended in one of the two.
+ * @returns Both settings, or nulls if they are the same. Of the live schedule, the remainder of the saved one's kind if there is one.
+ */
+export function settingsOf(live: Schedule, saved: Schedule): readonly [live: unknown, saved: unknown] {
+  const text = (s: Schedule): string => JSON.stringify(withoutPosition(s));
+  const ofLive = remainders(live);
+  const isSame = ofLive.some((s) => text(s) === text(saved)) || remainders(saved).some((s) => text(s) === text(live));
+  if (isSame) return [null, null];
+  const nearest = ofLive.find(({ kind }) => kind === saved.kind) ?? live;
+  return [withoutPosition(nearest), withoutPosition(saved)];
 }

@@ -1,52 +1,162 @@
 /**
- * The report of a merge, and the checks that need the whole merged tree: the order of lists, of objects and of optimizer slots.
+ * What a merge did, and the checks that need the whole merged tree: the order of lists, of objects and of optimizer slots.
+ *
+ * An optimizer keeps its accumulators, the slots, by position: the i-th slot belongs to the i-th trainable variable. After a partial restore the
+ * variables of the merged tree may be others, or in another order. Then the slots would be applied to the wrong variables, without an error.
  *
  * @module
  */
-import { type MergedObject, misalignedSlots, ownersOfSlots } from "./optimizer_slots.ts";
-import { type AnyKind, type Encoded, join } from "../mod.ts";
+import { type AnyKind, type Branch, type Encoded, entry, isCase, isWithin, join, type Node } from "../mod.ts";
 import type { Problem } from "../../errors/mod.ts";
-import { keepsOrder, type Positions } from "./match.ts";
+import { isPermutation, keepsOrder, type Positions } from "./match.ts";
 import type { Resolved } from "./resolve.ts";
 import type { RestoredParts, Selection } from "./options.ts";
-import { isWithin, type Trees } from "./trees.ts";
+import { type Side, stateNode, type Tree, type Trees, userName } from "./trees.ts";
 
 // --- types
 
-/** What a merge found or did at one path. */
-export type Note =
-  | { readonly is: "restored" | "kept" | "skipped"; readonly path: string }
-  | { readonly is: "converted"; readonly path: string; readonly from: string; readonly to: string }
-  /** A saved part whose live counterpart was kept. */
-  | { readonly is: "replaced"; readonly saved: string; readonly live: string }
-  /** A live list of which something is restored. */
-  | { readonly is: "list"; readonly path: string; readonly positions: Positions }
-  /** A list whose order its kind has checked. */
-  | { readonly is: "checked"; readonly path: string }
-  | { readonly is: "problem"; readonly problem: Problem };
+/** A component of the merged tree, at any depth, and the side that it comes from. */
+export type MergedObject = Extract<Branch, { readonly is: "kind" }> & { readonly at: string; readonly side: Side };
 
-/** What a merge gives besides the tree. */
-export interface MergeResult {
+/** What a merge reads, and what it has done so far besides the tree. */
+export interface MergeState {
   readonly trees: Trees;
   readonly options: Resolved;
   readonly kindNamed: (name: string) => AnyKind | undefined;
-  /** For saved paths that were restored, their path in the merged tree. */
-  readonly placed: ReadonlyMap<string, string>;
-  /** The components of the merged tree, at any depth. */
-  readonly objects: readonly MergedObject[];
-  readonly notes: readonly Note[];
+  /** For the nodes of each side that are in the merged tree, their path there. */
+  readonly placed: Readonly<Record<Side, Map<string, string>>>;
+  readonly objects: MergedObject[];
+  readonly problems: Problem[];
+  /** Live parts that were taken from the saved tree, and that were kept. */
+  readonly restored: string[];
+  readonly kept: string[];
+  /** Saved parts that were left out. */
+  readonly skipped: string[];
+  readonly converted: { readonly path: string; readonly from: string; readonly to: string }[];
+  /** Saved parts whose live counterparts were kept. */
+  readonly replaced: { readonly saved: string; readonly live: string }[];
+  /** Live lists of which something is restored. */
+  readonly lists: Map<string, Positions>;
+  /** Those of them whose order their kind has checked. */
+  readonly checkedLists: Set<string>;
 }
 
-// --- combinators
+// --- optimizer slots
 
-/** The notes of one sort. */
-function select<Is extends Note["is"]>(notes: readonly Note[], is: Is): readonly Extract<Note, { readonly is: Is }>[] {
-  return notes.filter((note): note is Extract<Note, { readonly is: Is }> => note.is === is);
+function componentOf(path: string): string {
+  return path.split("/")[0] as string;
 }
 
-function pathsOf(notes: readonly Note[], is: "restored" | "kept" | "skipped" | "checked"): readonly string[] {
-  return notes.flatMap((note) => note.is === is ? [note.path] : []);
+/** The shapes of the variables that a component has slots for. */
+function slotShapes({ kindNamed }: MergeState, { kind, state }: MergedObject): readonly string[] {
+  return (kindNamed(kind)?.parts?.belongs?.(state) ?? []).map((shape) => shape.join());
 }
+
+/** The shape of a node that training changes. */
+function trainedShape({ kindNamed }: MergeState, node: Node): string | undefined {
+  return isCase(node, "kind") ? kindNamed(node.kind)?.parts?.trained?.(node.state)?.join() : undefined;
+}
+
+/** A path below its component, with the names that the user gave in place of list positions. */
+function pathByNames(tree: Tree, path: string): string {
+  const steps = path.split("/");
+  return steps.slice(1).map((step, i) => {
+    const node = /^\d+$/.test(step) ? tree.nodes.get(steps.slice(0, i + 2).join("/")) : undefined;
+    return (node === undefined ? undefined : userName(tree, node)) ?? step;
+  }).join("/");
+}
+
+/** The parts that a list of references points to, by the names that the user gave. */
+function referredNames(tree: Tree, state: Node | undefined, path: string, steps: readonly string[]): readonly string[] {
+  const list = steps.reduce<Node | undefined>(entry, state);
+  return (Array.isArray(list) ? list : []).map((node: Node, i) =>
+    pathByNames(tree, isCase(node, "shared") ? node.path : [path, ...steps, i].join("/"))
+  );
+}
+
+/** The components of one side that have slots, except those inside another component, which itself lists what it trains. */
+function ownersOfSlots(merged: MergeState, side: Side): readonly MergedObject[] {
+  return merged.objects.filter((object) =>
+    object.side === side && slotShapes(merged, object).length > 0 &&
+    !merged.objects.some((outer) => isInside(object, outer))
+  );
+}
+
+function isInside(object: MergedObject, outer: MergedObject): boolean {
+  return outer.at !== object.at && isWithin(object.at, outer.at);
+}
+
+/** Restored components with slots inside a component that lists the trained variables in another order than the saved one. */
+function misalignedInside(merged: MergeState): readonly MergedObject[] {
+  const { trees: { saved, live }, objects, placed, kindNamed } = merged;
+  const listsInOtherOrder = (outer: MergedObject): boolean => {
+    const references = kindNamed(outer.kind)?.parts?.refers;
+    if (references === undefined) return false;
+    const before = [...placed.saved].find(([, at]) => at === outer.at)?.[0] ?? outer.at;
+    const origin = saved.nodes.get(before);
+    return isPermutation(
+      referredNames(saved, origin && stateNode(origin), before, references),
+      referredNames(live, outer.state, outer.at, references),
+    );
+  };
+  return objects.filter((object) =>
+    object.side === "saved" && slotShapes(merged, object).length > 0 &&
+    objects.some((outer) => isInside(object, outer) && listsInOtherOrder(outer))
+  );
+}
+
+/** Whether trained parts below a live list are in another order than the saved ones that were restored into them. */
+function isReorderedBelow(merged: MergeState, list: string): boolean {
+  const { trees: { saved, live }, placed } = merged;
+  const position = new Map([...live.nodes.keys()].map((path, i) => [path, i]));
+  const positions = [...saved.nodes].flatMap(([path, node]) => {
+    const at = placed.saved.get(path);
+    return at !== undefined && isWithin(at, list) && trainedShape(merged, node) !== undefined
+      ? [position.get(at) ?? -1]
+      : [];
+  });
+  return positions.some((at, i) => i > 0 && at < (positions[i - 1] ?? -1));
+}
+
+/** Whether a kept component has the trained parts of the saved one, by name, in another order. */
+function isRenumbered(merged: MergeState, component: string, trained: readonly MergedObject[]): boolean {
+  const { saved, live } = merged.trees;
+  if (trained.some(({ side }) => side === "saved")) return false;
+  const before = [...saved.nodes].flatMap(([path, node]) =>
+    isWithin(path, component) && trainedShape(merged, node) !== undefined ? [pathByNames(saved, path)] : []
+  );
+  return isPermutation(before, trained.map(({ at }) => pathByNames(live, at)));
+}
+
+/**
+ * Restored optimizers whose slots no longer match any component's trainable variables in order and shape.
+ *
+ * @param reordered Live lists whose items are in another order than the saved ones.
+ */
+function misalignedSlots(merged: MergeState, reordered: readonly string[]): readonly MergedObject[] {
+  const inside = misalignedInside(merged);
+  const trained = merged.objects.filter((object) => trainedShape(merged, object) !== undefined);
+  const groups = [...Map.groupBy(trained, ({ at }) => componentOf(at))];
+  const inOtherOrder = new Set([
+    ...reordered.filter((list) => isReorderedBelow(merged, list)).map(componentOf),
+    ...groups.filter(([component, group]) => isRenumbered(merged, component, group)).map(([component]) => component),
+  ]);
+  const isDropped = [...merged.trees.saved.nodes].some(([path, node]) =>
+    trainedShape(merged, node) !== undefined && !merged.placed.saved.has(path)
+  );
+  if (!isDropped && inOtherOrder.size === 0 && trained.every(({ side }) => side === "saved")) return inside;
+  // Slots fit a component that was restored or kept as a whole, in its order, with variables of their shapes.
+  const fitting = new Set(
+    groups.filter(([component, group]) =>
+      !inOtherOrder.has(component) && group.every(({ side }) => side === group[0]?.side)
+    ).map(([, group]) => group.map((object) => trainedShape(merged, object)).join(";")),
+  );
+  const outside = ownersOfSlots(merged, "saved")
+    .filter((owner) => groups.length > 0 && !fitting.has(slotShapes(merged, owner).join(";")));
+  return [...outside, ...inside];
+}
+
+// --- the merged tree
 
 /** The problem of a list whose items are in another order than the saved ones. */
 export function orderProblem(path: string): Problem {
@@ -60,15 +170,14 @@ export function orderProblem(path: string): Problem {
 }
 
 /** The creation order of objects: the live one, in which restored objects take each other's places in the saved order. */
-function creationOrder(
-  { trees, placed }: MergeResult,
-  keepsLiveOrder: (kind: string) => boolean,
-): Encoded["order"] {
+function creationOrder({ trees, placed }: MergeState, keepsLiveOrder: (kind: string) => boolean): Encoded["order"] {
   return trees.live.encoded.order.map(([kind, live]) => {
     if (keepsLiveOrder(kind)) return [kind, live];
     const saved = trees.saved.encoded.order.find(([name]) => name === kind)?.[1] ?? [];
     const known = new Set(live);
-    const restored = saved.map((path) => placed.get(path)).filter((path) => path !== undefined && known.has(path));
+    const restored = saved.map((path) => placed.saved.get(path)).filter((path) =>
+      path !== undefined && known.has(path)
+    );
     const moving = new Set(restored);
     const next = restored.values();
     return [kind, live.map((path) => moving.has(path) ? next.next().value ?? path : path)];
@@ -76,26 +185,17 @@ function creationOrder(
 }
 
 /** The problems of names in `convert` below which no tensor was converted. */
-function conversionProblems({ options, notes }: MergeResult): readonly Problem[] {
-  const done = select(notes, "converted");
-  return options.converts
-    .filter(({ paths }) => paths.length > 0 && !done.some(({ path }) => paths.some((outer) => isWithin(path, outer))))
-    .map(({ name }) => ({
-      path: name,
-      kind: "dtype",
-      expected: "a tensor of another dtype to convert",
-      found: "none",
-    }));
+function conversionProblems({ options, converted }: MergeState): readonly Problem[] {
+  const isDone = (outer: string): boolean => converted.some(({ path }) => isWithin(path, outer));
+  const expected = "a tensor of another dtype to convert";
+  return options.converts.filter(({ paths }) => paths.length > 0 && !paths.some(isDone))
+    .map(({ name }) => ({ path: name, kind: "dtype", expected, found: "none" }));
 }
 
 /** The problems of restored optimizers whose slots would be applied to other variables. */
-function slotProblems(
-  { trees, kindNamed, placed, objects }: MergeResult,
-  reordered: readonly string[],
-  isSavedOrder: boolean,
-): readonly Problem[] {
-  const displaced = isSavedOrder ? [] : ownersOfSlots(objects, "saved", kindNamed).map(({ at }) => at);
-  const paths = new Set([...misalignedSlots(trees, objects, placed, kindNamed, reordered), ...displaced]);
+function slotProblems(merged: MergeState, reordered: readonly string[], isSavedOrder: boolean): readonly Problem[] {
+  const displaced = isSavedOrder ? [] : ownersOfSlots(merged, "saved");
+  const paths = new Set([...misalignedSlots(merged, reordered), ...displaced].map(({ at }) => at));
   return [...paths].map((path) => ({
     path,
     kind: "sharing",
@@ -106,43 +206,38 @@ function slotProblems(
 
 /** The creation order of the merged objects, and everything that is wrong with the merged tree. */
 export function checkMerge(
-  result: MergeResult,
+  merged: MergeState,
 ): { readonly order: Encoded["order"]; readonly problems: readonly Problem[] } {
-  const { options, kindNamed, objects, notes } = result;
-  const reordered = select(notes, "list").flatMap(({ path, positions }) => keepsOrder(positions) ? [] : [path]);
-  const checked = pathsOf(notes, "checked");
-  const problems = [
-    ...options.problems,
-    ...select(notes, "problem").map(({ problem }) => problem),
-    ...reordered.filter((path) => !checked.includes(path)).map(orderProblem),
-  ];
+  const { options, kindNamed, lists, checkedLists } = merged;
+  const reordered = [...lists].flatMap(([path, positions]) => keepsOrder(positions) ? [] : [path]);
+  const unchecked = reordered.filter((path) => !checkedLists.has(path));
+  const problems = [...options.problems, ...merged.problems, ...unchecked.map(orderProblem)];
   // Kept slots belong to variables in the live order, restored ones to variables in the saved order.
-  const areKept = ownersOfSlots(objects, "live", kindNamed).length > 0;
-  const order = creationOrder(result, (kind) => areKept && kindNamed(kind)?.reorder !== undefined);
-  const isSavedOrder = !areKept || JSON.stringify(creationOrder(result, () => false)) === JSON.stringify(order);
+  const areKept = ownersOfSlots(merged, "live").length > 0;
+  const order = creationOrder(merged, (kind) => areKept && kindNamed(kind)?.reorder !== undefined);
+  const isSavedOrder = !areKept || JSON.stringify(creationOrder(merged, () => false)) === JSON.stringify(order);
   return {
     order,
     problems: [
       ...problems,
       // Where anything else is wrong, a tensor may not have been reached.
-      ...(problems.length > 0 ? [] : conversionProblems(result)),
-      ...slotProblems(result, reordered, isSavedOrder),
+      ...(problems.length > 0 ? [] : conversionProblems(merged)),
+      ...slotProblems(merged, reordered, isSavedOrder),
     ],
   };
 }
 
 /** The report of a merge. */
-export function reportOf({ notes, options, trees }: MergeResult, { only }: Selection): RestoredParts {
-  const kept = pathsOf(notes, "kept");
+export function reportOf(
+  { restored, kept, skipped, converted, options, trees }: MergeState,
+  { only }: Selection,
+): RestoredParts {
   const components = trees.live.encoded.components.map(([name]) => join("", name));
   return {
-    restored: [
-      ...pathsOf(notes, "restored"),
-      ...(only === undefined ? components.filter((path) => !kept.includes(path)) : []),
-    ],
+    restored: only === undefined ? [...restored, ...components.filter((path) => !kept.includes(path))] : restored,
     kept,
-    skipped: [...options.skipped, ...pathsOf(notes, "skipped")],
+    skipped: [...options.skipped, ...skipped],
     renamed: options.renamed,
-    converted: select(notes, "converted").map(({ path, from, to }) => ({ path, from, to })),
+    converted,
   };
 }

@@ -96,13 +96,11 @@ function configurationText(tree: Tree, node: Node): string {
 
 /** Whether the unnamed items of a list are built like their saved counterparts, but in another order. */
 function isReordered(trees: Trees, pairs: Pairs, live: readonly ListItem[]): boolean {
-  const both = live.flatMap((item): readonly (readonly [saved: string, live: string])[] => {
-    const saved = item.name === undefined ? pairs.get(item.position) : undefined;
-    return saved === undefined
-      ? []
-      : [[configurationText(trees.saved, saved.node), configurationText(trees.live, item.node)]];
-  });
-  return isPermutation(both.map(([text]) => text), both.map(([, text]) => text));
+  const both = live.filter(({ name, position }) => name === undefined && pairs.has(position));
+  return isPermutation(
+    both.map(({ position }) => configurationText(trees.saved, pairs.get(position)!.node)),
+    both.map(({ node }) => configurationText(trees.live, node)),
+  );
 }
 
 // --- combinators

@@ -7,15 +7,18 @@
  *
  * @module
  */
-import type { MergedObject } from "./optimizer_slots.ts";
 import {
   type AnyKind,
-  type Branch,
+  type ArrayNode,
+  aside,
   converted,
   type Encoded,
   entry,
+  fold,
   isBranch,
+  isCase,
   isDType,
+  isWithin,
   join,
   type Named,
   type Node,
@@ -23,10 +26,10 @@ import {
 } from "../mod.ts";
 import type { Problem, ProblemKind } from "../../errors/mod.ts";
 import { matchLists } from "./match.ts";
-import { checkMerge, type Note, orderProblem, reportOf } from "./check.ts";
+import { checkMerge, type MergeState, orderProblem, reportOf } from "./check.ts";
 import { type Resolved, resolveOptions, sideAt } from "./resolve.ts";
 import type { RestoredParts, Selection } from "./options.ts";
-import { isWithin, type LocatedNode, type Side, stateNode, treeOf, type Trees } from "./trees.ts";
+import { type LocatedNode, type Side, stateNode, treeOf, type Trees } from "./trees.ts";
 
 // --- types
 
@@ -37,21 +40,22 @@ export interface Merged {
   readonly parts: RestoredParts;
 }
 
-/** What every step of a merge reads, and what it has built so far. */
-interface Merging {
-  readonly trees: Trees;
-  readonly options: Resolved;
-  readonly kindNamed: (name: string) => AnyKind | undefined;
+/** A merge in progress. */
+interface Merging extends MergeState {
   /** Paths of records of fields. Fields may refer to any object, so they are merged last. */
   readonly fields: Readonly<Record<Side, ReadonlySet<string>>>;
   /** Paths of live lists that only refer to objects elsewhere in the tree. */
   readonly references: readonly string[];
-  /** For the nodes of each side that are in the merged tree, their path there. */
-  readonly placed: Readonly<Record<Side, Map<string, string>>>;
-  readonly objects: MergedObject[];
-  readonly notes: Note[];
   /** The merges of fields; undefined once they run. */
   readonly deferred: (() => void)[] | undefined;
+}
+
+/** Where the content of a node is copied from, and its path in the merged tree. */
+interface Copying {
+  readonly merging: Merging;
+  readonly side: Side;
+  readonly path: string;
+  readonly at: string;
 }
 
 // --- constructors
@@ -60,21 +64,19 @@ interface Merging {
 function partsBelow(
   { nodes }: Trees[Side],
   kindNamed: Merging["kindNamed"],
-  below: (kind: AnyKind) => readonly string[] | undefined,
+  below: (kind: AnyKind) => string | readonly string[] | undefined,
 ): readonly string[] {
   return [...nodes].flatMap(([path, node]) => {
-    const kind = isBranch(node) && node.is === "kind" ? kindNamed(node.kind) : undefined;
+    const kind = isCase(node, "kind") ? kindNamed(node.kind) : undefined;
     const steps = kind && below(kind);
-    return steps === undefined ? [] : [steps.reduce<string>(join, path)];
+    return steps === undefined ? [] : [[steps].flat().reduce<string>(join, path)];
   });
 }
 
 function startMerge(trees: Trees, kinds: readonly AnyKind[], options: Resolved): Merging {
   const kindNamed = (name: string): AnyKind | undefined => kinds.find((kind) => kind.name === name);
   const fieldsOf = (side: Side): ReadonlySet<string> =>
-    new Set(
-      partsBelow(trees[side], kindNamed, ({ parts }) => parts?.deferred === undefined ? undefined : [parts.deferred]),
-    );
+    new Set(partsBelow(trees[side], kindNamed, ({ parts }) => parts?.deferred));
   return {
     trees,
     options,
@@ -83,13 +85,20 @@ function startMerge(trees: Trees, kinds: readonly AnyKind[], options: Resolved):
     references: partsBelow(trees.live, kindNamed, ({ parts }) => parts?.refers),
     placed: { saved: new Map(), live: new Map() },
     objects: [],
-    notes: [],
+    problems: [],
+    restored: [],
+    kept: [],
+    skipped: [],
+    converted: [],
+    replaced: [],
+    lists: new Map(),
+    checkedLists: new Set(),
     deferred: [],
   };
 }
 
-function addProblem({ notes }: Merging, path: string, kind: ProblemKind, expected: string, found: string): void {
-  notes.push({ is: "problem", problem: { path, kind, expected, found } });
+function addProblem({ problems }: Merging, path: string, kind: ProblemKind, expected: string, found: string): void {
+  problems.push({ path, kind, expected, found });
 }
 
 /** A record whose entries are merged after everything else. */
@@ -97,7 +106,7 @@ function defer(merging: Merging, merge: (last: Merging) => Node): Node {
   const entries: Named[] = [];
   merging.deferred?.push(() => {
     const merged = merge({ ...merging, deferred: undefined });
-    if (isBranch(merged) && merged.is === "record") entries.push(...merged.entries);
+    if (isCase(merged, "record")) entries.push(...merged.entries);
   });
   return record(entries);
 }
@@ -110,11 +119,11 @@ function copy(merging: Merging, side: Side, from: LocatedNode, at: string): Node
   const { node, path } = from;
   if (deferred !== undefined && fields[side].has(path)) return defer(merging, (last) => copy(last, side, from, at));
   if (typeof node !== "object" || node === null) return node;
-  if (isBranch(node) && node.is === "shared") return copyShared(merging, side, node.path, at);
+  if (isCase(node, "shared")) return copyShared(merging, side, node.path, at);
   const first = placed[side].get(path);
   if (first !== undefined) return { is: "shared", path: first };
   placed[side].set(path, at);
-  return copyContent(merging, side, from, at);
+  return copyContent(node, { merging, side, path, at });
 }
 
 /** A reference of one side: to where its object is in the merged tree, or the object itself if it is not there yet. */
@@ -129,7 +138,7 @@ function copyShared(merging: Merging, side: Side, target: string, at: string): N
     return null;
   }
   const live = trees.live.nodes.get(at);
-  if (live !== undefined && isBranch(live) && live.is === "shared") {
+  if (isCase(live, "shared")) {
     if (side === "live" && references.some((list) => isWithin(at, list))) return live;
     const [here, there] = side === "live" ? ["kept", "restored"] : ["restored", "kept"];
     const expected = `this and ${live.path}, which are one object, both restored or both kept`;
@@ -140,39 +149,34 @@ function copyShared(merging: Merging, side: Side, target: string, at: string): N
 }
 
 /** The live path of a saved part, if it or a part around it was kept instead. */
-function keptInstead({ notes }: Merging, path: string): string | undefined {
-  const found = notes.find((note) => note.is === "replaced" && isWithin(path, note.saved));
-  return found?.is === "replaced" ? `${found.live}${path.slice(found.saved.length)}` : undefined;
+function keptInstead({ replaced }: Merging, path: string): string | undefined {
+  const found = replaced.find(({ saved }) => isWithin(path, saved));
+  return found && `${found.live}${path.slice(found.saved.length)}`;
 }
 
-function copyContent(merging: Merging, side: Side, { node, path }: LocatedNode, at: string): Node {
-  if (Array.isArray(node)) {
-    return node.map((item: Node, i) =>
+const copyContent: (node: Node, to: Copying) => Node = fold<Node, Copying>({
+  scalar: (value) => value,
+  list: (items, { merging, side, path, at }) =>
+    items.map((item, i) =>
       typeof item === "object" ? copy(merging, side, { node: item, path: join(path, i) }, join(at, i)) : item
-    );
-  }
-  if (!isBranch(node)) return node;
-  switch (node.is) {
-    case "record":
-      return record(
-        namedParts({ node, path }).map(([name, part]) => [name, copy(merging, side, part, join(at, name))]),
-      );
-    case "kind":
-      merging.objects.push({ kind: node.kind, state: node.state, at, side });
-      return { ...node, state: copyContent(merging, side, { node: node.state, path }, at) };
-    case "aside":
-      return { ...node, state: copyContent(merging, side, { node: node.state, path }, at) };
-    case "shared":
-      return copyShared(merging, side, node.path, at);
-    case "array":
-      return side === "saved" ? convertDtype(merging, node, at) : node;
-  }
-}
+    ),
+  record: (entries, { merging, side, path, at }) =>
+    record(
+      entries.map(([name, node]) => [name, copy(merging, side, { node, path: join(path, name) }, join(at, name))]),
+    ),
+  array: (array, { merging, side, at }) => side === "saved" ? convertDtype(merging, array, at) : array,
+  kind: (kind, state, to) => {
+    to.merging.objects.push({ is: "kind", kind, state, at: to.at, side: to.side });
+    return { is: "kind", kind, state: copyContent(state, to) };
+  },
+  shared: (path, { merging, side, at }) => copyShared(merging, side, path, at),
+  aside: (state, to) => aside(copyContent(state, to)),
+});
 
 /** A saved tensor in the dtype of the live one, where `convert` names it. */
-function convertDtype(merging: Merging, node: Extract<Branch, { is: "array" }>, at: string): Node {
+function convertDtype(merging: Merging, node: ArrayNode, at: string): Node {
   const live = merging.trees.live.nodes.get(at);
-  if (live === undefined || !isBranch(live) || live.is !== "array") return node;
+  if (!isCase(live, "array")) return node;
   const [from, to] = [node.held.element, live.held.element];
   const isNamed = merging.options.converts.some(({ paths }) => paths.some((outer) => isWithin(at, outer)));
   if (from === to || !isDType(from) || !isDType(to) || !isNamed) return node;
@@ -181,7 +185,7 @@ function convertDtype(merging: Merging, node: Extract<Branch, { is: "array" }>, 
     addProblem(merging, at, "value", `${from} values that are the same as ${to}`, held);
     return live;
   }
-  merging.notes.push({ is: "converted", path: at, from, to });
+  merging.converted.push({ path: at, from, to });
   return { ...node, held };
 }
 
@@ -189,16 +193,20 @@ function convertDtype(merging: Merging, node: Extract<Branch, { is: "array" }>, 
 
 /** The part at a live path, below a part that is taken from the side `outer`. */
 function mergePart(merging: Merging, outer: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
-  const { trees, options: { divided }, options, fields, placed, notes, deferred } = merging;
+  const { trees, options: { divided }, options, fields, placed, deferred } = merging;
   const at = live.path;
   if (deferred !== undefined && fields.live.has(at)) {
     return defer(merging, (last) => mergePart(last, outer, saved, live));
   }
   const side = sideAt(options, at, outer);
-  if (side === "saved" && outer === "live") notes.push({ is: "restored", path: at });
+  if (side === "saved" && outer === "live") merging.restored.push(at);
   const isWhole = !divided.live.has(at) && !(saved !== undefined && divided.saved.has(saved.path));
   if (isWhole && side === "live") {
-    notes.push(...keptNotes(options, saved, live));
+    if (live.node !== null && !options.keptNames.has(at)) {
+      merging.kept.push(at);
+      if (saved !== undefined) merging.skipped.push(saved.path);
+    }
+    if (saved !== undefined) merging.replaced.push({ saved: saved.path, live: at });
     return copy(merging, "live", live, at);
   }
   if (saved === undefined && side === "saved") {
@@ -209,14 +217,14 @@ function mergePart(merging: Merging, outer: Side, saved: LocatedNode | undefined
   if (isWhole && saved !== undefined) {
     // A list that is restored without its component keeps its order, but the component may use that order differently.
     if (outer === "live" && Array.isArray(saved.node)) {
-      notes.push({ is: "list", path: at, positions: new Map(saved.node.map((_: Node, i) => [i, i])) });
+      merging.lists.set(at, new Map(saved.node.map((_: Node, i) => [i, i])));
     }
     return copy(merging, "saved", saved, at);
   }
-  if (isBranch(live.node) && live.node.is === "shared") {
+  if (isCase(live.node, "shared")) {
     return copy(merging, side, side === "live" ? live : saved ?? live, at);
   }
-  const from = saved && isBranch(saved.node) && saved.node.is === "shared"
+  const from = saved && isCase(saved.node, "shared")
     ? { node: trees.saved.nodes.get(saved.node.path) ?? null, path: saved.node.path }
     : saved;
   const first = side === "saved" && from !== undefined ? placed.saved.get(from.path) : undefined;
@@ -224,20 +232,6 @@ function mergePart(merging: Merging, outer: Side, saved: LocatedNode | undefined
   if (from !== undefined) placed.saved.set(from.path, at);
   placed.live.set(at, at);
   return mergeContent(merging, side, from, live);
-}
-
-/** What is noted where a live part is kept whole. */
-function keptNotes(
-  { keptNames }: Resolved,
-  saved: LocatedNode | undefined,
-  { node, path }: LocatedNode,
-): readonly Note[] {
-  const isReported = node !== null && !keptNames.has(path);
-  return [
-    ...(isReported ? [{ is: "kept", path } as const] : []),
-    ...(isReported && saved !== undefined ? [{ is: "skipped", path: saved.path } as const] : []),
-    ...(saved === undefined ? [] : [{ is: "replaced", saved: saved.path, live: path } as const]),
-  ];
 }
 
 /** The content of a part that both sides have; that of one side if they are of different kinds. */
@@ -255,25 +249,25 @@ function mergeContent(merging: Merging, side: Side, saved: LocatedNode | undefin
   if (isSame && b.is === "kind" && (other?.is !== "kind" || other.kind === b.kind)) {
     const merged = mergeState(savedState, b.state);
     const state = alignLists(merging, b.kind, merged, savedState ?? null, b.state, at);
-    merging.objects.push({ kind: b.kind, state, at, side });
+    merging.objects.push({ ...b, state, at, side });
     return { ...b, state };
   }
   return side === "saved" && saved !== undefined
-    ? copyContent(merging, "saved", saved, at)
-    : copyContent(merging, "live", live, at);
+    ? copyContent(saved.node, { merging, side, path: saved.path, at })
+    : copyContent(live.node, { merging, side: "live", path: at, at });
 }
 
 /** A merged state that its kind has aligned with the live order of its lists. */
 function alignLists(merging: Merging, kind: string, merged: Node, saved: Node, live: Node, at: string): Node {
-  const { kindNamed, notes, options } = merging;
+  const { kindNamed, options, lists, checkedLists } = merging;
   const align = kindNamed(kind)?.parts?.moved;
-  if (align === undefined || !isBranch(live) || live.is !== "record") return merged;
+  if (align === undefined || !isCase(live, "record")) return merged;
   return live.entries.reduce((state, [list]) => {
     const path = join(at, list);
-    const found = notes.findLast((note) => note.is === "list" && note.path === path);
-    const aligned = found?.is === "list" ? align(state, saved, live, list, found.positions) : undefined;
+    const positions = lists.get(path);
+    const aligned = positions && align(state, saved, live, list, positions);
     if (aligned === undefined) return state;
-    notes.push({ is: "checked", path });
+    checkedLists.add(path);
     const { problem } = aligned;
     if (problem !== undefined && sideAt(options, `${at}/${problem.at}`, "saved") === "saved") {
       addProblem(merging, `${at}/${problem.at}`, "config", problem.expected, problem.found);
@@ -283,7 +277,7 @@ function alignLists(merging: Merging, kind: string, merged: Node, saved: Node, l
 }
 
 function namedParts(place: LocatedNode | undefined): readonly (readonly [name: string, LocatedNode])[] {
-  return place !== undefined && isBranch(place.node) && place.node.is === "record"
+  return place !== undefined && isCase(place.node, "record")
     ? place.node.entries.map(([name, node]) => [name, { node, path: join(place.path, name) }])
     : [];
 }
@@ -299,8 +293,13 @@ function renamedTo({ trees: { saved }, options }: Merging, path: string): Locate
   return { node: saved.nodes.get(origin) ?? scalar ?? null, path: origin };
 }
 
-function mergeRecords(merging: Merging, side: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
-  const { options, notes } = merging;
+function mergeRecords(
+  merging: Merging,
+  side: Side,
+  saved: LocatedNode | undefined,
+  live: LocatedNode,
+): ReturnType<typeof record> {
+  const { options, skipped } = merging;
   const rest = new Map(namedParts(saved).filter(([, { path }]) => !options.taken.has(path)));
   const entries = namedParts(live).flatMap(([name, place]): readonly Named[] => {
     const renamed = renamedTo(merging, place.path);
@@ -312,7 +311,7 @@ function mergeRecords(merging: Merging, side: Side, saved: LocatedNode | undefin
     return isMissing ? [] : [[name, mergePart(merging, side, from, place)]];
   });
   if (side === "live") {
-    for (const { path } of rest.values()) notes.push({ is: "skipped", path });
+    for (const { path } of rest.values()) skipped.push(path);
     return record(entries);
   }
   const added = [...rest].map(([name, part]): Named => [name, copy(merging, "saved", part, join(live.path, name))]);
@@ -320,15 +319,14 @@ function mergeRecords(merging: Merging, side: Side, saved: LocatedNode | undefin
 }
 
 function mergeLists(merging: Merging, side: Side, saved: LocatedNode | undefined, live: LocatedNode): Node {
-  const { trees, options, notes } = merging;
+  const { trees, options } = merging;
   const { items, left, positions, isReordered } = matchLists(trees, options, side, saved, live);
-  if (positions !== undefined) notes.push({ is: "list", path: live.path, positions });
-  if (isReordered) notes.push({ is: "problem", problem: orderProblem(live.path) });
+  if (positions !== undefined) merging.lists.set(live.path, positions);
+  if (isReordered) merging.problems.push(orderProblem(live.path));
   for (const { path } of left) {
-    if (side === "live") notes.push({ is: "skipped", path });
-    else {
-      addProblem(merging, path, "extra", "a live part to restore it into", "none: name it in `skip` or in `rename`");
-    }
+    const found = "none: name it in `skip` or in `rename`";
+    if (side === "live") merging.skipped.push(path);
+    else addProblem(merging, path, "extra", "a live part to restore it into", found);
   }
   return items.map((item) => mergePart(merging, side, renamedTo(merging, item.live.path) ?? item.saved, item.live));
 }
@@ -346,12 +344,10 @@ function mergeLists(merging: Merging, side: Side, saved: LocatedNode | undefined
 export function merge(saved: Encoded, live: Encoded, kinds: readonly AnyKind[], selection: Selection): Merged {
   const trees: Trees = { saved: treeOf(saved), live: treeOf(live) };
   const merging = startMerge(trees, kinds, resolveOptions(trees, kinds, selection));
-  const [from, into] = [saved, live].map(({ components }) => ({ node: record(components), path: "" }));
+  const rootOf = ({ components }: Encoded): LocatedNode => ({ node: record(components), path: "" });
   const side = selection.only === undefined ? "saved" : "live";
-  const root = mergeRecords(merging, side, from, into as LocatedNode);
+  const { entries } = mergeRecords(merging, side, rootOf(saved), rootOf(live));
   for (const run of merging.deferred ?? []) run();
-  const result = { ...merging, placed: merging.placed.saved };
-  const { order, problems } = checkMerge(result);
-  const components = isBranch(root) && root.is === "record" ? root.entries : [];
-  return { encoded: { components, order }, problems, parts: reportOf(result, selection) };
+  const { order, problems } = checkMerge(merging);
+  return { encoded: { components: entries, order }, problems, parts: reportOf(merging, selection) };
 }

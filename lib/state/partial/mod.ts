@@ -1,7 +1,7 @@
 /**
  * Partial restore: merges a saved state tree into a captured live tree, for warm starts that load some parts, keep others or convert them.
  *
- * Read `options`, then the three steps `resolve`, `match` and `merge`, then `optimizer_slots`.
+ * Read `options` and `trees`, then the steps `resolve`, `match`, `merge` and `check`.
  *
  * Promises: an option that matches nothing is an error; what was kept, skipped, renamed or converted is reported; everything else stays strict.
  *

@@ -100,11 +100,8 @@ export function checkSelection(selection: Selection, live: object): void {
   const components = new Set(Object.keys(live).map(segment));
   for (const name of [...only, ...keep, ...convert, ...targets]) {
     if (components.has(name.split("/")[0] as string)) continue;
-    throw new TypeError(
-      `Expected ${JSON.stringify(name)} to name a live component or a part of one, found only ${
-        [...components].join(", ")
-      }`,
-    );
+    const found = `found only ${[...components].join(", ")}`;
+    throw new TypeError(`Expected ${JSON.stringify(name)} to name a live component or a part of one, ${found}`);
   }
 }
 

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type AnyKind, isBranch, join, type Node, segment } from "../mod.ts";
+import * as RA from "fp-ts/lib/ReadonlyArray.js";
+import { type AnyKind, isCase, join, type Node, segment } from "../mod.ts";
 import type { Problem } from "../../errors/mod.ts";
 import type { RestoredParts, Selection } from "./options.ts";
 import { follow, pathsAbove, type Side, stateNode, type Tree, type Trees } from "./trees.ts";
@@ -31,12 +32,6 @@ export interface Resolved {
   readonly problems: readonly Problem[];
 }
 
-/** What one name in one option matches. */
-interface Lookup {
-  readonly paths: readonly string[];
-  readonly problems: readonly Problem[];
-}
-
 /** One way to a part while a name is looked up; `named` if a step of it was a name that the user gave. */
 type Match = readonly [node: Node, path: string, named: boolean];
 
@@ -45,18 +40,16 @@ type Match = readonly [node: Node, path: string, named: boolean];
 /** The child of a record or list by one step of a path. */
 function child(node: Node, step: string): Node | undefined {
   if (Array.isArray(node)) return /^\d+$/.test(step) ? node[Number(step)] : undefined;
-  return isBranch(node) && node.is === "record"
-    ? node.entries.find(([name]) => segment(name) === step)?.[1]
-    : undefined;
+  return isCase(node, "record") ? node.entries.find(([name]) => segment(name) === step)?.[1] : undefined;
 }
 
 /** The parts below a match that a step names: the child with this key, and parts to which the user gave this name. */
 function stepInto(tree: Tree, kinds: readonly AnyKind[], [node, path, named]: Match, step: string): readonly Match[] {
-  const at = isBranch(node) && node.is === "shared" ? node.path : path;
+  const at = isCase(node, "shared") ? node.path : path;
   const found = follow(tree, node);
   const state = stateNode(found);
   const inside = child(state, step);
-  const kind = isBranch(found) && found.is === "kind" ? kinds.find(({ name }) => name === found.kind) : undefined;
+  const kind = isCase(found, "kind") ? kinds.find(({ name }) => name === found.kind) : undefined;
   const ways = kind?.parts?.named?.(state, step, (part) => stateNode(follow(tree, part))) ?? [];
   const byName = ways.flatMap((way): readonly Match[] => {
     const end = way.reduce<Node | undefined>((part, name) => part && child(part, String(name)), state);
@@ -65,8 +58,15 @@ function stepInto(tree: Tree, kinds: readonly AnyKind[], [node, path, named]: Ma
   return inside === undefined ? byName : [[inside, `${at}/${step}`, named], ...byName];
 }
 
-/** Looks up one name of an option; a problem if nothing matches, or both a path and a name do. */
-function lookUp(trees: Trees, kinds: readonly AnyKind[], side: Side, option: string, name: string): Lookup {
+/** The paths that one name of an option matches. It is a problem if nothing matches, or both a path and a name do. */
+function lookUp(
+  trees: Trees,
+  kinds: readonly AnyKind[],
+  problems: Problem[],
+  side: Side,
+  option: string,
+  name: string,
+): readonly string[] {
   const tree = trees[side];
   const [component, ...steps] = name.split("/");
   const start = tree.encoded.components.filter(([key]) => segment(key) === component)
@@ -74,12 +74,12 @@ function lookUp(trees: Trees, kinds: readonly AnyKind[], side: Side, option: str
   const matches = steps.reduce((found, step) => found.flatMap((match) => stepInto(tree, kinds, match, step)), start);
   const paths = matches.map(([, path]) => path);
   const expected = `a part of the ${side === "live" ? "live components" : "snapshot"} for options.${option}`;
-  if (paths.length === 0) {
-    return { paths, problems: [{ path: name, kind: "missing", expected, found: "none of this name" }] };
+  const isAmbiguous = new Set(matches.map(([, , named]) => named)).size > 1;
+  if (paths.length === 0) problems.push({ path: name, kind: "missing", expected, found: "none of this name" });
+  if (isAmbiguous) {
+    problems.push({ path: name, kind: "name", expected, found: `two of this name: ${paths.join(", ")}` });
   }
-  const ambiguous = matches.some(([, , named]) => named) && matches.some(([, , named]) => !named);
-  const found = `two of this name: ${paths.join(", ")}`;
-  return { paths, problems: ambiguous ? [{ path: name, kind: "name", expected, found }] : [] };
+  return paths;
 }
 
 /** A problem for each path that several options name, whether by name or by path. */
@@ -97,27 +97,20 @@ function repeated(paths: readonly string[], options: string): readonly Problem[]
  */
 export function resolveOptions(trees: Trees, kinds: readonly AnyKind[], selection: Selection): Resolved {
   const { only = [], keep = [], skip = [], rename = {}, convert = [] } = selection;
-  const find = (side: Side, option: string) => (name: string): Lookup => lookUp(trees, kinds, side, option, name);
-  const lookups = {
-    only: only.map(find("live", "only")),
-    keep: keep.map(find("live", "keep")),
-    from: Object.keys(rename).map(find("saved", "rename")),
-    to: Object.values(rename).map(find("live", "rename")),
-    skip: skip.map(find("saved", "skip")),
-    convert: convert.map(find("live", "convert")),
-  };
-  const pathsOf = (found: readonly Lookup[]): readonly string[] => found.flatMap(({ paths }) => paths);
-  const renamed = lookups.to.flatMap(({ paths }, i) =>
-    paths.flatMap((to, j) => {
-      const from = lookups.from[i]?.paths[j];
-      return from === undefined ? [] : [{ from, to }];
-    })
-  );
-  const skipped = pathsOf(lookups.skip);
+  const problems: Problem[] = [];
+  const find = (side: Side, option: string, names: readonly string[]): readonly (readonly string[])[] =>
+    names.map((name) => lookUp(trees, kinds, problems, side, option, name));
+  const restored = find("live", "only", only).flat();
+  const kept = find("live", "keep", keep).flat();
+  const origins = find("saved", "rename", Object.keys(rename));
+  const targets = find("live", "rename", Object.values(rename));
+  const skipped = find("saved", "skip", skip).flat();
+  const converted = find("live", "convert", convert);
+  const renamed = origins.flatMap((saved, i) => RA.zipWith(saved, targets[i] ?? [], (from, to) => ({ from, to })));
   const taken = [...renamed.map(({ from }) => from), ...skipped];
   const decided = [
-    ...pathsOf(lookups.only).map((path) => [path, "saved"] as const),
-    ...pathsOf(lookups.keep).map((path) => [path, "live"] as const),
+    ...restored.map((path) => [path, "saved"] as const),
+    ...kept.map((path) => [path, "live"] as const),
     ...renamed.map(({ to }) => [to, "saved"] as const),
   ];
   const sides = new Map<string, Side>(decided);
@@ -127,14 +120,14 @@ export function resolveOptions(trees: Trees, kinds: readonly AnyKind[], selectio
     sides,
     renamed,
     skipped,
-    converts: lookups.convert.map(({ paths }, i) => ({ name: convert[i] as string, paths })),
+    converts: RA.zipWith(convert, converted, (name, paths) => ({ name, paths })),
     origins: new Map(renamed.map(({ from, to }) => [to, from])),
     taken: new Set(taken),
     keptNames,
     divided: { saved: pathsAbove(taken), live: pathsAbove([...sides.keys(), ...keptNames]) },
     aboveRestored: pathsAbove([...sides].flatMap(([path, side]) => side === "saved" ? [path] : [])),
     problems: [
-      ...Object.values(lookups).flat().flatMap(({ problems }) => problems),
+      ...problems,
       ...repeated(decided.map(([path]) => path), "only, keep and rename"),
       ...repeated(taken, "rename and skip"),
     ],

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Encoded, entry, isBranch, type Node, nodesByPath, unwrap } from "../mod.ts";
+import { type Encoded, entry, isCase, type Node, nodesByPath, outerPaths, unwrap } from "../mod.ts";
 
 // --- types
 
@@ -37,12 +37,12 @@ export function treeOf(encoded: Encoded): Tree {
 /** The node itself, or the one that a reference points to; without an `aside` wrapper. */
 export function follow({ nodes }: Tree, node: Node): Node {
   const found = unwrap(node);
-  return isBranch(found) && found.is === "shared" ? unwrap(nodes.get(found.path) ?? null) : found;
+  return isCase(found, "shared") ? unwrap(nodes.get(found.path) ?? null) : found;
 }
 
 /** The state below a kind node, or the node itself. */
 export function stateNode(node: Node): Node {
-  return isBranch(node) && node.is === "kind" ? node.state : node;
+  return isCase(node, "kind") ? node.state : node;
 }
 
 /** The `name` that the user gave to a part, such as a layer's. */
@@ -51,16 +51,7 @@ export function userName(tree: Tree, node: Node): string | undefined {
   return typeof name === "string" ? name : undefined;
 }
 
-/** Whether a path is another one or below it. */
-export function isWithin(path: string, outer: string): boolean {
-  return path === outer || path.startsWith(`${outer}/`);
-}
-
 /** Every path above some paths, with the root `""`. */
 export function pathsAbove(paths: Iterable<string>): ReadonlySet<string> {
-  const found = new Set<string>([""]);
-  for (const path of paths) {
-    for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) found.add(path.slice(0, end));
-  }
-  return found;
+  return new Set(["", ...[...paths].flatMap(outerPaths)]);
 }
