@@ -7,6 +7,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
+import { replaceFunction } from "./nondeterminism.ts";
 import { isPlainRecord } from "../validation/mod.ts";
 import { tensorsInFields } from "../tfjs/optimizers/mod.ts";
 import { sublayers } from "../tfjs/layers/mod.ts";
@@ -63,19 +64,13 @@ export function componentTensors(value: unknown, seen: Set<unknown> = new Set())
 
 // --- combinators
 
-/** Replaces a method by one that reports its `this` first. The result puts it back, unless other code has replaced it since. */
+/** Replaces a method by one that reports its `this` first. The result puts it back. */
 function intercept(prototype: object, method: string, onCall: (self: object) => void): () => void {
-  const methods = prototype as Record<string, (...args: unknown[]) => unknown>;
-  const original = methods[method];
-  if (original === undefined) return () => {};
-  const wrapper = function (this: object, ...args: unknown[]): unknown {
-    onCall(this);
-    return original.apply(this, args);
-  };
-  methods[method] = wrapper;
-  return () => {
-    if (methods[method] === wrapper) methods[method] = original;
-  };
+  return replaceFunction(prototype, method, (original) =>
+    function (this: object, ...args: unknown[]): unknown {
+      onCall(this);
+      return original.apply(this, args);
+    });
 }
 
 function optimizerName(optimizer: tf.Optimizer): string {

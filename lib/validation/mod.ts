@@ -25,10 +25,18 @@ export {
   oneOf,
   orNull,
   type Plain,
+  recordOf,
   refine,
   type Rule,
   shown,
   tagged,
 } from "./types.ts";
 export { plainCodec } from "./plain_codec.ts";
-export { checkMisspelt, checkOptionNames, type OptionNames } from "./option_names.ts";
+export {
+  checkMisspelt,
+  checkOptionNames,
+  checkOptions,
+  demandEach,
+  type OptionNames,
+  type OptionRules,
+} from "./option_names.ts";

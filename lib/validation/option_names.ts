@@ -1,9 +1,9 @@
 /**
- * Checks the names of options: a misspelt one is a `TypeError` with the nearest name, for code that no compiler checks.
+ * Checks the names and values of options, for code that no compiler checks: a misspelt name is a `TypeError` with the nearest name.
  *
  * @module
  */
-import { isPlainRecord, shown } from "./types.ts";
+import { demand, isPlainRecord, type Rule, shown } from "./types.ts";
 
 // --- types
 
@@ -12,6 +12,9 @@ import { isPlainRecord, shown } from "./types.ts";
  * a missing or an unknown name.
  */
 export type OptionNames<O> = { readonly [K in keyof Required<O>]: true };
+
+/** The types of options, written next to their type as `{ step: ifGiven(integer(0)) } satisfies OptionRules<SaveOptions>`. */
+export type OptionRules<O> = { readonly [K in keyof Required<O>]: Rule };
 
 // --- constructors
 
@@ -73,7 +76,7 @@ function notOptions(of: string, options: unknown): TypeError {
 export function checkOptionNames(
   of: string,
   options: unknown,
-  names: Readonly<Record<string, true>>,
+  names: Readonly<Record<string, unknown>>,
   remedy: string = "leave it out",
 ): void {
   if (!isPlainRecord(options)) throw notOptions(of, options);
@@ -92,11 +95,27 @@ export function checkOptionNames(
   throw new TypeError(`Expected an option of ${of}: ${known.join(", ")}, found ${found.join("; ")}`);
 }
 
+/** Checks each option against its type; a wrong one is a `TypeError`. The prefix, such as `save.`, comes before the names in messages. */
+export function demandEach(rules: Readonly<Record<string, Rule>>, options: object, prefix: string = ""): void {
+  for (const [name, rule] of Object.entries(rules)) demand(prefix + name, rule, Reflect.get(options, name));
+}
+
+/** {@link checkOptionNames}, then {@link demandEach}. */
+export function checkOptions(
+  of: string,
+  options: object,
+  rules: Readonly<Record<string, Rule>>,
+  remedy?: string,
+): void {
+  checkOptionNames(of, options, rules, remedy);
+  demandEach(rules, options);
+}
+
 /**
  * Like {@link checkOptionNames}, for a record that may have other fields, such as the exports of a module: rejects only a name that
  * misspells an absent one.
  */
-export function checkMisspelt(of: string, options: unknown, names: Readonly<Record<string, true>>): void {
+export function checkMisspelt(of: string, options: unknown, names: Readonly<Record<string, unknown>>): void {
   if (typeof options !== "object" || options === null || Array.isArray(options)) throw notOptions(of, options);
   const missing = Object.keys(names).filter((name) => Reflect.get(options, name) === undefined);
   const found = Object.keys(options).filter((name) => !Object.hasOwn(names, name)).flatMap((name) => {

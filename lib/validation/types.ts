@@ -105,6 +105,12 @@ export function listOf<A>(item: Plain<A>): Plain<readonly A[]> {
   return t.readonlyArray(item, "an array");
 }
 
+/** A plain record whose values are all of a type. */
+export function recordOf<A>(item: Plain<A>, expected: string): Plain<unknown> {
+  const record: Plain<unknown> = must(expected, isPlainRecord);
+  return dependent(record, (value) => Object.fromEntries(Object.keys(Object(value)).map((name) => [name, item])));
+}
+
 /** A codec of io-ts that has these methods. */
 export function codecWith(...methods: readonly ("is" | "validate" | "decode" | "encode")[]): Plain<unknown> {
   return must(
