@@ -7,8 +7,10 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { type AmbientSource, type Call, callText } from "./nondeterminism.ts";
+import { type AmbientSource, callText } from "./nondeterminism.ts";
 import type { Divergence, NotResumable, ResumeCause } from "../errors/mod.ts";
 import type { RecordedRun } from "./resumed_run.ts";
 
@@ -56,19 +58,16 @@ export function diagnose<L>(findings: Findings, again: ResumeAgain<L>): TaskEith
   const because = (cause: ResumeCause, evidence: readonly string[] = []): E.Either<never, NotResumable> =>
     E.right({ _tag: "NotResumable", cause, divergence, evidence });
   /** Whether two runs with these sources pinned agree, and the calls of the first. */
-  const compareTwice = async (
-    pinned: readonly AmbientSource[],
-  ): Promise<E.Either<L, { readonly agree: boolean; readonly calls: readonly Call[] }>> => {
-    const first = await again(pinned)();
-    if (E.isLeft(first)) return first;
-    const second = await again(pinned)();
-    if (E.isLeft(second)) return second;
-    return E.right({ agree: first.right.ids.join() === second.right.ids.join(), calls: first.right.calls });
-  };
+  const compareTwice = (pinned: readonly AmbientSource[]) =>
+    pipe(
+      TE.bindTo("first")(again(pinned)),
+      TE.bind("second", () => again(pinned)),
+      TE.map(({ first: { ids, calls }, second }) => ({ agree: ids.join() === second.ids.join(), calls })),
+    );
   return async () => {
     if (unlisted.length > 0) return because("unlisted", unlisted);
     if (late.length > 0) return because("late", late);
-    const unpinned = await compareTwice([]);
+    const unpinned = await compareTwice([])();
     if (E.isLeft(unpinned)) return unpinned;
     const callsOf = (...sources: readonly AmbientSource[]): readonly string[] =>
       unpinned.right.calls.filter(({ source }) => sources.includes(source)).map(callText);
@@ -78,7 +77,7 @@ export function diagnose<L>(findings: Findings, again: ResumeAgain<L>): TaskEith
     }
     for (const pinned of [["random"], ["clock"], ["random", "clock"]] as const) {
       if (pinned.some((source) => callsOf(source).length === 0)) continue;
-      const compared = await compareTwice(pinned);
+      const compared = await compareTwice(pinned)();
       if (E.isLeft(compared)) return compared;
       if (compared.right.agree) return because(pinned[0], callsOf(...pinned));
     }

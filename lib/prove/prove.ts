@@ -38,7 +38,7 @@ import {
   tensorOwner,
 } from "./uninterrupted_run.ts";
 import { divergenceOf, type RecordedRun, type ResumedRun, resumeRun, thrownIn } from "./resumed_run.ts";
-import type { Training } from "./steps.ts";
+import { cursorName, type Training } from "./steps.ts";
 import { writeSnapshot } from "../run/mod.ts";
 import { codecsRule } from "../codecs.ts";
 import { release } from "../snapshot.ts";
@@ -163,14 +163,15 @@ function resumeHere<C extends object, A>(
 }
 
 /** Resumes in a new process, which loads the training from its module. */
-function resumeElsewhere(
-  { cursor, patience = 120 }: Pick<ProveOptions<object, unknown>, "cursor" | "patience">,
+function resumeElsewhere<C extends object, A>(
+  options: ProveOptions<C, A>,
   { snapshots, ids }: StraightRun,
   module: string,
 ): Resume {
+  const [cursor, patience] = [cursorName(options), options.patience ?? 120];
   return (from, until, pinned, compare) => {
-    const task = { module, from, until, expected: compare ? ids.slice(from) : [], pinned };
-    return resumeInNewProcess({ ...task, ...(cursor !== undefined && { cursor }) }, snapshots[from]!, patience);
+    const task = { module, cursor, from, until, expected: compare ? ids.slice(from) : [], pinned };
+    return resumeInNewProcess(task, snapshots[from]!, patience);
   };
 }
 

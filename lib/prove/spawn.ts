@@ -10,6 +10,7 @@ import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -74,35 +75,32 @@ function command(code: string): readonly [string, readonly string[]] {
 
 // --- combinators
 
-function runWorker(folder: string, patience: number): Promise<ExitStatus> {
+/** Runs a worker until it ends. It is killed if it writes nothing for long. */
+async function runWorker(folder: string, patience: number): Promise<ExitStatus> {
   const [program, args] = command(
     `const { runTask } = await import(${JSON.stringify(workerUrl)}); await runTask(${JSON.stringify(folder)});`,
   );
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: "pipe", env: { ...process.env, NO_COLOR: "1" } });
-    let [output, silent] = ["", false];
-    const kill = (): void => {
-      if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-      silent = true;
-      process.kill(child.pid, "SIGKILL");
-    };
-    let timer = setTimeout(kill, patience * 1000);
-    const onOutput = (data: Uint8Array): void => {
-      output = (output + new TextDecoder().decode(data)).slice(-quoted);
-      clearTimeout(timer);
-      timer = setTimeout(kill, patience * 1000);
-    };
-    child.stdout.on("data", onOutput);
-    child.stderr.on("data", onOutput);
-    child.on("error", (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
-    child.on("close", (code, signal) => {
-      clearTimeout(timer);
-      resolve({ code, signal, silent, output: output.trim() });
-    });
-  });
+  const child = spawn(program, args, { stdio: "pipe", env: { ...process.env, NO_COLOR: "1" } });
+  let [output, silent] = ["", false];
+  const kill = (): void => {
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    silent = true;
+    process.kill(child.pid, "SIGKILL");
+  };
+  let timer = setTimeout(kill, patience * 1000);
+  const onOutput = (data: Uint8Array): void => {
+    output = (output + new TextDecoder().decode(data)).slice(-quoted);
+    clearTimeout(timer);
+    timer = setTimeout(kill, patience * 1000);
+  };
+  child.stdout.on("data", onOutput);
+  child.stderr.on("data", onOutput);
+  try {
+    const [code, signal] = await once(child, "close") as [ExitStatus["code"], ExitStatus["signal"]];
+    return { code, signal, silent, output: output.trim() };
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Writes the folder that a worker reads: the task and the checkpoint. */

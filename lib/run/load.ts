@@ -6,6 +6,8 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import {
   beginRun,
@@ -129,12 +131,14 @@ async function runAfter(store: Store, { run, parent, step }: CurrentRun, isByNum
 }
 
 /** The error for a checkpoint that does not exist, with the numbers of those that do. */
-function noCheckpoint(store: Store, checkpoint: number): TaskEither<LoadError, never> {
-  return async () => {
-    const listed = await store.list();
-    if (E.isLeft(listed)) return listed;
-    return E.left({ _tag: "NoCheckpoint", location: store.location, checkpoint, available: listed.right });
-  };
+function noCheckpoint({ list, location }: Store, checkpoint: number): TaskEither<LoadError, never> {
+  const error = (available: readonly number[]): LoadError => ({
+    _tag: "NoCheckpoint",
+    location,
+    checkpoint,
+    available,
+  });
+  return pipe(list, TE.flatMap((available) => TE.left(error(available))));
 }
 
 function loadedSnapshot(checkpoint: number, { manifest, encoded }: Loaded, skipped: Report["skipped"]): LoadedSnapshot {
@@ -290,14 +294,16 @@ export function resume<K extends Codecs = NoCodecs>(
   options: LoadOptions<K> = {},
 ): <C extends Components & Decoded<K>>(fresh: C) => TaskEither<LoadError, Restored<C, K>> {
   checkLoad("resume", store, options);
-  return <C extends Components & Decoded<K>>(fresh: C): TaskEither<LoadError, Restored<C, K>> => {
-    const load = loadState(store, options)(fresh);
-    return async () => {
-      const loaded = await load();
-      const empty = E.isLeft(loaded) && loaded.left._tag === "NoCheckpoint" && loaded.left.available.length === 0;
-      return empty && options.checkpoint === undefined ? E.right(fresh as unknown as Restored<C, K>) : loaded;
-    };
-  };
+  return <C extends Components & Decoded<K>>(fresh: C): TaskEither<LoadError, Restored<C, K>> =>
+    pipe(
+      loadState(store, options)(fresh),
+      TE.orElse((error) => {
+        const isEmpty = error._tag === "NoCheckpoint" && error.available.length === 0;
+        return isEmpty && options.checkpoint === undefined
+          ? TE.right(fresh as unknown as Restored<C, K>)
+          : TE.left(error);
+      }),
+    );
 }
 
 /**
@@ -324,10 +330,7 @@ export function readSnapshot(
 ): TaskEither<LoadError, Snapshot<unknown>> {
   checkStore(store);
   checkOptions("readSnapshot", options, readRules);
-  return guarded("load", store.location, async () => {
-    const found = await readWanted(store, options)();
-    if (E.isLeft(found)) return found;
-    if (options.onReport !== undefined) theirs(options.onReport)(found.right.report);
-    return E.right(found.right.snapshot);
-  });
+  const report = TE.tapIO((found: LoadedSnapshot) => () => theirs(options.onReport ?? (() => {}))(found.report));
+  const read = pipe(readWanted(store, options), report, TE.map(({ snapshot }) => snapshot));
+  return guarded("load", store.location, read);
 }

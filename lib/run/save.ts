@@ -30,7 +30,7 @@ import { environment } from "./environment.ts";
 import { captured, guarded, orDeviceFailed, type SaveError, theirs } from "../errors/mod.ts";
 import { aBoolean, aFunction, checkOptions, ifGiven, must, type OptionRules, recordOf } from "../validation/mod.ts";
 import { type Codecs, codecsRule, type Decoded, type NoCodecs, type Options } from "../codecs.ts";
-import { captureState, checkSnapshot, type Components, id, release, type Snapshot } from "../snapshot.ts";
+import { captureState, checkSnapshot, type Components, id, type Snapshot } from "../snapshot.ts";
 
 // --- types
 
@@ -205,8 +205,8 @@ async function writeAt(
     time: Date.now(),
     parent: position.parent,
     environment: environment(),
-    ...(options.id === true ? { id: await id(snapshot)() } : {}),
-    ...(named === undefined ? {} : { training: named }),
+    ...(options.id === true && { id: await id(snapshot)() }),
+    ...(named !== undefined && { training: named }),
   };
   const { time } = summary;
   const committed = await writeCheckpoint(store, snapshot.encoded, summary, {
@@ -226,9 +226,9 @@ async function writeAt(
   rememberEntry(store, entry, named);
   const { removed, notRemoved, notes } = await retainRun(store, entry, committed.right);
   const seconds = (performance.now() - begun) / 1000;
-  const location = store.locationOf(checkpoint);
-  const retained = { removed, notRemoved, ...(notes.length === 0 ? {} : { notes }), ...(digest && { digest }) };
-  return E.right({ checkpoint, step, metrics, bytesWritten, bytesTotal, seconds, ...retained, location });
+  const written = { checkpoint, step, metrics, bytesWritten, bytesTotal, seconds, removed, notRemoved };
+  const more = { ...(notes.length > 0 && { notes }), ...(digest && { digest }) };
+  return E.right({ ...written, ...more, location: store.locationOf(checkpoint) });
 }
 
 /** Applies the store's retention policy to the run that saved. */
@@ -271,10 +271,7 @@ export function saveState<K extends Codecs = NoCodecs>(
   return (components) => async () => {
     const snapshot = captured(store.location, () => captureState(components, { codecs } as Options<K>));
     if (E.isLeft(snapshot)) return snapshot;
-    try {
-      return await write(snapshot.right)();
-    } finally {
-      release(snapshot.right)();
-    }
+    using held = snapshot.right;
+    return await write(held)();
   };
 }
