@@ -19,7 +19,6 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import type { IO } from "fp-ts/lib/IO.js";
 import type { IOEither } from "fp-ts/lib/IOEither.js";
@@ -186,7 +185,7 @@ export function captureState<C extends Components & Decoded<K>, K extends Codecs
 
 // --- restore
 
-type Restoring<A = Record<string, unknown>> = Either<RestoreError, A>;
+type Restoring<A = Record<string, unknown>> = E.Either<RestoreError, A>;
 
 /** Does something with the tree of a snapshot, unless the snapshot was released. */
 function withEncoded<A>(snapshot: Snapshot<unknown>, run: (encoded: Encoded) => Restoring): Restoring<A> {
@@ -259,7 +258,7 @@ function restoreLive(
 export function restoreState<C, K extends Codecs = NoCodecs>(
   snapshot: Snapshot<C>,
   options: Options<K> = {},
-): Either<RestoreError, Restored<C, K>> {
+): E.Either<RestoreError, Restored<C, K>> {
   checkSnapshot("restoreState", snapshot);
   checkOptions("restoreState", options, codecRules);
   return withEncoded(snapshot, (encoded) => restoreTree(encoded, options.codecs ?? {}));

@@ -7,7 +7,6 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
 import { type FitError, mismatch, type Problem } from "../errors/mod.ts";
 import type { FitOptions } from "./options.ts";
 import type { TrainingState } from "./training_state.ts";
@@ -21,12 +20,12 @@ import { drawingFrom, isDataset, type Iterator, type TfDataset } from "../tfjs/m
 export type DatasetArguments = tf.ModelFitDatasetArgs<tf.TensorContainer>;
 
 /** Reads the next element. */
-type Next = () => Promise<Either<FitError, Awaited<ReturnType<Iterator["next"]>>>>;
+type Next = () => Promise<E.Either<FitError, Awaited<ReturnType<Iterator["next"]>>>>;
 
 /** A dataset that is read element by element. */
 export interface DatasetFeed {
   /** Begins another pass over the dataset. */
-  readonly open: (state: TrainingState) => Promise<Either<FitError, void>>;
+  readonly open: (state: TrainingState) => Promise<E.Either<FitError, void>>;
   /** The next element. */
   readonly next: (state: TrainingState) => ReturnType<Next>;
   /** The validation data, if it is a dataset. Its elements go into the checksum, too. */
@@ -68,7 +67,7 @@ export function datasetFeed(
   const valid = isDataset(validationData) ? drawn(validationData, "validate") : undefined;
   let iterator: Iterator | undefined;
   /** Reads, and then checks that no shuffle lacks a seed, before anything is trained on what was read. */
-  const read = async <A>({ at }: TrainingState, part: () => Promise<A>): Promise<Either<FitError, A>> => {
+  const read = async <A>({ at }: TrainingState, part: () => Promise<A>): Promise<E.Either<FitError, A>> => {
     try {
       const value = await part();
       const isRepeatable = inexact || !(data.unseeded() || valid?.unseeded() === true);
@@ -92,7 +91,7 @@ export function datasetFeed(
 // --- restore
 
 /** Reads batches and disposes of them; the number of batches read, which is lower if the data ends earlier. */
-async function replayBatches(next: Next, wanted: number): Promise<Either<FitError, number>> {
+async function replayBatches(next: Next, wanted: number): Promise<E.Either<FitError, number>> {
   let count = 0;
   while (count < wanted) {
     const element = await next();
@@ -111,7 +110,7 @@ async function replay(
   state: TrainingState,
   first: number,
   { batchesPerEpoch, validationBatches }: DatasetArguments,
-): Promise<Either<FitError, void>> {
+): Promise<E.Either<FitError, void>> {
   const perEpoch = batchesPerEpoch ?? undefined;
   const { epoch, batch } = state.at;
   for (let e = first; e < epoch || (e === epoch && batch > 0); e++) {
@@ -139,7 +138,7 @@ export async function openFeed(
   first: number,
   args: DatasetArguments,
   { inexact = false }: FitOptions,
-): Promise<Either<FitError, void>> {
+): Promise<E.Either<FitError, void>> {
   const trainedOn = state.dataCrc;
   state.dataCrc = 0;
   const opened = await feed.open(state);

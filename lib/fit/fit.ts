@@ -8,7 +8,6 @@
 import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { FitError } from "../errors/mod.ts";
 import { checkArguments, checkFitOptions, type FitOptions } from "./options.ts";
@@ -147,10 +146,10 @@ function stepAndValidate(
 function trainFitBatches(
   context: FitContext,
   state: TrainingState,
-  afterBatch: TaskEither<FitError, void>,
-): TaskEither<FitError, void> {
+  afterBatch: TE.TaskEither<FitError, void>,
+): TE.TaskEither<FitError, void> {
   const { trainer, callbacks: { list } } = context.setup;
-  const trainBatch = (batch: number, order: tf.Tensor1D): TaskEither<FitError, void> =>
+  const trainBatch = (batch: number, order: tf.Tensor1D): TE.TaskEither<FitError, void> =>
     tryStep(state, async () => {
       const logs: Logs = {};
       await calling(state, "onBatchBegin", () => list.onBatchBegin(batch, logs as never));
@@ -265,7 +264,7 @@ function prepareFit(
  */
 export function fit(
   options: FitOptions,
-): (model: tf.LayersModel, x: Batch, y: Batch, args?: tf.ModelFitArgs) => TaskEither<FitError, tf.History> {
+): (model: tf.LayersModel, x: Batch, y: Batch, args?: tf.ModelFitArgs) => TE.TaskEither<FitError, tf.History> {
   checkFitOptions(options, "fit");
   return (model, x, y, args = {}) => {
     checkArguments("model.fit", args, argumentNames);

@@ -9,7 +9,6 @@ import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type DatasetArguments, type DatasetFeed, datasetFeed, openFeed } from "./dataset_feed.ts";
 import type { FitError } from "../errors/mod.ts";
 import { checkArguments, checkFitOptions, type FitOptions } from "./options.ts";
@@ -150,10 +149,10 @@ function warnOfEnd(perEpoch: number, batches: number, epochs: number): void {
 function trainDatasetBatches(
   context: FitDatasetContext,
   state: TrainingState,
-  afterBatch: TaskEither<FitError, void>,
-): TaskEither<FitError, void> {
+  afterBatch: TE.TaskEither<FitError, void>,
+): TE.TaskEither<FitError, void> {
   const { feed, args: { batchesPerEpoch, epochs } } = context;
-  const isOver = (isAtEnd: boolean): TaskEither<FitError, boolean> =>
+  const isOver = (isAtEnd: boolean): TE.TaskEither<FitError, boolean> =>
     tryStep(state, () => isEpochOver(context, state, isAtEnd));
   return async () => {
     const { batch } = state.at;
@@ -171,7 +170,7 @@ function trainDatasetBatches(
         warnOfEnd(batchesPerEpoch, state.at.batch, epochs);
         break;
       }
-      const trained: TaskEither<FitError, void> = value == null
+      const trained: TE.TaskEither<FitError, void> = value == null
         ? TE.right(undefined)
         : pipe(tryStep(state, () => trainOnElement(context, state, value)), TE.flatMap(() => afterBatch));
       over = await pipe(trained, TE.flatMap(() => isOver(done)))();
@@ -259,7 +258,7 @@ export function fitDataset(
   dataset: TfDataset,
   // deno-lint-ignore no-explicit-any -- the element type is invariant in tfjs's own arguments
   args: tf.ModelFitDatasetArgs<any>,
-) => TaskEither<FitError, tf.History> {
+) => TE.TaskEither<FitError, tf.History> {
   checkFitOptions(options, "fitDataset");
   return (model, dataset, args) => {
     checkArguments("model.fitDataset", args, argumentNames);

@@ -7,7 +7,6 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import {
@@ -33,7 +32,7 @@ export type FoundTraining = Pick<LoadedSnapshot, "snapshot" | "report">;
 // --- capture and restore
 
 /** Whether a checkpoint is of a training. */
-async function isOf(store: Store, training: string, checkpoint: number): Promise<Either<ReadError, boolean>> {
+async function isOf(store: Store, training: string, checkpoint: number): Promise<E.Either<ReadError, boolean>> {
   return pipe(await trainingOf(store, checkpoint), E.map((found) => (found.training ?? defaultTraining) === training));
 }
 
@@ -42,7 +41,7 @@ async function* belonging(
   store: Store,
   training: string,
   [first, ...others]: readonly number[],
-): AsyncGenerator<readonly [number, Either<ReadError, boolean>]> {
+): AsyncGenerator<readonly [number, E.Either<ReadError, boolean>]> {
   if (first === undefined) return;
   yield [first, await isOf(store, training, first)];
   yield* inOrder(others, (checkpoint) => isOf(store, training, checkpoint));

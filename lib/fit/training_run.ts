@@ -8,9 +8,9 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
+import { eqStrict } from "fp-ts/lib/Eq.js";
 import { pipe } from "fp-ts/lib/function.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import * as RA from "fp-ts/lib/ReadonlyArray.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type FitError, mismatch, orDeviceFailed, type Problem } from "../errors/mod.ts";
 import { type FitOptions, trainingName } from "./options.ts";
@@ -87,7 +87,7 @@ function otherTraining(options: FitOptions, problems: readonly Problem[], checkp
 }
 
 /** That error if there are problems. */
-function checkContinues(...call: Parameters<typeof otherTraining>): TaskEither<FitError, void> {
+function checkContinues(...call: Parameters<typeof otherTraining>): TE.TaskEither<FitError, void> {
   return call[1].length === 0 ? TE.right(undefined) : TE.left(otherTraining(...call));
 }
 
@@ -125,11 +125,11 @@ async function callStart({ training, state }: TrainingRun): Promise<void> {
 }
 
 /** Begins a training that has no checkpoint. */
-function beginFresh(run: TrainingRun): TaskEither<FitError, void> {
+function beginFresh(run: TrainingRun): TE.TaskEither<FitError, void> {
   const { options, training, state, points, components, repeated } = run;
   return pipe(
     checkContinues(options, repeated),
-    TE.flatMap((): TaskEither<FitError, void> => tryStep(state, () => callStart(run))),
+    TE.flatMap((): TE.TaskEither<FitError, void> => tryStep(state, () => callStart(run))),
     TE.flatMap(() => training.open(state)),
     // The initial state is saved too, so that random initial weights are never lost.
     TE.flatMap(() => () => points.finish(components, 0, true)),
@@ -142,13 +142,13 @@ const otherData = "The dataset gave other data up to this checkpoint than was tr
 function beginResumed(
   run: TrainingRun,
   { snapshot, report }: FoundTraining,
-): TaskEither<FitError, boolean> {
+): TE.TaskEither<FitError, boolean> {
   const { options, training, state, repeated } = run;
   const { checkpoint } = report;
   const isComplete = (): boolean => state.at.done && (state.at.stopping || training.epochs <= state.at.epoch);
   const open = pipe(
     training.open(state),
-    TE.flatMap((): TaskEither<FitError, void> => tryStep(state, () => callStart(run))),
+    TE.flatMap((): TE.TaskEither<FitError, void> => tryStep(state, () => callStart(run))),
   );
   return pipe(
     TE.fromEither(savedTraining(snapshot)),
@@ -177,7 +177,7 @@ function beginResumed(
 }
 
 /** Begins or resumes a training; whether it is complete already. */
-function beginTraining(run: TrainingRun, found: FoundTraining | undefined): TaskEither<FitError, boolean> {
+function beginTraining(run: TrainingRun, found: FoundTraining | undefined): TE.TaskEither<FitError, boolean> {
   return found === undefined ? pipe(beginFresh(run), TE.map(() => false)) : async () => {
     using _ = found.snapshot;
     return await beginResumed(run, found)();
@@ -186,19 +186,15 @@ function beginTraining(run: TrainingRun, found: FoundTraining | undefined): Task
 
 // --- epochs
 
-/** The data of a model's weights. A weight that is written to gets other data. */
-function weightData({ model }: PreparedTraining): readonly object[] {
-  return model.weights.map((weight) => (weight.read() as tf.Tensor & { readonly dataId: object }).dataId);
-}
-
-/** Runs a part of a training; whether it wrote to no weight. */
-function keepsWeights(training: PreparedTraining, part: TaskEither<FitError, void>): TaskEither<FitError, boolean> {
+/** Runs a part of a training; whether it wrote to no weight. A weight that is written to gets other data. */
+function keepsWeights(
+  { model }: PreparedTraining,
+  part: TE.TaskEither<FitError, void>,
+): TE.TaskEither<FitError, boolean> {
+  const data = (): readonly unknown[] => model.weights.map((weight) => Reflect.get(weight.read(), "dataId"));
   return async () => {
-    const before = weightData(training);
-    const done = await part();
-    if (E.isLeft(done)) return done;
-    const after = weightData(training);
-    return E.right(before.length === after.length && before.every((data, i) => data === after[i]));
+    const before = data();
+    return pipe(await part(), E.map(() => RA.getEq<unknown>(eqStrict).equals(before, data())));
   };
 }
 
@@ -213,16 +209,16 @@ async function lastMetrics({ options, training }: TrainingRun): Promise<Training
 }
 
 /** The rest of the current epoch, up to its `onEpochEnd`. */
-function trainEpoch(run: TrainingRun): TaskEither<FitError, void> {
+function trainEpoch(run: TrainingRun): TE.TaskEither<FitError, void> {
   const { training, state, points, components } = run;
   const { callbacks: { list }, trainer } = training;
   const { epoch, batch } = state.at;
-  const beginEpoch: TaskEither<FitError, void> = batch > 0 ? TE.right(undefined) : tryStep(state, async () => {
+  const beginEpoch: TE.TaskEither<FitError, void> = batch > 0 ? TE.right(undefined) : tryStep(state, async () => {
     await calling(state, "onEpochBegin", () => list.onEpochBegin(epoch));
     state.logs = {};
     training.beginEpoch(state);
   });
-  const afterBatch: TaskEither<FitError, void> = () => {
+  const afterBatch: TE.TaskEither<FitError, void> = () => {
     state.metrics = {};
     state.at = { ...state.at, batch: state.at.batch + 1, step: state.at.step + 1 };
     return points.after(components, state.at.step);
@@ -240,7 +236,7 @@ function trainEpoch(run: TrainingRun): TaskEither<FitError, void> {
       state.logs = {};
     }),
     // Metrics of weights that a callback has changed since say nothing of the checkpoint.
-    TE.flatMap((isUnchanged): TaskEither<FitError, TrainingState["metrics"]> =>
+    TE.flatMap((isUnchanged): TE.TaskEither<FitError, TrainingState["metrics"]> =>
       tryStep(state, () => isUnchanged ? lastMetrics(run) : {})
     ),
     TE.map((metrics) => void (state.metrics = metrics)),
@@ -248,7 +244,7 @@ function trainEpoch(run: TrainingRun): TaskEither<FitError, void> {
 }
 
 /** The remaining epochs, each saved at its end if the options say so. */
-function trainEpochs(run: TrainingRun): TaskEither<FitError, void> {
+function trainEpochs(run: TrainingRun): TE.TaskEither<FitError, void> {
   const { options: { metrics, every, seconds }, training, state, points, components } = run;
   const savesEpochs = metrics !== undefined || (every === undefined && seconds === undefined);
   return async () => {
@@ -267,7 +263,7 @@ function trainEpochs(run: TrainingRun): TaskEither<FitError, void> {
 // --- finish
 
 /** The end of a training: `onTrainEnd`, then its last checkpoint. */
-function finishTraining({ training, state, points, components }: TrainingRun): TaskEither<FitError, void> {
+function finishTraining({ training, state, points, components }: TrainingRun): TE.TaskEither<FitError, void> {
   const { list, history } = training.callbacks;
   const end = tryStep(state, async () => {
     await calling(state, "onTrainEnd", () => list.onTrainEnd());
@@ -291,7 +287,7 @@ function discardLogs({ training: { callbacks: { logger, history } }, state }: Tr
 // --- combinators
 
 /** Runs a training from its checkpoint or from the start. */
-function trainFrom(run: TrainingRun, found: FoundTraining | undefined): TaskEither<FitError, tf.History> {
+function trainFrom(run: TrainingRun, found: FoundTraining | undefined): TE.TaskEither<FitError, tf.History> {
   const epochs = pipe(trainEpochs(run), TE.flatMap(() => finishTraining(run)));
   const whole = pipe(
     beginTraining(run, found),
@@ -323,8 +319,8 @@ export function trainModel(
   model: tf.LayersModel,
   isRejected: (trainer: Trainer) => boolean,
   callTfjs: () => Promise<unknown>,
-  train: (trainer: Trainer) => Promise<Either<FitError, tf.History>>,
-): TaskEither<FitError, tf.History> {
+  train: (trainer: Trainer) => Promise<E.Either<FitError, tf.History>>,
+): TE.TaskEither<FitError, tf.History> {
   return orDeviceFailed(async () => {
     const trainer = trainerOf(model);
     if (isRejected(trainer)) {
@@ -347,12 +343,12 @@ export function trainModel(
  * @param options The options of `fit` or `fitDataset`.
  * @param training The prepared training.
  */
-export function runTraining(options: FitOptions, training: PreparedTraining): TaskEither<FitError, tf.History> {
+export function runTraining(options: FitOptions, training: PreparedTraining): TE.TaskEither<FitError, tf.History> {
   const name = trainingName(options);
-  const run = (repeated: readonly Problem[]): TaskEither<FitError, tf.History> =>
+  const run = (repeated: readonly Problem[]): TE.TaskEither<FitError, tf.History> =>
     pipe(
       newestOf(options.to, name, options.fallback ?? false),
-      TE.flatMap((found): TaskEither<FitError, tf.History> =>
+      TE.flatMap((found): TE.TaskEither<FitError, tf.History> =>
         trainFrom(startTrainingRun(options, training, repeated), found)
       ),
     );

@@ -5,7 +5,6 @@
  */
 import type * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type FitError, mismatch, type Problem } from "../errors/mod.ts";
 import type { FitOptions } from "./options.ts";
@@ -224,7 +223,7 @@ export async function initialDigests(
 // --- restore
 
 /** The component `fit` of a snapshot. */
-export function savedTraining(snapshot: Snapshot<unknown>): Either<FitError, SavedTraining> {
+export function savedTraining(snapshot: Snapshot<unknown>): E.Either<FitError, SavedTraining> {
   const fit = snapshot.encoded.components.filter(([name]) => name === "fit");
   const restored = restoreState(snapshotOf<{ fit?: SavedTraining }>({ components: fit, order: [] }, []));
   if (E.isLeft(restored)) return restored;
@@ -300,7 +299,7 @@ export function restoreTraining(
   saved: SavedTraining,
   snapshot: Snapshot<unknown>,
   options: OwnComponents,
-): Either<FitError, RestoreReport> {
+): E.Either<FitError, RestoreReport> {
   const { callbacks, trainer } = training;
   const { with: own = {}, codecs = {} } = options;
   const live = liveComponents(training, state, snapshot, options);

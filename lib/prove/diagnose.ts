@@ -9,7 +9,6 @@ import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type AmbientSource, callText } from "./nondeterminism.ts";
 import type { Divergence, NotResumable, ResumeCause } from "../errors/mod.ts";
 import type { RecordedRun } from "./resumed_run.ts";
@@ -28,7 +27,7 @@ export interface Findings {
 /** Resumes once more from the same checkpoint, up to the divergence, with some sources pinned. */
 export type ResumeAgain<L> = (
   pinned: readonly AmbientSource[],
-) => TaskEither<L, Pick<RecordedRun, "ids" | "calls">>;
+) => TE.TaskEither<L, Pick<RecordedRun, "ids" | "calls">>;
 
 // --- combinators
 
@@ -53,7 +52,7 @@ function steadyCause({ step, from, resumed }: Divergence, drawsFromReplaced: boo
  * @param again Resumes once more from the same checkpoint.
  * @returns The error with the cause; its left is an error of resuming again.
  */
-export function diagnose<L>(findings: Findings, again: ResumeAgain<L>): TaskEither<L, NotResumable> {
+export function diagnose<L>(findings: Findings, again: ResumeAgain<L>): TE.TaskEither<L, NotResumable> {
   const { divergence, unlisted, late } = findings;
   const because = (cause: ResumeCause, evidence: readonly string[] = []): E.Either<never, NotResumable> =>
     E.right({ _tag: "NotResumable", cause, divergence, evidence });

@@ -23,6 +23,15 @@ export interface MutationRecorder {
   readonly changed: (inSnapshot: ReadonlySet<object>) => readonly string[];
 }
 
+/** The optimizers and layers that steps have used. */
+interface Used {
+  readonly optimizers: ReadonlySet<tf.Optimizer>;
+  readonly layers: ReadonlySet<tf.layers.Layer>;
+}
+
+/** The owner of a tensor, in words. */
+type Owners = ReadonlyMap<tf.Tensor, string>;
+
 /** An object that a step may mutate: the data ids of its values, and its name in messages. */
 interface Mutable {
   readonly values: readonly object[];
@@ -78,11 +87,7 @@ function optimizerName(optimizer: tf.Optimizer): string {
 }
 
 /** The names of variables after the optimizer, model or layer that owns them; `owners` has those found earlier. */
-function withOwners(
-  owners: ReadonlyMap<tf.Tensor, string>,
-  optimizers: ReadonlySet<tf.Optimizer>,
-  layers: ReadonlySet<tf.layers.Layer>,
-): ReadonlyMap<tf.Tensor, string> {
+function withOwners(owners: Owners, { optimizers, layers }: Used): Owners {
   const ofLayers = [...layers].flatMap((layer) => {
     const name = `the ${layer instanceof tf.LayersModel ? "model" : "layer"} ${layer.name}`;
     return layerTensors(layer).map((tensor) => [tensor, name] as const);
@@ -94,19 +99,16 @@ function withOwners(
   return new Map([...ofLayers.toReversed(), ...owners, ...ofOptimizers]);
 }
 
-/** What a step may mutate now: all variables of the engine, and these optimizers and layers. */
-function mutables(
-  owners: ReadonlyMap<tf.Tensor, string>,
-  optimizers: ReadonlySet<tf.Optimizer>,
-  layers: ReadonlySet<tf.layers.Layer>,
-): ReadonlyMap<object, Mutable> {
+/** What a step may mutate now: all variables of the engine, and the optimizers and layers in use. */
+function mutables(owners: Owners, { optimizers, layers }: Used): ReadonlyMap<object, Mutable> {
   const { state } = tf.engine() as unknown as {
     readonly state: { readonly registeredVariables: Readonly<Record<string, tf.Variable>> };
   };
-  const entry = (object: object, tensors: Iterable<tf.Tensor>, name: string): readonly [object, Mutable] => [object, {
-    values: Array.from(tensors, ({ dataId }) => dataId),
-    name,
-  }];
+  const entry = (
+    object: object,
+    tensors: Iterable<tf.Tensor>,
+    name: string,
+  ): readonly [object, Mutable] => [object, { values: Array.from(tensors, ({ dataId }) => dataId), name }];
   return new Map([
     ...Object.values(state.registeredVariables).map((variable) =>
       entry(variable, [variable], owners.get(variable) ?? `the variable ${variable.name}`)
@@ -119,11 +121,11 @@ function mutables(
 /** Records the mutations of one run's steps. */
 export function recordMutations(): MutationRecorder {
   const [optimizers, layers] = [new Set<tf.Optimizer>(), new Set<tf.layers.Layer>()];
-  let owners: ReadonlyMap<tf.Tensor, string> = new Map();
+  let owners: Owners = new Map();
   let before: ReadonlyMap<object, Mutable> = new Map();
   const now = (): ReadonlyMap<object, Mutable> => {
-    owners = withOwners(owners, optimizers, layers);
-    return mutables(owners, optimizers, layers);
+    owners = withOwners(owners, { optimizers, layers });
+    return mutables(owners, { optimizers, layers });
   };
   return {
     during: async (run) => {

@@ -10,7 +10,6 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type AmbientSource, recordAmbient } from "./nondeterminism.ts";
 import { type Cursor, iterate } from "../loader/mod.ts";
 import { type Divergence, orDeviceFailed, type ProveError } from "../errors/mod.ts";
@@ -97,7 +96,7 @@ type Resume = (
   until: number,
   pinned: readonly AmbientSource[],
   compare: boolean,
-) => TaskEither<ProveError, RecordedRun>;
+) => TE.TaskEither<ProveError, RecordedRun>;
 
 // --- constructors
 
@@ -154,7 +153,7 @@ function resumeHere<C extends object, A>(
     const [store, recorder] = [memory(), recordAmbient(pinned)];
     return pipe(
       writeSnapshot(store)(snapshots[from]!),
-      TE.flatMap((): TaskEither<ProveError, ResumedRun> =>
+      TE.flatMap((): TE.TaskEither<ProveError, ResumedRun> =>
         resumeRun(store, training, recorder, [from, until], compare ? ids.slice(from) : [], owner)
       ),
       TE.map((run) => ({ ...run, calls: recorder.calls() })),
@@ -180,7 +179,7 @@ function comparePoint(
   { snapshots, ids, unlisted, late }: StraightRun,
   resumed: Divergence["resumed"],
   resume: Resume,
-): (from: number) => TaskEither<ProveError, number> {
+): (from: number) => TE.TaskEither<ProveError, number> {
   return (from) => async () => {
     const run = await resume(from, snapshots.length - 1, [], true)();
     if (E.isLeft(run)) return run;
@@ -205,13 +204,13 @@ function proofFrom<C extends object, A>(
   module: string | undefined,
   straight: StraightRun,
   owner: TensorOwner,
-): TaskEither<ProveError, Proof> {
+): TE.TaskEither<ProveError, Proof> {
   const points = pointsOf(options.at, straight);
   const { ids, unlisted } = straight;
   const notResumable = (cause: "unlisted" | "nothing", evidence: readonly string[] = []): ProveError => {
     return { _tag: "NotResumable", cause, evidence };
   };
-  const compare = (resumed: Divergence["resumed"], resume: Resume): TaskEither<ProveError, number> =>
+  const compare = (resumed: Divergence["resumed"], resume: Resume): TE.TaskEither<ProveError, number> =>
     pipe(
       points,
       TE.traverseSeqArray(comparePoint(straight, resumed, resume)),
@@ -221,7 +220,7 @@ function proofFrom<C extends object, A>(
     compare("in this process", resumeHere(options, straight, owner)),
     TE.bindTo("here"),
     TE.filterOrElse(() => unlisted.length === 0, () => notResumable("unlisted", unlisted)),
-    TE.bind("cold", (): TaskEither<ProveError, number> => countColdDifferences(options, straight, owner)),
+    TE.bind("cold", (): TE.TaskEither<ProveError, number> => countColdDifferences(options, straight, owner)),
     TE.filterOrElse(({ cold }) => cold > 0, () => notResumable("nothing")),
     TE.bind(
       "elsewhere",
@@ -282,7 +281,7 @@ function proofFrom<C extends object, A>(
  * await assert.rejects(runOrThrow(proveResume({ fresh, step: counting, loader })), /walk: expected 0, found 12.*a variable of the module/s);
  * ```
  */
-export function proveResume<C extends object, A>(options: ProveOptions<C, A>): TaskEither<ProveError, Proof> {
+export function proveResume<C extends object, A>(options: ProveOptions<C, A>): TE.TaskEither<ProveError, Proof> {
   checkProveOptions(options);
   const { process, steps = defaultSteps } = options;
   const module = process === undefined ? undefined : moduleUrl(process);

@@ -6,7 +6,6 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { SaveError, Stopped } from "../errors/mod.ts";
@@ -82,9 +81,9 @@ export interface SavePoints<S> {
    * Call it after each step. It lets the event loop turn once, then saves if the policy or the caller says that a save is due. The left is
    * `Stopped` when the state has been committed after a signal.
    */
-  readonly after: (state: () => S, count: number, due?: boolean) => Promise<Either<SaveError | Stopped, void>>;
+  readonly after: (state: () => S, count: number, due?: boolean) => Promise<E.Either<SaveError | Stopped, void>>;
   /** Call it at the end. It saves the state if it changed since the last save, and waits until everything is committed. */
-  readonly finish: (state: () => S, count: number, changed?: boolean) => Promise<Either<SaveError, void>>;
+  readonly finish: (state: () => S, count: number, changed?: boolean) => Promise<E.Either<SaveError, void>>;
   /** Call it when a step has failed. It waits for the save in flight. */
   readonly drain: () => Promise<void>;
   /** Stops listening for signals. */
@@ -150,7 +149,7 @@ export function savePoints<S extends object>(
       }
       const signal = listener.received();
       if (signal === undefined) return E.right(undefined);
-      const stop = (saves: readonly Saved[]): Either<Stopped, never> => {
+      const stop = (saves: readonly Saved[]): E.Either<Stopped, never> => {
         const checkpoint = saves.at(-1)?.checkpoint;
         return E.left({ _tag: "Stopped", signal, ...(checkpoint !== undefined && { checkpoint }) });
       };

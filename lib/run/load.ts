@@ -8,7 +8,6 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import {
   beginRun,
   candidates,
@@ -131,7 +130,7 @@ async function runAfter(store: Store, { run, parent, step }: CurrentRun, isByNum
 }
 
 /** The error for a checkpoint that does not exist, with the numbers of those that do. */
-function noCheckpoint({ list, location }: Store, checkpoint: number): TaskEither<LoadError, never> {
+function noCheckpoint({ list, location }: Store, checkpoint: number): TE.TaskEither<LoadError, never> {
   const error = (available: readonly number[]): LoadError => ({
     _tag: "NoCheckpoint",
     location,
@@ -144,18 +143,8 @@ function noCheckpoint({ list, location }: Store, checkpoint: number): TaskEither
 function loadedSnapshot(checkpoint: number, { manifest, encoded }: Loaded, skipped: Report["skipped"]): LoadedSnapshot {
   const { run, step, metrics, time, environment: saved } = manifest;
   const current = environment();
-  const report: Report = {
-    checkpoint,
-    run,
-    step,
-    metrics,
-    skipped,
-    saved,
-    current,
-    mayDiffer: mayDiffer(saved, current),
-    parts: noParts,
-    overridden: [],
-  };
+  const facts = { checkpoint, run, step, metrics, skipped, saved, current, mayDiffer: mayDiffer(saved, current) };
+  const report: Report = { ...facts, parts: noParts, overridden: [] };
   return { snapshot: snapshotOf(encoded, []), report, run: { run, parent: { checkpoint, run, time }, step: null } };
 }
 
@@ -170,7 +159,7 @@ export function readWanted(
   store: Store,
   options: ReadOptions,
   foresee: (encoded: Encoded) => Mismatch | undefined = () => undefined,
-): TaskEither<LoadError, LoadedSnapshot> {
+): TE.TaskEither<LoadError, LoadedSnapshot> {
   const { checkpoint: asked, fallback = false, onProgress = () => {} } = options;
   const again = (): Promise<E.Either<LoadError, LoadedSnapshot>> => readWanted(store, options, foresee)();
   return async () => {
@@ -247,7 +236,7 @@ export async function skipDamaged(store: Store, checkpoint: number): Promise<voi
 export function loadState<K extends Codecs = NoCodecs>(
   store: Store,
   options: LoadOptions<K> = {},
-): <C extends Components & Decoded<K>>(live: C) => TaskEither<LoadError, Restored<C, K>> {
+): <C extends Components & Decoded<K>>(live: C) => TE.TaskEither<LoadError, Restored<C, K>> {
   checkLoad("loadState", store, options);
   const { checkpoint: _c, fallback: _f, onProgress: _p, ...selected } = options;
   return (live) => {
@@ -292,9 +281,9 @@ export function loadState<K extends Codecs = NoCodecs>(
 export function resume<K extends Codecs = NoCodecs>(
   store: Store,
   options: LoadOptions<K> = {},
-): <C extends Components & Decoded<K>>(fresh: C) => TaskEither<LoadError, Restored<C, K>> {
+): <C extends Components & Decoded<K>>(fresh: C) => TE.TaskEither<LoadError, Restored<C, K>> {
   checkLoad("resume", store, options);
-  return <C extends Components & Decoded<K>>(fresh: C): TaskEither<LoadError, Restored<C, K>> =>
+  return <C extends Components & Decoded<K>>(fresh: C): TE.TaskEither<LoadError, Restored<C, K>> =>
     pipe(
       loadState(store, options)(fresh),
       TE.orElse((error) => {
@@ -327,7 +316,7 @@ export function resume<K extends Codecs = NoCodecs>(
 export function readSnapshot(
   store: Store,
   options: ReadOptions = {},
-): TaskEither<LoadError, Snapshot<unknown>> {
+): TE.TaskEither<LoadError, Snapshot<unknown>> {
   checkStore(store);
   checkOptions("readSnapshot", options, readRules);
   const report = TE.tapIO((found: LoadedSnapshot) => () => theirs(options.onReport ?? (() => {}))(found.report));

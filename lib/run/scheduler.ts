@@ -7,7 +7,6 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import type { IO } from "fp-ts/lib/IO.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
@@ -29,7 +28,7 @@ export interface Scheduler<Failure, A> {
    * Prepares a job at once, unless it is skipped, and resolves when it has started or waits as the latest one. The left is the error of
    * `prepare`, or of an earlier job; then this job does not run.
    */
-  readonly submit: (prepare: IO<Either<Failure, Job<Failure, A>>>) => Promise<Either<Failure, void>>;
+  readonly submit: (prepare: IO<E.Either<Failure, Job<Failure, A>>>) => Promise<E.Either<Failure, void>>;
   /** Whether a job runs. */
   readonly busy: IO<boolean>;
   /** Resolves when no job runs or waits, with the results since the last drain or the first error among them. Concurrent drains get one error. */
@@ -37,7 +36,7 @@ export interface Scheduler<Failure, A> {
 }
 
 /** Gives an error to a caller: returns a job's left, or throws what the caller's own `onDone` threw. */
-type Raise<Failure> = IO<Either<Failure, never>>;
+type Raise<Failure> = IO<E.Either<Failure, never>>;
 
 // --- constructors
 
@@ -46,7 +45,7 @@ function outcomes<Failure, A>() {
   const [results, lefts, drains]: [A[], Raise<Failure>[], Set<(error: Raise<Failure>) => void>] = [[], [], new Set()];
   let thrown: Raise<Failure> | undefined;
   /** Takes the first error. An exception comes before lefts. Drains that wait get the same error. */
-  const takeError = (): Either<Failure, void> => {
+  const takeError = (): E.Either<Failure, void> => {
     const error = thrown ?? lefts.shift();
     thrown = undefined;
     if (error === undefined) return E.right(undefined);
@@ -56,7 +55,7 @@ function outcomes<Failure, A>() {
   return {
     takeError,
     /** Adds the outcome of a job, and what `onDone` throws for its result, unless an exception waits already. */
-    add: (outcome: Either<Failure, A>, onDone: (result: A) => void): void => {
+    add: (outcome: E.Either<Failure, A>, onDone: (result: A) => void): void => {
       if (E.isLeft(outcome)) return void lefts.push(() => outcome);
       results.push(outcome.right);
       try {
@@ -68,7 +67,7 @@ function outcomes<Failure, A>() {
       }
     },
     /** Begins a drain. The function that it returns ends the drain: it takes an error or all results. */
-    beginDrain: (): IO<Either<Failure, readonly A[]>> => {
+    beginDrain: (): IO<E.Either<Failure, readonly A[]>> => {
       let given: Raise<Failure> | undefined;
       const give = (error: Raise<Failure>): void => void (given ??= error);
       drains.add(give);
@@ -104,7 +103,7 @@ export function scheduler<Failure, A>(
   };
 
   /** Starts a job if no earlier one has failed, and releases it otherwise. */
-  const start = (job: Job<Failure, A>): Either<Failure, void> => {
+  const start = (job: Job<Failure, A>): E.Either<Failure, void> => {
     let isStarted = false;
     try {
       const failed = takeError();
