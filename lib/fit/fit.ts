@@ -10,7 +10,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { FitError } from "../errors/mod.ts";
-import { checkArguments, checkFitOptions, type FitOptions } from "./options.ts";
+import { checkFitOptions, type FitOptions } from "./options.ts";
 import {
   commonTerms,
   metricNames,
@@ -21,9 +21,9 @@ import {
   type TrainingState,
 } from "./training_state.ts";
 import { runTraining, trainModel } from "./training_run.ts";
-import type { OptionNames } from "../validation/mod.ts";
+import { checkMisspelt, type OptionNames } from "../validation/mod.ts";
 import { fingerprints } from "./tensor_checksum.ts";
-import { type Batch, disposeLogs, disposeNew, type Logs, type Trainer } from "../tfjs/mod.ts";
+import { type Batch, checkCallbacks, disposeLogs, disposeNew, type Logs, type Trainer } from "../tfjs/mod.ts";
 import { calling, drawing, tryStep } from "./user_calls.ts";
 
 // --- types
@@ -267,7 +267,9 @@ export function fit(
 ): (model: tf.LayersModel, x: Batch, y: Batch, args?: tf.ModelFitArgs) => TE.TaskEither<FitError, tf.History> {
   checkFitOptions(options, "fit");
   return (model, x, y, args = {}) => {
-    checkArguments("model.fit", args, argumentNames);
+    // tfjs would ignore a misspelt argument and train with its default.
+    checkMisspelt("model.fit", args, argumentNames);
+    checkCallbacks("model.fit", args.callbacks);
     const given = givenArguments(args);
     return trainModel(model, () => isRejectedByFit(args), () => model.fit(x, y, args), async (trainer) => {
       const data = await standardize(trainer, x, y, given, given.batchSize ?? 32);

@@ -11,7 +11,7 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type DatasetArguments, type DatasetFeed, datasetFeed, openFeed } from "./dataset_feed.ts";
 import type { FitError } from "../errors/mod.ts";
-import { checkArguments, checkFitOptions, type FitOptions } from "./options.ts";
+import { checkFitOptions, type FitOptions } from "./options.ts";
 import {
   commonTerms,
   metricNames,
@@ -22,10 +22,11 @@ import {
   type TrainingState,
 } from "./training_state.ts";
 import { runTraining, trainModel } from "./training_run.ts";
-import type { OptionNames } from "../validation/mod.ts";
+import { checkMisspelt, type OptionNames } from "../validation/mod.ts";
 import { fingerprints } from "./tensor_checksum.ts";
 import {
   batchOf,
+  checkCallbacks,
   disposeLogs,
   disposeNew,
   hookRandom,
@@ -251,9 +252,7 @@ async function prepareFitDataset(
  * assert.deepEqual(resumed.history, straight.history);
  * ```
  */
-export function fitDataset(
-  options: FitOptions,
-): (
+export function fitDataset(options: FitOptions): (
   model: tf.LayersModel,
   dataset: TfDataset,
   // deno-lint-ignore no-explicit-any -- the element type is invariant in tfjs's own arguments
@@ -261,20 +260,18 @@ export function fitDataset(
 ) => TE.TaskEither<FitError, tf.History> {
   checkFitOptions(options, "fitDataset");
   return (model, dataset, args) => {
-    checkArguments("model.fitDataset", args, argumentNames);
+    // tfjs would ignore a misspelt argument and train with its default.
+    checkMisspelt("model.fitDataset", args, argumentNames);
+    checkCallbacks("model.fitDataset", args.callbacks);
     const isRejected = (trainer: Trainer): boolean => trainer.optimizer == null || isRejectedByFitDataset(args);
-    return trainModel(
-      model,
-      isRejected,
-      () => model.fitDataset(dataset as tf.data.Dataset<never>, args),
-      async (trainer) => {
-        const unhook = hookRandom();
-        try {
-          return await runTraining(options, await prepareFitDataset(model, trainer, dataset, args, options))();
-        } finally {
-          unhook();
-        }
-      },
-    );
+    const callTfjs = (): Promise<unknown> => model.fitDataset(dataset as tf.data.Dataset<never>, args);
+    return trainModel(model, isRejected, callTfjs, async (trainer) => {
+      const unhook = hookRandom();
+      try {
+        return await runTraining(options, await prepareFitDataset(model, trainer, dataset, args, options))();
+      } finally {
+        unhook();
+      }
+    });
   };
 }

@@ -1,5 +1,5 @@
 /**
- * The options of `fit` and `fitDataset`, and checks of them and of tfjs's own arguments.
+ * The options of `fit` and `fitDataset`, and their checks.
  *
  * @module
  */
@@ -8,18 +8,15 @@ import {
   aBoolean,
   aFunction,
   aName,
-  checkMisspelt,
   checkOptionNames,
   demand,
   demandEach,
   ifGiven,
   isPlainRecord,
   must,
-  type OptionNames,
   type OptionRules,
 } from "../validation/mod.ts";
 import { type Seed, seedText } from "../values/mod.ts";
-import { checkCallbacks } from "../tfjs/mod.ts";
 
 // --- types
 
@@ -108,20 +105,4 @@ export function checkFitOptions(options: FitOptions, of: string): void {
   for (const name of Object.keys(own)) {
     demand("a name in with", must(`none of ${reserved.join(", ")}`, () => !reserved.includes(name)), name);
   }
-}
-
-/**
- * Rejects misspelt arguments of tfjs with a `TypeError`. tfjs would ignore them and train with its defaults.
- *
- * @param of The function of tfjs.
- * @param args Its arguments.
- * @param names The names that it accepts.
- */
-export function checkArguments<A extends { readonly callbacks?: unknown }>(
-  of: string,
-  args: A,
-  names: OptionNames<A>,
-): void {
-  checkMisspelt(of, args, names);
-  checkCallbacks(of, args.callbacks);
 }

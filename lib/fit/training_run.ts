@@ -139,10 +139,7 @@ function beginFresh(run: TrainingRun): TE.TaskEither<FitError, void> {
 const otherData = "The dataset gave other data up to this checkpoint than was trained on, which inexact: true allows";
 
 /** Restores a training from its checkpoint; whether it is complete. */
-function beginResumed(
-  run: TrainingRun,
-  { snapshot, report }: FoundTraining,
-): TE.TaskEither<FitError, boolean> {
+function beginResumed(run: TrainingRun, { snapshot, report }: FoundTraining): TE.TaskEither<FitError, boolean> {
   const { options, training, state, repeated } = run;
   const { checkpoint } = report;
   const isComplete = (): boolean => state.at.done && (state.at.stopping || training.epochs <= state.at.epoch);

@@ -159,7 +159,8 @@ export function componentsOf(
   { with: own = {}, codecs = {} }: OwnComponents,
 ): object {
   const { model, callbacks: { logger, history }, terms, trainer } = training;
-  const isWithinEpoch = state.at.batch > 0;
+  // At the end of an epoch tfjs disposes of the totals.
+  const [{ seen = 0, totals = {} }, epoch] = state.at.batch > 0 ? [logger, state.logs] : [{}, {}];
   const at: Position = { ...state.at, stopping: trainer.stopTraining_ };
   const { values, names } = fieldsOfCallbacks(training);
   return {
@@ -167,10 +168,9 @@ export function componentsOf(
     rng: state.rng,
     fit: { terms, at, order: state.order, read: state.dataCrc, fields: names } satisfies SavedTraining,
     logs: {
-      seen: isWithinEpoch ? logger.seen ?? 0 : 0,
-      // tfjs disposes of them at the end of an epoch.
-      totals: isWithinEpoch ? { ...logger.totals } : {},
-      epoch: isWithinEpoch ? { ...state.logs } : {},
+      seen,
+      totals: { ...totals },
+      epoch: { ...epoch },
       epochs: [...history.epoch],
       history: Object.fromEntries(Object.entries(history.history).map(([name, values]) => [name, [...values]])),
     },
@@ -236,20 +236,17 @@ export function savedTraining(snapshot: Snapshot<unknown>): E.Either<FitError, S
 
 /** The differences that do not allow this training to resume the saved one. */
 export function termProblems({ terms, at }: SavedTraining, training: PreparedTraining): readonly Problem[] {
-  const problem = (name: string, expected: unknown, found: unknown): Problem => ({
-    path: `fit/${name}`,
-    kind: "config",
-    expected: JSON.stringify(expected),
-    found: JSON.stringify(found ?? null),
-  });
   const { epochs, first } = training;
   const begun = at.batch > 0 ? at.epoch + 1 : at.epoch;
-  return [
-    ...Object.entries(training.terms)
-      .filter(([name, term]) => JSON.stringify(term) !== JSON.stringify(terms[name] ?? null))
-      .map(([name, term]) => problem(name, term, terms[name])),
-    ...(epochs < begun && begun > first ? [problem("epochs", epochs, `${begun} begun`)] : []),
-  ];
+  const hasFewer = epochs < begun && begun > first;
+  const wanted = Object.entries({ ...training.terms, ...(hasFewer && { epochs }) });
+  const saved: Readonly<Record<string, unknown>> = { ...terms, epochs: `${begun} begun` };
+  return wanted.map(([name, term]): Problem => ({
+    path: `fit/${name}`,
+    kind: "config",
+    expected: JSON.stringify(term),
+    found: JSON.stringify(saved[name] ?? null),
+  })).filter(({ expected, found }) => expected !== found);
 }
 
 /** Whether a live value and a saved node are plain data of the same kind, so that replacing it is reported. */

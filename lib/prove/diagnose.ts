@@ -12,29 +12,9 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { type AmbientSource, callText } from "./nondeterminism.ts";
 import type { Divergence, NotResumable, ResumeCause } from "../errors/mod.ts";
 import type { RecordedRun } from "./resumed_run.ts";
-
-// --- types
-
-/** What is known about a divergence before it is diagnosed. */
-export interface Findings {
-  readonly divergence: Divergence;
-  /** What steps of the uninterrupted run mutated and no component holds. */
-  readonly unlisted: readonly string[];
-  /** The paths at which the state changed after a step had ended. */
-  readonly late: readonly string[];
-}
-
-/** Resumes once more from the same checkpoint, up to the divergence, with some sources pinned. */
-export type ResumeAgain<L> = (
-  pinned: readonly AmbientSource[],
-) => TE.TaskEither<L, Pick<RecordedRun, "ids" | "calls">>;
+import type { StraightRun } from "./uninterrupted_run.ts";
 
 // --- combinators
-
-/** Whether `Math.random` is not the engine's own function: it is a generator whose state no component holds. */
-function isRandomReplaced(): boolean {
-  return !Function.prototype.toString.call(Math.random).includes("[native code]");
-}
 
 /** The cause of a divergence that repeats. */
 function steadyCause({ step, from, resumed }: Divergence, drawsFromReplaced: boolean): ResumeCause {
@@ -48,12 +28,16 @@ function steadyCause({ step, from, resumed }: Divergence, drawsFromReplaced: boo
 /**
  * The cause of a divergence.
  *
- * @param findings What is known.
- * @param again Resumes once more from the same checkpoint.
+ * @param divergence The divergence.
+ * @param straight What the uninterrupted run has shown already.
+ * @param again Resumes once more from the same checkpoint, up to the divergence, with some sources pinned.
  * @returns The error with the cause; its left is an error of resuming again.
  */
-export function diagnose<L>(findings: Findings, again: ResumeAgain<L>): TE.TaskEither<L, NotResumable> {
-  const { divergence, unlisted, late } = findings;
+export function diagnose<L>(
+  divergence: Divergence,
+  { unlisted, late }: Pick<StraightRun, "unlisted" | "late">,
+  again: (pinned: readonly AmbientSource[]) => TE.TaskEither<L, Pick<RecordedRun, "ids" | "calls">>,
+): TE.TaskEither<L, NotResumable> {
   const because = (cause: ResumeCause, evidence: readonly string[] = []): E.Either<never, NotResumable> =>
     E.right({ _tag: "NotResumable", cause, divergence, evidence });
   /** Whether two runs with these sources pinned agree, and the calls of the first. */
@@ -71,7 +55,9 @@ export function diagnose<L>(findings: Findings, again: ResumeAgain<L>): TE.TaskE
     const callsOf = (...sources: readonly AmbientSource[]): readonly string[] =>
       unpinned.right.calls.filter(({ source }) => sources.includes(source)).map(callText);
     if (unpinned.right.agree) {
-      const draws = isRandomReplaced() ? callsOf("random") : [];
+      // If `Math.random` is not the engine's own function, it is a generator whose state no component holds.
+      const isReplaced = !Function.prototype.toString.call(Math.random).includes("[native code]");
+      const draws = isReplaced ? callsOf("random") : [];
       return because(steadyCause(divergence, draws.length > 0), draws);
     }
     for (const pinned of [["random"], ["clock"], ["random", "clock"]] as const) {

@@ -32,11 +32,8 @@ interface Used {
 /** The owner of a tensor, in words. */
 type Owners = ReadonlyMap<tf.Tensor, string>;
 
-/** An object that a step may mutate: the data ids of its values, and its name in messages. */
-interface Mutable {
-  readonly values: readonly object[];
-  readonly name: string;
-}
+/** The objects that a step may mutate: the data ids of their values, and their names in messages. */
+type Mutables = ReadonlyMap<object, readonly [values: readonly object[], name: string]>;
 
 // --- constructors
 
@@ -100,15 +97,12 @@ function withOwners(owners: Owners, { optimizers, layers }: Used): Owners {
 }
 
 /** What a step may mutate now: all variables of the engine, and the optimizers and layers in use. */
-function mutables(owners: Owners, { optimizers, layers }: Used): ReadonlyMap<object, Mutable> {
+function mutables(owners: Owners, { optimizers, layers }: Used): Mutables {
   const { state } = tf.engine() as unknown as {
     readonly state: { readonly registeredVariables: Readonly<Record<string, tf.Variable>> };
   };
-  const entry = (
-    object: object,
-    tensors: Iterable<tf.Tensor>,
-    name: string,
-  ): readonly [object, Mutable] => [object, { values: Array.from(tensors, ({ dataId }) => dataId), name }];
+  const entry = (object: object, tensors: Iterable<tf.Tensor>, name: string) =>
+    [object, [Array.from(tensors, ({ dataId }): object => dataId), name]] as const;
   return new Map([
     ...Object.values(state.registeredVariables).map((variable) =>
       entry(variable, [variable], owners.get(variable) ?? `the variable ${variable.name}`)
@@ -122,8 +116,8 @@ function mutables(owners: Owners, { optimizers, layers }: Used): ReadonlyMap<obj
 export function recordMutations(): MutationRecorder {
   const [optimizers, layers] = [new Set<tf.Optimizer>(), new Set<tf.layers.Layer>()];
   let owners: Owners = new Map();
-  let before: ReadonlyMap<object, Mutable> = new Map();
-  const now = (): ReadonlyMap<object, Mutable> => {
+  let before: Mutables = new Map();
+  const now = (): Mutables => {
     owners = withOwners(owners, { optimizers, layers });
     return mutables(owners, { optimizers, layers });
   };
@@ -141,8 +135,8 @@ export function recordMutations(): MutationRecorder {
       }
     },
     changed: (inSnapshot) => {
-      const names = [...now()].flatMap(([object, { values, name }]) => {
-        const earlier = before.get(object)?.values ?? [];
+      const names = [...now()].flatMap(([object, [values, name]]) => {
+        const earlier = before.get(object)?.[0] ?? [];
         const isChanged = (value: object, i: number): boolean =>
           earlier[i] !== undefined && earlier[i] !== value && !inSnapshot.has(value);
         return values.some(isChanged) ? [name] : [];

@@ -70,12 +70,10 @@ function currentStack(): string {
   const limit = classOf.stackTraceLimit;
   // A dropout layer is many frames below the user's step.
   classOf.stackTraceLimit = 200;
-  try {
-    return new Error().stack ?? "";
-  } finally {
-    if (limit === undefined) delete classOf.stackTraceLimit;
-    else classOf.stackTraceLimit = limit;
-  }
+  const { stack = "" } = new Error();
+  if (limit === undefined) delete classOf.stackTraceLimit;
+  else classOf.stackTraceLimit = limit;
+  return stack;
 }
 
 /** The functions to record. A pinned clock adds one millisecond at each call, so that code which waits for a time gets there. */

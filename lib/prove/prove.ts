@@ -176,10 +176,11 @@ function resumeElsewhere<C extends object, A>(
 
 /** Compares the run resumed at one point with the uninterrupted one: the number of states, or where and why they differ. */
 function comparePoint(
-  { snapshots, ids, unlisted, late }: StraightRun,
+  straight: StraightRun,
   resumed: Divergence["resumed"],
   resume: Resume,
 ): (from: number) => TE.TaskEither<ProveError, number> {
+  const { snapshots, ids } = straight;
   return (from) => async () => {
     const run = await resume(from, snapshots.length - 1, [], true)();
     if (E.isLeft(run)) return run;
@@ -193,7 +194,7 @@ function comparePoint(
       ? { ...at, path: "", places: 1, expected: "a step", found: ended }
       : await divergenceOf(at, snapshots[at.step]!, diverged)();
     if (diverged !== undefined) release(diverged)();
-    const cause = await diagnose({ divergence, unlisted, late }, (pinned) => resume(from, at.step, pinned, false))();
+    const cause = await diagnose(divergence, straight, (pinned) => resume(from, at.step, pinned, false))();
     return E.left(E.isLeft(cause) ? cause.left : cause.right);
   };
 }

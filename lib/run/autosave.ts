@@ -8,6 +8,7 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
+import { setImmediate } from "node:timers/promises";
 import type { SaveError, Stopped } from "../errors/mod.ts";
 import {
   aBoolean,
@@ -99,11 +100,6 @@ export function checkPolicy(save: SavePolicy<never> | undefined, stopOn: readonl
   demand("a signal of stopOn", listOf(oneOf(...signals)), stopOn);
 }
 
-/** One turn of the event loop, in which signals are delivered and background saves proceed. */
-function eventLoopTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
-
 /**
  * The saves of one loop. It listens for signals until it is closed.
  *
@@ -141,7 +137,8 @@ export function savePoints<S extends object>(
   return {
     after: async (state, count, asked = false) => {
       isUnsaved = true;
-      await eventLoopTurn();
+      // One turn of the event loop, in which signals are delivered and background saves proceed.
+      await setImmediate();
       const isSkipped = whenBusy === "skip" && saver?.busy() === true;
       if (!isSkipped && (asked || isDue(count))) {
         const saved = await save(state(), count)();

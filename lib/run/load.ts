@@ -313,10 +313,7 @@ export function resume<K extends Codecs = NoCodecs>(
  * assert.deepEqual(differences, [{ path: "step", kind: "value", left: 1, right: 3, count: 1, largest: 2 }]);
  * ```
  */
-export function readSnapshot(
-  store: Store,
-  options: ReadOptions = {},
-): TE.TaskEither<LoadError, Snapshot<unknown>> {
+export function readSnapshot(store: Store, options: ReadOptions = {}): TE.TaskEither<LoadError, Snapshot<unknown>> {
   checkStore(store);
   checkOptions("readSnapshot", options, readRules);
   const report = TE.tapIO((found: LoadedSnapshot) => () => theirs(options.onReport ?? (() => {}))(found.report));

@@ -56,16 +56,8 @@ const trainNames = { loader: true, step: true, cursor: true, save: true, stopOn:
 export function cursorIn(state: object, name: string): Loader.Cursor {
   const cursor: unknown = Object.hasOwn(Object(state), name) ? (state as Record<string, unknown>)[name] : undefined;
   if (Loader.codec.is(cursor)) return cursor;
-  throw new TypeError(
-    `Expected the component ${
-      JSON.stringify(name)
-    } to be a cursor: put Loader.start(loader) there, or name another in options.cursor`,
-  );
-}
-
-/** The number of a loader's batches before a cursor. */
-function batchesBefore(cursor: Loader.Cursor, { source, plan }: Loader.Loader<unknown>): number {
-  return plan(source.length ?? cursor.length ?? Infinity).count(cursor);
+  const remedy = "put Loader.start(loader) there, or name another in options.cursor";
+  throw new TypeError(`Expected the component ${JSON.stringify(name)} to be a cursor: ${remedy}`);
 }
 
 // --- combinators
@@ -150,7 +142,8 @@ export function train<S extends object, A>(options: TrainOptions<S, A>): (state:
     const start = cursorIn(initial, name);
     const points = savePoints(save, stopOn);
     const loop = orLoaderError<TrainError, S>(async () => {
-      let [state, count] = [initial, batchesBefore(start, loader)];
+      const { source, plan } = loader;
+      let [state, count] = [initial, plan(source.length ?? start.length ?? Infinity).count(start)];
       for await (const [batch, cursor] of Loader.from(start)(loader)) {
         const next = await takeStep(() => step(state, batch), { [name]: cursor }, count)();
         if (E.isLeft(next)) return next;

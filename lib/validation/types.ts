@@ -105,12 +105,6 @@ export function listOf<A>(item: Plain<A>): Plain<readonly A[]> {
   return t.readonlyArray(item, "an array");
 }
 
-/** A plain record whose values are all of a type. */
-export function recordOf<A>(item: Plain<A>, expected: string): Plain<unknown> {
-  const record: Plain<unknown> = must(expected, isPlainRecord);
-  return dependent(record, (value) => Object.fromEntries(Object.keys(Object(value)).map((name) => [name, item])));
-}
-
 /** A codec of io-ts that has these methods. */
 export function codecWith(...methods: readonly ("is" | "validate" | "decode" | "encode")[]): Plain<unknown> {
   return must(
@@ -126,6 +120,18 @@ export function codecWith(...methods: readonly ("is" | "validate" | "decode" | "
 function validating<A>(name: string, validate: t.Validate<unknown, A>): Plain<A> {
   const type: Plain<A> = new t.Type(name, (value): value is A => E.isRight(type.decode(value)), validate, t.identity);
   return type;
+}
+
+/** A plain record whose values are all of a type. Unlike `t.record`, it accepts `__proto__` as a name, and no instances of classes. */
+export function recordOf<A>(item: Plain<A>, expected: string): Plain<unknown> {
+  return validating(expected, (value, context) => {
+    if (!isPlainRecord(value)) return t.failure(value, context);
+    const errors = Object.entries(value).flatMap(([key, one]) => {
+      const result = item.validate(one, t.appendContext(context, key, item, one));
+      return E.isLeft(result) ? result.left : [];
+    });
+    return errors.length === 0 ? t.success(value) : t.failures(errors);
+  });
 }
 
 /**
