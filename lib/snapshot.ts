@@ -108,6 +108,15 @@ const intoRules: OptionRules<Omit<RestoreOptions, keyof Selection>> = { ...codec
 
 // --- constructors
 
+function releaseArrays(hold: Hold): void {
+  if (hold.released) return;
+  hold.released = true;
+  for (const array of hold.arrays) array.home.release(array);
+}
+
+/** Releases the arrays of snapshots that were garbage collected without a release. */
+const unreachable = new FinalizationRegistry<Hold>(releaseArrays);
+
 /** A snapshot of captured components. It owns the arrays that they hold. */
 export function snapshotOf<C>(encoded: Encoded, arrays: readonly Held[]): Snapshot<C> {
   const hold: Hold = { released: false, arrays };
@@ -119,15 +128,6 @@ export function snapshotOf<C>(encoded: Encoded, arrays: readonly Held[]): Snapsh
   });
   unreachable.register(snapshot, hold);
   return snapshot;
-}
-
-/** Releases the arrays of snapshots that were garbage collected without a release. */
-const unreachable = new FinalizationRegistry<Hold>(releaseArrays);
-
-function releaseArrays(hold: Hold): void {
-  if (hold.released) return;
-  hold.released = true;
-  for (const array of hold.arrays) array.home.release(array);
 }
 
 /** Rejects with a `TypeError` what is not a snapshot. */

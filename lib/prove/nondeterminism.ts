@@ -2,7 +2,9 @@
  * Records, and can pin, nondeterminism outside the captured state: `Math.random`, `crypto` and clocks.
  *
  * A recorder replaces these functions only while it runs a function, and returns what they would return. A pinned source returns fixed
- * numbers instead: if two runs then agree that did not before, this source is what made them differ. Law: no trace.
+ * numbers instead: if two runs then agree that did not before, this source is what made them differ.
+ *
+ * Law *no trace*: after the run the functions are the original ones.
  *
  * @module
  */

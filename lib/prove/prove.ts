@@ -2,8 +2,8 @@
  * A proof that a training resumes exactly: run once without interruption, then restored at several points, continued, and compared after
  * every step.
  *
- * Laws: same bits: a proof is given only if each restored run agrees with the uninterrupted one in every state, and a cold start does not;
- * no trace: however it ends, recorders are removed, tensors disposed, folders removed and processes ended.
+ * Laws: *same bits*: a proof is given only if each restored run agrees with the uninterrupted one in every state, and a cold start does not;
+ * *no trace*: however it ends, recorders are removed, tensors disposed, folders removed and processes ended.
  *
  * @module
  */
