@@ -1,5 +1,5 @@
 /**
- * A save of a model of which 95 % has not changed since the last one, a frozen base under a head that trains, against its first save.
+ * A repeated save of a model against its first save. 95 % of the model, a frozen base, has not changed in between; only its head trains.
  *
  *     bun run bench again
  *

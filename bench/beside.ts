@@ -1,6 +1,6 @@
 /**
- * What a save of 512 MiB costs the training beside it: the longest time that a timer of 1 ms had to wait, memory above the tensors held, and
- * steps per second with and without a save under way.
+ * What a save of 512 MiB in the background costs a training: the longest delay of a 1 ms timer, the memory beyond the tensors, and the steps
+ * per second with and without the save.
  *
  *     bun run bench beside
  *
@@ -28,7 +28,7 @@ async function watched(run: () => Promise<unknown>): Promise<Watched> {
     const now = performance.now();
     gap = Math.max(gap, now - last);
     peak = Math.max(peak, process.memoryUsage().rss);
-    // Looking at memory takes time, too.
+    // Reading the memory usage takes time, too.
     last = performance.now();
   }, 1);
   try {
@@ -39,7 +39,7 @@ async function watched(run: () => Promise<unknown>): Promise<Watched> {
   return { gap: Math.max(gap, performance.now() - last), memory: (peak - start) / mebi };
 }
 
-/** One step of a small network with Adam, on the data of the state alone. */
+/** One step of a small network with Adam. It uses only data in the state. */
 function trainer(): () => void {
   const model = tf.sequential({
     layers: [

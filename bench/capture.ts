@@ -1,5 +1,5 @@
 /**
- * `captureState` of 512 MiB in 200 tensors, against that of 1 MiB in as many: no data is copied, so the bytes must not matter.
+ * `captureState` of 512 MiB in 200 tensors, against 1 MiB in 200 tensors. No data is copied, so the size must not matter.
  *
  *     bun run bench capture
  *

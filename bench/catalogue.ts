@@ -1,6 +1,6 @@
 /**
- * A store of 10,000 checkpoints: what it costs to find the newest, to list them all, to plan retention and to save beside them, and what memory
- * that takes. What a save costs more than in an empty folder is given in `readdir`s of the large one.
+ * A store of 10,000 checkpoints: the time and memory to find the newest, list all, plan retention and save. The extra time of a save, compared
+ * with an empty folder, is given as a multiple of the time of one `readdir` of the large folder.
  *
  *     bun bench/catalogue.ts     (DOGEAR_BENCH_CHECKPOINTS=10000 by default)
  *
@@ -37,7 +37,7 @@ function at(step: number, manifest: string): string {
   return `{"format":"dogear/1","crc32":"${digest}","manifest":${body}}\n`;
 }
 
-/** Prints how much memory a work takes at most beyond what was there before, and the time. */
+/** Prints the time of a piece of work, and how far it raises the memory of the process at most. */
 async function measured(name: string, work: () => Promise<unknown>): Promise<void> {
   Reflect.get(globalThis, "gc")?.();
   const before = process.memoryUsage().rss;
@@ -52,7 +52,7 @@ async function measured(name: string, work: () => Promise<unknown>): Promise<voi
   );
 }
 
-/** Prints what a save into the large folder takes longer than one into a folder with nothing else in it, in times that listing the large one takes. */
+/** Prints how much longer a save takes in the large folder than in an empty one, as a multiple of the time to list the large one. */
 async function added(name: string, large: Store, small: Store, rounds = 41): Promise<void> {
   const timed = async (work: () => Promise<unknown>): Promise<number> => {
     const begun = performance.now();
@@ -66,7 +66,7 @@ async function added(name: string, large: Store, small: Store, rounds = 41): Pro
       await timed(() => runOrThrow(saveState(large)({ step: count }))),
       await timed(() => runOrThrow(saveState(small)({ step: count }))),
     ];
-    // The first ones read what later ones know.
+    // The first saves read what later ones remember.
     if (round > 0) [listings, larges, smalls].forEach((all, i) => all.push(times[i] ?? NaN));
   }
   const [listing, inLarge, inSmall] = [median(listings), median(larges), median(smalls)];
@@ -105,7 +105,7 @@ try {
     names,
     21,
   );
-  // A folder that nobody has written to for two seconds is listed once.
+  // A folder that has not changed for two seconds is listed only once.
   await new Promise((done) => setTimeout(done, 2_500));
   await compare({ name: "the newest checkpoint, read whole", run: newest }, names, 21);
   const numbers = Array.from({ length: count }, (_, n) => count - 1 - n);
@@ -128,7 +128,7 @@ try {
     21,
   );
   await added("a save", directory(path), directory(join(folder, "empty")));
-  // In a run of its own, for the first save of the policy would remove all the others of the run.
+  // In a separate run: the first save with this policy would remove all other checkpoints of its run.
   await runOrThrow(saveState(directory(path), { fork: true })(state));
   const keep = Retention.latest(3);
   await added(

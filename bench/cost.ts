@@ -10,7 +10,7 @@ import * as tf from "@tensorflow/tfjs";
 import { compare } from "./rounds.ts";
 import { useBackend } from "./scene.ts";
 
-/** So many steps in each half of a round. */
+/** The number of steps in each half of a round. */
 const steps = { cpu: 3, wasm: 30 } as const;
 
 for (const backend of ["cpu", "wasm"] as const) {
@@ -31,14 +31,14 @@ for (const backend of ["cpu", "wasm"] as const) {
   let last = captureState({});
   const captured = (at: number): void => {
     const next = captureState({ model, optimizer, rng, step: at });
-    // As a saver does: what it holds is let go while the next is held.
+    // Like a saver: the earlier snapshot is released after the next one is captured.
     release(last)();
     last = next;
   };
   const times = (work: (at: number) => void): () => void => () => {
     for (let at = 0; at < steps[backend]; at++) work(at);
   };
-  // The ratio of times is that of steps per second, the other way round.
+  // The ratio of steps per second is the inverse of the ratio of times.
   await compare(
     { name: `${backend}, ${model.countParams()} parameters, without a capture`, run: times(step) },
     { name: "with one at every step", run: times((at) => (step(), captured(at))) },

@@ -1,5 +1,5 @@
 /**
- * Training by `fit` made resumable, but for the one save at its end, against `model.fit`: a perceptron of a million parameters.
+ * Training with `fit` against `model.fit`, without the save at its end: a perceptron of a million parameters.
  *
  *     bun run bench fit
  *
@@ -28,7 +28,7 @@ for (const backend of ["cpu", "wasm"]) {
   const [ours, theirs] = [build(), build()];
   const args = { epochs: 1, batchSize };
   let clock = 0;
-  // From the first batch to the last: what is done once, at the start and at the end, is left out.
+  // From the first batch to the last: work that is done once, at the start and at the end, is not timed.
   const callbacks: tf.CustomCallbackArgs = {
     onEpochBegin: () => void (clock = performance.now()),
     onEpochEnd: () => void (clock = performance.now() - clock),

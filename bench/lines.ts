@@ -1,7 +1,6 @@
 /**
- * JSON Lines of any size: an index built against reading the file into one buffer, from the page cache and with the file dropped from it
- * before; and a resume at 0, 50 and 99 % of a shuffled epoch, with the index
- * there, against reading 32 lines at the places of a table.
+ * JSON Lines of any size. Building the index against reading the file into one buffer, with and without the file in the page cache. Resuming
+ * at 0, 50 and 99 % of a shuffled epoch, with an existing index, against reading 32 lines at known positions.
  *
  *     bun bench/lines.ts          (DOGEAR_BENCH_MIB=2048 by default)
  *

@@ -1,6 +1,6 @@
 /**
- * A load of 512 MiB into a live model, every byte checked, against reading the same file with nothing checked and nothing restored: from the page
- * cache, and with the file dropped from it before.
+ * A load of 512 MiB into a live model, with every byte checked, against only reading the same file. With and without the file in the page
+ * cache.
  *
  *     bun run bench load
  *
@@ -20,7 +20,7 @@ await inFolder(async (folder) => {
     const store = directory(join(folder, backend));
     const file = join((await runOrThrow(saveState(store)(state))).location, "model.safetensors");
     const caches: Readonly<Record<string, () => unknown>> = {
-      // What only one of them had in the cache would not be compared.
+      // Both start with the same files in the cache.
       warm: () => readFile(file),
       cold: () => execFileSync("dd", [`if=${file}`, "iflag=nocache", "count=0", "status=none"]),
     };

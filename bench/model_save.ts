@@ -1,7 +1,7 @@
 /**
- * A save of a model with its Adam state against tfjs's own `model.save` with a handler that writes its two files: once and no more, once with the
- * fsync of each that it takes to find them after a loss of power. Neither has a checksum or a rename, and both save less: of Adam
- * tfjs leaves out what decides the next bits.
+ * A save of a model with its Adam state against tfjs's own `model.save` with a handler that writes its two files: once without fsync, once with
+ * an fsync of each file, so that they survive a loss of power. Neither has checksums or a rename. Both save less: tfjs omits the part of Adam's
+ * state that decides the bits of the next step.
  *
  *     bun run bench model_save
  *
@@ -50,7 +50,7 @@ await inFolder(async (folder) => {
         name: flush ? "model.save with fsync" : "model.save",
         before: train,
         run: async () => void await model.save(handler(flush), { includeOptimizer: true }),
-        // What is not durable yet would be written beside the next save.
+        // Otherwise the system would write these files to disk during the next save.
         after: () => Promise.all(["weights.bin", "model.json"].map((name) => rm(join(folder, name)))),
       },
     );

@@ -1,20 +1,20 @@
 /**
- * Two pieces of work timed by turns in one run, so that a ratio holds on a noisy machine.
+ * Times two pieces of work in turn in one process, so that their ratio is reliable on a noisy machine.
  *
  * @module
  */
 import process from "node:process";
 
-/** A piece of work; what it must prepare and clear away is not timed. */
+/** A piece of work. Its preparation and cleanup are not timed. */
 export interface Work {
   readonly name: string;
   readonly before?: () => unknown;
-  /** Does it; a number it resolves to is the milliseconds it took by its own clock. */
+  /** Does the work. If it resolves to a number, that is its own measurement in milliseconds. */
   readonly run: () => unknown;
   readonly after?: () => unknown;
 }
 
-/** The middle one of values, by size. */
+/** The median. */
 export function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 }

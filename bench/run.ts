@@ -1,8 +1,8 @@
 /**
- * Runs benches in every runtime, one after the other.
+ * Runs benchmarks in every runtime, one after another.
  *
  *     bun run bench                     all of them
- *     bun run bench save load           those whose names begin so
+ *     bun run bench save load           those whose names begin with one of these
  *     bun run bench save --only node    in one runtime
  *
  * @module
@@ -27,7 +27,7 @@ function call(program: string, ...args: readonly string[]): void {
 const runtimes: Readonly<Record<string, (file: string) => void>> = {
   bun: (file) => call(bun(), `bench/${file}`),
   deno: (file) => call(deno(), "run", "-A", "--no-check", "--v8-flags=--expose-gc", `bench/${file}`),
-  // Node 20 takes no TypeScript: the bench is bundled, what it measures is the built package.
+  // Node 20 does not run TypeScript: the benchmark is bundled and uses the built package.
   node: (file) => {
     call(bun(), "build", `bench/${file}`, "--target=node", "--packages=external", "--outdir=dist/bench");
     call("node", `dist/bench/${file.replace(/\.ts$/, ".js")}`);

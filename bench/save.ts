@@ -16,7 +16,7 @@ await inFolder(async (folder) => {
   const [plain, write] = [join(folder, "bytes"), plainWrites(folder)];
   for (const [bytes, count] of [[512 * mebi, 200], [107 * mebi, 20_000]] as const) {
     const weights = variables(bytes, count);
-    // Two sets of values by turns, all made before: a tensor that has not changed would not be written.
+    // Two sets of values in turn, made in advance: an unchanged tensor would not be written.
     const values = [weights.map((weight) => weight.add(1)), weights.map((weight) => weight.add(2))];
     const store = directory(join(folder, `run ${count}`));
     let step = 0;

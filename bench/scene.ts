@@ -1,5 +1,5 @@
 /**
- * What the benches share: a folder of their own, tensors, the plain writes that a save is measured against, and a model to train.
+ * Shared by the benchmarks: a temporary folder, tensors, the plain writes to compare a save with, and a model to train.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import process from "node:process";
 
 export const mebi: number = 2 ** 20;
 
-/** Runs in a folder of its own; `DOGEAR_BENCH_FOLDER` says where, on a disk and not in memory. */
+/** Runs in a new temporary folder, inside `DOGEAR_BENCH_FOLDER` if that is set. It must be on a disk, not in memory. */
 export async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(process.env["DOGEAR_BENCH_FOLDER"] ?? tmpdir(), "dogear-bench-"));
   try {
@@ -24,19 +24,19 @@ export async function inFolder(run: (folder: string) => Promise<void>): Promise<
   }
 }
 
-/** Makes a backend the one that is used. */
+/** Sets the backend. */
 export async function useBackend(name: "cpu" | "wasm"): Promise<void> {
   const wasm = createRequire(import.meta.url).resolve("@tensorflow/tfjs-backend-wasm");
   setWasmPaths(`${dirname(wasm)}/`);
   if (!await tf.setBackend(name)) throw new Error(`Expected the backend ${name}, found none`);
 }
 
-/** Variables of so many bytes in all. */
+/** Variables of this many bytes in total. */
 export function variables(bytes: number, count: number): readonly tf.Variable[] {
   return Array.from({ length: count }, (_, i) => tf.variable(tf.fill([Math.floor(bytes / count / 4)], i)));
 }
 
-/** A model of so many bytes in dense layers of one size, of which the first `frozen` do not train. */
+/** A model of this many bytes, in dense layers of equal size. The first `frozen` layers do not train. */
 export function denseModel(bytes: number, layers: number, frozen = 0): tf.Sequential {
   const units = Math.floor(Math.sqrt(bytes / layers / 4));
   return tf.sequential({
@@ -47,7 +47,7 @@ export function denseModel(bytes: number, layers: number, frozen = 0): tf.Sequen
   });
 }
 
-/** Compiles the plain writes in C; without a C compiler it is `dd`, which must also make its zeros. */
+/** Compiles the plain writes in C. Without a C compiler it uses `dd`, which must also produce its zeros. */
 export function plainWrites(folder: string): (path: string, bytes: number) => number {
   const program = join(folder, "plain");
   try {

@@ -1,6 +1,6 @@
 /**
- * An order of 10^6 indices in sequence against a Fisher-Yates shuffle of a table and reading it; and what a shuffled loader over 10^9
- * samples takes of memory.
+ * Computing a shuffled order of 10^6 indices one by one, against a Fisher-Yates shuffle of a table; and the memory of a shuffled loader over
+ * 10^9 samples.
  *
  *     bun bench/shuffle.ts
  *

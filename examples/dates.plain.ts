@@ -1,5 +1,5 @@
 /**
- * A sequence-to-sequence network with attention that learns to write dates as ISO 8601 has them: "3 JAN 2019" is 2019-01-03.
+ * A sequence-to-sequence network with attention that learns to write dates in the form of ISO 8601: "3 JAN 2019" is 2019-01-03.
  *
  *     bun examples/dates.ts [days]             1024 by default; in Deno: deno run -A examples/dates.ts
  *
@@ -11,7 +11,7 @@ import process from "node:process";
 const count = Number(process.argv[2] ?? 1024);
 const [inputLength, outputLength, units, batchSize, epochs] = [12, 10, 16, 24, 8];
 const months = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
-// The code 0 fills what is left of an input, and starts an output.
+// The code 0 pads an input, and starts an output.
 const inputAlphabet = "_0123456789/, ABCDEFGJLMNOPRSTUVY";
 const outputAlphabet = "_0123456789-";
 
@@ -31,7 +31,7 @@ function iso([year, month, day]: Day): string {
   return `${year}-${two(month)}-${two(day)}`;
 }
 
-/** Days of a century in an order drawn at random. */
+/** The days of a century in random order. */
 function shuffledDays(): readonly Day[] {
   const days = Array.from({ length: 36525 }, (_, i): Day => {
     const date = new Date(Date.UTC(1950, 0, 1 + i));
@@ -46,7 +46,7 @@ function encode(texts: readonly string[], alphabet: string, length: number): tf.
   return tf.tensor2d(codes, [texts.length, length]);
 }
 
-/** What the encoder reads, what the decoder has written before each character, and what it is to write. */
+/** The inputs of the encoder, those of the decoder (the characters before each one), and the targets. */
 function tensors(days: readonly Day[]): [tf.Tensor[], tf.Tensor] {
   const pairs = days.flatMap((day) => formats.map((format) => [format(day), iso(day)] as const));
   const read = encode(pairs.map(([input]) => input), inputAlphabet, inputLength);

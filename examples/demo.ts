@@ -1,9 +1,10 @@
 /**
- * The main job, end to end: trains on real digits, is killed, resumes in the other runtime, is killed, resumes, and ends with the same bits.
+ * The main job, end to end: a training on real digits is killed, resumed in the other runtime, killed and resumed again, and ends with the same
+ * bits.
  *
- * Three trainings by `digits.ts`, each in processes of its own: one that is never interrupted; one that is killed by SIGKILL twice, at random
- * moments of random epochs, and goes from Bun to Deno and back; and a cold start that trains only what the last leg of the
- * interrupted one had left. The first two must end with the same snapshot id, the third with another.
+ * Three trainings by `digits.ts`, each in separate processes. The first is never interrupted. The second is killed by SIGKILL twice, at random
+ * moments of random epochs, and is resumed in Deno, then in Bun. The third is a cold start that trains only as many steps as the second one
+ * had left after its last kill. The first two must end with the same snapshot id, the third with another.
  *
  * @module
  */
@@ -32,7 +33,7 @@ function say(text: string): void {
 
 const running = new Map<string, string>();
 
-/** Shows a training's progress line: a bar for all that run on a terminal, plain lines elsewhere. */
+/** Shows the progress line of a training: one bar for all trainings on a terminal, plain lines elsewhere. */
 function show(name: string, line: string): void {
   if (!process.stdout.isTTY) return say(`  ${name.padEnd(18)} ${line}`);
   running.set(name, line);
@@ -45,7 +46,7 @@ function show(name: string, line: string): void {
   process.stdout.write(`\r${bars.join("  ").slice(0, (process.stdout.columns ?? 80) - 1)}\x1b[K`);
 }
 
-/** Starts a training; `onStep` is told of the steps that its progress shows. */
+/** Starts a training. `onStep` receives the steps that its progress shows. */
 function start(
   runtime: readonly string[],
   args: readonly string[],
@@ -78,7 +79,7 @@ function start(
   });
 }
 
-/** Starts a training that is killed a random moment after a random step between two. */
+/** Starts a training that is killed a random moment after a random step in a range. */
 async function startAndKill(
   runtime: readonly string[],
   args: readonly string[],

@@ -1,12 +1,12 @@
 /**
- * Trains a small convolutional network on handwritten digits, and goes on where it was killed.
+ * Trains a small convolutional network on handwritten digits, and resumes where it was killed.
  *
- * Run it, kill it whenever, run it again, in another runtime if you like:
+ * Run it, kill it at any moment, and run it again, in another runtime if you like:
  *
  *     bun examples/digits.ts --store runs/digits
  *     deno run -A examples/digits.ts --store runs/digits
  *
- * `--steps n` stops after so many steps of the schedule; `--every n` saves every so many.
+ * `--steps n` stops after n steps of the schedule; `--every n` saves every n steps.
  *
  * @module
  */
@@ -125,7 +125,7 @@ const batches = pipe(
 const store = directory(values.store, { keep: Retention.latest(3) });
 const bar = progress(steps);
 
-// The weights are drawn from a generator, too, so that every fresh start is the same.
+// The initial weights are drawn from a seeded generator, too, so that every fresh start is the same.
 const [model, rng] = Rng.withRandom(Rng.make(42))(buildModel);
 const fresh: State = {
   model,

@@ -21,7 +21,7 @@ interface Board {
   readonly fruit: number;
 }
 
-/** A board, what was done, what it brought, whether the game was over, and the board after it. */
+/** A board, the action, the reward, whether the game was over, and the board after it. */
 type Experience = readonly [board: Board, action: number, reward: number, over: boolean, next: Board];
 
 const directions = [[0, -1], [1, 0], [0, 1], [-1, 0]] as const;
@@ -87,7 +87,7 @@ function newAgent(): Agent {
   return { online, target, optimizer: tf.train.adam(1e-3), memory: [], board: newGame(), ...counts };
 }
 
-/** Makes a move, at random or as the network thinks best, and remembers it in the place of the oldest. */
+/** Makes a move, at random or the network's best, and stores it in place of the oldest one. */
 function play(agent: Agent): void {
   const decayed = Math.min(1, agent.step / epsilon.steps);
   const explores = Math.random() < epsilon.first + decayed * (epsilon.last - epsilon.first);
@@ -103,7 +103,7 @@ function play(agent: Agent): void {
   if (reward === 1) agent.fruits++;
 }
 
-/** Trains the online network on a batch from the memory, towards what the target network expects. */
+/** Trains the online network on a batch from the memory. The target network gives the expected rewards. */
 function learn({ online, target, optimizer, memory }: Agent): void {
   const batch = Array.from({ length: batchSize }, () => memory[Math.floor(Math.random() * memory.length)]!);
   const { value, grads } = tf.variableGrads(() => {

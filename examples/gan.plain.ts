@@ -58,7 +58,7 @@ function generate(generator: tf.LayersModel, count: number, training: boolean): 
   return generator.apply(tf.randomUniform([count, latent], -1, 1), { training }) as tf.Tensor4D;
 }
 
-/** How far a discriminator's answers are from saying that these images are real, or that they are not. */
+/** The loss of a discriminator's answers about images that are all real, or all generated. */
 function cost(discriminator: tf.LayersModel, images: tf.Tensor, real: number): tf.Scalar {
   const logits = discriminator.apply(images, { training: true }) as tf.Tensor;
   return tf.losses.sigmoidCrossEntropy(tf.fill(logits.shape, real), logits);

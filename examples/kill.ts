@@ -1,5 +1,5 @@
 /**
- * Kills every program ten times at random moments, resumes it in Bun and in Deno by turns, and shows that it ends with the same bits.
+ * Kills every program ten times at random moments, resumes it in Bun and Deno in turn, and shows that it ends with the same bits.
  *
  *     bun examples/kill.ts [kills] [program]   10 and all by default; in Deno: deno run -A examples/kill.ts
  *

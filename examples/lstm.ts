@@ -1,5 +1,5 @@
 /**
- * A recurrent network that learns to write a text on, one character after another.
+ * A recurrent network that learns to continue a text, one character after another.
  *
  *     bun examples/lstm.ts [steps]             1500 by default; in Deno: deno run -A examples/lstm.ts
  *
@@ -40,7 +40,7 @@ function nextBatch(): readonly [tf.Tensor, tf.Tensor] {
   return [x, y];
 }
 
-/** Draws each next character as the network thinks it likely; the lower the temperature, the likelier. */
+/** Draws each next character from the probabilities of the network. A lower temperature favours likely characters. */
 function write(model: tf.LayersModel, length: number, temperature: number): string {
   let written = text.slice(0, width);
   while (written.length < length) {

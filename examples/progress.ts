@@ -1,5 +1,5 @@
 /**
- * A progress bar on a terminal, a plain line now and then elsewhere.
+ * A progress bar on a terminal; a few plain lines elsewhere.
  *
  * @module
  */
@@ -18,8 +18,8 @@ const width = 30;
 /**
  * Shows progress on standard error.
  *
- * @param total How many steps there are.
- * @param lines How many plain lines to write where there is no terminal.
+ * @param total The number of steps.
+ * @param lines The number of plain lines to write if there is no terminal.
  */
 export function progress(total: number, lines = 30): Progress {
   const out = process.stderr;

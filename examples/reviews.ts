@@ -1,10 +1,10 @@
 /**
- * Fine-tuning on a file of JSON Lines with random augmentation: killed again and again, and resumed under another number of ranks each time.
+ * Fine-tuning on a file of JSON Lines with random augmentation: killed again and again, and resumed each time with another number of ranks.
  *
  *     bun examples/reviews.ts [kills]          20 by default; in Deno: deno run -A examples/reviews.ts
  *
- * It checks itself: every review is seen exactly once in every epoch, in the order of a training by one rank that nobody
- * killed, and the weights end with the same bits as that one's. The ranks are simulated, one after another in one process.
+ * It checks itself against a training with one rank that is not killed: every review is seen exactly once in every epoch, in the same order,
+ * and the weights end with the same bits. The ranks are simulated, one after another in one process.
  *
  * @module
  */
@@ -53,7 +53,7 @@ function write(path: string): Promise<void> {
   return writeFile(path, lines.join(""));
 }
 
-/** A bag of hashed words, from which some words have fallen out at random. */
+/** A bag of hashed words, without some random words. */
 function features(text: string, rng: Rng.Rng): Float32Array {
   const bag = new Float32Array(width);
   for (const word of text.split(" ")) {
@@ -92,7 +92,7 @@ async function train(folder: string, store: string, world: number): Promise<void
       optimizer,
       cursor: Loader.start(batches),
       step: 0,
-      /** How often each review was seen, and in what order all were. */
+      /** How often each review was seen, and the order of all. */
       seen: new Int32Array(count),
       order: new Int32Array(count * epochs),
     }),
@@ -131,7 +131,7 @@ async function train(folder: string, store: string, world: number): Promise<void
 
 // --- the killing
 
-/** Trains in a process of its own, which may be killed a moment after a step; answers the id of the end, if it came to it. */
+/** Trains in a new process, which may be killed a moment after a step. Returns the id of the final state, if it got there. */
 function run(folder: string, store: string, world: number, killAfter = Infinity): Promise<string | undefined> {
   const self = fileURLToPath(import.meta.url);
   const flags = "Deno" in globalThis ? ["run", "--allow-all", "--no-check"] : [];

@@ -5,7 +5,7 @@
  */
 import * as t from "io-ts";
 import type { Codecs, StateTree } from "./state/mod.ts";
-import { codecWith, demand, isPlainRecord, must } from "./validation/mod.ts";
+import { codecWith, ifGiven, recordOf, type Rule } from "./validation/mod.ts";
 import { variablesToTensors } from "./tfjs/mod.ts";
 
 // --- types
@@ -33,27 +33,14 @@ export interface Options<K extends Codecs = NoCodecs> {
 
 // --- constructors
 
-/** Rejects with a `TypeError` what is not a record of io-ts codecs. */
-export function checkCodecs(codecs: Codecs | undefined): void {
-  if (codecs === undefined) return;
-  demand("codecs", must("a record of codecs by component name", isPlainRecord), codecs);
-  for (const [name, codec] of Object.entries(codecs)) {
-    demand(`codecs.${name}`, codecWith("is", "validate", "encode"), codec);
-  }
-}
-
-/** The codecs among the options of a save or load, checked. */
-export function codecsOf<K extends Codecs>({ codecs }: Options<K>): Options<K> {
-  checkCodecs(codecs);
-  return codecs === undefined ? {} : { codecs };
-}
+/** The type of the option `codecs`. */
+export const codecsRule: Rule = ifGiven(
+  recordOf(codecWith("is", "validate", "encode"), "a record of codecs by component name"),
+);
 
 /** Codecs that encode variables as tensors: what a codec encodes is a value. */
 export function encodingValues(codecs: Codecs): Codecs {
-  return Object.fromEntries(
-    Object.entries(codecs).map(([name, codec]) => [
-      name,
-      new t.Type(codec.name, codec.is, codec.validate, (value) => variablesToTensors(codec.encode(value)) as StateTree),
-    ]),
-  );
+  const encoding = (codec: Codecs[string]): Codecs[string] =>
+    new t.Type(codec.name, codec.is, codec.validate, (value) => variablesToTensors(codec.encode(value)) as StateTree);
+  return Object.fromEntries(Object.entries(codecs).map(([name, codec]) => [name, encoding(codec)]));
 }

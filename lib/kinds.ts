@@ -12,9 +12,7 @@ import { tensorKind, variableKind } from "./tfjs/mod.ts";
 
 // --- constructors
 
-function scalerOptions({ tracker: _, ...options }: Scaler.Scaler): unknown {
-  return options;
-}
+const scalerOptions = ({ tracker: _, ...options }: Scaler.Scaler): unknown => options;
 
 /**
  * All kinds. A value is captured by the first that recognises it.

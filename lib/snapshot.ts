@@ -1,11 +1,13 @@
 /**
  * Snapshots: the state of a training run as an immutable value. Start reading here.
  *
- * - {@link captureState} walks named components at any depth. Each object is encoded by the first of the `kinds` that recognises it, plain data
- *   by the walk itself. The result is a tree of plain nodes in which tensors are held by reference, so no data is copied.
- * - {@link restoreState} builds new objects from the tree. {@link restoreInto} writes into live ones; a partial restore first merges the saved
- *   tree into the live one.
+ * - {@link captureState} turns named components into a tree. Plain data becomes plain nodes; any other object is captured by the first of the
+ *   `kinds` (`kinds.ts`) or `codecs` (`codecs.ts`) that recognises it. Tensors are held by reference, so no data is copied.
+ * - {@link restoreState} builds new objects from the tree. {@link restoreInto} writes it into live objects. If only some parts are wanted, the
+ *   saved tree is first merged into the tree of the live objects.
  * - {@link id} is a digest of the tree, {@link diff} compares two trees, and {@link release} frees what a snapshot holds.
+ *
+ * The work on trees is in `state/`, what is special to TensorFlow.js in `tfjs/`. A checkpoint is a snapshot in a store; see `run/`.
  *
  * Laws:
  * - *round trip*: `restoreState(captureState(c))` is observably `c`: every later step gives the same bits;
@@ -17,15 +19,14 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import type { IO } from "fp-ts/lib/IO.js";
 import type { IOEither } from "fp-ts/lib/IOEither.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as tf from "@tensorflow/tfjs";
 import {
-  checkCodecs,
   type Codecs,
+  codecsRule,
   type Decoded,
   encodingValues,
   type NoCodecs,
@@ -43,7 +44,7 @@ import {
   segment,
   stateId,
 } from "./state/mod.ts";
-import { explain, mismatch, type Released, type RestoreError } from "./errors/mod.ts";
+import { explain, mismatch, type RestoreError } from "./errors/mod.ts";
 import {
   checkSelection,
   isPartial,
@@ -58,10 +59,11 @@ import { kinds } from "./kinds.ts";
 import {
   aFunction,
   checkOptionNames,
-  demand,
+  checkOptions,
+  demandEach,
   ifGiven,
   isPlainRecord,
-  type OptionNames,
+  type OptionRules,
   shown,
 } from "./validation/mod.ts";
 import { disposeOnFailure, memoryProblem } from "./tfjs/mod.ts";
@@ -71,14 +73,16 @@ import { disposeOnFailure, memoryProblem } from "./tfjs/mod.ts";
 /** Named parts of a training run: a record, or a value of an `interface`. */
 export type Components = object;
 
+/** Records the type of the captured components; no snapshot has this property. */
 declare const Captured: unique symbol;
 
 /** The state of named components at one moment, as an immutable value. */
 export interface Snapshot<out C> {
   readonly _tag: "Snapshot";
   readonly [Captured]?: () => C;
-  /** The captured components. */
+  /** The tree of the captured components. */
   readonly encoded: Encoded;
+  /** The arrays that the tree refers to. */
   readonly hold: Hold;
   /** Releases the snapshot at the end of a `using` block. */
   [Symbol.dispose](): void;
@@ -99,10 +103,19 @@ export interface RestoreOptions<K extends Codecs = NoCodecs> extends Options<K>,
   readonly onReport?: (report: { readonly parts: RestoredParts; readonly overridden: readonly Overridden[] }) => void;
 }
 
-const codecNames = { codecs: true } satisfies OptionNames<Options>;
-const intoNames = { ...codecNames, ...selectionNames, onReport: true } satisfies OptionNames<RestoreOptions>;
+const codecRules: OptionRules<Options> = { codecs: codecsRule };
+const intoRules: OptionRules<Omit<RestoreOptions, keyof Selection>> = { ...codecRules, onReport: ifGiven(aFunction) };
 
 // --- constructors
+
+function releaseArrays(hold: Hold): void {
+  if (hold.released) return;
+  hold.released = true;
+  for (const array of hold.arrays) array.home.release(array);
+}
+
+/** Releases the arrays of snapshots that were garbage collected without a release. */
+const unreachable = new FinalizationRegistry<Hold>(releaseArrays);
 
 /** A snapshot of captured components. It owns the arrays that they hold. */
 export function snapshotOf<C>(encoded: Encoded, arrays: readonly Held[]): Snapshot<C> {
@@ -115,15 +128,6 @@ export function snapshotOf<C>(encoded: Encoded, arrays: readonly Held[]): Snapsh
   });
   unreachable.register(snapshot, hold);
   return snapshot;
-}
-
-/** Releases the arrays of snapshots that were garbage collected without a release. */
-const unreachable = new FinalizationRegistry<Hold>(releaseArrays);
-
-function releaseArrays(hold: Hold): void {
-  if (hold.released) return;
-  hold.released = true;
-  for (const array of hold.arrays) array.home.release(array);
 }
 
 /** Rejects with a `TypeError` what is not a snapshot. */
@@ -168,8 +172,7 @@ export function captureState<C extends Components & Decoded<K>, K extends Codecs
   components: C,
   options: Options<K> = {},
 ): Snapshot<Restored<C, K>> {
-  checkOptionNames("captureState", options, codecNames);
-  checkCodecs(options.codecs);
+  checkOptions("captureState", options, codecRules);
   const held: Held[] = [];
   // Disposes of the tensors that codecs make while they encode; held data stays.
   tf.engine().startScope("captureState");
@@ -182,43 +185,46 @@ export function captureState<C extends Components & Decoded<K>, K extends Codecs
 
 // --- restore
 
-/** The captured components, unless the snapshot was released. */
-function encodedIn(snapshot: Snapshot<unknown>): Either<Released, Encoded> {
-  return snapshot.hold.released ? E.left({ _tag: "Released" }) : E.right(snapshot.encoded);
+type Restoring<A = Record<string, unknown>> = E.Either<RestoreError, A>;
+
+/** Does something with the tree of a snapshot, unless the snapshot was released. */
+function withEncoded<A>(snapshot: Snapshot<unknown>, run: (encoded: Encoded) => Restoring): Restoring<A> {
+  return (snapshot.hold.released ? E.left({ _tag: "Released" }) : run(snapshot.encoded)) as Restoring<A>;
 }
 
-/** Restores a tree, into live components if there are any. On failure, disposes of the tensors that were made for it. */
+/**
+ * Restores a tree, into live components if there are any, otherwise as new objects. On failure, disposes of the tensors that were made for it.
+ *
+ * @param problems What the merge of a partial restore has already found.
+ * @param overrides Receives what the restore replaces.
+ */
 function restoreTree(
-  { encoded, problems = [] }: Pick<Merged, "encoded"> & Partial<Merged>,
+  encoded: Encoded,
   codecs: Codecs,
   live?: Record<string, unknown>,
-  overridden?: Overridden[],
-): Either<RestoreError, Record<string, unknown>> {
+  problems: Merged["problems"] = [],
+  overrides?: Overridden[],
+): Restoring {
   const full = memoryProblem(encoded, live === undefined);
   if (full !== undefined) return E.left(mismatch([full]));
-  const restored = disposeOnFailure(
-    () => restore(encoded, { kinds, codecs, live, problems, overrides: overridden }),
-    E.isLeft,
-  );
+  const restored = disposeOnFailure(() => restore(encoded, { kinds, codecs, live, problems, overrides }), E.isLeft);
   return pipe(restored, E.mapLeft(mismatch));
 }
 
-/** Restores a tree into live components and reports it. A partial restore merges the tree into the captured live one first. */
+/** Restores a tree into live components and reports it. A partial restore first merges the tree into that of the live components. */
 function restoreLive(
   encoded: Encoded,
   live: Record<string, unknown>,
   { codecs = {}, onReport, ...selection }: RestoreOptions<Codecs>,
-): Either<RestoreError, Record<string, unknown>> {
-  const restoreMerged = (merged: Merged): Either<RestoreError, Record<string, unknown>> => {
+): Restoring {
+  const restoreMerged = ({ encoded, problems, parts }: Merged): Restoring => {
     const overridden: Overridden[] = [];
-    return pipe(
-      restoreTree(merged, codecs, live, onReport && overridden),
-      E.tap(() => E.right(onReport?.({ parts: merged.parts, overridden }))),
-    );
+    const restored = restoreTree(encoded, codecs, live, problems, onReport && overridden);
+    if (E.isRight(restored)) onReport?.({ parts, overridden });
+    return restored;
   };
   if (!isPartial(selection)) {
-    const parts = { ...noParts, restored: Object.keys(live).map(segment) };
-    return restoreMerged({ encoded, problems: [], parts });
+    return restoreMerged({ encoded, problems: [], parts: { ...noParts, restored: Object.keys(live).map(segment) } });
   }
   const captured = E.tryCatch(() => captureState(live, { codecs }), E.toError);
   if (E.isLeft(captured)) {
@@ -252,14 +258,10 @@ function restoreLive(
 export function restoreState<C, K extends Codecs = NoCodecs>(
   snapshot: Snapshot<C>,
   options: Options<K> = {},
-): Either<RestoreError, Restored<C, K>> {
+): E.Either<RestoreError, Restored<C, K>> {
   checkSnapshot("restoreState", snapshot);
-  checkOptionNames("restoreState", options, codecNames);
-  checkCodecs(options.codecs);
-  return pipe(
-    encodedIn(snapshot),
-    E.flatMap((encoded) => restoreTree({ encoded }, options.codecs ?? {})),
-  ) as Either<RestoreError, Restored<C, K>>;
+  checkOptions("restoreState", options, codecRules);
+  return withEncoded(snapshot, (encoded) => restoreTree(encoded, options.codecs ?? {}));
 }
 
 /**
@@ -303,30 +305,21 @@ export function restoreInto<C extends Components & Decoded<K>, K extends Codecs 
   if (!isPlainRecord(live)) {
     throw new TypeError(`Expected a record of named components to restore into, found ${shown(live)}`);
   }
-  checkOptionNames("restoreInto", options, intoNames);
-  checkCodecs(options.codecs);
-  demand("onReport", ifGiven(aFunction), options.onReport);
+  checkOptionNames("restoreInto", options, { ...intoRules, ...selectionNames });
+  demandEach(intoRules, options);
   checkSelection(options, live);
   return (snapshot) => {
     checkSnapshot("restoreInto(live)", snapshot);
-    return () =>
-      pipe(encodedIn(snapshot), E.flatMap((encoded) => restoreLive(encoded, live, options))) as Either<
-        RestoreError,
-        Restored<C, K>
-      >;
+    return () => withEncoded(snapshot, (encoded) => restoreLive(encoded, live, options));
   };
 }
 
 // --- combinators
 
-/** The captured components; a `TypeError` if the snapshot was released. */
-function heldComponents(snapshot: Snapshot<unknown>): Encoded {
-  return pipe(
-    encodedIn(snapshot),
-    E.getOrElse((error): Encoded => {
-      throw new TypeError(explain(error));
-    }),
-  );
+/** The tree of a snapshot; a `TypeError` if the snapshot was released. */
+function encodedOrThrow({ hold, encoded }: Snapshot<unknown>): Encoded {
+  if (hold.released) throw new TypeError(explain({ _tag: "Released" }));
+  return encoded;
 }
 
 /**
@@ -350,7 +343,7 @@ function heldComponents(snapshot: Snapshot<unknown>): Encoded {
  */
 export function id(snapshot: Snapshot<unknown>): Task<string> {
   checkSnapshot("id", snapshot);
-  return async () => await stateId(heldComponents(snapshot))();
+  return async () => await stateId(encodedOrThrow(snapshot))();
 }
 
 /**
@@ -374,7 +367,7 @@ export function id(snapshot: Snapshot<unknown>): Task<string> {
 export function diff(a: Snapshot<unknown>, b: Snapshot<unknown>): Task<Differences> {
   checkSnapshot("diff, as a,", a);
   checkSnapshot("diff, as b,", b);
-  return async () => await differences(heldComponents(a), heldComponents(b))();
+  return async () => await differences(encodedOrThrow(a), encodedOrThrow(b))();
 }
 
 /**

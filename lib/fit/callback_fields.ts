@@ -6,7 +6,7 @@
  * @module
  */
 import { withoutMaps } from "./plain_maps.ts";
-import { aligned, assign } from "./refill.ts";
+import { assign } from "./refill.ts";
 import { isPlainRecord } from "../validation/mod.ts";
 import { entry, join, type Named, type Node } from "../state/mod.ts";
 import { argumentFieldsOf, type Callbacks, isCallback, type Trainer } from "../tfjs/mod.ts";
@@ -17,7 +17,7 @@ import { argumentFieldsOf, type Callbacks, isCallback, type Trainer } from "../t
 export interface FieldsWithoutValue {
   /** Fields that are undefined. */
   readonly absent: readonly string[];
-  /** Fields that were deleted since the callback was initialFields. */
+  /** Fields that were deleted since the training began. */
   readonly deleted: readonly string[];
 }
 
@@ -27,38 +27,34 @@ export interface CallbackFields {
   readonly names: readonly FieldsWithoutValue[];
 }
 
-// --- capture
-
-/** Whether tfjs has set a field: it sets some on every callback, and its own classes keep their arguments in others. */
-function isSetByTfjs(
-  object: object,
-  name: string,
-  value: unknown,
-  initialFields: Record<string, unknown>,
-  params: unknown,
-  trainer: Trainer,
-): boolean {
-  if (argumentFieldsOf(object).includes(name)) return Object.is(initialFields[name], value);
-  if (!isCallback(object)) return false;
-  if (name === "params") return value === params || value === undefined;
-  if (name === "model") return value === trainer || value === null;
-  return name === "validationData" && value === null;
+/** The callbacks of a training, and what tfjs sets on each. */
+interface TrainingWithCallbacks {
+  readonly callbacks: Callbacks;
+  readonly model: object;
+  readonly trainer: Trainer;
+  readonly params: unknown;
 }
 
-/** The fields of callbacks, as they are now. */
+// --- capture
+
+/** The fields of callbacks, as they are now, without those that tfjs has set. */
 export function fieldsOfCallbacks(
-  { stateful, initialFields }: Callbacks,
-  params: unknown,
-  trainer: Trainer,
-  model: object,
+  { callbacks: { stateful, initialFields }, model, trainer, params }: TrainingWithCallbacks,
 ): CallbackFields {
   const converted = new Map<object, unknown>();
+  const setOnEach = new Map<string, readonly unknown[]>([
+    ["params", [params, undefined]],
+    ["model", [trainer, null]],
+    ["validationData", [null]],
+  ]);
   const each = stateful.map((object, i) => {
-    const [values, absent, fresh]: [Record<string, unknown>, string[], Record<string, unknown>] = [
-      {},
-      [],
-      initialFields[i] ?? {},
-    ];
+    const initial = initialFields[i] ?? {};
+    // tfjs's own classes keep their arguments in fields.
+    const isSetByTfjs = (name: string, value: unknown): boolean =>
+      argumentFieldsOf(object).includes(name)
+        ? Object.is(initial[name], value)
+        : isCallback(object) && setOnEach.get(name)?.includes(value) === true;
+    const [values, absent]: [Record<string, unknown>, string[]] = [{}, []];
     for (const name of Reflect.ownKeys(object)) {
       const { value, writable = false } = Object.getOwnPropertyDescriptor(object, name) as PropertyDescriptor;
       if (typeof value === "function") continue;
@@ -68,18 +64,18 @@ export function fieldsOfCallbacks(
             "give the field a string as its name, or make it #private if it is not state",
         );
       }
-      if (!writable || isSetByTfjs(object, name, value, fresh, params, trainer)) continue;
+      if (!writable || isSetByTfjs(name, value)) continue;
       if (value === undefined) absent.push(name);
-      // The inner model of a sequential one is no component; the sequential one stands for it.
+      // The inner model of a sequential one is not a component; the sequential one is.
       else values[name] = value === trainer ? model : withoutMaps(value, join(`callbacks/${i}`, name), converted);
     }
-    const deleted = Object.keys(fresh).filter((name) => !Object.hasOwn(object, name));
+    const deleted = Object.keys(initial).filter((name) => !Object.hasOwn(object, name));
     return { values, names: { absent, deleted } };
   });
   return { values: each.map(({ values }) => values), names: each.map(({ names }) => names) };
 }
 
-/** The arguments that callbacks of tfjs's own classes were initialFields with, except functions. */
+/** The arguments that callbacks of tfjs's own classes were made with, except functions. */
 export function configurationsOf({ stateful }: Callbacks): readonly (readonly unknown[])[] {
   return stateful.map((object) =>
     argumentFieldsOf(object).flatMap((name) => {
@@ -90,16 +86,6 @@ export function configurationsOf({ stateful }: Callbacks): readonly (readonly un
 }
 
 // --- restore
-
-/** The fields of callbacks in the form of the saved ones, to restore into. */
-export function alignedFields(
-  fields: CallbackFields["values"],
-  saved: Node | undefined,
-  shared: (path: string) => unknown,
-): unknown {
-  if (!Array.isArray(saved)) return fields;
-  return saved.map((node: Node, i) => aligned(fields[i] ?? {}, node, "any", shared));
-}
 
 /**
  * Writes restored fields into callbacks.

@@ -7,26 +7,28 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
 import { type FitError, mismatch, type Problem } from "../errors/mod.ts";
 import type { FitOptions } from "./options.ts";
 import type { TrainingState } from "./training_state.ts";
 import { Rng } from "../values/mod.ts";
 import { checksum, crcText } from "./tensor_checksum.ts";
-import { drawingFrom, isDataset, type Iterator, type ReproducibleDataset, type TfDataset } from "../tfjs/mod.ts";
+import { drawingFrom, isDataset, type Iterator, type TfDataset } from "../tfjs/mod.ts";
 
 // --- types
 
 /** The arguments of `fitDataset`, for elements of any type. */
 export type DatasetArguments = tf.ModelFitDatasetArgs<tf.TensorContainer>;
 
+/** Reads the next element. */
+type Next = () => Promise<E.Either<FitError, Awaited<ReturnType<Iterator["next"]>>>>;
+
 /** A dataset that is read element by element. */
 export interface DatasetFeed {
   /** Begins another pass over the dataset. */
-  readonly open: (state: TrainingState) => Promise<Either<FitError, void>>;
+  readonly open: (state: TrainingState) => Promise<E.Either<FitError, void>>;
   /** The next element. */
-  readonly next: (state: TrainingState) => Promise<Either<FitError, Awaited<ReturnType<Iterator["next"]>>>>;
-  /** The validation data, if it is a dataset. */
+  readonly next: (state: TrainingState) => ReturnType<Next>;
+  /** The validation data, if it is a dataset. Its elements go into the checksum, too. */
   readonly validation: ((state: TrainingState) => TfDataset) | undefined;
 }
 
@@ -48,16 +50,6 @@ async function readElement(iterator: Iterator, state: TrainingState): ReturnType
   return element;
 }
 
-/** A validation dataset whose elements are added to the checksum of a training. */
-function validationOf(valid: ReproducibleDataset): (state: TrainingState) => TfDataset {
-  return (state) => ({
-    iterator: async () => {
-      const iterator = await valid.iterator();
-      return { next: () => readElement(iterator, state) };
-    },
-  });
-}
-
 /**
  * The feed of a dataset.
  *
@@ -75,7 +67,7 @@ export function datasetFeed(
   const valid = isDataset(validationData) ? drawn(validationData, "validate") : undefined;
   let iterator: Iterator | undefined;
   /** Reads, and then checks that no shuffle lacks a seed, before anything is trained on what was read. */
-  const read = async <A>({ at }: TrainingState, part: () => Promise<A>): Promise<Either<FitError, A>> => {
+  const read = async <A>({ at }: TrainingState, part: () => Promise<A>): Promise<E.Either<FitError, A>> => {
     try {
       const value = await part();
       const isRepeatable = inexact || !(data.unseeded() || valid?.unseeded() === true);
@@ -85,26 +77,24 @@ export function datasetFeed(
     }
   };
   return {
-    open: (state) =>
-      read(state, async () => {
-        iterator = await data.iterator();
-      }),
+    open: (state) => read(state, async () => void (iterator = await data.iterator())),
     next: (state) => read(state, () => readElement(iterator as Iterator, state)),
-    validation: valid && validationOf(valid),
+    validation: valid && ((state) => ({
+      iterator: async () => {
+        const elements = await valid.iterator();
+        return { next: () => readElement(elements, state) };
+      },
+    })),
   };
 }
 
 // --- restore
 
-/** Reads an epoch's training data up to a batch, and disposes of it; the number of batches read. */
-async function replayBatches(
-  feed: DatasetFeed,
-  state: TrainingState,
-  wanted: number,
-): Promise<Either<FitError, number>> {
+/** Reads batches and disposes of them; the number of batches read, which is lower if the data ends earlier. */
+async function replayBatches(next: Next, wanted: number): Promise<E.Either<FitError, number>> {
   let count = 0;
   while (count < wanted) {
-    const element = await feed.next(state);
+    const element = await next();
     if (E.isLeft(element)) return element;
     const { value, done } = element.right;
     if (value != null) count++;
@@ -114,32 +104,25 @@ async function replayBatches(
   return E.right(count);
 }
 
-async function replayValidation(dataset: TfDataset, batches: number): Promise<void> {
-  const iterator = await dataset.iterator();
-  for (let b = 0; b < batches; b++) {
-    const element = await iterator.next();
-    tf.dispose(element.value as tf.TensorContainer);
-    if (element.done === true) break;
-  }
-}
-
 /** Reads the data up to the position of a training, without training on it. */
 async function replay(
   feed: DatasetFeed,
   state: TrainingState,
   first: number,
   { batchesPerEpoch, validationBatches }: DatasetArguments,
-): Promise<Either<FitError, void>> {
+): Promise<E.Either<FitError, void>> {
   const perEpoch = batchesPerEpoch ?? undefined;
   const { epoch, batch } = state.at;
   for (let e = first; e < epoch || (e === epoch && batch > 0); e++) {
     const opened = perEpoch === undefined ? await feed.open(state) : E.right(undefined);
     if (E.isLeft(opened)) return opened;
-    const count = await replayBatches(feed, state, e < epoch ? perEpoch ?? Infinity : batch);
+    const count = await replayBatches(() => feed.next(state), e < epoch ? perEpoch ?? Infinity : batch);
     if (E.isLeft(count)) return count;
     // An epoch that ran out of data was not validated.
     const isValidated = e < epoch && (perEpoch === undefined || count.right >= perEpoch);
-    if (isValidated && feed.validation) await replayValidation(feed.validation(state), validationBatches ?? Infinity);
+    if (!isValidated || feed.validation === undefined) continue;
+    const iterator = await feed.validation(state).iterator();
+    await replayBatches(async () => E.right(await iterator.next()), validationBatches ?? Infinity);
   }
   return E.right(undefined);
 }
@@ -155,7 +138,7 @@ export async function openFeed(
   first: number,
   args: DatasetArguments,
   { inexact = false }: FitOptions,
-): Promise<Either<FitError, void>> {
+): Promise<E.Either<FitError, void>> {
   const trainedOn = state.dataCrc;
   state.dataCrc = 0;
   const opened = await feed.open(state);

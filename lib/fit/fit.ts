@@ -7,11 +7,10 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { type FitError, orDeviceFailed } from "../errors/mod.ts";
-import { checkArguments, checkFitOptions, type FitOptions } from "./options.ts";
+import type { FitError } from "../errors/mod.ts";
+import { checkFitOptions, type FitOptions } from "./options.ts";
 import {
   commonTerms,
   metricNames,
@@ -21,10 +20,10 @@ import {
   type Terms,
   type TrainingState,
 } from "./training_state.ts";
-import { runTraining } from "./training_run.ts";
-import type { OptionNames } from "../validation/mod.ts";
+import { runTraining, trainModel } from "./training_run.ts";
+import { checkMisspelt, type OptionNames } from "../validation/mod.ts";
 import { fingerprints } from "./tensor_checksum.ts";
-import { type Batch, disposeLogs, disposeNew, type Logs, type Trainer, trainerOf } from "../tfjs/mod.ts";
+import { type Batch, checkCallbacks, disposeLogs, disposeNew, type Logs, type Trainer } from "../tfjs/mod.ts";
 import { calling, drawing, tryStep } from "./user_calls.ts";
 
 // --- types
@@ -101,29 +100,20 @@ async function standardize(
   const dispose = (): void => made.forEach((run) => run());
   try {
     const data = await fingerprints([...xs, ...ys]);
+    const all = { inputs: xs, targets: ys, weights, dispose };
     if (validX !== undefined) {
       const [valXs, valYs] = await trainer.standardizeUserData(validX, validY, null, null, true, batchSize);
       made.push(() => disposeNew(valXs, validX), () => disposeNew(valYs, validY));
       const validation = [...valXs, ...valYs];
-      const terms = { data, validation: await fingerprints(validation) };
-      return { inputs: xs, targets: ys, weights, validation, terms, dispose };
+      return { ...all, validation, terms: { data, validation: await fingerprints(validation) } };
     }
-    if (split > 0 && split < 1) {
-      const samples = (xs[0] as tf.Tensor).shape[0] as number;
-      const at = Math.floor(samples * (1 - split));
-      const parts = [xs, ys].flatMap((tensors) => [sliced(tensors, 0, at), sliced(tensors, at, samples - at)]);
-      made.push(() => tf.dispose(parts as tf.Tensor[][]));
-      const [inputs = [], valXs = [], targets = [], valYs = []] = parts;
-      return {
-        inputs,
-        targets,
-        weights,
-        validation: [...valXs, ...valYs],
-        terms: { data, validation: split },
-        dispose,
-      };
-    }
-    return { inputs: xs, targets: ys, weights, validation: undefined, terms: { data, validation: null }, dispose };
+    if (!(split > 0 && split < 1)) return { ...all, validation: undefined, terms: { data, validation: null } };
+    const samples = (xs[0] as tf.Tensor).shape[0] as number;
+    const at = Math.floor(samples * (1 - split));
+    const parts = [xs, ys].flatMap((tensors) => [sliced(tensors, 0, at), sliced(tensors, at, samples - at)]);
+    made.push(() => tf.dispose(parts as tf.Tensor[][]));
+    const [inputs = [], valXs = [], targets = [], valYs = []] = parts;
+    return { ...all, inputs, targets, validation: [...valXs, ...valYs], terms: { data, validation: split } };
   } catch (error) {
     dispose();
     throw error;
@@ -153,33 +143,33 @@ function stepAndValidate(
 }
 
 /** The remaining batches of an epoch. */
-async function trainFitBatches(
+function trainFitBatches(
   context: FitContext,
   state: TrainingState,
-  afterBatch: () => Promise<Either<FitError, void>>,
-): Promise<Either<FitError, void>> {
+  afterBatch: TE.TaskEither<FitError, void>,
+): TE.TaskEither<FitError, void> {
   const { trainer, callbacks: { list } } = context.setup;
-  // tfjs keeps the indices in float32, too.
-  const order = tf.tensor1d(state.order ?? [], "float32");
-  try {
-    while (state.at.batch < context.batches && !(state.at.batch > 0 && trainer.stopTraining_)) {
-      const { batch } = state.at;
-      const done = await tryStep(state, async () => {
-        const logs: Logs = {};
-        await calling(state, "onBatchBegin", () => list.onBatchBegin(batch, logs as never));
-        drawing(state, () => tf.tidy(() => stepAndValidate(context, state, order, logs)));
-        await calling(state, "onBatchEnd", () => list.onBatchEnd(batch, logs as never));
-        disposeLogs(logs);
-      })();
-      if (E.isLeft(done)) return done;
-      state.at = { ...state.at, batch: batch + 1, step: state.at.step + 1 };
-      const saved = await afterBatch();
-      if (E.isLeft(saved)) return saved;
+  const trainBatch = (batch: number, order: tf.Tensor1D): TE.TaskEither<FitError, void> =>
+    tryStep(state, async () => {
+      const logs: Logs = {};
+      await calling(state, "onBatchBegin", () => list.onBatchBegin(batch, logs as never));
+      drawing(state, () => tf.tidy(() => stepAndValidate(context, state, order, logs)));
+      await calling(state, "onBatchEnd", () => list.onBatchEnd(batch, logs as never));
+      disposeLogs(logs);
+    });
+  return async () => {
+    // tfjs keeps the indices in float32, too.
+    const order = tf.tensor1d(state.order ?? [], "float32");
+    try {
+      while (state.at.batch < context.batches && !(state.at.batch > 0 && trainer.stopTraining_)) {
+        const done = await pipe(trainBatch(state.at.batch, order), TE.flatMap(() => afterBatch))();
+        if (E.isLeft(done)) return done;
+      }
+      return E.right(undefined);
+    } finally {
+      order.dispose();
     }
-    return E.right(undefined);
-  } finally {
-    order.dispose();
-  }
+  };
 }
 
 /** The training of these arguments. */
@@ -274,28 +264,19 @@ function prepareFit(
  */
 export function fit(
   options: FitOptions,
-): (model: tf.LayersModel, x: Batch, y: Batch, args?: tf.ModelFitArgs) => TaskEither<FitError, tf.History> {
+): (model: tf.LayersModel, x: Batch, y: Batch, args?: tf.ModelFitArgs) => TE.TaskEither<FitError, tf.History> {
   checkFitOptions(options, "fit");
   return (model, x, y, args = {}) => {
-    checkArguments("model.fit", args, argumentNames);
-    return orDeviceFailed<FitError, tf.History>(async () => {
-      const trainer = trainerOf(model);
-      if (isRejectedByFit(args)) {
-        await model.fit(x, y, args);
-        throw new TypeError("Expected arguments that tfjs 4.22 accepts, found others");
-      }
-      if (trainer.isTraining) throw new Error("Cannot start training because another fit() call is ongoing.");
-      trainer.isTraining = true;
+    // tfjs would ignore a misspelt argument and train with its default.
+    checkMisspelt("model.fit", args, argumentNames);
+    checkCallbacks("model.fit", args.callbacks);
+    const given = givenArguments(args);
+    return trainModel(model, () => isRejectedByFit(args), () => model.fit(x, y, args), async (trainer) => {
+      const data = await standardize(trainer, x, y, given, given.batchSize ?? 32);
       try {
-        const given = givenArguments(args);
-        const data = await standardize(trainer, x, y, given, given.batchSize ?? 32);
-        try {
-          return await runTraining(options, prepareFit(model, trainer, data, given, options))();
-        } finally {
-          data.dispose();
-        }
+        return await runTraining(options, prepareFit(model, trainer, data, given, options))();
       } finally {
-        trainer.isTraining = false;
+        data.dispose();
       }
     });
   };

@@ -7,11 +7,11 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import { type DatasetArguments, type DatasetFeed, datasetFeed, openFeed } from "./dataset_feed.ts";
-import { type FitError, orDeviceFailed } from "../errors/mod.ts";
-import { checkArguments, checkFitOptions, type FitOptions } from "./options.ts";
+import type { FitError } from "../errors/mod.ts";
+import { checkFitOptions, type FitOptions } from "./options.ts";
 import {
   commonTerms,
   metricNames,
@@ -21,11 +21,12 @@ import {
   type Terms,
   type TrainingState,
 } from "./training_state.ts";
-import { runTraining } from "./training_run.ts";
-import type { OptionNames } from "../validation/mod.ts";
+import { runTraining, trainModel } from "./training_run.ts";
+import { checkMisspelt, type OptionNames } from "../validation/mod.ts";
 import { fingerprints } from "./tensor_checksum.ts";
 import {
   batchOf,
+  checkCallbacks,
   disposeLogs,
   disposeNew,
   hookRandom,
@@ -34,7 +35,6 @@ import {
   sampleWeights,
   type TfDataset,
   type Trainer,
-  trainerOf,
 } from "../tfjs/mod.ts";
 import { calling, drawing, tryStep } from "./user_calls.ts";
 
@@ -147,37 +147,37 @@ function warnOfEnd(perEpoch: number, batches: number, epochs: number): void {
 }
 
 /** The remaining batches of an epoch. */
-async function trainDatasetBatches(
+function trainDatasetBatches(
   context: FitDatasetContext,
   state: TrainingState,
-  afterBatch: () => Promise<Either<FitError, void>>,
-): Promise<Either<FitError, void>> {
+  afterBatch: TE.TaskEither<FitError, void>,
+): TE.TaskEither<FitError, void> {
   const { feed, args: { batchesPerEpoch, epochs } } = context;
-  const { batch } = state.at;
-  if (batch === 0 && batchesPerEpoch == null) {
-    const opened = await feed.open(state);
-    if (E.isLeft(opened)) return opened;
-  }
-  // A training that was saved after a batch has not done yet what follows it.
-  let over = await tryStep(state, () => batch > 0 && isEpochOver(context, state, false))();
-  while (E.isRight(over) && !over.right) {
-    const element = await feed.next(state);
-    if (E.isLeft(element)) return element;
-    const { value, done = false } = element.right;
-    if (batchesPerEpoch != null && done) {
-      warnOfEnd(batchesPerEpoch, state.at.batch, epochs);
-      break;
+  const isOver = (isAtEnd: boolean): TE.TaskEither<FitError, boolean> =>
+    tryStep(state, () => isEpochOver(context, state, isAtEnd));
+  return async () => {
+    const { batch } = state.at;
+    if (batch === 0 && batchesPerEpoch == null) {
+      const opened = await feed.open(state);
+      if (E.isLeft(opened)) return opened;
     }
-    if (value != null) {
-      const trained = await tryStep(state, () => trainOnElement(context, state, value))();
-      if (E.isLeft(trained)) return trained;
-      state.at = { ...state.at, batch: state.at.batch + 1, step: state.at.step + 1 };
-      const saved = await afterBatch();
-      if (E.isLeft(saved)) return saved;
+    // A training that was saved after a batch has not done yet what follows it.
+    let over = batch > 0 ? await isOver(false)() : E.right(false);
+    while (E.isRight(over) && !over.right) {
+      const element = await feed.next(state);
+      if (E.isLeft(element)) return element;
+      const { value, done = false } = element.right;
+      if (batchesPerEpoch != null && done) {
+        warnOfEnd(batchesPerEpoch, state.at.batch, epochs);
+        break;
+      }
+      const trained: TE.TaskEither<FitError, void> = value == null
+        ? TE.right(undefined)
+        : pipe(tryStep(state, () => trainOnElement(context, state, value)), TE.flatMap(() => afterBatch));
+      over = await pipe(trained, TE.flatMap(() => isOver(done)))();
     }
-    over = await tryStep(state, () => isEpochOver(context, state, done))();
-  }
-  return E.isLeft(over) ? over : E.right(undefined);
+    return pipe(over, E.map(() => undefined));
+  };
 }
 
 /** The training of these arguments. */
@@ -252,31 +252,25 @@ async function prepareFitDataset(
  * assert.deepEqual(resumed.history, straight.history);
  * ```
  */
-export function fitDataset(
-  options: FitOptions,
-): (
+export function fitDataset(options: FitOptions): (
   model: tf.LayersModel,
   dataset: TfDataset,
   // deno-lint-ignore no-explicit-any -- the element type is invariant in tfjs's own arguments
   args: tf.ModelFitDatasetArgs<any>,
-) => TaskEither<FitError, tf.History> {
+) => TE.TaskEither<FitError, tf.History> {
   checkFitOptions(options, "fitDataset");
   return (model, dataset, args) => {
-    checkArguments("model.fitDataset", args, argumentNames);
-    return orDeviceFailed<FitError, tf.History>(async () => {
-      const trainer = trainerOf(model);
-      if (trainer.optimizer == null || isRejectedByFitDataset(args)) {
-        await model.fitDataset(dataset as tf.data.Dataset<tf.TensorContainer>, args);
-        throw new TypeError("Expected arguments that tfjs 4.22 accepts, found others");
-      }
-      if (trainer.isTraining) throw new Error("Cannot start training because another fit() call is ongoing.");
-      trainer.isTraining = true;
+    // tfjs would ignore a misspelt argument and train with its default.
+    checkMisspelt("model.fitDataset", args, argumentNames);
+    checkCallbacks("model.fitDataset", args.callbacks);
+    const isRejected = (trainer: Trainer): boolean => trainer.optimizer == null || isRejectedByFitDataset(args);
+    const callTfjs = (): Promise<unknown> => model.fitDataset(dataset as tf.data.Dataset<never>, args);
+    return trainModel(model, isRejected, callTfjs, async (trainer) => {
       const unhook = hookRandom();
       try {
         return await runTraining(options, await prepareFitDataset(model, trainer, dataset, args, options))();
       } finally {
         unhook();
-        trainer.isTraining = false;
       }
     });
   };

@@ -1,22 +1,22 @@
 /**
- * The options of `fit` and `fitDataset`, and checks of them and of tfjs's own arguments.
+ * The options of `fit` and `fitDataset`, and their checks.
  *
  * @module
  */
-import { checkPolicy, defaultTraining, policyNames, type Report, type SavePolicy, type Signal } from "../run/mod.ts";
+import { checkPolicy, defaultTraining, policyRules, type Report, type SavePolicy, type Signal } from "../run/mod.ts";
 import {
   aBoolean,
   aFunction,
-  checkMisspelt,
+  aName,
   checkOptionNames,
   demand,
+  demandEach,
   ifGiven,
   isPlainRecord,
   must,
-  type OptionNames,
+  type OptionRules,
 } from "../validation/mod.ts";
 import { type Seed, seedText } from "../values/mod.ts";
-import { checkCallbacks } from "../tfjs/mod.ts";
 
 // --- types
 
@@ -71,16 +71,14 @@ export interface FitOptions extends Omit<SavePolicy<never>, "metrics"> {
   readonly onReport?: (report: Report) => void;
 }
 
-const fitNames = {
-  ...policyNames,
-  name: true,
-  seed: true,
-  with: true,
-  stopOn: true,
-  fallback: true,
-  inexact: true,
-  onReport: true,
-} satisfies OptionNames<FitOptions>;
+/** The types of the options that a {@link SavePolicy} does not have, except those of the seed and the signals. */
+const fitRules: OptionRules<Omit<FitOptions, keyof SavePolicy<never> | "seed" | "stopOn">> = {
+  name: ifGiven(must("a non-empty name", aName.is)),
+  fallback: ifGiven(aBoolean),
+  inexact: ifGiven(aBoolean),
+  onReport: ifGiven(aFunction),
+  with: ifGiven(must("a record of named components", isPlainRecord)),
+};
 
 // --- constructors
 
@@ -99,32 +97,12 @@ export function trainingName({ name = defaultTraining }: FitOptions): string {
  * @param of The function that takes them, for the message.
  */
 export function checkFitOptions(options: FitOptions, of: string): void {
-  checkOptionNames(of, options, fitNames);
-  const { stopOn = [], with: own = {} } = options;
+  checkOptionNames(of, options, { to: true, ...policyRules, seed: true, stopOn: true, ...fitRules });
+  const { stopOn = [], seed, with: own = {} } = options;
   checkPolicy(options, stopOn);
-  demand("name", must("a non-empty name", (name) => typeof name === "string" && name !== ""), trainingName(options));
-  if (options.seed !== undefined) seedText(options.seed);
-  demand("fallback", ifGiven(aBoolean), options.fallback);
-  demand("inexact", ifGiven(aBoolean), options.inexact);
-  demand("onReport", ifGiven(aFunction), options.onReport);
-  demand("with", must("a record of named components", isPlainRecord), own);
+  if (seed !== undefined) seedText(seed);
+  demandEach(fitRules, options);
   for (const name of Object.keys(own)) {
     demand("a name in with", must(`none of ${reserved.join(", ")}`, () => !reserved.includes(name)), name);
   }
-}
-
-/**
- * Rejects misspelt arguments of tfjs with a `TypeError`. tfjs would ignore them and train with its defaults.
- *
- * @param of The function of tfjs.
- * @param args Its arguments.
- * @param names The names that it accepts.
- */
-export function checkArguments<A extends { readonly callbacks?: unknown }>(
-  of: string,
-  args: A,
-  names: OptionNames<A>,
-): void {
-  checkMisspelt(of, args, names);
-  checkCallbacks(of, args.callbacks);
 }

@@ -84,7 +84,7 @@ function mapParts(value: object, path: string, convert: (part: unknown, path: st
   if (value instanceof Set) {
     return { _tag: setTag, items: [...value].map((item, i) => convert(item, `${path}/items/${i}`)) };
   }
-  // The capture rejects holes, and properties beside the items.
+  // The capture rejects holes, and properties other than the items.
   if (Array.isArray(value)) {
     const items = value.map((item, i) => convert(item, `${path}/${i}`));
     return items.every((item, i) => Object.is(item, value[i])) ? value : items;

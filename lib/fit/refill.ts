@@ -19,12 +19,15 @@ type FindShared = (path: string) => unknown;
 
 // --- restore
 
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
+
 /** Whether a value is restored in place. */
 export function isInPlace(value: unknown): boolean {
   // tfjs's own test for an optimizer reads properties of whatever it is given.
-  if (typeof value !== "object" || value === null) return false;
-  return value instanceof tf.Variable || value instanceof tf.LayersModel || value instanceof tf.Optimizer ||
-    value instanceof tf.layers.Layer;
+  if (!isObject(value)) return false;
+  return value instanceof tf.Variable || value instanceof tf.Optimizer || value instanceof tf.layers.Layer;
 }
 
 /**
@@ -46,27 +49,17 @@ export function aligned(live: unknown, node: Node, match: "same" | "any", shared
     return [...live.slice(0, saved.length).map((item, i) => alignPart(item, saved[i] as Node)), ...extra];
   }
   if (!isBranch(saved)) return other;
-  switch (saved.is) {
-    case "shared":
-      return shared(saved.path) ?? (isInPlace(live) ? live : other);
-    case "kind":
-      return live ?? null;
-    case "record": {
-      if (isTagged(live) && entry(saved, "_tag") === mapTag && live._tag === mapTag) {
-        return alignedMap(live, saved, alignPart);
-      }
-      if (!isPlainRecord(live)) return other;
-      const isExtra = ([name, value]: readonly [string, unknown]): boolean =>
-        entry(saved, name) === undefined && isInPlace(value);
-      const parts = saved.entries.map(([name, child]) => [
-        name,
-        alignPart(Object.hasOwn(live, name) ? live[name] : undefined, child),
-      ]);
-      return Object.fromEntries([...parts, ...Object.entries(live).filter(isExtra)]);
-    }
-    default:
-      return other;
-  }
+  if (saved.is === "shared") return shared(saved.path) ?? (isInPlace(live) ? live : other);
+  if (saved.is === "kind") return live ?? null;
+  if (saved.is !== "record") return other;
+  const isMap = isTagged(live) && live._tag === mapTag && entry(saved, "_tag") === mapTag;
+  if (isMap) return alignedMap(live, saved, alignPart);
+  if (!isPlainRecord(live)) return other;
+  const parts = saved.entries.map(([name, child]) =>
+    [name, alignPart(Object.hasOwn(live, name) ? live[name] : undefined, child)] as const
+  );
+  const extra = Object.entries(live).filter(([name, value]) => entry(saved, name) === undefined && isInPlace(value));
+  return Object.fromEntries([...parts, ...extra]);
 }
 
 /** A live Map with its entries in the saved order of the keys. Keys that are objects are matched by their order. */
@@ -76,12 +69,12 @@ function alignedMap(
   alignPart: (part: unknown, of: Node) => unknown,
 ): unknown {
   const before = live.items as readonly (readonly [unknown, unknown])[];
-  const [values, objects] = [new Map(before), before.filter(([key]) => isObjectKey(key))];
+  const [values, objects] = [new Map(before), before.filter(([key]) => isObject(key))];
   const pairs = entry(saved, "items") as readonly (readonly [Node, Node])[];
   let at = 0;
   const taken = new Set<unknown>();
   const items = pairs.map(([key, value]) => {
-    const [own, part] = isObjectKey(key) ? objects[at++] ?? [] : [key, values.get(key)];
+    const [own, part] = isObject(key) ? objects[at++] ?? [] : [key, values.get(key)];
     taken.add(own);
     return [alignPart(own, key), alignPart(part, value)];
   });
@@ -109,7 +102,7 @@ export function refiller(): (live: unknown, restored: unknown) => unknown {
   const done = new Map<object, unknown>();
   const taken = new Set<object>();
   const refill = (live: unknown, value: unknown): unknown => {
-    if (typeof value !== "object" || value === null || value === live) return value;
+    if (!isObject(value) || value === live) return value;
     const earlier = done.get(value);
     if (earlier !== undefined) return earlier;
     const target = isTarget(live, value) && !taken.has(live) ? live : undefined;
@@ -124,7 +117,7 @@ export function refiller(): (live: unknown, restored: unknown) => unknown {
 
 /** Whether a restored value can be written into a live object. */
 function isTarget(live: unknown, value: object): live is object {
-  if (typeof live !== "object" || live === null) return false;
+  if (!isObject(live)) return false;
   if (live instanceof Map) return value instanceof Map;
   if (live instanceof Set) return value instanceof Set;
   if (isTypedArray(value)) {
@@ -134,28 +127,23 @@ function isTarget(live: unknown, value: object): live is object {
   return Array.isArray(value) ? Array.isArray(live) : isPlainRecord(value) && isPlainRecord(live);
 }
 
-function isObjectKey(value: unknown): value is object {
-  return typeof value === "object" && value !== null;
-}
-
 /** Writes restored contents into a live container; without one, writes the refilled parts into the restored container. */
 function fill(target: object | undefined, value: object, refill: (live: unknown, part: unknown) => unknown): void {
   if (isTypedArray(value)) return void (target as Uint8Array | undefined)?.set(value as Uint8Array);
   if (value instanceof Map) {
     const [before, into] = [target as Map<unknown, unknown> | undefined, (target ?? value) as Map<unknown, unknown>];
     // Keys that are objects are matched by their order, like the items of a Set.
-    const keys = [...before?.keys() ?? []].filter(isObjectKey);
+    const keys = [...before?.keys() ?? []].filter(isObject);
     let at = 0;
     const pairs = [...value].map(([key, part]) => {
-      const live = isObjectKey(key) ? keys[at++] : key;
+      const live = isObject(key) ? keys[at++] : key;
       return [refill(live, key), refill(before?.get(live), part)] as const;
     });
     into.clear();
     for (const [key, part] of pairs) into.set(key, part);
   } else if (value instanceof Set) {
-    const before = [...(target ?? []) as Set<unknown>];
+    const [before, into] = [[...(target ?? []) as Set<unknown>], (target ?? value) as Set<unknown>];
     const items = [...value].map((item, i) => refill(before[i], item));
-    const into = (target ?? value) as Set<unknown>;
     into.clear();
     for (const item of items) into.add(item);
   } else if (Array.isArray(value)) {
@@ -178,13 +166,11 @@ function fillRecord(
   // The order of names is observable.
   const before = Object.keys(into).filter((name) => Object.hasOwn(value, name));
   const reordered = before.some((name, i) => name !== names[i]);
-  for (const name of Object.keys(into)) if (reordered || !Object.hasOwn(value, name)) deleteField(into, name);
+  for (const name of Object.keys(into)) {
+    const isAccessor = Object.getOwnPropertyDescriptor(into, name)?.get !== undefined;
+    if ((reordered || !Object.hasOwn(value, name)) && !isAccessor) delete into[name];
+  }
   for (const [name, part] of parts) assign(into, name, part);
-}
-
-/** Deletes a field, unless it is an accessor. */
-function deleteField(record: Record<string, unknown>, name: string): void {
-  if (Object.getOwnPropertyDescriptor(record, name)?.get === undefined) delete record[name];
 }
 
 /** Sets a field unless it has this value already; `__proto__` is a name like any other. */

@@ -7,7 +7,8 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import {
   beginRun,
   candidates,
@@ -30,27 +31,26 @@ export type FoundTraining = Pick<LoadedSnapshot, "snapshot" | "report">;
 
 // --- capture and restore
 
-/** The name of the training that saved a checkpoint. */
-async function trainingName(store: Store, checkpoint: number): Promise<Either<ReadError, string>> {
-  const found = await trainingOf(store, checkpoint);
-  return E.isLeft(found) ? found : E.right(found.right.training ?? defaultTraining);
+/** Whether a checkpoint is of a training. */
+async function isOf(store: Store, training: string, checkpoint: number): Promise<E.Either<ReadError, boolean>> {
+  return pipe(await trainingOf(store, checkpoint), E.map((found) => (found.training ?? defaultTraining) === training));
 }
 
-/** Checkpoints with the names of their trainings. The first is read alone, because it is nearly always the wanted one. */
-async function* withNames(
+/** For each checkpoint, whether it is of a training. The first is read alone, because it is nearly always the wanted one. */
+async function* belonging(
   store: Store,
+  training: string,
   [first, ...others]: readonly number[],
-): AsyncGenerator<readonly [number, Either<ReadError, string>]> {
+): AsyncGenerator<readonly [number, E.Either<ReadError, boolean>]> {
   if (first === undefined) return;
-  yield [first, await trainingName(store, first)];
-  yield* inOrder(others, (checkpoint) => trainingName(store, checkpoint));
+  yield [first, await isOf(store, training, first)];
+  yield* inOrder(others, (checkpoint) => isOf(store, training, checkpoint));
 }
 
 /** The newest of these checkpoints that belongs to a training and verifies, or null. */
 async function newestVerified(store: Store, training: string, descending: readonly number[]): Promise<number | null> {
   for (const checkpoint of descending) {
-    const name = await trainingName(store, checkpoint);
-    const isOwn = E.isRight(name) && name.right === training;
+    const isOwn = E.getOrElse(() => false)(await isOf(store, training, checkpoint));
     if (isOwn && E.isRight(await verifyCheckpoint(store, checkpoint)())) return checkpoint;
   }
   return null;
@@ -65,37 +65,40 @@ async function newestVerified(store: Store, training: string, descending: readon
  * @returns The checkpoint, or undefined if the training has none. The left is as for `readSnapshot`. A checkpoint with an unreadable manifest may be
  *   of this training, so it counts as damaged.
  */
-export async function newestOf(
+export function newestOf(
   store: Store,
   training: string,
   fallback: boolean,
-): Promise<Either<LoadError, FoundTraining | undefined>> {
-  const numbers = await candidates(store)();
-  if (E.isLeft(numbers)) return numbers;
-  forgetOthers(store, numbers.right);
-  const descending = numbers.right.toReversed();
-  const older = (checkpoint: number): readonly number[] => descending.filter((n) => n < checkpoint);
-  const skipped: { readonly checkpoint: number; readonly error: LoadError }[] = [];
-  let newest: Damaged | undefined;
-  for await (const [checkpoint, name] of withNames(store, descending)) {
-    if (E.isRight(name) && name.right !== training) continue;
-    const read = E.isLeft(name) ? name : await guarded("load", store.location, readWanted(store, { checkpoint }))();
-    if (E.isRight(read)) {
-      const { snapshot, report, run } = read.right;
-      setCurrentRun(store, run, training);
-      return E.right({ snapshot, report: { ...report, skipped } });
+): TaskEither<LoadError, FoundTraining | undefined> {
+  return async () => {
+    const numbers = await candidates(store)();
+    if (E.isLeft(numbers)) return numbers;
+    forgetOthers(store, numbers.right);
+    const descending = numbers.right.toReversed();
+    const skipped: { readonly checkpoint: number; readonly error: Damaged }[] = [];
+    for await (const [checkpoint, isOwn] of belonging(store, training, descending)) {
+      if (E.isRight(isOwn) && !isOwn.right) continue;
+      const read = E.isLeft(isOwn) ? isOwn : await guarded("load", store.location, readWanted(store, { checkpoint }))();
+      if (E.isRight(read)) {
+        const { snapshot, report, run } = read.right;
+        setCurrentRun(store, run, training);
+        return E.right({ snapshot, report: { ...report, skipped } });
+      }
+      const error = read.left;
+      if (await isGone(store, [checkpoint])) return await newestOf(store, training, fallback)();
+      // A number without a checkpoint.
+      if (error._tag === "NoCheckpoint") continue;
+      if (error._tag !== "Damaged") return read;
+      if (!fallback) {
+        const older = descending.filter((n) => n < checkpoint);
+        return E.left({ ...error, older: await newestVerified(store, training, older) });
+      }
+      skipped.push({ checkpoint, error });
+      await skipDamaged(store, checkpoint);
     }
-    const error = read.left;
-    if (await isGone(store, [checkpoint])) return await newestOf(store, training, fallback);
-    // A number without a checkpoint.
-    if (error._tag === "NoCheckpoint") continue;
-    if (error._tag !== "Damaged") return read;
-    if (!fallback) return E.left({ ...error, older: await newestVerified(store, training, older(checkpoint)) });
-    newest ??= error;
-    skipped.push({ checkpoint, error });
-    await skipDamaged(store, checkpoint);
-  }
-  if (newest !== undefined) return E.left({ ...newest, older: null });
-  setCurrentRun(store, beginRun(), training);
-  return E.right(undefined);
+    const [newest] = skipped;
+    if (newest !== undefined) return E.left({ ...newest.error, older: null });
+    setCurrentRun(store, beginRun(), training);
+    return E.right(undefined);
+  };
 }

@@ -8,11 +8,11 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
+import { eqStrict } from "fp-ts/lib/Eq.js";
 import { pipe } from "fp-ts/lib/function.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import * as RA from "fp-ts/lib/ReadonlyArray.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { type FitError, mismatch, type Problem } from "../errors/mod.ts";
+import { type FitError, mismatch, orDeviceFailed, type Problem } from "../errors/mod.ts";
 import { type FitOptions, trainingName } from "./options.ts";
 import {
   componentsOf,
@@ -24,12 +24,25 @@ import {
   type TrainingState,
 } from "./training_state.ts";
 import { Rng } from "../values/mod.ts";
-import { type SavePoints, savePoints, type TrainingRecord, trainingsAt } from "../run/mod.ts";
-import { release } from "../snapshot.ts";
+import { type SavePoints, savePoints } from "../run/mod.ts";
+import { perLocation } from "../store/mod.ts";
+import { type Trainer, trainerOf } from "../tfjs/mod.ts";
 import { type FoundTraining, newestOf } from "./training_checkpoints.ts";
 import { calling, tryStep } from "./user_calls.ts";
 
 // --- types
+
+/** What this process has done of a training. */
+interface TrainingRecord {
+  /** Digests of the components that it began with, by name. */
+  readonly beginning: Readonly<Record<string, string>>;
+  readonly state: "running" | "complete" | "broken off";
+  /** The training in words, for the message about a second call. */
+  readonly words: string;
+}
+
+/** The trainings of this process at the location of a store, by name. */
+const trainingsAt = perLocation(() => new Map<string, TrainingRecord>());
 
 /** A training under way. */
 interface TrainingRun {
@@ -39,11 +52,13 @@ interface TrainingRun {
   readonly points: SavePoints<object>;
   /** The components to save, as they are now. */
   readonly components: () => object;
+  /** Why this process may not train again under this name. */
+  readonly repeated: readonly Problem[];
 }
 
 // --- constructors
 
-function startTrainingRun(options: FitOptions, training: PreparedTraining): TrainingRun {
+function startTrainingRun(options: FitOptions, training: PreparedTraining, repeated: readonly Problem[]): TrainingRun {
   const state: TrainingState = {
     at: { epoch: training.first, batch: 0, step: 0, stopping: false, done: false },
     rng: Rng.make(options.seed ?? 0),
@@ -59,6 +74,7 @@ function startTrainingRun(options: FitOptions, training: PreparedTraining): Trai
     state,
     points: savePoints<object>(policy, options.stopOn ?? [], trainingName(options)),
     components: () => componentsOf(training, state, options),
+    repeated,
   };
 }
 
@@ -71,12 +87,8 @@ function otherTraining(options: FitOptions, problems: readonly Problem[], checkp
 }
 
 /** That error if there are problems. */
-function checkContinues(
-  options: FitOptions,
-  problems: readonly Problem[],
-  checkpoint?: number,
-): TaskEither<FitError, void> {
-  return problems.length === 0 ? TE.right(undefined) : TE.left(otherTraining(options, problems, checkpoint));
+function checkContinues(...call: Parameters<typeof otherTraining>): TE.TaskEither<FitError, void> {
+  return call[1].length === 0 ? TE.right(undefined) : TE.left(otherTraining(...call));
 }
 
 /** Why a training may not be called again in this process: it is running, or it is complete and began with something else. */
@@ -113,11 +125,11 @@ async function callStart({ training, state }: TrainingRun): Promise<void> {
 }
 
 /** Begins a training that has no checkpoint. */
-function beginFresh(run: TrainingRun, repeated: readonly Problem[]): TaskEither<FitError, void> {
-  const { options, training, state, points, components } = run;
+function beginFresh(run: TrainingRun): TE.TaskEither<FitError, void> {
+  const { options, training, state, points, components, repeated } = run;
   return pipe(
     checkContinues(options, repeated),
-    TE.flatMap((): TaskEither<FitError, void> => tryStep(state, () => callStart(run))),
+    TE.flatMap((): TE.TaskEither<FitError, void> => tryStep(state, () => callStart(run))),
     TE.flatMap(() => training.open(state)),
     // The initial state is saved too, so that random initial weights are never lost.
     TE.flatMap(() => () => points.finish(components, 0, true)),
@@ -127,17 +139,13 @@ function beginFresh(run: TrainingRun, repeated: readonly Problem[]): TaskEither<
 const otherData = "The dataset gave other data up to this checkpoint than was trained on, which inexact: true allows";
 
 /** Restores a training from its checkpoint; whether it is complete. */
-function beginResumed(
-  run: TrainingRun,
-  { snapshot, report }: FoundTraining,
-  repeated: readonly Problem[],
-): TaskEither<FitError, boolean> {
-  const { options, training, state } = run;
+function beginResumed(run: TrainingRun, { snapshot, report }: FoundTraining): TE.TaskEither<FitError, boolean> {
+  const { options, training, state, repeated } = run;
   const { checkpoint } = report;
   const isComplete = (): boolean => state.at.done && (state.at.stopping || training.epochs <= state.at.epoch);
   const open = pipe(
     training.open(state),
-    TE.flatMap((): TaskEither<FitError, void> => tryStep(state, () => callStart(run))),
+    TE.flatMap((): TE.TaskEither<FitError, void> => tryStep(state, () => callStart(run))),
   );
   return pipe(
     TE.fromEither(savedTraining(snapshot)),
@@ -166,35 +174,24 @@ function beginResumed(
 }
 
 /** Begins or resumes a training; whether it is complete already. */
-function beginTraining(
-  run: TrainingRun,
-  found: FoundTraining | undefined,
-  repeated: readonly Problem[],
-): TaskEither<FitError, boolean> {
-  return found === undefined ? pipe(beginFresh(run, repeated), TE.map(() => false)) : async () => {
-    try {
-      return await beginResumed(run, found, repeated)();
-    } finally {
-      release(found.snapshot)();
-    }
+function beginTraining(run: TrainingRun, found: FoundTraining | undefined): TE.TaskEither<FitError, boolean> {
+  return found === undefined ? pipe(beginFresh(run), TE.map(() => false)) : async () => {
+    using _ = found.snapshot;
+    return await beginResumed(run, found)();
   };
 }
 
 // --- epochs
 
-/** The data of a model's weights. A weight that is written to gets other data. */
-function weightData({ model }: PreparedTraining): readonly object[] {
-  return model.weights.map((weight) => (weight.read() as tf.Tensor & { readonly dataId: object }).dataId);
-}
-
-/** Runs a part of a training; whether it wrote to no weight. */
-function keepsWeights(training: PreparedTraining, part: TaskEither<FitError, void>): TaskEither<FitError, boolean> {
+/** Runs a part of a training; whether it wrote to no weight. A weight that is written to gets other data. */
+function keepsWeights(
+  { model }: PreparedTraining,
+  part: TE.TaskEither<FitError, void>,
+): TE.TaskEither<FitError, boolean> {
+  const data = (): readonly unknown[] => model.weights.map((weight) => Reflect.get(weight.read(), "dataId"));
   return async () => {
-    const before = weightData(training);
-    const done = await part();
-    if (E.isLeft(done)) return done;
-    const after = weightData(training);
-    return E.right(before.length === after.length && before.every((data, i) => data === after[i]));
+    const before = data();
+    return pipe(await part(), E.map(() => RA.getEq<unknown>(eqStrict).equals(before, data())));
   };
 }
 
@@ -209,17 +206,18 @@ async function lastMetrics({ options, training }: TrainingRun): Promise<Training
 }
 
 /** The rest of the current epoch, up to its `onEpochEnd`. */
-function trainEpoch(run: TrainingRun): TaskEither<FitError, void> {
+function trainEpoch(run: TrainingRun): TE.TaskEither<FitError, void> {
   const { training, state, points, components } = run;
   const { callbacks: { list }, trainer } = training;
   const { epoch, batch } = state.at;
-  const beginEpoch: TaskEither<FitError, void> = batch > 0 ? TE.right(undefined) : tryStep(state, async () => {
+  const beginEpoch: TE.TaskEither<FitError, void> = batch > 0 ? TE.right(undefined) : tryStep(state, async () => {
     await calling(state, "onEpochBegin", () => list.onEpochBegin(epoch));
     state.logs = {};
     training.beginEpoch(state);
   });
-  const afterBatch = (): Promise<Either<FitError, void>> => {
+  const afterBatch: TE.TaskEither<FitError, void> = () => {
     state.metrics = {};
+    state.at = { ...state.at, batch: state.at.batch + 1, step: state.at.step + 1 };
     return points.after(components, state.at.step);
   };
   const endEpoch = keepsWeights(
@@ -228,24 +226,22 @@ function trainEpoch(run: TrainingRun): TaskEither<FitError, void> {
   );
   return pipe(
     beginEpoch,
-    TE.flatMap(() => () => training.trainBatches(state, afterBatch)),
+    TE.flatMap(() => training.trainBatches(state, afterBatch)),
     TE.flatMap(() => endEpoch),
     TE.tapIO(() => () => {
       state.at = { ...state.at, epoch: epoch + 1, batch: 0, stopping: trainer.stopTraining_ };
       state.logs = {};
     }),
     // Metrics of weights that a callback has changed since say nothing of the checkpoint.
-    TE.flatMap((isUnchanged): TaskEither<FitError, TrainingState["metrics"]> =>
+    TE.flatMap((isUnchanged): TE.TaskEither<FitError, TrainingState["metrics"]> =>
       tryStep(state, () => isUnchanged ? lastMetrics(run) : {})
     ),
-    TE.map((metrics) => {
-      state.metrics = metrics;
-    }),
+    TE.map((metrics) => void (state.metrics = metrics)),
   );
 }
 
 /** The remaining epochs, each saved at its end if the options say so. */
-function trainEpochs(run: TrainingRun): TaskEither<FitError, void> {
+function trainEpochs(run: TrainingRun): TE.TaskEither<FitError, void> {
   const { options: { metrics, every, seconds }, training, state, points, components } = run;
   const savesEpochs = metrics !== undefined || (every === undefined && seconds === undefined);
   return async () => {
@@ -264,7 +260,7 @@ function trainEpochs(run: TrainingRun): TaskEither<FitError, void> {
 // --- finish
 
 /** The end of a training: `onTrainEnd`, then its last checkpoint. */
-function finishTraining({ training, state, points, components }: TrainingRun): TaskEither<FitError, void> {
+function finishTraining({ training, state, points, components }: TrainingRun): TE.TaskEither<FitError, void> {
   const { list, history } = training.callbacks;
   const end = tryStep(state, async () => {
     await calling(state, "onTrainEnd", () => list.onTrainEnd());
@@ -288,14 +284,10 @@ function discardLogs({ training: { callbacks: { logger, history } }, state }: Tr
 // --- combinators
 
 /** Runs a training from its checkpoint or from the start. */
-function trainFrom(
-  run: TrainingRun,
-  found: FoundTraining | undefined,
-  repeated: readonly Problem[],
-): TaskEither<FitError, tf.History> {
+function trainFrom(run: TrainingRun, found: FoundTraining | undefined): TE.TaskEither<FitError, tf.History> {
   const epochs = pipe(trainEpochs(run), TE.flatMap(() => finishTraining(run)));
   const whole = pipe(
-    beginTraining(run, found, repeated),
+    beginTraining(run, found),
     TE.flatMap((isComplete) => isComplete ? TE.right(undefined) : epochs),
     TE.map(() => run.training.callbacks.history),
   );
@@ -314,17 +306,48 @@ function trainFrom(
 }
 
 /**
- * Runs a training to its end, from its newest checkpoint if it has one. The caller makes sure that the model is in no other training.
+ * Trains a model that is in no other training.
+ *
+ * @param isRejected Whether tfjs rejects the arguments.
+ * @param callTfjs Calls tfjs with them, so that the user sees its own error.
+ * @param train Trains the model.
+ */
+export function trainModel(
+  model: tf.LayersModel,
+  isRejected: (trainer: Trainer) => boolean,
+  callTfjs: () => Promise<unknown>,
+  train: (trainer: Trainer) => Promise<E.Either<FitError, tf.History>>,
+): TE.TaskEither<FitError, tf.History> {
+  return orDeviceFailed(async () => {
+    const trainer = trainerOf(model);
+    if (isRejected(trainer)) {
+      await callTfjs();
+      throw new TypeError("Expected arguments that tfjs 4.22 accepts, found others");
+    }
+    if (trainer.isTraining) throw new Error("Cannot start training because another fit() call is ongoing.");
+    trainer.isTraining = true;
+    try {
+      return await train(trainer);
+    } finally {
+      trainer.isTraining = false;
+    }
+  });
+}
+
+/**
+ * Runs a training to its end, from its newest checkpoint if it has one.
  *
  * @param options The options of `fit` or `fitDataset`.
  * @param training The prepared training.
  */
-export function runTraining(options: FitOptions, training: PreparedTraining): TaskEither<FitError, tf.History> {
+export function runTraining(options: FitOptions, training: PreparedTraining): TE.TaskEither<FitError, tf.History> {
   const name = trainingName(options);
-  const run = (repeated: readonly Problem[]): TaskEither<FitError, tf.History> =>
+  const run = (repeated: readonly Problem[]): TE.TaskEither<FitError, tf.History> =>
     pipe(
-      (): Promise<Either<FitError, FoundTraining | undefined>> => newestOf(options.to, name, options.fallback ?? false),
-      TE.flatMap((found) => trainFrom(startTrainingRun(options, training), found, repeated)),
+      newestOf(options.to, name, options.fallback ?? false),
+      TE.flatMap((found): TE.TaskEither<FitError, tf.History> =>
+        trainFrom(startTrainingRun(options, training, repeated), found)
+      ),
     );
   return async () => {
     const beginning = await initialDigests(training, options);
@@ -335,15 +358,15 @@ export function runTraining(options: FitOptions, training: PreparedTraining): Ta
     // A call that must not begin may still name the checkpoint that it does not continue.
     if (repeated.length > 0) return await run(repeated)();
     const epochs = `${training.epochs} ${training.epochs === 1 ? "epoch" : "epochs"}`;
-    const words = `by ${training.terms["by"]}, ${epochs}`;
-    trainings.set(name, { beginning, words, state: "running" });
+    const record = { beginning, words: `by ${training.terms["by"]}, ${epochs}` };
+    trainings.set(name, { ...record, state: "running" });
     let state: TrainingRecord["state"] = "broken off";
     try {
       const result = await run([])();
       if (E.isRight(result)) state = "complete";
       return result;
     } finally {
-      trainings.set(name, { beginning, words, state });
+      trainings.set(name, { ...record, state });
     }
   };
 }

@@ -5,7 +5,6 @@
  */
 import type * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type FitError, mismatch, type Problem } from "../errors/mod.ts";
 import type { FitOptions } from "./options.ts";
@@ -14,7 +13,6 @@ import { isBranch, join, type Node, setByScript } from "../state/mod.ts";
 import { withoutMaps } from "./plain_maps.ts";
 import { aligned, assign, isInPlace, liveAt, refiller } from "./refill.ts";
 import {
-  alignedFields,
   areFieldNames,
   componentNode,
   configurationsOf,
@@ -47,7 +45,7 @@ export interface Position {
 /** What must be the same when a training is resumed, as text. */
 export type Terms = Readonly<Record<string, null | boolean | number | string | readonly string[]>>;
 
-/** The component `fit` of a checkpoint: everything except tensors, which are in other components. */
+/** The component `fit` of a checkpoint: all of the loop's own state except tensors, which are in other components. */
 export interface SavedTraining {
   readonly terms: Terms;
   readonly at: Position;
@@ -98,11 +96,8 @@ export interface PreparedTraining extends Setup {
   readonly open: (state: TrainingState) => TaskEither<FitError, void>;
   /** At the start of an epoch, after the callbacks. */
   readonly beginEpoch: (state: TrainingState) => void;
-  /** The remaining batches of an epoch; `afterBatch` must be called after each. */
-  readonly trainBatches: (
-    state: TrainingState,
-    afterBatch: () => Promise<Either<FitError, void>>,
-  ) => Promise<Either<FitError, void>>;
+  /** Trains on the remaining batches of an epoch, and runs `afterBatch` after each. */
+  readonly trainBatches: (state: TrainingState, afterBatch: TaskEither<FitError, void>) => TaskEither<FitError, void>;
 }
 
 /** The part of a report that a restore fills in. */
@@ -163,20 +158,19 @@ export function componentsOf(
   state: TrainingState,
   { with: own = {}, codecs = {} }: OwnComponents,
 ): object {
-  const { model, callbacks, terms, trainer, params } = training;
-  const { logger, history } = callbacks;
-  const isWithinEpoch = state.at.batch > 0;
+  const { model, callbacks: { logger, history }, terms, trainer } = training;
+  // At the end of an epoch tfjs disposes of the totals.
+  const [{ seen = 0, totals = {} }, epoch] = state.at.batch > 0 ? [logger, state.logs] : [{}, {}];
   const at: Position = { ...state.at, stopping: trainer.stopTraining_ };
-  const { values, names } = fieldsOfCallbacks(callbacks, params, trainer, model);
+  const { values, names } = fieldsOfCallbacks(training);
   return {
     model,
     rng: state.rng,
     fit: { terms, at, order: state.order, read: state.dataCrc, fields: names } satisfies SavedTraining,
     logs: {
-      seen: isWithinEpoch ? logger.seen ?? 0 : 0,
-      // tfjs disposes of them at the end of an epoch.
-      totals: isWithinEpoch ? { ...logger.totals } : {},
-      epoch: isWithinEpoch ? { ...state.logs } : {},
+      seen,
+      totals: { ...totals },
+      epoch: { ...epoch },
       epochs: [...history.epoch],
       history: Object.fromEntries(Object.entries(history.history).map(([name, values]) => [name, [...values]])),
     },
@@ -208,18 +202,18 @@ function holdsInPlace(value: unknown): boolean {
  * It rejects with a `TypeError` if something cannot be captured.
  */
 export async function initialDigests(
-  { model, callbacks, trainer, params }: PreparedTraining,
+  training: PreparedTraining,
   { with: own = {}, codecs = {} }: OwnComponents,
 ): Promise<Readonly<Record<string, string>>> {
-  const fields = fieldsOfCallbacks(callbacks, params, trainer, model);
+  const { model, callbacks } = training;
+  const fields = fieldsOfCallbacks(training);
   const components = capturable(own, codecs);
   release(captureState({ model, callbacks: fields.values, ...components }, { codecs } as object))();
-  const live = Object.fromEntries(
-    Object.entries(components).filter(([name, value]) => !Object.hasOwn(codecs, name) && holdsInPlace(value)),
-  );
+  const inPlace = Object.entries(components)
+    .filter(([name, value]) => !Object.hasOwn(codecs, name) && holdsInPlace(value));
   const made = configurationsOf(callbacks);
   const digests: Record<string, string> = {};
-  for (const [name, value] of Object.entries({ model, callbacks: { ...fields, made }, ...live })) {
+  for (const [name, value] of [["model", model], ["callbacks", { ...fields, made }], ...inPlace] as const) {
     using part = captureState({ [name]: value });
     digests[name] = await id(part)();
   }
@@ -229,40 +223,30 @@ export async function initialDigests(
 // --- restore
 
 /** The component `fit` of a snapshot. */
-export function savedTraining(snapshot: Snapshot<unknown>): Either<FitError, SavedTraining> {
+export function savedTraining(snapshot: Snapshot<unknown>): E.Either<FitError, SavedTraining> {
   const fit = snapshot.encoded.components.filter(([name]) => name === "fit");
   const restored = restoreState(snapshotOf<{ fit?: SavedTraining }>({ components: fit, order: [] }, []));
   if (E.isLeft(restored)) return restored;
   const { fit: saved } = restored.right;
   const isWhole = isPlainRecord(saved) && isPlainRecord(saved.terms) && isPlainRecord(saved.at);
   if (isWhole && (saved.fields === undefined || areFieldNames(saved.fields))) return E.right(saved);
-  const expected = "a checkpoint of fit or fitDataset";
-  return E.left(
-    mismatch([{
-      path: "fit",
-      kind: "missing",
-      expected,
-      found: "a checkpoint of another loop: choose another store or name",
-    }]),
-  );
+  const found = "a checkpoint of another loop: choose another store or name";
+  return E.left(mismatch([{ path: "fit", kind: "missing", expected: "a checkpoint of fit or fitDataset", found }]));
 }
 
 /** The differences that do not allow this training to resume the saved one. */
 export function termProblems({ terms, at }: SavedTraining, training: PreparedTraining): readonly Problem[] {
-  const problem = (name: string, expected: unknown, found: unknown): Problem => ({
-    path: `fit/${name}`,
-    kind: "config",
-    expected: JSON.stringify(expected),
-    found: JSON.stringify(found ?? null),
-  });
   const { epochs, first } = training;
   const begun = at.batch > 0 ? at.epoch + 1 : at.epoch;
-  return [
-    ...Object.entries(training.terms)
-      .filter(([name, term]) => JSON.stringify(term) !== JSON.stringify(terms[name] ?? null))
-      .map(([name, term]) => problem(name, term, terms[name])),
-    ...(epochs < begun && begun > first ? [problem("epochs", epochs, `${begun} begun`)] : []),
-  ];
+  const hasFewer = epochs < begun && begun > first;
+  const wanted = Object.entries({ ...training.terms, ...(hasFewer && { epochs }) });
+  const saved: Readonly<Record<string, unknown>> = { ...terms, epochs: `${begun} begun` };
+  return wanted.map(([name, term]): Problem => ({
+    path: `fit/${name}`,
+    kind: "config",
+    expected: JSON.stringify(term),
+    found: JSON.stringify(saved[name] ?? null),
+  })).filter(({ expected, found }) => expected !== found);
 }
 
 /** Whether a live value and a saved node are plain data of the same kind, so that replacing it is reported. */
@@ -273,16 +257,18 @@ function isSameKind(value: unknown, node: Node | undefined): boolean {
 
 /** Live components in the form of the saved ones, to restore into. */
 function liveComponents(
-  { model, callbacks, trainer, params }: PreparedTraining,
+  training: PreparedTraining,
   { rng }: TrainingState,
   snapshot: Snapshot<unknown>,
   { with: own = {}, codecs = {} }: OwnComponents,
 ): Record<string, unknown> {
   const { components } = snapshot.encoded;
-  const fields = fieldsOfCallbacks(callbacks, params, trainer, model).values;
+  const { model, trainer } = training;
+  const fields = fieldsOfCallbacks(training).values;
   const converted = capturable(own, codecs);
   const all = { model, callbacks: fields, ...converted };
   const shared = (path: string): unknown => path === "model/compile/optimizer" ? trainer.optimizer : liveAt(all, path);
+  const saved = componentNode(components, "callbacks");
   const alignedOwn = Object.entries(converted).map(([name, value]) => {
     const node = componentNode(components, name);
     if (node === undefined || Object.hasOwn(codecs, name)) return [name, value];
@@ -293,7 +279,7 @@ function liveComponents(
     rng,
     fit: null,
     logs: null,
-    callbacks: alignedFields(fields, componentNode(components, "callbacks"), shared),
+    callbacks: Array.isArray(saved) ? saved.map((node, i) => aligned(fields[i] ?? {}, node, "any", shared)) : fields,
     ...Object.fromEntries(alignedOwn),
   };
 }
@@ -310,14 +296,12 @@ export function restoreTraining(
   saved: SavedTraining,
   snapshot: Snapshot<unknown>,
   options: OwnComponents,
-): Either<FitError, RestoreReport> {
+): E.Either<FitError, RestoreReport> {
   const { callbacks, trainer } = training;
   const { with: own = {}, codecs = {} } = options;
   const live = liveComponents(training, state, snapshot, options);
   let report: RestoreReport | undefined;
-  const onReport = ({ parts, overridden }: RestoreReport): void => {
-    report = { parts, overridden: setByScript(overridden) };
-  };
+  const onReport = (restored: RestoreReport): void => void (report = restored);
   const result = restoreInto<Record<string, unknown>>(live, { codecs, onReport } as object)(snapshot)();
   if (E.isLeft(result)) return result;
   const { model: _, rng, fit: _fit, logs, callbacks: values, ...rest } = result.right as {
@@ -330,9 +314,8 @@ export function restoreTraining(
   Object.assign(callbacks.history, { epoch: logs.epochs, history: logs.history });
   const refill = refiller();
   restoreCallbackFields(callbacks, values, saved.fields, refill);
-  for (const [name, value] of Object.entries(rest)) {
-    assign(own, name, refill((own as Record<string, unknown>)[name], value));
-  }
+  for (const [name, value] of Object.entries(rest)) assign(own, name, refill(Reflect.get(own, name), value));
   trainer.stopTraining_ = saved.at.stopping;
-  return E.right(report as RestoreReport);
+  const { parts, overridden } = report as unknown as RestoreReport;
+  return E.right({ parts, overridden: setByScript(overridden) });
 }

@@ -7,33 +7,14 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { type AmbientSource, type Call, callText } from "./nondeterminism.ts";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { type AmbientSource, callText } from "./nondeterminism.ts";
 import type { Divergence, NotResumable, ResumeCause } from "../errors/mod.ts";
 import type { RecordedRun } from "./resumed_run.ts";
-
-// --- types
-
-/** What is known about a divergence before it is diagnosed. */
-export interface Findings {
-  readonly divergence: Divergence;
-  /** What steps of the uninterrupted run mutated and no component holds. */
-  readonly unlisted: readonly string[];
-  /** The paths at which the state changed after a step had ended. */
-  readonly late: readonly string[];
-}
-
-/** Resumes once more from the same checkpoint, up to the divergence, with some sources pinned. */
-export type ResumeAgain<L> = (
-  pinned: readonly AmbientSource[],
-) => TaskEither<L, Pick<RecordedRun, "ids" | "calls">>;
+import type { StraightRun } from "./uninterrupted_run.ts";
 
 // --- combinators
-
-/** Whether `Math.random` is not the engine's own function: it is a generator whose state no component holds. */
-function isRandomReplaced(): boolean {
-  return !Function.prototype.toString.call(Math.random).includes("[native code]");
-}
 
 /** The cause of a divergence that repeats. */
 function steadyCause({ step, from, resumed }: Divergence, drawsFromReplaced: boolean): ResumeCause {
@@ -47,38 +28,41 @@ function steadyCause({ step, from, resumed }: Divergence, drawsFromReplaced: boo
 /**
  * The cause of a divergence.
  *
- * @param findings What is known.
- * @param again Resumes once more from the same checkpoint.
+ * @param divergence The divergence.
+ * @param straight What the uninterrupted run has shown already.
+ * @param again Resumes once more from the same checkpoint, up to the divergence, with some sources pinned.
  * @returns The error with the cause; its left is an error of resuming again.
  */
-export function diagnose<L>(findings: Findings, again: ResumeAgain<L>): TaskEither<L, NotResumable> {
-  const { divergence, unlisted, late } = findings;
+export function diagnose<L>(
+  divergence: Divergence,
+  { unlisted, late }: Pick<StraightRun, "unlisted" | "late">,
+  again: (pinned: readonly AmbientSource[]) => TE.TaskEither<L, Pick<RecordedRun, "ids" | "calls">>,
+): TE.TaskEither<L, NotResumable> {
   const because = (cause: ResumeCause, evidence: readonly string[] = []): E.Either<never, NotResumable> =>
     E.right({ _tag: "NotResumable", cause, divergence, evidence });
   /** Whether two runs with these sources pinned agree, and the calls of the first. */
-  const compareTwice = async (
-    pinned: readonly AmbientSource[],
-  ): Promise<E.Either<L, { readonly agree: boolean; readonly calls: readonly Call[] }>> => {
-    const first = await again(pinned)();
-    if (E.isLeft(first)) return first;
-    const second = await again(pinned)();
-    if (E.isLeft(second)) return second;
-    return E.right({ agree: first.right.ids.join() === second.right.ids.join(), calls: first.right.calls });
-  };
+  const compareTwice = (pinned: readonly AmbientSource[]) =>
+    pipe(
+      TE.bindTo("first")(again(pinned)),
+      TE.bind("second", () => again(pinned)),
+      TE.map(({ first: { ids, calls }, second }) => ({ agree: ids.join() === second.ids.join(), calls })),
+    );
   return async () => {
     if (unlisted.length > 0) return because("unlisted", unlisted);
     if (late.length > 0) return because("late", late);
-    const unpinned = await compareTwice([]);
+    const unpinned = await compareTwice([])();
     if (E.isLeft(unpinned)) return unpinned;
     const callsOf = (...sources: readonly AmbientSource[]): readonly string[] =>
       unpinned.right.calls.filter(({ source }) => sources.includes(source)).map(callText);
     if (unpinned.right.agree) {
-      const draws = isRandomReplaced() ? callsOf("random") : [];
+      // If `Math.random` is not the engine's own function, it is a generator whose state no component holds.
+      const isReplaced = !Function.prototype.toString.call(Math.random).includes("[native code]");
+      const draws = isReplaced ? callsOf("random") : [];
       return because(steadyCause(divergence, draws.length > 0), draws);
     }
     for (const pinned of [["random"], ["clock"], ["random", "clock"]] as const) {
       if (pinned.some((source) => callsOf(source).length === 0)) continue;
-      const compared = await compareTwice(pinned);
+      const compared = await compareTwice(pinned)();
       if (E.isLeft(compared)) return compared;
       if (compared.right.agree) return because(pinned[0], callsOf(...pinned));
     }

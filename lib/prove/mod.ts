@@ -1,7 +1,8 @@
 /**
  * Proof that a training resumes: it runs, is resumed from several points, in new processes too, and every step is compared. The entry `@dogear/dogear/prove`.
  *
- * Read `prove`, then `steps` and `resumed_run`, then `spawn` and `worker` for new processes, then `diagnose`, which names the cause of a difference.
+ * Read `prove`; then `steps`, `uninterrupted_run` and `resumed_run`, the runs that it compares; then `spawn` and `worker` for new processes; then
+ * `diagnose`, which names the cause of a difference, with `nondeterminism` and `mutations`, which record what a step reads and changes.
  *
  * Promises: a training that does not resume with the same bits is reported with its first different step, the path and the cause.
  *

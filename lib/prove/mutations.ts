@@ -7,6 +7,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
+import { replaceFunction } from "./nondeterminism.ts";
 import { isPlainRecord } from "../validation/mod.ts";
 import { tensorsInFields } from "../tfjs/optimizers/mod.ts";
 import { sublayers } from "../tfjs/layers/mod.ts";
@@ -22,11 +23,17 @@ export interface MutationRecorder {
   readonly changed: (inSnapshot: ReadonlySet<object>) => readonly string[];
 }
 
-/** An object that a step may mutate: the data ids of its values, and its name in messages. */
-interface Mutable {
-  readonly values: readonly object[];
-  readonly name: string;
+/** The optimizers and layers that steps have used. */
+interface Used {
+  readonly optimizers: ReadonlySet<tf.Optimizer>;
+  readonly layers: ReadonlySet<tf.layers.Layer>;
 }
+
+/** The owner of a tensor, in words. */
+type Owners = ReadonlyMap<tf.Tensor, string>;
+
+/** The objects that a step may mutate: the data ids of their values, and their names in messages. */
+type Mutables = ReadonlyMap<object, readonly [values: readonly object[], name: string]>;
 
 // --- constructors
 
@@ -63,19 +70,13 @@ export function componentTensors(value: unknown, seen: Set<unknown> = new Set())
 
 // --- combinators
 
-/** Replaces a method by one that reports its `this` first. The result puts it back, unless other code has replaced it since. */
+/** Replaces a method by one that reports its `this` first. The result puts it back. */
 function intercept(prototype: object, method: string, onCall: (self: object) => void): () => void {
-  const methods = prototype as Record<string, (...args: unknown[]) => unknown>;
-  const original = methods[method];
-  if (original === undefined) return () => {};
-  const wrapper = function (this: object, ...args: unknown[]): unknown {
-    onCall(this);
-    return original.apply(this, args);
-  };
-  methods[method] = wrapper;
-  return () => {
-    if (methods[method] === wrapper) methods[method] = original;
-  };
+  return replaceFunction(prototype, method, (original) =>
+    function (this: object, ...args: unknown[]): unknown {
+      onCall(this);
+      return original.apply(this, args);
+    });
 }
 
 function optimizerName(optimizer: tf.Optimizer): string {
@@ -83,11 +84,7 @@ function optimizerName(optimizer: tf.Optimizer): string {
 }
 
 /** The names of variables after the optimizer, model or layer that owns them; `owners` has those found earlier. */
-function withOwners(
-  owners: ReadonlyMap<tf.Tensor, string>,
-  optimizers: ReadonlySet<tf.Optimizer>,
-  layers: ReadonlySet<tf.layers.Layer>,
-): ReadonlyMap<tf.Tensor, string> {
+function withOwners(owners: Owners, { optimizers, layers }: Used): Owners {
   const ofLayers = [...layers].flatMap((layer) => {
     const name = `the ${layer instanceof tf.LayersModel ? "model" : "layer"} ${layer.name}`;
     return layerTensors(layer).map((tensor) => [tensor, name] as const);
@@ -99,19 +96,13 @@ function withOwners(
   return new Map([...ofLayers.toReversed(), ...owners, ...ofOptimizers]);
 }
 
-/** What a step may mutate now: all variables of the engine, and these optimizers and layers. */
-function mutables(
-  owners: ReadonlyMap<tf.Tensor, string>,
-  optimizers: ReadonlySet<tf.Optimizer>,
-  layers: ReadonlySet<tf.layers.Layer>,
-): ReadonlyMap<object, Mutable> {
+/** What a step may mutate now: all variables of the engine, and the optimizers and layers in use. */
+function mutables(owners: Owners, { optimizers, layers }: Used): Mutables {
   const { state } = tf.engine() as unknown as {
     readonly state: { readonly registeredVariables: Readonly<Record<string, tf.Variable>> };
   };
-  const entry = (object: object, tensors: Iterable<tf.Tensor>, name: string): readonly [object, Mutable] => [object, {
-    values: Array.from(tensors, ({ dataId }) => dataId),
-    name,
-  }];
+  const entry = (object: object, tensors: Iterable<tf.Tensor>, name: string) =>
+    [object, [Array.from(tensors, ({ dataId }): object => dataId), name]] as const;
   return new Map([
     ...Object.values(state.registeredVariables).map((variable) =>
       entry(variable, [variable], owners.get(variable) ?? `the variable ${variable.name}`)
@@ -124,11 +115,11 @@ function mutables(
 /** Records the mutations of one run's steps. */
 export function recordMutations(): MutationRecorder {
   const [optimizers, layers] = [new Set<tf.Optimizer>(), new Set<tf.layers.Layer>()];
-  let owners: ReadonlyMap<tf.Tensor, string> = new Map();
-  let before: ReadonlyMap<object, Mutable> = new Map();
-  const now = (): ReadonlyMap<object, Mutable> => {
-    owners = withOwners(owners, optimizers, layers);
-    return mutables(owners, optimizers, layers);
+  let owners: Owners = new Map();
+  let before: Mutables = new Map();
+  const now = (): Mutables => {
+    owners = withOwners(owners, { optimizers, layers });
+    return mutables(owners, { optimizers, layers });
   };
   return {
     during: async (run) => {
@@ -144,8 +135,8 @@ export function recordMutations(): MutationRecorder {
       }
     },
     changed: (inSnapshot) => {
-      const names = [...now()].flatMap(([object, { values, name }]) => {
-        const earlier = before.get(object)?.values ?? [];
+      const names = [...now()].flatMap(([object, [values, name]]) => {
+        const earlier = before.get(object)?.[0] ?? [];
         const isChanged = (value: object, i: number): boolean =>
           earlier[i] !== undefined && earlier[i] !== value && !inSnapshot.has(value);
         return values.some(isChanged) ? [name] : [];

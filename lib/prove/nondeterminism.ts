@@ -2,7 +2,9 @@
  * Records, and can pin, nondeterminism outside the captured state: `Math.random`, `crypto` and clocks.
  *
  * A recorder replaces these functions only while it runs a function, and returns what they would return. A pinned source returns fixed
- * numbers instead: if two runs then agree that did not before, this source is what made them differ. Law: no trace.
+ * numbers instead: if two runs then agree that did not before, this source is what made them differ.
+ *
+ * Law *no trace*: after the run the functions are the original ones.
  *
  * @module
  */
@@ -34,16 +36,16 @@ export interface Recorder {
 /** Chooses between the value of the original function and the pinned one, and counts the call. */
 type Answer = (original: () => unknown, pinned: () => unknown) => unknown;
 
-/** A function to record: the object and key that hold it, and how to wrap it. */
+type Callable = (...args: unknown[]) => unknown;
+
+/** A function to record, and how to wrap it. */
 interface RecordedFunction {
+  /** Its name in messages, which ends with its key in the holder. */
   readonly name: string;
   readonly source: AmbientSource;
   readonly holder: object;
-  readonly key: string;
   readonly wrap: (original: Callable, answer: Answer) => Callable;
 }
-
-type Callable = (...args: unknown[]) => unknown;
 
 // --- constructors
 
@@ -70,118 +72,69 @@ function currentStack(): string {
   const limit = classOf.stackTraceLimit;
   // A dropout layer is many frames below the user's step.
   classOf.stackTraceLimit = 200;
-  try {
-    return new Error().stack ?? "";
-  } finally {
-    if (limit === undefined) delete classOf.stackTraceLimit;
-    else classOf.stackTraceLimit = limit;
-  }
+  const { stack = "" } = new Error();
+  if (limit === undefined) delete classOf.stackTraceLimit;
+  else classOf.stackTraceLimit = limit;
+  return stack;
 }
 
-/** The numbers of pinned sources: the same for every recorder. */
-interface PinnedNumbers {
-  readonly float: () => number;
-  /** Milliseconds. Each call adds one, so that code which waits for a time gets there. */
-  readonly time: () => number;
-}
-
-function pinnedNumbers(): PinnedNumbers {
-  let [rng, time] = [Rng.make("dogear/ambient/1"), 1_700_000_000_000];
-  return {
-    float: () => {
-      const [value, next] = Rng.float(rng);
-      rng = next;
-      return value;
-    },
-    time: () => time++,
+/** The functions to record. A pinned clock adds one millisecond at each call, so that code which waits for a time gets there. */
+function recordedFunctions(): readonly RecordedFunction[] {
+  let [rng, now] = [Rng.make("dogear/ambient/1"), 1_700_000_000_000];
+  const float = (): number => {
+    const [value, next] = Rng.float(rng);
+    rng = next;
+    return value;
   };
-}
-
-/** A function whose pinned value does not depend on its arguments. */
-function simple(
-  source: AmbientSource,
-  holder: object,
-  name: string,
-  key: string,
-  pinned: () => unknown,
-): RecordedFunction {
-  return {
-    name,
-    source,
-    holder,
-    key,
-    wrap: (original, answer) =>
-      function (this: unknown, ...args) {
-        return answer(() => original.apply(this, args), pinned);
-      },
+  const time = (): number => now++;
+  const uuid = (): string => {
+    const digits = Array.from({ length: 32 }, () => Math.floor(float() * 16).toString(16)).join("");
+    return digits.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12})$/, "$1-$2-4$3-8$4-$5");
   };
-}
-
-function recordedFunctions({ float, time }: PinnedNumbers): readonly RecordedFunction[] {
   const { crypto } = globalThis;
+  /** Wraps a function whose pinned value does not depend on its arguments. */
+  const pinnedTo = (pinned: () => unknown): RecordedFunction["wrap"] => (original, answer) =>
+    function (this: unknown, ...args) {
+      return answer(() => original.apply(this, args), pinned);
+    };
+  const fillRandom: RecordedFunction["wrap"] = (original, answer) => (array) =>
+    answer(() => original.call(crypto, array), () => {
+      const { buffer, byteOffset, byteLength } = array as Uint8Array;
+      new Uint8Array(buffer, byteOffset, byteLength).forEach((_, i, bytes) => bytes[i] = float() * 256);
+      return array;
+    });
+  const hrtime: RecordedFunction["wrap"] = (original, answer) => {
+    const bigint = (): bigint => (original as unknown as typeof process.hrtime).bigint();
+    const whole = pinnedTo(() => [Math.floor(time() / 1000), time() % 1000 * 1e6])(original, answer);
+    return Object.assign(whole, { bigint: () => answer(bigint, () => BigInt(time()) * 1_000_000n) });
+  };
+  const date: RecordedFunction["wrap"] = (original, answer) =>
+    new Proxy(original, {
+      apply: (target) => answer(() => target(), () => new Date(time()).toString()),
+      construct: (target, args, newTarget: Callable) => {
+        const make = (given: readonly unknown[]): object => Reflect.construct(target, given, newTarget);
+        return args.length > 0 ? make(args) : answer(() => make([]), () => make([time()])) as object;
+      },
+    });
   return [
-    simple("random", Math, "Math.random", "random", float),
-    simple("random", crypto, "crypto.randomUUID", "randomUUID", () => {
-      const digits = Array.from({ length: 32 }, () => Math.floor(float() * 16).toString(16)).join("");
-      return digits.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12})$/, "$1-$2-4$3-8$4-$5");
-    }),
-    {
-      name: "crypto.getRandomValues",
-      source: "random",
-      holder: crypto,
-      key: "getRandomValues",
-      wrap: (original, answer) => (array) =>
-        answer(() => original.call(crypto, array), () => {
-          const { buffer, byteOffset, byteLength } = array as Uint8Array;
-          new Uint8Array(buffer, byteOffset, byteLength).forEach((_, i, bytes) => bytes[i] = float() * 256);
-          return array;
-        }),
-    },
-    simple("clock", Date, "Date.now", "now", time),
-    simple("clock", performance, "performance.now", "now", time),
-    {
-      name: "process.hrtime",
-      source: "clock",
-      holder: process,
-      key: "hrtime",
-      wrap: (original, answer) =>
-        Object.assign(
-          (...args: unknown[]) =>
-            answer(() => original.apply(process, args), () => [Math.floor(time() / 1000), time() % 1000 * 1e6]),
-          {
-            bigint: () =>
-              answer(
-                () => (original as unknown as typeof process.hrtime).bigint(),
-                () => BigInt(time()) * 1_000_000n,
-              ),
-          },
-        ),
-    },
-    {
-      name: "new Date",
-      source: "clock",
-      holder: globalThis,
-      key: "Date",
-      wrap: (original, answer) =>
-        new Proxy(original, {
-          apply: (target) => answer(() => target(), () => new Date(time()).toString()),
-          construct: (target, args, newTarget: Callable) => {
-            const make = (given: readonly unknown[]): object => Reflect.construct(target, given, newTarget);
-            return args.length > 0 ? make(args) : answer(() => make([]), () => make([time()])) as object;
-          },
-        }),
-    },
+    { name: "Math.random", source: "random", holder: Math, wrap: pinnedTo(float) },
+    { name: "crypto.randomUUID", source: "random", holder: crypto, wrap: pinnedTo(uuid) },
+    { name: "crypto.getRandomValues", source: "random", holder: crypto, wrap: fillRandom },
+    { name: "Date.now", source: "clock", holder: Date, wrap: pinnedTo(time) },
+    { name: "performance.now", source: "clock", holder: performance, wrap: pinnedTo(time) },
+    { name: "process.hrtime", source: "clock", holder: process, wrap: hrtime },
+    { name: "new Date", source: "clock", holder: globalThis, wrap: date },
   ];
 }
 
-/** Replaces a function by its wrapper. The result puts it back, unless other code has replaced the wrapper since. */
-function install({ holder, key, wrap }: RecordedFunction, answer: Answer): () => void {
+/** Replaces a function by a wrapper. The result puts it back, unless other code has replaced the wrapper since. */
+export function replaceFunction(holder: object, key: string, wrap: (original: Callable) => Callable): () => void {
   const fields = holder as Record<string, Callable>;
   const [before, original] = [Object.getOwnPropertyDescriptor(holder, key), fields[key]];
   if (original === undefined || (before === undefined ? !Object.isExtensible(holder) : !before.configurable)) {
     return () => {};
   }
-  const wrapper = wrap(original, answer);
+  const wrapper = wrap(original);
   Object.defineProperty(holder, key, { configurable: true, enumerable: true, writable: true, value: wrapper });
   return () => {
     if (fields[key] !== wrapper) return;
@@ -200,7 +153,7 @@ function install({ holder, key, wrap }: RecordedFunction, answer: Answer): () =>
 export function recordAmbient(pinned: readonly AmbientSource[] = []): Recorder {
   const counts = new Map<string, { source: AmbientSource; count: number; first: string }>();
   let active = false;
-  const functions = recordedFunctions(pinnedNumbers());
+  const functions = recordedFunctions();
   const answerOf = ({ name, source }: RecordedFunction): Answer => (original, fixed) => {
     // Code may keep a reference to the wrapper beyond the run.
     if (!active) return original();
@@ -211,7 +164,9 @@ export function recordAmbient(pinned: readonly AmbientSource[] = []): Recorder {
   };
   return {
     during: async (run) => {
-      const restores = functions.map((one) => install(one, answerOf(one)));
+      const restores = functions.map((one) =>
+        replaceFunction(one.holder, /\w+$/.exec(one.name)![0], (original) => one.wrap(original, answerOf(one)))
+      );
       active = true;
       try {
         return await run();

@@ -2,29 +2,29 @@
  * A proof that a training resumes exactly: run once without interruption, then restored at several points, continued, and compared after
  * every step.
  *
- * Laws: same bits: a proof is given only if each restored run agrees with the uninterrupted one in every state, and a cold start does not;
- * no trace: however it ends, recorders are removed, tensors disposed, folders removed and processes ended.
+ * Laws: *same bits*: a proof is given only if each restored run agrees with the uninterrupted one in every state, and a cold start does not;
+ * *no trace*: however it ends, recorders are removed, tensors disposed, folders removed and processes ended.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type AmbientSource, recordAmbient } from "./nondeterminism.ts";
 import { type Cursor, iterate } from "../loader/mod.ts";
-import { type Divergence, type NotResumable, orDeviceFailed, type ProveError } from "../errors/mod.ts";
+import { type Divergence, orDeviceFailed, type ProveError } from "../errors/mod.ts";
 import { memory } from "../store/mod.ts";
 import {
   aFunction,
   aName,
   checkMisspelt,
   demand,
+  demandEach,
   ifGiven,
   integer,
   listOf,
   must,
-  type OptionNames,
+  type OptionRules,
 } from "../validation/mod.ts";
 import { diagnose } from "./diagnose.ts";
 import { inWorker } from "./worker.ts";
@@ -36,10 +36,10 @@ import {
   type TensorOwner,
   tensorOwner,
 } from "./uninterrupted_run.ts";
-import { divergenceOf, type RecordedRun, resumeRun, thrownIn } from "./resumed_run.ts";
-import type { Training } from "./steps.ts";
+import { divergenceOf, type RecordedRun, type ResumedRun, resumeRun, thrownIn } from "./resumed_run.ts";
+import { cursorName, type Training } from "./steps.ts";
 import { writeSnapshot } from "../run/mod.ts";
-import { checkCodecs } from "../codecs.ts";
+import { codecsRule } from "../codecs.ts";
 import { release } from "../snapshot.ts";
 
 // --- types
@@ -70,18 +70,6 @@ export interface ProveOptions<C extends object, A> extends Training<C, A> {
   readonly patience?: number;
 }
 
-const proveNames = {
-  fresh: true,
-  step: true,
-  loader: true,
-  cursor: true,
-  codecs: true,
-  steps: true,
-  at: true,
-  process: true,
-  patience: true,
-} satisfies OptionNames<ProveOptions<object, unknown>>;
-
 /** Evidence that a training resumes exactly. */
 export interface Proof {
   readonly _tag: "Proof";
@@ -99,15 +87,8 @@ export interface Proof {
   readonly cold: number;
 }
 
-/** The checked options. */
-interface ProofTask<C extends object, A> {
-  readonly training: Training<C, A>;
-  readonly steps: number;
-  readonly at: readonly number[] | undefined;
-  /** The module to resume in new processes. */
-  readonly module: string | undefined;
-  readonly patience: number;
-}
+/** The default of `steps`. */
+const defaultSteps = 12;
 
 /** Resumes the run after `from` batches and runs it until `until`; with `compare`, it ends at the first state that differs. */
 type Resume = (
@@ -115,32 +96,30 @@ type Resume = (
   until: number,
   pinned: readonly AmbientSource[],
   compare: boolean,
-) => TaskEither<ProveError, RecordedRun>;
+) => TE.TaskEither<ProveError, RecordedRun>;
 
 // --- constructors
 
+const isModule = (u: unknown): boolean => u === true || typeof u === "string" || u instanceof URL;
+
+/** The types of the options, except the loader's and that of the points. */
+const proveRules: OptionRules<Omit<ProveOptions<object, unknown>, "loader" | "at">> = {
+  fresh: must("a function that builds the components", (u) => typeof u === "function"),
+  step: aFunction,
+  cursor: ifGiven(aName),
+  codecs: codecsRule,
+  steps: ifGiven(integer(2)),
+  patience: ifGiven(must("a number of seconds above 0", (u) => typeof u === "number" && u > 0)),
+  process: ifGiven(must("true, or the URL or path of a module", isModule)),
+};
+
 /** Checks the options of {@link proveResume}; a wrong one is a `TypeError`. */
-function taskOf<C extends object, A>(options: ProveOptions<C, A>): ProofTask<C, A> {
+function checkProveOptions<C extends object, A>(options: ProveOptions<C, A>): void {
   // Users may pass the exports of a module, with others among them.
-  checkMisspelt("proveResume", options, proveNames);
-  const { fresh, step, loader, cursor, codecs, steps = 12, at, patience = 120, process } = options;
-  demand("fresh", must("a function that builds the components", (value) => typeof value === "function"), fresh);
-  demand("step", aFunction, step);
-  iterate(loader);
-  demand("cursor", ifGiven(aName), cursor);
-  checkCodecs(codecs);
-  demand("steps", integer(2), steps);
-  demand("patience", must("a number of seconds above 0", (u) => typeof u === "number" && u > 0), patience);
-  const isModule = (u: unknown): boolean => u === true || typeof u === "string" || u instanceof URL;
-  demand("process", ifGiven(must("true, or the URL or path of a module", isModule)), process);
-  if (at !== undefined) demand("at", listOf(integer(0, steps - 1)), at);
-  return {
-    training: { fresh, step, loader, ...(cursor !== undefined && { cursor }), ...(codecs && { codecs }) },
-    steps,
-    at,
-    module: process === undefined ? undefined : moduleUrl(process),
-    patience,
-  };
+  checkMisspelt("proveResume", options, { loader: true, at: true, ...proveRules });
+  demandEach(proveRules, options);
+  iterate(options.loader);
+  demand("at", ifGiven(listOf(integer(0, (options.steps ?? defaultSteps) - 1))), options.at);
 }
 
 /** The default points to restore at, from the cursor after each step. */
@@ -166,47 +145,42 @@ function pointsOf(at: readonly number[] | undefined, { snapshots, cursors }: Str
 
 /** Resumes in this process, from a store in memory. */
 function resumeHere<C extends object, A>(
-  { training }: ProofTask<C, A>,
+  training: Training<C, A>,
   { snapshots, ids }: StraightRun,
   owner: TensorOwner,
 ): Resume {
-  return (from, until, pinned, compare) => async () => {
+  return (from, until, pinned, compare) => {
     const [store, recorder] = [memory(), recordAmbient(pinned)];
-    const saved = await writeSnapshot(store)(snapshots[from]!)();
-    if (E.isLeft(saved)) return saved;
-    const expected = compare ? ids.slice(from) : [];
-    const resumed = await resumeRun<C, A>(store, training, recorder, [from, until], expected, owner)();
-    return E.isLeft(resumed) ? resumed : E.right({ ...resumed.right, calls: recorder.calls() });
+    return pipe(
+      writeSnapshot(store)(snapshots[from]!),
+      TE.flatMap((): TE.TaskEither<ProveError, ResumedRun> =>
+        resumeRun(store, training, recorder, [from, until], compare ? ids.slice(from) : [], owner)
+      ),
+      TE.map((run) => ({ ...run, calls: recorder.calls() })),
+    );
   };
 }
 
 /** Resumes in a new process, which loads the training from its module. */
 function resumeElsewhere<C extends object, A>(
-  { training: { cursor }, patience }: ProofTask<C, A>,
+  options: ProveOptions<C, A>,
   { snapshots, ids }: StraightRun,
   module: string,
 ): Resume {
-  return (from, until, pinned, compare) =>
-    resumeInNewProcess(
-      {
-        module,
-        ...(cursor !== undefined && { cursor }),
-        from,
-        until,
-        expected: compare ? ids.slice(from) : [],
-        pinned,
-      },
-      snapshots[from]!,
-      patience,
-    );
+  const [cursor, patience] = [cursorName(options), options.patience ?? 120];
+  return (from, until, pinned, compare) => {
+    const task = { module, cursor, from, until, expected: compare ? ids.slice(from) : [], pinned };
+    return resumeInNewProcess(task, snapshots[from]!, patience);
+  };
 }
 
 /** Compares the run resumed at one point with the uninterrupted one: the number of states, or where and why they differ. */
 function comparePoint(
-  { snapshots, ids, unlisted, late }: StraightRun,
+  straight: StraightRun,
   resumed: Divergence["resumed"],
   resume: Resume,
-): (from: number) => TaskEither<ProveError, number> {
+): (from: number) => TE.TaskEither<ProveError, number> {
+  const { snapshots, ids } = straight;
   return (from) => async () => {
     const run = await resume(from, snapshots.length - 1, [], true)();
     if (E.isLeft(run)) return run;
@@ -215,60 +189,44 @@ function comparePoint(
     const isShort = diverged === undefined && thrown === undefined;
     if (isShort && found.length === ids.length - from) return E.right(found.length);
     const at = { from, step: from + found.length - (isShort ? 0 : 1), resumed };
+    const ended = thrown === undefined ? "no more data" : `that it threw ${thrown}`;
     const divergence: Divergence = diverged === undefined
-      ? {
-        ...at,
-        path: "",
-        places: 1,
-        expected: "a step",
-        found: thrown === undefined ? "no more data" : `that it threw ${thrown}`,
-      }
+      ? { ...at, path: "", places: 1, expected: "a step", found: ended }
       : await divergenceOf(at, snapshots[at.step]!, diverged)();
     if (diverged !== undefined) release(diverged)();
-    const cause = await diagnose({ divergence, unlisted, late }, (pinned) => resume(from, at.step, pinned, false))();
+    const cause = await diagnose(divergence, straight, (pinned) => resume(from, at.step, pinned, false))();
     return E.left(E.isLeft(cause) ? cause.left : cause.right);
   };
 }
 
-/** Compares the runs resumed at all points, one after another: the number of states that agree. */
-function comparePoints(
-  straight: StraightRun,
-  points: readonly number[],
-  resumed: Divergence["resumed"],
-  resume: Resume,
-): TaskEither<ProveError, number> {
-  return pipe(
-    points,
-    TE.traverseSeqArray(comparePoint(straight, resumed, resume)),
-    TE.map((counts) => counts.reduce((sum, count) => sum + count, 0)),
-  );
-}
-
-function notResumable(cause: "unlisted" | "nothing", evidence: readonly string[]): NotResumable {
-  return { _tag: "NotResumable", cause, evidence };
-}
-
 /** The proof from an uninterrupted run: resumed runs here, a cold start, and resumed runs in new processes. */
 function proofFrom<C extends object, A>(
-  task: ProofTask<C, A>,
+  options: ProveOptions<C, A>,
+  module: string | undefined,
   straight: StraightRun,
   owner: TensorOwner,
-): TaskEither<ProveError, Proof> {
-  const points = pointsOf(task.at, straight);
+): TE.TaskEither<ProveError, Proof> {
+  const points = pointsOf(options.at, straight);
   const { ids, unlisted } = straight;
-  const { module } = task;
+  const notResumable = (cause: "unlisted" | "nothing", evidence: readonly string[] = []): ProveError => {
+    return { _tag: "NotResumable", cause, evidence };
+  };
+  const compare = (resumed: Divergence["resumed"], resume: Resume): TE.TaskEither<ProveError, number> =>
+    pipe(
+      points,
+      TE.traverseSeqArray(comparePoint(straight, resumed, resume)),
+      TE.map((counts) => counts.reduce((sum, count) => sum + count, 0)),
+    );
   return pipe(
-    TE.Do,
-    TE.bind("here", () => comparePoints(straight, points, "in this process", resumeHere(task, straight, owner))),
-    TE.filterOrElse(() => unlisted.length === 0, (): ProveError => notResumable("unlisted", unlisted)),
-    TE.bind("cold", (): TaskEither<ProveError, number> => countColdDifferences<C, A>(task.training, straight, owner)),
-    TE.filterOrElse(({ cold }) => cold > 0, (): ProveError => notResumable("nothing", [])),
+    compare("in this process", resumeHere(options, straight, owner)),
+    TE.bindTo("here"),
+    TE.filterOrElse(() => unlisted.length === 0, () => notResumable("unlisted", unlisted)),
+    TE.bind("cold", (): TE.TaskEither<ProveError, number> => countColdDifferences(options, straight, owner)),
+    TE.filterOrElse(({ cold }) => cold > 0, () => notResumable("nothing")),
     TE.bind(
       "elsewhere",
       () =>
-        module === undefined
-          ? TE.right(0)
-          : comparePoints(straight, points, "in a new process", resumeElsewhere(task, straight, module)),
+        module === undefined ? TE.right(0) : compare("in a new process", resumeElsewhere(options, straight, module)),
     ),
     TE.map(({ here, elsewhere, cold }): Proof => ({
       _tag: "Proof",
@@ -324,8 +282,10 @@ function proofFrom<C extends object, A>(
  * await assert.rejects(runOrThrow(proveResume({ fresh, step: counting, loader })), /walk: expected 0, found 12.*a variable of the module/s);
  * ```
  */
-export function proveResume<C extends object, A>(options: ProveOptions<C, A>): TaskEither<ProveError, Proof> {
-  const task = taskOf(options);
+export function proveResume<C extends object, A>(options: ProveOptions<C, A>): TE.TaskEither<ProveError, Proof> {
+  checkProveOptions(options);
+  const { process, steps = defaultSteps } = options;
+  const module = process === undefined ? undefined : moduleUrl(process);
   return orDeviceFailed<ProveError, Proof>(async () => {
     if (Reflect.get(globalThis, inWorker) === true) {
       throw new TypeError(
@@ -335,10 +295,10 @@ export function proveResume<C extends object, A>(options: ProveOptions<C, A>): T
     }
     const owner = tensorOwner();
     try {
-      const straight = await runStraight<C, A>(task.training, task.steps, owner)();
+      const straight = await runStraight(options, steps, owner)();
       if (E.isLeft(straight)) return straight;
       try {
-        return await proofFrom(task, straight.right, owner)();
+        return await proofFrom(options, module, straight.right, owner)();
       } finally {
         for (const snapshot of straight.right.snapshots) release(snapshot)();
       }

@@ -7,7 +7,7 @@ import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import type { Call, Recorder } from "./nondeterminism.ts";
-import { type ArrayNode, differences, elementValues, isBranch, nodesByPath } from "../state/mod.ts";
+import { type ArrayNode, differences, elementValues, type Encoded, isBranch, nodesByPath } from "../state/mod.ts";
 import { type Divergence, type LoaderError, type LoadError, toError } from "../errors/mod.ts";
 import { shown } from "../validation/mod.ts";
 import { id, release, type Snapshot } from "../snapshot.ts";
@@ -27,14 +27,6 @@ export interface ResumedRun {
 /** A resumed run, and its calls of ambient sources. */
 export type RecordedRun = ResumedRun & { readonly calls: readonly Call[] };
 
-/** Receive the objects of a resumed run. */
-export interface RunListeners<C> {
-  /** Receives the fresh components. */
-  readonly onFresh?: (fresh: C) => void;
-  /** Receives each state with the number of batches before it. */
-  readonly onState?: (state: C, step: number) => void;
-}
-
 /** The prefix of an entry of `ids` that is an error's text. */
 const threw = "threw ";
 
@@ -51,6 +43,7 @@ export function thrownIn(ids: readonly string[]): string | undefined {
  *
  * @param expected The ids of the uninterrupted run, from the checkpoint's state on: the run ends at the first that differs. If empty,
  *   nothing is compared.
+ * @param listeners Receive the fresh components, and each state.
  */
 export function resumeRun<C extends object, A>(
   store: Store,
@@ -58,20 +51,20 @@ export function resumeRun<C extends object, A>(
   recorder: Pick<Recorder, "during">,
   range: Range,
   expected: readonly string[],
-  { onFresh, onState = () => {} }: RunListeners<C> = {},
+  { onFresh, onState }: { readonly onFresh?: (fresh: C) => void; readonly onState: (state: C) => void },
 ): TaskEither<LoadError | LoaderError, ResumedRun> {
   return async () => {
     const ids: string[] = [];
     let diverged: Snapshot<unknown> | undefined;
-    const visit = async (state: C, step: number): Promise<boolean> => {
-      onState(state, step);
+    const compare = async (state: C): Promise<boolean> => {
+      onState(state);
       const snapshot = captureWith(training, state);
       ids.push(await id(snapshot)());
       if (expected.length > 0 && ids.at(-1) !== expected[ids.length - 1]) diverged = snapshot;
       else release(snapshot)();
       return diverged === undefined;
     };
-    const ran = await resumeSteps(store, training, recorder, range, visit, onFresh)();
+    const ran = await resumeSteps(store, training, recorder, range, compare, onFresh)();
     if (E.isRight(ran)) return E.right(diverged === undefined ? { ids } : { ids, diverged });
     if (ran.left._tag !== "StepFailed") return E.left(ran.left);
     const { name, message } = toError(ran.left.cause);
@@ -92,6 +85,12 @@ async function firstElement(
   if (byte < 0 || a.element === "string") return undefined;
   const at = Math.floor(byte / (x.byteLength / left.length));
   return [a.element === "complex64" ? at >> 1 : at, left[at], right[at]];
+}
+
+/** The array at a path, if there is one. */
+function arrayAt({ components }: Encoded, path: string): ArrayNode | undefined {
+  const node = nodesByPath(components).get(path);
+  return node !== undefined && isBranch(node) && node.is === "array" ? node : undefined;
 }
 
 /** Describes a value of a state for a message. */
@@ -116,17 +115,14 @@ export function divergenceOf(
     const [first] = all;
     const { path = "", left, right, count } = first ?? {};
     const places = { path, places: all.length };
-    const [a, b] = [expected, found].map(({ encoded }) => nodesByPath(encoded.components).get(path));
-    const areArrays = first?.kind === "value" && a !== undefined && b !== undefined && isBranch(a) &&
-      a.is === "array" && isBranch(b) && b.is === "array";
-    const element = areArrays ? await firstElement(a, b) : undefined;
-    if (element === undefined) {
-      const values = left === undefined && right === undefined
-        ? { expected: "one value", found: "another" }
-        : { expected: valueText(left), found: valueText(right) };
-      return { ...at, ...places, ...values };
+    const [a, b] = [expected, found].map(({ encoded }) => arrayAt(encoded, path));
+    const element = first?.kind === "value" && a && b ? await firstElement(a, b) : undefined;
+    if (element !== undefined) {
+      const [index, x, y] = element;
+      return { ...at, ...places, element: index, expected: valueText(x), found: valueText(y), ...(count && { count }) };
     }
-    const [index, x, y] = element;
-    return { ...at, ...places, element: index, expected: valueText(x), found: valueText(y), ...(count && { count }) };
+    const areShown = left !== undefined || right !== undefined;
+    const [x, y] = areShown ? [valueText(left), valueText(right)] : ["one value", "another"];
+    return { ...at, ...places, expected: x, found: y };
   };
 }

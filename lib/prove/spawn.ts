@@ -10,6 +10,7 @@ import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -74,76 +75,56 @@ function command(code: string): readonly [string, readonly string[]] {
 
 // --- combinators
 
-function runWorker(folder: string, patience: number): Promise<ExitStatus> {
+/** Runs a worker until it ends. It is killed if it writes nothing for long. */
+async function runWorker(folder: string, patience: number): Promise<ExitStatus> {
   const [program, args] = command(
     `const { runTask } = await import(${JSON.stringify(workerUrl)}); await runTask(${JSON.stringify(folder)});`,
   );
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: "pipe", env: { ...process.env, NO_COLOR: "1" } });
-    let [output, silent] = ["", false];
-    const kill = (): void => {
-      if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-      silent = true;
-      process.kill(child.pid, "SIGKILL");
-    };
-    let timer = setTimeout(kill, patience * 1000);
-    const onOutput = (data: Uint8Array): void => {
-      output = (output + new TextDecoder().decode(data)).slice(-quoted);
-      clearTimeout(timer);
-      timer = setTimeout(kill, patience * 1000);
-    };
-    child.stdout.on("data", onOutput);
-    child.stderr.on("data", onOutput);
-    child.on("error", (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
-    child.on("close", (code, signal) => {
-      clearTimeout(timer);
-      resolve({ code, signal, silent, output: output.trim() });
-    });
-  });
-}
-
-/** Writes the folder that a worker reads: the task and the checkpoint. */
-function writeTask(
-  folder: string,
-  task: Omit<WorkerTask, "backend" | "flags">,
-  snapshot: Snapshot<unknown>,
-): TaskEither<SaveError, unknown> {
-  return async () => {
-    const { backend } = environment();
-    const set = backend === "webgpu" ? flags.map((flag) => [flag, tf.env().get(flag)] as const) : [];
-    const whole: WorkerTask = { ...task, backend, flags: Object.fromEntries(set) as WorkerTask["flags"] };
-    await writeFile(join(folder, taskFiles.task), JSON.stringify(whole));
-    return await writeSnapshot(directory(join(folder, taskFiles.start)))(snapshot)();
+  const child = spawn(program, args, { stdio: "pipe", env: { ...process.env, NO_COLOR: "1" } });
+  let [output, silent] = ["", false];
+  const kill = (): void => {
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    silent = true;
+    process.kill(child.pid, "SIGKILL");
   };
+  let timer = setTimeout(kill, patience * 1000);
+  const onOutput = (data: Uint8Array): void => {
+    output = (output + new TextDecoder().decode(data)).slice(-quoted);
+    clearTimeout(timer);
+    timer = setTimeout(kill, patience * 1000);
+  };
+  child.stdout.on("data", onOutput);
+  child.stderr.on("data", onOutput);
+  try {
+    const [code, signal] = await once(child, "close") as [ExitStatus["code"], ExitStatus["signal"]];
+    return { code, signal, silent, output: output.trim() };
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Reads the answer of a worker that has ended. */
-function readAnswer(
+async function readAnswer(
   folder: string,
   module: string,
   patience: number,
   { code, signal, silent, output }: ExitStatus,
-): TaskEither<ProcessFailed | LoadError, RecordedRun> {
+): Promise<E.Either<ProcessFailed | LoadError, RecordedRun>> {
   const failed = (found: string): E.Either<ProcessFailed, never> =>
     E.left({ _tag: "ProcessFailed", module, found, output });
-  return async () => {
-    if (silent) return failed(`it wrote nothing for ${patience} s and was killed`);
-    const path = join(folder, taskFiles.answer);
-    if (!existsSync(path)) return failed(`it ended early with ${signal ?? `exit code ${code}`}`);
-    const answer = JSON.parse(await readFile(path, "utf8")) as WorkerAnswer;
-    if (answer.exports !== undefined) {
-      const names = answer.exports.length === 0 ? "nothing" : answer.exports.join(", ");
-      throw new TypeError(`Expected ${module} to export fresh, step and loader, found that it exports ${names}`);
-    }
-    if (answer.failed !== undefined) return failed(`it failed: ${answer.failed}`);
-    const { ids = [], calls = [] } = answer;
-    if (answer.diverged !== true) return E.right({ ids, calls });
-    const diverged = await readSnapshot(directory(join(folder, taskFiles.diverged)))();
-    return E.isLeft(diverged) ? diverged : E.right({ ids, calls, diverged: diverged.right });
-  };
+  if (silent) return failed(`it wrote nothing for ${patience} s and was killed`);
+  const path = join(folder, taskFiles.answer);
+  if (!existsSync(path)) return failed(`it ended early with ${signal ?? `exit code ${code}`}`);
+  const answer = JSON.parse(await readFile(path, "utf8")) as WorkerAnswer;
+  if (answer.exports !== undefined) {
+    const names = answer.exports.length === 0 ? "nothing" : answer.exports.join(", ");
+    throw new TypeError(`Expected ${module} to export fresh, step and loader, found that it exports ${names}`);
+  }
+  if (answer.failed !== undefined) return failed(`it failed: ${answer.failed}`);
+  const { ids = [], calls = [] } = answer;
+  if (answer.diverged !== true) return E.right({ ids, calls });
+  const diverged = await readSnapshot(directory(join(folder, taskFiles.diverged)))();
+  return E.isLeft(diverged) ? diverged : E.right({ ids, calls, diverged: diverged.right });
 }
 
 /**
@@ -162,10 +143,13 @@ export function resumeInNewProcess(
   return async () => {
     const folder = await mkdtemp(join(tmpdir(), "dogear-prove-"));
     try {
-      const written = await writeTask(folder, task, snapshot)();
+      const { backend } = environment();
+      const set = backend === "webgpu" ? flags.map((flag) => [flag, tf.env().get(flag)] as const) : [];
+      const whole: WorkerTask = { ...task, backend, flags: Object.fromEntries(set) as WorkerTask["flags"] };
+      await writeFile(join(folder, taskFiles.task), JSON.stringify(whole));
+      const written = await writeSnapshot(directory(join(folder, taskFiles.start)))(snapshot)();
       if (E.isLeft(written)) return written;
-      const exit = await runWorker(folder, patience);
-      return await readAnswer(folder, task.module, patience, exit)();
+      return await readAnswer(folder, task.module, patience, await runWorker(folder, patience));
     } finally {
       await rm(folder, { recursive: true, force: true });
     }

@@ -8,12 +8,10 @@ import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import type { Recorder } from "./nondeterminism.ts";
 import type { LoaderError, LoadError, StepFailed } from "../errors/mod.ts";
 import { Loader } from "../loader/mod.ts";
-import { cursorIn, loaderError, loadState } from "../run/mod.ts";
-import { isPlainRecord, shown } from "../validation/mod.ts";
+import { cursorIn, loadState, orLoaderError, takeStep } from "../run/mod.ts";
 import type { Codecs } from "../codecs.ts";
 import { captureState, type Snapshot } from "../snapshot.ts";
 import type { Store } from "../store/mod.ts";
-import { onDevice } from "../tfjs/mod.ts";
 
 // --- types
 
@@ -34,7 +32,7 @@ export interface Training<C extends object, A> {
 }
 
 /** Receives each state with the number of batches before it; returns whether to continue. */
-export type Visit<C> = (state: C, step: number) => Promise<boolean>;
+export type OnState<C> = (state: C, step: number) => Promise<boolean>;
 
 /** From after how many batches, until after how many. */
 export type Range = readonly [from: number, until: number];
@@ -64,45 +62,40 @@ export function nextTurn(): Promise<void> {
  * @param training The training.
  * @param recorder Records while the user's own code runs.
  * @param range From after how many batches, until after how many.
- * @param visit Receives the state after each step.
+ * @param onState Receives the state after each step.
  * @returns For a state, the last one, which comes earlier if the data ends earlier.
  */
 export function runSteps<C extends object, A>(
   training: Training<C, A>,
   recorder: Pick<Recorder, "during">,
   [from, until]: Range,
-  visit: Visit<C>,
+  onState: OnState<C>,
 ): (state: C) => TaskEither<LoaderError | StepFailed, C> {
   const name = cursorName(training);
-  return (initial) => async () => {
-    let state = initial;
-    const items = Loader.from(cursorIn(initial, name))(training.loader)[Symbol.asyncIterator]();
-    try {
-      for (let at = from; at < until; at++) {
-        const item = await recorder.during(() => items.next());
-        if (item.done === true) break;
-        const [batch, cursor] = item.value;
-        try {
-          const next: unknown = await onDevice(() => recorder.during(() => training.step(state, batch)));
-          if (!isPlainRecord(next)) {
-            throw new TypeError(`Expected the step to return the next state, found ${shown(next)}`);
-          }
-          state = { ...next as C, [name]: cursor };
-        } catch (cause) {
-          return E.left({ _tag: "StepFailed", cause, at });
+  return (initial) =>
+    orLoaderError(async () => {
+      let state = initial;
+      const items = Loader.from(cursorIn(initial, name))(training.loader)[Symbol.asyncIterator]();
+      try {
+        for (let at = from; at < until; at++) {
+          const item = await recorder.during(() => items.next());
+          if (item.done === true) break;
+          const [batch, cursor] = item.value;
+          const next = await takeStep(
+            () => recorder.during(() => training.step(state, batch)),
+            { [name]: cursor },
+            at,
+          )();
+          if (E.isLeft(next)) return next;
+          state = next.right;
+          if (!await onState(state, at + 1)) break;
+          await nextTurn();
         }
-        if (!await visit(state, at + 1)) break;
-        await nextTurn();
+        return E.right(state);
+      } finally {
+        await items.return?.();
       }
-      return E.right(state);
-    } catch (thrown) {
-      const error = loaderError(thrown);
-      if (error === undefined) throw thrown;
-      return E.left(error);
-    } finally {
-      await items.return?.();
-    }
-  };
+    });
 }
 
 /**
@@ -114,8 +107,8 @@ export function resumeSteps<C extends object, A>(
   store: Store,
   training: Training<C, A>,
   recorder: Pick<Recorder, "during">,
-  [from, until]: Range,
-  visit: Visit<C>,
+  range: Range,
+  onState: OnState<C>,
   onFresh: (fresh: C) => void = () => {},
 ): TaskEither<LoadError | LoaderError | StepFailed, C> {
   return async () => {
@@ -124,8 +117,8 @@ export function resumeSteps<C extends object, A>(
     const loaded = await loadState(store, { codecs: training.codecs ?? {} })(fresh as never)();
     if (E.isLeft(loaded)) return loaded;
     const state = loaded.right as unknown as C;
-    return await visit(state, from)
-      ? await runSteps(training, recorder, [from, until], visit)(state)()
+    return await onState(state, range[0])
+      ? await runSteps(training, recorder, range, onState)(state)()
       : E.right(state);
   };
 }

@@ -5,6 +5,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { recordAmbient } from "./nondeterminism.ts";
 import type { Cursor } from "../loader/mod.ts";
@@ -23,15 +24,6 @@ export interface StraightRun {
   /** What steps mutated and no component holds. */
   readonly unlisted: readonly string[];
   /** The first path at which the state changed after a step had ended, if any. */
-  readonly late: readonly string[];
-}
-
-/** What is known about one state of the run. */
-interface StateRecord {
-  readonly snapshot: Snapshot<unknown>;
-  readonly id: string;
-  readonly cursor: Cursor.Cursor;
-  readonly unlisted: readonly string[];
   readonly late: readonly string[];
 }
 
@@ -69,19 +61,15 @@ export function tensorOwner(): TensorOwner {
 
 // --- combinators
 
-/** Captures a state, and captures it again one turn of the event loop later, in case the step left work running. */
-async function recordState<C extends object, A>(
+/** The first path, if any, at which a state changes within a turn of the event loop, because its step left work running. */
+async function lateChange<C extends object, A>(
   training: Training<C, A>,
   state: C,
   snapshot: Snapshot<unknown>,
-  unlisted: readonly string[],
-): Promise<StateRecord> {
-  const cursor = (state as Record<string, Cursor.Cursor>)[cursorName(training)]!;
+): Promise<readonly string[]> {
   await nextTurn();
-  const after = captureWith(training, state);
-  const late = (await diff(snapshot, after)()).slice(0, 1).map(({ path }) => path);
-  release(after)();
-  return { snapshot, id: await id(snapshot)(), cursor, unlisted, late };
+  using after = captureWith(training, state);
+  return (await diff(snapshot, after)()).slice(0, 1).map(({ path }) => path);
 }
 
 /**
@@ -95,36 +83,34 @@ export function runStraight<C extends object, A>(
   owner: TensorOwner,
 ): TaskEither<LoaderError | StepFailed, StraightRun> {
   return async () => {
-    const snapshots: Snapshot<unknown>[] = [];
-    const records: StateRecord[] = [];
+    const [snapshots, ids, cursors]: [Snapshot<unknown>[], string[], Cursor.Cursor[]] = [[], [], []];
+    const unlisted = new Set<string>();
+    let late: readonly string[] = [];
     const mutations = recordMutations();
-    const visit = async (state: C): Promise<boolean> => {
+    const onState = async (state: C): Promise<boolean> => {
       owner.onState(state);
       const snapshot = captureWith(training, state);
       snapshots.push(snapshot);
       const inSnapshot = new Set<object>(snapshot.hold.arrays.map(({ identity }) => identity));
-      records.push(await recordState(training, state, snapshot, mutations.changed(inSnapshot)));
+      for (const name of mutations.changed(inSnapshot)) unlisted.add(name);
+      cursors.push((state as Record<string, Cursor.Cursor>)[cursorName(training)]!);
+      const changed = await lateChange(training, state, snapshot);
+      if (late.length === 0) late = changed;
+      ids.push(await id(snapshot)());
       return true;
     };
-    let complete = false;
+    let isComplete = false;
     try {
       const fresh = await training.fresh();
       owner.onFresh(fresh);
-      await visit(fresh);
+      await onState(fresh);
       const step = (state: C, batch: A): Promise<C> => mutations.during(async () => await training.step(state, batch));
       const unrecorded = { during: async <B>(run: () => B | PromiseLike<B>): Promise<B> => await run() };
-      const ran = await runSteps<C, A>({ ...training, step }, unrecorded, [0, steps], visit)(fresh)();
-      if (E.isLeft(ran)) return ran;
-      complete = true;
-      return E.right({
-        snapshots,
-        ids: records.map((record) => record.id),
-        cursors: records.map(({ cursor }) => cursor),
-        unlisted: [...new Set(records.flatMap(({ unlisted }) => unlisted))],
-        late: records.flatMap(({ late }) => late).slice(0, 1),
-      });
+      const ran = await runSteps<C, A>({ ...training, step }, unrecorded, [0, steps], onState)(fresh)();
+      isComplete = E.isRight(ran);
+      return pipe(ran, E.map(() => ({ snapshots, ids, cursors, unlisted: [...unlisted], late })));
     } finally {
-      if (!complete) { for (const snapshot of snapshots) release(snapshot)(); }
+      if (!isComplete) { for (const snapshot of snapshots) release(snapshot)(); }
     }
   };
 }
@@ -145,9 +131,8 @@ export function countColdDifferences<C extends object, A>(
     const ran = await runSteps<C, A>(training, recordAmbient(), [from, steps], () => Promise.resolve(true))(state)();
     if (E.isLeft(ran)) return ran.left._tag === "StepFailed" ? E.right(1) : E.left(ran.left);
     owner.onState(ran.right);
-    const end = captureWith(training, ran.right);
+    using end = captureWith(training, ran.right);
     const places = await diff(snapshots[steps]!, end)();
-    release(end)();
     return E.right(places.filter(({ path }) => path !== name && !path.startsWith(`${name}/`)).length);
   };
 }

@@ -14,7 +14,6 @@ import { type AmbientSource, type Call, recordAmbient } from "./nondeterminism.t
 import { directory } from "../store/directory/mod.ts";
 import { explain } from "../errors/mod.ts";
 import { writeSnapshot } from "../run/mod.ts";
-import { release } from "../snapshot.ts";
 import { resumeRun } from "./resumed_run.ts";
 import type { Training } from "./steps.ts";
 
@@ -24,7 +23,7 @@ import type { Training } from "./steps.ts";
 export interface WorkerTask {
   /** The URL of the module that exports the training. */
   readonly module: string;
-  readonly cursor?: string;
+  readonly cursor: string;
   readonly from: number;
   readonly until: number;
   /** The ids to compare with; if empty, nothing is compared. */
@@ -73,8 +72,7 @@ async function answerTo(task: WorkerTask, folder: string): Promise<WorkerAnswer>
   }
   for (const [flag, value] of Object.entries(task.flags)) tf.env().set(flag, value);
   const { fresh, step, loader, codecs } = exported;
-  const cursor = task.cursor === undefined ? {} : { cursor: task.cursor };
-  const training = { fresh, step, loader, ...cursor, ...(codecs && { codecs }) };
+  const training = { fresh, step, loader, cursor: task.cursor, ...(codecs && { codecs }) };
   const start = directory(join(folder, taskFiles.start));
   // The parent process kills a worker that writes nothing for long.
   const onState = (): void => void process.stdout.write("\n");
@@ -83,8 +81,8 @@ async function answerTo(task: WorkerTask, folder: string): Promise<WorkerAnswer>
   if (E.isLeft(resumed)) return { failed: explain(resumed.left) };
   const { ids, diverged } = resumed.right;
   if (diverged !== undefined) {
-    const written = await writeSnapshot(directory(join(folder, taskFiles.diverged)))(diverged)();
-    release(diverged)();
+    using state = diverged;
+    const written = await writeSnapshot(directory(join(folder, taskFiles.diverged)))(state)();
     if (E.isLeft(written)) return { failed: explain(written.left) };
   }
   return { ids, calls: recorder.calls(), diverged: diverged !== undefined };

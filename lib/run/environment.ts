@@ -1,9 +1,13 @@
 /**
- * The environment of this process, as a checkpoint records it. It is not in `manifest.ts`, because reading a manifest must not load tfjs.
+ * The environment of this process: the versions and the backend that a checkpoint records, and the memory that a load may use.
+ *
+ * It is not in `manifest.ts`, because reading a manifest must not load tfjs.
  *
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
+import { totalmem } from "node:os";
+import process from "node:process";
 import { type Environment, version } from "../checkpoint/mod.ts";
 import { backendName, isExact } from "../tfjs/mod.ts";
 
@@ -11,13 +15,16 @@ import { backendName, isExact } from "../tfjs/mod.ts";
 
 /** The versions, runtime and backend of this process. */
 export function environment(): Environment {
-  const { Bun, Deno, process } = globalThis as {
-    readonly Bun?: { readonly version: string };
-    readonly Deno?: { readonly version: { readonly deno: string } };
-    readonly process?: { readonly version: string };
-  };
-  const runtime = Bun ? `bun ${Bun.version}` : Deno ? `deno ${Deno.version.deno}` : `node ${process?.version.slice(1)}`;
+  const { bun, deno, node } = process.versions;
+  const runtime = bun ? `bun ${bun}` : deno ? `deno ${deno}` : `node ${node}`;
   return { dogear: version, tfjs: tf.version["tfjs"], runtime, backend: backendName() };
+}
+
+/** The memory that this process may use, in bytes: the machine's, or the limit of its container. */
+export function memoryLimit(): number {
+  const { constrainedMemory } = process as { readonly constrainedMemory?: () => number };
+  const limit = constrainedMemory?.call(process) ?? 0;
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }
 
 // --- combinators

@@ -6,7 +6,8 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import {
   beginRun,
   candidates,
@@ -22,21 +23,21 @@ import {
   setCurrentRun,
 } from "../checkpoint/mod.ts";
 import type { Encoded, Overridden } from "../state/mod.ts";
-import { environment, mayDiffer } from "./environment.ts";
+import { environment, mayDiffer, memoryLimit } from "./environment.ts";
 import { type Damaged, guarded, type LoadError, type Mismatch, theirs } from "../errors/mod.ts";
 import {
   aBoolean,
   aFunction,
   checkOptionNames,
-  demand,
+  checkOptions,
+  demandEach,
   ifGiven,
   integer,
-  type OptionNames,
+  type OptionRules,
 } from "../validation/mod.ts";
 import { checkStore, type Progress, type Store } from "../store/mod.ts";
 import { noParts, type RestoredParts, type Selection, selectionNames } from "../state/partial/mod.ts";
-import { checkCodecs, type Codecs, type Decoded, type NoCodecs, type Options, type Restored } from "../codecs.ts";
-import { memoryLimit } from "./memory_limit.ts";
+import { type Codecs, codecsRule, type Decoded, type NoCodecs, type Options, type Restored } from "../codecs.ts";
 import { preflight } from "./preflight.ts";
 import { type Components, restoreInto, type Snapshot, snapshotOf } from "../snapshot.ts";
 
@@ -90,25 +91,20 @@ export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K>, Se
 /** The options of {@link readSnapshot}. */
 export type ReadOptions = Omit<LoadOptions, "codecs" | keyof Selection>;
 
-const readNames = { checkpoint: true, fallback: true, onReport: true, onProgress: true } satisfies OptionNames<
-  ReadOptions
->;
-const loadNames = { ...readNames, ...selectionNames, codecs: true } satisfies OptionNames<LoadOptions>;
+const readRules: OptionRules<ReadOptions> = {
+  checkpoint: ifGiven(integer(0)),
+  fallback: ifGiven(aBoolean),
+  onReport: ifGiven(aFunction),
+  onProgress: ifGiven(aFunction),
+};
+const loadRules: OptionRules<Omit<LoadOptions, keyof Selection>> = { ...readRules, codecs: codecsRule };
 
-/** Checks the options of a read; a wrong one is a `TypeError`. */
-function checkRead(options: ReadOptions): void {
-  demand("checkpoint", ifGiven(integer(0)), options.checkpoint);
-  demand("fallback", ifGiven(aBoolean), options.fallback);
-  demand("onReport", ifGiven(aFunction), options.onReport);
-  demand("onProgress", ifGiven(aFunction), options.onProgress);
-}
-
-/** Checks the options of a load into live components; a wrong one is a `TypeError`. */
+/** Checks the arguments of a load into live components; a wrong one is a `TypeError`. */
 function checkLoad(of: string, store: Store, options: LoadOptions<Codecs>): void {
   checkStore(store);
-  checkOptionNames(of, options, loadNames, `the components come after it: ${of}(store)(components)`);
-  checkRead(options);
-  checkCodecs(options.codecs);
+  const names = { ...loadRules, ...selectionNames };
+  checkOptionNames(of, options, names, `the components come after it: ${of}(store)(components)`);
+  demandEach(loadRules, options);
 }
 
 // --- restore
@@ -119,17 +115,6 @@ export interface LoadedSnapshot {
   readonly report: Report;
   /** The position of its run, from which the next save continues. */
   readonly run: CurrentRun;
-}
-
-/** Checkpoints that a load skipped, newest first. */
-type Skipped = Report["skipped"];
-
-/** A load of the checkpoints of a store, the wanted one first. */
-interface Search {
-  readonly store: Store;
-  readonly options: ReadOptions;
-  /** Finds what is wrong with a state before any of its tensors is read. */
-  readonly foresee: (encoded: Encoded) => Mismatch | undefined;
 }
 
 /** The position of a run after a load: if an older checkpoint was asked for by number and its run has a newer one, a new run begins. */
@@ -145,29 +130,21 @@ async function runAfter(store: Store, { run, parent, step }: CurrentRun, isByNum
 }
 
 /** The error for a checkpoint that does not exist, with the numbers of those that do. */
-function noCheckpoint(store: Store, checkpoint: number): TaskEither<LoadError, never> {
-  return async () => {
-    const listed = await store.list();
-    if (E.isLeft(listed)) return listed;
-    return E.left({ _tag: "NoCheckpoint", location: store.location, checkpoint, available: listed.right });
-  };
+function noCheckpoint({ list, location }: Store, checkpoint: number): TE.TaskEither<LoadError, never> {
+  const error = (available: readonly number[]): LoadError => ({
+    _tag: "NoCheckpoint",
+    location,
+    checkpoint,
+    available,
+  });
+  return pipe(list, TE.flatMap((available) => TE.left(error(available))));
 }
 
-function loadedSnapshot(checkpoint: number, { manifest, encoded }: Loaded, skipped: Skipped): LoadedSnapshot {
+function loadedSnapshot(checkpoint: number, { manifest, encoded }: Loaded, skipped: Report["skipped"]): LoadedSnapshot {
   const { run, step, metrics, time, environment: saved } = manifest;
   const current = environment();
-  const report: Report = {
-    checkpoint,
-    run,
-    step,
-    metrics,
-    skipped,
-    saved,
-    current,
-    mayDiffer: mayDiffer(saved, current),
-    parts: noParts,
-    overridden: [],
-  };
+  const facts = { checkpoint, run, step, metrics, skipped, saved, current, mayDiffer: mayDiffer(saved, current) };
+  const report: Report = { ...facts, parts: noParts, overridden: [] };
   return { snapshot: snapshotOf(encoded, []), report, run: { run, parent: { checkpoint, run, time }, step: null } };
 }
 
@@ -181,42 +158,37 @@ function loadedSnapshot(checkpoint: number, { manifest, encoded }: Loaded, skipp
 export function readWanted(
   store: Store,
   options: ReadOptions,
-  foresee: Search["foresee"] = () => undefined,
-): TaskEither<LoadError, LoadedSnapshot> {
+  foresee: (encoded: Encoded) => Mismatch | undefined = () => undefined,
+): TE.TaskEither<LoadError, LoadedSnapshot> {
+  const { checkpoint: asked, fallback = false, onProgress = () => {} } = options;
+  const again = (): Promise<E.Either<LoadError, LoadedSnapshot>> => readWanted(store, options, foresee)();
   return async () => {
     const numbers = await candidates(store)();
     if (E.isLeft(numbers)) return numbers;
-    const wanted = options.checkpoint ?? numbers.right.at(-1);
+    const wanted = asked ?? numbers.right.at(-1);
     if (wanted === undefined) return E.left({ _tag: "NoCheckpoint", location: store.location, available: [] });
     if (!numbers.right.includes(wanted)) return await noCheckpoint(store, wanted)();
     const descending = numbers.right.filter((n) => n <= wanted).toReversed();
-    return await readFirst({ store, options, foresee }, descending);
-  };
-}
-
-/** Reads the first of these checkpoints; with `fallback`, the first that is not damaged. */
-async function readFirst(search: Search, descending: readonly number[]): Promise<E.Either<LoadError, LoadedSnapshot>> {
-  const { store, options: { checkpoint: asked, fallback = false, onProgress }, foresee } = search;
-  const progress = theirs(onProgress ?? (() => {}));
-  const skipped: { readonly checkpoint: number; readonly error: LoadError }[] = [];
-  let newest: Damaged | undefined;
-  for (const checkpoint of fallback ? descending : descending.slice(0, 1)) {
-    const read = await readCheckpoint(store, checkpoint, progress, foresee, memoryLimit())();
-    if (E.isRight(read)) return E.right(loadedSnapshot(checkpoint, read.right, skipped));
-    const error = read.left;
-    // Retention removed it meanwhile: a newer one exists.
-    if (await isGone(store, [checkpoint])) return await readWanted(store, search.options, foresee)();
-    if (error._tag === "NoCheckpoint") {
-      if (checkpoint === asked) return await noCheckpoint(store, checkpoint)();
-      continue;
+    const skipped: { readonly checkpoint: number; readonly error: Damaged }[] = [];
+    for (const checkpoint of fallback ? descending : [wanted]) {
+      const read = await readCheckpoint(store, checkpoint, theirs(onProgress), foresee, memoryLimit())();
+      if (E.isRight(read)) return E.right(loadedSnapshot(checkpoint, read.right, skipped));
+      const error = read.left;
+      // Retention removed it meanwhile: a newer one exists.
+      if (await isGone(store, [checkpoint])) return await again();
+      if (error._tag === "NoCheckpoint") {
+        if (checkpoint === asked) return await noCheckpoint(store, checkpoint)();
+        continue;
+      }
+      if (error._tag !== "Damaged") return read;
+      skipped.push({ checkpoint, error });
+      if (fallback) await skipDamaged(store, checkpoint);
     }
-    if (error._tag !== "Damaged") return read;
-    newest ??= error;
-    skipped.push({ checkpoint, error });
-    if (fallback) await skipDamaged(store, checkpoint);
-  }
-  if (newest === undefined) return await readWanted(store, search.options, foresee)();
-  return E.left({ ...newest, older: fallback ? null : await firstThatVerifies(store, descending.slice(1)) });
+    const [newest] = skipped;
+    if (newest === undefined) return await again();
+    const older = fallback ? null : await firstThatVerifies(store, descending.slice(1));
+    return E.left({ ...newest.error, older });
+  };
 }
 
 /** Records a damaged checkpoint that a load skips: it does not overtake the run that the load continues. */
@@ -264,7 +236,7 @@ export async function skipDamaged(store: Store, checkpoint: number): Promise<voi
 export function loadState<K extends Codecs = NoCodecs>(
   store: Store,
   options: LoadOptions<K> = {},
-): <C extends Components & Decoded<K>>(live: C) => TaskEither<LoadError, Restored<C, K>> {
+): <C extends Components & Decoded<K>>(live: C) => TE.TaskEither<LoadError, Restored<C, K>> {
   checkLoad("loadState", store, options);
   const { checkpoint: _c, fallback: _f, onProgress: _p, ...selected } = options;
   return (live) => {
@@ -309,16 +281,18 @@ export function loadState<K extends Codecs = NoCodecs>(
 export function resume<K extends Codecs = NoCodecs>(
   store: Store,
   options: LoadOptions<K> = {},
-): <C extends Components & Decoded<K>>(fresh: C) => TaskEither<LoadError, Restored<C, K>> {
+): <C extends Components & Decoded<K>>(fresh: C) => TE.TaskEither<LoadError, Restored<C, K>> {
   checkLoad("resume", store, options);
-  return <C extends Components & Decoded<K>>(fresh: C): TaskEither<LoadError, Restored<C, K>> => {
-    const load = loadState(store, options)(fresh);
-    return async () => {
-      const loaded = await load();
-      const empty = E.isLeft(loaded) && loaded.left._tag === "NoCheckpoint" && loaded.left.available.length === 0;
-      return empty && options.checkpoint === undefined ? E.right(fresh as unknown as Restored<C, K>) : loaded;
-    };
-  };
+  return <C extends Components & Decoded<K>>(fresh: C): TE.TaskEither<LoadError, Restored<C, K>> =>
+    pipe(
+      loadState(store, options)(fresh),
+      TE.orElse((error) => {
+        const isEmpty = error._tag === "NoCheckpoint" && error.available.length === 0;
+        return isEmpty && options.checkpoint === undefined
+          ? TE.right(fresh as unknown as Restored<C, K>)
+          : TE.left(error);
+      }),
+    );
 }
 
 /**
@@ -339,17 +313,10 @@ export function resume<K extends Codecs = NoCodecs>(
  * assert.deepEqual(differences, [{ path: "step", kind: "value", left: 1, right: 3, count: 1, largest: 2 }]);
  * ```
  */
-export function readSnapshot(
-  store: Store,
-  options: ReadOptions = {},
-): TaskEither<LoadError, Snapshot<unknown>> {
+export function readSnapshot(store: Store, options: ReadOptions = {}): TE.TaskEither<LoadError, Snapshot<unknown>> {
   checkStore(store);
-  checkOptionNames("readSnapshot", options, readNames);
-  checkRead(options);
-  return guarded("load", store.location, async () => {
-    const found = await readWanted(store, options)();
-    if (E.isLeft(found)) return found;
-    if (options.onReport !== undefined) theirs(options.onReport)(found.right.report);
-    return E.right(found.right.snapshot);
-  });
+  checkOptions("readSnapshot", options, readRules);
+  const report = TE.tapIO((found: LoadedSnapshot) => () => theirs(options.onReport ?? (() => {}))(found.report));
+  const read = pipe(readWanted(store, options), report, TE.map(({ snapshot }) => snapshot));
+  return guarded("load", store.location, read);
 }

@@ -1,16 +1,14 @@
 /**
  * Runners: the effects that save, load and train.
  *
- * Read `save` and `load`, then `saver` (saves in the background), then `autosave` and `train`.
+ * Read `save`, then `load` with `preflight`; then `saver`, which saves in the background, with its `scheduler`; then `autosave`, which decides
+ * when a loop saves, with `signals`; then `train`. `environment` is what a checkpoint records of the process.
  *
  * Promises: an effect does nothing until it is run; a failed save leaves the last checkpoint intact; nothing in here exits the process.
  *
  * @module
  */
-export { environment } from "./environment.ts";
-export { defaultTraining, type TrainingRecord, trainingsAt } from "./trainings.ts";
-export { type Saved, type SaveOptions, saveState, writeSnapshot } from "./save.ts";
-export { type Saver, saver, type SaverOptions } from "./saver.ts";
+export { defaultTraining, type Saved, type SaveOptions, saveState, writeSnapshot } from "./save.ts";
 export {
   type LoadedSnapshot,
   type LoadOptions,
@@ -21,6 +19,8 @@ export {
   resume,
   skipDamaged,
 } from "./load.ts";
+export { type Saver, saver, type SaverOptions } from "./saver.ts";
+export { checkPolicy, policyRules, type SavePoints, savePoints, type SavePolicy } from "./autosave.ts";
 export type { Signal } from "./signals.ts";
-export { checkPolicy, policyNames, type SavePoints, savePoints, type SavePolicy } from "./autosave.ts";
-export { cursorIn, loaderError, train, type TrainOptions } from "./train.ts";
+export { cursorIn, orLoaderError, takeStep, train, type TrainOptions } from "./train.ts";
+export { environment } from "./environment.ts";

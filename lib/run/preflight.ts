@@ -5,7 +5,7 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { Codecs, Options } from "../codecs.ts";
-import { type Encoded, type Held, isBranch, isDType, type Node, nodesByPath, problemsOfRestore } from "../state/mod.ts";
+import { arraysOf, type Encoded, type Held, isDType, problemsOfRestore, segment } from "../state/mod.ts";
 import { type Mismatch, mismatch, type ProblemKind } from "../errors/mod.ts";
 import { isPartial, merge, type Selection } from "../state/partial/mod.ts";
 import { kinds } from "../kinds.ts";
@@ -17,18 +17,18 @@ import { disposeOnFailure } from "../tfjs/mod.ts";
 /** Problems that cannot be found without the data, or that its absence causes. */
 const needData: readonly ProblemKind[] = ["length", "memory", "value", "format", "digest"];
 
-function heldTensor(node: Node | undefined): Held | undefined {
-  return node !== undefined && isBranch(node) && node.is === "array" && isDType(node.held.element)
-    ? node.held
-    : undefined;
+/** The tensors of components by path. */
+function tensorsIn({ components }: Encoded): ReadonlyMap<string, Held> {
+  const arrays = components.flatMap(([name, node]) => arraysOf(node, segment(name)));
+  return new Map(arrays.map(([path, { held }]) => [path, held] as const).filter(([, held]) => isDType(held.element)));
 }
 
 /** Whether a tensor has another dtype or shape than the one at the same live path. */
 function hasOtherTensor(live: Encoded, saved: Encoded): boolean {
-  const nodes = nodesByPath(live.components);
-  return [...nodesByPath(saved.components)].some(([path, node]) => {
-    const [a, b] = [heldTensor(nodes.get(path)), heldTensor(node)];
-    return a !== undefined && b !== undefined && (a.element !== b.element || String(a.shape) !== String(b.shape));
+  const tensors = tensorsIn(live);
+  return [...tensorsIn(saved)].some(([path, { element, shape }]) => {
+    const other = tensors.get(path);
+    return other !== undefined && (other.element !== element || String(other.shape) !== String(shape));
   });
 }
 

@@ -21,7 +21,6 @@ import {
   rememberEntry,
   type Removal,
   retain,
-  type RunOptions,
   setCurrentRun,
   unlisted,
   writeCheckpoint,
@@ -29,19 +28,9 @@ import {
 import { checkStore, type Entry, type Progress, type Store } from "../store/mod.ts";
 import { environment } from "./environment.ts";
 import { captured, guarded, orDeviceFailed, type SaveError, theirs } from "../errors/mod.ts";
-import {
-  aBoolean,
-  aFunction,
-  checkOptionNames,
-  demand,
-  ifGiven,
-  isPlainRecord,
-  must,
-  type OptionNames,
-} from "../validation/mod.ts";
-import { type Codecs, codecsOf, type Decoded, type NoCodecs, type Options } from "../codecs.ts";
-import { captureState, checkSnapshot, type Components, id, release, type Snapshot } from "../snapshot.ts";
-import { defaultTraining } from "./trainings.ts";
+import { aBoolean, aFunction, checkOptions, ifGiven, must, type OptionRules, recordOf } from "../validation/mod.ts";
+import { type Codecs, codecsRule, type Decoded, type NoCodecs, type Options } from "../codecs.ts";
+import { captureState, checkSnapshot, type Components, id, type Snapshot } from "../snapshot.ts";
 
 // --- types
 
@@ -101,27 +90,32 @@ export interface Saved {
   readonly location: string;
 }
 
-const writeNames = { step: true, metrics: true, id: true, fork: true, onProgress: true } satisfies OptionNames<
-  Omit<SaveOptions, "codecs">
->;
+/** The options of {@link writeSnapshot}. */
+type WriteOptions = Omit<SaveOptions, "codecs">;
 
-/** The names of the options of a save. */
-export const saveNames: OptionNames<SaveOptions> = { ...writeNames, codecs: true };
+/** The name of a training of `fit` and `fitDataset` without a name. Its checkpoints do not record it. */
+export const defaultTraining = "fit";
 
-// --- capture
-
+// A step or metric that is no number could be written, but not read.
 const aNumber = must("a number", (value) => typeof value === "number");
 
-/** Checks the options of a save; a wrong one is a `TypeError`. A step or metric that is no number could be written, but not read. */
-export function checkSaveOptions({ step, metrics, id, onProgress, fork }: Omit<SaveOptions, "codecs">): void {
-  demand("id", ifGiven(aBoolean), id);
-  demand("fork", ifGiven(aBoolean), fork);
-  demand("onProgress", ifGiven(aFunction), onProgress);
-  if (step !== undefined) demand("step", aNumber, step);
-  if (metrics === undefined) return;
-  demand("metrics", must("a record of numbers", isPlainRecord), metrics);
-  for (const [name, value] of Object.entries(metrics)) demand(`metrics.${name}`, aNumber, value);
-}
+/** The types of a checkpoint's labels. */
+export const labelRules: OptionRules<Pick<SaveOptions, "step" | "metrics">> = {
+  step: ifGiven(aNumber),
+  metrics: ifGiven(recordOf(aNumber, "a record of numbers")),
+};
+
+const writeRules: OptionRules<WriteOptions> = {
+  ...labelRules,
+  id: ifGiven(aBoolean),
+  fork: ifGiven(aBoolean),
+  onProgress: ifGiven(aFunction),
+};
+
+/** The types of the options of a save. */
+export const saveRules: OptionRules<SaveOptions> = { ...writeRules, codecs: codecsRule };
+
+// --- capture
 
 /** The component `step`, null if it is not a number. */
 function stepIn(snapshot: Snapshot<unknown>): number | null {
@@ -160,10 +154,10 @@ function stepIn(snapshot: Snapshot<unknown>): number | null {
  */
 export function writeSnapshot(
   store: Store,
-  options: Omit<SaveOptions, "codecs"> = {},
+  options: WriteOptions = {},
 ): (snapshot: Snapshot<unknown>) => TaskEither<SaveError, Saved> {
   checkStore(store);
-  checkOptionNames("writeSnapshot", options, writeNames, "the snapshot comes after it: writeSnapshot(store)(snapshot)");
+  checkOptions("writeSnapshot", options, writeRules, "the snapshot comes after it: writeSnapshot(store)(snapshot)");
   const write = writeTraining(store, options);
   return (snapshot) => {
     checkSnapshot("writeSnapshot", snapshot);
@@ -174,35 +168,29 @@ export function writeSnapshot(
 /** {@link writeSnapshot} for one of several trainings that share a location, each with its own run. */
 export function writeTraining(
   store: Store,
-  options: Omit<SaveOptions, "codecs">,
+  options: WriteOptions,
   training?: string,
 ): (snapshot: Snapshot<unknown>) => TaskEither<SaveError, Saved> {
-  checkStore(store);
-  checkSaveOptions(options);
-  const runOptions: RunOptions = { fork: options.fork, training };
   const write = async (snapshot: Snapshot<unknown>, begun: number): Promise<E.Either<SaveError, Saved>> => {
     if (snapshot.hold.released) return E.left({ _tag: "Released" });
-    const position = await continueRun(store, stepIn(snapshot), runOptions);
+    const position = await continueRun(store, stepIn(snapshot), { fork: options.fork, training });
     if (E.isLeft(position)) return position;
     const saved = await writeAt(store, snapshot, position.right, options, begun, training);
     // A fork that another process continued is forked again.
-    const again = options.fork === true && E.isLeft(saved) && saved.left._tag === "Overtaken";
-    if (!again) return saved;
-    const fork: Continued = { ...position.right, run: beginRun(position.right.run) };
+    if (options.fork !== true || E.isRight(saved) || saved.left._tag !== "Overtaken") return saved;
+    const fork = { ...position.right, run: beginRun(position.right.run) };
     return await writeAt(store, snapshot, fork, options, begun, training);
   };
   return (snapshot) => () =>
     inTurn(store, guarded("save", store.location, orDeviceFailed(() => write(snapshot, performance.now()))));
 }
 
-const ignore = (): void => {};
-
 /** Writes a snapshot as the next checkpoint of a run, and records the run's new position. */
 async function writeAt(
   store: Store,
   snapshot: Snapshot<unknown>,
   position: Continued,
-  options: Omit<SaveOptions, "codecs">,
+  options: WriteOptions,
   begun: number,
   training: string | undefined,
 ): Promise<E.Either<SaveError, Saved>> {
@@ -217,14 +205,14 @@ async function writeAt(
     time: Date.now(),
     parent: position.parent,
     environment: environment(),
-    ...(options.id === true ? { id: await id(snapshot)() } : {}),
-    ...(named === undefined ? {} : { training: named }),
+    ...(options.id === true && { id: await id(snapshot)() }),
+    ...(named !== undefined && { training: named }),
   };
   const { time } = summary;
   const committed = await writeCheckpoint(store, snapshot.encoded, summary, {
     after: afterOf(store, position),
     parentFiles: position.files,
-    onProgress: theirs(options.onProgress ?? ignore),
+    onProgress: theirs(options.onProgress ?? (() => {})),
   })();
   if (E.isLeft(committed)) {
     if (committed.left._tag === "StoreFailed") {
@@ -238,9 +226,9 @@ async function writeAt(
   rememberEntry(store, entry, named);
   const { removed, notRemoved, notes } = await retainRun(store, entry, committed.right);
   const seconds = (performance.now() - begun) / 1000;
-  const location = store.locationOf(checkpoint);
-  const retained = { removed, notRemoved, ...(notes.length === 0 ? {} : { notes }), ...(digest && { digest }) };
-  return E.right({ checkpoint, step, metrics, bytesWritten, bytesTotal, seconds, ...retained, location });
+  const written = { checkpoint, step, metrics, bytesWritten, bytesTotal, seconds, removed, notRemoved };
+  const more = { ...(notes.length > 0 && { notes }), ...(digest && { digest }) };
+  return E.right({ ...written, ...more, location: store.locationOf(checkpoint) });
 }
 
 /** Applies the store's retention policy to the run that saved. */
@@ -277,16 +265,13 @@ export function saveState<K extends Codecs = NoCodecs>(
   options: SaveOptions<K> = {},
 ): <C extends Components & Decoded<K>>(components: C) => TaskEither<SaveError, Saved> {
   checkStore(store);
-  checkOptionNames("saveState", options, saveNames, "the components come after it: saveState(store)(components)");
-  const [{ codecs: _, ...about }, coded] = [options, codecsOf(options)];
-  const write = writeSnapshot(store, about);
+  checkOptions("saveState", options, saveRules, "the components come after it: saveState(store)(components)");
+  const { codecs, ...labels } = options;
+  const write = writeTraining(store, labels);
   return (components) => async () => {
-    const snapshot = captured(store.location, () => captureState(components, coded));
+    const snapshot = captured(store.location, () => captureState(components, { codecs } as Options<K>));
     if (E.isLeft(snapshot)) return snapshot;
-    try {
-      return await write(snapshot.right)();
-    } finally {
-      release(snapshot.right)();
-    }
+    using held = snapshot.right;
+    return await write(held)();
   };
 }

@@ -8,10 +8,10 @@ import { pipe } from "fp-ts/lib/function.js";
 import type { IO } from "fp-ts/lib/IO.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { captured, type SaveError, toError } from "../errors/mod.ts";
-import { aFunction, checkOptionNames, demand, ifGiven, oneOf, type OptionNames } from "../validation/mod.ts";
-import { checkSaveOptions, type Saved, saveNames, type SaveOptions, writeTraining } from "./save.ts";
-import { type Job, scheduler, type WhenBusy } from "./scheduler.ts";
-import { type Codecs, codecsOf, type Decoded, type NoCodecs } from "../codecs.ts";
+import { aFunction, checkOptions, ifGiven, oneOf, type OptionRules } from "../validation/mod.ts";
+import { labelRules, type Saved, type SaveOptions, saveRules, writeTraining } from "./save.ts";
+import { scheduler } from "./scheduler.ts";
+import type { Codecs, Decoded, NoCodecs, Options } from "../codecs.ts";
 import { captureState, type Components, release } from "../snapshot.ts";
 import { checkStore, type Store } from "../store/mod.ts";
 
@@ -44,11 +44,11 @@ export interface Saver<K extends Codecs = NoCodecs> {
   readonly drain: TaskEither<SaveError, readonly Saved[]>;
 }
 
-const saverNames = { ...saveNames, whenBusy: true, onSaved: true } satisfies OptionNames<SaverOptions>;
-const eachNames = { step: true, metrics: true } satisfies OptionNames<Pick<SaveOptions, "step" | "metrics">>;
-
-/** The values of `whenBusy`. */
-export const whenBusyNames: readonly WhenBusy[] = ["wait", "skip", "latest"];
+/** The types of the options of {@link saver} that {@link SaveOptions} does not have. */
+export const backgroundRules: OptionRules<Pick<SaverOptions, "whenBusy" | "onSaved">> = {
+  whenBusy: ifGiven(oneOf("wait", "skip", "latest")),
+  onSaved: ifGiven(aFunction),
+};
 
 // --- constructors
 
@@ -80,27 +80,19 @@ export function saverFor<K extends Codecs = NoCodecs>(
   training?: string,
 ): Saver<K> {
   checkStore(store);
-  checkOptionNames("saver", options, saverNames);
-  const { whenBusy = "wait", onSaved, codecs: _, ...about } = options;
-  const coded = codecsOf(options);
-  checkSaveOptions(about);
-  demand("onSaved", ifGiven(aFunction), onSaved);
-  demand("whenBusy", oneOf(...whenBusyNames), whenBusy);
+  checkOptions("saver", options, { ...saveRules, ...backgroundRules });
+  const { whenBusy = "wait", onSaved, codecs, ...labels } = options;
   const { submit, busy, drain } = scheduler<SaveError, Saved>(whenBusy, onSaved);
-  const prepare = (
-    components: Components & Decoded<K>,
-    more: Pick<SaveOptions, "step" | "metrics">,
-  ): E.Either<SaveError, Job<SaveError, Saved>> => {
-    const write = writeTraining(store, { ...about, ...more }, training);
-    return pipe(
-      captured(store.location, () => captureState(components, coded)),
-      E.map((snapshot) => ({ run: withoutExceptions(store, write(snapshot)), release: release(snapshot) })),
-    );
-  };
   return {
     save: (components, more = {}) => async () => {
-      checkOptionNames("save", more, eachNames);
-      return await submit(() => prepare(components, more));
+      checkOptions("save", more, labelRules);
+      const write = writeTraining(store, { ...labels, ...more }, training);
+      return await submit(() =>
+        pipe(
+          captured(store.location, () => captureState(components, { codecs } as Options<K>)),
+          E.map((snapshot) => ({ run: withoutExceptions(store, write(snapshot)), release: release(snapshot) })),
+        )
+      );
     },
     busy,
     drain,
@@ -109,12 +101,9 @@ export function saverFor<K extends Codecs = NoCodecs>(
 
 /** A background save must not reject, because no caller waits for it: an exception is a failure of the store. */
 function withoutExceptions(store: Store, save: TaskEither<SaveError, Saved>): TaskEither<SaveError, Saved> {
-  return async () => {
-    try {
-      return await save();
-    } catch (cause) {
+  return () =>
+    save().catch((cause: unknown) => {
       const { name, message } = toError(cause);
       return E.left({ _tag: "StoreFailed", operation: "save", path: store.location, code: name, message });
-    }
-  };
+    });
 }

@@ -7,8 +7,9 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import type { LoaderError, TrainError } from "../errors/mod.ts";
+import type { LoaderError, StepFailed, TrainError } from "../errors/mod.ts";
 import { Loader } from "../loader/mod.ts";
 import {
   aFunction,
@@ -20,7 +21,7 @@ import {
   type OptionNames,
   shown,
 } from "../validation/mod.ts";
-import { checkPolicy, policyNames, savePoints, type SavePolicy } from "./autosave.ts";
+import { checkPolicy, policyRules, savePoints, type SavePolicy } from "./autosave.ts";
 import type { Signal } from "./signals.ts";
 import { onDevice } from "../tfjs/mod.ts";
 
@@ -55,25 +56,47 @@ const trainNames = { loader: true, step: true, cursor: true, save: true, stopOn:
 export function cursorIn(state: object, name: string): Loader.Cursor {
   const cursor: unknown = Object.hasOwn(Object(state), name) ? (state as Record<string, unknown>)[name] : undefined;
   if (Loader.codec.is(cursor)) return cursor;
-  throw new TypeError(
-    `Expected the component ${
-      JSON.stringify(name)
-    } to be a cursor: put Loader.start(loader) there, or name another in options.cursor`,
-  );
-}
-
-/** The number of a loader's batches before a cursor. */
-function batchesBefore(cursor: Loader.Cursor, { source, plan }: Loader.Loader<unknown>): number {
-  return plan(source.length ?? cursor.length ?? Infinity).count(cursor);
+  const remedy = "put Loader.start(loader) there, or name another in options.cursor";
+  throw new TypeError(`Expected the component ${JSON.stringify(name)} to be a cursor: ${remedy}`);
 }
 
 // --- combinators
 
-/** The error of the data that an iteration rejected with; undefined for any other rejection. */
-export function loaderError(thrown: unknown): LoaderError | undefined {
-  const cause = thrown instanceof Error ? thrown.cause : undefined;
-  const tag = typeof cause === "object" && cause !== null && "_tag" in cause ? cause._tag : undefined;
-  return tag === "CursorMismatch" || tag === "SourceFailed" ? cause as LoaderError : undefined;
+/**
+ * Runs one step of a training.
+ *
+ * @param step Gives the state after a batch.
+ * @param cursor The cursor after that batch, under the name of its component.
+ * @param at The number of batches before it.
+ * @returns The next state with its cursor, or `StepFailed`.
+ */
+export function takeStep<S extends object>(
+  step: () => S | Promise<S>,
+  cursor: Readonly<Record<string, Loader.Cursor>>,
+  at: number,
+): TaskEither<StepFailed, S> {
+  return async () => {
+    try {
+      const next: unknown = await onDevice(step);
+      if (!isPlainRecord(next)) throw new TypeError(`Expected the step to return the next state, found ${shown(next)}`);
+      return E.right({ ...next as S, ...cursor });
+    } catch (cause) {
+      return E.left({ _tag: "StepFailed", cause, at });
+    }
+  };
+}
+
+/** Runs a loop over a loader's items. An error of the data, with which the iteration rejects, is a left. */
+export function orLoaderError<L, A>(loop: TaskEither<L, A>): TaskEither<L | LoaderError, A> {
+  return async () => {
+    try {
+      return await loop();
+    } catch (thrown) {
+      const error = Object(Object(thrown).cause) as LoaderError;
+      if (error._tag !== "CursorMismatch" && error._tag !== "SourceFailed") throw thrown;
+      return E.left(error);
+    }
+  };
 }
 
 /**
@@ -113,36 +136,28 @@ export function train<S extends object, A>(options: TrainOptions<S, A>): (state:
   Loader.iterate(loader);
   demand("step of train", aFunction, step);
   demand("cursor of train", aName, name);
-  if (save !== undefined) checkOptionNames("save of train", save, policyNames);
+  if (save !== undefined) checkOptionNames("save of train", save, { to: true, ...policyRules });
   checkPolicy(save, stopOn, "save.");
   return (initial) => async () => {
     const start = cursorIn(initial, name);
-    let [state, count] = [initial, batchesBefore(start, loader)];
     const points = savePoints(save, stopOn);
-    try {
+    const loop = orLoaderError<TrainError, S>(async () => {
+      const { source, plan } = loader;
+      let [state, count] = [initial, plan(source.length ?? start.length ?? Infinity).count(start)];
       for await (const [batch, cursor] of Loader.from(start)(loader)) {
-        try {
-          const next: unknown = await onDevice(() => step(state, batch));
-          if (!isPlainRecord(next)) {
-            throw new TypeError(`Expected the step to return the next state, found ${shown(next)}`);
-          }
-          state = { ...next as S, [name]: cursor };
-        } catch (cause) {
-          await points.drain();
-          return E.left({ _tag: "StepFailed", cause, at: count });
-        }
+        const next = await takeStep(() => step(state, batch), { [name]: cursor }, count)();
+        if (E.isLeft(next)) return next;
+        state = next.right;
         count++;
         const saved = await points.after(() => state, count);
         if (E.isLeft(saved)) return saved;
       }
-      const finished = await points.finish(() => state, count);
-      return E.isLeft(finished) ? finished : E.right(state);
-    } catch (thrown) {
-      await points.drain();
-      const error = loaderError(thrown);
-      if (error === undefined) throw thrown;
-      return E.left(error);
+      return pipe(await points.finish(() => state, count), E.map(() => state));
+    });
+    try {
+      return await loop();
     } finally {
+      await points.drain();
       points.close();
     }
   };

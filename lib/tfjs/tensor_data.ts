@@ -15,7 +15,6 @@ import {
   type Home,
   packStrings,
   type Site,
-  sizeOf,
   typedView,
   unpackStrings,
 } from "../state/mod.ts";

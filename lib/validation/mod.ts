@@ -10,4 +10,11 @@
  * @module
  */
 export * from "./types.ts";
-export { checkMisspelt, checkOptionNames, type OptionNames } from "./option_names.ts";
+export {
+  checkMisspelt,
+  checkOptionNames,
+  checkOptions,
+  demandEach,
+  type OptionNames,
+  type OptionRules,
+} from "./option_names.ts";

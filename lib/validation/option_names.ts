@@ -1,9 +1,9 @@
 /**
- * Checks the names of options: a misspelt one is a `TypeError` with the nearest name, for code that no compiler checks.
+ * Checks the names and values of options, for code that no compiler checks: a misspelt name is a `TypeError` with the nearest name.
  *
  * @module
  */
-import { isPlainRecord, shown } from "./types.ts";
+import { demand, isPlainRecord, type Rule, shown } from "./types.ts";
 
 // --- types
 
@@ -12,6 +12,9 @@ import { isPlainRecord, shown } from "./types.ts";
  * a missing or an unknown name.
  */
 export type OptionNames<O> = { readonly [K in keyof Required<O>]: true };
+
+/** The types of options, written next to their type as `{ step: ifGiven(integer(0)) } satisfies OptionRules<SaveOptions>`. */
+export type OptionRules<O> = { readonly [K in keyof Required<O>]: Rule };
 
 // --- constructors
 
@@ -81,6 +84,22 @@ export function checkOptionNames(of: string, options: unknown, names: object, re
     return `\`${name}\`: ${meant === undefined ? remedy : `did you mean \`${meant}\`?`}`;
   });
   throw new TypeError(`Expected an option of ${of}: ${known.join(", ")}, found ${found.join("; ")}`);
+}
+
+/** Checks each option against its type; a wrong one is a `TypeError`. The prefix, such as `save.`, comes before the names in messages. */
+export function demandEach(rules: Readonly<Record<string, Rule>>, options: object, prefix: string = ""): void {
+  for (const [name, rule] of Object.entries(rules)) demand(prefix + name, rule, Reflect.get(options, name));
+}
+
+/** {@link checkOptionNames}, then {@link demandEach}. */
+export function checkOptions(
+  of: string,
+  options: object,
+  rules: Readonly<Record<string, Rule>>,
+  remedy?: string,
+): void {
+  checkOptionNames(of, options, rules, remedy);
+  demandEach(rules, options);
 }
 
 /**

@@ -122,6 +122,18 @@ function validating<A>(name: string, validate: t.Validate<unknown, A>): Plain<A>
   return type;
 }
 
+/** A plain record whose values are all of a type. Unlike `t.record`, it accepts `__proto__` as a name, and no instances of classes. */
+export function recordOf<A>(item: Plain<A>, expected: string): Plain<unknown> {
+  return validating(expected, (value, context) => {
+    if (!isPlainRecord(value)) return t.failure(value, context);
+    const errors = Object.entries(value).flatMap(([key, one]) => {
+      const result = item.validate(one, t.appendContext(context, key, item, one));
+      return E.isLeft(result) ? result.left : [];
+    });
+    return errors.length === 0 ? t.success(value) : t.failures(errors);
+  });
+}
+
 /**
  * A plain object with exactly these fields.
  *

@@ -66,7 +66,7 @@ async function steps(store: Store): Promise<readonly (number | null)[]> {
   return (await runOrThrow(list(store))).entries.map(({ step }) => step);
 }
 
-/** A store whose saves begin only when they are let: it counts how many are under way, and how many were at most. */
+/** A store whose saves wait until the test releases them. It counts the saves in flight, and their maximum. */
 interface Gate {
   readonly store: Store;
   readonly open: () => void;
@@ -146,7 +146,7 @@ test("saveState: without await it saves the state at the call, and frees it in t
 
 test("saveState: saves without await are committed in the order in which they were run", async () => {
   const store = directory(place(), { keep: Retention.latest(1) });
-  // The later ones are the shorter ones, and would overtake.
+  // Later saves are shorter, so they would finish first.
   const save = (step: number): Promise<Saved> =>
     runOrThrow(saveState(store)({ step, filling: new Uint8Array(step === 11 ? 0 : 400_000 / (step + 1)) }));
   const saved = await Promise.all(Array.from({ length: 12 }, (_, step) => save(step)));
@@ -175,7 +175,7 @@ test("save: no trace: nothing is held after any save, committed, failed, skipped
   assert.equal(tf.backend().numDataIds(), numDataIds);
 });
 
-// --- what a save tells
+// --- the result of a save
 
 test("Saved: has number, step, metrics, bytes, seconds, what was removed, and the location", async () => {
   const path = place();
@@ -267,7 +267,7 @@ test("save: what cannot be captured is a TypeError with its path, a released sna
   assert.deepEqual(await runOrThrow(list(store)), { entries: [], damaged: [] });
 });
 
-// --- beside training
+// --- in the background
 
 test("saver: with wait, one save is in flight, the next waits for it, and all are written", async () => {
   for (const waiting of [true, false]) {
@@ -424,7 +424,7 @@ test("run: a resumed run keeps its name, and each checkpoint records its parent"
 
 test("run: two runs in one store have two names, and retention of one never removes the other's checkpoints", async () => {
   const path = place();
-  // As if of two processes, which have nothing in common but the folder.
+  // Like two processes, which share only the folder.
   const [a, b] = [1, 2].map((n) => directoryOn({ ...localFileSystem })(path, { keep: Retention.latest(n) })) as [
     Store,
     Store,

@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { type Job, type Scheduler, scheduler, type WhenBusy } from "../../lib/run/scheduler.ts";
 import { torture } from "../support/torture.ts";
 
-/** Jobs that end when they are told to. */
+/** Jobs that end when the test says so. */
 interface Bench {
   readonly jobs: Scheduler<string, number>;
   /** Submits job `n`. */
