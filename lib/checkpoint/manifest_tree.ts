@@ -50,13 +50,22 @@ interface NodePath {
   readonly own: string;
 }
 
-/** Numbers that JSON cannot express, by the text that stands for them. */
-export const specialNumbers: readonly string[] = ["NaN", "Infinity", "-Infinity", "-0"];
+/** A number as JSON: itself, or an object with the text of one that JSON cannot express. */
+export type NumberJson = number | { readonly number: string };
+
+const specialNumbers = ["NaN", "Infinity", "-Infinity", "-0"];
+
+/** The number that JSON holds as {@link numberToJson} writes it; undefined for other JSON. */
+export function numberFromJson(json: unknown): number | undefined {
+  if (typeof json === "number") return Object.is(json, -0) ? undefined : json;
+  if (!isPlainRecord(json) || Object.keys(json).join() !== "number") return undefined;
+  return specialNumbers.includes(json["number"] as string) ? Number(json["number"]) : undefined;
+}
 
 // --- capture
 
-/** A number as JSON: itself, or an object with the text of one that JSON cannot express. */
-export function numberToJson(n: number): number | { readonly number: string } {
+/** A number as JSON. */
+export function numberToJson(n: number): NumberJson {
   return Number.isFinite(n) && !Object.is(n, -0) ? n : { number: Object.is(n, -0) ? "-0" : String(n) };
 }
 
@@ -155,8 +164,7 @@ function decodeNode(json: unknown, path: NodePath, depth: number, arrays: Stored
   if (!isPlainRecord(json)) return reject(json, path, "a node");
   switch (Object.keys(json).join()) {
     case "number":
-      if (specialNumbers.includes(json["number"] as string)) return Number(json["number"]);
-      return reject(json, path, "a special number");
+      return numberFromJson(json) ?? reject(json, path, "a special number");
     case "bigint": {
       const { bigint } = json;
       if (typeof bigint === "string" && /^(0|-?[1-9]\d*)$/.test(bigint)) return BigInt(bigint);
