@@ -8,15 +8,15 @@
  * @module
  */
 export {
-  checkCheckpoint,
   checkedChunk,
-  checkPartName,
   checkRange,
   checkStore,
   checkStoreOptions,
   type Chunks,
   type CommitCondition,
   manifestName,
+  ofCheckpoint,
+  ofPart,
   type OpenPart,
   type PartStatus,
   type Saving,

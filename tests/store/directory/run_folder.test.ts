@@ -157,7 +157,7 @@ test("directory: a broken link anywhere in the path is an error that names it; a
   for (const wrong of [link, join(link, "runs", "digits")]) {
     assert.match(
       await refusal(directory(wrong)),
-      /link is a symbolic link to .*unmounted, which does not exist \(is a disk not mounted\?\)\. /,
+      /link is a symbolic link to .*unmounted, which does not exist \(is a disk not mounted\?\); mount/,
     );
   }
   const inner = join(scratch, "inner");
