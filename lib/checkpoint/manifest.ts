@@ -232,12 +232,10 @@ function manifestOf(json: t.TypeOf<typeof bodyCodec>, bytes: number): Either<Man
     ...summaryOf(json),
     bytes,
     arrays,
-    state: (hold) => {
-      const held = mapArrays(hold);
-      return {
-        components: components.map(([name, tree]): Named => [name, held(tree)]),
-        order: json.order as Encoded["order"],
-      };
-    },
+    // Every array of a decoded tree is a stored one.
+    state: (hold) => ({
+      components: components.map(([name, tree]): Named => [name, mapArrays(tree, (held) => hold(held as Stored))]),
+      order: json.order as Encoded["order"],
+    }),
   });
 }

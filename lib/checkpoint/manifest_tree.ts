@@ -9,40 +9,17 @@
 import type { Problem } from "../errors/mod.ts";
 import type { NamedArray } from "./tensor_names.ts";
 import { isPlainRecord } from "../validation/mod.ts";
-import {
-  type ArrayNode,
-  type Element,
-  type Held,
-  isBranch,
-  isElement,
-  maxDepth,
-  type Named,
-  type Node,
-  segment,
-} from "../state/mod.ts";
+import { aside, fold, heldBytes, isBranch, isElement, maxDepth, record, segment } from "../state/mod.ts";
+import type { ArrayNode, Held, Named, Node } from "../state/mod.ts";
 
 // --- types
 
-/** A tensor of a checkpoint: the array it holds, and the file it is in. */
-export interface Stored {
-  readonly element: Element;
-  readonly shape: readonly number[];
+/** An array of a checkpoint that has not been read, and the tensor of a file that it is in. */
+export interface Stored extends Held {
   /** The index of its file in the manifest. */
   readonly file: number;
   readonly tensor: string;
 }
-
-/** A node of a decoded tree: a `Node` whose arrays are in files. */
-export type StoredNode = null | boolean | number | bigint | string | readonly StoredNode[] | StoredBranch;
-
-type StoredBranch =
-  | { readonly is: "record"; readonly entries: readonly NamedStored[] }
-  | { readonly is: "array"; readonly stored: Stored; readonly name?: string }
-  | { readonly is: "kind"; readonly kind: string; readonly state: StoredNode }
-  | { readonly is: "shared"; readonly path: string }
-  | { readonly is: "aside"; readonly state: StoredNode };
-
-type NamedStored = readonly [name: string, node: StoredNode];
 
 /** The path of a node: its component, and its path in that, empty for the component itself. */
 interface NodePath {
@@ -153,11 +130,11 @@ function isOwnName(tensor: string, { component, own }: NodePath): boolean {
  * @param arrays Receives each array of the tree, in its order.
  * @returns The tree. A {@link Problem} is thrown for anything that {@link componentText} does not write.
  */
-export function decodeTree(component: string, json: unknown, arrays: Stored[]): StoredNode {
+export function decodeTree(component: string, json: unknown, arrays: Stored[]): Node {
   return decodeNode(json, { component: segment(component), own: "" }, 0, arrays);
 }
 
-function decodeNode(json: unknown, path: NodePath, depth: number, arrays: Stored[]): StoredNode {
+function decodeNode(json: unknown, path: NodePath, depth: number, arrays: Stored[]): Node {
   if (depth > 3 * maxDepth) return reject(json, path, "a tree that is less deep");
   if (json === null || typeof json === "boolean" || typeof json === "string" || typeof json === "number") return json;
   if (Array.isArray(json)) return json.map((item, i) => decodeNode(item, childPath(path, `${i}`), depth + 1, arrays));
@@ -200,19 +177,20 @@ function decodeEntries(
   path: NodePath,
   depth: number,
   arrays: Stored[],
-): readonly NamedStored[] {
+): readonly Named[] {
   const pairs = json["record"];
   if (!Array.isArray(pairs) || !pairs.every(isPair)) return reject(json, path, "named nodes");
   if (new Set(pairs.map(([name]) => name)).size !== pairs.length) return reject(json, path, "names that differ");
-  return pairs.map(([name, child]): NamedStored => [
+  return pairs.map(([name, child]): Named => [
     name,
     decodeNode(child, childPath(path, segment(name)), depth + 1, arrays),
   ]);
 }
 
+const noBytes = new Uint8Array();
 const isSize = (u: unknown): u is number => Number.isSafeInteger(u) && Number(u) >= 0 && !Object.is(u, -0);
 
-function decodeArray(json: Readonly<Record<string, unknown>>, path: NodePath, arrays: Stored[]): StoredBranch {
+function decodeArray(json: Readonly<Record<string, unknown>>, path: NodePath, arrays: Stored[]): Node {
   const parts: readonly unknown[] = Array.isArray(json["array"]) ? json["array"] : [];
   const [element, shape, file, tensor] = parts;
   if (
@@ -220,36 +198,18 @@ function decodeArray(json: Readonly<Record<string, unknown>>, path: NodePath, ar
     !shape.every(isSize)
   ) return reject(json, path, "an array");
   if (!Number.isSafeInteger(file) || typeof tensor !== "string") return reject(json, path, "an array in a file");
-  const stored: Stored = { element, shape, file: file as number, tensor };
-  arrays.push(stored);
-  return { is: "array", stored, ...(isOwnName(tensor, path) ? {} : { name: tensor }) };
+  const held: Stored = { ...heldBytes(element, shape, noBytes), identity: {}, file: file as number, tensor };
+  arrays.push(held);
+  return { is: "array", held, ...(!isOwnName(tensor, path) && { name: tensor }) };
 }
 
-/**
- * A decoded tree with its arrays held.
- *
- * @param hold Holds one array.
- */
-export function mapArrays(hold: (stored: Stored) => Held): (node: StoredNode) => Node {
-  const map = (node: StoredNode): Node => {
-    if (typeof node !== "object" || node === null) return node;
-    if (isList(node)) return node.map(map);
-    switch (node.is) {
-      case "array":
-        return { is: "array", held: hold(node.stored), ...(node.name === undefined ? {} : { name: node.name }) };
-      case "record":
-        return { is: "record", entries: node.entries.map(([name, child]): Named => [name, map(child)]) };
-      case "kind":
-        return { is: "kind", kind: node.kind, state: map(node.state) };
-      case "aside":
-        return { is: "aside", state: map(node.state) };
-      case "shared":
-        return node;
-    }
-  };
-  return map;
-}
-
-function isList(node: StoredNode): node is readonly StoredNode[] {
-  return Array.isArray(node);
-}
+/** A tree with each array replaced by what `hold` gives for it. */
+export const mapArrays: (node: Node, hold: (held: Held) => Held) => Node = fold({
+  scalar: (value) => value,
+  list: (items, hold) => items.map((item) => mapArrays(item, hold)),
+  record: (entries, hold) => record(entries.map(([name, child]): Named => [name, mapArrays(child, hold)])),
+  array: (array, hold: (held: Held) => Held): Node => ({ ...array, held: hold(array.held) }),
+  kind: (kind, state, hold) => ({ is: "kind", kind, state: mapArrays(state, hold) }),
+  shared: (path) => ({ is: "shared", path }),
+  aside: (state, hold) => aside(mapArrays(state, hold)),
+});

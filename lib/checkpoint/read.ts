@@ -90,7 +90,7 @@ export function readCheckpoint(
   return guarded<ReadError | Mismatch, Loaded>("read", store.locationOf(checkpoint), async () => {
     const manifest = await readManifest(store, checkpoint)();
     if (E.isLeft(manifest)) return manifest;
-    const mismatch = foresee(manifest.right.state(unread));
+    const mismatch = foresee(manifest.right.state((stored) => stored));
     if (mismatch !== undefined) return E.left(mismatch);
     const read = await readFiles(store, checkpoint, manifest.right, all, onProgress)();
     if (E.isLeft(read)) return read;
@@ -98,9 +98,4 @@ export function readCheckpoint(
       heldBytes(stored.element, stored.shape, read.right(stored) ?? new Uint8Array());
     return E.right({ manifest: manifest.right, encoded: manifest.right.state(hold) });
   });
-}
-
-/** An array whose bytes are not read yet. */
-function unread({ element, shape }: Stored): Held {
-  return { ...heldBytes(element, shape, new Uint8Array()), identity: {} };
 }

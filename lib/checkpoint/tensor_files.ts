@@ -19,11 +19,8 @@ import { elementBytes, fits, sizeOf } from "../state/mod.ts";
 
 // --- types
 
-/** The content of a file: the length of each tensor, and the bytes of those that were wanted. */
-interface FileContent {
-  readonly lengths: ReadonlyMap<string, number>;
-  readonly bytes: ReadonlyMap<string, Uint8Array>;
-}
+/** The tensors of a file: the length of each, and the bytes of those that were wanted. */
+type FileContent = ReadonlyMap<string, readonly [length: number, bytes: Uint8Array | undefined]>;
 
 /** Which files are read, and which tensors' bytes are returned. */
 export interface Extent {
@@ -38,6 +35,19 @@ export type TensorBytes = (stored: Stored) => Uint8Array | undefined;
 
 /** An error of a file: the store's failure, or every problem of the file. */
 type FileError = StoreFailed | readonly Problem[];
+
+/** The bytes of a file, as they are read. */
+interface DigestCheck {
+  readonly update: (view: Uint8Array) => void;
+  readonly finish: () => E.Either<readonly Problem[], void>;
+}
+
+/** An open file that is read. */
+interface FileInProgress {
+  readonly part: OpenPart;
+  readonly entry: FileEntry;
+  readonly digest: DigestCheck;
+}
 
 /** The tensors of a file that the manifest names. */
 type TensorsByName = ReadonlyMap<string, Stored>;
@@ -55,12 +65,9 @@ export const notAFile: readonly string[] = ["ENOENT", "ENOTDIR", "EISDIR", "EINV
 
 // --- checks
 
-const missing = (path: string, expected: string, found: string): Problem => ({
-  path,
-  kind: "missing",
-  expected,
-  found,
-});
+function missing(path: string, expected: string, found: string): Problem {
+  return { path, kind: "missing", expected, found };
+}
 
 /** The differences between the tensors of a file and those that the manifest names. */
 function tensorProblems(file: string, { tensors }: Header, expected: TensorsByName): readonly Problem[] {
@@ -90,10 +97,7 @@ function checkLength(part: OpenPart, { name, bytes }: FileEntry): E.Either<reado
 }
 
 /** Counts and digests a file's bytes, and compares the digests with the manifest's in the end. */
-function digestCheck({ name: path, crc32, sha256 }: FileEntry, advance: (bytes: number) => void): {
-  readonly update: (view: Uint8Array) => void;
-  readonly finish: () => E.Either<readonly Problem[], void>;
-} {
+function digestCheck({ name: path, crc32, sha256 }: FileEntry, advance: (bytes: number) => void): DigestCheck {
   const digest = digester(sha256 === undefined ? "crc32" : "sha256");
   const differs = (algorithm: string, expected = "", found = ""): Problem[] =>
     expected === found ? [] : [{ path, kind: "digest", expected: `${algorithm} ${expected}`, found }];
@@ -137,8 +141,7 @@ function arrayProblems(arrays: readonly Stored[], contents: readonly (FileConten
     const { element, shape, file, tensor } = stored;
     const content = contents[file];
     if (content === undefined) return [];
-    const bytes = content.bytes.get(tensor);
-    const length = content.lengths.get(tensor) ?? 0;
+    const [length, bytes] = content.get(tensor) ?? [0, undefined];
     if (bytes === undefined ? length === bytesOf(stored) : fits(element, shape, bytes)) return [];
     return [{ path: tensor, kind: "length", expected: `${element} [${shape}]`, found: `${length} bytes` }];
   });
@@ -230,69 +233,60 @@ async function readInOrder(
   reads: Iterable<ViewRead>,
   check: (view: Uint8Array) => void,
 ): Promise<E.Either<StoreFailed, void>> {
-  const inProgress: { readonly view: Uint8Array; readonly read: Promise<E.Either<StoreFailed, void>> }[] = [];
+  const inProgress: Promise<E.Either<StoreFailed, Uint8Array>>[] = [];
   const finish = async (most: number): Promise<E.Either<StoreFailed, void>> => {
     while (inProgress.length > most) {
-      const { view, read } = inProgress.shift()!;
-      const done = await read;
-      if (E.isLeft(done)) return done;
-      check(view);
+      const view = await inProgress.shift()!;
+      if (E.isLeft(view)) return view;
+      check(view.right);
     }
     return E.right(undefined);
   };
   try {
     for (const [view, position] of reads) {
-      inProgress.push({ view, read: part.read(view, position)() });
+      inProgress.push(pipe(part.read(view, position), TE.map(() => view))());
       const finished = await finish(concurrentReads);
       if (E.isLeft(finished)) return finished;
     }
     return await finish(0);
   } finally {
     // The caller closes the file.
-    await Promise.all(inProgress.map(({ read }) => read));
+    await Promise.all(inProgress);
   }
 }
 
 /** Reads a file of tensors. */
-async function readTensorFile(
-  part: OpenPart,
-  entry: FileEntry,
+function readTensorFile(
+  { part, entry, digest }: FileInProgress,
   expected: TensorsByName,
   { wanted, memoryLimit }: Extent,
-  advance: (bytes: number) => void,
-): Promise<E.Either<FileError, FileContent>> {
-  const digest = digestCheck(entry, advance);
-  const header = await readHeader(part, entry, digest.update);
-  if (E.isLeft(header)) return header;
-  const { tensors } = header.right;
+): TE.TaskEither<FileError, FileContent> {
   const isWanted = ({ name }: TensorEntry): boolean => {
     const stored = expected.get(name);
     return stored !== undefined && wanted(stored);
   };
-  const wantedBytes = tensors.filter(isWanted).reduce((sum, { begin, end }) => sum + end - begin, 0);
   const bytes = new Map<string, Uint8Array>();
-  return await pipe(
-    TE.fromEither<FileError, void>(noneOf(tensorProblems(entry.name, header.right, expected))),
-    TE.flatMapEither(() => checkMemory(entry.name, wantedBytes, memoryLimit)),
-    TE.flatMap(() => () => readInOrder(part, viewReads(header.right, isWanted, bytes), digest.update)),
-    TE.flatMapEither(digest.finish),
-    TE.map(() => ({ lengths: new Map(tensors.map(({ name, begin, end }) => [name, end - begin])), bytes })),
-  )();
+  return pipe(
+    () => readHeader(part, entry, digest.update),
+    TE.tap((header) => TE.fromEither(noneOf(tensorProblems(entry.name, header, expected)))),
+    TE.tap(({ tensors }): TE.TaskEither<FileError, void> => {
+      const wantedBytes = tensors.filter(isWanted).reduce((sum, { begin, end }) => sum + end - begin, 0);
+      return TE.fromEither(checkMemory(entry.name, wantedBytes, memoryLimit));
+    }),
+    TE.tap((header) => () => readInOrder(part, viewReads(header, isWanted, bytes), digest.update)),
+    TE.tap(() => TE.fromEither(digest.finish())),
+    TE.map(({ tensors }) => new Map(tensors.map(({ name, begin, end }) => [name, [end - begin, bytes.get(name)]]))),
+  );
 }
 
 /** Reads the index of the model's files. Other tools use it; it holds no tensor. */
-function readIndexFile(
-  part: OpenPart,
-  entry: FileEntry,
-  advance: (bytes: number) => void,
-): TE.TaskEither<FileError, FileContent> {
-  const digest = digestCheck(entry, advance);
+function readIndexFile({ part, entry, digest }: FileInProgress): TE.TaskEither<FileError, FileContent> {
   return pipe(
     TE.fromEither<FileError, void>(checkLength(part, entry)),
     TE.flatMap(() => readStart(part, entry.bytes)),
     TE.tapIO((bytes) => () => digest.update(bytes)),
     TE.flatMapEither(digest.finish),
-    TE.map(() => ({ lengths: new Map(), bytes: new Map() })),
+    TE.map(() => new Map()),
   );
 }
 
@@ -305,17 +299,18 @@ async function readFile(
   extent: Extent,
   advance: (bytes: number) => void,
 ): Promise<E.Either<FileError, FileContent>> {
-  const part = await store.open(checkpoint, entry.name)();
-  if (E.isLeft(part)) {
-    if (part.left._tag === "StoreFailed" && !notAFile.includes(part.left.code)) return E.left(part.left);
+  const opened = await store.open(checkpoint, entry.name)();
+  if (E.isLeft(opened)) {
+    if (opened.left._tag === "StoreFailed" && !notAFile.includes(opened.left.code)) return E.left(opened.left);
     return E.left([missing(entry.name, `a file of ${entry.bytes} bytes`, "none")]);
   }
+  const part = opened.right;
+  const file = { part, entry, digest: digestCheck(entry, advance) };
+  const isIndex = entry.name === modelIndex && tensors.size === 0;
   try {
-    return entry.name === modelIndex && tensors.size === 0
-      ? await readIndexFile(part.right, entry, advance)()
-      : await readTensorFile(part.right, entry, tensors, extent, advance);
+    return await (isIndex ? readIndexFile(file) : readTensorFile(file, tensors, extent))();
   } finally {
-    await part.right.close();
+    await part.close();
   }
 }
 
@@ -342,7 +337,7 @@ export function readFiles(
     TE.flatMapEither(() => checkMemory(store.locationOf(checkpoint), wantedBytes, extent.memoryLimit)),
     TE.flatMap(() => () => readEach(store, checkpoint, manifest, extent, onProgress)),
     TE.tap((contents) => TE.fromEither(noneOf(arrayProblems(manifest.arrays, contents)))),
-    TE.map((contents): TensorBytes => ({ file, tensor }) => contents[file]?.bytes.get(tensor)),
+    TE.map((contents): TensorBytes => ({ file, tensor }) => contents[file]?.get(tensor)?.[1]),
     TE.mapLeft((error) => "_tag" in error ? error : { _tag: "Damaged", checkpoint, problems: error }),
   );
 }

@@ -33,6 +33,7 @@ export {
   type Branch,
   children,
   entry,
+  fold,
   isBranch,
   join,
   kindOf,
