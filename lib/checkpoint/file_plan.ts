@@ -110,15 +110,9 @@ function splitComponent<File>(
   const count = reused.length + written.length;
   const name = (index: number): string => count === 1 ? whole : shardName(whole, index, count);
   return [
-    ...reused.map((known, i) => ({
-      name: name(i),
-      whole,
-      component,
-      tensors: unchanged.get(known) ?? [],
-      same: known.file,
-    })),
-    ...written.map((tensors, i) => ({ name: name(reused.length + i), whole, component, tensors })),
-  ];
+    ...reused.map((known) => ({ tensors: unchanged.get(known) ?? [], same: known.file })),
+    ...written.map((tensors) => ({ tensors })),
+  ].map((file, i) => ({ name: name(i), whole, component, ...file }));
 }
 
 /**

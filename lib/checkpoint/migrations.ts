@@ -35,11 +35,7 @@ export function formatAfter(steps: readonly Migration[]): string {
 }
 
 /** The error of a manifest as a whole. */
-export function manifestProblem(
-  expected: string,
-  found: string,
-  kind: "format" | "digest" = "format",
-): ManifestError {
+export function manifestProblem(expected: string, found: string, kind: "format" | "digest" = "format"): ManifestError {
   return { problems: [{ path: "snapshot.json", kind, expected, found }] };
 }
 

@@ -127,9 +127,7 @@ export function best(n: number, metric: string, mode: "min" | "max"): Retention 
  */
 export function every(n: number): Retention {
   demand("n of Retention.every", integer(1), n);
-  return keeping((catalogue) => ({
-    keep: numbersOf(catalogue.filter(({ step }) => step !== null && step % n === 0)),
-  }));
+  return keeping((catalogue) => ({ keep: numbersOf(catalogue.filter(({ step }) => step !== null && step % n === 0)) }));
 }
 
 // --- combinators

@@ -225,11 +225,10 @@ function listRun(
   list: (fs: FileSystem, parent: string) => TE.TaskEither<StoreFailed, readonly number[]>,
 ): TE.TaskEither<StoreFailed, readonly number[]> {
   const { fs, run } = folder;
-  return inRun(folder, () =>
-    pipe(
-      list(fs, parentOf(run())),
-      TE.tap((numbers) => numbers.length > 0 ? done : checkEmpty(fs, run())),
-    ));
+  return inRun(
+    folder,
+    () => pipe(list(fs, parentOf(run())), TE.tap((numbers) => numbers.length > 0 ? done : checkEmpty(fs, run()))),
+  );
 }
 
 /** Runs a task if the checkpoint exists. */
@@ -245,10 +244,7 @@ function ifCommitted<A>(
     TE.map((numbers) => numbers.filter((number) => number !== checkpoint)),
     TE.flatMap((available) => TE.left({ _tag: "NoCheckpoint" as const, location: run(), checkpoint, available })),
   );
-  return pipe(
-    isCommitted(fs, parentOf(run()), checkpoint),
-    TE.flatMap((committed) => committed ? task : failure),
-  );
+  return pipe(isCommitted(fs, parentOf(run()), checkpoint), TE.flatMap((committed) => committed ? task : failure));
 }
 
 /** Looks for the checkpoint only if the task does not find what it needs, which is rare. */
