@@ -13,18 +13,8 @@
 
 import * as E from "fp-ts/lib/Either.js";
 import type { Problem, ProblemKind } from "../errors/mod.ts";
-import {
-  accept,
-  endWithProblem,
-  type JsonScan,
-  scanItems,
-  scanMembers,
-  type Scanned,
-  scanString,
-  scanWhole,
-  skipSpace,
-  skipValue,
-} from "./json_scanner.ts";
+import * as json from "./json_scanner.ts";
+import type { JsonScan, Scanned } from "./json_scanner.ts";
 
 // --- types
 
@@ -204,8 +194,8 @@ export function encodeHeader(
     const texts = pairs.map(([key, value]) => `${quote(key, "a metadata key")}:${quote(value, "a metadata value")}`);
     members.unshift(`"${metadataKey}":{${texts.join(",")}}`);
   }
-  const json = new TextEncoder().encode(`{${members.join(",")}}`);
-  const length = Math.ceil(json.length / lengthBytes) * lengthBytes;
+  const text = new TextEncoder().encode(`{${members.join(",")}}`);
+  const length = Math.ceil(text.length / lengthBytes) * lengthBytes;
   if (length > longestHeader) {
     throw new TypeError(
       `Expected a header of at most ${longestHeader} bytes, found ${length}: split the tensors over more files`,
@@ -213,7 +203,7 @@ export function encodeHeader(
   }
   const bytes = new Uint8Array(lengthBytes + length).fill(0x20);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(length), true);
-  bytes.set(json, lengthBytes);
+  bytes.set(text, lengthBytes);
   const written = pairs.length > 0 ? pairs : null;
   const header = { metadata: written, tensors: entries, dataStart: bytes.length, bytes: bytes.length + end };
   return { bytes, order, header };
@@ -228,8 +218,8 @@ function wrongStart(expected: string, found: string): E.Either<readonly Problem[
 
 function scanSizes(scan: JsonScan): number[] | undefined {
   const sizes: number[] = [];
-  const read = scanItems(scan, 3, () => {
-    const size = scanWhole(scan);
+  const read = json.scanItems(scan, 3, () => {
+    const size = json.scanWhole(scan);
     if (size !== undefined) sizes.push(size);
     return size !== undefined;
   });
@@ -243,16 +233,16 @@ function scanTensor(scan: JsonScan, name: string, tensors: TensorEntry[]): Scann
   let offsets: readonly number[] | undefined;
   const add = (kind: ProblemKind, expected: string, found: string): void =>
     void scan.problems.push({ path: name, kind, expected, found });
-  const read = scanMembers(scan, 2, (field) => {
+  const read = json.scanMembers(scan, 2, (field) => {
     switch (field) {
       case "dtype":
-        return (dtype = scanString(scan)) !== undefined;
+        return (dtype = json.scanString(scan)) !== undefined;
       case "shape":
         return (shape = scanSizes(scan)) !== undefined;
       case "data_offsets":
         return (offsets = scanSizes(scan)) !== undefined;
       default:
-        return skipValue(scan, 3);
+        return json.skipValue(scan, 3);
     }
   });
   if (!read) return false;
@@ -271,8 +261,8 @@ function scanTensor(scan: JsonScan, name: string, tensors: TensorEntry[]): Scann
 }
 
 function scanMetadata(scan: JsonScan, pairs: (readonly [string, string])[]): Scanned {
-  return scanMembers(scan, 2, (key) => {
-    const value = scanString(scan);
+  return json.scanMembers(scan, 2, (key) => {
+    const value = json.scanString(scan);
     if (value !== undefined) pairs.push([key, value]);
     return value !== undefined;
   });
@@ -347,13 +337,13 @@ export function decodeHeader(prefix: Uint8Array, fileBytes: number): E.Either<re
   const scan: JsonScan = { text: text.right, origin: lengthBytes, at: 0, problems: [] };
   const tensors: TensorEntry[] = [];
   let metadata: (readonly [string, string])[] | null = null;
-  skipSpace(scan);
-  const read = scanMembers(scan, 1, (name) => {
+  json.skipSpace(scan);
+  const read = json.scanMembers(scan, 1, (name) => {
     if (name !== metadataKey) return scanTensor(scan, name, tensors);
-    return accept(scan, "null") || scanMetadata(scan, metadata = []);
+    return json.accept(scan, "null") || scanMetadata(scan, metadata = []);
   });
-  skipSpace(scan);
-  if (read && scan.at < scan.text.length) endWithProblem(scan, "the end of the header");
+  json.skipSpace(scan);
+  if (read && scan.at < scan.text.length) json.endWithProblem(scan, "the end of the header");
   tensors.sort((a, b) => a.begin - b.begin || a.end - b.end);
   const problems = scan.problems.length > 0 ? scan.problems : offsetProblems(tensors, fileBytes - dataStart);
   return problems.length > 0 ? E.left(problems) : E.right({ metadata, tensors, dataStart, bytes: fileBytes });

@@ -13,15 +13,8 @@ import { digester } from "./digest.ts";
 import type { NoCheckpoint, Overtaken, StoreFailed } from "../errors/mod.ts";
 import { savingOf, type StoreWriter } from "./saving.ts";
 import { newLocationState } from "./location.ts";
-import {
-  checkedChunk,
-  checkRange,
-  checkStoreOptions,
-  manifestName,
-  ofCheckpoint,
-  ofPart,
-  storeFailed,
-} from "./store.ts";
+import { checkStoreOptions, manifestName, ofCheckpoint, ofPart, storeFailed } from "./store.ts";
+import { checkedChunk, checkRange } from "./store.ts";
 import type { CommitCondition, OpenPart, Store, StoreOptions } from "./store.ts";
 
 // --- types

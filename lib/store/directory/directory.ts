@@ -31,15 +31,8 @@ import type { IO } from "fp-ts/lib/IO.js";
 import { pipe } from "fp-ts/lib/function.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import {
-  checkStoreOptions,
-  manifestName,
-  newLocationState,
-  ofCheckpoint,
-  ofPart,
-  savingOf,
-  storeFailed,
-} from "../mod.ts";
+import { checkStoreOptions, manifestName, newLocationState, savingOf, storeFailed } from "../mod.ts";
+import { ofCheckpoint, ofPart } from "../mod.ts";
 import type { Chunks, CommitCondition, LocationState, PartDigest, PartStatus, StoreOptions } from "../mod.ts";
 import type { Saving, Store, StoreWriter } from "../mod.ts";
 import type { FileSystem } from "./file_system.ts";
