@@ -7,7 +7,6 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as t from "io-ts";
 import type { Encoded, Held, Named } from "../state/mod.ts";
@@ -114,7 +113,7 @@ const bodyCodec = exactRecord({
 type SummaryJson = t.TypeOf<typeof summaryCodec>;
 
 /** Decodes with a codec, each error as a {@link Problem} with its path. */
-function decodeBy<A>(codec: Plain<A>, json: unknown): Either<ManifestError, A> {
+function decodeBy<A>(codec: Plain<A>, json: unknown): E.Either<ManifestError, A> {
   const problemOf = ({ value, context }: t.ValidationError): Problem => ({
     path: ["snapshot.json", ...context.slice(1).map(({ key }) => key)].join("/").slice(0, 1000),
     kind: "format",
@@ -167,7 +166,9 @@ function withoutState(body: string): string {
  * @param bytes What {@link encodeManifest} gave, in this version or an older one.
  * @returns The summary and the length of the manifest; or an error as of {@link decodeManifest}.
  */
-export function decodeSummary(bytes: Uint8Array): Either<ManifestError, ManifestSummary & { readonly bytes: number }> {
+export function decodeSummary(
+  bytes: Uint8Array,
+): E.Either<ManifestError, ManifestSummary & { readonly bytes: number }> {
   return pipe(
     unseal(bytes, migrations, withoutState),
     E.flatMap((body) => {
@@ -189,7 +190,7 @@ export function decodeSummary(bytes: Uint8Array): Either<ManifestError, Manifest
 export function decodeManifest(
   bytes: Uint8Array,
   steps: readonly Migration[] = migrations,
-): Either<ManifestError, Manifest> {
+): E.Either<ManifestError, Manifest> {
   return pipe(
     unseal(bytes, steps),
     E.flatMap((body) => decodeBy(bodyCodec, body)),
@@ -214,7 +215,7 @@ function summaryOf(
   };
 }
 
-function manifestOf(json: t.TypeOf<typeof bodyCodec>, bytes: number): Either<ManifestError, Manifest> {
+function manifestOf(json: t.TypeOf<typeof bodyCodec>, bytes: number): E.Either<ManifestError, Manifest> {
   const names = json.components.map(([name]) => name);
   if (new Set(names).size !== names.length) {
     return E.left(manifestProblem("components of different names", names.join(", ").slice(0, 80)));

@@ -142,25 +142,19 @@ function decodeNode(json: unknown, path: NodePath, depth: number, arrays: Stored
   switch (Object.keys(json).join()) {
     case "number":
       return numberFromJson(json) ?? reject(json, path, "a special number");
-    case "bigint": {
-      const { bigint } = json;
-      if (typeof bigint === "string" && /^(0|-?[1-9]\d*)$/.test(bigint)) return BigInt(bigint);
+    case "bigint":
+      if (typeof json["bigint"] === "string" && /^(0|-?[1-9]\d*)$/.test(json["bigint"])) return BigInt(json["bigint"]);
       return reject(json, path, "the digits of a bigint");
-    }
     case "record":
       return { is: "record", entries: decodeEntries(json, path, depth, arrays) };
     case "array":
       return decodeArray(json, path, arrays);
-    case "kind,state": {
-      const { kind, state } = json;
-      if (typeof kind !== "string") return reject(json, path, "the name of a kind");
-      return { is: "kind", kind, state: decodeNode(state, path, depth + 1, arrays) };
-    }
-    case "shared": {
-      const { shared } = json;
-      if (typeof shared === "string") return { is: "shared", path: shared };
+    case "kind,state":
+      if (typeof json["kind"] !== "string") return reject(json, path, "the name of a kind");
+      return { is: "kind", kind: json["kind"], state: decodeNode(json["state"], path, depth + 1, arrays) };
+    case "shared":
+      if (typeof json["shared"] === "string") return { is: "shared", path: json["shared"] };
       return reject(json, path, "the path of what is shared");
-    }
     case "aside":
       return { is: "aside", state: decodeNode(json["aside"], path, depth + 1, arrays) };
     default:

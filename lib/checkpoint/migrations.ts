@@ -7,7 +7,6 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
 import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
 import { type Problem, toError } from "../errors/mod.ts";
@@ -40,7 +39,7 @@ export function manifestProblem(expected: string, found: string, kind: "format" 
 }
 
 /** The result of a function; or the {@link Problem} that it threw; or, for any other exception, that `expected` was not found. */
-export function catching<A>(expected: string, read: () => A): Either<ManifestError, A> {
+export function catching<A>(expected: string, read: () => A): E.Either<ManifestError, A> {
   return E.tryCatch(
     read,
     (cause) =>
@@ -100,7 +99,7 @@ export function unseal(
   bytes: Uint8Array,
   steps: readonly Migration[],
   part: (body: string) => string = (body) => body,
-): Either<ManifestError, unknown> {
+): E.Either<ManifestError, unknown> {
   const newest = formatAfter(steps);
   const text = E.tryCatch(
     () => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes),

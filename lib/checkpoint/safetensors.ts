@@ -149,9 +149,8 @@ function checkedSize(spec: TensorSpec): number {
     throw new TypeError(`Expected a safetensors dtype for ${where}, found ${String(spec.dtype)}: convert it`);
   }
   if (!spec.shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
-    throw new TypeError(
-      `Expected whole sizes from 0 for ${where}, found shape [${spec.shape.join(", ")}]: correct them`,
-    );
+    const found = `shape [${spec.shape.join(", ")}]`;
+    throw new TypeError(`Expected whole sizes from 0 for ${where}, found ${found}: correct them`);
   }
   const size = tensorBytes(spec);
   if (E.isLeft(size)) {
@@ -248,8 +247,8 @@ function scanTensor(scan: JsonScan, name: string, tensors: TensorEntry[]): Scann
   if (!read) return false;
   if (dtype === undefined || shape === undefined || offsets === undefined) {
     const fields = Object.entries({ dtype, shape, data_offsets: offsets });
-    const missing = fields.filter(([, value]) => value === undefined).map(([field]) => field);
-    add("missing", "dtype, shape and data_offsets", `no ${missing.join(", no ")}`);
+    const missing = fields.flatMap(([field, value]) => value === undefined ? `no ${field}` : []);
+    add("missing", "dtype, shape and data_offsets", missing.join(", "));
     return true;
   }
   const [begin, end, ...more] = offsets;

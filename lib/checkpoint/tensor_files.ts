@@ -116,12 +116,11 @@ function digestCheck({ name: path, crc32, sha256 }: FileEntry, advance: (bytes: 
 /** A store that asks for SHA-256 accepts no CRC-32 alone, which is no proof against a deliberate change. */
 function missingSha256(store: Store, files: readonly FileEntry[]): readonly Problem[] {
   if (store.digest !== "sha256") return [];
-  return files.filter(({ sha256 }) => sha256 === undefined).map(({ name }): Problem => ({
-    path: name,
-    kind: "digest",
-    expected: 'a SHA-256 digest, for the store was made with { digest: "sha256" }',
-    found: "CRC-32 alone; to load what was saved without one, make the store without that option",
-  }));
+  const expected = 'a SHA-256 digest, for the store was made with { digest: "sha256" }';
+  const found = "CRC-32 alone; to load what was saved without one, make the store without that option";
+  return files.flatMap(({ name, sha256 }) =>
+    sha256 === undefined ? { path: name, kind: "digest", expected, found } : []
+  );
 }
 
 /** A failure if the memory cannot hold so many bytes of tensors. */

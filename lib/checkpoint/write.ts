@@ -57,12 +57,6 @@ interface FileToWrite {
   readonly arrays: readonly Held[];
 }
 
-/** The files of a checkpoint in the store. */
-interface FilesPut {
-  readonly entries: readonly FileEntry[];
-  readonly bytesWritten: number;
-}
-
 /** The files of the last save to a location. */
 const lastFilesAt = perLocation((): { files: KnownFiles<CommittedFile> } => ({ files: new Map() }));
 
@@ -211,7 +205,7 @@ function putFiles(
   files: readonly FileToWrite[],
   reused: ReadonlyMap<FileToWrite, FileEntry>,
   onProgress: (progress: Progress) => void,
-): TE.TaskEither<StoreFailed, FilesPut> {
+): TE.TaskEither<StoreFailed, { readonly entries: readonly FileEntry[]; readonly bytesWritten: number }> {
   const written = files.filter((file) => !reused.has(file));
   const total = written.reduce((sum, { head }) => sum + head.header.bytes, 0);
   const [advance, staging] = [meter(total, onProgress), stagingFor(written)];

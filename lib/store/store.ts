@@ -235,9 +235,8 @@ export function isPartName(name: string): boolean {
  */
 export function checkPartName(name: string): void {
   if (!isPartName(name)) {
-    throw new TypeError(
-      `Expected the name of a part, such as "state/rng.safetensors", found ${JSON.stringify(name)}: encode it`,
-    );
+    const expected = 'the name of a part, such as "state/rng.safetensors"';
+    throw new TypeError(`Expected ${expected}, found ${JSON.stringify(name)}: encode it`);
   }
 }
 
@@ -281,9 +280,8 @@ export function checkStoreOptions(options: StoreOptions): void {
  */
 export function checkCheckpoint(checkpoint: number): void {
   if (!Number.isSafeInteger(checkpoint) || checkpoint < 0) {
-    throw new TypeError(
-      `Expected the number of a checkpoint, an integer from 0, found ${checkpoint}: list the store's checkpoints`,
-    );
+    const expected = "the number of a checkpoint, an integer from 0";
+    throw new TypeError(`Expected ${expected}, found ${checkpoint}: list the store's checkpoints`);
   }
 }
 

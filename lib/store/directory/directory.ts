@@ -27,9 +27,7 @@
 
 import { basename, dirname, join, resolve } from "node:path";
 import * as E from "fp-ts/lib/Either.js";
-import type { IO } from "fp-ts/lib/IO.js";
 import { pipe } from "fp-ts/lib/function.js";
-import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { checkStoreOptions, manifestName, newLocationState, savingOf, storeFailed } from "../mod.ts";
 import { ofCheckpoint, ofPart } from "../mod.ts";
@@ -53,7 +51,7 @@ import { checkEmpty, checkName, checkpointsName, nameFile } from "./run_folder.t
 interface RunFolder {
   readonly fs: FileSystem;
   /** The absolute path of the run. A relative path is resolved anew for each task. */
-  readonly run: IO<string>;
+  readonly run: () => string;
   /** What the last save of this process left in a folder of checkpoints: how many names it has, and the number that the next save probably gets. */
   readonly expectations: Map<string, { readonly names: number; readonly next: number }>;
   readonly digest: StoreOptions["digest"];
@@ -87,7 +85,7 @@ function checkRunPath(path: string): void {
 // --- saving
 
 /** Step 1. */
-function begin(folder: RunFolder): Task<E.Either<StoreFailed, Saving>> {
+function begin(folder: RunFolder): TE.TaskEither<StoreFailed, Saving> {
   return async () => {
     const { fs, run, expectations } = folder;
     const parent = parentOf(run());
