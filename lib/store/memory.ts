@@ -49,7 +49,7 @@ export function memory(options: StoreOptions = {}): Store {
   checkStoreOptions(options);
   const checkpoints: Checkpoints = new Map();
   const state = newLocationState();
-  const store: Store = {
+  return Object.freeze<Store>({
     _tag: "Store",
     location: "memory",
     place: () => state,
@@ -75,8 +75,7 @@ export function memory(options: StoreOptions = {}): Store {
     ),
     remove: ofCheckpoint((checkpoint) => TE.fromIO(() => void checkpoints.delete(checkpoint))),
     locationOf,
-  };
-  return Object.freeze(store);
+  });
 }
 
 function writerInto(checkpoints: Checkpoints, digest: StoreOptions["digest"]): StoreWriter {

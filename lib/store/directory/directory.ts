@@ -283,7 +283,7 @@ export function directoryOn(fs: FileSystem): (path: string, options?: StoreOptio
     checkStoreOptions(options);
     const run = (): string => resolve(path);
     const folder: RunFolder = { fs, run, expectations, digest: options.digest };
-    const store: Store = {
+    return Object.freeze<Store>({
       _tag: "Store",
       get location() {
         return run();
@@ -310,8 +310,7 @@ export function directoryOn(fs: FileSystem): (path: string, options?: StoreOptio
       ),
       remove: ofCheckpoint((checkpoint) => removeCheckpoint(folder, checkpoint)),
       locationOf: (checkpoint) => partPath(run(), checkpoint),
-    };
-    return Object.freeze(store);
+    });
   };
 }
 
