@@ -9,7 +9,6 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { decodeManifestOf, type ReadError } from "./read.ts";
 import { checkStore, type Entry, perLocation, type Store } from "../store/mod.ts";
 import { guarded, type LoadError, type StoreFailed } from "../errors/mod.ts";
@@ -64,12 +63,12 @@ export function forgetEntry(store: Store, checkpoint: number): void {
  * @param store The store.
  * @param checkpoint Its number.
  */
-export function readSummary(store: Store, checkpoint: number): TaskEither<ReadError, SummaryRead> {
+export function readSummary(store: Store, checkpoint: number): TE.TaskEither<ReadError, SummaryRead> {
   return decodeManifestOf(store, checkpoint, decodeSummary);
 }
 
 /** Reads the entry of one checkpoint from its manifest, even if an entry of its number is remembered. */
-export function readEntry(store: Store, checkpoint: number): TaskEither<ReadError, Entry> {
+export function readEntry(store: Store, checkpoint: number): TE.TaskEither<ReadError, Entry> {
   return pipe(readSummary(store, checkpoint), TE.map((summary) => entryOf(checkpoint, summary)));
 }
 
@@ -92,31 +91,29 @@ export function readEntry(store: Store, checkpoint: number): TaskEither<ReadErro
  * assert.deepEqual(damaged, []);
  * ```
  */
-export function list(store: Store): TaskEither<StoreFailed, Listed> {
+export function list(store: Store): TE.TaskEither<StoreFailed, Listed> {
   checkStore(store);
   return guarded("list", store.location, pipe(candidates(store), TE.flatMap((numbers) => listThese(store, numbers))));
 }
 
 /** Reads the entries of these checkpoints; lists the store again if one of those that cannot be read has been removed meanwhile. */
-function listThese(store: Store, checkpoints: readonly number[]): TaskEither<StoreFailed, Listed> {
+function listThese(store: Store, checkpoints: readonly number[]): TE.TaskEither<StoreFailed, Listed> {
   return async () => {
     const entries: Entry[] = [];
-    const damaged: { readonly checkpoint: number; readonly error: LoadError }[] = [];
-    const missing: number[] = [];
+    const unread: { readonly checkpoint: number; readonly error: LoadError }[] = [];
     for await (const [checkpoint, entry] of inOrder(checkpoints, (n) => readEntry(store, n)())) {
       if (E.isRight(entry)) entries.push(entry.right);
-      else if (entry.left._tag === "NoCheckpoint") missing.push(checkpoint);
-      else damaged.push({ checkpoint, error: entry.left });
+      else unread.push({ checkpoint, error: entry.left });
     }
-    const unread = [...missing, ...damaged.map(({ checkpoint }) => checkpoint)];
-    return await isGone(store, unread) ? await list(store)() : E.right({ entries, damaged });
+    if (await isGone(store, unread.map(({ checkpoint }) => checkpoint))) return await list(store)();
+    return E.right({ entries, damaged: unread.filter(({ error }) => error._tag !== "NoCheckpoint") });
   };
 }
 
 // --- combinators
 
 /** The numbers that may have a checkpoint, ascending; the last one is the newest checkpoint's. */
-export function candidates(store: Store): TaskEither<StoreFailed, readonly number[]> {
+export function candidates(store: Store): TE.TaskEither<StoreFailed, readonly number[]> {
   return store.candidates ?? store.list;
 }
 
@@ -137,26 +134,17 @@ export async function isGone(store: Store, checkpoints: readonly number[]): Prom
  *   emptied and everything is forgotten.
  * @param run The run whose entries are wanted; all runs by default.
  */
-export async function entriesOf(
-  store: Store,
-  checkpoints: readonly number[],
-  run?: string,
-): Promise<readonly Entry[]> {
+export async function entriesOf(store: Store, checkpoints: readonly number[], run?: string): Promise<readonly Entry[]> {
   const remembered = entriesAt(store);
   const entries: Entry[] = [];
   const unknown: number[] = [];
-  let present = 0;
   // One loop takes a third of the time of array functions, where there are many checkpoints.
   for (const checkpoint of checkpoints) {
     const entry = remembered.get(checkpoint)?.entry;
-    if (entry === undefined) {
-      unknown.push(checkpoint);
-      continue;
-    }
-    present++;
-    if (run === undefined || entry.run === run) entries.push(entry);
+    if (entry === undefined) unknown.push(checkpoint);
+    else if (run === undefined || entry.run === run) entries.push(entry);
   }
-  if (present < remembered.size) {
+  if (checkpoints.length - unknown.length < remembered.size) {
     forgetOthers(store, checkpoints);
     return await entriesOf(store, checkpoints, run);
   }
@@ -170,18 +158,18 @@ export async function entriesOf(
 
 /** Reads and remembers the entry of a checkpoint. */
 async function remember(store: Store, checkpoint: number): Promise<E.Either<ReadError, RememberedEntry>> {
-  const summary = await readSummary(store, checkpoint)();
-  if (E.isLeft(summary)) return summary;
-  const remembered = { entry: entryOf(checkpoint, summary.right), training: summary.right.training };
-  entriesAt(store).set(checkpoint, remembered);
-  return E.right(remembered);
+  return await pipe(
+    readSummary(store, checkpoint),
+    TE.map((summary) => ({ entry: entryOf(checkpoint, summary), training: summary.training })),
+    TE.tapIO((remembered) => () => entriesAt(store).set(checkpoint, remembered)),
+  )();
 }
 
 /** The name of the training that saved a checkpoint, undefined for the default one. It is read once. */
 export async function trainingOf(
   store: Store,
   checkpoint: number,
-): Promise<E.Either<ReadError, { readonly training: string | undefined }>> {
+): Promise<E.Either<ReadError, Pick<RememberedEntry, "training">>> {
   const remembered = entriesAt(store).get(checkpoint);
   return remembered === undefined ? await remember(store, checkpoint) : E.right(remembered);
 }

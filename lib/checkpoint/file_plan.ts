@@ -89,9 +89,7 @@ function splitComponent<File>(
   const frozen: NamedArray[] = [];
   for (const array of arrays) {
     const file = before.find((file) => file.arrays.has(array.spec.name));
-    const same = file !== undefined && isUnchanged(file.arrays.get(array.spec.name), array)
-      ? unchanged.get(file)
-      : undefined;
+    const same = file && isUnchanged(file.arrays.get(array.spec.name), array) ? unchanged.get(file) : undefined;
     // In a first save, only the arrays that do not train are expected to stay unchanged.
     const stays = before.length === 0 && array.spec.frozen && totalBytes([array]) >= largeBytes ? frozen : same;
     (stays ?? changed).push(array);
@@ -110,15 +108,9 @@ function splitComponent<File>(
   const count = reused.length + written.length;
   const name = (index: number): string => count === 1 ? whole : shardName(whole, index, count);
   return [
-    ...reused.map((known, i) => ({
-      name: name(i),
-      whole,
-      component,
-      tensors: unchanged.get(known) ?? [],
-      same: known.file,
-    })),
-    ...written.map((tensors, i) => ({ name: name(reused.length + i), whole, component, tensors })),
-  ];
+    ...reused.map((known) => ({ tensors: unchanged.get(known) ?? [], same: known.file })),
+    ...written.map((tensors) => ({ tensors })),
+  ].map((file, i) => ({ name: name(i), whole, component, ...file }));
 }
 
 /**

@@ -74,16 +74,9 @@ function expect(scan: JsonScan, text: string): Scanned {
   return accept(scan, text) || endWithProblem(scan, text);
 }
 
-const escapes: ReadonlyMap<string, string> = new Map([
-  ['"', '"'],
-  ["\\", "\\"],
-  ["/", "/"],
-  ["b", "\b"],
-  ["f", "\f"],
-  ["n", "\n"],
-  ["r", "\r"],
-  ["t", "\t"],
-]);
+const escapes = new Map(
+  Object.entries({ '"': '"', "\\": "\\", "/": "/", b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" }),
+);
 
 const fourHex = /[0-9a-fA-F]{4}/y;
 
@@ -153,6 +146,20 @@ export function scanWhole(scan: JsonScan): number | undefined {
   return Number(digits);
 }
 
+/** Reads what is in a pair of brackets, with commas in between. */
+function scanBrackets(scan: JsonScan, depth: number, open: string, close: string, item: () => Scanned): Scanned {
+  if (depth > deepest) return endWithProblem(scan, `at most ${deepest} nested values`);
+  if (!expect(scan, open)) return false;
+  skipSpace(scan);
+  if (accept(scan, close)) return true;
+  do {
+    skipSpace(scan);
+    if (!item()) return false;
+    skipSpace(scan);
+  } while (accept(scan, ","));
+  return expect(scan, close);
+}
+
 /**
  * Reads an array.
  *
@@ -162,16 +169,7 @@ export function scanWhole(scan: JsonScan): number | undefined {
  * @returns Whether all of it was read.
  */
 export function scanItems(scan: JsonScan, depth: number, item: () => Scanned): Scanned {
-  if (depth > deepest) return endWithProblem(scan, `at most ${deepest} nested values`);
-  if (!expect(scan, "[")) return false;
-  skipSpace(scan);
-  if (accept(scan, "]")) return true;
-  do {
-    skipSpace(scan);
-    if (!item()) return false;
-    skipSpace(scan);
-  } while (accept(scan, ","));
-  return expect(scan, "]");
+  return scanBrackets(scan, depth, "[", "]", item);
 }
 
 /**
@@ -183,13 +181,8 @@ export function scanItems(scan: JsonScan, depth: number, item: () => Scanned): S
  * @returns Whether all of it was read.
  */
 export function scanMembers(scan: JsonScan, depth: number, member: (name: string) => Scanned): Scanned {
-  if (depth > deepest) return endWithProblem(scan, `at most ${deepest} nested values`);
-  if (!expect(scan, "{")) return false;
-  skipSpace(scan);
-  if (accept(scan, "}")) return true;
   const names = new Set<string>();
-  do {
-    skipSpace(scan);
+  return scanBrackets(scan, depth, "{", "}", () => {
     const name = scanString(scan);
     if (name === undefined) return false;
     if (names.has(name)) {
@@ -200,10 +193,8 @@ export function scanMembers(scan: JsonScan, depth: number, member: (name: string
     skipSpace(scan);
     if (!expect(scan, ":")) return false;
     skipSpace(scan);
-    if (!member(name)) return false;
-    skipSpace(scan);
-  } while (accept(scan, ","));
-  return expect(scan, "}");
+    return member(name);
+  });
 }
 
 const number = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;

@@ -122,11 +122,10 @@ export async function continueRun(
 export function afterOf(store: Store, { run: current, isParentGone }: Continued): CommitCondition | undefined {
   const { run, parent, isNew = false, isDoubtful = false } = current;
   if (isNew || parent === null) return undefined;
-  const isOfRun = (checkpoint: number, summary: SummaryRead): boolean =>
-    summary.run === run && !wasSkipped(store, checkpoint, summary.time);
-  // After a removal by hand, another process may have used the parent's number again, or a lower one.
-  const isNewer = (checkpoint: number, { time }: SummaryRead): boolean =>
-    checkpoint >= parent.checkpoint || time > parent.time;
+  const isNext = (checkpoint: number, { run: itsRun, time }: SummaryRead): boolean =>
+    itsRun === run && !wasSkipped(store, checkpoint, time) &&
+    // After a removal by hand, another process may have used the parent's number again, or a lower one.
+    (checkpoint >= parent.checkpoint || time > parent.time);
   return {
     key: run,
     parent: isParentGone ? -1 : parent.checkpoint,
@@ -137,9 +136,7 @@ export function afterOf(store: Store, { run: current, isParentGone }: Continued)
         if (checkpoint < lowest) continue;
         const summary = await readSummary(store, checkpoint)();
         if (E.isRight(summary)) {
-          if (isOfRun(checkpoint, summary.right) && isNewer(checkpoint, summary.right)) {
-            return E.left(overtakenBy(checkpoint, summary.right));
-          }
+          if (isNext(checkpoint, summary.right)) return E.left(overtakenBy(checkpoint, summary.right));
         } else if (summary.left._tag === "StoreFailed" && !forbidden.includes(summary.left.code)) {
           return E.left(summary.left);
         }

@@ -7,23 +7,15 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as t from "io-ts";
 import type { Encoded, Held, Named } from "../state/mod.ts";
 import type { Problem } from "../errors/mod.ts";
-import {
-  formatAfter,
-  type ManifestError,
-  manifestProblem,
-  type Migration,
-  migrations,
-  seal,
-  unseal,
-} from "./migrations.ts";
-import { decodeTree, mapArrays, numberToJson, specialNumbers, type Stored } from "./manifest_tree.ts";
+import { catching, formatAfter, type ManifestError, manifestProblem } from "./migrations.ts";
+import { type Migration, migrations, seal, unseal } from "./migrations.ts";
+import { decodeTree, mapArrays, numberFromJson, type NumberJson, numberToJson, type Stored } from "./manifest_tree.ts";
 import { isFileOf } from "./tensor_names.ts";
-import { isPlainRecord, shown } from "../validation/mod.ts";
+import { aString, exactRecord, integer, listOf, must, type Plain, refine, shown } from "../validation/mod.ts";
 
 // --- types
 
@@ -80,81 +72,28 @@ export const format: string = formatAfter(migrations);
 
 // --- codecs
 
-/** A codec whose name completes "expected …" in a problem. */
-function refined<A, O>(codec: t.Type<A, O>, expected: string, holds: (value: A) => boolean): t.Type<A, O> {
-  return new t.Type(
-    expected,
-    (u): u is A => codec.is(u) && holds(u),
-    (u, context) => pipe(codec.validate(u, context), E.flatMap((a) => holds(a) ? t.success(a) : t.failure(u, context))),
-    codec.encode,
-  );
+/** Or null. Unlike a union of io-ts, it has one error for both. */
+function orNull<A>(type: Plain<A>): Plain<A | null> {
+  return must(`${type.name} or null`, (u) => u === null || type.is(u)) as Plain<A | null>;
 }
 
-/** A codec that lets one more value through as it is. */
-function or<A, O, B extends null | undefined>(codec: t.Type<A, O>, other: B): t.Type<A | B, O | B> {
-  return new t.Type(
-    `${codec.name} or ${other}`,
-    (u): u is A | B => u === other || codec.is(u),
-    (u, context) => u === other ? t.success(other) : codec.validate(u, context),
-    (a) => a === other ? other : codec.encode(a as A),
-  );
-}
-
-/** An object with exactly these fields; `t.exact` would drop others without an error. */
-function exactly<P extends t.Props>(fields: P): t.Type<t.TypeOfProps<P>, t.OutputOfProps<P>> {
-  const codec = t.type(fields, "an object");
-  return new t.Type(
-    codec.name,
-    codec.is,
-    (u, context) =>
-      pipe(
-        codec.validate(u, context),
-        E.flatMap((value) => {
-          const extra = Object.keys(Object(u)).filter((name) => !Object.hasOwn(fields, name));
-          return extra.length === 0 ? t.success(value) : t.failures(extra.map((name) => ({
-            value: Object(u)[name],
-            context: t.appendContext(context, name, noField),
-          })));
-        }),
-      ),
-    codec.encode,
-  );
-}
-
-const noField = refined(t.unknown, "no such field", () => false);
-const text = refined(t.string, "a string", () => true);
-const hex = (digits: number): t.Type<string> =>
-  refined(t.string, `${digits} hexadecimal digits`, (s) => new RegExp(`^[0-9a-f]{${digits}}$`).test(s));
-const whole = refined(
-  t.number,
-  `an integer from 0 to ${Number.MAX_SAFE_INTEGER}`,
-  (n) => Number.isSafeInteger(n) && n >= 0 && !Object.is(n, -0),
-);
-const arrayOf = <A, O>(item: t.Type<A, O>): t.Type<A[], O[]> => t.array(item, "an array");
-
-/** Any number. JSON holds it as {@link numberToJson} writes it. */
-const anyNumber: t.Type<number, number | { readonly number: string }> = new t.Type(
-  "a number",
-  t.number.is,
-  (u, context) => {
-    if (typeof u === "number" && !Object.is(u, -0)) return t.success(u);
-    const isSpecial = isPlainRecord(u) && Object.keys(u).length === 1 && specialNumbers.includes(u["number"] as string);
-    return isSpecial ? t.success(Number(u["number"])) : t.failure(u, context);
-  },
-  numberToJson,
-);
+const aNumber = must("a number", (u) => numberFromJson(u) !== undefined) as Plain<NumberJson>;
+const whole = integer(0);
+const crc32Digits = refine(t.string, "8 hexadecimal digits", (s) => /^[0-9a-f]{8}$/.test(s));
+const sha256Digits = refine(t.string, "64 hexadecimal digits", (s) => /^[0-9a-f]{64}$/.test(s));
 
 const summaryFields = {
-  run: text,
-  step: or(anyNumber, null),
-  metrics: arrayOf(t.tuple([text, anyNumber], "a name and a number")),
+  run: aString,
+  step: orNull(aNumber),
+  metrics: listOf(t.tuple([aString, aNumber], "a name and a number")),
   time: whole,
-  parent: or(whole, null),
-  environment: exactly({ dogear: text, tfjs: text, runtime: text, backend: text }),
-  id: or(hex(64), null),
-  training: or(text, undefined),
-  files: arrayOf(t.tuple([text, whole, hex(8), or(hex(64), null)], "a file's name, length and digests")),
+  parent: orNull(whole),
+  environment: exactRecord({ dogear: aString, tfjs: aString, runtime: aString, backend: aString }),
+  id: orNull(sha256Digits),
+  files: listOf(t.tuple([aString, whole, crc32Digits, orNull(sha256Digits)], "a file's name, length and digests")),
 };
+const optionalFields = { training: aString };
+
 /** One predicate for all entries: a state may have 20,000 objects, and a codec for each entry makes loading slower. */
 function isOrder(u: unknown[]): boolean {
   const isText = (part: unknown): boolean => typeof part === "string";
@@ -163,23 +102,22 @@ function isOrder(u: unknown[]): boolean {
   );
 }
 
-const summaryCodec = exactly(summaryFields);
-const bodyCodec = exactly({
+const summaryCodec = exactRecord(summaryFields, optionalFields);
+const bodyCodec = exactRecord({
   ...summaryFields,
-  order: refined(t.UnknownArray, "the names of objects by path", isOrder),
+  order: refine(t.UnknownArray, "the names of objects by path", isOrder),
   // Trees are decoded by hand: `manifest_tree.ts` says why.
-  components: arrayOf(t.tuple([refined(t.string, "a name", (s) => s !== ""), t.unknown], "a component")),
-});
+  components: listOf(t.tuple([refine(t.string, "a name", (s) => s !== ""), t.unknown], "a component")),
+}, optionalFields);
 
 type SummaryJson = t.TypeOf<typeof summaryCodec>;
-type BodyJson = t.TypeOf<typeof bodyCodec>;
 
 /** Decodes with a codec, each error as a {@link Problem} with its path. */
-function decodeBy<A>(codec: t.Type<A, unknown>, json: unknown): Either<ManifestError, A> {
+function decodeBy<A>(codec: Plain<A>, json: unknown): E.Either<ManifestError, A> {
   const problemOf = ({ value, context }: t.ValidationError): Problem => ({
     path: ["snapshot.json", ...context.slice(1).map(({ key }) => key)].join("/").slice(0, 1000),
     kind: "format",
-    expected: context.at(-1)?.type.name ?? "a manifest",
+    expected: context.at(-1)?.type === t.never ? "no such field" : context.at(-1)?.type.name ?? "a manifest",
     found: value === undefined ? "nothing" : shown(value),
   });
   return pipe(codec.decode(json), E.mapLeft((errors) => ({ problems: errors.map(problemOf) })));
@@ -209,7 +147,7 @@ export function encodeManifest(
     parent,
     environment: { dogear, tfjs, runtime, backend },
     id: id ?? null,
-    ...(training === undefined ? {} : { training }),
+    ...(training !== undefined && { training }),
     files: files.map(({ name, bytes, crc32, sha256 }) => [name, bytes, crc32, sha256 ?? null]),
     order,
   });
@@ -228,7 +166,9 @@ function withoutState(body: string): string {
  * @param bytes What {@link encodeManifest} gave, in this version or an older one.
  * @returns The summary and the length of the manifest; or an error as of {@link decodeManifest}.
  */
-export function decodeSummary(bytes: Uint8Array): Either<ManifestError, ManifestSummary & { readonly bytes: number }> {
+export function decodeSummary(
+  bytes: Uint8Array,
+): E.Either<ManifestError, ManifestSummary & { readonly bytes: number }> {
   return pipe(
     unseal(bytes, migrations, withoutState),
     E.flatMap((body) => {
@@ -250,20 +190,12 @@ export function decodeSummary(bytes: Uint8Array): Either<ManifestError, Manifest
 export function decodeManifest(
   bytes: Uint8Array,
   steps: readonly Migration[] = migrations,
-): Either<ManifestError, Manifest> {
+): E.Either<ManifestError, Manifest> {
   return pipe(
     unseal(bytes, steps),
     E.flatMap((body) => decodeBy(bodyCodec, body)),
-    E.flatMap((json) => {
-      try {
-        return manifestOf(json, bytes.byteLength);
-      } catch (cause) {
-        if (isPlainRecord(cause)) return E.left({ problems: [cause as unknown as Problem] });
-        return E.left(
-          manifestProblem("a tree that can be read", cause instanceof Error ? cause.message : String(cause)),
-        );
-      }
-    }),
+    E.flatMap((json) => catching("a tree that can be read", () => manifestOf(json, bytes.byteLength))),
+    E.flatten,
   );
 }
 
@@ -272,23 +204,18 @@ function summaryOf(
 ): ManifestSummary {
   return {
     run,
-    step,
-    metrics: Object.fromEntries(metrics),
+    step: numberFromJson(step) ?? null,
+    metrics: Object.fromEntries(metrics.map(([name, value]) => [name, numberFromJson(value) ?? NaN])),
     time,
     parent,
     environment,
-    ...(id === null ? {} : { id }),
-    ...(training === undefined ? {} : { training }),
-    files: files.map(([name, bytes, crc32, sha256]) => ({
-      name,
-      bytes,
-      crc32,
-      ...(sha256 === null ? {} : { sha256 }),
-    })),
+    ...(id !== null && { id }),
+    ...(training !== undefined && { training }),
+    files: files.map(([name, bytes, crc32, sha256]) => ({ name, bytes, crc32, ...(sha256 !== null && { sha256 }) })),
   };
 }
 
-function manifestOf(json: BodyJson, bytes: number): Either<ManifestError, Manifest> {
+function manifestOf(json: t.TypeOf<typeof bodyCodec>, bytes: number): E.Either<ManifestError, Manifest> {
   const names = json.components.map(([name]) => name);
   if (new Set(names).size !== names.length) {
     return E.left(manifestProblem("components of different names", names.join(", ").slice(0, 80)));
@@ -306,12 +233,10 @@ function manifestOf(json: BodyJson, bytes: number): Either<ManifestError, Manife
     ...summaryOf(json),
     bytes,
     arrays,
-    state: (hold) => {
-      const held = mapArrays(hold);
-      return {
-        components: components.map(([name, tree]): Named => [name, held(tree)]),
-        order: json.order as Encoded["order"],
-      };
-    },
+    // Every array of a decoded tree is a stored one.
+    state: (hold) => ({
+      components: components.map(([name, tree]): Named => [name, mapArrays(tree, (held) => hold(held as Stored))]),
+      order: json.order as Encoded["order"],
+    }),
   });
 }

@@ -9,41 +9,17 @@
 import type { Problem } from "../errors/mod.ts";
 import type { NamedArray } from "./tensor_names.ts";
 import { isPlainRecord } from "../validation/mod.ts";
-import {
-  type ArrayNode,
-  type Element,
-  fold,
-  type Held,
-  isElement,
-  maxDepth,
-  type Named,
-  type Node,
-  type Scalar,
-  segment,
-} from "../state/mod.ts";
+import { aside, fold, heldBytes, isBranch, isElement, maxDepth, record, segment } from "../state/mod.ts";
+import type { ArrayNode, Held, Named, Node } from "../state/mod.ts";
 
 // --- types
 
-/** A tensor of a checkpoint: the array it holds, and the file it is in. */
-export interface Stored {
-  readonly element: Element;
-  readonly shape: readonly number[];
+/** An array of a checkpoint that has not been read, and the tensor of a file that it is in. */
+export interface Stored extends Held {
   /** The index of its file in the manifest. */
   readonly file: number;
   readonly tensor: string;
 }
-
-/** A node of a decoded tree: a `Node` whose arrays are in files. */
-export type StoredNode = null | boolean | number | bigint | string | readonly StoredNode[] | StoredBranch;
-
-type StoredBranch =
-  | { readonly is: "record"; readonly entries: readonly NamedStored[] }
-  | { readonly is: "array"; readonly stored: Stored; readonly name?: string }
-  | { readonly is: "kind"; readonly kind: string; readonly state: StoredNode }
-  | { readonly is: "shared"; readonly path: string }
-  | { readonly is: "aside"; readonly state: StoredNode };
-
-type NamedStored = readonly [name: string, node: StoredNode];
 
 /** The path of a node: its component, and its path in that, empty for the component itself. */
 interface NodePath {
@@ -51,25 +27,28 @@ interface NodePath {
   readonly own: string;
 }
 
-/** Numbers that JSON cannot express, by the text that stands for them. */
-export const specialNumbers: readonly string[] = ["NaN", "Infinity", "-Infinity", "-0"];
+/** A number as JSON: itself, or an object with the text of one that JSON cannot express. */
+export type NumberJson = number | { readonly number: string };
+
+const specialNumbers = ["NaN", "Infinity", "-Infinity", "-0"];
+
+/** The number that JSON holds as {@link numberToJson} writes it; undefined for other JSON. */
+export function numberFromJson(json: unknown): number | undefined {
+  if (typeof json === "number") return Object.is(json, -0) ? undefined : json;
+  if (!isPlainRecord(json) || Object.keys(json).join() !== "number") return undefined;
+  return specialNumbers.includes(json["number"] as string) ? Number(json["number"]) : undefined;
+}
 
 // --- capture
 
-/** A number as JSON: itself, or an object with the text of one that JSON cannot express. */
-export function numberToJson(n: number): number | { readonly number: string } {
+/** A number as JSON. */
+export function numberToJson(n: number): NumberJson {
   return Number.isFinite(n) && !Object.is(n, -0) ? n : { number: Object.is(n, -0) ? "-0" : String(n) };
 }
 
 /** A string as JSON. Nearly every string needs no escapes, and is quoted faster than by `JSON.stringify`. */
 function quote(text: string): string {
   return /^[\w ./:-]*$/.test(text) ? `"${text}"` : JSON.stringify(text);
-}
-
-function scalarText(value: Scalar): string {
-  if (typeof value === "string") return quote(value);
-  if (typeof value === "number") return JSON.stringify(numberToJson(value));
-  return typeof value === "bigint" ? `{"bigint":"${value}"}` : `${value}`;
 }
 
 /**
@@ -87,15 +66,25 @@ export function componentText(
     for (const { node, spec } of arrays) positions.set(node, `${index},${quote(spec.name)}`);
   }
   const named = ([name, node]: Named): string => `[${quote(name)},${text(node)}]`;
-  const text: (node: Node) => string = fold({
-    scalar: scalarText,
-    list: (items) => `[${items.map((item) => text(item)).join()}]`,
-    record: (entries) => `{"record":[${entries.map(named).join()}]}`,
-    array: (node) => `{"array":["${node.held.element}",[${node.held.shape}],${positions.get(node)}]}`,
-    kind: (kind, state) => `{"kind":${quote(kind)},"state":${text(state)}}`,
-    shared: (path) => `{"shared":${quote(path)}}`,
-    aside: (state) => `{"aside":${text(state)}}`,
-  });
+  const text = (node: Node): string => {
+    if (typeof node === "string") return quote(node);
+    if (typeof node === "number") return JSON.stringify(numberToJson(node));
+    if (typeof node === "bigint") return `{"bigint":"${node}"}`;
+    if (typeof node !== "object" || node === null) return `${node}`;
+    if (!isBranch(node)) return `[${node.map(text).join()}]`;
+    switch (node.is) {
+      case "array":
+        return `{"array":["${node.held.element}",[${node.held.shape}],${positions.get(node)}]}`;
+      case "shared":
+        return `{"shared":${quote(node.path)}}`;
+      case "aside":
+        return `{"aside":${text(node.state)}}`;
+      case "kind":
+        return `{"kind":${quote(node.kind)},"state":${text(node.state)}}`;
+      case "record":
+        return `{"record":[${node.entries.map(named).join()}]}`;
+    }
+  };
   return named(component);
 }
 
@@ -141,38 +130,31 @@ function isOwnName(tensor: string, { component, own }: NodePath): boolean {
  * @param arrays Receives each array of the tree, in its order.
  * @returns The tree. A {@link Problem} is thrown for anything that {@link componentText} does not write.
  */
-export function decodeTree(component: string, json: unknown, arrays: Stored[]): StoredNode {
+export function decodeTree(component: string, json: unknown, arrays: Stored[]): Node {
   return decodeNode(json, { component: segment(component), own: "" }, 0, arrays);
 }
 
-function decodeNode(json: unknown, path: NodePath, depth: number, arrays: Stored[]): StoredNode {
+function decodeNode(json: unknown, path: NodePath, depth: number, arrays: Stored[]): Node {
   if (depth > 3 * maxDepth) return reject(json, path, "a tree that is less deep");
   if (json === null || typeof json === "boolean" || typeof json === "string" || typeof json === "number") return json;
   if (Array.isArray(json)) return json.map((item, i) => decodeNode(item, childPath(path, `${i}`), depth + 1, arrays));
   if (!isPlainRecord(json)) return reject(json, path, "a node");
   switch (Object.keys(json).join()) {
     case "number":
-      if (specialNumbers.includes(json["number"] as string)) return Number(json["number"]);
-      return reject(json, path, "a special number");
-    case "bigint": {
-      const { bigint } = json;
-      if (typeof bigint === "string" && /^(0|-?[1-9]\d*)$/.test(bigint)) return BigInt(bigint);
+      return numberFromJson(json) ?? reject(json, path, "a special number");
+    case "bigint":
+      if (typeof json["bigint"] === "string" && /^(0|-?[1-9]\d*)$/.test(json["bigint"])) return BigInt(json["bigint"]);
       return reject(json, path, "the digits of a bigint");
-    }
     case "record":
       return { is: "record", entries: decodeEntries(json, path, depth, arrays) };
     case "array":
       return decodeArray(json, path, arrays);
-    case "kind,state": {
-      const { kind, state } = json;
-      if (typeof kind !== "string") return reject(json, path, "the name of a kind");
-      return { is: "kind", kind, state: decodeNode(state, path, depth + 1, arrays) };
-    }
-    case "shared": {
-      const { shared } = json;
-      if (typeof shared === "string") return { is: "shared", path: shared };
+    case "kind,state":
+      if (typeof json["kind"] !== "string") return reject(json, path, "the name of a kind");
+      return { is: "kind", kind: json["kind"], state: decodeNode(json["state"], path, depth + 1, arrays) };
+    case "shared":
+      if (typeof json["shared"] === "string") return { is: "shared", path: json["shared"] };
       return reject(json, path, "the path of what is shared");
-    }
     case "aside":
       return { is: "aside", state: decodeNode(json["aside"], path, depth + 1, arrays) };
     default:
@@ -189,19 +171,20 @@ function decodeEntries(
   path: NodePath,
   depth: number,
   arrays: Stored[],
-): readonly NamedStored[] {
+): readonly Named[] {
   const pairs = json["record"];
   if (!Array.isArray(pairs) || !pairs.every(isPair)) return reject(json, path, "named nodes");
   if (new Set(pairs.map(([name]) => name)).size !== pairs.length) return reject(json, path, "names that differ");
-  return pairs.map(([name, child]): NamedStored => [
+  return pairs.map(([name, child]): Named => [
     name,
     decodeNode(child, childPath(path, segment(name)), depth + 1, arrays),
   ]);
 }
 
+const noBytes = new Uint8Array();
 const isSize = (u: unknown): u is number => Number.isSafeInteger(u) && Number(u) >= 0 && !Object.is(u, -0);
 
-function decodeArray(json: Readonly<Record<string, unknown>>, path: NodePath, arrays: Stored[]): StoredBranch {
+function decodeArray(json: Readonly<Record<string, unknown>>, path: NodePath, arrays: Stored[]): Node {
   const parts: readonly unknown[] = Array.isArray(json["array"]) ? json["array"] : [];
   const [element, shape, file, tensor] = parts;
   if (
@@ -209,36 +192,18 @@ function decodeArray(json: Readonly<Record<string, unknown>>, path: NodePath, ar
     !shape.every(isSize)
   ) return reject(json, path, "an array");
   if (!Number.isSafeInteger(file) || typeof tensor !== "string") return reject(json, path, "an array in a file");
-  const stored: Stored = { element, shape, file: file as number, tensor };
-  arrays.push(stored);
-  return { is: "array", stored, ...(isOwnName(tensor, path) ? {} : { name: tensor }) };
+  const held: Stored = { ...heldBytes(element, shape, noBytes), identity: {}, file: file as number, tensor };
+  arrays.push(held);
+  return { is: "array", held, ...(!isOwnName(tensor, path) && { name: tensor }) };
 }
 
-/**
- * A decoded tree with its arrays held.
- *
- * @param hold Holds one array.
- */
-export function mapArrays(hold: (stored: Stored) => Held): (node: StoredNode) => Node {
-  const map = (node: StoredNode): Node => {
-    if (typeof node !== "object" || node === null) return node;
-    if (isList(node)) return node.map(map);
-    switch (node.is) {
-      case "array":
-        return { is: "array", held: hold(node.stored), ...(node.name === undefined ? {} : { name: node.name }) };
-      case "record":
-        return { is: "record", entries: node.entries.map(([name, child]): Named => [name, map(child)]) };
-      case "kind":
-        return { is: "kind", kind: node.kind, state: map(node.state) };
-      case "aside":
-        return { is: "aside", state: map(node.state) };
-      case "shared":
-        return node;
-    }
-  };
-  return map;
-}
-
-function isList(node: StoredNode): node is readonly StoredNode[] {
-  return Array.isArray(node);
-}
+/** A tree with each array replaced by what `hold` gives for it. */
+export const mapArrays: (node: Node, hold: (held: Held) => Held) => Node = fold({
+  scalar: (value) => value,
+  list: (items, hold) => items.map((item) => mapArrays(item, hold)),
+  record: (entries, hold) => record(entries.map(([name, child]): Named => [name, mapArrays(child, hold)])),
+  array: (array, hold: (held: Held) => Held): Node => ({ ...array, held: hold(array.held) }),
+  kind: (kind, state, hold) => ({ is: "kind", kind, state: mapArrays(state, hold) }),
+  shared: (path) => ({ is: "shared", path }),
+  aside: (state, hold) => aside(mapArrays(state, hold)),
+});

@@ -7,10 +7,9 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { Either } from "fp-ts/lib/Either.js";
 import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
-import type { Problem } from "../errors/mod.ts";
+import { type Problem, toError } from "../errors/mod.ts";
 import { isPlainRecord } from "../validation/mod.ts";
 
 // --- types
@@ -35,12 +34,19 @@ export function formatAfter(steps: readonly Migration[]): string {
 }
 
 /** The error of a manifest as a whole. */
-export function manifestProblem(
-  expected: string,
-  found: string,
-  kind: "format" | "digest" = "format",
-): ManifestError {
+export function manifestProblem(expected: string, found: string, kind: "format" | "digest" = "format"): ManifestError {
   return { problems: [{ path: "snapshot.json", kind, expected, found }] };
+}
+
+/** The result of a function; or the {@link Problem} that it threw; or, for any other exception, that `expected` was not found. */
+export function catching<A>(expected: string, read: () => A): E.Either<ManifestError, A> {
+  return E.tryCatch(
+    read,
+    (cause) =>
+      isPlainRecord(cause)
+        ? { problems: [cause as unknown as Problem] }
+        : manifestProblem(expected, toError(cause).message),
+  );
 }
 
 function crc32Of(body: Uint8Array): string {
@@ -93,7 +99,7 @@ export function unseal(
   bytes: Uint8Array,
   steps: readonly Migration[],
   part: (body: string) => string = (body) => body,
-): Either<ManifestError, unknown> {
+): E.Either<ManifestError, unknown> {
   const newest = formatAfter(steps);
   const text = E.tryCatch(
     () => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes),
@@ -107,19 +113,15 @@ export function unseal(
   if (head === null || !text.right.endsWith("}\n")) {
     return E.left(manifestProblem(`a manifest of format ${newest}`, `${text.right.length} other characters`));
   }
-  const body = text.right.slice(head[0].length, -2);
-  const digest = crc32Of(Buffer.from(body));
+  // The head is ASCII, so that its characters are bytes.
+  const digest = crc32Of(bytes.subarray(head[0].length, -2));
   if (digest !== head[1]) return E.left(manifestProblem(`CRC-32 ${head[1]}`, digest, "digest"));
-  try {
-    const pending = steps.slice(Number(version) - 1);
-    const wanted = pending.length === 0 ? part(body) : body;
-    if (isTooDeep(wanted)) return E.left(manifestProblem(`values nested at most ${deepest} deep`, "deeper ones"));
-    const json: unknown = JSON.parse(wanted);
-    return E.right(pending.reduce((body, migrate) => migrate(body), json));
-  } catch (cause) {
-    if (isPlainRecord(cause)) return E.left({ problems: [cause as unknown as Problem] });
-    return E.left(
-      manifestProblem(`a body of format dogear/${version}`, cause instanceof Error ? cause.message : String(cause)),
-    );
-  }
+  const body = text.right.slice(head[0].length, -2);
+  const pending = steps.slice(Number(version) - 1);
+  const wanted = pending.length === 0 ? part(body) : body;
+  if (isTooDeep(wanted)) return E.left(manifestProblem(`values nested at most ${deepest} deep`, "deeper ones"));
+  return catching(
+    `a body of format dogear/${version}`,
+    () => pending.reduce((body, migrate) => migrate(body), JSON.parse(wanted) as unknown),
+  );
 }

@@ -7,40 +7,20 @@
  *
  * @module
  */
-export { beginRun, type CurrentRun, inTurn, recordSkipped, savesFinished, setCurrentRun } from "./current_run.ts";
-export {
-  candidates,
-  entriesOf,
-  entryOf,
-  forgetOthers,
-  isGone,
-  list,
-  type Listed,
-  readEntry,
-  rememberEntry,
-  trainingOf,
-} from "./entries.ts";
-export { encodeIndex } from "./file_plan.ts";
-export { inOrder } from "./in_order.ts";
-export { afterOf, type Continued, continueRun, type RunOptions } from "./lineage.ts";
-export { decodeSummary, type Environment, type FileEntry, type Manifest, type ManifestSummary } from "./manifest.ts";
-export type { Stored } from "./manifest_tree.ts";
-export {
-  type Kept,
-  type NotRemoved,
-  type Plan,
-  plan,
-  prune,
-  type PruneOptions,
-  type Reason,
-  type Removal,
-  retain,
-  unlisted,
-} from "./prune.ts";
-export { type Loaded, readCheckpoint, type ReadError, readManifest } from "./read.ts";
-export { encodeHeader, type TensorEntry, type TensorSpec } from "./safetensors.ts";
-export { notAFile, readHeader } from "./tensor_files.ts";
 export { modelFile, modelIndex, shardName, specOf } from "./tensor_names.ts";
-export { firstThatVerifies, verifyCheckpoint } from "./verify.ts";
+export { encodeIndex } from "./file_plan.ts";
+export { encodeHeader, type TensorEntry, type TensorSpec } from "./safetensors.ts";
+export type { Stored } from "./manifest_tree.ts";
+export { decodeSummary, type Environment, type FileEntry, type Manifest, type ManifestSummary } from "./manifest.ts";
 export { version } from "./version.ts";
 export { type Committed, writeCheckpoint } from "./write.ts";
+export { notAFile, readHeader } from "./tensor_files.ts";
+export { type Loaded, readCheckpoint, type ReadError, readManifest } from "./read.ts";
+export { firstThatVerifies, verifyCheckpoint } from "./verify.ts";
+export { inOrder } from "./in_order.ts";
+export { candidates, isGone, list, type Listed, readEntry } from "./entries.ts";
+export { entriesOf, entryOf, forgetOthers, rememberEntry, trainingOf } from "./entries.ts";
+export { beginRun, type CurrentRun, inTurn, recordSkipped, savesFinished, setCurrentRun } from "./current_run.ts";
+export { afterOf, type Continued, continueRun, type RunOptions } from "./lineage.ts";
+export { plan, prune, retain, unlisted } from "./prune.ts";
+export type { Kept, NotRemoved, Plan, PruneOptions, Reason, Removal } from "./prune.ts";

@@ -14,11 +14,11 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
+import * as RA from "fp-ts/lib/ReadonlyArray.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { forgetEntry, list, type Listed, readEntry } from "./entries.ts";
 import { checkStore, decisionOf, type Entry, type Progress, type Retention, type Store } from "../store/mod.ts";
-import type { Damaged, LoadError, StoreFailed } from "../errors/mod.ts";
+import type { LoadError, Problem, StoreFailed } from "../errors/mod.ts";
 import { aFunction, aName, checkOptionNames, demand, ifGiven, must, type OptionNames } from "../validation/mod.ts";
 import { verifyCheckpoint } from "./verify.ts";
 
@@ -89,41 +89,19 @@ const quoted = (names: Iterable<string>): string => [...names].map((name) => JSO
 
 /** A note on the metrics of a policy that a run does not have. */
 function unknownMetricNotes(unknown: readonly string[], entries: readonly Entry[]): readonly string[] {
+  const [first] = entries;
   // A single checkpoint is kept in any case, and its run may record the metric later.
-  if (unknown.length === 0 || entries.length < 2) return [];
+  if (unknown.length === 0 || first === undefined || entries.length < 2) return [];
   const names = new Set(
     entries.flatMap(({ metrics }) => Object.keys(metrics).filter((name) => !Number.isNaN(metrics[name]))),
   );
   const [what, which] = unknown.length === 1 ? ["the metric", "it"] : ["the metrics", "them"];
-  return [
-    `Expected a checkpoint of run ${entries[0]?.run} with a number for ${what} ${
-      quoted(unknown)
-    } of the retention policy, found none: ` +
-    `nothing was removed on the strength of ${which}. ` +
-    (names.size === 0
-      ? "No checkpoint of the run has a number for any metric"
-      : `The metrics of the run are: ${quoted(names)}`),
-  ];
-}
-
-/** Applies a policy to all entries of one run. */
-function applyPolicy(
-  policy: Retention.Retention,
-  entries: readonly Entry[],
-  now: number,
-): Pick<Plan, "keep" | "remove" | "notes"> {
-  const { remove, unknownMetrics = [] } = decisionOf(policy, entries, now);
-  const gone = new Set(remove);
-  const newest = entries.at(-1);
-  return {
-    notes: unknownMetricNotes(unknownMetrics, entries),
-    keep: entries.flatMap((entry): Kept[] => {
-      const { checkpoint } = entry;
-      if (!gone.has(checkpoint)) return [{ checkpoint, entry, why: "policy" }];
-      return entry === newest ? [{ checkpoint, entry, why: "newest" }] : [];
-    }),
-    remove: entries.filter((entry) => gone.has(entry.checkpoint) && entry !== newest),
-  };
+  const expected = `Expected a checkpoint of run ${first.run} with a number for ${what} ${quoted(unknown)}`;
+  const found = `found none: nothing was removed on the strength of ${which}`;
+  const others = names.size === 0
+    ? "No checkpoint of the run has a number for any metric"
+    : `The metrics of the run are: ${quoted(names)}`;
+  return [`${expected} of the retention policy, ${found}. ${others}`];
 }
 
 /** The newest of these entries whose checkpoint verifies. */
@@ -138,26 +116,30 @@ async function newestVerified(
   return undefined;
 }
 
-/** The plan for one run, which keeps its last checkpoint that verifies. */
+/** The plan for one run, which keeps its newest checkpoint, and one that verifies. */
 async function planRun(
   store: Store,
   policy: Retention.Retention,
   entries: readonly Entry[],
   onProgress: PruneOptions["onProgress"],
 ): Promise<Omit<Plan, "_tag">> {
-  const { keep, remove, notes } = applyPolicy(policy, entries, Date.now());
-  if (remove.length === 0) return { keep, remove, verified: [], notes };
-  const kept = await newestVerified(store, keep.flatMap(({ entry }) => entry ?? []), onProgress);
-  if (kept !== undefined) return { keep, remove, verified: [kept], notes };
+  const decision = decisionOf(policy, entries, Date.now());
+  const unwanted = new Set(decision.remove);
+  const newest = entries.at(-1);
+  const isUnwanted = (entry: Entry): boolean => unwanted.has(entry.checkpoint) && entry !== newest;
+  const { left: keep, right: remove } = RA.partition(isUnwanted)(entries);
+  const notes = unknownMetricNotes(decision.unknownMetrics ?? [], entries);
+  const kept = keep.map((entry) => keptEntry(entry, unwanted.has(entry.checkpoint) ? "newest" : "policy"));
+  if (remove.length === 0) return { keep: kept, remove, verified: [], notes };
+  const witness = await newestVerified(store, keep, onProgress);
+  if (witness !== undefined) return { keep: kept, remove, verified: [witness], notes };
   const spared = await newestVerified(store, remove, onProgress);
-  const stay = remove.filter((entry) => spared === undefined || entry === spared).map((entry): Kept => ({
-    checkpoint: entry.checkpoint,
-    entry,
-    why: spared === undefined ? "none verifies" : "verifies",
-  }));
-  return spared === undefined
-    ? { keep: [...keep, ...stay], remove: [], verified: [], notes }
-    : { keep: [...keep, ...stay], remove: remove.filter((entry) => entry !== spared), verified: [spared], notes };
+  if (spared === undefined) {
+    const all = remove.map((entry) => keptEntry(entry, "none verifies"));
+    return { keep: [...kept, ...all], remove: [], verified: [], notes };
+  }
+  const others = remove.filter((entry) => entry !== spared);
+  return { keep: [...kept, keptEntry(spared, "verifies")], remove: others, verified: [spared], notes };
 }
 
 /**
@@ -186,7 +168,7 @@ async function planRun(
 export function plan(
   store: Store,
   options: PruneOptions = {},
-): (policy: Retention.Retention) => TaskEither<LoadError, Plan> {
+): (policy: Retention.Retention) => TE.TaskEither<LoadError, Plan> {
   checkStore(store);
   checkOptionNames("plan", options, pruneNames);
   demand("run of plan", ifGiven(aName), options.run);
@@ -204,73 +186,58 @@ async function planListed(
   { entries, damaged }: Listed,
   { run: only, onProgress }: PruneOptions,
 ): Promise<Plan> {
-  const isOther = ({ run }: Entry): boolean => only !== undefined && run !== only;
-  const others = entries.filter(isOther).map((entry): Kept => ({ ...keptEntry(entry), why: "another run" }));
-  const unreadable = damaged.map(({ checkpoint }): Kept => ({ checkpoint, entry: null, why: "unreadable" }));
-  const runs = new Map<string, Entry[]>();
-  for (const entry of entries) if (!isOther(entry)) runs.set(entry.run, [...runs.get(entry.run) ?? [], entry]);
+  const { left: others, right: own } = RA.partition(({ run }: Entry) => only === undefined || run === only)(entries);
   const plans: Omit<Plan, "_tag">[] = [];
-  for (const own of runs.values()) plans.push(await planRun(store, policy, own, onProgress));
+  for (const run of new Set(own.map((entry) => entry.run))) {
+    plans.push(await planRun(store, policy, own.filter((entry) => entry.run === run), onProgress));
+  }
   const ascending = (a: Pick<Kept, "checkpoint">, b: Pick<Kept, "checkpoint">): number => a.checkpoint - b.checkpoint;
   return {
     _tag: "Plan",
-    keep: [...others, ...unreadable, ...plans.flatMap(({ keep }) => keep)].sort(ascending),
+    keep: [
+      ...others.map((entry) => keptEntry(entry, "another run")),
+      ...damaged.map(({ checkpoint }): Kept => ({ checkpoint, entry: null, why: "unreadable" })),
+      ...plans.flatMap(({ keep }) => keep),
+    ].sort(ascending),
     remove: plans.flatMap(({ remove }) => remove).sort(ascending),
     verified: plans.flatMap(({ verified }) => verified),
     notes: plans.flatMap(({ notes }) => notes),
   };
 }
 
-function keptEntry(entry: Entry): Omit<Kept, "why"> {
-  return { checkpoint: entry.checkpoint, entry };
+function keptEntry(entry: Entry, why: Reason): Kept {
+  return { checkpoint: entry.checkpoint, entry, why };
 }
 
 // --- combinators
-
-/** What the removal of one checkpoint did: removed it, found another checkpoint under its number, or failed. */
-type RemovalOutcome = "removed" | "another" | StoreFailed;
-
-/**
- * Removes a checkpoint if it is still the one that was judged. It may have been removed by hand, and its number used again.
- *
- * @returns The outcome; and as `left` the failure of a removal that removed the checkpoint but not all of its files.
- */
-async function removeJudged(
-  store: Store,
-  judged: Entry,
-): Promise<{ readonly outcome: RemovalOutcome; readonly left?: StoreFailed }> {
-  const { checkpoint } = judged;
-  forgetEntry(store, checkpoint);
-  const found = await readEntry(store, checkpoint)();
-  if (E.isLeft(found) && found.left._tag === "StoreFailed") return { outcome: found.left };
-  if (E.isLeft(found) || found.right.run !== judged.run || found.right.time !== judged.time) {
-    return { outcome: "another" };
-  }
-  const removed = await store.remove(checkpoint)();
-  if (E.isRight(removed)) return { outcome: "removed" };
-  const manifest = await store.manifest(checkpoint)();
-  return E.isLeft(manifest) && manifest.left._tag === "NoCheckpoint"
-    ? { outcome: "removed", left: removed.left }
-    : { outcome: removed.left };
-}
 
 /** Removes judged checkpoints one after the other, whether or not others can be removed. */
 async function removeEach(store: Store, entries: readonly Entry[]): Promise<Removal> {
   const removed: number[] = [];
   const notRemoved: NotRemoved[] = [];
   const notes: string[] = [];
-  for (const entry of entries) {
-    const { checkpoint } = entry;
-    const { outcome, left } = await removeJudged(store, entry);
-    if (outcome === "removed") removed.push(checkpoint);
-    else if (outcome !== "another") notRemoved.push({ checkpoint, reason: reasonOf(outcome) });
-    if (left !== undefined) {
-      notes.push(
-        `Checkpoint ${checkpoint} is removed, but not all of its files: ${reasonOf(left)}. A later save tries again`,
-      );
-    }
+  for (const { checkpoint, run, time } of entries) {
+    forgetEntry(store, checkpoint);
+    // The judged checkpoint may have been removed by hand, and its number used again.
+    const found = await readEntry(store, checkpoint)();
+    const isJudged = E.isRight(found) && found.right.run === run && found.right.time === time;
+    const result = isJudged ? await store.remove(checkpoint)() : found;
+    if (E.isLeft(result) && result.left._tag === "StoreFailed") {
+      const reason = reasonOf(result.left);
+      if (isJudged && await isMissing(store, checkpoint)) {
+        removed.push(checkpoint);
+        notes.push(
+          `Checkpoint ${checkpoint} is removed, but not all of its files: ${reason}. A later save tries again`,
+        );
+      } else notRemoved.push({ checkpoint, reason });
+    } else if (isJudged) removed.push(checkpoint);
   }
   return { removed, notRemoved, notes };
+}
+
+async function isMissing(store: Store, checkpoint: number): Promise<boolean> {
+  const manifest = await store.manifest(checkpoint)();
+  return E.isLeft(manifest) && manifest.left._tag === "NoCheckpoint";
 }
 
 function reasonOf({ operation, path, code, message }: StoreFailed): string {
@@ -300,7 +267,7 @@ function reasonOf({ operation, path, code, message }: StoreFailed): string {
 export function prune(
   store: Store,
   options: Pick<PruneOptions, "onProgress" | "onReport"> = {},
-): (plan: Plan) => TaskEither<LoadError, readonly number[]> {
+): (plan: Plan) => TE.TaskEither<LoadError, readonly number[]> {
   checkStore(store);
   checkOptionNames("prune", options, { onProgress: true, onReport: true });
   demand("onProgress of prune", ifGiven(aFunction), options.onProgress);
@@ -308,34 +275,27 @@ export function prune(
   return (made) => {
     demand("the plan of prune", must("one that plan made", (u) => Object(u)._tag === "Plan"), made);
     const { remove, verified } = made;
-    const witnesses = new Map(verified.map((entry) => [entry.run, entry]));
     const toRemove = new Set(remove.map(({ checkpoint }) => checkpoint));
-    for (const { run, checkpoint } of remove) {
-      const witness = witnesses.get(run);
-      if (witness === undefined || toRemove.has(witness.checkpoint)) {
-        throw new TypeError(
-          `Expected a plan that keeps a verified checkpoint of run ${run}, found one that removes checkpoint ${checkpoint} without it: make it with plan`,
-        );
-      }
+    const safe = new Set(verified.flatMap(({ run, checkpoint }) => toRemove.has(checkpoint) ? [] : run));
+    const unsafe = remove.find(({ run }) => !safe.has(run));
+    if (unsafe !== undefined) {
+      const found = `one that removes checkpoint ${unsafe.checkpoint} without it`;
+      throw new TypeError(
+        `Expected a plan that keeps a verified checkpoint of run ${unsafe.run}, found ${found}: make it with plan`,
+      );
     }
     return async () => {
       for (const { checkpoint, run } of verified) {
         const manifest = await verifyCheckpoint(store, checkpoint, options.onProgress)();
         if (E.isLeft(manifest)) return manifest;
-        if (manifest.right.run !== run) return E.left(anotherRun(checkpoint, run, manifest.right.run));
+        const found = manifest.right.run;
+        const problem: Problem = { path: "snapshot.json", kind: "value", expected: `run ${run}`, found };
+        if (found !== run) return E.left({ _tag: "Damaged", checkpoint, problems: [problem] });
       }
       const removal = await removeEach(store, remove);
       options.onReport?.(removal);
       return E.right(removal.removed);
     };
-  };
-}
-
-function anotherRun(checkpoint: number, expected: string, found: string): Damaged {
-  return {
-    _tag: "Damaged",
-    checkpoint,
-    problems: [{ path: "snapshot.json", kind: "value", expected: `run ${expected}`, found }],
   };
 }
 
@@ -367,12 +327,9 @@ export async function retain(
     return { ...nothing, notes: [`Retention removed nothing: the policy threw ${name}: ${message}`] };
   }
   const { remove, unknownMetrics = [] } = decision.right;
-  const unwanted = new Set(remove);
   // Another process may have saved a newer checkpoint of the run.
   const kept = new Set([newest, entries.at(-1)?.checkpoint]);
-  const removal = await removeEach(
-    store,
-    entries.filter(({ checkpoint }) => unwanted.has(checkpoint) && !kept.has(checkpoint)),
-  );
+  const unwanted = new Set(remove.filter((checkpoint) => !kept.has(checkpoint)));
+  const removal = await removeEach(store, entries.filter(({ checkpoint }) => unwanted.has(checkpoint)));
   return { ...removal, notes: [...unknownMetricNotes(unknownMetrics, entries), ...removal.notes] };
 }

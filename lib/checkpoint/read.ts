@@ -6,17 +6,9 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type Encoded, type Held, heldBytes } from "../state/mod.ts";
-import {
-  type Damaged,
-  guarded,
-  type Mismatch,
-  type NewerFormat,
-  type NoCheckpoint,
-  type Problem,
-  type StoreFailed,
-} from "../errors/mod.ts";
+import { guarded, type Mismatch, type Problem } from "../errors/mod.ts";
+import type { Damaged, NewerFormat, NoCheckpoint, StoreFailed } from "../errors/mod.ts";
 import type { ManifestError } from "./migrations.ts";
 import { decodeManifest, format, type Manifest } from "./manifest.ts";
 import type { Stored } from "./manifest_tree.ts";
@@ -42,7 +34,7 @@ export type ReadError = StoreFailed | NoCheckpoint | NewerFormat | Damaged;
  * @param store The store.
  * @param checkpoint The number of the checkpoint.
  */
-export function readManifest(store: Store, checkpoint: number): TaskEither<ReadError, Manifest> {
+export function readManifest(store: Store, checkpoint: number): TE.TaskEither<ReadError, Manifest> {
   return decodeManifestOf(store, checkpoint, decodeManifest);
 }
 
@@ -57,32 +49,23 @@ export function decodeManifestOf<A>(
   store: Store,
   checkpoint: number,
   decode: (bytes: Uint8Array) => E.Either<ManifestError, A>,
-): TaskEither<ReadError, A> {
+): TE.TaskEither<ReadError, A> {
   const location = store.locationOf(checkpoint);
-  const damaged = (problems: readonly Problem[]): Damaged => ({ _tag: "Damaged", checkpoint, problems });
+  const damaged = (problems: readonly Problem[]): ReadError => ({ _tag: "Damaged", checkpoint, problems });
   const missing: Problem = { path: manifestName, kind: "missing", expected: "the manifest", found: "none" };
-  return guarded(
-    "read",
-    location,
-    pipe(
-      () => store.manifest(checkpoint)(),
-      TE.mapLeft((error): ReadError =>
-        error._tag === "StoreFailed" && notAFile.includes(error.code) ? damaged([missing]) : error
-      ),
-      TE.flatMapEither((bytes): E.Either<ReadError, A> => {
-        const long = tooLong("read", `${location}/${manifestName}`, bytes.byteLength);
-        if (long !== undefined) return E.left(long);
-        return pipe(
-          decode(bytes),
-          E.mapLeft((error) =>
-            "newer" in error
-              ? { _tag: "NewerFormat", checkpoint, found: error.newer, supported: format }
-              : damaged(error.problems)
-          ),
-        );
-      }),
-    ),
+  const notDecoded = (error: ManifestError): ReadError =>
+    "newer" in error
+      ? { _tag: "NewerFormat", checkpoint, found: error.newer, supported: format }
+      : damaged(error.problems);
+  const read = pipe(
+    () => store.manifest(checkpoint)(),
+    TE.mapLeft((error) => error._tag === "StoreFailed" && notAFile.includes(error.code) ? damaged([missing]) : error),
+    TE.flatMapEither((bytes): E.Either<ReadError, A> => {
+      const long = tooLong("read", `${location}/${manifestName}`, bytes.byteLength);
+      return long === undefined ? pipe(decode(bytes), E.mapLeft(notDecoded)) : E.left(long);
+    }),
   );
+  return guarded("read", location, read);
 }
 
 /**
@@ -102,12 +85,12 @@ export function readCheckpoint(
   onProgress: (progress: Progress) => void = () => {},
   foresee: (encoded: Encoded) => Mismatch | undefined = () => undefined,
   memoryLimit: number = Infinity,
-): TaskEither<ReadError | Mismatch, Loaded> {
+): TE.TaskEither<ReadError | Mismatch, Loaded> {
   const all = { files: () => true, wanted: () => true, memoryLimit };
   return guarded<ReadError | Mismatch, Loaded>("read", store.locationOf(checkpoint), async () => {
     const manifest = await readManifest(store, checkpoint)();
     if (E.isLeft(manifest)) return manifest;
-    const mismatch = foresee(manifest.right.state(unread));
+    const mismatch = foresee(manifest.right.state((stored) => stored));
     if (mismatch !== undefined) return E.left(mismatch);
     const read = await readFiles(store, checkpoint, manifest.right, all, onProgress)();
     if (E.isLeft(read)) return read;
@@ -115,9 +98,4 @@ export function readCheckpoint(
       heldBytes(stored.element, stored.shape, read.right(stored) ?? new Uint8Array());
     return E.right({ manifest: manifest.right, encoded: manifest.right.state(hold) });
   });
-}
-
-/** An array whose bytes are not read yet. */
-function unread({ element, shape }: Stored): Held {
-  return { ...heldBytes(element, shape, new Uint8Array()), identity: {} };
 }

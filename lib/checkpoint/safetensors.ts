@@ -13,45 +13,24 @@
 
 import * as E from "fp-ts/lib/Either.js";
 import type { Problem, ProblemKind } from "../errors/mod.ts";
-import {
-  accept,
-  endWithProblem,
-  type JsonScan,
-  scanItems,
-  scanMembers,
-  type Scanned,
-  scanString,
-  scanWhole,
-  skipSpace,
-  skipValue,
-} from "./json_scanner.ts";
+import * as json from "./json_scanner.ts";
+import type { JsonScan, Scanned } from "./json_scanner.ts";
 
 // --- types
 
+/** The dtypes by the bits of one element. The reference writer sorts by this order: the last dtype comes first in a file. */
+const dtypesByBits = [
+  [8, ["BOOL"]],
+  [4, ["F4"]],
+  [6, ["F6_E2M3", "F6_E3M2"]],
+  [8, ["U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"]],
+  [16, ["I16", "U16", "F16", "BF16"]],
+  [32, ["I32", "U32", "F32"]],
+  [64, ["C64", "F64", "I64", "U64"]],
+] as const;
+
 /** The element types of the format. */
-export type Dtype =
-  | "BOOL"
-  | "F4"
-  | "F6_E2M3"
-  | "F6_E3M2"
-  | "U8"
-  | "I8"
-  | "F8_E5M2"
-  | "F8_E4M3"
-  | "F8_E8M0"
-  | "F8_E4M3FNUZ"
-  | "F8_E5M2FNUZ"
-  | "I16"
-  | "U16"
-  | "F16"
-  | "BF16"
-  | "I32"
-  | "U32"
-  | "F32"
-  | "C64"
-  | "F64"
-  | "I64"
-  | "U64";
+export type Dtype = (typeof dtypesByBits)[number][1][number];
 
 /** A tensor to write. */
 export interface TensorSpec {
@@ -88,32 +67,7 @@ export interface EncodedHeader {
   readonly order: readonly number[];
 }
 
-/** Bits of one element. The reference writer sorts by this order: the last dtype comes first in a file. */
-const dtypes: readonly (readonly [Dtype, number])[] = [
-  ["BOOL", 8],
-  ["F4", 4],
-  ["F6_E2M3", 6],
-  ["F6_E3M2", 6],
-  ["U8", 8],
-  ["I8", 8],
-  ["F8_E5M2", 8],
-  ["F8_E4M3", 8],
-  ["F8_E8M0", 8],
-  ["F8_E4M3FNUZ", 8],
-  ["F8_E5M2FNUZ", 8],
-  ["I16", 16],
-  ["U16", 16],
-  ["F16", 16],
-  ["BF16", 16],
-  ["I32", 32],
-  ["U32", 32],
-  ["F32", 32],
-  ["C64", 64],
-  ["F64", 64],
-  ["I64", 64],
-  ["U64", 64],
-];
-
+const dtypes = dtypesByBits.flatMap(([bits, names]) => names.map((dtype) => [dtype, bits] as const));
 const bitsOf: ReadonlyMap<string, number> = new Map(dtypes);
 const rankOf: ReadonlyMap<string, number> = new Map(dtypes.map(([dtype], rank) => [dtype, rank]));
 
@@ -128,9 +82,7 @@ function isDtype(name: string): name is Dtype {
 }
 
 /** The bytes of a tensor; the left is what is wrong with its size. */
-function tensorBytes(
-  { dtype, shape }: { readonly dtype: Dtype; readonly shape: readonly number[] },
-): E.Either<string, number> {
+function tensorBytes({ dtype, shape }: TensorSpec): E.Either<string, number> {
   let bits = 1;
   // The reference multiplies in this order, the dtype last: a zero prevents only an overflow after it.
   for (const factor of [...shape, bitsOf.get(dtype) ?? 0]) {
@@ -197,9 +149,8 @@ function checkedSize(spec: TensorSpec): number {
     throw new TypeError(`Expected a safetensors dtype for ${where}, found ${String(spec.dtype)}: convert it`);
   }
   if (!spec.shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
-    throw new TypeError(
-      `Expected whole sizes from 0 for ${where}, found shape [${spec.shape.join(", ")}]: correct them`,
-    );
+    const found = `shape [${spec.shape.join(", ")}]`;
+    throw new TypeError(`Expected whole sizes from 0 for ${where}, found ${found}: correct them`);
   }
   const size = tensorBytes(spec);
   if (E.isLeft(size)) {
@@ -229,22 +180,21 @@ export function encodeHeader(
   let end = 0;
   const order = fileOrder(tensors);
   const entries = order.map((i) => {
-    const spec = tensors[i]!;
+    const { name, dtype, shape } = tensors[i]!;
     const begin = end;
-    end += checkedSize(spec);
-    return { name: spec.name, dtype: spec.dtype, shape: spec.shape, begin, end };
+    end += checkedSize({ name, dtype, shape });
+    return { name, dtype, shape, begin, end };
   });
-  const pairs = metadata.map(([key, value]) => [key, value] as const).sort(([a], [b]) => compareUtf8(a, b));
-  const members = entries.map((tensor) =>
-    `${quote(tensor.name, "a tensor name")}:{"dtype":"${tensor.dtype}","shape":[${tensor.shape.join(",")}],` +
-    `"data_offsets":[${tensor.begin},${tensor.end}]}`
+  const pairs = metadata.toSorted(([a], [b]) => compareUtf8(a, b));
+  const members = entries.map(({ name, dtype, shape, begin, end }) =>
+    `${quote(name, "a tensor name")}:{"dtype":"${dtype}","shape":[${shape}],"data_offsets":[${begin},${end}]}`
   );
   if (pairs.length > 0) {
     const texts = pairs.map(([key, value]) => `${quote(key, "a metadata key")}:${quote(value, "a metadata value")}`);
     members.unshift(`"${metadataKey}":{${texts.join(",")}}`);
   }
-  const json = new TextEncoder().encode(`{${members.join(",")}}`);
-  const length = Math.ceil(json.length / lengthBytes) * lengthBytes;
+  const text = new TextEncoder().encode(`{${members.join(",")}}`);
+  const length = Math.ceil(text.length / lengthBytes) * lengthBytes;
   if (length > longestHeader) {
     throw new TypeError(
       `Expected a header of at most ${longestHeader} bytes, found ${length}: split the tensors over more files`,
@@ -252,29 +202,23 @@ export function encodeHeader(
   }
   const bytes = new Uint8Array(lengthBytes + length).fill(0x20);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(length), true);
-  bytes.set(json, lengthBytes);
-  return {
-    bytes,
-    order,
-    header: {
-      metadata: pairs.length > 0 ? pairs : null,
-      tensors: entries,
-      dataStart: bytes.length,
-      bytes: bytes.length + end,
-    },
-  };
+  bytes.set(text, lengthBytes);
+  const written = pairs.length > 0 ? pairs : null;
+  const header = { metadata: written, tensors: entries, dataStart: bytes.length, bytes: bytes.length + end };
+  return { bytes, order, header };
 }
 
 // --- restore
 
-function headerProblem(path: string, kind: ProblemKind, expected: string, found: string): Problem {
-  return { path, kind, expected, found };
+/** The one problem of a file whose first bytes are wrong. */
+function wrongStart(expected: string, found: string): E.Either<readonly Problem[], never> {
+  return E.left([{ path: "byte 0", kind: "length", expected, found }]);
 }
 
 function scanSizes(scan: JsonScan): number[] | undefined {
   const sizes: number[] = [];
-  const read = scanItems(scan, 3, () => {
-    const size = scanWhole(scan);
+  const read = json.scanItems(scan, 3, () => {
+    const size = json.scanWhole(scan);
     if (size !== undefined) sizes.push(size);
     return size !== undefined;
   });
@@ -286,39 +230,38 @@ function scanTensor(scan: JsonScan, name: string, tensors: TensorEntry[]): Scann
   let dtype: string | undefined;
   let shape: readonly number[] | undefined;
   let offsets: readonly number[] | undefined;
-  const read = scanMembers(scan, 2, (field) => {
+  const add = (kind: ProblemKind, expected: string, found: string): void =>
+    void scan.problems.push({ path: name, kind, expected, found });
+  const read = json.scanMembers(scan, 2, (field) => {
     switch (field) {
       case "dtype":
-        return (dtype = scanString(scan)) !== undefined;
+        return (dtype = json.scanString(scan)) !== undefined;
       case "shape":
         return (shape = scanSizes(scan)) !== undefined;
       case "data_offsets":
         return (offsets = scanSizes(scan)) !== undefined;
       default:
-        return skipValue(scan, 3);
+        return json.skipValue(scan, 3);
     }
   });
   if (!read) return false;
   if (dtype === undefined || shape === undefined || offsets === undefined) {
     const fields = Object.entries({ dtype, shape, data_offsets: offsets });
-    const missing = fields.filter(([, value]) => value === undefined).map(([field]) => field);
-    scan.problems.push(headerProblem(name, "missing", "dtype, shape and data_offsets", `no ${missing.join(", no ")}`));
+    const missing = fields.flatMap(([field, value]) => value === undefined ? `no ${field}` : []);
+    add("missing", "dtype, shape and data_offsets", missing.join(", "));
     return true;
   }
   const [begin, end, ...more] = offsets;
-  if (!isDtype(dtype)) {
-    scan.problems.push(headerProblem(name, "dtype", "a dtype of safetensors", JSON.stringify(dtype)));
-  } else if (begin === undefined || end === undefined || more.length > 0) {
-    scan.problems.push(headerProblem(name, "format", "two data_offsets", `${offsets.length}`));
-  } else {
-    tensors.push({ name, dtype, shape, begin, end });
-  }
+  if (!isDtype(dtype)) add("dtype", "a dtype of safetensors", JSON.stringify(dtype));
+  else if (begin === undefined || end === undefined || more.length > 0) {
+    add("format", "two data_offsets", `${offsets.length}`);
+  } else tensors.push({ name, dtype, shape, begin, end });
   return true;
 }
 
 function scanMetadata(scan: JsonScan, pairs: (readonly [string, string])[]): Scanned {
-  return scanMembers(scan, 2, (key) => {
-    const value = scanString(scan);
+  return json.scanMembers(scan, 2, (key) => {
+    const value = json.scanString(scan);
     if (value !== undefined) pairs.push([key, value]);
     return value !== undefined;
   });
@@ -328,21 +271,19 @@ function scanMetadata(scan: JsonScan, pairs: (readonly [string, string])[]): Sca
 function offsetProblems(tensors: readonly TensorEntry[], dataBytes: number): readonly Problem[] {
   const problems: Problem[] = [];
   let covered = 0;
-  for (const { name, dtype, shape, begin, end } of tensors) {
-    if (begin !== covered) {
-      problems.push(headerProblem(name, "format", `data from byte ${covered}`, `data from byte ${begin}`));
-    }
-    const size = tensorBytes({ dtype, shape });
-    const found = `data_offsets [${begin}, ${end}]`;
-    if (E.isLeft(size)) problems.push(headerProblem(name, "shape", "whole bytes below 2^50", size.left));
+  const add = (path: string, kind: ProblemKind, expected: string, found: string): void =>
+    void problems.push({ path, kind, expected, found });
+  for (const tensor of tensors) {
+    const { name, shape, begin, end } = tensor;
+    if (begin !== covered) add(name, "format", `data from byte ${covered}`, `data from byte ${begin}`);
+    const size = tensorBytes(tensor);
+    if (E.isLeft(size)) add(name, "shape", "whole bytes below 2^50", size.left);
     else if (end - begin !== size.right) {
-      problems.push(headerProblem(name, "length", `${size.right} bytes for [${shape.join(", ")}]`, found));
+      add(name, "length", `${size.right} bytes for [${shape.join(", ")}]`, `data_offsets [${begin}, ${end}]`);
     }
     covered = end;
   }
-  if (covered !== dataBytes) {
-    problems.push(headerProblem("", "length", `${covered} bytes of data`, `${dataBytes} bytes of data`));
-  }
+  if (covered !== dataBytes) add("", "length", `${covered} bytes of data`, `${dataBytes} bytes of data`);
   return problems;
 }
 
@@ -358,17 +299,13 @@ export function headerLength(start: Uint8Array, fileBytes: number): E.Either<rea
   if (start.length < Math.min(lengthBytes, fileBytes)) {
     throw new TypeError(`Expected the first ${lengthBytes} bytes of the file, found ${start.length}: read that many`);
   }
-  if (fileBytes < lengthBytes) {
-    return E.left([headerProblem("byte 0", "length", "8 bytes of header length", `a file of ${fileBytes}`)]);
-  }
+  if (fileBytes < lengthBytes) return wrongStart("8 bytes of header length", `a file of ${fileBytes}`);
   const length = new DataView(start.buffer, start.byteOffset, lengthBytes).getBigUint64(0, true);
-  if (length > longestHeader) {
-    return E.left([headerProblem("byte 0", "length", `a header of at most ${longestHeader} bytes`, `${length} bytes`)]);
-  }
+  if (length > longestHeader) return wrongStart(`a header of at most ${longestHeader} bytes`, `${length} bytes`);
   const dataStart = lengthBytes + Number(length);
   return dataStart <= fileBytes
     ? E.right(dataStart)
-    : E.left([headerProblem("byte 0", "length", `a file of at least ${dataStart} bytes`, `${fileBytes} bytes`)]);
+    : wrongStart(`a file of at least ${dataStart} bytes`, `${fileBytes} bytes`);
 }
 
 /**
@@ -391,19 +328,21 @@ export function decodeHeader(prefix: Uint8Array, fileBytes: number): E.Either<re
   }
   const text = E.tryCatch(
     () => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(prefix.subarray(lengthBytes, dataStart)),
-    () => [headerProblem(`byte ${lengthBytes}`, "format", "a header in UTF-8", "bytes that are not")],
+    (): readonly Problem[] => [
+      { path: `byte ${lengthBytes}`, kind: "format", expected: "a header in UTF-8", found: "bytes that are not" },
+    ],
   );
   if (E.isLeft(text)) return text;
   const scan: JsonScan = { text: text.right, origin: lengthBytes, at: 0, problems: [] };
   const tensors: TensorEntry[] = [];
   let metadata: (readonly [string, string])[] | null = null;
-  skipSpace(scan);
-  const read = scanMembers(scan, 1, (name) => {
+  json.skipSpace(scan);
+  const read = json.scanMembers(scan, 1, (name) => {
     if (name !== metadataKey) return scanTensor(scan, name, tensors);
-    return accept(scan, "null") || scanMetadata(scan, metadata = []);
+    return json.accept(scan, "null") || scanMetadata(scan, metadata = []);
   });
-  skipSpace(scan);
-  if (read && scan.at < scan.text.length) endWithProblem(scan, "the end of the header");
+  json.skipSpace(scan);
+  if (read && scan.at < scan.text.length) json.endWithProblem(scan, "the end of the header");
   tensors.sort((a, b) => a.begin - b.begin || a.end - b.end);
   const problems = scan.problems.length > 0 ? scan.problems : offsetProblems(tensors, fileBytes - dataStart);
   return problems.length > 0 ? E.left(problems) : E.right({ metadata, tensors, dataStart, bytes: fileBytes });

@@ -7,7 +7,8 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import type { Damaged, Problem, StoreFailed } from "../errors/mod.ts";
 import type { FileEntry, Manifest } from "./manifest.ts";
 import type { Stored } from "./manifest_tree.ts";
@@ -18,11 +19,8 @@ import { elementBytes, fits, sizeOf } from "../state/mod.ts";
 
 // --- types
 
-/** The content of a file: the length of each tensor, and the bytes of those that were wanted. */
-interface FileContent {
-  readonly lengths: ReadonlyMap<string, number>;
-  readonly bytes: ReadonlyMap<string, Uint8Array>;
-}
+/** The tensors of a file: the length of each, and the bytes of those that were wanted. */
+type FileContent = ReadonlyMap<string, readonly [length: number, bytes: Uint8Array | undefined]>;
 
 /** Which files are read, and which tensors' bytes are returned. */
 export interface Extent {
@@ -38,11 +36,24 @@ export type TensorBytes = (stored: Stored) => Uint8Array | undefined;
 /** An error of a file: the store's failure, or every problem of the file. */
 type FileError = StoreFailed | readonly Problem[];
 
-/** A read of a file: the view to fill, and its position in the file. */
-interface ViewRead {
-  readonly view: Uint8Array;
-  readonly position: number;
+/** The bytes of a file, as they are read. */
+interface DigestCheck {
+  readonly update: (view: Uint8Array) => void;
+  readonly finish: () => E.Either<readonly Problem[], void>;
 }
+
+/** An open file that is read. */
+interface FileInProgress {
+  readonly part: OpenPart;
+  readonly entry: FileEntry;
+  readonly digest: DigestCheck;
+}
+
+/** The tensors of a file that the manifest names. */
+type TensorsByName = ReadonlyMap<string, Stored>;
+
+/** A read of a file: the view to fill, and its position in the file. */
+type ViewRead = readonly [view: Uint8Array, position: number];
 
 const mebi = 2 ** 20;
 const [viewBytes, segmentBytes] = [8 * mebi, 1024 * mebi];
@@ -54,20 +65,16 @@ export const notAFile: readonly string[] = ["ENOENT", "ENOTDIR", "EISDIR", "EINV
 
 // --- checks
 
+function missing(path: string, expected: string, found: string): Problem {
+  return { path, kind: "missing", expected, found };
+}
+
 /** The differences between the tensors of a file and those that the manifest names. */
-function tensorProblems(
-  file: string,
-  { tensors }: Header,
-  expected: ReadonlyMap<string, Stored>,
-): readonly Problem[] {
+function tensorProblems(file: string, { tensors }: Header, expected: TensorsByName): readonly Problem[] {
   const found = new Set(tensors.map(({ name }) => name));
-  const missing = [...expected.keys()].filter((name) => !found.has(name)).map((name): Problem => ({
-    path: `${file}/${name}`,
-    kind: "missing",
-    expected: "a tensor that the manifest names",
-    found: "none in the file",
-  }));
-  return missing.concat(tensors.flatMap(({ name, dtype, shape, begin, end }): Problem[] => {
+  const absent = [...expected.keys()].filter((name) => !found.has(name))
+    .map((name) => missing(`${file}/${name}`, "a tensor that the manifest names", "none in the file"));
+  return absent.concat(tensors.flatMap(({ name, dtype, shape, begin, end }): Problem[] => {
     const stored = expected.get(name);
     const path = `${file}/${name}`;
     if (stored === undefined) {
@@ -79,30 +86,29 @@ function tensorProblems(
   }));
 }
 
-function lengthProblems(part: OpenPart, { name, bytes }: FileEntry): readonly Problem[] {
-  return part.bytes === bytes
-    ? []
-    : [{ path: name, kind: "length", expected: `${bytes} bytes`, found: `${part.bytes}` }];
+/** Succeeds if there are no problems. */
+function noneOf(problems: readonly Problem[]): E.Either<readonly Problem[], void> {
+  return problems.length === 0 ? E.right(undefined) : E.left(problems);
+}
+
+function checkLength(part: OpenPart, { name, bytes }: FileEntry): E.Either<readonly Problem[], void> {
+  const found = `${part.bytes}`;
+  return noneOf(part.bytes === bytes ? [] : [{ path: name, kind: "length", expected: `${bytes} bytes`, found }]);
 }
 
 /** Counts and digests a file's bytes, and compares the digests with the manifest's in the end. */
-function digestCheck({ name, crc32, sha256 }: FileEntry, advance: (bytes: number) => void): {
-  readonly update: (view: Uint8Array) => void;
-  readonly problems: () => readonly Problem[];
-} {
+function digestCheck({ name: path, crc32, sha256 }: FileEntry, advance: (bytes: number) => void): DigestCheck {
   const digest = digester(sha256 === undefined ? "crc32" : "sha256");
-  const differs = (algorithm: string, expected: string | undefined, found: string | undefined): Problem[] =>
-    expected === found
-      ? []
-      : [{ path: name, kind: "digest", expected: `${algorithm} ${expected}`, found: String(found) }];
+  const differs = (algorithm: string, expected = "", found = ""): Problem[] =>
+    expected === found ? [] : [{ path, kind: "digest", expected: `${algorithm} ${expected}`, found }];
   return {
     update: (view) => {
       digest.update(view);
       advance(view.byteLength);
     },
-    problems: () => {
+    finish: () => {
       const found = digest.result();
-      return [...differs("CRC-32", crc32, found.crc32), ...differs("SHA-256", sha256, found.sha256)];
+      return noneOf([...differs("CRC-32", crc32, found.crc32), ...differs("SHA-256", sha256, found.sha256)]);
     },
   };
 }
@@ -110,12 +116,11 @@ function digestCheck({ name, crc32, sha256 }: FileEntry, advance: (bytes: number
 /** A store that asks for SHA-256 accepts no CRC-32 alone, which is no proof against a deliberate change. */
 function missingSha256(store: Store, files: readonly FileEntry[]): readonly Problem[] {
   if (store.digest !== "sha256") return [];
-  return files.filter(({ sha256 }) => sha256 === undefined).map(({ name }): Problem => ({
-    path: name,
-    kind: "digest",
-    expected: 'a SHA-256 digest, for the store was made with { digest: "sha256" }',
-    found: "CRC-32 alone; to load what was saved without one, make the store without that option",
-  }));
+  const expected = 'a SHA-256 digest, for the store was made with { digest: "sha256" }';
+  const found = "CRC-32 alone; to load what was saved without one, make the store without that option";
+  return files.flatMap(({ name, sha256 }) =>
+    sha256 === undefined ? { path: name, kind: "digest", expected, found } : []
+  );
 }
 
 /** A failure if the memory cannot hold so many bytes of tensors. */
@@ -125,14 +130,18 @@ function checkMemory(location: string, bytes: number, limit: number): E.Either<S
   return E.left(storeFailed("read", location, "ENOMEM", message));
 }
 
+function bytesOf({ element, shape }: Stored): number {
+  return sizeOf(shape) * elementBytes(element);
+}
+
 /** Problems of tensors whose bytes cannot be an array of the manifest's element and shape. */
 function arrayProblems(arrays: readonly Stored[], contents: readonly (FileContent | undefined)[]): readonly Problem[] {
-  return arrays.flatMap(({ element, shape, file, tensor }): Problem[] => {
+  return arrays.flatMap((stored): Problem[] => {
+    const { element, shape, file, tensor } = stored;
     const content = contents[file];
     if (content === undefined) return [];
-    const bytes = content.bytes.get(tensor);
-    const length = content.lengths.get(tensor) ?? 0;
-    if (bytes === undefined ? length === sizeOf(shape) * elementBytes(element) : fits(element, shape, bytes)) return [];
+    const [length, bytes] = content.get(tensor) ?? [0, undefined];
+    if (bytes === undefined ? length === bytesOf(stored) : fits(element, shape, bytes)) return [];
     return [{ path: tensor, kind: "length", expected: `${element} [${shape}]`, found: `${length} bytes` }];
   });
 }
@@ -152,21 +161,23 @@ export async function readHeader(
   entry: FileEntry,
   check: (view: Uint8Array) => void = () => {},
 ): Promise<E.Either<FileError, Header>> {
-  const wrongLength = lengthProblems(part, entry);
-  if (wrongLength.length > 0) return E.left(wrongLength);
   const inFile = E.mapLeft((problems: readonly Problem[]) =>
     problems.map((p) => ({ ...p, path: `${entry.name}/${p.path}` }))
   );
-  const start = new Uint8Array(Math.min(8, entry.bytes));
-  const begun = await part.read(start, 0)();
-  if (E.isLeft(begun)) return begun;
-  const length = inFile(headerLength(start, entry.bytes));
-  if (E.isLeft(length)) return length;
-  const bytes = new Uint8Array(length.right);
-  const read = await part.read(bytes, 0)();
-  if (E.isLeft(read)) return read;
-  check(bytes);
-  return inFile(decodeHeader(bytes, entry.bytes));
+  return await pipe(
+    TE.fromEither<FileError, void>(checkLength(part, entry)),
+    TE.flatMap(() => readStart(part, Math.min(8, entry.bytes))),
+    TE.flatMapEither((start) => inFile(headerLength(start, entry.bytes))),
+    TE.flatMap((length) => readStart(part, length)),
+    TE.tapIO((bytes) => () => check(bytes)),
+    TE.flatMapEither((bytes) => inFile(decodeHeader(bytes, entry.bytes))),
+  )();
+}
+
+/** The first bytes of a file. */
+function readStart(part: OpenPart, length: number): TE.TaskEither<FileError, Uint8Array> {
+  const bytes = new Uint8Array(length);
+  return pipe(part.read(bytes, 0), TE.map(() => bytes));
 }
 
 /** Groups neighbouring tensors that share a buffer; the tensors of a group are all wanted or all not. */
@@ -208,7 +219,7 @@ function* viewReads(
     const buffer = isWanted(first) ? new Uint8Array(to - from) : undefined;
     for (let at = 0; at < to - from; at += viewBytes) {
       const into = buffer?.subarray(at) ?? scratch[turn++ % scratch.length]!;
-      yield { view: into.subarray(0, Math.min(viewBytes, to - from - at)), position: dataStart + from + at };
+      yield [into.subarray(0, Math.min(viewBytes, to - from - at)), dataStart + from + at];
     }
     if (buffer === undefined) continue;
     for (const { name, begin, end } of segment) bytes.set(name, buffer.subarray(begin - from, end - from));
@@ -221,73 +232,61 @@ async function readInOrder(
   reads: Iterable<ViewRead>,
   check: (view: Uint8Array) => void,
 ): Promise<E.Either<StoreFailed, void>> {
-  const inProgress: { readonly view: Uint8Array; readonly read: Promise<E.Either<StoreFailed, void>> }[] = [];
+  const inProgress: Promise<E.Either<StoreFailed, Uint8Array>>[] = [];
   const finish = async (most: number): Promise<E.Either<StoreFailed, void>> => {
     while (inProgress.length > most) {
-      const { view, read } = inProgress.shift()!;
-      const done = await read;
-      if (E.isLeft(done)) return done;
-      check(view);
+      const view = await inProgress.shift()!;
+      if (E.isLeft(view)) return view;
+      check(view.right);
     }
     return E.right(undefined);
   };
   try {
-    for (const { view, position } of reads) {
-      inProgress.push({ view, read: part.read(view, position)() });
+    for (const [view, position] of reads) {
+      inProgress.push(pipe(part.read(view, position), TE.map(() => view))());
       const finished = await finish(concurrentReads);
       if (E.isLeft(finished)) return finished;
     }
     return await finish(0);
   } finally {
     // The caller closes the file.
-    await Promise.all(inProgress.map(({ read }) => read));
+    await Promise.all(inProgress);
   }
 }
 
 /** Reads a file of tensors. */
-async function readTensorFile(
-  part: OpenPart,
-  entry: FileEntry,
-  expected: ReadonlyMap<string, Stored>,
+function readTensorFile(
+  { part, entry, digest }: FileInProgress,
+  expected: TensorsByName,
   { wanted, memoryLimit }: Extent,
-  advance: (bytes: number) => void,
-): Promise<E.Either<FileError, FileContent>> {
-  const digest = digestCheck(entry, advance);
-  const header = await readHeader(part, entry, digest.update);
-  if (E.isLeft(header)) return header;
-  const { tensors } = header.right;
-  const problems = tensorProblems(entry.name, header.right, expected);
-  if (problems.length > 0) return E.left(problems);
+): TE.TaskEither<FileError, FileContent> {
   const isWanted = ({ name }: TensorEntry): boolean => {
     const stored = expected.get(name);
     return stored !== undefined && wanted(stored);
   };
-  const wantedBytes = tensors.filter(isWanted).reduce((sum, { begin, end }) => sum + end - begin, 0);
-  const memory = checkMemory(entry.name, wantedBytes, memoryLimit);
-  if (E.isLeft(memory)) return memory;
   const bytes = new Map<string, Uint8Array>();
-  const read = await readInOrder(part, viewReads(header.right, isWanted, bytes), digest.update);
-  if (E.isLeft(read)) return read;
-  const wrong = digest.problems();
-  if (wrong.length > 0) return E.left(wrong);
-  return E.right({ lengths: new Map(tensors.map(({ name, begin, end }) => [name, end - begin])), bytes });
+  return pipe(
+    () => readHeader(part, entry, digest.update),
+    TE.tap((header) => TE.fromEither(noneOf(tensorProblems(entry.name, header, expected)))),
+    TE.tap(({ tensors }): TE.TaskEither<FileError, void> => {
+      const wantedBytes = tensors.filter(isWanted).reduce((sum, { begin, end }) => sum + end - begin, 0);
+      return TE.fromEither(checkMemory(entry.name, wantedBytes, memoryLimit));
+    }),
+    TE.tap((header) => () => readInOrder(part, viewReads(header, isWanted, bytes), digest.update)),
+    TE.tap(() => TE.fromEither(digest.finish())),
+    TE.map(({ tensors }) => new Map(tensors.map(({ name, begin, end }) => [name, [end - begin, bytes.get(name)]]))),
+  );
 }
 
 /** Reads the index of the model's files. Other tools use it; it holds no tensor. */
-async function readIndexFile(
-  part: OpenPart,
-  entry: FileEntry,
-  advance: (bytes: number) => void,
-): Promise<E.Either<FileError, FileContent>> {
-  const wrongLength = lengthProblems(part, entry);
-  if (wrongLength.length > 0) return E.left(wrongLength);
-  const bytes = new Uint8Array(entry.bytes);
-  const read = await part.read(bytes, 0)();
-  if (E.isLeft(read)) return read;
-  const digest = digestCheck(entry, advance);
-  digest.update(bytes);
-  const wrong = digest.problems();
-  return wrong.length > 0 ? E.left(wrong) : E.right({ lengths: new Map(), bytes: new Map() });
+function readIndexFile({ part, entry, digest }: FileInProgress): TE.TaskEither<FileError, FileContent> {
+  return pipe(
+    TE.fromEither<FileError, void>(checkLength(part, entry)),
+    TE.flatMap(() => readStart(part, entry.bytes)),
+    TE.tapIO((bytes) => () => digest.update(bytes)),
+    TE.flatMapEither(digest.finish),
+    TE.map(() => new Map()),
+  );
 }
 
 /** Opens a file of a checkpoint and reads it. */
@@ -295,26 +294,22 @@ async function readFile(
   store: Store,
   checkpoint: number,
   entry: FileEntry,
-  tensors: ReadonlyMap<string, Stored>,
+  tensors: TensorsByName,
   extent: Extent,
   advance: (bytes: number) => void,
 ): Promise<E.Either<FileError, FileContent>> {
-  const part = await store.open(checkpoint, entry.name)();
-  if (E.isLeft(part)) {
-    if (part.left._tag === "StoreFailed" && !notAFile.includes(part.left.code)) return E.left(part.left);
-    return E.left([{
-      path: entry.name,
-      kind: "missing",
-      expected: `a file of ${entry.bytes} bytes`,
-      found: "none",
-    }]);
+  const opened = await store.open(checkpoint, entry.name)();
+  if (E.isLeft(opened)) {
+    if (opened.left._tag === "StoreFailed" && !notAFile.includes(opened.left.code)) return E.left(opened.left);
+    return E.left([missing(entry.name, `a file of ${entry.bytes} bytes`, "none")]);
   }
+  const part = opened.right;
+  const file = { part, entry, digest: digestCheck(entry, advance) };
+  const isIndex = entry.name === modelIndex && tensors.size === 0;
   try {
-    return entry.name === modelIndex && tensors.size === 0
-      ? await readIndexFile(part.right, entry, advance)
-      : await readTensorFile(part.right, entry, tensors, extent, advance);
+    return await (isIndex ? readIndexFile(file) : readTensorFile(file, tensors, extent))();
   } finally {
-    await part.right.close();
+    await part.close();
   }
 }
 
@@ -334,32 +329,37 @@ export function readFiles(
   manifest: Manifest,
   extent: Extent,
   onProgress: (progress: Progress) => void,
-): TaskEither<StoreFailed | Damaged, TensorBytes> {
-  const damaged = (problems: readonly Problem[]): E.Either<Damaged, never> =>
-    E.left({ _tag: "Damaged", checkpoint, problems });
-  const { files, wanted, memoryLimit } = extent;
-  return async () => {
-    const withoutDigest = missingSha256(store, manifest.files);
-    if (withoutDigest.length > 0) return damaged(withoutDigest);
-    const bytesOf = ({ element, shape }: Stored): number => sizeOf(shape) * elementBytes(element);
-    const wantedBytes = manifest.arrays.filter(wanted).reduce((sum, stored) => sum + bytesOf(stored), 0);
-    const memory = checkMemory(store.locationOf(checkpoint), wantedBytes, memoryLimit);
-    if (E.isLeft(memory)) return memory;
-    const advance = meter(manifest.files.filter(files).reduce((sum, { bytes }) => sum + bytes, 0), onProgress);
-    const expected = manifest.files.map(() => new Map<string, Stored>());
-    for (const stored of manifest.arrays) expected[stored.file]?.set(stored.tensor, stored);
-    const contents: FileContent[] = [];
-    const problems: Problem[] = [];
-    for (const [i, entry] of manifest.files.entries()) {
-      if (!files(entry)) continue;
-      const content = await readFile(store, checkpoint, entry, expected[i] ?? new Map(), extent, advance);
-      if (E.isRight(content)) contents[i] = content.right;
-      else if ("_tag" in content.left) return E.left(content.left);
-      else problems.push(...content.left);
-    }
-    if (problems.length > 0) return damaged(problems);
-    const wrongArrays = arrayProblems(manifest.arrays, contents);
-    if (wrongArrays.length > 0) return damaged(wrongArrays);
-    return E.right(({ file, tensor }) => contents[file]?.bytes.get(tensor));
-  };
+): TE.TaskEither<StoreFailed | Damaged, TensorBytes> {
+  const wantedBytes = manifest.arrays.filter(extent.wanted).reduce((sum, stored) => sum + bytesOf(stored), 0);
+  return pipe(
+    TE.fromEither<FileError, void>(noneOf(missingSha256(store, manifest.files))),
+    TE.flatMapEither(() => checkMemory(store.locationOf(checkpoint), wantedBytes, extent.memoryLimit)),
+    TE.flatMap(() => () => readEach(store, checkpoint, manifest, extent, onProgress)),
+    TE.tap((contents) => TE.fromEither(noneOf(arrayProblems(manifest.arrays, contents)))),
+    TE.map((contents): TensorBytes => ({ file, tensor }) => contents[file]?.get(tensor)?.[1]),
+    TE.mapLeft((error) => "_tag" in error ? error : { _tag: "Damaged", checkpoint, problems: error }),
+  );
+}
+
+/** Reads each file; the content of a file that is not read is undefined. */
+async function readEach(
+  store: Store,
+  checkpoint: number,
+  { files, arrays }: Manifest,
+  extent: Extent,
+  onProgress: (progress: Progress) => void,
+): Promise<E.Either<FileError, readonly (FileContent | undefined)[]>> {
+  const advance = meter(files.filter(extent.files).reduce((sum, { bytes }) => sum + bytes, 0), onProgress);
+  const expected = files.map(() => new Map<string, Stored>());
+  for (const stored of arrays) expected[stored.file]?.set(stored.tensor, stored);
+  const contents: FileContent[] = [];
+  const problems: Problem[] = [];
+  for (const [i, entry] of files.entries()) {
+    if (!extent.files(entry)) continue;
+    const content = await readFile(store, checkpoint, entry, expected[i] ?? new Map(), extent, advance);
+    if (E.isRight(content)) contents[i] = content.right;
+    else if ("_tag" in content.left) return content;
+    else problems.push(...content.left);
+  }
+  return pipe(noneOf(problems), E.map(() => contents));
 }

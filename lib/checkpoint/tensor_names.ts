@@ -104,11 +104,7 @@ export function isModelShard(name: string): boolean {
 // --- combinators
 
 /** An array of a component that has no name in a file yet. */
-interface UnnamedArray {
-  readonly path: string;
-  readonly array: ArrayNode;
-  readonly frozen: boolean;
-}
+type UnnamedArray = { readonly path: string; readonly array: ArrayNode; readonly frozen: boolean };
 
 /** Appends every array of a tree, in its order. Frozen are those of variables that do not train, by their own flag or that of a layer or model. */
 function collectArrays(node: Node, path: string, frozen: boolean, found: UnnamedArray[]): void {

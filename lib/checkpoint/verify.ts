@@ -4,7 +4,8 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import { type ReadError, readManifest } from "./read.ts";
 import { guarded } from "../errors/mod.ts";
 import type { FileEntry, Manifest } from "./manifest.ts";
@@ -27,15 +28,14 @@ export function verifyCheckpoint(
   checkpoint: number,
   onProgress: (progress: Progress) => void = () => {},
   files: (file: FileEntry) => boolean = () => true,
-): TaskEither<ReadError, Manifest> {
+): TE.TaskEither<ReadError, Manifest> {
   // The number of strings can only be counted in their bytes.
   const extent: Extent = { files, wanted: ({ element }) => element === "string", memoryLimit: Infinity };
-  return guarded("read", store.locationOf(checkpoint), async () => {
-    const manifest = await readManifest(store, checkpoint)();
-    if (E.isLeft(manifest)) return manifest;
-    const read = await readFiles(store, checkpoint, manifest.right, extent, onProgress)();
-    return E.isLeft(read) ? read : manifest;
-  });
+  const verified = pipe(
+    readManifest(store, checkpoint),
+    TE.tap((manifest) => readFiles(store, checkpoint, manifest, extent, onProgress)),
+  );
+  return guarded("read", store.locationOf(checkpoint), verified);
 }
 
 /** The first of these checkpoints that verifies, null if none does. */

@@ -10,22 +10,12 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { candidates } from "./entries.ts";
 import type { Encoded, Held } from "../state/mod.ts";
 import type { Overtaken, StoreFailed } from "../errors/mod.ts";
 import { encodeIndex, type FilePlan, filePlans, knownArray, type KnownFile, type KnownFiles } from "./file_plan.ts";
-import {
-  type CommitCondition,
-  manifestName,
-  meter,
-  perLocation,
-  type Progress,
-  type Saving,
-  sha256Of,
-  type Store,
-  tooLong,
-} from "../store/mod.ts";
+import { manifestName, meter, perLocation, sha256Of, tooLong } from "../store/mod.ts";
+import type { Chunks, CommitCondition, Progress, Saving, Store } from "../store/mod.ts";
 import { encodeManifest, type FileEntry, format, type ManifestSummary } from "./manifest.ts";
 import { componentText } from "./manifest_tree.ts";
 import { type ComponentArrays, isModelShard, modelIndex, nameTensors } from "./tensor_names.ts";
@@ -67,12 +57,6 @@ interface FileToWrite {
   readonly arrays: readonly Held[];
 }
 
-/** The files of a checkpoint in the store. */
-interface FilesPut {
-  readonly entries: readonly FileEntry[];
-  readonly bytesWritten: number;
-}
-
 /** The files of the last save to a location. */
 const lastFilesAt = perLocation((): { files: KnownFiles<CommittedFile> } => ({ files: new Map() }));
 
@@ -101,12 +85,36 @@ function isPacked(bytes: number, held: Held): boolean {
 /** Two packing buffers, as large as the files need. */
 function stagingFor(files: readonly FileToWrite[]): readonly Uint8Array[] {
   const packed = ({ arrays, head: { header } }: FileToWrite): number =>
-    header.tensors.reduce(
-      (sum, { begin, end }, i) => isPacked(end - begin, arrays[i] as Held) ? sum + end - begin : sum,
-      0,
-    );
+    header.tensors.reduce((sum, { begin, end }, i) => isPacked(end - begin, arrays[i]!) ? sum + end - begin : sum, 0);
   const most = files.reduce((bytes, file) => Math.max(bytes, packed(file)), leastBytes);
   return [0, 1].map(() => new Uint8Array(Math.min(packedBytes, most)));
+}
+
+/** Packs bytes into several buffers by turns. */
+function packer(buffers: readonly Uint8Array[]): {
+  /** Appends the first bytes of `bytes` to the present buffer, and gives how many: all, unless it becomes full. */
+  readonly add: (bytes: Uint8Array) => number;
+  readonly fill: () => "empty" | "some" | "full";
+  /** The bytes in the present buffer. Further bytes go into the next one. */
+  readonly take: () => Uint8Array;
+} {
+  let [turn, used] = [0, 0];
+  const buffer = (): Uint8Array => buffers[turn]!;
+  return {
+    add: (bytes) => {
+      const free = buffer().byteLength - used;
+      const some = bytes.byteLength <= free ? bytes : bytes.subarray(0, free);
+      buffer().set(some, used);
+      used += some.byteLength;
+      return some.byteLength;
+    },
+    fill: () => used === 0 ? "empty" : used < buffer().byteLength ? "some" : "full",
+    take: () => {
+      const packed = buffer().subarray(0, used);
+      [turn, used] = [(turn + 1) % buffers.length, 0];
+      return packed;
+    },
+  };
 }
 
 /** The bytes of a file in pieces of at most 8 MiB. A piece stays valid until the next but one is asked for. */
@@ -115,47 +123,37 @@ async function* chunksOf(
   staging: readonly Uint8Array[],
   advance: (bytes: number) => void,
 ): AsyncGenerator<Uint8Array> {
-  let [turn, used] = [0, 0];
-  const buffer = (): Uint8Array => staging[turn] ?? new Uint8Array();
+  const { add, fill, take } = packer(staging);
   const sent = (chunk: Uint8Array): Uint8Array => {
     advance(chunk.byteLength);
     return chunk;
   };
-  const packed = (): Uint8Array => {
-    const chunk = buffer().subarray(0, used);
-    [turn, used] = [(turn + 1) % staging.length, 0];
-    return sent(chunk);
-  };
   yield sent(bytes);
   for (const [i, { begin, end }] of header.tensors.entries()) {
-    const held = arrays[i] as Held;
-    const { home, element, shape } = held;
-    const length = end - begin;
+    const held = arrays[i]!;
+    const [{ home }, length] = [held, end - begin];
     const packs = isPacked(length, held);
-    let view = (packs ? home.peek(held) : undefined) ?? await home.read(held);
-    if (view.byteLength !== length) {
-      throw new TypeError(
-        `Expected ${length} bytes of ${element} [${shape}], found ${view.byteLength}: nothing is saved`,
-      );
-    }
-    if (!packs) {
-      if (used > 0) yield packed();
-      for (let at = 0; at < length; at += viewBytes) yield sent(view.subarray(at, at + viewBytes));
-      continue;
-    }
+    let view = checkedView(held, length, (packs ? home.peek(held) : undefined) ?? await home.read(held));
+    if (!packs && fill() !== "empty") yield sent(take());
     for (let at = 0; at < length;) {
-      const free = buffer().byteLength - used;
-      const some = at === 0 && length <= free ? view : view.subarray(at, at + free);
-      buffer().set(some, used);
-      used += some.byteLength;
-      at += some.byteLength;
-      if (used < buffer().byteLength) continue;
-      yield packed();
+      if (!packs) {
+        yield sent(view.subarray(at, at + viewBytes));
+        at += viewBytes;
+        continue;
+      }
+      at += add(at === 0 ? view : view.subarray(at));
+      if (fill() !== "full") continue;
+      yield sent(take());
       // The backend may have moved its memory during the yield.
       if (at < length) view = home.peek(held) ?? await home.read(held);
     }
   }
-  if (used > 0) yield packed();
+  if (fill() !== "empty") yield sent(take());
+}
+
+function checkedView({ element, shape }: Held, length: number, view: Uint8Array): Uint8Array {
+  if (view.byteLength === length) return view;
+  throw new TypeError(`Expected ${length} bytes of ${element} [${shape}], found ${view.byteLength}: nothing is saved`);
 }
 
 /** Whether a file of the last save is in the parent as it was written: same name, length and digests. */
@@ -171,60 +169,57 @@ async function isIntact(
 }
 
 /** Reuses the unchanged files, as far as the store can. */
-async function reuseFiles(
+function reuseFiles(
   store: Store,
   saving: Saving,
   files: readonly FileToWrite[],
-  parent: number | undefined,
+  parent: number | null,
   parentFiles: readonly FileEntry[],
-): Promise<E.Either<StoreFailed, ReadonlyMap<FileToWrite, FileEntry>>> {
-  const reused = new Map<FileToWrite, FileEntry>();
-  for (const file of files) {
-    const { name, same } = file.plan;
-    if (same === undefined || same.checkpoint !== parent || !await isIntact(store, same, parentFiles)) continue;
-    const done = await saving.reuse(name, { checkpoint: same.checkpoint, name: same.entry.name })();
-    if (E.isLeft(done)) return done;
-    if (done.right) reused.set(file, { ...same.entry, name });
-  }
-  return E.right(reused);
+): TE.TaskEither<StoreFailed, ReadonlyMap<FileToWrite, FileEntry>> {
+  return async () => {
+    const reused = new Map<FileToWrite, FileEntry>();
+    for (const file of files) {
+      const { name, same } = file.plan;
+      if (same === undefined || same.checkpoint !== parent || !await isIntact(store, same, parentFiles)) continue;
+      const done = await saving.reuse(name, { checkpoint: same.checkpoint, name: same.entry.name })();
+      if (E.isLeft(done)) return done;
+      if (done.right) reused.set(file, { ...same.entry, name });
+    }
+    return E.right(reused);
+  };
 }
 
 /** The index of the model's shards; undefined if the model is one file. */
 function modelIndexOf(files: readonly FileToWrite[]): Uint8Array | undefined {
   const shards = files.filter(({ plan }) => isModelShard(plan.name));
-  if (shards.length === 0) return undefined;
-  return encodeIndex(
-    shards.flatMap(({ plan, head }) =>
+  return shards.length === 0
+    ? undefined
+    : encodeIndex(shards.flatMap(({ plan, head }) =>
       head.header.tensors.map(({ name, begin, end }) => [name, plan.name, end - begin] as const)
-    ),
-  );
+    ));
 }
 
-/** Puts all files of a checkpoint: the reused ones, the index of the model's shards, and the others. A failure ends the saving. */
-async function putFiles(
+/** Puts all files of a checkpoint: the index of the model's shards, and the others, unless they are reused. */
+function putFiles(
   saving: Saving,
   files: readonly FileToWrite[],
   reused: ReadonlyMap<FileToWrite, FileEntry>,
   onProgress: (progress: Progress) => void,
-): Promise<E.Either<StoreFailed, FilesPut>> {
+): TE.TaskEither<StoreFailed, { readonly entries: readonly FileEntry[]; readonly bytesWritten: number }> {
   const written = files.filter((file) => !reused.has(file));
   const total = written.reduce((sum, { head }) => sum + head.header.bytes, 0);
   const [advance, staging] = [meter(total, onProgress), stagingFor(written)];
-  const entries: FileEntry[] = [];
   const index = modelIndexOf(files);
-  if (index !== undefined) {
-    const put = await saving.put(modelIndex, [index])();
-    if (E.isLeft(put)) return put;
-    entries.push({ name: modelIndex, ...put.right });
-  }
-  for (const file of files) {
-    const { name } = file.plan;
+  const put = (name: string, chunks: Chunks): TE.TaskEither<StoreFailed, FileEntry> =>
+    pipe(saving.put(name, chunks), TE.map((digest) => ({ name, ...digest })));
+  const putFile = (file: FileToWrite): TE.TaskEither<StoreFailed, FileEntry> => {
     const same = reused.get(file);
-    const put = same ? E.right(same) : await saving.put(name, chunksOf(file, staging, advance))();
-    if (E.isLeft(put)) return put;
-    entries.push({ name, ...put.right });
-  }
-  return E.right({ entries, bytesWritten: total + (index?.byteLength ?? 0) });
+    return same ? TE.right(same) : put(file.plan.name, chunksOf(file, staging, advance));
+  };
+  return pipe(
+    TE.sequenceSeqArray([...(index ? [put(modelIndex, [index])] : []), ...files.map(putFile)]),
+    TE.map((entries) => ({ entries, bytesWritten: total + (index?.byteLength ?? 0) })),
+  );
 }
 
 /** What to remember of the files for the next save. */
@@ -267,12 +262,12 @@ function manifestOf(
 }
 
 /** Checks what a checkpoint must follow, for a store whose commit does not. */
-function lookFirst(
+function checkFirst(
   store: Store,
-  saving: Saving,
+  { checksCondition = false }: Saving,
   after: CommitCondition | undefined,
-): TaskEither<StoreFailed | Overtaken, void> {
-  return after === undefined || saving.checksCondition === true
+): TE.TaskEither<StoreFailed | Overtaken, void> {
+  return after === undefined || checksCondition
     ? TE.right(undefined)
     : pipe(candidates(store), TE.flatMap(after.check));
 }
@@ -291,7 +286,7 @@ export function writeCheckpoint(
   encoded: Encoded,
   summary: Omit<ManifestSummary, "files">,
   { after, parentFiles, onProgress }: WriteOptions,
-): TaskEither<StoreFailed | Overtaken, Committed> {
+): TE.TaskEither<StoreFailed | Overtaken, Committed> {
   return async () => {
     const last = lastFilesAt(store);
     const components = nameTensors(encoded);
@@ -300,33 +295,30 @@ export function writeCheckpoint(
     if (E.isLeft(begun)) return begun;
     const saving = begun.right;
     try {
-      const put = await pipe(
-        () => reuseFiles(store, saving, files, summary.parent ?? undefined, parentFiles),
-        TE.flatMap((reused) => () => putFiles(saving, files, reused, onProgress)),
+      return await pipe(
+        reuseFiles(store, saving, files, summary.parent, parentFiles),
+        TE.flatMap((reused) => putFiles(saving, files, reused, onProgress)),
+        TE.bind(
+          "manifest",
+          ({ entries }) =>
+            TE.fromEither(manifestOf(store, { ...summary, files: entries }, encoded.order, components, files)),
+        ),
+        TE.tap((): TE.TaskEither<StoreFailed | Overtaken, void> => checkFirst(store, saving, after)),
+        TE.bind("checkpoint", ({ manifest }) => saving.commit(manifest, after)),
+        TE.map(({ entries, bytesWritten, manifest, checkpoint }) => {
+          last.files = knownFilesOf(checkpoint, files, entries);
+          return {
+            checkpoint,
+            bytesWritten: bytesWritten + manifest.byteLength,
+            bytesTotal: entries.reduce((sum, { bytes }) => sum + bytes, manifest.byteLength),
+            seen: saving.listed?.(),
+            ...(store.digest === "sha256" && { digest: sha256Of(manifest) }),
+          };
+        }),
       )();
-      if (E.isLeft(put)) return put;
-      const { entries, bytesWritten } = put.right;
-      const manifest = await pipe(
-        TE.fromEither(manifestOf(store, { ...summary, files: entries }, encoded.order, components, files)),
-        TE.flatMap((bytes) => pipe(lookFirst(store, saving, after), TE.map(() => bytes))),
-      )();
-      if (E.isLeft(manifest)) {
-        await saving.abort();
-        return manifest;
-      }
-      const committed = await saving.commit(manifest.right, after)();
-      if (E.isLeft(committed)) return committed;
-      last.files = knownFilesOf(committed.right, files, entries);
-      return E.right({
-        checkpoint: committed.right,
-        bytesWritten: bytesWritten + manifest.right.byteLength,
-        bytesTotal: entries.reduce((sum, { bytes }) => sum + bytes, manifest.right.byteLength),
-        seen: saving.listed?.(),
-        ...(store.digest === "sha256" ? { digest: sha256Of(manifest.right) } : {}),
-      });
-    } catch (cause) {
+    } finally {
+      // After the commit, it does nothing.
       await saving.abort();
-      throw cause;
     }
   };
 }

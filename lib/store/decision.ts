@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { shown } from "../validation/mod.ts";
+import { demand, must, shown } from "../validation/mod.ts";
 
 // --- types
 
@@ -38,7 +38,7 @@ export type Retention = (catalogue: readonly Entry[], now: number) => Decision;
 // --- combinators
 
 const isNumbers = (u: unknown): boolean => Array.isArray(u) && u.every((one) => typeof one === "number");
-const isStrings = (u: unknown): boolean => Array.isArray(u) && u.every((one) => typeof one === "string");
+const names = must("an array of names", (u) => Array.isArray(u) && u.every((one) => typeof one === "string"));
 
 /**
  * Runs a policy and checks its result, because a user's own policy may return anything. A wrong result is a `TypeError`.
@@ -56,11 +56,7 @@ export function decisionOf(policy: Retention, catalogue: readonly Entry[], now: 
       `Expected a retention policy to return { keep, remove }, arrays of checkpoint numbers, found ${shown(found)}`,
     );
   }
-  if (!isStrings(unknownMetrics)) {
-    throw new TypeError(
-      `Expected unknownMetrics of a retention policy to be an array of names, found ${shown(unknownMetrics)}`,
-    );
-  }
+  demand("unknownMetrics of a retention policy", names, unknownMetrics);
   const kept = new Set(keep);
   return { keep, remove: remove.filter((n: number) => !kept.has(n)), unknownMetrics };
 }

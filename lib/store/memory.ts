@@ -5,25 +5,17 @@
  */
 
 import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as T from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
+import { Buffer } from "node:buffer";
 import { digester } from "./digest.ts";
 import type { NoCheckpoint, Overtaken, StoreFailed } from "../errors/mod.ts";
 import { savingOf, type StoreWriter } from "./saving.ts";
 import { newLocationState } from "./location.ts";
-import {
-  checkCheckpoint,
-  checkedChunk,
-  checkPartName,
-  checkRange,
-  checkStoreOptions,
-  type CommitCondition,
-  manifestName,
-  type OpenPart,
-  type PartStatus,
-  type Store,
-  storeFailed,
-  type StoreOptions,
-} from "./store.ts";
+import { checkStoreOptions, manifestName, ofCheckpoint, ofPart, storeFailed } from "./store.ts";
+import { checkedChunk, checkRange } from "./store.ts";
+import type { CommitCondition, OpenPart, Store, StoreOptions } from "./store.ts";
 
 // --- types
 
@@ -57,40 +49,33 @@ export function memory(options: StoreOptions = {}): Store {
   checkStoreOptions(options);
   const checkpoints: Checkpoints = new Map();
   const state = newLocationState();
-  const store: Store = {
+  return Object.freeze<Store>({
     _tag: "Store",
     location: "memory",
     place: () => state,
     ...(options.keep && { keep: options.keep }),
     ...(options.digest && { digest: options.digest }),
-    list: () => Promise.resolve(E.right(committedNumbers(checkpoints))),
-    begin: () => Promise.resolve(E.right(savingOf(writerInto(checkpoints, options.digest)))),
-    manifest: (checkpoint) => {
-      checkCheckpoint(checkpoint);
-      return () => Promise.resolve(E.map(copyBytes)(findPart(checkpoints, checkpoint, manifestName)));
-    },
-    open: (checkpoint, name) => {
-      checkCheckpoint(checkpoint);
-      checkPartName(name);
-      const open = (bytes: Uint8Array): OpenPart => openBytes(bytes, `${locationOf(checkpoint)}/${name}`);
-      return () => Promise.resolve(E.map(open)(findPart(checkpoints, checkpoint, name)));
-    },
-    status: (checkpoint, name) => {
-      checkCheckpoint(checkpoint);
-      checkPartName(name);
-      const status = (bytes: Uint8Array): PartStatus => {
-        const links = [...checkpoints.values()].filter((parts) => parts.get(name) === bytes).length;
-        return { bytes: bytes.length, links };
-      };
-      return () => Promise.resolve(E.map(status)(findPart(checkpoints, checkpoint, name)));
-    },
-    remove: (checkpoint) => {
-      checkCheckpoint(checkpoint);
-      return () => Promise.resolve(E.right(void checkpoints.delete(checkpoint)));
-    },
+    list: TE.fromIO(() => committedNumbers(checkpoints)),
+    begin: TE.fromIO(() => savingOf(writerInto(checkpoints, options.digest))),
+    manifest: ofCheckpoint((checkpoint) => pipe(findPart(checkpoints, checkpoint, manifestName), TE.map(copyBytes))),
+    open: ofPart((checkpoint, name) =>
+      pipe(
+        findPart(checkpoints, checkpoint, name),
+        TE.map((bytes) => openBytes(bytes, `${locationOf(checkpoint)}/${name}`)),
+      )
+    ),
+    status: ofPart((checkpoint, name) =>
+      pipe(
+        findPart(checkpoints, checkpoint, name),
+        TE.map((bytes) => ({
+          bytes: bytes.length,
+          links: [...checkpoints.values()].filter((parts) => parts.get(name) === bytes).length,
+        })),
+      )
+    ),
+    remove: ofCheckpoint((checkpoint) => TE.fromIO(() => void checkpoints.delete(checkpoint))),
     locationOf,
-  };
-  return Object.freeze(store);
+  });
 }
 
 function writerInto(checkpoints: Checkpoints, digest: StoreOptions["digest"]): StoreWriter {
@@ -103,18 +88,18 @@ function writerInto(checkpoints: Checkpoints, digest: StoreOptions["digest"]): S
         copies.push(copyBytes(checkedChunk(chunk)));
         digesting.update(chunk);
       }
-      const written = digesting.result();
-      parts.set(name, concatenate(copies, written.bytes));
-      return E.right(written);
+      parts.set(name, Buffer.concat(copies));
+      return E.right(digesting.result());
     },
-    reuse: (name, from) => async () => {
-      const bytes = checkpoints.get(from.checkpoint)?.get(from.name);
-      if (bytes !== undefined) parts.set(name, bytes);
-      return await Promise.resolve(E.right(bytes !== undefined));
-    },
+    reuse: (name, from) =>
+      TE.fromIO(() => {
+        const bytes = checkpoints.get(from.checkpoint)?.get(from.name);
+        if (bytes !== undefined) parts.set(name, bytes);
+        return bytes !== undefined;
+      }),
     checksCondition: true,
     commit: (manifest, condition) => commitTo(checkpoints, parts, manifest, condition),
-    discard: () => Promise.resolve(parts.clear()),
+    discard: T.fromIO(() => parts.clear()),
   };
 }
 
@@ -158,30 +143,20 @@ function findPart(
   checkpoints: Checkpoints,
   checkpoint: number,
   name: string,
-): E.Either<StoreFailed | NoCheckpoint, Uint8Array> {
+): TE.TaskEither<StoreFailed | NoCheckpoint, Uint8Array> {
   const parts = checkpoints.get(checkpoint);
   if (parts === undefined) {
-    return E.left({ _tag: "NoCheckpoint", location: "memory", checkpoint, available: committedNumbers(checkpoints) });
+    return TE.left({ _tag: "NoCheckpoint", location: "memory", checkpoint, available: committedNumbers(checkpoints) });
   }
   const bytes = parts.get(name);
   return bytes === undefined
-    ? E.left(storeFailed("open", `${locationOf(checkpoint)}/${name}`, "ENOENT", "no such part"))
-    : E.right(bytes);
+    ? TE.left(storeFailed("open", `${locationOf(checkpoint)}/${name}`, "ENOENT", "no such part"))
+    : TE.right(bytes);
 }
 
 /** A copy; `slice` would return a view of a Node `Buffer`. */
 function copyBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
-}
-
-function concatenate(chunks: readonly Uint8Array[], bytes: number): Uint8Array {
-  const whole = new Uint8Array(bytes);
-  let at = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, at);
-    at += chunk.length;
-  }
-  return whole;
 }
 
 function openBytes(bytes: Uint8Array, path: string): OpenPart {
@@ -190,8 +165,8 @@ function openBytes(bytes: Uint8Array, path: string): OpenPart {
     read: (into, position) => {
       const outside = checkRange(bytes.length, path, into, position);
       if (outside !== undefined) return TE.left(outside);
-      return () => Promise.resolve(E.right(into.set(bytes.subarray(position, position + into.length))));
+      return TE.fromIO(() => into.set(bytes.subarray(position, position + into.length)));
     },
-    close: () => Promise.resolve(),
+    close: T.of(undefined),
   };
 }

@@ -7,24 +7,9 @@
  *
  * @module
  */
-export {
-  checkCheckpoint,
-  checkedChunk,
-  checkPartName,
-  checkRange,
-  checkStore,
-  checkStoreOptions,
-  type Chunks,
-  type CommitCondition,
-  manifestName,
-  type OpenPart,
-  type PartStatus,
-  type Saving,
-  type Store,
-  storeFailed,
-  type StoreOptions,
-  tooLong,
-} from "./store.ts";
+export type { Chunks, CommitCondition, OpenPart, PartStatus, Saving, Store, StoreOptions } from "./store.ts";
+export { checkStore, checkStoreOptions, manifestName, ofCheckpoint, ofPart, storeFailed } from "./store.ts";
+export { checkedChunk, checkRange, tooLong } from "./store.ts";
 export { savingOf, type StoreWriter } from "./saving.ts";
 export { digester, type PartDigest, sha256Of } from "./digest.ts";
 export { type LocationState, newLocationState, perLocation } from "./location.ts";

@@ -31,13 +31,8 @@ export interface Progress {
  */
 export function progressAt(bytes: number, total: number, seconds: number): Progress {
   const rate = seconds > 0 ? bytes / seconds : 0;
-  return {
-    bytes,
-    total,
-    seconds,
-    rate,
-    left: bytes >= total ? 0 : bytes > 0 ? (total - bytes) * seconds / bytes : Infinity,
-  };
+  const left = bytes >= total ? 0 : bytes > 0 ? (total - bytes) * seconds / bytes : Infinity;
+  return { bytes, total, seconds, rate, left };
 }
 
 /**

@@ -14,10 +14,7 @@ export type { Decision, Entry, Retention };
 // --- types
 
 /** The numbers that a policy keeps, and the metrics that no checkpoint has. */
-interface KeptNumbers {
-  readonly keep: Iterable<number>;
-  readonly unknown?: readonly string[];
-}
+type KeptNumbers = { readonly keep: Iterable<number>; readonly unknown?: readonly string[] };
 
 // --- constructors
 
@@ -27,7 +24,7 @@ const entriesRule = must("an array of entries", (u) => Array.isArray(u) && u.eve
 function keeping(kept: (catalogue: readonly Entry[], now: number) => KeptNumbers): Retention {
   return (catalogue, now) => {
     demand("the catalogue of a retention policy", entriesRule, catalogue);
-    const numbers = catalogue.map(({ checkpoint }) => checkpoint).sort((a, b) => a - b);
+    const numbers = numbersOf(catalogue).toSorted((a, b) => a - b);
     const { keep: named, unknown = [] } = kept(catalogue, now);
     const keep = new Set([...named, ...numbers.slice(-1)]);
     const decision = { keep: numbers.filter((n) => keep.has(n)), remove: numbers.filter((n) => !keep.has(n)) };
@@ -127,9 +124,7 @@ export function best(n: number, metric: string, mode: "min" | "max"): Retention 
  */
 export function every(n: number): Retention {
   demand("n of Retention.every", integer(1), n);
-  return keeping((catalogue) => ({
-    keep: numbersOf(catalogue.filter(({ step }) => step !== null && step % n === 0)),
-  }));
+  return keeping((catalogue) => ({ keep: numbersOf(catalogue.filter(({ step }) => step !== null && step % n === 0)) }));
 }
 
 // --- combinators

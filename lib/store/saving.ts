@@ -20,16 +20,14 @@ export interface StoreWriter extends Pick<Saving, "put" | "reuse" | "commit" | "
   readonly discard: Task<void>;
 }
 
+// --- constructors
+
 /** Runs the steps of one save, one at a time. */
-interface Steps {
+function stepsOf(discard: Task<void>): {
   /** Makes a task a step; after it succeeds, the save is ready for the next step, or over. */
   readonly step: <F, A>(task: TE.TaskEither<F, A>, next: "ready" | "over") => TE.TaskEither<F, A>;
   readonly abort: Task<void>;
-}
-
-// --- constructors
-
-function stepsOf(discard: Task<void>): Steps {
+} {
   let state: "ready" | "busy" | "over" = "ready";
   let current: Promise<unknown> = Promise.resolve();
 
@@ -72,6 +70,7 @@ function stepsOf(discard: Task<void>): Steps {
  * @returns The save. It rejects a step with a `TypeError` while another one runs, after the end, and for a repeated or invalid part name.
  */
 export function savingOf(writer: StoreWriter): Saving {
+  const { checksCondition, listed } = writer;
   const names = new Set<string>();
   const { step, abort } = stepsOf(writer.discard);
 
@@ -100,8 +99,8 @@ export function savingOf(writer: StoreWriter): Saving {
       }, "ready");
     },
     commit: (manifest, condition) => step(writer.commit(manifest, condition), "over"),
-    ...(writer.checksCondition !== undefined && { checksCondition: writer.checksCondition }),
-    ...(writer.listed && { listed: writer.listed }),
+    ...(checksCondition !== undefined && { checksCondition }),
+    ...(listed && { listed }),
     abort,
   };
 }

@@ -47,7 +47,7 @@ import type { Retention } from "./decision.ts";
 import type { PartDigest } from "./digest.ts";
 import type { NoCheckpoint, Overtaken, StoreFailed } from "../errors/mod.ts";
 import type { LocationState } from "./location.ts";
-import { checkOptionNames, demand, must, oneOf, type OptionNames, shown } from "../validation/mod.ts";
+import { checkOptionNames, demand, ifGiven, must, oneOf, type OptionNames, shown } from "../validation/mod.ts";
 
 // --- types
 
@@ -204,12 +204,8 @@ export function storeFailed(operation: string, path: string, code: string, messa
  */
 export function tooLong(operation: "read" | "write", path: string, bytes: number): StoreFailed | undefined {
   if (bytes <= mostManifestBytes) return undefined;
-  return storeFailed(
-    operation,
-    path,
-    "EFBIG",
-    `expected a manifest of at most ${mostManifestBytes} bytes, found ${bytes}`,
-  );
+  const message = `expected a manifest of at most ${mostManifestBytes} bytes, found ${bytes}`;
+  return storeFailed(operation, path, "EFBIG", message);
 }
 
 // --- combinators
@@ -239,9 +235,8 @@ export function isPartName(name: string): boolean {
  */
 export function checkPartName(name: string): void {
   if (!isPartName(name)) {
-    throw new TypeError(
-      `Expected the name of a part, such as "state/rng.safetensors", found ${JSON.stringify(name)}: encode it`,
-    );
+    const expected = 'the name of a part, such as "state/rng.safetensors"';
+    throw new TypeError(`Expected ${expected}, found ${JSON.stringify(name)}: encode it`);
   }
 }
 
@@ -274,14 +269,8 @@ const optionNames = { keep: true, digest: true } satisfies OptionNames<StoreOpti
 export function checkStoreOptions(options: StoreOptions): void {
   checkOptionNames("a store", options, optionNames);
   const { keep, digest } = options;
-  if (keep !== undefined) {
-    demand(
-      "keep",
-      must("a policy such as Retention.latest(3)", (u) => typeof u === "function"),
-      keep,
-    );
-  }
-  if (digest !== undefined) demand("digest", oneOf("crc32", "sha256"), digest);
+  demand("keep", ifGiven(must("a policy such as Retention.latest(3)", (u) => typeof u === "function")), keep);
+  demand("digest", ifGiven(oneOf("crc32", "sha256")), digest);
 }
 
 /**
@@ -291,10 +280,30 @@ export function checkStoreOptions(options: StoreOptions): void {
  */
 export function checkCheckpoint(checkpoint: number): void {
   if (!Number.isSafeInteger(checkpoint) || checkpoint < 0) {
-    throw new TypeError(
-      `Expected the number of a checkpoint, an integer from 0, found ${checkpoint}: list the store's checkpoints`,
-    );
+    const expected = "the number of a checkpoint, an integer from 0";
+    throw new TypeError(`Expected ${expected}, found ${checkpoint}: list the store's checkpoints`);
   }
+}
+
+/** A task of a store for a checkpoint. Its argument is checked at once, the store is read when the task is run. */
+export function ofCheckpoint<F, A>(
+  task: (checkpoint: number) => TE.TaskEither<F, A>,
+): (checkpoint: number) => TE.TaskEither<F, A> {
+  return (checkpoint) => {
+    checkCheckpoint(checkpoint);
+    return () => task(checkpoint)();
+  };
+}
+
+/** {@link ofCheckpoint} for a part. */
+export function ofPart<F, A>(
+  task: (checkpoint: number, name: string) => TE.TaskEither<F, A>,
+): (checkpoint: number, name: string) => TE.TaskEither<F, A> {
+  return (checkpoint, name) => {
+    checkCheckpoint(checkpoint);
+    checkPartName(name);
+    return () => task(checkpoint, name)();
+  };
 }
 
 /**
@@ -319,9 +328,7 @@ export function checkedChunk(chunk: Uint8Array): Uint8Array {
  */
 export function checkRange(bytes: number, path: string, into: Uint8Array, position: number): StoreFailed | undefined {
   if (!Number.isSafeInteger(position) || position < 0) {
-    throw new TypeError(
-      `Expected a position that is an integer from 0, found ${position}: count bytes from the start`,
-    );
+    throw new TypeError(`Expected a position that is an integer from 0, found ${position}: count bytes from the start`);
   }
   const end = position + into.length;
   return end <= bytes

@@ -272,7 +272,7 @@ async function checkRun(context: CommitContext, state: CommitState, found: Found
   const lower = rivals.right.filter((rival) => !state.removed.has(keyOfRival(rival)));
   if (lower.length === 0) return { ...state, next: { step: "commit", found } };
   for (const rival of lower) {
-    const gone = await removeReserving(fs, parent, rival.folder, rival.number)();
+    const gone = await removeReserving(fs, join(parent, rival.folder), rival.number)();
     if (E.isLeft(gone)) return failing(state, gone.left);
   }
   return searching({ ...state, removed: new Set([...state.removed, ...lower.map(keyOfRival)]) }, number);

@@ -27,28 +27,12 @@
 
 import { basename, dirname, join, resolve } from "node:path";
 import * as E from "fp-ts/lib/Either.js";
-import type { IO } from "fp-ts/lib/IO.js";
 import { pipe } from "fp-ts/lib/function.js";
-import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import {
-  checkCheckpoint,
-  checkPartName,
-  checkStoreOptions,
-  type Chunks,
-  type CommitCondition,
-  type LocationState,
-  manifestName,
-  newLocationState,
-  type PartDigest,
-  type PartStatus,
-  type Saving,
-  savingOf,
-  type Store,
-  storeFailed,
-  type StoreOptions,
-  type StoreWriter,
-} from "../mod.ts";
+import { checkStoreOptions, manifestName, newLocationState, savingOf, storeFailed } from "../mod.ts";
+import { ofCheckpoint, ofPart } from "../mod.ts";
+import type { Chunks, CommitCondition, LocationState, PartDigest, PartStatus, StoreOptions } from "../mod.ts";
+import type { Saving, Store, StoreWriter } from "../mod.ts";
 import type { FileSystem } from "./file_system.ts";
 import type { NoCheckpoint, Overtaken, StoreFailed } from "../../errors/mod.ts";
 import { openPart, readManifestFile, writeFile } from "./file_io.ts";
@@ -63,31 +47,14 @@ import { checkEmpty, checkName, checkpointsName, nameFile } from "./run_folder.t
 
 // --- types
 
-/** What this process knows of a folder of checkpoints since its last save there. */
-interface Expectation {
-  /** The number that the next save will probably get. */
-  readonly next: number;
-  /** How many names the folder has. */
-  readonly names: number;
-}
-
 /** A run's folder on a file system. */
 interface RunFolder {
   readonly fs: FileSystem;
   /** The absolute path of the run. A relative path is resolved anew for each task. */
-  readonly run: IO<string>;
-  /** What the last save of this process found, by folder of checkpoints. */
-  readonly expectations: Map<string, Expectation>;
+  readonly run: () => string;
+  /** What the last save of this process left in a folder of checkpoints: how many names it has, and the number that the next save probably gets. */
+  readonly expectations: Map<string, { readonly names: number; readonly next: number }>;
   readonly digest: StoreOptions["digest"];
-}
-
-/** The temporary folder of one save. */
-interface TemporaryFolder {
-  readonly folder: RunFolder;
-  /** The folder of checkpoints. */
-  readonly parent: string;
-  /** The path of the temporary folder. */
-  readonly path: string;
 }
 
 /** The number of names from which reading the file system's clock costs less than listing the folder twice. */
@@ -102,25 +69,23 @@ function parentOf(run: string): string {
   return join(run, checkpointsName);
 }
 
-function checkpointPath(run: string, checkpoint: number): string {
-  return join(parentOf(run), folderName(checkpoint));
+/** The path of a checkpoint, or of a part of it. */
+function partPath(run: string, checkpoint: number, name: string = ""): string {
+  return join(parentOf(run), folderName(checkpoint), name);
 }
 
 function checkRunPath(path: string): void {
-  if (typeof path !== "string" || path === "" || path.includes("\0") || /^~(\/|$)/.test(path)) {
-    throw new TypeError(`Expected the path of a folder, found ${shown(path)}: write the whole path, without "~"`);
-  }
-  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(path)) {
-    throw new TypeError(
-      `Expected the path of a folder, found the URL ${shown(path)}: write the path of a folder on this machine`,
-    );
-  }
+  const isPath = typeof path === "string" && path !== "" && !path.includes("\0") && !/^~(\/|$)/.test(path);
+  const expected = "Expected the path of a folder, found";
+  if (!isPath) throw new TypeError(`${expected} ${shown(path)}: write the whole path, without "~"`);
+  const isUrl = /^[a-z][a-z0-9+.-]+:\/\//i.test(path);
+  if (isUrl) throw new TypeError(`${expected} the URL ${shown(path)}: write the path of a folder on this machine`);
 }
 
 // --- saving
 
 /** Step 1. */
-function begin(folder: RunFolder): Task<E.Either<StoreFailed, Saving>> {
+function begin(folder: RunFolder): TE.TaskEither<StoreFailed, Saving> {
   return async () => {
     const { fs, run, expectations } = folder;
     const parent = parentOf(run());
@@ -133,7 +98,7 @@ function begin(folder: RunFolder): Task<E.Either<StoreFailed, Saving>> {
     }
     // Before the first save of this process, because orphans may take the space that it needs. Later saves do this at their commits.
     if (!expectations.has(parent)) await examine(folder, parent, path);
-    return E.right(savingOf(temporaryWriter({ folder, parent, path })));
+    return E.right(savingOf(temporaryWriter(folder, parent, path)));
   };
 }
 
@@ -158,15 +123,16 @@ async function examine({ fs, expectations }: RunFolder, parent: string, fresh: s
   expectations.set(parent, { next: newest + 1, names: names.right.length });
 }
 
-function temporaryWriter(temporary: TemporaryFolder): StoreWriter {
-  const { folder: { fs, expectations, digest }, parent, path } = temporary;
+/** The steps of a save with a temporary folder `path` in the folder `parent` of checkpoints. */
+function temporaryWriter(folder: RunFolder, parent: string, path: string): StoreWriter {
+  const { fs, expectations, digest } = folder;
   const folders = new Set<string>();
   let committed: CommittedFolder | undefined;
   // A part becomes durable while the next one is written.
   let durable: Promise<E.Either<StoreFailed, void>> = Promise.resolve(E.right(undefined));
 
   /** The path of a part, whose folder is made if necessary. */
-  function partPath(name: string): TE.TaskEither<StoreFailed, string> {
+  function makePath(name: string): TE.TaskEither<StoreFailed, string> {
     const part = join(path, name);
     const inner = dirname(part);
     if (inner === path || folders.has(inner)) return TE.right(part);
@@ -183,10 +149,10 @@ function temporaryWriter(temporary: TemporaryFolder): StoreWriter {
   }
 
   return {
-    put: (name, chunks) => pipe(partPath(name), TE.flatMap((part) => () => put(part, chunks))),
+    put: (name, chunks) => pipe(makePath(name), TE.flatMap((part) => () => put(part, chunks))),
     reuse: (name, from) =>
       pipe(
-        partPath(name),
+        makePath(name),
         TE.flatMap((part) => fs.link(join(parent, folderName(from.checkpoint), from.name), part)),
         TE.map(() => true),
         unless(cannotLink, () => TE.right(false)),
@@ -200,7 +166,7 @@ function temporaryWriter(temporary: TemporaryFolder): StoreWriter {
         // Step 4, in any order: nothing here is a checkpoint before the rename.
         TE.flatMap(() => TE.sequenceArray([() => durable, ...[...folders, path].map(fs.syncFolder)])),
         TE.flatMap(() => condition?.isDoubtful === true ? fs.syncFolder(parent) : done),
-        TE.flatMap(() => commitDurably(temporary, condition)),
+        TE.flatMap(() => commitDurably(folder, parent, path, condition)),
         TE.map((result) => (committed = result).checkpoint),
       ),
     discard: async () => {
@@ -215,7 +181,9 @@ function temporaryWriter(temporary: TemporaryFolder): StoreWriter {
 
 /** Steps 5 to 7. */
 function commitDurably(
-  { folder: { fs, expectations }, parent, path }: TemporaryFolder,
+  { fs, expectations }: RunFolder,
+  parent: string,
+  path: string,
   condition: CommitCondition | undefined,
 ): TE.TaskEither<StoreFailed | Overtaken, CommittedFolder> {
   const { next, names } = expectations.get(parent) ?? { next: 0, names: 0 };
@@ -234,10 +202,7 @@ function commitDurably(
 // --- reading
 
 /** Runs a task if the path can be the folder of a run. */
-function inRun<A>(
-  { fs, run }: RunFolder,
-  task: () => TE.TaskEither<StoreFailed, A>,
-): TE.TaskEither<StoreFailed, A> {
+function inRun<A>({ fs, run }: RunFolder, task: () => TE.TaskEither<StoreFailed, A>): TE.TaskEither<StoreFailed, A> {
   return pipe(
     checkName(fs, run()),
     TE.flatMap(task),
@@ -251,11 +216,10 @@ function listRun(
   list: (fs: FileSystem, parent: string) => TE.TaskEither<StoreFailed, readonly number[]>,
 ): TE.TaskEither<StoreFailed, readonly number[]> {
   const { fs, run } = folder;
-  return inRun(folder, () =>
-    pipe(
-      list(fs, parentOf(run())),
-      TE.tap((numbers) => numbers.length > 0 ? done : checkEmpty(fs, run())),
-    ));
+  return inRun(
+    folder,
+    () => pipe(list(fs, parentOf(run())), TE.tap((numbers) => numbers.length > 0 ? done : checkEmpty(fs, run()))),
+  );
 }
 
 /** Runs a task if the checkpoint exists. */
@@ -265,45 +229,41 @@ function ifCommitted<A>(
   task: TE.TaskEither<StoreFailed, A>,
 ): TE.TaskEither<StoreFailed | NoCheckpoint, A> {
   const { fs, run } = folder;
-  const failure = (available: readonly number[]): NoCheckpoint => ({
-    _tag: "NoCheckpoint",
-    location: run(),
-    checkpoint,
-    available: available.filter((number) => number !== checkpoint),
-  });
-  return pipe(
-    isCommitted(fs, parentOf(run()), checkpoint),
-    TE.flatMap((committed): TE.TaskEither<StoreFailed | NoCheckpoint, A> =>
-      committed
-        ? task
-        // Candidates are enough: examining each number would be slow in a large folder.
-        : pipe(listRun(folder, listCandidates), TE.flatMap((numbers) => TE.left(failure(numbers))))
-    ),
+  const failure: TE.TaskEither<StoreFailed | NoCheckpoint, never> = pipe(
+    // Candidates are enough: examining each number would be slow in a large folder.
+    listRun(folder, listCandidates),
+    TE.map((numbers) => numbers.filter((number) => number !== checkpoint)),
+    TE.flatMap((available) => TE.left({ _tag: "NoCheckpoint" as const, location: run(), checkpoint, available })),
   );
+  return pipe(isCommitted(fs, parentOf(run()), checkpoint), TE.flatMap((committed) => committed ? task : failure));
 }
 
-function statusOfPart(
+/** Looks for the checkpoint only if the task does not find what it needs, which is rare. */
+function orNoCheckpoint<A>(
   folder: RunFolder,
   checkpoint: number,
-  name: string,
-): TE.TaskEither<StoreFailed | NoCheckpoint, PartStatus> {
-  const { fs, run } = folder;
-  const path = join(checkpointPath(run(), checkpoint), name);
+  task: TE.TaskEither<StoreFailed, A>,
+): TE.TaskEither<StoreFailed | NoCheckpoint, A> {
   return pipe(
-    fs.status(path),
-    TE.flatMap(({ kind, bytes, links }): TE.TaskEither<StoreFailed, PartStatus> =>
-      kind === "file" ? TE.right({ bytes, links }) : TE.left(storeFailed("look at", path, "EINVAL", "not a file"))
-    ),
+    task,
     TE.orElse((failed) =>
       missing.includes(failed.code) ? ifCommitted(folder, checkpoint, TE.left(failed)) : TE.left(failed)
     ),
   );
 }
 
+function statusOfPart(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, PartStatus> {
+  return pipe(
+    fs.status(path),
+    TE.filterOrElse(({ kind }) => kind === "file", () => storeFailed("look at", path, "EINVAL", "not a file")),
+    TE.map(({ bytes, links }) => ({ bytes, links })),
+  );
+}
+
 function removeCheckpoint({ fs, run }: RunFolder, checkpoint: number): TE.TaskEither<StoreFailed, void> {
   return pipe(
     isCommitted(fs, parentOf(run()), checkpoint),
-    TE.flatMap((committed) => committed ? removeAtomically(fs, checkpointPath(run(), checkpoint)) : done),
+    TE.flatMap((committed) => committed ? removeAtomically(fs, partPath(run(), checkpoint)) : done),
   );
 }
 
@@ -317,13 +277,13 @@ function removeCheckpoint({ fs, run }: RunFolder, checkpoint: number): TE.TaskEi
  */
 export function directoryOn(fs: FileSystem): (path: string, options?: StoreOptions) => Store {
   const places = new Map<string, LocationState>();
-  const expectations = new Map<string, Expectation>();
+  const expectations: RunFolder["expectations"] = new Map();
   return (path, options = {}) => {
     checkRunPath(path);
     checkStoreOptions(options);
     const run = (): string => resolve(path);
     const folder: RunFolder = { fs, run, expectations, digest: options.digest };
-    const store: Store = {
+    return Object.freeze<Store>({
       _tag: "Store",
       get location() {
         return run();
@@ -339,33 +299,18 @@ export function directoryOn(fs: FileSystem): (path: string, options?: StoreOptio
       list: () => listRun(folder, listCheckpoints)(),
       candidates: () => listRun(folder, listCandidates)(),
       begin: begin(folder),
-      manifest: (checkpoint) => {
-        checkCheckpoint(checkpoint);
-        return () => {
-          const path = join(checkpointPath(run(), checkpoint), manifestName);
-          return ifCommitted(folder, checkpoint, readManifestFile(fs, path))();
-        };
-      },
-      open: (checkpoint, name) => {
-        checkCheckpoint(checkpoint);
-        checkPartName(name);
-        return () => {
-          const path = join(checkpointPath(run(), checkpoint), name);
-          return ifCommitted(folder, checkpoint, openPart(fs, path))();
-        };
-      },
-      status: (checkpoint, name) => {
-        checkCheckpoint(checkpoint);
-        checkPartName(name);
-        return () => statusOfPart(folder, checkpoint, name)();
-      },
-      remove: (checkpoint) => {
-        checkCheckpoint(checkpoint);
-        return () => removeCheckpoint(folder, checkpoint)();
-      },
-      locationOf: (checkpoint) => checkpointPath(run(), checkpoint),
-    };
-    return Object.freeze(store);
+      manifest: ofCheckpoint((checkpoint) =>
+        orNoCheckpoint(folder, checkpoint, readManifestFile(fs, partPath(run(), checkpoint, manifestName)))
+      ),
+      open: ofPart((checkpoint, name) =>
+        ifCommitted(folder, checkpoint, openPart(fs, partPath(run(), checkpoint, name)))
+      ),
+      status: ofPart((checkpoint, name) =>
+        orNoCheckpoint(folder, checkpoint, statusOfPart(fs, partPath(run(), checkpoint, name)))
+      ),
+      remove: ofCheckpoint((checkpoint) => removeCheckpoint(folder, checkpoint)),
+      locationOf: (checkpoint) => partPath(run(), checkpoint),
+    });
   };
 }
 

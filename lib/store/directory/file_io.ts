@@ -10,17 +10,8 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import {
-  checkedChunk,
-  checkRange,
-  type Chunks,
-  digester,
-  type OpenPart,
-  type PartDigest,
-  storeFailed,
-  type StoreOptions,
-  tooLong,
-} from "../mod.ts";
+import { checkedChunk, checkRange, digester, storeFailed, tooLong } from "../mod.ts";
+import type { Chunks, OpenPart, PartDigest, StoreOptions } from "../mod.ts";
 import type { FileSystem, WritableFile } from "./file_system.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
 
@@ -49,25 +40,29 @@ function firstFailure(results: readonly IoResult<void>[]): IoResult<void> {
   return results.find(E.isLeft) ?? success;
 }
 
-async function writeAll(file: WritableFile, path: string, bytes: Uint8Array): Promise<IoResult<void>> {
+/** Repeats an operation, which gives how many bytes it has done, on the rest of the bytes; `ended` is the failure if it does none. */
+async function forAll(
+  bytes: Uint8Array,
+  operation: (rest: Uint8Array, at: number) => TE.TaskEither<StoreFailed, number>,
+  ended: (at: number) => StoreFailed,
+): Promise<IoResult<void>> {
   for (let at = 0; at < bytes.length;) {
-    const count = await file.write(bytes.subarray(at))();
+    const count = await operation(bytes.subarray(at, at + pieceBytes), at)();
     if (E.isLeft(count)) return count;
-    if (count.right === 0) return E.left(storeFailed("write", path, "EIO", "the file system wrote no bytes"));
+    if (count.right === 0) return E.left(ended(at));
     at += count.right;
   }
   return success;
 }
 
 /** Writes chunks to a file in pieces, and flushes in the background. */
-interface PieceWriter {
+function pieceWriter(file: WritableFile, path: string, onPiece: (bytes: Uint8Array) => void): {
   /** Writes a chunk. When it resolves, the chunk's array may be changed. */
   readonly write: (chunk: Uint8Array) => Promise<IoResult<void>>;
   /** Closes the file, after `fsync` if it must be durable. */
   readonly close: (durably: boolean) => Promise<IoResult<void>>;
-}
-
-function pieceWriter(file: WritableFile, path: string, onPiece: (bytes: Uint8Array) => void): PieceWriter {
+} {
+  const stuck = storeFailed("write", path, "EIO", "the file system wrote no bytes");
   let flushed = Promise.resolve(success);
   let isFlushing = false;
   let unflushed = 0;
@@ -86,7 +81,7 @@ function pieceWriter(file: WritableFile, path: string, onPiece: (bytes: Uint8Arr
     write: async (chunk) => {
       for (let at = 0; at < chunk.length; at += pieceBytes) {
         const piece = chunk.subarray(at, at + pieceBytes);
-        const writing = writeAll(file, path, piece);
+        const writing = forAll(piece, (rest) => file.write(rest), () => stuck);
         onPiece(piece);
         const written = await writing;
         if (E.isLeft(written)) return written;
@@ -123,22 +118,21 @@ export async function writeFile(
   if (E.isLeft(created)) return created;
   const { update, result } = digester(algorithm);
   const writer = pieceWriter(created.right, path, update);
-  let isComplete = false;
-  let writing: Promise<IoResult<void>> = Promise.resolve(success);
+  let writing = Promise.resolve(success);
   try {
     for await (const chunk of chunks) {
-      const written = await writing;
-      if (E.isLeft(written)) return written;
+      if (E.isLeft(await writing)) break;
       writing = writer.write(checkedChunk(chunk));
     }
-    const written = await writing;
-    if (E.isLeft(written)) return written;
-    isComplete = true;
-  } finally {
+  } catch (cause) {
     await writing;
-    if (!isComplete) await writer.close(false);
+    await writer.close(false);
+    throw cause;
   }
-  return E.right({ digest: result(), durable: writer.close(true) });
+  const written = await writing;
+  if (E.isRight(written)) return E.right({ digest: result(), durable: writer.close(true) });
+  await writer.close(false);
+  return written;
 }
 
 // --- reading
@@ -153,29 +147,17 @@ export async function writeFile(
 export function openPart(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, OpenPart> {
   return pipe(
     fs.open(path),
-    TE.map((file) => {
-      async function fill(into: Uint8Array, position: number): Promise<IoResult<void>> {
-        for (let at = 0; at < into.length;) {
-          const count = await file.read(into.subarray(at, at + pieceBytes), position + at)();
-          if (E.isLeft(count)) return count;
-          if (count.right === 0) {
-            return E.left(storeFailed("read", path, "ETRUNC", `the file ends at ${position + at}`));
-          }
-          at += count.right;
-        }
-        return success;
-      }
-      return {
-        bytes: file.bytes,
-        read: (into, position) => {
-          const outside = checkRange(file.bytes, path, into, position);
-          return outside === undefined ? () => fill(into, position) : TE.left(outside);
-        },
-        close: async () => {
-          await file.close();
-        },
-      };
-    }),
+    TE.map((file) => ({
+      bytes: file.bytes,
+      read: (into, position) => {
+        const outside = checkRange(file.bytes, path, into, position);
+        if (outside !== undefined) return TE.left(outside);
+        const ended = (at: number): StoreFailed =>
+          storeFailed("read", path, "ETRUNC", `the file ends at ${position + at}`);
+        return () => forAll(into, (rest, at) => file.read(rest, position + at), ended);
+      },
+      close: async () => void await file.close(),
+    })),
   );
 }
 

@@ -31,10 +31,7 @@ export function makeFolders(fs: FileSystem, path: string): TE.TaskEither<StoreFa
   const above = dirname(path);
   return pipe(
     fs.makeFolder(path),
-    unless(
-      above === path ? [] : ["ENOENT"],
-      () => pipe(makeFolders(fs, above), TE.flatMap(() => fs.makeFolder(path))),
-    ),
+    unless(above === path ? [] : ["ENOENT"], () => pipe(makeFolders(fs, above), TE.flatMap(() => fs.makeFolder(path)))),
     // If the path is a file, whatever is made in it fails.
     unless(["EEXIST"], () => done),
   );

@@ -12,6 +12,7 @@
 import { join } from "node:path";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
+import * as RA from "fp-ts/lib/ReadonlyArray.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { FileSystem } from "./file_system.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
@@ -75,13 +76,9 @@ function numbersInOrder(names: readonly string[]): Float64Array {
   return numbers.subarray(0, count);
 }
 
-/** Sorts numbers. A typed array is sorted several times faster than an array. */
-function ascending(numbers: Float64Array): readonly number[] {
-  return [...numbers.toSorted()];
-}
-
+/** The numbers in the names, sorted: a typed array is sorted several times faster than an array. */
 function checkpointsIn(names: readonly string[]): readonly number[] {
-  return ascending(numbersInOrder(names));
+  return [...numbersInOrder(names).sort()];
 }
 
 function reservationsIn(names: readonly string[]): readonly number[] {
@@ -91,8 +88,7 @@ function reservationsIn(names: readonly string[]): readonly number[] {
 /** Whether two listings show the same checkpoints. Equal names are the usual case, and faster to find out. */
 function haveSameCheckpoints(before: readonly string[], names: readonly string[]): boolean {
   if (before.length === names.length && names.every((name, i) => name === before[i])) return true;
-  const [some, others] = [checkpointsIn(before), checkpointsIn(names)];
-  return some.length === others.length && others.every((number, i) => number === some[i]);
+  return String(checkpointsIn(before)) === String(checkpointsIn(names));
 }
 
 // --- one checkpoint
@@ -111,11 +107,7 @@ export function isCommitted(fs: FileSystem, parent: string, checkpoint: number):
       pipe(
         fs.status(join(parent, removalMark(folder))),
         TE.map(() => false),
-        unless(missing, () =>
-          pipe(
-            fs.names(join(parent, folder)),
-            TE.map((names) => names.length > 0),
-          )),
+        unless(missing, () => pipe(fs.names(join(parent, folder)), TE.map((names) => names.length > 0))),
         unless(missing, () => TE.right(false)),
       )),
   );
@@ -179,7 +171,7 @@ function isPast(
   fs: FileSystem,
   probe: string,
   time: number,
-  readings: number = clockReadings,
+  readings = clockReadings,
 ): TE.TaskEither<StoreFailed, boolean> {
   const inner = join(probe, "now");
   return pipe(
@@ -208,20 +200,20 @@ function listingOf(
 ): TE.TaskEither<StoreFailed, Listing | undefined> {
   return async () => {
     const numbers = numbersInOrder(listed.names);
-    let newest = numbers.reduce((highest, number) => Math.max(highest, number), -1);
+    const highestBelow = (bound: number): number =>
+      numbers.reduce((highest, number) => number < bound ? Math.max(highest, number) : highest, -1);
+    let newest = highestBelow(Infinity);
     const uncommitted: number[] = [];
-    let sorted: readonly number[] | undefined;
     while (newest >= 0) {
       const committed = await isCommitted(fs, parent, newest)();
       if (E.isLeft(committed)) return committed;
       if (committed.right) break;
       uncommitted.push(newest);
-      // Sorted only if necessary: the highest number is usually a checkpoint.
-      sorted ??= ascending(numbers);
-      newest = sorted.at(-1 - uncommitted.length) ?? -1;
+      newest = highestBelow(newest);
     }
-    const numbersFrom = (first: number): readonly number[] =>
-      ascending(numbers.filter((number) => number >= first && number <= newest));
+    const numbersFrom = (first: number): readonly number[] => [
+      ...numbers.filter((number) => number >= first && number <= newest).sort(),
+    ];
     return pipe(
       await doExist(fs, parent, uncommitted)(),
       E.map((exist) => exist ? { ...listed, newest, numbersFrom } : undefined),
@@ -260,20 +252,17 @@ function committedOf(
   parent: string,
   numbers: readonly number[],
 ): TE.TaskEither<StoreFailed, readonly number[] | undefined> {
-  return async () => {
-    const committed: number[] = [];
-    const uncommitted: number[] = [];
-    for (let at = 0; at < numbers.length; at += concurrency) {
-      const some = numbers.slice(at, at + concurrency);
-      const results = await Promise.all(some.map((number) => isCommitted(fs, parent, number)()));
-      for (const [i, number] of some.entries()) {
-        const result = results[i];
-        if (result !== undefined && E.isLeft(result)) return result;
-        (result?.right ? committed : uncommitted).push(number);
-      }
-    }
-    return pipe(await doExist(fs, parent, uncommitted)(), E.map((exist) => exist ? committed : undefined));
-  };
+  return pipe(
+    RA.chunksOf(concurrency)(numbers),
+    TE.traverseSeqArray(TE.traverseArray((number) => isCommitted(fs, parent, number))),
+    TE.map((committed) => committed.flat()),
+    TE.flatMap((committed) =>
+      pipe(
+        doExist(fs, parent, numbers.filter((_, i) => !committed[i])),
+        TE.map((exist) => exist ? numbers.filter((_, i) => committed[i]) : undefined),
+      )
+    ),
+  );
 }
 
 /** The numbers of the checkpoints, in ascending order, each examined. */

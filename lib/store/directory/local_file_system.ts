@@ -49,8 +49,8 @@ function systemCall<A>(operation: string, path: string, run: () => Promise<A>): 
   return TE.tryCatch(run, (cause) => storeFailed(operation, path, errorCodeOf(cause), sentenceOf(cause)));
 }
 
-function notPermitted(): Error {
-  return Object.assign(new Error("not permitted"), { code: "EACCES" });
+function systemError(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
 }
 
 // --- files
@@ -83,7 +83,7 @@ async function createWithDeno({ open }: DenoRuntime, path: string): Promise<Writ
 
 async function openFile(path: string): Promise<ReadableFile> {
   // Checked before it is opened: opening a pipe waits for a writer.
-  if (!(await fs.stat(path)).isFile()) throw Object.assign(new Error("not a regular file"), { code: "EINVAL" });
+  if (!(await fs.stat(path)).isFile()) throw systemError("EINVAL", "not a regular file");
   const file = await fs.open(path, "r");
   const { size } = await file.stat();
   // Operations on one handle of Deno run one at a time, so concurrent reads need a second handle.
@@ -121,7 +121,7 @@ async function statusOf(path: string): Promise<FileStatus> {
 }
 
 async function linkTarget(path: string): Promise<string> {
-  if (!isGranted({ name: "read", path })) throw notPermitted();
+  if (!isGranted({ name: "read", path })) throw systemError("EACCES", "not permitted");
   return await fs.readlink(path);
 }
 
@@ -131,7 +131,7 @@ async function namesIn(path: string): Promise<readonly string[]> {
 
 async function syncFolder(path: string): Promise<void> {
   if (process.platform === "win32") return; // Windows cannot open folders, and does not need to.
-  if (!isReadable(path)) throw notPermitted();
+  if (!isReadable(path)) throw systemError("EACCES", "not permitted");
   const folder = await fs.open(path, "r");
   try {
     await folder.sync();

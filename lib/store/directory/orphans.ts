@@ -19,9 +19,9 @@ import {
   markedFolder,
   movedPath,
   ownerOf,
-  purposeOf,
   removalMark,
   reservedNumber,
+  savingProcess,
   temporaryName,
 } from "./temporary.ts";
 import { manifestName } from "../mod.ts";
@@ -54,14 +54,10 @@ export function removeAtomically(fs: FileSystem, path: string): TE.TaskEither<St
   return pipe(
     TE.fromTask(fs.processId),
     TE.map((processId) => join(parent, temporaryName("removing", processId))),
-    TE.flatMap((removing) =>
-      pipe(
-        fs.rename(path, removing),
-        // Otherwise a crash could bring back the old name, with only some of the contents.
-        TE.flatMap(() => fs.syncFolder(parent)),
-        TE.flatMap(() => removeTree(fs, removing)),
-      )
-    ),
+    TE.tap((removing) => fs.rename(path, removing)),
+    // Otherwise a crash could bring back the old name, with only some of the contents.
+    TE.tap(() => fs.syncFolder(parent)),
+    TE.flatMap((removing) => removeTree(fs, removing)),
     unless(["EXDEV"], () => removeInPlace(fs, path)),
     unless(["ENOENT"], () => done),
   );
@@ -95,13 +91,7 @@ function finishRemoval(fs: FileSystem, path: string, markPath: string): TE.TaskE
 }
 
 /** Removes the temporary folder of a save that has reserved a number, under either of the names that it may have. */
-export function removeReserving(
-  fs: FileSystem,
-  parent: string,
-  folder: string,
-  number: number,
-): TE.TaskEither<StoreFailed, void> {
-  const path = join(parent, folder);
+export function removeReserving(fs: FileSystem, path: string, number: number): TE.TaskEither<StoreFailed, void> {
   return pipe(removeAtomically(fs, path), TE.flatMap(() => removeAtomically(fs, movedPath(path, number))));
 }
 
@@ -131,10 +121,8 @@ function isExpired({ fs, fresh }: Swept, path: string): TE.TaskEither<StoreFaile
 
 /** Whether the save with a temporary folder of this name is an orphan; `path` is what it has left. */
 function isOrphan(swept: Swept, name: string, path: string): TE.TaskEither<StoreFailed, boolean> {
-  const { purpose, processId } = purposeOf(name) ?? {};
-  if (purpose !== "saving" || processId === undefined || activeSaves.has(join(swept.parent, name))) {
-    return TE.right(false);
-  }
+  const processId = savingProcess(name);
+  if (processId === undefined || activeSaves.has(join(swept.parent, name))) return TE.right(false);
   return pipe(
     TE.fromTask(swept.fs.processStatus(processId)),
     TE.flatMap((status) => status === "unknown" ? isExpired(swept, path) : TE.right(status === "dead")),
@@ -153,7 +141,7 @@ function sweepReservation(swept: Swept, path: string, number: number): TE.TaskEi
       const { folder } = ownerOf(name) ?? { folder: name };
       // Only the owner's folder is removed: the reservation may be another save's by then.
       const remove = pipe(
-        removeReserving(fs, parent, folder, number),
+        removeReserving(fs, join(parent, folder), number),
         TE.flatMap(() => removeTree(fs, join(path, name))),
       );
       return pipe(isOrphan(swept, folder, path), TE.flatMap((orphan) => orphan ? remove : done));

@@ -10,7 +10,7 @@
 import { join } from "node:path";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
-import type { Task } from "fp-ts/lib/Task.js";
+import * as T from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { FileSystem } from "./file_system.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
@@ -51,8 +51,11 @@ export function ownerPath(reservation: Reservation, reserved: Reserved): string 
   return join(pathOf(reservation, reserved), ownerName(reservation.owner));
 }
 
-function bypassMark(number: number): string {
-  return `passed-${number}`;
+const bypassMark = (number: number): string => `passed-${number}`;
+
+/** The names in a folder, none if it cannot be read. */
+function namesIn({ fs }: Reservation, path: string): Promise<readonly string[]> {
+  return TE.getOrElse(() => T.of<readonly string[]>([]))(fs.names(path))();
 }
 
 // --- combinators
@@ -78,7 +81,7 @@ export function moveReservation(
  * Releases a number. The reservation is renamed before it is removed, because other saves may put marks into it as long as it has the
  * number. What cannot be removed becomes an orphan when this process ends.
  */
-export function releaseReservation(reservation: Reservation, reserved: Reserved): Task<void> {
+export function releaseReservation(reservation: Reservation, reserved: Reserved): T.Task<void> {
   const { fs, unused } = reservation;
   const move = reserved === undefined ? done : moveReservation(reservation, reserved, undefined);
   return async () => {
@@ -93,14 +96,12 @@ export function releaseReservation(reservation: Reservation, reserved: Reserved)
 
 /** Whether another save has bypassed this reservation of a number. */
 export async function isBypassed(reservation: Reservation, number: number): Promise<boolean> {
-  const marks = await reservation.fs.names(ownerPath(reservation, number))();
-  return E.isRight(marks) && marks.right.includes(bypassMark(number));
+  return (await namesIn(reservation, ownerPath(reservation, number))).includes(bypassMark(number));
 }
 
 /** The names of the owners of a number, none if it is not reserved. */
-export async function ownersOf(reservation: Reservation, number: number): Promise<readonly string[]> {
-  const owners = await reservation.fs.names(pathOf(reservation, number))();
-  return E.isRight(owners) ? owners.right : [];
+export function ownersOf(reservation: Reservation, number: number): Promise<readonly string[]> {
+  return namesIn(reservation, pathOf(reservation, number));
 }
 
 /** Marks the reservation of a number by other saves as bypassed; false if one of them has released it. */

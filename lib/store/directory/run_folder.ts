@@ -35,11 +35,8 @@ function insideCheckpoint(path: string, folder: string): StoreFailed {
   if (checkpoint === undefined) {
     return notRun(path, `it is inside an unfinished save of the run ${run}: open that folder`);
   }
-  const what = path === folder ? `it is checkpoint ${checkpoint}` : `it is inside checkpoint ${checkpoint}`;
-  return notRun(
-    path,
-    `${what} of the run ${run}: open that folder, with { checkpoint: ${checkpoint} } to load this checkpoint`,
-  );
+  const what = `it is ${path === folder ? "" : "inside "}checkpoint ${checkpoint} of the run ${run}`;
+  return notRun(path, `${what}: open that folder, with { checkpoint: ${checkpoint} } to load this checkpoint`);
 }
 
 // --- combinators
@@ -74,20 +71,19 @@ function contentsOf(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, nu
 /** Rejects a folder that is a checkpoint, or contains checkpoints directly. */
 function checkContents(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, void> {
   return async () => {
+    const reject = (message: string): E.Either<StoreFailed, never> => E.left(notRun(path, message));
     if (await hasManifest(fs, path)) {
-      return E.left(
-        notRun(path, "it is a checkpoint: open the folder of its run, which contains a folder checkpoints"),
-      );
+      return reject("it is a checkpoint: open the folder of its run, which contains a folder checkpoints");
     }
     const contents = await contentsOf(fs, path)();
     if (E.isLeft(contents)) return contents;
     if (contents.right === undefined) return E.right(undefined);
     if (basename(path) === checkpointsName) {
-      return E.left(notRun(path, `it is the folder of the checkpoints of the run ${dirname(path)}: open that folder`));
+      return reject(`it is the folder of the checkpoints of the run ${dirname(path)}: open that folder`);
     }
     if (contents.right === "saves") return E.right(undefined);
     const [from, to] = [folderName(contents.right), join(path, checkpointsName, folderName(contents.right))];
-    return E.left(notRun(path, `it contains ${from} directly, but a run has a folder checkpoints: move it to ${to}`));
+    return reject(`it contains ${from} directly, but a run has a folder checkpoints: move it to ${to}`);
   };
 }
 
@@ -121,9 +117,8 @@ export function checkName(fs: FileSystem, path: string): TE.TaskEither<StoreFail
     if (await hasManifest(fs, folder)) return E.left(insideCheckpoint(path, folder));
     // A checkpoint that does not exist, in a run that does.
     const contents = await contentsOf(fs, dirname(folder))();
-    return E.isRight(contents) && contents.right !== undefined
-      ? E.left(insideCheckpoint(path, folder))
-      : E.right(undefined);
+    const isRun = E.isRight(contents) && contents.right !== undefined;
+    return isRun ? E.left(insideCheckpoint(path, folder)) : E.right(undefined);
   };
 }
 

@@ -32,10 +32,10 @@ export function temporaryName(purpose: "saving" | "removing", processId: string)
 
 const temporary = /^\.(saving|removing)-([0-9a-z.]+)-[0-9a-f]+$/;
 
-/** The purpose and the process in a temporary name; undefined for other names. */
-export function purposeOf(name: string): { readonly purpose: string; readonly processId: string } | undefined {
+/** The process in the name of a save's temporary folder; undefined for other names. */
+export function savingProcess(name: string): string | undefined {
   const [, purpose, processId] = temporary.exec(name) ?? [];
-  return purpose === undefined || processId === undefined ? undefined : { purpose, processId };
+  return purpose === "saving" ? processId : undefined;
 }
 
 /** The name of the reservation of a number. */
