@@ -19,7 +19,6 @@ import {
 import type { NoCheckpoint, Problem, StoreFailed } from "../errors/mod.ts";
 import type { Entry, PartStatus, Progress, Store } from "../store/mod.ts";
 import type { Terminal } from "./terminal.ts";
-import type { Column } from "./table.ts";
 
 // --- types
 
@@ -51,8 +50,13 @@ const verdicts: Readonly<Record<Exclude<ReadError["_tag"], "NoCheckpoint">, Verd
   StoreFailed: "unreadable",
 };
 
-/** The status of a checkpoint that has an error. A checkpoint that does not exist has none. */
-function faulty(known: StatusFacts, error: ReadError): E.Either<NoCheckpoint, CheckpointStatus> {
+/** The status of a checkpoint with an error or without. A checkpoint that does not exist has none. */
+function statusOf(
+  known: StatusFacts,
+  error: ReadError | null,
+  verified: boolean,
+): E.Either<NoCheckpoint, CheckpointStatus> {
+  if (error === null) return E.right({ ...known, verdict: verified ? "verified" : "complete", error });
   return error._tag === "NoCheckpoint" ? E.left(error) : E.right({ ...known, verdict: verdicts[error._tag], error });
 }
 
@@ -61,39 +65,34 @@ function fileStatus(
   store: Store,
   checkpoint: number,
   name: string,
-): TaskEither<StoreFailed | NoCheckpoint, Omit<PartStatus, "links"> & Partial<PartStatus>> {
-  if (store.status !== undefined) return store.status(checkpoint, name);
-  return pipe(
+): TaskEither<StoreFailed | NoCheckpoint, Pick<PartStatus, "bytes"> & Partial<PartStatus>> {
+  return store.status?.(checkpoint, name) ?? pipe(
     store.open(checkpoint, name),
     TE.tapTask(({ close }) => close),
     TE.map(({ bytes }) => ({ bytes })),
   );
 }
 
-/** Compares the lengths of a checkpoint's files with its manifest. */
+/** Compares the lengths of a checkpoint's files with its manifest, and counts the bytes in shared files. */
 async function checkLengths(
   store: Store,
   checkpoint: number,
-  manifest: Manifest,
-): Promise<E.Either<NoCheckpoint, CheckpointStatus>> {
-  const entry = entryOf(checkpoint, manifest);
+  files: Manifest["files"],
+): Promise<{ readonly shared: number | null; readonly error: ReadError | null }> {
   const problems: Problem[] = [];
   let shared: number | null = 0;
-  for (const { name, bytes } of manifest.files) {
+  for (const { name, bytes } of files) {
     const status = await fileStatus(store, checkpoint, name)();
     if (E.isLeft(status)) {
-      if (status.left._tag === "NoCheckpoint" || !notAFile.includes(status.left.code)) {
-        return faulty({ checkpoint, entry, shared: null }, status.left);
-      }
+      const { left: error } = status;
+      if (error._tag === "NoCheckpoint" || !notAFile.includes(error.code)) return { shared: null, error };
       problems.push({ path: name, kind: "missing", expected: `a file of ${bytes} bytes`, found: "none" });
     } else if (status.right.bytes !== bytes) {
       problems.push({ path: name, kind: "length", expected: `${bytes} bytes`, found: `${status.right.bytes}` });
     } else if (status.right.links === undefined) shared = null;
     else if (status.right.links > 1 && shared !== null) shared += bytes;
   }
-  return problems.length > 0
-    ? faulty({ checkpoint, entry, shared }, { _tag: "Damaged", checkpoint, problems })
-    : E.right({ checkpoint, entry, shared, verdict: "complete", error: null });
+  return { shared, error: problems.length > 0 ? { _tag: "Damaged", checkpoint, problems } : null };
 }
 
 /**
@@ -113,12 +112,13 @@ export function checkpointStatus(
 ): TaskEither<NoCheckpoint, CheckpointStatus> {
   return async () => {
     const manifest = await readManifest(store, checkpoint)();
-    if (E.isLeft(manifest)) return faulty({ checkpoint, entry: null, shared: null }, manifest.left);
-    const status = await checkLengths(store, checkpoint, manifest.right);
-    if (E.isLeft(status) || status.right.error?._tag === "StoreFailed" || !verify) return status;
-    const read = await verifyCheckpoint(store, checkpoint, onProgress)();
-    if (E.isLeft(read)) return faulty(status.right, read.left);
-    return E.right({ ...status.right, verdict: "verified", error: null });
+    if (E.isLeft(manifest)) return statusOf({ checkpoint, entry: null, shared: null }, manifest.left, verify);
+    const { shared, error } = await checkLengths(store, checkpoint, manifest.right.files);
+    const known = { checkpoint, entry: entryOf(checkpoint, manifest.right), shared };
+    // Every byte is read even if a length is wrong, to find all of the damage.
+    const isRead = verify && (error === null || error._tag === "Damaged");
+    const read = isRead ? await verifyCheckpoint(store, checkpoint, onProgress)() : E.right(undefined);
+    return statusOf(known, E.isLeft(read) ? read.left : error, verify);
   };
 }
 
@@ -147,10 +147,9 @@ export function isBad({ verdict }: CheckpointStatus): boolean {
   return verdict === "damaged" || verdict === "unreadable";
 }
 
-/** The column of verdicts: red for an error, green for verified. */
-export function verdictColumn({ paint }: Terminal): Column {
-  const colour = (verdict: string): string => paint(verdict === "verified" ? "green" : "red", verdict);
-  return { name: "verdict", align: "left", paint: (verdict) => verdict === "complete" ? verdict : colour(verdict) };
+/** Colours a verdict: red for an error, green for verified. */
+export function colourVerdict({ paint }: Terminal): (verdict: string) => string {
+  return (verdict) => verdict === "complete" ? verdict : paint(verdict === "verified" ? "green" : "red", verdict);
 }
 
 /** A status as JSON. */

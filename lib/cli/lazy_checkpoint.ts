@@ -4,6 +4,7 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import {
@@ -17,7 +18,7 @@ import {
   type TensorEntry,
   verifyCheckpoint,
 } from "../checkpoint/mod.ts";
-import { toError } from "../errors/mod.ts";
+import { runOrThrow, toError } from "../errors/mod.ts";
 import type { OpenPart, Store } from "../store/mod.ts";
 import type { Held, Home } from "../state/mod.ts";
 import { type Terminal, withBar } from "./terminal.ts";
@@ -49,27 +50,25 @@ interface TensorFile {
 
 /** Opens a file of a checkpoint. It throws an Error whose cause is the error value, as reading an array does. */
 async function openTensorFile({ store, checkpoint }: CheckpointAt, entry: FileEntry): Promise<TensorFile> {
-  const part = await store.open(checkpoint, entry.name)();
-  if (E.isLeft(part)) throw toError(part.left);
-  const header = await readHeader(part.right, entry);
+  const part = await runOrThrow(store.open(checkpoint, entry.name));
+  const header = await readHeader(part, entry);
   if (E.isRight(header)) {
     const { tensors, dataStart } = header.right;
-    return { part: part.right, dataStart, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
+    return { part, dataStart, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
   }
-  await part.right.close();
+  await part.close();
   throw toError("_tag" in header.left ? header.left : { _tag: "Damaged", checkpoint, problems: header.left });
 }
 
 async function readTensor({ part, dataStart, tensors }: TensorFile, name: string): Promise<Uint8Array> {
   const { begin, end } = tensors.get(name) ?? { begin: 0, end: 0 };
   const bytes = new Uint8Array(end - begin);
-  const filled = await part.read(bytes, dataStart + begin)();
-  if (E.isLeft(filled)) throw toError(filled.left);
+  await runOrThrow(part.read(bytes, dataStart + begin));
   return bytes;
 }
 
 /** The state of a checkpoint, with arrays that read its files. */
-function lazily(at: CheckpointAt, manifest: Manifest): LazyCheckpoint {
+function lazily<T extends CheckpointAt>(at: T, manifest: Manifest): LazyCheckpoint & T {
   const files = new Map<FileEntry, Promise<TensorFile>>();
   const stored = new Map<Held, Stored>();
   const entryOf = (held: Held): FileEntry => manifest.files[stored.get(held)?.file ?? -1]!;
@@ -103,10 +102,11 @@ export function withCheckpoint<T extends CheckpointAt, X, A>(
   at: T,
   use: (opened: LazyCheckpoint & T) => TE.TaskEither<X, A>,
 ): TE.TaskEither<ReadError | X, A> {
-  return TE.flatMap(readManifest(at.store, at.checkpoint), (manifest): TE.TaskEither<ReadError | X, A> => {
-    const opened = { ...at, ...lazily(at, manifest) };
-    return () => use(opened)().finally(opened.close);
-  });
+  return pipe(
+    readManifest(at.store, at.checkpoint),
+    TE.map((manifest) => lazily(at, manifest)),
+    TE.flatMap((opened): TE.TaskEither<ReadError | X, A> => () => use(opened)().finally(opened.close)),
+  );
 }
 
 /**
@@ -122,9 +122,6 @@ export function verifyFiles(
   names?: ReadonlySet<string>,
 ): TE.TaskEither<ReadError, unknown> {
   const isNamed = ({ name }: FileEntry): boolean => names?.has(name) ?? true;
-  return withBar(
-    terminal,
-    `checking checkpoint ${checkpoint}`,
-    (bar) => verifyCheckpoint(store, checkpoint, bar, isNamed),
-  );
+  const label = `checking checkpoint ${checkpoint}`;
+  return withBar(terminal, label, (bar) => verifyCheckpoint(store, checkpoint, bar, isNamed));
 }

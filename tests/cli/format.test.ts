@@ -15,7 +15,7 @@ import {
   spanText,
   widthOf,
 } from "../../lib/cli/format.ts";
-import { columnsOf, tableLines } from "../../lib/cli/table.ts";
+import { type Columns, tableLines } from "../../lib/cli/table.ts";
 import { progressAt } from "../../lib/store/progress.ts";
 import { torture } from "../support/torture.ts";
 
@@ -62,7 +62,7 @@ test("table: cells are aligned, and no line is longer than the width", async () 
   await fc.assert(
     fc.asyncProperty(fc.array(cells, { minLength: 1, maxLength: 30 }), async (rows) => {
       const lines: string[] = [];
-      const columns = columnsOf({ name: "cut", n: "right", last: "left" });
+      const columns: Columns = { name: "cut", n: "right", last: "left" };
       for await (const line of tableLines(columns, rows, 60)) lines.push(line);
       assert.equal(lines.length, rows.length + 1);
       assert.ok(lines.every((line) => !/\p{Cc}/u.test(line) && line === line.trimEnd()));
@@ -96,7 +96,7 @@ test("format: widths count terminal columns, and text is cut between characters"
   for (const [text, width] of Object.entries(widths)) assert.equal(widthOf(text), width, text);
   assert.deepEqual([5, 4, 3, 2, 1].map((width) => cut("日本語", width)), ["日本…", "日…", "日…", "…", "…"]);
   const lines: string[] = [];
-  const columns = columnsOf({ metrics: "cut", n: "right", last: "left" });
+  const columns: Columns = { metrics: "cut", n: "right", last: "left" };
   const rows = [["精度 0.91", "1", "x"], ["accuracy 0.92", "22", "x"], ["一二三四五六七八九十", "3", "x"], [
     "e\u0301👍",
     "4",

@@ -119,7 +119,7 @@ test("references: a path inside a run is an error that names the run", async () 
     }
   }
   const { code, said } = await dogear("ls", `${run}/checkpoints`);
-  assert.ok(code === 2 && said.includes(`of the run ${run}: give that folder`), said);
+  assert.ok(code === 2 && said.includes(`of the run ${run}: open that folder`), said);
 });
 
 test("references: find a checkpoint by number, distance from the newest, or best metric", async () => {

@@ -35,7 +35,7 @@ async function shown(words: readonly string[], environment: Readonly<Record<stri
   const data = (_: unknown, bytes: Uint8Array): void => void (text += decoder.decode(bytes, { stream: true }));
   const env: Record<string, string | undefined> = { ...process.env, TERM: "xterm" };
   delete env["NO_COLOR"];
-  const child = runtime.spawn([bun(), join(root, "lib", "cli.ts"), ...words], {
+  const child = runtime.spawn([bun(), join(root, "lib", "cli", "main.ts"), ...words], {
     cwd: root,
     env: { ...env, ...environment },
     terminal: { cols: 80, rows: 20, data },

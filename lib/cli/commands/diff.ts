@@ -11,7 +11,7 @@ import { type CommandError, usage } from "../arguments.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { verifyFiles, withCheckpoint } from "../lazy_checkpoint.ts";
 import { findCheckpoint, type NamedCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
-import { columnsOf, tableLines } from "../table.ts";
+import { type Columns, tableLines } from "../table.ts";
 import { jsonText, numberText, valueText } from "../format.ts";
 
 // --- running
@@ -29,16 +29,17 @@ function sideJson({ store: { location }, checkpoint }: NamedCheckpoint): unknown
   return { location, checkpoint };
 }
 
+const columns: Columns = {
+  ...{ path: "left", "differs in": "left", left: "cut", right: "left" },
+  ...{ elements: "right", "by at most": "right" },
+};
+
 async function* differencesText(found: readonly Difference[], width: number): AsyncGenerator<string> {
   if (found.length === 0) return yield "equal, by bits";
-  const columns = [
-    ...columnsOf({ path: "left", "differs in": "left", left: "cut", right: "left" }),
-    ...columnsOf({ elements: "right", "by at most": "right" }),
-  ];
-  const value = (side: unknown): string => side === undefined ? "" : valueText(side);
-  const rows = found.map((
-    { path, kind, left, right, count, largest },
-  ) => [path, kind, value(left), value(right), `${count ?? ""}`, largest === undefined ? "" : numberText(largest)]);
+  const rows = found.map(({ path, kind, count, largest, ...sides }) => {
+    const [left = "", right = ""] = [sides.left, sides.right].map((side) => side === undefined ? "" : valueText(side));
+    return [path, kind, left, right, `${count ?? ""}`, largest === undefined ? "" : numberText(largest)];
+  });
   yield* tableLines(columns, rows, width);
   yield `${found.length} ${found.length === 1 ? "difference" : "differences"}`;
 }
@@ -72,12 +73,12 @@ The exit code is 1 if they differ.`,
       TE.tap(({ left }) => verifyFiles(left, terminal)),
       TE.tap(({ right }) => verifyFiles(right, terminal)),
       TE.bind("found", ({ left, right }) => compareStates(left, right)),
+      TE.map(({ left, right, found }) => ({
+        json: [
+          jsonText({ left: sideJson(left), right: sideJson(right), equal: found.length === 0, differences: found }),
+        ],
+        text: differencesText(found, terminal.width),
+        exitCode: () => found.length === 0 ? 0 : 1,
+      })),
     ),
-  show: ({ left, right, found }, { width }) => ({
-    json: () => [
-      jsonText({ left: sideJson(left), right: sideJson(right), equal: found.length === 0, differences: found }),
-    ],
-    text: () => differencesText(found, width),
-    exitCode: () => found.length === 0 ? 0 : 1,
-  }),
 });

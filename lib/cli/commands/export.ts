@@ -50,7 +50,10 @@ interface ExportFile {
 }
 
 /** A file that was written. */
-type ExportedFile = Pick<ExportFile, "name"> & { readonly bytes: number };
+interface ExportedFile {
+  readonly name: string;
+  readonly bytes: number;
+}
 
 // --- parsing
 
@@ -155,14 +158,12 @@ function exportFiles(
 function placeNew(from: string, to: string): TE.TaskEither<StoreFailed, void> {
   return pipe(
     localFileSystem.link(from, to),
+    // A file system without links: look first, then rename.
     unless(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"], () =>
-      // A file system without links: look first, then rename.
       pipe(
         localFileSystem.status(to),
-        TE.matchE(
-          (failed) => failed.code === "ENOENT" ? localFileSystem.rename(from, to) : TE.left(failed),
-          () => TE.left(storeFailed("create", to, "EEXIST", "file already exists")),
-        ),
+        TE.flatMap(() => TE.left(storeFailed("create", to, "EEXIST", "file already exists"))),
+        unless<void>(["ENOENT"], () => localFileSystem.rename(from, to)),
       )),
   );
 }
@@ -212,11 +213,11 @@ function checkFolder(folder: string, force: boolean): TE.TaskEither<CommandError
     usageError(`Expected a folder ${expected}, found ${found}`);
   return pipe(
     TE.fromTask(() => checkpointsAround(folder)),
-    TE.flatMap((around): TE.TaskEither<CommandError, readonly string[]> =>
-      around === undefined
-        ? weightsIn(folder)
-        : TE.left(refuse("to write to outside of all checkpoints", `${folder}, which is in ${around}`))
+    TE.filterOrElse(
+      (around) => around === undefined,
+      (around) => refuse("to write to outside of all checkpoints", `${folder}, which is in ${around}`),
     ),
+    TE.flatMap(() => weightsIn(folder)),
     TE.filterOrElse(
       (found) => force || found.length === 0,
       ([name = ""]) => refuse("without weights", `${join(folder, name)}: choose another, or add --force`),
@@ -284,14 +285,15 @@ Face tools load them.`,
               withBar(terminal, "writing", (bar) =>
                 replaceFiles(folder, exportFiles(tensors, shardBytes, bar), before, force))),
             TE.map(({ tensors: { length: tensors }, files }) => {
-              return { location: target.store.locationOf(target.checkpoint), component, folder, tensors, files };
+              const location = target.store.locationOf(target.checkpoint);
+              return {
+                json: [jsonText({ location, component, folder, tensors, files })],
+                text: files.map(({ name, bytes }) =>
+                  `${printable(join(folder, name))}  ${bytesText(bytes)}`
+                ),
+              };
             }),
           ))
       ),
     ),
-  show: (exported) => ({
-    json: () => [jsonText(exported)],
-    text: () =>
-      exported.files.map(({ name, bytes }) => `${printable(join(exported.folder, name))}  ${bytesText(bytes)}`),
-  }),
 });

@@ -11,7 +11,7 @@ import { meter } from "../../store/mod.ts";
 import { dataFile, failureOf, loadIndex } from "../../files/mod.ts";
 import { usage } from "../arguments.ts";
 import { type Command, defineCommand } from "../command.ts";
-import { columnsOf, tableLines } from "../table.ts";
+import { tableLines } from "../table.ts";
 import { type Terminal, withBar } from "../terminal.ts";
 import { bytesText, jsonText } from "../format.ts";
 
@@ -55,15 +55,19 @@ that opens the file without an index builds it then. An index that fits the file
   json: "{ files: [{ path, records, bytes, kept }] }",
   parse: ({ options: { csv = false }, words }) =>
     words.length > 0 ? E.right({ words, csv }) : usage("Expected a file of lines, JSON Lines or CSV, found none"),
-  run: ({ words, csv }, terminal) => pipe(words, TE.traverseSeqArray((path) => indexFile(path, csv, terminal))),
-  show: (files, { width }) => {
-    const columns = columnsOf({ file: "cut", records: "right", size: "right" });
-    const rows = files.map(({ path, records, bytes }) => [path, `${records}`, bytesText(bytes)]);
-    return {
-      json: () => [jsonText({ files })],
-      text: () => tableLines(columns, rows, width),
-      messages: files.filter(({ kept }) => !kept)
-        .map(({ path }) => `${path}.index could not be written: the index is built each time the file is opened`),
-    };
-  },
+  run: ({ words, csv }, terminal) =>
+    pipe(
+      words,
+      TE.traverseSeqArray((path) => indexFile(path, csv, terminal)),
+      TE.map((files) => ({
+        json: [jsonText({ files })],
+        text: tableLines(
+          { file: "cut", records: "right", size: "right" },
+          files.map(({ path, records, bytes }) => [path, `${records}`, bytesText(bytes)]),
+          terminal.width,
+        ),
+        messages: files.filter(({ kept }) => !kept)
+          .map(({ path }) => `${path}.index could not be written: the index is built each time the file is opened`),
+      })),
+    ),
 });
