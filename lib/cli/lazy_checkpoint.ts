@@ -11,7 +11,6 @@ import {
   type FileEntry,
   type Loaded,
   type Manifest,
-  type ReadError,
   readHeader,
   readManifest,
   type Stored,
@@ -21,6 +20,7 @@ import {
 import { runOrThrow, toError } from "../errors/mod.ts";
 import type { OpenPart, Store } from "../store/mod.ts";
 import type { Held, Home } from "../state/mod.ts";
+import type { CommandError } from "./arguments.ts";
 import { type Terminal, withBar } from "./terminal.ts";
 
 // --- types
@@ -98,14 +98,14 @@ function lazily<T extends CheckpointAt>(at: T, manifest: Manifest): LazyCheckpoi
  * @param at The checkpoint.
  * @param use What to do with it. The promise of an array's bytes rejects if they cannot be read, with the error value as cause.
  */
-export function withCheckpoint<T extends CheckpointAt, X, A>(
+export function withCheckpoint<T extends CheckpointAt, A>(
   at: T,
-  use: (opened: LazyCheckpoint & T) => TE.TaskEither<X, A>,
-): TE.TaskEither<ReadError | X, A> {
+  use: (opened: LazyCheckpoint & T) => TE.TaskEither<CommandError, A>,
+): TE.TaskEither<CommandError, A> {
   return pipe(
     readManifest(at.store, at.checkpoint),
     TE.map((manifest) => lazily(at, manifest)),
-    TE.flatMap((opened): TE.TaskEither<ReadError | X, A> => () => use(opened)().finally(opened.close)),
+    TE.flatMap((opened): TE.TaskEither<CommandError, A> => () => use(opened)().finally(opened.close)),
   );
 }
 
@@ -120,7 +120,7 @@ export function verifyFiles(
   { store, checkpoint }: CheckpointAt,
   terminal: Terminal,
   names?: ReadonlySet<string>,
-): TE.TaskEither<ReadError, unknown> {
+): TE.TaskEither<CommandError, unknown> {
   const isNamed = ({ name }: FileEntry): boolean => names?.has(name) ?? true;
   const label = `checking checkpoint ${checkpoint}`;
   return withBar(terminal, label, (bar) => verifyCheckpoint(store, checkpoint, bar, isNamed));

@@ -8,6 +8,7 @@ import process from "node:process";
 import type { Writable } from "node:stream";
 import { styleText } from "node:util";
 import type { Progress } from "../store/mod.ts";
+import type { CommandError } from "./arguments.ts";
 import { cut, printable, progressText } from "./format.ts";
 
 // --- types
@@ -131,11 +132,11 @@ export function terminal(
  * @param label What is done.
  * @param task The task. It is given the function that draws its progress.
  */
-export function withBar<X, A>(
+export function withBar<A>(
   { draw }: Terminal,
   label: string,
-  task: (onProgress: (progress: Progress) => void) => TaskEither<X, A>,
-): TaskEither<X, A> {
+  task: (onProgress: (progress: Progress) => void) => TaskEither<CommandError, A>,
+): TaskEither<CommandError, A> {
   return () => {
     const bar = draw(label);
     return task(bar)().finally(bar);

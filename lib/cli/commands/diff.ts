@@ -7,7 +7,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type Difference, differences } from "../../state/mod.ts";
-import { type CommandError, usage } from "../arguments.ts";
+import { usage } from "../arguments.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { verifyFiles, withCheckpoint } from "../lazy_checkpoint.ts";
 import { findCheckpoint, type NamedCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
@@ -16,10 +16,7 @@ import { jsonText, numberText, valueText } from "../format.ts";
 
 // --- running
 
-function compareStates(
-  left: NamedCheckpoint,
-  right: NamedCheckpoint,
-): TE.TaskEither<CommandError, readonly Difference[]> {
+function compareStates(left: NamedCheckpoint, right: NamedCheckpoint) {
   return withCheckpoint(left, (a) => withCheckpoint(right, (b) => TE.fromTask(differences(a.encoded, b.encoded))));
 }
 

@@ -6,10 +6,9 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { DataFailed } from "../../errors/mod.ts";
 import { meter } from "../../store/mod.ts";
 import { dataFile, failureOf, loadIndex } from "../../files/mod.ts";
-import { usage } from "../arguments.ts";
+import { type CommandError, usage } from "../arguments.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { tableLines } from "../table.ts";
 import { type Terminal, withBar } from "../terminal.ts";
@@ -28,7 +27,7 @@ interface IndexedFile {
 
 // --- running
 
-function indexFile(path: string, csv: boolean, terminal: Terminal): TE.TaskEither<DataFailed, IndexedFile> {
+function indexFile(path: string, csv: boolean, terminal: Terminal): TE.TaskEither<CommandError, IndexedFile> {
   const quoted = csv || /\.[ct]sv$/i.test(path);
   return withBar(terminal, path, (bar) =>
     pipe(

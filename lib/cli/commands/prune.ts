@@ -117,7 +117,8 @@ function findRun({ store, numbers }: OpenRun, start: string): TE.TaskEither<Comm
 function reasonsToKeep({ keep, remove }: Plan, policies: readonly NamedPolicy[]): ReadonlyMap<number, string> {
   const reasons = new Map<number, string>();
   const entries = [...keep.flatMap(({ entry }) => entry ?? []), ...remove];
-  for (const ofRun of Map.groupBy(entries, ({ run }) => run).values()) {
+  for (const run of new Set(entries.map(({ run }) => run))) {
+    const ofRun = entries.filter((entry) => entry.run === run);
     for (const { name, policy } of policies) {
       const { keep, unknownMetrics = [] } = policy(ofRun, Date.now());
       const reason = unknownMetrics.length > 0 ? `${name}: no such metric` : name;
@@ -152,10 +153,8 @@ function pruneLines({ made, policies, removal }: Pruned): readonly PruneLine[] {
 /** How many bytes of each checkpoint others share. It is read before any is removed. */
 async function sharedBytes(store: Store, entries: readonly Entry[]): Promise<ReadonlyMap<number, number>> {
   const found = new Map<number, number>();
-  const numbers = entries.map(({ checkpoint }) => checkpoint);
-  for await (const { checkpoint, shared } of checkpointStatuses(store, numbers, false)) {
-    found.set(checkpoint, shared ?? 0);
-  }
+  const statuses = checkpointStatuses(store, entries.map(({ checkpoint }) => checkpoint), false);
+  for await (const { checkpoint, shared } of statuses) found.set(checkpoint, shared ?? 0);
   return found;
 }
 
@@ -174,16 +173,10 @@ function lineJson({ checkpoint, action, why, entry }: PruneLine): unknown {
   return { checkpoint, action, why, step, bytes, run };
 }
 
-async function* prunedText(
-  lines: readonly PruneLine[],
-  dryRun: boolean,
-  summary: string,
-  width: number,
-): AsyncGenerator<string> {
+async function* prunedText(lines: readonly PruneLine[], done: string, summary: string, width: number) {
   const rows = lines.map(({ checkpoint, entry, action, why }) => {
     return [`${checkpoint}`, `${entry?.step ?? "-"}`, entry === null ? "" : bytesText(entry.bytes), action, why];
   });
-  const done = dryRun ? "would" : "done";
   yield* tableLines({ checkpoint: "right", step: "right", size: "right", [done]: "left", why: "cut" }, rows, width);
   yield summary;
 }
@@ -202,7 +195,7 @@ function pruning(pruned: Pruned, width: number): Report {
   const done = { removed: dryRun ? [] : removed, notRemoved, notes, freed };
   return {
     json: [jsonText({ location, dryRun, checkpoints: lines.map(lineJson), ...done })],
-    text: prunedText(lines, dryRun, dryRun ? wouldRemove : `Removed ${what}`, width),
+    text: prunedText(lines, dryRun ? "would" : "done", dryRun ? wouldRemove : `Removed ${what}`, width),
     messages: [
       ...notes,
       ...notRemoved.map(({ checkpoint, reason }) => `Checkpoint ${checkpoint} was not removed: ${reason}`),
@@ -234,21 +227,17 @@ The newest checkpoint of a run and its last one that verifies always stay.`,
     ),
   run: ({ policies, folder, runName, dryRun }, terminal) =>
     pipe(
-      openRun(folder),
-      TE.bindTo("open"),
+      TE.Do,
+      TE.bind("open", () => openRun(folder)),
       TE.bind("only", ({ open }) => runName === undefined ? TE.right({}) : findRun(open, runName)),
-      TE.bind("made", ({ open: { store }, only }): TE.TaskEither<CommandError, Plan> =>
-        withBar(terminal, checking, (onProgress) =>
-          plan(store, { onProgress, ...only })(Retention.any(...policies.map(({ policy }) =>
-            policy
-          ))))),
-      TE.bind("shared", ({ open: { store }, made }) =>
-        TE.fromTask(() =>
-          sharedBytes(store, made.remove)
-        )),
-      TE.bind("removal", ({ open: { store }, made }) => carryOut(store, made, dryRun, terminal)),
-      TE.map(({ open: { store: { location } }, ...done }) =>
-        pruning({ location, policies, dryRun, ...done }, terminal.width)
-      ),
+      TE.bind("made", ({ open: { store }, only }) => {
+        const policy = Retention.any(...policies.map(({ policy }) => policy));
+        return withBar(terminal, checking, (onProgress) => plan(store, { onProgress, ...only })(policy));
+      }),
+      TE.bind("shared", ({ open, made }) => TE.fromTask(() => sharedBytes(open.store, made.remove))),
+      TE.bind("removal", ({ open, made }) => carryOut(open.store, made, dryRun, terminal)),
+      TE.map(({ open, ...done }) => {
+        return pruning({ location: open.store.location, policies, dryRun, ...done }, terminal.width);
+      }),
     ),
 });

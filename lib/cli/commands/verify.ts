@@ -9,7 +9,6 @@ import * as RA from "fp-ts/lib/ReadonlyArray.js";
 import * as T from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { decodeSummary } from "../../checkpoint/mod.ts";
-import type { NoCheckpoint } from "../../errors/mod.ts";
 import { sha256Of } from "../../store/mod.ts";
 import { type CommandError, messageOf, type Usage, usage, usageError } from "../arguments.ts";
 import { type Command, defineCommand, type Report } from "../command.ts";
@@ -74,7 +73,7 @@ function verifyOne(
   expected: string | undefined,
   label: string,
   terminal: Terminal,
-): TE.TaskEither<NoCheckpoint, Verified> {
+): TE.TaskEither<CommandError, Verified> {
   const { store, checkpoint } = target;
   return pipe(
     TE.fromTask(store.manifest(checkpoint)),
