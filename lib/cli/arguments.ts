@@ -4,6 +4,7 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { parseArgs } from "node:util";
 import { type DogearError, explain } from "../errors/mod.ts";
 
@@ -17,6 +18,9 @@ export interface Usage {
 
 /** Why a command failed. */
 export type CommandError = DogearError | Usage;
+
+/** A step of a command. */
+export type CommandTask<A> = TaskEither<CommandError, A>;
 
 /** An option of a command. It takes a value if `value` names one, otherwise it is a flag. */
 export interface Option {

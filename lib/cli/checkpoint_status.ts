@@ -6,7 +6,6 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import {
   entryOf,
   inOrder,
@@ -16,9 +15,9 @@ import {
   readManifest,
   verifyCheckpoint,
 } from "../checkpoint/mod.ts";
-import type { NoCheckpoint, Problem, StoreFailed } from "../errors/mod.ts";
-import type { Entry, PartStatus, Progress, Store } from "../store/mod.ts";
-import type { Terminal } from "./terminal.ts";
+import type { NoCheckpoint, Problem } from "../errors/mod.ts";
+import type { Entry, Store } from "../store/mod.ts";
+import type { Bar, Terminal } from "./terminal.ts";
 
 // --- types
 
@@ -40,7 +39,9 @@ export interface CheckpointStatus<V = never, X = never> {
   readonly error: ReadError | X | null;
 }
 
-type StatusFacts = Omit<CheckpointStatus, "verdict" | "error">;
+type Facts = Omit<CheckpointStatus, "verdict" | "error">;
+
+type LengthCheck = Pick<CheckpointStatus, "shared" | "error">;
 
 // --- constructors
 
@@ -51,34 +52,22 @@ const verdicts: Readonly<Record<Exclude<ReadError["_tag"], "NoCheckpoint">, Verd
 };
 
 /** The status of a checkpoint with an error or without. A checkpoint that does not exist has none. */
-function statusOf(
-  known: StatusFacts,
-  error: ReadError | null,
-  verified: boolean,
-): E.Either<NoCheckpoint, CheckpointStatus> {
+function statusOf(known: Facts, error: ReadError | null, verified: boolean): E.Either<NoCheckpoint, CheckpointStatus> {
   if (error === null) return E.right({ ...known, verdict: verified ? "verified" : "complete", error });
   return error._tag === "NoCheckpoint" ? E.left(error) : E.right({ ...known, verdict: verdicts[error._tag], error });
 }
 
 /** Length and, where the store knows it, links of a file. */
-function fileStatus(
-  store: Store,
-  checkpoint: number,
-  name: string,
-): TaskEither<StoreFailed | NoCheckpoint, Pick<PartStatus, "bytes"> & Partial<PartStatus>> {
+function fileStatus(store: Store, checkpoint: number, name: string) {
   return store.status?.(checkpoint, name) ?? pipe(
     store.open(checkpoint, name),
     TE.tapTask(({ close }) => close),
-    TE.map(({ bytes }) => ({ bytes })),
+    TE.map(({ bytes }) => ({ bytes, links: undefined })),
   );
 }
 
 /** Compares the lengths of a checkpoint's files with its manifest, and counts the bytes in shared files. */
-async function checkLengths(
-  store: Store,
-  checkpoint: number,
-  files: Manifest["files"],
-): Promise<{ readonly shared: number | null; readonly error: ReadError | null }> {
+async function checkLengths(store: Store, checkpoint: number, { files }: Manifest): Promise<LengthCheck> {
   const problems: Problem[] = [];
   let shared: number | null = 0;
   for (const { name, bytes } of files) {
@@ -108,12 +97,12 @@ export function checkpointStatus(
   store: Store,
   checkpoint: number,
   verify: boolean,
-  onProgress?: (progress: Progress) => void,
-): TaskEither<NoCheckpoint, CheckpointStatus> {
+  onProgress?: Bar,
+): TE.TaskEither<NoCheckpoint, CheckpointStatus> {
   return async () => {
     const manifest = await readManifest(store, checkpoint)();
     if (E.isLeft(manifest)) return statusOf({ checkpoint, entry: null, shared: null }, manifest.left, verify);
-    const { shared, error } = await checkLengths(store, checkpoint, manifest.right.files);
+    const { shared, error } = await checkLengths(store, checkpoint, manifest.right);
     const known = { checkpoint, entry: entryOf(checkpoint, manifest.right), shared };
     // Every byte is read even if a length is wrong, to find all of the damage.
     const isRead = verify && (error === null || error._tag === "Damaged");

@@ -9,6 +9,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import {
   type Arguments,
   type CommandError,
+  type CommandTask,
   type OptionTable,
   parseOptions,
   type Usage,
@@ -35,13 +36,13 @@ interface Steps<O extends OptionTable, A> extends Help<O> {
   /** Checks the arguments, without looking at the disk. */
   readonly parse: (given: Arguments<O>) => E.Either<Usage, A>;
   /** Does the work. It draws progress bars and writes nothing else. */
-  readonly run: (args: A, terminal: Terminal) => TE.TaskEither<CommandError, Report>;
+  readonly run: (args: A, terminal: Terminal) => CommandTask<Report>;
 }
 
 /** A command. */
 export interface Command extends Help {
   /** Runs it on what was typed after its name, and gives the exit code. */
-  readonly execute: (words: readonly string[], terminal: Terminal) => TE.TaskEither<CommandError, number>;
+  readonly execute: (words: readonly string[], terminal: Terminal) => CommandTask<number>;
 }
 
 // --- constructors

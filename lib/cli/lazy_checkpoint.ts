@@ -14,13 +14,12 @@ import {
   readHeader,
   readManifest,
   type Stored,
-  type TensorEntry,
   verifyCheckpoint,
 } from "../checkpoint/mod.ts";
 import { runOrThrow, toError } from "../errors/mod.ts";
-import type { OpenPart, Store } from "../store/mod.ts";
+import type { Store } from "../store/mod.ts";
 import type { Held, Home } from "../state/mod.ts";
-import type { CommandError } from "./arguments.ts";
+import type { CommandTask } from "./arguments.ts";
 import { type Terminal, withBar } from "./terminal.ts";
 
 // --- types
@@ -39,44 +38,37 @@ export interface LazyCheckpoint extends Loaded, CheckpointAt {
   readonly close: Task<void>;
 }
 
-/** An open file of tensors. */
-interface TensorFile {
-  readonly part: OpenPart;
-  readonly dataStart: number;
-  readonly tensors: ReadonlyMap<string, TensorEntry>;
-}
-
 // --- restore
 
-/** Opens a file of a checkpoint. It throws an Error whose cause is the error value, as reading an array does. */
-async function openTensorFile({ store, checkpoint }: CheckpointAt, entry: FileEntry): Promise<TensorFile> {
+/** Opens a file of tensors. It throws an Error whose cause is the error value, as reading a tensor does. */
+async function openTensorFile({ store, checkpoint }: CheckpointAt, entry: FileEntry) {
   const part = await runOrThrow(store.open(checkpoint, entry.name));
   const header = await readHeader(part, entry);
-  if (E.isRight(header)) {
-    const { tensors, dataStart } = header.right;
-    return { part, dataStart, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
+  if (E.isLeft(header)) {
+    await part.close();
+    throw toError("_tag" in header.left ? header.left : { _tag: "Damaged", checkpoint, problems: header.left });
   }
-  await part.close();
-  throw toError("_tag" in header.left ? header.left : { _tag: "Damaged", checkpoint, problems: header.left });
-}
-
-async function readTensor({ part, dataStart, tensors }: TensorFile, name: string): Promise<Uint8Array> {
-  const { begin, end } = tensors.get(name) ?? { begin: 0, end: 0 };
-  const bytes = new Uint8Array(end - begin);
-  await runOrThrow(part.read(bytes, dataStart + begin));
-  return bytes;
+  const { tensors, dataStart } = header.right;
+  const extents = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  const read = async (name: string): Promise<Uint8Array> => {
+    const { begin, end } = extents.get(name) ?? { begin: 0, end: 0 };
+    const bytes = new Uint8Array(end - begin);
+    await runOrThrow(part.read(bytes, dataStart + begin));
+    return bytes;
+  };
+  return { read, close: part.close };
 }
 
 /** The state of a checkpoint, with arrays that read its files. */
 function lazily<T extends CheckpointAt>(at: T, manifest: Manifest): LazyCheckpoint & T {
-  const files = new Map<FileEntry, Promise<TensorFile>>();
+  const files = new Map<FileEntry, ReturnType<typeof openTensorFile>>();
   const stored = new Map<Held, Stored>();
   const entryOf = (held: Held): FileEntry => manifest.files[stored.get(held)?.file ?? -1]!;
   const read = async (held: Held): Promise<Uint8Array> => {
     const entry = entryOf(held);
     const file = files.get(entry) ?? openTensorFile(at, entry);
     files.set(entry, file);
-    return await readTensor(await file, stored.get(held)?.tensor ?? "");
+    return await (await file).read(stored.get(held)?.tensor ?? "");
   };
   const home: Home = { read, peek: () => undefined, copies: () => true, release: () => {} };
   const hold = (array: Stored): Held => {
@@ -86,7 +78,7 @@ function lazily<T extends CheckpointAt>(at: T, manifest: Manifest): LazyCheckpoi
   };
   const close = async (): Promise<void> => {
     for (const file of await Promise.allSettled(files.values())) {
-      if (file.status === "fulfilled") await file.value.part.close();
+      if (file.status === "fulfilled") await file.value.close();
     }
   };
   return { ...at, manifest, encoded: manifest.state(hold), fileOf: (held) => entryOf(held).name, close };
@@ -100,12 +92,12 @@ function lazily<T extends CheckpointAt>(at: T, manifest: Manifest): LazyCheckpoi
  */
 export function withCheckpoint<T extends CheckpointAt, A>(
   at: T,
-  use: (opened: LazyCheckpoint & T) => TE.TaskEither<CommandError, A>,
-): TE.TaskEither<CommandError, A> {
+  use: (opened: LazyCheckpoint & T) => CommandTask<A>,
+): CommandTask<A> {
   return pipe(
     readManifest(at.store, at.checkpoint),
     TE.map((manifest) => lazily(at, manifest)),
-    TE.flatMap((opened): TE.TaskEither<CommandError, A> => () => use(opened)().finally(opened.close)),
+    TE.flatMap((opened): CommandTask<A> => () => use(opened)().finally(opened.close)),
   );
 }
 
@@ -120,7 +112,7 @@ export function verifyFiles(
   { store, checkpoint }: CheckpointAt,
   terminal: Terminal,
   names?: ReadonlySet<string>,
-): TE.TaskEither<CommandError, unknown> {
+): CommandTask<unknown> {
   const isNamed = ({ name }: FileEntry): boolean => names?.has(name) ?? true;
   const label = `checking checkpoint ${checkpoint}`;
   return withBar(terminal, label, (bar) => verifyCheckpoint(store, checkpoint, bar, isNamed));

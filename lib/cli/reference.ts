@@ -21,7 +21,7 @@ import { candidates, entriesOf } from "../checkpoint/mod.ts";
 import { directory, localFileSystem } from "../store/directory/mod.ts";
 import type { NoCheckpoint, StoreFailed } from "../errors/mod.ts";
 import type { Store } from "../store/mod.ts";
-import { type CommandError, type Usage, usage, usageError } from "./arguments.ts";
+import { type CommandError, type CommandTask, type Usage, usage, usageError } from "./arguments.ts";
 
 // --- types
 
@@ -128,7 +128,7 @@ export function noCheckpoint({ store: { location }, numbers: available }: OpenRu
  * @param run The path of its folder.
  * @param text The reference that names it.
  */
-export function openRun(run: string, text: string = run): TE.TaskEither<CommandError, OpenRun> {
+export function openRun(run: string, text: string = run): CommandTask<OpenRun> {
   const store = directory(resolve(run));
   return pipe(
     localFileSystem.status(resolve(run)),
@@ -139,19 +139,8 @@ export function openRun(run: string, text: string = run): TE.TaskEither<CommandE
   );
 }
 
-/** The number of the checkpoint that so many others are newer than. */
-function fromNewest({ store }: OpenRun, back: number): TE.TaskEither<CommandError, number> {
-  const missing = (count: number): Usage =>
-    usageError(`Expected more than ${back} checkpoints for latest~${back}, found ${count} in ${store.location}`);
-  return pipe(
-    // Some of the candidates may be no checkpoints.
-    store.list,
-    TE.flatMapEither((numbers) => E.fromNullable(missing(numbers.length))(numbers.at(-1 - back))),
-  );
-}
-
 /** The number of the checkpoint with the best value of a metric; of equal ones the newest, as for retention. */
-function bestBy({ store, numbers }: OpenRun, metric: string, mode: "min" | "max"): TE.TaskEither<CommandError, number> {
+function bestBy({ store, numbers }: OpenRun, metric: string, mode: "min" | "max"): CommandTask<number> {
   return async () => {
     const entries = await entriesOf(store, numbers);
     const sign = mode === "min" ? 1 : -1;
@@ -168,14 +157,25 @@ function bestBy({ store, numbers }: OpenRun, metric: string, mode: "min" | "max"
 }
 
 /** The number of a checkpoint of a run. It may not exist; undefined is the newest of a run without checkpoints. */
-function numberNamed(run: OpenRun, name: CheckpointName): TE.TaskEither<CommandError, number | undefined> {
+function numberNamed(run: OpenRun, name: CheckpointName): CommandTask<number | undefined> {
+  const { store, numbers } = run;
   if ("number" in name) return TE.right(name.number);
   if ("metric" in name) return bestBy(run, name.metric, name.mode);
-  return name.back === 0 ? TE.right(run.numbers.at(-1)) : fromNewest(run, name.back);
+  const { back } = name;
+  if (back === 0) return TE.right(numbers.at(-1));
+  // Some of the numbers may have no checkpoint.
+  return pipe(
+    store.list,
+    TE.flatMapEither((listed) => {
+      const expected = `Expected more than ${back} checkpoints for latest~${back}`;
+      const missing = usageError(`${expected}, found ${listed.length} in ${store.location}`);
+      return E.fromNullable(missing)(listed.at(-1 - back));
+    }),
+  );
 }
 
 /** Finds the checkpoint of a reference: the newest if the reference names none. */
-export function findCheckpoint(reference: Reference): TE.TaskEither<CommandError, NamedCheckpoint> {
+export function findCheckpoint(reference: Reference): CommandTask<NamedCheckpoint> {
   const { text, run, checkpoint: name = { back: 0 } } = reference;
   return pipe(
     TE.Do,
@@ -190,7 +190,7 @@ export function findCheckpoint(reference: Reference): TE.TaskEither<CommandError
 }
 
 /** Finds the checkpoints of a reference, ascending: all of the run if the reference names none. */
-export function findCheckpoints(reference: Reference): TE.TaskEither<CommandError, OpenRun> {
+export function findCheckpoints(reference: Reference): CommandTask<OpenRun> {
   const { text, run, checkpoint } = reference;
   return checkpoint === undefined
     ? openRun(run, text)

@@ -3,18 +3,20 @@
  *
  * @module
  */
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import process from "node:process";
 import type { Writable } from "node:stream";
 import { styleText } from "node:util";
 import type { Progress } from "../store/mod.ts";
-import type { CommandError } from "./arguments.ts";
+import type { CommandTask } from "./arguments.ts";
 import { cut, printable, progressText } from "./format.ts";
 
 // --- types
 
 /** Lines of output, possibly still being made. */
 export type Lines = AsyncIterable<string> | Iterable<string>;
+
+/** Draws progress. Called without any, it erases the bar. */
+export type Bar = (progress?: Progress) => void;
 
 /** Where a command writes. */
 export interface Terminal {
@@ -24,8 +26,8 @@ export interface Terminal {
   readonly print: (lines: Lines) => Promise<void>;
   /** Writes a message to standard error. */
   readonly say: (text: string) => void;
-  /** Draws a progress bar with a label. Called without progress, it erases the bar. */
-  readonly draw: (label: string) => (progress?: Progress) => void;
+  /** Makes a progress bar with a label. */
+  readonly draw: (label: string) => Bar;
   /** Colours a word if the output shows colours. */
   readonly paint: (colour: Colour, word: string) => string;
 }
@@ -132,11 +134,7 @@ export function terminal(
  * @param label What is done.
  * @param task The task. It is given the function that draws its progress.
  */
-export function withBar<A>(
-  { draw }: Terminal,
-  label: string,
-  task: (onProgress: (progress: Progress) => void) => TaskEither<CommandError, A>,
-): TaskEither<CommandError, A> {
+export function withBar<A>({ draw }: Terminal, label: string, task: (bar: Bar) => CommandTask<A>): CommandTask<A> {
   return () => {
     const bar = draw(label);
     return task(bar)().finally(bar);

@@ -26,13 +26,13 @@ import {
   specOf,
   type TensorSpec,
 } from "../../checkpoint/mod.ts";
-import { type Chunks, manifestName, meter, type Progress, storeFailed } from "../../store/mod.ts";
+import { type Chunks, manifestName, meter, storeFailed } from "../../store/mod.ts";
 import { arraysOf, elementBytes, type Held, segment, sizeOf } from "../../state/mod.ts";
-import { type CommandError, type Usage, usage, usageError } from "../arguments.ts";
+import { type CommandError, type CommandTask, type Usage, usage, usageError } from "../arguments.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { type LazyCheckpoint, verifyFiles, withCheckpoint } from "../lazy_checkpoint.ts";
 import { findCheckpoint, parseCheckpoint, parseReference, type Reference, separateCheckpoint } from "../reference.ts";
-import { withBar } from "../terminal.ts";
+import { type Bar, withBar } from "../terminal.ts";
 import { bytesText, jsonText, printable } from "../format.ts";
 
 // --- parsing
@@ -70,10 +70,8 @@ interface ExportedTensor extends TensorSpec {
 }
 
 /** The tensors of a component: those with names for other tools if it has any, otherwise all of them by path. */
-function exportedTensors(
-  { encoded: { components } }: LazyCheckpoint,
-  component: string,
-): TE.TaskEither<CommandError, readonly ExportedTensor[]> {
+function exportedTensors({ encoded }: LazyCheckpoint, component: string): CommandTask<readonly ExportedTensor[]> {
+  const { components } = encoded;
   const node = components.find(([name]) => name === component)?.[1];
   const root = segment(component);
   const arrays = node === undefined ? [] : arraysOf(node, root);
@@ -127,12 +125,8 @@ interface ExportFile {
 }
 
 /** The files of tensors, and their index if there are several. */
-function exportFiles(
-  tensors: readonly ExportedTensor[],
-  shardBytes: number,
-  onProgress: (progress: Progress) => void,
-): readonly ExportFile[] {
-  const advance = meter(tensors.reduce((sum, { bytes }) => sum + bytes, 0), onProgress);
+function exportFiles(tensors: readonly ExportedTensor[], shardBytes: number, bar: Bar): readonly ExportFile[] {
+  const advance = meter(tensors.reduce((sum, { bytes }) => sum + bytes, 0), bar);
   const shards = shardsOf(tensors, shardBytes);
   const nameOf = (i: number): string => shards.length === 1 ? modelFile : shardName(modelFile, i, shards.length);
   const files = shards.map((shard, i): ExportFile => ({ name: nameOf(i), chunks: fileBytes(shard, advance) }));
@@ -187,7 +181,7 @@ async function checkpointsAround(path: string): Promise<string | undefined> {
 }
 
 /** The weights that are in a folder. A folder inside of checkpoints is an error, and without `force` one that has weights. */
-function checkFolder(folder: string, force: boolean): TE.TaskEither<CommandError, readonly string[]> {
+function checkFolder(folder: string, force: boolean): CommandTask<readonly string[]> {
   const refuse = (expected: string, found: string): CommandError =>
     usageError(`Expected a folder ${expected}, found ${found}`);
   return pipe(

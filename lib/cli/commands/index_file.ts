@@ -8,26 +8,16 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { meter } from "../../store/mod.ts";
 import { dataFile, failureOf, loadIndex } from "../../files/mod.ts";
-import { type CommandError, usage } from "../arguments.ts";
+import { usage } from "../arguments.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { tableLines } from "../table.ts";
 import { type Terminal, withBar } from "../terminal.ts";
 import { bytesText, jsonText } from "../format.ts";
 
-// --- types
-
-/** A file and its index. */
-interface IndexedFile {
-  readonly path: string;
-  readonly records: number;
-  readonly bytes: number;
-  /** Whether the index could be written beside the file. */
-  readonly kept: boolean;
-}
-
 // --- running
 
-function indexFile(path: string, csv: boolean, terminal: Terminal): TE.TaskEither<CommandError, IndexedFile> {
+/** Makes the index of a file; `kept` says whether it could be written beside the file. */
+function indexFile(path: string, csv: boolean, terminal: Terminal) {
   const quoted = csv || /\.[ct]sv$/i.test(path);
   return withBar(terminal, path, (bar) =>
     pipe(

@@ -19,7 +19,7 @@ import {
   segment,
   sizeOf,
 } from "../../state/mod.ts";
-import { type CommandError, messageOf, usage, usageError } from "../arguments.ts";
+import { type CommandTask, messageOf, usage, usageError } from "../arguments.ts";
 import { type Command, defineCommand, type Report } from "../command.ts";
 import { type LazyCheckpoint, verifyFiles, withCheckpoint } from "../lazy_checkpoint.ts";
 import { findCheckpoint, type NamedCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
@@ -69,46 +69,39 @@ function componentJson([name, node]: Named, fileOf: LazyCheckpoint["fileOf"]) {
   return { name, kind: kindOf(node), tensors: arrays.length, elements, files: [...new Set(arrays.map(fileOf))] };
 }
 
-async function* overviewText(
-  { checkpoint, store, manifest }: LazyCheckpoint,
-  verdict: string,
-  components: readonly ReturnType<typeof componentJson>[],
-  width: number,
-): AsyncGenerator<string> {
-  const { environment: { dogear, tfjs, runtime, backend }, parent, id } = manifest;
+function componentRow({ name, kind, tensors, elements, files }: ReturnType<typeof componentJson>): readonly string[] {
+  const some = files.length > 2 ? `${files[0]} and ${files.length - 1} more` : files.join(" ");
+  return [name, kind, `${tensors}`, `${elements}`, some];
+}
+
+async function* overviewText(facts: readonly string[], components: readonly (readonly string[])[], width: number) {
+  yield* facts;
+  yield "";
+  const sizes = { tensors: "right", elements: "right" } as const;
+  yield* tableLines({ component: "cut", kind: "left", ...sizes, files: "left" }, components, width);
+}
+
+function showOverview(opened: LazyCheckpoint, { width }: Terminal): CommandTask<Report> {
+  const { store, checkpoint, manifest, encoded, fileOf } = opened;
+  const { parent, environment, id = null, files } = manifest;
+  const { dogear, tfjs, runtime, backend } = environment;
   const { step, metrics, time, bytes, run } = entryOf(checkpoint, manifest);
-  yield* factLines({
+  const components = encoded.components.map((component) => componentJson(component, fileOf));
+  const facts = {
     checkpoint: `${checkpoint} in ${store.location}`,
     saved: `${new Date(time).toISOString()} by dogear ${dogear}, tfjs ${tfjs}, ${runtime}, backend ${backend}`,
     run: `${run}${parent === null ? "" : `, after checkpoint ${parent}`}`,
     step: `${step ?? "-"}`,
     metrics: metricsText(metrics) || "-",
     size: bytesText(bytes),
-    ...(id === undefined ? {} : { id }),
-    verdict,
-  });
-  yield "";
-  const rows = components.map(({ name, kind, tensors, elements, files }) => {
-    const some = files.length > 2 ? `${files[0]} and ${files.length - 1} more` : files.join(" ");
-    return [name, kind, `${tensors}`, `${elements}`, some];
-  });
-  yield* tableLines(
-    { component: "cut", kind: "left", tensors: "right", elements: "right", files: "left" },
-    rows,
-    width,
-  );
-}
-
-function showOverview(opened: LazyCheckpoint, { width }: Terminal): TE.TaskEither<CommandError, Report> {
-  const { store, checkpoint, manifest, encoded, fileOf } = opened;
-  const components = encoded.components.map((component) => componentJson(component, fileOf));
-  const { parent, environment, id = null, files } = manifest;
+    ...(id === null ? {} : { id }),
+  };
   const about = { parent, environment, id, files, components };
   return pipe(
     checkpointStatus(store, checkpoint, false),
     TE.map((status) => ({
       json: [jsonText({ location: store.locationOf(checkpoint), ...statusJson(status), ...about })],
-      text: overviewText(opened, status.verdict, components, width),
+      text: overviewText(factLines({ ...facts, verdict: status.verdict }), components.map(componentRow), width),
       messages: status.error === null ? [] : [messageOf(status.error)],
       exitCode: () => isBad(status) ? 1 : 0,
     })),
@@ -163,11 +156,7 @@ async function* partText(leaves: readonly Part[], below: readonly string[], widt
   yield* below;
 }
 
-function showPart(
-  wanted: string,
-  opened: LazyCheckpoint & NamedCheckpoint,
-  terminal: Terminal,
-): TE.TaskEither<CommandError, Report> {
+function showPart(wanted: string, opened: LazyCheckpoint & NamedCheckpoint, terminal: Terminal): CommandTask<Report> {
   const { store, checkpoint, text, encoded: { components }, fileOf } = opened;
   const part = findPart(components, wanted);
   if (part === undefined) {

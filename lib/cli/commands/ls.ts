@@ -61,11 +61,7 @@ async function* statusRows(statuses: AsyncIterable<CheckpointStatus>): AsyncGene
   }
 }
 
-async function* listingText(
-  runs: readonly OpenRun[],
-  statusesOf: StatusesOf,
-  terminal: Terminal,
-): AsyncGenerator<string> {
+async function* listingText(runs: readonly OpenRun[], statusesOf: StatusesOf, terminal: Terminal) {
   const columns: Columns = { checkpoint: "right", ...entryColumns, verdict: colourVerdict(terminal) };
   for (const [i, run] of runs.entries()) {
     if (runs.length > 1) yield `${i === 0 ? "" : "\n"}${printable(run.text)}`;

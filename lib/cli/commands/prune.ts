@@ -8,7 +8,7 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { entriesOf, type Plan, plan, prune, type Removal } from "../../checkpoint/mod.ts";
 import { type Entry, Retention, type Store } from "../../store/mod.ts";
-import { type CommandError, type OptionTable, type Usage, usage, type Values } from "../arguments.ts";
+import { type CommandError, type CommandTask, type OptionTable, type Usage, usage, type Values } from "../arguments.ts";
 import { type Command, defineCommand, type Report } from "../command.ts";
 import { type OpenRun, openRun, parseReferences } from "../reference.ts";
 import { checkpointStatuses } from "../checkpoint_status.ts";
@@ -103,7 +103,7 @@ function parseFolder(words: readonly string[]): E.Either<Usage, string> {
 const checking = "checking what stays";
 
 /** The option that limits a plan to the run whose name begins like this. */
-function findRun({ store, numbers }: OpenRun, start: string): TE.TaskEither<CommandError, { readonly run?: string }> {
+function findRun({ store, numbers }: OpenRun, start: string): CommandTask<{ readonly run?: string }> {
   return async () => {
     const names = [...new Set((await entriesOf(store, numbers)).map(({ run }) => run))];
     const [run, ...more] = start === "" ? [] : names.filter((name) => name.startsWith(start));
@@ -159,7 +159,7 @@ async function sharedBytes(store: Store, entries: readonly Entry[]): Promise<Rea
 }
 
 /** Carries out a plan, or only says that it would. */
-function carryOut(store: Store, made: Plan, dryRun: boolean, terminal: Terminal): TE.TaskEither<CommandError, Removal> {
+function carryOut(store: Store, made: Plan, dryRun: boolean, terminal: Terminal): CommandTask<Removal> {
   let removal: Removal = { removed: made.remove.map(({ checkpoint }) => checkpoint), notRemoved: [], notes: [] };
   const onReport = (report: Removal): void => void (removal = report);
   const carried = withBar(terminal, checking, (onProgress) => prune(store, { onProgress, onReport })(made));

@@ -10,7 +10,7 @@ import * as T from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { decodeSummary } from "../../checkpoint/mod.ts";
 import { sha256Of } from "../../store/mod.ts";
-import { type CommandError, messageOf, type Usage, usage, usageError } from "../arguments.ts";
+import { type CommandTask, messageOf, type Usage, usage, usageError } from "../arguments.ts";
 import { type Command, defineCommand, type Report } from "../command.ts";
 import { findCheckpoints, type NamedCheckpoint, noCheckpoint, parseReferences, type Reference } from "../reference.ts";
 import { type CheckpointStatus, checkpointStatus, colourVerdict, statusJson } from "../checkpoint_status.ts";
@@ -50,7 +50,7 @@ function parseDigest(word: string | undefined): E.Either<Usage, string | undefin
 // --- running
 
 /** The checkpoints of a reference. A run without checkpoints is an error: nothing would be verified. */
-function targetsOf(reference: Reference): TE.TaskEither<CommandError, readonly NamedCheckpoint[]> {
+function targetsOf(reference: Reference): CommandTask<readonly NamedCheckpoint[]> {
   return pipe(
     findCheckpoints(reference),
     TE.filterOrElseW(({ numbers }) => numbers.length > 0, (run) => noCheckpoint(run)),
@@ -68,12 +68,7 @@ function hasDigests(manifest: Uint8Array): boolean {
  *
  * @returns `NoCheckpoint` for a checkpoint that does not exist: it was removed meanwhile, or its folder never became a checkpoint.
  */
-function verifyOne(
-  target: NamedCheckpoint,
-  expected: string | undefined,
-  label: string,
-  terminal: Terminal,
-): TE.TaskEither<CommandError, Verified> {
+function verifyOne(target: NamedCheckpoint, expected: string | undefined, label: string, terminal: Terminal) {
   const { store, checkpoint } = target;
   return pipe(
     TE.fromTask(store.manifest(checkpoint)),
