@@ -4,6 +4,7 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { parseArgs } from "node:util";
 import { type DogearError, explain } from "../errors/mod.ts";
@@ -86,10 +87,9 @@ export function parseOptions<O extends OptionTable>(
     const type = value === undefined ? "boolean" as const : "string" as const;
     return [name, { type, multiple, ...(name === "help" ? { short: "h" } : {}) }];
   }));
-  try {
-    const { values, positionals } = parseArgs({ args: [...given], options: known, allowPositionals: true });
-    return E.right({ options: values as Arguments<O>["options"], words: positionals });
-  } catch (cause) {
-    return usage(cause instanceof Error ? cause.message : String(cause));
-  }
+  return pipe(
+    E.tryCatch(() => parseArgs({ args: [...given], options: known, allowPositionals: true }), E.toError),
+    E.mapLeft(({ message }) => usageError(message)),
+    E.map(({ values, positionals: words }) => ({ options: values as Arguments<O>["options"], words })),
+  );
 }

@@ -6,15 +6,7 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import {
-  entryOf,
-  inOrder,
-  type Manifest,
-  notAFile,
-  type ReadError,
-  readManifest,
-  verifyCheckpoint,
-} from "../checkpoint/mod.ts";
+import { entryOf, inOrder, notAFile, type ReadError, readManifest, verifyCheckpoint } from "../checkpoint/mod.ts";
 import type { NoCheckpoint, Problem } from "../errors/mod.ts";
 import type { Entry, Store } from "../store/mod.ts";
 import type { Bar, Terminal } from "./terminal.ts";
@@ -39,7 +31,12 @@ export interface CheckpointStatus<V = never, X = never> {
   readonly error: ReadError | X | null;
 }
 
+/** Statuses, which are read as they are asked for. */
+export type Statuses = AsyncIterable<CheckpointStatus>;
+
 type Facts = Omit<CheckpointStatus, "verdict" | "error">;
+
+type NamedLength = { readonly name: string; readonly bytes: number };
 
 type LengthCheck = Pick<CheckpointStatus, "shared" | "error">;
 
@@ -67,7 +64,7 @@ function fileStatus(store: Store, checkpoint: number, name: string) {
 }
 
 /** Compares the lengths of a checkpoint's files with its manifest, and counts the bytes in shared files. */
-async function checkLengths(store: Store, checkpoint: number, { files }: Manifest): Promise<LengthCheck> {
+async function checkLengths(store: Store, checkpoint: number, files: readonly NamedLength[]): Promise<LengthCheck> {
   const problems: Problem[] = [];
   let shared: number | null = 0;
   for (const { name, bytes } of files) {
@@ -102,7 +99,7 @@ export function checkpointStatus(
   return async () => {
     const manifest = await readManifest(store, checkpoint)();
     if (E.isLeft(manifest)) return statusOf({ checkpoint, entry: null, shared: null }, manifest.left, verify);
-    const { shared, error } = await checkLengths(store, checkpoint, manifest.right);
+    const { shared, error } = await checkLengths(store, checkpoint, manifest.right.files);
     const known = { checkpoint, entry: entryOf(checkpoint, manifest.right), shared };
     // Every byte is read even if a length is wrong, to find all of the damage.
     const isRead = verify && (error === null || error._tag === "Damaged");
@@ -116,15 +113,11 @@ export function checkpointStatus(
  * never became a checkpoint.
  *
  * @param store Their store.
- * @param checkpoints Their numbers.
+ * @param numbers Their numbers.
  * @param verify Whether to read every byte of them.
  */
-export async function* checkpointStatuses(
-  store: Store,
-  checkpoints: readonly number[],
-  verify: boolean,
-): AsyncGenerator<CheckpointStatus> {
-  for await (const [, status] of inOrder(checkpoints, (n) => checkpointStatus(store, n, verify)())) {
+export async function* checkpointStatuses(store: Store, numbers: readonly number[], verify: boolean): Statuses {
+  for await (const [, status] of inOrder(numbers, (n) => checkpointStatus(store, n, verify)())) {
     if (E.isRight(status)) yield status.right;
   }
 }

@@ -6,16 +6,8 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import {
-  type Arguments,
-  type CommandError,
-  type CommandTask,
-  type OptionTable,
-  parseOptions,
-  type Usage,
-  usageError,
-} from "./arguments.ts";
-import { type Help, helpOf, usageOf } from "./help.ts";
+import { type Arguments, type CommandTask, type OptionTable, parseOptions, type Usage } from "./arguments.ts";
+import { type Help, helpOf, withUsage } from "./help.ts";
 import type { Lines, Terminal } from "./terminal.ts";
 
 // --- types
@@ -50,7 +42,7 @@ export interface Command extends Help {
 /** Makes a command of its help and its steps. */
 export function defineCommand<const O extends OptionTable, A>(steps: Steps<O, A>): Command {
   const helpLines = helpOf(steps).split("\n");
-  const help = TE.right<CommandError, Report>({ json: helpLines, text: helpLines });
+  const help: CommandTask<Report> = TE.right({ json: helpLines, text: helpLines });
   return {
     ...steps,
     execute: (words, terminal) =>
@@ -62,7 +54,7 @@ export function defineCommand<const O extends OptionTable, A>(steps: Steps<O, A>
             steps.parse(given),
             E.map((args) => steps.run(args, terminal)),
           )),
-        E.mapLeft(({ message }): CommandError => usageError(`${message}\n${usageOf(steps)}`)),
+        E.mapLeft(withUsage(steps)),
         TE.fromEither,
         TE.bind("report", ({ work }) => work),
         TE.flatMapTask(({ given: { options }, report: { json, text, messages, exitCode } }) => async () => {

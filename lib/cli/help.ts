@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { generalOptions, type OptionTable } from "./arguments.ts";
+import { generalOptions, type OptionTable, type Usage, usageError } from "./arguments.ts";
 
 // --- types
 
@@ -49,8 +49,13 @@ function optionRows(options: OptionTable): readonly (readonly [string, string])[
 }
 
 /** How a command is called, in one line. */
-export function usageOf({ name, usage }: Help): string {
+function usageOf({ name, usage }: Help): string {
   return `Usage: dogear ${name} ${usage}`;
+}
+
+/** Adds how the command is called to an error in its arguments. */
+export function withUsage(help: Help): (error: Usage) => Usage {
+  return ({ message }) => usageError(`${message}\n${usageOf(help)}`);
 }
 
 /** The help of one command. */

@@ -17,21 +17,15 @@ import {
   verifyCheckpoint,
 } from "../checkpoint/mod.ts";
 import { runOrThrow, toError } from "../errors/mod.ts";
-import type { Store } from "../store/mod.ts";
 import type { Held, Home } from "../state/mod.ts";
 import type { CommandTask } from "./arguments.ts";
+import type { NamedCheckpoint } from "./reference.ts";
 import { type Terminal, withBar } from "./terminal.ts";
 
 // --- types
 
-/** A checkpoint of a store. */
-interface CheckpointAt {
-  readonly store: Store;
-  readonly checkpoint: number;
-}
-
 /** An open checkpoint. Each read of an array reads the store; what is read is not verified. */
-export interface LazyCheckpoint extends Loaded, CheckpointAt {
+export interface LazyCheckpoint extends Loaded, NamedCheckpoint {
   /** The name of the file that holds an array. */
   readonly fileOf: (held: Held) => string;
   /** Closes the files. */
@@ -41,7 +35,7 @@ export interface LazyCheckpoint extends Loaded, CheckpointAt {
 // --- restore
 
 /** Opens a file of tensors. It throws an Error whose cause is the error value, as reading a tensor does. */
-async function openTensorFile({ store, checkpoint }: CheckpointAt, entry: FileEntry) {
+async function openTensorFile({ store, checkpoint }: NamedCheckpoint, entry: FileEntry) {
   const part = await runOrThrow(store.open(checkpoint, entry.name));
   const header = await readHeader(part, entry);
   if (E.isLeft(header)) {
@@ -60,7 +54,7 @@ async function openTensorFile({ store, checkpoint }: CheckpointAt, entry: FileEn
 }
 
 /** The state of a checkpoint, with arrays that read its files. */
-function lazily<T extends CheckpointAt>(at: T, manifest: Manifest): LazyCheckpoint & T {
+function lazily(at: NamedCheckpoint, manifest: Manifest): LazyCheckpoint {
   const files = new Map<FileEntry, ReturnType<typeof openTensorFile>>();
   const stored = new Map<Held, Stored>();
   const entryOf = (held: Held): FileEntry => manifest.files[stored.get(held)?.file ?? -1]!;
@@ -90,9 +84,9 @@ function lazily<T extends CheckpointAt>(at: T, manifest: Manifest): LazyCheckpoi
  * @param at The checkpoint.
  * @param use What to do with it. The promise of an array's bytes rejects if they cannot be read, with the error value as cause.
  */
-export function withCheckpoint<T extends CheckpointAt, A>(
-  at: T,
-  use: (opened: LazyCheckpoint & T) => CommandTask<A>,
+export function withCheckpoint<A>(
+  at: NamedCheckpoint,
+  use: (opened: LazyCheckpoint) => CommandTask<A>,
 ): CommandTask<A> {
   return pipe(
     readManifest(at.store, at.checkpoint),
@@ -109,11 +103,11 @@ export function withCheckpoint<T extends CheckpointAt, A>(
  * @param names The names of the files; all files if it is undefined.
  */
 export function verifyFiles(
-  { store, checkpoint }: CheckpointAt,
+  at: NamedCheckpoint,
   terminal: Terminal,
   names?: ReadonlySet<string>,
 ): CommandTask<unknown> {
   const isNamed = ({ name }: FileEntry): boolean => names?.has(name) ?? true;
-  const label = `checking checkpoint ${checkpoint}`;
-  return withBar(terminal, label, (bar) => verifyCheckpoint(store, checkpoint, bar, isNamed));
+  const label = `checking checkpoint ${at.checkpoint}`;
+  return withBar(terminal, label, (bar) => verifyCheckpoint(at.store, at.checkpoint, bar, isNamed));
 }

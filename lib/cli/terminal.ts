@@ -53,12 +53,8 @@ const closedPipe: readonly (string | undefined)[] = ["EPIPE", "ERR_STREAM_DESTRO
  * @param stream The stream.
  */
 export function printer(stream: Writable): Terminal["print"] {
-  let closed = false;
-  let failed: Error | undefined;
-  const onError = (cause: NodeJS.ErrnoException | null | undefined): void => {
-    if (closedPipe.includes(cause?.code)) closed = true;
-    else if (cause) failed ??= cause;
-  };
+  let failed: NodeJS.ErrnoException | null | undefined;
+  const onError = (cause: typeof failed): void => void (failed ??= cause);
   stream.on("error", onError);
   const write = (text: string): Promise<void> =>
     new Promise((resolve) => {
@@ -71,9 +67,9 @@ export function printer(stream: Writable): Terminal["print"] {
     });
   return async (lines) => {
     for await (const line of lines) {
-      if (!closed) await write(`${line}\n`);
-      if (failed !== undefined) throw failed;
-      if (closed) return;
+      if (!failed) await write(`${line}\n`);
+      if (failed && closedPipe.includes(failed.code)) return;
+      if (failed) throw failed;
     }
   };
 }

@@ -26,15 +26,15 @@ function sideJson({ store: { location }, checkpoint }: NamedCheckpoint): unknown
   return { location, checkpoint };
 }
 
-const columns: Columns = {
-  ...{ path: "left", "differs in": "left", left: "cut", right: "left" },
-  ...{ elements: "right", "by at most": "right" },
-};
+const sides = { left: "cut", right: "left" } as const;
+const columns: Columns = { path: "left", "differs in": "left", ...sides, elements: "right", "by at most": "right" };
 
 async function* differencesText(found: readonly Difference[], width: number): AsyncGenerator<string> {
   if (found.length === 0) return yield "equal, by bits";
-  const rows = found.map(({ path, kind, count, largest, ...sides }) => {
-    const [left = "", right = ""] = [sides.left, sides.right].map((side) => side === undefined ? "" : valueText(side));
+  const rows = found.map(({ path, kind, count, largest, ...values }) => {
+    const [left = "", right = ""] = [values.left, values.right].map((side) =>
+      side === undefined ? "" : valueText(side)
+    );
     return [path, kind, left, right, `${count ?? ""}`, largest === undefined ? "" : numberText(largest)];
   });
   yield* tableLines(columns, rows, width);

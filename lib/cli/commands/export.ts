@@ -17,15 +17,7 @@ import {
   writeFile,
 } from "../../store/directory/mod.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
-import {
-  encodeHeader,
-  encodeIndex,
-  modelFile,
-  modelIndex,
-  shardName,
-  specOf,
-  type TensorSpec,
-} from "../../checkpoint/mod.ts";
+import { encodeHeader, encodeIndex, modelFile, modelIndex, shardName, specOf } from "../../checkpoint/mod.ts";
 import { type Chunks, manifestName, meter, storeFailed } from "../../store/mod.ts";
 import { arraysOf, elementBytes, type Held, segment, sizeOf } from "../../state/mod.ts";
 import { type CommandError, type CommandTask, type Usage, usage, usageError } from "../arguments.ts";
@@ -64,10 +56,7 @@ function parseTarget([run = ".", next, ...more]: readonly string[]): E.Either<Us
 // --- the tensors
 
 /** A tensor under its name in the exported files. */
-interface ExportedTensor extends TensorSpec {
-  readonly held: Held;
-  readonly bytes: number;
-}
+type ExportedTensor = ReturnType<typeof specOf> & { readonly held: Held; readonly bytes: number };
 
 /** The tensors of a component: those with names for other tools if it has any, otherwise all of them by path. */
 function exportedTensors({ encoded }: LazyCheckpoint, component: string): CommandTask<readonly ExportedTensor[]> {

@@ -22,10 +22,10 @@ import {
 import { type CommandTask, messageOf, usage, usageError } from "../arguments.ts";
 import { type Command, defineCommand, type Report } from "../command.ts";
 import { type LazyCheckpoint, verifyFiles, withCheckpoint } from "../lazy_checkpoint.ts";
-import { findCheckpoint, type NamedCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
+import { findCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
 import { type Statistics, statistics } from "../statistics.ts";
 import { checkpointStatus, isBad, statusJson } from "../checkpoint_status.ts";
-import { tableLines } from "../table.ts";
+import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { bytesText, jsonText, metricsText, numberText, printable, valueText } from "../format.ts";
 
@@ -74,11 +74,12 @@ function componentRow({ name, kind, tensors, elements, files }: ReturnType<typeo
   return [name, kind, `${tensors}`, `${elements}`, some];
 }
 
+const overview: Columns = { component: "cut", kind: "left", tensors: "right", elements: "right", files: "left" };
+
 async function* overviewText(facts: readonly string[], components: readonly (readonly string[])[], width: number) {
   yield* facts;
   yield "";
-  const sizes = { tensors: "right", elements: "right" } as const;
-  yield* tableLines({ component: "cut", kind: "left", ...sizes, files: "left" }, components, width);
+  yield* tableLines(overview, components, width);
 }
 
 function showOverview(opened: LazyCheckpoint, { width }: Terminal): CommandTask<Report> {
@@ -156,7 +157,7 @@ async function* partText(leaves: readonly Part[], below: readonly string[], widt
   yield* below;
 }
 
-function showPart(wanted: string, opened: LazyCheckpoint & NamedCheckpoint, terminal: Terminal): CommandTask<Report> {
+function showPart(wanted: string, opened: LazyCheckpoint, terminal: Terminal): CommandTask<Report> {
   const { store, checkpoint, text, encoded: { components }, fileOf } = opened;
   const part = findPart(components, wanted);
   if (part === undefined) {

@@ -9,7 +9,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { messageOf } from "../arguments.ts";
 import { type Command, defineCommand, type Report } from "../command.ts";
 import { findCheckpoints, noCheckpoint, type OpenRun, parseReferences } from "../reference.ts";
-import { type CheckpointStatus, checkpointStatuses, colourVerdict, isBad, statusJson } from "../checkpoint_status.ts";
+import { checkpointStatuses, colourVerdict, isBad, type Statuses, statusJson } from "../checkpoint_status.ts";
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { bytesText, jsonText, metricsText, printable, spanText } from "../format.ts";
@@ -17,7 +17,7 @@ import { bytesText, jsonText, metricsText, printable, spanText } from "../format
 // --- types
 
 /** The statuses of a run's checkpoints, newest first. They are read as they are shown. */
-type StatusesOf = (run: OpenRun) => AsyncIterable<CheckpointStatus>;
+type StatusesOf = (run: OpenRun) => Statuses;
 
 // --- showing
 
@@ -45,7 +45,7 @@ const entryColumns: Columns = {
   run: "left",
 };
 
-async function* statusRows(statuses: AsyncIterable<CheckpointStatus>): AsyncGenerator<readonly string[]> {
+async function* statusRows(statuses: Statuses): AsyncGenerator<readonly string[]> {
   const now = Date.now();
   for await (const { checkpoint, entry, shared, verdict } of statuses) {
     const about = entry === null ? Object.keys(entryColumns).map(() => "") : [
@@ -72,7 +72,7 @@ async function* listingText(runs: readonly OpenRun[], statusesOf: StatusesOf, te
 /** The report on the checkpoints of runs, which are read as they are printed. */
 function listing(runs: readonly OpenRun[], verify: boolean, terminal: Terminal): Report {
   let anyBad = false;
-  async function* statusesOf({ store, numbers }: OpenRun): AsyncGenerator<CheckpointStatus> {
+  async function* statusesOf({ store, numbers }: OpenRun): Statuses {
     for await (const status of checkpointStatuses(store, numbers.toReversed(), verify)) {
       anyBad ||= isBad(status);
       yield status;

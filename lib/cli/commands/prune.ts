@@ -32,18 +32,6 @@ interface PruneLine {
   readonly why: string;
 }
 
-/** A plan and what was done of it. */
-interface Pruned {
-  readonly location: string;
-  readonly made: Plan;
-  readonly policies: readonly NamedPolicy[];
-  /** How many bytes of each checkpoint others shared. */
-  readonly shared: ReadonlyMap<number, number>;
-  /** What was removed, or would be without `--yes`. */
-  readonly removal: Removal;
-  readonly dryRun: boolean;
-}
-
 // --- parsing
 
 const options = {
@@ -134,7 +122,7 @@ function reasonsToKeep({ keep, remove }: Plan, policies: readonly NamedPolicy[])
 }
 
 /** What happens to each checkpoint of a plan and why, ascending. */
-function pruneLines({ made, policies, removal }: Pruned): readonly PruneLine[] {
+function pruneLines(made: Plan, policies: readonly NamedPolicy[], removal: Removal): readonly PruneLine[] {
   const reasons = reasonsToKeep(made, policies);
   const removed = new Set(removal.removed);
   const failed = new Map(removal.notRemoved.map(({ checkpoint, reason }) => [checkpoint, reason]));
@@ -173,35 +161,27 @@ function lineJson({ checkpoint, action, why, entry }: PruneLine): unknown {
   return { checkpoint, action, why, step, bytes, run };
 }
 
-async function* prunedText(lines: readonly PruneLine[], done: string, summary: string, width: number) {
+async function* prunedText(lines: readonly PruneLine[], dryRun: boolean, summary: string, width: number) {
   const rows = lines.map(({ checkpoint, entry, action, why }) => {
     return [`${checkpoint}`, `${entry?.step ?? "-"}`, entry === null ? "" : bytesText(entry.bytes), action, why];
   });
+  const done = dryRun ? "would" : "done";
   yield* tableLines({ checkpoint: "right", step: "right", size: "right", [done]: "left", why: "cut" }, rows, width);
   yield summary;
 }
 
-function pruning(pruned: Pruned, width: number): Report {
-  const { location, made, shared, removal: { removed, notRemoved, notes: further }, dryRun } = pruned;
-  const [lines, notes] = [pruneLines(pruned), [...made.notes, ...further]];
-  const gone = new Set(removed);
+/** The bytes that a removal frees, and all of it in words. */
+function freedBy(removed: readonly Entry[], shared: ReadonlyMap<number, number>) {
   const sharedOf = ({ checkpoint }: Entry): number => shared.get(checkpoint) ?? 0;
-  const freeing = made.remove.filter(({ checkpoint }) => gone.has(checkpoint));
-  const freed = freeing.reduce((sum, entry) => sum + entry.bytes - sharedOf(entry), 0);
-  const count = `${removed.length} ${removed.length === 1 ? "checkpoint" : "checkpoints"}`;
+  const freed = removed.reduce((sum, entry) => sum + entry.bytes - sharedOf(entry), 0);
   // A shared file is freed too if every checkpoint that links it is removed.
-  const what = `${count}, ${freeing.some((entry) => sharedOf(entry) > 0) ? "at least " : ""}${bytesText(freed)}`;
-  const wouldRemove = removed.length === 0 ? "Nothing to remove" : `Would remove ${what}: run it again with --yes`;
-  const done = { removed: dryRun ? [] : removed, notRemoved, notes, freed };
-  return {
-    json: [jsonText({ location, dryRun, checkpoints: lines.map(lineJson), ...done })],
-    text: prunedText(lines, dryRun ? "would" : "done", dryRun ? wouldRemove : `Removed ${what}`, width),
-    messages: [
-      ...notes,
-      ...notRemoved.map(({ checkpoint, reason }) => `Checkpoint ${checkpoint} was not removed: ${reason}`),
-    ],
-    exitCode: () => notRemoved.length > 0 ? 2 : 0,
-  };
+  const size = `${removed.some((entry) => sharedOf(entry) > 0) ? "at least " : ""}${bytesText(freed)}`;
+  return { freed, inWords: `${removed.length} ${removed.length === 1 ? "checkpoint" : "checkpoints"}, ${size}` };
+}
+
+function summaryOf(removed: number, inWords: string, dryRun: boolean): string {
+  if (!dryRun) return `Removed ${inWords}`;
+  return removed === 0 ? "Nothing to remove" : `Would remove ${inWords}: run it again with --yes`;
 }
 
 // --- the command
@@ -236,8 +216,22 @@ The newest checkpoint of a run and its last one that verifies always stay.`,
       }),
       TE.bind("shared", ({ open, made }) => TE.fromTask(() => sharedBytes(open.store, made.remove))),
       TE.bind("removal", ({ open, made }) => carryOut(open.store, made, dryRun, terminal)),
-      TE.map(({ open, ...done }) => {
-        return pruning({ location: open.store.location, policies, dryRun, ...done }, terminal.width);
+      TE.map(({ open: { store: { location } }, made, shared, removal }): Report => {
+        const { removed, notRemoved } = removal;
+        const notes = [...made.notes, ...removal.notes];
+        const lines = pruneLines(made, policies, removal);
+        const gone = new Set(removed);
+        const { freed, inWords } = freedBy(made.remove.filter(({ checkpoint }) => gone.has(checkpoint)), shared);
+        const done = { removed: dryRun ? [] : removed, notRemoved, notes, freed };
+        const failures = notRemoved.map(({ checkpoint, reason }) =>
+          `Checkpoint ${checkpoint} was not removed: ${reason}`
+        );
+        return {
+          json: [jsonText({ location, dryRun, checkpoints: lines.map(lineJson), ...done })],
+          text: prunedText(lines, dryRun, summaryOf(removed.length, inWords, dryRun), terminal.width),
+          messages: [...notes, ...failures],
+          exitCode: () => failures.length > 0 ? 2 : 0,
+        };
       }),
     ),
 });

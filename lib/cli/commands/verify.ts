@@ -68,37 +68,27 @@ function hasDigests(manifest: Uint8Array): boolean {
  *
  * @returns `NoCheckpoint` for a checkpoint that does not exist: it was removed meanwhile, or its folder never became a checkpoint.
  */
-function verifyOne(target: NamedCheckpoint, expected: string | undefined, label: string, terminal: Terminal) {
+function verifyOne(target: NamedCheckpoint, expected: string | undefined, place: string, terminal: Terminal) {
   const { store, checkpoint } = target;
   return pipe(
     TE.fromTask(store.manifest(checkpoint)),
     TE.bindTo("bytes"),
     TE.bind("status", ({ bytes }) => {
       const readOnce = { ...store, manifest: () => () => Promise.resolve(bytes) };
+      const label = `${place}: checkpoint ${checkpoint}`;
       return withBar(terminal, label, (bar) => checkpointStatus(readOnce, checkpoint, true, bar));
     }),
     TE.map(({ bytes, status }): Verified => {
       const digest = E.isRight(bytes) && hasDigests(bytes.right) ? sha256Of(bytes.right) : null;
-      const verified = { ...status, target, digest };
-      return expected === undefined || expected === digest || status.error !== null ? verified : {
-        ...verified,
-        verdict: "unexpected",
-        error: { _tag: "UnexpectedDigest", checkpoint, expected, found: digest },
-      };
+      const isFine = expected === undefined || expected === digest;
+      if (isFine || status.error !== null) return { ...status, target, digest };
+      const error = { _tag: "UnexpectedDigest", checkpoint, expected, found: digest } as const;
+      return { ...status, target, digest, verdict: "unexpected", error };
     }),
   );
 }
 
 // --- showing
-
-function verifiedJson(all: readonly Verified[]): string {
-  const unexpected = all.filter(({ verdict }) => verdict === "unexpected").length;
-  const faulty = all.filter(({ error }) => error !== null).length;
-  const checkpoints = all.map(({ target: { store }, digest, ...status }) => {
-    return { location: store.location, ...statusJson(status), digest };
-  });
-  return jsonText({ checkpoints, verified: all.length - faulty, damaged: faulty - unexpected, unexpected });
-}
 
 function errorText(error: NonNullable<Verified["error"]>): string {
   if (error._tag !== "UnexpectedDigest") return messageOf(error);
@@ -120,8 +110,13 @@ function verification(all: readonly Verified[], terminal: Terminal): Report {
   const messages = all.flatMap(({ target: { store }, error }) =>
     error === null ? [] : [`${several ? `${store.location}: ` : ""}${errorText(error)}`]
   );
+  const unexpected = all.filter(({ verdict }) => verdict === "unexpected").length;
+  const checkpoints = all.map(({ target: { store: { location } }, digest, ...status }) => {
+    return { location, ...statusJson(status), digest };
+  });
+  const [verified, damaged] = [all.length - messages.length, messages.length - unexpected];
   return {
-    json: [verifiedJson(all)],
+    json: [jsonText({ checkpoints, verified, damaged, unexpected })],
     text: tableLines(columns, rows, terminal.width),
     messages,
     exitCode: () => messages.length > 0 ? 1 : 0,
@@ -158,15 +153,11 @@ the whole, which the save gave as Saved.digest.`,
       // With a digest only the newest checkpoint of a run is meant.
       TE.traverseSeqArray((one) => targetsOf(expected === undefined ? one : { checkpoint: { back: 0 }, ...one })),
       TE.map(RA.flatten),
-      TE.flatMapTask((targets) =>
-        pipe(
-          targets,
-          T.traverseSeqArrayWithIndex((i, target) =>
-            verifyOne(target, expected, `${i + 1} of ${targets.length}: checkpoint ${target.checkpoint}`, terminal)
-          ),
-          T.map(RA.rights),
-        )
-      ),
+      TE.flatMapTask((targets) => {
+        const one = (i: number, target: NamedCheckpoint) =>
+          verifyOne(target, expected, `${i + 1} of ${targets.length}`, terminal);
+        return pipe(targets, T.traverseSeqArrayWithIndex(one), T.map(RA.rights));
+      }),
       TE.map((all) => verification(all, terminal)),
     ),
 });
