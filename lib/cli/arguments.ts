@@ -76,13 +76,10 @@ export const generalOptions: { readonly json: Option; readonly help: Option } = 
  * Separates options from other words.
  *
  * @param given What was typed after the command.
- * @param options The command's options, without {@link generalOptions}.
+ * @param table The command's options, without {@link generalOptions}.
  */
-export function parseOptions<O extends OptionTable>(
-  given: readonly string[],
-  options: O,
-): E.Either<Usage, Arguments<O>> {
-  const all: readonly (readonly [string, Option])[] = Object.entries({ ...options, ...generalOptions });
+export function parseOptions<O extends OptionTable>(given: readonly string[], table: O): E.Either<Usage, Arguments<O>> {
+  const all: readonly (readonly [string, Option])[] = Object.entries({ ...table, ...generalOptions });
   const known = Object.fromEntries(all.map(([name, { value, multiple = false }]) => {
     const type = value === undefined ? "boolean" as const : "string" as const;
     return [name, { type, multiple, ...(name === "help" ? { short: "h" } : {}) }];

@@ -9,7 +9,9 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { entryOf, inOrder, notAFile, type ReadError, readManifest, verifyCheckpoint } from "../checkpoint/mod.ts";
 import type { NoCheckpoint, Problem } from "../errors/mod.ts";
 import type { Entry, Store } from "../store/mod.ts";
-import type { Bar, Terminal } from "./terminal.ts";
+import type { CommandTask } from "./arguments.ts";
+import type { NamedCheckpoint } from "./reference.ts";
+import { type Bar, type Terminal, withBar } from "./terminal.ts";
 
 // --- types
 
@@ -87,15 +89,15 @@ async function checkLengths(store: Store, checkpoint: number, files: readonly Na
  * @param store Its store.
  * @param checkpoint Its number.
  * @param verify Whether to read every byte, or only the manifest and the lengths of the files.
- * @param onProgress Receives the progress of reading every byte.
+ * @param bar Draws the progress of reading every byte.
  * @returns The status, also of a damaged checkpoint; `NoCheckpoint` if it does not exist.
  */
 export function checkpointStatus(
   store: Store,
   checkpoint: number,
   verify: boolean,
-  onProgress?: Bar,
-): TE.TaskEither<NoCheckpoint, CheckpointStatus> {
+  bar?: Bar,
+): CommandTask<CheckpointStatus> {
   return async () => {
     const manifest = await readManifest(store, checkpoint)();
     if (E.isLeft(manifest)) return statusOf({ checkpoint, entry: null, shared: null }, manifest.left, verify);
@@ -103,7 +105,7 @@ export function checkpointStatus(
     const known = { checkpoint, entry: entryOf(checkpoint, manifest.right), shared };
     // Every byte is read even if a length is wrong, to find all of the damage.
     const isRead = verify && (error === null || error._tag === "Damaged");
-    const read = isRead ? await verifyCheckpoint(store, checkpoint, onProgress)() : E.right(undefined);
+    const read = isRead ? await verifyCheckpoint(store, checkpoint, bar)() : E.right(undefined);
     return statusOf(known, E.isLeft(read) ? read.left : error, verify);
   };
 }
@@ -120,6 +122,20 @@ export async function* checkpointStatuses(store: Store, numbers: readonly number
   for await (const [, status] of inOrder(numbers, (n) => checkpointStatus(store, n, verify)())) {
     if (E.isRight(status)) yield status.right;
   }
+}
+
+/**
+ * Verifies files of a checkpoint, with a progress bar.
+ *
+ * @param at The checkpoint.
+ * @param terminal Where to draw the bar.
+ * @param only The names of the files; all files if it is undefined.
+ */
+export function verifyFiles(at: NamedCheckpoint, terminal: Terminal, only?: ReadonlySet<string>): CommandTask<unknown> {
+  const label = `checking checkpoint ${at.checkpoint}`;
+  return withBar(terminal, label, (bar) => {
+    return verifyCheckpoint(at.store, at.checkpoint, bar, ({ name }) => only?.has(name) ?? true);
+  });
 }
 
 // --- showing

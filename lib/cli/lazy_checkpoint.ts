@@ -7,25 +7,18 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import {
-  type FileEntry,
-  type Loaded,
-  type Manifest,
-  readHeader,
-  readManifest,
-  type Stored,
-  verifyCheckpoint,
-} from "../checkpoint/mod.ts";
+import { type FileEntry, type Manifest, readHeader, readManifest, type Stored } from "../checkpoint/mod.ts";
 import { runOrThrow, toError } from "../errors/mod.ts";
-import type { Held, Home } from "../state/mod.ts";
+import type { Encoded, Held, Home } from "../state/mod.ts";
 import type { CommandTask } from "./arguments.ts";
 import type { NamedCheckpoint } from "./reference.ts";
-import { type Terminal, withBar } from "./terminal.ts";
 
 // --- types
 
 /** An open checkpoint. Each read of an array reads the store; what is read is not verified. */
-export interface LazyCheckpoint extends Loaded, NamedCheckpoint {
+export interface LazyCheckpoint extends NamedCheckpoint {
+  readonly manifest: Manifest;
+  readonly encoded: Encoded;
   /** The name of the file that holds an array. */
   readonly fileOf: (held: Held) => string;
   /** Closes the files. */
@@ -84,30 +77,10 @@ function lazily(at: NamedCheckpoint, manifest: Manifest): LazyCheckpoint {
  * @param at The checkpoint.
  * @param use What to do with it. The promise of an array's bytes rejects if they cannot be read, with the error value as cause.
  */
-export function withCheckpoint<A>(
-  at: NamedCheckpoint,
-  use: (opened: LazyCheckpoint) => CommandTask<A>,
-): CommandTask<A> {
+export function withCheckpoint<A>(at: NamedCheckpoint, use: (open: LazyCheckpoint) => CommandTask<A>): CommandTask<A> {
   return pipe(
     readManifest(at.store, at.checkpoint),
     TE.map((manifest) => lazily(at, manifest)),
     TE.flatMap((opened): CommandTask<A> => () => use(opened)().finally(opened.close)),
   );
-}
-
-/**
- * Verifies files of a checkpoint, with a progress bar.
- *
- * @param at The checkpoint.
- * @param terminal Where to draw the bar.
- * @param names The names of the files; all files if it is undefined.
- */
-export function verifyFiles(
-  at: NamedCheckpoint,
-  terminal: Terminal,
-  names?: ReadonlySet<string>,
-): CommandTask<unknown> {
-  const isNamed = ({ name }: FileEntry): boolean => names?.has(name) ?? true;
-  const label = `checking checkpoint ${at.checkpoint}`;
-  return withBar(terminal, label, (bar) => verifyCheckpoint(at.store, at.checkpoint, bar, isNamed));
 }

@@ -22,7 +22,8 @@ import { type Chunks, manifestName, meter, storeFailed } from "../../store/mod.t
 import { arraysOf, elementBytes, type Held, segment, sizeOf } from "../../state/mod.ts";
 import { type CommandError, type CommandTask, type Usage, usage, usageError } from "../arguments.ts";
 import { type Command, defineCommand } from "../command.ts";
-import { type LazyCheckpoint, verifyFiles, withCheckpoint } from "../lazy_checkpoint.ts";
+import { type LazyCheckpoint, withCheckpoint } from "../lazy_checkpoint.ts";
+import { verifyFiles } from "../checkpoint_status.ts";
 import { findCheckpoint, parseCheckpoint, parseReference, type Reference, separateCheckpoint } from "../reference.ts";
 import { type Bar, withBar } from "../terminal.ts";
 import { bytesText, jsonText, printable } from "../format.ts";

@@ -21,10 +21,10 @@ import {
 } from "../../state/mod.ts";
 import { type CommandTask, messageOf, usage, usageError } from "../arguments.ts";
 import { type Command, defineCommand, type Report } from "../command.ts";
-import { type LazyCheckpoint, verifyFiles, withCheckpoint } from "../lazy_checkpoint.ts";
+import { type LazyCheckpoint, withCheckpoint } from "../lazy_checkpoint.ts";
 import { findCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
 import { type Statistics, statistics } from "../statistics.ts";
-import { checkpointStatus, isBad, statusJson } from "../checkpoint_status.ts";
+import { checkpointStatus, isBad, statusJson, verifyFiles } from "../checkpoint_status.ts";
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { bytesText, jsonText, metricsText, numberText, printable, valueText } from "../format.ts";
