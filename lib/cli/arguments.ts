@@ -4,6 +4,8 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { parseArgs } from "node:util";
 import { type DogearError, explain } from "../errors/mod.ts";
 
@@ -17,6 +19,9 @@ export interface Usage {
 
 /** Why a command failed. */
 export type CommandError = DogearError | Usage;
+
+/** A step of a command. */
+export type CommandTask<A> = TaskEither<CommandError, A>;
 
 /** An option of a command. It takes a value if `value` names one, otherwise it is a flag. */
 export interface Option {
@@ -71,21 +76,17 @@ export const generalOptions: { readonly json: Option; readonly help: Option } = 
  * Separates options from other words.
  *
  * @param given What was typed after the command.
- * @param options The command's options, without {@link generalOptions}.
+ * @param table The command's options, without {@link generalOptions}.
  */
-export function parseOptions<O extends OptionTable>(
-  given: readonly string[],
-  options: O,
-): E.Either<Usage, Arguments<O>> {
-  const all: readonly (readonly [string, Option])[] = Object.entries({ ...options, ...generalOptions });
+export function parseOptions<O extends OptionTable>(given: readonly string[], table: O): E.Either<Usage, Arguments<O>> {
+  const all: readonly (readonly [string, Option])[] = Object.entries({ ...table, ...generalOptions });
   const known = Object.fromEntries(all.map(([name, { value, multiple = false }]) => {
     const type = value === undefined ? "boolean" as const : "string" as const;
     return [name, { type, multiple, ...(name === "help" ? { short: "h" } : {}) }];
   }));
-  try {
-    const { values, positionals } = parseArgs({ args: [...given], options: known, allowPositionals: true });
-    return E.right({ options: values as Arguments<O>["options"], words: positionals });
-  } catch (cause) {
-    return usage(cause instanceof Error ? cause.message : String(cause));
-  }
+  return pipe(
+    E.tryCatch(() => parseArgs({ args: [...given], options: known, allowPositionals: true }), E.toError),
+    E.mapLeft(({ message }) => usageError(message)),
+    E.map(({ values, positionals: words }) => ({ options: values as Arguments<O>["options"], words })),
+  );
 }

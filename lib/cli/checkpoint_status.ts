@@ -6,20 +6,12 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import {
-  entryOf,
-  inOrder,
-  type Manifest,
-  notAFile,
-  type ReadError,
-  readManifest,
-  verifyCheckpoint,
-} from "../checkpoint/mod.ts";
-import type { NoCheckpoint, Problem, StoreFailed } from "../errors/mod.ts";
-import type { Entry, PartStatus, Progress, Store } from "../store/mod.ts";
-import type { Terminal } from "./terminal.ts";
-import type { Column } from "./table.ts";
+import { entryOf, inOrder, notAFile, type ReadError, readManifest, verifyCheckpoint } from "../checkpoint/mod.ts";
+import type { NoCheckpoint, Problem } from "../errors/mod.ts";
+import type { Entry, Store } from "../store/mod.ts";
+import type { CommandTask } from "./arguments.ts";
+import type { NamedCheckpoint } from "./reference.ts";
+import { type Bar, type Terminal, withBar } from "./terminal.ts";
 
 // --- types
 
@@ -41,7 +33,14 @@ export interface CheckpointStatus<V = never, X = never> {
   readonly error: ReadError | X | null;
 }
 
-type StatusFacts = Omit<CheckpointStatus, "verdict" | "error">;
+/** Statuses, which are read as they are asked for. */
+export type Statuses = AsyncIterable<CheckpointStatus>;
+
+type Facts = Omit<CheckpointStatus, "verdict" | "error">;
+
+type NamedLength = { readonly name: string; readonly bytes: number };
+
+type LengthCheck = Pick<CheckpointStatus, "shared" | "error">;
 
 // --- constructors
 
@@ -51,49 +50,37 @@ const verdicts: Readonly<Record<Exclude<ReadError["_tag"], "NoCheckpoint">, Verd
   StoreFailed: "unreadable",
 };
 
-/** The status of a checkpoint that has an error. A checkpoint that does not exist has none. */
-function faulty(known: StatusFacts, error: ReadError): E.Either<NoCheckpoint, CheckpointStatus> {
+/** The status of a checkpoint with an error or without. A checkpoint that does not exist has none. */
+function statusOf(known: Facts, error: ReadError | null, verified: boolean): E.Either<NoCheckpoint, CheckpointStatus> {
+  if (error === null) return E.right({ ...known, verdict: verified ? "verified" : "complete", error });
   return error._tag === "NoCheckpoint" ? E.left(error) : E.right({ ...known, verdict: verdicts[error._tag], error });
 }
 
 /** Length and, where the store knows it, links of a file. */
-function fileStatus(
-  store: Store,
-  checkpoint: number,
-  name: string,
-): TaskEither<StoreFailed | NoCheckpoint, Omit<PartStatus, "links"> & Partial<PartStatus>> {
-  if (store.status !== undefined) return store.status(checkpoint, name);
-  return pipe(
+function fileStatus(store: Store, checkpoint: number, name: string) {
+  return store.status?.(checkpoint, name) ?? pipe(
     store.open(checkpoint, name),
     TE.tapTask(({ close }) => close),
-    TE.map(({ bytes }) => ({ bytes })),
+    TE.map(({ bytes }) => ({ bytes, links: undefined })),
   );
 }
 
-/** Compares the lengths of a checkpoint's files with its manifest. */
-async function checkLengths(
-  store: Store,
-  checkpoint: number,
-  manifest: Manifest,
-): Promise<E.Either<NoCheckpoint, CheckpointStatus>> {
-  const entry = entryOf(checkpoint, manifest);
+/** Compares the lengths of a checkpoint's files with its manifest, and counts the bytes in shared files. */
+async function checkLengths(store: Store, checkpoint: number, files: readonly NamedLength[]): Promise<LengthCheck> {
   const problems: Problem[] = [];
   let shared: number | null = 0;
-  for (const { name, bytes } of manifest.files) {
+  for (const { name, bytes } of files) {
     const status = await fileStatus(store, checkpoint, name)();
     if (E.isLeft(status)) {
-      if (status.left._tag === "NoCheckpoint" || !notAFile.includes(status.left.code)) {
-        return faulty({ checkpoint, entry, shared: null }, status.left);
-      }
+      const { left: error } = status;
+      if (error._tag === "NoCheckpoint" || !notAFile.includes(error.code)) return { shared: null, error };
       problems.push({ path: name, kind: "missing", expected: `a file of ${bytes} bytes`, found: "none" });
     } else if (status.right.bytes !== bytes) {
       problems.push({ path: name, kind: "length", expected: `${bytes} bytes`, found: `${status.right.bytes}` });
     } else if (status.right.links === undefined) shared = null;
     else if (status.right.links > 1 && shared !== null) shared += bytes;
   }
-  return problems.length > 0
-    ? faulty({ checkpoint, entry, shared }, { _tag: "Damaged", checkpoint, problems })
-    : E.right({ checkpoint, entry, shared, verdict: "complete", error: null });
+  return { shared, error: problems.length > 0 ? { _tag: "Damaged", checkpoint, problems } : null };
 }
 
 /**
@@ -102,23 +89,24 @@ async function checkLengths(
  * @param store Its store.
  * @param checkpoint Its number.
  * @param verify Whether to read every byte, or only the manifest and the lengths of the files.
- * @param onProgress Receives the progress of reading every byte.
+ * @param bar Draws the progress of reading every byte.
  * @returns The status, also of a damaged checkpoint; `NoCheckpoint` if it does not exist.
  */
 export function checkpointStatus(
   store: Store,
   checkpoint: number,
   verify: boolean,
-  onProgress?: (progress: Progress) => void,
-): TaskEither<NoCheckpoint, CheckpointStatus> {
+  bar?: Bar,
+): CommandTask<CheckpointStatus> {
   return async () => {
     const manifest = await readManifest(store, checkpoint)();
-    if (E.isLeft(manifest)) return faulty({ checkpoint, entry: null, shared: null }, manifest.left);
-    const status = await checkLengths(store, checkpoint, manifest.right);
-    if (E.isLeft(status) || status.right.error?._tag === "StoreFailed" || !verify) return status;
-    const read = await verifyCheckpoint(store, checkpoint, onProgress)();
-    if (E.isLeft(read)) return faulty(status.right, read.left);
-    return E.right({ ...status.right, verdict: "verified", error: null });
+    if (E.isLeft(manifest)) return statusOf({ checkpoint, entry: null, shared: null }, manifest.left, verify);
+    const { shared, error } = await checkLengths(store, checkpoint, manifest.right.files);
+    const known = { checkpoint, entry: entryOf(checkpoint, manifest.right), shared };
+    // Every byte is read even if a length is wrong, to find all of the damage.
+    const isRead = verify && (error === null || error._tag === "Damaged");
+    const read = isRead ? await verifyCheckpoint(store, checkpoint, bar)() : E.right(undefined);
+    return statusOf(known, E.isLeft(read) ? read.left : error, verify);
   };
 }
 
@@ -127,17 +115,27 @@ export function checkpointStatus(
  * never became a checkpoint.
  *
  * @param store Their store.
- * @param checkpoints Their numbers.
+ * @param numbers Their numbers.
  * @param verify Whether to read every byte of them.
  */
-export async function* checkpointStatuses(
-  store: Store,
-  checkpoints: readonly number[],
-  verify: boolean,
-): AsyncGenerator<CheckpointStatus> {
-  for await (const [, status] of inOrder(checkpoints, (n) => checkpointStatus(store, n, verify)())) {
+export async function* checkpointStatuses(store: Store, numbers: readonly number[], verify: boolean): Statuses {
+  for await (const [, status] of inOrder(numbers, (n) => checkpointStatus(store, n, verify)())) {
     if (E.isRight(status)) yield status.right;
   }
+}
+
+/**
+ * Verifies files of a checkpoint, with a progress bar.
+ *
+ * @param at The checkpoint.
+ * @param terminal Where to draw the bar.
+ * @param only The names of the files; all files if it is undefined.
+ */
+export function verifyFiles(at: NamedCheckpoint, terminal: Terminal, only?: ReadonlySet<string>): CommandTask<unknown> {
+  const label = `checking checkpoint ${at.checkpoint}`;
+  return withBar(terminal, label, (bar) => {
+    return verifyCheckpoint(at.store, at.checkpoint, bar, ({ name }) => only?.has(name) ?? true);
+  });
 }
 
 // --- showing
@@ -147,10 +145,9 @@ export function isBad({ verdict }: CheckpointStatus): boolean {
   return verdict === "damaged" || verdict === "unreadable";
 }
 
-/** The column of verdicts: red for an error, green for verified. */
-export function verdictColumn({ paint }: Terminal): Column {
-  const colour = (verdict: string): string => paint(verdict === "verified" ? "green" : "red", verdict);
-  return { name: "verdict", align: "left", paint: (verdict) => verdict === "complete" ? verdict : colour(verdict) };
+/** Colours a verdict: red for an error, green for verified. */
+export function colourVerdict({ paint }: Terminal): (verdict: string) => string {
+  return (verdict) => verdict === "complete" ? verdict : paint(verdict === "verified" ? "green" : "red", verdict);
 }
 
 /** A status as JSON. */

@@ -55,11 +55,8 @@ const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 export function printable(text: string): string {
   return text.replace(unprintable, (c) => {
     const code = c.codePointAt(0) ?? 0;
-    return code < 0x100
-      ? `\\x${hexCode(code, 2)}`
-      : code < 0x10000
-      ? `\\u${hexCode(code, 4)}`
-      : `\\u{${hexCode(code, 1)}}`;
+    if (code < 0x100) return `\\x${hexCode(code, 2)}`;
+    return code < 0x10000 ? `\\u${hexCode(code, 4)}` : `\\u{${hexCode(code, 1)}}`;
   });
 }
 
@@ -77,10 +74,8 @@ export function jsonText(value: unknown): string {
     if (typeof inner !== "number") return inner;
     return Object.is(inner, -0) ? "-0" : Number.isFinite(inner) ? inner : String(inner);
   });
-  return text.replace(
-    unprintable,
-    (c) => Array.from({ length: c.length }, (_, i) => `\\u${hexCode(c.charCodeAt(i), 4)}`).join(""),
-  );
+  const escape = (unit: string): string => `\\u${hexCode(unit.charCodeAt(0), 4)}`;
+  return text.replace(unprintable, (c) => c.split("").map(escape).join(""));
 }
 
 /**
@@ -108,22 +103,12 @@ export function widthOf(text: string): number {
   return width;
 }
 
-/** A progress bar.
- *
- * @param part The filled part, from 0 to 1.
- * @param width The number of characters between the brackets.
- */
-export function bar(part: number, width: number): string {
-  const full = Math.round(width * Math.min(1, Math.max(0, part)));
-  return `[${"#".repeat(full)}${"-".repeat(width - full)}]`;
-}
-
 /** Progress on one line: a bar, bytes, rate and time left. */
 export function progressText({ bytes, total, rate, left }: Progress): string {
+  const full = total > 0 ? Math.round(20 * Math.min(1, bytes / total)) : 20;
+  const bar = `[${"#".repeat(full)}${"-".repeat(20 - full)}]`;
   const amount = `${bytesText(bytes)} of ${bytesText(total)}`;
-  return `${bar(total > 0 ? bytes / total : 1, 20)} ${amount}  ${bytesText(Math.round(rate))}/s  ${
-    spanText(left)
-  } left`;
+  return `${bar} ${amount}  ${bytesText(Math.round(rate))}/s  ${spanText(left)} left`;
 }
 
 // --- combinators

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { generalOptions, type OptionTable } from "./arguments.ts";
+import { generalOptions, type OptionTable, type Usage, usageError } from "./arguments.ts";
 
 // --- types
 
@@ -27,8 +27,8 @@ export interface Help<O extends OptionTable = OptionTable> {
 
 const references =
   `RUN is the folder that a run saves to, "." by default. CHECKPOINT is a number, latest, latest~1 (the one before) or
-best:METRIC:min (or :max), as in runs/digits@12. Without it the newest is meant, by ls and verify all. A folder with an @ in
-its name is written with a slash after it: a@b/`;
+best:METRIC:min (or :max), as in runs/digits@12. Without it, ls and verify take all checkpoints, and other commands
+the newest. A folder with an @ in its name is written with a slash after it: a@b/`;
 
 const exitCodes = `Exit codes:
   0  success
@@ -49,8 +49,13 @@ function optionRows(options: OptionTable): readonly (readonly [string, string])[
 }
 
 /** How a command is called, in one line. */
-export function usageOf({ name, usage }: Help): string {
+function usageOf({ name, usage }: Help): string {
   return `Usage: dogear ${name} ${usage}`;
+}
+
+/** Adds how the command is called to an error in its arguments. */
+export function withUsage(help: Help): (error: Usage) => Usage {
+  return ({ message }) => usageError(`${message}\n${usageOf(help)}`);
 }
 
 /** The help of one command. */

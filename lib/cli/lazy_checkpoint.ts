@@ -4,80 +4,58 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import {
-  type FileEntry,
-  type Loaded,
-  type Manifest,
-  type ReadError,
-  readHeader,
-  readManifest,
-  type Stored,
-  type TensorEntry,
-  verifyCheckpoint,
-} from "../checkpoint/mod.ts";
-import { toError } from "../errors/mod.ts";
-import type { OpenPart, Store } from "../store/mod.ts";
-import type { Held, Home } from "../state/mod.ts";
-import { type Terminal, withBar } from "./terminal.ts";
+import { type FileEntry, type Manifest, readHeader, readManifest, type Stored } from "../checkpoint/mod.ts";
+import { runOrThrow, toError } from "../errors/mod.ts";
+import type { Encoded, Held, Home } from "../state/mod.ts";
+import type { CommandTask } from "./arguments.ts";
+import type { NamedCheckpoint } from "./reference.ts";
 
 // --- types
 
-/** A checkpoint of a store. */
-interface CheckpointAt {
-  readonly store: Store;
-  readonly checkpoint: number;
-}
-
 /** An open checkpoint. Each read of an array reads the store; what is read is not verified. */
-export interface LazyCheckpoint extends Loaded, CheckpointAt {
+export interface LazyCheckpoint extends NamedCheckpoint {
+  readonly manifest: Manifest;
+  readonly encoded: Encoded;
   /** The name of the file that holds an array. */
   readonly fileOf: (held: Held) => string;
   /** Closes the files. */
   readonly close: Task<void>;
 }
 
-/** An open file of tensors. */
-interface TensorFile {
-  readonly part: OpenPart;
-  readonly dataStart: number;
-  readonly tensors: ReadonlyMap<string, TensorEntry>;
-}
-
 // --- restore
 
-/** Opens a file of a checkpoint. It throws an Error whose cause is the error value, as reading an array does. */
-async function openTensorFile({ store, checkpoint }: CheckpointAt, entry: FileEntry): Promise<TensorFile> {
-  const part = await store.open(checkpoint, entry.name)();
-  if (E.isLeft(part)) throw toError(part.left);
-  const header = await readHeader(part.right, entry);
-  if (E.isRight(header)) {
-    const { tensors, dataStart } = header.right;
-    return { part: part.right, dataStart, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
+/** Opens a file of tensors. It throws an Error whose cause is the error value, as reading a tensor does. */
+async function openTensorFile({ store, checkpoint }: NamedCheckpoint, entry: FileEntry) {
+  const part = await runOrThrow(store.open(checkpoint, entry.name));
+  const header = await readHeader(part, entry);
+  if (E.isLeft(header)) {
+    await part.close();
+    throw toError("_tag" in header.left ? header.left : { _tag: "Damaged", checkpoint, problems: header.left });
   }
-  await part.right.close();
-  throw toError("_tag" in header.left ? header.left : { _tag: "Damaged", checkpoint, problems: header.left });
-}
-
-async function readTensor({ part, dataStart, tensors }: TensorFile, name: string): Promise<Uint8Array> {
-  const { begin, end } = tensors.get(name) ?? { begin: 0, end: 0 };
-  const bytes = new Uint8Array(end - begin);
-  const filled = await part.read(bytes, dataStart + begin)();
-  if (E.isLeft(filled)) throw toError(filled.left);
-  return bytes;
+  const { tensors, dataStart } = header.right;
+  const extents = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  const read = async (name: string): Promise<Uint8Array> => {
+    const { begin, end } = extents.get(name) ?? { begin: 0, end: 0 };
+    const bytes = new Uint8Array(end - begin);
+    await runOrThrow(part.read(bytes, dataStart + begin));
+    return bytes;
+  };
+  return { read, close: part.close };
 }
 
 /** The state of a checkpoint, with arrays that read its files. */
-function lazily(at: CheckpointAt, manifest: Manifest): LazyCheckpoint {
-  const files = new Map<FileEntry, Promise<TensorFile>>();
+function lazily(at: NamedCheckpoint, manifest: Manifest): LazyCheckpoint {
+  const files = new Map<FileEntry, ReturnType<typeof openTensorFile>>();
   const stored = new Map<Held, Stored>();
   const entryOf = (held: Held): FileEntry => manifest.files[stored.get(held)?.file ?? -1]!;
   const read = async (held: Held): Promise<Uint8Array> => {
     const entry = entryOf(held);
     const file = files.get(entry) ?? openTensorFile(at, entry);
     files.set(entry, file);
-    return await readTensor(await file, stored.get(held)?.tensor ?? "");
+    return await (await file).read(stored.get(held)?.tensor ?? "");
   };
   const home: Home = { read, peek: () => undefined, copies: () => true, release: () => {} };
   const hold = (array: Stored): Held => {
@@ -87,7 +65,7 @@ function lazily(at: CheckpointAt, manifest: Manifest): LazyCheckpoint {
   };
   const close = async (): Promise<void> => {
     for (const file of await Promise.allSettled(files.values())) {
-      if (file.status === "fulfilled") await file.value.part.close();
+      if (file.status === "fulfilled") await file.value.close();
     }
   };
   return { ...at, manifest, encoded: manifest.state(hold), fileOf: (held) => entryOf(held).name, close };
@@ -99,32 +77,10 @@ function lazily(at: CheckpointAt, manifest: Manifest): LazyCheckpoint {
  * @param at The checkpoint.
  * @param use What to do with it. The promise of an array's bytes rejects if they cannot be read, with the error value as cause.
  */
-export function withCheckpoint<T extends CheckpointAt, X, A>(
-  at: T,
-  use: (opened: LazyCheckpoint & T) => TE.TaskEither<X, A>,
-): TE.TaskEither<ReadError | X, A> {
-  return TE.flatMap(readManifest(at.store, at.checkpoint), (manifest): TE.TaskEither<ReadError | X, A> => {
-    const opened = { ...at, ...lazily(at, manifest) };
-    return () => use(opened)().finally(opened.close);
-  });
-}
-
-/**
- * Verifies files of a checkpoint, with a progress bar.
- *
- * @param at The checkpoint.
- * @param terminal Where to draw the bar.
- * @param names The names of the files; all files if it is undefined.
- */
-export function verifyFiles(
-  { store, checkpoint }: CheckpointAt,
-  terminal: Terminal,
-  names?: ReadonlySet<string>,
-): TE.TaskEither<ReadError, unknown> {
-  const isNamed = ({ name }: FileEntry): boolean => names?.has(name) ?? true;
-  return withBar(
-    terminal,
-    `checking checkpoint ${checkpoint}`,
-    (bar) => verifyCheckpoint(store, checkpoint, bar, isNamed),
+export function withCheckpoint<A>(at: NamedCheckpoint, use: (open: LazyCheckpoint) => CommandTask<A>): CommandTask<A> {
+  return pipe(
+    readManifest(at.store, at.checkpoint),
+    TE.map((manifest) => lazily(at, manifest)),
+    TE.flatMap((opened): CommandTask<A> => () => use(opened)().finally(opened.close)),
   );
 }

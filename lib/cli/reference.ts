@@ -19,9 +19,9 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { resolve } from "node:path";
 import { candidates, entriesOf } from "../checkpoint/mod.ts";
 import { directory, localFileSystem } from "../store/directory/mod.ts";
-import type { StoreFailed } from "../errors/mod.ts";
+import type { NoCheckpoint, StoreFailed } from "../errors/mod.ts";
 import type { Store } from "../store/mod.ts";
-import { type CommandError, type Usage, usage, usageError } from "./arguments.ts";
+import { type CommandError, type CommandTask, type Usage, usage, usageError } from "./arguments.ts";
 
 // --- types
 
@@ -39,8 +39,10 @@ export interface Reference {
   readonly checkpoint?: CheckpointName;
 }
 
-/** An existing run. */
+/** Checkpoints of an existing run. */
 export interface OpenRun {
+  /** The reference as it was typed. */
+  readonly text: string;
   readonly store: Store;
   /** The numbers that may have a checkpoint, ascending; the last one has. */
   readonly numbers: readonly number[];
@@ -48,6 +50,7 @@ export interface OpenRun {
 
 /** An existing checkpoint. */
 export interface NamedCheckpoint {
+  /** The reference as it was typed. */
   readonly text: string;
   readonly store: Store;
   readonly checkpoint: number;
@@ -114,35 +117,30 @@ function notARun(run: string, failed?: StoreFailed): CommandError {
   return usageError(`Expected the folder of a run, found ${found}${remedy}`);
 }
 
+/** The error of a run that lacks a checkpoint: the one of a number, or any. */
+export function noCheckpoint({ store: { location }, numbers: available }: OpenRun, checkpoint?: number): NoCheckpoint {
+  return { _tag: "NoCheckpoint", location, ...(checkpoint === undefined ? {} : { checkpoint }), available };
+}
+
 /**
  * Opens a run.
  *
  * @param run The path of its folder.
+ * @param text The reference that names it.
  */
-export function openRun(run: string): TE.TaskEither<CommandError, OpenRun> {
+export function openRun(run: string, text: string = run): CommandTask<OpenRun> {
   const store = directory(resolve(run));
   return pipe(
     localFileSystem.status(resolve(run)),
     TE.filterOrElseW(({ kind }) => kind === "folder", () => undefined),
     TE.mapLeft(() => notARun(run)),
     TE.flatMap(() => pipe(candidates(store), TE.mapLeft((failed) => notARun(run, failed)))),
-    TE.map((numbers) => ({ store, numbers })),
-  );
-}
-
-/** The number of the checkpoint that so many others are newer than. */
-function fromNewest({ store }: OpenRun, back: number): TE.TaskEither<CommandError, number> {
-  const missing = (count: number): Usage =>
-    usageError(`Expected more than ${back} checkpoints for latest~${back}, found ${count} in ${store.location}`);
-  return pipe(
-    // Some of the candidates may be no checkpoints.
-    store.list,
-    TE.flatMapEither((numbers) => E.fromNullable(missing(numbers.length))(numbers.at(-1 - back))),
+    TE.map((numbers) => ({ text, store, numbers })),
   );
 }
 
 /** The number of the checkpoint with the best value of a metric; of equal ones the newest, as for retention. */
-function bestBy({ store, numbers }: OpenRun, metric: string, mode: "min" | "max"): TE.TaskEither<CommandError, number> {
+function bestBy({ store, numbers }: OpenRun, metric: string, mode: "min" | "max"): CommandTask<number> {
   return async () => {
     const entries = await entriesOf(store, numbers);
     const sign = mode === "min" ? 1 : -1;
@@ -159,30 +157,42 @@ function bestBy({ store, numbers }: OpenRun, metric: string, mode: "min" | "max"
 }
 
 /** The number of a checkpoint of a run. It may not exist; undefined is the newest of a run without checkpoints. */
-function numberNamed(run: OpenRun, name: CheckpointName): TE.TaskEither<CommandError, number | undefined> {
+function numberNamed(run: OpenRun, name: CheckpointName): CommandTask<number | undefined> {
+  const { store, numbers } = run;
   if ("number" in name) return TE.right(name.number);
   if ("metric" in name) return bestBy(run, name.metric, name.mode);
-  return name.back === 0 ? TE.right(run.numbers.at(-1)) : fromNewest(run, name.back);
-}
-
-/** Finds the checkpoint of a reference: the newest if the reference names none. */
-export function findCheckpoint(reference: Reference): TE.TaskEither<CommandError, NamedCheckpoint> {
-  const { text, run, checkpoint = { back: 0 } } = reference;
+  const { back } = name;
+  if (back === 0) return TE.right(numbers.at(-1));
+  // Some of the numbers may have no checkpoint.
   return pipe(
-    TE.Do,
-    TE.bind("open", () => openRun(run)),
-    TE.bind("number", ({ open }) => numberNamed(open, checkpoint)),
-    TE.flatMapEither(({ open: { store, numbers }, number }): E.Either<CommandError, NamedCheckpoint> => {
-      if (number !== undefined && numbers.includes(number)) return E.right({ text, store, checkpoint: number });
-      const asked = number === undefined ? {} : { checkpoint: number };
-      return E.left({ _tag: "NoCheckpoint", location: store.location, ...asked, available: numbers });
+    store.list,
+    TE.flatMapEither((listed) => {
+      const expected = `Expected more than ${back} checkpoints for latest~${back}`;
+      const missing = usageError(`${expected}, found ${listed.length} in ${store.location}`);
+      return E.fromNullable(missing)(listed.at(-1 - back));
     }),
   );
 }
 
+/** Finds the checkpoint of a reference: the newest if the reference names none. */
+export function findCheckpoint(reference: Reference): CommandTask<NamedCheckpoint> {
+  const { text, run, checkpoint: name = { back: 0 } } = reference;
+  return pipe(
+    TE.Do,
+    TE.bind("open", () => openRun(run, text)),
+    TE.bind("checkpoint", ({ open }) => numberNamed(open, name)),
+    TE.flatMapEither(({ open, checkpoint }): E.Either<CommandError, NamedCheckpoint> =>
+      checkpoint !== undefined && open.numbers.includes(checkpoint)
+        ? E.right({ text, store: open.store, checkpoint })
+        : E.left(noCheckpoint(open, checkpoint))
+    ),
+  );
+}
+
 /** Finds the checkpoints of a reference, ascending: all of the run if the reference names none. */
-export function findCheckpoints(reference: Reference): TE.TaskEither<CommandError, OpenRun> {
-  return reference.checkpoint === undefined
-    ? openRun(reference.run)
-    : pipe(findCheckpoint(reference), TE.map(({ store, checkpoint }) => ({ store, numbers: [checkpoint] })));
+export function findCheckpoints(reference: Reference): CommandTask<OpenRun> {
+  const { text, run, checkpoint } = reference;
+  return checkpoint === undefined
+    ? openRun(run, text)
+    : pipe(findCheckpoint(reference), TE.map(({ store, checkpoint }) => ({ text, store, numbers: [checkpoint] })));
 }

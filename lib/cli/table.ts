@@ -7,41 +7,32 @@ import { cut, printable, widthOf } from "./format.ts";
 
 // --- types
 
-/** A column of a table. */
-export interface Column {
-  readonly name: string;
-  /** How cells are aligned. `cut` aligns to the left and shortens cells where a line would be too long. */
-  readonly align: "left" | "right" | "cut";
-  /** Colours a cell. It is called once the cell's width is known, since colour codes have no width. */
-  readonly paint?: (cell: string) => string;
-}
+/**
+ * The columns of a table by name, each with how its cells are aligned. `cut` aligns to the left and shortens cells where a line would be
+ * too long. A function aligns to the left and colours the cell. It receives the cell once the width is known, since colour codes have no width.
+ */
+export type Columns = Readonly<Record<string, "left" | "right" | "cut" | ((cell: string) => string)>>;
 
-type TableRows = AsyncIterable<readonly string[]> | Iterable<readonly string[]>;
-
-// --- constructors
-
-/** Columns by name. */
-export function columnsOf(alignments: Readonly<Record<string, Column["align"]>>): readonly Column[] {
-  return Object.entries(alignments).map(([name, align]) => ({ name, align }));
-}
+type Rows = AsyncIterable<readonly string[]> | Iterable<readonly string[]>;
 
 // --- combinators
 
 /** Column widths that fit these rows. Columns that may be cut are narrower if a line would be too long. */
-function widthsOf(columns: readonly Column[], rows: readonly (readonly string[])[], width: number): readonly number[] {
-  const natural = columns.map(({ name }, i) =>
-    rows.reduce((most, row) => Math.max(most, widthOf(row[i] ?? "")), name.length)
-  );
+function widthsOf(columns: Columns, rows: readonly (readonly string[])[], width: number): readonly number[] {
+  const names = Object.keys(columns);
+  const natural = names.map((_, i) => Math.max(...[names, ...rows].map((row) => widthOf(row[i] ?? ""))));
   const excess = Math.max(0, natural.reduce((sum, one) => sum + one + 2, -2) - width);
-  return columns.map(({ name, align }, i) => Math.max(name.length, (natural[i] ?? 0) - (align === "cut" ? excess : 0)));
+  return Object.entries(columns).map(([name, align], i) =>
+    Math.max(name.length, (natural[i] ?? 0) - (align === "cut" ? excess : 0))
+  );
 }
 
-function rowLine(columns: readonly Column[], widths: readonly number[], cells: readonly string[]): string {
-  return columns.map(({ align, paint = (cell) => cell }, i) => {
+function rowLine(columns: Columns, widths: readonly number[], cells: readonly string[]): string {
+  return Object.values(columns).map((align, i) => {
     const [cell, width] = [cells[i] ?? "", widths[i] ?? 0];
     const shown = align === "cut" ? cut(cell, width) : cell;
     const space = " ".repeat(Math.max(0, width - widthOf(shown)));
-    return align === "right" ? space + paint(shown) : paint(shown) + space;
+    return align === "right" ? space + shown : (typeof align === "function" ? align(shown) : shown) + space;
   }).join("  ").trimEnd();
 }
 
@@ -55,11 +46,12 @@ const measured = 200;
  * @param rows The cells of each row. Control characters in them are escaped.
  * @param width The longest line, in columns of a terminal.
  */
-export async function* tableLines(columns: readonly Column[], rows: TableRows, width: number): AsyncGenerator<string> {
+export async function* tableLines(columns: Columns, rows: Rows, width: number): AsyncGenerator<string> {
+  const plain = Object.entries(columns).map(([name, align]) => [name, typeof align === "function" ? "left" : align]);
   const first: string[][] = [];
   let widths: readonly number[] | undefined;
   const begin = (fitting: readonly number[]): readonly string[] => [
-    rowLine(columns.map(({ name, align }) => ({ name, align })), fitting, columns.map(({ name }) => name)),
+    rowLine(Object.fromEntries(plain), fitting, Object.keys(columns)),
     ...first.map((row) => rowLine(columns, fitting, row)),
   ];
   for await (const cells of rows) {

@@ -3,17 +3,20 @@
  *
  * @module
  */
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import process from "node:process";
 import type { Writable } from "node:stream";
 import { styleText } from "node:util";
 import type { Progress } from "../store/mod.ts";
+import type { CommandTask } from "./arguments.ts";
 import { cut, printable, progressText } from "./format.ts";
 
 // --- types
 
 /** Lines of output, possibly still being made. */
 export type Lines = AsyncIterable<string> | Iterable<string>;
+
+/** Draws progress. Called without any, it erases the bar. */
+export type Bar = (progress?: Progress) => void;
 
 /** Where a command writes. */
 export interface Terminal {
@@ -23,8 +26,8 @@ export interface Terminal {
   readonly print: (lines: Lines) => Promise<void>;
   /** Writes a message to standard error. */
   readonly say: (text: string) => void;
-  /** Draws a progress bar with a label. Called without progress, it erases the bar. */
-  readonly draw: (label: string) => (progress?: Progress) => void;
+  /** Makes a progress bar with a label. */
+  readonly draw: (label: string) => Bar;
   /** Colours a word if the output shows colours. */
   readonly paint: (colour: Colour, word: string) => string;
 }
@@ -50,12 +53,8 @@ const closedPipe: readonly (string | undefined)[] = ["EPIPE", "ERR_STREAM_DESTRO
  * @param stream The stream.
  */
 export function printer(stream: Writable): Terminal["print"] {
-  let closed = false;
-  let failed: Error | undefined;
-  const onError = (cause: NodeJS.ErrnoException | null | undefined): void => {
-    if (closedPipe.includes(cause?.code)) closed = true;
-    else if (cause) failed ??= cause;
-  };
+  let failed: NodeJS.ErrnoException | null | undefined;
+  const onError = (cause: typeof failed): void => void (failed ??= cause);
   stream.on("error", onError);
   const write = (text: string): Promise<void> =>
     new Promise((resolve) => {
@@ -68,9 +67,9 @@ export function printer(stream: Writable): Terminal["print"] {
     });
   return async (lines) => {
     for await (const line of lines) {
-      if (!closed) await write(`${line}\n`);
-      if (failed !== undefined) throw failed;
-      if (closed) return;
+      if (!failed) await write(`${line}\n`);
+      if (failed && closedPipe.includes(failed.code)) return;
+      if (failed) throw failed;
     }
   };
 }
@@ -131,11 +130,7 @@ export function terminal(
  * @param label What is done.
  * @param task The task. It is given the function that draws its progress.
  */
-export function withBar<X, A>(
-  { draw }: Terminal,
-  label: string,
-  task: (onProgress: (progress: Progress) => void) => TaskEither<X, A>,
-): TaskEither<X, A> {
+export function withBar<A>({ draw }: Terminal, label: string, task: (bar: Bar) => CommandTask<A>): CommandTask<A> {
   return () => {
     const bar = draw(label);
     return task(bar)().finally(bar);

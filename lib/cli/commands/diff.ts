@@ -7,19 +7,17 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type Difference, differences } from "../../state/mod.ts";
-import { type CommandError, usage } from "../arguments.ts";
+import { usage } from "../arguments.ts";
 import { type Command, defineCommand } from "../command.ts";
-import { verifyFiles, withCheckpoint } from "../lazy_checkpoint.ts";
+import { withCheckpoint } from "../lazy_checkpoint.ts";
+import { verifyFiles } from "../checkpoint_status.ts";
 import { findCheckpoint, type NamedCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
-import { columnsOf, tableLines } from "../table.ts";
+import { type Columns, tableLines } from "../table.ts";
 import { jsonText, numberText, valueText } from "../format.ts";
 
 // --- running
 
-function compareStates(
-  left: NamedCheckpoint,
-  right: NamedCheckpoint,
-): TE.TaskEither<CommandError, readonly Difference[]> {
+function compareStates(left: NamedCheckpoint, right: NamedCheckpoint) {
   return withCheckpoint(left, (a) => withCheckpoint(right, (b) => TE.fromTask(differences(a.encoded, b.encoded))));
 }
 
@@ -29,16 +27,17 @@ function sideJson({ store: { location }, checkpoint }: NamedCheckpoint): unknown
   return { location, checkpoint };
 }
 
+const sides = { left: "cut", right: "left" } as const;
+const columns: Columns = { path: "left", "differs in": "left", ...sides, elements: "right", "by at most": "right" };
+
 async function* differencesText(found: readonly Difference[], width: number): AsyncGenerator<string> {
   if (found.length === 0) return yield "equal, by bits";
-  const columns = [
-    ...columnsOf({ path: "left", "differs in": "left", left: "cut", right: "left" }),
-    ...columnsOf({ elements: "right", "by at most": "right" }),
-  ];
-  const value = (side: unknown): string => side === undefined ? "" : valueText(side);
-  const rows = found.map((
-    { path, kind, left, right, count, largest },
-  ) => [path, kind, value(left), value(right), `${count ?? ""}`, largest === undefined ? "" : numberText(largest)]);
+  const rows = found.map(({ path, kind, count, largest, ...values }) => {
+    const [left = "", right = ""] = [values.left, values.right].map((side) =>
+      side === undefined ? "" : valueText(side)
+    );
+    return [path, kind, left, right, `${count ?? ""}`, largest === undefined ? "" : numberText(largest)];
+  });
   yield* tableLines(columns, rows, width);
   yield `${found.length} ${found.length === 1 ? "difference" : "differences"}`;
 }
@@ -72,12 +71,12 @@ The exit code is 1 if they differ.`,
       TE.tap(({ left }) => verifyFiles(left, terminal)),
       TE.tap(({ right }) => verifyFiles(right, terminal)),
       TE.bind("found", ({ left, right }) => compareStates(left, right)),
+      TE.map(({ left, right, found }) => ({
+        json: [
+          jsonText({ left: sideJson(left), right: sideJson(right), equal: found.length === 0, differences: found }),
+        ],
+        text: differencesText(found, terminal.width),
+        exitCode: () => found.length === 0 ? 0 : 1,
+      })),
     ),
-  show: ({ left, right, found }, { width }) => ({
-    json: () => [
-      jsonText({ left: sideJson(left), right: sideJson(right), equal: found.length === 0, differences: found }),
-    ],
-    text: () => differencesText(found, width),
-    exitCode: () => found.length === 0 ? 0 : 1,
-  }),
 });

@@ -17,40 +17,16 @@ import {
   writeFile,
 } from "../../store/directory/mod.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
-import {
-  encodeHeader,
-  encodeIndex,
-  modelFile,
-  modelIndex,
-  shardName,
-  specOf,
-  type TensorSpec,
-} from "../../checkpoint/mod.ts";
-import { manifestName, meter, type Progress, storeFailed } from "../../store/mod.ts";
+import { encodeHeader, encodeIndex, modelFile, modelIndex, shardName, specOf } from "../../checkpoint/mod.ts";
+import { type Chunks, manifestName, meter, storeFailed } from "../../store/mod.ts";
 import { arraysOf, elementBytes, type Held, segment, sizeOf } from "../../state/mod.ts";
-import { type CommandError, type Usage, usage, usageError } from "../arguments.ts";
+import { type CommandError, type CommandTask, type Usage, usage, usageError } from "../arguments.ts";
 import { type Command, defineCommand } from "../command.ts";
-import { type LazyCheckpoint, verifyFiles, withCheckpoint } from "../lazy_checkpoint.ts";
+import { type LazyCheckpoint, withCheckpoint } from "../lazy_checkpoint.ts";
+import { verifyFiles } from "../checkpoint_status.ts";
 import { findCheckpoint, parseCheckpoint, parseReference, type Reference, separateCheckpoint } from "../reference.ts";
-import { withBar } from "../terminal.ts";
+import { type Bar, withBar } from "../terminal.ts";
 import { bytesText, jsonText, printable } from "../format.ts";
-
-// --- types
-
-/** A tensor under its name in the exported files. */
-interface ExportedTensor extends TensorSpec {
-  readonly held: Held;
-  readonly bytes: number;
-}
-
-/** A file to write. */
-interface ExportFile {
-  readonly name: string;
-  readonly chunks: () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
-}
-
-/** A file that was written. */
-type ExportedFile = Pick<ExportFile, "name"> & { readonly bytes: number };
 
 // --- parsing
 
@@ -59,7 +35,7 @@ function parseSize(word: string): E.Either<Usage, number> {
   const [, digits = "", prefix = "", binary = ""] = /^(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B)?$/i.exec(word) ?? [];
   const unit = (binary === "" ? 1000 : 1024) ** ["", "K", "M", "G", "T"].indexOf(prefix.toUpperCase());
   const bytes = Math.floor(Number(digits) * unit);
-  return digits !== "" && bytes >= 1 && Number.isSafeInteger(bytes)
+  return bytes >= 1 && Number.isSafeInteger(bytes)
     ? E.right(bytes)
     : usage(`Expected a size such as 5GB or 200MiB, found ${JSON.stringify(word)}`);
 }
@@ -80,11 +56,12 @@ function parseTarget([run = ".", next, ...more]: readonly string[]): E.Either<Us
 
 // --- the tensors
 
+/** A tensor under its name in the exported files. */
+type ExportedTensor = ReturnType<typeof specOf> & { readonly held: Held; readonly bytes: number };
+
 /** The tensors of a component: those with names for other tools if it has any, otherwise all of them by path. */
-function exportedTensors(
-  { encoded: { components } }: LazyCheckpoint,
-  component: string,
-): TE.TaskEither<CommandError, readonly ExportedTensor[]> {
+function exportedTensors({ encoded }: LazyCheckpoint, component: string): CommandTask<readonly ExportedTensor[]> {
+  const { components } = encoded;
   const node = components.find(([name]) => name === component)?.[1];
   const root = segment(component);
   const arrays = node === undefined ? [] : arraysOf(node, root);
@@ -99,8 +76,7 @@ function exportedTensors(
     // The length of packed strings is not known from the shape.
     const isPacked = element === "string";
     const bytes = isPacked ? (await held.home.read(held)).byteLength : sizeOf(shape) * elementBytes(element);
-    const inner = path === root ? root : path.slice(root.length + 1);
-    return { ...specOf(element, shape, name ?? inner, bytes), held, bytes };
+    return { ...specOf(element, shape, name ?? (path.slice(root.length + 1) || root), bytes), held, bytes };
   });
   return TE.fromTask(() => Promise.all(tensors));
 }
@@ -121,10 +97,7 @@ function shardsOf(tensors: readonly ExportedTensor[], most: number): readonly (r
 }
 
 /** The bytes of a safetensors file. */
-async function* fileBytes(
-  tensors: readonly ExportedTensor[],
-  advance: (bytes: number) => void,
-): AsyncGenerator<Uint8Array> {
+async function* fileBytes(tensors: readonly ExportedTensor[], advance: (bytes: number) => void) {
   const { bytes, order } = encodeHeader(tensors, [["format", "pt"]]);
   yield bytes;
   for (const i of order) {
@@ -135,18 +108,20 @@ async function* fileBytes(
   }
 }
 
+/** A file to write. */
+interface ExportFile {
+  readonly name: string;
+  readonly chunks: Chunks;
+}
+
 /** The files of tensors, and their index if there are several. */
-function exportFiles(
-  tensors: readonly ExportedTensor[],
-  shardBytes: number,
-  onProgress: (progress: Progress) => void,
-): readonly ExportFile[] {
-  const advance = meter(tensors.reduce((sum, { bytes }) => sum + bytes, 0), onProgress);
+function exportFiles(tensors: readonly ExportedTensor[], shardBytes: number, bar: Bar): readonly ExportFile[] {
+  const advance = meter(tensors.reduce((sum, { bytes }) => sum + bytes, 0), bar);
   const shards = shardsOf(tensors, shardBytes);
   const nameOf = (i: number): string => shards.length === 1 ? modelFile : shardName(modelFile, i, shards.length);
-  const files = shards.map((shard, i): ExportFile => ({ name: nameOf(i), chunks: () => fileBytes(shard, advance) }));
+  const files = shards.map((shard, i): ExportFile => ({ name: nameOf(i), chunks: fileBytes(shard, advance) }));
   const rows = shards.flatMap((shard, i) => shard.map(({ name, bytes }) => [name, nameOf(i), bytes] as const));
-  return shards.length === 1 ? files : [...files, { name: modelIndex, chunks: () => [encodeIndex(rows)] }];
+  return shards.length === 1 ? files : [...files, { name: modelIndex, chunks: [encodeIndex(rows)] }];
 }
 
 // --- writing
@@ -155,24 +130,21 @@ function exportFiles(
 function placeNew(from: string, to: string): TE.TaskEither<StoreFailed, void> {
   return pipe(
     localFileSystem.link(from, to),
+    // A file system without links: look first, then rename.
     unless(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"], () =>
-      // A file system without links: look first, then rename.
       pipe(
         localFileSystem.status(to),
-        TE.matchE(
-          (failed) => failed.code === "ENOENT" ? localFileSystem.rename(from, to) : TE.left(failed),
-          () => TE.left(storeFailed("create", to, "EEXIST", "file already exists")),
-        ),
+        TE.flatMap(() => TE.left(storeFailed("create", to, "EEXIST", "file already exists"))),
+        unless<void>(["ENOENT"], () => localFileSystem.rename(from, to)),
       )),
   );
 }
 
 /** Writes a file under a temporary name, makes it durable, then names it. Only with `force` does it replace another. */
-function writeOne(folder: string, file: ExportFile, force: boolean): TE.TaskEither<StoreFailed, ExportedFile> {
-  const { name, chunks } = file;
+function writeOne(folder: string, { name, chunks }: ExportFile, force: boolean) {
   const [path, partial] = [join(folder, name), join(folder, `.${name}.${process.pid}.partial`)];
   const written = pipe(
-    () => writeFile(localFileSystem, partial, chunks(), "crc32"),
+    () => writeFile(localFileSystem, partial, chunks, "crc32"),
     TE.tap(({ durable }) => () => durable),
     TE.tap(() => force ? localFileSystem.rename(partial, path) : placeNew(partial, path)),
     TE.map(({ digest: { bytes } }) => ({ name, bytes })),
@@ -183,40 +155,33 @@ function writeOne(folder: string, file: ExportFile, force: boolean): TE.TaskEith
 /** The files that tools take for the weights of a folder. */
 const weightsFile = /^model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?$/;
 
-/** The files of weights in a folder, none if it does not exist. */
-function weightsIn(folder: string): TE.TaskEither<StoreFailed, readonly string[]> {
-  return pipe(
-    localFileSystem.names(folder),
-    TE.map((names) => names.filter((name) => weightsFile.test(name))),
-    unless<readonly string[]>(["ENOENT"], () => TE.right([])),
-  );
-}
+const hasManifest = async (folder: string): Promise<boolean> =>
+  E.isRight(await localFileSystem.status(join(folder, manifestName))());
 
 /** The folder of checkpoints, or the checkpoint, that a path is or lies in. */
 async function checkpointsAround(path: string): Promise<string | undefined> {
-  const isCheckpoint = async (at: string): Promise<boolean> =>
-    E.isRight(await localFileSystem.status(join(at, manifestName))());
   for (let at = localFileSystem.realPath?.(path) ?? path; dirname(at) !== at; at = dirname(at)) {
-    if (await isCheckpoint(at)) return at;
+    if (await hasManifest(at)) return at;
     const names = basename(at) === checkpointsName ? await localFileSystem.names(at)() : E.right([]);
     for (const name of E.isRight(names) ? names.right : []) {
-      if (numberIn(name) !== undefined && await isCheckpoint(join(at, name))) return at;
+      if (numberIn(name) !== undefined && await hasManifest(join(at, name))) return at;
     }
   }
   return undefined;
 }
 
 /** The weights that are in a folder. A folder inside of checkpoints is an error, and without `force` one that has weights. */
-function checkFolder(folder: string, force: boolean): TE.TaskEither<CommandError, readonly string[]> {
+function checkFolder(folder: string, force: boolean): CommandTask<readonly string[]> {
   const refuse = (expected: string, found: string): CommandError =>
     usageError(`Expected a folder ${expected}, found ${found}`);
   return pipe(
     TE.fromTask(() => checkpointsAround(folder)),
-    TE.flatMap((around): TE.TaskEither<CommandError, readonly string[]> =>
-      around === undefined
-        ? weightsIn(folder)
-        : TE.left(refuse("to write to outside of all checkpoints", `${folder}, which is in ${around}`))
+    TE.filterOrElse(
+      (around) => around === undefined,
+      (around) => refuse("to write to outside of all checkpoints", `${folder}, which is in ${around}`),
     ),
+    TE.flatMap(() => pipe(localFileSystem.names(folder), unless<readonly string[]>(["ENOENT"], () => TE.right([])))),
+    TE.map((names) => names.filter((name) => weightsFile.test(name))),
     TE.filterOrElse(
       (found) => force || found.length === 0,
       ([name = ""]) => refuse("without weights", `${join(folder, name)}: choose another, or add --force`),
@@ -225,12 +190,7 @@ function checkFolder(folder: string, force: boolean): TE.TaskEither<CommandError
 }
 
 /** Writes files, then removes those of an earlier export: tools would take its shards for this one's. */
-function replaceFiles(
-  folder: string,
-  files: readonly ExportFile[],
-  before: readonly string[],
-  force: boolean,
-): TE.TaskEither<StoreFailed, readonly ExportedFile[]> {
+function replaceFiles(folder: string, files: readonly ExportFile[], before: readonly string[], force: boolean) {
   const stale = before.filter((name) => !files.some((file) => file.name === name));
   return pipe(
     files,
@@ -274,24 +234,25 @@ Face tools load them.`,
       TE.flatMap(({ target, before }) =>
         withCheckpoint(target, (opened) =>
           pipe(
-            TE.Do,
-            TE.bind("tensors", () => exportedTensors(opened, component)),
+            exportedTensors(opened, component),
+            TE.bindTo("tensors"),
             TE.tap(({ tensors }) =>
               verifyFiles(target, terminal, new Set(tensors.map(({ held }) => opened.fileOf(held))))
             ),
-            TE.tap((): TE.TaskEither<CommandError, void> => makeFolders(localFileSystem, folder)),
-            TE.bind("files", ({ tensors }): TE.TaskEither<CommandError, readonly ExportedFile[]> =>
+            TE.tap(() => makeFolders(localFileSystem, folder)),
+            TE.bind("files", ({ tensors }) =>
               withBar(terminal, "writing", (bar) =>
                 replaceFiles(folder, exportFiles(tensors, shardBytes, bar), before, force))),
             TE.map(({ tensors: { length: tensors }, files }) => {
-              return { location: target.store.locationOf(target.checkpoint), component, folder, tensors, files };
+              const location = target.store.locationOf(target.checkpoint);
+              return {
+                json: [jsonText({ location, component, folder, tensors, files })],
+                text: files.map(({ name, bytes }) =>
+                  `${printable(join(folder, name))}  ${bytesText(bytes)}`
+                ),
+              };
             }),
           ))
       ),
     ),
-  show: (exported) => ({
-    json: () => [jsonText(exported)],
-    text: () =>
-      exported.files.map(({ name, bytes }) => `${printable(join(exported.folder, name))}  ${bytesText(bytes)}`),
-  }),
 });

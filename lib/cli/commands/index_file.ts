@@ -6,29 +6,18 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { DataFailed } from "../../errors/mod.ts";
 import { meter } from "../../store/mod.ts";
 import { loadIndex, useFile } from "../../files/mod.ts";
 import { usage } from "../arguments.ts";
 import { type Command, defineCommand } from "../command.ts";
-import { columnsOf, tableLines } from "../table.ts";
+import { tableLines } from "../table.ts";
 import { type Terminal, withBar } from "../terminal.ts";
 import { bytesText, jsonText } from "../format.ts";
 
-// --- types
-
-/** A file and its index. */
-interface IndexedFile {
-  readonly path: string;
-  readonly records: number;
-  readonly bytes: number;
-  /** Whether the index could be written beside the file. */
-  readonly kept: boolean;
-}
-
 // --- running
 
-function indexFile(path: string, csv: boolean, terminal: Terminal): TE.TaskEither<DataFailed, IndexedFile> {
+/** Makes the index of a file; `kept` says whether it could be written beside the file. */
+function indexFile(path: string, csv: boolean, terminal: Terminal) {
   const quoted = csv || /\.[ct]sv$/i.test(path);
   return withBar(terminal, path, (bar) =>
     pipe(
@@ -52,15 +41,19 @@ that opens the file without an index builds it then. An index that fits the file
   json: "{ files: [{ path, records, bytes, kept }] }",
   parse: ({ options: { csv = false }, words }) =>
     words.length > 0 ? E.right({ words, csv }) : usage("Expected a file of lines, JSON Lines or CSV, found none"),
-  run: ({ words, csv }, terminal) => pipe(words, TE.traverseSeqArray((path) => indexFile(path, csv, terminal))),
-  show: (files, { width }) => {
-    const columns = columnsOf({ file: "cut", records: "right", size: "right" });
-    const rows = files.map(({ path, records, bytes }) => [path, `${records}`, bytesText(bytes)]);
-    return {
-      json: () => [jsonText({ files })],
-      text: () => tableLines(columns, rows, width),
-      messages: files.filter(({ kept }) => !kept)
-        .map(({ path }) => `${path}.index could not be written: the index is built each time the file is opened`),
-    };
-  },
+  run: ({ words, csv }, terminal) =>
+    pipe(
+      words,
+      TE.traverseSeqArray((path) => indexFile(path, csv, terminal)),
+      TE.map((files) => ({
+        json: [jsonText({ files })],
+        text: tableLines(
+          { file: "cut", records: "right", size: "right" },
+          files.map(({ path, records, bytes }) => [path, `${records}`, bytesText(bytes)]),
+          terminal.width,
+        ),
+        messages: files.filter(({ kept }) => !kept)
+          .map(({ path }) => `${path}.index could not be written: the index is built each time the file is opened`),
+      })),
+    ),
 });

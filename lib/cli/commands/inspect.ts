@@ -6,8 +6,7 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { Manifest } from "../../checkpoint/mod.ts";
-import type { Entry } from "../../store/mod.ts";
+import { entryOf } from "../../checkpoint/mod.ts";
 import {
   arraysOf,
   children,
@@ -20,52 +19,49 @@ import {
   segment,
   sizeOf,
 } from "../../state/mod.ts";
-import { type CommandError, messageOf, usage, usageError } from "../arguments.ts";
-import { type Command, type CommandResult, defineCommand } from "../command.ts";
-import { type LazyCheckpoint, verifyFiles, withCheckpoint } from "../lazy_checkpoint.ts";
-import { findCheckpoint, type NamedCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
+import { type CommandTask, messageOf, usage, usageError } from "../arguments.ts";
+import { type Command, defineCommand, type Report } from "../command.ts";
+import { type LazyCheckpoint, withCheckpoint } from "../lazy_checkpoint.ts";
+import { findCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
 import { type Statistics, statistics } from "../statistics.ts";
-import { checkpointStatus, isBad, statusJson } from "../checkpoint_status.ts";
-import { columnsOf, tableLines } from "../table.ts";
+import { checkpointStatus, isBad, statusJson, verifyFiles } from "../checkpoint_status.ts";
+import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { bytesText, jsonText, metricsText, numberText, printable, valueText } from "../format.ts";
 
 // --- types
 
-/** A node without children: an array, an empty branch, a shared object or a plain value. */
-interface Leaf {
-  readonly path: string;
-  readonly node: Node;
-}
+/** A node with its path. */
+type Part = readonly [path: string, node: Node];
 
 // --- the state
 
-/** The leaves of a tree, without those that no path in the file names. */
-function leavesOf(node: Node, path: string): readonly Leaf[] {
+/** The nodes without children: arrays, empty branches, shared objects and plain values. Those that no path in the file names are left out. */
+function leavesOf([path, node]: Part): readonly Part[] {
   if (isBranch(node) && node.is === "aside") return [];
   const below = children(node, path);
-  return below.length === 0 ? [{ path, node }] : below.flatMap(([at, child]) => leavesOf(child, at));
+  return below.length === 0 ? [[path, node]] : below.flatMap(leavesOf);
 }
 
 const heldOf = (node: Node): Held | undefined => isBranch(node) && node.is === "array" ? node.held : undefined;
 
 /** Finds a part by its path, or a tensor by its component and its name in the component's file, such as `model/dense/kernel`. */
-function findPart(components: readonly Named[], path: string): Leaf | undefined {
+function findPart(components: readonly Named[], path: string): Part | undefined {
+  const roots = components.map(([name, root]): Part => [segment(name), root]);
   const nodes = nodesByPath(components);
-  const node = nodes.get(path) ??
-    components.flatMap(([name, root]) => leavesOf(root, segment(name))).find((leaf) => leaf.path === path)?.node;
-  if (node !== undefined) {
-    return { path, node: isBranch(node) && node.is === "shared" ? nodes.get(node.path) ?? node : node };
-  }
-  for (const [component, root] of components) {
-    for (const [at, array] of arraysOf(root, segment(component))) {
-      if (array.name !== undefined && `${segment(component)}/${array.name}` === path) return { path: at, node: array };
-    }
-  }
-  return undefined;
+  const node = nodes.get(path) ?? roots.flatMap(leavesOf).find(([at]) => at === path)?.[1];
+  if (node !== undefined) return [path, isBranch(node) && node.is === "shared" ? nodes.get(node.path) ?? node : node];
+  return roots.flatMap(([at, root]) =>
+    arraysOf(root, at).filter(([, { name }]) => name !== undefined && `${at}/${name}` === path)
+  )[0];
 }
 
 // --- a whole checkpoint
+
+/** Names and values in two columns. */
+function factLines(facts: Readonly<Record<string, string>>): readonly string[] {
+  return Object.entries(facts).map(([name, value]) => `${name.padEnd(10)}  ${printable(value)}`);
+}
 
 function componentJson([name, node]: Named, fileOf: LazyCheckpoint["fileOf"]) {
   const arrays = arraysOf(node, segment(name)).map(([, { held }]) => held);
@@ -73,44 +69,40 @@ function componentJson([name, node]: Named, fileOf: LazyCheckpoint["fileOf"]) {
   return { name, kind: kindOf(node), tensors: arrays.length, elements, files: [...new Set(arrays.map(fileOf))] };
 }
 
-async function* overviewText(
-  { checkpoint, store }: LazyCheckpoint,
-  { step, metrics, bytes, run, parent, time, environment, id }: Manifest & Partial<Entry>,
-  verdict: string,
-  components: readonly ReturnType<typeof componentJson>[],
-  width: number,
-): AsyncGenerator<string> {
-  const { dogear, tfjs, runtime, backend } = environment;
-  const facts: readonly (readonly [string, string])[] = [
-    ["checkpoint", `${checkpoint} in ${store.location}`],
-    ["saved", `${new Date(time).toISOString()} by dogear ${dogear}, tfjs ${tfjs}, ${runtime}, backend ${backend}`],
-    ["run", `${run}${parent === null ? "" : `, after checkpoint ${parent}`}`],
-    ["step", `${step ?? "-"}`],
-    ["metrics", metricsText(metrics) || "-"],
-    ["size", bytesText(bytes)],
-    ...(id === undefined ? [] : [["id", id] as const]),
-    ["verdict", verdict],
-  ];
-  for (const [name, value] of facts) yield `${name.padEnd(11)} ${printable(value)}`;
-  yield "";
-  const columns = columnsOf({ component: "cut", kind: "left", tensors: "right", elements: "right", files: "left" });
-  const rows = components.map(({ name, kind, tensors, elements, files }) => {
-    const some = files.length > 2 ? `${files[0]} and ${files.length - 1} more` : files.join(" ");
-    return [name, kind, `${tensors}`, `${elements}`, some];
-  });
-  yield* tableLines(columns, rows, width);
+function componentRow({ name, kind, tensors, elements, files }: ReturnType<typeof componentJson>): readonly string[] {
+  const some = files.length > 2 ? `${files[0]} and ${files.length - 1} more` : files.join(" ");
+  return [name, kind, `${tensors}`, `${elements}`, some];
 }
 
-function showOverview(opened: LazyCheckpoint, { width }: Terminal): TE.TaskEither<CommandError, CommandResult> {
+const overview: Columns = { component: "cut", kind: "left", tensors: "right", elements: "right", files: "left" };
+
+async function* overviewText(facts: readonly string[], components: readonly (readonly string[])[], width: number) {
+  yield* facts;
+  yield "";
+  yield* tableLines(overview, components, width);
+}
+
+function showOverview(opened: LazyCheckpoint, { width }: Terminal): CommandTask<Report> {
   const { store, checkpoint, manifest, encoded, fileOf } = opened;
-  const components = encoded.components.map((component) => componentJson(component, fileOf));
   const { parent, environment, id = null, files } = manifest;
+  const { dogear, tfjs, runtime, backend } = environment;
+  const { step, metrics, time, bytes, run } = entryOf(checkpoint, manifest);
+  const components = encoded.components.map((component) => componentJson(component, fileOf));
+  const facts = {
+    checkpoint: `${checkpoint} in ${store.location}`,
+    saved: `${new Date(time).toISOString()} by dogear ${dogear}, tfjs ${tfjs}, ${runtime}, backend ${backend}`,
+    run: `${run}${parent === null ? "" : `, after checkpoint ${parent}`}`,
+    step: `${step ?? "-"}`,
+    metrics: metricsText(metrics) || "-",
+    size: bytesText(bytes),
+    ...(id === null ? {} : { id }),
+  };
   const about = { parent, environment, id, files, components };
   return pipe(
     checkpointStatus(store, checkpoint, false),
     TE.map((status) => ({
-      json: () => [jsonText({ location: store.locationOf(checkpoint), ...statusJson(status), ...about })],
-      text: () => overviewText(opened, { ...manifest, ...status.entry }, status.verdict, components, width),
+      json: [jsonText({ location: store.locationOf(checkpoint), ...statusJson(status), ...about })],
+      text: overviewText(factLines({ ...facts, verdict: status.verdict }), components.map(componentRow), width),
       messages: status.error === null ? [] : [messageOf(status.error)],
       exitCode: () => isBad(status) ? 1 : 0,
     })),
@@ -119,14 +111,14 @@ function showOverview(opened: LazyCheckpoint, { width }: Terminal): TE.TaskEithe
 
 // --- a part
 
-function leafJson({ path, node }: Leaf, fileOf: LazyCheckpoint["fileOf"]): Record<string, unknown> {
+function leafJson([path, node]: Part, fileOf: LazyCheckpoint["fileOf"]): Record<string, unknown> {
   const held = heldOf(node);
   if (held !== undefined) return { path, dtype: held.element, shape: held.shape, file: fileOf(held) };
   if (isBranch(node)) return { path, kind: kindOf(node), ...(node.is === "shared" ? { shared: node.path } : {}) };
   return { path, kind: kindOf(node), value: node };
 }
 
-function leafRow({ path, node }: Leaf): readonly string[] {
+function leafRow([path, node]: Part): readonly string[] {
   if (!isBranch(node)) return [path, kindOf(node), valueText(node)];
   if (node.is === "shared") return [path, node.is, node.path];
   if (node.is !== "array") return [path, node.is, "{}"];
@@ -139,15 +131,17 @@ function statisticsText({ element, shape }: Held, file: string, found: Statistic
   const edges = histogram.map(({ from, to }) => `${numberText(from)} to ${numberText(to)}`);
   const width = Math.max(0, ...edges.map((edge) => edge.length));
   return [
-    `dtype       ${element}`,
-    `shape       [${shape.join(", ")}]`,
-    `file        ${file}`,
-    `${of.padEnd(10)}  ${count}`,
-    `range       ${numberText(min)} to ${numberText(max)}`,
-    `mean        ${numberText(mean)}, standard deviation ${numberText(deviation)}`,
-    `NaN         ${nan}`,
-    `infinite    ${infinite}`,
-    `zero        ${zeros}`,
+    ...factLines({
+      dtype: element,
+      shape: `[${shape.join(", ")}]`,
+      file,
+      [of]: `${count}`,
+      range: `${numberText(min)} to ${numberText(max)}`,
+      mean: `${numberText(mean)}, standard deviation ${numberText(deviation)}`,
+      NaN: `${nan}`,
+      infinite: `${infinite}`,
+      zero: `${zeros}`,
+    }),
     "",
     ...histogram.map((bin, i) =>
       `${(edges[i] ?? "").padStart(width)}  ${"#".repeat(Math.ceil(30 * bin.count / most)).padEnd(30)}  ${bin.count}`
@@ -155,33 +149,28 @@ function statisticsText({ element, shape }: Held, file: string, found: Statistic
   ];
 }
 
-async function* partText(leaves: readonly Leaf[], below: readonly string[], width: number): AsyncGenerator<string> {
+async function* partText(leaves: readonly Part[], below: readonly string[], width: number): AsyncGenerator<string> {
   if (leaves.length > 1 || below.length === 0) {
-    yield* tableLines(columnsOf({ path: "left", type: "left", value: "cut" }), leaves.map(leafRow), width);
+    yield* tableLines({ path: "left", type: "left", value: "cut" }, leaves.map(leafRow), width);
     if (below.length > 0) yield "";
   }
   yield* below;
 }
 
-function showPart(
-  wanted: string,
-  opened: LazyCheckpoint & NamedCheckpoint,
-  terminal: Terminal,
-): TE.TaskEither<CommandError, CommandResult> {
+function showPart(wanted: string, opened: LazyCheckpoint, terminal: Terminal): CommandTask<Report> {
   const { store, checkpoint, text, encoded: { components }, fileOf } = opened;
-  const found = findPart(components, wanted);
-  if (found === undefined) {
+  const part = findPart(components, wanted);
+  if (part === undefined) {
     const names = components.map(([name]) => segment(name)).join(", ");
     const expected = `Expected a part of checkpoint ${checkpoint}, found ${JSON.stringify(wanted)}`;
     return TE.left(usageError(`${expected}: its components are ${names}${separateCheckpoint(wanted, text)}`));
   }
-  const { path, node } = found;
-  const leaves = leavesOf(node, path);
-  const [held, ...others] = leaves.flatMap((leaf) => heldOf(leaf.node) ?? []);
-  const about = { location: store.locationOf(checkpoint), path, kind: kindOf(node) };
-  const report = (found: Statistics | null, lines: readonly string[]): CommandResult => ({
-    json: () => [jsonText({ ...about, parts: leaves.map((leaf) => leafJson(leaf, fileOf)), statistics: found })],
-    text: () => partText(leaves, lines, terminal.width),
+  const leaves = leavesOf(part);
+  const [held, ...others] = leaves.flatMap(([, node]) => heldOf(node) ?? []);
+  const about = { location: store.locationOf(checkpoint), path: part[0], kind: kindOf(part[1]) };
+  const report = (found: Statistics | null, lines: readonly string[]): Report => ({
+    json: [jsonText({ ...about, parts: leaves.map((leaf) => leafJson(leaf, fileOf)), statistics: found })],
+    text: partText(leaves, lines, terminal.width),
   });
   if (held === undefined || others.length > 0) return TE.right(report(null, []));
   const file = fileOf(held);
@@ -220,5 +209,4 @@ and of a tensor the range, mean, NaN count and histogram. A weight can also be n
           wanted === undefined ? showOverview(opened, terminal) : showPart(wanted, opened, terminal))
       ),
     ),
-  show: (report) => report,
 });

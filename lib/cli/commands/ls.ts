@@ -7,26 +7,21 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { messageOf } from "../arguments.ts";
-import { type Command, defineCommand } from "../command.ts";
-import { findCheckpoints, type OpenRun, parseReferences } from "../reference.ts";
-import { type CheckpointStatus, checkpointStatuses, isBad, statusJson, verdictColumn } from "../checkpoint_status.ts";
-import { columnsOf, tableLines } from "../table.ts";
+import { type Command, defineCommand, type Report } from "../command.ts";
+import { findCheckpoints, noCheckpoint, type OpenRun, parseReferences } from "../reference.ts";
+import { checkpointStatuses, colourVerdict, isBad, type Statuses, statusJson } from "../checkpoint_status.ts";
+import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { bytesText, jsonText, metricsText, printable, spanText } from "../format.ts";
 
 // --- types
 
-/** Checkpoints to list, and the reference that names them. */
-interface RunListing extends OpenRun {
-  readonly text: string;
-}
-
 /** The statuses of a run's checkpoints, newest first. They are read as they are shown. */
-type StatusesOf = (run: RunListing) => AsyncIterable<CheckpointStatus>;
+type StatusesOf = (run: OpenRun) => Statuses;
 
 // --- showing
 
-async function* listingJson(runs: readonly RunListing[], statusesOf: StatusesOf): AsyncGenerator<string> {
+async function* listingJson(runs: readonly OpenRun[], statusesOf: StatusesOf): AsyncGenerator<string> {
   yield '{"runs":[';
   for (const [i, run] of runs.entries()) {
     yield `${i === 0 ? "" : ","}{"location":${jsonText(run.store.location)},"checkpoints":[`;
@@ -40,10 +35,20 @@ async function* listingJson(runs: readonly RunListing[], statusesOf: StatusesOf)
   yield "]}";
 }
 
-async function* statusRows(statuses: AsyncIterable<CheckpointStatus>): AsyncGenerator<readonly string[]> {
+/** The columns that are empty for a checkpoint whose manifest cannot be read. */
+const entryColumns: Columns = {
+  age: "right",
+  step: "right",
+  metrics: "cut",
+  size: "right",
+  shared: "right",
+  run: "left",
+};
+
+async function* statusRows(statuses: Statuses): AsyncGenerator<readonly string[]> {
   const now = Date.now();
   for await (const { checkpoint, entry, shared, verdict } of statuses) {
-    const about = entry === null ? ["", "", "", "", "", ""] : [
+    const about = entry === null ? Object.keys(entryColumns).map(() => "") : [
       // The first rows determine the width, and later ages are longer.
       spanText((now - entry.time) / 1000).padStart(6),
       `${entry.step ?? "-"}`,
@@ -56,20 +61,29 @@ async function* statusRows(statuses: AsyncIterable<CheckpointStatus>): AsyncGene
   }
 }
 
-async function* listingText(
-  runs: readonly RunListing[],
-  statusesOf: StatusesOf,
-  terminal: Terminal,
-): AsyncGenerator<string> {
-  const columns = [
-    ...columnsOf({ checkpoint: "right", age: "right", step: "right", metrics: "cut", size: "right", shared: "right" }),
-    ...columnsOf({ run: "left" }),
-    verdictColumn(terminal),
-  ];
+async function* listingText(runs: readonly OpenRun[], statusesOf: StatusesOf, terminal: Terminal) {
+  const columns: Columns = { checkpoint: "right", ...entryColumns, verdict: colourVerdict(terminal) };
   for (const [i, run] of runs.entries()) {
     if (runs.length > 1) yield `${i === 0 ? "" : "\n"}${printable(run.text)}`;
     yield* tableLines(columns, statusRows(statusesOf(run)), terminal.width);
   }
+}
+
+/** The report on the checkpoints of runs, which are read as they are printed. */
+function listing(runs: readonly OpenRun[], verify: boolean, terminal: Terminal): Report {
+  let anyBad = false;
+  async function* statusesOf({ store, numbers }: OpenRun): Statuses {
+    for await (const status of checkpointStatuses(store, numbers.toReversed(), verify)) {
+      anyBad ||= isBad(status);
+      yield status;
+    }
+  }
+  return {
+    json: listingJson(runs, statusesOf),
+    text: listingText(runs, statusesOf, terminal),
+    messages: runs.filter(({ numbers }) => numbers.length === 0).map((run) => messageOf(noCheckpoint(run))),
+    exitCode: () => anyBad ? 1 : 0,
+  };
 }
 
 // --- the command
@@ -89,28 +103,6 @@ file has its length. Without CHECKPOINT it lists all of a run.`,
     "{ runs: [{ location, checkpoints: [{ checkpoint, step, metrics, time, bytes, shared, run, verdict, error }] }] }",
   parse: ({ options: { verify = false }, words }) =>
     pipe(parseReferences(words), E.map((references) => ({ references, verify }))),
-  run: ({ references, verify }) =>
-    pipe(
-      references,
-      TE.traverseSeqArray((one) =>
-        pipe(findCheckpoints(one), TE.map((run): RunListing => ({ ...run, text: one.text })))
-      ),
-      TE.map((runs) => ({ runs, verify })),
-    ),
-  show: ({ runs, verify }, terminal) => {
-    let anyBad = false;
-    async function* statusesOf({ store, numbers }: RunListing): AsyncGenerator<CheckpointStatus> {
-      for await (const status of checkpointStatuses(store, numbers.toReversed(), verify)) {
-        anyBad ||= isBad(status);
-        yield status;
-      }
-    }
-    const empty = runs.filter(({ numbers }) => numbers.length === 0);
-    return {
-      json: () => listingJson(runs, statusesOf),
-      text: () => listingText(runs, statusesOf, terminal),
-      messages: empty.map(({ store: { location } }) => messageOf({ _tag: "NoCheckpoint", location, available: [] })),
-      exitCode: () => anyBad ? 1 : 0,
-    };
-  },
+  run: ({ references, verify }, terminal) =>
+    pipe(references, TE.traverseSeqArray(findCheckpoints), TE.map((runs) => listing(runs, verify, terminal))),
 });

@@ -8,11 +8,11 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { entriesOf, type Plan, plan, prune, type Removal } from "../../checkpoint/mod.ts";
 import { type Entry, Retention, type Store } from "../../store/mod.ts";
-import { type CommandError, type Usage, usage } from "../arguments.ts";
-import { type Command, defineCommand } from "../command.ts";
+import { type CommandError, type CommandTask, type OptionTable, type Usage, usage, type Values } from "../arguments.ts";
+import { type Command, defineCommand, type Report } from "../command.ts";
 import { type OpenRun, openRun, parseReferences } from "../reference.ts";
 import { checkpointStatuses } from "../checkpoint_status.ts";
-import { columnsOf, tableLines } from "../table.ts";
+import { tableLines } from "../table.ts";
 import { type Terminal, withBar } from "../terminal.ts";
 import { bytesText, jsonText } from "../format.ts";
 
@@ -32,17 +32,19 @@ interface PruneLine {
   readonly why: string;
 }
 
-/** What was removed, or would be without `--yes`. */
-interface Pruned extends Removal {
-  readonly location: string;
-  readonly dryRun: boolean;
-  readonly lines: readonly PruneLine[];
-  /** The bytes that this frees, or at least frees: other checkpoints may share some of the files. */
-  readonly freed: number;
-  readonly isLeast: boolean;
-}
-
 // --- parsing
+
+const options = {
+  latest: { value: "N", help: "keep the N newest" },
+  best: {
+    value: "N:METRIC:min",
+    multiple: true,
+    help: "keep the N with the lowest (max: the highest) metric; may be given several times",
+  },
+  every: { value: "N", help: "keep those whose step is a multiple of N" },
+  run: { value: "NAME", help: "prune only this run of the folder; the start of its name is enough" },
+  yes: { help: "remove them; without it nothing is removed" },
+} as const satisfies OptionTable;
 
 function parseCount(name: "latest" | "every", word: string): E.Either<Usage, NamedPolicy> {
   return /^[1-9]\d*$/.test(word) && Number.isSafeInteger(Number(word))
@@ -59,19 +61,16 @@ function parseBest(word: string): E.Either<Usage, NamedPolicy> {
 }
 
 /** The policies of the options. A checkpoint that any of them keeps is kept. */
-function parsePolicies(
-  { latest, best = [], every }: {
-    readonly latest?: string;
-    readonly best?: readonly string[];
-    readonly every?: string;
-  },
-): E.Either<Usage, readonly NamedPolicy[]> {
-  const counts = Object.entries({ latest, every }) as readonly ["latest" | "every", string | undefined][];
-  const counted = counts.flatMap(([name, word]) => word === undefined ? [] : [parseCount(name, word)]);
+function parsePolicies({ latest, best = [], every }: Values<typeof options>): E.Either<Usage, readonly NamedPolicy[]> {
+  const parsed = [
+    ...(latest === undefined ? [] : [parseCount("latest", latest)]),
+    ...(every === undefined ? [] : [parseCount("every", every)]),
+    ...best.map(parseBest),
+  ];
   const forms = "--latest 3, --best 3:loss:min or --every 1000, or several";
-  return counted.length + best.length === 0
+  return parsed.length === 0
     ? usage(`Expected a policy: ${forms}. A checkpoint that any of them keeps is kept`)
-    : E.sequenceArray([...counted, ...best.map(parseBest)]);
+    : E.sequenceArray(parsed);
 }
 
 /** The folder of the only run. A checkpoint is an error: the policies choose. */
@@ -92,7 +91,7 @@ function parseFolder(words: readonly string[]): E.Either<Usage, string> {
 const checking = "checking what stays";
 
 /** The option that limits a plan to the run whose name begins like this. */
-function findRun({ store, numbers }: OpenRun, start: string): TE.TaskEither<CommandError, { readonly run?: string }> {
+function findRun({ store, numbers }: OpenRun, start: string): CommandTask<{ readonly run?: string }> {
   return async () => {
     const names = [...new Set((await entriesOf(store, numbers)).map(({ run }) => run))];
     const [run, ...more] = start === "" ? [] : names.filter((name) => name.startsWith(start));
@@ -103,8 +102,9 @@ function findRun({ store, numbers }: OpenRun, start: string): TE.TaskEither<Comm
 }
 
 /** Why policies keep checkpoints, by number. */
-function reasonsToKeep(entries: readonly Entry[], policies: readonly NamedPolicy[]): ReadonlyMap<number, string> {
+function reasonsToKeep({ keep, remove }: Plan, policies: readonly NamedPolicy[]): ReadonlyMap<number, string> {
   const reasons = new Map<number, string>();
+  const entries = [...keep.flatMap(({ entry }) => entry ?? []), ...remove];
   for (const run of new Set(entries.map(({ run }) => run))) {
     const ofRun = entries.filter((entry) => entry.run === run);
     for (const { name, policy } of policies) {
@@ -123,7 +123,7 @@ function reasonsToKeep(entries: readonly Entry[], policies: readonly NamedPolicy
 
 /** What happens to each checkpoint of a plan and why, ascending. */
 function pruneLines(made: Plan, policies: readonly NamedPolicy[], removal: Removal): readonly PruneLine[] {
-  const reasons = reasonsToKeep([...made.keep.flatMap(({ entry }) => entry ?? []), ...made.remove], policies);
+  const reasons = reasonsToKeep(made, policies);
   const removed = new Set(removal.removed);
   const failed = new Map(removal.notRemoved.map(({ checkpoint, reason }) => [checkpoint, reason]));
   const kept = made.keep.map(({ checkpoint, entry, why }): PruneLine => {
@@ -141,62 +141,47 @@ function pruneLines(made: Plan, policies: readonly NamedPolicy[], removal: Remov
 /** How many bytes of each checkpoint others share. It is read before any is removed. */
 async function sharedBytes(store: Store, entries: readonly Entry[]): Promise<ReadonlyMap<number, number>> {
   const found = new Map<number, number>();
-  const numbers = entries.map(({ checkpoint }) => checkpoint);
-  for await (const { checkpoint, shared } of checkpointStatuses(store, numbers, false)) {
-    found.set(checkpoint, shared ?? 0);
-  }
+  const statuses = checkpointStatuses(store, entries.map(({ checkpoint }) => checkpoint), false);
+  for await (const { checkpoint, shared } of statuses) found.set(checkpoint, shared ?? 0);
   return found;
 }
 
 /** Carries out a plan, or only says that it would. */
-function carryOut(store: Store, made: Plan, yes: boolean, terminal: Terminal): TE.TaskEither<CommandError, Removal> {
+function carryOut(store: Store, made: Plan, dryRun: boolean, terminal: Terminal): CommandTask<Removal> {
   let removal: Removal = { removed: made.remove.map(({ checkpoint }) => checkpoint), notRemoved: [], notes: [] };
   const onReport = (report: Removal): void => void (removal = report);
   const carried = withBar(terminal, checking, (onProgress) => prune(store, { onProgress, onReport })(made));
-  return pipe(yes ? carried : TE.right<CommandError, unknown>(undefined), TE.map(() => removal));
-}
-
-/** The result of a plan and its removal. */
-function prunedOf(
-  made: Plan,
-  removal: Removal,
-  policies: readonly NamedPolicy[],
-  shared: ReadonlyMap<number, number>,
-): Omit<Pruned, "location" | "dryRun"> {
-  const removed = made.remove.filter(({ checkpoint }) => removal.removed.includes(checkpoint));
-  return {
-    ...removal,
-    lines: pruneLines(made, policies, removal),
-    notes: [...made.notes, ...removal.notes],
-    freed: removed.reduce((sum, { checkpoint, bytes }) => sum + bytes - (shared.get(checkpoint) ?? 0), 0),
-    isLeast: removed.some(({ checkpoint }) => (shared.get(checkpoint) ?? 0) > 0),
-  };
+  return pipe(dryRun ? TE.right<CommandError, unknown>(undefined) : carried, TE.map(() => removal));
 }
 
 // --- showing
 
-function prunedJson({ location, dryRun, lines, removed, notRemoved, notes, freed }: Pruned): string {
-  const checkpoints = lines.map(({ checkpoint, action, why, entry }) => {
-    const { step = null, bytes = null, run = null } = entry ?? {};
-    return { checkpoint, action, why, step, bytes, run };
-  });
-  const done = { removed: dryRun ? [] : removed, notRemoved, notes, freed };
-  return jsonText({ location, dryRun, checkpoints, ...done });
+function lineJson({ checkpoint, action, why, entry }: PruneLine): unknown {
+  const { step = null, bytes = null, run = null } = entry ?? {};
+  return { checkpoint, action, why, step, bytes, run };
 }
 
-async function* prunedText({ dryRun, lines, removed, freed, isLeast }: Pruned, width: number): AsyncGenerator<string> {
-  const columns = [
-    ...columnsOf({ checkpoint: "right", step: "right", size: "right" }),
-    ...columnsOf({ [dryRun ? "would" : "done"]: "left", why: "cut" }),
-  ];
-  const rows = lines.map((
-    { checkpoint, entry, action, why },
-  ) => [`${checkpoint}`, `${entry?.step ?? "-"}`, entry === null ? "" : bytesText(entry.bytes), action, why]);
-  yield* tableLines(columns, rows, width);
-  const count = `${removed.length} ${removed.length === 1 ? "checkpoint" : "checkpoints"}`;
-  const what = `${count}, ${isLeast ? "at least " : ""}${bytesText(freed)}`;
-  if (!dryRun) yield `Removed ${what}`;
-  else yield removed.length === 0 ? "Nothing to remove" : `Would remove ${what}: run it again with --yes`;
+async function* prunedText(lines: readonly PruneLine[], dryRun: boolean, summary: string, width: number) {
+  const rows = lines.map(({ checkpoint, entry, action, why }) => {
+    return [`${checkpoint}`, `${entry?.step ?? "-"}`, entry === null ? "" : bytesText(entry.bytes), action, why];
+  });
+  const done = dryRun ? "would" : "done";
+  yield* tableLines({ checkpoint: "right", step: "right", size: "right", [done]: "left", why: "cut" }, rows, width);
+  yield summary;
+}
+
+/** The bytes that a removal frees, and all of it in words. */
+function freedBy(removed: readonly Entry[], shared: ReadonlyMap<number, number>) {
+  const sharedOf = ({ checkpoint }: Entry): number => shared.get(checkpoint) ?? 0;
+  const freed = removed.reduce((sum, entry) => sum + entry.bytes - sharedOf(entry), 0);
+  // A shared file is freed too if every checkpoint that links it is removed.
+  const size = `${removed.some((entry) => sharedOf(entry) > 0) ? "at least " : ""}${bytesText(freed)}`;
+  return { freed, inWords: `${removed.length} ${removed.length === 1 ? "checkpoint" : "checkpoints"}, ${size}` };
+}
+
+function summaryOf(removed: number, inWords: string, dryRun: boolean): string {
+  if (!dryRun) return `Removed ${inWords}`;
+  return removed === 0 ? "Nothing to remove" : `Would remove ${inWords}: run it again with --yes`;
 }
 
 // --- the command
@@ -209,17 +194,7 @@ export const pruneCommand: Command = defineCommand({
   description:
     `Shows which checkpoints no policy keeps, and with --yes removes them. Policies apply to each run of the folder separately.
 The newest checkpoint of a run and its last one that verifies always stay.`,
-  options: {
-    latest: { value: "N", help: "keep the N newest" },
-    best: {
-      value: "N:METRIC:min",
-      multiple: true,
-      help: "keep the N with the lowest (max: the highest) metric; may be given several times",
-    },
-    every: { value: "N", help: "keep those whose step is a multiple of N" },
-    run: { value: "NAME", help: "prune only this run of the folder; the start of its name is enough" },
-    yes: { help: "remove them; without it nothing is removed" },
-  },
+  options,
   example: "runs/digits --latest 3 --best 1:val_loss:min",
   json: `{ location, dryRun, checkpoints: [{ checkpoint, action, why, step, bytes, run }], removed,
   notRemoved: [{ checkpoint, reason }], notes, freed }`,
@@ -228,31 +203,35 @@ The newest checkpoint of a run and its last one that verifies always stay.`,
       E.Do,
       E.bind("policies", () => parsePolicies(options)),
       E.bind("folder", () => parseFolder(words)),
-      E.bind("policy", ({ policies }) => E.right(Retention.any(...policies.map(({ policy }) => policy)))),
-      E.map((parsed) => ({ ...parsed, runName: options.run, yes: options.yes === true })),
+      E.map((parsed) => ({ ...parsed, runName: options.run, dryRun: options.yes !== true })),
     ),
-  run: ({ policies, policy, folder, runName, yes }, terminal) =>
+  run: ({ policies, folder, runName, dryRun }, terminal) =>
     pipe(
       TE.Do,
       TE.bind("open", () => openRun(folder)),
       TE.bind("only", ({ open }) => runName === undefined ? TE.right({}) : findRun(open, runName)),
-      TE.bind("made", ({ open: { store }, only }): TE.TaskEither<CommandError, Plan> =>
-        withBar(terminal, checking, (onProgress) =>
-          plan(store, { onProgress, ...only })(policy))),
-      TE.bind("shared", ({ open: { store }, made }) =>
-        TE.fromTask(() => sharedBytes(store, made.remove))),
-      TE.bind("removal", ({ open: { store }, made }) => carryOut(store, made, yes, terminal)),
-      TE.map(({ open: { store: { location } }, made, shared, removal }): Pruned => {
-        return { ...prunedOf(made, removal, policies, shared), location, dryRun: !yes };
+      TE.bind("made", ({ open: { store }, only }) => {
+        const policy = Retention.any(...policies.map(({ policy }) => policy));
+        return withBar(terminal, checking, (onProgress) => plan(store, { onProgress, ...only })(policy));
+      }),
+      TE.bind("shared", ({ open, made }) => TE.fromTask(() => sharedBytes(open.store, made.remove))),
+      TE.bind("removal", ({ open, made }) => carryOut(open.store, made, dryRun, terminal)),
+      TE.map(({ open: { store: { location } }, made, shared, removal }): Report => {
+        const { removed, notRemoved } = removal;
+        const notes = [...made.notes, ...removal.notes];
+        const lines = pruneLines(made, policies, removal);
+        const gone = new Set(removed);
+        const { freed, inWords } = freedBy(made.remove.filter(({ checkpoint }) => gone.has(checkpoint)), shared);
+        const done = { removed: dryRun ? [] : removed, notRemoved, notes, freed };
+        const failures = notRemoved.map(({ checkpoint, reason }) =>
+          `Checkpoint ${checkpoint} was not removed: ${reason}`
+        );
+        return {
+          json: [jsonText({ location, dryRun, checkpoints: lines.map(lineJson), ...done })],
+          text: prunedText(lines, dryRun, summaryOf(removed.length, inWords, dryRun), terminal.width),
+          messages: [...notes, ...failures],
+          exitCode: () => failures.length > 0 ? 2 : 0,
+        };
       }),
     ),
-  show: (pruned, { width }) => ({
-    json: () => [prunedJson(pruned)],
-    text: () => prunedText(pruned, width),
-    messages: [
-      ...pruned.notes,
-      ...pruned.notRemoved.map(({ checkpoint, reason }) => `Checkpoint ${checkpoint} was not removed: ${reason}`),
-    ],
-    exitCode: () => pruned.notRemoved.length > 0 ? 2 : 0,
-  }),
 });

@@ -5,22 +5,17 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
+import * as RA from "fp-ts/lib/ReadonlyArray.js";
+import * as T from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { decodeSummary } from "../../checkpoint/mod.ts";
 import { sha256Of } from "../../store/mod.ts";
-import { type CommandError, messageOf, type Usage, usage, usageError } from "../arguments.ts";
-import { type Command, defineCommand } from "../command.ts";
-import {
-  findCheckpoint,
-  findCheckpoints,
-  type NamedCheckpoint,
-  type OpenRun,
-  parseReferences,
-  type Reference,
-} from "../reference.ts";
-import { type CheckpointStatus, checkpointStatus, statusJson, verdictColumn } from "../checkpoint_status.ts";
-import { columnsOf, tableLines } from "../table.ts";
-import type { Terminal } from "../terminal.ts";
+import { type CommandTask, messageOf, type Usage, usage, usageError } from "../arguments.ts";
+import { type Command, defineCommand, type Report } from "../command.ts";
+import { findCheckpoints, type NamedCheckpoint, noCheckpoint, parseReferences, type Reference } from "../reference.ts";
+import { type CheckpointStatus, checkpointStatus, colourVerdict, statusJson } from "../checkpoint_status.ts";
+import { type Columns, tableLines } from "../table.ts";
+import { type Terminal, withBar } from "../terminal.ts";
 import { bytesText, jsonText } from "../format.ts";
 
 // --- types
@@ -41,8 +36,6 @@ interface Verified extends CheckpointStatus<"unexpected", UnexpectedDigest> {
   readonly digest: string | null;
 }
 
-type Bar = ReturnType<Terminal["draw"]>;
-
 // --- parsing
 
 /** The digest of `--expect`: 64 hexadecimal digits in either case, with or without `sha256:` before them. */
@@ -57,16 +50,11 @@ function parseDigest(word: string | undefined): E.Either<Usage, string | undefin
 // --- running
 
 /** The checkpoints of a reference. A run without checkpoints is an error: nothing would be verified. */
-function targetsOf(reference: Reference): TE.TaskEither<CommandError, readonly NamedCheckpoint[]> {
-  const toTarget = ({ store }: OpenRun) => (checkpoint: number): NamedCheckpoint => ({
-    text: reference.text,
-    store,
-    checkpoint,
-  });
+function targetsOf(reference: Reference): CommandTask<readonly NamedCheckpoint[]> {
   return pipe(
-    findCheckpoint(reference),
-    TE.flatMap(() => findCheckpoints(reference)),
-    TE.map((run) => run.numbers.map(toTarget(run))),
+    findCheckpoints(reference),
+    TE.filterOrElseW(({ numbers }) => numbers.length > 0, (run) => noCheckpoint(run)),
+    TE.map(({ text, store, numbers }) => numbers.map((checkpoint) => ({ text, store, checkpoint }))),
   );
 }
 
@@ -78,75 +66,61 @@ function hasDigests(manifest: Uint8Array): boolean {
 /**
  * Reads every byte of a checkpoint. The manifest is read once, so that the bytes that are verified are those that the digest is of.
  *
- * @returns Undefined for a checkpoint that does not exist: it was removed meanwhile, or its folder never became a checkpoint.
+ * @returns `NoCheckpoint` for a checkpoint that does not exist: it was removed meanwhile, or its folder never became a checkpoint.
  */
-async function verifyOne(
-  target: NamedCheckpoint,
-  expected: string | undefined,
-  bar: Bar,
-): Promise<Verified | undefined> {
+function verifyOne(target: NamedCheckpoint, expected: string | undefined, place: string, terminal: Terminal) {
   const { store, checkpoint } = target;
-  const bytes = await store.manifest(checkpoint)();
-  const status = await checkpointStatus(
-    { ...store, manifest: () => () => Promise.resolve(bytes) },
-    checkpoint,
-    true,
-    bar,
-  )();
-  bar();
-  if (E.isLeft(status)) return undefined;
-  const digest = E.isRight(bytes) && hasDigests(bytes.right) ? sha256Of(bytes.right) : null;
-  if (expected === undefined || expected === digest || status.right.error !== null) {
-    return { ...status.right, target, digest };
-  }
-  const error: UnexpectedDigest = { _tag: "UnexpectedDigest", checkpoint, expected, found: digest };
-  return { ...status.right, target, digest, verdict: "unexpected", error };
-}
-
-async function verifyAll(
-  targets: readonly NamedCheckpoint[],
-  expected: string | undefined,
-  { draw }: Terminal,
-): Promise<readonly Verified[]> {
-  const verified: Verified[] = [];
-  for (const [i, target] of targets.entries()) {
-    const bar = draw(`${i + 1} of ${targets.length}: checkpoint ${target.checkpoint}`);
-    const one = await verifyOne(target, expected, bar);
-    if (one !== undefined) verified.push(one);
-  }
-  return verified;
+  return pipe(
+    TE.fromTask(store.manifest(checkpoint)),
+    TE.bindTo("bytes"),
+    TE.bind("status", ({ bytes }) => {
+      const readOnce = { ...store, manifest: () => () => Promise.resolve(bytes) };
+      const label = `${place}: checkpoint ${checkpoint}`;
+      return withBar(terminal, label, (bar) => checkpointStatus(readOnce, checkpoint, true, bar));
+    }),
+    TE.map(({ bytes, status }): Verified => {
+      const digest = E.isRight(bytes) && hasDigests(bytes.right) ? sha256Of(bytes.right) : null;
+      const isFine = expected === undefined || expected === digest;
+      if (isFine || status.error !== null) return { ...status, target, digest };
+      const error = { _tag: "UnexpectedDigest", checkpoint, expected, found: digest } as const;
+      return { ...status, target, digest, verdict: "unexpected", error };
+    }),
+  );
 }
 
 // --- showing
-
-function verifiedJson(all: readonly Verified[]): string {
-  const unexpected = all.filter(({ verdict }) => verdict === "unexpected").length;
-  const faulty = all.filter(({ error }) => error !== null).length;
-  const checkpoints = all.map(({ target: { store }, digest, ...status }) => {
-    return { location: store.location, ...statusJson(status), digest };
-  });
-  return jsonText({ checkpoints, verified: all.length - faulty, damaged: faulty - unexpected, unexpected });
-}
-
-function verifiedText(all: readonly Verified[], several: boolean, terminal: Terminal): AsyncIterable<string> {
-  const digests = all.some(({ digest }) => digest !== null);
-  const columns = [
-    ...(several ? columnsOf({ run: "cut" }) : []),
-    ...columnsOf({ checkpoint: "right", size: "right" }),
-    verdictColumn(terminal),
-    ...(digests ? columnsOf({ "SHA-256": "left" }) : []),
-  ];
-  const rows = all.map(({ target, checkpoint, entry, verdict, digest }) => {
-    const cells = [`${checkpoint}`, entry === null ? "" : bytesText(entry.bytes), verdict, digest ?? ""];
-    return several ? [target.text, ...cells] : cells;
-  });
-  return tableLines(columns, rows, terminal.width);
-}
 
 function errorText(error: NonNullable<Verified["error"]>): string {
   if (error._tag !== "UnexpectedDigest") return messageOf(error);
   const found = error.found ?? 'none: it was saved without { digest: "sha256" }';
   return `Checkpoint ${error.checkpoint} is intact, but not the one expected: expected digest ${error.expected}, found ${found}`;
+}
+
+function verification(all: readonly Verified[], terminal: Terminal): Report {
+  const several = new Set(all.map(({ target: { store } }) => store.location)).size > 1;
+  const columns: Columns = {
+    ...(several ? { run: "cut" } : {}),
+    ...{ checkpoint: "right", size: "right", verdict: colourVerdict(terminal) },
+    ...(all.some(({ digest }) => digest !== null) ? { "SHA-256": "left" } : {}),
+  };
+  const rows = all.map(({ target, checkpoint, entry, verdict, digest }) => {
+    const cells = [`${checkpoint}`, entry === null ? "" : bytesText(entry.bytes), verdict, digest ?? ""];
+    return several ? [target.text, ...cells] : cells;
+  });
+  const messages = all.flatMap(({ target: { store }, error }) =>
+    error === null ? [] : [`${several ? `${store.location}: ` : ""}${errorText(error)}`]
+  );
+  const unexpected = all.filter(({ verdict }) => verdict === "unexpected").length;
+  const checkpoints = all.map(({ target: { store: { location } }, digest, ...status }) => {
+    return { location, ...statusJson(status), digest };
+  });
+  const [verified, damaged] = [all.length - messages.length, messages.length - unexpected];
+  return {
+    json: [jsonText({ checkpoints, verified, damaged, unexpected })],
+    text: tableLines(columns, rows, terminal.width),
+    messages,
+    exitCode: () => messages.length > 0 ? 1 : 0,
+  };
 }
 
 // --- the command
@@ -175,21 +149,15 @@ the whole, which the save gave as Saved.digest.`,
     ),
   run: ({ references, expected }, terminal) =>
     pipe(
-      expected === undefined
-        ? pipe(references, TE.traverseSeqArray(targetsOf), TE.map((targets) => targets.flat()))
-        : pipe(references, TE.traverseSeqArray(findCheckpoint)),
-      TE.flatMapTask((targets) => () => verifyAll(targets, expected, terminal)),
+      references,
+      // With a digest only the newest checkpoint of a run is meant.
+      TE.traverseSeqArray((one) => targetsOf(expected === undefined ? one : { checkpoint: { back: 0 }, ...one })),
+      TE.map(RA.flatten),
+      TE.flatMapTask((targets) => {
+        const one = (i: number, target: NamedCheckpoint) =>
+          verifyOne(target, expected, `${i + 1} of ${targets.length}`, terminal);
+        return pipe(targets, T.traverseSeqArrayWithIndex(one), T.map(RA.rights));
+      }),
+      TE.map((all) => verification(all, terminal)),
     ),
-  show: (all, terminal) => {
-    const several = new Set(all.map(({ target: { store } }) => store.location)).size > 1;
-    const messages = all.flatMap(({ target: { store }, error }) =>
-      error === null ? [] : [`${several ? `${store.location}: ` : ""}${errorText(error)}`]
-    );
-    return {
-      json: () => [verifiedJson(all)],
-      text: () => verifiedText(all, several, terminal),
-      messages,
-      exitCode: () => messages.length > 0 ? 1 : 0,
-    };
-  },
 });
