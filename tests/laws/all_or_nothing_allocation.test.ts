@@ -238,7 +238,7 @@ for (
       await runOrThrow(saveState(store)(first));
       using snapshot = await runOrThrow(readSnapshot(store, { checkpoint: 0 }));
       let failures = 0;
-      for (let nth = 1; nth <= (kind === "memory" ? 20 * torture : Math.ceil(16 * Math.sqrt(torture))); nth++) {
+      for (let nth = 1; nth <= (kind === "memory" ? 40 * torture : Math.ceil(16 * Math.sqrt(torture))); nth++) {
         const live = make(2);
         const seen = await observed(live);
         const [result, refused] = await without(nth, () => act(store, live, snapshot as Snapshot));

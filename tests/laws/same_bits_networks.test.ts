@@ -1,7 +1,7 @@
 /**
  * Every kind of network, on every backend of this runtime, resumes with the same bits in new processes of every runtime with that backend.
  *
- * By default each network is paired with one optimizer and each optimizer with one or two networks; on WebGPU, five are. Of these pairs Bun
+ * By default each network is paired with one optimizer and each optimizer with one or two networks; on WebGPU, three are. Of these pairs Bun
  * has one half on cpu and the other on wasm, and Deno the opposite ones. From torture 2 on both have all; from torture 4 on each network is paired with four
  * optimizers.
  * `bun tests/programs/networks.ts` prints the whole table.
@@ -19,7 +19,7 @@ const every = Object.keys(networks).length;
 
 /** The number of pairs: fewer on WebGPU, where each process compiles its shaders. */
 function countOn(backend: Backend): number {
-  return backend === "webgpu" ? Math.min(3 * every, 5 * torture) : every * Math.min(4, torture);
+  return backend === "webgpu" ? Math.min(3 * every, 3 * torture) : every * Math.min(4, torture);
 }
 
 /** Pairs with masked networks: half of these networks in each runtime. */
