@@ -34,7 +34,7 @@ async function prove(
   backend: string,
   ...args: string[]
 ): Promise<Readonly<Record<string, Ends>>> {
-  const lines = await run(runtime, "prove.ts", [backend, runsOn(backend).join(), ...args]);
+  const lines = await run(runtime, "prove.ts", [backend, JSON.stringify(runsOn(backend)), ...args]);
   const ends = lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Ends);
   return Object.fromEntries(ends.map((end) => [end.name, end]));
 }
@@ -55,7 +55,13 @@ for (const backend of ["cpu", "wasm"] as const) {
     test(`same bits: killed in ${here} after step ${step}, resumed in ${here} and ${there}, ${backend}`, async () => {
       const folder = await mkdtemp(join(tmpdir(), "dogear-processes-"));
       try {
-        const killed = await start(here, "prove.ts", [backend, runsOn(backend).join(), "until", `${step}`, folder])
+        const killed = await start(here, "prove.ts", [
+          backend,
+          JSON.stringify(runsOn(backend)),
+          "until",
+          `${step}`,
+          folder,
+        ])
           .ended;
         assert.equal(killed.signal, "SIGKILL", killed.errors);
         for (const runtime of [here, there]) {
