@@ -108,12 +108,12 @@ function dataSubject(components: object): Subject {
 
 describe("plain data", () => {
   const components = fc.array(fc.tuple(componentNames, plainData), { maxLength: 6 }).map(Object.fromEntries);
-  laws(components.map(dataSubject), 60);
+  laws(components.map(dataSubject), 30);
 
   test("immutable: later writes to plain data change neither the snapshot nor another restore", () =>
     fc.assert(
       fc.asyncProperty(components, (data) => immutable({ ...dataSubject(data), train: scramble })),
-      { numRuns: 60 * torture },
+      { numRuns: 30 * torture },
     ));
 
   test("round trip: null may be replaced by any plain data", () =>
@@ -122,7 +122,7 @@ describe("plain data", () => {
         using snapshot = captureState({ value });
         assert.equal(exact(right(restoreInto({ value: null })(snapshot)())), exact({ value }));
       }),
-      { numRuns: 60 * torture },
+      { numRuns: 30 * torture },
     ));
 });
 
@@ -136,7 +136,7 @@ test("nothing silent: plain data is restored over other plain data, or every dif
       if (result._tag === "Right") assert.equal(exact(result.right), exact({ value: saved }));
       else assert.ok(result.left._tag === "Mismatch" && result.left.problems.every(({ kind }) => kind === "kind"));
     }),
-    { numRuns: 200 * torture },
+    { numRuns: 100 * torture },
   ));
 
 describe("typed arrays", () => {

@@ -159,7 +159,7 @@ test("manifest: round trip of any tree and any summary, bit for bit", () =>
         named.map(([name, node]) => [name, textOf(node, number)]),
       );
     }),
-    { numRuns: 400 * torture },
+    { numRuns: 100 * torture },
   ));
 
 // --- what is damaged
@@ -202,7 +202,7 @@ test("manifest: nothing silent: arbitrary bytes are an error", () =>
       ),
       (bytes) => assert.equal(decodeManifest(bytes)._tag, "Left"),
     ),
-    { numRuns: 300 * torture },
+    { numRuns: 100 * torture },
   ));
 
 // --- what is hostile
@@ -404,7 +404,7 @@ test("manifest: no code: one with any parts replaced neither throws nor hangs, a
       const changed = changes.reduce<Json>((json, [path, by]) => replaced(json, path, by), body);
       await assertHarmless(await forged(store, JSON.stringify(changed)), live, tally);
     }),
-    { numRuns: 400 * torture },
+    { numRuns: 100 * torture },
   );
   // All three ways must have been tried often, or this test shows nothing.
   assert.ok(Math.min(tally.damaged, tally.refused, tally.restored) >= 10, JSON.stringify(tally));
@@ -449,7 +449,7 @@ test("manifest: no code: trees and orders of any well-formed parts neither throw
       const changed = JSON.stringify({ ...body, components, files, order: order as unknown as Json });
       await assertHarmless(await forged(store, changed), { more: 1 }, tally);
     }),
-    { numRuns: 400 * torture },
+    { numRuns: 100 * torture },
   );
   assert.ok(Math.min(tally.refused, tally.restored) >= 10, JSON.stringify(tally));
 });

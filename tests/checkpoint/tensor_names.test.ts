@@ -143,7 +143,7 @@ test("save: writes, byte for byte, what a first save of the state writes", () =>
         tf.disposeVariables();
       },
     ),
-    { numRuns: 100 * torture },
+    { numRuns: 30 * torture },
   ));
 
 test("save: a tensor whose shape array was changed is saved in its present shape", async () => {

@@ -347,7 +347,7 @@ test("data files: a file with only a byte order mark is empty", async () => {
   }
 });
 
-test("file handle: a file is opened when it is read, and closed when the iteration ends, is left or fails", async () => {
+test("D17: file handle: a file is opened when it is read, and closed when the iteration ends, is left or fails", async () => {
   for (const [name, [write, open]] of Object.entries(inFiles)) {
     const path = fresh();
     write(path, 11);

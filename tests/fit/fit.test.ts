@@ -118,7 +118,7 @@ test("same bits: fit gives the bits and the calls of model.fit, for all argument
         await theirs(network, seed, args, patience),
       );
     }),
-    { numRuns: Math.round(8 * Math.sqrt(torture)) },
+    { numRuns: Math.round(5 * Math.sqrt(torture)) },
   );
 });
 
@@ -192,7 +192,7 @@ for (const network of networks) {
     const cold = await ours(network, { to: memory(), seed: 2 }, more);
     assert.notDeepEqual(cold, straight);
     const moments = straight.calls.length;
-    const stride = Math.max(1, Math.round(14 / Math.sqrt(torture)));
+    const stride = Math.max(1, Math.round(28 / Math.sqrt(torture)));
     for (let crashAt = 1 + Math.floor(Math.random() * stride); crashAt <= moments; crashAt += stride) {
       const to = memory();
       const every = 1 + crashAt % 3;

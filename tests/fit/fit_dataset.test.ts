@@ -148,7 +148,7 @@ for (const [name, of] of Object.entries(cases)) {
     assert.deepEqual(straight, expected);
     assert.deepEqual(also, warned);
     const moments = straight.calls.length;
-    const stride = Math.max(1, Math.round(30 / torture));
+    const stride = Math.max(1, Math.round(50 / torture));
     for (let crashAt = 1 + Math.floor(Math.random() * stride); crashAt <= moments; crashAt += stride) {
       const [to, every] = [memory(), 1 + crashAt % 2];
       await silent(async () => {

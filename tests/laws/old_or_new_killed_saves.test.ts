@@ -65,7 +65,7 @@ async function kill(
   return { from, saved: saved.at(-1) ?? from };
 }
 
-const kills = 6 * torture;
+const kills = 4 * torture;
 
 test(`old or new: a loop of saves that keeps 1, 2 or all checkpoints is killed ${kills} times at any moment`, async () => {
   const places = new Map([1, 2, 0].map((keep) => [keep, { path: place(), newest: 0, count: 0 }]));

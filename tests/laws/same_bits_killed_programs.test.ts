@@ -24,7 +24,7 @@ test("a changed or added line counts once", () => {
 
 for (const [n, program] of programs.entries()) {
   if (!isTriedHere(n)) continue;
-  const kills = Math.min(10, torture);
+  const kills = Math.min(4, torture);
 
   test(`${program.name}: resumable by 1 to 8 changed lines`, async () => {
     const changed = await changes(program);

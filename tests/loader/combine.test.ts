@@ -294,7 +294,7 @@ test("prefetch: an item computed ahead that fails rejects when its turn comes, a
   assert.deepStrictEqual(seen, [0, 1, 2]);
 });
 
-test("derived source: an iteration that is left closes all inputs and leaks no tensor of tf.data, for every transform", async () => {
+test("D17: derived source: an iteration that is left closes all inputs and leaks no tensor of tf.data, for every transform", async () => {
   const baseline = tf.memory().numTensors;
   const tensors = (): Loader.Loader<tf.Tensor> =>
     Loader.fromDataset<tf.Tensor>(tf.data.array(range(12)).map((x) => tf.scalar(x)));
@@ -322,7 +322,7 @@ test("derived source: an iteration that is left closes all inputs and leaks no t
   }
 });
 
-test("collate: tensors live for one step: they are disposed when the next is requested, and when prefetched, left or failed", async () => {
+test("D17: collate: tensors live for one step: they are disposed when the next is requested, and when prefetched, left or failed", async () => {
   const baseline = tf.memory().numTensors;
   const data = Loader.zip({
     x: Loader.fromTensor(tf.tidy(() => tf.range(0, 24).reshape([12, 2])) as tf.Tensor2D),
@@ -393,7 +393,7 @@ test("collate: tensors live for one step: they are disposed when the next is req
   assert.equal(tf.memory().numTensors, rows);
 });
 
-test("cursor: after a resume too the position is 0 exactly after the last batch of an epoch", async () => {
+test("D7, D8: cursor: after a resume too the position is 0 exactly after the last batch of an epoch", async () => {
   for (const of of kinds) {
     const batches = pipe(batched(16, 4, of), Loader.repeat(3));
     const positions: number[] = [];
@@ -442,7 +442,7 @@ function ranks<A>(loader: Loader.Loader<A>, share: Omit<Loader.Share, "rank">): 
 const batched = (n: number, size: number, of = kinds[0]!, dropLast = false): Loader.Loader<number[]> =>
   pipe(of(range(n)), Loader.batch(size, { dropLast }));
 
-test("shard: evenBatches, dropLast and splitBatches give what Accelerate gives, over arrays and streams", async () => {
+test("D19: shard: evenBatches, dropLast and splitBatches give what Accelerate gives, over arrays and streams", async () => {
   for (const of of kinds) {
     const last = async (n: number, size: number, share: Partial<Loader.Share>): Promise<unknown> =>
       (await ranks(batched(n, size, of), { world: 2, evenBatches: true, ...share })).map((own) => own.at(-1));
@@ -472,7 +472,7 @@ test("shard: evenBatches, dropLast and splitBatches give what Accelerate gives, 
   assert.throws(() => pipe(Loader.fromArray([1]), Loader.shard(split)), /splitBatches .*found no batch size/);
 });
 
-test("shard: batches of different sizes stay whole, and the last round is filled with the first batches", async () => {
+test("D20: shard: batches of different sizes stay whole, and the last round is filled with the first batches", async () => {
   const batches = [[0, 1, 2], [3, 4], [5, 6, 7, 8], [9, 10, 11], [12, 13]];
   for (const loader of [Loader.fromArray(batches), later(batches)]) {
     assert.deepStrictEqual((await ranks(loader, { world: 2 })).map(({ length }) => length), [3, 2]);
@@ -488,7 +488,7 @@ test("shard: batches of different sizes stay whole, and the last round is filled
   ]);
 });
 
-test("shard: shards of a stream have one length, and interleaved they are the stream, filled from its start unless dropped", async () => {
+test("D21: shard: shards of a stream have one length, and interleaved they are the stream, filled from its start unless dropped", async () => {
   for (const n of [5, 21, 22, 24]) {
     for (const [world, size] of [[2, 3], [3, 2], [4, 4]] as const) {
       const round = world * size;

@@ -408,34 +408,34 @@ const sixteen = (): Loader.Loader<number[]> => pipe(Loader.fromArray(range(16)),
 const streamed = (): Loader.Loader<number[]> => pipe(Loader.fromIterable(() => range(16)), Loader.batch(4));
 const lastTwo = [[8, 9, 10, 11], [12, 13, 14, 15]];
 
-test("skip: 2 of 4 batches of an indexed source", async () => {
+test("D1: skip: 2 of 4 batches of an indexed source", async () => {
   assert.deepStrictEqual(
     await items(pipe(Loader.fromIndexed({ length: 16, at: (i) => i }), Loader.batch(4), skip(2))),
     lastTwo,
   );
 });
 
-test("skip: 2 of 4 batches of a stream", async () => {
+test("D2, D4: skip: 2 of 4 batches of a stream", async () => {
   assert.deepStrictEqual(await items(pipe(streamed(), skip(2))), lastTwo);
 });
 
-test("skip: 2 of 4 batches of an array", async () => {
+test("D3: skip: 2 of 4 batches of an array", async () => {
   assert.deepStrictEqual(await items(pipe(sixteen(), skip(2))), lastTwo);
 });
 
-test("cursor: the position is 0 exactly after the last batch of an epoch, in every pass", async () => {
+test("D5, D6: cursor: the position is 0 exactly after the last batch of an epoch, in every pass", async () => {
   const passes = await collect(Loader.iterate(pipe(sixteen(), Loader.repeat(2))));
   assert.deepStrictEqual(passes.map(([, cursor]) => cursor.position === 0), range(8).map((i) => i % 4 === 3));
   assert.deepStrictEqual(passes.map(([, cursor]) => cursor.epoch), [0, 0, 0, 1, 1, 1, 1, 2]);
 });
 
-test("shuffle: the same seed gives the same order, another seed another order", async () => {
+test("D9: shuffle: the same seed gives the same order, another seed another order", async () => {
   const order = (seed: number) => items(pipe(Loader.fromArray(range(6)), Loader.shuffle(seed)));
   assert.deepStrictEqual(await order(21), await order(21));
   assert.notDeepStrictEqual(await order(21), await order(42));
 });
 
-test("shuffle: each epoch has another order, and an iterable receives the epoch", async () => {
+test("D10: shuffle: each epoch has another order, and an iterable receives the epoch", async () => {
   const two = await items(pipe(Loader.fromArray(range(40)), Loader.shuffle(3), Loader.repeat(2)));
   assert.notDeepStrictEqual(two.slice(0, 40), two.slice(40));
   const asked = pipe(Loader.fromIterable((epoch) => [epoch, epoch]), Loader.repeat(3));
@@ -443,20 +443,20 @@ test("shuffle: each epoch has another order, and an iterable receives the epoch"
   assert.deepStrictEqual(await items(pipe(asked, skip(3))), [1, 2, 2]);
 });
 
-test("skip: a skip into a later epoch starts in that epoch and stays in it", async () => {
+test("D11, D12: skip: a skip into a later epoch starts in that epoch and stays in it", async () => {
   const later = pipe(sixteen(), Loader.repeat(3), skip(4 + 2));
   assert.equal(Loader.start(later).epoch, 1);
   assert.deepStrictEqual((await collect(Loader.iterate(later), 3)).map(([, { epoch }]) => epoch), [1, 2, 2]);
 });
 
-test("from: from the cursor after batch 1, a new loader gives the rest and no more", async () => {
+test("D13, D14: from: from the cursor after batch 1, a new loader gives the rest and no more", async () => {
   for (const build of [sixteen, streamed]) {
     const [, [, cursor]] = await collect(Loader.iterate(build()), 2) as [Pairs<number[]>[0], Pairs<number[]>[0]];
     assert.deepStrictEqual((await collect(Loader.from(throughJson(cursor))(build()))).map(([batch]) => batch), lastTwo);
   }
 });
 
-test("from: from the cursor after n batches, new loaders of every source give what skip(n) gives", async () => {
+test("D15, D16: from: from the cursor after n batches, new loaders of every source give what skip(n) gives", async () => {
   const dataset = (): Loader.Loader<number> => Loader.fromDataset<number>(tf.data.array(range(64)).shuffle(64, "42"));
   const builds: readonly (() => Loader.Loader<number[]>)[] = [
     () => pipe(Loader.fromArray(range(64)), Loader.shuffle(42), Loader.batch(4), Loader.repeat(2)),
@@ -477,7 +477,7 @@ test("from: from the cursor after n batches, new loaders of every source give wh
   assert.notDeepStrictEqual(epochs[0], epochs[1]);
 });
 
-test("fromDataset: an iteration that is left early leaks no tensor, skipped ones included", async () => {
+test("D17: fromDataset: an iteration that is left early leaks no tensor, skipped ones included", async () => {
   const baseline = tf.memory().numTensors;
   const dataset = tf.data.array(range(9)).map((x) => ({ x: tf.tensor1d([x]), y: [tf.scalar(x)] }));
   const pairs = pipe(
@@ -495,14 +495,14 @@ test("fromDataset: an iteration that is left early leaks no tensor, skipped ones
   assert.equal(tf.memory().numTensors, baseline);
 });
 
-test("skip: a loader of 10 batches without the first 2 has 8, and its cursor is plain JSON", async () => {
+test("D18: skip: a loader of 10 batches without the first 2 has 8, and its cursor is plain JSON", async () => {
   const rest = pipe(Loader.fromArray(range(10)), Loader.batch(1), skip(2));
   assert.equal(Loader.length(rest), 8);
   assert.deepStrictEqual(await items(rest), range(10).slice(2).map((i) => [i]));
   assert.deepStrictEqual(throughJson(Loader.start(rest)), { ...Loader.start(rest) });
 });
 
-test("repeat: step n of a run is batch n % length of epoch n / length", () => {
+test("E1, E2, E3, E4: repeat: step n of a run is batch n % length of epoch n / length", () => {
   const epoch = pipe(Loader.fromArray(range(50)), Loader.shuffle(1), Loader.batch(8));
   const length = Loader.length(epoch)!;
   for (const step of [0, 2, 6, 7, 9, 20]) {
@@ -511,7 +511,7 @@ test("repeat: step n of a run is batch n % length of epoch n / length", () => {
   }
 });
 
-test("from: from the cursor after batch 2 of 8, an array and a stream give the 5 unseen batches", async () => {
+test("L1, L2: from: from the cursor after batch 2 of 8, an array and a stream give the 5 unseen batches", async () => {
   const mapped = (): Loader.Loader<number[]> => pipe(Loader.fromArray(range(32)), Loader.shuffle(5), Loader.batch(4));
   const iterable = (): Loader.Loader<number[]> => pipe(Loader.fromIterable(() => range(32)), Loader.batch(4));
   for (const build of [mapped, iterable]) {
@@ -522,7 +522,7 @@ test("from: from the cursor after batch 2 of 8, an array and a stream give the 5
   }
 });
 
-test("shuffle: three epochs have the same order again, and another order with another seed", async () => {
+test("P1, P2: shuffle: three epochs have the same order again, and another order with another seed", async () => {
   const epochs = (seed: number) => items(pipe(Loader.fromArray(range(20)), Loader.shuffle(seed), Loader.repeat(3)));
   assert.deepStrictEqual(await epochs(42), await epochs(42));
   assert.notDeepStrictEqual(await epochs(42), await epochs(43));

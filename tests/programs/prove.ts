@@ -1,9 +1,9 @@
 /**
- * All the runs of `runs.ts` in one process, on one backend:
+ * Runs of `runs.ts`, by their names as JSON, in one process on one backend:
  *
- *     prove.ts <backend> whole                   trains them from start to end
- *     prove.ts <backend> until <step> <folder>   saves on the way, last at this step, trains on and is killed
- *     prove.ts <backend> resume <folder>         trains them from there to the end
+ *     prove.ts <backend> <runs> whole                   trains them from start to end
+ *     prove.ts <backend> <runs> until <step> <folder>   saves on the way, last at this step, trains on and is killed
+ *     prove.ts <backend> <runs> resume <folder>         trains them from there to the end
  *
  * Each line that it prints is one run's `Ends` as JSON.
  *
@@ -83,9 +83,9 @@ function print(ends: Ends): void {
 }
 
 if (import.meta.main) {
-  const [backend = "", command, ...args] = process.argv.slice(2);
+  const [backend = "", names = "[]", command, ...args] = process.argv.slice(2);
   await tf.setBackend(backend);
-  for (const [name, run] of Object.entries(runs)) {
+  for (const [name, run] of Object.entries(runs).filter(([name]) => JSON.parse(names).includes(name))) {
     if (command === "whole") print({ name, id: await whole(run) });
     else if (command === "until") await until(run, storeOf(args[1]!, name), Number(args[0]));
     else print({ name, ...await resumed(run, storeOf(args[0]!, name)) });

@@ -37,8 +37,8 @@ interface Trained extends Common {
 
 // --- data
 
-/** How many steps a whole run has: eight epochs. */
-export const total = 40;
+/** How many steps a whole run has: five epochs. */
+export const total = 25;
 
 const batchSize = 3;
 

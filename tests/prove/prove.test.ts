@@ -17,14 +17,14 @@ import { left, right } from "../support/laws.ts";
 import { fresh, loader, type State, step } from "../programs/bad/common.ts";
 import { here, way } from "../programs/dying.ts";
 import { batches, runs } from "../programs/runs.ts";
-import { torture } from "../support/torture.ts";
+import { torture, triedHere } from "../support/torture.ts";
 
 // --- trainings that resume
 
 describe("same bits: proveResume proves trainings that resume exactly", () => {
-  for (const [name, run] of Object.entries(runs)) {
+  for (const [name, run] of triedHere(Object.entries(runs))) {
     test(name, async () => {
-      const at = torture > 4 ? Array.from({ length: 12 }, (_, k) => k) : [0, 5];
+      const at = torture > 4 ? [0, 1, 5, 8, 11] : [0, 5];
       const proof = right(await proveResume({ fresh: run.make, step: run.step, loader: batches, at })());
       const states = at.reduce((sum, from) => sum + 13 - from, 0);
       assert.deepEqual([proof.steps, proof.at, proof.compared, proof.processes], [12, at, states, 0]);

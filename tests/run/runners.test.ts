@@ -400,7 +400,7 @@ test("saver: with any outcomes at any pace, each save is written or gives its er
       assert.equal(errors.length + drained.right.length, begun);
       assert.equal((await steps(store)).length, drained.right.length);
     }),
-    { numRuns: 40 * torture },
+    { numRuns: 20 * torture },
   );
 });
 
@@ -598,7 +598,13 @@ test("load: a checkpoint that is removed during the load is replaced by the newe
 
 test("load: old or new: during saves with latest(1), a list or load gives a whole checkpoint, never an older one than before", async () => {
   const path = place();
-  const child = start(there, "line.ts", [`store=${path}`, "keep=1", "every=1", "pause=1", `train=${80 * torture}`]);
+  const child = start(there, "line.ts", [
+    `store=${path}`,
+    "keep=1",
+    "every=1",
+    "pause=1",
+    `train=${80 * Math.min(torture, 5)}`,
+  ]);
   let over = false;
   void child.ended.then(() => over = true);
   const store = directory(path);

@@ -131,7 +131,7 @@ export async function plain({ name, length }: Program, steps: number): Promise<r
  */
 export async function kill({ name, every, length }: Program, kills: number, folder: string): Promise<Killed> {
   const store = (which: string): string => join(folder, name, which);
-  const args = (which: string): readonly string[] => [`${length(every * (6 + 3 * kills))}`, store(which)];
+  const args = (which: string): readonly string[] => [`${length(every * (3 + 3 * kills))}`, store(which)];
   const whole = await leg(here, name, args("whole"));
   const between = 1000 * whole.seconds / whole.steps.length;
   const points: number[] = [];

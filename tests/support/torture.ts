@@ -13,3 +13,8 @@ export const torture: number = Number(process.env["DOGEAR_TORTURE"] ?? 1);
 export function isTriedHere(n: number): boolean {
   return torture > 1 || n % 2 === (isBun ? 0 : 1);
 }
+
+/** Those of equal cases that are tried in this runtime. */
+export function triedHere<A>(cases: readonly A[]): readonly A[] {
+  return cases.filter((_, n) => isTriedHere(n));
+}

@@ -37,6 +37,7 @@ import {
   Lookahead,
   optimizers,
 } from "../support/optimizer_classes.ts";
+import { triedHere } from "../support/torture.ts";
 
 before(async () => void await tf.setBackend("cpu"));
 
@@ -121,7 +122,7 @@ async function sameBits<S extends State | Compiled>(
   }
 }
 
-for (const [name, make] of Object.entries(optimizers)) {
+for (const [name, make] of triedHere(Object.entries(optimizers))) {
   describe(`user-defined optimizers: ${name}`, () => {
     const cases: Readonly<Record<string, Subject>> = {
       "with bare variables": { make: bare(make), train: step, probe: (state: State) => [step(state), bits(state)] },
@@ -169,7 +170,7 @@ const seven: Readonly<Record<string, () => tf.Optimizer>> = {
   Adamax: counting(tf.AdamaxOptimizer, 0.1, 0.9, 0.999, 1e-7, 0.1),
   RMSProp: counting(tf.RMSPropOptimizer, 0.1, 0.9, 0.5, 1e-7, true),
 };
-for (const [name, make] of Object.entries(seven)) {
+for (const [name, make] of triedHere(Object.entries(seven))) {
   test(`same bits: an unregistered subclass of ${name}, restored into live optimizers at every step`, async () => {
     const subject = { make: bare(make), train: step };
     const whole = subject.make();

@@ -104,7 +104,7 @@ test("keep and skip: for random components, the named ones are reported, and all
         tf.disposeVariables();
       },
     ),
-    { numRuns: 50 * torture },
+    { numRuns: 25 * torture },
   ));
 
 test("only: the named parts are restored, all others are kept, and the report lists both", async () => {
@@ -539,7 +539,7 @@ test("convert: values that the other dtype can represent are converted, others a
       },
     ),
     {
-      numRuns: 60 * torture,
+      numRuns: 30 * torture,
       examples: [["int32", "bool", [2]], ["float32", "bool", [2]], ["int32", "float32", [2 ** 24 + 1]], [
         "float32",
         "int32",

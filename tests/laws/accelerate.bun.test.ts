@@ -1,6 +1,13 @@
 /**
- * What the tests of Hugging Face Accelerate ask of a checkpoint, asked of dogear: exact where they allow a tolerance, and resumed in a new
- * process of the other runtime where they stay in one. A number leads the name of each; some are in the tests of the room they concern.
+ * The tests of Hugging Face Accelerate that concern checkpoints, for dogear: exact where they allow a tolerance, and resumed in a new process of
+ * the other runtime where they stay in one.
+ *
+ * A title that starts with a code, like `S1:` or `D7, D8:`, is the counterpart of one or more tests of Accelerate. The letter says what those
+ * test: S saving and loading a state, D data loaders, L stateful loaders, P reproducible order, E the examples that save by epoch or by step,
+ * H schedulers, O the overflow of a loss scale. The number counts them. Counterparts are also in the tests of loaders and of values; the
+ * last test here checks that no code is missing.
+ *
+ * In Bun alone, because each training here runs in processes of both runtimes.
  */
 import assert from "node:assert/strict";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
@@ -155,7 +162,7 @@ test("E4: resumed from step 2, both epochs go on, and every later loss and rate 
 
 // --- none is forgotten
 
-test("every test of the peer that has a counterpart has one", async () => {
+test("accelerate: each of its tests that has a counterpart has one here, by its code", async () => {
   const range = (letter: string, from: number, to: number): readonly string[] =>
     Array.from({ length: to - from + 1 }, (_, i) => `${letter}${from + i}`);
   const asked = [
