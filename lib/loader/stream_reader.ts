@@ -306,9 +306,9 @@ async function pullAgain(
   samples: readonly SourcePosition[],
   guard: Guard,
 ): Promise<SourcePosition | null> {
-  const missing = Map.groupBy(samples.filter((sample) => !buffer.has(sample)), ({ epoch }) => epoch);
-  for (const [epoch, wanted] of missing) {
-    const positions = new Set(wanted.map(({ position }) => position));
+  const missing = samples.filter((sample) => !buffer.has(sample));
+  for (const epoch of new Set(missing.map((sample) => sample.epoch))) {
+    const positions = new Set(missing.filter((sample) => sample.epoch === epoch).map(({ position }) => position));
     const last = Math.max(...positions);
     const again = await guard(() => source.open(epoch, opened));
     try {

@@ -22,7 +22,14 @@ export interface View {
  * @returns The two views in that order, or undefined if no bytes are shared.
  */
 export function overlapping(views: readonly View[]): readonly View[] | undefined {
-  for (const ofBuffer of Map.groupBy(views, ({ array }) => array.buffer).values()) {
+  const buffers = new Map<ArrayBufferLike, View[]>();
+  for (const view of views) {
+    const { buffer } = view.array;
+    const ofBuffer = buffers.get(buffer);
+    if (ofBuffer === undefined) buffers.set(buffer, [view]);
+    else ofBuffer.push(view);
+  }
+  for (const ofBuffer of buffers.values()) {
     const sorted = ofBuffer.filter(({ array }) => array.byteLength > 0)
       .toSorted((a, b) => a.array.byteOffset - b.array.byteOffset);
     const second = sorted.findIndex(({ array }, i) => i > 0 && array.byteOffset < endOf(sorted[i - 1]!));

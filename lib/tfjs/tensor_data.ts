@@ -155,7 +155,9 @@ export function tensorOf(held: Held): tf.Tensor | undefined {
   if (bytes === undefined || !fits(dtype, shape, bytes)) return undefined;
   if (dtype === "complex64") return complexTensor(bytes, shape);
   const view = { string: "Uint8Array", bool: "Uint8Array", int32: "Int32Array", float32: "Float32Array" } as const;
-  const values = dtype === "string" ? unpackStrings(bytes, shape.reduce((a, b) => a * b, 1)) ?? [] : typedView(view[dtype], bytes);
+  const values = dtype === "string"
+    ? unpackStrings(bytes, shape.reduce((a, b) => a * b, 1)) ?? []
+    : typedView(view[dtype], bytes);
   return engine().makeTensor(values as tf.TypedArray, shape, dtype);
 }
 

@@ -136,7 +136,10 @@ function isRenumbered(merged: MergeState, component: string, trained: readonly M
 function misalignedSlots(merged: MergeState, reordered: readonly string[]): readonly MergedObject[] {
   const inside = misalignedInside(merged);
   const trained = merged.objects.filter((object) => trainedShape(merged, object) !== undefined);
-  const groups = [...Map.groupBy(trained, ({ at }) => componentOf(at))];
+  const components = [...new Set(trained.map(({ at }) => componentOf(at)))];
+  const groups = components.map((component) =>
+    [component, trained.filter(({ at }) => componentOf(at) === component)] as const
+  );
   const inOtherOrder = new Set([
     ...reordered.filter((list) => isReorderedBelow(merged, list)).map(componentOf),
     ...groups.filter(([component, group]) => isRenumbered(merged, component, group)).map(([component]) => component),
