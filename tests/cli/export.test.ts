@@ -75,7 +75,7 @@ test("export: writes safetensors in one file, or in shards with an index", async
   );
 });
 
-test("a model in several files is listed, verified, compared and exported as one", async () => {
+test("export: a model in several files is listed, verified, compared and exported as one", async () => {
   const path = place();
   const store = directory(path);
   const model = tf.sequential({

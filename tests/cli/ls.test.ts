@@ -25,7 +25,7 @@ test("ls: a table of 80 columns, newest first", async () => {
   assert.ok(text.split("\n").every((line) => line.length <= 80));
 });
 
-test("ls --json: the entries of list, with shared bytes and verdict", async () => {
+test("ls: --json prints the entries of list, with shared bytes and verdict", async () => {
   const { code, value } = await json("ls", run);
   const entries = (await runOrThrow(list(runStore))).entries;
   const checkpoints = entries.toReversed().map((one) => ({ ...one, shared: 0, verdict: "complete", error: null }));

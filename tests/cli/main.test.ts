@@ -45,14 +45,14 @@ test("arguments: unknown commands, options and words are errors; every command h
   }
 });
 
-test("--json: an error is a JSON document on standard output", async () => {
+test("output: with --json an error is a JSON document on standard output", async () => {
   const { code, value } = await json("inspect", `${run}@99`);
   const { error } = value as { error: { _tag: string; message: string } };
   assert.deepEqual([code, error._tag], [2, "NoCheckpoint"]);
   assert.match(error.message, /^Expected checkpoint 99, but .* holds checkpoints 0, 1, 2/);
 });
 
-test("no command prints a control character from a checkpoint's names", async () => {
+test("output: no command prints a control character from a checkpoint's names", async () => {
   const path = join(place(), "run\u202e");
   const evil = "evil\u202egnp\u2028\x9b";
   const store = directory(path);

@@ -28,6 +28,17 @@ import { findCheckpoint, parseCheckpoint, parseReference, type Reference, separa
 import { type Bar, withBar } from "../terminal.ts";
 import { bytesText, jsonText, printable } from "../format.ts";
 
+// --- types
+
+/** A tensor under its name in the exported files. */
+type ExportedTensor = ReturnType<typeof specOf> & { readonly held: Held; readonly bytes: number };
+
+/** A file to write. */
+interface ExportFile {
+  readonly name: string;
+  readonly chunks: Chunks;
+}
+
 // --- parsing
 
 /** A number of bytes, written as `5GB`, `200MiB` or `1000`. */
@@ -55,9 +66,6 @@ function parseTarget([run = ".", next, ...more]: readonly string[]): E.Either<Us
 }
 
 // --- the tensors
-
-/** A tensor under its name in the exported files. */
-type ExportedTensor = ReturnType<typeof specOf> & { readonly held: Held; readonly bytes: number };
 
 /** The tensors of a component: those with names for other tools if it has any, otherwise all of them by path. */
 function exportedTensors({ encoded }: LazyCheckpoint, component: string): CommandTask<readonly ExportedTensor[]> {
@@ -106,12 +114,6 @@ async function* fileBytes(tensors: readonly ExportedTensor[], advance: (bytes: n
     yield data;
     advance(data.byteLength);
   }
-}
-
-/** A file to write. */
-interface ExportFile {
-  readonly name: string;
-  readonly chunks: Chunks;
 }
 
 /** The files of tensors, and their index if there are several. */

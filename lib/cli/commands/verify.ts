@@ -5,7 +5,6 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
-import * as RA from "fp-ts/lib/ReadonlyArray.js";
 import * as T from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { decodeSummary } from "../../checkpoint/mod.ts";
@@ -152,12 +151,12 @@ the whole, which the save gave as Saved.digest.`,
       references,
       // With a digest only the newest checkpoint of a run is meant.
       TE.traverseSeqArray((one) => targetsOf(expected === undefined ? one : { checkpoint: { back: 0 }, ...one })),
-      TE.map(RA.flatten),
-      TE.flatMapTask((targets) => {
-        const one = (i: number, target: NamedCheckpoint) =>
-          verifyOne(target, expected, `${i + 1} of ${targets.length}`, terminal);
-        return pipe(targets, T.traverseSeqArrayWithIndex(one), T.map(RA.rights));
-      }),
-      TE.map((all) => verification(all, terminal)),
+      TE.map((targets) => targets.flat()),
+      TE.flatMapTask((targets) =>
+        T.traverseSeqArrayWithIndex((i, target: NamedCheckpoint) =>
+          verifyOne(target, expected, `${i + 1} of ${targets.length}`, terminal)
+        )(targets)
+      ),
+      TE.map((found) => verification(found.flatMap((one) => E.isRight(one) ? [one.right] : []), terminal)),
     ),
 });
