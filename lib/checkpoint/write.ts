@@ -35,7 +35,7 @@ export interface Committed {
 }
 
 /** How a checkpoint is written. */
-export interface WriteOptions {
+export interface CheckpointOptions {
   /** The checkpoint that it must follow. */
   readonly after: CommitCondition | undefined;
   /** The files of its parent, from the parent's manifest: the last save's files are reused from there. */
@@ -285,7 +285,7 @@ export function writeCheckpoint(
   store: Store,
   encoded: Encoded,
   summary: Omit<ManifestSummary, "files">,
-  { after, parentFiles, onProgress }: WriteOptions,
+  { after, parentFiles, onProgress }: CheckpointOptions,
 ): TE.TaskEither<StoreFailed | Overtaken, Committed> {
   return async () => {
     const last = lastFilesAt(store);

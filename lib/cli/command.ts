@@ -13,7 +13,7 @@ import type { Lines, Terminal } from "./terminal.ts";
 // --- types
 
 /** What a command prints, and how it ends. */
-export interface Report {
+export interface CommandReport {
   /** The lines of one JSON document. */
   readonly json: Lines;
   readonly text: Lines;
@@ -28,7 +28,7 @@ interface Steps<O extends OptionTable, A> extends Help<O> {
   /** Checks the arguments, without looking at the disk. */
   readonly parse: (given: Arguments<O>) => E.Either<Usage, A>;
   /** Does the work. It draws progress bars and writes nothing else. */
-  readonly run: (args: A, terminal: Terminal) => CommandTask<Report>;
+  readonly run: (args: A, terminal: Terminal) => CommandTask<CommandReport>;
 }
 
 /** A command. */
@@ -42,7 +42,7 @@ export interface Command extends Help {
 /** Makes a command of its help and its steps. */
 export function defineCommand<const O extends OptionTable, A>(steps: Steps<O, A>): Command {
   const helpLines = helpOf(steps).split("\n");
-  const help: CommandTask<Report> = TE.right({ json: helpLines, text: helpLines });
+  const help: CommandTask<CommandReport> = TE.right({ json: helpLines, text: helpLines });
   return {
     ...steps,
     execute: (words, terminal) =>

@@ -30,7 +30,7 @@ interface Used {
 }
 
 /** The owner of a tensor, in words. */
-type Owners = ReadonlyMap<tf.Tensor, string>;
+type TensorOwners = ReadonlyMap<tf.Tensor, string>;
 
 /** The objects that a step may mutate: the data ids of their values, and their names in messages. */
 type Mutables = ReadonlyMap<object, readonly [values: readonly object[], name: string]>;
@@ -84,7 +84,7 @@ function optimizerName(optimizer: tf.Optimizer): string {
 }
 
 /** The names of variables after the optimizer, model or layer that owns them; `owners` has those found earlier. */
-function withOwners(owners: Owners, { optimizers, layers }: Used): Owners {
+function withOwners(owners: TensorOwners, { optimizers, layers }: Used): TensorOwners {
   const ofLayers = [...layers].flatMap((layer) => {
     const name = `the ${layer instanceof tf.LayersModel ? "model" : "layer"} ${layer.name}`;
     return layerTensors(layer).map((tensor) => [tensor, name] as const);
@@ -97,7 +97,7 @@ function withOwners(owners: Owners, { optimizers, layers }: Used): Owners {
 }
 
 /** What a step may mutate now: all variables of the engine, and the optimizers and layers in use. */
-function mutables(owners: Owners, { optimizers, layers }: Used): Mutables {
+function mutables(owners: TensorOwners, { optimizers, layers }: Used): Mutables {
   const { state } = tf.engine() as unknown as {
     readonly state: { readonly registeredVariables: Readonly<Record<string, tf.Variable>> };
   };
@@ -115,7 +115,7 @@ function mutables(owners: Owners, { optimizers, layers }: Used): Mutables {
 /** Records the mutations of one run's steps. */
 export function recordMutations(): MutationRecorder {
   const [optimizers, layers] = [new Set<tf.Optimizer>(), new Set<tf.layers.Layer>()];
-  let owners: Owners = new Map();
+  let owners: TensorOwners = new Map();
   let before: Mutables = new Map();
   const now = (): Mutables => {
     owners = withOwners(owners, { optimizers, layers });

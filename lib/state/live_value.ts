@@ -9,12 +9,10 @@ import { type AnyKind, withArticle } from "./kind.ts";
 import { isPlainRecord, shown } from "../validation/mod.ts";
 import { isTypedArray } from "./array.ts";
 
-type Kinds = readonly AnyKind[];
-
 // --- combinators
 
 /** A value in words for messages: its kind, or why the kind that it resembles rejects it. */
-export function describeLive(kinds: Kinds, value: unknown): string {
+export function describeLive(kinds: readonly AnyKind[], value: unknown): string {
   const kind = kinds.find((kind) => kind.is(value));
   if (kind !== undefined) return withArticle(kind.name);
   const reasons = typeof value === "object" && value !== null ? kinds.map((kind) => kind.rejection?.(value)) : [];
@@ -22,7 +20,7 @@ export function describeLive(kinds: Kinds, value: unknown): string {
 }
 
 /** Whether a value holds anything but plain data. */
-export function isComponent(kinds: Kinds, value: unknown): boolean {
+export function isComponent(kinds: readonly AnyKind[], value: unknown): boolean {
   if (typeof value !== "object" || value === null || isTypedArray(value)) return false;
   if (kinds.some((kind) => kind.is(value))) return true;
   if (Array.isArray(value)) return value.some((item) => isComponent(kinds, item));
@@ -30,7 +28,7 @@ export function isComponent(kinds: Kinds, value: unknown): boolean {
 }
 
 /** Whether a value holds anything that is restored in place. */
-export function holdsObjects(kinds: Kinds, value: unknown): boolean {
+export function holdsObjects(kinds: readonly AnyKind[], value: unknown): boolean {
   if (typeof value !== "object" || value === null || isTypedArray(value)) return false;
   if (Array.isArray(value)) return value.some((item) => holdsObjects(kinds, item));
   if (isPlainRecord(value)) return Object.values(value).some((part) => holdsObjects(kinds, part));
@@ -38,7 +36,7 @@ export function holdsObjects(kinds: Kinds, value: unknown): boolean {
 }
 
 /** The word for what a value is, as `kindOf` has it for a node. */
-export function liveKindOf(kinds: Kinds, value: unknown): string {
+export function liveKindOf(kinds: readonly AnyKind[], value: unknown): string {
   if (value === null) return "null";
   if (typeof value !== "object") return typeof value;
   if (isTypedArray(value)) return value.constructor.name;

@@ -74,7 +74,7 @@ export type Schedule = { readonly [K in keyof Kinds]: Of<K> }[keyof Kinds];
 /** The kinds that hold no other schedule. */
 type Simple = Exclude<keyof Kinds, "warmup" | "sequence">;
 
-type FieldTypes<Fields> = { readonly [F in keyof Fields]: Plain<Fields[F]> };
+type ScheduleFields<Fields> = { readonly [F in keyof Fields]: Plain<Fields[F]> };
 
 // --- checks
 
@@ -90,7 +90,7 @@ const count = integer(0);
 const steps = integer(1);
 
 /** Of each kind that holds no other schedule, the fields that its constructor sets. */
-const chosen: { readonly [K in Simple]: FieldTypes<Omit<Kinds[K], keyof typeof counted>> } = {
+const chosen: { readonly [K in Simple]: ScheduleFields<Omit<Kinds[K], keyof typeof counted>> } = {
   constant: { base: rateType },
   step: { base: rateType, every: steps, factor: positive },
   multiStep: { base: rateType, milestones: listOf(count), factor: positive },
@@ -125,7 +125,7 @@ export function argumentsOf<A extends object>(kind: Simple, args: A): A {
 }
 
 /** The schedules of one kind, from the types of the fields that only this kind has. */
-function ofKind<K extends keyof Kinds>(kind: K, fields: FieldTypes<Kinds[K]>): Plain<Of<K>> {
+function ofKind<K extends keyof Kinds>(kind: K, fields: ScheduleFields<Kinds[K]>): Plain<Of<K>> {
   return exactRecord({ _tag: oneOf("Schedule"), kind: oneOf(kind), step: count, ...fields }) as t.Mixed as Plain<Of<K>>;
 }
 

@@ -20,7 +20,7 @@ import {
   sizeOf,
 } from "../../state/mod.ts";
 import { type CommandTask, messageOf, usage, usageError } from "../arguments.ts";
-import { type Command, defineCommand, type Report } from "../command.ts";
+import { type Command, type CommandReport, defineCommand } from "../command.ts";
 import { type LazyCheckpoint, withCheckpoint } from "../lazy_checkpoint.ts";
 import { findCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
 import { type Statistics, statistics } from "../statistics.ts";
@@ -82,7 +82,7 @@ async function* overviewText(facts: readonly string[], components: readonly (rea
   yield* tableLines(overview, components, width);
 }
 
-function showOverview(opened: LazyCheckpoint, { width }: Terminal): CommandTask<Report> {
+function showOverview(opened: LazyCheckpoint, { width }: Terminal): CommandTask<CommandReport> {
   const { store, checkpoint, manifest, encoded, fileOf } = opened;
   const { parent, environment, id = null, files } = manifest;
   const { dogear, tfjs, runtime, backend } = environment;
@@ -157,7 +157,7 @@ async function* partText(leaves: readonly Part[], below: readonly string[], widt
   yield* below;
 }
 
-function showPart(wanted: string, opened: LazyCheckpoint, terminal: Terminal): CommandTask<Report> {
+function showPart(wanted: string, opened: LazyCheckpoint, terminal: Terminal): CommandTask<CommandReport> {
   const { store, checkpoint, text, encoded: { components }, fileOf } = opened;
   const part = findPart(components, wanted);
   if (part === undefined) {
@@ -168,7 +168,7 @@ function showPart(wanted: string, opened: LazyCheckpoint, terminal: Terminal): C
   const leaves = leavesOf(part);
   const [held, ...others] = leaves.flatMap(([, node]) => heldOf(node) ?? []);
   const about = { location: store.locationOf(checkpoint), path: part[0], kind: kindOf(part[1]) };
-  const report = (found: Statistics | null, lines: readonly string[]): Report => ({
+  const report = (found: Statistics | null, lines: readonly string[]): CommandReport => ({
     json: [jsonText({ ...about, parts: leaves.map((leaf) => leafJson(leaf, fileOf)), statistics: found })],
     text: partText(leaves, lines, terminal.width),
   });

@@ -7,7 +7,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { messageOf } from "../arguments.ts";
-import { type Command, defineCommand, type Report } from "../command.ts";
+import { type Command, type CommandReport, defineCommand } from "../command.ts";
 import { findCheckpoints, noCheckpoint, type OpenRun, parseReferences } from "../reference.ts";
 import { checkpointStatuses, colourVerdict, isBad, type Statuses, statusJson } from "../checkpoint_status.ts";
 import { type Columns, tableLines } from "../table.ts";
@@ -70,7 +70,7 @@ async function* listingText(runs: readonly OpenRun[], statusesOf: StatusesOf, te
 }
 
 /** The report on the checkpoints of runs, which are read as they are printed. */
-function listing(runs: readonly OpenRun[], verify: boolean, terminal: Terminal): Report {
+function listing(runs: readonly OpenRun[], verify: boolean, terminal: Terminal): CommandReport {
   let anyBad = false;
   async function* statusesOf({ store, numbers }: OpenRun): Statuses {
     for await (const status of checkpointStatuses(store, numbers.toReversed(), verify)) {

@@ -9,7 +9,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { entriesOf, type Plan, plan, prune, type Removal } from "../../checkpoint/mod.ts";
 import { type Entry, Retention, type Store } from "../../store/mod.ts";
 import { type CommandError, type CommandTask, type OptionTable, type Usage, usage, type Values } from "../arguments.ts";
-import { type Command, defineCommand, type Report } from "../command.ts";
+import { type Command, type CommandReport, defineCommand } from "../command.ts";
 import { type OpenRun, openRun, parseReferences } from "../reference.ts";
 import { checkpointStatuses } from "../checkpoint_status.ts";
 import { tableLines } from "../table.ts";
@@ -216,7 +216,7 @@ The newest checkpoint of a run and its last one that verifies always stay.`,
       }),
       TE.bind("shared", ({ open, made }) => TE.fromTask(() => sharedBytes(open.store, made.remove))),
       TE.bind("removal", ({ open, made }) => carryOut(open.store, made, dryRun, terminal)),
-      TE.map(({ open: { store: { location } }, made, shared, removal }): Report => {
+      TE.map(({ open: { store: { location } }, made, shared, removal }): CommandReport => {
         const { removed, notRemoved } = removal;
         const notes = [...made.notes, ...removal.notes];
         const lines = pruneLines(made, policies, removal);

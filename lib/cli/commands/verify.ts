@@ -10,7 +10,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { decodeSummary } from "../../checkpoint/mod.ts";
 import { sha256Of } from "../../store/mod.ts";
 import { type CommandTask, messageOf, type Usage, usage, usageError } from "../arguments.ts";
-import { type Command, defineCommand, type Report } from "../command.ts";
+import { type Command, type CommandReport, defineCommand } from "../command.ts";
 import { findCheckpoints, type NamedCheckpoint, noCheckpoint, parseReferences, type Reference } from "../reference.ts";
 import { type CheckpointStatus, checkpointStatus, colourVerdict, statusJson } from "../checkpoint_status.ts";
 import { type Columns, tableLines } from "../table.ts";
@@ -95,7 +95,7 @@ function errorText(error: NonNullable<Verified["error"]>): string {
   return `Checkpoint ${error.checkpoint} is intact, but not the one expected: expected digest ${error.expected}, found ${found}`;
 }
 
-function verification(all: readonly Verified[], terminal: Terminal): Report {
+function verification(all: readonly Verified[], terminal: Terminal): CommandReport {
   const several = new Set(all.map(({ target: { store } }) => store.location)).size > 1;
   const columns: Columns = {
     ...(several ? { run: "cut" } : {}),
