@@ -280,7 +280,7 @@ test("entries: Overtaken depends on what the store holds now, not on remembered 
   for (const step of [0, 1]) await runOrThrow(saveState(store)({ step }));
   await rm(path, { recursive: true });
   await runOrThrow(saveState(store)({ step: 0 }));
-  // Another process goes on from there, under a number that this one has known as another run's.
+  // Another process continues from there, with a number that this process knew as another run's.
   const elsewhere = directoryOn({ ...localFileSystem })(path);
   await runOrThrow(loadState(elsewhere)({ step: 0 }));
   await runOrThrow(saveState(elsewhere)({ step: 1 }));

@@ -117,7 +117,7 @@ test("file plan: the index names the file of each weight, in the format of Huggi
   assert.deepEqual(index, { metadata: { total_size: total }, weight_map: found });
   assert.deepEqual(Object.keys(index.weight_map), Object.keys(found).sort());
   assert.equal(index.weight_map["base/kernel"], "model-00001-of-00002.safetensors");
-  // What changes though it does not train, and the small, stand with the head.
+  // Small tensors, and those that change without being trained, are in the file of the head.
   assert.equal(index.weight_map["norm/moving_mean"], index.weight_map["head/kernel"]);
 });
 

@@ -108,7 +108,7 @@ const someMade = fc.array(
   fc.record({ run: fc.nat(1), step: fc.nat(9), loss: fc.constantFrom(0, 1, 2, NaN), damage: damages }),
   { maxLength: 9 },
 );
-/** Keeps what it is told to, which may be nothing. */
+/** Keeps the given checkpoints, possibly none. */
 const own = (kept: readonly number[]): Retention.Retention => (catalogue) => ({
   keep: catalogue.map(({ checkpoint }) => checkpoint).filter((n) => kept.includes(n)),
   remove: catalogue.map(({ checkpoint }) => checkpoint).filter((n) => !kept.includes(n)),

@@ -8,7 +8,7 @@
 
 /** One fenced block. */
 export interface Block {
-  /** The file it stands in, relative to the project. */
+  /** Its file, relative to the project. */
   readonly file: string;
   /** The line of its first line of code, from 1. */
   readonly line: number;
@@ -51,7 +51,7 @@ export function blocks(file: string, text: string): readonly Block[] {
 
 // --- combinators
 
-/** The block as a module: its code stands on the lines it has in the documentation, so that errors point there. */
+/** The block as a module: its code keeps its line numbers of the documentation, so that errors point there. */
 export function toModule(block: Block): string {
   return "\n".repeat(block.line - 1) + block.code + "\nexport {};\n";
 }

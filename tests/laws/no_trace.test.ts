@@ -66,7 +66,7 @@ async function train({ model, optimizer, w }: State): Promise<void> {
   tf.dispose([x, y]);
 }
 
-/** Lets go of all of a state; what tfjs never does of itself is the recurrent states, and momentum's own learning rate. */
+/** Disposes of a whole state, also of what tfjs never disposes of: recurrent states, and momentum's own learning rate. */
 function dispose({ model, optimizer, w, average }: State): void {
   const states = model.layers.flatMap((layer) => (layer as unknown as { states_?: tf.Tensor[] }).states_ ?? []);
   const { c } = model.optimizer as unknown as { readonly c: tf.Tensor };

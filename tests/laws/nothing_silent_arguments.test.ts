@@ -21,7 +21,7 @@ const folder = mkdtempSync(join(tmpdir(), "dogear-arguments-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 writeFileSync(join(folder, "lines"), "1\n2\n");
 
-/** What nobody means, by its name. */
+/** Wrong arguments by name. */
 const nonsense: Readonly<Record<string, unknown>> = {
   undefined: undefined,
   null: null,

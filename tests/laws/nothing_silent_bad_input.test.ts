@@ -308,7 +308,7 @@ test("names: records keep names of any form, in their order", async () => {
   assert.equal(Object.getPrototypeOf(loaded), Object.prototype);
 });
 
-/** What nobody may give, in words that no compiler sees. */
+/** Wrong calls from code that no compiler checks. */
 // deno-lint-ignore no-explicit-any -- to call it as a script without types would
 const unchecked = { directory, memory, saveState, saver, resume, loadState, list, readSnapshot, train } as any;
 const loader = Loader.fromArray([1]);

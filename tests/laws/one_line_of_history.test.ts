@@ -136,7 +136,7 @@ for (const [name, make] of Object.entries(places)) {
       right(await resume(other)(fresh)());
       for (const step of removed.length === 1 ? [3] : [2, 3]) await save(mine, step);
       for (const checkpoint of removed) right(await mine.remove(checkpoint)());
-      // Saves are told apart by milliseconds.
+      // Saves are distinguished by their times in milliseconds.
       await new Promise((resolve) => setTimeout(resolve, 5));
       await save(other, 3);
       const before = await told(open());
@@ -293,7 +293,7 @@ for (
     const { save: later, drain } = saver(open());
     right(await later({ step: 0, who: "" })());
     assert.equal(left(await drain())._tag, "StepWentBack");
-    // What has no step of that kind is not compared, and what loads a part of it goes on from its own.
+    // A state without a numeric step is not compared. A partial load continues from its own step.
     right(await saveState(open(), { step: 1 })({ who: "" })());
     right(await saveState(open())({ step: 9, who: "" })());
     assert.equal(right(await loadState(open(), { keep: ["step"] })({ step: 2, who: "" })()).step, 2);

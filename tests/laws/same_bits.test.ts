@@ -29,7 +29,7 @@ function savesOf(n: number): readonly number[] {
 
 // --- what runs leave and are compared by
 
-/** Runs a thunk, and lets go of the variables and tensors it made. */
+/** Runs a thunk, then disposes of the variables and tensors that it made. */
 async function alone<A>(thunk: () => Promise<A>): Promise<A> {
   const registered = (): Record<string, tf.Variable> =>
     (tf.engine() as unknown as { state: { registeredVariables: Record<string, tf.Variable> } }).state

@@ -4,7 +4,7 @@
  *     cases.ts save <folder>             trains up to each place, in stores of their own, and saves there
  *     cases.ts resume <folder> <place>   resumes there, and prints what is left of each set-up
  *
- * Whoever resumes calls `resume` and `Loader.from`, and nothing else.
+ * To resume, it calls only `resume` and `Loader.from`.
  *
  * @module
  */

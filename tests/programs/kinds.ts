@@ -133,7 +133,7 @@ export const networks: Readonly<Record<string, Network>> = {
   embedding: {
     build: () =>
       chain(layers.embedding({ inputDim: 8, outputDim: 3, inputLength: 4 }), layers.globalAveragePooling1d()),
-    // A word may stand in a sample more than once: gradients of one row are added.
+    // A sample may contain a word more than once: gradients of one row are added.
     inputs: (samples) => tf.tensor2d(samples.map((k) => [k % 8, (3 * k) % 8, k % 8, (k + 1) % 8])),
   },
   "attention, two inputs and outputs": {

@@ -151,7 +151,7 @@ function say(said: Said): void {
   process.stdout.write(`${JSON.stringify(said)}\n`);
 }
 
-// --- what it is told
+// --- arguments
 
 async function main(args: readonly string[]): Promise<void> {
   await tf.setBackend("cpu");

@@ -23,7 +23,7 @@ interface Common {
   readonly step: number;
 }
 
-/** How a run starts and goes on; a step disposes of the tensors it replaces. */
+/** The start and the step of a run; a step disposes of the tensors that it replaces. */
 export interface Run<S extends Common = Common> {
   readonly make: () => S;
   readonly step: (state: S, batch: readonly Sample[]) => S | Promise<S>;
@@ -328,7 +328,7 @@ export const runs: Readonly<Record<string, Run<any>>> = {
 /**
  * Takes a run on by some steps.
  *
- * @param onStep Told of each state after its step.
+ * @param onStep Receives each state after its step.
  */
 export async function advance<S extends Common>(
   run: Run<S>,

@@ -50,7 +50,7 @@ import * as prove from "${manifest.name}/prove";
 console.log(JSON.stringify([dogear, data, prove].map((entry) => Object.keys(entry).sort())));
 `;
 
-/** Trains up to a step, from where a store stands, and prints the id of the state. */
+/** Trains up to a step, from a store's newest checkpoint, and prints the id of the state. */
 const training = `
 import { captureState, directory, id, Loader, pipe, resume, Rng, runOrThrow, train } from "${manifest.name}";
 import * as tf from "@tensorflow/tfjs";

@@ -22,7 +22,7 @@ export interface StartOptions {
    * @default this process's
    */
   readonly cwd?: string;
-  /** Told of each line of its output, as soon as it is written. */
+  /** Receives each line of its output as soon as it is written. */
   readonly onLine?: (line: string) => void;
 }
 

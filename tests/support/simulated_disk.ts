@@ -168,7 +168,7 @@ function shown(name: string): string {
  * All states of a disk after a crash, each once.
  *
  * @param image The disk when the power failed.
- * @param unread Whether no reader opens the files in a folder with this name. Then their contents are not told apart.
+ * @param unread Whether no reader opens the files in a folder with this name. Then states that differ only in their contents count as one.
  */
 export function* remains(image: Image, unread: (name: string) => boolean = () => false): Generator<Remains> {
   type Choices = ReadonlyMap<string, number>;

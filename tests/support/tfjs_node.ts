@@ -1,5 +1,5 @@
 /**
- * tfjs-node's backend over a stand-in for its native code, which has TensorFlow's part in it and cannot be had everywhere.
+ * tfjs-node's backend with a substitute for its native code, which contains TensorFlow and is not available everywhere.
  *
  * With `DOGEAR_TFJS_NODE` set to tfjs-node's `dist/nodejs_kernel_backend.js`, its own class is used; without, one with the same interface as
  * that of tfjs-node 4.22: what `write` is given is kept until an operation needs it, and from then on it is in the native code; dtypes are
@@ -31,7 +31,7 @@ interface Entry {
   refCount: number;
 }
 
-/** What the stand-in counts. */
+/** Counts of the substitute. */
 export interface Binding {
   readonly TF_INT64: number;
   /** The tensors that are in it. */

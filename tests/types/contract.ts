@@ -145,7 +145,7 @@ export function fork(): void {
   using _released = snapshot;
 }
 
-/** Runners without live components give a snapshot of nobody knows what. */
+/** Runners without live components give a snapshot of unknown components. */
 export function stored(): void {
   isExactly<TE.TaskEither<LoadError, Snapshot<unknown>>>()(readSnapshot(store));
   isExactly<TE.TaskEither<SaveError, Saved>>()(writeSnapshot(store)(captureState(fresh)));

@@ -211,7 +211,7 @@ export function encodeFieldClasses(fields: readonly SerializableField[]): readon
   return found.length === 0 ? [] : [["classes", record(found.map(([at, found]) => [at, found]))]];
 }
 
-/** Whether a live object has another prototype than the captured one. Two of tfjs's own classes are told apart by name alone. */
+/** Whether a live object has another prototype than the captured one. tfjs's own classes are compared by name alone. */
 function hasOtherPrototype(before: object | undefined, live: object): boolean {
   return before !== undefined && before !== prototypeOf(live) && !(tfjsClasses().has(before) && isTfjsClass(live));
 }

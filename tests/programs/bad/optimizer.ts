@@ -1,4 +1,4 @@
-/** The optimizer stands in the module, and in no component. */
+/** The optimizer is a variable of the module, not a component. */
 import type * as tf from "@tensorflow/tfjs";
 import { Rng } from "../../../mod.ts";
 import { fit, fresh as good, type State } from "./common.ts";
