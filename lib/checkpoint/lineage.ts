@@ -2,7 +2,7 @@
  * The law *one line of history*: a save follows the newest checkpoint of its run or is refused. A fork is asked for, and begins a new run.
  *
  * A save asks twice. Before it writes, {@link continueRun} reads the parent's manifest and gives the position to continue from. At its commit,
- * the store calls {@link afterOf}'s `look`, which finds a checkpoint of the run that another process has saved since.
+ * the store calls {@link afterOf}'s `check`, which finds a checkpoint of the run that another process has saved since.
  *
  * @module
  */
@@ -122,7 +122,8 @@ export async function continueRun(
 export function afterOf(store: Store, { run: current, isParentGone }: Continued): CommitCondition | undefined {
   const { run, parent, isNew = false, isDoubtful = false } = current;
   if (isNew || parent === null) return undefined;
-  const isNext = (checkpoint: number, { run: itsRun, time }: SummaryRead): boolean =>
+  // Whether a checkpoint is of this run and was saved after the parent.
+  const overtakes = (checkpoint: number, { run: itsRun, time }: SummaryRead): boolean =>
     itsRun === run && !wasSkipped(store, checkpoint, time) &&
     // After a removal by hand, another process may have used the parent's number again, or a lower one.
     (checkpoint >= parent.checkpoint || time > parent.time);
@@ -136,7 +137,7 @@ export function afterOf(store: Store, { run: current, isParentGone }: Continued)
         if (checkpoint < lowest) continue;
         const summary = await readSummary(store, checkpoint)();
         if (E.isRight(summary)) {
-          if (isNext(checkpoint, summary.right)) return E.left(overtakenBy(checkpoint, summary.right));
+          if (overtakes(checkpoint, summary.right)) return E.left(overtakenBy(checkpoint, summary.right));
         } else if (summary.left._tag === "StoreFailed" && !forbidden.includes(summary.left.code)) {
           return E.left(summary.left);
         }

@@ -36,13 +36,13 @@ const blockLength = 32;
 /** The shuffled positions of a range in each epoch. Consecutive ones are computed a block at a time, which is faster. */
 function shuffledPositions(seed: Seed, { low, high }: SampleRange): (epoch: number, position: number) => number {
   const length = high - low;
-  let now = 0;
+  let currentEpoch = 0;
   let order = permutation(seed, 0, length);
   const block = new Float64Array(blockLength);
-  // The block holds the values of `filled` indices from `first` on. A new block is computed only if index `next` is requested.
+  // The block has the values of `filled` indices of the current epoch, from `first` on. A new block is computed only if index `next` is requested.
   let [first, filled, next] = [0, 0, -1];
   const compute = (epoch: number, i: number): number => {
-    if (now !== epoch) [now, order, filled, next] = [epoch, permutation(seed, epoch, length), 0, -1];
+    if (currentEpoch !== epoch) [currentEpoch, order, filled, next] = [epoch, permutation(seed, epoch, length), 0, -1];
     if (i !== next) {
       [filled, next] = [0, i + 1];
       return order.at(i);
@@ -55,7 +55,7 @@ function shuffledPositions(seed: Seed, { low, high }: SampleRange): (epoch: numb
   return (epoch, position) => {
     const i = position - low;
     const j = i - first;
-    return low + (epoch === now && j >= 0 && j < filled ? block[j]! : compute(epoch, i));
+    return low + (epoch === currentEpoch && j >= 0 && j < filled ? block[j]! : compute(epoch, i));
   };
 }
 

@@ -41,6 +41,29 @@ import { triedHere } from "../support/torture.ts";
 
 before(async () => void await tf.setBackend("cpu"));
 
+test("layouts: those of tfjs's seven optimizers name every field, so that none is captured as one that the script added", () => {
+  const { sgd, momentum, adagrad, adadelta, adam, adamax, rmsprop } = tf.train;
+  for (
+    const optimizer of [
+      sgd(0.1),
+      momentum(0.1, 0.9),
+      adagrad(0.1),
+      adadelta(),
+      adam(),
+      adamax(),
+      rmsprop(0.1, 0.9, 0.5),
+    ]
+  ) {
+    const weight = tf.variable(tf.ones([2]));
+    optimizer.minimize(() => weight.square().sum().asScalar(), false, [weight]);
+    const text = JSON.stringify(
+      captureState({ optimizer }).encoded.components,
+      (key, value) => key === "held" ? 0 : value,
+    );
+    assert.ok(!text.includes('"fields"'), `${optimizer.getClassName()}: ${text}`);
+  }
+});
+
 // --- the training
 
 interface State {

@@ -3,7 +3,7 @@
  *
  * tfjs's `getWeights` omits state that decides the next bits (tfjs-core 4.22, `optimizers/`). Adam and Adamax train with a running product
  * of their betas, not with a power. SGD and momentum train with the kept scalars `c` and `m`, not with the numbers in `getConfig`. Adamax
- * counts its iterations in a separate float. So the private fields are captured. Slots belong to variables by position.
+ * counts its iterations in the variable `iteration`, apart from the number `iterations_`. So the private fields are captured. Slots belong to variables by position.
  *
  * @module
  */
@@ -105,7 +105,7 @@ function encodeSeven(optimizer: tf.Optimizer, of: OptimizerClass, site: Site): N
     ["iterations", (fields["iterations_"] ?? 0) as number],
     ["slots", recordOf(Object.keys(layout.slots), encodeSlots)],
     ["scalars", recordOf([...layout.variables, ...layout.scalars], (name) => encodeTensor(fields[name] as tf.Tensor))],
-    // Fields that the script added.
+    // Fields outside the layout: the script added them.
     ...(Reflect.ownKeys(fields).every((name) => own.has(name))
       ? []
       : [["fields", encodeFields(optimizer, own, site)] as const]),
