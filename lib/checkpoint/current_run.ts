@@ -10,7 +10,7 @@ import { perLocation, type Store } from "../store/mod.ts";
 
 // --- types
 
-/** The checkpoint that a save follows. Its number alone does not identify it: a removed checkpoint's number can be used again. */
+/** The checkpoint that a save follows. Its number alone does not identify it: the number of a newest checkpoint that was removed by hand is used again. */
 export interface Parent {
   readonly checkpoint: number;
   /** The run of that checkpoint: another one than the current run after a fork. */

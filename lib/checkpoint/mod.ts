@@ -1,7 +1,8 @@
 /**
  * Checkpoints: a snapshot as bytes in a store, and back: safetensors files, the manifest, the entries of a store, the line of a run.
  *
- * Bytes out: `tensor_names`, `file_plan`, `safetensors`, `manifest`, `write`. Bytes in: `migrations`, `manifest`, `read`, `verify`. Between checkpoints: `entries`, `current_run`, `lineage`, `prune`.
+ * Bytes out: `tensor_names`, `file_plan`, `safetensors`, `manifest_tree`, `manifest`, `write`. Bytes in: `migrations`, `manifest`, `json_scanner`, `tensor_files`,
+ * `read`, `verify`. Between checkpoints: `entries`, `current_run`, `lineage`, `prune`.
  *
  * Promises: *nothing silent*: every byte that is read is checked against its digest. *One line of history*. *No code*: nothing in a checkpoint is executed.
  *

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The command line: `dogear ls | inspect | verify | diff | prune | export | index`. It never loads tfjs.
+ * The command line. It never loads tfjs.
  *
  * Read `command.ts` first: a command is its help, how it parses its arguments, and how it runs. `arguments.ts`, `reference.ts` (RUN@CHECKPOINT) and
  * `help.ts` serve the arguments; `lazy_checkpoint.ts`, `checkpoint_status.ts` and `statistics.ts` the work; `format.ts`, `table.ts` and

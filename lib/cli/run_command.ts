@@ -20,8 +20,16 @@ import { verifyCommand } from "./commands/verify.ts";
 
 // --- running
 
-const onCheckpoints = [lsCommand, inspectCommand, verifyCommand, diffCommand, pruneCommand, exportCommand];
-const commands: readonly Command[] = [...onCheckpoints, indexCommand];
+/** Every command, in the order of the help. */
+const commands: readonly Command[] = [
+  lsCommand,
+  inspectCommand,
+  verifyCommand,
+  diffCommand,
+  pruneCommand,
+  exportCommand,
+  indexCommand,
+];
 
 /** The exit code of a command line, or why its command failed. */
 async function dispatch(given: readonly string[], terminal: Terminal): Promise<E.Either<CommandError, number>> {

@@ -31,7 +31,7 @@ export function isAllocation(cause: unknown): boolean {
   return cause instanceof RangeError && !/call stack/i.test(cause.message);
 }
 
-/** The failure of a device that is the cause of an exception, if it is one. */
+/** The `DeviceFailed` that caused an exception; undefined for other exceptions. */
 function deviceFailure(thrown: unknown): DeviceFailed | undefined {
   const cause: unknown = thrown instanceof Error ? thrown.cause : undefined;
   return tagOf(cause) === "DeviceFailed" ? cause as DeviceFailed : undefined;

@@ -257,7 +257,7 @@ const tailLength = 4096;
 /**
  * The number of records before the blank ones at the end of a file.
  *
- * @param separator The separator of fields; if it is a blank or a tab, it makes a record.
+ * @param separator The field separator. If it is a blank or a tab, a line of separators alone is a record.
  */
 export async function countRecords(file: DataFile, { count, size }: RecordIndex, separator?: string): Promise<number> {
   const blanks = blankBytes.filter((byte) => byte !== separator?.codePointAt(0));

@@ -47,10 +47,13 @@ export function restore(
   encoded: Encoded,
   request: RestoreRequest,
 ): Either<readonly Problem[], Record<string, unknown>> {
-  return cleanedUpIfLeft(restoreContext(encoded, request), (context, planned) => {
+  const context = restoreContext(encoded, request);
+  const checked = cleanedUpIfLeft(context, (planned) => {
     const problems = context.problems.list;
-    return problems.length > 0 ? E.left(problems) : E.right(commitRestore(context, planned));
+    return problems.length > 0 ? E.left(problems) : E.right(planned);
   });
+  // Outside of what is caught: a commit that failed must not be reported as if nothing had changed.
+  return E.map((planned: Planned) => commitRestore(context, planned))(checked);
 }
 
 /** The problems that {@link restore} would report. Nothing is changed, whether or not it finds any. */
@@ -62,10 +65,10 @@ export function problemsOfRestore(encoded: Encoded, request: RestoreRequest): re
 /** Plans a restore and continues with the plan. What throws is one more problem. */
 function cleanedUpIfLeft<A>(
   context: RestoreContext,
-  next: (context: RestoreContext, planned: Planned) => Either<readonly Problem[], A>,
+  next: (planned: Planned) => Either<readonly Problem[], A>,
 ): Either<readonly Problem[], A> {
   const thrown = (error: unknown): readonly Problem[] => [...context.problems.list, problemOf(error)];
-  const result = E.flatten(E.tryCatch(() => next(context, planRestore(context)), thrown));
+  const result = E.flatten(E.tryCatch(() => next(planRestore(context)), thrown));
   if (E.isLeft(result)) cleanUp(context);
   return result;
 }

@@ -1,7 +1,7 @@
 /**
  * Stores: where checkpoints go. A store is named byte streams and one atomic commit.
  *
- * Read `store` for the interface, its laws and the steps of a save; then `memory`, the smallest store; then `retention`, the policies that decide which checkpoints stay.
+ * Read `store` for the interface, its laws and the steps of a save; then `saving`, which keeps a save's steps in order; `memory`, the smallest store; then `retention`, the policies that decide which checkpoints stay.
  *
  * Promises: *old or new*: a reader sees a committed checkpoint whole or not at all.
  *

@@ -7,7 +7,7 @@
  *
  * ## Laws
  *
- * Every store keeps these laws. One test suite checks them for all stores.
+ * Every store keeps these laws. `tests/store/store.test.ts` checks them for all stores: add yours to its list.
  *
  * - *Old or new.* Parts are invisible until `commit` resolves; then the whole checkpoint is visible. A save that fails, is aborted or is
  *   killed changes no committed checkpoint.

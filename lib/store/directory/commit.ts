@@ -10,7 +10,8 @@
  *
  * ## Invariants
  *
- * 1. *Numbers.* No number is given to two saves, even if the first checkpoint with it has been removed.
+ * 1. *Numbers.* No number is given to two saves, even if the first checkpoint with it has been removed, as long as the newest one stays. If
+ *    the newest is removed by hand, its number is given again; `checkpoint/lineage` recognises this by run and time.
  * 2. *One line of history.* Of two saves that follow the same parent of one run, at most one is committed.
  * 3. *Old or new.* At any instant a number has no checkpoint, or a whole one.
  *
@@ -51,7 +52,7 @@
  * *Numbers.* A failing rename onto an existing name is not enough: while a process is paused between its listing and its rename, others may
  * commit that number and the next ones, and remove the first. But a save commits a number only while it has the reservation, and only after
  * a listing that it made with the reservation. Any earlier save with this number had the reservation before and released it after its
- * commit. So that listing shows its checkpoint, or a higher one, because the newest checkpoint is never removed; and the save moves on.
+ * commit. So that listing shows its checkpoint, or a higher one, because retention never removes the newest checkpoint; and the save moves on.
  * A bypassed save may keep its number in spite of a higher checkpoint: its reservation was made before any checkpoint with this number or
  * above, and the mark proves that. The mark contains the number, because it stays in the reservation when that moves to another number.
  *

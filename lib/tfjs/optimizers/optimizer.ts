@@ -122,7 +122,7 @@ function jsonConfigOf(optimizer: tf.Optimizer): Config | null {
   }
 }
 
-/** Whether a value without parts is JSON, or a number that JSON lacks. */
+/** Whether a value is null, a boolean, a string or a number. NaN and the infinities count, though JSON lacks them. */
 function isJsonLeaf(value: unknown): boolean {
   return value === null || ["number", "string", "boolean"].includes(typeof value);
 }
