@@ -62,7 +62,12 @@ function trainingText(
 const restoring: Sentences<"Mismatch" | "Released"> = {
   Mismatch: ({ training, problems }) => {
     if (training !== undefined) return trainingText(training, problems);
-    const remedy = problems.every(({ kind }) => kind === "memory")
+    const kinds = new Set(problems.map(({ kind }) => kind));
+    const isOtherData = kinds.has("data") && [...kinds].every((kind) => kind === "data" || kind === "length");
+    const remedy = isOtherData
+      ? "The data differs from the data of the snapshot: give the loader the former data and shuffle seed, or keep the live cursor: " +
+        'keep: ["cursor"]'
+      : kinds.size === 1 && kinds.has("memory")
       ? "Dispose of tensors and release snapshots that you no longer need, or restore on the cpu backend"
       : "Build the components as they were when the snapshot was saved, or pass what may differ to restoreInto or loadState: " +
         "only (restore these), keep (live parts to leave as they are), skip (saved parts to leave out), rename, convert (dtypes)";
