@@ -10,7 +10,7 @@
  */
 export { modelFile, modelIndex, shardName, specOf } from "./tensor_names.ts";
 export { encodeIndex } from "./file_plan.ts";
-export { encodeHeader, type TensorEntry, type TensorSpec } from "./safetensors.ts";
+export { encodeHeader } from "./safetensors.ts";
 export type { Stored } from "./manifest_tree.ts";
 export { decodeSummary, type Environment, type FileEntry, type Manifest, type ManifestSummary } from "./manifest.ts";
 export { version } from "./version.ts";
@@ -22,6 +22,6 @@ export { inOrder } from "./in_order.ts";
 export { candidates, isGone, list, type Listed, readEntry } from "./entries.ts";
 export { entriesOf, entryOf, forgetOthers, rememberEntry, trainingOf } from "./entries.ts";
 export { beginRun, type CurrentRun, inTurn, recordSkipped, savesFinished, setCurrentRun } from "./current_run.ts";
-export { afterOf, type Continued, continueRun, type RunOptions } from "./lineage.ts";
+export { afterOf, type Continued, continueRun } from "./lineage.ts";
 export { plan, prune, retain, unlisted } from "./prune.ts";
 export type { Kept, NotRemoved, Plan, PruneOptions, Reason, Removal } from "./prune.ts";

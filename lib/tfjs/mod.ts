@@ -37,7 +37,6 @@ export {
   hookRandom,
   isDataset,
   type Iterator,
-  type ReproducibleDataset,
   sampleWeights,
   type TfDataset,
 } from "./dataset_api.ts";
