@@ -51,6 +51,15 @@ export type { LoadOptions, Report, Saved, SaveOptions, SavePolicy, Saver, SaverO
 export type { Signal, TrainOptions } from "./lib/run/mod.ts";
 export { fit, fitDataset, type FitOptions } from "./lib/fit/mod.ts";
 
+// Tasks
+export {
+  type Awaitable,
+  type AwaitableIO,
+  type AwaitableIOEither,
+  type AwaitableTask,
+  runOrThrow,
+} from "./lib/task.ts";
+
 // Parts of a run
 export { Loader, skip } from "./lib/loader/mod.ts";
 export { Rng, Scaler, Schedule } from "./lib/values/mod.ts";
@@ -58,7 +67,7 @@ export { type Batch, exactBackend, type Settings, trainOnBatch } from "./lib/tfj
 export { setLearningRate } from "./lib/tfjs/optimizers/mod.ts";
 
 // Errors
-export { explain, runOrThrow } from "./lib/errors/mod.ts";
+export { explain } from "./lib/errors/mod.ts";
 export type {
   CursorMismatch,
   Damaged,

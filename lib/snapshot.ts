@@ -20,9 +20,6 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
-import type { IO } from "fp-ts/lib/IO.js";
-import type { IOEither } from "fp-ts/lib/IOEither.js";
-import type { Task } from "fp-ts/lib/Task.js";
 import * as tf from "@tensorflow/tfjs";
 import {
   type Codecs,
@@ -45,6 +42,8 @@ import {
   stateId,
 } from "./state/mod.ts";
 import { explain, mismatch, type RestoreError } from "./errors/mod.ts";
+import type { IOEither } from "fp-ts/lib/IOEither.js";
+import { awaitable, type AwaitableIO, type AwaitableIOEither, type AwaitableTask } from "./task.ts";
 import {
   checkSelection,
   isPartial,
@@ -301,7 +300,7 @@ export function restoreState<C, K extends Codecs = NoCodecs>(
 export function restoreInto<C extends Components & Decoded<K>, K extends Codecs = NoCodecs>(
   live: C,
   options: RestoreOptions<K> = {},
-): (snapshot: Snapshot<unknown>) => IOEither<RestoreError, Restored<C, K>> {
+): (snapshot: Snapshot<unknown>) => AwaitableIOEither<RestoreError, Restored<C, K>> {
   if (!isPlainRecord(live)) {
     throw new TypeError(`Expected a record of named components to restore into, found ${shown(live)}`);
   }
@@ -310,7 +309,9 @@ export function restoreInto<C extends Components & Decoded<K>, K extends Codecs 
   checkSelection(options, live);
   return (snapshot) => {
     checkSnapshot("restoreInto(live)", snapshot);
-    return () => withEncoded(snapshot, (encoded) => restoreLive(encoded, live, options));
+    const restore: IOEither<RestoreError, Restored<C, K>> = () =>
+      withEncoded(snapshot, (encoded) => restoreLive(encoded, live, options));
+    return awaitable(restore);
   };
 }
 
@@ -341,9 +342,9 @@ function encodedOrThrow({ hold, encoded }: Snapshot<unknown>): Encoded {
  * assert.notEqual(await id(captureState({ a: 0 }))(), await id(captureState({ a: -0 }))());
  * ```
  */
-export function id(snapshot: Snapshot<unknown>): Task<string> {
+export function id(snapshot: Snapshot<unknown>): AwaitableTask<string> {
   checkSnapshot("id", snapshot);
-  return async () => await stateId(encodedOrThrow(snapshot))();
+  return awaitable(async (): Promise<string> => await stateId(encodedOrThrow(snapshot))());
 }
 
 /**
@@ -364,10 +365,10 @@ export function id(snapshot: Snapshot<unknown>): Task<string> {
  * assert.deepEqual(await diff(a, b)(), [{ path: "w", kind: "value", count: 1, largest: 2 }]);
  * ```
  */
-export function diff(a: Snapshot<unknown>, b: Snapshot<unknown>): Task<Differences> {
+export function diff(a: Snapshot<unknown>, b: Snapshot<unknown>): AwaitableTask<Differences> {
   checkSnapshot("diff, as a,", a);
   checkSnapshot("diff, as b,", b);
-  return async () => await differences(encodedOrThrow(a), encodedOrThrow(b))();
+  return awaitable(async (): Promise<Differences> => await differences(encodedOrThrow(a), encodedOrThrow(b))());
 }
 
 /**
@@ -388,7 +389,7 @@ export function diff(a: Snapshot<unknown>, b: Snapshot<unknown>): Task<Differenc
  * assert.deepEqual(restoreState(snapshot), { _tag: "Left", left: { _tag: "Released" } });
  * ```
  */
-export function release(snapshot: Snapshot<unknown>): IO<void> {
+export function release(snapshot: Snapshot<unknown>): AwaitableIO<void> {
   checkSnapshot("release", snapshot);
-  return () => releaseArrays(snapshot.hold);
+  return awaitable((): void => releaseArrays(snapshot.hold));
 }

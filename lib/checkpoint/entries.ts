@@ -12,6 +12,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { decodeManifestOf, type ReadError } from "./read.ts";
 import { checkStore, type Entry, perLocation, type Store } from "../store/mod.ts";
 import { guarded, type LoadError, type StoreFailed } from "../errors/mod.ts";
+import { type Awaitable, awaitable } from "../task.ts";
 import { inOrder } from "./in_order.ts";
 import { decodeSummary, type ManifestSummary } from "./manifest.ts";
 
@@ -91,9 +92,10 @@ export function readEntry(store: Store, checkpoint: number): TE.TaskEither<ReadE
  * assert.deepEqual(damaged, []);
  * ```
  */
-export function list(store: Store): TE.TaskEither<StoreFailed, Listed> {
+export function list(store: Store): Awaitable<StoreFailed, Listed> {
   checkStore(store);
-  return guarded("list", store.location, pipe(candidates(store), TE.flatMap((numbers) => listThese(store, numbers))));
+  const read = pipe(candidates(store), TE.flatMap((numbers) => listThese(store, numbers)));
+  return awaitable(guarded("list", store.location, read));
 }
 
 /** Reads the entries of these checkpoints; lists the store again if one of those that cannot be read has been removed meanwhile. */

@@ -19,6 +19,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { forgetEntry, list, type Listed, readEntry } from "./entries.ts";
 import { checkStore, decisionOf, type Entry, type Progress, type Retention, type Store } from "../store/mod.ts";
 import type { LoadError, Problem, StoreFailed } from "../errors/mod.ts";
+import { type Awaitable, awaitable } from "../task.ts";
 import { aFunction, aName, checkOptionNames, demand, ifGiven, must, type OptionNames } from "../validation/mod.ts";
 import { verifyCheckpoint } from "./verify.ts";
 
@@ -168,14 +169,14 @@ async function planRun(
 export function plan(
   store: Store,
   options: PruneOptions = {},
-): (policy: Retention.Retention) => TE.TaskEither<LoadError, Plan> {
+): (policy: Retention.Retention) => Awaitable<LoadError, Plan> {
   checkStore(store);
   checkOptionNames("plan", options, pruneNames);
   demand("run of plan", ifGiven(aName), options.run);
   demand("onProgress of plan", ifGiven(aFunction), options.onProgress);
   return (policy) => {
     demand("the policy of plan", aFunction, policy);
-    return pipe(list(store), TE.flatMapTask((listed) => () => planListed(store, policy, listed, options)));
+    return awaitable(pipe(list(store), TE.flatMapTask((listed) => () => planListed(store, policy, listed, options))));
   };
 }
 
@@ -267,7 +268,7 @@ function reasonOf({ operation, path, code, message }: StoreFailed): string {
 export function prune(
   store: Store,
   options: Pick<PruneOptions, "onProgress" | "onReport"> = {},
-): (plan: Plan) => TE.TaskEither<LoadError, readonly number[]> {
+): (plan: Plan) => Awaitable<LoadError, readonly number[]> {
   checkStore(store);
   checkOptionNames("prune", options, { onProgress: true, onReport: true });
   demand("onProgress of prune", ifGiven(aFunction), options.onProgress);
@@ -284,7 +285,7 @@ export function prune(
         `Expected a plan that keeps a verified checkpoint of run ${unsafe.run}, found ${found}: make it with plan`,
       );
     }
-    return async () => {
+    return awaitable<LoadError, readonly number[]>(async () => {
       for (const { checkpoint, run } of verified) {
         const manifest = await verifyCheckpoint(store, checkpoint, options.onProgress)();
         if (E.isLeft(manifest)) return manifest;
@@ -295,7 +296,7 @@ export function prune(
       const removal = await removeEach(store, remove);
       options.onReport?.(removal);
       return E.right(removal.removed);
-    };
+    });
   };
 }
 

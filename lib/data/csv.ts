@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import type { Awaitable } from "../task.ts";
 import type { DataFailed } from "../errors/mod.ts";
 import { checkOptionNames, demand, ifGiven, must, oneOf, type OptionNames, shown } from "../validation/mod.ts";
 import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
@@ -63,7 +63,7 @@ export type CsvRecord = Readonly<Record<string, string>>;
  * assert.deepEqual(await Loader.at(1)(notes), { id: "2", note: 'a "quoted" word' });
  * ```
  */
-export function fromCsv(path: string, options: CsvOptions = {}): TaskEither<DataFailed, Loader.Loader<CsvRecord>> {
+export function fromCsv(path: string, options: CsvOptions = {}): Awaitable<DataFailed, Loader.Loader<CsvRecord>> {
   checkPath("fromCsv", path);
   checkOptionNames("fromCsv", options, optionNames);
   const { separator = ",", index = "beside" } = options;

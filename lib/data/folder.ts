@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import * as fs from "node:fs/promises";
 import { join } from "node:path";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import type { Awaitable } from "../task.ts";
 import type { DataFailed } from "../errors/mod.ts";
 import { aName, checkOptionNames, demand, ifGiven, listOf } from "../validation/mod.ts";
 import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
@@ -50,7 +50,7 @@ export interface FileSample {
 export function fromFolder(
   path: string,
   options: { readonly endings?: readonly string[] } = {},
-): TaskEither<DataFailed, Loader.Loader<FileSample>> {
+): Awaitable<DataFailed, Loader.Loader<FileSample>> {
   checkPath("fromFolder", path);
   checkOptionNames("fromFolder", options, { endings: true });
   demand("endings of fromFolder", ifGiven(listOf(aName)), options.endings);

@@ -8,7 +8,7 @@ import { failure } from "io-ts/lib/PathReporter.js";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as J from "fp-ts/lib/Json.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import type { Awaitable } from "../task.ts";
 import type { DataFailed } from "../errors/mod.ts";
 import { checkOptionNames, codecWith, demand, ifGiven, oneOf, type OptionNames, shown } from "../validation/mod.ts";
 import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
@@ -41,7 +41,7 @@ function lineLoader<A>(
   { index = "beside" }: LinesOptions,
   read: (line: string, i: number) => A,
   countsBlankEnd: boolean,
-): TaskEither<DataFailed, Loader.Loader<A>> {
+): Awaitable<DataFailed, Loader.Loader<A>> {
   return useFile(path, async (file) => {
     const { index: found } = await loadIndex(file, false, index);
     const record = recordReader(file, found, splitLines);
@@ -76,7 +76,7 @@ function lineLoader<A>(
  * assert.deepEqual([Loader.length(words), await Loader.at(2)(words)], [3, "or"]);
  * ```
  */
-export function fromLines(path: string, options: LinesOptions = {}): TaskEither<DataFailed, Loader.Loader<string>> {
+export function fromLines(path: string, options: LinesOptions = {}): Awaitable<DataFailed, Loader.Loader<string>> {
   checkPath("fromLines", path);
   checkOptionNames("fromLines", options, linesNames);
   demand("index of fromLines", ifGiven(oneOf("beside", "memory")), options.index);
@@ -111,7 +111,7 @@ export function fromLines(path: string, options: LinesOptions = {}): TaskEither<
 export function fromJsonLines<A = unknown>(
   path: string,
   options: LinesOptions & { readonly codec?: t.Decoder<unknown, A> } = {},
-): TaskEither<DataFailed, Loader.Loader<A>> {
+): Awaitable<DataFailed, Loader.Loader<A>> {
   checkPath("fromJsonLines", path);
   checkOptionNames("fromJsonLines", options, { ...linesNames, codec: true });
   demand("index of fromJsonLines", ifGiven(oneOf("beside", "memory")), options.index);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import type { Awaitable } from "../task.ts";
 import type { DataFailed } from "../errors/mod.ts";
 import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
 import type { TypedArray } from "../state/mod.ts";
@@ -52,7 +52,7 @@ const npyMagic: readonly number[] = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
  * const batches = pipe(images, Loader.shuffle(7), Loader.batch(32));
  * ```
  */
-export function fromNpy(path: string): TaskEither<DataFailed, Loader.Loader<Row>> {
+export function fromNpy(path: string): Awaitable<DataFailed, Loader.Loader<Row>> {
   checkPath("fromNpy", path);
   return useFile(path, npyLoader);
 }

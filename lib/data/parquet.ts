@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import type { Awaitable } from "../task.ts";
 import type { DataFailed } from "../errors/mod.ts";
 import { aName, checkOptionNames, demand, ifGiven, integer, listOf, type OptionNames } from "../validation/mod.ts";
 import { consecutive, type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
@@ -85,7 +85,7 @@ async function importHyparquet(path: string): Promise<Hyparquet> {
 export function fromParquet<A = Readonly<Record<string, unknown>>>(
   path: string,
   options: ParquetOptions = {},
-): TaskEither<DataFailed, Loader.Loader<A>> {
+): Awaitable<DataFailed, Loader.Loader<A>> {
   checkPath("fromParquet", path);
   checkOptionNames("fromParquet", options, optionNames);
   const { columns, groups = 4 } = options;

@@ -5,7 +5,6 @@
  *
  * @module
  */
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import {
   type Damaged,
   type Divergence,
@@ -318,28 +317,4 @@ function sentenceIfKnown(error: unknown): string | undefined {
 export function toError(error: unknown): Error {
   if (error instanceof Error) return error;
   return errorWith(sentenceIfKnown(error) ?? String(Object(error).message ?? tagOf(error) ?? error), error);
-}
-
-/**
- * Runs a task and returns its value or throws: the last line of a script.
- *
- * @param task A task of the toolkit, or of a pipeline with other errors.
- * @returns A promise that rejects with an `Error` whose message is `explain`'s sentence and whose cause is the error. If your code threw, the
- *   exception is the cause of that error, and an uncaught rejection prints it with its stack.
- *
- * @example
- * ```ts
- * import { loadState, memory, runOrThrow } from "@dogear/dogear";
- * import assert from "node:assert/strict";
- *
- * await assert.rejects(runOrThrow(loadState(memory())({ step: 0 })), /holds no checkpoint/);
- * ```
- */
-export async function runOrThrow<A>(task: TaskEither<unknown, A>): Promise<A> {
-  const result: unknown = typeof task === "function" ? await task() : task;
-  const { _tag, left, right } = Object(result) as { _tag?: unknown; left?: unknown; right?: A };
-  if (_tag === "Left") throw toError(left);
-  if (_tag === "Right") return right as A;
-  const found = typeof result === "function" ? "a function that still needs an argument" : "something else";
-  throw new TypeError(`Expected a task such as saveState(store)(state), found ${found}: nothing was done`);
 }

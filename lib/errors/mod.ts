@@ -1,5 +1,5 @@
 /**
- * Errors: every failure of the toolkit as a plain tagged value, the sentence for each, and the way to an exception at the edge of a program.
+ * Errors: every failure of the toolkit as a plain tagged value, the sentence for each, and the exception for each.
  *
  * Read `errors` for the values and their unions, then `explain` for the sentences, then `guard`, which turns a failed allocation
  * or a failed GPU into an error value.
@@ -9,5 +9,5 @@
  * @module
  */
 export * from "./errors.ts";
-export { explain, runOrThrow, toError } from "./explain.ts";
+export { explain, toError } from "./explain.ts";
 export { captured, guarded, isAllocation, orDeviceFailed, theirs } from "./guard.ts";

@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import * as fs from "node:fs/promises";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type DataFailed, type Problem, toError } from "../errors/mod.ts";
+import { type Awaitable, awaitable } from "../task.ts";
 import { demand, must } from "../validation/mod.ts";
 
 // --- types
@@ -45,8 +46,8 @@ export function dataFailure(thrown: unknown): DataFailed | undefined {
 }
 
 /** Reads data; an error of the system becomes a {@link DataFailed} too. */
-export function readingData<A>(path: string, read: () => Promise<A>): TE.TaskEither<DataFailed, A> {
-  return TE.tryCatch(read, (thrown) => dataFailure(thrown) ?? unreadable(path, thrown));
+export function readingData<A>(path: string, read: () => Promise<A>): Awaitable<DataFailed, A> {
+  return awaitable(TE.tryCatch(read, (thrown) => dataFailure(thrown) ?? unreadable(path, thrown)));
 }
 
 /** The {@link DataFailed} for a file that the system cannot open or read. */
@@ -57,7 +58,7 @@ function unreadable(path: string, cause: unknown): DataFailed {
 }
 
 /** Uses a file, which is held open meanwhile. */
-export function useFile<A>(path: string, use: (file: DataFile) => Promise<A>): TE.TaskEither<DataFailed, A> {
+export function useFile<A>(path: string, use: (file: DataFile) => Promise<A>): Awaitable<DataFailed, A> {
   return readingData(path, async () => {
     const { size, mtimeMs } = await fs.stat(path);
     const file = fileOf(path, size, mtimeMs);

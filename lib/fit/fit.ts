@@ -10,6 +10,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { FitError } from "../errors/mod.ts";
+import { type Awaitable, awaitable } from "../task.ts";
 import { checkFitOptions, type FitOptions } from "./options.ts";
 import {
   commonTerms,
@@ -264,20 +265,20 @@ function prepareFit(
  */
 export function fit(
   options: FitOptions,
-): (model: tf.LayersModel, x: Batch, y: Batch, args?: tf.ModelFitArgs) => TE.TaskEither<FitError, tf.History> {
+): (model: tf.LayersModel, x: Batch, y: Batch, args?: tf.ModelFitArgs) => Awaitable<FitError, tf.History> {
   checkFitOptions(options, "fit");
   return (model, x, y, args = {}) => {
     // tfjs would ignore a misspelt argument and train with its default.
     checkMisspelt("model.fit", args, argumentNames);
     checkCallbacks("model.fit", args.callbacks);
     const given = givenArguments(args);
-    return trainModel(model, () => isRejectedByFit(args), () => model.fit(x, y, args), async (trainer) => {
+    return awaitable(trainModel(model, () => isRejectedByFit(args), () => model.fit(x, y, args), async (trainer) => {
       const data = await standardize(trainer, x, y, given, given.batchSize ?? 32);
       try {
         return await runTraining(options, prepareFit(model, trainer, data, given, options))();
       } finally {
         data.dispose();
       }
-    });
+    }));
   };
 }

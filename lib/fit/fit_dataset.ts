@@ -11,6 +11,7 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type DatasetArguments, type DatasetFeed, datasetFeed, openFeed } from "./dataset_feed.ts";
 import type { FitError } from "../errors/mod.ts";
+import { type Awaitable, awaitable } from "../task.ts";
 import { checkFitOptions, type FitOptions } from "./options.ts";
 import {
   commonTerms,
@@ -257,7 +258,7 @@ export function fitDataset(options: FitOptions): (
   dataset: TfDataset,
   // deno-lint-ignore no-explicit-any -- the element type is invariant in tfjs's own arguments
   args: tf.ModelFitDatasetArgs<any>,
-) => TE.TaskEither<FitError, tf.History> {
+) => Awaitable<FitError, tf.History> {
   checkFitOptions(options, "fitDataset");
   return (model, dataset, args) => {
     // tfjs would ignore a misspelt argument and train with its default.
@@ -265,13 +266,13 @@ export function fitDataset(options: FitOptions): (
     checkCallbacks("model.fitDataset", args.callbacks);
     const isRejected = (trainer: Trainer): boolean => trainer.optimizer == null || isRejectedByFitDataset(args);
     const callTfjs = (): Promise<unknown> => model.fitDataset(dataset as tf.data.Dataset<never>, args);
-    return trainModel(model, isRejected, callTfjs, async (trainer) => {
+    return awaitable(trainModel(model, isRejected, callTfjs, async (trainer) => {
       const unhook = hookRandom();
       try {
         return await runTraining(options, await prepareFitDataset(model, trainer, dataset, args, options))();
       } finally {
         unhook();
       }
-    });
+    }));
   };
 }

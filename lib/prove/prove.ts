@@ -13,6 +13,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { type AmbientSource, recordAmbient } from "./nondeterminism.ts";
 import { type Cursor, iterate } from "../loader/mod.ts";
 import { type Divergence, orDeviceFailed, type ProveError } from "../errors/mod.ts";
+import { type Awaitable, awaitable } from "../task.ts";
 import { memory } from "../store/mod.ts";
 import {
   aFunction,
@@ -282,11 +283,11 @@ function proofFrom<C extends object, A>(
  * await assert.rejects(runOrThrow(proveResume({ fresh, step: counting, loader })), /walk: expected 0, found 12.*a variable of the module/s);
  * ```
  */
-export function proveResume<C extends object, A>(options: ProveOptions<C, A>): TE.TaskEither<ProveError, Proof> {
+export function proveResume<C extends object, A>(options: ProveOptions<C, A>): Awaitable<ProveError, Proof> {
   checkProveOptions(options);
   const { process, steps = defaultSteps } = options;
   const module = process === undefined ? undefined : moduleUrl(process);
-  return orDeviceFailed<ProveError, Proof>(async () => {
+  return awaitable(orDeviceFailed<ProveError, Proof>(async () => {
     if (Reflect.get(globalThis, inWorker) === true) {
       throw new TypeError(
         "Expected the module of a training to load without calling proveResume, found a call: " +
@@ -305,5 +306,5 @@ export function proveResume<C extends object, A>(options: ProveOptions<C, A>): T
     } finally {
       owner.close();
     }
-  });
+  }));
 }

@@ -25,6 +25,7 @@ import {
 import type { Encoded, Overridden } from "../state/mod.ts";
 import { environment, mayDiffer, memoryLimit } from "./environment.ts";
 import { type Damaged, guarded, type LoadError, type Mismatch, theirs } from "../errors/mod.ts";
+import { type Awaitable, awaitable } from "../task.ts";
 import {
   aBoolean,
   aFunction,
@@ -236,14 +237,14 @@ export async function skipDamaged(store: Store, checkpoint: number): Promise<voi
 export function loadState<K extends Codecs = NoCodecs>(
   store: Store,
   options: LoadOptions<K> = {},
-): <C extends Components & Decoded<K>>(live: C) => TE.TaskEither<LoadError, Restored<C, K>> {
+): <C extends Components & Decoded<K>>(live: C) => Awaitable<LoadError, Restored<C, K>> {
   checkLoad("loadState", store, options);
   const { checkpoint: _c, fallback: _f, onProgress: _p, ...selected } = options;
-  return (live) => {
+  return <C extends Components & Decoded<K>>(live: C): Awaitable<LoadError, Restored<C, K>> => {
     let differs: Pick<Report, "parts" | "overridden"> = { parts: noParts, overridden: [] };
     const { onReport, ...others } = selected;
     const into = restoreInto(live, { ...others, ...(onReport && { onReport: (report) => void (differs = report) }) });
-    return guarded("load", store.location, async () => {
+    const load = guarded<LoadError, Restored<C, K>>("load", store.location, async () => {
       await savesFinished(store);
       const found = await readWanted(store, options, (encoded) => preflight(live, options, encoded))();
       if (E.isLeft(found)) return found;
@@ -256,6 +257,7 @@ export function loadState<K extends Codecs = NoCodecs>(
       if (onReport !== undefined) theirs(onReport)({ ...report, ...differs });
       return restored;
     });
+    return awaitable(load);
   };
 }
 
@@ -281,10 +283,10 @@ export function loadState<K extends Codecs = NoCodecs>(
 export function resume<K extends Codecs = NoCodecs>(
   store: Store,
   options: LoadOptions<K> = {},
-): <C extends Components & Decoded<K>>(fresh: C) => TE.TaskEither<LoadError, Restored<C, K>> {
+): <C extends Components & Decoded<K>>(fresh: C) => Awaitable<LoadError, Restored<C, K>> {
   checkLoad("resume", store, options);
-  return <C extends Components & Decoded<K>>(fresh: C): TE.TaskEither<LoadError, Restored<C, K>> =>
-    pipe(
+  return <C extends Components & Decoded<K>>(fresh: C): Awaitable<LoadError, Restored<C, K>> =>
+    awaitable(pipe(
       loadState(store, options)(fresh),
       TE.orElse((error) => {
         const isEmpty = error._tag === "NoCheckpoint" && error.available.length === 0;
@@ -292,7 +294,7 @@ export function resume<K extends Codecs = NoCodecs>(
           ? TE.right(fresh as unknown as Restored<C, K>)
           : TE.left(error);
       }),
-    );
+    ));
 }
 
 /**
@@ -313,10 +315,10 @@ export function resume<K extends Codecs = NoCodecs>(
  * assert.deepEqual(differences, [{ path: "step", kind: "value", left: 1, right: 3, count: 1, largest: 2 }]);
  * ```
  */
-export function readSnapshot(store: Store, options: ReadOptions = {}): TE.TaskEither<LoadError, Snapshot<unknown>> {
+export function readSnapshot(store: Store, options: ReadOptions = {}): Awaitable<LoadError, Snapshot<unknown>> {
   checkStore(store);
   checkOptions("readSnapshot", options, readRules);
   const report = TE.tapIO((found: LoadedSnapshot) => () => theirs(options.onReport ?? (() => {}))(found.report));
   const read = pipe(readWanted(store, options), report, TE.map(({ snapshot }) => snapshot));
-  return guarded("load", store.location, read);
+  return awaitable(guarded("load", store.location, read));
 }

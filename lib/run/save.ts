@@ -28,6 +28,7 @@ import {
 import { checkStore, type Entry, type Progress, type Store } from "../store/mod.ts";
 import { environment } from "./environment.ts";
 import { captured, guarded, orDeviceFailed, type SaveError, theirs } from "../errors/mod.ts";
+import { type Awaitable, awaitable } from "../task.ts";
 import { aBoolean, aFunction, checkOptions, ifGiven, must, type OptionRules, recordOf } from "../validation/mod.ts";
 import { type Codecs, codecsRule, type Decoded, type NoCodecs, type Options } from "../codecs.ts";
 import { captureState, checkSnapshot, type Components, id, type Snapshot } from "../snapshot.ts";
@@ -155,13 +156,13 @@ function stepIn(snapshot: Snapshot<unknown>): number | null {
 export function writeSnapshot(
   store: Store,
   options: WriteOptions = {},
-): (snapshot: Snapshot<unknown>) => TaskEither<SaveError, Saved> {
+): (snapshot: Snapshot<unknown>) => Awaitable<SaveError, Saved> {
   checkStore(store);
   checkOptions("writeSnapshot", options, writeRules, "the snapshot comes after it: writeSnapshot(store)(snapshot)");
   const write = writeTraining(store, options);
   return (snapshot) => {
     checkSnapshot("writeSnapshot", snapshot);
-    return write(snapshot);
+    return awaitable(write(snapshot));
   };
 }
 
@@ -263,15 +264,16 @@ async function retainRun(store: Store, { checkpoint, run }: Entry, { seen }: Com
 export function saveState<K extends Codecs = NoCodecs>(
   store: Store,
   options: SaveOptions<K> = {},
-): <C extends Components & Decoded<K>>(components: C) => TaskEither<SaveError, Saved> {
+): <C extends Components & Decoded<K>>(components: C) => Awaitable<SaveError, Saved> {
   checkStore(store);
   checkOptions("saveState", options, saveRules, "the components come after it: saveState(store)(components)");
   const { codecs, ...labels } = options;
   const write = writeTraining(store, labels);
-  return (components) => async () => {
-    const snapshot = captured(store.location, () => captureState(components, { codecs } as Options<K>));
-    if (E.isLeft(snapshot)) return snapshot;
-    using held = snapshot.right;
-    return await write(held)();
-  };
+  return (components) =>
+    awaitable(async (): Promise<E.Either<SaveError, Saved>> => {
+      const snapshot = captured(store.location, () => captureState(components, { codecs } as Options<K>));
+      if (E.isLeft(snapshot)) return snapshot;
+      using held = snapshot.right;
+      return await write(held)();
+    });
 }

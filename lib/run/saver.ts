@@ -5,9 +5,9 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
-import type { IO } from "fp-ts/lib/IO.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { captured, type SaveError, toError } from "../errors/mod.ts";
+import { type Awaitable, awaitable, type AwaitableIO } from "../task.ts";
 import { aFunction, checkOptions, ifGiven, oneOf, type OptionRules } from "../validation/mod.ts";
 import { labelRules, type Saved, type SaveOptions, saveRules, writeTraining } from "./save.ts";
 import { scheduler } from "./scheduler.ts";
@@ -37,11 +37,11 @@ export interface Saver<K extends Codecs = NoCodecs> {
   readonly save: <C extends Components & Decoded<K>>(
     components: C,
     options?: Pick<SaveOptions<K>, "step" | "metrics">,
-  ) => TaskEither<SaveError, void>;
+  ) => Awaitable<SaveError, void>;
   /** Whether a save is in flight. */
-  readonly busy: IO<boolean>;
+  readonly busy: AwaitableIO<boolean>;
   /** Resolves when no save is in flight, with the saves since the last drain or the first error among them. All drains that wait get that error. */
-  readonly drain: TaskEither<SaveError, readonly Saved[]>;
+  readonly drain: Awaitable<SaveError, readonly Saved[]>;
 }
 
 /** The types of the options of {@link saver} that {@link SaveOptions} does not have. */
@@ -84,18 +84,19 @@ export function saverFor<K extends Codecs = NoCodecs>(
   const { whenBusy = "wait", onSaved, codecs, ...labels } = options;
   const { submit, busy, drain } = scheduler<SaveError, Saved>(whenBusy, onSaved);
   return {
-    save: (components, more = {}) => async () => {
-      checkOptions("save", more, labelRules);
-      const write = writeTraining(store, { ...labels, ...more }, training);
-      return await submit(() =>
-        pipe(
-          captured(store.location, () => captureState(components, { codecs } as Options<K>)),
-          E.map((snapshot) => ({ run: withoutExceptions(store, write(snapshot)), release: release(snapshot) })),
-        )
-      );
-    },
-    busy,
-    drain,
+    save: (components, more = {}) =>
+      awaitable(async (): Promise<E.Either<SaveError, void>> => {
+        checkOptions("save", more, labelRules);
+        const write = writeTraining(store, { ...labels, ...more }, training);
+        return await submit(() =>
+          pipe(
+            captured(store.location, () => captureState(components, { codecs } as Options<K>)),
+            E.map((snapshot) => ({ run: withoutExceptions(store, write(snapshot)), release: release(snapshot) })),
+          )
+        );
+      }),
+    busy: awaitable(busy),
+    drain: awaitable(drain),
   };
 }
 

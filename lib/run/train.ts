@@ -10,6 +10,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import type { LoaderError, StepFailed, TrainError } from "../errors/mod.ts";
+import { type Awaitable, awaitable } from "../task.ts";
 import { Loader } from "../loader/mod.ts";
 import {
   aFunction,
@@ -128,7 +129,7 @@ export function orLoaderError<L, A>(loop: TaskEither<L, A>): TaskEither<L | Load
  * assert.equal(done.sum, 30);
  * ```
  */
-export function train<S extends object, A>(options: TrainOptions<S, A>): (state: S) => TaskEither<TrainError, S> {
+export function train<S extends object, A>(options: TrainOptions<S, A>): (state: S) => Awaitable<TrainError, S> {
   // `proveResume` takes the exports of a module, which may have further names.
   const check = typeof Object(options).fresh === "function" ? checkMisspelt : checkOptionNames;
   check("train", options, trainNames);
@@ -138,27 +139,28 @@ export function train<S extends object, A>(options: TrainOptions<S, A>): (state:
   demand("cursor of train", aName, name);
   if (save !== undefined) checkOptionNames("save of train", save, { to: true, ...policyRules });
   checkPolicy(save, stopOn, "save.");
-  return (initial) => async () => {
-    const start = cursorIn(initial, name);
-    const points = savePoints(save, stopOn);
-    const loop = orLoaderError<TrainError, S>(async () => {
-      const { source, plan } = loader;
-      let [state, count] = [initial, plan(source.length ?? start.length ?? Infinity).count(start)];
-      for await (const [batch, cursor] of Loader.from(start)(loader)) {
-        const next = await takeStep(() => step(state, batch), { [name]: cursor }, count)();
-        if (E.isLeft(next)) return next;
-        state = next.right;
-        count++;
-        const saved = await points.after(() => state, count);
-        if (E.isLeft(saved)) return saved;
+  return (initial) =>
+    awaitable(async (): Promise<E.Either<TrainError, S>> => {
+      const start = cursorIn(initial, name);
+      const points = savePoints(save, stopOn);
+      const loop = orLoaderError<TrainError, S>(async () => {
+        const { source, plan } = loader;
+        let [state, count] = [initial, plan(source.length ?? start.length ?? Infinity).count(start)];
+        for await (const [batch, cursor] of Loader.from(start)(loader)) {
+          const next = await takeStep(() => step(state, batch), { [name]: cursor }, count)();
+          if (E.isLeft(next)) return next;
+          state = next.right;
+          count++;
+          const saved = await points.after(() => state, count);
+          if (E.isLeft(saved)) return saved;
+        }
+        return pipe(await points.finish(() => state, count), E.map(() => state));
+      });
+      try {
+        return await loop();
+      } finally {
+        await points.drain();
+        points.close();
       }
-      return pipe(await points.finish(() => state, count), E.map(() => state));
     });
-    try {
-      return await loop();
-    } finally {
-      await points.drain();
-      points.close();
-    }
-  };
 }

@@ -9,9 +9,9 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import type { IO } from "fp-ts/lib/IO.js";
 import { elementBytes, type Encoded, isBranch, isDType, nodesByPath, sizeOf } from "../state/mod.ts";
 import type { Problem } from "../errors/mod.ts";
+import { awaitable, type AwaitableIO } from "../task.ts";
 import { watchDevices } from "./device_errors.ts";
 
 // --- types
@@ -54,13 +54,13 @@ const exactSettings: Settings = { WEBGPU_CPU_FORWARD: false, WEBGPU_MATMUL_PROGR
  * assert.deepEqual(exactBackend(), {});
  * ```
  */
-export const exactBackend: IO<Settings> = () => {
+export const exactBackend: AwaitableIO<Settings> = awaitable((): Settings => {
   const { flagRegistry } = tf.env() as unknown as { readonly flagRegistry: object };
   const settings = Object.entries(exactSettings).filter(([name]) => Object.hasOwn(flagRegistry, name));
   for (const [name, value] of settings) tf.env().set(name, value);
   if (settings.length > 0) watchDevices();
   return Object.fromEntries(settings);
-};
+});
 
 function withSettings(name: string, valueOf: (setting: string) => unknown): string {
   return [name, ...Object.keys(exactSettings).map((setting) => `${setting}=${valueOf(setting)}`)].join(" ");

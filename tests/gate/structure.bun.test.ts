@@ -16,6 +16,7 @@ import { deno, root } from "./runtimes.ts";
 /** The subjects of `lib/` in reading order: folders with a `mod.ts`, and files at the top. Each imports only from earlier ones. */
 const subjects: readonly string[] = [
   "errors",
+  "task",
   "validation",
   "values",
   "state",

@@ -12,7 +12,7 @@ import { pipe } from "fp-ts/lib/function.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import type { DataFailed } from "../../lib/errors/errors.ts";
-import { runOrThrow } from "../../lib/errors/explain.ts";
+import { runOrThrow } from "../../lib/task.ts";
 import * as Loader from "../../lib/loader/loader.ts";
 import { fromCsv } from "../../lib/data/csv.ts";
 import { fromFolder } from "../../lib/data/folder.ts";

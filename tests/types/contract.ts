@@ -4,6 +4,10 @@
  * @module
  */
 import {
+  type Awaitable,
+  type AwaitableIO,
+  type AwaitableIOEither,
+  type AwaitableTask,
   captureState,
   diff,
   type Differences,
@@ -39,9 +43,6 @@ import {
 } from "@dogear/dogear";
 import * as tf from "@tensorflow/tfjs";
 import type { Either } from "fp-ts/lib/Either.js";
-import type { IO } from "fp-ts/lib/IO.js";
-import type { IOEither } from "fp-ts/lib/IOEither.js";
-import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import * as t from "io-ts";
 
@@ -137,22 +138,22 @@ export function fork(): void {
   const [a, b] = [restoreState(snapshot), restoreState(snapshot)];
   isExactly<Either<RestoreError, Fresh>>()(a);
   isExactly<Either<RestoreError, Fresh>>()(b);
-  isExactly<IOEither<RestoreError, Fresh>>()(restoreInto(fresh)(snapshot));
-  isExactly<Task<string>>()(id(snapshot));
-  isExactly<Task<Differences>>()(diff(snapshot, captureState({ other: 1 })));
-  isExactly<IO<void>>()(release(snapshot));
-  isExactly<IO<void>>()(setLearningRate(fresh.optimizer, Schedule.rate(fresh.schedule)));
+  isExactly<AwaitableIOEither<RestoreError, Fresh>>()(restoreInto(fresh)(snapshot));
+  isExactly<AwaitableTask<string>>()(id(snapshot));
+  isExactly<AwaitableTask<Differences>>()(diff(snapshot, captureState({ other: 1 })));
+  isExactly<AwaitableIO<void>>()(release(snapshot));
+  isExactly<AwaitableIO<void>>()(setLearningRate(fresh.optimizer, Schedule.rate(fresh.schedule)));
   using _released = snapshot;
 }
 
 /** Runners without live components give a snapshot of unknown components. */
 export function stored(): void {
-  isExactly<TE.TaskEither<LoadError, Snapshot<unknown>>>()(readSnapshot(store));
-  isExactly<TE.TaskEither<SaveError, Saved>>()(writeSnapshot(store)(captureState(fresh)));
+  isExactly<Awaitable<LoadError, Snapshot<unknown>>>()(readSnapshot(store));
+  isExactly<Awaitable<SaveError, Saved>>()(writeSnapshot(store)(captureState(fresh)));
   const loaded = loadState(store, { checkpoint: 12, fallback: true, only: ["step"], rename: { old: "step" } })(fresh);
-  isExactly<TE.TaskEither<LoadError, Fresh>>()(loaded);
+  isExactly<Awaitable<LoadError, Fresh>>()(loaded);
   const saving = saver(store, { whenBusy: "latest" }).save(fresh);
-  isExactly<TE.TaskEither<SaveError, void>>()(saving);
+  isExactly<Awaitable<SaveError, void>>()(saving);
   list(store);
 }
 

@@ -8,7 +8,6 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import type { IO } from "fp-ts/lib/IO.js";
 import { aside, entry, type Kind, type Node, record, scalar, type Site, type Target } from "../../state/mod.ts";
 import { demand, isPlainRecord, must } from "../../validation/mod.ts";
 import { assignAtCommit, checkTensor, holdAt, listItems, secondCopyFault, shapeOf, stateIn, textIn } from "../mod.ts";
@@ -27,6 +26,7 @@ import {
   optimizerLayout,
   optimizerLayouts,
 } from "./optimizer_class.ts";
+import { awaitable, type AwaitableIO } from "../../task.ts";
 
 // --- types
 
@@ -308,15 +308,15 @@ function setRate(optimizer: tf.Optimizer, rate: number, outer: ReadonlySet<objec
  * assert.equal(w.dataSync()[0], 0.75);
  * ```
  */
-export function setLearningRate(optimizer: tf.Optimizer, rate: number): IO<void> {
+export function setLearningRate(optimizer: tf.Optimizer, rate: number): AwaitableIO<void> {
   const trains = (u: unknown): boolean => typeof Object(u).applyGradients === "function";
   demand("the optimizer of setLearningRate", must("an optimizer", trains), optimizer);
   const finite = (u: unknown): boolean => typeof u === "number" && u >= 0 && u < Infinity;
   demand("the rate of setLearningRate", must("a learning rate of at least 0", finite), rate);
-  return () => {
+  return awaitable((): void => {
     if (setRate(optimizer, rate, new Set([optimizer]))) return;
     const found = describeOptimizerClass(optimizerClassOf(optimizer));
     const expected = "an optimizer with a method setLearningRate or a field learningRate that is a number";
     throw new TypeError(`Expected ${expected}, found ${found}: add one of the two to its class`);
-  };
+  });
 }
