@@ -8,17 +8,17 @@
  *
  * @example
  * ```ts
- * import { Loader, memory, pipe, resume, Rng, runOrThrow, saveState } from "@dogear/dogear";
+ * import { Loader, memory, pipe, resume, Rng, saveState } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  *
  * const batches = pipe(Loader.fromArray([1, 2, 3, 4, 5, 6]), Loader.shuffle(7), Loader.batch(2), Loader.repeat(2));
  * const store = memory();
  * const run = async (stopAfter: number): Promise<number> => {
- *   let state = await runOrThrow(resume(store)({ rng: Rng.make(42), cursor: Loader.start(batches), sum: 0 }));
+ *   let state = await resume(store)({ rng: Rng.make(42), cursor: Loader.start(batches), sum: 0 });
  *   for await (const [batch, cursor] of Loader.from(state.cursor)(batches)) {
  *     const [noise, rng] = Rng.float(state.rng);
  *     state = { rng, cursor, sum: state.sum + noise * batch.reduce((a, b) => a + b, 0) };
- *     await runOrThrow(saveState(store)(state));
+ *     await saveState(store)(state);
  *     if (--stopAfter === 0) break;
  *   }
  *   return state.sum;
