@@ -190,9 +190,15 @@ const table: Readonly<Record<string, Callable | string>> = {
 
   "Retention.latest": calls([count], [arg(/catalogue/, [], "[]")]),
   "Retention.every": calls([count], [arg(/catalogue/, [], "[]")]),
-  "Retention.best": calls([count, arg(/metric/, "loss", '"nonsense"'), arg(/mode/, "min")], [
-    arg(/catalogue/, [], "[]"),
-  ]),
+  "Retention.best": calls([
+    count,
+    arg(/metric/, "loss", '"nonsense"'),
+    arg(/mode/, "min"),
+    options({ keepUnmeasured: yes }),
+  ], [arg(/catalogue/, [], "[]")]),
+  "Retention.steps": calls([arg(/steps/, [1000], "[]")], [arg(/catalogue/, [], "[]")]),
+  "Retention.within": calls([arg(/span/, "7d")], [arg(/catalogue/, [], "[]")]),
+  "Retention.onePer": calls([arg(/span/, "1h")], [arg(/catalogue/, [], "[]")]),
   "Retention.any": calls([policy, policy]),
   "Retention.all": calls([policy, policy]),
 
