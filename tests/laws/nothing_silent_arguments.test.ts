@@ -103,9 +103,11 @@ const rates = (right: object, of: Fields): Callable => calls([fields(/option|Exp
 const fingerprinted = (source: Argument): Callable => calls([source, options({ fingerprint: text })]);
 const codecs: Fields = { codecs: ["undefined", "{}"] };
 const keeping: Fields = { keep: callback, digest: never };
+const notes: readonly Nonsense[] = ["undefined", '""', '"nonsense"', "{}", "{ nonsense: 1 }"];
 const writing: Fields = {
   step: ["undefined", "NaN", "-1", "0", "1", "1.5", "Infinity"],
   metrics: ["undefined", "{}", "{ nonsense: 1 }"],
+  note: notes,
   id: yes,
   onProgress: callback,
 };
@@ -118,6 +120,7 @@ const saving: Fields = {
   seconds: ["undefined", "1", "1.5", "Infinity"],
   whenBusy: never,
   metrics: callback,
+  note: notes,
   onSaved: callback,
   ...codecs,
 };

@@ -27,7 +27,7 @@ import { type Statistics, statistics } from "../statistics.ts";
 import { checkpointStatus, isBad, statusJson, verifyFiles } from "../checkpoint_status.ts";
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
-import { bytesText, jsonText, metricsText, numberText, printable, valueText } from "../format.ts";
+import { bytesText, jsonText, metricsText, noteText, numberText, printable, valueText } from "../format.ts";
 
 // --- types
 
@@ -86,7 +86,7 @@ function showOverview(opened: LazyCheckpoint, { width }: Terminal): CommandTask<
   const { store, checkpoint, manifest, encoded, fileOf } = opened;
   const { parent, environment, id = null, files } = manifest;
   const { dogear, tfjs, runtime, backend } = environment;
-  const { step, metrics, time, bytes, run } = entryOf(checkpoint, manifest);
+  const { step, metrics, note, time, bytes, run } = entryOf(checkpoint, manifest);
   const components = encoded.components.map((component) => componentJson(component, fileOf));
   const facts = {
     checkpoint: `${checkpoint} in ${store.location}`,
@@ -94,6 +94,7 @@ function showOverview(opened: LazyCheckpoint, { width }: Terminal): CommandTask<
     run: `${run}${parent === null ? "" : `, after checkpoint ${parent}`}`,
     step: `${step ?? "-"}`,
     metrics: metricsText(metrics) || "-",
+    ...(note === undefined ? {} : { note: noteText(note) }),
     size: bytesText(bytes),
     ...(id === null ? {} : { id }),
   };
@@ -195,7 +196,7 @@ and of a tensor the range, mean, NaN count and histogram. A weight can also be n
   options: {},
   example: "runs/digits@12 model/dense/kernel",
   json:
-    `{ location, checkpoint, step, metrics, time, bytes, shared, run, verdict, error, parent, environment, id, files,
+    `{ location, checkpoint, step, metrics, note, time, bytes, shared, run, verdict, error, parent, environment, id, files,
   components }, or { location, path, kind, parts: [{ path, kind, value } or { path, dtype, shape, file }], statistics }`,
   parse: ({ words: [run = ".", wanted, ...more] }) =>
     more.length > 0
