@@ -181,7 +181,7 @@ async function manifestOf(store: Store): Promise<Uint8Array> {
 
 test("manifest: nothing silent: each flipped bit and each truncation is an error", async () => {
   const store = memory({ digest: "sha256" });
-  await runOrThrow(saveState(store, { metrics: { loss: 0.5 }, id: true })(small()));
+  await runOrThrow(saveState(store, { metrics: { loss: 0.5 }, note: { lr: 0.1 }, id: true })(small()));
   const bytes = await manifestOf(store);
   assert.equal(decodeManifest(bytes)._tag, "Right");
   for (let i = 0; i < bytes.length; i++) {

@@ -269,6 +269,16 @@ const table: Readonly<Record<string, Callable | string>> = {
   resume: calls([store, options({ ...reading, ...codecs, ...selecting })], [components]),
   readSnapshot: calls([store, options(reading)]),
 
+  readTensor: calls([
+    store,
+    fields(/option|path/, { path: "step" }, {
+      path: ['"nonsense"'],
+      checkpoint: from0,
+      rows: never,
+      verify: yes,
+    }),
+  ]),
+
   captureState: calls([components, options(codecs)]),
   restoreState: calls([snapshot, options(codecs)]),
   restoreInto: calls([components, options({ ...codecs, ...selecting, onReport: callback })], [snapshot]),
