@@ -95,8 +95,8 @@ export const lsCommand: Command = defineCommand({
   usage: "[RUN[@CHECKPOINT]]... [--verify]",
   description:
     `Lists checkpoints, the newest first: number, age, step, metrics, size, how much of the size is in files that other
-checkpoints link too, the name of the run, and a verdict; below it the note of the save, if it has one. The verdict is "complete" if the manifest is intact and every
-file has its length. Without CHECKPOINT it lists all of a run.`,
+checkpoints link too, the name of the run, and a verdict; on a line below, the note of the save, if it has one. The
+verdict is "complete" if the manifest is intact and every file has its length. Without CHECKPOINT it lists all of a run.`,
   options: { verify: { help: 'read every byte: the verdict is then "verified" or "damaged"' } },
   example: "runs/digits",
   json:

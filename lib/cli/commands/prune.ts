@@ -44,8 +44,8 @@ const options = {
   "keep-unmeasured": { help: "with --best: keep those without the metric, too" },
   every: { value: "N", help: "keep those whose step is a multiple of N" },
   steps: { value: "N,N,...", help: "keep those with these steps" },
-  within: { value: "SPAN", help: "keep those of the last 90s, 30m, 12h, 7d or 2w" },
-  "one-per": { value: "SPAN", help: "keep the newest of each 1h, 1d, 1w or the like" },
+  within: { value: "SPAN", help: "keep those saved in the last SPAN, such as 90s, 30m, 12h, 7d or 2w" },
+  "one-per": { value: "SPAN", help: "keep the newest of each interval of SPAN, such as 1h or 1d" },
   run: { value: "NAME", help: "prune only this run of the folder; the start of its name is enough" },
   yes: { help: "remove them; without it nothing is removed" },
 } as const satisfies OptionTable;
