@@ -41,9 +41,19 @@ export type { RestoredParts as Parts, Selection } from "./lib/state/partial/mod.
 
 // Stores
 export { directory } from "./lib/store/directory/mod.ts";
-export { type Entry, memory, type Progress, Retention, type Store } from "./lib/store/mod.ts";
-export { list, plan, prune, version } from "./lib/checkpoint/mod.ts";
-export type { Kept, Listed, NotRemoved, Plan, PruneOptions, Reason, Removal } from "./lib/checkpoint/mod.ts";
+export { type Entry, memory, type Note, type Progress, Retention, type Store } from "./lib/store/mod.ts";
+export { list, plan, prune, readTensor, version } from "./lib/checkpoint/mod.ts";
+export type {
+  Kept,
+  Listed,
+  NotRemoved,
+  Plan,
+  PruneOptions,
+  ReadTensorOptions,
+  Reason,
+  Removal,
+} from "./lib/checkpoint/mod.ts";
+export type { TensorData } from "./lib/checkpoint/mod.ts";
 
 // Runners
 export { loadState, readSnapshot, resume, saver, saveState, train, writeSnapshot } from "./lib/run/mod.ts";

@@ -59,8 +59,12 @@ function trainingText(
 }
 
 const restoring: Sentences<"Mismatch" | "Released"> = {
-  Mismatch: ({ training, problems }) => {
+  Mismatch: ({ training, reading, problems }) => {
     if (training !== undefined) return trainingText(training, problems);
+    if (reading !== undefined) {
+      const { checkpoint, location } = reading;
+      return `Checkpoint ${checkpoint} of ${location} does not have what was asked for.${problemLines(problems)}`;
+    }
     const kinds = new Set(problems.map(({ kind }) => kind));
     const isOtherData = kinds.has("data") && [...kinds].every((kind) => kind === "data" || kind === "length");
     const remedy = isOtherData

@@ -15,6 +15,7 @@ export {
   checkOptionNames,
   checkOptions,
   demandEach,
+  nearest,
   type OptionNames,
   type OptionRules,
 } from "./option_names.ts";

@@ -103,9 +103,11 @@ const rates = (right: object, of: Fields): Callable => calls([fields(/option|Exp
 const fingerprinted = (source: Argument): Callable => calls([source, options({ fingerprint: text })]);
 const codecs: Fields = { codecs: ["undefined", "{}"] };
 const keeping: Fields = { keep: callback, digest: never };
+const notes: readonly Nonsense[] = ["undefined", '""', '"nonsense"', "{}", "{ nonsense: 1 }"];
 const writing: Fields = {
   step: ["undefined", "NaN", "-1", "0", "1", "1.5", "Infinity"],
   metrics: ["undefined", "{}", "{ nonsense: 1 }"],
+  note: notes,
   id: yes,
   onProgress: callback,
 };
@@ -118,6 +120,7 @@ const saving: Fields = {
   seconds: ["undefined", "1", "1.5", "Infinity"],
   whenBusy: never,
   metrics: callback,
+  note: notes,
   onSaved: callback,
   ...codecs,
 };
@@ -190,9 +193,15 @@ const table: Readonly<Record<string, Callable | string>> = {
 
   "Retention.latest": calls([count], [arg(/catalogue/, [], "[]")]),
   "Retention.every": calls([count], [arg(/catalogue/, [], "[]")]),
-  "Retention.best": calls([count, arg(/metric/, "loss", '"nonsense"'), arg(/mode/, "min")], [
-    arg(/catalogue/, [], "[]"),
-  ]),
+  "Retention.best": calls([
+    count,
+    arg(/metric/, "loss", '"nonsense"'),
+    arg(/mode/, "min"),
+    options({ keepUnmeasured: yes }),
+  ], [arg(/catalogue/, [], "[]")]),
+  "Retention.steps": calls([arg(/steps/, [1000], "[]")], [arg(/catalogue/, [], "[]")]),
+  "Retention.within": calls([arg(/span/, "7d")], [arg(/catalogue/, [], "[]")]),
+  "Retention.onePer": calls([arg(/span/, "1h")], [arg(/catalogue/, [], "[]")]),
   "Retention.any": calls([policy, policy]),
   "Retention.all": calls([policy, policy]),
 
@@ -259,6 +268,16 @@ const table: Readonly<Record<string, Callable | string>> = {
   loadState: calls([store, options({ ...reading, ...codecs, ...selecting })], [components]),
   resume: calls([store, options({ ...reading, ...codecs, ...selecting })], [components]),
   readSnapshot: calls([store, options(reading)]),
+
+  readTensor: calls([
+    store,
+    fields(/option|path/, { path: "step" }, {
+      path: ['"nonsense"'],
+      checkpoint: from0,
+      rows: never,
+      verify: yes,
+    }),
+  ]),
 
   captureState: calls([components, options(codecs)]),
   restoreState: calls([snapshot, options(codecs)]),

@@ -20,6 +20,7 @@ import {
   memory,
   pipe,
   readSnapshot,
+  readTensor,
   release,
   type RestoreError,
   restoreInto,
@@ -38,6 +39,7 @@ import {
   skip,
   type Snapshot,
   type StateTree,
+  type TensorData,
   train,
   writeSnapshot,
 } from "@dogear/dogear";
@@ -155,6 +157,24 @@ export function stored(): void {
   const saving = saver(store, { whenBusy: "latest" }).save(fresh);
   isExactly<Awaitable<SaveError, void>>()(saving);
   list(store);
+}
+
+/** Spans of time, notes, predicates and tensors. */
+export function labels(tensor: TensorData): void {
+  Retention.any(Retention.within("7d"), Retention.onePer("1.5h"), Retention.steps([1000, 5000]));
+  // @ts-expect-error -- a unit that is none
+  Retention.within("7 days");
+  // @ts-expect-error -- a number has no unit
+  Retention.onePer(3600);
+  saveState(store, { note: { lr: 1e-3, optimizer: "adam" } })(fresh);
+  // @ts-expect-error -- a note is flat
+  saveState(store, { note: { adam: { lr: 1e-3 } } });
+  isExactly<Awaitable<LoadError, TensorData>>()(readTensor(store, { path: "model/dense/kernel", rows: [0, 10] }));
+  if (tensor.dtype === "int32") isExactly<Int32Array>()(tensor.values);
+  if (tensor.dtype === "BigInt64Array") isExactly<BigInt64Array>()(tensor.values);
+  train({ loader: batches, step: trainStep, save: { to: store, when: ({ step }) => step > 10 } });
+  // @ts-expect-error -- a predicate does not wait
+  train({ loader: batches, step: trainStep, save: { to: store, when: async ({ step }) => await step > 10 } });
 }
 
 /** Accelerate's guide: the rest of an epoch. */
