@@ -1,8 +1,8 @@
 /**
  * `Math.random` replaced for some code only: what a thunk calls, and what it awaits, draws from another source.
  *
- * While such code exists, `Math.random` is a function that asks which code is calling. Synchronous code is known by a variable, code after
- * an `await`, in a timer or in a callback by its asynchronous context. All other code draws from the function that was there before.
+ * During a synchronous call `Math.random` is the source itself. While a promise is awaited it is a hook, which knows by the asynchronous
+ * context whether the caller is such code; all other code draws from the function that was there before.
  *
  * Law *no trace*: while no such code exists, `Math.random` is the function that was there before.
  *
@@ -33,60 +33,59 @@ interface Hook {
 
 const scopes = new AsyncLocalStorage<Scope>();
 
-/** The scope of the synchronous code that runs now. */
-let running: Scope | undefined;
+/** During a synchronous call, what `Math.random` is after it. */
+let afterwards: (() => number) | undefined;
 
-/** The newest replacement. */
+/** The newest hook. */
 let newest: Hook | undefined;
 
 /** The innermost scope of the running code that is not over. */
-function scopeNow(): Scope | undefined {
-  let scope = running ?? scopes.getStore();
+function currentScope(): Scope | undefined {
+  let scope = scopes.getStore();
   while (scope?.over) scope = scope.outer;
   return scope;
 }
 
-function hookOver(original: () => number): Hook {
-  return { original, hooked: () => (scopeNow()?.random ?? original)(), users: 0 };
-}
-
 /**
- * Replaces `Math.random` until the result is called.
+ * Makes `Math.random` a hook until the result is called.
  *
  * A function that other code puts in its place meanwhile stays, since it may call the one that it replaced.
  */
 export function hookRandom(): () => void {
-  const current = Math.random;
-  if (newest === undefined || (current !== newest.hooked && current !== newest.original)) newest = hookOver(current);
+  const original = afterwards ?? Math.random;
+  if (newest === undefined || (original !== newest.hooked && original !== newest.original)) {
+    newest = { original, hooked: () => (currentScope()?.random ?? original)(), users: 0 };
+  }
   const hook = newest;
-  Math.random = hook.hooked;
   hook.users++;
-  let open = true;
+  if (afterwards === undefined) Math.random = hook.hooked;
+  else afterwards = hook.hooked;
   return () => {
-    if (open && --hook.users === 0 && Math.random === hook.hooked) Math.random = hook.original;
-    open = false;
+    if (--hook.users === 0 && Math.random === hook.hooked) Math.random = hook.original;
   };
 }
 
 // --- combinators
 
 function within<A>(scope: Scope, thunk: () => A): A {
-  const before = running;
-  running = scope;
+  const [before, isOutermost] = [Math.random, afterwards === undefined];
+  afterwards ??= before;
+  Math.random = scope.random;
   try {
     return scopes.run(scope, thunk);
   } finally {
-    running = before;
+    Math.random = isOutermost ? afterwards : before;
+    if (isOutermost) afterwards = undefined;
   }
 }
 
 /**
- * Runs a thunk that draws from a source in place of `Math.random`, while {@link hookRandom} is active; what it starts does so for ever.
+ * Runs a thunk that draws from a source in place of `Math.random`. What it starts draws from it, too, while {@link hookRandom} is active.
  *
  * @param random The source.
  */
 export function drawingFromSource<A>(random: () => number, thunk: () => A): A {
-  return within({ random, outer: scopeNow(), over: false }, thunk);
+  return within({ random, outer: currentScope(), over: false }, thunk);
 }
 
 /** Whether a value can be awaited. */
@@ -107,13 +106,8 @@ export function replacingRandom<B>(
   thunk: () => unknown,
   end: (value: unknown) => B,
 ): B | Promise<B> {
-  const scope: Scope = { random, outer: scopeNow(), over: false };
-  const unhook = hookRandom();
+  const scope: Scope = { random, outer: currentScope(), over: false };
   let settled: Promise<unknown> | undefined;
-  const leave = (): void => {
-    scope.over = true;
-    unhook();
-  };
   try {
     const value = within(scope, () => {
       const value = thunk();
@@ -123,8 +117,13 @@ export function replacingRandom<B>(
     });
     if (settled === undefined) return end(value);
   } finally {
-    if (settled === undefined) leave();
+    if (settled === undefined) scope.over = true;
   }
+  const unhook = hookRandom();
+  const leave = (): void => {
+    scope.over = true;
+    unhook();
+  };
   return settled.then((value) => {
     leave();
     return end(value);
