@@ -277,6 +277,8 @@ test("said: the settings of a schedule at any depth, not its position or the fin
       assert.ok(other.length > 0 && other.every(({ path }) => path.startsWith("schedule/")), `${k}`);
     }
   }
+  const twoParts = (steps: number): Schedule.Schedule => Schedule.sequence([[cosine(9), steps], [plateau(1), 9]]);
+  assert.deepEqual(found(stepped(twoParts(4), 2), twoParts(5)).map(({ path }) => path), ["schedule/parts/0/steps"]);
   const [kind] = found(cosine(5), Schedule.constant({ base: 1 }));
   assert.deepEqual(kind, { path: "schedule/kind", live: "constant", saved: "cosine" });
 });

@@ -48,6 +48,7 @@ export const programs: readonly Program[] = [
   { name: "lstm", what: "text generation by LSTM, `trainOnBatch`", every: 2, length: (steps) => steps },
   { name: "gan", what: "a GAN, two optimizers, `minimize`", every: 4, length: (steps) => steps },
   { name: "dqn", what: "a DQN, replay memory, epsilon, `variableGrads`", every: 20, length: (steps) => steps },
+  { name: "pole", what: "an actor-critic, `await` within its step", every: 10, length: (steps) => steps },
 ];
 
 // --- combinators
