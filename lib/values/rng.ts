@@ -93,14 +93,16 @@ const count = integer(0);
 const safeInteger = must("a safe integer", Number.isSafeInteger);
 const algorithmType = oneOf(...Object.keys(families) as readonly Algorithm[]);
 
-/** A frozen generator; it freezes `state` too, so pass a new array. */
-function rngOf(algorithm: Algorithm, state: readonly number[]): Rng {
+/** A frozen generator. An array made with its length is frozen in half the time of a literal. */
+function rngOf(algorithm: Algorithm, words: ArrayLike<number>): Rng {
+  const state = new Array<number>(words.length);
+  for (let i = 0; i < words.length; i++) state[i] = words[i]!;
   return Object.freeze({ _tag: "Rng", algorithm, layout, state: Object.freeze(state) });
 }
 
 /** A generator whose state is a hash of these parts. */
 function hashed(algorithm: Algorithm, parts: readonly (string | number)[]): Rng {
-  return rngOf(algorithm, [...hashWords(parts, families[algorithm].words)]);
+  return rngOf(algorithm, hashWords(parts, families[algorithm].words));
 }
 
 /**
@@ -165,17 +167,18 @@ const rngType: Plain<Rng> = dependent(
 export const codec: t.Type<Rng, Rng, unknown> = plainCodec(
   "Rng",
   rngType,
-  (rng) => rngOf(rng.algorithm, [...rng.state]),
+  (rng) => rngOf(rng.algorithm, rng.state),
 );
 
 // --- combinators
 
 /** The family of a generator; any other value is a `TypeError`. */
 function familyOf(rng: Rng): Family {
-  const { _tag, algorithm, state } = Object(rng) as Partial<Rng>;
-  const found = _tag === "Rng" && Array.isArray(state) && Object.hasOwn(families, algorithm ?? "") &&
-    families[algorithm as Algorithm];
-  if (found && state?.length === found.words) return found;
+  const { _tag, algorithm, state } = (rng ?? {}) as Partial<Rng>;
+  if (_tag === "Rng" && Object.hasOwn(families, algorithm ?? "") && Array.isArray(state)) {
+    const found = families[algorithm as Algorithm];
+    if (state.length === found.words) return found;
+  }
   throw new TypeError(`Expected a generator, found ${shown(rng)}: make one with Rng.make(seed)`);
 }
 
@@ -184,12 +187,6 @@ function drawn<A>(rng: Rng, draw: (generator: RandomGenerator) => A): readonly [
   const generator = familyOf(rng).fromState(rng.state);
   const value = draw(generator);
   return [value, rngOf(rng.algorithm, generator.getState())];
-}
-
-function filled(n: number, draw: () => number): Float64Array {
-  const values = new Float64Array(n);
-  for (let i = 0; i < n; i++) values[i] = draw();
-  return values;
 }
 
 /**
@@ -228,7 +225,12 @@ export function float(rng: Rng): readonly [number, Rng] {
  */
 export function floats(n: number): (rng: Rng) => readonly [Float64Array, Rng] {
   demand("n of Rng.floats", count, n);
-  return (rng) => drawn(rng, (generator) => filled(n, () => uniformFloat64(generator)));
+  return (rng) =>
+    drawn(rng, (generator) => {
+      const values = new Float64Array(n);
+      for (let i = 0; i < n; i++) values[i] = uniformFloat64(generator);
+      return values;
+    });
 }
 
 function range(from: number, to: number): void {
@@ -281,7 +283,12 @@ export function int(from: number, to: number): (rng: Rng) => readonly [number, R
 export function ints(n: number, from: number, to: number): (rng: Rng) => readonly [Float64Array, Rng] {
   demand("n of Rng.ints", count, n);
   range(from, to);
-  return (rng) => drawn(rng, (generator) => filled(n, () => uniformInt(generator, from, to)));
+  return (rng) =>
+    drawn(rng, (generator) => {
+      const values = new Float64Array(n);
+      for (let i = 0; i < n; i++) values[i] = uniformInt(generator, from, to);
+      return values;
+    });
 }
 
 /**
