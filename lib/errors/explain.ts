@@ -193,7 +193,7 @@ const training: Sentences<"StepFailed" | "Stopped"> = {
 const causes: Readonly<Record<ResumeCause, readonly [found: string, remedy: string]>> = {
   random: [
     "It draws from a generator that no component holds; with the same draws repeated, it resumes",
-    "draw from Rng or inside Rng.withRandom(state.rng), whose thunk is synchronous, and keep the generator that it returns; in place of model.trainOnBatch use trainOnBatch",
+    "draw from Rng or inside Rng.withRandom(state.rng), whose thunk may be asynchronous, and keep the generator that it returns",
   ],
   clock: [
     "It reads a clock; with the same times repeated, it resumes",

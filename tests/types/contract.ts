@@ -243,7 +243,18 @@ export function values(): void {
   isExactly<readonly [number, Rng.Rng]>()(Rng.float(fresh.rng));
   isExactly<readonly [number, Rng.Rng]>()(pipe(fresh.rng, Rng.int(1, 6)));
   isExactly<readonly [Float64Array, Rng.Rng]>()(pipe(fresh.rng, Rng.floats(3)));
-  isExactly<readonly [string, Rng.Rng]>()(Rng.withRandom(fresh.rng)(() => "drawn"));
+  const drawing = Rng.withRandom(fresh.rng);
+  isExactly<readonly [string, Rng.Rng]>()(drawing(() => "drawn"));
+  isExactly<readonly [boolean | null, Rng.Rng]>()(drawing((): boolean | null => null));
+  isExactly<readonly [never, Rng.Rng]>()(drawing(() => {
+    throw new Error();
+  }));
+  isExactly<readonly [unknown, Rng.Rng]>()(drawing((): unknown => 1));
+  isExactly<Promise<readonly [string, Rng.Rng]>>()(drawing(async () => await Promise.resolve("drawn")));
+  isExactly<Promise<readonly [number, Rng.Rng]>>()(drawing((): PromiseLike<number> => Promise.resolve(1)));
+  isExactly<readonly [string, Rng.Rng] | Promise<readonly [number, Rng.Rng]>>()(
+    drawing((): string | Promise<number> => "drawn"),
+  );
   isExactly<Schedule.Schedule>()(Schedule.next(Schedule.warmup(10)(fresh.schedule)));
   const scaler = Scaler.make({ growthInterval: 100 });
   const { grads, overflow } = Scaler.unscale(scaler)({ kernel: tf.scalar(1) });
