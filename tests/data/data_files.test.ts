@@ -254,7 +254,7 @@ test("data files: a malformed file is an error with its position, with expected 
   assert.match(await of("{]", fromJsonLines), /line 1: .*found "\{\]"/);
   assert.match(
     await of("[1]", (path) => fromJsonLines(path, { codec: t.type({ i: t.number }) })),
-    /line 1: .*codec, found .*i: number/,
+    /line 1: format: expected \{ i: number \}, found an array of 1/,
   );
   assert.match(await of(Uint8Array.of(0xff, 0x0a), fromLines), /text in UTF-8/);
   assert.match(await of("a,b\n1\n", fromCsv), /record 2: format: expected 2 fields, found 1 in "1"/);
@@ -267,8 +267,7 @@ test("data files: a malformed file is an error with its position, with expected 
   assert.match(await of('{"i":1}\n \t\n2', fromJsonLines), /line 2: .*found an empty line/);
   assert.match(await of("1\r2", fromJsonLines), /line 1: .*found "1\\r2"/);
   assert.match(await of("NUMPY", fromNpy), /\\x93NUMPY/);
-  assert.match(await of(npy("<f2", [1], Uint8Array.of(0, 0)), fromNpy), /dtype: expected one of .*found <f2/);
-  assert.match(await of(npy(">f4", [1], Float32Array.of(0)), fromNpy), /found >f4/);
+  assert.match(await of(npy("<f16", [1], Uint8Array.of(0, 0)), fromNpy), /dtype: expected one of .*found <f16/);
   // A name that every object inherits.
   assert.match(await of(npy("toString", [1], Float32Array.of(0)), fromNpy), /dtype: expected one of .*found toString/);
   assert.match(await of(npy("<f4", [2], Float32Array.of(0)), fromNpy), /length: length: expected .* bytes for shape 2/);
