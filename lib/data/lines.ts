@@ -21,7 +21,7 @@ import {
 } from "../files/mod.ts";
 import { sampleDecoder } from "./decode_sample.ts";
 import { gzipLoader, type ReadLine } from "./gzip_lines.ts";
-import { type LargeIntegers, largeIntegersIn, parseWithBigints } from "./json_value.ts";
+import { type LargeIntegers, parseWithBigints } from "./json_value.ts";
 
 // --- types
 
@@ -151,21 +151,21 @@ export function fromJsonLines<A = unknown>(
 
 /** A function that parses a line; it throws a {@link DataFailed} for one that is no JSON, or that has integers that are refused. */
 function jsonParser(path: string, largeIntegers: LargeIntegers): (line: string, i: number) => unknown {
-  const parse: (text: string) => unknown = largeIntegers === "round" ? JSON.parse : parseWithBigints;
+  const parse = largeIntegers === "round"
+    ? (text: string) => ({ value: JSON.parse(text), large: [] })
+    : parseWithBigints;
   return (line, i) => {
     const where = `line ${i + 1}`;
     const parsed = E.tryCatch(() => parse(line), () => line.trim() === "" ? "an empty line" : shown(line));
     if (E.isLeft(parsed)) {
       throw dataError(path, { path: where, kind: "format", expected: "a JSON value", found: parsed.left });
     }
-    const large = largeIntegers === "refuse" ? largeIntegersIn(parsed.right) : [];
-    if (large.length === 0) return parsed.right;
+    const { value, large } = parsed.right;
+    if (large.length === 0 || largeIntegers !== "refuse") return value;
     const expected = 'an integer that a number holds, or the option largeIntegers: "bigint" or "round"';
-    throw dataError(
-      path,
-      ...large.map(({ path, integer }) => {
-        return { path: [where, ...path].join("/"), kind: "value" as const, expected, found: String(integer) };
-      }),
-    );
+    const problems = large.map(({ path, integer }) => {
+      return { path: [where, ...path].join("/"), kind: "value" as const, expected, found: String(integer) };
+    });
+    throw dataError(path, ...problems);
   };
 }
