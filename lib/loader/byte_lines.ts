@@ -11,30 +11,44 @@ import { createGunzip } from "node:zlib";
 
 // --- constructors
 
-/** A decompressor: each call gives the bytes that it has so far. */
+/** A decompressor: each call gives the bytes that it has so far, or rejects with what is wrong and where. */
 function gunzipper() {
   const engine = createGunzip();
   const pieces: Uint8Array[] = [];
-  /** The compressed bytes written before this step. */
-  let before = 0;
-  let fail: (reason: Error) => void = () => {};
+  let [written, closed]: [number, boolean] = [0, false];
+  let failure: string | undefined;
+  let settle: () => void = () => {};
   engine.on("data", (piece: Uint8Array) => pieces.push(piece));
-  engine.on("error", (reason) => fail(reason));
-  const step = (size: number, run: (done: (reason?: Error | null) => void) => void): Promise<readonly Uint8Array[]> =>
+  engine.on("error", ({ message }) => {
+    failure ??= message;
+    settle();
+  });
+  engine.on("end", () => {
+    // The engine ends by itself at bytes that begin no member, and takes no more.
+    if (!closed) failure ??= "bytes after the end";
+    settle();
+  });
+  const step = (run: () => void): Promise<readonly Uint8Array[]> =>
     new Promise((resolve, reject) => {
-      fail = ({ message }) => {
-        const place = size === 0 ? `after byte ${before}` : `between bytes ${before} and ${before + size}`;
-        reject(new Error(`${message} in gzip data, ${place}`));
+      // An error may come after the call that led to it.
+      settle = () => {
+        if (failure === undefined) resolve(pieces.splice(0));
+        else reject(new Error(`${failure} in gzip data, up to byte ${written}`));
       };
-      run((reason) => {
-        if (reason instanceof Error) return fail(reason);
-        before += size;
-        resolve(pieces.splice(0));
-      });
+      if (failure === undefined) run();
+      else settle();
     });
   return {
-    write: (bytes: Uint8Array) => step(bytes.length, (done) => engine.write(bytes, done)),
-    end: () => step(0, (done) => engine.once("end", done).end()),
+    write: (bytes: Uint8Array) =>
+      step(() => {
+        written += bytes.length;
+        engine.write(bytes, () => settle());
+      }),
+    end: () =>
+      step(() => {
+        closed = true;
+        engine.end();
+      }),
     close: () => engine.destroy(),
   };
 }
