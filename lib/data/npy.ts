@@ -12,7 +12,7 @@ import { checkPath, dataError, type DataFile, sampleDigest, useFile } from "../f
 
 // --- types
 
-/** A row of an array: a number for an array of one axis, else a typed array in row-major order. */
+/** A row of an array: a number for an array of one axis that is not complex, else a typed array in row-major order. */
 export type Row = number | bigint | Exclude<TypedArray, Uint8ClampedArray>;
 
 /** How the elements of a dtype are read: how many numbers one has, the bytes of a number, and the array that holds them. */
@@ -66,7 +66,7 @@ const npyMagic: readonly number[] = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
  * A loader of the rows of an array in a `.npy` file (formats 1 to 3) of any size, with random access.
  *
  * The array must be in row-major order, of booleans, integers, floats or complex numbers, of either byte order. A row is a typed array, or a
- * number for an array of one axis, and keeps every value: float16 becomes float32, 64-bit integers are bigints. A complex number is two
+ * number for an array of one axis that is not complex, and keeps every value: float16 becomes float32, 64-bit integers are bigints. A complex number is two
  * consecutive values, its real part and its imaginary part: a row of complex64 numbers of shape `[n]` is a `Float32Array` of 2 n values, one
  * of complex128 a `Float64Array`, and with one axis n is 1. The fingerprint covers the header, the size, and parts of the content spread
  * evenly over the file.

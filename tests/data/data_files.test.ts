@@ -14,6 +14,8 @@ import { fromFolder } from "../../lib/data/folder.ts";
 import { fromJsonLines, fromLines } from "../../lib/data/lines.ts";
 import { fromNpy } from "../../lib/data/npy.ts";
 import { fromParquet } from "../../lib/data/parquet.ts";
+import * as data from "../../lib/data/mod.ts";
+import * as main from "../../mod.ts";
 import { inFiles, npy, parquet, scratch } from "../support/sources.ts";
 
 after(() => rm(scratch, { recursive: true, force: true }));
@@ -129,6 +131,22 @@ test("data files: JSON Lines, npy, Parquet and folders give what was written", a
     found.map(({ path }) => path.replace("sub/", "")),
   );
   assert.equal((await items(await runOrThrow(fromFolder(folder, { endings: ["1"] })))).length, 2);
+});
+
+test("data files: what reads files is a function of the data entry, what is in memory or a stream is one of Loader, and none is both", () => {
+  const sources = (entry: object): readonly string[] => Object.keys(entry).filter((name) => /^from[A-Z]/.test(name));
+  assert.deepStrictEqual(sources(main), []);
+  assert.deepStrictEqual(Object.keys(data), sources(data));
+  assert.deepStrictEqual(sources(data).filter((name) => name in Loader), []);
+  const path = fresh();
+  for (const name of sources(data)) {
+    const open = data[name as keyof typeof data] as (path: string) => TaskEither<DataFailed, unknown>;
+    assert.doesNotThrow(() => open(path), `${name} takes a path`);
+  }
+  for (const name of sources(Loader)) {
+    const make = Loader[name as "fromArray"] as (path: never) => unknown;
+    assert.throws(() => make(path as never), { name: "TypeError" }, `${name} takes a path`);
+  }
 });
 
 test("record index: a file with more lines than the index has positions is read exactly", async () => {
