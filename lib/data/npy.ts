@@ -104,8 +104,7 @@ async function npyLoader(file: DataFile): Promise<Loader.Loader<Row>> {
     const row = arrayOf(buffer as ArrayBuffer);
     return rest.length === 0 && numbers === 1 ? row[0]! : row;
   };
-  const order = bigEndian ? ">" : "";
-  const fingerprint = `npy:${order}${dtype}:${shape.join("x")}:${await sampleDigest(file)}`;
+  const fingerprint = `npy:${dtype}:${shape.join("x")}:${await sampleDigest(file)}`;
   return loaderOf<Row>(randomAccess(length, fingerprint, at, file.hold));
 }
 
