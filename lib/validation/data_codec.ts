@@ -61,26 +61,22 @@ export function decodeWith<A>(codec: DataCodec<A>): (value: unknown) => Promise<
     const decoder = codec as t.Decoder<unknown, A>;
     return (value) => Promise.resolve(E.mapLeft(objectionsOf)(decoder.decode(value)));
   }
-  const { validate, vendor } = codec["~standard"] as StandardSchema<A>["~standard"];
+  const schema = codec["~standard"] as StandardSchema<A>["~standard"];
   return async (value) => {
-    const result = await validate(value);
-    return result.issues === undefined ? E.right(result.value) : E.left(result.issues.map(issueOf(value, vendor)));
+    const result = await schema.validate(value);
+    if (result.issues === undefined) return E.right(result.value);
+    return E.left(result.issues.map((issue) => issueOf(value, schema.vendor, issue)));
   };
 }
 
 /** An issue of a schema as an {@link Objection}: the schema's own message, after the value that it is about. */
-function issueOf(value: unknown, vendor: string): (issue: StandardIssue) => Objection {
-  return ({ message, path = [] }) => {
-    const keys = path.map((key) => typeof key === "object" ? key.key : key);
-    const [at, parent] = keys.reduce<readonly [unknown, unknown]>(
-      (
-        [inside],
-        key,
-      ) => [inside === null || inside === undefined ? undefined : Reflect.get(Object(inside), key), inside],
-      [value, undefined],
-    );
-    const missing = at === undefined && keys.length > 0 && !(keys.at(-1)! in Object(parent));
-    const found = missing ? "no such field" : shown(at);
-    return { path: keys.map(String), expected: `a value of the ${vendor} schema`, found: `${found}: ${message}` };
-  };
+function issueOf(value: unknown, vendor: string, { message, path = [] }: StandardIssue): Objection {
+  const keys = path.map((key) => typeof key === "object" ? key.key : key);
+  let [at, missing] = [value, false];
+  for (const key of keys) {
+    missing = !(key in Object(at));
+    at = Reflect.get(Object(at), key);
+  }
+  const found = missing ? "no such field" : shown(at);
+  return { path: keys.map(String), expected: `a value of the ${vendor} schema`, found: `${found}: ${message}` };
 }
