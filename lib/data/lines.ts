@@ -80,9 +80,9 @@ function lineLoader<A>(
  * line ends (`\n`, `\r\n`), and a byte order mark is removed. The fingerprint covers all bytes. The index is built again if the file has
  * another size, time of change or sample of its bytes.
  *
- * A gzip file, recognized by its first bytes, is a stream: it has no index and no length, and cannot be shuffled but by `shuffleWindow`. A
- * resume decompresses it again from its start. All its members are read. A cut or damaged one rejects the iteration with its position. The
- * fingerprint covers its size and parts of its bytes, among them the checksum at its end.
+ * A gzip file, recognized by its first bytes, is a stream. It has no index and no length; `shuffleWindow` shuffles it, `shuffle` cannot. A
+ * resume decompresses it again from its start. All its members are read. A cut or damaged file rejects the iteration with the position. The
+ * fingerprint covers the size and parts of the bytes, among them the checksum at the end.
  *
  * @param path The file. Do not change it while the loader is in use.
  * @param options `index`: `"beside"` by default; `"memory"` saves no file.
@@ -111,8 +111,8 @@ export function fromLines(path: string, options: LinesOptions = {}): TaskEither<
 /**
  * A loader of the values of a JSON Lines file of any size, one for each line, with random access: see {@link fromLines}.
  *
- * Blank lines at the end of the file are not samples. Integers beyond ±(2^53 - 1) are errors, unless `largeIntegers` says otherwise. A `.jsonl.gz`
- * file is a stream, as a gzip file of lines is; skipped lines are not parsed.
+ * Blank lines at the end of the file are not samples. Integers beyond ±(2^53 - 1) are errors, unless `largeIntegers` says otherwise. A gzip
+ * file is a stream, as for `fromLines`; skipped lines are not parsed.
  *
  * @param path The file. Do not change it while the loader is in use.
  * @param options `codec`: an io-ts codec, or a schema of zod, valibot, arktype, Effect or another library with Standard Schema, that decodes

@@ -66,10 +66,10 @@ const npyMagic: readonly number[] = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
  * A loader of the rows of an array in a `.npy` file (formats 1 to 3) of any size, with random access.
  *
  * The array must be in row-major order, of booleans, integers, floats or complex numbers, of either byte order. A row is a typed array, or a
- * number for an array of one axis that is not complex, and keeps every value: float16 becomes float32, 64-bit integers are bigints. A complex number is two
- * consecutive values, its real part and its imaginary part: a row of complex64 numbers of shape `[n]` is a `Float32Array` of 2 n values, one
- * of complex128 a `Float64Array`, and with one axis n is 1. The fingerprint covers the header, the size, and parts of the content spread
- * evenly over the file.
+ * number for an array of one axis. Every value is kept: float16 becomes float32, 64-bit integers are bigints. A complex number is two
+ * consecutive values, the real and the imaginary part: a row of shape `[n]` is a `Float32Array` (complex64) or `Float64Array` (complex128) of
+ * 2 n values, and of 2 values for an array of one axis. The fingerprint covers the header, the size, and parts of the content spread evenly
+ * over the file.
  *
  * @param path The file. Do not change it while the loader is in use.
  * @returns A task of the loader, or `DataFailed`, also for an array of another type or order.

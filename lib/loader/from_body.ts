@@ -1,5 +1,5 @@
 /**
- * Loaders of the lines of byte streams: responses of the network, pipes, decompressed files.
+ * Loaders of the lines of byte streams: responses of the network, pipes, gzip.
  *
  * @module
  */
@@ -26,8 +26,8 @@ export type Body =
  * how the bytes are cut into chunks. The body is cancelled when the iteration ends early. Bytes that are gzip are decompressed, all members
  * of them; cut or damaged ones reject the iteration with their position.
  *
- * @param open Returns a `Response`, a `ReadableStream` or an async iterable of bytes, text in UTF-8 or gzip of it, for the epoch with this number, or a promise of
- * one. A response that is not ok rejects the iteration.
+ * @param open Returns a `Response`, a `ReadableStream` or an async iterable of bytes for the epoch with this number, or a promise of one. The
+ * bytes are text in UTF-8, or gzip of it. A response that is not ok rejects the iteration.
  * @param options `fingerprint`: a string that identifies this data, such as an entity tag; none by default.
  * @returns The loader; a `TypeError` if `open` is no function.
  *

@@ -105,7 +105,7 @@ export function listOf<A>(item: Plain<A>): Plain<readonly A[]> {
   return t.readonlyArray(item, "an array");
 }
 
-/** What a Standard Schema is told where its value would also have to be encoded. */
+/** The message for a Standard Schema where values are also encoded. */
 const decodesOnly = t.refinement(
   t.unknown,
   () => false,
@@ -263,7 +263,11 @@ function distinct(errors: t.Errors): readonly ReturnType<typeof objection>[] {
 /** The errors of a codec of io-ts that decoded a value, one for each place in the value. */
 export function objectionsOf(errors: t.Errors): readonly Objection[] {
   const places = new Map<string, Objection>();
-  for (const { path, about } of distinct(errors)) {
+  // A codec of the user's own may give errors without a context.
+  const withContext = errors.map((error) =>
+    error.context.length > 0 ? error : { ...error, context: [{ key: "", type: anyValue, actual: error.value }] }
+  );
+  for (const { path, about } of distinct(withContext)) {
     const before = places.get(path);
     const expected = before === undefined || before.expected === about.expected
       ? about.expected
@@ -272,6 +276,8 @@ export function objectionsOf(errors: t.Errors): readonly Objection[] {
   }
   return [...places.values()];
 }
+
+const anyValue = must("a value of the codec", () => true);
 
 /**
  * The sentences about a value that is not of a type, one for each error: `Expected Rng.state[3] to be an integer from …, found 0.5`.
