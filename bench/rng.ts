@@ -44,20 +44,6 @@ function array(): void {
 await compare({ name: "10^6 Rng.float", run: single }, { name: "pure-rand's mutable draws", run: mutable });
 await compare({ name: "Rng.floats(10^6)", run: array }, { name: "into an array", run: mutableInto }, 11);
 
-/** The part of a single draw that freezes the next generator: its array and its record. */
-function freezing(): void {
-  for (let i = 0; i < draws; i++) {
-    const state = new Array<number>(4);
-    for (let j = 0; j < 4; j++) state[j] = i ^ j;
-    sum += Object.freeze({ _tag: "Rng", algorithm: "xoroshiro128plus", layout: "", state: Object.freeze(state) })
-      .state[3]!;
-  }
-}
-await compare({ name: "10^6 frozen generators, no draw", run: freezing }, {
-  name: "pure-rand's mutable draws",
-  run: mutable,
-});
-
 // --- Math.random
 
 function drawAll(): void {

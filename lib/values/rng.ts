@@ -41,7 +41,11 @@ import { hashWords, type Seed, seedText } from "./seed.ts";
  */
 export type Algorithm = "xoroshiro128plus" | "xorshift128plus" | "congruential32";
 
-/** A generator as a frozen value, safe in JSON: equal values draw equal numbers. */
+/**
+ * A generator as a plain value, safe in JSON: equal values draw equal numbers, and no function changes one.
+ *
+ * Those that draws return are not frozen, because freezing takes six to ten times as long as the draw (`bench rng`); all others are.
+ */
 export interface Rng {
   readonly _tag: "Rng";
   readonly algorithm: Algorithm;
@@ -93,11 +97,9 @@ const count = integer(0);
 const safeInteger = must("a safe integer", Number.isSafeInteger);
 const algorithmType = oneOf(...Object.keys(families) as readonly Algorithm[]);
 
-/** A frozen generator. An array made with its length is frozen in half the time of a literal. */
-function rngOf(algorithm: Algorithm, words: ArrayLike<number>): Rng {
-  const state = new Array<number>(words.length);
-  for (let i = 0; i < words.length; i++) state[i] = words[i]!;
-  return Object.freeze({ _tag: "Rng", algorithm, layout, state: Object.freeze(state) });
+/** A frozen generator. */
+function rngOf(algorithm: Algorithm, words: Iterable<number>): Rng {
+  return Object.freeze({ _tag: "Rng", algorithm, layout, state: Object.freeze([...words]) });
 }
 
 /** A generator whose state is a hash of these parts. */
@@ -186,7 +188,7 @@ function familyOf(rng: Rng): Family {
 function drawn<A>(rng: Rng, draw: (generator: RandomGenerator) => A): readonly [A, Rng] {
   const generator = familyOf(rng).fromState(rng.state);
   const value = draw(generator);
-  return [value, rngOf(rng.algorithm, generator.getState())];
+  return [value, { _tag: "Rng", algorithm: rng.algorithm, layout, state: generator.getState() }];
 }
 
 /**
