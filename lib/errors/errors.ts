@@ -94,6 +94,8 @@ export interface NoCheckpoint {
   readonly location: string;
   readonly checkpoint?: number;
   readonly available: readonly number[];
+  /** The metric whose best checkpoint was requested, if no checkpoint of the newest run has a number for it; and the metrics that they have. */
+  readonly metric?: { readonly name: string; readonly available: readonly string[] };
 }
 
 /** The bytes of a checkpoint differ from those that were committed. */

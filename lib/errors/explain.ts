@@ -10,6 +10,7 @@ import {
   type Divergence,
   type DogearError,
   type Mismatch,
+  type NoCheckpoint,
   type Problem,
   type ResumeCause,
   type StepFailed,
@@ -133,8 +134,17 @@ function damageRemedy(older: Damaged["older"]): string {
     : `Checkpoint ${older} verifies: load it with { checkpoint: ${older} } or { fallback: true }`;
 }
 
+/** For a metric that no checkpoint has. */
+function metricText({ name, available }: NonNullable<NoCheckpoint["metric"]>, location: string): string {
+  const names = available.slice(0, listed).map((one) => JSON.stringify(one)).join(", ");
+  return `Expected a checkpoint with a number for the metric ${JSON.stringify(name)}, ` +
+    `found none in the newest run of ${location}: ` +
+    (names === "" ? "its checkpoints were saved without metrics" : `its metrics are ${names}`);
+}
+
 const loading: Sentences<"NoCheckpoint" | "Damaged" | "NewerFormat"> = {
-  NoCheckpoint: ({ location, checkpoint, available }) => {
+  NoCheckpoint: ({ location, checkpoint, available, metric }) => {
+    if (metric !== undefined) return metricText(metric, location);
     const held = available.slice(-listed).join(", ");
     const found = `${location} ${held === "" ? "holds no checkpoint" : `holds checkpoints ${held}`}`;
     return checkpoint === undefined

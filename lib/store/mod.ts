@@ -14,6 +14,6 @@ export { savingOf, type StoreWriter } from "./saving.ts";
 export { digester, type PartDigest, sha256Of } from "./digest.ts";
 export { type LocationState, newLocationState, perLocation } from "./location.ts";
 export { memory } from "./memory.ts";
-export { decisionOf, type Entry } from "./decision.ts";
+export { decisionOf, type Entry, ranked } from "./decision.ts";
 export * as Retention from "./retention.ts";
 export { meter, type Progress } from "./progress.ts";

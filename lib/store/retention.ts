@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type Decision, decisionOf, type Entry, type Retention } from "./decision.ts";
+import { type Decision, decisionOf, type Entry, ranked, type Retention } from "./decision.ts";
 import { aFunction, demand, integer, must, oneOf } from "../validation/mod.ts";
 
 export type { Decision, Entry, Retention };
@@ -95,15 +95,10 @@ export function best(n: number, metric: string, mode: "min" | "max"): Retention 
   const name = must("the name of a metric", (value) => typeof value === "string" && value !== "");
   demand("metric of Retention.best", name, metric);
   demand("mode of Retention.best", oneOf("min", "max"), mode);
-  const has = ({ metrics }: Entry): boolean => Object.hasOwn(metrics, metric) && !Number.isNaN(metrics[metric]);
   return keeping((catalogue) => {
-    if (catalogue.length > 0 && !catalogue.some(has)) return { keep: numbersOf(catalogue), unknown: [metric] };
-    const ranked = catalogue
-      .filter(has)
-      .map((entry) => ({ entry, value: entry.metrics[metric]! }))
-      .sort((a, b) => a.value === b.value ? newer(a.entry, b.entry) : (a.value < b.value) === (mode === "min") ? -1 : 1)
-      .slice(0, n);
-    return { keep: numbersOf(ranked.map(({ entry }) => entry)) };
+    const best = ranked(catalogue, metric, mode);
+    if (catalogue.length > 0 && best.length === 0) return { keep: numbersOf(catalogue), unknown: [metric] };
+    return { keep: numbersOf(best.slice(0, n)) };
   });
 }
 
