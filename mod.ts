@@ -49,7 +49,7 @@ export type { CheckpointReference, Kept, Listed, NotRemoved, Plan, PruneOptions,
 export { loadModel, loadState, readSnapshot, resume, saver, saveState, train, writeSnapshot } from "./lib/run/mod.ts";
 export type { LoadModelOptions, LoadOptions, Report, Saved, SaveOptions, SavePolicy, Saver, SaverOptions } from "./lib/run/mod.ts";
 export type { Signal, TrainOptions } from "./lib/run/mod.ts";
-export { fit, fitDataset, type FitOptions } from "./lib/fit/mod.ts";
+export { fit, fitDataset, type FitOptions, type RestoreBest } from "./lib/fit/mod.ts";
 
 // Tasks
 export {

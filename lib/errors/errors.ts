@@ -147,7 +147,7 @@ export interface StepFailed {
   readonly cause: unknown;
   /** How many batches had been trained on before. */
   readonly at: number;
-  /** In `fit` and `fitDataset`, what threw: the method of a callback, such as `onEpochEnd`, or `training`, the batch itself. */
+  /** In `fit` and `fitDataset`, what threw: the method of a callback, such as `onEpochEnd`; `training`, the batch itself; or `restoreBest`. */
   readonly by?: string;
   /** In `fit` and `fitDataset`, the epoch, counted from 0 as callbacks receive it. */
   readonly epoch?: number;

@@ -179,10 +179,12 @@ function stepText({ at, by, epoch, cause }: StepFailed): string {
     return `The training step failed after ${batches}: ${thrownText(cause)}. ` +
       "The failed step was not saved: fix the step and run again";
   }
+  const intact = "The last checkpoint is intact: ";
   const where = `in epoch ${epoch} (counted from 0), after ${batches} in all: ${thrownText(cause)}. `;
-  return by === "training"
-    ? `Training on a batch failed ${where}The last checkpoint is intact: fix the model or the data and run again`
-    : `The callback ${by} threw ${where}The last checkpoint is intact: fix the callback and run again`;
+  if (by === "training") return `Training on a batch failed ${where}${intact}fix the model or the data and run again`;
+  return by === "restoreBest"
+    ? `The option restoreBest failed ${where}${intact}fix the option and run again`
+    : `The callback ${by} threw ${where}${intact}fix the callback and run again`;
 }
 
 const training: Sentences<"StepFailed" | "Stopped"> = {
