@@ -43,11 +43,29 @@ export type { RestoredParts as Parts, Selection } from "./lib/state/partial/mod.
 export { directory } from "./lib/store/directory/mod.ts";
 export { type Entry, memory, type Progress, Retention, type Store } from "./lib/store/mod.ts";
 export { list, plan, prune, version } from "./lib/checkpoint/mod.ts";
-export type { CheckpointReference, Kept, Listed, NotRemoved, Plan, PruneOptions, Reason, Removal } from "./lib/checkpoint/mod.ts";
+export type {
+  CheckpointReference,
+  Kept,
+  Listed,
+  NotRemoved,
+  Plan,
+  PruneOptions,
+  Reason,
+  Removal,
+} from "./lib/checkpoint/mod.ts";
 
 // Runners
 export { loadModel, loadState, readSnapshot, resume, saver, saveState, train, writeSnapshot } from "./lib/run/mod.ts";
-export type { LoadModelOptions, LoadOptions, Report, Saved, SaveOptions, SavePolicy, Saver, SaverOptions } from "./lib/run/mod.ts";
+export type {
+  LoadModelOptions,
+  LoadOptions,
+  Report,
+  Saved,
+  SaveOptions,
+  SavePolicy,
+  Saver,
+  SaverOptions,
+} from "./lib/run/mod.ts";
 export type { Signal, TrainOptions } from "./lib/run/mod.ts";
 export { fit, fitDataset, type FitOptions, type RestoreBest } from "./lib/fit/mod.ts";
 

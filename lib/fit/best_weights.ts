@@ -17,18 +17,6 @@ import { shown } from "../validation/mod.ts";
 import type { RestoreBest } from "./options.ts";
 import type { PreparedTraining, SavedTraining, TrainingState } from "./training_state.ts";
 
-// --- types
-
-/** The best epoch so far. */
-export interface BestEpoch {
-  readonly value: number;
-  readonly logs: Readonly<Record<string, number>>;
-  /** The model's weights when the logs were measured, before `onEpochEnd`. */
-  readonly weights: readonly tf.Tensor[];
-  /** The weights after the last epoch, once the model has those of the best one. */
-  readonly last: readonly tf.Tensor[];
-}
-
 // --- constructors
 
 /** The variables of a model's weights, also of those that do not train. */

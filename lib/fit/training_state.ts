@@ -7,7 +7,6 @@ import type * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type FitError, mismatch, type Problem } from "../errors/mod.ts";
-import type { BestEpoch } from "./best_weights.ts";
 import type { FitOptions, RestoreBest } from "./options.ts";
 import type { Report } from "../run/mod.ts";
 import { isBranch, join, type Node, setByScript } from "../state/mod.ts";
@@ -58,6 +57,16 @@ export interface SavedTraining {
   readonly fields?: readonly FieldsWithoutValue[];
   /** The option of this name, if it was given. */
   readonly restoreBest?: RestoreBest;
+}
+
+/** The best epoch so far, with the option `restoreBest`. */
+export interface BestEpoch {
+  readonly value: number;
+  readonly logs: Readonly<Record<string, number>>;
+  /** The model's weights when the logs were measured, before `onEpochEnd`. */
+  readonly weights: readonly tf.Tensor[];
+  /** The weights after the last epoch, once the model has those of the best one. */
+  readonly last: readonly tf.Tensor[];
 }
 
 /** The state of a running training. The loop updates it; each save reads it. */

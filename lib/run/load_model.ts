@@ -71,7 +71,7 @@ function notAModel({ components }: Encoded, name: string): Mismatch | undefined 
  * @example
  * ```ts
  * import { loadModel, memory, saveState } from "@dogear/dogear";
- * import type * as tf from "@tensorflow/tfjs";
+ * import * as tf from "@tensorflow/tfjs";
  * import assert from "node:assert/strict";
  *
  * const [store, x] = [memory(), tf.ones([1, 2])];
