@@ -218,13 +218,12 @@ export async function skipDamaged(store: Store, checkpoint: number): Promise<voi
 /**
  * Loads the newest checkpoint of a store: only models, optimizers and variables are restored in place, everything else is in the result.
  *
- * Always train on with the result: `state = await loadState(store)(state)`. A generator, cursor, schedule, step or history that was passed in is a
- * value and does not change, so a call whose result is dropped leaves a state of which half is restored. If the state has a component `step`,
- * the next save finds that: it is refused with `StepWentBack`. Every byte of the checkpoint is checked.
- *
- * Linters find such calls. `@typescript-eslint/no-floating-promises` with `checkThenables: true` finds one that is not awaited. One that is
- * awaited and whose result is dropped is found by ESLint's `no-restricted-syntax` with the selector
- * `ExpressionStatement > AwaitExpression > CallExpression[callee.callee.name=/^(loadState|resume)$/]`.
+ * Train on with the result: `state = await loadState(store)(state)`. A generator, cursor, schedule, step or history that was passed in is a value
+ * and does not change, so a call whose result is dropped leaves a state that is half restored. A save of a state whose component `step` is still
+ * below that of the checkpoint is refused with `StepWentBack`; nothing else can tell at run time, but a linter can. ESLint's
+ * `@typescript-eslint/no-floating-promises` with `checkThenables: true` finds a call that is not awaited. Its `no-restricted-syntax` finds an
+ * awaited one whose result is dropped, with the selector
+ * `ExpressionStatement > AwaitExpression > CallExpression[callee.callee.name=/^(loadState|resume)$/]`. Every byte of the checkpoint is checked.
  *
  * @param store The store.
  * @param options Which checkpoint, whether to fall back to another one, codecs, what to restore differently, and callbacks.
