@@ -117,14 +117,16 @@ for (const byDataset of triedHere([false, true])) {
   });
 
   test(`restoreBest: same bits: ${by} killed at any call and resumed, with retention of the newest alone`, async () => {
-    const straight = await trained({ to: memory(), restoreBest: lowest }, { byDataset, values });
+    // The best epoch is the first, so that most kills come after it.
+    const early = [1, 4, 3, 2];
+    const straight = await trained({ to: memory(), restoreBest: lowest }, { byDataset, values: early });
     const stride = Math.max(1, Math.round(7 / torture));
     for (let crashAt = 1 + Math.floor(Math.random() * stride); crashAt <= straight.calls; crashAt += stride) {
       const options = { to: memory({ keep: Retention.latest(1) }), every: 1 + crashAt % 3, restoreBest: lowest };
-      await assert.rejects(trained(options, { byDataset, values, crashAt }), /crash/);
-      await trained(options, { byDataset, values, crashAt: crashAt % 4 + 1 }).catch(() => {});
+      await assert.rejects(trained(options, { byDataset, values: early, crashAt }), /crash/);
+      await trained(options, { byDataset, values: early, crashAt: crashAt % 4 + 1 }).catch(() => {});
       for (const again of ["resumed", "complete"]) {
-        const found = await trained(options, { byDataset, values });
+        const found = await trained(options, { byDataset, values: early });
         const { weights, optimizer, history } = straight;
         assert.deepEqual([found.weights, found.optimizer, found.history], [weights, optimizer, history], again);
         if (again === "complete") assert.equal(found.calls, 0);

@@ -85,6 +85,22 @@ for (const [i, what] of [...several, ...others].entries()) {
   });
 }
 
+test("loadModel: round trip: variables keep the order in which they were made, also those of shared layers", async () => {
+  const [a, b] = [tf.layers.dense({ units: 3, inputShape: [2] }), tf.layers.dense({ units: 1 })];
+  b.build([null, 3]);
+  a.build([null, 2]);
+  const model = tf.sequential({ layers: [a, b] });
+  const twin = tf.model({ inputs: model.inputs, outputs: model.outputs });
+  const store = memory();
+  await saveState(store)({ model, twin });
+  // The functional model lists its input first.
+  for (const [name, layers] of [["model", [1, 1, 0, 0]], ["twin", [2, 2, 1, 1]]] as const) {
+    using snapshot = captureState({ [name]: await loadModel(store, { name }) });
+    const [, paths = []] = snapshot.encoded.order.find(([kind]) => kind === "Variable") ?? [];
+    assert.deepEqual(paths.map((path) => Number(path.split("/")[2])), layers);
+  }
+});
+
 test("loadModel: no trace: nothing but the model is allocated, and disposing of it frees all", async () => {
   const store = memory();
   const model = compiled(small());
