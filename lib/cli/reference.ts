@@ -6,7 +6,8 @@
  * checkpoint = number | "latest" [ "~" number ] | "best:" metric ":" ( "min" | "max" )
  * ```
  *
- * `runs/digits@12` is checkpoint 12, `runs/digits@latest~1` the one before the newest. The run ends at the last `@` that a checkpoint
+ * `runs/digits@12` is checkpoint 12, `runs/digits@latest~1` the one before the newest. The best is that of the run of the newest checkpoint, as
+ * for `loadState`. The run ends at the last `@` that a checkpoint
  * follows, so folders and metrics may have `@` in their names. Parsing never looks at the disk: a folder whose last name has an `@` is
  * written with a slash after it, `a@b/`, or with a checkpoint, `a@b@latest`. Without a run, as in `@18`, the run of the reference before it
  * is meant, and for the first reference the working directory.

@@ -42,14 +42,15 @@ function notAModel({ components }: Encoded, name: string): Mismatch | undefined 
   const kinds = new Map(components.map(([one, node]) => [one, kindOf(dereference(node, segment(one), nodes)[0])]));
   const kind = kinds.get(name);
   if (kind === modelKind.name) return undefined;
-  const found = kind ?? "no component of this name";
   const others = [...kinds].map(([one, kind]) => `${segment(one)} (${kind})`).join(", ");
-  const problem = {
-    path: segment(name),
+  const found = `${kind ?? "no component of this name"}; name the model with { name }: the components are ${others}`;
+  const path = segment(name);
+  return mismatch([{
+    path,
+    kind: kind === undefined ? "missing" : "kind",
     expected: "a component that is a model",
-    found: `${found}; there are ${others}`,
-  };
-  return mismatch([{ ...problem, kind: kind === undefined ? "missing" : "kind" }]);
+    found,
+  }]);
 }
 
 /**

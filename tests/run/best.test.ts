@@ -91,8 +91,10 @@ test("best: the command line finds the same checkpoint", async () => {
 });
 
 test("best: only checkpoints of the run of the newest count", async () => {
-  const store = await saved([0, 1]);
+  const store = await saved([0, 1], directory(join(scratch, "runs")));
   await saveState(store, { fork: true, metrics: { loss: 9 } })({ step: 2 });
+  const checkpoint = { metric: "loss", mode: "min" } as const;
+  assert.equal((await runOrThrow(findCheckpoint({ text: "", run: store.location, checkpoint }))).checkpoint, 2);
   assert.deepEqual(await loadState(store, { checkpoint: lowest })({ step: 0 }), { step: 2 });
 });
 
