@@ -6,9 +6,10 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import * as t from "io-ts";
-import { list } from "./entries.ts";
+import { candidates, list } from "./entries.ts";
 import { firstThatVerifies } from "./verify.ts";
 import type { Damaged, LoadError } from "../errors/mod.ts";
 import { ranked, type Store } from "../store/mod.ts";
@@ -33,8 +34,8 @@ export interface SkippedCheckpoint {
   readonly error: Damaged;
 }
 
-/** The checkpoints that have a metric, the best first, and those whose metrics could not be read. */
-export interface BestFirst {
+/** Checkpoints to read, the wanted one first, and those that were passed over. */
+export interface NumbersToTry {
   readonly order: readonly number[];
   readonly skipped: readonly SkippedCheckpoint[];
 }
@@ -61,7 +62,7 @@ export function bestFirst(
   store: Store,
   { best: name, mode }: BestReference,
   fallback: boolean,
-): TaskEither<LoadError, BestFirst> {
+): TE.TaskEither<LoadError, NumbersToTry> {
   return async () => {
     const listed = await list(store)();
     if (E.isLeft(listed)) return listed;
@@ -81,4 +82,34 @@ export function bestFirst(
     const metrics = [...new Set(run.flatMap((entry) => Object.keys(entry.metrics)))];
     return E.left({ ...none, metric: { name, available: metrics } });
   };
+}
+
+/** The error for a checkpoint that does not exist, or for any, with the numbers of those that do. */
+export function noCheckpoint({ list, location }: Store, checkpoint?: number): TE.TaskEither<LoadError, never> {
+  const asked = checkpoint === undefined ? {} : { checkpoint };
+  return pipe(
+    list,
+    TE.flatMap((available) => TE.left({ _tag: "NoCheckpoint" as const, location, ...asked, available })),
+  );
+}
+
+/**
+ * The checkpoint that a reference names, by default the newest, and after it those to fall back to: the older ones, or the next best.
+ *
+ * @param store The store.
+ * @param reference Which checkpoint, and whether another is read if it is damaged.
+ */
+export function numbersToTry(
+  store: Store,
+  { checkpoint, fallback = false }: { readonly checkpoint?: CheckpointReference; readonly fallback?: boolean },
+): TE.TaskEither<LoadError, NumbersToTry> {
+  if (typeof checkpoint === "object") return bestFirst(store, checkpoint, fallback);
+  return pipe(
+    candidates(store),
+    TE.flatMap((numbers): TE.TaskEither<LoadError, NumbersToTry> => {
+      const wanted = checkpoint ?? numbers.at(-1);
+      if (wanted === undefined || !numbers.includes(wanted)) return noCheckpoint(store, wanted);
+      return TE.right({ order: numbers.filter((n) => n <= wanted).toReversed(), skipped: [] });
+    }),
+  );
 }

@@ -28,7 +28,7 @@ export interface ReadOptions {
   /** Receives the progress after each piece. */
   readonly onProgress?: (progress: Progress) => void;
   /** Finds what is wrong with the state before any of its tensors is read. */
-  readonly foresee?: (encoded: Encoded) => Mismatch | undefined;
+  readonly foresee?: (encoded: Encoded, checkpoint: number) => Mismatch | undefined;
   /**
    * The part of the state to read. Files without a tensor of the part are neither read nor checked.
    * @default all of it, with every byte of the checkpoint checked
@@ -112,7 +112,7 @@ export function readCheckpoint(
     const manifest = await readManifest(store, checkpoint)();
     if (E.isLeft(manifest)) return manifest;
     const unread = manifest.right.state((stored) => stored);
-    const mismatch = foresee(unread);
+    const mismatch = foresee(unread, checkpoint);
     if (mismatch !== undefined) return E.left(mismatch);
     const all = { files: () => true, wanted: () => true };
     const extent = part === undefined ? all : extentOf(manifest.right, part(unread));

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { Progress } from "../store/mod.ts";
+import type { Note, Progress } from "../store/mod.ts";
 
 // --- constructors
 
@@ -38,6 +38,12 @@ export function numberText(value: number): string {
 /** Metrics by name, such as `accuracy 0.91, loss 0.5`. */
 export function metricsText(metrics: Readonly<Record<string, number>>): string {
   return Object.entries(metrics).map(([name, value]) => `${name} ${numberText(value)}`).join(", ");
+}
+
+/** A note on one line: its words, or its values by name, such as `lr 0.001, optimizer adam`. */
+export function noteText(note: Note): string {
+  if (typeof note === "string") return note;
+  return Object.entries(note).map(([name, value]) => `${name} ${Object.is(value, -0) ? "-0" : value}`).join(", ");
 }
 
 /** A plain value on one line, with strings quoted as in JSON. */

@@ -42,6 +42,8 @@ export interface Mismatch {
   readonly problems: readonly Problem[];
   /** The training of `fit` or `fitDataset` that the call does not continue, and the checkpoint it would have resumed from. */
   readonly training?: { readonly name: string; readonly location: string; readonly checkpoint?: number };
+  /** The checkpoint that does not have the tensor, or the rows of it, that `readTensor` was asked for. */
+  readonly reading?: { readonly location: string; readonly checkpoint: number };
 }
 
 /** The snapshot was used after its release. */

@@ -60,8 +60,12 @@ function trainingText(
 }
 
 const restoring: Sentences<"Mismatch" | "Released"> = {
-  Mismatch: ({ training, problems }) => {
+  Mismatch: ({ training, reading, problems }) => {
     if (training !== undefined) return trainingText(training, problems);
+    if (reading !== undefined) {
+      const { checkpoint, location } = reading;
+      return `Checkpoint ${checkpoint} of ${location} does not have what was asked for.${problemLines(problems)}`;
+    }
     const kinds = new Set(problems.map(({ kind }) => kind));
     const isOtherData = kinds.has("data") && [...kinds].every((kind) => kind === "data" || kind === "length");
     const remedy = isOtherData
@@ -201,7 +205,7 @@ const training: Sentences<"StepFailed" | "Stopped"> = {
 const causes: Readonly<Record<ResumeCause, readonly [found: string, remedy: string]>> = {
   random: [
     "It draws from a generator that no component holds; with the same draws repeated, it resumes",
-    "draw from Rng or inside Rng.withRandom(state.rng), whose thunk is synchronous, and keep the generator that it returns; in place of model.trainOnBatch use trainOnBatch",
+    "draw from Rng or inside Rng.withRandom(state.rng), whose thunk may be asynchronous, and keep the generator that it returns",
   ],
   clock: [
     "It reads a clock; with the same times repeated, it resumes",

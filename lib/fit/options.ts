@@ -29,7 +29,7 @@ export interface RestoreBest {
 }
 
 /** How `fit` and `fitDataset` save and resume a training. */
-export interface FitOptions extends Omit<SavePolicy<never>, "metrics"> {
+export interface FitOptions extends Omit<SavePolicy<never>, "metrics" | "when"> {
   /**
    * The name of the training. A store can hold several trainings, each with its own name: transfer learning and fine-tuning, a sweep, or a
    * loop over `epochs: 1`.
@@ -100,6 +100,9 @@ const fitRules: OptionRules<Omit<FitOptions, keyof SavePolicy<never> | "seed" | 
   with: ifGiven(must("a record of named components", isPlainRecord)),
 };
 
+/** The types of the options of a {@link SavePolicy}. The state of `fit` is its own, so that no predicate on it is taken. */
+const { when: _when, ...savingRules } = policyRules;
+
 // --- constructors
 
 /** Names of components that `fit` saves itself. */
@@ -117,7 +120,7 @@ export function trainingName({ name = defaultTraining }: FitOptions): string {
  * @param of The function that takes them, for the message.
  */
 export function checkFitOptions(options: FitOptions, of: string): void {
-  checkOptionNames(of, options, { to: true, ...policyRules, seed: true, stopOn: true, ...fitRules });
+  checkOptionNames(of, options, { to: true, ...savingRules, seed: true, stopOn: true, ...fitRules });
   const { stopOn = [], seed, with: own = {} } = options;
   checkPolicy(options, stopOn);
   if (seed !== undefined) seedText(seed);

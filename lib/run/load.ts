@@ -10,8 +10,6 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import {
   beginRun,
-  type BestFirst,
-  bestFirst,
   candidates,
   type CheckpointReference,
   type CurrentRun,
@@ -19,6 +17,8 @@ import {
   firstThatVerifies,
   isGone,
   type Loaded,
+  noCheckpoint,
+  numbersToTry,
   readCheckpoint,
   readEntry,
   type ReadOptions as CheckpointReading,
@@ -135,37 +135,12 @@ async function runAfter(store: Store, { run, parent, step }: CurrentRun, isAsked
   return loaded;
 }
 
-/** The error for a checkpoint that does not exist, with the numbers of those that do. */
-function noCheckpoint({ list, location }: Store, checkpoint: number): TE.TaskEither<LoadError, never> {
-  const error = (available: readonly number[]): LoadError => ({
-    _tag: "NoCheckpoint",
-    location,
-    checkpoint,
-    available,
-  });
-  return pipe(list, TE.flatMap((available) => TE.left(error(available))));
-}
-
 function loadedSnapshot(checkpoint: number, { manifest, encoded }: Loaded, skipped: Report["skipped"]): LoadedSnapshot {
   const { run, step, metrics, time, environment: saved } = manifest;
   const current = environment();
   const facts = { checkpoint, run, step, metrics, skipped, saved, current, mayDiffer: mayDiffer(saved, current) };
   const report: Report = { ...facts, parts: noParts, overridden: [] };
   return { snapshot: snapshotOf(encoded, []), report, run: { run, parent: { checkpoint, run, time }, step: null } };
-}
-
-/** The numbers to try, the wanted checkpoint first, and those that are skipped already. */
-async function numbersToTry(
-  store: Store,
-  { checkpoint, fallback = false }: ReadOptions,
-): Promise<E.Either<LoadError, BestFirst>> {
-  if (typeof checkpoint === "object") return await bestFirst(store, checkpoint, fallback)();
-  const numbers = await candidates(store)();
-  if (E.isLeft(numbers)) return numbers;
-  const wanted = checkpoint ?? numbers.right.at(-1);
-  if (wanted === undefined) return E.left({ _tag: "NoCheckpoint", location: store.location, available: [] });
-  if (!numbers.right.includes(wanted)) return await noCheckpoint(store, wanted)();
-  return E.right({ order: numbers.right.filter((n) => n <= wanted).toReversed(), skipped: [] });
 }
 
 /**
@@ -184,7 +159,7 @@ export function readWanted(
   const again = (): Promise<E.Either<LoadError, LoadedSnapshot>> => readWanted(store, options, reading)();
   const how = { ...reading, onProgress: theirs(onProgress), memoryLimit: memoryLimit() };
   return async () => {
-    const found = await numbersToTry(store, options);
+    const found = await numbersToTry(store, options)();
     if (E.isLeft(found)) return found;
     const { order } = found.right;
     const skipped = [...found.right.skipped];

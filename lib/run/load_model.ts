@@ -6,7 +6,7 @@
 import type * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
-import { guarded, type LoadError, type Mismatch, mismatch, theirs } from "../errors/mod.ts";
+import { guarded, type LoadError, type Mismatch, mismatch, type Problem, theirs } from "../errors/mod.ts";
 import { dereference, type Encoded, extract, kindOf, nodesByPath, segment } from "../state/mod.ts";
 import { checkStore, type Store } from "../store/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
@@ -36,21 +36,16 @@ const modelRules: OptionRules<LoadModelOptions> = { ...readRules, name: ifGiven(
 
 // --- restore
 
-/** The mismatch of a component that is no model, with the components there are. */
-function notAModel({ components }: Encoded, name: string): Mismatch | undefined {
+/** The problem of a component that is no model, with the components there are. */
+function notAModel({ components }: Encoded, name: string): readonly Problem[] {
   const nodes = nodesByPath(components);
   const kinds = new Map(components.map(([one, node]) => [one, kindOf(dereference(node, segment(one), nodes)[0])]));
   const kind = kinds.get(name);
-  if (kind === modelKind.name) return undefined;
+  if (kind === modelKind.name) return [];
   const others = [...kinds].map(([one, kind]) => `${segment(one)} (${kind})`).join(", ");
   const found = `${kind ?? "no component of this name"}; name the model with { name }: the components are ${others}`;
   const path = segment(name);
-  return mismatch([{
-    path,
-    kind: kind === undefined ? "missing" : "kind",
-    expected: "a component that is a model",
-    found,
-  }]);
+  return [{ path, kind: kind === undefined ? "missing" : "kind", expected: "a component that is a model", found }];
 }
 
 /**
@@ -90,15 +85,26 @@ export function loadModel(store: Store, options: LoadModelOptions = {}): Awaitab
   const { name = "model", compile = true, onReport = () => {} } = options;
   const change = compile ? undefined : uncompiled;
   const load = async (): Promise<E.Either<LoadError, tf.LayersModel>> => {
+    const notLoaded = (problems: readonly Problem[], checkpoint: number): Mismatch => ({
+      ...mismatch(problems),
+      reading: { location: store.location, checkpoint },
+    });
     const found = await readWanted(store, options, {
-      foresee: (encoded) => notAModel(encoded, name),
+      foresee: (encoded, checkpoint) => {
+        const problems = notAModel(encoded, name);
+        return problems.length === 0 ? undefined : notLoaded(problems, checkpoint);
+      },
       part: (encoded) => extract(encoded, name, change),
     })();
     if (E.isLeft(found)) return found;
     const { snapshot, report } = found.right;
     const restored = restoreState(snapshot as Snapshot<Record<string, tf.LayersModel>>);
     if (E.isRight(restored)) theirs(onReport)(report);
-    return pipe(restored, E.map((components) => components[name]!));
+    return pipe(
+      restored,
+      E.map((components) => components[name]!),
+      E.mapLeft((error) => error._tag === "Mismatch" ? notLoaded(error.problems, report.checkpoint) : error),
+    );
   };
   return awaitable(guarded("load", store.location, load));
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Note } from "./note.ts";
 import { demand, must, shown } from "../validation/mod.ts";
 
 // --- types
@@ -19,6 +20,11 @@ export interface Entry {
   readonly bytes: number;
   /** The run that saved it. */
   readonly run: string;
+  /**
+   * The note that the save gave.
+   * @default none
+   */
+  readonly note?: Note;
 }
 
 /** The numbers of the checkpoints to keep and to remove, each in ascending order. */

@@ -19,6 +19,7 @@ import {
   memory,
   pipe,
   readSnapshot,
+  readTensor,
   type Report,
   restoreInto,
   resume,
@@ -114,6 +115,15 @@ test("best: loading one that is not the newest begins a new run, as loading by n
   await loadState(store, { checkpoint: lowest })({ step: 0 });
   await saveState(store)({ step: 2 });
   assert.equal(new Set((await list(store)).entries.map(({ run }) => run)).size, 1);
+});
+
+test("best: readTensor reads its tensors", async () => {
+  const store = memory();
+  for (const loss of [2, 1, 3]) await saveState(store, { metrics: { loss } })({ w: Float32Array.of(loss) });
+  const { values } = await readTensor(store, { path: "w", checkpoint: lowest });
+  assert.deepEqual(values, Float32Array.of(1));
+  const checkpoint = { best: "los", mode: "min" } as const;
+  assert.equal((await left(readTensor(store, { path: "w", checkpoint })))._tag, "NoCheckpoint");
 });
 
 test("best: a snapshot of it is restored into live components", async () => {

@@ -268,16 +268,6 @@ test("withRandom: a nested call draws from its generator and leaves the outer st
   assert.deepEqual([nested, innerNext], Rng.float(inner));
 });
 
-test("withRandom: a thunk that returns a thenable is a TypeError, and Math.random is restored", () => {
-  const original = Math.random;
-  assert.throws(() => Rng.withRandom(Rng.make(1))(async () => await Promise.resolve(Math.random())), {
-    name: "TypeError",
-    message: /synchronous/,
-  });
-  assert.throws(() => Rng.withRandom(Rng.make(1))(() => ({ then: () => undefined })), TypeError);
-  assert.equal(Math.random, original);
-});
-
 test("round trip: decode(encode(rng)) is an equal, frozen copy, through JSON too", () => {
   fc.assert(fc.property(anyRng, (rng) => {
     assert.ok(Rng.codec.is(rng));
