@@ -185,7 +185,7 @@ test("loadModel: a component that is no model is an error with the components th
   await saveState(store)({ nets: { generator }, best: generator, step: 3, "a/b": "text" });
   assert.match(
     await sentence(store),
-    /^Checkpoint 0 of memory does not have what was asked for\.\n  model: missing: expected a component that is a model, found no component of this name; name the model with \{ name \}: the components are nets \(record\), best \(LayersModel\), step \(number\), a~1b \(string\)/,
+    /^Checkpoint 0 of memory does not have what was asked for\.\s+model: missing: expected a component that is a model, found no component of this name; name the model with \{ name \}: the components are nets \(record\), best \(LayersModel\), step \(number\), a~1b \(string\)/,
   );
   assert.match(await sentence(store, { name: "nets/generator" }), /nets~1generator: missing: .*best \(LayersModel\)/);
   assert.match(
