@@ -44,6 +44,7 @@ export { directory } from "./lib/store/directory/mod.ts";
 export { type Entry, memory, type Note, type Progress, Retention, type Store } from "./lib/store/mod.ts";
 export { list, plan, prune, readTensor, version } from "./lib/checkpoint/mod.ts";
 export type {
+  CheckpointReference,
   Kept,
   Listed,
   NotRemoved,
@@ -56,10 +57,19 @@ export type {
 export type { TensorData } from "./lib/checkpoint/mod.ts";
 
 // Runners
-export { loadState, readSnapshot, resume, saver, saveState, train, writeSnapshot } from "./lib/run/mod.ts";
-export type { LoadOptions, Report, Saved, SaveOptions, SavePolicy, Saver, SaverOptions } from "./lib/run/mod.ts";
+export { loadModel, loadState, readSnapshot, resume, saver, saveState, train, writeSnapshot } from "./lib/run/mod.ts";
+export type {
+  LoadModelOptions,
+  LoadOptions,
+  Report,
+  Saved,
+  SaveOptions,
+  SavePolicy,
+  Saver,
+  SaverOptions,
+} from "./lib/run/mod.ts";
 export type { Signal, TrainOptions } from "./lib/run/mod.ts";
-export { fit, fitDataset, type FitOptions } from "./lib/fit/mod.ts";
+export { fit, fitDataset, type FitOptions, type RestoreBest } from "./lib/fit/mod.ts";
 
 // Tasks
 export {

@@ -266,6 +266,8 @@ export function restoreState<C, K extends Codecs = NoCodecs>(
 /**
  * Restores a snapshot into live components: models, optimizers and variables in place, everything else as new values.
  *
+ * The snapshot of a checkpoint, by number or the best, is that of `readSnapshot`.
+ *
  * @param live The components as a script builds them, with the captured names. The result has a new tensor in place of a live one, which
  *   stays yours to dispose of.
  * @param options The codecs of the capture, which parts to restore ({@link Selection}), and a callback for the report.

@@ -22,7 +22,8 @@ import {
 } from "../state/mod.ts";
 import { checkStore, type Store } from "../store/mod.ts";
 import { aBoolean, aName, checkOptions, ifGiven, integer, must, nearest, type OptionRules } from "../validation/mod.ts";
-import { candidates, isGone } from "./entries.ts";
+import { type CheckpointReference, noCheckpoint, numbersToTry, referenceRule } from "./best.ts";
+import { isGone } from "./entries.ts";
 import { openTensorFile } from "./lazy_checkpoint.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Stored } from "./manifest_tree.ts";
@@ -65,10 +66,10 @@ export interface ReadTensorOptions {
   /** The tensor, named as in errors and by `dogear inspect`: `model/dense_Dense1/kernel`, or `best/weights/0`. */
   readonly path: string;
   /**
-   * The number of the checkpoint.
+   * The checkpoint: its number, or `{ best: "val_loss", mode: "min" }` for the one with the best value of a metric.
    * @default the newest
    */
-  readonly checkpoint?: number;
+  readonly checkpoint?: CheckpointReference;
   /**
    * The rows to read, as for `slice`: the first, from 0, and the one after the last. A row is all that has one index in the first dimension.
    * @default all
@@ -87,7 +88,7 @@ const isRange = (u: unknown): boolean =>
 
 const rules: OptionRules<ReadTensorOptions> = {
   path: aName,
-  checkpoint: ifGiven(integer(0)),
+  checkpoint: ifGiven(referenceRule),
   rows: ifGiven(must("two integers from 0 in ascending order, the first row and the one after the last", isRange)),
   verify: ifGiven(aBoolean),
 };
@@ -237,27 +238,16 @@ export function readTensor(store: Store, options: ReadTensorOptions): Awaitable<
   checkStore(store);
   checkOptions("readTensor", options, rules);
   const { checkpoint: asked } = options;
-  const none: TE.TaskEither<LoadError, never> = pipe(
-    store.list,
-    TE.flatMap((available) =>
-      TE.left({
-        _tag: "NoCheckpoint" as const,
-        location: store.location,
-        ...(asked === undefined ? {} : { checkpoint: asked }),
-        available,
-      })
-    ),
-  );
   const read: TE.TaskEither<LoadError, TensorData> = async () => {
-    const numbers = await candidates(store)();
-    if (E.isLeft(numbers)) return numbers;
-    const checkpoint = asked ?? numbers.right.at(-1);
-    if (checkpoint === undefined || !numbers.right.includes(checkpoint)) return await none();
-    const found = await readAt(store, checkpoint, options)();
-    if (E.isRight(found)) return found;
+    const found = await numbersToTry(store, options)();
+    if (E.isLeft(found)) return found;
+    const checkpoint = found.right.order[0]!;
+    const tensor = await readAt(store, checkpoint, options)();
+    if (E.isRight(tensor)) return tensor;
     // Retention removed it meanwhile: a newer one exists.
     if (await isGone(store, [checkpoint])) return await read();
-    return found.left._tag === "NoCheckpoint" ? await none() : found;
+    if (tensor.left._tag !== "NoCheckpoint") return tensor;
+    return await noCheckpoint(store, typeof asked === "number" ? asked : undefined)();
   };
   return awaitable(guarded("read", store.location, read));
 }

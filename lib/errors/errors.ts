@@ -96,6 +96,8 @@ export interface NoCheckpoint {
   readonly location: string;
   readonly checkpoint?: number;
   readonly available: readonly number[];
+  /** The metric whose best checkpoint was requested, if no checkpoint of the newest run has a number for it; and the metrics that they have. */
+  readonly metric?: { readonly name: string; readonly available: readonly string[] };
 }
 
 /** The bytes of a checkpoint differ from those that were committed. */
@@ -147,7 +149,7 @@ export interface StepFailed {
   readonly cause: unknown;
   /** How many batches had been trained on before. */
   readonly at: number;
-  /** In `fit` and `fitDataset`, what threw: the method of a callback, such as `onEpochEnd`, or `training`, the batch itself. */
+  /** In `fit` and `fitDataset`, what threw: the method of a callback, such as `onEpochEnd`; `training`, the batch itself; or `restoreBest`. */
   readonly by?: string;
   /** In `fit` and `fitDataset`, the epoch, counted from 0 as callbacks receive it. */
   readonly epoch?: number;

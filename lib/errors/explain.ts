@@ -10,6 +10,7 @@ import {
   type Divergence,
   type DogearError,
   type Mismatch,
+  type NoCheckpoint,
   type Problem,
   type ResumeCause,
   type StepFailed,
@@ -137,8 +138,17 @@ function damageRemedy(older: Damaged["older"]): string {
     : `Checkpoint ${older} verifies: load it with { checkpoint: ${older} } or { fallback: true }`;
 }
 
+/** For a metric that no checkpoint has. */
+function metricText({ name, available }: NonNullable<NoCheckpoint["metric"]>, location: string): string {
+  const names = available.slice(0, listed).map((one) => JSON.stringify(one)).join(", ");
+  return `Expected a checkpoint with a number for the metric ${JSON.stringify(name)}, ` +
+    `found none in the newest run of ${location}: ` +
+    (names === "" ? "its checkpoints were saved without metrics" : `its metrics are ${names}`);
+}
+
 const loading: Sentences<"NoCheckpoint" | "Damaged" | "NewerFormat"> = {
-  NoCheckpoint: ({ location, checkpoint, available }) => {
+  NoCheckpoint: ({ location, checkpoint, available, metric }) => {
+    if (metric !== undefined) return metricText(metric, location);
     const held = available.slice(-listed).join(", ");
     const found = `${location} ${held === "" ? "holds no checkpoint" : `holds checkpoints ${held}`}`;
     return checkpoint === undefined
@@ -173,10 +183,12 @@ function stepText({ at, by, epoch, cause }: StepFailed): string {
     return `The training step failed after ${batches}: ${thrownText(cause)}. ` +
       "The failed step was not saved: fix the step and run again";
   }
+  const intact = "The last checkpoint is intact: ";
   const where = `in epoch ${epoch} (counted from 0), after ${batches} in all: ${thrownText(cause)}. `;
-  return by === "training"
-    ? `Training on a batch failed ${where}The last checkpoint is intact: fix the model or the data and run again`
-    : `The callback ${by} threw ${where}The last checkpoint is intact: fix the callback and run again`;
+  if (by === "training") return `Training on a batch failed ${where}${intact}fix the model or the data and run again`;
+  return by === "restoreBest"
+    ? `The option restoreBest failed ${where}${intact}fix the option and run again`
+    : `The callback ${by} threw ${where}${intact}fix the callback and run again`;
 }
 
 const training: Sentences<"StepFailed" | "Stopped"> = {

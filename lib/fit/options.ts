@@ -11,14 +11,22 @@ import {
   checkOptionNames,
   demand,
   demandEach,
+  exactRecord,
   ifGiven,
   isPlainRecord,
   must,
+  oneOf,
   type OptionRules,
 } from "../validation/mod.ts";
 import { type Seed, seedText } from "../values/mod.ts";
 
 // --- types
+
+/** The metric of {@link FitOptions.restoreBest}, and whether lower (`"min"`) or higher (`"max"`) values are better. */
+export interface RestoreBest {
+  readonly metric: string;
+  readonly mode: "min" | "max";
+}
 
 /** How `fit` and `fitDataset` save and resume a training. */
 export interface FitOptions extends Omit<SavePolicy<never>, "metrics" | "when"> {
@@ -52,6 +60,17 @@ export interface FitOptions extends Omit<SavePolicy<never>, "metrics" | "when"> 
    */
   readonly metrics?: (logs: Readonly<Record<string, number>>) => Readonly<Record<string, number>>;
   /**
+   * Ends the training with the weights of the epoch with the best value of a metric in its logs, such as `val_loss`, as Keras's
+   * `restore_best_weights` does. `onTrainEnd` and the last checkpoint have these weights, and the metrics of that epoch. Everything else (the
+   * history, the optimizer, the callbacks) is as after the last epoch. Of equal values the later epoch is the best; NaN never is, and if no epoch
+   * has a number, the weights stay those of the last.
+   *
+   * The best weights so far are saved with the training, which takes the memory and bytes of the weights once more. A complete training also
+   * holds those of the last epoch, from which a call with more epochs continues.
+   * @default the weights of the last epoch
+   */
+  readonly restoreBest?: RestoreBest;
+  /**
    * Signals that save and stop the training after the current batch.
    * @default []
    */
@@ -77,6 +96,7 @@ const fitRules: OptionRules<Omit<FitOptions, keyof SavePolicy<never> | "seed" | 
   fallback: ifGiven(aBoolean),
   inexact: ifGiven(aBoolean),
   onReport: ifGiven(aFunction),
+  restoreBest: ifGiven(exactRecord({ metric: aName, mode: oneOf("min", "max") })),
   with: ifGiven(must("a record of named components", isPlainRecord)),
 };
 

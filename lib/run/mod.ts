@@ -1,7 +1,7 @@
 /**
  * Runners: the effects that save, load and train.
  *
- * Read `save`, then `load` with `preflight`; then `saver`, which saves in the background, with its `scheduler`; then `autosave`, which decides
+ * Read `save`, then `load` with `preflight`, and `load_model`; then `saver`, which saves in the background, with its `scheduler`; then `autosave`, which decides
  * when a loop saves, with `signals`; then `train`. `environment` is what a checkpoint records of the process.
  *
  * Promises: an effect does nothing until it is run; a failed save leaves the last checkpoint intact; nothing in here exits the process.
@@ -19,6 +19,7 @@ export {
   resume,
   skipDamaged,
 } from "./load.ts";
+export { loadModel, type LoadModelOptions } from "./load_model.ts";
 export { type Saver, saver, type SaverOptions } from "./saver.ts";
 export { checkPolicy, policyRules, type SavePoints, savePoints, type SavePolicy } from "./autosave.ts";
 export type { Signal } from "./signals.ts";

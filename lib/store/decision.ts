@@ -43,6 +43,17 @@ export type Retention = (catalogue: readonly Entry[], now: number) => Decision;
 
 // --- combinators
 
+/** The entries that have a number for a metric, the best first. NaN is no number. Of equal values, the newer checkpoint is better. */
+export function ranked(entries: readonly Entry[], metric: string, mode: "min" | "max"): readonly Entry[] {
+  const valueOf = ({ metrics }: Entry): number => Object.hasOwn(metrics, metric) ? metrics[metric]! : NaN;
+  const sign = mode === "min" ? 1 : -1;
+  return entries
+    .map((entry) => ({ entry, value: valueOf(entry) }))
+    .filter(({ value }) => !Number.isNaN(value))
+    .sort((a, b) => a.value === b.value ? b.entry.checkpoint - a.entry.checkpoint : sign * (a.value < b.value ? -1 : 1))
+    .map(({ entry }) => entry);
+}
+
 const isNumbers = (u: unknown): boolean => Array.isArray(u) && u.every((one) => typeof one === "number");
 const names = must("an array of names", (u) => Array.isArray(u) && u.every((one) => typeof one === "string"));
 

@@ -14,7 +14,7 @@ export { savingOf, type StoreWriter } from "./saving.ts";
 export { digester, type PartDigest, sha256Of } from "./digest.ts";
 export { type LocationState, newLocationState, perLocation } from "./location.ts";
 export { memory } from "./memory.ts";
-export { decisionOf, type Entry } from "./decision.ts";
+export { decisionOf, type Entry, ranked } from "./decision.ts";
 export { aNote, copyOfNote, type Note } from "./note.ts";
 export { millisecondsOf, type Span, spanInWords } from "./span.ts";
 export * as Retention from "./retention.ts";

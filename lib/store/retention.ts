@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type Decision, decisionOf, type Entry, type Retention } from "./decision.ts";
+import { type Decision, decisionOf, type Entry, ranked, type Retention } from "./decision.ts";
 import { millisecondsOf, type Span, spanInWords } from "./span.ts";
 import {
   aBoolean,
@@ -121,17 +121,11 @@ export function best(n: number, metric: string, mode: "min" | "max", options: Be
   demand("mode of Retention.best", oneOf("min", "max"), mode);
   checkOptions("Retention.best", options, bestRules);
   const { keepUnmeasured = false } = options;
-  const isMeasured = ({ metrics }: Entry): boolean => Object.hasOwn(metrics, metric);
-  const has = (entry: Entry): boolean => isMeasured(entry) && !Number.isNaN(entry.metrics[metric]);
   return keeping((catalogue) => {
-    if (catalogue.length > 0 && !catalogue.some(has)) return { keep: numbersOf(catalogue), unknown: [metric] };
-    const ranked = catalogue
-      .filter(has)
-      .map((entry) => ({ entry, value: entry.metrics[metric]! }))
-      .sort((a, b) => a.value === b.value ? newer(a.entry, b.entry) : (a.value < b.value) === (mode === "min") ? -1 : 1)
-      .slice(0, n);
-    const unmeasured = keepUnmeasured ? catalogue.filter((entry) => !isMeasured(entry)) : [];
-    return { keep: numbersOf([...ranked.map(({ entry }) => entry), ...unmeasured]) };
+    const measured = ranked(catalogue, metric, mode);
+    if (catalogue.length > 0 && measured.length === 0) return { keep: numbersOf(catalogue), unknown: [metric] };
+    const unmeasured = keepUnmeasured ? catalogue.filter(({ metrics }) => !Object.hasOwn(metrics, metric)) : [];
+    return { keep: numbersOf([...measured.slice(0, n), ...unmeasured]) };
   });
 }
 

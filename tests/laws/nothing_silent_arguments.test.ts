@@ -131,6 +131,7 @@ const fitting: Fields = {
   stopOn: names,
   fallback: yes,
   onReport: callback,
+  restoreBest: never,
 };
 const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [1] })] });
 model.compile({ optimizer: "sgd", loss: "meanSquaredError" });
@@ -273,6 +274,7 @@ const table: Readonly<Record<string, Callable | string>> = {
   loadState: calls([store, options({ ...reading, ...codecs, ...selecting })], [components]),
   resume: calls([store, options({ ...reading, ...codecs, ...selecting })], [components]),
   readSnapshot: calls([store, options(reading)]),
+  loadModel: calls([store, options({ ...reading, name: word, compile: yes })]),
 
   readTensor: calls([
     store,
@@ -424,6 +426,11 @@ const misspelt: Readonly<Record<string, readonly [call: () => unknown, answer: R
   "loadState keeep": [() => unchecked.loadState(to, { keeep: ["a"] }), /did you mean `keep`\?/],
   "resume chekpoint": [() => unchecked.resume(to, { chekpoint: 1 }), /option of resume: .*did you mean `checkpoint`\?/],
   "readSnapshot falback": [() => unchecked.readSnapshot(to, { falback: true }), /readSnapshot.*`fallback`/],
+  "loadModel component": [() => unchecked.loadModel(to, { nam: "a" }), /option of loadModel: .*did you mean `name`\?/],
+  "the restoreBest of fit": [
+    () => unchecked.fit({ to, restoreBest: { metric: "loss", mode: "least" } }),
+    /Expected restoreBest\.mode to be "min" or "max", found "least"/,
+  ],
   "writeSnapshot codecs": [
     () => unchecked.writeSnapshot(to, { codecs: {} }),
     /option of writeSnapshot: .*found `codecs`/,

@@ -16,6 +16,7 @@ import {
   list,
   Loader,
   type LoadError,
+  loadModel,
   loadState,
   memory,
   pipe,
@@ -157,6 +158,13 @@ export function stored(): void {
   const saving = saver(store, { whenBusy: "latest" }).save(fresh);
   isExactly<Awaitable<SaveError, void>>()(saving);
   list(store);
+  const best = { best: "val_loss", mode: "min" } as const;
+  const resumed = resume(store, { checkpoint: { best: "val_loss", mode: "max" } })(fresh);
+  isExactly<Awaitable<LoadError, Fresh>>()(resumed);
+  isExactly<Awaitable<LoadError, Snapshot<unknown>>>()(readSnapshot(store, { checkpoint: best }));
+  isExactly<Awaitable<LoadError, tf.LayersModel>>()(loadModel(store, { checkpoint: best, name: "critic" }));
+  // @ts-expect-error: whether lower or higher is better is not guessed
+  loadState(store, { checkpoint: { best: "val_loss" } });
 }
 
 /** Spans of time, notes, predicates and tensors. */

@@ -38,7 +38,8 @@ function decodeLosses(losses: unknown, outputNames: readonly string[], target: T
   if (Array.isArray(losses)) return losses.map((loss) => decodeLosses(loss, outputNames, target, at));
   if (!isPlainRecord(losses)) return losses;
   if ("function" in losses) {
-    const found = `the function ${losses["function"]}; restore into a compiled model`;
+    const found = `the function ${losses["function"]}: restore into a live model that was compiled with it, or ` +
+      "load the model alone with loadModel(store, { compile: false })";
     return target.problem("config", "a loss or metric that is named by a string", found, at);
   }
   const byOutput = losses["byOutput"] as readonly (readonly [number, unknown])[];

@@ -117,6 +117,12 @@ function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
   return undefined;
 }
 
+/** The state of a model without what `compile` decided; that of anything else as it is. */
+export function uncompiled(kind: string, state: Node): Node {
+  if (kind !== modelKind.name) return state;
+  return record(recordEntries(state).map(([name, node]) => [name, name === "compile" ? null : node]));
+}
+
 function restoreModel(state: Node, target: Target, live: tf.LayersModel | undefined): () => tf.LayersModel {
   const model = live as tf.LayersModel;
   checkIdentity(state, target, model, modelClassName(model));
