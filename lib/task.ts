@@ -89,7 +89,9 @@ export function awaitable(effect: () => unknown): (() => unknown) & PromiseLike<
  * ```
  */
 export async function runOrThrow<A>(task: TaskEither<unknown, A>): Promise<A> {
-  const result: unknown = typeof task === "function" ? await task() : task;
+  const returned: unknown = typeof task === "function" ? task() : task;
+  // A task is a thenable: awaiting one that lacks its argument would run it.
+  const result = typeof returned === "function" ? returned : await returned;
   if (isEither(result)) {
     if (result._tag === "Right") return result.right as A;
     throw toError(result.left);
