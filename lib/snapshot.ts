@@ -340,8 +340,8 @@ function encodedOrThrow({ hold, encoded }: Snapshot<unknown>): Encoded {
  * import { captureState, id } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  *
- * assert.equal(await id(captureState({ a: 1, b: [0] }))(), await id(captureState({ b: [0], a: 1 }))());
- * assert.notEqual(await id(captureState({ a: 0 }))(), await id(captureState({ a: -0 }))());
+ * assert.equal(await id(captureState({ a: 1, b: [0] })), await id(captureState({ b: [0], a: 1 })));
+ * assert.notEqual(await id(captureState({ a: 0 })), await id(captureState({ a: -0 })));
  * ```
  */
 export function id(snapshot: Snapshot<unknown>): AwaitableTask<string> {
@@ -364,7 +364,7 @@ export function id(snapshot: Snapshot<unknown>): AwaitableTask<string> {
  * import assert from "node:assert/strict";
  *
  * const [a, b] = [captureState({ w: tf.tensor([1, 2, 3]) }), captureState({ w: tf.tensor([1, 2, 5]) })];
- * assert.deepEqual(await diff(a, b)(), [{ path: "w", kind: "value", count: 1, largest: 2 }]);
+ * assert.deepEqual(await diff(a, b), [{ path: "w", kind: "value", count: 1, largest: 2 }]);
  * ```
  */
 export function diff(a: Snapshot<unknown>, b: Snapshot<unknown>): AwaitableTask<Differences> {

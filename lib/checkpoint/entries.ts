@@ -83,12 +83,12 @@ export function readEntry(store: Store, checkpoint: number): TE.TaskEither<ReadE
  *
  * @example
  * ```ts
- * import { list, memory, runOrThrow, saveState } from "@dogear/dogear";
+ * import { list, memory, saveState } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  *
  * const store = memory();
- * await runOrThrow(saveState(store)({ step: 7 }));
- * const { entries, damaged } = await runOrThrow(list(store));
+ * await saveState(store)({ step: 7 });
+ * const { entries, damaged } = await list(store);
  * assert.deepEqual(entries.map(({ checkpoint, step }) => [checkpoint, step]), [[0, 7]]);
  * assert.deepEqual(damaged, []);
  * ```

@@ -225,12 +225,12 @@ function readAt(store: Store, checkpoint: number, options: ReadTensorOptions): T
  *
  * @example
  * ```ts
- * import { memory, readTensor, runOrThrow, saveState } from "@dogear/dogear";
+ * import { memory, readTensor, saveState } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  *
  * const store = memory();
- * await runOrThrow(saveState(store)({ history: { losses: Float64Array.of(0.5, 0.25, 0.125) }, step: 3 }));
- * const { dtype, shape, values } = await runOrThrow(readTensor(store, { path: "history/losses", rows: [1, 3] }));
+ * await saveState(store)({ history: { losses: Float64Array.of(0.5, 0.25, 0.125) }, step: 3 });
+ * const { dtype, shape, values } = await readTensor(store, { path: "history/losses", rows: [1, 3] });
  * assert.deepEqual([dtype, shape, values], ["Float64Array", [2], Float64Array.of(0.25, 0.125)]);
  * ```
  */

@@ -71,7 +71,7 @@ export type CsvRecord = Readonly<Record<string, string>>;
  *
  * @example
  * ```ts
- * import { Loader, runOrThrow } from "@dogear/dogear";
+ * import { Loader } from "@dogear/dogear";
  * import { fromCsv } from "@dogear/dogear/data";
  * import assert from "node:assert/strict";
  * import { mkdtempSync, writeFileSync } from "node:fs";
@@ -79,7 +79,7 @@ export type CsvRecord = Readonly<Record<string, string>>;
  *
  * const path = `${mkdtempSync(`${tmpdir()}/dogear-`)}/notes.csv`;
  * writeFileSync(path, `id,note\n1,"two\nlines"\n2,"a ""quoted"" word"\n`);
- * const notes = await runOrThrow(fromCsv(path));
+ * const notes = await fromCsv(path);
  * assert.deepEqual(await Loader.at(1)(notes), { id: "2", note: 'a "quoted" word' });
  * ```
  */

@@ -90,7 +90,7 @@ function lineLoader<A>(
  *
  * @example
  * ```ts
- * import { Loader, runOrThrow } from "@dogear/dogear";
+ * import { Loader } from "@dogear/dogear";
  * import { fromLines } from "@dogear/dogear/data";
  * import assert from "node:assert/strict";
  * import { mkdtempSync, writeFileSync } from "node:fs";
@@ -98,7 +98,7 @@ function lineLoader<A>(
  *
  * const path = `${mkdtempSync(`${tmpdir()}/dogear-`)}/words.txt`;
  * writeFileSync(path, "to\nbe\nor\n");
- * const words = await runOrThrow(fromLines(path));
+ * const words = await fromLines(path);
  * assert.deepEqual([Loader.length(words), await Loader.at(2)(words)], [3, "or"]);
  * ```
  */
@@ -123,7 +123,7 @@ export function fromLines(path: string, options: LinesOptions = {}): Awaitable<D
  *
  * @example
  * ```ts
- * import { Loader, runOrThrow } from "@dogear/dogear";
+ * import { Loader } from "@dogear/dogear";
  * import { fromJsonLines } from "@dogear/dogear/data";
  * import * as t from "io-ts";
  * import assert from "node:assert/strict";
@@ -132,7 +132,7 @@ export function fromLines(path: string, options: LinesOptions = {}): Awaitable<D
  *
  * const path = `${mkdtempSync(`${tmpdir()}/dogear-`)}/reviews.jsonl`;
  * writeFileSync(path, `{"text":"good","stars":5}\n{"text":"bad","stars":1}\n`);
- * const reviews = await runOrThrow(fromJsonLines(path, { codec: t.type({ text: t.string, stars: t.number }) }));
+ * const reviews = await fromJsonLines(path, { codec: t.type({ text: t.string, stars: t.number }) });
  * assert.equal((await Loader.at(1)(reviews)).stars, 1);
  * ```
  */

@@ -10,13 +10,13 @@
  *
  * @example
  * ```ts
- * import { Loader, pipe, runOrThrow } from "@dogear/dogear";
+ * import { Loader, pipe } from "@dogear/dogear";
  * import { fromJsonLines } from "@dogear/dogear/data";
  * import assert from "node:assert/strict";
  * import { writeFileSync } from "node:fs";
  *
  * writeFileSync("numbers.jsonl", "1\n2\n3\n4\n");
- * const numbers = await runOrThrow(fromJsonLines("numbers.jsonl"));
+ * const numbers = await fromJsonLines("numbers.jsonl");
  * assert.deepEqual(await Loader.at(0)(pipe(numbers, Loader.batch(4))), [1, 2, 3, 4]);
  * ```
  *

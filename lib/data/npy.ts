@@ -76,10 +76,10 @@ const npyMagic: readonly number[] = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
  *
  * @example
  * ```ts no-run
- * import { Loader, pipe, runOrThrow } from "@dogear/dogear";
+ * import { Loader, pipe } from "@dogear/dogear";
  * import { fromNpy } from "@dogear/dogear/data";
  *
- * const images = await runOrThrow(fromNpy("images.npy"));
+ * const images = await fromNpy("images.npy");
  * const batches = pipe(images, Loader.shuffle(7), Loader.batch(32));
  * ```
  */
