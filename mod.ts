@@ -46,7 +46,7 @@ export { list, plan, prune, version } from "./lib/checkpoint/mod.ts";
 export type { Kept, Listed, NotRemoved, Plan, PruneOptions, Reason, Removal } from "./lib/checkpoint/mod.ts";
 
 // Runners
-export { loadState, readSnapshot, resume, saver, saveState, train, writeSnapshot } from "./lib/run/mod.ts";
+export { loadState, readSnapshot, resume, runMain, saver, saveState, train, writeSnapshot } from "./lib/run/mod.ts";
 export type { LoadOptions, Report, Saved, SaveOptions, SavePolicy, Saver, SaverOptions } from "./lib/run/mod.ts";
 export type { Signal, TrainOptions } from "./lib/run/mod.ts";
 export { fit, fitDataset, type FitOptions } from "./lib/fit/mod.ts";

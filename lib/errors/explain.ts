@@ -138,7 +138,7 @@ const loading: Sentences<"NoCheckpoint" | "Damaged" | "NewerFormat"> = {
     const held = available.slice(-listed).join(", ");
     const found = `${location} ${held === "" ? "holds no checkpoint" : `holds checkpoints ${held}`}`;
     return checkpoint === undefined
-      ? `${found}: save one first, or use resume, which starts with fresh components if the store is empty`
+      ? `${found}: save one first, or use resume, which begins with what you pass if the store is empty`
       : `Expected checkpoint ${checkpoint}, but ${found}${held === "" ? "" : ": load one of them"}`;
   },
   Damaged: ({ checkpoint, problems, older }) =>
@@ -299,7 +299,7 @@ function errorWith(message: string, cause: unknown): Error {
 }
 
 /** The sentence of an error value of the toolkit, if it is one: the error of another library may have the same tag and other fields. */
-function sentenceIfKnown(error: unknown): string | undefined {
+export function sentenceIfKnown(error: unknown): string | undefined {
   try {
     return explain(error as DogearError);
   } catch {

@@ -9,5 +9,6 @@
  * @module
  */
 export * from "./errors.ts";
-export { explain, toError } from "./explain.ts";
+export { explain, sentenceIfKnown, toError } from "./explain.ts";
+export { hexCode, printable, printableLines, unprintable } from "./printable.ts";
 export { captured, guarded, isAllocation, orDeviceFailed, theirs } from "./guard.ts";
