@@ -45,7 +45,7 @@ const scripts: Readonly<Record<string, () => TE.TaskEither<unknown, unknown>>> =
   awaited: () => TE.tryCatch(async () => await loadState(memory())({ step: 1 }), (thrown) => thrown),
   mistake: () => async () => {
     await later();
-    return saveState("runs/x" as never)({});
+    return await saveState("runs/x" as never)({})();
   },
   argument: () => undefined as never,
   foreign: () => TE.left({ _tag: "HttpError", status: 500, headers: { "a\x07": ["b"] } }),

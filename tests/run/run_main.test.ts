@@ -129,7 +129,7 @@ test("runMain: it resolves whatever happens, and nothing runs before", async () 
   assert.deepEqual(await loadState(store)({ step: 0 }), { step: 1 });
   assert.ok(!process.exitCode);
   let ran = 0;
-  await runMain(async () => {
+  await runMain(() => {
     ran++;
     return TE.right(1)();
   });
