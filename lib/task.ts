@@ -96,7 +96,9 @@ export async function runOrThrow<A>(task: TaskEither<unknown, A>): Promise<A> {
 
 /** Runs a task. What is no task is a `TypeError`. */
 export async function resultOf<A>(task: TaskEither<unknown, A>): Promise<Either<unknown, A>> {
-  const result: unknown = typeof task === "function" ? await task() : task;
+  const returned: unknown = typeof task === "function" ? task() : task;
+  // A task that still needs an argument gives another task, which must not run.
+  const result = typeof returned === "function" ? returned : await returned;
   if (isEither(result)) return result as Either<unknown, A>;
   const found = typeof result === "function" ? "a function that still needs an argument" : "something else";
   throw new TypeError(`Expected a task such as saveState(store)(state), found ${found}: nothing was done`);

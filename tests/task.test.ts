@@ -127,7 +127,7 @@ test("task: awaiting is runOrThrow, for values, lefts and exceptions", async () 
 
 test("task: nothing runs when it is only built, each call and each await runs it anew", async () => {
   let runs = 0;
-  const task = awaitable<never, number>(async () => E.right(++runs));
+  const task = awaitable<never, number>(() => Promise.resolve(E.right(++runs)));
   await new Promise((done) => setTimeout(done));
   assert.equal(runs, 0);
   assert.deepEqual([await task, await task, await task()], [1, 2, E.right(3)]);

@@ -37,6 +37,7 @@ export {
 export {
   type AnyKind,
   type Codecs,
+  describeNode,
   type Kind,
   type PartPath,
   type PartsOf,

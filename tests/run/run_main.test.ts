@@ -28,7 +28,7 @@ const endings: Readonly<Record<string, readonly [code: number, text: string, ...
   right: [0, ""],
   empty: [
     1,
-    "memory holds no checkpoint: save one first, or use resume, which begins with what you pass if the store is empty",
+    "memory holds no checkpoint. Save one first, or use resume, which begins with what you pass if the store is empty",
   ],
   step: [
     1,
@@ -46,7 +46,7 @@ const endings: Readonly<Record<string, readonly [code: number, text: string, ...
   left: [1, "RangeError: mine", own, because],
   awaited: [
     1,
-    "memory holds no checkpoint: save one first, or use resume, which begins with what you pass if the store is empty",
+    "memory holds no checkpoint. Save one first, or use resume, which begins with what you pass if the store is empty",
   ],
   mistake: [
     1,

@@ -27,6 +27,7 @@ import {
   resume,
   Retention,
   Rng,
+  runMain,
   runOrThrow,
   type Saved,
   type SaveError,
@@ -118,6 +119,9 @@ export async function pipeline(): Promise<void> {
     runOrThrow,
   );
   isExactly<Fresh>()(done);
+  isExactly<Promise<void>>()(
+    pipe(resume(store)(fresh), TE.flatMap(train({ loader: batches, step: (state) => state })), runMain),
+  );
   const later = await pipe(
     resume(memory())(fresh),
     TE.flatMap(train({
