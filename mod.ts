@@ -57,7 +57,17 @@ export type {
 export type { TensorData } from "./lib/checkpoint/mod.ts";
 
 // Runners
-export { loadModel, loadState, readSnapshot, resume, saver, saveState, train, writeSnapshot } from "./lib/run/mod.ts";
+export {
+  loadModel,
+  loadState,
+  readSnapshot,
+  resume,
+  runMain,
+  saver,
+  saveState,
+  train,
+  writeSnapshot,
+} from "./lib/run/mod.ts";
 export type {
   LoadModelOptions,
   LoadOptions,

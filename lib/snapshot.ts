@@ -227,8 +227,9 @@ function restoreLive(
   }
   const captured = E.tryCatch(() => captureState(live, { codecs }), E.toError);
   if (E.isLeft(captured)) {
-    const expected = "live components that can be captured, because some of them are kept";
-    return E.left(mismatch([{ path: "", kind: "kind", expected, found: captured.left.message }]));
+    const expected = "components in your script that can be captured, because some of them are kept";
+    const remedy = "Leave out what cannot be captured, or pass a codec for it";
+    return E.left(mismatch([{ path: "", kind: "kind", expected, found: captured.left.message, remedy }]));
   }
   using snapshot = captured.right;
   return restoreMerged(merge(encoded, snapshot.encoded, kinds, selection));

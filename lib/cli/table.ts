@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { cut, printable, widthOf } from "./format.ts";
+import { printable } from "../errors/mod.ts";
+import { cut, widthOf } from "./format.ts";
 
 // --- types
 

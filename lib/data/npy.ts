@@ -145,7 +145,7 @@ async function readNpyHeader(file: DataFile) {
   const shape = sizes?.split(",").filter((size) => size.trim() !== "").map(Number) ?? [];
   const dtype = descr?.replace(/^[<>|=]/, "");
   if (dtype === undefined || !Object.hasOwn(dtypes, dtype)) {
-    throw invalid(file, "dtype", `one of ${Object.keys(dtypes).join(", ")}`, descr ?? text.trim());
+    throw invalid(file, "dtype", `a dtype of ${Object.keys(dtypes).join(", ")}`, descr ?? text.trim());
   }
   if (order === undefined || shape.length === 0 || (order === "True" && shape.length > 1)) {
     throw invalid(file, "format", "at least one axis, in row-major order", text.trim());

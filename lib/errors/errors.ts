@@ -34,12 +34,18 @@ export interface Problem {
   readonly kind: ProblemKind;
   readonly expected: string;
   readonly found: string;
+  /** Which of the two is in the checkpoint or snapshot, where the other is in your script; absent if the difference is of another sort. */
+  readonly saved?: "expected" | "found";
+  /** What to do, where the problem itself tells. */
+  readonly remedy?: string;
 }
 
 /** The snapshot does not fit the live components, or cannot be decoded. It lists every difference, not only the first. */
 export interface Mismatch {
   readonly _tag: "Mismatch";
   readonly problems: readonly Problem[];
+  /** The checkpoint that was loaded; absent for a snapshot in memory. */
+  readonly checkpoint?: number;
   /** The training of `fit` or `fitDataset` that the call does not continue, and the checkpoint it would have resumed from. */
   readonly training?: { readonly name: string; readonly location: string; readonly checkpoint?: number };
   /** The checkpoint that does not have the tensor, or the rows of it, that `readTensor` was asked for. */

@@ -102,14 +102,15 @@ function repeatedCall(
   const called = JSON.stringify(name);
   if (before.state === "running") {
     const found = `a second call while ${called} is running`;
-    return [{ path: "fit/name", kind: "name", expected: "one name for each training", found }];
+    const remedy = "Await the first call before the second";
+    return [{ path: "fit/name", kind: "name", expected: "one name for each training", found, remedy }];
   }
   const components = [...new Set([...Object.keys(before.beginning), ...Object.keys(beginning)])];
   return components.filter((component) => before.beginning[component] !== beginning[component]).map((path) => ({
     path,
     kind: "value",
-    expected: `what the training ${called} began with (${before.words}), which is complete in this process`,
-    found: "a second call that begins with something else",
+    expected: `that of ${called}, which is complete in this process (${before.words})`,
+    found: "another",
   }));
 }
 
@@ -125,6 +126,14 @@ async function callStart({ training, state }: TrainingRun): Promise<void> {
   trainer.stopTraining_ = false;
 }
 
+/** The error of a call, which names the training if it is a mismatch. */
+function named(options: FitOptions, checkpoint?: number): (error: FitError) => FitError {
+  return (error) =>
+    error._tag === "Mismatch" && error.training === undefined
+      ? otherTraining(options, error.problems, checkpoint)
+      : error;
+}
+
 /** Begins a training that has no checkpoint. */
 function beginFresh(run: TrainingRun): TE.TaskEither<FitError, void> {
   const { options, training, state, points, components, repeated } = run;
@@ -134,6 +143,7 @@ function beginFresh(run: TrainingRun): TE.TaskEither<FitError, void> {
     TE.flatMap(() => training.open(state)),
     // The initial state is saved too, so that random initial weights are never lost.
     TE.flatMap(() => () => points.finish(components, 0, true)),
+    TE.mapLeft(named(options)),
   );
 }
 
@@ -159,13 +169,8 @@ function beginResumed(run: TrainingRun, { snapshot, report }: FoundTraining): TE
     TE.bindTo("saved"),
     TE.let("whole", isComplete),
     TE.tap(({ whole }) => whole ? TE.right(undefined) : open),
-    TE.bind("restored", ({ saved }) =>
-      pipe(
-        TE.fromEither(restoreTraining(training, state, saved, snapshot, options)),
-        TE.mapLeft((error): FitError =>
-          error._tag === "Mismatch" ? otherTraining(options, error.problems, checkpoint) : error
-        ),
-      )),
+    TE.bind("restored", ({ saved }) => TE.fromEither(restoreTraining(training, state, saved, snapshot, options))),
+    TE.mapLeft(named(options, checkpoint)),
     TE.map(({ saved, whole, restored }) => {
       if (whole) training.trainer.history = training.callbacks.history;
       // The metrics of the checkpoint hold until the weights change.

@@ -253,8 +253,14 @@ export function savedTraining(snapshot: Snapshot<unknown>): E.Either<FitError, S
   const { fit: saved } = restored.right;
   const isWhole = isPlainRecord(saved) && isPlainRecord(saved.terms) && isPlainRecord(saved.at);
   if (isWhole && (saved.fields === undefined || areFieldNames(saved.fields))) return E.right(saved);
-  const found = "a checkpoint of another loop: choose another store or name";
-  return E.left(mismatch([{ path: "fit", kind: "missing", expected: "a checkpoint of fit or fitDataset", found }]));
+  const [expected, found] = ["a checkpoint of fit or fitDataset", "one of another loop"];
+  return E.left(mismatch([{ path: "fit", kind: "missing", expected, found }]));
+}
+
+/** A term of a training in words. */
+function termText(term: unknown): string {
+  if (Array.isArray(term)) return term.length === 0 ? "none" : term.map(termText).join(", ");
+  return term === null || term === undefined ? "none" : typeof term === "string" ? term : JSON.stringify(term);
 }
 
 /** The differences that do not allow this training to resume the saved one. */
@@ -267,8 +273,9 @@ export function termProblems({ terms, at }: SavedTraining, training: PreparedTra
   return wanted.map(([name, term]): Problem => ({
     path: `fit/${name}`,
     kind: "config",
-    expected: JSON.stringify(term),
-    found: JSON.stringify(saved[name] ?? null),
+    expected: termText(term),
+    found: termText(saved[name]),
+    saved: "found",
   })).filter(({ expected, found }) => expected !== found);
 }
 

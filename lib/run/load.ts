@@ -135,6 +135,11 @@ async function runAfter(store: Store, { run, parent, step }: CurrentRun, isAsked
   return loaded;
 }
 
+/** An error of a restore, with the checkpoint if it is a mismatch. */
+function ofCheckpoint(error: LoadError, checkpoint: number): LoadError {
+  return error._tag === "Mismatch" ? { ...error, checkpoint } : error;
+}
+
 function loadedSnapshot(checkpoint: number, { manifest, encoded }: Loaded, skipped: Report["skipped"]): LoadedSnapshot {
   const { run, step, metrics, time, environment: saved } = manifest;
   const current = environment();
@@ -173,7 +178,7 @@ export function readWanted(
         if (checkpoint === asked) return await noCheckpoint(store, checkpoint)();
         continue;
       }
-      if (error._tag !== "Damaged") return read;
+      if (error._tag !== "Damaged") return E.left(ofCheckpoint(error, checkpoint));
       skipped.push({ checkpoint, error });
       if (fallback) await skipDamaged(store, checkpoint);
     }
@@ -253,7 +258,7 @@ export function loadState<K extends Codecs = NoCodecs>(
       const { snapshot, report } = found.right;
       const run = await runAfter(store, found.right.run, options.checkpoint !== undefined);
       const restored = into(snapshot)();
-      if (E.isLeft(restored)) return restored;
+      if (E.isLeft(restored)) return E.left(ofCheckpoint(restored.left, report.checkpoint));
       const { step } = Object(restored.right);
       setCurrentRun(store, { ...run, step: typeof step === "number" ? step : null });
       if (onReport !== undefined) theirs(onReport)({ ...report, ...differs });

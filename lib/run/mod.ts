@@ -25,3 +25,4 @@ export { checkPolicy, policyRules, type SavePoints, savePoints, type SavePolicy 
 export type { Signal } from "./signals.ts";
 export { cursorIn, orLoaderError, takeStep, train, type TrainOptions } from "./train.ts";
 export { environment } from "./environment.ts";
+export { runMain } from "./run_main.ts";

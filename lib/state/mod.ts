@@ -39,6 +39,7 @@ export {
 export {
   type AnyKind,
   type Codecs,
+  describeNode,
   type Kind,
   type PartPath,
   type PartsOf,

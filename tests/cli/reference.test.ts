@@ -119,7 +119,7 @@ test("references: a path inside a run is an error that names the run", async () 
     }
   }
   const { code, said } = await dogear("ls", `${run}/checkpoints`);
-  assert.ok(code === 2 && said.includes(`of the run ${run}: open that folder`), said);
+  assert.ok(code === 2 && said.includes(`of the run ${run}. Open that folder`), said);
 });
 
 test("references: find a checkpoint by number, distance from the newest, or best metric", async () => {
@@ -137,7 +137,7 @@ test("references: find a checkpoint by number, distance from the newest, or best
     [0, 2, 2, 2, 0, 2, 0, 2],
   );
   assert.equal(await at(`${location}@latest~1`), 1);
-  assert.match(`${await at(`${location}@7`)}`, /Expected checkpoint 7/);
+  assert.match(`${await at(`${location}@7`)}`, /has no checkpoint 7/);
   assert.match(`${await at(`${location}@latest~3`)}`, /found 3 in/);
   assert.match(
     `${await at(`${location}@best:los:min`)}`,

@@ -268,7 +268,7 @@ test("data files: a malformed file is an error with its position, with expected 
   };
   assert.match(
     await of('{"i":1}\n\n{"i":2}\n', fromJsonLines),
-    /line 2: format: expected a JSON value, found an empty line/,
+    /line 2: expected a JSON value, found an empty line/,
   );
   assert.match(await of("{]", fromJsonLines), /line 1: .*found "\{\]"/);
   assert.match(
@@ -276,7 +276,7 @@ test("data files: a malformed file is an error with its position, with expected 
     /line 1: format: expected \{ i: number \}, found an array of 1/,
   );
   assert.match(await of(Uint8Array.of(0xff, 0x0a), fromLines), /text in UTF-8/);
-  assert.match(await of("a,b\n1\n", fromCsv), /record 2: format: expected 2 fields, found 1 in "1"/);
+  assert.match(await of("a,b\n1\n", fromCsv), /record 2: expected 2 fields, found 1 in "1"/);
   assert.match(await of('a\n"1\n', fromCsv), /a quotation mark that closes/);
   assert.match(await of('a\n1"2"\n', fromCsv), /quotation marks around whole fields/);
   // With line ends of "\r" alone the whole file would be one long header without samples.
@@ -286,12 +286,12 @@ test("data files: a malformed file is an error with its position, with expected 
   assert.match(await of('{"i":1}\n \t\n2', fromJsonLines), /line 2: .*found an empty line/);
   assert.match(await of("1\r2", fromJsonLines), /line 1: .*found "1\\r2"/);
   assert.match(await of("NUMPY", fromNpy), /\\x93NUMPY/);
-  assert.match(await of(npy("<f16", [1], Uint8Array.of(0, 0)), fromNpy), /dtype: expected one of .*found <f16/);
+  assert.match(await of(npy("<f16", [1], Uint8Array.of(0, 0)), fromNpy), /header: expected a dtype of .*found <f16/);
   // A name that every object inherits.
-  assert.match(await of(npy("toString", [1], Float32Array.of(0)), fromNpy), /dtype: expected one of .*found toString/);
-  assert.match(await of(npy("<f4", [2], Float32Array.of(0)), fromNpy), /length: length: expected .* bytes for shape 2/);
+  assert.match(await of(npy("toString", [1], Float32Array.of(0)), fromNpy), /header: expected a dtype of .*found toString/);
+  assert.match(await of(npy("<f4", [2], Float32Array.of(0)), fromNpy), /length: expected .* bytes for shape 2/);
   const good = parquet(7);
-  assert.match(await of(good.subarray(0, -1), fromParquet), /footer: format: expected a Parquet footer/);
+  assert.match(await of(good.subarray(0, -1), fromParquet), /footer: expected a Parquet footer/);
   assert.match(
     await of(good.map((byte, i) => i > good.length - 9 && i < good.length - 4 ? 255 : byte), fromParquet),
     /footer/,
@@ -299,7 +299,7 @@ test("data files: a malformed file is an error with its position, with expected 
   assert.match(await of(new Uint8Array(3), fromParquet), /footer/);
   assert.match(
     await of(good.map((byte, i) => i >= 4 && i < 60 ? 0xee : byte), fromParquet),
-    /row group 0: format: expected 3 rows/,
+    /row group 0: expected 3 rows/,
   );
   for (const open of [fromLines, fromJsonLines, fromCsv, fromNpy, fromParquet, fromFolder]) {
     assert.match(explain(await failure(open(fresh()))), /expected a file that can be read, found ENOENT/);

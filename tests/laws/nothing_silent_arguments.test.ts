@@ -342,6 +342,7 @@ const table: Readonly<Record<string, Callable | string>> = {
 
   pipe: "fp-ts's own",
   explain: calls([arg(/error/, { _tag: "Released" })]),
+  runMain: "it says so and sets the exit code, see tests/run/run_main.test.ts",
   runOrThrow: tasks([arg(/task/, () => Promise.resolve({ _tag: "Right", right: 1 }))]),
 };
 

@@ -478,7 +478,7 @@ test("load: nothing silent: a damaged newest checkpoint is an error that names t
     assert(error._tag === "Damaged");
     assert.deepEqual([error.checkpoint, error.older], [3, 1]);
     assert.deepEqual(error.problems.map(({ path, kind }) => [path, kind]), [["state/w.safetensors", "digest"]]);
-    assert.match(explain(error), /Checkpoint 1 verifies: load it with \{ checkpoint: 1 \} or \{ fallback: true \}/);
+    assert.match(explain(error), /Checkpoint 1 verifies\. Use it: \{ fallback: true \}/);
   }
   assert.deepEqual([...live.w.dataSync()], [3, 3]);
 
@@ -683,7 +683,7 @@ test("save: old or new: a full disk is StoreFailed and loses no checkpoint; late
         const saved = await saveState(store)({ w, step })();
         assert.equal(saved._tag, full ? "Left" : "Right");
         if (saved._tag === "Left") {
-          assert.match(explain(saved.left), /ENOSPC.*Earlier checkpoints are intact; free some space/);
+          assert.match(explain(saved.left), /ENOSPC.*Earlier checkpoints are intact\. Free some space/);
         }
         const loaded = await runOrThrow(loadState(inner)({ w: tf.variable(tf.scalar(0)), step: 0 }));
         assert.deepEqual([loaded.step, loaded.w.dataSync()[0]], full ? [1, 1] : [step, step]);
@@ -698,7 +698,7 @@ test("save: on a read-only disk it is StoreFailed and changes nothing; loads wor
   const refuse = (path: string): TE.TaskEither<StoreFailed, never> =>
     TE.left(storeFailed("create folder", path, "EROFS", "read-only file system"));
   const store = directoryOn({ ...localFileSystem, makeFolder: refuse, create: refuse, rename: refuse })(path);
-  assert.match(explain(await left(saveState(store)({ step: 2 }))), /EROFS.*that file system is read-only/);
+  assert.match(explain(await left(saveState(store)({ step: 2 }))), /EROFS.*That file system is read-only/);
   assert.deepEqual(await runOrThrow(resume(store)({ step: 0 })), { step: 1 });
   assert.deepEqual(await steps(store), [1]);
 });

@@ -29,6 +29,7 @@ import {
   resume,
   Retention,
   Rng,
+  runMain,
   runOrThrow,
   type Saved,
   type SaveError,
@@ -121,6 +122,9 @@ export async function pipeline(): Promise<void> {
     runOrThrow,
   );
   isExactly<Fresh>()(done);
+  isExactly<Promise<void>>()(
+    pipe(resume(store)(fresh), TE.flatMap(train({ loader: batches, step: (state) => state })), runMain),
+  );
   const later = await pipe(
     resume(memory())(fresh),
     TE.flatMap(train({

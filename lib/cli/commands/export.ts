@@ -16,7 +16,7 @@ import {
   unless,
   writeFile,
 } from "../../store/directory/mod.ts";
-import type { StoreFailed } from "../../errors/mod.ts";
+import { printable, type StoreFailed } from "../../errors/mod.ts";
 import {
   encodeHeader,
   encodeIndex,
@@ -34,7 +34,7 @@ import { type Command, defineCommand } from "../command.ts";
 import { verifyFiles } from "../checkpoint_status.ts";
 import { findCheckpoint, parseCheckpoint, parseReference, type Reference, separateCheckpoint } from "../reference.ts";
 import { type Bar, withBar } from "../terminal.ts";
-import { bytesText, jsonText, printable } from "../format.ts";
+import { bytesText, jsonText } from "../format.ts";
 
 // --- types
 

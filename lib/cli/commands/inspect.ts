@@ -23,7 +23,8 @@ import { type Statistics, statistics } from "../statistics.ts";
 import { checkpointStatus, isBad, statusJson, verifyFiles } from "../checkpoint_status.ts";
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
-import { bytesText, jsonText, metricsText, noteText, numberText, printable, valueText } from "../format.ts";
+import { printable } from "../../errors/mod.ts";
+import { bytesText, jsonText, metricsText, noteText, numberText, valueText } from "../format.ts";
 
 // --- a whole checkpoint
 

@@ -12,7 +12,8 @@ import { findCheckpoints, noCheckpoint, type OpenRun, parseReferences } from "..
 import { checkpointStatuses, colourVerdict, isBad, type Statuses, statusJson } from "../checkpoint_status.ts";
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
-import { bytesText, jsonText, metricsText, noteText, printable, spanText } from "../format.ts";
+import { printable } from "../../errors/mod.ts";
+import { bytesText, jsonText, metricsText, noteText, spanText } from "../format.ts";
 
 // --- types
 
