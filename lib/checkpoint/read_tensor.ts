@@ -121,10 +121,12 @@ function tensorAt({ state }: Manifest, path: string): E.Either<Problem, Stored> 
   const ending = names.filter((name) => name.endsWith(`/${path}`));
   const near = nearest(path, names, (letters) => Math.ceil(letters / 3));
   const meant = ending.length > 0 ? ending : near === undefined ? [] : [near];
-  const found = meant.length > 0
-    ? `none: did you mean ${someOf(meant)}?`
-    : `none: its tensors are ${someOf(names) || "none"}`;
-  return E.left({ path, kind: "missing", expected, found });
+  const remedy = meant.length > 0
+    ? `Did you mean ${someOf(meant)}?`
+    : names.length > 0
+    ? `Its tensors are ${someOf(names)}`
+    : "It has no tensors";
+  return E.left({ path, kind: "missing", expected, found: "none", remedy });
 }
 
 /** The rows to read; or why the tensor does not have them. */

@@ -24,8 +24,9 @@ export function sampleDecoder<A>(
   return async (value, where) => {
     const decoded = await decode(value);
     if (E.isRight(decoded)) return decoded.right;
+    const remedy = "Repair the file, or change the codec";
     const problems = decoded.left.map(({ path, expected, found }) => {
-      return { path: [where, ...path].join("/"), kind: "format" as const, expected, found };
+      return { path: [where, ...path].join("/"), kind: "format" as const, expected, found, remedy };
     });
     throw dataError(path, ...problems);
   };

@@ -162,9 +162,11 @@ function jsonParser(path: string, largeIntegers: LargeIntegers): (line: string, 
     }
     const { value, large } = parsed.right;
     if (large.length === 0 || largeIntegers !== "refuse") return value;
-    const expected = 'an integer that a number holds, or the option largeIntegers: "bigint" or "round"';
+    const expected = "an integer of at most 2^53 - 1, which a number holds";
+    const remedy =
+      'Read such integers as bigints, { largeIntegers: "bigint" }, or round them, { largeIntegers: "round" }';
     const problems = large.map(({ path, integer }) => {
-      return { path: [where, ...path].join("/"), kind: "value" as const, expected, found: String(integer) };
+      return { path: [where, ...path].join("/"), kind: "value" as const, expected, found: String(integer), remedy };
     });
     throw dataError(path, ...problems);
   };

@@ -15,7 +15,7 @@ import {
   type StoreFailed,
   tagOf,
 } from "./errors.ts";
-import { cursorText, listed, mismatchText, problemLines } from "./mismatch.ts";
+import { cursorText, dataLines, listed, mismatchText, problemLines } from "./mismatch.ts";
 
 // --- types
 
@@ -136,9 +136,7 @@ const loading: Sentences<"NoCheckpoint" | "Damaged" | "NewerFormat"> = {
 
 const reading: Sentences<"CursorMismatch" | "DataFailed" | "SourceFailed"> = {
   CursorMismatch: (error) => cursorText(error),
-  DataFailed: ({ location, problems }) =>
-    `The data in ${location} cannot be read.${problemLines(problems)}\n` +
-    "Repair the file or restore the former one, and open it again",
+  DataFailed: ({ location, problems }) => `The data in ${location} cannot be read.${dataLines(problems)}`,
   SourceFailed: ({ epoch, position, unit = "samples", cause }) =>
     `The data failed in epoch ${epoch} after ${countText(position, unit)}: ${thrownText(cause)}. ` +
     "The state is that after the last batch: fix the source and resume",

@@ -80,7 +80,8 @@ function grouped(
   const texts = [...groups].map(([remedy, group]) => {
     const lines = group.problems.slice(0, left).map((problem) => lineOf(problem, sides)).join("");
     left -= Math.min(left, group.problems.length);
-    return { lines, remedy: `\n${remedies[remedy]?.([...group.parts]) ?? remedy}` };
+    const text = remedies[remedy]?.([...group.parts]) ?? remedy;
+    return { lines, remedy: text === "" ? "" : `\n${text}` };
   });
   // Differences that are not listed have remedies all the same.
   const end = moreThan(problems.length);
@@ -279,4 +280,10 @@ export function cursorText({ problems }: CursorMismatch): string {
   const isSeed = problems.some(({ path }) => path === "seed");
   return "The data differs from the data that this run was trained on." +
     grouped(problems, { saved: "the cursor", live: "your data" }, cursorRemedies, () => [isSeed ? "seed" : "data", ""]);
+}
+
+/** The problems of data that cannot be read, each group with its remedy. */
+export function dataLines(problems: readonly Problem[]): string {
+  const repair = "Repair the file or restore the former one, and open it again";
+  return grouped(problems, { saved: "", live: "" }, {}, () => [repair, ""]);
 }

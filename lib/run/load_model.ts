@@ -43,9 +43,9 @@ function notAModel({ components }: Encoded, name: string): readonly Problem[] {
   const kind = kinds.get(name);
   if (kind === modelKind.name) return [];
   const others = [...kinds].map(([one, kind]) => `${segment(one)} (${kind})`).join(", ");
-  const found = `${kind ?? "no component of this name"}; name the model with { name }: the components are ${others}`;
-  const path = segment(name);
-  return [{ path, kind: kind === undefined ? "missing" : "kind", expected: "a component that is a model", found }];
+  const remedy = `Name the model: { name }. The components are ${others}`;
+  const about = { path: segment(name), expected: "a component that is a model", remedy };
+  return [{ ...about, kind: kind === undefined ? "missing" : "kind", found: kind ?? "no component of this name" }];
 }
 
 /**

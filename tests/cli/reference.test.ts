@@ -141,7 +141,7 @@ test("references: find a checkpoint by number, distance from the newest, or best
   assert.match(`${await at(`${location}@latest~3`)}`, /found 3 in/);
   assert.match(
     `${await at(`${location}@best:los:min`)}`,
-    /"los", found none in .*: its metrics are "loss", "accuracy"$/,
+    /has the metric "los"\. They have "loss", "accuracy"$/,
   );
   assert.match(`${await at(`${location}@nonsense`)}`, /after the @, found "nonsense"/);
   assert.equal((await json("inspect", `${location}@1`, "model")).value.location, runStore.locationOf(1));

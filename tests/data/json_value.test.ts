@@ -104,7 +104,7 @@ test("fromJsonLines: an integer beyond 2^53 - 1 is refused with its line and pat
     const error = await Loader.at(1)(loader).then(() => assert.fail("it was accepted"), (error) => error);
     assert.match(
       explain(error.cause.cause.cause),
-      /\n {2}line 2\/ids\/1: value: expected an integer that .*largeIntegers: "bigint" or "round", found 9007199254740993\n {2}line 2\/ids\/2: .*found -12345678901234567890\n/,
+      /\n {2}line 2\/ids\/1: expected an integer of .*found 9007199254740993\n {2}line 2\/ids\/2: .*found -12345678901234567890\nRead such integers as bigints, \{ largeIntegers: "bigint" \}/,
     );
   }
   assert.deepStrictEqual(await Loader.at(1)(await open("bigint")), {

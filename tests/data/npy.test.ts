@@ -109,6 +109,6 @@ test("fromNpy: the same numbers in another byte order are other data; other dtyp
     await writeFile(path, npy(descr, [1], Float32Array.of(0)));
     const found = await fromNpy(path)();
     assert.ok(found._tag === "Left");
-    assert.match(explain(found.left), /header: dtype: expected one of f2, f4, .* u8, found /);
+    assert.match(explain(found.left), /header: expected a dtype of f2, f4, .* u8, found /);
   }
 });

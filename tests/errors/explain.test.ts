@@ -167,7 +167,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "a custom loss": [
     "The snapshot does not fit your script. Nothing was changed.",
     "  model/compile/loss: expected the name of a loss or metric, found the function loss",
-    "Load it into a model that is compiled with this function (restoreInto, loadState): a checkpoint holds no code",
+    "A checkpoint holds no code. Load it into a model that is compiled with this function, or load the model alone: loadModel(store, { compile: false })",
   ],
   "a class that is not registered": [
     "The snapshot does not fit your script. Nothing was changed.",

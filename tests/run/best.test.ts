@@ -156,14 +156,13 @@ test("best: a metric that no checkpoint has is an error with those there are", a
     });
     assert.equal(
       explain(error),
-      'Expected a checkpoint with a number for the metric "los", found none in the newest run of memory: ' +
-        'its metrics are "loss", "other"',
+      'No checkpoint in the newest run of memory has the metric "los". They have "loss", "other"',
     );
   }
   const bare = memory();
   await saveState(bare)({ step: 0 });
   const error = await left(readSnapshot(bare, { checkpoint: reference }));
-  assert.match(explain(error), /its checkpoints were saved without metrics$/);
+  assert.match(explain(error), /They were saved without metrics$/);
   assert.match(explain(await left(readSnapshot(memory(), { checkpoint: reference }))), /holds no checkpoint/);
 });
 
