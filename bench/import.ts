@@ -1,5 +1,6 @@
 /**
- * The time to import the main entry in a new process, after TensorFlow.js and the other packages that it imports, against the time to import those.
+ * The time to import the main entry of the built package in a new process, after TensorFlow.js and the other packages that it imports, against
+ * the time to import those.
  *
  *     bun run bench import
  *
@@ -7,16 +8,24 @@
  */
 import { execFileSync } from "node:child_process";
 import process from "node:process";
+import { pathToFileURL } from "node:url";
 import { compare } from "./rounds.ts";
+
+const entry = pathToFileURL("dist/mod.js").href;
+const peers = [
+  "@tensorflow/tfjs",
+  "io-ts",
+  ...["Either", "Eq", "ReadonlyArray", "ReadonlyRecord", "Task", "TaskEither"].map((name) => `fp-ts/lib/${name}.js`),
+  ...["distribution/uniformFloat64", "distribution/uniformInt"].map((name) => `pure-rand/${name}`),
+  ...["congruential32", "xoroshiro128plus", "xorshift128plus"].map((name) => `pure-rand/generator/${name}`),
+];
 
 /** Prints how many milliseconds the packages took, and how many the main entry took after them. It is no file: Bun would bundle its imports. */
 const program = `
   const begun = performance.now();
-  await import("@tensorflow/tfjs");
-  await import("io-ts");
-  for (const name of ["Either", "IOEither", "ReadonlyArray", "ReadonlyRecord", "TaskEither"]) await import(\`fp-ts/lib/\${name}.js\`);
+  for (const name of ${JSON.stringify(peers)}) await import(name);
   const between = performance.now();
-  await import("@dogear/dogear");
+  await import(${JSON.stringify(entry)});
   console.log(\`\n\${between - begun} \${performance.now() - between}\`);
 `;
 const runtime = "Deno" in globalThis ? ["eval"] : "Bun" in globalThis ? ["-e"] : ["--input-type=module", "-e"];

@@ -33,7 +33,7 @@ const runtimes: Readonly<Record<string, (file: string) => void>> = {
     call("node", `dist/bench/${file.replace(/\.ts$/, ".js")}`);
   },
 };
-if (only === undefined || only === "node") call(bun(), "run", "build");
+call(bun(), "run", "build");
 for (const file of benches) {
   for (const [runtime, run] of Object.entries(runtimes)) {
     if (only !== undefined && only !== runtime) continue;

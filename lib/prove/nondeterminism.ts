@@ -10,6 +10,7 @@
  */
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { ownFolders } from "../run/mod.ts";
 import { Rng } from "../values/mod.ts";
 
 // --- types
@@ -49,12 +50,12 @@ interface RecordedFunction {
 
 // --- constructors
 
-/** The folder `lib` of this package; in a bundle without such a folder, the bundle. */
-const library = /^.*\/lib\//.exec(import.meta.url)?.[0] ?? import.meta.url;
+/** Where this library is; in a bundle that a user made, the bundle. */
+const library = ownFolders.length > 0 ? ownFolders : [import.meta.url];
 
 /** Whether a stack frame is in this library, tfjs or the runtime: the cause is in the user's code. */
 const isForeign = (place: string): boolean =>
-  place.startsWith(library) || place.startsWith(library.replace("file://", "")) || place.includes("/@tensorflow/") ||
+  library.some((folder) => place.startsWith(folder)) || place.includes("/@tensorflow/") ||
   /^(node|ext|native|bun|internal):?/.test(place);
 
 /** The innermost frame of a stack that is in the user's code. */

@@ -48,8 +48,10 @@ export const inWorker: symbol = Symbol.for("dogear.proveResume.worker");
 /** The files of the folder: the task, the checkpoint to resume from, the answer, and the state that differs. */
 export const taskFiles = { task: "task.json", start: "start", answer: "answer.json", diverged: "diverged" } as const;
 
-/** The URL of this module, from which a new process imports {@link runTask}. */
-export const workerUrl: string = import.meta.url;
+/** The URL of this module, from which a new process imports {@link runTask}. In the package it is a part of a bundle. */
+export const workerUrl: string = import.meta.url.endsWith("/lib/prove/worker.ts")
+  ? import.meta.url
+  : new URL("./lib/prove/worker.js", import.meta.url).href;
 
 // --- combinators
 

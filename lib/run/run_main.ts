@@ -6,10 +6,10 @@
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import * as E from "fp-ts/lib/Either.js";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 import { printableLines, sentenceIfKnown } from "../errors/mod.ts";
 import { resultOf } from "../task.ts";
+import { ownFolders } from "./own_code.ts";
 
 // --- types
 
@@ -21,19 +21,12 @@ interface Outcome {
 
 // --- stacks
 
-/** Where this library is, as stacks write it; empty in a bundle, where its code and the user's are in one file. */
-const ourFolders: readonly string[] = (() => {
-  if (!/\/lib\/run\/run_main\.[jt]s$/.test(import.meta.url)) return [];
-  const { href, protocol } = new URL("../", import.meta.url);
-  return protocol === "file:" ? [href, fileURLToPath(href)] : [href];
-})();
-
 /** The lines of an exception's stack, without those of this library and of the runtime. */
 function framesOf({ name, message, stack }: Error): readonly string[] {
   if (typeof stack !== "string") return [];
   const head = `${name}: ${message}`;
   const lines = (stack.startsWith(head) ? stack.slice(head.length) : stack).split("\n");
-  const notTheirs = ["node:internal/", "ext:", ...ourFolders];
+  const notTheirs = ["node:internal/", "ext:", ...ownFolders];
   return lines.filter((line) => /^\s+at /.test(line) && !notTheirs.some((part) => line.includes(part)));
 }
 

@@ -87,6 +87,23 @@ const step = function myOwnLine() { throw new RangeError("mine"); };
 await pipe({ cursor: Loader.start(loader) }, train({ loader, step }), runMain);
 `;
 
+/** A training that is proved in new processes, too. */
+const provedTraining = `
+import { Loader, pipe, Rng } from "${manifest.name}";
+export const loader = pipe(Loader.fromArray([1, 2, 3, 4]), Loader.batch(2), Loader.repeat());
+export const fresh = () => ({ rng: Rng.make(1), walk: 0, cursor: Loader.start(loader) });
+export const step = (state, batch) => {
+  const [stride, rng] = Rng.float(state.rng);
+  return { ...state, rng, walk: state.walk + stride * batch.length };
+};
+`;
+const proving = `
+import { proveResume } from "${manifest.name}/prove";
+import * as training from "./proved.js";
+const proof = await proveResume({ ...training, steps: 3, process: new URL("./proved.js", import.meta.url).href });
+console.log(JSON.stringify(proof.at));
+`;
+
 /** Fails to type-check where the package's types are missing or have become \`any\`. */
 const typed = `
 import { explain } from "${manifest.name}";
@@ -119,13 +136,9 @@ function link(name: string): void {
 
 async function pack(): Promise<void> {
   // A copy, so that neither an old dist is packed nor a new one left behind.
-  const sources = [
-    "package.json",
-    "tsconfig.json",
-    "tsconfig.build.json",
-    ...manifest.files.filter((name) => name !== "dist"),
-  ];
-  for (const name of sources.filter((name) => existsSync(join(root, name)))) {
+  const built = ["mod.ts", "lib", "tsconfig.json", "tsconfig.build.json"];
+  const others = manifest.files.filter((name) => name !== "dist");
+  for (const name of ["package.json", ...built, ...others].filter((name) => existsSync(join(root, name)))) {
     cpSync(join(root, name), join(staged, name), { recursive: true });
   }
   symlinkSync(join(root, "node_modules"), join(staged, "node_modules"), "junction");
@@ -146,6 +159,8 @@ async function pack(): Promise<void> {
   writeFileSync(join(project, "table.parquet"), "PAR1");
   writeFileSync(join(project, "parquet.js"), parquet);
   writeFileSync(join(project, "failing.js"), failing);
+  writeFileSync(join(project, "proved.js"), provedTraining);
+  writeFileSync(join(project, "proving.js"), proving);
 }
 
 let packing: Promise<void> | undefined;
@@ -162,14 +177,16 @@ test("package: it holds what it lists, built, and nothing else", async () => {
   const expected = ["package.json", ...manifest.files];
   assert.deepEqual(readdirSync(installed).sort(), expected.sort());
   const emitted = readdirSync(join(installed, "dist"), { recursive: true, encoding: "utf8" });
-  const rooms = readdirSync(join(installed, "lib"), { recursive: true, encoding: "utf8" }).filter((name) =>
+  const modules = readdirSync(join(root, "lib"), { recursive: true, encoding: "utf8" }).filter((name) =>
     name.endsWith(".ts")
   );
-  for (const name of ["mod.ts", ...rooms.map((name) => join("lib", name))]) {
-    for (const end of [".js", ".d.ts"]) {
-      assert.ok(emitted.includes(name.replace(/\.ts$/, end)), `${name} has no ${end} in dist`);
-    }
+  for (const name of ["mod.ts", ...modules.map((name) => join("lib", name))]) {
+    assert.ok(emitted.includes(name.replace(/\.ts$/, ".d.ts")), `${name} has no types in dist`);
   }
+  // Every other module is in a chunk that the entries share.
+  const entries = emitted.filter((name) => name.endsWith(".js") && !/^mod-\w+\.js$/.test(name));
+  const expectedEntries = ["cli.js", "lib/data/mod.js", "lib/prove/mod.js", "lib/prove/worker.js", "mod.js"];
+  assert.deepEqual(entries.sort(), expectedEntries);
 });
 
 test("package: publint finds nothing to say", async () => {
@@ -225,6 +242,13 @@ for (const [runtime, program, ...args] of runtimes) {
       stderr,
       /^The training step failed after 0 batches: RangeError: mine\. .*\n {4}at .*myOwnLine.* \(.*failing\.js:4:\d+\)\n( {4}at .*failing\.js:5:\d+\n)?$/,
     );
+  });
+}
+
+for (const [runtime, program, ...args] of runtimes) {
+  test(`package: a training is proved in new processes of ${runtime}`, async () => {
+    await packed();
+    assert.match(run(project, program, ...args.map((arg) => arg === "smoke.js" ? "proving.js" : arg)), /\[0,1,2\]\s*$/);
   });
 }
 
