@@ -2,7 +2,7 @@
  * Snapshots: the state of a training run as an immutable value. Start reading here.
  *
  * - {@link captureState} turns named components into a tree. Plain data becomes plain nodes; any other object is captured by the first of the
- *   `kinds` (`kinds.ts`) or `codecs` (`codecs.ts`) that recognises it. Tensors are held by reference, so no data is copied.
+ *   `kinds` (`kinds.ts`) or of the user's codecs (`codecs.ts`) that recognises it. Tensors are held by reference, so no data is copied.
  * - {@link restoreState} builds new objects from the tree. {@link restoreInto} writes it into live objects. If only some parts are wanted, the
  *   saved tree is first merged into the tree of the live objects.
  * - {@link id} is a digest of the tree, {@link diff} compares two trees, and {@link release} frees what a snapshot holds.
@@ -22,12 +22,14 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as tf from "@tensorflow/tfjs";
 import {
+  type Codec,
+  codecRules,
   type Codecs,
-  codecsRule,
   type Decoded,
   encodingValues,
   type NoCodecs,
   type Options,
+  ownCodecs,
   type Restored,
 } from "./codecs.ts";
 import {
@@ -37,6 +39,7 @@ import {
   type Encoded,
   type Held,
   type Overridden,
+  type OwnCodecs,
   restore,
   segment,
   stateId,
@@ -94,7 +97,7 @@ interface Hold {
 }
 
 /** Options of restoring into live components. */
-export interface RestoreOptions<K extends Codecs = NoCodecs> extends Options<K>, Selection {
+export interface RestoreOptions<K extends Codecs = NoCodecs, T extends Codec = never> extends Options<K, T>, Selection {
   /**
    * Receives, after a successful restore, what was done with each part, and the plain values of the script that the restore replaced
    * ({@link Overridden}).
@@ -102,7 +105,6 @@ export interface RestoreOptions<K extends Codecs = NoCodecs> extends Options<K>,
   readonly onReport?: (report: { readonly parts: RestoredParts; readonly overridden: readonly Overridden[] }) => void;
 }
 
-const codecRules: OptionRules<Options> = { codecs: codecsRule };
 const intoRules: OptionRules<Omit<RestoreOptions, keyof Selection>> = { ...codecRules, onReport: ifGiven(aFunction) };
 
 // --- constructors
@@ -167,16 +169,16 @@ export function checkSnapshot(name: string, snapshot: Snapshot<unknown>): void {
  * assert.equal(restored.right.step, 3);
  * ```
  */
-export function captureState<C extends Components & Decoded<K>, K extends Codecs = NoCodecs>(
+export function captureState<C extends Components & Decoded<K>, K extends Codecs = NoCodecs, T extends Codec = never>(
   components: C,
-  options: Options<K> = {},
+  options: Options<K, T> = {},
 ): Snapshot<Restored<C, K>> {
   checkOptions("captureState", options, codecRules);
   const held: Held[] = [];
   // Disposes of the tensors that codecs make while they encode; held data stays.
   tf.engine().startScope("captureState");
   try {
-    return snapshotOf(capture(components, kinds, encodingValues(options.codecs ?? {}), held), held);
+    return snapshotOf(capture(components, kinds, encodingValues(ownCodecs(options)), held), held);
   } finally {
     tf.engine().endScope();
   }
@@ -199,14 +201,14 @@ function withEncoded<A>(snapshot: Snapshot<unknown>, run: (encoded: Encoded) => 
  */
 function restoreTree(
   encoded: Encoded,
-  codecs: Codecs,
+  own: OwnCodecs,
   live?: Record<string, unknown>,
   problems: Merged["problems"] = [],
   overrides?: Overridden[],
 ): Restoring {
   const full = memoryProblem(encoded, live === undefined);
   if (full !== undefined) return E.left(mismatch([full]));
-  const restored = disposeOnFailure(() => restore(encoded, { kinds, codecs, live, problems, overrides }), E.isLeft);
+  const restored = disposeOnFailure(() => restore(encoded, { kinds, own, live, problems, overrides }), E.isLeft);
   return pipe(restored, E.mapLeft(mismatch));
 }
 
@@ -214,18 +216,19 @@ function restoreTree(
 function restoreLive(
   encoded: Encoded,
   live: Record<string, unknown>,
-  { codecs = {}, onReport, ...selection }: RestoreOptions<Codecs>,
+  { codecs = {}, types = [], onReport, ...selection }: RestoreOptions<Codecs, Codec>,
 ): Restoring {
+  const own: OwnCodecs = { codecs, types };
   const restoreMerged = ({ encoded, problems, parts }: Merged): Restoring => {
     const overridden: Overridden[] = [];
-    const restored = restoreTree(encoded, codecs, live, problems, onReport && overridden);
+    const restored = restoreTree(encoded, own, live, problems, onReport && overridden);
     if (E.isRight(restored)) onReport?.({ parts, overridden });
     return restored;
   };
   if (!isPartial(selection)) {
     return restoreMerged({ encoded, problems: [], parts: { ...noParts, restored: Object.keys(live).map(segment) } });
   }
-  const captured = E.tryCatch(() => captureState(live, { codecs }), E.toError);
+  const captured = E.tryCatch(() => captureState(live, own), E.toError);
   if (E.isLeft(captured)) {
     const expected = "live components that can be captured, because some of them are kept";
     return E.left(mismatch([{ path: "", kind: "kind", expected, found: captured.left.message }]));
@@ -254,13 +257,13 @@ function restoreLive(
  * assert.deepEqual(a, b);
  * ```
  */
-export function restoreState<C, K extends Codecs = NoCodecs>(
+export function restoreState<C, K extends Codecs = NoCodecs, T extends Codec = never>(
   snapshot: Snapshot<C>,
-  options: Options<K> = {},
+  options: Options<K, T> = {},
 ): E.Either<RestoreError, Restored<C, K>> {
   checkSnapshot("restoreState", snapshot);
   checkOptions("restoreState", options, codecRules);
-  return withEncoded(snapshot, (encoded) => restoreTree(encoded, options.codecs ?? {}));
+  return withEncoded(snapshot, (encoded) => restoreTree(encoded, ownCodecs(options)));
 }
 
 /**
@@ -297,9 +300,9 @@ export function restoreState<C, K extends Codecs = NoCodecs>(
  * assert.equal(restored.right.step, 7);
  * ```
  */
-export function restoreInto<C extends Components & Decoded<K>, K extends Codecs = NoCodecs>(
+export function restoreInto<C extends Components & Decoded<K>, K extends Codecs = NoCodecs, T extends Codec = never>(
   live: C,
-  options: RestoreOptions<K> = {},
+  options: RestoreOptions<K, T> = {},
 ): (snapshot: Snapshot<unknown>) => AwaitableIOEither<RestoreError, Restored<C, K>> {
   if (!isPlainRecord(live)) {
     throw new TypeError(`Expected a record of named components to restore into, found ${shown(live)}`);

@@ -25,13 +25,13 @@ import {
 import { backgroundRules, saverFor } from "./saver.ts";
 import type { Saved } from "./save.ts";
 import { listenForSignals, type Signal, signals } from "./signals.ts";
-import { type Codecs, codecsRule } from "../codecs.ts";
+import { type Codec, codecRules, type Codecs, type Options } from "../codecs.ts";
 import { checkStore, type Store } from "../store/mod.ts";
 
 // --- types
 
 /** When and where a loop saves. */
-export interface SavePolicy<S> {
+export interface SavePolicy<S> extends Options<Codecs, Codec> {
   readonly to: Store;
   /**
    * The number of batches between saves, counted from the start of the data, so that it does not matter where a run was killed.
@@ -51,8 +51,6 @@ export interface SavePolicy<S> {
   readonly whenBusy?: "wait" | "skip" | "latest";
   /** Numbers by which checkpoints can be chosen and kept. */
   readonly metrics?: (state: S) => Readonly<Record<string, number>>;
-  /** Codecs for components of your own types. */
-  readonly codecs?: Codecs;
   /**
    * Whether to begin a new run at the checkpoint that this process loaded or saved last at the location. It forks once.
    * @default false
@@ -70,7 +68,7 @@ function above0(expected: string, isNumber: (value: unknown) => boolean): Rule {
 export const policyRules: OptionRules<Omit<SavePolicy<unknown>, "to">> = {
   metrics: ifGiven(aFunction),
   fork: ifGiven(aBoolean),
-  codecs: codecsRule,
+  ...codecRules,
   ...backgroundRules,
   every: above0("a whole number of batches", Number.isSafeInteger),
   seconds: above0("a number of seconds", (value) => typeof value === "number"),
@@ -112,9 +110,11 @@ export function savePoints<S extends object>(
   stopOn: readonly Signal[],
   training?: string,
 ): SavePoints<S> {
-  const { to, every, seconds = Infinity, whenBusy, metrics, codecs = {}, fork = false, onSaved } = policy ?? {};
+  const { to, every, seconds = Infinity, whenBusy, metrics, codecs = {}, types = [], fork = false, onSaved } = policy ??
+    {};
   const saver = to && saverFor(to, {
     codecs,
+    types,
     // With `skip`, no save that is due reaches a busy saver; the last state has to be saved in any case.
     whenBusy: whenBusy === "latest" ? "latest" : "wait",
     fork,

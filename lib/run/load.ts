@@ -38,7 +38,15 @@ import {
 } from "../validation/mod.ts";
 import { checkStore, type Progress, type Store } from "../store/mod.ts";
 import { noParts, type RestoredParts, type Selection, selectionNames } from "../state/partial/mod.ts";
-import { type Codecs, codecsRule, type Decoded, type NoCodecs, type Options, type Restored } from "../codecs.ts";
+import {
+  type Codec,
+  codecRules,
+  type Codecs,
+  type Decoded,
+  type NoCodecs,
+  type Options,
+  type Restored,
+} from "../codecs.ts";
 import { preflight } from "./preflight.ts";
 import { type Components, restoreInto, type Snapshot, snapshotOf } from "../snapshot.ts";
 
@@ -72,7 +80,7 @@ export interface Report {
 }
 
 /** The options of a load. */
-export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K>, Selection {
+export interface LoadOptions<K extends Codecs = NoCodecs, T extends Codec = never> extends Options<K, T>, Selection {
   /**
    * The checkpoint to load.
    * @default the newest
@@ -90,7 +98,7 @@ export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K>, Se
 }
 
 /** The options of {@link readSnapshot}. */
-export type ReadOptions = Omit<LoadOptions, "codecs" | keyof Selection>;
+export type ReadOptions = Omit<LoadOptions, keyof Options | keyof Selection>;
 
 const readRules: OptionRules<ReadOptions> = {
   checkpoint: ifGiven(integer(0)),
@@ -98,10 +106,10 @@ const readRules: OptionRules<ReadOptions> = {
   onReport: ifGiven(aFunction),
   onProgress: ifGiven(aFunction),
 };
-const loadRules: OptionRules<Omit<LoadOptions, keyof Selection>> = { ...readRules, codecs: codecsRule };
+const loadRules: OptionRules<Omit<LoadOptions, keyof Selection>> = { ...readRules, ...codecRules };
 
 /** Checks the arguments of a load into live components; a wrong one is a `TypeError`. */
-function checkLoad(of: string, store: Store, options: LoadOptions<Codecs>): void {
+function checkLoad(of: string, store: Store, options: LoadOptions<Codecs, Codec>): void {
   checkStore(store);
   const names = { ...loadRules, ...selectionNames };
   checkOptionNames(of, options, names, `the components come after it: ${of}(store)(components)`);
@@ -234,9 +242,9 @@ export async function skipDamaged(store: Store, checkpoint: number): Promise<voi
  * })({ step: 9 }));
  * ```
  */
-export function loadState<K extends Codecs = NoCodecs>(
+export function loadState<K extends Codecs = NoCodecs, T extends Codec = never>(
   store: Store,
-  options: LoadOptions<K> = {},
+  options: LoadOptions<K, T> = {},
 ): <C extends Components & Decoded<K>>(live: C) => Awaitable<LoadError, Restored<C, K>> {
   checkLoad("loadState", store, options);
   const { checkpoint: _c, fallback: _f, onProgress: _p, ...selected } = options;
@@ -280,9 +288,9 @@ export function loadState<K extends Codecs = NoCodecs>(
  * assert.equal(await runOrThrow(resume(memory())(fresh)), fresh);
  * ```
  */
-export function resume<K extends Codecs = NoCodecs>(
+export function resume<K extends Codecs = NoCodecs, T extends Codec = never>(
   store: Store,
-  options: LoadOptions<K> = {},
+  options: LoadOptions<K, T> = {},
 ): <C extends Components & Decoded<K>>(fresh: C) => Awaitable<LoadError, Restored<C, K>> {
   checkLoad("resume", store, options);
   return <C extends Components & Decoded<K>>(fresh: C): Awaitable<LoadError, Restored<C, K>> =>

@@ -36,8 +36,10 @@ export {
 } from "./tree.ts";
 export {
   type AnyKind,
+  type Codec,
   type Codecs,
   type Kind,
+  type OwnCodecs,
   type PartPath,
   type PartsOf,
   scalar,

@@ -101,7 +101,7 @@ const components = arg(/record|components/, { step: 1 }, "{}", "{ nonsense: 1 }"
 const policy = arg(/policy/, Retention.latest(1), "a function");
 const rates = (right: object, of: Fields): Callable => calls([fields(/option|Expected \w+\.\w+/, right, of)]);
 const fingerprinted = (source: Argument): Callable => calls([source, options({ fingerprint: text })]);
-const codecs: Fields = { codecs: ["undefined", "{}"] };
+const codecs: Fields = { codecs: ["undefined", "{}"], types: ["undefined", "[]"] };
 const keeping: Fields = { keep: callback, digest: never };
 const writing: Fields = {
   step: ["undefined", "NaN", "-1", "0", "1", "1.5", "Infinity"],
@@ -261,6 +261,12 @@ const table: Readonly<Record<string, Callable | string>> = {
   readSnapshot: calls([store, options(reading)]),
 
   captureState: calls([components, options(codecs)]),
+  codecOf: calls([
+    arg(/name/, "Date", '"nonsense"'),
+    arg(/Class/, Date),
+    arg(/toPlain/, Number, "a function"),
+    arg(/fromPlain/, () => new Date(), "a function"),
+  ]),
   restoreState: calls([snapshot, options(codecs)]),
   restoreInto: calls([components, options({ ...codecs, ...selecting, onReport: callback })], [snapshot]),
   id: calls([snapshot]),
@@ -581,7 +587,7 @@ test("codecs: a schema of another library is a TypeError at once, with the expec
   const valibot = { kind: "schema", type: "object", "~standard": { validate: (value: unknown) => ({ value }) } };
   for (const codec of [new ZodObject(), valibot]) {
     const message =
-      /to be a codec of io-ts, such as t\.type\(\{ text: t\.string \}\), found an (instance of ZodObject|object)/;
+      /to be a codec of io-ts, such as t\.type\(\{ text: t\.string \}\).*, found an (instance of ZodObject|object)/;
     for (
       const call of [
         () => unchecked.fromJsonLines("x", { codec }),
