@@ -25,7 +25,6 @@ import {
   type Codec,
   codecRules,
   type Codecs,
-  type Decoded,
   encodingValues,
   type NoCodecs,
   type Options,
@@ -57,6 +56,7 @@ import {
   type Selection,
   selectionNames,
 } from "./state/partial/mod.ts";
+import type { Given } from "./capturable.ts";
 import { kinds } from "./kinds.ts";
 import {
   aFunction,
@@ -71,9 +71,6 @@ import {
 import { disposeOnFailure, memoryProblem } from "./tfjs/mod.ts";
 
 // --- types
-
-/** Named parts of a training run: a record, or a value of an `interface`. */
-export type Components = object;
 
 /** Records the type of the captured components; no snapshot has this property. */
 declare const Captured: unique symbol;
@@ -169,7 +166,7 @@ export function checkSnapshot(name: string, snapshot: Snapshot<unknown>): void {
  * assert.equal(restored.right.step, 3);
  * ```
  */
-export function captureState<C extends Components & Decoded<K>, K extends Codecs = NoCodecs, T extends Codec = never>(
+export function captureState<C extends Given<C, K, T>, K extends Codecs = NoCodecs, T extends Codec = never>(
   components: C,
   options: Options<K, T> = {},
 ): Snapshot<Restored<C, K>> {
@@ -300,7 +297,7 @@ export function restoreState<C, K extends Codecs = NoCodecs, T extends Codec = n
  * assert.equal(restored.right.step, 7);
  * ```
  */
-export function restoreInto<C extends Components & Decoded<K>, K extends Codecs = NoCodecs, T extends Codec = never>(
+export function restoreInto<C extends Given<C, K, T>, K extends Codecs = NoCodecs, T extends Codec = never>(
   live: C,
   options: RestoreOptions<K, T> = {},
 ): (snapshot: Snapshot<unknown>) => AwaitableIOEither<RestoreError, Restored<C, K>> {

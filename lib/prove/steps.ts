@@ -44,7 +44,7 @@ export function cursorName(training: { readonly cursor?: string }): string {
 
 /** Captures a state with the codecs of its training. */
 export function captureWith<C extends object, A>(training: Training<C, A>, state: C): Snapshot<unknown> {
-  return captureState(state, ownCodecs(training) as never);
+  return captureState<object>(state, ownCodecs(training) as never);
 }
 
 // --- combinators

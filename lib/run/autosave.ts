@@ -128,7 +128,10 @@ export function savePoints<S extends object>(
     if (saver === undefined) return TE.right(undefined);
     [isUnsaved, lastSave] = [false, performance.now()];
     const hasStep = "step" in state && typeof state.step === "number";
-    return saver.save(state, { ...(!hasStep && { step: count }), ...(metrics && { metrics: metrics(state) }) });
+    return saver.save(state as object, {
+      ...(!hasStep && { step: count }),
+      ...(metrics && { metrics: metrics(state) }),
+    });
   };
   const drain = saver?.drain ?? TE.right([]);
   /** Saves the state if asked, and waits until everything is committed. */

@@ -38,17 +38,10 @@ import {
 } from "../validation/mod.ts";
 import { checkStore, type Progress, type Store } from "../store/mod.ts";
 import { noParts, type RestoredParts, type Selection, selectionNames } from "../state/partial/mod.ts";
-import {
-  type Codec,
-  codecRules,
-  type Codecs,
-  type Decoded,
-  type NoCodecs,
-  type Options,
-  type Restored,
-} from "../codecs.ts";
+import { type Codec, codecRules, type Codecs, type NoCodecs, type Options, type Restored } from "../codecs.ts";
+import type { Given } from "../capturable.ts";
 import { preflight } from "./preflight.ts";
-import { type Components, restoreInto, type Snapshot, snapshotOf } from "../snapshot.ts";
+import { restoreInto, type Snapshot, snapshotOf } from "../snapshot.ts";
 
 // --- types
 
@@ -245,10 +238,10 @@ export async function skipDamaged(store: Store, checkpoint: number): Promise<voi
 export function loadState<K extends Codecs = NoCodecs, T extends Codec = never>(
   store: Store,
   options: LoadOptions<K, T> = {},
-): <C extends Components & Decoded<K>>(live: C) => Awaitable<LoadError, Restored<C, K>> {
+): <C extends Given<C, K, T>>(live: C) => Awaitable<LoadError, Restored<C, K>> {
   checkLoad("loadState", store, options);
   const { checkpoint: _c, fallback: _f, onProgress: _p, ...selected } = options;
-  return <C extends Components & Decoded<K>>(live: C): Awaitable<LoadError, Restored<C, K>> => {
+  return <C extends Given<C, K, T>>(live: C): Awaitable<LoadError, Restored<C, K>> => {
     let differs: Pick<Report, "parts" | "overridden"> = { parts: noParts, overridden: [] };
     const { onReport, ...others } = selected;
     const into = restoreInto(live, { ...others, ...(onReport && { onReport: (report) => void (differs = report) }) });
@@ -291,9 +284,9 @@ export function loadState<K extends Codecs = NoCodecs, T extends Codec = never>(
 export function resume<K extends Codecs = NoCodecs, T extends Codec = never>(
   store: Store,
   options: LoadOptions<K, T> = {},
-): <C extends Components & Decoded<K>>(fresh: C) => Awaitable<LoadError, Restored<C, K>> {
+): <C extends Given<C, K, T>>(fresh: C) => Awaitable<LoadError, Restored<C, K>> {
   checkLoad("resume", store, options);
-  return <C extends Components & Decoded<K>>(fresh: C): Awaitable<LoadError, Restored<C, K>> =>
+  return <C extends Given<C, K, T>>(fresh: C): Awaitable<LoadError, Restored<C, K>> =>
     awaitable(pipe(
       loadState(store, options)(fresh),
       TE.orElse((error) => {

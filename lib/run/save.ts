@@ -30,8 +30,9 @@ import { environment } from "./environment.ts";
 import { captured, guarded, orDeviceFailed, type SaveError, theirs } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
 import { aBoolean, aFunction, checkOptions, ifGiven, must, type OptionRules, recordOf } from "../validation/mod.ts";
-import { type Codec, codecRules, type Codecs, type Decoded, type NoCodecs, type Options } from "../codecs.ts";
-import { captureState, checkSnapshot, type Components, id, type Snapshot } from "../snapshot.ts";
+import type { Given } from "../capturable.ts";
+import { type Codec, codecRules, type Codecs, type NoCodecs, type Options } from "../codecs.ts";
+import { captureState, checkSnapshot, id, type Snapshot } from "../snapshot.ts";
 
 // --- types
 
@@ -264,7 +265,7 @@ async function retainRun(store: Store, { checkpoint, run }: Entry, { seen }: Com
 export function saveState<K extends Codecs = NoCodecs, T extends Codec = never>(
   store: Store,
   options: SaveOptions<K, T> = {},
-): <C extends Components & Decoded<K>>(components: C) => Awaitable<SaveError, Saved> {
+): <C extends Given<C, K, T>>(components: C) => Awaitable<SaveError, Saved> {
   checkStore(store);
   checkOptions("saveState", options, saveRules, "the components come after it: saveState(store)(components)");
   const { codecs, types, ...labels } = options;

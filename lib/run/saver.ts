@@ -11,8 +11,9 @@ import { type Awaitable, awaitable, type AwaitableIO } from "../task.ts";
 import { aFunction, checkOptions, ifGiven, oneOf, type OptionRules } from "../validation/mod.ts";
 import { labelRules, type Saved, type SaveOptions, saveRules, writeTraining } from "./save.ts";
 import { scheduler } from "./scheduler.ts";
-import type { Codec, Codecs, Decoded, NoCodecs, Options } from "../codecs.ts";
-import { captureState, type Components, release } from "../snapshot.ts";
+import type { Given } from "../capturable.ts";
+import type { Codec, Codecs, NoCodecs, Options } from "../codecs.ts";
+import { captureState, release } from "../snapshot.ts";
 import { checkStore, type Store } from "../store/mod.ts";
 
 // --- types
@@ -34,7 +35,7 @@ export interface Saver<K extends Codecs = NoCodecs, T extends Codec = never> {
    * Captures when it is run, and resolves when the write has begun. The left is the error of an earlier save, which is given once; then nothing
    * is written.
    */
-  readonly save: <C extends Components & Decoded<K>>(
+  readonly save: <C extends Given<C, K, T>>(
     components: C,
     options?: Pick<SaveOptions<K, T>, "step" | "metrics">,
   ) => Awaitable<SaveError, void>;
