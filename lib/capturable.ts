@@ -38,10 +38,12 @@ type Known =
 
 type AnyFunction = ((...args: never) => unknown) | (abstract new (...args: never) => unknown);
 
+// deno-lint-ignore no-explicit-any -- a map accepts keys, so that only `any` accepts the keys of every map
+export type MapOrSet = ReadonlyMap<any, unknown> | ReadonlySet<any>;
+
 /** Classes of the language: their private fields are not in their types. */
 type BuiltIn =
-  | ReadonlyMap<never, unknown>
-  | ReadonlySet<unknown>
+  | MapOrSet
   | Date
   | RegExp
   | Error
@@ -82,7 +84,7 @@ export type Capturable<C, Coded = never, T = never> = {
 };
 
 /** The values of codecs. */
-type ValueOf<T> = T extends t.Type<infer A, infer _O, infer _I> ? A : never;
+export type ValueOf<T> = T extends t.Type<infer A, infer _O, infer _I> ? A : never;
 
 /** What the components `C` must be, with the codecs `K` by component name and `T` for values at any depth. */
 export type Given<C, K, T> =
