@@ -5,8 +5,10 @@ import {
   diff,
   fit,
   id,
+  Loader,
   loadState,
   memory,
+  pipe,
   readSnapshot,
   restoreInto,
   restoreState,
@@ -14,7 +16,9 @@ import {
   Rng,
   runOrThrow,
   saveState,
+  train,
 } from "@dogear/dogear";
+import { proveResume } from "@dogear/dogear/prove";
 import * as tf from "@tensorflow/tfjs";
 import * as t from "io-ts";
 import fc from "fast-check";
@@ -287,6 +291,33 @@ test("types: nothing silent: fromPlain that throws, or returns another class, is
     assert.equal(problem?.path, "deep/0");
     assert.ok(problem?.found.includes(found), problem?.found);
   }
+});
+
+test("types: all or nothing: a type that fails leaves every live object as it was, and no tensor", () => {
+  const state = { v: tf.variable(tf.tensor([1, 2])), deep: [new Average(tf.tensor([3]))], end: new Date(0) };
+  const failing = codecOf("Date", Date, Number, () => {
+    throw new Error("failed");
+  });
+  using snapshot = captureState(state, { types });
+  state.v.assign(tf.tensor([5, 6]));
+  const before = tf.memory();
+  for (const restored of [restoreInto(state, { types: [averageCodec, failing] })(snapshot)(), restoreState(snapshot)]) {
+    assert.equal(restored._tag, "Left");
+  }
+  assert.deepEqual([...state.v.dataSync()], [5, 6]);
+  assert.deepEqual(tf.memory(), before);
+});
+
+test("types: a loop saves with them, and a proof restores with them", async () => {
+  const loader = Loader.fromArray([1, 2, 3]);
+  const fresh = (): { cursor: Loader.Cursor; seen: Vocabulary[] } => ({ cursor: Loader.start(loader), seen: [] });
+  type State = ReturnType<typeof fresh>;
+  const step = (state: State, n: number): State => ({ ...state, seen: [...state.seen, words(n)] });
+  const store = memory();
+  const done = await pipe(fresh(), train({ loader, step, save: { to: store, every: 1, types } }), runOrThrow);
+  assert.deepEqual((await loadState(store, { types })(fresh())).seen, done.seen);
+  const proof = await proveResume({ fresh, step, loader, types, steps: 3 });
+  assert.equal(proof.steps, 3);
 });
 
 test("types: a subclass is not its base, and cycles are errors, also in fields", () => {

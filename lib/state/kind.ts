@@ -208,7 +208,7 @@ export function codecKind(codec: Codec): AnyKind {
     try {
       return codec.validate(u, context);
     } catch (error) {
-      return t.failure(u, context, error instanceof Error ? error.message : String(error));
+      return t.failure(u, context, `what the codec threw: ${error instanceof Error ? error.message : String(error)}`);
     }
   };
   return valueKind(codecPrefix + codec.name, new t.Type(codec.name, codec.is, validate, codec.encode));
