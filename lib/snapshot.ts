@@ -142,7 +142,7 @@ export function checkSnapshot(name: string, snapshot: Snapshot<unknown>): void {
  * Captures named components as an immutable value. It is synchronous, takes O(number of tensors), and copies no tensor data on any backend.
  *
  * @param components A record of models, optimizers, variables, tensors, values of this toolkit and plain data, at any depth.
- * @param options Codecs for components of your own types.
+ * @param options Codecs of your own types: `types` for values at any depth, `codecs` for components by name.
  * @returns The snapshot. It holds tfjs buffers until it is released.
  * @throws TypeError naming the path of what cannot be captured: a function, a symbol, undefined, an instance of a class without a codec, a
  *   cycle, a computed or non-enumerable property, a named property of an array, a second view of the same bytes, a disposed tensor, a
@@ -267,7 +267,7 @@ export function restoreState<C, K extends Codecs = NoCodecs, T extends Codec = n
  * Restores a snapshot into live components: models, optimizers and variables in place, everything else as new values.
  *
  * @param live The components as a script builds them, with the captured names. The result has a new tensor in place of a live one, which
- *   stays yours to dispose of.
+ *   stays yours to dispose of, and a new instance in place of one of your own types.
  * @param options The codecs of the capture, which parts to restore ({@link Selection}), and a callback for the report.
  * @returns For a snapshot, an effect that returns the components, in the snapshot's order of names; or a `Mismatch` with every difference
  *   (missing or extra components, kinds, classes, configurations, dtypes, shapes, sharing, data of another length); or `Released`.

@@ -114,11 +114,20 @@ test("types: round trip, canonical: values of the user's types at any depth, fre
 });
 
 test("types: sharing: one object under two names, also inside another's plain form, comes back as one", () => {
+  class Tagged {
+    readonly _tag = "Tagged";
+  }
+  const tagged = new Tagged();
+  const all = [...types, codecOf("Tagged", Tagged, () => null, () => new Tagged())];
   const vocabulary = words(2);
-  const state = { a: vocabulary, list: [{ vocabulary }], corpus: new Corpus(vocabulary, []), other: words(2) };
-  using snapshot = captureState(state, { types });
-  for (const restored of [restoreState(snapshot, { types }), restoreInto(state, { types })(snapshot)()]) {
-    const { a, list, corpus, other } = right(restored) as typeof state;
+  const state = {
+    ...{ a: vocabulary, list: [{ vocabulary }], corpus: new Corpus(vocabulary, []), other: words(2) },
+    tagged: [tagged, tagged],
+  };
+  using snapshot = captureState(state, { types: all });
+  for (const restored of [restoreState(snapshot, { types: all }), restoreInto(state, { types: all })(snapshot)()]) {
+    const { a, list, corpus, other, tagged } = right(restored) as typeof state;
+    assert.ok(tagged[0] instanceof Tagged && tagged[0] === tagged[1]);
     assert.ok(a instanceof Vocabulary && a !== vocabulary);
     assert.equal(list[0]?.vocabulary, a);
     assert.equal(corpus.vocabulary, a);
@@ -165,6 +174,28 @@ test("types: no trace, tensors inside: shared ones stay shared, unused ones are 
   // The encoding makes a new spare each time, so that it does not show which tensors the value holds: the spare is kept.
   assert.ok(tf.memory().numTensors <= before + 2);
   snapshot[Symbol.dispose]();
+});
+
+test("types: tensors of a type inside another's plain form stay", () => {
+  class Outer {
+    constructor(readonly inner: Average) {}
+  }
+  const outer = codecOf("Outer", Outer, ({ inner }) => ({ inner }), ({ inner }) => new Outer(inner));
+  const state = { outer: new Outer(new Average(tf.tensor([1, 2]))) };
+  using snapshot = captureState(state, { types: [outer, averageCodec] });
+  const { inner: { weights } } = right(restoreState(snapshot, { types: [outer, averageCodec] })).outer;
+  assert.equal(weights.isDisposed, false);
+  assert.deepEqual([...weights.dataSync()], [1, 2]);
+});
+
+test("types: a shape that differs inside a type is found before any tensor is read", async () => {
+  const store = memory();
+  await saveState(store, { types })({ average: new Average(tf.zeros([2])), v: tf.variable(tf.zeros([2])) });
+  let pieces = 0;
+  const live = { average: new Average(tf.zeros([2])), v: tf.variable(tf.zeros([3])) };
+  const loaded = await loadState(store, { types, onProgress: () => void pieces++ })(live)();
+  assert.deepEqual(problemsOf(loaded).map(({ path }) => path), ["v"]);
+  assert.equal(pieces, 0);
 });
 
 test("types: no trace: a tensor that fromPlain does not keep is disposed of", () => {

@@ -216,7 +216,7 @@ function captureObject(context: CaptureContext, value: object, at: Origin, codec
   }
   const isAncestor = earlier === "" || isWithin(path, earlier);
   // Fields are captured last, so they may refer to the object or the model that they belong to.
-  if (isAncestor && (!inFields || (isMadeOfParts(value) || ownTypes(context, at).some(({ is }) => is(value))))) {
+  if (isAncestor && (!inFields || isMadeOfParts(value))) {
     throw cannotCapture(
       path,
       "data without a cycle",
