@@ -30,9 +30,10 @@ mkdirSync(join(root, ".tmp"), { recursive: true });
 const folder = mkdtempSync(join(root, ".tmp", "mistakes-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-const files = readdirSync(import.meta.dirname).filter((name) => name.startsWith("mistakes_"));
+const source = join(root, "tests", "types");
+const files = readdirSync(source).filter((name) => name.startsWith("mistakes_"));
 const expected: readonly Expected[] = files.flatMap((file) => {
-  const lines = readFileSync(join(import.meta.dirname, file), "utf8").split("\n");
+  const lines = readFileSync(join(source, file), "utf8").split("\n");
   writeFileSync(join(folder, file), lines.map((line) => line.replace("@ts-expect-error", "here")).join("\n"));
   return lines.flatMap((line, i) => {
     const message = /^ *\/\/ @ts-expect-error: (.*)/.exec(line)?.[1];
