@@ -34,8 +34,10 @@ export { pipe } from "fp-ts/lib/function.js";
 
 // Snapshots
 export { captureState, diff, id, release, restoreInto, restoreState } from "./lib/snapshot.ts";
-export type { Components, RestoreOptions, Snapshot } from "./lib/snapshot.ts";
-export type { Codecs, Decoded, NoCodecs, Options, Restored } from "./lib/codecs.ts";
+export type { CannotCapture, Capturable, Components } from "./lib/capturable.ts";
+export type { RestoreOptions, Snapshot } from "./lib/snapshot.ts";
+export { codecOf } from "./lib/codecs.ts";
+export type { Codec, Codecs, Decoded, NoCodecs, Options, Restored } from "./lib/codecs.ts";
 export type { Difference, Differences, Overridden, StateTree } from "./lib/state/mod.ts";
 export type { RestoredParts as Parts, Selection } from "./lib/state/partial/mod.ts";
 

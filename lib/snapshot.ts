@@ -2,7 +2,7 @@
  * Snapshots: the state of a training run as an immutable value. Start reading here.
  *
  * - {@link captureState} turns named components into a tree. Plain data becomes plain nodes; any other object is captured by the first of the
- *   `kinds` (`kinds.ts`) or `codecs` (`codecs.ts`) that recognises it. Tensors are held by reference, so no data is copied.
+ *   `kinds` (`kinds.ts`) or of the user's codecs (`codecs.ts`) that recognises it. Tensors are held by reference, so no data is copied.
  * - {@link restoreState} builds new objects from the tree. {@link restoreInto} writes it into live objects. If only some parts are wanted, the
  *   saved tree is first merged into the tree of the live objects.
  * - {@link id} is a digest of the tree, {@link diff} compares two trees, and {@link release} frees what a snapshot holds.
@@ -22,12 +22,13 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as tf from "@tensorflow/tfjs";
 import {
+  type Codec,
+  codecRules,
   type Codecs,
-  codecsRule,
-  type Decoded,
   encodingValues,
   type NoCodecs,
   type Options,
+  ownCodecs,
   type Restored,
 } from "./codecs.ts";
 import {
@@ -37,6 +38,7 @@ import {
   type Encoded,
   type Held,
   type Overridden,
+  type OwnCodecs,
   restore,
   segment,
   stateId,
@@ -54,6 +56,7 @@ import {
   type Selection,
   selectionNames,
 } from "./state/partial/mod.ts";
+import type { Given } from "./capturable.ts";
 import { kinds } from "./kinds.ts";
 import {
   aFunction,
@@ -68,9 +71,6 @@ import {
 import { disposeOnFailure, memoryProblem } from "./tfjs/mod.ts";
 
 // --- types
-
-/** Named parts of a training run: a record, or a value of an `interface`. */
-export type Components = object;
 
 /** Records the type of the captured components; no snapshot has this property. */
 declare const Captured: unique symbol;
@@ -94,7 +94,7 @@ interface Hold {
 }
 
 /** Options of restoring into live components. */
-export interface RestoreOptions<K extends Codecs = NoCodecs> extends Options<K>, Selection {
+export interface RestoreOptions<K extends Codecs = NoCodecs, T extends Codec = never> extends Options<K, T>, Selection {
   /**
    * Receives, after a successful restore, what was done with each part, and the plain values of the script that the restore replaced
    * ({@link Overridden}).
@@ -102,7 +102,6 @@ export interface RestoreOptions<K extends Codecs = NoCodecs> extends Options<K>,
   readonly onReport?: (report: { readonly parts: RestoredParts; readonly overridden: readonly Overridden[] }) => void;
 }
 
-const codecRules: OptionRules<Options> = { codecs: codecsRule };
 const intoRules: OptionRules<Omit<RestoreOptions, keyof Selection>> = { ...codecRules, onReport: ifGiven(aFunction) };
 
 // --- constructors
@@ -143,7 +142,7 @@ export function checkSnapshot(name: string, snapshot: Snapshot<unknown>): void {
  * Captures named components as an immutable value. It is synchronous, takes O(number of tensors), and copies no tensor data on any backend.
  *
  * @param components A record of models, optimizers, variables, tensors, values of this toolkit and plain data, at any depth.
- * @param options Codecs for components of your own types.
+ * @param options Codecs of your own types: `types` for values at any depth, `codecs` for components by name.
  * @returns The snapshot. It holds tfjs buffers until it is released.
  * @throws TypeError naming the path of what cannot be captured: a function, a symbol, undefined, an instance of a class without a codec, a
  *   cycle, a computed or non-enumerable property, a named property of an array, a second view of the same bytes, a disposed tensor, a
@@ -167,16 +166,16 @@ export function checkSnapshot(name: string, snapshot: Snapshot<unknown>): void {
  * assert.equal(restored.right.step, 3);
  * ```
  */
-export function captureState<C extends Components & Decoded<K>, K extends Codecs = NoCodecs>(
+export function captureState<C extends Given<C, K, T>, K extends Codecs = NoCodecs, T extends Codec = never>(
   components: C,
-  options: Options<K> = {},
+  options: Options<K, T> = {},
 ): Snapshot<Restored<C, K>> {
   checkOptions("captureState", options, codecRules);
   const held: Held[] = [];
   // Disposes of the tensors that codecs make while they encode; held data stays.
   tf.engine().startScope("captureState");
   try {
-    return snapshotOf(capture(components, kinds, encodingValues(options.codecs ?? {}), held), held);
+    return snapshotOf(capture(components, kinds, encodingValues(ownCodecs(options)), held), held);
   } finally {
     tf.engine().endScope();
   }
@@ -199,14 +198,14 @@ function withEncoded<A>(snapshot: Snapshot<unknown>, run: (encoded: Encoded) => 
  */
 function restoreTree(
   encoded: Encoded,
-  codecs: Codecs,
+  own: OwnCodecs,
   live?: Record<string, unknown>,
   problems: Merged["problems"] = [],
   overrides?: Overridden[],
 ): Restoring {
   const full = memoryProblem(encoded, live === undefined);
   if (full !== undefined) return E.left(mismatch([full]));
-  const restored = disposeOnFailure(() => restore(encoded, { kinds, codecs, live, problems, overrides }), E.isLeft);
+  const restored = disposeOnFailure(() => restore(encoded, { kinds, own, live, problems, overrides }), E.isLeft);
   return pipe(restored, E.mapLeft(mismatch));
 }
 
@@ -214,18 +213,19 @@ function restoreTree(
 function restoreLive(
   encoded: Encoded,
   live: Record<string, unknown>,
-  { codecs = {}, onReport, ...selection }: RestoreOptions<Codecs>,
+  { codecs = {}, types = [], onReport, ...selection }: RestoreOptions<Codecs, Codec>,
 ): Restoring {
+  const own: OwnCodecs = { codecs, types };
   const restoreMerged = ({ encoded, problems, parts }: Merged): Restoring => {
     const overridden: Overridden[] = [];
-    const restored = restoreTree(encoded, codecs, live, problems, onReport && overridden);
+    const restored = restoreTree(encoded, own, live, problems, onReport && overridden);
     if (E.isRight(restored)) onReport?.({ parts, overridden });
     return restored;
   };
   if (!isPartial(selection)) {
     return restoreMerged({ encoded, problems: [], parts: { ...noParts, restored: Object.keys(live).map(segment) } });
   }
-  const captured = E.tryCatch(() => captureState(live, { codecs }), E.toError);
+  const captured = E.tryCatch(() => captureState(live, own), E.toError);
   if (E.isLeft(captured)) {
     const expected = "components in your script that can be captured, because some of them are kept";
     const remedy = "Leave out what cannot be captured, or pass a codec for it";
@@ -255,13 +255,13 @@ function restoreLive(
  * assert.deepEqual(a, b);
  * ```
  */
-export function restoreState<C, K extends Codecs = NoCodecs>(
+export function restoreState<C, K extends Codecs = NoCodecs, T extends Codec = never>(
   snapshot: Snapshot<C>,
-  options: Options<K> = {},
+  options: Options<K, T> = {},
 ): E.Either<RestoreError, Restored<C, K>> {
   checkSnapshot("restoreState", snapshot);
   checkOptions("restoreState", options, codecRules);
-  return withEncoded(snapshot, (encoded) => restoreTree(encoded, options.codecs ?? {}));
+  return withEncoded(snapshot, (encoded) => restoreTree(encoded, ownCodecs(options)));
 }
 
 /**
@@ -270,7 +270,7 @@ export function restoreState<C, K extends Codecs = NoCodecs>(
  * The snapshot of a checkpoint, by number or the best, is that of `readSnapshot`.
  *
  * @param live The components as a script builds them, with the captured names. The result has a new tensor in place of a live one, which
- *   stays yours to dispose of.
+ *   stays yours to dispose of, and a new instance in place of one of your own types.
  * @param options The codecs of the capture, which parts to restore ({@link Selection}), and a callback for the report.
  * @returns For a snapshot, an effect that returns the components, in the snapshot's order of names; or a `Mismatch` with every difference
  *   (missing or extra components, kinds, classes, configurations, dtypes, shapes, sharing, data of another length); or `Released`.
@@ -300,9 +300,9 @@ export function restoreState<C, K extends Codecs = NoCodecs>(
  * assert.equal(restored.right.step, 7);
  * ```
  */
-export function restoreInto<C extends Components & Decoded<K>, K extends Codecs = NoCodecs>(
+export function restoreInto<C extends Given<C, K, T>, K extends Codecs = NoCodecs, T extends Codec = never>(
   live: C,
-  options: RestoreOptions<K> = {},
+  options: RestoreOptions<K, T> = {},
 ): (snapshot: Snapshot<unknown>) => AwaitableIOEither<RestoreError, Restored<C, K>> {
   if (!isPlainRecord(live)) {
     throw new TypeError(`Expected a record of named components to restore into, found ${shown(live)}`);

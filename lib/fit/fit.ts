@@ -11,7 +11,8 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { FitError } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
-import { checkFitOptions, type FitOptions } from "./options.ts";
+import type { Codec, Codecs, NoCodecs } from "../codecs.ts";
+import { checkFitOptions, type FitOptions, type GivenWith } from "./options.ts";
 import {
   commonTerms,
   metricNames,
@@ -265,10 +266,11 @@ function prepareFit(
  * for (const name of ["transfer", "fine-tuning"]) await runOrThrow(fit({ to: store, name })(model, x, y, { epochs: 1 }));
  * ```
  */
-export function fit(
-  options: FitOptions,
+export function fit<W extends GivenWith<W, K, T> = object, K extends Codecs = NoCodecs, T extends Codec = never>(
+  options: FitOptions<W, K, T>,
 ): (model: tf.LayersModel, x: Batch, y: Batch, args?: tf.ModelFitArgs) => Awaitable<FitError, tf.History> {
-  checkFitOptions(options, "fit");
+  const own = options as FitOptions;
+  checkFitOptions(own, "fit");
   return (model, x, y, args = {}) => {
     // tfjs would ignore a misspelt argument and train with its default.
     checkMisspelt("model.fit", args, argumentNames);
@@ -277,7 +279,7 @@ export function fit(
     return awaitable(trainModel(model, () => isRejectedByFit(args), () => model.fit(x, y, args), async (trainer) => {
       const data = await standardize(trainer, x, y, given, given.batchSize ?? 32);
       try {
-        return await runTraining(options, prepareFit(model, trainer, data, given, options))();
+        return await runTraining(own, prepareFit(model, trainer, data, given, own))();
       } finally {
         data.dispose();
       }

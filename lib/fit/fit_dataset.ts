@@ -12,7 +12,8 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { type DatasetArguments, type DatasetFeed, datasetFeed, openFeed } from "./dataset_feed.ts";
 import type { FitError } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
-import { checkFitOptions, type FitOptions } from "./options.ts";
+import type { Codec, Codecs, NoCodecs } from "../codecs.ts";
+import { checkFitOptions, type FitOptions, type GivenWith } from "./options.ts";
 import {
   commonTerms,
   metricNames,
@@ -247,13 +248,18 @@ async function prepareFitDataset(
  * assert.deepEqual(resumed.history, straight.history);
  * ```
  */
-export function fitDataset(options: FitOptions): (
+export function fitDataset<
+  W extends GivenWith<W, K, T> = object,
+  K extends Codecs = NoCodecs,
+  T extends Codec = never,
+>(options: FitOptions<W, K, T>): (
   model: tf.LayersModel,
   dataset: TfDataset,
   // deno-lint-ignore no-explicit-any -- the element type is invariant in tfjs's own arguments
   args: tf.ModelFitDatasetArgs<any>,
 ) => Awaitable<FitError, tf.History> {
-  checkFitOptions(options, "fitDataset");
+  const own = options as FitOptions;
+  checkFitOptions(own, "fitDataset");
   return (model, dataset, args) => {
     // tfjs would ignore a misspelt argument and train with its default.
     checkMisspelt("model.fitDataset", args, argumentNames);
@@ -263,7 +269,7 @@ export function fitDataset(options: FitOptions): (
     return awaitable(trainModel(model, isRejected, callTfjs, async (trainer) => {
       const unhook = hookRandom();
       try {
-        return await runTraining(options, await prepareFitDataset(model, trainer, dataset, args, options))();
+        return await runTraining(own, await prepareFitDataset(model, trainer, dataset, args, own))();
       } finally {
         unhook();
       }

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import type { Capturable, Components, MapOrSet, ValueOf } from "../capturable.ts";
+import type { Codec, Codecs, Options } from "../codecs.ts";
 import { checkPolicy, defaultTraining, policyRules, type Report, type SavePolicy, type Signal } from "../run/mod.ts";
 import {
   aBoolean,
@@ -28,8 +30,14 @@ export interface RestoreBest {
   readonly mode: "min" | "max";
 }
 
+/** What the components in `with` must be: Maps and Sets can be captured, too. */
+export type GivenWith<W, K, T> =
+  & Components
+  & Capturable<W, keyof K, ValueOf<T> | MapOrSet>;
+
 /** How `fit` and `fitDataset` save and resume a training. */
-export interface FitOptions extends Omit<SavePolicy<never>, "metrics" | "when"> {
+export interface FitOptions<W extends object = object, K extends Codecs = Codecs, T extends Codec = Codec>
+  extends Omit<SavePolicy<never>, "metrics" | "when" | keyof Options>, Options<K, T> {
   /**
    * The name of the training. A store can hold several trainings, each with its own name: transfer learning and fine-tuning, a sweep, or a
    * loop over `epochs: 1`.
@@ -50,10 +58,11 @@ export interface FitOptions extends Omit<SavePolicy<never>, "metrics" | "when"> 
   /**
    * Your own components to save with the training, by name: models, optimizers, tensors, plain data such as a callback's counters. They are
    * captured at each save. A resumed training writes the restored values into this same object, and into the same arrays, records, typed
-   * arrays, Maps and Sets at any depth, so that functions that refer to them see the restored contents. Tensors are replaced.
+   * arrays, Maps and Sets at any depth, so that functions that refer to them see the restored contents. Tensors are replaced, and instances of your
+   * own classes, which need a codec in `types`.
    * @default {}
    */
-  readonly with?: object;
+  readonly with?: W;
   /**
    * Metrics of a checkpoint, computed from the logs of an epoch. Only checkpoints at the end of an epoch have metrics, because they describe
    * the weights at that moment. A checkpoint has none if `onEpochEnd` or `onTrainEnd` changed the weights after they were measured.

@@ -28,7 +28,7 @@ import { type Callbacks, callbacksOf, type Logs, type Trainer } from "../tfjs/mo
 // --- types
 
 /** The user's own components and their codecs. */
-type OwnComponents = Pick<FitOptions, "with" | "codecs">;
+type OwnComponents = Pick<FitOptions, "with" | "codecs" | "types">;
 
 /** The position of a training. */
 export interface Position {
@@ -226,18 +226,18 @@ function holdsInPlace(value: unknown): boolean {
  */
 export async function initialDigests(
   training: PreparedTraining,
-  { with: own = {}, codecs = {} }: OwnComponents,
+  { with: own = {}, codecs = {}, types = [] }: OwnComponents,
 ): Promise<Readonly<Record<string, string>>> {
   const { model, callbacks } = training;
   const fields = fieldsOfCallbacks(training);
   const components = capturable(own, codecs);
-  release(captureState({ model, callbacks: fields.values, ...components }, { codecs } as object))();
+  release(captureState({ model, callbacks: fields.values, ...components }, { codecs, types } as object))();
   const inPlace = Object.entries(components)
     .filter(([name, value]) => !Object.hasOwn(codecs, name) && holdsInPlace(value));
   const made = configurationsOf(callbacks);
   const digests: Record<string, string> = {};
   for (const [name, value] of [["model", model], ["callbacks", { ...fields, made }], ...inPlace] as const) {
-    using part = captureState({ [name]: value });
+    using part = captureState({ [name]: value }, { types });
     digests[name] = await id(part)();
   }
   return digests;
@@ -328,11 +328,11 @@ export function restoreTraining(
   options: OwnComponents,
 ): E.Either<FitError, RestoreReport> {
   const { callbacks, trainer } = training;
-  const { with: own = {}, codecs = {} } = options;
+  const { with: own = {}, codecs = {}, types = [] } = options;
   const live = liveComponents(training, state, snapshot, options);
   let report: RestoreReport | undefined;
   const onReport = (restored: RestoreReport): void => void (report = restored);
-  const result = restoreInto<Record<string, unknown>>(live, { codecs, onReport } as object)(snapshot)();
+  const result = restoreInto<Record<string, unknown>>(live, { codecs, types, onReport } as object)(snapshot)();
   if (E.isLeft(result)) return result;
   const { model: _, rng, fit: _fit, logs, callbacks: values, ...rest } = result.right as {
     rng: Rng.Rng;

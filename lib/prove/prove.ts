@@ -40,7 +40,7 @@ import {
 import { divergenceOf, type RecordedRun, type ResumedRun, resumeRun, thrownIn } from "./resumed_run.ts";
 import { cursorName, type Training } from "./steps.ts";
 import { writeSnapshot } from "../run/mod.ts";
-import { codecsRule } from "../codecs.ts";
+import { codecRules } from "../codecs.ts";
 import { release } from "../snapshot.ts";
 
 // --- types
@@ -108,7 +108,7 @@ const proveRules: OptionRules<Omit<ProveOptions<object, unknown>, "loader" | "at
   fresh: must("a function that builds the components", (u) => typeof u === "function"),
   step: aFunction,
   cursor: ifGiven(aName),
-  codecs: codecsRule,
+  ...codecRules,
   steps: ifGiven(integer(2)),
   patience: ifGiven(must("a number of seconds above 0", (u) => typeof u === "number" && u > 0)),
   process: ifGiven(must("true, or the URL or path of a module", isModule)),

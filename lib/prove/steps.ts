@@ -9,14 +9,14 @@ import type { Recorder } from "./nondeterminism.ts";
 import type { LoaderError, LoadError, StepFailed } from "../errors/mod.ts";
 import { Loader } from "../loader/mod.ts";
 import { cursorIn, loadState, orLoaderError, takeStep } from "../run/mod.ts";
-import type { Codecs } from "../codecs.ts";
+import { type Codec, type Codecs, type Options, ownCodecs } from "../codecs.ts";
 import { captureState, type Snapshot } from "../snapshot.ts";
 import type { Store } from "../store/mod.ts";
 
 // --- types
 
 /** A training as `train` takes it, with the function that builds its components. */
-export interface Training<C extends object, A> {
+export interface Training<C extends object, A> extends Options<Codecs, Codec> {
   /** Builds the components a run starts with, new ones at each call. */
   readonly fresh: () => C | Promise<C>;
   /** One step: the state after a batch. */
@@ -27,8 +27,6 @@ export interface Training<C extends object, A> {
    * @default "cursor"
    */
   readonly cursor?: string;
-  /** Codecs for components of your own types. */
-  readonly codecs?: Codecs;
 }
 
 /** Receives each state with the number of batches before it; returns whether to continue. */
@@ -46,7 +44,7 @@ export function cursorName(training: { readonly cursor?: string }): string {
 
 /** Captures a state with the codecs of its training. */
 export function captureWith<C extends object, A>(training: Training<C, A>, state: C): Snapshot<unknown> {
-  return captureState(state, { codecs: training.codecs ?? {} } as never);
+  return captureState<object>(state, ownCodecs(training) as never);
 }
 
 // --- combinators
@@ -114,7 +112,7 @@ export function resumeSteps<C extends object, A>(
   return async () => {
     const fresh = await recorder.during(training.fresh);
     onFresh(fresh);
-    const loaded = await loadState(store, { codecs: training.codecs ?? {} })(fresh as never)();
+    const loaded = await loadState(store, ownCodecs(training))(fresh as never)();
     if (E.isLeft(loaded)) return loaded;
     const state = loaded.right as unknown as C;
     return await onState(state, range[0])

@@ -25,13 +25,13 @@ import {
 import { backgroundRules, saverFor } from "./saver.ts";
 import type { Saved } from "./save.ts";
 import { listenForSignals, type Signal, signals } from "./signals.ts";
-import { type Codecs, codecsRule } from "../codecs.ts";
+import { type Codec, codecRules, type Codecs, type Options } from "../codecs.ts";
 import { aNote, checkStore, type Note, type Store } from "../store/mod.ts";
 
 // --- types
 
 /** When and where a loop saves. */
-export interface SavePolicy<S> {
+export interface SavePolicy<S> extends Options<Codecs, Codec> {
   readonly to: Store;
   /**
    * The number of batches between saves, counted from the start of the data, so that it does not matter where a run was killed.
@@ -55,8 +55,6 @@ export interface SavePolicy<S> {
   readonly metrics?: (state: S) => Readonly<Record<string, number>>;
   /** A few words or hyperparameters on each checkpoint, as for `saveState`. */
   readonly note?: Note;
-  /** Codecs for components of your own types. */
-  readonly codecs?: Codecs;
   /**
    * Whether to begin a new run at the checkpoint that this process loaded or saved last at the location. It forks once.
    * @default false
@@ -76,7 +74,7 @@ export const policyRules: OptionRules<Omit<SavePolicy<unknown>, "to">> = {
   metrics: ifGiven(aFunction),
   note: ifGiven(aNote),
   fork: ifGiven(aBoolean),
-  codecs: codecsRule,
+  ...codecRules,
   ...backgroundRules,
   every: above0("a whole number of batches", Number.isSafeInteger),
   seconds: above0("a number of seconds", (value) => typeof value === "number"),
@@ -118,10 +116,23 @@ export function savePoints<S extends object>(
   stopOn: readonly Signal[],
   training?: string,
 ): SavePoints<S> {
-  const { to, every, seconds = Infinity, when, whenBusy, metrics, note, codecs = {}, fork = false, onSaved } = policy ??
+  const {
+    to,
+    every,
+    seconds = Infinity,
+    when,
+    whenBusy,
+    metrics,
+    note,
+    codecs = {},
+    types = [],
+    fork = false,
+    onSaved,
+  } = policy ??
     {};
   const saver = to && saverFor(to, {
     codecs,
+    types,
     // With `skip`, no save that is due reaches a busy saver; the last state has to be saved in any case.
     whenBusy: whenBusy === "latest" ? "latest" : "wait",
     fork,
@@ -141,7 +152,10 @@ export function savePoints<S extends object>(
     if (saver === undefined) return TE.right(undefined);
     [isUnsaved, lastSave] = [false, performance.now()];
     const hasStep = "step" in state && typeof state.step === "number";
-    return saver.save(state, { ...(!hasStep && { step: count }), ...(metrics && { metrics: metrics(state) }) });
+    return saver.save(state as object, {
+      ...(!hasStep && { step: count }),
+      ...(metrics && { metrics: metrics(state) }),
+    });
   };
   const drain = saver?.drain ?? TE.right([]);
   /** Saves the state if asked, and waits until everything is committed. */

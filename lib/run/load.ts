@@ -42,9 +42,10 @@ import {
 } from "../validation/mod.ts";
 import { checkStore, type Progress, type Store } from "../store/mod.ts";
 import { noParts, type RestoredParts, type Selection, selectionNames } from "../state/partial/mod.ts";
-import { type Codecs, codecsRule, type Decoded, type NoCodecs, type Options, type Restored } from "../codecs.ts";
+import { type Codec, codecRules, type Codecs, type NoCodecs, type Options, type Restored } from "../codecs.ts";
+import type { Given } from "../capturable.ts";
 import { preflight } from "./preflight.ts";
-import { type Components, restoreInto, type Snapshot, snapshotOf } from "../snapshot.ts";
+import { restoreInto, type Snapshot, snapshotOf } from "../snapshot.ts";
 
 // --- types
 
@@ -76,7 +77,7 @@ export interface Report {
 }
 
 /** The options of a load. */
-export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K>, Selection {
+export interface LoadOptions<K extends Codecs = NoCodecs, T extends Codec = never> extends Options<K, T>, Selection {
   /**
    * The checkpoint to load: its number, or `{ best: "val_loss", mode: "min" }` for the one with the best value of a metric, in the run of the
    * newest checkpoint. Of equal values that is the newest, which `Retention.best` keeps.
@@ -95,7 +96,7 @@ export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K>, Se
 }
 
 /** The options of {@link readSnapshot}. */
-export type ReadOptions = Omit<LoadOptions, "codecs" | keyof Selection>;
+export type ReadOptions = Omit<LoadOptions, keyof Options | keyof Selection>;
 
 export const readRules: OptionRules<ReadOptions> = {
   checkpoint: ifGiven(referenceRule),
@@ -103,10 +104,10 @@ export const readRules: OptionRules<ReadOptions> = {
   onReport: ifGiven(aFunction),
   onProgress: ifGiven(aFunction),
 };
-const loadRules: OptionRules<Omit<LoadOptions, keyof Selection>> = { ...readRules, codecs: codecsRule };
+const loadRules: OptionRules<Omit<LoadOptions, keyof Selection>> = { ...readRules, ...codecRules };
 
 /** Checks the arguments of a load into live components; a wrong one is a `TypeError`. */
-function checkLoad(of: string, store: Store, options: LoadOptions<Codecs>): void {
+function checkLoad(of: string, store: Store, options: LoadOptions<Codecs, Codec>): void {
   checkStore(store);
   const names = { ...loadRules, ...selectionNames };
   checkOptionNames(of, options, names, `the components come after it: ${of}(store)(components)`);
@@ -241,13 +242,13 @@ export async function skipDamaged(store: Store, checkpoint: number): Promise<voi
  * })({ step: 9 });
  * ```
  */
-export function loadState<K extends Codecs = NoCodecs>(
+export function loadState<K extends Codecs = NoCodecs, T extends Codec = never>(
   store: Store,
-  options: LoadOptions<K> = {},
-): <C extends Components & Decoded<K>>(live: C) => Awaitable<LoadError, Restored<C, K>> {
+  options: LoadOptions<K, T> = {},
+): <C extends Given<C, K, T>>(live: C) => Awaitable<LoadError, Restored<C, K>> {
   checkLoad("loadState", store, options);
   const { checkpoint: _c, fallback: _f, onProgress: _p, ...selected } = options;
-  return <C extends Components & Decoded<K>>(live: C): Awaitable<LoadError, Restored<C, K>> => {
+  return <C extends Given<C, K, T>>(live: C): Awaitable<LoadError, Restored<C, K>> => {
     let differs: Pick<Report, "parts" | "overridden"> = { parts: noParts, overridden: [] };
     const { onReport, ...others } = selected;
     const into = restoreInto(live, { ...others, ...(onReport && { onReport: (report) => void (differs = report) }) });
@@ -289,12 +290,12 @@ export function loadState<K extends Codecs = NoCodecs>(
  * assert.equal(await resume(memory())(fresh), fresh);
  * ```
  */
-export function resume<K extends Codecs = NoCodecs>(
+export function resume<K extends Codecs = NoCodecs, T extends Codec = never>(
   store: Store,
-  options: LoadOptions<K> = {},
-): <C extends Components & Decoded<K>>(fresh: C) => Awaitable<LoadError, Restored<C, K>> {
+  options: LoadOptions<K, T> = {},
+): <C extends Given<C, K, T>>(fresh: C) => Awaitable<LoadError, Restored<C, K>> {
   checkLoad("resume", store, options);
-  return <C extends Components & Decoded<K>>(fresh: C): Awaitable<LoadError, Restored<C, K>> =>
+  return <C extends Given<C, K, T>>(fresh: C): Awaitable<LoadError, Restored<C, K>> =>
     awaitable(pipe(
       loadState(store, options)(fresh),
       TE.orElse((error) => {

@@ -4,7 +4,7 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import type { Codecs, Options } from "../codecs.ts";
+import { type Codec, type Codecs, type Options, ownCodecs } from "../codecs.ts";
 import { arraysOf, type Encoded, type Held, isDType, problemsOfRestore, segment } from "../state/mod.ts";
 import { type Mismatch, mismatch, type ProblemKind } from "../errors/mod.ts";
 import { isPartial, merge, type Selection } from "../state/partial/mod.ts";
@@ -43,12 +43,13 @@ function hasOtherTensor(live: Encoded, saved: Encoded): boolean {
  */
 export function preflight(
   live: object,
-  { codecs = {}, convert, ...selection }: Options<Codecs> & Selection,
+  { codecs = {}, types = [], convert, ...selection }: Options<Codecs, Codec> & Selection,
   saved: Encoded,
 ): Mismatch | undefined {
   // Whether a conversion changes a value depends on the data.
   if (convert !== undefined) return undefined;
-  const captured = E.tryCatch(() => captureState(live, { codecs }), E.toError);
+  const own = ownCodecs({ codecs, types });
+  const captured = E.tryCatch(() => captureState(live, own), E.toError);
   if (E.isLeft(captured)) return undefined;
   using snapshot = captured.right;
   if (!hasOtherTensor(snapshot.encoded, saved)) return undefined;
@@ -56,7 +57,7 @@ export function preflight(
     ? merge(saved, snapshot.encoded, kinds, selection)
     : { encoded: saved, problems: [] };
   const found = disposeOnFailure(
-    () => problemsOfRestore(encoded, { kinds, codecs, live: live as Record<string, unknown>, problems }),
+    () => problemsOfRestore(encoded, { kinds, own, live: live as Record<string, unknown>, problems }),
     () => true,
   );
   const certain = found.filter(({ kind, saved }) =>

@@ -30,13 +30,14 @@ import { environment } from "./environment.ts";
 import { captured, guarded, orDeviceFailed, type SaveError, theirs } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
 import { aBoolean, aFunction, checkOptions, ifGiven, must, type OptionRules, recordOf } from "../validation/mod.ts";
-import { type Codecs, codecsRule, type Decoded, type NoCodecs, type Options } from "../codecs.ts";
-import { captureState, checkSnapshot, type Components, id, type Snapshot } from "../snapshot.ts";
+import type { Given } from "../capturable.ts";
+import { type Codec, codecRules, type Codecs, type NoCodecs, type Options } from "../codecs.ts";
+import { captureState, checkSnapshot, id, type Snapshot } from "../snapshot.ts";
 
 // --- types
 
 /** The options of a save. */
-export interface SaveOptions<K extends Codecs = NoCodecs> extends Options<K> {
+export interface SaveOptions<K extends Codecs = NoCodecs, T extends Codec = never> extends Options<K, T> {
   /**
    * The step that the checkpoint records.
    * @default the component `step`, if it is a number
@@ -103,7 +104,7 @@ export interface Saved {
 }
 
 /** The options of {@link writeSnapshot}. */
-type WriteOptions = Omit<SaveOptions, "codecs">;
+type WriteOptions = Omit<SaveOptions, keyof Options>;
 
 /** The name of a training of `fit` and `fitDataset` without a name. Its checkpoints do not record it. */
 export const defaultTraining = "fit";
@@ -126,7 +127,7 @@ const writeRules: OptionRules<WriteOptions> = {
 };
 
 /** The types of the options of a save. */
-export const saveRules: OptionRules<SaveOptions> = { ...writeRules, codecs: codecsRule };
+export const saveRules: OptionRules<SaveOptions> = { ...writeRules, ...codecRules };
 
 // --- capture
 
@@ -275,17 +276,17 @@ async function retainRun(store: Store, { checkpoint, run }: Entry, { seen }: Com
  * assert.deepEqual(await runOrThrow(resume(store)({ step: 0 })), { step: 1 });
  * ```
  */
-export function saveState<K extends Codecs = NoCodecs>(
+export function saveState<K extends Codecs = NoCodecs, T extends Codec = never>(
   store: Store,
-  options: SaveOptions<K> = {},
-): <C extends Components & Decoded<K>>(components: C) => Awaitable<SaveError, Saved> {
+  options: SaveOptions<K, T> = {},
+): <C extends Given<C, K, T>>(components: C) => Awaitable<SaveError, Saved> {
   checkStore(store);
   checkOptions("saveState", options, saveRules, "the components come after it: saveState(store)(components)");
-  const { codecs, ...labels } = options;
+  const { codecs, types, ...labels } = options;
   const write = writeTraining(store, labels);
   return (components) =>
     awaitable(async (): Promise<E.Either<SaveError, Saved>> => {
-      const snapshot = captured(store.location, () => captureState(components, { codecs } as Options<K>));
+      const snapshot = captured(store.location, () => captureState(components, { codecs, types } as Options<K, T>));
       if (E.isLeft(snapshot)) return snapshot;
       using held = snapshot.right;
       return await write(held)();

@@ -11,14 +11,15 @@ import { type Awaitable, awaitable, type AwaitableIO } from "../task.ts";
 import { aFunction, checkOptions, ifGiven, oneOf, type OptionRules } from "../validation/mod.ts";
 import { labelRules, type Saved, type SaveOptions, saveRules, writeTraining } from "./save.ts";
 import { scheduler } from "./scheduler.ts";
-import type { Codecs, Decoded, NoCodecs, Options } from "../codecs.ts";
-import { captureState, type Components, release } from "../snapshot.ts";
+import type { Given } from "../capturable.ts";
+import type { Codec, Codecs, NoCodecs, Options } from "../codecs.ts";
+import { captureState, release } from "../snapshot.ts";
 import { checkStore, type Store } from "../store/mod.ts";
 
 // --- types
 
 /** The options of a {@link saver}. */
-export interface SaverOptions<K extends Codecs = NoCodecs> extends SaveOptions<K> {
+export interface SaverOptions<K extends Codecs = NoCodecs, T extends Codec = never> extends SaveOptions<K, T> {
   /**
    * What to do with a save that comes while another is in flight: `wait` for it, `skip` the new one, or write only the `latest` one afterwards.
    * @default "wait"
@@ -29,14 +30,14 @@ export interface SaverOptions<K extends Codecs = NoCodecs> extends SaveOptions<K
 }
 
 /** Saves in the background. */
-export interface Saver<K extends Codecs = NoCodecs> {
+export interface Saver<K extends Codecs = NoCodecs, T extends Codec = never> {
   /**
    * Captures when it is run, and resolves when the write has begun. The left is the error of an earlier save, which is given once; then nothing
    * is written.
    */
-  readonly save: <C extends Components & Decoded<K>>(
+  readonly save: <C extends Given<C, K, T>>(
     components: C,
-    options?: Pick<SaveOptions<K>, "step" | "metrics" | "note">,
+    options?: Pick<SaveOptions<K, T>, "step" | "metrics" | "note">,
   ) => Awaitable<SaveError, void>;
   /** Whether a save is in flight. */
   readonly busy: AwaitableIO<boolean>;
@@ -69,19 +70,22 @@ export const backgroundRules: OptionRules<Pick<SaverOptions, "whenBusy" | "onSav
  * assert.deepEqual((await runOrThrow(drain)).map((saved) => saved.step), [0, 1, 2]);
  * ```
  */
-export function saver<K extends Codecs = NoCodecs>(store: Store, options: SaverOptions<K> = {}): Saver<K> {
+export function saver<K extends Codecs = NoCodecs, T extends Codec = never>(
+  store: Store,
+  options: SaverOptions<K, T> = {},
+): Saver<K, T> {
   return saverFor(store, options);
 }
 
 /** {@link saver} for one of several trainings that share a location, each with its own run. */
-export function saverFor<K extends Codecs = NoCodecs>(
+export function saverFor<K extends Codecs = NoCodecs, T extends Codec = never>(
   store: Store,
-  options: SaverOptions<K>,
+  options: SaverOptions<K, T>,
   training?: string,
-): Saver<K> {
+): Saver<K, T> {
   checkStore(store);
   checkOptions("saver", options, { ...saveRules, ...backgroundRules });
-  const { whenBusy = "wait", onSaved, codecs, ...labels } = options;
+  const { whenBusy = "wait", onSaved, codecs, types, ...labels } = options;
   const { submit, busy, drain } = scheduler<SaveError, Saved>(whenBusy, onSaved);
   return {
     save: (components, more = {}) =>
@@ -90,7 +94,7 @@ export function saverFor<K extends Codecs = NoCodecs>(
         const write = writeTraining(store, { ...labels, ...more }, training);
         return await submit(() =>
           pipe(
-            captured(store.location, () => captureState(components, { codecs } as Options<K>)),
+            captured(store.location, () => captureState(components, { codecs, types } as Options<K, T>)),
             E.map((snapshot) => ({ run: withoutExceptions(store, write(snapshot)), release: release(snapshot) })),
           )
         );

@@ -9,7 +9,7 @@
  *
  * @module
  */
-import { type AnyKind, type Codec, codecKind, codecPrefix, type Codecs, type PartPath, type Site } from "./kind.ts";
+import { type AnyKind, type Codec, codecKind, codecPrefix, type OwnCodecs, type PartPath, type Site } from "./kind.ts";
 import { overlapping, type View } from "./overlapping_views.ts";
 import { partNames } from "./part_names.ts";
 import { beside, hidden } from "./properties.ts";
@@ -34,12 +34,18 @@ interface Origin {
   readonly inFields: boolean;
   /** Whether a kind or codec made the value to capture another one, so that its typed arrays are not the user's. */
   readonly isDerived: boolean;
+  /** Whether the user's own types are looked for: everywhere but in what a kind of the toolkit encodes. */
+  readonly mayBeOwn: boolean;
 }
 
 /** One capture in progress. */
 interface CaptureContext {
-  /** The kinds that are recognised anywhere, in the order in which they are tried. */
+  /** The toolkit's kinds that are recognised anywhere, in the order in which they are tried. */
   readonly common: readonly AnyKind[];
+  /** The kinds of the user's own types. */
+  readonly types: readonly AnyKind[];
+  /** First the toolkit's kinds, then the user's. */
+  readonly all: readonly AnyKind[];
   /** The kinds that are recognised within fields only. */
   readonly fieldKinds: readonly AnyKind[];
   readonly names: ReadonlyMap<object, string>;
@@ -61,11 +67,11 @@ function cannotCapture(path: string, expected: string, found: string): TypeError
 }
 
 const capturableValues =
-  "a tfjs model, optimizer, variable or tensor, one of this toolkit's values, or plain data (null instead of undefined; anything else needs a codec in options.codecs)";
+  "a tfjs model, optimizer, variable or tensor, one of this toolkit's values, or plain data (null instead of undefined; anything else needs a codec in options.types, see codecOf)";
 
-function partOrigin({ path, depth, inFields, isDerived }: Origin, part: PartPath): Origin {
+function partOrigin({ path, depth, inFields, isDerived, mayBeOwn }: Origin, part: PartPath): Origin {
   const sub = typeof part === "object" ? part.reduce<string>(join, path) : join(path, part);
-  return { path: sub, depth: depth + 1, inFields, isDerived };
+  return { path: sub, depth: depth + 1, inFields, isDerived, mayBeOwn };
 }
 
 /**
@@ -93,7 +99,7 @@ function siteOf(context: CaptureContext, at: Origin, inner: Origin = at): Site {
     names,
     deferred: (part, entries) => {
       const found: Named[] = [];
-      const fields: Origin = { ...partOrigin(at, part), inFields: true, isDerived: false };
+      const fields: Origin = { ...partOrigin(at, part), inFields: true, isDerived: false, mayBeOwn: true };
       deferred.push(() => void found.push(...entries(siteOf(context, fields))));
       return record(found);
     },
@@ -119,11 +125,17 @@ function heldCopy(array: TypedArray): Held {
  *
  * @param components A record of components.
  * @param kinds The kinds, in the order in which they are tried.
- * @param codecs The user's codecs by component name.
+ * @param own The user's codecs.
  * @param held Receives every array that is now held.
  * @throws TypeError naming the path of what cannot be captured; nothing stays held.
  */
-export function capture(components: object, kinds: readonly AnyKind[], codecs: Codecs, held: Held[]): Encoded {
+export function capture(
+  components: object,
+  kinds: readonly AnyKind[],
+  own: OwnCodecs,
+  held: Held[],
+): Encoded {
+  const { codecs } = own;
   if (!isPlainRecord(components)) throw cannotCapture("", "a record of named components", shown(components));
   for (const name of Object.keys(codecs)) {
     if (!Object.hasOwn(components, name)) {
@@ -131,9 +143,12 @@ export function capture(components: object, kinds: readonly AnyKind[], codecs: C
     }
   }
   try {
+    const types = own.types.map(codecKind);
     const common = kinds.filter(({ isField }) => !isField);
     const context: CaptureContext = {
       common,
+      types,
+      all: [...common, ...types],
       fieldKinds: kinds.filter(({ isField }) => isField),
       names: partNames(components, common),
       paths: new Map([[components, ""]]),
@@ -162,7 +177,7 @@ function captureComponent(context: CaptureContext, name: string, value: unknown,
     const expected = "a component name that is not empty and has no lone surrogate";
     throw cannotCapture(JSON.stringify(name), expected, "this name");
   }
-  const at: Origin = { path: join("", name), depth: 0, inFields: false, isDerived: false };
+  const at: Origin = { path: join("", name), depth: 0, inFields: false, isDerived: false, mayBeOwn: true };
   if (codec === undefined) return captureValue(context, value, at);
   if (!codec.is(value)) throw cannotCapture(at.path, `a value of its codec ${codec.name}`, shown(value));
   if (typeof value === "object" && value !== null) return captureObject(context, value, at, codec);
@@ -183,6 +198,8 @@ function captureValue(context: CaptureContext, value: unknown, at: Origin): Node
     default: {
       const field = captureField(context, value, at);
       if (field !== undefined) return field;
+      const type = ownTypes(context, at).find(({ is }) => is(value));
+      if (type !== undefined) return captureBy(context, type, value as object, at);
       throw cannotCapture(at.path, capturableValues, shown(value));
     }
   }
@@ -214,20 +231,28 @@ function isMadeOfParts(value: object): boolean {
   return Array.isArray(value) || isPlainRecord(value) || value instanceof Map || value instanceof Set;
 }
 
+/** The kinds of the user's own types that are looked for at a place. */
+function ownTypes({ types }: CaptureContext, { mayBeOwn }: Origin): readonly AnyKind[] {
+  return mayBeOwn ? types : [];
+}
+
 /** Captures an object by the first kind that recognises it, or as plain data. */
 function captureContent(context: CaptureContext, value: object, at: Origin): Node {
   const field = captureField(context, value, at);
   if (field !== undefined) return field;
-  // Kinds are of class instances and tagged values: other plain data is not tried, because that is slow.
+  const types = ownTypes(context, at);
+  // The toolkit's kinds are of class instances and tagged values: other plain data is not tried, because that is slow.
   const isUntagged = (Array.isArray(value) || isPlainRecord(value)) && !("_tag" in value);
-  for (const kind of isUntagged ? [] : context.common) {
+  for (const kind of isUntagged ? types : at.mayBeOwn ? context.all : context.common) {
     if (kind.is(value)) {
       // The toolkit's own values are immutable: two equal ones and one twice are the same state.
-      if (kind.build === undefined && "_tag" in value) context.paths.delete(value);
+      if (kind.build === undefined && "_tag" in value && !types.includes(kind)) context.paths.delete(value);
       return captureBy(context, kind, value, at);
     }
     const reason = kind.rejection?.(value);
-    if (reason !== undefined) throw cannotCapture(at.path, capturableValues, reason);
+    if (reason !== undefined && !types.some(({ is }) => is(value))) {
+      throw cannotCapture(at.path, capturableValues, reason);
+    }
   }
   if (isTypedArray(value)) return captureTypedArray(context, value, at);
   if (Array.isArray(value)) return captureList(context, value, at);
@@ -239,7 +264,8 @@ function captureBy(context: CaptureContext, kind: AnyKind, value: object, at: Or
   // Parts of an object belong to its kind, also where the object is in a field.
   // Without object spread, which makes the capture of many tensors slower.
   const { path, depth } = at;
-  const state = kind.encode(value, siteOf(context, at, { path, depth, inFields: false, isDerived: true }));
+  const mayBeOwn = kind.name.startsWith(codecPrefix);
+  const state = kind.encode(value, siteOf(context, at, { path, depth, inFields: false, isDerived: true, mayBeOwn }));
   if (kind.order !== undefined) {
     const paths = context.ordered.get(kind) ?? new Map<object, string>();
     context.ordered.set(kind, paths.set(value, at.path));

@@ -11,7 +11,7 @@
  *
  * @module
  */
-import type * as t from "io-ts";
+import * as t from "io-ts";
 import { type Problem, type ProblemKind, tagOf } from "../errors/mod.ts";
 import { shown } from "../validation/mod.ts";
 import { entry, kindOf, type Named, type Node, type StateTree } from "./tree.ts";
@@ -25,6 +25,14 @@ export type Codecs = { readonly [name: string]: t.Type<any, StateTree> };
 
 /** One of the user's own codecs. */
 export type Codec = Codecs[string];
+
+/** All of the user's own codecs. */
+export interface OwnCodecs {
+  /** By the name of the component that they are for. */
+  readonly codecs: Codecs;
+  /** For the values that their `is` recognises, anywhere. No two have one name. */
+  readonly types: readonly Codec[];
+}
 
 /** The path from a value to a part of it: one name, or several. */
 export type PartPath = string | number | readonly (string | number)[];
@@ -198,9 +206,16 @@ export function valueKind<A>(
   };
 }
 
-/** The kind of the values of a user's codec. */
+/** The kind of the values of a user's codec. What the codec throws while it decodes is a problem of the value. */
 export function codecKind(codec: Codec): AnyKind {
-  return valueKind(codecPrefix + codec.name, codec);
+  const validate: Codec["validate"] = (u, context) => {
+    try {
+      return codec.validate(u, context);
+    } catch (error) {
+      return t.failure(u, context, `what the codec threw: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  return valueKind(codecPrefix + codec.name, new t.Type(codec.name, codec.is, validate, codec.encode));
 }
 
 // --- combinators
@@ -227,7 +242,8 @@ export function describeNode(node: Node): string {
   return kind === "null" ? kind : withArticle(kind);
 }
 
-/** A word with its article. */
-export function withArticle(word: string): string {
+/** A word with its article; of the kind of a user's codec, the codec's name. */
+export function withArticle(kind: string): string {
+  const word = kind.startsWith(codecPrefix) ? kind.slice(codecPrefix.length) : kind;
   return `${/^([aeio]|Rng)/i.test(word) ? "an" : "a"} ${word}`;
 }

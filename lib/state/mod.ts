@@ -38,9 +38,11 @@ export {
 } from "./tree.ts";
 export {
   type AnyKind,
+  type Codec,
   type Codecs,
   describeNode,
   type Kind,
+  type OwnCodecs,
   type PartPath,
   type PartsOf,
   scalar,

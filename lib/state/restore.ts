@@ -11,12 +11,11 @@
 import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
 import type { Lazy } from "fp-ts/lib/function.js";
-import { type Codec, codecKind, codecPrefix, describeNode } from "./kind.ts";
+import { codecPrefix, describeNode } from "./kind.ts";
 import type { Encoded } from "./capture.ts";
 import { isAllocation, type Problem } from "../errors/mod.ts";
 import {
   cleanUp,
-  compareLive,
   isBuiltByParent,
   noLiveValue,
   report,
@@ -25,10 +24,9 @@ import {
   type RestoreRequest,
   topLevel,
 } from "./restore_context.ts";
-import { objectAt, restoreNode, restoreValue, targetAt } from "./restore_nodes.ts";
+import { objectAt, restoreCoded, restoreNode } from "./restore_nodes.ts";
 import { describeLive } from "./live_value.ts";
-import { isPlainRecord } from "../validation/mod.ts";
-import { holdsComponents, isCase, join, type Node, unwrap } from "./tree.ts";
+import { isCase, join, type Node, unwrap } from "./tree.ts";
 
 // --- types
 
@@ -140,57 +138,13 @@ function planComponent(context: RestoreContext, name: string, node: Node): Lazy<
   const live = context.live === undefined ? noLiveValue : context.live[name];
   const codec = Object.hasOwn(codecs, name) ? codecs[name] : undefined;
   const kind = isCase(node, "kind") ? node.kind : undefined;
-  if (codec === undefined && kind?.startsWith(codecPrefix)) {
-    const [codecName, at] = [kind.slice(codecPrefix.length), JSON.stringify(name)];
-    const remedy = `Pass the codec that it was saved with: { codecs: { ${at}: ${codecName} } }`;
-    report(context, path, "kind", `the codec ${codecName}`, "none", { remedy });
-    return () => live;
-  }
   if (codec === undefined || isCase(node, "shared")) return restoreNode(context, node, topLevel(path, live));
   if (!isCase(node, "kind") || kind !== codecPrefix + codec.name) {
     const remedy = "Pass the codec that it was saved with, or none if it was saved without";
     report(context, path, "kind", `what the codec ${codec.name} encodes`, describeNode(node), { remedy });
     return () => live;
   }
-  compareCoded(context, codec, node.state, path, live);
-  const value = planCoded(context, codec, node.state, path);
+  const value = restoreCoded(context, codec, node.state, topLevel(path, live), false);
   context.values.byPath.set(path, value);
   return value;
-}
-
-/**
- * Restores a value by the user's codec. The codec decodes from tensors that the restore made; the commit discards those that its value does
- * not hold and that no other component shares.
- */
-function planCoded(context: RestoreContext, codec: Codec, state: Node, path: string): Lazy<unknown> {
-  const before = context.tensors.length;
-  const value = restoreValue(context, codecKind(codec), state, topLevel(path, noLiveValue));
-  const made = context.tensors.slice(before).filter((tensor) => !context.sharedPaths.has(tensor.path));
-  if (made.length === 0 || context.problems.list.length > 0) return value;
-  // In the plan, because the codec is the user's and may throw. It encodes twice, to tell the value's own tensors from copies.
-  const [first, second] = [objectsIn(codec.encode(value())), objectsIn(codec.encode(value()))];
-  const copies = [...first, ...second].filter((object) =>
-    context.kinds.get("Tensor")?.is(object) === true && !(first.has(object) && second.has(object))
-  );
-  copies.forEach((copy) => (copy as { dispose(): void }).dispose());
-  // Of a codec that encodes copies, the encoding does not show which tensors the value holds.
-  const unused = copies.length > 0 ? [] : made.filter((tensor) => !first.has(tensor.value));
-  context.actions.commits.push(() => unused.forEach(({ discard }) => discard()));
-  return value;
-}
-
-/** Every object in plain data, tensors included. */
-function objectsIn(tree: unknown, found: Set<unknown> = new Set()): ReadonlySet<unknown> {
-  if (typeof tree !== "object" || tree === null || found.has(tree)) return found;
-  found.add(tree);
-  if (Array.isArray(tree) || isPlainRecord(tree)) Object.values(tree).forEach((part) => objectsIn(part, found));
-  return found;
-}
-
-/** Compares what a codec encodes a live value to. A live value that it cannot encode is not compared. */
-function compareCoded(context: RestoreContext, codec: Codec, state: Node, path: string, live: unknown): void {
-  if (context.overrides === undefined || live === noLiveValue || holdsComponents(state) || !codec.is(live)) return;
-  const encoded = E.tryCatch(() => codec.encode(live) as unknown, E.toError);
-  if (E.isLeft(encoded)) return;
-  compareLive(context, topLevel(path, live), encoded.right, targetAt(context, path, false).plain(state));
 }

@@ -8,7 +8,7 @@
  */
 import type { Lazy } from "fp-ts/lib/function.js";
 import type { Encoded } from "./capture.ts";
-import type { AnyKind, Codecs } from "./kind.ts";
+import { type AnyKind, type Codec, codecKind, codecPrefix, type Codecs, type OwnCodecs } from "./kind.ts";
 import type { Problem, ProblemKind } from "../errors/mod.ts";
 import { type Overridden, overridden } from "./overridden.ts";
 import { isCase, type Node, nodesByPath, outerPaths } from "./tree.ts";
@@ -22,8 +22,8 @@ export const noLiveValue: unique symbol = Symbol("noLiveValue");
 export interface RestoreRequest {
   /** The kinds, in the order in which they are tried. */
   readonly kinds: readonly AnyKind[];
-  /** The user's codecs by component name. */
-  readonly codecs: Codecs;
+  /** The user's codecs. */
+  readonly own: OwnCodecs;
   /** The live components to restore into; without them the components are built. */
   readonly live?: Readonly<Record<string, unknown>> | undefined;
   /** Problems found earlier, which are listed with those of the restore. */
@@ -52,7 +52,10 @@ export interface RestoreContext {
   readonly kinds: ReadonlyMap<string, AnyKind>;
   /** The kinds that recognise live values, in the order in which they are tried. */
   readonly liveKinds: readonly AnyKind[];
+  /** The user's codecs by component name. */
   readonly codecs: Codecs;
+  /** The user's own types, by the names of their kinds. */
+  readonly types: ReadonlyMap<string, Codec>;
   /** The live components; undefined if all components are built. */
   readonly live: Readonly<Record<string, unknown>> | undefined;
   /** Receives the plain data that the live components have otherwise; undefined if no report was asked for. */
@@ -95,10 +98,11 @@ export interface RestoreContext {
 /** The context of a restore that has not begun. */
 export function restoreContext(
   encoded: Encoded,
-  { kinds, codecs, live, problems = [], overrides }: RestoreRequest,
+  { kinds: toolkit, own: { codecs, types }, live, problems = [], overrides }: RestoreRequest,
 ): RestoreContext {
   // Objects may be needed before the walk reaches them.
   const nodes = nodesByPath(encoded.components);
+  const kinds = [...toolkit, ...types.map(codecKind)];
   return {
     encoded,
     nodes,
@@ -107,6 +111,7 @@ export function restoreContext(
     kinds: new Map(kinds.toReversed().map((kind) => [kind.name, kind])),
     liveKinds: kinds.filter(({ isField }) => !isField),
     codecs,
+    types: new Map(types.map((codec) => [codecPrefix + codec.name, codec])),
     live,
     overrides: live && overrides,
     problems: { list: [...problems], keys: new Set() },

@@ -7,7 +7,17 @@
  * @module
  */
 import type { Lazy } from "fp-ts/lib/function.js";
-import { type AnyKind, codecPrefix, describeNode, type PartPath, type Target, withArticle } from "./kind.ts";
+import * as E from "fp-ts/lib/Either.js";
+import {
+  type AnyKind,
+  type Codec,
+  codecKind,
+  codecPrefix,
+  describeNode,
+  type PartPath,
+  type Target,
+  withArticle,
+} from "./kind.ts";
 import { describeLive, holdsObjects, isComponent, liveKindOf } from "./live_value.ts";
 import {
   compareLive,
@@ -132,12 +142,25 @@ function restoreUnshared(context: RestoreContext, node: Node, at: Destination): 
   }
   const kind = context.kinds.get(kindName);
   if (kind === undefined) {
-    const remedy = "Update @dogear/dogear, or pass the codec that it was saved with in the option codecs";
-    report(context, at.path, "kind", "a kind of this version", describeNode(node), { remedy });
+    reportUnknown(context, kindName, at.path);
     return () => null;
   }
   const state = isKind ? node.state : node;
+  const type = context.types.get(kindName);
+  if (type !== undefined) return restoreCoded(context, type, state, at);
   return kind.build === undefined ? restoreValue(context, kind, state, at) : restoreObject(context, kind, state, at);
+}
+
+/** Reports a kind that this restore does not know. */
+function reportUnknown(context: RestoreContext, kind: string, path: string): void {
+  if (!kind.startsWith(codecPrefix)) {
+    const remedy = "Update @dogear/dogear";
+    return report(context, path, "kind", "a kind of this version", `the kind ${kind}`, { remedy });
+  }
+  const name = kind.slice(codecPrefix.length);
+  const byName = path.includes("/") ? "" : ` or { codecs: { ${JSON.stringify(path)}: ${name} } }`;
+  const remedy = `Pass the codec that it was saved with: { types: [${name}] }${byName}`;
+  report(context, path, "kind", `the codec ${name}`, "none", { remedy });
 }
 
 /** Restores a state into a live object, or into a fresh one where the strategy builds objects. */
@@ -192,6 +215,54 @@ export function restoreValue(context: RestoreContext, kind: AnyKind, state: Node
   if (isLive && !checkKind(context, kind, live, path)) return () => live;
   if (!inFields) context.fields.usedElsewhere.add(live);
   return kind.restore(state, targetAt(context, path, inFields), isLive ? live : undefined);
+}
+
+/**
+ * Restores a value by the user's codec. The codec decodes from tensors that the restore made; the commit discards those that its value does
+ * not hold and that no other component shares.
+ *
+ * @param isChecked Whether the live value must be one of the codec's.
+ */
+export function restoreCoded(
+  context: RestoreContext,
+  codec: Codec,
+  state: Node,
+  at: Destination,
+  isChecked: boolean = true,
+): Lazy<unknown> {
+  compareCoded(context, codec, state, at);
+  const before = context.tensors.length;
+  const value = restoreValue(context, codecKind(codec), state, isChecked ? at : { ...at, live: noLiveValue });
+  // Removed from the list: what encloses this value does not see its tensors.
+  const made = context.tensors.splice(before).filter((tensor) => !context.sharedPaths.has(tensor.path));
+  if (made.length === 0 || context.problems.list.length > 0) return value;
+  // In the plan, because the codec is the user's and may throw. It encodes twice, to tell the value's own tensors from copies.
+  const [first, second] = [objectsIn(codec.encode(value())), objectsIn(codec.encode(value()))];
+  const copies = [...first, ...second].filter((object) =>
+    context.kinds.get("Tensor")?.is(object) === true && !(first.has(object) && second.has(object))
+  );
+  copies.forEach((copy) => (copy as { dispose(): void }).dispose());
+  // Of a codec that encodes copies, the encoding does not show which tensors the value holds.
+  const unused = copies.length > 0 ? [] : made.filter((tensor) => !first.has(tensor.value));
+  context.actions.commits.push(() => unused.forEach(({ discard }) => discard()));
+  return value;
+}
+
+/** Every object in plain data, tensors included. */
+function objectsIn(tree: unknown, found: Set<unknown> = new Set()): ReadonlySet<unknown> {
+  if (typeof tree !== "object" || tree === null || found.has(tree)) return found;
+  found.add(tree);
+  if (Array.isArray(tree) || isPlainRecord(tree)) Object.values(tree).forEach((part) => objectsIn(part, found));
+  return found;
+}
+
+/** Compares what a codec encodes a live value to. A live value that it cannot encode is not compared. */
+function compareCoded(context: RestoreContext, codec: Codec, state: Node, at: Destination): void {
+  if (context.overrides === undefined || at.live === noLiveValue || holdsComponents(state) || !codec.is(at.live)) {
+    return;
+  }
+  const encoded = E.tryCatch(() => codec.encode(at.live) as unknown, E.toError);
+  if (E.isRight(encoded)) compareLive(context, at, encoded.right, targetAt(context, at.path, false).plain(state));
 }
 
 /** The value at the path that a reference refers to; a live object at the reference must be the same object. */

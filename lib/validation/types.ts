@@ -114,7 +114,10 @@ const decodesOnly = t.refinement(
 
 /** A codec of io-ts that has these methods. */
 export function codecWith(...methods: readonly ("is" | "validate" | "decode" | "encode")[]): Plain<unknown> {
-  const isCodec = must("a codec of io-ts, such as t.type({ text: t.string })", (value) => hasMethods(value, methods));
+  const isCodec = must(
+    "a codec of io-ts, such as t.type({ text: t.string }) or codecOf(name, Class, toPlain, fromPlain)",
+    (value) => hasMethods(value, methods),
+  );
   return validating(isCodec.name, (value, context) => {
     const type = declaresSchema(value) && !isCodec.is(value) ? decodesOnly : isCodec;
     return type.validate(value, [...context.slice(0, -1), { ...context.at(-1)!, type }]);

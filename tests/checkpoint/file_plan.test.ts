@@ -180,7 +180,7 @@ for (const [kind, make] of Object.entries(stores)) {
           const weights = variables.map(([trainable, size], i) =>
             tf.variable(tf.fill([1 + size * 2 ** 17], i), trainable)
           );
-          const state = { weights, again: weights[0], notes: new Float64Array(3), words: tf.tensor(["a", "bc"]) };
+          const state = { weights, again: weights[0]!, notes: new Float64Array(3), words: tf.tensor(["a", "bc"]) };
           let count = 0;
           for (const changes of saves) {
             for (const i of changes) {

@@ -131,7 +131,7 @@ test("save: writes, byte for byte, what a first save of the state writes", () =>
             else if (layer !== undefined) layer.trainable = !layer.trainable;
             else train(trained);
           }
-          const state = { ...trained, a: parts[0], b: parts[1], step };
+          const state = { ...trained, a: parts[0]!, b: parts[1]!, step };
           await runOrThrow(saveState(store)(state));
           const first = memory();
           await runOrThrow(saveState(first)(state));

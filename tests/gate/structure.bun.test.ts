@@ -32,6 +32,7 @@ const subjects: readonly string[] = [
   "data",
   "kinds",
   "codecs",
+  "capturable",
   "snapshot",
   "run",
   "fit",

@@ -82,7 +82,7 @@ test("S4: a relative path and no number will do", async () => {
 test("S5: what cannot be captured is refused by its name, and what does not fit is listed, all of it and nothing else", () => {
   const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [2] })] });
   const adam = tf.train.adam();
-  for (const wrong of [() => 1, Symbol("tensor"), undefined, new Date(0), new WeakMap()]) {
+  for (const wrong of [() => 1, Symbol("tensor"), undefined, new Date(0), new WeakMap()] as unknown[]) {
     const numTensors = tf.memory().numTensors;
     assert.throws(
       () => captureState({ model, adam, first: { inner: wrong }, second: wrong }),

@@ -101,7 +101,7 @@ const components = arg(/record|components/, { step: 1 }, "{}", "{ nonsense: 1 }"
 const policy = arg(/policy/, Retention.latest(1), "a function");
 const rates = (right: object, of: Fields): Callable => calls([fields(/option|Expected \w+\.\w+/, right, of)]);
 const fingerprinted = (source: Argument): Callable => calls([source, options({ fingerprint: text })]);
-const codecs: Fields = { codecs: ["undefined", "{}"] };
+const codecs: Fields = { codecs: ["undefined", "{}"], types: ["undefined", "[]"] };
 const keeping: Fields = { keep: callback, digest: never };
 const notes: readonly Nonsense[] = ["undefined", '""', '"nonsense"', "{}", "{ nonsense: 1 }"];
 const writing: Fields = {
@@ -287,6 +287,12 @@ const table: Readonly<Record<string, Callable | string>> = {
   ]),
 
   captureState: calls([components, options(codecs)]),
+  codecOf: calls([
+    arg(/name/, "Date", '"nonsense"'),
+    arg(/Class/, Date),
+    arg(/toPlain/, Number, "a function"),
+    arg(/fromPlain/, () => new Date(), "a function"),
+  ]),
   restoreState: calls([snapshot, options(codecs)]),
   restoreInto: calls([components, options({ ...codecs, ...selecting, onReport: callback })], [snapshot]),
   id: calls([snapshot]),
@@ -617,7 +623,10 @@ test("codecs: a schema of another library is a TypeError at once, because compon
     `${asked} because a checkpoint also encodes: a Standard Schema, such as one of zod, only decodes,`;
   for (
     const [codec, message] of [
-      [new ZodObject(), `${asked} such as t.type({ text: t.string }), found an instance of ZodObject`],
+      [
+        new ZodObject(),
+        `${asked} such as t.type({ text: t.string }) or codecOf(name, Class, toPlain, fromPlain), found an instance of ZodObject`,
+      ],
       [valibot, `${decodesOnly} found an object`],
       [arktype, `${decodesOnly} found a function`],
     ] as const

@@ -160,7 +160,7 @@ for (const [what, components, message] of uncapturable) {
   test(`bad input: ${what} is a TypeError that names its path, and nothing stays held`, async () => {
     const bad = { ...(Array.isArray(components()) ? {} : { first: tf.scalar(2) }) };
     const given = components();
-    const whole = Array.isArray(given) || given instanceof tf.Tensor ? given : Object.assign(given, bad);
+    const whole: object = Array.isArray(given) || given instanceof tf.Tensor ? given : Object.assign(given, bad);
     const tensors = tf.memory();
     assert.throws(() => captureState(whole), (error) => error instanceof TypeError && message.test(error.message));
     assert.deepEqual(tf.memory(), tensors);

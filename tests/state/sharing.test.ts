@@ -298,9 +298,12 @@ for (
 }
 
 test("nothing silent: a layer that was never called is an error that says so", () => {
-  using snapshot = captureState({ layer: small().layers[0] });
+  using snapshot = captureState({ layer: small().layers[0] as tf.layers.Layer });
   assert.deepEqual(problemsOf(left(restoreState(snapshot))), ["layer missing"]);
   const live = { layer: dense({ units: 3, inputShape: [2], activation: "relu" }) };
   assert.deepEqual(problemsOf(left(restoreInto(live)(snapshot)())), ["layer config"]);
-  assert.equal(exact(right(restoreInto({ layer: small().layers[0] })(snapshot)())), '{"layer":Dense}');
+  assert.equal(
+    exact(right(restoreInto({ layer: small().layers[0] as tf.layers.Layer })(snapshot)())),
+    '{"layer":Dense}',
+  );
 });

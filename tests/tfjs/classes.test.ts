@@ -1,4 +1,5 @@
 import {
+  type Capturable,
   captureState,
   explain,
   memory,
@@ -41,7 +42,7 @@ function problems(result: Parameters<typeof left>[0]): Mismatch["problems"] {
 }
 
 /** The snapshot of a state as another process reads it. */
-async function read<C extends object>(state: C): Promise<Snapshot<C>> {
+async function read<C extends Capturable<C>>(state: C): Promise<Snapshot<C>> {
   const store = memory();
   await runOrThrow(saveState(store)(state));
   return await runOrThrow(readSnapshot(store)) as Snapshot<C>;

@@ -4,7 +4,7 @@
  * @module
  */
 import { captureState, memory, readSnapshot, restoreInto, restoreState, runOrThrow, saveState } from "@dogear/dogear";
-import type { Snapshot } from "@dogear/dogear";
+import type { Capturable, Snapshot } from "@dogear/dogear";
 import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
@@ -18,7 +18,7 @@ interface State {
   readonly model: tf.LayersModel;
 }
 
-async function read<C extends object>(state: C): Promise<Snapshot<C>> {
+async function read<C extends Capturable<C>>(state: C): Promise<Snapshot<C>> {
   const store = memory();
   await runOrThrow(saveState(store)(state));
   return await runOrThrow(readSnapshot(store)) as Snapshot<C>;

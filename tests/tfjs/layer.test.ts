@@ -7,6 +7,7 @@
  * @module
  */
 import {
+  type Capturable,
   captureState,
   memory,
   readSnapshot,
@@ -306,7 +307,7 @@ test("round trip: a functional model in a wrapper, whose config names layers by 
 
 // --- layers that have not been called
 
-async function read<C extends object>(state: C): Promise<Snapshot<C>> {
+async function read<C extends Capturable<C>>(state: C): Promise<Snapshot<C>> {
   const store = memory();
   await runOrThrow(saveState(store)(state));
   return await runOrThrow(readSnapshot(store)) as Snapshot<C>;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import {
+  type Capturable,
   captureState,
   explain,
   fit,
@@ -123,7 +124,7 @@ function bits(state: State | Compiled): string {
 // --- laws
 
 /** Saves at every step and resumes afresh, into a new optimizer and into a trained one: each run must end like the uninterrupted one. */
-async function sameBits<S extends State | Compiled>(
+async function sameBits<S extends (State | Compiled) & Capturable<S>>(
   make: () => S,
   train: (state: S) => unknown,
   steps: number,

@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  type Capturable,
   captureState,
   directory,
   explain,
@@ -41,7 +42,11 @@ before(async () => void await tf.setBackend("cpu"));
 // --- restoring and observing
 
 /** A restore that must succeed: the components and the report. */
-function restored<C extends object>(live: C, selection: Selection, snapshot: Snapshot<unknown>): readonly [C, Parts] {
+function restored<C extends Capturable<C>>(
+  live: C,
+  selection: Selection,
+  snapshot: Snapshot<unknown>,
+): readonly [C, Parts] {
   const reports: Parts[] = [];
   const result = right(restoreInto(live, { ...selection, onReport: ({ parts }) => reports.push(parts) })(snapshot)());
   assert.equal(reports.length, 1);
@@ -108,7 +113,7 @@ test("keep and skip: for random components, the named ones are reported, and all
   ));
 
 test("only: the named parts are restored, all others are kept, and the report lists both", async () => {
-  const make = (seed: number): { rng: Rng.Rng; v: tf.Variable; t: tf.Tensor; step: number; best?: number } => ({
+  const make = (seed: number): { rng: Rng.Rng; v: tf.Variable; t: tf.Tensor; step: number } => ({
     rng: Rng.make(seed),
     v: tf.variable(tf.scalar(seed)),
     t: tf.tensor1d([seed]),
@@ -585,7 +590,7 @@ test("nothing silent: all differences next to kept parts are listed", async () =
 
 test("nothing silent: live components that cannot be captured are a left, not an exception", () => {
   using snapshot = captureState({ step: 1 });
-  const live = { step: 0, callback: () => {} };
+  const live: object = { step: 0, callback: () => {} };
   assert.match(explain(left(restoreInto(live, { keep: ["callback"] })(snapshot)())), /callback.*a function/);
 });
 
