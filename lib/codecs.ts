@@ -12,6 +12,7 @@ import {
   demand,
   ifGiven,
   listOf,
+  must,
   type OptionRules,
   recordOf,
   refine,

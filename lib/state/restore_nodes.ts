@@ -158,8 +158,7 @@ function reportUnknown(context: RestoreContext, kind: string, path: string): voi
     return report(context, path, "kind", "a kind of this version", `the kind ${kind}`, { remedy });
   }
   const name = kind.slice(codecPrefix.length);
-  const byName = path.includes("/") ? "" : ` or { codecs: { ${JSON.stringify(path)}: ${name} } }`;
-  const remedy = `Pass the codec that it was saved with: { types: [${name}] }${byName}`;
+  const remedy = `Pass the codec that it was saved with: { types: [${name}] }`;
   report(context, path, "kind", `the codec ${name}`, "none", { remedy });
 }
 

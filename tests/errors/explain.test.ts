@@ -162,7 +162,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "a codec left out": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  vocab: expected the codec Vocabulary, found none",
-    'Pass the codec that it was saved with: { codecs: { "vocab": Vocabulary } }',
+    "Pass the codec that it was saved with: { types: [Vocabulary] }",
   ],
   "a custom loss": [
     "The snapshot does not fit your script. Nothing was changed.",

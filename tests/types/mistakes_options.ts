@@ -58,7 +58,7 @@ saver(store, { whenBuzy: "skip" });
 saver(store, { whenBusy: "skipped" });
 // @ts-expect-error: 'fallbak' does not exist in type 'LoadOptions
 loadState(store, { fallbak: true });
-// @ts-expect-error: Type 'string' is not assignable to type 'number'.
+// @ts-expect-error: Type 'string' is not assignable to type 'CheckpointReference | undefined'.
 loadState(store, { checkpoint: "12" });
 // @ts-expect-error: 'onReports' does not exist in type 'LoadOptions
 resume(store, { onReports: () => {} });
