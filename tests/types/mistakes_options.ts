@@ -107,7 +107,7 @@ exactBackend({ wam: true });
 list(store);
 // @ts-expect-error: 'indx' does not exist in type 'LinesOptions
 fromLines("x", { indx: true });
-// @ts-expect-error: 'codecs' does not exist in type 'LinesOptions
+// @ts-expect-error: 'codecs' does not exist in type 'JsonLinesOptions
 fromJsonLines("x", { codecs: {} });
 // @ts-expect-error: 'seperator' does not exist in type 'CsvOptions
 fromCsv("x", { seperator: ";" });
