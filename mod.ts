@@ -48,7 +48,7 @@ export type { Kept, Listed, NotRemoved, Plan, PruneOptions, Reason, Removal } fr
 // Runners
 export { loadState, readSnapshot, resume, saver, saveState, train, writeSnapshot } from "./lib/run/mod.ts";
 export type { LoadOptions, Report, Saved, SaveOptions, SavePolicy, Saver, SaverOptions } from "./lib/run/mod.ts";
-export type { Signal, TrainOptions } from "./lib/run/mod.ts";
+export type { BatchPosition, Signal, TrainingSteps, TrainOptions, TrainSavePolicy } from "./lib/run/mod.ts";
 export { fit, fitDataset, type FitOptions } from "./lib/fit/mod.ts";
 
 // Tasks

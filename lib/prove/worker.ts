@@ -71,8 +71,13 @@ async function answerTo(task: WorkerTask, folder: string): Promise<WorkerAnswer>
     return { failed: `the backend ${task.backend} could not be set` };
   }
   for (const [flag, value] of Object.entries(task.flags)) tf.env().set(flag, value);
-  const { fresh, step, loader, codecs } = exported;
-  const training = { fresh, step, loader, cursor: task.cursor, ...(codecs && { codecs }) };
+  const { fresh, step, loader, onEpochEnd, until, codecs } = exported;
+  const training = {
+    ...{ fresh, step, loader, cursor: task.cursor },
+    ...(onEpochEnd && { onEpochEnd }),
+    ...(until && { until }),
+    ...(codecs && { codecs }),
+  };
   const start = directory(join(folder, taskFiles.start));
   // The parent process kills a worker that writes nothing for long.
   const onState = (): void => void process.stdout.write("\n");

@@ -14,7 +14,7 @@ import * as tf from "@tensorflow/tfjs";
 import { explain, Loader, type ProveError } from "../../mod.ts";
 import { type Proof, proveResume } from "../../lib/prove/mod.ts";
 import { left, right } from "../support/laws.ts";
-import { fresh, loader, type State, step } from "../programs/bad/common.ts";
+import { fresh, loader, scaledStep, type State, step } from "../programs/bad/common.ts";
 import { here, way } from "../programs/dying.ts";
 import { batches, runs } from "../programs/runs.ts";
 import { torture, triedHere } from "../support/torture.ts";
@@ -119,7 +119,7 @@ describe("nothing silent: proveResume names the cause where a training does not 
         return rest as State;
       };
       const changing = forgotten === "step"
-        ? (state: State, batch: readonly number[]) => step(state, batch, 1 + state.step / 10)
+        ? (state: State, batch: readonly number[]) => scaledStep(state, batch, 1 + state.step / 10)
         : step;
       const proof = await proveResume<State, readonly number[]>({
         fresh: () => hide(fresh()),
