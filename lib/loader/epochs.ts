@@ -53,7 +53,15 @@ export function itemsBefore(loader: Loader<unknown>, cursor: Cursor): number {
 export function placeOf(loader: Loader<unknown>, before: Cursor, after: Cursor, count: number): ItemPlace {
   const plan = planAt(loader, after);
   const epoch = plan.epochAt(before);
-  return { epoch, item: count - plan.count({ epoch, position: 0 }) };
+  return { epoch, item: count - itemsBeforeEpoch(plan, epoch) };
+}
+
+/** How many items of a plan begin before an epoch. */
+function itemsBeforeEpoch(plan: IndexPlan<unknown>, epoch: number): number {
+  let count = plan.count({ epoch, position: 0 });
+  // A round of ranks that spans epochs counts as begun, even if this rank's item of it is in the later epoch.
+  while (count > 0 && count < Infinity && plan.epochAt(plan.after(origin, count - 1)) >= epoch) count--;
+  return count;
 }
 
 /** How many epochs are complete at a cursor; for a stream whose length it does not know, only those that are known to be. */
@@ -125,7 +133,7 @@ export function isEpochEnd(loader: Loader<unknown>): (cursor: Cursor) => boolean
  */
 export function batchesPerEpoch(loader: Loader<unknown>): number | null {
   const { source, plan } = checkLoader("Loader.batchesPerEpoch", loader);
-  return source.length === null ? null : plan(source.length).count({ epoch: 1, position: 0 });
+  return source.length === null ? null : itemsBeforeEpoch(plan(source.length), 1);
 }
 
 /**

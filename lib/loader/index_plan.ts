@@ -239,7 +239,10 @@ function groupRounds<A, B>(
     reread: Math.max(plan.reread, firstRound.epoch > 0 ? Infinity : firstRound.position),
     length,
     count: (to) => Math.min(length(origin), Math.ceil(plan.count(to) / round)),
-    epochAt: (from) => plan.epochAt(plan.after(from, length(from) === 0 ? plan.length(from) : fill ? 0 : offset)),
+    epochAt: (from) => {
+      const left = plan.length(from);
+      return plan.epochAt(plan.after(from, length(from) === 0 ? left : offset < left ? offset : 0));
+    },
     after: (from, k) =>
       drop && k > 0 && k >= length(from)
         ? plan.after(from, plan.length(from))
