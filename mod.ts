@@ -63,7 +63,14 @@ export {
 // Parts of a run
 export { Loader, skip } from "./lib/loader/mod.ts";
 export { Rng, Scaler, Schedule } from "./lib/values/mod.ts";
-export { accumulateGrads, type Batch, exactBackend, type MeanGradients, type Settings, trainOnBatch } from "./lib/tfjs/mod.ts";
+export {
+  accumulateGrads,
+  type Batch,
+  exactBackend,
+  type MeanGradients,
+  type Settings,
+  trainOnBatch,
+} from "./lib/tfjs/mod.ts";
 export { setLearningRate } from "./lib/tfjs/optimizers/mod.ts";
 
 // Errors

@@ -9,10 +9,7 @@ import { aFunction, demand, must } from "../validation/mod.ts";
 // --- types
 
 /** The mean loss of some micro-batches, and its gradients by the variables' names: what `tf.variableGrads` gives of one. */
-export interface MeanGradients {
-  readonly value: tf.Scalar;
-  readonly grads: tf.NamedTensorMap;
-}
+export type MeanGradients = { readonly value: tf.Scalar; readonly grads: tf.NamedTensorMap };
 
 // --- combinators
 

@@ -292,7 +292,7 @@ const table: Readonly<Record<string, Callable | string>> = {
     arg(/model/, model),
     ...[tf.data.array([]), { epochs: 1 }].map((data) => arg(/./, data, ...Object.keys(nonsense))),
   ]),
-  accumulateGrads: calls([arg(/micro-batches/, [1], "[]")], [arg(/loss/, () => tf.scalar(1), "a function")]),
+  accumulateGrads: calls([arg(/micro-batches/, [1], "[undefined]")], [arg(/loss/, () => tf.scalar(1), "a function")]),
   trainOnBatch: tasks([
     arg(/model/, model),
     // tfjs refuses them itself.
