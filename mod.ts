@@ -8,17 +8,17 @@
  *
  * @example
  * ```ts
- * import { Loader, memory, pipe, resume, Rng, runOrThrow, saveState } from "@dogear/dogear";
+ * import { Loader, memory, pipe, resume, Rng, saveState } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  *
  * const batches = pipe(Loader.fromArray([1, 2, 3, 4, 5, 6]), Loader.shuffle(7), Loader.batch(2), Loader.repeat(2));
  * const store = memory();
  * const run = async (stopAfter: number): Promise<number> => {
- *   let state = await runOrThrow(resume(store)({ rng: Rng.make(42), cursor: Loader.start(batches), sum: 0 }));
+ *   let state = await resume(store)({ rng: Rng.make(42), cursor: Loader.start(batches), sum: 0 });
  *   for await (const [batch, cursor] of Loader.from(state.cursor)(batches)) {
  *     const [noise, rng] = Rng.float(state.rng);
  *     state = { rng, cursor, sum: state.sum + noise * batch.reduce((a, b) => a + b, 0) };
- *     await runOrThrow(saveState(store)(state));
+ *     await saveState(store)(state);
  *     if (--stopAfter === 0) break;
  *   }
  *   return state.sum;
@@ -41,15 +41,45 @@ export type { RestoredParts as Parts, Selection } from "./lib/state/partial/mod.
 
 // Stores
 export { directory } from "./lib/store/directory/mod.ts";
-export { type Entry, memory, type Progress, Retention, type Store } from "./lib/store/mod.ts";
-export { list, plan, prune, version } from "./lib/checkpoint/mod.ts";
-export type { Kept, Listed, NotRemoved, Plan, PruneOptions, Reason, Removal } from "./lib/checkpoint/mod.ts";
+export { type Entry, memory, type Note, type Progress, Retention, type Store } from "./lib/store/mod.ts";
+export { list, plan, prune, readTensor, version } from "./lib/checkpoint/mod.ts";
+export type {
+  CheckpointReference,
+  Kept,
+  Listed,
+  NotRemoved,
+  Plan,
+  PruneOptions,
+  ReadTensorOptions,
+  Reason,
+  Removal,
+} from "./lib/checkpoint/mod.ts";
+export type { TensorData } from "./lib/checkpoint/mod.ts";
 
 // Runners
-export { loadState, readSnapshot, resume, saver, saveState, train, writeSnapshot } from "./lib/run/mod.ts";
-export type { LoadOptions, Report, Saved, SaveOptions, SavePolicy, Saver, SaverOptions } from "./lib/run/mod.ts";
+export {
+  loadModel,
+  loadState,
+  readSnapshot,
+  resume,
+  runMain,
+  saver,
+  saveState,
+  train,
+  writeSnapshot,
+} from "./lib/run/mod.ts";
+export type {
+  LoadModelOptions,
+  LoadOptions,
+  Report,
+  Saved,
+  SaveOptions,
+  SavePolicy,
+  Saver,
+  SaverOptions,
+} from "./lib/run/mod.ts";
 export type { BatchPosition, Signal, TrainingSteps, TrainOptions, TrainSavePolicy } from "./lib/run/mod.ts";
-export { fit, fitDataset, type FitOptions } from "./lib/fit/mod.ts";
+export { fit, fitDataset, type FitOptions, type RestoreBest } from "./lib/fit/mod.ts";
 
 // Tasks
 export {

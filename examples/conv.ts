@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { captureState, directory, fit, id, Retention, Rng, runOrThrow } from "@dogear/dogear";
+import { directory, fit, Retention, Rng } from "@dogear/dogear";
 import * as tf from "@tensorflow/tfjs";
 import { readFile } from "node:fs/promises";
 import process from "node:process";
@@ -58,7 +58,6 @@ const batches = Math.ceil(trained * (1 - validationSplit) / batchSize);
 const store = directory(process.argv[3] ?? "runs/conv", { keep: Retention.latest(3) });
 const args = { epochs, batchSize, validationSplit, callbacks };
 const [model] = Rng.withRandom(Rng.make("weights"))(buildModel);
-await runOrThrow(fit({ to: store, every: 2, with: at })(model, x, y, args));
+await fit({ to: store, every: 2, with: at })(model, x, y, args);
 const [loss, accuracy] = model.evaluate(...tensors(digits.slice(trained))) as tf.Scalar[];
 console.log(`test loss ${loss!.dataSync()[0]!.toFixed(4)}  accuracy ${accuracy!.dataSync()[0]!.toFixed(4)}`);
-console.log(`id ${await id(captureState({ model }))()}`);

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { captureState, directory, fit, id, Retention, Rng, runOrThrow } from "@dogear/dogear";
+import { directory, fit, Retention, Rng } from "@dogear/dogear";
 import * as tf from "@tensorflow/tfjs";
 import process from "node:process";
 
@@ -127,10 +127,9 @@ const [x, y] = tensors(days.slice(0, count));
 const validationData = tensors(days.slice(-8));
 const args = { epochs, batchSize, validationData, callbacks };
 const [model] = Rng.withRandom(Rng.make("weights"))(buildModel);
-await runOrThrow(fit({ to: store, every: 2, with: at })(model, x, y, args));
+await fit({ to: store, every: 2, with: at })(model, x, y, args);
 for (const [i, day] of days.slice(-3).entries()) {
   const input = formats[i]!(day);
   const output = convert(model, input);
   console.log(`${input.padEnd(inputLength)}  ${output}  ${output === iso(day) ? "right" : `wrong: ${iso(day)}`}`);
 }
-console.log(`id ${await id(captureState({ model }))()}`);

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { captureState, directory, id, resume, Retention, Rng, runOrThrow, saveState } from "@dogear/dogear";
+import { directory, resume, Retention, Rng, saveState } from "@dogear/dogear";
 import * as tf from "@tensorflow/tfjs";
 import process from "node:process";
 
@@ -120,7 +120,7 @@ function learn({ online, target, optimizer, memory }: Agent): void {
 await tf.setBackend("cpu");
 const store = directory(process.argv[3] ?? "runs/dqn", { keep: Retention.latest(3) });
 const [fresh] = Rng.withRandom(Rng.make("weights"))(newAgent);
-const agent = await runOrThrow(resume(store)(fresh));
+const agent = await resume(store)(fresh);
 while (agent.step < steps) {
   Rng.withRandom(Rng.make(`play ${agent.step}`))(() => play(agent));
   Rng.withRandom(Rng.make(`learn ${agent.step}`))(() => learn(agent));
@@ -128,7 +128,6 @@ while (agent.step < steps) {
   if (agent.step % 20 === 0) {
     console.log(`step ${agent.step}/${steps}  games ${agent.games}  fruits ${agent.fruits}`);
   }
-  if (agent.step % 20 === 0) await runOrThrow(saveState(store)(agent));
+  if (agent.step % 20 === 0) await saveState(store)(agent);
 }
 console.log(`${agent.games} games, ${(agent.fruits / agent.games).toFixed(2)} fruits a game`);
-console.log(`id ${await id(captureState(agent))()}`);

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { captureState, directory, id, resume, Retention, Rng, runOrThrow, saveState } from "@dogear/dogear";
+import { directory, resume, Retention, Rng, saveState } from "@dogear/dogear";
 import * as tf from "@tensorflow/tfjs";
 import { readFile } from "node:fs/promises";
 import process from "node:process";
@@ -97,13 +97,11 @@ await tf.setBackend("cpu");
 const images = await readImages();
 const store = directory(process.argv[3] ?? "runs/gan", { keep: Retention.latest(3) });
 const [gan] = Rng.withRandom(Rng.make("weights"))(buildGan);
-const start = await runOrThrow(resume(store)({ ...gan, step: 0 }));
-for (let step = start.step + 1; step <= steps; step++) {
+for (let { step } = await resume(store)({ ...gan, step: 1 }); step <= steps; step++) {
   const [[dLoss, gLoss]] = Rng.withRandom(Rng.make(step))(() => trainStep(gan, images));
   if (step % 4 === 0) {
     console.log(`step ${step}/${steps}  discriminator ${dLoss!.toFixed(4)}  generator ${gLoss!.toFixed(4)}`);
   }
-  if (step % 4 === 0) await runOrThrow(saveState(store)({ ...gan, step }));
+  if (step % 4 === 0) await saveState(store)({ ...gan, step: step + 1 });
 }
 console.log(draw(tf.tidy(() => generate(gan.generator, 1, false).dataSync<"float32">())));
-console.log(`id ${await id(captureState(gan))()}`);

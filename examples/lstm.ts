@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { captureState, directory, id, resume, Retention, Rng, runOrThrow, saveState } from "@dogear/dogear";
+import { directory, resume, Retention, Rng, saveState } from "@dogear/dogear";
 import * as tf from "@tensorflow/tfjs";
 import { readFile } from "node:fs/promises";
 import process from "node:process";
@@ -55,13 +55,11 @@ function write(model: tf.LayersModel, length: number, temperature: number): stri
 await tf.setBackend("cpu");
 const store = directory(process.argv[3] ?? "runs/lstm", { keep: Retention.latest(3) });
 const [model] = Rng.withRandom(Rng.make("weights"))(buildModel);
-const start = await runOrThrow(resume(store)({ model, step: 0 }));
-for (let step = start.step + 1; step <= steps; step++) {
+for (let { step } = await resume(store)({ model, step: 1 }); step <= steps; step++) {
   const [[x, y]] = Rng.withRandom(Rng.make(step))(nextBatch);
   const loss = await model.trainOnBatch(x, y);
   tf.dispose([x, y]);
   if (step % 2 === 0) console.log(`step ${step}/${steps}  loss ${Number(loss).toFixed(4)}`);
-  if (step % 2 === 0) await runOrThrow(saveState(store)({ model, step }));
+  if (step % 2 === 0) await saveState(store)({ model, step: step + 1 });
 }
 console.log(write(model, 200, 0.5));
-console.log(`id ${await id(captureState({ model }))()}`);

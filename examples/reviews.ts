@@ -8,18 +8,7 @@
  *
  * @module
  */
-import {
-  captureState,
-  directory,
-  id,
-  Loader,
-  pipe,
-  resume,
-  Retention,
-  Rng,
-  runOrThrow,
-  saveState,
-} from "@dogear/dogear";
+import { captureState, directory, id, Loader, pipe, resume, Retention, Rng, saveState } from "@dogear/dogear";
 import { fromJsonLines } from "@dogear/dogear/data";
 import * as tf from "@tensorflow/tfjs";
 import * as t from "io-ts";
@@ -69,7 +58,7 @@ function features(text: string, rng: Rng.Rng): Float32Array {
 
 async function train(folder: string, store: string, world: number): Promise<void> {
   await tf.setBackend("cpu");
-  const reviews = await runOrThrow(fromJsonLines(join(folder, "reviews.jsonl"), { codec: Review }));
+  const reviews = await fromJsonLines(join(folder, "reviews.jsonl"), { codec: Review });
   const batches = pipe(
     reviews,
     Loader.mapRandom(({ id, text, good }, rng) => ({ id, x: features(text, rng), y: Number(good) }), { seed: "words" }),
@@ -86,17 +75,15 @@ async function train(folder: string, store: string, world: number): Promise<void
     layers: [tf.layers.dense({ units: 1, activation: "sigmoid", inputShape: [width], kernelInitializer: "zeros" })],
   });
   const optimizer = tf.train.adam(0.05);
-  let state = await runOrThrow(
-    resume(checkpoints)({
-      model,
-      optimizer,
-      cursor: Loader.start(batches),
-      step: 0,
-      /** How often each review was seen, and the order of all. */
-      seen: new Int32Array(count),
-      order: new Int32Array(count * epochs),
-    }),
-  );
+  let state = await resume(checkpoints)({
+    model,
+    optimizer,
+    cursor: Loader.start(batches),
+    step: 0,
+    /** How often each review was seen, and the order of all. */
+    seen: new Int32Array(count),
+    order: new Int32Array(count * epochs),
+  });
   const iterators = ranks.map((rank) => Loader.from(state.cursor)(rank)[Symbol.asyncIterator]());
   for (;;) {
     const parts = await Promise.all(iterators.map((iterator) => iterator.next()));
@@ -122,11 +109,11 @@ async function train(folder: string, store: string, world: number): Promise<void
     if (cursor.position === 0) {
       assert.ok(seen.every((times) => times === cursor.epoch), `not once in epoch ${cursor.epoch}`);
     }
-    await runOrThrow(saveState(checkpoints)(state));
+    await saveState(checkpoints)(state);
     process.stdout.write(`step ${state.step} of ${count / size * epochs} with ${world} ranks\n`);
   }
   using snapshot = captureState({ model, optimizer, cursor: state.cursor, order: state.order });
-  process.stdout.write(`id ${await id(snapshot)()}\n`);
+  process.stdout.write(`id ${await id(snapshot)}\n`);
 }
 
 // --- the killing

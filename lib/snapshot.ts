@@ -227,8 +227,9 @@ function restoreLive(
   }
   const captured = E.tryCatch(() => captureState(live, { codecs }), E.toError);
   if (E.isLeft(captured)) {
-    const expected = "live components that can be captured, because some of them are kept";
-    return E.left(mismatch([{ path: "", kind: "kind", expected, found: captured.left.message }]));
+    const expected = "components in your script that can be captured, because some of them are kept";
+    const remedy = "Leave out what cannot be captured, or pass a codec for it";
+    return E.left(mismatch([{ path: "", kind: "kind", expected, found: captured.left.message, remedy }]));
   }
   using snapshot = captured.right;
   return restoreMerged(merge(encoded, snapshot.encoded, kinds, selection));
@@ -265,6 +266,8 @@ export function restoreState<C, K extends Codecs = NoCodecs>(
 
 /**
  * Restores a snapshot into live components: models, optimizers and variables in place, everything else as new values.
+ *
+ * The snapshot of a checkpoint, by number or the best, is that of `readSnapshot`.
  *
  * @param live The components as a script builds them, with the captured names. The result has a new tensor in place of a live one, which
  *   stays yours to dispose of.
@@ -338,8 +341,8 @@ function encodedOrThrow({ hold, encoded }: Snapshot<unknown>): Encoded {
  * import { captureState, id } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  *
- * assert.equal(await id(captureState({ a: 1, b: [0] }))(), await id(captureState({ b: [0], a: 1 }))());
- * assert.notEqual(await id(captureState({ a: 0 }))(), await id(captureState({ a: -0 }))());
+ * assert.equal(await id(captureState({ a: 1, b: [0] })), await id(captureState({ b: [0], a: 1 })));
+ * assert.notEqual(await id(captureState({ a: 0 })), await id(captureState({ a: -0 })));
  * ```
  */
 export function id(snapshot: Snapshot<unknown>): AwaitableTask<string> {
@@ -362,7 +365,7 @@ export function id(snapshot: Snapshot<unknown>): AwaitableTask<string> {
  * import assert from "node:assert/strict";
  *
  * const [a, b] = [captureState({ w: tf.tensor([1, 2, 3]) }), captureState({ w: tf.tensor([1, 2, 5]) })];
- * assert.deepEqual(await diff(a, b)(), [{ path: "w", kind: "value", count: 1, largest: 2 }]);
+ * assert.deepEqual(await diff(a, b), [{ path: "w", kind: "value", count: 1, largest: 2 }]);
  * ```
  */
 export function diff(a: Snapshot<unknown>, b: Snapshot<unknown>): AwaitableTask<Differences> {

@@ -89,11 +89,17 @@ export function awaitable(effect: () => unknown): (() => unknown) & PromiseLike<
  * ```
  */
 export async function runOrThrow<A>(task: TaskEither<unknown, A>): Promise<A> {
-  const result: unknown = typeof task === "function" ? await task() : task;
-  if (isEither(result)) {
-    if (result._tag === "Right") return result.right as A;
-    throw toError(result.left);
-  }
+  const result = await resultOf(task);
+  if (result._tag === "Right") return result.right;
+  throw toError(result.left);
+}
+
+/** Runs a task. What is no task is a `TypeError`. */
+export async function resultOf<A>(task: TaskEither<unknown, A>): Promise<Either<unknown, A>> {
+  const returned: unknown = typeof task === "function" ? task() : task;
+  // A task that still needs an argument gives another task, which must not run.
+  const result = typeof returned === "function" ? returned : await returned;
+  if (isEither(result)) return result as Either<unknown, A>;
   const found = typeof result === "function" ? "a function that still needs an argument" : "something else";
   throw new TypeError(`Expected a task such as saveState(store)(state), found ${found}: nothing was done`);
 }

@@ -361,8 +361,12 @@ const schedules: Readonly<Record<string, Schedule.Schedule>> = {
   exponential: Schedule.exponential({ base: 0.1, factor: 0.9 }),
   cosine: Schedule.cosine({ base: 0.1, steps: 9 }),
   linear: Schedule.linear({ base: 0.1, steps: 9 }),
+  polynomial: Schedule.polynomial({ base: 0.1, steps: 9, power: 0.5 }),
   oneCycle: Schedule.oneCycle({ peak: 0.1, steps: 9 }),
+  threePhases: Schedule.oneCycle({ peak: 0.1, steps: 9, anneal: "linear", threePhase: true }),
   plateau: Schedule.plateau({ base: 0.1, factor: 0.5, patience: 1 }),
+  absolute: Schedule.plateau({ base: 0.1, factor: 0.5, patience: 1, thresholdMode: "abs" }),
+  product: Schedule.product([Schedule.linear({ base: 0.1, steps: 9 }), Schedule.exponential({ base: 1, factor: 0.9 })]),
   warmup: Schedule.warmup(4)(Schedule.cosine({ base: 0.1, steps: 9 })),
   sequence: Schedule.sequence([[Schedule.constant({ base: 1 }), 2], [
     Schedule.plateau({ base: 0.1, factor: 0.5, patience: 0 }),

@@ -11,12 +11,14 @@ import {
   id,
   list,
   Loader,
+  loadModel,
   loadState,
   memory,
   pipe,
   plan,
   prune,
   readSnapshot,
+  readTensor,
   release,
   restoreInto,
   resume,
@@ -54,6 +56,8 @@ function everyEffect(): readonly (readonly [name: string, effect: PromiseLike<un
     ["loadState", loadState(store)({ step: 1 })],
     ["resume", resume(store)({ step: 1 })],
     ["readSnapshot", readSnapshot(store)],
+    ["loadModel", loadModel(store)],
+    ["readTensor", readTensor(store, { path: "step" })],
     ["writeSnapshot", writeSnapshot(store)(snapshot)],
     ["list", list(store)],
     ["plan", plan(store)(Retention.latest(1))],
@@ -127,7 +131,7 @@ test("task: awaiting is runOrThrow, for values, lefts and exceptions", async () 
 
 test("task: nothing runs when it is only built, each call and each await runs it anew", async () => {
   let runs = 0;
-  const task = awaitable<never, number>(async () => E.right(++runs));
+  const task = awaitable(() => Promise.resolve(E.right(++runs)));
   await new Promise((done) => setTimeout(done));
   assert.equal(runs, 0);
   assert.deepEqual([await task, await task, await task()], [1, 2, E.right(3)]);

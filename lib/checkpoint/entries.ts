@@ -42,8 +42,9 @@ const entriesAt = perLocation(() => new Map<number, RememberedEntry>());
 
 /** The entry that a summary gives. */
 export function entryOf(checkpoint: number, summary: SummaryRead): Entry {
-  const { step, metrics, time, bytes, files, run } = summary;
-  return { checkpoint, step, metrics, time, bytes: files.reduce((sum, file) => sum + file.bytes, bytes), run };
+  const { step, metrics, time, files, run, note } = summary;
+  const bytes = files.reduce((sum, file) => sum + file.bytes, summary.bytes);
+  return { checkpoint, step, metrics, time, bytes, run, ...(note !== undefined && { note }) };
 }
 
 /** Remembers the entry of a checkpoint that was committed just now, in place of any earlier checkpoint with its number. */
@@ -82,12 +83,12 @@ export function readEntry(store: Store, checkpoint: number): TE.TaskEither<ReadE
  *
  * @example
  * ```ts
- * import { list, memory, runOrThrow, saveState } from "@dogear/dogear";
+ * import { list, memory, saveState } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  *
  * const store = memory();
- * await runOrThrow(saveState(store)({ step: 7 }));
- * const { entries, damaged } = await runOrThrow(list(store));
+ * await saveState(store)({ step: 7 });
+ * const { entries, damaged } = await list(store);
  * assert.deepEqual(entries.map(({ checkpoint, step }) => [checkpoint, step]), [[0, 7]]);
  * assert.deepEqual(damaged, []);
  * ```

@@ -15,7 +15,18 @@ import { catching, formatAfter, type ManifestError, manifestProblem } from "./mi
 import { type Migration, migrations, seal, unseal } from "./migrations.ts";
 import { decodeTree, mapArrays, numberFromJson, type NumberJson, numberToJson, type Stored } from "./manifest_tree.ts";
 import { isFileOf } from "./tensor_names.ts";
-import { aString, exactRecord, integer, listOf, must, type Plain, refine, shown } from "../validation/mod.ts";
+import { aNote, type Note } from "../store/mod.ts";
+import {
+  aString,
+  exactRecord,
+  integer,
+  isPlainRecord,
+  listOf,
+  must,
+  type Plain,
+  refine,
+  shown,
+} from "../validation/mod.ts";
 
 // --- types
 
@@ -52,6 +63,8 @@ export interface ManifestSummary {
   readonly id?: string;
   /** The name of the training that saved it, if that is a training of `fit` or `fitDataset` with a name other than the default. */
   readonly training?: string;
+  /** The note that the save gave. */
+  readonly note?: Note;
   readonly files: readonly FileEntry[];
 }
 
@@ -92,7 +105,33 @@ const summaryFields = {
   id: orNull(sha256Digits),
   files: listOf(t.tuple([aString, whole, crc32Digits, orNull(sha256Digits)], "a file's name, length and digests")),
 };
-const optionalFields = { training: aString };
+/** The note that JSON holds as {@link noteToJson} writes it; undefined for other JSON. */
+function noteFromJson(json: unknown): Note | undefined {
+  if (!Array.isArray(json)) return typeof json === "string" && aNote.is(json) ? json : undefined;
+  const isNumber = (u: unknown): boolean => typeof u === "number" || isPlainRecord(u);
+  const note = Object.fromEntries(
+    json.filter(isNamed).map(([name, value]) => [name, isNumber(value) ? numberFromJson(value) : value]),
+  );
+  return aNote.is(note) && Object.keys(note).length === json.length ? note as Note : undefined;
+}
+
+function isNamed(json: unknown): json is readonly [string, unknown] {
+  return Array.isArray(json) && json.length === 2 && typeof json[0] === "string";
+}
+
+type NoteJson = string | readonly (readonly [name: string, value: string | boolean | null | NumberJson])[];
+
+/** A note as JSON. Its names are pairs in arrays, as in the trees. */
+function noteToJson(note: Note): NoteJson {
+  if (typeof note === "string") return note;
+  return Object.entries(note).map(([name, value]) => [name, typeof value === "number" ? numberToJson(value) : value]);
+}
+
+// A checkpoint without them has the bytes that it had before they existed, so that earlier versions read it.
+const optionalFields = {
+  training: aString,
+  note: must("a note", (u) => noteFromJson(u) !== undefined) as Plain<NoteJson>,
+};
 
 /** One predicate for all entries: a state may have 20,000 objects, and a codec for each entry makes loading slower. */
 function isOrder(u: unknown[]): boolean {
@@ -137,7 +176,7 @@ export function encodeManifest(
   order: Encoded["order"],
   components: readonly string[],
 ): Uint8Array {
-  const { run, step, metrics, time, parent, environment, id, training, files } = summary;
+  const { run, step, metrics, time, parent, environment, id, training, note, files } = summary;
   const { dogear, tfjs, runtime, backend } = environment;
   const head = JSON.stringify({
     run,
@@ -148,6 +187,7 @@ export function encodeManifest(
     environment: { dogear, tfjs, runtime, backend },
     id: id ?? null,
     ...(training !== undefined && { training }),
+    ...(note !== undefined && { note: noteToJson(note) }),
     files: files.map(({ name, bytes, crc32, sha256 }) => [name, bytes, crc32, sha256 ?? null]),
     order,
   });
@@ -200,7 +240,7 @@ export function decodeManifest(
 }
 
 function summaryOf(
-  { run, step, metrics, time, parent, environment, id, training, files }: SummaryJson,
+  { run, step, metrics, time, parent, environment, id, training, note, files }: SummaryJson,
 ): ManifestSummary {
   return {
     run,
@@ -211,6 +251,7 @@ function summaryOf(
     environment,
     ...(id !== null && { id }),
     ...(training !== undefined && { training }),
+    ...(note !== undefined && { note: noteFromJson(note)! }),
     files: files.map(([name, bytes, crc32, sha256]) => ({ name, bytes, crc32, ...(sha256 !== null && { sha256 }) })),
   };
 }

@@ -2,7 +2,7 @@
  * Checkpoints: a snapshot as bytes in a store, and back: safetensors files, the manifest, the entries of a store, the line of a run.
  *
  * Bytes out: `tensor_names`, `file_plan`, `safetensors`, `manifest_tree`, `manifest`, `write`. Bytes in: `migrations`, `manifest`, `json_scanner`, `tensor_files`,
- * `read`, `verify`. Between checkpoints: `entries`, `current_run`, `lineage`, `prune`.
+ * `read`, `verify`; one tensor alone: `lazy_checkpoint`, `parts`, `read_tensor`. Between checkpoints: `entries`, `best`, `current_run`, `lineage`, `prune`.
  *
  * Promises: *nothing silent*: every byte that is read is checked against its digest. *One line of history*. *No code*: nothing in a checkpoint is executed.
  *
@@ -16,7 +16,11 @@ export { decodeSummary, type Environment, type FileEntry, type Manifest, type Ma
 export { version } from "./version.ts";
 export { type Committed, writeCheckpoint } from "./write.ts";
 export { notAFile, readHeader } from "./tensor_files.ts";
-export { type Loaded, readCheckpoint, type ReadError, readManifest } from "./read.ts";
+export { bestFirst, type CheckpointReference, noCheckpoint, numbersToTry, referenceRule } from "./best.ts";
+export { type Loaded, readCheckpoint, type ReadError, readManifest, type ReadOptions } from "./read.ts";
+export { type LazyCheckpoint, withCheckpoint } from "./lazy_checkpoint.ts";
+export { findPart, heldOf, leavesOf, type Part } from "./parts.ts";
+export { readTensor, type ReadTensorOptions, type TensorData } from "./read_tensor.ts";
 export { firstThatVerifies, verifyCheckpoint } from "./verify.ts";
 export { inOrder } from "./in_order.ts";
 export { candidates, isGone, list, type Listed, readEntry } from "./entries.ts";

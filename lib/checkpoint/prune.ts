@@ -159,8 +159,8 @@ async function planRun(
  * import assert from "node:assert/strict";
  *
  * const store = memory();
- * for (const step of [10, 20, 30]) await runOrThrow(saveState(store)({ step }));
- * const planned = await runOrThrow(plan(store)(Retention.latest(1)));
+ * for (const step of [10, 20, 30]) await saveState(store)({ step });
+ * const planned = await plan(store)(Retention.latest(1));
  * assert.deepEqual(planned.remove.map(({ checkpoint }) => checkpoint), [0, 1]);
  * assert.deepEqual(planned.keep.map(({ checkpoint, why }) => [checkpoint, why]), [[2, "policy"]]);
  * assert.deepEqual(await pipe(plan(store)(Retention.latest(1)), TE.flatMap(prune(store)), runOrThrow), [0, 1]);
@@ -255,14 +255,14 @@ function reasonOf({ operation, path, code, message }: StoreFailed): string {
  *
  * @example
  * ```ts
- * import { list, memory, plan, prune, Retention, runOrThrow, saveState } from "@dogear/dogear";
+ * import { list, memory, plan, prune, Retention, saveState } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  *
  * const store = memory();
- * for (const step of [10, 20, 30]) await runOrThrow(saveState(store)({ step }));
- * const planned = await runOrThrow(plan(store)(Retention.every(20)));
- * assert.deepEqual(await runOrThrow(prune(store)(planned)), [0]);
- * assert.deepEqual((await runOrThrow(list(store))).entries.map(({ step }) => step), [20, 30]);
+ * for (const step of [10, 20, 30]) await saveState(store)({ step });
+ * const planned = await plan(store)(Retention.every(20));
+ * assert.deepEqual(await prune(store)(planned), [0]);
+ * assert.deepEqual((await list(store)).entries.map(({ step }) => step), [20, 30]);
  * ```
  */
 export function prune(

@@ -6,14 +6,14 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { type Encoded, type Held, heldBytes } from "../state/mod.ts";
+import { arraysOf, type Encoded, type Held, heldBytes } from "../state/mod.ts";
 import { guarded, type Mismatch, type Problem } from "../errors/mod.ts";
 import type { Damaged, NewerFormat, NoCheckpoint, StoreFailed } from "../errors/mod.ts";
 import type { ManifestError } from "./migrations.ts";
 import { decodeManifest, format, type Manifest } from "./manifest.ts";
 import type { Stored } from "./manifest_tree.ts";
 import { manifestName, type Progress, type Store, tooLong } from "../store/mod.ts";
-import { notAFile, readFiles } from "./tensor_files.ts";
+import { type Extent, notAFile, readFiles } from "./tensor_files.ts";
 
 // --- types
 
@@ -21,6 +21,24 @@ import { notAFile, readFiles } from "./tensor_files.ts";
 export interface Loaded {
   readonly manifest: Manifest;
   readonly encoded: Encoded;
+}
+
+/** How a checkpoint is read. */
+export interface ReadOptions {
+  /** Receives the progress after each piece. */
+  readonly onProgress?: (progress: Progress) => void;
+  /** Finds what is wrong with the state before any of its tensors is read. */
+  readonly foresee?: (encoded: Encoded, checkpoint: number) => Mismatch | undefined;
+  /**
+   * The part of the state to read. Files without a tensor of the part are neither read nor checked.
+   * @default all of it, with every byte of the checkpoint checked
+   */
+  readonly part?: (encoded: Encoded) => Encoded;
+  /**
+   * The most bytes of tensors that the memory can hold.
+   * @default no limit
+   */
+  readonly memoryLimit?: number;
 }
 
 /** Why one checkpoint could not be read. */
@@ -68,34 +86,41 @@ export function decodeManifestOf<A>(
   return guarded("read", location, read);
 }
 
+/** Which files are read, and which tensors are kept, for a part of a state. */
+function extentOf({ files }: Manifest, part: Encoded): Pick<Extent, "files" | "wanted"> {
+  const arrays = part.components.flatMap(([, node]) => arraysOf(node, "").map(([, { held }]) => held as Stored));
+  const [read, wanted] = [new Set(arrays.map(({ file }) => files[file])), new Set(arrays)];
+  // The number of strings can only be counted in their bytes.
+  return { files: (file) => read.has(file), wanted: (one) => wanted.has(one) || one.element === "string" };
+}
+
 /**
- * Reads a checkpoint and checks every byte of it. It takes one buffer a file, in which the tensors stay.
+ * Reads a checkpoint and checks every byte that it reads. It takes one buffer a file, in which the tensors stay.
  *
  * @param store The store.
  * @param checkpoint The number of the checkpoint.
- * @param onProgress Receives the progress after each piece.
- * @param foresee Finds what is wrong with the state before any of its tensors is read.
- * @param memoryLimit The most bytes of tensors that the memory can hold; no limit by default.
+ * @param options What to read of it.
  * @returns The state, its arrays in memory; what `foresee` found; `Damaged` with every problem; `NewerFormat`; `NoCheckpoint`; or the store's
  *   failure, also for lack of memory.
  */
 export function readCheckpoint(
   store: Store,
   checkpoint: number,
-  onProgress: (progress: Progress) => void = () => {},
-  foresee: (encoded: Encoded) => Mismatch | undefined = () => undefined,
-  memoryLimit: number = Infinity,
+  { onProgress = () => {}, foresee = () => undefined, part, memoryLimit = Infinity }: ReadOptions = {},
 ): TE.TaskEither<ReadError | Mismatch, Loaded> {
-  const all = { files: () => true, wanted: () => true, memoryLimit };
   return guarded<ReadError | Mismatch, Loaded>("read", store.locationOf(checkpoint), async () => {
     const manifest = await readManifest(store, checkpoint)();
     if (E.isLeft(manifest)) return manifest;
-    const mismatch = foresee(manifest.right.state((stored) => stored));
+    const unread = manifest.right.state((stored) => stored);
+    const mismatch = foresee(unread, checkpoint);
     if (mismatch !== undefined) return E.left(mismatch);
-    const read = await readFiles(store, checkpoint, manifest.right, all, onProgress)();
+    const all = { files: () => true, wanted: () => true };
+    const extent = part === undefined ? all : extentOf(manifest.right, part(unread));
+    const read = await readFiles(store, checkpoint, manifest.right, { ...extent, memoryLimit }, onProgress)();
     if (E.isLeft(read)) return read;
     const hold = (stored: Stored): Held =>
       heldBytes(stored.element, stored.shape, read.right(stored) ?? new Uint8Array());
-    return E.right({ manifest: manifest.right, encoded: manifest.right.state(hold) });
+    const encoded = manifest.right.state(hold);
+    return E.right({ manifest: manifest.right, encoded: part === undefined ? encoded : part(encoded) });
   });
 }

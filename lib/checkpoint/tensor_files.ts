@@ -34,7 +34,7 @@ export interface Extent {
 export type TensorBytes = (stored: Stored) => Uint8Array | undefined;
 
 /** An error of a file: the store's failure, or every problem of the file. */
-type FileError = StoreFailed | readonly Problem[];
+export type FileError = StoreFailed | readonly Problem[];
 
 /** The bytes of a file, as they are read. */
 interface DigestCheck {
@@ -70,7 +70,7 @@ function missing(path: string, expected: string, found: string): Problem {
 }
 
 /** The differences between the tensors of a file and those that the manifest names. */
-function tensorProblems(file: string, { tensors }: Header, expected: TensorsByName): readonly Problem[] {
+export function tensorProblems(file: string, { tensors }: Header, expected: TensorsByName): readonly Problem[] {
   const found = new Set(tensors.map(({ name }) => name));
   const absent = [...expected.keys()].filter((name) => !found.has(name))
     .map((name) => missing(`${file}/${name}`, "a tensor that the manifest names", "none in the file"));
@@ -289,6 +289,18 @@ function readIndexFile({ part, entry, digest }: FileInProgress): TE.TaskEither<F
   );
 }
 
+/** Opens a file of a checkpoint. One that does not exist is a problem. */
+export function openFile(store: Store, checkpoint: number, entry: FileEntry): TE.TaskEither<FileError, OpenPart> {
+  return pipe(
+    store.open(checkpoint, entry.name),
+    TE.mapLeft((error): FileError =>
+      error._tag === "StoreFailed" && !notAFile.includes(error.code)
+        ? error
+        : [missing(entry.name, `a file of ${entry.bytes} bytes`, "none")]
+    ),
+  );
+}
+
 /** Opens a file of a checkpoint and reads it. */
 async function readFile(
   store: Store,
@@ -298,11 +310,8 @@ async function readFile(
   extent: Extent,
   advance: (bytes: number) => void,
 ): Promise<E.Either<FileError, FileContent>> {
-  const opened = await store.open(checkpoint, entry.name)();
-  if (E.isLeft(opened)) {
-    if (opened.left._tag === "StoreFailed" && !notAFile.includes(opened.left.code)) return E.left(opened.left);
-    return E.left([missing(entry.name, `a file of ${entry.bytes} bytes`, "none")]);
-  }
+  const opened = await openFile(store, checkpoint, entry)();
+  if (E.isLeft(opened)) return opened;
   const part = opened.right;
   const file = { part, entry, digest: digestCheck(entry, advance) };
   const isIndex = entry.name === modelIndex && tensors.size === 0;

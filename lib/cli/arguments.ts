@@ -7,7 +7,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { parseArgs } from "node:util";
-import { type DogearError, explain } from "../errors/mod.ts";
+import { type DogearError, explainTo } from "../errors/mod.ts";
 
 // --- types
 
@@ -63,7 +63,7 @@ export function usage(message: string): E.Either<Usage, never> {
 
 /** The message of any error of a command. */
 export function messageOf(error: CommandError): string {
-  return error._tag === "Usage" ? error.message : explain(error);
+  return error._tag === "Usage" ? error.message : explainTo("command line", error);
 }
 
 /** The options that every command has. */

@@ -153,6 +153,6 @@ export function colourVerdict({ paint }: Terminal): (verdict: string) => string 
 /** A status as JSON. */
 export function statusJson(status: CheckpointStatus<unknown, unknown>): Record<string, unknown> {
   const { checkpoint, entry, shared, verdict, error } = status;
-  const { step = null, metrics = {}, time = null, bytes = null, run = null } = entry ?? {};
-  return { checkpoint, step, metrics, time, bytes, shared, run, verdict, error };
+  const { step = null, metrics = {}, note = null, time = null, bytes = null, run = null } = entry ?? {};
+  return { checkpoint, step, metrics, note, time, bytes, shared, run, verdict, error };
 }

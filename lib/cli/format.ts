@@ -1,12 +1,13 @@
 /**
  * Formats values as text for a terminal or as JSON. All functions are pure.
  *
- * Names in a checkpoint may hold any character, so everything that is printed passes through {@link printable} or {@link jsonText}:
+ * Names in a checkpoint may hold any character, so everything that is printed passes through `printable` or {@link jsonText}:
  * neither lets a control character reach the terminal.
  *
  * @module
  */
-import type { Progress } from "../store/mod.ts";
+import { hexCode, unprintable } from "../errors/mod.ts";
+import type { Note, Progress } from "../store/mod.ts";
 
 // --- constructors
 
@@ -40,28 +41,18 @@ export function metricsText(metrics: Readonly<Record<string, number>>): string {
   return Object.entries(metrics).map(([name, value]) => `${name} ${numberText(value)}`).join(", ");
 }
 
+/** A note on one line: its words, or its values by name, such as `lr 0.001, optimizer adam`. */
+export function noteText(note: Note): string {
+  if (typeof note === "string") return note;
+  return Object.entries(note).map(([name, value]) => `${name} ${Object.is(value, -0) ? "-0" : value}`).join(", ");
+}
+
 /** A plain value on one line, with strings quoted as in JSON. */
 export function valueText(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "bigint") return `${value}n`;
   if (Array.isArray(value)) return `[${value.map(valueText).join(", ")}]`;
   return typeof value === "number" && Object.is(value, -0) ? "-0" : String(value);
-}
-
-/** Characters that control a terminal or are invisible: control and format characters (bidirectional marks too), line ends, lone surrogates. */
-const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
-
-/** Text that is safe to print: unprintable characters are replaced by their codes, such as `\x1b`. */
-export function printable(text: string): string {
-  return text.replace(unprintable, (c) => {
-    const code = c.codePointAt(0) ?? 0;
-    if (code < 0x100) return `\\x${hexCode(code, 2)}`;
-    return code < 0x10000 ? `\\u${hexCode(code, 4)}` : `\\u{${hexCode(code, 1)}}`;
-  });
-}
-
-function hexCode(code: number, digits: number): string {
-  return code.toString(16).padStart(digits, "0");
 }
 
 /**

@@ -6,7 +6,8 @@
  * checkpoint = number | "latest" [ "~" number ] | "best:" metric ":" ( "min" | "max" )
  * ```
  *
- * `runs/digits@12` is checkpoint 12, `runs/digits@latest~1` the one before the newest. The run ends at the last `@` that a checkpoint
+ * `runs/digits@12` is checkpoint 12, `runs/digits@latest~1` the one before the newest. The best is that of the run of the newest checkpoint, as
+ * for `loadState`. The run ends at the last `@` that a checkpoint
  * follows, so folders and metrics may have `@` in their names. Parsing never looks at the disk: a folder whose last name has an `@` is
  * written with a slash after it, `a@b/`, or with a checkpoint, `a@b@latest`. Without a run, as in `@18`, the run of the reference before it
  * is meant, and for the first reference the working directory.
@@ -17,7 +18,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { resolve } from "node:path";
-import { candidates, entriesOf } from "../checkpoint/mod.ts";
+import { bestFirst, candidates } from "../checkpoint/mod.ts";
 import { directory, localFileSystem } from "../store/directory/mod.ts";
 import type { NoCheckpoint, StoreFailed } from "../errors/mod.ts";
 import type { Store } from "../store/mod.ts";
@@ -139,28 +140,14 @@ export function openRun(run: string, text: string = run): CommandTask<OpenRun> {
   );
 }
 
-/** The number of the checkpoint with the best value of a metric; of equal ones the newest, as for retention. */
-function bestBy({ store, numbers }: OpenRun, metric: string, mode: "min" | "max"): CommandTask<number> {
-  return async () => {
-    const entries = await entriesOf(store, numbers);
-    const sign = mode === "min" ? 1 : -1;
-    const [best] = entries
-      .map(({ checkpoint, metrics }) => ({ checkpoint, value: new Map(Object.entries(metrics)).get(metric) ?? NaN }))
-      .filter(({ value }) => !Number.isNaN(value))
-      .sort((a, b) => a.value === b.value ? b.checkpoint - a.checkpoint : sign * (a.value - b.value));
-    if (best !== undefined) return E.right(best.checkpoint);
-    const names = new Set(entries.flatMap(({ metrics }) => Object.keys(metrics).map((name) => JSON.stringify(name))));
-    const known = names.size === 0 ? "no checkpoint has any metric" : `its metrics are ${[...names].join(", ")}`;
-    const expected = `Expected a checkpoint with the metric ${JSON.stringify(metric)}`;
-    return usage(`${expected}, found none in ${store.location}: ${known}`);
-  };
-}
-
 /** The number of a checkpoint of a run. It may not exist; undefined is the newest of a run without checkpoints. */
 function numberNamed(run: OpenRun, name: CheckpointName): CommandTask<number | undefined> {
   const { store, numbers } = run;
   if ("number" in name) return TE.right(name.number);
-  if ("metric" in name) return bestBy(run, name.metric, name.mode);
+  if ("metric" in name) {
+    // Whether other checkpoints are damaged is for `verify` to say.
+    return pipe(bestFirst(store, { best: name.metric, mode: name.mode }, true), TE.map(({ order: [best] }) => best));
+  }
   const { back } = name;
   if (back === 0) return TE.right(numbers.at(-1));
   // Some of the numbers may have no checkpoint.

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { cut, printable, widthOf } from "./format.ts";
+import { printable } from "../errors/mod.ts";
+import { cut, widthOf } from "./format.ts";
 
 // --- types
 
@@ -36,6 +37,18 @@ function rowLine(columns: Columns, widths: readonly number[], cells: readonly st
   }).join("  ").trimEnd();
 }
 
+/** The lines of a row: its cells in columns; then each further cell, if it is not empty, on a line of its own under the second column. */
+function rowLines(
+  columns: Columns,
+  widths: readonly number[],
+  cells: readonly string[],
+  width: number,
+): readonly string[] {
+  const indent = " ".repeat((widths[0] ?? 0) + 2);
+  const further = cells.slice(widths.length).filter((cell) => cell !== "");
+  return [rowLine(columns, widths, cells), ...further.map((cell) => cut(indent + cell, width))];
+}
+
 /** The number of rows that determine the widths. A wider cell in a later row makes its line longer. */
 const measured = 200;
 
@@ -43,7 +56,7 @@ const measured = 200;
  * A table: a line of column names, then a line for each row.
  *
  * @param columns The columns.
- * @param rows The cells of each row. Control characters in them are escaped.
+ * @param rows The cells of each row. Control characters in them are escaped. Further cells have a line of their own, cut to the width.
  * @param width The longest line, in columns of a terminal.
  */
 export async function* tableLines(columns: Columns, rows: Rows, width: number): AsyncGenerator<string> {
@@ -52,11 +65,11 @@ export async function* tableLines(columns: Columns, rows: Rows, width: number): 
   let widths: readonly number[] | undefined;
   const begin = (fitting: readonly number[]): readonly string[] => [
     rowLine(Object.fromEntries(plain), fitting, Object.keys(columns)),
-    ...first.map((row) => rowLine(columns, fitting, row)),
+    ...first.flatMap((row) => rowLines(columns, fitting, row, width)),
   ];
   for await (const cells of rows) {
     const row = cells.map(printable);
-    if (widths !== undefined) yield rowLine(columns, widths, row);
+    if (widths !== undefined) yield* rowLines(columns, widths, row, width);
     else if (first.push(row) === measured) yield* begin(widths = widthsOf(columns, first, width));
   }
   if (widths === undefined) yield* begin(widthsOf(columns, first, width));

@@ -6,9 +6,10 @@
 import process from "node:process";
 import type { Writable } from "node:stream";
 import { styleText } from "node:util";
+import { printable, printableLines } from "../errors/mod.ts";
 import type { Progress } from "../store/mod.ts";
 import type { CommandTask } from "./arguments.ts";
-import { cut, printable, progressText } from "./format.ts";
+import { cut, progressText } from "./format.ts";
 
 // --- types
 
@@ -105,7 +106,7 @@ export function terminal(
   return {
     width: isTerminal ? columns : Infinity,
     print: printer(output.stream),
-    say: (text) => void stream.write(`${text.split("\n").map(printable).join("\n")}\n`),
+    say: (text) => void stream.write(`${printableLines(text)}\n`),
     draw: (label) => {
       let drawn = -Infinity;
       return (progress) => {

@@ -5,7 +5,16 @@
  */
 import type { Awaitable } from "../task.ts";
 import type { DataFailed } from "../errors/mod.ts";
-import { checkOptionNames, demand, ifGiven, must, oneOf, type OptionNames, shown } from "../validation/mod.ts";
+import {
+  checkOptions,
+  type DataCodec,
+  dataCodec,
+  ifGiven,
+  must,
+  oneOf,
+  type OptionRules,
+  shown,
+} from "../validation/mod.ts";
 import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
 import {
   checkPath,
@@ -17,20 +26,31 @@ import {
   recordReader,
   useFile,
 } from "../files/mod.ts";
+import { sampleDecoder } from "./decode_sample.ts";
 
 // --- types
 
 /** The options of {@link fromCsv}. */
-export interface CsvOptions {
+export interface CsvOptions<A = CsvRecord> {
   /** The separator of fields: one character, but no quotation mark or line end; a comma by default. */
   readonly separator?: string;
   /** The names of the fields; by default the first record has them. */
   readonly names?: readonly string[];
   /** Where the index of the records is saved: `"beside"` the file by default, or `"memory"`. */
   readonly index?: Keep;
+  /** What decodes every record and gives it its type, as for `fromJsonLines`; by default records are text. */
+  readonly codec?: DataCodec<A>;
 }
 
-const optionNames = { separator: true, names: true, index: true } satisfies OptionNames<CsvOptions>;
+const optionRules = {
+  separator: ifGiven(must("one character", (c) => typeof c === "string" && /^[^"\r\n]$/u.test(c))),
+  names: ifGiven(must(
+    "a list of names that differ",
+    (names) => Array.isArray(names) && names.every((name) => typeof name === "string") && !names.some(isRepeated),
+  )),
+  index: ifGiven(oneOf("beside", "memory")),
+  codec: ifGiven(dataCodec),
+} satisfies OptionRules<CsvOptions>;
 
 /** The fields of a record by name, as text. */
 export type CsvRecord = Readonly<Record<string, string>>;
@@ -38,7 +58,7 @@ export type CsvRecord = Readonly<Record<string, string>>;
 // --- constructors
 
 /**
- * A loader of the records of a UTF-8 CSV file of any size, with random access; all fields are text.
+ * A loader of the records of a UTF-8 CSV file of any size, with random access; all fields are text, unless a codec decodes them.
  *
  * Fields in quotation marks may contain separators, line ends and doubled quotation marks. Blank lines at the end of the file are not
  * records: in a file of one column, write an empty last value as `""`. A line end of `\r` alone is an error. The index and the fingerprint
@@ -46,12 +66,12 @@ export type CsvRecord = Readonly<Record<string, string>>;
  *
  * @param path The file. Do not change it while the loader is in use.
  * @param options `separator`: a comma by default. `names`: all different, by default the fields of the first record. `index`: `"beside"` by
- * default.
- * @returns A task of the loader, or `DataFailed`. A record with more or fewer fields rejects the iteration.
+ * default. `codec`: a codec of io-ts or a schema with Standard Schema, as for `fromJsonLines`; none by default.
+ * @returns A task of the loader, or `DataFailed`. A record with more or fewer fields, or that the codec rejects, rejects the iteration.
  *
  * @example
  * ```ts
- * import { Loader, runOrThrow } from "@dogear/dogear";
+ * import { Loader } from "@dogear/dogear";
  * import { fromCsv } from "@dogear/dogear/data";
  * import assert from "node:assert/strict";
  * import { mkdtempSync, writeFileSync } from "node:fs";
@@ -59,32 +79,24 @@ export type CsvRecord = Readonly<Record<string, string>>;
  *
  * const path = `${mkdtempSync(`${tmpdir()}/dogear-`)}/notes.csv`;
  * writeFileSync(path, `id,note\n1,"two\nlines"\n2,"a ""quoted"" word"\n`);
- * const notes = await runOrThrow(fromCsv(path));
+ * const notes = await fromCsv(path);
  * assert.deepEqual(await Loader.at(1)(notes), { id: "2", note: 'a "quoted" word' });
  * ```
  */
-export function fromCsv(path: string, options: CsvOptions = {}): Awaitable<DataFailed, Loader.Loader<CsvRecord>> {
+export function fromCsv<A = CsvRecord>(
+  path: string,
+  options: CsvOptions<A> = {},
+): Awaitable<DataFailed, Loader.Loader<A>> {
   checkPath("fromCsv", path);
-  checkOptionNames("fromCsv", options, optionNames);
-  const { separator = ",", index = "beside" } = options;
-  demand("index of fromCsv", oneOf("beside", "memory"), index);
-  const character = must("one character", (c) => typeof c === "string" && /^[^"\r\n]$/u.test(c));
-  demand("separator of fromCsv", character, separator);
-  const differ = must(
-    "a list of names that differ",
-    (names) => Array.isArray(names) && names.every((name) => typeof name === "string") && !names.some(isRepeated),
-  );
-  demand("names of fromCsv", ifGiven(differ), options.names);
-  return useFile(path, (file) => csvLoader(file, separator, index, options.names));
+  checkOptions("fromCsv", options, optionRules);
+  return useFile(path, (file) => csvLoader(file, options));
 }
 
-/** A loader of an open file's records. Without `given` names, the first record has them. */
-async function csvLoader(
+/** A loader of an open file's records. Without `names`, the first record has them. */
+async function csvLoader<A>(
   file: DataFile,
-  separator: string,
-  keep: Keep,
-  given: readonly string[] | undefined,
-): Promise<Loader.Loader<CsvRecord>> {
+  { separator = ",", index: keep = "beside", names: given, codec }: CsvOptions<A>,
+): Promise<Loader.Loader<A>> {
   const fail = (i: number, expected: string, found: string): never => {
     throw dataError(file.path, { path: `record ${i + 1}`, kind: "format", expected, found });
   };
@@ -101,13 +113,17 @@ async function csvLoader(
   const repeated = names.find(isRepeated);
   if (repeated !== undefined) fail(0, "names that differ", `${shown(repeated)} twice`);
   const count = Math.max(0, records - header);
-  const at = async (i: number): Promise<CsvRecord> => {
+  const decode = sampleDecoder(file.path, codec);
+  const at = async (i: number): Promise<A> => {
     const values = await fields(i + header);
-    if (values.length === names.length) return Object.fromEntries(names.map((name, k) => [name, values[k]!]));
+    if (values.length === names.length) {
+      const record: CsvRecord = Object.fromEntries(names.map((name, k) => [name, values[k]!]));
+      return decode(record, `record ${i + header + 1}`);
+    }
     return fail(i + header, `${names.length} fields`, `${values.length} in ${shown(await record(i + header))}`);
   };
   const fingerprint = `csv:${count}:${JSON.stringify([separator, ...names])}:${index.content}`;
-  return loaderOf<CsvRecord>(randomAccess(count, fingerprint, at, file.hold));
+  return loaderOf<A>(randomAccess(count, fingerprint, at, file.hold));
 }
 
 // --- combinators

@@ -34,7 +34,7 @@ export interface FileSample {
  *
  * @example
  * ```ts
- * import { Loader, runOrThrow } from "@dogear/dogear";
+ * import { Loader } from "@dogear/dogear";
  * import { fromFolder } from "@dogear/dogear/data";
  * import assert from "node:assert/strict";
  * import { mkdtempSync, writeFileSync } from "node:fs";
@@ -43,7 +43,7 @@ export interface FileSample {
  * const folder = mkdtempSync(`${tmpdir()}/dogear-`);
  * writeFileSync(`${folder}/b.txt`, "second");
  * writeFileSync(`${folder}/a.txt`, "first");
- * const files = await runOrThrow(fromFolder(folder, { endings: [".txt"] }));
+ * const files = await fromFolder(folder, { endings: [".txt"] });
  * assert.deepEqual((await Loader.at(1)(files)).path, "b.txt");
  * ```
  */

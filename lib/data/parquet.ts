@@ -75,10 +75,10 @@ async function importHyparquet(path: string): Promise<Hyparquet> {
  *
  * @example
  * ```ts no-run
- * import { Loader, pipe, runOrThrow } from "@dogear/dogear";
+ * import { Loader, pipe } from "@dogear/dogear";
  * import { fromParquet } from "@dogear/dogear/data";
  *
- * const rows = await runOrThrow(fromParquet("reviews.parquet", { columns: ["text", "stars"] }));
+ * const rows = await fromParquet("reviews.parquet", { columns: ["text", "stars"] });
  * const batches = pipe(rows, Loader.shuffleWindow(10_000, 7), Loader.batch(32));
  * ```
  */

@@ -34,14 +34,22 @@ export interface Problem {
   readonly kind: ProblemKind;
   readonly expected: string;
   readonly found: string;
+  /** Which of the two is in the checkpoint or snapshot, where the other is in your script; absent if the difference is of another sort. */
+  readonly saved?: "expected" | "found";
+  /** What to do, where the problem itself tells. */
+  readonly remedy?: string;
 }
 
 /** The snapshot does not fit the live components, or cannot be decoded. It lists every difference, not only the first. */
 export interface Mismatch {
   readonly _tag: "Mismatch";
   readonly problems: readonly Problem[];
+  /** The checkpoint that was loaded; absent for a snapshot in memory. */
+  readonly checkpoint?: number;
   /** The training of `fit` or `fitDataset` that the call does not continue, and the checkpoint it would have resumed from. */
   readonly training?: { readonly name: string; readonly location: string; readonly checkpoint?: number };
+  /** The checkpoint that does not have the tensor, or the rows of it, that `readTensor` was asked for. */
+  readonly reading?: { readonly location: string; readonly checkpoint: number };
 }
 
 /** The snapshot was used after its release. */
@@ -94,6 +102,8 @@ export interface NoCheckpoint {
   readonly location: string;
   readonly checkpoint?: number;
   readonly available: readonly number[];
+  /** The metric whose best checkpoint was requested, if no checkpoint of the newest run has a number for it; and the metrics that they have. */
+  readonly metric?: { readonly name: string; readonly available: readonly string[] };
 }
 
 /** The bytes of a checkpoint differ from those that were committed. */
@@ -146,8 +156,8 @@ export interface StepFailed {
   /** How many batches had been trained on before. */
   readonly at: number;
   /**
-   * What threw, if not the step of `train`: its `onEpochEnd` or `until`; in `fit` and `fitDataset` the method of a callback, or `training`, the
-   * batch itself.
+   * What threw, if not the step of `train`: its `onEpochEnd` or `until`; in `fit` and `fitDataset` the method of a callback, `training`, the
+   * batch itself, or `restoreBest`.
    */
   readonly by?: string;
   /** With `by`, the epoch, counted from 0 as callbacks receive it. */

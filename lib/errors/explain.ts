@@ -9,32 +9,25 @@ import {
   type Damaged,
   type Divergence,
   type DogearError,
-  type Mismatch,
-  type Problem,
+  type NoCheckpoint,
   type ResumeCause,
   type StepFailed,
   type StoreFailed,
   tagOf,
 } from "./errors.ts";
+import { cursorText, dataLines, listed, mismatchText, problemLines } from "./mismatch.ts";
 
 // --- types
 
+/** How a checkpoint is named: in a script by options, on the command line after its run. */
+export type Reader = "script" | "command line";
+
 /** For each of these tags, the sentence of its error. */
 type Sentences<Tags extends DogearError["_tag"]> = {
-  readonly [Tag in Tags]: (error: Extract<DogearError, { readonly _tag: Tag }>) => string;
+  readonly [Tag in Tags]: (error: Extract<DogearError, { readonly _tag: Tag }>, reader: Reader) => string;
 };
 
 // --- parts of sentences
-
-/** How many problems, checkpoints or calls a sentence lists. */
-const listed = 20;
-
-function problemLines(problems: readonly Problem[]): string {
-  const lines = problems.slice(0, listed).map((p) =>
-    `\n  ${p.path || "(whole)"}: ${p.kind}: expected ${p.expected}, found ${p.found}`
-  );
-  return lines.join("") + (problems.length > listed ? `\n  and ${problems.length - listed} more` : "");
-}
 
 function thrownText(cause: unknown): string {
   return cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
@@ -46,50 +39,26 @@ function countText(n: number, unit: "samples" | "batches"): string {
 
 // --- restoring
 
-/** For a call of `fit` or `fitDataset` that does not continue the training that the store holds under its name. */
-function trainingText(
-  { name, location, checkpoint }: NonNullable<Mismatch["training"]>,
-  problems: readonly Problem[],
-): string {
-  const at = checkpoint === undefined ? "" : ` (checkpoint ${checkpoint})`;
-  return `${location} holds a training by the name ${JSON.stringify(name)}${at}, which this call does not continue. ` +
-    `Nothing was changed.${problemLines(problems)}\n` +
-    'Give each training of a script a name, such as { to, name: "fine-tuning" }; or call this one with the ' +
-    "data, arguments, model and callbacks that it began with; or use another store";
-}
-
 const restoring: Sentences<"Mismatch" | "Released"> = {
-  Mismatch: ({ training, problems }) => {
-    if (training !== undefined) return trainingText(training, problems);
-    const kinds = new Set(problems.map(({ kind }) => kind));
-    const isOtherData = kinds.has("data") && [...kinds].every((kind) => kind === "data" || kind === "length");
-    const remedy = isOtherData
-      ? "The data differs from the data of the snapshot: give the loader the former data and shuffle seed, or keep the live cursor: " +
-        'keep: ["cursor"]'
-      : kinds.size === 1 && kinds.has("memory")
-      ? "Dispose of tensors and release snapshots that you no longer need, or restore on the cpu backend"
-      : "Build the components as they were when the snapshot was saved, or pass what may differ to restoreInto or loadState: " +
-        "only (restore these), keep (live parts to leave as they are), skip (saved parts to leave out), rename, convert (dtypes)";
-    return `The snapshot does not fit the live components. Nothing was changed.${problemLines(problems)}\n${remedy}`;
-  },
-  Released: () => "The snapshot has been released: capture again, or release it after its last use",
+  Mismatch: (error) => mismatchText(error),
+  Released: () => "The snapshot has been released. Release it after its last use, or capture again",
 };
 
 // --- stores
 
 /** What usually helps against a system's error code. */
 const remedies: Readonly<Record<string, string>> = {
-  ENOMEM: "free some memory, or use a machine with more",
-  ENOSPC: "free some space on that disk and save again",
-  EDQUOT: "raise the quota or free some space, and save again",
-  EACCES: "give this process write permission there, or choose another folder",
-  EPERM: "give this process write permission there, or choose another folder",
-  EROFS: "that file system is read-only: choose another folder",
-  ENOTDIR: "a part of that path is a file: choose a path for a folder",
-  EEXIST: "that path is a file: choose a path for a folder",
-  EFBIG: "keep large data as tensors or typed arrays, whose bytes are not in the manifest",
-  ENOTRUN: "nothing was created there",
-  ENOLINK: "mount the file system it points to, or repair the link",
+  ENOMEM: "Free some memory, or use a machine with more",
+  ENOSPC: "Free some space on that disk and save again",
+  EDQUOT: "Raise the quota or free some space, and save again",
+  EACCES: "Give this process write permission there, or choose another folder",
+  EPERM: "Give this process write permission there, or choose another folder",
+  EROFS: "That file system is read-only: choose another folder",
+  ENOTDIR: "A part of that path is a file: choose a path for a folder",
+  EEXIST: "That path is a file: choose a path for a folder",
+  EFBIG: "Keep large data as tensors or typed arrays, whose bytes are not in the manifest",
+  ENOTRUN: "Nothing was created there",
+  ENOLINK: "Mount the file system it points to, or repair the link",
 };
 
 /** Operations that only read. */
@@ -97,23 +66,24 @@ const readings: readonly string[] = ["look at", "list", "open", "read", "find a 
 
 function storeRemedy({ operation, code }: StoreFailed): string {
   if ((code === "EACCES" || code === "EPERM") && readings.includes(operation)) {
-    return "give this process permission to read there";
+    return "Give this process permission to read there";
   }
-  return remedies[code] ?? "check the path and its disk, then try again";
+  return remedies[code] ?? "Check the path and its disk, then try again";
 }
 
 const storing: Sentences<"StoreFailed" | "DeviceFailed" | "Overtaken" | "StepWentBack"> = {
   StoreFailed: (error) =>
     `Cannot ${error.operation} ${error.path} (${error.code}): ${error.message}` +
-    `${readings.includes(error.operation) ? "" : ". Earlier checkpoints are intact"}; ${storeRemedy(error)}`,
+    `${readings.includes(error.operation) ? "" : ". Earlier checkpoints are intact"}. ${storeRemedy(error)}`,
   Overtaken: ({ checkpoint, step, by }) =>
-    "Expected to save after the newest checkpoint of this run, but another process has saved " +
-    `checkpoint ${checkpoint} of this run since (${step === null ? "" : `step ${step}, `}${by}). ` +
-    "Nothing was written: stop one of the two processes, or save with { fork: true }",
+    `Another process has saved checkpoint ${checkpoint} of this run since (${
+      step === null ? "" : `step ${step}, `
+    }${by}). ` +
+    "Nothing was written. Stop one of the two processes, or begin a new run with saveState(store, { fork: true })",
   StepWentBack: ({ step, parent, parentStep }) =>
-    `Expected a step of ${parentStep} or more, since checkpoint ${parent} of this run has step ${parentStep}, ` +
-    `found ${step}. Nothing was written: train with what loadState or resume gives back (only models, optimizers and ` +
-    "variables are restored in place), or save with { fork: true } to begin again on purpose",
+    `The step to save is ${step}, but checkpoint ${parent} of this run has step ${parentStep}. Nothing was written. ` +
+    "Train with what loadState or resume returns: only models, optimizers and variables are restored in place. " +
+    "To begin again on purpose: saveState(store, { fork: true })",
   DeviceFailed: ({ kernel, message }) =>
     kernel === undefined
       ? `The device of the webgpu backend failed: ${message}. ` +
@@ -125,37 +95,48 @@ const storing: Sentences<"StoreFailed" | "DeviceFailed" | "Overtaken" | "StepWen
 
 // --- checkpoints
 
-function damageRemedy(older: Damaged["older"]): string {
-  return older === null
-    ? "No older checkpoint in this store verifies: restore the files from a backup"
-    : older === undefined
-    ? "Restore its files from a backup, or load another checkpoint with { checkpoint: n }"
-    : `Checkpoint ${older} verifies: load it with { checkpoint: ${older} } or { fallback: true }`;
+function damageRemedy(older: Damaged["older"], reader: Reader): string {
+  const isScript = reader === "script";
+  if (older === null) return "No older checkpoint in this store verifies: restore the files from a backup";
+  if (older === undefined) {
+    return `Restore its files from a backup, or use another checkpoint: ${isScript ? "{ checkpoint: n }" : "RUN@N"}`;
+  }
+  return `Checkpoint ${older} verifies. Use it: ${isScript ? "{ fallback: true }" : `RUN@${older}`}`;
+}
+
+/** For a metric that no checkpoint has. */
+function metricText({ name, available }: NonNullable<NoCheckpoint["metric"]>, location: string): string {
+  const names = available.slice(0, listed).map((one) => JSON.stringify(one)).join(", ");
+  return `No checkpoint in the newest run of ${location} has the metric ${JSON.stringify(name)}. ` +
+    (names === "" ? "They were saved without metrics" : `They have ${names}`);
 }
 
 const loading: Sentences<"NoCheckpoint" | "Damaged" | "NewerFormat"> = {
-  NoCheckpoint: ({ location, checkpoint, available }) => {
+  NoCheckpoint: ({ location, checkpoint, available, metric }, reader) => {
+    if (metric !== undefined) return metricText(metric, location);
     const held = available.slice(-listed).join(", ");
-    const found = `${location} ${held === "" ? "holds no checkpoint" : `holds checkpoints ${held}`}`;
+    const start = reader === "script"
+      ? ". Save one first, or use resume, which begins with what you pass if the store is empty"
+      : "";
+    if (held === "") return `${location} holds no checkpoint${checkpoint === undefined ? start : ""}`;
+    const found = `${available.length === 1 ? "checkpoint" : "checkpoints"} ${held}`;
     return checkpoint === undefined
-      ? `${found}: save one first, or use resume, which starts with fresh components if the store is empty`
-      : `Expected checkpoint ${checkpoint}, but ${found}${held === "" ? "" : ": load one of them"}`;
+      ? `${location} holds ${found}`
+      : `${location} has no checkpoint ${checkpoint}. It has ${found}`;
   },
-  Damaged: ({ checkpoint, problems, older }) =>
-    `Checkpoint ${checkpoint} is damaged. Nothing was changed.${problemLines(problems)}\n${damageRemedy(older)}`,
+  Damaged: ({ checkpoint, problems, older }, reader) =>
+    `Checkpoint ${checkpoint} is damaged. Nothing was changed.${problemLines(problems)}\n${
+      damageRemedy(older, reader)
+    }`,
   NewerFormat: ({ checkpoint, found, supported }) =>
-    `Checkpoint ${checkpoint} has format ${found}, this version reads up to ${supported}: update @dogear/dogear`,
+    `Checkpoint ${checkpoint} has format ${found}, but this version reads up to ${supported}. Update @dogear/dogear`,
 };
 
 // --- data
 
 const reading: Sentences<"CursorMismatch" | "DataFailed" | "SourceFailed"> = {
-  CursorMismatch: ({ problems }) =>
-    `The data differs from the data that this run was trained on.${problemLines(problems)}\n` +
-    "Give the loader the data and the shuffle seed that the cursor was made with, or begin again with Loader.start",
-  DataFailed: ({ location, problems }) =>
-    `The data in ${location} cannot be read.${problemLines(problems)}\n` +
-    "Repair the file or restore the former one, and open it again",
+  CursorMismatch: (error) => cursorText(error),
+  DataFailed: ({ location, problems }) => `The data in ${location} cannot be read.${dataLines(problems)}`,
   SourceFailed: ({ epoch, position, unit = "samples", cause }) =>
     `The data failed in epoch ${epoch} after ${countText(position, unit)}: ${thrownText(cause)}. ` +
     "The state is that after the last batch: fix the source and resume",
@@ -169,10 +150,12 @@ function stepText({ at, by, epoch, cause }: StepFailed): string {
     return `The training step failed after ${batches}: ${thrownText(cause)}. ` +
       "The failed step was not saved: fix the step and run again";
   }
+  const intact = "The last checkpoint is intact: ";
   const where = `in epoch ${epoch} (counted from 0), after ${batches} in all: ${thrownText(cause)}. `;
-  return by === "training"
-    ? `Training on a batch failed ${where}The last checkpoint is intact: fix the model or the data and run again`
-    : `The callback ${by} threw ${where}The last checkpoint is intact: fix the callback and run again`;
+  if (by === "training") return `Training on a batch failed ${where}${intact}fix the model or the data and run again`;
+  return by === "restoreBest"
+    ? `The option restoreBest failed ${where}${intact}fix the option and run again`
+    : `The callback ${by} threw ${where}${intact}fix the callback and run again`;
 }
 
 const training: Sentences<"StepFailed" | "Stopped"> = {
@@ -189,7 +172,7 @@ const training: Sentences<"StepFailed" | "Stopped"> = {
 const causes: Readonly<Record<ResumeCause, readonly [found: string, remedy: string]>> = {
   random: [
     "It draws from a generator that no component holds; with the same draws repeated, it resumes",
-    "draw from Rng or inside Rng.withRandom(state.rng), whose thunk is synchronous, and keep the generator that it returns; in place of model.trainOnBatch use trainOnBatch",
+    "draw from Rng or inside Rng.withRandom(state.rng), whose thunk may be asynchronous, and keep the generator that it returns",
   ],
   clock: [
     "It reads a clock; with the same times repeated, it resumes",
@@ -278,9 +261,14 @@ const sentences: Sentences<DogearError["_tag"]> = {
  * ```
  */
 export function explain(error: DogearError): string {
+  return explainTo("script", error);
+}
+
+/** The sentence for an error, as its reader names checkpoints and options. */
+export function explainTo(reader: Reader, error: DogearError): string {
   const tag = tagOf(error);
   if (typeof tag === "string" && Object.hasOwn(sentences, tag)) {
-    return (sentences[error._tag] as (error: DogearError) => string)(error);
+    return (sentences[error._tag] as (error: DogearError, reader: Reader) => string)(error, reader);
   }
   const found = error instanceof Error ? "an Error" : typeof tag === "string" ? JSON.stringify(tag) : typeof error;
   throw new TypeError(
@@ -299,7 +287,7 @@ function errorWith(message: string, cause: unknown): Error {
 }
 
 /** The sentence of an error value of the toolkit, if it is one: the error of another library may have the same tag and other fields. */
-function sentenceIfKnown(error: unknown): string | undefined {
+export function sentenceIfKnown(error: unknown): string | undefined {
   try {
     return explain(error as DogearError);
   } catch {

@@ -34,9 +34,9 @@ export function checkPath(of: string, path: string): void {
   demand(`the path of ${of}`, must("a path, as a string", possible), path);
 }
 
-/** The exception for one problem of a file or a folder; its cause is a {@link DataFailed}. */
-export function dataError(location: string, problem: Problem): Error {
-  return toError({ _tag: "DataFailed", location, problems: [problem] } satisfies DataFailed);
+/** The exception for problems of a file or a folder; its cause is a {@link DataFailed}. */
+export function dataError(location: string, ...problems: readonly Problem[]): Error {
+  return toError({ _tag: "DataFailed", location, problems } satisfies DataFailed);
 }
 
 /** The {@link DataFailed} that is the cause of an exception, if it is one. */
@@ -127,6 +127,12 @@ export async function sampleDigest(file: DataFile): Promise<string> {
   );
   parts.forEach((part) => hash.update(part));
   return hash.digest("hex").slice(0, 32);
+}
+
+/** Whether a file is gzip, by its first bytes. No text in UTF-8 begins so. */
+export async function isGzip(file: DataFile): Promise<boolean> {
+  const [first, second] = await file.read(0, Math.min(2, file.size));
+  return first === 0x1f && second === 0x8b;
 }
 
 /** A function that keeps its `most` last results by number. Calls for a result in progress share it. */

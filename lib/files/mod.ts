@@ -15,6 +15,7 @@ export {
   dataError,
   dataFailure,
   type DataFile,
+  isGzip,
   keepRecent,
   readingData,
   sampleDigest,

@@ -14,7 +14,7 @@ import { crc32 } from "node:zlib";
 import * as E from "fp-ts/lib/Either.js";
 import * as J from "fp-ts/lib/Json.js";
 import * as t from "io-ts";
-import { dataError, type DataFile, keepRecent, sampleDigest } from "./data_file.ts";
+import { dataError, type DataFile, isGzip, keepRecent, sampleDigest } from "./data_file.ts";
 import { piece, type Scanner, scanner } from "./newline_scanner.ts";
 
 // --- types
@@ -115,6 +115,14 @@ async function visitChunks(
  */
 async function buildIndex(file: DataFile, quoted: boolean, onRead: (bytes: number) => void): Promise<RecordIndex> {
   const { size, modified } = file;
+  if (await isGzip(file)) {
+    throw dataError(file.path, {
+      path: "byte 0",
+      kind: "format",
+      expected: "text, which can be indexed",
+      found: "gzip: decompress it, or read its lines as a stream by fromLines or fromJsonLines",
+    });
+  }
   const sample = await sampleDigest(file);
   const content = createHash("sha256");
   const { parts, scan } = scanner(Math.min(chunkLength, size));

@@ -38,8 +38,10 @@ const notRepeatable: Problem = {
   path: "fit/data",
   kind: "data",
   expected: "data that can be replayed when the training is resumed",
-  found: "a shuffle without a seed: give every shuffle of the dataset a seed other than 0, such as " +
-    'shuffle(1000, "seed"); or pass { inexact: true }, with which a resumed training continues on other data',
+  found: "a shuffle without a seed",
+  remedy:
+    'Give every shuffle of the dataset a seed other than 0, such as shuffle(1000, "seed"), or pass { inexact: true }, with which ' +
+    "a resumed training continues on other data",
 };
 
 /** Reads one element, and adds its tensors to the checksum of the training. */
@@ -149,7 +151,8 @@ export async function openFeed(
     path: "fit/data",
     kind: "data",
     expected: `up to batch ${state.at.step} the data that was trained on, with CRC ${crcText(trainedOn)}`,
-    found: `other data, with CRC ${crcText(state.dataCrc)}: pass the dataset of before, with a seed other than 0 ` +
-      "for every shuffle; or pass { inexact: true }, to continue on other data",
+    found: `other data, with CRC ${crcText(state.dataCrc)}`,
+    remedy:
+      "Pass the dataset of before, with a seed other than 0 for every shuffle, or pass { inexact: true } to continue on other data",
   }]));
 }

@@ -228,6 +228,8 @@ function prepareFit(
  * and continues with the next call: calls before the checkpoint are not repeated. A complete training returns its history at once and calls
  * nothing.
  *
+ * With `restoreBest`, the model ends with the weights of its best epoch ({@link FitOptions}).
+ *
  * A store can hold several trainings, each with its own `name`. Run again after a kill, a script restores the models and histories of its
  * complete trainings at once and resumes the interrupted one. A second call of the same name with another model, optimizer or callbacks is an
  * error.
@@ -235,8 +237,8 @@ function prepareFit(
  * @param options The store, when to save (default: at the end of each epoch), the seed, your own components.
  * @returns For a compiled model and the arguments of its `fit`, a task of the history. Its left is an error of `loadState`; `Mismatch` also if
  *   the data, the batch size or other arguments differ from the checkpoint's (only `epochs` may grow), or for a second call of the same name;
- *   `StepFailed` if a batch or a callback throws; `Stopped` after a signal; or an error of a save. It rejects with tfjs's own error if tfjs
- *   rejects the arguments.
+ *   `StepFailed` if a batch or a callback throws, or if the first epoch does not log the metric of `restoreBest`; `Stopped` after a signal; or an
+ *   error of a save. It rejects with tfjs's own error if tfjs rejects the arguments.
  *
  * Law *same bits*.
  *

@@ -23,6 +23,7 @@ import {
   type TrainingState,
 } from "./training_state.ts";
 import { runTraining, trainModel } from "./training_run.ts";
+import { hookRandom, Rng } from "../values/mod.ts";
 import { checkMisspelt, type OptionNames } from "../validation/mod.ts";
 import { fingerprints } from "./tensor_checksum.ts";
 import {
@@ -30,7 +31,6 @@ import {
   checkCallbacks,
   disposeLogs,
   disposeNew,
-  hookRandom,
   isDataset,
   type Logs,
   sampleWeights,
@@ -93,17 +93,11 @@ async function evaluate(
     const batchSize = validationBatchSize ?? 32;
     return [drawing(state, () => trainer.evaluate(xs, ys, { batchSize, verbose: 0 }))].flat();
   }
-  const scoped: Trainer = Object.create(trainer, {
-    makeTestFunction: {
-      value: () => {
-        trainer.makeTestFunction();
-        const test = trainer.testFunction;
-        scoped.testFunction = (ins) => drawing(state, () => test(ins));
-      },
-    },
-  });
   const batches = validationBatches == null ? {} : { batches: validationBatches };
-  return [await scoped.evaluateDataset(feed.validation(state), batches)].flat();
+  const validation = feed.validation(state);
+  const [values, rng] = await Rng.withRandom(state.rng)(() => trainer.evaluateDataset(validation, batches));
+  state.rng = rng;
+  return [values].flat();
 }
 
 /** What follows a batch or the end of the data: whether the epoch is over, and its validation if it is. */

@@ -11,17 +11,25 @@ import {
   checkOptionNames,
   demand,
   demandEach,
+  exactRecord,
   ifGiven,
   isPlainRecord,
   must,
+  oneOf,
   type OptionRules,
 } from "../validation/mod.ts";
 import { type Seed, seedText } from "../values/mod.ts";
 
 // --- types
 
+/** The metric of {@link FitOptions.restoreBest}, and whether lower (`"min"`) or higher (`"max"`) values are better. */
+export interface RestoreBest {
+  readonly metric: string;
+  readonly mode: "min" | "max";
+}
+
 /** How `fit` and `fitDataset` save and resume a training. */
-export interface FitOptions extends Omit<SavePolicy<never>, "metrics"> {
+export interface FitOptions extends Omit<SavePolicy<never>, "metrics" | "when"> {
   /**
    * The name of the training. A store can hold several trainings, each with its own name: transfer learning and fine-tuning, a sweep, or a
    * loop over `epochs: 1`.
@@ -52,6 +60,17 @@ export interface FitOptions extends Omit<SavePolicy<never>, "metrics"> {
    */
   readonly metrics?: (logs: Readonly<Record<string, number>>) => Readonly<Record<string, number>>;
   /**
+   * Ends the training with the weights of the epoch with the best value of a metric in its logs, such as `val_loss`, as Keras's
+   * `restore_best_weights` does. `onTrainEnd` and the last checkpoint have these weights, and the metrics of that epoch. Everything else (the
+   * history, the optimizer, the callbacks) is as after the last epoch. Of equal values the later epoch is the best; NaN never is, and if no epoch
+   * has a number, the weights stay those of the last.
+   *
+   * The best weights so far are saved with the training, which takes the memory and bytes of the weights once more. A complete training also
+   * holds those of the last epoch, from which a call with more epochs continues.
+   * @default the weights of the last epoch
+   */
+  readonly restoreBest?: RestoreBest;
+  /**
    * Signals that save and stop the training after the current batch.
    * @default []
    */
@@ -77,8 +96,12 @@ const fitRules: OptionRules<Omit<FitOptions, keyof SavePolicy<never> | "seed" | 
   fallback: ifGiven(aBoolean),
   inexact: ifGiven(aBoolean),
   onReport: ifGiven(aFunction),
+  restoreBest: ifGiven(exactRecord({ metric: aName, mode: oneOf("min", "max") })),
   with: ifGiven(must("a record of named components", isPlainRecord)),
 };
+
+/** The types of the options of a {@link SavePolicy}. The state of `fit` is its own, so that no predicate on it is taken. */
+const { when: _when, ...savingRules } = policyRules;
 
 // --- constructors
 
@@ -97,7 +120,7 @@ export function trainingName({ name = defaultTraining }: FitOptions): string {
  * @param of The function that takes them, for the message.
  */
 export function checkFitOptions(options: FitOptions, of: string): void {
-  checkOptionNames(of, options, { to: true, ...policyRules, seed: true, stopOn: true, ...fitRules });
+  checkOptionNames(of, options, { to: true, ...savingRules, seed: true, stopOn: true, ...fitRules });
   const { stopOn = [], seed, with: own = {} } = options;
   checkPolicy(options, stopOn);
   if (seed !== undefined) seedText(seed);

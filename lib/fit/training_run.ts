@@ -13,6 +13,7 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as RA from "fp-ts/lib/ReadonlyArray.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type FitError, mismatch, orDeviceFailed, type Problem } from "../errors/mod.ts";
+import { continueFromLast, discardBest, keepingBest, readLogs, restoreBestProblems, takeBest } from "./best_weights.ts";
 import { type FitOptions, trainingName } from "./options.ts";
 import {
   componentsOf,
@@ -101,14 +102,15 @@ function repeatedCall(
   const called = JSON.stringify(name);
   if (before.state === "running") {
     const found = `a second call while ${called} is running`;
-    return [{ path: "fit/name", kind: "name", expected: "one name for each training", found }];
+    const remedy = "Await the first call before the second";
+    return [{ path: "fit/name", kind: "name", expected: "one name for each training", found, remedy }];
   }
   const components = [...new Set([...Object.keys(before.beginning), ...Object.keys(beginning)])];
   return components.filter((component) => before.beginning[component] !== beginning[component]).map((path) => ({
     path,
     kind: "value",
-    expected: `what the training ${called} began with (${before.words}), which is complete in this process`,
-    found: "a second call that begins with something else",
+    expected: `that of ${called}, which is complete in this process (${before.words})`,
+    found: "another",
   }));
 }
 
@@ -124,6 +126,14 @@ async function callStart({ training, state }: TrainingRun): Promise<void> {
   trainer.stopTraining_ = false;
 }
 
+/** The error of a call, which names the training if it is a mismatch. */
+function named(options: FitOptions, checkpoint?: number): (error: FitError) => FitError {
+  return (error) =>
+    error._tag === "Mismatch" && error.training === undefined
+      ? otherTraining(options, error.problems, checkpoint)
+      : error;
+}
+
 /** Begins a training that has no checkpoint. */
 function beginFresh(run: TrainingRun): TE.TaskEither<FitError, void> {
   const { options, training, state, points, components, repeated } = run;
@@ -133,6 +143,7 @@ function beginFresh(run: TrainingRun): TE.TaskEither<FitError, void> {
     TE.flatMap(() => training.open(state)),
     // The initial state is saved too, so that random initial weights are never lost.
     TE.flatMap(() => () => points.finish(components, 0, true)),
+    TE.mapLeft(named(options)),
   );
 }
 
@@ -149,23 +160,22 @@ function beginResumed(run: TrainingRun, { snapshot, report }: FoundTraining): TE
   );
   return pipe(
     TE.fromEither(savedTraining(snapshot)),
-    TE.tap((saved) => checkContinues(options, termProblems(saved, training), checkpoint)),
+    TE.tap((saved) => {
+      const problems = [...termProblems(saved, training), ...restoreBestProblems(options.restoreBest, training, saved)];
+      return checkContinues(options, problems, checkpoint);
+    }),
     TE.tap(() => checkContinues(options, repeated, checkpoint)),
     TE.tapIO(({ at, read }) => () => void Object.assign(state, { at, dataCrc: read })),
     TE.bindTo("saved"),
     TE.let("whole", isComplete),
     TE.tap(({ whole }) => whole ? TE.right(undefined) : open),
-    TE.bind("restored", ({ saved }) =>
-      pipe(
-        TE.fromEither(restoreTraining(training, state, saved, snapshot, options)),
-        TE.mapLeft((error): FitError =>
-          error._tag === "Mismatch" ? otherTraining(options, error.problems, checkpoint) : error
-        ),
-      )),
+    TE.bind("restored", ({ saved }) => TE.fromEither(restoreTraining(training, state, saved, snapshot, options))),
+    TE.mapLeft(named(options, checkpoint)),
     TE.map(({ saved, whole, restored }) => {
       if (whole) training.trainer.history = training.callbacks.history;
       // The metrics of the checkpoint hold until the weights change.
       if (state.at.batch === 0) state.metrics = report.metrics;
+      if (!whole) continueFromLast(training, state);
       const mayDiffer = state.dataCrc === saved.read ? report.mayDiffer : [...report.mayDiffer, otherData];
       options.onReport?.({ ...report, ...restored, mayDiffer });
       return whole;
@@ -195,19 +205,9 @@ function keepsWeights(
   };
 }
 
-/** The metrics of the last complete epoch. */
-async function lastMetrics({ options, training }: TrainingRun): Promise<TrainingState["metrics"]> {
-  if (options.metrics === undefined) return {};
-  const last = Object.entries(training.callbacks.history.history).map(async ([name, values]) => {
-    const value = values.at(-1) as number | tf.Tensor;
-    return [name, typeof value === "number" ? value : (await value.data())[0] as number] as const;
-  });
-  return options.metrics(Object.fromEntries(await Promise.all(last)));
-}
-
 /** The rest of the current epoch, up to its `onEpochEnd`. */
 function trainEpoch(run: TrainingRun): TE.TaskEither<FitError, void> {
-  const { training, state, points, components } = run;
+  const { options: { metrics, restoreBest }, training, state, points, components } = run;
   const { callbacks: { list }, trainer } = training;
   const { epoch, batch } = state.at;
   const beginEpoch: TE.TaskEither<FitError, void> = batch > 0 ? TE.right(undefined) : tryStep(state, async () => {
@@ -227,16 +227,16 @@ function trainEpoch(run: TrainingRun): TE.TaskEither<FitError, void> {
   return pipe(
     beginEpoch,
     TE.flatMap(() => training.trainBatches(state, afterBatch)),
-    TE.flatMap(() => endEpoch),
-    TE.tapIO(() => () => {
+    TE.flatMap(() => keepingBest(restoreBest, training, state, endEpoch)),
+    // Metrics of weights that a callback has changed since say nothing of the checkpoint.
+    TE.flatMap((isUnchanged): TE.TaskEither<FitError, TrainingState["metrics"]> =>
+      tryStep(state, async () => isUnchanged ? metrics?.(await readLogs(state.logs)) ?? {} : {})
+    ),
+    TE.map((found) => {
+      state.metrics = found;
       state.at = { ...state.at, epoch: epoch + 1, batch: 0, stopping: trainer.stopTraining_ };
       state.logs = {};
     }),
-    // Metrics of weights that a callback has changed since say nothing of the checkpoint.
-    TE.flatMap((isUnchanged): TE.TaskEither<FitError, TrainingState["metrics"]> =>
-      tryStep(state, () => isUnchanged ? lastMetrics(run) : {})
-    ),
-    TE.map((metrics) => void (state.metrics = metrics)),
   );
 }
 
@@ -260,14 +260,19 @@ function trainEpochs(run: TrainingRun): TE.TaskEither<FitError, void> {
 // --- finish
 
 /** The end of a training: `onTrainEnd`, then its last checkpoint. */
-function finishTraining({ training, state, points, components }: TrainingRun): TE.TaskEither<FitError, void> {
+function finishTraining({ options, training, state, points, components }: TrainingRun): TE.TaskEither<FitError, void> {
   const { list, history } = training.callbacks;
+  const best: TE.TaskEither<FitError, void> = tryStep(state, () => {
+    takeBest(training, state);
+    if (state.best !== undefined) state.metrics = options.metrics?.(state.best.logs) ?? {};
+  });
   const end = tryStep(state, async () => {
     await calling(state, "onTrainEnd", () => list.onTrainEnd());
     await history.syncData();
   });
   return pipe(
-    keepsWeights(training, end),
+    best,
+    TE.flatMap(() => keepsWeights(training, end)),
     TE.flatMap((isUnchanged) => () => {
       if (!isUnchanged) state.metrics = {};
       state.at = { ...state.at, done: true };
@@ -300,6 +305,7 @@ function trainFrom(run: TrainingRun, found: FoundTraining | undefined): TE.TaskE
     } finally {
       await run.points.drain();
       run.points.close();
+      discardBest(run.state);
       if (!isDone) discardLogs(run);
     }
   };

@@ -7,7 +7,7 @@ import type * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type FitError, mismatch, type Problem } from "../errors/mod.ts";
-import type { FitOptions } from "./options.ts";
+import type { FitOptions, RestoreBest } from "./options.ts";
 import type { Report } from "../run/mod.ts";
 import { isBranch, join, type Node, setByScript } from "../state/mod.ts";
 import { withoutMaps } from "./plain_maps.ts";
@@ -55,6 +55,18 @@ export interface SavedTraining {
   readonly read: number;
   /** Fields of callbacks that have no value; missing in checkpoints of version 0.1.0. */
   readonly fields?: readonly FieldsWithoutValue[];
+  /** The option of this name, if it was given. */
+  readonly restoreBest?: RestoreBest;
+}
+
+/** The best epoch so far, with the option `restoreBest`. */
+export interface BestEpoch {
+  readonly value: number;
+  readonly logs: Readonly<Record<string, number>>;
+  /** The model's weights when the logs were measured, before `onEpochEnd`. */
+  readonly weights: readonly tf.Tensor[];
+  /** The weights after the last epoch, once the model has those of the best one. */
+  readonly last: readonly tf.Tensor[];
 }
 
 /** The state of a running training. The loop updates it; each save reads it. */
@@ -66,6 +78,8 @@ export interface TrainingState {
   dataCrc: number;
   /** The logs for the end of the current epoch, so far. */
   logs: Logs;
+  /** The best epoch so far, with the option `restoreBest`. */
+  best?: BestEpoch | undefined;
   /** The metrics of the next checkpoint. */
   metrics: Readonly<Record<string, number>>;
   /** The method of a callback that is being called. */
@@ -110,6 +124,7 @@ interface SavedLogs {
   readonly epoch: Logs;
   readonly epochs: number[];
   readonly history: Record<string, (number | tf.Scalar)[]>;
+  readonly best?: BestEpoch;
 }
 
 // --- constructors
@@ -156,7 +171,7 @@ export function commonTerms(
 export function componentsOf(
   training: PreparedTraining,
   state: TrainingState,
-  { with: own = {}, codecs = {} }: OwnComponents,
+  { with: own = {}, codecs = {}, restoreBest }: OwnComponents & Pick<FitOptions, "restoreBest">,
 ): object {
   const { model, callbacks: { logger, history }, terms, trainer } = training;
   // At the end of an epoch tfjs disposes of the totals.
@@ -166,13 +181,21 @@ export function componentsOf(
   return {
     model,
     rng: state.rng,
-    fit: { terms, at, order: state.order, read: state.dataCrc, fields: names } satisfies SavedTraining,
+    fit: {
+      terms,
+      at,
+      order: state.order,
+      read: state.dataCrc,
+      fields: names,
+      ...(restoreBest && { restoreBest }),
+    } satisfies SavedTraining,
     logs: {
       seen,
       totals: { ...totals },
       epoch: { ...epoch },
       epochs: [...history.epoch],
       history: Object.fromEntries(Object.entries(history.history).map(([name, values]) => [name, [...values]])),
+      ...(state.best && { best: state.best }),
     },
     callbacks: values,
     ...capturable(own, codecs),
@@ -230,8 +253,14 @@ export function savedTraining(snapshot: Snapshot<unknown>): E.Either<FitError, S
   const { fit: saved } = restored.right;
   const isWhole = isPlainRecord(saved) && isPlainRecord(saved.terms) && isPlainRecord(saved.at);
   if (isWhole && (saved.fields === undefined || areFieldNames(saved.fields))) return E.right(saved);
-  const found = "a checkpoint of another loop: choose another store or name";
-  return E.left(mismatch([{ path: "fit", kind: "missing", expected: "a checkpoint of fit or fitDataset", found }]));
+  const [expected, found] = ["a checkpoint of fit or fitDataset", "one of another loop"];
+  return E.left(mismatch([{ path: "fit", kind: "missing", expected, found }]));
+}
+
+/** A term of a training in words. */
+function termText(term: unknown): string {
+  if (Array.isArray(term)) return term.length === 0 ? "none" : term.map(termText).join(", ");
+  return term === null || term === undefined ? "none" : typeof term === "string" ? term : JSON.stringify(term);
 }
 
 /** The differences that do not allow this training to resume the saved one. */
@@ -244,8 +273,9 @@ export function termProblems({ terms, at }: SavedTraining, training: PreparedTra
   return wanted.map(([name, term]): Problem => ({
     path: `fit/${name}`,
     kind: "config",
-    expected: JSON.stringify(term),
-    found: JSON.stringify(saved[name] ?? null),
+    expected: termText(term),
+    found: termText(saved[name]),
+    saved: "found",
   })).filter(({ expected, found }) => expected !== found);
 }
 
@@ -309,7 +339,13 @@ export function restoreTraining(
     logs: SavedLogs;
     callbacks: readonly Record<string, unknown>[];
   } & Record<string, unknown>;
-  Object.assign(state, { at: { ...saved.at, done: false }, rng, order: saved.order, logs: logs.epoch });
+  Object.assign(state, {
+    at: { ...saved.at, done: false },
+    rng,
+    order: saved.order,
+    logs: logs.epoch,
+    best: logs.best,
+  });
   Object.assign(callbacks.logger, { seen: logs.seen, totals: logs.totals });
   Object.assign(callbacks.history, { epoch: logs.epochs, history: logs.history });
   const refill = refiller();

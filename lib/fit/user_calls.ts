@@ -14,8 +14,10 @@ import { onDevice } from "../tfjs/mod.ts";
 
 /** Runs a synchronous thunk that draws from the training's generator where it calls `Math.random`. */
 export function drawing<A>(state: TrainingState, thunk: () => A): A {
-  const [value, rng] = Rng.withRandom(state.rng)(thunk);
-  state.rng = rng;
+  let value!: A;
+  [, state.rng] = Rng.withRandom(state.rng)((): void => {
+    value = thunk();
+  });
   return value;
 }
 

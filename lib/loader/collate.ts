@@ -12,9 +12,35 @@ import { dispose } from "./source.ts";
 
 // --- types
 
-/** The result of stacking samples: a tensor for numbers and rows of numbers, and tensors by index or name for tuples and records. */
-export type Collated<A> = A extends number | boolean | string | tf.Tensor | ArrayBufferView | readonly number[]
-  ? tf.Tensor
+/** Samples that become one axis, the batch: each is one value. */
+type SingleValue = number | boolean | string;
+/** Integers that tensors cannot hold: the check at run time names them. */
+type Unheld = bigint | Uint32Array | BigInt64Array | BigUint64Array;
+
+/** The rank of a stack of tensors of each rank. */
+interface StackedRank {
+  readonly R0: tf.Rank.R1;
+  readonly R1: tf.Rank.R2;
+  readonly R2: tf.Rank.R3;
+  readonly R3: tf.Rank.R4;
+  readonly R4: tf.Rank.R5;
+  readonly R5: tf.Rank.R6;
+}
+
+/** A stack of tensors of a rank, of any rank if it is not known. */
+type Stacked<R extends tf.Rank> = tf.Rank extends R ? tf.Tensor
+  : `${R}` extends keyof StackedRank ? tf.Tensor<StackedRank[`${R}`]>
+  : tf.Tensor;
+
+/**
+ * The result of stacking samples: a `Tensor1D` of numbers, booleans or strings, a `Tensor2D` of rows of numbers, a tensor of one more axis of
+ * tensors, and tensors by index or name of tuples and records.
+ */
+export type Collated<A> = unknown extends A ? A & tf.TensorContainer
+  : A extends SingleValue ? tf.Tensor1D
+  : A extends Unheld ? never
+  : A extends tf.Tensor<infer R> ? Stacked<R>
+  : A extends ArrayBufferView | readonly number[] ? tf.Tensor2D
   : A extends readonly unknown[] ? { -readonly [K in keyof A]: Collated<A[K]> }
   : A extends object ? { -readonly [K in keyof A]: Collated<A[K]> }
   : never;

@@ -155,6 +155,6 @@ export function check(live: Cursor, saved: Cursor): readonly Problem[] {
   return compared.flatMap(([path, kind]) => {
     if (path === "length" && (live.length === null || saved.length === null)) return [];
     const [expected, found] = [JSON.stringify(saved[path]), JSON.stringify(live[path])];
-    return expected === found ? [] : [{ path, kind, expected, found }];
+    return expected === found ? [] : [{ path, kind, expected, found, saved: "expected" as const }];
   });
 }

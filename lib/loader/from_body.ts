@@ -1,9 +1,10 @@
 /**
- * Loaders of the lines of byte streams: responses of the network, pipes, decompressed files.
+ * Loaders of the lines of byte streams: responses of the network, pipes, gzip.
  *
  * @module
  */
 import { type Loader, loaderOf } from "./types.ts";
+import { linesIn } from "./byte_lines.ts";
 import { givenFingerprint } from "./fingerprint.ts";
 import { aFunction, demand, shown } from "../validation/mod.ts";
 import { iterableSource } from "./source.ts";
@@ -22,10 +23,11 @@ export type Body =
  * A loader of the lines of a byte stream that is opened again for each epoch.
  *
  * It is a stream, as with `fromIterable`: a resume reads it from its start and computes nothing of what it skips. The lines do not depend on
- * how the bytes are cut into chunks. The body is cancelled when the iteration ends early.
+ * how the bytes are cut into chunks. The body is cancelled when the iteration ends early. Bytes that are gzip are decompressed, all members
+ * of them; cut or damaged ones reject the iteration with their position.
  *
- * @param open Returns a `Response`, a `ReadableStream` or an async iterable of bytes in UTF-8 for the epoch with this number, or a promise of
- * one. A response that is not ok rejects the iteration.
+ * @param open Returns a `Response`, a `ReadableStream` or an async iterable of bytes for the epoch with this number, or a promise of one. The
+ * bytes are text in UTF-8, or gzip of it. A response that is not ok rejects the iteration.
  * @param options `fingerprint`: a string that identifies this data, such as an entity tag; none by default.
  * @returns The loader; a `TypeError` if `open` is no function.
  *
@@ -65,20 +67,3 @@ async function byteStream(body: unknown): Promise<AsyncIterable<Uint8Array>> {
 }
 
 async function* noBytes(): AsyncGenerator<Uint8Array, void> {}
-
-async function* linesIn(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void> {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  let rest = "";
-  for await (const chunk of chunks) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) yield withoutReturn(line);
-  }
-  rest += decoder.decode();
-  if (rest !== "") yield withoutReturn(rest);
-}
-
-/** A line without the `\r` of a line end `\r\n`. */
-function withoutReturn(line: string): string {
-  return line.endsWith("\r") ? line.slice(0, -1) : line;
-}

@@ -162,7 +162,8 @@ export function shuffle(seed: Seed): <A>(loader: Loader<A>) => Loader<A> {
     if (source._tag === "Stream") {
       throw new TypeError(
         "Expected Loader.shuffle to be given random access, found a stream: use Loader.fromArray or Loader.fromIndexed, " +
-          "or Loader.shuffleWindow, or shuffle in the stream itself, such as by dataset.shuffle(buffer, seed)",
+          "or Loader.shuffleWindow, or shuffle in the stream itself, such as by dataset.shuffle(buffer, seed); a gzip file has " +
+          "random access once it is decompressed",
       );
     }
     if (range === null) {

@@ -26,7 +26,7 @@ import { backgroundRules, saverFor } from "./saver.ts";
 import type { Saved } from "./save.ts";
 import { listenForSignals, type Signal, signals } from "./signals.ts";
 import { type Codecs, codecsRule } from "../codecs.ts";
-import { checkStore, type Store } from "../store/mod.ts";
+import { aNote, checkStore, type Note, type Store } from "../store/mod.ts";
 
 // --- types
 
@@ -49,8 +49,12 @@ export interface SavePolicy<S> {
    * @default "wait"
    */
   readonly whenBusy?: "wait" | "skip" | "latest";
+  /** Whether to save after a batch, given the state after it: in addition to `every` and `seconds`. */
+  readonly when?: (state: S) => boolean;
   /** Numbers by which checkpoints can be chosen and kept. */
   readonly metrics?: (state: S) => Readonly<Record<string, number>>;
+  /** A few words or hyperparameters on each checkpoint, as for `saveState`. */
+  readonly note?: Note;
   /** Codecs for components of your own types. */
   readonly codecs?: Codecs;
   /**
@@ -68,7 +72,9 @@ function above0(expected: string, isNumber: (value: unknown) => boolean): Rule {
 
 /** The types of the options of a policy, except the store. */
 export const policyRules: OptionRules<Omit<SavePolicy<unknown>, "to">> = {
+  when: ifGiven(aFunction),
   metrics: ifGiven(aFunction),
+  note: ifGiven(aNote),
   fork: ifGiven(aBoolean),
   codecs: codecsRule,
   ...backgroundRules,
@@ -112,18 +118,25 @@ export function savePoints<S extends object>(
   stopOn: readonly Signal[],
   training?: string,
 ): SavePoints<S> {
-  const { to, every, seconds = Infinity, whenBusy, metrics, codecs = {}, fork = false, onSaved } = policy ?? {};
+  const { to, every, seconds = Infinity, when, whenBusy, metrics, note, codecs = {}, fork = false, onSaved } = policy ??
+    {};
   const saver = to && saverFor(to, {
     codecs,
     // With `skip`, no save that is due reaches a busy saver; the last state has to be saved in any case.
     whenBusy: whenBusy === "latest" ? "latest" : "wait",
     fork,
+    ...(note !== undefined && { note }),
     ...(onSaved && { onSaved }),
   }, training);
   const listener = listenForSignals(stopOn);
   let [isUnsaved, lastSave] = [false, performance.now()];
   const isDue = (count: number): boolean =>
     (every !== undefined && count % every === 0) || performance.now() - lastSave >= seconds * 1000;
+  const isWanted = (state: () => S): boolean => {
+    const wanted = when?.(state()) ?? false;
+    demand("what save.when returns", aBoolean, wanted);
+    return wanted;
+  };
   const save = (state: S, count: number): TE.TaskEither<SaveError, void> => {
     if (saver === undefined) return TE.right(undefined);
     [isUnsaved, lastSave] = [false, performance.now()];
@@ -140,7 +153,7 @@ export function savePoints<S extends object>(
       // One turn of the event loop, in which signals are delivered and background saves proceed.
       await setImmediate();
       const isSkipped = whenBusy === "skip" && saver?.busy() === true;
-      if (!isSkipped && (asked || isDue(count))) {
+      if (!isSkipped && (asked || isDue(count) || isWanted(state))) {
         const saved = await save(state(), count)();
         if (E.isLeft(saved)) return saved;
       }

@@ -11,20 +11,25 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import {
   beginRun,
   candidates,
+  type CheckpointReference,
   type CurrentRun,
   type Environment,
   firstThatVerifies,
   isGone,
   type Loaded,
+  noCheckpoint,
+  numbersToTry,
   readCheckpoint,
   readEntry,
+  type ReadOptions as CheckpointReading,
   recordSkipped,
+  referenceRule,
   savesFinished,
   setCurrentRun,
 } from "../checkpoint/mod.ts";
-import type { Encoded, Overridden } from "../state/mod.ts";
+import type { Overridden } from "../state/mod.ts";
 import { environment, mayDiffer, memoryLimit } from "./environment.ts";
-import { type Damaged, guarded, type LoadError, type Mismatch, theirs } from "../errors/mod.ts";
+import { guarded, type LoadError, theirs } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
 import {
   aBoolean,
@@ -33,7 +38,6 @@ import {
   checkOptions,
   demandEach,
   ifGiven,
-  integer,
   type OptionRules,
 } from "../validation/mod.ts";
 import { checkStore, type Progress, type Store } from "../store/mod.ts";
@@ -50,7 +54,7 @@ export interface Report {
   readonly run: string;
   readonly step: number | null;
   readonly metrics: Readonly<Record<string, number>>;
-  /** Newer checkpoints that were skipped, and why. */
+  /** Checkpoints that were skipped, and why: newer ones or, with `best`, better ones and those whose metrics cannot be read. */
   readonly skipped: readonly { readonly checkpoint: number; readonly error: LoadError }[];
   /** The environment that saved, and the current one. */
   readonly saved: Environment;
@@ -74,12 +78,13 @@ export interface Report {
 /** The options of a load. */
 export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K>, Selection {
   /**
-   * The checkpoint to load.
+   * The checkpoint to load: its number, or `{ best: "val_loss", mode: "min" }` for the one with the best value of a metric, in the run of the
+   * newest checkpoint. Of equal values that is the newest, which `Retention.best` keeps.
    * @default the newest
    */
-  readonly checkpoint?: number;
+  readonly checkpoint?: CheckpointReference;
   /**
-   * Whether to load an older checkpoint if the newest is damaged.
+   * Whether to load another checkpoint if the wanted one is damaged: the next older, or with `best` the next best.
    * @default false
    */
   readonly fallback?: boolean;
@@ -92,8 +97,8 @@ export interface LoadOptions<K extends Codecs = NoCodecs> extends Options<K>, Se
 /** The options of {@link readSnapshot}. */
 export type ReadOptions = Omit<LoadOptions, "codecs" | keyof Selection>;
 
-const readRules: OptionRules<ReadOptions> = {
-  checkpoint: ifGiven(integer(0)),
+export const readRules: OptionRules<ReadOptions> = {
+  checkpoint: ifGiven(referenceRule),
   fallback: ifGiven(aBoolean),
   onReport: ifGiven(aFunction),
   onProgress: ifGiven(aFunction),
@@ -118,10 +123,10 @@ export interface LoadedSnapshot {
   readonly run: CurrentRun;
 }
 
-/** The position of a run after a load: if an older checkpoint was asked for by number and its run has a newer one, a new run begins. */
-async function runAfter(store: Store, { run, parent, step }: CurrentRun, isByNumber: boolean): Promise<CurrentRun> {
+/** The position of a run after a load: if a checkpoint was asked for and its run has a newer one, a new run begins. */
+async function runAfter(store: Store, { run, parent, step }: CurrentRun, isAskedFor: boolean): Promise<CurrentRun> {
   const loaded: CurrentRun = { run, parent, step };
-  const numbers = isByNumber ? await candidates(store)() : E.right([]);
+  const numbers = isAskedFor ? await candidates(store)() : E.right([]);
   if (E.isLeft(numbers) || parent === null) return loaded;
   for (const newer of numbers.right.filter((n) => n > parent.checkpoint).toReversed()) {
     const entry = await readEntry(store, newer)();
@@ -130,15 +135,9 @@ async function runAfter(store: Store, { run, parent, step }: CurrentRun, isByNum
   return loaded;
 }
 
-/** The error for a checkpoint that does not exist, with the numbers of those that do. */
-function noCheckpoint({ list, location }: Store, checkpoint: number): TE.TaskEither<LoadError, never> {
-  const error = (available: readonly number[]): LoadError => ({
-    _tag: "NoCheckpoint",
-    location,
-    checkpoint,
-    available,
-  });
-  return pipe(list, TE.flatMap((available) => TE.left(error(available))));
+/** An error of a restore, with the checkpoint if it is a mismatch. */
+function ofCheckpoint(error: LoadError, checkpoint: number): LoadError {
+  return error._tag === "Mismatch" ? { ...error, checkpoint } : error;
 }
 
 function loadedSnapshot(checkpoint: number, { manifest, encoded }: Loaded, skipped: Report["skipped"]): LoadedSnapshot {
@@ -150,29 +149,27 @@ function loadedSnapshot(checkpoint: number, { manifest, encoded }: Loaded, skipp
 }
 
 /**
- * Reads the wanted checkpoint of a store, or with `fallback` the newest undamaged one before it.
+ * Reads the wanted checkpoint of a store, or with `fallback` the first undamaged one of those that come after it.
  *
  * @param store The store.
  * @param options Which checkpoint, and whether to fall back.
- * @param foresee Finds what is wrong with a state before any of its tensors is read.
+ * @param reading What to read of it, and what to find before any tensor is read.
  */
 export function readWanted(
   store: Store,
   options: ReadOptions,
-  foresee: (encoded: Encoded) => Mismatch | undefined = () => undefined,
+  reading: Pick<CheckpointReading, "foresee" | "part"> = {},
 ): TE.TaskEither<LoadError, LoadedSnapshot> {
   const { checkpoint: asked, fallback = false, onProgress = () => {} } = options;
-  const again = (): Promise<E.Either<LoadError, LoadedSnapshot>> => readWanted(store, options, foresee)();
+  const again = (): Promise<E.Either<LoadError, LoadedSnapshot>> => readWanted(store, options, reading)();
+  const how = { ...reading, onProgress: theirs(onProgress), memoryLimit: memoryLimit() };
   return async () => {
-    const numbers = await candidates(store)();
-    if (E.isLeft(numbers)) return numbers;
-    const wanted = asked ?? numbers.right.at(-1);
-    if (wanted === undefined) return E.left({ _tag: "NoCheckpoint", location: store.location, available: [] });
-    if (!numbers.right.includes(wanted)) return await noCheckpoint(store, wanted)();
-    const descending = numbers.right.filter((n) => n <= wanted).toReversed();
-    const skipped: { readonly checkpoint: number; readonly error: Damaged }[] = [];
-    for (const checkpoint of fallback ? descending : [wanted]) {
-      const read = await readCheckpoint(store, checkpoint, theirs(onProgress), foresee, memoryLimit())();
+    const found = await numbersToTry(store, options)();
+    if (E.isLeft(found)) return found;
+    const { order } = found.right;
+    const skipped = [...found.right.skipped];
+    for (const checkpoint of fallback ? order : order.slice(0, 1)) {
+      const read = await readCheckpoint(store, checkpoint, how)();
       if (E.isRight(read)) return E.right(loadedSnapshot(checkpoint, read.right, skipped));
       const error = read.left;
       // Retention removed it meanwhile: a newer one exists.
@@ -181,14 +178,14 @@ export function readWanted(
         if (checkpoint === asked) return await noCheckpoint(store, checkpoint)();
         continue;
       }
-      if (error._tag !== "Damaged") return read;
+      if (error._tag !== "Damaged") return E.left(ofCheckpoint(error, checkpoint));
       skipped.push({ checkpoint, error });
       if (fallback) await skipDamaged(store, checkpoint);
     }
-    const [newest] = skipped;
-    if (newest === undefined) return await again();
-    const older = fallback ? null : await firstThatVerifies(store, descending.slice(1));
-    return E.left({ ...newest.error, older });
+    const [first] = skipped;
+    if (first === undefined) return await again();
+    const older = fallback ? null : await firstThatVerifies(store, order.slice(1));
+    return E.left({ ...first.error, older });
   };
 }
 
@@ -199,39 +196,49 @@ export async function skipDamaged(store: Store, checkpoint: number): Promise<voi
 }
 
 /**
- * Loads the newest checkpoint of a store into live components, every byte checked.
+ * Loads the newest checkpoint of a store: only models, optimizers and variables are restored in place, everything else is in the result.
+ *
+ * Train on with the result: `state = await loadState(store)(state)`. A generator, cursor, schedule, step or history that was passed in is a value
+ * and does not change, so a call whose result is dropped leaves a state that is half restored. A save of a state whose component `step` is still
+ * below that of the checkpoint is refused with `StepWentBack`; nothing else can tell at run time, but a linter can. ESLint's
+ * `@typescript-eslint/no-floating-promises` with `checkThenables: true` finds a call that is not awaited. Its `no-restricted-syntax` finds an
+ * awaited one whose result is dropped, with the selector
+ * `ExpressionStatement > AwaitExpression > CallExpression[callee.callee.name=/^(loadState|resume)$/]`. Every byte of the checkpoint is checked.
  *
  * @param store The store.
- * @param options Which checkpoint, whether to fall back to an older one, codecs, what to restore differently, and callbacks.
+ * @param options Which checkpoint, whether to fall back to another one, codecs, what to restore differently, and callbacks.
  * @returns For live components, the restored ones, as {@link restoreInto} gives them. After an error no live object has changed. The left is one of:
- *   - `NoCheckpoint`, if the store is empty.
- *   - `Damaged`, with every problem and the newest older checkpoint that verifies.
+ *   - `NoCheckpoint`, if the store is empty, or has no such checkpoint. If none has the metric, it names the metrics there are.
+ *   - `Damaged`, with every problem and the next checkpoint that verifies: an older one, or with `best` the next best. With `best` also if the
+ *     metrics of another checkpoint cannot be read, since that could be the best.
  *   - `NewerFormat`, if a later version of this package saved it.
  *   - `Mismatch`, with every difference; if shapes differ, before any tensor is read.
  *   - `StoreFailed`; its code is `ENOMEM` if the memory cannot hold the tensors.
  *
- * The next save continues the run of the checkpoint. If the checkpoint was asked for by number and its run has a newer one, the next save begins
- * a new run.
+ * The next save continues the run of the checkpoint. If the checkpoint was asked for, by number or as the best, and its run has a newer one, the
+ * next save begins a new run.
  *
  * Laws: *all or nothing*, *nothing silent*, *one line of history*.
  *
  * @example
  * ```ts
- * import { loadState, memory, runOrThrow, saveState } from "@dogear/dogear";
+ * import { loadState, memory, saveState } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  *
  * const store = memory();
- * for (const step of [1, 2]) await runOrThrow(saveState(store)({ step }));
- * assert.deepEqual(await runOrThrow(loadState(store, { checkpoint: 0 })({ step: 9 })), { step: 1 });
+ * for (const [i, loss] of [0.3, 0.1, 0.2].entries()) await saveState(store, { metrics: { loss } })({ step: i });
+ * assert.deepEqual(await loadState(store)({ step: 9 }), { step: 2 });
+ * assert.deepEqual(await loadState(store, { checkpoint: 0 })({ step: 9 }), { step: 0 });
+ * assert.deepEqual(await loadState(store, { checkpoint: { best: "loss", mode: "min" } })({ step: 9 }), { step: 1 });
  *
  * // `keep` keeps a component that the checkpoint does not have.
- * const state = await runOrThrow(loadState(store, { keep: ["best"] })({ step: 0, best: Infinity }));
+ * const state = await loadState(store, { keep: ["best"] })({ step: 0, best: Infinity });
  * assert.deepEqual(state, { step: 2, best: Infinity });
  *
  * // What the checkpoint replaced in the script is reported.
- * await runOrThrow(loadState(store, {
+ * await loadState(store, {
  *   onReport: ({ overridden }) => assert.deepEqual(overridden, [{ path: "step", live: 9, saved: 2 }]),
- * })({ step: 9 }));
+ * })({ step: 9 });
  * ```
  */
 export function loadState<K extends Codecs = NoCodecs>(
@@ -246,12 +253,12 @@ export function loadState<K extends Codecs = NoCodecs>(
     const into = restoreInto(live, { ...others, ...(onReport && { onReport: (report) => void (differs = report) }) });
     const load = guarded<LoadError, Restored<C, K>>("load", store.location, async () => {
       await savesFinished(store);
-      const found = await readWanted(store, options, (encoded) => preflight(live, options, encoded))();
+      const found = await readWanted(store, options, { foresee: (encoded) => preflight(live, options, encoded) })();
       if (E.isLeft(found)) return found;
       const { snapshot, report } = found.right;
       const run = await runAfter(store, found.right.run, options.checkpoint !== undefined);
       const restored = into(snapshot)();
-      if (E.isLeft(restored)) return restored;
+      if (E.isLeft(restored)) return E.left(ofCheckpoint(restored.left, report.checkpoint));
       const { step } = Object(restored.right);
       setCurrentRun(store, { ...run, step: typeof step === "number" ? step : null });
       if (onReport !== undefined) theirs(onReport)({ ...report, ...differs });
@@ -264,20 +271,22 @@ export function loadState<K extends Codecs = NoCodecs>(
 /**
  * Resumes a run: {@link loadState}, or the fresh components themselves if the store is empty.
  *
+ * Always train with the result: only models, optimizers and variables are restored in place.
+ *
  * @param store The store of the run.
  * @param options As for {@link loadState}.
- * @returns For fresh components, those to train with. Only an empty store starts afresh: a damaged checkpoint, or one that does not fit, is an
- *   error.
+ * @returns For fresh components, those to train with. Only an empty store starts afresh: a damaged checkpoint, one that does not fit, and a number
+ *   that does not exist are errors.
  *
  * Laws: *same bits*: a run that is killed at any moment and resumed ends with the same bits as one that never stopped; *nothing silent*.
  *
  * @example
  * ```ts
- * import { memory, resume, Rng, runOrThrow } from "@dogear/dogear";
+ * import { memory, resume, Rng } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  *
  * const fresh = { rng: Rng.make(42), step: 0 };
- * assert.equal(await runOrThrow(resume(memory())(fresh)), fresh);
+ * assert.equal(await resume(memory())(fresh), fresh);
  * ```
  */
 export function resume<K extends Codecs = NoCodecs>(
@@ -290,7 +299,7 @@ export function resume<K extends Codecs = NoCodecs>(
       loadState(store, options)(fresh),
       TE.orElse((error) => {
         const isEmpty = error._tag === "NoCheckpoint" && error.available.length === 0;
-        return isEmpty && options.checkpoint === undefined
+        return isEmpty && typeof options.checkpoint !== "number"
           ? TE.right(fresh as unknown as Restored<C, K>)
           : TE.left(error);
       }),
@@ -300,18 +309,21 @@ export function resume<K extends Codecs = NoCodecs>(
 /**
  * Reads a checkpoint as a snapshot, without live objects: to fork, compare or restore it.
  *
+ * The run that the next save continues stays as it is. To restore the snapshot into live components, pass it on:
+ * `pipe(readSnapshot(store, { checkpoint: { best: "val_loss", mode: "min" } }), TE.flatMapIOEither(restoreInto(live)))`.
+ *
  * @param store The store.
- * @param options Which checkpoint, whether to fall back to an older one, and callbacks.
+ * @param options Which checkpoint, whether to fall back to another one, and callbacks.
  * @returns The snapshot, in memory. The left is as for {@link loadState}.
  *
  * @example
  * ```ts
- * import { captureState, diff, memory, readSnapshot, runOrThrow, saveState } from "@dogear/dogear";
+ * import { captureState, diff, memory, readSnapshot, saveState } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  *
  * const store = memory();
- * await runOrThrow(saveState(store)({ step: 1 }));
- * const differences = await diff(await runOrThrow(readSnapshot(store)), captureState({ step: 3 }))();
+ * await saveState(store)({ step: 1 });
+ * const differences = await diff(await readSnapshot(store), captureState({ step: 3 }));
  * assert.deepEqual(differences, [{ path: "step", kind: "value", left: 1, right: 3, count: 1, largest: 2 }]);
  * ```
  */

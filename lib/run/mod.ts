@@ -1,7 +1,7 @@
 /**
  * Runners: the effects that save, load and train.
  *
- * Read `save`, then `load` with `preflight`; then `saver`, which saves in the background, with its `scheduler`; then `autosave`, which decides
+ * Read `save`, then `load` with `preflight`, and `load_model`; then `saver`, which saves in the background, with its `scheduler`; then `autosave`, which decides
  * when a loop saves, with `signals`; then `training_loop` and `train`. `environment` is what a checkpoint records of the process.
  *
  * Promises: an effect does nothing until it is run; a failed save leaves the last checkpoint intact; nothing in here exits the process.
@@ -19,9 +19,11 @@ export {
   resume,
   skipDamaged,
 } from "./load.ts";
+export { loadModel, type LoadModelOptions } from "./load_model.ts";
 export { type Saver, saver, type SaverOptions } from "./saver.ts";
 export { checkPolicy, policyRules, type SavePoints, savePoints, type SavePolicy } from "./autosave.ts";
 export type { Signal } from "./signals.ts";
 export { type BatchPosition, runTraining, type TrainingSteps } from "./training_loop.ts";
 export { train, type TrainOptions, type TrainSavePolicy } from "./train.ts";
 export { environment } from "./environment.ts";
+export { runMain } from "./run_main.ts";

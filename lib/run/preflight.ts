@@ -59,6 +59,8 @@ export function preflight(
     () => problemsOfRestore(encoded, { kinds, codecs, live: live as Record<string, unknown>, problems }),
     () => true,
   );
-  const certain = found.filter(({ kind }) => !needData.includes(kind));
+  const certain = found.filter(({ kind, saved }) =>
+    !needData.includes(kind) || (kind === "length" && saved === "found")
+  );
   return certain.some(({ kind }) => kind === "shape" || kind === "dtype") ? mismatch(certain) : undefined;
 }

@@ -25,7 +25,7 @@ import {
   unlisted,
   writeCheckpoint,
 } from "../checkpoint/mod.ts";
-import { checkStore, type Entry, type Progress, type Store } from "../store/mod.ts";
+import { aNote, checkStore, copyOfNote, type Entry, type Note, type Progress, type Store } from "../store/mod.ts";
 import { environment } from "./environment.ts";
 import { captured, guarded, orDeviceFailed, type SaveError, theirs } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
@@ -48,6 +48,12 @@ export interface SaveOptions<K extends Codecs = NoCodecs> extends Options<K> {
    */
   readonly metrics?: Readonly<Record<string, number>>;
   /**
+   * A few words on the checkpoint, or a flat record of plain values such as hyperparameters: `"lr 1e-3, seed 7"` or `{ lr: 1e-3, seed: 7 }`, of at
+   * most 4096 bytes as JSON. `list` gives it and `dogear ls` shows it. It is no state: no restore reads it.
+   * @default none
+   */
+  readonly note?: Note;
+  /**
    * Whether to record the state's {@link id} in the manifest, which reads every byte once more.
    * @default false
    */
@@ -67,6 +73,11 @@ export interface Saved {
   readonly checkpoint: number;
   readonly step: number | null;
   readonly metrics: Readonly<Record<string, number>>;
+  /**
+   * The note that the save gave.
+   * @default none
+   */
+  readonly note?: Note;
   /** The bytes that were written for it. */
   readonly bytesWritten: number;
   /** The bytes that it consists of; files that did not change since the last save are reused, not written. */
@@ -101,9 +112,10 @@ export const defaultTraining = "fit";
 const aNumber = must("a number", (value) => typeof value === "number");
 
 /** The types of a checkpoint's labels. */
-export const labelRules: OptionRules<Pick<SaveOptions, "step" | "metrics">> = {
+export const labelRules: OptionRules<Pick<SaveOptions, "step" | "metrics" | "note">> = {
   step: ifGiven(aNumber),
   metrics: ifGiven(recordOf(aNumber, "a record of numbers")),
+  note: ifGiven(aNote),
 };
 
 const writeRules: OptionRules<WriteOptions> = {
@@ -128,7 +140,7 @@ function stepIn(snapshot: Snapshot<unknown>): number | null {
  * Writes a snapshot as the next checkpoint of a store: write, commit, retain.
  *
  * @param store The store.
- * @param options Step, metrics, whether to record the id.
+ * @param options Step, metrics, a note, whether to record the id.
  * @returns For a snapshot, which the caller still has to release, what was committed. The left is one of:
  *   - `StoreFailed`, also for lack of memory. The store is as before; only if the last operation failed, which makes the commit durable, it may
  *     hold the new checkpoint, too.
@@ -198,6 +210,7 @@ async function writeAt(
   const { run, isFork = false, uncertain = [] } = position.run;
   const [ownStep, metrics] = [stepIn(snapshot), options.metrics ?? {}];
   const step = options.step ?? ownStep;
+  const noted = options.note !== undefined && { note: copyOfNote(options.note) };
   const named = training === defaultTraining ? undefined : training;
   const summary: Omit<ManifestSummary, "files"> = {
     run,
@@ -208,6 +221,7 @@ async function writeAt(
     environment: environment(),
     ...(options.id === true && { id: await id(snapshot)() }),
     ...(named !== undefined && { training: named }),
+    ...noted,
   };
   const { time } = summary;
   const committed = await writeCheckpoint(store, snapshot.encoded, summary, {
@@ -223,12 +237,12 @@ async function writeAt(
   }
   const { checkpoint, bytesWritten, bytesTotal, digest } = committed.right;
   setCurrentRun(store, { run, parent: { checkpoint, run, time }, step: ownStep, isFork }, training);
-  const entry: Entry = { checkpoint, step, metrics, time, bytes: bytesTotal, run };
+  const entry: Entry = { checkpoint, step, metrics, time, bytes: bytesTotal, run, ...noted };
   rememberEntry(store, entry, named);
   const { removed, notRemoved, notes } = await retainRun(store, entry, committed.right);
   const seconds = (performance.now() - begun) / 1000;
   const written = { checkpoint, step, metrics, bytesWritten, bytesTotal, seconds, removed, notRemoved };
-  const more = { ...(notes.length > 0 && { notes }), ...(digest && { digest }) };
+  const more = { ...noted, ...(notes.length > 0 && { notes }), ...(digest && { digest }) };
   return E.right({ ...written, ...more, location: store.locationOf(checkpoint) });
 }
 
@@ -244,7 +258,7 @@ async function retainRun(store: Store, { checkpoint, run }: Entry, { seen }: Com
  * Saves components as the next checkpoint of a store: capture, write, commit, retain.
  *
  * @param store The store.
- * @param options Step, metrics, codecs, whether to record the id.
+ * @param options Step, metrics, a note, codecs, whether to record the id.
  * @returns For components, a task that captures when it is run and resolves after commit and retention. Without `await` it writes in the
  *   background of the training. The left is that of {@link writeSnapshot}. What cannot be captured rejects with the `TypeError` of
  *   {@link captureState}. Saves to one store are committed in the order in which they are run.

@@ -36,7 +36,7 @@ export interface Saver<K extends Codecs = NoCodecs> {
    */
   readonly save: <C extends Components & Decoded<K>>(
     components: C,
-    options?: Pick<SaveOptions<K>, "step" | "metrics">,
+    options?: Pick<SaveOptions<K>, "step" | "metrics" | "note">,
   ) => Awaitable<SaveError, void>;
   /** Whether a save is in flight. */
   readonly busy: AwaitableIO<boolean>;

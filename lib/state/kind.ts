@@ -54,7 +54,11 @@ export interface Target {
   /** Whether components are built from the snapshot, not restored into live ones. */
   readonly fresh: boolean;
   /** Reports a problem of the value, or of what is at a path below it. */
-  readonly problem: (kind: ProblemKind, expected: string, found: string, at?: string) => void;
+  readonly problem: (kind: ProblemKind, expected: string, found: string, at?: string, remedy?: string) => void;
+  /** Reports that the live value, or what is at a path below it, differs from the saved one. */
+  readonly differs: (kind: ProblemKind, live: string, saved: string, at?: string) => void;
+  /** Reports a problem that a part has found, at its path below the value. */
+  readonly pass: (problem: Problem) => void;
   /** Restores a part into its live counterpart. The thunk gives the part after the commit. `adopt` receives an object that the snapshot shares. */
   readonly part: (part: PartPath, live: unknown, node: Node, adopt?: (shared: unknown) => void) => () => unknown;
   /** Restores a part without a live counterpart: a value, or a fresh object. */
@@ -186,7 +190,7 @@ export function valueKind<A>(
         return () => tree as A;
       }
       if (live !== undefined) {
-        for (const p of check(live, decoded.right)) target.problem(p.kind, p.expected, p.found, p.path);
+        check(live, decoded.right).forEach(target.pass);
         target.overrides("", ...chosen(live, decoded.right));
       }
       return () => decoded.right;
@@ -217,6 +221,7 @@ export function scalar<T extends "boolean" | "number" | "string">(
 
 /** A node in words, for messages. */
 export function describeNode(node: Node): string {
+  if (typeof node !== "object" && typeof node !== "string") return String(shown(node));
   const kind = kindOf(node);
   if (kind.startsWith(codecPrefix)) return `what the codec ${kind.slice(codecPrefix.length)} encodes`;
   return kind === "null" ? kind : withArticle(kind);
@@ -224,5 +229,5 @@ export function describeNode(node: Node): string {
 
 /** A word with its article. */
 export function withArticle(word: string): string {
-  return `${/^[aeio]/i.test(word) ? "an" : "a"} ${word}`;
+  return `${/^([aeio]|Rng)/i.test(word) ? "an" : "a"} ${word}`;
 }

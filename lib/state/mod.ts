@@ -2,7 +2,8 @@
  * State: the capture of components as a tree of nodes, and their restore from one, as pure tree work that knows no TensorFlow.js.
  *
  * Read `array` and `tree` for the data, `kind` for the handler of one sort of object, and `capture`; then `restore`, which plans with
- * `restore_context` and `restore_nodes`; then `state_id` and `diff`. `part_names`, `properties` and `overlapping_views` help to capture,
+ * `restore_context` and `restore_nodes`; then `state_id` and `diff`. `extract` takes one component out of a
+ * tree. `part_names`, `properties` and `overlapping_views` help to capture,
  * `live_value` and `overridden` to restore.
  *
  * Promises: *no trace*, *canonical* and *all or nothing*: a restore first plans and lists every problem, and commits only if there is none.
@@ -16,6 +17,7 @@ export {
   aside,
   type Branch,
   children,
+  dereference,
   entry,
   fold,
   isBranch,
@@ -37,6 +39,7 @@ export {
 export {
   type AnyKind,
   type Codecs,
+  describeNode,
   type Kind,
   type PartPath,
   type PartsOf,
@@ -46,6 +49,7 @@ export {
   valueKind,
 } from "./kind.ts";
 export { capture, type Encoded } from "./capture.ts";
+export { extract } from "./extract.ts";
 export { copyOfData, isSameData, type Overridden, setByScript } from "./overridden.ts";
 export { problemsOfRestore, restore } from "./restore.ts";
 export { stateId } from "./state_id.ts";

@@ -26,7 +26,8 @@ import {
   topLevel,
 } from "./restore_context.ts";
 import { objectAt, restoreNode, restoreValue, targetAt } from "./restore_nodes.ts";
-import { isPlainRecord, shown } from "../validation/mod.ts";
+import { describeLive } from "./live_value.ts";
+import { isPlainRecord } from "../validation/mod.ts";
 import { holdsComponents, isCase, join, type Node, unwrap } from "./tree.ts";
 
 // --- types
@@ -121,17 +122,15 @@ function reportUnmatched(context: RestoreContext): void {
   const unsaved = (of: object): readonly string[] => Object.keys(of).filter((name) => !saved.has(name));
   for (const name of unsaved(live ?? {})) {
     const path = join("", name);
-    const expected = `a component of this name in the snapshot, or the option keep: [${JSON.stringify(path)}]`;
-    report(context, path, "missing", expected, `none for the live one, ${shown(live?.[name])}`);
+    report(context, path, "missing", describeLive(context.liveKinds, live?.[name]), "nothing", { saved: "found" });
   }
   for (const name of unsaved(codecs)) {
-    report(context, join("", name), "missing", "a component of this name for its codec", "nothing in the snapshot");
+    const remedy = "Pass codecs only for components that were saved";
+    report(context, join("", name), "missing", "a component of this name for its codec", "none", { remedy });
   }
   for (const [name, node] of components) {
     if (live === undefined || Object.hasOwn(live, name)) continue;
-    const path = join("", name);
-    const expected = `a live component of this name, or the option skip: [${JSON.stringify(path)}]`;
-    report(context, path, "extra", expected, `${describeNode(unwrap(node))} in the snapshot alone`);
+    report(context, join("", name), "extra", "nothing", describeNode(unwrap(node)), { saved: "found" });
   }
 }
 
@@ -142,13 +141,15 @@ function planComponent(context: RestoreContext, name: string, node: Node): Lazy<
   const codec = Object.hasOwn(codecs, name) ? codecs[name] : undefined;
   const kind = isCase(node, "kind") ? node.kind : undefined;
   if (codec === undefined && kind?.startsWith(codecPrefix)) {
-    const expected = `the codec ${kind.slice(codecPrefix.length)} in options.codecs, as when it was saved`;
-    report(context, path, "kind", expected, "no codec for this component");
+    const [codecName, at] = [kind.slice(codecPrefix.length), JSON.stringify(name)];
+    const remedy = `Pass the codec that it was saved with: { codecs: { ${at}: ${codecName} } }`;
+    report(context, path, "kind", `the codec ${codecName}`, "none", { remedy });
     return () => live;
   }
   if (codec === undefined || isCase(node, "shared")) return restoreNode(context, node, topLevel(path, live));
   if (!isCase(node, "kind") || kind !== codecPrefix + codec.name) {
-    report(context, path, "kind", `what the codec ${codec.name} encodes`, describeNode(node));
+    const remedy = "Pass the codec that it was saved with, or none if it was saved without";
+    report(context, path, "kind", `what the codec ${codec.name} encodes`, describeNode(node), { remedy });
     return () => live;
   }
   compareCoded(context, codec, node.state, path, live);

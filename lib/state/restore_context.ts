@@ -125,16 +125,17 @@ export function topLevel(path: string, live: unknown): Destination {
 
 // --- combinators
 
-/** Adds a problem, unless this restore has reported it already. */
+/** Adds a problem, unless this restore has reported it already: what is on one side only is reported once at each path. */
 export function report(
   { problems }: RestoreContext,
   path: string,
   kind: ProblemKind,
   expected: string,
   found: string,
+  more: Pick<Problem, "saved" | "remedy"> = {},
 ): void {
-  const key = JSON.stringify([kind, path, expected, found]);
-  if (!problems.keys.has(key)) problems.list.push({ path, kind, expected, found });
+  const key = JSON.stringify(kind === "extra" ? [kind, path] : [kind, path, expected, found]);
+  if (!problems.keys.has(key)) problems.list.push({ path, kind, expected, found, ...more });
   problems.keys.add(key);
 }
 

@@ -19,7 +19,7 @@ import {
   topLevel,
 } from "./restore_context.ts";
 import { holdsComponents, isBranch, isCase, isScalar, join, kindOf, type Named, type Node } from "./tree.ts";
-import { isPlainRecord, shown } from "../validation/mod.ts";
+import { isPlainRecord } from "../validation/mod.ts";
 import { isDType, typedView } from "./array.ts";
 
 // --- types
@@ -52,16 +52,20 @@ export function targetAt(
   const { actions, fields, objects, tensors } = context;
   const below = (part: PartPath): string =>
     typeof part === "object" ? part.reduce<string>(join, path) : join(path, part);
-  const at = (partPath: string, live: unknown): Destination => ({
+  const at = (sub: string | undefined): string => sub ? `${path}/${sub}` : path;
+  const destination = (partPath: string, live: unknown): Destination => ({
     ...topLevel(partPath, live),
     inFields: partsInFields,
   });
   return {
     fresh: context.live === undefined,
-    problem: (kind, expected, found, sub) => report(context, sub ? `${path}/${sub}` : path, kind, expected, found),
-    part: (part, live, node, adopt) => restoreNode(context, node, at(below(part), live), adopt),
-    value: (part, node) => restoreNode(context, node, at(below(part), noLiveValue)),
-    plain: (node) => restoreNode(context, node, at(path, noLiveValue))(),
+    problem: (kind, expected, found, sub, remedy) =>
+      report(context, at(sub), kind, expected, found, remedy === undefined ? {} : { remedy }),
+    differs: (kind, live, saved, sub) => report(context, at(sub), kind, live, saved, { saved: "found" }),
+    pass: ({ path: sub, kind, expected, found, ...more }) => report(context, at(sub), kind, expected, found, more),
+    part: (part, live, node, adopt) => restoreNode(context, node, destination(below(part), live), adopt),
+    value: (part, node) => restoreNode(context, node, destination(below(part), noLiveValue)),
+    plain: (node) => restoreNode(context, node, destination(path, noLiveValue))(),
     object: (part, node) => objectAt(context, isCase(node, "shared") ? node.path : below(part), partsInFields),
     built: (object) => objects.built.has(object),
     made: (tensor, discard) => {
@@ -70,7 +74,7 @@ export function targetAt(
     },
     after: (run) => void actions.cleanups.push(run),
     commit: (run) => void actions.commits.push(run),
-    overrides: (sub, live, saved) => compareLive(context, at(sub === "" ? path : `${path}/${sub}`, live), live, saved),
+    overrides: (sub, live, saved) => compareLive(context, destination(at(sub), live), live, saved),
     deferred: (part, run) => {
       const deferredPath = below(part);
       fields.queue.push({ path: deferredPath, run: () => run(targetAt(context, deferredPath, true)) });
@@ -128,7 +132,8 @@ function restoreUnshared(context: RestoreContext, node: Node, at: Destination): 
   }
   const kind = context.kinds.get(kindName);
   if (kind === undefined) {
-    report(context, at.path, "kind", "a kind of this version, or one of options.codecs", describeNode(node));
+    const remedy = "Update @dogear/dogear, or pass the codec that it was saved with in the option codecs";
+    report(context, at.path, "kind", "a kind of this version", describeNode(node), { remedy });
     return () => null;
   }
   const state = isKind ? node.state : node;
@@ -147,7 +152,7 @@ function restoreObject(context: RestoreContext, kind: AnyKind, state: Node, at: 
   const object = isInPlace ? live : isFresh || inFields ? objectAt(context, path, inFields) : undefined;
   if (object === undefined) {
     const name = withArticle(kind.name);
-    if (!isFresh) report(context, path, "extra", "nothing here, as in the live components", `${name} in the snapshot`);
+    if (!isFresh) report(context, path, "extra", "nothing", name, { saved: "found" });
     // A kind that cannot build an object usually reports why.
     else if (problems.list.length === 0) report(context, path, "class", `${name} that can be built`, "one that cannot");
     return () => null;
@@ -155,7 +160,7 @@ function restoreObject(context: RestoreContext, kind: AnyKind, state: Node, at: 
   if (!checkKind(context, kind, object, path)) return () => object;
   const found = otherUse(context, object as object, path);
   if (found !== undefined) {
-    report(context, path, "sharing", "a separate object, as in the snapshot", found);
+    report(context, path, "sharing", "a separate object", found, { saved: "expected" });
     return () => object;
   }
   objects.byPath.set(path, object as object);
@@ -168,7 +173,7 @@ function restoreObject(context: RestoreContext, kind: AnyKind, state: Node, at: 
 function checkKind(context: RestoreContext, kind: AnyKind, live: unknown, path: string): boolean {
   if (kind.is(live)) return true;
   const found = describeLive(context.liveKinds, live);
-  report(context, path, "kind", `${withArticle(kind.name)}, as in the snapshot`, found);
+  report(context, path, "kind", withArticle(kind.name), found, { saved: "expected" });
   return false;
 }
 
@@ -208,7 +213,7 @@ function restoreShared(context: RestoreContext, path: string, at: Destination, a
     // Objects that building made separate adopt what the snapshot shares.
     if (context.live === undefined && object !== undefined && adopt !== undefined) adopt(object);
     else if (context.live !== undefined || !at.inFields) {
-      report(context, at.path, "sharing", `the same object as ${path}, as in the snapshot`, "a different object");
+      report(context, at.path, "sharing", `the same object as ${path}`, "a separate object", { saved: "expected" });
     }
   } else if (object === undefined && checkReplaceable(context, node, at)) {
     // Live data that is shared as in the snapshot was compared at the earlier path.
@@ -233,7 +238,7 @@ function checkReplaceable(context: RestoreContext, node: Node, { path, live, inF
     : node === null
     ? inFields || !isComponent(liveKinds, live)
     : liveKindOf(liveKinds, live) === name;
-  if (!fits) report(context, path, "kind", `${describeNode(node)}, as in the snapshot`, describeLive(liveKinds, live));
+  if (!fits) report(context, path, "kind", describeNode(node), describeLive(liveKinds, live), { saved: "expected" });
   return fits;
 }
 
@@ -272,14 +277,13 @@ function restoreRecord(context: RestoreContext, entries: readonly Named[], at: D
   const { liveKinds } = context;
   for (const [name, value] of liveOnly) {
     if (at.inFields || !isComponent(liveKinds, value)) continue;
-    report(context, join(at.path, name), "missing", `${shown(value)}, as in the live components`, "nothing saved");
+    report(context, join(at.path, name), "missing", describeLive(liveKinds, value), "nothing", { saved: "found" });
   }
   const parts = entries.map(([name, child]) => {
     const isLive = live !== undefined && Object.hasOwn(live, name);
     const there = below(name, isLive ? live[name] : noLiveValue);
     if (live !== undefined && !isLive && !at.inFields && holdsComponents(child)) {
-      const found = `${describeNode(child)} in the snapshot`;
-      report(context, there.path, "extra", "no such entry, as in the live components", found);
+      report(context, there.path, "extra", "nothing", describeNode(child), { saved: "found" });
     }
     const part = restoreNode(context, child, there);
     if (!isLive && at.live !== noLiveValue && !holdsComponents(child)) compareLive(context, there, undefined, part());
@@ -297,7 +301,7 @@ function restoreList(context: RestoreContext, items: readonly Node[], at: Destin
   const { liveKinds } = context;
   for (let i = items.length; i < live.length; i++) {
     if (at.inFields || !holdsObjects(liveKinds, live[i])) continue;
-    report(context, join(at.path, i), "missing", `${shown(live[i])}, as in the live components`, "nothing saved");
+    report(context, join(at.path, i), "missing", describeLive(liveKinds, live[i]), "nothing", { saved: "found" });
   }
   // A scalar may replace an item of another kind; what is restored in place needs a saved state.
   const parts = items.map((item, i): Lazy<unknown> => {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Note } from "./note.ts";
 import { demand, must, shown } from "../validation/mod.ts";
 
 // --- types
@@ -19,6 +20,11 @@ export interface Entry {
   readonly bytes: number;
   /** The run that saved it. */
   readonly run: string;
+  /**
+   * The note that the save gave.
+   * @default none
+   */
+  readonly note?: Note;
 }
 
 /** The numbers of the checkpoints to keep and to remove, each in ascending order. */
@@ -36,6 +42,17 @@ export interface Decision {
 export type Retention = (catalogue: readonly Entry[], now: number) => Decision;
 
 // --- combinators
+
+/** The entries that have a number for a metric, the best first. NaN is no number. Of equal values, the newer checkpoint is better. */
+export function ranked(entries: readonly Entry[], metric: string, mode: "min" | "max"): readonly Entry[] {
+  const valueOf = ({ metrics }: Entry): number => Object.hasOwn(metrics, metric) ? metrics[metric]! : NaN;
+  const sign = mode === "min" ? 1 : -1;
+  return entries
+    .map((entry) => ({ entry, value: valueOf(entry) }))
+    .filter(({ value }) => !Number.isNaN(value))
+    .sort((a, b) => a.value === b.value ? b.entry.checkpoint - a.entry.checkpoint : sign * (a.value < b.value ? -1 : 1))
+    .map(({ entry }) => entry);
+}
 
 const isNumbers = (u: unknown): boolean => Array.isArray(u) && u.every((one) => typeof one === "number");
 const names = must("an array of names", (u) => Array.isArray(u) && u.every((one) => typeof one === "string"));

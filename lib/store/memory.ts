@@ -37,12 +37,12 @@ type Checkpoints = Map<number, PartBytes>;
  *
  * @example
  * ```ts
- * import { loadState, memory, runOrThrow, saveState } from "@dogear/dogear";
+ * import { loadState, memory, saveState } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  *
  * const store = memory();
- * await runOrThrow(saveState(store)({ step: 3 }));
- * assert.deepEqual(await runOrThrow(loadState(store)({ step: 0 })), { step: 3 });
+ * await saveState(store)({ step: 3 });
+ * assert.deepEqual(await loadState(store)({ step: 0 }), { step: 3 });
  * ```
  */
 export function memory(options: StoreOptions = {}): Store {

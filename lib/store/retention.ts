@@ -6,12 +6,35 @@
  *
  * @module
  */
-import { type Decision, decisionOf, type Entry, type Retention } from "./decision.ts";
-import { aFunction, demand, integer, must, oneOf } from "../validation/mod.ts";
+import { type Decision, decisionOf, type Entry, ranked, type Retention } from "./decision.ts";
+import { millisecondsOf, type Span, spanInWords } from "./span.ts";
+import {
+  aBoolean,
+  aFunction,
+  checkOptions,
+  demand,
+  ifGiven,
+  integer,
+  listOf,
+  must,
+  oneOf,
+  type OptionRules,
+} from "../validation/mod.ts";
 
-export type { Decision, Entry, Retention };
+export type { Decision, Entry, Retention, Span };
 
 // --- types
+
+/** The options of {@link best}. */
+export interface BestOptions {
+  /**
+   * Whether to keep the checkpoints whose metric was not measured, those that do not have it. One that has NaN was measured.
+   * @default false
+   */
+  readonly keepUnmeasured?: boolean;
+}
+
+const bestRules: OptionRules<BestOptions> = { keepUnmeasured: ifGiven(aBoolean) };
 
 /** The numbers that a policy keeps, and the metrics that no checkpoint has. */
 type KeptNumbers = { readonly keep: Iterable<number>; readonly unknown?: readonly string[] };
@@ -79,6 +102,7 @@ export function latest(n: number): Retention {
  * @param n The number of best checkpoints to keep, an integer from 1.
  * @param metric The name of the metric, as in the option `metrics` of the save.
  * @param mode Whether lower (`"min"`) or higher (`"max"`) values are better.
+ * @param options Whether to keep the checkpoints without the metric, too.
  * @returns The policy.
  *
  * @example
@@ -90,20 +114,18 @@ export function latest(n: number): Retention {
  * assert.deepEqual(Retention.best(1, "loss", "min")([0.3, 0.1, 0.2].map(saved), 0), { keep: [1, 2], remove: [0] });
  * ```
  */
-export function best(n: number, metric: string, mode: "min" | "max"): Retention {
+export function best(n: number, metric: string, mode: "min" | "max", options: BestOptions = {}): Retention {
   demand("n of Retention.best", integer(1), n);
   const name = must("the name of a metric", (value) => typeof value === "string" && value !== "");
   demand("metric of Retention.best", name, metric);
   demand("mode of Retention.best", oneOf("min", "max"), mode);
-  const has = ({ metrics }: Entry): boolean => Object.hasOwn(metrics, metric) && !Number.isNaN(metrics[metric]);
+  checkOptions("Retention.best", options, bestRules);
+  const { keepUnmeasured = false } = options;
   return keeping((catalogue) => {
-    if (catalogue.length > 0 && !catalogue.some(has)) return { keep: numbersOf(catalogue), unknown: [metric] };
-    const ranked = catalogue
-      .filter(has)
-      .map((entry) => ({ entry, value: entry.metrics[metric]! }))
-      .sort((a, b) => a.value === b.value ? newer(a.entry, b.entry) : (a.value < b.value) === (mode === "min") ? -1 : 1)
-      .slice(0, n);
-    return { keep: numbersOf(ranked.map(({ entry }) => entry)) };
+    const measured = ranked(catalogue, metric, mode);
+    if (catalogue.length > 0 && measured.length === 0) return { keep: numbersOf(catalogue), unknown: [metric] };
+    const unmeasured = keepUnmeasured ? catalogue.filter(({ metrics }) => !Object.hasOwn(metrics, metric)) : [];
+    return { keep: numbersOf([...measured.slice(0, n), ...unmeasured]) };
   });
 }
 
@@ -125,6 +147,90 @@ export function best(n: number, metric: string, mode: "min" | "max"): Retention 
 export function every(n: number): Retention {
   demand("n of Retention.every", integer(1), n);
   return keeping((catalogue) => ({ keep: numbersOf(catalogue.filter(({ step }) => step !== null && step % n === 0)) }));
+}
+
+/**
+ * Keeps the checkpoints with these training steps, and the newest checkpoint.
+ *
+ * @param pinned The steps, whole numbers from 0. A step that no checkpoint has keeps nothing.
+ * @returns The policy.
+ *
+ * @example
+ * ```ts
+ * import { type Entry, Retention } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const saved = (step: number, checkpoint: number): Entry => ({ checkpoint, step, metrics: {}, time: 0, bytes: 0, run: "a" });
+ * const policy = Retention.any(Retention.latest(1), Retention.steps([1000, 5000]));
+ * assert.deepEqual(policy([500, 1000, 1500, 2000].map(saved), 0), { keep: [1, 3], remove: [0, 2] });
+ * ```
+ */
+export function steps(pinned: readonly number[]): Retention {
+  demand("the steps of Retention.steps", listOf(integer(0)), pinned);
+  const wanted = new Set<number | null>(pinned);
+  return keeping((catalogue) => ({ keep: numbersOf(catalogue.filter(({ step }) => wanted.has(step))) }));
+}
+
+/** The length of a span in milliseconds; any other value is a `TypeError`. */
+function checkedSpan(of: string, span: Span): number {
+  demand(`span of Retention.${of}`, must(spanInWords, (u) => millisecondsOf(u) !== undefined), span);
+  return millisecondsOf(span)!;
+}
+
+/**
+ * Keeps the checkpoints saved within the last span of time, and the newest checkpoint.
+ *
+ * A checkpoint is judged by the clock of the machine at its save. One whose time is still to come, because the clock was set back, is kept.
+ *
+ * @param span The span, as text with a unit (`s`, `m`, `h`, `d`, `w`), such as `"12h"` or `"7d"`.
+ * @returns The policy. It keeps less as time passes, and never more.
+ *
+ * @example
+ * ```ts
+ * import { type Entry, Retention } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const hour = 3_600_000;
+ * const saved = (time: number, checkpoint: number): Entry => ({ checkpoint, step: null, metrics: {}, time, bytes: 0, run: "a" });
+ * const policy = Retention.within("7d");
+ * assert.deepEqual(policy([0, 24 * hour, 96 * hour].map(saved), 180 * hour), { keep: [1, 2], remove: [0] });
+ * ```
+ */
+export function within(span: Span): Retention {
+  const length = checkedSpan("within", span);
+  return keeping((catalogue, now) => ({ keep: numbersOf(catalogue.filter(({ time }) => now - time <= length)) }));
+}
+
+/**
+ * Keeps at most one checkpoint per interval of time, the newest of each, and the newest checkpoint.
+ *
+ * Intervals are counted from 1970-01-01 00:00 UTC: `"1h"` is each full hour, `"1d"` each day of UTC, `"1w"` begins on Thursdays. Therefore it
+ * makes no difference whether the policy is applied after each save or once in the end.
+ *
+ * @param span The length of an interval, as text with a unit (`s`, `m`, `h`, `d`, `w`), such as `"1h"`.
+ * @returns The policy. To thin out old checkpoints alone, combine it: `Retention.any(Retention.within("1d"), Retention.onePer("1d"))`.
+ *
+ * @example
+ * ```ts
+ * import { type Entry, Retention } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const minute = 60_000;
+ * const saved = (time: number, checkpoint: number): Entry => ({ checkpoint, step: null, metrics: {}, time, bytes: 0, run: "a" });
+ * const policy = Retention.onePer("1h");
+ * assert.deepEqual(policy([5 * minute, 50 * minute, 65 * minute].map(saved), 0), { keep: [1, 2], remove: [0] });
+ * ```
+ */
+export function onePer(span: Span): Retention {
+  const length = checkedSpan("onePer", span);
+  return keeping((catalogue) => {
+    const newest = new Map<number, number>();
+    for (const { time, checkpoint } of catalogue) {
+      const interval = Math.floor(time / length);
+      newest.set(interval, Math.max(checkpoint, newest.get(interval) ?? checkpoint));
+    }
+    return { keep: newest.values() };
+  });
 }
 
 // --- combinators

@@ -13,7 +13,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { AsyncLocalStorage } from "node:async_hooks";
-import { Rng } from "../values/mod.ts";
+import { drawingFromSource, Rng } from "../values/mod.ts";
 import { isPlainRecord } from "../validation/mod.ts";
 import type { Trainer } from "./training_api.ts";
 
@@ -56,27 +56,8 @@ export interface ReproducibleDataset extends TfDataset {
 
 const elementContext = new AsyncLocalStorage<ElementContext>();
 
-/** The number of trainings that use the hook, and the effect that removes it after the last one. */
-let [users, unhook]: [number, () => void] = [0, () => {}];
-
-/**
- * Makes `Math.random` draw from the generator of the running element. Other code draws as before.
- *
- * @returns The effect that ends it.
- */
-export function hookRandom(): () => void {
-  if (users++ === 0) {
-    const outer = Math.random;
-    const hooked = (): number => (elementContext.getStore()?.random ?? outer)();
-    Math.random = hooked;
-    // Not if other code has replaced `Math.random` since: its replacement may still call this one.
-    unhook = () => void (Math.random === hooked && (Math.random = outer));
-  }
-  let open = true;
-  return () => {
-    if (open && --users === 0) unhook();
-    open = false;
-  };
+function inContext<A>(context: ElementContext, call: () => A): A {
+  return elementContext.run(context, () => drawingFromSource(context.random, call));
 }
 
 /** A replacement of `Math.random` that draws from a generator, made at the first draw. */
@@ -162,7 +143,7 @@ function isolateCalls(value: unknown, path: string, contextAt: ContextAt, yields
   let [count, last]: [number, Promise<unknown>] = [0, Promise.resolve()];
   value.next = () => {
     const at = `${path}:${count++}`;
-    const call = (): ReturnType<Iterator["next"]> => elementContext.run(contextAt(at), () => next.call(value));
+    const call = (): ReturnType<Iterator["next"]> => inContext(contextAt(at), () => next.call(value));
     const result = serial ? last.then(call, call) : call();
     if (serial) last = result;
     return !yieldsIterators ? result : result.then((element) => {
@@ -174,7 +155,7 @@ function isolateCalls(value: unknown, path: string, contextAt: ContextAt, yields
 }
 
 /**
- * Makes the functions of datasets draw from a generator, while {@link hookRandom} is active.
+ * Makes the functions of datasets draw from a generator, while `hookRandom` is active.
  *
  * @param rng The generator.
  * @returns A function from a dataset and its name to the dataset. The name decides what it draws.
@@ -195,7 +176,7 @@ export function drawingFrom(rng: Rng.Rng): (dataset: TfDataset, name: string) =>
       unseeded: () => found,
       iterator: async () => {
         const path = `${name}/${opened++}`;
-        const iterator = await elementContext.run(contextAt(path), () => dataset.iterator());
+        const iterator = await inContext(contextAt(path), () => dataset.iterator());
         isolateCalls(iterator, path, contextAt);
         return iterator;
       },

@@ -32,12 +32,4 @@ export {
   trainerOf,
   trainOnBatch,
 } from "./training_api.ts";
-export {
-  batchOf,
-  drawingFrom,
-  hookRandom,
-  isDataset,
-  type Iterator,
-  sampleWeights,
-  type TfDataset,
-} from "./dataset_api.ts";
+export { batchOf, drawingFrom, isDataset, type Iterator, sampleWeights, type TfDataset } from "./dataset_api.ts";

@@ -31,14 +31,17 @@ export function checkTensor(
   const { element, shape } = node.held;
   if (live !== undefined) {
     const [isOtherDType, isOtherShape] = [live.dtype !== element, String(live.shape) !== String(shape)];
-    if (live.isDisposed) target.problem("data", "a live tensor", "a disposed one", at);
-    if (isOtherDType) target.problem("dtype", `${live.dtype}, as in the live one`, element, at);
-    if (isOtherShape) target.problem("shape", `[${live.shape}], as in the live one`, `[${shape}]`, at);
+    if (live.isDisposed) {
+      target.problem("data", "a tensor", "one that was disposed", at, "Do not dispose it before loading");
+    }
+    if (isOtherDType) target.differs("dtype", live.dtype, element, at);
+    if (isOtherShape) target.differs("shape", `[${live.shape}]`, `[${shape}]`, at);
     if (isOtherDType || isOtherShape) return undefined;
   }
   const backend = tf.getBackend();
   if (element === "complex64" && !isInBackend(node.held) && tf.getKernel("Complex", backend) === undefined) {
-    target.problem("dtype", `a dtype that the backend ${backend} has: restore on cpu or webgpu`, element, at);
+    const remedy = "Restore on the cpu or webgpu backend";
+    target.problem("dtype", `a dtype that the backend ${backend} has`, element, at, remedy);
     return undefined;
   }
   const tensor = tensorOf(node.held);

@@ -48,7 +48,7 @@ function checkVariableName(state: Node, target: Target, live: tf.Variable): void
   // In a component with several models, only the first names a shared weight.
   const isOwned = isNamedByLayer || (saved === null && layerWeights.has(live));
   if (isOwned || target.fields || saved === given) return;
-  target.problem("name", given ?? "a generated name", saved ?? "a generated name");
+  target.differs("name", given ?? "a generated name", saved ?? "a generated name");
 }
 
 /** The kind of variables. */

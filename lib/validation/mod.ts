@@ -3,18 +3,20 @@
  *
  * A wrong argument is the caller's mistake and throws a `TypeError`; a wrong stored value is a left of its codec. Both give the same sentences.
  *
- * Read `types`, then `option_names`.
+ * Read `types`, then `option_names`, then `data_codec`.
  *
  * Promises: every objection is listed, each with its path; a misspelled option is answered with the nearest name.
  *
  * @module
  */
 export * from "./types.ts";
+export { type DataCodec, dataCodec, decodeWith, type StandardSchema } from "./data_codec.ts";
 export {
   checkMisspelt,
   checkOptionNames,
   checkOptions,
   demandEach,
+  nearest,
   type OptionNames,
   type OptionRules,
 } from "./option_names.ts";

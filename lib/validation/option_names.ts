@@ -39,12 +39,25 @@ function editDistance(a: string, b: string): number {
   return rows.at(-1)!.at(-1)!;
 }
 
-/** The name nearest to a misspelt one, within the edit distance allowed for words of that length. */
-function nearest(found: string, names: readonly string[], allowed: (letters: number) => number): string | undefined {
-  // Longer words misspell none of these names, and take long to compare.
+/**
+ * The name nearest to a misspelt one.
+ *
+ * @param found The misspelt name.
+ * @param names The names there are.
+ * @param allowed The most edits for a word of that many letters.
+ * @returns The nearest name, undefined if none is near, or if the word has more than 60 letters.
+ */
+export function nearest(
+  found: string,
+  names: readonly string[],
+  allowed: (letters: number) => number,
+): string | undefined {
+  // Longer words take long to compare.
   if (found.length > 60) return undefined;
-  return names.map((name) => ({ name, far: editDistance(found, name) }))
-    .filter(({ name, far }) => far <= allowed(Math.max(found.length, name.length)))
+  const most = (name: string): number => allowed(Math.max(found.length, name.length));
+  return names.filter((name) => Math.abs(found.length - name.length) <= most(name))
+    .map((name) => ({ name, far: editDistance(found, name) }))
+    .filter(({ name, far }) => far <= most(name))
     .sort((a, b) => a.far - b.far)[0]?.name;
 }
 

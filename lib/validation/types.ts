@@ -105,15 +105,31 @@ export function listOf<A>(item: Plain<A>): Plain<readonly A[]> {
   return t.readonlyArray(item, "an array");
 }
 
+/** The message for a Standard Schema where values are also encoded. */
+const decodesOnly = t.refinement(
+  t.unknown,
+  () => false,
+  "a codec of io-ts, because a checkpoint also encodes: a Standard Schema, such as one of zod, only decodes",
+);
+
 /** A codec of io-ts that has these methods. */
 export function codecWith(...methods: readonly ("is" | "validate" | "decode" | "encode")[]): Plain<unknown> {
-  return must(
-    "a codec of io-ts, such as t.type({ text: t.string })",
-    // Schemas of zod and valibot have methods of these names too, but no name; they declare the interface of Standard Schema.
-    (value) =>
-      typeof value === "object" && value !== null && typeof Reflect.get(value, "name") === "string" &&
-      !("~standard" in value) && methods.every((name) => typeof Reflect.get(value, name) === "function"),
-  );
+  const isCodec = must("a codec of io-ts, such as t.type({ text: t.string })", (value) => hasMethods(value, methods));
+  return validating(isCodec.name, (value, context) => {
+    const type = declaresSchema(value) && !isCodec.is(value) ? decodesOnly : isCodec;
+    return type.validate(value, [...context.slice(0, -1), { ...context.at(-1)!, type }]);
+  });
+}
+
+/** Whether a value is an object with a name, as every codec of io-ts has, and these methods. Schemas of zod have methods of these names too. */
+export function hasMethods(value: unknown, methods: readonly string[]): boolean {
+  return typeof value === "object" && value !== null && typeof Reflect.get(value, "name") === "string" &&
+    methods.every((name) => typeof Reflect.get(value, name) === "function");
+}
+
+/** Whether a value declares the interface of Standard Schema; some libraries' schemas are functions. */
+export function declaresSchema(value: unknown): value is { readonly "~standard": unknown } {
+  return ((typeof value === "object" && value !== null) || typeof value === "function") && "~standard" in value;
 }
 
 /** A type from its `validate`. */
@@ -193,24 +209,32 @@ export function dependent<A>(type: Plain<A>, fields: (value: A) => FieldTypes): 
 // --- sentences
 
 /** Whether a type tries others one after another: io-ts then adds an entry with the index of the one tried to the context. */
-function isUnion(type: t.Decoder<unknown, unknown>): boolean {
-  return type instanceof t.UnionType ||
-    ((type instanceof t.RefinementType || type instanceof t.RecursiveType) && isUnion(type.type));
+function triesOthers(type: t.Decoder<unknown, unknown>): boolean {
+  if (type instanceof t.UnionType || type instanceof t.IntersectionType) return true;
+  const wraps = [t.RefinementType, t.RecursiveType, t.ReadonlyType, t.ExactType].some((wrapper) =>
+    type instanceof wrapper
+  );
+  return wraps && triesOthers((type as t.RefinementType<t.Mixed>).type);
 }
 
-/** The sentence about one error, its path, and the paths above it. */
-function objection({ context, message }: t.ValidationError): {
-  readonly sentence: string;
-  readonly path: string;
-  readonly above: readonly string[];
-} {
+/** What is wrong in a value: where, what was expected there, and what was found. */
+export interface Objection {
+  /** Names and indices from the value down. */
+  readonly path: readonly string[];
+  readonly expected: string;
+  readonly found: string;
+}
+
+/** One error of io-ts: as an {@link Objection}, as a sentence, with its path and the paths above it in the form of the sentence. */
+function objection({ context, message }: t.ValidationError) {
   let [last, path] = [context[0]!, context[0]!.key];
-  const above: string[] = [];
+  const [above, keys]: [string[], string[]] = [[], []];
   let parent: t.ContextEntry | undefined;
   context.forEach((entry, i) => {
-    if (i === 0 || isUnion(context[i - 1]!.type)) return;
+    if (i === 0 || triesOthers(context[i - 1]!.type)) return;
     parent = context[i - 1]!;
     above.push(path);
+    keys.push(entry.key);
     path += Array.isArray(parent.actual) ? `[${entry.key}]` : `.${entry.key}`;
     last = entry;
   });
@@ -220,8 +244,40 @@ function objection({ context, message }: t.ValidationError): {
     : missing
     ? `Expected ${path}, found no such field`
     : `Expected ${path} to be ${last.type.name}, found ${shown(last.actual)}`;
-  return { sentence: message ?? sentence, path, above };
+  const found = missing ? "no such field" : shown(last.actual);
+  return {
+    sentence: message ?? sentence,
+    path,
+    above,
+    about: { path: keys, expected: last.type.name, found: message === undefined ? found : `${found}: ${message}` },
+  };
 }
+
+/** The objections in the errors of io-ts: of a union, those inside the value if any of its types got there. */
+function distinct(errors: t.Errors): readonly ReturnType<typeof objection>[] {
+  const all = errors.map(objection);
+  const above = new Set(all.flatMap((one) => one.above));
+  return all.filter(({ path }) => !above.has(path));
+}
+
+/** The errors of a codec of io-ts that decoded a value, one for each place in the value. */
+export function objectionsOf(errors: t.Errors): readonly Objection[] {
+  const places = new Map<string, Objection>();
+  // A codec of the user's own may give errors without a context.
+  const withContext = errors.map((error) =>
+    error.context.length > 0 ? error : { ...error, context: [{ key: "", type: anyValue, actual: error.value }] }
+  );
+  for (const { path, about } of distinct(withContext)) {
+    const before = places.get(path);
+    const expected = before === undefined || before.expected === about.expected
+      ? about.expected
+      : `${before.expected} or ${about.expected}`;
+    places.set(path, { ...about, expected });
+  }
+  return [...places.values()];
+}
+
+const anyValue = must("a value of the codec", () => true);
 
 /**
  * The sentences about a value that is not of a type, one for each error: `Expected Rng.state[3] to be an integer from …, found 0.5`.
@@ -234,9 +290,7 @@ function objection({ context, message }: t.ValidationError): {
 function objections(name: string, type: t.Mixed, value: unknown): readonly string[] {
   const result = type.validate(value, [{ key: name, type, actual: value }]);
   if (E.isRight(result)) return [];
-  const all = result.left.map(objection);
-  const above = new Set(all.flatMap((one) => one.above));
-  return [...new Set(all.filter(({ path }) => !above.has(path)).map(({ sentence }) => sentence))];
+  return [...new Set(distinct(result.left).map(({ sentence }) => sentence))];
 }
 
 // --- combinators

@@ -27,6 +27,7 @@ import {
   refine,
   shown,
 } from "../validation/mod.ts";
+import { replacingRandom } from "./math_random.ts";
 import { hashWords, type Seed, seedText } from "./seed.ts";
 
 // --- types
@@ -40,7 +41,11 @@ import { hashWords, type Seed, seedText } from "./seed.ts";
  */
 export type Algorithm = "xoroshiro128plus" | "xorshift128plus" | "congruential32";
 
-/** A generator as a frozen value, safe in JSON: equal values draw equal numbers. */
+/**
+ * A generator as a plain value, safe in JSON: equal values draw equal numbers, and no function changes one.
+ *
+ * Those that draws return are not frozen, because freezing takes six to ten times as long as the draw (`bench rng`); all others are.
+ */
 export interface Rng {
   readonly _tag: "Rng";
   readonly algorithm: Algorithm;
@@ -49,6 +54,15 @@ export interface Rng {
   /** The state as pure-rand has it: four int32 words, or one for `congruential32`. */
   readonly state: readonly number[];
 }
+
+/** What {@link withRandom} gives for a thunk that returns `A`: the result and the next generator, or a promise of both. */
+export type Drawn<A> = unknown extends A ? readonly [A, Rng]
+  : [A] extends [never] ? readonly [A, Rng]
+  : [A] extends [PromiseLike<unknown>] ? Promise<readonly [Awaited<A>, Rng]>
+  : [Extract<A, PromiseLike<unknown>>] extends [never] ? readonly [A, Rng]
+  :
+    | readonly [Exclude<A, PromiseLike<unknown>>, Rng]
+    | Promise<readonly [Awaited<Extract<A, PromiseLike<unknown>>>, Rng]>;
 
 // --- constructors
 
@@ -83,14 +97,14 @@ const count = integer(0);
 const safeInteger = must("a safe integer", Number.isSafeInteger);
 const algorithmType = oneOf(...Object.keys(families) as readonly Algorithm[]);
 
-/** A frozen generator; it freezes `state` too, so pass a new array. */
-function rngOf(algorithm: Algorithm, state: readonly number[]): Rng {
-  return Object.freeze({ _tag: "Rng", algorithm, layout, state: Object.freeze(state) });
+/** A frozen generator. */
+function rngOf(algorithm: Algorithm, words: Iterable<number>): Rng {
+  return Object.freeze({ _tag: "Rng", algorithm, layout, state: Object.freeze([...words]) });
 }
 
 /** A generator whose state is a hash of these parts. */
 function hashed(algorithm: Algorithm, parts: readonly (string | number)[]): Rng {
-  return rngOf(algorithm, [...hashWords(parts, families[algorithm].words)]);
+  return rngOf(algorithm, hashWords(parts, families[algorithm].words));
 }
 
 /**
@@ -155,17 +169,18 @@ const rngType: Plain<Rng> = dependent(
 export const codec: t.Type<Rng, Rng, unknown> = plainCodec(
   "Rng",
   rngType,
-  (rng) => rngOf(rng.algorithm, [...rng.state]),
+  (rng) => rngOf(rng.algorithm, rng.state),
 );
 
 // --- combinators
 
 /** The family of a generator; any other value is a `TypeError`. */
 function familyOf(rng: Rng): Family {
-  const { _tag, algorithm, state } = Object(rng) as Partial<Rng>;
-  const found = _tag === "Rng" && Array.isArray(state) && Object.hasOwn(families, algorithm ?? "") &&
-    families[algorithm as Algorithm];
-  if (found && state?.length === found.words) return found;
+  const { _tag, algorithm, state } = (rng ?? {}) as Partial<Rng>;
+  if (_tag === "Rng" && Object.hasOwn(families, algorithm ?? "") && Array.isArray(state)) {
+    const found = families[algorithm as Algorithm];
+    if (state.length === found.words) return found;
+  }
   throw new TypeError(`Expected a generator, found ${shown(rng)}: make one with Rng.make(seed)`);
 }
 
@@ -173,13 +188,7 @@ function familyOf(rng: Rng): Family {
 function drawn<A>(rng: Rng, draw: (generator: RandomGenerator) => A): readonly [A, Rng] {
   const generator = familyOf(rng).fromState(rng.state);
   const value = draw(generator);
-  return [value, rngOf(rng.algorithm, generator.getState())];
-}
-
-function filled(n: number, draw: () => number): Float64Array {
-  const values = new Float64Array(n);
-  for (let i = 0; i < n; i++) values[i] = draw();
-  return values;
+  return [value, { _tag: "Rng", algorithm: rng.algorithm, layout, state: generator.getState() }];
 }
 
 /**
@@ -218,7 +227,12 @@ export function float(rng: Rng): readonly [number, Rng] {
  */
 export function floats(n: number): (rng: Rng) => readonly [Float64Array, Rng] {
   demand("n of Rng.floats", count, n);
-  return (rng) => drawn(rng, (generator) => filled(n, () => uniformFloat64(generator)));
+  return (rng) =>
+    drawn(rng, (generator) => {
+      const values = new Float64Array(n);
+      for (let i = 0; i < n; i++) values[i] = uniformFloat64(generator);
+      return values;
+    });
 }
 
 function range(from: number, to: number): void {
@@ -271,7 +285,12 @@ export function int(from: number, to: number): (rng: Rng) => readonly [number, R
 export function ints(n: number, from: number, to: number): (rng: Rng) => readonly [Float64Array, Rng] {
   demand("n of Rng.ints", count, n);
   range(from, to);
-  return (rng) => drawn(rng, (generator) => filled(n, () => uniformInt(generator, from, to)));
+  return (rng) =>
+    drawn(rng, (generator) => {
+      const values = new Float64Array(n);
+      for (let i = 0; i < n; i++) values[i] = uniformInt(generator, from, to);
+      return values;
+    });
 }
 
 /**
@@ -377,14 +396,20 @@ function congruentialSkip(rng: Rng, n: bigint): readonly number[] {
 }
 
 /**
- * Runs a synchronous thunk in which `Math.random` draws {@link float}s from a generator.
+ * Runs a thunk in which `Math.random` draws {@link float}s from a generator.
  *
- * tfjs draws from `Math.random` for dropout, initializers and shuffles. The original `Math.random` is restored when the thunk returns or
- * throws. Calls may be nested.
+ * tfjs draws from `Math.random` for dropout, initializers and shuffles. Only what the thunk calls and awaits draws from the generator, also
+ * in its timers and callbacks (`AsyncLocalStorage`). Code that runs meanwhile draws from the real `Math.random`. Calls may be nested, and
+ * asynchronous calls may overlap: the innermost one counts. Parts of one thunk that run concurrently share its generator; if their order
+ * depends on timing, give each a {@link fork}.
+ *
+ * `Math.random` is the original function again when the thunk has returned or thrown, and its promise, if it returns one, has settled. What
+ * then still runs draws from the real `Math.random`, so await in the thunk all that it starts. Code that kept a reference to `Math.random`
+ * from before the call draws from the real one, too.
  *
  * @param rng The generator, which does not change.
- * @returns The thunk's result, and the generator after its draws. A thunk that returns a promise is a `TypeError`, since its later draws
- *   could not be counted: await outside, draw inside.
+ * @returns The thunk's result, and the generator after its draws; if the thunk returns a promise, a promise of both. What the thunk throws,
+ *   or its promise rejects with, comes through.
  *
  * @example
  * ```ts
@@ -394,32 +419,22 @@ function congruentialSkip(rng: Rng, n: bigint): readonly number[] {
  * const rng = Rng.make(42);
  * const [drawn, next] = Rng.withRandom(rng)(() => [Math.random(), Math.random()]);
  * assert.deepEqual([drawn, next], [[...Rng.floats(2)(rng)[0]], Rng.floats(2)(rng)[1]]);
+ *
+ * const waiting = Rng.withRandom(rng)(async () => [Math.random(), await Promise.resolve(), Math.random()]);
+ * Math.random(); // not from `rng`
+ * const [[first, , second]] = await waiting;
+ * assert.deepEqual([first, second], drawn);
  * ```
  */
-export function withRandom(rng: Rng): <A>(thunk: () => A) => readonly [A, Rng] {
+export function withRandom(rng: Rng): <A>(thunk: () => A) => Drawn<A> {
   familyOf(rng);
-  return (thunk) => {
+  return <A>(thunk: () => A) => {
     demand("the thunk of Rng.withRandom", aFunction, thunk);
-    return drawn(rng, (generator) => {
-      const outer = Math.random;
-      Math.random = () => uniformFloat64(generator);
-      try {
-        const value = thunk();
-        if (isThenable(value)) {
-          // No caller awaits this promise, and an unhandled rejection would end the process.
-          value.then(undefined, () => {});
-          throw new TypeError(
-            "Expected the thunk of withRandom to be synchronous, found that it returns a promise: await outside of it",
-          );
-        }
-        return value;
-      } finally {
-        Math.random = outer;
-      }
-    });
+    const generator = familyOf(rng).fromState(rng.state);
+    return replacingRandom(
+      () => uniformFloat64(generator),
+      thunk,
+      (value) => [value, rngOf(rng.algorithm, generator.getState())] as const,
+    ) as Drawn<A>;
   };
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }

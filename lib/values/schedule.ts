@@ -1,8 +1,7 @@
 /**
  * Learning-rate schedules as immutable values: plain data that gives the rate of the next step.
  *
- * Rates are computed with `+ - * /` only and rounded to float32, so that every runtime gives the same rate: `Math.cos` and `Math.pow`
- * differ between JavaScript engines in the last bits. The first step costs as much as the millionth.
+ * Every runtime gives the same rate, a float32. The first step costs as much as the millionth.
  *
  * @module
  */
@@ -17,6 +16,7 @@ import {
   type Schedule,
   scheduleType,
 } from "./schedule_kinds.ts";
+import { exactRate } from "./schedule_rates.ts";
 
 // --- types
 
@@ -24,12 +24,16 @@ export type { Kinds, Of, Schedule } from "./schedule_kinds.ts";
 
 // --- constructors
 
-/** A copy of plain data, frozen at every depth. */
+/** The values of fields that older checkpoints lack. A schedule leaves them out, so that it equals the saved one. */
+const implied: Readonly<Record<string, unknown>> = { anneal: "cos", threePhase: false, thresholdMode: "rel" };
+
+/** A copy of plain data without implied fields, frozen at every depth. */
 function deepFrozen<A>(value: A): A {
   if (typeof value !== "object" || value === null) return value;
-  const copy: unknown = Array.isArray(value)
-    ? value.map(deepFrozen)
-    : Object.fromEntries(Object.entries(value).map(([name, field]) => [name, deepFrozen(field)]));
+  const copy: unknown = Array.isArray(value) ? value.map(deepFrozen) : Object.fromEntries(
+    Object.entries(value).filter(([name, field]) => field !== undefined && implied[name] !== field)
+      .map(([name, field]) => [name, deepFrozen(field)]),
+  );
   return Object.freeze(copy) as A;
 }
 
@@ -150,12 +154,37 @@ export function linear(args: { readonly base: number; readonly steps: number; re
 }
 
 /**
- * Half a cosine up to a peak, then half a cosine down to far below the first rate (Smith and Topin, "Super-convergence", 2018).
+ * A power of a straight line from one rate to another, which then stays.
+ *
+ * The rates equal those of PyTorch's `PolynomialLR`, whose final rate is 0.
+ *
+ * @param args `base`: the first rate; `steps`: the number of steps to the final rate; `power`: the exponent, from 0, default 1; `final`:
+ *   the last rate, default 0.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const schedule = Schedule.polynomial({ base: 1, steps: 4, power: 2 });
+ * assert.equal(Schedule.rate(Schedule.next(schedule)), 0.75 ** 2);
+ * ```
+ */
+export function polynomial(
+  args: { readonly base: number; readonly steps: number; readonly power?: number; readonly final?: number },
+): Schedule {
+  return scheduleOf("polynomial", { power: 1, final: 0, ...argumentsOf("polynomial", args) });
+}
+
+/**
+ * Up to a peak, then down to far below the first rate (Smith and Topin, "Super-convergence", 2018).
  *
  * The rates equal those of PyTorch's `OneCycleLR`: step `rise * steps - 1` has the peak, step `steps - 1` the final rate, which then stays.
  *
  * @param args `peak`: the highest rate; `steps`: of the whole cycle, at least 2; `rise`: the fraction of steps up to the peak, default 0.3;
- *   `initial`: the first rate, default `peak / 25`; `final`: the last rate, default `initial / 10_000`.
+ *   `initial`: the first rate, default `peak / 25`; `final`: the last rate, default `initial / 10_000`; `anneal`: half cosines (`"cos"`, the
+ *   default) or straight lines (`"linear"`); `threePhase`: if true, the rate first falls to `initial`, in as many steps as it rose, and then
+ *   to `final`; default false. With three phases `rise` is at most 0.5.
  *
  * @example
  * ```ts
@@ -171,6 +200,8 @@ export function oneCycle(args: {
   readonly rise?: number;
   readonly initial?: number;
   readonly final?: number;
+  readonly anneal?: "cos" | "linear";
+  readonly threePhase?: boolean;
 }): Schedule {
   demand("oneCycle.peak", rateType, argumentsOf("oneCycle", args).peak);
   const { peak, initial = peak / 25 } = args;
@@ -181,11 +212,12 @@ export function oneCycle(args: {
 /**
  * A rate that is multiplied by a factor when a metric has stopped improving.
  *
- * A metric improves if it beats the best so far by more than `threshold` times the magnitude of that best. A metric that is NaN or
- * infinite (a loss that diverged) is no error: it counts as no improvement.
+ * A metric improves if it beats the best so far by more than a margin: `threshold` times the magnitude of that best, or `threshold` itself.
+ * The rates equal those of PyTorch's `ReduceLROnPlateau` with `eps=0`. A metric that is NaN or infinite (a loss that diverged) is no error:
+ * it counts as no improvement.
  *
  * @param args `base`: the first rate; `factor`: below 1; `patience`: how many steps without improvement to accept; `threshold`: default
- *   1e-4; `mode`: whether lower (`"min"`, the default) or higher is better; `cooldown`: how many steps after a reduction do not count as
+ *   1e-4; `thresholdMode`: relative to the best (`"rel"`, the default) or absolute (`"abs"`); `mode`: whether lower (`"min"`, the default) or higher is better; `cooldown`: how many steps after a reduction do not count as
  *   bad, default 0; `final`: the lowest rate, default 0.
  *
  * @example
@@ -204,6 +236,7 @@ export function plateau(args: {
   readonly factor: number;
   readonly patience: number;
   readonly threshold?: number;
+  readonly thresholdMode?: "rel" | "abs";
   readonly mode?: "min" | "max";
   readonly cooldown?: number;
   readonly final?: number;
@@ -264,6 +297,29 @@ export function sequence(parts: readonly (readonly [schedule: Schedule, steps: n
   return parts.length === 1
     ? only
     : scheduleOf("sequence", { parts: parts.map(([schedule, steps]) => ({ schedule, steps })) });
+}
+
+/**
+ * Schedules side by side, whose rates are multiplied.
+ *
+ * The first one usually gives the rate, and the others factors of it, with 1 as their `base`. PyTorch's `ChainedScheduler` does the same.
+ *
+ * @param schedules At least one. Each step moves all of them on; a metric is passed to all of them.
+ *
+ * @example
+ * ```ts
+ * import { Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const [line, drop] = [Schedule.linear({ base: 0.5, steps: 4 }), Schedule.step({ base: 1, every: 1, factor: 0.5 })];
+ * assert.equal(Schedule.rate(Schedule.next(Schedule.product([line, drop]))), 0.375 * 0.5);
+ * ```
+ */
+export function product(schedules: readonly Schedule[]): Schedule {
+  const some = must("an array of at least one schedule", (u) => Array.isArray(u) && u.length > 0);
+  demand("schedules of Schedule.product", some, schedules);
+  schedules.forEach((schedule, i) => demand(`schedules[${i}] of Schedule.product`, scheduleType, schedule));
+  return schedules.length === 1 ? schedules[0]! : scheduleOf("product", { factors: schedules });
 }
 
 // --- capture and restore
@@ -338,6 +394,10 @@ export function next(schedule: Schedule, metric?: number): Schedule {
       const moved = Object.freeze({ ...head!, schedule: next(head!.schedule, metric) });
       return Object.freeze({ ...schedule, step, parts: Object.freeze([moved, second!, ...rest]) });
     }
+    case "product": {
+      const factors = Object.freeze(schedule.factors.map((factor) => next(factor, metric)));
+      return Object.freeze({ ...schedule, step, factors });
+    }
     default:
       return Object.freeze({ ...schedule, step });
   }
@@ -356,7 +416,7 @@ function afterMetric(s: Of<"plateau">, metric: number | undefined): Of<"plateau"
     const found = `found ${shown(metric)}: pass it as in next(schedule, validationLoss)`;
     throw new TypeError(`Expected the metric that a plateau schedule watches, ${found}`);
   }
-  const margin = s.threshold * Math.abs(s.best ?? 0);
+  const margin = s.thresholdMode === "abs" ? s.threshold : s.threshold * Math.abs(s.best ?? 0);
   const better = Number.isFinite(metric) &&
     (s.best === null || (s.mode === "min" ? metric < s.best - margin : metric > s.best + margin));
   const bad = better || s.cooling > 0 ? 0 : s.bad + 1;
@@ -364,69 +424,4 @@ function afterMetric(s: Of<"plateau">, metric: number | undefined): Of<"plateau"
   return bad > s.patience
     ? { ...s, best, bad: 0, cooling: s.cooldown, reductions: s.reductions + 1 }
     : { ...s, best, bad, cooling: Math.max(0, s.cooling - 1) };
-}
-
-/** The rate before it is rounded to float32. */
-function exactRate(s: Schedule): number {
-  switch (s.kind) {
-    case "constant":
-      return s.base;
-    case "step":
-      return s.base * power(s.factor, Math.floor(s.step / s.every));
-    case "multiStep":
-      return s.base * power(s.factor, s.milestones.filter((milestone) => milestone <= s.step).length);
-    case "exponential":
-      return s.base * power(s.factor, s.step);
-    case "cosine":
-      return eased(s.base, s.final, Math.min(s.step, s.steps), s.steps);
-    case "linear":
-      return straight(s.base, s.final, Math.min(s.step, s.steps), s.steps);
-    case "oneCycle": {
-      const last = s.steps - 1;
-      const top = s.rise * s.steps - 1;
-      const k = Math.min(s.step, last);
-      return k <= top && top > 0 ? eased(s.initial, s.peak, k, top) : eased(s.peak, s.final, k - top, last - top);
-    }
-    case "plateau":
-      return Math.max(s.final, s.base * power(s.factor, s.reductions));
-    case "warmup":
-      return straight(s.from, exactRate(s.then), s.step, s.steps);
-    case "sequence":
-      return exactRate(s.parts[0]!.schedule);
-  }
-}
-
-/** `x^n` for an integer n by repeated squaring, at most the largest double. */
-function power(x: number, n: number): number {
-  let [result, square] = [1, x];
-  for (let k = n; k > 0; k = Math.floor(k / 2)) {
-    if (k % 2 === 1) result *= square;
-    square *= square;
-  }
-  return Math.min(result, Number.MAX_VALUE);
-}
-
-/** The value at `k / n` of a straight line; both weights are computed, so that both ends are exact. */
-function straight(from: number, to: number, k: number, n: number): number {
-  return from * ((n - k) / n) + to * (k / n);
-}
-
-/** The value at `k / n` of half a cosine. */
-function eased(from: number, to: number, k: number, n: number): number {
-  return from * sineSquared(n - k, n) + to * sineSquared(k, n);
-}
-
-/** `sin^2(pi/2 * k/n)`, that is `(1 - cos(pi * k/n)) / 2` without its cancellation. */
-function sineSquared(k: number, n: number): number {
-  const small = 2 * k <= n ? k : n - k;
-  const sine = sineOfQuarters(small / n);
-  return small === k ? sine * sine : 1 - sine * sine;
-}
-
-/** `sin(pi/2 * x)` for x in [0, 1/2] by its Taylor series to the 15th power, whose error is below 1e-16 there. */
-function sineOfQuarters(x: number): number {
-  const angle = x * (Math.PI / 2);
-  const z = angle * angle;
-  const series = [210, 156, 110, 72, 42, 20, 6].reduce((sum, divisor) => 1 - z / divisor * sum, 1);
-  return angle * series;
 }

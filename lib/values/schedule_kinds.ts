@@ -7,10 +7,12 @@ import * as RR from "fp-ts/lib/ReadonlyRecord.js";
 import * as t from "io-ts";
 import { tagOf } from "../errors/mod.ts";
 import {
+  aBoolean,
   checkOptionNames,
   dependent,
   exactRecord,
   finite,
+  ifGiven,
   integer,
   isPlainRecord,
   listOf,
@@ -32,18 +34,30 @@ export interface Kinds {
   readonly exponential: { readonly base: number; readonly factor: number };
   readonly cosine: { readonly base: number; readonly steps: number; readonly final: number };
   readonly linear: { readonly base: number; readonly steps: number; readonly final: number };
+  readonly polynomial: {
+    readonly base: number;
+    readonly steps: number;
+    readonly power: number;
+    readonly final: number;
+  };
   readonly oneCycle: {
     readonly peak: number;
     readonly steps: number;
     readonly rise: number;
     readonly initial: number;
     readonly final: number;
+    /** Absent: `"cos"`. */
+    readonly anneal?: "cos" | "linear" | undefined;
+    /** Absent: false. */
+    readonly threePhase?: boolean | undefined;
   };
   readonly plateau: {
     readonly base: number;
     readonly factor: number;
     readonly patience: number;
     readonly threshold: number;
+    /** Absent: `"rel"`. */
+    readonly thresholdMode?: "rel" | "abs" | undefined;
     readonly mode: "min" | "max";
     readonly cooldown: number;
     readonly final: number;
@@ -59,6 +73,7 @@ export interface Kinds {
   readonly warmup: { readonly steps: number; readonly from: number; readonly then: Schedule };
   /** The remaining schedules; the first is in use. */
   readonly sequence: { readonly parts: readonly { readonly schedule: Schedule; readonly steps: number }[] };
+  readonly product: { readonly factors: readonly Schedule[] };
 }
 
 /** A schedule of one kind, and the number of steps taken in it. */
@@ -72,9 +87,9 @@ export type Of<K extends keyof Kinds> = Kinds[K] & {
 export type Schedule = { readonly [K in keyof Kinds]: Of<K> }[keyof Kinds];
 
 /** The kinds that hold no other schedule. */
-type Simple = Exclude<keyof Kinds, "warmup" | "sequence">;
+type Simple = Exclude<keyof Kinds, "warmup" | "sequence" | "product">;
 
-type ScheduleFields<Fields> = { readonly [F in keyof Fields]: Plain<Fields[F]> };
+type ScheduleFields<Fields> = { readonly [F in keyof Fields]-?: Plain<Fields[F]> };
 
 // --- checks
 
@@ -88,6 +103,7 @@ export const rateType: Plain<number> = refine(
 const positive = finite("a finite number from 0", (x) => x >= 0);
 const count = integer(0);
 const steps = integer(1);
+const fractionTo = (end: number): Plain<number> => finite(`a fraction from 0 to ${end}`, (x) => x >= 0 && x <= end);
 
 /** Of each kind that holds no other schedule, the fields that its constructor sets. */
 const chosen: { readonly [K in Simple]: ScheduleFields<Omit<Kinds[K], keyof typeof counted>> } = {
@@ -97,18 +113,22 @@ const chosen: { readonly [K in Simple]: ScheduleFields<Omit<Kinds[K], keyof type
   exponential: { base: rateType, factor: positive },
   cosine: { base: rateType, steps, final: rateType },
   linear: { base: rateType, steps, final: rateType },
+  polynomial: { base: rateType, steps, power: positive, final: rateType },
   oneCycle: {
     peak: rateType,
     steps: integer(2),
-    rise: finite("a fraction from 0 to 1", (x) => x >= 0 && x <= 1),
+    rise: fractionTo(1),
     initial: rateType,
     final: rateType,
+    anneal: ifGiven(oneOf("cos", "linear")),
+    threePhase: ifGiven(aBoolean),
   },
   plateau: {
     base: rateType,
     factor: finite("a number from 0 and below 1", (x) => x >= 0 && x < 1),
     patience: count,
     threshold: positive,
+    thresholdMode: ifGiven(oneOf("rel", "abs")),
     mode: oneOf("min", "max"),
     cooldown: count,
     final: rateType,
@@ -132,6 +152,10 @@ function ofKind<K extends keyof Kinds>(kind: K, fields: ScheduleFields<Kinds[K]>
 /** The kinds that hold no other schedule. */
 const simpleKinds = {
   ...RR.mapWithIndex((kind: Simple, fields) => ofKind(kind, fields as never) as t.Mixed as Plain<Schedule>)(chosen),
+  oneCycle: dependent(
+    ofKind("oneCycle", chosen.oneCycle),
+    ({ threePhase }) => ({ rise: fractionTo(threePhase === true ? 0.5 : 1) }),
+  ),
   plateau: dependent(
     ofKind("plateau", { ...chosen.plateau, ...counted }),
     ({ patience, cooldown }) => ({ bad: integer(0, patience), cooling: integer(0, cooldown) }),
@@ -157,13 +181,16 @@ function scheduleAt(depth: number): Plain<Schedule> {
       ofKind("sequence", { parts: refine(listOf(part), "an array of two or more parts", ({ length }) => length > 1) }),
       ({ parts }) => ({ step: integer(0, parts[0]!.steps - 1) }),
     ),
+    product: ofKind("product", {
+      factors: refine(listOf(inner), "an array of two or more schedules", ({ length }) => length > 1),
+    }),
   });
 }
 
 /** A schedule of any kind, and those inside it. */
 export const scheduleType: Plain<Schedule> = scheduleAt(0);
 
-const kinds: ReadonlySet<unknown> = new Set([...Object.keys(simpleKinds), "warmup", "sequence"]);
+const kinds: ReadonlySet<unknown> = new Set([...Object.keys(simpleKinds), "warmup", "sequence", "product"]);
 
 /** Whether a value claims to be a schedule. It reads two fields only, since every step calls it. */
 export function isSchedule(value: unknown): value is Schedule {
@@ -183,16 +210,41 @@ function withoutPosition(value: unknown): unknown {
   return Object.fromEntries(settings.map(([name, setting]) => [name, withoutPosition(setting)]));
 }
 
-/** A schedule and what remains of it after each part of a composition has ended. */
-function remainders(s: Schedule): readonly Schedule[] {
-  if (s.kind === "warmup") return [s, ...remainders(s.then)];
-  if (s.kind !== "sequence") return [s];
-  const [head, second, ...rest] = s.parts;
-  if (head === undefined || second === undefined) return [s];
-  return [
-    ...remainders(head.schedule).map((schedule) => ({ ...s, parts: [{ ...head, schedule }, second, ...rest] })),
-    ...remainders(rest.length === 0 ? second.schedule : { ...s, parts: [second, ...rest] }),
-  ];
+/** The settings of schedules as text. */
+function settingsText(value: unknown): string {
+  return JSON.stringify(withoutPosition(value));
+}
+
+/** What remains of a sequence when its first part has ended. */
+function afterFirst({ parts: [, second, ...rest], ...sequence }: Of<"sequence">): Schedule {
+  return rest.length === 0 ? second!.schedule : { ...sequence, parts: [second!, ...rest] };
+}
+
+/** Whether one schedule has the settings of another at some later step of it, when some parts of its compositions have ended. */
+function leadsTo(from: Schedule, to: Schedule): boolean {
+  if (settingsText(from) === settingsText(to)) return true;
+  switch (from.kind) {
+    case "warmup":
+      return leadsTo(from.then, to);
+    case "sequence": {
+      if (leadsTo(afterFirst(from), to)) return true;
+      if (to.kind !== "sequence") return false;
+      const [[head, ...others], [toHead, ...toOthers]] = [from.parts, to.parts];
+      return head!.steps === toHead!.steps && leadsTo(head!.schedule, toHead!.schedule) &&
+        settingsText(others) === settingsText(toOthers);
+    }
+    case "product":
+      return to.kind === "product" && from.factors.length === to.factors.length &&
+        from.factors.every((factor, i) => leadsTo(factor, to.factors[i]!));
+    default:
+      return false;
+  }
+}
+
+/** A schedule, and those that it can end as. */
+function ends(s: Schedule): readonly Schedule[] {
+  if (s.kind === "warmup") return [s, ...ends(s.then)];
+  return s.kind === "sequence" ? [s, ...ends(s.parts.at(-1)!.schedule)] : [s];
 }
 
 /**
@@ -203,10 +255,7 @@ function remainders(s: Schedule): readonly Schedule[] {
  * @returns Both settings, or nulls if they are the same. Of the live schedule, the remainder of the saved one's kind if there is one.
  */
 export function settingsOf(live: Schedule, saved: Schedule): readonly [live: unknown, saved: unknown] {
-  const text = (s: Schedule): string => JSON.stringify(withoutPosition(s));
-  const ofLive = remainders(live);
-  const isSame = ofLive.some((s) => text(s) === text(saved)) || remainders(saved).some((s) => text(s) === text(live));
-  if (isSame) return [null, null];
-  const nearest = ofLive.find(({ kind }) => kind === saved.kind) ?? live;
+  if (leadsTo(live, saved) || leadsTo(saved, live)) return [null, null];
+  const nearest = ends(live).find(({ kind }) => kind === saved.kind) ?? live;
   return [withoutPosition(nearest), withoutPosition(saved)];
 }

@@ -114,6 +114,11 @@ const summaries: fc.Arbitrary<Omit<ManifestSummary, "files">> = fc.record({
     { noNullPrototype: true },
   ),
   id: hex(64),
+  training: fc.string(),
+  note: fc.oneof(
+    fc.string(),
+    fc.dictionary(fc.string(), scalars.filter((s) => typeof s !== "bigint"), { noNullPrototype: true }),
+  ),
 }, { requiredKeys: ["run", "step", "metrics", "time", "parent", "environment"], noNullPrototype: true });
 
 function decoded(bytes: Uint8Array): Manifest {
@@ -176,7 +181,7 @@ async function manifestOf(store: Store): Promise<Uint8Array> {
 
 test("manifest: nothing silent: each flipped bit and each truncation is an error", async () => {
   const store = memory({ digest: "sha256" });
-  await runOrThrow(saveState(store, { metrics: { loss: 0.5 }, id: true })(small()));
+  await runOrThrow(saveState(store, { metrics: { loss: 0.5 }, note: { lr: 0.1 }, id: true })(small()));
   const bytes = await manifestOf(store);
   assert.equal(decodeManifest(bytes)._tag, "Right");
   for (let i = 0; i < bytes.length; i++) {
@@ -385,7 +390,7 @@ async function assertHarmless(store: Store, live: object, tally: Tally): Promise
 
 test("manifest: no code: one with any parts replaced neither throws nor hangs, and a failed load changes nothing", async () => {
   const store = memory();
-  await runOrThrow(saveState(store)(await rich()));
+  await runOrThrow(saveState(store, { note: { lr: -0, name: "x" } })(await rich()));
   const body: Body = JSON.parse(bodyOf(await manifestOf(store)));
   const anywhere = pathsIn(body);
   const nodes = body.components.flatMap(([, tree], i) => nodesIn(tree, ["components", String(i), "1"]));
@@ -496,6 +501,35 @@ function bodyWith(parts: Readonly<Record<string, unknown>>): string {
   };
   return JSON.stringify({ ...summary, components: [["a", 1]], ...parts });
 }
+
+test("manifest: a note that no save writes is damage with its path", () => {
+  const notes: readonly Json[] = [
+    null,
+    1,
+    {},
+    ["lr"],
+    [["lr"]],
+    [["lr", 1, 2]],
+    [["lr", 1], ["lr", 1]],
+    [["lr", [1]]],
+    [["lr", { number: "1" }]],
+    [["lr", { lr: 1 }]],
+    [[1, 1]],
+    "x".repeat(4095),
+    Array.from({ length: 1000 }, (_, i) => [`name ${i}`, i]),
+  ];
+  for (const note of notes) {
+    const result = decodeManifest(sealed(bodyWith({ note })));
+    assert.ok(result._tag === "Left" && "problems" in result.left, JSON.stringify(note).slice(0, 80));
+    assert.deepEqual(result.left.problems.map(({ path, expected }) => [path, expected]), [[
+      "snapshot.json/note",
+      "a note",
+    ]]);
+  }
+  for (const note of ["", [], [["", null]], [["lr", { number: "NaN" }]]]) {
+    assert.equal(decodeManifest(sealed(bodyWith({ note })))._tag, "Right");
+  }
+});
 
 test("manifest: no code: decoding takes time linear in its length, and deep nesting is rejected before recursion", () => {
   const file = (name: string): Json => [name, 1, "00000000", null];

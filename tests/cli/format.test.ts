@@ -4,16 +4,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import {
-  bytesText,
-  cut,
-  jsonText,
-  numberText,
-  printable,
-  progressText,
-  spanText,
-  widthOf,
-} from "../../lib/cli/format.ts";
+import { bytesText, cut, jsonText, numberText, progressText, spanText, widthOf } from "../../lib/cli/format.ts";
+import { printable } from "../../lib/errors/mod.ts";
 import { type Columns, tableLines } from "../../lib/cli/table.ts";
 import { progressAt } from "../../lib/store/progress.ts";
 import { torture } from "../support/torture.ts";

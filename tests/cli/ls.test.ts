@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { cp, link, mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { list, runOrThrow } from "../../mod.ts";
+import { directory, list, runOrThrow, saveState } from "../../mod.ts";
 import { bytesText } from "../../lib/cli/format.ts";
 import { copied, dogear, flip, inside, json, place, run, runStore, steady } from "../support/command_line.ts";
 
@@ -28,9 +28,54 @@ test("ls: a table of 80 columns, newest first", async () => {
 test("ls: --json prints the entries of list, with shared bytes and verdict", async () => {
   const { code, value } = await json("ls", run);
   const entries = (await runOrThrow(list(runStore))).entries;
-  const checkpoints = entries.toReversed().map((one) => ({ ...one, shared: 0, verdict: "complete", error: null }));
+  const checkpoints = entries.toReversed().map((one) => ({
+    note: null,
+    ...one,
+    shared: 0,
+    verdict: "complete",
+    error: null,
+  }));
   assert.equal(code, 0);
   assert.deepEqual(value, { runs: [{ location: run, checkpoints }] });
+});
+
+test("ls, inspect: a note is shown, cut to the width by ls, and never raw", async () => {
+  const path = await copied();
+  const hostile = `\u001b[31mred\u202e\n${"wide ".repeat(30)}end`;
+  const store = directory(path);
+  await runOrThrow(saveState(store, { note: hostile })({ step: 40 }));
+  await runOrThrow(
+    saveState(store, { note: { lr: 1e-3, seed: -0, "a\tb": "x\ny", ok: true, none: null } })({ step: 50 }),
+  );
+  const { text } = await dogear("ls", path);
+  const lines = text.split("\n");
+  // A note has a line of its own.
+  assert.equal(lines.length, 8);
+  assert.ok(lines.every((line) => line.length <= 80), text);
+  assert.equal(lines[2], "            lr 0.001, seed -0, a\\x09b x\\x0ay, ok true, none null");
+  assert.match(lines[4]!, /^ {12}\\x1b\[31mred\\u202e\\x0awide .*…$/);
+  assert.equal(lines[4]!.length, 80);
+  assert.deepEqual(lines.flatMap((line) => /^ {9}(\d) /.exec(line)?.[1] ?? []), ["4", "3", "2", "1", "0"]);
+  const unprintable = /[\p{Cc}\p{Cf}]/u;
+  const joined = (lines: string): string => lines.replaceAll("\n", "");
+  for (
+    const [number, whole] of [[3, /^note {8}\\x1b\[31mred\\u202e\\x0awide .* end$/m], [
+      4,
+      /^note {8}lr 0.001, seed -0, a\\x09b x\\x0ay, ok true, none null$/m,
+    ]] as const
+  ) {
+    const shown = await dogear("inspect", `${path}@${number}`);
+    assert.match(shown.text, whole);
+    assert.doesNotMatch(joined(shown.text + text), unprintable);
+    const raw = (await dogear("inspect", `${path}@${number}`, "--json")).text;
+    assert.doesNotMatch(joined(raw), unprintable);
+    assert.deepEqual(
+      JSON.parse(raw).note,
+      number === 3 ? hostile : { lr: 1e-3, seed: "-0", "a\tb": "x\ny", ok: true, none: null },
+    );
+  }
+  const { runs: [{ checkpoints }] } = (await json("ls", path)).value;
+  assert.deepEqual(checkpoints.map(({ note }: { note: unknown }) => note === null), [false, false, true, true, true]);
 });
 
 test("ls: shared bytes are those of hard-linked files", async () => {

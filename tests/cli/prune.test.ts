@@ -67,6 +67,30 @@ test("prune: removes nothing because of an unknown metric, and names the known o
   assert.deepEqual(await runOrThrow(directory(path).list), [0, 1, 2]);
 });
 
+test("prune: --within, --one-per, --steps and --keep-unmeasured are policies, and the reasons that it shows", async () => {
+  const path = await copied();
+  const why = async (...words: readonly string[]): Promise<unknown> => {
+    const { value } = await json("prune", path, ...words);
+    return value.checkpoints.map(({ why }: { why: string }) => why);
+  };
+  const none = "no policy keeps it";
+  assert.deepEqual(await why("--within", "1d"), ["within 1d", "within 1d", "newest"]);
+  assert.deepEqual(await why("--steps", "10,25"), ["steps 10,25", none, "newest"]);
+  await new Promise((done) => setTimeout(done, 5));
+  assert.deepEqual(await why("--within", "0.001s"), [none, none, "newest"]);
+  // The moments of the saves are rarely in two intervals.
+  const [first] = await why("--one-per", "52w") as [string];
+  assert.ok([none, "one per 52w"].includes(first));
+  await runOrThrow(saveState(directory(path), { fork: true, metrics: {} })({ step: 1 }));
+  const { run: forked } = (await runOrThrow(list(directory(path)))).entries[3]!;
+  await runOrThrow(saveState(directory(path), { metrics: { loss: 1 } })({ step: 2 }));
+  await runOrThrow(saveState(directory(path), { metrics: { loss: 2 } })({ step: 3 }));
+  const best = ["--run", forked, "--best", "1:loss:min"];
+  assert.deepEqual((await why(...best) as string[]).slice(3), [none, "best 1 loss min", "newest"]);
+  const kept = await why(...best, "--keep-unmeasured") as string[];
+  assert.deepEqual(kept.slice(3), [...Array(2).fill("best 1 loss min or unmeasured"), "newest"]);
+});
+
 test("prune: rejects invalid policies and checkpoints", async () => {
   for (
     const words of [
@@ -78,6 +102,13 @@ test("prune: rejects invalid policies and checkpoints", async () => {
       ["--best", "1:loss"],
       ["--best", "0:loss:min"],
       ["--best", "1:loss:least"],
+      ["--within", "7 days"],
+      ["--within", "0d"],
+      ["--one-per", "hour"],
+      ["--steps", "1,,2"],
+      ["--steps", ""],
+      ["--steps", "99999999999999999999"],
+      ["--latest", "1", "--keep-unmeasured"],
       ["--latest", "1", "@2"],
       ["--latest", "1", run],
     ]

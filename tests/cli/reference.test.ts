@@ -119,7 +119,7 @@ test("references: a path inside a run is an error that names the run", async () 
     }
   }
   const { code, said } = await dogear("ls", `${run}/checkpoints`);
-  assert.ok(code === 2 && said.includes(`of the run ${run}: open that folder`), said);
+  assert.ok(code === 2 && said.includes(`of the run ${run}. Open that folder`), said);
 });
 
 test("references: find a checkpoint by number, distance from the newest, or best metric", async () => {
@@ -137,11 +137,11 @@ test("references: find a checkpoint by number, distance from the newest, or best
     [0, 2, 2, 2, 0, 2, 0, 2],
   );
   assert.equal(await at(`${location}@latest~1`), 1);
-  assert.match(`${await at(`${location}@7`)}`, /Expected checkpoint 7/);
+  assert.match(`${await at(`${location}@7`)}`, /has no checkpoint 7/);
   assert.match(`${await at(`${location}@latest~3`)}`, /found 3 in/);
   assert.match(
     `${await at(`${location}@best:los:min`)}`,
-    /"los", found none in .*: its metrics are "loss", "accuracy"$/,
+    /has the metric "los"\. They have "loss", "accuracy"$/,
   );
   assert.match(`${await at(`${location}@nonsense`)}`, /after the @, found "nonsense"/);
   assert.equal((await json("inspect", `${location}@1`, "model")).value.location, runStore.locationOf(1));

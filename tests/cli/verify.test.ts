@@ -17,7 +17,7 @@ test("verify: reads every byte and names what is damaged", async () => {
   assert.equal(code, 1);
   assert.match(
     said,
-    /^Checkpoint 1 is damaged.*\n {2}model\.safetensors: digest: expected CRC-32 .*\n[^]*Checkpoint 2 is damaged.*\n {2}state\/w/,
+    /^Checkpoint 1 is damaged.*\n {2}model\.safetensors: expected CRC-32 .*\n[^]*Checkpoint 2 is damaged.*\n {2}state\/w/,
   );
   assert.equal((await dogear("verify", `${path}@0`)).code, 0);
   const { value } = await json("verify", `${path}@0`, "@1");

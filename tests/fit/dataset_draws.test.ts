@@ -238,7 +238,7 @@ test("nothing silent: a shuffle without a seed anywhere is an error before anyth
     assert.ok(error._tag === "Mismatch" && error.problems[0]?.path === "fit/data", explain(error));
     assert.match(
       explain(error),
-      /a shuffle without a seed: give every shuffle .*a seed other than 0.*inexact: true/,
+      /a shuffle without a seed\nGive every shuffle .*a seed other than 0.*inexact: true/,
     );
   }
   const validation = await left({ to: memory() }, plain().batch(2), { validationData: plain().shuffle(3).batch(2) });

@@ -475,7 +475,7 @@ test("nothing silent: all differences in data and arguments are listed, and the 
     const error = await left(fit(options)(model, badX, badY, bad));
     assert.ok(error._tag === "Mismatch", explain(error));
     assert.deepEqual(error.problems.map(({ path }) => path), paths);
-    assert.match(explain(error), /expected .+, found .+/);
+    assert.match(explain(error), /in the checkpoint, .+ in this call/);
     using now = captureState({ model });
     assert.equal(await id(now)(), await id(before)());
   }
@@ -491,7 +491,7 @@ test("nothing silent: a checkpoint of another loop, a failing batch, and wrong o
   const foreign = memory();
   await runOrThrow(saveState(foreign)({ step: 1 }));
   const error = await left(fit({ to: foreign })(build(), data, targets));
-  assert.match(explain(error), /fit: missing: expected a checkpoint of fit or fitDataset/);
+  assert.match(explain(error), /of another training loop.*\n.*give this call a name/);
   const failed = await left(
     fit({ to: memory() })(build(), data, targets, { epochs: 1, batchSize: 5, callbacks: telling({ calls: [] }, 5) }),
   );

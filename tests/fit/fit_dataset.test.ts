@@ -215,7 +215,7 @@ test("nothing silent: a shuffle without a seed and changed data are errors", asy
     assert.ok(error._tag === "Mismatch" && error.problems[0]?.path === "fit/data", explain(error));
     assert.match(
       explain(error),
-      /a seed other than 0 for every shuffle|give every shuffle of the dataset a seed other than 0/,
+      /a seed other than 0 for every shuffle|Give every shuffle of the dataset a seed other than 0/,
     );
   }
 });

@@ -159,7 +159,7 @@ test("nothing silent: a second call of a name that begins with something else is
     const error = await left(fit({ to })(second, x, y, args));
     assert.ok(error._tag === "Mismatch" && error.problems[0]?.path === "model", explain(error));
     assert.match(explain(error), /holds a training by the name "fit" \(checkpoint \d+\)/);
-    assert.match(explain(error), /Give each training of a script a name, such as \{ to, name: "fine-tuning" \}/);
+    assert.match(explain(error), /give this call another name: \{ to, name: "fine-tuning" \}/);
     assert.equal(await digestOf(second), before);
     await runOrThrow(fit({ to, name: "second" })(second, x, y, args));
     // The same training again returns the same history.
@@ -185,7 +185,7 @@ test("nothing silent: callbacks and models in with must be the same in a second 
   const data = tf.data.array([1, 2]).map(() => ({ xs: x.slice(0, 4), ys: y.slice(0, 4) }));
   const dataset = await fitDataset({ to })(build(), data, args(3))();
   assert.ok(dataset._tag === "Left" && dataset.left._tag === "Mismatch", "another loop");
-  assert.match(explain(dataset.left), /fit\/by: config: expected "fitDataset", found "fit"/);
+  assert.match(explain(dataset.left), /by: fit in the checkpoint, fitDataset in this call/);
 });
 
 test("nothing silent: two concurrent calls of one name are an error; after a failed call, a new one is not", async () => {
@@ -210,7 +210,7 @@ test("nothing silent: without a name, a checkpoint of another loop is an error; 
   );
   assert.match(
     text,
-    /holds a training by the name "a" \(checkpoint 1\).*\n.*fit\/batchSize: config: expected 8, found 32/,
+    /holds a training by the name "a" \(checkpoint 1\).*\n.*batchSize: 32 in the checkpoint, 8 in this call/,
   );
   await runOrThrow(fit({ to: anew(to), name: "b" })(build(), x, y, { epochs: 1, batchSize: 8, verbose: 0 }));
 });

@@ -185,7 +185,7 @@ test("a file system that is read-only between two saves: the error says so, and 
     trouble.break();
     const saved = await saveState(store)(stateAt(2))();
     assert(saved._tag === "Left");
-    assert.match(explain(saved.left), /EROFS.*that file system is read-only/);
+    assert.match(explain(saved.left), /EROFS.*That file system is read-only/);
     assert.deepEqual((await runOrThrow(list(store))).entries.map(({ step }) => step), [1]);
     trouble.mend();
     await runOrThrow(saveState(store)(stateAt(3)));

@@ -262,17 +262,23 @@ test("said: the settings of a schedule at any depth, not its position or the fin
   const cosine = (steps: number): Schedule.Schedule => Schedule.cosine({ base: 1, steps });
   const composed = (steps: number): Schedule.Schedule =>
     Schedule.sequence([[Schedule.warmup(3)(cosine(4)), 5], [cosine(2), 4], [cosine(steps), 100]]);
+  const product = (steps: number): Schedule.Schedule =>
+    Schedule.product([composed(steps), Schedule.warmup(2)(composed(9))]);
   const found = (saved: Schedule.Schedule, live: Schedule.Schedule): readonly Overridden[] =>
     overridden({ schedule: saved }, { schedule: live });
   // A schedule past its end whose live twin is longer.
   assert.deepEqual(found(stepped(cosine(5), 9), cosine(100)), [{ path: "schedule/steps", live: 100, saved: 5 }]);
   assert.deepEqual(found(stepped(plateau(3), 20), plateau(5)), [{ path: "schedule/patience", live: 5, saved: 3 }]);
-  for (let k = 0; k < 15; k++) {
-    assert.deepEqual(found(stepped(composed(9), k), composed(9)), [], `${k}`);
-    assert.deepEqual(found(composed(9), stepped(composed(9), k)), [], `${k}`);
-    const other = found(stepped(composed(9), k), composed(8));
-    assert.ok(other.length > 0 && other.every(({ path }) => path.startsWith("schedule/")), `${k}`);
+  for (const make of [composed, product]) {
+    for (let k = 0; k < 15; k++) {
+      assert.deepEqual(found(stepped(make(9), k), make(9)), [], `${k}`);
+      assert.deepEqual(found(make(9), stepped(make(9), k)), [], `${k}`);
+      const other = found(stepped(make(9), k), make(8));
+      assert.ok(other.length > 0 && other.every(({ path }) => path.startsWith("schedule/")), `${k}`);
+    }
   }
+  const twoParts = (steps: number): Schedule.Schedule => Schedule.sequence([[cosine(9), steps], [plateau(1), 9]]);
+  assert.deepEqual(found(stepped(twoParts(4), 2), twoParts(5)).map(({ path }) => path), ["schedule/parts/0/steps"]);
   const [kind] = found(cosine(5), Schedule.constant({ base: 1 }));
   assert.deepEqual(kind, { path: "schedule/kind", live: "constant", saved: "cosine" });
 });

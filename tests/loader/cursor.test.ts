@@ -90,9 +90,9 @@ test("nothing silent: check lists every difference of the data with both sides, 
   }));
   const live = cursorOf({ ...cursor, seed: { bigint: "9007199254740992" }, length: 11, fingerprint: "array:11" });
   assert.deepStrictEqual(check(live, cursor), [
-    { path: "seed", kind: "value", expected: "7", found: '{"bigint":"9007199254740992"}' },
-    { path: "length", kind: "length", expected: "10", found: "11" },
-    { path: "fingerprint", kind: "data", expected: '"array:10"', found: '"array:11"' },
+    { path: "seed", kind: "value", expected: "7", found: '{"bigint":"9007199254740992"}', saved: "expected" },
+    { path: "length", kind: "length", expected: "10", found: "11", saved: "expected" },
+    { path: "fingerprint", kind: "data", expected: '"array:10"', found: '"array:11"', saved: "expected" },
   ]);
   assert.deepStrictEqual(check(cursor, { ...cursor, version: 2 } as never).map(({ path }) => path), ["version"]);
   assert.deepStrictEqual(check({ ...cursor, length: null }, cursor), []);

@@ -827,8 +827,8 @@ test("from: nothing silent: other data rejects with every difference, expected a
   const error = await rejection(Loader.from(saved)(build(range(11), 2)));
   assert.ok(error._tag === "CursorMismatch");
   assert.deepStrictEqual(error.problems.slice(0, 2), [
-    { path: "seed", kind: "value", expected: "1", found: "2" },
-    { path: "length", kind: "length", expected: "10", found: "11" },
+    { path: "seed", kind: "value", expected: "1", found: "2", saved: "expected" },
+    { path: "length", kind: "length", expected: "10", found: "11", saved: "expected" },
   ]);
   const mapped = pipe(build(range(10), 1), Loader.map((xs) => xs.join()), Loader.repeat(3));
   assert.equal((await collect(Loader.from(saved)(mapped))).length, 3 + 2 * 5);

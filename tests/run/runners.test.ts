@@ -18,6 +18,7 @@ import {
   explain,
   id,
   list,
+  Loader,
   loadState,
   memory,
   readSnapshot,
@@ -30,6 +31,7 @@ import {
   saver,
   saveState,
   type Store,
+  train,
   version,
   writeSnapshot,
 } from "../../mod.ts";
@@ -476,7 +478,7 @@ test("load: nothing silent: a damaged newest checkpoint is an error that names t
     assert(error._tag === "Damaged");
     assert.deepEqual([error.checkpoint, error.older], [3, 1]);
     assert.deepEqual(error.problems.map(({ path, kind }) => [path, kind]), [["state/w.safetensors", "digest"]]);
-    assert.match(explain(error), /Checkpoint 1 verifies: load it with \{ checkpoint: 1 \} or \{ fallback: true \}/);
+    assert.match(explain(error), /Checkpoint 1 verifies\. Use it: \{ fallback: true \}/);
   }
   assert.deepEqual([...live.w.dataSync()], [3, 3]);
 
@@ -681,7 +683,7 @@ test("save: old or new: a full disk is StoreFailed and loses no checkpoint; late
         const saved = await saveState(store)({ w, step })();
         assert.equal(saved._tag, full ? "Left" : "Right");
         if (saved._tag === "Left") {
-          assert.match(explain(saved.left), /ENOSPC.*Earlier checkpoints are intact; free some space/);
+          assert.match(explain(saved.left), /ENOSPC.*Earlier checkpoints are intact\. Free some space/);
         }
         const loaded = await runOrThrow(loadState(inner)({ w: tf.variable(tf.scalar(0)), step: 0 }));
         assert.deepEqual([loaded.step, loaded.w.dataSync()[0]], full ? [1, 1] : [step, step]);
@@ -696,7 +698,7 @@ test("save: on a read-only disk it is StoreFailed and changes nothing; loads wor
   const refuse = (path: string): TE.TaskEither<StoreFailed, never> =>
     TE.left(storeFailed("create folder", path, "EROFS", "read-only file system"));
   const store = directoryOn({ ...localFileSystem, makeFolder: refuse, create: refuse, rename: refuse })(path);
-  assert.match(explain(await left(saveState(store)({ step: 2 }))), /EROFS.*that file system is read-only/);
+  assert.match(explain(await left(saveState(store)({ step: 2 }))), /EROFS.*That file system is read-only/);
   assert.deepEqual(await runOrThrow(resume(store)({ step: 0 })), { step: 1 });
   assert.deepEqual(await steps(store), [1]);
 });
@@ -792,4 +794,38 @@ test("load: all or nothing: files are closed after the last read, however the lo
     else assert.equal((await load())._tag, fault === "none" ? "Right" : "Left");
     assert(most > 1, "one read at a time");
   }
+});
+
+// --- saves that a predicate asks for
+
+test("train, save.when: a batch is saved if the predicate on the state after it says so, in addition to every", async () => {
+  const loader = Loader.fromArray([5, 3, 4, 2, 6, 1, 1]);
+  const initial = { cursor: Loader.start(loader), loss: Infinity, best: Infinity, step: 0 };
+  const step = ({ best, step }: typeof initial, loss: number) => ({
+    cursor: initial.cursor,
+    loss,
+    best: Math.min(best, loss),
+    step: step + 1,
+  });
+  const saved = async (save: object): Promise<readonly (number | null)[]> => {
+    const store = memory();
+    await runOrThrow(train({ loader, step, save: { to: store, ...save } })(initial));
+    return (await runOrThrow(list(store))).entries.map(({ step }) => step).filter((step) => step !== 0);
+  };
+  const isBest = (state: typeof initial): boolean => state.loss === state.best;
+  // The end is saved in any case.
+  assert.deepEqual(await saved({ when: isBest }), [1, 2, 4, 6, 7]);
+  assert.deepEqual(await saved({ when: isBest, every: 3 }), [1, 2, 3, 4, 6, 7]);
+  assert.deepEqual(await saved({ when: () => false }), [7]);
+});
+
+test("train, save.when: what is no boolean, such as a promise, is a TypeError that names it", async () => {
+  const loader = Loader.fromArray([1]);
+  const state = { cursor: Loader.start(loader) };
+  const when = (() => Promise.resolve(false)) as unknown as () => boolean;
+  const task = train({ loader, step: (s: typeof state) => s, save: { to: memory(), when } })(state);
+  await assert.rejects(task(), {
+    name: "TypeError",
+    message: /save\.when.* to be a boolean, found an instance of Promise/,
+  });
 });

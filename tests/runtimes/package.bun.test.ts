@@ -79,6 +79,14 @@ import { fromParquet } from "${manifest.name}/data";
 console.log(explain((await fromParquet("table.parquet")()).left));
 `;
 
+/** Ends as a script does whose step throws. */
+const failing = `
+import { Loader, pipe, runMain, train } from "${manifest.name}";
+const loader = pipe(Loader.fromArray([1]), Loader.batch(1));
+const step = function myOwnLine() { throw new RangeError("mine"); };
+await pipe({ cursor: Loader.start(loader) }, train({ loader, step }), runMain);
+`;
+
 /** Fails to type-check where the package's types are missing or have become \`any\`. */
 const typed = `
 import { explain } from "${manifest.name}";
@@ -137,6 +145,7 @@ async function pack(): Promise<void> {
   writeFileSync(join(project, "training.js"), training);
   writeFileSync(join(project, "table.parquet"), "PAR1");
   writeFileSync(join(project, "parquet.js"), parquet);
+  writeFileSync(join(project, "failing.js"), failing);
 }
 
 let packing: Promise<void> | undefined;
@@ -200,6 +209,22 @@ for (const [runtime, program, ...args] of runtimes) {
     await packed();
     const output = run(project, program, ...args.map((arg) => arg === "smoke.js" ? "parquet.js" : arg));
     assert.match(output, /table\.parquet.*hyparquet, which reads Parquet: install it/s);
+  });
+}
+
+for (const [runtime, program, ...args] of runtimes) {
+  test(`package: runMain in ${runtime} shows the user's own lines alone`, async () => {
+    await packed();
+    const { status, stderr } = spawnSync(program, args.map((arg) => arg === "smoke.js" ? "failing.js" : arg), {
+      cwd: project,
+      encoding: "utf8",
+      env: { ...process.env, NO_COLOR: "1" },
+    });
+    assert.equal(status, 1, stderr);
+    assert.match(
+      stderr,
+      /^The training step failed after 0 batches: RangeError: mine\. .*\n {4}at .*myOwnLine.* \(.*failing\.js:4:\d+\)\n( {4}at .*failing\.js:5:\d+\n)?$/,
+    );
   });
 }
 

@@ -19,7 +19,8 @@ const anyCatalogue: fc.Arbitrary<readonly Retention.Entry[]> = fc.uniqueArray(
       fc.constantFrom(0, -0, 1, 2, 3, NaN, Infinity, -Infinity),
       { noNullPrototype: false },
     ),
-    time: fc.nat(),
+    // Many are equal, and few are in the order of the numbers.
+    time: fc.oneof(fc.nat({ max: 20 }).map((minutes) => minutes * 60_000), fc.nat()),
     bytes: fc.nat(),
     run: fc.constantFrom("a", "b"),
   }),
@@ -33,10 +34,17 @@ const own: Retention.Retention = (catalogue) => ({
   keep: catalogue.filter(({ bytes }) => bytes % 2 === 0).map(({ checkpoint }) => checkpoint),
   remove: [],
 });
+const anySpan = fc.constantFrom<Retention.Span>("1s", "90s", "3m", "0.25h", "1d", "2w");
+const anyTime = fc.oneof(fc.nat({ max: 2_000_000 }), fc.nat(), fc.integer({ min: -1_000_000, max: 0 }));
 const simple: fc.Arbitrary<Retention.Retention> = fc.oneof(
   anyCount.map(Retention.latest),
-  fc.tuple(anyCount, anyMetric, anyMode).map(([n, metric, mode]) => Retention.best(n, metric, mode)),
+  fc.tuple(anyCount, anyMetric, anyMode, fc.boolean()).map(([n, metric, mode, keepUnmeasured]) =>
+    Retention.best(n, metric, mode, { keepUnmeasured })
+  ),
   anyCount.map(Retention.every),
+  fc.array(fc.nat({ max: 100 }), { maxLength: 4 }).map(Retention.steps),
+  anySpan.map(Retention.within),
+  anySpan.map(Retention.onePer),
 );
 const { policy: anyPolicy } = fc.letrec<{ policy: Retention.Retention }>((tie) => ({
   policy: fc.oneof(
@@ -53,8 +61,8 @@ function includes(larger: readonly number[], smaller: readonly number[]): boolea
 
 test("partition: every checkpoint is kept or removed, once, in ascending order", () => {
   fc.assert(
-    fc.property(anyCatalogue, anyPolicy, (catalogue, policy) => {
-      const { keep, remove } = policy(catalogue, 0);
+    fc.property(anyCatalogue, anyPolicy, anyTime, (catalogue, policy, now) => {
+      const { keep, remove } = policy(catalogue, now);
       const ascending = (list: readonly number[]) => list.every((n, i) => i === 0 || list[i - 1]! < n);
       assert.ok(ascending(keep) && ascending(remove));
       assert.deepEqual(
@@ -68,8 +76,8 @@ test("partition: every checkpoint is kept or removed, once, in ascending order",
 
 test("newest: every policy keeps the newest checkpoint", () => {
   fc.assert(
-    fc.property(anyCatalogue, anyPolicy, (catalogue, policy) => {
-      const { keep } = policy(catalogue, 0);
+    fc.property(anyCatalogue, anyPolicy, anyTime, (catalogue, policy, now) => {
+      const { keep } = policy(catalogue, now);
       assert.equal(keep.at(-1), catalogue.length === 0 ? undefined : Math.max(...catalogue.map((e) => e.checkpoint)));
     }),
     runs,
@@ -110,8 +118,8 @@ test("monotone: latest, best and every keep more for a larger n, or a smaller in
 
 test("any keeps the union, all the intersection and the newest; with one policy they equal that policy", () => {
   fc.assert(
-    fc.property(anyCatalogue, anyPolicy, anyPolicy, (catalogue, p, q) => {
-      const keep = (policy: Retention.Retention) => policy(catalogue, 0).keep;
+    fc.property(anyCatalogue, anyPolicy, anyPolicy, anyTime, (catalogue, p, q, now) => {
+      const keep = (policy: Retention.Retention) => policy(catalogue, now).keep;
       const numbers = catalogue.map((e) => e.checkpoint).sort((a, b) => a - b);
       assert.deepEqual(keep(Retention.any(p, q)), numbers.filter((n) => keep(p).includes(n) || keep(q).includes(n)));
       assert.deepEqual(keep(Retention.all(p, q)), numbers.filter((n) => keep(p).includes(n) && keep(q).includes(n)));
@@ -124,10 +132,10 @@ test("any keeps the union, all the intersection and the newest; with one policy 
 
 test("stable: a second application to the kept checkpoints removes nothing", () => {
   fc.assert(
-    fc.property(anyCatalogue, fc.array(simple, { minLength: 1, maxLength: 3 }), (catalogue, policies) => {
+    fc.property(anyCatalogue, fc.array(simple, { minLength: 1, maxLength: 3 }), anyTime, (catalogue, policies, now) => {
       const policy = Retention.any(...policies);
-      const { keep } = policy(catalogue, 0);
-      const again = policy(catalogue.filter((e) => keep.includes(e.checkpoint)), 0);
+      const { keep } = policy(catalogue, now);
+      const again = policy(catalogue.filter((e) => keep.includes(e.checkpoint)), now);
       assert.deepEqual([again.keep, again.remove], [keep, []]);
     }),
     runs,
@@ -219,6 +227,107 @@ test("every: keeps steps that are multiples of n, including 0; a checkpoint with
   const steps = [0, 50, 100, null, 150, 200, 201];
   const catalogue = steps.map((step, n) => entry(n, { step }));
   assert.deepEqual(Retention.every(100)(catalogue, 0), { keep: [0, 2, 5, 6], remove: [1, 3, 4] });
+});
+
+test("best, keepUnmeasured: keeps those without the metric, too; NaN was measured; an unknown metric stays unknown", () => {
+  const losses = [undefined, 3, NaN, 1, undefined, 2];
+  const catalogue = losses.map((loss, n) => entry(n, { metrics: loss === undefined ? {} : { loss } }));
+  const keep = (options?: Retention.BestOptions) => Retention.best(1, "loss", "min", options)(catalogue, 0).keep;
+  assert.deepEqual(keep({ keepUnmeasured: true }), [0, 3, 4, 5]);
+  assert.deepEqual([keep(), keep({}), keep({ keepUnmeasured: false })], [[3, 5], [3, 5], [3, 5]]);
+  assert.deepEqual(Retention.best(1, "los", "min", { keepUnmeasured: true })(catalogue, 0).unknownMetrics, ["los"]);
+});
+
+test("steps: keeps every checkpoint with one of the steps; a step that no checkpoint has keeps nothing", () => {
+  const catalogue = [1000, 1500, null, 1000, 5000, 0].map((step, n) => entry(n, { step }));
+  assert.deepEqual(Retention.steps([5000, 1000, 7])(catalogue, 0), { keep: [0, 3, 4, 5], remove: [1, 2] });
+  assert.deepEqual(Retention.steps([])(catalogue, 0).keep, [5]);
+  const pinned = [1000];
+  const policy = Retention.steps(pinned);
+  pinned.pop();
+  assert.deepEqual(policy(catalogue, 0).keep, [0, 3, 5]);
+});
+
+test("within: keeps what was saved at most so long ago, and what comes from the future of a clock that was set back", () => {
+  const [second, day] = [1000, 86_400_000];
+  const catalogue = [0, 2 * day, 9 * day, 3 * day].map((time, n) => entry(n, { time }));
+  const keep = (span: Retention.Span, now: number) => Retention.within(span)(catalogue, now).keep;
+  assert.deepEqual(keep("1d", 3 * day), [1, 2, 3]);
+  // To the millisecond.
+  assert.deepEqual([keep("1d", 3 * day + 1), keep("86401s", 3 * day + second)], [[2, 3], [1, 2, 3]]);
+  assert.deepEqual(keep("2w", 10 * day), [0, 1, 2, 3]);
+  assert.deepEqual(keep("1.5h", 1000 * day), [3]);
+  assert.deepEqual([keep("0.5m", -day), keep("0.5m", 0)], [[0, 1, 2, 3], [0, 1, 2, 3]]);
+});
+
+test("within: as time passes it keeps less and never more, also combined; a clock that runs backwards keeps more", () => {
+  const spans: fc.Arbitrary<Retention.Retention> = fc.oneof(anySpan.map(Retention.within), simple);
+  fc.assert(
+    fc.property(anyCatalogue, fc.array(spans, { minLength: 1, maxLength: 3 }), anyTime, anyTime, (all, some, a, b) => {
+      const [earlier, later] = [Math.min(a, b), Math.max(a, b)];
+      for (const policy of [Retention.any(...some), Retention.all(...some)]) {
+        assert.ok(includes(policy(all, earlier).keep, policy(all, later).keep));
+      }
+    }),
+    runs,
+  );
+});
+
+test("onePer: keeps exactly one of each interval that has any, the one with the highest number", () => {
+  const ms = { "1s": 1000, "90s": 90_000, "3m": 180_000, "1h": 3_600_000 };
+  const span = fc.constantFrom(...Object.keys(ms) as (keyof typeof ms)[]);
+  fc.assert(
+    fc.property(anyCatalogue, span, anyTime, (catalogue, span, now) => {
+      const intervalOf = ({ time }: Retention.Entry) => Math.floor(time / ms[span]);
+      const intervals = [...new Set(catalogue.map(intervalOf))];
+      const newest = intervals.map((interval) =>
+        Math.max(...catalogue.filter((e) => intervalOf(e) === interval).map((e) => e.checkpoint))
+      );
+      assert.deepEqual(Retention.onePer(span)(catalogue, now).keep, newest.sort((a, b) => a - b));
+    }),
+    runs,
+  );
+});
+
+test("onePer: applied after every save, it keeps what it keeps when it is applied once in the end", () => {
+  fc.assert(
+    fc.property(anyCatalogue, anySpan, (catalogue, span) => {
+      const policy = Retention.onePer(span);
+      const saves = [...catalogue].sort((a, b) => a.checkpoint - b.checkpoint);
+      const kept = saves.reduce<readonly Retention.Entry[]>((held, saved) => {
+        const { keep } = policy([...held, saved], saved.time);
+        return [...held, saved].filter((e) => keep.includes(e.checkpoint));
+      }, []);
+      assert.deepEqual(kept.map((e) => e.checkpoint), policy(catalogue, 0).keep);
+    }),
+    runs,
+  );
+});
+
+test("within, onePer: a span is a number above 0 and its unit; anything else is a TypeError that shows how", () => {
+  for (
+    const bad of [
+      "7",
+      "d",
+      "7 days",
+      "7D",
+      "-1d",
+      "0s",
+      "0.0001s",
+      "1e3s",
+      "",
+      " 7d",
+      "7d\n",
+      "99999999999999w",
+      7,
+      null,
+    ]
+  ) {
+    for (const build of [Retention.within, Retention.onePer]) {
+      const message = /^Expected span of Retention\.\w+ to be a span of time such as 90s, 30m, 12h, 7d or 2w, found /;
+      assert.throws(() => build(bad as Retention.Span), { name: "TypeError", message }, String(bad));
+    }
+  }
 });
 
 test("scale: a decision on 100,000 checkpoints takes less than 5 seconds", () => {

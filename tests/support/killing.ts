@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { directory, list, runOrThrow } from "../../mod.ts";
+import { directory, id, list, readSnapshot } from "../../mod.ts";
 import { here, type Runtime, start, there } from "./children.ts";
 
 // --- types
@@ -16,6 +16,8 @@ import { here, type Runtime, start, there } from "./children.ts";
 export interface Program {
   readonly name: string;
   readonly what: string;
+  /** The number of lines changed to make it resumable. */
+  readonly changed: number;
   /** The number of steps between two lines of progress. It saves about as often. */
   readonly every: number;
   /** The first argument for at least this number of steps. */
@@ -24,7 +26,7 @@ export interface Program {
 
 /** The result of a program that was killed. */
 export interface Killed {
-  /** The id of its final state, and the id of an uninterrupted run. */
+  /** The id of its last checkpoint, and that of an uninterrupted run. */
   readonly id: string;
   readonly whole: string;
   /** When it was killed, in percent of the steps. */
@@ -38,16 +40,30 @@ export interface Killed {
 
 /** The programs. */
 export const programs: readonly Program[] = [
-  { name: "conv", what: "a convolutional classifier, `model.fit`", every: 2, length: (steps) => Math.ceil(steps / 40) },
+  {
+    name: "conv",
+    what: "a convolutional classifier, `model.fit`",
+    changed: 4,
+    every: 2,
+    length: (steps) => Math.ceil(steps / 40),
+  },
   {
     name: "dates",
     what: "sequence to sequence with attention, `model.fit`",
+    changed: 5,
     every: 1,
     length: (steps) => 8 * Math.ceil(steps / 8),
   },
-  { name: "lstm", what: "text generation by LSTM, `trainOnBatch`", every: 2, length: (steps) => steps },
-  { name: "gan", what: "a GAN, two optimizers, `minimize`", every: 4, length: (steps) => steps },
-  { name: "dqn", what: "a DQN, replay memory, epsilon, `variableGrads`", every: 20, length: (steps) => steps },
+  { name: "lstm", what: "text generation by LSTM, `trainOnBatch`", changed: 6, every: 2, length: (steps) => steps },
+  { name: "gan", what: "a GAN, two optimizers, `minimize`", changed: 6, every: 4, length: (steps) => steps },
+  {
+    name: "dqn",
+    what: "a DQN, replay memory, epsilon, `variableGrads`",
+    changed: 7,
+    every: 20,
+    length: (steps) => steps,
+  },
+  { name: "pole", what: "an actor-critic, `await` within its step", changed: 6, every: 10, length: (steps) => steps },
 ];
 
 // --- combinators
@@ -91,7 +107,7 @@ export async function changes({ name }: Program): Promise<number> {
 }
 
 interface Leg {
-  readonly id: string | undefined;
+  readonly isKilled: boolean;
   /** The steps that it reported, and their total. */
   readonly steps: readonly number[];
   readonly of: number;
@@ -112,11 +128,16 @@ async function leg(runtime: Runtime, file: string, args: readonly string[], line
       if (steps.length === lines) setTimeout(() => child.kill("SIGKILL"), wait);
     },
   });
-  const { code, signal, lines: output, errors } = await child.ended;
+  const { code, signal, errors } = await child.ended;
   const killed = lines < Infinity && signal === "SIGKILL";
   assert.ok(code === 0 || killed, `${runtime} ${file} ended with ${code ?? signal}:\n${errors}`);
-  const id = output.findLast((line) => line.startsWith("id "))?.slice(3);
-  return { id, steps, of, seconds: (last - first) / 1000 };
+  return { isKilled: killed, steps, of, seconds: (last - first) / 1000 };
+}
+
+/** The id of the newest checkpoint of a run, which a program saves at its end. */
+async function lastId(run: string): Promise<string> {
+  using snapshot = await readSnapshot(directory(run));
+  return await id(snapshot);
 }
 
 /** Runs the version that cannot be resumed for at least this number of steps, in this runtime. Returns the steps that it reported. */
@@ -139,15 +160,15 @@ export async function kill({ name, every, length }: Program, kills: number, fold
     // Leaves enough lines for the remaining kills.
     const left = (whole.of - (points.at(-1) ?? 0)) / every - 3;
     const lines = 1 + Math.floor(Math.random() * Math.max(1, left / (kills - k)));
-    const { id, steps } = await leg([here, there][k % 2]!, name, args("killed"), lines, between * Math.random());
-    assert.equal(id, undefined, `${name} ended before kill ${k + 1} of ${kills}`);
+    const { isKilled, steps } = await leg([here, there][k % 2]!, name, args("killed"), lines, between * Math.random());
+    assert.ok(isKilled, `${name} ended before kill ${k + 1} of ${kills}`);
     points.push(steps.at(-1) ?? 0);
   }
-  const saved = (await runOrThrow(list(directory(store("killed"))))).entries.at(-1)?.step ?? 0;
+  const saved = (await list(directory(store("killed")))).entries.at(-1)?.step ?? 0;
   const end = await leg([here, there][kills % 2]!, name, args("killed"));
   return {
-    id: end.id ?? "",
-    whole: whole.id ?? "",
+    id: await lastId(store("killed")),
+    whole: await lastId(store("whole")),
     kills: points.map((point) => Math.round(100 * point / whole.of)),
     saved,
     next: end.steps[0] ?? NaN,

@@ -6,6 +6,7 @@
 import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
 import { pipe } from "fp-ts/lib/function.js";
@@ -72,16 +73,13 @@ export function parquet(length: number): Uint8Array {
   return new Uint8Array(parquetWriteBuffer({ columnData, rowGroupSize: 3 }));
 }
 
-/** Loaders of files: functions that write a file with this number of samples, and that open it. */
-export const inFiles: Readonly<
-  Record<
-    string,
-    readonly [
-      write: (path: string, length: number) => void,
-      open: (path: string) => TaskEither<DataFailed, Loader.Loader<unknown>>,
-    ]
-  >
-> = {
+type WriteAndOpen = readonly [
+  write: (path: string, length: number) => void,
+  open: (path: string) => TaskEither<DataFailed, Loader.Loader<unknown>>,
+];
+
+/** Loaders of files with random access: functions that write a file with this number of samples, and that open it. */
+export const inFiles: Readonly<Record<string, WriteAndOpen>> = {
   lines: [(path, length) => writeFileSync(path, range(length).map((i) => `line ${i}\n`).join("")), fromLines],
   "json lines": [
     (path, length) =>
@@ -103,6 +101,14 @@ export const inFiles: Readonly<
   ],
 };
 
+/** Loaders of files that are streams. */
+const inStreamFiles: Readonly<Record<string, WriteAndOpen>> = {
+  "gzip lines": [
+    (path, length) => writeFileSync(path, gzipSync(range(length).map((i) => `${JSON.stringify({ i })}\n`).join(""))),
+    fromJsonLines,
+  ],
+};
+
 /** The folder of the test files. */
 export const scratch: string = mkdtempSync(join(tmpdir(), "dogear-sources-"));
 
@@ -110,7 +116,7 @@ const lengths = [0, 1, 4, 11] as const;
 
 /** Files, each opened twice, as two processes do, used alternately. */
 const opened: readonly Build[] = await Promise.all(
-  Object.entries(inFiles).flatMap(([name, [write, open]]) =>
+  Object.entries({ ...inFiles, ...inStreamFiles }).flatMap(([name, [write, open]]) =>
     lengths.map(async (length): Promise<Build> => {
       const path = join(scratch, `${name} ${length}`);
       write(path, length);

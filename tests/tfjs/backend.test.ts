@@ -110,8 +110,9 @@ test("round trip: complex64 captured on cpu can be read while wasm is in use, an
     problems: [{
       path: "z",
       kind: "dtype",
-      expected: "a dtype that the backend wasm has: restore on cpu or webgpu",
+      expected: "a dtype that the backend wasm has",
       found: "complex64",
+      remedy: "Restore on the cpu or webgpu backend",
     }],
   });
   assert.equal(tf.memory().numTensors, before);

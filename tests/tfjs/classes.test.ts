@@ -32,6 +32,7 @@ interface Mismatch {
     readonly kind: string;
     readonly expected: string;
     readonly found: string;
+    readonly remedy?: string;
   }[];
 }
 
@@ -148,7 +149,7 @@ for (const [name, { base, make, at }] of Object.entries(kinds)) {
         assert.ok(found.every((problem) => problem.kind === "class"), JSON.stringify(found));
         const own = found.find((problem) => problem.path === at);
         assert.match(own?.found ?? JSON.stringify(found), /^Doubled extends \w+, which tfjs would build as \w+$/);
-        assert.match(own?.expected ?? "", /static className = "Doubled".+registerClass\(Doubled\)/);
+        assert.match(own?.remedy ?? "", /static className = "Doubled".+registerClass\(Doubled\)/);
       }
       assert.equal(right(restoreState(captureState(make(base)))).model.layers.length, make(base).model.layers.length);
     });
@@ -376,8 +377,9 @@ test("nothing silent: an unregistered class is reported at its path, also inside
   assert.deepEqual(problems(restoreState(snapshot)), [{
     path: "model/layers/0/config/layer/config/kernelConstraint",
     kind: "class",
-    expected: "tf.serialization.registerClass(Halved) before restoring; or restore into a live object of this class",
+    expected: "a registered class",
     found: "Halved, which is not registered",
+    remedy: "Call tf.serialization.registerClass(Halved) first, or load into a model that has it",
   }]);
   right(restoreInto(make())(snapshot)());
   tf.serialization.registerClass(Halved as never);

@@ -444,9 +444,9 @@ test("nothing silent: if a model cannot be built, the error names the layers who
   tf.serialization.registerClass(Shapeless);
   const model = tf.sequential({ layers: [new Shapeless({ inputShape: [2] } as never)] });
   const { problems } = left(restoreState(captureState({ model }))) as unknown as { readonly problems: unknown };
-  const [problem, ...others] = problems as { readonly path: string; readonly expected: string }[];
+  const [problem, ...others] = problems as { readonly path: string; readonly remedy: string }[];
   assert.deepEqual([problem?.path, others], ["model", []]);
-  assert.match(problem?.expected ?? "", /getConfig and fromConfig of Shapeless/);
+  assert.match(problem?.remedy ?? "", /getConfig and fromConfig of Shapeless/);
 });
 
 // --- arguments of user-defined layers that their getConfig omits
@@ -493,15 +493,19 @@ const shape = { inputShape: [2] } as const;
 /** The path and texts of each problem of a fresh restore. */
 function freshProblems(components: object): readonly string[] {
   const { problems } = left(restoreState(captureState(components))) as unknown as {
-    readonly problems: readonly { readonly path: string; readonly expected: string; readonly found: string }[];
+    readonly problems: readonly { readonly path: string; readonly found: string; readonly remedy?: string }[];
   };
-  return problems.map(({ path, expected, found }) => `${path}: ${expected}, found ${found}`);
+  return problems.map(({ path, found, remedy }) => `${path}: ${found}. ${remedy}`);
 }
 
 test("nothing silent: an argument that the getConfig of a user-defined layer omits is an error in a fresh restore", async () => {
   const modelWith = (layer: tf.layers.Layer): tf.Sequential => tf.sequential({ layers: [layer] });
   const cases = [
-    ["layers/0/fields/factor", /getConfig of Scale to return factor/, modelWith(new Scale({ ...shape, factor: 3 }))],
+    [
+      "layers/0/fields/factor",
+      /^model\/layers\/0\/fields\/factor: 1 after building it from its config. Let getConfig of Scale return factor/,
+      modelWith(new Scale({ ...shape, factor: 3 })),
+    ],
     ["layers/0/fields/shifts", /Scale/, modelWith(new Scale({ ...shape, shifts: [0, 1] }))],
     ["layers/0/fields/table", /Scale/, modelWith(new Scale({ ...shape, table: new Float32Array([2]) }))],
     ["layers/0/fields/factor", /ScaledDense/, modelWith(new ScaledDense({ ...shape, units: 2, factor: 3 } as never))],

@@ -68,18 +68,23 @@ test("nothing silent: a loss or metric that is a function needs a live model wit
   await trainModels(state);
   using snapshot = captureState(state);
   const { problems } = left(restoreState(snapshot)) as { readonly problems: readonly unknown[] };
+  const remedy =
+    "A checkpoint holds no code. Load it into a model that is compiled with this function, or load the model alone: " +
+    "loadModel(store, { compile: false })";
   assert.deepEqual(problems, [
     {
       path: "model/compile/loss",
       kind: "config",
-      expected: "a loss or metric that is named by a string",
-      found: "the function squared; restore into a compiled model",
+      expected: "the name of a loss or metric",
+      found: "the function squared",
+      remedy,
     },
     {
       path: "model/compile/metrics",
       kind: "config",
-      expected: "a loss or metric that is named by a string",
-      found: "the function halved; restore into a compiled model",
+      expected: "the name of a loss or metric",
+      found: "the function halved",
+      remedy,
     },
   ]);
   const live = compiledWith(squared, [halved, "mse"]);

@@ -306,7 +306,7 @@ test("optimizer classes: a fresh restore of an unregistered class is an error wi
   using snapshot = captureState({ optimizer: new Unregistered() });
   assert.match(
     problems(restoreState(snapshot)),
-    /optimizer: class: expected .*registerClass.*register it, or restore into a live one, found Unregistered, a subclass of Adam/,
+    /optimizer: expected a registered class, found Unregistered, a subclass of Adam\nCall .*registerClass\(Unregistered\) first, or load into/,
   );
   const live = { optimizer: new Unregistered() };
   live.optimizer.steps = 7;
@@ -329,7 +329,7 @@ test("optimizer classes: no class restores into another one, whatever their name
       if (saved === live) right(restoreInto(components)(snapshot)());
       else {
         const error = await allOrNothing(components, () => restoreInto(components)(snapshot)());
-        assert.match(explain(error), /optimizer: class: expected/);
+        assert.match(explain(error), /optimizer: .* in the snapshot, .* in your script/);
       }
     }
   }
@@ -358,7 +358,7 @@ test("optimizer classes: registering another class under a tfjs name does not af
 test("optimizer classes: a fresh restore without a usable getConfig or fromConfig says which one to write", () => {
   for (
     const [optimizer, expected] of [
-      [new NoConfig(), /write getConfig and fromConfig, or restore into a live one, found NoConfig/],
+      [new NoConfig(), /found NoConfig.*\nWrite getConfig and fromConfig, or load into an optimizer of this class/],
       [new Elsewhere(), /fromConfig makes an instance of it, not of NoConfig.*found Elsewhere/],
     ] as const
   ) {
@@ -376,7 +376,7 @@ test("optimizer fields: a restore keeps live functions and reports missing ones"
   const live = new Scheduled(rate);
   right(restoreInto({ optimizer: live })(snapshot)());
   assert.deepEqual(live.options, { rate, past: [1, 2] });
-  assert.match(problems(restoreState(snapshot)), /optimizer\/fields\/options\/rate: missing: expected a function/);
+  assert.match(problems(restoreState(snapshot)), /optimizer\/fields\/options\/rate: expected a function/);
 });
 
 test("optimizer fields: fields that a script adds to a tfjs optimizer are state", () => {
@@ -521,7 +521,7 @@ test("all or nothing: a difference in a field leaves every live object unchanged
   const live = { ...bare(() => new LionByPosition())(), a: tf.variable(tf.zeros([4])) };
   live.optimizer.minimize(() => live.a.sum().add(live.b.sum()).asScalar(), false, [live.a, live.b]);
   const error = await allOrNothing(live, () => restoreInto(live)(snapshot)());
-  assert.match(explain(error), /a: shape: .*\n.*optimizer\/fields\/m\/0: shape/);
+  assert.match(explain(error), /a: shape .*\n.*optimizer\/fields\/m\/0: shape/);
 });
 
 // --- partial restores and rates

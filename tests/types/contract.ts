@@ -16,10 +16,12 @@ import {
   list,
   Loader,
   type LoadError,
+  loadModel,
   loadState,
   memory,
   pipe,
   readSnapshot,
+  readTensor,
   release,
   type RestoreError,
   restoreInto,
@@ -27,6 +29,7 @@ import {
   resume,
   Retention,
   Rng,
+  runMain,
   runOrThrow,
   type Saved,
   type SaveError,
@@ -38,6 +41,7 @@ import {
   skip,
   type Snapshot,
   type StateTree,
+  type TensorData,
   train,
   writeSnapshot,
 } from "@dogear/dogear";
@@ -118,6 +122,9 @@ export async function pipeline(): Promise<void> {
     runOrThrow,
   );
   isExactly<Fresh>()(done);
+  isExactly<Promise<void>>()(
+    pipe(resume(store)(fresh), TE.flatMap(train({ loader: batches, step: (state) => state })), runMain),
+  );
   const later = await pipe(
     resume(memory())(fresh),
     TE.flatMap(train({
@@ -193,6 +200,31 @@ export function stored(): void {
   const saving = saver(store, { whenBusy: "latest" }).save(fresh);
   isExactly<Awaitable<SaveError, void>>()(saving);
   list(store);
+  const best = { best: "val_loss", mode: "min" } as const;
+  const resumed = resume(store, { checkpoint: { best: "val_loss", mode: "max" } })(fresh);
+  isExactly<Awaitable<LoadError, Fresh>>()(resumed);
+  isExactly<Awaitable<LoadError, Snapshot<unknown>>>()(readSnapshot(store, { checkpoint: best }));
+  isExactly<Awaitable<LoadError, tf.LayersModel>>()(loadModel(store, { checkpoint: best, name: "critic" }));
+  // @ts-expect-error: whether lower or higher is better is not guessed
+  loadState(store, { checkpoint: { best: "val_loss" } });
+}
+
+/** Spans of time, notes, predicates and tensors. */
+export function labels(tensor: TensorData): void {
+  Retention.any(Retention.within("7d"), Retention.onePer("1.5h"), Retention.steps([1000, 5000]));
+  // @ts-expect-error -- a unit that is none
+  Retention.within("7 days");
+  // @ts-expect-error -- a number has no unit
+  Retention.onePer(3600);
+  saveState(store, { note: { lr: 1e-3, optimizer: "adam" } })(fresh);
+  // @ts-expect-error -- a note is flat
+  saveState(store, { note: { adam: { lr: 1e-3 } } });
+  isExactly<Awaitable<LoadError, TensorData>>()(readTensor(store, { path: "model/dense/kernel", rows: [0, 10] }));
+  if (tensor.dtype === "int32") isExactly<Int32Array>()(tensor.values);
+  if (tensor.dtype === "BigInt64Array") isExactly<BigInt64Array>()(tensor.values);
+  train({ loader: batches, step: trainStep, save: { to: store, when: ({ step }) => step > 10 } });
+  // @ts-expect-error -- a predicate does not wait
+  train({ loader: batches, step: trainStep, save: { to: store, when: async ({ step }) => await step > 10 } });
 }
 
 /** Accelerate's guide: the rest of an epoch. */
@@ -261,7 +293,18 @@ export function values(): void {
   isExactly<readonly [number, Rng.Rng]>()(Rng.float(fresh.rng));
   isExactly<readonly [number, Rng.Rng]>()(pipe(fresh.rng, Rng.int(1, 6)));
   isExactly<readonly [Float64Array, Rng.Rng]>()(pipe(fresh.rng, Rng.floats(3)));
-  isExactly<readonly [string, Rng.Rng]>()(Rng.withRandom(fresh.rng)(() => "drawn"));
+  const drawing = Rng.withRandom(fresh.rng);
+  isExactly<readonly [string, Rng.Rng]>()(drawing(() => "drawn"));
+  isExactly<readonly [boolean | null, Rng.Rng]>()(drawing((): boolean | null => null));
+  isExactly<readonly [never, Rng.Rng]>()(drawing(() => {
+    throw new Error();
+  }));
+  isExactly<readonly [unknown, Rng.Rng]>()(drawing((): unknown => 1));
+  isExactly<Promise<readonly [string, Rng.Rng]>>()(drawing(async () => await Promise.resolve("drawn")));
+  isExactly<Promise<readonly [number, Rng.Rng]>>()(drawing((): PromiseLike<number> => Promise.resolve(1)));
+  isExactly<readonly [string, Rng.Rng] | Promise<readonly [number, Rng.Rng]>>()(
+    drawing((): string | Promise<number> => "drawn"),
+  );
   isExactly<Schedule.Schedule>()(Schedule.next(Schedule.warmup(10)(fresh.schedule)));
   const scaler = Scaler.make({ growthInterval: 100 });
   const { grads, overflow } = Scaler.unscale(scaler)({ kernel: tf.scalar(1) });

@@ -84,6 +84,7 @@ function truePower(base: number, factor: number, n: number): number {
 
 const anyRate = fc.oneof(fc.constantFrom(1e-3, 1, 0.1, 3e-4), fc.double({ min: 1e-6, max: 10, noNaN: true }));
 const anySteps = fc.oneof(fc.integer({ min: 1, max: 400 }), fc.integer({ min: 1, max: 1_000_000_000 }));
+const anyPower = fc.oneof(fc.constantFrom(0, 0.5, 0.9, 1, 2, 3), fc.double({ min: 0, max: 8, noNaN: true }));
 const anyFactor = fc.double({ min: 0.01, max: 1, noNaN: true });
 
 const { tie } = fc.letrec<{ tie: Schedule.Schedule }>((tie) => ({
@@ -95,18 +96,27 @@ const { tie } = fc.letrec<{ tie: Schedule.Schedule }>((tie) => ({
     fc.record({ base: anyRate, factor: anyFactor }).map(Schedule.exponential),
     fc.record({ base: anyRate, steps: anySteps, final: anyRate }).map(Schedule.cosine),
     fc.record({ base: anyRate, steps: anySteps, final: anyRate }).map(Schedule.linear),
-    fc.record({ peak: anyRate, steps: fc.integer({ min: 2, max: 100 }) }).map(Schedule.oneCycle),
+    fc.record({ base: anyRate, steps: anySteps, power: anyPower, final: anyRate }).map(Schedule.polynomial),
+    fc.record({
+      peak: anyRate,
+      steps: fc.integer({ min: 2, max: 100 }),
+      rise: fc.double({ min: 0, max: 0.5, noNaN: true }),
+      anneal: fc.constantFrom("cos" as const, "linear" as const),
+      threePhase: fc.boolean(),
+    }).map(Schedule.oneCycle),
     fc.record({
       base: anyRate,
       factor: fc.constantFrom(0.1, 0.5),
       patience: fc.nat({ max: 3 }),
       cooldown: fc.nat({ max: 3 }),
+      thresholdMode: fc.constantFrom("rel" as const, "abs" as const),
     })
       .map(Schedule.plateau),
     fc.tuple(fc.nat({ max: 20 }), anyRate, tie("tie")).map(([n, from, inner]) => Schedule.warmup(n, from)(inner)),
     fc.array(fc.tuple(tie("tie"), fc.integer({ min: 1, max: 10 })), { minLength: 1, maxLength: 3 }).map(
       Schedule.sequence,
     ),
+    fc.array(tie("tie"), { minLength: 1, maxLength: 3 }).map(Schedule.product),
   ),
 }));
 
@@ -196,6 +206,36 @@ test("same bits: golden rates, never to be regenerated", () => {
       0.00026801173225976527,
       0.0002489886828698218,
     ]],
+    [Schedule.polynomial({ base: 3e-4, steps: 95, power: 0.9, final: 1e-6 }), [
+      0.00029716588323935866,
+      0.00025138314231298864,
+      0.00021643163927365094,
+      0.00015361991245299578,
+      0.000043951007683062926,
+      9.999999974752427e-7,
+    ]],
+    [Schedule.oneCycle({ peak: 0.1, steps: 100, rise: 0.4, anneal: "linear", threePhase: true }), [
+      0.006461538374423981,
+      0.04584615305066109,
+      0.07538461685180664,
+      0.07292307913303375,
+      0.0028572571463882923,
+      4.0000000467443897e-7,
+    ]],
+    [
+      Schedule.product([
+        Schedule.cosine({ base: 0.1, steps: 90, final: 0.01 }),
+        Schedule.exponential({ base: 1, factor: 0.98 }),
+      ]),
+      [
+        0.09797313809394836,
+        0.06547514349222183,
+        0.04388720169663429,
+        0.01718364842236042,
+        0.0020124518778175116,
+        0.0013532608281821012,
+      ],
+    ],
   ];
   for (const [schedule, expected] of golden) {
     const all = rates(100, schedule);
@@ -236,12 +276,127 @@ test("oneCycle: the rates of PyTorch's own test of a cosine cycle", () => {
   }
 });
 
-/** PyTorch's ReduceLROnPlateau with `threshold_mode="rel"` and `eps=0`, written down as it is there, for metrics above 0. */
+/** PyTorch's OneCycleLR, written down as it is there. */
+function oneCycleReference(
+  args: Required<Parameters<typeof Schedule.oneCycle>[0]>,
+  step: number,
+): number {
+  const { peak, steps, rise, initial, final, anneal, threePhase } = args;
+  const phases = threePhase
+    ? [{ end: rise * steps - 1, from: initial, to: peak }, { end: 2 * rise * steps - 2, from: peak, to: initial }, {
+      end: steps - 1,
+      from: initial,
+      to: final,
+    }]
+    : [{ end: rise * steps - 1, from: initial, to: peak }, { end: steps - 1, from: peak, to: final }];
+  let begin = 0;
+  for (const [i, { end, from, to }] of phases.entries()) {
+    if (step <= end || i === phases.length - 1) {
+      const pct = (step - begin) / (end - begin);
+      return anneal === "cos" ? to + (from - to) / 2 * (Math.cos(Math.PI * pct) + 1) : (to - from) * pct + from;
+    }
+    begin = end;
+  }
+  return NaN;
+}
+
+test("oneCycle: the rates of PyTorch's own tests of linear cycles, of two phases and of three", () => {
+  const two = Schedule.oneCycle({ peak: 25, steps: 10, final: 0.5, anneal: "linear" });
+  assert.deepEqual(rates(11, two), [1, 13, 25, 21.5, 18, 14.5, 11, 7.5, 4, 0.5, 0.5]);
+  const three = Schedule.oneCycle({ peak: 25, steps: 10, rise: 0.4, final: 0.25, anneal: "linear", threePhase: true });
+  assert.deepEqual(rates(11, three), [1, 9, 17, 25, 17, 9, 1, 0.75, 0.5, 0.25, 0.25]);
+});
+
+test("oneCycle: it follows PyTorch's OneCycleLR at every step", () => {
+  const args = fc.record({
+    peak: anyRate,
+    steps: fc.integer({ min: 2, max: 200 }),
+    rise: fc.double({ min: 0, max: 0.5, noNaN: true }),
+    initial: anyRate,
+    final: anyRate,
+    anneal: fc.constantFrom("cos" as const, "linear" as const),
+    threePhase: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(args, fc.nat(), (args, n) => {
+      const step = n % args.steps;
+      // A peak at the first step itself is a division by zero there.
+      fc.pre(args.rise * args.steps !== 1);
+      const reference = oneCycleReference(args, step);
+      const scale = Math.max(args.peak, args.initial, args.final);
+      assert.ok(Math.abs(at(step, Schedule.oneCycle(args)) - reference) <= scale * 2 ** -22, `${reference}`);
+    }),
+    { numRuns: 300 * torture },
+  );
+  for (const threePhase of [false, true]) {
+    const all = rates(3, Schedule.oneCycle({ peak: 1, steps: 2, rise: 0.5, threePhase, anneal: "linear" }));
+    assert.ok(all.every((rate) => rate >= 0 && rate <= 1), `${all}`);
+  }
+});
+
+test("polynomial: the rates of PyTorch's PolynomialLR, computed by hand", () => {
+  const f = Math.fround;
+  assert.deepEqual(
+    rates(6, Schedule.polynomial({ base: 0.001, steps: 4 })),
+    [f(0.001), f(0.00075), f(0.0005), f(0.00025), 0, 0],
+  );
+  assert.deepEqual(
+    rates(6, Schedule.polynomial({ base: 1, steps: 4, power: 2 })),
+    [1, 0.5625, 0.25, 0.0625, 0, 0],
+  );
+  assert.deepEqual(
+    rates(5, Schedule.polynomial({ base: 2, steps: 4, power: 0.5, final: 1 })),
+    [2, f(1 + Math.sqrt(3) / 2), f(1 + Math.SQRT1_2), 1.5, 1],
+  );
+});
+
+test("same bits: a polynomial is the float32 nearest to the true one, for each whole power and half", () => {
+  fc.assert(
+    fc.property(anyRate, anySteps, fc.nat({ max: 6 }), fc.boolean(), fc.nat(), (base, steps, whole, half, n) => {
+      const k = n % (steps + 1);
+      const x = (BigInt(steps - k) << bits) / BigInt(steps);
+      let weight = one;
+      for (let i = 0; i < whole; i++) weight = (weight * x) >> bits;
+      if (half) weight = (weight * squareRoot(x << bits)) >> bits;
+      const found = at(k, Schedule.polynomial({ base, steps, power: whole + (half ? 0.5 : 0) }));
+      assert.equal(found, nearest((fixed(base) * weight) >> bits));
+    }),
+    { numRuns: 200 * torture },
+  );
+});
+
+/** The whole part of the square root, by Newton's method from above. */
+function squareRoot(x: bigint): bigint {
+  if (x === 0n) return x;
+  let root = 1n << BigInt(Math.ceil(x.toString(2).length / 2));
+  for (let next = (root + x / root) >> 1n; next < root; next = (root + x / root) >> 1n) root = next;
+  return root;
+}
+
+test("polynomial: it agrees with Math.pow to float32 accuracy", () => {
+  fc.assert(
+    fc.property(anyRate, anySteps, anyPower, fc.nat(), (base, steps, power, n) => {
+      const k = n % (steps + 1);
+      const expected = base * Math.pow((steps - k) / steps, power);
+      const found = at(k, Schedule.polynomial({ base, steps, power }));
+      assert.ok(Math.abs(found - expected) <= expected * 2 ** -23 + 2 ** -149, `${found}, ${expected}`);
+    }),
+    { numRuns: 200 * torture },
+  );
+});
+
+/** PyTorch's ReduceLROnPlateau with `eps=0`, written down as it is there, for metrics above 0. */
 function reference(args: Required<Parameters<typeof Schedule.plateau>[0]>, metrics: readonly number[]): number[] {
   let [rate, best, bad, cooling] = [args.base, args.mode === "min" ? Infinity : -Infinity, 0, 0];
+  const { mode, threshold, thresholdMode } = args;
+  const isBetter = (metric: number): boolean => {
+    if (thresholdMode === "rel") {
+      return mode === "min" ? metric < best * (1 - threshold) : metric > best * (1 + threshold);
+    }
+    return mode === "min" ? metric < best - threshold : metric > best + threshold;
+  };
   return metrics.map((metric) => {
-    const better = args.mode === "min" ? metric < best * (1 - args.threshold) : metric > best * (1 + args.threshold);
-    if (better) [best, bad] = [metric, 0];
+    if (isBetter(metric)) [best, bad] = [metric, 0];
     else bad += 1;
     if (cooling > 0) [cooling, bad] = [cooling - 1, 0];
     if (bad > args.patience) [rate, cooling, bad] = [Math.max(rate * args.factor, args.final), args.cooldown, 0];
@@ -255,12 +410,13 @@ test("plateau: it reduces where PyTorch's ReduceLROnPlateau does", () => {
     base: fc.constant(1),
     factor: fc.constant(0.5),
     patience: small,
-    threshold: fc.constantFrom(0, 0.25),
+    threshold: fc.constantFrom(0, 0.25, 0.75),
+    thresholdMode: fc.constantFrom("rel" as const, "abs" as const),
     mode: fc.constantFrom("min" as const, "max" as const),
     cooldown: small,
     final: fc.constantFrom(0, 0.125),
   });
-  const metric = fc.oneof(fc.integer({ min: 1, max: 12 }), fc.constant(NaN));
+  const metric = fc.oneof(fc.integer({ min: 1, max: 12 }).map((n) => n / 2), fc.constant(NaN));
   fc.assert(
     fc.property(args, fc.array(metric, { maxLength: 40, size: "max" }), (args, metrics) => {
       let schedule = Schedule.plateau(args);
@@ -269,6 +425,57 @@ test("plateau: it reduces where PyTorch's ReduceLROnPlateau does", () => {
     }),
     { numRuns: 300 * torture },
   );
+});
+
+test("plateau: an absolute threshold is the same margin for every best", () => {
+  const schedule = Schedule.plateau({ base: 1, factor: 0.5, patience: 0, threshold: 0.1, thresholdMode: "abs" });
+  for (
+    const [best, metric, rate] of [[100, 99.875, 1], [100, 99.9375, 0.5], [-100, -100.125, 1], [0, -0.125, 1]] as const
+  ) {
+    assert.equal(Schedule.rate(Schedule.next(Schedule.next(schedule, best), metric)), rate, `${best}, ${metric}`);
+  }
+});
+
+test("product: its rate is the product of the rates, and a step moves every factor on", () => {
+  const [a, b] = [Schedule.linear({ base: 1, steps: 4 }), Schedule.exponential({ base: 0.5, factor: 0.5 })];
+  assert.deepEqual(rates(5, Schedule.product([a, b])), [0.5, 0.75 / 4, 0.5 / 8, 0.25 / 16, 0]);
+  assert.equal(Schedule.product([a]), a);
+  const plateau = Schedule.plateau({ base: 1, factor: 0.5, patience: 0 });
+  assert.equal(Schedule.rate(after(2, Schedule.product([a, plateau, b]), 7)), 0.5 * 0.5 * 0.125);
+  assert.throws(() => Schedule.next(Schedule.product([a, plateau])), { name: "TypeError", message: /metric/ });
+  const warmed = Schedule.product([Schedule.warmup(2)(a), Schedule.sequence([[b, 1], [a, 3]])]);
+  assert.deepEqual(after(2, warmed), { ...Schedule.product([a, Schedule.next(a)]), step: 2 });
+  fc.assert(fc.property(fc.array(tie, { minLength: 2, maxLength: 4 }), fc.nat({ max: 20 }), (factors, n) => {
+    const exact = factors.map((factor) => Schedule.rate(after(n, factor, 5))).reduce((x, y) => x * y, 1);
+    const found = Schedule.rate(after(n, Schedule.product(factors), 5));
+    assert.ok(Math.abs(found - exact) <= Math.abs(exact) * 2 ** -20 + 2 ** -120, `${found}, ${exact}`);
+  }));
+});
+
+test("round trip: schedules saved before a field existed equal those with its default, which is not saved", () => {
+  const oneCycle = {
+    ...{ _tag: "Schedule", kind: "oneCycle", step: 3 },
+    peak: 1,
+    steps: 9,
+    rise: 0.3,
+    initial: 0.5,
+    final: 0,
+  };
+  const plateau = {
+    ...{ _tag: "Schedule", kind: "plateau", step: 0, base: 1, factor: 0.5, patience: 1, threshold: 1e-4, mode: "min" },
+    ...{ cooldown: 0, final: 0, reductions: 0, best: null, bad: 0, cooling: 0 },
+  };
+  assert.deepEqual(Schedule.codec.decode(oneCycle), E.right(oneCycle));
+  assert.deepEqual(Schedule.codec.decode({ ...oneCycle, anneal: "cos", threePhase: false }), E.right(oneCycle));
+  assert.deepEqual(
+    after(3, Schedule.oneCycle({ peak: 1, steps: 9, initial: 0.5, final: 0, anneal: "cos", threePhase: false })),
+    oneCycle,
+  );
+  assert.deepEqual(Schedule.codec.decode(plateau), E.right(plateau));
+  assert.deepEqual(Schedule.plateau({ base: 1, factor: 0.5, patience: 1, thresholdMode: "rel" }), plateau);
+  const linear = Schedule.oneCycle({ peak: 1, steps: 9, anneal: "linear", threePhase: true });
+  assert.deepEqual(Schedule.codec.decode(JSON.parse(JSON.stringify(linear))), E.right(linear));
+  assert.deepEqual(Object.keys(linear).slice(-2), ["anneal", "threePhase"]);
 });
 
 test("plateau: improvement is relative to the magnitude of the best, so that negative metrics work", () => {
@@ -394,6 +601,22 @@ test("bad input: wrong arguments are a TypeError that names them", () => {
     [/exponential\.factor/, () => Schedule.exponential({ base: 1, factor: Infinity })],
     [/oneCycle\.rise/, () => Schedule.oneCycle({ peak: 1, steps: 10, rise: 30 })],
     [/oneCycle\.steps/, () => Schedule.oneCycle({ peak: 1, steps: 1 })],
+    [
+      /oneCycle\.rise to be a fraction from 0 to 0\.5/,
+      () => Schedule.oneCycle({ peak: 1, steps: 9, rise: 0.6, threePhase: true }),
+    ],
+    [
+      /oneCycle\.anneal to be "cos" or "linear"/,
+      () => Schedule.oneCycle({ peak: 1, steps: 9, anneal: "line" as "cos" }),
+    ],
+    [/polynomial\.power .*found -1/, () => Schedule.polynomial({ base: 1, steps: 9, power: -1 })],
+    [/polynomial\.steps/, () => Schedule.polynomial({ base: 1, steps: 0 })],
+    [
+      /plateau\.thresholdMode to be "rel" or "abs"/,
+      () => Schedule.plateau({ base: 1, factor: 0.5, patience: 1, thresholdMode: "absolute" as "abs" }),
+    ],
+    [/at least one schedule/, () => Schedule.product([])],
+    [/schedules\[1\] of Schedule\.product/, () => Schedule.product([base, 1 as unknown as Schedule.Schedule])],
     [/oneCycle\.peak/, () => Schedule.oneCycle({ peak: NaN, steps: 10 })],
     [/plateau\.factor/, () => Schedule.plateau({ base: 1, factor: 1, patience: 1 })],
     [/plateau\.patience/, () => Schedule.plateau({ base: 1, factor: 0.5, patience: -1 })],
@@ -412,6 +635,8 @@ test("nothing silent: the codec rejects malformed schedules, with every reason",
   const plateau = Schedule.plateau({ base: 1, factor: 0.5, patience: 1 });
   const warmup = Schedule.warmup(3)(cosine);
   const sequence = Schedule.sequence([[cosine, 2], [cosine, 2]]);
+  const product = Schedule.product([cosine, plateau]);
+  const oneCycle = Schedule.oneCycle({ peak: 1, steps: 9, threePhase: true });
   let deep = cosine;
   for (let i = 0; i < 10_000; i++) deep = { ...warmup, then: deep } as Schedule.Schedule;
   const refused: readonly (readonly [unknown, RegExp])[] = [
@@ -431,6 +656,13 @@ test("nothing silent: the codec rejects malformed schedules, with every reason",
     [{ ...sequence, step: 2 }, /Schedule\.step to be an integer from 0 to 1, found 2/],
     [{ ...sequence, parts: [] }, /Schedule\.parts to be an array of two or more parts, found an array of 0/],
     [{ ...sequence, parts: [{ schedule: cosine, steps: 0 }] }, /Schedule\.parts\[0\]\.steps/],
+    [
+      { ...product, factors: [cosine] },
+      /Schedule\.factors to be an array of two or more schedules, found an array of 1/,
+    ],
+    [{ ...product, factors: [cosine, { ...cosine, base: -1 }] }, /Schedule\.factors\[1\]\.base/],
+    [{ ...oneCycle, threePhase: 1 }, /Schedule\.threePhase to be a boolean/],
+    [{ ...oneCycle, rise: 0.75 }, /Schedule\.rise to be a fraction from 0 to 0\.5/],
     [deep, /nested at most/],
   ];
   for (const [value, reason] of refused) {

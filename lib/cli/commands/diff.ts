@@ -6,10 +6,10 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
+import { withCheckpoint } from "../../checkpoint/mod.ts";
 import { type Difference, differences } from "../../state/mod.ts";
-import { usage } from "../arguments.ts";
+import { type CommandTask, usage } from "../arguments.ts";
 import { type Command, defineCommand } from "../command.ts";
-import { withCheckpoint } from "../lazy_checkpoint.ts";
 import { verifyFiles } from "../checkpoint_status.ts";
 import { findCheckpoint, type NamedCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
 import { type Columns, tableLines } from "../table.ts";
@@ -17,7 +17,7 @@ import { jsonText, numberText, valueText } from "../format.ts";
 
 // --- running
 
-function compareStates(left: NamedCheckpoint, right: NamedCheckpoint) {
+function compareStates(left: NamedCheckpoint, right: NamedCheckpoint): CommandTask<readonly Difference[]> {
   return withCheckpoint(left, (a) => withCheckpoint(right, (b) => TE.fromTask(differences(a.encoded, b.encoded))));
 }
 

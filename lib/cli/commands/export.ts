@@ -16,17 +16,25 @@ import {
   unless,
   writeFile,
 } from "../../store/directory/mod.ts";
-import type { StoreFailed } from "../../errors/mod.ts";
-import { encodeHeader, encodeIndex, modelFile, modelIndex, shardName, specOf } from "../../checkpoint/mod.ts";
+import { printable, type StoreFailed } from "../../errors/mod.ts";
+import {
+  encodeHeader,
+  encodeIndex,
+  type LazyCheckpoint,
+  modelFile,
+  modelIndex,
+  shardName,
+  specOf,
+  withCheckpoint,
+} from "../../checkpoint/mod.ts";
 import { type Chunks, manifestName, meter, storeFailed } from "../../store/mod.ts";
 import { arraysOf, elementBytes, type Held, segment, sizeOf } from "../../state/mod.ts";
 import { type CommandError, type CommandTask, type Usage, usage, usageError } from "../arguments.ts";
 import { type Command, defineCommand } from "../command.ts";
-import { type LazyCheckpoint, withCheckpoint } from "../lazy_checkpoint.ts";
 import { verifyFiles } from "../checkpoint_status.ts";
 import { findCheckpoint, parseCheckpoint, parseReference, type Reference, separateCheckpoint } from "../reference.ts";
 import { type Bar, withBar } from "../terminal.ts";
-import { bytesText, jsonText, printable } from "../format.ts";
+import { bytesText, jsonText } from "../format.ts";
 
 // --- types
 

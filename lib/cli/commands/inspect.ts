@@ -6,55 +6,25 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { entryOf } from "../../checkpoint/mod.ts";
 import {
-  arraysOf,
-  children,
-  type Held,
-  isBranch,
-  kindOf,
-  type Named,
-  type Node,
-  nodesByPath,
-  segment,
-  sizeOf,
-} from "../../state/mod.ts";
+  entryOf,
+  findPart,
+  heldOf,
+  type LazyCheckpoint,
+  leavesOf,
+  type Part,
+  withCheckpoint,
+} from "../../checkpoint/mod.ts";
+import { arraysOf, type Held, isBranch, kindOf, type Named, segment, sizeOf } from "../../state/mod.ts";
 import { type CommandTask, messageOf, usage, usageError } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
-import { type LazyCheckpoint, withCheckpoint } from "../lazy_checkpoint.ts";
-import { findCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
+import { findCheckpoint, type NamedCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
 import { type Statistics, statistics } from "../statistics.ts";
 import { checkpointStatus, isBad, statusJson, verifyFiles } from "../checkpoint_status.ts";
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
-import { bytesText, jsonText, metricsText, numberText, printable, valueText } from "../format.ts";
-
-// --- types
-
-/** A node with its path. */
-type Part = readonly [path: string, node: Node];
-
-// --- the state
-
-/** The nodes without children: arrays, empty branches, shared objects and plain values. Those that no path in the file names are left out. */
-function leavesOf([path, node]: Part): readonly Part[] {
-  if (isBranch(node) && node.is === "aside") return [];
-  const below = children(node, path);
-  return below.length === 0 ? [[path, node]] : below.flatMap(leavesOf);
-}
-
-const heldOf = (node: Node): Held | undefined => isBranch(node) && node.is === "array" ? node.held : undefined;
-
-/** Finds a part by its path, or a tensor by its component and its name in the component's file, such as `model/dense/kernel`. */
-function findPart(components: readonly Named[], path: string): Part | undefined {
-  const roots = components.map(([name, root]): Part => [segment(name), root]);
-  const nodes = nodesByPath(components);
-  const node = nodes.get(path) ?? roots.flatMap(leavesOf).find(([at]) => at === path)?.[1];
-  if (node !== undefined) return [path, isBranch(node) && node.is === "shared" ? nodes.get(node.path) ?? node : node];
-  return roots.flatMap(([at, root]) =>
-    arraysOf(root, at).filter(([, { name }]) => name !== undefined && `${at}/${name}` === path)
-  )[0];
-}
+import { printable } from "../../errors/mod.ts";
+import { bytesText, jsonText, metricsText, noteText, numberText, valueText } from "../format.ts";
 
 // --- a whole checkpoint
 
@@ -86,7 +56,7 @@ function showOverview(opened: LazyCheckpoint, { width }: Terminal): CommandTask<
   const { store, checkpoint, manifest, encoded, fileOf } = opened;
   const { parent, environment, id = null, files } = manifest;
   const { dogear, tfjs, runtime, backend } = environment;
-  const { step, metrics, time, bytes, run } = entryOf(checkpoint, manifest);
+  const { step, metrics, note, time, bytes, run } = entryOf(checkpoint, manifest);
   const components = encoded.components.map((component) => componentJson(component, fileOf));
   const facts = {
     checkpoint: `${checkpoint} in ${store.location}`,
@@ -94,6 +64,7 @@ function showOverview(opened: LazyCheckpoint, { width }: Terminal): CommandTask<
     run: `${run}${parent === null ? "" : `, after checkpoint ${parent}`}`,
     step: `${step ?? "-"}`,
     metrics: metricsText(metrics) || "-",
+    ...(note === undefined ? {} : { note: noteText(note) }),
     size: bytesText(bytes),
     ...(id === null ? {} : { id }),
   };
@@ -157,13 +128,18 @@ async function* partText(leaves: readonly Part[], below: readonly string[], widt
   yield* below;
 }
 
-function showPart(wanted: string, opened: LazyCheckpoint, terminal: Terminal): CommandTask<CommandReport> {
-  const { store, checkpoint, text, encoded: { components }, fileOf } = opened;
+function showPart(
+  wanted: string,
+  opened: LazyCheckpoint,
+  target: NamedCheckpoint,
+  terminal: Terminal,
+): CommandTask<CommandReport> {
+  const { store, checkpoint, encoded: { components }, fileOf } = opened;
   const part = findPart(components, wanted);
   if (part === undefined) {
     const names = components.map(([name]) => segment(name)).join(", ");
     const expected = `Expected a part of checkpoint ${checkpoint}, found ${JSON.stringify(wanted)}`;
-    return TE.left(usageError(`${expected}: its components are ${names}${separateCheckpoint(wanted, text)}`));
+    return TE.left(usageError(`${expected}: its components are ${names}${separateCheckpoint(wanted, target.text)}`));
   }
   const leaves = leavesOf(part);
   const [held, ...others] = leaves.flatMap(([, node]) => heldOf(node) ?? []);
@@ -176,7 +152,7 @@ function showPart(wanted: string, opened: LazyCheckpoint, terminal: Terminal): C
   const file = fileOf(held);
   return pipe(
     // Statistics of a damaged file would be wrong.
-    verifyFiles(opened, terminal, new Set([file])),
+    verifyFiles(target, terminal, new Set([file])),
     TE.flatMapTask(() => async () => statistics(held, await held.home.read(held))),
     TE.map((found) => report(found, statisticsText(held, file, found))),
   );
@@ -195,7 +171,7 @@ and of a tensor the range, mean, NaN count and histogram. A weight can also be n
   options: {},
   example: "runs/digits@12 model/dense/kernel",
   json:
-    `{ location, checkpoint, step, metrics, time, bytes, shared, run, verdict, error, parent, environment, id, files,
+    `{ location, checkpoint, step, metrics, note, time, bytes, shared, run, verdict, error, parent, environment, id, files,
   components }, or { location, path, kind, parts: [{ path, kind, value } or { path, dtype, shape, file }], statistics }`,
   parse: ({ words: [run = ".", wanted, ...more] }) =>
     more.length > 0
@@ -206,7 +182,7 @@ and of a tensor the range, mean, NaN count and histogram. A weight can also be n
       findCheckpoint(reference),
       TE.flatMap((target) =>
         withCheckpoint(target, (opened) =>
-          wanted === undefined ? showOverview(opened, terminal) : showPart(wanted, opened, terminal))
+          wanted === undefined ? showOverview(opened, terminal) : showPart(wanted, opened, target, terminal))
       ),
     ),
 });

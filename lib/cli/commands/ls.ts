@@ -12,7 +12,8 @@ import { findCheckpoints, noCheckpoint, type OpenRun, parseReferences } from "..
 import { checkpointStatuses, colourVerdict, isBad, type Statuses, statusJson } from "../checkpoint_status.ts";
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
-import { bytesText, jsonText, metricsText, printable, spanText } from "../format.ts";
+import { printable } from "../../errors/mod.ts";
+import { bytesText, jsonText, metricsText, noteText, spanText } from "../format.ts";
 
 // --- types
 
@@ -57,7 +58,7 @@ async function* statusRows(statuses: Statuses): AsyncGenerator<readonly string[]
       shared === null ? "?" : bytesText(shared),
       entry.run.slice(0, 8),
     ];
-    yield [`${checkpoint}`, ...about, verdict];
+    yield [`${checkpoint}`, ...about, verdict, entry?.note === undefined ? "" : noteText(entry.note)];
   }
 }
 
@@ -95,12 +96,12 @@ export const lsCommand: Command = defineCommand({
   usage: "[RUN[@CHECKPOINT]]... [--verify]",
   description:
     `Lists checkpoints, the newest first: number, age, step, metrics, size, how much of the size is in files that other
-checkpoints link too, the name of the run, and a verdict. The verdict is "complete" if the manifest is intact and every
-file has its length. Without CHECKPOINT it lists all of a run.`,
+checkpoints link too, the name of the run, and a verdict; on a line below, the note of the save, if it has one. The
+verdict is "complete" if the manifest is intact and every file has its length. Without CHECKPOINT it lists all of a run.`,
   options: { verify: { help: 'read every byte: the verdict is then "verified" or "damaged"' } },
   example: "runs/digits",
   json:
-    "{ runs: [{ location, checkpoints: [{ checkpoint, step, metrics, time, bytes, shared, run, verdict, error }] }] }",
+    "{ runs: [{ location, checkpoints: [{ checkpoint, step, metrics, note, time, bytes, shared, run, verdict, error }] }] }",
   parse: ({ options: { verify = false }, words }) =>
     pipe(parseReferences(words), E.map((references) => ({ references, verify }))),
   run: ({ references, verify }, terminal) =>

@@ -7,7 +7,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { entriesOf, type Plan, plan, prune, type Removal } from "../../checkpoint/mod.ts";
-import { type Entry, Retention, type Store } from "../../store/mod.ts";
+import { type Entry, millisecondsOf, Retention, type Span, spanInWords, type Store } from "../../store/mod.ts";
 import { type CommandError, type CommandTask, type OptionTable, type Usage, usage, type Values } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
 import { type OpenRun, openRun, parseReferences } from "../reference.ts";
@@ -41,7 +41,11 @@ const options = {
     multiple: true,
     help: "keep the N with the lowest (max: the highest) metric; may be given several times",
   },
+  "keep-unmeasured": { help: "with --best: keep those without the metric, too" },
   every: { value: "N", help: "keep those whose step is a multiple of N" },
+  steps: { value: "N,N,...", help: "keep those with these steps" },
+  within: { value: "SPAN", help: "keep those saved in the last SPAN, such as 90s, 30m, 12h, 7d or 2w" },
+  "one-per": { value: "SPAN", help: "keep the newest of each interval of SPAN, such as 1h or 1d" },
   run: { value: "NAME", help: "prune only this run of the folder; the start of its name is enough" },
   yes: { help: "remove them; without it nothing is removed" },
 } as const satisfies OptionTable;
@@ -53,24 +57,55 @@ function parseCount(name: "latest" | "every", word: string): E.Either<Usage, Nam
 }
 
 /** The policy of `--best 3:loss:min`. The metric's name may hold colons. */
-function parseBest(word: string): E.Either<Usage, NamedPolicy> {
+function parseBest(word: string, keepUnmeasured: boolean): E.Either<Usage, NamedPolicy> {
   const [, n = "", metric = "", mode] = /^([1-9]\d*):(.+):(min|max)$/s.exec(word) ?? [];
-  return (mode === "min" || mode === "max") && Number.isSafeInteger(Number(n))
-    ? E.right({ name: `best ${n} ${metric} ${mode}`, policy: Retention.best(Number(n), metric, mode) })
-    : usage(`Expected --best with N:METRIC:min or N:METRIC:max, such as 3:loss:min, found ${JSON.stringify(word)}`);
+  if ((mode !== "min" && mode !== "max") || !Number.isSafeInteger(Number(n))) {
+    return usage(
+      `Expected --best with N:METRIC:min or N:METRIC:max, such as 3:loss:min, found ${JSON.stringify(word)}`,
+    );
+  }
+  const name = `best ${n} ${metric} ${mode}${keepUnmeasured ? " or unmeasured" : ""}`;
+  return E.right({ name, policy: Retention.best(Number(n), metric, mode, { keepUnmeasured }) });
+}
+
+function parseSteps(word: string): E.Either<Usage, NamedPolicy> {
+  const steps = word.split(",").map(Number);
+  return /^\d+(,\d+)*$/.test(word) && steps.every(Number.isSafeInteger)
+    ? E.right({ name: `steps ${word}`, policy: Retention.steps(steps) })
+    : usage(`Expected --steps with whole numbers, such as 1000,5000, found ${JSON.stringify(word)}`);
+}
+
+const spanPolicies = { within: Retention.within, "one-per": Retention.onePer } as const;
+
+function parseSpan(name: keyof typeof spanPolicies, word: string): E.Either<Usage, NamedPolicy> {
+  return millisecondsOf(word) === undefined
+    ? usage(`Expected --${name} with ${spanInWords}, found ${JSON.stringify(word)}`)
+    : E.right({ name: `${name.replace("-", " ")} ${word}`, policy: spanPolicies[name](word as Span) });
 }
 
 /** The policies of the options. A checkpoint that any of them keeps is kept. */
-function parsePolicies({ latest, best = [], every }: Values<typeof options>): E.Either<Usage, readonly NamedPolicy[]> {
+function parsePolicies(given: Values<typeof options>): E.Either<Usage, readonly NamedPolicy[]> {
+  const { latest, best = [], every, steps, within, "one-per": onePer, "keep-unmeasured": keepUnmeasured = false } =
+    given;
+  if (keepUnmeasured && best.length === 0) return usage("Expected --best with --keep-unmeasured, found none");
   const parsed = [
     ...(latest === undefined ? [] : [parseCount("latest", latest)]),
     ...(every === undefined ? [] : [parseCount("every", every)]),
-    ...best.map(parseBest),
+    ...(steps === undefined ? [] : [parseSteps(steps)]),
+    ...(within === undefined ? [] : [parseSpan("within", within)]),
+    ...(onePer === undefined ? [] : [parseSpan("one-per", onePer)]),
+    ...best.map((word) => parseBest(word, keepUnmeasured)),
   ];
-  const forms = "--latest 3, --best 3:loss:min or --every 1000, or several";
+  const forms =
+    "--latest 3, --best 3:loss:min, --every 1000, --steps 1000,5000, --within 7d or --one-per 1h, or several";
   return parsed.length === 0
     ? usage(`Expected a policy: ${forms}. A checkpoint that any of them keeps is kept`)
     : E.sequenceArray(parsed);
+}
+
+/** Policies that take `now` for the time, so that the reasons that are shown are those of the plan. */
+function at(now: number, policies: readonly NamedPolicy[]): readonly NamedPolicy[] {
+  return policies.map(({ name, policy }) => ({ name, policy: (catalogue) => policy(catalogue, now) }));
 }
 
 /** The folder of the only run. A checkpoint is an error: the policies choose. */
@@ -190,7 +225,7 @@ function summaryOf(removed: number, inWords: string, dryRun: boolean): string {
 export const pruneCommand: Command = defineCommand({
   name: "prune",
   summary: "remove checkpoints that no policy keeps",
-  usage: "[RUN] (--latest N | --best N:METRIC:min | --every N)... [--run NAME] [--yes]",
+  usage: "[RUN] (--latest N | --best N:METRIC:min | --within SPAN | ...)... [--run NAME] [--yes]",
   description:
     `Shows which checkpoints no policy keeps, and with --yes removes them. Policies apply to each run of the folder separately.
 The newest checkpoint of a run and its last one that verifies always stay.`,
@@ -203,7 +238,9 @@ The newest checkpoint of a run and its last one that verifies always stay.`,
       E.Do,
       E.bind("policies", () => parsePolicies(options)),
       E.bind("folder", () => parseFolder(words)),
-      E.map((parsed) => ({ ...parsed, runName: options.run, dryRun: options.yes !== true })),
+      E.map(({ policies, folder }) => {
+        return { policies: at(Date.now(), policies), folder, runName: options.run, dryRun: options.yes !== true };
+      }),
     ),
   run: ({ policies, folder, runName, dryRun }, terminal) =>
     pipe(

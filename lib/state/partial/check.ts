@@ -166,9 +166,9 @@ export function orderProblem(path: string): Problem {
   return {
     path,
     kind: "config",
-    expected: "the parts on both sides in the live order",
-    found:
-      "another order in the snapshot: build the live one as it was saved, or `skip` the saved and `keep` the live one",
+    expected: "its parts in the same order on both sides",
+    found: "another order in each",
+    remedy: "Build it in the saved order, or skip the saved one and keep that of your script",
   };
 }
 
@@ -202,8 +202,10 @@ function slotProblems(merged: MergeState, reordered: readonly string[], isSavedO
   return [...paths].map((path) => ({
     path,
     kind: "sharing",
-    expected: "variables that are all restored in the saved order, because the accumulators belong to them by position",
-    found: "variables that are kept, missing or in another order: name the optimizer in `keep`, too",
+    expected: "all of its variables restored, in the saved order",
+    found: "some that are kept, missing or in another order",
+    remedy: "Its accumulators belong to variables by their position, so keep the optimizer of your script too: " +
+      `{ keep: [${JSON.stringify(path)}] }`,
   }));
 }
 

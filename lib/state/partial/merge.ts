@@ -12,6 +12,7 @@ import {
   type ArrayNode,
   aside,
   converted,
+  describeNode,
   type Encoded,
   entry,
   fold,
@@ -23,6 +24,7 @@ import {
   type Named,
   type Node,
   record,
+  unwrap,
 } from "../mod.ts";
 import type { Problem, ProblemKind } from "../../errors/mod.ts";
 import { matchLists } from "./match.ts";
@@ -97,8 +99,15 @@ function startMerge(trees: Trees, kinds: readonly AnyKind[], options: Resolved):
   };
 }
 
-function addProblem({ problems }: Merging, path: string, kind: ProblemKind, expected: string, found: string): void {
-  problems.push({ path, kind, expected, found });
+function addProblem(
+  { problems }: Merging,
+  path: string,
+  kind: ProblemKind,
+  expected: string,
+  found: string,
+  more: Pick<Problem, "saved" | "remedy"> = {},
+): void {
+  problems.push({ path, kind, expected, found, ...more });
 }
 
 /** A record whose entries are merged after everything else. */
@@ -134,7 +143,8 @@ function copyShared(merging: Merging, side: Side, target: string, at: string): N
   if (deferred === undefined && ![...fields[side]].some((outer) => isWithin(target, outer))) {
     const kept = side === "live" ? target : keptInstead(merging, target);
     if (kept !== undefined) return { is: "shared", path: kept };
-    addProblem(merging, at, "sharing", `${target}, which it refers to, to be restored or kept`, "neither");
+    const remedy = `Restore ${target} too, or keep this part`;
+    addProblem(merging, at, "sharing", `${target}, which it refers to, to be restored or kept`, "neither", { remedy });
     return null;
   }
   const live = trees.live.nodes.get(at);
@@ -142,7 +152,8 @@ function copyShared(merging: Merging, side: Side, target: string, at: string): N
     if (side === "live" && references.some((list) => isWithin(at, list))) return live;
     const [here, there] = side === "live" ? ["kept", "restored"] : ["restored", "kept"];
     const expected = `this and ${live.path}, which are one object, both restored or both kept`;
-    addProblem(merging, at, "sharing", expected, `${live.path} ${there}, this ${here}`);
+    const remedy = "Restore both or keep both";
+    addProblem(merging, at, "sharing", expected, `${live.path} ${there}, this ${here}`, { remedy });
     return live;
   }
   return copy(merging, side, { node: trees[side].nodes.get(target) ?? null, path: target }, at);
@@ -182,7 +193,8 @@ function convertDtype(merging: Merging, node: ArrayNode, at: string): Node {
   if (from === to || !isDType(from) || !isDType(to) || !isNamed) return node;
   const held = converted(node.held, to);
   if (typeof held === "string") {
-    addProblem(merging, at, "value", `${from} values that are the same as ${to}`, held);
+    const remedy = "Keep the dtype of the saved tensor";
+    addProblem(merging, at, "value", `${from} values that are the same as ${to}`, held, { remedy });
     return live;
   }
   merging.converted.push({ path: at, from, to });
@@ -210,8 +222,7 @@ function mergePart(merging: Merging, outer: Side, saved: LocatedNode | undefined
     return copy(merging, "live", live, at);
   }
   if (saved === undefined && side === "saved") {
-    const found = "none: name the live part in `keep`, or the saved one in `rename`";
-    addProblem(merging, at, "missing", "a saved part to restore", found);
+    addProblem(merging, at, "missing", describeNode(unwrap(live.node)), "nothing", { saved: "found" });
     return copy(merging, "live", live, at);
   }
   if (isWhole && saved !== undefined) {
@@ -323,10 +334,9 @@ function mergeLists(merging: Merging, side: Side, saved: LocatedNode | undefined
   const { items, left, positions, isReordered } = matchLists(trees, options, side, saved, live);
   if (positions !== undefined) merging.lists.set(live.path, positions);
   if (isReordered) merging.problems.push(orderProblem(live.path));
-  for (const { path } of left) {
-    const found = "none: name it in `skip` or in `rename`";
+  for (const { node, path } of left) {
     if (side === "live") merging.skipped.push(path);
-    else addProblem(merging, path, "extra", "a live part to restore it into", found);
+    else addProblem(merging, path, "extra", "nothing", describeNode(unwrap(node)), { saved: "found" });
   }
   return items.map((item) => mergePart(merging, side, renamedTo(merging, item.live.path) ?? item.saved, item.live));
 }

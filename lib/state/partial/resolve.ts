@@ -73,11 +73,23 @@ function lookUp(
     .map(([key, node]): Match => [node, segment(key), false]);
   const matches = steps.reduce((found, step) => found.flatMap((match) => stepInto(tree, kinds, match, step)), start);
   const paths = matches.map(([, path]) => path);
-  const expected = `a part of the ${side === "live" ? "live components" : "snapshot"} for options.${option}`;
+  const expected = `${
+    side === "live" ? "a part of your script" : "a saved part"
+  } of this name for the option ${option}`;
+  const remedy = `Correct the name in the option ${option}`;
+  const components = tree.encoded.components.map(([key]) => segment(key)).join(", ");
   const isAmbiguous = new Set(matches.map(([, , named]) => named)).size > 1;
-  if (paths.length === 0) problems.push({ path: name, kind: "missing", expected, found: "none of this name" });
+  if (paths.length === 0) {
+    problems.push({
+      path: name,
+      kind: "missing",
+      expected,
+      found: start.length === 0 ? `only ${components}` : "none",
+      remedy,
+    });
+  }
   if (isAmbiguous) {
-    problems.push({ path: name, kind: "name", expected, found: `two of this name: ${paths.join(", ")}` });
+    problems.push({ path: name, kind: "name", expected, found: `two: ${paths.join(", ")}`, remedy });
   }
   return paths;
 }
@@ -85,7 +97,13 @@ function lookUp(
 /** A problem for each path that several options name, whether by name or by path. */
 function repeated(paths: readonly string[], options: string): readonly Problem[] {
   return paths.filter((path, i) => paths.indexOf(path) !== i)
-    .map((path) => ({ path, kind: "name", expected: `at most one of ${options} for it`, found: "more" }));
+    .map((path) => ({
+      path,
+      kind: "name",
+      expected: `at most one of ${options} for it`,
+      found: "more",
+      remedy: "Name it once",
+    }));
 }
 
 /**

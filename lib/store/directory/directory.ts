@@ -327,7 +327,7 @@ export function directoryOn(fs: FileSystem): (path: string, options?: StoreOptio
  *
  * @example
  * ```ts
- * import { directory, list, loadState, runOrThrow, saveState } from "@dogear/dogear";
+ * import { directory, list, loadState, saveState } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  * import { mkdtemp, rm } from "node:fs/promises";
  * import { tmpdir } from "node:os";
@@ -335,9 +335,9 @@ export function directoryOn(fs: FileSystem): (path: string, options?: StoreOptio
  *
  * const runs = await mkdtemp(join(tmpdir(), "runs-"));
  * const store = directory(join(runs, "digits"));
- * await runOrThrow(saveState(store)({ step: 3 }));
- * assert.deepEqual(await runOrThrow(loadState(store)({ step: 0 })), { step: 3 });
- * assert.equal((await runOrThrow(list(store))).entries.length, 1);
+ * await saveState(store)({ step: 3 });
+ * assert.deepEqual(await loadState(store)({ step: 0 }), { step: 3 });
+ * assert.equal((await list(store)).entries.length, 1);
  * await rm(runs, { recursive: true });
  * ```
  */

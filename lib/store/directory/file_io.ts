@@ -2,7 +2,8 @@
  * Reads and writes the bytes of one file.
  *
  * A part is written in pieces of at most 8 MiB, without copies. While a piece is written, its digest is computed and the next chunk is
- * made. Every 8 MiB the disk is asked to flush, so that the `fsync` at the end has little left to do.
+ * made. Every 8 MiB the disk is asked to flush, so that the `fsync` at the end has little left to do. After each piece, a training in the
+ * same process gets its share of the thread.
  *
  * @module
  */
@@ -14,6 +15,7 @@ import { checkedChunk, checkRange, digester, storeFailed, tooLong } from "../mod
 import type { Chunks, OpenPart, PartDigest, StoreOptions } from "../mod.ts";
 import type { FileSystem, WritableFile } from "./file_system.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
+import { pause } from "./pacing.ts";
 
 // --- types
 
@@ -82,8 +84,9 @@ function pieceWriter(file: WritableFile, path: string, onPiece: (bytes: Uint8Arr
       for (let at = 0; at < chunk.length; at += pieceBytes) {
         const piece = chunk.subarray(at, at + pieceBytes);
         const writing = forAll(piece, (rest) => file.write(rest), () => stuck);
+        const begun = performance.now();
         onPiece(piece);
-        const written = await writing;
+        const [written] = await Promise.all([writing, pause(performance.now() - begun)]);
         if (E.isLeft(written)) return written;
         unflushed += piece.length;
         if (unflushed >= flushBytes && !isFlushing) flush();

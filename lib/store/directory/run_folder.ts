@@ -33,10 +33,10 @@ function notRun(path: string, message: string): StoreFailed {
 function insideCheckpoint(path: string, folder: string): StoreFailed {
   const [run, checkpoint] = [dirname(dirname(folder)), numberIn(basename(folder))];
   if (checkpoint === undefined) {
-    return notRun(path, `it is inside an unfinished save of the run ${run}: open that folder`);
+    return notRun(path, `it is inside an unfinished save of the run ${run}. Open that folder`);
   }
   const what = `it is ${path === folder ? "" : "inside "}checkpoint ${checkpoint} of the run ${run}`;
-  return notRun(path, `${what}: open that folder, with { checkpoint: ${checkpoint} } to load this checkpoint`);
+  return notRun(path, `${what}. Open that folder, with { checkpoint: ${checkpoint} } to load this checkpoint`);
 }
 
 // --- combinators
@@ -73,17 +73,17 @@ function checkContents(fs: FileSystem, path: string): TE.TaskEither<StoreFailed,
   return async () => {
     const reject = (message: string): E.Either<StoreFailed, never> => E.left(notRun(path, message));
     if (await hasManifest(fs, path)) {
-      return reject("it is a checkpoint: open the folder of its run, which contains a folder checkpoints");
+      return reject("it is a checkpoint. Open the folder of its run, which contains a folder checkpoints");
     }
     const contents = await contentsOf(fs, path)();
     if (E.isLeft(contents)) return contents;
     if (contents.right === undefined) return E.right(undefined);
     if (basename(path) === checkpointsName) {
-      return reject(`it is the folder of the checkpoints of the run ${dirname(path)}: open that folder`);
+      return reject(`it is the folder of the checkpoints of the run ${dirname(path)}. Open that folder`);
     }
     if (contents.right === "saves") return E.right(undefined);
     const [from, to] = [folderName(contents.right), join(path, checkpointsName, folderName(contents.right))];
-    return reject(`it contains ${from} directly, but a run has a folder checkpoints: move it to ${to}`);
+    return reject(`it contains ${from} directly, but a run has a folder checkpoints. Move it to ${to}`);
   };
 }
 

@@ -147,23 +147,40 @@ export function classNameOf(object: Serializable): string {
   return describeClass(prototypeOf(object), object.getClassName());
 }
 
-/** The remedy and the reason if no object can be built from a class name. */
-export function unbuildableClass(className: string): readonly [expected: string, found: string] | undefined {
-  const orLive = "or restore into a live object of this class";
+/** Why no object can be built from a class name, and the remedy. */
+export interface ClassFault {
+  readonly expected: string;
+  readonly found: string;
+  readonly remedy: string;
+}
+
+/** The fault of a class name from which no object can be built; undefined if one can. */
+export function unbuildableClass(className: string): ClassFault | undefined {
+  const orLive = "or load into a model that has it";
   const [, subclass, base] = /^(.+?) extends (.+)$/.exec(className) ?? [];
   if (subclass !== undefined) {
     const name = subclass === "an anonymous class" ? "MyClass" : subclass;
-    const remedy = `static className = "${name}" in it, then tf.serialization.registerClass(${name})`;
-    return [`a class with its own name: ${remedy}; ${orLive}`, `${className}, which tfjs would build as ${base}`];
+    const naming = `static className = "${name}"`;
+    return {
+      expected: "a class with its own className",
+      found: `${className}, which tfjs would build as ${base}`,
+      remedy: `Write ${naming} in the class and call tf.serialization.registerClass(${name}), ${orLive}`,
+    };
   }
   const [, name, why] = /^(.+), (not .+)$/.exec(className) ?? [];
   if (name !== undefined) {
-    const unique = "a class with a className that no other class has, registered with tf.serialization.registerClass";
-    return [`${unique}; ${orLive}`, `a class with the className ${name} that is ${why}`];
+    return {
+      expected: "a className that no other class has",
+      found: `a class with the className ${name} that is ${why}`,
+      remedy: `Give the class another className and call tf.serialization.registerClass with it, ${orLive}`,
+    };
   }
   if (registeredClass(className) !== undefined) return undefined;
-  const registration = `tf.serialization.registerClass(${className}) before restoring`;
-  return [`${registration}; ${orLive}`, `${className}, which is not registered`];
+  return {
+    expected: "a registered class",
+    found: `${className}, which is not registered`,
+    remedy: `Call tf.serialization.registerClass(${className}) first, ${orLive}`,
+  };
 }
 
 /** Whether a value has a class name: layers, optimizers, regularizers, constraints, initializers, activations. */
@@ -226,9 +243,9 @@ export function isOldEncoding(state: Node): boolean {
 
 /** Reports that the class of a live or freshly built object is not the saved one. */
 function reportClass(target: Target, live: string, saved: string, at?: string): void {
-  if (!target.fresh) return target.problem("class", live, saved, at);
-  const [expected, found] = unbuildableClass(saved) ?? [saved, `${live}, which tfjs builds from this name`];
-  target.problem("class", expected, found, at);
+  if (!target.fresh) return target.differs("class", live, saved, at);
+  const fault = unbuildableClass(saved) ?? { expected: saved, found: `${live}, which tfjs builds from this name` };
+  target.pass({ path: at ?? "", kind: "class", ...fault });
 }
 
 /** Checks that a live or freshly built object has the class in its state. */

@@ -38,8 +38,10 @@ function decodeLosses(losses: unknown, outputNames: readonly string[], target: T
   if (Array.isArray(losses)) return losses.map((loss) => decodeLosses(loss, outputNames, target, at));
   if (!isPlainRecord(losses)) return losses;
   if ("function" in losses) {
-    const found = `the function ${losses["function"]}; restore into a compiled model`;
-    return target.problem("config", "a loss or metric that is named by a string", found, at);
+    const remedy =
+      "A checkpoint holds no code. Load it into a model that is compiled with this function, or load the model alone: " +
+      "loadModel(store, { compile: false })";
+    return target.problem("config", "the name of a loss or metric", `the function ${losses["function"]}`, at, remedy);
   }
   const byOutput = losses["byOutput"] as readonly (readonly [number, unknown])[];
   return Object.fromEntries(byOutput.map(([i, loss]) => [outputNames[i], decodeLosses(loss, outputNames, target, at)]));
@@ -86,14 +88,14 @@ export function restoreCompile(saved: Node, target: Target, model: tf.LayersMode
   const isCompiled = Boolean(model.optimizer);
   // `buildCompile` reported why a fresh model could not be compiled.
   if (target.fresh && !isCompiled) return;
-  if (isCompiled && saved === null) return target.problem("config", "a compiled model", "one that is not", "compile");
+  if (isCompiled && saved === null) return target.differs("config", "compiled", "not compiled", "compile");
   if (saved === null) return;
-  if (!isCompiled) return target.problem("config", "a model that is not compiled", "a compiled one", "compile");
+  if (!isCompiled) return target.differs("config", "not compiled", "compiled", "compile");
   const fields = trainingFields(model);
   for (const part of ["loss", "metrics"] as const) {
     const live = JSON.stringify(encodeLosses(fields[part], fields.outputNames));
     const found = JSON.stringify(target.plain(entry(saved, part) ?? null));
-    if (live !== found) target.problem("config", live, found, `compile/${part}`);
+    if (live !== found) target.differs("config", live, found, `compile/${part}`);
   }
   target.part(["compile", "optimizer"], model.optimizer, entry(saved, "optimizer") ?? null);
   const trained = listItems(entry(saved, "trained")).map((node, i) => target.value(["compile", "trained", i], node));

@@ -116,8 +116,6 @@ export function checkInputNames(state: Node, target: Target, model: tf.LayersMod
     const names = listItems(entry(saved, part)).map(String);
     if (names.length !== live.length) continue;
     if (target.fresh ? String(names) === String(live) : !areSwapped(names, live)) continue;
-    const remedy = "make these layers in the same order as then, or give each a name";
-    const found = `${names.join(", ")} in the snapshot: ${remedy}`;
-    target.problem("name", `${live.join(", ")}, as in the live model`, found, part);
+    target.differs("name", live.join(", "), names.join(", "), part);
   }
 }

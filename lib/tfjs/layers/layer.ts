@@ -61,9 +61,10 @@ function ownFunctions(layer: tf.layers.Layer): readonly string[] {
 /** Reports the functions of the captured layer that a fresh one lacks. */
 function checkFunctions(state: Node, target: Target): void {
   if (!target.fresh) return;
-  const expected = "a method of a registered class; or restore into a live object that has this function";
+  const expected = "a method of a registered class";
+  const remedy = "Make it a method of a registered class, or load into a model that has this function";
   for (const name of listItems(unwrap(entry(state, "functions") ?? null))) {
-    target.problem("class", expected, `the function ${String(name)}, set on this one layer`);
+    target.problem("class", expected, `the function ${String(name)}, set on this one layer`, undefined, remedy);
   }
 }
 
@@ -72,19 +73,19 @@ function restoreWeights(saved: Node, target: Target, layer: tf.layers.Layer): vo
   const live = new Map(ownWeights(layer));
   if (entries.length > 0 && live.size === 0 && !layer.built) {
     // A layer makes its weights at its first call.
-    const remedy = "a model among the components that calls this layer";
+    const remedy = "Save the model that calls this layer too, or load into a layer that has been called";
     return target.fresh
-      ? target.problem("missing", remedy, "the layer alone: restore into a live one")
-      : target.problem("config", "a layer that has been called, as in the snapshot", "one that has not");
+      ? target.problem("missing", "a model that calls this layer", "the layer alone", undefined, remedy)
+      : target.differs("config", "a layer that has not been called", "one that has");
   }
   const names = new Map(entries);
   for (const name of live.keys()) {
-    if (!names.has(name)) target.problem("missing", "a weight", "none in the snapshot", `weights/${name}`);
+    if (!names.has(name)) target.differs("missing", "a weight", "nothing", `weights/${name}`);
   }
   for (const [name, node] of entries) {
     const weight = live.get(name);
     if (weight === undefined) {
-      target.problem("extra", "no such weight", "one in the snapshot", `weights/${name}`);
+      target.differs("extra", "nothing", "a weight", `weights/${name}`);
       continue;
     }
     layerWeights.add(weight.val);
@@ -120,8 +121,9 @@ function restoreInitialWeights(saved: Node | undefined, target: Target, layer: t
 function checkOldConfig(className: string, state: Node, target: Target): void {
   const build = target.plain(entry(state, "build") ?? null);
   if (className !== "DepthwiseConv2D" || !isPlainRecord(build) || !build["depthwiseRegularizer"]) return;
-  const expected = "the constraint, which 0.1.0 did not record: restore into a live layer";
-  target.problem("config", expected, "the regularizer in its place", "config/depthwiseConstraint");
+  const expected = "the constraint, which 0.1.0 did not record";
+  const remedy = "Load into a model that has this layer";
+  target.problem("config", expected, "the regularizer in its place", "config/depthwiseConstraint", remedy);
 }
 
 /** Compares the initializers of a layer without weights: they are state, because its first call draws the weights. */
@@ -182,7 +184,7 @@ function restoreSublayers(saved: Node, target: Target, layer: tf.layers.Layer): 
     const nodes: readonly Node[] = Array.isArray(node) ? node : [node];
     const subs = [live.get(name) ?? []].flat();
     if (nodes.length !== subs.length) {
-      target.problem("length", `${subs.length} layers in it`, `${nodes.length}`, `layers/${name}`);
+      target.differs("length", `${subs.length} layers`, `${nodes.length} layers`, `layers/${name}`);
       continue;
     }
     nodes.forEach((part, i) =>
@@ -222,7 +224,7 @@ function buildLayer(state: Node, target: Target): tf.layers.Layer | undefined {
   const fault = unbuildableClass(className);
   const registered = registeredClass(className);
   if (fault !== undefined || registered === undefined || !(registered[0].prototype instanceof tf.layers.Layer)) {
-    target.problem("class", ...(fault ?? ["the class of a layer", className] as const));
+    target.pass({ path: "", kind: "class", ...(fault ?? { expected: "the class of a layer", found: className }) });
     return undefined;
   }
   if (isOldEncoding(state)) checkOldConfig(className, state, target);

@@ -222,7 +222,7 @@ export function compareConfig(live: unknown, saved: unknown, path: string, targe
     Array.isArray(u) || isTypedArray(u) ? Object.fromEntries(u.entries()) : isPlainRecord(u) ? u : undefined;
   const [a, b] = [parts(live), parts(saved)];
   if (a === undefined || b === undefined || shown(live) !== shown(saved)) {
-    return target.problem("config", `${shown(live)}, as in the live one`, `${shown(saved)} in the snapshot`, path);
+    return target.differs("config", shown(live), shown(saved), path);
   }
   for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
     compareConfig(a[key], b[key], join(path, key), target);
@@ -233,7 +233,8 @@ export function compareConfig(live: unknown, saved: unknown, path: string, targe
 export function reportBuildError(config: unknown, target: Target, error: unknown): void {
   const unregistered = unregisteredClasses(config, "config");
   for (const [at, className] of unregistered) {
-    target.problem("class", ...(unbuildableClass(className) ?? ["", className] as const), at);
+    const fault = unbuildableClass(className) ?? { expected: "a registered class", found: className };
+    target.pass({ path: at, kind: "class", ...fault });
   }
   if (unregistered.length > 0) return;
   target.problem("class", "a class whose fromConfig accepts what its getConfig returns", toError(error).message);

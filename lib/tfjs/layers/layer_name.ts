@@ -151,5 +151,5 @@ export function encodeFedName(layer: tf.layers.Layer, names: ReadonlyMap<object,
 export function checkIdentity(state: Node, target: Target, live: tf.layers.Layer, liveClass: string): void {
   if (!checkClass(state, target, live, liveClass)) return;
   const [saved, given] = [textIn(state, "name"), givenLayerName(live)];
-  if (saved !== given) target.problem("name", given ?? "a generated name", saved ?? "a generated name");
+  if (saved !== given) target.differs("name", given ?? "a generated name", saved ?? "a generated name");
 }

@@ -10,4 +10,4 @@
  */
 export { sublayers } from "./layer_name.ts";
 export { layerKind } from "./layer.ts";
-export { modelKind } from "./model.ts";
+export { modelKind, uncompiled } from "./model.ts";

@@ -9,6 +9,7 @@ import * as tf from "@tensorflow/tfjs";
 import {
   entry,
   isBranch,
+  isCase,
   type Kind,
   type Node,
   type PartsOf,
@@ -17,7 +18,7 @@ import {
   type Target,
 } from "../../state/mod.ts";
 import { isAllocation, toError } from "../../errors/mod.ts";
-import { layerFields, listItems, modelFields, recordEntries } from "../mod.ts";
+import { layerFields, listItems, modelFields, recordEntries, textIn } from "../mod.ts";
 import {
   classNameOf,
   encodingVersion,
@@ -89,8 +90,8 @@ function reportUserLayers(layers: readonly tf.layers.Layer[], target: Target, er
   const own = layers.filter((layer) => !isTfjsClass(layer) && !(layer instanceof tf.LayersModel));
   if (own.length === 0 || isAllocation(error)) throw error;
   const names = own.map((layer) => layer.getClassName()).join(", ");
-  const remedy = `getConfig and fromConfig of ${names} to keep every argument, those of Layer too`;
-  target.problem("class", `layers that can be called as before: ${remedy}`, toError(error).message);
+  const remedy = `Let getConfig and fromConfig of ${names} keep every argument, those of Layer too`;
+  target.problem("class", "layers that can be called as before", toError(error).message, undefined, remedy);
 }
 
 function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
@@ -113,8 +114,39 @@ function buildModel(state: Node, target: Target): tf.LayersModel | undefined {
     reportUserLayers(layers, target, error);
     return undefined;
   }
-  target.problem("class", "Sequential or a functional model; restore into a live one of this class", className);
+  const remedy = "Load into a model of this class";
+  target.problem("class", "a sequential or functional model", className, undefined, remedy);
   return undefined;
+}
+
+/** The state of a model without what `compile` decided; that of anything else as it is. */
+export function uncompiled(kind: string, state: Node): Node {
+  if (kind !== modelKind.name) return state;
+  return record(recordEntries(state).map(([name, node]) => [name, name === "compile" ? null : node]));
+}
+
+/** Restores layers by their position. If one side has more, layers with the same name are compared and the others are reported. */
+function restoreLayers(saved: readonly Node[], target: Target, live: readonly tf.layers.Layer[]): void {
+  const names = saved.map((node) => isCase(node, "kind") ? textIn(node.state, "name") : null);
+  const liveNames = live.map(givenLayerName);
+  const areNamed = [...names, ...liveNames].every((name) => name !== null);
+  if (saved.length !== live.length && areNamed) {
+    liveNames.forEach((name, i) =>
+      names.includes(name) || target.differs("missing", `the layer ${name}`, "nothing", `layers/${i}`)
+    );
+    names.forEach((name, i) =>
+      liveNames.includes(name) || target.differs("extra", "nothing", `the layer ${name}`, `layers/${i}`)
+    );
+    return saved.forEach((node, i) => {
+      const at = liveNames.indexOf(names[i] ?? null);
+      // A layer at another position is compared once the others are kept or skipped: problems have one path for both sides.
+      if (at === i) target.part(["layers", i], live[i], node);
+    });
+  }
+  if (saved.length !== live.length) {
+    target.differs("length", `${live.length} layers`, `${saved.length} layers`, "layers");
+  }
+  saved.forEach((node, i) => live[i] && target.part(["layers", i], live[i], node));
 }
 
 function restoreModel(state: Node, target: Target, live: tf.LayersModel | undefined): () => tf.LayersModel {
@@ -123,15 +155,11 @@ function restoreModel(state: Node, target: Target, live: tf.LayersModel | undefi
   checkInputNames(state, target, model);
   // Before the layers, because building sets the flags of the weights.
   if (model instanceof tf.Sequential) target.commit(() => setBuilt(model, entry(state, "built") === true));
-  const layers = listItems(entry(state, "layers"));
-  if (layers.length !== model.layers.length) {
-    target.problem("length", `${model.layers.length} layers`, `${layers.length}`, "layers");
-  }
-  layers.forEach((node, i) => model.layers[i] && target.part(["layers", i], model.layers[i], node));
+  restoreLayers(listItems(entry(state, "layers")), target, model.layers);
   const graph = model instanceof tf.Sequential ? null : graphOf(model);
   const saved = target.plain(entry(state, "graph") ?? null);
   if (graph !== null && JSON.stringify(graph) !== JSON.stringify(saved)) {
-    target.problem("config", "the layers called as in the live model", "another graph of calls", "graph");
+    target.differs("config", "another graph", "one graph of calls between layers", "graph");
   }
   restoreFlags(entry(state, "flags"), target, () => model);
   restoreFlags(entry(state, "inner"), target, () => modelFields(model).model, "inner");
@@ -156,8 +184,7 @@ function withLiveGraph(
   if (difference === undefined) return { state: merged };
   const where = typeof difference === "number" ? `layers/${difference}` : `the model's ${difference}`;
   const expected = "the layers that both models have, called in the order of the live one";
-  const remedy = "build the model as it was saved, or skip the saved layer and keep the live one";
-  const found = `another order before ${where}: ${remedy}`;
+  const found = `another order before ${where}`;
   return { state: merged, problem: { at: graph == null ? "layers" : "graph", expected, found } };
 }
 

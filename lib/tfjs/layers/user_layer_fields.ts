@@ -113,10 +113,11 @@ export function checkPlainFields(state: Node, target: Target, layer: tf.layers.L
     const saved = target.plain(node);
     if ((built !== undefined && !isPlainData(built)) || isSameData(built, saved)) continue;
     const [was, is] = [shown(saved), shown(built)];
-    const remedy = `getConfig of ${className} to return ${name}, and its constructor to take it`;
+    const remedy =
+      `Let getConfig of ${className} return ${name} and its constructor take it, or load into a model that has it`;
     const found = was === is
       ? `other values in ${name} after building it from its config`
-      : `${is} after building it from its config, ${was} in the snapshot`;
-    target.problem("class", `${remedy}; or restore into a live model`, found, join("fields", name));
+      : `${is} after building it from its config`;
+    target.problem("class", shown(saved), found, join("fields", name), remedy);
   }
 }

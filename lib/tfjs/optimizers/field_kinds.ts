@@ -269,7 +269,8 @@ const layerVariableKind: Kind<LayerVariable> = {
     });
     const found = [...(live ? [live] : []), ...weights].find(({ val }) => val === variable);
     if (found === undefined && variable !== null) {
-      target.problem("missing", "the model whose weight it refers to, among the components", "none");
+      const remedy = "Save and load that model too";
+      target.problem("missing", "the model whose weight it refers to, among the components", "none", undefined, remedy);
     }
     return () => found as LayerVariable;
   },
@@ -284,8 +285,8 @@ const functionKind: Kind<(...args: never[]) => unknown> = {
   encode: () => null,
   restore: (_, target, live) => {
     if (typeof live !== "function") {
-      const expected = "a function, as in the snapshot, which holds none: restore into a live optimizer that has it";
-      target.problem("missing", expected, live === undefined ? "none" : shown(live));
+      const remedy = "Load into an object that has this function: a checkpoint holds no code";
+      target.problem("missing", "a function", live === undefined ? "none" : shown(live), undefined, remedy);
     }
     return () => live as () => unknown;
   },

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import * as E from "fp-ts/lib/Either.js";
 import * as tf from "@tensorflow/tfjs";
 import { aside, entry, type Kind, type Node, record, scalar, type Site, type Target } from "../../state/mod.ts";
 import { demand, isPlainRecord, must } from "../../validation/mod.ts";
@@ -61,7 +62,9 @@ function restoreSlots(
   fields: OptimizerFields,
 ): void {
   const live = slotsOf(fields, name);
-  if (live.some((slot) => slot.variable.isDisposed)) target.problem("data", "a live optimizer", "a disposed one");
+  if (live.some((slot) => slot.variable.isDisposed)) {
+    target.problem("data", "an optimizer", "one that was disposed", undefined, "Do not dispose it before loading");
+  }
   const prepared = listItems(saved).flatMap((node, i): (readonly [Slot, commit: () => void])[] => {
     const tensor = checkTensor(node, target, undefined, `slots/${name}/${i}`);
     if (tensor === undefined) return [];
@@ -173,8 +176,8 @@ function buildOptimizer(state: Node, target: Target): tf.Optimizer | undefined {
   ];
   if (values.includes(undefined)) return undefined;
   const optimizer = buildOptimizerOf(of, target.plain(config) as Config | null);
-  if (typeof optimizer !== "string") return optimizer;
-  target.problem("class", optimizer, describeOptimizerClass(of));
+  if (E.isRight(optimizer)) return optimizer.right;
+  target.pass({ path: "", kind: "class", ...optimizer.left, found: describeOptimizerClass(of) });
   return undefined;
 }
 
@@ -184,7 +187,7 @@ function restoreSeven(state: Node, target: Target, optimizer: tf.Optimizer, of: 
   const config = entry(state, "config") ?? null;
   for (const name of layout.flags) {
     const flag = scalar(config, name, "boolean", target);
-    if (flag !== undefined && flag !== fields[name]) target.problem("config", String(fields[name]), String(flag), name);
+    if (flag !== undefined && flag !== fields[name]) target.differs("config", String(fields[name]), String(flag), name);
   }
   for (const name of layout.numbers) {
     const number = scalar(config, name, "number", target);
@@ -229,7 +232,7 @@ export const optimizerKind: Kind<tf.Optimizer> = {
     const [saved, own] = [savedClassOf(state), optimizerClassOf(optimizer)];
     const found = saved === undefined ? String(entry(state, "class") ?? "nothing") : describeOptimizerClass(saved);
     if (describeOptimizerClass(own) !== found) {
-      target.problem("class", describeOptimizerClass(own), found);
+      target.differs("class", describeOptimizerClass(own), found);
       return () => optimizer;
     }
     if (own.exact) restoreSeven(state, target, optimizer, own);

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import * as E from "fp-ts/lib/Either.js";
 import * as tf from "@tensorflow/tfjs";
 import { toError } from "../../errors/mod.ts";
 
@@ -169,29 +170,35 @@ export function hashPrivateField(optimizer: tf.Optimizer): string | undefined {
 /**
  * Builds an optimizer of a class from a config.
  *
- * @returns The optimizer, or a text that says what was expected and the remedy.
+ * @returns The optimizer, or what was expected and the remedy.
  */
-export function buildOptimizerOf(of: OptimizerClass, config: Config | null): tf.Optimizer | string {
+export function buildOptimizerOf(
+  of: OptimizerClass,
+  config: Config | null,
+): E.Either<{ readonly expected: string; readonly remedy: string }, tf.Optimizer> {
   if (of.exact) {
     const found = optimizerLayout(of.name)?.Class as OptimizerConstructor;
-    return found.fromConfig(found, config ?? {});
+    return E.right(found.fromConfig(found, config ?? {}));
   }
   const { classNameMap } = tf.serialization.SerializationMap.getMap();
-  const remedy = "or restore into a live one";
+  const fault = (expected: string, remedy: string): ReturnType<typeof buildOptimizerOf> =>
+    E.left({ expected, remedy: `${remedy}, or load into an optimizer of this class` });
   const registered = Object.values(classNameMap).find(([found]) => {
     const { name, base, exact } = classOfPrototypes([found.prototype, ...prototypesOf(found.prototype)]);
     return !exact && name === of.name && base === of.base;
   });
-  if (registered === undefined) return `a class registered with tf.serialization.registerClass: register it, ${remedy}`;
-  if (config === null) return `a class whose getConfig returns plain data: write getConfig and fromConfig, ${remedy}`;
+  if (registered === undefined) {
+    return fault("a registered class", `Call tf.serialization.registerClass(${of.name}) first`);
+  }
+  if (config === null) return fault("a class whose getConfig returns plain data", "Write getConfig and fromConfig");
   const [found, fromConfig] = registered as unknown as [OptimizerConstructor, OptimizerConstructor["fromConfig"]];
   try {
     const optimizer = fromConfig.call(found, found, config);
-    if (Object.getPrototypeOf(optimizer) === found.prototype) return optimizer;
+    if (Object.getPrototypeOf(optimizer) === found.prototype) return E.right(optimizer);
     const { name } = optimizerClassOf(optimizer);
-    return `a class whose fromConfig makes an instance of it, not of ${name}: correct fromConfig, ${remedy}`;
+    return fault(`a class whose fromConfig makes an instance of it, not of ${name}`, "Correct fromConfig");
   } catch (error) {
     const { message } = toError(error);
-    return `a class whose fromConfig accepts what its getConfig returned (${message}): ${remedy}`;
+    return fault(`a class whose fromConfig accepts what its getConfig returned (${message})`, "Correct fromConfig");
   }
 }

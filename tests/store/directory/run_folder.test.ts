@@ -78,7 +78,7 @@ test("directory: a path to the folder of checkpoints or into it is an error that
     ]
   ) {
     const said = await refusal(directory(wrong));
-    assert.ok(said.includes(` of the run ${path}: open that folder`), said);
+    assert.ok(said.includes(` of the run ${path}. Open that folder`), said);
     const number = /checkpoint_(\d+)/.exec(wrong)?.[1];
     if (number !== undefined) assert.ok(said.includes(`{ checkpoint: ${number} }`), said);
   }
@@ -115,7 +115,7 @@ test("directory: a single checkpoint, and a folder that contains checkpoints or 
   const path = await run();
   const alone = join(scratch, "alone");
   await cp(join(path, "checkpoints", "checkpoint_0"), alone, { recursive: true });
-  assert.match(await refusal(directory(alone)), /alone \(ENOTRUN\): it is a checkpoint: open the folder of its run/);
+  assert.match(await refusal(directory(alone)), /alone \(ENOTRUN\): it is a checkpoint\. Open the folder of its run/);
   const link = join(scratch, "newest");
   await symlink(join(path, "checkpoints", "checkpoint_1"), link, "junction");
   assert.match(await refusal(directory(link)), /it is a checkpoint/);
@@ -123,11 +123,11 @@ test("directory: a single checkpoint, and a folder that contains checkpoints or 
   await cp(join(path, "checkpoints"), flat, { recursive: true });
   assert.match(
     await refusal(directory(flat)),
-    /it contains checkpoint_[01] directly.*move it to .*flat.checkpoints.checkpoint_[01]/,
+    /it contains checkpoint_[01] directly.*Move it to .*flat.checkpoints.checkpoint_[01]/,
   );
   const begun = join(scratch, "begun", "checkpoints");
   await mkdir(join(begun, ".saving-unknown.1.0-0123456789ab"), { recursive: true });
-  assert.match(await refusal(directory(begun)), /of the checkpoints of the run .*begun: open that folder/);
+  assert.match(await refusal(directory(begun)), /of the checkpoints of the run .*begun\. Open that folder/);
 });
 
 test("directory: a run may be named checkpoints or checkpoint_3", async () => {
@@ -157,7 +157,7 @@ test("directory: a broken link anywhere in the path is an error that names it; a
   for (const wrong of [link, join(link, "runs", "digits")]) {
     assert.match(
       await refusal(directory(wrong)),
-      /link is a symbolic link to .*unmounted, which does not exist \(is a disk not mounted\?\); mount/,
+      /link is a symbolic link to .*unmounted, which does not exist \(is a disk not mounted\?\)\. Mount/,
     );
   }
   const inner = join(scratch, "inner");
@@ -186,7 +186,7 @@ test("explain: EACCES asks for read permission if the operation reads, for write
   const names = (at: string) => at.startsWith(path) ? refused(at) : localFileSystem.names(at);
   const read = await resume(directoryOn({ ...localFileSystem, names })(path))({ step: 0 })();
   assert.ok(read._tag === "Left");
-  assert.match(explain(read.left), /EACCES.*give this process permission to read there$/);
+  assert.match(explain(read.left), /EACCES.*Give this process permission to read there$/);
   assert.match(
     explain({ _tag: "StoreFailed", operation: "write", path, code: "EACCES", message: "no" }),
     /write permission there/,

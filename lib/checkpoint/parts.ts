@@ -1,0 +1,44 @@
+/**
+ * Parts of a state by their paths, as errors and `dogear inspect` name them.
+ *
+ * @module
+ */
+import { arraysOf, children, type Held, isCase, type Named, type Node, nodesByPath, segment } from "../state/mod.ts";
+
+// --- types
+
+/** A node with its path. */
+export type Part = readonly [path: string, node: Node];
+
+// --- combinators
+
+/** The nodes without children: arrays, empty branches, shared objects and plain values. Those that no path in the file names are left out. */
+export function leavesOf([path, node]: Part): readonly Part[] {
+  if (isCase(node, "aside")) return [];
+  const below = children(node, path);
+  return below.length === 0 ? [[path, node]] : below.flatMap(leavesOf);
+}
+
+/** The array that a node is, if it is one. */
+export function heldOf(node: Node): Held | undefined {
+  return isCase(node, "array") ? node.held : undefined;
+}
+
+/** Finds a part by its path, or a tensor by its component and its name in the component's file, such as `model/dense/kernel`. */
+export function findPart(components: readonly Named[], path: string): Part | undefined {
+  const roots = components.map(([name, root]): Part => [segment(name), root]);
+  const nodes = nodesByPath(components);
+  const node = nodes.get(path) ?? roots.flatMap(leavesOf).find(([at]) => at === path)?.[1];
+  if (node !== undefined) return [path, isCase(node, "shared") ? nodes.get(node.path) ?? node : node];
+  return roots.flatMap(([at, root]) =>
+    arraysOf(root, at).filter(([, { name }]) => name !== undefined && `${at}/${name}` === path)
+  )[0];
+}
+
+/** The names of all tensors: by component and name in its file where they have one, otherwise by path. */
+export function tensorNames(components: readonly Named[]): readonly string[] {
+  return components.flatMap(([name, root]) => {
+    const at = segment(name);
+    return arraysOf(root, at).map(([path, array]) => array.name === undefined ? path : `${at}/${array.name}`);
+  });
+}

@@ -1,0 +1,82 @@
+/**
+ * Codecs of data that is only decoded: those of io-ts, and schemas of any library that has the interface of Standard Schema
+ * (https://standardschema.dev, version 1), such as zod, valibot, arktype and Effect.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import type * as t from "io-ts";
+import { declaresSchema, hasMethods, must, type Objection, objectionsOf, type Rule, shown } from "./types.ts";
+
+// --- types
+
+/** The part of Standard Schema, version 1, that is used to decode. */
+export interface StandardSchema<out A> {
+  readonly "~standard": {
+    readonly version: 1;
+    /** The library, such as `zod`. */
+    readonly vendor: string;
+    readonly validate: (value: unknown) => StandardResult<A> | Promise<StandardResult<A>>;
+    readonly types?: { readonly output: A } | undefined;
+  };
+}
+
+/** A decoded value, or why there is none. */
+export type StandardResult<A> =
+  | { readonly value: A; readonly issues?: undefined }
+  | { readonly issues: readonly StandardIssue[] };
+
+/** What a schema says is wrong, and where. */
+export interface StandardIssue {
+  readonly message: string;
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+}
+
+/** A codec of io-ts, or a schema of zod, valibot, arktype, Effect or another library with Standard Schema. */
+export type DataCodec<A> = t.Decoder<unknown, A> | StandardSchema<A>;
+
+/** A decoded value, or everything that is wrong with it. */
+export type DataResult<A> = E.Either<readonly Objection[], A>;
+
+// --- constructors
+
+/** The type of an option that is a {@link DataCodec}. */
+export const dataCodec: Rule = must(
+  "a codec of io-ts, such as t.type({ text: t.string }), or a schema with Standard Schema, such as z.object({ text: z.string() })",
+  (value) => hasMethods(value, ["validate", "decode"]) || isStandard(value),
+);
+
+function isStandard(value: unknown): value is StandardSchema<unknown> {
+  if (!declaresSchema(value)) return false;
+  const about = value["~standard"];
+  return typeof about === "object" && about !== null && Reflect.get(about, "version") === 1 &&
+    typeof Reflect.get(about, "validate") === "function";
+}
+
+// --- combinators
+
+/** A function that decodes with a codec. It is asynchronous, as the validation of a schema may be. */
+export function decodeWith<A>(codec: DataCodec<A>): (value: unknown) => Promise<DataResult<A>> {
+  if (!isStandard(codec)) {
+    const decoder = codec as t.Decoder<unknown, A>;
+    return (value) => Promise.resolve(E.mapLeft(objectionsOf)(decoder.decode(value)));
+  }
+  const schema = codec["~standard"] as StandardSchema<A>["~standard"];
+  return async (value) => {
+    const result = await schema.validate(value);
+    if (result.issues === undefined) return E.right(result.value);
+    return E.left(result.issues.map((issue) => issueOf(value, schema.vendor, issue)));
+  };
+}
+
+/** An issue of a schema as an {@link Objection}: the schema's own message, after the value that it is about. */
+function issueOf(value: unknown, vendor: string, { message, path = [] }: StandardIssue): Objection {
+  const keys = path.map((key) => typeof key === "object" ? key.key : key);
+  let [at, missing] = [value, false];
+  for (const key of keys) {
+    missing = !(key in Object(at));
+    at = Reflect.get(Object(at), key);
+  }
+  const found = missing ? "no such field" : shown(at);
+  return { path: keys.map(String), expected: `a value of the ${vendor} schema`, found: `${found}: ${message}` };
+}

@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import { readdir, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { type } from "arktype";
+import * as t from "io-ts";
+import * as v from "valibot";
+import { z } from "zod";
+import type { DataFailed } from "../../lib/errors/errors.ts";
+import { explain } from "../../lib/errors/explain.ts";
+import { runOrThrow } from "../../lib/task.ts";
+import { fromCsv } from "../../lib/data/csv.ts";
+import { fromJsonLines } from "../../lib/data/lines.ts";
+import * as Loader from "../../lib/loader/loader.ts";
+import type { DataCodec, StandardSchema } from "../../lib/validation/mod.ts";
+import { scratch } from "../support/sources.ts";
+
+after(() => rm(scratch, { recursive: true, force: true }));
+
+interface Review {
+  readonly text: string;
+  readonly stars: readonly number[];
+}
+
+/** A schema written by hand, with the issues that Effect 4 gives, and one whose validation is asynchronous. */
+function byHand(vendor: string, later: boolean): StandardSchema<Review> {
+  const issuesIn = ({ text, stars }: { readonly text?: unknown; readonly stars?: unknown }) => [
+    ...(typeof text === "string" ? [] : [{ path: ["text"], message: text === undefined ? "Missing key" : "Expected string" }]),
+    ...(Array.isArray(stars) ? stars : []).flatMap((star, i) =>
+      typeof star === "number" ? [] : [{ path: [{ key: "stars" }, i], message: "Expected number" }]
+    ),
+  ];
+  const validate = (value: unknown) => {
+    const issues = issuesIn(value as object);
+    return issues.length > 0 ? { issues } : { value: value as Review };
+  };
+  return { "~standard": { version: 1, vendor, validate: later ? (u) => Promise.resolve(validate(u)) : validate } };
+}
+
+const codecs: Readonly<Record<string, DataCodec<Review>>> = {
+  "io-ts": t.type({ text: t.string, stars: t.array(t.number) }),
+  "an io-ts intersection": t.intersection([t.type({ text: t.string }), t.type({ stars: t.array(t.number) })]),
+  zod: z.object({ text: z.string(), stars: z.array(z.number()) }),
+  valibot: v.object({ text: v.string(), stars: v.array(v.number()) }),
+  // Its schemas are functions.
+  arktype: type({ text: "string", stars: "number[]" }),
+  effect: byHand("effect", false),
+  "an asynchronous schema": byHand("own", true),
+};
+
+async function written(content: string): Promise<string> {
+  const path = join(scratch, `reviews ${(await readdir(scratch)).length}`);
+  await writeFile(path, content);
+  return path;
+}
+
+/** The `DataFailed` of one sample. */
+async function refused(loader: Loader.Loader<unknown>, i: number): Promise<DataFailed> {
+  const error: Error = await Loader.at(i)(loader).then(() => assert.fail("it was accepted"), (error) => error);
+  return ((error.cause as { readonly cause: Error }).cause as Error).cause as DataFailed;
+}
+
+const good = { text: "good", stars: [5, 4] };
+const lines = [good, { text: "bad", stars: [1, "x"] }, { stars: [] }].map((one) => `${JSON.stringify(one)}\n`).join("");
+
+for (const [name, codec] of Object.entries(codecs)) {
+  test(`fromJsonLines: ${name} decodes, and every place that it rejects has its line, path, expected and found`, async () => {
+    const loader = await runOrThrow(fromJsonLines(await written(lines), { codec, index: "memory" }));
+    assert.deepStrictEqual(await Loader.at(0)(loader), good);
+    const wrong = await refused(loader, 1);
+    assert.deepStrictEqual(wrong.problems.map(({ path, kind }) => [path, kind]), [["line 2/stars/1", "format"]]);
+    const [{ expected, found }] = wrong.problems as [DataFailed["problems"][0]];
+    assert.match(expected, /number|a value of the (zod|valibot|arktype|effect|own) schema/);
+    assert.match(found, /^"x"/);
+    const missing = await refused(loader, 2);
+    assert.deepStrictEqual(missing.problems.map(({ path }) => path), ["line 3/text"]);
+    assert.match(missing.problems[0]!.found, /^no such field/);
+  });
+}
+
+test("fromJsonLines: what a codec says is a sentence", async () => {
+  const open = async (codec: DataCodec<unknown>): Promise<string> =>
+    explain(await refused(await runOrThrow(fromJsonLines(await written(lines), { codec, index: "memory" })), 1));
+  assert.match(await open(codecs["io-ts"]!), /\n {2}line 2\/stars\/1: expected number, found "x"\nRepair the file, or change the codec$/);
+  assert.match(
+    await open(codecs["zod"]!),
+    /\n {2}line 2\/stars\/1: expected a value of the zod schema, found "x": Invalid input: expected number, received string\n/,
+  );
+  const own = new t.Type<unknown>("Own", t.unknown.is, (value) => t.failure(value, [], "too bad"), t.identity);
+  assert.match(await open(own), /\n {2}line 2: expected a value of the codec, found an object: too bad\n/);
+  const either = t.union([t.type({ stars: t.string }), t.type({ stars: t.number })]);
+  assert.match(await open(either), /\n {2}line 2\/stars: expected string or number, found an array of 2\n/);
+});
+
+test("fromJsonLines, fromCsv: a schema that transforms gives its output", async () => {
+  const stars = z.object({ stars: z.array(z.number()).transform((all) => all.length) });
+  const loader = await runOrThrow(fromJsonLines(await written(lines), { codec: stars, index: "memory" }));
+  assert.deepStrictEqual(await Loader.at(0)(loader), { stars: 2 });
+  const codec = z.object({ id: z.coerce.number(), note: z.string() });
+  const table = await runOrThrow(fromCsv(await written('id,note\n7,"a\nb"\nx,c\n'), { codec, index: "memory" }));
+  assert.deepStrictEqual(await Loader.at(0)(table), { id: 7, note: "a\nb" });
+  const { problems } = await refused(table, 1);
+  assert.deepStrictEqual(problems.map(({ path }) => path), ["record 3/id"]);
+  assert.match(problems[0]!.found, /^"x": Invalid input/);
+});
+
+test("fromJsonLines, fromCsv: a codec of a wrong form is a TypeError at the call, before the index is built", async () => {
+  /** As a schema of zod 3. */
+  class ZodObject {
+    parse = (value: unknown): unknown => value;
+    safeParse = (value: unknown): unknown => ({ success: true, data: value });
+  }
+  const validate = (value: unknown): unknown => ({ value });
+  const wrong = [
+    class Review {},
+    (value: unknown) => value,
+    new ZodObject(),
+    { text: t.string },
+    t.string.decode,
+    null,
+    "string",
+    { "~standard": { version: 2, vendor: "later", validate } },
+    { "~standard": { version: 1, vendor: "half" } },
+    { "~standard": null },
+  ];
+  const path = await written("a\n1\n");
+  for (const codec of wrong) {
+    for (const open of [fromJsonLines, fromCsv]) {
+      assert.throws(() => open(path, { codec: codec as never }), {
+        name: "TypeError",
+        message: /^Expected codec to be a codec of io-ts, such as .*, or a schema .*z\.object.*, found /,
+      });
+    }
+  }
+  await assert.rejects(stat(`${path}.index`), { code: "ENOENT" });
+});

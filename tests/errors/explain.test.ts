@@ -1,0 +1,355 @@
+/**
+ * The sentences of errors, whole, as a reader sees them: what is in the checkpoint, what the script has, and one remedy. Each error is made by real
+ * calls (`tests/support/situations.ts`), which also check that a load with the advised options succeeds.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { explainTo } from "../../lib/errors/mod.ts";
+import { explain, type LoadOptions, loadState, memory, saveState } from "../../mod.ts";
+import { cleanUp, left, plainly, situations } from "../support/situations.ts";
+
+after(cleanUp);
+
+/** The lines of each sentence. */
+const sentences: Readonly<Record<string, readonly string[]>> = {
+  "other data": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  cursor/length: 10 in the checkpoint, 12 in your script",
+    "  cursor/fingerprint: array:10:e92c9a28… feistel-ab/1:integer:7 in the checkpoint, array:12:1c1cf9e6… feistel-ab/1:integer:7 in your script",
+    'Give the loader the same data as before, or begin with the new data: { keep: ["cursor"] }',
+  ],
+  "another shuffle seed": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  cursor/seed: 7 in the checkpoint, 8 in your script",
+    "  cursor/fingerprint: array:10:e92c9a28… feistel-ab/1:integer:7 in the checkpoint, array:10:e92c9a28… feistel-ab/1:integer:8 in your script",
+    'Shuffle as before, or begin with the new order: { keep: ["cursor"] }',
+  ],
+  "other data in train": [
+    "The data differs from the data that this run was trained on.",
+    "  length: 10 in the cursor, 12 in your data",
+    "  fingerprint: array:10:e92c9a28… feistel-ab/1:integer:7 in the cursor, array:12:1c1cf9e6… feistel-ab/1:integer:7 in your data",
+    "Give the loader the data that the cursor was made on, or begin again with Loader.start",
+  ],
+  "a renamed layer": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  model/layers/0: name stem in the checkpoint, body in your script",
+    'Change the name back, or load under the new one: { rename: { "model/stem": "model/body" } }',
+  ],
+  "an added layer": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  model/layers/1: in your script but not in the checkpoint (the layer middle)",
+    'Change your script back, or keep what it has: { keep: ["model/middle"] }',
+  ],
+  "a removed layer": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  model/layers/1: in the checkpoint but not in your script (the layer middle)",
+    'Change your script back, or leave out what is saved: { skip: ["model/middle"] }',
+  ],
+  "other units": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  model/layers/0/config/units: 4 in the checkpoint, 8 in your script",
+    "  model/layers/0/weights/kernel: shape [2,4] in the checkpoint, [2,8] in your script",
+    "  model/layers/0/weights/bias: shape [4] in the checkpoint, [8] in your script",
+    "  model/layers/1/weights/kernel: shape [4,1] in the checkpoint, [8,1] in your script",
+    'Change your script back, or keep what it has: { keep: ["model/layers/0", "model/layers/1"] }',
+  ],
+  "another activation": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    '  model/layers/0/config/activation: "relu" in the checkpoint, "tanh" in your script',
+    '  model/layers/1/config/activation: "relu" in the checkpoint, "tanh" in your script',
+    'Change your script back, or keep what it has: { keep: ["model/layers/0", "model/layers/1"] }',
+  ],
+  "a layer without its bias": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  model/layers/0/config/useBias: true in the checkpoint, false in your script",
+    "  model/layers/0/weights/bias: in the checkpoint but not in your script (a weight)",
+    "  model/layers/1/config/useBias: true in the checkpoint, false in your script",
+    "  model/layers/1/weights/bias: in the checkpoint but not in your script (a weight)",
+    'Change your script back, or keep what it has: { keep: ["model/layers/0", "model/layers/1"] }',
+  ],
+  "layers in another order": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  model/layers/0: name a in the checkpoint, b in your script",
+    "  model/layers/1: name b in the checkpoint, a in your script",
+    "Put these layers in the saved order",
+  ],
+  "a tensor of another shape": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  w: shape [2,3] in the checkpoint, [2,4] in your script",
+    'Change your script back, or keep what it has: { keep: ["w"] }',
+  ],
+  "a tensor of another dtype": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  w: dtype float32 in the checkpoint, int32 in your script",
+    'Change the dtype back, or convert what is saved: { convert: ["w"] }',
+  ],
+  "a removed component": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  ema: in the checkpoint but not in your script (an array)",
+    'Change your script back, or leave out what is saved: { skip: ["ema"] }',
+  ],
+  "an added component": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  best: in your script but not in the checkpoint (Infinity)",
+    'Change your script back, or keep what it has: { keep: ["best"] }',
+  ],
+  "a renamed component": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  model: in your script but not in the checkpoint (a LayersModel)",
+    "  net: in the checkpoint but not in your script (a LayersModel)",
+    'Change the name back, or load under the new one: { rename: { "net": "model" } }',
+  ],
+  "another optimizer": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  optimizer: Adam in the checkpoint, SGD in your script",
+    'Change your script back, or keep what it has: { keep: ["optimizer"] }',
+  ],
+  "another option of the optimizer": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  optimizer/centered: false in the checkpoint, true in your script",
+    'Change your script back, or keep what it has: { keep: ["optimizer"] }',
+  ],
+  "an optimizer of other variables": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  model/layers/1: in your script but not in the checkpoint (a Layer)",
+    'Change your script back, or keep what it has: { keep: ["model/layers/1"] }',
+    "  optimizer: expected all of its variables restored, in the saved order, found some that are kept, missing or in another order",
+    'Its accumulators belong to variables by their position, so keep the optimizer of your script too: { keep: ["optimizer"] }',
+  ],
+  "another schedule": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  schedule: a Schedule in the checkpoint, an Rng in your script",
+    'Change your script back, or keep what it has: { keep: ["schedule"] }',
+  ],
+  "a number for a string": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  phase: a string in the checkpoint, 1 in your script",
+    'Change your script back, or keep what it has: { keep: ["phase"] }',
+  ],
+  "a model for null": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  best: null in the checkpoint, a LayersModel in your script",
+    'Change your script back, or keep what it has: { keep: ["best"] }',
+  ],
+  "a model that is not compiled": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  model/compile: compiled in the checkpoint, not compiled in your script",
+    'Change your script back, or keep what it has: { keep: ["model"] }',
+  ],
+  "another loss": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    '  model/compile/loss: "meanSquaredError" in the checkpoint, "meanAbsoluteError" in your script',
+    'Change your script back, or keep what it has: { keep: ["model"] }',
+  ],
+  "shared in the checkpoint": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  b: the same object as a in the checkpoint, a separate object in your script",
+    "Use one object in your script for a and b",
+  ],
+  "shared in the script": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  b: a separate object in the checkpoint, the same object as a in your script",
+    "Use separate objects in your script for a and b",
+  ],
+  "variables made while training": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  ema/kernel: in the checkpoint but not in your script (a Variable)",
+    'Create ema/kernel before you load, or leave out what is saved: { skip: ["ema/kernel"] }',
+  ],
+  "a codec left out": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  vocab: expected the codec Vocabulary, found none",
+    'Pass the codec that it was saved with: { codecs: { "vocab": Vocabulary } }',
+  ],
+  "a custom loss": [
+    "The snapshot does not fit your script. Nothing was changed.",
+    "  model/compile/loss: expected the name of a loss or metric, found the function loss",
+    "A checkpoint holds no code. Load it into a model that is compiled with this function, or load the model alone: loadModel(store, { compile: false })",
+  ],
+  "a class that is not registered": [
+    "The snapshot does not fit your script. Nothing was changed.",
+    "  model/layers/0: expected a registered class, found Scale, which is not registered",
+    "Call tf.serialization.registerClass(Scale) first, or load into a model that has it",
+  ],
+  "a snapshot in memory": [
+    "The snapshot does not fit your script. Nothing was changed.",
+    "  step: a string in the snapshot, 0 in your script",
+    "  w: shape [2] in the snapshot, [] in your script",
+    'Change your script back, or keep what it has: { keep: ["step", "w"] }',
+  ],
+  "several differences": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  best: in your script but not in the checkpoint (0)",
+    "  model/layers/0/config/units: 4 in the checkpoint, 8 in your script",
+    "  model/layers/0/weights/kernel: shape [2,4] in the checkpoint, [2,8] in your script",
+    "  model/layers/0/weights/bias: shape [4] in the checkpoint, [8] in your script",
+    "  model/layers/1/weights/kernel: shape [4,1] in the checkpoint, [8,1] in your script",
+    "  optimizer: Adam in the checkpoint, SGD in your script",
+    'Change your script back, or keep what it has: { keep: ["best", "model/layers/0", "model/layers/1", "optimizer"] }',
+    "  history: in the checkpoint but not in your script (an array)",
+    'Change your script back, or leave out what is saved: { skip: ["history"] }',
+    "  cursor/fingerprint: array:10:e92c9a28… feistel-ab/1:integer:7 in the checkpoint, array:12:1c1cf9e6… feistel-ab/1:integer:7 in your script",
+    'Give the loader the same data as before, or begin with the new data: { keep: ["cursor"] }',
+  ],
+  "a part that does not exist": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  ema: expected a saved part of this name for the option skip, found only step",
+    "Correct the name in the option skip",
+  ],
+  "a newer format": [
+    "Checkpoint 1 has format dogear/99, but this version reads up to dogear/1. Update @dogear/dogear",
+  ],
+  "a damaged checkpoint, an older one": [
+    "Checkpoint 1 is damaged. Nothing was changed.",
+    "  state/w.safetensors: expected 124 bytes, found 3",
+    "Checkpoint 0 verifies. Use it: { fallback: true }",
+  ],
+  "a damaged checkpoint, no older one": [
+    "Checkpoint 1 is damaged. Nothing was changed.",
+    "  snapshot.json: expected a manifest of format dogear/1, found 2 other characters",
+    "No older checkpoint in this store verifies: restore the files from a backup",
+  ],
+  "an empty store": [
+    "memory holds no checkpoint. Save one first, or use resume, which begins with what you pass if the store is empty",
+  ],
+  "a checkpoint that does not exist": [
+    "runs/digits has no checkpoint 7. It has checkpoints 0, 1",
+  ],
+  "a checkpoint asked of an empty store": [
+    "memory holds no checkpoint",
+  ],
+  "overtaken by another process": [
+    "Another process has saved checkpoint 1 of this run since (step 2, RUNTIME at TIME). Nothing was written. Stop one of the two processes, or begin a new run with saveState(store, { fork: true })",
+  ],
+  "a step that went back": [
+    "The step to save is 1, but checkpoint 0 of this run has step 5. Nothing was written. Train with what loadState or resume returns: only models, optimizers and variables are restored in place. To begin again on purpose: saveState(store, { fork: true })",
+  ],
+  "a checkpoint's folder as a run": [
+    "Cannot find a run in /runs/run/checkpoints/checkpoint_1 (ENOTRUN): it is checkpoint 1 of the run /runs/run. Open that folder, with { checkpoint: 1 } to load this checkpoint. Nothing was created there",
+  ],
+  "the folder of the checkpoints as a run": [
+    "Cannot find a run in /runs/run/checkpoints (ENOTRUN): it is the folder of the checkpoints of the run /runs/run. Open that folder. Nothing was created there",
+  ],
+  "a released snapshot": [
+    "The snapshot has been released. Release it after its last use, or capture again",
+  ],
+  "a full disk": [
+    "Cannot write /runs/run/checkpoints/.saving/state/w.safetensors (ENOSPC): a fault. Earlier checkpoints are intact. Free some space on that disk and save again",
+  ],
+  "fewer epochs of fit": [
+    'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
+    "  epochs: 3 begun in the checkpoint, 2 in this call",
+    'Ask for at least 3 epochs, or give this call another name: { to, name: "fine-tuning" }',
+  ],
+  "another batch size of fit": [
+    'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
+    "  batchSize: 4 in the checkpoint, 2 in this call",
+    'Call it with the same batchSize as before, or give this call another name: { to, name: "fine-tuning" }',
+  ],
+  "other data of fit": [
+    'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
+    "  data: float32[8,2] with CRC f700a42a, float32[8,1] with CRC f6a0f2c1 in the checkpoint, float32[8,2] with CRC 758d6336, float32[8,1] with CRC f6a0f2c1 in this call",
+    'Call it with the same data as before, or give this call another name: { to, name: "fine-tuning" }',
+  ],
+  "another callback of fit": [
+    'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
+    "  callbacks: EarlyStopping in the checkpoint, none in this call",
+    'Call it with the same callbacks as before, or give this call another name: { to, name: "fine-tuning" }',
+  ],
+  "another model of fit": [
+    'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
+    "  model/layers/0/config/units: 4 in the checkpoint, 8 in this call",
+    "  model/layers/0/weights/kernel: shape [2,4] in the checkpoint, [2,8] in this call",
+    "  model/layers/0/weights/bias: shape [4] in the checkpoint, [8] in this call",
+    "  model/layers/1/weights/kernel: shape [4,1] in the checkpoint, [8,1] in this call",
+    'Build the same model as before, or give this call another name: { to, name: "fine-tuning" }',
+  ],
+  "another optimizer of fit": [
+    'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
+    "  model/compile/optimizer: SGD in the checkpoint, Adam in this call",
+    'Build the same model as before, or give this call another name: { to, name: "fine-tuning" }',
+  ],
+  "another loss of fit": [
+    'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
+    '  model/compile/loss: "meanSquaredError" in the checkpoint, "meanAbsoluteError" in this call',
+    'Build the same model as before, or give this call another name: { to, name: "fine-tuning" }',
+  ],
+  "an object of fit that was not saved": [
+    'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
+    "  ema: in this call but not in the checkpoint (a Variable)",
+    'Leave ema out as before, or give this call another name: { to, name: "fine-tuning" }',
+  ],
+  "two calls of fit at once": [
+    'memory holds a training by the name "fit", which this call does not continue. Nothing was changed.',
+    '  name: expected one name for each training, found a second call while "fit" is running',
+    "Await the first call before the second",
+  ],
+  "fitDataset for fit": [
+    'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
+    "  by: fit in the checkpoint, fitDataset in this call",
+    'Call fit as before, or give this call another name: { to, name: "fine-tuning" }',
+  ],
+  "a second call of fit": [
+    'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
+    '  model: expected that of "fit", which is complete in this process (by fit, 1 epoch), found another',
+    'Build the same model as before, or give this call another name: { to, name: "fine-tuning" }',
+  ],
+  "another loop's checkpoint for fit": [
+    "memory holds checkpoint 0 of another training loop, which this call cannot continue. Nothing was changed.",
+    'Use another store, or give this call a name: { to, name: "fine-tuning" }',
+  ],
+};
+
+test("explain: every situation has its sentence", () => {
+  assert.deepEqual(Object.keys(situations), Object.keys(sentences));
+});
+
+for (const [name, situation] of Object.entries(situations)) {
+  test(`explain: ${name}`, async () => {
+    const error = await situation();
+    assert.deepEqual(plainly(explain(error)).split("\n"), sentences[name]);
+  });
+}
+
+test("explain: fit advises no option that it does not take", () => {
+  const ofFit = Object.entries(sentences).filter(([name]) => /\bfit\b/.test(name));
+  assert.ok(ofFit.length > 10);
+  for (const [name, lines] of ofFit) {
+    assert.doesNotMatch(lines.join("\n"), /\b(only|keep|skip|rename|convert|restoreInto|loadState)\b/, name);
+  }
+});
+
+test("explain: the command line has the same sentences, and its own names for checkpoints", async () => {
+  const texts = async (name: string): Promise<readonly (string | undefined)[]> => {
+    const error = await situations[name]!();
+    return [explain(error), explainTo("command line", error)].map((text) => text.split("\n").at(-1));
+  };
+  assert.deepEqual(await texts("a damaged checkpoint, an older one"), [
+    "Checkpoint 0 verifies. Use it: { fallback: true }",
+    "Checkpoint 0 verifies. Use it: RUN@0",
+  ]);
+  assert.deepEqual((await texts("an empty store"))[1], "memory holds no checkpoint");
+  for (const name of ["a newer format", "a checkpoint that does not exist", "a damaged checkpoint, no older one"]) {
+    const [script, commandLine] = await texts(name);
+    assert.equal(script, commandLine, name);
+  }
+});
+
+test("explain: at most twenty differences are listed, of many parts the component is named", async () => {
+  const store = memory();
+  const parts = (shape: number[]): Record<string, tf.Tensor> =>
+    Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`w${i}`, tf.zeros(shape)]));
+  await saveState(store)({ nets: parts([2]), b: tf.zeros([1]) });
+  const live = { nets: parts([3]), b: tf.zeros([2]) };
+  const lines = explain(await left(loadState(store)(live))).split("\n");
+  assert.equal(lines.length, 23);
+  assert.deepEqual(lines.slice(-2), [
+    "  and 11 more",
+    'Change your script back, or keep what it has: { keep: ["nets", "b"] }',
+  ]);
+  const options: LoadOptions = { keep: ["nets", "b"] };
+  assert.ok(await loadState(store, options)(live));
+});

@@ -1,0 +1,406 @@
+/**
+ * Every way in which a script and a checkpoint can fail to fit, by real calls: the errors whose sentences `tests/errors/explain.test.ts` has.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import * as t from "io-ts";
+import assert from "node:assert/strict";
+import { cp, mkdir, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  captureState,
+  directory,
+  type DogearError,
+  explain,
+  fit,
+  fitDataset,
+  type FitOptions,
+  Loader,
+  type LoadOptions,
+  loadState,
+  memory,
+  pipe,
+  release,
+  restoreInto,
+  restoreState,
+  Rng,
+  saveState,
+  Schedule,
+  type Store,
+  train,
+} from "../../mod.ts";
+import type { Either } from "fp-ts/lib/Either.js";
+import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { directoryOn } from "../../lib/store/directory/directory.ts";
+import { localFileSystem } from "../../lib/store/directory/local_file_system.ts";
+import { fault, watched } from "./watched_disk.ts";
+
+// --- types
+
+/** A situation gives its error, and may check that the remedy of the sentence helps. */
+export type Situation = () => DogearError | Promise<DogearError>;
+
+// --- constructors
+
+const scratch = await mkdtemp(join(tmpdir(), "dogear-situations-"));
+
+/** Removes the stores of all situations. */
+export const cleanUp = (): Promise<void> => rm(scratch, { recursive: true, force: true });
+
+let made = 0;
+const place = (): string => join(scratch, `run_${made++}`);
+
+function leftOf<E>(result: Either<E, unknown>): E {
+  return result._tag === "Left" ? result.left : assert.fail(`Expected a left, found ${typeof result.right}`);
+}
+
+/** The left of a task. */
+export async function left<E>(task: TaskEither<E, unknown>): Promise<E> {
+  return leftOf(await task());
+}
+
+/** The options that a sentence advises: those of all its lines. */
+function advised(sentence: string): LoadOptions {
+  const found = sentence.split("\n").flatMap((line) =>
+    /\{ (keep|skip|convert|rename): (\[.*\]|\{.*\}) \}$/.exec(line) ?? []
+  );
+  const options: Record<string, unknown[]> = {};
+  for (let i = 0; i < found.length; i += 3) {
+    const [name, value] = [found[i + 1]!, JSON.parse(found[i + 2]!) as unknown[]];
+    options[name] = name === "rename" ? value : [...options[name] ?? [], ...value];
+  }
+  return options;
+}
+
+/** Saves components and loads others, which must fail. With the options of the sentence, if it has any, they load. */
+function loading(saved: () => object, live: () => object, options: LoadOptions = {}): Situation {
+  return async () => {
+    const store = memory();
+    await saveState(store)(saved());
+    const error = await left(loadState(store, options)(live()));
+    const { keep = [], ...others } = { ...advised(explain(error)) };
+    if (keep.length > 0 || Object.keys(others).length > 0) {
+      const result = await loadState(store, { ...others, keep: [...keep, ...options.keep ?? []] })(live())();
+      if (result._tag === "Left") assert.fail(`${explain(error)}\nThe remedy does not help:\n${explain(result.left)}`);
+    }
+    return error;
+  };
+}
+
+interface Layers {
+  readonly units?: number;
+  readonly names?: readonly string[];
+  readonly activation?: "relu" | "tanh";
+  readonly useBias?: boolean;
+}
+
+/** A model of dense layers. */
+function model(
+  { units = 4, names = ["stem", "head"], activation = "relu", useBias = true }: Layers = {},
+): tf.Sequential {
+  return tf.sequential({
+    layers: names.map((name, i) =>
+      tf.layers.dense({
+        name,
+        units: i === names.length - 1 ? 1 : units,
+        activation,
+        useBias,
+        ...(i === 0 ? { inputShape: [2] } : {}),
+      })
+    ),
+  });
+}
+
+function optimizerOf(loss: "meanSquaredError" | "meanAbsoluteError" = "meanSquaredError", optimizer = "sgd") {
+  const made = model();
+  made.compile({ loss, optimizer });
+  return made;
+}
+
+const [x, y] = [tf.ones([8, 2]), tf.ones([8, 1])];
+
+/** Trains by `fit`, then calls it again with something changed, as in a new process: same checkpoints, another store. */
+function fitting(
+  change: {
+    readonly model?: () => tf.LayersModel;
+    readonly x?: tf.Tensor;
+    readonly args?: tf.ModelFitArgs;
+    readonly options?: Partial<FitOptions>;
+    readonly first?: tf.ModelFitArgs;
+  },
+): Situation {
+  return async () => {
+    const args: tf.ModelFitArgs = { epochs: 3, batchSize: 4, verbose: 0, ...change.first };
+    const [path, copy] = [place(), place()];
+    await fit({ to: directory(path) })(optimizerOf(), x, y, args);
+    // This process does not remember the copy, as another process would not.
+    await cp(path, copy, { recursive: true });
+    return await left(
+      fit({ to: { ...directory(copy), location: "runs/fit" }, ...change.options })(
+        (change.model ?? optimizerOf)(),
+        change.x ?? x,
+        y,
+        { ...args, ...change.args },
+      ),
+    );
+  };
+}
+
+const batches = (n: number, seed = 7): Loader.Loader<number[]> =>
+  pipe(Loader.fromArray(Array.from({ length: n }, (_, i) => i)), Loader.shuffle(seed), Loader.batch(2));
+
+class Vocabulary {
+  constructor(readonly words: readonly string[]) {}
+}
+const vocabulary = new t.Type<Vocabulary, readonly string[], unknown>(
+  "Vocabulary",
+  (u): u is Vocabulary => u instanceof Vocabulary,
+  (u) => t.success(new Vocabulary(u as string[])),
+  ({ words }) => words,
+);
+
+/** The store of a run with two checkpoints. */
+async function twoCheckpoints(): Promise<readonly [store: Store, path: string]> {
+  const path = place();
+  const store = directory(path);
+  for (const step of [1, 2]) await saveState(store)({ step, w: tf.tensor1d([step]) });
+  return [store, path];
+}
+
+const withOptimizer = (made: tf.LayersModel, optimizer: tf.Optimizer): object => ({ model: made, optimizer, step: 1 });
+
+class Scale extends tf.layers.Layer {
+  static readonly className = "Scale";
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return [inputs].flat()[0] as tf.Tensor;
+  }
+}
+
+export const situations: Readonly<Record<string, Situation>> = {
+  "other data": loading(() => ({ cursor: Loader.start(batches(10)) }), () => ({ cursor: Loader.start(batches(12)) })),
+  "another shuffle seed": loading(
+    () => ({ cursor: Loader.start(batches(10)) }),
+    () => ({ cursor: Loader.start(batches(10, 8)) }),
+  ),
+  "other data in train": async () => {
+    const step = (state: { cursor: Loader.Cursor }) => state;
+    return await left(train({ loader: batches(12), step })({ cursor: Loader.start(batches(10)) }));
+  },
+  "a renamed layer": loading(() => ({ model: model() }), () => ({ model: model({ names: ["body", "head"] }) })),
+  "an added layer": loading(
+    () => ({ model: model() }),
+    () => ({ model: model({ names: ["stem", "middle", "head"] }) }),
+  ),
+  "a removed layer": loading(
+    () => ({ model: model({ names: ["stem", "middle", "head"] }) }),
+    () => ({ model: model() }),
+  ),
+  "other units": loading(() => ({ model: model() }), () => ({ model: model({ units: 8 }) })),
+  "another activation": loading(() => ({ model: model() }), () => ({ model: model({ activation: "tanh" }) })),
+  "a layer without its bias": loading(() => ({ model: model() }), () => ({ model: model({ useBias: false }) })),
+  "layers in another order": loading(
+    () => ({ model: model({ names: ["a", "b", "c"], units: 2 }) }),
+    () => ({ model: model({ names: ["b", "a", "c"], units: 2 }) }),
+  ),
+  "a tensor of another shape": loading(() => ({ w: tf.zeros([2, 3]) }), () => ({ w: tf.zeros([2, 4]) })),
+  "a tensor of another dtype": loading(
+    () => ({ w: tf.zeros([2]) }),
+    () => ({ w: tf.zeros([2], "int32") }),
+  ),
+  "a removed component": loading(() => ({ step: 1, ema: [1] }), () => ({ step: 0 })),
+  "an added component": loading(() => ({ step: 1 }), () => ({ step: 0, best: Infinity })),
+  "a renamed component": loading(() => ({ step: 1, net: model() }), () => ({ step: 0, model: model() })),
+  "another optimizer": loading(
+    () => ({ optimizer: tf.train.adam(0.1), step: 1 }),
+    () => ({ optimizer: tf.train.sgd(0.1), step: 0 }),
+  ),
+  "another option of the optimizer": loading(
+    () => ({ optimizer: tf.train.rmsprop(0.1) }),
+    () => ({ optimizer: tf.train.rmsprop(0.1, 0.9, 0, 1e-7, true) }),
+  ),
+  "an optimizer of other variables": async () => {
+    const store = memory();
+    const trained = (): readonly [tf.Sequential, tf.Optimizer] => {
+      const [made, optimizer] = [model(), tf.train.momentum(0.1, 0.9)];
+      optimizer.minimize(() => tf.mean(made.apply(x) as tf.Tensor) as tf.Scalar);
+      return [made, optimizer];
+    };
+    await saveState(store)(withOptimizer(...trained()));
+    return await left(
+      loadState(store, { keep: ["model/head"] })(
+        withOptimizer(model({ names: ["stem", "new", "head"] }), tf.train.momentum(0.1, 0.9)),
+      ),
+    );
+  },
+  "another schedule": loading(
+    () => ({ schedule: Schedule.cosine({ base: 1, steps: 10 }) }),
+    () => ({ schedule: Rng.make(1) }),
+  ),
+  "a number for a string": loading(() => ({ phase: "warm-up" }), () => ({ phase: 1 })),
+  "a model for null": loading(() => ({ best: null }), () => ({ best: model() })),
+  "a model that is not compiled": loading(() => ({ model: optimizerOf() }), () => ({ model: model() })),
+  "another loss": loading(() => ({ model: optimizerOf() }), () => ({ model: optimizerOf("meanAbsoluteError") })),
+  "shared in the checkpoint": loading(
+    () => {
+      const w = tf.variable(tf.scalar(1));
+      return { a: w, b: w };
+    },
+    () => ({ a: tf.variable(tf.scalar(1)), b: tf.variable(tf.scalar(1)) }),
+  ),
+  "shared in the script": loading(
+    () => ({ a: tf.variable(tf.scalar(1)), b: tf.variable(tf.scalar(1)) }),
+    () => {
+      const w = tf.variable(tf.scalar(1));
+      return { a: w, b: w };
+    },
+  ),
+  "variables made while training": loading(
+    () => ({ ema: { kernel: tf.variable(tf.scalar(1)) }, step: 1 }),
+    () => ({ ema: {}, step: 0 }),
+  ),
+  "a codec left out": async () => {
+    const store = memory();
+    const state = { vocab: new Vocabulary(["a"]) };
+    await saveState(store, { codecs: { vocab: vocabulary } })(state);
+    return await left(loadState(store)({ vocab: null }));
+  },
+  "a custom loss": () => {
+    const made = model();
+    made.compile({ loss: (_: tf.Tensor, p: tf.Tensor) => tf.mean(p) as never, optimizer: "sgd" });
+    const result = restoreState(captureState({ model: made }));
+    return leftOf(result);
+  },
+  "a class that is not registered": () => {
+    const made = tf.sequential({ layers: [new Scale({ inputShape: [2] } as object)] });
+    const result = restoreState(captureState({ model: made }));
+    return leftOf(result);
+  },
+  "a snapshot in memory": () => {
+    const result = restoreInto({ step: 0, w: tf.scalar(1) })(captureState({ step: "1", w: tf.zeros([2]) }))();
+    return leftOf(result);
+  },
+  "several differences": loading(
+    () => ({ model: model(), optimizer: tf.train.adam(), cursor: Loader.start(batches(10)), history: [1] }),
+    () => ({ model: model({ units: 8 }), optimizer: tf.train.sgd(1), cursor: Loader.start(batches(12)), best: 0 }),
+  ),
+  "a part that does not exist": loading(() => ({ step: 1 }), () => ({ step: 0 }), { skip: ["ema"] }),
+  "a newer format": async () => {
+    const [store, path] = await twoCheckpoints();
+    await writeFile(join(path, "checkpoints/checkpoint_1/snapshot.json"), '{"format":"dogear/99"}');
+    return await left(loadState(store)({ step: 0, w: tf.zeros([1]) }));
+  },
+  "a damaged checkpoint, an older one": async () => {
+    const [store, path] = await twoCheckpoints();
+    await truncate(join(path, "checkpoints/checkpoint_1/state/w.safetensors"), 3);
+    return await left(loadState(store)({ step: 0, w: tf.zeros([1]) }));
+  },
+  "a damaged checkpoint, no older one": async () => {
+    const [store, path] = await twoCheckpoints();
+    for (const n of [0, 1]) await writeFile(join(path, `checkpoints/checkpoint_${n}/snapshot.json`), "{}");
+    return await left(loadState(store)({ step: 0, w: tf.zeros([1]) }));
+  },
+  "an empty store": async () => await left(loadState(memory())({ step: 0 })),
+  "a checkpoint that does not exist": async () => {
+    const [store] = await twoCheckpoints();
+    return await left(loadState({ ...store, location: "runs/digits" }, { checkpoint: 7 })({ step: 0 }));
+  },
+  "a checkpoint asked of an empty store": async () => await left(loadState(memory(), { checkpoint: 7 })({ step: 0 })),
+  "overtaken by another process": async () => {
+    const path = place();
+    const [first, second] = [directory(path), directoryOn(localFileSystem)(path)];
+    await saveState(first)({ step: 1 });
+    await loadState({ ...second, location: "another" })({ step: 0 });
+    await saveState({ ...second, location: "another" })({ step: 2 });
+    return await left(saveState(first)({ step: 2 }));
+  },
+  "a step that went back": async () => {
+    const store = memory();
+    await saveState(store)({ step: 5 });
+    await loadState(store)({ step: 0 });
+    return await left(saveState(store)({ step: 1 }));
+  },
+  "a checkpoint's folder as a run": async () => {
+    const [, path] = await twoCheckpoints();
+    return await left(loadState(directory(join(path, "checkpoints/checkpoint_1")))({ step: 0 }));
+  },
+  "the folder of the checkpoints as a run": async () => {
+    const [, path] = await twoCheckpoints();
+    return await left(loadState(directory(join(path, "checkpoints")))({ step: 0 }));
+  },
+  "a released snapshot": async () => {
+    const snapshot = captureState({ step: 1 });
+    await release(snapshot);
+    const result = restoreState(snapshot);
+    return leftOf(result);
+  },
+  "a full disk": async () => {
+    const path = place();
+    await mkdir(path);
+    const full = watched(
+      localFileSystem,
+      (operation) => operation.name === "write" ? fault(operation, "ENOSPC") : undefined,
+    );
+    return await left(saveState(directoryOn(full)(path))({ w: tf.zeros([4]) }));
+  },
+  "fewer epochs of fit": fitting({ args: { epochs: 2 } }),
+  "another batch size of fit": fitting({ args: { batchSize: 2 } }),
+  "other data of fit": fitting({ x: tf.zeros([8, 2]) }),
+  "another callback of fit": fitting({
+    first: { callbacks: tf.callbacks.earlyStopping({ monitor: "loss", patience: 5 }) },
+    args: { callbacks: [] },
+  }),
+  "another model of fit": fitting({
+    model: () => {
+      const made = model({ units: 8 });
+      made.compile({ loss: "meanSquaredError", optimizer: "sgd" });
+      return made;
+    },
+  }),
+  "another optimizer of fit": fitting({ model: () => optimizerOf("meanSquaredError", "adam") }),
+  "another loss of fit": fitting({ model: () => optimizerOf("meanAbsoluteError") }),
+  "an object of fit that was not saved": fitting({ options: { with: { ema: tf.variable(tf.scalar(1)) } } }),
+  "two calls of fit at once": async () => {
+    const to = memory();
+    const args = { epochs: 1, verbose: 0 as const };
+    const first = fit({ to })(optimizerOf(), x, y, args)();
+    await new Promise((resolve) => setImmediate(resolve));
+    const error = await left(fit({ to })(optimizerOf(), x, y, args));
+    await first;
+    return error;
+  },
+  "fitDataset for fit": async () => {
+    const to = memory();
+    await fit({ to })(optimizerOf(), x, y, { epochs: 1, verbose: 0 });
+    const dataset = tf.data.array([1, 2]).map(() => ({ xs: x, ys: y }));
+    const error = await left(fitDataset({ to })(optimizerOf(), dataset, { epochs: 1, verbose: 0 }));
+    return error._tag === "Mismatch" ? { ...error, problems: error.problems.slice(0, 1) } : error;
+  },
+  "a second call of fit": async () => {
+    const to = memory();
+    const args = { epochs: 1, verbose: 0 as const };
+    await fit({ to })(optimizerOf(), x, y, args);
+    return await left(fit({ to })(anotherModel(), x, y, args));
+  },
+  "another loop's checkpoint for fit": async () => {
+    const to = memory();
+    await saveState(to)({ step: 1 });
+    return await left(fit({ to })(optimizerOf(), x, y, { epochs: 1, verbose: 0 }));
+  },
+};
+
+function anotherModel(): tf.LayersModel {
+  const made = model({ names: ["a", "b"] });
+  made.compile({ loss: "meanSquaredError", optimizer: "sgd" });
+  return made;
+}
+
+/** A sentence without what differs between runs: folders, times and runtimes. */
+export function plainly(sentence: string): string {
+  return sentence.replaceAll(scratch, "/runs").replace(/run_\d+/g, "run").replace(/\.saving-[\w.-]+/g, ".saving")
+    .replace(
+      /(bun|deno) \d+\.\d+\.\d+ at [\d:.TZ-]+/g,
+      "RUNTIME at TIME",
+    );
+}
