@@ -137,7 +137,7 @@ async function saveFirst<S extends object>(
  */
 export function train<S extends object, A, const N extends string = "cursor">(
   options: TrainOptions<S, A, N>,
-): (state: S & { readonly [P in NoInfer<N>]: Loader.Cursor }) => Awaitable<TrainError, S> {
+): (state: S & { readonly [P in NoInfer<N>]: Loader.Cursor }) => Awaitable<TrainError, NoInfer<S>> {
   checkTrainOptions(options);
   const { loader, save, metrics, stopOn = [] } = options;
   const name: string = options.cursor ?? "cursor";

@@ -134,6 +134,13 @@ export async function pipeline(): Promise<void> {
     runOrThrow,
   );
   isExactly<Fresh>()(later);
+  await pipe(
+    resume(store)(fresh),
+    TE.flatMap(
+      train({ loader: batches, step: (state, batch) => trainStep({ ...state, step: state.step + 1 }, batch) }),
+    ),
+    runMain,
+  );
   const awaited = await train({
     loader: batches,
     step: (state: Fresh, batch, { epoch, batch: number, cursor }) => {
