@@ -52,7 +52,8 @@ export function itemsBefore(loader: Loader<unknown>, cursor: Cursor): number {
  */
 export function placeOf(loader: Loader<unknown>, before: Cursor, after: Cursor, count: number): ItemPlace {
   const plan = planAt(loader, after);
-  const epoch = plan.epochAt(before);
+  // How far a skip reaches into a stream shows only once the length is known: a cursor at the start does not have it.
+  const epoch = plan.epochAt(count === 0 ? origin : before);
   return { epoch, item: count - itemsBeforeEpoch(plan, epoch) };
 }
 

@@ -40,8 +40,8 @@ export interface TrainingSteps<S extends object, A> {
   readonly step: (state: S, batch: A, at: BatchPosition) => S | Promise<S>;
   /**
    * Gives the state after an epoch, counted from 0: evaluates, tells a plateau schedule the loss, remembers the best so far. It is called once for
-   * each epoch, after its last batch and before a save that is due there, however often the run is killed. Where `Loader.take` ends the data
-   * inside an epoch, that epoch has no end.
+   * each epoch, after its last batch and before a save that is due there, however often the run is killed. Where `Loader.take` after
+   * `repeat` ends the data inside an epoch, or anywhere in the first epoch of a stream, that epoch has no end.
    * @default the state as it is
    */
   readonly onEpochEnd?: (state: S, epoch: number) => S | Promise<S>;

@@ -135,7 +135,10 @@ test("onEpochEnd: a stream, whose length only reading shows, has the epochs of a
       const [array, stream] = steps.reduce((both, one) => putOverBoth(one)(both), sources);
       const [ofArray, ofStream] = [await go(array, memory(), {}), await go(stream, memory(), {})];
       if (ofArray._tag === "Left" || ofStream._tag === "Left") return assert.equal(ofArray._tag, ofStream._tag);
-      assert.deepEqual(ofStream.right.log, ofArray.right.log, steps.map(({ name }) => name).join(" | "));
+      // Nothing reads past a limit of steps, so that an end right there is not seen in the first epoch of a stream.
+      const isUnseen = ofStream.right.cursor.length === null && ofArray.right.log.at(-1) === "end 0";
+      const expected = isUnseen ? ofArray.right.log.slice(0, ofStream.right.log.length) : ofArray.right.log;
+      assert.deepEqual(ofStream.right.log, expected, steps.map(({ name }) => name).join(" | "));
     }),
     { numRuns: 100 * torture, includeErrorInReport: true },
   );
@@ -204,6 +207,8 @@ test("onEpochEnd: of batches that span epochs, of limits of steps, of a loader t
   assert.equal(await logOf(pipe(five, Loader.repeat(2), share(1, false))), "0.0 0.1 end 0 1.0 end 1");
   assert.equal(await logOf(pipe(five, Loader.repeat(2), share(2, true))), "0.0 end 0 1.0 1.1 1.2 end 1");
   assert.equal(await logOf(pipe(five, share(2, true), Loader.repeat(2))), "0.0 0.1 end 0 1.0 1.1 end 1");
+  const skipped = pipe(Loader.fromIterable(() => [1]), Loader.repeat(4), Loader.skip(2));
+  assert.equal(await logOf(skipped), "2.0 end 2 3.0 end 3");
   assert.equal(await logOf(Loader.fromIterable(() => [])), "");
 });
 
