@@ -80,7 +80,7 @@ export type {
   Saver,
   SaverOptions,
 } from "./lib/run/mod.ts";
-export type { Signal, TrainOptions } from "./lib/run/mod.ts";
+export type { BatchPosition, Signal, TrainingSteps, TrainOptions, TrainSavePolicy } from "./lib/run/mod.ts";
 export { fit, fitDataset, type FitOptions, type RestoreBest } from "./lib/fit/mod.ts";
 
 // Tasks
@@ -95,7 +95,14 @@ export {
 // Parts of a run
 export { Loader, skip } from "./lib/loader/mod.ts";
 export { Rng, Scaler, Schedule } from "./lib/values/mod.ts";
-export { type Batch, exactBackend, type Settings, trainOnBatch } from "./lib/tfjs/mod.ts";
+export {
+  accumulateGrads,
+  type Batch,
+  exactBackend,
+  type MeanGradients,
+  type Settings,
+  trainOnBatch,
+} from "./lib/tfjs/mod.ts";
 export { setLearningRate } from "./lib/tfjs/optimizers/mod.ts";
 
 // Errors

@@ -26,35 +26,14 @@ import {
 } from "@dogear/dogear";
 import * as tf from "@tensorflow/tfjs";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { progress } from "./progress.ts";
-
-interface Digit {
-  readonly pixels: readonly number[];
-  readonly label: number;
-}
+import { type Digit, readDigits, tensors } from "./digits_data.ts";
 
 const epochs = 8;
 const batchSize = 32;
 const warmup = 20;
-
-async function readDigits(): Promise<{ readonly train: readonly Digit[]; readonly test: readonly Digit[] }> {
-  const text = await readFile(new URL("./data/digits.csv", import.meta.url), "utf8");
-  const digits = text.trim().split("\n").map((line) => {
-    const values = line.split(",").map(Number);
-    return { pixels: values.slice(0, 64).map((value) => value / 16), label: values[64] ?? 0 };
-  });
-  return { train: digits.slice(0, 1500), test: digits.slice(1500) };
-}
-
-function tensors(digits: readonly Digit[]): { readonly images: tf.Tensor4D; readonly labels: tf.Tensor } {
-  return {
-    images: tf.tensor4d(digits.flatMap(({ pixels }) => pixels), [digits.length, 8, 8, 1]),
-    labels: tf.oneHot(tf.tensor1d(digits.map(({ label }) => label), "int32"), 10),
-  };
-}
 
 function buildModel(): tf.LayersModel {
   return tf.sequential({

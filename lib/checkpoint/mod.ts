@@ -25,7 +25,15 @@ export { firstThatVerifies, verifyCheckpoint } from "./verify.ts";
 export { inOrder } from "./in_order.ts";
 export { candidates, isGone, list, type Listed, readEntry } from "./entries.ts";
 export { entriesOf, entryOf, forgetOthers, rememberEntry, trainingOf } from "./entries.ts";
-export { beginRun, type CurrentRun, inTurn, recordSkipped, savesFinished, setCurrentRun } from "./current_run.ts";
+export {
+  beginRun,
+  type CurrentRun,
+  currentRun,
+  inTurn,
+  recordSkipped,
+  savesFinished,
+  setCurrentRun,
+} from "./current_run.ts";
 export { afterOf, type Continued, continueRun } from "./lineage.ts";
 export { plan, prune, retain, unlisted } from "./prune.ts";
 export type { Kept, NotRemoved, Plan, PruneOptions, Reason, Removal } from "./prune.ts";

@@ -155,9 +155,12 @@ export interface StepFailed {
   readonly cause: unknown;
   /** How many batches had been trained on before. */
   readonly at: number;
-  /** In `fit` and `fitDataset`, what threw: the method of a callback, such as `onEpochEnd`; `training`, the batch itself; or `restoreBest`. */
+  /**
+   * What threw, if not the step of `train`: its `onEpochEnd` or `until`; in `fit` and `fitDataset` the method of a callback, `training`, the
+   * batch itself, or `restoreBest`.
+   */
   readonly by?: string;
-  /** In `fit` and `fitDataset`, the epoch, counted from 0 as callbacks receive it. */
+  /** With `by`, the epoch, counted from 0 as callbacks receive it. */
   readonly epoch?: number;
 }
 

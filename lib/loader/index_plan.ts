@@ -58,6 +58,11 @@ export interface IndexPlan<out A> {
   readonly length: (from: SourcePosition) => number;
   /** Items from the start of the pass to a position. */
   readonly count: (to: SourcePosition) => number;
+  /**
+   * The epoch of the item right after a position: of its first sample. At the end of the pass, the number of epochs that are complete; a limit of
+   * steps completes none.
+   */
+  readonly epochAt: (from: SourcePosition) => number;
   /** The position n items later, at most the end of the pass. After the last item it is past any dropped tail. */
   readonly after: (from: SourcePosition, n: number) => SourcePosition;
   /** Visits the positions of the samples of the i-th item from a position on; samples that fill the last round come last. */
@@ -86,6 +91,7 @@ export function epochPlan(length: number): IndexPlan<unknown> {
     reread: 0,
     length: left,
     count: ({ epoch, position }) => times(epoch, length) + position,
+    epochAt: ({ epoch, position }) => position < length ? epoch : epoch + 1,
     after: (from, n) => {
       if (n === 0) return from;
       return n >= left(from)
@@ -233,6 +239,10 @@ function groupRounds<A, B>(
     reread: Math.max(plan.reread, firstRound.epoch > 0 ? Infinity : firstRound.position),
     length,
     count: (to) => Math.min(length(origin), Math.ceil(plan.count(to) / round)),
+    epochAt: (from) => {
+      const left = plan.length(from);
+      return plan.epochAt(plan.after(from, length(from) === 0 ? left : offset < left ? offset : 0));
+    },
     after: (from, k) =>
       drop && k > 0 && k >= length(from)
         ? plan.after(from, plan.length(from))
@@ -291,6 +301,8 @@ export function takeItems(n: number): <A>(plan: IndexPlan<A>) => IndexPlan<A> {
       minSamples: Math.max(plan.minSamples, end.position),
       length,
       count: (to) => Math.min(n, plan.count(to)),
+      epochAt: (from) =>
+        plan.epochs === 1 && from.position > 0 && length(from) === 0 ? from.epoch + 1 : plan.epochAt(from),
       after: (from, k) =>
         plan.epochs === 1 && k > 0 && k >= length(from)
           ? { epoch: from.epoch + 1, position: 0 }
@@ -307,6 +319,7 @@ export function skipItems(n: number): <A>(plan: IndexPlan<A>) => IndexPlan<A> {
       ...plan,
       length: (from) => Math.max(0, plan.length(from) - left(from)),
       count: (to) => Math.max(0, plan.count(to) - n),
+      epochAt: (from) => plan.epochAt(plan.after(from, left(from))),
       after: (from, k) => plan.after(from, exactCount(left(from) + k)),
       visitSamples: (from, i, visit) => plan.visitSamples(from, exactCount(left(from) + i), visit),
       items: (from, i, count, samples) => plan.items(from, exactCount(left(from) + i), count, samples),
@@ -356,6 +369,11 @@ export function repeatPasses(passes: number): <A>(plan: IndexPlan<A>) => IndexPl
       count: (to) => {
         const [pass, inside] = within(to);
         return times(pass, full) + plan.count(inside);
+      },
+      epochAt: (from) => {
+        const [pass, inside] = within(from);
+        const epochs = pass * plan.epochs;
+        return plan.length(inside) > 0 ? epochs + plan.epochAt(inside) : epochs + plan.epochs;
       },
       after: (from, n) => {
         const last = Math.min(n, length(from)) - 1;

@@ -177,14 +177,19 @@ export function items<A, B>(
   show: (item: A, after: Start) => B,
   opened: OpenedEpochs = new Map(),
 ): AsyncIterableIterator<B, undefined> {
-  const { ahead, owned, source } = loader;
-  const release = owned || (source._tag === "Stream" && source.singleUse) ? dispose : () => {};
+  const { ahead, owned } = loader;
+  const release = (item: A): void => disposeUnread(loader, item);
   const computed = computeItems(() => openReader(loader, from(), opened));
   const started = ahead === 0 ? computed : prefetchItems(computed, ahead, release);
   return iteratorOf(owned ? disposeItems(started) : started, (item, after) => {
     reportProgress(loader, after);
     return show(item, after);
   });
+}
+
+/** Disposes an item that was iterated and is not used, if nobody else holds its samples. */
+export function disposeUnread<A>({ source, owned }: Loader<A>, item: A): void {
+  if (owned || (source._tag === "Stream" && source.singleUse)) dispose(item);
 }
 
 const finished: IteratorReturnResult<undefined> = Object.freeze({ done: true, value: undefined });

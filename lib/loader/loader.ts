@@ -20,6 +20,7 @@ export type { Loader, LoaderProgress as Progress } from "./types.ts";
 export type { Dataset } from "./source.ts";
 export { fromArray, fromDataset, fromIndexed, fromIterable, fromRows, fromTensor, length } from "./from_memory.ts";
 export { type Body, fromBody } from "./from_body.ts";
+export { batchesPerEpoch, isEpochEnd, progressAt } from "./epochs.ts";
 export { batch, map, mapRandom, prefetch, progress, repeat, shuffle, skip, take } from "./transforms.ts";
 export type { Skippable, Skipped } from "./transforms.ts";
 export { shard, type Share } from "./shard.ts";

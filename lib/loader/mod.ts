@@ -2,7 +2,8 @@
  * Loaders: lazy, composable reading of samples that resumes at any item from a plain cursor.
  *
  * Read `cursor` and `index_plan` for the arithmetic; `source`, `fingerprint` and `shuffle` for the data; `types`, `from_memory`, `byte_lines` and
- * `from_body` for loaders; `transforms` and `shard` for what is put over them; `stream_reader` and `iterate` for reading. Then `derived_source` with
+ * `from_body` for loaders; `transforms` and `shard` for what is put over them; `stream_reader` and `iterate` for reading; `epochs` for questions
+ * about a cursor. Then `derived_source` with
  * `combine` and `regroup`, and `columns` with `collate`. `loader` is the public namespace.
  *
  * Promises: the items and cursors from a cursor on are those of a run that never stopped; data other than the cursor's is an error that lists
@@ -17,3 +18,5 @@ export { loaderOf } from "./types.ts";
 export { skip } from "./transforms.ts";
 export * as Loader from "./loader.ts";
 export { iterate } from "./loader.ts";
+export { completeEpochs, completeEpochsSeen, itemsBefore, needsNext, placeOf } from "./epochs.ts";
+export { disposeUnread } from "./iterate.ts";

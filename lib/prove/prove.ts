@@ -59,7 +59,7 @@ export interface ProveOptions<C extends object, A> extends Training<C, A> {
   readonly at?: readonly number[];
   /**
    * Whether to restore also in new processes, one for each point. Either the URL or path of a module that exports `fresh`, `step`, `loader`
-   * and, if used, `codecs`, by these names or as its default: `import.meta.resolve("./training.ts")`. Or `true` for the script that this
+   * and, if used, `onEpochEnd`, `until` and `codecs`, by these names or as its default: `import.meta.resolve("./training.ts")`. Or `true` for the script that this
    * process was started with: it must export them, and call `proveResume` only `if (import.meta.main)`.
    * @default this process only
    */
@@ -107,6 +107,8 @@ const isModule = (u: unknown): boolean => u === true || typeof u === "string" ||
 const proveRules: OptionRules<Omit<ProveOptions<object, unknown>, "loader" | "at">> = {
   fresh: must("a function that builds the components", (u) => typeof u === "function"),
   step: aFunction,
+  onEpochEnd: ifGiven(aFunction),
+  until: ifGiven(aFunction),
   cursor: ifGiven(aName),
   ...codecRules,
   steps: ifGiven(integer(2)),

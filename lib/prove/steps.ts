@@ -4,11 +4,11 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import type { Recorder } from "./nondeterminism.ts";
 import type { LoaderError, LoadError, StepFailed } from "../errors/mod.ts";
-import { Loader } from "../loader/mod.ts";
-import { cursorIn, loadState, orLoaderError, takeStep } from "../run/mod.ts";
+import { loadState, runTraining, type TrainingSteps } from "../run/mod.ts";
 import { type Codec, type Codecs, type Options, ownCodecs } from "../codecs.ts";
 import { captureState, type Snapshot } from "../snapshot.ts";
 import type { Store } from "../store/mod.ts";
@@ -16,12 +16,9 @@ import type { Store } from "../store/mod.ts";
 // --- types
 
 /** A training as `train` takes it, with the function that builds its components. */
-export interface Training<C extends object, A> extends Options<Codecs, Codec> {
+export interface Training<C extends object, A> extends TrainingSteps<C, A>, Options<Codecs, Codec> {
   /** Builds the components a run starts with, new ones at each call. */
   readonly fresh: () => C | Promise<C>;
-  /** One step: the state after a batch. */
-  readonly step: (state: C, batch: A) => C | Promise<C>;
-  readonly loader: Loader.Loader<A>;
   /**
    * The name of the component that holds the cursor.
    * @default "cursor"
@@ -69,31 +66,18 @@ export function runSteps<C extends object, A>(
   [from, until]: Range,
   onState: OnState<C>,
 ): (state: C) => TaskEither<LoaderError | StepFailed, C> {
-  const name = cursorName(training);
-  return (initial) =>
-    orLoaderError(async () => {
-      let state = initial;
-      const items = Loader.from(cursorIn(initial, name))(training.loader)[Symbol.asyncIterator]();
-      try {
-        for (let at = from; at < until; at++) {
-          const item = await recorder.during(() => items.next());
-          if (item.done === true) break;
-          const [batch, cursor] = item.value;
-          const next = await takeStep(
-            () => recorder.during(() => training.step(state, batch)),
-            { [name]: cursor },
-            at,
-          )();
-          if (E.isLeft(next)) return next;
-          state = next.right;
-          if (!await onState(state, at + 1)) break;
-          await nextTurn();
-        }
-        return E.right(state);
-      } finally {
-        await items.return?.();
-      }
+  return (initial) => async () => {
+    let at = from;
+    const run = runTraining<C, A, never>(training, cursorName(training), {
+      around: recorder.during,
+      after: async (state) => {
+        const isWanted = await onState(state, ++at);
+        if (isWanted) await nextTurn();
+        return E.right(isWanted && at < until);
+      },
     });
+    return from >= until ? E.right(initial) : pipe(await run(initial)(), E.map(([last]) => last));
+  };
 }
 
 /**

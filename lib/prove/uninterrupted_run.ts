@@ -104,9 +104,14 @@ export function runStraight<C extends object, A>(
       const fresh = await training.fresh();
       owner.onFresh(fresh);
       await onState(fresh);
-      const step = (state: C, batch: A): Promise<C> => mutations.during(async () => await training.step(state, batch));
+      const { step, onEpochEnd } = training;
+      const recorded: Training<C, A> = {
+        ...training,
+        step: (...args) => mutations.during(async () => await step(...args)),
+        ...(onEpochEnd && { onEpochEnd: (...args) => mutations.during(async () => await onEpochEnd(...args)) }),
+      };
       const unrecorded = { during: async <B>(run: () => B | PromiseLike<B>): Promise<B> => await run() };
-      const ran = await runSteps<C, A>({ ...training, step }, unrecorded, [0, steps], onState)(fresh)();
+      const ran = await runSteps<C, A>(recorded, unrecorded, [0, steps], onState)(fresh)();
       isComplete = E.isRight(ran);
       return pipe(ran, E.map(() => ({ snapshots, ids, cursors, unlisted: [...unlisted], late })));
     } finally {

@@ -73,8 +73,14 @@ async function answerTo(task: WorkerTask, folder: string): Promise<WorkerAnswer>
     return { failed: `the backend ${task.backend} could not be set` };
   }
   for (const [flag, value] of Object.entries(task.flags)) tf.env().set(flag, value);
-  const { fresh, step, loader, codecs, types } = exported;
-  const training = { fresh, step, loader, cursor: task.cursor, ...(codecs && { codecs }), ...(types && { types }) };
+  const { fresh, step, loader, onEpochEnd, until, codecs, types } = exported;
+  const training = {
+    ...{ fresh, step, loader, cursor: task.cursor },
+    ...(onEpochEnd && { onEpochEnd }),
+    ...(until && { until }),
+    ...(codecs && { codecs }),
+    ...(types && { types }),
+  };
   const start = directory(join(folder, taskFiles.start));
   // The parent process kills a worker that writes nothing for long.
   const onState = (): void => void process.stdout.write("\n");

@@ -8,38 +8,53 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import type { LoaderError, StepFailed, TrainError } from "../errors/mod.ts";
+import { checkPolicy, policyRules, type SavePoints, savePoints, type SavePolicy } from "./autosave.ts";
+import type { Signal } from "./signals.ts";
+import { cursorIn, runTraining, type TrainingSteps } from "./training_loop.ts";
+import { currentRun } from "../checkpoint/mod.ts";
+import type { SaveError, Stopped, TrainError } from "../errors/mod.ts";
+import { itemsBefore, Loader } from "../loader/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
-import { Loader } from "../loader/mod.ts";
 import {
   aFunction,
   aName,
   checkMisspelt,
   checkOptionNames,
   demand,
-  isPlainRecord,
-  type OptionNames,
-  shown,
+  demandEach,
+  ifGiven,
+  integer,
+  type OptionRules,
 } from "../validation/mod.ts";
-import { checkPolicy, policyRules, savePoints, type SavePolicy } from "./autosave.ts";
-import type { Signal } from "./signals.ts";
-import { onDevice } from "../tfjs/mod.ts";
 
 // --- types
 
+/** When and where {@link train} saves. */
+export interface TrainSavePolicy<S> extends SavePolicy<S> {
+  /**
+   * The number of whole epochs between saves, counted from the start of the data.
+   * @default never
+   */
+  readonly epochs?: number;
+}
+
 /** The options of {@link train}. */
-export interface TrainOptions<S extends object, A> {
-  readonly loader: Loader.Loader<A>;
-  /** One step: gives the state after a batch. It may be asynchronous. It disposes the tensors that it does not return. */
-  readonly step: (state: S, batch: A) => S | Promise<S>;
+export interface TrainOptions<S extends object, A, N extends string = "cursor"> extends TrainingSteps<S, A> {
   /**
    * The name of the cursor's component.
    * @default "cursor"
    */
-  readonly cursor?: string;
-  /** When and where to save. A checkpoint's step is the component `step`, or the number of batches so far. */
-  readonly save?: SavePolicy<S>;
+  readonly cursor?: N;
+  /**
+   * When and where to save. The state before the first batch of a new run is saved too, and the state at the end. A checkpoint's step is the
+   * component `step`, or the number of batches so far.
+   */
+  readonly save?: TrainSavePolicy<S>;
+  /**
+   * Numbers by which checkpoints can be chosen and kept, unless `save.metrics` gives them.
+   * @default none
+   */
+  readonly metrics?: (state: S) => Readonly<Record<string, number>>;
   /**
    * Signals on which to save and stop after the current step.
    * @default []
@@ -47,117 +62,105 @@ export interface TrainOptions<S extends object, A> {
   readonly stopOn?: readonly Signal[];
 }
 
-const trainNames = { loader: true, step: true, cursor: true, save: true, stopOn: true } satisfies OptionNames<
-  TrainOptions<object, unknown>
->;
-
-// --- constructors
-
-/** The cursor in a component of a state; any other value is a `TypeError`. */
-export function cursorIn(state: object, name: string): Loader.Cursor {
-  const cursor: unknown = Object.hasOwn(Object(state), name) ? (state as Record<string, unknown>)[name] : undefined;
-  if (Loader.codec.is(cursor)) return cursor;
-  const remedy = "put Loader.start(loader) there, or name another in options.cursor";
-  throw new TypeError(`Expected the component ${JSON.stringify(name)} to be a cursor: ${remedy}`);
-}
+/** The types of the options, except the loader's and those of the policy and the signals. */
+const trainRules: OptionRules<Omit<TrainOptions<object, unknown>, "loader" | "save" | "stopOn">> = {
+  step: aFunction,
+  onEpochEnd: ifGiven(aFunction),
+  until: ifGiven(aFunction),
+  cursor: ifGiven(aName),
+  metrics: ifGiven(aFunction),
+};
 
 // --- combinators
 
-/**
- * Runs one step of a training.
- *
- * @param step Gives the state after a batch.
- * @param cursor The cursor after that batch, under the name of its component.
- * @param at The number of batches before it.
- * @returns The next state with its cursor, or `StepFailed`.
- */
-export function takeStep<S extends object>(
-  step: () => S | Promise<S>,
-  cursor: Readonly<Record<string, Loader.Cursor>>,
-  at: number,
-): TaskEither<StepFailed, S> {
-  return async () => {
-    try {
-      const next: unknown = await onDevice(step);
-      if (!isPlainRecord(next)) throw new TypeError(`Expected the step to return the next state, found ${shown(next)}`);
-      return E.right({ ...next as S, ...cursor });
-    } catch (cause) {
-      return E.left({ _tag: "StepFailed", cause, at });
-    }
-  };
+/** Rejects wrong options with a `TypeError`. */
+function checkTrainOptions<S extends object, A>(options: TrainOptions<S, A, string>): void {
+  // `proveResume` takes the exports of a module, which may have further names.
+  const check = typeof Object(options).fresh === "function" ? checkMisspelt : checkOptionNames;
+  check("train", options, { loader: true, ...trainRules, save: true, stopOn: true });
+  const { loader, save, stopOn = [] } = options;
+  Loader.iterate(loader);
+  demandEach(trainRules, options);
+  if (save !== undefined) {
+    checkOptionNames("save of train", save, { to: true, epochs: true, ...policyRules });
+    demand("save.epochs", ifGiven(integer(1)), save.epochs);
+  }
+  checkPolicy(save, stopOn, "save.");
 }
 
-/** Runs a loop over a loader's items. An error of the data, with which the iteration rejects, is a left. */
-export function orLoaderError<L, A>(loop: TaskEither<L, A>): TaskEither<L | LoaderError, A> {
-  return async () => {
-    try {
-      return await loop();
-    } catch (thrown) {
-      const error = Object(Object(thrown).cause) as LoaderError;
-      if (error._tag !== "CursorMismatch" && error._tag !== "SourceFailed") throw thrown;
-      return E.left(error);
-    }
-  };
+/** Saves the state before the first batch, unless this process has loaded or saved a checkpoint of the run. */
+async function saveFirst<S extends object>(
+  { loader, save }: TrainOptions<S, never, string>,
+  points: SavePoints<S>,
+  state: S,
+  cursor: Loader.Cursor,
+): Promise<E.Either<SaveError | Stopped, void>> {
+  const isNew = save !== undefined && (currentRun(save.to)?.parent ?? null) === null;
+  // The loop reports other data.
+  if (!isNew || Loader.check(Loader.start(loader), cursor).length > 0) return E.right(undefined);
+  return await points.after(() => state, itemsBefore(loader, cursor), true);
 }
 
 /**
  * Trains on a loader: the training loop as a value.
  *
- * @param options The loader, the step, and when and where to save. After each step the component `cursor` is set; nothing else is changed.
+ * @param options The loader, the step, what to do after each epoch and when to end, and when and where to save. After each step the component
+ *   `cursor` is set; nothing else is changed.
  * @returns For a state, usually from {@link resume}, a task of the state at the end of the data, saved if `save` is given. The process is never
  *   ended. A state without a cursor is a `TypeError`. The left is one of:
  *   - `Stopped` after a signal, with the checkpoint that holds the state.
- *   - `StepFailed`, if a step throws or WebGPU refuses one of its operations.
+ *   - `StepFailed`, if `step`, `onEpochEnd` or `until` throws, or WebGPU refuses an operation in them. Nothing half done is saved.
  *   - `CursorMismatch` or `SourceFailed`, from the data.
  *   - An error of a save.
  *
- * Law *same bits*.
+ * Law *same bits*: steps, ends of epochs and saves are those of a run that was never killed. A state saved at the end of an epoch is one after
+ * `onEpochEnd`. In the first epoch of a stream only the next item shows whether it has ended: with `onEpochEnd` or `save.epochs` that item is read
+ * before the state is saved.
  *
  * @example
  * ```ts
- * import { Loader, memory, pipe, resume, runOrThrow, train } from "@dogear/dogear";
- * import * as TE from "fp-ts/lib/TaskEither.js";
+ * import { Loader, memory, pipe, resume, train } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  *
- * const loader = pipe(Loader.fromArray([1, 2, 3, 4]), Loader.batch(2), Loader.repeat(3));
+ * const loader = pipe(Loader.fromArray([1, 2, 3, 4]), Loader.batch(2), Loader.repeat(100));
  * const store = memory();
- * const done = await pipe(
- *   resume(store)({ sum: 0, cursor: Loader.start(loader) }),
- *   TE.flatMap(train({ loader, step: (state, [a, b = 0]) => ({ ...state, sum: state.sum + a! + b }), save: { to: store, every: 2 } })),
- *   runOrThrow,
- * );
- * assert.equal(done.sum, 30);
+ * const state = await resume(store)({ sum: 0, sums: [0], cursor: Loader.start(loader) });
+ * const done = await train({
+ *   loader,
+ *   step: (s: typeof state, [a, b = 0], at) => ({ ...s, sum: (at.batch === 0 ? 0 : s.sum) + a! + b }),
+ *   onEpochEnd: (s) => ({ ...s, sums: [...s.sums, s.sum] }),
+ *   until: (s) => s.sums.length > 3,
+ *   save: { to: store, epochs: 1 },
+ * })(state);
+ * assert.deepEqual(done.sums, [0, 10, 10, 10]);
  * ```
  */
-export function train<S extends object, A>(options: TrainOptions<S, A>): (state: S) => Awaitable<TrainError, S> {
-  // `proveResume` takes the exports of a module, which may have further names.
-  const check = typeof Object(options).fresh === "function" ? checkMisspelt : checkOptionNames;
-  check("train", options, trainNames);
-  const { loader, step, save, cursor: name = "cursor", stopOn = [] } = options;
-  Loader.iterate(loader);
-  demand("step of train", aFunction, step);
-  demand("cursor of train", aName, name);
-  if (save !== undefined) checkOptionNames("save of train", save, { to: true, ...policyRules });
-  checkPolicy(save, stopOn, "save.");
+export function train<S extends object, A, const N extends string = "cursor">(
+  options: TrainOptions<S, A, N>,
+): (state: S & { readonly [P in NoInfer<N>]: Loader.Cursor }) => Awaitable<TrainError, NoInfer<S>> {
+  checkTrainOptions(options);
+  const { loader, save, metrics, stopOn = [] } = options;
+  const name: string = options.cursor ?? "cursor";
+  const policy = save && { ...(metrics && { metrics }), ...save };
+  const { epochs: between = Infinity } = save ?? {};
   return (initial) =>
     awaitable(async (): Promise<E.Either<TrainError, S>> => {
-      const start = cursorIn(initial, name);
-      const points = savePoints(save, stopOn);
-      const loop = orLoaderError<TrainError, S>(async () => {
-        const { source, plan } = loader;
-        let [state, count] = [initial, plan(source.length ?? start.length ?? Infinity).count(start)];
-        for await (const [batch, cursor] of Loader.from(start)(loader)) {
-          const next = await takeStep(() => step(state, batch), { [name]: cursor }, count)();
-          if (E.isLeft(next)) return next;
-          state = next.right;
-          count++;
-          const saved = await points.after(() => state, count);
-          if (E.isLeft(saved)) return saved;
-        }
-        return pipe(await points.finish(() => state, count), E.map(() => state));
+      const cursor = cursorIn(initial, name);
+      const points = savePoints<S>(policy, stopOn);
+      const run = runTraining<S, A, SaveError | Stopped>(options, name, {
+        countsEpochs: options.onEpochEnd !== undefined || save?.epochs !== undefined,
+        after: async (state, { batches, epoch, epochs }) => {
+          const isDue = Math.floor(epochs / between) > Math.floor(epoch / between);
+          return pipe(await points.after(() => state, batches, isDue), E.map(() => true));
+        },
       });
       try {
-        return await loop();
+        const begun = await saveFirst({ loader, save } as TrainOptions<S, never, string>, points, initial, cursor);
+        if (E.isLeft(begun)) return begun;
+        const ran = await run(initial)();
+        if (E.isLeft(ran)) return ran;
+        const [state, batches] = ran.right;
+        return pipe(await points.finish(() => state, batches), E.map(() => state));
       } finally {
         await points.drain();
         points.close();

@@ -3,7 +3,7 @@
  *
  * Read `engine` and `private_fields` for what TensorFlow.js keeps private. Then read `tensor_data`, `tensor` and `variable`, and the folders
  * `optimizers` and `layers`. `backend` and `device_errors` are about what a backend gets wrong; `training_api` and `dataset_api` serve the
- * training loops. Facts about TensorFlow.js were read in the source of version 4.22.0.
+ * training loops, `gradients` those of users. Facts about TensorFlow.js were read in the source of version 4.22.0.
  *
  * Promises: capture copies no tensor data on any backend and changes no object; what cannot be rebuilt exactly is an error at its path.
  *
@@ -17,6 +17,7 @@ export { checkTensor, shapeOf, tensorKind } from "./tensor.ts";
 export { assignAtCommit, givenVariableName, layerWeights, variableKind } from "./variable.ts";
 export { backendName, exactBackend, isExact, memoryProblem, type Settings } from "./backend.ts";
 export { onDevice } from "./device_errors.ts";
+export { accumulateGrads, type MeanGradients } from "./gradients.ts";
 export {
   argumentFieldsOf,
   type Batch,

@@ -136,16 +136,16 @@ function since(step: number, said: readonly Said[]): readonly Said[] {
   return said.slice(from).filter(({ step, valid, shown }) => step ?? valid ?? shown);
 }
 
-test("E1: saving by epoch gives a checkpoint for each", () => {
-  assert.deepEqual(saved(whole), [[0, 10], [1, 20], [2, 30]]);
+test("E1: saving by epoch gives a checkpoint for each, after that of the first state", () => {
+  assert.deepEqual(saved(whole), [[0, 0], [1, 10], [2, 20], [3, 30]]);
 });
 
-test("E2: saving every two steps gives one of step 2 first", async () => {
-  assert.deepEqual(saved(await line(there, "store=steps", "every=2", "train=6")), [[0, 2], [1, 4], [2, 6]]);
+test("E2: saving every two steps gives one of step 2 after that of the first state", async () => {
+  assert.deepEqual(saved(await line(there, "store=steps", "every=2", "train=6")), [[0, 0], [1, 2], [2, 4], [3, 6]]);
 });
 
 test("E3: resumed from the first epoch, epoch 0 is not trained again, and every later loss and rate is the same", async () => {
-  const resumed = await line(there, "store=epochs", "load=0", "train=30", "show");
+  const resumed = await line(there, "store=epochs", "load=1", "train=30", "show");
   assert.deepEqual([...new Set(resumed.flatMap(({ step }) => step?.epoch ?? []))], [1, 2]);
   assert.equal(since(10, whole).length, 20 + 2 + 1);
   assert.deepEqual(since(10, resumed), since(10, whole));
@@ -153,7 +153,7 @@ test("E3: resumed from the first epoch, epoch 0 is not trained again, and every 
 
 test("E4: resumed from step 2, both epochs go on, and every later loss and rate is the same", async () => {
   await line(there, "store=stopped", "every=2", "train=6");
-  const resumed = await line(here, "store=stopped", "load=0", "train=30", "show");
+  const resumed = await line(here, "store=stopped", "load=1", "train=30", "show");
   assert.deepEqual([...new Set(resumed.flatMap(({ step }) => step?.epoch ?? []))], [0, 1, 2]);
   assert.equal(resumed.find(({ step }) => step)?.step?.step, 3);
   assert.equal(since(2, whole).length, 28 + 3 + 1);

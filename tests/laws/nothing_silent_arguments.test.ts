@@ -160,6 +160,9 @@ const table: Readonly<Record<string, Callable | string>> = {
   "Loader.check": calls([arg(/live cursor/, Loader.start(some)), arg(/saved cursor/, Loader.start(some))]),
   "Loader.at": tasks([arg(/\bn\b/, 0, "0", "1")], [loader]),
   "Loader.length": calls([loader]),
+  "Loader.batchesPerEpoch": calls([loader]),
+  "Loader.isEpochEnd": calls([loader], [arg(/cursor/, Loader.start(some))]),
+  "Loader.progressAt": calls([loader], [arg(/cursor/, Loader.start(some))]),
   "Loader.map": calls([f, options({ concurrency: from1 })], [loader]),
   "Loader.mapRandom": calls([f, options({ seed: ["undefined", ...seeds], concurrency: from1 })], [loader]),
   "Loader.filter": calls([f], [loader]),
@@ -303,7 +306,10 @@ const table: Readonly<Record<string, Callable | string>> = {
     fields(/option|loader|step/, training, {
       loader: [],
       step: ["a function"],
+      onEpochEnd: callback,
+      until: callback,
       cursor: word,
+      metrics: callback,
       save: never,
       stopOn: names,
     }),
@@ -318,6 +324,7 @@ const table: Readonly<Record<string, Callable | string>> = {
     arg(/model/, model),
     ...[tf.data.array([]), { epochs: 1 }].map((data) => arg(/./, data, ...Object.keys(nonsense))),
   ]),
+  accumulateGrads: calls([arg(/micro-batches/, [1], "[undefined]")], [arg(/loss/, () => tf.scalar(1), "a function")]),
   trainOnBatch: tasks([
     arg(/model/, model),
     // tfjs refuses them itself.
@@ -327,6 +334,8 @@ const table: Readonly<Record<string, Callable | string>> = {
     fields(/option|fresh/, { ...training, fresh: () => ({ cursor: Loader.start(some) }) }, {
       fresh: ["a function"],
       step: ["a function"],
+      onEpochEnd: callback,
+      until: callback,
       loader: [],
       cursor: word,
       ...codecs,

@@ -237,7 +237,7 @@ test("bad input: an empty data set gives no item and ends, also with repeat()", 
 
 test("bad input: a state without a cursor, and options that make no sense, are a TypeError", async () => {
   const loader = Loader.fromArray([1]);
-  await assert.rejects(train({ loader, step: (s: object) => s })({}), /Loader\.start/);
+  await assert.rejects(train({ loader, step: (s: object) => s })({} as never), /Loader\.start/);
   assert.throws(() => train({ loader, step: (s: object) => s, save: { to: memory(), every: 0 } }), TypeError);
   assert.throws(() => directory(""), TypeError);
 });

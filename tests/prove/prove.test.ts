@@ -14,7 +14,8 @@ import * as tf from "@tensorflow/tfjs";
 import { explain, Loader, type ProveError } from "../../mod.ts";
 import { type Proof, proveResume } from "../../lib/prove/mod.ts";
 import { left, right } from "../support/laws.ts";
-import { fresh, loader, type State, step } from "../programs/bad/common.ts";
+import { fresh, loader, scaledStep, type State, step } from "../programs/bad/common.ts";
+import * as proved from "../programs/proved.ts";
 import { here, way } from "../programs/dying.ts";
 import { batches, runs } from "../programs/runs.ts";
 import { torture, triedHere } from "../support/torture.ts";
@@ -35,9 +36,17 @@ describe("same bits: proveResume proves trainings that resume exactly", () => {
 
   test("in new processes", async () => {
     const module = new URL("../programs/proved.ts", import.meta.url);
-    const proof = right(await proveResume({ fresh, step, loader, process: module, at: [0, 5] })());
-    assert.deepEqual([proof.processes, proof.compared], [2, 2 * (13 + 8)]);
+    const proof = right(await proveResume({ ...proved, process: module, at: [0, 5] })());
+    // `until` ends it after three epochs of three batches.
+    assert.deepEqual([proof.processes, proof.steps, proof.compared], [2, 9, 2 * (10 + 5)]);
   });
+});
+
+test("onEpochEnd: one that keeps something outside the state is found", async () => {
+  let epochs = 0;
+  const onEpochEnd = (state: State): State => ({ ...state, step: state.step + 100 * ++epochs });
+  const proof = left(await proveResume({ fresh, step, loader, onEpochEnd, at: [0, 5] })());
+  assert.match(explain(proof), /step: expected 103, found [0-9]+03/);
 });
 
 // --- trainings that do not
@@ -119,7 +128,7 @@ describe("nothing silent: proveResume names the cause where a training does not 
         return rest as State;
       };
       const changing = forgotten === "step"
-        ? (state: State, batch: readonly number[]) => step(state, batch, 1 + state.step / 10)
+        ? (state: State, batch: readonly number[]) => scaledStep(state, batch, 1 + state.step / 10)
         : step;
       const proof = await proveResume<State, readonly number[]>({
         fresh: () => hide(fresh()),

@@ -637,7 +637,7 @@ test("save: two runs that save to one folder at once both finish, with whole che
   const said = outputs.map((lines) => lines.map((text): Said => JSON.parse(text)));
   assert.deepEqual(said[0]!.at(-1), said[1]!.at(-1));
   const numbers = said.flat().flatMap(({ saved }) => saved?.checkpoint ?? []).sort((a, b) => a - b);
-  assert.deepEqual(numbers, Array.from({ length: 80 }, (_, i) => i));
+  assert.deepEqual(numbers, Array.from({ length: 82 }, (_, i) => i));
   const store = directory(path);
   const entries = (await runOrThrow(list(store))).entries;
   const byRun = Object.values(Object.groupBy(entries, ({ run }) => run)).map((own) => own!.map(({ step }) => step));

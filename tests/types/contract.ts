@@ -134,6 +134,51 @@ export async function pipeline(): Promise<void> {
     runOrThrow,
   );
   isExactly<Fresh>()(later);
+  await pipe(
+    resume(store)(fresh),
+    TE.flatMap(
+      train({ loader: batches, step: (state, batch) => trainStep({ ...state, step: state.step + 1 }, batch) }),
+    ),
+    runMain,
+  );
+  const awaited = await train({
+    loader: batches,
+    step: (state: Fresh, batch, { epoch, batch: number, cursor }) => {
+      isExactly<Digit[]>()(batch);
+      isExactly<number>()(epoch);
+      isExactly<number>()(number);
+      isExactly<Loader.Cursor>()(cursor);
+      return trainStep(state, batch);
+    },
+    onEpochEnd: async (state, epoch) => ({ ...state, step: await Promise.resolve(epoch) }),
+    until: (state) => state.step > 100,
+    metrics: ({ step }) => ({ step }),
+    save: { to: store, epochs: 1, metrics: ({ step }) => ({ step }) },
+  })(fresh);
+  isExactly<Fresh>()(awaited);
+  const { cursor, ...rest } = fresh;
+  const place = await train({
+    loader: batches,
+    step: (state: typeof rest & { place: Loader.Cursor }) => state,
+    cursor: "place",
+  })({
+    ...rest,
+    place: cursor,
+  });
+  isExactly<typeof rest & { place: Loader.Cursor }>()(place);
+}
+
+/** A state without its cursor is an error that names the component. */
+export async function withoutCursor(): Promise<void> {
+  const { cursor: _, ...rest } = fresh;
+  // @ts-expect-error -- Property 'cursor' is missing
+  await train({ loader: batches, step: (state: typeof rest) => state })(rest);
+  // @ts-expect-error -- Property 'place' is missing
+  await train({ loader: batches, step: (state: Fresh) => state, cursor: "place" })(fresh);
+  // @ts-expect-error -- Property 'cursor' is missing
+  pipe(resume(store)(rest), TE.flatMap(train({ loader: batches, step: (state) => ({ ...state, step: 1 }) })));
+  // @ts-expect-error -- the component is no cursor
+  await train({ loader: batches, step: (state: { cursor: number }) => state })({ cursor: 1 });
 }
 
 // --- pure, in memory

@@ -60,7 +60,12 @@ export function fit(model: tf.LayersModel, optimizer: tf.Optimizer, batch: reado
 }
 
 /** One step that resumes, with a factor for the batch. */
-export function step(state: State, batch: readonly number[], factor: number = 1): State {
+export function scaledStep(state: State, batch: readonly number[], factor: number): State {
   const [, rng] = Rng.withRandom(state.rng)(() => fit(state.model, state.optimizer, batch.map((x) => x * factor)));
   return { ...state, rng, step: state.step + 1 };
+}
+
+/** One step that resumes. */
+export function step(state: State, batch: readonly number[]): State {
+  return scaledStep(state, batch, 1);
 }

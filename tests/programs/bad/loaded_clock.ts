@@ -1,5 +1,5 @@
 /** The time at which the module is loaded is in the data. */
-import { type State, step as good } from "./common.ts";
+import { scaledStep as good, type State } from "./common.ts";
 
 export { fresh, loader } from "./common.ts";
 

@@ -1,0 +1,327 @@
+/**
+ * The law *same bits* for what happens between batches: ends of epochs, `until` and save points, for any loader and policy, broken off anywhere.
+ */
+import assert from "node:assert/strict";
+import { rm } from "node:fs/promises";
+import process from "node:process";
+import { after, test } from "node:test";
+import * as tf from "@tensorflow/tfjs";
+import fc from "fast-check";
+import {
+  explain,
+  list,
+  Loader,
+  loadState,
+  memory,
+  pipe,
+  resume,
+  type Store,
+  train,
+  type TrainOptions,
+  type TrainSavePolicy,
+} from "../../mod.ts";
+import { type Any, anyPipeline, type Both, putOverBoth, streamStep } from "../support/pipelines.ts";
+import { scratch } from "../support/sources.ts";
+import { torture } from "../support/torture.ts";
+
+after(() => rm(scratch, { recursive: true, force: true }));
+
+/** A state that remembers each step and each end of an epoch. */
+interface Logged {
+  readonly batches: number;
+  readonly log: readonly string[];
+  readonly cursor: Loader.Cursor;
+}
+
+type Policy = Omit<TrainSavePolicy<Logged>, "to">;
+type Options = Partial<Omit<TrainOptions<Logged, unknown>, "loader" | "save">>;
+
+const most = 12;
+
+function start(loader: Any): Logged {
+  return { batches: 0, log: [], cursor: Loader.start(loader) };
+}
+
+/** A training that logs. `onCall` is called before each call of the user's functions, and may throw. */
+function logging(onCall: () => void): Options & Pick<TrainOptions<Logged, unknown>, "step"> {
+  return {
+    step: (s, _, { epoch, batch }) => {
+      onCall();
+      return { ...s, batches: s.batches + 1, log: [...s.log, `${epoch}.${batch}`] };
+    },
+    onEpochEnd: (s, epoch) => {
+      onCall();
+      return { ...s, log: [...s.log, `end ${epoch}`] };
+    },
+    until: (s) => s.batches >= most,
+  };
+}
+
+async function go(loader: Any, store: Store, save: Policy, onCall = (): void => {}, options: Options = {}) {
+  const state = await resume(store)(start(loader));
+  return await train({ loader, ...logging(onCall), save: { to: store, ...save }, ...options })(state)();
+}
+
+/** The states in a store by their number of batches. */
+async function saved(store: Store, fresh: Logged): Promise<readonly (readonly [number, readonly string[]])[]> {
+  const { entries } = await list(store);
+  const states: (readonly [number, readonly string[]])[] = [];
+  for (const { checkpoint } of entries) {
+    const { batches, log } = await loadState(store, { checkpoint })(fresh);
+    states.push([batches, log]);
+  }
+  return states;
+}
+
+const policies: fc.Arbitrary<Policy> = fc.oneof(
+  fc.integer({ min: 1, max: 4 }).map((every) => ({ every })),
+  fc.integer({ min: 1, max: 3 }).map((epochs) => ({ epochs })),
+  fc.constant({}),
+  fc.constant({ every: 2, epochs: 1 }),
+);
+
+test("same bits: broken off at any call, a training has the steps, ends of epochs, saved states and end of one that was not", async () => {
+  await fc.assert(
+    fc.asyncProperty(anyPipeline, policies, async ({ name, build }, policy) => {
+      const store = memory();
+      let calls = 0;
+      const whole = await go(build(), store, policy, () => calls++);
+      if (whole._tag === "Left") return assert.match(whole.left._tag, /CursorMismatch|SourceFailed/, name);
+      const states = await saved(store, start(build()));
+      for (let stop = 0; stop < calls; stop++) {
+        const broken = memory();
+        let call = 0;
+        const failed = await go(build(), broken, policy, () => call++ === stop && assert.fail("broken off"));
+        assert.equal(failed._tag === "Left" && failed.left._tag, "StepFailed");
+        const resumed = await go(build(), broken, policy);
+        const text = `${name}, ${JSON.stringify(policy)}, call ${stop}`;
+        assert.deepEqual(resumed, whole, text);
+        assert.deepEqual(await saved(broken, start(build())), states, text);
+      }
+    }),
+    { numRuns: 20 * torture, includeErrorInReport: true },
+  );
+});
+
+test("same bits: stopped by a signal at any call, too", async () => {
+  // A signal that is delivered after the training has ended must not end this process.
+  const ignore = (): void => {};
+  process.on("SIGUSR2", ignore);
+  await fc.assert(
+    fc.asyncProperty(
+      anyPipeline,
+      policies,
+      fc.array(fc.nat(6), { maxLength: 4 }),
+      async ({ name, build }, policy, stops) => {
+        const whole = await go(build(), memory(), policy);
+        if (whole._tag === "Left") return;
+        const store = memory();
+        for (const stop of stops) {
+          let call = 0;
+          await go(build(), store, policy, () => call++ === stop && void process.kill(process.pid, "SIGUSR2"), {
+            stopOn: ["SIGUSR2"],
+          });
+        }
+        assert.deepEqual(await go(build(), store, policy), whole, `${name}, ${stops}`);
+      },
+    ),
+    { numRuns: 20 * torture, includeErrorInReport: true },
+  );
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  process.off("SIGUSR2", ignore);
+});
+
+test("onEpochEnd: a stream, whose length only reading shows, has the epochs of an array of its items", async () => {
+  const chains = fc.tuple(fc.integer({ min: 1, max: 7 }), fc.array(streamStep, { minLength: 1, maxLength: 5 }));
+  await fc.assert(
+    fc.asyncProperty(chains, async ([length, steps]) => {
+      const xs = Array.from({ length }, (_, i) => i);
+      const sources: Both = [Loader.fromArray(xs), Loader.fromIterable(() => xs)];
+      const [array, stream] = steps.reduce((both, one) => putOverBoth(one)(both), sources);
+      const [ofArray, ofStream] = [await go(array, memory(), {}), await go(stream, memory(), {})];
+      if (ofArray._tag === "Left" || ofStream._tag === "Left") return assert.equal(ofArray._tag, ofStream._tag);
+      // Nothing reads past a limit of steps, so that an end right there is not seen in the first epoch of a stream.
+      const isUnseen = ofStream.right.cursor.length === null && ofArray.right.log.at(-1) === "end 0";
+      const expected = isUnseen ? ofArray.right.log.slice(0, ofStream.right.log.length) : ofArray.right.log;
+      assert.deepEqual(ofStream.right.log, expected, steps.map(({ name }) => name).join(" | "));
+    }),
+    { numRuns: 100 * torture, includeErrorInReport: true },
+  );
+});
+
+test("onEpochEnd: comes after the last batch of each pass, and isEpochEnd says the same of the cursors", async () => {
+  const items = fc.integer({ min: 1, max: 9 });
+  await fc.assert(
+    fc.asyncProperty(items, items, fc.nat(2), fc.boolean(), async (length, size, rank, dropLast) => {
+      const pass = pipe(
+        Loader.fromArray(Array.from({ length }, (_, i) => i)),
+        Loader.shuffle(3),
+        Loader.shard({ rank, world: 3 }),
+        Loader.batch(size, { dropLast }),
+      );
+      const each = Loader.length(pass)!;
+      const loader = pipe(pass, Loader.repeat(3));
+      assert.equal(Loader.batchesPerEpoch(loader), each);
+      const expected = [0, 1, 2].flatMap((epoch) => [
+        ...Array.from({ length: each }, (_, batch) => `${epoch}.${batch}`),
+        `end ${epoch}`,
+      ]);
+      const done = await go(loader, memory(), {}, () => {}, { until: () => false });
+      assert.deepEqual(done._tag === "Right" && done.right.log, each === 0 ? [] : expected);
+      let count = 0;
+      for await (const [, cursor] of Loader.iterate(loader)) {
+        assert.equal(Loader.isEpochEnd(loader)(cursor), ++count % each === 0);
+        assert.deepEqual(Loader.progressAt(loader)(cursor).done, count);
+      }
+      assert.equal(Loader.isEpochEnd(loader)(Loader.start(loader)), false);
+    }),
+    { numRuns: 60 * torture },
+  );
+});
+
+const five = Loader.fromArray([1, 2, 3, 4, 5]);
+
+/** What a training over a loader logs. */
+async function logOf(loader: Any): Promise<string> {
+  const done = await go(loader, memory(), {});
+  return done._tag === "Right" ? done.right.log.join(" ") : explain(done.left);
+}
+
+test("onEpochEnd: of batches that span epochs, of limits of steps, of a loader that was combined", async () => {
+  assert.equal(
+    await logOf(pipe(five, Loader.repeat(2), Loader.batch(3))),
+    "0.0 0.1 end 0 1.0 1.1 end 1",
+  );
+  assert.equal(
+    await logOf(pipe(Loader.fromArray([1, 2]), Loader.repeat(4), Loader.batch(7))),
+    "0.0 end 0 end 1 end 2 3.0 end 3",
+  );
+  const batches = pipe(five, Loader.batch(2), Loader.repeat());
+  assert.equal(await logOf(pipe(batches, Loader.take(4))), "0.0 0.1 0.2 end 0 1.0");
+  assert.equal(await logOf(pipe(batches, Loader.take(6))), "0.0 0.1 0.2 end 0 1.0 1.1 1.2 end 1");
+  assert.equal(
+    await logOf(pipe(five, Loader.batch(2), Loader.take(2), Loader.repeat(2))),
+    "0.0 0.1 end 0 1.0 1.1 end 1",
+  );
+  const both = Loader.concat([pipe(Loader.fromArray([1]), Loader.repeat(2)), Loader.fromArray([2])]);
+  assert.equal(await logOf(pipe(both, Loader.repeat(2))), "0.0 0.1 0.2 end 0 1.0 1.1 1.2 end 1");
+  assert.equal(await logOf(pipe(five, Loader.take(2))), "0.0 0.1 end 0");
+  const share = (rank: number, evenBatches: boolean) => Loader.shard({ rank, world: 3, evenBatches });
+  // Each rank's items are 0, 3, 6, 9 and so on, from its own number on.
+  assert.equal(await logOf(pipe(five, Loader.repeat(2), share(2, false))), "0.0 end 0 1.0 1.1 end 1");
+  assert.equal(await logOf(pipe(five, Loader.repeat(2), share(1, false))), "0.0 0.1 end 0 1.0 end 1");
+  assert.equal(await logOf(pipe(five, Loader.repeat(2), share(2, true))), "0.0 end 0 1.0 1.1 1.2 end 1");
+  assert.equal(await logOf(pipe(five, share(2, true), Loader.repeat(2))), "0.0 0.1 end 0 1.0 1.1 end 1");
+  const skipped = pipe(Loader.fromIterable(() => [1]), Loader.repeat(4), Loader.skip(2));
+  assert.equal(await logOf(skipped), "2.0 end 2 3.0 end 3");
+  assert.equal(await logOf(Loader.fromIterable(() => [])), "");
+});
+
+test("at: counts batches as the loader now has them, whatever batch size the cursor was made with", async () => {
+  const cursors: Loader.Cursor[] = [];
+  for await (const [, cursor] of Loader.iterate(pipe(five, Loader.batch(4)))) cursors.push(cursor);
+  const log = async (loader: Any): Promise<string> => {
+    const done = await train({ loader, ...logging(() => {}) })({ ...start(loader), cursor: cursors[0]! });
+    return done.log.join(" ");
+  };
+  assert.equal(await log(pipe(five, Loader.batch(2), Loader.repeat(2))), "0.2 end 0 1.0 1.1 1.2 end 1");
+  assert.equal(await log(pipe(five, Loader.batch(2, { dropLast: true }), Loader.repeat(2))), "1.0 1.1 end 1");
+});
+
+test("isEpochEnd: a stream's is null until its length is known; a cursor on other data is a TypeError", async () => {
+  const stream = pipe(Loader.fromIterable(() => [1, 2]), Loader.repeat(2));
+  const ends: unknown[] = [];
+  for await (const [, cursor] of Loader.iterate(stream)) ends.push(Loader.isEpochEnd(stream)(cursor));
+  assert.deepEqual(ends, [null, null, false, true]);
+  assert.deepEqual([Loader.batchesPerEpoch(stream), Loader.progressAt(stream)(Loader.start(stream)).total], [
+    null,
+    null,
+  ]);
+  assert.equal(Loader.batchesPerEpoch(Loader.zip([pipe(five, Loader.repeat())])), Infinity);
+  for (const ask of [Loader.isEpochEnd(five), Loader.progressAt(five)]) {
+    assert.throws(
+      () => ask(Loader.start(stream)),
+      /^TypeError: Expected the cursor of Loader\.\w+ to be a cursor on the loader's data/,
+    );
+  }
+});
+
+test("save.epochs: counts whole epochs from the start of the data; the first state is saved once, whatever follows", async () => {
+  const loader = pipe(five, Loader.batch(2), Loader.repeat(3));
+  const until = (): boolean => false;
+  const store = memory();
+  await go(loader, store, { epochs: 2 }, () => {}, { until });
+  const batches = async (): Promise<readonly number[]> => (await saved(store, start(loader))).map(([count]) => count);
+  assert.deepEqual(await batches(), [0, 6, 9]);
+  await go(loader, store, { epochs: 2 }, () => {}, { until });
+  assert.deepEqual(await batches(), [0, 6, 9]);
+  const stopped = memory();
+  const never = await go(loader, stopped, {}, () => assert.fail("a step"), { until: () => true });
+  assert.equal(never._tag, "Right");
+  assert.deepEqual((await list(stopped)).entries.map(({ step }) => step), [0]);
+});
+
+test("until: ends as if the data had ended, and a finished run that is run again ends at once", async () => {
+  const loader = pipe(five, Loader.repeat());
+  const store = memory();
+  const until = (s: Logged): boolean => s.batches === 7;
+  const done = await go(loader, store, {}, () => {}, { until });
+  assert.equal(done._tag === "Right" && done.right.batches, 7);
+  assert.deepEqual(await go(loader, store, {}, () => assert.fail("a step after the end"), { until }), done);
+  assert.deepEqual((await saved(store, start(loader))).map(([batches]) => batches), [0, 7]);
+});
+
+test("StepFailed: says which function threw; what until and onEpochEnd return is checked", async () => {
+  const thrown = new Error("mine");
+  const fail = (): never => {
+    throw thrown;
+  };
+  const failures: readonly (readonly [Options, object])[] = [
+    [{ step: fail }, { at: 0 }],
+    [{ onEpochEnd: fail }, { at: 5, by: "onEpochEnd", epoch: 0 }],
+    [{ until: ({ batches }) => batches > 6 && fail() }, { at: 7, by: "until", epoch: 1 }],
+  ];
+  for (const [options, about] of failures) {
+    const store = memory();
+    const failed = await go(pipe(five, Loader.repeat()), store, { every: 5 }, () => {}, options);
+    assert.deepEqual(failed, { _tag: "Left", left: { _tag: "StepFailed", cause: thrown, ...about } });
+    const states = await saved(store, start(five));
+    assert.ok(states.every(([batches, log]) => batches < 5 || log.includes("end 0")), "a half epoch was saved");
+  }
+  for (
+    const [options, message] of [
+      [{ onEpochEnd: () => undefined }, /Expected onEpochEnd to return the next state, found undefined/],
+      [{ until: () => Promise.resolve(false) }, /Expected until to return true or false, found .*: compute/],
+    ] as const
+  ) {
+    const failed = await go(five, memory(), {}, () => {}, options as never);
+    assert.match(failed._tag === "Left" ? explain(failed.left) : "", message);
+  }
+});
+
+test("metrics: label the checkpoints, unless save.metrics does", async () => {
+  const [store, own] = [memory(), memory()];
+  const metrics = ({ batches }: Logged): Record<string, number> => ({ batches });
+  await go(five, store, {}, () => {}, { metrics });
+  assert.deepEqual((await list(store)).entries.map(({ metrics }) => metrics), [{ batches: 0 }, { batches: 5 }]);
+  await go(five, own, { metrics: () => ({ own: 1 }) }, () => {}, { metrics });
+  assert.deepEqual((await list(own)).entries.map(({ metrics }) => metrics), [{ own: 1 }, { own: 1 }]);
+});
+
+test("no trace: an item that was read ahead for the end of an epoch is disposed when a run breaks off", async () => {
+  const before = tf.memory().numTensors;
+  const stream = (): Loader.Loader<tf.Tensor> => Loader.fromDataset(tf.data.array([1, 2, 3]).batch(1) as never);
+  for (const stop of [1, 2, 3]) {
+    const options: TrainOptions<Logged, tf.Tensor> = {
+      loader: stream(),
+      step: (s, x) => {
+        tf.dispose(x);
+        return { ...s, batches: s.batches + 1 };
+      },
+      onEpochEnd: (s) => s,
+      until: (s) => s.batches === stop,
+    };
+    await train(options)(start(stream()));
+    assert.equal(tf.memory().numTensors, before, `${stop}`);
+  }
+});
