@@ -245,7 +245,7 @@ function prepareFit(
  *
  * @example
  * ```ts
- * import { fit, memory, runOrThrow } from "@dogear/dogear";
+ * import { fit, memory } from "@dogear/dogear";
  * import * as tf from "@tensorflow/tfjs";
  * import assert from "node:assert/strict";
  *
@@ -256,14 +256,14 @@ function prepareFit(
  * };
  * const [x, y, store] = [tf.ones([32, 4]), tf.ones([32, 1]), memory()];
  * const crash = { onBatchEnd: (batch: number) => { if (batch === 5) throw new Error("crash"); } };
- * await assert.rejects(runOrThrow(fit({ to: store, every: 1 })(build(), x, y, { epochs: 2, batchSize: 4, callbacks: crash })));
- * const resumed = await runOrThrow(fit({ to: store, every: 1 })(build(), x, y, { epochs: 2, batchSize: 4, callbacks: {} }));
- * const straight = await runOrThrow(fit({ to: memory() })(build(), x, y, { epochs: 2, batchSize: 4, callbacks: {} }));
+ * await assert.rejects(async () => await fit({ to: store, every: 1 })(build(), x, y, { epochs: 2, batchSize: 4, callbacks: crash }));
+ * const resumed = await fit({ to: store, every: 1 })(build(), x, y, { epochs: 2, batchSize: 4, callbacks: {} });
+ * const straight = await fit({ to: memory() })(build(), x, y, { epochs: 2, batchSize: 4, callbacks: {} });
  * assert.deepEqual(resumed.history, straight.history);
  *
  * // A second training in the same store has a name.
  * const model = build();
- * for (const name of ["transfer", "fine-tuning"]) await runOrThrow(fit({ to: store, name })(model, x, y, { epochs: 1 }));
+ * for (const name of ["transfer", "fine-tuning"]) await fit({ to: store, name })(model, x, y, { epochs: 1 });
  * ```
  */
 export function fit<W extends GivenWith<W, K, T> = object, K extends Codecs = NoCodecs, T extends Codec = never>(

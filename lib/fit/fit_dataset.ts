@@ -230,7 +230,7 @@ async function prepareFitDataset(
  *
  * @example
  * ```ts
- * import { fitDataset, memory, runOrThrow } from "@dogear/dogear";
+ * import { fitDataset, memory } from "@dogear/dogear";
  * import * as tf from "@tensorflow/tfjs";
  * import assert from "node:assert/strict";
  *
@@ -242,9 +242,9 @@ async function prepareFitDataset(
  * const data = () => tf.data.array([1, 2, 3, 4, 5, 6]).shuffle(6, "seed").map((n) => ({ xs: [n], ys: [2 * n] })).batch(2);
  * const store = memory();
  * const crash = { onBatchEnd: () => { throw new Error("crash"); } };
- * await assert.rejects(runOrThrow(fitDataset({ to: store, every: 1 })(build(), data(), { epochs: 2, callbacks: crash })));
- * const resumed = await runOrThrow(fitDataset({ to: store, every: 1 })(build(), data(), { epochs: 2 }));
- * const straight = await runOrThrow(fitDataset({ to: memory() })(build(), data(), { epochs: 2 }));
+ * await assert.rejects(async () => await fitDataset({ to: store, every: 1 })(build(), data(), { epochs: 2, callbacks: crash }));
+ * const resumed = await fitDataset({ to: store, every: 1 })(build(), data(), { epochs: 2 });
+ * const straight = await fitDataset({ to: memory() })(build(), data(), { epochs: 2 });
  * assert.deepEqual(resumed.history, straight.history);
  * ```
  */

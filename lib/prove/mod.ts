@@ -8,16 +8,16 @@
  *
  * @example
  * ```ts
- * import { Loader, pipe, runOrThrow } from "@dogear/dogear";
+ * import { Loader, pipe } from "@dogear/dogear";
  * import { proveResume } from "@dogear/dogear/prove";
  * import assert from "node:assert/strict";
  *
  * const loader = pipe(Loader.fromArray([1, 2, 3, 4]), Loader.batch(2));
- * const proof = await runOrThrow(proveResume({
+ * const proof = await proveResume({
  *   loader,
  *   fresh: () => ({ sum: 0, cursor: Loader.start(loader) }),
  *   step: (state, batch) => ({ ...state, sum: state.sum + batch.length }),
- * }));
+ * });
  * assert.equal(proof.steps, 2);
  * ```
  *

@@ -267,7 +267,7 @@ function proofFrom<C extends object, A>(
  *
  * @example
  * ```ts
- * import { Loader, pipe, Rng, runOrThrow } from "@dogear/dogear";
+ * import { Loader, pipe, Rng } from "@dogear/dogear";
  * import { proveResume } from "@dogear/dogear/prove";
  * import assert from "node:assert/strict";
  *
@@ -277,12 +277,12 @@ function proofFrom<C extends object, A>(
  *   const [stride, rng] = Rng.float(state.rng);
  *   return { ...state, rng, walk: state.walk + stride * batch.length };
  * };
- * const proof = await runOrThrow(proveResume({ fresh, step, loader }));
+ * const proof = await proveResume({ fresh, step, loader });
  * assert.deepEqual([proof.steps, proof.at], [12, [0, 1, 3, 6, 11]]);
  *
  * let calls = 0;
  * const counting: typeof step = (state) => ({ ...state, walk: state.walk + calls++ });
- * await assert.rejects(runOrThrow(proveResume({ fresh, step: counting, loader })), /walk: expected 0, found 12.*a variable of the module/s);
+ * await assert.rejects(async () => await proveResume({ fresh, step: counting, loader }), /walk: expected 0, found 12.*a variable of the module/s);
  * ```
  */
 export function proveResume<C extends object, A>(options: ProveOptions<C, A>): Awaitable<ProveError, Proof> {

@@ -156,14 +156,14 @@ function stepIn(snapshot: Snapshot<unknown>): number | null {
  *
  * @example
  * ```ts
- * import { captureState, memory, readSnapshot, restoreState, runOrThrow, writeSnapshot } from "@dogear/dogear";
+ * import { captureState, memory, readSnapshot, restoreState, writeSnapshot } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  *
  * const store = memory();
  * using snapshot = captureState({ step: 5 });
- * const saved = await runOrThrow(writeSnapshot(store)(snapshot));
+ * const saved = await writeSnapshot(store)(snapshot);
  * assert.deepEqual([saved.checkpoint, saved.step], [0, 5]);
- * assert.deepEqual(restoreState(await runOrThrow(readSnapshot(store))), { _tag: "Right", right: { step: 5 } });
+ * assert.deepEqual(restoreState(await readSnapshot(store)), { _tag: "Right", right: { step: 5 } });
  * ```
  */
 export function writeSnapshot(
@@ -268,12 +268,12 @@ async function retainRun(store: Store, { checkpoint, run }: Entry, { seen }: Com
  *
  * @example
  * ```ts
- * import { memory, resume, runOrThrow, saveState } from "@dogear/dogear";
+ * import { memory, resume, saveState } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  *
  * const store = memory();
- * await runOrThrow(saveState(store, { metrics: { loss: 0.5 } })({ step: 1 }));
- * assert.deepEqual(await runOrThrow(resume(store)({ step: 0 })), { step: 1 });
+ * await saveState(store, { metrics: { loss: 0.5 } })({ step: 1 });
+ * assert.deepEqual(await resume(store)({ step: 0 }), { step: 1 });
  * ```
  */
 export function saveState<K extends Codecs = NoCodecs, T extends Codec = never>(

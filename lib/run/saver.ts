@@ -62,12 +62,12 @@ export const backgroundRules: OptionRules<Pick<SaverOptions, "whenBusy" | "onSav
  *
  * @example
  * ```ts
- * import { memory, runOrThrow, saver } from "@dogear/dogear";
+ * import { memory, saver } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  *
  * const { save, drain } = saver(memory());
- * for (let step = 0; step < 3; step++) await runOrThrow(save({ step }));
- * assert.deepEqual((await runOrThrow(drain)).map((saved) => saved.step), [0, 1, 2]);
+ * for (let step = 0; step < 3; step++) await save({ step });
+ * assert.deepEqual((await drain).map((saved) => saved.step), [0, 1, 2]);
  * ```
  */
 export function saver<K extends Codecs = NoCodecs, T extends Codec = never>(
