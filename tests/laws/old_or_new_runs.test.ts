@@ -80,18 +80,18 @@ test("old or new, same bits: a run that saves every step and is killed at any mo
   const path = place();
   const store = directory(path);
   const args = [`store=${path}`, "keep=2", "every=1", "pause=2", "resume", `train=${steps}`, "show"];
-  let reached = 0;
+  let [reached, isFresh] = [0, true];
   for (let kill = 0; kill < kills; kill++) {
     // The last one not before something was saved.
     const lines = (kill < kills - 1 ? 0 : 8) + Math.floor(Math.random() * 25);
     const said = await killed(kill % 2 === 0 ? here : there, args, lines);
-    assert.deepEqual(said[0]?.resumed, { step: reached, fresh: reached === 0 });
+    assert.deepEqual(said[0]?.resumed, { step: reached, fresh: isFresh });
     const reported = said.findLast(({ saved }) => saved)?.saved?.step ?? reached;
     const entries = (await runOrThrow(list(store))).entries;
     const newest = entries.at(-1)?.step ?? 0;
     assert.ok(newest >= reported, `step ${reported} was saved, and ${newest} is the newest`);
     if (entries.length > 0) (await runOrThrow(readSnapshot(store)))[Symbol.dispose]();
-    reached = newest;
+    [reached, isFresh] = [newest, entries.length === 0];
   }
   assert.ok(0 < reached && reached < steps);
   const resumed = parse(await run(kills % 2 === 0 ? here : there, "line.ts", args)).at(-1);

@@ -63,7 +63,7 @@ export const programs: readonly Program[] = [
     every: 20,
     length: (steps) => steps,
   },
-  { name: "pole", what: "an actor-critic, `await` within its step", changed: 6, every: 10, length: (steps) => steps },
+  { name: "pole", what: "an actor-critic, `await` within its step", changed: 5, every: 10, length: (steps) => steps },
 ];
 
 // --- combinators

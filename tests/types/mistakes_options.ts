@@ -82,9 +82,9 @@ memory({ kep: Retention.latest(3) });
 plan(store, { runs: "x" });
 // @ts-expect-error: Type '"SIGTEM"' is not assignable to type 'Signal'. Did you mean '"SIGTERM"'?
 train({ loader, step: (s: State) => s, stopOn: ["SIGTEM"] });
-// @ts-expect-error: 'evry' does not exist in type 'SavePolicy
+// @ts-expect-error: 'evry' does not exist in type 'TrainSavePolicy
 train({ loader, step: (s: State) => s, save: { to: store, evry: 10 } });
-// @ts-expect-error: 'too' does not exist in type 'SavePolicy
+// @ts-expect-error: 'too' does not exist in type 'TrainSavePolicy
 train({ loader, step: (s: State) => s, save: { too: store, every: 10 } });
 // @ts-expect-error: 'stepp' does not exist in type 'TrainOptions
 train({ loader, stepp: (s: State) => s });
