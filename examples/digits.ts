@@ -19,7 +19,7 @@ import {
   resume,
   Retention,
   Rng,
-  runOrThrow,
+  runMain,
   Schedule,
   setLearningRate,
   train,
@@ -115,7 +115,7 @@ const fresh: State = {
   step: 0,
   loss: NaN,
 };
-const done = await pipe(
+await pipe(
   resume(store)(fresh),
   TE.tapIO((state) => () => bar.begin(state.step)),
   TE.flatMap(train({
@@ -128,8 +128,10 @@ const done = await pipe(
     save: { to: store, every: Number(values.every), onSaved: (saved) => bar.saved(saved.checkpoint) },
     stopOn: ["SIGTERM", "SIGINT"],
   })),
-  runOrThrow,
+  TE.tapTask((done) => async () => {
+    bar.end();
+    process.stdout.write(`accuracy ${(100 * accuracy(done.model, digits.test)).toFixed(1)} %\n`);
+    process.stdout.write(`id ${await id(captureState(done))}\n`);
+  }),
+  runMain,
 );
-bar.end();
-process.stdout.write(`accuracy ${(100 * accuracy(done.model, digits.test)).toFixed(1)} %\n`);
-process.stdout.write(`id ${await id(captureState(done))()}\n`);
