@@ -15,8 +15,8 @@ import { inFolder, useBackend } from "./scene.ts";
 
 /** The checkpoints in each half of a round, and the samples in a batch. */
 const sizes = {
-  cpu: { checkpoints: 1, batch: 32, rounds: 5 },
-  wasm: { checkpoints: 3, batch: 128, rounds: 21 },
+  cpu: { checkpoints: 1, batch: 8, rounds: 7 },
+  wasm: { checkpoints: 3, batch: 64, rounds: 7 },
 } as const;
 const interval = 10;
 
