@@ -38,7 +38,11 @@ const isBun = Reflect.has(globalThis, "Bun");
 /** An error with the stack of the code that built a task. */
 function thrownFrom(site: Error | undefined, error: Error): Error {
   if (site?.stack === undefined) return error;
-  return Object.defineProperty(error, "stack", { value: site.stack.replace(/^Error.*/, String(error)) });
+  // Bun prints no frame without a name in front of its place, as those of a module's top level are.
+  const frames = site.stack.split("\n").slice(2).map((line) =>
+    line.replace(/^\s+at (?=[^()]*$)(.*)$/, "    at <anonymous> ($1)")
+  );
+  return Object.defineProperty(error, "stack", { value: [String(error), ...frames].join("\n") });
 }
 
 function isEither(result: unknown): result is Either<unknown, unknown> {
@@ -100,6 +104,10 @@ export async function resultOf<A>(task: TaskEither<unknown, A>): Promise<Either<
   // A task that still needs an argument gives another task, which must not run.
   const result = typeof returned === "function" ? returned : await returned;
   if (isEither(result)) return result as Either<unknown, A>;
-  const found = typeof result === "function" ? "a function that still needs an argument" : "something else";
-  throw new TypeError(`Expected a task such as saveState(store)(state), found ${found}: nothing was done`);
+  const expected = "Expected a task such as saveState(store)(state), found ";
+  throw new TypeError(
+    typeof result === "function"
+      ? `${expected}a function that gives another function: nothing was done`
+      : `${expected}something else`,
+  );
 }

@@ -76,6 +76,7 @@ export function bestFirst(
       skipped.push({ checkpoint, error });
     }
     if (order.length > 0) return E.right({ order, skipped });
+    if (skipped[0] !== undefined) return E.left({ ...skipped[0].error, older: null });
     const available = [...entries, ...damaged].map(({ checkpoint }) => checkpoint).sort((a, b) => a - b);
     const none = { _tag: "NoCheckpoint", location: store.location, available } as const;
     if (run.length === 0) return E.left(none);

@@ -84,7 +84,7 @@ export const policyRules: OptionRules<Omit<SavePolicy<unknown>, "to">> = {
 export interface SavePoints<S> {
   /**
    * Call it after each step. It lets the event loop turn once, then saves if the policy or the caller says that a save is due. The left is
-   * `Stopped` when the state has been committed after a signal.
+   * `Stopped` after a signal; with a policy the state has been committed.
    */
   readonly after: (state: () => S, count: number, due?: boolean) => Promise<E.Either<SaveError | Stopped, void>>;
   /** Call it at the end. It saves the state if it changed since the last save, and waits until everything is committed. */

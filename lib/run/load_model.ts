@@ -11,6 +11,7 @@ import { dereference, type Encoded, extract, kindOf, nodesByPath, segment } from
 import { checkStore, type Store } from "../store/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
 import { modelKind, uncompiled } from "../tfjs/layers/mod.ts";
+import { modelFields } from "../tfjs/mod.ts";
 import { aBoolean, aName, checkOptions, ifGiven, type OptionRules } from "../validation/mod.ts";
 import { restoreState, type Snapshot } from "../snapshot.ts";
 import { type ReadOptions, readRules, readWanted } from "./load.ts";
@@ -99,7 +100,17 @@ export function loadModel(store: Store, options: LoadModelOptions = {}): Awaitab
     if (E.isLeft(found)) return found;
     const { snapshot, report } = found.right;
     const restored = restoreState(snapshot as Snapshot<Record<string, tf.LayersModel>>);
-    if (E.isRight(restored)) theirs(onReport)(report);
+    if (E.isRight(restored)) {
+      const model = restored.right[name]!;
+      // Nobody else has the optimizer: the model disposes of it.
+      modelFields(model).isOptimizerOwned = true;
+      try {
+        theirs(onReport)(report);
+      } catch (thrown) {
+        model.dispose();
+        throw thrown;
+      }
+    }
     return pipe(
       restored,
       E.map((components) => components[name]!),

@@ -7,9 +7,9 @@ import { fileURLToPath } from "node:url";
 
 // --- constructors
 
-/** The folder of this module: `lib` in the source, `dist` in the package. None in a bundle that a user made. */
+/** The folder of this module: `lib` in the source, `dist` in the package. None in a bundle elsewhere. */
 function ownFolder(url: string): string | undefined {
-  return /^.*\/lib\/(?=run\/own_code\.ts$)|^.*\/dogear\/(?:[^/]+\/)?dist\//.exec(url)?.[0];
+  return /^.*\/lib\/(?=run\/own_code\.ts$)|^.*\/@dogear\/dogear\/(?:[^/]+\/)?dist\//.exec(url)?.[0];
 }
 
 /** The folder of this library, as stacks write it: as a URL and as a path. Empty in a bundle that a user made. */

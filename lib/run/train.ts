@@ -108,10 +108,10 @@ async function saveFirst<S extends object>(
  *   `cursor` is set; nothing else is changed.
  * @returns For a state, usually from {@link resume}, a task of the state at the end of the data, saved if `save` is given. The process is never
  *   ended. A state without a cursor is a `TypeError`. The left is one of:
- *   - `Stopped` after a signal, with the checkpoint that holds the state.
+ *   - `Stopped` after a signal, with the checkpoint that holds the state if `save` is given.
  *   - `StepFailed`, if `step`, `onEpochEnd` or `until` throws, or WebGPU refuses an operation in them. Nothing half done is saved.
  *   - `CursorMismatch` or `SourceFailed`, from the data.
- *   - An error of a save.
+ *   - An error of a save. What `metrics`, `save.when` and `save.onSaved` throw rejects as it is.
  *
  * Law *same bits*: steps, ends of epochs and saves are those of a run that was never killed. A state saved at the end of an epoch is one after
  * `onEpochEnd`. In the first epoch of a stream only the next item shows whether it has ended: with `onEpochEnd` or `save.epochs` that item is read
@@ -141,15 +141,19 @@ export function train<S extends object, A, const N extends string = "cursor">(
   checkTrainOptions(options);
   const { loader, save, metrics, stopOn = [] } = options;
   const name: string = options.cursor ?? "cursor";
-  const policy = save && { ...(metrics && { metrics }), ...save };
+  const measured = save?.metrics ?? metrics;
   const { epochs: between = Infinity } = save ?? {};
   return (initial) =>
     awaitable(async (): Promise<E.Either<TrainError, S>> => {
       const cursor = cursorIn(initial, name);
-      const points = savePoints<S>(policy, stopOn);
+      // Nothing has been measured of the state before the first batch.
+      let hasTrained = false;
+      const labels = measured && { metrics: (state: S) => hasTrained ? measured(state) : {} };
+      const points = savePoints<S>(save && { ...save, ...labels }, stopOn);
       const run = runTraining<S, A, SaveError | Stopped>(options, name, {
         countsEpochs: options.onEpochEnd !== undefined || save?.epochs !== undefined,
         after: async (state, { batches, epoch, epochs }) => {
+          hasTrained = true;
           const isDue = Math.floor(epochs / between) > Math.floor(epoch / between);
           return pipe(await points.after(() => state, batches, isDue), E.map(() => true));
         },

@@ -41,7 +41,8 @@ export interface TrainingSteps<S extends object, A> {
   /**
    * Gives the state after an epoch, counted from 0: evaluates, tells a plateau schedule the loss, remembers the best so far. It is called once for
    * each epoch, after its last batch and before a save that is due there, however often the run is killed. Where `Loader.take` after
-   * `repeat` ends the data inside an epoch, or anywhere in the first epoch of a stream, that epoch has no end.
+   * `repeat` ends the data inside an epoch, or anywhere in the first epoch of a stream, that epoch has no end. Neither has one that ends because a
+   * resume changed the batch size or `take`, or one that was trained without `onEpochEnd`.
    * @default the state as it is
    */
   readonly onEpochEnd?: (state: S, epoch: number) => S | Promise<S>;

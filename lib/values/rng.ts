@@ -399,7 +399,7 @@ function congruentialSkip(rng: Rng, n: bigint): readonly number[] {
  * Runs a thunk in which `Math.random` draws {@link float}s from a generator.
  *
  * tfjs draws from `Math.random` for dropout, initializers and shuffles. Only what the thunk calls and awaits draws from the generator, also
- * in its timers and callbacks (`AsyncLocalStorage`). Code that runs meanwhile draws from the real `Math.random`. Calls may be nested, and
+ * in its timers and promises (`AsyncLocalStorage`). Code that runs meanwhile draws from the real `Math.random`. Calls may be nested, and
  * asynchronous calls may overlap: the innermost one counts. Parts of one thunk that run concurrently share its generator; if their order
  * depends on timing, give each a {@link fork}.
  *

@@ -190,6 +190,17 @@ for (const name of ["state/w.safetensors", "snapshot.json"]) {
   });
 }
 
+test("best: with fallback, damaged manifests are the error if no checkpoint with the metric can be read", async () => {
+  const store = directory(join(scratch, "manifests"));
+  for (const metrics of [{}, { loss: 1 }]) await saveState(store, { metrics })({ step: 1 });
+  for (const checkpoint of [1, 0]) {
+    await damage(store, checkpoint, "snapshot.json");
+    const again = directory(store.location);
+    const error = await left(loadState(again, { checkpoint: lowest, fallback: true })({ step: 0 }));
+    assert.equal(error._tag, "Damaged", `${checkpoint}: ${JSON.stringify(error)}`);
+  }
+});
+
 test("best: a reference of a wrong form is a TypeError at the call", () => {
   const forms: readonly (readonly [unknown, RegExp])[] = [
     [{ best: "loss" }, /Expected checkpoint\.mode, found no such field/],

@@ -56,7 +56,7 @@ const endings: Readonly<Record<string, readonly [code: number, text: string, ...
   ],
   argument: [
     1,
-    "TypeError: Expected a task such as saveState(store)(state), found something else: nothing was done",
+    "TypeError: Expected a task such as saveState(store)(state), found something else",
     /^ {4}at .*tests\/programs\/main\.ts:\d+:\d+\)?$/m,
   ],
   foreign: [1, "The script failed with { _tag: 'HttpError', status: 500, headers: { 'a\\x07': [ 'b' ] } }"],

@@ -9,9 +9,9 @@
 
 import { setImmediate } from "node:timers/promises";
 
-/** How many times as long as the save, other work has the thread. Packing and system calls cost the save about half as much as checksums. */
+/** Other work has the thread this many times as long as the checksums of a save. The rest of a save costs about half as much again. */
 const share = 16;
-/** The longest pause, in milliseconds: a checksum may seem long because the machine was suspended. */
+/** The longest pause, in milliseconds, but for its last turn: a checksum may seem long because the machine was suspended. */
 const longest = 100;
 /** A shorter pause is not worth a turn of the event loop. */
 const shortest = 1;
