@@ -315,7 +315,7 @@ test("train: changes only the component cursor, and calls onSaved after every sa
   assert.deepEqual(Object.keys(done), ["place", "other", "list"]);
   assert.equal(done.other, cursor);
   assert.deepEqual([done.place.epoch, done.place.position], [4, 6]);
-  assert.deepEqual(saved.map(({ metrics }) => metrics["length"]), [1, 11, 21, 24]);
+  assert.deepEqual(saved.map(({ metrics }) => metrics), [{}, { length: 11 }, { length: 21 }, { length: 24 }]);
   assert.deepEqual(state, { place: cursor, other: cursor, list: [0] });
 });
 
