@@ -60,7 +60,8 @@ type Part<V, T> = unknown extends V ? V
   : V extends undefined ? CannotCapture<"undefined: write null">
   : V extends symbol ? CannotCapture<"a symbol">
   : V extends AnyFunction ? CannotCapture<"a function or a method: a class needs a codec in options.types, see codecOf">
-  : V extends readonly unknown[] ? { readonly [P in keyof V]: Part<V[P], T> }
+  : V extends readonly unknown[]
+    ? number extends V["length"] ? readonly Part<V[number], T>[] : { readonly [P in keyof V]: Part<V[P], T> }
   : V extends BuiltIn ? CannotCapture<NeedsCodec>
   : Fields<V> extends V ? Capturable<V, never, T>
   : CannotCapture<NeedsCodec>;

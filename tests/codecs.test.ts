@@ -414,6 +414,11 @@ test("types: what is no codec, and two of one name, are a TypeError at the call 
   assert.throws(() => codecOf("V", {} as never, Number, () => words(1)), /Class of codecOf to be a class/);
 });
 
+test("types: a toPlain that returns its own value is a TypeError with the path", () => {
+  const codec = codecOf("Vocabulary", Vocabulary, (value) => value as never, () => words(1));
+  assert.throws(() => captureState({ deep: [words(1)] }, { types: [codec] }), /TypeError: .*deep\/0|deep\/0: /);
+});
+
 test("types: resume of an empty store gives the fresh components", async () => {
   const fresh = { vocabulary: words(1) };
   assert.equal(await runOrThrow(resume(memory(), { types })(fresh)), fresh);

@@ -85,13 +85,16 @@ async function* decompressed(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<
 /** The lines of text in UTF-8, without their ends, from bytes or gzip. */
 export async function* linesIn(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
-  let rest = "";
+  let parts: string[] = [];
   for await (const chunk of decompressed(chunks)) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop()!;
+    const text = decoder.decode(chunk, { stream: true });
+    parts.push(text);
+    if (!text.includes("\n")) continue;
+    const lines = parts.join("").split("\n");
+    parts = [lines.pop()!];
     for (const line of lines) yield withoutReturn(line);
   }
-  rest += decoder.decode();
+  const rest = parts.join("") + decoder.decode();
   if (rest !== "") yield withoutReturn(rest);
 }
 

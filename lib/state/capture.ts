@@ -90,7 +90,9 @@ function siteOf(context: CaptureContext, at: Origin, inner: Origin = at): Site {
       if (Array.isArray(value)) return captureList(context, value, inner);
       // A codec may encode a tensor or a typed array as itself.
       const isItself = typeof value === "object" && value !== null && paths.get(value) === at.path;
-      return isItself ? captureContent(context, value, inner) : captureValue(context, value, inner);
+      return isItself
+        ? captureContent(context, value, { ...inner, mayBeOwn: false })
+        : captureValue(context, value, inner);
     },
     hold: (array, name) => {
       held.push(array);

@@ -319,3 +319,9 @@ export function values(): void {
   isExactly<tf.Scalar>()(overflow);
   isExactly<Scaler.Scaler>()(Scaler.update(true)(scaler));
 }
+
+/** Recursive types are captured, also through arrays. */
+export function recursive(tree: StateTree, nested: Nested): void {
+  isExactly<Snapshot<{ tree: StateTree; nested: Nested }>>()(captureState({ tree, nested }));
+}
+type Nested = number | readonly Nested[];
