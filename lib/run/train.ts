@@ -11,9 +11,10 @@ import { pipe } from "fp-ts/lib/function.js";
 import { checkPolicy, policyRules, type SavePoints, savePoints, type SavePolicy } from "./autosave.ts";
 import type { Signal } from "./signals.ts";
 import { cursorIn, runTraining, type TrainingSteps } from "./training_loop.ts";
-import { currentRun } from "../checkpoint/mod.ts";
+import { type CurrentRun, currentRun } from "../checkpoint/mod.ts";
 import type { SaveError, Stopped, TrainError } from "../errors/mod.ts";
 import { itemsBefore, Loader } from "../loader/mod.ts";
+import { perLocation } from "../store/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
 import {
   aFunction,
@@ -71,6 +72,15 @@ const trainRules: OptionRules<Omit<TrainOptions<object, unknown>, "loader" | "sa
   metrics: ifGiven(aFunction),
 };
 
+/** The trainings of this process at a location. */
+interface Trainings {
+  isRunning: boolean;
+  /** How many batches the last one has trained on since the start of the data, and the checkpoint that it saved last. */
+  last?: { readonly batches: number; readonly parent: CurrentRun["parent"] };
+}
+
+const trainingsAt = perLocation((): Trainings => ({ isRunning: false }));
+
 // --- combinators
 
 /** Rejects wrong options with a `TypeError`. */
@@ -88,17 +98,46 @@ function checkTrainOptions<S extends object, A>(options: TrainOptions<S, A, stri
   checkPolicy(save, stopOn, "save.");
 }
 
-/** Saves the state before the first batch, unless this process has loaded or saved a checkpoint of the run. */
+/**
+ * Marks that a training saves at a location. A second one at the same time is a `TypeError`: their checkpoints would mix.
+ *
+ * @returns To be called at its end, with the number of batches that it has trained on since the start of the data.
+ */
+function enter({ to }: TrainSavePolicy<never>): (batches: number) => void {
+  const trainings = trainingsAt(to);
+  if (trainings.isRunning) {
+    throw new TypeError(
+      `Another train of this process saves to ${to.location}: await it, or give each a store of its own`,
+    );
+  }
+  trainings.isRunning = true;
+  return (batches) => {
+    trainings.isRunning = false;
+    if (batches > 0) trainings.last = { batches, parent: currentRun(to)?.parent ?? null };
+  };
+}
+
+/**
+ * Saves the state before the first batch, unless this process has loaded or saved a checkpoint of the run. If it has trained in the run, a
+ * start from the first batch is `StepWentBack`.
+ */
 async function saveFirst<S extends object>(
   { loader, save }: TrainOptions<S, never, string>,
   points: SavePoints<S>,
   state: S,
   cursor: Loader.Cursor,
 ): Promise<E.Either<SaveError | Stopped, void>> {
-  const isNew = save !== undefined && (currentRun(save.to)?.parent ?? null) === null;
   // The loop reports other data.
-  if (!isNew || Loader.check(Loader.start(loader), cursor).length > 0) return E.right(undefined);
-  return await points.after(() => state, itemsBefore(loader, cursor), true);
+  if (save === undefined || Loader.check(Loader.start(loader), cursor).length > 0) return E.right(undefined);
+  const { to, fork = false } = save;
+  const parent = currentRun(to)?.parent ?? null;
+  const { last } = trainingsAt(to);
+  const batches = itemsBefore(loader, cursor);
+  const isAgain = batches === 0 && last !== undefined && last.parent === parent;
+  if (isAgain && parent !== null && !fork) {
+    return E.left({ _tag: "StepWentBack", step: 0, parent: parent.checkpoint, parentStep: last.batches });
+  }
+  return parent === null || isAgain ? await points.after(() => state, batches, true) : E.right(undefined);
 }
 
 /**
@@ -111,7 +150,10 @@ async function saveFirst<S extends object>(
  *   - `Stopped` after a signal, with the checkpoint that holds the state if `save` is given.
  *   - `StepFailed`, if `step`, `onEpochEnd` or `until` throws, or WebGPU refuses an operation in them. Nothing half done is saved.
  *   - `CursorMismatch` or `SourceFailed`, from the data.
- *   - An error of a save. What `metrics`, `save.when` and `save.onSaved` throw rejects as it is.
+ *   - An error of a save: `StepWentBack` too where this process has trained in the run and the state is one before the first batch. What
+ *     `metrics`, `save.when` and `save.onSaved` throw rejects as it is.
+ *
+ *   A second training that saves to the same store at the same time is a `TypeError`: give it a store of its own.
  *
  * Law *same bits*: steps, ends of epochs and saves are those of a run that was never killed. A state saved at the end of an epoch is one after
  * `onEpochEnd`. In the first epoch of a stream only the next item shows whether it has ended: with `onEpochEnd` or `save.epochs` that item is read
@@ -146,14 +188,15 @@ export function train<S extends object, A, const N extends string = "cursor">(
   return (initial) =>
     awaitable(async (): Promise<E.Either<TrainError, S>> => {
       const cursor = cursorIn(initial, name);
+      const leave = save && enter(save);
       // Nothing has been measured of the state before the first batch.
-      let hasTrained = false;
-      const labels = measured && { metrics: (state: S) => hasTrained ? measured(state) : {} };
+      let trained = 0;
+      const labels = measured && { metrics: (state: S) => trained > 0 ? measured(state) : {} };
       const points = savePoints<S>(save && { ...save, ...labels }, stopOn);
       const run = runTraining<S, A, SaveError | Stopped>(options, name, {
         countsEpochs: options.onEpochEnd !== undefined || save?.epochs !== undefined,
         after: async (state, { batches, epoch, epochs }) => {
-          hasTrained = true;
+          trained = batches;
           const isDue = Math.floor(epochs / between) > Math.floor(epoch / between);
           return pipe(await points.after(() => state, batches, isDue), E.map(() => true));
         },
@@ -168,6 +211,7 @@ export function train<S extends object, A, const N extends string = "cursor">(
       } finally {
         await points.drain();
         points.close();
+        leave?.(trained);
       }
     });
 }

@@ -271,6 +271,28 @@ test("until: ends as if the data had ended, and a finished run that is run again
   assert.deepEqual((await saved(store, start(loader))).map(([batches]) => batches), [0, 7]);
 });
 
+test("one line of history: a second training in a process does not mix with the first", async () => {
+  const loader = pipe(five, Loader.batch(2));
+  const store = memory();
+  const until = (): boolean => false;
+  const fresh = train({ loader, ...logging(() => {}), until, save: { to: store, every: 1 } });
+  const [first, second] = await Promise.allSettled([fresh(start(loader))(), fresh(start(loader))()]);
+  assert.equal(first.status, "fulfilled");
+  assert.match(
+    String(second.status === "rejected" && second.reason),
+    /TypeError: Another train of this process saves to memory/,
+  );
+  const steps = async (): Promise<readonly (number | null)[]> => (await list(store)).entries.map(({ step }) => step);
+  assert.deepEqual(await steps(), [0, 1, 2, 3]);
+  const again = await fresh(start(loader))();
+  assert.deepEqual(again, { _tag: "Left", left: { _tag: "StepWentBack", step: 0, parent: 3, parentStep: 3 } });
+  assert.deepEqual(await steps(), [0, 1, 2, 3]);
+  const fork = { loader, ...logging(() => {}), until, save: { to: store, fork: true } };
+  assert.equal((await train(fork)(start(loader))())._tag, "Right");
+  assert.deepEqual(await steps(), [0, 1, 2, 3, 0, 3]);
+  assert.equal(new Set((await list(store)).entries.map(({ run }) => run)).size, 2);
+});
+
 test("StepFailed: says which function threw; what until and onEpochEnd return is checked", async () => {
   const thrown = new Error("mine");
   const fail = (): never => {
