@@ -65,19 +65,25 @@ export function specOf(element: Element, shape: readonly number[], name: string,
   return { name, dtype: dtypes[element], shape: element === "string" ? [bytes ?? 0] : shape };
 }
 
+const ending = ".safetensors";
+
 /**
  * The file of a component's tensors.
  *
  * For any name, the file is in the checkpoint's folder and collides with no other, also where the file system ignores case: the name is escaped as
- * in a URI, then every character but a-z, 0-9, `-` and `_` is written as `=` and two digits. A long name ends in a digest.
+ * in a URI, then every character but a-z, 0-9, `-` and `_` is written as `=` and two digits, as is the first one of a name that Windows reserves.
+ * A long name ends in a digest.
  */
 function fileName(component: string): string {
-  const safe = encodeURIComponent(component).replace(/[^a-z0-9_-]/g, (c) => `=${c.charCodeAt(0).toString(16)}`);
+  const digits = (c: string): string => `=${c.charCodeAt(0).toString(16)}`;
+  const safe = encodeURIComponent(component).replace(/[^a-z0-9_-]/g, digits);
   const digest = createHash("sha256").update(component).digest("hex").slice(0, 32);
-  return `state/${safe.length <= 120 ? safe : `${safe.slice(0, 80)}=${digest}=`}.safetensors`;
+  if (reserved.test(safe)) return `state/${digits(safe)}${safe.slice(1)}${ending}`;
+  return `state/${safe.length <= 120 ? safe : `${safe.slice(0, 80)}=${digest}=`}${ending}`;
 }
 
-const ending = ".safetensors";
+/** Names that Windows reserves, with any ending too (Microsoft, "Naming Files, Paths, and Namespaces"). */
+const reserved = /^(aux|con|nul|prn|com\d|lpt\d)$/;
 
 /** The name of one file of several. The dot of a state's shard cannot come from a component's name, where dots are escaped. */
 export function shardName(whole: string, index: number, count: number): string {
@@ -87,7 +93,9 @@ export function shardName(whole: string, index: number, count: number): string {
 
 /** Whether a file of this name can belong to a checkpoint of these components. */
 export function isFileOf(components: readonly string[]): (name: string) => boolean {
-  const wholes = new Set([modelFile, ...components.map(fileName)]);
+  // 0.1.0 did not escape reserved names.
+  const older = components.filter((name) => reserved.test(name)).map((name) => `state/${name}${ending}`);
+  const wholes = new Set([modelFile, ...components.map(fileName), ...older]);
   return (name) => {
     if (wholes.has(name) || name === modelIndex) return true;
     const [, start = "", mark, i = "", n = ""] = /^(.*)([-.])(\d{5})-of-(\d{5})\.safetensors$/s.exec(name) ?? [];

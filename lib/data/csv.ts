@@ -6,6 +6,7 @@
 import type { Awaitable } from "../task.ts";
 import type { DataFailed } from "../errors/mod.ts";
 import {
+  checkLocalPath,
   checkOptions,
   type DataCodec,
   dataCodec,
@@ -16,16 +17,7 @@ import {
   shown,
 } from "../validation/mod.ts";
 import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
-import {
-  checkPath,
-  countRecords,
-  dataError,
-  type DataFile,
-  type Keep,
-  loadIndex,
-  recordReader,
-  useFile,
-} from "../files/mod.ts";
+import { countRecords, dataError, type DataFile, type Keep, loadIndex, recordReader, useFile } from "../files/mod.ts";
 import { sampleDecoder } from "./decode_sample.ts";
 
 // --- types
@@ -87,7 +79,7 @@ export function fromCsv<A = CsvRecord>(
   path: string,
   options: CsvOptions<A> = {},
 ): Awaitable<DataFailed, Loader.Loader<A>> {
-  checkPath("fromCsv", path);
+  checkLocalPath("the path of fromCsv", path);
   checkOptions("fromCsv", options, optionRules);
   return useFile(path, (file) => csvLoader(file, options));
 }

@@ -8,9 +8,9 @@ import * as fs from "node:fs/promises";
 import { join } from "node:path";
 import type { Awaitable } from "../task.ts";
 import type { DataFailed } from "../errors/mod.ts";
-import { aName, checkOptionNames, demand, ifGiven, listOf } from "../validation/mod.ts";
+import { aName, checkLocalPath, checkOptionNames, demand, ifGiven, listOf } from "../validation/mod.ts";
 import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
-import { checkPath, dataError, readingData } from "../files/mod.ts";
+import { dataError, readingData } from "../files/mod.ts";
 
 // --- types
 
@@ -22,11 +22,18 @@ export interface FileSample {
 
 // --- constructors
 
+/** The names of files and folders that systems make by themselves: of macOS, Windows, NFS, FUSE, ext4 and Synology's servers. */
+const ofTheSystem =
+  /^(\._.*|\.nfs.*|\.fuse_hidden.*|\.Trash.*|\.DS_Store|\.Spotlight-V100|\.fseventsd|Thumbs\.db|desktop\.ini|\$RECYCLE\.BIN|System Volume Information|lost\+found|@eaDir)$/i;
+
 /**
- * A loader of the files below a folder, sorted by path in code units, so that the order is the same in every runtime and on every disk.
+ * A loader of the files below a folder, sorted by path in code units, so that the order is the same in every runtime and on every disk. Accents may
+ * be composed or not (macOS separates them): that is the same path.
  *
  * The fingerprint covers paths and sizes, not the content of the files. A file whose size differs when it is read rejects the iteration.
- * Links are not followed.
+ * Links are not followed. What systems leave in folders by themselves is no sample: names that begin with `._`, `.nfs`, `.fuse_hidden` or
+ * `.Trash`, and `.DS_Store`, `.Spotlight-V100`, `.fseventsd`, `Thumbs.db`, `desktop.ini`, `$RECYCLE.BIN`, `System Volume Information`, `lost+found`,
+ * `@eaDir`.
  *
  * @param path The folder.
  * @param options `endings`: only files whose names end with one of these, such as `[".png"]`; all files by default.
@@ -51,12 +58,13 @@ export function fromFolder(
   path: string,
   options: { readonly endings?: readonly string[] } = {},
 ): Awaitable<DataFailed, Loader.Loader<FileSample>> {
-  checkPath("fromFolder", path);
+  checkLocalPath("the path of fromFolder", path);
   checkOptionNames("fromFolder", options, { endings: true });
   demand("endings of fromFolder", ifGiven(listOf(aName)), options.endings);
   const isSample = (name: string): boolean => options.endings?.some((ending) => name.endsWith(ending)) ?? true;
   return readingData(path, async () => {
-    const paths = (await filesBelow(path, "")).filter(isSample).sort((a, b) => a < b ? -1 : 1);
+    const found = (await filesBelow(path, "")).filter(isSample).map((name) => [name.normalize("NFC"), name] as const);
+    const paths = found.sort((a, b) => String(a) < String(b) ? -1 : 1).map(([, name]) => name);
     const sizes: number[] = [];
     // A few at a time: the number of requests that a process may have open is limited.
     for (let i = 0; i < paths.length; i += 64) {
@@ -64,7 +72,7 @@ export function fromFolder(
       sizes.push(...some.map(({ size }) => size));
     }
     const hash = createHash("sha256");
-    paths.forEach((name, i) => hash.update(`${JSON.stringify(name)}:${sizes[i]};`));
+    paths.forEach((name, i) => hash.update(`${JSON.stringify(name.normalize("NFC"))}:${sizes[i]};`));
     const at = async (i: number): Promise<FileSample> => {
       const bytes = await fs.readFile(join(path, paths[i]!));
       if (bytes.byteLength === sizes[i]) {
@@ -80,7 +88,8 @@ export function fromFolder(
 
 /** The paths of all files below a folder, relative to `root`. */
 async function filesBelow(root: string, folder: string): Promise<readonly string[]> {
-  const entries = await fs.readdir(join(root, folder), { withFileTypes: true });
+  const entries = (await fs.readdir(join(root, folder), { withFileTypes: true }))
+    .filter(({ name }) => !ofTheSystem.test(name));
   const paths = await Promise.all(entries.map((entry): Promise<readonly string[]> | readonly string[] => {
     const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
     return entry.isDirectory() ? filesBelow(root, path) : entry.isFile() ? [path] : [];

@@ -6,10 +6,18 @@
 import * as E from "fp-ts/lib/Either.js";
 import type { Awaitable } from "../task.ts";
 import type { DataFailed } from "../errors/mod.ts";
-import { checkOptions, type DataCodec, dataCodec, ifGiven, oneOf, type OptionRules, shown } from "../validation/mod.ts";
+import {
+  checkLocalPath,
+  checkOptions,
+  type DataCodec,
+  dataCodec,
+  ifGiven,
+  oneOf,
+  type OptionRules,
+  shown,
+} from "../validation/mod.ts";
 import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
 import {
-  checkPath,
   countRecords,
   dataError,
   isGzip,
@@ -103,7 +111,7 @@ function lineLoader<A>(
  * ```
  */
 export function fromLines(path: string, options: LinesOptions = {}): Awaitable<DataFailed, Loader.Loader<string>> {
-  checkPath("fromLines", path);
+  checkLocalPath("the path of fromLines", path);
   checkOptions("fromLines", options, linesRules);
   return lineLoader(path, options, (line) => line, true);
 }
@@ -140,7 +148,7 @@ export function fromJsonLines<A = unknown>(
   path: string,
   options: JsonLinesOptions<A> = {},
 ): Awaitable<DataFailed, Loader.Loader<A>> {
-  checkPath("fromJsonLines", path);
+  checkLocalPath("the path of fromJsonLines", path);
   checkOptions("fromJsonLines", options, jsonLinesRules);
   const decode = sampleDecoder(path, options.codec);
   const parse = jsonParser(path, options.largeIntegers ?? "refuse");

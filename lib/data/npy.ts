@@ -8,7 +8,8 @@ import type { Awaitable } from "../task.ts";
 import type { DataFailed } from "../errors/mod.ts";
 import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
 import type { TypedArray } from "../state/mod.ts";
-import { checkPath, dataError, type DataFile, sampleDigest, useFile } from "../files/mod.ts";
+import { dataError, type DataFile, sampleDigest, useFile } from "../files/mod.ts";
+import { checkLocalPath } from "../validation/mod.ts";
 
 // --- types
 
@@ -84,7 +85,7 @@ const npyMagic: readonly number[] = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
  * ```
  */
 export function fromNpy(path: string): Awaitable<DataFailed, Loader.Loader<Row>> {
-  checkPath("fromNpy", path);
+  checkLocalPath("the path of fromNpy", path);
   return useFile(path, npyLoader);
 }
 

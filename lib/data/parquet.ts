@@ -5,9 +5,18 @@
  */
 import type { Awaitable } from "../task.ts";
 import type { DataFailed } from "../errors/mod.ts";
-import { aName, checkOptionNames, demand, ifGiven, integer, listOf, type OptionNames } from "../validation/mod.ts";
+import {
+  aName,
+  checkLocalPath,
+  checkOptionNames,
+  demand,
+  ifGiven,
+  integer,
+  listOf,
+  type OptionNames,
+} from "../validation/mod.ts";
 import { consecutive, type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
-import { checkPath, dataError, dataFailure, type DataFile, keepRecent, sampleDigest, useFile } from "../files/mod.ts";
+import { dataError, dataFailure, type DataFile, keepRecent, sampleDigest, useFile } from "../files/mod.ts";
 
 // --- types
 
@@ -86,7 +95,7 @@ export function fromParquet<A = Readonly<Record<string, unknown>>>(
   path: string,
   options: ParquetOptions = {},
 ): Awaitable<DataFailed, Loader.Loader<A>> {
-  checkPath("fromParquet", path);
+  checkLocalPath("the path of fromParquet", path);
   checkOptionNames("fromParquet", options, optionNames);
   const { columns, groups = 4 } = options;
   demand("columns of fromParquet", ifGiven(listOf(aName)), columns);

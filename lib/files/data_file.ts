@@ -8,7 +8,6 @@ import * as fs from "node:fs/promises";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type DataFailed, type Problem, toError } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
-import { demand, must } from "../validation/mod.ts";
 
 // --- types
 
@@ -27,12 +26,6 @@ export interface DataFile {
 }
 
 // --- constructors
-
-/** Checks that a value can be the path of a file or a folder. */
-export function checkPath(of: string, path: string): void {
-  const possible = (value: unknown): boolean => typeof value === "string" && value !== "" && !value.includes("\0");
-  demand(`the path of ${of}`, must("a path, as a string", possible), path);
-}
 
 /** The exception for problems of a file or a folder; its cause is a {@link DataFailed}. */
 export function dataError(location: string, ...problems: readonly Problem[]): Error {

@@ -11,7 +11,6 @@
  * @module
  */
 export {
-  checkPath,
   dataError,
   dataFailure,
   type DataFile,

@@ -10,6 +10,7 @@
  * @module
  */
 export * from "./types.ts";
+export { checkLocalPath } from "./local_path.ts";
 export { type DataCodec, dataCodec, decodeWith, type StandardSchema } from "./data_codec.ts";
 export {
   checkMisspelt,

@@ -1,12 +1,23 @@
 /**
  * A save does not depend on the saves before it: it writes the bytes that a first save writes.
  */
-import { captureState, diff, memory, readSnapshot, Rng, runOrThrow, saveState, type Store } from "@dogear/dogear";
+import {
+  captureState,
+  diff,
+  loadState,
+  memory,
+  readSnapshot,
+  Rng,
+  runOrThrow,
+  saveState,
+  type Store,
+} from "@dogear/dogear";
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { decodeSummary } from "../../lib/checkpoint/manifest.ts";
+import { isFileOf } from "../../lib/checkpoint/tensor_names.ts";
 import { torture } from "../support/torture.ts";
 
 before(async () => void await tf.setBackend("cpu"));
@@ -154,5 +165,59 @@ test("save: a tensor whose shape array was changed is saved in its present shape
     using saved = await runOrThrow(readSnapshot(store));
     assert.deepEqual(await diff(live, saved)(), []);
     w.shape.reverse();
+  }
+});
+
+/** What a system takes for the same name, or does not take at all, by Microsoft's "Naming Files, Paths, and Namespaces" and Apple's on APFS. */
+const folded = (name: string): string => name.normalize("NFD").toUpperCase().toLowerCase();
+const refused = /[<>:"\\|?*\p{Cc}]|[. ](\/|$)|(^|\/)(aux|con|nul|prn|com[\d¹²³]|lpt[\d¹²³])(\.|\/|$)/iu;
+
+test("files: any components have files that no system confuses or refuses, and each comes back", async () => {
+  const hostile = [
+    "aux",
+    "AUX",
+    "con.txt",
+    "nul",
+    "Com1",
+    "lpt9",
+    "com¹",
+    "A",
+    "a",
+    "é",
+    "e\u0301",
+    "x.",
+    "x ",
+    "a:b",
+    "..",
+    "a/b",
+    "=61ux",
+    "ß",
+    "SS",
+  ];
+  const name = fc.oneof(fc.constantFrom(...hostile), fc.string({ unit: "grapheme", minLength: 1, maxLength: 200 }));
+  const names = fc.uniqueArray(name.filter((text) => text.isWellFormed() && text !== "__proto__"), {
+    minLength: 1,
+    maxLength: 8,
+  });
+  const check = async (given: readonly string[]): Promise<void> => {
+    const store = memory();
+    const state = Object.fromEntries(given.map((text, i) => [text, Float32Array.of(i)]));
+    await saveState(store)(state);
+    const summary = decodeSummary(await runOrThrow(store.manifest(0)));
+    assert.ok(summary._tag === "Right");
+    const files = summary.right.files.map(({ name }) => name);
+    assert.equal(new Set(files.map(folded)).size, files.length, files.join(" "));
+    assert.deepEqual(files.filter((file) => refused.test(file) || file.length > 160), []);
+    assert.deepEqual(await loadState(store)(state), state);
+  };
+  await check(hostile);
+  await fc.assert(fc.asyncProperty(names, check), { numRuns: 50 * torture });
+});
+
+test("files: 0.1.0 gave components with reserved names files of these names, which are still theirs", () => {
+  for (const name of ["aux", "com1"]) {
+    const isFile = isFileOf([name]);
+    assert.ok(isFile(`state/${name}.safetensors`) && isFile(`state/${name}.00001-of-00002.safetensors`));
+    assert.ok(!isFileOf(["other"])(`state/${name}.safetensors`));
   }
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { appendFile, readdir, readFile, readlink, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, readdir, readFile, readlink, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
@@ -132,6 +132,25 @@ test("data files: JSON Lines, npy, Parquet and folders give what was written", a
     found.map(({ path }) => path.replace("sub/", "")),
   );
   assert.equal((await items(await runOrThrow(fromFolder(folder, { endings: ["1"] })))).length, 2);
+});
+
+test("fromFolder: what systems leave in folders is no sample, and accents may be composed or not", async () => {
+  const fingerprint = async (folder: string): Promise<unknown> => Loader.start(await fromFolder(folder));
+  const [plain, visited] = [fresh(), fresh()];
+  const droppings = [".DS_Store", "._a", "Thumbs.db", "thumbs.db", "desktop.ini", "Desktop.ini", ".nfs0001", ".fuse_hidden0001", "lost+found"];
+  for (const [folder, accent] of [[plain, "é"], [visited, "e\u0301"]] as const) {
+    await mkdir(join(folder, "sub"), { recursive: true });
+    for (const name of [`${accent}.png`, "f.png", "sub/x.png", "nfs", "DS_Store", ".hidden"]) await writeFile(join(folder, name), name.normalize());
+  }
+  for (const name of droppings) for (const at of ["", "sub"]) await writeFile(join(visited, at, name), "left");
+  for (const name of ["$RECYCLE.BIN", "System Volume Information", ".Trash-1000", "@eaDir", ".Spotlight-V100"]) {
+    await mkdir(join(visited, name));
+    await writeFile(join(visited, name, "x"), "left");
+  }
+  assert.deepEqual(await fingerprint(visited), await fingerprint(plain));
+  const paths = async (folder: string) => (await items(await fromFolder(folder))).map(({ path }) => path.normalize());
+  assert.deepEqual(await paths(visited), await paths(plain));
+  assert.deepEqual(await paths(plain), [".hidden", "DS_Store", "f.png", "nfs", "sub/x.png", "é.png"]);
 });
 
 test("data files: what reads files is a function of the data entry, what is in memory or a stream is one of Loader, and none is both", () => {

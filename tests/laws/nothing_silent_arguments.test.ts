@@ -531,7 +531,7 @@ const misspelt: Readonly<Record<string, readonly [call: () => unknown, answer: R
   ],
   "a URL as a folder": [
     () => unchecked.directory("s3://bucket/run"),
-    /found the URL "s3:\/\/bucket\/run": write the path/,
+    /found "s3:\/\/bucket\/run": a URL is no path; for checkpoints in object storage use the store s3\(\)/,
   ],
   "an Error to explain": [
     () => unchecked.explain(new Error("x", { cause: { _tag: "Released" } })),

@@ -42,7 +42,7 @@ import { folderName, isCommitted, listCandidates, listCheckpoints, numberIn } fr
 import { localFileSystem } from "./local_file_system.ts";
 import { activeSaves, removeAtomically, removeOrphans } from "./orphans.ts";
 import { commitFolder, type CommittedFolder } from "./commit.ts";
-import { shown } from "../../validation/mod.ts";
+import { checkLocalPath } from "../../validation/mod.ts";
 import { checkEmpty, checkName, checkpointsName, nameFile } from "./run_folder.ts";
 
 // --- types
@@ -72,14 +72,6 @@ function parentOf(run: string): string {
 /** The path of a checkpoint, or of a part of it. */
 function partPath(run: string, checkpoint: number, name: string = ""): string {
   return join(parentOf(run), folderName(checkpoint), name);
-}
-
-function checkRunPath(path: string): void {
-  const isPath = typeof path === "string" && path !== "" && !path.includes("\0") && !/^~(\/|$)/.test(path);
-  const expected = "Expected the path of a folder, found";
-  if (!isPath) throw new TypeError(`${expected} ${shown(path)}: write the whole path, without "~"`);
-  const isUrl = /^[a-z][a-z0-9+.-]+:\/\//i.test(path);
-  if (isUrl) throw new TypeError(`${expected} the URL ${shown(path)}: write the path of a folder on this machine`);
 }
 
 // --- saving
@@ -279,7 +271,7 @@ export function directoryOn(fs: FileSystem): (path: string, options?: StoreOptio
   const places = new Map<string, LocationState>();
   const expectations: RunFolder["expectations"] = new Map();
   return (path, options = {}) => {
-    checkRunPath(path);
+    checkLocalPath("the folder of directory", path);
     checkStoreOptions(options);
     const run = (): string => resolve(path);
     const folder: RunFolder = { fs, run, expectations, digest: options.digest };

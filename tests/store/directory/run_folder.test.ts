@@ -10,6 +10,7 @@ import { after, test } from "node:test";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { directoryOn } from "../../../lib/store/directory/directory.ts";
 import { localFileSystem } from "../../../lib/store/directory/local_file_system.ts";
+import { fromCsv, fromFolder, fromLines, fromNpy } from "@dogear/dogear/data";
 import { storeFailed } from "../../../lib/store/store.ts";
 import {
   directory,
@@ -96,11 +97,29 @@ test("directory: a link into a checkpoint is an error, like the path that it lea
   assert.deepEqual((await readdir(path, { recursive: true })).sort(), before);
 });
 
-test("directory: a URL is a TypeError", () => {
-  for (const url of ["s3://bucket/prefix", "file:///tmp/run", "https://a.b/c", "GS://a"]) {
-    assert.throws(() => directory(url), { name: "TypeError", message: /found the URL "/ });
+test("paths: a URL and a path of the shell are TypeErrors that say what to write, for stores and for data", () => {
+  const remedies: Readonly<Record<string, RegExp>> = {
+    "s3://bucket/prefix": /found "s3:.*a URL is no path; .* the store s3\(\), and download data$/,
+    "GS://a": /a URL is no path/,
+    "https://a.b/c": /a URL is no path/,
+    "file:///tmp/run": /use fileURLToPath/,
+    "~/runs": /only a shell replaces "~": write the whole path/,
+    "~": /only a shell/,
+    "~\\runs": /only a shell/,
+    "": /write it as a string/,
+  };
+  for (const [path, message] of Object.entries(remedies)) {
+    for (const open of [directory, fromLines, fromCsv, fromFolder, fromNpy]) {
+      assert.throws(() => open(path), { name: "TypeError", message });
+    }
   }
-  for (const path of ["C:\\runs", "a:b", "c:/runs", "runs://x".slice(5)]) assert.equal(directory(path)._tag, "Store");
+  assert.throws(
+    () => directory(new URL("file:///tmp/run") as unknown as string),
+    /found an instance of URL: use fileURLToPath/,
+  );
+  for (const path of ["C:\\runs", "a:b", "c:/runs", "runs://x".slice(5), "~runs", "\\\\server\\share"]) {
+    assert.equal(directory(path)._tag, "Store");
+  }
 });
 
 test("directory: a run that was moved into a checkpoint is an error", async () => {
