@@ -27,6 +27,10 @@ function thrown(code: string | undefined): void {
   if (code !== undefined) throw Object.assign(new Error("failed"), { code });
 }
 
+function promised<A>(run: () => A): Promise<A> {
+  return new Promise((resolve) => resolve(run()));
+}
+
 /** The calls for one file or folder, and the code that came back; the runtime's `fsync` and `F_FULLFSYNC` may fail. */
 async function calls(
   what: "file" | "folder",
@@ -36,12 +40,16 @@ async function calls(
   const made: string[] = [];
   const file = {
     fd: 7,
-    sync: async () => (made.push("fsync"), thrown(fail.fsync)),
-    close: async () => void made.push("close"),
+    sync: () => {
+      made.push("fsync");
+      return promised(() => thrown(fail.fsync));
+    },
+    close: () => promised(() => void made.push("close")),
   };
   const fullSync = (fd: number): void => (made.push(`full ${fd}`), thrown(fail.full));
   const host = { platform, runtime, fullSync };
-  const run = what === "file" ? syncFile(file, host) : syncFolder(async () => (made.push("open"), file), host);
+  const open = () => promised(() => (made.push("open"), file));
+  const run = what === "file" ? syncFile(file, host) : syncFolder(open, host);
   const cause: unknown = await run.then(() => undefined, (cause: unknown) => cause);
   const { code, message = "" }: { code?: string; message?: string } = Object(cause);
   return [made.join(" "), code, message];
