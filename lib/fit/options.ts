@@ -81,6 +81,9 @@ export interface FitOptions<W extends object = object, K extends Codecs = Codecs
   readonly restoreBest?: RestoreBest;
   /**
    * Signals that save and stop the training after the current batch.
+   *
+   * Windows delivers only `SIGINT`, at Ctrl+C, and `SIGHUP`, some seconds before a closed console ends the process; signals with neither are a
+   * `TypeError` there. Another process can only end the training at once, and in Deno so may Ctrl+C: save with `every` or `seconds`.
    * @default []
    */
   readonly stopOn?: readonly Signal[];

@@ -24,7 +24,7 @@ import {
 } from "../validation/mod.ts";
 import { backgroundRules, saverFor } from "./saver.ts";
 import type { Saved } from "./save.ts";
-import { listenForSignals, type Signal, signals } from "./signals.ts";
+import { checkDelivered, listenForSignals, type Signal, signals } from "./signals.ts";
 import { type Codec, codecRules, type Codecs, type Options } from "../codecs.ts";
 import { aNote, checkStore, type Note, type Store } from "../store/mod.ts";
 
@@ -102,6 +102,7 @@ export function checkPolicy(save: SavePolicy<never> | undefined, stopOn: readonl
   if (save !== undefined) checkStore(save.to, `${prefix}to`);
   demandEach(policyRules, save ?? {}, prefix);
   demand("a signal of stopOn", listOf(oneOf(...signals)), stopOn);
+  checkDelivered(stopOn);
 }
 
 /**

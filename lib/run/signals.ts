@@ -4,6 +4,7 @@
  * @module
  */
 import process from "node:process";
+import { shown } from "../validation/mod.ts";
 
 // --- types
 
@@ -22,6 +23,22 @@ export interface SignalListener {
 
 /** The signals on which a training can stop. */
 export const signals: readonly Signal[] = ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT"];
+
+/** The signals that Windows delivers: at Ctrl+C, and when the console is closed. Source: libuv's page of `uv_signal_t`. */
+const onWindows: readonly Signal[] = ["SIGINT", "SIGHUP"];
+
+/**
+ * Throws a `TypeError` if the system delivers none of the signals, so that nothing would ever stop and save. One that it delivers is enough:
+ * the same script may run on several systems.
+ */
+export function checkDelivered(stopOn: readonly Signal[], platform: NodeJS.Platform = process.platform): void {
+  if (platform !== "win32" || stopOn.length === 0 || stopOn.some((signal) => onWindows.includes(signal))) return;
+  const expected = "SIGINT (Ctrl+C) or SIGHUP (the console is closed)";
+  const remedy = "another process ends the training at once, so save with every or seconds";
+  throw new TypeError(
+    `Expected stopOn to have ${expected}, as Windows delivers no other, found ${shown(stopOn)}: ${remedy}`,
+  );
+}
 
 /**
  * Listens until the first signal. A second one has its usual effect, so that it can end a step that hangs.

@@ -58,6 +58,9 @@ export interface TrainOptions<S extends object, A, N extends string = "cursor"> 
   readonly metrics?: (state: S) => Readonly<Record<string, number>>;
   /**
    * Signals on which to save and stop after the current step.
+   *
+   * Windows delivers only `SIGINT`, at Ctrl+C, and `SIGHUP`, some seconds before a closed console ends the process; signals with neither are a
+   * `TypeError` there. Another process can only end the training at once, and in Deno so may Ctrl+C: save with `every` or `seconds`.
    * @default []
    */
   readonly stopOn?: readonly Signal[];

@@ -9,71 +9,37 @@
 
 import { realpathSync } from "node:fs";
 import * as fs from "node:fs/promises";
-import { constants } from "node:os";
 import { basename, dirname, join } from "node:path";
-import process from "node:process";
-import * as TE from "fp-ts/lib/TaskEither.js";
 import { deno, type DenoRuntime, isGranted, isReadable } from "./deno_runtime.ts";
+import { flushMode, type Host, syncFile, syncFolder, thisHost } from "./durable.ts";
 import type { FileStatus, FileSystem, ReadableFile, WritableFile } from "./file_system.ts";
-import type { StoreFailed } from "../../errors/mod.ts";
 import { processId, processStatus } from "./process_identity.ts";
-import { storeFailed } from "../mod.ts";
-
-// --- errors
-
-/** The end of Deno's message for an error without a class or code, such as `EDQUOT`. */
-const osError = / \(os error (\d+)\)$/;
-
-/** The system's sentence without the code, the call and the path, which are fields of the failure. */
-function sentenceOf(cause: unknown): string {
-  const { message }: { message?: unknown } = Object(cause);
-  return String(message).replace(/^E[A-Z0-9]+: /, "").replace(/, [a-z]+( '.*)?$/s, "").replace(osError, "");
-}
-
-/**
- * The system's code of an exception from the file system.
- *
- * @param cause The exception.
- * @returns Such as `ENOSPC`; `EUNKNOWN` if it has none.
- */
-export function errorCodeOf(cause: unknown): string {
-  const { code, name, message }: { code?: unknown; name?: unknown; message?: unknown } = Object(cause);
-  if (typeof code === "string") return code;
-  if (name === "NotCapable") return "EACCES";
-  const number = process.platform === "win32" ? undefined : osError.exec(String(message))?.[1];
-  const known = Object.entries(constants.errno).find(([, value]) => value === Number(number));
-  return known?.[0] ?? "EUNKNOWN";
-}
-
-function systemCall<A>(operation: string, path: string, run: () => Promise<A>): TE.TaskEither<StoreFailed, A> {
-  return TE.tryCatch(run, (cause) => storeFailed(operation, path, errorCodeOf(cause), sentenceOf(cause)));
-}
-
-function systemError(code: string, message: string): Error {
-  return Object.assign(new Error(message), { code });
-}
+import { systemCall, systemError } from "./system_errors.ts";
 
 // --- files
 
-async function createWithNode(path: string): Promise<WritableFile> {
+async function createWithNode(path: string, host: Host): Promise<WritableFile> {
   const file = await fs.open(path, "wx");
   return {
     write: (bytes) =>
       systemCall("write", path, async () => (await file.write(bytes, 0, bytes.length, null)).bytesWritten),
     flush: systemCall("sync", path, () => file.datasync()),
-    sync: systemCall("sync", path, () => file.sync()),
+    sync: systemCall("sync", path, () => syncFile(file, host)),
     close: systemCall("close", path, () => file.close()),
   };
 }
 
-async function createWithDeno({ open }: DenoRuntime, path: string): Promise<WritableFile> {
+async function createWithDeno({ open }: DenoRuntime, path: string, host: Host): Promise<WritableFile> {
   const file = await open(path, { write: true, createNew: true });
   // Operations on one handle of Deno run one at a time, so a flush during writes needs a second handle.
   let second: fs.FileHandle | undefined;
   return {
     write: (bytes) => systemCall("write", path, () => file.write(bytes)),
-    flush: systemCall("sync", path, async () => await (second ??= await fs.open(path, "r")).datasync()),
-    sync: systemCall("sync", path, () => file.sync()),
+    flush: systemCall("sync", path, async () => {
+      const handle = second ??= await fs.open(path, flushMode);
+      await syncFile({ sync: () => handle.datasync() }, host);
+    }),
+    sync: systemCall("sync", path, () => syncFile(file, host)),
     close: systemCall("close", path, async () => {
       file.close();
       await second?.close();
@@ -129,18 +95,9 @@ async function namesIn(path: string): Promise<readonly string[]> {
   return deno === undefined ? await fs.readdir(path) : Array.from(deno.readDirSync(path), ({ name }) => name);
 }
 
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === "win32") return; // Windows cannot open folders, and does not need to.
+async function openFolder(path: string): Promise<fs.FileHandle> {
   if (!isReadable(path)) throw systemError("EACCES", "not permitted");
-  const folder = await fs.open(path, "r");
-  try {
-    await folder.sync();
-  } catch (cause) {
-    // Some file systems do not support fsync of a folder.
-    if (Object(cause).code !== "EINVAL") throw cause;
-  } finally {
-    await folder.close();
-  }
+  return await fs.open(path, "r");
 }
 
 /** The path after following links. Names that do not exist or are not readable are appended to the real path of the folder above. */
@@ -156,21 +113,30 @@ function realPath(path: string): string {
 
 // --- constructors
 
+/** The file system of this machine, which makes files durable as a system and runtime do. */
+export function fileSystemOf(host: Host): FileSystem {
+  return {
+    makeFolder: (path) => systemCall("create folder", path, () => fs.mkdir(path)),
+    create: (path) =>
+      systemCall(
+        "create",
+        path,
+        () => deno === undefined ? createWithNode(path, host) : createWithDeno(deno, path, host),
+      ),
+    open: (path) => systemCall("open", path, () => openFile(path)),
+    status: (path) => systemCall("look at", path, () => statusOf(path)),
+    linkTarget: (path) => systemCall("look at", path, () => linkTarget(path)),
+    names: (path) => systemCall("list", path, () => namesIn(path)),
+    link: (from, to) => systemCall("link", to, () => fs.link(from, to)),
+    rename: (from, to) => systemCall("rename", to, () => fs.rename(from, to)),
+    removeFile: (path) => systemCall("remove", path, () => fs.unlink(path)),
+    removeFolder: (path) => systemCall("remove", path, () => fs.rmdir(path)),
+    syncFolder: (path) => systemCall("sync", path, () => syncFolder(() => openFolder(path), host)),
+    realPath,
+    processId,
+    processStatus: (id) => () => processStatus(id),
+  };
+}
+
 /** The file system of this machine. */
-export const localFileSystem: FileSystem = {
-  makeFolder: (path) => systemCall("create folder", path, () => fs.mkdir(path)),
-  create: (path) =>
-    systemCall("create", path, () => deno === undefined ? createWithNode(path) : createWithDeno(deno, path)),
-  open: (path) => systemCall("open", path, () => openFile(path)),
-  status: (path) => systemCall("look at", path, () => statusOf(path)),
-  linkTarget: (path) => systemCall("look at", path, () => linkTarget(path)),
-  names: (path) => systemCall("list", path, () => namesIn(path)),
-  link: (from, to) => systemCall("link", to, () => fs.link(from, to)),
-  rename: (from, to) => systemCall("rename", to, () => fs.rename(from, to)),
-  removeFile: (path) => systemCall("remove", path, () => fs.unlink(path)),
-  removeFolder: (path) => systemCall("remove", path, () => fs.rmdir(path)),
-  syncFolder: (path) => systemCall("sync", path, () => syncFolder(path)),
-  realPath,
-  processId,
-  processStatus: (id) => () => processStatus(id),
-};
+export const localFileSystem: FileSystem = fileSystemOf(thisHost);

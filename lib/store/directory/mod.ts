@@ -3,6 +3,7 @@
  *
  * Read `directory`, then `commit` with `reservation` for the protocol step by step. `listing` and `temporary` know the names in the
  * folder, `orphans` removes what killed saves left. `file_system` is the interface that the protocol is written against, so that tests run it on a simulated disk.
+ * `durable` is what `fsync` means on each system and runtime.
  *
  * Promises: *old or new* after a crash, a kill or a full disk at any instant; no two saves get one number.
  *

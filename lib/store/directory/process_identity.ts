@@ -1,9 +1,17 @@
 /**
  * Process identities, and whether the process of an identity is running.
  *
- * An identity is `<machine>.<pid>.<start>`. `<machine>` is a digest of the host name, the boot and the process namespace; `<start>` is the
- * start time of the process in ticks since boot, which tells apart processes that had the same number. Only Linux provides these facts.
- * Elsewhere the machine is `unknown`, and so is the status of every process.
+ * An identity is `<machine>.<pid>.<start>`. `<machine>` is a digest of the host name, the boot, and the process and time namespaces; `<start>`
+ * is the start time of the process in ticks since boot, which tells apart processes that had the same number. Only Linux provides these
+ * facts. Elsewhere the machine is `unknown`, and so is the status of every process.
+ *
+ * Containers are told apart by their process namespaces, also two of one machine that share a volume, where numbers such as 7 occur in each. If
+ * the kernel gives the number of a namespace to a later one, all processes of the earlier have ended. A container that sees the `/proc` of
+ * another namespace has machine `unknown`.
+ *
+ * Not told apart are clones of one snapshot of a running machine, which have the host name, boot and namespaces of the original. On a
+ * volume that they share, one can take a running save of another for one of a dead process and remove it, so that the save fails. Give each
+ * clone its own host name, or its own run folder.
  *
  * @module
  */
@@ -20,12 +28,17 @@ const unknown = "unknown";
 
 async function machineIdentity(): Promise<string> {
   if (!isGranted({ name: "read", path: "/proc" })) return unknown;
-  const facts = await Promise.all([
+  const [self, ...facts] = await Promise.all([
+    fs.readlink("/proc/self"),
     fs.readFile("/proc/sys/kernel/hostname", "utf8"),
     fs.readFile("/proc/sys/kernel/random/boot_id", "utf8"),
     fs.readlink("/proc/self/ns/pid"),
-  ]).catch(() => undefined);
-  return facts === undefined ? unknown : createHash("sha256").update(facts.join("\n")).digest("hex").slice(0, 8);
+    // Start times are those of the reader's clock. Kernels before 5.6 have only one.
+    fs.readlink("/proc/self/ns/time").catch(() => ""),
+  ]).catch(() => []);
+  // With the `/proc` of another namespace, the numbers in it are those of other processes.
+  if (self !== String(process.pid)) return unknown;
+  return createHash("sha256").update(facts.join("\n")).digest("hex").slice(0, 8);
 }
 
 /** The start time of a process in ticks since boot, `exited` for a zombie; undefined if it cannot be read. */
