@@ -11,9 +11,10 @@ import { explain } from "../../lib/errors/explain.ts";
 import { runOrThrow } from "../../lib/task.ts";
 import { fromCsv } from "../../lib/data/csv.ts";
 import { fromJsonLines } from "../../lib/data/lines.ts";
+import { fromParquet } from "../../lib/data/parquet.ts";
 import * as Loader from "../../lib/loader/loader.ts";
 import type { DataCodec, StandardSchema } from "../../lib/validation/mod.ts";
-import { scratch } from "../support/sources.ts";
+import { parquet, scratch } from "../support/sources.ts";
 
 after(() => rm(scratch, { recursive: true, force: true }));
 
@@ -162,7 +163,20 @@ test("fromJsonLines, fromCsv: a schema that transforms gives its output", async 
   assert.match(problems[0]!.found, /^"x": Invalid input/);
 });
 
-test("fromJsonLines, fromCsv: a codec of a wrong form is a TypeError at the call, before the index is built", async () => {
+test("fromParquet: a codec decodes every row, and what it rejects has its row, path, expected and found", async () => {
+  const path = await written("");
+  await writeFile(path, parquet(7));
+  const codec = z.object({ x: z.number().max(4).transform(String), name: z.string() });
+  const loader = await runOrThrow(fromParquet(path, { codec }));
+  assert.deepStrictEqual(await Loader.at(4)(loader), { x: "4", name: "name 4" });
+  const { location, problems } = await refused(loader, 5);
+  assert.deepStrictEqual([location, problems.map(({ path }) => path)], [path, ["row 6/x"]]);
+  assert.match(problems[0]!.found, /^5: Too big/);
+  const some = await runOrThrow(fromParquet(path, { columns: ["x"], groups: 1, codec: t.type({ x: t.number }) }));
+  assert.deepStrictEqual(await Loader.at(6)(some), { x: 6 });
+});
+
+test("fromJsonLines, fromCsv, fromParquet: a codec of a wrong form is a TypeError at the call, before the index is built", async () => {
   /** As a schema of zod 3. */
   class ZodObject {
     parse = (value: unknown): unknown => value;
@@ -183,7 +197,7 @@ test("fromJsonLines, fromCsv: a codec of a wrong form is a TypeError at the call
   ];
   const path = await written("a\n1\n");
   for (const codec of wrong) {
-    for (const open of [fromJsonLines, fromCsv]) {
+    for (const open of [fromJsonLines, fromCsv, fromParquet]) {
       assert.throws(() => open(path, { codec: codec as never }), {
         name: "TypeError",
         message: /^Expected codec to be a codec of io-ts, such as .*, or a schema .*z\.object.*, found /,
