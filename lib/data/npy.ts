@@ -147,7 +147,12 @@ async function readNpyHeader(file: DataFile) {
     throw invalid(file, "dtype", `a dtype of ${Object.keys(dtypes).join(", ")}`, descr ?? text.trim());
   }
   if (shape === undefined) {
-    throw invalid(file, "format", "a shape of integers from 0, such as (2, 3), of at most 2^53 - 1 elements", text.trim());
+    throw invalid(
+      file,
+      "format",
+      "a shape of integers from 0, such as (2, 3), of at most 2^53 - 1 elements",
+      text.trim(),
+    );
   }
   if (order === undefined || shape.length === 0 || (order === "True" && shape.length > 1)) {
     throw invalid(file, "format", "at least one axis, in row-major order", text.trim());

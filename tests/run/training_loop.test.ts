@@ -338,7 +338,9 @@ test("no trace: in the first epoch of a stream, a map is called only for the bat
         x.dispose();
         return logged.step(s, x, at);
       };
-      await train({ ...logged, loader, step, until: (s) => s.batches === stop } as TrainOptions<Logged, tf.Tensor>)(start(loader));
+      await train({ ...logged, loader, step, until: (s) => s.batches === stop } as TrainOptions<Logged, tf.Tensor>)(
+        start(loader),
+      );
       assert.deepEqual([tf.memory().numTensors, calls], [before, stop]);
     }
   }

@@ -683,7 +683,10 @@ test("rate: a finite number from 0 for every schedule that the codec accepts, ho
   const factor = fc.oneof(extreme, fc.constantFrom(1e200, Number.MAX_VALUE));
   const most = fc.constantFrom(1, 2, 3, 1000, 2 ** 31, Number.MAX_SAFE_INTEGER);
   const step = fc.oneof(fc.constant(0), fc.nat(5), most);
-  const fraction = fc.oneof(fc.constantFrom(0, Number.MIN_VALUE, 1 / 3, 0.5), fc.double({ min: 0, max: 0.5, noNaN: true }));
+  const fraction = fc.oneof(
+    fc.constantFrom(0, Number.MIN_VALUE, 1 / 3, 0.5),
+    fc.double({ min: 0, max: 0.5, noNaN: true }),
+  );
   const [base, final, steps] = [extreme, extreme, most];
   const of = <F extends object>(kind: string, fields: F): fc.Arbitrary<unknown> =>
     fc.record({ _tag: fc.constant("Schedule"), kind: fc.constant(kind), step, ...fields } as never);
@@ -721,7 +724,10 @@ test("rate: a finite number from 0 for every schedule that the codec accepts, ho
         cooling: fc.constant(0),
       }),
       of("warmup", { steps, from: extreme, then: tie("any"), ...begun }),
-      of("sequence", { parts: fc.array(fc.record({ schedule: tie("any"), steps }), { minLength: 2, maxLength: 3 }), ...begun }),
+      of("sequence", {
+        parts: fc.array(fc.record({ schedule: tie("any"), steps }), { minLength: 2, maxLength: 3 }),
+        ...begun,
+      }),
       of("product", { factors: fc.array(tie("any"), { minLength: 2, maxLength: 12 }) }),
     ),
   }));
@@ -744,5 +750,14 @@ test("rate: a finite number from 0 for every schedule that the codec accepts, ho
   assert.equal(Schedule.rate(Schedule.warmup(5)(grown)), 0);
   // A product is bounded only after its last factor: what fits in a number keeps its value.
   const small = Schedule.constant({ base: 1e-200 });
-  assert.equal(Schedule.rate(Schedule.product([Schedule.constant({ base: 1 }), after(1, Schedule.exponential({ base: 1, factor: 1e200 })), small])), 1);
+  assert.equal(
+    Schedule.rate(
+      Schedule.product([
+        Schedule.constant({ base: 1 }),
+        after(1, Schedule.exponential({ base: 1, factor: 1e200 })),
+        small,
+      ]),
+    ),
+    1,
+  );
 });
