@@ -85,8 +85,11 @@ export function encodingValues({ codecs, types }: OwnCodecs): OwnCodecs {
  * @param name Its name in checkpoints. Keep it when the class is renamed.
  * @param Class The class. Instances of subclasses are not its values: give each class a codec.
  * @param toPlain A value as plain data, tensors, and values of other codecs; variables are saved as their tensors. The same state must give
- *   the same data.
- * @param fromPlain The value of such data. What it throws, or returns of another class, is a `Mismatch` at the value's path.
+ *   the same data. Give the value's own tensors, not copies such as `tensor.clone()`: a restore sees from them which tensors the value holds.
+ *   The value still owns them afterwards.
+ * @param fromPlain The value of such data. It may keep the tensors that it receives: the value then owns them. A restore disposes those that
+ *   the value does not hold. If `toPlain` gives copies, a restore cannot see that and disposes none: if `fromPlain` copies too, each restore
+ *   leaks the tensors that it received. What it throws, or returns of another class, is a `Mismatch` at the value's path.
  * @returns The codec. A restore makes a new value, which is in the result: a live instance is not changed.
  *
  * Law *round trip*: one object under two names, also inside `toPlain`, comes back as one. An object that contains itself is a `TypeError`.

@@ -208,6 +208,24 @@ test("types: no trace: a tensor that fromPlain does not keep is disposed of", ()
   assert.equal(tf.memory().numTensors, before + 1);
 });
 
+test("types: no tensor of a value is disposed of, and none is leaked unless toPlain gives copies", () => {
+  for (const [copiesOut, copiesIn] of [[false, false], [false, true], [true, false], [true, true]] as const) {
+    const codec = codecOf(
+      "Average",
+      Average,
+      ({ weights }) => ({ weights: copiesOut ? weights.clone() : weights }),
+      ({ weights }) => new Average(copiesIn ? weights.clone() : weights),
+    );
+    const state = { deep: [new Average(tf.tensor([1, 2]))] };
+    const before = tf.memory().numTensors;
+    using snapshot = captureState(state, { types: [codec] });
+    assert.equal(tf.memory().numTensors, before);
+    const [average] = right(restoreState(snapshot, { types: [codec] })).deep;
+    assert.deepEqual([...average!.weights.dataSync(), ...state.deep[0]!.weights.dataSync()], [1, 2, 1, 2]);
+    assert.equal(tf.memory().numTensors, before + (copiesOut && copiesIn ? 2 : 1));
+  }
+});
+
 test("types: a codec by component name restores what a type saved, and the other way round", () => {
   const state = { vocabulary: words(2) };
   using byType = captureState(state, { types });

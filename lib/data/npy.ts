@@ -69,11 +69,11 @@ const npyMagic: readonly number[] = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
  * The array must be in row-major order, of booleans, integers, floats or complex numbers, of either byte order. A row is a typed array, or a
  * number for an array of one axis. Every value is kept: float16 becomes float32, 64-bit integers are bigints. A complex number is two
  * consecutive values, the real and the imaginary part: a row of shape `[n]` is a `Float32Array` (complex64) or `Float64Array` (complex128) of
- * 2 n values, and of 2 values for an array of one axis. The fingerprint covers the header, the size, and parts of the content spread evenly
- * over the file.
+ * 2 n values, and of 2 values for an array of one axis. Shapes that NumPy wrote under Python 2, such as `(2L, 3L)`, are read. The fingerprint
+ * covers the header, the size, and parts of the content spread evenly over the file.
  *
  * @param path The file. Do not change it while the loader is in use.
- * @returns A task of the loader, or `DataFailed`, also for an array of another type or order.
+ * @returns A task of the loader, or `DataFailed`, also for an array of another type or order, and for a shape of more than 2^53 - 1 elements.
  *
  * @example
  * ```ts no-run
@@ -142,14 +142,30 @@ async function readNpyHeader(file: DataFile) {
   const text = new TextDecoder().decode(await file.read(start, length));
   const [, descr] = /'descr':\s*'([^']*)'/.exec(text) ?? [];
   const [, order] = /'fortran_order':\s*(True|False)/.exec(text) ?? [];
-  const [, sizes] = /'shape':\s*\(([\d,\s]*)\)/.exec(text) ?? [];
-  const shape = sizes?.split(",").filter((size) => size.trim() !== "").map(Number) ?? [];
+  const shape = shapeIn(text);
   const dtype = descr?.replace(/^[<>|=]/, "");
   if (dtype === undefined || !Object.hasOwn(dtypes, dtype)) {
     throw invalid(file, "dtype", `a dtype of ${Object.keys(dtypes).join(", ")}`, descr ?? text.trim());
+  }
+  if (shape === undefined) {
+    throw invalid(
+      file,
+      "format",
+      "a shape of integers from 0, such as (2, 3), of at most 2^53 - 1 elements",
+      text.trim(),
+    );
   }
   if (order === undefined || shape.length === 0 || (order === "True" && shape.length > 1)) {
     throw invalid(file, "format", "at least one axis, in row-major order", text.trim());
   }
   return { dtype, bigEndian: descr!.startsWith(">"), shape, start: start + length };
+}
+
+/** The sizes in a header; undefined if they are no tuple of integers from 0, or if a number cannot hold them or their product. */
+function shapeIn(header: string): readonly number[] | undefined {
+  // NumPy under Python 2 wrote some sizes as long integers, `2L`.
+  const tuple = /'shape':\s*\(((?:\s*\d+L?\s*,)*(?:\s*\d+L?)?\s*)\)/.exec(header)?.[1];
+  const shape = tuple?.match(/\d+/g)?.map(Number) ?? [];
+  const product = shape.reduce((a, b) => a * b, 1);
+  return tuple !== undefined && [...shape, product].every(Number.isSafeInteger) ? shape : undefined;
 }

@@ -8,15 +8,17 @@ import type { DataFailed } from "../errors/mod.ts";
 import {
   aName,
   checkLocalPath,
-  checkOptionNames,
-  demand,
+  checkOptions,
+  type DataCodec,
+  dataCodec,
   ifGiven,
   integer,
   listOf,
-  type OptionNames,
+  type OptionRules,
 } from "../validation/mod.ts";
 import { consecutive, type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
 import { dataError, dataFailure, type DataFile, keepRecent, sampleDigest, useFile } from "../files/mod.ts";
+import { sampleDecoder } from "./decode_sample.ts";
 
 // --- types
 
@@ -43,14 +45,20 @@ interface Metadata {
 }
 
 /** The options of {@link fromParquet}. */
-export interface ParquetOptions {
+export interface ParquetOptions<A = Readonly<Record<string, unknown>>> {
   /** The columns to read, all by default. */
   readonly columns?: readonly string[];
   /** The number of decoded row groups kept in memory, an integer from 1; 4 by default. */
   readonly groups?: number;
+  /** What decodes every row and gives it its type, as for `fromJsonLines`; by default rows are what `hyparquet` reads. */
+  readonly codec?: DataCodec<A>;
 }
 
-const optionNames = { columns: true, groups: true } satisfies OptionNames<ParquetOptions>;
+const optionRules = {
+  columns: ifGiven(listOf(aName)),
+  groups: ifGiven(integer(1)),
+  codec: ifGiven(dataCodec),
+} satisfies OptionRules<ParquetOptions>;
 
 // --- constructors
 
@@ -79,8 +87,9 @@ async function importHyparquet(path: string): Promise<Hyparquet> {
  *
  * @param path The file. Do not change it while the loader is in use.
  * @param options `columns`: the columns to read, all by default. `groups`: the number of decoded row groups kept, an integer from 1, 4 by
- * default.
- * @returns A task of the loader, or `DataFailed` if the file is no Parquet file or the package is missing.
+ * default. `codec`: a codec of io-ts or a schema with Standard Schema, as for `fromJsonLines`; none by default.
+ * @returns A task of the loader, or `DataFailed` if the file is no Parquet file or the package is missing. A row that the codec rejects
+ * rejects the iteration with its number, counted from 1.
  *
  * @example
  * ```ts no-run
@@ -93,20 +102,16 @@ async function importHyparquet(path: string): Promise<Hyparquet> {
  */
 export function fromParquet<A = Readonly<Record<string, unknown>>>(
   path: string,
-  options: ParquetOptions = {},
+  options: ParquetOptions<A> = {},
 ): Awaitable<DataFailed, Loader.Loader<A>> {
   checkLocalPath("the path of fromParquet", path);
-  checkOptionNames("fromParquet", options, optionNames);
-  const { columns, groups = 4 } = options;
-  demand("columns of fromParquet", ifGiven(listOf(aName)), columns);
-  demand("groups of fromParquet", integer(1), groups);
-  return useFile(path, (file) => parquetLoader<A>(file, columns, groups));
+  checkOptions("fromParquet", options, optionRules);
+  return useFile(path, (file) => parquetLoader(file, options));
 }
 
 async function parquetLoader<A>(
   file: DataFile,
-  columns: readonly string[] | undefined,
-  groups: number,
+  { columns, groups = 4, codec }: ParquetOptions<A>,
 ): Promise<Loader.Loader<A>> {
   const { path } = file;
   const { parquetMetadataAsync, parquetReadObjects } = await importHyparquet(path);
@@ -126,9 +131,10 @@ async function parquetLoader<A>(
         return rows;
       }),
   );
-  const at = async (i: number): Promise<unknown> => {
+  const decode = sampleDecoder(path, codec);
+  const at = async (i: number): Promise<A> => {
     const [n, row] = locate(i);
-    return (await group(n))[row];
+    return decode((await group(n))[row], `row ${i + 1}`);
   };
   const schema = metadata.schema.map(({ name, type }) => [name, type ?? null]);
   const about = JSON.stringify([columns ?? null, schema, sizes.length]);

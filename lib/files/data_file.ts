@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import * as fs from "node:fs/promises";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { type DataFailed, type Problem, toError } from "../errors/mod.ts";
+import { type DataFailed, printable, type Problem, toError } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
 
 // --- types
@@ -27,9 +27,21 @@ export interface DataFile {
 
 // --- constructors
 
-/** The exception for problems of a file or a folder; its cause is a {@link DataFailed}. */
+/** The most characters of a file's text, or of a codec's, in one part of a problem. */
+const longest = 300;
+
+/** Text of a file or a codec on one line, safe to print, and cut if it is long. */
+function quoted(text: string): string {
+  return printable(text.length > longest ? `${text.slice(0, longest)}…` : text);
+}
+
+/** The exception for problems of a file or a folder; its cause is a {@link DataFailed}. What the file and codecs say is made safe to print. */
 export function dataError(location: string, ...problems: readonly Problem[]): Error {
-  return toError({ _tag: "DataFailed", location, problems } satisfies DataFailed);
+  const safe = problems.map((problem) => {
+    const { path, expected, found } = problem;
+    return { ...problem, path: quoted(path), expected: quoted(expected), found: quoted(found) };
+  });
+  return toError({ _tag: "DataFailed", location, problems: safe } satisfies DataFailed);
 }
 
 /** The {@link DataFailed} that is the cause of an exception, if it is one. */

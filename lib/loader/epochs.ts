@@ -78,10 +78,14 @@ export function needsNext(loader: Loader<unknown>, cursor: Cursor): boolean {
 /**
  * {@link completeEpochs} for a cursor that {@link needsNext}.
  *
- * @param next The cursor after the next item, undefined if there is none: then the epoch has the samples that were read.
+ * @param next Where reading resumes after the next item, null if there is none: then the epoch has the samples that were read.
  */
-export function completeEpochsSeen(loader: Loader<unknown>, cursor: Cursor, next: Cursor | undefined): number {
-  return loader.plan((next === undefined ? cursor.position : next.length) ?? Infinity).epochAt(cursor);
+export function completeEpochsSeen(
+  loader: Loader<unknown>,
+  cursor: Cursor,
+  next: Pick<Cursor, "length"> | null,
+): number {
+  return loader.plan((next === null ? cursor.position : next.length) ?? Infinity).epochAt(cursor);
 }
 
 /**

@@ -37,7 +37,17 @@ export type ItemReader<A> = Puller<PulledItem<A>>;
 type ItemStep<A> = readonly [item: A, after: Start] | null;
 
 /** Computes one item after another. */
-type ItemPuller<A> = Puller<readonly [item: A, after: Start]>;
+interface ItemPuller<out A> extends Puller<readonly [item: A, after: Start]> {
+  /** Where reading resumes after the next item, or null at the end; the item is pulled, and computed when it is requested. */
+  readonly peek: () => Awaitable<Start | null>;
+}
+
+/** An iterator of what is shown of each item. */
+export interface ItemIterator<out B> extends AsyncIterableIterator<B, undefined> {
+  [Symbol.asyncIterator](): ItemIterator<B>;
+  /** Where reading resumes after the next item, or null at the end. The maps of that item run when it is requested. */
+  peek(): Promise<Start | null>;
+}
 
 // --- constructors
 
@@ -84,7 +94,20 @@ function readIndexed<A>(source: IndexedSource, plan: IndexPlan<A>, from: SourceP
 /** The core: pulls an item and computes it. The reader is opened at the first call. */
 function computeItems<A>(open: () => ItemReader<A>): ItemPuller<A> {
   let reader: ItemReader<A> | undefined;
-  return { next: () => whenReady((reader ??= open()).next(), compute<A>), close: () => reader?.close() };
+  let early: Awaitable<PulledItem<A> | null> | undefined;
+  const pull = (): Awaitable<PulledItem<A> | null> => (reader ??= open()).next();
+  return {
+    next: () => {
+      const pulled = early ?? pull();
+      early = undefined;
+      return whenReady(pulled, compute<A>);
+    },
+    peek: () => whenReady(early ??= pull(), (pulled) => pulled?.after ?? null),
+    close: async () => {
+      await Promise.resolve(early).then((pulled) => pulled?.drop(), () => {});
+      await reader?.close();
+    },
+  };
 }
 
 function compute<A>(pulled: PulledItem<A> | null): Awaitable<ItemStep<A>> {
@@ -110,6 +133,10 @@ function prefetchItems<A>(inner: ItemPuller<A>, ahead: number, release: (item: A
       const step = queue.length > 0 ? queue.shift()! : inner.next();
       while (queue.length < ahead && step !== null && queue.at(-1) !== null) queue.push(startEarly(inner.next));
       return step;
+    },
+    peek: () => {
+      if (queue.length === 0) queue.push(startEarly(inner.next));
+      return whenReady(queue[0]!, (step) => step === null ? null : step[1]);
     },
     close: async () => {
       for (const settled of await Promise.allSettled(queue.splice(0))) {
@@ -149,6 +176,7 @@ function disposeItems<A>(inner: ItemPuller<A>): ItemPuller<A> {
         return step;
       });
     },
+    peek: inner.peek,
     close: async () => {
       isClosed = true;
       disposeCurrent();
@@ -176,9 +204,11 @@ export function items<A, B>(
   from: () => Start,
   show: (item: A, after: Start) => B,
   opened: OpenedEpochs = new Map(),
-): AsyncIterableIterator<B, undefined> {
-  const { ahead, owned } = loader;
-  const release = (item: A): void => disposeUnread(loader, item);
+): ItemIterator<B> {
+  const { ahead, owned, source } = loader;
+  const release = (item: A): void => {
+    if (owned || (source._tag === "Stream" && source.singleUse)) dispose(item);
+  };
   const computed = computeItems(() => openReader(loader, from(), opened));
   const started = ahead === 0 ? computed : prefetchItems(computed, ahead, release);
   return iteratorOf(owned ? disposeItems(started) : started, (item, after) => {
@@ -187,18 +217,13 @@ export function items<A, B>(
   });
 }
 
-/** Disposes an item that was iterated and is not used, if nobody else holds its samples. */
-export function disposeUnread<A>({ source, owned }: Loader<A>, item: A): void {
-  if (owned || (source._tag === "Stream" && source.singleUse)) dispose(item);
-}
-
 const finished: IteratorReturnResult<undefined> = Object.freeze({ done: true, value: undefined });
 
 /** An iterator over pulled items that closes the puller when it ends, fails or is left. */
 function iteratorOf<A, B>(
   puller: ItemPuller<A>,
   show: (item: A, after: Start) => B,
-): AsyncIterableIterator<B, undefined> {
+): ItemIterator<B> {
   let isDone = false;
   const close = async (): Promise<IteratorReturnResult<undefined>> => {
     const wasDone = isDone;
@@ -214,7 +239,7 @@ function iteratorOf<A, B>(
     if (step === null) return close();
     return isDone ? finished : { done: false, value: show(step[0], step[1]) };
   };
-  const iterator: AsyncIterableIterator<B, undefined> = {
+  const iterator: ItemIterator<B> = {
     [Symbol.asyncIterator]: () => iterator,
     next: () => {
       if (isDone) return Promise.resolve(finished);
@@ -223,6 +248,13 @@ function iteratorOf<A, B>(
         return isPromise(step) ? step.then(deliver).catch(fail) : Promise.resolve(deliver(step));
       } catch (error) {
         return fail(error);
+      }
+    },
+    peek: async () => {
+      try {
+        return isDone ? null : await puller.peek();
+      } catch (error) {
+        return await fail(error);
       }
     },
     return: close,

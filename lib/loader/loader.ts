@@ -7,13 +7,12 @@
  *
  * @module
  */
-import { check, codec, type Cursor, cursorOf } from "./cursor.ts";
-import { items } from "./iterate.ts";
+import { check, codec, type Cursor } from "./cursor.ts";
 import { checkLoader, type Loader, withPlan } from "./types.ts";
 import { checkOptionNames, demand, integer, must } from "../validation/mod.ts";
-import { origin, repeatPasses, skipItems, spansWholeEpochs } from "./index_plan.ts";
+import { repeatPasses, skipItems, spansWholeEpochs } from "./index_plan.ts";
 import { startOfPass } from "./derived_source.ts";
-import { mismatchError, type Start } from "./stream_reader.ts";
+import { iterateFrom, readFrom, startCursor } from "./resume.ts";
 
 export { check, codec, type Cursor };
 export type { Loader, LoaderProgress as Progress } from "./types.ts";
@@ -27,15 +26,6 @@ export { shard, type Share } from "./shard.ts";
 export { concat, type LoaderParts as Parts, mix, zip, type Zipped } from "./combine.ts";
 export { cache, filter, shuffleWindow, unbatch, window } from "./regroup.ts";
 export { collate, type Collated } from "./collate.ts";
-
-// --- constructors
-
-/** The cursor of a position in a loader's source. */
-function cursorAt({ source }: Loader<unknown>, { at, length, mark }: Start): Cursor {
-  const { seed, fingerprint } = source;
-  const { epoch, position } = at;
-  return cursorOf({ seed, epoch, position, length, fingerprint, ...(mark === undefined ? {} : { mark }) });
-}
 
 // --- capture and restore
 
@@ -58,8 +48,7 @@ function cursorAt({ source }: Loader<unknown>, { at, length, mark }: Start): Cur
  * ```
  */
 export function start(loader: Loader<unknown>): Cursor {
-  const { source, plan } = checkLoader("Loader.start", loader);
-  return cursorAt(loader, { ...startOfPass(loader), at: plan(source.length ?? Infinity).after(origin, 0) });
+  return startCursor(checkLoader("Loader.start", loader));
 }
 
 /**
@@ -155,23 +144,8 @@ export function from(cursor: Cursor): <A>(loader: Loader<A>) => AsyncIterable<re
   demand("the cursor of Loader.from", must("a cursor of Loader.start or of an iteration", codec.is), cursor);
   return (loader) => {
     checkLoader("Loader.from", loader);
-    return { [Symbol.asyncIterator]: () => iterateFrom(loader, () => startAt(loader, cursor)) };
+    return { [Symbol.asyncIterator]: () => readFrom(loader, cursor) };
   };
-}
-
-function iterateFrom<A>(loader: Loader<A>, from: () => Start): AsyncIterator<readonly [A, Cursor], undefined> {
-  return items(loader, from, (item, after) => [item, cursorAt(loader, after)] as const);
-}
-
-/** Where reading starts for a cursor, if the loader's data is that of the cursor. */
-function startAt(loader: Loader<unknown>, cursor: Cursor): Start {
-  const first = start(loader);
-  const problems = check(first, cursor);
-  if (problems.length > 0) throw mismatchError(problems);
-  const { epoch, position, length, mark } = cursor;
-  // At its own start a stream is read from the beginning: only reading shows how far a skip reaches.
-  const isFirst = first.epoch === epoch && first.position === position;
-  return { at: isFirst ? origin : { epoch, position }, length, mark };
 }
 
 // --- combinators

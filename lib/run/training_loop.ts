@@ -12,11 +12,11 @@ import type { LoaderError, StepFailed } from "../errors/mod.ts";
 import {
   completeEpochs,
   completeEpochsSeen,
-  disposeUnread,
   itemsBefore,
   Loader,
   needsNext,
   placeOf,
+  readFrom,
 } from "../loader/mod.ts";
 import { onDevice } from "../tfjs/mod.ts";
 import { isPlainRecord, shown } from "../validation/mod.ts";
@@ -122,29 +122,18 @@ function epochReader<A>(
   start: Loader.Cursor,
   around: NonNullable<LoopListener<A, A>["around"]>,
 ) {
-  type Item = IteratorResult<readonly [A, Loader.Cursor], unknown>;
-  const items = Loader.from(start)(loader)[Symbol.asyncIterator]();
-  let ahead: Item | undefined;
-  const pull = async (): Promise<Item> => await around(() => items.next());
+  const items = readFrom(loader, start);
   return {
-    next: async (): Promise<Item> => {
-      const item = ahead ?? await pull();
-      ahead = undefined;
-      return item;
-    },
+    next: async (): Promise<IteratorResult<readonly [A, Loader.Cursor], undefined>> => await around(() => items.next()),
     /**
-     * How many epochs are complete after the item that ends at a cursor. In the first epoch of a stream only the next item shows it, and is read
-     * ahead: a state at the end of an epoch must not be saved before its `onEpochEnd`.
+     * How many epochs are complete after the item that ends at a cursor. In the first epoch of a stream only the next item shows it: a state at the
+     * end of an epoch must not be saved before its `onEpochEnd`.
      */
-    completeEpochs: async (cursor: Loader.Cursor): Promise<number> => {
-      if (!needsNext(loader, cursor)) return completeEpochs(loader, cursor);
-      ahead = await pull();
-      return completeEpochsSeen(loader, cursor, ahead.done === true ? undefined : ahead.value[1]);
-    },
-    close: async (): Promise<void> => {
-      if (ahead !== undefined && ahead.done !== true) disposeUnread(loader, ahead.value[0]);
-      await items.return?.();
-    },
+    completeEpochs: async (cursor: Loader.Cursor): Promise<number> =>
+      needsNext(loader, cursor)
+        ? completeEpochsSeen(loader, cursor, await around(() => items.peek()))
+        : completeEpochs(loader, cursor),
+    close: async (): Promise<void> => void await items.return?.(),
   };
 }
 

@@ -6,6 +6,7 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type * as t from "io-ts";
+import { toError } from "../errors/mod.ts";
 import { declaresSchema, hasMethods, must, type Objection, objectionsOf, type Rule, shown } from "./types.ts";
 
 // --- types
@@ -55,28 +56,55 @@ function isStandard(value: unknown): value is StandardSchema<unknown> {
 
 // --- combinators
 
-/** A function that decodes with a codec. It is asynchronous, as the validation of a schema may be. */
+/**
+ * A function that decodes with a codec. It is asynchronous, as the validation of a schema may be, and never rejects: a codec that throws, or
+ * that rejects a value without a reason, is an {@link Objection} to the value.
+ */
 export function decodeWith<A>(codec: DataCodec<A>): (value: unknown) => Promise<DataResult<A>> {
-  if (!isStandard(codec)) {
-    const decoder = codec as t.Decoder<unknown, A>;
-    return (value) => Promise.resolve(E.mapLeft(objectionsOf)(decoder.decode(value)));
-  }
-  const schema = codec["~standard"] as StandardSchema<A>["~standard"];
+  const [name, decode] = isStandard(codec)
+    ? [schemaName(codec["~standard"].vendor), answerOf(codec["~standard"] as StandardSchema<A>["~standard"])]
+    : [`a value of ${codec.name}`, resultOf(codec)];
   return async (value) => {
-    const result = await schema.validate(value);
-    if (result.issues === undefined) return E.right(result.value);
-    return E.left(result.issues.map((issue) => issueOf(value, schema.vendor, issue)));
+    const failed = (why: string) => E.left([{ path: [], expected: name, found: `${shown(value)}: ${why}` }]);
+    try {
+      const decoded = await decode(value);
+      return E.isLeft(decoded) && decoded.left.length === 0 ? failed("rejected without a reason") : decoded;
+    } catch (thrown) {
+      return failed(`the codec failed: ${toError(thrown).message}`);
+    }
   };
 }
 
+/** A function that decodes with a codec of io-ts. */
+function resultOf<A>(codec: t.Decoder<unknown, A>): (value: unknown) => DataResult<A> {
+  return (value) => {
+    const result = codec.decode(value);
+    return E.isRight(result) ? result : E.left(objectionsOf(result.left));
+  };
+}
+
+/** A function that decodes with a schema. An answer in no form of Standard Schema has no reasons. */
+function answerOf<A>(schema: StandardSchema<A>["~standard"]): (value: unknown) => Promise<DataResult<A>> {
+  return async (value) => {
+    const answer = Object(await schema.validate(value)) as StandardResult<A>;
+    if (answer.issues === undefined && "value" in answer) return E.right(answer.value);
+    const issues = Array.isArray(answer.issues) ? answer.issues as readonly StandardIssue[] : [];
+    return E.left(issues.map((issue) => issueOf(value, schema.vendor, issue)));
+  };
+}
+
+function schemaName(vendor: string): string {
+  return `a value of the ${vendor} schema`;
+}
+
 /** An issue of a schema as an {@link Objection}: the schema's own message, after the value that it is about. */
-function issueOf(value: unknown, vendor: string, { message, path = [] }: StandardIssue): Objection {
-  const keys = path.map((key) => typeof key === "object" ? key.key : key);
+function issueOf(value: unknown, vendor: string, { message, path }: StandardIssue): Objection {
+  const keys = (path ?? []).map((key) => typeof key === "object" ? key.key : key);
   let [at, missing] = [value, false];
   for (const key of keys) {
     missing = !(key in Object(at));
     at = Reflect.get(Object(at), key);
   }
   const found = missing ? "no such field" : shown(at);
-  return { path: keys.map(String), expected: `a value of the ${vendor} schema`, found: `${found}: ${message}` };
+  return { path: keys.map(String), expected: schemaName(vendor), found: `${found}: ${message}` };
 }

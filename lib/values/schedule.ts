@@ -341,11 +341,15 @@ export const codec: t.Type<Schedule, Schedule, unknown> = plainCodec("Schedule",
 
 // --- combinators
 
+/** The largest float32. */
+const largestRate = (2 - 2 ** -23) * 2 ** 127;
+
 /**
  * The rate of the next step.
  *
  * @param schedule The schedule at its position.
- * @returns A float32 value, since optimizers compute in float32: `Math.fround(0.1)` for 0.1. It is the same in every runtime.
+ * @returns A float32 value, since optimizers compute in float32: `Math.fround(0.1)` for 0.1. It is the same in every runtime. It is always
+ *   finite and at least 0: a rate that grows beyond float32 is the largest float32.
  *
  * @example
  * ```ts
@@ -357,7 +361,7 @@ export const codec: t.Type<Schedule, Schedule, unknown> = plainCodec("Schedule",
  */
 export function rate(schedule: Schedule): number {
   requireSchedule("Schedule.rate", schedule);
-  return Math.fround(exactRate(schedule));
+  return Math.min(Math.fround(exactRate(schedule)), largestRate);
 }
 
 /**

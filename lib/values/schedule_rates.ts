@@ -10,8 +10,17 @@ import type { Of, Schedule } from "./schedule_kinds.ts";
 
 // --- combinators
 
-/** The rate before it is rounded to float32. */
+/** A product or sum of rates, at most the largest double: 0 times infinity would be NaN. */
+function bounded(x: number): number {
+  return Math.min(x, Number.MAX_VALUE);
+}
+
+/** The rate before it is rounded to float32: a finite number from 0. */
 export function exactRate(s: Schedule): number {
+  return bounded(unboundedRate(s));
+}
+
+function unboundedRate(s: Schedule): number {
   switch (s.kind) {
     case "constant":
       return s.base;
@@ -38,7 +47,7 @@ export function exactRate(s: Schedule): number {
     case "sequence":
       return exactRate(s.parts[0]!.schedule);
     case "product":
-      return s.factors.reduce((product, factor) => product * exactRate(factor), 1);
+      return s.factors.reduce((product, factor) => bounded(product * exactRate(factor)), 1);
   }
 }
 
@@ -59,14 +68,14 @@ function oneCycleRate({ step, steps, rise, initial, peak, final, anneal, threePh
   return final;
 }
 
-/** `x^n` for an integer n by repeated squaring, at most the largest double. */
+/** `x^n` for an integer n by repeated squaring, bounded. */
 function power(x: number, n: number): number {
   let [result, square] = [1, x];
   for (let k = n; k > 0; k = Math.floor(k / 2)) {
     if (k % 2 === 1) result *= square;
     square *= square;
   }
-  return Math.min(result, Number.MAX_VALUE);
+  return bounded(result);
 }
 
 /** `x^p` for x from 0 to 1: the whole part of p by squaring, its binary digits after the point by square roots. */

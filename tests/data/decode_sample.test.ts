@@ -11,9 +11,10 @@ import { explain } from "../../lib/errors/explain.ts";
 import { runOrThrow } from "../../lib/task.ts";
 import { fromCsv } from "../../lib/data/csv.ts";
 import { fromJsonLines } from "../../lib/data/lines.ts";
+import { fromParquet } from "../../lib/data/parquet.ts";
 import * as Loader from "../../lib/loader/loader.ts";
 import type { DataCodec, StandardSchema } from "../../lib/validation/mod.ts";
-import { scratch } from "../support/sources.ts";
+import { parquet, scratch } from "../support/sources.ts";
 
 after(() => rm(scratch, { recursive: true, force: true }));
 
@@ -92,6 +93,64 @@ test("fromJsonLines: what a codec says is a sentence", async () => {
   assert.match(await open(either), /\n {2}line 2\/stars: expected string or number, found an array of 2\n/);
 });
 
+/** A schema with this `validate`. */
+function validating(validate: () => unknown): DataCodec<unknown> {
+  return { "~standard": { version: 1, vendor: "own", validate: validate as never } };
+}
+
+function thrown(): never {
+  throw new Error("boom");
+}
+
+test("nothing silent: a codec that fails, or answers in no form of Standard Schema, is an error with file and line", async () => {
+  const answers: readonly (readonly [answer: () => unknown, found: RegExp])[] = [
+    [thrown, /: boom$/],
+    [() => Promise.reject(new Error("later")), /: later$/],
+    [() => Promise.reject(), /: undefined$/],
+    ...[null, undefined, 5, "no", {}, { issues: [] }, { issues: null }, { issues: "x" }].map((answer) =>
+      [() => answer, /an object: rejected without a reason$/] as const
+    ),
+    [() => ({ issues: [null] }), /an object: ./],
+    [() => ({ issues: [{ message: Symbol("s"), path: [Symbol("p")] }] }), /: ./],
+    [() => ({ issues: [{ message: "m", path: null }] }), /: m$/],
+  ];
+  const own = (decode: () => unknown): DataCodec<unknown> =>
+    Object.assign(new t.Type("Own", t.unknown.is, t.success, t.identity), { decode });
+  const codecs: readonly (readonly [DataCodec<unknown>, RegExp])[] = [
+    ...answers.map(([answer, found]) => [validating(answer), found] as const),
+    [own(thrown), /: boom$/],
+    [own(() => undefined), /: ./],
+    [own(() => Promise.resolve()), /: ./],
+    [own(() => ({ _tag: "Left", left: [] })), /: rejected without a reason$/],
+  ];
+  const path = await written(lines);
+  for (const [codec, found] of codecs) {
+    const failed = await refused(await runOrThrow(fromJsonLines(path, { codec, index: "memory" })), 1);
+    assert.equal(failed.location, path);
+    assert.equal(failed.problems.length, 1);
+    assert.match(failed.problems[0]!.path, /^line 2\b/);
+    assert.match(failed.problems[0]!.expected, /^a value of (the own schema|Own)$/);
+    assert.match(failed.problems[0]!.found, found);
+  }
+  const nothing = await runOrThrow(fromJsonLines(path, { codec: validating(() => ({ value: undefined })), index: "memory" }));
+  assert.equal(await Loader.at(1)(nothing), undefined);
+});
+
+test("data files: no text of a file or a codec controls the terminal, adds a line or fills the screen", async () => {
+  const hostile = `\x1b[2J\x9b\u202e\n${"x".repeat(100_000)}`;
+  const issue = { message: hostile, path: [hostile] };
+  const record = t.record(t.string, t.string);
+  const own = new t.Type<unknown>(hostile, t.unknown.is, (value, context) => t.failure(value, context, hostile), t.identity);
+  const path = await written(`${JSON.stringify({ [hostile]: 9 })}\n`);
+  for (const codec of [validating(() => ({ issues: [issue] })), record, own]) {
+    const { problems } = await refused(await runOrThrow(fromJsonLines(path, { codec, index: "memory" })), 0);
+    for (const text of [problems[0]!.path, problems[0]!.expected, problems[0]!.found]) {
+      assert.doesNotMatch(text, /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u);
+      assert.ok(text.length < 2000);
+    }
+  }
+});
+
 test("fromJsonLines, fromCsv: a schema that transforms gives its output", async () => {
   const stars = z.object({ stars: z.array(z.number()).transform((all) => all.length) });
   const loader = await runOrThrow(fromJsonLines(await written(lines), { codec: stars, index: "memory" }));
@@ -104,7 +163,20 @@ test("fromJsonLines, fromCsv: a schema that transforms gives its output", async 
   assert.match(problems[0]!.found, /^"x": Invalid input/);
 });
 
-test("fromJsonLines, fromCsv: a codec of a wrong form is a TypeError at the call, before the index is built", async () => {
+test("fromParquet: a codec decodes every row, and what it rejects has its row, path, expected and found", async () => {
+  const path = await written("");
+  await writeFile(path, parquet(7));
+  const codec = z.object({ x: z.number().max(4).transform(String), name: z.string() });
+  const loader = await runOrThrow(fromParquet(path, { codec }));
+  assert.deepStrictEqual(await Loader.at(4)(loader), { x: "4", name: "name 4" });
+  const { location, problems } = await refused(loader, 5);
+  assert.deepStrictEqual([location, problems.map(({ path }) => path)], [path, ["row 6/x"]]);
+  assert.match(problems[0]!.found, /^5: Too big/);
+  const some = await runOrThrow(fromParquet(path, { columns: ["x"], groups: 1, codec: t.type({ x: t.number }) }));
+  assert.deepStrictEqual(await Loader.at(6)(some), { x: 6 });
+});
+
+test("fromJsonLines, fromCsv, fromParquet: a codec of a wrong form is a TypeError at the call, before the index is built", async () => {
   /** As a schema of zod 3. */
   class ZodObject {
     parse = (value: unknown): unknown => value;
@@ -125,7 +197,7 @@ test("fromJsonLines, fromCsv: a codec of a wrong form is a TypeError at the call
   ];
   const path = await written("a\n1\n");
   for (const codec of wrong) {
-    for (const open of [fromJsonLines, fromCsv]) {
+    for (const open of [fromJsonLines, fromCsv, fromParquet]) {
       assert.throws(() => open(path, { codec: codec as never }), {
         name: "TypeError",
         message: /^Expected codec to be a codec of io-ts, such as .*, or a schema .*z\.object.*, found /,

@@ -112,3 +112,60 @@ test("fromNpy: the same numbers in another byte order are other data; other dtyp
     assert.match(explain(found.left), /header: expected a dtype of f2, f4, .* u8, found /);
   }
 });
+
+/** The bytes of a `.npy` file of one-byte integers whose header has this text as its shape. */
+function shaped(shape: string, bytes: number): Uint8Array {
+  const text = Buffer.from(npy("|u1", [7], new Uint8Array(0))).toString("latin1").replace("(7,)", () => shape);
+  const file = Buffer.concat([Buffer.from(text, "latin1"), new Uint8Array(bytes)]);
+  file.writeUInt16LE(text.length - 10, 8);
+  return file;
+}
+
+test("fromNpy: a shape is a Python tuple of sizes that a number holds, and so is their product; all else is an error that shows the header", async () => {
+  const good: readonly (readonly [shape: string, bytes: number, rows: number])[] = [
+    ["(1,)", 1, 1],
+    ["(1, 1)", 1, 1],
+    ["( 2 , 3 ,\n)", 6, 2],
+    ["(2,3)", 6, 2],
+    ["(0,)", 0, 0],
+    ["(0, 3)", 0, 0],
+    ["(7)", 7, 7],
+    ["(9007199254740991, 0)", 0, 2 ** 53 - 1],
+    // As NumPy wrote sizes under Python 2.
+    ["(2L,)", 2, 2],
+    ["(2L, 3L)", 6, 2],
+  ];
+  for (const [shape, bytes, rows] of good) {
+    assert.equal(Loader.length(await opened(shaped(shape, bytes))), rows, shape);
+  }
+  const bad = [
+    "(1 1,)",
+    "(-1,)",
+    "(+1,)",
+    "(1,,2)",
+    "(,)",
+    "(,1)",
+    "(1,2,,)",
+    "(1.5,)",
+    "(1e0,)",
+    "(0x1,)",
+    "(l,)",
+    "(1LL,)",
+    "(1 L,)",
+    "(9007199254740992,)",
+    "(4294967296, 4294967296)",
+    "(1,",
+    "[1,]",
+    `(${"9".repeat(400)},)`,
+  ];
+  for (const shape of bad) {
+    const path = join(scratch, `${files++}.npy`);
+    await writeFile(path, shaped(shape, 1));
+    const found = await fromNpy(path)();
+    assert.ok(found._tag === "Left", shape);
+    const [{ path: where, kind, expected, found: header }] = found.left.problems as [typeof found.left.problems[0]];
+    assert.deepEqual([where, kind], ["header", "format"], shape);
+    assert.match(expected, /^a shape of integers from 0, such as \(2, 3\), of at most 2\^53 - 1 elements$/, shape);
+    assert.ok(shape.length > 100 || header.includes(shape.trim()), header);
+  }
+});

@@ -353,7 +353,7 @@ const table: Readonly<Record<string, Callable | string>> = {
   fromCsv: calls([path, options({ index: never, separator: never, names, codec: never })]),
   fromNpy: calls([path]),
   fromFolder: calls([path, options({ endings: names })]),
-  fromParquet: calls([path, options({ columns: names, groups: from1 })]),
+  fromParquet: calls([path, options({ columns: names, groups: from1, codec: never })]),
 
   pipe: "fp-ts's own",
   explain: calls([arg(/error/, { _tag: "Released" })]),

@@ -347,3 +347,33 @@ test("no trace: an item that was read ahead for the end of an epoch is disposed 
     assert.equal(tf.memory().numTensors, before, `${stop}`);
   }
 });
+
+test("no trace: in the first epoch of a stream, a map is called only for the batches that are trained on", async () => {
+  const before = tf.memory().numTensors;
+  const stream = pipe(Loader.fromIterable(() => [1, 2, 3, 4]), Loader.batch(1));
+  for (const source of [stream, pipe(stream, Loader.filter((xs) => xs.length > 0)), Loader.zip([stream])]) {
+    for (const stop of [1, 2, 3]) {
+      let calls = 0;
+      const loader: Loader.Loader<tf.Tensor> = pipe(source as Any, Loader.map(() => (calls++, tf.scalar(1))));
+      const logged = logging(() => {});
+      const step: TrainOptions<Logged, tf.Tensor>["step"] = (s, x, at) => {
+        x.dispose();
+        return logged.step(s, x, at);
+      };
+      await train({ ...logged, loader, step, until: (s) => s.batches === stop } as TrainOptions<Logged, tf.Tensor>)(
+        start(loader),
+      );
+      assert.deepEqual([tf.memory().numTensors, calls], [before, stop]);
+    }
+  }
+});
+
+test("SourceFailed: the step before a batch whose map fails is saved, of a stream as of an array", async () => {
+  for (const source of [Loader.fromArray([1, 2, 3]), Loader.fromIterable(() => [1, 2, 3])]) {
+    const loader = pipe(source, Loader.map((x) => x < 3 ? x : assert.fail("no third")));
+    const store = memory();
+    const failed = await go(loader, store, { every: 1 });
+    assert.equal(failed._tag === "Left" && failed.left._tag, "SourceFailed");
+    assert.deepEqual((await saved(store, start(loader))).map(([batches]) => batches), [0, 1, 2]);
+  }
+});

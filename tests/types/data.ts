@@ -4,7 +4,7 @@
  * @module
  */
 import { Loader, pipe } from "@dogear/dogear";
-import { fromCsv, fromJsonLines, type StandardSchema } from "@dogear/dogear/data";
+import { fromCsv, fromJsonLines, fromParquet, type StandardSchema } from "@dogear/dogear/data";
 import * as tf from "@tensorflow/tfjs";
 import { type } from "arktype";
 import * as t from "io-ts";
@@ -57,6 +57,12 @@ export function codecs(): void {
   reads<Readonly<Record<string, string>>>()(table);
   const decodedTable = fromCsv("a.csv", { codec: z.object({ id: z.coerce.number() }), separator: ";" });
   reads<{ id: number }>()(decodedTable);
+  const rows = fromParquet("a.parquet");
+  reads<Readonly<Record<string, unknown>>>()(rows);
+  const typedRows = fromParquet<Review>("a.parquet", { columns: ["text", "stars"] });
+  reads<Review>()(typedRows);
+  const decodedRows = fromParquet("a.parquet", { codec: t.type({ text: t.string }), groups: 2 });
+  reads<{ text: string }>()(decodedRows);
   // @ts-expect-error: a class is no codec.
   fromJsonLines("a.jsonl", { codec: class Codec {} });
   // @ts-expect-error: a record of codecs is no codec.

@@ -672,3 +672,92 @@ test("nothing silent: the codec rejects malformed schedules, with every reason",
     assert.match(decoded.left.map((error) => error.message).join("\n"), reason);
   }
 });
+
+const largestRate = new Float32Array(Uint32Array.of(0x7f7fffff).buffer)[0]!;
+
+test("rate: a finite number from 0 for every schedule that the codec accepts, however extreme its parameters are", () => {
+  const extreme = fc.oneof(
+    fc.constantFrom(0, Number.MIN_VALUE, 1e-300, 1e-38, 1, 1 + 2 ** -52, 1e30, largestRate),
+    fc.double({ min: 0, max: largestRate, noNaN: true }),
+  );
+  const factor = fc.oneof(extreme, fc.constantFrom(1e200, Number.MAX_VALUE));
+  const most = fc.constantFrom(1, 2, 3, 1000, 2 ** 31, Number.MAX_SAFE_INTEGER);
+  const step = fc.oneof(fc.constant(0), fc.nat(5), most);
+  const fraction = fc.oneof(
+    fc.constantFrom(0, Number.MIN_VALUE, 1 / 3, 0.5),
+    fc.double({ min: 0, max: 0.5, noNaN: true }),
+  );
+  const [base, final, steps] = [extreme, extreme, most];
+  const of = <F extends object>(kind: string, fields: F): fc.Arbitrary<unknown> =>
+    fc.record({ _tag: fc.constant("Schedule"), kind: fc.constant(kind), step, ...fields } as never);
+  const begun = { step: fc.constant(0) };
+  const { any } = fc.letrec<{ any: unknown }>((tie) => ({
+    any: fc.oneof(
+      { maxDepth: 4, depthSize: "medium" },
+      of("constant", { base }),
+      of("step", { base, every: most, factor }),
+      of("multiStep", { base, milestones: fc.array(step), factor }),
+      of("exponential", { base, factor }),
+      of("cosine", { base, final, steps }),
+      of("linear", { base, final, steps }),
+      of("polynomial", { base, final, steps, power: factor }),
+      of("oneCycle", {
+        peak: extreme,
+        steps: most.filter((n) => n > 1),
+        rise: fraction,
+        initial: extreme,
+        final,
+        anneal: fc.constantFrom("cos", "linear"),
+        threePhase: fc.boolean(),
+      }),
+      of("plateau", {
+        base,
+        final,
+        factor: fraction,
+        patience: most,
+        threshold: factor,
+        mode: fc.constant("min"),
+        cooldown: most,
+        reductions: step,
+        best: fc.constant(null),
+        bad: fc.constant(1),
+        cooling: fc.constant(0),
+      }),
+      of("warmup", { steps, from: extreme, then: tie("any"), ...begun }),
+      of("sequence", {
+        parts: fc.array(fc.record({ schedule: tie("any"), steps }), { minLength: 2, maxLength: 3 }),
+        ...begun,
+      }),
+      of("product", { factors: fc.array(tie("any"), { minLength: 2, maxLength: 12 }) }),
+    ),
+  }));
+  fc.assert(
+    fc.property(any, (plain) => {
+      const decoded = Schedule.codec.decode(plain);
+      assert.ok(E.isRight(decoded), JSON.stringify(plain));
+      for (const schedule of [decoded.right, Schedule.next(decoded.right, 1)]) {
+        const rate = Schedule.rate(schedule);
+        assert.ok(rate >= 0 && rate <= largestRate && Math.fround(rate) === rate, `${rate}`);
+      }
+    }),
+    { numRuns: 1000 * torture },
+  );
+  const [zero, huge] = [Schedule.constant({ base: 0 }), Schedule.exponential({ base: largestRate, factor: 1e200 })];
+  const grown = after(9, huge);
+  assert.equal(Schedule.rate(grown), largestRate);
+  assert.equal(Schedule.rate(Schedule.product([grown, zero])), 0);
+  assert.equal(Schedule.rate(Schedule.product([grown, grown, grown, zero])), 0);
+  assert.equal(Schedule.rate(Schedule.warmup(5)(grown)), 0);
+  // A product is bounded only after its last factor: what fits in a number keeps its value.
+  const small = Schedule.constant({ base: 1e-200 });
+  assert.equal(
+    Schedule.rate(
+      Schedule.product([
+        Schedule.constant({ base: 1 }),
+        after(1, Schedule.exponential({ base: 1, factor: 1e200 })),
+        small,
+      ]),
+    ),
+    1,
+  );
+});
