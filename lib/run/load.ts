@@ -42,10 +42,18 @@ import {
 } from "../validation/mod.ts";
 import { checkStore, type Progress, type Store } from "../store/mod.ts";
 import { noParts, type RestoredParts, type Selection, selectionNames } from "../state/partial/mod.ts";
-import { type Codec, codecRules, type Codecs, type NoCodecs, type Options, type Restored } from "../codecs.ts";
+import {
+  type Codec,
+  codecRules,
+  type Codecs,
+  type NoCodecs,
+  type Options,
+  ownCodecs,
+  type Restored,
+} from "../codecs.ts";
 import type { Given } from "../capturable.ts";
 import { preflight } from "./preflight.ts";
-import { restoreInto, type Snapshot, snapshotOf } from "../snapshot.ts";
+import { captureState, release, restoreInto, type Snapshot, snapshotOf } from "../snapshot.ts";
 
 // --- types
 
@@ -277,7 +285,7 @@ export function loadState<K extends Codecs = NoCodecs, T extends Codec = never>(
  * @param store The store of the run.
  * @param options As for {@link loadState}.
  * @returns For fresh components, those to train with. Only an empty store starts afresh: a damaged checkpoint, one that does not fit, and a number
- *   that does not exist are errors.
+ *   that does not exist are errors. A component that cannot be captured is a `TypeError`, also in an empty store.
  *
  * Laws: *same bits*: a run that is killed at any moment and resumed ends with the same bits as one that never stopped; *nothing silent*.
  *
@@ -300,9 +308,10 @@ export function resume<K extends Codecs = NoCodecs, T extends Codec = never>(
       loadState(store, options)(fresh),
       TE.orElse((error) => {
         const isEmpty = error._tag === "NoCheckpoint" && error.available.length === 0;
-        return isEmpty && typeof options.checkpoint !== "number"
-          ? TE.right(fresh as unknown as Restored<C, K>)
-          : TE.left(error);
+        if (!isEmpty || typeof options.checkpoint === "number") return TE.left(error);
+        // What could be saved but not resumed is found now, not by the first resume.
+        release(captureState(fresh as object, ownCodecs(options)))();
+        return TE.right(fresh as unknown as Restored<C, K>);
       }),
     ));
 }

@@ -34,7 +34,7 @@ import {
 export interface TrainSavePolicy<S> extends SavePolicy<S> {
   /**
    * The number of whole epochs between saves, counted from the start of the data.
-   * @default never
+   * @default 1 if nothing else says when to save, else never
    */
   readonly epochs?: number;
 }
@@ -99,6 +99,11 @@ function checkTrainOptions<S extends object, A>(options: TrainOptions<S, A, stri
     demand("save.epochs", ifGiven(integer(1)), save.epochs);
   }
   checkPolicy(save, stopOn, "save.");
+}
+
+/** The number of epochs between saves. */
+function epochsBetween({ epochs, every, seconds, when }: Partial<TrainSavePolicy<never>> = {}): number {
+  return epochs ?? ((every ?? seconds ?? when) === undefined ? 1 : Infinity);
 }
 
 /**
@@ -187,7 +192,7 @@ export function train<S extends object, A, const N extends string = "cursor">(
   const { loader, save, metrics, stopOn = [] } = options;
   const name: string = options.cursor ?? "cursor";
   const measured = save?.metrics ?? metrics;
-  const { epochs: between = Infinity } = save ?? {};
+  const between = epochsBetween(save);
   return (initial) =>
     awaitable(async (): Promise<E.Either<TrainError, S>> => {
       const cursor = cursorIn(initial, name);
@@ -197,7 +202,7 @@ export function train<S extends object, A, const N extends string = "cursor">(
       const labels = measured && { metrics: (state: S) => trained > 0 ? measured(state) : {} };
       const points = savePoints<S>(save && { ...save, ...labels }, stopOn);
       const run = runTraining<S, A, SaveError | Stopped>(options, name, {
-        countsEpochs: options.onEpochEnd !== undefined || save?.epochs !== undefined,
+        countsEpochs: options.onEpochEnd !== undefined || between !== Infinity,
         after: async (state, { batches, epoch, epochs }) => {
           trained = batches;
           const isDue = Math.floor(epochs / between) > Math.floor(epoch / between);

@@ -97,10 +97,15 @@ async function tried<B>(
   }
 }
 
-/** The state that a function of the user returned. */
-function returnedState<S extends object>(of: string, next: unknown): S {
-  if (isPlainRecord(next)) return next as S;
-  throw new TypeError(`Expected ${of} to return the next state, found ${shown(next)}`);
+/** The state that a function of the user returned for a state, with the cursor as a component of its own. */
+function returnedState<S extends object>(of: string, state: S, returned: unknown, own: Partial<S>): S {
+  if (!isPlainRecord(returned)) {
+    throw new TypeError(`Expected ${of} to return the next state, found ${shown(returned)}`);
+  }
+  const next = { ...returned, ...own };
+  const lost = Object.keys(state).find((name) => !Object.hasOwn(next, name));
+  if (lost === undefined) return next as S;
+  throw new TypeError(`Expected ${of} to return the component ${JSON.stringify(lost)} too: return { ...state, … }`);
 }
 
 /** Runs a loop over a loader's items. An error of the data, with which the iteration rejects, is a left. */
@@ -167,22 +172,22 @@ export function runTraining<S extends object, A, L>(
           const [batch, next] = item.value;
           const { epoch, item: number } = placeOf(loader, cursor, next, batches);
           cursor = next;
-          const own = { [name]: cursor };
+          const own = { [name]: cursor } as unknown as Partial<S>;
           const take = () => around(() => step(state, batch, { epoch, batch: number, cursor }));
-          const stepped = await tried(async () => returnedState<S>("the step", await take()), { at: batches });
+          const stepped = await tried(async () => returnedState("the step", state, await take(), own), { at: batches });
           if (E.isLeft(stepped)) return stepped;
-          state = { ...stepped.right, ...own };
+          state = stepped.right;
           batches++;
           const epochs = countsEpochs ? await reader.completeEpochs(cursor) : epoch;
           for (let ended = epoch; ended < epochs; ended++) {
             const end = () => around(() => onEpochEnd(state, ended));
-            const next = await tried(async () => returnedState<S>("onEpochEnd", await end()), {
+            const next = await tried(async () => returnedState("onEpochEnd", state, await end(), own), {
               at: batches,
               by: "onEpochEnd",
               epoch: ended,
             });
             if (E.isLeft(next)) return next;
-            state = { ...next.right, ...own };
+            state = next.right;
           }
           const isWanted = await after(state, { batches, epoch, epochs });
           if (E.isLeft(isWanted)) return isWanted;

@@ -315,7 +315,7 @@ const loader = Loader.fromArray([1]);
 const step = (state: object): object => state;
 
 const misused: readonly (readonly [what: string, call: () => unknown, found: RegExp])[] = [
-  ["a path that is no string", () => unchecked.directory(5), /path of a folder.*found 5/],
+  ["a path that is no string", () => unchecked.directory(5), /path on this machine, found 5: write it as a string/],
   ["no options", () => unchecked.directory("x", null), /record of options, found null/],
   [
     "a misspelt option",

@@ -8,6 +8,7 @@ import { after, test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
 import {
+  codecOf,
   explain,
   list,
   Loader,
@@ -21,6 +22,7 @@ import {
   type TrainSavePolicy,
 } from "../../mod.ts";
 import { type Any, anyPipeline, type Both, putOverBoth, streamStep } from "../support/pipelines.ts";
+import { left } from "../support/laws.ts";
 import { scratch } from "../support/sources.ts";
 import { torture } from "../support/torture.ts";
 
@@ -268,7 +270,8 @@ test("until: ends as if the data had ended, and a finished run that is run again
   const done = await go(loader, store, {}, () => {}, { until });
   assert.equal(done._tag === "Right" && done.right.batches, 7);
   assert.deepEqual(await go(loader, store, {}, () => assert.fail("a step after the end"), { until }), done);
-  assert.deepEqual((await saved(store, start(loader))).map(([batches]) => batches), [0, 7]);
+  // Without another policy, each epoch's end is saved.
+  assert.deepEqual((await saved(store, start(loader))).map(([batches]) => batches), [0, 5, 7]);
 });
 
 test("one line of history: a second training in a process does not mix with the first", async () => {
@@ -291,6 +294,25 @@ test("one line of history: a second training in a process does not mix with the 
   assert.equal((await train(fork)(start(loader))())._tag, "Right");
   assert.deepEqual(await steps(), [0, 1, 2, 3, 0, 3]);
   assert.equal(new Set((await list(store)).entries.map(({ run }) => run)).size, 2);
+});
+
+test("nothing silent: a step or an end of an epoch that loses a component is StepFailed, and what cannot be resumed is not begun", async () => {
+  const loader = pipe(five, Loader.batch(5));
+  const fresh = { rng: 1, cursor: Loader.start(loader) };
+  const lossy = (({ cursor }: typeof fresh) => ({ cursor })) as unknown as (s: typeof fresh) => typeof fresh;
+  const whole = (s: typeof fresh): typeof fresh => s;
+  for (const [step, onEpochEnd, by] of [[lossy, whole, "the step"], [whole, lossy, "onEpochEnd"]] as const) {
+    const failed = await train({ loader, step, onEpochEnd })(fresh)();
+    assert.match(
+      explain(left(failed)),
+      new RegExp(`Expected ${by} to return the component "rng" too: return \\{ \\.\\.\\.state, … \\}`),
+    );
+  }
+  const instance = { cursor: Loader.start(loader), seen: new Map([["a", 1]]) };
+  const began = resume(memory())(instance as unknown as typeof fresh)();
+  await assert.rejects(began, { name: "TypeError", message: /seen/ });
+  const types = [codecOf("Map", Map<string, number>, (map) => [...map], (entries) => new Map(entries))];
+  assert.equal(await resume(memory(), { types })(instance), instance);
 });
 
 test("StepFailed: says which function threw; what until and onEpochEnd return is checked", async () => {
