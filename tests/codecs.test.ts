@@ -289,7 +289,7 @@ test("types: nothing silent: a missing type is an error with its path and the re
   for (const result of [restoreState(snapshot), restoreInto(live as object)(snapshot)()]) {
     assert.deepEqual(
       problemsOf(result).map(({ path, expected, found }) => `${path}: ${expected}: ${found}`),
-      ["deep/0/vocabulary", "top"].map((path) => `${path}: the codec Vocabulary: none`),
+      ["deep/0/vocabulary", "top"].map((path) => `${path}: the codec named "Vocabulary": none`),
     );
   }
 });

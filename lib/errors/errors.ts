@@ -38,12 +38,16 @@ export interface Problem {
   readonly saved?: "expected" | "found";
   /** What to do, where the problem itself tells. */
   readonly remedy?: string;
+  /** The exception that it is about, if your code or tfjs threw one. */
+  readonly cause?: unknown;
 }
 
 /** The snapshot does not fit the live components, or cannot be decoded. It lists every difference, not only the first. */
 export interface Mismatch {
   readonly _tag: "Mismatch";
   readonly problems: readonly Problem[];
+  /** The first exception that a problem is about, such as one of a codec. */
+  readonly cause?: unknown;
   /** The checkpoint that was loaded; absent for a snapshot in memory. */
   readonly checkpoint?: number;
   /** The training of `fit` or `fitDataset` that the call does not continue, and the checkpoint it would have resumed from. */
@@ -253,9 +257,10 @@ export type DogearError = RestoreError | SaveError | LoadError | LoaderError | D
 
 // --- constructors
 
-/** A {@link Mismatch} with these problems. */
+/** A {@link Mismatch} with these problems, and the first exception among them as its cause. */
 export function mismatch(problems: readonly Problem[]): Mismatch {
-  return { _tag: "Mismatch", problems };
+  const thrown = problems.find(({ cause }) => cause !== undefined);
+  return { _tag: "Mismatch", problems, ...(thrown && { cause: thrown.cause }) };
 }
 
 // --- combinators
