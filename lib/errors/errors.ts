@@ -117,6 +117,8 @@ export interface Damaged {
   readonly problems: readonly Problem[];
   /** The newest older checkpoint that verifies, or null if none does; absent if none was tried. */
   readonly older?: number | null;
+  /** Whether it was to be restored into live objects, none of which was changed; absent for what only reads. */
+  readonly restoring?: true;
 }
 
 /** The format of a checkpoint is newer than those that this version reads. */
@@ -264,6 +266,11 @@ export function mismatch(problems: readonly Problem[]): Mismatch {
 }
 
 // --- combinators
+
+/** An error of a load into live objects: of a damaged checkpoint it also says that none of them was changed. */
+export function ofRestore(error: LoadError): LoadError {
+  return error._tag === "Damaged" ? { ...error, restoring: true } : error;
+}
 
 /** The `_tag` of a value, if it has one. */
 export function tagOf(value: unknown): unknown {

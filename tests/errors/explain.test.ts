@@ -237,6 +237,14 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  snapshot.json: expected a manifest of format dogear/1, found 2 other characters",
     "No older checkpoint in this store verifies: restore the files from a backup",
   ],
+  "damage found by readTensor": [
+    "Checkpoint 1 is damaged.",
+    "  state/w.safetensors: expected 124 bytes, found 3",
+    "Restore its files from a backup, or use another checkpoint: { checkpoint: n }",
+  ],
+  "a metric that is NaN": [
+    'The metric "loss" is NaN in every checkpoint in the newest run of memory that has it. Other metrics: "accuracy"',
+  ],
   "an empty store": [
     "memory holds no checkpoint. Save one first, or use resume, which begins with what you pass if the store is empty",
   ],

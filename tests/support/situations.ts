@@ -23,6 +23,7 @@ import {
   loadState,
   memory,
   pipe,
+  readTensor,
   release,
   restoreInto,
   restoreState,
@@ -341,6 +342,16 @@ export const situations: Readonly<Record<string, Situation>> = {
     const [store, path] = await twoCheckpoints();
     for (const n of [0, 1]) await writeFile(join(path, `checkpoints/checkpoint_${n}/snapshot.json`), "{}");
     return await left(loadState(store)({ step: 0, w: tf.zeros([1]) }));
+  },
+  "damage found by readTensor": async () => {
+    const [store, path] = await twoCheckpoints();
+    await truncate(join(path, "checkpoints/checkpoint_1/state/w.safetensors"), 3);
+    return await left(readTensor(store, { path: "w" }));
+  },
+  "a metric that is NaN": async () => {
+    const store = memory();
+    for (const step of [1, 2]) await saveState(store, { metrics: { loss: NaN, accuracy: 0 } })({ step });
+    return await left(loadState(store, { checkpoint: { best: "loss", mode: "min" } })({ step: 0 }));
   },
   "an empty store": async () => await left(loadState(memory())({ step: 0 })),
   "a checkpoint that does not exist": async () => {
