@@ -408,7 +408,7 @@ test("types: what is no codec, and two of one name, are a TypeError at the call 
   assert.throws(() => captureState({}, { types: vocabularyCodec as never }), /types to be an array.*, found/);
   assert.throws(
     () => captureState({}, { types: [vocabularyCodec, codecOf("Vocabulary", Date, Number, () => new Date())] }),
-    /types to be an array of codecs with different names/,
+    /^TypeError: Expected types to be an array of codecs with different names, found two named "Vocabulary"$/,
   );
   assert.throws(() => codecOf("", Vocabulary, Number, () => words(1)), /name of codecOf/);
   assert.throws(() => codecOf("V", {} as never, Number, () => words(1)), /Class of codecOf to be a class/);
