@@ -13,7 +13,15 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as RA from "fp-ts/lib/ReadonlyArray.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type FitError, mismatch, ofRestore, orDeviceFailed, type Problem } from "../errors/mod.ts";
-import { continueFromLast, discardBest, keepingBest, readLogs, restoreBestProblems, takeBest } from "./best_weights.ts";
+import {
+  checkMetric,
+  continueFromLast,
+  discardBest,
+  keepingBest,
+  readLogs,
+  restoreBestProblems,
+  takeBest,
+} from "./best_weights.ts";
 import { type FitOptions, trainingName } from "./options.ts";
 import {
   componentsOf,
@@ -357,6 +365,7 @@ export function runTraining(options: FitOptions, training: PreparedTraining): TE
       ),
     );
   return async () => {
+    checkMetric(training, options.restoreBest);
     const beginning = await initialDigests(training, options);
     const trainings = trainingsAt(options.to);
     const before = trainings.get(name);
