@@ -201,7 +201,8 @@ async function* prunedText(lines: readonly PruneLine[], dryRun: boolean, summary
     return [`${checkpoint}`, `${entry?.step ?? "-"}`, entry === null ? "" : bytesText(entry.bytes), action, why];
   });
   const done = dryRun ? "would" : "done";
-  yield* tableLines({ checkpoint: "right", step: "right", size: "right", [done]: "left", why: "cut" }, rows, width);
+  const columns = { checkpoint: "right", step: "right", size: "right", [done]: "left", why: "cut" } as const;
+  yield* tableLines(columns, rows, width, ["size", "step"]);
   yield summary;
 }
 
