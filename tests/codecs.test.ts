@@ -10,6 +10,7 @@ import {
   memory,
   pipe,
   readSnapshot,
+  type Report,
   restoreInto,
   restoreState,
   resume,
@@ -271,6 +272,35 @@ test("types: in fields of the user's own optimizer and of callbacks, and in `wit
   const [seen, own] = await train(2);
   assert.deepEqual(seen.vocabulary, words(3));
   assert.deepEqual(own.corpus.texts, ["x", "x", "x"]);
+});
+
+test("types: said: the report of fit names the objects in `with` that were replaced, and no others", async () => {
+  const store = memory();
+  const reports: Report[] = [];
+  const run = async (killed: boolean) => {
+    const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [1] })] });
+    model.compile({ optimizer: "sgd", loss: "meanSquaredError" });
+    const own = {
+      words: words(1),
+      deep: { vocabularies: [words(2)], texts: ["a"], "a/b": new Map([["c", words(3)]]) },
+      mean: tf.scalar(1),
+      ema: tf.variable(tf.scalar(1)),
+      draws: Rng.make(1),
+      best: null,
+      counts: new Float32Array(2),
+    };
+    const before = own.deep;
+    const callbacks = { onEpochEnd: (epoch: number) => assert.ok(!killed || epoch < 1, "killed") };
+    const options = { to: store, with: own, types, onReport: (report: Report) => void reports.push(report) };
+    const result = await fit(options)(model, tf.ones([2, 1]), tf.ones([2, 1]), { epochs: 3, verbose: 0, callbacks })();
+    assert.equal(result._tag, killed ? "Left" : "Right");
+    assert.equal(own.deep, before);
+  };
+  await run(true);
+  await run(false);
+  assert.deepEqual(reports.map(({ replaced }) => replaced), [
+    ["words", "deep/vocabularies/0", "deep/a~1b/c", "mean"],
+  ]);
 });
 
 // --- nothing silent

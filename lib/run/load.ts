@@ -74,6 +74,11 @@ export interface Report {
    * name, other data as a whole. Empty if nothing differs, or if the checkpoint was read as a snapshot.
    */
   readonly overridden: readonly Overridden[];
+  /**
+   * Of `fit` and `fitDataset`: the paths of objects in `with` in whose place there are new ones, such as instances of your classes and tensors. A
+   * function that refers to the old object itself does not see the restored state; one that reads it from the record `with` does.
+   */
+  readonly replaced?: readonly string[];
 }
 
 /** The options of a load. */
