@@ -23,6 +23,11 @@ export interface CannotCapture<Found extends string> {
   readonly "cannot be captured": Found;
 }
 
+/** Any object. The `valueOf` of a number, string or boolean gives no object; compilers then print what is expected. */
+interface MustBe<Expected extends string> {
+  readonly valueOf: (mustBe?: Expected) => object;
+}
+
 /** What is captured without a codec, apart from lists and records. */
 type Known =
   | Scalar
@@ -72,15 +77,15 @@ type MayBeAbsent<V, P extends keyof V> = Record<never, never> extends Record<P, 
   : false;
 
 /**
- * The components `C` as far as they can be captured: what cannot has the type {@link CannotCapture}. A function that takes any components
- * has the constraint `<C extends Capturable<C>>`.
+ * The components `C` as far as they can be captured: what cannot has the type {@link CannotCapture}. An optional field also has `undefined`,
+ * without which compilers advise to add it. A function that takes any components has the constraint `<C extends Capturable<C>>`.
  *
  * @typeParam Coded The names of the components that have codecs of their own.
  * @typeParam T The types of values that are recognised by codecs at any depth.
  */
 export type Capturable<C, Coded = never, T = never> = {
   readonly [P in keyof C]: P extends Coded ? C[P]
-    : MayBeAbsent<C, P> extends true ? CannotCapture<"an optional field: write null where it is absent">
+    : MayBeAbsent<C, P> extends true ? CannotCapture<"an optional field: write null where it is absent"> | undefined
     : Part<C[P], T>;
 };
 
@@ -89,6 +94,6 @@ export type ValueOf<T> = T extends t.Type<infer A, infer _O, infer _I> ? A : nev
 
 /** What the components `C` must be, with the codecs `K` by component name and `T` for values at any depth. */
 export type Given<C, K, T> =
-  & Components
+  & MustBe<"a record of components by name, such as { step: 1 }">
   & ([keyof K] extends [never] ? unknown : Decoded<K>)
   & Capturable<C, keyof K, ValueOf<T>>;

@@ -11,11 +11,10 @@ import {
   codecWith,
   demand,
   ifGiven,
-  listOf,
+  listOfNamed,
   must,
   type OptionRules,
   recordOf,
-  refine,
   shown,
 } from "./validation/mod.ts";
 import { variablesToTensors } from "./tfjs/mod.ts";
@@ -57,11 +56,7 @@ const aCodec = codecWith("is", "validate", "encode");
 /** The types of the options `codecs` and `types`. */
 export const codecRules: OptionRules<Options> = {
   codecs: ifGiven(recordOf(aCodec, "a record of codecs by component name")),
-  types: ifGiven(refine(
-    listOf(aCodec),
-    "an array of codecs with different names",
-    (types) => new Set(types.map((codec) => (codec as Codec).name)).size === types.length,
-  )),
+  types: ifGiven(listOfNamed(aCodec, "an array of codecs with different names", (codec) => (codec as Codec).name)),
 };
 
 /** The user's codecs in options. */

@@ -1,7 +1,8 @@
 /**
  * Tasks: effects as values, which fp-ts can compose and a script can await.
  *
- * A task does nothing until it is called (`task()`) or awaited. Each call and each await runs it anew.
+ * A task does nothing until it is called (`task()`) or awaited. Each call and each await runs it anew. Combinators of fp-ts return plain functions,
+ * which `await` does not run: the last step of a `pipe` is {@link runOrThrow}, or `runMain`.
  *
  * @module
  */

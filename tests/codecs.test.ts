@@ -10,6 +10,7 @@ import {
   memory,
   pipe,
   readSnapshot,
+  type Report,
   restoreInto,
   restoreState,
   resume,
@@ -291,6 +292,35 @@ test("types: in fields of the user's own optimizer and of callbacks, and in `wit
   assert.deepEqual(own.corpus.texts, ["x", "x", "x"]);
 });
 
+test("types: said: the report of fit names the objects in `with` that were replaced, and no others", async () => {
+  const store = memory();
+  const reports: Report[] = [];
+  const run = async (killed: boolean) => {
+    const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [1] })] });
+    model.compile({ optimizer: "sgd", loss: "meanSquaredError" });
+    const own = {
+      words: words(1),
+      deep: { vocabularies: [words(2)], texts: ["a"], "a/b": new Map([["c", words(3)]]) },
+      mean: tf.scalar(1),
+      ema: tf.variable(tf.scalar(1)),
+      draws: Rng.make(1),
+      best: null,
+      counts: new Float32Array(2),
+    };
+    const before = own.deep;
+    const callbacks = { onEpochEnd: (epoch: number) => assert.ok(!killed || epoch < 1, "killed") };
+    const options = { to: store, with: own, types, onReport: (report: Report) => void reports.push(report) };
+    const result = await fit(options)(model, tf.ones([2, 1]), tf.ones([2, 1]), { epochs: 3, verbose: 0, callbacks })();
+    assert.equal(result._tag, killed ? "Left" : "Right");
+    assert.equal(own.deep, before);
+  };
+  await run(true);
+  await run(false);
+  assert.deepEqual(reports.map(({ replaced }) => replaced), [
+    ["words", "deep/vocabularies/0", "deep/a~1b/c", "mean"],
+  ]);
+});
+
 // --- nothing silent
 
 test("types: readers without the codecs still show the tree: id, diff, read", async () => {
@@ -307,7 +337,7 @@ test("types: nothing silent: a missing type is an error with its path and the re
   for (const result of [restoreState(snapshot), restoreInto(live as object)(snapshot)()]) {
     assert.deepEqual(
       problemsOf(result).map(({ path, expected, found }) => `${path}: ${expected}: ${found}`),
-      ["deep/0/vocabulary", "top"].map((path) => `${path}: the codec Vocabulary: none`),
+      ["deep/0/vocabulary", "top"].map((path) => `${path}: the codec named "Vocabulary": none`),
     );
   }
 });
@@ -426,7 +456,7 @@ test("types: what is no codec, and two of one name, are a TypeError at the call 
   assert.throws(() => captureState({}, { types: vocabularyCodec as never }), /types to be an array.*, found/);
   assert.throws(
     () => captureState({}, { types: [vocabularyCodec, codecOf("Vocabulary", Date, Number, () => new Date())] }),
-    /types to be an array of codecs with different names/,
+    /^TypeError: Expected types to be an array of codecs with different names, found two named "Vocabulary"$/,
   );
   assert.throws(() => codecOf("", Vocabulary, Number, () => words(1)), /name of codecOf/);
   assert.throws(() => codecOf("V", {} as never, Number, () => words(1)), /Class of codecOf to be a class/);

@@ -144,6 +144,14 @@ test("task: nothing runs when it is only built, each call and each await runs it
   assert.equal((await list(store)).entries.length, 2);
 });
 
+test("task: what a combinator returns is a plain function, which runOrThrow runs and await does not", async () => {
+  const store = memory();
+  const pipeline = pipe(saveState(store)({ step: 1 }), TE.map(({ step }) => step));
+  assert.equal(await pipeline, pipeline);
+  assert.equal((await list(store)).entries.length, 0);
+  assert.equal(await runOrThrow(pipeline), 1);
+});
+
 test("task: it composes with fp-ts and with promises", async () => {
   const store = memory();
   const state = await pipe(

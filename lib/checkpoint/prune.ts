@@ -88,21 +88,34 @@ const pruneNames = { run: true, onProgress: true, onReport: true } satisfies Opt
 
 const quoted = (names: Iterable<string>): string => [...names].map((name) => JSON.stringify(name)).join(", ");
 
-/** A note on the metrics of a policy that a run does not have. */
-function unknownMetricNotes(unknown: readonly string[], entries: readonly Entry[]): readonly string[] {
+/** Notes on the metrics of a policy that a run does not have, and on those that are NaN. */
+function metricNotes(
+  { unknownMetrics = [], nanMetrics = [] }: Retention.Decision,
+  entries: readonly Entry[],
+): readonly string[] {
   const [first] = entries;
   // A single checkpoint is kept in any case, and its run may record the metric later.
-  if (unknown.length === 0 || first === undefined || entries.length < 2) return [];
+  if (first === undefined || entries.length < 2) return [];
+  const nan = nanMetrics.map((name) =>
+    `The metric ${
+      JSON.stringify(name)
+    } of the retention policy is NaN in every checkpoint of run ${first.run} that has it: ` +
+    "nothing was removed on the strength of it"
+  );
+  return unknownMetrics.length === 0 ? nan : [unknownMetricNote(unknownMetrics, first.run, entries), ...nan];
+}
+
+function unknownMetricNote(unknown: readonly string[], run: string, entries: readonly Entry[]): string {
   const names = new Set(
     entries.flatMap(({ metrics }) => Object.keys(metrics).filter((name) => !Number.isNaN(metrics[name]))),
   );
   const [what, which] = unknown.length === 1 ? ["the metric", "it"] : ["the metrics", "them"];
-  const expected = `Expected a checkpoint of run ${first.run} with a number for ${what} ${quoted(unknown)}`;
+  const expected = `Expected a checkpoint of run ${run} with a number for ${what} ${quoted(unknown)}`;
   const found = `found none: nothing was removed on the strength of ${which}`;
   const others = names.size === 0
     ? "No checkpoint of the run has a number for any metric"
     : `The metrics of the run are: ${quoted(names)}`;
-  return [`${expected} of the retention policy, ${found}. ${others}`];
+  return `${expected} of the retention policy, ${found}. ${others}`;
 }
 
 /** The newest of these entries whose checkpoint verifies. */
@@ -129,7 +142,7 @@ async function planRun(
   const newest = entries.at(-1);
   const isUnwanted = (entry: Entry): boolean => unwanted.has(entry.checkpoint) && entry !== newest;
   const { left: keep, right: remove } = RA.partition(isUnwanted)(entries);
-  const notes = unknownMetricNotes(decision.unknownMetrics ?? [], entries);
+  const notes = metricNotes(decision, entries);
   const kept = keep.map((entry) => keptEntry(entry, unwanted.has(entry.checkpoint) ? "newest" : "policy"));
   if (remove.length === 0) return { keep: kept, remove, verified: [], notes };
   const witness = await newestVerified(store, keep, onProgress);
@@ -327,10 +340,10 @@ export async function retain(
     const { name, message } = decision.left;
     return { ...nothing, notes: [`Retention removed nothing: the policy threw ${name}: ${message}`] };
   }
-  const { remove, unknownMetrics = [] } = decision.right;
+  const { remove } = decision.right;
   // Another process may have saved a newer checkpoint of the run.
   const kept = new Set([newest, entries.at(-1)?.checkpoint]);
   const unwanted = new Set(remove.filter((checkpoint) => !kept.has(checkpoint)));
   const removal = await removeEach(store, entries.filter(({ checkpoint }) => unwanted.has(checkpoint)));
-  return { ...removal, notes: [...unknownMetricNotes(unknownMetrics, entries), ...removal.notes] };
+  return { ...removal, notes: [...metricNotes(decision.right, entries), ...removal.notes] };
 }

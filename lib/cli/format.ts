@@ -41,10 +41,12 @@ export function metricsText(metrics: Readonly<Record<string, number>>): string {
   return Object.entries(metrics).map(([name, value]) => `${name} ${numberText(value)}`).join(", ");
 }
 
-/** A note on one line: its words, or its values by name, such as `lr 0.001, optimizer adam`. */
+/** A note on one line: its words, or its values by name, such as `lr 0.001, optimizer adam, data "all of 2024"`. */
 export function noteText(note: Note): string {
   if (typeof note === "string") return note;
-  return Object.entries(note).map(([name, value]) => `${name} ${Object.is(value, -0) ? "-0" : value}`).join(", ");
+  const word = (text: string): string => /^[^\s,"]+$/.test(text) ? text : JSON.stringify(text);
+  const text = (value: unknown): string => typeof value === "string" ? word(value) : valueText(value);
+  return Object.entries(note).map(([name, value]) => `${word(name)} ${text(value)}`).join(", ");
 }
 
 /** A plain value on one line, with strings quoted as in JSON. */

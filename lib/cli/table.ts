@@ -18,19 +18,37 @@ type Rows = AsyncIterable<readonly string[]> | Iterable<readonly string[]>;
 
 // --- combinators
 
-/** Column widths that fit these rows. Columns that may be cut are narrower if a line would be too long. */
-function widthsOf(columns: Columns, rows: readonly (readonly string[])[], width: number): readonly number[] {
+/** The width of a column that is left out. */
+const leftOut = -2;
+
+/**
+ * Column widths that fit these rows. If a line would be too long, columns that may be cut are narrower, and if that is not enough, `spare` columns
+ * are left out, the first of them first.
+ */
+function widthsOf(
+  columns: Columns,
+  rows: readonly (readonly string[])[],
+  width: number,
+  spare: readonly string[],
+): readonly number[] {
   const names = Object.keys(columns);
   const natural = names.map((_, i) => Math.max(...[names, ...rows].map((row) => widthOf(row[i] ?? ""))));
-  const excess = Math.max(0, natural.reduce((sum, one) => sum + one + 2, -2) - width);
-  return Object.entries(columns).map(([name, align], i) =>
-    Math.max(name.length, (natural[i] ?? 0) - (align === "cut" ? excess : 0))
-  );
+  const lineOf = (widths: readonly number[]): number => widths.reduce((sum, one) => sum + one + 2, -2);
+  const fitting = (without: readonly string[]): readonly number[] => {
+    const shown = natural.map((one, i) => without.includes(names[i]!) ? leftOut : one);
+    const excess = Math.max(0, lineOf(shown) - width);
+    return shown.map((one, i) =>
+      one !== leftOut && columns[names[i]!] === "cut" ? Math.max(names[i]!.length, one - excess) : one
+    );
+  };
+  const tried = [0, ...spare.map((_, i) => i + 1)].map((n) => fitting(spare.slice(0, n)));
+  return tried.find((widths) => lineOf(widths) <= width) ?? tried.at(-1)!;
 }
 
 function rowLine(columns: Columns, widths: readonly number[], cells: readonly string[]): string {
-  return Object.values(columns).map((align, i) => {
+  return Object.values(columns).flatMap((align, i) => {
     const [cell, width] = [cells[i] ?? "", widths[i] ?? 0];
+    if (width === leftOut) return [];
     const shown = align === "cut" ? cut(cell, width) : cell;
     const space = " ".repeat(Math.max(0, width - widthOf(shown)));
     return align === "right" ? space + shown : (typeof align === "function" ? align(shown) : shown) + space;
@@ -58,8 +76,14 @@ const measured = 200;
  * @param columns The columns.
  * @param rows The cells of each row. Control characters in them are escaped. Further cells have a line of their own, cut to the width.
  * @param width The longest line, in columns of a terminal.
+ * @param spare Columns to leave out where lines would be too long, the first of them first.
  */
-export async function* tableLines(columns: Columns, rows: Rows, width: number): AsyncGenerator<string> {
+export async function* tableLines(
+  columns: Columns,
+  rows: Rows,
+  width: number,
+  spare: readonly string[] = [],
+): AsyncGenerator<string> {
   const plain = Object.entries(columns).map(([name, align]) => [name, typeof align === "function" ? "left" : align]);
   const first: string[][] = [];
   let widths: readonly number[] | undefined;
@@ -70,7 +94,7 @@ export async function* tableLines(columns: Columns, rows: Rows, width: number): 
   for await (const cells of rows) {
     const row = cells.map(printable);
     if (widths !== undefined) yield* rowLines(columns, widths, row, width);
-    else if (first.push(row) === measured) yield* begin(widths = widthsOf(columns, first, width));
+    else if (first.push(row) === measured) yield* begin(widths = widthsOf(columns, first, width, spare));
   }
-  if (widths === undefined) yield* begin(widthsOf(columns, first, width));
+  if (widths === undefined) yield* begin(widthsOf(columns, first, width, spare));
 }

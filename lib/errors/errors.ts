@@ -38,12 +38,16 @@ export interface Problem {
   readonly saved?: "expected" | "found";
   /** What to do, where the problem itself tells. */
   readonly remedy?: string;
+  /** The exception that it is about, if your code or tfjs threw one. */
+  readonly cause?: unknown;
 }
 
 /** The snapshot does not fit the live components, or cannot be decoded. It lists every difference, not only the first. */
 export interface Mismatch {
   readonly _tag: "Mismatch";
   readonly problems: readonly Problem[];
+  /** The first exception that a problem is about, such as one of a codec. */
+  readonly cause?: unknown;
   /** The checkpoint that was loaded; absent for a snapshot in memory. */
   readonly checkpoint?: number;
   /** The training of `fit` or `fitDataset` that the call does not continue, and the checkpoint it would have resumed from. */
@@ -113,6 +117,8 @@ export interface Damaged {
   readonly problems: readonly Problem[];
   /** The newest older checkpoint that verifies, or null if none does; absent if none was tried. */
   readonly older?: number | null;
+  /** Whether it was to be restored into live objects, none of which was changed; absent for what only reads. */
+  readonly restoring?: true;
 }
 
 /** The format of a checkpoint is newer than those that this version reads. */
@@ -253,12 +259,18 @@ export type DogearError = RestoreError | SaveError | LoadError | LoaderError | D
 
 // --- constructors
 
-/** A {@link Mismatch} with these problems. */
+/** A {@link Mismatch} with these problems, and the first exception among them as its cause. */
 export function mismatch(problems: readonly Problem[]): Mismatch {
-  return { _tag: "Mismatch", problems };
+  const thrown = problems.find(({ cause }) => cause !== undefined);
+  return { _tag: "Mismatch", problems, ...(thrown && { cause: thrown.cause }) };
 }
 
 // --- combinators
+
+/** An error of a load into live objects: of a damaged checkpoint it also says that none of them was changed. */
+export function ofRestore(error: LoadError): LoadError {
+  return error._tag === "Damaged" ? { ...error, restoring: true } : error;
+}
 
 /** The `_tag` of a value, if it has one. */
 export function tagOf(value: unknown): unknown {

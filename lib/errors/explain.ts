@@ -104,9 +104,16 @@ function damageRemedy(older: Damaged["older"], reader: Reader): string {
   return `Checkpoint ${older} verifies. Use it: ${isScript ? "{ fallback: true }" : `RUN@${older}`}`;
 }
 
-/** For a metric that no checkpoint has. */
+/** For a metric that no checkpoint has, or of which each has NaN. */
 function metricText({ name, available }: NonNullable<NoCheckpoint["metric"]>, location: string): string {
-  const names = available.slice(0, listed).map((one) => JSON.stringify(one)).join(", ");
+  const others = available.filter((one) => one !== name);
+  const names = others.slice(0, listed).map((one) => JSON.stringify(one)).join(", ");
+  if (others.length < available.length) {
+    return `The metric ${
+      JSON.stringify(name)
+    } is NaN in every checkpoint in the newest run of ${location} that has it. ` +
+      (names === "" ? "They have no other" : `Other metrics: ${names}`);
+  }
   return `No checkpoint in the newest run of ${location} has the metric ${JSON.stringify(name)}. ` +
     (names === "" ? "They were saved without metrics" : `They have ${names}`);
 }
@@ -124,8 +131,8 @@ const loading: Sentences<"NoCheckpoint" | "Damaged" | "NewerFormat"> = {
       ? `${location} holds ${found}`
       : `${location} has no checkpoint ${checkpoint}. It has ${found}`;
   },
-  Damaged: ({ checkpoint, problems, older }, reader) =>
-    `Checkpoint ${checkpoint} is damaged. Nothing was changed.${problemLines(problems)}\n${
+  Damaged: ({ checkpoint, problems, older, restoring }, reader) =>
+    `Checkpoint ${checkpoint} is damaged.${restoring ? " Nothing was changed." : ""}${problemLines(problems)}\n${
       damageRemedy(older, reader)
     }`,
   NewerFormat: ({ checkpoint, found, supported }) =>

@@ -12,7 +12,7 @@ import type * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import type { FitError, Problem, StepFailed } from "../errors/mod.ts";
-import { layerFields, type Logs } from "../tfjs/mod.ts";
+import { layerFields, type Logs, mayAddLogs } from "../tfjs/mod.ts";
 import { shown } from "../validation/mod.ts";
 import type { RestoreBest } from "./options.ts";
 import type { PreparedTraining, SavedTraining, TrainingState } from "./training_state.ts";
@@ -54,18 +54,28 @@ function isBest(value: number, best: number, mode: RestoreBest["mode"]): boolean
   return !Number.isNaN(value) && !(mode === "min" ? value > best : value < best);
 }
 
-/** The error of a metric that the first epoch does not log, though it was complete. */
-function unknownMetric(
-  { params, callbacks: { history } }: PreparedTraining,
-  { at: { step, epoch } }: TrainingState,
-  metric: string,
-  logs: object,
-): StepFailed | undefined {
+/** The mistake of a metric that is none of those of the model, nor in the logs. */
+function unknownMetric({ params }: PreparedTraining, metric: string, logs: object): TypeError | undefined {
   const names = new Set([...params["metrics"] as readonly string[], ...Object.keys(logs)]);
-  if (names.has(metric) || history.epoch.length > 1) return undefined;
+  if (names.has(metric)) return undefined;
   const known = [...names].map((name) => shown(name)).join(", ");
-  const cause = new TypeError(`Expected restoreBest.metric to be one of ${known}, found ${shown(metric)}`);
-  return { _tag: "StepFailed", cause, at: step, by: "restoreBest", epoch };
+  return new TypeError(`Expected restoreBest.metric to be one of ${known}, found ${shown(metric)}`);
+}
+
+/**
+ * Rejects a metric that no epoch will log, with a `TypeError`. Where callbacks may log metrics of their own, only the end of the first epoch
+ * tells.
+ */
+export function checkMetric(training: PreparedTraining, restoreBest: RestoreBest | undefined): void {
+  if (restoreBest === undefined || training.callbacks.own.some(mayAddLogs)) return;
+  const mistake = unknownMetric(training, restoreBest.metric, {});
+  if (mistake !== undefined) throw mistake;
+}
+
+/** The error of a metric that the first epoch does not log, though it was complete. */
+function notLogged(training: PreparedTraining, { at: { step, epoch } }: TrainingState, metric: string, logs: object) {
+  const cause = training.callbacks.history.epoch.length > 1 ? undefined : unknownMetric(training, metric, logs);
+  return cause && { _tag: "StepFailed", cause, at: step, by: "restoreBest", epoch } satisfies StepFailed;
 }
 
 /** Runs the end of an epoch. If its logs are the best so far, the weights before it are kept. */
@@ -83,7 +93,7 @@ export function keepingBest<A>(
       const ended = await end();
       if (E.isLeft(ended)) return ended;
       const logs = await readLogs(state.logs);
-      const error = unknownMetric(training, state, metric, logs);
+      const error = notLogged(training, state, metric, logs);
       if (error !== undefined) return E.left(error);
       const value = logs[metric] ?? NaN;
       if (isBest(value, state.best?.value ?? NaN, mode)) {

@@ -238,8 +238,9 @@ function prepareFit(
  * @param options The store, when to save (default: at the end of each epoch), the seed, your own components.
  * @returns For a compiled model and the arguments of its `fit`, a task of the history. Its left is an error of `loadState`; `Mismatch` also if
  *   the data, the batch size or other arguments differ from the checkpoint's (only `epochs` may grow), or for a second call of the same name;
- *   `StepFailed` if a batch or a callback throws, or if the first epoch does not log the metric of `restoreBest`; `Stopped` after a signal; or an
- *   error of a save. It rejects with tfjs's own error if tfjs rejects the arguments.
+ *   `StepFailed` if a batch or a callback throws; `Stopped` after a signal; or an error of a save. It rejects with tfjs's own error if tfjs
+ *   rejects the arguments. A metric of `restoreBest` that the model does not have is a `TypeError` before the first batch, or, if a callback's
+ *   `onEpochEnd` may log it, `StepFailed` after the first epoch.
  *
  * Law *same bits*.
  *

@@ -59,7 +59,7 @@ export interface FitOptions<W extends object = object, K extends Codecs = Codecs
    * Your own components to save with the training, by name: models, optimizers, tensors, plain data such as a callback's counters. They are
    * captured at each save. A resumed training writes the restored values into this same object, and into the same arrays, records, typed
    * arrays, Maps and Sets at any depth, so that functions that refer to them see the restored contents. Tensors are replaced, and instances of your
-   * own classes, which need a codec in `types`.
+   * own classes, which need a codec in `types`: read them from this object. The report lists their paths in `replaced`.
    * @default {}
    */
   readonly with?: W;

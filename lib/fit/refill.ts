@@ -10,9 +10,12 @@
 import * as tf from "@tensorflow/tfjs";
 import { isTagged, mapTag, withMaps } from "./plain_maps.ts";
 import { isPlainRecord } from "../validation/mod.ts";
-import { entry, isBranch, isTypedArray, type Node, unwrap } from "../state/mod.ts";
+import { entry, isBranch, isTypedArray, join, type Node, unwrap } from "../state/mod.ts";
 
 // --- types
+
+/** Refills a part of a container: the live part, the restored one, and its name or index. */
+type RefillPart = (live: unknown, part: unknown, name: unknown) => unknown;
 
 /** Finds the live object at the path of an object that is saved earlier in the tree, if it is restored in place. */
 type FindShared = (path: string) => unknown;
@@ -95,24 +98,28 @@ export function liveAt(live: unknown, path: string): unknown {
 
 /**
  * A function that writes restored values into live objects, and returns the object that then has the contents. One refiller serves a whole
- * restore, so that shared values stay shared.
+ * restore, so that shared values stay shared. Where it gets the path of a value, it notes the paths of live objects that could not be written
+ * into, so that others took their place. Frozen ones are values, and not noted.
  */
-export function refiller(): (live: unknown, restored: unknown) => unknown {
+export function refiller(
+  replaced: string[] = [],
+): (live: unknown, restored: unknown, path?: string) => unknown {
   const made = new Map<object, unknown>();
   const done = new Map<object, unknown>();
   const taken = new Set<object>();
-  const refill = (live: unknown, value: unknown): unknown => {
+  const refill = (live: unknown, value: unknown, path: string | undefined): unknown => {
     if (!isObject(value) || value === live) return value;
     const earlier = done.get(value);
     if (earlier !== undefined) return earlier;
     const target = isTarget(live, value) && !taken.has(live) ? live : undefined;
     if (target !== undefined) taken.add(target);
+    else if (path !== undefined && isObject(live) && !Object.isFrozen(live)) replaced.push(path);
     const result = target ?? value;
     done.set(value, result);
-    fill(target, value, refill);
+    fill(target, value, (part, of, name) => refill(part, of, path === undefined ? path : join(path, String(name))));
     return result;
   };
-  return (live, restored) => refill(live, withMaps(restored, made));
+  return (live, restored, path) => refill(live, withMaps(restored, made), path);
 }
 
 /** Whether a restored value can be written into a live object. */
@@ -128,7 +135,7 @@ function isTarget(live: unknown, value: object): live is object {
 }
 
 /** Writes restored contents into a live container; without one, writes the refilled parts into the restored container. */
-function fill(target: object | undefined, value: object, refill: (live: unknown, part: unknown) => unknown): void {
+function fill(target: object | undefined, value: object, refill: RefillPart): void {
   if (isTypedArray(value)) return void (target as Uint8Array | undefined)?.set(value as Uint8Array);
   if (value instanceof Map) {
     const [before, into] = [target as Map<unknown, unknown> | undefined, (target ?? value) as Map<unknown, unknown>];
@@ -137,18 +144,18 @@ function fill(target: object | undefined, value: object, refill: (live: unknown,
     let at = 0;
     const pairs = [...value].map(([key, part]) => {
       const live = isObject(key) ? keys[at++] : key;
-      return [refill(live, key), refill(before?.get(live), part)] as const;
+      return [refill(live, key, key), refill(before?.get(live), part, key)] as const;
     });
     into.clear();
     for (const [key, part] of pairs) into.set(key, part);
   } else if (value instanceof Set) {
     const [before, into] = [[...(target ?? []) as Set<unknown>], (target ?? value) as Set<unknown>];
-    const items = [...value].map((item, i) => refill(before[i], item));
+    const items = [...value].map((item, i) => refill(before[i], item, i));
     into.clear();
     for (const item of items) into.add(item);
   } else if (Array.isArray(value)) {
     const before = target as unknown[] | undefined;
-    const items = value.map((item, i) => refill(before?.[i], item));
+    const items = value.map((item, i) => refill(before?.[i], item, i));
     if (before !== undefined) before.splice(0, before.length, ...items);
     else if (!Object.isFrozen(value)) items.forEach((item, i) => value[i] = item);
   } else if (isPlainRecord(value)) fillRecord(target as Record<string, unknown> | undefined, value, refill);
@@ -157,10 +164,10 @@ function fill(target: object | undefined, value: object, refill: (live: unknown,
 function fillRecord(
   target: Record<string, unknown> | undefined,
   value: Record<string, unknown>,
-  refill: (live: unknown, part: unknown) => unknown,
+  refill: RefillPart,
 ): void {
   const names = Object.keys(value);
-  const parts = names.map((name) => [name, refill(target?.[name], value[name])] as const);
+  const parts = names.map((name) => [name, refill(target?.[name], value[name], name)] as const);
   if (target === undefined && Object.isFrozen(value)) return;
   const into = target ?? value;
   // The order of names is observable.

@@ -12,8 +12,16 @@ import { eqStrict } from "fp-ts/lib/Eq.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as RA from "fp-ts/lib/ReadonlyArray.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { type FitError, mismatch, orDeviceFailed, type Problem } from "../errors/mod.ts";
-import { continueFromLast, discardBest, keepingBest, readLogs, restoreBestProblems, takeBest } from "./best_weights.ts";
+import { type FitError, mismatch, ofRestore, orDeviceFailed, type Problem } from "../errors/mod.ts";
+import {
+  checkMetric,
+  continueFromLast,
+  discardBest,
+  keepingBest,
+  readLogs,
+  restoreBestProblems,
+  takeBest,
+} from "./best_weights.ts";
 import { type FitOptions, trainingName } from "./options.ts";
 import {
   componentsOf,
@@ -351,11 +359,13 @@ export function runTraining(options: FitOptions, training: PreparedTraining): TE
   const run = (repeated: readonly Problem[]): TE.TaskEither<FitError, tf.History> =>
     pipe(
       newestOf(options.to, name, options.fallback ?? false),
+      TE.mapLeft(ofRestore),
       TE.flatMap((found): TE.TaskEither<FitError, tf.History> =>
         trainFrom(startTrainingRun(options, training, repeated), found)
       ),
     );
   return async () => {
+    checkMetric(training, options.restoreBest);
     const beginning = await initialDigests(training, options);
     const trainings = trainingsAt(options.to);
     const before = trainings.get(name);

@@ -115,7 +115,7 @@ export interface PreparedTraining extends Setup {
 }
 
 /** The part of a report that a restore fills in. */
-type RestoreReport = Pick<Report, "parts" | "overridden">;
+type RestoreReport = Pick<Report, "parts" | "overridden" | "replaced">;
 
 /** The component `logs` of a checkpoint. */
 interface SavedLogs {
@@ -348,10 +348,13 @@ export function restoreTraining(
   });
   Object.assign(callbacks.logger, { seen: logs.seen, totals: logs.totals });
   Object.assign(callbacks.history, { epoch: logs.epochs, history: logs.history });
-  const refill = refiller();
+  const replaced: string[] = [];
+  const refill = refiller(replaced);
   restoreCallbackFields(callbacks, values, saved.fields, refill);
-  for (const [name, value] of Object.entries(rest)) assign(own, name, refill(Reflect.get(own, name), value));
+  for (const [name, value] of Object.entries(rest)) {
+    assign(own, name, refill(Reflect.get(own, name), value, join("", name)));
+  }
   trainer.stopTraining_ = saved.at.stopping;
   const { parts, overridden } = report as unknown as RestoreReport;
-  return E.right({ parts, overridden: setByScript(overridden) });
+  return E.right({ parts, overridden: setByScript(overridden), replaced });
 }

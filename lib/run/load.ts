@@ -29,7 +29,7 @@ import {
 } from "../checkpoint/mod.ts";
 import type { Overridden } from "../state/mod.ts";
 import { environment, mayDiffer, memoryLimit } from "./environment.ts";
-import { guarded, type LoadError, theirs } from "../errors/mod.ts";
+import { guarded, type LoadError, ofRestore, theirs } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
 import {
   aBoolean,
@@ -82,6 +82,11 @@ export interface Report {
    * name, other data as a whole. Empty if nothing differs, or if the checkpoint was read as a snapshot.
    */
   readonly overridden: readonly Overridden[];
+  /**
+   * Of `fit` and `fitDataset`: the paths of objects in `with` in whose place there are new ones, such as instances of your classes and tensors. A
+   * function that refers to the old object itself does not see the restored state; one that reads it from the record `with` does.
+   */
+  readonly replaced?: readonly string[];
 }
 
 /** The options of a load. */
@@ -263,7 +268,7 @@ export function loadState<K extends Codecs = NoCodecs, T extends Codec = never>(
     const load = guarded<LoadError, Restored<C, K>>("load", store.location, async () => {
       await savesFinished(store);
       const found = await readWanted(store, options, { foresee: (encoded) => preflight(live, options, encoded) })();
-      if (E.isLeft(found)) return found;
+      if (E.isLeft(found)) return E.left(ofRestore(found.left));
       const { snapshot, report } = found.right;
       const run = await runAfter(store, found.right.run, options.checkpoint !== undefined);
       const restored = into(snapshot)();

@@ -11,8 +11,9 @@
  *
  * @module
  */
+import * as E from "fp-ts/lib/Either.js";
 import * as t from "io-ts";
-import { type Problem, type ProblemKind, tagOf } from "../errors/mod.ts";
+import { type Problem, type ProblemKind, tagOf, toError } from "../errors/mod.ts";
 import { shown } from "../validation/mod.ts";
 import { entry, kindOf, type Named, type Node, type StateTree } from "./tree.ts";
 import type { Held } from "./array.ts";
@@ -130,6 +131,9 @@ export interface PartsOf {
   readonly belongs?: (state: Node) => readonly (readonly number[])[];
 }
 
+/** Why a codec rejects a value; of a user's codec, with more for the problem. */
+type Failure = t.ValidationError & Pick<Problem, "remedy" | "cause">;
+
 /** How one sort of component is captured and restored. */
 export interface Kind<A> {
   /** The name in the snapshot. */
@@ -191,9 +195,9 @@ export function valueKind<A>(
       const tree = target.plain(state);
       const decoded = codec.decode(tree);
       if (decoded._tag === "Left") {
-        for (const e of decoded.left) {
-          const at = e.context.slice(1).map((c) => c.key).filter((key) => key !== "").join("/");
-          target.problem("value", `a ${codec.name}`, e.message ?? shown(e.value), at);
+        for (const { context, message, value, ...more } of decoded.left as readonly Failure[]) {
+          const path = context.slice(1).map((c) => c.key).filter((key) => key !== "").join("/");
+          target.pass({ path, kind: "value", expected: `a ${codec.name}`, found: message ?? shown(value), ...more });
         }
         return () => tree as A;
       }
@@ -206,16 +210,39 @@ export function valueKind<A>(
   };
 }
 
+/** A user's codec in messages, where its name alone could be read as that of a class. */
+export function codecNamed(name: string): string {
+  return `the codec named ${JSON.stringify(name)}`;
+}
+
+/** What to do about a user's codec that fails, and about what it threw. */
+export const codecRemedies = {
+  decode: (name: string): string =>
+    `Correct ${codecNamed(name)}: its decode (with codecOf, fromPlain) must accept what was saved`,
+  encode: (name: string): string =>
+    `Correct ${codecNamed(name)}: its encode (with codecOf, toPlain) must accept what it decoded`,
+};
+
+/** What a user's codec threw, in a message. */
+export function thrownByCodec(cause: unknown): string {
+  return `what the codec threw: ${toError(cause).message}`;
+}
+
 /** The kind of the values of a user's codec. What the codec throws while it decodes is a problem of the value. */
 export function codecKind(codec: Codec): AnyKind {
-  const validate: Codec["validate"] = (u, context) => {
+  const name = `value of ${codecNamed(codec.name)}`;
+  const remedy = codecRemedies.decode(codec.name);
+  const validate: Codec["validate"] = (value, context) => {
     try {
-      return codec.validate(u, context);
-    } catch (error) {
-      return t.failure(u, context, `what the codec threw: ${error instanceof Error ? error.message : String(error)}`);
+      return E.mapLeft((errors: t.Errors) => errors.map((one): Failure => ({ ...one, remedy })))(
+        codec.validate(value, context),
+      );
+    } catch (cause) {
+      const failure: Failure = { value, context, message: thrownByCodec(cause), remedy, cause };
+      return E.left([failure]);
     }
   };
-  return valueKind(codecPrefix + codec.name, new t.Type(codec.name, codec.is, validate, codec.encode));
+  return valueKind(codecPrefix + codec.name, new t.Type(name, codec.is, validate, codec.encode));
 }
 
 // --- combinators
@@ -238,7 +265,7 @@ export function scalar<T extends "boolean" | "number" | "string">(
 export function describeNode(node: Node): string {
   if (typeof node !== "object" && typeof node !== "string") return String(shown(node));
   const kind = kindOf(node);
-  if (kind.startsWith(codecPrefix)) return `what the codec ${kind.slice(codecPrefix.length)} encodes`;
+  if (kind.startsWith(codecPrefix)) return `what ${codecNamed(kind.slice(codecPrefix.length))} encodes`;
   return kind === "null" ? kind : withArticle(kind);
 }
 

@@ -11,7 +11,7 @@
 import * as E from "fp-ts/lib/Either.js";
 import type { Either } from "fp-ts/lib/Either.js";
 import type { Lazy } from "fp-ts/lib/function.js";
-import { codecPrefix, describeNode } from "./kind.ts";
+import { codecNamed, codecPrefix, describeNode } from "./kind.ts";
 import type { Encoded } from "./capture.ts";
 import { isAllocation, type Problem } from "../errors/mod.ts";
 import {
@@ -76,7 +76,14 @@ function problemOf(error: unknown): Problem {
   const found = error instanceof Error ? error.message : String(error);
   return isAllocation(error)
     ? { path: "", kind: "memory", expected: "enough memory for the restored components", found }
-    : { path: "", kind: "format", expected: "components that can be restored", found };
+    : {
+      path: "",
+      kind: "format",
+      expected: "components that can be restored",
+      found,
+      remedy: "Look at what threw this: it is the cause of the error, with its stack",
+      cause: error,
+    };
 }
 
 /** The plan: checks everything, makes what is fresh, and collects commits. Fields are planned last, because they may refer to everything. */
@@ -141,7 +148,7 @@ function planComponent(context: RestoreContext, name: string, node: Node): Lazy<
   if (codec === undefined || isCase(node, "shared")) return restoreNode(context, node, topLevel(path, live));
   if (!isCase(node, "kind") || kind !== codecPrefix + codec.name) {
     const remedy = "Pass the codec that it was saved with, or none if it was saved without";
-    report(context, path, "kind", `what the codec ${codec.name} encodes`, describeNode(node), { remedy });
+    report(context, path, "kind", `what ${codecNamed(codec.name)} encodes`, describeNode(node), { remedy });
     return () => live;
   }
   const value = restoreCoded(context, codec, node.state, topLevel(path, live), false);

@@ -137,7 +137,7 @@ export function report(
   kind: ProblemKind,
   expected: string,
   found: string,
-  more: Pick<Problem, "saved" | "remedy"> = {},
+  more: Pick<Problem, "saved" | "remedy" | "cause"> = {},
 ): void {
   const key = JSON.stringify(kind === "extra" ? [kind, path] : [kind, path, expected, found]);
   if (!problems.keys.has(key)) problems.list.push({ path, kind, expected, found, ...more });

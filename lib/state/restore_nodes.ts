@@ -6,16 +6,19 @@
  *
  * @module
  */
-import type { Lazy } from "fp-ts/lib/function.js";
+import { identity, type Lazy } from "fp-ts/lib/function.js";
 import * as E from "fp-ts/lib/Either.js";
 import {
   type AnyKind,
   type Codec,
   codecKind,
+  codecNamed,
   codecPrefix,
+  codecRemedies,
   describeNode,
   type PartPath,
   type Target,
+  thrownByCodec,
   withArticle,
 } from "./kind.ts";
 import { describeLive, holdsObjects, isComponent, liveKindOf } from "./live_value.ts";
@@ -158,8 +161,8 @@ function reportUnknown(context: RestoreContext, kind: string, path: string): voi
     return report(context, path, "kind", "a kind of this version", `the kind ${kind}`, { remedy });
   }
   const name = kind.slice(codecPrefix.length);
-  const remedy = `Pass the codec that it was saved with: { types: [${name}] }`;
-  report(context, path, "kind", `the codec ${name}`, "none", { remedy });
+  const remedy = `Pass the codec that it was saved with: { types: [codecOf(${JSON.stringify(name)}, …)] }`;
+  report(context, path, "kind", codecNamed(name), "none", { remedy });
 }
 
 /** Restores a state into a live object, or into a fresh one where the strategy builds objects. */
@@ -236,7 +239,17 @@ export function restoreCoded(
   const made = context.tensors.splice(before).filter((tensor) => !context.sharedPaths.has(tensor.path));
   if (made.length === 0 || context.problems.list.length > 0) return value;
   // In the plan, because the codec is the user's and may throw. It encodes twice, to tell the value's own tensors from copies.
-  const [first, second] = [objectsIn(codec.encode(value())), objectsIn(codec.encode(value()))];
+  const encoded = E.tryCatch(
+    () => [objectsIn(codec.encode(value())), objectsIn(codec.encode(value()))] as const,
+    identity,
+  );
+  if (E.isLeft(encoded)) {
+    const more = { remedy: codecRemedies.encode(codec.name), cause: encoded.left };
+    const expected = `a value that ${codecNamed(codec.name)} encodes`;
+    report(context, at.path, "value", expected, thrownByCodec(encoded.left), more);
+    return value;
+  }
+  const [first, second] = encoded.right;
   const copies = [...first, ...second].filter((object) =>
     context.kinds.get("Tensor")?.is(object) === true && !(first.has(object) && second.has(object))
   );

@@ -36,7 +36,15 @@ export interface Decision {
    * @default none
    */
   readonly unknownMetrics?: readonly string[];
+  /**
+   * Metrics that the policy uses and that are NaN in every checkpoint that has them. Nothing is removed because of them.
+   * @default none
+   */
+  readonly nanMetrics?: readonly string[];
 }
+
+/** The metrics of a decision by which it could not rank anything. */
+export type Unranked = Pick<Decision, "unknownMetrics" | "nanMetrics">;
 
 /** A retention policy: a pure function of the catalogue and the present time, in milliseconds since 1970. */
 export type Retention = (catalogue: readonly Entry[], now: number) => Decision;
@@ -54,6 +62,14 @@ export function ranked(entries: readonly Entry[], metric: string, mode: "min" | 
     .map(({ entry }) => entry);
 }
 
+/** What several decisions could not rank by; each metric once, and no field without one. */
+export function allUnranked(decisions: readonly Unranked[]): Unranked {
+  const each = (["unknownMetrics", "nanMetrics"] as const).map((field) =>
+    [field, [...new Set(decisions.flatMap((decision) => decision[field] ?? []))]] as const
+  );
+  return Object.fromEntries(each.filter(([, metrics]) => metrics.length > 0));
+}
+
 const isNumbers = (u: unknown): boolean => Array.isArray(u) && u.every((one) => typeof one === "number");
 const names = must("an array of names", (u) => Array.isArray(u) && u.every((one) => typeof one === "string"));
 
@@ -67,13 +83,14 @@ const names = must("an array of names", (u) => Array.isArray(u) && u.every((one)
  */
 export function decisionOf(policy: Retention, catalogue: readonly Entry[], now: number): Decision {
   const found: unknown = policy([...catalogue], now);
-  const { keep, remove, unknownMetrics = [] } = Object(found);
+  const { keep, remove, unknownMetrics = [], nanMetrics = [] } = Object(found);
   if (!isNumbers(keep) || !isNumbers(remove)) {
     throw new TypeError(
       `Expected a retention policy to return { keep, remove }, arrays of checkpoint numbers, found ${shown(found)}`,
     );
   }
   demand("unknownMetrics of a retention policy", names, unknownMetrics);
+  demand("nanMetrics of a retention policy", names, nanMetrics);
   const kept = new Set(keep);
-  return { keep, remove: remove.filter((n: number) => !kept.has(n)), unknownMetrics };
+  return { keep, remove: remove.filter((n: number) => !kept.has(n)), unknownMetrics, nanMetrics };
 }

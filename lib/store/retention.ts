@@ -6,7 +6,15 @@
  *
  * @module
  */
-import { type Decision, decisionOf, type Entry, ranked, type Retention } from "./decision.ts";
+import {
+  allUnranked,
+  type Decision,
+  decisionOf,
+  type Entry,
+  ranked,
+  type Retention,
+  type Unranked,
+} from "./decision.ts";
 import { millisecondsOf, type Span, spanInWords } from "./span.ts";
 import {
   aBoolean,
@@ -36,8 +44,10 @@ export interface BestOptions {
 
 const bestRules: OptionRules<BestOptions> = { keepUnmeasured: ifGiven(aBoolean) };
 
-/** The numbers that a policy keeps, and the metrics that no checkpoint has. */
-type KeptNumbers = { readonly keep: Iterable<number>; readonly unknown?: readonly string[] };
+/** The numbers that a policy keeps, and the metrics by which it could not rank. */
+interface KeptNumbers extends Unranked {
+  readonly keep: Iterable<number>;
+}
 
 // --- constructors
 
@@ -48,10 +58,10 @@ function keeping(kept: (catalogue: readonly Entry[], now: number) => KeptNumbers
   return (catalogue, now) => {
     demand("the catalogue of a retention policy", entriesRule, catalogue);
     const numbers = numbersOf(catalogue).toSorted((a, b) => a - b);
-    const { keep: named, unknown = [] } = kept(catalogue, now);
+    const { keep: named, ...unranked } = kept(catalogue, now);
     const keep = new Set([...named, ...numbers.slice(-1)]);
     const decision = { keep: numbers.filter((n) => keep.has(n)), remove: numbers.filter((n) => !keep.has(n)) };
-    return unknown.length === 0 ? decision : { ...decision, unknownMetrics: [...new Set(unknown)] };
+    return { ...decision, ...unranked };
   };
 }
 
@@ -62,10 +72,10 @@ function numbersOf(catalogue: readonly Entry[]): readonly number[] {
 /** The decisions of several policies. */
 function decisions(policies: readonly Retention[], catalogue: readonly Entry[], now: number): {
   readonly kept: readonly (readonly number[])[];
-  readonly unknown: readonly string[];
+  readonly unranked: Unranked;
 } {
   const each = policies.map((policy) => decisionOf(policy, catalogue, now));
-  return { kept: each.map(({ keep }) => keep), unknown: each.flatMap(({ unknownMetrics = [] }) => unknownMetrics) };
+  return { kept: each.map(({ keep }) => keep), unranked: allUnranked(each) };
 }
 
 /** Orders entries newest first. */
@@ -97,7 +107,8 @@ export function latest(n: number): Retention {
  * Keeps the checkpoints with the best values of a metric, and the newest checkpoint.
  *
  * A checkpoint without the metric, or with NaN, is never among the best. Of equal values, the newer checkpoint is better. If no checkpoint
- * has a number for the metric, all are kept and the decision lists the metric as unknown, so that a misspelled name removes nothing.
+ * has a number for the metric, all are kept, so that a misspelled name removes nothing. The decision lists the metric in `unknownMetrics`, or
+ * in `nanMetrics` if it was NaN each time.
  *
  * @param n The number of best checkpoints to keep, an integer from 1.
  * @param metric The name of the metric, as in the option `metrics` of the save.
@@ -123,9 +134,12 @@ export function best(n: number, metric: string, mode: "min" | "max", options: Be
   const { keepUnmeasured = false } = options;
   return keeping((catalogue) => {
     const measured = ranked(catalogue, metric, mode);
-    if (catalogue.length > 0 && measured.length === 0) return { keep: numbersOf(catalogue), unknown: [metric] };
-    const unmeasured = keepUnmeasured ? catalogue.filter(({ metrics }) => !Object.hasOwn(metrics, metric)) : [];
-    return { keep: numbersOf([...measured.slice(0, n), ...unmeasured]) };
+    const without = catalogue.filter(({ metrics }) => !Object.hasOwn(metrics, metric));
+    if (catalogue.length > 0 && measured.length === 0) {
+      const why = without.length === catalogue.length ? "unknownMetrics" : "nanMetrics";
+      return { keep: numbersOf(catalogue), [why]: [metric] };
+    }
+    return { keep: numbersOf([...measured.slice(0, n), ...keepUnmeasured ? without : []]) };
   });
 }
 
@@ -258,8 +272,8 @@ function checkPolicies(name: string, policies: readonly Retention[]): void {
 export function any(...policies: readonly Retention[]): Retention {
   checkPolicies("Retention.any", policies);
   return keeping((catalogue, now) => {
-    const { kept, unknown } = decisions(policies, catalogue, now);
-    return { keep: kept.flat(), unknown };
+    const { kept, unranked } = decisions(policies, catalogue, now);
+    return { keep: kept.flat(), ...unranked };
   });
 }
 
@@ -282,8 +296,8 @@ export function any(...policies: readonly Retention[]): Retention {
 export function all(...policies: readonly Retention[]): Retention {
   checkPolicies("Retention.all", policies);
   return keeping((catalogue, now) => {
-    const { kept, unknown } = decisions(policies, catalogue, now);
+    const { kept, unranked } = decisions(policies, catalogue, now);
     const sets = kept.map((keep) => new Set(keep));
-    return { keep: numbersOf(catalogue).filter((n) => sets.every((keep) => keep.has(n))), unknown };
+    return { keep: numbersOf(catalogue).filter((n) => sets.every((keep) => keep.has(n))), ...unranked };
   });
 }

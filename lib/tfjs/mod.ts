@@ -28,6 +28,7 @@ export {
   disposeNew,
   isCallback,
   type Logs,
+  mayAddLogs,
   type Trainer,
   trainerOf,
   trainOnBatch,

@@ -180,6 +180,12 @@ export function argumentFieldsOf(callback: object): readonly string[] {
   return callback instanceof tf.CustomCallback ? customFields : [];
 }
 
+/** Whether a callback may add to the logs at the end of an epoch. Those of tfjs do not, apart from functions of the user's own. */
+export function mayAddLogs(callback: object): boolean {
+  const { constructor, epochEnd } = callback as { readonly constructor: unknown; readonly epochEnd?: unknown };
+  return constructor === tf.CustomCallback ? epochEnd != null : constructor !== tf.EarlyStopping;
+}
+
 // --- combinators
 
 /** Disposes tensors, except those that the user passed. */

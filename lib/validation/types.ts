@@ -48,6 +48,14 @@ export function shown(value: unknown): string {
     : "an object of an unknown class";
 }
 
+/** {@link shown}, but a short array of numbers, strings and other scalars in full: the items may be what is wrong. */
+function shownWithItems(value: unknown): string {
+  if (!Array.isArray(value) || value.length === 0 || value.length > 8) return shown(value);
+  const items = Array.from(value, (item: unknown) => Object(item) === item ? undefined : shown(item));
+  const text = `[${items.join(", ")}]`;
+  return items.includes(undefined) || text.length > 60 ? shown(value) : text;
+}
+
 /** The values that satisfy a predicate; `expected` completes "Expected x to be …". */
 export function must(expected: string, holds: (value: unknown) => boolean): Plain<unknown> {
   return t.refinement(t.unknown, holds, expected);
@@ -103,6 +111,22 @@ export function orNull<A>(type: Plain<A>, expected: string = `${type.name} or nu
 /** An array whose items are all of a type. */
 export function listOf<A>(item: Plain<A>): Plain<readonly A[]> {
   return t.readonlyArray(item, "an array");
+}
+
+/** An array of items of a type, no two of which have one name. */
+export function listOfNamed<A>(item: Plain<A>, expected: string, nameOf: (one: A) => string): Plain<readonly A[]> {
+  const list = listOf(item);
+  return validating(expected, (value, context) => {
+    const result = list.validate(value, context);
+    if (E.isLeft(result)) return result;
+    const names = result.right.map(nameOf);
+    const second = names.findIndex((name, i) => names.indexOf(name) < i);
+    if (second < 0) return result;
+    const found = `two named ${shown(names[second])}`;
+    // At the item, so that what encloses the array has no objection to the whole.
+    const at = t.appendContext(context, `${second}`, item, result.right[second]);
+    return t.failure(result.right[second], at, `Expected ${context[0]?.key} to be ${expected}, found ${found}`);
+  });
 }
 
 /** The message for a Standard Schema where values are also encoded. */
@@ -246,8 +270,8 @@ function objection({ context, message }: t.ValidationError) {
     ? `Expected no field ${shown(last.key)} in ${above.at(-1)}`
     : missing
     ? `Expected ${path}, found no such field`
-    : `Expected ${path} to be ${last.type.name}, found ${shown(last.actual)}`;
-  const found = missing ? "no such field" : shown(last.actual);
+    : `Expected ${path} to be ${last.type.name}, found ${shownWithItems(last.actual)}`;
+  const found = missing ? "no such field" : shownWithItems(last.actual);
   return {
     sentence: message ?? sentence,
     path,

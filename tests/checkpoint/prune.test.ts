@@ -392,6 +392,7 @@ test("retention: a policy that answers nonsense removes nothing and does not fai
     ["what it keeps alone", () => ({ keep: [1] })],
     ["no names", () => ({ keep: [1], remove: [0], unknownMetrics: null })],
     ["names that are none", () => ({ keep: [1], remove: [0], unknownMetrics: [5] })],
+    ["no names of NaN", () => ({ keep: [1], remove: [0], nanMetrics: "loss" })],
     ["a field that throws", () => ({
       keep: [],
       get remove() {
@@ -455,4 +456,15 @@ test("retention: a metric that no checkpoint of the run has removes nothing, and
   const planned = await runOrThrow(plan(base)(typo));
   assert.deepEqual(planned.remove.map(({ checkpoint }) => checkpoint), [1]);
   assert.match(planned.notes.join(), /No checkpoint of the run has a number for any metric$/);
+  // A metric that is NaN each time is known.
+  const diverged = memory({ keep: typo });
+  for (const step of [1, 2]) {
+    const { notes = [] } = await saveState(diverged, { metrics: { val_loss: NaN } })({ step });
+    assert.deepEqual(
+      notes.map((note) => note.replace(/run \S+/, "run R")),
+      step === 1 ? [] : [
+        'The metric "val_loss" of the retention policy is NaN in every checkpoint of run R that has it: nothing was removed on the strength of it',
+      ],
+    );
+  }
 });

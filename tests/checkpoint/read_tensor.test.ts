@@ -317,6 +317,12 @@ test("readTensor: a path that is not there names near ones; a part with several 
     await message("scalar", { rows: [0, 1] }),
     "scalar: expected no rows, since it is a scalar, found rows 0 to 1",
   );
+  for (const rows of [[2, 1], [0.5, 1], [1]]) {
+    const expected = "two integers from 0 in ascending order, the first row and the one after the last";
+    assert.throws(() => read("v", { rows: rows as never }), {
+      message: `Expected rows to be ${expected}, found [${rows.join(", ")}]`,
+    });
+  }
   const bare = memory();
   await runOrThrow(saveState(bare)({ step: 1 }));
   assert.match(explain(await left(readTensor(bare, { path: "w" }))), /found none\nIt has no tensors$/);

@@ -7,7 +7,18 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { directory, list, runOrThrow, saveState } from "../../mod.ts";
 import { bytesText } from "../../lib/cli/format.ts";
-import { copied, dogear, flip, inside, json, place, run, runStore, steady } from "../support/command_line.ts";
+import {
+  copied,
+  dogear,
+  dogearWithin,
+  flip,
+  inside,
+  json,
+  place,
+  run,
+  runStore,
+  steady,
+} from "../support/command_line.ts";
 
 test("ls: a table of 80 columns, newest first", async () => {
   const { code, text, said } = await dogear("ls", run);
@@ -23,6 +34,20 @@ test("ls: a table of 80 columns, newest first", async () => {
     ].join("\n"),
   );
   assert.ok(text.split("\n").every((line) => line.length <= 80));
+});
+
+test("ls, prune: a narrow terminal shows fewer columns, none of them cut short", async () => {
+  const headings = async (width: number, ...words: readonly string[]): Promise<readonly string[]> => {
+    const lines = (await dogearWithin(width, ...words)).text.split("\n");
+    const table = words[0] === "ls" ? lines : lines.slice(0, 4);
+    assert.ok(table.every((line) => line.length <= width), table.join("\n"));
+    if (words[0] === "ls") assert.ok(table.slice(1).every((line) => line.endsWith("complete")));
+    return lines[0]!.trim().split(/ +/);
+  };
+  assert.deepEqual(await headings(60, "ls", run), ["checkpoint", "age", "step", "metrics", "size", "verdict"]);
+  assert.deepEqual(await headings(40, "ls", run), ["checkpoint", "step", "metrics", "verdict"]);
+  assert.deepEqual(await headings(20, "ls", run), ["checkpoint", "verdict"]);
+  assert.deepEqual(await headings(34, "prune", run, "--latest", "1"), ["checkpoint", "step", "would", "why"]);
 });
 
 test("ls: --json prints the entries of list, with shared bytes and verdict", async () => {
@@ -45,14 +70,16 @@ test("ls, inspect: a note is shown, cut to the width by ls, and never raw", asyn
   const store = directory(path);
   await runOrThrow(saveState(store, { note: hostile })({ step: 40 }));
   await runOrThrow(
-    saveState(store, { note: { lr: 1e-3, seed: -0, "a\tb": "x\ny", ok: true, none: null } })({ step: 50 }),
+    saveState(store, { note: { lr: 1e-3, seed: -0, "a\tb": "x\ny", ok: true, none: null, data: "b c, d" } })({
+      step: 50,
+    }),
   );
   const { text } = await dogear("ls", path);
   const lines = text.split("\n");
   // A note has a line of its own.
   assert.equal(lines.length, 8);
   assert.ok(lines.every((line) => line.length <= 80), text);
-  assert.equal(lines[2], "            lr 0.001, seed -0, a\\x09b x\\x0ay, ok true, none null");
+  assert.equal(lines[2], String.raw`            lr 0.001, seed -0, "a\tb" "x\ny", ok true, none null, data "b c, d"`);
   assert.match(lines[4]!, /^ {12}\\x1b\[31mred\\u202e\\x0awide .*…$/);
   assert.equal(lines[4]!.length, 80);
   assert.deepEqual(lines.flatMap((line) => /^ {9}(\d) /.exec(line)?.[1] ?? []), ["4", "3", "2", "1", "0"]);
@@ -61,7 +88,7 @@ test("ls, inspect: a note is shown, cut to the width by ls, and never raw", asyn
   for (
     const [number, whole] of [[3, /^note {8}\\x1b\[31mred\\u202e\\x0awide .* end$/m], [
       4,
-      /^note {8}lr 0.001, seed -0, a\\x09b x\\x0ay, ok true, none null$/m,
+      /^note {8}lr 0.001, seed -0, "a\\tb" "x\\ny", ok true, none null, data "b c, d"$/m,
     ]] as const
   ) {
     const shown = await dogear("inspect", `${path}@${number}`);
@@ -71,7 +98,7 @@ test("ls, inspect: a note is shown, cut to the width by ls, and never raw", asyn
     assert.doesNotMatch(joined(raw), unprintable);
     assert.deepEqual(
       JSON.parse(raw).note,
-      number === 3 ? hostile : { lr: 1e-3, seed: "-0", "a\tb": "x\ny", ok: true, none: null },
+      number === 3 ? hostile : { lr: 1e-3, seed: "-0", "a\tb": "x\ny", ok: true, none: null, data: "b c, d" },
     );
   }
   const { runs: [{ checkpoints }] } = (await json("ls", path)).value;

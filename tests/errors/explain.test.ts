@@ -7,7 +7,7 @@
 import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { explainTo } from "../../lib/errors/mod.ts";
+import { explainTo, toError } from "../../lib/errors/mod.ts";
 import { explain, type LoadOptions, loadState, memory, saveState } from "../../mod.ts";
 import { cleanUp, left, plainly, situations } from "../support/situations.ts";
 
@@ -161,8 +161,33 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   ],
   "a codec left out": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
-    "  vocab: expected the codec Vocabulary, found none",
-    "Pass the codec that it was saved with: { types: [Vocabulary] }",
+    '  vocab: expected the codec named "Vocabulary", found none',
+    'Pass the codec that it was saved with: { types: [codecOf("Vocabulary", …)] }',
+  ],
+  "another codec for a component": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    '  vocab: expected what the codec named "Words" encodes, found what the codec named "Vocabulary" encodes',
+    "Pass the codec that it was saved with, or none if it was saved without",
+  ],
+  "a codec that throws": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    '  vocab: expected a value of the codec named "Vocabulary", found what the codec threw: no words',
+    'Correct the codec named "Vocabulary": its decode (with codecOf, fromPlain) must accept what was saved',
+  ],
+  "a codec that makes another class": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    '  vocab: expected a value of the codec named "Vocabulary", found what fromPlain returned: an instance of Date',
+    'Correct the codec named "Vocabulary": its decode (with codecOf, fromPlain) must accept what was saved',
+  ],
+  "a codec that cannot encode what it decoded": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    '  vocab: expected a value that the codec named "Vocabulary" encodes, found what the codec threw: no tensor',
+    'Correct the codec named "Vocabulary": its encode (with codecOf, toPlain) must accept what it decoded',
+  ],
+  "a codec whose is throws": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  expected components that can be restored, found no idea",
+    "Look at what threw this: it is the cause of the error, with its stack",
   ],
   "a custom loss": [
     "The snapshot does not fit your script. Nothing was changed.",
@@ -211,6 +236,14 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 1 is damaged. Nothing was changed.",
     "  snapshot.json: expected a manifest of format dogear/1, found 2 other characters",
     "No older checkpoint in this store verifies: restore the files from a backup",
+  ],
+  "damage found by readTensor": [
+    "Checkpoint 1 is damaged.",
+    "  state/w.safetensors: expected 124 bytes, found 3",
+    "Restore its files from a backup, or use another checkpoint: { checkpoint: n }",
+  ],
+  "a metric that is NaN": [
+    'The metric "loss" is NaN in every checkpoint in the newest run of memory that has it. Other metrics: "accuracy"',
   ],
   "an empty store": [
     "memory holds no checkpoint. Save one first, or use resume, which begins with what you pass if the store is empty",
@@ -313,6 +346,15 @@ for (const [name, situation] of Object.entries(situations)) {
     assert.deepEqual(plainly(explain(error)).split("\n"), sentences[name]);
   });
 }
+
+test("explain: what a codec threw is the cause, as itself", async () => {
+  for (const [name, thrown] of [["a codec that throws", "no words"], ["a codec whose is throws", "no idea"]] as const) {
+    const error = await situations[name]!();
+    assert.ok("cause" in error && error.cause instanceof Error, name);
+    assert.equal(error.cause.message, thrown);
+    assert.equal((toError(error).cause as { cause: unknown }).cause, error.cause);
+  }
+});
 
 test("explain: fit advises no option that it does not take", () => {
   const ofFit = Object.entries(sentences).filter(([name]) => /\bfit\b/.test(name));

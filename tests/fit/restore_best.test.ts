@@ -195,9 +195,37 @@ test("restoreBest: the best weights are those that were measured, whatever onEpo
   assert.deepEqual(weightsOf(model), seen[losses.lastIndexOf(Math.min(...losses))]);
 });
 
+test("restoreBest: a metric that the model does not have is a TypeError before anything is saved, unless a callback may log it", async () => {
+  const [to, restoreBest, monitor] = [memory(), { metric: "val_los", mode: "min" }, "val_loss"] as const;
+  const rejected = async (byDataset: boolean, own: Pick<tf.ModelFitArgs, "callbacks">, validates: boolean) => {
+    const data = tf.data.zip({ xs: tf.data.array([[1]]), ys: tf.data.array([[1]]) }).batch(1);
+    const args = { epochs: 1, verbose: 0 as const, ...own };
+    const task = byDataset
+      ? fitDataset({ to, restoreBest })(network.build(), data, validates ? { ...args, validationData: data } : args)
+      : fit({ to, restoreBest })(network.build(), x, y, validates ? { ...args, validationSplit: 0.2 } : args);
+    const names = validates ? '"loss", "acc", "val_loss", "val_acc"' : '"loss", "acc"';
+    await assert.rejects(async () => await task, {
+      name: "TypeError",
+      message: `Expected restoreBest.metric to be one of ${names}, found "val_los"`,
+    });
+  };
+  for (const byDataset of [false, true]) {
+    for (const validates of [false, true]) {
+      await rejected(byDataset, {}, validates);
+      for (const callbacks of [{}, { onBatchEnd: () => {} }, [tf.callbacks.earlyStopping({ monitor })]]) {
+        await rejected(byDataset, { callbacks }, validates);
+      }
+    }
+  }
+  assert.deepEqual((await list(to)).entries, []);
+  const own: tf.CustomCallbackArgs = { onEpochEnd: (_, logs) => void (logs!["val_los"] = 1) };
+  await fit({ to, restoreBest })(network.build(), x, y, { epochs: 1, verbose: 0, callbacks: own });
+});
+
 test("restoreBest: a metric that the first epoch does not log is an error with those there are, and can be corrected", async () => {
   const to = memory();
-  const error = await left({ to, every: 1, restoreBest: { metric: "val_los", mode: "min" } });
+  const callbacks: tf.CustomCallbackArgs = { onEpochEnd: () => {} };
+  const error = await left({ to, every: 1, restoreBest: { metric: "val_los", mode: "min" } }, { callbacks });
   assert.ok(error._tag === "StepFailed" && error.by === "restoreBest" && error.epoch === 0, JSON.stringify(error));
   assert.equal(
     explain(error),

@@ -196,11 +196,12 @@ test("best: an unknown metric removes nothing, and the decision lists it", () =>
   }
   // If all values are NaN, nothing is removed.
   const diverged = saved.map((e) => ({ ...e, metrics: { valLoss: NaN } }));
-  assert.deepEqual(Retention.best(1, "valLoss", "min")(diverged, 0), {
-    keep: [0, 1, 2, 3],
-    remove: [],
-    unknownMetrics: ["valLoss"],
-  });
+  const nan = Retention.best(1, "valLoss", "min");
+  const all = { keep: [0, 1, 2, 3], remove: [] };
+  assert.deepEqual(nan(diverged, 0), { ...all, nanMetrics: ["valLoss"] });
+  assert.deepEqual(nan([...diverged.slice(1), entry(0, {})], 0), { ...all, nanMetrics: ["valLoss"] });
+  const both = Retention.any(nan, Retention.all(nan, Retention.best(1, "los", "max")));
+  assert.deepEqual(both(diverged, 0), { ...all, unknownMetrics: ["los"], nanMetrics: ["valLoss"] });
   assert.deepEqual(Retention.best(1, "val_loss", "min")([], 0), { keep: [], remove: [] });
   const one = saved.map((e) => e.checkpoint === 2 ? { ...e, metrics: { val_loss: 1 } } : e);
   assert.deepEqual(Retention.best(1, "val_loss", "min")(one, 0), { keep: [2, 3], remove: [0, 1] });
@@ -213,8 +214,9 @@ test("any, all: with an unknown metric, only what would be removed for all of it
       anyPolicy,
       fc.infiniteStream(fc.constantFrom(0, 1, 2, NaN)),
       (catalogue, policy, values) => {
-        const { remove, unknownMetrics = [] } = policy(catalogue, 0);
-        const metrics = () => Object.fromEntries(unknownMetrics.map((name) => [name, values.next().value ?? 0]));
+        const { remove, unknownMetrics = [], nanMetrics = [] } = policy(catalogue, 0);
+        const names = [...unknownMetrics, ...nanMetrics];
+        const metrics = () => Object.fromEntries(names.map((name) => [name, values.next().value ?? 0]));
         const known = catalogue.map((e) => ({ ...e, metrics: { ...e.metrics, ...metrics() } }));
         assert.ok(includes(policy(known, 0).remove, remove));
       },

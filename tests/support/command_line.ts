@@ -39,9 +39,14 @@ export interface Ended {
 
 /** Runs a command line in this process, and collects what it writes. */
 export async function dogear(...words: readonly string[]): Promise<Ended> {
+  return await dogearWithin(80, ...words);
+}
+
+/** {@link dogear} in a terminal of some width. */
+export async function dogearWithin(width: number, ...words: readonly string[]): Promise<Ended> {
   const [lines, said]: [string[], string[]] = [[], []];
   const out: Terminal = {
-    width: 80,
+    width,
     print: async (some) => {
       for await (const line of some) lines.push(line);
     },

@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   captureState,
+  codecOf,
   directory,
   type DogearError,
   explain,
@@ -22,12 +23,14 @@ import {
   loadState,
   memory,
   pipe,
+  readTensor,
   release,
   restoreInto,
   restoreState,
   Rng,
   saveState,
   Schedule,
+  type StateTree,
   type Store,
   train,
 } from "../../mod.ts";
@@ -161,6 +164,24 @@ const vocabulary = new t.Type<Vocabulary, readonly string[], unknown>(
   ({ words }) => words,
 );
 
+function thrown(message: string): never {
+  throw new Error(message);
+}
+
+function wordsCodec(fromPlain: () => Vocabulary): t.Type<Vocabulary, StateTree> {
+  return codecOf("Vocabulary", Vocabulary, ({ words }) => words, fromPlain);
+}
+
+/** Saves a vocabulary, then loads it with another codec. */
+function vocabularyWith(more: object, codec: () => t.Type<Vocabulary, StateTree>): Situation {
+  return async () => {
+    const store = memory();
+    const saving = codecOf("Vocabulary", Vocabulary, ({ words }) => ({ words, ...more }), () => new Vocabulary([]));
+    await saveState(store, { codecs: { vocab: saving } })({ vocab: new Vocabulary(["a"]) });
+    return await left(loadState(store, { codecs: { vocab: codec() } })({ vocab: new Vocabulary([]) }));
+  };
+}
+
 /** The store of a run with two checkpoints. */
 async function twoCheckpoints(): Promise<readonly [store: Store, path: string]> {
   const path = place();
@@ -266,6 +287,27 @@ export const situations: Readonly<Record<string, Situation>> = {
     await saveState(store, { codecs: { vocab: vocabulary } })(state);
     return await left(loadState(store)({ vocab: null }));
   },
+  "another codec for a component": vocabularyWith(
+    {},
+    () => new t.Type("Words", vocabulary.is, vocabulary.validate, String),
+  ),
+  "a codec that throws": vocabularyWith({}, () => wordsCodec(() => thrown("no words"))),
+  "a codec that makes another class": vocabularyWith({}, () => wordsCodec(() => new Date(0) as never)),
+  "a codec that cannot encode what it decoded": vocabularyWith(
+    { made: tf.scalar(1) },
+    () => codecOf("Vocabulary", Vocabulary, () => thrown("no tensor"), () => new Vocabulary([])),
+  ),
+  "a codec whose is throws": async () => {
+    const store = memory();
+    await saveState(store)({ vocab: ["a"] });
+    const codec = new t.Type(
+      "Words",
+      (_): _ is Vocabulary => thrown("no idea"),
+      vocabulary.validate,
+      vocabulary.encode,
+    );
+    return await left(loadState(store, { types: [codec] })({ vocab: new Date(0) as never }));
+  },
   "a custom loss": () => {
     const made = model();
     made.compile({ loss: (_: tf.Tensor, p: tf.Tensor) => tf.mean(p) as never, optimizer: "sgd" });
@@ -300,6 +342,16 @@ export const situations: Readonly<Record<string, Situation>> = {
     const [store, path] = await twoCheckpoints();
     for (const n of [0, 1]) await writeFile(join(path, `checkpoints/checkpoint_${n}/snapshot.json`), "{}");
     return await left(loadState(store)({ step: 0, w: tf.zeros([1]) }));
+  },
+  "damage found by readTensor": async () => {
+    const [store, path] = await twoCheckpoints();
+    await truncate(join(path, "checkpoints/checkpoint_1/state/w.safetensors"), 3);
+    return await left(readTensor(store, { path: "w" }));
+  },
+  "a metric that is NaN": async () => {
+    const store = memory();
+    for (const step of [1, 2]) await saveState(store, { metrics: { loss: NaN, accuracy: 0 } })({ step });
+    return await left(loadState(store, { checkpoint: { best: "loss", mode: "min" } })({ step: 0 }));
   },
   "an empty store": async () => await left(loadState(memory())({ step: 0 })),
   "a checkpoint that does not exist": async () => {

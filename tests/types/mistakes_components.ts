@@ -141,10 +141,16 @@ captureState({ id: Symbol("id") });
 captureState({ best: undefined });
 // @ts-expect-error: Type 'undefined' is not assignable to type 'number | CannotCapture<"undefined: write null">'
 captureState({ best: 1 as number | undefined });
-// @ts-expect-error: Types of property 'loss' are incompatible.
+// @ts-expect-error: Type 'Optional' is not assignable to type 'Capturable<Optional, never, never>'. Types of property 'loss' are
 captureState({ optional });
-// @ts-expect-error: Types of property 'loss' are incompatible.
+// @ts-expect-error: never>>, never>'. Type 'Optional' is not assignable to type 'Capturable<Optional, never, never>'. Types of property 'loss'
 captureState(optional);
+// @ts-expect-error: Type 'number' is not assignable to type 'CannotCapture<"an optional field: write null where it is absent">'
+saveState(store)(optional);
+// @ts-expect-error: Type 'number' is not assignable to type 'MustBe<"a record of components by name, such as { step: 1 }">'
+captureState(5);
+// @ts-expect-error: Type 'string' is not assignable to type 'MustBe<"a record of components by name, such as { step: 1 }">'
+loadState(store)("step");
 // @ts-expect-error: Type 'Dataset<TensorContainer>' is not assignable to type
 captureState({ dataset });
 // @ts-expect-error: in type 'Hidden' but required in type 'CannotCapture<

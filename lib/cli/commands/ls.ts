@@ -46,6 +46,9 @@ const entryColumns: Columns = {
   run: "left",
 };
 
+/** What a narrow terminal lacks the room for, the least important first. */
+const spare = ["shared", "run", "size", "age", "metrics", "step"];
+
 async function* statusRows(statuses: Statuses): AsyncGenerator<readonly string[]> {
   const now = Date.now();
   for await (const { checkpoint, entry, shared, verdict } of statuses) {
@@ -66,7 +69,7 @@ async function* listingText(runs: readonly OpenRun[], statusesOf: StatusesOf, te
   const columns: Columns = { checkpoint: "right", ...entryColumns, verdict: colourVerdict(terminal) };
   for (const [i, run] of runs.entries()) {
     if (runs.length > 1) yield `${i === 0 ? "" : "\n"}${printable(run.text)}`;
-    yield* tableLines(columns, statusRows(statusesOf(run)), terminal.width);
+    yield* tableLines(columns, statusRows(statusesOf(run)), terminal.width, spare);
   }
 }
 
@@ -97,7 +100,8 @@ export const lsCommand: Command = defineCommand({
   description:
     `Lists checkpoints, the newest first: number, age, step, metrics, size, how much of the size is in files that other
 checkpoints link too, the name of the run, and a verdict; on a line below, the note of the save, if it has one. The
-verdict is "complete" if the manifest is intact and every file has its length. Without CHECKPOINT it lists all of a run.`,
+verdict is "complete" if the manifest is intact and every file has its length. Without CHECKPOINT it lists all of a run. A narrow
+terminal shows fewer columns.`,
   options: { verify: { help: 'read every byte: the verdict is then "verified" or "damaged"' } },
   example: "runs/digits",
   json:

@@ -143,8 +143,8 @@ function reasonsToKeep({ keep, remove }: Plan, policies: readonly NamedPolicy[])
   for (const run of new Set(entries.map(({ run }) => run))) {
     const ofRun = entries.filter((entry) => entry.run === run);
     for (const { name, policy } of policies) {
-      const { keep, unknownMetrics = [] } = policy(ofRun, Date.now());
-      const reason = unknownMetrics.length > 0 ? `${name}: no such metric` : name;
+      const { keep, unknownMetrics, nanMetrics } = policy(ofRun, Date.now());
+      const reason = unknownMetrics ? `${name}: no such metric` : nanMetrics ? `${name}: the metric is NaN` : name;
       for (const checkpoint of keep) {
         const before = reasons.get(checkpoint);
         reasons.set(checkpoint, before === undefined ? reason : `${before}, ${reason}`);
@@ -201,7 +201,8 @@ async function* prunedText(lines: readonly PruneLine[], dryRun: boolean, summary
     return [`${checkpoint}`, `${entry?.step ?? "-"}`, entry === null ? "" : bytesText(entry.bytes), action, why];
   });
   const done = dryRun ? "would" : "done";
-  yield* tableLines({ checkpoint: "right", step: "right", size: "right", [done]: "left", why: "cut" }, rows, width);
+  const columns = { checkpoint: "right", step: "right", size: "right", [done]: "left", why: "cut" } as const;
+  yield* tableLines(columns, rows, width, ["size", "step"]);
   yield summary;
 }
 
