@@ -12,7 +12,7 @@
  * The longest files start first, so that no core is without work at the end.
  *
  * Tests are counted from the reports the runners write, not from what they print. A file whose runner fails, hangs or
- * reports no test counts as a failed test. The last line is `N passed, N failed`.
+ * reports no test counts as a failed test. The tests that were skipped are listed by name. The last line is `N passed, N failed`.
  *
  * @module
  */
@@ -108,7 +108,7 @@ function stopAll(): void {
   rmSync(scratch, { recursive: true, force: true });
 }
 
-/** Ends a test process and whatever it started: each leads a process group of its own. */
+/** Ends a test process and whatever it started: each leads a process group of its own. On Windows, ends the process alone. */
 function kill(group: number): void {
   try {
     process.kill(has("process groups") ? -group : group, "SIGKILL");
