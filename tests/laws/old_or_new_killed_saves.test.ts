@@ -11,8 +11,8 @@ import { localFileSystem } from "../../lib/store/directory/local_file_system.ts"
 import { directory, list, readSnapshot, restoreState, runOrThrow, saveState, type Store } from "../../mod.ts";
 import { type Child, here, run, type Runtime, start, there } from "../support/children.ts";
 import { type State, stateAt } from "../programs/saves.ts";
-import { needs } from "../support/portable.ts";
 import { torture } from "../support/torture.ts";
+import { needs } from "../support/portable.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-killed-"));
 after(() => rm(scratch, { recursive: true, force: true }));
