@@ -36,6 +36,8 @@ const things = {
   "process groups": (): boolean => isPosix,
   /** Folders that refuse to be written in. */
   "file permissions": (): boolean => isPosix,
+  /** Links that are no junctions of Windows, which lead to folders alone. */
+  "symbolic links": (): boolean => isPosix,
   "named pipes": (): boolean => isPosix,
   "fcntl": (): boolean => isPosix,
   // Windows may have one, which takes other paths.
