@@ -12,7 +12,7 @@
  * The longest files start first, so that no core is without work at the end.
  *
  * Tests are counted from the reports the runners write, not from what they print. A file whose runner fails, hangs or
- * reports no test counts as a failed test. The last line is `N passed, N failed`.
+ * reports no test counts as a failed test. The tests that were skipped are listed by name. The last line is `N passed, N failed`.
  *
  * @module
  */
@@ -24,6 +24,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { bun, deno, root } from "./gate/runtimes.ts";
+import { has } from "./support/portable.ts";
 
 // --- types
 
@@ -37,7 +38,8 @@ interface Job {
 interface Count {
   readonly passed: number;
   readonly failed: number;
-  readonly skipped: number;
+  /** The names of the tests that were left out. */
+  readonly skipped: readonly string[];
 }
 
 interface Outcome extends Count {
@@ -106,10 +108,10 @@ function stopAll(): void {
   rmSync(scratch, { recursive: true, force: true });
 }
 
-/** Ends a test process and whatever it started: each leads a process group of its own. */
+/** Ends a test process and whatever it started: each leads a process group of its own. On Windows, ends the process alone. */
 function kill(group: number): void {
   try {
-    process.kill(process.platform === "win32" ? group : -group, "SIGKILL");
+    process.kill(has("process groups") ? -group : group, "SIGKILL");
   } catch {
     // it has ended by itself
   }
@@ -129,10 +131,16 @@ function count(xml: string): Count {
     const parts = name.split(" &gt; ");
     return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join(" &gt; "));
   }));
-  const leaves = cases.filter(([, name = ""]) => !groups.has(name)).map(([, , body = ""]) => body);
-  const failed = leaves.filter((body) => /<(failure|error)\b/.test(body)).length;
-  const skipped = leaves.filter((body) => /<skipped\b/.test(body)).length;
-  return { passed: leaves.length - failed - skipped, failed, skipped };
+  const leaves = cases.filter(([, name = ""]) => !groups.has(name));
+  const failed = leaves.filter(([, , body = ""]) => /<(failure|error)\b/.test(body)).length;
+  const skipped = leaves.filter(([, , body = ""]) => /<skipped\b/.test(body)).map(([, name = ""]) => unescaped(name));
+  return { passed: leaves.length - failed - skipped.length, failed, skipped };
+}
+
+/** The text of an attribute of XML. */
+function unescaped(text: string): string {
+  const entities: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
+  return text.replace(/&(\w+);/g, (entity, name) => entities[name] ?? entity);
 }
 
 async function run(job: Job): Promise<Outcome> {
@@ -145,7 +153,7 @@ async function run(job: Job): Promise<Outcome> {
   const ended = await new Promise<string | undefined>((resolve) => {
     const child = spawn(program, args, {
       cwd: root,
-      detached: true,
+      detached: has("process groups"),
       stdio: ["ignore", output, output],
       env: { ...process.env, DOGEAR_BUN: bun(), NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
     });
@@ -172,8 +180,8 @@ async function run(job: Job): Promise<Outcome> {
   });
   closeSync(output);
   const seconds = (performance.now() - started) / 1000;
-  const found = existsSync(report) ? count(readFileSync(report, "utf8")) : { passed: 0, failed: 0, skipped: 0 };
-  const none = found.passed + found.failed + found.skipped === 0;
+  const found = existsSync(report) ? count(readFileSync(report, "utf8")) : { passed: 0, failed: 0, skipped: [] };
+  const none = found.passed + found.failed + found.skipped.length === 0;
   const trouble = ended ?? (none ? "the runner reported no test" : undefined);
   return {
     ...found,
@@ -189,7 +197,7 @@ async function run(job: Job): Promise<Outcome> {
 function line({ runtime, file }: Job, { passed, failed, skipped, seconds }: Outcome): string {
   const counts = [`${passed} passed`];
   if (failed > 0) counts.push(`${failed} failed`);
-  if (skipped > 0) counts.push(`${skipped} skipped`);
+  if (skipped.length > 0) counts.push(`${skipped.length} skipped`);
   return `${runtime.padEnd(5)} ${file.padEnd(44)} ${counts.join(", ").padEnd(28)} ${seconds.toFixed(1).padStart(6)} s`;
 }
 
@@ -210,7 +218,7 @@ async function main(): Promise<number> {
       const outcome = await run(job);
       total.passed += outcome.passed;
       total.failed += outcome.failed;
-      if (outcome.skipped > 0) leftOut.push(`${job.runtime} tests/${job.file}: ${outcome.skipped} skipped`);
+      leftOut.push(...outcome.skipped.map((name) => `${job.runtime} tests/${job.file}: ${name}`));
       if (outcome.failed > 0) {
         const why = [`${outcome.failed} failed`, ...(outcome.trouble === undefined ? [] : [outcome.trouble])];
         failures.push(`${job.runtime} tests/${job.file}: ${why.join(", ")}`);

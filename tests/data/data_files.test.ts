@@ -17,6 +17,7 @@ import { fromNpy } from "../../lib/data/npy.ts";
 import { fromParquet } from "../../lib/data/parquet.ts";
 import * as data from "../../lib/data/mod.ts";
 import * as main from "../../mod.ts";
+import { needs } from "../support/portable.ts";
 import { inFiles, npy, parquet, scratch } from "../support/sources.ts";
 
 after(() => rm(scratch, { recursive: true, force: true }));
@@ -55,7 +56,7 @@ async function broken(loader: Loader.Loader<unknown>): Promise<DataFailed> {
 }
 
 async function openFiles(): Promise<readonly string[]> {
-  const links = await readdir("/proc/self/fd").catch(() => []);
+  const links = await readdir("/proc/self/fd");
   const paths = await Promise.all(links.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "")));
   return paths.filter((path) => path.startsWith(scratch));
 }
@@ -384,7 +385,7 @@ test("data files: a file with only a byte order mark is empty", async () => {
   }
 });
 
-test("D17: file handle: a file is opened when it is read, and closed when the iteration ends, is left or fails", async () => {
+needs("/proc")("D17: file handle: a file is opened when it is read, and closed when the iteration ends, is left or fails", async () => {
   for (const [name, [write, open]] of Object.entries(inFiles)) {
     const path = fresh();
     write(path, 11);

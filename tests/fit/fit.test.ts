@@ -38,6 +38,7 @@ import {
   telling,
   type Told,
 } from "../support/fits.ts";
+import { needs } from "../support/portable.ts";
 import { torture } from "../support/torture.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-fit-"));
@@ -267,40 +268,43 @@ test("same bits: killed by SIGKILL in one runtime and resumed in the other", asy
   }
 });
 
-test("stopOn: a signal saves and stops after the batch, and the training resumes from there", async () => {
-  const to = memory();
-  const straight = await ours(first, { to: memory() }, { epochs: 2, batchSize: 7 });
-  const told: Told = { calls: [] };
-  const config = telling(told);
-  const signalling: tf.CustomCallbackArgs = {
-    ...config,
-    onBatchEnd: async (batch, logs) => {
-      if (batch === 1) {
-        // A signal takes time to arrive, and a listener alone does not keep the process alive.
-        let received = false;
-        process.once("SIGUSR2", () => received = true);
-        process.kill(process.pid, "SIGUSR2");
-        while (!received) await new Promise((resolve) => setTimeout(resolve, 1));
-      }
-      await config.onBatchEnd?.(batch, logs);
-    },
-  };
-  const stopped = await left(
-    fit({ to, every: 1000, stopOn: ["SIGUSR2"], with: told })(
-      first.build(),
-      first.x() as tf.Tensor,
-      first.y() as tf.Tensor,
-      {
-        ...first.args,
-        epochs: 2,
-        batchSize: 7,
-        callbacks: objects(signalling, 100),
+needs("POSIX signals")(
+  "stopOn: a signal saves and stops after the batch, and the training resumes from there",
+  async () => {
+    const to = memory();
+    const straight = await ours(first, { to: memory() }, { epochs: 2, batchSize: 7 });
+    const told: Told = { calls: [] };
+    const config = telling(told);
+    const signalling: tf.CustomCallbackArgs = {
+      ...config,
+      onBatchEnd: async (batch, logs) => {
+        if (batch === 1) {
+          // A signal takes time to arrive, and a listener alone does not keep the process alive.
+          let received = false;
+          process.once("SIGUSR2", () => received = true);
+          process.kill(process.pid, "SIGUSR2");
+          while (!received) await new Promise((resolve) => setTimeout(resolve, 1));
+        }
+        await config.onBatchEnd?.(batch, logs);
       },
-    ),
-  );
-  assert.ok(stopped._tag === "Stopped" && stopped.checkpoint === 1, explain(stopped));
-  assert.deepEqual(await ours(first, { to }, { epochs: 2, batchSize: 7 }), straight);
-});
+    };
+    const stopped = await left(
+      fit({ to, every: 1000, stopOn: ["SIGUSR2"], with: told })(
+        first.build(),
+        first.x() as tf.Tensor,
+        first.y() as tf.Tensor,
+        {
+          ...first.args,
+          epochs: 2,
+          batchSize: 7,
+          callbacks: objects(signalling, 100),
+        },
+      ),
+    );
+    assert.ok(stopped._tag === "Stopped" && stopped.checkpoint === 1, explain(stopped));
+    assert.deepEqual(await ours(first, { to }, { epochs: 2, batchSize: 7 }), straight);
+  },
+);
 
 // --- ambient randomness
 

@@ -12,6 +12,7 @@ import { directory, list, readSnapshot, restoreState, runOrThrow, saveState, typ
 import { type Child, here, run, type Runtime, start, there } from "../support/children.ts";
 import { type State, stateAt } from "../programs/saves.ts";
 import { torture } from "../support/torture.ts";
+import { needs } from "../support/portable.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-killed-"));
 after(() => rm(scratch, { recursive: true, force: true }));
@@ -126,40 +127,43 @@ test("two processes save into one store in loops, each keeping two: no number is
 
 // --- orphans
 
-test("orphans: a paused save of another process is kept and can continue; when that process is killed, it is removed", async () => {
-  for (const runtime of [here, there]) {
-    const path = place();
-    const store = directory(path);
-    let reported = 0;
-    const child = start(runtime, "saves.ts", [path, "1", "1e9"], { onLine: () => reported++ });
-    const saving = async (): Promise<readonly string[]> =>
-      (await orphansIn(path).catch(() => [])).filter((name) => name.startsWith(".saving-"));
-    const wait = (milliseconds: number): Promise<void> => new Promise((done) => setTimeout(done, milliseconds));
-    try {
-      while (reported < 2) await wait(1);
-      for (let tries = 0;; tries++) {
-        child.kill("SIGSTOP");
-        await wait(5);
-        if ((await saving()).length > 0) break;
-        assert.ok(tries < 1000, "it never stood still in a save");
+needs("POSIX signals")(
+  "orphans: a paused save of another process is kept and can continue; when that process is killed, it is removed",
+  async () => {
+    for (const runtime of [here, there]) {
+      const path = place();
+      const store = directory(path);
+      let reported = 0;
+      const child = start(runtime, "saves.ts", [path, "1", "1e9"], { onLine: () => reported++ });
+      const saving = async (): Promise<readonly string[]> =>
+        (await orphansIn(path).catch(() => [])).filter((name) => name.startsWith(".saving-"));
+      const wait = (milliseconds: number): Promise<void> => new Promise((done) => setTimeout(done, milliseconds));
+      try {
+        while (reported < 2) await wait(1);
+        for (let tries = 0;; tries++) {
+          child.kill("SIGSTOP");
+          await wait(5);
+          if ((await saving()).length > 0) break;
+          assert.ok(tries < 1000, "it never stood still in a save");
+          child.kill("SIGCONT");
+          await wait(Math.random() * 5);
+        }
+        const before = await saving();
+        for (let i = 0; i < 3; i++) await runOrThrow(saveState(store)(stateAt(1_000_000 + i)));
+        assert.deepEqual(await saving(), before);
+        const newest = (await runOrThrow(list(store))).entries.at(-1)?.step;
+        assert.equal(newest, 1_000_002, "a paused save is listed");
+        const seen = reported;
         child.kill("SIGCONT");
-        await wait(Math.random() * 5);
+        while (reported < seen + 3) await wait(1);
+      } finally {
+        child.kill("SIGKILL");
       }
-      const before = await saving();
-      for (let i = 0; i < 3; i++) await runOrThrow(saveState(store)(stateAt(1_000_000 + i)));
-      assert.deepEqual(await saving(), before);
-      const newest = (await runOrThrow(list(store))).entries.at(-1)?.step;
-      assert.equal(newest, 1_000_002, "a paused save is listed");
-      const seen = reported;
-      child.kill("SIGCONT");
-      while (reported < seen + 3) await wait(1);
-    } finally {
-      child.kill("SIGKILL");
+      const { signal, errors } = await child.ended;
+      assert.equal(signal, "SIGKILL", errors);
+      await runOrThrow(saveState(store)(stateAt(2_000_000)));
+      assert.deepEqual(knowsProcesses ? await orphansIn(path) : [], []);
+      await wholeSteps(store);
     }
-    const { signal, errors } = await child.ended;
-    assert.equal(signal, "SIGKILL", errors);
-    await runOrThrow(saveState(store)(stateAt(2_000_000)));
-    assert.deepEqual(knowsProcesses ? await orphansIn(path) : [], []);
-    await wholeSteps(store);
-  }
-});
+  },
+);

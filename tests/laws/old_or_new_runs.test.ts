@@ -26,6 +26,7 @@ import {
   runOrThrow,
   type Saved,
   type SavePolicy,
+  type Signal,
   type Store,
   train,
   type TrainError,
@@ -33,6 +34,7 @@ import {
 } from "../../mod.ts";
 import { here, run, start, there } from "../support/children.ts";
 import type { Said } from "../programs/line.ts";
+import { has, needs } from "../support/portable.ts";
 import { torture } from "../support/torture.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-kill-"));
@@ -163,9 +165,12 @@ function left(result: Either<LoadError | TrainError, unknown>): LoadError | Trai
 
 const uninterrupted = valueOf(right(await go(memory())));
 
+/** Signals to stop on. */
+const stopOn: readonly Signal[] = has("POSIX signals") ? ["SIGTERM", "SIGUSR2"] : ["SIGINT", "SIGHUP"];
+
 /** The number of signal listeners. */
 function listening(): number {
-  return process.listenerCount("SIGTERM") + process.listenerCount("SIGUSR2");
+  return stopOn.reduce((sum, signal) => sum + process.listenerCount(signal), 0);
 }
 
 test("StepFailed: a step that throws saves nothing, and the next run resumes from the last save with the same bits", async () => {
@@ -180,7 +185,7 @@ test("StepFailed: a step that throws saves nothing, and the next run resumes fro
         if (asynchronous) return Promise.reject(cause);
         throw cause;
       };
-      const failed = left(await go(store, { step: failing, save: { every }, stopOn: ["SIGTERM", "SIGUSR2"] }));
+      const failed = left(await go(store, { step: failing, save: { every }, stopOn }));
       assert.deepEqual(failed, { _tag: "StepFailed", cause, at: fails });
       const before = Array.from({ length: 1 + Math.floor(fails / every) }, (_, i) => every * i);
       assert.deepEqual(await stepsSaved(store), before);
@@ -434,53 +439,62 @@ test("no trace: train leaks no tensor and holds no buffer, for each way to end",
 // --- stopped
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
-  test(`${signal}: saves, returns Stopped with the checkpoint, and does not end the process; the resumed run has the same bits`, async () => {
-    const path = place();
-    const args = [`store=${path}`, "every=1000", "pause=2", "resume", "train=150", "show"];
-    const child = start(here, "line.ts", args, {
-      onLine: (text) => {
-        if (JSON.parse(text).step?.step === 20) child.kill(signal);
-      },
-    });
-    const { code, lines, errors } = await child.ended;
-    assert.equal(code, 0, errors);
-    const said = parse(lines);
-    const stopped = said.find(({ stopped }) => stopped)?.stopped;
-    const step = said.findLast(({ step }) => step)?.step?.step ?? 0;
-    assert.ok(20 <= step && step < 150);
-    assert.deepEqual(stopped, { signal, checkpoint: 1, step });
-    assert.deepEqual(await stepsSaved(directory(path)), [0, step]);
-    const resumed = parse(await run(there, "line.ts", args));
-    assert.deepEqual(resumed[0]?.resumed, { step, fresh: false });
-    assert.deepEqual(resumed.at(-1), (await line("until=150", "show")).at(-1));
-  });
+  needs("POSIX signals")(
+    `${signal}: saves, returns Stopped with the checkpoint, and does not end the process; the resumed run has the same bits`,
+    async () => {
+      const path = place();
+      const args = [`store=${path}`, "every=1000", "pause=2", "resume", "train=150", "show"];
+      const child = start(here, "line.ts", args, {
+        onLine: (text) => {
+          if (JSON.parse(text).step?.step === 20) child.kill(signal);
+        },
+      });
+      const { code, lines, errors } = await child.ended;
+      assert.equal(code, 0, errors);
+      const said = parse(lines);
+      const stopped = said.find(({ stopped }) => stopped)?.stopped;
+      const step = said.findLast(({ step }) => step)?.step?.step ?? 0;
+      assert.ok(20 <= step && step < 150);
+      assert.deepEqual(stopped, { signal, checkpoint: 1, step });
+      assert.deepEqual(await stepsSaved(directory(path)), [0, step]);
+      const resumed = parse(await run(there, "line.ts", args));
+      assert.deepEqual(resumed[0]?.resumed, { step, fresh: false });
+      assert.deepEqual(resumed.at(-1), (await line("until=150", "show")).at(-1));
+    },
+  );
 }
 
-test("signals: without a store, a signal stops the training after the current step, and the listeners are removed", async () => {
-  // Neither the steps nor the data yield, so the loop itself must let the signal be delivered.
-  const loader = pipe(numbers, Loader.repeat(1000));
-  const step = (state: Sum, batch: readonly number[]): Sum => {
-    if (state.step === 5) process.kill(process.pid, "SIGUSR2");
-    return add(state, batch);
-  };
-  const stopped = await train<Sum, number[]>({ loader, step, stopOn: ["SIGTERM", "SIGUSR2"] })(fresh())();
-  assert.deepEqual(left(stopped), { _tag: "Stopped", signal: "SIGUSR2" });
-  assert.equal(listening(), 0);
-});
+needs("POSIX signals")(
+  "signals: without a store, a signal stops the training after the current step, and the listeners are removed",
+  async () => {
+    // Neither the steps nor the data yield, so the loop itself must let the signal be delivered.
+    const loader = pipe(numbers, Loader.repeat(1000));
+    const step = (state: Sum, batch: readonly number[]): Sum => {
+      if (state.step === 5) process.kill(process.pid, "SIGUSR2");
+      return add(state, batch);
+    };
+    const stopped = await train<Sum, number[]>({ loader, step, stopOn })(fresh())();
+    assert.deepEqual(left(stopped), { _tag: "Stopped", signal: "SIGUSR2" });
+    assert.equal(listening(), 0);
+  },
+);
 
 for (const [first, second] of [["SIGINT", "SIGINT"], ["SIGTERM", "SIGINT"]] as const) {
-  test(`signals: a second one has its usual effect: ${first}, then ${second}, end a training whose step hangs`, async () => {
-    const child = start(here, "hangs.ts", [place(), "SIGINT", "SIGTERM"], {
-      onLine: (text) => {
-        if (text !== "2") return;
-        child.kill(first);
-        // The first one has been delivered by then. Other tests show that it does not end the process.
-        setTimeout(() => child.kill(second), 500);
-      },
-    });
-    const { code, signal, lines } = await child.ended;
-    assert.deepEqual([code, signal, lines], [null, second, ["1", "2"]]);
-  });
+  needs("POSIX signals")(
+    `signals: a second one has its usual effect: ${first}, then ${second}, end a training whose step hangs`,
+    async () => {
+      const child = start(here, "hangs.ts", [place(), "SIGINT", "SIGTERM"], {
+        onLine: (text) => {
+          if (text !== "2") return;
+          child.kill(first);
+          // The first one has been delivered by then. Other tests show that it does not end the process.
+          setTimeout(() => child.kill(second), 500);
+        },
+      });
+      const { code, signal, lines } = await child.ended;
+      assert.deepEqual([code, signal, lines], [null, second, ["1", "2"]]);
+    },
+  );
 }
 
 test("runOrThrow: the exception of a step is in the chain of causes, and is printed with its own line", async () => {

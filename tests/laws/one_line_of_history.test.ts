@@ -37,6 +37,7 @@ import {
 } from "../../mod.ts";
 import * as Loader from "../../lib/loader/loader.ts";
 import { here, type Runtime, start, there } from "../support/children.ts";
+import { needs } from "../support/portable.ts";
 import { blank, machine, type Schedule } from "../support/simulated_disk.ts";
 import { fault, watched } from "../support/watched_disk.ts";
 import { torture } from "../support/torture.ts";
@@ -311,7 +312,7 @@ for (
 test("current run: belongs to the location: all stores of one folder save into one run, which retention prunes", async () => {
   const path = place();
   await mkdir(path);
-  await symlink(path, `${path}-link`);
+  await symlink(path, `${path}-link`, "junction");
   await mkdir(`${path}-other`);
   const keep = Retention.latest(2);
   const ways = [path, `${path}/`, relative(process.cwd(), path), `${path}-link`, `${path}-other/../${made - 1}`];
@@ -452,25 +453,28 @@ test("save: lists its folder twice and reads the manifests of its parent and of 
   }
 });
 
-test("save: Deno is asked for permissions of a constant number of paths, because it remembers each", {
-  skip: !("Deno" in globalThis),
-}, async () => {
-  const { permissions } = Reflect.get(globalThis, "Deno") as { permissions: { querySync: (asked: object) => unknown } };
-  const asked = new Set<string>();
-  const { querySync } = permissions;
-  permissions.querySync = (permission) => {
-    asked.add(JSON.stringify(permission));
-    return querySync.call(permissions, permission);
-  };
-  try {
-    const store = directory(place(), { keep: Retention.latest(1) });
-    for (let step = 0; step < 5; step++) right(await saveState(store)({ step, w: Float32Array.of(step) })());
-    assert.ok(asked.size > 0 && ![...asked].some((permission) => permission.includes(".saving-")), [...asked].join());
-  } finally {
-    delete (permissions as { querySync?: unknown }).querySync;
-    if (permissions.querySync === undefined) permissions.querySync = querySync;
-  }
-});
+needs("Deno")(
+  "save: Deno is asked for permissions of a constant number of paths, because it remembers each",
+  async () => {
+    const { permissions } = Reflect.get(globalThis, "Deno") as {
+      permissions: { querySync: (asked: object) => unknown };
+    };
+    const asked = new Set<string>();
+    const { querySync } = permissions;
+    permissions.querySync = (permission) => {
+      asked.add(JSON.stringify(permission));
+      return querySync.call(permissions, permission);
+    };
+    try {
+      const store = directory(place(), { keep: Retention.latest(1) });
+      for (let step = 0; step < 5; step++) right(await saveState(store)({ step, w: Float32Array.of(step) })());
+      assert.ok(asked.size > 0 && ![...asked].some((permission) => permission.includes(".saving-")), [...asked].join());
+    } finally {
+      delete (permissions as { querySync?: unknown }).querySync;
+      if (permissions.querySync === undefined) permissions.querySync = querySync;
+    }
+  },
+);
 
 // --- two processes at once, wherever each is held up
 

@@ -15,6 +15,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import process from "node:process";
 import { bun, deno } from "../gate/runtimes.ts";
 import { here, start } from "../support/children.ts";
+import { needs } from "../support/portable.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "dogear-main-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -92,7 +93,7 @@ test("runMain: the exit code is the process's, and stays as it is after a succes
   assert.deepEqual([ended.code, ended.lines, ended.errors], [1, ["resolved with 1"], "no luck\n"]);
 });
 
-test("runMain: a closed standard error changes nothing else", () => {
+needs("bash")("runMain: a closed standard error changes nothing else", () => {
   const program = fileURLToPath(new URL("../programs/main.ts", import.meta.url));
   const [file, ...flags] = here === "bun" ? [bun()] : [deno(), "run", "--allow-all", "--no-check"];
   for (const closed of ["2>&-", "2> >(exec 0<&-)"]) {
@@ -105,23 +106,26 @@ test("runMain: a closed standard error changes nothing else", () => {
   }
 });
 
-test("runMain: 75 if a signal stopped the training and it was saved, 1 if nothing was saved; the run is resumable", async () => {
-  const path = join(folder, "stopped");
-  const stopped = async (name: string): Promise<readonly unknown[]> => {
-    const child = start(here, "main.ts", [name, path], { onLine: () => child.kill("SIGTERM") });
-    const { code, signal, errors } = await child.ended;
-    return [code, signal, errors];
-  };
-  const [saved, unsaved] = await Promise.all([stopped("stopped"), stopped("unsaved")]);
-  assert.deepEqual(saved.slice(0, 2), [75, null]);
-  assert.match(
-    String(saved[2]),
-    /^Training was stopped by SIGTERM and saved as checkpoint \d: run it again to continue\n$/,
-  );
-  assert.deepEqual(unsaved, [1, null, "Training was stopped by SIGTERM, and nothing was saved\n"]);
-  const { sum } = await loadState(directory(path))({ cursor: Loader.start(Loader.fromArray([1, 2, 3])), sum: 0 });
-  assert.ok(sum > 0);
-});
+needs("POSIX signals")(
+  "runMain: 75 if a signal stopped the training and it was saved, 1 if nothing was saved; the run is resumable",
+  async () => {
+    const path = join(folder, "stopped");
+    const stopped = async (name: string): Promise<readonly unknown[]> => {
+      const child = start(here, "main.ts", [name, path], { onLine: () => child.kill("SIGTERM") });
+      const { code, signal, errors } = await child.ended;
+      return [code, signal, errors];
+    };
+    const [saved, unsaved] = await Promise.all([stopped("stopped"), stopped("unsaved")]);
+    assert.deepEqual(saved.slice(0, 2), [75, null]);
+    assert.match(
+      String(saved[2]),
+      /^Training was stopped by SIGTERM and saved as checkpoint \d: run it again to continue\n$/,
+    );
+    assert.deepEqual(unsaved, [1, null, "Training was stopped by SIGTERM, and nothing was saved\n"]);
+    const { sum } = await loadState(directory(path))({ cursor: Loader.start(Loader.fromArray([1, 2, 3])), sum: 0 });
+    assert.ok(sum > 0);
+  },
+);
 
 test("runMain: it resolves whatever happens, and nothing runs before", async () => {
   const store = memory();

@@ -21,8 +21,9 @@ import {
   type TrainOptions,
   type TrainSavePolicy,
 } from "../../mod.ts";
-import { type Any, anyPipeline, type Both, putOverBoth, streamStep } from "../support/pipelines.ts";
 import { left } from "../support/laws.ts";
+import { type Any, anyPipeline, type Both, putOverBoth, streamStep } from "../support/pipelines.ts";
+import { needs } from "../support/portable.ts";
 import { scratch } from "../support/sources.ts";
 import { torture } from "../support/torture.ts";
 
@@ -105,7 +106,7 @@ test("same bits: broken off at any call, a training has the steps, ends of epoch
   );
 });
 
-test("same bits: stopped by a signal at any call, too", async () => {
+needs("POSIX signals")("same bits: stopped by a signal at any call, too", async () => {
   // A signal that is delivered after the training has ended must not end this process.
   const ignore = (): void => {};
   process.on("SIGUSR2", ignore);

@@ -25,6 +25,7 @@ import { after, test } from "node:test";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { bun, deno, node, root } from "../gate/runtimes.ts";
+import { needs } from "../support/portable.ts";
 
 interface Manifest {
   readonly name: string;
@@ -292,4 +293,4 @@ test("package: a run goes on with the same bits in each runtime in turn", async 
   assert.deepEqual(legs.at(-1), { ...whole as object, from: 30 - 30 / turns.length });
 });
 
-if (found === undefined) test("package: not imported in Node, there is none on this machine", { skip: true }, () => {});
+needs("Node")("package: tried in Node too", () => assert.ok(runtimes.some(([name]) => name === "Node")));

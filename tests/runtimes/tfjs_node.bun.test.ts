@@ -8,15 +8,16 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { after } from "node:test";
 import { bun, node, root } from "../gate/runtimes.ts";
+import { needs } from "../support/portable.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "dogear-tfjs-node-"));
 after(() => rmSync(scratch, { recursive: true, force: true }));
 
 const found = node();
 
-test("round trip, no trace, nothing silent: tfjs-node's backend in Node", { skip: found === undefined }, () => {
+needs("Node")("round trip, no trace, nothing silent: tfjs-node's backend in Node", () => {
   symlinkSync(join(root, "node_modules"), join(scratch, "node_modules"), "junction");
   const bundle = join(scratch, "tfjs_node.mjs");
   const run = (program: string, ...args: readonly string[]): string => {

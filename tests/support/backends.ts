@@ -11,8 +11,8 @@ import "@tensorflow/tfjs-backend-wasm";
 import "@tensorflow/tfjs-backend-webgpu";
 import assert from "node:assert/strict";
 import process from "node:process";
-import { test } from "node:test";
 import { exactBackend } from "../../mod.ts";
+import { skippedIf } from "./portable.ts";
 
 // --- types
 
@@ -56,8 +56,7 @@ export async function useBackend(backend: Backend): Promise<void> {
 /** A test on one backend; WebGPU tests are skipped without an adapter. */
 export function testOn(backend: Backend, title: string, body: () => void | Promise<void>): void {
   const leftOut = backend === "webgpu" && noWebGPU;
-  const name = `${title}, ${backend}${leftOut ? ", left out: no WebGPU adapter (mesa-vulkan-drivers)" : ""}`;
-  test(name, { skip: leftOut }, async () => {
+  skippedIf(leftOut ? "no WebGPU adapter (mesa-vulkan-drivers)" : undefined)(`${title}, ${backend}`, async () => {
     await useBackend(backend);
     await body();
   });

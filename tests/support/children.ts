@@ -9,6 +9,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { bun, deno, isBun } from "../gate/runtimes.ts";
+import { has } from "./portable.ts";
 
 // --- types
 
@@ -64,6 +65,7 @@ export function start(runtime: Runtime, program: string, args: readonly string[]
   });
   const lines: string[] = [];
   let errors = "";
+  let sent: NodeJS.Signals | null = null;
   createInterface(child.stdout).on("line", (line) => {
     lines.push(line);
     options.onLine?.(line);
@@ -71,12 +73,15 @@ export function start(runtime: Runtime, program: string, args: readonly string[]
   child.stderr.on("data", (data) => errors += data);
   const ended = new Promise<Ending>((resolve, reject) => {
     child.on("error", reject);
-    child.on("close", (code, signal) => resolve({ code, signal, lines, errors }));
+    // Windows has no signals: a process that is killed ends with code 1.
+    const bySignal = (code: number | null): string | null => (!has("POSIX signals") && code === 1 ? sent : null);
+    child.on("close", (code, signal) => resolve({ code, signal: signal ?? bySignal(code), lines, errors }));
   });
   const kill = (signal: NodeJS.Signals): void => {
     // By number: once Deno's own `child.kill` was called, Deno says the signal ended the process, whatever did. A process that is over
     // keeps its number until it has been waited for, which "exit" tells of.
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+      sent = signal;
       process.kill(child.pid, signal);
     }
   };

@@ -13,6 +13,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { explain } from "../../../lib/errors/explain.ts";
 import { fullSyncFrom, type Host, syncFile, syncFolder, thisHost } from "../../../lib/store/directory/durable.ts";
 import { fileSystemOf, localFileSystem } from "../../../lib/store/directory/local_file_system.ts";
+import { needs } from "../../support/portable.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-durable-"));
 after(() => rm(scratch, { recursive: true, force: true }));
@@ -117,34 +118,38 @@ test("durable: the local file system syncs files and folders in this way", async
   assert(full.every((fd) => Number.isInteger(fd) && fd > 2) && full.length === (expected === undefined ? 1 : 2));
 });
 
-test("durable: F_FULLFSYNC is called with the file, and its error read, through bun:ffi; Node and Deno load without it", () => {
-  const [library, errno] = process.platform === "darwin"
-    ? ["libSystem.B.dylib", "__error"] as const
-    : ["libc.so.6", "__errno_location"] as const;
-  if (thisHost.runtime !== "bun") return assert.throws(() => fullSyncFrom(library, errno), { code: "ENOSYS" });
-  if (process.platform === "win32") return;
-  const fullSync = fullSyncFrom(library, errno);
-  const fd = openSync(join(scratch, "full"), "w");
-  // Linux has no such command, and says so of an open file only.
-  if (process.platform === "linux") assert.throws(() => fullSync(fd), { code: "EINVAL" });
-  else fullSync(fd);
-  closeSync(fd);
-  assert.throws(() => fullSync(fd), { code: "EBADF" });
-});
+needs("fcntl")(
+  "durable: F_FULLFSYNC is called with the file, and its error read, through bun:ffi; Node and Deno load without it",
+  () => {
+    const [library, errno] = process.platform === "darwin"
+      ? ["libSystem.B.dylib", "__error"] as const
+      : ["libc.so.6", "__errno_location"] as const;
+    if (thisHost.runtime !== "bun") return assert.throws(() => fullSyncFrom(library, errno), { code: "ENOSYS" });
+    const fullSync = fullSyncFrom(library, errno);
+    const fd = openSync(join(scratch, "full"), "w");
+    // Linux has no such command, and says so of an open file only.
+    if (process.platform === "linux") assert.throws(() => fullSync(fd), { code: "EINVAL" });
+    else fullSync(fd);
+    closeSync(fd);
+    assert.throws(() => fullSync(fd), { code: "EBADF" });
+  },
+);
 
-test("durable: a flush during writes never uses a handle that is open for reading only, which Windows refuses", async () => {
-  if (process.platform !== "linux") return;
-  const path = join(scratch, "flushed");
-  const file = await localFileSystem.create(path)();
-  assert(E.isRight(file));
-  assert(E.isRight(await file.right.write(new Uint8Array(10))()));
-  assert(E.isRight(await file.right.flush()));
-  const modes: number[] = [];
-  for (const fd of await readdir("/proc/self/fd")) {
-    if (await readlink(`/proc/self/fd/${fd}`).catch(() => "") !== path) continue;
-    const [, flags = ""] = /flags:\s+(\d+)/.exec(await readFile(`/proc/self/fdinfo/${fd}`, "utf8")) ?? [];
-    modes.push(Number.parseInt(flags, 8) & 3);
-  }
-  assert(E.isRight(await file.right.close()));
-  assert.ok(modes.length > 0 && !modes.includes(0), String(modes));
-});
+needs("/proc")(
+  "durable: a flush during writes never uses a handle that is open for reading only, which Windows refuses",
+  async () => {
+    const path = join(scratch, "flushed");
+    const file = await localFileSystem.create(path)();
+    assert(E.isRight(file));
+    assert(E.isRight(await file.right.write(new Uint8Array(10))()));
+    assert(E.isRight(await file.right.flush()));
+    const modes: number[] = [];
+    for (const fd of await readdir("/proc/self/fd")) {
+      if (await readlink(`/proc/self/fd/${fd}`).catch(() => "") !== path) continue;
+      const [, flags = ""] = /flags:\s+(\d+)/.exec(await readFile(`/proc/self/fdinfo/${fd}`, "utf8")) ?? [];
+      modes.push(Number.parseInt(flags, 8) & 3);
+    }
+    assert(E.isRight(await file.right.close()));
+    assert.ok(modes.length > 0 && !modes.includes(0), String(modes));
+  },
+);

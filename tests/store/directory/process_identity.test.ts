@@ -5,9 +5,9 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import process from "node:process";
-import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { localFileSystem } from "../../../lib/store/directory/local_file_system.ts";
+import { needs } from "../../support/portable.ts";
 
 const program = fileURLToPath(new URL("../../programs/identity.ts", import.meta.url));
 const flags = "Deno" in globalThis ? ["run", "--allow-all", "--no-check"] : [];
@@ -20,14 +20,11 @@ function inNamespaces(namespaces: readonly string[], ids: readonly string[]): re
   return stdout.trim().split("\n");
 }
 
-const canUnshare = spawnSync("unshare", ["--pid", "--time", "--fork", "--mount-proc", "true"]).status === 0;
-const skip = canUnshare ? false : "unshare needs Linux and root";
 const own = await localFileSystem.processId();
 const [machine] = own.split(".");
 
-test(
+needs("namespaces")(
   "processId: a container with its own /proc is another machine, whose processes are unknown here",
-  { skip },
   async () => {
     const [id = "", status] = inNamespaces(["--pid", "--mount-proc"], [own]);
     assert.match(id, /^[0-9a-f]{8}\.1\.\d+$/);
@@ -36,15 +33,17 @@ test(
   },
 );
 
-test("processId: with the /proc of another namespace it takes no start time of another process", { skip }, async () => {
-  const [id = "", status] = inNamespaces(["--pid"], [own]);
-  assert.match(id, /^unknown\.\d+\.0$/);
-  assert.deepEqual([status, await localFileSystem.processStatus(id)()], ["unknown", "unknown"]);
-});
+needs("namespaces")(
+  "processId: with the /proc of another namespace it takes no start time of another process",
+  async () => {
+    const [id = "", status] = inNamespaces(["--pid"], [own]);
+    assert.match(id, /^unknown\.\d+\.0$/);
+    assert.deepEqual([status, await localFileSystem.processStatus(id)()], ["unknown", "unknown"]);
+  },
+);
 
-test(
+needs("namespaces")(
   "processStatus: a clock namespace, in which start times are others, takes no running process for dead",
-  { skip },
   () => {
     const [, status] = inNamespaces(["--time", "--boottime", "100000"], [own]);
     assert.equal(status, "unknown");
