@@ -37,7 +37,8 @@ interface Job {
 interface Count {
   readonly passed: number;
   readonly failed: number;
-  readonly skipped: number;
+  /** The names of the tests that were left out. */
+  readonly skipped: readonly string[];
 }
 
 interface Outcome extends Count {
@@ -129,10 +130,16 @@ function count(xml: string): Count {
     const parts = name.split(" &gt; ");
     return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join(" &gt; "));
   }));
-  const leaves = cases.filter(([, name = ""]) => !groups.has(name)).map(([, , body = ""]) => body);
-  const failed = leaves.filter((body) => /<(failure|error)\b/.test(body)).length;
-  const skipped = leaves.filter((body) => /<skipped\b/.test(body)).length;
-  return { passed: leaves.length - failed - skipped, failed, skipped };
+  const leaves = cases.filter(([, name = ""]) => !groups.has(name));
+  const failed = leaves.filter(([, , body = ""]) => /<(failure|error)\b/.test(body)).length;
+  const skipped = leaves.filter(([, , body = ""]) => /<skipped\b/.test(body)).map(([, name = ""]) => unescaped(name));
+  return { passed: leaves.length - failed - skipped.length, failed, skipped };
+}
+
+/** The text of an attribute of XML. */
+function unescaped(text: string): string {
+  const entities: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
+  return text.replace(/&(\w+);/g, (entity, name) => entities[name] ?? entity);
 }
 
 async function run(job: Job): Promise<Outcome> {
@@ -172,8 +179,8 @@ async function run(job: Job): Promise<Outcome> {
   });
   closeSync(output);
   const seconds = (performance.now() - started) / 1000;
-  const found = existsSync(report) ? count(readFileSync(report, "utf8")) : { passed: 0, failed: 0, skipped: 0 };
-  const none = found.passed + found.failed + found.skipped === 0;
+  const found = existsSync(report) ? count(readFileSync(report, "utf8")) : { passed: 0, failed: 0, skipped: [] };
+  const none = found.passed + found.failed + found.skipped.length === 0;
   const trouble = ended ?? (none ? "the runner reported no test" : undefined);
   return {
     ...found,
@@ -189,7 +196,7 @@ async function run(job: Job): Promise<Outcome> {
 function line({ runtime, file }: Job, { passed, failed, skipped, seconds }: Outcome): string {
   const counts = [`${passed} passed`];
   if (failed > 0) counts.push(`${failed} failed`);
-  if (skipped > 0) counts.push(`${skipped} skipped`);
+  if (skipped.length > 0) counts.push(`${skipped.length} skipped`);
   return `${runtime.padEnd(5)} ${file.padEnd(44)} ${counts.join(", ").padEnd(28)} ${seconds.toFixed(1).padStart(6)} s`;
 }
 
@@ -210,7 +217,7 @@ async function main(): Promise<number> {
       const outcome = await run(job);
       total.passed += outcome.passed;
       total.failed += outcome.failed;
-      if (outcome.skipped > 0) leftOut.push(`${job.runtime} tests/${job.file}: ${outcome.skipped} skipped`);
+      leftOut.push(...outcome.skipped.map((name) => `${job.runtime} tests/${job.file}: ${name}`));
       if (outcome.failed > 0) {
         const why = [`${outcome.failed} failed`, ...(outcome.trouble === undefined ? [] : [outcome.trouble])];
         failures.push(`${job.runtime} tests/${job.file}: ${why.join(", ")}`);

@@ -1,0 +1,84 @@
+/**
+ * The store on file systems that are not a plain local disk: mounts of FUSE and of the kernel, wherever Debian's packages and the rights to mount
+ * are there. Each mount is its own test; one that cannot be made here is left out, and its name says why.
+ */
+import assert from "node:assert/strict";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { type Ending, here, start } from "../../support/children.ts";
+import { type MountKind, mountKinds, namespace, whyNot } from "../../support/mounts.ts";
+import { torture } from "../../support/torture.ts";
+
+const scratch = await mkdtemp(join(tmpdir(), "dogear-mounts-"));
+after(() => rm(scratch, { recursive: true, force: true }));
+
+/** Runs `on_mount.ts` to its end. */
+async function onMount(
+  { name }: MountKind,
+  args: readonly string[],
+  onLine: (line: string, kill: () => void) => void = () => {},
+): Promise<Ending> {
+  const folder = await mkdtemp(join(scratch, "mount-"));
+  const child = start(here, "on_mount.ts", [folder, name, ...args], {
+    through: namespace,
+    onLine: (line) => onLine(line, () => child.kill("SIGKILL")),
+  });
+  return await child.ended;
+}
+
+/** Why a kind cannot be mounted here. */
+async function reasonAgainst(kind: MountKind): Promise<string | undefined> {
+  const known = whyNot(kind);
+  if (known !== undefined) return known;
+  const { code, errors } = await onMount(kind, []);
+  return code === 0 ? undefined : /cannot mount .*|unshare: .*/.exec(errors)?.[0] ?? errors;
+}
+
+const reasons = await Promise.all(mountKinds.map(reasonAgainst));
+const isTried = (_: MountKind, i: number): boolean => reasons[i] === undefined;
+
+// --- the laws
+
+const [kills, saves] = [2 * torture, 5 * Math.min(torture, 4)];
+
+for (const [i, kind] of mountKinds.entries()) {
+  const title = `old or new, on ${kind.name}: ${kills} kills, four savers, a reader beside retention`;
+  const reason = reasons[i];
+  if (reason !== undefined) {
+    test(`${title} (left out: ${reason})`, { skip: true }, () => {});
+    continue;
+  }
+  test(title, async () => {
+    const { code, errors, lines } = await onMount(kind, [`${kills}`, `${saves}`]);
+    assert.equal(code, 0, `after ${lines.join(", ")}:\n${errors}`);
+  });
+}
+
+test("old or new, on NFS (left out: it needs an NFS server and a kernel that mounts it)", { skip: true }, () => {});
+
+// --- unmounting
+
+/** The command lines of all processes, the mounts and the loop devices that name the folder of this test. */
+async function leftOf(folder: string): Promise<readonly string[]> {
+  const processes = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map((id) => `/proc/${id}/cmdline`);
+  const devices = (await readdir("/sys/block")).map((name) => `/sys/block/${name}/loop/backing_file`);
+  const files = ["/proc/self/mountinfo", ...processes, ...devices];
+  const texts = await Promise.all(files.map((file) => readFile(file, "utf8").catch(() => "")));
+  return texts.flatMap((text) => text.replaceAll("\0", " ").split("\n").filter((line) => line.includes(folder)));
+}
+
+const mountable = mountKinds.filter(isTried);
+
+test("mounts: a test that is killed leaves no mount, process or device", { skip: mountable.length === 0 }, async () => {
+  await Promise.all(mountable.map(async (kind) => {
+    const { signal, errors } = await onMount(kind, ["1000000", "1"], (line, kill) => line === "mounted" && kill());
+    assert.equal(signal, "SIGKILL", `${kind.name}: ${errors}`);
+  }));
+  // The kernel ends the processes shortly after the first one.
+  for (let tries = 0; tries < 200 && (await leftOf(scratch)).length > 0; tries++) {
+    await new Promise((done) => setTimeout(done, 10));
+  }
+  assert.deepEqual(await leftOf(scratch), []);
+});

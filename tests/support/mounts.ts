@@ -1,0 +1,233 @@
+/**
+ * File systems that are not a plain local disk, mounted for a test by Debian's packages.
+ *
+ * A program that needs a mount runs in its own mount and process namespace ({@link namespace}). When it ends, or is killed, the kernel ends
+ * the file system's processes and unmounts it. Nothing else on the machine sees the mount.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { accessSync, existsSync, readFileSync } from "node:fs";
+import { mkdir, truncate, writeFile } from "node:fs/promises";
+import { delimiter, dirname, join } from "node:path";
+import process from "node:process";
+import { setTimeout as wait } from "node:timers/promises";
+import { root } from "../gate/runtimes.ts";
+
+// --- types
+
+/** The folders of one mount. */
+interface Folders {
+  /** The folder to mount. */
+  readonly below: string;
+  /** Where to mount it. */
+  readonly mounted: string;
+  /** Space for an image, or for other folders of the file system. */
+  readonly scratch: string;
+}
+
+/** A kind of file system. */
+export interface MountKind {
+  readonly name: string;
+  /** The programs that it needs, and, if it is part of the kernel, its name in `/proc/filesystems`. */
+  readonly programs: readonly string[];
+  readonly kernel?: string;
+  /** Whether what is in the folder below is in the mount. */
+  readonly showsBelow: boolean;
+  /** Mounts it by a command that runs as long as the mount exists, or that ends when it is mounted. */
+  readonly mount: (folders: Folders) => Promise<readonly [string, ...string[]]>;
+}
+
+// --- constructors
+
+/** Whether this is root of the machine, not of a user namespace. */
+const isRoot = process.platform === "linux" && process.getuid?.() === 0 &&
+  /\b4294967295\n/.test(readFileSync("/proc/self/uid_map", "utf8"));
+const sftpServer = "/usr/lib/openssh/sftp-server";
+
+/** An image file of a file system. */
+async function image(scratch: string, make: readonly [string, ...string[]]): Promise<string> {
+  const path = join(scratch, "image");
+  await writeFile(path, "");
+  // A sparse file. The tests need a few megabytes.
+  await truncate(path, 256 * 2 ** 20);
+  const [program, ...args] = make;
+  command(program, [...args, path]);
+  return path;
+}
+
+function command(program: string, args: readonly string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8" });
+  assert.equal(status, 0, `${program} ${args.join(" ")}: ${error?.message ?? `${stdout}${stderr}`}`);
+  return stdout.trim();
+}
+
+/** The kinds. The first is the plain disk itself, whose counts the others must have. */
+export const mountKinds: readonly MountKind[] = [
+  {
+    name: "a bind mount",
+    programs: ["mount"],
+    showsBelow: true,
+    mount: async ({ below, mounted }) => ["mount", "--bind", below, mounted],
+  },
+  {
+    name: "bindfs",
+    programs: ["bindfs"],
+    showsBelow: true,
+    mount: async ({ below, mounted }) => ["bindfs", "-f", below, mounted],
+  },
+  {
+    name: "sshfs",
+    programs: ["sshfs", "socat", sftpServer],
+    showsBelow: true,
+    mount: async ({ below, mounted }) => [
+      "socat",
+      `EXEC:${sftpServer}`,
+      `EXEC:sshfs -f -o passive \\:${below} ${mounted}`,
+    ],
+  },
+  {
+    name: "ntfs-3g with windows_names",
+    programs: ["ntfs-3g", "mkntfs"],
+    showsBelow: false,
+    mount: async ({ mounted, scratch }) => [
+      "ntfs-3g",
+      "-o",
+      "windows_names,no_detach",
+      await image(scratch, ["mkntfs", "-F", "-Q", "-q"]),
+      mounted,
+    ],
+  },
+  {
+    name: "exFAT",
+    programs: ["mount.exfat-fuse", "mkfs.exfat", "losetup"],
+    showsBelow: false,
+    mount: async ({ mounted, scratch }) => {
+      const device = command("losetup", ["--find", "--show", await image(scratch, ["mkfs.exfat"])]);
+      const folder = dirname(mounted);
+      // The unmount of a block device waits for an answer of the file system's process. That process must not do it itself when it is killed, so
+      // it runs in a mount namespace without the mount.
+      const apart = `mount.exfat-fuse ${device} ${mounted} && mount --make-private ${folder} && umount ${mounted}`;
+      const shared = `mount --bind ${folder} ${folder} && mount --make-shared ${folder}`;
+      // The device is freed with the mount.
+      const script = `${shared} && unshare --mount --propagation unchanged sh -c '${apart}'`;
+      return ["sh", "-c", `${script}; ended=$?; losetup --detach ${device}; exit $ended`];
+    },
+  },
+  {
+    name: "mergerfs over two folders",
+    programs: ["mergerfs"],
+    showsBelow: true,
+    mount: async ({ below, mounted, scratch }) => ["mergerfs", "-f", `${scratch}:${below}`, mounted],
+  },
+  {
+    name: "posixovl",
+    programs: ["mount.posixovl"],
+    showsBelow: true,
+    mount: async ({ below, mounted }) => ["mount.posixovl", "-S", below, mounted, "--", "-f"],
+  },
+  {
+    name: "rclone",
+    programs: ["rclone"],
+    showsBelow: true,
+    mount: async ({ below, mounted, scratch }) => rclone(below, mounted, scratch),
+  },
+  {
+    name: "rclone with a write cache",
+    programs: ["rclone"],
+    showsBelow: true,
+    mount: async ({ below, mounted, scratch }) => rclone(below, mounted, scratch, "--vfs-cache-mode", "writes"),
+  },
+  {
+    name: "overlayfs over checkpoints",
+    programs: ["mount"],
+    kernel: "overlay",
+    showsBelow: true,
+    mount: async ({ below, mounted, scratch }) => {
+      const [upper, work] = [join(scratch, "upper"), join(scratch, "work")];
+      for (const path of [upper, work]) await mkdir(path);
+      // Only root can write overlayfs's usual attributes. Without any, it renames no folder into one of the lower layer.
+      const options = `lowerdir=${below},upperdir=${upper},workdir=${work}${isRoot ? "" : ",userxattr"}`;
+      // Without the change of its mode, only root could remove what overlayfs leaves.
+      return ["sh", "-c", `mount -t overlay -o ${options} overlay ${mounted} && chmod 700 ${work}/work`];
+    },
+  },
+];
+
+function rclone(below: string, mounted: string, scratch: string, ...options: readonly string[]) {
+  const folders = ["--config", join(scratch, "none"), "--cache-dir", join(scratch, "cache")];
+  return ["rclone", "mount", below, mounted, ...folders, ...options] as const;
+}
+
+/** A command that runs another one in its own mount and process namespaces, whose processes all end with it. Without root, as root of its own user namespace. */
+export const namespace: readonly string[] = [
+  "unshare",
+  ...(isRoot ? [] : ["--user", "--map-root-user"]),
+  "--mount",
+  "--pid",
+  "--fork",
+  "--kill-child",
+  "--mount-proc",
+];
+
+// --- combinators
+
+/** The path of a program. */
+function isInstalled(program: string): boolean {
+  const folders = program.startsWith("/")
+    ? [""]
+    : [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"];
+  return folders.some((folder) => existsSync(join(folder, program)));
+}
+
+function isDevice(path: string): boolean {
+  try {
+    accessSync(path, 6);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Why this kind cannot be mounted here, as far as that can be seen without trying. */
+export function whyNot({ programs, kernel }: MountKind): string | undefined {
+  if (process.platform !== "linux") return `mounts are tried on Linux alone`;
+  const absent = ["unshare", ...programs].find((program) => !isInstalled(program));
+  if (absent !== undefined) return `${absent} is not installed`;
+  const known = readFileSync("/proc/filesystems", "utf8").split(/\s+/);
+  if (kernel !== undefined && !known.includes(kernel)) return `the kernel has no ${kernel}`;
+  if (kernel === undefined && !programs.includes("mount") && !isDevice("/dev/fuse")) {
+    return "/dev/fuse cannot be opened";
+  }
+  return undefined;
+}
+
+function isMounted(path: string): boolean {
+  return readFileSync("/proc/self/mountinfo", "utf8").split("\n").some((line) => line.split(" ")[4] === path);
+}
+
+/**
+ * Mounts a file system, within {@link namespace}.
+ *
+ * @param kind The kind.
+ * @param folders Its folders; `mounted` must exist.
+ */
+export async function mount(kind: MountKind, folders: Folders): Promise<void> {
+  const [program, ...args] = await kind.mount(folders);
+  const path = `${process.env["PATH"]}:/usr/sbin:/sbin`;
+  const child = spawn(program, args, {
+    cwd: root,
+    env: { ...process.env, PATH: path },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let [said, failed] = ["", false];
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => said += data);
+  child.on("error", (error) => [said, failed] = [`${error}`, true]);
+  child.on("exit", (code) => failed = code !== 0);
+  const until = performance.now() + 20_000;
+  while (!isMounted(folders.mounted)) {
+    assert.ok(!failed && performance.now() < until, `cannot mount ${kind.name}: ${program} ${args.join(" ")}: ${said}`);
+    await wait(5);
+  }
+}
