@@ -35,7 +35,9 @@ export interface MountKind {
   readonly kernel?: string;
   /** Whether what is in the folder below is in the mount. */
   readonly showsBelow: boolean;
-  /** Mounts it by a command that runs as long as the mount exists, or that ends when it is mounted. */
+  /** Whether the command that mounts it ends when it is mounted. Others run as long as the mount exists. */
+  readonly ends?: boolean;
+  /** The command that mounts it. */
   readonly mount: (folders: Folders) => Promise<readonly [string, ...string[]]>;
 }
 
@@ -67,6 +69,7 @@ function command(program: string, args: readonly string[]): string {
 export const mountKinds: readonly MountKind[] = [
   {
     name: "a bind mount",
+    ends: true,
     programs: ["mount"],
     showsBelow: true,
     mount: async ({ below, mounted }) => ["mount", "--bind", below, mounted],
@@ -101,18 +104,19 @@ export const mountKinds: readonly MountKind[] = [
   },
   {
     name: "exFAT",
+    ends: true,
     programs: ["mount.exfat-fuse", "mkfs.exfat", "losetup"],
     showsBelow: false,
     mount: async ({ mounted, scratch }) => {
-      const device = command("losetup", ["--find", "--show", await image(scratch, ["mkfs.exfat"])]);
+      const path = await image(scratch, ["mkfs.exfat"]);
       const folder = dirname(mounted);
+      // The device is freed when nothing has it open any more.
+      const device = `device=$(losetup --find --show ${path}) && exec 3<$device && losetup --detach $device`;
+      const share = `mount --bind ${folder} ${folder} && mount --make-shared ${folder}`;
       // The unmount of a block device waits for an answer of the file system's process. That process must not do it itself when it is killed, so
       // it runs in a mount namespace without the mount.
-      const apart = `mount.exfat-fuse ${device} ${mounted} && mount --make-private ${folder} && umount ${mounted}`;
-      const shared = `mount --bind ${folder} ${folder} && mount --make-shared ${folder}`;
-      // The device is freed with the mount.
-      const script = `${shared} && unshare --mount --propagation unchanged sh -c '${apart}'`;
-      return ["sh", "-c", `${script}; ended=$?; losetup --detach ${device}; exit $ended`];
+      const apart = `mount.exfat-fuse $0 ${mounted} && mount --make-private ${folder} && umount ${mounted}`;
+      return ["sh", "-c", `${device} && ${share} && unshare --mount --propagation unchanged sh -c '${apart}' $device`];
     },
   },
   {
@@ -141,6 +145,7 @@ export const mountKinds: readonly MountKind[] = [
   },
   {
     name: "overlayfs over checkpoints",
+    ends: true,
     programs: ["mount"],
     kernel: "overlay",
     showsBelow: true,
@@ -221,13 +226,13 @@ export async function mount(kind: MountKind, folders: Folders): Promise<void> {
     env: { ...process.env, PATH: path },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  let [said, failed] = ["", false];
+  let [said, ended, failed] = ["", false, false];
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => said += data);
   child.on("error", (error) => [said, failed] = [`${error}`, true]);
-  child.on("exit", (code) => failed = code !== 0);
+  child.on("close", (code) => [ended, failed] = [true, code !== 0]);
   const until = performance.now() + 20_000;
-  while (!isMounted(folders.mounted)) {
-    assert.ok(!failed && performance.now() < until, `cannot mount ${kind.name}: ${program} ${args.join(" ")}: ${said}`);
+  while (!isMounted(folders.mounted) || (kind.ends === true && !ended)) {
+    assert.ok(!failed && performance.now() < until, `cannot mount ${kind.name}: ${program}: ${said.trim()}`);
     await wait(5);
   }
 }
