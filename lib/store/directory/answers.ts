@@ -84,7 +84,7 @@ const answers: Readonly<Record<Operation, Answers>> = {
     EEXIST: "taken", // rename(2), a folder that is not empty: xfs, btrfs; Windows: ERROR_ALREADY_EXISTS
     ENOTEMPTY: "taken", // rename(2), a folder that is not empty: ext4, APFS; Windows: ERROR_DIR_NOT_EMPTY
     ENOTDIR: "taken", // rename(2), a folder onto a file
-    EXDEV: "unsupported", // overlayfs: a folder of a lower layer; mergerfs: a folder of another branch
+    EXDEV: "unsupported", // overlayfs: a folder of a lower layer; mergerfs: a folder of another branch, and also onto a folder that is not empty
     ENOSYS: "unsupported", // FUSE: a program without rename, such as mountpoint-s3
     ENOTSUP: "unsupported", // FUSE programs over object stores
     EOPNOTSUPP: "unsupported", // the same number as ENOTSUP on Linux; another on macOS

@@ -1,7 +1,7 @@
 /**
  * A file system whose answers are clear: what is unclear is looked at, what passes is waited for.
  *
- * - *Unclear.* A rename onto an existing folder may answer as if it was forbidden. So the new path is looked at: if it exists, the answer is
+ * - *Unclear.* A rename onto an existing folder may answer as if it was forbidden, or not supported. So the new path is looked at: if it exists, the answer is
  *   that it is taken. So is a path that is removed: if it is a folder, the answer says so.
  * - *Passing.* On Windows nothing can be renamed or removed while a virus scanner or an indexer has it open, mostly for less than a second.
  *   The operation is tried again for 2.5 seconds. Elsewhere it is tried again for a moment: between the answer and the look, another
@@ -54,11 +54,12 @@ function tried(
   return async () => {
     for (let tries = 0;; tries++) {
       const result = await notStale(operation, task)();
-      if (E.isRight(result) || meaningOf(operation, result.left) !== "unclear") return result;
+      const meaning = E.isRight(result) ? undefined : meaningOf(operation, result.left);
+      if (E.isRight(result) || (meaning !== "unclear" && meaning !== "unsupported")) return result;
       const found = await look();
       if (found !== undefined) return E.left({ ...result.left, code: plainCode[found] });
       const milliseconds = waits[tries];
-      if (milliseconds === undefined) return result;
+      if (milliseconds === undefined || meaning === "unsupported") return result;
       await wait(milliseconds);
     }
   };
