@@ -54,12 +54,13 @@ function tried(
   return async () => {
     for (let tries = 0;; tries++) {
       const result = await notStale(operation, task)();
-      const meaning = E.isRight(result) ? undefined : meaningOf(operation, result.left);
-      if (E.isRight(result) || (meaning !== "unclear" && meaning !== "unsupported")) return result;
+      if (E.isRight(result)) return result;
+      const meaning = meaningOf(operation, result.left);
+      if (meaning !== "unclear" && meaning !== "unsupported") return result;
       const found = await look();
       if (found !== undefined) return E.left({ ...result.left, code: plainCode[found] });
       const milliseconds = waits[tries];
-      if (milliseconds === undefined || meaning === "unsupported") return result;
+      if (milliseconds === undefined) return result;
       await wait(milliseconds);
     }
   };
