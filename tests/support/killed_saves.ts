@@ -8,6 +8,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { localFileSystem } from "../../lib/store/directory/local_file_system.ts";
+import type { OpenPart } from "../../lib/store/mod.ts";
 import { directory, list, readSnapshot, restoreState, runOrThrow, type Store } from "../../mod.ts";
 import { type State, stateAt } from "../programs/saves.ts";
 import { here, run, type Runtime, start, there } from "./children.ts";
@@ -110,21 +111,36 @@ export async function saveTogether(path: string, runtimes: readonly Runtime[], s
   assert.deepEqual(await orphansIn(path), []);
 }
 
-/** All parts of the newest checkpoint, open, and its step; nothing if retention has removed it meanwhile. */
-async function openNewest(store: Store) {
+/** A checkpoint whose parts are open. */
+interface OpenCheckpoint {
+  readonly step: number;
+  readonly parts: readonly OpenPart[];
+}
+
+/** The newest checkpoint, with those of its parts that retention has not removed by then; nothing without a checkpoint. */
+async function openNewest(store: Store): Promise<OpenCheckpoint | undefined> {
   const entry = (await runOrThrow(list(store))).entries.at(-1);
   if (entry === undefined) return undefined;
   const names = ["model", "state/optimizer", "state/rng", "state/table"].map((name) => `${name}.safetensors`);
-  const parts = [];
+  const parts: OpenPart[] = [];
   for (const name of names) {
     const opened = await store.open(entry.checkpoint, name)();
     if (opened._tag === "Right") parts.push(opened.right);
   }
-  return { ...entry, parts };
+  return { step: entry.step ?? 0, parts };
+}
+
+/** All bytes of a part. */
+async function bytesOf(part: OpenPart): Promise<Uint8Array> {
+  const bytes = new Uint8Array(part.bytes);
+  const read = await part.read(bytes, 0)();
+  assert(read._tag === "Right", JSON.stringify(read));
+  return bytes;
 }
 
 /**
- * A run saves and keeps one checkpoint while every part of older ones is open: no save fails, and nothing stays after the readers have closed.
+ * A run saves and keeps one checkpoint while every part of older ones is open: no save fails, the open parts keep their bytes, and nothing
+ * stays after they are closed.
  *
  * @returns How many checkpoints were removed while their parts were open.
  */
@@ -138,10 +154,13 @@ export async function readBeside(path: string, runtime: Runtime, from: number, s
     while (!isOver) {
       const newest = await openNewest(store);
       if (newest === undefined) continue;
-      const before = saved;
-      while (!isOver && saved <= before + 1) await wait(1);
-      if (newest.parts.length > 0 && saved > (newest.step ?? 0)) removedOpen++;
-      for (const part of newest.parts) await part.close();
+      const { step, parts } = newest;
+      const before = await Promise.all(parts.map(bytesOf));
+      const until = saved + 2;
+      while (!isOver && saved < until) await wait(1);
+      assert.deepEqual(await Promise.all(parts.map(bytesOf)), before);
+      if (parts.length > 0 && saved > step) removedOpen++;
+      for (const part of parts) await part.close();
     }
   };
   await Promise.all([saving, reading()]);

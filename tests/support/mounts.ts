@@ -35,6 +35,8 @@ export interface MountKind {
   readonly kernel?: string;
   /** Whether what is in the folder below is in the mount. */
   readonly showsBelow: boolean;
+  /** Whether saves are refused, because no checkpoint is safe on it. */
+  readonly isRefused?: boolean;
   /** Whether the command that mounts it ends when it is mounted. Others run as long as the mount exists. */
   readonly ends?: boolean;
   /** The command that mounts it. */
@@ -133,12 +135,14 @@ export const mountKinds: readonly MountKind[] = [
   },
   {
     name: "rclone",
+    isRefused: true,
     programs: ["rclone"],
     showsBelow: true,
     mount: async ({ below, mounted, scratch }) => rclone(below, mounted, scratch),
   },
   {
     name: "rclone with a write cache",
+    isRefused: true,
     programs: ["rclone"],
     showsBelow: true,
     mount: async ({ below, mounted, scratch }) => rclone(below, mounted, scratch, "--vfs-cache-mode", "writes"),
