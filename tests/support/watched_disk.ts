@@ -14,7 +14,7 @@ import { storeFailed } from "../../lib/store/store.ts";
 
 /** An operation. */
 export interface Operation {
-  readonly name: Exclude<keyof FileSystem, "processId" | "processStatus"> | keyof WritableFile;
+  readonly name: Exclude<keyof FileSystem, "platform" | "wait" | "processId" | "processStatus"> | keyof WritableFile;
   /** Its path; of two paths, the new one. */
   readonly path: string;
   readonly bytes?: number;
@@ -44,6 +44,8 @@ export function watched(on: FileSystem, ask: (operation: Operation) => Answer | 
       return answer === "skip" ? { _tag: "Right", right: undefined as A } : { _tag: "Left", left: answer };
     };
   return {
+    ...(on.platform && { platform: on.platform }),
+    ...(on.wait && { wait: on.wait }),
     makeFolder: (path) => task({ name: "makeFolder", path }, on.makeFolder(path)),
     create: (path) =>
       task(

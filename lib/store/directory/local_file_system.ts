@@ -158,6 +158,7 @@ function realPath(path: string): string {
 
 /** The file system of this machine. */
 export const localFileSystem: FileSystem = {
+  platform: process.platform,
   makeFolder: (path) => systemCall("create folder", path, () => fs.mkdir(path)),
   create: (path) =>
     systemCall("create", path, () => deno === undefined ? createWithNode(path) : createWithDeno(deno, path)),

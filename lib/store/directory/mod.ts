@@ -9,6 +9,7 @@
  * @module
  */
 export { localFileSystem } from "./local_file_system.ts";
+export { means } from "./answers.ts";
 export { writeFile } from "./file_io.ts";
 export { makeFolders, unless } from "./folder_ops.ts";
 export { numberIn } from "./listing.ts";

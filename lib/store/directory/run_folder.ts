@@ -11,9 +11,10 @@ import { basename, dirname, join } from "node:path";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
+import { isAbsent, means } from "./answers.ts";
 import type { FileSystem } from "./file_system.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
-import { done, missing, unless } from "./folder_ops.ts";
+import { done, unless } from "./folder_ops.ts";
 import { isTemporary } from "./temporary.ts";
 import { folderName, numberIn } from "./listing.ts";
 import { manifestName, storeFailed } from "../mod.ts";
@@ -58,7 +59,7 @@ async function hasManifest(fs: FileSystem, folder: string): Promise<boolean> {
 function contentsOf(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, number | "saves" | undefined> {
   return async () => {
     const names = await fs.names(path)();
-    if (E.isLeft(names)) return missing.includes(names.left.code) ? E.right(undefined) : names;
+    if (E.isLeft(names)) return isAbsent("names")(names.left) ? E.right(undefined) : names;
     for (const name of names.right) {
       // Other tools use such names too, so the manifest decides.
       const number = numberIn(name);
@@ -92,10 +93,12 @@ function checkLinks(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, vo
   return async () => {
     for (let at = path;; at = dirname(at)) {
       const target = await fs.linkTarget?.(at)();
-      if (target === undefined || (E.isLeft(target) && target.left.code !== "ENOENT")) return E.right(undefined);
+      if (target === undefined || (E.isLeft(target) && !means("missing", "linkTarget")(target.left))) {
+        return E.right(undefined);
+      }
       if (E.isRight(target)) {
         const status = await fs.status(at)();
-        if (E.isRight(status) || status.left.code !== "ENOENT") return E.right(undefined);
+        if (E.isRight(status) || !means("missing", "status")(status.left)) return E.right(undefined);
         const message = `${at} is a symbolic link to ${target.right}, which does not exist (is a disk not mounted?)`;
         return E.left(storeFailed("find a run in", path, "ENOLINK", message));
       }
@@ -133,7 +136,7 @@ export function checkEmpty(fs: FileSystem, path: string): TE.TaskEither<StoreFai
   return pipe(
     fs.status(checkpoints),
     TE.map(() => undefined),
-    unless(missing, () =>
+    unless(isAbsent("status"), () =>
       pipe(
         checkLinks(fs, checkpoints),
         TE.flatMap(() => checkContents(fs, path)),
