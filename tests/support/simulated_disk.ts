@@ -258,6 +258,12 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
     return node?.is === "folder" ? [id, ...[...entriesOf(node).values()].flatMap(below)] : [id];
   }
 
+  /** The number of names of a node. */
+  function linksOf(id: string): number {
+    const folders = [...image.values()].filter((node) => node.is === "folder");
+    return folders.reduce((links, node) => links + [...entriesOf(node).values()].filter((own) => own === id).length, 0);
+  }
+
   const system = systemOf(profile, {
     find: (path) =>
       path.split("/").filter((step) => step !== "").reduce<string | undefined>((id, step) => {
@@ -367,10 +373,7 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
       const own = entries.get(last) ?? fail("ENOENT");
       if (system.isSilly(name, own)) return set([change(id, above, [last, undefined], [sillyName(own), own])]);
       set([change(id, above, [last, undefined])]);
-      const isLast = ![...image.values()].some((node) =>
-        node.is === "folder" && [...entriesOf(node).values()].includes(own)
-      );
-      system.gone(name, path, isLast ? [own] : []);
+      system.gone(name, path, linksOf(own) === 0 ? [own] : []);
     }
 
     /** Closes a file. A network file system then removes it, if it has only kept it for this. */
@@ -451,12 +454,11 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
         }),
       status: (path) =>
         task("status", path, (fail) => {
-          const [, node] = there(path, fail);
-          // No test here uses the number of links.
+          const [id, node] = there(path, fail);
           return {
             kind: node.is,
             bytes: node.is === "file" ? node.bytes.length : 0,
-            links: 1,
+            links: linksOf(id),
             modified: node.modified,
           };
         }),
