@@ -25,7 +25,7 @@ export interface Profile {
   /** The code of every `fsync` of a folder, if the system has none. */
   readonly syncFolder?: string;
   /** Whether changes of folders are durable at once, and in their order. By default an `fsync` of the folder makes them durable. */
-  readonly areFoldersDurable?: true;
+  readonly areFoldersDurable?: boolean;
   /** The codes for a file that is open, and for a folder with an open file in it: they cannot be renamed or removed. */
   readonly inUse?: { readonly file: string; readonly folder: string };
   /** How many times a rename or removal of something new fails, because a scanner has it open, and the code. */
