@@ -22,8 +22,8 @@ export interface Operation {
   readonly bytes?: number;
 }
 
-/** The decision on an operation: a failure, or to skip it as if it had succeeded; undefined executes it. */
-export type Answer = StoreFailed | "skip" | undefined;
+/** The decision on an operation: a failure, one after it was executed, or to skip it as if it had succeeded; undefined executes it. */
+export type Answer = StoreFailed | { readonly after: StoreFailed } | "skip" | undefined;
 
 // --- constructors
 
@@ -43,7 +43,10 @@ export function watched(on: FileSystem, ask: (operation: Operation) => Answer | 
     <A>(operation: Operation, inner: TE.TaskEither<StoreFailed, A>): TE.TaskEither<StoreFailed, A> => async () => {
       const answer = await ask(operation);
       if (answer === undefined) return await inner();
-      return answer === "skip" ? { _tag: "Right", right: undefined as A } : { _tag: "Left", left: answer };
+      if (answer === "skip") return { _tag: "Right", right: undefined as A };
+      if (!("after" in answer)) return { _tag: "Left", left: answer };
+      await inner();
+      return { _tag: "Left", left: answer.after };
     };
   return {
     ...(on.platform && { platform: on.platform }),

@@ -85,6 +85,9 @@ const answers: Readonly<Record<Operation, Answers>> = {
     ENOTEMPTY: "taken", // rename(2), a folder that is not empty: ext4, APFS; Windows: ERROR_DIR_NOT_EMPTY
     ENOTDIR: "taken", // rename(2), a folder onto a file
     EXDEV: "unsupported", // overlayfs: a folder of a lower layer; mergerfs: a folder of another branch
+    ENOSYS: "unsupported", // FUSE: a program without rename, such as mountpoint-s3
+    ENOTSUP: "unsupported", // FUSE programs over object stores
+    EOPNOTSUPP: "unsupported", // the same number as ENOTSUP on Linux; another on macOS
   },
   removeFile: {
     ...denied, // unlink(2) of a folder: EPERM on macOS and in POSIX; Windows: ERROR_ACCESS_DENIED; EBUSY while another program has it open
@@ -118,7 +121,7 @@ const answers: Readonly<Record<Operation, Answers>> = {
 // --- combinators
 
 /** The code that is the plainest for a meaning: `clear_answers` gives it when it has looked. */
-export const plainCode = { taken: "EEXIST", missing: "ENOENT", folder: "EISDIR" } as const;
+export const plainCode = { taken: "EEXIST", missing: "ENOENT", folder: "EISDIR", belowFile: "ENOTDIR" } as const;
 
 /** The meaning of a failure of an operation; undefined if it is a failure and nothing else. */
 export function meaningOf(operation: Operation, { code }: StoreFailed): Meaning | undefined {

@@ -308,7 +308,7 @@ async function rename(context: CommitContext, state: CommitState, found: FoundNu
     listing.newest === -1 ? syncAbove(fs, parent) : done,
     TE.flatMap(() => fs.rename(state.folder, folder)),
   )();
-  if (E.isRight(renamed) || (!isTaken(renamed.left) && await isThisSave(context, folder))) {
+  if (E.isRight(renamed) || await isThisSave(context, state, folder)) {
     return { ...state, next: { step: "finished", result: E.right({ checkpoint: number, listing }) } };
   }
   return condition === undefined || !isMissing(renamed.left)
@@ -317,10 +317,11 @@ async function rename(context: CommitContext, state: CommitState, found: FoundNu
 }
 
 /**
- * Whether a checkpoint is this save, although its rename has failed: a network file system whose answer was lost asks again, and then the
- * temporary folder is missing. The manifest names the run, the time and every digest, and only this save has reserved the number.
+ * Whether a checkpoint is this save, although its rename has failed: the answer to the first request was lost. Then the temporary folder is
+ * missing, and the checkpoint has its manifest, which names the run, the time and every digest.
  */
-async function isThisSave({ fs, manifest }: CommitContext, folder: string): Promise<boolean> {
+async function isThisSave({ fs, manifest }: CommitContext, state: CommitState, folder: string): Promise<boolean> {
+  if (E.isRight(await fs.status(state.folder)())) return false;
   const found = await readManifestFile(fs, join(folder, manifestName))();
   return E.isRight(found) && Buffer.compare(found.right, manifest) === 0;
 }

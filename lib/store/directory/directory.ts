@@ -39,7 +39,7 @@ import { withClearAnswers } from "./clear_answers.ts";
 import type { FileSystem } from "./file_system.ts";
 import type { NoCheckpoint, Overtaken, StoreFailed } from "../../errors/mod.ts";
 import { openPart, readManifestFile, writeFile } from "./file_io.ts";
-import { done, makeFolders, makeOwnFolder, removeTree, unless } from "./folder_ops.ts";
+import { done, ensureFolder, makeFolders, removeTree, unless } from "./folder_ops.ts";
 import { reservationName, temporaryName } from "./temporary.ts";
 import { folderName, isCommitted, listCandidates, listCheckpoints, numberIn } from "./listing.ts";
 import { localFileSystem } from "./local_file_system.ts";
@@ -108,12 +108,12 @@ function begin(folder: RunFolder): TE.TaskEither<StoreFailed, Saving> {
 
 function makeTemporary(fs: FileSystem, run: string, path: string): TE.TaskEither<StoreFailed, void> {
   return pipe(
-    makeOwnFolder(fs, path),
+    ensureFolder(fs, path),
     unless(means("missing", "makeFolder"), () =>
       pipe(
         checkEmpty(fs, run),
         TE.flatMap(() => makeFolders(fs, dirname(path))),
-        TE.flatMap(() => makeOwnFolder(fs, path)),
+        TE.flatMap(() => ensureFolder(fs, path)),
       )),
   );
 }
@@ -140,7 +140,7 @@ function temporaryWriter(folder: RunFolder, parent: string, path: string): Store
     const part = join(path, name);
     const inner = dirname(part);
     if (inner === path || folders.has(inner)) return TE.right(part);
-    return pipe(makeOwnFolder(fs, inner), TE.map(() => (folders.add(inner), part)));
+    return pipe(ensureFolder(fs, inner), TE.map(() => (folders.add(inner), part)));
   }
 
   /** Shares a file by a hard link; if it cannot be linked, whatever the reason, it is to be written. */

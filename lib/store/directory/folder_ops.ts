@@ -39,14 +39,14 @@ export function makeFolders(fs: FileSystem, path: string): TE.TaskEither<StoreFa
   );
 }
 
-/** Makes a folder under a name that only one save uses: if it exists, the save has made it, and the answer was lost. */
-export function makeOwnFolder(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, void> {
+/** Makes a folder that may exist: under a name that only one save uses, it exists if the answer to the first request was lost (NFS). */
+export function ensureFolder(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, void> {
   return pipe(fs.makeFolder(path), unless(means("taken", "makeFolder"), () => done));
 }
 
 /**
- * Renames a file or folder once. A network file system whose answer was lost asks again, and the second answer is that the old path is
- * missing.
+ * Renames a file or folder once, whatever the answer: if the answer to the first request was lost, NFS asks again, and the second answer is
+ * that the old path is missing.
  *
  * @param witness A path that exists only after this rename.
  */
@@ -58,10 +58,7 @@ export function renameOnce(
 ): TE.TaskEither<StoreFailed, void> {
   return pipe(
     fs.rename(from, to),
-    unless<void>(
-      means("missing", "rename"),
-      (failed) => pipe(fs.status(witness), TE.bimap(() => failed, () => undefined)),
-    ),
+    TE.orElse((failed) => pipe(fs.status(witness), TE.bimap(() => failed, () => {}))),
   );
 }
 

@@ -14,7 +14,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { isAbsent, means } from "./answers.ts";
 import type { FileSystem } from "./file_system.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
-import { done, makeOwnFolder, removeTree, unless } from "./folder_ops.ts";
+import { done, ensureFolder, removeTree, renameOnce, unless } from "./folder_ops.ts";
 import {
   isTemporary,
   markedFolder,
@@ -59,7 +59,7 @@ function takeAway(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, TE.T
   return pipe(
     TE.fromTask(fs.processId),
     TE.map((processId) => join(parent, temporaryName("removing", processId))),
-    TE.flatMap((removing) => pipe(fs.rename(path, removing), TE.map(() => removeFrom(removing)))),
+    TE.flatMap((removing) => pipe(renameOnce(fs, path, removing, removing), TE.map(() => removeFrom(removing)))),
     unless(means("unsupported", "rename"), () => pipe(removeInPlace(fs, path), TE.map(() => done))),
     unless(means("missing", "rename"), () => TE.right(done)),
   );
@@ -76,7 +76,7 @@ function removeInPlace(fs: FileSystem, path: string): TE.TaskEither<StoreFailed,
   if (markedFolder(mark) === undefined) return removeTree(fs, path);
   const markPath = join(parent, mark);
   return pipe(
-    makeOwnFolder(fs, markPath),
+    ensureFolder(fs, markPath),
     // Each step is durable before the next. Otherwise a crash could leave a manifest without files, or files without the mark.
     TE.flatMap(() => fs.syncFolder(parent)),
     TE.flatMap(() => removeTree(fs, join(path, manifestName))),

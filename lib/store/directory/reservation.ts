@@ -15,7 +15,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { means } from "./answers.ts";
 import type { FileSystem } from "./file_system.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
-import { done, makeOwnFolder, removeTree, renameOnce } from "./folder_ops.ts";
+import { done, ensureFolder, removeTree, renameOnce } from "./folder_ops.ts";
 import { type Owner, ownerName, ownerOf, reservationName } from "./temporary.ts";
 import type { Listing } from "./listing.ts";
 
@@ -67,7 +67,7 @@ function namesIn({ fs }: Reservation, path: string): Promise<readonly string[]> 
 /** Makes the folders of a reservation, which reserves no number yet. */
 export function makeReservation(reservation: Reservation): TE.TaskEither<StoreFailed, void> {
   const { fs, unused } = reservation;
-  return pipe(makeOwnFolder(fs, unused), TE.flatMap(() => makeOwnFolder(fs, ownerPath(reservation, undefined))));
+  return pipe(ensureFolder(fs, unused), TE.flatMap(() => ensureFolder(fs, ownerPath(reservation, undefined))));
 }
 
 /** Moves a reservation to another number, if it still exists: one that was unchanged for an hour may have been removed as an orphan. */

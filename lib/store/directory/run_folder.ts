@@ -11,10 +11,10 @@ import { basename, dirname, join } from "node:path";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { isAbsent, means } from "./answers.ts";
+import { isAbsent, means, plainCode } from "./answers.ts";
 import type { FileSystem } from "./file_system.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
-import { done, unless } from "./folder_ops.ts";
+import { done } from "./folder_ops.ts";
 import { checkMount } from "./mounts.ts";
 import { isTemporary } from "./temporary.ts";
 import { folderName, numberIn } from "./listing.ts";
@@ -89,6 +89,23 @@ function checkContents(fs: FileSystem, path: string): TE.TaskEither<StoreFailed,
   };
 }
 
+/** Whether a folder exists. A file there, or above, is a failure: for a path below a file, Windows only says that it is missing. */
+function isFolder(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, boolean> {
+  return async () => {
+    for (let at = path;; at = dirname(at)) {
+      const status = await fs.status(at)();
+      if (E.isRight(status)) {
+        const { kind } = status.right;
+        if (kind === "folder") return E.right(at === path);
+        const message = `it is a ${kind === "file" ? "file" : "device"}`;
+        return E.left(storeFailed("find a run in", at, plainCode.belowFile, message));
+      }
+      if (!isAbsent("status")(status.left)) return status;
+      if (dirname(at) === at) return E.right(false);
+    }
+  };
+}
+
 /** Rejects a path with a broken symbolic link, in the path or above it. */
 function checkLinks(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, void> {
   return async () => {
@@ -135,16 +152,16 @@ export function checkName(fs: FileSystem, path: string): TE.TaskEither<StoreFail
 export function checkEmpty(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, void> {
   const checkpoints = join(path, checkpointsName);
   return pipe(
-    fs.status(checkpoints),
-    TE.map(() => undefined),
-    unless(isAbsent("status"), () =>
-      pipe(
+    isFolder(fs, checkpoints),
+    TE.flatMap((exists) =>
+      exists ? done : pipe(
         checkLinks(fs, checkpoints),
         TE.flatMap(() => checkContents(fs, path)),
         // The path may lead into a checkpoint through links.
         TE.flatMap(() => checkName(fs, fs.realPath?.(path) ?? path)),
         TE.flatMap(() => checkMount(fs, path)),
-      )),
+      )
+    ),
   );
 }
 
@@ -157,15 +174,5 @@ export function checkEmpty(fs: FileSystem, path: string): TE.TaskEither<StoreFai
  * @returns The failure, with the path and the kind of that file if it is found.
  */
 export function nameFile(fs: FileSystem, path: string, failed: StoreFailed): TE.TaskEither<StoreFailed, never> {
-  return async () => {
-    for (let at = path; dirname(at) !== at; at = dirname(at)) {
-      const status = await fs.status(at)();
-      if (E.isLeft(status)) continue;
-      const { kind } = status.right;
-      if (kind === "folder") break;
-      const message = `it is a ${kind === "file" ? "file" : "device"}`;
-      return E.left({ ...failed, operation: "find a run in", path: at, message });
-    }
-    return E.left(failed);
-  };
+  return pipe(isFolder(fs, path), TE.flatMap(() => TE.left(failed)));
 }
