@@ -14,7 +14,9 @@ import { storeFailed } from "../../lib/store/store.ts";
 
 /** An operation. */
 export interface Operation {
-  readonly name: Exclude<keyof FileSystem, "platform" | "wait" | "processId" | "processStatus"> | keyof WritableFile;
+  readonly name:
+    | Exclude<keyof FileSystem, "platform" | "wait" | "mountinfo" | "processId" | "processStatus">
+    | keyof WritableFile;
   /** Its path; of two paths, the new one. */
   readonly path: string;
   readonly bytes?: number;

@@ -30,7 +30,7 @@ import type { StoreFailed } from "../../errors/mod.ts";
 
 /** An operation of a file system, or of a file open for writing. */
 export type Operation =
-  | Exclude<keyof FileSystem, "platform" | "wait" | "realPath" | "processId" | "processStatus">
+  | Exclude<keyof FileSystem, "platform" | "wait" | "realPath" | "mountinfo" | "processId" | "processStatus">
   | "sync";
 
 /** The meaning of an answer. */

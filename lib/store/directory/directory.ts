@@ -43,6 +43,7 @@ import { done, ensureFolder, makeFolders, removeTree, unless } from "./folder_op
 import { reservationName, temporaryName } from "./temporary.ts";
 import { folderName, isCommitted, listCandidates, listCheckpoints, numberIn } from "./listing.ts";
 import { localFileSystem } from "./local_file_system.ts";
+import { checkMount } from "./mounts.ts";
 import { activeSaves, removeAtomically, removeOrphans } from "./orphans.ts";
 import { commitFolder, type CommittedFolder } from "./commit.ts";
 import { shown } from "../../validation/mod.ts";
@@ -93,7 +94,8 @@ function begin(folder: RunFolder): TE.TaskEither<StoreFailed, Saving> {
     const parent = parentOf(run());
     const path = join(parent, temporaryName("saving", await fs.processId()));
     activeSaves.add(path);
-    const made = await inRun(folder, () => makeTemporary(fs, run(), path))();
+    const checked = expectations.has(parent) ? done : checkMount(fs, run());
+    const made = await inRun(folder, () => pipe(checked, TE.flatMap(() => makeTemporary(fs, run(), path))))();
     if (E.isLeft(made)) {
       activeSaves.delete(path);
       return made;
@@ -343,7 +345,8 @@ export function directoryOn(on: FileSystem): (path: string, options?: StoreOptio
  *
  * The folder is made by the first save. Each checkpoint is a folder `checkpoints/checkpoint_<n>` of ordinary files in it; other files
  * and folders are left alone. Several processes may save into it at once. The path of a checkpoint, of a folder `checkpoints`, of a file or
- * of a broken link is a `StoreFailed` that names the right folder. Law: *old or new*, after a crash, a full disk or a kill at any instant.
+ * of a broken link is a `StoreFailed` that names the right folder. On the mount of an object store, such as gcsfuse or rclone, nothing is saved:
+ * the `StoreFailed` has the code `EOBJECTSTORE` and says why. Linux tells such mounts. Law: *old or new*, after a crash, a full disk or a kill at any instant.
  *
  * @param path The folder. A relative path is resolved against the working directory at the time of each task.
  * @param options The retention policy and the digest.

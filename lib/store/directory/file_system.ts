@@ -84,6 +84,11 @@ export interface FileSystem {
    * @default the path itself
    */
   readonly realPath?: (path: string) => string;
+  /**
+   * The mounts, as `/proc/self/mountinfo` lists them; nothing if the system does not tell.
+   * @default nothing
+   */
+  readonly mountinfo?: Task<string>;
   /** The identity of this process: letters, digits and dots. */
   readonly processId: Task<string>;
   /** Whether the process of an identity is running. */

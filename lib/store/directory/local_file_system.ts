@@ -143,6 +143,11 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
+async function mountinfo(): Promise<string> {
+  const isKnown = process.platform === "linux" && isGranted({ name: "read", path: "/proc" });
+  return isKnown ? await fs.readFile("/proc/self/mountinfo", "utf8").catch(() => "") : "";
+}
+
 /** The path after following links. Names that do not exist or are not readable are appended to the real path of the folder above. */
 function realPath(path: string): string {
   if (!isReadable(path)) return path;
@@ -172,6 +177,7 @@ export const localFileSystem: FileSystem = {
   removeFolder: (path) => systemCall("remove", path, () => fs.rmdir(path)),
   syncFolder: (path) => systemCall("sync", path, () => syncFolder(path)),
   realPath,
+  mountinfo,
   processId,
   processStatus: (id) => () => processStatus(id),
 };

@@ -15,6 +15,7 @@ import { isAbsent, means, plainCode } from "./answers.ts";
 import type { FileSystem } from "./file_system.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
 import { done } from "./folder_ops.ts";
+import { checkMount } from "./mounts.ts";
 import { isTemporary } from "./temporary.ts";
 import { folderName, numberIn } from "./listing.ts";
 import { manifestName, storeFailed } from "../mod.ts";
@@ -158,6 +159,7 @@ export function checkEmpty(fs: FileSystem, path: string): TE.TaskEither<StoreFai
         TE.flatMap(() => checkContents(fs, path)),
         // The path may lead into a checkpoint through links.
         TE.flatMap(() => checkName(fs, fs.realPath?.(path) ?? path)),
+        TE.flatMap(() => checkMount(fs, path)),
       )
     ),
   );
