@@ -7,9 +7,8 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { accessSync, existsSync, readFileSync } from "node:fs";
-import { mkdir, truncate, writeFile } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
@@ -37,10 +36,10 @@ export interface MountKind {
   readonly showsBelow: boolean;
   /** Whether saves are refused, because no checkpoint is safe on it. */
   readonly isRefused?: boolean;
-  /** Whether the command that mounts it ends when it is mounted. Others run as long as the mount exists. */
+  /** The shell command that mounts it. */
+  readonly command: (folders: Folders) => string;
+  /** Whether that command ends when it is mounted. Others run as long as the mount exists. */
   readonly ends?: boolean;
-  /** The command that mounts it. */
-  readonly mount: (folders: Folders) => Promise<readonly [string, ...string[]]>;
 }
 
 // --- constructors
@@ -50,124 +49,106 @@ const isRoot = process.platform === "linux" && process.getuid?.() === 0 &&
   /\b4294967295\n/.test(readFileSync("/proc/self/uid_map", "utf8"));
 const sftpServer = "/usr/lib/openssh/sftp-server";
 
-/** An image file of a file system. */
-async function image(scratch: string, make: readonly [string, ...string[]]): Promise<string> {
-  const path = join(scratch, "image");
-  await writeFile(path, "");
-  // A sparse file. The tests need a few megabytes.
-  await truncate(path, 256 * 2 ** 20);
-  const [program, ...args] = make;
-  command(program, [...args, path]);
-  return path;
+/** The command for an image, a sparse file. The tests need a few megabytes. */
+function image(scratch: string, make: string): string {
+  return `truncate -s 256M ${scratch}/image && ${make} ${scratch}/image`;
 }
 
-function command(program: string, args: readonly string[]): string {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8" });
-  assert.equal(status, 0, `${program} ${args.join(" ")}: ${error?.message ?? `${stdout}${stderr}`}`);
-  return stdout.trim();
+function rclone({ below, mounted, scratch }: Folders, options: string): string {
+  return `exec rclone mount ${below} ${mounted} --config ${scratch}/none --cache-dir ${scratch}/cache ${options}`;
+}
+
+function exFat({ mounted, scratch }: Folders): string {
+  const folder = dirname(mounted);
+  // The device is freed when nothing has it open any more.
+  const device = `device=$(losetup --find --show ${scratch}/image) && exec 3<$device && losetup --detach $device`;
+  const share = `mount --bind ${folder} ${folder} && mount --make-shared ${folder}`;
+  // The unmount of a block device waits for an answer of the file system's process. That process must not do it itself when it is killed, so it
+  // runs in a mount namespace without the mount.
+  const apart = `mount.exfat-fuse $0 ${mounted} && mount --make-private ${folder} && umount ${mounted}`;
+  const mount = `unshare --mount --propagation unchanged sh -c '${apart}' $device`;
+  return [image(scratch, "mkfs.exfat"), device, share, mount].join(" && ");
+}
+
+function overlay({ below, mounted, scratch }: Folders): string {
+  // Only root can write overlayfs's usual attributes. Without any, it renames no folder into one of the lower layer.
+  const attributes = isRoot ? "" : ",userxattr";
+  const options = `lowerdir=${below},upperdir=${scratch}/upper,workdir=${scratch}/work${attributes}`;
+  const mount = `mount -t overlay -o ${options} overlay ${mounted}`;
+  // Without the change of its mode, only root could remove what overlayfs leaves.
+  return `mkdir ${scratch}/upper ${scratch}/work && ${mount} && chmod 700 ${scratch}/work/work`;
 }
 
 /** The kinds. The first is the plain disk itself, whose counts the others must have. */
 export const mountKinds: readonly MountKind[] = [
   {
     name: "a bind mount",
-    ends: true,
     programs: ["mount"],
     showsBelow: true,
-    mount: async ({ below, mounted }) => ["mount", "--bind", below, mounted],
+    ends: true,
+    command: ({ below, mounted }) => `mount --bind ${below} ${mounted}`,
   },
   {
     name: "bindfs",
     programs: ["bindfs"],
     showsBelow: true,
-    mount: async ({ below, mounted }) => ["bindfs", "-f", below, mounted],
+    command: ({ below, mounted }) => `exec bindfs -f ${below} ${mounted}`,
   },
   {
     name: "sshfs",
     programs: ["sshfs", "socat", sftpServer],
     showsBelow: true,
-    mount: async ({ below, mounted }) => [
-      "socat",
-      `EXEC:${sftpServer}`,
-      `EXEC:sshfs -f -o passive \\:${below} ${mounted}`,
-    ],
+    command: ({ below, mounted }) => `exec socat EXEC:${sftpServer} 'EXEC:sshfs -f -o passive \\:${below} ${mounted}'`,
   },
   {
     name: "ntfs-3g with windows_names",
     programs: ["ntfs-3g", "mkntfs"],
     showsBelow: false,
-    mount: async ({ mounted, scratch }) => [
-      "ntfs-3g",
-      "-o",
-      "windows_names,no_detach",
-      await image(scratch, ["mkntfs", "-F", "-Q", "-q"]),
-      mounted,
-    ],
+    command: ({ mounted, scratch }) =>
+      `${image(scratch, "mkntfs -F -Q -q")} && exec ntfs-3g -o windows_names,no_detach ${scratch}/image ${mounted}`,
   },
   {
     name: "exFAT",
-    ends: true,
     programs: ["mount.exfat-fuse", "mkfs.exfat", "losetup"],
     showsBelow: false,
-    mount: async ({ mounted, scratch }) => {
-      const path = await image(scratch, ["mkfs.exfat"]);
-      const folder = dirname(mounted);
-      // The device is freed when nothing has it open any more.
-      const device = `device=$(losetup --find --show ${path}) && exec 3<$device && losetup --detach $device`;
-      const share = `mount --bind ${folder} ${folder} && mount --make-shared ${folder}`;
-      // The unmount of a block device waits for an answer of the file system's process. That process must not do it itself when it is killed, so
-      // it runs in a mount namespace without the mount.
-      const apart = `mount.exfat-fuse $0 ${mounted} && mount --make-private ${folder} && umount ${mounted}`;
-      return ["sh", "-c", `${device} && ${share} && unshare --mount --propagation unchanged sh -c '${apart}' $device`];
-    },
+    ends: true,
+    command: exFat,
   },
   {
     name: "mergerfs over two folders",
     programs: ["mergerfs"],
     showsBelow: true,
-    mount: async ({ below, mounted, scratch }) => ["mergerfs", "-f", `${scratch}:${below}`, mounted],
+    command: ({ below, mounted, scratch }) => `exec mergerfs -f ${scratch}:${below} ${mounted}`,
   },
   {
     name: "posixovl",
     programs: ["mount.posixovl"],
     showsBelow: true,
-    mount: async ({ below, mounted }) => ["mount.posixovl", "-S", below, mounted, "--", "-f"],
+    command: ({ below, mounted }) => `exec mount.posixovl -S ${below} ${mounted} -- -f`,
   },
   {
     name: "rclone",
-    isRefused: true,
     programs: ["rclone"],
     showsBelow: true,
-    mount: async ({ below, mounted, scratch }) => rclone(below, mounted, scratch),
+    isRefused: true,
+    command: (folders) => rclone(folders, ""),
   },
   {
     name: "rclone with a write cache",
-    isRefused: true,
     programs: ["rclone"],
     showsBelow: true,
-    mount: async ({ below, mounted, scratch }) => rclone(below, mounted, scratch, "--vfs-cache-mode", "writes"),
+    isRefused: true,
+    command: (folders) => rclone(folders, "--vfs-cache-mode writes"),
   },
   {
     name: "overlayfs over checkpoints",
-    ends: true,
     programs: ["mount"],
     kernel: "overlay",
     showsBelow: true,
-    mount: async ({ below, mounted, scratch }) => {
-      const [upper, work] = [join(scratch, "upper"), join(scratch, "work")];
-      for (const path of [upper, work]) await mkdir(path);
-      // Only root can write overlayfs's usual attributes. Without any, it renames no folder into one of the lower layer.
-      const options = `lowerdir=${below},upperdir=${upper},workdir=${work}${isRoot ? "" : ",userxattr"}`;
-      // Without the change of its mode, only root could remove what overlayfs leaves.
-      return ["sh", "-c", `mount -t overlay -o ${options} overlay ${mounted} && chmod 700 ${work}/work`];
-    },
+    ends: true,
+    command: overlay,
   },
 ];
-
-function rclone(below: string, mounted: string, scratch: string, ...options: readonly string[]) {
-  const folders = ["--config", join(scratch, "none"), "--cache-dir", join(scratch, "cache")];
-  return ["rclone", "mount", below, mounted, ...folders, ...options] as const;
-}
 
 /** A command that runs another one in its own mount and process namespaces, whose processes all end with it. Without root, as root of its own user namespace. */
 export const namespace: readonly string[] = [
@@ -182,12 +163,13 @@ export const namespace: readonly string[] = [
 
 // --- combinators
 
-/** The path of a program. */
+/** Where programs are, also those that are for root alone. */
+const searched = `${process.env["PATH"]}${delimiter}/usr/sbin${delimiter}/sbin`;
+
 function isInstalled(program: string): boolean {
-  const folders = program.startsWith("/")
-    ? [""]
-    : [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"];
-  return folders.some((folder) => existsSync(join(folder, program)));
+  return program.startsWith("/")
+    ? existsSync(program)
+    : searched.split(delimiter).some((folder) => existsSync(join(folder, program)));
 }
 
 function isDevice(path: string): boolean {
@@ -223,11 +205,9 @@ function isMounted(path: string): boolean {
  * @param folders Its folders; `mounted` must exist.
  */
 export async function mount(kind: MountKind, folders: Folders): Promise<void> {
-  const [program, ...args] = await kind.mount(folders);
-  const path = `${process.env["PATH"]}:/usr/sbin:/sbin`;
-  const child = spawn(program, args, {
+  const child = spawn("sh", ["-c", kind.command(folders)], {
     cwd: root,
-    env: { ...process.env, PATH: path },
+    env: { ...process.env, PATH: searched },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let [said, ended, failed] = ["", false, false];
@@ -236,7 +216,7 @@ export async function mount(kind: MountKind, folders: Folders): Promise<void> {
   child.on("close", (code) => [ended, failed] = [true, code !== 0]);
   const until = performance.now() + 20_000;
   while (!isMounted(folders.mounted) || (kind.ends === true && !ended)) {
-    assert.ok(!failed && performance.now() < until, `cannot mount ${kind.name}: ${program}: ${said.trim()}`);
+    assert.ok(!failed && performance.now() < until, `cannot mount ${kind.name}: ${said.trim()}`);
     await wait(5);
   }
 }
