@@ -34,7 +34,7 @@ async function reasonAgainst(kind: MountKind): Promise<string | undefined> {
   if (known !== undefined) return known;
   const { signal, errors } = await onMount(kind, [], (line, kill) => line === "mounted" && kill());
   if (signal === "SIGKILL") return undefined;
-  return /cannot mount .*|unshare: .*/.exec(errors)?.[0] ?? errors.trim().replaceAll(/\s+/g, " ");
+  return /(?<=Error: )cannot mount .*|unshare: .*/.exec(errors)?.[0] ?? errors.trim().replaceAll(/\s+/g, " ");
 }
 
 const reasons = await Promise.all(mountKinds.map(reasonAgainst));
