@@ -72,7 +72,9 @@ const answers: Readonly<Record<Operation, Answers>> = {
   },
   open: {},
   status: {},
-  linkTarget: {},
+  linkTarget: {
+    EACCES: "forbidden", // readlink(2); Deno without permission to read
+  },
   names: {},
   link: {
     // A file that cannot be linked is written instead, whatever the reason. Seen: EIO (rclone), EPERM (FAT, exFAT by FUSE), EXDEV (mergerfs).
