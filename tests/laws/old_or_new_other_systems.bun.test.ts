@@ -118,12 +118,34 @@ for (const [system, profile] of Object.entries(profiles)) {
   // On the others an open file does not matter.
   if (profile.inUse === undefined && profile.network === undefined && torture === 1) continue;
   test(`old or new: readers load whole states beside savers that keep one, wherever any of them pauses, on ${system}`, async () => {
-    for (const [first, apart] of [["reader", 4], ["a", 25]] as const) {
+    for (const [first, apart] of [["reader", profile.network === undefined ? 4 : 1], ["a", 25]] as const) {
       let over = false;
       for (let i = 0; !over; i += Math.ceil(apart / torture)) {
         const turns: readonly Turn[] = [[first, i], ["b", Infinity], ["a", Infinity], ["reader", Infinity]];
         await besides(profile, inTurns(turns, () => over = true));
       }
+    }
+  });
+}
+
+for (const [system, profile] of Object.entries(profiles)) {
+  test(`retention: a checkpoint that is being read fails no save, and is removed at last, on ${system}`, async () => {
+    const simulated = machine(blank, { profile });
+    const store = directoryOn(simulated.process("a"))(path, { keep: Retention.latest(1) });
+    right(await saveState(store)(stateAt(1))());
+    for (const reader of ["a", "reader"]) {
+      const [before] = right(await store.list());
+      const part = right(await directoryOn(simulated.process(reader))(path).open(before!, "model.safetensors")());
+      const saved = right(await saveState(store)(stateAt(2))());
+      assert.deepEqual([...saved.removed, ...saved.notRemoved.map(({ checkpoint }) => checkpoint)], [before]);
+      const read = await part.read(new Uint8Array(part.bytes), 0)();
+      // On NFS, another machine has removed the file.
+      if (profile.network !== "machines" || reader === "a") right(read);
+      await part.close();
+      const next = right(await saveState(store)(stateAt(3))()).checkpoint;
+      const names = right(await simulated.process("later").names(folder)());
+      const left = profile.losesAnswer === undefined ? names : names.filter((name) => !/^\.removing-/.test(name));
+      assert.deepEqual(left, [`checkpoint_${next}`]);
     }
   });
 }
