@@ -72,7 +72,9 @@ const answers: Readonly<Record<Operation, Answers>> = {
   },
   open: {},
   status: {},
-  linkTarget: {},
+  linkTarget: {
+    EACCES: "forbidden", // readlink(2); Deno without permission to read
+  },
   names: {},
   link: {
     // A file that cannot be linked is written instead, whatever the reason. Seen: EIO (rclone), EPERM (FAT, exFAT by FUSE), EXDEV (mergerfs).
@@ -123,8 +125,8 @@ const answers: Readonly<Record<Operation, Answers>> = {
 /** The code that is the plainest for a meaning: `clear_answers` gives it when it has looked. */
 export const plainCode = { taken: "EEXIST", missing: "ENOENT", folder: "EISDIR", belowFile: "ENOTDIR" } as const;
 
-/** The meaning of a failure of an operation; undefined if it is a failure and nothing else. */
-export function meaningOf(operation: Operation, { code }: StoreFailed): Meaning | undefined {
+/** The meaning of the code of an operation; undefined if it is a failure and nothing else. */
+export function meaningOf(operation: Operation, { code }: Pick<StoreFailed, "code">): Meaning | undefined {
   const own = answers[operation];
   return Object.hasOwn(own, code) ? own[code] : Object.hasOwn(everyOperation, code) ? everyOperation[code] : undefined;
 }

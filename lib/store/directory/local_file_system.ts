@@ -14,6 +14,7 @@ import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { deno, type DenoRuntime, isGranted, isReadable } from "./deno_runtime.ts";
+import { meaningOf } from "./answers.ts";
 import type { FileStatus, FileSystem, ReadableFile, WritableFile } from "./file_system.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
 import { processId, processStatus } from "./process_identity.ts";
@@ -137,7 +138,7 @@ async function syncFolder(path: string): Promise<void> {
     await folder.sync();
   } catch (cause) {
     // Some file systems do not support fsync of a folder.
-    if (Object(cause).code !== "EINVAL") throw cause;
+    if (meaningOf("syncFolder", { code: errorCodeOf(cause) }) !== "unsupported") throw cause;
   } finally {
     await folder.close();
   }

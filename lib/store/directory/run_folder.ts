@@ -12,9 +12,9 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { isAbsent, means, plainCode } from "./answers.ts";
-import type { FileSystem } from "./file_system.ts";
+import type { FileStatus, FileSystem } from "./file_system.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
-import { done } from "./folder_ops.ts";
+import { done, unless } from "./folder_ops.ts";
 import { checkMount } from "./mounts.ts";
 import { isTemporary } from "./temporary.ts";
 import { folderName, numberIn } from "./listing.ts";
@@ -89,30 +89,24 @@ function checkContents(fs: FileSystem, path: string): TE.TaskEither<StoreFailed,
   };
 }
 
-/** Whether a folder exists. A file there, or above, is a failure: for a path below a file, Windows only says that it is missing. */
-function isFolder(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, boolean> {
-  return async () => {
-    for (let at = path;; at = dirname(at)) {
-      const status = await fs.status(at)();
-      if (E.isRight(status)) {
-        const { kind } = status.right;
-        if (kind === "folder") return E.right(at === path);
-        const message = `it is a ${kind === "file" ? "file" : "device"}`;
-        return E.left(storeFailed("find a run in", at, plainCode.belowFile, message));
-      }
-      if (!isAbsent("status")(status.left)) return status;
-      if (dirname(at) === at) return E.right(false);
-    }
-  };
+/** Rejects what is not a folder. For a path below a file Windows only says that it is missing, so this is looked at. */
+function checkFolder(path: string, { kind }: FileStatus): E.Either<StoreFailed, void> {
+  if (kind === "folder") return E.right(undefined);
+  const message = `it is a ${kind === "file" ? "file" : "device"}`;
+  return E.left(storeFailed("find a run in", path, plainCode.belowFile, message));
 }
 
-/** Rejects a path with a broken symbolic link, in the path or above it. */
+/** Rejects a path with a broken symbolic link or a file, in the path or above it. */
 function checkLinks(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, void> {
   return async () => {
     for (let at = path;; at = dirname(at)) {
       const target = await fs.linkTarget?.(at)();
-      if (target === undefined || (E.isLeft(target) && !means("missing", "linkTarget")(target.left))) {
-        return E.right(undefined);
+      if (target === undefined) return E.right(undefined);
+      if (E.isLeft(target) && !means("missing", "linkTarget")(target.left)) {
+        // Without permission Deno would ask for it.
+        if (means("forbidden", "linkTarget")(target.left)) return E.right(undefined);
+        const status = await fs.status(at)();
+        return E.isLeft(status) ? E.right(undefined) : checkFolder(at, status.right);
       }
       if (E.isRight(target)) {
         const status = await fs.status(at)();
@@ -152,9 +146,11 @@ export function checkName(fs: FileSystem, path: string): TE.TaskEither<StoreFail
 export function checkEmpty(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, void> {
   const checkpoints = join(path, checkpointsName);
   return pipe(
-    isFolder(fs, checkpoints),
-    TE.flatMap((exists) =>
-      exists ? done : pipe(
+    fs.status(checkpoints),
+    TE.map((status): FileStatus | undefined => status),
+    unless<FileStatus | undefined>(isAbsent("status"), () => TE.right(undefined)),
+    TE.flatMap((status) =>
+      status !== undefined ? TE.fromEither(checkFolder(checkpoints, status)) : pipe(
         checkLinks(fs, checkpoints),
         TE.flatMap(() => checkContents(fs, path)),
         // The path may lead into a checkpoint through links.
@@ -174,5 +170,12 @@ export function checkEmpty(fs: FileSystem, path: string): TE.TaskEither<StoreFai
  * @returns The failure, with the path and the kind of that file if it is found.
  */
 export function nameFile(fs: FileSystem, path: string, failed: StoreFailed): TE.TaskEither<StoreFailed, never> {
-  return pipe(isFolder(fs, path), TE.flatMap(() => TE.left(failed)));
+  return async () => {
+    for (let at = path; dirname(at) !== at; at = dirname(at)) {
+      const status = await fs.status(at)();
+      if (E.isLeft(status)) continue;
+      return pipe(checkFolder(at, status.right), E.flatMap(() => E.left(failed)));
+    }
+    return E.left(failed);
+  };
 }

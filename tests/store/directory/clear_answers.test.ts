@@ -310,12 +310,14 @@ test("run: a file in the path is named where the system only says that the path 
   await writeFile(file, "mine");
   const likeWindows = <A>(task: TE.TaskEither<StoreFailed, A>): TE.TaskEither<StoreFailed, A> =>
     pipe(task, TE.mapLeft((failed) => failed.code === "ENOTDIR" ? { ...failed, code: "ENOENT" } : failed));
-  const { names, status, makeFolder } = localFileSystem;
+  const { names, status, makeFolder, linkTarget } = localFileSystem;
+  assert(linkTarget !== undefined);
   const windows: FileSystem = {
     ...localFileSystem,
     names: (at) => likeWindows(names(at)),
     status: (at) => likeWindows(status(at)),
     makeFolder: (at) => likeWindows(makeFolder(at)),
+    linkTarget: (at) => likeWindows(linkTarget(at)),
   };
   for (const at of [file, join(file, "run"), join(file, "a", "b")]) {
     const store = directoryOn(windows)(at);
