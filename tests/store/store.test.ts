@@ -18,7 +18,7 @@ import { savingOf } from "../../lib/store/saving.ts";
 import { isPartName, type Saving, type Store, storeFailed, type StoreOptions } from "../../lib/store/store.ts";
 import { profiles } from "../support/profiles.ts";
 import { blank, machine } from "../support/simulated_disk.ts";
-import { torture } from "../support/torture.ts";
+import { torture, triedHere } from "../support/torture.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-store-"));
 after(() => rm(scratch, { recursive: true, force: true }));
@@ -30,7 +30,7 @@ const stores: Readonly<Record<string, (options?: StoreOptions) => Store>> = {
   memory,
   directory: (options) => directory(join(scratch, `${made++}`), options),
   ...Object.fromEntries(
-    Object.entries(profiles).map(([name, profile]) => [
+    triedHere(Object.entries(profiles)).map(([name, profile]) => [
       `directory on ${name}`,
       (options?: StoreOptions) => directoryOn(machine(blank, { profile }).process("a"))("/runs/digits", options),
     ]),

@@ -120,9 +120,7 @@ export interface System {
   /** Notes that a process opens or closes a file. */
   readonly open: (process: string, node: string) => void;
   readonly close: (process: string, node: string) => void;
-  /** Whether a removed file stays under another name, because a process on the same machine has it open. */
-  readonly isSilly: (process: string, node: string) => boolean;
-  /** Whether any process of the same machine has a file open. */
+  /** Whether any process on the machine of a process has a file open. */
   readonly isOpen: (process: string, node: string) => boolean;
   /** Notes that a new node has a path. */
   readonly made: (node: string, path: string) => void;
@@ -201,8 +199,6 @@ export function systemOf(profile: Profile, { find, isFolder, below }: DiskView):
       const at = opened.findIndex(([who, what]) => who === process && what === node);
       if (at >= 0) opened.splice(at, 1);
     },
-    isSilly: (process, node) =>
-      network !== undefined && opened.some(([who, what]) => isHere(process, who) && what === node),
     isOpen: (process, node) => opened.some(([who, what]) => isHere(process, who) && what === node),
     made: (node, path) => {
       if (scanner !== undefined) scans.set(node, scanner.times);

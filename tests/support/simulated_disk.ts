@@ -371,7 +371,9 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
     function remove(path: string, fail: Fail): void {
       const [id, above, entries, last] = placeOf(path, fail);
       const own = entries.get(last) ?? fail("ENOENT");
-      if (system.isSilly(name, own)) return set([change(id, above, [last, undefined], [sillyName(own), own])]);
+      if (profile.network !== undefined && system.isOpen(name, own)) {
+        return set([change(id, above, [last, undefined], [sillyName(own), own])]);
+      }
       set([change(id, above, [last, undefined])]);
       system.gone(name, path, linksOf(own) === 0 ? [own] : []);
     }
@@ -380,7 +382,7 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
     function closing(id: string, path: string): TaskEither<StoreFailed, void> {
       return task("close", path, () => {
         system.close(name, id);
-        if (system.isOpen(name, id)) return;
+        if (profile.network === undefined || system.isOpen(name, id)) return;
         for (const [at, node] of image) {
           if (node.is !== "folder" || entriesOf(node).get(sillyName(id)) !== id) continue;
           set([change(at, node, [sillyName(id), undefined])]);
