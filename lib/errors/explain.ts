@@ -46,6 +46,9 @@ const restoring: Sentences<"Mismatch" | "Released"> = {
 
 // --- stores
 
+const toBucket =
+  'Save to the bucket itself, with s3("s3://bucket/prefix") from "@dogear/dogear/s3", or to a local disk';
+
 /** What usually helps against a system's error code. */
 const remedies: Readonly<Record<string, string>> = {
   ENOMEM: "Free some memory, or use a machine with more",
@@ -58,6 +61,7 @@ const remedies: Readonly<Record<string, string>> = {
   EEXIST: "That path is a file: choose a path for a folder",
   EFBIG: "Keep large data as tensors or typed arrays, whose bytes are not in the manifest",
   ENOTRUN: "Nothing was created there",
+  EOBJECTSTORE: toBucket,
   ENOLINK: "Mount the file system it points to, or repair the link",
 };
 
@@ -67,6 +71,9 @@ const readings: readonly string[] = ["look at", "list", "open", "read", "find a 
 function storeRemedy({ operation, code }: StoreFailed): string {
   if ((code === "EACCES" || code === "EPERM") && readings.includes(operation)) {
     return "Give this process permission to read there";
+  }
+  if (operation === "rename" && (code === "ENOSYS" || code === "ENOTSUP" || code === "EOPNOTSUPP")) {
+    return `That file system cannot rename folders, as many mounts of object stores. ${toBucket}`;
   }
   return remedies[code] ?? "Check the path and its disk, then try again";
 }

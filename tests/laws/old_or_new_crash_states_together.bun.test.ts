@@ -32,6 +32,7 @@ import {
   type Turn,
 } from "../support/crashes.ts";
 import { blank, machine, type Schedule } from "../support/simulated_disk.ts";
+import { linux, type Profile, profiles } from "../support/profiles.ts";
 import { torture } from "../support/torture.ts";
 
 // --- every state
@@ -82,8 +83,9 @@ async function numbersOf(
   plan: Readonly<Record<string, readonly number[]>>,
   schedule: Schedule,
   beside: (disk: FileSystem) => Promise<unknown> = () => Promise.resolve(),
+  profile: Profile = linux,
 ): Promise<readonly number[]> {
-  const simulated = machine(blank, { schedule });
+  const simulated = machine(blank, { schedule, profile });
   const numbers: number[] = [];
   const save = async (name: string, steps: readonly number[]): Promise<void> => {
     const store = directoryOn(simulated.process(name))(path, { keep: Retention.latest(1) });
@@ -93,8 +95,14 @@ async function numbersOf(
     beside(simulated.process("user")),
     ...Object.entries(plan).map(([name, steps]) => save(name, steps)),
   ]);
-  const left = right(await simulated.process("later").names(folder)());
-  assert.deepEqual(left.filter((name) => !/^checkpoint_/.test(name)), []);
+  const later = machine(simulated.image()).process("later");
+  const left = right(await later.names(folder)()).filter((name) => !/^checkpoint_/.test(name));
+  // A removal whose answers were lost, or that a scanner has disturbed, is finished by the next save.
+  assert.deepEqual(left.filter((name) => profile === linux || !/^\.removing-/.test(name)), []);
+  if (left.length > 0) {
+    right(await saveState(directoryOn(later)(path))(stateAt(100))());
+    assert.ok(right(await later.names(folder)()).every((name) => /^checkpoint_/.test(name)));
+  }
   return numbers.sort((a, b) => a - b);
 }
 
@@ -108,15 +116,16 @@ test("numbers: unique and consecutive when two writers pause at any point while 
   }
 });
 
-test("numbers: unique when any writers pause at any point, and when another program makes folders with their names", async () => {
+test("numbers: unique when any writers pause at any point, and when another program makes folders with their names, on every system", async () => {
+  const systems = fc.constantFrom("Linux", ...Object.keys(profiles));
   const turns = fc.array(fc.tuple(fc.constantFrom("a", "b", "c", "d", "user"), fc.nat(60)), { maxLength: 16 });
   await fc.assert(
-    fc.asyncProperty(turns, fc.array(fc.nat(5), { maxLength: 3 }), async (turns, taken) => {
+    fc.asyncProperty(turns, fc.array(fc.nat(5), { maxLength: 3 }), systems, async (turns, taken, system) => {
       const intrude = async (disk: FileSystem): Promise<void> => {
         for (const number of taken) await disk.makeFolder(`${folder}/checkpoint_${number}`)();
       };
       const plan = { a: [1, 2], b: [3, 4, 5], c: [6, 7], d: [8] };
-      const numbers = await numbersOf(plan, inTurns(turns, () => {}), intrude);
+      const numbers = await numbersOf(plan, inTurns(turns, () => {}), intrude, profiles[system]);
       assert.equal(new Set(numbers).size, numbers.length, `${numbers}`);
       if (taken.length === 0) assert.equal(numbers.at(-1), numbers.length - 1, `${numbers}`);
     }),

@@ -18,6 +18,8 @@ export interface State {
   readonly model: Float32Array;
   readonly optimizer: Float64Array;
   readonly rng: Uint8Array;
+  /** It never changes, so that each save links it. */
+  readonly table: Float32Array;
 }
 
 // --- the run
@@ -29,6 +31,7 @@ export function stateAt(step: number): State {
     model: new Float32Array(30_000).map((_, i) => step + i),
     optimizer: new Float64Array(20_000).map((_, i) => step * i),
     rng: new Uint8Array(200).fill(step % 251),
+    table: new Float32Array(1000).fill(1),
   };
 }
 

@@ -23,6 +23,11 @@ export interface StartOptions {
    * @default this process's
    */
   readonly cwd?: string;
+  /**
+   * A command that runs it.
+   * @default none
+   */
+  readonly through?: readonly string[];
   /** Receives each line of its output as soon as it is written. */
   readonly onLine?: (line: string) => void;
 }
@@ -56,9 +61,9 @@ const commands: Readonly<Record<Runtime, () => readonly [string, ...string[]]>> 
 
 /** Starts a program of `tests/programs`. */
 export function start(runtime: Runtime, program: string, args: readonly string[], options: StartOptions = {}): Child {
-  const [file, ...flags] = commands[runtime]();
   const path = fileURLToPath(new URL(`../programs/${program}`, import.meta.url));
-  const child = spawn(file, [...flags, path, ...args], {
+  const [file = "", ...rest] = [...options.through ?? [], ...commands[runtime](), path, ...args];
+  const child = spawn(file, rest, {
     cwd: options.cwd ?? process.cwd(),
     env: { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
     stdio: ["ignore", "pipe", "pipe"],

@@ -27,6 +27,7 @@ import {
   saveState,
 } from "../../mod.ts";
 import { blank, type Image, imageOf, machine, remains, type Schedule, stateOf, type Tree } from "./simulated_disk.ts";
+import { linux, type Profile } from "./profiles.ts";
 import { torture } from "./torture.ts";
 
 // --- the state
@@ -124,6 +125,11 @@ export interface Scenario {
    * @default "alive"
    */
   readonly status?: ProcessStatus;
+  /**
+   * The system of the disk.
+   * @default a local Linux disk
+   */
+  readonly profile?: Profile;
   /** The orders in which concurrent operations are executed. */
   readonly schedules?: () => Iterable<() => Schedule>;
 }
@@ -156,9 +162,9 @@ export interface Explored {
 }
 
 /** Starts again after a crash: every checkpoint loads, the next save succeeds, and it removes the orphans. */
-async function recover(tree: Tree): Promise<State> {
+async function recover(tree: Tree, profile: Profile): Promise<State> {
   const statusOf = () => "unknown" as const;
-  const disk = machine(imageOf(tree), { clock: 2 * 3_600_000, statusOf }).process("later");
+  const disk = machine(imageOf(tree), { clock: 2 * 3_600_000, statusOf, profile }).process("later");
   const open = (path: string): ReturnType<FileSystem["open"]> => {
     assert.ok(!path.split("/").some(isUnfinished), `${path} was read`);
     return disk.open(path);
@@ -227,7 +233,7 @@ function reporting(
 
 /** Runs a scenario once. Returns the disk after each operation, with the requirements if the power fails then. */
 async function crashesIn(
-  { start, keep, status = "alive", before, during }: Scenario,
+  { start, keep, status = "alive", profile = linux, before, during }: Scenario,
   mutation: Mutation,
   schedule: Schedule,
 ): Promise<readonly (readonly [Image, Law])[]> {
@@ -242,6 +248,7 @@ async function crashesIn(
     schedule: (waiting) => crashing ? schedule(waiting) : 0,
     changed: crash,
     statusOf: () => status,
+    profile,
   });
 
   const begin = (name: string): Process => {
@@ -321,7 +328,7 @@ export async function explore(
         met.set(key, tried);
         if (!tried) continue;
         outcomes++;
-        const state = known.get(key) ?? await recover(tree);
+        const state = known.get(key) ?? await recover(tree, scenario.profile ?? linux);
         known.set(key, state);
         states.set(key, state);
         const why = violation(state, law);

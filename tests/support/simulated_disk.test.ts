@@ -10,6 +10,7 @@ import { after, test } from "node:test";
 import type { FileSystem } from "../../lib/store/directory/file_system.ts";
 import { localFileSystem } from "../../lib/store/directory/local_file_system.ts";
 import { blank, type Machine, machine, remains, type Tree } from "./simulated_disk.ts";
+import { objectMounts, type Profile, profiles } from "./profiles.ts";
 import { torture } from "./torture.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-simulated-"));
@@ -216,4 +217,90 @@ test("simulated disk: the states after a crash, listed for short programs", asyn
     await program(simulated.process("a"));
     assert.deepEqual([...new Set(left(simulated))].sort(), [...expected].sort());
   }
+});
+
+// --- other systems
+
+test("simulated disk: what systems answer otherwise than a local Linux disk", async () => {
+  /** Makes /a with a file in it, and an empty /b. Then the answers of operations. */
+  const answers = async (profile: Profile, ...run: readonly ((disk: FileSystem) => Promise<string>)[]) => {
+    const disk = machine(blank, { profile }).process("a");
+    for (const name of ["/a", "/b"]) await disk.makeFolder(name)();
+    await write(disk, "/a/file", [Uint8Array.of(1)], true);
+    const all: string[] = [];
+    for (const one of run) all.push(await one(disk));
+    return all.join(" ");
+  };
+  const onto = (disk: FileSystem) => answer(disk.rename("/a", "/b"));
+  const away = (disk: FileSystem) => answer(disk.rename("/a", "/c"));
+  const unlink = (disk: FileSystem) => answer(disk.removeFile("/a"));
+  const link = (disk: FileSystem) => answer(disk.link("/a/file", "/a/link"));
+  const sync = (disk: FileSystem) => answer(disk.syncFolder("/a"));
+  const linux = "done";
+  const expected: readonly (readonly [profile: Profile | undefined, onto: string, others: string])[] = [
+    [{}, linux, "EISDIR done done done"],
+    [profiles["Windows, Bun and Node"], "EPERM", "EPERM done done EBUSY"],
+    [profiles["Windows, Deno"], "EACCES", "EACCES done done EACCES"],
+    [profiles["macOS"], linux, "EPERM done done done"],
+    [profiles["macOS, SMB"], linux, "EPERM ENOTSUP ENOTSUP done"],
+    [profiles["macOS, macFUSE"], linux, "EPERM done EINVAL done"],
+    [profiles["FUSE without links and fsync"], linux, "EISDIR ENOSYS ENOSYS done"],
+    [profiles["sshfs"], "EPERM", "EPERM EPERM done done"],
+    [objectMounts["no renames"], "ENOSYS", "EISDIR ENOSYS done ENOSYS"],
+  ];
+  for (const [profile, ontoFolder, others] of expected) {
+    assert.equal(await answers(profile!, onto), ontoFolder);
+    assert.equal(await answers(profile!, unlink, link, sync, away), others);
+  }
+});
+
+test("simulated disk: on Windows nothing is renamed or removed while it is scanned or open", async () => {
+  const profile = profiles["Windows, Bun and Node"]!;
+  const disk = machine(blank, { profile }).process("a");
+  await disk.makeFolder("/a")();
+  await write(disk, "/a/file", [], false);
+  for (const expected of ["EBUSY", "EBUSY", "done"]) assert.equal(await answer(disk.rename("/a", "/b")), expected);
+  await answer(disk.open("/b/file"), async (file) => {
+    assert.equal(await answer(disk.rename("/b", "/c")), "EPERM");
+    assert.equal(await answer(disk.removeFile("/b/file")), "EBUSY");
+    return await answer(file.close);
+  });
+  assert.equal(await answer(disk.removeFile("/b/file")), "done");
+});
+
+test("simulated disk: on NFS an open file stays under another name, is stale on other machines, and answers are lost", async () => {
+  for (const [system, isSilly] of [["NFS", false], ["NFS on one machine", true]] as const) {
+    const simulated = machine(blank, { profile: { ...profiles[system], losesAnswer: () => false } });
+    const [a, b] = [simulated.process("a"), simulated.process("b")];
+    await a.makeFolder("/a")();
+    await write(a, "/a/file", [Uint8Array.of(1)], true);
+    await answer(b.open("/a/file"), async (file) => {
+      assert.equal(await answer(a.removeFile("/a/file")), "done");
+      assert.equal(await answer(a.removeFolder("/a")), isSilly ? "ENOTEMPTY" : "done");
+      assert.equal(await answer(file.read(new Uint8Array(1), 0), String), isSilly ? "1" : "ESTALE");
+      const found = await answer(a.names("/a"), String);
+      if (isSilly) assert.equal(await answer(a.removeFile(`/a/${found}`)), "EBUSY");
+      else assert.deepEqual([await answer(b.status("/a")), await answer(b.status("/a"))], ["ESTALE", "ENOENT"]);
+      return await answer(file.close);
+    });
+    if (isSilly) assert.equal(await answer(a.removeFolder("/a")), "done");
+  }
+  const disk = machine(blank, { profile: { network: "machines", losesAnswer: () => true } }).process("a");
+  assert.equal(await answer(disk.makeFolder("/a")), "EEXIST");
+  assert.equal(await answer(disk.rename("/a", "/b")), "ENOENT");
+  assert.equal(await answer(disk.removeFolder("/b")), "ENOENT");
+  assert.equal(await answer(disk.names("/"), String), "");
+});
+
+test("simulated disk: an object store's mount renames a folder file by file", async () => {
+  let changes = 0;
+  const simulated = machine(blank, { profile: objectMounts["renames file by file"], changed: () => void changes++ });
+  const disk = simulated.process("a");
+  await disk.makeFolder("/a")();
+  for (const name of ["/a/1", "/a/2"]) await write(disk, name, [], true);
+  changes = 0;
+  await disk.rename("/a", "/b")();
+  // The new folder, two files that each get a name and lose one, and the old folder.
+  assert.equal(changes, 6);
+  assert.deepEqual([await answer(disk.names("/"), String), await answer(disk.names("/b"), String)], ["b", "1,2"]);
 });

@@ -9,6 +9,8 @@
  *
  * Files with two names share their bytes. An `fsync` takes effect when it ends, not when it is requested.
  *
+ * It answers as a local Linux disk does, or as another system with a profile of `profiles.ts`.
+ *
  * @module
  */
 
@@ -19,6 +21,7 @@ import { setImmediate } from "node:timers";
 import type { FileSystem, ProcessStatus } from "../../lib/store/directory/file_system.ts";
 import type { StoreFailed } from "../../lib/errors/errors.ts";
 import { storeFailed } from "../../lib/store/store.ts";
+import { linux, type Profile, sillyName, systemOf } from "./profiles.ts";
 
 // --- types
 
@@ -56,7 +59,7 @@ export type Tree = Uint8Array | ReadonlyMap<string, Tree>;
 /** An operation that waits for its execution. */
 export interface Waiting {
   readonly process: string;
-  readonly operation: keyof FileSystem | "write" | "sync" | "flush" | "close";
+  readonly operation: keyof FileSystem | "wait" | "read" | "write" | "sync" | "flush" | "close";
 }
 
 /** Chooses the next of the waiting operations, by index. */
@@ -91,6 +94,11 @@ export interface MachineOptions {
    * @default "alive"
    */
   readonly statusOf?: (process: string) => ProcessStatus;
+  /**
+   * The system.
+   * @default a local Linux disk
+   */
+  readonly profile?: Profile;
 }
 
 const root = "/";
@@ -239,10 +247,32 @@ export function stateOf(image: Image): string {
  * @param options Options; by default each operation is executed immediately.
  */
 export function machine(start: Image, options: MachineOptions = {}): Machine {
-  const { schedule, changed, clock = 0, statusOf = () => "alive" } = options;
+  const { schedule, changed, clock = 0, statusOf = () => "alive", profile = linux } = options;
   let image = start;
   let now = clock;
   const waiting: (Waiting & { readonly run: () => void })[] = [];
+
+  /** A node and all nodes below it. */
+  function below(id: string): readonly string[] {
+    const node = image.get(id);
+    return node?.is === "folder" ? [id, ...[...entriesOf(node).values()].flatMap(below)] : [id];
+  }
+
+  /** The number of names of a node. */
+  function linksOf(id: string): number {
+    const folders = [...image.values()].filter((node) => node.is === "folder");
+    return folders.reduce((links, node) => links + [...entriesOf(node).values()].filter((own) => own === id).length, 0);
+  }
+
+  const system = systemOf(profile, {
+    find: (path) =>
+      path.split("/").filter((step) => step !== "").reduce<string | undefined>((id, step) => {
+        const node = id === undefined ? undefined : image.get(id);
+        return node?.is === "folder" ? entriesOf(node).get(step) : undefined;
+      }, root),
+    isFolder: (node) => image.get(node)?.is === "folder",
+    below,
+  });
 
   /** Executes the waiting operations one at a time, after every process has requested all that it requests before waiting. */
   function work(): void {
@@ -262,15 +292,24 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
   function process(name: string): FileSystem {
     let made = 0;
 
+    /** `from` is the old path of an operation that has two. */
     function task<A>(
       operation: Waiting["operation"],
       path: string,
       run: (fail: (code: string) => never) => A,
+      from?: string,
     ): TaskEither<StoreFailed, A> {
       const fail = (code: string): never => {
-        throw storeFailed(operation, path, code, "a simulated disk says so");
+        const answer = code === "ENOENT" ? system.missing(name, from === undefined ? [path] : [path, from]) : code;
+        throw storeFailed(operation, path, answer, "a simulated disk says so");
       };
-      const attempt = E.tryCatchK(() => run(fail), (cause) => {
+      const answered = (): A => {
+        const refusal = system.refusal(operation, from ?? path, from && path);
+        if (refusal !== undefined) fail(refusal);
+        const result = run(fail);
+        return system.isLost(operation) ? run(fail) : result;
+      };
+      const attempt = E.tryCatchK(answered, (cause) => {
         if (!(typeof cause === "object" && cause !== null && "_tag" in cause)) throw cause;
         return cause as StoreFailed;
       });
@@ -316,7 +355,8 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
     }
 
     function change(id: string, above: Folder, ...changes: Change): readonly [string, Folder] {
-      return [id, { ...above, pending: [...above.pending, changes], modified: now }];
+      const changed: Folder = { ...above, pending: [...above.pending, changes], modified: now };
+      return [id, profile.areFoldersDurable ? { ...changed, durable: entriesOf(changed), pending: [] } : changed];
     }
 
     function add(path: string, node: File | Folder, fail: Fail): string {
@@ -324,12 +364,43 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
       if (entries.has(last)) fail("EEXIST");
       const own = `${name}${made++}`;
       set([[own, node], change(id, above, [last, own])]);
+      system.made(own, path);
       return own;
     }
 
     function remove(path: string, fail: Fail): void {
-      const [id, above, , last] = placeOf(path, fail);
+      const [id, above, entries, last] = placeOf(path, fail);
+      const own = entries.get(last) ?? fail("ENOENT");
+      if (profile.network !== undefined && system.isOpen(name, own)) {
+        return set([change(id, above, [last, undefined], [sillyName(own), own])]);
+      }
       set([change(id, above, [last, undefined])]);
+      system.gone(name, path, linksOf(own) === 0 ? [own] : []);
+    }
+
+    /** Closes a file. A network file system then removes it, if it has only kept it for this. */
+    function closing(id: string, path: string): TaskEither<StoreFailed, void> {
+      return task("close", path, () => {
+        system.close(name, id);
+        if (profile.network === undefined || system.isOpen(name, id)) return;
+        for (const [at, node] of image) {
+          if (node.is !== "folder" || entriesOf(node).get(sillyName(id)) !== id) continue;
+          set([change(at, node, [sillyName(id), undefined])]);
+        }
+      });
+    }
+
+    /** Renames a folder as object stores do: a new folder, then one file after the other. */
+    function renameByFile(from: string, to: string, fail: Fail): void {
+      const [, node] = there(from, fail);
+      if (node.is === "folder") {
+        if (find(to, fail) === undefined) add(to, { ...node, durable: new Map(), pending: [] }, fail);
+        for (const inner of entriesOf(node).keys()) renameByFile(`${from}/${inner}`, `${to}/${inner}`, fail);
+      } else {
+        const [above, into] = placeOf(to, fail);
+        set([change(above, into, [posix.basename(to), find(from, fail)])]);
+      }
+      remove(from, fail);
     }
 
     function file(id: string, fail: Fail): File {
@@ -345,6 +416,7 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
       create: (path) =>
         task("create", path, (fail) => {
           const id = add(path, { is: "file", bytes: new Uint8Array(), durable: 0, modified: now }, fail);
+          system.open(name, id);
           return {
             write: (bytes) =>
               task("write", path, (fail) => {
@@ -361,7 +433,7 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
               const now = file(id, fail);
               set([[id, { ...now, durable: now.bytes.length }]]);
             }),
-            close: task("close", path, () => {}),
+            close: closing(id, path),
           };
         }),
       open: (path) =>
@@ -369,25 +441,26 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
           const [id, node] = there(path, fail);
           if (node.is === "folder") return fail("EINVAL");
           const { bytes } = file(id, fail);
+          system.open(name, id);
           return {
             bytes: bytes.length,
             read: (into, position) =>
-              task("open", path, () => {
+              task("read", path, (fail) => {
+                if (system.isStale(name, id)) fail("ESTALE");
                 const some = bytes.subarray(position, position + into.length);
                 into.set(some);
                 return some.length;
               }),
-            close: task("close", path, () => {}),
+            close: closing(id, path),
           };
         }),
       status: (path) =>
         task("status", path, (fail) => {
-          const [, node] = there(path, fail);
-          // No test here uses the number of links.
+          const [id, node] = there(path, fail);
           return {
             kind: node.is,
             bytes: node.is === "file" ? node.bytes.length : 0,
-            links: 1,
+            links: linksOf(id),
             modified: node.modified,
           };
         }),
@@ -399,7 +472,7 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
           if (entries.has(last)) fail("EEXIST");
           if (node.is === "folder") fail("EPERM");
           set([change(above, into, [last, id])]);
-        }),
+        }, from),
       rename: (from, to) =>
         task("rename", to, (fail) => {
           const [id, moved] = there(from, fail);
@@ -410,8 +483,11 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
           if (taken !== undefined && moved.is === "folder") {
             if (entriesOf(folder(taken, fail)).size > 0) fail("ENOTEMPTY");
           } else if (taken !== undefined && image.get(taken)?.is === "folder") fail("EISDIR");
+          if (profile.renames === "by file") return renameByFile(from, to, fail);
           set([change(above, into, [posix.basename(from), undefined], [last, id])]);
-        }),
+          system.gone(name, from, []);
+          system.moved(to);
+        }, from),
       removeFile: (path) =>
         task("removeFile", path, (fail) => {
           if (there(path, fail)[1].is === "folder") fail("EISDIR");
@@ -428,6 +504,8 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
           const now = folder(id, fail);
           set([[id, { ...now, durable: entriesOf(now), pending: [] }]]);
         }),
+      ...(profile.platform && { platform: profile.platform }),
+      ...(profile !== linux && { wait: async () => void await task("wait", root, () => {})() }),
       processId: () => Promise.resolve(name),
       processStatus: (name) => () => Promise.resolve(statusOf(name)),
     };

@@ -14,14 +14,16 @@ import { storeFailed } from "../../lib/store/store.ts";
 
 /** An operation. */
 export interface Operation {
-  readonly name: Exclude<keyof FileSystem, "processId" | "processStatus"> | keyof WritableFile;
+  readonly name:
+    | Exclude<keyof FileSystem, "platform" | "wait" | "mountinfo" | "processId" | "processStatus">
+    | keyof WritableFile;
   /** Its path; of two paths, the new one. */
   readonly path: string;
   readonly bytes?: number;
 }
 
-/** The decision on an operation: a failure, or to skip it as if it had succeeded; undefined executes it. */
-export type Answer = StoreFailed | "skip" | undefined;
+/** The decision on an operation: a failure, one after it was executed, or to skip it as if it had succeeded; undefined executes it. */
+export type Answer = StoreFailed | { readonly after: StoreFailed } | "skip" | undefined;
 
 // --- constructors
 
@@ -41,9 +43,14 @@ export function watched(on: FileSystem, ask: (operation: Operation) => Answer | 
     <A>(operation: Operation, inner: TE.TaskEither<StoreFailed, A>): TE.TaskEither<StoreFailed, A> => async () => {
       const answer = await ask(operation);
       if (answer === undefined) return await inner();
-      return answer === "skip" ? { _tag: "Right", right: undefined as A } : { _tag: "Left", left: answer };
+      if (answer === "skip") return { _tag: "Right", right: undefined as A };
+      if (!("after" in answer)) return { _tag: "Left", left: answer };
+      await inner();
+      return { _tag: "Left", left: answer.after };
     };
   return {
+    ...(on.platform && { platform: on.platform }),
+    ...(on.wait && { wait: on.wait }),
     makeFolder: (path) => task({ name: "makeFolder", path }, on.makeFolder(path)),
     create: (path) =>
       task(

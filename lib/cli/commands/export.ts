@@ -12,6 +12,7 @@ import {
   checkpointsName,
   localFileSystem,
   makeFolders,
+  means,
   numberIn,
   unless,
   writeFile,
@@ -140,12 +141,12 @@ function exportFiles(tensors: readonly ExportedTensor[], shardBytes: number, bar
 function placeNew(from: string, to: string): TE.TaskEither<StoreFailed, void> {
   return pipe(
     localFileSystem.link(from, to),
-    // A file system without links: look first, then rename.
-    unless(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"], () =>
+    // Without links, for whatever reason: look first, then rename.
+    unless((failed) => !means("taken", "link")(failed), () =>
       pipe(
         localFileSystem.status(to),
         TE.flatMap(() => TE.left(storeFailed("create", to, "EEXIST", "file already exists"))),
-        unless<void>(["ENOENT"], () => localFileSystem.rename(from, to)),
+        unless<void>(means("missing", "status"), () => localFileSystem.rename(from, to)),
       )),
   );
 }
@@ -190,7 +191,9 @@ function checkFolder(folder: string, force: boolean): CommandTask<readonly strin
       (around) => around === undefined,
       (around) => refuse("to write to outside of all checkpoints", `${folder}, which is in ${around}`),
     ),
-    TE.flatMap(() => pipe(localFileSystem.names(folder), unless<readonly string[]>(["ENOENT"], () => TE.right([])))),
+    TE.flatMap(() =>
+      pipe(localFileSystem.names(folder), unless<readonly string[]>(means("missing", "names"), () => TE.right([])))
+    ),
     TE.map((names) => names.filter((name) => weightsFile.test(name))),
     TE.filterOrElse(
       (found) => force || found.length === 0,

@@ -6,6 +6,7 @@
  * - `rename`, `mkdir` and `rmdir` are atomic, for other processes and after a crash.
  * - Renaming a folder onto a folder that is not empty fails. So does making a folder whose name exists.
  * - `fsync` of a file makes its bytes durable, `fsync` of a folder its entries. Of all other changes, a crash may keep or lose any.
+ * - An answer may be lost, and the operation executed twice (NFS). So after a rename that fails, what only it can have made is looked for.
  * - A process may pause before any operation, for any time, or be killed there. No lock is used, so it never blocks another process.
  *
  * ## Invariants
@@ -63,14 +64,17 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
+import { means } from "./answers.ts";
+import { readManifestFile } from "./file_io.ts";
 import type { FileSystem } from "./file_system.ts";
 import type { Overtaken, StoreFailed } from "../../errors/mod.ts";
-import { done, removeTree, syncAbove } from "./folder_ops.ts";
+import { done, removeTree, renameOnce, syncAbove } from "./folder_ops.ts";
 import { movedPath, reservationName, temporaryName } from "./temporary.ts";
 import { folderName, type Listing, readListing } from "./listing.ts";
 import { removeReserving } from "./orphans.ts";
@@ -87,7 +91,7 @@ import {
   type Rival,
   rivalsOf,
 } from "./reservation.ts";
-import { type CommitCondition, storeFailed } from "../mod.ts";
+import { type CommitCondition, manifestName, storeFailed } from "../mod.ts";
 
 // --- types
 
@@ -98,6 +102,8 @@ export interface CommitRequest {
   readonly parent: string;
   /** The path of the temporary folder, which is durable with all of its contents. */
   readonly temporary: string;
+  /** The bytes of the manifest in it. */
+  readonly manifest: Uint8Array;
   /** The number that the save will probably get. It is checked like any other. */
   readonly expected: number;
   /** Whether the folder has so many names that listing it once instead of twice is worth reading the file system's clock. */
@@ -155,8 +161,11 @@ type Owners = ReadonlyMap<number, readonly string[]>;
 /** The most consecutive renames that may find a name taken, because another save was faster each time. After more, the file system is at fault. */
 const mostLosses = 16;
 
-/** Codes of a rename onto an existing path. */
-const exists = ["EEXIST", "ENOTEMPTY", "ENOTDIR"];
+/** Whether a failed rename says that the new path exists. */
+const isTaken = means("taken", "rename");
+
+/** Whether a failed rename says that the old path does not exist. */
+const isMissing = means("missing", "rename");
 
 // --- states
 
@@ -171,7 +180,7 @@ function failing(state: CommitState, failed: StoreFailed | Overtaken): CommitSta
 /** Searches again after a rename onto an existing name: another save was faster, and the next listing shows it. */
 function searchAgain(state: CommitState, { search }: FoundNumber, failed: StoreFailed): CommitState {
   const { losses = 0 } = search;
-  return exists.includes(failed.code) && losses < mostLosses
+  return isTaken(failed) && losses < mostLosses
     ? { ...state, next: { ...search, losses: losses + 1 } }
     : failing(state, failed);
 }
@@ -192,7 +201,7 @@ async function prepareReservation({ reservation, temporary, expected }: CommitCo
   if (E.isRight(moved)) {
     return { ...start, reserved: expected, next: { step: "search", from: expected, isGuess: true } };
   }
-  return exists.includes(moved.left.code) ? start : failing(start, moved.left);
+  return isTaken(moved.left) ? start : failing(start, moved.left);
 }
 
 /** Step 2. */
@@ -255,7 +264,7 @@ async function reserve(context: CommitContext, state: CommitState, found: FoundN
   const reserved = { ...searching(state, number), reserved: number };
   if (state.reserved === undefined || condition === undefined) return reserved;
   const folder = movedPath(temporary, number);
-  const renamed = await fs.rename(state.folder, folder)();
+  const renamed = await renameOnce(fs, state.folder, folder, folder)();
   if (E.isRight(renamed)) return { ...reserved, folder };
   return failing(reserved, await explained(context, reserved, condition, renamed.left));
 }
@@ -294,17 +303,28 @@ async function checkedRivals(
 async function rename(context: CommitContext, state: CommitState, found: FoundNumber): Promise<CommitState> {
   const { fs, parent, condition } = context;
   const { number, listing } = found;
+  const folder = join(parent, folderName(number));
   const renamed = await pipe(
     // If there is a checkpoint, its save has made the folders above durable.
     listing.newest === -1 ? syncAbove(fs, parent) : done,
-    TE.flatMap(() => fs.rename(state.folder, join(parent, folderName(number)))),
+    TE.flatMap(() => fs.rename(state.folder, folder)),
   )();
-  if (E.isRight(renamed)) {
+  if (E.isRight(renamed) || await isThisSave(context, state, folder)) {
     return { ...state, next: { step: "finished", result: E.right({ checkpoint: number, listing }) } };
   }
-  return condition === undefined || renamed.left.code !== "ENOENT"
+  return condition === undefined || !isMissing(renamed.left)
     ? searchAgain(state, found, renamed.left)
     : failing(state, await explained(context, state, condition, renamed.left));
+}
+
+/**
+ * Whether a checkpoint is this save, although its rename has failed: the answer to the first request was lost. Then the temporary folder is
+ * missing, and the checkpoint has its manifest, which names the run, the time and every digest.
+ */
+async function isThisSave({ fs, manifest }: CommitContext, state: CommitState, folder: string): Promise<boolean> {
+  if (E.isRight(await fs.status(state.folder)())) return false;
+  const found = await readManifestFile(fs, join(folder, manifestName))();
+  return E.isRight(found) && Buffer.compare(found.right, manifest) === 0;
 }
 
 /** The reason for a failed rename of the temporary folder: if it is missing, another save of the run has removed it in step 5. */
@@ -314,7 +334,7 @@ async function explained(
   condition: CommitCondition,
   failed: StoreFailed,
 ): Promise<StoreFailed | Overtaken> {
-  if (failed.code !== "ENOENT") return failed;
+  if (!isMissing(failed)) return failed;
   for (;;) {
     const listing = await readListing(context.fs, context.parent)();
     if (E.isLeft(listing)) return listing.left;

@@ -28,18 +28,22 @@
 import { basename, dirname, join, resolve } from "node:path";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
+import * as T from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { checkStoreOptions, manifestName, newLocationState, savingOf, storeFailed } from "../mod.ts";
 import { ofCheckpoint, ofPart } from "../mod.ts";
 import type { Chunks, CommitCondition, LocationState, PartDigest, PartStatus, StoreOptions } from "../mod.ts";
 import type { Saving, Store, StoreWriter } from "../mod.ts";
+import { isAbsent, means } from "./answers.ts";
+import { withClearAnswers } from "./clear_answers.ts";
 import type { FileSystem } from "./file_system.ts";
 import type { NoCheckpoint, Overtaken, StoreFailed } from "../../errors/mod.ts";
 import { openPart, readManifestFile, writeFile } from "./file_io.ts";
-import { done, makeFolders, missing, removeTree, unless } from "./folder_ops.ts";
+import { done, ensureFolder, makeFolders, removeTree, unless } from "./folder_ops.ts";
 import { reservationName, temporaryName } from "./temporary.ts";
 import { folderName, isCommitted, listCandidates, listCheckpoints, numberIn } from "./listing.ts";
 import { localFileSystem } from "./local_file_system.ts";
+import { checkMount } from "./mounts.ts";
 import { activeSaves, removeAtomically, removeOrphans } from "./orphans.ts";
 import { commitFolder, type CommittedFolder } from "./commit.ts";
 import { checkLocalPath } from "../../validation/mod.ts";
@@ -50,6 +54,8 @@ import { checkEmpty, checkName, checkpointsName, nameFile } from "./run_folder.t
 /** A run's folder on a file system. */
 interface RunFolder {
   readonly fs: FileSystem;
+  /** The same for orphans, which the next save removes if another program uses them now. */
+  readonly hasty: FileSystem;
   /** The absolute path of the run. A relative path is resolved anew for each task. */
   readonly run: () => string;
   /** What the last save of this process left in a folder of checkpoints: how many names it has, and the number that the next save probably gets. */
@@ -59,9 +65,6 @@ interface RunFolder {
 
 /** The number of names from which reading the file system's clock costs less than listing the folder twice. */
 const manyNames = 1000;
-
-/** Codes of a failed hard link after which the part is written instead. */
-const cannotLink = ["EXDEV", "EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "ENOENT"];
 
 // --- paths
 
@@ -83,7 +86,8 @@ function begin(folder: RunFolder): TE.TaskEither<StoreFailed, Saving> {
     const parent = parentOf(run());
     const path = join(parent, temporaryName("saving", await fs.processId()));
     activeSaves.add(path);
-    const made = await inRun(folder, () => makeTemporary(fs, run(), path))();
+    const checked = expectations.has(parent) ? done : checkMount(fs, run());
+    const made = await inRun(folder, () => pipe(checked, TE.flatMap(() => makeTemporary(fs, run(), path))))();
     if (E.isLeft(made)) {
       activeSaves.delete(path);
       return made;
@@ -96,21 +100,21 @@ function begin(folder: RunFolder): TE.TaskEither<StoreFailed, Saving> {
 
 function makeTemporary(fs: FileSystem, run: string, path: string): TE.TaskEither<StoreFailed, void> {
   return pipe(
-    fs.makeFolder(path),
-    unless(["ENOENT"], () =>
+    ensureFolder(fs, path),
+    unless(means("missing", "makeFolder"), () =>
       pipe(
         checkEmpty(fs, run),
         TE.flatMap(() => makeFolders(fs, dirname(path))),
-        TE.flatMap(() => fs.makeFolder(path)),
+        TE.flatMap(() => ensureFolder(fs, path)),
       )),
   );
 }
 
 /** Removes orphans, and counts the names. */
-async function examine({ fs, expectations }: RunFolder, parent: string, fresh: string): Promise<void> {
+async function examine({ fs, hasty, expectations }: RunFolder, parent: string, fresh: string): Promise<void> {
   const names = await fs.names(parent)();
   if (E.isLeft(names)) return;
-  await removeOrphans(fs, parent, fresh, names.right)();
+  await removeOrphans(hasty, parent, fresh, names.right)();
   const newest = names.right.reduce((highest, name) => Math.max(highest, numberIn(name) ?? -1), -1);
   expectations.set(parent, { next: newest + 1, names: names.right.length });
 }
@@ -128,7 +132,17 @@ function temporaryWriter(folder: RunFolder, parent: string, path: string): Store
     const part = join(path, name);
     const inner = dirname(part);
     if (inner === path || folders.has(inner)) return TE.right(part);
-    return pipe(fs.makeFolder(inner), TE.map(() => (folders.add(inner), part)));
+    return pipe(ensureFolder(fs, inner), TE.map(() => (folders.add(inner), part)));
+  }
+
+  /** Shares a file by a hard link; if it cannot be linked, whatever the reason, it is to be written. */
+  function link(from: string, part: string): TE.TaskEither<StoreFailed, boolean> {
+    return pipe(
+      fs.link(from, part),
+      TE.map(() => true),
+      // The link may have been made in spite of the answer.
+      TE.orElse(() => TE.fromTask(pipe(fs.removeFile(part), T.map(() => false)))),
+    );
   }
 
   /** Steps 2 and 3. */
@@ -145,9 +159,7 @@ function temporaryWriter(folder: RunFolder, parent: string, path: string): Store
     reuse: (name, from) =>
       pipe(
         makePath(name),
-        TE.flatMap((part) => fs.link(join(parent, folderName(from.checkpoint), from.name), part)),
-        TE.map(() => true),
-        unless(cannotLink, () => TE.right(false)),
+        TE.flatMap((part) => link(join(parent, folderName(from.checkpoint), from.name), part)),
       ),
     checksCondition: true,
     // Sorted, because a bypassed save may not have the highest number.
@@ -158,7 +170,7 @@ function temporaryWriter(folder: RunFolder, parent: string, path: string): Store
         // Step 4, in any order: nothing here is a checkpoint before the rename.
         TE.flatMap(() => TE.sequenceArray([() => durable, ...[...folders, path].map(fs.syncFolder)])),
         TE.flatMap(() => condition?.isDoubtful === true ? fs.syncFolder(parent) : done),
-        TE.flatMap(() => commitDurably(folder, parent, path, condition)),
+        TE.flatMap(() => commitDurably(folder, parent, { path, manifest, condition })),
         TE.map((result) => (committed = result).checkpoint),
       ),
     discard: async () => {
@@ -171,34 +183,47 @@ function temporaryWriter(folder: RunFolder, parent: string, path: string): Store
   };
 }
 
+/** What the caller must know when step 6 fails. The next save of the run finds the checkpoint, and makes it durable first. */
+function inDoubt({ message }: StoreFailed, checkpoint: number): string {
+  return `${message}. Checkpoint ${checkpoint} is in its place, but a loss of power may take it back`;
+}
+
 /** Steps 5 to 7. */
 function commitDurably(
-  { fs, expectations }: RunFolder,
+  { fs, hasty, expectations }: RunFolder,
   parent: string,
-  path: string,
-  condition: CommitCondition | undefined,
+  { path, manifest, condition }: {
+    readonly path: string;
+    readonly manifest: Uint8Array;
+    readonly condition: CommitCondition | undefined;
+  },
 ): TE.TaskEither<StoreFailed | Overtaken, CommittedFolder> {
   const { next, names } = expectations.get(parent) ?? { next: 0, names: 0 };
   return pipe(
-    commitFolder({ fs, parent, temporary: path, expected: next, isLarge: names >= manyNames, condition }),
-    TE.tap(() => fs.syncFolder(parent)),
+    commitFolder({ fs, parent, temporary: path, manifest, expected: next, isLarge: names >= manyNames, condition }),
+    TE.tap(({ checkpoint }) =>
+      pipe(fs.syncFolder(parent), TE.mapLeft((failed) => ({ ...failed, message: inDoubt(failed, checkpoint) })))
+    ),
     TE.tapTask(({ checkpoint, listing: { names } }) => () => {
       activeSaves.delete(path);
       expectations.set(parent, { next: checkpoint + 1, names: names.length });
       const others = names.filter((name) => name !== basename(path) && name !== reservationName(checkpoint));
-      return removeOrphans(fs, parent, join(parent, folderName(checkpoint)), others)();
+      return removeOrphans(hasty, parent, join(parent, folderName(checkpoint)), others)();
     }),
   );
 }
 
 // --- reading
 
+/** Whether an operation on the run says that there is a file in its path. */
+const isBelowFile = means("below file", "makeFolder", "names", "status", "open");
+
 /** Runs a task if the path can be the folder of a run. */
 function inRun<A>({ fs, run }: RunFolder, task: () => TE.TaskEither<StoreFailed, A>): TE.TaskEither<StoreFailed, A> {
   return pipe(
     checkName(fs, run()),
     TE.flatMap(task),
-    unless<A>(["ENOTDIR"], (failed) => nameFile(fs, parentOf(run()), failed)),
+    unless<A>(isBelowFile, (failed) => nameFile(fs, parentOf(run()), failed)),
   );
 }
 
@@ -239,7 +264,7 @@ function orNoCheckpoint<A>(
   return pipe(
     task,
     TE.orElse((failed) =>
-      missing.includes(failed.code) ? ifCommitted(folder, checkpoint, TE.left(failed)) : TE.left(failed)
+      isAbsent("open", "status")(failed) ? ifCommitted(folder, checkpoint, TE.left(failed)) : TE.left(failed)
     ),
   );
 }
@@ -264,17 +289,18 @@ function removeCheckpoint({ fs, run }: RunFolder, checkpoint: number): TE.TaskEi
 /**
  * {@link directory} on any file system.
  *
- * @param fs The file system.
+ * @param on The file system.
  * @returns The constructor of stores on it.
  */
-export function directoryOn(fs: FileSystem): (path: string, options?: StoreOptions) => Store {
+export function directoryOn(on: FileSystem): (path: string, options?: StoreOptions) => Store {
+  const [fs, hasty] = [withClearAnswers(on), withClearAnswers(on, false)];
   const places = new Map<string, LocationState>();
   const expectations: RunFolder["expectations"] = new Map();
   return (path, options = {}) => {
     checkLocalPath("the folder of directory", path);
     checkStoreOptions(options);
     const run = (): string => resolve(path);
-    const folder: RunFolder = { fs, run, expectations, digest: options.digest };
+    const folder: RunFolder = { fs, hasty, run, expectations, digest: options.digest };
     return Object.freeze<Store>({
       _tag: "Store",
       get location() {
@@ -311,7 +337,8 @@ export function directoryOn(fs: FileSystem): (path: string, options?: StoreOptio
  *
  * The folder is made by the first save. Each checkpoint is a folder `checkpoints/checkpoint_<n>` of ordinary files in it; other files
  * and folders are left alone. Several processes may save into it at once. The path of a checkpoint, of a folder `checkpoints`, of a file or
- * of a broken link is a `StoreFailed` that names the right folder. Law: *old or new*, after a crash, a full disk or a kill at any instant.
+ * of a broken link is a `StoreFailed` that names the right folder. On the mount of an object store, such as gcsfuse or rclone, nothing is saved:
+ * the `StoreFailed` has the code `EOBJECTSTORE` and says why. Linux tells such mounts. Law: *old or new*, after a crash, a full disk or a kill at any instant.
  *
  * @param path The folder. A relative path is resolved against the working directory at the time of each task.
  * @param options The retention policy and the digest.

@@ -45,8 +45,18 @@ export interface FileStatus {
 /** Whether a process is running. */
 export type ProcessStatus = "alive" | "dead" | "unknown";
 
-/** A file system, and the processes that use it. Paths are absolute. */
+/** A file system, and the processes that use it. Paths are absolute. What an operation may answer is in `answers`. */
 export interface FileSystem {
+  /**
+   * The operating system, whose answers it gives.
+   * @default one with the answers of Linux
+   */
+  readonly platform?: NodeJS.Platform;
+  /**
+   * Waits for some milliseconds before an operation is tried again.
+   * @default a timer
+   */
+  readonly wait?: (milliseconds: number) => Promise<void>;
   /** Makes a folder in an existing one; `EEXIST` if the path exists. */
   readonly makeFolder: (path: string) => TE.TaskEither<StoreFailed, void>;
   /** Makes a file; `EEXIST` if the path exists. */
@@ -74,6 +84,11 @@ export interface FileSystem {
    * @default the path itself
    */
   readonly realPath?: (path: string) => string;
+  /**
+   * The mounts, as `/proc/self/mountinfo` lists them; nothing if the system does not tell.
+   * @default nothing
+   */
+  readonly mountinfo?: Task<string>;
   /** The identity of this process: letters, digits and dots. */
   readonly processId: Task<string>;
   /** Whether the process of an identity is running. */

@@ -14,9 +14,10 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as RA from "fp-ts/lib/ReadonlyArray.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
+import { isAbsent, means } from "./answers.ts";
 import type { FileSystem } from "./file_system.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
-import { missing, unless } from "./folder_ops.ts";
+import { unless } from "./folder_ops.ts";
 import { removalMark, reservedNumber } from "./temporary.ts";
 import { manifestName } from "../mod.ts";
 
@@ -103,12 +104,12 @@ export function isCommitted(fs: FileSystem, parent: string, checkpoint: number):
   return pipe(
     fs.status(join(parent, folder, manifestName)),
     TE.map(() => true),
-    unless(missing, () =>
+    unless(isAbsent("status"), () =>
       pipe(
         fs.status(join(parent, removalMark(folder))),
         TE.map(() => false),
-        unless(missing, () => pipe(fs.names(join(parent, folder)), TE.map((names) => names.length > 0))),
-        unless(missing, () => TE.right(false)),
+        unless(isAbsent("status"), () => pipe(fs.names(join(parent, folder)), TE.map((names) => names.length > 0))),
+        unless(isAbsent("names"), () => TE.right(false)),
       )),
   );
 }
@@ -242,7 +243,7 @@ export function listCandidates(fs: FileSystem, parent: string): TE.TaskEither<St
   return pipe(
     readListing(fs, parent),
     TE.map(({ numbersFrom }) => numbersFrom(0)),
-    unless<readonly number[]>(["ENOENT"], () => TE.right([])),
+    unless<readonly number[]>(means("missing", "names", "status"), () => TE.right([])),
   );
 }
 
@@ -270,7 +271,7 @@ export function listCheckpoints(fs: FileSystem, parent: string): TE.TaskEither<S
   return pipe(
     namesAtOnce(fs, parent),
     TE.map(({ names }) => names),
-    unless<readonly string[]>(["ENOENT"], () => TE.right([])),
+    unless<readonly string[]>(means("missing", "names", "status"), () => TE.right([])),
     TE.flatMap((names) => committedOf(fs, parent, checkpointsIn(names))),
     TE.flatMap((numbers) => numbers === undefined ? listCheckpoints(fs, parent) : TE.right(numbers)),
   );

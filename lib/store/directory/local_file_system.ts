@@ -100,6 +100,11 @@ async function openFolder(path: string): Promise<fs.FileHandle> {
   return await fs.open(path, "r");
 }
 
+async function mountinfo({ platform }: Host): Promise<string> {
+  const isKnown = platform === "linux" && isGranted({ name: "read", path: "/proc" });
+  return isKnown ? await fs.readFile("/proc/self/mountinfo", "utf8").catch(() => "") : "";
+}
+
 /** The path after following links. Names that do not exist or are not readable are appended to the real path of the folder above. */
 function realPath(path: string): string {
   if (!isReadable(path)) return path;
@@ -116,6 +121,7 @@ function realPath(path: string): string {
 /** The file system of this machine, which makes files durable as a system and runtime do. */
 export function fileSystemOf(host: Host): FileSystem {
   return {
+    platform: host.platform,
     makeFolder: (path) => systemCall("create folder", path, () => fs.mkdir(path)),
     create: (path) =>
       systemCall(
@@ -133,6 +139,7 @@ export function fileSystemOf(host: Host): FileSystem {
     removeFolder: (path) => systemCall("remove", path, () => fs.rmdir(path)),
     syncFolder: (path) => systemCall("sync", path, () => syncFolder(() => openFolder(path), host)),
     realPath,
+    mountinfo: () => mountinfo(host),
     processId,
     processStatus: (id) => () => processStatus(id),
   };

@@ -11,9 +11,10 @@ import { basename, dirname, join } from "node:path";
 import { pipe } from "fp-ts/lib/function.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
+import { isAbsent, means } from "./answers.ts";
 import type { FileSystem } from "./file_system.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
-import { done, missing, removeTree, unless } from "./folder_ops.ts";
+import { done, ensureFolder, removeTree, renameOnce, unless } from "./folder_ops.ts";
 import {
   isTemporary,
   markedFolder,
@@ -45,22 +46,28 @@ export const activeSaves: Set<string> = new Set<string>();
 // --- removal
 
 /**
- * Removes a folder atomically: it is renamed to a temporary name first, so that a crash leaves the whole folder or an orphan. If it
- * cannot be renamed, it is removed in place: overlayfs fails with `EXDEV` for a folder of a lower layer, such as a checkpoint in a
- * container image.
+ * Renames a folder to a temporary name, so that a crash leaves the whole folder or an orphan. A folder that cannot be renamed is removed in
+ * place: overlayfs cannot rename a folder of a lower layer, such as a checkpoint in a container image.
+ *
+ * @returns When the folder no longer has its name, the task that removes the rest. What that cannot remove is an orphan.
  */
-export function removeAtomically(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, void> {
+function takeAway(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, TE.TaskEither<StoreFailed, void>> {
   const parent = dirname(path);
+  const removeFrom = (removing: string): TE.TaskEither<StoreFailed, void> =>
+    // Without the sync, a crash could bring back the old name, with only some of the contents.
+    pipe(fs.syncFolder(parent), TE.flatMap(() => removeTree(fs, removing)));
   return pipe(
     TE.fromTask(fs.processId),
     TE.map((processId) => join(parent, temporaryName("removing", processId))),
-    TE.tap((removing) => fs.rename(path, removing)),
-    // Otherwise a crash could bring back the old name, with only some of the contents.
-    TE.tap(() => fs.syncFolder(parent)),
-    TE.flatMap((removing) => removeTree(fs, removing)),
-    unless(["EXDEV"], () => removeInPlace(fs, path)),
-    unless(["ENOENT"], () => done),
+    TE.flatMap((removing) => pipe(renameOnce(fs, path, removing, removing), TE.map(() => removeFrom(removing)))),
+    unless(means("unsupported", "rename"), () => pipe(removeInPlace(fs, path), TE.map(() => done))),
+    unless(means("missing", "rename"), () => TE.right(done)),
   );
+}
+
+/** Removes a folder atomically. After a failure it may have lost its name already; then a later save removes the rest. */
+export function removeAtomically(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, void> {
+  return TE.flatten(takeAway(fs, path));
 }
 
 /** Removes a folder in place, its manifest first. Without the manifest, the mark beside the folder says that it is no checkpoint. */
@@ -69,8 +76,7 @@ function removeInPlace(fs: FileSystem, path: string): TE.TaskEither<StoreFailed,
   if (markedFolder(mark) === undefined) return removeTree(fs, path);
   const markPath = join(parent, mark);
   return pipe(
-    fs.makeFolder(markPath),
-    unless(["EEXIST"], () => done),
+    ensureFolder(fs, markPath),
     // Each step is durable before the next. Otherwise a crash could leave a manifest without files, or files without the mark.
     TE.flatMap(() => fs.syncFolder(parent)),
     TE.flatMap(() => removeTree(fs, join(path, manifestName))),
@@ -82,17 +88,22 @@ function removeInPlace(fs: FileSystem, path: string): TE.TaskEither<StoreFailed,
 function finishRemoval(fs: FileSystem, path: string, markPath: string): TE.TaskEither<StoreFailed, void> {
   return pipe(
     fs.syncFolder(path),
-    unless(["ENOENT"], () => done),
+    unless(means("missing", "syncFolder"), () => done),
     TE.flatMap(() => removeTree(fs, path)),
     TE.flatMap(() => fs.syncFolder(dirname(path))),
     TE.flatMap(() => fs.removeFolder(markPath)),
-    unless(["ENOENT"], () => done),
+    unless(means("missing", "syncFolder", "removeFolder"), () => done),
   );
 }
 
-/** Removes the temporary folder of a save that has reserved a number, under either of the names that it may have. */
+/**
+ * Removes the temporary folder of a save that has reserved a number, under either of the names that it may have. Without its name it cannot
+ * be committed, so it does not matter whether the rest can be removed.
+ */
 export function removeReserving(fs: FileSystem, path: string, number: number): TE.TaskEither<StoreFailed, void> {
-  return pipe(removeAtomically(fs, path), TE.flatMap(() => removeAtomically(fs, movedPath(path, number))));
+  const remove = (folder: string): TE.TaskEither<StoreFailed, unknown> =>
+    pipe(takeAway(fs, folder), TE.flatMapTask((rest) => rest));
+  return pipe(remove(path), TE.flatMap(() => remove(movedPath(path, number))), TE.map(() => undefined));
 }
 
 // --- orphans
@@ -157,7 +168,7 @@ function sweepMark(swept: Swept, markPath: string, folder: string): TE.TaskEithe
     fs.status(join(folder, manifestName)),
     TE.flatMap(() => isExpired(swept, markPath)),
     TE.flatMap((old) => old ? fs.removeFolder(markPath) : done),
-    unless(missing, () => finishRemoval(fs, folder, markPath)),
+    unless(isAbsent("status"), () => finishRemoval(fs, folder, markPath)),
   );
 }
 

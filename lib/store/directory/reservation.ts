@@ -12,9 +12,10 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as T from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
+import { means } from "./answers.ts";
 import type { FileSystem } from "./file_system.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
-import { done, removeTree } from "./folder_ops.ts";
+import { done, ensureFolder, removeTree, renameOnce } from "./folder_ops.ts";
 import { type Owner, ownerName, ownerOf, reservationName } from "./temporary.ts";
 import type { Listing } from "./listing.ts";
 
@@ -51,6 +52,9 @@ export function ownerPath(reservation: Reservation, reserved: Reserved): string 
   return join(pathOf(reservation, reserved), ownerName(reservation.owner));
 }
 
+/** Whether a failure says that a reservation does not exist. */
+const isReleased = means("missing", "makeFolder", "names");
+
 const bypassMark = (number: number): string => `passed-${number}`;
 
 /** The names in a folder, none if it cannot be read. */
@@ -63,7 +67,7 @@ function namesIn({ fs }: Reservation, path: string): Promise<readonly string[]> 
 /** Makes the folders of a reservation, which reserves no number yet. */
 export function makeReservation(reservation: Reservation): TE.TaskEither<StoreFailed, void> {
   const { fs, unused } = reservation;
-  return pipe(fs.makeFolder(unused), TE.flatMap(() => fs.makeFolder(ownerPath(reservation, undefined))));
+  return pipe(ensureFolder(fs, unused), TE.flatMap(() => ensureFolder(fs, ownerPath(reservation, undefined))));
 }
 
 /** Moves a reservation to another number, if it still exists: one that was unchanged for an hour may have been removed as an orphan. */
@@ -73,7 +77,7 @@ export function moveReservation(
   to: Reserved,
 ): TE.TaskEither<StoreFailed, void> {
   const { fs } = reservation;
-  const rename = fs.rename(pathOf(reservation, from), pathOf(reservation, to));
+  const rename = renameOnce(fs, pathOf(reservation, from), pathOf(reservation, to), ownerPath(reservation, to));
   return from === undefined ? rename : pipe(fs.status(ownerPath(reservation, from)), TE.flatMap(() => rename));
 }
 
@@ -110,7 +114,7 @@ export async function bypass(reservation: Reservation, number: number, owners: r
   const marked = await Promise.all(
     owners.map((owner) => reservation.fs.makeFolder(join(path, owner, bypassMark(number)))()),
   );
-  return !marked.some((mark) => E.isLeft(mark) && mark.left.code === "ENOENT");
+  return !marked.some((mark) => E.isLeft(mark) && isReleased(mark.left));
 }
 
 /** The reservations of other saves of the run, ascending; undefined if one was released after the listing, perhaps by a commit. */
@@ -124,7 +128,7 @@ export async function rivalsOf(
   for (const number of reservations) {
     if (number === reserved) continue;
     const names = await fs.names(pathOf(reservation, number))();
-    if (E.isLeft(names)) return names.left.code === "ENOENT" ? E.right(undefined) : names;
+    if (E.isLeft(names)) return isReleased(names.left) ? E.right(undefined) : names;
     for (const name of names.right) {
       const owner = ownerOf(name);
       if (owner !== undefined && owner.key === key && owner.folder !== folder) {

@@ -11,9 +11,11 @@ import { basename, dirname, join } from "node:path";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import type { FileSystem } from "./file_system.ts";
+import { isAbsent, means, plainCode } from "./answers.ts";
+import type { FileStatus, FileSystem } from "./file_system.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
-import { done, missing, unless } from "./folder_ops.ts";
+import { done, unless } from "./folder_ops.ts";
+import { checkMount } from "./mounts.ts";
 import { isTemporary } from "./temporary.ts";
 import { folderName, numberIn } from "./listing.ts";
 import { manifestName, storeFailed } from "../mod.ts";
@@ -58,7 +60,7 @@ async function hasManifest(fs: FileSystem, folder: string): Promise<boolean> {
 function contentsOf(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, number | "saves" | undefined> {
   return async () => {
     const names = await fs.names(path)();
-    if (E.isLeft(names)) return missing.includes(names.left.code) ? E.right(undefined) : names;
+    if (E.isLeft(names)) return isAbsent("names")(names.left) ? E.right(undefined) : names;
     for (const name of names.right) {
       // Other tools use such names too, so the manifest decides.
       const number = numberIn(name);
@@ -87,15 +89,28 @@ function checkContents(fs: FileSystem, path: string): TE.TaskEither<StoreFailed,
   };
 }
 
-/** Rejects a path with a broken symbolic link, in the path or above it. */
+/** Rejects what is not a folder. For a path below a file Windows only says that it is missing, so this is looked at. */
+function checkFolder(path: string, { kind }: FileStatus): E.Either<StoreFailed, void> {
+  if (kind === "folder") return E.right(undefined);
+  const message = `it is a ${kind === "file" ? "file" : "device"}`;
+  return E.left(storeFailed("find a run in", path, plainCode.belowFile, message));
+}
+
+/** Rejects a path with a broken symbolic link or a file, in the path or above it. */
 function checkLinks(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, void> {
   return async () => {
     for (let at = path;; at = dirname(at)) {
       const target = await fs.linkTarget?.(at)();
-      if (target === undefined || (E.isLeft(target) && target.left.code !== "ENOENT")) return E.right(undefined);
+      if (target === undefined) return E.right(undefined);
+      if (E.isLeft(target) && !means("missing", "linkTarget")(target.left)) {
+        // Without permission Deno would ask for it.
+        if (means("forbidden", "linkTarget")(target.left)) return E.right(undefined);
+        const status = await fs.status(at)();
+        return E.isLeft(status) ? E.right(undefined) : checkFolder(at, status.right);
+      }
       if (E.isRight(target)) {
         const status = await fs.status(at)();
-        if (E.isRight(status) || status.left.code !== "ENOENT") return E.right(undefined);
+        if (E.isRight(status) || !means("missing", "status")(status.left)) return E.right(undefined);
         const message = `${at} is a symbolic link to ${target.right}, which does not exist (is a disk not mounted?)`;
         return E.left(storeFailed("find a run in", path, "ENOLINK", message));
       }
@@ -132,14 +147,17 @@ export function checkEmpty(fs: FileSystem, path: string): TE.TaskEither<StoreFai
   const checkpoints = join(path, checkpointsName);
   return pipe(
     fs.status(checkpoints),
-    TE.map(() => undefined),
-    unless(missing, () =>
-      pipe(
+    TE.map((status): FileStatus | undefined => status),
+    unless<FileStatus | undefined>(isAbsent("status"), () => TE.right(undefined)),
+    TE.flatMap((status) =>
+      status !== undefined ? TE.fromEither(checkFolder(checkpoints, status)) : pipe(
         checkLinks(fs, checkpoints),
         TE.flatMap(() => checkContents(fs, path)),
         // The path may lead into a checkpoint through links.
         TE.flatMap(() => checkName(fs, fs.realPath?.(path) ?? path)),
-      )),
+        TE.flatMap(() => checkMount(fs, path)),
+      )
+    ),
   );
 }
 
@@ -156,10 +174,7 @@ export function nameFile(fs: FileSystem, path: string, failed: StoreFailed): TE.
     for (let at = path; dirname(at) !== at; at = dirname(at)) {
       const status = await fs.status(at)();
       if (E.isLeft(status)) continue;
-      const { kind } = status.right;
-      if (kind === "folder") break;
-      const message = `it is a ${kind === "file" ? "file" : "device"}`;
-      return E.left({ ...failed, operation: "find a run in", path: at, message });
+      return pipe(checkFolder(at, status.right), E.flatMap(() => E.left(failed)));
     }
     return E.left(failed);
   };
