@@ -9,8 +9,8 @@
  *
  * SMB and many FUSE file systems have no `F_FULLFSYNC`. For files, libuv (`uv__fs_fsync`), SQLite (`full_fsync`) and Go (issue 64215) call plain
  * `fsync` there, which tells the server or the FUSE program to store the bytes. So do Node, and Bun here. Deno has no call of plain `fsync`, so
- * that a file cannot be made durable: that is an error, which says what to do. Folders need no sync on such file systems, and SQLite and
- * PostgreSQL (`fsync_fname_ext`) continue without.
+ * that a file cannot be made durable: that is an error, which says what to do. Folders need no sync on such file systems: `clear_answers` continues
+ * without, as SQLite and PostgreSQL (`fsync_fname_ext`) do.
  *
  * Sources: Apple's manual pages fsync(2) and fcntl(2); libuv `src/unix/fs.c`; Rust `File::sync_all`, which Deno calls (rust-lang/rust 55920);
  * Bun `src/runtime/node/node_fs.rs`, where `fsync` and `fdatasync` are those of libc; Microsoft's page of `FlushFileBuffers`.
@@ -19,6 +19,7 @@
  */
 
 import process from "node:process";
+import { meaningOf } from "./answers.ts";
 import { deno } from "./deno_runtime.ts";
 import { errorCode, errorCodeOf, systemError } from "./system_errors.ts";
 
@@ -95,11 +96,8 @@ export const flushMode = "r+";
 
 // --- combinators
 
-/** Codes of a file system that cannot do what was asked of this file or folder. `ENOTTY` is macOS's for a command that it does not know. */
-const unsupported: readonly string[] = ["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOTTY", "ENOSYS"];
-
 function isUnsupported(cause: unknown): boolean {
-  return unsupported.includes(errorCodeOf(cause));
+  return meaningOf("sync", { code: errorCodeOf(cause) }) === "unsupported";
 }
 
 /** Makes the bytes of an open file durable; rejects with the system's exception. */
@@ -134,8 +132,6 @@ export async function syncFolder(
   const folder = await open();
   try {
     await syncFile(folder, host);
-  } catch (cause) {
-    if (!isUnsupported(cause) && errorCodeOf(cause) !== "EBADF") throw cause;
   } finally {
     await folder.close();
   }
