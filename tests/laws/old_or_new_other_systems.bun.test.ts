@@ -32,7 +32,7 @@ import {
   together,
   type Turn,
 } from "../support/crashes.ts";
-import { objectMounts, type Profile, profiles } from "../support/profiles.ts";
+import { objectMounts, type Profile, profiles, savingProfiles } from "../support/profiles.ts";
 import { blank, machine, type Schedule } from "../support/simulated_disk.ts";
 import { torture } from "../support/torture.ts";
 
@@ -114,7 +114,7 @@ async function besides(profile: Profile, schedule: Schedule): Promise<void> {
   assert.ok(names.length <= 2, `of each run one: ${names}`);
 }
 
-for (const [system, profile] of Object.entries(profiles)) {
+for (const [system, profile] of Object.entries(savingProfiles)) {
   // On the others an open file does not matter.
   if (profile.inUse === undefined && profile.network === undefined && torture === 1) continue;
   test(`old or new: readers load whole states beside savers that keep one, wherever any of them pauses, on ${system}`, async () => {
