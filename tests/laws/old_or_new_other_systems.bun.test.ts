@@ -9,9 +9,11 @@
  * @module
  */
 
+import * as TE from "fp-ts/lib/TaskEither.js";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { directoryOn } from "../../lib/store/directory/directory.ts";
+import type { FileSystem } from "../../lib/store/directory/file_system.ts";
 import type { Store } from "../../lib/store/store.ts";
 import { loadState, resume, Retention, saveState } from "../../mod.ts";
 import {
@@ -150,6 +152,23 @@ for (const [system, profile] of Object.entries(profiles)) {
     }
   });
 }
+
+test("nothing silent: a folder that shows only what does not exist is no empty run", async () => {
+  let waited = 0;
+  const wait = (milliseconds: number): Promise<void> => Promise.resolve(void (waited += milliseconds));
+  const disk = machine(blank).process("a");
+  right(await saveState(directoryOn(disk)(path))(stateAt(1))());
+  await disk.rename(`${folder}/checkpoint_0`, `${folder}/another`)();
+  const old: FileSystem["names"] = (path) => path === folder ? TE.right(["checkpoint_0"]) : disk.names(path);
+  const store = directoryOn({ ...disk, names: old, wait })(path);
+  for (const task of [resume(store)(stateAt(0)), store.list]) {
+    const result = await task();
+    assert(result._tag === "Left" && result.left._tag === "StoreFailed");
+    assert.equal(result.left.code, "ESTALE");
+    // NFS shows an old listing for up to a minute.
+    assert.ok(waited > 60_000);
+  }
+});
 
 // --- mounts of object stores
 
