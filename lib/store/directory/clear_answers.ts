@@ -25,13 +25,29 @@ import { done, unless } from "./folder_ops.ts";
 /** Looks why an operation on a path was not done; undefined if the look does not show it. */
 type Look = () => Promise<"taken" | "folder" | undefined>;
 
-/** The waits between two tries, in milliseconds. */
+/** How long what passes is waited for. */
+interface Patience {
+  /** The waits between two tries, in milliseconds. */
+  readonly waits: readonly number[];
+  readonly wait: (milliseconds: number) => Promise<void>;
+  /** The failure after the last try. */
+  readonly explain: (failed: StoreFailed) => StoreFailed;
+}
+
 const moment: readonly number[] = [1, 10, 50];
 const seconds: readonly number[] = [10, 20, 40, 80, 160, 320, 640, 1280];
 
 // --- combinators
 
 const waitHere = (milliseconds: number): Promise<void> => new Promise((done) => setTimeout(done, milliseconds));
+
+/** On Windows the same code says that something is forbidden and that it is in use. */
+function maybeInUse(failed: StoreFailed): StoreFailed {
+  return {
+    ...failed,
+    message: `${failed.message}, or another program such as a virus scanner or a reader has it open`,
+  };
+}
 
 /** Asks once more about a stale path; then it is missing. */
 function notStale<A>(operation: Operation, task: TE.TaskEither<StoreFailed, A>): TE.TaskEither<StoreFailed, A> {
@@ -48,8 +64,7 @@ function tried(
   operation: Operation,
   task: TE.TaskEither<StoreFailed, void>,
   look: Look,
-  waits: readonly number[],
-  wait: (milliseconds: number) => Promise<void>,
+  { waits, wait, explain }: Patience,
 ): TE.TaskEither<StoreFailed, void> {
   return async () => {
     for (let tries = 0;; tries++) {
@@ -58,7 +73,7 @@ function tried(
       const found = await look();
       if (found !== undefined) return E.left({ ...result.left, code: plainCode[found] });
       const milliseconds = waits[tries];
-      if (milliseconds === undefined) return result;
+      if (milliseconds === undefined) return E.left(explain(result.left));
       await wait(milliseconds);
     }
   };
@@ -71,7 +86,7 @@ function withHonestSync(file: WritableFile): WritableFile {
     isUnsupported(failed)
       ? { ...failed, message: `${failed.message}. That file system cannot make a file durable: save to a local disk` }
       : failed;
-  return { ...file, sync: pipe(file.sync, TE.mapLeft(explained)) };
+  return { ...file, flush: pipe(file.flush, TE.mapLeft(explained)), sync: pipe(file.sync, TE.mapLeft(explained)) };
 }
 
 /**
@@ -81,8 +96,12 @@ function withHonestSync(file: WritableFile): WritableFile {
  * @param isPatient Whether it waits for seconds on Windows. If not, what another program uses stays for the next time.
  */
 export function withClearAnswers(fs: FileSystem, isPatient = true): FileSystem {
-  const waits = isPatient && fs.platform === "win32" ? seconds : moment;
-  const wait = fs.wait ?? waitHere;
+  const isWindows = fs.platform === "win32";
+  const patience: Patience = {
+    waits: isPatient && isWindows ? seconds : moment,
+    wait: fs.wait ?? waitHere,
+    explain: isWindows ? maybeInUse : (failed) => failed,
+  };
   const exists = (path: string): Look => async () =>
     E.isRight(await notStale("status", fs.status(path))()) ? "taken" : undefined;
   // The status of a link to a folder is that of the folder, and the link alone is to be removed.
@@ -96,16 +115,16 @@ export function withClearAnswers(fs: FileSystem, isPatient = true): FileSystem {
   const { linkTarget } = fs;
   return {
     ...fs,
-    makeFolder: (path) => tried("makeFolder", fs.makeFolder(path), exists(path), waits, wait),
+    makeFolder: (path) => tried("makeFolder", fs.makeFolder(path), exists(path), patience),
     create: (path) => pipe(notStale("create", fs.create(path)), TE.map(withHonestSync)),
     open: (path) => notStale("open", fs.open(path)),
     status: (path) => notStale("status", fs.status(path)),
     ...(linkTarget && { linkTarget: (path: string) => notStale("linkTarget", linkTarget(path)) }),
     names: (path) => notStale("names", fs.names(path)),
     link: (from, to) => notStale("link", fs.link(from, to)),
-    rename: (from, to) => tried("rename", fs.rename(from, to), exists(to), waits, wait),
-    removeFile: (path) => tried("removeFile", fs.removeFile(path), isFolder(path), waits, wait),
-    removeFolder: (path) => tried("removeFolder", fs.removeFolder(path), nothing, waits, wait),
+    rename: (from, to) => tried("rename", fs.rename(from, to), exists(to), patience),
+    removeFile: (path) => tried("removeFile", fs.removeFile(path), isFolder(path), patience),
+    removeFolder: (path) => tried("removeFolder", fs.removeFolder(path), nothing, patience),
     syncFolder: (path) =>
       pipe(notStale("syncFolder", fs.syncFolder(path)), unless(means("unsupported", "syncFolder"), () => done)),
   };

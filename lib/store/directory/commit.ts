@@ -6,6 +6,7 @@
  * - `rename`, `mkdir` and `rmdir` are atomic, for other processes and after a crash.
  * - Renaming a folder onto a folder that is not empty fails. So does making a folder whose name exists.
  * - `fsync` of a file makes its bytes durable, `fsync` of a folder its entries. Of all other changes, a crash may keep or lose any.
+ * - An answer may be lost, and the operation executed twice (NFS). So after a rename that fails, what only it can have made is looked for.
  * - A process may pause before any operation, for any time, or be killed there. No lock is used, so it never blocks another process.
  *
  * ## Invariants

@@ -16,7 +16,7 @@ import { explain, list, readSnapshot, restoreState, Retention, runOrThrow, saveS
 import type { Store } from "../../../lib/store/store.ts";
 import { folder, path, stateAt } from "../../support/crashes.ts";
 import { root } from "../../gate/runtimes.ts";
-import { blank, machine } from "../../support/simulated_disk.ts";
+import { blank, type Machine, machine } from "../../support/simulated_disk.ts";
 import { torture } from "../../support/torture.ts";
 import { fault, type Operation, watched } from "../../support/watched_disk.ts";
 
@@ -52,11 +52,11 @@ const anyFault: fc.Arbitrary<Fault> = fc.record({
 }).map(({ code: [name, code], ...rest }) => ({ name, code, ...rest }));
 
 /** A disk with a fault that can be switched on and off. */
-function withFault({ name, code, from, times, isExecuted, platform }: Fault) {
+function withFault({ name, code, from, times, isExecuted, platform }: Fault, computer: Machine = machine(blank)) {
   let count = -1;
   const failed: Operation[] = [];
   const on: FileSystem = {
-    ...machine(blank).process("a"),
+    ...computer.process("a"),
     platform,
     wait: () => Promise.resolve(),
   };
@@ -128,6 +128,32 @@ test("answers: with any code of any operation, nothing is lost, and a committed 
     { numRuns: 60 * torture, examples: known.map((one) => [one]) },
   );
   assert.ok([...outcomes.values()].every((count) => count > 3), JSON.stringify([...outcomes]));
+});
+
+test("answers: with any code for one of two processes, no number is given twice and the saves of both are whole", async () => {
+  await fc.assert(
+    fc.asyncProperty(anyFault, async (made) => {
+      const computer = machine(blank);
+      const { disk, failed, begin, end } = withFault(made, computer);
+      const [one, two] = [directoryOn(disk)(path), directoryOn(computer.process("b"))(path)];
+      await runOrThrow(saveState(one)(stateAt(1)));
+      await runOrThrow(saveState(two)(stateAt(2)));
+      begin();
+      const results = await Promise.all([one, two, one, two].map((store, i) => saveState(store)(stateAt(3 + i))()));
+      end();
+      const steps = await stepsOf(two);
+      const expected = results.flatMap((saved, i) => E.isRight(saved) ? [3 + i] : []);
+      // The healthy process saves, whatever happens to the other.
+      assert.ok(expected.includes(4) && expected.includes(6), JSON.stringify(results));
+      const others = steps.filter((step) => step !== null && !expected.includes(step) && step > 2);
+      assert.ok(others.length <= results.filter((saved) => E.isLeft(saved)).length);
+      if (others.length > 0) assert.ok(failed.some(({ name, path }) => name === "syncFolder" && path === folder));
+      for (const step of [1, 2, ...expected]) assert.equal(steps.filter((found) => found === step).length, 1);
+      const numbers = results.flatMap((saved) => E.isRight(saved) ? [saved.right.checkpoint] : []);
+      assert.equal(new Set(numbers).size, numbers.length);
+    }),
+    { numRuns: 40 * torture, examples: known.map((one) => [one]) },
+  );
 });
 
 test("answers: the table has each code once per operation, in every one what it has for all", () => {

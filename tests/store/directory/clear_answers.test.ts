@@ -268,6 +268,7 @@ test("retention: a checkpoint that a reader has open does not fail the save, and
   const store = directoryOn(windows.raw)(path, { keep: Retention.latest(1) });
   const first = await saves(store, 1, 2);
   assert.deepEqual([first.removed, first.notRemoved.map(({ checkpoint }) => checkpoint)], [[], [0]]);
+  assert.match(first.notRemoved[0]?.reason ?? "", /\(EPERM\): .*another program .* has it open/);
   assert.deepEqual(await stepsOf(store), [1, 2]);
   held.is = false;
   const later = await saves(store, 3, 3);
