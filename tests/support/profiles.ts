@@ -6,7 +6,7 @@
  * @module
  */
 
-import process from "node:process";
+import type process from "node:process";
 
 // --- types
 
