@@ -41,7 +41,7 @@ import { torture } from "../support/torture.ts";
 // --- every state after a crash
 
 /** What is tried on a system. */
-function scenarios({ areFoldersDurable = false, losesAnswer }: Profile): readonly Scenario[] {
+function scenarios({ areFoldersDurable = false, losesAnswer, network }: Profile): readonly Scenario[] {
   const alone: readonly Scenario[] = [
     { during: saves("a", 1) },
     { before: saves("a", 1), during: inTurn(saves("a", 2), removes("a", 0)) },
@@ -52,7 +52,8 @@ function scenarios({ areFoldersDurable = false, losesAnswer }: Profile): readonl
     schedules: () => interrupted(Math.ceil((areFoldersDurable ? 30 : 150) / torture)),
   };
   // Where a crash may keep or lose each change there are many more states.
-  return areFoldersDurable || losesAnswer !== undefined || torture > 1 ? [...alone, two] : alone;
+  const isTried = areFoldersDurable || (losesAnswer !== undefined && network === "machines") || torture > 1;
+  return isTried ? [...alone, two] : alone;
 }
 
 for (const [system, profile] of Object.entries(profiles)) {
