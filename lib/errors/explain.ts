@@ -73,7 +73,7 @@ function storeRemedy({ operation, code }: StoreFailed): string {
     return "Give this process permission to read there";
   }
   if (operation === "rename" && (code === "ENOSYS" || code === "ENOTSUP" || code === "EOPNOTSUPP")) {
-    return `That file system cannot rename folders, as many mounts of object stores. ${toBucket}`;
+    return `That file system cannot rename folders, like most mounts of object stores. ${toBucket}`;
   }
   return remedies[code] ?? "Check the path and its disk, then try again";
 }

@@ -272,6 +272,12 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "a full disk": [
     "Cannot write /runs/run/checkpoints/.saving/state/w.safetensors (ENOSPC): a fault. Earlier checkpoints are intact. Free some space on that disk and save again",
   ],
+  "a mount of an object store": [
+    'Cannot save in /runs/run (EOBJECTSTORE): it is on a mount by gcsfuse, which renames a folder file by file, so that a crash leaves half of a checkpoint. Earlier checkpoints are intact. Save to the bucket itself, with s3("s3://bucket/prefix") from "@dogear/dogear/s3", or to a local disk',
+  ],
+  "a mount without renames": [
+    'Cannot rename /runs/run/checkpoints/.number-0 (ENOSYS): a fault. Earlier checkpoints are intact. That file system cannot rename folders, like most mounts of object stores. Save to the bucket itself, with s3("s3://bucket/prefix") from "@dogear/dogear/s3", or to a local disk',
+  ],
   "fewer epochs of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     "  epochs: 3 begun in the checkpoint, 2 in this call",

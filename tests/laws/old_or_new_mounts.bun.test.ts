@@ -6,9 +6,10 @@ import assert from "node:assert/strict";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { after } from "node:test";
 import { type Ending, here, start } from "../support/children.ts";
 import { type MountKind, mountKinds, namespace, whyNot } from "../support/mounts.ts";
+import { skippedIf } from "../support/portable.ts";
 import { torture } from "../support/torture.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-mounts-"));
@@ -48,18 +49,13 @@ for (const [i, kind] of mountKinds.entries()) {
     ? "a save is refused, and checkpoints can be read"
     : `${kills} kills, four savers, a reader beside retention`;
   const title = `old or new, on ${kind.name}: ${what}`;
-  const reason = reasons[i];
-  if (reason !== undefined) {
-    test(`${title} (left out: ${reason})`, { skip: true }, () => {});
-    continue;
-  }
-  test(title, async () => {
+  skippedIf(reasons[i])(title, async () => {
     const { code, errors, lines } = await onMount(kind, [`${kills}`, `${saves}`]);
     assert.equal(code, 0, `after ${lines.join(", ")}:\n${errors}`);
   });
 }
 
-test("old or new, on NFS (left out: it needs an NFS server and a kernel that mounts it)", { skip: true }, () => {});
+skippedIf("it needs an NFS server and a kernel that mounts it")("old or new, on NFS", () => {});
 
 // --- unmounting
 
@@ -72,9 +68,8 @@ async function leftOf(folder: string): Promise<readonly string[]> {
   return texts.flatMap((text) => text.replaceAll("\0", " ").split("\n").filter((line) => line.includes(folder)));
 }
 
-test(
+skippedIf(reasons.includes(undefined) ? undefined : "nothing can be mounted here")(
   "mounts: a program that is killed leaves no mount, process or device",
-  { skip: !reasons.includes(undefined) },
   async () => {
     // The kernel ends the processes shortly after the first one.
     for (let tries = 0; tries < 200 && (await leftOf(scratch)).length > 0; tries++) {

@@ -39,7 +39,7 @@ import * as Loader from "../../lib/loader/loader.ts";
 import { here, type Runtime, start, there } from "../support/children.ts";
 import { needs } from "../support/portable.ts";
 import { blank, machine, type Schedule } from "../support/simulated_disk.ts";
-import { linux, type Profile, profiles } from "../support/profiles.ts";
+import { linux, type Profile, savingProfiles } from "../support/profiles.ts";
 import { fault, watched } from "../support/watched_disk.ts";
 import { torture } from "../support/torture.ts";
 
@@ -556,12 +556,12 @@ test("one line of history: a save that loses one number to several other savers 
 });
 
 test("one line of history: of three concurrent savers of a run one remains, wherever each pauses, on every system", async () => {
-  const systems = fc.constantFrom("Linux", ...Object.keys(profiles));
+  const systems = fc.constantFrom(...Object.keys(savingProfiles));
   const turns = fc.array(fc.tuple(fc.constantFrom("a", "b", "c"), fc.nat(60)), { maxLength: 16 });
   await fc.assert(
     fc.asyncProperty(turns, fc.boolean(), systems, async (turns, pruned, system) => {
       const keep = pruned ? Retention.latest(2) : undefined;
-      const { winners, all, saved } = await race({ a: 1, b: 3, c: 2 }, inTurns(turns), keep, profiles[system]);
+      const { winners, all, saved } = await race({ a: 1, b: 3, c: 2 }, inTurns(turns), keep, savingProfiles[system]);
       assert.equal(winners.length, 1, `${winners}`);
       isOneLine([{ ...saved[0]!, checkpoint: 0, parent: null }, ...saved]);
       const newest = saved.slice(-2).map(({ checkpoint }) => checkpoint);

@@ -13,6 +13,7 @@ import { delimiter, dirname, join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { root } from "../gate/runtimes.ts";
+import { has } from "./portable.ts";
 
 // --- types
 
@@ -45,7 +46,7 @@ export interface MountKind {
 // --- constructors
 
 /** Whether this is root of the machine, not of a user namespace. */
-const isRoot = process.platform === "linux" && process.getuid?.() === 0 &&
+const isRoot = has("/proc") && process.getuid?.() === 0 &&
   /\b4294967295\n/.test(readFileSync("/proc/self/uid_map", "utf8"));
 const sftpServer = "/usr/lib/openssh/sftp-server";
 
@@ -183,7 +184,7 @@ function isDevice(path: string): boolean {
 
 /** Why this kind cannot be mounted here, as far as that can be seen without trying. */
 export function whyNot({ programs, kernel }: MountKind): string | undefined {
-  if (process.platform !== "linux") return `mounts are tried on Linux alone`;
+  if (!has("/proc")) return "it needs Linux";
   const absent = ["unshare", ...programs].find((program) => !isInstalled(program));
   if (absent !== undefined) return `${absent} is not installed`;
   const known = readFileSync("/proc/filesystems", "utf8").split(/\s+/);

@@ -6,7 +6,7 @@
  * @module
  */
 
-import process from "node:process";
+import type process from "node:process";
 
 // --- types
 
@@ -32,6 +32,8 @@ export interface Profile {
   readonly scanner?: { readonly times: number; readonly code: string };
   /** A network file system. Each process is on its own machine, or all are on one. */
   readonly network?: "machines" | "one machine";
+  /** Whether a machine sees what another one has changed in a folder only after a while, or when it changes the folder itself. */
+  readonly cachesListings?: true;
   /** Whether the answer to the n-th request that changes names is lost. The request is then executed again. */
   readonly losesAnswer?: (n: number) => boolean;
   /** How folders are renamed, if not in one step: file by file, or not at all. */
@@ -83,6 +85,15 @@ export const profiles: Readonly<Record<string, Profile>> = {
   "sshfs": { renameOntoFolder: "EPERM", unlinkFolder: "EPERM", link: "EPERM" },
 };
 
+/**
+ * Systems on which the laws of saves hold: also NFS with its attribute cache, where a load may find an older checkpoint.
+ */
+export const savingProfiles: Readonly<Record<string, Profile>> = {
+  Linux: linux,
+  ...profiles,
+  "NFS with caches": { network: "machines", cachesListings: true },
+};
+
 /** Mounts of object stores, on which the laws do not hold. */
 export const objectMounts: Readonly<Record<"renames file by file" | "no renames", Profile>> = {
   "renames file by file": {
@@ -109,6 +120,15 @@ export interface DiskView {
   readonly below: (node: string) => readonly string[];
 }
 
+/** What a process sees of a folder. */
+interface Seen {
+  readonly names: readonly string[];
+  readonly modified: number;
+}
+
+/** How often a machine lists a folder before it sees what others have changed. */
+const cached = 3;
+
 /** A system at work: it knows who has which file open, and what is new. */
 export interface System {
   /** The code with which an operation on a path fails before it is executed; for a rename, also the new path. */
@@ -130,6 +150,10 @@ export interface System {
   readonly gone: (process: string, path: string, nodes: readonly string[]) => void;
   /** Whether another machine has removed the open file of a process. */
   readonly isStale: (process: string, node: string) => boolean;
+  /** A folder as a process sees it. */
+  readonly seen: (process: string, folder: string, present: Seen) => Seen;
+  /** Notes that a process has changed a folder. */
+  readonly changed: (process: string, folder: string) => void;
 }
 
 /** A name that an NFS client gives to an open file that is removed. */
@@ -150,6 +174,7 @@ export function systemOf(profile: Profile, { find, isFolder, below }: DiskView):
   const goneBy = new Map<string, string>();
   const staleNodes = new Map<string, string>();
   const told = new Set<string>();
+  const caches = new Map<string, Seen & { readonly uses: number }>();
   let changes = 0;
   const isHere = (process: string, other: string): boolean => network === "one machine" || process === other;
   const isOpen = (node: string): boolean => opened.some(([, other]) => other === node);
@@ -214,5 +239,14 @@ export function systemOf(profile: Profile, { find, isFolder, below }: DiskView):
       const by = staleNodes.get(node);
       return by !== undefined && !isHere(process, by);
     },
+    seen: (process, folder, present) => {
+      if (profile.cachesListings !== true) return present;
+      const key = `${process} ${folder}`;
+      const { uses, ...seen } = caches.get(key) ?? { ...present, uses: 0 };
+      if (uses === cached) caches.delete(key);
+      else caches.set(key, { ...seen, uses: uses + 1 });
+      return seen;
+    },
+    changed: (process, folder) => void caches.delete(`${process} ${folder}`),
   };
 }

@@ -355,6 +355,7 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
     }
 
     function change(id: string, above: Folder, ...changes: Change): readonly [string, Folder] {
+      system.changed(name, id);
       const changed: Folder = { ...above, pending: [...above.pending, changes], modified: now };
       return [id, profile.areFoldersDurable ? { ...changed, durable: entriesOf(changed), pending: [] } : changed];
     }
@@ -464,7 +465,12 @@ export function machine(start: Image, options: MachineOptions = {}): Machine {
             modified: node.modified,
           };
         }),
-      names: (path) => task("names", path, (fail) => [...entriesOf(folder(find(path, fail), fail)).keys()]),
+      names: (path) =>
+        task("names", path, (fail) => {
+          const [id] = there(path, fail);
+          const listed = folder(id, fail);
+          return system.seen(name, id, { names: [...entriesOf(listed).keys()], modified: listed.modified }).names;
+        }),
       link: (from, to) =>
         task("link", to, (fail) => {
           const [id, node] = there(from, fail);

@@ -27,6 +27,7 @@ import {
   release,
   restoreInto,
   restoreState,
+  resume,
   Rng,
   saveState,
   Schedule,
@@ -395,6 +396,17 @@ export const situations: Readonly<Record<string, Situation>> = {
       (operation) => operation.name === "write" ? fault(operation, "ENOSPC") : undefined,
     );
     return await left(saveState(directoryOn(full)(path))({ w: tf.zeros([4]) }));
+  },
+  "a mount of an object store": async () => {
+    const mountinfo = () => Promise.resolve(`36 35 0:52 / ${scratch} rw - fuse.gcsfuse bucket rw\n`);
+    return await left(resume(directoryOn({ ...localFileSystem, mountinfo })(place()))({ step: 0 }));
+  },
+  "a mount without renames": async () => {
+    const disk = watched(
+      localFileSystem,
+      (operation) => operation.name === "rename" ? fault(operation, "ENOSYS") : undefined,
+    );
+    return await left(saveState(directoryOn(disk)(place()))({ step: 0 }));
   },
   "fewer epochs of fit": fitting({ args: { epochs: 2 } }),
   "another batch size of fit": fitting({ args: { batchSize: 2 } }),

@@ -335,6 +335,9 @@ async function explained(
   failed: StoreFailed,
 ): Promise<StoreFailed | Overtaken> {
   if (!isMissing(failed)) return failed;
+  // NFS may show an old listing of a folder that this machine has not changed since.
+  const change = join(context.parent, temporaryName("saving", await context.fs.processId()));
+  await pipe(context.fs.makeFolder(change), TE.flatMap(() => context.fs.removeFolder(change)))();
   for (;;) {
     const listing = await readListing(context.fs, context.parent)();
     if (E.isLeft(listing)) return listing.left;

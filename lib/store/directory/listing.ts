@@ -14,12 +14,12 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as RA from "fp-ts/lib/ReadonlyArray.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { isAbsent, means } from "./answers.ts";
+import { isAbsent, means, plainCode } from "./answers.ts";
 import type { FileSystem } from "./file_system.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
 import { unless } from "./folder_ops.ts";
 import { removalMark, reservedNumber } from "./temporary.ts";
-import { manifestName } from "../mod.ts";
+import { manifestName, storeFailed } from "../mod.ts";
 
 // --- types
 
@@ -114,16 +114,52 @@ export function isCommitted(fs: FileSystem, parent: string, checkpoint: number):
   );
 }
 
+/** Whether a name exists. The status of a broken link is missing, but the link exists. */
+function isThere(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, boolean> {
+  const target = fs.linkTarget?.(path) ?? TE.left(storeFailed("look at", path, plainCode.missing, "no links"));
+  return pipe(
+    fs.status(path),
+    TE.map(() => true),
+    unless(
+      isAbsent("status"),
+      () => pipe(target, TE.map(() => true), TE.orElse((failed) => TE.right(!isAbsent("linkTarget")(failed)))),
+    ),
+  );
+}
+
 /**
  * Whether folders that turned out to be no checkpoints still exist. A missing one was a checkpoint that was removed after the listing,
- * so that the listing may also lack the newer checkpoint that replaced it.
+ * so that the listing may also lack the newer checkpoint that replaced it. Each is looked at, because a second listing may be as old: NFS
+ * shows an old one for up to a minute.
  */
 function doExist(fs: FileSystem, parent: string, numbers: readonly number[]): TE.TaskEither<StoreFailed, boolean> {
-  if (numbers.length === 0) return TE.right(true);
   return pipe(
-    fs.names(parent),
-    TE.map((names) => new Set(names)),
-    TE.map((names) => numbers.every((number) => names.has(folderName(number)))),
+    numbers,
+    TE.traverseSeqArray((number) => isThere(fs, join(parent, folderName(number)))),
+    TE.map((exist) => exist.every((one) => one)),
+  );
+}
+
+/** The most repetitions of a listing that is out of date. With their pauses they take longer than NFS shows an old one. */
+const mostRepetitions = 150;
+
+/** Repeats a listing that is out of date, after longer and longer pauses. */
+function untilPresent<A>(
+  fs: FileSystem,
+  parent: string,
+  listed: TE.TaskEither<StoreFailed, A | undefined>,
+  repetitions = 0,
+): TE.TaskEither<StoreFailed, A> {
+  const wait = fs.wait ?? ((milliseconds: number) => new Promise<void>((done) => setTimeout(done, milliseconds)));
+  const old = storeFailed("list", parent, "ESTALE", "it shows checkpoints that another machine has removed");
+  return pipe(
+    listed,
+    TE.flatMap((found) => {
+      if (found !== undefined) return TE.right(found);
+      if (repetitions === mostRepetitions) return TE.left(old);
+      const pause = TE.fromTask(() => repetitions === 0 ? Promise.resolve() : wait(10 * repetitions));
+      return pipe(pause, TE.flatMap(() => untilPresent(fs, parent, listed, repetitions + 1)));
+    }),
   );
 }
 
@@ -231,11 +267,8 @@ function listingOf(
  * which is faster for many names.
  */
 export function readListing(fs: FileSystem, parent: string, probe?: string): TE.TaskEither<StoreFailed, Listing> {
-  return pipe(
-    namesAtOnce(fs, parent, probe),
-    TE.flatMap((listed) => listingOf(fs, parent, listed)),
-    TE.flatMap((listing) => listing === undefined ? readListing(fs, parent, probe) : TE.right(listing)),
-  );
+  const listed = pipe(namesAtOnce(fs, parent, probe), TE.flatMap((names) => listingOf(fs, parent, names)));
+  return untilPresent(fs, parent, listed);
 }
 
 /** The numbers that may have a checkpoint, in ascending order. Only the last one has been examined: it is the newest checkpoint. */
@@ -268,11 +301,11 @@ function committedOf(
 
 /** The numbers of the checkpoints, in ascending order, each examined. */
 export function listCheckpoints(fs: FileSystem, parent: string): TE.TaskEither<StoreFailed, readonly number[]> {
-  return pipe(
+  const listed = pipe(
     namesAtOnce(fs, parent),
     TE.map(({ names }) => names),
     unless<readonly string[]>(means("missing", "names", "status"), () => TE.right([])),
     TE.flatMap((names) => committedOf(fs, parent, checkpointsIn(names))),
-    TE.flatMap((numbers) => numbers === undefined ? listCheckpoints(fs, parent) : TE.right(numbers)),
   );
+  return untilPresent(fs, parent, listed);
 }

@@ -27,7 +27,7 @@ export interface Mount {
 }
 
 const byFile = "renames a folder file by file, so that a crash leaves half of a checkpoint";
-const never = "cannot rename";
+const never = "cannot rename folders";
 const early = "confirms writes before they are uploaded, so that a crash loses saved checkpoints";
 
 /** Why a checkpoint is not safe, by the name of the program. */
@@ -93,7 +93,7 @@ export function checkMount(fs: FileSystem, path: string): TE.TaskEither<StoreFai
     const mount = mountOf(fs.realPath?.(path) ?? path, await fs.mountinfo?.() ?? "");
     const program = mount && programOf(mount);
     if (program === undefined) return E.right(undefined);
-    const message = `it is on a mount of an object store: ${program} ${objectStores[program]}`;
+    const message = `it is on a mount by ${program}, which ${objectStores[program]}`;
     return E.left(storeFailed("save in", path, "EOBJECTSTORE", message));
   };
 }

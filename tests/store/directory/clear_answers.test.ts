@@ -6,7 +6,6 @@ import assert from "node:assert/strict";
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { after, test } from "node:test";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
@@ -20,6 +19,7 @@ import type { StoreFailed } from "../../../lib/errors/errors.ts";
 import type { Store } from "../../../lib/store/store.ts";
 import { explain, list, Retention, runOrThrow, type Saved, saveState } from "../../../mod.ts";
 import { folder, path, stateAt } from "../../support/crashes.ts";
+import { needs } from "../../support/portable.ts";
 import { blank, machine } from "../../support/simulated_disk.ts";
 import { type Answer, fault, type Operation, watched } from "../../support/watched_disk.ts";
 
@@ -109,21 +109,22 @@ test("removal: whatever unlink answers for a folder, the tree is removed, withou
   }
 });
 
-test("removal: of a link that cannot be removed, the folder it leads to keeps its files", {
-  skip: process.platform === "win32",
-}, async () => {
-  const [tree, kept] = [join(scratch, "tree"), join(scratch, "kept")];
-  for (const one of [tree, kept]) await mkdir(one);
-  await writeFile(join(kept, "mine"), "mine");
-  await symlink(kept, join(tree, "link"));
-  const removeFile: FileSystem["removeFile"] = (at) =>
-    at.endsWith("link") ? TE.left(fault({ name: "removeFile", path: at }, "EPERM")) : localFileSystem.removeFile(at);
-  const clear = withClearAnswers({ ...localFileSystem, removeFile });
-  assert.equal(await answer(removeTree(clear, tree)), "EPERM");
-  assert.equal(await readFile(join(kept, "mine"), "utf8"), "mine");
-  assert.equal(await answer(removeTree(withClearAnswers(localFileSystem), tree)), "done");
-  assert.deepEqual(await readdir(scratch), ["kept"]);
-});
+needs("symbolic links")(
+  "removal: of a link that cannot be removed, the folder it leads to keeps its files",
+  async () => {
+    const [tree, kept] = [join(scratch, "tree"), join(scratch, "kept")];
+    for (const one of [tree, kept]) await mkdir(one);
+    await writeFile(join(kept, "mine"), "mine");
+    await symlink(kept, join(tree, "link"));
+    const removeFile: FileSystem["removeFile"] = (at) =>
+      at.endsWith("link") ? TE.left(fault({ name: "removeFile", path: at }, "EPERM")) : localFileSystem.removeFile(at);
+    const clear = withClearAnswers({ ...localFileSystem, removeFile });
+    assert.equal(await answer(removeTree(clear, tree)), "EPERM");
+    assert.equal(await readFile(join(kept, "mine"), "utf8"), "mine");
+    assert.equal(await answer(removeTree(withClearAnswers(localFileSystem), tree)), "done");
+    assert.deepEqual(await readdir(scratch), ["kept"]);
+  },
+);
 
 test("removal: a file that cannot be removed does not keep the others", async () => {
   const made = disk("linux", failing("removeFile", "EBUSY", Infinity, "/a/used"));
