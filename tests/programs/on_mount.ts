@@ -50,7 +50,7 @@ const lawsOfRefused: Laws = {
   refused: async ({ path, newest }) => {
     const saved = await saveState(directory(path))(stateAt(newest + 1))();
     assert(saved._tag === "Left", "saved, in spite of the mount");
-    assert.match(explain(saved.left), /object store.*s3\(/s);
+    assert.match(explain(saved.left), /\(EOBJECTSTORE\).* with s3\("s3:/);
     assert.deepEqual(await wholeSteps(directory(path)), Array.from({ length: newest }, (_, i) => i + 1));
   },
 };
