@@ -34,6 +34,7 @@ import { type Awaitable, awaitable } from "../task.ts";
 import {
   aBoolean,
   aFunction,
+  checkCurried,
   checkOptionNames,
   checkOptions,
   demandEach,
@@ -246,6 +247,7 @@ export function loadState<K extends Codecs = NoCodecs, T extends Codec = never>(
   store: Store,
   options: LoadOptions<K, T> = {},
 ): <C extends Given<C, K, T>>(live: C) => Awaitable<LoadError, Restored<C, K>> {
+  checkCurried(arguments, 2, "loadState(store, options)(live)");
   checkLoad("loadState", store, options);
   const { checkpoint: _c, fallback: _f, onProgress: _p, ...selected } = options;
   return <C extends Given<C, K, T>>(live: C): Awaitable<LoadError, Restored<C, K>> => {
@@ -294,6 +296,7 @@ export function resume<K extends Codecs = NoCodecs, T extends Codec = never>(
   store: Store,
   options: LoadOptions<K, T> = {},
 ): <C extends Given<C, K, T>>(fresh: C) => Awaitable<LoadError, Restored<C, K>> {
+  checkCurried(arguments, 2, "resume(store, options)(fresh)");
   checkLoad("resume", store, options);
   return <C extends Given<C, K, T>>(fresh: C): Awaitable<LoadError, Restored<C, K>> =>
     awaitable(pipe(

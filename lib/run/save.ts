@@ -29,7 +29,16 @@ import { aNote, checkStore, copyOfNote, type Entry, type Note, type Progress, ty
 import { environment } from "./environment.ts";
 import { captured, guarded, orDeviceFailed, type SaveError, theirs } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
-import { aBoolean, aFunction, checkOptions, ifGiven, must, type OptionRules, recordOf } from "../validation/mod.ts";
+import {
+  aBoolean,
+  aFunction,
+  checkCurried,
+  checkOptions,
+  ifGiven,
+  must,
+  type OptionRules,
+  recordOf,
+} from "../validation/mod.ts";
 import type { Given } from "../capturable.ts";
 import { type Codec, codecRules, type Codecs, type NoCodecs, type Options } from "../codecs.ts";
 import { captureState, checkSnapshot, id, type Snapshot } from "../snapshot.ts";
@@ -170,6 +179,7 @@ export function writeSnapshot(
   store: Store,
   options: WriteOptions = {},
 ): (snapshot: Snapshot<unknown>) => Awaitable<SaveError, Saved> {
+  checkCurried(arguments, 2, "writeSnapshot(store, options)(snapshot)");
   checkStore(store);
   checkOptions("writeSnapshot", options, writeRules, "the snapshot comes after it: writeSnapshot(store)(snapshot)");
   const write = writeTraining(store, options);
@@ -280,6 +290,7 @@ export function saveState<K extends Codecs = NoCodecs, T extends Codec = never>(
   store: Store,
   options: SaveOptions<K, T> = {},
 ): <C extends Given<C, K, T>>(components: C) => Awaitable<SaveError, Saved> {
+  checkCurried(arguments, 2, "saveState(store, options)(components)");
   checkStore(store);
   checkOptions("saveState", options, saveRules, "the components come after it: saveState(store)(components)");
   const { codecs, types, ...labels } = options;

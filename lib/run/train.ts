@@ -19,6 +19,7 @@ import { type Awaitable, awaitable } from "../task.ts";
 import {
   aFunction,
   aName,
+  checkCurried,
   checkMisspelt,
   checkOptionNames,
   demand,
@@ -222,6 +223,7 @@ function labelsOf<S>(measured: (state: S) => Metrics, hasEnds: boolean) {
 export function train<S extends object, A, const N extends string = "cursor">(
   options: TrainOptions<S, A, N>,
 ): (state: S & { readonly [P in NoInfer<N>]: Loader.Cursor }) => Awaitable<TrainError, NoInfer<S>> {
+  checkCurried(arguments, 1, "train(options)(state)");
   checkTrainOptions(options);
   const { loader, save, metrics, stopOn = [] } = options;
   const name: string = options.cursor ?? "cursor";
