@@ -9,9 +9,9 @@ import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type FitError, mismatch, type Problem } from "../errors/mod.ts";
 import type { FitOptions, RestoreBest } from "./options.ts";
 import type { Report } from "../run/mod.ts";
-import { isBranch, join, type Node, setByScript } from "../state/mod.ts";
+import { join, setByScript } from "../state/mod.ts";
 import { withoutMaps } from "./plain_maps.ts";
-import { aligned, assign, isInPlace, liveAt, refiller } from "./refill.ts";
+import { aligned, assign, isInPlace, isSameKind, liveAt, refiller } from "./refill.ts";
 import {
   areFieldNames,
   componentNode,
@@ -277,12 +277,6 @@ export function termProblems({ terms, at }: SavedTraining, training: PreparedTra
     found: termText(saved[name]),
     saved: "found",
   })).filter(({ expected, found }) => expected !== found);
-}
-
-/** Whether a live value and a saved node are plain data of the same kind, so that replacing it is reported. */
-function isSameKind(value: unknown, node: Node | undefined): boolean {
-  if (typeof node !== "object" || node === null) return typeof value === typeof node;
-  return Array.isArray(node) ? Array.isArray(value) : isBranch(node) && node.is === "record" && isPlainRecord(value);
 }
 
 /** Live components in the form of the saved ones, to restore into. */

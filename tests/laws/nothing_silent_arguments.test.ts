@@ -127,7 +127,7 @@ const saving: Fields = {
 const fitting: Fields = {
   ...saving,
   seed: ["undefined", ...seeds],
-  with: ["undefined", "{}", "{ nonsense: 1 }"],
+  with: ["undefined", "{}"],
   stopOn: names,
   fallback: yes,
   onReport: callback,
@@ -460,6 +460,14 @@ const misspelt: Readonly<Record<string, readonly [call: () => unknown, answer: R
   "resume chekpoint": [() => unchecked.resume(to, { chekpoint: 1 }), /option of resume: .*did you mean `checkpoint`\?/],
   "readSnapshot falback": [() => unchecked.readSnapshot(to, { falback: true }), /readSnapshot.*`fallback`/],
   "loadModel component": [() => unchecked.loadModel(to, { nam: "a" }), /option of loadModel: .*did you mean `name`\?/],
+  "a number in the with of fit": [
+    () => unchecked.fit({ to, with: { best: 0.5 } }),
+    /^Expected with\.best to be an object, found 0\.5, a number, which cannot be refilled: pass .* with: \{ mine \} where mine\.best is changed$/,
+  ],
+  "a string in the with of fitDataset": [
+    () => unchecked.fitDataset({ to, with: { a: {}, word: "x" } }),
+    /^Expected with\.word to be an object, found "x", a string, which cannot be refilled/,
+  ],
   "the restoreBest of fit": [
     () => unchecked.fit({ to, restoreBest: { metric: "loss", mode: "least" } }),
     /Expected restoreBest\.mode to be "min" or "max", found "least"/,
