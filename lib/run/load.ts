@@ -9,6 +9,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import {
+  beginFirstRun,
   beginRun,
   candidates,
   type CheckpointReference,
@@ -142,6 +143,11 @@ function ofCheckpoint(error: LoadError, checkpoint: number): LoadError {
   return error._tag === "Mismatch" ? { ...error, checkpoint } : error;
 }
 
+/** Whether a load found a store without checkpoints. */
+function isEmpty(error: LoadError): boolean {
+  return error._tag === "NoCheckpoint" && error.available.length === 0;
+}
+
 function loadedSnapshot(checkpoint: number, { manifest, encoded }: Loaded, skipped: Report["skipped"]): LoadedSnapshot {
   const { run, step, metrics, time, environment: saved } = manifest;
   const current = environment();
@@ -257,7 +263,10 @@ export function loadState<K extends Codecs = NoCodecs, T extends Codec = never>(
     const load = guarded<LoadError, Restored<C, K>>("load", store.location, async () => {
       await savesFinished(store);
       const found = await readWanted(store, options, { foresee: (encoded) => preflight(live, options, encoded) })();
-      if (E.isLeft(found)) return found;
+      if (E.isLeft(found)) {
+        if (isEmpty(found.left)) setCurrentRun(store, beginFirstRun());
+        return found;
+      }
       const { snapshot, report } = found.right;
       const run = await runAfter(store, found.right.run, options.checkpoint !== undefined);
       const restored = into(snapshot)();
@@ -279,7 +288,7 @@ export function loadState<K extends Codecs = NoCodecs, T extends Codec = never>(
  * @param store The store of the run.
  * @param options As for {@link loadState}.
  * @returns For fresh components, those to train with. Only an empty store starts afresh: a damaged checkpoint, one that does not fit, and a number
- *   that does not exist are errors.
+ *   that does not exist are errors. If two processes start afresh at once, the first save of one begins the run, and the other's is `Overtaken`.
  *
  * Laws: *same bits*: a run that is killed at any moment and resumed ends with the same bits as one that never stopped; *nothing silent*.
  *
@@ -301,12 +310,11 @@ export function resume<K extends Codecs = NoCodecs, T extends Codec = never>(
   return <C extends Given<C, K, T>>(fresh: C): Awaitable<LoadError, Restored<C, K>> =>
     awaitable(pipe(
       loadState(store, options)(fresh),
-      TE.orElse((error) => {
-        const isEmpty = error._tag === "NoCheckpoint" && error.available.length === 0;
-        return isEmpty && typeof options.checkpoint !== "number"
+      TE.orElse((error) =>
+        isEmpty(error) && typeof options.checkpoint !== "number"
           ? TE.right(fresh as unknown as Restored<C, K>)
-          : TE.left(error);
-      }),
+          : TE.left(error)
+      ),
     ));
 }
 

@@ -155,7 +155,8 @@ function stepIn(snapshot: Snapshot<unknown>): number | null {
  *   - `StoreFailed`, also for lack of memory. The store is as before; only if the last operation failed, which makes the commit durable, it may
  *     hold the new checkpoint, too.
  *   - `DeviceFailed`, if a GPU refused an operation or cannot be read.
- *   - `Overtaken`, if another process has saved in the run since this process loaded or saved last. Nothing was written or removed.
+ *   - `Overtaken`, if another process has saved in the run since this process loaded or saved last, or has begun a run since a load of this
+ *     process found no checkpoint. Nothing was written or removed.
  *   - `StepWentBack`, if the component `step` is below that of the checkpoint that was loaded or saved last. Nothing was written or removed.
  *   - `Released`, if the snapshot was released.
  *
@@ -236,7 +237,7 @@ async function writeAt(
   };
   const { time } = summary;
   const committed = await writeCheckpoint(store, snapshot.encoded, summary, {
-    after: afterOf(store, position),
+    after: afterOf(store, position, training === undefined ? undefined : { name: named }),
     parentFiles: position.files,
     onProgress: theirs(options.onProgress ?? (() => {})),
   })();

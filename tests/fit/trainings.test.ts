@@ -2,6 +2,7 @@
  * Several named trainings in one store, run again after a kill; second calls of one name; the metrics of checkpoints.
  */
 import assert from "node:assert/strict";
+import { newLocationState } from "../../lib/store/location.ts";
 import { test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import {
@@ -266,4 +267,17 @@ test("trainings: a new training is found in a store whose checkpoints were delet
   const saved = await numbers();
   await train("three");
   assert.deepEqual(await numbers(), saved);
+});
+
+test("one line of history: of two processes that begin a training of one name at once, one trains; of two names, both", async () => {
+  for (const names of [["fit", "fit"], ["a", "a"], ["fit", "a"], ["a", "b"]]) {
+    const base = memory();
+    const results = await Promise.all(names.map((name) => {
+      // As another process would have it.
+      const own = newLocationState();
+      return fit({ to: { ...base, place: () => own }, name })(build(), x, y, { epochs: 2, verbose: 0 })();
+    }));
+    const outcomes = results.map((result) => result._tag === "Left" ? result.left._tag : "trained").sort();
+    assert.deepEqual(outcomes, names[0] === names[1] ? ["Overtaken", "trained"] : ["trained", "trained"], `${names}`);
+  }
 });

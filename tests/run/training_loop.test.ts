@@ -7,6 +7,7 @@ import process from "node:process";
 import { after, test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
+import { newLocationState } from "../../lib/store/location.ts";
 import {
   explain,
   list,
@@ -291,6 +292,22 @@ test("one line of history: a second training in a process does not mix with the 
   assert.equal((await train(fork)(start(loader))())._tag, "Right");
   assert.deepEqual(await steps(), [0, 1, 2, 3, 0, 3]);
   assert.equal(new Set((await list(store)).entries.map(({ run }) => run)).size, 2);
+});
+
+test("one line of history: of two processes that found no checkpoint and train at once, one trains, the other takes no step", async () => {
+  const base = memory();
+  const steps = [0, 0];
+  const results = await Promise.all(steps.map(async (_, i) => {
+    // As another process would have it.
+    const own = newLocationState();
+    const store = { ...base, place: () => own };
+    const state = await resume(store)(start(five));
+    return await train({ loader: five, step: (s) => (steps[i]!++, s), save: { to: store, every: 1 } })(state)();
+  }));
+  const tags = results.map((result) => result._tag === "Left" ? result.left._tag : "trained");
+  assert.deepEqual(tags.toSorted(), ["Overtaken", "trained"]);
+  assert.deepEqual(steps.map((count) => count > 0), tags.map((tag) => tag === "trained"));
+  assert.equal(new Set((await list(base)).entries.map(({ run }) => run)).size, 1);
 });
 
 test("StepFailed: says which function threw; what until and onEpochEnd return is checked", async () => {
