@@ -144,7 +144,7 @@ async function saveFirst<S extends object>(
   if (isAgain && parent !== null && !fork) {
     return E.left({ _tag: "StepWentBack", step: 0, parent: parent.checkpoint, parentStep: last.batches });
   }
-  return parent === null || isAgain ? await points.finish(() => state, batches, true) : E.right(undefined);
+  return parent === null || isAgain ? await points.after(() => state, batches, true) : E.right(undefined);
 }
 
 type Metrics = Readonly<Record<string, number>>;
