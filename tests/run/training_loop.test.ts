@@ -386,12 +386,14 @@ test("metrics: a signal inside an epoch labels like a save that is due there", a
   const store = memory();
   const options = {
     loader,
-    step: (
+    step: async (
       s: { val: number; cursor: Loader.Cursor },
       _: number,
       { epoch, batch }: { epoch: number; batch: number },
     ) => {
       if (epoch === 1 && batch === 0) process.kill(process.pid, "SIGUSR2");
+      // Deno delivers it some turns later.
+      await new Promise((resolve) => setTimeout(resolve, 20));
       return s;
     },
     onEpochEnd: (s: { val: number; cursor: Loader.Cursor }) => ({ ...s, val: 1 }),
