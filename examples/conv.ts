@@ -58,6 +58,6 @@ const batches = Math.ceil(trained * (1 - validationSplit) / batchSize);
 const store = directory(process.argv[3] ?? "runs/conv", { keep: Retention.latest(3) });
 const args = { epochs, batchSize, validationSplit, callbacks };
 const [model] = Rng.withRandom(Rng.make("weights"))(buildModel);
-await fit({ to: store, every: 2, with: at })(model, x, y, args);
+await fit({ to: store, every: 2, with: { at } })(model, x, y, args);
 const [loss, accuracy] = model.evaluate(...tensors(digits.slice(trained))) as tf.Scalar[];
 console.log(`test loss ${loss!.dataSync()[0]!.toFixed(4)}  accuracy ${accuracy!.dataSync()[0]!.toFixed(4)}`);

@@ -127,7 +127,7 @@ const [x, y] = tensors(days.slice(0, count));
 const validationData = tensors(days.slice(-8));
 const args = { epochs, batchSize, validationData, callbacks };
 const [model] = Rng.withRandom(Rng.make("weights"))(buildModel);
-await fit({ to: store, every: 2, with: at })(model, x, y, args);
+await fit({ to: store, every: 2, with: { at } })(model, x, y, args);
 for (const [i, day] of days.slice(-3).entries()) {
   const input = formats[i]!(day);
   const output = convert(model, input);

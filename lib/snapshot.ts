@@ -60,6 +60,7 @@ import type { Given } from "./capturable.ts";
 import { kinds } from "./kinds.ts";
 import {
   aFunction,
+  checkCurried,
   checkOptionNames,
   checkOptions,
   demandEach,
@@ -304,6 +305,7 @@ export function restoreInto<C extends Given<C, K, T>, K extends Codecs = NoCodec
   live: C,
   options: RestoreOptions<K, T> = {},
 ): (snapshot: Snapshot<unknown>) => AwaitableIOEither<RestoreError, Restored<C, K>> {
+  checkCurried(arguments, 2, "restoreInto(live, options)(snapshot)");
   if (!isPlainRecord(live)) {
     throw new TypeError(`Expected a record of named components to restore into, found ${shown(live)}`);
   }

@@ -99,12 +99,19 @@ export async function runOrThrow<A>(task: TaskEither<unknown, A>): Promise<A> {
   throw toError(result.left);
 }
 
-/** Runs a task. What is no task is a `TypeError`. */
-export async function resultOf<A>(task: TaskEither<unknown, A>): Promise<Either<unknown, A>> {
+/**
+ * Runs a task. What is no task is a `TypeError`.
+ *
+ * @param isMain Whether a function that gives a promise of any other value counts as a task, too.
+ */
+export async function resultOf<A>(task: TaskEither<unknown, A>, isMain: boolean = false): Promise<Either<unknown, A>> {
   const returned: unknown = typeof task === "function" ? task() : task;
   // A task that still needs an argument gives another task, which must not run.
   const result = typeof returned === "function" ? returned : await returned;
   if (isEither(result)) return result as Either<unknown, A>;
+  if (isMain && typeof result !== "function" && !Object.is(result, returned)) {
+    return { _tag: "Right", right: result as A };
+  }
   const expected = "Expected a task such as saveState(store)(state), found ";
   throw new TypeError(
     typeof result === "function"

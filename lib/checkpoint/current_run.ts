@@ -38,6 +38,11 @@ export interface CurrentRun {
    */
   readonly isNew?: boolean;
   /**
+   * The checkpoints at the location when a load found none to continue from. Then the first save of the run must find no other one to continue from.
+   * @default no load came before the run
+   */
+  readonly others?: readonly number[];
+  /**
    * Whether this process began the run as a fork.
    * @default false
    */
@@ -70,6 +75,11 @@ export function beginRun(from?: CurrentRun): CurrentRun {
   return { run: randomUUID(), parent, step, isNew: true, ...(from && { isFork: true }) };
 }
 
+/** A new run, of a process whose load found no checkpoint to continue from, but perhaps those of other trainings. */
+export function beginFirstRun(others: readonly number[] = []): CurrentRun {
+  return { ...beginRun(), others };
+}
+
 // --- combinators
 
 /**
@@ -81,6 +91,11 @@ export function beginRun(from?: CurrentRun): CurrentRun {
  */
 export function currentRun(store: Store, training: string = ""): CurrentRun | undefined {
   return runsAt(store).get(training);
+}
+
+/** Whether a run is that of a training of this process at a location. */
+export function isOwnRun(store: Store, run: string): boolean {
+  return [...runsAt(store).values()].some((own) => own.run === run);
 }
 
 /**

@@ -2,7 +2,8 @@
  * The law *one line of history*: a save follows the newest checkpoint of its run or is refused. A fork is asked for, and begins a new run.
  *
  * A save asks twice. Before it writes, {@link continueRun} reads the parent's manifest and gives the position to continue from. At its commit,
- * the store calls {@link afterOf}'s `check`, which finds a checkpoint of the run that another process has saved since.
+ * the store calls {@link afterOf}'s `check`, which finds a checkpoint of the run that another process has saved since. Where a load found no
+ * checkpoint, it finds any that another process has saved since: of two processes that begin at once, one begins the run.
  *
  * @module
  */
@@ -10,7 +11,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { candidates, readSummary, type SummaryRead } from "./entries.ts";
 import type { Overtaken, StepWentBack, StoreFailed } from "../errors/mod.ts";
 import type { FileEntry } from "./manifest.ts";
-import { beginRun, type CurrentRun, currentRun, type Parent, wasSkipped } from "./current_run.ts";
+import { beginRun, type CurrentRun, currentRun, isOwnRun, type Parent, wasSkipped } from "./current_run.ts";
 import type { CommitCondition, Store } from "../store/mod.ts";
 
 // --- types
@@ -112,39 +113,64 @@ export async function continueRun(
   return E.left({ _tag: "StepWentBack", step, parent: run.parent?.checkpoint ?? 0, parentStep: run.step });
 }
 
+/** A check of a commit: fails with the newest of the checkpoints that overtake the save. */
+function refusing(
+  store: Store,
+  overtakes: (checkpoint: number, summary: SummaryRead) => boolean,
+): CommitCondition["check"] {
+  return (checkpoints) => async () => {
+    for (const checkpoint of checkpoints.toReversed()) {
+      const summary = await readSummary(store, checkpoint)();
+      if (E.isRight(summary)) {
+        if (overtakes(checkpoint, summary.right)) return E.left(overtakenBy(checkpoint, summary.right));
+      } else if (summary.left._tag === "StoreFailed" && !forbidden.includes(summary.left.code)) {
+        return E.left(summary.left);
+      }
+      // A checkpoint whose manifest cannot be decoded belongs to no run.
+    }
+    return E.right(undefined);
+  };
+}
+
 /**
  * What the commit of a save must check.
  *
  * @param store The store to save to.
  * @param position The position that the save continues from.
- * @returns Undefined for a new run, which no other process can have.
+ * @param training The recorded name of the training, if the save is of one of several. Without it, a run continues from any checkpoint.
+ * @returns Undefined for a new run without a load before it, which no other process can have.
  */
-export function afterOf(store: Store, { run: current, isParentGone }: Continued): CommitCondition | undefined {
-  const { run, parent, isNew = false, isDoubtful = false } = current;
+export function afterOf(
+  store: Store,
+  { run: current, isParentGone }: Continued,
+  training?: { readonly name: string | undefined },
+): CommitCondition | undefined {
+  const { run, parent, others, isNew = false, isDoubtful = false } = current;
+  if (parent === null && others !== undefined) {
+    const isOfTraining = ({ training: name }: SummaryRead): boolean => training === undefined || training.name === name;
+    const check = refusing(store, (_, summary) => isOfTraining(summary) && !isOwnRun(store, summary.run));
+    return {
+      // Two first saves at once are rivals, as those of one run are.
+      key: `first ${training?.name ?? ""}`,
+      parent: -1,
+      check: (checkpoints) => check(checkpoints.filter((checkpoint) => !others.includes(checkpoint))),
+    };
+  }
   if (isNew || parent === null) return undefined;
   // Whether a checkpoint is of this run and was saved after the parent.
-  const overtakes = (checkpoint: number, { run: itsRun, time }: SummaryRead): boolean =>
-    itsRun === run && !wasSkipped(store, checkpoint, time) &&
-    // After a removal by hand, another process may have used the parent's number again, or a lower one.
-    (checkpoint >= parent.checkpoint || time > parent.time);
+  const check = refusing(
+    store,
+    (checkpoint, { run: itsRun, time }) =>
+      itsRun === run && !wasSkipped(store, checkpoint, time) &&
+      // After a removal by hand, another process may have used the parent's number again, or a lower one.
+      (checkpoint >= parent.checkpoint || time > parent.time),
+  );
+  const lowest = isParentGone ? 0 : parent.checkpoint + 1;
   return {
     key: run,
     parent: isParentGone ? -1 : parent.checkpoint,
     isDoubtful,
-    check: (checkpoints) => async () => {
-      const lowest = isParentGone ? 0 : parent.checkpoint + 1;
-      for (const checkpoint of checkpoints.toReversed()) {
-        if (checkpoint < lowest) continue;
-        const summary = await readSummary(store, checkpoint)();
-        if (E.isRight(summary)) {
-          if (overtakes(checkpoint, summary.right)) return E.left(overtakenBy(checkpoint, summary.right));
-        } else if (summary.left._tag === "StoreFailed" && !forbidden.includes(summary.left.code)) {
-          return E.left(summary.left);
-        }
-        // A checkpoint whose manifest cannot be decoded belongs to no run.
-      }
-      return E.right(undefined);
-    },
+    check: (checkpoints) => check(checkpoints.filter((checkpoint) => checkpoint >= lowest)),
   };
 }
 

@@ -26,6 +26,7 @@ export { inOrder } from "./in_order.ts";
 export { candidates, isGone, list, type Listed, readEntry } from "./entries.ts";
 export { entriesOf, entryOf, forgetOthers, rememberEntry, trainingOf } from "./entries.ts";
 export {
+  beginFirstRun,
   beginRun,
   type CurrentRun,
   currentRun,

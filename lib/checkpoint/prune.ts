@@ -20,7 +20,16 @@ import { forgetEntry, list, type Listed, readEntry } from "./entries.ts";
 import { checkStore, decisionOf, type Entry, type Progress, type Retention, type Store } from "../store/mod.ts";
 import type { LoadError, Problem, StoreFailed } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
-import { aFunction, aName, checkOptionNames, demand, ifGiven, must, type OptionNames } from "../validation/mod.ts";
+import {
+  aFunction,
+  aName,
+  checkCurried,
+  checkOptionNames,
+  demand,
+  ifGiven,
+  must,
+  type OptionNames,
+} from "../validation/mod.ts";
 import { verifyCheckpoint } from "./verify.ts";
 
 // --- types
@@ -183,6 +192,7 @@ export function plan(
   store: Store,
   options: PruneOptions = {},
 ): (policy: Retention.Retention) => Awaitable<LoadError, Plan> {
+  checkCurried(arguments, 2, "plan(store, options)(policy)");
   checkStore(store);
   checkOptionNames("plan", options, pruneNames);
   demand("run of plan", ifGiven(aName), options.run);
@@ -282,6 +292,7 @@ export function prune(
   store: Store,
   options: Pick<PruneOptions, "onProgress" | "onReport"> = {},
 ): (plan: Plan) => Awaitable<LoadError, readonly number[]> {
+  checkCurried(arguments, 2, "prune(store, options)(plan)");
   checkStore(store);
   checkOptionNames("prune", options, { onProgress: true, onReport: true });
   demand("onProgress of prune", ifGiven(aFunction), options.onProgress);

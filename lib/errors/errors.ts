@@ -72,7 +72,10 @@ export interface StoreFailed {
   readonly message: string;
 }
 
-/** Another process has saved a newer checkpoint of the run, which this save would not follow. Nothing was written. */
+/**
+ * Another process has saved a newer checkpoint of the run, which this save would not follow, or has begun a run where this process found no
+ * checkpoint. Nothing was written.
+ */
 export interface Overtaken {
   readonly _tag: "Overtaken";
   /** The newest checkpoint of the run, and its step. */

@@ -23,7 +23,7 @@ import {
   type TrainingState,
 } from "./training_state.ts";
 import { runTraining, trainModel } from "./training_run.ts";
-import { checkMisspelt, type OptionNames } from "../validation/mod.ts";
+import { checkCurried, checkMisspelt, type OptionNames } from "../validation/mod.ts";
 import { fingerprints } from "./tensor_checksum.ts";
 import { type Batch, checkCallbacks, disposeLogs, disposeNew, type Logs, type Trainer } from "../tfjs/mod.ts";
 import { calling, drawing, tryStep } from "./user_calls.ts";
@@ -270,6 +270,7 @@ function prepareFit(
 export function fit<W extends GivenWith<W, K, T> = object, K extends Codecs = NoCodecs, T extends Codec = never>(
   options: FitOptions<W, K, T>,
 ): (model: tf.LayersModel, x: Batch, y: Batch, args?: tf.ModelFitArgs) => Awaitable<FitError, tf.History> {
+  checkCurried(arguments, 1, "fit(options)(model, x, y, args)");
   const own = options as FitOptions;
   checkFitOptions(own, "fit");
   return (model, x, y, args = {}) => {

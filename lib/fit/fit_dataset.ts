@@ -25,7 +25,7 @@ import {
 } from "./training_state.ts";
 import { runTraining, trainModel } from "./training_run.ts";
 import { hookRandom, Rng } from "../values/mod.ts";
-import { checkMisspelt, type OptionNames } from "../validation/mod.ts";
+import { checkCurried, checkMisspelt, type OptionNames } from "../validation/mod.ts";
 import { fingerprints } from "./tensor_checksum.ts";
 import {
   batchOf,
@@ -258,6 +258,7 @@ export function fitDataset<
   // deno-lint-ignore no-explicit-any -- the element type is invariant in tfjs's own arguments
   args: tf.ModelFitDatasetArgs<any>,
 ) => Awaitable<FitError, tf.History> {
+  checkCurried(arguments, 1, "fitDataset(options)(model, dataset, args)");
   const own = options as FitOptions;
   checkFitOptions(own, "fitDataset");
   return (model, dataset, args) => {

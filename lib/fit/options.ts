@@ -19,6 +19,7 @@ import {
   must,
   oneOf,
   type OptionRules,
+  shown,
 } from "../validation/mod.ts";
 import { type Seed, seedText } from "../values/mod.ts";
 
@@ -56,8 +57,8 @@ export interface FitOptions<W extends object = object, K extends Codecs = Codecs
    */
   readonly seed?: Seed;
   /**
-   * Your own components to save with the training, by name: models, optimizers, tensors, plain data such as a callback's counters. They are
-   * captured at each save. A resumed training writes the restored values into this same object, and into the same arrays, records, typed
+   * Your own components to save with the training, by name: models, optimizers, tensors, plain data such as a callback's counters. A bare number,
+   * string or boolean cannot be refilled and is a `TypeError`: pass an object that holds it. They are captured at each save. A resumed training writes the restored values into this same object, and into the same arrays, records, typed
    * arrays, Maps and Sets at any depth, so that functions that refer to them see the restored contents. Tensors are replaced, and instances of your
    * own classes, which need a codec in `types`: read them from this object. The report lists their paths in `replaced`.
    * @default {}
@@ -137,7 +138,12 @@ export function checkFitOptions(options: FitOptions, of: string): void {
   checkPolicy(options, stopOn);
   if (seed !== undefined) seedText(seed);
   demandEach(fitRules, options);
-  for (const name of Object.keys(own)) {
+  for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(own))) {
     demand("a name in with", must(`none of ${reserved.join(", ")}`, () => !reserved.includes(name)), name);
+    // An accessor has no value here: its setter refills what it reads.
+    if (!["number", "string", "boolean", "bigint"].includes(typeof value)) continue;
+    const remedy = `pass an object that holds it, such as with: { mine } where mine.${name} is changed`;
+    const found = `found ${shown(value)}, a ${typeof value}, which cannot be refilled`;
+    throw new TypeError(`Expected with.${name} to be an object, ${found}: ${remedy}`);
   }
 }

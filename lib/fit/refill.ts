@@ -33,9 +33,15 @@ export function isInPlace(value: unknown): boolean {
   return value instanceof tf.Variable || value instanceof tf.Optimizer || value instanceof tf.layers.Layer;
 }
 
+/** Whether a live value and a saved node are plain data of the same kind, so that replacing it is reported. */
+export function isSameKind(value: unknown, node: Node | undefined): boolean {
+  if (typeof node !== "object" || node === null) return typeof value === typeof node;
+  return Array.isArray(node) ? Array.isArray(value) : isBranch(node) && node.is === "record" && isPlainRecord(value);
+}
+
 /**
  * A live value in the form of a saved one, so that a restore into it accepts containers whose contents differ: what is restored in place stays,
- * everything that may be replaced is null.
+ * what may be replaced by another kind is null.
  *
  * @param live The live value, with its Maps and Sets as plain data.
  * @param node The saved value.
@@ -45,7 +51,8 @@ export function isInPlace(value: unknown): boolean {
 export function aligned(live: unknown, node: Node, match: "same" | "any", shared: FindShared): unknown {
   const saved = unwrap(node);
   const other = match === "same" ? live ?? null : null;
-  const alignPart = (part: unknown, of: Node): unknown => aligned(part, of, "any", shared);
+  const alignPart = (part: unknown, of: Node): unknown =>
+    aligned(part, of, match === "same" && isSameKind(part, of) ? "same" : "any", shared);
   if (Array.isArray(saved)) {
     if (!Array.isArray(live)) return other;
     const extra = live.slice(saved.length).filter(isInPlace);

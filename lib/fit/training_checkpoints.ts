@@ -10,7 +10,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import {
-  beginRun,
+  beginFirstRun,
   candidates,
   forgetOthers,
   inOrder,
@@ -98,7 +98,7 @@ export function newestOf(
     }
     const [newest] = skipped;
     if (newest !== undefined) return E.left({ ...newest.error, older: null });
-    setCurrentRun(store, beginRun(), training);
+    setCurrentRun(store, beginFirstRun(numbers.right), training);
     return E.right(undefined);
   };
 }

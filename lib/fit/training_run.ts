@@ -27,6 +27,7 @@ import {
   componentsOf,
   initialDigests,
   type PreparedTraining,
+  restoreProblems,
   restoreTraining,
   savedTraining,
   termProblems,
@@ -48,6 +49,7 @@ interface TrainingRecord {
   readonly state: "running" | "complete" | "broken off";
   /** The training in words, for the message about a second call. */
   readonly words: string;
+  readonly model: WeakRef<tf.LayersModel>;
 }
 
 /** The trainings of this process at the location of a store, by name. */
@@ -105,6 +107,7 @@ function repeatedCall(
   name: string,
   before: TrainingRecord | undefined,
   beginning: TrainingRecord["beginning"],
+  { model }: PreparedTraining,
 ): readonly Problem[] {
   if (before === undefined || before.state === "broken off") return [];
   const called = JSON.stringify(name);
@@ -117,9 +120,25 @@ function repeatedCall(
   return components.filter((component) => before.beginning[component] !== beginning[component]).map((path) => ({
     path,
     kind: "value",
-    expected: `that of ${called}, which is complete in this process (${before.words})`,
-    found: "another",
+    ...(path === "model" && before.model.deref() === model
+      ? {
+        expected: "one that has not been trained",
+        found: `the model that ${called} has trained in this process (${before.words})`,
+        remedy: "For more epochs, give the first call more `epochs`. " +
+          'For another training, give this call another name: { to, name: "fine-tuning" }',
+      }
+      : { expected: `that of ${called}, which is complete in this process (${before.words})`, found: "another" }),
   }));
+}
+
+/** Why this call may not begin, with every difference that the checkpoint shows in place of "another". */
+function repeatedProblems({ options, training, state, repeated }: TrainingRun, snapshot: FoundTraining["snapshot"]) {
+  if (repeated.length === 0) return repeated;
+  const problems = restoreProblems(training, state, snapshot, options);
+  return repeated.flatMap((one): readonly Problem[] => {
+    const inside = problems.filter(({ path }) => path === one.path || path.startsWith(`${one.path}/`));
+    return inside.length > 0 && one.remedy === undefined ? inside : [one, ...inside];
+  });
 }
 
 // --- begin
@@ -159,7 +178,7 @@ const otherData = "The dataset gave other data up to this checkpoint than was tr
 
 /** Restores a training from its checkpoint; whether it is complete. */
 function beginResumed(run: TrainingRun, { snapshot, report }: FoundTraining): TE.TaskEither<FitError, boolean> {
-  const { options, training, state, repeated } = run;
+  const { options, training, state } = run;
   const { checkpoint } = report;
   const isComplete = (): boolean => state.at.done && (state.at.stopping || training.epochs <= state.at.epoch);
   const open = pipe(
@@ -172,7 +191,7 @@ function beginResumed(run: TrainingRun, { snapshot, report }: FoundTraining): TE
       const problems = [...termProblems(saved, training), ...restoreBestProblems(options.restoreBest, training, saved)];
       return checkContinues(options, problems, checkpoint);
     }),
-    TE.tap(() => checkContinues(options, repeated, checkpoint)),
+    TE.tap(() => checkContinues(options, repeatedProblems(run, snapshot), checkpoint)),
     TE.tapIO(({ at, read }) => () => void Object.assign(state, { at, dataCrc: read })),
     TE.bindTo("saved"),
     TE.let("whole", isComplete),
@@ -369,12 +388,13 @@ export function runTraining(options: FitOptions, training: PreparedTraining): TE
     const beginning = await initialDigests(training, options);
     const trainings = trainingsAt(options.to);
     const before = trainings.get(name);
-    const repeated = repeatedCall(name, before, beginning);
+    const repeated = repeatedCall(name, before, beginning, training);
     if (before?.state === "running") return E.left(otherTraining(options, repeated));
     // A call that must not begin may still name the checkpoint that it does not continue.
     if (repeated.length > 0) return await run(repeated)();
     const epochs = `${training.epochs} ${training.epochs === 1 ? "epoch" : "epochs"}`;
-    const record = { beginning, words: `by ${training.terms["by"]}, ${epochs}` };
+    const words = `by ${training.terms["by"]}, ${epochs}`;
+    const record = { beginning, words, model: new WeakRef(training.model) };
     trainings.set(name, { ...record, state: "running" });
     let state: TrainingRecord["state"] = "broken off";
     try {

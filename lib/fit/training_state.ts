@@ -9,9 +9,9 @@ import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type FitError, mismatch, type Problem } from "../errors/mod.ts";
 import type { FitOptions, RestoreBest } from "./options.ts";
 import type { Report } from "../run/mod.ts";
-import { isBranch, join, type Node, setByScript } from "../state/mod.ts";
+import { join, problemsOfRestore, setByScript } from "../state/mod.ts";
 import { withoutMaps } from "./plain_maps.ts";
-import { aligned, assign, isInPlace, liveAt, refiller } from "./refill.ts";
+import { aligned, assign, isInPlace, isSameKind, liveAt, refiller } from "./refill.ts";
 import {
   areFieldNames,
   componentNode,
@@ -23,7 +23,9 @@ import {
 import type { Rng } from "../values/mod.ts";
 import { isPlainRecord } from "../validation/mod.ts";
 import { captureState, id, release, restoreInto, restoreState, type Snapshot, snapshotOf } from "../snapshot.ts";
-import { type Callbacks, callbacksOf, type Logs, type Trainer } from "../tfjs/mod.ts";
+import { type Callbacks, callbacksOf, disposeOnFailure, type Logs, type Trainer } from "../tfjs/mod.ts";
+import { kinds } from "../kinds.ts";
+import { ownCodecs } from "../codecs.ts";
 
 // --- types
 
@@ -279,12 +281,6 @@ export function termProblems({ terms, at }: SavedTraining, training: PreparedTra
   })).filter(({ expected, found }) => expected !== found);
 }
 
-/** Whether a live value and a saved node are plain data of the same kind, so that replacing it is reported. */
-function isSameKind(value: unknown, node: Node | undefined): boolean {
-  if (typeof node !== "object" || node === null) return typeof value === typeof node;
-  return Array.isArray(node) ? Array.isArray(value) : isBranch(node) && node.is === "record" && isPlainRecord(value);
-}
-
 /** Live components in the form of the saved ones, to restore into. */
 function liveComponents(
   training: PreparedTraining,
@@ -312,6 +308,18 @@ function liveComponents(
     callbacks: Array.isArray(saved) ? saved.map((node, i) => aligned(fields[i] ?? {}, node, "any", shared)) : fields,
     ...Object.fromEntries(alignedOwn),
   };
+}
+
+/** The problems that a restore of a training would have. Nothing is changed. */
+export function restoreProblems(
+  training: PreparedTraining,
+  state: TrainingState,
+  snapshot: Snapshot<unknown>,
+  options: OwnComponents,
+): readonly Problem[] {
+  const live = liveComponents(training, state, snapshot, options);
+  const request = { kinds, own: ownCodecs(options), live, problems: [] };
+  return disposeOnFailure(() => problemsOfRestore(snapshot.encoded, request), () => true);
 }
 
 /**

@@ -7,7 +7,7 @@ import * as tf from "@tensorflow/tfjs";
 import { indexOfNonNumber, isRow, isTyped, joinNumbers, joinRows, type NumericRow } from "./columns.ts";
 import { checkUnowned, type Loader, withPlan } from "./types.ts";
 import { isPromise, mapItems } from "./index_plan.ts";
-import { aFunction, demand, isPlainRecord, shown } from "../validation/mod.ts";
+import { aFunction, checkCurried, demand, isPlainRecord, shown } from "../validation/mod.ts";
 import { dispose } from "./source.ts";
 
 // --- types
@@ -196,6 +196,7 @@ function checkCollated(made: unknown): tf.TensorContainer {
 export function collate(): <A>(loader: Loader<readonly A[]>) => Loader<Collated<A>>;
 export function collate<A, B extends tf.TensorContainer>(f: (batch: A) => B): (loader: Loader<A>) => Loader<B>;
 export function collate(f?: (batch: never) => unknown): (loader: Loader<never>) => Loader<unknown> {
+  checkCurried(arguments, 1, "Loader.collate(f)(loader)");
   if (f !== undefined) demand("f of Loader.collate", aFunction, f);
   return (loader) => {
     const { source } = checkUnowned("Loader.collate", loader);

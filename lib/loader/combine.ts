@@ -8,7 +8,7 @@
  */
 import { checkUnowned, type Loader } from "./types.ts";
 import { gather, whenReady } from "./index_plan.ts";
-import { demand, integer, isPlainRecord, listOf, must, shown } from "../validation/mod.ts";
+import { checkCurried, demand, integer, isPlainRecord, listOf, must, shown } from "../validation/mod.ts";
 import { type BeginEpoch, countFromState, deriveLoader, isEndless, itemsFingerprint } from "./derived_source.ts";
 import { combinedFingerprint } from "./fingerprint.ts";
 import { consecutive, type IndexedSource, randomAccess } from "./source.ts";
@@ -195,6 +195,7 @@ const weightsRule = listOf(integer(1, 1 << 20));
  * ```
  */
 export function mix(weights: readonly number[]): <A>(parts: readonly Loader<A>[]) => Loader<A> {
+  checkCurried(arguments, 1, "Loader.mix(weights)(loaders)");
   demand("weights of Loader.mix", weightsRule, weights);
   const round = weights.reduce((a, b) => a + b, 0);
   demand("the sum of the weights of Loader.mix", integer(1, 1 << 20), round);

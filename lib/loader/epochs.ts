@@ -10,7 +10,7 @@ import { codec, type Cursor } from "./cursor.ts";
 import { type IndexPlan, origin } from "./index_plan.ts";
 import { isAtEnd } from "./stream_reader.ts";
 import { checkLoader, type Loader, type LoaderProgress } from "./types.ts";
-import { demand, must } from "../validation/mod.ts";
+import { checkCurried, demand, must } from "../validation/mod.ts";
 
 // --- types
 
@@ -110,6 +110,7 @@ export function completeEpochsSeen(
  * ```
  */
 export function isEpochEnd(loader: Loader<unknown>): (cursor: Cursor) => boolean | null {
+  checkCurried(arguments, 1, "Loader.isEpochEnd(loader)(cursor)");
   checkLoader("Loader.isEpochEnd", loader);
   return (cursor) => {
     checkCursor("Loader.isEpochEnd", loader, cursor);
@@ -157,6 +158,7 @@ export function batchesPerEpoch(loader: Loader<unknown>): number | null {
  * ```
  */
 export function progressAt(loader: Loader<unknown>): (cursor: Cursor) => LoaderProgress {
+  checkCurried(arguments, 1, "Loader.progressAt(loader)(cursor)");
   checkLoader("Loader.progressAt", loader);
   return (cursor) => {
     checkCursor("Loader.progressAt", loader, cursor);

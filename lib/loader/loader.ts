@@ -9,7 +9,7 @@
  */
 import { check, codec, type Cursor } from "./cursor.ts";
 import { checkLoader, type Loader, withPlan } from "./types.ts";
-import { checkOptionNames, demand, integer, must } from "../validation/mod.ts";
+import { checkCurried, checkOptionNames, demand, integer, must } from "../validation/mod.ts";
 import { repeatPasses, skipItems, spansWholeEpochs } from "./index_plan.ts";
 import { startOfPass } from "./derived_source.ts";
 import { iterateFrom, readFrom, startCursor } from "./resume.ts";
@@ -141,6 +141,7 @@ function epochsInPass({ source, plan }: Loader<unknown>, epoch: number): number 
  * ```
  */
 export function from(cursor: Cursor): <A>(loader: Loader<A>) => AsyncIterable<readonly [A, Cursor]> {
+  checkCurried(arguments, 1, "Loader.from(cursor)(loader)");
   demand("the cursor of Loader.from", must("a cursor of Loader.start or of an iteration", codec.is), cursor);
   return (loader) => {
     checkLoader("Loader.from", loader);
@@ -167,6 +168,7 @@ export function from(cursor: Cursor): <A>(loader: Loader<A>) => AsyncIterable<re
  * ```
  */
 export function at(n: number): <A>(loader: Loader<A>) => Promise<A> {
+  checkCurried(arguments, 1, "Loader.at(n)(loader)");
   demand("n of Loader.at", integer(0), n);
   return async <A>(loader: Loader<A>): Promise<A> => {
     // The iteration ends before the caller has the item, so it must not dispose the item, and need not compute others ahead.

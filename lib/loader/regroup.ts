@@ -10,7 +10,7 @@
 import { cursorSeed } from "./cursor.ts";
 import { type ItemReader, openReader } from "./iterate.ts";
 import { checkUnowned, type Loader, withFields } from "./types.ts";
-import { aFunction, checkOptionNames, demand, integer, shown } from "../validation/mod.ts";
+import { aFunction, checkCurried, checkOptionNames, demand, integer, shown } from "../validation/mod.ts";
 import { gather, isPromise } from "./index_plan.ts";
 import {
   type BeginEpoch,
@@ -52,6 +52,7 @@ import type { Start } from "./stream_reader.ts";
  * ```
  */
 export function filter<A>(holds: (item: A) => boolean | Promise<boolean>): (loader: Loader<A>) => Loader<A> {
+  checkCurried(arguments, 1, "Loader.filter(holds)(loader)");
   demand("the predicate of Loader.filter", aFunction, holds);
   return (loader) => expandItems("filter", loader, async (item) => await holds(item) ? [item] : []);
 }
@@ -99,6 +100,7 @@ export function unbatch<A>(loader: Loader<ArrayLike<A>>): Loader<A> {
  * ```
  */
 export function window(n: number, options: { readonly stride?: number } = {}): <A>(loader: Loader<A>) => Loader<A[]> {
+  checkCurried(arguments, 2, "Loader.window(n, options)(loader)");
   checkOptionNames("Loader.window", options, { stride: true });
   const { stride = 1 } = options;
   demand("n of Loader.window", integer(1), n);
@@ -178,6 +180,7 @@ function shareItem({ run, drop }: PendingItem) {
  * ```
  */
 export function shuffleWindow(n: number, seed: Seed): <A>(loader: Loader<A>) => Loader<A> {
+  checkCurried(arguments, 2, "Loader.shuffleWindow(n, seed)(loader)");
   demand("n of Loader.shuffleWindow", integer(2), n);
   const [held, order] = [cursorSeed(seed), `${algorithm}/window ${n}:${seedText(seed).join(":")}`];
   const access = ([inner]: readonly IndexedSource[]): IndexedSource => shuffleWindows(n, seed, inner!);

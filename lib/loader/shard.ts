@@ -4,7 +4,15 @@
  * @module
  */
 import { checkLoader, type ItemGroups, type Loader, withFields, withPlan } from "./types.ts";
-import { aBoolean, checkOptionNames, demand, ifGiven, integer, type OptionNames } from "../validation/mod.ts";
+import {
+  aBoolean,
+  checkCurried,
+  checkOptionNames,
+  demand,
+  ifGiven,
+  integer,
+  type OptionNames,
+} from "../validation/mod.ts";
 import { everyNth, groupsOf, type IndexPlan } from "./index_plan.ts";
 
 // --- types
@@ -59,6 +67,7 @@ const shareNames: OptionNames<Share> = {
  * ```
  */
 export function shard(share: Share): <A>(loader: Loader<A>) => Loader<A> {
+  checkCurried(arguments, 1, "Loader.shard(share)(loader)");
   checkOptionNames("Loader.shard", share, shareNames);
   const { rank, world, evenBatches: fill = false, splitBatches: split = false, dropLast = false } = share;
   demand("world of Loader.shard", integer(1), world);

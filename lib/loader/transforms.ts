@@ -14,7 +14,7 @@ import {
   withFields,
   withPlan,
 } from "./types.ts";
-import { aBoolean, aFunction, checkOptionNames, demand, integer, shown } from "../validation/mod.ts";
+import { aBoolean, aFunction, checkCurried, checkOptionNames, demand, integer, shown } from "../validation/mod.ts";
 import { groupsOf, type IndexPlan, mapItems, mapSamples, repeatPasses, skipItems, takeItems } from "./index_plan.ts";
 import { make, type Rng, type Seed, seedText } from "../values/mod.ts";
 import { shuffleRange } from "./shuffle.ts";
@@ -52,6 +52,7 @@ export function map<A, B>(
   f: (item: A) => B | Promise<B>,
   options: { readonly concurrency?: number } = {},
 ): (loader: Loader<A>) => Loader<B> {
+  checkCurried(arguments, 2, "Loader.map(f, options)(loader)");
   demand("f of Loader.map", aFunction, f);
   checkOptionNames("Loader.map", options, { concurrency: true });
   return withMapping("Loader.map", f, mapItems, options.concurrency);
@@ -119,6 +120,7 @@ export function mapRandom<A, B>(
   f: (sample: A, rng: Rng.Rng) => B | Promise<B>,
   options: { readonly seed?: Seed; readonly concurrency?: number } = {},
 ): (loader: Loader<A>) => Loader<B> {
+  checkCurried(arguments, 2, "Loader.mapRandom(f, options)(loader)");
   demand("f of Loader.mapRandom", aFunction, f);
   checkOptionNames("Loader.mapRandom", options, { seed: true, concurrency: true });
   const { seed = 0, concurrency } = options;
@@ -156,6 +158,7 @@ export function mapRandom<A, B>(
  * ```
  */
 export function shuffle(seed: Seed): <A>(loader: Loader<A>) => Loader<A> {
+  checkCurried(arguments, 1, "Loader.shuffle(seed)(loader)");
   const shuffled = shuffleRange(seed);
   return (loader) => {
     const { source, range } = checkLoader("Loader.shuffle", loader);
@@ -196,6 +199,7 @@ export function shuffle(seed: Seed): <A>(loader: Loader<A>) => Loader<A> {
  * ```
  */
 export function batch(n: number, options: { readonly dropLast?: boolean } = {}): <A>(loader: Loader<A>) => Loader<A[]> {
+  checkCurried(arguments, 2, "Loader.batch(n, options)(loader)");
   demand("n of Loader.batch", integer(1), n);
   checkOptionNames("Loader.batch", options, { dropLast: true });
   const { dropLast = false } = options;
@@ -228,6 +232,7 @@ export function batch(n: number, options: { readonly dropLast?: boolean } = {}):
  * ```
  */
 export function take(n: number): <A>(loader: Loader<A>) => Loader<A> {
+  checkCurried(arguments, 1, "Loader.take(n)(loader)");
   demand("n of Loader.take", integer(0), n);
   return <A>(loader: Loader<A>) => {
     const { range, chain } = checkLoader("Loader.take", loader);
@@ -258,6 +263,7 @@ export function take(n: number): <A>(loader: Loader<A>) => Loader<A> {
  * ```
  */
 export function repeat(epochs: number = Infinity): <A>(loader: Loader<A>) => Loader<A> {
+  checkCurried(arguments, 1, "Loader.repeat(epochs)(loader)");
   if (epochs !== Infinity) demand("epochs of Loader.repeat", integer(1), epochs);
   return <A>(loader: Loader<A>) =>
     withPlan<A, A>(checkLoader("Loader.repeat", loader), repeatPasses(epochs), {
@@ -288,6 +294,7 @@ export function repeat(epochs: number = Infinity): <A>(loader: Loader<A>) => Loa
  * ```
  */
 export function prefetch(n: number): <A>(loader: Loader<A>) => Loader<A> {
+  checkCurried(arguments, 1, "Loader.prefetch(n)(loader)");
   demand("n of Loader.prefetch", integer(0), n);
   return (loader) => withFields(loader, { ahead: Math.max(checkLoader("Loader.prefetch", loader).ahead, n) });
 }
@@ -310,6 +317,7 @@ export function prefetch(n: number): <A>(loader: Loader<A>) => Loader<A> {
  * ```
  */
 export function progress(watch: (progress: LoaderProgress) => unknown): <A>(loader: Loader<A>) => Loader<A> {
+  checkCurried(arguments, 1, "Loader.progress(watch)(loader)");
   demand("the function of Loader.progress", aFunction, watch);
   return (loader) => withFields(checkLoader("Loader.progress", loader), { watch });
 }
@@ -338,6 +346,7 @@ export function progress(watch: (progress: LoaderProgress) => unknown): <A>(load
  * ```
  */
 export function skip(n: number): <L extends Skippable>(xs: L) => Skipped<L> {
+  checkCurried(arguments, 1, "skip(n)(loader)");
   demand("n of skip", integer(0), n);
   return <L extends Skippable>(xs: L) => skipFrom(n, xs) as Skipped<L>;
 }

@@ -9,6 +9,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import {
+  beginFirstRun,
   beginRun,
   candidates,
   type CheckpointReference,
@@ -34,6 +35,7 @@ import { type Awaitable, awaitable } from "../task.ts";
 import {
   aBoolean,
   aFunction,
+  checkCurried,
   checkOptionNames,
   checkOptions,
   demandEach,
@@ -154,6 +156,11 @@ function ofCheckpoint(error: LoadError, checkpoint: number): LoadError {
   return error._tag === "Mismatch" ? { ...error, checkpoint } : error;
 }
 
+/** Whether a load found a store without checkpoints. */
+function isEmpty(error: LoadError): boolean {
+  return error._tag === "NoCheckpoint" && error.available.length === 0;
+}
+
 function loadedSnapshot(checkpoint: number, { manifest, encoded }: Loaded, skipped: Report["skipped"]): LoadedSnapshot {
   const { run, step, metrics, time, environment: saved } = manifest;
   const current = environment();
@@ -259,6 +266,7 @@ export function loadState<K extends Codecs = NoCodecs, T extends Codec = never>(
   store: Store,
   options: LoadOptions<K, T> = {},
 ): <C extends Given<C, K, T>>(live: C) => Awaitable<LoadError, Restored<C, K>> {
+  checkCurried(arguments, 2, "loadState(store, options)(live)");
   checkLoad("loadState", store, options);
   const { checkpoint: _c, fallback: _f, onProgress: _p, ...selected } = options;
   return <C extends Given<C, K, T>>(live: C): Awaitable<LoadError, Restored<C, K>> => {
@@ -268,7 +276,10 @@ export function loadState<K extends Codecs = NoCodecs, T extends Codec = never>(
     const load = guarded<LoadError, Restored<C, K>>("load", store.location, async () => {
       await savesFinished(store);
       const found = await readWanted(store, options, { foresee: (encoded) => preflight(live, options, encoded) })();
-      if (E.isLeft(found)) return E.left(ofRestore(found.left));
+      if (E.isLeft(found)) {
+        if (isEmpty(found.left)) setCurrentRun(store, beginFirstRun());
+        return E.left(ofRestore(found.left));
+      }
       const { snapshot, report } = found.right;
       const run = await runAfter(store, found.right.run, options.checkpoint !== undefined);
       const restored = into(snapshot)();
@@ -290,7 +301,8 @@ export function loadState<K extends Codecs = NoCodecs, T extends Codec = never>(
  * @param store The store of the run.
  * @param options As for {@link loadState}.
  * @returns For fresh components, those to train with. Only an empty store starts afresh: a damaged checkpoint, one that does not fit, and a number
- *   that does not exist are errors. A component that cannot be captured is a `TypeError`, also in an empty store.
+ *   that does not exist are errors. A component that cannot be captured is a `TypeError`, also in an empty store. If two processes start afresh at
+ *   once, the first save of one begins the run, and the other's is `Overtaken`.
  *
  * Laws: *same bits*: a run that is killed at any moment and resumed ends with the same bits as one that never stopped; *nothing silent*.
  *
@@ -307,13 +319,13 @@ export function resume<K extends Codecs = NoCodecs, T extends Codec = never>(
   store: Store,
   options: LoadOptions<K, T> = {},
 ): <C extends Given<C, K, T>>(fresh: C) => Awaitable<LoadError, Restored<C, K>> {
+  checkCurried(arguments, 2, "resume(store, options)(fresh)");
   checkLoad("resume", store, options);
   return <C extends Given<C, K, T>>(fresh: C): Awaitable<LoadError, Restored<C, K>> =>
     awaitable(pipe(
       loadState(store, options)(fresh),
       TE.orElse((error) => {
-        const isEmpty = error._tag === "NoCheckpoint" && error.available.length === 0;
-        if (!isEmpty || typeof options.checkpoint === "number") return TE.left(error);
+        if (!isEmpty(error) || typeof options.checkpoint === "number") return TE.left(error);
         // What could be saved but not resumed is found now, not by the first resume.
         release(captureState(fresh as object, ownCodecs(options)))();
         return TE.right(fresh as unknown as Restored<C, K>);

@@ -87,35 +87,40 @@ function say(text: string): Promise<void> {
 }
 
 /**
- * Runs a task as the last line of a script: if it fails, prints one sentence to standard error and sets the exit code.
+ * Runs a task, or a `main` that awaits several, as the last line of a script: if it fails, prints one sentence to standard error and sets the
+ * exit code.
  *
  * The exit code is 75 (`EX_TEMPFAIL`: run it again) if a signal stopped the training and it was saved, 1 after any other failure, and is left
  * as it is after a success. Where your code threw, its stack follows the sentence, without the frames of this library. Control characters are
- * escaped. The process is not ended: it ends by itself once nothing keeps it alive.
+ * escaped. The process is not ended: it ends by itself once nothing keeps it alive. So write what comes after the training into `main`: nothing
+ * in it runs after a stop or a failure.
  *
- * @param task A task of the toolkit, or of a pipeline with other errors.
- * @returns A promise that resolves when the task is over and the sentence is written. It never rejects.
+ * @param main A task of the toolkit, or of a pipeline with other errors; or a function that gives a promise. Whatever such a promise resolves to
+ *   is a success, except an `Either` that is a left, and a function, which is a task that nobody ran.
+ * @returns A promise that resolves when `main` is over and the sentence is written. It never rejects.
  *
  * @example
  * ```ts
- * import { Loader, memory, pipe, resume, runMain, train } from "@dogear/dogear";
- * import * as TE from "fp-ts/lib/TaskEither.js";
+ * import { Loader, memory, resume, runMain, train } from "@dogear/dogear";
  * import assert from "node:assert/strict";
  * import process from "node:process";
  *
- * const loader = pipe(Loader.fromArray([1, 2, 3]), Loader.batch(1));
+ * const loader = Loader.fromArray([1, 2, 3]);
  * const store = memory();
- * await pipe(
- *   resume(store)({ sum: 0, cursor: Loader.start(loader) }),
- *   TE.flatMap(train({ loader, step: (state, [n = 0]) => ({ ...state, sum: state.sum + n }), save: { to: store } })),
- *   runMain,
- * );
+ * let exported = 0;
+ * await runMain(async () => {
+ *   const state = await resume(store)({ sum: 0, cursor: Loader.start(loader) });
+ *   const step = (s: typeof state, n: number) => ({ ...s, sum: s.sum + n });
+ *   const { sum } = await train({ loader, step, save: { to: store }, stopOn: ["SIGTERM"] })(state);
+ *   exported = sum;
+ * });
+ * assert.equal(exported, 6);
  * assert(!process.exitCode);
  * ```
  */
-export async function runMain(task: TaskEither<unknown, unknown>): Promise<void> {
+export async function runMain(main: TaskEither<unknown, unknown> | (() => Promise<unknown>)): Promise<void> {
   const site = new Error();
-  const result = await resultOf(task).then(
+  const result = await resultOf(main as TaskEither<unknown, unknown>, true).then(
     E.mapLeft((left) => outcomeOf(left, site)),
     (thrown: unknown) => E.left(outcomeOf(thrown, site)),
   );

@@ -29,7 +29,16 @@ import { aNote, checkStore, copyOfNote, type Entry, type Note, type Progress, ty
 import { environment } from "./environment.ts";
 import { captured, guarded, orDeviceFailed, type SaveError, theirs } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
-import { aBoolean, aFunction, checkOptions, ifGiven, must, type OptionRules, recordOf } from "../validation/mod.ts";
+import {
+  aBoolean,
+  aFunction,
+  checkCurried,
+  checkOptions,
+  ifGiven,
+  must,
+  type OptionRules,
+  recordOf,
+} from "../validation/mod.ts";
 import type { Given } from "../capturable.ts";
 import { type Codec, codecRules, type Codecs, type NoCodecs, type Options } from "../codecs.ts";
 import { captureState, checkSnapshot, id, type Snapshot } from "../snapshot.ts";
@@ -146,7 +155,8 @@ function stepIn(snapshot: Snapshot<unknown>): number | null {
  *   - `StoreFailed`, also for lack of memory. The store is as before; only if the last operation failed, which makes the commit durable, it may
  *     hold the new checkpoint, too.
  *   - `DeviceFailed`, if a GPU refused an operation or cannot be read.
- *   - `Overtaken`, if another process has saved in the run since this process loaded or saved last. Nothing was written or removed.
+ *   - `Overtaken`, if another process has saved in the run since this process loaded or saved last, or has begun a run since a load of this
+ *     process found no checkpoint. Nothing was written or removed.
  *   - `StepWentBack`, if the component `step` is below that of the checkpoint that was loaded or saved last. Nothing was written or removed.
  *   - `Released`, if the snapshot was released.
  *
@@ -170,6 +180,7 @@ export function writeSnapshot(
   store: Store,
   options: WriteOptions = {},
 ): (snapshot: Snapshot<unknown>) => Awaitable<SaveError, Saved> {
+  checkCurried(arguments, 2, "writeSnapshot(store, options)(snapshot)");
   checkStore(store);
   checkOptions("writeSnapshot", options, writeRules, "the snapshot comes after it: writeSnapshot(store)(snapshot)");
   const write = writeTraining(store, options);
@@ -226,7 +237,7 @@ async function writeAt(
   };
   const { time } = summary;
   const committed = await writeCheckpoint(store, snapshot.encoded, summary, {
-    after: afterOf(store, position),
+    after: afterOf(store, position, training === undefined ? undefined : { name: named }),
     parentFiles: position.files,
     onProgress: theirs(options.onProgress ?? (() => {})),
   })();
@@ -280,6 +291,7 @@ export function saveState<K extends Codecs = NoCodecs, T extends Codec = never>(
   store: Store,
   options: SaveOptions<K, T> = {},
 ): <C extends Given<C, K, T>>(components: C) => Awaitable<SaveError, Saved> {
+  checkCurried(arguments, 2, "saveState(store, options)(components)");
   checkStore(store);
   checkOptions("saveState", options, saveRules, "the components come after it: saveState(store)(components)");
   const { codecs, types, ...labels } = options;

@@ -19,12 +19,14 @@ import { type Awaitable, awaitable } from "../task.ts";
 import {
   aFunction,
   aName,
+  checkCurried,
   checkMisspelt,
   checkOptionNames,
   demand,
   demandEach,
   ifGiven,
   integer,
+  isPlainRecord,
   type OptionRules,
 } from "../validation/mod.ts";
 
@@ -52,7 +54,9 @@ export interface TrainOptions<S extends object, A, N extends string = "cursor"> 
    */
   readonly save?: TrainSavePolicy<S>;
   /**
-   * Numbers by which checkpoints can be chosen and kept, unless `save.metrics` gives them.
+   * Numbers by which checkpoints can be chosen and kept, unless `save.metrics` gives them. They label only checkpoints of the weights they were
+   * measured on. With `onEpochEnd`, a checkpoint inside an epoch has only those that have changed since the last `onEpochEnd`, such as the loss of
+   * the step: a metric that `onEpochEnd` measures does not label the weights of the next epoch.
    * @default none
    */
   readonly metrics?: (state: S) => Readonly<Record<string, number>>;
@@ -148,6 +152,42 @@ async function saveFirst<S extends object>(
   return parent === null || isAgain ? await points.after(() => state, batches, true) : E.right(undefined);
 }
 
+type Metrics = Readonly<Record<string, number>>;
+
+/**
+ * The metrics that label the checkpoints of a training: what has been measured of their weights.
+ *
+ * @param measured The user's `metrics`.
+ * @param hasEnds Whether there is an `onEpochEnd`. Without one, metrics are those of each state.
+ */
+function labelsOf<S>(measured: (state: S) => Metrics, hasEnds: boolean) {
+  // Nothing has been measured of the state before the first batch.
+  let at: "start" | "batch" | "end" = "start";
+  let last: Metrics = {};
+  return {
+    metrics: (state: S): Metrics => {
+      if (at !== "batch") return at === "start" ? {} : last;
+      const now = measured(state);
+      const before: Metrics = Object(last);
+      const isNew = ([name, value]: readonly [string, number]): boolean => !Object.is(value, before[name]);
+      return hasEnds && isPlainRecord(now) ? Object.fromEntries(Object.entries(now).filter(isNew)) : now;
+    },
+    /** Receives the state that the training begins with. */
+    begin: (state: S): void => {
+      try {
+        if (hasEnds) last = measured(state);
+      } catch {
+        // A fresh state may lack what a step gives. Metrics that throw for a later state throw again at its save.
+      }
+    },
+    /** Receives the state after each batch, and whether it is one after `onEpochEnd`. */
+    after: (state: S, isEnd: boolean): void => {
+      at = hasEnds && isEnd ? "end" : "batch";
+      if (at === "end") last = measured(state);
+    },
+  };
+}
+
 /**
  * Trains on a loader: the training loop as a value.
  *
@@ -188,6 +228,7 @@ async function saveFirst<S extends object>(
 export function train<S extends object, A, const N extends string = "cursor">(
   options: TrainOptions<S, A, N>,
 ): (state: S & { readonly [P in NoInfer<N>]: Loader.Cursor }) => Awaitable<TrainError, NoInfer<S>> {
+  checkCurried(arguments, 1, "train(options)(state)");
   checkTrainOptions(options);
   const { loader, save, metrics, stopOn = [] } = options;
   const name: string = options.cursor ?? "cursor";
@@ -197,14 +238,14 @@ export function train<S extends object, A, const N extends string = "cursor">(
     awaitable(async (): Promise<E.Either<TrainError, S>> => {
       const cursor = cursorIn(initial, name);
       const leave = save && enter(save);
-      // Nothing has been measured of the state before the first batch.
       let trained = 0;
-      const labels = measured && { metrics: (state: S) => trained > 0 ? measured(state) : {} };
-      const points = savePoints<S>(save && { ...save, ...labels }, stopOn);
+      const labels = save && measured && labelsOf(measured, options.onEpochEnd !== undefined);
+      const points = savePoints<S>(save && { ...save, ...(labels && { metrics: labels.metrics }) }, stopOn);
       const run = runTraining<S, A, SaveError | Stopped>(options, name, {
         countsEpochs: options.onEpochEnd !== undefined || between !== Infinity,
         after: async (state, { batches, epoch, epochs }) => {
           trained = batches;
+          labels?.after(state, epochs > epoch);
           const isDue = Math.floor(epochs / between) > Math.floor(epoch / between);
           return pipe(await points.after(() => state, batches, isDue), E.map(() => true));
         },
@@ -212,6 +253,7 @@ export function train<S extends object, A, const N extends string = "cursor">(
       try {
         const begun = await saveFirst({ loader, save } as TrainOptions<S, never, string>, points, initial, cursor);
         if (E.isLeft(begun)) return begun;
+        labels?.begin(initial);
         const ran = await run(initial)();
         if (E.isLeft(ran)) return ran;
         const [state, batches] = ran.right;

@@ -19,6 +19,7 @@ import { millisecondsOf, type Span, spanInWords } from "./span.ts";
 import {
   aBoolean,
   aFunction,
+  checkCurried,
   checkOptions,
   demand,
   ifGiven,
@@ -99,6 +100,7 @@ function newer(a: Entry, b: Entry): number {
  * ```
  */
 export function latest(n: number): Retention {
+  checkCurried(arguments, 1, "Retention.latest(n)(catalogue)");
   demand("n of Retention.latest", integer(1), n);
   return keeping((catalogue) => ({ keep: numbersOf([...catalogue].sort(newer).slice(0, n)) }));
 }
@@ -126,6 +128,7 @@ export function latest(n: number): Retention {
  * ```
  */
 export function best(n: number, metric: string, mode: "min" | "max", options: BestOptions = {}): Retention {
+  checkCurried(arguments, 4, "Retention.best(n, metric, mode, options)(catalogue)");
   demand("n of Retention.best", integer(1), n);
   const name = must("the name of a metric", (value) => typeof value === "string" && value !== "");
   demand("metric of Retention.best", name, metric);
@@ -159,6 +162,7 @@ export function best(n: number, metric: string, mode: "min" | "max", options: Be
  * ```
  */
 export function every(n: number): Retention {
+  checkCurried(arguments, 1, "Retention.every(n)(catalogue)");
   demand("n of Retention.every", integer(1), n);
   return keeping((catalogue) => ({ keep: numbersOf(catalogue.filter(({ step }) => step !== null && step % n === 0)) }));
 }
@@ -180,6 +184,7 @@ export function every(n: number): Retention {
  * ```
  */
 export function steps(pinned: readonly number[]): Retention {
+  checkCurried(arguments, 1, "Retention.steps(pinned)(catalogue)");
   demand("the steps of Retention.steps", listOf(integer(0)), pinned);
   const wanted = new Set<number | null>(pinned);
   return keeping((catalogue) => ({ keep: numbersOf(catalogue.filter(({ step }) => wanted.has(step))) }));
@@ -211,6 +216,7 @@ function checkedSpan(of: string, span: Span): number {
  * ```
  */
 export function within(span: Span): Retention {
+  checkCurried(arguments, 1, "Retention.within(span)(catalogue)");
   const length = checkedSpan("within", span);
   return keeping((catalogue, now) => ({ keep: numbersOf(catalogue.filter(({ time }) => now - time <= length)) }));
 }
@@ -236,6 +242,7 @@ export function within(span: Span): Retention {
  * ```
  */
 export function onePer(span: Span): Retention {
+  checkCurried(arguments, 1, "Retention.onePer(span)(catalogue)");
   const length = checkedSpan("onePer", span);
   return keeping((catalogue) => {
     const newest = new Map<number, number>();

@@ -4,7 +4,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { aFunction, demand, must } from "../validation/mod.ts";
+import { aFunction, checkCurried, demand, must } from "../validation/mod.ts";
 
 // --- types
 
@@ -40,6 +40,7 @@ const someBatches = must("an array of at least one micro-batch", (value) => Arra
  * ```
  */
 export function accumulateGrads<B>(batches: readonly B[]): (loss: (batch: B) => tf.Scalar) => MeanGradients {
+  checkCurried(arguments, 1, "accumulateGrads(batches)(loss)");
   demand("the micro-batches of accumulateGrads", someBatches, batches);
   return (loss) => {
     demand("the loss of accumulateGrads", aFunction, loss);

@@ -8,7 +8,15 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { Task } from "fp-ts/lib/Task.js";
-import { checkMisspelt, demand, isPlainRecord, must, type OptionNames, shown } from "../validation/mod.ts";
+import {
+  checkCurried,
+  checkMisspelt,
+  demand,
+  isPlainRecord,
+  must,
+  type OptionNames,
+  shown,
+} from "../validation/mod.ts";
 import { Rng } from "../values/mod.ts";
 import { onDevice } from "./device_errors.ts";
 
@@ -230,6 +238,7 @@ export function trainOnBatch(
   x: Batch,
   y: Batch,
 ): (rng: Rng.Rng) => Task<readonly [number | number[], Rng.Rng]> {
+  checkCurried(arguments, 3, "trainOnBatch(model, x, y)(rng)");
   return (rng) => async () => {
     trainerOf(model);
     return await onDevice(() => Rng.withRandom(rng)(() => model.trainOnBatch(x as tf.Tensor, y as tf.Tensor)));

@@ -15,6 +15,7 @@ import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import {
   aFunction,
   aString,
+  checkCurried,
   demand,
   dependent,
   exactRecord,
@@ -226,6 +227,7 @@ export function float(rng: Rng): readonly [number, Rng] {
  * ```
  */
 export function floats(n: number): (rng: Rng) => readonly [Float64Array, Rng] {
+  if (arguments.length > 1) checkCurried(arguments, 1, "Rng.floats(n)(rng)");
   demand("n of Rng.floats", count, n);
   return (rng) =>
     drawn(rng, (generator) => {
@@ -261,6 +263,7 @@ function range(from: number, to: number): void {
  * ```
  */
 export function int(from: number, to: number): (rng: Rng) => readonly [number, Rng] {
+  if (arguments.length > 2) checkCurried(arguments, 2, "Rng.int(from, to)(rng)");
   range(from, to);
   return (rng) => drawn(rng, (generator) => uniformInt(generator, from, to));
 }
@@ -283,6 +286,7 @@ export function int(from: number, to: number): (rng: Rng) => readonly [number, R
  * ```
  */
 export function ints(n: number, from: number, to: number): (rng: Rng) => readonly [Float64Array, Rng] {
+  if (arguments.length > 3) checkCurried(arguments, 3, "Rng.ints(n, from, to)(rng)");
   demand("n of Rng.ints", count, n);
   range(from, to);
   return (rng) =>
@@ -312,6 +316,7 @@ export function ints(n: number, from: number, to: number): (rng: Rng) => readonl
  * ```
  */
 export function fork(name: string): (rng: Rng) => Rng {
+  if (arguments.length > 1) checkCurried(arguments, 1, "Rng.fork(name)(rng)");
   demand("name", aString, name);
   return (rng) => {
     familyOf(rng);
@@ -336,6 +341,7 @@ export function fork(name: string): (rng: Rng) => Rng {
  * ```
  */
 export function skip(n: number | bigint): (rng: Rng) => Rng {
+  if (arguments.length > 1) checkCurried(arguments, 1, "Rng.skip(n)(rng)");
   const bigCount = must("an integer from 0, or a bigint", () => typeof n === "bigint" && n >= 0n);
   demand("n of Rng.skip", typeof n === "number" ? count : bigCount, n);
   return (rng) => {
@@ -427,6 +433,7 @@ function congruentialSkip(rng: Rng, n: bigint): readonly number[] {
  * ```
  */
 export function withRandom(rng: Rng): <A>(thunk: () => A) => Drawn<A> {
+  if (arguments.length > 1) checkCurried(arguments, 1, "Rng.withRandom(rng)(f)");
   familyOf(rng);
   return <A>(thunk: () => A) => {
     demand("the thunk of Rng.withRandom", aFunction, thunk);

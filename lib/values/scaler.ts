@@ -9,6 +9,7 @@ import * as tf from "@tensorflow/tfjs";
 import type * as t from "io-ts";
 import {
   aBoolean,
+  checkCurried,
   checkOptionNames,
   demand,
   dependent,
@@ -132,6 +133,7 @@ export const codec: t.Type<Scaler, Scaler, unknown> = plainCodec(
  * ```
  */
 export function scale(scaler: Scaler): (loss: tf.Scalar) => tf.Scalar {
+  checkCurried(arguments, 1, "Scaler.scale(scaler)(loss)");
   const factor = requireScaler("Scaler.scale", scaler).scale;
   return (loss) => tf.mul(loss, factor);
 }
@@ -158,6 +160,7 @@ export function scale(scaler: Scaler): (loss: tf.Scalar) => tf.Scalar {
  * ```
  */
 export function unscale(scaler: Scaler): <G extends Gradients>(grads: G) => { grads: G; overflow: tf.Scalar } {
+  checkCurried(arguments, 1, "Scaler.unscale(scaler)(grads)");
   const reciprocal = 1 / requireScaler("Scaler.unscale", scaler).scale;
   return <G extends Gradients>(grads: G) => {
     const tensors = must(
@@ -202,6 +205,7 @@ function isTensor(value: unknown): boolean {
  * ```
  */
 export function update(overflow: boolean): (scaler: Scaler) => Scaler {
+  checkCurried(arguments, 1, "Scaler.update(overflow)(scaler)");
   demand("overflow of Scaler.update", aBoolean, overflow);
   return (scaler) => {
     requireScaler("Scaler.update", scaler);

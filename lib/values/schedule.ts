@@ -6,7 +6,7 @@
  * @module
  */
 import type * as t from "io-ts";
-import { demand, ifGiven, integer, must, plainCodec, shown } from "../validation/mod.ts";
+import { checkCurried, demand, ifGiven, integer, must, plainCodec, shown } from "../validation/mod.ts";
 import {
   argumentsOf,
   isSchedule,
@@ -262,6 +262,7 @@ export function plateau(args: {
  * ```
  */
 export function warmup(steps: number, from = 0): (schedule: Schedule) => Schedule {
+  checkCurried(arguments, 2, "Schedule.warmup(steps, from)(schedule)");
   demand("steps of Schedule.warmup", integer(0), steps);
   demand("from of Schedule.warmup", rateType, from);
   return (schedule) => {

@@ -336,6 +336,22 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     '  model: expected that of "fit", which is complete in this process (by fit, 1 epoch), found another',
     'Build the same model as before, or give this call another name: { to, name: "fine-tuning" }',
   ],
+  "a second call of fit with another model": [
+    'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
+    "  model/layers/0: name stem in the checkpoint, a in this call",
+    "  model/layers/1: name head in the checkpoint, b in this call",
+    'Build the same model as before, or give this call another name: { to, name: "fine-tuning" }',
+  ],
+  "a second call of fit with the model of the first": [
+    'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
+    '  model: expected one that has not been trained, found the model that "fit" has trained in this process (by fit, 1 epoch)',
+    'For more epochs, give the first call more `epochs`. For another training, give this call another name: { to, name: "fine-tuning" }',
+  ],
+  "a second call of fit with another optimizer": [
+    'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
+    "  model/compile/optimizer: SGD in the checkpoint, Adam in this call",
+    'Build the same model as before, or give this call another name: { to, name: "fine-tuning" }',
+  ],
   "another loop's checkpoint for fit": [
     "memory holds checkpoint 0 of another training loop, which this call cannot continue. Nothing was changed.",
     'Use another store, or give this call a name: { to, name: "fine-tuning" }',

@@ -430,9 +430,9 @@ test("same bits: a component of with may change its kind", async () => {
     (): readonly unknown[] => ["a", null, [1], { a: 1 }, new Map([[1, 2]]), tf.scalar(3), tf.ones([2]), true];
   for (const initial of [null, { a: 0 }]) {
     const make = () => {
-      const own = { best: initial as unknown, count: 0 };
-      const onBatchEnd = (): void => void (own.best = kinds()[own.count++]);
-      return { callbacks: { onBatchEnd }, with: own, see: () => [own.best, own.count] };
+      const own = { best: initial as unknown, batches: { count: 0 } };
+      const onBatchEnd = (): void => void (own.best = kinds()[own.batches.count++]);
+      return { callbacks: { onBatchEnd }, with: own, see: () => [own.best, own.batches.count] };
     };
     await sameWhenKilled(make, initial === null ? [2, 3, 4, 5, 8] : [6, 7]);
   }
@@ -495,9 +495,9 @@ test("same bits: random classes of callbacks with random changes of random field
     fc.asyncProperty(any, async ({ base, first, changes, at }) => {
       const make = () => {
         let count = 0;
-        const own = { count: 0, bag: {} as Fields };
+        const own = { bag: {} as Fields, calls: { count: 0 } };
         const step = (target: Fields): void => {
-          count = own.count++;
+          count = own.calls.count++;
           for (const { name, ...one } of changes[count] ?? []) {
             if (base === "with" && (one as { value?: unknown }).value === undefined) delete target[name];
             else if ("value" in one) target[name] = made(one.value);

@@ -429,7 +429,7 @@ test("callbacks: fields of callbacks and components of with are restored after o
     const count = new Count();
     const config = { onBatchEnd: () => void (extra.sum++ === crashAt - 1 && assert.fail("crash")) };
     await runOrThrow(
-      fit({ to, every: 1, with: extra })(first.build(), first.x() as tf.Tensor, first.y() as tf.Tensor, {
+      fit({ to, every: 1, with: { extra } })(first.build(), first.x() as tf.Tensor, first.y() as tf.Tensor, {
         batchSize: 4,
         epochs: 2,
         callbacks: [count, new tf.CustomCallback(config)],

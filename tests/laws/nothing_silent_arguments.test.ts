@@ -127,7 +127,7 @@ const saving: Fields = {
 const fitting: Fields = {
   ...saving,
   seed: ["undefined", ...seeds],
-  with: ["undefined", "{}", "{ nonsense: 1 }"],
+  with: ["undefined", "{}"],
   stopOn: names,
   fallback: yes,
   onReport: callback,
@@ -422,6 +422,23 @@ for (const [name, callable] of Object.entries(table)) {
   });
 }
 
+test("curried: what belongs to the second call is a TypeError in the first one, which says how to write both", () => {
+  for (const [name, callable] of Object.entries(table)) {
+    if (typeof callable === "string" || callable.calls.length < 2) continue;
+    const [own, next] = callable.calls.map((args) => args.map(({ right }) => right)) as [unknown[], unknown[]];
+    const f = exported[name.replace("_", "")] as (...args: readonly unknown[]) => unknown;
+    const says = { name: "TypeError", message: /: write \S.*\)\([a-z]/ };
+    assert.throws(() => f(...own, ...next), says, name);
+    // Components may be a record whose names are those of options.
+    const hasOptions = own.length > 1 && callable.calls[0]!.at(-1)!.name.source === "option";
+    if (hasOptions && !/^(saveState|loadState|resume)$/.test(name)) {
+      assert.throws(() => f(...own.slice(0, -1), ...next), says, name);
+    }
+    // The map of an array gives an index and the array.
+    assert.doesNotThrow(() => f(...own, 0, [own]), name);
+  }
+});
+
 /** Calls as a script without types makes them, and what they are answered. */
 // deno-lint-ignore no-explicit-any -- to call it as a script without types would
 const unchecked = dogear as any;
@@ -443,6 +460,14 @@ const misspelt: Readonly<Record<string, readonly [call: () => unknown, answer: R
   "resume chekpoint": [() => unchecked.resume(to, { chekpoint: 1 }), /option of resume: .*did you mean `checkpoint`\?/],
   "readSnapshot falback": [() => unchecked.readSnapshot(to, { falback: true }), /readSnapshot.*`fallback`/],
   "loadModel component": [() => unchecked.loadModel(to, { nam: "a" }), /option of loadModel: .*did you mean `name`\?/],
+  "a number in the with of fit": [
+    () => unchecked.fit({ to, with: { best: 0.5 } }),
+    /^Expected with\.best to be an object, found 0\.5, a number, which cannot be refilled: pass .* with: \{ mine \} where mine\.best is changed$/,
+  ],
+  "a string in the with of fitDataset": [
+    () => unchecked.fitDataset({ to, with: { a: {}, word: "x" } }),
+    /^Expected with\.word to be an object, found "x", a string, which cannot be refilled/,
+  ],
   "the restoreBest of fit": [
     () => unchecked.fit({ to, restoreBest: { metric: "loss", mode: "least" } }),
     /Expected restoreBest\.mode to be "min" or "max", found "least"/,
@@ -549,6 +574,22 @@ const misspelt: Readonly<Record<string, readonly [call: () => unknown, answer: R
   "prune onprogres": [() => unchecked.prune(to, { onprogres: () => {} }), /option of prune: .*`onProgress`/],
   "memory digset": [() => unchecked.memory({ digset: "sha256" }), /`digest`/],
   "proveResume step": [() => unchecked.proveResume({ ...training, fresh: () => ({}), patince: 1 }), /`patience`/],
+  "train and its state at once": [
+    () => unchecked.train(training, { cursor: Loader.start(some) }),
+    /^Expected state in a second call of train, found it in the first: write train\(options\)\(state\)$/,
+  ],
+  "Rng.withRandom and its thunk at once": [
+    () => unchecked.Rng.withRandom(Rng.make(1), () => 1),
+    /: write Rng\.withRandom\(rng\)\(f\)$/,
+  ],
+  "Loader.batch and its loader at once": [
+    () => unchecked.Loader.batch(32, some),
+    /: write Loader\.batch\(32\)\(loader\), or pipe\(loader, Loader\.batch\(32\)\)$/,
+  ],
+  "Loader.batch with options, and its loader at once": [
+    () => unchecked.Loader.batch(32, { dropLast: true }, some),
+    /: write Loader\.batch\(32, options\)\(loader\), or pipe/,
+  ],
   "Loader.batch droplast": [
     () => unchecked.Loader.batch(2, { droplast: true }),
     /option of Loader\.batch: .*`dropLast`/,

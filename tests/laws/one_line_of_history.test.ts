@@ -129,6 +129,28 @@ for (const [name, make] of Object.entries(places)) {
     assert.equal(left(await saveState(ahead)({ step: 102, who: "" })())._tag, "Overtaken");
   });
 
+  test(`one line of history: a process that found no checkpoint does not begin a run where another has begun one (${name})`, async () => {
+    for (const find of [resume, loadState]) {
+      const open = make();
+      const [first, second] = [open(), open()];
+      for (const store of [first, second]) await find(store)(fresh)();
+      for (const step of [0, 1]) await save(first, step);
+      const before = await told(open());
+      isOneLine(before);
+      for (const step of [0, 2]) {
+        const refused = left(await saveState(second)({ step, who: "" })()) as Overtaken;
+        assert.deepEqual([refused._tag, refused.checkpoint, refused.step], ["Overtaken", 1, 1]);
+        assert.deepEqual(await told(open()), before);
+      }
+      // A fork begins a run, and so does a save of a process that has not looked.
+      await save(second, 0, { fork: true });
+      await save(open(), 0);
+      const all = await told(open());
+      assert.equal(new Set(all.map(({ run }) => run)).size, 3);
+      assert.deepEqual(all.slice(2).map(({ parent }) => parent), [null, null]);
+    }
+  });
+
   test(`one line of history: a checkpoint that reused the number of the removed parent, or a lower one, overtakes (${name})`, async () => {
     for (const removed of [[2], [2, 1]]) {
       const open = make();
@@ -502,12 +524,13 @@ async function race(
   savers: Readonly<Record<string, number>>,
   schedule: Schedule,
   keep?: Retention.Retention,
+  isEmpty = false,
   profile: Profile = linux,
 ): Promise<{ readonly winners: readonly string[]; readonly all: readonly Told[]; readonly saved: readonly Told[] }> {
   let racing = false;
   const simulated = machine(blank, { schedule: (waiting) => racing ? schedule(waiting) : 0, profile });
   const open = (name: string): Store => directoryOn(simulated.process(name))(path, keep && { keep });
-  await save(open("before"), 0);
+  if (!isEmpty) await save(open("before"), 0);
   const stores = Object.keys(savers).map((name) => [name, open(name)] as const);
   for (const [, store] of stores) right(await resume(store)(fresh)());
   racing = true;
@@ -546,6 +569,30 @@ test("one line of history: of two concurrent saves of a run one is made, whereve
   }
 });
 
+test("one line of history: of two processes that resumed an empty store and save at once, one begins, wherever either pauses", async () => {
+  for (let i = 0; i < 34; i++) {
+    for (let j = i % 3; j < 36; j += Math.ceil(6 / torture)) {
+      const turns = inTurns([["a", i], ["b", j], ["a", Infinity]]);
+      const { winners, all } = await race({ a: 1, b: 1 }, turns, undefined, true);
+      assert.equal(winners.length, 1, `after ${i} and ${j} operations: ${winners}`);
+      assert.deepEqual(all.map(({ checkpoint, parent }) => [checkpoint, parent]), [[all[0]!.checkpoint, null]]);
+    }
+  }
+});
+
+test("one line of history: of three processes that resumed an empty store, one continues, wherever each pauses", async () => {
+  const turns = fc.array(fc.tuple(fc.constantFrom("a", "b", "c"), fc.nat(60)), { maxLength: 16 });
+  await fc.assert(
+    fc.asyncProperty(turns, async (turns) => {
+      const { winners, all } = await race({ a: 1, b: 3, c: 2 }, inTurns(turns), undefined, true);
+      assert.equal(winners.length, 1, `${winners}`);
+      isOneLine(all);
+      assert.equal(new Set(all.map(({ run }) => run)).size, 1);
+    }),
+    { numRuns: 20 * torture },
+  );
+});
+
 test("one line of history: a save that loses one number to several other savers tries again", async () => {
   for (let i = 0; i < 12; i++) {
     for (const held of ["b", "c"]) {
@@ -561,7 +608,13 @@ test("one line of history: of three concurrent savers of a run one remains, wher
   await fc.assert(
     fc.asyncProperty(turns, fc.boolean(), systems, async (turns, pruned, system) => {
       const keep = pruned ? Retention.latest(2) : undefined;
-      const { winners, all, saved } = await race({ a: 1, b: 3, c: 2 }, inTurns(turns), keep, savingProfiles[system]);
+      const { winners, all, saved } = await race(
+        { a: 1, b: 3, c: 2 },
+        inTurns(turns),
+        keep,
+        false,
+        savingProfiles[system],
+      );
       assert.equal(winners.length, 1, `${winners}`);
       isOneLine([{ ...saved[0]!, checkpoint: 0, parent: null }, ...saved]);
       const newest = saved.slice(-2).map(({ checkpoint }) => checkpoint);
@@ -631,4 +684,18 @@ test("one line of history: of a job that is started twice, in Bun and in Deno, o
     (await readdir(join(at, "checkpoints"))).filter((name) => !name.startsWith("checkpoint_")).length <= 4,
     true,
   );
+});
+
+test("one line of history: of a job that is started twice on an empty folder, in Bun and in Deno, one begins the run", async () => {
+  for (let round = 0; round < torture; round++) {
+    const at = place();
+    const lines = await twins(round % 2 === 0 ? [here, there] : [there, here], at);
+    const saved = lines.map((all) => all.filter(({ saved }) => saved !== undefined).length);
+    const refused = lines.map((all) => all.some(({ refused }) => refused === "Overtaken"));
+    assert.deepEqual(saved.map((count) => count === 0), refused, JSON.stringify(lines));
+    assert.equal(refused.filter((yes) => yes).length, 1, JSON.stringify(lines));
+    const entries = await told(directory(at));
+    isOneLine(entries, entries[0]!.parent);
+    assert.equal(new Set(entries.map(({ run }) => run)).size, 1);
+  }
 });

@@ -347,7 +347,7 @@ test("said: a resumed fit reports overridden values of the model and of `with`, 
     const [x, y] = [tf.tensor2d([[1], [2]]), tf.tensor2d([[2], [4]])];
     let found: readonly Overridden[] | undefined;
     const onReport = (report: { readonly overridden: readonly Overridden[] }): void => void (found = report.overridden);
-    const options = { to: directory(join(folder, to)), with: { patience }, onReport };
+    const options = { to: directory(join(folder, to)), with: { mine: { patience } }, onReport };
     await runOrThrow(fit(options)(model, x, y, { epochs, shuffle: false }));
     return found;
   };
@@ -357,7 +357,7 @@ test("said: a resumed fit reports overridden values of the model and of `with`, 
     await cp(join(folder, "first"), join(folder, "second"), { recursive: true });
     assert.deepEqual(await train("second", 0.2, 5, 2), [
       { path: "model/compile/optimizer/config/learningRate", live: 0.2, saved: 0.1 },
-      { path: "patience", live: 5, saved: 3 },
+      { path: "mine/patience", live: 5, saved: 3 },
     ]);
   } finally {
     await rm(folder, { recursive: true });

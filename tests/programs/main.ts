@@ -33,7 +33,7 @@ const training = (saved: boolean) =>
 const revoked = Proxy.revocable({}, {});
 revoked.revoke();
 
-const scripts: Readonly<Record<string, () => TE.TaskEither<unknown, unknown>>> = {
+const scripts: Readonly<Record<string, () => TE.TaskEither<unknown, unknown> | (() => Promise<unknown>)>> = {
   right: () => saveState(memory())({ step: 1 }),
   empty: () => loadState(memory())({ step: 1 }),
   stopped: () => pipe(resume(directory(folder))(state), TE.flatMap(training(true))),
@@ -53,12 +53,31 @@ const scripts: Readonly<Record<string, () => TE.TaskEither<unknown, unknown>>> =
   text: () => TE.left("no luck"),
   nothing: () => TE.left(undefined),
   hostile: () => TE.left(revoked.proxy),
+  main: () => async () => {
+    await saveState(memory())({ step: 1 });
+  },
+  value: () => async () => await loadState(memory())({ step: 1 })().then(() => 5),
+  mainEmpty: () => async () => {
+    await loadState(memory())({ step: 1 });
+    console.log("not reached");
+  },
+  mainThrows: () => async () => {
+    await later();
+    myOwnLine();
+  },
+  mainLeft: () => async () => await loadState(memory())({ step: 1 })(),
+  forgotten: () => async () => await Promise.resolve(() => saveState(memory())({ step: 1 })()),
+  notAwaited: () => (() => void later()) as never,
+  mainStopped: () => async () => {
+    await training(true)(await resume(directory(folder))(state));
+    console.log("exported");
+  },
   alike: () => TE.left({ _tag: "Damaged" }),
 };
 
 if (name === "all") {
   for (const [one, script] of Object.entries(scripts)) {
-    if (one === "stopped" || one === "unsaved") continue;
+    if (["stopped", "unsaved", "mainStopped"].includes(one)) continue;
     process.exitCode = 0;
     process.stderr.write(`== ${one}\n`);
     await runMain(script());

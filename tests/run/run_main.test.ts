@@ -65,6 +65,27 @@ const endings: Readonly<Record<string, readonly [code: number, text: string, ...
   text: [1, "no luck"],
   nothing: [1, "The script failed with undefined"],
   hostile: [1, "The script failed with a value that cannot be shown"],
+  main: [0, ""],
+  value: [0, ""],
+  mainEmpty: [
+    1,
+    "memory holds no checkpoint. Save one first, or use resume, which begins with what you pass if the store is empty",
+  ],
+  mainThrows: [1, "RangeError: mine", own, because],
+  mainLeft: [
+    1,
+    "memory holds no checkpoint. Save one first, or use resume, which begins with what you pass if the store is empty",
+  ],
+  forgotten: [
+    1,
+    "TypeError: Expected a task such as saveState(store)(state), found a function that gives another function: nothing was done",
+    /^ {4}at .*tests\/programs\/main\.ts:\d+:\d+\)?$/m,
+  ],
+  notAwaited: [
+    1,
+    "TypeError: Expected a task such as saveState(store)(state), found something else",
+    /^ {4}at .*tests\/programs\/main\.ts:\d+:\d+\)?$/m,
+  ],
   alike: [1, "The script failed with { _tag: 'Damaged' }"],
 };
 
@@ -110,17 +131,24 @@ needs("POSIX signals")(
   "runMain: 75 if a signal stopped the training and it was saved, 1 if nothing was saved; the run is resumable",
   async () => {
     const path = join(folder, "stopped");
-    const stopped = async (name: string): Promise<readonly unknown[]> => {
+    const stopped = async (name: string, path: string): Promise<readonly unknown[]> => {
       const child = start(here, "main.ts", [name, path], { onLine: () => child.kill("SIGTERM") });
-      const { code, signal, errors } = await child.ended;
+      const { code, signal, errors, lines } = await child.ended;
+      assert.deepEqual(lines, ["begun"]);
       return [code, signal, errors];
     };
-    const [saved, unsaved] = await Promise.all([stopped("stopped"), stopped("unsaved")]);
-    assert.deepEqual(saved.slice(0, 2), [75, null]);
-    assert.match(
-      String(saved[2]),
-      /^Training was stopped by SIGTERM and saved as checkpoint \d: run it again to continue\n$/,
-    );
+    const [saved, unsaved, main] = await Promise.all([
+      stopped("stopped", path),
+      stopped("unsaved", path),
+      stopped("mainStopped", `${path}-main`),
+    ]);
+    for (const [code, signal, errors] of [saved, main]) {
+      assert.deepEqual([code, signal], [75, null]);
+      assert.match(
+        String(errors),
+        /^Training was stopped by SIGTERM and saved as checkpoint \d: run it again to continue\n$/,
+      );
+    }
     assert.deepEqual(unsaved, [1, null, "Training was stopped by SIGTERM, and nothing was saved\n"]);
     const { sum } = await loadState(directory(path))({ cursor: Loader.start(Loader.fromArray([1, 2, 3])), sum: 0 });
     assert.ok(sum > 0);

@@ -7,6 +7,7 @@ import process from "node:process";
 import { after, test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
+import { newLocationState } from "../../lib/store/location.ts";
 import {
   codecOf,
   explain,
@@ -316,6 +317,20 @@ test("nothing silent: a step or an end of an epoch that loses a component is Ste
   assert.equal(await resume(memory(), { types })(instance), instance);
 });
 
+test("one line of history: of two processes that found no checkpoint and train at once, one trains to the end", async () => {
+  const base = memory();
+  const results = await Promise.all([1, 2].map(async () => {
+    // As another process would have it.
+    const own = newLocationState();
+    const store = { ...base, place: () => own };
+    const state = await resume(store)(start(five));
+    return await train({ loader: five, step: (s) => s, save: { to: store, every: 1 } })(state)();
+  }));
+  const tags = results.map((result) => result._tag === "Left" ? result.left._tag : "trained");
+  assert.deepEqual(tags.toSorted(), ["Overtaken", "trained"]);
+  assert.equal(new Set((await list(base)).entries.map(({ run }) => run)).size, 1);
+});
+
 test("StepFailed: says which function threw; what until and onEpochEnd return is checked", async () => {
   const thrown = new Error("mine");
   const fail = (): never => {
@@ -351,6 +366,67 @@ test("metrics: label the checkpoints, unless save.metrics does; the state before
   assert.deepEqual((await list(store)).entries.map(({ metrics }) => metrics), [{}, { batches: 5 }]);
   await go(five, own, { metrics: () => ({ own: 1 }) }, () => {}, { metrics });
   assert.deepEqual((await list(own)).entries.map(({ metrics }) => metrics), [{}, { own: 1 }]);
+});
+
+test("metrics: with onEpochEnd, a checkpoint inside an epoch has only those that have changed since the last one", async () => {
+  const loader = pipe(Loader.fromArray([1, 2, 3]), Loader.repeat(3));
+  const start = { loss: 9, val: 0, cursor: Loader.start(loader) };
+  const labels = async (stops: readonly number[], measures = true, fresh: typeof start | { loss?: number } = start) => {
+    const store = memory();
+    let steps = 0;
+    for (const stop of [...stops, Infinity]) {
+      const state = await resume(store)(fresh as typeof start);
+      await train({
+        loader,
+        step: (s: typeof start) => ({ ...s, loss: 1 / ++steps }),
+        ...(measures && { onEpochEnd: (s: typeof start, epoch: number) => ({ ...s, val: epoch + 0.5 }) }),
+        until: () => steps >= stop,
+        metrics: ({ loss, val }) => ({ loss: Number(loss.toFixed(2)), val }),
+        save: { to: store, every: 1 },
+      })(state);
+    }
+    return (await list(store)).entries.map(({ metrics: { loss, val } }) => `${loss} ${val}`);
+  };
+  const none = "undefined";
+  const first = [`${none} ${none}`, `1 ${none}`, `0.5 ${none}`, "0.33 0.5"];
+  const rest = [`0.25 ${none}`, `0.2 ${none}`, "0.17 1.5", `0.14 ${none}`, `0.13 ${none}`, "0.11 2.5"];
+  const whole = [...first, ...rest];
+  assert.deepEqual(await labels([]), whole);
+  for (const stops of [[1], [2], [3], [4], [5], [6], [2, 4, 5, 8]]) {
+    assert.deepEqual(await labels(stops), whole, `${stops}`);
+  }
+  // Where metrics throw for the fresh state, because only a step gives the loss, the first epoch has all.
+  assert.deepEqual(
+    await labels([], true, { cursor: start.cursor, val: 0 } as never),
+    whole.map((label, i) => i === 1 || i === 2 ? label.replace("undefined", "0") : label),
+  );
+  // Without onEpochEnd, each state has all.
+  assert.deepEqual((await labels([4], false)).slice(1, 6), ["1 0", "0.5 0", "0.33 0", "0.25 0", "0.2 0"]);
+});
+
+test("metrics: a signal inside an epoch labels like a save that is due there", async () => {
+  const loader = pipe(Loader.fromArray([1, 2]), Loader.repeat(2));
+  const store = memory();
+  const options = {
+    loader,
+    step: async (
+      s: { val: number; cursor: Loader.Cursor },
+      _: number,
+      { epoch, batch }: { epoch: number; batch: number },
+    ) => {
+      if (epoch === 1 && batch === 0) process.kill(process.pid, "SIGUSR2");
+      // Deno delivers it some turns later.
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return s;
+    },
+    onEpochEnd: (s: { val: number; cursor: Loader.Cursor }) => ({ ...s, val: 1 }),
+    metrics: ({ val }: { val: number }) => ({ val }),
+    stopOn: ["SIGUSR2"],
+    save: { to: store, epochs: 1 },
+  } as const;
+  const stopped = await train(options)({ val: 0, cursor: Loader.start(loader) })();
+  assert.equal(stopped._tag === "Left" && stopped.left._tag, "Stopped");
+  assert.deepEqual((await list(store)).entries.map(({ metrics }) => metrics), [{}, { val: 1 }, {}]);
 });
 
 test("no trace: an item that was read ahead for the end of an epoch is disposed when a run breaks off", async () => {

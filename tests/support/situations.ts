@@ -445,7 +445,27 @@ export const situations: Readonly<Record<string, Situation>> = {
     const to = memory();
     const args = { epochs: 1, verbose: 0 as const };
     await fit({ to })(optimizerOf(), x, y, args);
+    const other = optimizerOf();
+    other.setWeights(other.getWeights().map((weight) => tf.zerosLike(weight)));
+    return await left(fit({ to })(other, x, y, args));
+  },
+  "a second call of fit with another model": async () => {
+    const to = memory();
+    const args = { epochs: 1, verbose: 0 as const };
+    await fit({ to })(optimizerOf(), x, y, args);
     return await left(fit({ to })(anotherModel(), x, y, args));
+  },
+  "a second call of fit with the model of the first": async () => {
+    const [to, made] = [memory(), optimizerOf()];
+    const args = { epochs: 1, verbose: 0 as const };
+    await fit({ to })(made, x, y, args);
+    return await left(fit({ to })(made, x, y, args));
+  },
+  "a second call of fit with another optimizer": async () => {
+    const to = memory();
+    const args = { epochs: 1, verbose: 0 as const };
+    await fit({ to })(optimizerOf(), x, y, args);
+    return await left(fit({ to })(optimizerOf("meanSquaredError", "adam"), x, y, args));
   },
   "another loop's checkpoint for fit": async () => {
     const to = memory();

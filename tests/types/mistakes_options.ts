@@ -43,7 +43,7 @@ fit({ to: store, evry: 50, seed: 42 });
 // @ts-expect-error: Property 'to' is missing in type '{ seed: number; }' but required in type 'FitOptions<object, Readonly<Record<never, never>>, never>'.
 fit({ seed: 42 });
 // @ts-expect-error: 'nam' does not exist in type 'FitOptions
-fit({ to: store, with: { n: 1 }, nam: "x" });
+fit({ to: store, with: { n: [1] }, nam: "x" });
 // @ts-expect-error: 'evry' does not exist in type 'FitOptions
 fitDataset({ to: store, evry: 50 });
 // @ts-expect-error: 'metric' does not exist in type 'SaveOptions
