@@ -36,7 +36,7 @@ import {
 export interface TrainSavePolicy<S> extends SavePolicy<S> {
   /**
    * The number of whole epochs between saves, counted from the start of the data.
-   * @default 1 if nothing else says when to save, else never
+   * @default never
    */
   readonly epochs?: number;
 }
@@ -49,8 +49,8 @@ export interface TrainOptions<S extends object, A, N extends string = "cursor"> 
    */
   readonly cursor?: N;
   /**
-   * When and where to save. The state before the first batch of a new run is saved too, and the state at the end. A checkpoint's step is the
-   * component `step`, or the number of batches so far.
+   * When and where to save. The state before the first batch of a new run is saved too, and the state at the end or at a signal; without
+   * `every`, `epochs`, `seconds` or `when` nothing else is. A checkpoint's step is the component `step`, or the number of batches so far.
    */
   readonly save?: TrainSavePolicy<S>;
   /**
@@ -103,11 +103,6 @@ function checkTrainOptions<S extends object, A>(options: TrainOptions<S, A, stri
     demand("save.epochs", ifGiven(integer(1)), save.epochs);
   }
   checkPolicy(save, stopOn, "save.");
-}
-
-/** The number of epochs between saves. */
-function epochsBetween({ epochs, every, seconds, when }: Partial<TrainSavePolicy<never>> = {}): number {
-  return epochs ?? ((every ?? seconds ?? when) === undefined ? 1 : Infinity);
 }
 
 /**
@@ -233,7 +228,7 @@ export function train<S extends object, A, const N extends string = "cursor">(
   const { loader, save, metrics, stopOn = [] } = options;
   const name: string = options.cursor ?? "cursor";
   const measured = save?.metrics ?? metrics;
-  const between = epochsBetween(save);
+  const { epochs: between = Infinity } = save ?? {};
   return (initial) =>
     awaitable(async (): Promise<E.Either<TrainError, S>> => {
       const cursor = cursorIn(initial, name);
