@@ -131,7 +131,7 @@ needs("POSIX signals")("same bits: stopped by a signal at any call, too", async 
     ),
     { numRuns: 20 * torture, includeErrorInReport: true },
   );
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await new Promise((resolve) => setTimeout(resolve, 500));
   process.off("SIGUSR2", ignore);
 });
 
@@ -403,9 +403,10 @@ test("metrics: with onEpochEnd, a checkpoint inside an epoch has only those that
   assert.deepEqual((await labels([4], false)).slice(1, 6), ["1 0", "0.5 0", "0.33 0", "0.25 0", "0.2 0"]);
 });
 
-test("metrics: a signal inside an epoch labels like a save that is due there", async () => {
+needs("POSIX signals")("metrics: a signal inside an epoch labels like a save that is due there", async () => {
   const loader = pipe(Loader.fromArray([1, 2]), Loader.repeat(2));
   const store = memory();
+  const delivered = new Promise((resolve) => process.once("SIGUSR2", resolve));
   const options = {
     loader,
     step: async (
@@ -413,9 +414,10 @@ test("metrics: a signal inside an epoch labels like a save that is due there", a
       _: number,
       { epoch, batch }: { epoch: number; batch: number },
     ) => {
-      if (epoch === 1 && batch === 0) process.kill(process.pid, "SIGUSR2");
-      // Deno delivers it some turns later.
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      if (epoch === 1 && batch === 0) {
+        process.kill(process.pid, "SIGUSR2");
+        await delivered;
+      }
       return s;
     },
     onEpochEnd: (s: { val: number; cursor: Loader.Cursor }) => ({ ...s, val: 1 }),
