@@ -406,7 +406,8 @@ test("metrics: with onEpochEnd, a checkpoint inside an epoch has only those that
 needs("POSIX signals")("metrics: a signal inside an epoch labels like a save that is due there", async () => {
   const loader = pipe(Loader.fromArray([1, 2]), Loader.repeat(2));
   const store = memory();
-  const delivered = new Promise((resolve) => process.once("SIGUSR2", resolve));
+  let isDelivered = false;
+  process.once("SIGUSR2", () => void (isDelivered = true));
   const options = {
     loader,
     step: async (
@@ -416,7 +417,7 @@ needs("POSIX signals")("metrics: a signal inside an epoch labels like a save tha
     ) => {
       if (epoch === 1 && batch === 0) {
         process.kill(process.pid, "SIGUSR2");
-        await delivered;
+        while (!isDelivered) await new Promise((resolve) => setTimeout(resolve, 1));
       }
       return s;
     },
