@@ -614,6 +614,32 @@ const misspelt: Readonly<Record<string, readonly [call: () => unknown, answer: R
     () => unchecked.Schedule.cosine({ base: 1e-2, step: 15 }),
     /^Expected an option of Schedule\.cosine: base, steps, final, found `step`: did you mean `steps`\?$/,
   ],
+  "the store of train": [
+    () => unchecked.train({ ...training, save: { store: to } }),
+    /found `store`: did you mean `to`\?$/,
+  ],
+  "the store of fit": [() => unchecked.fit({ store: to }), /found `store`: did you mean `to`\?$/],
+  "the keep of train": [
+    () => unchecked.train({ ...training, save: { to, keep: () => {} } }),
+    /found `keep`: it is an option of the store: directory\(path, \{ keep \}\)$/,
+  ],
+  "the retention of saveState": [
+    () => unchecked.saveState(to, { retention: 3 }),
+    /found `retention`: it is an option of the store: directory\(path, \{ keep \}\)$/,
+  ],
+  "directory retention": [() => unchecked.directory("x", { retention: 3 }), /did you mean `keep`\?$/],
+  "Schedule.cosine lr": [() => unchecked.Schedule.cosine({ lr: 1, steps: 2 }), /found `lr`: did you mean `base`\?$/],
+  "Schedule.oneCycle max_lr": [
+    () => unchecked.Schedule.oneCycle({ max_lr: 1, steps: 2 }),
+    /`max_lr`: did you mean `peak`\?$/,
+  ],
+  "fromCsv delimiter": [() => unchecked.fromCsv("x", { delimiter: ";" }), /`delimiter`: did you mean `separator`\?$/],
+  "fromCsv header": [() => unchecked.fromCsv("x", { header: true }), /`header`: did you mean `names`\?$/],
+  "fromCsv schema": [() => unchecked.fromCsv("x", { schema: {} }), /`schema`: did you mean `codec`\?$/],
+  "a far name of fit": [
+    () => unchecked.fit({ to, best: 1, constructor: 2 }),
+    /found `best`: did you mean `restoreBest`\?; `constructor`: write one of these names, or leave it out$/,
+  ],
   "Scaler.make grow": [() => unchecked.Scaler.make({ growthfactor: 3 }), /`growthFactor`/],
   "fromCsv seperator": [() => unchecked.fromCsv("x", { seperator: ";" }), /`separator`/],
   "fromJsonLines codecs": [() => unchecked.fromJsonLines("x", { codecs: {} }), /`codec`/],
