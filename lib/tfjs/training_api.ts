@@ -15,7 +15,7 @@ import {
   isPlainRecord,
   must,
   type OptionNames,
-  shown,
+  foundOrAwait,
 } from "../validation/mod.ts";
 import { Rng } from "../values/mod.ts";
 import { onDevice } from "./device_errors.ts";
@@ -73,7 +73,7 @@ export interface Callbacks {
 /** The model that trains; throws tfjs's own error if a sequential model has no layers yet. */
 export function trainerOf(model: tf.LayersModel): Trainer {
   if (typeof Object(model).compile !== "function") {
-    throw new TypeError(`Expected a model of tfjs, found ${shown(model)}`);
+    throw new TypeError(`Expected a model of tfjs, found ${foundOrAwait(model)}`);
   }
   const { built, model: inner } = model as unknown as { readonly built: boolean; readonly model?: Trainer };
   if (!built) throw new Error("The model needs to be compiled before being used.");
