@@ -282,8 +282,8 @@ export function repeat(epochs: number = Infinity): <A>(loader: Loader<A>) => Loa
 /**
  * Computes items before they are requested, so that reads and maps run in the background during training.
  *
- * It does not affect cursors, which count only items handed to you: a resumed run sees the same items with any n. Items computed ahead are
- * released when the iteration ends early.
+ * It does not affect cursors, which count only items handed to you: a resumed run sees the same items with any n. When the
+ * iteration ends early, tensors that `collate` and `fromDataset` computed ahead are disposed; those of your own `map` are not.
  *
  * @param n The most items computed ahead, an integer from 0.
  * @returns A function from loader to loader; a `TypeError` for a bad argument.

@@ -57,12 +57,12 @@ function remedyOf(value: unknown, reason: string, types: readonly AnyKind[]): st
   if (typeof value !== "object" || value === null || isPlainRecord(value) || reason.startsWith("a malformed")) {
     return "";
   }
-  if (Array.isArray(value)) return `write Array.from(value), or pass types: [${codecFor(value)}]`;
+  if (Array.isArray(value)) return `write Array.from(value), or pass the option types: [${codecFor(value)}]`;
   const inherited = types.find((kind) => takesParent(kind, value));
   const why = inherited === undefined
     ? ""
     : `${codecNamed(inherited.name.slice(codecPrefix.length))} takes no subclasses, so `;
-  return `${why}pass types: [${codecFor(value)}]`;
+  return `${why}pass the option types: [${codecFor(value)}]`;
 }
 
 /** Whether a codec is of a class that the value's class extends. */

@@ -28,19 +28,19 @@ const byItsCodec =
   ', from the codec named "Vocabulary": correct its encode (with codecOf, toPlain): return plain data, such as [...map] for a Map';
 
 const cases: Readonly<Record<string, readonly [value: unknown, found: string, types?: ReturnType<typeof of>]>> = {
-  "a Map": [new Map(), `an instance of Map: pass types: [${mapCodec}]`],
+  "a Map": [new Map(), `an instance of Map: pass the option types: [${mapCodec}]`],
   "a class": [
     new Vocabulary(),
-    'an instance of Vocabulary: pass types: [codecOf("Vocabulary", Vocabulary, (value) => ({ ...value }), ' +
+    'an instance of Vocabulary: pass the option types: [codecOf("Vocabulary", Vocabulary, (value) => ({ ...value }), ' +
     "(fields) => Object.assign(Object.create(Vocabulary.prototype), fields))]",
   ],
   "a class with private fields": [
     new Secret(),
-    'an instance of Secret: pass types: [codecOf("Secret", Secret, toPlain, fromPlain)]',
+    'an instance of Secret: pass the option types: [codecOf("Secret", Secret, toPlain, fromPlain)]',
   ],
   "a subclass": [
     new Bigrams(),
-    'an instance of Bigrams: the codec named "Vocabulary" takes no subclasses, so pass types: [codecOf("Bigrams", Bigrams, toPlain, fromPlain)]',
+    'an instance of Bigrams: the codec named "Vocabulary" takes no subclasses, so pass the option types: [codecOf("Bigrams", Bigrams, toPlain, fromPlain)]',
     of(() => []),
   ],
   "a codec that encodes undefined": [new Vocabulary(), `undefined${byItsCodec}`, of(() => undefined)],
