@@ -64,10 +64,10 @@ import {
   checkOptionNames,
   checkOptions,
   demandEach,
+  foundOrAwait,
   ifGiven,
   isPlainRecord,
   type OptionRules,
-  shown,
 } from "./validation/mod.ts";
 import { disposeOnFailure, memoryProblem } from "./tfjs/mod.ts";
 
@@ -133,7 +133,7 @@ export function snapshotOf<C>(encoded: Encoded, arrays: readonly Held[]): Snapsh
 export function checkSnapshot(name: string, snapshot: Snapshot<unknown>): void {
   if (Object(snapshot)._tag === "Snapshot" && Object(snapshot.hold) === snapshot.hold) return;
   throw new TypeError(
-    `Expected ${name} to be given a snapshot of captureState or readSnapshot, found ${shown(snapshot)}`,
+    `Expected ${name} to be given a snapshot of captureState or readSnapshot, found ${foundOrAwait(snapshot)}`,
   );
 }
 
@@ -307,7 +307,7 @@ export function restoreInto<C extends Given<C, K, T>, K extends Codecs = NoCodec
 ): (snapshot: Snapshot<unknown>) => AwaitableIOEither<RestoreError, Restored<C, K>> {
   checkCurried(arguments, 2, "restoreInto(live, options)(snapshot)");
   if (!isPlainRecord(live)) {
-    throw new TypeError(`Expected a record of named components to restore into, found ${shown(live)}`);
+    throw new TypeError(`Expected a record of named components to restore into, found ${foundOrAwait(live)}`);
   }
   checkOptionNames("restoreInto", options, { ...intoRules, ...selectionNames });
   demandEach(intoRules, options);

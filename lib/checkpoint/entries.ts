@@ -94,7 +94,7 @@ export function readEntry(store: Store, checkpoint: number): TE.TaskEither<ReadE
  * ```
  */
 export function list(store: Store): Awaitable<StoreFailed, Listed> {
-  checkStore(store);
+  checkStore(store, "list(store)");
   const read = pipe(candidates(store), TE.flatMap((numbers) => listThese(store, numbers)));
   return awaitable(guarded("list", store.location, read));
 }

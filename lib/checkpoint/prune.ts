@@ -193,7 +193,7 @@ export function plan(
   options: PruneOptions = {},
 ): (policy: Retention.Retention) => Awaitable<LoadError, Plan> {
   checkCurried(arguments, 2, "plan(store, options)(policy)");
-  checkStore(store);
+  checkStore(store, "plan(store)(policy)");
   checkOptionNames("plan", options, pruneNames);
   demand("run of plan", ifGiven(aName), options.run);
   demand("onProgress of plan", ifGiven(aFunction), options.onProgress);
@@ -293,7 +293,7 @@ export function prune(
   options: Pick<PruneOptions, "onProgress" | "onReport"> = {},
 ): (plan: Plan) => Awaitable<LoadError, readonly number[]> {
   checkCurried(arguments, 2, "prune(store, options)(plan)");
-  checkStore(store);
+  checkStore(store, "prune(store)(plan)");
   checkOptionNames("prune", options, { onProgress: true, onReport: true });
   demand("onProgress of prune", ifGiven(aFunction), options.onProgress);
   demand("onReport of prune", ifGiven(aFunction), options.onReport);

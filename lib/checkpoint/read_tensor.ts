@@ -237,7 +237,7 @@ function readAt(store: Store, checkpoint: number, options: ReadTensorOptions): T
  * ```
  */
 export function readTensor(store: Store, options: ReadTensorOptions): Awaitable<LoadError, TensorData> {
-  checkStore(store);
+  checkStore(store, "readTensor(store, options)");
   checkOptions("readTensor", options, rules);
   const { checkpoint: asked } = options;
   const read: TE.TaskEither<LoadError, TensorData> = async () => {

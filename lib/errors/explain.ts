@@ -78,19 +78,21 @@ function storeRemedy({ operation, code }: StoreFailed): string {
   return remedies[code] ?? "Check the path and its disk, then try again";
 }
 
+const forking =
+  "with { fork: true } where you save: saveState(store, { fork: true }), fit({ to, fork: true }), or save: { to, fork: true } of train";
+
 const storing: Sentences<"StoreFailed" | "DeviceFailed" | "Overtaken" | "StepWentBack"> = {
   StoreFailed: (error) =>
     `Cannot ${error.operation} ${error.path} (${error.code}): ${error.message}` +
     `${readings.includes(error.operation) ? "" : ". Earlier checkpoints are intact"}. ${storeRemedy(error)}`,
   Overtaken: ({ checkpoint, step, by }) =>
-    `Another process has saved checkpoint ${checkpoint} of this run since (${
-      step === null ? "" : `step ${step}, `
-    }${by}). ` +
-    "Nothing was written. Stop one of the two processes, or begin a new run with saveState(store, { fork: true })",
+    "After the last load or save by this process, another process saved " +
+    `checkpoint ${checkpoint} of this run (${step === null ? "" : `step ${step}, `}${by}). Nothing was written. ` +
+    `Stop one of the two processes, or begin a new run ${forking}`,
   StepWentBack: ({ step, parent, parentStep }) =>
     `The step to save is ${step}, but checkpoint ${parent} of this run has step ${parentStep}. Nothing was written. ` +
     "Train with what loadState or resume returns: only models, optimizers and variables are restored in place. " +
-    "To begin again on purpose: saveState(store, { fork: true })",
+    `To begin again on purpose, begin a new run ${forking}`,
   DeviceFailed: ({ kernel, message }) =>
     kernel === undefined
       ? `The device of the webgpu backend failed: ${message}. ` +

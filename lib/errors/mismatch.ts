@@ -256,10 +256,11 @@ export function mismatchText({ problems, checkpoint, training, reading }: Mismat
       return `${location} holds checkpoint ${checkpoint} of another training loop, which this call cannot continue. ` +
         'Nothing was changed.\nUse another store, or give this call a name: { to, name: "fine-tuning" }';
     }
-    const at = checkpoint === undefined ? "" : ` (checkpoint ${checkpoint})`;
-    return `${location} holds a training by the name ${
-      JSON.stringify(name)
-    }${at}, which this call does not continue. Nothing was changed.` +
+    const what = `training by the name ${JSON.stringify(name)}`;
+    const header = checkpoint === undefined
+      ? `This call did not begin a ${what} in ${location}`
+      : `${location} holds a ${what} (checkpoint ${checkpoint}), which this call does not continue`;
+    return `${header}. Nothing was changed.` +
       grouped(problems, { saved: "the checkpoint", live: "this call" }, fitRemedies, fitAdvice);
   }
   const overview = overviewOf(problems);

@@ -136,7 +136,8 @@ export function restoreBestProblems(
   { at, restoreBest: saved }: SavedTraining,
 ): readonly Problem[] {
   const text = (option: RestoreBest | undefined): string =>
-    option === undefined ? "null" : JSON.stringify({ metric: option.metric, mode: option.mode });
+    option === undefined ? "none" : `${option.metric} (${option.mode})`;
   const [expected, found] = [text(restoreBest), text(saved)];
-  return at.epoch === first || expected === found ? [] : [{ path: "fit/restoreBest", kind: "config", expected, found }];
+  if (at.epoch === first || expected === found) return [];
+  return [{ path: "fit/restoreBest", kind: "config", expected, found, saved: "found" }];
 }

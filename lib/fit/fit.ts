@@ -25,7 +25,15 @@ import {
 import { runTraining, trainModel } from "./training_run.ts";
 import { checkCurried, checkMisspelt, type OptionNames } from "../validation/mod.ts";
 import { fingerprints } from "./tensor_checksum.ts";
-import { type Batch, checkCallbacks, disposeLogs, disposeNew, type Logs, type Trainer } from "../tfjs/mod.ts";
+import {
+  type Batch,
+  checkCallbacks,
+  checkFitData,
+  disposeLogs,
+  disposeNew,
+  type Logs,
+  type Trainer,
+} from "../tfjs/mod.ts";
 import { calling, drawing, tryStep } from "./user_calls.ts";
 
 // --- types
@@ -277,6 +285,7 @@ export function fit<W extends GivenWith<W, K, T> = object, K extends Codecs = No
     // tfjs would ignore a misspelt argument and train with its default.
     checkMisspelt("model.fit", args, argumentNames);
     checkCallbacks("model.fit", args.callbacks);
+    checkFitData(x, y, args);
     const given = givenArguments(args);
     return awaitable(trainModel(model, () => isRejectedByFit(args), () => model.fit(x, y, args), async (trainer) => {
       const data = await standardize(trainer, x, y, given, given.batchSize ?? 32);

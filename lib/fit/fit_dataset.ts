@@ -10,7 +10,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type DatasetArguments, type DatasetFeed, datasetFeed, openFeed } from "./dataset_feed.ts";
-import type { FitError } from "../errors/mod.ts";
+import { type FitError, tagOf } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
 import type { Codec, Codecs, NoCodecs } from "../codecs.ts";
 import { checkFitOptions, type FitOptions, type GivenWith } from "./options.ts";
@@ -25,11 +25,12 @@ import {
 } from "./training_state.ts";
 import { runTraining, trainModel } from "./training_run.ts";
 import { hookRandom, Rng } from "../values/mod.ts";
-import { checkCurried, checkMisspelt, type OptionNames } from "../validation/mod.ts";
+import { checkCurried, checkMisspelt, demand, must, type OptionNames } from "../validation/mod.ts";
 import { fingerprints } from "./tensor_checksum.ts";
 import {
   batchOf,
   checkCallbacks,
+  checkNumbers,
   disposeLogs,
   disposeNew,
   isDataset,
@@ -63,6 +64,9 @@ const argumentNames = {
 } satisfies OptionNames<DatasetArguments>;
 
 // --- constructors
+
+const datasetRule = must("a dataset of tf.data, such as tf.data.array(samples).batch(32)", isDataset);
+const notLoader = must("a dataset of tf.data, because train({ loader, step }) takes a loader", isDataset);
 
 /** Whether `model.fitDataset` rejects the arguments. It is then called, so that the user sees its own error. */
 function isRejectedByFitDataset(args: DatasetArguments | undefined): boolean {
@@ -265,6 +269,8 @@ export function fitDataset<
     // tfjs would ignore a misspelt argument and train with its default.
     checkMisspelt("model.fitDataset", args, argumentNames);
     checkCallbacks("model.fitDataset", args.callbacks);
+    demand("the dataset of model.fitDataset", tagOf(dataset) === "Loader" ? notLoader : datasetRule, dataset);
+    checkNumbers("model.fitDataset", args, ["initialEpoch"]);
     const isRejected = (trainer: Trainer): boolean => trainer.optimizer == null || isRejectedByFitDataset(args);
     const callTfjs = (): Promise<unknown> => model.fitDataset(dataset as tf.data.Dataset<never>, args);
     return awaitable(trainModel(model, isRejected, callTfjs, async (trainer) => {

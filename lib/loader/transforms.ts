@@ -14,7 +14,15 @@ import {
   withFields,
   withPlan,
 } from "./types.ts";
-import { aBoolean, aFunction, checkCurried, checkOptionNames, demand, integer, shown } from "../validation/mod.ts";
+import {
+  aBoolean,
+  aFunction,
+  checkCurried,
+  checkOptionNames,
+  demand,
+  foundOrAwait,
+  integer,
+} from "../validation/mod.ts";
 import { groupsOf, type IndexPlan, mapItems, mapSamples, repeatPasses, skipItems, takeItems } from "./index_plan.ts";
 import { make, type Rng, type Seed, seedText } from "../values/mod.ts";
 import { shuffleRange } from "./shuffle.ts";
@@ -274,8 +282,8 @@ export function repeat(epochs: number = Infinity): <A>(loader: Loader<A>) => Loa
 /**
  * Computes items before they are requested, so that reads and maps run in the background during training.
  *
- * It does not affect cursors, which count only items handed to you: a resumed run sees the same items with any n. Items computed ahead are
- * released when the iteration ends early.
+ * It does not affect cursors, which count only items handed to you: a resumed run sees the same items with any n. When the
+ * iteration ends early, tensors that `collate` and `fromDataset` computed ahead are disposed; those of your own `map` are not.
  *
  * @param n The most items computed ahead, an integer from 0.
  * @returns A function from loader to loader; a `TypeError` for a bad argument.
@@ -363,7 +371,7 @@ function skipFrom(n: number, xs: Skippable): Skippable {
     return { [Symbol.asyncIterator]: () => dropFirstAsync(n, xs as AsyncIterable<unknown>) };
   }
   if (Symbol.iterator in Object(xs)) return { [Symbol.iterator]: () => dropFirst(n, xs as Iterable<unknown>) };
-  throw new TypeError(`Expected skip to be given a loader or an iterable, found ${shown(xs)}`);
+  throw new TypeError(`Expected skip to be given a loader or an iterable, found ${foundOrAwait(xs)}`);
 }
 
 function* dropFirst<A>(n: number, xs: Iterable<A>): Generator<A, void> {

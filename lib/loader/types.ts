@@ -4,7 +4,7 @@
  * @module
  */
 import { epochPlan, type IndexPlan } from "./index_plan.ts";
-import { shown } from "../validation/mod.ts";
+import { foundOrAwait } from "../validation/mod.ts";
 import type { SampleRange, SampleSource } from "./source.ts";
 
 // --- types
@@ -96,8 +96,8 @@ export function checkLoader<A>(name: string, loader: Loader<A>): Loader<A> {
   if (isLoader(loader)) return loader;
   throw new TypeError(
     `Expected ${name} to be given a loader, found ${
-      shown(loader)
-    }: make one with Loader.fromArray or another Loader.from…`,
+      foundOrAwait(loader, "make one with Loader.fromArray or another Loader.from…")
+    }`,
   );
 }
 

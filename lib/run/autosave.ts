@@ -21,6 +21,7 @@ import {
   oneOf,
   type OptionRules,
   type Rule,
+  shown,
 } from "../validation/mod.ts";
 import { backgroundRules, saverFor } from "./saver.ts";
 import type { Saved } from "./save.ts";
@@ -56,7 +57,7 @@ export interface SavePolicy<S> extends Options<Codecs, Codec> {
   /** A few words or hyperparameters on each checkpoint, as for `saveState`. */
   readonly note?: Note;
   /**
-   * Whether to begin a new run at the checkpoint that this process loaded or saved last at the location. It forks once.
+   * Whether to begin a new run at the checkpoint that this process loaded or saved last at the location. Only the first save starts the new run.
    * @default false
    */
   readonly fork?: boolean;
@@ -101,6 +102,12 @@ export interface SavePoints<S> {
 export function checkPolicy(save: SavePolicy<never> | undefined, stopOn: readonly Signal[], prefix = ""): void {
   if (save !== undefined) checkStore(save.to, `${prefix}to`);
   demandEach(policyRules, save ?? {}, prefix);
+  if (!Array.isArray(stopOn)) {
+    const written = shown(typeof stopOn === "string" ? stopOn : "SIGTERM");
+    throw new TypeError(
+      `Expected stopOn to be an array of signals, found ${shown(stopOn)}: write stopOn: [${written}]`,
+    );
+  }
   demand("a signal of stopOn", listOf(oneOf(...signals)), stopOn);
   checkDelivered(stopOn);
 }
@@ -146,7 +153,9 @@ export function savePoints<S extends object>(
     (every !== undefined && count % every === 0) || performance.now() - lastSave >= seconds * 1000;
   const isWanted = (state: () => S): boolean => {
     const wanted = when?.(state()) ?? false;
-    demand("what save.when returns", aBoolean, wanted);
+    if (typeof wanted !== "boolean") {
+      throw new TypeError(`Expected save.when to return a boolean, found ${shown(wanted)}`);
+    }
     return wanted;
   };
   const save = (state: S, count: number): TE.TaskEither<SaveError, void> => {

@@ -123,7 +123,7 @@ const loadRules: OptionRules<Omit<LoadOptions, keyof Selection>> = { ...readRule
 
 /** Checks the arguments of a load into live components; a wrong one is a `TypeError`. */
 function checkLoad(of: string, store: Store, options: LoadOptions<Codecs, Codec>): void {
-  checkStore(store);
+  checkStore(store, `${of}(store)(components)`);
   const names = { ...loadRules, ...selectionNames };
   checkOptionNames(of, options, names, `the components come after it: ${of}(store)(components)`);
   demandEach(loadRules, options);
@@ -355,7 +355,7 @@ export function resume<K extends Codecs = NoCodecs, T extends Codec = never>(
  * ```
  */
 export function readSnapshot(store: Store, options: ReadOptions = {}): Awaitable<LoadError, Snapshot<unknown>> {
-  checkStore(store);
+  checkStore(store, "readSnapshot(store)");
   checkOptions("readSnapshot", options, readRules);
   const report = TE.tapIO((found: LoadedSnapshot) => () => theirs(options.onReport ?? (() => {}))(found.report));
   const read = pipe(readWanted(store, options), report, TE.map(({ snapshot }) => snapshot));

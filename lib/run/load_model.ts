@@ -81,7 +81,7 @@ function notAModel({ components }: Encoded, name: string): readonly Problem[] {
  * ```
  */
 export function loadModel(store: Store, options: LoadModelOptions = {}): Awaitable<LoadError, tf.LayersModel> {
-  checkStore(store);
+  checkStore(store, "loadModel(store)");
   checkOptions("loadModel", options, modelRules);
   const { name = "model", compile = true, onReport = () => {} } = options;
   const change = compile ? undefined : uncompiled;

@@ -69,8 +69,8 @@ export interface SaveOptions<K extends Codecs = NoCodecs, T extends Codec = neve
    */
   readonly id?: boolean;
   /**
-   * Whether to begin a new run whose parent is the checkpoint that this process loaded or saved last at the location. It forks once: later saves of
-   * the process stay in the new run, until it loads again, its `step` goes back, or another process saves in the new run.
+   * Whether to begin a new run whose parent is the checkpoint that this process loaded or saved last at the location. Only the first save starts
+   * the new run: later saves of the process stay in it, until it loads again, its `step` goes back, or another process saves in the new run.
    * @default false
    */
   readonly fork?: boolean;
@@ -181,7 +181,7 @@ export function writeSnapshot(
   options: WriteOptions = {},
 ): (snapshot: Snapshot<unknown>) => Awaitable<SaveError, Saved> {
   checkCurried(arguments, 2, "writeSnapshot(store, options)(snapshot)");
-  checkStore(store);
+  checkStore(store, "writeSnapshot(store)(snapshot)");
   checkOptions("writeSnapshot", options, writeRules, "the snapshot comes after it: writeSnapshot(store)(snapshot)");
   const write = writeTraining(store, options);
   return (snapshot) => {
@@ -271,8 +271,8 @@ async function retainRun(store: Store, { checkpoint, run }: Entry, { seen }: Com
  *
  * @param store The store.
  * @param options Step, metrics, a note, codecs, whether to record the id.
- * @returns For components, a task that captures when it is run and resolves after commit and retention. Without `await` it writes in the
- *   background of the training. The left is that of {@link writeSnapshot}. What cannot be captured rejects with the `TypeError` of
+ * @returns For components, a task that captures when it is run and resolves after commit and retention. To write in the
+ *   background, start it without awaiting: `const saving = saveState(store)(state)()`, and await `saving` later. The left is that of {@link writeSnapshot}. What cannot be captured rejects with the `TypeError` of
  *   {@link captureState}. Saves to one store are committed in the order in which they are run.
  *
  * Law *old or new*.
@@ -292,7 +292,7 @@ export function saveState<K extends Codecs = NoCodecs, T extends Codec = never>(
   options: SaveOptions<K, T> = {},
 ): <C extends Given<C, K, T>>(components: C) => Awaitable<SaveError, Saved> {
   checkCurried(arguments, 2, "saveState(store, options)(components)");
-  checkStore(store);
+  checkStore(store, "saveState(store)(components)");
   checkOptions("saveState", options, saveRules, "the components come after it: saveState(store)(components)");
   const { codecs, types, ...labels } = options;
   const write = writeTraining(store, labels);

@@ -83,7 +83,7 @@ export function saverFor<K extends Codecs = NoCodecs, T extends Codec = never>(
   options: SaverOptions<K, T>,
   training?: string,
 ): Saver<K, T> {
-  checkStore(store);
+  checkStore(store, "saver(store)");
   checkOptions("saver", options, { ...saveRules, ...backgroundRules });
   const { whenBusy = "wait", onSaved, codecs, types, ...labels } = options;
   const { submit, busy, drain } = scheduler<SaveError, Saved>(whenBusy, onSaved);

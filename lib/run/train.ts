@@ -193,8 +193,9 @@ function labelsOf<S>(measured: (state: S) => Metrics, hasEnds: boolean) {
  *   - `Stopped` after a signal, with the checkpoint that holds the state if `save` is given.
  *   - `StepFailed`, if `step`, `onEpochEnd` or `until` throws, or WebGPU refuses an operation in them. Nothing half done is saved.
  *   - `CursorMismatch` or `SourceFailed`, from the data.
- *   - An error of a save: `StepWentBack` too where this process has trained in the run and the state is one before the first batch. What
- *     `metrics`, `save.when` and `save.onSaved` throw rejects as it is.
+ *   - An error of a save: `StepWentBack` too where this process has trained in the run and the state is one before the first batch.
+ *
+ *   `metrics`, `save.when` and `save.onSaved` are not among these: an error that they throw reaches you unchanged.
  *
  *   A second training that saves to the same store at the same time is a `TypeError`: give it a store of its own.
  *

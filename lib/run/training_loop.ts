@@ -19,7 +19,7 @@ import {
   readFrom,
 } from "../loader/mod.ts";
 import { onDevice } from "../tfjs/mod.ts";
-import { isPlainRecord, shown } from "../validation/mod.ts";
+import { foundOrAwait, isAwaited, isPlainRecord, shown } from "../validation/mod.ts";
 
 // --- types
 
@@ -79,8 +79,10 @@ export interface LoopListener<S, L> {
 export function cursorIn(state: object, name: string): Loader.Cursor {
   const cursor: unknown = Object.hasOwn(Object(state), name) ? (state as Record<string, unknown>)[name] : undefined;
   if (Loader.codec.is(cursor)) return cursor;
+  const expected = `Expected the component ${JSON.stringify(name)} to be a cursor`;
+  if (isAwaited(state)) throw new TypeError(`${expected}, found no components but ${foundOrAwait(state)}`);
   const remedy = "put Loader.start(loader) there, or name another in options.cursor";
-  throw new TypeError(`Expected the component ${JSON.stringify(name)} to be a cursor: ${remedy}`);
+  throw new TypeError(`${expected}, found ${foundOrAwait(cursor, remedy)}`);
 }
 
 // --- combinators

@@ -13,7 +13,8 @@ import { type AnyKind, type Codec, codecKind, codecPrefix, type OwnCodecs, type 
 import { overlapping, type View } from "./overlapping_views.ts";
 import { partNames } from "./part_names.ts";
 import { beside, hidden } from "./properties.ts";
-import { isPlainRecord, shown } from "../validation/mod.ts";
+import { foundOrAwait, isPlainRecord, shown } from "../validation/mod.ts";
+import { cannotCapture, uncapturable } from "./refusal.ts";
 import { isWithin, join, kindOf, maxDepth, type Named, type Node, record } from "./tree.ts";
 import { type Held, heldBytes, isTypedArray, type TypedArray } from "./array.ts";
 
@@ -36,6 +37,8 @@ interface Origin {
   readonly isDerived: boolean;
   /** Whether the user's own types are looked for: everywhere but in what a kind of the toolkit encodes. */
   readonly mayBeOwn: boolean;
+  /** The kind or codec that encoded the value, or what the value is in. */
+  readonly by: string | undefined;
 }
 
 /** One capture in progress. */
@@ -62,16 +65,9 @@ interface CaptureContext {
 
 // --- constructors
 
-function cannotCapture(path: string, expected: string, found: string): TypeError {
-  return new TypeError(`Cannot capture ${path === "" ? "the components" : path}: expected ${expected}, found ${found}`);
-}
-
-const capturableValues =
-  "a tfjs model, optimizer, variable or tensor, one of this toolkit's values, or plain data (null instead of undefined; anything else needs a codec in options.types, see codecOf)";
-
-function partOrigin({ path, depth, inFields, isDerived, mayBeOwn }: Origin, part: PartPath): Origin {
+function partOrigin({ path, depth, inFields, isDerived, mayBeOwn, by }: Origin, part: PartPath): Origin {
   const sub = typeof part === "object" ? part.reduce<string>(join, path) : join(path, part);
-  return { path: sub, depth: depth + 1, inFields, isDerived, mayBeOwn };
+  return { path: sub, depth: depth + 1, inFields, isDerived, mayBeOwn, by };
 }
 
 /**
@@ -101,7 +97,13 @@ function siteOf(context: CaptureContext, at: Origin, inner: Origin = at): Site {
     names,
     deferred: (part, entries) => {
       const found: Named[] = [];
-      const fields: Origin = { ...partOrigin(at, part), inFields: true, isDerived: false, mayBeOwn: true };
+      const fields: Origin = {
+        ...partOrigin(at, part),
+        inFields: true,
+        isDerived: false,
+        mayBeOwn: true,
+        by: undefined,
+      };
       deferred.push(() => void found.push(...entries(siteOf(context, fields))));
       return record(found);
     },
@@ -138,7 +140,9 @@ export function capture(
   held: Held[],
 ): Encoded {
   const { codecs } = own;
-  if (!isPlainRecord(components)) throw cannotCapture("", "a record of named components", shown(components));
+  if (!isPlainRecord(components)) {
+    throw cannotCapture("", "a record of named components", foundOrAwait(components));
+  }
   for (const name of Object.keys(codecs)) {
     if (!Object.hasOwn(components, name)) {
       throw cannotCapture(join("", name), "a component for the codec of this name", "none");
@@ -179,11 +183,19 @@ function captureComponent(context: CaptureContext, name: string, value: unknown,
     const expected = "a component name that is not empty and has no lone surrogate";
     throw cannotCapture(JSON.stringify(name), expected, "this name");
   }
-  const at: Origin = { path: join("", name), depth: 0, inFields: false, isDerived: false, mayBeOwn: true };
+  const at: Origin = {
+    path: join("", name),
+    depth: 0,
+    inFields: false,
+    isDerived: false,
+    mayBeOwn: true,
+    by: undefined,
+  };
   if (codec === undefined) return captureValue(context, value, at);
   if (!codec.is(value)) throw cannotCapture(at.path, `a value of its codec ${codec.name}`, shown(value));
   if (typeof value === "object" && value !== null) return captureObject(context, value, at, codec);
-  return { is: "kind", kind: codecPrefix + codec.name, state: siteOf(context, at).plain(codec.encode(value)) };
+  const kind = codecPrefix + codec.name;
+  return { is: "kind", kind, state: siteOf(context, { ...at, by: kind }).plain(codec.encode(value)) };
 }
 
 function captureValue(context: CaptureContext, value: unknown, at: Origin): Node {
@@ -202,7 +214,7 @@ function captureValue(context: CaptureContext, value: unknown, at: Origin): Node
       if (field !== undefined) return field;
       const type = ownTypes(context, at).find(({ is }) => is(value));
       if (type !== undefined) return captureBy(context, type, value as object, at);
-      throw cannotCapture(at.path, capturableValues, shown(value));
+      throw uncapturable(at.path, value, context.types, at.by);
     }
   }
 }
@@ -253,13 +265,13 @@ function captureContent(context: CaptureContext, value: object, at: Origin): Nod
     }
     const reason = kind.rejection?.(value);
     if (reason !== undefined && !types.some(({ is }) => is(value))) {
-      throw cannotCapture(at.path, capturableValues, reason);
+      throw uncapturable(at.path, value, context.types, at.by, reason);
     }
   }
   if (isTypedArray(value)) return captureTypedArray(context, value, at);
   if (Array.isArray(value)) return captureList(context, value, at);
   if (isPlainRecord(value)) return captureRecord(context, value, at);
-  throw cannotCapture(at.path, capturableValues, shown(value));
+  throw uncapturable(at.path, value, context.types, at.by);
 }
 
 function captureBy(context: CaptureContext, kind: AnyKind, value: object, at: Origin): Node {
@@ -267,7 +279,10 @@ function captureBy(context: CaptureContext, kind: AnyKind, value: object, at: Or
   // Without object spread, which makes the capture of many tensors slower.
   const { path, depth } = at;
   const mayBeOwn = kind.name.startsWith(codecPrefix);
-  const state = kind.encode(value, siteOf(context, at, { path, depth, inFields: false, isDerived: true, mayBeOwn }));
+  const state = kind.encode(
+    value,
+    siteOf(context, at, { path, depth, inFields: false, isDerived: true, mayBeOwn, by: kind.name }),
+  );
   if (kind.order !== undefined) {
     const paths = context.ordered.get(kind) ?? new Map<object, string>();
     context.ordered.set(kind, paths.set(value, at.path));
@@ -306,7 +321,7 @@ function captureList(context: CaptureContext, value: readonly unknown[], at: Ori
   if (Object.getPrototypeOf(value) !== Array.prototype) {
     const { constructor } = value;
     const found = constructor === undefined ? "an array of no class" : `an array of the class ${constructor.name}`;
-    throw cannotCapture(at.path, capturableValues, found);
+    throw uncapturable(at.path, value, context.types, at.by, found);
   }
   checkItems(value, at.path);
   const nodes: Node[] = [];

@@ -47,7 +47,16 @@ import type { Retention } from "./decision.ts";
 import type { PartDigest } from "./digest.ts";
 import type { NoCheckpoint, Overtaken, StoreFailed } from "../errors/mod.ts";
 import type { LocationState } from "./location.ts";
-import { checkOptionNames, demand, ifGiven, must, oneOf, type OptionNames, shown } from "../validation/mod.ts";
+import {
+  checkOptionNames,
+  demand,
+  foundOrAwait,
+  ifGiven,
+  must,
+  oneOf,
+  type OptionNames,
+  shown,
+} from "../validation/mod.ts";
 
 // --- types
 
@@ -243,19 +252,18 @@ export function checkPartName(name: string): void {
 /**
  * Throws a `TypeError` if this is not a store.
  *
- * @param store The argument of a runner.
- * @param option The name of the option, if it was an option.
+ * @param store What the user gave as a store.
+ * @param given Where: the call, such as `list(store)`, or the name of an option.
  */
-export function checkStore(store: Store, option?: string): void {
+export function checkStore(store: Store, given: string): void {
   const found: unknown = store;
   if (Object(found)._tag === "Store") return;
-  const name = option === undefined ? "the store" : `\`${option}\``;
   const made = typeof found === "string" && found !== "" ? `directory(${shown(found)})` : 'directory("runs/digits")';
-  const remedy = option === undefined
-    ? `write ${made} there, and what it saves or loads after it, as in saveState(${made})(components)`
-    : `write ${option.split(".").at(-1)}: ${made}`;
+  const isCall = given.includes("(store");
+  const name = isCall ? "the store" : `\`${given}\``;
+  const remedy = `write ${isCall ? given.replace("(store", `(${made}`) : `${given.split(".").at(-1)}: ${made}`}`;
   throw new TypeError(
-    `Expected ${name} to be a store such as directory("runs/digits"), found ${shown(found)}: ${remedy}`,
+    `Expected ${name} to be a store such as directory("runs/digits"), found ${foundOrAwait(found, remedy)}`,
   );
 }
 

@@ -24,6 +24,8 @@ export {
   type Callbacks,
   callbacksOf,
   checkCallbacks,
+  checkFitData,
+  checkNumbers,
   disposeLogs,
   disposeNew,
   isCallback,

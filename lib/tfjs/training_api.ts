@@ -12,10 +12,10 @@ import {
   checkCurried,
   checkMisspelt,
   demand,
+  foundOrAwait,
   isPlainRecord,
   must,
   type OptionNames,
-  shown,
 } from "../validation/mod.ts";
 import { Rng } from "../values/mod.ts";
 import { onDevice } from "./device_errors.ts";
@@ -73,11 +73,31 @@ export interface Callbacks {
 /** The model that trains; throws tfjs's own error if a sequential model has no layers yet. */
 export function trainerOf(model: tf.LayersModel): Trainer {
   if (typeof Object(model).compile !== "function") {
-    throw new TypeError(`Expected a model of tfjs, found ${shown(model)}`);
+    throw new TypeError(`Expected a model of tfjs, found ${foundOrAwait(model)}`);
   }
   const { built, model: inner } = model as unknown as { readonly built: boolean; readonly model?: Trainer };
   if (!built) throw new Error("The model needs to be compiled before being used.");
   return inner ?? model as unknown as Trainer;
+}
+
+const batchRule = must("a tensor, or an array or record of tensors, such as tf.tensor2d([[0, 1]])", (data) => {
+  if (data instanceof tf.Tensor) return true;
+  const tensors = Array.isArray(data) || isPlainRecord(data) ? Object.values(data) : [];
+  return tensors.length > 0 && tensors.every((tensor) => tensor instanceof tf.Tensor);
+});
+
+const numberRule = must("a number", (value) => typeof value === "number" && !Number.isNaN(value));
+
+/** Rejects with a `TypeError` data and numbers of `model.fit` that tfjs would fail on with an error of its own code, or coerce. */
+export function checkFitData(x: unknown, y: unknown, args: tf.ModelFitArgs): void {
+  demand("x of model.fit", batchRule, x);
+  demand("y of model.fit", batchRule, y);
+  checkNumbers("model.fit", args, ["epochs", "initialEpoch", "validationSplit"]);
+}
+
+/** Rejects with a `TypeError` an argument that is given and no number. */
+export function checkNumbers<A extends object>(of: string, args: A, names: readonly (keyof A & string)[]): void {
+  for (const name of names) if (args[name] != null) demand(`${name} of ${of}`, numberRule, args[name]);
 }
 
 /** The base class of callbacks, which tfjs does not export. See tfjs-layers 4.22, `base_callbacks.ts`. */

@@ -18,6 +18,37 @@ export type OptionRules<O> = { readonly [K in keyof Required<O>]: Rule };
 
 // --- constructors
 
+/** What options are called elsewhere, in small letters, and the options that may be meant. */
+const synonyms = inOtherWords({
+  to: ["store", "directory", "path", "dir", "folder", "saveto"],
+  keep: ["retention", "policy", "keeplast", "maxtokeep", "savetotallimit"],
+  codec: ["schema"],
+  base: ["lr", "learningrate", "baselr", "initiallearningrate", "rate"],
+  peak: ["lr", "learningrate", "maxlr", "base"],
+  final: ["minlr", "etamin", "endlearningrate", "min", "end"],
+  steps: ["tmax", "totalsteps", "decaysteps", "maxsteps"],
+  factor: ["gamma", "decayrate", "decay"],
+  separator: ["delimiter", "sep"],
+  names: ["header", "headers", "columns"],
+  dropLast: ["dropremainder"],
+  concurrency: ["numworkers", "workers"],
+  every: ["interval", "frequency", "savefreq", "savesteps", "stepsize"],
+  stopOn: ["signals"],
+  rank: ["index"],
+  world: ["numshards"],
+});
+
+function inOtherWords(options: Readonly<Record<string, readonly string[]>>): ReadonlyMap<string, readonly string[]> {
+  const words = new Set(Object.values(options).flat());
+  const named = Object.entries(options);
+  return new Map([...words].map((word) => [word, named.flatMap(([name, all]) => all.includes(word) ? [name] : [])]));
+}
+
+/** A name as words between hyphens: `-growth-interval-`. */
+function hyphenated(name: string): string {
+  return `-${name.replace(/[A-Z]/g, (letter) => `-${letter}`).replaceAll("_", "-").toLowerCase()}-`;
+}
+
 /** The Damerau-Levenshtein distance (optimal string alignment) of two words, ignoring case: edits and exchanges of neighbours. */
 function editDistance(a: string, b: string): number {
   const [from, to] = [a.toLowerCase(), b.toLowerCase()];
@@ -61,11 +92,22 @@ export function nearest(
     .sort((a, b) => a.far - b.far)[0]?.name;
 }
 
-/** The name that contains another, as `growthInterval` contains `interval`, or the other way round. */
+/** The name that has the words of another, as `growthInterval` has `interval`, or the other way round. */
 function containing(found: string, names: readonly string[]): string | undefined {
-  const word = found.toLowerCase();
-  const contains = (whole: string, part: string): boolean => part.length > 2 && whole.includes(part);
-  return names.find((name) => contains(name.toLowerCase(), word) || contains(word, name.toLowerCase()));
+  const words = hyphenated(found);
+  return names.find((name) => hyphenated(name).includes(words) || words.includes(hyphenated(name)));
+}
+
+/** What to write in place of an unknown name: what is meant by other words for an option, or by a misspelt one; undefined if nothing is. */
+function meantBy(found: string, names: readonly string[]): string | undefined {
+  const others = synonyms.get(found.replaceAll("_", "").toLowerCase()) ?? [];
+  const meant = others.find((name) => names.includes(name)) ??
+    nearest(found, names, (letters) => letters < 5 ? 1 : Math.min(3, Math.ceil(letters / 3))) ??
+    containing(found, names);
+  if (meant !== undefined) return `did you mean \`${meant}\`?`;
+  return found === "keep" || others.includes("keep")
+    ? "it is an option of the store: directory(path, { keep })"
+    : undefined;
 }
 
 // --- combinators
@@ -82,7 +124,12 @@ function notOptions(of: string, options: unknown): TypeError {
  * @param names A record with the names that it accepts.
  * @param remedy The remedy if no name is near; it follows a colon.
  */
-export function checkOptionNames(of: string, options: unknown, names: object, remedy: string = "leave it out"): void {
+export function checkOptionNames(
+  of: string,
+  options: unknown,
+  names: object,
+  remedy: string = "write one of these names, or leave it out",
+): void {
   if (!isPlainRecord(options)) throw notOptions(of, options);
   if (options["_tag"] === "Store" && Object.hasOwn(names, "to")) {
     throw new TypeError(`Expected the options of ${of} to be a record of options, found a store: write { to: store }`);
@@ -92,9 +139,7 @@ export function checkOptionNames(of: string, options: unknown, names: object, re
   if (unknown.length === 0) return;
   const found = unknown.map((name) => {
     const missing = known.filter((other) => !Object.hasOwn(options, other));
-    const meant = nearest(name, missing, (letters) => letters < 5 ? 1 : Math.ceil(letters / 3)) ??
-      containing(name, missing);
-    return `\`${name}\`: ${meant === undefined ? remedy : `did you mean \`${meant}\`?`}`;
+    return `\`${name}\`: ${meantBy(name, missing) ?? remedy}`;
   });
   throw new TypeError(`Expected an option of ${of}: ${known.join(", ")}, found ${found.join("; ")}`);
 }

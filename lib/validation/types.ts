@@ -37,6 +37,7 @@ export function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
   if (Object.is(value, -0)) return "-0";
   if (typeof value === "bigint") return `${value}n`;
+  if (isAwaited(value)) return typeof value === "function" ? "a task" : "a promise";
   if (typeof value === "function") return "a function";
   if (typeof value !== "object" || value === null) return String(value);
   if (Array.isArray(value)) return `an array of ${value.length}`;
@@ -48,9 +49,20 @@ export function shown(value: unknown): string {
     : "an object of an unknown class";
 }
 
+/** Whether a value is a promise, or a task of the toolkit, which gives what `await` was forgotten for. */
+export function isAwaited(value: unknown): boolean {
+  return value instanceof Promise || (typeof value === "function" && "then" in value);
+}
+
+/** {@link shown}, and what to do: to await a task or promise, otherwise the remedy, if any. */
+export function foundOrAwait(value: unknown, remedy?: string): string {
+  const advice = isAwaited(value) ? "await it" : remedy;
+  return advice === undefined ? shown(value) : `${shown(value)}: ${advice}`;
+}
+
 /** {@link shown}, but a short array of numbers, strings and other scalars in full: the items may be what is wrong. */
 function shownWithItems(value: unknown): string {
-  if (!Array.isArray(value) || value.length === 0 || value.length > 8) return shown(value);
+  if (!Array.isArray(value) || value.length === 0 || value.length > 8) return foundOrAwait(value);
   const items = Array.from(value, (item: unknown) => Object(item) === item ? undefined : shown(item));
   const text = `[${items.join(", ")}]`;
   return items.includes(undefined) || text.length > 60 ? shown(value) : text;

@@ -19,6 +19,7 @@ import {
   demand,
   dependent,
   exactRecord,
+  foundOrAwait,
   integer,
   listOf,
   must,
@@ -26,7 +27,6 @@ import {
   type Plain,
   plainCodec,
   refine,
-  shown,
 } from "../validation/mod.ts";
 import { replacingRandom } from "./math_random.ts";
 import { hashWords, type Seed, seedText } from "./seed.ts";
@@ -182,7 +182,7 @@ function familyOf(rng: Rng): Family {
     const found = families[algorithm as Algorithm];
     if (state.length === found.words) return found;
   }
-  throw new TypeError(`Expected a generator, found ${shown(rng)}: make one with Rng.make(seed)`);
+  throw new TypeError(`Expected a generator, found ${foundOrAwait(rng, "make one with Rng.make(seed)")}`);
 }
 
 /** Draws from a mutable generator that exists only during `draw`. */

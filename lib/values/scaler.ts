@@ -15,12 +15,12 @@ import {
   dependent,
   exactRecord,
   finite,
+  foundOrAwait,
   integer,
   must,
   oneOf,
   type Plain,
   plainCodec,
-  shown,
 } from "../validation/mod.ts";
 
 // --- types
@@ -68,7 +68,9 @@ const scalerType: Plain<Scaler> = dependent(
 /** The scaler; any other value is a `TypeError`. */
 function requireScaler(name: string, scaler: Scaler): Scaler {
   if (Object(scaler)._tag === "Scaler" && scaleType.is(scaler.scale)) return scaler;
-  throw new TypeError(`Expected ${name} to receive a scaler, found ${shown(scaler)}: make one with Scaler.make`);
+  throw new TypeError(
+    `Expected ${name} to receive a scaler, found ${foundOrAwait(scaler, "make one with Scaler.make")}`,
+  );
 }
 
 /**

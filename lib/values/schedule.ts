@@ -6,7 +6,7 @@
  * @module
  */
 import type * as t from "io-ts";
-import { checkCurried, demand, ifGiven, integer, must, plainCodec, shown } from "../validation/mod.ts";
+import { checkCurried, demand, foundOrAwait, ifGiven, integer, must, plainCodec, shown } from "../validation/mod.ts";
 import {
   argumentsOf,
   isSchedule,
@@ -413,7 +413,7 @@ const metricType = ifGiven(must("a number", (value) => typeof value === "number"
 function requireSchedule(name: string, found: unknown): void {
   if (isSchedule(found)) return;
   const remedy = "make one with Schedule.constant or another constructor";
-  throw new TypeError(`Expected ${name} to receive a schedule, found ${shown(found)}: ${remedy}`);
+  throw new TypeError(`Expected ${name} to receive a schedule, found ${foundOrAwait(found, remedy)}`);
 }
 
 function afterMetric(s: Of<"plateau">, metric: number | undefined): Of<"plateau"> {

@@ -255,10 +255,10 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "memory holds no checkpoint",
   ],
   "overtaken by another process": [
-    "Another process has saved checkpoint 1 of this run since (step 2, RUNTIME at TIME). Nothing was written. Stop one of the two processes, or begin a new run with saveState(store, { fork: true })",
+    "After the last load or save by this process, another process saved checkpoint 1 of this run (step 2, RUNTIME at TIME). Nothing was written. Stop one of the two processes, or begin a new run with { fork: true } where you save: saveState(store, { fork: true }), fit({ to, fork: true }), or save: { to, fork: true } of train",
   ],
   "a step that went back": [
-    "The step to save is 1, but checkpoint 0 of this run has step 5. Nothing was written. Train with what loadState or resume returns: only models, optimizers and variables are restored in place. To begin again on purpose: saveState(store, { fork: true })",
+    "The step to save is 1, but checkpoint 0 of this run has step 5. Nothing was written. Train with what loadState or resume returns: only models, optimizers and variables are restored in place. To begin again on purpose, begin a new run with { fork: true } where you save: saveState(store, { fork: true }), fit({ to, fork: true }), or save: { to, fork: true } of train",
   ],
   "a checkpoint's folder as a run": [
     "Cannot find a run in /runs/run/checkpoints/checkpoint_1 (ENOTRUN): it is checkpoint 1 of the run /runs/run. Open that folder, with { checkpoint: 1 } to load this checkpoint. Nothing was created there",
@@ -322,9 +322,19 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     'Leave ema out as before, or give this call another name: { to, name: "fine-tuning" }',
   ],
   "two calls of fit at once": [
-    'memory holds a training by the name "fit", which this call does not continue. Nothing was changed.',
+    'This call did not begin a training by the name "fit" in memory. Nothing was changed.',
     '  name: expected one name for each training, found a second call while "fit" is running',
     "Await the first call before the second",
+  ],
+  "another restoreBest of fit": [
+    'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
+    "  restoreBest: none in the checkpoint, loss (min) in this call",
+    'Call it with the same restoreBest as before, or give this call another name: { to, name: "fine-tuning" }',
+  ],
+  "an unseeded shuffle of fitDataset": [
+    'This call did not begin a training by the name "fit" in memory. Nothing was changed.',
+    "  data: expected data that can be replayed when the training is resumed, found a shuffle without a seed",
+    'Give every shuffle of the dataset a seed other than 0, such as shuffle(1000, "seed"), or pass { inexact: true }, with which a resumed training continues on other data',
   ],
   "fitDataset for fit": [
     'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',

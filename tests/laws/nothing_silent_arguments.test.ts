@@ -502,9 +502,40 @@ const misspelt: Readonly<Record<string, readonly [call: () => unknown, answer: R
   "fit with a path": [() => unchecked.fit({ to: "runs/x" }), /found "runs\/x": write to: directory\("runs\/x"\)/],
   "a path for a store": [
     () => unchecked.saveState("runs/x"),
-    /^Expected the store to be a store .*found "runs\/x": write directory\("runs\/x"\)/,
+    /^Expected the store to be a store .*found "runs\/x": write saveState\(directory\("runs\/x"\)\)\(components\)$/,
   ],
-  "no store": [() => unchecked.saveState({ a: 1 }), /found an object: write directory\("runs\/digits"\)/],
+  "a path for the store of resume": [
+    () => unchecked.resume("runs/x"),
+    /found "runs\/x": write resume\(directory\("runs\/x"\)\)\(components\)$/,
+  ],
+  "a signal for the signals": [
+    () => unchecked.train({ ...training, stopOn: "SIGTERM" }),
+    /^Expected stopOn to be an array of signals, found "SIGTERM": write stopOn: \["SIGTERM"\]$/,
+  ],
+  "fit without data": [
+    () => unchecked.fit({ to })(model),
+    /^Expected x of model\.fit to be a tensor, or an array or record of tensors, such as tf\.tensor2d\(\[\[0, 1\]\]\), found undefined$/,
+  ],
+  "fit with plain arrays": [
+    () => unchecked.fit({ to })(model, tf.ones([1, 2]), [[1], [2]]),
+    /^Expected y of model\.fit to be a tensor, .*found an array of 2$/,
+  ],
+  "fit with a string of epochs": [
+    () => unchecked.fit({ to })(model, tf.ones([1, 2]), tf.ones([1, 1]), { epochs: "13" }),
+    /^Expected epochs of model\.fit to be a number, found "13"$/,
+  ],
+  "fitDataset with an array": [
+    () => unchecked.fitDataset({ to })(model, [1, 2], { epochs: 1 }),
+    /^Expected the dataset of model\.fitDataset to be a dataset of tf\.data, such as tf\.data\.array\(samples\)\.batch\(32\), found \[1, 2\]$/,
+  ],
+  "fitDataset with a loader": [
+    () => unchecked.fitDataset({ to })(model, some, { epochs: 1 }),
+    /^Expected the dataset of model\.fitDataset to be a dataset of tf\.data, because train\(\{ loader, step \}\) takes a loader, found an object$/,
+  ],
+  "no store": [
+    () => unchecked.saveState({ a: 1 }),
+    /found an object: write saveState\(directory\("runs\/digits"\)\)\(components\)$/,
+  ],
   "the arguments of fit epoch": [
     () => unchecked.fit({ to })(model, null, null, { epoch: 5 }),
     /^Expected an option of model\.fit: .*found `epoch`: did you mean `epochs`\?$/,
@@ -614,6 +645,32 @@ const misspelt: Readonly<Record<string, readonly [call: () => unknown, answer: R
     () => unchecked.Schedule.cosine({ base: 1e-2, step: 15 }),
     /^Expected an option of Schedule\.cosine: base, steps, final, found `step`: did you mean `steps`\?$/,
   ],
+  "the store of train": [
+    () => unchecked.train({ ...training, save: { store: to } }),
+    /found `store`: did you mean `to`\?$/,
+  ],
+  "the store of fit": [() => unchecked.fit({ store: to }), /found `store`: did you mean `to`\?$/],
+  "the keep of train": [
+    () => unchecked.train({ ...training, save: { to, keep: () => {} } }),
+    /found `keep`: it is an option of the store: directory\(path, \{ keep \}\)$/,
+  ],
+  "the retention of saveState": [
+    () => unchecked.saveState(to, { retention: 3 }),
+    /found `retention`: it is an option of the store: directory\(path, \{ keep \}\)$/,
+  ],
+  "directory retention": [() => unchecked.directory("x", { retention: 3 }), /did you mean `keep`\?$/],
+  "Schedule.cosine lr": [() => unchecked.Schedule.cosine({ lr: 1, steps: 2 }), /found `lr`: did you mean `base`\?$/],
+  "Schedule.oneCycle max_lr": [
+    () => unchecked.Schedule.oneCycle({ max_lr: 1, steps: 2 }),
+    /`max_lr`: did you mean `peak`\?$/,
+  ],
+  "fromCsv delimiter": [() => unchecked.fromCsv("x", { delimiter: ";" }), /`delimiter`: did you mean `separator`\?$/],
+  "fromCsv header": [() => unchecked.fromCsv("x", { header: true }), /`header`: did you mean `names`\?$/],
+  "fromCsv schema": [() => unchecked.fromCsv("x", { schema: {} }), /`schema`: did you mean `codec`\?$/],
+  "a far name of fit": [
+    () => unchecked.fit({ to, best: 1, constructor: 2 }),
+    /found `best`: did you mean `restoreBest`\?; `constructor`: write one of these names, or leave it out$/,
+  ],
   "Scaler.make grow": [() => unchecked.Scaler.make({ growthfactor: 3 }), /`growthFactor`/],
   "fromCsv seperator": [() => unchecked.fromCsv("x", { seperator: ";" }), /`separator`/],
   "fromJsonLines codecs": [() => unchecked.fromJsonLines("x", { codecs: {} }), /`codec`/],
@@ -646,8 +703,8 @@ test("options: callbacks of classes, plain objects with other fields and no call
       new tf.CustomCallback({ onTrainEnd: () => {} }),
     ]]
   ) {
-    assert.equal(typeof unchecked.fit({ to })(model, null, null, { callbacks }), "function");
-    assert.equal(typeof unchecked.fitDataset({ to })(model, null, { epochs: 1, callbacks }), "function");
+    assert.equal(typeof unchecked.fit({ to })(model, tf.ones([1, 2]), tf.ones([1, 1]), { callbacks }), "function");
+    assert.equal(typeof unchecked.fitDataset({ to })(model, tf.data.array([1]), { epochs: 1, callbacks }), "function");
   }
 });
 

@@ -51,8 +51,8 @@ const endings: Readonly<Record<string, readonly [code: number, text: string, ...
   ],
   mistake: [
     1,
-    'TypeError: Expected the store to be a store such as directory("runs/digits"), found "runs/x": write directory("runs/x") there, ' +
-    'and what it saves or loads after it, as in saveState(directory("runs/x"))(components)',
+    'TypeError: Expected the store to be a store such as directory("runs/digits"), found "runs/x": ' +
+    'write saveState(directory("runs/x"))(components)',
     /^ {4}at .*tests\/programs\/main\.ts:\d+:\d+\)?$/m,
   ],
   argument: [

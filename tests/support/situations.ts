@@ -434,6 +434,11 @@ export const situations: Readonly<Record<string, Situation>> = {
     await first;
     return error;
   },
+  "another restoreBest of fit": fitting({ options: { restoreBest: { metric: "loss", mode: "min" } } }),
+  "an unseeded shuffle of fitDataset": async () => {
+    const dataset = tf.data.array([1, 2]).shuffle(2).map(() => ({ xs: x, ys: y }));
+    return await left(fitDataset({ to: memory() })(optimizerOf(), dataset, { epochs: 1, verbose: 0 }));
+  },
   "fitDataset for fit": async () => {
     const to = memory();
     await fit({ to })(optimizerOf(), x, y, { epochs: 1, verbose: 0 });
