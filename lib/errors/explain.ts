@@ -15,7 +15,8 @@ import {
   type StoreFailed,
   tagOf,
 } from "./errors.ts";
-import { cursorText, dataLines, listed, mismatchText, problemLines } from "./mismatch.ts";
+import { cursorText, dataLines, mismatchText } from "./mismatch.ts";
+import { listed, problemLines } from "./problem_lines.ts";
 
 // --- types
 
@@ -133,7 +134,8 @@ const loading: Sentences<"NoCheckpoint" | "Damaged" | "NewerFormat"> = {
       ? ". Save one first, or use resume, which begins with what you pass if the store is empty"
       : "";
     if (held === "") return `${location} holds no checkpoint${checkpoint === undefined ? start : ""}`;
-    const found = `${available.length === 1 ? "checkpoint" : "checkpoints"} ${held}`;
+    const older = available.length > listed ? ` and ${available.length - listed} older ones` : "";
+    const found = `${available.length === 1 ? "checkpoint" : "checkpoints"} ${held}${older}`;
     return checkpoint === undefined
       ? `${location} holds ${found}`
       : `${location} has no checkpoint ${checkpoint}. It has ${found}`;
