@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { CursorMismatch, Mismatch, Problem } from "./errors.ts";
+import type { CursorMismatch, DataFailed, Mismatch, Problem } from "./errors.ts";
 import { bothSides, inWords, lineOf, listed, moreThan, noName, type Sides, type Told } from "./problem_lines.ts";
 
 // --- types
@@ -346,8 +346,22 @@ export function cursorText({ problems }: CursorMismatch): string {
     );
 }
 
-/** The problems of data that cannot be read, each group with its remedy. */
-export function dataLines(problems: readonly Problem[]): string {
-  const repair = "Repair the file or restore the former one, and open it again";
-  return grouped(problems, { saved: "", live: "" }, {}, () => [repair, ""]);
+/**
+ * The sentence of a {@link DataFailed}.
+ *
+ * @param at Where the data was read, in brackets, if an iteration read it.
+ */
+export function dataText({ location, problems }: DataFailed, at?: string): string {
+  const place = at === undefined ? "" : ` (${at})`;
+  const [first] = problems;
+  if (first?.kind === "missing" && first.found === "ENOENT") {
+    return `There is no ${first.expected.slice(2)} ${location}${place}`;
+  }
+  const repair = `Repair the file or restore the former one, ${at === undefined ? "and open it" : "then run"} again`;
+  if (first === undefined || problems.length > 1 || first.path === "") {
+    return `The data in ${location} cannot be read${place}.` +
+      grouped(problems, { saved: "", live: "" }, {}, () => [repair, ""]);
+  }
+  const { path, expected, found, remedy = repair } = first;
+  return `Cannot read ${location}${place}, ${path}: expected ${expected}, found ${found}\n${remedy}`;
 }

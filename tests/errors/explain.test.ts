@@ -50,6 +50,22 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     'Give the loader the same data as before, or begin with the new data: loadState(store, { keep: ["cursor"] })',
     "Take cursor out of keep after the next save: with it, every restart begins the data again",
   ],
+  "a data file that does not exist": [
+    "There is no file /runs/none.txt",
+  ],
+  "a data file that is a folder": [
+    "The data in /runs cannot be read.",
+    "  expected a file that can be read, found EISDIR: illegal operation on a directory, read",
+    "Give the path of a file",
+  ],
+  "a record that cannot be read": [
+    'Cannot read /runs/bad.csv (in epoch 0 after 1 sample), record 3: expected 2 fields, found 1 in "3"',
+    "Repair the file or restore the former one, then run again",
+  ],
+  "a gzip file to index": [
+    "Cannot read /runs/lines.csv.gz, byte 0: expected text, which can be indexed, found gzip",
+    "Decompress it, unless it is of lines: these need no index, for fromLines and fromJsonLines read them as a stream",
+  ],
   "a renamed layer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/0: name stem in the checkpoint, body in your script",

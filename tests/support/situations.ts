@@ -9,6 +9,7 @@ import assert from "node:assert/strict";
 import { cp, mkdir, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import {
   captureState,
   codecOf,
@@ -29,6 +30,7 @@ import {
   restoreState,
   resume,
   Rng,
+  runOrThrow,
   saveState,
   Schedule,
   type StateTree,
@@ -37,6 +39,7 @@ import {
 } from "../../mod.ts";
 import type { Either } from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { fromCsv, fromLines } from "../../lib/data/mod.ts";
 import { directoryOn } from "../../lib/store/directory/directory.ts";
 import { localFileSystem } from "../../lib/store/directory/local_file_system.ts";
 import { fault, watched } from "./watched_disk.ts";
@@ -222,6 +225,20 @@ export const situations: Readonly<Record<string, Situation>> = {
     () => ({ cursor: Loader.start(Loader.fromArray([1, 2])) }),
     () => ({ cursor: Loader.start(Loader.fromIndexed({ length: 2, at: (i) => i })) }),
   ),
+  "a data file that does not exist": async () => await left(fromLines(join(scratch, "none.txt"))),
+  "a data file that is a folder": async () => await left(fromLines(scratch)),
+  "a record that cannot be read": async () => {
+    const path = join(scratch, "bad.csv");
+    await writeFile(path, "a,b\n1,2\n3\n");
+    const loader = Loader.batch(1)(await runOrThrow(fromCsv(path, { index: "memory" })));
+    const step = (state: { cursor: Loader.Cursor }) => state;
+    return await left(train({ loader, step })({ cursor: Loader.start(loader) }));
+  },
+  "a gzip file to index": async () => {
+    const path = join(scratch, "lines.csv.gz");
+    await writeFile(path, gzipSync("a,b\n"));
+    return await left(fromCsv(path, { index: "memory" }));
+  },
   "a renamed layer": loading(() => ({ model: model() }), () => ({ model: model({ names: ["body", "head"] }) })),
   "an added layer": loading(
     () => ({ model: model() }),
