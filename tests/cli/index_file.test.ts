@@ -22,7 +22,7 @@ test("index: builds an index once and keeps it beside the file", async () => {
     value: {
       files: [
         { path: lines, records: 2000, bytes: 24_000, kept: true },
-        { path: csv, records: 3, bytes: 33, kept: true },
+        { path: csv, records: 2, bytes: 33, kept: true },
       ],
     },
   });
