@@ -19,7 +19,7 @@ export { notAFile, readHeader } from "./tensor_files.ts";
 export { bestFirst, type CheckpointReference, noCheckpoint, numbersToTry, referenceRule } from "./best.ts";
 export { type Loaded, readCheckpoint, type ReadError, readManifest, type ReadOptions } from "./read.ts";
 export { type LazyCheckpoint, withCheckpoint } from "./lazy_checkpoint.ts";
-export { findPart, heldOf, leavesOf, type Part } from "./parts.ts";
+export { findPart, heldOf, leavesOf, namesMeant, type Part, someOf } from "./parts.ts";
 export { readTensor, type ReadTensorOptions, type TensorData } from "./read_tensor.ts";
 export { firstThatVerifies, verifyCheckpoint } from "./verify.ts";
 export { inOrder } from "./in_order.ts";

@@ -4,6 +4,7 @@
  * @module
  */
 import { arraysOf, children, type Held, isCase, type Named, type Node, nodesByPath, segment } from "../state/mod.ts";
+import { nearest } from "../validation/mod.ts";
 
 // --- types
 
@@ -41,4 +42,22 @@ export function tensorNames(components: readonly Named[]): readonly string[] {
     const at = segment(name);
     return arraysOf(root, at).map(([path, array]) => array.name === undefined ? path : `${at}/${array.name}`);
   });
+}
+
+/** The tensors that a name may have been meant for: those that it is the end or a part of, or the nearest one. */
+export function namesMeant(components: readonly Named[], path: string): readonly string[] {
+  const names = tensorNames(components);
+  const within = names.filter((name) => name.endsWith(`/${path}`) || name.startsWith(`${path}/`));
+  const begun = within.length > 0 ? within : names.filter((name) => path.includes("/") && name.startsWith(path));
+  if (begun.length > 0) return begun;
+  const few = (letters: number): number => letters < 3 ? 0 : Math.ceil(letters / 3);
+  const last = (name: string): string => name.slice(name.lastIndexOf("/") + 1);
+  const near = nearest(path, names, few) ?? nearest(path, names.map(last), few);
+  return near === undefined ? [] : names.filter((name) => name === near || last(name) === near);
+}
+
+/** Some names, and how many there are in all if these are not all. */
+export function someOf(names: readonly string[]): string {
+  const most = 5;
+  return names.slice(0, most).join(", ") + (names.length > most ? ` and ${names.length - most} more` : "");
 }

@@ -108,8 +108,8 @@ function metricNotes(
   const nan = nanMetrics.map((name) =>
     `The metric ${
       JSON.stringify(name)
-    } of the retention policy is NaN in every checkpoint of run ${first.run} that has it: ` +
-    "nothing was removed on the strength of it"
+    } of the retention policy is NaN in every checkpoint of run ${first.run} that has it, ` +
+    "so the policy best keeps everything"
   );
   return unknownMetrics.length === 0 ? nan : [unknownMetricNote(unknownMetrics, first.run, entries), ...nan];
 }
@@ -118,9 +118,9 @@ function unknownMetricNote(unknown: readonly string[], run: string, entries: rea
   const names = new Set(
     entries.flatMap(({ metrics }) => Object.keys(metrics).filter((name) => !Number.isNaN(metrics[name]))),
   );
-  const [what, which] = unknown.length === 1 ? ["the metric", "it"] : ["the metrics", "them"];
+  const what = unknown.length === 1 ? "the metric" : "the metrics";
   const expected = `Expected a checkpoint of run ${run} with a number for ${what} ${quoted(unknown)}`;
-  const found = `found none: nothing was removed on the strength of ${which}`;
+  const found = "found none, so the policy best keeps everything";
   const others = names.size === 0
     ? "No checkpoint of the run has a number for any metric"
     : `The metrics of the run are: ${quoted(names)}`;

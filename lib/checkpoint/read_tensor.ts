@@ -21,13 +21,13 @@ import {
   unpackStrings,
 } from "../state/mod.ts";
 import { checkStore, type Store } from "../store/mod.ts";
-import { aBoolean, aName, checkOptions, ifGiven, integer, must, nearest, type OptionRules } from "../validation/mod.ts";
+import { aBoolean, aName, checkOptions, ifGiven, integer, must, type OptionRules } from "../validation/mod.ts";
 import { type CheckpointReference, noCheckpoint, numbersToTry, referenceRule } from "./best.ts";
 import { isGone } from "./entries.ts";
 import { openTensorFile } from "./lazy_checkpoint.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Stored } from "./manifest_tree.ts";
-import { findPart, heldOf, leavesOf, tensorNames } from "./parts.ts";
+import { findPart, heldOf, leavesOf, namesMeant, someOf, tensorNames } from "./parts.ts";
 import { readManifest } from "./read.ts";
 import { readFiles } from "./tensor_files.ts";
 
@@ -100,12 +100,6 @@ function notThere(store: Store, checkpoint: number, problem: Problem): Mismatch 
   return { _tag: "Mismatch", problems: [problem], reading: { location: store.location, checkpoint } };
 }
 
-/** Some names, and how many there are in all if these are not all. */
-function someOf(names: readonly string[]): string {
-  const most = 5;
-  return names.slice(0, most).join(", ") + (names.length > most ? ` and ${names.length - most} more` : "");
-}
-
 /** The only tensor at or below a path; or what is there instead, with names that may have been meant. */
 function tensorAt({ state }: Manifest, path: string): E.Either<Problem, Stored> {
   const { components } = state((stored) => stored);
@@ -118,9 +112,7 @@ function tensorAt({ state }: Manifest, path: string): E.Either<Problem, Stored> 
     return E.left({ path, kind: "kind", expected, found: `${kindOf(part[1])}${inside}` });
   }
   const names = tensorNames(components);
-  const ending = names.filter((name) => name.endsWith(`/${path}`));
-  const near = nearest(path, names, (letters) => Math.ceil(letters / 3));
-  const meant = ending.length > 0 ? ending : near === undefined ? [] : [near];
+  const meant = namesMeant(components, path);
   const remedy = meant.length > 0
     ? `Did you mean ${someOf(meant)}?`
     : names.length > 0

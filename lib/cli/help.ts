@@ -27,8 +27,8 @@ export interface Help<O extends OptionTable = OptionTable> {
 
 const references =
   `RUN is the folder that a run saves to, "." by default. CHECKPOINT is a number, latest, latest~1 (the one before) or
-best:METRIC:min (or :max; of the newest run in the folder), as in runs/digits@12. Without it, ls and verify take all checkpoints, and other commands
-the newest. A folder with an @ in its name is written with a slash after it: a@b/`;
+best:METRIC:min (or :max; of the newest run in the folder), as in runs/digits@12. Without it, ls and verify take all
+checkpoints, and other commands the newest. A folder with an @ in its name is written with a slash after it: a@b/`;
 
 const exitCodes = `Exit codes:
   0  success

@@ -16,8 +16,9 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
+import * as T from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { bestFirst, candidates } from "../checkpoint/mod.ts";
 import { directory, localFileSystem } from "../store/directory/mod.ts";
 import type { NoCheckpoint, StoreFailed } from "../errors/mod.ts";
@@ -137,6 +138,18 @@ export function openRun(run: string, text: string = run): CommandTask<OpenRun> {
     TE.mapLeft(() => notARun(run)),
     TE.flatMap(() => pipe(candidates(store), TE.mapLeft((failed) => notARun(run, failed)))),
     TE.map((numbers) => ({ text, store, numbers })),
+  );
+}
+
+/** The runs in a folder, if it has no checkpoints itself but folders in it do; otherwise itself. */
+export function runsIn(open: OpenRun): CommandTask<readonly OpenRun[]> {
+  const run = open.store.location;
+  if (open.numbers.length > 0) return TE.right([open]);
+  return pipe(
+    localFileSystem.names(run),
+    TE.flatMapTask(T.traverseSeqArray((name) => openRun(join(run, name), join(open.text, name)))),
+    TE.map((found) => found.flatMap((one) => E.isRight(one) && one.right.numbers.length > 0 ? [one.right] : [])),
+    TE.map((runs) => runs.length > 0 ? runs : [open]),
   );
 }
 

@@ -83,7 +83,7 @@ export function fromFolder(
     };
     const fingerprint = `folder:${paths.length}:${hash.digest("hex").slice(0, 32)}`;
     return loaderOf<FileSample>(randomAccess(paths.length, fingerprint, at));
-  });
+  }, "folder");
 }
 
 /** The paths of all files below a folder, relative to `root`. */

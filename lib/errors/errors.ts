@@ -50,6 +50,11 @@ export interface Mismatch {
   readonly cause?: unknown;
   /** The checkpoint that was loaded; absent for a snapshot in memory. */
   readonly checkpoint?: number;
+  /**
+   * The call that could not restore.
+   * @default "loadState" for a checkpoint, "restoreInto" for a snapshot in memory
+   */
+  readonly call?: "resume" | "restoreState";
   /** The training of `fit` or `fitDataset` that the call does not continue, and the checkpoint it would have resumed from. */
   readonly training?: { readonly name: string; readonly location: string; readonly checkpoint?: number };
   /** The checkpoint that does not have the tensor, or the rows of it, that `readTensor` was asked for. */

@@ -15,7 +15,8 @@ import {
   type StoreFailed,
   tagOf,
 } from "./errors.ts";
-import { cursorText, dataLines, listed, mismatchText, problemLines } from "./mismatch.ts";
+import { cursorText, dataText, mismatchText } from "./mismatch.ts";
+import { listed, problemLines } from "./problem_lines.ts";
 
 // --- types
 
@@ -135,7 +136,8 @@ const loading: Sentences<"NoCheckpoint" | "Damaged" | "NewerFormat"> = {
       ? ". Save one first, or use resume, which begins with what you pass if the store is empty"
       : "";
     if (held === "") return `${location} holds no checkpoint${checkpoint === undefined ? start : ""}`;
-    const found = `${available.length === 1 ? "checkpoint" : "checkpoints"} ${held}`;
+    const older = available.length > listed ? ` and ${available.length - listed} older ones` : "";
+    const found = `${available.length === 1 ? "checkpoint" : "checkpoints"} ${held}${older}`;
     return checkpoint === undefined
       ? `${location} holds ${found}`
       : `${location} has no checkpoint ${checkpoint}. It has ${found}`;
@@ -152,10 +154,14 @@ const loading: Sentences<"NoCheckpoint" | "Damaged" | "NewerFormat"> = {
 
 const reading: Sentences<"CursorMismatch" | "DataFailed" | "SourceFailed"> = {
   CursorMismatch: (error) => cursorText(error),
-  DataFailed: ({ location, problems }) => `The data in ${location} cannot be read.${dataLines(problems)}`,
-  SourceFailed: ({ epoch, position, unit = "samples", cause }) =>
-    `The data failed in epoch ${epoch} after ${countText(position, unit)}: ${thrownText(cause)}. ` +
-    "The state is that after the last batch: fix the source and resume",
+  DataFailed: (error) => dataText(error),
+  SourceFailed: ({ epoch, position, unit = "samples", cause }) => {
+    const at = `epoch ${epoch} after ${countText(position, unit)}`;
+    const inner = Object(Object(cause).cause) as DogearError;
+    if (inner._tag === "DataFailed") return dataText(inner, `in ${at}`);
+    return `The data failed in ${at}: ${thrownText(cause)}. ` +
+      "The state is that after the last batch: fix the source and resume";
+  },
 };
 
 // --- training

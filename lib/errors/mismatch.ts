@@ -3,15 +3,10 @@
  *
  * @module
  */
-import type { CursorMismatch, Mismatch, Problem, ProblemKind } from "./errors.ts";
+import type { CursorMismatch, DataFailed, Mismatch, Problem } from "./errors.ts";
+import { bothSides, inWords, lineOf, listed, moreThan, noName, type Sides, type Told } from "./problem_lines.ts";
 
 // --- types
-
-/** What the two sides of a difference are called. */
-interface Sides {
-  readonly saved: string;
-  readonly live: string;
-}
 
 /** A remedy by its name in a table, and the part that it is about. */
 type Advice = readonly [remedy: string, part: string];
@@ -19,56 +14,16 @@ type Advice = readonly [remedy: string, part: string];
 /** Remedies by name: the sentence about these parts. */
 type Remedies = Readonly<Record<string, (parts: readonly string[]) => string>>;
 
-// --- lines
-
-/** How many problems, checkpoints or calls a sentence lists. */
-export const listed = 20;
-
-/** Words before the two values of a difference, where these alone do not say what they are. */
-const nouns: Readonly<Partial<Record<ProblemKind, string>>> = { dtype: "dtype ", name: "name ", shape: "shape " };
-
-/** Where a problem is, as the reader knows it: `fit/epochs` is the argument `epochs`. */
-function placeOf({ path }: Problem): string {
-  return path === "" ? "" : `${path.replace(/^fit\//, "")}: `;
-}
-
-/** What is saved and what the script has. */
-function bothSides({ expected, found, saved }: Problem): readonly [saved: string, live: string] {
-  return saved === "expected" ? [expected, found] : [found, expected];
-}
-
-/** The fingerprint of data, short enough to be compared by eye. */
-function shortened(fingerprint: string): string {
-  return fingerprint.replace(/^"|"$/g, "").replace(/([0-9a-f]{8})[0-9a-f]{8,}/g, "$1…");
-}
-
-function lineOf(problem: Problem, sides: Sides): string {
-  const { kind, expected, found, saved } = problem;
-  const place = `\n  ${placeOf(problem)}`;
-  if (saved === undefined) return `${place}expected ${expected}, found ${found}`;
-  const [there, here] = kind === "data" ? bothSides(problem).map(shortened) : bothSides(problem);
-  if (kind === "missing") return `${place}in ${sides.live} but not in ${sides.saved} (${here})`;
-  if (kind === "extra") return `${place}in ${sides.saved} but not in ${sides.live} (${there})`;
-  return `${place}${nouns[kind] ?? ""}${there} in ${sides.saved}, ${here} in ${sides.live}`;
-}
-
-function moreThan(count: number): string {
-  return count > listed ? `\n  and ${count - listed} more` : "";
-}
-
-/** A line for each problem, at most twenty, then how many more there are. */
-export function problemLines(problems: readonly Problem[], sides: Sides = { saved: "", live: "" }): string {
-  return problems.slice(0, listed).map((problem) => lineOf(problem, sides)).join("") + moreThan(problems.length);
-}
+// --- groups
 
 /** The problems in groups of one remedy, each followed by it. */
 function grouped(
-  problems: readonly Problem[],
+  problems: readonly Told[],
   sides: Sides,
   remedies: Remedies,
   adviceOn: (problem: Problem) => Advice,
 ): string {
-  const groups = new Map<string, { readonly problems: Problem[]; readonly parts: Set<string> }>();
+  const groups = new Map<string, { readonly problems: Told[]; readonly parts: Set<string> }>();
   for (const problem of problems) {
     const [remedy, part] = problem.remedy === undefined ? adviceOn(problem) : [problem.remedy, ""];
     const group = groups.get(remedy) ?? { problems: [], parts: new Set() };
@@ -99,24 +54,59 @@ function componentOf(part: string): string {
   return part.split("/")[0]!;
 }
 
-function optionText(name: string, parts: readonly string[]): string {
+/** The parts of an option, in which a component stands for many parts of it. */
+function partsText(parts: readonly string[]): string {
   const counts = new Map<string, number>();
   for (const part of parts) counts.set(componentOf(part), (counts.get(componentOf(part)) ?? 0) + 1);
   const named = parts.map((part) => counts.get(componentOf(part))! > mostParts ? componentOf(part) : part);
-  return `{ ${name}: [${[...new Set(named)].map((part) => JSON.stringify(part)).join(", ")}] }`;
+  return `[${[...new Set(named)].map((part) => JSON.stringify(part)).join(", ")}]`;
 }
 
+/** The options that the advice on problems comes to, each with its parts; the parts of `rename` are its entries. */
+type AdvisedOptions = ReadonlyMap<"keep" | "skip" | "convert" | "rename", ReadonlySet<string>>;
+
+function advisedOptions(advice: readonly Advice[]): AdvisedOptions {
+  const options = new Map<"keep" | "skip" | "convert" | "rename", Set<string>>();
+  for (const [remedy, part] of advice) {
+    const name = optionNames[remedy];
+    if (name !== undefined) options.set(name, (options.get(name) ?? new Set()).add(part));
+  }
+  return options;
+}
+
+function optionsText(options: AdvisedOptions): string {
+  const texts = [...options].map(([name, parts]) =>
+    `${name}: ${name === "rename" ? `{ ${[...parts].join(", ")} }` : partsText([...parts])}`
+  );
+  return `{ ${texts.join(", ")} }`;
+}
+
+/** The option of each remedy that has one. */
+const optionNames: Readonly<Record<string, "keep" | "skip" | "convert" | "rename">> = {
+  keep: "keep",
+  data: "keep",
+  seed: "keep",
+  slots: "keep",
+  skip: "skip",
+  create: "skip",
+  convert: "convert",
+  rename: "rename",
+  spelling: "rename",
+};
+
 const restoreRemedies: Remedies = {
-  keep: (parts) => `Change your script back, or keep what it has: ${optionText("keep", parts)}`,
-  skip: (parts) => `Change your script back, or leave out what is saved: ${optionText("skip", parts)}`,
-  create: (parts) =>
-    `Create ${parts.join(", ")} before you load, or leave out what is saved: ${optionText("skip", parts)}`,
-  convert: (parts) => `Change the dtype back, or convert what is saved: ${optionText("convert", parts)}`,
-  rename: (parts) => `Change the name back, or load under the new one: { rename: { ${parts.join(", ")} } }`,
+  keep: () => "Change your script back, or keep what it has",
+  skip: () => "Change your script back, or leave out what is saved",
+  create: (parts) => `Create ${parts.join(", ")} before you load, or leave out what is saved`,
+  convert: () => "Change the dtype back, or convert what is saved",
+  rename: () => "Change the name back, or load under the new one",
+  spelling: () => "Correct the spelling, or load under the name in your script",
+  unnamed: () => "Leave out the name in your script, since it was saved without one",
   names: () => "Use the saved names in your script",
   order: () => "Put these layers in the saved order",
-  data: (parts) => `Give the loader the same data as before, or begin with the new data: ${optionText("keep", parts)}`,
-  seed: (parts) => `Shuffle as before, or begin with the new order: ${optionText("keep", parts)}`,
+  data: () => "Give the loader the same data as before, or begin with the new data",
+  seed: () => "Shuffle as before, or begin with the new order",
+  slots: () => "Its accumulators belong to variables by their position, so keep the optimizer of your script too",
   share: (parts) => `Use one object in your script for ${parts.join(", and one for ")}`,
   separate: (parts) => `Use separate objects in your script for ${parts.join(", and for ")}`,
   memory: () => "Dispose of tensors and release snapshots that you no longer need, or restore on the cpu backend",
@@ -146,8 +136,29 @@ interface Overview {
   readonly cursors: ReadonlyMap<string, "data" | "seed">;
   /** The paths and saved names of layers with other names: `model/layers: stem`. */
   readonly savedNames: ReadonlySet<string>;
-  /** The two problems of a component that has another name on each side. */
-  readonly renamed: readonly Problem[];
+  /** The parts in which something else differs than their names. */
+  readonly changed: ReadonlySet<string>;
+  /** The two problems of each component that has another name on each side. */
+  readonly renamed: readonly {
+    readonly live: Problem;
+    readonly saved: Problem;
+    readonly remedy: "rename" | "spelling";
+  }[];
+}
+
+/** Whether two names are one typing error apart: a letter too many, too few or wrong, or two exchanged. */
+function isMisspelt(a: string, b: string): boolean {
+  const shorter = Math.min(a.length, b.length);
+  let [start, end] = [0, 0];
+  while (start < shorter && a[start] === b[start]) start++;
+  while (end < shorter - start && a.at(-1 - end) === b.at(-1 - end)) end++;
+  const [x, y] = [a, b].map((name) => name.slice(start, name.length - end)) as [string, string];
+  return shorter > 2 && ((x.length < 2 && y.length < 2) || (x.length === 2 && x === [...y].reverse().join("")));
+}
+
+/** What sort of plain data a description shows: numbers are shown by their value. */
+function plainKind(shown: string): string {
+  return /^(-?[\d.e+-]+|-?Infinity|NaN)$/.test(shown) ? "a number" : /^(true|false)$/.test(shown) ? "a boolean" : shown;
 }
 
 function overviewOf(problems: readonly Problem[]): Overview {
@@ -156,29 +167,38 @@ function overviewOf(problems: readonly Problem[]): Overview {
     .map(({ path }) => outerOf(path));
   const components = problems.filter(({ saved, path }) => saved !== undefined && !path.includes("/"));
   const [missing = [], extra = []] = ["missing", "extra"].map((kind) => components.filter((one) => one.kind === kind));
-  const [live, saved] = [missing[0], extra[0]];
-  // Plain data is shown by its value, so that only objects of one kind are alike.
-  const isRenamed = live !== undefined && saved !== undefined && missing.length + extra.length === 2 &&
-    bothSides(live)[1] === bothSides(saved)[0];
+  const isOnly = missing.length === 1 && extra.length === 1;
+  const renamed = missing.flatMap((live): Overview["renamed"] => {
+    const near = extra.filter((saved) => isMisspelt(saved.path, live.path));
+    const [saved] = near.length > 0 ? near : isOnly ? extra : [];
+    if (saved === undefined || near.length > 1) return [];
+    const [there, here] = [bothSides(saved)[0], bothSides(live)[1]];
+    const isAlike = there === here || (near.length === 1 && plainKind(there) === plainKind(here));
+    return isAlike ? [{ live, saved, remedy: near.length === 1 ? "spelling" : "rename" }] : [];
+  });
   return {
     cursors: new Map(cursors.map((path) => [path, seeds.has(path) ? "seed" : "data"])),
     savedNames: new Set(
       problems.filter(({ kind }) => kind === "name").map((one) => `${outerOf(one.path)}: ${bothSides(one)[0]}`),
     ),
-    renamed: isRenamed ? [live, saved] : [],
+    changed: new Set(problems.flatMap((one) => one.kind === "name" ? [] : [partAround(one)])),
+    renamed,
   };
 }
 
 /** The entry of `rename` for a layer or component that has another name on the other side. */
-function renaming(from: string, to: string): Advice {
-  return ["rename", `${JSON.stringify(from)}: ${JSON.stringify(to)}`];
+function renaming(remedy: "rename" | "spelling", from: string, to: string): Advice {
+  return [remedy, `${JSON.stringify(from)}: ${JSON.stringify(to)}`];
 }
 
-function nameAdvice(problem: Problem, { savedNames }: Overview): Advice {
+function nameAdvice(problem: Problem, { savedNames, changed }: Overview): Advice {
   const [layers, [saved, live]] = [outerOf(problem.path), bothSides(problem)];
-  if (!/\/layers\/\d+$/.test(problem.path) || [saved, live].includes("a generated name")) return ["names", ""];
+  if (!/\/layers\/\d+$/.test(problem.path) || changed.has(problem.path)) {
+    return [saved === noName ? "unnamed" : "names", ""];
+  }
   if (savedNames.has(`${layers}: ${live}`)) return ["order", ""];
-  return renaming(`${outerOf(layers)}/${saved}`, `${outerOf(layers)}/${live}`);
+  const named = (name: string): string => name === noName ? problem.path : `${outerOf(layers)}/${name}`;
+  return renaming("rename", named(saved), named(live));
 }
 
 function sharingAdvice(problem: Problem): Advice {
@@ -197,15 +217,13 @@ function byName(problem: Problem): string {
 function restoreAdvice(problem: Problem, overview: Overview): Advice {
   const { path, kind, saved } = problem;
   if (kind === "memory") return ["memory", ""];
-  if (saved === undefined) return ["build", ""];
-  const cursor = overview.cursors.get(outerOf(path));
-  if (cursor !== undefined) return [cursor, outerOf(path)];
+  if (saved === undefined) return kind === "sharing" ? ["slots", path] : ["build", ""];
+  const cursor = [path, outerOf(path)].find((one) => overview.cursors.has(one));
+  if (cursor !== undefined) return [overview.cursors.get(cursor)!, cursor];
   if (kind === "sharing") return sharingAdvice(problem);
   if (kind === "name") return nameAdvice(problem, overview);
-  const [live, old] = overview.renamed;
-  if (live !== undefined && old !== undefined && (problem === live || problem === old)) {
-    return renaming(old.path, live.path);
-  }
+  const renamed = overview.renamed.find((one) => problem === one.live || problem === one.saved);
+  if (renamed !== undefined) return renaming(renamed.remedy, renamed.saved.path, renamed.live.path);
   const isInLayer = /\/layers\/\d+\//.test(path);
   if (kind === "extra" && !isInLayer) {
     return [path.includes("/") && !/\/layers\/\d+$/.test(path) ? "create" : "skip", byName(problem)];
@@ -244,7 +262,7 @@ function fitAdvice(problem: Problem): Advice {
 // --- sentences
 
 /** The sentence of a {@link Mismatch}: of a restore, or of a call of `fit` that does not continue the training of its name. */
-export function mismatchText({ problems, checkpoint, training, reading }: Mismatch): string {
+export function mismatchText({ problems, checkpoint, training, reading, call }: Mismatch): string {
   if (reading !== undefined) {
     const { checkpoint, location } = reading;
     return `Checkpoint ${checkpoint} of ${location} cannot give what was asked for.` +
@@ -263,12 +281,53 @@ export function mismatchText({ problems, checkpoint, training, reading }: Mismat
     return `${header}. Nothing was changed.` +
       grouped(problems, { saved: "the checkpoint", live: "this call" }, fitRemedies, fitAdvice);
   }
+  return restoreText(problems, call, checkpoint);
+}
+
+/** How each call of a restore is given options. */
+const calls: Readonly<Record<string, string>> = {
+  loadState: "loadState(store, ",
+  resume: "resume(store, ",
+  restoreInto: "restoreInto(live, ",
+};
+
+function restoreText(problems: readonly Problem[], call: Mismatch["call"], checkpoint: number | undefined): string {
   const overview = overviewOf(problems);
-  const [saved, name] = checkpoint === undefined
-    ? ["the snapshot", "The snapshot"]
-    : ["the checkpoint", `Checkpoint ${checkpoint}`];
+  const told = inWords(problems);
+  const adviceOn = (problem: Problem): Advice => restoreAdvice(problem, overview);
+  const saved = checkpoint === undefined ? "the snapshot" : "the checkpoint";
+  const name = checkpoint === undefined ? "The snapshot" : `Checkpoint ${checkpoint}`;
+  const sides = { saved, live: "your script" };
+  if (call === "restoreState") return `${name} cannot be restored.` + grouped(told, sides, restoreRemedies, adviceOn);
+  const advice = told.filter(({ remedy }) => remedy === undefined).map(adviceOn);
+  const optioned = new Set(advice.flatMap(([remedy]) => remedy in optionNames ? [remedy] : []));
+  const options = advisedOptions(advice);
+  const written = `${calls[call ?? (checkpoint === undefined ? "restoreInto" : "loadState")]}${optionsText(options)})`;
+  const cursors = overview.cursors.size === 0 ? "" : `\nTake ${[...overview.cursors.keys()].join(", ")} out of keep ` +
+    "after the next save: with it, every restart begins the data again";
+  const withCall = ([remedy, text]: readonly [string, Remedies[string]]): readonly [string, Remedies[string]] => [
+    remedy,
+    (parts) => `${text(parts)}${optioned.size === 1 && optioned.has(remedy) ? `: ${written}` : ""}`,
+  ];
   return `${name} does not fit your script. Nothing was changed.` +
-    grouped(problems, { saved, live: "your script" }, restoreRemedies, (problem) => restoreAdvice(problem, overview));
+    grouped(told, sides, Object.fromEntries(Object.entries(restoreRemedies).map(withCall)), adviceOn) +
+    (optioned.size > 1 ? `\nAll these options at once: ${written}` : "") + cursors;
+}
+
+/** The options that the sentence of these problems advises. */
+export function optionsAdvised(problems: readonly Problem[]): {
+  readonly keep: readonly string[];
+  readonly skip: readonly string[];
+  readonly convert: readonly string[];
+  readonly rename: Readonly<Record<string, string>>;
+} {
+  const overview = overviewOf(problems);
+  const advised = advisedOptions(
+    problems.filter(({ remedy }) => remedy === undefined).map((problem) => restoreAdvice(problem, overview)),
+  );
+  const [keep, skip, convert, rename] = (["keep", "skip", "convert", "rename"] as const)
+    .map((name) => [...advised.get(name) ?? []]) as [string[], string[], string[], string[]];
+  return { keep, skip, convert, rename: JSON.parse(`{${rename.join()}}`) };
 }
 
 const cursorRemedies: Remedies = {
@@ -280,11 +339,30 @@ const cursorRemedies: Remedies = {
 export function cursorText({ problems }: CursorMismatch): string {
   const isSeed = problems.some(({ path }) => path === "seed");
   return "The data differs from the data that this run was trained on." +
-    grouped(problems, { saved: "the cursor", live: "your data" }, cursorRemedies, () => [isSeed ? "seed" : "data", ""]);
+    grouped(
+      inWords(problems),
+      { saved: "the cursor", live: "your data" },
+      cursorRemedies,
+      () => [isSeed ? "seed" : "data", ""],
+    );
 }
 
-/** The problems of data that cannot be read, each group with its remedy. */
-export function dataLines(problems: readonly Problem[]): string {
-  const repair = "Repair the file or restore the former one, and open it again";
-  return grouped(problems, { saved: "", live: "" }, {}, () => [repair, ""]);
+/**
+ * The sentence of a {@link DataFailed}.
+ *
+ * @param at Where the data was read, in brackets, if an iteration read it.
+ */
+export function dataText({ location, problems }: DataFailed, at?: string): string {
+  const place = at === undefined ? "" : ` (${at})`;
+  const [first] = problems;
+  if (first?.kind === "missing" && first.found === "ENOENT") {
+    return `There is no ${first.expected.slice(2)} ${location}${place}`;
+  }
+  const repair = `Repair the file or restore the former one, ${at === undefined ? "and open it" : "then run"} again`;
+  if (first === undefined || problems.length > 1 || first.path === "") {
+    return `The data in ${location} cannot be read${place}.` +
+      grouped(problems, { saved: "", live: "" }, {}, () => [repair, ""]);
+  }
+  const { path, expected, found, remedy = repair } = first;
+  return `Cannot read ${location}${place}, ${path}: expected ${expected}, found ${found}\n${remedy}`;
 }

@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import * as fs from "node:fs/promises";
+import { resolve } from "node:path";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type DataFailed, printable, type Problem, toError } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
@@ -50,16 +51,26 @@ export function dataFailure(thrown: unknown): DataFailed | undefined {
   return cause?._tag === "DataFailed" ? cause : undefined;
 }
 
-/** Reads data; an error of the system becomes a {@link DataFailed} too. */
-export function readingData<A>(path: string, read: () => Promise<A>): Awaitable<DataFailed, A> {
-  return awaitable(TE.tryCatch(read, (thrown) => dataFailure(thrown) ?? unreadable(path, thrown)));
+/** Reads a file or a folder of data; an error of the system becomes a {@link DataFailed} too. */
+export function readingData<A>(
+  path: string,
+  read: () => Promise<A>,
+  what: "file" | "folder" = "file",
+): Awaitable<DataFailed, A> {
+  return awaitable(TE.tryCatch(read, (thrown) => dataFailure(thrown) ?? unreadable(path, thrown, what)));
 }
 
-/** The {@link DataFailed} for a file that the system cannot open or read. */
-function unreadable(path: string, cause: unknown): DataFailed {
+/** The {@link DataFailed} for a file or a folder that the system cannot open or read. */
+function unreadable(path: string, cause: unknown, what: "file" | "folder" = "file"): DataFailed {
   const { code = "unknown", message = String(cause) } = cause as { code?: string; message?: string };
-  const [expected, found] = ["a file that can be read", `${code}: ${message}`];
-  return { _tag: "DataFailed", location: path, problems: [{ path: "", kind: "missing", expected, found }] };
+  const problem = code === "ENOENT" ? { path: "", kind: "missing" as const, expected: `a ${what}`, found: code } : {
+    path: "",
+    kind: "value" as const,
+    expected: `a ${what} that can be read`,
+    found: message.includes(code) ? message : `${code}: ${message}`,
+    remedy: code === "EISDIR" ? "Give the path of a file" : "Give this process access to it, then open it again",
+  };
+  return { _tag: "DataFailed", location: resolve(path), problems: [problem] };
 }
 
 /** Uses a file, which is held open meanwhile. */

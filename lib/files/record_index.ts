@@ -120,7 +120,9 @@ async function buildIndex(file: DataFile, quoted: boolean, onRead: (bytes: numbe
       path: "byte 0",
       kind: "format",
       expected: "text, which can be indexed",
-      found: "gzip: decompress it, or read its lines as a stream by fromLines or fromJsonLines",
+      found: "gzip",
+      remedy:
+        "Decompress it, unless it is of lines: these need no index, for fromLines and fromJsonLines read them as a stream",
     });
   }
   const sample = await sampleDigest(file);

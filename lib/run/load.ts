@@ -325,7 +325,9 @@ export function resume<K extends Codecs = NoCodecs, T extends Codec = never>(
     awaitable(pipe(
       loadState(store, options)(fresh),
       TE.orElse((error) => {
-        if (!isEmpty(error) || typeof options.checkpoint === "number") return TE.left(error);
+        if (!isEmpty(error) || typeof options.checkpoint === "number") {
+          return TE.left(error._tag === "Mismatch" ? { ...error, call: "resume" as const } : error);
+        }
         // What could be saved but not resumed is found now, not by the first resume.
         release(captureState(fresh as object, ownCodecs(options)))();
         return TE.right(fresh as unknown as Restored<C, K>);

@@ -284,7 +284,9 @@ function restoreShared(context: RestoreContext, path: string, at: Destination, a
   const value = context.values.byPath.get(path) ??
     (isDeferred(context, path) ? restoreNode(context, node, { ...at, path }) : undefined);
   if (value === undefined) {
-    report(context, at.path, "sharing", "a reference to an earlier object of the snapshot", `a reference to ${path}`);
+    report(context, at.path, "sharing", "a reference to an earlier object of the snapshot", `a reference to ${path}`, {
+      remedy: "Restore it together with what it refers to",
+    });
     return () => null;
   }
   const object = context.objects.byPath.get(path);

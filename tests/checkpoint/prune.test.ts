@@ -442,7 +442,7 @@ test("retention: a metric that no checkpoint of the run has removes nothing, and
     assert.deepEqual(notes.map(({ length }) => length), [0, 1, 1]);
     assert.match(
       notes[2]![0]!,
-      /"val_loss" of the retention policy, found none: nothing was removed.*"valLoss", "acc\\""$/,
+      /"val_loss" of the retention policy, found none, so the policy best keeps everything.*"valLoss", "acc\\""$/,
     );
     const planned = await runOrThrow(plan(store)(keep));
     assert.deepEqual([planned.remove, planned.notes], [[], notes[2]]);
@@ -463,7 +463,7 @@ test("retention: a metric that no checkpoint of the run has removes nothing, and
     assert.deepEqual(
       notes.map((note) => note.replace(/run \S+/, "run R")),
       step === 1 ? [] : [
-        'The metric "val_loss" of the retention policy is NaN in every checkpoint of run R that has it: nothing was removed on the strength of it',
+        'The metric "val_loss" of the retention policy is NaN in every checkpoint of run R that has it, so the policy best keeps everything',
       ],
     );
   }

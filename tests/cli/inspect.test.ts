@@ -107,6 +107,11 @@ test("inspect: an unknown part is an error that names the components; damaged te
   const { code, said } = await dogear("inspect", run, "nope/x");
   assert.equal(code, 2);
   assert.match(said, /found "nope\/x": its components are model, w, rng, note, step$/);
+  assert.match((await dogear("inspect", run, "kernell")).said, /found "kernell": did you mean model\/.*kernel/);
+  assert.match(
+    (await dogear("inspect", run, "model/las")).said,
+    /found "model\/las": did you mean model\/last\/kernel/,
+  );
   const old = await dogear("inspect", run, "1");
   assert.equal(old.code, 2);
   assert.ok(old.said.endsWith(`. A checkpoint is written after its run: ${run}@1`), old.said);

@@ -150,6 +150,17 @@ test("ls: lists each reference: all of a run, or one checkpoint", async () => {
   assert.deepEqual(text.split("\n").filter((line) => line.startsWith("/")), [run, other]);
 });
 
+test("ls: of a folder of runs it lists the runs", async () => {
+  const folder = place();
+  for (const name of ["b", "a"]) await cp(run, join(folder, name), { recursive: true });
+  await mkdir(join(folder, "empty"));
+  await writeFile(join(folder, "notes.txt"), "");
+  const { code, text, said } = await dogear("ls", folder);
+  assert.deepEqual([code, said], [0, ""]);
+  const runs = text.split("\n").filter((line) => line.startsWith("/"));
+  assert.deepEqual(runs.sort(), [join(folder, "a"), join(folder, "b")]);
+});
+
 test("ls: an empty folder lists nothing, a missing folder is an error", async () => {
   const empty = place();
   await mkdir(empty);

@@ -17,36 +17,69 @@ after(cleanUp);
 const sentences: Readonly<Record<string, readonly string[]>> = {
   "other data": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
-    "  cursor/length: 10 in the checkpoint, 12 in your script",
-    "  cursor/fingerprint: array:10:e92c9a28… feistel-ab/1:integer:7 in the checkpoint, array:12:1c1cf9e6… feistel-ab/1:integer:7 in your script",
-    'Give the loader the same data as before, or begin with the new data: { keep: ["cursor"] }',
+    "  cursor: 10 samples in the checkpoint, 12 in your script",
+    'Give the loader the same data as before, or begin with the new data: loadState(store, { keep: ["cursor"] })',
+    "Take cursor out of keep after the next save: with it, every restart begins the data again",
   ],
   "another shuffle seed": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
-    "  cursor/seed: 7 in the checkpoint, 8 in your script",
-    "  cursor/fingerprint: array:10:e92c9a28… feistel-ab/1:integer:7 in the checkpoint, array:10:e92c9a28… feistel-ab/1:integer:8 in your script",
-    'Shuffle as before, or begin with the new order: { keep: ["cursor"] }',
+    "  cursor: shuffle seed 7 in the checkpoint, shuffle seed 8 in your script",
+    'Shuffle as before, or begin with the new order: loadState(store, { keep: ["cursor"] })',
+    "Take cursor out of keep after the next save: with it, every restart begins the data again",
   ],
   "other data in train": [
     "The data differs from the data that this run was trained on.",
-    "  length: 10 in the cursor, 12 in your data",
-    "  fingerprint: array:10:e92c9a28… feistel-ab/1:integer:7 in the cursor, array:12:1c1cf9e6… feistel-ab/1:integer:7 in your data",
+    "  10 samples in the cursor, 12 in your data",
     "Give the loader the data that the cursor was made on, or begin again with Loader.start",
+  ],
+  "data of another content": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  cursor: the content of the data differs",
+    'Give the loader the same data as before, or begin with the new data: loadState(store, { keep: ["cursor"] })',
+    "Take cursor out of keep after the next save: with it, every restart begins the data again",
+  ],
+  "a shuffle that was not saved": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    '  cursor: no shuffle in the checkpoint, shuffle seed "a" in your script',
+    'Shuffle as before, or begin with the new order: resume(store, { keep: ["cursor"] })',
+    "Take cursor out of keep after the next save: with it, every restart begins the data again",
+  ],
+  "data of another sort": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  cursor: data of the kind array in the checkpoint, of the kind indexed in your script",
+    'Give the loader the same data as before, or begin with the new data: loadState(store, { keep: ["cursor"] })',
+    "Take cursor out of keep after the next save: with it, every restart begins the data again",
+  ],
+  "a data file that does not exist": [
+    "There is no file /runs/none.txt",
+  ],
+  "a data file that is a folder": [
+    "The data in /runs cannot be read.",
+    "  expected a file that can be read, found EISDIR: illegal operation on a directory, read",
+    "Give the path of a file",
+  ],
+  "a record that cannot be read": [
+    'Cannot read /runs/bad.csv (in epoch 0 after 1 sample), record 3: expected 2 fields, found 1 in "3"',
+    "Repair the file or restore the former one, then run again",
+  ],
+  "a gzip file to index": [
+    "Cannot read /runs/lines.csv.gz, byte 0: expected text, which can be indexed, found gzip",
+    "Decompress it, unless it is of lines: these need no index, for fromLines and fromJsonLines read them as a stream",
   ],
   "a renamed layer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/0: name stem in the checkpoint, body in your script",
-    'Change the name back, or load under the new one: { rename: { "model/stem": "model/body" } }',
+    'Change the name back, or load under the new one: loadState(store, { rename: { "model/stem": "model/body" } })',
   ],
   "an added layer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/1: in your script but not in the checkpoint (the layer middle)",
-    'Change your script back, or keep what it has: { keep: ["model/middle"] }',
+    'Change your script back, or keep what it has: loadState(store, { keep: ["model/middle"] })',
   ],
   "a removed layer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/1: in the checkpoint but not in your script (the layer middle)",
-    'Change your script back, or leave out what is saved: { skip: ["model/middle"] }',
+    'Change your script back, or leave out what is saved: loadState(store, { skip: ["model/middle"] })',
   ],
   "other units": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -54,13 +87,34 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  model/layers/0/weights/kernel: shape [2,4] in the checkpoint, [2,8] in your script",
     "  model/layers/0/weights/bias: shape [4] in the checkpoint, [8] in your script",
     "  model/layers/1/weights/kernel: shape [4,1] in the checkpoint, [8,1] in your script",
-    'Change your script back, or keep what it has: { keep: ["model/layers/0", "model/layers/1"] }',
+    'Change your script back, or keep what it has: loadState(store, { keep: ["model/layers/0", "model/layers/1"] })',
+  ],
+  "a layer named in the script alone": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    '  model/layers/0: the layer has no name of its own in the checkpoint; it is "hidden" in your script',
+    'Change the name back, or load under the new one: loadState(store, { rename: { "model/layers/0": "model/hidden" } })',
+  ],
+  "a layer named in the checkpoint alone": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    '  model/layers/0: the layer is "hidden" in the checkpoint; it has no name of its own in your script',
+    'Change the name back, or load under the new one: loadState(store, { rename: { "model/hidden": "model/layers/0" } })',
+  ],
+  "other units, with a separate optimizer": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  model/layers/0/config/units: 4 in the checkpoint, 8 in your script",
+    "  model/layers/0/weights/kernel: shape [2,4] in the checkpoint, [2,8] in your script",
+    "  model/layers/0/weights/bias: shape [4] in the checkpoint, [8] in your script",
+    "  model/layers/1/weights/kernel: shape [4,1] in the checkpoint, [8,1] in your script",
+    "Change your script back, or keep what it has",
+    "  optimizer: expected all of its variables restored, in the saved order, found some that are kept, missing or in another order",
+    "Its accumulators belong to variables by their position, so keep the optimizer of your script too",
+    'All these options at once: loadState(store, { keep: ["model/layers/0", "model/layers/1", "optimizer"] })',
   ],
   "another activation": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  model/layers/0/config/activation: "relu" in the checkpoint, "tanh" in your script',
     '  model/layers/1/config/activation: "relu" in the checkpoint, "tanh" in your script',
-    'Change your script back, or keep what it has: { keep: ["model/layers/0", "model/layers/1"] }',
+    'Change your script back, or keep what it has: loadState(store, { keep: ["model/layers/0", "model/layers/1"] })',
   ],
   "a layer without its bias": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -68,7 +122,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  model/layers/0/weights/bias: in the checkpoint but not in your script (a weight)",
     "  model/layers/1/config/useBias: true in the checkpoint, false in your script",
     "  model/layers/1/weights/bias: in the checkpoint but not in your script (a weight)",
-    'Change your script back, or keep what it has: { keep: ["model/layers/0", "model/layers/1"] }',
+    'Change your script back, or keep what it has: loadState(store, { keep: ["model/layers/0", "model/layers/1"] })',
   ],
   "layers in another order": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -79,70 +133,77 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "a tensor of another shape": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  w: shape [2,3] in the checkpoint, [2,4] in your script",
-    'Change your script back, or keep what it has: { keep: ["w"] }',
+    'Change your script back, or keep what it has: loadState(store, { keep: ["w"] })',
   ],
   "a tensor of another dtype": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  w: dtype float32 in the checkpoint, int32 in your script",
-    'Change the dtype back, or convert what is saved: { convert: ["w"] }',
+    'Change the dtype back, or convert what is saved: loadState(store, { convert: ["w"] })',
   ],
   "a removed component": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  ema: in the checkpoint but not in your script (an array)",
-    'Change your script back, or leave out what is saved: { skip: ["ema"] }',
+    'Change your script back, or leave out what is saved: loadState(store, { skip: ["ema"] })',
   ],
   "an added component": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  best: in your script but not in the checkpoint (Infinity)",
-    'Change your script back, or keep what it has: { keep: ["best"] }',
+    'Change your script back, or keep what it has: loadState(store, { keep: ["best"] })',
+  ],
+  "a misspelt component": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  bset: in your script but not in the checkpoint (Infinity)",
+    "  best: in the checkpoint but not in your script (0.5)",
+    'Correct the spelling, or load under the name in your script: loadState(store, { rename: { "best": "bset" } })',
   ],
   "a renamed component": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model: in your script but not in the checkpoint (a LayersModel)",
     "  net: in the checkpoint but not in your script (a LayersModel)",
-    'Change the name back, or load under the new one: { rename: { "net": "model" } }',
+    'Change the name back, or load under the new one: loadState(store, { rename: { "net": "model" } })',
   ],
   "another optimizer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  optimizer: Adam in the checkpoint, SGD in your script",
-    'Change your script back, or keep what it has: { keep: ["optimizer"] }',
+    'Change your script back, or keep what it has: loadState(store, { keep: ["optimizer"] })',
   ],
   "another option of the optimizer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  optimizer/centered: false in the checkpoint, true in your script",
-    'Change your script back, or keep what it has: { keep: ["optimizer"] }',
+    'Change your script back, or keep what it has: loadState(store, { keep: ["optimizer"] })',
   ],
   "an optimizer of other variables": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/1: in your script but not in the checkpoint (a Layer)",
-    'Change your script back, or keep what it has: { keep: ["model/layers/1"] }',
+    "Change your script back, or keep what it has",
     "  optimizer: expected all of its variables restored, in the saved order, found some that are kept, missing or in another order",
-    'Its accumulators belong to variables by their position, so keep the optimizer of your script too: { keep: ["optimizer"] }',
+    "Its accumulators belong to variables by their position, so keep the optimizer of your script too",
+    'All these options at once: loadState(store, { keep: ["model/layers/1", "optimizer"] })',
   ],
   "another schedule": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  schedule: a Schedule in the checkpoint, an Rng in your script",
-    'Change your script back, or keep what it has: { keep: ["schedule"] }',
+    'Change your script back, or keep what it has: loadState(store, { keep: ["schedule"] })',
   ],
   "a number for a string": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  phase: a string in the checkpoint, 1 in your script",
-    'Change your script back, or keep what it has: { keep: ["phase"] }',
+    'Change your script back, or keep what it has: loadState(store, { keep: ["phase"] })',
   ],
   "a model for null": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  best: null in the checkpoint, a LayersModel in your script",
-    'Change your script back, or keep what it has: { keep: ["best"] }',
+    'Change your script back, or keep what it has: loadState(store, { keep: ["best"] })',
   ],
   "a model that is not compiled": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/compile: compiled in the checkpoint, not compiled in your script",
-    'Change your script back, or keep what it has: { keep: ["model"] }',
+    'Change your script back, or keep what it has: loadState(store, { keep: ["model"] })',
   ],
   "another loss": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  model/compile/loss: "meanSquaredError" in the checkpoint, "meanAbsoluteError" in your script',
-    'Change your script back, or keep what it has: { keep: ["model"] }',
+    'Change your script back, or keep what it has: loadState(store, { keep: ["model"] })',
   ],
   "shared in the checkpoint": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -157,7 +218,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "variables made while training": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  ema/kernel: in the checkpoint but not in your script (a Variable)",
-    'Create ema/kernel before you load, or leave out what is saved: { skip: ["ema/kernel"] }',
+    'Create ema/kernel before you load, or leave out what is saved: loadState(store, { skip: ["ema/kernel"] })',
   ],
   "a codec left out": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -190,12 +251,12 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Look at what threw this: it is the cause of the error, with its stack",
   ],
   "a custom loss": [
-    "The snapshot does not fit your script. Nothing was changed.",
+    "The snapshot cannot be restored.",
     "  model/compile/loss: expected the name of a loss or metric, found the function loss",
     "A checkpoint holds no code. Load it into a model that is compiled with this function, or load the model alone: loadModel(store, { compile: false })",
   ],
   "a class that is not registered": [
-    "The snapshot does not fit your script. Nothing was changed.",
+    "The snapshot cannot be restored.",
     "  model/layers/0: expected a registered class, found Scale, which is not registered",
     "Call tf.serialization.registerClass(Scale) first, or load into a model that has it",
   ],
@@ -203,7 +264,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "The snapshot does not fit your script. Nothing was changed.",
     "  step: a string in the snapshot, 0 in your script",
     "  w: shape [2] in the snapshot, [] in your script",
-    'Change your script back, or keep what it has: { keep: ["step", "w"] }',
+    'Change your script back, or keep what it has: restoreInto(live, { keep: ["step", "w"] })',
   ],
   "several differences": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -213,16 +274,25 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  model/layers/0/weights/bias: shape [4] in the checkpoint, [8] in your script",
     "  model/layers/1/weights/kernel: shape [4,1] in the checkpoint, [8,1] in your script",
     "  optimizer: Adam in the checkpoint, SGD in your script",
-    'Change your script back, or keep what it has: { keep: ["best", "model/layers/0", "model/layers/1", "optimizer"] }',
+    "Change your script back, or keep what it has",
     "  history: in the checkpoint but not in your script (an array)",
-    'Change your script back, or leave out what is saved: { skip: ["history"] }',
-    "  cursor/fingerprint: array:10:e92c9a28… feistel-ab/1:integer:7 in the checkpoint, array:12:1c1cf9e6… feistel-ab/1:integer:7 in your script",
-    'Give the loader the same data as before, or begin with the new data: { keep: ["cursor"] }',
+    "Change your script back, or leave out what is saved",
+    "  cursor: the content of the data differs",
+    "Give the loader the same data as before, or begin with the new data",
+    'All these options at once: loadState(store, { keep: ["best", "model/layers/0", "model/layers/1", "optimizer", "cursor"], skip: ["history"] })',
+    "Take cursor out of keep after the next save: with it, every restart begins the data again",
   ],
   "a part that does not exist": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  ema: expected a saved part of this name for the option skip, found only step",
     "Correct the name in the option skip",
+  ],
+  "a layer that does not exist": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  model/stemm: expected a saved part of this name for the option rename, found only model/stem, model/head",
+    "Correct the name in the option rename",
+    "  model/layers/0: name stem in the checkpoint, body in your script",
+    'Change the name back, or load under the new one: loadState(store, { rename: { "model/stem": "model/body" } })',
   ],
   "a newer format": [
     "Checkpoint 1 has format dogear/99, but this version reads up to dogear/1. Update @dogear/dogear",
@@ -250,6 +320,9 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   ],
   "a checkpoint that does not exist": [
     "runs/digits has no checkpoint 7. It has checkpoints 0, 1",
+  ],
+  "a checkpoint that does not exist among many": [
+    "memory has no checkpoint 99. It has checkpoints 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22 and 3 older ones",
   ],
   "a checkpoint asked of an empty store": [
     "memory holds no checkpoint",
@@ -422,7 +495,7 @@ test("explain: at most twenty differences are listed, of many parts the componen
   assert.equal(lines.length, 23);
   assert.deepEqual(lines.slice(-2), [
     "  and 11 more",
-    'Change your script back, or keep what it has: { keep: ["nets", "b"] }',
+    'Change your script back, or keep what it has: loadState(store, { keep: ["nets", "b"] })',
   ]);
   const options: LoadOptions = { keep: ["nets", "b"] };
   assert.ok(await loadState(store, options)(live));

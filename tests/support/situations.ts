@@ -9,6 +9,7 @@ import assert from "node:assert/strict";
 import { cp, mkdir, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import {
   captureState,
   codecOf,
@@ -29,6 +30,7 @@ import {
   restoreState,
   resume,
   Rng,
+  runOrThrow,
   saveState,
   Schedule,
   type StateTree,
@@ -37,6 +39,7 @@ import {
 } from "../../mod.ts";
 import type { Either } from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { fromCsv, fromLines } from "../../lib/data/mod.ts";
 import { directoryOn } from "../../lib/store/directory/directory.ts";
 import { localFileSystem } from "../../lib/store/directory/local_file_system.ts";
 import { fault, watched } from "./watched_disk.ts";
@@ -65,17 +68,10 @@ export async function left<E>(task: TaskEither<E, unknown>): Promise<E> {
   return leftOf(await task());
 }
 
-/** The options that a sentence advises: those of all its lines. */
+/** The options that a sentence advises. */
 function advised(sentence: string): LoadOptions {
-  const found = sentence.split("\n").flatMap((line) =>
-    /\{ (keep|skip|convert|rename): (\[.*\]|\{.*\}) \}$/.exec(line) ?? []
-  );
-  const options: Record<string, unknown[]> = {};
-  for (let i = 0; i < found.length; i += 3) {
-    const [name, value] = [found[i + 1]!, JSON.parse(found[i + 2]!) as unknown[]];
-    options[name] = name === "rename" ? value : [...options[name] ?? [], ...value];
-  }
-  return options;
+  const found = /(?:loadState|resume)\(store, (\{.*\})\)$/m.exec(sentence)?.[1] ?? "{}";
+  return JSON.parse(found.replace(/([{,] )(keep|skip|convert|rename):/g, '$1"$2":'));
 }
 
 /** Saves components and loads others, which must fail. With the options of the sentence, if it has any, they load. */
@@ -193,6 +189,12 @@ async function twoCheckpoints(): Promise<readonly [store: Store, path: string]> 
 
 const withOptimizer = (made: tf.LayersModel, optimizer: tf.Optimizer): object => ({ model: made, optimizer, step: 1 });
 
+function trainedByMomentum(): readonly [tf.LayersModel, tf.Optimizer] {
+  const [made, optimizer] = [model(), tf.train.momentum(0.1, 0.9)];
+  optimizer.minimize(() => tf.mean(made.apply(x) as tf.Tensor) as tf.Scalar);
+  return [made, optimizer];
+}
+
 class Scale extends tf.layers.Layer {
   static readonly className = "Scale";
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
@@ -210,6 +212,33 @@ export const situations: Readonly<Record<string, Situation>> = {
     const step = (state: { cursor: Loader.Cursor }) => state;
     return await left(train({ loader: batches(12), step })({ cursor: Loader.start(batches(10)) }));
   },
+  "data of another content": loading(
+    () => ({ cursor: Loader.start(Loader.fromArray([1, 2])) }),
+    () => ({ cursor: Loader.start(Loader.fromArray([1, 3])) }),
+  ),
+  "a shuffle that was not saved": async () => {
+    const store = memory();
+    await saveState(store)({ cursor: Loader.start(Loader.fromArray([1, 2])) });
+    return await left(resume(store)({ cursor: Loader.start(pipe(Loader.fromArray([1, 2]), Loader.shuffle("a"))) }));
+  },
+  "data of another sort": loading(
+    () => ({ cursor: Loader.start(Loader.fromArray([1, 2])) }),
+    () => ({ cursor: Loader.start(Loader.fromIndexed({ length: 2, at: (i) => i })) }),
+  ),
+  "a data file that does not exist": async () => await left(fromLines(join(scratch, "none.txt"))),
+  "a data file that is a folder": async () => await left(fromLines(scratch)),
+  "a record that cannot be read": async () => {
+    const path = join(scratch, "bad.csv");
+    await writeFile(path, "a,b\n1,2\n3\n");
+    const loader = Loader.batch(1)(await runOrThrow(fromCsv(path, { index: "memory" })));
+    const step = (state: { cursor: Loader.Cursor }) => state;
+    return await left(train({ loader, step })({ cursor: Loader.start(loader) }));
+  },
+  "a gzip file to index": async () => {
+    const path = join(scratch, "lines.csv.gz");
+    await writeFile(path, gzipSync("a,b\n"));
+    return await left(fromCsv(path, { index: "memory" }));
+  },
   "a renamed layer": loading(() => ({ model: model() }), () => ({ model: model({ names: ["body", "head"] }) })),
   "an added layer": loading(
     () => ({ model: model() }),
@@ -220,6 +249,18 @@ export const situations: Readonly<Record<string, Situation>> = {
     () => ({ model: model() }),
   ),
   "other units": loading(() => ({ model: model() }), () => ({ model: model({ units: 8 }) })),
+  "a layer named in the script alone": loading(
+    () => ({ model: tf.sequential({ layers: [tf.layers.dense({ units: 1, activation: "relu", inputShape: [2] })] }) }),
+    () => ({ model: model({ names: ["hidden"] }) }),
+  ),
+  "a layer named in the checkpoint alone": loading(
+    () => ({ model: model({ names: ["hidden"] }) }),
+    () => ({ model: tf.sequential({ layers: [tf.layers.dense({ units: 1, activation: "relu", inputShape: [2] })] }) }),
+  ),
+  "other units, with a separate optimizer": loading(
+    () => withOptimizer(...trainedByMomentum()),
+    () => withOptimizer(model({ units: 8 }), tf.train.momentum(0.1, 0.9)),
+  ),
   "another activation": loading(() => ({ model: model() }), () => ({ model: model({ activation: "tanh" }) })),
   "a layer without its bias": loading(() => ({ model: model() }), () => ({ model: model({ useBias: false }) })),
   "layers in another order": loading(
@@ -233,6 +274,7 @@ export const situations: Readonly<Record<string, Situation>> = {
   ),
   "a removed component": loading(() => ({ step: 1, ema: [1] }), () => ({ step: 0 })),
   "an added component": loading(() => ({ step: 1 }), () => ({ step: 0, best: Infinity })),
+  "a misspelt component": loading(() => ({ step: 1, best: 0.5 }), () => ({ step: 0, bset: Infinity })),
   "a renamed component": loading(() => ({ step: 1, net: model() }), () => ({ step: 0, model: model() })),
   "another optimizer": loading(
     () => ({ optimizer: tf.train.adam(0.1), step: 1 }),
@@ -244,12 +286,7 @@ export const situations: Readonly<Record<string, Situation>> = {
   ),
   "an optimizer of other variables": async () => {
     const store = memory();
-    const trained = (): readonly [tf.Sequential, tf.Optimizer] => {
-      const [made, optimizer] = [model(), tf.train.momentum(0.1, 0.9)];
-      optimizer.minimize(() => tf.mean(made.apply(x) as tf.Tensor) as tf.Scalar);
-      return [made, optimizer];
-    };
-    await saveState(store)(withOptimizer(...trained()));
+    await saveState(store)(withOptimizer(...trainedByMomentum()));
     return await left(
       loadState(store, { keep: ["model/head"] })(
         withOptimizer(model({ names: ["stem", "new", "head"] }), tf.train.momentum(0.1, 0.9)),
@@ -329,6 +366,11 @@ export const situations: Readonly<Record<string, Situation>> = {
     () => ({ model: model({ units: 8 }), optimizer: tf.train.sgd(1), cursor: Loader.start(batches(12)), best: 0 }),
   ),
   "a part that does not exist": loading(() => ({ step: 1 }), () => ({ step: 0 }), { skip: ["ema"] }),
+  "a layer that does not exist": loading(
+    () => ({ model: model() }),
+    () => ({ model: model({ names: ["body", "head"] }) }),
+    { rename: { "model/stemm": "model/body" } },
+  ),
   "a newer format": async () => {
     const [store, path] = await twoCheckpoints();
     await writeFile(join(path, "checkpoints/checkpoint_1/snapshot.json"), '{"format":"dogear/99"}');
@@ -358,6 +400,11 @@ export const situations: Readonly<Record<string, Situation>> = {
   "a checkpoint that does not exist": async () => {
     const [store] = await twoCheckpoints();
     return await left(loadState({ ...store, location: "runs/digits" }, { checkpoint: 7 })({ step: 0 }));
+  },
+  "a checkpoint that does not exist among many": async () => {
+    const store = memory();
+    for (let step = 0; step < 23; step++) await saveState(store)({ step });
+    return await left(loadState(store, { checkpoint: 99 })({ step: 0 }));
   },
   "a checkpoint asked of an empty store": async () => await left(loadState(memory(), { checkpoint: 7 })({ step: 0 })),
   "overtaken by another process": async () => {

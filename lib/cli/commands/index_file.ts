@@ -22,7 +22,12 @@ function indexFile(path: string, csv: boolean, terminal: Terminal) {
   return withBar(terminal, path, (bar) =>
     pipe(
       useFile(path, (file) => loadIndex(file, quoted, "beside", meter(file.size, bar))),
-      TE.map(({ index: { count, size }, kept }) => ({ path, records: count, bytes: size, kept })),
+      TE.map(({ index: { count, size }, kept }) => ({
+        path,
+        records: quoted ? Math.max(0, count - 1) : count,
+        bytes: size,
+        kept,
+      })),
     ));
 }
 
@@ -34,8 +39,9 @@ export const indexCommand: Command = defineCommand({
   summary: "build the index of a data file before a training needs it",
   usage: "FILE... [--csv]",
   description:
-    `Builds the index of a file of lines, JSON Lines or CSV, by which records are read in any order, and writes it to FILE.index. A training
-that opens the file without an index builds it then. An index that fits the file is not built again.`,
+    `Builds the index of a file of lines, JSON Lines or CSV, by which records are read in any order, and writes it
+to FILE.index. A training that opens the file without an index builds it then. An index that fits the file is not built
+again. The header of a CSV file is not counted.`,
   options: { csv: { help: "line ends in quotation marks do not end a record; always so for .csv and .tsv files" } },
   example: "reviews.jsonl",
   json: "{ files: [{ path, records, bytes, kept }] }",

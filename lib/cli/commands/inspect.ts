@@ -12,7 +12,9 @@ import {
   heldOf,
   type LazyCheckpoint,
   leavesOf,
+  namesMeant,
   type Part,
+  someOf,
   withCheckpoint,
 } from "../../checkpoint/mod.ts";
 import { arraysOf, type Held, isBranch, kindOf, type Named, segment, sizeOf } from "../../state/mod.ts";
@@ -139,7 +141,9 @@ function showPart(
   if (part === undefined) {
     const names = components.map(([name]) => segment(name)).join(", ");
     const expected = `Expected a part of checkpoint ${checkpoint}, found ${JSON.stringify(wanted)}`;
-    return TE.left(usageError(`${expected}: its components are ${names}${separateCheckpoint(wanted, target.text)}`));
+    const meant = namesMeant(components, wanted);
+    const found = meant.length > 0 ? `did you mean ${someOf(meant)}?` : `its components are ${names}`;
+    return TE.left(usageError(`${expected}: ${found}${separateCheckpoint(wanted, target.text)}`));
   }
   const leaves = leavesOf(part);
   const [held, ...others] = leaves.flatMap(([, node]) => heldOf(node) ?? []);

@@ -8,7 +8,7 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { messageOf } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
-import { findCheckpoints, noCheckpoint, type OpenRun, parseReferences } from "../reference.ts";
+import { findCheckpoints, noCheckpoint, type OpenRun, parseReferences, runsIn } from "../reference.ts";
 import { checkpointStatuses, colourVerdict, isBad, type Statuses, statusJson } from "../checkpoint_status.ts";
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
@@ -100,8 +100,8 @@ export const lsCommand: Command = defineCommand({
   description:
     `Lists checkpoints, the newest first: number, age, step, metrics, size, how much of the size is in files that other
 checkpoints link too, the name of the run, and a verdict; on a line below, the note of the save, if it has one. The
-verdict is "complete" if the manifest is intact and every file has its length. Without CHECKPOINT it lists all of a run. A narrow
-terminal shows fewer columns.`,
+verdict is "complete" if the manifest is intact and every file has its length. Without CHECKPOINT it lists all of a run,
+and of a folder of runs all runs in it. A narrow terminal shows fewer columns.`,
   options: { verify: { help: 'read every byte: the verdict is then "verified" or "damaged"' } },
   example: "runs/digits",
   json:
@@ -109,5 +109,9 @@ terminal shows fewer columns.`,
   parse: ({ options: { verify = false }, words }) =>
     pipe(parseReferences(words), E.map((references) => ({ references, verify }))),
   run: ({ references, verify }, terminal) =>
-    pipe(references, TE.traverseSeqArray(findCheckpoints), TE.map((runs) => listing(runs, verify, terminal))),
+    pipe(
+      references,
+      TE.traverseSeqArray((one) => pipe(findCheckpoints(one), TE.flatMap(runsIn))),
+      TE.map((runs) => listing(runs.flat(), verify, terminal)),
+    ),
 });

@@ -204,8 +204,6 @@ function slotProblems(merged: MergeState, reordered: readonly string[], isSavedO
     kind: "sharing",
     expected: "all of its variables restored, in the saved order",
     found: "some that are kept, missing or in another order",
-    remedy: "Its accumulators belong to variables by their position, so keep the optimizer of your script too: " +
-      `{ keep: [${JSON.stringify(path)}] }`,
   }));
 }
 

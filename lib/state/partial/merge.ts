@@ -216,7 +216,7 @@ function mergePart(merging: Merging, outer: Side, saved: LocatedNode | undefined
   if (isWhole && side === "live") {
     if (live.node !== null && !options.keptNames.has(at)) {
       merging.kept.push(at);
-      if (saved !== undefined) merging.skipped.push(saved.path);
+      if (saved !== undefined && saved.path !== at) merging.skipped.push(saved.path);
     }
     if (saved !== undefined) merging.replaced.push({ saved: saved.path, live: at });
     return copy(merging, "live", live, at);

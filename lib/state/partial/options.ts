@@ -59,7 +59,7 @@ export interface RestoredParts {
   readonly restored: readonly string[];
   /** Live parts that kept their values. */
   readonly kept: readonly string[];
-  /** Saved parts that were ignored. */
+  /** Saved parts that were ignored, except those at the path of a part in `kept`. */
   readonly skipped: readonly string[];
   readonly renamed: readonly { readonly from: string; readonly to: string }[];
   readonly converted: readonly { readonly path: string; readonly from: string; readonly to: string }[];

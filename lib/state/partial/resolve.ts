@@ -4,10 +4,10 @@
  * @module
  */
 import * as RA from "fp-ts/lib/ReadonlyArray.js";
-import { type AnyKind, isCase, join, type Node, segment } from "../mod.ts";
+import { type AnyKind, isCase, isWithin, join, type Node, segment } from "../mod.ts";
 import type { Problem } from "../../errors/mod.ts";
 import type { RestoredParts, Selection } from "./options.ts";
-import { follow, pathsAbove, type Side, stateNode, type Tree, type Trees } from "./trees.ts";
+import { follow, pathsAbove, type Side, stateNode, type Tree, type Trees, userName } from "./trees.ts";
 
 // --- types
 
@@ -58,6 +58,26 @@ function stepInto(tree: Tree, kinds: readonly AnyKind[], [node, path, named]: Ma
   return inside === undefined ? byName : [[inside, `${at}/${step}`, named], ...byName];
 }
 
+/** The most names of parts that a problem lists. */
+const mostNamed = 20;
+
+/** The names of the items of lists in a component: those that the user gave, or paths; of plain data those of its entries. */
+function namedBelow(tree: Tree, node: Node, path: string): readonly string[] {
+  const state = stateNode(follow(tree, node));
+  const at = isCase(node, "shared") ? node.path : path;
+  const inside = [...tree.nodes].filter(([below, part]) =>
+    isCase(part, "kind") && /\/\d+$/.test(below) && isWithin(below, at)
+  );
+  const names = inside.length === 0 && isCase(state, "record") && !isCase(follow(tree, node), "kind")
+    ? state.entries.map(([name]) => join(path, name))
+    : inside.map(([below, part]) => {
+      const name = userName(tree, part);
+      return name === undefined ? below : below.replace(/\/layers\/\d+$/, `/${segment(name)}`);
+    });
+  const rest = names.length - mostNamed;
+  return rest > 0 ? [...names.slice(0, mostNamed - 1), `${names[mostNamed - 1]} and ${rest} more`] : names;
+}
+
 /** The paths that one name of an option matches. It is a problem if nothing matches, or both a path and a name do. */
 function lookUp(
   trees: Trees,
@@ -78,13 +98,14 @@ function lookUp(
   } of this name for the option ${option}`;
   const remedy = `Correct the name in the option ${option}`;
   const components = tree.encoded.components.map(([key]) => segment(key)).join(", ");
+  const parts = start.flatMap(([node, path]) => namedBelow(tree, node, path));
   const isAmbiguous = new Set(matches.map(([, , named]) => named)).size > 1;
   if (paths.length === 0) {
     problems.push({
       path: name,
       kind: "missing",
       expected,
-      found: start.length === 0 ? `only ${components}` : "none",
+      found: start.length === 0 ? `only ${components}` : parts.length === 0 ? "none" : `only ${parts.join(", ")}`,
       remedy,
     });
   }
