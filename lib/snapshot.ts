@@ -55,7 +55,6 @@ import {
   type RestoredParts,
   type Selection,
   selectionNames,
-  withAdvised,
 } from "./state/partial/mod.ts";
 import type { Given } from "./capturable.ts";
 import { kinds } from "./kinds.ts";
@@ -224,25 +223,17 @@ function restoreLive(
     if (E.isRight(restored)) onReport?.({ parts, overridden });
     return restored;
   };
-  const whole = { encoded, problems: [], parts: { ...noParts, restored: Object.keys(live).map(segment) } };
-  const first = isPartial(selection) ? undefined : restoreMerged(whole);
-  if (first !== undefined && (E.isRight(first) || first.left._tag !== "Mismatch")) return first;
+  if (!isPartial(selection)) {
+    return restoreMerged({ encoded, problems: [], parts: { ...noParts, restored: Object.keys(live).map(segment) } });
+  }
   const captured = E.tryCatch(() => captureState(live, own), E.toError);
-  if (E.isLeft(captured) && first !== undefined) return first;
   if (E.isLeft(captured)) {
     const expected = "components in your script that can be captured, because some of them are kept";
     const remedy = "Leave out what cannot be captured, or pass a codec for it";
     return E.left(mismatch([{ path: "", kind: "kind", expected, found: captured.left.message, remedy }]));
   }
   using snapshot = captured.right;
-  return pipe(
-    first ?? restoreMerged(merge(encoded, snapshot.encoded, kinds, selection)),
-    E.mapLeft((error) =>
-      error._tag === "Mismatch"
-        ? { ...error, problems: withAdvised(error.problems, encoded, snapshot.encoded, kinds, selection) }
-        : error
-    ),
-  );
+  return restoreMerged(merge(encoded, snapshot.encoded, kinds, selection));
 }
 
 /**
@@ -271,10 +262,7 @@ export function restoreState<C, K extends Codecs = NoCodecs, T extends Codec = n
 ): E.Either<RestoreError, Restored<C, K>> {
   checkSnapshot("restoreState", snapshot);
   checkOptions("restoreState", options, codecRules);
-  return pipe(
-    withEncoded<Restored<C, K>>(snapshot, (encoded) => restoreTree(encoded, ownCodecs(options))),
-    E.mapLeft((error) => error._tag === "Mismatch" ? { ...error, call: "restoreState" } : error),
-  );
+  return withEncoded(snapshot, (encoded) => restoreTree(encoded, ownCodecs(options)));
 }
 
 /**

@@ -54,7 +54,7 @@ export interface Mismatch {
    * The call that could not restore.
    * @default "loadState" for a checkpoint, "restoreInto" for a snapshot in memory
    */
-  readonly call?: "resume" | "restoreState";
+  readonly call?: "resume";
   /** The training of `fit` or `fitDataset` that the call does not continue, and the checkpoint it would have resumed from. */
   readonly training?: { readonly name: string; readonly location: string; readonly checkpoint?: number };
   /** The checkpoint that does not have the tensor, or the rows of it, that `readTensor` was asked for. */

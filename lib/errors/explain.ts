@@ -87,8 +87,8 @@ const storing: Sentences<"StoreFailed" | "DeviceFailed" | "Overtaken" | "StepWen
     `Cannot ${error.operation} ${error.path} (${error.code}): ${error.message}` +
     `${readings.includes(error.operation) ? "" : ". Earlier checkpoints are intact"}. ${storeRemedy(error)}`,
   Overtaken: ({ checkpoint, step, by }) =>
-    "After the last load or save by this process, another process saved " +
-    `checkpoint ${checkpoint} of this run (${step === null ? "" : `step ${step}, `}${by}). Nothing was written. ` +
+    "Since the last load or save of this process, another one has saved " +
+    `checkpoint ${checkpoint} (${step === null ? "" : `step ${step}, `}${by}). Nothing was written. ` +
     `Stop one of the two processes, or begin a new run ${forking}`,
   StepWentBack: ({ step, parent, parentStep }) =>
     `The step to save is ${step}, but checkpoint ${parent} of this run has step ${parentStep}. Nothing was written. ` +

@@ -296,9 +296,10 @@ function restoreText(problems: readonly Problem[], call: Mismatch["call"], check
   const told = inWords(problems);
   const adviceOn = (problem: Problem): Advice => restoreAdvice(problem, overview);
   const saved = checkpoint === undefined ? "the snapshot" : "the checkpoint";
-  const name = checkpoint === undefined ? "The snapshot" : `Checkpoint ${checkpoint}`;
+  const headline = checkpoint === undefined
+    ? "The snapshot cannot be restored"
+    : `Checkpoint ${checkpoint} does not fit your script`;
   const sides = { saved, live: "your script" };
-  if (call === "restoreState") return `${name} cannot be restored.` + grouped(told, sides, restoreRemedies, adviceOn);
   const advice = told.filter(({ remedy }) => remedy === undefined).map(adviceOn);
   const optioned = new Set(advice.flatMap(([remedy]) => remedy in optionNames ? [remedy] : []));
   const options = advisedOptions(advice);
@@ -309,25 +310,9 @@ function restoreText(problems: readonly Problem[], call: Mismatch["call"], check
     remedy,
     (parts) => `${text(parts)}${optioned.size === 1 && optioned.has(remedy) ? `: ${written}` : ""}`,
   ];
-  return `${name} does not fit your script. Nothing was changed.` +
+  return `${headline}. Nothing was changed.` +
     grouped(told, sides, Object.fromEntries(Object.entries(restoreRemedies).map(withCall)), adviceOn) +
     (optioned.size > 1 ? `\nAll these options at once: ${written}` : "") + cursors;
-}
-
-/** The options that the sentence of these problems advises. */
-export function optionsAdvised(problems: readonly Problem[]): {
-  readonly keep: readonly string[];
-  readonly skip: readonly string[];
-  readonly convert: readonly string[];
-  readonly rename: Readonly<Record<string, string>>;
-} {
-  const overview = overviewOf(problems);
-  const advised = advisedOptions(
-    problems.filter(({ remedy }) => remedy === undefined).map((problem) => restoreAdvice(problem, overview)),
-  );
-  const [keep, skip, convert, rename] = (["keep", "skip", "convert", "rename"] as const)
-    .map((name) => [...advised.get(name) ?? []]) as [string[], string[], string[], string[]];
-  return { keep, skip, convert, rename: JSON.parse(`{${rename.join()}}`) };
 }
 
 const cursorRemedies: Remedies = {

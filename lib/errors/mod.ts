@@ -10,6 +10,5 @@
  */
 export * from "./errors.ts";
 export { explain, explainTo, sentenceIfKnown, toError } from "./explain.ts";
-export { optionsAdvised } from "./mismatch.ts";
 export { hexCode, printable, printableLines, unprintable } from "./printable.ts";
 export { captured, guarded, isAllocation, orDeviceFailed, theirs } from "./guard.ts";

@@ -7,7 +7,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { type Codec, type Codecs, type Options, ownCodecs } from "../codecs.ts";
 import { arraysOf, type Encoded, type Held, isDType, problemsOfRestore, segment } from "../state/mod.ts";
 import { type Mismatch, mismatch, type ProblemKind } from "../errors/mod.ts";
-import { isPartial, merge, type Selection, withAdvised } from "../state/partial/mod.ts";
+import { isPartial, merge, type Selection } from "../state/partial/mod.ts";
 import { kinds } from "../kinds.ts";
 import { captureState } from "../snapshot.ts";
 import { disposeOnFailure } from "../tfjs/mod.ts";
@@ -63,7 +63,5 @@ export function preflight(
   const certain = found.filter(({ kind, saved }) =>
     !needData.includes(kind) || (kind === "length" && saved === "found")
   );
-  return certain.some(({ kind }) => kind === "shape" || kind === "dtype")
-    ? mismatch(withAdvised(certain, saved, snapshot.encoded, kinds, selection))
-    : undefined;
+  return certain.some(({ kind }) => kind === "shape" || kind === "dtype") ? mismatch(certain) : undefined;
 }

@@ -9,6 +9,7 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import { checkPolicy, policyRules, type SavePoints, savePoints, type SavePolicy } from "./autosave.ts";
+import type { Saved } from "./save.ts";
 import type { Signal } from "./signals.ts";
 import { cursorIn, runTraining, type TrainingSteps } from "./training_loop.ts";
 import { type CurrentRun, currentRun } from "../checkpoint/mod.ts";
@@ -82,8 +83,8 @@ const trainRules: OptionRules<Omit<TrainOptions<object, unknown>, "loader" | "sa
 /** The trainings of this process at a location. */
 interface Trainings {
   isRunning: boolean;
-  /** How many batches the last one has trained on since the start of the data, and the checkpoint that it saved last. */
-  last?: { readonly batches: number; readonly parent: CurrentRun["parent"] };
+  /** The checkpoint that the last one saved after a batch, and its step. */
+  last?: { readonly step: number; readonly parent: CurrentRun["parent"] };
 }
 
 const trainingsAt = perLocation((): Trainings => ({ isRunning: false }));
@@ -108,9 +109,9 @@ function checkTrainOptions<S extends object, A>(options: TrainOptions<S, A, stri
 /**
  * Marks that a training saves at a location. A second one at the same time is a `TypeError`: their checkpoints would mix.
  *
- * @returns To be called at its end, with the number of batches that it has trained on since the start of the data.
+ * @returns To be called at its end, with the step of its last checkpoint, 0 if that is the start.
  */
-function enter({ to }: TrainSavePolicy<never>): (batches: number) => void {
+function enter({ to }: TrainSavePolicy<never>): (step: number) => void {
   const trainings = trainingsAt(to);
   if (trainings.isRunning) {
     throw new TypeError(
@@ -118,15 +119,15 @@ function enter({ to }: TrainSavePolicy<never>): (batches: number) => void {
     );
   }
   trainings.isRunning = true;
-  return (batches) => {
+  return (step) => {
     trainings.isRunning = false;
-    if (batches > 0) trainings.last = { batches, parent: currentRun(to)?.parent ?? null };
+    if (step > 0) trainings.last = { step, parent: currentRun(to)?.parent ?? null };
   };
 }
 
 /**
- * Saves the state before the first batch, unless this process has loaded or saved a checkpoint of the run. If it has trained in the run, a
- * start from the first batch is `StepWentBack`.
+ * Saves the state before the first batch, unless this process has loaded or saved a checkpoint of the run. If it has saved a later state in the
+ * run, a start from the first batch is `StepWentBack`. A component `step` is compared by every save.
  */
 async function saveFirst<S extends object>(
   { loader, save }: TrainOptions<S, never, string>,
@@ -140,9 +141,10 @@ async function saveFirst<S extends object>(
   const parent = currentRun(to)?.parent ?? null;
   const { last } = trainingsAt(to);
   const batches = itemsBefore(loader, cursor);
-  const isAgain = batches === 0 && last !== undefined && last.parent === parent;
+  const hasStep = typeof (state as { readonly step?: unknown }).step === "number";
+  const isAgain = !hasStep && batches === 0 && last !== undefined && last.parent === parent;
   if (isAgain && parent !== null && !fork) {
-    return E.left({ _tag: "StepWentBack", step: 0, parent: parent.checkpoint, parentStep: last.batches });
+    return E.left({ _tag: "StepWentBack", step: 0, parent: parent.checkpoint, parentStep: last.step });
   }
   return parent === null || isAgain ? await points.after(() => state, batches, true) : E.right(undefined);
 }
@@ -234,13 +236,16 @@ export function train<S extends object, A, const N extends string = "cursor">(
     awaitable(async (): Promise<E.Either<TrainError, S>> => {
       const cursor = cursorIn(initial, name);
       const leave = save && enter(save);
-      let trained = 0;
+      let savedStep = 0;
+      const onSaved = (saved: Saved): void => {
+        savedStep = saved.step ?? 0;
+        save?.onSaved?.(saved);
+      };
       const labels = save && measured && labelsOf(measured, options.onEpochEnd !== undefined);
-      const points = savePoints<S>(save && { ...save, ...(labels && { metrics: labels.metrics }) }, stopOn);
+      const points = savePoints<S>(save && { ...save, onSaved, ...(labels && { metrics: labels.metrics }) }, stopOn);
       const run = runTraining<S, A, SaveError | Stopped>(options, name, {
         countsEpochs: options.onEpochEnd !== undefined || between !== Infinity,
         after: async (state, { batches, epoch, epochs }) => {
-          trained = batches;
           labels?.after(state, epochs > epoch);
           const isDue = Math.floor(epochs / between) > Math.floor(epoch / between);
           return pipe(await points.after(() => state, batches, isDue), E.map(() => true));
@@ -257,7 +262,7 @@ export function train<S extends object, A, const N extends string = "cursor">(
       } finally {
         await points.drain();
         points.close();
-        leave?.(trained);
+        leave?.(savedStep);
       }
     });
 }

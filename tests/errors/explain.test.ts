@@ -99,17 +99,6 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     '  model/layers/0: the layer is "hidden" in the checkpoint; it has no name of its own in your script',
     'Change the name back, or load under the new one: loadState(store, { rename: { "model/hidden": "model/layers/0" } })',
   ],
-  "other units, with a separate optimizer": [
-    "Checkpoint 0 does not fit your script. Nothing was changed.",
-    "  model/layers/0/config/units: 4 in the checkpoint, 8 in your script",
-    "  model/layers/0/weights/kernel: shape [2,4] in the checkpoint, [2,8] in your script",
-    "  model/layers/0/weights/bias: shape [4] in the checkpoint, [8] in your script",
-    "  model/layers/1/weights/kernel: shape [4,1] in the checkpoint, [8,1] in your script",
-    "Change your script back, or keep what it has",
-    "  optimizer: expected all of its variables restored, in the saved order, found some that are kept, missing or in another order",
-    "Its accumulators belong to variables by their position, so keep the optimizer of your script too",
-    'All these options at once: loadState(store, { keep: ["model/layers/0", "model/layers/1", "optimizer"] })',
-  ],
   "another activation": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  model/layers/0/config/activation: "relu" in the checkpoint, "tanh" in your script',
@@ -251,17 +240,17 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Look at what threw this: it is the cause of the error, with its stack",
   ],
   "a custom loss": [
-    "The snapshot cannot be restored.",
+    "The snapshot cannot be restored. Nothing was changed.",
     "  model/compile/loss: expected the name of a loss or metric, found the function loss",
     "A checkpoint holds no code. Load it into a model that is compiled with this function, or load the model alone: loadModel(store, { compile: false })",
   ],
   "a class that is not registered": [
-    "The snapshot cannot be restored.",
+    "The snapshot cannot be restored. Nothing was changed.",
     "  model/layers/0: expected a registered class, found Scale, which is not registered",
     "Call tf.serialization.registerClass(Scale) first, or load into a model that has it",
   ],
   "a snapshot in memory": [
-    "The snapshot does not fit your script. Nothing was changed.",
+    "The snapshot cannot be restored. Nothing was changed.",
     "  step: a string in the snapshot, 0 in your script",
     "  w: shape [2] in the snapshot, [] in your script",
     'Change your script back, or keep what it has: restoreInto(live, { keep: ["step", "w"] })',
@@ -328,7 +317,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "memory holds no checkpoint",
   ],
   "overtaken by another process": [
-    "After the last load or save by this process, another process saved checkpoint 1 of this run (step 2, RUNTIME at TIME). Nothing was written. Stop one of the two processes, or begin a new run with { fork: true } where you save: saveState(store, { fork: true }), fit({ to, fork: true }), or save: { to, fork: true } of train",
+    "Since the last load or save of this process, another one has saved checkpoint 1 (step 2, RUNTIME at TIME). Nothing was written. Stop one of the two processes, or begin a new run with { fork: true } where you save: saveState(store, { fork: true }), fit({ to, fork: true }), or save: { to, fork: true } of train",
   ],
   "a step that went back": [
     "The step to save is 1, but checkpoint 0 of this run has step 5. Nothing was written. Train with what loadState or resume returns: only models, optimizers and variables are restored in place. To begin again on purpose, begin a new run with { fork: true } where you save: saveState(store, { fork: true }), fit({ to, fork: true }), or save: { to, fork: true } of train",
@@ -346,7 +335,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Cannot write /runs/run/checkpoints/.saving/state/w.safetensors (ENOSPC): a fault. Earlier checkpoints are intact. Free some space on that disk and save again",
   ],
   "a mount of an object store": [
-    'Cannot save in /runs/run (EOBJECTSTORE): it is on a mount by gcsfuse, which renames a folder file by file, so that a crash leaves half of a checkpoint. Earlier checkpoints are intact. Save to the bucket itself, with s3("s3://bucket/prefix") from "@dogear/dogear/s3", or to a local disk',
+    'Cannot save in /runs/run/checkpoints (EOBJECTSTORE): it is on a mount by gcsfuse, which renames a folder file by file, so that a crash leaves half of a checkpoint. Earlier checkpoints are intact. Save to the bucket itself, with s3("s3://bucket/prefix") from "@dogear/dogear/s3", or to a local disk',
   ],
   "a mount without renames": [
     'Cannot rename /runs/run/checkpoints/.number-0 (ENOSYS): a fault. Earlier checkpoints are intact. That file system cannot rename folders, like most mounts of object stores. Save to the bucket itself, with s3("s3://bucket/prefix") from "@dogear/dogear/s3", or to a local disk',

@@ -297,6 +297,20 @@ test("one line of history: a second training in a process does not mix with the 
   assert.equal(new Set((await list(store)).entries.map(({ run }) => run)).size, 2);
 });
 
+test("one line of history: what failed before its first save after a batch can be trained again from the start", async () => {
+  const loader = pipe(five, Loader.batch(2));
+  const store = memory();
+  const state = await resume(store)(start(loader));
+  const attempt = (most: number) => {
+    const onCall = (): void => assert.ok(most-- > 0, "a bug");
+    return train({ loader, ...logging(onCall), until: () => false, save: { to: store } })(state)();
+  };
+  assert.equal(left(await attempt(1))._tag, "StepFailed");
+  const done = await attempt(9);
+  assert.equal(done._tag === "Right" && done.right.batches, 3);
+  assert.equal(left(await attempt(9))._tag, "StepWentBack");
+});
+
 test("nothing silent: a step or an end of an epoch that loses a component is StepFailed, and what cannot be resumed is not begun", async () => {
   const loader = pipe(five, Loader.batch(5));
   const fresh = { rng: 1, cursor: Loader.start(loader) };

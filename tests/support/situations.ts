@@ -257,10 +257,6 @@ export const situations: Readonly<Record<string, Situation>> = {
     () => ({ model: model({ names: ["hidden"] }) }),
     () => ({ model: tf.sequential({ layers: [tf.layers.dense({ units: 1, activation: "relu", inputShape: [2] })] }) }),
   ),
-  "other units, with a separate optimizer": loading(
-    () => withOptimizer(...trainedByMomentum()),
-    () => withOptimizer(model({ units: 8 }), tf.train.momentum(0.1, 0.9)),
-  ),
   "another activation": loading(() => ({ model: model() }), () => ({ model: model({ activation: "tanh" }) })),
   "a layer without its bias": loading(() => ({ model: model() }), () => ({ model: model({ useBias: false }) })),
   "layers in another order": loading(

@@ -95,12 +95,13 @@ function withHonestSync(file: WritableFile): WritableFile {
  * A file system whose answers are clear.
  *
  * @param fs The file system.
- * @param isPatient Whether it waits for seconds on Windows. If not, what another program uses stays for the next time.
+ * @param isPatient Whether it waits for seconds on Windows, and for a moment elsewhere. If not, it waits for a moment on Windows only: what cannot
+ *   be removed stays for the next time.
  */
 export function withClearAnswers(fs: FileSystem, isPatient = true): FileSystem {
   const isWindows = fs.platform === "win32";
   const patience: Patience = {
-    waits: isPatient && isWindows ? seconds : moment,
+    waits: isPatient ? isWindows ? seconds : moment : isWindows ? moment : [],
     wait: fs.wait ?? waitHere,
     explain: isWindows ? maybeInUse : (failed) => failed,
   };

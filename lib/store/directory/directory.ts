@@ -54,7 +54,7 @@ import { checkEmpty, checkName, checkpointsName, nameFile } from "./run_folder.t
 /** A run's folder on a file system. */
 interface RunFolder {
   readonly fs: FileSystem;
-  /** The same for orphans, which the next save removes if another program uses them now. */
+  /** The same for what is removed, which the next save tries again if it cannot be removed now. */
   readonly hasty: FileSystem;
   /** The absolute path of the run. A relative path is resolved anew for each task. */
   readonly run: () => string;
@@ -86,7 +86,7 @@ function begin(folder: RunFolder): TE.TaskEither<StoreFailed, Saving> {
     const parent = parentOf(run());
     const path = join(parent, temporaryName("saving", await fs.processId()));
     activeSaves.add(path);
-    const checked = expectations.has(parent) ? done : checkMount(fs, run());
+    const checked = expectations.has(parent) ? done : checkMount(fs, parent);
     const made = await inRun(folder, () => pipe(checked, TE.flatMap(() => makeTemporary(fs, run(), path))))();
     if (E.isLeft(made)) {
       activeSaves.delete(path);
@@ -277,10 +277,10 @@ function statusOfPart(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, 
   );
 }
 
-function removeCheckpoint({ fs, run }: RunFolder, checkpoint: number): TE.TaskEither<StoreFailed, void> {
+function removeCheckpoint({ fs, hasty, run }: RunFolder, checkpoint: number): TE.TaskEither<StoreFailed, void> {
   return pipe(
     isCommitted(fs, parentOf(run()), checkpoint),
-    TE.flatMap((committed) => committed ? removeAtomically(fs, partPath(run(), checkpoint)) : done),
+    TE.flatMap((committed) => committed ? removeAtomically(hasty, partPath(run(), checkpoint)) : done),
   );
 }
 

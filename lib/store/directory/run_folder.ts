@@ -150,13 +150,18 @@ export function checkEmpty(fs: FileSystem, path: string): TE.TaskEither<StoreFai
     TE.map((status): FileStatus | undefined => status),
     unless<FileStatus | undefined>(isAbsent("status"), () => TE.right(undefined)),
     TE.flatMap((status) =>
-      status !== undefined ? TE.fromEither(checkFolder(checkpoints, status)) : pipe(
-        checkLinks(fs, checkpoints),
-        TE.flatMap(() => checkContents(fs, path)),
-        // The path may lead into a checkpoint through links.
-        TE.flatMap(() => checkName(fs, fs.realPath?.(path) ?? path)),
-        TE.flatMap(() => checkMount(fs, path)),
-      )
+      status !== undefined
+        ? pipe(
+          TE.fromEither(checkFolder(checkpoints, status)),
+          TE.flatMap(() => checkMount(fs, checkpoints)),
+        )
+        : pipe(
+          checkLinks(fs, checkpoints),
+          TE.flatMap(() => checkContents(fs, path)),
+          // The path may lead into a checkpoint through links.
+          TE.flatMap(() => checkName(fs, fs.realPath?.(path) ?? path)),
+          TE.flatMap(() => checkMount(fs, checkpoints)),
+        )
     ),
   );
 }

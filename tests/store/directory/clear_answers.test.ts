@@ -71,6 +71,7 @@ test("rename: on Windows tried again for seconds, elsewhere for a moment, and no
       ["win32", "clear", 2550],
       ["win32", "hasty", 61],
       ["linux", "clear", 61],
+      ["linux", "hasty", 0],
       ["darwin", "clear", 61],
     ] as const
   ) {
