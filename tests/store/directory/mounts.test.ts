@@ -79,6 +79,18 @@ test("old or new: nothing is saved on the mount of an object store, and the erro
   }
 });
 
+test("old or new: a mount on the folder of the checkpoints alone is refused, too", async () => {
+  const simulated = machine(blank);
+  const run = simulated.process("a");
+  for (const path of ["/run", "/run/checkpoints"]) assert.equal((await run.makeFolder(path)())._tag, "Right");
+  const list = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:9 / /run/checkpoints rw - fuse.rclone remote: rw\n";
+  const store = directoryOn({ ...run, mountinfo: () => Promise.resolve(list) })("/run");
+  for (const task of [saveState(store)({ step: 1 }), resume(store)({ step: 0 })]) {
+    const result = await task();
+    assert.equal(result._tag === "Left" && result.left._tag === "StoreFailed" && result.left.code, "EOBJECTSTORE");
+  }
+});
+
 test("old or new: checkpoints on the mount of an object store can be loaded, but none can be added", async () => {
   const simulated = machine(blank);
   assert.equal((await saveState(directoryOn(simulated.process("a"))("/mnt/run"))({ step: 3 })())._tag, "Right");
