@@ -17,7 +17,7 @@ export { version } from "./version.ts";
 export { type Committed, writeCheckpoint } from "./write.ts";
 export { notAFile, readHeader } from "./tensor_files.ts";
 export { bestFirst, type CheckpointReference, noCheckpoint, numbersToTry, referenceRule } from "./best.ts";
-export { type Loaded, readCheckpoint, type ReadError, readManifest, type ReadOptions } from "./read.ts";
+export { type CheckpointReading, type Loaded, readCheckpoint, type ReadError, readManifest } from "./read.ts";
 export { type LazyCheckpoint, withCheckpoint } from "./lazy_checkpoint.ts";
 export { findPart, heldOf, leavesOf, namesMeant, type Part, someOf } from "./parts.ts";
 export { readTensor, type ReadTensorOptions, type TensorData } from "./read_tensor.ts";

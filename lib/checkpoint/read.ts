@@ -24,7 +24,7 @@ export interface Loaded {
 }
 
 /** How a checkpoint is read. */
-export interface ReadOptions {
+export interface CheckpointReading {
   /** Receives the progress after each piece. */
   readonly onProgress?: (progress: Progress) => void;
   /** Finds what is wrong with the state before any of its tensors is read. */
@@ -106,7 +106,7 @@ function extentOf({ files }: Manifest, part: Encoded): Pick<Extent, "files" | "w
 export function readCheckpoint(
   store: Store,
   checkpoint: number,
-  { onProgress = () => {}, foresee = () => undefined, part, memoryLimit = Infinity }: ReadOptions = {},
+  { onProgress = () => {}, foresee = () => undefined, part, memoryLimit = Infinity }: CheckpointReading = {},
 ): TE.TaskEither<ReadError | Mismatch, Loaded> {
   return guarded<ReadError | Mismatch, Loaded>("read", store.locationOf(checkpoint), async () => {
     const manifest = await readManifest(store, checkpoint)();

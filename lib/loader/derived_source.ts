@@ -12,10 +12,10 @@ import type { Mark } from "./cursor.ts";
 import { items, openReader, passOf } from "./iterate.ts";
 import { checkUnowned, type Loader, loaderOf, withFields } from "./types.ts";
 import {
-  type Awaitable,
   epochPlan,
   itemAt,
   mapItems,
+  type MaybePromise,
   origin,
   shiftSamples,
   spansWholeEpochs,
@@ -100,7 +100,7 @@ export function pendingLoader<A>(
   fields: Parameters<typeof streamSource>[0],
   inputs: readonly Loader<unknown>[],
 ): Loader<A> {
-  const run = mapItems((pending: unknown) => (pending as PendingItem).run() as Awaitable<A>);
+  const run = mapItems((pending: unknown) => (pending as PendingItem).run() as MaybePromise<A>);
   const source = streamSource({ ...fields, drop: (pending) => (pending as PendingItem).drop() });
   return withFields<A>(derivedLoader<A>(source, inputs), { plan: (length) => run(epochPlan(length)) });
 }
@@ -170,7 +170,7 @@ function openInputs(inputs: readonly Loader<unknown>[], begin: BeginEpoch): Stre
 export function expandItems<A, B>(
   kind: "filter" | "unbatch",
   loader: Loader<A>,
-  expand: (item: A) => Awaitable<readonly B[]>,
+  expand: (item: A) => MaybePromise<readonly B[]>,
 ): Loader<B> {
   const name = `Loader.${kind}`;
   const { source: { seed } } = checkUnowned(name, loader);

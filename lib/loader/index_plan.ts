@@ -71,11 +71,11 @@ export interface IndexPlan<out A> {
    * `count` consecutive items, the first of them the i-th from a position on, as a new array that the caller may change. All must be below
    * {@link IndexPlan.length}. Reading a batch in one call starts all its reads before the first one is awaited.
    */
-  readonly items: (from: SourcePosition, i: number, count: number, samples: SampleAccess) => Awaitable<A>[];
+  readonly items: (from: SourcePosition, i: number, count: number, samples: SampleAccess) => MaybePromise<A>[];
 }
 
 /** A value, or a promise of it. */
-export type Awaitable<A> = A | Promise<A>;
+export type MaybePromise<A> = A | Promise<A>;
 
 // --- constructors
 
@@ -159,8 +159,8 @@ function withoutPending(values: readonly unknown[], cause: unknown): unknown {
 }
 
 /** Values in order, each started before the first is awaited. */
-function startAll<A>(count: number, item: (i: number) => Awaitable<A>): Awaitable<A>[] {
-  const values: Awaitable<A>[] = [];
+function startAll<A>(count: number, item: (i: number) => MaybePromise<A>): MaybePromise<A>[] {
+  const values: MaybePromise<A>[] = [];
   try {
     for (let i = 0; i < count; i++) values.push(item(i));
   } catch (cause) {
@@ -170,32 +170,32 @@ function startAll<A>(count: number, item: (i: number) => Awaitable<A>): Awaitabl
 }
 
 /** A list of values, or a promise of it where one of them is a promise. */
-function awaitAll<A>(values: Awaitable<A>[]): A[] | Promise<A[]> {
+function awaitAll<A>(values: MaybePromise<A>[]): A[] | Promise<A[]> {
   return values.some(isPromise) ? Promise.all(values) : values as A[];
 }
 
 /** Values in order, each started before the first is awaited: a list, or a promise of it where one of them is a promise. */
-export function gather<A>(count: number, item: (i: number) => Awaitable<A>): A[] | Promise<A[]> {
+export function gather<A>(count: number, item: (i: number) => MaybePromise<A>): A[] | Promise<A[]> {
   return awaitAll(startAll(count, item));
 }
 
 /** The i-th item from a position on, for i below the length. */
-export function itemAt<A>(plan: IndexPlan<A>, from: SourcePosition, i: number, samples: SampleAccess): Awaitable<A> {
-  return plan.items(from, i, 1, samples)[0] as Awaitable<A>;
+export function itemAt<A>(plan: IndexPlan<A>, from: SourcePosition, i: number, samples: SampleAccess): MaybePromise<A> {
+  return plan.items(from, i, 1, samples)[0] as MaybePromise<A>;
 }
 
 /** Applies a function to each item. */
-export function mapItems<A, B>(f: (item: A) => Awaitable<B>): (plan: IndexPlan<A>) => IndexPlan<B> {
+export function mapItems<A, B>(f: (item: A) => MaybePromise<B>): (plan: IndexPlan<A>) => IndexPlan<B> {
   return (plan) => ({
     ...plan,
     items: (from, i, count, samples) => {
       const values: unknown[] = plan.items(from, i, count, samples);
       try {
-        for (let k = 0; k < count; k++) values[k] = whenReady(values[k] as Awaitable<A>, f);
+        for (let k = 0; k < count; k++) values[k] = whenReady(values[k] as MaybePromise<A>, f);
       } catch (cause) {
         throw withoutPending(values, cause);
       }
-      return values as Awaitable<B>[];
+      return values as MaybePromise<B>[];
     },
   });
 }
@@ -224,7 +224,7 @@ export function mapSamples<A, B>(f: SampleFunction<A, B>): (plan: IndexPlan<A>) 
 function groupRounds<A, B>(
   plan: IndexPlan<A>,
   { size, round, offset, fill, drop }: Rounds,
-  combine: (items: Awaitable<A>[]) => Awaitable<B>,
+  combine: (items: MaybePromise<A>[]) => MaybePromise<B>,
 ): IndexPlan<B> {
   const length = (from: SourcePosition): number => {
     const left = plan.length(from);
@@ -282,7 +282,8 @@ export function groupsOf(rounds: Rounds): <A>(plan: IndexPlan<A>) => IndexPlan<A
  * incomplete, the ranks without an item in it stay before it.
  */
 export function everyNth(rounds: Omit<Rounds, "size">): <A>(plan: IndexPlan<A>) => IndexPlan<A> {
-  return <A>(plan: IndexPlan<A>) => groupRounds<A, A>(plan, { ...rounds, size: 1 }, ([item]) => item as Awaitable<A>);
+  return <A>(plan: IndexPlan<A>) =>
+    groupRounds<A, A>(plan, { ...rounds, size: 1 }, ([item]) => item as MaybePromise<A>);
 }
 
 /**

@@ -9,10 +9,10 @@
  */
 import type { Loader } from "./types.ts";
 import {
-  type Awaitable,
   type IndexPlan,
   isPromise,
   itemAt,
+  type MaybePromise,
   origin,
   shiftSamples,
   type SourcePosition,
@@ -26,8 +26,8 @@ import { isAtEnd, type PulledItem, readStream, sourceError, type Start } from ".
 
 /** Gives one value after another, then null. */
 interface Puller<out T> {
-  readonly next: () => Awaitable<T | null>;
-  readonly close: () => Awaitable<void>;
+  readonly next: () => MaybePromise<T | null>;
+  readonly close: () => MaybePromise<void>;
 }
 
 /** Pulls the samples of one item after another, without computing the items. */
@@ -39,7 +39,7 @@ type ItemStep<A> = readonly [item: A, after: Start] | null;
 /** Computes one item after another. */
 interface ItemPuller<out A> extends Puller<readonly [item: A, after: Start]> {
   /** Where reading resumes after the next item, or null at the end; the item is pulled, and computed when it is requested. */
-  readonly peek: () => Awaitable<Start | null>;
+  readonly peek: () => MaybePromise<Start | null>;
 }
 
 /** An iterator of what is shown of each item. */
@@ -94,8 +94,8 @@ function readIndexed<A>(source: IndexedSource, plan: IndexPlan<A>, from: SourceP
 /** The core: pulls an item and computes it. The reader is opened at the first call. */
 function computeItems<A>(open: () => ItemReader<A>): ItemPuller<A> {
   let reader: ItemReader<A> | undefined;
-  let early: Awaitable<PulledItem<A> | null> | undefined;
-  const pull = (): Awaitable<PulledItem<A> | null> => (reader ??= open()).next();
+  let early: MaybePromise<PulledItem<A> | null> | undefined;
+  const pull = (): MaybePromise<PulledItem<A> | null> => (reader ??= open()).next();
   return {
     next: () => {
       const pulled = early ?? pull();
@@ -110,7 +110,7 @@ function computeItems<A>(open: () => ItemReader<A>): ItemPuller<A> {
   };
 }
 
-function compute<A>(pulled: PulledItem<A> | null): Awaitable<ItemStep<A>> {
+function compute<A>(pulled: PulledItem<A> | null): MaybePromise<ItemStep<A>> {
   if (pulled === null) return null;
   const fail = (thrown: unknown): never => {
     throw sourceError(pulled.before, thrown);
@@ -127,7 +127,7 @@ function compute<A>(pulled: PulledItem<A> | null): Awaitable<ItemStep<A>> {
 
 /** Keeps up to `ahead` further items in progress. On close the items that were not delivered are released. */
 function prefetchItems<A>(inner: ItemPuller<A>, ahead: number, release: (item: A) => void): ItemPuller<A> {
-  const queue: Awaitable<ItemStep<A>>[] = [];
+  const queue: MaybePromise<ItemStep<A>>[] = [];
   return {
     next: () => {
       const step = queue.length > 0 ? queue.shift()! : inner.next();
@@ -148,8 +148,8 @@ function prefetchItems<A>(inner: ItemPuller<A>, ahead: number, release: (item: A
 }
 
 /** Starts a step before its turn. If it fails, the rejection is reported when the step is delivered. */
-function startEarly<A>(next: () => Awaitable<ItemStep<A>>): Awaitable<ItemStep<A>> {
-  let step: Awaitable<ItemStep<A>>;
+function startEarly<A>(next: () => MaybePromise<ItemStep<A>>): MaybePromise<ItemStep<A>> {
+  let step: MaybePromise<ItemStep<A>>;
   try {
     step = next();
   } catch (error) {
@@ -235,7 +235,7 @@ function iteratorOf<A, B>(
     await close().catch(() => {});
     throw error;
   };
-  const deliver = (step: ItemStep<A>): Awaitable<IteratorResult<B, undefined>> => {
+  const deliver = (step: ItemStep<A>): MaybePromise<IteratorResult<B, undefined>> => {
     if (step === null) return close();
     return isDone ? finished : { done: false, value: show(step[0], step[1]) };
   };

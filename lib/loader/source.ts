@@ -5,7 +5,7 @@
  */
 import type { Cursor, Mark } from "./cursor.ts";
 import { arrayDigest } from "./fingerprint.ts";
-import type { Awaitable, SampleAccess } from "./index_plan.ts";
+import type { MaybePromise, SampleAccess } from "./index_plan.ts";
 import { isPlainRecord, shown } from "../validation/mod.ts";
 
 // --- types
@@ -33,7 +33,7 @@ export interface StreamSource extends SourceInfo {
   /** Epochs of the source before epoch 0 of this pass, 0 by default. */
   readonly base?: number;
   /** Opens an epoch. An iteration opens epochs in ascending order. With a mark, reading starts right after the marked sample. */
-  readonly open: (epoch: number, opened: OpenedEpochs, mark?: Mark) => Awaitable<StreamEpoch>;
+  readonly open: (epoch: number, opened: OpenedEpochs, mark?: Mark) => MaybePromise<StreamEpoch>;
   /** Whether a sample can be delivered only once, because its reader disposes it. */
   readonly singleUse: boolean;
   /** Disposes a sample that is not delivered. */
@@ -45,7 +45,7 @@ export type OpenedEpochs = Map<object, number>;
 
 /** An open epoch of a stream. */
 export interface StreamEpoch {
-  next(): Awaitable<IteratorResult<unknown, unknown>>;
+  next(): MaybePromise<IteratorResult<unknown, unknown>>;
   return?(): unknown;
   /** The position after the last sample, if the stream can be opened there. */
   mark?(): Mark;
@@ -111,7 +111,7 @@ export function streamSource(
 
 /** A stream of the iterable, sync or async, that `open` returns for each epoch. */
 export function iterableSource(
-  open: (epoch: number) => Awaitable<Iterable<unknown> | AsyncIterable<unknown>>,
+  open: (epoch: number) => MaybePromise<Iterable<unknown> | AsyncIterable<unknown>>,
   fingerprint: string,
 ): StreamSource {
   return streamSource({

@@ -7,10 +7,10 @@ import * as t from "io-ts";
 import type { Mark } from "./cursor.ts";
 import { type CursorMismatch, type LoaderError, type SourceFailed, toError } from "../errors/mod.ts";
 import {
-  type Awaitable,
   type IndexPlan,
   isPromise,
   itemAt,
+  type MaybePromise,
   type SampleAccess,
   type SourcePosition,
 } from "./index_plan.ts";
@@ -31,12 +31,12 @@ export interface PulledItem<out A> {
   readonly before: SourcePosition;
   /** Where reading resumes after it. */
   readonly after: Start;
-  readonly run: () => Awaitable<A>;
+  readonly run: () => MaybePromise<A>;
   readonly drop: () => void;
 }
 
 /** Runs user code; an error in it becomes {@link SourceFailed} at the reader's position. */
-type Guard = <A>(run: () => Awaitable<A>) => Promise<A>;
+type Guard = <A>(run: () => MaybePromise<A>) => Promise<A>;
 
 type EpochReader = ReturnType<typeof epochReader>;
 type SampleBuffer = ReturnType<typeof sampleBuffer>;

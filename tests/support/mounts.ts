@@ -74,10 +74,10 @@ function exFat({ mounted, scratch }: Folders): string {
 function overlay({ below, mounted, scratch }: Folders): string {
   // Only root can write overlayfs's usual attributes. Without any, it renames no folder into one of the lower layer.
   const attributes = isRoot ? "" : ",userxattr";
-  const options = `lowerdir=${below},upperdir=${scratch}/upper,workdir=${scratch}/work${attributes}`;
+  const options = `lowerdir=${below},upperdir=${scratch}/upper,workdir=${scratch}/staging${attributes}`;
   const mount = `mount -t overlay -o ${options} overlay ${mounted}`;
   // Without the change of its mode, only root could remove what overlayfs leaves.
-  return `mkdir ${scratch}/upper ${scratch}/work && ${mount} && chmod 700 ${scratch}/work/work`;
+  return `mkdir ${scratch}/upper ${scratch}/staging && ${mount} && chmod 700 ${scratch}/staging/work`;
 }
 
 /** The kinds. The first is the plain disk itself, whose counts the others must have. */
