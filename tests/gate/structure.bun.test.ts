@@ -28,6 +28,7 @@ const subjects: readonly string[] = [
   "store",
   "checkpoint",
   "store/directory",
+  "store/s3",
   "files",
   "data",
   "kinds",
@@ -41,7 +42,7 @@ const subjects: readonly string[] = [
 ];
 
 /** The subjects that may use disk, network, processes and signals. All others use pure functions of the runtime alone. */
-const withEffects: readonly string[] = ["store/directory", "files", "data", "run", "prove", "cli"];
+const withEffects: readonly string[] = ["store/directory", "store/s3", "files", "data", "run", "prove", "cli"];
 const pureBuiltins: readonly string[] = ["node:async_hooks", "node:buffer", "node:crypto", "node:util", "node:zlib"];
 
 /** Folders of `tests/` that mirror no folder of `lib/`. */
