@@ -7,11 +7,12 @@
  *
  * @module
  */
-export type { Chunks, CommitCondition, OpenPart, PartStatus, Saving, Store, StoreOptions } from "./store.ts";
+export type { Chunks, CommitCondition, OpenPart, PartLocation, PartStatus } from "./store.ts";
+export type { Saving, Store, StoreOptions } from "./store.ts";
 export { checkStore, checkStoreOptions, manifestName, ofCheckpoint, ofPart, storeFailed } from "./store.ts";
 export { checkedChunk, checkRange, tooLong } from "./store.ts";
 export { savingOf, type StoreWriter } from "./saving.ts";
-export { digester, type PartDigest, sha256Of } from "./digest.ts";
+export { type Digester, digester, type PartDigest, sha256Of } from "./digest.ts";
 export { type LocationState, newLocationState, perLocation } from "./location.ts";
 export { memory } from "./memory.ts";
 export { decisionOf, type Entry, ranked } from "./decision.ts";
