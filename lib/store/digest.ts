@@ -6,6 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
+import { demand, oneOf } from "../validation/mod.ts";
 
 // --- types
 
@@ -27,12 +28,25 @@ export interface Digester {
 
 // --- constructors
 
+const algorithms = oneOf("crc32", "sha256");
+
 /**
  * Starts a digest.
  *
  * @param algorithm With `"sha256"`, SHA-256 is computed in addition to CRC-32.
+ *
+ * @example
+ * ```ts
+ * import { digester } from "@dogear/dogear/store";
+ * import assert from "node:assert/strict";
+ *
+ * const digesting = digester();
+ * digesting.update(new TextEncoder().encode("123456789"));
+ * assert.deepEqual(digesting.result(), { bytes: 9, crc32: "cbf43926" });
+ * ```
  */
 export function digester(algorithm: "crc32" | "sha256" = "crc32"): Digester {
+  demand("algorithm", algorithms, algorithm);
   const sha256 = algorithm === "sha256" ? createHash("sha256") : undefined;
   let bytes = 0;
   let crc = 0;

@@ -7,7 +7,7 @@
  *
  * ## Laws
  *
- * Every store keeps these laws. `tests/store/store.test.ts` checks them for all stores: add yours to its list.
+ * Every store keeps these laws. `storeLaws` of `@dogear/dogear/store` checks them.
  *
  * - *Old or new.* Parts are invisible until `commit` resolves; then the whole checkpoint is visible. A save that fails, is aborted or is
  *   killed changes no committed checkpoint.
@@ -198,6 +198,15 @@ export const mostManifestBytes: number = 256 * 2 ** 20;
  * @param path The file or object.
  * @param code The system's error code, or one in its style.
  * @param message What is wrong.
+ *
+ * @example
+ * ```ts
+ * import { storeFailed } from "@dogear/dogear/store";
+ * import assert from "node:assert/strict";
+ *
+ * const failed = storeFailed("write", "runs/1/model", "ENOSPC", "no space left");
+ * assert.equal(failed._tag, "StoreFailed");
+ * ```
  */
 export function storeFailed(operation: string, path: string, code: string, message: string): StoreFailed {
   return { _tag: "StoreFailed", operation, path, code, message };
@@ -273,6 +282,15 @@ const optionNames = { keep: true, digest: true } satisfies OptionNames<StoreOpti
  * Throws a `TypeError` if these are not options of a store. A misspelt `keep` would keep every checkpoint.
  *
  * @param options The argument of a store's constructor.
+ *
+ * @example
+ * ```ts
+ * import { checkStoreOptions } from "@dogear/dogear/store";
+ * import assert from "node:assert/strict";
+ *
+ * checkStoreOptions({ digest: "sha256" });
+ * assert.throws(() => checkStoreOptions({ digset: "sha256" } as never), /digest/);
+ * ```
  */
 export function checkStoreOptions(options: StoreOptions): void {
   checkOptionNames("a store", options, optionNames);
@@ -293,7 +311,20 @@ export function checkCheckpoint(checkpoint: number): void {
   }
 }
 
-/** A task of a store for a checkpoint. Its argument is checked at once, the store is read when the task is run. */
+/**
+ * A task of a store for a checkpoint. Its argument is checked at once, the store is read when the task is run.
+ *
+ * @param task Reads the store.
+ *
+ * @example
+ * ```ts
+ * import { ofCheckpoint } from "@dogear/dogear/store";
+ * import assert from "node:assert/strict";
+ *
+ * const manifest = ofCheckpoint((checkpoint) => async () => ({ _tag: "Right" as const, right: checkpoint }));
+ * assert.throws(() => manifest(-1), TypeError);
+ * ```
+ */
 export function ofCheckpoint<F, A>(
   task: (checkpoint: number) => TE.TaskEither<F, A>,
 ): (checkpoint: number) => TE.TaskEither<F, A> {
@@ -303,7 +334,20 @@ export function ofCheckpoint<F, A>(
   };
 }
 
-/** {@link ofCheckpoint} for a part. */
+/**
+ * {@link ofCheckpoint} for a part.
+ *
+ * @param task Reads the store.
+ *
+ * @example
+ * ```ts
+ * import { ofPart } from "@dogear/dogear/store";
+ * import assert from "node:assert/strict";
+ *
+ * const open = ofPart((_checkpoint, name) => async () => ({ _tag: "Right" as const, right: name }));
+ * assert.throws(() => open(0, "../secret"), TypeError);
+ * ```
+ */
 export function ofPart<F, A>(
   task: (checkpoint: number, name: string) => TE.TaskEither<F, A>,
 ): (checkpoint: number, name: string) => TE.TaskEither<F, A> {
@@ -319,6 +363,15 @@ export function ofPart<F, A>(
  *
  * @param chunk A chunk of a part.
  * @returns The chunk.
+ *
+ * @example
+ * ```ts
+ * import { checkedChunk } from "@dogear/dogear/store";
+ * import assert from "node:assert/strict";
+ *
+ * const chunk = Uint8Array.of(1);
+ * assert.equal(checkedChunk(chunk), chunk);
+ * ```
  */
 export function checkedChunk(chunk: Uint8Array): Uint8Array {
   if (chunk instanceof Uint8Array) return chunk;
@@ -333,6 +386,15 @@ export function checkedChunk(chunk: Uint8Array): Uint8Array {
  * @param into The array to fill.
  * @param position The offset of the first byte.
  * @returns A failure with code `ETRUNC` if the part ends before the array is full.
+ *
+ * @example
+ * ```ts
+ * import { checkRange } from "@dogear/dogear/store";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(checkRange(10, "a", new Uint8Array(4), 6), undefined);
+ * assert.equal(checkRange(10, "a", new Uint8Array(4), 7)?.code, "ETRUNC");
+ * ```
  */
 export function checkRange(bytes: number, path: string, into: Uint8Array, position: number): StoreFailed | undefined {
   if (!Number.isSafeInteger(position) || position < 0) {

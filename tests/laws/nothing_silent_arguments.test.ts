@@ -11,10 +11,11 @@ import { after, test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import * as data from "../../lib/data/mod.ts";
 import * as prove from "../../lib/prove/mod.ts";
+import * as contract from "../../lib/store/contract/mod.ts";
 import * as main from "../../mod.ts";
 
 /** What the entries of the package export. */
-const dogear = { ...main, ...data, ...prove };
+const dogear = { ...main, ...data, ...prove, ...contract };
 const { Loader, Retention, Rng, Scaler, Schedule } = dogear;
 
 const folder = mkdtempSync(join(tmpdir(), "dogear-arguments-"));
@@ -354,6 +355,18 @@ const table: Readonly<Record<string, Callable | string>> = {
   fromNpy: calls([path]),
   fromFolder: calls([path, options({ endings: names })]),
   fromParquet: calls([path, options({ columns: names, groups: from1, codec: never })]),
+
+  storeLaws: calls([arg(/make/, dogear.memory, "a function"), options({ reopen: callback })]),
+  savingOf: calls([
+    arg(/writer/, Object.fromEntries(["put", "reuse", "commit", "discard"].map((name) => [name, () => 1]))),
+  ]),
+  digester: calls([arg(/algorithm/, "crc32", "undefined")]),
+  checkedChunk: calls([arg(/chunk/, Uint8Array.of(1))]),
+  checkStoreOptions: "it is the check of the options of directory and memory",
+  checkRange: "it is the check of read, which storeLaws tries",
+  ofCheckpoint: "it is the check of manifest and remove, which storeLaws tries",
+  ofPart: "it is the check of open, which storeLaws tries",
+  storeFailed: "it puts a store's own words into a value",
 
   pipe: "fp-ts's own",
   explain: calls([arg(/error/, { _tag: "Released" })]),

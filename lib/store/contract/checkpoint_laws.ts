@@ -92,8 +92,10 @@ function following(parent: number): CommitCondition {
     parent,
     check: (checkpoints) => {
       const newer = checkpoints.filter((number) => number > parent);
-      const overtaken = { _tag: "Overtaken", location: "here", run: "the run", parent, newest: Math.max(...newer) };
-      return newer.length === 0 ? TE.right(undefined) : TE.left(overtaken as never);
+      const by = "the laws of stores";
+      return newer.length === 0
+        ? TE.right(undefined)
+        : TE.left({ _tag: "Overtaken", checkpoint: Math.max(...newer), step: null, by });
     },
   };
 }
