@@ -8,7 +8,7 @@
  */
 import { Loader, type NoCheckpoint, pipe, resume, Rng, saveState, type Store, type StoreFailed } from "@dogear/dogear";
 import { checkedChunk, checkRange, checkStoreOptions, digester, ofCheckpoint, ofPart } from "@dogear/dogear/store";
-import { savingOf, storeFailed, type StoreOptions, type StoreWriter } from "@dogear/dogear/store";
+import { type OpenPart, savingOf, storeFailed, type StoreOptions, type StoreWriter } from "@dogear/dogear/store";
 import * as E from "fp-ts/lib/Either.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { resolve } from "node:path";
@@ -41,8 +41,10 @@ export function sqlite(path: string, options: StoreOptions = {}): Store {
   const locationOf = (checkpoint: number): string => `${location}#${checkpoint}`;
 
   /** What SQLite throws is a failure of the store. */
-  const attempt = <A>(operation: string, at: string, f: () => A) =>
-    E.tryCatch(f, (thrown) => storeFailed(operation, at, "ERR_SQLITE", (thrown as Error).message));
+  const attempt = <A>(operation: string, at: string, f: () => A): TE.TaskEither<StoreFailed, A> =>
+    TE.fromIOEither(() =>
+      E.tryCatch(f, (thrown) => storeFailed(operation, at, "ERR_SQLITE", (thrown as Error).message))
+    );
   /** All of `f` or nothing; other processes wait. `f` is synchronous, so nothing of this process comes in between. */
   const transaction = <A>(f: () => A): A => {
     database.exec("BEGIN IMMEDIATE");
@@ -76,16 +78,16 @@ export function sqlite(path: string, options: StoreOptions = {}): Store {
         );
       for await (const chunk of chunks) {
         if (checkedChunk(chunk).length === 0) continue;
-        const inserted = insert(chunk);
+        const inserted = await insert(chunk)();
         if (E.isLeft(inserted)) return inserted;
         digesting.update(chunk);
       }
       // An empty part has one empty row.
-      const last = digesting.result().bytes === 0 ? insert(new Uint8Array()) : E.right([]);
+      const last = digesting.result().bytes === 0 ? await insert(new Uint8Array())() : E.right([]);
       return E.isLeft(last) ? last : E.right(digesting.result());
     },
     // The database copies the rows; no byte passes through this process.
-    reuse: (name, from) => async () =>
+    reuse: (name, from) =>
       attempt("reuse", `${location}/${name}`, () => {
         const copied = `SELECT ?, ?, start, bytes FROM chunk JOIN save ON save = id WHERE number = ? AND part = ?`;
         return rows(`INSERT INTO chunk ${copied} RETURNING start`, id, name, from.checkpoint, from.name).length > 0;
@@ -94,91 +96,83 @@ export function sqlite(path: string, options: StoreOptions = {}): Store {
     commit: (manifest, condition) => async () => {
       // The check is asynchronous, so it is repeated until no commit has come in between.
       for (;;) {
-        const before = attempt("list", location, numbers);
+        const before = await attempt("list", location, numbers)();
         if (E.isLeft(before)) return before;
         const checked = await (condition?.check(before.right.filter((number) =>
           number > condition.parent
         ))() ?? E.right(undefined));
         if (E.isLeft(checked)) return checked;
-        const done = attempt("commit", location, () =>
+        const done = await attempt("commit", location, () =>
           transaction(() => {
             const newest = numbers().at(-1) ?? -1;
             if (newest !== (before.right.at(-1) ?? -1)) return undefined;
             rows("UPDATE save SET number = ?, manifest = ? WHERE id = ?", newest + 1, manifest, id);
             return newest + 1;
-          }));
+          }))();
         if (E.isLeft(done)) return done;
         if (done.right !== undefined) return E.right(done.right);
       }
     },
-    discard: async () => void attempt("discard", location, () => transaction(() => discard(id))),
+    discard: async () => void await attempt("discard", location, () => transaction(() => discard(id)))(),
   });
+
+  const reader = (id: unknown, name: string, length: number, at: string): OpenPart["read"] => (into, position) => {
+    const outside = checkRange(length, at, into, position);
+    if (outside !== undefined) return TE.left(outside);
+    const overlapping = "save = ? AND part = ? AND start < ? AND start + length(bytes) > ?";
+    const [sql, end] = [`SELECT start, bytes FROM chunk WHERE ${overlapping}`, position + into.length];
+    return pipe(
+      attempt("read", at, () => rows(sql, id, name, end, position)),
+      TE.chain((found) => {
+        let filled = 0;
+        for (const { start, bytes } of found) {
+          const offset = Number(start) - position;
+          const piece = (bytes as Uint8Array).subarray(Math.max(0, -offset), into.length - offset);
+          into.set(piece, Math.max(0, offset));
+          filled += piece.length;
+        }
+        // The checkpoint may have been removed since it was opened.
+        return filled === into.length ? TE.right(undefined) : TE.left(storeFailed("read", at, "ETRUNC", "it is gone"));
+      }),
+    );
+  };
 
   return Object.freeze<Store>({
     _tag: "Store",
     location,
     ...(options.keep && { keep: options.keep }),
     ...(options.digest && { digest: options.digest }),
-    list: async () => attempt("list", location, numbers),
-    begin: async () =>
-      attempt("begin", location, () =>
-        transaction(() => {
-          // Killed saves have no number. A day later no process still writes them.
-          const [now, day] = [Date.now(), 86_400_000];
-          for (const { id } of rows("SELECT id FROM save WHERE number IS NULL AND begun < ?", now - day)) discard(id);
-          return savingOf(writer(rows("INSERT INTO save (begun) VALUES (?) RETURNING id", now)[0]!["id"]));
-        })),
+    list: attempt("list", location, numbers),
+    begin: attempt("begin", location, () =>
+      transaction(() => {
+        // Killed saves have no number. A day later no process still writes them.
+        const [now, day] = [Date.now(), 86_400_000];
+        for (const { id } of rows("SELECT id FROM save WHERE number IS NULL AND begun < ?", now - day)) discard(id);
+        return savingOf(writer(rows("INSERT INTO save (begun) VALUES (?) RETURNING id", now)[0]!["id"]));
+      })),
     manifest: ofCheckpoint((checkpoint) => async () => {
-      const found = attempt("read", locationOf(checkpoint), () => committed(checkpoint));
+      const found = await attempt("read", locationOf(checkpoint), () => committed(checkpoint))();
       if (E.isLeft(found)) return found;
+      // A driver may return null for no bytes.
       return found.right ? E.right(found.right["manifest"] as Uint8Array ?? new Uint8Array()) : none(checkpoint);
     }),
     open: ofPart((checkpoint, name) => async () => {
       const at = `${locationOf(checkpoint)}/${name}`;
-      const looked = attempt("open", at, () => committed(checkpoint));
-      if (E.isLeft(looked)) return looked;
-      const save = looked.right;
-      if (save === undefined) return none(checkpoint);
-      const sizes = rows("SELECT length(bytes) AS size FROM chunk WHERE save = ? AND part = ?", save["id"], name);
+      const found = await attempt("open", at, () => {
+        const id = committed(checkpoint)?.["id"];
+        return {
+          id,
+          sizes: rows("SELECT length(bytes) AS size FROM chunk WHERE save = ? AND part = ?", id ?? null, name),
+        };
+      })();
+      if (E.isLeft(found)) return found;
+      const { id, sizes } = found.right;
+      if (id === undefined) return none(checkpoint);
       if (sizes.length === 0) return E.left(storeFailed("open", at, "ENOENT", "no such part"));
       const bytes = sizes.reduce((sum, { size }) => sum + Number(size), 0);
-      return E.right({
-        bytes,
-        read: (into, position) => {
-          const outside = checkRange(bytes, at, into, position);
-          if (outside !== undefined) return TE.left(outside);
-          const overlapping = "save = ? AND part = ? AND start < ? AND start + length(bytes) > ?";
-          return async () => {
-            const found = attempt(
-              "read",
-              at,
-              () =>
-                rows(
-                  `SELECT start, bytes FROM chunk WHERE ${overlapping}`,
-                  save["id"],
-                  name,
-                  position + into.length,
-                  position,
-                ),
-            );
-            if (E.isLeft(found)) return found;
-            let filled = 0;
-            for (const { start, bytes } of found.right) {
-              const offset = Number(start) - position;
-              const piece = (bytes as Uint8Array).subarray(Math.max(0, -offset), into.length - offset);
-              into.set(piece, Math.max(0, offset));
-              filled += piece.length;
-            }
-            // The checkpoint may have been removed since it was opened.
-            return filled === into.length
-              ? E.right(undefined)
-              : E.left(storeFailed("read", at, "ETRUNC", "the part is gone"));
-          };
-        },
-        close: async () => {},
-      });
+      return E.right({ bytes, read: reader(id, name, bytes, at), close: () => Promise.resolve() });
     }),
-    remove: ofCheckpoint((checkpoint) => async () =>
+    remove: ofCheckpoint((checkpoint) =>
       attempt("remove", locationOf(checkpoint), () => transaction(() => discard(committed(checkpoint)?.["id"] ?? null)))
     ),
     locationOf,
