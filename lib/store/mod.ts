@@ -7,7 +7,17 @@
  *
  * @module
  */
-export type { Chunks, CommitCondition, OpenPart, PartStatus, Saving, Store, StoreOptions } from "./store.ts";
+export type {
+  Chunks,
+  CommitCondition,
+  OpenPart,
+  Orphan,
+  Orphans,
+  PartStatus,
+  Saving,
+  Store,
+  StoreOptions,
+} from "./store.ts";
 export { checkStore, checkStoreOptions, manifestName, ofCheckpoint, ofPart, storeFailed } from "./store.ts";
 export { checkedChunk, checkRange, tooLong } from "./store.ts";
 export { savingOf, type StoreWriter } from "./saving.ts";

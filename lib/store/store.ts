@@ -128,6 +128,28 @@ export interface Saving {
   readonly abort: Task<void>;
 }
 
+/** What a killed save or an interrupted removal has left in a store. No checkpoint has it. */
+export interface Orphan {
+  /** Its name in messages, such as a path or an `s3://` URL; no other orphan of the store has it. */
+  readonly name: string;
+  /** What left it: a save that was not committed, an upload that was not completed, or a checkpoint whose removal did not end. */
+  readonly kind: "unfinished save" | "unfinished upload" | "removed checkpoint";
+  /** How many bytes it takes; null if the store cannot tell. */
+  readonly bytes: number | null;
+  /** When it was last written, by the store's clock, in milliseconds since 1970. */
+  readonly modified: number;
+  /** Whether a save may still be writing it: its process lives, or it is younger than the store's grace time. Then it is never removed. */
+  readonly isLive: boolean;
+}
+
+/** The orphans of a store. */
+export interface Orphans {
+  /** Finds them, those that may be live included. */
+  readonly list: TE.TaskEither<StoreFailed, readonly Orphan[]>;
+  /** Removes those of these that are orphans still and are not live. It resolves to what it removed. */
+  readonly remove: (orphans: readonly Orphan[]) => TE.TaskEither<StoreFailed, readonly Orphan[]>;
+}
+
 /** Options of a store. */
 export interface StoreOptions {
   /**
@@ -169,6 +191,16 @@ export interface Store {
    * @default list
    */
   readonly candidates?: TE.TaskEither<StoreFailed, readonly number[]>;
+  /**
+   * The number of the newest checkpoint, undefined if nothing has been saved yet. It is for stores that find it without listing all.
+   * @default the last of the candidates
+   */
+  readonly newest?: TE.TaskEither<StoreFailed, number | undefined>;
+  /**
+   * What killed saves have left. The store removes it by itself at later saves; the command line lists and removes it on request.
+   * @default the store has no orphans
+   */
+  readonly orphans?: Orphans;
   /** Begins a save. */
   readonly begin: TE.TaskEither<StoreFailed, Saving>;
   /** The manifest of a checkpoint. */
