@@ -230,9 +230,16 @@ export const mostManifestBytes: number = 256 * 2 ** 20;
  * @param path The file or object.
  * @param code The system's error code, or one in its style.
  * @param message What is wrong.
+ * @param remedy What to do, if it is not what helps against the code on a disk.
  */
-export function storeFailed(operation: string, path: string, code: string, message: string): StoreFailed {
-  return { _tag: "StoreFailed", operation, path, code, message };
+export function storeFailed(
+  operation: string,
+  path: string,
+  code: string,
+  message: string,
+  remedy?: string,
+): StoreFailed {
+  return { _tag: "StoreFailed", operation, path, code, message, ...(remedy !== undefined && { remedy }) };
 }
 
 /**
