@@ -13,6 +13,7 @@ export type {
   OpenPart,
   Orphan,
   Orphans,
+  PartLocation,
   PartStatus,
   Saving,
   Store,
@@ -22,7 +23,7 @@ export { checkStore, checkStoreOptions, isPartName, manifestName, ofCheckpoint, 
 export { checkedChunk, checkRange, tooLong } from "./store.ts";
 export { savingOf, type StoreWriter } from "./saving.ts";
 export { digester, type PartDigest, sha256Of } from "./digest.ts";
-export { type LocationState, newLocationState, perLocation } from "./location.ts";
+export { type Located, type LocationState, newLocationState, perLocation } from "./location.ts";
 export { memory } from "./memory.ts";
 export { decisionOf, type Entry, ranked } from "./decision.ts";
 export { aNote, copyOfNote, type Note } from "./note.ts";
