@@ -12,7 +12,7 @@ import type { Fate, RequestKind, Schedule, Simulation } from "./simulated_bucket
 
 /** What can go wrong, each with its probability. */
 export interface Faults {
-  /** For each request, that it is lost, that its answer is, and that it arrives late; other requests than creates are repeated by the client. */
+  /** For each create, that it is lost, that its answer is, that it arrives late or twice. The client repeats other requests, so they rarely fail. */
   readonly create: Readonly<Record<Exclude<Fate, "answered">, number>>;
   readonly others: Readonly<Record<"lost" | "answer lost", number>>;
   /** For each step of the schedule, that a process is killed, or pauses, and that the clock advances by minutes to days. */
@@ -24,6 +24,7 @@ export interface Faults {
 /** A request or a timer that waits for the schedule. */
 interface Waiting {
   readonly process: number;
+  readonly kind: RequestKind | "timer";
   readonly go: () => void;
   readonly apply: (() => void) | undefined;
   /** The clock when it goes on. */
@@ -66,14 +67,14 @@ export function processesOn(server: Simulation, seed: number, faults: Faults): P
   const take = <A>(from: A[]): A => from.splice(Math.floor(random() * from.length), 1)[0]!;
 
   function scheduleOf(process: number): Schedule {
-    const wait = (due: number, apply?: () => void): Promise<void> =>
+    const wait = (kind: Waiting["kind"], due: number, apply?: () => void): Promise<void> =>
       // The promise of a killed process never resolves.
       new Promise((go) => {
-        if (!dead.has(process)) waiting.push({ process, go, apply, due });
+        if (!dead.has(process)) waiting.push({ process, kind, go, apply, due });
       });
     return {
-      pause: (_, apply) => wait(0, apply),
-      wait: (milliseconds) => wait(server.now + milliseconds),
+      pause: (kind, apply) => wait(kind, 0, apply),
+      wait: (milliseconds) => wait("timer", server.now + milliseconds),
       fate: (kind: RequestKind) => {
         const chances: Partial<Record<Fate, number>> = kind === "create" ? faults.create : faults.others;
         let left = random();
@@ -100,7 +101,10 @@ export function processesOn(server: Simulation, seed: number, faults: Faults): P
     const chance = random();
     if (chance < faults.kill) return kill(waiting[Math.floor(random() * waiting.length)]!.process);
     if (chance < faults.kill + faults.freeze) {
-      frozen = random() < 0.5 ? undefined : waiting[Math.floor(random() * waiting.length)]!.process;
+      // Most often just before a commit.
+      const creates = waiting.filter(({ kind, apply }) => kind === "create" && apply !== undefined);
+      const some = creates.length > 0 && random() < 0.7 ? creates : waiting;
+      frozen = random() < 0.3 ? undefined : some[Math.floor(random() * some.length)]!.process;
       return;
     }
     if (chance < faults.kill + faults.freeze + faults.jump) {
