@@ -49,6 +49,9 @@ import { beginSave } from "./s3_saving.ts";
 
 // --- reading
 
+/** Reads of a part in progress: one connection does not use the bandwidth that there is. */
+const concurrentReads = 4;
+
 function openPart(
   place: S3Place,
   checkpoint: number,
@@ -58,6 +61,7 @@ function openPart(
     partOf(place, checkpoint, name),
     TE.map(({ key, bytes, path }): OpenPart => ({
       bytes,
+      concurrency: concurrentReads,
       read: (into, position) => {
         const outside = checkRange(bytes, path, into, position);
         if (outside !== undefined) return TE.left(outside);
