@@ -227,7 +227,9 @@ test("late: a save that the server refuses for good leaves nothing, and says not
   right(await saveState(storeOn(client, prefix))(twenty(0))());
   const before = [...server.objects.keys()].sort();
   const denied = { _tag: "StoreFailed", operation: "write", path: "x", code: "EACCES", message: "denied" } as const;
-  const store = storeOn({ ...client, create: () => () => Promise.resolve(E.left(denied)) }, prefix);
+  const create: typeof client.create = (key, ...rest) =>
+    key.includes("/checkpoints/") ? () => Promise.resolve(E.left(denied)) : client.create(key, ...rest);
+  const store = storeOn({ ...client, create }, prefix);
   const failed = left(await saveState(store)(twenty(1))());
   assert.ok(failed._tag === "StoreFailed" && failed.code === "EACCES");
   assert.doesNotMatch(failed.message, /may have been/);
@@ -329,10 +331,11 @@ test("records: nothing that is put in the place of a record is read outside the 
   );
   const reads: string[] = [];
   const client = server.client();
-  const watched = storeOn(
-    { ...client, read: (key, into, at) => (reads.push(key), client.read(key, into, at)) },
-    prefix,
-  );
+  const read: typeof client.read = (key, into, at) => (reads.push(key), client.read(key, into, at));
+  const watched = storeOn({ ...client, read }, prefix);
+  // What it would remove is only noted.
+  const remove: typeof client.remove = (keys) => (reads.push(...keys), () => Promise.resolve(E.right(undefined)));
+  const removing = storeOn({ ...client, remove }, prefix);
   await fc.assert(
     fc.asyncProperty(hostile, async (bytes) => {
       server.objects.set(recordKey(placeOn(server), 1), { bytes: new Uint8Array(bytes), modified: server.now });
@@ -347,6 +350,8 @@ test("records: nothing that is put in the place of a record is read outside the 
       right(await watched.orphans!.list());
       assert.equal(right(await saveState(storeAt(server), {})(twenty(2))()).checkpoint, 2);
       right(await watched.remove(2)());
+      right(await removing.remove(1)());
+      server.objects.set(recordKey(placeOn(server), 1), { bytes: new Uint8Array(bytes), modified: server.now });
       assert.deepEqual(right(await watched.list()), isTombstone ? [0] : [0, 1]);
       for (const number of [1, 2]) server.objects.delete(recordKey(placeOn(server), number));
       for (const key of reads.splice(0)) assert.ok(key.startsWith(`${prefix}/data/`) && !key.includes(".."), key);
