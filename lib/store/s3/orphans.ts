@@ -28,10 +28,11 @@ import {
   numberOfData,
   partKey,
   type Place,
+  readFound,
   recordKey,
   type RecordListing,
 } from "./objects.ts";
-import { decodeFound, isDataId } from "./record.ts";
+import { isDataId } from "./record.ts";
 
 // --- types
 
@@ -120,9 +121,8 @@ function isYoung({ listing }: Contents, modified: number): boolean {
 
 function named(place: Place, number: number): TE.TaskEither<StoreFailed, Named> {
   return pipe(
-    place.bucket.get(recordKey(place, number)),
-    TE.map((bytes): Named => {
-      const found = decodeFound(bytes);
+    readFound(place, number),
+    TE.map((found): Named => {
       if (found.is === "damaged") return "unknown";
       return found.is === "record" ? found.record.head.data : "nothing";
     }),
@@ -130,17 +130,10 @@ function named(place: Place, number: number): TE.TaskEither<StoreFailed, Named> 
 }
 
 /** Whether the tombstone of its number names the data: its removal did not end. */
-async function isRemoved({ place, records }: Contents, data: string): Promise<E.Either<StoreFailed, boolean>> {
+function isRemoved({ place, records }: Contents, data: string): TE.TaskEither<StoreFailed, boolean> {
   const number = numberOfData(data);
-  if (records.get(number)?.isTombstone !== true) return E.right(false);
-  const bytes = await place.bucket.get(recordKey(place, number))();
-  return pipe(
-    bytes,
-    E.map((found) => {
-      const tombstone = decodeFound(found);
-      return tombstone.is === "tombstone" && tombstone.data === data;
-    }),
-  );
+  if (records.get(number)?.isTombstone !== true) return TE.right(false);
+  return pipe(readFound(place, number), TE.map((found) => found.is === "tombstone" && found.data === data));
 }
 
 /**
@@ -198,7 +191,7 @@ function examiner(contents: Contents, withLive: boolean): {
       const found = await readSuspect(place, data)();
       if (E.isLeft(found) || found.right === undefined) return found as E.Either<StoreFailed, undefined>;
       const { keys, bytes, modified } = found.right;
-      const removed = await isRemoved(contents, data);
+      const removed = await isRemoved(contents, data)();
       if (E.isLeft(removed)) return removed;
       const isLive = !removed.right && isYoung(contents, modified);
       if (isLive && !withLive) return E.right(undefined);

@@ -360,6 +360,23 @@ test("records: nothing that is put in the place of a record is read outside the 
   );
 });
 
+test("records: an object that is too long for a record is damage, and is not read whole", async () => {
+  const server = simulatedBucket();
+  const client = server.client();
+  for (const step of [1, 2]) right(await saveState(storeAt(server))(twenty(step))());
+  const failed = { _tag: "StoreFailed", operation: "read", path: "x", code: "EFBIG", message: "too long" } as const;
+  const long = recordKey(placeOn(server), 1);
+  const get: typeof client.get = (key, most = Infinity) =>
+    key === long && most < 2 ** 30 ? () => Promise.resolve(E.left(failed)) : client.get(key, most);
+  const store = storeOn({ ...client, get }, prefix);
+  assert.equal(left(await loadState(store)(twenty(0))())._tag, "Damaged");
+  assert.deepEqual(right(await loadState(store, { fallback: true })(twenty(0))()), twenty(1));
+  server.now += 48 * 3_600_000;
+  right(await saveState(store)(twenty(3))());
+  // The data that it may name stays.
+  assert.equal(new Set([...server.objects.keys()].flatMap((key) => /data\/([^/]*)/.exec(key)?.[1] ?? [])).size, 3);
+});
+
 test("records: objects that are no records are left alone, and a number at the end of all numbers is told", async () => {
   const server = simulatedBucket();
   const folder = `${prefix}/checkpoints`;
