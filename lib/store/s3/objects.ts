@@ -78,9 +78,14 @@ export function partKey(place: Place, data: string, name: string): string {
   return `${dataFolder(place)}${data}/${name}`;
 }
 
-/** The key of a new object for the probe. */
-export function newProbeKey({ prefix }: Place): string {
-  return `${prefix}probe/${randomBytes(16).toString("hex")}`;
+/** The folder of the objects of probes. */
+export function probeFolder({ prefix }: Place): string {
+  return `${prefix}probe/`;
+}
+
+/** The key of a new object for a probe. */
+export function newProbeKey(place: Place): string {
+  return `${probeFolder(place)}${randomBytes(16).toString("hex")}`;
 }
 
 // --- reading

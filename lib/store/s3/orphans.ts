@@ -19,7 +19,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { inOrder } from "../../checkpoint/mod.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
 import type { Orphan, Orphans } from "../mod.ts";
-import type { Bucket, UnfinishedUpload } from "./bucket.ts";
+import type { Bucket, ObjectInfo, UnfinishedUpload } from "./bucket.ts";
 import {
   dataFolder,
   highestNumber,
@@ -28,6 +28,7 @@ import {
   numberOfData,
   partKey,
   type Place,
+  probeFolder,
   readFound,
   recordKey,
   type RecordListing,
@@ -50,6 +51,7 @@ interface Contents {
   /** The names of data, by number. */
   readonly data: ReadonlyMap<number, readonly string[]>;
   readonly uploads: readonly UnfinishedUpload[];
+  readonly probes: readonly ObjectInfo[];
 }
 
 /** A folder of data. */
@@ -79,22 +81,30 @@ const noUploads: readonly UnfinishedUpload[] = [];
 
 // --- finding
 
+/** The name of the data that a key belongs to, undefined if it is none of a save. */
+function dataIn(place: Place, key: string): string | undefined {
+  const name = key.slice(dataFolder(place).length).split("/")[0]!;
+  return isDataId(name) ? name : undefined;
+}
+
 function readContents(place: Place): TE.TaskEither<StoreFailed, Contents> {
   return pipe(
     listAllRecords(place),
     TE.bindTo("listing"),
     TE.bind("folders", () => place.bucket.list(dataFolder(place), { folders: true })),
     TE.bind("uploads", () => place.bucket.uploads(dataFolder(place))),
-    TE.map(({ listing, folders, uploads }) => {
+    TE.bind("probes", () => place.bucket.list(probeFolder(place))),
+    TE.map(({ listing, folders, uploads, probes }) => {
       const data = new Map<number, string[]>();
       for (const folder of folders.folders) {
-        const name = folder.slice(dataFolder(place).length, -1);
-        if (!isDataId(name)) continue;
+        const name = dataIn(place, folder);
+        if (name === undefined) continue;
         const number = numberOfData(name);
         data.set(number, [...data.get(number) ?? [], name]);
       }
       const records = new Map(listing.records.map((record) => [record.number, record]));
-      return { place, listing, records, data, uploads };
+      const own = uploads.filter(({ key }) => dataIn(place, key) !== undefined);
+      return { place, listing, records, data, uploads: own, probes: probes.objects };
     }),
   );
 }
@@ -219,6 +229,21 @@ function unfinishedUploads(contents: Contents): readonly FoundOrphan[] {
   }));
 }
 
+/** The objects of probes that were killed. */
+function oldProbes(contents: Contents): readonly FoundOrphan[] {
+  const { place: { bucket }, probes } = contents;
+  return probes.map(({ key, bytes, modified }) => ({
+    orphan: {
+      name: `${bucket.location}/${key}`,
+      kind: "unfinished save",
+      bytes,
+      modified,
+      isLive: isYoung(contents, modified),
+    },
+    remove: bucket.remove([key]),
+  }));
+}
+
 function findOrphans(contents: Contents, withLive: boolean): TE.TaskEither<StoreFailed, readonly FoundOrphan[]> {
   return async () => {
     const orphans: FoundOrphan[] = [];
@@ -229,7 +254,7 @@ function findOrphans(contents: Contents, withLive: boolean): TE.TaskEither<Store
         if (found.right !== undefined) orphans.push(found.right);
       }
     }
-    return E.right([...orphans, ...unfinishedUploads(contents)]);
+    return E.right([...orphans, ...unfinishedUploads(contents), ...oldProbes(contents)]);
   };
 }
 
