@@ -69,7 +69,8 @@ const remedies: Readonly<Record<string, string>> = {
 /** Operations that only read. */
 const readings: readonly string[] = ["look at", "list", "open", "read", "find a run in"];
 
-function storeRemedy({ operation, code }: StoreFailed): string {
+function storeRemedy({ operation, code, remedy }: StoreFailed): string {
+  if (remedy !== undefined) return remedy;
   if ((code === "EACCES" || code === "EPERM") && readings.includes(operation)) {
     return "Give this process permission to read there";
   }

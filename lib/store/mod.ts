@@ -7,16 +7,27 @@
  *
  * @module
  */
-export type { Chunks, CommitCondition, OpenPart, PartLocation, PartStatus } from "./store.ts";
-export type { Saving, Store, StoreOptions } from "./store.ts";
-export { checkStore, checkStoreOptions, manifestName, ofCheckpoint, ofPart, storeFailed } from "./store.ts";
+export type {
+  Chunks,
+  CommitCondition,
+  OpenPart,
+  Orphan,
+  Orphans,
+  PartLocation,
+  PartStatus,
+  Saving,
+  Store,
+  StoreOptions,
+} from "./store.ts";
+export { checkStore, checkStoreOptions, isPartName, manifestName, ofCheckpoint, ofPart, storeFailed } from "./store.ts";
 export { checkedChunk, checkRange, tooLong } from "./store.ts";
 export { savingOf, type StoreWriter } from "./saving.ts";
 export { type Digester, digester, type PartDigest, sha256Of } from "./digest.ts";
-export { type LocationState, newLocationState, perLocation } from "./location.ts";
+export { type Located, type LocationState, newLocationState, perLocation } from "./location.ts";
 export { memory } from "./memory.ts";
 export { decisionOf, type Entry, ranked } from "./decision.ts";
 export { aNote, copyOfNote, type Note } from "./note.ts";
 export { millisecondsOf, type Span, spanInWords } from "./span.ts";
 export * as Retention from "./retention.ts";
 export { meter, type Progress } from "./progress.ts";
+export { mostManifestBytes } from "./store.ts";

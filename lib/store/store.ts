@@ -2,8 +2,8 @@
  * The contract of a store: where checkpoints are written and read.
  *
  * A checkpoint is a set of named parts and one manifest. The contract mentions no files, so an object store can implement it, with a
- * conditional write as the commit. `memory` is the smallest implementation, `directory` the one for disks. A store of your own implements
- * {@link Store}; `savingOf` builds the {@link Saving} that its `begin` returns from the store's own steps.
+ * conditional write as the commit. `memory` is the smallest implementation, `directory` the one for disks, `s3` the one for object stores. A
+ * store of your own implements {@link Store}; `savingOf` builds the {@link Saving} that its `begin` returns from the store's own steps.
  *
  * ## Laws
  *
@@ -75,6 +75,11 @@ export interface PartLocation {
 /** A part of a committed checkpoint, open for reading. */
 export interface OpenPart {
   readonly bytes: number;
+  /**
+   * How many reads of some MiB are best in progress at once.
+   * @default 2
+   */
+  readonly concurrency?: number;
   /** Fills `into` from a position in the part. It fails with `ETRUNC` if the part ends before `into` is full. */
   readonly read: (into: Uint8Array, position: number) => TE.TaskEither<StoreFailed, void>;
   /** Closes the part; closing it again does nothing. */
@@ -128,6 +133,28 @@ export interface Saving {
   readonly abort: Task<void>;
 }
 
+/** What a killed save or an interrupted removal has left in a store. No checkpoint has it. */
+export interface Orphan {
+  /** Its name in messages, such as a path or an `s3://` URL; no other orphan of the store has it. */
+  readonly name: string;
+  /** What left it: a save that was not committed, an upload that was not completed, or a checkpoint whose removal did not end. */
+  readonly kind: "unfinished save" | "unfinished upload" | "removed checkpoint";
+  /** How many bytes it takes; null if the store cannot tell. */
+  readonly bytes: number | null;
+  /** When it was last written, by the store's clock, in milliseconds since 1970. */
+  readonly modified: number;
+  /** Whether a save may still be writing it: its process lives, or it is younger than the store's grace time. Then it is never removed. */
+  readonly isLive: boolean;
+}
+
+/** The orphans of a store. */
+export interface Orphans {
+  /** Finds them, those that may be live included. */
+  readonly list: TE.TaskEither<StoreFailed, readonly Orphan[]>;
+  /** Removes those of these that are orphans still and are not live. It resolves to what it removed. */
+  readonly remove: (orphans: readonly Orphan[]) => TE.TaskEither<StoreFailed, readonly Orphan[]>;
+}
+
 /** Options of a store. */
 export interface StoreOptions {
   /**
@@ -169,6 +196,16 @@ export interface Store {
    * @default list
    */
   readonly candidates?: TE.TaskEither<StoreFailed, readonly number[]>;
+  /**
+   * The number of the newest checkpoint, undefined if nothing has been saved yet. It is for stores that find it without listing all.
+   * @default the last of the candidates
+   */
+  readonly newest?: TE.TaskEither<StoreFailed, number | undefined>;
+  /**
+   * What killed saves have left. The store removes it by itself at later saves; the command line lists and removes it on request.
+   * @default the store has no orphans
+   */
+  readonly orphans?: Orphans;
   /** Begins a save. */
   readonly begin: TE.TaskEither<StoreFailed, Saving>;
   /** The manifest of a checkpoint. */
@@ -198,6 +235,7 @@ export const mostManifestBytes: number = 256 * 2 ** 20;
  * @param path The file or object.
  * @param code The system's error code, or one in its style.
  * @param message What is wrong.
+ * @param remedy What to do, if it is not what helps against the code on a disk.
  *
  * @example
  * ```ts
@@ -208,8 +246,14 @@ export const mostManifestBytes: number = 256 * 2 ** 20;
  * assert.equal(failed._tag, "StoreFailed");
  * ```
  */
-export function storeFailed(operation: string, path: string, code: string, message: string): StoreFailed {
-  return { _tag: "StoreFailed", operation, path, code, message };
+export function storeFailed(
+  operation: string,
+  path: string,
+  code: string,
+  message: string,
+  remedy?: string,
+): StoreFailed {
+  return { _tag: "StoreFailed", operation, path, code, message, ...(remedy !== undefined && { remedy }) };
 }
 
 /**

@@ -14,7 +14,9 @@ import { directory, directoryOn } from "../../lib/store/directory/directory.ts";
 import { memory } from "../../lib/store/memory.ts";
 import { savingOf } from "../../lib/store/saving.ts";
 import { isPartName, type Store, storeFailed, type StoreOptions } from "../../lib/store/store.ts";
+import { storeOn } from "../../lib/store/s3/s3_store.ts";
 import { profiles } from "../support/profiles.ts";
+import { simulatedBucket } from "../support/simulated_bucket.ts";
 import { blank, machine } from "../support/simulated_disk.ts";
 import { triedHere } from "../support/torture.ts";
 
@@ -26,6 +28,7 @@ let made = 0;
 /** The kinds of stores. Each call makes a new, empty store. */
 const stores: Readonly<Record<string, (options?: StoreOptions) => Store>> = {
   memory,
+  "a bucket": (options) => storeOn(simulatedBucket({ page: 5 }).client(), "runs/digits", options),
   directory: (options) => directory(join(scratch, `${made++}`), options),
   ...Object.fromEntries(
     triedHere(Object.entries(profiles)).map(([name, profile]) => [

@@ -23,7 +23,7 @@ export const checkpointLaws: Laws = {
   "abort discards the parts before commit, and does nothing after it": abort,
   "abort waits for the current step": abortWaits,
   "remove removes one checkpoint, as a whole": remove,
-  "candidates include every checkpoint, and the last is the newest": candidates,
+  "candidates include every checkpoint, and the last is the newest, as newest says": candidates,
   "a store is frozen, and has its retention policy as keep": frozen,
 };
 
@@ -185,10 +185,12 @@ async function candidates(make: MakeStore): Promise<void> {
   const store = await make();
   const found = store.candidates ?? store.list;
   same("candidates of an empty store", right("candidates", await found()), []);
+  if (store.newest) same("newest of an empty store", right("newest", await store.newest()), undefined);
   for (let i = 0; i < 12; i++) await save(store, i);
   for (const removed of [0, 4, 11, 10]) right("remove", await store.remove(removed)());
   const [all, listed] = [right("candidates", await found()), await numbersOf(store)];
   same("the newest candidate", all.at(-1), listed.at(-1));
+  if (store.newest) same("newest", right("newest", await store.newest()), listed.at(-1));
   same("checkpoints that are no candidates", listed.filter((number) => !all.includes(number)), []);
 }
 
