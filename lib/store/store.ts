@@ -242,8 +242,7 @@ export const mostManifestBytes: number = 256 * 2 ** 20;
  * import { storeFailed } from "@dogear/dogear/store";
  * import assert from "node:assert/strict";
  *
- * const failed = storeFailed("write", "runs/1/model", "ENOSPC", "no space left");
- * assert.equal(failed._tag, "StoreFailed");
+ * assert.equal(storeFailed("write", "runs/1/model", "ENOSPC", "no space left")._tag, "StoreFailed");
  * ```
  */
 export function storeFailed(
@@ -413,8 +412,7 @@ export function ofPart<F, A>(
  * import { checkedChunk } from "@dogear/dogear/store";
  * import assert from "node:assert/strict";
  *
- * const chunk = Uint8Array.of(1);
- * assert.equal(checkedChunk(chunk), chunk);
+ * assert.deepEqual(checkedChunk(Uint8Array.of(1)), Uint8Array.of(1));
  * ```
  */
 export function checkedChunk(chunk: Uint8Array): Uint8Array {
