@@ -63,6 +63,8 @@ const remedies: Readonly<Record<string, string>> = {
   EFBIG: "Keep large data as tensors or typed arrays, whose bytes are not in the manifest",
   ENOTRUN: "Nothing was created there",
   EOBJECTSTORE: toBucket,
+  ETAKEN:
+    "A copy keeps its number, and numbers only grow: copy to another folder or prefix, or in the order of the numbers",
   ENOLINK: "Mount the file system it points to, or repair the link",
 };
 

@@ -18,8 +18,8 @@ export type {
   Store,
   StoreOptions,
 } from "./store.ts";
-export { checkStore, checkStoreOptions, manifestName, ofCheckpoint, ofPart, storeFailed } from "./store.ts";
-export { checkedChunk, checkRange, tooLong } from "./store.ts";
+export { checkStore, checkStoreOptions, manifestName, numberTaken, ofCheckpoint, ofPart } from "./store.ts";
+export { checkedChunk, checkRange, storeFailed, tooLong } from "./store.ts";
 export { savingOf, type StoreWriter } from "./saving.ts";
 export { digester, type PartDigest, sha256Of } from "./digest.ts";
 export { type LocationState, newLocationState, perLocation } from "./location.ts";

@@ -99,6 +99,12 @@ export interface CommitCondition {
    * @default false
    */
   readonly isDoubtful?: boolean;
+  /**
+   * The number that the checkpoint must get, because it is a copy of the one with that number in another store. If the store has a checkpoint
+   * with this number or a higher one, or another save takes the number first, the commit fails with code `ETAKEN`.
+   * @default the next number
+   */
+  readonly number?: number;
   /** Checks checkpoints, of which only those above the parent count. It fails with `Overtaken` if one of them belongs to the run. */
   readonly check: (checkpoints: readonly number[]) => TE.TaskEither<StoreFailed | Overtaken, void>;
 }
@@ -233,6 +239,11 @@ export const mostManifestBytes: number = 256 * 2 ** 20;
  */
 export function storeFailed(operation: string, path: string, code: string, message: string): StoreFailed {
   return { _tag: "StoreFailed", operation, path, code, message };
+}
+
+/** The failure of a commit whose {@link CommitCondition.number} is not free. */
+export function numberTaken(path: string): StoreFailed {
+  return storeFailed("write", path, "ETAKEN", "the number or a higher one is another checkpoint's");
 }
 
 /**

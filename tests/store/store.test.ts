@@ -381,6 +381,25 @@ for (const [kind, make] of Object.entries(stores)) {
     assert.deepEqual(await read(store, 0, "a"), bytes(6));
   });
 
+  test(`${kind}: a commit gets the number that its condition names, above all others, or nothing is committed`, async () => {
+    const store = make();
+    const asked = async (number: number): Promise<Either<unknown, number>> => {
+      const saving = await begin(store);
+      right(await saving.put("a", [bytes(number)])());
+      return await saving.commit(bytes(number), {
+        key: "copies",
+        parent: number - 1,
+        number,
+        check: () => TE.right(undefined),
+      })();
+    };
+    for (const number of [3, 4, 9]) assert.equal(right(await asked(number)), number);
+    for (const number of [0, 4, 8, 9]) assert.equal((left(await asked(number)) as { code: string }).code, "ETAKEN");
+    assert.deepEqual(right(await store.list()), [3, 4, 9]);
+    assert.deepEqual(await read(store, 4, "a"), bytes(4));
+    assert.equal(await save(store), 10);
+  });
+
   test(`${kind}: a store is frozen, and has its retention policy as keep`, () => {
     const keep = () => ({ keep: [], remove: [] });
     assert.ok(Object.isFrozen(make()));
