@@ -15,15 +15,7 @@ import { guarded, type Overtaken, type Problem, type StoreFailed } from "../erro
 import { decodeManifest, type FileEntry, type Manifest } from "./manifest.ts";
 import { decodeManifestOf, type ReadError } from "./read.ts";
 import { checkLength, type DigestCheck, digestCheck, type FileError, openFile } from "./tensor_files.ts";
-import {
-  meter,
-  numberTaken,
-  type OpenPart,
-  type Progress,
-  type Saving,
-  type Store,
-  storeFailed,
-} from "../store/mod.ts";
+import { meter, numberTaken, type OpenPart, type Progress, type Saving, type Store } from "../store/mod.ts";
 
 // --- types
 
@@ -191,7 +183,7 @@ function writeCopy(
 function isThere(to: Store, checkpoint: number, { bytes }: Original): TE.TaskEither<ReadError, boolean> {
   const newest = to.newest ?? pipe(candidates(to), TE.map((numbers) => numbers.at(-1)));
   const taken = (found: string): TE.TaskEither<ReadError, never> =>
-    TE.left(storeFailed("copy to", to.locationOf(checkpoint), "ETAKEN", found));
+    TE.left(numberTaken(to.locationOf(checkpoint), found));
   return pipe(
     to.manifest(checkpoint),
     TE.map((found): Uint8Array | undefined => found),

@@ -75,6 +75,11 @@ export interface StoreFailed {
   /** The system's code, such as `ENOSPC`. */
   readonly code: string;
   readonly message: string;
+  /**
+   * What to do.
+   * @default what helps against the code on a disk
+   */
+  readonly remedy?: string;
 }
 
 /**

@@ -63,15 +63,14 @@ const remedies: Readonly<Record<string, string>> = {
   EFBIG: "Keep large data as tensors or typed arrays, whose bytes are not in the manifest",
   ENOTRUN: "Nothing was created there",
   EOBJECTSTORE: toBucket,
-  ETAKEN:
-    "A copy keeps its number, and numbers only grow: copy to another folder or prefix, or in the order of the numbers",
   ENOLINK: "Mount the file system it points to, or repair the link",
 };
 
 /** Operations that only read. */
 const readings: readonly string[] = ["look at", "list", "open", "read", "find a run in"];
 
-function storeRemedy({ operation, code }: StoreFailed): string {
+function storeRemedy({ operation, code, remedy }: StoreFailed): string {
+  if (remedy !== undefined) return remedy;
   if ((code === "EACCES" || code === "EPERM") && readings.includes(operation)) {
     return "Give this process permission to read there";
   }

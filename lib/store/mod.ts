@@ -13,16 +13,17 @@ export type {
   OpenPart,
   Orphan,
   Orphans,
+  PartLocation,
   PartStatus,
   Saving,
   Store,
   StoreOptions,
 } from "./store.ts";
-export { checkStore, checkStoreOptions, manifestName, numberTaken, ofCheckpoint, ofPart } from "./store.ts";
-export { checkedChunk, checkRange, storeFailed, tooLong } from "./store.ts";
+export { checkStore, checkStoreOptions, isPartName, manifestName, numberTaken, ofCheckpoint } from "./store.ts";
+export { checkedChunk, checkRange, ofPart, storeFailed, tooLong } from "./store.ts";
 export { savingOf, type StoreWriter } from "./saving.ts";
 export { digester, type PartDigest, sha256Of } from "./digest.ts";
-export { type LocationState, newLocationState, perLocation } from "./location.ts";
+export { type Located, type LocationState, newLocationState, perLocation } from "./location.ts";
 export { memory } from "./memory.ts";
 export { decisionOf, type Entry, ranked } from "./decision.ts";
 export { aNote, copyOfNote, type Note } from "./note.ts";

@@ -101,7 +101,8 @@ export interface CommitCondition {
   readonly isDoubtful?: boolean;
   /**
    * The number that the checkpoint must get, because it is a copy of the one with that number in another store. If the store has a checkpoint
-   * with this number or a higher one, or another save takes the number first, the commit fails with code `ETAKEN`.
+   * with this number or a higher one, or another save takes the number first, the commit fails with code `ETAKEN`. While it commits a number
+   * beyond the next one, nothing else may save to the store: a save of the same run could get a number in between.
    * @default the next number
    */
   readonly number?: number;
@@ -236,14 +237,27 @@ export const mostManifestBytes: number = 256 * 2 ** 20;
  * @param path The file or object.
  * @param code The system's error code, or one in its style.
  * @param message What is wrong.
+ * @param remedy What to do, if it is not what helps against the code on a disk.
  */
-export function storeFailed(operation: string, path: string, code: string, message: string): StoreFailed {
-  return { _tag: "StoreFailed", operation, path, code, message };
+export function storeFailed(
+  operation: string,
+  path: string,
+  code: string,
+  message: string,
+  remedy?: string,
+): StoreFailed {
+  return { _tag: "StoreFailed", operation, path, code, message, ...(remedy !== undefined && { remedy }) };
 }
 
-/** The failure of a commit whose {@link CommitCondition.number} is not free. */
-export function numberTaken(path: string): StoreFailed {
-  return storeFailed("write", path, "ETAKEN", "the number or a higher one is another checkpoint's");
+/**
+ * The failure of a commit whose {@link CommitCondition.number} is not free.
+ *
+ * @param path The name of the checkpoint in messages.
+ * @param found Whose the number is.
+ */
+export function numberTaken(path: string, found = "another checkpoint has this number or a higher one"): StoreFailed {
+  const remedy = "A copy keeps its number, and numbers only grow: copy to another place, the lowest number first";
+  return storeFailed("copy to", path, "ETAKEN", found, remedy);
 }
 
 /**

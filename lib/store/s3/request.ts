@@ -1,0 +1,349 @@
+/**
+ * Requests: signed, sent, and tried again.
+ *
+ * Each body is signed with its SHA-256, so that the server refuses a changed one. An answer, and each piece of its body, is waited for at most
+ * `timeout`: the reader is raced with a timer, because the abort signal of Bun does not end a read that waits for a body.
+ *
+ * @module
+ */
+
+import * as E from "fp-ts/lib/Either.js";
+import { AwsV4Signer } from "aws4fetch";
+import { Buffer } from "node:buffer";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Settings } from "./options.ts";
+import type { S3Keys } from "./credentials.ts";
+import { type Fault, faultOf, faultOfAnswer, faultOfException, type Place, type Sort } from "./s3_errors.ts";
+import { encoded, encodedKey } from "./url.ts";
+import { rootOf } from "./xml.ts";
+
+// --- types
+
+/** A request to a bucket. */
+export interface S3Request {
+  /** The operation in messages, such as `read`. */
+  readonly operation: string;
+  readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
+  /** The object; without one, the request is about the bucket. */
+  readonly key?: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+  /** The time of the signature. */
+  readonly at?: Date;
+  /** Bytes that the server moves before it answers. */
+  readonly work?: number;
+}
+
+/** The successful answer to a request. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  /** The next piece of the body; undefined at its end. */
+  readonly next: () => Promise<Uint8Array | undefined>;
+  /** The whole body as text. */
+  readonly text: () => Promise<string>;
+  /** The whole body as a document with this root. An `<Error>` is a failure, although the status is 200. */
+  readonly xml: (root: string) => Promise<string>;
+  /** Ends the exchange with a failure. */
+  readonly fail: (sort: Sort, detail?: string, more?: Partial<Fault>) => never;
+  /** Ends the exchange with the failure that an `<Error>` describes. */
+  readonly failWith: (xml: string) => never;
+}
+
+/** A connection to a bucket. */
+export interface Connection {
+  readonly settings: Settings;
+  /** The bucket in messages. */
+  readonly location: string;
+  /** Sends a request once, and reads its answer. */
+  readonly exchange: <A>(request: S3Request, read: (answer: Answer) => Promise<A>) => Promise<E.Either<Fault, A>>;
+  /** {@link Connection.exchange}, tried again while the failure is transient, a bounded number of times. */
+  readonly send: <A>(request: S3Request, read: (answer: Answer) => Promise<A>) => Promise<E.Either<Fault, A>>;
+  /** Tries again as `send` does. Attempts that make progress do not count. */
+  readonly retried: <A>(
+    attempt: () => Promise<E.Either<Fault, A>>,
+    progress?: () => number,
+  ) => Promise<E.Either<Fault, A>>;
+  /** Runs a request with data when fewer than `concurrency` run. */
+  readonly inTurn: <A>(run: () => Promise<A>) => Promise<A>;
+}
+
+/** A request with data may take a millisecond more for so many bytes: 256 KiB/s. */
+const slowest = 256 * 1.024;
+/** The server moves data of its own at least at 16 MiB/s. */
+const slowestWork = 16_384 * 1.024;
+/** An attempt that moved fewer bytes than this made no progress. */
+const leastProgress = 65_536;
+/** Attempts at a server that was never reached. */
+const firstAttempts = 3;
+/** The longest body of an answer that is read as text. */
+const mostText = 16 * 2 ** 20;
+/** The longest wait that a server can ask for, in milliseconds. */
+const mostWait = 30_000;
+
+const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+// --- timers
+
+/** A failure that was found in the middle of an exchange. */
+class Failing extends Error {
+  readonly fault: Fault;
+  constructor(fault: Fault) {
+    super(fault.failed.message);
+    this.fault = fault;
+  }
+}
+
+/** A timer that is set back by each sign of life. */
+function watchdog(milliseconds: number): {
+  /** Waits for a promise, but not for longer than the timer runs. */
+  readonly guard: <A>(promise: Promise<A>) => Promise<A>;
+  readonly touch: (milliseconds: number) => void;
+  readonly stop: () => void;
+} {
+  let allowed = milliseconds;
+  let last = performance.now();
+  let timer: ReturnType<typeof setTimeout>;
+  const expired = new Promise<never>((_, reject) => {
+    const expire = (): void => reject(Object.assign(new Error(`nothing for ${allowed} ms`), { code: "ETIMEDOUT" }));
+    /** Looks again after a short time: data that arrived while this process computed is read after this timer. */
+    const look = (isSecond: boolean) => (): void => {
+      const left = last + allowed - performance.now();
+      if (left > 0) timer = setTimeout(look(false), left);
+      else if (isSecond) expire();
+      else timer = setTimeout(look(true), Math.min(1000, allowed / 4));
+    };
+    timer = setTimeout(look(false), allowed);
+  });
+  expired.catch(() => undefined);
+  return {
+    guard: (promise) => Promise.race([promise, expired]),
+    touch: (milliseconds) => {
+      allowed = milliseconds;
+      last = performance.now();
+    },
+    stop: () => clearTimeout(timer),
+  };
+}
+
+/** Lets a number of tasks run at once, the others in the order in which they came. */
+function turns(most: number): Connection["inTurn"] {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  return async (run) => {
+    if (running < most) running += 1;
+    else await new Promise<void>((go) => waiting.push(go));
+    try {
+      return await run();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) running -= 1;
+      else next();
+    }
+  };
+}
+
+// --- one request
+
+async function hashOf(body: Uint8Array | undefined): Promise<string> {
+  if (body === undefined || body.length === 0) return emptyHash;
+  return Buffer.from(await crypto.subtle.digest("SHA-256", body as Uint8Array<ArrayBuffer>)).toString("hex");
+}
+
+function urlOf({ endpoint, isVirtual, bucket }: Settings, { key, query = {} }: S3Request): string {
+  const base = `${endpoint.protocol}//${isVirtual ? `${bucket}.` : ""}${endpoint.host}${
+    endpoint.pathname.replace(/\/$/, "")
+  }`;
+  const path = `${isVirtual ? "" : `/${bucket}`}/${key === undefined ? "" : encodedKey(key)}`;
+  const search = Object.entries(query).map(([name, value]) => `${encoded(name)}=${encoded(value)}`).join("&");
+  return `${base}${isVirtual || key !== undefined ? path : path.slice(0, -1)}${search && `?${search}`}`;
+}
+
+/** What an exchange knows of its place, its timer and how it fails. */
+interface Exchange {
+  readonly place: Place;
+  readonly guard: <A>(promise: Promise<A>) => Promise<A>;
+  readonly touch: () => void;
+}
+
+interface Signing {
+  readonly keys: S3Keys;
+  readonly cache: Map<string, ArrayBuffer>;
+}
+
+/** Sends a signed request. The encoding of the answer is not signed, because proxies change it. */
+async function dispatch(
+  settings: Settings,
+  request: S3Request,
+  { keys, cache }: Signing,
+  signal: AbortSignal,
+): Promise<Response> {
+  const { method, headers, body, at = new Date() } = request;
+  const signer = new AwsV4Signer({
+    method,
+    url: urlOf(settings, request),
+    headers: { ...headers, "x-amz-content-sha256": await hashOf(body) },
+    accessKeyId: keys.accessKeyId,
+    secretAccessKey: keys.secretAccessKey,
+    ...(keys.sessionToken !== undefined && { sessionToken: keys.sessionToken }),
+    service: "s3",
+    region: settings.region,
+    cache,
+    datetime: at.toISOString().replace(/[:-]|\.\d{3}/g, ""),
+  });
+  const signed = await signer.sign();
+  signed.headers.set("accept-encoding", "identity");
+  return await fetch(signed.url, {
+    method,
+    headers: signed.headers,
+    redirect: "manual",
+    signal,
+    ...(body !== undefined && { body: body as Uint8Array<ArrayBuffer> }),
+  });
+}
+
+function answerOf(response: Response, { place, guard, touch }: Exchange): Answer & { readonly end: () => boolean } {
+  const { status, headers } = response;
+  const reader = response.body?.getReader();
+  let isOver = reader === undefined;
+
+  const fail: Answer["fail"] = (sort, detail, more) => {
+    throw new Failing(faultOf(sort, place, detail, more));
+  };
+
+  const failWith: Answer["failWith"] = (xml) => {
+    throw new Failing(faultOfAnswer(place, status, headers, xml));
+  };
+
+  async function next(): Promise<Uint8Array | undefined> {
+    if (reader === undefined || isOver) return undefined;
+    const { done, value } = await guard(reader.read());
+    touch();
+    isOver = done;
+    return value;
+  }
+
+  async function text(): Promise<string> {
+    const pieces: Uint8Array[] = [];
+    let length = 0;
+    for (let piece = await next(); piece !== undefined; piece = await next()) {
+      pieces.push(piece);
+      length += piece.length;
+      if (length > mostText) return fail("notS3", `its answer is longer than ${mostText} bytes`);
+    }
+    const expected = headers.get("content-length");
+    const isWhole = expected === null || Number(expected) === length || length === 0;
+    return isWhole ? Buffer.concat(pieces).toString("utf8") : fail("cut", `${length} of ${expected} bytes`);
+  }
+
+  return {
+    status,
+    headers,
+    next,
+    text,
+    xml: async (root) => {
+      const document = await text();
+      const found = rootOf(document);
+      if (found === root) return document;
+      if (found === "Error") return failWith(document);
+      return fail("notS3", `expected <${root}>, found ${found === undefined ? "no XML" : `<${found}>`}`);
+    },
+    fail,
+    failWith,
+    end: () => {
+      // Not awaited: on Bun, it does not end while the body stalls.
+      if (!isOver) reader!.cancel().catch(() => undefined);
+      return isOver;
+    },
+  };
+}
+
+// --- constructors
+
+/** What messages call an object of a bucket. */
+function pathOf(location: string, key: string | undefined): string {
+  return key === undefined ? location : `${location}/${key}`;
+}
+
+function exchanging(settings: Settings, location: string, reached: () => void): Connection["exchange"] {
+  const cache = new Map<string, ArrayBuffer>();
+  const { timeout } = settings;
+  return async (request, read) => {
+    const { operation, key, body, work = 0 } = request;
+    const patience = timeout + (body?.length ?? 0) / slowest + work / slowestWork;
+    const { guard, touch, stop } = watchdog(patience);
+    const controller = new AbortController();
+    let place: Place = { operation, path: pathOf(location, key), keys: undefined };
+    let end = (): boolean => false;
+    try {
+      const keys = await guard(settings.keys.current());
+      place = { ...place, keys };
+      touch(patience);
+      const response = await guard(dispatch(settings, request, { keys, cache }, controller.signal));
+      reached();
+      touch(timeout);
+      const answer = answerOf(response, { place, guard, touch: () => touch(timeout) });
+      end = answer.end;
+      if (!response.ok) answer.failWith(await answer.text());
+      return E.right(await read(answer));
+    } catch (cause) {
+      return E.left(cause instanceof Failing ? cause.fault : faultOfException(place, cause));
+    } finally {
+      stop();
+      if (!end()) controller.abort();
+    }
+  };
+}
+
+/** The milliseconds to wait before another attempt: random up to a limit that doubles ("full jitter"). */
+function waitBefore({ limits }: Settings, failures: number, { wait = 0 }: Fault): number {
+  const most = Math.min(limits.longestWait, limits.firstWait * 2 ** (failures - 1));
+  return Math.max(Math.random() * most, Math.min(wait, mostWait));
+}
+
+/**
+ * A connection to a bucket. Nothing is sent yet.
+ *
+ * @param settings The settings.
+ */
+export function connect(settings: Settings): Connection {
+  const location = `s3://${settings.bucket}`;
+  let wasReached = false;
+  const exchange = exchanging(settings, location, () => {
+    wasReached = true;
+  });
+
+  async function retried<A>(
+    attempt: () => Promise<E.Either<Fault, A>>,
+    progress: () => number = () => 0,
+  ): Promise<E.Either<Fault, A>> {
+    for (let failures = 0;;) {
+      const before = progress();
+      const result = await attempt();
+      if (E.isRight(result)) return result;
+      const fault = result.left;
+      if (fault.failed.code === "EKEYEXPIRED" && settings.keys.renew()) continue;
+      if (!fault.isTransient) return result;
+      failures = progress() - before >= leastProgress ? 1 : failures + 1;
+      if (failures >= (wasReached ? settings.limits.attempts : firstAttempts)) return result;
+      await delay(waitBefore(settings, failures, fault));
+    }
+  }
+
+  return {
+    settings,
+    location,
+    exchange,
+    send: (request, read) => retried(() => exchange(request, read)),
+    retried,
+    inTurn: turns(settings.concurrency),
+  };
+}
+
+// --- reading answers
+
+/** Reads an answer that says nothing; its body is read, so that the connection is used again. */
+export async function readNothing(answer: Answer): Promise<void> {
+  await answer.text();
+}
