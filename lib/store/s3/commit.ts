@@ -142,7 +142,7 @@ export async function commitRecord(request: CommitRequest): Promise<Result> {
     const checked = await condition?.check(liveNumbers(listed.right).filter((number) => number > parent))();
     if (checked !== undefined && E.isLeft(checked)) return failing(checked.left);
     const number = condition?.number ?? highest + 1;
-    if (number <= highest) return failing(numberTaken(`${place.location}@${number}`));
+    if (number <= highest) return failing(numberTaken(`${bucket.location}/${recordKey(place, number)}`));
     if (!Number.isSafeInteger(number)) return failing(exhausted(place, highest));
 
     const made = await bucket.create(recordKey(place, number), record, signed)();
