@@ -208,6 +208,11 @@ export interface Store {
    * @default the store has no orphans
    */
   readonly orphans?: Orphans;
+  /**
+   * The names of what is at the location besides its checkpoints and may be a run of its own, such as folders. The command line lists them.
+   * @default the store cannot tell
+   */
+  readonly folders?: TE.TaskEither<StoreFailed, readonly string[]>;
   /** Begins a save. */
   readonly begin: TE.TaskEither<StoreFailed, Saving>;
   /** The manifest of a checkpoint. */

@@ -335,6 +335,7 @@ export function directoryOn(on: FileSystem): (path: string, options?: StoreOptio
       ...(options.digest && { digest: options.digest }),
       list: () => listRun(folder, listCheckpoints)(),
       candidates: () => listRun(folder, listCandidates)(),
+      folders: () => fs.names(run())(),
       orphans: leftIn(folder),
       begin: begin(folder),
       manifest: ofCheckpoint((checkpoint) =>
