@@ -76,7 +76,7 @@ export async function orphansOfRuns(runs: readonly OpenRun[]): Promise<LeftBehin
 function linesOf(found: readonly Orphan[], removed: readonly Orphan[]): readonly OrphanLine[] {
   const names = new Set(removed.map(({ name }) => name));
   return found.map((orphan): OrphanLine => {
-    if (orphan.isLive) return { orphan, action: "keep", why: "a save may be writing it" };
+    if (orphan.isLive) return { orphan, action: "keep", why: "live" };
     return names.has(orphan.name)
       ? { orphan, action: "remove", why: "no checkpoint has it" }
       : { orphan, action: "keep", why: "changed meanwhile" };
@@ -90,17 +90,12 @@ async function* orphansText(
   { width }: Terminal,
 ): AsyncGenerator<string> {
   const now = Date.now();
-  const columns = {
-    orphan: "cut",
-    kind: "left",
-    size: "right",
-    age: "right",
-    [dryRun ? "would" : "done"]: "left",
-  } as const;
+  const done = dryRun ? "would" : "done";
+  const columns = { [done]: "left", kind: "left", size: "right", age: "right", orphan: "cut" } as const;
   const rows = lines.map(({ orphan: { name, kind, bytes, modified }, action, why }) => {
     const inside = name.startsWith(`${location}/`) ? name.slice(location.length + 1) : name;
     const size = bytes === null ? "?" : bytesText(bytes);
-    return [inside, kind, size, spanText((now - modified) / 1000), action === "keep" ? `keep: ${why}` : action];
+    return [action === "keep" ? `keep: ${why}` : action, kind, size, spanText((now - modified) / 1000), inside];
   });
   if (rows.length > 0) yield* tableLines(columns, rows, width, ["age", "size", "kind"]);
   const gone = lines.filter(({ action }) => action === "remove").map(({ orphan }) => orphan);
