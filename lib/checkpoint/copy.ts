@@ -4,6 +4,9 @@
  * The manifest is copied as it is, so the run, the digests and the `id` stay, and so does what `parent` names. For this the number has to stay, too:
  * a copy never gets another one. Numbers only grow, so checkpoints are copied in ascending order, with the gaps that retention has left.
  *
+ * A large file that is the same as in the parent is shared with it in the target too, and not sent again, if the target has the parent. A CRC proves
+ * nothing equal: the bytes are compared where the original shares them, or SHA-256 says that they are.
+ *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
@@ -12,7 +15,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { Buffer } from "node:buffer";
 import { candidates } from "./entries.ts";
 import { guarded, type Overtaken, type Problem, type StoreFailed } from "../errors/mod.ts";
-import { decodeManifest, type FileEntry, type Manifest } from "./manifest.ts";
+import { decodeManifest, decodeSummary, type FileEntry, type Manifest } from "./manifest.ts";
 import { decodeManifestOf, type ReadError } from "./read.ts";
 import { checkLength, type DigestCheck, digestCheck, type FileError, openFile } from "./tensor_files.ts";
 import { meter, numberTaken, type OpenPart, type Progress, type Saving, type Store } from "../store/mod.ts";
@@ -43,9 +46,22 @@ interface Original {
   readonly bytes: Uint8Array;
 }
 
+/** A save that writes a copy. */
+interface CopyInProgress {
+  readonly from: Store;
+  readonly checkpoint: number;
+  readonly saving: Saving;
+  /** The parent, if both stores have it, and its files. */
+  readonly parent: { readonly checkpoint: number; readonly files: readonly FileEntry[] } | undefined;
+  /** Counts bytes that were read or shared. */
+  readonly advance: (bytes: number) => void;
+}
+
 const viewBytes = 8 * 2 ** 20;
 /** One view is read while the store writes another and may still use the one before. */
 const views = 3;
+/** The least bytes of a file that is shared: a small one is cheap to send. */
+const leastShared = 2 ** 20;
 
 // --- reading
 
@@ -85,14 +101,75 @@ async function* piecesOf(
   }
 }
 
+// --- sharing
+
+/** The parent of a checkpoint, if the target has it too and a file is large enough to be shared. */
+async function parentOf(
+  from: Store,
+  to: Store,
+  { manifest: { parent, files } }: Original,
+): Promise<CopyInProgress["parent"]> {
+  if (parent === null || !files.some(({ bytes }) => bytes >= leastShared)) return undefined;
+  const [original, copy] = [await from.manifest(parent)(), await to.manifest(parent)()];
+  if (E.isLeft(original) || E.isLeft(copy) || Buffer.compare(original.right, copy.right) !== 0) return undefined;
+  const summary = decodeSummary(original.right);
+  return E.isLeft(summary) ? undefined : { checkpoint: parent, files: summary.right.files };
+}
+
+/** Whether two files of a store have the same bytes, and those of their entry. What cannot be read counts as different. */
+async function haveSameBytes(parts: readonly [OpenPart, OpenPart], entry: FileEntry): Promise<boolean> {
+  const digest = digestCheck(entry, () => {});
+  const length = Math.min(viewBytes, entry.bytes);
+  const buffers = [new Uint8Array(length), new Uint8Array(length)] as const;
+  if (parts.some(({ bytes }) => bytes !== entry.bytes)) return false;
+  for (let at = 0; at < entry.bytes; at += viewBytes) {
+    const views = buffers.map((buffer) => buffer.subarray(0, entry.bytes - at));
+    const read = await Promise.all(parts.map((part, i) => part.read(views[i]!, at)()));
+    if (read.some(E.isLeft) || Buffer.compare(views[0]!, views[1]!) !== 0) return false;
+    digest.update(views[0]!);
+  }
+  return E.isRight(digest.finish());
+}
+
+/** Whether a file of a checkpoint is a file of its parent: by SHA-256, or by its bytes if the store says that it shares them. */
+async function isSame(
+  { from, checkpoint, parent }: CopyInProgress,
+  entry: FileEntry,
+  same: FileEntry,
+): Promise<boolean> {
+  if (entry.sha256 !== undefined) return true;
+  const status = await from.status?.(checkpoint, entry.name)();
+  if (parent === undefined || status === undefined || E.isLeft(status) || status.right.links < 2) return false;
+  const opened = [await from.open(checkpoint, entry.name)(), await from.open(parent.checkpoint, same.name)()] as const;
+  const [one, other] = opened;
+  try {
+    return E.isRight(one) && E.isRight(other) && await haveSameBytes([one.right, other.right], entry);
+  } finally {
+    for (const part of opened) if (E.isRight(part)) await part.right.close();
+  }
+}
+
+/** Shares a file with the parent in the target; false if it is to be sent. */
+function shareFile(copy: CopyInProgress, entry: FileEntry): TE.TaskEither<FileError, boolean> {
+  const { parent, saving, advance } = copy;
+  const { bytes, crc32, sha256 } = entry;
+  const same = parent?.files.find((file) => file.bytes === bytes && file.crc32 === crc32 && file.sha256 === sha256);
+  if (parent === undefined || same === undefined || bytes < leastShared) return TE.right(false);
+  return async () => {
+    if (!await isSame(copy, entry, same)) return E.right(false);
+    const shared = await saving.reuse(entry.name, { checkpoint: parent.checkpoint, name: same.name })();
+    if (E.isRight(shared) && shared.right) advance(bytes);
+    return shared;
+  };
+}
+
 // --- copying
 
 /** Puts an open file into a save. What is wrong with it ends the save from within, as an exception of its chunks. */
 async function putFile(
-  saving: Saving,
+  { saving, advance }: CopyInProgress,
   part: OpenPart,
   entry: FileEntry,
-  advance: (bytes: number) => void,
 ): Promise<E.Either<FileError, void>> {
   const length = checkLength(part, entry);
   if (E.isLeft(length)) return length;
@@ -109,24 +186,13 @@ async function putFile(
   }
 }
 
-/** Copies the files of a checkpoint into a save. */
-function putFiles(
-  from: Store,
-  checkpoint: number,
-  saving: Saving,
-  files: readonly FileEntry[],
-  onProgress: (progress: Progress) => void,
-): TE.TaskEither<FileError, unknown> {
-  const advance = meter(files.reduce((sum, { bytes }) => sum + bytes, 0), onProgress);
-  return pipe(
-    files,
-    TE.traverseSeqArray((entry) =>
-      pipe(
-        openFile(from, checkpoint, entry),
-        TE.flatMap((part) => () => putFile(saving, part, entry, advance).finally(part.close)),
-      )
-    ),
+/** Copies a file of a checkpoint into a save. */
+function copyFile(copy: CopyInProgress, entry: FileEntry): TE.TaskEither<FileError, void> {
+  const put = pipe(
+    openFile(copy.from, copy.checkpoint, entry),
+    TE.flatMap((part) => () => putFile(copy, part, entry).finally(part.close)),
   );
+  return pipe(shareFile(copy, entry), TE.flatMap((isShared) => isShared ? TE.right(undefined) : put));
 }
 
 /** Commits a copy under its number. */
@@ -166,9 +232,13 @@ function writeCopy(
     const begun = await to.begin();
     if (E.isLeft(begun)) return begun;
     const saving = begun.right;
+    const { files } = original.manifest;
+    const advance = meter(files.reduce((sum, { bytes }) => sum + bytes, 0), onProgress);
     try {
+      const copy = { from, checkpoint, saving, parent: await parentOf(from, to, original), advance };
       return await pipe(
-        putFiles(from, checkpoint, saving, original.manifest.files, onProgress),
+        files,
+        TE.traverseSeqArray((entry) => copyFile(copy, entry)),
         TE.mapLeft(damaged),
         TE.flatMap(() => commitCopy(to, saving, checkpoint, original)),
       )();

@@ -2,22 +2,29 @@
  * Copies of checkpoints from one store to another.
  */
 import assert from "node:assert/strict";
-import { cp, mkdtemp, rm } from "node:fs/promises";
+import { cp, link, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { after, before, test } from "node:test";
 import fc from "fast-check";
+import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { copyCheckpoint } from "../../lib/checkpoint/copy.ts";
 import { verifyCheckpoint } from "../../lib/checkpoint/verify.ts";
+import { directoryOn } from "../../lib/store/directory/directory.ts";
+import { localFileSystem } from "../../lib/store/directory/local_file_system.ts";
+import type { Progress } from "../../lib/store/progress.ts";
 import { storeFailed } from "../../lib/store/store.ts";
 import { directory, id, list, loadState, memory, readSnapshot, runOrThrow, saveState, type Store } from "../../mod.ts";
 import { torture } from "../support/torture.ts";
+import { fault, watched } from "../support/watched_disk.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-copy-"));
 after(() => rm(scratch, { recursive: true, force: true }));
+
+before(async () => void await tf.setBackend("cpu"));
 
 let made = 0;
 function place(): string {
@@ -226,5 +233,96 @@ test("copy: a folder that was copied by other means has them already", async () 
   await cp(from, to, { recursive: true });
   for (const number of [1, 0]) {
     assert.equal((await runOrThrow(copyCheckpoint(directory(from), directory(to))(number))).isNew, false);
+  }
+});
+
+// --- sharing
+
+const base = "state/base.safetensors";
+
+/** A run whose large component `base` does not change, so that its checkpoints share it. */
+async function sharing(store: Store, steps: number): Promise<void> {
+  const tensor = tf.tensor1d(Float32Array.from({ length: 300_000 }, (_, i) => Math.sin(i)));
+  for (let step = 0; step < steps; step++) await runOrThrow(saveState(store)({ base: tensor, step }));
+  tensor.dispose();
+}
+
+async function linksOf(store: Store, number: number): Promise<number> {
+  return (await runOrThrow(store.status!(number, base))).links;
+}
+
+for (const digest of ["crc32", "sha256"] as const) {
+  test(`copy: what checkpoints share is shared in the target, too (${digest})`, async () => {
+    const source = directory(place(), { digest });
+    await sharing(source, 3);
+    for (const target of [memory(), directory(place())]) {
+      for (const number of [0, 1, 2]) {
+        let done: Progress | undefined;
+        await runOrThrow(copyCheckpoint(source, target, { onProgress: (progress) => void (done = progress) })(number));
+        assert.equal(done?.bytes, done?.total);
+      }
+      assert.deepEqual(await Promise.all([0, 1, 2].map((number) => linksOf(target, number))), [3, 3, 3]);
+      assert.deepEqual(await contents(target), await contents(source));
+    }
+    // Without the parent it is sent.
+    const alone = memory();
+    await runOrThrow(copyCheckpoint(source, alone)(0));
+    await runOrThrow(copyCheckpoint(source, alone)(2));
+    assert.equal(await linksOf(alone, 2), 1);
+    assert.deepEqual(await runOrThrow(alone.list), [0, 2]);
+  });
+}
+
+test("copy: bytes that a file shares in the original are checked, too", async () => {
+  const path = place();
+  await sharing(directory(path), 2);
+  const target = memory();
+  await runOrThrow(copyCheckpoint(directory(path), target)(0));
+  const file = join(path, "checkpoints", "checkpoint_1", base);
+  const bytes = await readFile(file);
+  bytes[bytes.length - 9]! ^= 4;
+  await writeFile(file, bytes);
+  const error = leftOf(await copyCheckpoint(directory(path), target)(1)());
+  assert.ok(error._tag === "Damaged" && error.problems[0]!.path === base);
+});
+
+test("copy: two files of one CRC are two files", async () => {
+  const path = place();
+  const numbers = Float32Array.from({ length: 300_000 }, (_, i) => Math.sin(i));
+  // The generator polynomial of CRC-32: added to any message, it changes no CRC. The first bit is the lowest of the first byte.
+  const polynomial = (0x104c11db7).toString(2);
+  const other = new Uint8Array(numbers.buffer.slice(0));
+  for (const [i, bit] of [...polynomial].entries()) other[400_000 + (i >> 3)]! ^= Number(bit) << (i & 7);
+  await runOrThrow(saveState(directory(path))({ base: numbers, step: 0 }));
+  await runOrThrow(saveState(directory(path))({ base: new Float32Array(other.buffer), step: 1 }));
+  // Another link, as if the file were shared.
+  await link(join(path, "checkpoints", "checkpoint_1", base), join(path, "linked"));
+  const [first, second] = await Promise.all([0, 1].map((n) => runOrThrow(verifyCheckpoint(directory(path), n))));
+  const crcOf = ({ files }: NonNullable<typeof first>) => files.find(({ name }) => name === base)?.crc32;
+  assert.equal(crcOf(first!), crcOf(second!));
+  const target = memory();
+  for (const number of [0, 1]) await runOrThrow(copyCheckpoint(directory(path), target)(number));
+  assert.deepEqual(await contents(target), await contents(directory(path)));
+});
+
+test("copy: killed at any operation and repeated, the target has whole checkpoints and then all of them", async () => {
+  const source = await saved(memory(), 2);
+  const copyAll = async (target: Store): Promise<boolean> => {
+    for (const number of [0, 1]) if (E.isLeft(await copyCheckpoint(source, target)(number)())) return false;
+    return true;
+  };
+  for (let dies = 0, done = false; !done; dies += 1 + Math.floor((Math.random() * 8) / torture)) {
+    const path = place();
+    let i = 0;
+    done = await copyAll(
+      directoryOn(watched(localFileSystem, (asked) => i++ >= dies ? fault(asked, "EKILLED") : undefined))(path),
+    );
+    const all = await contents(source) as unknown[];
+    const found = await contents(directory(path)) as unknown[];
+    assert.deepEqual(found, all.slice(0, found.length), `operation ${dies}`);
+    // The process that was killed is dead, although it is this one.
+    const dead = directoryOn({ ...localFileSystem, processStatus: () => () => Promise.resolve("dead") })(path);
+    assert.ok(await copyAll(dead), `operation ${dies}`);
+    assert.deepEqual(await contents(directory(path)), all);
   }
 });

@@ -161,6 +161,10 @@ type Owners = ReadonlyMap<number, readonly string[]>;
 /** The most consecutive renames that may find a name taken, because another save was faster each time. After more, the file system is at fault. */
 const mostLosses = 16;
 
+/** Whose number it is, if no checkpoint has it. */
+const otherSave =
+  "a save in progress has reserved this number, or one that was killed on another machine in the last hour";
+
 /** Whether a failed rename says that the new path exists. */
 const isTaken = means("taken", "rename");
 
@@ -230,8 +234,9 @@ async function search(context: CommitContext, state: CommitState, search: Search
     if (!Number.isSafeInteger(number)) {
       return failing(state, storeFailed("rename", join(parent, folderName(number)), "EOVERFLOW", "no number is left"));
     }
-    if (number !== (condition?.number ?? number)) {
-      return failing(state, numberTaken(join(parent, folderName(condition?.number ?? number))));
+    const wanted = condition?.number ?? number;
+    if (number !== wanted) {
+      return failing(state, numberTaken(join(parent, folderName(wanted)), next === wanted ? otherSave : undefined));
     }
     const step = number !== reserved ? "reserve" : condition === undefined ? "commit" : "check run";
     return { ...state, next: { step, found: { number, listing, search } } };
