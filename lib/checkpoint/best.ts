@@ -11,7 +11,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import * as t from "io-ts";
 import { candidates, list } from "./entries.ts";
 import { firstThatVerifies } from "./verify.ts";
-import type { Damaged, LoadError } from "../errors/mod.ts";
+import type { Damaged, LoadError, StoreFailed } from "../errors/mod.ts";
 import { ranked, type Store } from "../store/mod.ts";
 import { aName, exactRecord, integer, oneOf, type Plain } from "../validation/mod.ts";
 
@@ -37,6 +37,13 @@ export interface SkippedCheckpoint {
 /** Checkpoints to read, the wanted one first, and those that were passed over. */
 export interface NumbersToTry {
   readonly order: readonly number[];
+  readonly skipped: readonly SkippedCheckpoint[];
+}
+
+/** The checkpoint to read, those to fall back to, the first one first, and those that were passed over. */
+export interface WantedNumbers {
+  readonly wanted: number;
+  readonly others: TE.TaskEither<StoreFailed, readonly number[]>;
   readonly skipped: readonly SkippedCheckpoint[];
 }
 
@@ -94,23 +101,34 @@ export function noCheckpoint({ list, location }: Store, checkpoint?: number): TE
   );
 }
 
+/** The number of the newest checkpoint, undefined if there is none. */
+function newestNumber(store: Store): TE.TaskEither<StoreFailed, number | undefined> {
+  return store.newest ?? pipe(candidates(store), TE.map((numbers) => numbers.at(-1)));
+}
+
 /**
- * The checkpoint that a reference names, by default the newest, and after it those to fall back to: the older ones, or the next best.
+ * The checkpoint that a reference names, by default the newest, and those to fall back to: the older ones, or the next best.
  *
  * @param store The store.
  * @param reference Which checkpoint, and whether another is read if it is damaged.
+ * @returns A number that was asked for need not exist.
  */
 export function numbersToTry(
   store: Store,
   { checkpoint, fallback = false }: { readonly checkpoint?: CheckpointReference; readonly fallback?: boolean },
-): TE.TaskEither<LoadError, NumbersToTry> {
-  if (typeof checkpoint === "object") return bestFirst(store, checkpoint, fallback);
+): TE.TaskEither<LoadError, WantedNumbers> {
+  if (typeof checkpoint === "object") {
+    return pipe(
+      bestFirst(store, checkpoint, fallback),
+      TE.map(({ order, skipped }) => ({ wanted: order[0]!, others: TE.right(order.slice(1)), skipped })),
+    );
+  }
   return pipe(
-    candidates(store),
-    TE.flatMap((numbers): TE.TaskEither<LoadError, NumbersToTry> => {
-      const wanted = checkpoint ?? numbers.at(-1);
-      if (wanted === undefined || !numbers.includes(wanted)) return noCheckpoint(store, wanted);
-      return TE.right({ order: numbers.filter((n) => n <= wanted).toReversed(), skipped: [] });
+    checkpoint === undefined ? newestNumber(store) : TE.right<LoadError, number | undefined>(checkpoint),
+    TE.flatMap((wanted): TE.TaskEither<LoadError, WantedNumbers> => {
+      if (wanted === undefined) return noCheckpoint(store);
+      const others = pipe(candidates(store), TE.map((numbers) => numbers.filter((n) => n < wanted).toReversed()));
+      return TE.right({ wanted, others, skipped: [] });
     }),
   );
 }

@@ -75,7 +75,8 @@ async function resolveUncertain(store: Store, run: CurrentRun): Promise<E.Either
     const parent: Parent = { checkpoint, run: run.run, time: made.time };
     return E.right({ ...rest, isNew: false, isDoubtful: true, parent, step: made.step });
   }
-  return E.right(rest);
+  // One of them may be committed later.
+  return E.right(run);
 }
 
 /**
@@ -138,14 +139,14 @@ function refusing(
  * @param store The store to save to.
  * @param position The position that the save continues from.
  * @param training The recorded name of the training, if the save is of one of several. Without it, a run continues from any checkpoint.
- * @returns Undefined for a new run without a load before it, which no other process can have.
+ * @returns Undefined for a new run without a load or a failed commit before it, which no other process can have.
  */
 export function afterOf(
   store: Store,
   { run: current, isParentGone }: Continued,
   training?: { readonly name: string | undefined },
 ): CommitCondition | undefined {
-  const { run, parent, others, isNew = false, isDoubtful = false } = current;
+  const { run, parent, others, isNew = false, isDoubtful = false, uncertain = [] } = current;
   if (parent === null && others !== undefined) {
     const isOfTraining = ({ training: name }: SummaryRead): boolean => training === undefined || training.name === name;
     const check = refusing(store, (_, summary) => isOfTraining(summary) && !isOwnRun(store, summary.run));
@@ -156,21 +157,22 @@ export function afterOf(
       check: (checkpoints) => check(checkpoints.filter((checkpoint) => !others.includes(checkpoint))),
     };
   }
-  if (isNew || parent === null) return undefined;
+  // A failed commit of this process may have begun the run.
+  if ((isNew || parent === null) && uncertain.length === 0) return undefined;
   // Whether a checkpoint is of this run and was saved after the parent.
   const check = refusing(
     store,
     (checkpoint, { run: itsRun, time }) =>
       itsRun === run && !wasSkipped(store, checkpoint, time) &&
       // After a removal by hand, another process may have used the parent's number again, or a lower one.
-      (checkpoint >= parent.checkpoint || time > parent.time),
+      (parent === null || checkpoint >= parent.checkpoint || time > parent.time),
   );
-  const lowest = isParentGone ? 0 : parent.checkpoint + 1;
+  const above = isParentGone ? -1 : parent?.checkpoint ?? -1;
   return {
     key: run,
-    parent: isParentGone ? -1 : parent.checkpoint,
+    parent: above,
     isDoubtful,
-    check: (checkpoints) => check(checkpoints.filter((checkpoint) => checkpoint >= lowest)),
+    check: (checkpoints) => check(checkpoints.filter((checkpoint) => checkpoint > above)),
   };
 }
 

@@ -235,11 +235,11 @@ export function readTensor(store: Store, options: ReadTensorOptions): Awaitable<
   const read: TE.TaskEither<LoadError, TensorData> = async () => {
     const found = await numbersToTry(store, options)();
     if (E.isLeft(found)) return found;
-    const checkpoint = found.right.order[0]!;
+    const checkpoint = found.right.wanted;
     const tensor = await readAt(store, checkpoint, options)();
     if (E.isRight(tensor)) return tensor;
     // Retention removed it meanwhile: a newer one exists.
-    if (await isGone(store, [checkpoint])) return await read();
+    if (typeof asked !== "number" && await isGone(store, [checkpoint])) return await read();
     if (tensor.left._tag !== "NoCheckpoint") return tensor;
     return await noCheckpoint(store, typeof asked === "number" ? asked : undefined)();
   };

@@ -57,7 +57,7 @@ type ViewRead = readonly [view: Uint8Array, position: number];
 
 const mebi = 2 ** 20;
 const [viewBytes, segmentBytes] = [8 * mebi, 1024 * mebi];
-/** Reads in progress: two threads copy from the page cache faster than one. */
+/** Reads in progress, unless the store says otherwise: two threads copy from the page cache faster than one. */
 const concurrentReads = 2;
 
 /** Error codes of opening a path that is not a file. */
@@ -200,18 +200,18 @@ function segmentsOf(
 /**
  * The reads of a file's data, in its order.
  *
+ * @param concurrency How many of them are in progress at once.
  * @param bytes Receives the bytes of each wanted tensor, which the reads fill.
  */
 function* viewReads(
   { tensors, dataStart, bytes: fileBytes }: Header,
   isWanted: (tensor: TensorEntry) => boolean,
+  concurrency: number,
   bytes: Map<string, Uint8Array>,
 ): Generator<ViewRead> {
   // One more than the reads in progress: a view is checked while the others are filled.
   const most = Math.min(viewBytes, fileBytes);
-  const scratch = tensors.every(isWanted)
-    ? []
-    : Array.from({ length: concurrentReads + 1 }, () => new Uint8Array(most));
+  const scratch = tensors.every(isWanted) ? [] : Array.from({ length: concurrency + 1 }, () => new Uint8Array(most));
   let turn = 0;
   for (const segment of segmentsOf(tensors, isWanted)) {
     const [first] = segment;
@@ -231,6 +231,7 @@ function* viewReads(
 async function readInOrder(
   part: OpenPart,
   reads: Iterable<ViewRead>,
+  concurrency: number,
   check: (view: Uint8Array) => void,
 ): Promise<E.Either<StoreFailed, void>> {
   const inProgress: Promise<E.Either<StoreFailed, Uint8Array>>[] = [];
@@ -245,7 +246,7 @@ async function readInOrder(
   try {
     for (const [view, position] of reads) {
       inProgress.push(pipe(part.read(view, position), TE.map(() => view))());
-      const finished = await finish(concurrentReads);
+      const finished = await finish(concurrency);
       if (E.isLeft(finished)) return finished;
     }
     return await finish(0);
@@ -265,6 +266,7 @@ function readTensorFile(
     const stored = expected.get(name);
     return stored !== undefined && wanted(stored);
   };
+  const { concurrency = concurrentReads } = part;
   const bytes = new Map<string, Uint8Array>();
   return pipe(
     () => readHeader(part, entry, digest.update),
@@ -273,7 +275,10 @@ function readTensorFile(
       const wantedBytes = tensors.filter(isWanted).reduce((sum, { begin, end }) => sum + end - begin, 0);
       return TE.fromEither(checkMemory(entry.name, wantedBytes, memoryLimit));
     }),
-    TE.tap((header) => () => readInOrder(part, viewReads(header, isWanted, bytes), digest.update)),
+    TE.tap((header) => () => {
+      const reads = viewReads(header, isWanted, concurrency, bytes);
+      return readInOrder(part, reads, concurrency, digest.update);
+    }),
     TE.tap(() => TE.fromEither(digest.finish())),
     TE.map(({ tensors }) => new Map(tensors.map(({ name, begin, end }) => [name, [end - begin, bytes.get(name)]]))),
   );

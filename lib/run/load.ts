@@ -187,26 +187,28 @@ export function readWanted(
   return async () => {
     const found = await numbersToTry(store, options)();
     if (E.isLeft(found)) return found;
-    const { order } = found.right;
+    const { wanted, others } = found.right;
     const skipped = [...found.right.skipped];
-    for (const checkpoint of fallback ? order : order.slice(0, 1)) {
+    const order = fallback ? pipe(others, TE.map((numbers) => [wanted, ...numbers])) : TE.right([wanted]);
+    const numbers = await order();
+    if (E.isLeft(numbers)) return numbers;
+    for (const checkpoint of numbers.right) {
       const read = await readCheckpoint(store, checkpoint, how)();
       if (E.isRight(read)) return E.right(loadedSnapshot(checkpoint, read.right, skipped));
       const error = read.left;
+      if (error._tag === "NoCheckpoint" && checkpoint === asked) return await noCheckpoint(store, checkpoint)();
       // Retention removed it meanwhile: a newer one exists.
       if (await isGone(store, [checkpoint])) return await again();
-      if (error._tag === "NoCheckpoint") {
-        if (checkpoint === asked) return await noCheckpoint(store, checkpoint)();
-        continue;
-      }
+      if (error._tag === "NoCheckpoint") continue;
       if (error._tag !== "Damaged") return E.left(ofCheckpoint(error, checkpoint));
       skipped.push({ checkpoint, error });
       if (fallback) await skipDamaged(store, checkpoint);
     }
     const [first] = skipped;
     if (first === undefined) return await again();
-    const older = fallback ? null : await firstThatVerifies(store, order.slice(1));
-    return E.left({ ...first.error, older });
+    const older = fallback ? E.right([]) : await others();
+    if (E.isLeft(older)) return older;
+    return E.left({ ...first.error, older: await firstThatVerifies(store, older.right) });
   };
 }
 

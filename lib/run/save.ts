@@ -201,10 +201,18 @@ export function writeTraining(
     const position = await continueRun(store, stepIn(snapshot), { fork: options.fork, training });
     if (E.isLeft(position)) return position;
     const saved = await writeAt(store, snapshot, position.right, options, begun, training);
+    if (E.isRight(saved) || saved.left._tag !== "Overtaken") return saved;
+    const { run } = position.right;
+    // Not by another process, if a commit of this one that failed was carried out late.
+    const late = run.uncertain === undefined
+      ? undefined
+      : await continueRun(store, stepIn(snapshot), { fork: options.fork, training });
+    if (late !== undefined && E.isRight(late) && late.right.run.parent !== run.parent) {
+      return await writeAt(store, snapshot, late.right, options, begun, training);
+    }
     // A fork that another process continued is forked again.
-    if (options.fork !== true || E.isRight(saved) || saved.left._tag !== "Overtaken") return saved;
-    const fork = { ...position.right, run: beginRun(position.right.run) };
-    return await writeAt(store, snapshot, fork, options, begun, training);
+    if (options.fork !== true) return saved;
+    return await writeAt(store, snapshot, { ...position.right, run: beginRun(run) }, options, begun, training);
   };
   return (snapshot) => () =>
     inTurn(store, guarded("save", store.location, orDeviceFailed(() => write(snapshot, performance.now()))));

@@ -75,6 +75,11 @@ export interface PartLocation {
 /** A part of a committed checkpoint, open for reading. */
 export interface OpenPart {
   readonly bytes: number;
+  /**
+   * How many reads of some MiB are best in progress at once.
+   * @default 2
+   */
+  readonly concurrency?: number;
   /** Fills `into` from a position in the part. It fails with `ETRUNC` if the part ends before `into` is full. */
   readonly read: (into: Uint8Array, position: number) => TE.TaskEither<StoreFailed, void>;
   /** Closes the part; closing it again does nothing. */

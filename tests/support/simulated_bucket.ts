@@ -29,8 +29,8 @@ export type RequestKind =
   | "uploads"
   | "abort";
 
-/** What happens to a request: it is lost, its answer is, or its answer is lost and it arrives later. */
-export type Fate = "answered" | "lost" | "answer lost" | "late";
+/** What happens to a request: it is lost, its answer is, its answer is lost and it arrives later, or the runtime sends it twice. */
+export type Fate = "answered" | "lost" | "answer lost" | "late" | "twice";
 
 /** Decides what happens to the requests of a process. */
 export interface Schedule {
@@ -143,7 +143,8 @@ export function simulatedBucket(options: SimulationOptions = {}): Simulation {
         const happens = fate(kind);
         if (happens === "late") late.push(apply);
         if (happens === "late" || happens === "lost") return lost();
-        const answer = apply();
+        const first = apply();
+        const answer = happens === "twice" ? apply() : first;
         await pause(kind);
         return happens === "answer lost" ? lost() : answer;
       };

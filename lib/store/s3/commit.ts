@@ -31,6 +31,8 @@
  * used, removed and forgotten. A tombstone is forgotten an hour after the removal, and only below a higher number; by then the request, which was signed
  * before 12 was used, is older than the server accepts. (The clock of a machine may differ by 15 minutes from the server's, so it is 30 minutes at most.)
  *
+ * A commit also fails more than 12 hours after the save's last part was written, because `orphans` takes unnamed data for an orphan a day after it.
+ *
  * *Once.* A save creates another number only when the one before is known to be another object's, and a number is never free again.
  *
  * @module
@@ -52,6 +54,8 @@ export interface CommitRequest {
   readonly data: string;
   /** The bytes of its record. */
   readonly record: Uint8Array;
+  /** The time after which it must not be committed: {@link longestCommit} after the last part. */
+  readonly deadline: number;
   readonly condition: CommitCondition | undefined;
   /** Receives whether the save may be committed later, although its commit fails. */
   readonly onDoubt: (mayCommit: boolean) => void;
@@ -68,6 +72,11 @@ export interface CommittedRecord {
 type Owner = "this save" | "another" | "none";
 
 type Result = E.Either<StoreFailed | Overtaken, CommittedRecord>;
+
+const hour = 3_600_000;
+
+/** The most milliseconds from the last part to the commit. Orphans are recognised by this. */
+export const longestCommit: number = 12 * hour;
 
 /** How often a create without an effect is repeated, and the milliseconds before the first repetition, which double. */
 const [mostAttempts, firstWait] = [8, 100];
@@ -116,7 +125,7 @@ function inDoubt<F extends StoreFailed | Overtaken>(error: F, number: number): F
  * @returns The number; or the failure, or `Overtaken` by another save of the run.
  */
 export async function commitRecord(request: CommitRequest): Promise<Result> {
-  const { place, record, condition, onDoubt } = request;
+  const { place, record, condition, deadline, onDoubt } = request;
   const { bucket } = place;
   const parent = condition?.parent ?? Infinity;
   // The number of a request that may still be carried out.
@@ -129,6 +138,7 @@ export async function commitRecord(request: CommitRequest): Promise<Result> {
 
   for (let attempts = 1;;) {
     const signed = new Date(bucket.now());
+    if (signed.getTime() > deadline) return failing(tooLate(place));
     const listed = await listRecords(place, (records) => records.some(({ number }) => number <= parent))();
     if (E.isLeft(listed)) return failing(listed.left);
     const highest = highestNumber(listed.right);
@@ -174,6 +184,11 @@ function forgotten(place: Place, number: number): StoreFailed {
     "ETIMEDOUT",
     "the checkpoint with this number was removed before its commit was confirmed",
   );
+}
+
+function tooLate({ bucket, prefix }: Place): StoreFailed {
+  const message = `expected the commit within ${longestCommit / hour} hours of the last part`;
+  return storeFailed("commit", `${bucket.location}/${prefix}`, "ESTALE", message, "Save again");
 }
 
 function exhausted(place: Place, number: number): StoreFailed {

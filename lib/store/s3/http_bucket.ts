@@ -6,11 +6,12 @@
 
 import * as E from "fp-ts/lib/Either.js";
 import { createHash } from "node:crypto";
-import { setImmediate, setTimeout as delay } from "node:timers/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import type { StoreFailed } from "../../errors/mod.ts";
 import type { Bucket, ListOptions, ObjectInfo, ObjectListing, UnfinishedUpload } from "./bucket.ts";
 import { getObject, isAbsent, orFailed, readInto } from "./object_reader.ts";
-import { abortUpload, bufferPool, putObject, writeObject } from "./object_writer.ts";
+import { abortUpload } from "./multipart.ts";
+import { bufferPool, putObject, writeObject } from "./object_writer.ts";
 import { copyObject } from "./object_copy.ts";
 import type { Settings } from "./options.ts";
 import { type Answer, connect, type Connection, readNothing } from "./request.ts";
@@ -19,20 +20,12 @@ import { elementsOf, escaped, textOf } from "./xml.ts";
 
 // --- constructors
 
-/** Gives other work a turn of the event loop after work that took longer than this, in milliseconds. */
-const turnAfter = 1;
-
-async function usualPause(worked: number): Promise<void> {
-  if (worked > turnAfter) await setImmediate();
-}
-
 /**
  * A bucket. Nothing is sent until one of its tasks runs.
  *
  * @param settings The connection, from `settingsOf`.
- * @param pause What a write does after it used the thread for so many milliseconds.
  */
-export function httpBucket(settings: Settings, pause: (worked: number) => Promise<void> = usualPause): Bucket {
+export function httpBucket(settings: Settings): Bucket {
   const connection = connect(settings);
   const pool = bufferPool(settings.concurrency, settings.partSize);
   const remove = remover(connection);
@@ -40,9 +33,9 @@ export function httpBucket(settings: Settings, pause: (worked: number) => Promis
     location: connection.location,
     get: (key) => getObject(connection, key),
     read: (key, into, position) => readInto(connection, key, into, position),
-    put: (key, bytes) => async () => orFailed(await putObject(connection, key, bytes)),
+    put: (key, bytes) => async () => orFailed(await putObject(connection, key, { body: bytes })),
     create: (key, bytes, at) => async () => orFailed(await create(connection, key, bytes, at)),
-    write: (key, chunks, algorithm) => () => writeObject(connection, pool, { key, chunks, algorithm, pause }),
+    write: (key, chunks, algorithm) => () => writeObject(connection, pool, { key, chunks, algorithm }),
     copy: (from, to, bytes) => async () => orFailed(await copyObject(connection, from, to, bytes)),
     list: (prefix, options = {}) => async () => orFailed(await list(connection, prefix, options)),
     remove: (keys) => () => remove(keys),
@@ -62,7 +55,7 @@ function create(
   const headers: Readonly<Record<string, string>> = settings.create === "generation"
     ? { "x-goog-if-generation-match": "0" }
     : { "if-none-match": "*" };
-  return exchange({ operation: "write", method: "PUT", key, headers, body, at }, readNothing);
+  return exchange({ operation: "write", method: "PUT", key, headers, body, at, isOnce: true }, readNothing);
 }
 
 // --- listings

@@ -6,7 +6,7 @@
 
 import * as E from "fp-ts/lib/Either.js";
 import { isAbsent } from "./object_reader.ts";
-import { abortUpload, beginUpload, completeUpload, type Part, type Upload } from "./object_writer.ts";
+import { abortUpload, beginUpload, completeUpload, type Part, type Upload } from "./multipart.ts";
 import type { Connection } from "./request.ts";
 import type { Fault } from "./s3_errors.ts";
 import { encodedKey } from "./url.ts";

@@ -46,6 +46,11 @@ function tooShort(expected: number, found: string | undefined): string {
   return `expected ${expected} bytes or more, found ${found}`;
 }
 
+/** Gives the memory of a piece back at once: the collector comes late, because a piece is small for it. Node 20 cannot. */
+function free({ buffer, length }: Uint8Array): void {
+  if (buffer.byteLength === length && "transfer" in buffer) buffer.transfer(0);
+}
+
 /** Reads bytes of an object; gives how many. */
 function download(connection: Connection, { key, first, last, sink }: Download): Promise<E.Either<Fault, number>> {
   let got = 0;
@@ -67,6 +72,7 @@ function download(connection: Connection, { key, first, last, sink }: Download):
         if (got + piece.length > end) return answer.fail("otherRange", `more than ${bytes} bytes`);
         sink(piece, got);
         got += piece.length;
+        free(piece);
       }
       return got < end && bytes !== undefined ? answer.fail("cut", `after ${got} of ${end} bytes`) : got;
     });

@@ -53,7 +53,12 @@ export const mostTombstoneBytes = 64;
 const format = "dogear-s3/1";
 const dataPattern = /^\d{16}-[0-9a-f]{32}$/;
 
-const dataId = refine(t.string, "the name of a folder of data", (text) => dataPattern.test(text));
+/** Whether this is the name of a save's data. */
+export function isDataId(text: string): boolean {
+  return dataPattern.test(text);
+}
+
+const dataId = refine(t.string, "the name of a folder of data", isDataId);
 const partLengths = refine(
   must("lengths of parts by name", (value) => Object(value) === value && !Array.isArray(value)),
   "lengths of parts by name",
@@ -105,7 +110,7 @@ export function decodeFound(bytes: Uint8Array | undefined): FoundRecord {
   if (bytes === undefined) return { is: "absent" };
   if (bytes.length <= mostTombstoneBytes) {
     const text = Buffer.from(bytes).toString("latin1");
-    return { is: "tombstone", data: dataPattern.test(text) ? text : undefined };
+    return { is: "tombstone", data: isDataId(text) ? text : undefined };
   }
   const record = decodeRecord(bytes);
   return E.isLeft(record) ? { is: "damaged", reason: record.left } : { is: "record", record: record.right };

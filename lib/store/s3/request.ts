@@ -11,8 +11,10 @@ import * as E from "fp-ts/lib/Either.js";
 import { AwsV4Signer } from "aws4fetch";
 import { Buffer } from "node:buffer";
 import { setTimeout as delay } from "node:timers/promises";
+import { sha256Of } from "../mod.ts";
 import type { Settings } from "./options.ts";
 import type { S3Keys } from "./credentials.ts";
+import { bodyOf } from "./request_body.ts";
 import { type Fault, faultOf, faultOfAnswer, faultOfException, type Place, type Sort } from "./s3_errors.ts";
 import { encoded, encodedKey } from "./url.ts";
 import { rootOf } from "./xml.ts";
@@ -29,10 +31,14 @@ export interface S3Request {
   readonly query?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
+  /** The SHA-256 of the body in hexadecimal, if it is known. */
+  readonly hash?: string;
   /** The time of the signature. */
   readonly at?: Date;
   /** Bytes that the server moves before it answers. */
   readonly work?: number;
+  /** Whether the runtime must not send it a second time by itself. */
+  readonly isOnce?: boolean;
 }
 
 /** The successful answer to a request. */
@@ -82,7 +88,13 @@ const mostText = 16 * 2 ** 20;
 /** The longest wait that a server can ask for, in milliseconds. */
 const mostWait = 30_000;
 
-const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+/** A body of at most this many bytes is sent as it is, a longer one as a stream. */
+const shortBody = 256 * 1024;
+/** At most so many bytes of a stream are on their way. */
+const buffered = 4 * 2 ** 20;
+/** Digesting this many bytes takes less than a millisecond. */
+const hashedAtOnce = 2 ** 20;
+const nothing = new Uint8Array(0);
 
 // --- timers
 
@@ -146,8 +158,9 @@ function turns(most: number): Connection["inTurn"] {
 
 // --- one request
 
-async function hashOf(body: Uint8Array | undefined): Promise<string> {
-  if (body === undefined || body.length === 0) return emptyHash;
+/** The SHA-256 of a body. A long one is copied and digested on another thread. */
+async function hashOf(body: Uint8Array): Promise<string> {
+  if (body.length <= hashedAtOnce) return sha256Of(body);
   return Buffer.from(await crypto.subtle.digest("SHA-256", body as Uint8Array<ArrayBuffer>)).toString("hex");
 }
 
@@ -172,18 +185,17 @@ interface Signing {
   readonly cache: Map<string, ArrayBuffer>;
 }
 
-/** Sends a signed request. The encoding of the answer is not signed, because proxies change it. */
-async function dispatch(
+/** A request with its signature. The encoding of the answer is not signed, because proxies change it. */
+async function signed(
   settings: Settings,
   request: S3Request,
   { keys, cache }: Signing,
-  signal: AbortSignal,
-): Promise<Response> {
-  const { method, headers, body, at = new Date() } = request;
+): Promise<{ readonly url: URL; readonly headers: Headers }> {
+  const { method, headers, body, hash = await hashOf(body ?? nothing), at = new Date() } = request;
   const signer = new AwsV4Signer({
     method,
     url: urlOf(settings, request),
-    headers: { ...headers, "x-amz-content-sha256": await hashOf(body) },
+    headers: { ...headers, "x-amz-content-sha256": hash },
     accessKeyId: keys.accessKeyId,
     secretAccessKey: keys.secretAccessKey,
     ...(keys.sessionToken !== undefined && { sessionToken: keys.sessionToken }),
@@ -192,15 +204,9 @@ async function dispatch(
     cache,
     datetime: at.toISOString().replace(/[:-]|\.\d{3}/g, ""),
   });
-  const signed = await signer.sign();
-  signed.headers.set("accept-encoding", "identity");
-  return await fetch(signed.url, {
-    method,
-    headers: signed.headers,
-    redirect: "manual",
-    signal,
-    ...(body !== undefined && { body: body as Uint8Array<ArrayBuffer> }),
-  });
+  const { url, headers: all } = await signer.sign();
+  all.set("accept-encoding", "identity");
+  return { url, headers: all };
 }
 
 function answerOf(response: Response, { place, guard, touch }: Exchange): Answer & { readonly end: () => boolean } {
@@ -269,9 +275,11 @@ function pathOf(location: string, key: string | undefined): string {
 function exchanging(settings: Settings, location: string, reached: () => void): Connection["exchange"] {
   const cache = new Map<string, ArrayBuffer>();
   const { timeout } = settings;
+  let canStream = true;
   return async (request, read) => {
-    const { operation, key, body, work = 0 } = request;
-    const patience = timeout + (body?.length ?? 0) / slowest + work / slowestWork;
+    const { operation, method, key, body = nothing, isOnce = false, work = 0 } = request;
+    const isStream = canStream && body.length > (isOnce ? 0 : shortBody);
+    const patience = timeout + Math.min(body.length, isStream ? buffered : Infinity) / slowest + work / slowestWork;
     const { guard, touch, stop } = watchdog(patience);
     const controller = new AbortController();
     let place: Place = { operation, path: pathOf(location, key), keys: undefined };
@@ -279,8 +287,16 @@ function exchanging(settings: Settings, location: string, reached: () => void): 
     try {
       const keys = await guard(settings.keys.current());
       place = { ...place, keys };
+      const { url, headers } = await guard(signed(settings, request, { keys, cache }));
       touch(patience);
-      const response = await guard(dispatch(settings, request, { keys, cache }, controller.signal));
+      const sent = fetch(url, {
+        method,
+        headers,
+        redirect: "manual",
+        signal: controller.signal,
+        ...(request.body !== undefined && bodyOf(body, headers, isStream, () => touch(patience))),
+      });
+      const response = await guard(sent);
       reached();
       touch(timeout);
       const answer = answerOf(response, { place, guard, touch: () => touch(timeout) });
@@ -288,7 +304,9 @@ function exchanging(settings: Settings, location: string, reached: () => void): 
       if (!response.ok) answer.failWith(await answer.text());
       return E.right(await read(answer));
     } catch (cause) {
-      return E.left(cause instanceof Failing ? cause.fault : faultOfException(place, cause));
+      const fault = cause instanceof Failing ? cause.fault : faultOfException(place, cause);
+      if (fault.failed.code === "EBADMSG") canStream = false;
+      return E.left(fault);
     } finally {
       stop();
       if (!end()) controller.abort();

@@ -7,9 +7,9 @@
 import * as E from "fp-ts/lib/Either.js";
 import type * as TE from "fp-ts/lib/TaskEither.js";
 import type { Overtaken, StoreFailed } from "../../errors/mod.ts";
-import { savingOf, storeFailed, tooLong } from "../mod.ts";
+import { savingOf, tooLong } from "../mod.ts";
 import type { CommitCondition, PartDigest, PartLocation, Saving, StoreWriter } from "../mod.ts";
-import { commitRecord } from "./commit.ts";
+import { commitRecord, longestCommit } from "./commit.ts";
 import { newDataId, partKey } from "./objects.ts";
 import { sweep } from "./orphans.ts";
 import { probe } from "./probe.ts";
@@ -37,10 +37,8 @@ interface Examination {
   readonly swept: Promise<void>;
 }
 
-const hour = 3_600_000;
-
-/** The most milliseconds from the last part to the commit. Orphans are recognised by this. */
-export const longestCommit: number = 12 * hour;
+/** The milliseconds between two sweeps of a process. */
+const sweepEvery = 3_600_000;
 
 // --- parts
 
@@ -104,15 +102,6 @@ function copyPart(
 
 // --- saves
 
-/** The failure of a commit that is so late that the parts may be taken for orphans. */
-function late(place: S3Place, parts: Parts): StoreFailed | undefined {
-  const waited = place.bucket.now() - parts.last();
-  if (waited <= longestCommit) return undefined;
-  const expected = `expected the commit within ${longestCommit / hour} hours of the last part`;
-  const message = `${expected}, found ${(waited / hour).toFixed(1)}`;
-  return storeFailed("commit", place.location, "ESTALE", message, "Save again");
-}
-
 function writerOf(place: S3Place, parts: Parts, { probed, swept }: Examination): StoreWriter {
   const { remembered } = place;
   let mayCommit = false;
@@ -127,12 +116,11 @@ function writerOf(place: S3Place, parts: Parts, { probed, swept }: Examination):
     const [sent, examined] = await Promise.all([parts.finished(), probed]);
     if (E.isLeft(sent)) return sent;
     if (E.isLeft(examined)) return examined;
-    const tooLate = late(place, parts);
-    if (tooLate !== undefined) return E.left(tooLate);
     const { head } = parts;
     const onDoubt = (may: boolean): void => void (mayCommit = may);
     const record = encodeRecord(head, manifest);
-    const result = await commitRecord({ place, data: head.data, record, condition, onDoubt });
+    const deadline = parts.last() + longestCommit;
+    const result = await commitRecord({ place, data: head.data, record, deadline, condition, onDoubt });
     if (E.isLeft(result)) return result;
     const { checkpoint } = result.right;
     numbers = result.right.numbers;
@@ -175,7 +163,7 @@ export function beginSave(place: S3Place): TE.TaskEither<StoreFailed, Saving> {
     const listed = remembered.next === undefined ? await newest(place)() : E.right(undefined);
     if (E.isLeft(listed)) return listed;
     const now = bucket.now();
-    const isDue = now - remembered.swept >= hour;
+    const isDue = now - remembered.swept >= sweepEvery;
     if (isDue) remembered.swept = now;
     const probed = remembered.probe ??= examine(place);
     const swept = isDue ? sweep(place)() : Promise.resolve();

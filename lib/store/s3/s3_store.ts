@@ -34,7 +34,7 @@ import type { LocationState, OpenPart, Store, StoreOptions } from "../mod.ts";
 import type { Bucket } from "./bucket.ts";
 import { partKey, recordKey } from "./objects.ts";
 import { orphansOf, removeData } from "./orphans.ts";
-import { encodeTombstone } from "./record.ts";
+import { encodeTombstone, type RecordHead } from "./record.ts";
 import {
   findRecord,
   headOf,
@@ -49,6 +49,9 @@ import { beginSave } from "./s3_saving.ts";
 
 // --- reading
 
+/** Reads of a part in progress: one connection does not use the bandwidth that there is. */
+const concurrentReads = 4;
+
 function openPart(
   place: S3Place,
   checkpoint: number,
@@ -58,6 +61,7 @@ function openPart(
     partOf(place, checkpoint, name),
     TE.map(({ key, bytes, path }): OpenPart => ({
       bytes,
+      concurrency: concurrentReads,
       read: (into, position) => {
         const outside = checkRange(bytes, path, into, position);
         if (outside !== undefined) return TE.left(outside);
@@ -85,22 +89,24 @@ function partOf(
 
 /** Replaces the record by its tombstone, and then deletes the data. What cannot be deleted is an orphan. */
 function removeCheckpoint(place: S3Place, checkpoint: number): TE.TaskEither<StoreFailed, void> {
-  const { bucket } = place;
+  const { bucket, remembered: { heads } } = place;
+  const bury = (data: string | undefined): TE.TaskEither<StoreFailed, void> =>
+    pipe(
+      bucket.put(recordKey(place, checkpoint), encodeTombstone(data)),
+      TE.tapIO(() => () => heads.delete(checkpoint)),
+    );
+  const buryAndDelete = ({ data, parts }: RecordHead): TE.TaskEither<StoreFailed, void> => {
+    const keys = [...parts.keys()].map((name) => partKey(place, data, name));
+    return pipe(bury(data), TE.flatMap(() => bucket.remove(keys)));
+  };
+  const known = heads.get(checkpoint);
+  if (known !== undefined) return buryAndDelete(known);
   return pipe(
     findRecord(place, checkpoint),
     TE.flatMap((found): TE.TaskEither<StoreFailed, void> => {
-      if (found.is === "absent") return TE.right(undefined);
-      if (found.is === "tombstone") {
-        return found.data === undefined ? TE.right(undefined) : removeData(place, found.data);
-      }
-      const head = found.is === "record" ? found.record.head : undefined;
-      const bury = pipe(
-        bucket.put(recordKey(place, checkpoint), encodeTombstone(head?.data)),
-        TE.tapIO(() => () => place.remembered.heads.delete(checkpoint)),
-      );
-      if (head === undefined) return bury;
-      const keys = [...head.parts.keys()].map((name) => partKey(place, head.data, name));
-      return pipe(bury, TE.flatMap(() => bucket.remove(keys)));
+      if (found.is === "record") return buryAndDelete(found.record.head);
+      if (found.is === "damaged") return bury(undefined);
+      return found.is === "absent" || found.data === undefined ? TE.right(undefined) : removeData(place, found.data);
     }),
   );
 }
