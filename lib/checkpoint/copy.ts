@@ -289,8 +289,13 @@ export function copyCheckpoint(
   to: Store,
   { onProgress = () => {} }: CopyOptions = {},
 ): (checkpoint: number) => TE.TaskEither<CopyError, Copied> {
-  return (checkpoint) =>
-    guarded<CopyError, Copied>(
+  return (checkpoint) => {
+    // Retention may remove the original while it is copied.
+    const orGone = (error: CopyError): TE.TaskEither<CopyError, never> => async () => {
+      const again = await from.manifest(checkpoint)();
+      return E.left(E.isLeft(again) && again.left._tag === "NoCheckpoint" ? again.left : error);
+    };
+    return guarded<CopyError, Copied>(
       "copy to",
       to.locationOf(checkpoint),
       pipe(
@@ -303,6 +308,8 @@ export function copyCheckpoint(
         TE.map(({ original: { manifest: { bytes, files } }, there }) => {
           return { checkpoint, isNew: !there, bytes: files.reduce((sum, file) => sum + file.bytes, bytes) };
         }),
+        TE.orElse(orGone),
       ),
     );
+  };
 }

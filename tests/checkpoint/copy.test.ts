@@ -227,6 +227,17 @@ test("copy: never overwrites, and never gives another number", async () => {
   assert.equal(error.code, "ETAKEN");
 });
 
+test("copy: a checkpoint that is removed while it is copied is not damaged", async () => {
+  const source = await saved(memory(), 2);
+  const target = memory();
+  const vanishing: Store = {
+    ...source,
+    open: (n, name) => async () => (await source.remove(n)(), await source.open(n, name)()),
+  };
+  assert.equal(leftOf(await copyCheckpoint(vanishing, target)(0)())._tag, "NoCheckpoint");
+  assert.deepEqual(await runOrThrow(target.list), []);
+});
+
 test("copy: a folder that was copied by other means has them already", async () => {
   const [from, to] = [place(), place()];
   await saved(directory(from), 2);

@@ -126,10 +126,10 @@ export const cpCommand: Command = defineCommand({
   summary: "copy checkpoints of a run to another folder or bucket",
   usage: "RUN[@CHECKPOINT] TO",
   description:
-    `Copies a run, or one checkpoint of it, to the folder or s3:// URL TO, which need not exist. Every byte is checked while it
-is copied, and the manifest stays as it is: a copy has the same run, number, digests and id. What is there already
-is skipped, so after an interruption the same command goes on. Nothing is overwritten: a checkpoint whose number, or a
-higher one, another checkpoint in TO has is not copied. While it copies, nothing else may save to TO.`,
+    `Copies a run, or one checkpoint of it, to a folder or an s3:// URL, which need not exist. Every byte is checked on the way. The
+manifest stays as it is, so a copy has the same run, number, digests and id. Checkpoints that TO has already are skipped:
+after an interruption the same command goes on. Nothing is overwritten, and numbers only grow: a checkpoint stays behind
+if TO has another one with its number, or one with a higher number. Nothing else may save to TO meanwhile.`,
   options: {},
   example: "runs/digits s3://bucket/runs/digits",
   json: '{ from, to, checkpoints: [{ checkpoint, result: "copied" | "already there" | "not copied", bytes, error }] }',

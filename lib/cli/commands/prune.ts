@@ -55,7 +55,7 @@ const options = {
   within: { value: "SPAN", help: "keep those saved in the last SPAN, such as 90s, 30m, 12h, 7d or 2w" },
   "one-per": { value: "SPAN", help: "keep the newest of each interval of SPAN, such as 1h or 1d" },
   run: { value: "NAME", help: "prune only this run of the folder; the start of its name is enough" },
-  orphans: { help: "instead of checkpoints: what killed saves have left, but nothing that a save may be writing" },
+  orphans: { help: "remove what killed saves have left instead of checkpoints; what a save may be writing stays" },
   yes: { help: "remove them; without it nothing is removed" },
 } as const satisfies OptionTable;
 
