@@ -291,7 +291,7 @@ export function copyCheckpoint(
 ): (checkpoint: number) => TE.TaskEither<CopyError, Copied> {
   return (checkpoint) => {
     // Retention may remove the original while it is copied.
-    const orGone = (error: CopyError): TE.TaskEither<CopyError, never> => async () => {
+    const orGone = (error: CopyError): TE.TaskEither<CopyError, Copied> => async () => {
       const again = await from.manifest(checkpoint)();
       return E.left(E.isLeft(again) && again.left._tag === "NoCheckpoint" ? again.left : error);
     };
