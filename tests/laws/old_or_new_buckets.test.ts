@@ -190,6 +190,7 @@ function watch(): Watch {
     see: (all) => (objects = all),
     options: {
       page: 3,
+      longestPut: 22,
       onChange: ({ kind, key, after }) => {
         if (after === undefined) removed(key);
         else if (kind === "create" && key.startsWith("checkpoints/")) created(key, after.bytes);
