@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { runOrThrow, saveState } from "../../mod.ts";
-import { bucketStore, dogear, inside, json, place, run, steady, url } from "../support/command_line.ts";
+import { bucketStore, dogear, inside, json, place, run, simulation, steady, url } from "../support/command_line.ts";
 
 /** The run in a bucket. */
 const there = url();
@@ -53,6 +53,37 @@ test("buckets: prune removes from a bucket", async () => {
   assert.equal(code, 0);
   assert.match(text, /\nRemoved 2 checkpoints/);
   assert.deepEqual(await runOrThrow(bucketStore(at).list), [2]);
+});
+
+test("buckets: data of killed saves is shown and removed after a day, and what is younger stays", async () => {
+  const at = await small(url(), 2);
+  const prefix = at.replace("s3://bucket/", "");
+  const day = 86_400_000;
+  const leave = (number: string, age: number): string => {
+    const folder = `${prefix}/data/${number.padStart(16, "0")}-${"0123456789abcdef".repeat(2)}`;
+    simulation.objects.set(`${folder}/model.safetensors`, {
+      bytes: new Uint8Array(300),
+      modified: simulation.now - age,
+    });
+    return folder;
+  };
+  const [old, young] = [leave("2", 2 * day), leave("3", day / 2)];
+  const verified = await dogear("verify", at);
+  assert.equal(verified.code, 0);
+  const remedy = `dogear prune ${at} --orphans shows and removes it`;
+  assert.equal(verified.said, `Killed saves have left something in ${at} (1 orphan, 300 B): ${remedy}`);
+  assert.match(
+    (await dogear("prune", at, "--orphans")).text,
+    /\nWould remove 1 orphan, 300 B: run it again with --yes$/,
+  );
+  const { code, value } = await json("prune", at, "--orphans", "--yes");
+  assert.equal(code, 0);
+  assert.equal(value.removed.length, 1);
+  const actions = value.orphans.map(({ action, isLive }: Record<string, unknown>) => [action, isLive]);
+  assert.deepEqual(actions.sort(), [["keep", true], ["remove", false]]);
+  const left = [...simulation.objects.keys()];
+  assert.deepEqual([old, young].map((folder) => left.some((key) => key.startsWith(folder))), [false, true]);
+  assert.equal((await dogear("verify", at)).code, 0);
 });
 
 test("buckets: ls lists the runs below a prefix, one without any, and a bucket as a whole", async () => {

@@ -15,7 +15,7 @@ import { type LocationState, newLocationState } from "../../lib/store/location.t
 import { storeOn } from "../../lib/store/s3/s3_store.ts";
 import { parseS3Url } from "../../lib/store/s3/url.ts";
 import { isBun } from "../gate/runtimes.ts";
-import { simulatedBucket } from "./simulated_bucket.ts";
+import { simulatedBucket, type Simulation } from "./simulated_bucket.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-cli-"));
 // Bun may load several test files in one process, Deno ends without the event.
@@ -34,7 +34,8 @@ export function place(): string {
 
 // --- buckets
 
-const simulation = simulatedBucket();
+/** The server of the bucket. */
+export const simulation: Simulation = simulatedBucket();
 const placesOfPrefixes = new Map<string, LocationState>();
 
 /** The store of a URL, in the simulated bucket of this process. */
