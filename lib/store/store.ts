@@ -12,7 +12,7 @@
  * - *Old or new.* Parts are invisible until `commit` resolves; then the whole checkpoint is visible. A save that fails, is aborted or is
  *   killed changes no committed checkpoint.
  * - *Numbers.* The first checkpoint is 0. The next is the highest committed number + 1, or the first free number above that. Two saves never
- *   get the same number, even if older checkpoints are removed meanwhile.
+ *   get the same number, even if older checkpoints are removed meanwhile. A copy gets the number that it names, above all others, or fails.
  * - *Immutable.* A committed checkpoint never changes. It can only be removed, and `remove` removes it as a whole.
  * - *One line of history.* Two commits that follow the same parent of the same run never both succeed, if the store sets
  *   {@link Saving.checksCondition}.
