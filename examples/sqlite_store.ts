@@ -8,7 +8,14 @@
  */
 import { Loader, type NoCheckpoint, pipe, resume, Rng, saveState, type Store, type StoreFailed } from "@dogear/dogear";
 import { checkedChunk, checkRange, checkStoreOptions, digester, ofCheckpoint, ofPart } from "@dogear/dogear/store";
-import { type OpenPart, savingOf, storeFailed, type StoreOptions, type StoreWriter } from "@dogear/dogear/store";
+import {
+  numberTaken,
+  type OpenPart,
+  savingOf,
+  storeFailed,
+  type StoreOptions,
+  type StoreWriter,
+} from "@dogear/dogear/store";
 import * as E from "fp-ts/lib/Either.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { resolve } from "node:path";
@@ -94,20 +101,23 @@ export function sqlite(path: string, options: StoreOptions = {}): Store {
       }),
     checksCondition: true,
     commit: (manifest, condition) => async () => {
+      // A copy from another store keeps its number.
+      const number = (newest: number): number => condition?.number ?? newest + 1;
       // The check is asynchronous, so it is repeated until no commit has come in between.
       for (;;) {
         const before = await attempt("list", location, numbers)();
         if (E.isLeft(before)) return before;
+        const newest = before.right.at(-1) ?? -1;
+        if (number(newest) <= newest) return E.left(numberTaken(locationOf(number(newest))));
         const checked = await (condition?.check(before.right.filter((number) =>
           number > condition.parent
         ))() ?? E.right(undefined));
         if (E.isLeft(checked)) return checked;
         const done = await attempt("commit", location, () =>
           transaction(() => {
-            const newest = numbers().at(-1) ?? -1;
-            if (newest !== (before.right.at(-1) ?? -1)) return undefined;
-            rows("UPDATE save SET number = ?, manifest = ? WHERE id = ?", newest + 1, manifest, id);
-            return newest + 1;
+            if (newest !== (numbers().at(-1) ?? -1)) return undefined;
+            rows("UPDATE save SET number = ?, manifest = ? WHERE id = ?", number(newest), manifest, id);
+            return number(newest);
           }))();
         if (E.isLeft(done)) return done;
         if (done.right !== undefined) return E.right(done.right);

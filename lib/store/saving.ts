@@ -11,7 +11,8 @@ import * as E from "fp-ts/lib/Either.js";
 import type { Task } from "fp-ts/lib/Task.js";
 import type * as TE from "fp-ts/lib/TaskEither.js";
 import { demand, must } from "../validation/mod.ts";
-import { checkCheckpoint, checkPartName, type Saving } from "./store.ts";
+import { checkCheckpoint, checkPartName } from "./checks.ts";
+import type { Saving } from "./store.ts";
 
 // --- types
 

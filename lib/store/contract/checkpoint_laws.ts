@@ -6,7 +6,7 @@
 
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { begin, bytes, type Laws, left, type MakeStore, numbersOf, read, right, same, save } from "./expect.ts";
-import type { CommitCondition } from "../mod.ts";
+import type { CommitCondition, Saving } from "../mod.ts";
 
 // --- constructors
 
@@ -19,6 +19,7 @@ export const checkpointLaws: Laws = {
   "numbers: saves that commit concurrently never share a number": concurrentCommits,
   "one line of history: of two commits that follow one parent, one is overtaken": oneLine,
   "one line of history: a commit whose condition fails leaves no checkpoint": failedCondition,
+  "numbers: a commit gets the number that its condition names, above all others, or nothing is committed": namedNumber,
   "immutable: a later save changes no committed checkpoint": immutable,
   "abort discards the parts before commit, and does nothing after it": abort,
   "abort waits for the current step": abortWaits,
@@ -129,6 +130,25 @@ async function failedCondition(make: MakeStore): Promise<void> {
   left("commit", await saving.commit(bytes(3), following(parent))());
   same("list", await numbersOf(store), [parent, newest]);
   same("the next number", await save(store), newest + 1);
+}
+
+async function namedNumber(make: MakeStore): Promise<void> {
+  const store = await make();
+  const copyTo = async (number: number): ReturnType<ReturnType<Saving["commit"]>> => {
+    const saving = await begin(store);
+    right("put", await saving.put("a", [bytes(number)])());
+    const condition = { key: "copies", parent: number - 1, number, check: () => TE.right(undefined) };
+    return await saving.commit(bytes(number), condition)();
+  };
+  if (!(await begin(store)).checksCondition) return;
+  for (const number of [3, 4, 9]) same("the number", right("commit", await copyTo(number)), number);
+  for (const number of [0, 4, 8, 9]) {
+    const taken = left("commit", await copyTo(number));
+    same("the code", taken._tag === "StoreFailed" && taken.code, "ETAKEN");
+  }
+  same("list", await numbersOf(store), [3, 4, 9]);
+  same("the part", await read(store, 4, "a"), bytes(4));
+  same("the next number", await save(store), 10);
 }
 
 async function immutable(make: MakeStore): Promise<void> {

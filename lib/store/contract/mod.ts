@@ -22,5 +22,5 @@ export type {
 } from "../mod.ts";
 export type { Digester, LocationState, Saving, Store, StoreOptions, StoreWriter } from "../mod.ts";
 export { checkedChunk, checkRange, checkStoreOptions, digester, ofCheckpoint, ofPart } from "../mod.ts";
-export { savingOf, storeFailed } from "../mod.ts";
+export { numberTaken, savingOf, storeFailed } from "../mod.ts";
 export { type StoreLaw, type StoreLawOptions, storeLaws } from "./laws.ts";
