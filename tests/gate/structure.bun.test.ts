@@ -165,8 +165,16 @@ test("structure: disk, network, processes and signals are used only by the subje
       imports(file).map(({ specifier }) => specifier)
         .filter((specifier) => specifier.startsWith("node:") && !pureBuiltins.includes(specifier))
         .map((specifier) => `${file} imports ${specifier}`)
+        .concat(/\bprocess\.\w/.test(code(file)) ? `${file} uses process` : [])
     ),
     `only ${pureBuiltins.join(", ")} outside of ${withEffects.join(", ")}`,
+  );
+});
+
+test("structure: `process` is the global, because importing node:process makes Node open the three standard streams", () => {
+  none(
+    modules.filter((file) => imports(file).some(({ specifier }) => specifier === "node:process")),
+    "no import of node:process",
   );
 });
 
