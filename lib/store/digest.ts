@@ -5,7 +5,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { crc32 } from "node:zlib";
+import { zlib } from "../zlib.ts";
 
 // --- types
 
@@ -39,7 +39,7 @@ export function digester(algorithm: "crc32" | "sha256" = "crc32"): Digester {
   return {
     update: (chunk) => {
       bytes += chunk.length;
-      crc = crc32(chunk, crc);
+      crc = zlib().crc32(chunk, crc);
       sha256?.update(chunk);
     },
     result: () => ({

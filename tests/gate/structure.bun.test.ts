@@ -17,6 +17,7 @@ import { deno, root } from "./runtimes.ts";
 const subjects: readonly string[] = [
   "errors",
   "task",
+  "zlib",
   "validation",
   "values",
   "state",
@@ -92,7 +93,7 @@ interface Import {
 function imports(file: string): readonly Import[] {
   const text = code(file);
   const listed = text.matchAll(/^(?:import|export)\s+(type\s)?(?:[^"';]*?from\s+)?"([^"]+)"/gm);
-  const inline = text.matchAll(/\bimport\(\s*"([^"]+)"/g);
+  const inline = text.matchAll(/\b(?:import|getBuiltinModule)\(\s*"([^"]+)"/g);
   return [
     ...[...listed].map(([, type, specifier = ""]) => ({ specifier, erased: type !== undefined })),
     ...[...inline].map(([, specifier = ""]) => ({ specifier, erased: false })),
@@ -165,7 +166,7 @@ test("structure: disk, network, processes and signals are used only by the subje
       imports(file).map(({ specifier }) => specifier)
         .filter((specifier) => specifier.startsWith("node:") && !pureBuiltins.includes(specifier))
         .map((specifier) => `${file} imports ${specifier}`)
-        .concat(/\bprocess\.\w/.test(code(file)) ? `${file} uses process` : [])
+        .concat(/\bprocess\.(?!getBuiltinModule\()\w/.test(code(file)) ? `${file} uses process` : [])
     ),
     `only ${pureBuiltins.join(", ")} outside of ${withEffects.join(", ")}`,
   );
