@@ -8,7 +8,6 @@
  *
  * @module
  */
-import process from "node:process";
 import { runCommand } from "./run_command.ts";
 import { terminal } from "./terminal.ts";
 

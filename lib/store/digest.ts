@@ -5,8 +5,8 @@
  */
 
 import { createHash } from "node:crypto";
-import { crc32 } from "node:zlib";
 import { demand, oneOf } from "../validation/mod.ts";
+import { zlib } from "../zlib.ts";
 
 // --- types
 
@@ -53,7 +53,7 @@ export function digester(algorithm: "crc32" | "sha256" = "crc32"): Digester {
   return {
     update: (chunk) => {
       bytes += chunk.length;
-      crc = crc32(chunk, crc);
+      crc = zlib().crc32(chunk, crc);
       sha256?.update(chunk);
     },
     result: () => ({

@@ -7,7 +7,6 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { basename, dirname, join, resolve } from "node:path";
-import process from "node:process";
 import {
   checkpointsName,
   localFileSystem,

@@ -41,6 +41,16 @@ const broken: Readonly<Record<string, readonly [law: RegExp, make: Make]>> = {
     /^numbers: the first/,
     withSteps((saving) => ({ commit: (manifest) => TE.map(() => 0)(saving.commit(manifest)) })),
   ],
+  "a copy does not get its number": [
+    /gets the number that its condition names/,
+    withSteps((saving) => ({
+      commit: (manifest, condition) => {
+        if (condition === undefined) return saving.commit(manifest);
+        const { key, parent, check } = condition;
+        return saving.commit(manifest, { key, parent, check });
+      },
+    })),
+  ],
   "a part is visible before the commit": [
     /^old or new/,
     withSteps((saving, store) => ({
