@@ -43,6 +43,11 @@ log file = $folder/\$name.log
 keyring = $folder/keyring
 debug default = 0
 debug ms = 0/0
+ms max backoff = 0.2
+objecter timeout = 0.5
+mon client hunt interval = 0.3
+mon client hunt interval max multiple = 1
+objecter tick interval = 0.3
 mon cluster log to stderr = false
 mon data = $folder/mon
 mon data avail crit = 1
@@ -93,10 +98,17 @@ CONF
   ceph-mon -i a --mkfs --monmap "$folder/monmap" --keyring "$folder/keyring" -c "$CEPH_CONF"
 }
 
-serves() { (exec 3<>"/dev/tcp/$address/$port") 2>/dev/null; }
+# Waits until a port is served, by the daemon that was started last.
+served() {
+  until (exec 3<>"/dev/tcp/$address/$1") 2>/dev/null; do
+    kill -0 "${pids[-1]}" || { tail -n 20 "$folder/daemons.log" >&2; exit 1; }
+    sleep 0.02
+  done
+}
 
 start() {
   daemon ceph-mon -i a
+  served "$monitor"
   if [ ! -e "$folder/osd/whoami" ]; then
     id=$(cat /proc/sys/kernel/random/uuid)
     timeout 60 ceph osd new "$id" >/dev/null
@@ -104,15 +116,11 @@ start() {
   fi
   daemon ceph-osd -i 0
   daemon radosgw -n client.rgw
-  gateway=${pids[-1]}
   if [ ! -e "$folder/user" ]; then
     timeout 60 radosgw-admin -n client.rgw --admin-socket= user create --uid=test --display-name=test --access-key="$access" \
       --secret-key="$secret" --max-buckets=0 >"$folder/user" 2>>"$folder/daemons.log"
   fi
-  until serves; do
-    kill -0 "$gateway" || { tail -n 20 "$folder/daemons.log" >&2; exit 1; }
-    sleep 0.02
-  done
+  served "$port"
   echo ready
 }
 
