@@ -66,6 +66,11 @@ export interface SimulationOptions {
   readonly ignoresConditions?: boolean;
   /** The keys of a page of a listing. */
   readonly page?: number;
+  /**
+   * Objects of more bytes than this are written as uploads: begun, and completed.
+   * @default 1 MiB
+   */
+  readonly longestPut?: number;
   /** Receives each change, when it was carried out. */
   readonly onChange?: (change: {
     readonly kind: RequestKind;
@@ -76,8 +81,6 @@ export interface SimulationOptions {
 }
 
 const location = "s3://bucket";
-/** Objects of more bytes than this are written as uploads. */
-const longestPut = 4;
 const signatureLasts = 15 * 60_000;
 
 const atOnce: Schedule = {
@@ -94,7 +97,7 @@ function failed(kind: RequestKind, key: string, code: string, message: string): 
 
 /** A server without objects. */
 export function simulatedBucket(options: SimulationOptions = {}): Simulation {
-  const { ignoresConditions = false, page = 1000, onChange = () => {} } = options;
+  const { ignoresConditions = false, page = 1000, longestPut = 2 ** 20, onChange = () => {} } = options;
   const objects: Simulation["objects"] = new Map();
   const uploads: Simulation["uploads"] = new Map();
   const counts: Simulation["counts"] = new Map();
@@ -110,8 +113,8 @@ export function simulatedBucket(options: SimulationOptions = {}): Simulation {
   }
 
   function listPage(prefix: string, after: string, most: number, folders: boolean): ObjectListing {
-    const keys = [...objects.keys()].filter((key) => key.startsWith(prefix) && key > after)
-      .sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+    // Keys are ASCII here, so the order of their bytes is that of their characters.
+    const keys = [...objects.keys()].filter((key) => key.startsWith(prefix) && key > after).sort();
     const found: { readonly objects: ObjectListing["objects"][number][]; readonly folders: string[] } = {
       objects: [],
       folders: [],

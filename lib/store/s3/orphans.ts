@@ -19,7 +19,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { inOrder } from "../../checkpoint/mod.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
 import type { Orphan, Orphans } from "../mod.ts";
-import type { UnfinishedUpload } from "./bucket.ts";
+import type { Bucket, UnfinishedUpload } from "./bucket.ts";
 import {
   dataFolder,
   highestNumber,
@@ -73,6 +73,8 @@ export const tombstoneLasts: number = hour;
 
 /** A record that names data was written between these times after its last part. Clocks of the servers of one store may differ. */
 const [earliest, latest] = [-hour, 13 * hour];
+
+const noUploads: readonly UnfinishedUpload[] = [];
 
 // --- finding
 
@@ -271,13 +273,16 @@ export function removeData(place: Place, data: string): TE.TaskEither<StoreFaile
 
 /** Removes orphans and old tombstones. What cannot be removed stays, for a later sweep. */
 export function sweep(place: Place): Task<void> {
+  const { bucket } = place;
+  // Some servers and permissions do not list uploads.
+  const uploads: Bucket["uploads"] = (prefix) => pipe(bucket.uploads(prefix), TE.orElse(() => TE.right(noUploads)));
   return async () => {
-    const contents = await readContents(place)();
+    const contents = await readContents({ ...place, bucket: { ...bucket, uploads } })();
     if (E.isLeft(contents)) return;
     const found = await findOrphans(contents.right, false)();
     if (E.isLeft(found)) return;
     await removeEach(found.right);
-    await place.bucket.remove(oldTombstones(contents.right))();
+    await bucket.remove(oldTombstones(contents.right))();
   };
 }
 
