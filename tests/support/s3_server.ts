@@ -114,6 +114,16 @@ export function sharedS3Server(): () => Promise<string> {
   return async () => (await (started ??= startS3Server())).endpoint;
 }
 
+/** Sets the variables of the environment that say where the server is, for this process and those that it starts. */
+export function setS3Environment(endpoint: string): void {
+  Object.assign(process.env, {
+    AWS_ENDPOINT_URL_S3: endpoint,
+    AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+    AWS_REGION: "us-east-1",
+  });
+}
+
 /** The URL of a new location in the bucket {@link bucket}. */
 export function newLocation(): string {
   return `s3://${bucket}/${randomBytes(8).toString("hex")}`;
