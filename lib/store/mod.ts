@@ -21,6 +21,7 @@ export type {
 } from "./store.ts";
 export { checkStore, checkStoreOptions, isPartName, manifestName, ofCheckpoint, ofPart, storeFailed } from "./store.ts";
 export { checkedChunk, checkRange, tooLong } from "./store.ts";
+export { mostManifestBytes } from "./store.ts";
 export { savingOf, type StoreWriter } from "./saving.ts";
 export { digester, type PartDigest, sha256Of } from "./digest.ts";
 export { type Located, type LocationState, newLocationState, perLocation } from "./location.ts";

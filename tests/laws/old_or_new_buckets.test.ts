@@ -243,6 +243,7 @@ async function checkRest(bucket: Bucket, keys: () => readonly string[]): Promise
   assert.deepEqual(await store.orphans!.list(), E.right([]));
   const folders = new Set(keys().filter((key) => key.startsWith("data/")).map((key) => key.split("/")[1]));
   assert.equal(folders.size, numbers.right.length, "all data is named");
+  assert.deepEqual(keys().filter((key) => key.startsWith("probe/")), []);
 }
 
 const faults: Faults = {
