@@ -280,6 +280,19 @@ const table: Readonly<Record<string, Callable | string>> = {
       timeout: never,
     }),
   ]),
+  lease: tasks([
+    arg(/URL/, "s3://bucket/run"),
+    options({
+      seconds: never,
+      endpoint: never,
+      region: word,
+      credentials: callback,
+      partSize: never,
+      concurrency: from1,
+      create: never,
+      timeout: never,
+    }),
+  ], [arg(/name/, "a")]),
   list: calls([store]),
   plan: calls([store, options({ run: word, onProgress: callback })], [policy]),
   prune: calls([store, options({ onProgress: callback })], [
