@@ -41,10 +41,9 @@ async function trainTrial({ rate, units, name }: typeof trials[number]): Promise
 
 await tf.setBackend("cpu");
 await runMain(async () => {
-  const take = lease(url, { seconds: Number(seconds) });
   for (const left = new Set(trials); left.size > 0; await setTimeout(200)) {
     for (const trial of left) {
-      const taken = await take(trial.name);
+      const taken = await lease(url, trial.name, { seconds: Number(seconds) });
       if (taken._tag === "Finished") left.delete(trial);
       if (taken._tag !== "Held") continue; // "Busy": another worker has it
       try {

@@ -280,10 +280,11 @@ const table: Readonly<Record<string, Callable | string>> = {
       timeout: never,
     }),
   ]),
-  lease: tasks([
+  lease: calls([
     arg(/URL/, "s3://bucket/run"),
+    arg(/name/, "a", '"nonsense"'),
     options({
-      seconds: never,
+      seconds: from1,
       endpoint: never,
       region: word,
       credentials: callback,
@@ -292,7 +293,7 @@ const table: Readonly<Record<string, Callable | string>> = {
       create: never,
       timeout: never,
     }),
-  ], [arg(/name/, "a")]),
+  ]),
   list: calls([store]),
   plan: calls([store, options({ run: word, onProgress: callback })], [policy]),
   prune: calls([store, options({ onProgress: callback })], [

@@ -26,7 +26,7 @@ import type { IO } from "fp-ts/lib/IO.js";
 import * as t from "io-ts";
 import type { StoreFailed } from "../../errors/mod.ts";
 import { type Awaitable, awaitable } from "../../task.ts";
-import { checkCurried, checkOptionNames, demand, ifGiven, must } from "../../validation/mod.ts";
+import { checkOptionNames, demand, ifGiven, integer, must } from "../../validation/mod.ts";
 import { storeFailed } from "../mod.ts";
 import type { Bucket } from "./bucket.ts";
 import { httpBucket } from "./http_bucket.ts";
@@ -60,7 +60,7 @@ export interface HeldLease {
 export type Lease = HeldLease | { readonly _tag: "Busy" } | { readonly _tag: "Finished" };
 
 /** Where the entries of a name are. */
-interface LeasePlace {
+export interface LeasePlace {
   readonly bucket: Bucket;
   readonly prefix: string;
   readonly milliseconds: number;
@@ -209,7 +209,7 @@ function held(place: LeasePlace, first: Entry, number: number): HeldLease {
 }
 
 /** Takes a name, if nobody holds it and it is not finished. */
-async function takeLease(place: LeasePlace): Promise<E.Either<StoreFailed, Lease>> {
+export async function takeLease(place: LeasePlace): Promise<E.Either<StoreFailed, Lease>> {
   const { bucket, prefix, milliseconds } = place;
   const sent = bucket.now();
   const listed = await bucket.list(prefix, { most: 1 })();
@@ -237,25 +237,28 @@ async function takeLease(place: LeasePlace): Promise<E.Either<StoreFailed, Lease
   return E.right(added.right === "added" ? held(place, entry, number) : busy);
 }
 
+/** The locations whose bucket was probed by this process. */
+const probed = new Set<string>();
+
 /**
- * Takes the names of pieces of work, of which each is done by one of several processes that share a bucket: trials of a sweep, folds, seeds.
+ * Takes the name of a piece of work that one of several processes does, such as a trial of a sweep, a fold or a seed.
  *
  * A lease is an object that is made by a conditional write and renewed in the background. If its holder is killed, another process takes over after `seconds`.
  * Law: at most one process holds a name at a time, as long as the clocks of machine and server run at the same rate. A process that was paused and goes
  * on afterwards cannot spoil a run: its saves are `Overtaken` once its successor has saved.
  *
  * @param url Where the leases are: `s3://bucket/prefix`, under `leases/`. A store may have the same prefix.
+ * @param name The name, of letters, digits and `._=-`.
  * @param options The seconds, the server, the region and the keys.
- * @returns For a name, a task that takes it: `Held` with `isHeld`, `release` and `finish`; `Busy` if another process holds it; or `Finished`. A name has letters,
- *   digits and `._=-`. The left is a `StoreFailed`, with code `ENOCONDITION` for a bucket that ignores conditions. A wrong argument is a `TypeError`.
+ * @returns A task that takes it: `Held` with `isHeld`, `release` and `finish`; `Busy` if another process holds it; or `Finished`. The left is a
+ *   `StoreFailed`, with code `ENOCONDITION` for a bucket that ignores conditions. A wrong argument is a `TypeError`.
  *
  * @example
  * ```ts no-run
  * import { lease } from "@dogear/dogear/s3";
  *
- * const take = lease("s3://experiments/sweep", { seconds: 30 });
  * for (const name of ["rate=0.1", "rate=0.01"]) {
- *   const trial = await take(name);
+ *   const trial = await lease("s3://experiments/sweep", name, { seconds: 30 });
  *   if (trial._tag !== "Held") continue;
  *   try {
  *     // train, with a store of its own: s3(`s3://experiments/sweep/${name}`)
@@ -266,38 +269,24 @@ async function takeLease(place: LeasePlace): Promise<E.Either<StoreFailed, Lease
  * }
  * ```
  */
-export function lease(url: string, options: LeaseOptions = {}): (name: string) => Awaitable<StoreFailed, Lease> {
-  checkCurried(arguments, 2, "lease(url, options)(name)");
-  const { bucket: bucketName, prefix } = parseS3Url(url);
+export function lease(url: string, name: string, options: LeaseOptions = {}): Awaitable<StoreFailed, Lease> {
+  const { bucket, prefix } = parseS3Url(url);
+  const expected = 'the name of a lease, such as "rate=0.01": letters, digits and ._=-';
+  demand("name", must(expected, (u) => typeof u === "string" && /^(?!\.+$)[\w.=-]{1,128}$/.test(u)), name);
   checkOptionNames("lease", options, { seconds: true, ...bucketRules });
   const { seconds = 60, ...connection } = options;
-  demand(
-    "seconds",
-    ifGiven(must("a number of seconds from 1", (u) => typeof u === "number" && u >= 1 && u <= 86_400)),
-    seconds,
-  );
+  demand("seconds", ifGiven(integer(1, 86_400)), seconds);
   checkBucketOptions(connection);
-  return leasesOn(httpBucket(settingsOf(bucketName, connection)), prefix, seconds * 1000);
-}
-
-/** {@link lease} on a bucket. */
-export function leasesOn(
-  bucket: Bucket,
-  prefix: string,
-  milliseconds: number,
-): (name: string) => Awaitable<StoreFailed, Lease> {
-  let isProbed = false;
-  return (name) => {
-    const expected = 'the name of a lease, such as "rate=0.01": letters, digits and ._=-';
-    demand("name", must(expected, (u) => typeof u === "string" && /^(?!\.+$)[\w.=-]{1,128}$/.test(u)), name);
-    return awaitable(async () => {
-      const root = prefix === "" ? "" : `${prefix}/`;
-      if (!isProbed) {
-        const probed = await probe({ bucket, prefix: root })();
-        if (E.isLeft(probed)) return probed;
-        isProbed = true;
-      }
-      return await takeLease({ bucket, prefix: `${root}leases/${name}/`, milliseconds });
-    });
-  };
+  const settings = settingsOf(bucket, connection);
+  const root = prefix === "" ? "" : `${prefix}/`;
+  const place = { bucket: httpBucket(settings), prefix: `${root}leases/${name}/`, milliseconds: 1000 * seconds };
+  const location = `${settings.endpoint.href} ${bucket}`;
+  return awaitable(async () => {
+    if (!probed.has(location)) {
+      const found = await probe({ bucket: place.bucket, prefix: root })();
+      if (E.isLeft(found)) return found;
+      probed.add(location);
+    }
+    return await takeLease(place);
+  });
 }
