@@ -97,6 +97,13 @@ for (const file of files) {
   });
 }
 
+needs("POSIX signals")("fit: SIGTERM saves and ends with 75 in both runtimes", async () => {
+  const program = join(root, "tests/programs/fit_stopped.ts");
+  const runtimes = [[bun()], [deno(), "run", "-A", "--no-check"]];
+  const all = runtimes.map((runtime, i) => run([...runtime, program, join(folder, `fit-${i}`)], {}, terminate));
+  for (const { code, errors } of await Promise.all(all)) assert.equal(code, 75, errors);
+});
+
 test("containers: no file names the host of a registry, and the base image can be replaced", () => {
   for (const file of files) {
     assert.match(read(file), /^ARG IMAGE=[a-z]+\/[a-z]+:[\w.]+\nFROM \$\{IMAGE\}$/m);
