@@ -25,6 +25,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { bun, deno, root } from "./gate/runtimes.ts";
 import { has } from "./support/portable.ts";
+import { endpointVariable, type S3Server, startS3Server, usesS3Server } from "./support/s3_server.ts";
 
 // --- types
 
@@ -99,6 +100,23 @@ const jobs: readonly Job[] = files.flatMap((file) =>
     .map((runtime) => ({ runtime, file }))
 );
 
+// --- the object store
+
+let server: Promise<S3Server> | undefined;
+
+/** The variable with the object store that the files of a run share, started for the first of them; nothing for other files. */
+async function s3EndpointFor(file: string): Promise<Readonly<Record<string, string>>> {
+  const given = process.env[endpointVariable] !== undefined;
+  if (given || !usesS3Server(readFileSync(join(root, "tests", file), "utf8")) || !has("S3 server")) return {};
+  try {
+    return { [endpointVariable]: (await (server ??= startS3Server())).endpoint };
+  } catch (error) {
+    // Each file starts its own then, or says why it cannot.
+    console.log(`Cannot start the object store: ${error}`);
+    return {};
+  }
+}
+
 // --- running one file
 
 const scratch = mkdtempSync(join(tmpdir(), "dogear-tests-"));
@@ -148,6 +166,7 @@ async function run(job: Job): Promise<Outcome> {
   const name = `${job.file.replaceAll("/", ".")}.${job.runtime}`;
   const [report, log] = [join(scratch, `${name}.xml`), join(scratch, `${name}.log`)];
   const [program, ...args] = command(job, report);
+  const endpoint = await s3EndpointFor(job.file);
   const started = performance.now();
   // To a file, not a pipe: a process the test left behind could hold a pipe open.
   const output = openSync(log, "w");
@@ -156,7 +175,7 @@ async function run(job: Job): Promise<Outcome> {
       cwd: root,
       detached: has("process groups"),
       stdio: ["ignore", output, output],
-      env: { ...process.env, DOGEAR_BUN: bun(), NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
+      env: { ...process.env, ...endpoint, DOGEAR_BUN: bun(), NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
     });
     const group = child.pid;
     if (group !== undefined) running.add(group);
@@ -242,4 +261,5 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 process.exitCode = await main();
+await (await server?.catch(() => undefined))?.stop();
 stopAll();

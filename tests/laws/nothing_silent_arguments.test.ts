@@ -281,6 +281,20 @@ const table: Readonly<Record<string, Callable | string>> = {
       timeout: never,
     }),
   ]),
+  lease: calls([
+    arg(/URL/, "s3://bucket/run"),
+    arg(/name/, "a", '"nonsense"'),
+    options({
+      seconds: from1,
+      endpoint: never,
+      region: word,
+      credentials: callback,
+      partSize: never,
+      concurrency: from1,
+      create: never,
+      timeout: never,
+    }),
+  ]),
   list: calls([store]),
   plan: calls([store, options({ run: word, onProgress: callback })], [policy]),
   prune: calls([store, options({ onProgress: callback })], [

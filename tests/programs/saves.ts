@@ -1,14 +1,16 @@
 /**
  * A run that does nothing but save, as fast as it can, from where it last was or as a run of its own:
  *
- *     saves.ts <folder> <how many checkpoints to keep, 0 for all> <to this step> [afresh]
+ *     saves.ts <folder or s3 URL> <how many checkpoints to keep, 0 for all> <to this step> [afresh]
  *
  * It prints `from <step>` before its first save and `saved <step> <checkpoint>` after each.
  *
  * @module
  */
 import process from "node:process";
-import { directory, resume, Retention, runOrThrow, saveState } from "../../mod.ts";
+import { s3 } from "../../lib/store/s3/mod.ts";
+import type { StoreOptions } from "../../lib/store/mod.ts";
+import { directory, resume, Retention, runOrThrow, saveState, type Store } from "../../mod.ts";
 
 // --- types
 
@@ -35,8 +37,13 @@ export function stateAt(step: number): State {
   };
 }
 
+/** The store in a folder, or at a URL of a bucket whose server and keys are in the environment. */
+export function storeAt(path: string, options: StoreOptions = {}): Store {
+  return path.startsWith("s3://") ? s3(path, options) : directory(path, options);
+}
+
 async function main([path = "", keep = "0", to = "0", afresh]: readonly string[]): Promise<void> {
-  const store = directory(path, keep === "0" ? {} : { keep: Retention.latest(Number(keep)) });
+  const store = storeAt(path, keep === "0" ? {} : { keep: Retention.latest(Number(keep)) });
   const { step: from } = afresh === undefined ? await runOrThrow(resume(store)(stateAt(0))) : stateAt(0);
   process.stdout.write(`from ${from}\n`);
   for (let step = from + 1; step <= Number(to); step++) {

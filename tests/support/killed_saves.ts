@@ -1,5 +1,5 @@
 /**
- * Laws of runs of `tests/programs/saves.ts` in a folder of any file system: killed at any moment, several at once, and with a reader beside them.
+ * Laws of runs of `tests/programs/saves.ts` in a folder of any file system, or in a bucket: killed at any moment, several at once, and with a reader beside them.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { localFileSystem } from "../../lib/store/directory/local_file_system.ts";
 import type { OpenPart } from "../../lib/store/mod.ts";
 import { directory, list, readSnapshot, restoreState, runOrThrow, type Store } from "../../mod.ts";
-import { type State, stateAt } from "../programs/saves.ts";
+import { type State, stateAt, storeAt } from "../programs/saves.ts";
 import { here, run, type Runtime, start, there } from "./children.ts";
 
 // --- types
@@ -77,7 +77,7 @@ export async function kill(runtime: Runtime, killed: KilledRun): Promise<KilledR
   const { path, keep, newest, count } = killed;
   const { from, saved } = await killOnce(runtime, killed);
   assert.equal(from, newest, "it did not resume from the newest");
-  const steps = await wholeSteps(directory(path));
+  const steps = await wholeSteps(storeAt(path));
   const found = steps.at(-1) ?? 0;
   assert.ok(found === saved || found === saved + 1, `step ${saved} was saved, ${found} is the newest`);
   // A run killed between a commit and its retention leaves one checkpoint more. A reported save has removed those of earlier kills.

@@ -46,6 +46,10 @@ const things = {
   /** The right to mount a file system. */
   "mounts": (): boolean => isLinux && succeeds("unshare", "--mount", "true"),
   "namespaces": (): boolean => isLinux && succeeds("unshare", "--pid", "--time", "--fork", "--mount-proc", "true"),
+  /** Debian's packages ceph-mon, ceph-osd and radosgw. With `DOGEAR_S3=required` a test fails without them. */
+  "S3 server": (): boolean =>
+    process.env["DOGEAR_S3"] === "required" ||
+    (isLinux && ["ceph-mon", "ceph-osd", "radosgw"].every((name) => succeeds(name, "--version"))),
   "Node": (): boolean => node() !== undefined,
   "Deno": (): boolean => process.versions["deno"] !== undefined,
 } as const;

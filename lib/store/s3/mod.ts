@@ -16,3 +16,4 @@
 export { s3, type S3Options } from "./s3.ts";
 export type { BucketOptions } from "./options.ts";
 export type { S3Keys } from "./credentials.ts";
+export { type HeldLease, type Lease, lease, type LeaseOptions } from "./lease.ts";

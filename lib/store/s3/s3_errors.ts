@@ -281,12 +281,27 @@ const ofExceptions: readonly (readonly [says: RegExp, sort: Sort])[] = [
   [/ECONNREFUSED|Connection ?refused|FailedToOpenSocket|EHOSTUNREACH|ENETUNREACH|unable to connect/i, "nobody"],
 ];
 
-/** The code and the message of an exception and of what caused it. */
-function saidBy(cause: unknown, depth: number = 0): string {
-  const { name, code, message, cause: below, errors }: Readonly<Record<string, unknown>> = Object(cause);
-  const own = [name, code, message].filter((part) => typeof part === "string").join(" ");
+/** An exception and what caused it, down to its first cause. */
+function causesOf(cause: unknown, depth: number = 0): readonly unknown[] {
+  const { cause: below, errors }: { readonly cause?: unknown; readonly errors?: unknown } = Object(cause);
   const first: unknown = below ?? (Array.isArray(errors) ? errors[0] : undefined);
-  return first === undefined || depth > 5 ? own : `${own} ${saidBy(first, depth + 1)}`;
+  return first === undefined || depth > 5 ? [cause] : [cause, ...causesOf(first, depth + 1)];
+}
+
+/** The names, codes and messages of exceptions. */
+function saidBy(causes: readonly unknown[]): string {
+  return causes.flatMap((cause) => {
+    const { name, code, message }: Readonly<Record<string, unknown>> = Object(cause);
+    return [name, code, message].filter((part) => typeof part === "string");
+  }).join(" ");
+}
+
+/** The message of the first cause: Deno and Node say only "fetch failed" above it. */
+function reasonOf(causes: readonly unknown[]): string {
+  const { message }: { readonly message?: unknown } = Object(causes.at(-1));
+  const said = typeof message === "string" ? message : String(causes.at(-1));
+  // Deno repeats the URL.
+  return said.replace(/^error sending request for url \(\S*\): (client error \(\w+\): )?/, "");
 }
 
 /** Text of a server or runtime for a message: short, in one line, and without the keys. */
@@ -332,7 +347,8 @@ export function faultOf(
 export function faultOfAnswer(place: Place, status: number, headers: Headers, body: string): Fault {
   const isXml = rootOf(body) === "Error";
   const code = isXml ? textOf(body, "Code") : undefined;
-  const said = isXml ? `${code}: ${textOf(body, "Message") ?? ""}` : `status ${status}`;
+  const parts = isXml ? [code, textOf(body, "Message")] : [`status ${status}`];
+  const said = parts.filter((part) => part !== undefined && part !== "").join(": ");
   const sort = sortOf(status, code, body);
   const region = headers.get("x-amz-bucket-region") ?? (isXml ? textOf(body, "Region") : undefined);
   const detail = sort === "region" && region ? `it is in ${region}; ${said}` : said;
@@ -356,8 +372,8 @@ function sortOf(status: number, code: string | undefined, body: string): Sort {
 
 /** The failure in an exception of the runtime. */
 export function faultOfException(place: Place, cause: unknown): Fault {
-  const said = saidBy(cause);
+  const causes = causesOf(cause);
+  const said = saidBy(causes);
   const sort = ofExceptions.find(([says]) => says.test(said))?.[1] ?? "cut";
-  const { message }: { readonly message?: unknown } = Object(cause);
-  return faultOf(sort, place, typeof message === "string" ? message : String(cause));
+  return faultOf(sort, place, reasonOf(causes));
 }
