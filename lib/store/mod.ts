@@ -20,7 +20,7 @@ export type {
   StoreOptions,
 } from "./store.ts";
 export { checkStore, checkStoreOptions, isPartName, manifestName, numberTaken, ofCheckpoint } from "./store.ts";
-export { checkedChunk, checkRange, ofPart, storeFailed, tooLong } from "./store.ts";
+export { checkedChunk, checkRange, mostManifestBytes, ofPart, storeFailed, tooLong } from "./store.ts";
 export { savingOf, type StoreWriter } from "./saving.ts";
 export { digester, type PartDigest, sha256Of } from "./digest.ts";
 export { type Located, type LocationState, newLocationState, perLocation } from "./location.ts";

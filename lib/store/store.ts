@@ -2,8 +2,8 @@
  * The contract of a store: where checkpoints are written and read.
  *
  * A checkpoint is a set of named parts and one manifest. The contract mentions no files, so an object store can implement it, with a
- * conditional write as the commit. `memory` is the smallest implementation, `directory` the one for disks. A store of your own implements
- * {@link Store}; `savingOf` builds the {@link Saving} that its `begin` returns from the store's own steps.
+ * conditional write as the commit. `memory` is the smallest implementation, `directory` the one for disks, `s3` the one for object stores. A
+ * store of your own implements {@link Store}; `savingOf` builds the {@link Saving} that its `begin` returns from the store's own steps.
  *
  * ## Laws
  *

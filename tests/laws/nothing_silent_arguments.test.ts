@@ -11,10 +11,11 @@ import { after, test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import * as data from "../../lib/data/mod.ts";
 import * as prove from "../../lib/prove/mod.ts";
+import * as s3 from "../../lib/store/s3/mod.ts";
 import * as main from "../../mod.ts";
 
 /** What the entries of the package export. */
-const dogear = { ...main, ...data, ...prove };
+const dogear = { ...main, ...data, ...prove, ...s3 };
 const { Loader, Retention, Rng, Scaler, Schedule } = dogear;
 
 const folder = mkdtempSync(join(tmpdir(), "dogear-arguments-"));
@@ -266,6 +267,19 @@ const table: Readonly<Record<string, Callable | string>> = {
 
   directory: calls([arg(/path/, "x", '"nonsense"'), options(keeping)]),
   memory: calls([options(keeping)]),
+  s3: calls([
+    arg(/URL/, "s3://bucket/run"),
+    options({
+      ...keeping,
+      endpoint: never,
+      region: word,
+      credentials: callback,
+      partSize: never,
+      concurrency: from1,
+      create: never,
+      timeout: never,
+    }),
+  ]),
   list: calls([store]),
   plan: calls([store, options({ run: word, onProgress: callback })], [policy]),
   prune: calls([store, options({ onProgress: callback })], [

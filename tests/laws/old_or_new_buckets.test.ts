@@ -8,11 +8,15 @@ import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import fc from "fast-check";
 import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import { decodeSummary } from "../../lib/checkpoint/manifest.ts";
+import { verifyCheckpoint } from "../../lib/checkpoint/verify.ts";
 import type { Overtaken, StoreFailed } from "../../lib/errors/mod.ts";
 import type { Bucket } from "../../lib/store/s3/bucket.ts";
 import { decodeFound } from "../../lib/store/s3/record.ts";
 import { storeOn } from "../../lib/store/s3/s3_store.ts";
 import type { CommitCondition, Store } from "../../lib/store/store.ts";
+import { list, resume, Retention, saveState } from "../../mod.ts";
 import { type Faults, processesOn } from "../support/bucket_processes.ts";
 import { simulatedBucket, type SimulationOptions } from "../support/simulated_bucket.ts";
 import { torture } from "../support/torture.ts";
@@ -36,7 +40,7 @@ function decode(manifest: Uint8Array): Told {
 
 const partNames = ["model.safetensors", "state/rng.safetensors"] as const;
 
-function partOf(save: string, name: string): Uint8Array {
+function partOf(save: string, name: string): Buffer {
   return Buffer.from(`${name} of ${save}`);
 }
 
@@ -134,32 +138,38 @@ interface Watch {
   readonly see: (objects: ReadonlyMap<string, { readonly bytes: Uint8Array }>) => void;
 }
 
-/** Checks each change of a bucket. */
-function watch(): Watch {
+/**
+ * Checks each change of a bucket.
+ *
+ * @param told What a manifest says.
+ * @param isWhole Whether a part is the one that the save has put.
+ */
+function watch(
+  told: (manifest: Uint8Array) => Told,
+  isWhole: (save: string, name: string, part: Uint8Array) => boolean,
+): Watch {
   let objects: ReadonlyMap<string, { readonly bytes: Uint8Array }> = new Map();
   const numbers = new Map<string, number[]>();
-  const followed = new Set<string>();
+  const newest = new Map<string, number>();
   let highest = -1;
 
   function created(key: string, bytes: Uint8Array): void {
     const found = decodeFound(bytes);
     if (found.is !== "record") return;
     const { head: { data, parts }, manifest } = found.record;
-    const told = decode(manifest);
+    const { save, run, parent } = told(manifest);
     const number = Number.MAX_SAFE_INTEGER - Number(/(\d{16})\.json$/.exec(key)![1]);
-    assert.ok(number > highest, `numbers: ${number} was made by ${told.save} after ${highest}`);
+    assert.ok(number > highest, `numbers: ${number} was made by ${save} after ${highest}`);
     highest = number;
-    numbers.set(told.save, [...numbers.get(told.save) ?? [], number]);
-    const follows = `${told.run} ${told.parent}`;
+    numbers.set(save, [...numbers.get(save) ?? [], number]);
     assert.ok(
-      told.parent === null || !followed.has(follows),
-      `one line of history: ${told.save} is the second after ${follows}`,
+      parent === null || parent === newest.get(run),
+      `one line of history: ${save} follows ${parent} of ${run}`,
     );
-    followed.add(follows);
-    assert.deepEqual([...parts.keys()], [...partNames]);
-    for (const name of partNames) {
+    newest.set(run, number);
+    for (const [name, bytes] of parts) {
       const part = objects.get(`data/${data}/${name}`)?.bytes;
-      assert.deepEqual(part && Buffer.from(part), partOf(told.save, name), `all or nothing: ${name} of ${told.save}`);
+      assert.ok(part?.length === bytes && isWhole(save, name, part), `all or nothing: ${name} of ${save}`);
     }
   }
 
@@ -233,6 +243,7 @@ async function checkRest(bucket: Bucket, keys: () => readonly string[]): Promise
   assert.deepEqual(await store.orphans!.list(), E.right([]));
   const folders = new Set(keys().filter((key) => key.startsWith("data/")).map((key) => key.split("/")[1]));
   assert.equal(folders.size, numbers.right.length, "all data is named");
+  assert.deepEqual(keys().filter((key) => key.startsWith("probe/")), []);
 }
 
 const faults: Faults = {
@@ -246,7 +257,7 @@ const faults: Faults = {
 test("old or new: processes that save, prune, sweep and die in one bucket", async () => {
   await fc.assert(
     fc.asyncProperty(fc.nat(2 ** 31), fc.integer({ min: 2, max: 3 }), async (seed, count) => {
-      const { options, numbers, see } = watch();
+      const { options, numbers, see } = watch(decode, (name, part, found) => partOf(name, part).equals(found));
       const server = simulatedBucket(options);
       see(server.objects);
       assert.ok(E.isRight(await save(storeOn(server.client(), ""), { save: "first", run: "shared", parent: null })));
@@ -261,5 +272,59 @@ test("old or new: processes that save, prune, sweep and die in one bucket", asyn
       await checkRest(server.client(), () => [...server.objects.keys()]);
     }),
     { numRuns: 150 * torture },
+  );
+});
+
+/** A training: it resumes, saves with a retention policy, and resumes again when it is overtaken. */
+async function training(
+  { open, name, random, answers }: Parameters<typeof program>[0],
+): Promise<void> {
+  let store = open();
+  let state: { step: number; weights: Float32Array } | undefined;
+  for (let i = 0; i < 6; i++) {
+    if (random() < 0.1) [store, state] = [open(), undefined];
+    if (state === undefined) {
+      const resumed = await resume(store)({ step: 0, weights: new Float32Array(8) })();
+      if (E.isLeft(resumed)) continue;
+      state = resumed.right;
+    }
+    state = { step: state.step + 1, weights: new Float32Array(8).fill(random()) };
+    const save = `${name}-${i}`;
+    const saved = await saveState(store, { note: save })(state)();
+    if (E.isLeft(saved) && saved.left._tag === "Overtaken") state = undefined;
+    answers.set(save, pipe(saved, E.bimap((error) => error as StoreFailed, ({ checkpoint }) => checkpoint)));
+  }
+}
+
+function summaryOf(manifest: Uint8Array): Told {
+  const summary = decodeSummary(manifest);
+  assert.ok(E.isRight(summary));
+  const { note, run, parent } = summary.right;
+  return { save: `${note}`, run, parent };
+}
+
+test("one line of history: trainings that resume, save and die in one bucket", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.nat(2 ** 31), async (seed) => {
+      const { options, numbers, see } = watch(summaryOf, () => true);
+      const server = simulatedBucket({ ...options, longestPut: 200 });
+      see(server.objects);
+      const { start, run } = processesOn(server, seed, faults);
+      const answers = new Map<string, Answer>();
+      for (const name of ["a", "b"]) {
+        start((bucket, random) =>
+          training({ open: () => storeOn(bucket, "", { keep: Retention.latest(2) }), name, random, answers })
+        );
+      }
+      await run();
+      checkAnswers(answers, numbers);
+      const { entries, damaged } = await list(storeOn(server.client(), ""));
+      assert.deepEqual(damaged, []);
+      assert.ok(new Set(entries.map((entry) => entry.run)).size <= 1, "two first saves");
+      for (const { checkpoint } of entries) {
+        assert.ok(E.isRight(await verifyCheckpoint(storeOn(server.client(), ""), checkpoint)()));
+      }
+    }),
+    { numRuns: 60 * torture },
   );
 });

@@ -173,7 +173,12 @@ export function simulatedBucket(options: SimulationOptions = {}): Simulation {
 
     return {
       location,
-      get: (key) => request("get", key, () => E.right(objects.get(key)?.bytes.slice())),
+      get: (key, most = Infinity) =>
+        request("get", key, () => {
+          const bytes = objects.get(key)?.bytes;
+          if ((bytes?.length ?? 0) > most) return failed("get", key, "EFBIG", "the object is too long");
+          return E.right(bytes?.slice());
+        }),
       read: (key, into, position) =>
         request("read", key, () => {
           const bytes = objects.get(key)?.bytes;

@@ -82,8 +82,8 @@ export interface ObjectWritten {
 export interface Bucket {
   /** The bucket in messages: `s3://bucket`. */
   readonly location: string;
-  /** Reads a whole object; undefined if there is none. */
-  readonly get: (key: string) => TaskEither<StoreFailed, Uint8Array | undefined>;
+  /** Reads a whole object; undefined if there is none. One of more than `most` bytes is a failure with code `EFBIG`. */
+  readonly get: (key: string, most?: number) => TaskEither<StoreFailed, Uint8Array | undefined>;
   /** Fills `into` from a position in an object. A missing object is a failure with code `ENOENT`, one that is too short `ETRUNC`. */
   readonly read: (key: string, into: Uint8Array, position: number) => TaskEither<StoreFailed, void>;
   /** Writes a small object, in place of any that has the key. */

@@ -115,7 +115,7 @@ function committed(checkpoint: number, listing: RecordListing): Result {
 function inDoubt<F extends StoreFailed | Overtaken>(error: F, number: number): F {
   if (error._tag !== "StoreFailed") return error;
   const message = `${error.message}. The save may have been committed as checkpoint ${number}; its data is kept`;
-  return { ...error, message };
+  return { ...error, message, remedy: "Save again: the next save of this process follows it if it was committed" };
 }
 
 /**

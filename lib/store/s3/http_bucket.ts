@@ -31,7 +31,7 @@ export function httpBucket(settings: Settings): Bucket {
   const remove = remover(connection);
   return {
     location: connection.location,
-    get: (key) => getObject(connection, key),
+    get: (key, most) => getObject(connection, key, most),
     read: (key, into, position) => readInto(connection, key, into, position),
     put: (key, bytes) => async () => orFailed(await putObject(connection, key, { body: bytes })),
     create: (key, bytes, at) => async () => orFailed(await create(connection, key, bytes, at)),

@@ -8,7 +8,7 @@
  */
 
 import * as E from "fp-ts/lib/Either.js";
-import * as TE from "fp-ts/lib/TaskEither.js";
+import type * as TE from "fp-ts/lib/TaskEither.js";
 import type { StoreFailed } from "../../errors/mod.ts";
 import type { Answer, Connection } from "./request.ts";
 import type { Fault } from "./s3_errors.ts";
@@ -21,6 +21,8 @@ interface Download {
   readonly first: number;
   /** The last byte; undefined for all of them. */
   readonly last?: number;
+  /** The most bytes to read. */
+  readonly most?: number;
   /** Takes the next bytes: at first those of offset 0 in what is read. */
   readonly sink: (bytes: Uint8Array, offset: number) => void;
 }
@@ -52,7 +54,10 @@ function free({ buffer, length }: Uint8Array): void {
 }
 
 /** Reads bytes of an object; gives how many. */
-function download(connection: Connection, { key, first, last, sink }: Download): Promise<E.Either<Fault, number>> {
+function download(
+  connection: Connection,
+  { key, first, last, most = Infinity, sink }: Download,
+): Promise<E.Either<Fault, number>> {
   let got = 0;
   let etag: string | null = null;
 
@@ -69,6 +74,7 @@ function download(connection: Connection, { key, first, last, sink }: Download):
       if (got > 0 && etag !== answer.headers.get("etag")) return answer.fail("exists", "", { status: 412 });
       etag = answer.headers.get("etag");
       for (let piece = await answer.next(); piece !== undefined; piece = await answer.next()) {
+        if (got + piece.length > most) return answer.fail("long", `more than ${most} bytes`);
         if (got + piece.length > end) return answer.fail("otherRange", `more than ${bytes} bytes`);
         sink(piece, got);
         got += piece.length;
@@ -98,13 +104,19 @@ export function orFailed<A>(result: E.Either<Fault, A>): E.Either<StoreFailed, A
  * Reads a whole object; undefined if there is none.
  *
  * @param key Its key.
+ * @param most The most bytes; a longer object is a failure with code `EFBIG`.
  */
-export function getObject(connection: Connection, key: string): TE.TaskEither<StoreFailed, Uint8Array | undefined> {
+export function getObject(
+  connection: Connection,
+  key: string,
+  most: number = Infinity,
+): TE.TaskEither<StoreFailed, Uint8Array | undefined> {
   return async () => {
     let bytes = new Uint8Array(0);
     const read = await download(connection, {
       key,
       first: 0,
+      most,
       sink: (piece, offset) => {
         if (offset + piece.length > bytes.length) {
           const larger = new Uint8Array(Math.max(offset + piece.length, 2 * offset, 4096));

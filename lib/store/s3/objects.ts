@@ -5,11 +5,12 @@
  */
 
 import * as E from "fp-ts/lib/Either.js";
-import type * as TE from "fp-ts/lib/TaskEither.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import { randomBytes } from "node:crypto";
 import type { StoreFailed } from "../../errors/mod.ts";
 import type { Bucket } from "./bucket.ts";
-import { mostTombstoneBytes } from "./record.ts";
+import { decodeFound, type FoundRecord, mostRecordBytes, mostTombstoneBytes } from "./record.ts";
 
 // --- types
 
@@ -77,9 +78,27 @@ export function partKey(place: Place, data: string, name: string): string {
   return `${dataFolder(place)}${data}/${name}`;
 }
 
-/** The key of a new object for the probe. */
-export function newProbeKey({ prefix }: Place): string {
-  return `${prefix}probe/${randomBytes(16).toString("hex")}`;
+/** The folder of the objects of probes. */
+export function probeFolder({ prefix }: Place): string {
+  return `${prefix}probe/`;
+}
+
+/** The key of a new object for a probe. */
+export function newProbeKey(place: Place): string {
+  return `${probeFolder(place)}${randomBytes(16).toString("hex")}`;
+}
+
+// --- reading
+
+/** Reads what is under the number of a checkpoint. */
+export function readFound(place: Place, number: number): TE.TaskEither<StoreFailed, FoundRecord> {
+  return pipe(
+    place.bucket.get(recordKey(place, number), mostRecordBytes),
+    TE.map(decodeFound),
+    TE.orElse((failed) =>
+      failed.code === "EFBIG" ? TE.right({ is: "damaged", reason: failed.message }) : TE.left(failed)
+    ),
+  );
 }
 
 // --- listings

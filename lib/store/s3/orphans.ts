@@ -19,7 +19,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import { inOrder } from "../../checkpoint/mod.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
 import type { Orphan, Orphans } from "../mod.ts";
-import type { UnfinishedUpload } from "./bucket.ts";
+import type { Bucket, ObjectInfo, UnfinishedUpload } from "./bucket.ts";
 import {
   dataFolder,
   highestNumber,
@@ -28,10 +28,12 @@ import {
   numberOfData,
   partKey,
   type Place,
+  probeFolder,
+  readFound,
   recordKey,
   type RecordListing,
 } from "./objects.ts";
-import { decodeFound, isDataId } from "./record.ts";
+import { isDataId } from "./record.ts";
 
 // --- types
 
@@ -49,6 +51,7 @@ interface Contents {
   /** The names of data, by number. */
   readonly data: ReadonlyMap<number, readonly string[]>;
   readonly uploads: readonly UnfinishedUpload[];
+  readonly probes: readonly ObjectInfo[];
 }
 
 /** A folder of data. */
@@ -74,7 +77,15 @@ export const tombstoneLasts: number = hour;
 /** A record that names data was written between these times after its last part. Clocks of the servers of one store may differ. */
 const [earliest, latest] = [-hour, 13 * hour];
 
+const noUploads: readonly UnfinishedUpload[] = [];
+
 // --- finding
+
+/** The name of the data that a key belongs to, undefined if it is none of a save. */
+function dataIn(place: Place, key: string): string | undefined {
+  const name = key.slice(dataFolder(place).length).split("/")[0]!;
+  return isDataId(name) ? name : undefined;
+}
 
 function readContents(place: Place): TE.TaskEither<StoreFailed, Contents> {
   return pipe(
@@ -82,16 +93,18 @@ function readContents(place: Place): TE.TaskEither<StoreFailed, Contents> {
     TE.bindTo("listing"),
     TE.bind("folders", () => place.bucket.list(dataFolder(place), { folders: true })),
     TE.bind("uploads", () => place.bucket.uploads(dataFolder(place))),
-    TE.map(({ listing, folders, uploads }) => {
+    TE.bind("probes", () => place.bucket.list(probeFolder(place))),
+    TE.map(({ listing, folders, uploads, probes }) => {
       const data = new Map<number, string[]>();
       for (const folder of folders.folders) {
-        const name = folder.slice(dataFolder(place).length, -1);
-        if (!isDataId(name)) continue;
+        const name = dataIn(place, folder);
+        if (name === undefined) continue;
         const number = numberOfData(name);
         data.set(number, [...data.get(number) ?? [], name]);
       }
       const records = new Map(listing.records.map((record) => [record.number, record]));
-      return { place, listing, records, data, uploads };
+      const own = uploads.filter(({ key }) => dataIn(place, key) !== undefined);
+      return { place, listing, records, data, uploads: own, probes: probes.objects };
     }),
   );
 }
@@ -118,9 +131,8 @@ function isYoung({ listing }: Contents, modified: number): boolean {
 
 function named(place: Place, number: number): TE.TaskEither<StoreFailed, Named> {
   return pipe(
-    place.bucket.get(recordKey(place, number)),
-    TE.map((bytes): Named => {
-      const found = decodeFound(bytes);
+    readFound(place, number),
+    TE.map((found): Named => {
       if (found.is === "damaged") return "unknown";
       return found.is === "record" ? found.record.head.data : "nothing";
     }),
@@ -128,17 +140,10 @@ function named(place: Place, number: number): TE.TaskEither<StoreFailed, Named> 
 }
 
 /** Whether the tombstone of its number names the data: its removal did not end. */
-async function isRemoved({ place, records }: Contents, data: string): Promise<E.Either<StoreFailed, boolean>> {
+function isRemoved({ place, records }: Contents, data: string): TE.TaskEither<StoreFailed, boolean> {
   const number = numberOfData(data);
-  if (records.get(number)?.isTombstone !== true) return E.right(false);
-  const bytes = await place.bucket.get(recordKey(place, number))();
-  return pipe(
-    bytes,
-    E.map((found) => {
-      const tombstone = decodeFound(found);
-      return tombstone.is === "tombstone" && tombstone.data === data;
-    }),
-  );
+  if (records.get(number)?.isTombstone !== true) return TE.right(false);
+  return pipe(readFound(place, number), TE.map((found) => found.is === "tombstone" && found.data === data));
 }
 
 /**
@@ -196,7 +201,7 @@ function examiner(contents: Contents, withLive: boolean): {
       const found = await readSuspect(place, data)();
       if (E.isLeft(found) || found.right === undefined) return found as E.Either<StoreFailed, undefined>;
       const { keys, bytes, modified } = found.right;
-      const removed = await isRemoved(contents, data);
+      const removed = await isRemoved(contents, data)();
       if (E.isLeft(removed)) return removed;
       const isLive = !removed.right && isYoung(contents, modified);
       if (isLive && !withLive) return E.right(undefined);
@@ -224,6 +229,21 @@ function unfinishedUploads(contents: Contents): readonly FoundOrphan[] {
   }));
 }
 
+/** The objects of probes that were killed. */
+function oldProbes(contents: Contents): readonly FoundOrphan[] {
+  const { place: { bucket }, probes } = contents;
+  return probes.map(({ key, bytes, modified }) => ({
+    orphan: {
+      name: `${bucket.location}/${key}`,
+      kind: "unfinished save",
+      bytes,
+      modified,
+      isLive: isYoung(contents, modified),
+    },
+    remove: bucket.remove([key]),
+  }));
+}
+
 function findOrphans(contents: Contents, withLive: boolean): TE.TaskEither<StoreFailed, readonly FoundOrphan[]> {
   return async () => {
     const orphans: FoundOrphan[] = [];
@@ -234,7 +254,7 @@ function findOrphans(contents: Contents, withLive: boolean): TE.TaskEither<Store
         if (found.right !== undefined) orphans.push(found.right);
       }
     }
-    return E.right([...orphans, ...unfinishedUploads(contents)]);
+    return E.right([...orphans, ...unfinishedUploads(contents), ...oldProbes(contents)]);
   };
 }
 
@@ -271,13 +291,16 @@ export function removeData(place: Place, data: string): TE.TaskEither<StoreFaile
 
 /** Removes orphans and old tombstones. What cannot be removed stays, for a later sweep. */
 export function sweep(place: Place): Task<void> {
+  const { bucket } = place;
+  // Some servers and permissions do not list uploads.
+  const uploads: Bucket["uploads"] = (prefix) => pipe(bucket.uploads(prefix), TE.orElse(() => TE.right(noUploads)));
   return async () => {
-    const contents = await readContents(place)();
+    const contents = await readContents({ ...place, bucket: { ...bucket, uploads } })();
     if (E.isLeft(contents)) return;
     const found = await findOrphans(contents.right, false)();
     if (E.isLeft(found)) return;
     await removeEach(found.right);
-    await place.bucket.remove(oldTombstones(contents.right))();
+    await bucket.remove(oldTombstones(contents.right))();
   };
 }
 

@@ -19,7 +19,7 @@ import * as E from "fp-ts/lib/Either.js";
 import * as t from "io-ts";
 import { Buffer } from "node:buffer";
 import type { StoreFailed } from "../../errors/mod.ts";
-import { isPartName, storeFailed } from "../mod.ts";
+import { isPartName, mostManifestBytes, storeFailed } from "../mod.ts";
 import { exactRecord, integer, must, oneOf, type Plain, refine } from "../../validation/mod.ts";
 
 // --- types
@@ -46,6 +46,9 @@ export type FoundRecord =
   /** An object that no save wrote. */
   | { readonly is: "damaged"; readonly reason: string }
   | { readonly is: "absent" };
+
+/** The most bytes of a record: those of a manifest, and as many again for the names of the parts. */
+export const mostRecordBytes: number = 2 * mostManifestBytes;
 
 /** The most bytes of a tombstone. A record is longer. */
 export const mostTombstoneBytes = 64;

@@ -9,8 +9,8 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { NoCheckpoint, StoreFailed } from "../../errors/mod.ts";
 import { type Located, perLocation, type StoreOptions } from "../mod.ts";
-import { highestNumber, listAllRecords, listRecords, liveNumbers, type Place, recordKey } from "./objects.ts";
-import { type CommitRecord, damagedRecord, decodeFound, type FoundRecord, type RecordHead } from "./record.ts";
+import { highestNumber, listAllRecords, listRecords, liveNumbers, type Place, readFound } from "./objects.ts";
+import { type CommitRecord, damagedRecord, type FoundRecord, type RecordHead } from "./record.ts";
 
 // --- types
 
@@ -60,15 +60,13 @@ export function rememberHead({ remembered: { heads } }: S3Place, checkpoint: num
   for (const oldest of heads.keys()) if (heads.size > mostHeads) heads.delete(oldest);
 }
 
-/** Reads what is under the number of a checkpoint. */
+/** Reads what is under the number of a checkpoint, and remembers its head. */
 export function findRecord(place: S3Place, checkpoint: number): TE.TaskEither<StoreFailed, FoundRecord> {
   return pipe(
-    place.bucket.get(recordKey(place, checkpoint)),
-    TE.map((bytes) => {
-      const found = decodeFound(bytes);
+    readFound(place, checkpoint),
+    TE.tapIO((found) => () => {
       if (found.is === "record") rememberHead(place, checkpoint, found.record.head);
       else place.remembered.heads.delete(checkpoint);
-      return found;
     }),
   );
 }

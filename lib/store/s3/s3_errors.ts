@@ -63,6 +63,7 @@ export type Sort =
   | "cut"
   | "notPermitted"
   | "short"
+  | "long"
   | "otherRange";
 
 // --- constructors
@@ -189,6 +190,7 @@ const meanings: Readonly<Record<Sort, Meaning>> = {
     message: "this process may not use the network",
     remedy: "Run Deno with --allow-net --allow-env",
   },
+  long: { code: "EFBIG", message: "the object is too long", remedy: "The checkpoint is damaged: load an older one" },
   short: { code: "ETRUNC", message: "the object is shorter", remedy: "The checkpoint is damaged: load an older one" },
   otherRange: {
     code: "EBADMSG",

@@ -227,7 +227,9 @@ test("late: a save that the server refuses for good leaves nothing, and says not
   right(await saveState(storeOn(client, prefix))(twenty(0))());
   const before = [...server.objects.keys()].sort();
   const denied = { _tag: "StoreFailed", operation: "write", path: "x", code: "EACCES", message: "denied" } as const;
-  const store = storeOn({ ...client, create: () => () => Promise.resolve(E.left(denied)) }, prefix);
+  const create: typeof client.create = (key, ...rest) =>
+    key.includes("/checkpoints/") ? () => Promise.resolve(E.left(denied)) : client.create(key, ...rest);
+  const store = storeOn({ ...client, create }, prefix);
   const failed = left(await saveState(store)(twenty(1))());
   assert.ok(failed._tag === "StoreFailed" && failed.code === "EACCES");
   assert.doesNotMatch(failed.message, /may have been/);
@@ -329,10 +331,11 @@ test("records: nothing that is put in the place of a record is read outside the 
   );
   const reads: string[] = [];
   const client = server.client();
-  const watched = storeOn(
-    { ...client, read: (key, into, at) => (reads.push(key), client.read(key, into, at)) },
-    prefix,
-  );
+  const read: typeof client.read = (key, into, at) => (reads.push(key), client.read(key, into, at));
+  const watched = storeOn({ ...client, read }, prefix);
+  // What it would remove is only noted.
+  const remove: typeof client.remove = (keys) => (reads.push(...keys), () => Promise.resolve(E.right(undefined)));
+  const removing = storeOn({ ...client, remove }, prefix);
   await fc.assert(
     fc.asyncProperty(hostile, async (bytes) => {
       server.objects.set(recordKey(placeOn(server), 1), { bytes: new Uint8Array(bytes), modified: server.now });
@@ -347,12 +350,31 @@ test("records: nothing that is put in the place of a record is read outside the 
       right(await watched.orphans!.list());
       assert.equal(right(await saveState(storeAt(server), {})(twenty(2))()).checkpoint, 2);
       right(await watched.remove(2)());
+      right(await removing.remove(1)());
+      server.objects.set(recordKey(placeOn(server), 1), { bytes: new Uint8Array(bytes), modified: server.now });
       assert.deepEqual(right(await watched.list()), isTombstone ? [0] : [0, 1]);
       for (const number of [1, 2]) server.objects.delete(recordKey(placeOn(server), number));
       for (const key of reads.splice(0)) assert.ok(key.startsWith(`${prefix}/data/`) && !key.includes(".."), key);
     }),
     { numRuns: 60 * torture },
   );
+});
+
+test("records: an object that is too long for a record is damage, and is not read whole", async () => {
+  const server = simulatedBucket();
+  const client = server.client();
+  for (const step of [1, 2]) right(await saveState(storeAt(server))(twenty(step))());
+  const failed = { _tag: "StoreFailed", operation: "read", path: "x", code: "EFBIG", message: "too long" } as const;
+  const long = recordKey(placeOn(server), 1);
+  const get: typeof client.get = (key, most = Infinity) =>
+    key === long && most < 2 ** 30 ? () => Promise.resolve(E.left(failed)) : client.get(key, most);
+  const store = storeOn({ ...client, get }, prefix);
+  assert.equal(left(await loadState(store)(twenty(0))())._tag, "Damaged");
+  assert.deepEqual(right(await loadState(store, { fallback: true })(twenty(0))()), twenty(1));
+  server.now += 48 * 3_600_000;
+  right(await saveState(store)(twenty(3))());
+  // The data that it may name stays.
+  assert.equal(new Set([...server.objects.keys()].flatMap((key) => /data\/([^/]*)/.exec(key)?.[1] ?? [])).size, 3);
 });
 
 test("records: objects that are no records are left alone, and a number at the end of all numbers is told", async () => {
