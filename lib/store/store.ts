@@ -218,6 +218,16 @@ export interface Store {
    * @default the store cannot tell
    */
   readonly folders?: TE.TaskEither<StoreFailed, readonly string[]>;
+  /**
+   * Waits until all that was saved is as safe as the store makes it, such as on another machine. `train`, `fit` and `saver` run it at their ends.
+   * @default a committed save is safe
+   */
+  readonly drain?: TE.TaskEither<StoreFailed | Overtaken, void>;
+  /**
+   * A store with copies of the checkpoints. One that is damaged here is read from it.
+   * @default none
+   */
+  readonly backup?: Store;
   /** Begins a save. */
   readonly begin: TE.TaskEither<StoreFailed, Saving>;
   /** The manifest of a checkpoint. */

@@ -13,4 +13,5 @@
  */
 export { s3, type S3Options } from "./s3.ts";
 export type { BucketOptions } from "./options.ts";
+export { mirrored, type MirrorOptions } from "./mirrored.ts";
 export type { S3Keys } from "./credentials.ts";

@@ -1,0 +1,433 @@
+/**
+ * A local store whose checkpoints are uploaded to a remote one in the background.
+ *
+ * A save is committed by the local store alone, under a number that the remote does not have either. One upload runs at a time. When it ends, the newest
+ * local checkpoint is next; those between are skipped, so neither memory nor disk fills up behind a slow connection. An upload is committed only if the
+ * remote's newest checkpoint is still the one that it follows.
+ *
+ * | a kill | leaves |
+ * |---|---|
+ * | before the local commit | both as before |
+ * | before the remote commit | the checkpoint in the local store; the next save or `drain` uploads it |
+ * | after it | the same checkpoint in both |
+ *
+ * Until the next upload, retention keeps three local checkpoints in any case: the newest that the remote has, the one after it, which proves that the two are
+ * one line, and the one that is being uploaded.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import {
+  candidates,
+  copyCheckpoint,
+  type CopyError,
+  decodeSummary,
+  entriesOf,
+  overtakenBy,
+  readSummary,
+  retain,
+} from "../../checkpoint/mod.ts";
+import { explain, guarded, type NoCheckpoint, type Overtaken, type StoreFailed } from "../../errors/mod.ts";
+import { aFunction, checkOptions, ifGiven, type OptionRules } from "../../validation/mod.ts";
+import { compareStores, type MirrorLine, numbersOf } from "./mirror_line.ts";
+import {
+  checkStore,
+  type CommitCondition,
+  type LocationState,
+  ofCheckpoint,
+  ofPart,
+  perLocation,
+  type Saving,
+  type Store,
+  storeFailed,
+} from "../mod.ts";
+
+// --- types
+
+/** Why an upload failed. */
+type UploadError = StoreFailed | Overtaken;
+
+/** The options of {@link mirrored}. */
+export interface MirrorOptions {
+  /**
+   * Receives the error of each upload that fails; the next save tries again. `Overtaken` still fails the next save.
+   * @default the next save fails with it, once, or else `drain`
+   */
+  readonly onFailed?: (error: StoreFailed | Overtaken) => void;
+}
+
+/** What this process knows of a mirror. */
+interface MirrorState {
+  /** What saves and uploads know, undefined before the first of them. */
+  line: MirrorLine | undefined;
+  /** Whether a save of this process has found no rival in the remote. From then on uploads find them. */
+  isChecked: boolean;
+  /** Whether the remote is to be asked again before the next upload. */
+  isStale: boolean;
+  /** What the last reading of the numbers has found. */
+  view: MirrorLine | undefined;
+  uploading: { readonly done: Promise<void>; checkpoint: number } | undefined;
+  /** The error of the last upload, which nobody has received. */
+  failed: StoreFailed | undefined;
+  /** Set until the next save. */
+  overtaken: Overtaken | undefined;
+}
+
+/** The two stores. */
+interface Mirror {
+  readonly local: Store;
+  readonly remote: Store;
+  readonly onFailed: MirrorOptions["onFailed"];
+  readonly state: () => MirrorState;
+}
+
+const optionRules: OptionRules<MirrorOptions> = { onFailed: ifGiven(aFunction) };
+
+const statesAt = perLocation(() => new Map<LocationState | string, MirrorState>());
+
+/** All mirrors of two locations share one state. */
+function stateOf(local: Store, remote: Store): MirrorState {
+  const states = statesAt(local);
+  const key = remote.place?.() ?? remote.location;
+  const state = states.get(key) ??
+    {
+      line: undefined,
+      isChecked: false,
+      isStale: false,
+      view: undefined,
+      uploading: undefined,
+      failed: undefined,
+      overtaken: undefined,
+    };
+  states.set(key, state);
+  return state;
+}
+
+// --- uploading
+
+/** The remote's newest checkpoint as what overtakes a save. */
+async function overtakenAt({ remote }: Mirror, checkpoint: number): Promise<Overtaken> {
+  const summary = await readSummary(remote, checkpoint)();
+  return E.isRight(summary)
+    ? overtakenBy(checkpoint, summary.right)
+    : { _tag: "Overtaken", checkpoint, step: null, by: "another machine" };
+}
+
+async function uploadFailed(mirror: Mirror, checkpoint: number, error: CopyError): Promise<UploadError> {
+  const { local, remote } = mirror;
+  if (error._tag !== "StoreFailed" && error._tag !== "Overtaken") {
+    return storeFailed("upload", local.locationOf(checkpoint), "EDAMAGED", explain(error));
+  }
+  if (error._tag === "Overtaken" || error.code !== "ETAKEN") return error;
+  const line = await compareStores(local, remote)();
+  if (E.isLeft(line) || !line.right.lost.has(checkpoint)) return error;
+  mirror.state().view = line.right;
+  return await overtakenAt(mirror, line.right.base);
+}
+
+/** The newest local checkpoint that is to be uploaded, undefined if there is none. */
+async function nextUpload({ local, remote, state }: Mirror): Promise<E.Either<StoreFailed, number | undefined>> {
+  const known = state();
+  if (known.line === undefined || known.isStale) {
+    const line = await compareStores(local, remote)();
+    if (E.isLeft(line)) return line;
+    known.line = line.right;
+    known.isStale = false;
+  }
+  const { base, lost } = known.line;
+  return pipe(
+    await candidates(local)(),
+    E.map((numbers) => numbers.filter((number) => number > base && !lost.has(number)).at(-1)),
+  );
+}
+
+/** Applies the retention policy of a store to the run of a checkpoint. The protected ones stay. */
+async function retainIn(store: Store, checkpoint: number, run: string, isProtected: (n: number) => boolean) {
+  const numbers = store.keep === undefined ? undefined : await candidates(store)();
+  if (store.keep === undefined || numbers === undefined || E.isLeft(numbers)) return;
+  const remove: Store["remove"] = (number) => isProtected(number) ? TE.right(undefined) : store.remove(number);
+  await retain({ ...store, remove }, store.keep, await entriesOf(store, numbers.right, run), checkpoint);
+}
+
+/** Uploads until the remote has the newest local checkpoint. */
+async function uploadAll(mirror: Mirror): Promise<E.Either<UploadError, void>> {
+  const { local, remote, state } = mirror;
+  for (;;) {
+    const next = await nextUpload(mirror);
+    if (E.isLeft(next)) return next;
+    const [checkpoint, { line, uploading }] = [next.right, state()];
+    if (checkpoint === undefined || line === undefined) return E.right(undefined);
+    if (uploading !== undefined) uploading.checkpoint = checkpoint;
+    const copied = await copyCheckpoint(local, remote, { after: line.base })(checkpoint)();
+    // Removed meanwhile, by hand.
+    if (E.isLeft(copied) && copied.left._tag === "NoCheckpoint") continue;
+    if (E.isLeft(copied)) {
+      state().isStale = true;
+      return E.left(await uploadFailed(mirror, checkpoint, copied.left));
+    }
+    state().line = { ...line, base: checkpoint, remote: [...line.remote, checkpoint] };
+    const summary = await readSummary(local, checkpoint)();
+    if (E.isRight(summary)) await retainIn(remote, checkpoint, summary.right.run, () => false);
+  }
+}
+
+/** Begins to upload, unless an upload runs, which will take the newest checkpoint next. */
+function startUploads(mirror: Mirror): void {
+  const known = mirror.state();
+  if (known.uploading !== undefined) return;
+  const done = guarded<UploadError, void>("upload", mirror.remote.location, () => uploadAll(mirror))()
+    .catch((cause: unknown) => E.left(storeFailed("upload", mirror.remote.location, "EUNKNOWN", String(cause))))
+    .then((result) => {
+      known.uploading = undefined;
+      if (E.isRight(result)) return;
+      const error = result.left;
+      if (error._tag === "Overtaken") [known.overtaken, known.isChecked] = [error, false];
+      else if (mirror.onFailed === undefined) known.failed = error;
+      mirror.onFailed?.(error);
+    });
+  known.uploading = { done, checkpoint: -1 };
+}
+
+/** Waits for the uploads. What failed before is tried again first. */
+function drainOf(mirror: Mirror): TE.TaskEither<UploadError, void> {
+  return async () => {
+    const known = mirror.state();
+    await known.uploading?.done;
+    if (known.overtaken !== undefined) return E.left(known.overtaken);
+    known.failed = undefined;
+    let failed: UploadError | undefined;
+    startUploads({ ...mirror, onFailed: (error) => (failed = error) });
+    await known.uploading?.done;
+    if (failed === undefined) return E.right(undefined);
+    mirror.onFailed?.(failed);
+    return E.left(failed);
+  };
+}
+
+// --- saving
+
+/** The condition of the local commit: that of the save, without lost checkpoints, under a number above all of the remote's. */
+function localCondition(
+  { base, lost }: MirrorLine,
+  newest: number,
+  condition: CommitCondition | undefined,
+): CommitCondition | undefined {
+  const { key, parent, check } = condition ?? { key: "mirror", parent: base, check: () => TE.right(undefined) };
+  if (condition === undefined && newest >= base) return undefined;
+  return {
+    ...condition,
+    key,
+    parent,
+    ...(newest < base && { number: base + 1 }),
+    check: (numbers) => check(numbers.filter((number) => !lost.has(number))),
+  };
+}
+
+/** Removes what another machine has overtaken, and what the policy does not keep. The save is committed, so nothing here can fail it. */
+async function afterCommit({ local, state }: Mirror, checkpoint: number, manifest: Uint8Array): Promise<void> {
+  const known = state();
+  const { line } = known;
+  if (line === undefined) return;
+  const removed = await TE.sequenceSeqArray([...line.lost].map((number) => local.remove(number)))();
+  if (E.isRight(removed)) known.line = { ...line, lost: new Set() };
+  const summary = decodeSummary(manifest);
+  const numbers = await candidates(local)();
+  if (E.isLeft(summary) || E.isLeft(numbers)) return;
+  const after = numbers.right.find((number) => number > line.base);
+  const isProtected = (number: number): boolean =>
+    number === line.base || number === after || number === known.uploading?.checkpoint;
+  await retainIn(local, checkpoint, summary.right.run, isProtected);
+}
+
+/** What a save knows of the two stores. */
+interface Begun {
+  readonly line: MirrorLine;
+  /** What loads knew before the comparison that this save made, if it made one. */
+  readonly compared: { readonly before: MirrorLine | undefined } | undefined;
+}
+
+/** Fails if another machine has saved in the run: after the parent, or in place of it. */
+function checkRemote(
+  mirror: Mirror,
+  { line, compared }: Begun,
+  manifest: Uint8Array,
+  condition: CommitCondition,
+): TE.TaskEither<UploadError, void> {
+  if (compared === undefined) return TE.right(undefined);
+  const { base, local, lost, remote } = line;
+  const summary = decodeSummary(manifest);
+  const parent = E.isRight(summary) ? summary.right.parent : null;
+  // With the number of a lost one, the remote's is the parent only if the load knew that the local one was lost.
+  const isLoaded = parent === null || !lost.has(parent) ||
+    (remote.includes(parent) && compared.before?.lost.has(parent) === true);
+  if (!isLoaded) {
+    return pipe(
+      TE.fromTask(() => overtakenAt(mirror, base)),
+      TE.flatMap((overtaken) => TE.left(overtaken)),
+    );
+  }
+  const own = new Set(local.filter((number) => !lost.has(number)));
+  return condition.check(remote.filter((number) => number > condition.parent && !own.has(number)));
+}
+
+function commitIn(
+  mirror: Mirror,
+  saving: Saving,
+  begun: Begun,
+  manifest: Uint8Array,
+  condition: CommitCondition | undefined,
+): TE.TaskEither<UploadError, number> {
+  return pipe(
+    condition === undefined ? TE.right(undefined) : checkRemote(mirror, begun, manifest, condition),
+    TE.flatMap((): TE.TaskEither<UploadError, readonly number[]> => candidates(mirror.local)),
+    TE.flatMap((numbers) => saving.commit(manifest, localCondition(begun.line, numbers.at(-1) ?? -1, condition))),
+    TE.tapTask((checkpoint) => async () => {
+      const known = mirror.state();
+      [known.isChecked, known.overtaken] = [true, undefined];
+      await afterCommit(mirror, checkpoint, manifest);
+      startUploads(mirror);
+    }),
+  );
+}
+
+/** Compares the stores, if no save of this process has done so since it was overtaken. */
+async function beginLine({ local, remote, state }: Mirror): Promise<E.Either<StoreFailed, Begun>> {
+  const known = state();
+  if (known.isChecked && known.line !== undefined) return E.right({ line: known.line, compared: undefined });
+  await known.uploading?.done;
+  const before = known.view;
+  return pipe(
+    await compareStores(local, remote)(),
+    E.map((line) => ({ line: known.line = known.view = line, compared: { before } })),
+  );
+}
+
+/** Begins a save. The first one of a process compares the stores, and so must reach the remote. */
+function beginIn(mirror: Mirror): TE.TaskEither<StoreFailed, Saving> {
+  return async () => {
+    const known = mirror.state();
+    const { failed } = known;
+    if (failed !== undefined) {
+      known.failed = undefined;
+      startUploads(mirror);
+      return E.left(failed);
+    }
+    const begun = await beginLine(mirror);
+    if (E.isLeft(begun)) return begun;
+    return pipe(
+      await mirror.local.begin(),
+      E.map((saving): Saving => ({
+        put: saving.put,
+        reuse: saving.reuse,
+        abort: saving.abort,
+        ...(saving.checksCondition !== undefined && { checksCondition: saving.checksCondition }),
+        commit: (manifest, condition) => commitIn(mirror, saving, begun.right, manifest, condition),
+      })),
+    );
+  };
+}
+
+// --- reading
+
+/** Compares the stores, for what is read afterwards. */
+function numbersIn({ local, remote, state }: Mirror): TE.TaskEither<StoreFailed, readonly number[]> {
+  return pipe(compareStores(local, remote), TE.map((line) => numbersOf(state().view = line)));
+}
+
+/** Reads a checkpoint from the local store, or from the remote if the local one does not have it or has lost it. */
+function readIn<A>(
+  mirror: Mirror,
+  checkpoint: number,
+  read: (store: Store) => TE.TaskEither<StoreFailed | NoCheckpoint, A>,
+): TE.TaskEither<StoreFailed | NoCheckpoint, A> {
+  const { local, remote, state } = mirror;
+  return async () => {
+    const compared = state().view === undefined ? await numbersIn(mirror)() : E.right([]);
+    if (E.isLeft(compared)) return compared;
+    const isLost = state().view?.lost.has(checkpoint) === true;
+    const own = isLost ? undefined : await read(local)();
+    if (own !== undefined && (E.isRight(own) || own.left._tag !== "NoCheckpoint")) return own;
+    const theirs = await read(remote)();
+    if (E.isRight(theirs) || theirs.left._tag !== "NoCheckpoint") return theirs;
+    const numbers = await numbersIn(mirror)();
+    return E.isLeft(numbers) ? numbers : E.left({ ...theirs.left, location: local.location, available: numbers.right });
+  };
+}
+
+// --- constructors
+
+/**
+ * A local store whose checkpoints are uploaded to a remote one in the background: `mirrored(directory(path), s3(url))`.
+ *
+ * A save takes as long as in the local store. Of the checkpoints that wait for the upload only the newest is kept waiting, so a slow connection skips some and
+ * never holds a save up. A machine that is lost loses what was not uploaded; `train`, `fit` and `drain` of `saver` wait for the upload at their ends, and
+ * `drain` of this store does so for `saveState`. Loads see the checkpoints of both stores under the same numbers. They read the local copy, or the remote
+ * one if the local one is missing or damaged.
+ *
+ * The remote decides which line of history is right. If another machine has saved there since, the upload is refused, and the next save fails with
+ * `Overtaken`. From then on loads pass over the local checkpoints that were overtaken, and the first save after such a load removes them.
+ *
+ * @param local The store that commits. No other process may save to it meanwhile.
+ * @param remote The store that gets the copies. Loads and the first save of a process must reach it.
+ * @param options What to do with the error of an upload.
+ * @returns The store, with `drain`. Each of the two stores applies its own retention policy; what it removes is not in the result of the save. The error of an
+ *   upload that failed comes from the next save, once, or from `drain`, which tries again first; the checkpoint stays in the local store.
+ *
+ * Law: the remote has no checkpoint that the local store did not commit, and none of other bytes.
+ *
+ * @example
+ * ```ts
+ * import { memory, resume, saveState } from "@dogear/dogear";
+ * import { mirrored } from "@dogear/dogear/s3";
+ * import assert from "node:assert/strict";
+ *
+ * const [disk, bucket] = [memory(), memory()];
+ * const store = mirrored(disk, bucket);
+ * await saveState(store)({ step: 7 });
+ * assert.equal((await store.drain())._tag, "Right");
+ *
+ * const newMachine = mirrored(memory(), bucket);
+ * assert.deepEqual(await resume(newMachine)({ step: 0 }), { step: 7 });
+ * ```
+ */
+export function mirrored(
+  local: Store,
+  remote: Store,
+  options: MirrorOptions = {},
+): Store & Required<Pick<Store, "drain">> {
+  checkStore(local, "mirrored(store, remote)");
+  checkStore(remote, "remote");
+  checkOptions("mirrored", options, optionRules);
+  const [own, theirs] = [local.digest ?? "crc32", remote.digest ?? "crc32"];
+  if (own !== theirs) {
+    throw new TypeError(`Expected both stores with one digest, found ${own} and ${theirs}: make both with the same`);
+  }
+  const mirror: Mirror = { local, remote, onFailed: options.onFailed, state: () => stateOf(local, remote) };
+  const { place } = local;
+  const isLocal = (checkpoint: number): boolean => {
+    const { view } = mirror.state();
+    return view === undefined || !view.remote.includes(checkpoint) ||
+      (view.local.includes(checkpoint) && !view.lost.has(checkpoint));
+  };
+  return Object.freeze({
+    _tag: "Store" as const,
+    get location() {
+      return local.location;
+    },
+    ...(place && { place }),
+    ...(local.digest && { digest: local.digest }),
+    backup: remote,
+    list: () => numbersIn(mirror)(),
+    begin: beginIn(mirror),
+    drain: drainOf(mirror),
+    manifest: ofCheckpoint((checkpoint) => readIn(mirror, checkpoint, (store) => store.manifest(checkpoint))),
+    open: ofPart((checkpoint, name) => readIn(mirror, checkpoint, (store) => store.open(checkpoint, name))),
+    ...(local.status && remote.status && {
+      status: ofPart((checkpoint, name) => readIn(mirror, checkpoint, (store) => store.status!(checkpoint, name))),
+    }),
+    remove: ofCheckpoint((checkpoint) => pipe(remote.remove(checkpoint), TE.flatMap(() => local.remove(checkpoint)))),
+    locationOf: (checkpoint: number) => (isLocal(checkpoint) ? local : remote).locationOf(checkpoint),
+  });
+}
