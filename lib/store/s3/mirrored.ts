@@ -123,16 +123,21 @@ async function uploadFailed(mirror: Mirror, checkpoint: number, error: CopyError
   if (error._tag === "Overtaken" || error.code !== "ETAKEN") return error;
   const line = await compareStores(local, remote)();
   if (E.isLeft(line) || !line.right.lost.has(checkpoint)) return error;
-  mirror.state().view = line.right;
   return await overtakenAt(mirror, line.right.base);
 }
 
 /** The newest local checkpoint that is to be uploaded, undefined if there is none. */
-async function nextUpload({ local, remote, state }: Mirror): Promise<E.Either<StoreFailed, number | undefined>> {
+async function nextUpload(mirror: Mirror): Promise<E.Either<UploadError, number | undefined>> {
+  const { local, remote, state } = mirror;
   const known = state();
   if (known.line === undefined || known.isStale) {
     const line = await compareStores(local, remote)();
     if (E.isLeft(line)) return line;
+    const { lost, base } = line.right;
+    // The next save has to look what it follows.
+    if (lost.size > 0) known.isChecked = false;
+    const isKnown = [...lost].every((number) => known.view?.lost.has(number) === true);
+    if (!isKnown) return E.left(await overtakenAt(mirror, base));
     known.line = line.right;
     known.isStale = false;
   }
@@ -183,7 +188,7 @@ function startUploads(mirror: Mirror): void {
       known.uploading = undefined;
       if (E.isRight(result)) return;
       const error = result.left;
-      if (error._tag === "Overtaken") [known.overtaken, known.isChecked] = [error, false];
+      if (error._tag === "Overtaken") [known.overtaken, known.isChecked, known.isStale] = [error, false, true];
       else if (mirror.onFailed === undefined) known.failed = error;
       mirror.onFailed?.(error);
     });
@@ -226,12 +231,17 @@ function localCondition(
 }
 
 /** Removes what another machine has overtaken, and what the policy does not keep. The save is committed, so nothing here can fail it. */
-async function afterCommit({ local, state }: Mirror, checkpoint: number, manifest: Uint8Array): Promise<void> {
+async function afterCommit(
+  { local, state }: Mirror,
+  { lost }: MirrorLine,
+  checkpoint: number,
+  manifest: Uint8Array,
+): Promise<void> {
   const known = state();
+  const removed = await TE.sequenceSeqArray([...lost].map((number) => local.remove(number)))();
   const { line } = known;
   if (line === undefined) return;
-  const removed = await TE.sequenceSeqArray([...line.lost].map((number) => local.remove(number)))();
-  if (E.isRight(removed)) known.line = { ...line, lost: new Set() };
+  if (E.isRight(removed)) known.line = { ...line, lost: new Set([...line.lost].filter((n) => !lost.has(n))) };
   const summary = decodeSummary(manifest);
   const numbers = await candidates(local)();
   if (E.isLeft(summary) || E.isLeft(numbers)) return;
@@ -248,28 +258,44 @@ interface Begun {
   readonly compared: { readonly before: MirrorLine | undefined } | undefined;
 }
 
+/** Whether a save follows a checkpoint that another machine has overtaken. */
+async function followsLost(
+  { local }: Mirror,
+  { line: { lost, remote }, compared }: Begun,
+  manifest: Uint8Array,
+): Promise<boolean> {
+  const summary = decodeSummary(manifest);
+  if (lost.size === 0 || E.isLeft(summary)) return false;
+  const { run, parent } = summary.right;
+  if (parent !== null) {
+    // With the number of a lost one, the remote's is the parent only if the load knew that the local one was lost.
+    return lost.has(parent) && !(remote.includes(parent) && compared?.before?.lost.has(parent) === true);
+  }
+  for (const number of lost) {
+    const own = await readSummary(local, number)();
+    if (E.isRight(own) && own.right.run === run) return true;
+  }
+  return false;
+}
+
 /** Fails if another machine has saved in the run: after the parent, or in place of it. */
 function checkRemote(
   mirror: Mirror,
-  { line, compared }: Begun,
+  begun: Begun,
   manifest: Uint8Array,
   condition: CommitCondition,
 ): TE.TaskEither<UploadError, void> {
-  if (compared === undefined) return TE.right(undefined);
-  const { base, local, lost, remote } = line;
-  const summary = decodeSummary(manifest);
-  const parent = E.isRight(summary) ? summary.right.parent : null;
-  // With the number of a lost one, the remote's is the parent only if the load knew that the local one was lost.
-  const isLoaded = parent === null || !lost.has(parent) ||
-    (remote.includes(parent) && compared.before?.lost.has(parent) === true);
-  if (!isLoaded) {
-    return pipe(
-      TE.fromTask(() => overtakenAt(mirror, base)),
-      TE.flatMap((overtaken) => TE.left(overtaken)),
-    );
-  }
+  if (begun.compared === undefined) return TE.right(undefined);
+  const { base, local, lost, remote } = begun.line;
   const own = new Set(local.filter((number) => !lost.has(number)));
-  return condition.check(remote.filter((number) => number > condition.parent && !own.has(number)));
+  return pipe(
+    TE.fromTask(() => followsLost(mirror, begun, manifest)),
+    TE.flatMap((isLost): TE.TaskEither<UploadError, void> =>
+      isLost
+        ? async () => E.left(await overtakenAt(mirror, base))
+        : condition.check(remote.filter((number) => number > condition.parent && !own.has(number)))
+    ),
+  );
 }
 
 function commitIn(
@@ -285,8 +311,8 @@ function commitIn(
     TE.flatMap((numbers) => saving.commit(manifest, localCondition(begun.line, numbers.at(-1) ?? -1, condition))),
     TE.tapTask((checkpoint) => async () => {
       const known = mirror.state();
-      [known.isChecked, known.overtaken] = [true, undefined];
-      await afterCommit(mirror, checkpoint, manifest);
+      if (begun.compared !== undefined) [known.isChecked, known.overtaken] = [true, undefined];
+      await afterCommit(mirror, begun.line, checkpoint, manifest);
       startUploads(mirror);
     }),
   );
