@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
 import * as E from "fp-ts/lib/Either.js";
+import { copyCheckpoint } from "../../../lib/checkpoint/mod.ts";
 import { newLocationState } from "../../../lib/store/location.ts";
 import { storeFailed } from "../../../lib/store/store.ts";
 import { mirrored } from "../../../lib/store/s3/mod.ts";
@@ -233,6 +234,17 @@ test("mirror: drain of a saver and the end of a training wait for the uploads", 
     cursor: Loader.start(loader),
   });
   assert.deepEqual((await numbers(trained)).at(-1), (await numbers(to)).at(-1));
+});
+
+test("mirror: a copy is refused if the remote has a newer checkpoint than the one it follows, under whichever number", async () => {
+  const [local, remote] = [memory(), memory()];
+  for (let step = 0; step < 3; step++) await saveState(local)(weights(step));
+  for (let step = 0; step < 2; step++) await saveState(remote)(weights(step + 10));
+  const before = await manifests(remote);
+  const refused = await copyCheckpoint(local, remote, { after: 0 })(2)();
+  assert.equal(E.isLeft(refused) && refused.left._tag === "StoreFailed" && refused.left.code, "ETAKEN");
+  assert.deepEqual(await manifests(remote), before);
+  assert.deepEqual(await copyCheckpoint(local, remote, { after: 1 })(2)().then(E.isRight), true);
 });
 
 // --- kills
