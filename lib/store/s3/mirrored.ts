@@ -32,78 +32,18 @@ import {
 import { explain, guarded, type NoCheckpoint, type Overtaken, type StoreFailed } from "../../errors/mod.ts";
 import { aFunction, checkOptions, ifGiven, type OptionRules } from "../../validation/mod.ts";
 import { compareStores, type MirrorLine, numbersOf } from "./mirror_line.ts";
+import { type Mirror, type MirrorOptions, stateOf, type UploadError } from "./mirror_state.ts";
 import {
   checkStore,
   type CommitCondition,
-  type LocationState,
   ofCheckpoint,
   ofPart,
-  perLocation,
   type Saving,
   type Store,
   storeFailed,
 } from "../mod.ts";
 
-// --- types
-
-/** Why an upload failed. */
-type UploadError = StoreFailed | Overtaken;
-
-/** The options of {@link mirrored}. */
-export interface MirrorOptions {
-  /**
-   * Receives the error of each upload that fails; the next save tries again. `Overtaken` still fails the next save.
-   * @default the next save fails with it, once, or else `drain`
-   */
-  readonly onFailed?: (error: StoreFailed | Overtaken) => void;
-}
-
-/** What this process knows of a mirror. */
-interface MirrorState {
-  /** What saves and uploads know, undefined before the first of them. */
-  line: MirrorLine | undefined;
-  /** Whether a save of this process has found no rival in the remote. From then on uploads find them. */
-  isChecked: boolean;
-  /** Whether the remote is to be asked again before the next upload. */
-  isStale: boolean;
-  /** What the last reading of the numbers has found. */
-  view: MirrorLine | undefined;
-  uploading: { readonly done: Promise<void>; checkpoint: number } | undefined;
-  /** The error of the last upload, which nobody has received. */
-  failed: StoreFailed | undefined;
-  /** Set until the next save. */
-  overtaken: Overtaken | undefined;
-}
-
-/** The two stores. */
-interface Mirror {
-  readonly local: Store;
-  readonly remote: Store;
-  readonly onFailed: MirrorOptions["onFailed"];
-  readonly state: () => MirrorState;
-}
-
 const optionRules: OptionRules<MirrorOptions> = { onFailed: ifGiven(aFunction) };
-
-const statesAt = perLocation(() => new Map<LocationState | string, MirrorState>());
-
-/** All mirrors of two locations share one state. */
-function stateOf(local: Store, remote: Store): MirrorState {
-  const states = statesAt(local);
-  const key = remote.place?.() ?? remote.location;
-  const state = states.get(key) ??
-    {
-      line: undefined,
-      isChecked: false,
-      isStale: false,
-      view: undefined,
-      uploading: undefined,
-      failed: undefined,
-      overtaken: undefined,
-    };
-  states.set(key, state);
-  return state;
-}
 
 // --- uploading
 

@@ -5,7 +5,7 @@
  * format of a commit record, `objects` knows the keys, `probe` finds buckets that ignore conditions, `orphans` removes what killed saves left. `bucket` is
  * the interface that all of these are written against, so that tests run them on a simulated bucket. `http_bucket` implements it with signed requests:
  * `request` sends and repeats them, `object_reader`, `object_writer` and `object_copy` move data, `s3_errors` says what answers mean, `options`, `url`
- * and `credentials` check what the user gives.
+ * and `credentials` check what the user gives. `mirrored` puts a local store in front of any other one; `mirror_line` compares the two.
  *
  * Promises: *old or new* whichever answers are lost; no two saves get one number; a save is committed once, or its failure is told.
  *
@@ -13,5 +13,6 @@
  */
 export { s3, type S3Options } from "./s3.ts";
 export type { BucketOptions } from "./options.ts";
-export { mirrored, type MirrorOptions } from "./mirrored.ts";
+export { mirrored } from "./mirrored.ts";
+export type { MirrorOptions } from "./mirror_state.ts";
 export type { S3Keys } from "./credentials.ts";
