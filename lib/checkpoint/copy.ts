@@ -38,6 +38,11 @@ export type CopyError = ReadError | Overtaken;
 export interface CopyOptions {
   /** Receives the progress after each piece. */
   readonly onProgress?: (progress: Progress) => void;
+  /**
+   * The newest checkpoint that the target may have; with a newer one, of whichever number, nothing is copied.
+   * @default any below the copied one
+   */
+  readonly after?: number;
 }
 
 /** A checkpoint to copy. */
@@ -196,11 +201,17 @@ function copyFile(copy: CopyInProgress, entry: FileEntry): TE.TaskEither<FileErr
 }
 
 /** Commits a copy under its number. */
-function commitCopy(to: Store, saving: Saving, checkpoint: number, { manifest, bytes }: Original) {
+function commitCopy(
+  to: Store,
+  saving: Saving,
+  checkpoint: number,
+  { manifest, bytes }: Original,
+  after = checkpoint - 1,
+): TE.TaskEither<StoreFailed | Overtaken, void> {
   const taken: TE.TaskEither<StoreFailed | Overtaken, never> = TE.left(numberTaken(to.locationOf(checkpoint)));
   const condition = {
     key: manifest.run,
-    parent: checkpoint - 1,
+    parent: after,
     number: checkpoint,
     check: (newer: readonly number[]) => newer.length === 0 ? TE.right(undefined) : taken,
   };
@@ -224,7 +235,7 @@ function writeCopy(
   to: Store,
   checkpoint: number,
   original: Original,
-  onProgress: (progress: Progress) => void,
+  { onProgress = () => {}, after }: CopyOptions,
 ): TE.TaskEither<CopyError, void> {
   const damaged = (error: FileError): CopyError =>
     "_tag" in error ? error : { _tag: "Damaged", checkpoint, problems: error satisfies readonly Problem[] };
@@ -240,7 +251,7 @@ function writeCopy(
         files,
         TE.traverseSeqArray((entry) => copyFile(copy, entry)),
         TE.mapLeft(damaged),
-        TE.flatMap(() => commitCopy(to, saving, checkpoint, original)),
+        TE.flatMap(() => commitCopy(to, saving, checkpoint, original, after)),
       )();
     } finally {
       // After the commit, it does nothing.
@@ -279,7 +290,7 @@ function isThere(to: Store, checkpoint: number, { bytes }: Original): TE.TaskEit
  *
  * @param from The store that has it.
  * @param to The store that gets it. Its retention policy is not applied.
- * @param options Receives the progress.
+ * @param options Receives the progress, and limits what the target may have.
  * @returns A function of the number. It resolves to what the target has now, also if it had the checkpoint before; `Damaged` if a byte of the original
  *   is not as committed; `StoreFailed` with code `ETAKEN` if the target has another checkpoint with this number or a higher one, and nothing is ever
  *   overwritten; or the errors of `readCheckpoint`.
@@ -287,7 +298,7 @@ function isThere(to: Store, checkpoint: number, { bytes }: Original): TE.TaskEit
 export function copyCheckpoint(
   from: Store,
   to: Store,
-  { onProgress = () => {} }: CopyOptions = {},
+  options: CopyOptions = {},
 ): (checkpoint: number) => TE.TaskEither<CopyError, Copied> {
   return (checkpoint) => {
     // Retention may remove the original while it is copied.
@@ -303,7 +314,7 @@ export function copyCheckpoint(
         TE.bindTo("original"),
         TE.bind("there", ({ original }): TE.TaskEither<CopyError, boolean> => isThere(to, checkpoint, original)),
         TE.tap(({ original, there }) =>
-          there ? TE.right(undefined) : writeCopy(from, to, checkpoint, original, onProgress)
+          there ? TE.right(undefined) : writeCopy(from, to, checkpoint, original, options)
         ),
         TE.map(({ original: { manifest: { bytes, files } }, there }) => {
           return { checkpoint, isNew: !there, bytes: files.reduce((sum, file) => sum + file.bytes, bytes) };

@@ -24,7 +24,7 @@ export { readTensor, type ReadTensorOptions, type TensorData } from "./read_tens
 export { firstThatVerifies, verifyCheckpoint } from "./verify.ts";
 export { type Copied, copyCheckpoint, type CopyError, type CopyOptions } from "./copy.ts";
 export { inOrder } from "./in_order.ts";
-export { candidates, isGone, list, type Listed, readEntry } from "./entries.ts";
+export { candidates, isGone, list, type Listed, readEntry, readSummary, type SummaryRead } from "./entries.ts";
 export { entriesOf, entryOf, forgetOthers, rememberEntry, trainingOf } from "./entries.ts";
 export {
   beginFirstRun,
@@ -36,6 +36,6 @@ export {
   savesFinished,
   setCurrentRun,
 } from "./current_run.ts";
-export { afterOf, type Continued, continueRun } from "./lineage.ts";
+export { afterOf, type Continued, continueRun, overtakenBy } from "./lineage.ts";
 export { plan, prune, retain, unlisted } from "./prune.ts";
 export type { Kept, NotRemoved, Plan, PruneOptions, Reason, Removal } from "./prune.ts";

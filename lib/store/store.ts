@@ -208,6 +208,16 @@ export interface Store {
    * @default the store cannot tell
    */
   readonly folders?: TE.TaskEither<StoreFailed, readonly string[]>;
+  /**
+   * Waits until all that was saved is as safe as the store makes it, such as on another machine. `train`, `fit` and `saver` run it at their ends.
+   * @default a committed save is safe
+   */
+  readonly drain?: TE.TaskEither<StoreFailed | Overtaken, void>;
+  /**
+   * A store with copies of the checkpoints. One that is damaged here is read from it.
+   * @default none
+   */
+  readonly backup?: Store;
   /** Begins a save. */
   readonly begin: TE.TaskEither<StoreFailed, Saving>;
   /** The manifest of a checkpoint. */
@@ -262,6 +272,14 @@ export function storeFailed(
  *
  * @param path The name of the checkpoint in messages.
  * @param found Whose the number is.
+ *
+ * @example
+ * ```ts
+ * import { numberTaken } from "@dogear/dogear/store";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(numberTaken("runs.sqlite/checkpoint_3").code, "ETAKEN");
+ * ```
  */
 export function numberTaken(path: string, found = "another checkpoint has this number or a higher one"): StoreFailed {
   const remedy = "A copy keeps its number, and numbers only grow: copy to another place, the lowest number first";

@@ -295,6 +295,7 @@ const table: Readonly<Record<string, Callable | string>> = {
       timeout: never,
     }),
   ]),
+  mirrored: calls([store, store, options({ onFailed: callback })]),
   list: calls([store]),
   plan: calls([store, options({ run: word, onProgress: callback })], [policy]),
   prune: calls([store, options({ onProgress: callback })], [
