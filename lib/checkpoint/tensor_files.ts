@@ -306,6 +306,14 @@ export function openFile(store: Store, checkpoint: number, entry: FileEntry): TE
   );
 }
 
+/** A store whose parts are opened without a look at them finds only at a read that one is missing or short. */
+function damageOf(error: FileError, { name, bytes }: FileEntry): FileError {
+  if (!("_tag" in error)) return error;
+  const expected = `a file of ${bytes} bytes`;
+  if (error.code === "ENOENT") return [missing(name, expected, "none")];
+  return error.code === "ETRUNC" ? [{ path: name, kind: "length", expected, found: "a shorter one" }] : error;
+}
+
 /** Opens a file of a checkpoint and reads it. */
 async function readFile(
   store: Store,
@@ -321,7 +329,8 @@ async function readFile(
   const file = { part, entry, digest: digestCheck(entry, advance) };
   const isIndex = entry.name === modelIndex && tensors.size === 0;
   try {
-    return await (isIndex ? readIndexFile(file) : readTensorFile(file, tensors, extent))();
+    const read = isIndex ? readIndexFile(file) : readTensorFile(file, tensors, extent);
+    return await pipe(read, TE.mapLeft((error) => damageOf(error, entry)))();
   } finally {
     await part.close();
   }

@@ -21,7 +21,6 @@ export type {
 } from "./store.ts";
 export { checkStore, checkStoreOptions, isPartName, manifestName, ofCheckpoint, ofPart, storeFailed } from "./store.ts";
 export { checkedChunk, checkRange, tooLong } from "./store.ts";
-export { mostManifestBytes } from "./store.ts";
 export { savingOf, type StoreWriter } from "./saving.ts";
 export { digester, type PartDigest, sha256Of } from "./digest.ts";
 export { type Located, type LocationState, newLocationState, perLocation } from "./location.ts";
@@ -31,3 +30,4 @@ export { aNote, copyOfNote, type Note } from "./note.ts";
 export { millisecondsOf, type Span, spanInWords } from "./span.ts";
 export * as Retention from "./retention.ts";
 export { meter, type Progress } from "./progress.ts";
+export { mostManifestBytes } from "./store.ts";

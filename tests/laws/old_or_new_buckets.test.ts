@@ -325,6 +325,6 @@ test("one line of history: trainings that resume, save and die in one bucket", a
         assert.ok(E.isRight(await verifyCheckpoint(storeOn(server.client(), ""), checkpoint)()));
       }
     }),
-    { numRuns: 60 * torture },
+    { numRuns: 30 * torture },
   );
 });

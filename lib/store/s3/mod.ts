@@ -1,11 +1,13 @@
 /**
  * A store in a bucket of an object store: Amazon S3 and what speaks its protocol.
  *
- * Read `s3`, then `s3_store` for the layout and the steps of a save, then `commit` for the protocol step by step and why it needs no lock. `record` is the
- * format of a commit record, `objects` knows the keys, `probe` finds buckets that ignore conditions, `orphans` removes what killed saves left. `bucket` is
- * the interface that all of these are written against, so that tests run them on a simulated bucket. `http_bucket` implements it with signed requests:
- * `request` sends and repeats them, `object_reader`, `object_writer` and `object_copy` move data, `s3_errors` says what answers mean, `options`, `url`
- * and `credentials` check what the user gives.
+ * Read `s3`, then `s3_store` for the layout and the steps of a save, which `s3_saving` takes, then `commit` for the protocol step by step and why it
+ * needs no lock. `record` is the format of a commit record, `records` reads and remembers them, `objects` knows the keys, `probe` finds buckets that
+ * ignore conditions, `orphans` removes what killed saves left. `bucket` is the interface that all of these are written against, so that tests run them on
+ * a simulated bucket.
+ *
+ * `http_bucket` implements it with signed requests: `request` sends and repeats them, `object_reader`, `object_writer` and `object_copy` move data,
+ * `s3_errors` says what answers mean, `options`, `url` and `credentials` check what the user gives.
  *
  * Promises: *old or new* whichever answers are lost; no two saves get one number; a save is committed once, or its failure is told.
  *

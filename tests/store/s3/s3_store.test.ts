@@ -377,6 +377,25 @@ test("records: an object that is too long for a record is damage, and is not rea
   assert.equal(new Set([...server.objects.keys()].flatMap((key) => /data\/([^/]*)/.exec(key)?.[1] ?? [])).size, 3);
 });
 
+test("parts: one that is gone, short or changed is damage, and the older checkpoint is named", async () => {
+  const server = simulatedBucket();
+  const store = storeAt(server);
+  for (const step of [1, 2]) right(await saveState(store)(twenty(step))());
+  const { data, parts } = foundRecord(server, 1).head;
+  const [name] = [...parts.keys()];
+  const key = partKey(placeOn(server), data, name!);
+  const { bytes, modified } = server.objects.get(key)!;
+  const changed = [undefined, bytes.slice(0, -1), new Uint8Array(), bytes.with(bytes.length - 1, 7), bytes.with(3, 7)];
+  for (const found of changed) {
+    if (found === undefined) server.objects.delete(key);
+    else server.objects.set(key, { bytes: found, modified });
+    const damaged = left(await loadState(store)(twenty(0))());
+    assert.ok(damaged._tag === "Damaged" && damaged.checkpoint === 1 && damaged.older === 0, JSON.stringify(damaged));
+    assert.ok(damaged.problems.every(({ path }) => path.startsWith(name!)), JSON.stringify(damaged));
+    assert.deepEqual(right(await loadState(storeAt(server), { fallback: true })(twenty(0))()), twenty(1));
+  }
+});
+
 test("records: objects that are no records are left alone, and a number at the end of all numbers is told", async () => {
   const server = simulatedBucket();
   const folder = `${prefix}/checkpoints`;
