@@ -22,7 +22,7 @@ export type {
 export { checkStore, checkStoreOptions, isPartName, manifestName, ofCheckpoint, ofPart, storeFailed } from "./store.ts";
 export { checkedChunk, checkRange, tooLong } from "./store.ts";
 export { savingOf, type StoreWriter } from "./saving.ts";
-export { digester, type PartDigest, sha256Of } from "./digest.ts";
+export { type Digester, digester, type PartDigest, sha256Of } from "./digest.ts";
 export { type Located, type LocationState, newLocationState, perLocation } from "./location.ts";
 export { memory } from "./memory.ts";
 export { decisionOf, type Entry, ranked } from "./decision.ts";

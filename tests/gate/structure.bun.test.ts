@@ -26,6 +26,7 @@ const subjects: readonly string[] = [
   "tfjs/layers",
   "loader",
   "store",
+  "store/contract",
   "checkpoint",
   "store/directory",
   "store/s3",
@@ -179,7 +180,10 @@ test("structure: the command line loads no tfjs", () => {
 test("structure: the main entry loads none of the subpath entries", () => {
   const { modules } = reachedFrom("mod.ts");
   assert.ok(modules.has("lib/snapshot.ts"), "the search finds nothing");
-  none([...modules].filter((file) => ["data", "prove", "cli"].includes(subjectOf(file))), "no import of data or prove");
+  none(
+    [...modules].filter((file) => ["data", "prove", "store/contract", "cli"].includes(subjectOf(file))),
+    "no import of them",
+  );
 });
 
 test("structure: fp-ts and io-ts are imported by the path that every runtime resolves", () => {
@@ -264,7 +268,7 @@ function undocumented(path: string, { name, declarations }: Declared): readonly 
   return [...faults, ...own.flatMap(({ def }) => def?.elements ?? []).flatMap((one) => undocumented(`${at}.`, one))];
 }
 
-for (const entry of ["mod.ts", "lib/data/mod.ts", "lib/prove/mod.ts"]) {
+for (const entry of ["mod.ts", "lib/data/mod.ts", "lib/prove/mod.ts", "lib/store/contract/mod.ts"]) {
   test(`structure: every export of ${entry} has a docstring, and every function an example`, () => {
     const { status, stdout, stderr } = spawnSync(deno(), ["doc", "--json", entry], {
       cwd: root,

@@ -1,0 +1,17 @@
+/**
+ * Stores of one's own: the interface, the steps of a save, checks, digests, and the laws as checks. The entry `@dogear/dogear/store`.
+ *
+ * A store implements {@link Store}. Its `begin` returns `savingOf` of four steps. `storeLaws` checks it. `examples/sqlite_store.ts` is a
+ * whole store.
+ *
+ * Read `laws` first; then `checkpoint_laws`, `part_laws` and `argument_laws`, written with `expect`.
+ *
+ * Promises: a store that breaks a law of this list is reported with the law, what was expected and what was found.
+ *
+ * @module
+ */
+export type { Chunks, CommitCondition, OpenPart, PartDigest, PartLocation, PartStatus } from "../mod.ts";
+export type { Digester, LocationState, Saving, Store, StoreOptions, StoreWriter } from "../mod.ts";
+export { checkedChunk, checkRange, checkStoreOptions, digester, ofCheckpoint, ofPart } from "../mod.ts";
+export { savingOf, storeFailed } from "../mod.ts";
+export { type StoreLaw, type StoreLawOptions, storeLaws } from "./laws.ts";
