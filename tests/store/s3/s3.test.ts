@@ -17,11 +17,14 @@ import {
   resume,
   Retention,
   runOrThrow,
+  saveState,
   type Store,
   train,
 } from "../../../mod.ts";
 import type { StoreOptions } from "../../../lib/store/mod.ts";
-import { credentials, newLocation, sharedS3Server, testOnS3 } from "../../support/s3_server.ts";
+import { stateAt } from "../../programs/saves.ts";
+import { run, there } from "../../support/children.ts";
+import { credentials, newLocation, setS3Environment, sharedS3Server, testOnS3 } from "../../support/s3_server.ts";
 
 const server = sharedS3Server();
 
@@ -53,4 +56,19 @@ testOnS3("s3: a training saves, resumes, is listed and pruned, as in any store",
   assert.deepEqual((await runOrThrow(list(store))).entries.map(({ checkpoint }) => checkpoint), [6]);
   using snapshot = await runOrThrow(readSnapshot(store));
   assert.ok(snapshot);
+});
+
+testOnS3("s3: one line of history, also when another process in another runtime has continued the run", async () => {
+  setS3Environment(await server());
+  const location = newLocation();
+  const store = s3(location);
+  await runOrThrow(saveState(store)(stateAt(1)));
+  await run(there, "saves.ts", [location, "0", "3"]);
+  const overtaken = await saveState(store)(stateAt(2))();
+  assert(overtaken._tag === "Left" && overtaken.left._tag === "Overtaken");
+  const forked = await runOrThrow(saveState(store, { fork: true })(stateAt(2)));
+  assert.equal(forked.checkpoint, 3);
+  const { entries } = await runOrThrow(list(await reopened(store)));
+  assert.deepEqual(entries.map(({ step }) => step), [1, 2, 3, 2]);
+  assert.deepEqual(entries.map(({ run }) => run === entries[0]?.run), [true, true, true, false]);
 });
