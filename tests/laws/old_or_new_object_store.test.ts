@@ -189,8 +189,8 @@ ofTheOther(
           }, 500 * Math.random());
         },
       });
-      const { code, lines, errors } = await child.ended;
-      assert.equal(code, 75, errors);
+      const { code, signal, lines, errors } = await child.ended;
+      assert.deepEqual([code, signal], [75, null], errors);
       assert.ok(performance.now() - sent < 1000 * grace, `it took ${performance.now() - sent} ms`);
       assert.equal(lines[0], `from ${newest}`);
       using snapshot = await runOrThrow(readSnapshot(s3(path)));

@@ -4,7 +4,7 @@
  * @module
  */
 import process from "node:process";
-import { Loader, pipe, resume, runMain, train } from "../../mod.ts";
+import { Loader, pipe, resume, Retention, runMain, train } from "../../mod.ts";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { storeAt } from "../support/stores.ts";
 
@@ -29,7 +29,7 @@ async function step(state: State): Promise<State> {
 }
 
 async function main([path = "", mebibytes = "1"]: readonly string[]): Promise<void> {
-  const store = storeAt(path);
+  const store = storeAt(path, { keep: Retention.latest(1) });
   const fresh: State = { step: 0, cursor: Loader.start(loader), model: new Float32Array(2 ** 18 * Number(mebibytes)) };
   await pipe(
     resume(store)(fresh),

@@ -4,13 +4,13 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import process from "node:process";
 import { after } from "node:test";
-import { node, root } from "../gate/runtimes.ts";
+import { bun, node, root } from "../gate/runtimes.ts";
 import { needs } from "../support/portable.ts";
 import { endpointVariable, sharedS3Server } from "../support/s3_server.ts";
 
@@ -27,20 +27,17 @@ const files: Readonly<Record<string, RegExp>> = {
 };
 
 /** Makes one file for Node of a test and what it imports. */
-async function bundled(file: string): Promise<string> {
+function bundled(file: string): string {
   const path = join(scratch, `${basename(file, ".ts")}.mjs`);
-  const { outputs } = await Bun.build({
-    entrypoints: [join(root, "tests", file)],
-    target: "node",
-    packages: "external",
-  });
-  await Bun.write(path, outputs[0]!);
+  const options = ["--target=node", "--packages=external", `--outfile=${path}`];
+  const { status, stderr } = spawnSync(bun(), ["build", join(root, "tests", file), ...options], { encoding: "utf8" });
+  assert.equal(status, 0, stderr);
   return path;
 }
 
 for (const [file, titles] of Object.entries(files)) {
   needs("S3 server", "Node")(`Node: tests/${file}`, async () => {
-    const args = ["--test", `--test-name-pattern=${titles.source}`, "--test-reporter=tap", await bundled(file)];
+    const args = ["--test", `--test-name-pattern=${titles.source}`, "--test-reporter=tap", bundled(file)];
     const env = { ...process.env, [endpointVariable]: await server() };
     const child = spawn(node() ?? "node", args, { env, stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
