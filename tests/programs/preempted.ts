@@ -25,7 +25,7 @@ async function step(state: State): Promise<State> {
   await new Promise((resolve) => setTimeout(resolve, 5));
   const next = state.step + 1;
   process.stdout.write(`${next}\n`);
-  return { ...state, step: next, model: state.model.map(() => next) };
+  return { ...state, step: next, model: new Float32Array(state.model.length).fill(next) };
 }
 
 async function main([path = "", mebibytes = "1"]: readonly string[]): Promise<void> {
