@@ -1,5 +1,6 @@
 /**
- * Law *old or new* on a real object store: answers lost before and after they are applied, bodies cut, refusals, silence, and killed clients.
+ * Law *old or new* on a real object store: answers lost before and after they are applied, bodies cut, refusals, silence, killed and preempted clients, and several at
+ * once.
  *
  * @module
  */
@@ -10,10 +11,13 @@ import { settingsOf } from "../../lib/store/s3/options.ts";
 import { storeOn } from "../../lib/store/s3/s3_store.ts";
 import { explain, list, readSnapshot, restoreState, runOrThrow, saveState, type Store } from "../../mod.ts";
 import { type Chances, chaosProxy, usualChances } from "../support/chaos_proxy.ts";
-import { here, there } from "../support/children.ts";
-import { kill, type KilledRun } from "../support/killed_saves.ts";
+import { here, run, type Runtime, start, there } from "../support/children.ts";
+import type { Said, Shown } from "../programs/line.ts";
+import type { State as Preempted } from "../programs/preempted.ts";
+import { kill, type KilledRun, saveTogether } from "../support/killed_saves.ts";
+import type { Test } from "../support/portable.ts";
 import { bucket, credentials, newLocation, setS3Environment, sharedS3Server, testOnS3 } from "../support/s3_server.ts";
-import { torture } from "../support/torture.ts";
+import { isTriedHere, torture, triedHere } from "../support/torture.ts";
 
 const server = sharedS3Server();
 
@@ -96,16 +100,18 @@ async function checkHeld(store: Store, { committed, failed }: Told): Promise<voi
 /** Half of all answers are lost. */
 const worse: Chances = { ...usualChances, "lost before": 0.2, "lost after": 0.25 };
 
-for (const [title, chances, saves] of [["three", usualChances, 12], ["five", worse, 8]] as const) {
+const connections = [["three", usualChances], ["five", worse]] as const;
+
+for (const [title, chances] of triedHere(connections)) {
   testOnS3(
     `old or new: ${title} of ten answers of the server are lost, and every save is committed once or fails`,
     async () => {
       const endpoint = await server();
-      const proxy = await chaosProxy(endpoint, saves, chances);
+      const proxy = await chaosProxy(endpoint, 1, chances);
       try {
-        await Promise.all(Array.from({ length: 4 }, async () => {
+        await Promise.all(Array.from({ length: 2 }, async () => {
           const location = newLocation();
-          const told = await saveAndLoad(() => impatient(proxy.endpoint, location), saves / 4 * torture);
+          const told = await saveAndLoad(() => impatient(proxy.endpoint, location), 5 * torture);
           await checkHeld(s3(location, { endpoint, credentials }), told);
         }));
         for (const fault of ["lost before", "lost after"] as const) assert.ok((proxy.counts.get(fault) ?? 0) > 0);
@@ -126,5 +132,74 @@ testOnS3(
     let killed: KilledRun = { path, keep: 2, newest: 0, count: 0 };
     for (let i = 0; i < 3 * torture; i++) killed = await kill([here, there][i % 2]!, killed);
     assert.ok(killed.newest > 0);
+  },
+);
+
+testOnS3("old or new: processes of both runtimes save into one location at once", async () => {
+  setS3Environment(await server());
+  await saveTogether(newLocation(), [here, there], 8 * torture);
+});
+
+/** Runs `tests/programs/line.ts` to its end, and gives the state that it showed last. */
+async function lineShown(runtime: Runtime, ...args: readonly string[]): Promise<Shown | undefined> {
+  const lines = (await run(runtime, "line.ts", args)).map((line): Said => JSON.parse(line));
+  return lines.at(-1)?.shown;
+}
+
+const ofOneRuntime: Test = isTriedHere(0) ? testOnS3 : () => {};
+const ofTheOther: Test = isTriedHere(1) ? testOnS3 : () => {};
+
+ofOneRuntime("same bits: a training in a bucket is killed, and resumed in the other runtime", async () => {
+  setS3Environment(await server());
+  const [whole, killed] = [newLocation(), newLocation()];
+  const expected = await lineShown(here, `store=${whole}`, "resume", "train=40", "show");
+  assert.equal(expected?.step, 40);
+  for (let i = 0; i < torture; i++) {
+    let steps = 3 + Math.floor(12 * Math.random());
+    const child = start(here, "line.ts", [`store=${killed}`, "keep=2", "every=3", "pause=10", "resume", "train=40"], {
+      onLine: () => {
+        if (steps-- === 0) child.kill("SIGKILL");
+      },
+    });
+    await child.ended;
+  }
+  assert.deepEqual(await lineShown(there, `store=${killed}`, "keep=2", "resume", "train=40", "show"), expected);
+});
+
+// --- preempted clients
+
+/** The seconds that a scheduler waits between SIGTERM and SIGKILL. */
+const grace = 30;
+
+ofTheOther(
+  "preemption: SIGTERM at any moment ends a training with 75 within the grace period, and saves its last step",
+  async () => {
+    setS3Environment(await server());
+    const path = newLocation();
+    const mebibytes = torture > 1 ? 512 : 24;
+    let newest = 0;
+    for (let i = 0; i < Math.min(3, torture); i++) {
+      let sent = NaN;
+      const child = start(i % 2 === 0 ? here : there, "preempted.ts", [path, `${mebibytes}`], {
+        onLine: (line) => {
+          if (!line.startsWith("from ")) return;
+          setTimeout(() => {
+            sent = performance.now();
+            child.kill("SIGTERM");
+          }, 500 * Math.random());
+        },
+      });
+      const { code, signal, lines, errors } = await child.ended;
+      assert.deepEqual([code, signal], [75, null], errors);
+      assert.ok(performance.now() - sent < 1000 * grace, `it took ${performance.now() - sent} ms`);
+      assert.equal(lines[0], `from ${newest}`);
+      using snapshot = await runOrThrow(readSnapshot(s3(path)));
+      const restored = restoreState(snapshot);
+      assert(restored._tag === "Right");
+      const { step, model } = restored.right as Preempted;
+      assert.equal(step, Number(lines.at(-1)?.replace("from ", "")));
+      assert.ok(model.length === 2 ** 18 * mebibytes && model.every((value) => value === step));
+      newest = step;
+    }
   },
 );

@@ -1,7 +1,7 @@
 /**
  * Fits y = ax + b to 160 points by Adam, as its arguments say, one after the other.
  *
- *     line.ts store=<path> keep=<n>           where to save, and how many checkpoints to keep
+ *     line.ts store=<path or URL> keep=<n>    where to save, and how many checkpoints to keep
  *     line.ts load[=<n>]  resume  save        each as its function; resuming says where it begins
  *     line.ts until=<step>                    trains to this step of the run, and saves nothing
  *     line.ts train=<step>                    trains to this step by `train`, which saves as these say:
@@ -17,7 +17,6 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import process from "node:process";
 import {
   captureState,
-  directory,
   explain,
   id,
   Loader,
@@ -33,6 +32,7 @@ import {
   type Store,
   train,
 } from "../../mod.ts";
+import { storeAt } from "../support/stores.ts";
 
 // --- types
 
@@ -157,11 +157,11 @@ async function main(args: readonly string[]): Promise<void> {
   await tf.setBackend("cpu");
   let state = make();
   let [path, keep, every, pause]: [string, number, number | undefined, number] = ["runs", 0, undefined, 0];
-  let store: Store = directory(path);
+  let store: Store = storeAt(path);
   for (const [name = "", value = ""] of args.map((arg) => arg.split("="))) {
     if (name === "store") path = value;
     else if (name === "keep") keep = Number(value);
-    if (name === "store" || name === "keep") store = directory(path, keep > 0 ? { keep: Retention.latest(keep) } : {});
+    if (name === "store" || name === "keep") store = storeAt(path, keep > 0 ? { keep: Retention.latest(keep) } : {});
     else if (name === "every") every = Number(value);
     else if (name === "pause") pause = Number(value);
     else if (name === "load") {

@@ -8,9 +8,8 @@
  * @module
  */
 import process from "node:process";
-import { s3 } from "../../lib/store/s3/mod.ts";
-import type { StoreOptions } from "../../lib/store/mod.ts";
-import { directory, resume, Retention, runOrThrow, saveState, type Store } from "../../mod.ts";
+import { resume, Retention, runOrThrow, saveState } from "../../mod.ts";
+import { storeAt } from "../support/stores.ts";
 
 // --- types
 
@@ -35,11 +34,6 @@ export function stateAt(step: number): State {
     rng: new Uint8Array(200).fill(step % 251),
     table: new Float32Array(1000).fill(1),
   };
-}
-
-/** The store in a folder, or at a URL of a bucket whose server and keys are in the environment. */
-export function storeAt(path: string, options: StoreOptions = {}): Store {
-  return path.startsWith("s3://") ? s3(path, options) : directory(path, options);
 }
 
 async function main([path = "", keep = "0", to = "0", afresh]: readonly string[]): Promise<void> {

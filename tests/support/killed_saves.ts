@@ -10,8 +10,9 @@ import { setTimeout as wait } from "node:timers/promises";
 import { localFileSystem } from "../../lib/store/directory/local_file_system.ts";
 import type { OpenPart } from "../../lib/store/mod.ts";
 import { directory, list, readSnapshot, restoreState, runOrThrow, type Store } from "../../mod.ts";
-import { type State, stateAt, storeAt } from "../programs/saves.ts";
+import { type State, stateAt } from "../programs/saves.ts";
 import { here, run, type Runtime, start, there } from "./children.ts";
+import { storeAt } from "./stores.ts";
 
 // --- types
 
@@ -88,7 +89,7 @@ export async function kill(runtime: Runtime, killed: KilledRun): Promise<KilledR
 
 /** Several processes save into one store, each a run of its own that keeps two: no save fails, no number is used twice, each keeps its two. */
 export async function saveTogether(path: string, runtimes: readonly Runtime[], saves: number): Promise<void> {
-  const store = directory(path);
+  const store = storeAt(path);
   const before = (await runOrThrow(list(store))).entries;
   const outputs = await Promise.all(
     runtimes.map((runtime) => run(runtime, "saves.ts", [path, "2", `${saves}`, "afresh"])),
@@ -108,7 +109,7 @@ export async function saveTogether(path: string, runtimes: readonly Runtime[], s
     [...before, ...kept].map(({ checkpoint }) => checkpoint),
   );
   assert.deepEqual(await wholeSteps(store), [...before, ...kept].map(({ step }) => step));
-  assert.deepEqual(await orphansIn(path), []);
+  if (!path.startsWith("s3://")) assert.deepEqual(await orphansIn(path), []);
 }
 
 /** A checkpoint whose parts are open. */

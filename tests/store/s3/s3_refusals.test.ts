@@ -42,17 +42,8 @@ zj0EAwIDSQAwRgIhAI6a58RTDvdI+4aHD2DbFGVFUWGb5Lz1drA+lZ7hv+Y5AiEA
 `,
 };
 
-/** Runs with a server that gives one answer to everything. */
-async function answering<A>(
-  status: number,
-  body: string,
-  run: (endpoint: string) => Promise<A>,
-  tls?: object,
-): Promise<A> {
-  const listener: RequestListener = (request, response) => {
-    request.resume();
-    request.on("end", () => response.writeHead(status).end(body));
-  };
+/** Runs with a server of HTTP, or of HTTPS. */
+async function serving<A>(listener: RequestListener, run: (endpoint: string) => Promise<A>, tls?: object): Promise<A> {
   const answers = tls === undefined ? createServer(listener) : createSecureServer(tls, listener);
   await new Promise<void>((resolve) => answers.listen(0, "127.0.0.1", resolve));
   try {
@@ -61,6 +52,40 @@ async function answering<A>(
     answers.closeAllConnections();
     answers.close();
   }
+}
+
+/** A server that gives one answer to everything. */
+function answering(status: number, body: string): RequestListener {
+  return (request, response) => {
+    request.resume();
+    request.on("end", () => response.writeHead(status).end(body));
+  };
+}
+
+/** A server that keeps objects, and replaces one whatever the condition. */
+function replacing(objects: Map<string, Buffer>): RequestListener {
+  return async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const { pathname, searchParams } = new URL(request.url ?? "/", "http://localhost");
+    const object = objects.get(pathname);
+    if (searchParams.has("list-type")) {
+      response.end("<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>");
+    } else if (searchParams.has("uploads")) response.end("<ListMultipartUploadsResult></ListMultipartUploadsResult>");
+    else if (request.method === "PUT") {
+      objects.set(pathname, Buffer.concat(chunks));
+      response.setHeader("etag", '"1"').end();
+    } else if (request.method === "POST") {
+      for (const [, key] of Buffer.concat(chunks).toString().matchAll(/<Key>(.*?)<\/Key>/g)) {
+        objects.delete(`${pathname}/${key}`);
+      }
+      response.end("<DeleteResult></DeleteResult>");
+    } else if (request.method === "DELETE") {
+      objects.delete(pathname);
+      response.writeHead(204).end();
+    } else if (object === undefined) response.writeHead(404).end(errorXml("NoSuchKey", ""));
+    else response.setHeader("etag", '"1"').end(object);
+  };
 }
 
 function errorXml(code: string, message: string, more = ""): string {
@@ -174,10 +199,25 @@ const answers: Readonly<Record<string, readonly [status: number, body: string, s
 
 for (const [title, [status, body, said]] of Object.entries(answers)) {
   test(`refusals: ${title}`, async () => {
-    const found = await answering(status, body, (endpoint) => refusal({ endpoint, credentials: secrets }));
+    const found = await serving(answering(status, body), (endpoint) => refusal({ endpoint, credentials: secrets }));
     assert.equal(found, `Cannot list s3://test ${said}`);
   });
 }
+
+test("refusals: a server that replaces an object whatever the condition, and keeps nothing of the save", async () => {
+  const objects = new Map<string, Buffer>();
+  await serving(replacing(objects), async (endpoint) => {
+    const saved = await saveState(s3("s3://test/runs", { endpoint, credentials: secrets }))({ step: 1 })();
+    assert(saved._tag === "Left");
+    assert.equal(
+      explain(saved.left),
+      "Cannot commit s3://test (ENOCONDITION): expected the bucket to refuse an object whose key exists, found that it replaced " +
+        "the object. Two saves could then get one number. Earlier checkpoints are intact. Use an object store with conditional writes (If-None-Match); " +
+        'for Google Cloud Storage pass { create: "generation" }',
+    );
+    assert.deepEqual([...objects.keys()], []);
+  });
+});
 
 /** Checks a message in which the runtime's own words stand in parentheses. */
 function assertSaid(text: string, before: string, words: RegExp, after: string): void {
@@ -186,14 +226,18 @@ function assertSaid(text: string, before: string, words: RegExp, after: string):
 }
 
 test("refusals: a certificate that no authority signed, and a server that does not run", async () => {
-  const insecure = await answering(200, "", (endpoint) => refusal({ endpoint, credentials: secrets }), selfSigned);
+  const insecure = await serving(
+    answering(200, ""),
+    (endpoint) => refusal({ endpoint, credentials: secrets }),
+    selfSigned,
+  );
   assertSaid(
     insecure,
     "Cannot list s3://test (ETLS): there is no secure connection",
     /certificate/,
     "Check the certificate of the server; one of your own authority goes into NODE_EXTRA_CA_CERTS, in Deno into DENO_CERT",
   );
-  const gone = await answering(200, "", (endpoint) => Promise.resolve(endpoint));
+  const gone = await serving(answering(200, ""), (endpoint) => Promise.resolve(endpoint));
   assertSaid(
     await refusal({ endpoint: gone, credentials: secrets }),
     "Cannot list s3://test (ECONNREFUSED): no server listens there",
