@@ -46,7 +46,7 @@ needs("S3 server", "Node")(
     let output = "";
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => output += data);
     const code = await new Promise((resolve) => child.once("close", resolve));
-  assert.equal(code, 0, output);
+    assert.equal(code, 0, output);
     for (const subject of ["s3", "refusals", "old or new"]) {
       assert.match(
         output,
