@@ -126,7 +126,8 @@ export function numbersToTry(
   return pipe(
     checkpoint === undefined ? newestNumber(store) : TE.right<LoadError, number | undefined>(checkpoint),
     TE.flatMap((wanted): TE.TaskEither<LoadError, WantedNumbers> => {
-      if (wanted === undefined) return noCheckpoint(store);
+      // Not listed again: another process may save the first one meanwhile.
+      if (wanted === undefined) return TE.left({ _tag: "NoCheckpoint", location: store.location, available: [] });
       const others = pipe(candidates(store), TE.map((numbers) => numbers.filter((n) => n < wanted).toReversed()));
       return TE.right({ wanted, others, skipped: [] });
     }),

@@ -176,6 +176,7 @@ export function afterOf(
   };
 }
 
-function overtakenBy(checkpoint: number, { step, time, environment }: SummaryRead): Overtaken {
+/** The error of a save that a checkpoint overtakes. */
+export function overtakenBy(checkpoint: number, { step, time, environment }: SummaryRead): Overtaken {
   return { _tag: "Overtaken", checkpoint, step, by: `${environment.runtime} at ${new Date(time).toISOString()}` };
 }

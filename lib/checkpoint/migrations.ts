@@ -8,9 +8,9 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import { Buffer } from "node:buffer";
-import { crc32 } from "node:zlib";
 import { type Problem, toError } from "../errors/mod.ts";
 import { isPlainRecord } from "../validation/mod.ts";
+import { zlib } from "../zlib.ts";
 
 // --- types
 
@@ -50,7 +50,7 @@ export function catching<A>(expected: string, read: () => A): E.Either<ManifestE
 }
 
 function crc32Of(body: Uint8Array): string {
-  return crc32(body).toString(16).padStart(8, "0");
+  return zlib().crc32(body).toString(16).padStart(8, "0");
 }
 
 /** The deepest nesting of brackets in a body: a tree of 3,000 nodes, each in at most four brackets. */

@@ -2,7 +2,7 @@
  * Checkpoints: a snapshot as bytes in a store, and back: safetensors files, the manifest, the entries of a store, the line of a run.
  *
  * Bytes out: `tensor_names`, `file_plan`, `safetensors`, `manifest_tree`, `manifest`, `write`. Bytes in: `migrations`, `manifest`, `json_scanner`, `tensor_files`,
- * `read`, `verify`; one tensor alone: `lazy_checkpoint`, `parts`, `read_tensor`. Between checkpoints: `entries`, `best`, `current_run`, `lineage`, `prune`.
+ * `read`, `verify`, `copy`; one tensor alone: `lazy_checkpoint`, `parts`, `read_tensor`. Between checkpoints: `entries`, `best`, `current_run`, `lineage`, `prune`.
  *
  * Promises: *nothing silent*: every byte that is read is checked against its digest. *One line of history*. *No code*: nothing in a checkpoint is executed.
  *
@@ -22,8 +22,9 @@ export { type LazyCheckpoint, withCheckpoint } from "./lazy_checkpoint.ts";
 export { findPart, heldOf, leavesOf, namesMeant, type Part, someOf } from "./parts.ts";
 export { readTensor, type ReadTensorOptions, type TensorData } from "./read_tensor.ts";
 export { firstThatVerifies, verifyCheckpoint } from "./verify.ts";
+export { type Copied, copyCheckpoint, type CopyError, type CopyOptions } from "./copy.ts";
 export { inOrder } from "./in_order.ts";
-export { candidates, isGone, list, type Listed, readEntry } from "./entries.ts";
+export { candidates, isGone, list, type Listed, readEntry, readSummary, type SummaryRead } from "./entries.ts";
 export { entriesOf, entryOf, forgetOthers, rememberEntry, trainingOf } from "./entries.ts";
 export {
   beginFirstRun,
@@ -35,6 +36,6 @@ export {
   savesFinished,
   setCurrentRun,
 } from "./current_run.ts";
-export { afterOf, type Continued, continueRun } from "./lineage.ts";
+export { afterOf, type Continued, continueRun, overtakenBy } from "./lineage.ts";
 export { plan, prune, retain, unlisted } from "./prune.ts";
 export type { Kept, NotRemoved, Plan, PruneOptions, Reason, Removal } from "./prune.ts";

@@ -46,6 +46,23 @@ export type ReadError = StoreFailed | NoCheckpoint | NewerFormat | Damaged;
 
 // --- restore
 
+/** Reads a checkpoint that is damaged from the store's backup. If the backup cannot give it either, the damage is the error. */
+function orFromBackup<F, A>(
+  store: Store,
+  read: (store: Store) => TE.TaskEither<F | ReadError, A>,
+): TE.TaskEither<F | ReadError, A> {
+  const { backup } = store;
+  const own = read(store);
+  if (backup === undefined) return own;
+  return pipe(
+    own,
+    TE.orElse((error): TE.TaskEither<F | ReadError, A> => {
+      const isDamaged = (error as ReadError)._tag === "Damaged";
+      return isDamaged ? pipe(read(backup), TE.mapLeft(() => error)) : TE.left(error);
+    }),
+  );
+}
+
 /**
  * Reads and decodes a checkpoint's manifest.
  *
@@ -64,6 +81,14 @@ export function readManifest(store: Store, checkpoint: number): TE.TaskEither<Re
  * @param decode The decoder.
  */
 export function decodeManifestOf<A>(
+  store: Store,
+  checkpoint: number,
+  decode: (bytes: Uint8Array) => E.Either<ManifestError, A>,
+): TE.TaskEither<ReadError, A> {
+  return orFromBackup<never, A>(store, (one) => decodeManifestIn(one, checkpoint, decode));
+}
+
+function decodeManifestIn<A>(
   store: Store,
   checkpoint: number,
   decode: (bytes: Uint8Array) => E.Either<ManifestError, A>,
@@ -106,7 +131,15 @@ function extentOf({ files }: Manifest, part: Encoded): Pick<Extent, "files" | "w
 export function readCheckpoint(
   store: Store,
   checkpoint: number,
-  { onProgress = () => {}, foresee = () => undefined, part, memoryLimit = Infinity }: CheckpointReading = {},
+  reading: CheckpointReading = {},
+): TE.TaskEither<ReadError | Mismatch, Loaded> {
+  return orFromBackup<Mismatch, Loaded>(store, (one) => readCheckpointIn(one, checkpoint, reading));
+}
+
+function readCheckpointIn(
+  store: Store,
+  checkpoint: number,
+  { onProgress = () => {}, foresee = () => undefined, part, memoryLimit = Infinity }: CheckpointReading,
 ): TE.TaskEither<ReadError | Mismatch, Loaded> {
   return guarded<ReadError | Mismatch, Loaded>("read", store.locationOf(checkpoint), async () => {
     const manifest = await readManifest(store, checkpoint)();

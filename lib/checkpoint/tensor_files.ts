@@ -37,7 +37,7 @@ export type TensorBytes = (stored: Stored) => Uint8Array | undefined;
 export type FileError = StoreFailed | readonly Problem[];
 
 /** The bytes of a file, as they are read. */
-interface DigestCheck {
+export interface DigestCheck {
   readonly update: (view: Uint8Array) => void;
   readonly finish: () => E.Either<readonly Problem[], void>;
 }
@@ -91,13 +91,14 @@ function noneOf(problems: readonly Problem[]): E.Either<readonly Problem[], void
   return problems.length === 0 ? E.right(undefined) : E.left(problems);
 }
 
-function checkLength(part: OpenPart, { name, bytes }: FileEntry): E.Either<readonly Problem[], void> {
+/** Compares the length of a file with the manifest's. */
+export function checkLength(part: OpenPart, { name, bytes }: FileEntry): E.Either<readonly Problem[], void> {
   const found = `${part.bytes}`;
   return noneOf(part.bytes === bytes ? [] : [{ path: name, kind: "length", expected: `${bytes} bytes`, found }]);
 }
 
 /** Counts and digests a file's bytes, and compares the digests with the manifest's in the end. */
-function digestCheck({ name: path, crc32, sha256 }: FileEntry, advance: (bytes: number) => void): DigestCheck {
+export function digestCheck({ name: path, crc32, sha256 }: FileEntry, advance: (bytes: number) => void): DigestCheck {
   const digest = digester(sha256 === undefined ? "crc32" : "sha256");
   const differs = (algorithm: string, expected = "", found = ""): Problem[] =>
     expected === found ? [] : [{ path, kind: "digest", expected: `${algorithm} ${expected}`, found }];

@@ -8,6 +8,7 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type Arguments, type CommandTask, type OptionTable, parseOptions, type Usage } from "./arguments.ts";
 import { type Help, helpOf, withUsage } from "./help.ts";
+import type { OpenUrl } from "./stores.ts";
 import type { Lines, Terminal } from "./terminal.ts";
 
 // --- types
@@ -28,13 +29,13 @@ interface Steps<O extends OptionTable, A> extends Help<O> {
   /** Checks the arguments, without looking at the disk. */
   readonly parse: (given: Arguments<O>) => E.Either<Usage, A>;
   /** Does the work. It draws progress bars and writes nothing else. */
-  readonly run: (args: A, terminal: Terminal) => CommandTask<CommandReport>;
+  readonly run: (args: A, terminal: Terminal, open: OpenUrl) => CommandTask<CommandReport>;
 }
 
 /** A command. */
 export interface Command extends Help {
   /** Runs it on what was typed after its name, and gives the exit code. */
-  readonly execute: (words: readonly string[], terminal: Terminal) => CommandTask<number>;
+  readonly execute: (words: readonly string[], terminal: Terminal, open: OpenUrl) => CommandTask<number>;
 }
 
 // --- constructors
@@ -45,14 +46,14 @@ export function defineCommand<const O extends OptionTable, A>(steps: Steps<O, A>
   const help: CommandTask<CommandReport> = TE.right({ json: helpLines, text: helpLines });
   return {
     ...steps,
-    execute: (words, terminal) =>
+    execute: (words, terminal, open) =>
       pipe(
         parseOptions(words, steps.options),
         E.bindTo("given"),
         E.bind("work", ({ given }) =>
           given.options.help === true ? E.right(help) : pipe(
             steps.parse(given),
-            E.map((args) => steps.run(args, terminal)),
+            E.map((args) => steps.run(args, terminal, open)),
           )),
         E.mapLeft(withUsage(steps)),
         TE.fromEither,

@@ -26,9 +26,11 @@ export interface Help<O extends OptionTable = OptionTable> {
 // --- constructors
 
 const references =
-  `RUN is the folder that a run saves to, "." by default. CHECKPOINT is a number, latest, latest~1 (the one before) or
-best:METRIC:min (or :max; of the newest run in the folder), as in runs/digits@12. Without it, ls and verify take all
-checkpoints, and other commands the newest. A folder with an @ in its name is written with a slash after it: a@b/`;
+  `RUN is the folder or the s3:// URL that a run saves to, "." by default. CHECKPOINT is a number, latest, latest~1 (the one
+before) or best:METRIC:min (or :max; of the newest run at that place), as in runs/digits@12 or s3://bucket/digits@12.
+Without it, ls, verify and cp take all checkpoints, and other commands the newest. A folder with an @ in its name is
+written with a slash after it: a@b/. Keys, region and server of a bucket come from the environment: AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL.`;
 
 const exitCodes = `Exit codes:
   0  success
@@ -70,7 +72,7 @@ export function helpOf(help: Help): string {
 export function generalHelp(commands: readonly Help[]): string {
   return [
     "Usage: dogear COMMAND [options]",
-    "Lists, checks, compares, prunes and exports the checkpoints of training runs. It never loads TensorFlow.js.",
+    "Lists, checks, compares, prunes, exports and copies the checkpoints of training runs. It never loads TensorFlow.js.",
     `Commands:\n${twoColumns(commands.map(({ name, summary }) => [name, summary]))}`,
     references,
     `Options:\n${twoColumns([["--version", "print the version"], ...optionRows({})])}`,

@@ -3,12 +3,11 @@
  * The command line. It never loads tfjs.
  *
  * Read `command.ts` first: a command is its help, how it parses its arguments, and how it runs. `arguments.ts`, `reference.ts` (RUN@CHECKPOINT) and
- * `help.ts` serve the arguments; `lazy_checkpoint.ts`, `checkpoint_status.ts` and `statistics.ts` the work; `format.ts`, `table.ts` and
+ * `help.ts` serve the arguments; `stores.ts` (a folder or a URL), `checkpoint_status.ts`, `orphans.ts` and `statistics.ts` the work; `format.ts`, `table.ts` and
  * `terminal.ts` the output. `commands/` has one file for each command, and `run_command.ts` finds the one that was typed.
  *
  * @module
  */
-import process from "node:process";
 import { runCommand } from "./run_command.ts";
 import { terminal } from "./terminal.ts";
 

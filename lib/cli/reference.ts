@@ -8,8 +8,8 @@
  *
  * `runs/digits@12` is checkpoint 12, `runs/digits@latest~1` the one before the newest. The best is that of the run of the newest checkpoint, as
  * for `loadState`. The run ends at the last `@` that a checkpoint
- * follows, so folders and metrics may have `@` in their names. Parsing never looks at the disk: a folder whose last name has an `@` is
- * written with a slash after it, `a@b/`, or with a checkpoint, `a@b@latest`. Without a run, as in `@18`, the run of the reference before it
+ * follows, so folders, URLs and metrics may have `@` in them. Parsing never looks at the disk: a folder whose last name has an `@` is
+ * written with a slash after it, `a@b/`, or with a checkpoint, `a@b@latest`. So is a URL. Without a run, as in `@18`, the run of the reference before it
  * is meant, and for the first reference the working directory.
  *
  * @module
@@ -20,10 +20,11 @@ import * as T from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { join, resolve } from "node:path";
 import { bestFirst, candidates } from "../checkpoint/mod.ts";
-import { directory, localFileSystem } from "../store/directory/mod.ts";
+import { localFileSystem } from "../store/directory/mod.ts";
 import type { NoCheckpoint, StoreFailed } from "../errors/mod.ts";
 import type { Store } from "../store/mod.ts";
 import { type CommandError, type CommandTask, type Usage, usage, usageError } from "./arguments.ts";
+import { isUrl, type OpenUrl, openUrl, storeAt } from "./stores.ts";
 
 // --- types
 
@@ -85,7 +86,10 @@ export function parseReference(text: string, runBefore: string = "."): E.Either<
   const unknown = /@([^@/\\]*)$/.exec(text)?.[1];
   if (unknown === undefined) return E.right({ text, run: text });
   const expected = "Expected a number, latest, latest~1 or best:METRIC:min after the @";
-  return usage(`${expected}, found ${JSON.stringify(unknown)}. A folder of this name is written ${text}/`);
+  const found = `${expected}, found ${JSON.stringify(unknown)}`;
+  if (!isUrl(text)) return usage(`${found}. A folder of this name is written ${text}/`);
+  // Before the first slash it may be a key that someone wrote into the URL: it is not repeated.
+  return usage(/:\/\/[^/]*@/.test(text) ? found : `${found}. A prefix of this name is written ${text}/`);
 }
 
 /** Parses references in a row; without any, the working directory is the run. */
@@ -124,33 +128,47 @@ export function noCheckpoint({ store: { location }, numbers: available }: OpenRu
   return { _tag: "NoCheckpoint", location, ...(checkpoint === undefined ? {} : { checkpoint }), available };
 }
 
-/**
- * Opens a run.
- *
- * @param run The path of its folder.
- * @param text The reference that names it.
- */
-export function openRun(run: string, text: string = run): CommandTask<OpenRun> {
-  const store = directory(resolve(run));
+/** Whether a run that is a folder exists. A bucket has no folders: whatever a URL names exists, and may hold nothing. */
+function checkFolder(run: string): CommandTask<unknown> {
+  if (isUrl(run)) return TE.right(undefined);
   return pipe(
     localFileSystem.status(resolve(run)),
     TE.filterOrElseW(({ kind }) => kind === "folder", () => undefined),
     TE.mapLeft(() => notARun(run)),
-    TE.flatMap(() => pipe(candidates(store), TE.mapLeft((failed) => notARun(run, failed)))),
-    TE.map((numbers) => ({ text, store, numbers })),
   );
 }
 
-/** The runs in a folder, if it has no checkpoints itself but folders in it do; otherwise itself. */
-export function runsIn(open: OpenRun): CommandTask<readonly OpenRun[]> {
-  const run = open.store.location;
-  if (open.numbers.length > 0) return TE.right([open]);
+/**
+ * Opens a run.
+ *
+ * @param run The path of its folder, or its URL.
+ * @param open Makes the store at a URL.
+ * @param text The reference that names it.
+ */
+export function openRun(run: string, open: OpenUrl, text: string = run): CommandTask<OpenRun> {
   return pipe(
-    localFileSystem.names(run),
-    TE.flatMapTask(T.traverseSeqArray((name) => openRun(join(run, name), join(open.text, name)))),
-    TE.map((found) => found.flatMap((one) => E.isRight(one) && one.right.numbers.length > 0 ? [one.right] : [])),
-    TE.map((runs) => runs.length > 0 ? runs : [open]),
+    checkFolder(run),
+    TE.flatMap(() => storeAt(run, open)),
+    TE.bindTo("store"),
+    TE.bind("numbers", ({ store }) => pipe(candidates(store), TE.mapLeft((failed) => notARun(run, failed)))),
+    TE.map(({ store, numbers }) => ({ text, store, numbers })),
   );
+}
+
+/** The runs at a location, if it has no checkpoints itself but folders in it do; otherwise itself. */
+export function runsIn(open: OpenUrl): (run: OpenRun) => CommandTask<readonly OpenRun[]> {
+  return (run) => {
+    const { text, numbers, store: { location, folders } } = run;
+    if (numbers.length > 0 || folders === undefined) return TE.right([run]);
+    const inside = (at: string, name: string): string =>
+      isUrl(at) ? `${at.replace(/\/$/, "")}/${name}` : join(at, name);
+    return pipe(
+      folders,
+      TE.flatMapTask(T.traverseSeqArray((name) => openRun(inside(location, name), open, inside(text, name)))),
+      TE.map((found) => found.flatMap((one) => E.isRight(one) && one.right.numbers.length > 0 ? [one.right] : [])),
+      TE.map((runs) => runs.length > 0 ? runs : [run]),
+    );
+  };
 }
 
 /** The number of a checkpoint of a run. It may not exist; undefined is the newest of a run without checkpoints. */
@@ -175,11 +193,11 @@ function numberNamed(run: OpenRun, name: CheckpointName): CommandTask<number | u
 }
 
 /** Finds the checkpoint of a reference: the newest if the reference names none. */
-export function findCheckpoint(reference: Reference): CommandTask<NamedCheckpoint> {
+export function findCheckpoint(reference: Reference, openStore: OpenUrl = openUrl): CommandTask<NamedCheckpoint> {
   const { text, run, checkpoint: name = { back: 0 } } = reference;
   return pipe(
     TE.Do,
-    TE.bind("open", () => openRun(run, text)),
+    TE.bind("open", () => openRun(run, openStore, text)),
     TE.bind("checkpoint", ({ open }) => numberNamed(open, name)),
     TE.flatMapEither(({ open, checkpoint }): E.Either<CommandError, NamedCheckpoint> =>
       checkpoint !== undefined && open.numbers.includes(checkpoint)
@@ -190,9 +208,10 @@ export function findCheckpoint(reference: Reference): CommandTask<NamedCheckpoin
 }
 
 /** Finds the checkpoints of a reference, ascending: all of the run if the reference names none. */
-export function findCheckpoints(reference: Reference): CommandTask<OpenRun> {
+export function findCheckpoints(reference: Reference, openStore: OpenUrl): CommandTask<OpenRun> {
   const { text, run, checkpoint } = reference;
-  return checkpoint === undefined
-    ? openRun(run, text)
-    : pipe(findCheckpoint(reference), TE.map(({ store, checkpoint }) => ({ text, store, numbers: [checkpoint] })));
+  return checkpoint === undefined ? openRun(run, openStore, text) : pipe(
+    findCheckpoint(reference, openStore),
+    TE.map(({ store, checkpoint }) => ({ text, store, numbers: [checkpoint] })),
+  );
 }

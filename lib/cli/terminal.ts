@@ -3,7 +3,6 @@
  *
  * @module
  */
-import process from "node:process";
 import type { Writable } from "node:stream";
 import { styleText } from "node:util";
 import { printable, printableLines } from "../errors/mod.ts";

@@ -10,10 +10,10 @@
 import { Buffer } from "node:buffer";
 import { createHash, randomUUID } from "node:crypto";
 import * as fs from "node:fs/promises";
-import { crc32 } from "node:zlib";
 import * as E from "fp-ts/lib/Either.js";
 import * as J from "fp-ts/lib/Json.js";
 import * as t from "io-ts";
+import { zlib } from "../zlib.ts";
 import { dataError, type DataFile, isGzip, keepRecent, sampleDigest } from "./data_file.ts";
 import { piece, type Scanner, scanner } from "./newline_scanner.ts";
 
@@ -136,7 +136,7 @@ async function buildIndex(file: DataFile, quoted: boolean, onRead: (bytes: numbe
     // Checksum and search alternate in small pieces, so that each piece is still in the CPU cache when it is searched.
     for (let from = 0; from < bytes.length; from += piece) {
       const some = bytes.subarray(from, from + piece);
-      sum = crc32(some, sum);
+      sum = zlib().crc32(some, sum);
       records.search(part, some, from, base + from);
     }
     const sumBytes = Buffer.alloc(4);
@@ -174,7 +174,7 @@ const indexHeader = t.type({
 /** The bytes of a saved index: one line of JSON, padded to a multiple of 8 bytes, then `starts` in little-endian order. */
 function encodeRecordIndex({ starts, ...about }: RecordIndex, quoted: boolean): Uint8Array {
   const body = new Uint8Array(starts.buffer, starts.byteOffset, starts.byteLength);
-  const head = JSON.stringify({ magic, quoted, ...about, crc: crc32(body) });
+  const head = JSON.stringify({ magic, quoted, ...about, crc: zlib().crc32(body) });
   const padded = `${head.padEnd(Math.ceil((head.length + 1) / 8) * 8 - 1)}\n`;
   return Buffer.concat([Buffer.from(padded), body]);
 }
@@ -186,7 +186,7 @@ function decodeRecordIndex(bytes: Buffer, quoted: boolean): RecordIndex | undefi
   if (!indexHeader.is(header)) return undefined;
   const { size, modified, sample, content, count, stride } = header;
   const body = new Uint8Array(bytes.subarray(end));
-  const isIntact = header.crc === crc32(body) && body.length === 8 * Math.ceil(count / stride);
+  const isIntact = header.crc === zlib().crc32(body) && body.length === 8 * Math.ceil(count / stride);
   if (!isIntact || header.quoted !== quoted) return undefined;
   return { size, modified, sample, content, count, stride, starts: new Float64Array(body.buffer) };
 }

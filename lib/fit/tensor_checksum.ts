@@ -4,8 +4,8 @@
  * @module
  */
 import type * as tf from "@tensorflow/tfjs";
-import { crc32 } from "node:zlib";
 import { hold } from "../tfjs/mod.ts";
+import { zlib } from "../zlib.ts";
 
 // --- constructors
 
@@ -15,7 +15,7 @@ export async function checksum(tensors: readonly tf.Tensor[], before: number): P
   for (const tensor of tensors) {
     const held = hold(tensor);
     try {
-      crc = crc32(held.home.peek(held) ?? await held.home.read(held), crc);
+      crc = zlib().crc32(held.home.peek(held) ?? await held.home.read(held), crc);
     } finally {
       held.home.release(held);
     }

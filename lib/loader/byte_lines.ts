@@ -7,13 +7,13 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { createGunzip } from "node:zlib";
+import { zlib } from "../zlib.ts";
 
 // --- constructors
 
 /** A decompressor: each call gives the bytes that it has so far, or rejects with what is wrong and where. */
 function gunzipper() {
-  const engine = createGunzip();
+  const engine = zlib().createGunzip();
   const pieces: Uint8Array[] = [];
   let [written, closed]: [number, boolean] = [0, false];
   let failure: string | undefined;

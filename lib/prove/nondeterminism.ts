@@ -8,7 +8,6 @@
  *
  * @module
  */
-import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { ownFolders } from "../run/mod.ts";
 import { Rng } from "../values/mod.ts";

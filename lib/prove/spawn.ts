@@ -15,7 +15,6 @@ import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { directory } from "../store/directory/mod.ts";
 import { environment, readSnapshot, writeSnapshot } from "../run/mod.ts";

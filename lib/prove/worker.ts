@@ -9,7 +9,6 @@ import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import process from "node:process";
 import { type AmbientSource, type Call, recordAmbient } from "./nondeterminism.ts";
 import { directory } from "../store/directory/mod.ts";
 import { explain } from "../errors/mod.ts";

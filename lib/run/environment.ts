@@ -7,7 +7,6 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { totalmem } from "node:os";
-import process from "node:process";
 import { type Environment, version } from "../checkpoint/mod.ts";
 import { backendName, isExact } from "../tfjs/mod.ts";
 

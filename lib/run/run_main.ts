@@ -5,7 +5,6 @@
  */
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import * as E from "fp-ts/lib/Either.js";
-import process from "node:process";
 import { inspect } from "node:util";
 import { printableLines, sentenceIfKnown } from "../errors/mod.ts";
 import { resultOf } from "../task.ts";

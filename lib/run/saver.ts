@@ -41,7 +41,7 @@ export interface Saver<K extends Codecs = NoCodecs, T extends Codec = never> {
   ) => Awaitable<SaveError, void>;
   /** Whether a save is in flight. */
   readonly busy: AwaitableIO<boolean>;
-  /** Resolves when no save is in flight, with the saves since the last drain or the first error among them. All drains that wait get that error. */
+  /** Resolves when no save is in flight and a mirror has uploaded the newest, with the saves since the last drain or the first error among them. All drains that wait get that error. */
   readonly drain: Awaitable<SaveError, readonly Saved[]>;
 }
 
@@ -100,7 +100,11 @@ export function saverFor<K extends Codecs = NoCodecs, T extends Codec = never>(
         );
       }),
     busy: awaitable(busy),
-    drain: awaitable(drain),
+    drain: awaitable(async () => {
+      const saved = await drain();
+      const safe = await store.drain?.() ?? E.right(undefined);
+      return E.isRight(saved) && E.isLeft(safe) ? safe : saved;
+    }),
   };
 }
 

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import process from "node:process";
 import { shown } from "../validation/mod.ts";
 
 // --- types

@@ -5,7 +5,8 @@
  */
 
 import { createHash } from "node:crypto";
-import { crc32 } from "node:zlib";
+import { demand, oneOf } from "../validation/mod.ts";
+import { zlib } from "../zlib.ts";
 
 // --- types
 
@@ -27,19 +28,32 @@ export interface Digester {
 
 // --- constructors
 
+const algorithms = oneOf("crc32", "sha256");
+
 /**
  * Starts a digest.
  *
  * @param algorithm With `"sha256"`, SHA-256 is computed in addition to CRC-32.
+ *
+ * @example
+ * ```ts
+ * import { digester } from "@dogear/dogear/store";
+ * import assert from "node:assert/strict";
+ *
+ * const digesting = digester();
+ * digesting.update(new TextEncoder().encode("123456789"));
+ * assert.deepEqual(digesting.result(), { bytes: 9, crc32: "cbf43926" });
+ * ```
  */
 export function digester(algorithm: "crc32" | "sha256" = "crc32"): Digester {
+  demand("algorithm", algorithms, algorithm);
   const sha256 = algorithm === "sha256" ? createHash("sha256") : undefined;
   let bytes = 0;
   let crc = 0;
   return {
     update: (chunk) => {
       bytes += chunk.length;
-      crc = crc32(chunk, crc);
+      crc = zlib().crc32(chunk, crc);
       sha256?.update(chunk);
     },
     result: () => ({

@@ -13,8 +13,8 @@ import { digester } from "./digest.ts";
 import type { NoCheckpoint, Overtaken, StoreFailed } from "../errors/mod.ts";
 import { savingOf, type StoreWriter } from "./saving.ts";
 import { newLocationState } from "./location.ts";
-import { checkStoreOptions, manifestName, ofCheckpoint, ofPart, storeFailed } from "./store.ts";
-import { checkedChunk, checkRange } from "./store.ts";
+import { checkedChunk, checkRange, checkStoreOptions, ofCheckpoint, ofPart } from "./checks.ts";
+import { manifestName, numberTaken, storeFailed } from "./store.ts";
 import type { CommitCondition, OpenPart, Store, StoreOptions } from "./store.ts";
 
 // --- types
@@ -119,8 +119,10 @@ function commitTo(
       if (E.isLeft(result)) return result;
       newest = newestNumber(checkpoints);
     }
-    checkpoints.set(newest + 1, new Map(parts).set(manifestName, copyBytes(manifest)));
-    return E.right(newest + 1);
+    const number = condition?.number ?? newest + 1;
+    if (number <= newest) return E.left(numberTaken(locationOf(number)));
+    checkpoints.set(number, new Map(parts).set(manifestName, copyBytes(manifest)));
+    return E.right(number);
   };
 }
 

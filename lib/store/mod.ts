@@ -19,8 +19,8 @@ export type {
   Store,
   StoreOptions,
 } from "./store.ts";
-export { checkStore, checkStoreOptions, isPartName, manifestName, ofCheckpoint, ofPart, storeFailed } from "./store.ts";
-export { checkedChunk, checkRange, tooLong } from "./store.ts";
+export { manifestName, mostManifestBytes, numberTaken, storeFailed, tooLong } from "./store.ts";
+export { checkedChunk, checkRange, checkStore, checkStoreOptions, isPartName, ofCheckpoint, ofPart } from "./checks.ts";
 export { savingOf, type StoreWriter } from "./saving.ts";
 export { type Digester, digester, type PartDigest, sha256Of } from "./digest.ts";
 export { type Located, type LocationState, newLocationState, perLocation } from "./location.ts";
@@ -30,4 +30,3 @@ export { aNote, copyOfNote, type Note } from "./note.ts";
 export { millisecondsOf, type Span, spanInWords } from "./span.ts";
 export * as Retention from "./retention.ts";
 export { meter, type Progress } from "./progress.ts";
-export { mostManifestBytes } from "./store.ts";

@@ -7,12 +7,12 @@
  *
  * ## Laws
  *
- * Every store keeps these laws. `tests/store/store.test.ts` checks them for all stores: add yours to its list.
+ * Every store keeps these laws. `storeLaws` of `@dogear/dogear/store` checks them.
  *
  * - *Old or new.* Parts are invisible until `commit` resolves; then the whole checkpoint is visible. A save that fails, is aborted or is
  *   killed changes no committed checkpoint.
  * - *Numbers.* The first checkpoint is 0. The next is the highest committed number + 1, or the first free number above that. Two saves never
- *   get the same number, even if older checkpoints are removed meanwhile.
+ *   get the same number, even if older checkpoints are removed meanwhile. A copy gets the number that it names, above all others, or fails.
  * - *Immutable.* A committed checkpoint never changes. It can only be removed, and `remove` removes it as a whole.
  * - *One line of history.* Two commits that follow the same parent of the same run never both succeed, if the store sets
  *   {@link Saving.checksCondition}.
@@ -47,16 +47,6 @@ import type { Retention } from "./decision.ts";
 import type { PartDigest } from "./digest.ts";
 import type { NoCheckpoint, Overtaken, StoreFailed } from "../errors/mod.ts";
 import type { LocationState } from "./location.ts";
-import {
-  checkOptionNames,
-  demand,
-  foundOrAwait,
-  ifGiven,
-  must,
-  oneOf,
-  type OptionNames,
-  shown,
-} from "../validation/mod.ts";
 
 // --- types
 
@@ -104,6 +94,13 @@ export interface CommitCondition {
    * @default false
    */
   readonly isDoubtful?: boolean;
+  /**
+   * The number that the checkpoint must get, because it is a copy of the one with that number in another store. If the store has a checkpoint
+   * with this number or a higher one, or another save takes the number first, the commit fails with code `ETAKEN`. While it commits a number
+   * beyond the next one, nothing else may save to the store: a save of the same run could get a number in between.
+   * @default the next number
+   */
+  readonly number?: number;
   /** Checks checkpoints, of which only those above the parent count. It fails with `Overtaken` if one of them belongs to the run. */
   readonly check: (checkpoints: readonly number[]) => TE.TaskEither<StoreFailed | Overtaken, void>;
 }
@@ -206,6 +203,21 @@ export interface Store {
    * @default the store has no orphans
    */
   readonly orphans?: Orphans;
+  /**
+   * The names of what is at the location besides its checkpoints and may be a run of its own, such as folders. The command line lists them.
+   * @default the store cannot tell
+   */
+  readonly folders?: TE.TaskEither<StoreFailed, readonly string[]>;
+  /**
+   * Waits until all that was saved is as safe as the store makes it, such as on another machine. `train`, `fit` and `saver` run it at their ends.
+   * @default a committed save is safe
+   */
+  readonly drain?: TE.TaskEither<StoreFailed | Overtaken, void>;
+  /**
+   * A store with copies of the checkpoints. One that is damaged here is read from it.
+   * @default none
+   */
+  readonly backup?: Store;
   /** Begins a save. */
   readonly begin: TE.TaskEither<StoreFailed, Saving>;
   /** The manifest of a checkpoint. */
@@ -236,6 +248,14 @@ export const mostManifestBytes: number = 256 * 2 ** 20;
  * @param code The system's error code, or one in its style.
  * @param message What is wrong.
  * @param remedy What to do, if it is not what helps against the code on a disk.
+ *
+ * @example
+ * ```ts
+ * import { storeFailed } from "@dogear/dogear/store";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(storeFailed("write", "runs/1/model", "ENOSPC", "no space left")._tag, "StoreFailed");
+ * ```
  */
 export function storeFailed(
   operation: string,
@@ -245,6 +265,25 @@ export function storeFailed(
   remedy?: string,
 ): StoreFailed {
   return { _tag: "StoreFailed", operation, path, code, message, ...(remedy !== undefined && { remedy }) };
+}
+
+/**
+ * The failure of a commit whose {@link CommitCondition.number} is not free.
+ *
+ * @param path The name of the checkpoint in messages.
+ * @param found Whose the number is.
+ *
+ * @example
+ * ```ts
+ * import { numberTaken } from "@dogear/dogear/store";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(numberTaken("runs.sqlite/checkpoint_3").code, "ETAKEN");
+ * ```
+ */
+export function numberTaken(path: string, found = "another checkpoint has this number or a higher one"): StoreFailed {
+  const remedy = "A copy keeps its number, and numbers only grow: copy to another place, the lowest number first";
+  return storeFailed("copy to", path, "ETAKEN", found, remedy);
 }
 
 /**
@@ -259,131 +298,4 @@ export function tooLong(operation: "read" | "write", path: string, bytes: number
   if (bytes <= mostManifestBytes) return undefined;
   const message = `expected a manifest of at most ${mostManifestBytes} bytes, found ${bytes}`;
   return storeFailed(operation, path, "EFBIG", message);
-}
-
-// --- combinators
-
-const forbiddenCharacters = /[\p{Cc}\\:*?"<>|]/u;
-
-function isFileName(name: string): boolean {
-  return name !== "" && name !== "." && name !== ".." && !forbiddenCharacters.test(name) && name.isWellFormed() &&
-    new TextEncoder().encode(name).length <= 255;
-}
-
-/**
- * Whether a part may have this name: a file name that all file systems accept, in at most one folder.
- *
- * @param name Such as `model.safetensors` or `state/optimizer.safetensors`.
- * @returns False for an empty name, a path out of its folder, more than two levels, and the manifest's own name.
- */
-export function isPartName(name: string): boolean {
-  const levels = name.split("/");
-  return levels.length <= 2 && levels.every(isFileName) && name !== manifestName;
-}
-
-/**
- * Throws a `TypeError` if a part may not have this name.
- *
- * @param name The name.
- */
-export function checkPartName(name: string): void {
-  if (!isPartName(name)) {
-    const expected = 'the name of a part, such as "state/rng.safetensors"';
-    throw new TypeError(`Expected ${expected}, found ${JSON.stringify(name)}: encode it`);
-  }
-}
-
-/**
- * Throws a `TypeError` if this is not a store.
- *
- * @param store What the user gave as a store.
- * @param given Where: the call, such as `list(store)`, or the name of an option.
- */
-export function checkStore(store: Store, given: string): void {
-  const found: unknown = store;
-  if (Object(found)._tag === "Store") return;
-  const made = typeof found === "string" && found !== "" ? `directory(${shown(found)})` : 'directory("runs/digits")';
-  const isCall = given.includes("(store");
-  const name = isCall ? "the store" : `\`${given}\``;
-  const remedy = `write ${isCall ? given.replace("(store", `(${made}`) : `${given.split(".").at(-1)}: ${made}`}`;
-  throw new TypeError(
-    `Expected ${name} to be a store such as directory("runs/digits"), found ${foundOrAwait(found, remedy)}`,
-  );
-}
-
-const optionNames = { keep: true, digest: true } satisfies OptionNames<StoreOptions>;
-
-/**
- * Throws a `TypeError` if these are not options of a store. A misspelt `keep` would keep every checkpoint.
- *
- * @param options The argument of a store's constructor.
- */
-export function checkStoreOptions(options: StoreOptions): void {
-  checkOptionNames("a store", options, optionNames);
-  const { keep, digest } = options;
-  demand("keep", ifGiven(must("a policy such as Retention.latest(3)", (u) => typeof u === "function")), keep);
-  demand("digest", ifGiven(oneOf("crc32", "sha256")), digest);
-}
-
-/**
- * Throws a `TypeError` if this cannot be the number of a checkpoint.
- *
- * @param checkpoint The number.
- */
-export function checkCheckpoint(checkpoint: number): void {
-  if (!Number.isSafeInteger(checkpoint) || checkpoint < 0) {
-    const expected = "the number of a checkpoint, an integer from 0";
-    throw new TypeError(`Expected ${expected}, found ${checkpoint}: list the store's checkpoints`);
-  }
-}
-
-/** A task of a store for a checkpoint. Its argument is checked at once, the store is read when the task is run. */
-export function ofCheckpoint<F, A>(
-  task: (checkpoint: number) => TE.TaskEither<F, A>,
-): (checkpoint: number) => TE.TaskEither<F, A> {
-  return (checkpoint) => {
-    checkCheckpoint(checkpoint);
-    return () => task(checkpoint)();
-  };
-}
-
-/** {@link ofCheckpoint} for a part. */
-export function ofPart<F, A>(
-  task: (checkpoint: number, name: string) => TE.TaskEither<F, A>,
-): (checkpoint: number, name: string) => TE.TaskEither<F, A> {
-  return (checkpoint, name) => {
-    checkCheckpoint(checkpoint);
-    checkPartName(name);
-    return () => task(checkpoint, name)();
-  };
-}
-
-/**
- * Throws a `TypeError` if a chunk is not a `Uint8Array`.
- *
- * @param chunk A chunk of a part.
- * @returns The chunk.
- */
-export function checkedChunk(chunk: Uint8Array): Uint8Array {
-  if (chunk instanceof Uint8Array) return chunk;
-  throw new TypeError(`Expected chunks of type Uint8Array, found ${typeof chunk}: make a view of its bytes`);
-}
-
-/**
- * Checks that a read is within a part; a position that is not an integer from 0 is a `TypeError`.
- *
- * @param bytes The length of the part.
- * @param path The part's name in messages.
- * @param into The array to fill.
- * @param position The offset of the first byte.
- * @returns A failure with code `ETRUNC` if the part ends before the array is full.
- */
-export function checkRange(bytes: number, path: string, into: Uint8Array, position: number): StoreFailed | undefined {
-  if (!Number.isSafeInteger(position) || position < 0) {
-    throw new TypeError(`Expected a position that is an integer from 0, found ${position}: count bytes from the start`);
-  }
-  const end = position + into.length;
-  return end <= bytes
-    ? undefined
-    : storeFailed("read", path, "ETRUNC", `expected ${end} bytes or more, found ${bytes}`);
 }

@@ -178,10 +178,9 @@ export const codec: t.Type<Rng, Rng, unknown> = plainCodec(
 /** The family of a generator; any other value is a `TypeError`. */
 function familyOf(rng: Rng): Family {
   const { _tag, algorithm, state } = (rng ?? {}) as Partial<Rng>;
-  if (_tag === "Rng" && Object.hasOwn(families, algorithm ?? "") && Array.isArray(state)) {
-    const found = families[algorithm as Algorithm];
-    if (state.length === found.words) return found;
-  }
+  // What `families` inherits, such as `constructor`, has no words.
+  const family = families[algorithm as Algorithm] as Family | undefined;
+  if (_tag === "Rng" && Array.isArray(state) && family !== undefined && state.length === family.words) return family;
   throw new TypeError(`Expected a generator, found ${foundOrAwait(rng, "make one with Rng.make(seed)")}`);
 }
 

@@ -45,6 +45,7 @@ test("index: an unreadable file is an error, an index that cannot be written a m
   const folder = place();
   await mkdir(folder);
   assert.equal((await dogear("index")).code, 2);
+  assert.match((await dogear("index", "s3://bucket/a.csv")).said, /^Expected a file, found the URL .*: download it\n/);
   const none = await dogear("index", join(folder, "none.txt"));
   assert.deepEqual([none.code, none.text], [2, ""]);
   assert.match(none.said, /^There is no file \/.*none\.txt$/);

@@ -17,6 +17,7 @@ import { deno, root } from "./runtimes.ts";
 const subjects: readonly string[] = [
   "errors",
   "task",
+  "zlib",
   "validation",
   "values",
   "state",
@@ -93,7 +94,7 @@ interface Import {
 function imports(file: string): readonly Import[] {
   const text = code(file);
   const listed = text.matchAll(/^(?:import|export)\s+(type\s)?(?:[^"';]*?from\s+)?"([^"]+)"/gm);
-  const inline = text.matchAll(/\bimport\(\s*"([^"]+)"/g);
+  const inline = text.matchAll(/\b(?:import|getBuiltinModule)\(\s*"([^"]+)"/g);
   return [
     ...[...listed].map(([, type, specifier = ""]) => ({ specifier, erased: type !== undefined })),
     ...[...inline].map(([, specifier = ""]) => ({ specifier, erased: false })),
@@ -166,8 +167,16 @@ test("structure: disk, network, processes and signals are used only by the subje
       imports(file).map(({ specifier }) => specifier)
         .filter((specifier) => specifier.startsWith("node:") && !pureBuiltins.includes(specifier))
         .map((specifier) => `${file} imports ${specifier}`)
+        .concat(/\bprocess\.(?!getBuiltinModule\()\w/.test(code(file)) ? `${file} uses process` : [])
     ),
     `only ${pureBuiltins.join(", ")} outside of ${withEffects.join(", ")}`,
+  );
+});
+
+test("structure: `process` is the global, because importing node:process makes Node open the three standard streams", () => {
+  none(
+    modules.filter((file) => imports(file).some(({ specifier }) => specifier === "node:process")),
+    "no import of node:process",
   );
 });
 

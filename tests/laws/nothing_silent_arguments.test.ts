@@ -11,11 +11,12 @@ import { after, test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import * as data from "../../lib/data/mod.ts";
 import * as prove from "../../lib/prove/mod.ts";
+import * as contract from "../../lib/store/contract/mod.ts";
 import * as s3 from "../../lib/store/s3/mod.ts";
 import * as main from "../../mod.ts";
 
 /** What the entries of the package export. */
-const dogear = { ...main, ...data, ...prove, ...s3 };
+const dogear = { ...main, ...data, ...prove, ...contract, ...s3 };
 const { Loader, Retention, Rng, Scaler, Schedule } = dogear;
 
 const folder = mkdtempSync(join(tmpdir(), "dogear-arguments-"));
@@ -280,6 +281,21 @@ const table: Readonly<Record<string, Callable | string>> = {
       timeout: never,
     }),
   ]),
+  lease: calls([
+    arg(/URL/, "s3://bucket/run"),
+    arg(/name/, "a", '"nonsense"'),
+    options({
+      seconds: from1,
+      endpoint: never,
+      region: word,
+      credentials: callback,
+      partSize: never,
+      concurrency: from1,
+      create: never,
+      timeout: never,
+    }),
+  ]),
+  mirrored: calls([store, store, options({ onFailed: callback })]),
   list: calls([store]),
   plan: calls([store, options({ run: word, onProgress: callback })], [policy]),
   prune: calls([store, options({ onProgress: callback })], [
@@ -368,6 +384,18 @@ const table: Readonly<Record<string, Callable | string>> = {
   fromNpy: calls([path]),
   fromFolder: calls([path, options({ endings: names })]),
   fromParquet: calls([path, options({ columns: names, groups: from1, codec: never })]),
+
+  storeLaws: calls([arg(/make/, dogear.memory, "a function"), options({ reopen: callback })]),
+  savingOf: calls([
+    arg(/writer/, Object.fromEntries(["put", "reuse", "commit", "discard"].map((name) => [name, () => 1]))),
+  ]),
+  digester: calls([arg(/algorithm/, "crc32", "undefined")]),
+  checkedChunk: calls([arg(/chunk/, Uint8Array.of(1))]),
+  checkStoreOptions: "it is the check of the options of directory and memory",
+  checkRange: "it is the check of read, which storeLaws tries",
+  ofCheckpoint: "it is the check of manifest and remove, which storeLaws tries",
+  ofPart: "it is the check of open, which storeLaws tries",
+  storeFailed: "it puts a store's own words into a value",
 
   pipe: "fp-ts's own",
   explain: calls([arg(/error/, { _tag: "Released" })]),

@@ -48,7 +48,8 @@ const smoke = `
 import * as dogear from "${manifest.name}";
 import * as data from "${manifest.name}/data";
 import * as prove from "${manifest.name}/prove";
-console.log(JSON.stringify([dogear, data, prove].map((entry) => Object.keys(entry).sort())));
+import * as store from "${manifest.name}/store";
+console.log(JSON.stringify([dogear, data, prove, store].map((entry) => Object.keys(entry).sort())));
 `;
 
 /** Trains up to a step, from a store's newest checkpoint, and prints the id of the state. */
@@ -186,7 +187,15 @@ test("package: it holds what it lists, built, and nothing else", async () => {
   }
   // Every other module is in a chunk that the entries share.
   const entries = emitted.filter((name) => name.endsWith(".js") && !/^mod-\w+\.js$/.test(name));
-  const expectedEntries = ["cli.js", "lib/data/mod.js", "lib/prove/mod.js", "lib/prove/worker.js", "mod.js"];
+  const expectedEntries = [
+    "cli.js",
+    "lib/data/mod.js",
+    "lib/prove/mod.js",
+    "lib/prove/worker.js",
+    "lib/store/contract/mod.js",
+    "lib/store/s3/mod.js",
+    "mod.js",
+  ];
   assert.deepEqual(entries.sort(), expectedEntries);
 });
 
@@ -216,7 +225,12 @@ for (const [runtime, program, ...args] of runtimes) {
   test(`package: ${runtime} imports every entry of the packed package, with every export`, async () => {
     await packed();
     const own = await Promise.all(
-      [import("../../mod.ts"), import("../../lib/data/mod.ts"), import("../../lib/prove/mod.ts")],
+      [
+        import("../../mod.ts"),
+        import("../../lib/data/mod.ts"),
+        import("../../lib/prove/mod.ts"),
+        import("../../lib/store/contract/mod.ts"),
+      ],
     );
     assert.deepEqual(JSON.parse(run(project, program, ...args)), own.map((entry) => Object.keys(entry).sort()));
   });

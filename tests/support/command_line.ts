@@ -11,7 +11,11 @@ import * as tf from "@tensorflow/tfjs";
 import { directory, Rng, runOrThrow, saveState, type Store } from "../../mod.ts";
 import { runCommand } from "../../lib/cli/run_command.ts";
 import type { Terminal } from "../../lib/cli/terminal.ts";
+import { type LocationState, newLocationState } from "../../lib/store/location.ts";
+import { storeOn } from "../../lib/store/s3/s3_store.ts";
+import { parseS3Url } from "../../lib/store/s3/url.ts";
 import { isBun } from "../gate/runtimes.ts";
+import { simulatedBucket, type Simulation } from "./simulated_bucket.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "dogear-cli-"));
 // Bun may load several test files in one process, Deno ends without the event.
@@ -26,6 +30,25 @@ let made = 0;
 /** A path that does not exist yet. */
 export function place(): string {
   return join(scratch, `${made++}`);
+}
+
+// --- buckets
+
+/** The server of the bucket. */
+export const simulation: Simulation = simulatedBucket();
+const placesOfPrefixes = new Map<string, LocationState>();
+
+/** The store of a URL, in the simulated bucket of this process. */
+export function bucketStore(url: string): Store {
+  const { prefix } = parseS3Url(url);
+  const place = placesOfPrefixes.get(prefix) ?? newLocationState();
+  placesOfPrefixes.set(prefix, place);
+  return storeOn(simulation.client(), prefix, {}, place);
+}
+
+/** A URL with nothing below it yet. */
+export function url(): string {
+  return `s3://bucket/runs${made++}/digits`;
 }
 
 // --- running it
@@ -54,7 +77,7 @@ export async function dogearWithin(width: number, ...words: readonly string[]): 
     draw: () => () => {},
     paint: (_, word) => word,
   };
-  const code = await runCommand(words, out);
+  const code = await runCommand(words, out, (at) => Promise.resolve().then(() => bucketStore(at)));
   return { code, text: lines.join("\n"), said: said.join("\n") };
 }
 

@@ -41,10 +41,12 @@ import {
   skip,
   type Snapshot,
   type StateTree,
+  type Store,
   type TensorData,
   train,
   writeSnapshot,
 } from "@dogear/dogear";
+import { mirrored } from "@dogear/dogear/s3";
 import * as tf from "@tensorflow/tfjs";
 import type { Either } from "fp-ts/lib/Either.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
@@ -318,6 +320,14 @@ export function values(): void {
   isExactly<{ kernel: tf.Scalar }>()(grads);
   isExactly<tf.Scalar>()(overflow);
   isExactly<Scaler.Scaler>()(Scaler.update(true)(scaler));
+}
+
+/** A mirror is a store whose uploads can be waited for. */
+export function mirror(local: Store, remote: Store): void {
+  const { drain } = mirrored(local, remote, {
+    onFailed: (error) => isExactly<"StoreFailed" | "Overtaken">()(error._tag),
+  });
+  isExactly<NonNullable<Store["drain"]>>()(drain);
 }
 
 /** Recursive types are captured, also through arrays. */

@@ -63,11 +63,11 @@ The exit code is 1 if they differ.`,
         E.bind("left", () => parseReference(first)),
         E.bind("right", ({ left }) => parseReference(second, left.run)),
       ),
-  run: (given, terminal) =>
+  run: (given, terminal, open) =>
     pipe(
       TE.Do,
-      TE.bind("left", () => findCheckpoint(given.left)),
-      TE.bind("right", () => findCheckpoint(given.right)),
+      TE.bind("left", () => findCheckpoint(given.left, open)),
+      TE.bind("right", () => findCheckpoint(given.right, open)),
       TE.tap(({ left }) => verifyFiles(left, terminal)),
       TE.tap(({ right }) => verifyFiles(right, terminal)),
       TE.bind("found", ({ left, right }) => compareStates(left, right)),

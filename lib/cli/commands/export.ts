@@ -7,7 +7,6 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { basename, dirname, join, resolve } from "node:path";
-import process from "node:process";
 import {
   checkpointsName,
   localFileSystem,
@@ -34,6 +33,7 @@ import { type CommandError, type CommandTask, type Usage, usage, usageError } fr
 import { type Command, defineCommand } from "../command.ts";
 import { verifyFiles } from "../checkpoint_status.ts";
 import { findCheckpoint, parseCheckpoint, parseReference, type Reference, separateCheckpoint } from "../reference.ts";
+import { isUrl } from "../stores.ts";
 import { type Bar, withBar } from "../terminal.ts";
 import { bytesText, jsonText } from "../format.ts";
 
@@ -62,6 +62,7 @@ function parseSize(word: string): E.Either<Usage, number> {
 
 /** The folder of `--out`. It may not be named like a checkpoint, which is probably a mistake. */
 function parseOut(word: string = ""): E.Either<Usage, string> {
+  if (isUrl(word)) return usage("Expected a folder to write to, found a URL: write to a folder, and upload it");
   if (word === "") return usage("Expected a folder to write to, found none: add --out FOLDER");
   if (parseCheckpoint(word.replace(/^@/, "")) === undefined) return E.right(resolve(word));
   const found = `${JSON.stringify(word)}, which names a checkpoint`;
@@ -239,10 +240,10 @@ Face tools load them.`,
       E.bind("folder", () => parseOut(out)),
       E.map((parsed) => ({ ...parsed, component, force })),
     ),
-  run: ({ reference, folder, component, shardBytes, force }, terminal) =>
+  run: ({ reference, folder, component, shardBytes, force }, terminal, open) =>
     pipe(
       TE.Do,
-      TE.bind("target", () => findCheckpoint(reference)),
+      TE.bind("target", () => findCheckpoint(reference, open)),
       TE.bind("before", () => checkFolder(folder, force)),
       TE.flatMap(({ target, before }) =>
         withCheckpoint(target, (opened) =>

@@ -11,6 +11,7 @@ import { loadIndex, useFile } from "../../files/mod.ts";
 import { usage } from "../arguments.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { tableLines } from "../table.ts";
+import { isUrl } from "../stores.ts";
 import { type Terminal, withBar } from "../terminal.ts";
 import { bytesText, jsonText } from "../format.ts";
 
@@ -45,8 +46,13 @@ again. The header of a CSV file is not counted.`,
   options: { csv: { help: "line ends in quotation marks do not end a record; always so for .csv and .tsv files" } },
   example: "reviews.jsonl",
   json: "{ files: [{ path, records, bytes, kept }] }",
-  parse: ({ options: { csv = false }, words }) =>
-    words.length > 0 ? E.right({ words, csv }) : usage("Expected a file of lines, JSON Lines or CSV, found none"),
+  parse: ({ options: { csv = false }, words }) => {
+    if (words.length === 0) return usage("Expected a file of lines, JSON Lines or CSV, found none");
+    const url = words.find(isUrl);
+    return url === undefined
+      ? E.right({ words, csv })
+      : usage(`Expected a file, found the URL ${JSON.stringify(url)}: download it`);
+  },
   run: ({ words, csv }, terminal) =>
     pipe(
       words,

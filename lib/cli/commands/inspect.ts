@@ -181,9 +181,9 @@ and of a tensor the range, mean, NaN count and histogram. A weight can also be n
     more.length > 0
       ? usage(`Expected one checkpoint and one part, found ${more.length + 2} words${separateCheckpoint(wanted, run)}`)
       : pipe(parseReference(run), E.map((reference) => ({ reference, wanted }))),
-  run: ({ reference, wanted }, terminal) =>
+  run: ({ reference, wanted }, terminal, open) =>
     pipe(
-      findCheckpoint(reference),
+      findCheckpoint(reference, open),
       TE.flatMap((target) =>
         withCheckpoint(target, (opened) =>
           wanted === undefined ? showOverview(opened, terminal) : showPart(wanted, opened, target, terminal))

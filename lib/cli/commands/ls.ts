@@ -108,10 +108,10 @@ and of a folder of runs all runs in it. A narrow terminal shows fewer columns.`,
     "{ runs: [{ location, checkpoints: [{ checkpoint, step, metrics, note, time, bytes, shared, run, verdict, error }] }] }",
   parse: ({ options: { verify = false }, words }) =>
     pipe(parseReferences(words), E.map((references) => ({ references, verify }))),
-  run: ({ references, verify }, terminal) =>
+  run: ({ references, verify }, terminal, open) =>
     pipe(
       references,
-      TE.traverseSeqArray((one) => pipe(findCheckpoints(one), TE.flatMap(runsIn))),
+      TE.traverseSeqArray((one) => pipe(findCheckpoints(one, open), TE.flatMap(runsIn(open)))),
       TE.map((runs) => listing(runs.flat(), verify, terminal)),
     ),
 });

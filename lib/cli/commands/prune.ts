@@ -12,6 +12,7 @@ import { type CommandError, type CommandTask, type OptionTable, type Usage, usag
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
 import { type OpenRun, openRun, parseReferences } from "../reference.ts";
 import { checkpointStatuses } from "../checkpoint_status.ts";
+import { pruneOrphans } from "../orphans.ts";
 import { tableLines } from "../table.ts";
 import { type Terminal, withBar } from "../terminal.ts";
 import { bytesText, jsonText } from "../format.ts";
@@ -32,6 +33,13 @@ interface PruneLine {
   readonly why: string;
 }
 
+/** What to prune. */
+interface Pruning {
+  readonly policies: readonly NamedPolicy[];
+  readonly runName: string | undefined;
+  readonly dryRun: boolean;
+}
+
 // --- parsing
 
 const options = {
@@ -47,6 +55,7 @@ const options = {
   within: { value: "SPAN", help: "keep those saved in the last SPAN, such as 90s, 30m, 12h, 7d or 2w" },
   "one-per": { value: "SPAN", help: "keep the newest of each interval of SPAN, such as 1h or 1d" },
   run: { value: "NAME", help: "prune only this run of the folder; the start of its name is enough" },
+  orphans: { help: "remove what killed saves have left instead of checkpoints; what a save may be writing stays" },
   yes: { help: "remove them; without it nothing is removed" },
 } as const satisfies OptionTable;
 
@@ -83,8 +92,14 @@ function parseSpan(name: keyof typeof spanPolicies, word: string): E.Either<Usag
     : E.right({ name: `${name.replace("-", " ")} ${word}`, policy: spanPolicies[name](word as Span) });
 }
 
-/** The policies of the options. A checkpoint that any of them keeps is kept. */
+/** The policies of the options. A checkpoint that any of them keeps is kept. For orphans there are none. */
 function parsePolicies(given: Values<typeof options>): E.Either<Usage, readonly NamedPolicy[]> {
+  if (given.orphans === true) {
+    const other = Object.keys(given).find((name) => !["orphans", "yes", "json"].includes(name));
+    return other === undefined
+      ? E.right([])
+      : usage(`Expected --orphans alone or with --yes, found --${other}: run prune twice`);
+  }
   const { latest, best = [], every, steps, within, "one-per": onePer, "keep-unmeasured": keepUnmeasured = false } =
     given;
   if (keepUnmeasured && best.length === 0) return usage("Expected --best with --keep-unmeasured, found none");
@@ -189,6 +204,38 @@ function carryOut(store: Store, made: Plan, dryRun: boolean, terminal: Terminal)
   return pipe(dryRun ? TE.right<CommandError, unknown>(undefined) : carried, TE.map(() => removal));
 }
 
+/** Shows what policies remove, and removes it. */
+function pruneCheckpoints({ policies, runName, dryRun }: Pruning, open: OpenRun, terminal: Terminal) {
+  const { store } = open;
+  return pipe(
+    TE.Do,
+    TE.bind("only", () => runName === undefined ? TE.right({}) : findRun(open, runName)),
+    TE.bind("made", ({ only }) => {
+      const policy = Retention.any(...policies.map(({ policy }) => policy));
+      return withBar(terminal, checking, (onProgress) => plan(store, { onProgress, ...only })(policy));
+    }),
+    TE.bind("shared", ({ made }) => TE.fromTask(() => sharedBytes(store, made.remove))),
+    TE.bind("removal", ({ made }) => carryOut(store, made, dryRun, terminal)),
+    TE.map(({ made, shared, removal }): CommandReport => {
+      const { removed, notRemoved } = removal;
+      const notes = [...made.notes, ...removal.notes];
+      const lines = pruneLines(made, policies, removal);
+      const gone = new Set(removed);
+      const { freed, inWords } = freedBy(made.remove.filter(({ checkpoint }) => gone.has(checkpoint)), shared);
+      const done = { removed: dryRun ? [] : removed, notRemoved, notes, freed };
+      const failures = notRemoved.map(({ checkpoint, reason }) =>
+        `Checkpoint ${checkpoint} was not removed: ${reason}`
+      );
+      return {
+        json: [jsonText({ location: store.location, dryRun, checkpoints: lines.map(lineJson), ...done })],
+        text: prunedText(lines, dryRun, summaryOf(removed.length, inWords, dryRun), terminal.width),
+        messages: [...notes, ...failures],
+        exitCode: () => failures.length > 0 ? 2 : 0,
+      };
+    }),
+  );
+}
+
 // --- showing
 
 function lineJson({ checkpoint, action, why, entry }: PruneLine): unknown {
@@ -226,50 +273,31 @@ function summaryOf(removed: number, inWords: string, dryRun: boolean): string {
 export const pruneCommand: Command = defineCommand({
   name: "prune",
   summary: "remove checkpoints that no policy keeps",
-  usage: "[RUN] (--latest N | --best N:METRIC:min | --within SPAN | ...)... [--run NAME] [--yes]",
+  usage: "[RUN] (--latest N | --best N:METRIC:min | --within SPAN | ...)... [--run NAME] [--orphans] [--yes]",
   description:
     `Shows which checkpoints no policy keeps, and with --yes removes them. Policies apply to each run of the folder separately.
-The newest checkpoint of a run and its last one that verifies always stay.`,
+The newest checkpoint of a run and its last one that verifies always stay. With --orphans it shows, and with --yes removes,
+what killed saves have left; later saves remove that, too.`,
   options,
   example: "runs/digits --latest 3 --best 1:val_loss:min",
   json: `{ location, dryRun, checkpoints: [{ checkpoint, action, why, step, bytes, run }], removed,
-  notRemoved: [{ checkpoint, reason }], notes, freed }`,
+  notRemoved: [{ checkpoint, reason }], notes, freed };
+  with --orphans { location, dryRun, orphans: [{ name, kind, bytes, modified, isLive, action, why }], removed }`,
   parse: ({ options, words }) =>
     pipe(
       E.Do,
       E.bind("policies", () => parsePolicies(options)),
       E.bind("folder", () => parseFolder(words)),
       E.map(({ policies, folder }) => {
-        return { policies: at(Date.now(), policies), folder, runName: options.run, dryRun: options.yes !== true };
+        const { run: runName, orphans = false, yes = false } = options;
+        return { policies: at(Date.now(), policies), folder, runName, orphans, dryRun: !yes };
       }),
     ),
-  run: ({ policies, folder, runName, dryRun }, terminal) =>
+  run: ({ folder, orphans, ...pruning }, terminal, open) =>
     pipe(
-      TE.Do,
-      TE.bind("open", () => openRun(folder)),
-      TE.bind("only", ({ open }) => runName === undefined ? TE.right({}) : findRun(open, runName)),
-      TE.bind("made", ({ open: { store }, only }) => {
-        const policy = Retention.any(...policies.map(({ policy }) => policy));
-        return withBar(terminal, checking, (onProgress) => plan(store, { onProgress, ...only })(policy));
-      }),
-      TE.bind("shared", ({ open, made }) => TE.fromTask(() => sharedBytes(open.store, made.remove))),
-      TE.bind("removal", ({ open, made }) => carryOut(open.store, made, dryRun, terminal)),
-      TE.map(({ open: { store: { location } }, made, shared, removal }): CommandReport => {
-        const { removed, notRemoved } = removal;
-        const notes = [...made.notes, ...removal.notes];
-        const lines = pruneLines(made, policies, removal);
-        const gone = new Set(removed);
-        const { freed, inWords } = freedBy(made.remove.filter(({ checkpoint }) => gone.has(checkpoint)), shared);
-        const done = { removed: dryRun ? [] : removed, notRemoved, notes, freed };
-        const failures = notRemoved.map(({ checkpoint, reason }) =>
-          `Checkpoint ${checkpoint} was not removed: ${reason}`
-        );
-        return {
-          json: [jsonText({ location, dryRun, checkpoints: lines.map(lineJson), ...done })],
-          text: prunedText(lines, dryRun, summaryOf(removed.length, inWords, dryRun), terminal.width),
-          messages: [...notes, ...failures],
-          exitCode: () => failures.length > 0 ? 2 : 0,
-        };
-      }),
+      openRun(folder, open),
+      TE.flatMap((run) =>
+        orphans ? pruneOrphans(run.store, pruning.dryRun, terminal) : pruneCheckpoints(pruning, run, terminal)
+      ),
     ),
 });

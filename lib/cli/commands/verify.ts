@@ -11,7 +11,16 @@ import { decodeSummary } from "../../checkpoint/mod.ts";
 import { sha256Of } from "../../store/mod.ts";
 import { type CommandTask, messageOf, type Usage, usage, usageError } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
-import { findCheckpoints, type NamedCheckpoint, noCheckpoint, parseReferences, type Reference } from "../reference.ts";
+import {
+  findCheckpoints,
+  type NamedCheckpoint,
+  noCheckpoint,
+  type OpenRun,
+  parseReferences,
+  type Reference,
+} from "../reference.ts";
+import type { OpenUrl } from "../stores.ts";
+import { type LeftBehind, orphansOfRuns } from "../orphans.ts";
 import { type CheckpointStatus, checkpointStatus, colourVerdict, statusJson } from "../checkpoint_status.ts";
 import { type Columns, tableLines } from "../table.ts";
 import { type Terminal, withBar } from "../terminal.ts";
@@ -49,11 +58,11 @@ function parseDigest(word: string | undefined): E.Either<Usage, string | undefin
 // --- running
 
 /** The checkpoints of a reference. A run without checkpoints is an error: nothing would be verified. */
-function targetsOf(reference: Reference): CommandTask<readonly NamedCheckpoint[]> {
+function targetsOf(reference: Reference, open: OpenUrl): CommandTask<OpenRun & { readonly isWhole: boolean }> {
   return pipe(
-    findCheckpoints(reference),
+    findCheckpoints(reference, open),
     TE.filterOrElseW(({ numbers }) => numbers.length > 0, (run) => noCheckpoint(run)),
-    TE.map(({ text, store, numbers }) => numbers.map((checkpoint) => ({ text, store, checkpoint }))),
+    TE.map((run) => ({ ...run, isWhole: reference.checkpoint === undefined })),
   );
 }
 
@@ -95,7 +104,11 @@ function errorText(error: NonNullable<Verified["error"]>): string {
   return `Checkpoint ${error.checkpoint} is intact, but not the one expected: expected digest ${error.expected}, found ${found}`;
 }
 
-function verification(all: readonly Verified[], terminal: Terminal): CommandReport {
+function verification(
+  all: readonly Verified[],
+  { found: orphans, notes }: LeftBehind,
+  terminal: Terminal,
+): CommandReport {
   const several = new Set(all.map(({ target: { store } }) => store.location)).size > 1;
   const columns: Columns = {
     ...(several ? { run: "cut" } : {}),
@@ -115,9 +128,9 @@ function verification(all: readonly Verified[], terminal: Terminal): CommandRepo
   });
   const [verified, damaged] = [all.length - messages.length, messages.length - unexpected];
   return {
-    json: [jsonText({ checkpoints, verified, damaged, unexpected })],
+    json: [jsonText({ checkpoints, verified, damaged, unexpected, orphans })],
     text: tableLines(columns, rows, terminal.width),
-    messages,
+    messages: [...messages, ...notes],
     exitCode: () => messages.length > 0 ? 1 : 0,
   };
 }
@@ -132,10 +145,11 @@ export const verifyCommand: Command = defineCommand({
   description:
     `Reads every byte of checkpoints, and names what is damaged. The exit code is then 1. Without CHECKPOINT it verifies all
 of a run, or with --expect the newest. For a checkpoint that was saved with { digest: "sha256" } it prints the SHA-256 of
-the whole, which the save gave as Saved.digest.`,
+the whole, which the save gave as Saved.digest. Of a whole run it also says what killed saves have left; that is no damage.`,
   options: { expect: { value: "DIGEST", help: "the SHA-256 that the checkpoint must have" } },
   example: "runs/digits@12",
-  json: "{ checkpoints: [{ location, ... as in ls, digest }], verified, damaged, unexpected }",
+  json: `{ checkpoints: [{ location, ... as in ls, digest }], verified, damaged, unexpected,
+  orphans: [{ location, name, kind, bytes, modified, isLive }] }`,
   parse: ({ options: { expect }, words }) =>
     pipe(
       E.Do,
@@ -146,17 +160,23 @@ the whole, which the save gave as Saved.digest.`,
         () => usageError(`Expected one checkpoint for --expect, found ${words.length}`),
       ),
     ),
-  run: ({ references, expected }, terminal) =>
+  run: ({ references, expected }, terminal, open) =>
     pipe(
       references,
       // With a digest only the newest checkpoint of a run is meant.
-      TE.traverseSeqArray((one) => targetsOf(expected === undefined ? one : { checkpoint: { back: 0 }, ...one })),
-      TE.map((targets) => targets.flat()),
-      TE.flatMapTask((targets) =>
-        T.traverseSeqArrayWithIndex((i, target: NamedCheckpoint) =>
-          verifyOne(target, expected, `${i + 1} of ${targets.length}`, terminal)
-        )(targets)
+      TE.traverseSeqArray((one) => targetsOf(expected === undefined ? one : { checkpoint: { back: 0 }, ...one }, open)),
+      TE.bindTo("runs"),
+      TE.bind("found", ({ runs }) => {
+        const targets = runs.flatMap(({ text, store, numbers }) =>
+          numbers.map((checkpoint) => ({ text, store, checkpoint }))
+        );
+        const verify = (i: number, target: NamedCheckpoint) =>
+          verifyOne(target, expected, `${i + 1} of ${targets.length}`, terminal);
+        return TE.fromTask(T.traverseSeqArrayWithIndex(verify)(targets));
+      }),
+      TE.bind("left", ({ runs }) => TE.fromTask(() => orphansOfRuns(runs.filter(({ isWhole }) => isWhole)))),
+      TE.map(({ found, left }) =>
+        verification(found.flatMap((one) => E.isRight(one) ? [one.right] : []), left, terminal)
       ),
-      TE.map((found) => verification(found.flatMap((one) => E.isRight(one) ? [one.right] : []), terminal)),
     ),
 });

@@ -6,7 +6,7 @@
 
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { begin, bytes, type Laws, left, type MakeStore, numbersOf, read, right, same, save } from "./expect.ts";
-import type { CommitCondition } from "../mod.ts";
+import type { CommitCondition, Saving } from "../mod.ts";
 
 // --- constructors
 
@@ -19,11 +19,12 @@ export const checkpointLaws: Laws = {
   "numbers: saves that commit concurrently never share a number": concurrentCommits,
   "one line of history: of two commits that follow one parent, one is overtaken": oneLine,
   "one line of history: a commit whose condition fails leaves no checkpoint": failedCondition,
+  "numbers: a commit gets the number that its condition names, above all others, or nothing is committed": namedNumber,
   "immutable: a later save changes no committed checkpoint": immutable,
   "abort discards the parts before commit, and does nothing after it": abort,
   "abort waits for the current step": abortWaits,
   "remove removes one checkpoint, as a whole": remove,
-  "candidates include every checkpoint, and the last is the newest": candidates,
+  "candidates include every checkpoint, and the last is the newest, as newest says": candidates,
   "a store is frozen, and has its retention policy as keep": frozen,
 };
 
@@ -92,8 +93,10 @@ function following(parent: number): CommitCondition {
     parent,
     check: (checkpoints) => {
       const newer = checkpoints.filter((number) => number > parent);
-      const overtaken = { _tag: "Overtaken", location: "here", run: "the run", parent, newest: Math.max(...newer) };
-      return newer.length === 0 ? TE.right(undefined) : TE.left(overtaken as never);
+      const by = "the laws of stores";
+      return newer.length === 0
+        ? TE.right(undefined)
+        : TE.left({ _tag: "Overtaken", checkpoint: Math.max(...newer), step: null, by });
     },
   };
 }
@@ -127,6 +130,25 @@ async function failedCondition(make: MakeStore): Promise<void> {
   left("commit", await saving.commit(bytes(3), following(parent))());
   same("list", await numbersOf(store), [parent, newest]);
   same("the next number", await save(store), newest + 1);
+}
+
+async function namedNumber(make: MakeStore): Promise<void> {
+  const store = await make();
+  const copyTo = async (number: number): ReturnType<ReturnType<Saving["commit"]>> => {
+    const saving = await begin(store);
+    right("put", await saving.put("a", [bytes(number)])());
+    const condition = { key: "copies", parent: number - 1, number, check: () => TE.right(undefined) };
+    return await saving.commit(bytes(number), condition)();
+  };
+  if (!(await begin(store)).checksCondition) return;
+  for (const number of [3, 4, 9]) same("the number", right("commit", await copyTo(number)), number);
+  for (const number of [0, 4, 8, 9]) {
+    const taken = left("commit", await copyTo(number));
+    same("the code", taken._tag === "StoreFailed" && taken.code, "ETAKEN");
+  }
+  same("list", await numbersOf(store), [3, 4, 9]);
+  same("the part", await read(store, 4, "a"), bytes(4));
+  same("the next number", await save(store), 10);
 }
 
 async function immutable(make: MakeStore): Promise<void> {
@@ -183,10 +205,12 @@ async function candidates(make: MakeStore): Promise<void> {
   const store = await make();
   const found = store.candidates ?? store.list;
   same("candidates of an empty store", right("candidates", await found()), []);
+  if (store.newest) same("newest of an empty store", right("newest", await store.newest()), undefined);
   for (let i = 0; i < 12; i++) await save(store, i);
   for (const removed of [0, 4, 11, 10]) right("remove", await store.remove(removed)());
   const [all, listed] = [right("candidates", await found()), await numbersOf(store)];
   same("the newest candidate", all.at(-1), listed.at(-1));
+  if (store.newest) same("newest", right("newest", await store.newest()), listed.at(-1));
   same("checkpoints that are no candidates", listed.filter((number) => !all.includes(number)), []);
 }
 

@@ -66,7 +66,7 @@ export function storeLaws(
     law,
     check: async () => {
       try {
-        await check(async (options) => make(options));
+        await check((options) => Promise.resolve(make(options)));
       } catch (cause) {
         throw new Error(`${law}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
       }

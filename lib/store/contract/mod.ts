@@ -10,8 +10,17 @@
  *
  * @module
  */
-export type { Chunks, CommitCondition, OpenPart, PartDigest, PartLocation, PartStatus } from "../mod.ts";
+export type {
+  Chunks,
+  CommitCondition,
+  OpenPart,
+  Orphan,
+  Orphans,
+  PartDigest,
+  PartLocation,
+  PartStatus,
+} from "../mod.ts";
 export type { Digester, LocationState, Saving, Store, StoreOptions, StoreWriter } from "../mod.ts";
 export { checkedChunk, checkRange, checkStoreOptions, digester, ofCheckpoint, ofPart } from "../mod.ts";
-export { savingOf, storeFailed } from "../mod.ts";
+export { numberTaken, savingOf, storeFailed } from "../mod.ts";
 export { type StoreLaw, type StoreLawOptions, storeLaws } from "./laws.ts";

@@ -91,7 +91,7 @@ import {
   type Rival,
   rivalsOf,
 } from "./reservation.ts";
-import { type CommitCondition, manifestName, storeFailed } from "../mod.ts";
+import { type CommitCondition, manifestName, numberTaken, storeFailed } from "../mod.ts";
 
 // --- types
 
@@ -161,6 +161,10 @@ type Owners = ReadonlyMap<number, readonly string[]>;
 /** The most consecutive renames that may find a name taken, because another save was faster each time. After more, the file system is at fault. */
 const mostLosses = 16;
 
+/** Whose number it is, if no checkpoint has it. */
+const otherSave =
+  "a save in progress has reserved this number, or one that was killed on another machine in the last hour";
+
 /** Whether a failed rename says that the new path exists. */
 const isTaken = means("taken", "rename");
 
@@ -188,7 +192,9 @@ function searchAgain(state: CommitState, { search }: FoundNumber, failed: StoreF
 // --- steps
 
 /** Step 1. */
-async function prepareReservation({ reservation, temporary, expected }: CommitContext): Promise<CommitState> {
+async function prepareReservation(context: CommitContext): Promise<CommitState> {
+  const { reservation, temporary, condition } = context;
+  const expected = condition?.number ?? context.expected;
   const start: CommitState = {
     reserved: undefined,
     folder: temporary,
@@ -206,7 +212,7 @@ async function prepareReservation({ reservation, temporary, expected }: CommitCo
 
 /** Step 2. */
 async function search(context: CommitContext, state: CommitState, search: SearchStep): Promise<CommitState> {
-  const { fs, parent, reservation, isLarge } = context;
+  const { fs, parent, reservation, isLarge, condition } = context;
   const { from, isGuess = false } = search;
   const { reserved } = state;
   const probe = isLarge && reserved !== undefined ? ownerPath(reservation, reserved) : undefined;
@@ -215,7 +221,7 @@ async function search(context: CommitContext, state: CommitState, search: Search
     const listed = await readListing(fs, parent, probe)();
     if (E.isLeft(listed)) return failing(state, listed.left);
     const listing = listed.right;
-    const next = listing.newest + 1;
+    const next = Math.max(listing.newest + 1, condition?.number ?? 0);
     const isKept = from < next && from === reserved && !listing.names.includes(folderName(from)) &&
       await isBypassed(reservation, from);
     const first = isKept ? from : isGuess ? next : Math.max(from, next);
@@ -228,7 +234,11 @@ async function search(context: CommitContext, state: CommitState, search: Search
     if (!Number.isSafeInteger(number)) {
       return failing(state, storeFailed("rename", join(parent, folderName(number)), "EOVERFLOW", "no number is left"));
     }
-    const step = number !== reserved ? "reserve" : context.condition === undefined ? "commit" : "check run";
+    const wanted = condition?.number ?? number;
+    if (number !== wanted) {
+      return failing(state, numberTaken(join(parent, folderName(wanted)), next === wanted ? otherSave : undefined));
+    }
+    const step = number !== reserved ? "reserve" : condition === undefined ? "commit" : "check run";
     return { ...state, next: { step, found: { number, listing, search } } };
   }
 }

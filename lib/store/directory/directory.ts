@@ -32,7 +32,7 @@ import * as T from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { checkStoreOptions, manifestName, newLocationState, savingOf, storeFailed } from "../mod.ts";
 import { ofCheckpoint, ofPart } from "../mod.ts";
-import type { Chunks, CommitCondition, LocationState, PartDigest, PartStatus, StoreOptions } from "../mod.ts";
+import type { Chunks, CommitCondition, LocationState, Orphans, PartDigest, PartStatus, StoreOptions } from "../mod.ts";
 import type { Saving, Store, StoreWriter } from "../mod.ts";
 import { isAbsent, means } from "./answers.ts";
 import { withClearAnswers } from "./clear_answers.ts";
@@ -44,7 +44,7 @@ import { reservationName, temporaryName } from "./temporary.ts";
 import { folderName, isCommitted, listCandidates, listCheckpoints, numberIn } from "./listing.ts";
 import { localFileSystem } from "./local_file_system.ts";
 import { checkMount } from "./mounts.ts";
-import { activeSaves, removeAtomically, removeOrphans } from "./orphans.ts";
+import { activeSaves, orphansIn, removeAtomically, removeOrphans } from "./orphans.ts";
 import { commitFolder, type CommittedFolder } from "./commit.ts";
 import { checkLocalPath } from "../../validation/mod.ts";
 import { checkEmpty, checkName, checkpointsName, nameFile } from "./run_folder.ts";
@@ -277,6 +277,25 @@ function statusOfPart(fs: FileSystem, path: string): TE.TaskEither<StoreFailed, 
   );
 }
 
+/** What is left in the folder of checkpoints, if there is one. */
+function leftIn(folder: RunFolder): Orphans {
+  const { fs, hasty, run } = folder;
+  const ofRun = (): Orphans =>
+    orphansIn(
+      hasty,
+      parentOf(run()),
+      inRun(
+        folder,
+        () =>
+          pipe(
+            fs.names(parentOf(run())),
+            unless<readonly string[]>(means("missing", "names"), () => TE.right([])),
+          ),
+      ),
+    );
+  return { list: () => ofRun().list(), remove: (orphans) => () => ofRun().remove(orphans)() };
+}
+
 function removeCheckpoint({ fs, hasty, run }: RunFolder, checkpoint: number): TE.TaskEither<StoreFailed, void> {
   return pipe(
     isCommitted(fs, parentOf(run()), checkpoint),
@@ -316,6 +335,8 @@ export function directoryOn(on: FileSystem): (path: string, options?: StoreOptio
       ...(options.digest && { digest: options.digest }),
       list: () => listRun(folder, listCheckpoints)(),
       candidates: () => listRun(folder, listCandidates)(),
+      folders: () => fs.names(run())(),
+      orphans: leftIn(folder),
       begin: begin(folder),
       manifest: ofCheckpoint((checkpoint) =>
         orNoCheckpoint(folder, checkpoint, readManifestFile(fs, partPath(run(), checkpoint, manifestName)))

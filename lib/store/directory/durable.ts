@@ -18,7 +18,6 @@
  * @module
  */
 
-import process from "node:process";
 import { meaningOf } from "./answers.ts";
 import { deno } from "./deno_runtime.ts";
 import { errorCode, errorCodeOf, systemError } from "./system_errors.ts";

@@ -8,8 +8,9 @@
  */
 
 import { basename, dirname, join } from "node:path";
+import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
-import type { Task } from "fp-ts/lib/Task.js";
+import * as T from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { isAbsent, means } from "./answers.ts";
 import type { FileSystem } from "./file_system.ts";
@@ -25,7 +26,7 @@ import {
   savingProcess,
   temporaryName,
 } from "./temporary.ts";
-import { manifestName } from "../mod.ts";
+import { manifestName, type Orphan, type Orphans } from "../mod.ts";
 
 // --- types
 
@@ -33,9 +34,12 @@ import { manifestName } from "../mod.ts";
 interface Swept {
   readonly fs: FileSystem;
   readonly parent: string;
-  /** A path that was made or renamed just now. Its time is the time of the file system. */
-  readonly fresh: string;
+  /** The time of the file system, in milliseconds: the clock may be another machine's. */
+  readonly now: TE.TaskEither<StoreFailed, number>;
 }
+
+/** How much a path takes, and when it was last changed. */
+type Extent = Pick<Orphan, "bytes" | "modified"> & { readonly bytes: number };
 
 /** The age, in milliseconds, at which a save of an unknown process is an orphan. */
 const orphanAge = 3_600_000;
@@ -108,25 +112,31 @@ export function removeReserving(fs: FileSystem, path: string, number: number): T
 
 // --- orphans
 
-/** The time of the last change in a folder. A save's folder has two levels, as part names do. */
-function lastModified(fs: FileSystem, path: string, levels = 2): TE.TaskEither<StoreFailed, number> {
+/** The extent of a path. A save's folder has two levels, as part names do; files that a checkpoint links too take nothing. */
+function extentOf(fs: FileSystem, path: string, levels = 2): TE.TaskEither<StoreFailed, Extent> {
   return pipe(
     fs.status(path),
-    TE.flatMap(({ kind, modified }) =>
-      kind !== "folder" || levels === 0 ? TE.right(modified) : pipe(
-        fs.names(path),
-        TE.flatMap(TE.traverseSeqArray((name) => lastModified(fs, join(path, name), levels - 1))),
-        TE.map((inner) => inner.reduce((latest, one) => Math.max(latest, one), modified)),
-      )
+    TE.flatMap(({ kind, modified, bytes, links }) =>
+      kind !== "folder" || levels === 0
+        ? TE.right({ modified, bytes: kind === "file" && links < 2 ? bytes : 0 })
+        : pipe(
+          fs.names(path),
+          TE.flatMap(TE.traverseSeqArray((name) => extentOf(fs, join(path, name), levels - 1))),
+          TE.map((inner) =>
+            inner.reduce(
+              (all, one) => ({ bytes: all.bytes + one.bytes, modified: Math.max(all.modified, one.modified) }),
+              { modified, bytes: 0 },
+            )
+          ),
+        )
     ),
   );
 }
 
-function isExpired({ fs, fresh }: Swept, path: string): TE.TaskEither<StoreFailed, boolean> {
+function isExpired({ fs, now }: Swept, path: string): TE.TaskEither<StoreFailed, boolean> {
   return pipe(
-    // Compared with a time of the same file system, because the clock may be another machine's.
-    fs.status(fresh),
-    TE.flatMap(({ modified }) => pipe(lastModified(fs, path), TE.map((last) => last < modified - orphanAge))),
+    now,
+    TE.flatMap((time) => pipe(extentOf(fs, path), TE.map(({ modified }) => modified < time - orphanAge))),
   );
 }
 
@@ -192,10 +202,115 @@ function sweepName(swept: Swept, name: string): TE.TaskEither<StoreFailed, void>
  * @param fresh A path in it that was made or renamed just now.
  * @param names The names in the folder.
  */
-export function removeOrphans(fs: FileSystem, parent: string, fresh: string, names: readonly string[]): Task<unknown> {
-  const swept = { fs, parent, fresh };
+export function removeOrphans(
+  fs: FileSystem,
+  parent: string,
+  fresh: string,
+  names: readonly string[],
+): T.Task<unknown> {
+  const swept = { fs, parent, now: pipe(fs.status(fresh), TE.map(({ modified }) => modified)) };
   return TE.traverseSeqArray((name: string) => pipe(sweepName(swept, name), TE.orElse(() => done)))(
-    // Most names are checkpoints: the first character is checked before the regular expressions.
-    names.filter((name) => name.startsWith(".") && isTemporary(name)),
+    names.filter(isLeft),
   );
+}
+
+/** Whether a name is not a checkpoint's. Most are: the first character is checked before the regular expressions. */
+function isLeft(name: string): boolean {
+  return name.startsWith(".") && isTemporary(name);
+}
+
+// --- listing
+
+/** The time of the file system: that of a folder which is made for this alone. */
+function timeOf(fs: FileSystem, parent: string): TE.TaskEither<StoreFailed, number> {
+  return pipe(
+    TE.fromTask(fs.processId),
+    TE.map((processId) => join(parent, temporaryName("saving", processId))),
+    TE.tap((path) => ensureFolder(fs, path)),
+    TE.flatMap((path) => pipe(fs.status(path), TE.tap(() => fs.removeFolder(path)))),
+    TE.map(({ modified }) => modified),
+  );
+}
+
+/** Whether what is left under a name may be a live save's. */
+function isLive(swept: Swept, name: string): TE.TaskEither<StoreFailed, boolean> {
+  const { fs, parent } = swept;
+  const path = join(parent, name);
+  const marked = markedFolder(name);
+  if (marked !== undefined) {
+    // The checkpoint is whole as long as it has a manifest.
+    return pipe(
+      fs.status(join(parent, marked, manifestName)),
+      TE.flatMap(() => isExpired(swept, path)),
+      TE.map((old) => !old),
+      unless(isAbsent("status"), () => TE.right(false)),
+    );
+  }
+  if (name.startsWith(".removing-")) return TE.right(false);
+  const owners = reservedNumber(name) === undefined
+    ? TE.right([name])
+    : pipe(fs.names(path), TE.map((names) => names.map((owner) => ownerOf(owner)?.folder ?? owner)));
+  return pipe(
+    owners,
+    TE.flatMap(TE.traverseSeqArray((owner) => isOrphan(swept, owner, path))),
+    TE.map((orphans) => !orphans.every((orphan) => orphan)),
+  );
+}
+
+/** What is left under a name, undefined if it has gone meanwhile. */
+function orphanOf(swept: Swept, name: string): TE.TaskEither<StoreFailed, Orphan | undefined> {
+  const { fs, parent } = swept;
+  const path = join(parent, name);
+  const marked = markedFolder(name);
+  const taking = marked === undefined ? TE.right(path) : pipe(
+    fs.status(join(parent, marked, manifestName)),
+    TE.map(() => path),
+    unless(isAbsent("status"), () => TE.right(join(parent, marked))),
+  );
+  const kind = marked !== undefined || name.startsWith(".removing-") ? "removed checkpoint" : "unfinished save";
+  return pipe(
+    taking,
+    TE.flatMap((taken) => extentOf(fs, taken)),
+    unless(isAbsent("status", "names"), () => extentOf(fs, path)),
+    TE.bindTo("extent"),
+    // A folder that cannot be written has no time to compare with.
+    TE.bind(
+      "live",
+      () => pipe(isLive(swept, name), TE.orElse((): TE.TaskEither<StoreFailed, boolean> => TE.right(true))),
+    ),
+    TE.map(({ extent, live }): Orphan | undefined => ({ name: path, kind, ...extent, isLive: live })),
+    unless<Orphan | undefined>(isAbsent("status", "names"), () => TE.right(undefined)),
+  );
+}
+
+/**
+ * The orphans in a folder of checkpoints, for whoever wants to see them before they are removed.
+ *
+ * @param fs The file system.
+ * @param parent The folder of checkpoints.
+ * @param names Its names.
+ * @returns What saves remove by themselves later, and what lives. `remove` ends with the first failure once it has tried all.
+ */
+export function orphansIn(
+  fs: FileSystem,
+  parent: string,
+  names: TE.TaskEither<StoreFailed, readonly string[]>,
+): Orphans {
+  const swept = { fs, parent, now: timeOf(fs, parent) };
+  const list = pipe(
+    names,
+    TE.map((all) => all.filter(isLeft).toSorted()),
+    TE.flatMap(TE.traverseSeqArray((name) => orphanOf(swept, name))),
+    TE.map((found) => found.flatMap((one) => one ?? [])),
+  );
+  return {
+    list,
+    remove: (orphans) => async () => {
+      const listed = await list();
+      if (E.isLeft(listed)) return listed;
+      const asked = listed.right.filter(({ name, isLive }) => !isLive && orphans.some((one) => one.name === name));
+      const removed = await T.traverseSeqArray(({ name }: Orphan) => sweepName(swept, basename(name)))(asked)();
+      return pipe(removed, E.sequenceArray, E.map(() => asked));
+    },
+  };
 }

@@ -18,7 +18,6 @@
 
 import { createHash } from "node:crypto";
 import * as fs from "node:fs/promises";
-import process from "node:process";
 import { isGranted } from "./deno_runtime.ts";
 import type { ProcessStatus } from "./file_system.ts";
 

@@ -5,7 +5,6 @@
  */
 
 import { constants } from "node:os";
-import process from "node:process";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { StoreFailed } from "../../errors/mod.ts";
 import { storeFailed } from "../mod.ts";

@@ -41,7 +41,7 @@
 import { Buffer } from "node:buffer";
 import * as E from "fp-ts/lib/Either.js";
 import type { Overtaken, StoreFailed } from "../../errors/mod.ts";
-import { type CommitCondition, storeFailed } from "../mod.ts";
+import { type CommitCondition, numberTaken, storeFailed } from "../mod.ts";
 import { highestNumber, listRecords, liveNumbers, type Place, recordKey, type RecordListing } from "./objects.ts";
 import { decodeFound } from "./record.ts";
 
@@ -151,7 +151,8 @@ export async function commitRecord(request: CommitRequest): Promise<Result> {
     }
     const checked = await condition?.check(liveNumbers(listed.right).filter((number) => number > parent))();
     if (checked !== undefined && E.isLeft(checked)) return failing(checked.left);
-    const number = highest + 1;
+    const number = condition?.number ?? highest + 1;
+    if (number <= highest) return failing(numberTaken(`${bucket.location}/${recordKey(place, number)}`));
     if (!Number.isSafeInteger(number)) return failing(exhausted(place, highest));
 
     const made = await bucket.create(recordKey(place, number), record, signed)();

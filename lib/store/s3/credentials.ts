@@ -7,7 +7,6 @@
  * @module
  */
 
-import process from "node:process";
 import { aName, exactRecord, ifGiven, must, type Rule } from "../../validation/mod.ts";
 
 // --- types

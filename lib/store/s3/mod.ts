@@ -8,6 +8,7 @@
  *
  * `http_bucket` implements it with signed requests: `request` sends and repeats them, `object_reader`, `object_writer` and `object_copy` move data,
  * `s3_errors` says what answers mean, `options`, `url` and `credentials` check what the user gives.
+ * `mirrored` puts a local store in front of any other one; `mirror_line` compares the two. `lease` shares work between processes.
  *
  * Promises: *old or new* whichever answers are lost; no two saves get one number; a save is committed once, or its failure is told.
  *
@@ -15,4 +16,7 @@
  */
 export { s3, type S3Options } from "./s3.ts";
 export type { BucketOptions } from "./options.ts";
+export { mirrored } from "./mirrored.ts";
+export type { MirrorOptions } from "./mirror_state.ts";
 export type { S3Keys } from "./credentials.ts";
+export { type HeldLease, type Lease, lease, type LeaseOptions } from "./lease.ts";

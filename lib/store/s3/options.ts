@@ -4,7 +4,6 @@
  * @module
  */
 
-import process from "node:process";
 import {
   aFunction,
   aString,

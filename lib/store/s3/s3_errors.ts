@@ -70,7 +70,8 @@ export type Sort =
 
 const again = "Try again";
 
-const meanings: Readonly<Record<Sort, Meaning>> = {
+/** Failures of who asks: keys, clock, region, permissions. */
+const ofAccess = {
   denied: {
     code: "EACCES",
     message: "the server denied access",
@@ -106,17 +107,26 @@ const meanings: Readonly<Record<Sort, Meaning>> = {
     message: "the clock of this machine differs from the server's by more than 15 minutes",
     remedy: "Set the clock, for example with NTP",
   },
+  region: {
+    code: "EREGION",
+    message: "the bucket is in another region",
+    remedy: 'Pass the region, such as { region: "eu-west-1" }, or set AWS_REGION',
+  },
+  notPermitted: {
+    code: "EPERM",
+    message: "this process may not use the network",
+    remedy: "Run Deno with --allow-net --allow-env",
+  },
+} satisfies Partial<Record<Sort, Meaning>>;
+
+/** Failures of what is asked for: buckets, objects, the server itself. */
+const ofRequests = {
   noBucket: {
     code: "ENOBUCKET",
     message: "there is no such bucket",
     remedy: "Create it, or check its name and the endpoint",
   },
   noObject: { code: "ENOENT", message: "there is no such object", remedy: "Check the name, or list the store" },
-  region: {
-    code: "EREGION",
-    message: "the bucket is in another region",
-    remedy: 'Pass the region, such as { region: "eu-west-1" }, or set AWS_REGION',
-  },
   slow: {
     code: "EAGAIN",
     message: "the server is busy",
@@ -150,11 +160,17 @@ const meanings: Readonly<Record<Sort, Meaning>> = {
     isTransient: true,
   },
   refused: { code: "EIO", message: "the server refused the request", remedy: "Check the bucket and the endpoint" },
-  notS3: {
-    code: "ENOTS3",
-    message: "the answer is not one of an S3 server",
-    remedy: "Check { endpoint } or AWS_ENDPOINT_URL_S3: it is the URL of the S3 API, not of a console or web site",
+  long: { code: "EFBIG", message: "the object is too long", remedy: "The checkpoint is damaged: load an older one" },
+  short: { code: "ETRUNC", message: "the object is shorter", remedy: "The checkpoint is damaged: load an older one" },
+  otherRange: {
+    code: "EBADMSG",
+    message: "the server answered other bytes than asked for",
+    remedy: "Use a server that reads ranges, and check proxies in between",
   },
+} satisfies Partial<Record<Sort, Meaning>>;
+
+/** Failures of the connection. */
+const ofConnections = {
   nobody: {
     code: "ECONNREFUSED",
     message: "no server listens there",
@@ -185,19 +201,14 @@ const meanings: Readonly<Record<Sort, Meaning>> = {
     remedy: "Check the network, then try again",
     isTransient: true,
   },
-  notPermitted: {
-    code: "EPERM",
-    message: "this process may not use the network",
-    remedy: "Run Deno with --allow-net --allow-env",
+  notS3: {
+    code: "ENOTS3",
+    message: "the answer is not one of an S3 server",
+    remedy: "Check { endpoint } or AWS_ENDPOINT_URL_S3: it is the URL of the S3 API, not of a console or web site",
   },
-  long: { code: "EFBIG", message: "the object is too long", remedy: "The checkpoint is damaged: load an older one" },
-  short: { code: "ETRUNC", message: "the object is shorter", remedy: "The checkpoint is damaged: load an older one" },
-  otherRange: {
-    code: "EBADMSG",
-    message: "the server answered other bytes than asked for",
-    remedy: "Use a server that reads ranges, and check proxies in between",
-  },
-};
+} satisfies Partial<Record<Sort, Meaning>>;
+
+const meanings: Readonly<Record<Sort, Meaning>> = { ...ofAccess, ...ofRequests, ...ofConnections };
 
 /** The sorts of the codes of servers. */
 const sorts: ReadonlyMap<string, Sort> = new Map(

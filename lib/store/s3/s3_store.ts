@@ -111,6 +111,15 @@ function removeCheckpoint(place: S3Place, checkpoint: number): TE.TaskEither<Sto
   );
 }
 
+/** The names of the folders at the prefix, without the store's own. */
+function foldersAt({ bucket, prefix }: S3Place): TE.TaskEither<StoreFailed, readonly string[]> {
+  return pipe(
+    () => bucket.list(prefix, { folders: true })(),
+    TE.map(({ folders }) => folders.map((folder) => folder.slice(prefix.length, -1))),
+    TE.map((names) => names.filter((name) => !["", "checkpoints", "data", "probe"].includes(name))),
+  );
+}
+
 // --- constructors
 
 /**
@@ -139,6 +148,7 @@ export function storeOn(
     ...(options.digest && { digest: options.digest }),
     list: () => listNumbers(place)(),
     newest: () => newest(place)(),
+    folders: foldersAt(place),
     orphans: orphansOf(place),
     begin: beginSave(place),
     manifest: ofCheckpoint((checkpoint) =>

@@ -5,7 +5,19 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from "node:fs/promises";
+import {
+  link,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
@@ -371,6 +383,13 @@ test("old or new: for each operation at which a save is killed, the newest check
     // The temporary folder, and the reservation.
     assert.ok(orphans <= 2);
     withOrphans += Math.min(orphans, 1);
+    if (dies % 2 === 1) {
+      const { list, remove } = directoryOn(withStatus("dead"))(path).orphans!;
+      const listed = right(await list());
+      assert.equal(listed.length, orphans, `operation ${dies}`);
+      assert.deepEqual(right(await remove(listed)()), listed);
+      assert.deepEqual(await entries(path), numbers.map((number) => `checkpoint_${number}`), `operation ${dies}`);
+    }
     const next = right(await save(directoryOn(withStatus("dead"))(path), 3));
     assert.equal(next, numbers.length);
     assert.deepEqual(
@@ -766,9 +785,21 @@ for (
   test(`orphans: the folder of a process that is ${status}, unmodified for ${hours} hours, is ${removed ? "removed" : "kept"}`, async () => {
     const path = place();
     const name = ".saving-0a1b2c3d.77.5-0123456789ab";
-    await leave(path, name, hours);
-    right(await save(directoryOn(withStatus(status))(path), 1));
-    assert.deepEqual(await entries(path), removed ? ["checkpoint_0"] : [name, "checkpoint_0"]);
+    for (const isAsked of [true, false]) {
+      await leave(path, name, hours);
+      const store = directoryOn(withStatus(status))(path);
+      const [orphan, ...others] = right(await store.orphans!.list());
+      const { modified = NaN, ...rest } = orphan ?? {};
+      assert.deepEqual([rest, others], [
+        { name: join(path, "checkpoints", name), kind: "unfinished save", bytes: 4, isLive: !removed },
+        [],
+      ]);
+      assert.ok(Math.abs(Date.now() - hours * 3_600_000 - modified) < 60_000);
+      if (isAsked) assert.deepEqual(right(await store.orphans!.remove([orphan!])()), removed ? [orphan] : []);
+      else right(await save(store, 1));
+      const kept = removed ? [] : [name];
+      assert.deepEqual(await entries(path), isAsked ? kept : [...kept, "checkpoint_0"]);
+    }
   });
 }
 
@@ -797,11 +828,77 @@ test("orphans: an unfinished removal is finished; folders with similar names are
   ]);
 });
 
+test("orphans: what is listed has its kind and its bytes, and only what is asked for is removed", async () => {
+  const path = place();
+  right(await save(directory(path), 1));
+  const [saving, removing] = [".saving-0a1b2c3d.77.5-0123456789ab", ".removing-0a1b2c3d.77.5-0123456789ab"];
+  for (const name of [saving, removing, "checkpoint_7", ".git"]) await leave(path, name, 0);
+  for (const mark of [".emptying-checkpoint_7", ".emptying-checkpoint_8", ".emptying-checkpoint_0"]) {
+    await mkdir(join(path, "checkpoints", mark));
+  }
+  await mkdir(join(path, "checkpoints", ".number-3", `${saving}-0123456789abcdef`), { recursive: true });
+  // A file that a checkpoint has too takes nothing.
+  await link(join(path, "checkpoints", "checkpoint_0", "snapshot.json"), join(path, "checkpoints", saving, "linked"));
+  const { list, remove } = directoryOn(withStatus("dead"))(path).orphans!;
+  const listed = right(await list());
+  assert.deepEqual(listed.map(({ name, kind, bytes, isLive }) => [basename(name), kind, bytes, isLive]), [
+    // The checkpoint is whole: its removal has just begun, or never did.
+    [".emptying-checkpoint_0", "removed checkpoint", 0, true],
+    [".emptying-checkpoint_7", "removed checkpoint", 4, false],
+    [".emptying-checkpoint_8", "removed checkpoint", 0, false],
+    [".number-3", "unfinished save", 0, false],
+    [removing, "removed checkpoint", 4, false],
+    [saving, "unfinished save", 4, false],
+  ]);
+  const made = listed.map((orphan) => ({ ...orphan, name: orphan.name.replace("checkpoints", "..") }));
+  assert.deepEqual(right(await remove(made)()), []);
+  const some = listed.filter(({ name }) => name.endsWith(removing) || name.endsWith("_7"));
+  assert.deepEqual(right(await remove(some)()), some);
+  assert.deepEqual(await entries(path), [
+    ".emptying-checkpoint_0",
+    ".emptying-checkpoint_8",
+    ".git",
+    ".number-3",
+    saving,
+    "checkpoint_0",
+  ]);
+  right(await remove(listed)());
+  assert.deepEqual(await entries(path), [".emptying-checkpoint_0", ".git", "checkpoint_0"]);
+  assert.deepEqual(right(await directory(place()).orphans!.list()), []);
+});
+
+test("orphans: one that cannot be removed is a failure of the removal, and the others are removed", async () => {
+  const path = place();
+  const names = ["0", "1"].map((digit) => `.saving-0a1b2c3d.77.5-012345678${digit}`);
+  for (const name of names) await leave(path, name, 0);
+  let renames = 0;
+  const disk = watched(
+    withStatus("dead"),
+    (operation) => operation.name === "rename" && renames++ === 0 ? fault(operation, "EACCES") : undefined,
+  );
+  const { list, remove } = directoryOn(disk)(path).orphans!;
+  assert.equal(left(await remove(right(await list()))()).code, "EACCES");
+  assert.deepEqual(await entries(path), names.slice(0, 1));
+});
+
+test("orphans: in a folder that cannot be written, what an unknown process has left is live", async () => {
+  const path = place();
+  await leave(path, ".saving-0a1b2c3d.77.5-0123456789ab", 100);
+  const disk = watched(
+    withStatus("unknown"),
+    (operation) => operation.name === "makeFolder" ? fault(operation, "EROFS") : undefined,
+  );
+  assert.deepEqual(right(await directoryOn(disk)(path).orphans!.list()).map(({ isLive }) => isLive), [true]);
+});
+
 test("orphans: a save of this process is kept, even if it seems dead and is hours old", async () => {
   const path = place();
   const slow = right(await directory(path).begin());
   right(await slow.put("model.safetensors", [Uint8Array.of(1)])());
   const [name = ""] = await entries(path);
+  assert.deepEqual(right(await directoryOn(withStatus("dead"))(path).orphans!.list()).map(({ isLive }) => isLive), [
+    true,
+  ]);
   const then = new Date(Date.now() - 100 * 3_600_000);
   for (const touched of ["model.safetensors", "."]) await utimes(join(path, "checkpoints", name, touched), then, then);
   for (const status of ["dead", "unknown"] as const) right(await save(directoryOn(withStatus(status))(path), 1));

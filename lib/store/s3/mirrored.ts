@@ -1,0 +1,399 @@
+/**
+ * A local store whose checkpoints are uploaded to a remote one in the background.
+ *
+ * A save is committed by the local store alone, under a number that the remote does not have either. One upload runs at a time. When it ends, the newest
+ * local checkpoint is next; those between are skipped, so neither memory nor disk fills up behind a slow connection. An upload is committed only if the
+ * remote's newest checkpoint is still the one that it follows.
+ *
+ * | a kill | leaves |
+ * |---|---|
+ * | before the local commit | both as before |
+ * | before the remote commit | the checkpoint in the local store; the next save or `drain` uploads it |
+ * | after it | the same checkpoint in both |
+ *
+ * Until the next upload, retention keeps three local checkpoints in any case: the newest that the remote has, the one after it, which proves that the two are
+ * one line, and the one that is being uploaded.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import {
+  candidates,
+  copyCheckpoint,
+  type CopyError,
+  decodeSummary,
+  entriesOf,
+  overtakenBy,
+  readSummary,
+  retain,
+} from "../../checkpoint/mod.ts";
+import { explain, guarded, type NoCheckpoint, type Overtaken, type StoreFailed } from "../../errors/mod.ts";
+import { aFunction, checkOptions, ifGiven, type OptionRules } from "../../validation/mod.ts";
+import { compareStores, type MirrorLine, numbersOf } from "./mirror_line.ts";
+import { type Mirror, type MirrorOptions, stateOf, type UploadError } from "./mirror_state.ts";
+import {
+  checkStore,
+  type CommitCondition,
+  ofCheckpoint,
+  ofPart,
+  type Saving,
+  type Store,
+  storeFailed,
+} from "../mod.ts";
+
+const optionRules: OptionRules<MirrorOptions> = { onFailed: ifGiven(aFunction) };
+
+// --- uploading
+
+/** The remote's newest checkpoint as what overtakes a save. */
+async function overtakenAt({ remote }: Mirror, checkpoint: number): Promise<Overtaken> {
+  const summary = await readSummary(remote, checkpoint)();
+  return E.isRight(summary)
+    ? overtakenBy(checkpoint, summary.right)
+    : { _tag: "Overtaken", checkpoint, step: null, by: "another machine" };
+}
+
+async function uploadFailed(mirror: Mirror, checkpoint: number, error: CopyError): Promise<UploadError> {
+  const { local, remote } = mirror;
+  if (error._tag !== "StoreFailed" && error._tag !== "Overtaken") {
+    return storeFailed("upload", local.locationOf(checkpoint), "EDAMAGED", explain(error));
+  }
+  if (error._tag === "Overtaken" || error.code !== "ETAKEN") return error;
+  const line = await compareStores(local, remote)();
+  if (E.isLeft(line) || !line.right.lost.has(checkpoint)) return error;
+  return await overtakenAt(mirror, line.right.base);
+}
+
+/** The newest local checkpoint that is to be uploaded, undefined if there is none. */
+async function nextUpload(mirror: Mirror): Promise<E.Either<UploadError, number | undefined>> {
+  const { local, remote, state } = mirror;
+  const known = state();
+  if (known.line === undefined || known.isStale) {
+    const line = await compareStores(local, remote)();
+    if (E.isLeft(line)) return line;
+    const { lost, base } = line.right;
+    // The next save has to look what it follows.
+    if (lost.size > 0) known.isChecked = false;
+    const isKnown = [...lost].every((number) => known.view?.lost.has(number) === true);
+    if (!isKnown) return E.left(await overtakenAt(mirror, base));
+    known.line = line.right;
+    known.isStale = false;
+  }
+  const { base, lost } = known.line;
+  return pipe(
+    await candidates(local)(),
+    E.map((numbers) => numbers.filter((number) => number > base && !lost.has(number)).at(-1)),
+  );
+}
+
+/** Applies the retention policy of a store to the run of a checkpoint. The protected ones stay. */
+async function retainIn(store: Store, checkpoint: number, run: string, isProtected: (n: number) => boolean) {
+  const numbers = store.keep === undefined ? undefined : await candidates(store)();
+  if (store.keep === undefined || numbers === undefined || E.isLeft(numbers)) return;
+  const remove: Store["remove"] = (number) => isProtected(number) ? TE.right(undefined) : store.remove(number);
+  await retain({ ...store, remove }, store.keep, await entriesOf(store, numbers.right, run), checkpoint);
+}
+
+/** Uploads until the remote has the newest local checkpoint. */
+async function uploadAll(mirror: Mirror): Promise<E.Either<UploadError, void>> {
+  const { local, remote, state } = mirror;
+  for (;;) {
+    const next = await nextUpload(mirror);
+    if (E.isLeft(next)) return next;
+    const [checkpoint, { line, uploading }] = [next.right, state()];
+    if (checkpoint === undefined || line === undefined) return E.right(undefined);
+    if (uploading !== undefined) uploading.checkpoint = checkpoint;
+    const copied = await copyCheckpoint(local, remote, { after: line.base })(checkpoint)();
+    // Removed meanwhile, by hand.
+    if (E.isLeft(copied) && copied.left._tag === "NoCheckpoint") continue;
+    if (E.isLeft(copied)) {
+      state().isStale = true;
+      return E.left(await uploadFailed(mirror, checkpoint, copied.left));
+    }
+    state().line = { ...line, base: checkpoint, remote: [...line.remote, checkpoint] };
+    const summary = await readSummary(local, checkpoint)();
+    if (E.isRight(summary)) await retainIn(remote, checkpoint, summary.right.run, () => false);
+  }
+}
+
+/** Begins to upload, unless an upload runs, which will take the newest checkpoint next. */
+function startUploads(mirror: Mirror): void {
+  const known = mirror.state();
+  if (known.uploading !== undefined) return;
+  const done = guarded<UploadError, void>("upload", mirror.remote.location, () => uploadAll(mirror))()
+    .catch((cause: unknown) => E.left(storeFailed("upload", mirror.remote.location, "EUNKNOWN", String(cause))))
+    .then((result) => {
+      known.uploading = undefined;
+      if (E.isRight(result)) return;
+      const error = result.left;
+      if (error._tag === "Overtaken") [known.overtaken, known.isChecked, known.isStale] = [error, false, true];
+      else if (mirror.onFailed === undefined) known.failed = error;
+      mirror.onFailed?.(error);
+    });
+  known.uploading = { done, checkpoint: -1 };
+}
+
+/** Waits for the uploads. What failed before is tried again first. */
+function drainOf(mirror: Mirror): TE.TaskEither<UploadError, void> {
+  return async () => {
+    const known = mirror.state();
+    await known.uploading?.done;
+    if (known.overtaken !== undefined) return E.left(known.overtaken);
+    known.failed = undefined;
+    let failed: UploadError | undefined;
+    startUploads({ ...mirror, onFailed: (error) => (failed = error) });
+    await known.uploading?.done;
+    if (failed === undefined) return E.right(undefined);
+    mirror.onFailed?.(failed);
+    return E.left(failed);
+  };
+}
+
+// --- saving
+
+/** The condition of the local commit: that of the save, without lost checkpoints, under a number above all of the remote's. */
+function localCondition(
+  { base, lost }: MirrorLine,
+  newest: number,
+  condition: CommitCondition | undefined,
+): CommitCondition | undefined {
+  const { key, parent, check } = condition ?? { key: "mirror", parent: base, check: () => TE.right(undefined) };
+  if (condition === undefined && newest >= base) return undefined;
+  return {
+    ...condition,
+    key,
+    parent,
+    ...(newest < base && { number: base + 1 }),
+    check: (numbers) => check(numbers.filter((number) => !lost.has(number))),
+  };
+}
+
+/** Removes what another machine has overtaken, and what the policy does not keep. The save is committed, so nothing here can fail it. */
+async function afterCommit(
+  { local, state }: Mirror,
+  { lost }: MirrorLine,
+  checkpoint: number,
+  manifest: Uint8Array,
+): Promise<void> {
+  const known = state();
+  const removed = await TE.sequenceSeqArray([...lost].map((number) => local.remove(number)))();
+  const { line } = known;
+  if (line === undefined) return;
+  if (E.isRight(removed)) known.line = { ...line, lost: new Set([...line.lost].filter((n) => !lost.has(n))) };
+  const summary = decodeSummary(manifest);
+  const numbers = await candidates(local)();
+  if (E.isLeft(summary) || E.isLeft(numbers)) return;
+  const after = numbers.right.find((number) => number > line.base);
+  const isProtected = (number: number): boolean =>
+    number === line.base || number === after || number === known.uploading?.checkpoint;
+  await retainIn(local, checkpoint, summary.right.run, isProtected);
+}
+
+/** What a save knows of the two stores. */
+interface Begun {
+  readonly line: MirrorLine;
+  /** What loads knew before the comparison that this save made, if it made one. */
+  readonly compared: { readonly before: MirrorLine | undefined } | undefined;
+}
+
+/** Whether a save follows a checkpoint that another machine has overtaken. */
+async function followsLost(
+  { local }: Mirror,
+  { line: { lost, remote }, compared }: Begun,
+  manifest: Uint8Array,
+): Promise<boolean> {
+  const summary = decodeSummary(manifest);
+  if (lost.size === 0 || E.isLeft(summary)) return false;
+  const { run, parent } = summary.right;
+  if (parent !== null) {
+    // With the number of a lost one, the remote's is the parent only if the load knew that the local one was lost.
+    return lost.has(parent) && !(remote.includes(parent) && compared?.before?.lost.has(parent) === true);
+  }
+  for (const number of lost) {
+    const own = await readSummary(local, number)();
+    if (E.isRight(own) && own.right.run === run) return true;
+  }
+  return false;
+}
+
+/** Fails if another machine has saved in the run: after the parent, or in place of it. */
+function checkRemote(
+  mirror: Mirror,
+  begun: Begun,
+  manifest: Uint8Array,
+  condition: CommitCondition,
+): TE.TaskEither<UploadError, void> {
+  if (begun.compared === undefined) return TE.right(undefined);
+  const { base, local, lost, remote } = begun.line;
+  const own = new Set(local.filter((number) => !lost.has(number)));
+  return pipe(
+    TE.fromTask(() => followsLost(mirror, begun, manifest)),
+    TE.flatMap((isLost): TE.TaskEither<UploadError, void> =>
+      isLost
+        ? async () => E.left(await overtakenAt(mirror, base))
+        : condition.check(remote.filter((number) => number > condition.parent && !own.has(number)))
+    ),
+  );
+}
+
+function commitIn(
+  mirror: Mirror,
+  saving: Saving,
+  begun: Begun,
+  manifest: Uint8Array,
+  condition: CommitCondition | undefined,
+): TE.TaskEither<UploadError, number> {
+  return pipe(
+    condition === undefined ? TE.right(undefined) : checkRemote(mirror, begun, manifest, condition),
+    TE.flatMap((): TE.TaskEither<UploadError, readonly number[]> => candidates(mirror.local)),
+    TE.flatMap((numbers) => saving.commit(manifest, localCondition(begun.line, numbers.at(-1) ?? -1, condition))),
+    TE.tapTask((checkpoint) => async () => {
+      const known = mirror.state();
+      if (begun.compared !== undefined) [known.isChecked, known.overtaken] = [true, undefined];
+      await afterCommit(mirror, begun.line, checkpoint, manifest);
+      startUploads(mirror);
+    }),
+  );
+}
+
+/** Compares the stores, if no save of this process has done so since it was overtaken. */
+async function beginLine({ local, remote, state }: Mirror): Promise<E.Either<StoreFailed, Begun>> {
+  const known = state();
+  if (known.isChecked && known.line !== undefined) return E.right({ line: known.line, compared: undefined });
+  await known.uploading?.done;
+  const before = known.view;
+  return pipe(
+    await compareStores(local, remote)(),
+    E.map((line) => ({ line: known.line = known.view = line, compared: { before } })),
+  );
+}
+
+/** Begins a save. The first one of a process compares the stores, and so must reach the remote. */
+function beginIn(mirror: Mirror): TE.TaskEither<StoreFailed, Saving> {
+  return async () => {
+    const known = mirror.state();
+    const { failed } = known;
+    if (failed !== undefined) {
+      known.failed = undefined;
+      startUploads(mirror);
+      return E.left(failed);
+    }
+    const begun = await beginLine(mirror);
+    if (E.isLeft(begun)) return begun;
+    return pipe(
+      await mirror.local.begin(),
+      E.map((saving): Saving => ({
+        put: saving.put,
+        reuse: saving.reuse,
+        abort: saving.abort,
+        ...(saving.checksCondition !== undefined && { checksCondition: saving.checksCondition }),
+        commit: (manifest, condition) => commitIn(mirror, saving, begun.right, manifest, condition),
+      })),
+    );
+  };
+}
+
+// --- reading
+
+/** Compares the stores, for what is read afterwards. */
+function numbersIn({ local, remote, state }: Mirror): TE.TaskEither<StoreFailed, readonly number[]> {
+  return pipe(compareStores(local, remote), TE.map((line) => numbersOf(state().view = line)));
+}
+
+/** Reads a checkpoint from the local store, or from the remote if the local one does not have it or has lost it. */
+function readIn<A>(
+  mirror: Mirror,
+  checkpoint: number,
+  read: (store: Store) => TE.TaskEither<StoreFailed | NoCheckpoint, A>,
+): TE.TaskEither<StoreFailed | NoCheckpoint, A> {
+  const { local, remote, state } = mirror;
+  return async () => {
+    const compared = state().view === undefined ? await numbersIn(mirror)() : E.right([]);
+    if (E.isLeft(compared)) return compared;
+    const isLost = state().view?.lost.has(checkpoint) === true;
+    const own = isLost ? undefined : await read(local)();
+    if (own !== undefined && (E.isRight(own) || own.left._tag !== "NoCheckpoint")) return own;
+    const theirs = await read(remote)();
+    if (E.isRight(theirs) || theirs.left._tag !== "NoCheckpoint") return theirs;
+    const numbers = await numbersIn(mirror)();
+    return E.isLeft(numbers) ? numbers : E.left({ ...theirs.left, location: local.location, available: numbers.right });
+  };
+}
+
+// --- constructors
+
+/**
+ * A local store whose checkpoints are uploaded to a remote one in the background: `mirrored(directory(path), s3(url))`.
+ *
+ * A save takes as long as in the local store. Of the checkpoints that wait for the upload only the newest is kept waiting, so a slow connection skips some and
+ * never holds a save up. A machine that is lost loses what was not uploaded; `train`, `fit` and `drain` of `saver` wait for the upload at their ends, and
+ * `drain` of this store does so for `saveState`. Loads see the checkpoints of both stores under the same numbers. They read the local copy, or the remote
+ * one if the local one is missing or damaged.
+ *
+ * The remote decides which line of history is right. If another machine has saved there since, the upload is refused, and the next save fails with
+ * `Overtaken`. From then on loads pass over the local checkpoints that were overtaken, and the first save after such a load removes them.
+ *
+ * @param local The store that commits. No other process may save to it meanwhile.
+ * @param remote The store that gets the copies. Loads and the first save of a process must reach it.
+ * @param options What to do with the error of an upload.
+ * @returns The store, with `drain`. Each of the two stores applies its own retention policy; what it removes is not in the result of the save. The error of an
+ *   upload that failed comes from the next save, once, or from `drain`, which tries again first; the checkpoint stays in the local store.
+ *
+ * Law: the remote has no checkpoint that the local store did not commit, and none of other bytes.
+ *
+ * @example
+ * ```ts
+ * import { memory, resume, saveState } from "@dogear/dogear";
+ * import { mirrored } from "@dogear/dogear/s3";
+ * import assert from "node:assert/strict";
+ *
+ * const [disk, bucket] = [memory(), memory()];
+ * const store = mirrored(disk, bucket);
+ * await saveState(store)({ step: 7 });
+ * assert.equal((await store.drain())._tag, "Right");
+ *
+ * const newMachine = mirrored(memory(), bucket);
+ * assert.deepEqual(await resume(newMachine)({ step: 0 }), { step: 7 });
+ * ```
+ */
+export function mirrored(
+  local: Store,
+  remote: Store,
+  options: MirrorOptions = {},
+): Store & Required<Pick<Store, "drain">> {
+  checkStore(local, "mirrored(store, remote)");
+  checkStore(remote, "remote");
+  checkOptions("mirrored", options, optionRules);
+  const [own, theirs] = [local.digest ?? "crc32", remote.digest ?? "crc32"];
+  if (own !== theirs) {
+    throw new TypeError(`Expected both stores with one digest, found ${own} and ${theirs}: make both with the same`);
+  }
+  const mirror: Mirror = { local, remote, onFailed: options.onFailed, state: () => stateOf(local, remote) };
+  const { place } = local;
+  const isLocal = (checkpoint: number): boolean => {
+    const { view } = mirror.state();
+    return view === undefined || !view.remote.includes(checkpoint) ||
+      (view.local.includes(checkpoint) && !view.lost.has(checkpoint));
+  };
+  return Object.freeze({
+    _tag: "Store" as const,
+    get location() {
+      return local.location;
+    },
+    ...(place && { place }),
+    ...(local.digest && { digest: local.digest }),
+    backup: remote,
+    list: () => numbersIn(mirror)(),
+    begin: beginIn(mirror),
+    drain: drainOf(mirror),
+    manifest: ofCheckpoint((checkpoint) => readIn(mirror, checkpoint, (store) => store.manifest(checkpoint))),
+    open: ofPart((checkpoint, name) => readIn(mirror, checkpoint, (store) => store.open(checkpoint, name))),
+    ...(local.status && remote.status && {
+      status: ofPart((checkpoint, name) => readIn(mirror, checkpoint, (store) => store.status!(checkpoint, name))),
+    }),
+    remove: ofCheckpoint((checkpoint) => pipe(remote.remove(checkpoint), TE.flatMap(() => local.remove(checkpoint)))),
+    locationOf: (checkpoint: number) => (isLocal(checkpoint) ? local : remote).locationOf(checkpoint),
+  });
+}

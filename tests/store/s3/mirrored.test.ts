@@ -1,0 +1,359 @@
+/**
+ * A local store with a remote one behind it: numbers, the line of history, failing uploads, kills, lost disks.
+ */
+import assert from "node:assert/strict";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import fc from "fast-check";
+import * as E from "fp-ts/lib/Either.js";
+import { copyCheckpoint } from "../../../lib/checkpoint/mod.ts";
+import { newLocationState } from "../../../lib/store/location.ts";
+import { storeFailed } from "../../../lib/store/store.ts";
+import { mirrored } from "../../../lib/store/s3/mod.ts";
+import {
+  directory,
+  list,
+  Loader,
+  loadState,
+  memory,
+  resume,
+  Retention,
+  runOrThrow,
+  saver,
+  saveState,
+  type Store,
+  train,
+} from "../../../mod.ts";
+import { here, start } from "../../support/children.ts";
+import { torture } from "../../support/torture.ts";
+
+const scratch = await mkdtemp(join(tmpdir(), "dogear-mirror-"));
+after(() => rm(scratch, { recursive: true, force: true }));
+
+// --- stores
+
+/** A store as another process sees it, which remembers nothing. */
+function afresh(store: Store): Store {
+  const state = newLocationState();
+  return Object.freeze({ ...store, place: () => state });
+}
+
+const offline = storeFailed("write", "remote", "ENETUNREACH", "the network is unreachable");
+
+/** A store that fails, or waits, before each commit while the switch says so. */
+function switched(store: Store, on: { fails?: boolean; lists?: boolean; gate?: Promise<void> }): Store {
+  return Object.freeze<Store>({
+    ...store,
+    list: () => on.lists === false ? Promise.resolve(E.left(offline)) : store.list(),
+    begin: async () => {
+      const begun = await store.begin();
+      if (E.isLeft(begun)) return begun;
+      return E.right({
+        ...begun.right,
+        commit: (manifest, condition) => async () => {
+          await on.gate;
+          if (!on.fails) return await begun.right.commit(manifest, condition)();
+          await begun.right.abort();
+          return E.left(offline);
+        },
+      });
+    },
+  });
+}
+
+async function numbers(store: Store): Promise<readonly number[]> {
+  return await runOrThrow(store.list);
+}
+
+async function manifests(store: Store): Promise<ReadonlyMap<number, string>> {
+  const found = new Map<number, string>();
+  for (const number of await numbers(store)) {
+    const manifest = await store.manifest(number)();
+    // Retention may remove it meanwhile.
+    if (E.isRight(manifest)) found.set(number, new TextDecoder().decode(manifest.right));
+  }
+  return found;
+}
+
+const weights = (step: number): object => ({ step, w: Float32Array.of(step, 2, 3) });
+
+// --- laws
+
+test("mirror: what is saved is in both stores under one number, after a drain", async () => {
+  for (const local of [memory(), directory(join(scratch, "both"))]) {
+    const remote = memory();
+    const store = mirrored(local, remote);
+    for (let step = 0; step < 3; step++) {
+      const saved = await saveState(store)(weights(step));
+      assert.equal(saved.checkpoint, step);
+      assert.equal((await store.drain())._tag, "Right");
+    }
+    assert.deepEqual(await manifests(remote), await manifests(local));
+    assert.deepEqual((await list(store)).entries.map(({ step }) => step), [0, 1, 2]);
+  }
+});
+
+test("mirror: a machine without a disk goes on from the remote, with the next number", async () => {
+  const [first, remote] = [memory(), memory()];
+  const store = mirrored(first, remote, {});
+  for (let step = 0; step < 2; step++) await saveState(store)(weights(step));
+  await store.drain();
+  const newDisk = memory();
+  const there = mirrored(newDisk, afresh(remote));
+  const state = await resume(there)(weights(-1) as { step: number });
+  assert.equal(state.step, 1);
+  assert.equal((await saveState(there)(weights(2))).checkpoint, 2);
+  assert.deepEqual(await numbers(newDisk), [2]);
+  await there.drain();
+  assert.deepEqual(await numbers(remote), [0, 1, 2]);
+  assert.deepEqual(await loadState(there, { checkpoint: 1 })(weights(0) as { step: number }), weights(1));
+});
+
+test("mirror: behind a slow upload only the newest waits, and retention does not take it away", async () => {
+  let open = (): void => {};
+  const on = { gate: new Promise<void>((resolve) => open = resolve) };
+  const [local, remote] = [memory({ keep: Retention.latest(1) }), memory()];
+  const store = mirrored(local, switched(remote, on));
+  for (let step = 0; step < 6; step++) await saveState(store)(weights(step));
+  assert.deepEqual(await numbers(local), [0, 5]);
+  open();
+  await store.drain();
+  assert.deepEqual(await numbers(remote), [0, 5]);
+});
+
+test("mirror: the error of an upload comes from the next save once, and drain tries again", async () => {
+  const on = { fails: true };
+  const [local, remote] = [memory(), memory()];
+  const store = mirrored(local, switched(remote, on));
+  await saveState(store)(weights(0));
+  assert.deepEqual(await store.drain(), E.left(offline));
+  await saveState(store)(weights(1));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const failed = await saveState(store)(weights(2))();
+  assert.deepEqual(failed, E.left(offline));
+  on.fails = false;
+  assert.deepEqual(await store.drain(), E.right(undefined));
+  assert.deepEqual(await numbers(remote), [1]);
+  assert.equal((await saveState(store)(weights(2))).checkpoint, 2);
+});
+
+test("mirror: with onFailed, saves go on while uploads fail", async () => {
+  const [on, errors] = [{ fails: true }, [] as unknown[]];
+  const [local, remote] = [memory(), memory()];
+  const store = mirrored(local, switched(remote, on), { onFailed: (error) => errors.push(error) });
+  for (let step = 0; step < 4; step++) await saveState(store)(weights(step));
+  assert.deepEqual(await numbers(local), [0, 1, 2, 3]);
+  await store.drain();
+  assert.ok(errors.length > 0);
+  on.fails = false;
+  assert.equal((await store.drain())._tag, "Right");
+  assert.equal((await numbers(remote)).at(-1), 3);
+});
+
+test("mirror: the first save of a process must reach the remote", async () => {
+  const [on, local] = [{ lists: false }, memory()];
+  const store = mirrored(local, switched(memory(), on));
+  assert.deepEqual(await saveState(store)(weights(0))(), E.left(offline));
+  assert.deepEqual(await numbers(local), []);
+});
+
+test("mirror: what was not uploaded before a restart is uploaded by drain", async () => {
+  const [local, remote] = [memory(), memory()];
+  await saveState(mirrored(local, switched(remote, { fails: true })))(weights(0));
+  const again = mirrored(afresh(local), afresh(remote));
+  assert.equal((await again.drain())._tag, "Right");
+  assert.deepEqual(await manifests(remote), await manifests(local));
+});
+
+test("mirror: another machine that has saved since overtakes, and a load follows it", async () => {
+  const [local, remote] = [memory(), memory()];
+  const store = mirrored(local, remote);
+  await saveState(store)(weights(0));
+  await store.drain();
+  const other = mirrored(memory(), afresh(remote));
+  await resume(other)(weights(0) as { step: number });
+  await saveState(other)(weights(10));
+  await other.drain();
+  await saveState(store)(weights(1));
+  const drained = await store.drain();
+  assert.equal(E.isLeft(drained) && drained.left._tag, "Overtaken");
+  const next = await saveState(store)(weights(2))();
+  assert.equal(E.isLeft(next) && next.left._tag, "Overtaken");
+  assert.deepEqual(await numbers(local), [0, 1]);
+  assert.equal((await resume(store)(weights(0) as { step: number })).step, 10);
+  assert.equal((await saveState(store)(weights(11))).checkpoint, 2);
+  assert.equal((await store.drain())._tag, "Right");
+  assert.deepEqual(await numbers(local), [0, 2]);
+  assert.deepEqual((await list(store)).entries.map(({ step }) => step), [0, 10, 11]);
+});
+
+test("mirror: a damaged local checkpoint is read from the remote", async () => {
+  const folder = join(scratch, "damaged");
+  const [local, remote] = [directory(folder), memory()];
+  const store = mirrored(local, remote);
+  await saveState(store)(weights(7));
+  await store.drain();
+  const files = await readdir(join(folder, "checkpoints", "checkpoint_0"), { recursive: true });
+  for (const name of files.filter((name) => name.endsWith(".safetensors") || name.endsWith(".json"))) {
+    await writeFile(join(folder, "checkpoints", "checkpoint_0", name), "nonsense");
+    const there = mirrored(afresh(local), afresh(remote));
+    assert.deepEqual(await resume(there)(weights(0)), weights(7), name);
+  }
+});
+
+test("mirror: each store applies its own retention", async () => {
+  const [local, remote] = [memory({ keep: Retention.latest(1) }), memory({ keep: Retention.latest(3) })];
+  const store = mirrored(local, remote);
+  for (let step = 0; step < 5; step++) {
+    await saveState(store)(weights(step));
+    await store.drain();
+  }
+  assert.deepEqual(await numbers(remote), [2, 3, 4]);
+  assert.equal((await numbers(local)).at(-1), 4);
+  assert.ok((await numbers(local)).length <= 3);
+});
+
+test("mirror: drain of a saver and the end of a training wait for the uploads", async () => {
+  const remote = memory();
+  const { save, drain } = saver(mirrored(memory(), remote));
+  for (let step = 0; step < 3; step++) await save(weights(step));
+  await drain;
+  assert.equal((await numbers(remote)).at(-1), 2);
+
+  const trained = memory();
+  const loader = Loader.batch(2)(Loader.fromArray([1, 2, 3, 4]));
+  const to = mirrored(memory(), trained);
+  await train({
+    loader,
+    step: (s: { n: number; cursor: Loader.Cursor }) => ({ ...s, n: s.n + 1 }),
+    save: { to, every: 1 },
+  })({
+    n: 0,
+    cursor: Loader.start(loader),
+  });
+  assert.deepEqual((await numbers(trained)).at(-1), (await numbers(to)).at(-1));
+});
+
+test("mirror: a copy is refused if the remote has a newer checkpoint than the one it follows, under whichever number", async () => {
+  const [local, remote] = [memory(), memory()];
+  for (let step = 0; step < 3; step++) await saveState(local)(weights(step));
+  for (let step = 0; step < 2; step++) await saveState(remote)(weights(step + 10));
+  const before = await manifests(remote);
+  const refused = await copyCheckpoint(local, remote, { after: 0 })(2)();
+  assert.equal(E.isLeft(refused) && refused.left._tag === "StoreFailed" && refused.left.code, "ETAKEN");
+  assert.deepEqual(await manifests(remote), before);
+  assert.deepEqual(await copyCheckpoint(local, remote, { after: 1 })(2)().then(E.isRight), true);
+});
+
+// --- kills
+
+/** What happens to a machine. */
+type Event = "save" | "drain" | "kill" | "lose disk" | "break" | "mend" | "other machine";
+
+/** Which saves led to a state. */
+const fresh = { history: "" };
+
+/** The histories in a store, oldest first: each save of a run has a letter more than its parent. */
+async function histories(store: Store): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const checkpoint of await numbers(store)) {
+    const loaded = await loadState(afresh(store), { checkpoint })({ ...fresh })();
+    if (E.isRight(loaded)) found.push(loaded.right.history);
+    else assert.equal(loaded.left._tag, "NoCheckpoint");
+  }
+  return found;
+}
+
+test("mirror: whatever is killed or lost, the remote is one line of committed checkpoints", async () => {
+  const one = fc.constantFrom<Event>(
+    "save",
+    "save",
+    "save",
+    "drain",
+    "kill",
+    "lose disk",
+    "break",
+    "mend",
+    "other machine",
+  );
+  const keep = fc.constantFrom(undefined, Retention.latest(1), Retention.latest(2));
+  await fc.assert(
+    fc.asyncProperty(fc.array(one, { maxLength: 25 }), keep, keep, async (events, ownKeep, theirKeep) => {
+      const disk = (): Store => memory(ownKeep && { keep: ownKeep });
+      const remote = memory(theirKeep && { keep: theirKeep });
+      const committed = new Set<string>();
+      const begin = (on: { fails: boolean }): Store & { drain: NonNullable<Store["drain"]> } =>
+        mirrored(local, switched(afresh(remote), on), { onFailed: () => {} });
+      let [local, on, letter] = [disk(), { fails: false }, 0];
+      let [store, state, safe] = [begin(on), { ...fresh }, ""];
+      state = await resume(store)(state);
+      const save = async (): Promise<void> => {
+        const next = { history: `${state.history}${String.fromCharCode(97 + letter++)}` };
+        const saved = await saveState(store)(next)();
+        if (E.isLeft(saved)) {
+          assert.equal(saved.left._tag, "Overtaken");
+          state = await resume(store)({ ...fresh });
+          return await save();
+        }
+        state = next;
+        committed.add(new TextDecoder().decode(await runOrThrow(local.manifest(saved.right.checkpoint))));
+      };
+      for (const event of events) {
+        if (event === "save") await save();
+        else if (event === "drain") {
+          if (E.isRight(await store.drain())) safe = state.history;
+        } else if (event === "kill" || event === "lose disk") {
+          // Nothing of the process that is killed reaches the remote any more.
+          on.fails = true;
+          local = event === "kill" ? afresh(local) : disk();
+          store = begin(on = { fails: false });
+          state = await resume(store)({ ...fresh });
+          assert.ok(state.history.startsWith(safe), `${safe} was uploaded, found ${state.history}`);
+        } else if (event === "other machine") {
+          const other = disk();
+          const there = mirrored(other, afresh(remote));
+          const next = {
+            history: `${(await resume(there)({ ...fresh })).history}${String.fromCharCode(97 + letter++)}`,
+          };
+          // An upload of this machine may come in between.
+          const saved = await saveState(there)(next)();
+          if (E.isRight(saved)) {
+            committed.add(new TextDecoder().decode(await runOrThrow(other.manifest(saved.right.checkpoint))));
+            if (E.isRight(await there.drain())) safe = next.history;
+          } else assert.equal(saved.left._tag, "Overtaken");
+        } else on.fails = event === "break";
+        for (const text of (await manifests(remote)).values()) assert.ok(committed.has(text), "not committed");
+        const line = await histories(remote);
+        for (let i = 1; i < line.length; i++) assert.ok(line[i]!.startsWith(line[i - 1]!), `two lines: ${line}`);
+      }
+    }),
+    { numRuns: 30 * torture },
+  );
+});
+
+test("mirror: a process that is killed has lost nothing that it committed, and on another machine nothing uploaded", async () => {
+  const [local, remote] = [join(scratch, "killed"), join(scratch, "kept")];
+  let [saved, uploaded] = [0, 0];
+  for (let kill = 0; kill < 2 * torture; kill++) {
+    const after = 4 + kill * 3;
+    let lines = 0;
+    const child = start(here, "mirror.ts", [local, remote], {
+      onLine: (line) => {
+        const [word, step] = [line.split(" ")[0], Number(line.split(" ")[1])];
+        if (word === "from") assert.ok(step === saved || step === saved + 1, `saved ${saved}, found ${step}`);
+        if (word === "saved") saved = step;
+        if (word === "uploaded") uploaded = step;
+        if (++lines === after) child.kill("SIGKILL");
+      },
+    });
+    const { signal, errors } = await child.ended;
+    assert.equal(signal, "SIGKILL", errors);
+    const empty = mirrored(memory(), directory(remote));
+    const state = await resume(empty)({ step: 0, w: new Float32Array(1000) });
+    assert.ok(state.step >= uploaded && state.step <= saved + 1, `uploaded ${uploaded}, found ${state.step}`);
+    const own = await manifests(directory(local));
+    for (const [number, text] of await manifests(directory(remote))) assert.equal(text, own.get(number));
+  }
+});
