@@ -20,7 +20,7 @@ testOnS3(
     const server = await startS3Server("bluestore");
     try {
       // It tries again until the server runs, and soon then.
-      const limits = { attempts: 100, firstWait: 50, longestWait: 200 };
+      const limits = { attempts: 1000, firstWait: 50, longestWait: 200 };
       const store = storeOn(
         httpBucket(settingsOf(bucket, { endpoint: server.endpoint, credentials }, limits)),
         "killed",

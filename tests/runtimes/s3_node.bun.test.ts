@@ -19,9 +19,16 @@ const scratch = mkdtempSync(join(tmpdir(), "dogear-node-"));
 after(() => rmSync(scratch, { recursive: true, force: true }));
 symlinkSync(join(root, "node_modules"), join(scratch, "node_modules"), "junction");
 
-const files: readonly string[] = ["store/s3/s3", "store/s3/s3_refusals", "laws/old_or_new_object_store"];
+const files: readonly string[] = [
+  "store/s3/s3",
+  "store/s3/http_bucket",
+  "store/s3/request",
+  "store/s3/s3_refusals",
+  "laws/old_or_new_object_store",
+];
 /** The titles of the tests in them that start no other program. */
-const titles = "^(s3: (?!one line of history)|refusals: |old or new: .* answers )";
+const titles =
+  "^(s3: (?!one line of history)|http bucket, real server: |requests: |refusals: |old or new: .* answers )";
 
 /** Makes one program for Node of the files and what they import. */
 function bundled(): string {
@@ -46,8 +53,8 @@ needs("S3 server", "Node")(
     let output = "";
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => output += data);
     const code = await new Promise((resolve) => child.once("close", resolve));
-  assert.equal(code, 0, output);
-    for (const subject of ["s3", "refusals", "old or new"]) {
+    assert.equal(code, 0, output);
+    for (const subject of ["s3", "http bucket, real server", "requests", "refusals", "old or new"]) {
       assert.match(
         output,
         new RegExp(`^ *ok \\d+ - ${subject}: `, "m"),

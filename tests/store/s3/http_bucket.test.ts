@@ -1,5 +1,5 @@
 /**
- * The operations of a bucket over HTTP, on the fake server, and on a real one where it is given.
+ * The operations of a bucket over HTTP, on the fake server and on a real one.
  *
  * @module
  */
@@ -7,7 +7,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createHash, randomBytes, randomUUID } from "node:crypto";
-import process from "node:process";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
 import * as E from "fp-ts/lib/Either.js";
@@ -16,6 +15,7 @@ import type { Bucket } from "../../../lib/store/s3/bucket.ts";
 import { httpBucket } from "../../../lib/store/s3/http_bucket.ts";
 import { type Limits, settingsOf } from "../../../lib/store/s3/options.ts";
 import { fakeKeys, type FakeOptions, type FakeS3, startFakeS3 } from "../../support/s3_fake.ts";
+import { bucket as bucketOfTests, credentials, sharedS3Server, testOnS3 } from "../../support/s3_server.ts";
 
 const mebibyte = 2 ** 20;
 
@@ -44,15 +44,15 @@ async function onFake(
   }
 }
 
-const real = process.env["DOGEAR_S3_ENDPOINT"];
-const realKeys = { accessKeyId: "test", secretAccessKey: "testsecret" };
+const real = sharedS3Server();
 
-/** A law of buckets: a test on the fake server, and one on the real server. */
+/** A law of buckets: a test on the fake server, and one on a real server. */
 function law(title: string, run: (bucket: Bucket, prefix: string) => Promise<void>): void {
   test(`http bucket: ${title}`, () => onFake((bucket) => run(bucket, `${randomUUID()}/`)));
-  if (real === undefined) return;
-  const settings = settingsOf("test", { endpoint: real, credentials: realKeys, partSize: 5 * mebibyte });
-  test(`http bucket, real server: ${title}`, () => run(httpBucket(settings), `${randomUUID()}/`));
+  testOnS3(`http bucket, real server: ${title}`, async () => {
+    const options = { endpoint: await real(), credentials, partSize: 5 * mebibyte };
+    await run(httpBucket(settingsOf(bucketOfTests, options)), `${randomUUID()}/`);
+  });
 }
 
 async function keysOf(bucket: Bucket, prefix: string): Promise<readonly string[]> {
