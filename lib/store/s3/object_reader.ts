@@ -8,7 +8,7 @@
  */
 
 import * as E from "fp-ts/lib/Either.js";
-import * as TE from "fp-ts/lib/TaskEither.js";
+import type * as TE from "fp-ts/lib/TaskEither.js";
 import type { StoreFailed } from "../../errors/mod.ts";
 import type { Answer, Connection } from "./request.ts";
 import type { Fault } from "./s3_errors.ts";
