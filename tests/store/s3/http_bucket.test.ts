@@ -66,6 +66,21 @@ function sameBytes(found: Uint8Array | undefined, expected: Uint8Array): void {
 
 // --- objects
 
+/** Chunks of which the first changes when the next but one is requested. */
+function* changing(bytes: Uint8Array): Generator<Uint8Array> {
+  const cut = Math.floor(bytes.length / 3);
+  const first = Buffer.from(bytes.subarray(0, cut));
+  yield first;
+  yield bytes.subarray(cut, 2 * cut);
+  first.fill(0);
+  yield bytes.subarray(2 * cut);
+}
+
+function* throwing(length: number): Generator<Uint8Array> {
+  yield randomBytes(length);
+  throw new Error("no more");
+}
+
 law("get gives what put wrote, under any key", async (bucket, prefix) => {
   for (const name of strange) {
     const [key, bytes] = [prefix + name, randomBytes(100)];
@@ -125,16 +140,7 @@ law("write gives the digest of its chunks, and get the same bytes", async (bucke
     const length of [0, 1, mebibyte, mebibyte + 1, 5 * mebibyte, 5 * mebibyte + 1, 10 * mebibyte, 12 * mebibyte + 7]
   ) {
     const [key, bytes] = [`${prefix}${length}`, randomBytes(length)];
-    const cut = Math.floor(length / 3);
-    const chunk = Buffer.from(bytes.subarray(0, cut));
-    function* chunks(): Generator<Uint8Array> {
-      yield chunk;
-      yield bytes.subarray(cut, 2 * cut);
-      // A chunk may change when the next but one is requested.
-      chunk.fill(0);
-      yield bytes.subarray(2 * cut);
-    }
-    const { digest, durable } = await runOrThrow(bucket.write(key, chunks(), "sha256"));
+    const { digest, durable } = await runOrThrow(bucket.write(key, changing(bytes), "sha256"));
     assert.deepEqual(await durable, E.right(undefined));
     assert.deepEqual(digest, {
       bytes: length,
@@ -148,11 +154,7 @@ law("write gives the digest of its chunks, and get the same bytes", async (bucke
 
 law("chunks that throw leave neither an object nor an upload", async (bucket, prefix) => {
   for (const length of [10, 11 * mebibyte]) {
-    function* chunks(): Generator<Uint8Array> {
-      yield randomBytes(length);
-      throw new Error("no more");
-    }
-    await assert.rejects(bucket.write(`${prefix}thrown`, chunks())(), /no more/);
+    await assert.rejects(bucket.write(`${prefix}thrown`, throwing(length))(), /no more/);
   }
   assert.deepEqual(await keysOf(bucket, prefix), []);
   assert.deepEqual(await runOrThrow(bucket.uploads(prefix)), []);
