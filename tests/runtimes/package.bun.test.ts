@@ -49,7 +49,8 @@ import * as dogear from "${manifest.name}";
 import * as data from "${manifest.name}/data";
 import * as prove from "${manifest.name}/prove";
 import * as store from "${manifest.name}/store";
-console.log(JSON.stringify([dogear, data, prove, store].map((entry) => Object.keys(entry).sort())));
+import * as s3 from "${manifest.name}/s3";
+console.log(JSON.stringify([dogear, data, prove, store, s3].map((entry) => Object.keys(entry).sort())));
 `;
 
 /** Trains up to a step, from a store's newest checkpoint, and prints the id of the state. */
@@ -230,6 +231,7 @@ for (const [runtime, program, ...args] of runtimes) {
         import("../../lib/data/mod.ts"),
         import("../../lib/prove/mod.ts"),
         import("../../lib/store/contract/mod.ts"),
+        import("../../lib/store/s3/mod.ts"),
       ],
     );
     assert.deepEqual(JSON.parse(run(project, program, ...args)), own.map((entry) => Object.keys(entry).sort()));

@@ -49,7 +49,7 @@ export interface BucketOptions {
   readonly concurrency?: number;
   /**
    * How a commit asks for a free key: with the header `If-None-Match`, or for Google's servers with a generation of 0.
-   * @default "if-none-match"
+   * @default "generation" if the endpoint is storage.googleapis.com, else "if-none-match"
    */
   readonly create?: "if-none-match" | "generation";
   /**
@@ -174,7 +174,8 @@ export function settingsOf(bucket: string, options: BucketOptions, limits?: Part
     keys: keySource(options.credentials),
     partSize: options.partSize ?? 16 * mebibyte,
     concurrency: options.concurrency ?? 4,
-    create: options.create ?? "if-none-match",
+    // So that the command line, which has no option for it, saves there too.
+    create: options.create ?? (endpoint.hostname === "storage.googleapis.com" ? "generation" : "if-none-match"),
     timeout: options.timeout ?? 30_000,
     limits: { ...usualLimits, ...limits },
   };

@@ -29,7 +29,7 @@ function placeOf(location: string): LocationState {
 }
 
 /**
- * A store in a bucket of an object store: Amazon S3, Ceph, MinIO, R2, and Google Cloud Storage with `create: "generation"`.
+ * A store in a bucket of an object store: Amazon S3, Ceph, MinIO, R2, Google Cloud Storage.
  *
  * The bucket must exist; the prefix need not. Several processes may save into it at once. Each checkpoint is one commit record under `checkpoints/`, made by a
  * conditional write, and its parts under `data/`. The first save of a process checks that the bucket refuses a second object of one key; one that does

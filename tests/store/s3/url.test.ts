@@ -63,6 +63,14 @@ test("options: the bucket is in the host's name at Amazon, unless it has dots, a
   assert.deepEqual(styleOf("bucket", "https://amazonaws.com.example.org"), [false, "amazonaws.com.example.org"]);
 });
 
+test("options: at Google a free key is asked for by its generation, unless an option says otherwise", () => {
+  const createAt = (endpoint: string, create?: "if-none-match" | "generation"): string =>
+    settingsOf("bucket", { endpoint, ...(create && { create }) }).create;
+  assert.equal(createAt("https://storage.googleapis.com"), "generation");
+  assert.equal(createAt("https://storage.googleapis.com", "if-none-match"), "if-none-match");
+  assert.equal(createAt("https://s3.example.com"), "if-none-match");
+});
+
 test("options: wrong ones are a TypeError that shows no keys", () => {
   const keys = { accessKeyId: "a", secretAccessKey: "hidden" };
   checkBucketOptions({ credentials: keys, partSize: 5 * 2 ** 20, timeout: 1000 });
