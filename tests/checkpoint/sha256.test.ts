@@ -141,7 +141,7 @@ test("verify --expect: the digest of a save covers every byte, and detects a cha
   const { checkpoints: [row], ...counts } = JSON.parse(
     (await dogear("verify", `${path}@1`, "--expect", pinned, "--json")).text,
   );
-  assert.deepEqual(counts, { verified: 0, damaged: 0, unexpected: 1 });
+  assert.deepEqual(counts, { verified: 0, damaged: 0, unexpected: 1, orphans: [] });
   assert.deepEqual([row.verdict, row.error], ["unexpected", {
     _tag: "UnexpectedDigest",
     checkpoint: 1,
