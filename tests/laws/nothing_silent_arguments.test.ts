@@ -396,6 +396,7 @@ const table: Readonly<Record<string, Callable | string>> = {
   ofCheckpoint: "it is the check of manifest and remove, which storeLaws tries",
   ofPart: "it is the check of open, which storeLaws tries",
   storeFailed: "it puts a store's own words into a value",
+  numberTaken: "it only puts its arguments into a value",
 
   pipe: "fp-ts's own",
   explain: calls([arg(/error/, { _tag: "Released" })]),
