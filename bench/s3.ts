@@ -1,6 +1,7 @@
 /**
  * A save and a load of 256 MiB in 200 tensors in a real object store on this machine (Ceph, in memory), against the same bytes sent and fetched by
- * the same client alone: a bare multipart upload, and bare ranged reads, of pieces of 16 MiB, 4 at once. curl's times are beside them. Then the
+ * the same client alone: a bare multipart upload, and bare ranged reads into
+ * memory, of pieces of 16 MiB, 4 at once. curl's times are beside them. Then the
  * memory and the longest stall of a save, against those of a save to a folder, and what is sent of a model whose frozen base is 95 %.
  *
  *     bun run bench s3
@@ -9,12 +10,12 @@
  *
  * @module
  */
-import { directory, readSnapshot, release, Retention, saveState, type Store } from "@dogear/dogear";
+import { directory, list, readSnapshot, release, Retention, saveState, type Store } from "@dogear/dogear";
 import { s3 } from "@dogear/dogear/s3";
 import { AwsClient } from "aws4fetch";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { rm, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { Buffer } from "node:buffer";
@@ -66,10 +67,12 @@ async function bareUpload(key: string): Promise<void> {
   await (await send("POST", `${objectUrl(key)}?uploadId=${id}`, end)).arrayBuffer();
 }
 
+/** Reads of all pieces, which stay in memory as those of a load do. */
 async function bareReads(key: string): Promise<void> {
+  const kept: ArrayBuffer[] = [];
   await allOf(pieces, async (i) => {
     const range = `bytes=${i * piece}-${(i + 1) * piece - 1}`;
-    await (await send("GET", objectUrl(key), undefined, { range })).arrayBuffer();
+    kept.push(await (await send("GET", objectUrl(key), undefined, { range })).arrayBuffer());
   });
 }
 
@@ -111,66 +114,81 @@ function bucketStore(name: string): Store {
   return s3(`s3://${bucket}/${name}`, { endpoint: server.endpoint, credentials, keep: Retention.latest(1) });
 }
 
-async function saveAndLoad(folder: string): Promise<void> {
+/** Tensors, and what gives all of them other values: an unchanged tensor would not be sent. */
+function changingWeights(): {
+  readonly weights: ReturnType<typeof variables>;
+  readonly change: () => void;
+  readonly dispose: () => void;
+} {
   const weights = variables(total, 200);
   const values = [1, 2].map((by) => weights.map((weight) => weight.add(by)));
   let round = 0;
-  const change = (): void => {
-    round++;
-    weights.forEach((weight, i) => weight.assign(values[round % 2]?.[i] ?? weight));
+  return {
+    weights,
+    change: () => {
+      round++;
+      weights.forEach((weight, i) => weight.assign(values[round % 2]?.[i] ?? weight));
+    },
+    dispose: () => [weights, ...values].flat().forEach((value) => value.dispose()),
   };
+}
+
+/** The longest stall in a save, and the most memory, from the first save on. */
+async function stallAndMemory(folder: string): Promise<void> {
+  const { weights, change, dispose } = changingWeights();
+  const stores = [
+    ["s3", bucketStore("watched")],
+    ["directory", directory(join(folder, "run"), { keep: Retention.latest(1) })],
+  ] as const;
+  for (const [name, store] of stores) {
+    const seen: Watched[] = [];
+    for (let i = 0; i < 6; i++) {
+      change();
+      seen.push(await watched(async () => void await saveState(store)({ weights })));
+      await setTimeout(1000);
+    }
+    const [gap, memory] = [median(seen.map((one) => one.gap)), Math.max(...seen.map((one) => one.memory))];
+    process.stdout.write(
+      `${name}: longest stall in a save ${gap.toFixed(1)} ms (median of 6); memory above the tensors ${
+        memory.toFixed(0)
+      } MiB at most\n`,
+    );
+  }
+  dispose();
+}
+
+async function saveAndLoad(folder: string): Promise<void> {
+  const { weights, change, dispose } = changingWeights();
   const store = s3(`s3://${bucket}/save`, { endpoint: server.endpoint, credentials });
+  // The server removes in the background, which takes time of its own.
+  const rest = (): Promise<void> => setTimeout(1000);
   await compare(
     {
       name: "save 256 MiB in 200 tensors",
       before: change,
       run: async () => void await saveState(store)({ weights }),
       after: async () => {
-        const saved = await store.list();
-        if (saved._tag === "Right") { for (const number of saved.right.slice(0, -1)) await store.remove(number)(); }
-        // The server removes in the background.
-        await setTimeout(1000);
+        const { entries } = await list(store);
+        for (const { checkpoint } of entries.slice(0, -1)) await store.remove(checkpoint)();
+        await rest();
       },
     },
     {
       name: "bare multipart upload",
       run: () => bareUpload("bare"),
-      after: () => send("DELETE", objectUrl("bare")).then(() => setTimeout(1000)),
+      after: () => send("DELETE", objectUrl("bare")).then(rest),
     },
   );
   await bareUpload("bare");
   await compare(
-    {
-      name: "load and verify",
-      run: async () => release(await readSnapshot(store))(),
-    },
+    { name: "load and verify", run: async () => release(await readSnapshot(store))() },
     { name: "bare ranged reads", run: () => bareReads("bare") },
   );
   const file = join(folder, "bytes");
   await writeFile(file, bytes);
   const put = await curlTime(() => curl("-T", file, objectUrl("curl")));
   process.stdout.write(`curl: PUT ${put}, GET ${await curlTime(() => curl("-o", "/dev/null", objectUrl("curl")))}\n`);
-  for (
-    const [name, kept] of [["s3", bucketStore("watched")], [
-      "directory",
-      directory(join(folder, "run"), { keep: Retention.latest(1) }),
-    ]] as const
-  ) {
-    const seen: Watched[] = [];
-    for (let i = 0; i < 6; i++) {
-      change();
-      const one = await watched(async () => void await saveState(kept)({ weights }));
-      if (i > 0) seen.push(one);
-      await setTimeout(1000);
-    }
-    const [gap, memory] = [median(seen.map((one) => one.gap)), median(seen.map((one) => one.memory))];
-    process.stdout.write(
-      `${name}: longest stall in a save ${gap.toFixed(1)} ms; memory above the tensors ${
-        memory.toFixed(0)
-      } MiB (5 rounds)\n`,
-    );
-  }
-  [weights, ...values].flat().forEach((value) => value.dispose());
+  dispose();
 }
 
 /** What is sent of a state of which 95 % stays as it is. */
@@ -192,9 +210,9 @@ async function frozenBase(): Promise<void> {
 try {
   await useBackend("cpu");
   await inFolder(async (folder) => {
+    await stallAndMemory(folder);
     await saveAndLoad(folder);
     await frozenBase();
-    await rm(folder, { recursive: true, force: true });
   });
 } finally {
   await server.stop();

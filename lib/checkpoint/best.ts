@@ -123,8 +123,11 @@ export function numbersToTry(
       TE.map(({ order, skipped }) => ({ wanted: order[0]!, others: TE.right(order.slice(1)), skipped })),
     );
   }
+  // A store that cannot tell the newest by itself lists, which also finds out that a folder is no run.
+  const isListed = checkpoint === undefined || store.newest === undefined;
   return pipe(
-    checkpoint === undefined ? newestNumber(store) : TE.right<LoadError, number | undefined>(checkpoint),
+    isListed ? newestNumber(store) : TE.right<LoadError, number | undefined>(checkpoint),
+    TE.map((newest) => checkpoint ?? newest),
     TE.flatMap((wanted): TE.TaskEither<LoadError, WantedNumbers> => {
       // Not listed again: another process may save the first one meanwhile.
       if (wanted === undefined) return TE.left({ _tag: "NoCheckpoint", location: store.location, available: [] });
