@@ -16,7 +16,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { after } from "node:test";
-import { fileURLToPath } from "node:url";
+import { root } from "../gate/runtimes.ts";
 import { needs, type Test } from "./portable.ts";
 
 // --- types
@@ -65,7 +65,7 @@ export async function startS3Server(store: "memstore" | "bluestore" = "memstore"
   const address = `127.${randomInt(1, 255)}.${randomInt(1, 255)}.${randomInt(1, 255)}`;
   const port = randomInt(20_000, 32_000);
   const { accessKeyId, secretAccessKey } = credentials;
-  const script = fileURLToPath(new URL("ceph.sh", import.meta.url));
+  const script = join(root, "tests/support/ceph.sh");
   const child = spawn(script, [folder, store, address, `${port}`, accessKeyId, secretAccessKey], {
     // Out of the process group of the test, whose end the script outlives to remove the folder.
     detached: true,
