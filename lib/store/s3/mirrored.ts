@@ -11,8 +11,8 @@
  * | before the remote commit | the checkpoint in the local store; the next save or `drain` uploads it |
  * | after it | the same checkpoint in both |
  *
- * Until the next upload, retention keeps three local checkpoints in any case: the newest that the remote has, the one after it, which proves that the two are
- * one line, and the one that is being uploaded.
+ * Until the next upload, retention keeps four local checkpoints in any case: the newest that the remote has, the one that is being uploaded, and those after
+ * each, which show whether the remote was continued by this machine or by another one.
  *
  * @module
  */
@@ -39,11 +39,18 @@ import {
   ofCheckpoint,
   ofPart,
   type Saving,
+  savingOf,
+  sha256Of,
   type Store,
   storeFailed,
 } from "../mod.ts";
 
 const optionRules: OptionRules<MirrorOptions> = { onFailed: ifGiven(aFunction) };
+
+/** Compares the stores of a mirror. */
+function compared({ local, remote, state }: Mirror): TE.TaskEither<StoreFailed, MirrorLine> {
+  return () => compareStores({ local, remote, sent: state().sent })();
+}
 
 // --- uploading
 
@@ -56,22 +63,22 @@ async function overtakenAt({ remote }: Mirror, checkpoint: number): Promise<Over
 }
 
 async function uploadFailed(mirror: Mirror, checkpoint: number, error: CopyError): Promise<UploadError> {
-  const { local, remote } = mirror;
+  const { local } = mirror;
   if (error._tag !== "StoreFailed" && error._tag !== "Overtaken") {
     return storeFailed("upload", local.locationOf(checkpoint), "EDAMAGED", explain(error));
   }
   if (error._tag === "Overtaken" || error.code !== "ETAKEN") return error;
-  const line = await compareStores(local, remote)();
+  const line = await compared(mirror)();
   if (E.isLeft(line) || !line.right.lost.has(checkpoint)) return error;
   return await overtakenAt(mirror, line.right.base);
 }
 
 /** The newest local checkpoint that is to be uploaded, undefined if there is none. */
 async function nextUpload(mirror: Mirror): Promise<E.Either<UploadError, number | undefined>> {
-  const { local, remote, state } = mirror;
+  const { local, state } = mirror;
   const known = state();
   if (known.line === undefined || known.isStale) {
-    const line = await compareStores(local, remote)();
+    const line = await compared(mirror)();
     if (E.isLeft(line)) return line;
     const { lost, base } = line.right;
     // The next save has to look what it follows.
@@ -102,9 +109,10 @@ async function uploadAll(mirror: Mirror): Promise<E.Either<UploadError, void>> {
   for (;;) {
     const next = await nextUpload(mirror);
     if (E.isLeft(next)) return next;
-    const [checkpoint, { line, uploading }] = [next.right, state()];
+    const [checkpoint, { line, sent }] = [next.right, state()];
     if (checkpoint === undefined || line === undefined) return E.right(undefined);
-    if (uploading !== undefined) uploading.checkpoint = checkpoint;
+    const manifest = await local.manifest(checkpoint)();
+    if (E.isRight(manifest)) sent.set(checkpoint, sha256Of(manifest.right));
     const copied = await copyCheckpoint(local, remote, { after: line.base })(checkpoint)();
     // Removed meanwhile, by hand.
     if (E.isLeft(copied) && copied.left._tag === "NoCheckpoint") continue;
@@ -113,6 +121,7 @@ async function uploadAll(mirror: Mirror): Promise<E.Either<UploadError, void>> {
       return E.left(await uploadFailed(mirror, checkpoint, copied.left));
     }
     state().line = { ...line, base: checkpoint, remote: [...line.remote, checkpoint] };
+    for (const number of [...sent.keys()]) if (number !== checkpoint) sent.delete(number);
     const summary = await readSummary(local, checkpoint)();
     if (E.isRight(summary)) await retainIn(remote, checkpoint, summary.right.run, () => false);
   }
@@ -132,19 +141,19 @@ function startUploads(mirror: Mirror): void {
       else if (mirror.onFailed === undefined) known.failed = error;
       mirror.onFailed?.(error);
     });
-  known.uploading = { done, checkpoint: -1 };
+  known.uploading = done;
 }
 
 /** Waits for the uploads. What failed before is tried again first. */
 function drainOf(mirror: Mirror): TE.TaskEither<UploadError, void> {
   return async () => {
     const known = mirror.state();
-    await known.uploading?.done;
+    await known.uploading;
     if (known.overtaken !== undefined) return E.left(known.overtaken);
     known.failed = undefined;
     let failed: UploadError | undefined;
     startUploads({ ...mirror, onFailed: (error) => (failed = error) });
-    await known.uploading?.done;
+    await known.uploading;
     if (failed === undefined) return E.right(undefined);
     mirror.onFailed?.(failed);
     return E.left(failed);
@@ -185,10 +194,10 @@ async function afterCommit(
   const summary = decodeSummary(manifest);
   const numbers = await candidates(local)();
   if (E.isLeft(summary) || E.isLeft(numbers)) return;
-  const after = numbers.right.find((number) => number > line.base);
-  const isProtected = (number: number): boolean =>
-    number === line.base || number === after || number === known.uploading?.checkpoint;
-  await retainIn(local, checkpoint, summary.right.run, isProtected);
+  // What the remote has or may get, and what follows, which shows whose line the remote continues.
+  const sent = [line.base, [...known.sent.keys()].at(-1) ?? line.base];
+  const isProtected = new Set([...sent, ...sent.map((base) => numbers.right.find((number) => number > base))]);
+  await retainIn(local, checkpoint, summary.right.run, (number) => isProtected.has(number));
 }
 
 /** What a save knows of the two stores. */
@@ -259,13 +268,13 @@ function commitIn(
 }
 
 /** Compares the stores, if no save of this process has done so since it was overtaken. */
-async function beginLine({ local, remote, state }: Mirror): Promise<E.Either<StoreFailed, Begun>> {
-  const known = state();
+async function beginLine(mirror: Mirror): Promise<E.Either<StoreFailed, Begun>> {
+  const known = mirror.state();
   if (known.isChecked && known.line !== undefined) return E.right({ line: known.line, compared: undefined });
-  await known.uploading?.done;
+  await known.uploading;
   const before = known.view;
   return pipe(
-    await compareStores(local, remote)(),
+    await compared(mirror)(),
     E.map((line) => ({ line: known.line = known.view = line, compared: { before } })),
   );
 }
@@ -284,13 +293,15 @@ function beginIn(mirror: Mirror): TE.TaskEither<StoreFailed, Saving> {
     if (E.isLeft(begun)) return begun;
     return pipe(
       await mirror.local.begin(),
-      E.map((saving): Saving => ({
-        put: saving.put,
-        reuse: saving.reuse,
-        abort: saving.abort,
-        ...(saving.checksCondition !== undefined && { checksCondition: saving.checksCondition }),
-        commit: (manifest, condition) => commitIn(mirror, saving, begun.right, manifest, condition),
-      })),
+      E.map((saving) =>
+        savingOf({
+          put: saving.put,
+          reuse: saving.reuse,
+          discard: saving.abort,
+          ...(saving.checksCondition !== undefined && { checksCondition: saving.checksCondition }),
+          commit: (manifest, condition) => commitIn(mirror, saving, begun.right, manifest, condition),
+        })
+      ),
     );
   };
 }
@@ -298,8 +309,8 @@ function beginIn(mirror: Mirror): TE.TaskEither<StoreFailed, Saving> {
 // --- reading
 
 /** Compares the stores, for what is read afterwards. */
-function numbersIn({ local, remote, state }: Mirror): TE.TaskEither<StoreFailed, readonly number[]> {
-  return pipe(compareStores(local, remote), TE.map((line) => numbersOf(state().view = line)));
+function numbersIn(mirror: Mirror): TE.TaskEither<StoreFailed, readonly number[]> {
+  return pipe(compared(mirror), TE.map((line) => numbersOf(mirror.state().view = line)));
 }
 
 /** Reads a checkpoint from the local store, or from the remote if the local one does not have it or has lost it. */
