@@ -127,6 +127,7 @@ async function live(happening: readonly Event[], remote: Remote, keep: Retention
     state = await runOrThrow(resume(store)({ ...fresh }));
     assert.ok(state.history.startsWith(safe), `${safe} was uploaded, found ${state.history}`);
   };
+  state = await runOrThrow(resume(store)(state));
   for (const event of happening) {
     await happen[event]();
     for (const number of await numbers(truth)) {
