@@ -128,6 +128,9 @@ async function live(happening: readonly Event[], remote: Remote, keep: Retention
     assert.ok(state.history.startsWith(safe), `${safe} was uploaded, found ${state.history}`);
   };
   state = await runOrThrow(resume(store)(state));
+  // All continue one run.
+  await happen.save();
+  await happen.drain();
   for (const event of happening) {
     await happen[event]();
     for (const number of await numbers(truth)) {
