@@ -79,8 +79,8 @@ function bucketRemote(options: StoreOptions): Remote {
   return {
     open: (on) => {
       const client = server.client({
-        pause: async (kind) => {
-          if (kind === "create") await on.gate;
+        pause: async (kind, apply) => {
+          if (kind === "create" && apply !== undefined) await on.gate;
         },
         fate: (kind) => {
           const fate = on.fails === true ? fates[met++ % fates.length]! : "answered";

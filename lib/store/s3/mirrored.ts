@@ -103,6 +103,24 @@ async function retainIn(store: Store, checkpoint: number, run: string, isProtect
   await retain({ ...store, remove }, store.keep, await entriesOf(store, numbers.right, run), checkpoint);
 }
 
+/**
+ * Takes a copy back if another machine has saved in its run under a number between it and the one that it follows. A store refuses a number that is taken, but
+ * not one beyond the next while another save takes that.
+ */
+async function checkGap(mirror: Mirror, base: number, checkpoint: number): Promise<E.Either<UploadError, void>> {
+  const { local, remote } = mirror;
+  if (checkpoint === base + 1) return E.right(undefined);
+  const [numbers, own] = [await candidates(remote)(), await readSummary(local, checkpoint)()];
+  if (E.isLeft(numbers)) return numbers;
+  for (const number of numbers.right.filter((number) => number > base && number < checkpoint)) {
+    const theirs = await readSummary(remote, number)();
+    if (E.isLeft(own) || E.isLeft(theirs) || theirs.right.run !== own.right.run) continue;
+    const removed = await remote.remove(checkpoint)();
+    return E.isLeft(removed) ? removed : E.left(await overtakenAt(mirror, number));
+  }
+  return E.right(undefined);
+}
+
 /** Uploads until the remote has the newest local checkpoint. */
 async function uploadAll(mirror: Mirror): Promise<E.Either<UploadError, void>> {
   const { local, remote, state } = mirror;
@@ -119,6 +137,11 @@ async function uploadAll(mirror: Mirror): Promise<E.Either<UploadError, void>> {
     if (E.isLeft(copied)) {
       state().isStale = true;
       return E.left(await uploadFailed(mirror, checkpoint, copied.left));
+    }
+    const checked = await checkGap(mirror, line.base, checkpoint);
+    if (E.isLeft(checked)) {
+      state().isStale = true;
+      return checked;
     }
     state().line = { ...line, base: checkpoint, remote: [...line.remote, checkpoint] };
     for (const number of [...sent.keys()]) if (number !== checkpoint) sent.delete(number);

@@ -159,3 +159,51 @@ for (const [kind, make] of Object.entries(remotes)) {
     );
   });
 }
+
+/** Saves steps one after the other. */
+async function saveSteps(store: Store, ...steps: readonly number[]): Promise<void> {
+  for (const step of steps) await saveState(store)({ step });
+}
+
+test("mirror: another machine's line is seen, also where slow uploads and retention have left gaps", async () => {
+  let [gate, commits]: [Promise<void> | undefined, number] = [undefined, 0];
+  const opened: (() => void)[] = [];
+  const on: Switch = {
+    get gate() {
+      commits += 1;
+      return gate;
+    },
+  };
+  const close = (): void => void (gate = new Promise((resolve) => opened.push(resolve)));
+  const untilCommit = async (number: number): Promise<void> => {
+    while (commits < number) await new Promise((resolve) => setTimeout(resolve, 1));
+  };
+  const remote = remotes["a bucket"]!({});
+  const store = mirrored(memory({ keep: Retention.latest(1) }), remote.open(on), { onFailed: () => {} });
+  await saveSteps(store, 0);
+  await store.drain();
+  close();
+  commits = 0;
+  await saveSteps(store, 1, 2, 3, 4);
+  await untilCommit(1);
+  close();
+  opened[0]!();
+  await untilCommit(2);
+  await saveSteps(store, 5, 6);
+  close();
+  opened[1]!();
+  await untilCommit(3);
+  // The remote has 4, and 6 waits. Its parent is 5, a number that the other machine gives, too.
+  const truth = remote.open({});
+  assert.equal((await numbers(truth)).at(-1), 4);
+  const there = mirrored(memory(), remote.open({}));
+  assert.equal((await resume(there)({ step: 0 })).step, 4);
+  await saveSteps(there, 50);
+  assert.equal((await there.drain())._tag, "Right");
+  gate = undefined;
+  opened[2]!();
+  const drained = await store.drain();
+  assert.equal(E.isLeft(drained) && drained.left._tag, "Overtaken");
+  assert.equal((await numbers(truth)).at(-1), 5);
+  assert.equal((await resume(store)({ step: 0 })).step, 50);
+});
