@@ -366,10 +366,14 @@ function readIn<A>(
  * `drain` of this store does so for `saveState`. Loads see the checkpoints of both stores under the same numbers. They read the local copy, or the remote
  * one if the local one is missing or damaged.
  *
+ * A remote that is down never stops a save after the first of a process, and the local checkpoints stay. Without `onFailed` the next save fails when an upload
+ * has failed, which ends a training: a training gives `onFailed`. How long `drain` waits is up to the remote: it makes the upload in progress and one more.
+ * `s3` gives a request up after 9 attempts: 22 s after a server that refuses, 5 minutes after one that never answers with the default `timeout` of 30 s.
+ *
  * The remote decides which line of history is right. If another machine has saved there since, the upload is refused, and the next save fails with
  * `Overtaken`. From then on loads pass over the local checkpoints that were overtaken, and the first save after such a load removes them.
  *
- * @param local The store that commits. No other process may save to it meanwhile.
+ * @param local The store that commits. No other process may save to it meanwhile. Remove checkpoints through the mirror, not from this store.
  * @param remote The store that gets the copies. Loads and the first save of a process must reach it.
  * @param options What to do with the error of an upload.
  * @returns The store, with `drain`. Each of the two stores applies its own retention policy; what it removes is not in the result of the save. The error of an
