@@ -11,7 +11,7 @@ import type * as TE from "fp-ts/lib/TaskEither.js";
 import { Buffer } from "node:buffer";
 import { candidates, readSummary } from "../../checkpoint/mod.ts";
 import type { StoreFailed } from "../../errors/mod.ts";
-import type { Store } from "../mod.ts";
+import { sha256Of, type Store } from "../mod.ts";
 
 // --- types
 
@@ -25,38 +25,50 @@ export interface MirrorLine {
   readonly lost: ReadonlySet<number>;
 }
 
+/** What is compared. */
+export interface Compared {
+  readonly local: Store;
+  readonly remote: Store;
+  /** The SHA-256 of the manifests that this process has sent: an answer that was lost says nothing of what the remote has. */
+  readonly sent: ReadonlyMap<number, string>;
+}
+
 // --- constructors
 
 /**
- * Whether a number is the same checkpoint in both stores. One that cannot be decoded, or was removed meanwhile, is no other checkpoint.
+ * Whether a number is the same checkpoint in both stores; undefined if the remote's is not what this process sent under it, and has removed since. One that
+ * cannot be decoded, or was removed meanwhile, is no other checkpoint.
  */
-async function isSame(local: Store, remote: Store, checkpoint: number): Promise<E.Either<StoreFailed, boolean>> {
+async function isSame(
+  { local, remote, sent }: Compared,
+  checkpoint: number,
+): Promise<E.Either<StoreFailed, boolean | undefined>> {
   const [own, theirs] = await Promise.all([local.manifest(checkpoint)(), remote.manifest(checkpoint)()]);
   if (E.isLeft(theirs)) return theirs.left._tag === "StoreFailed" ? E.left(theirs.left) : E.right(true);
-  if (E.isLeft(own) || Buffer.compare(own.right, theirs.right) === 0) return E.right(true);
+  const known = sent.get(checkpoint);
+  if (E.isLeft(own)) return E.right(known === undefined || known === sha256Of(theirs.right) || undefined);
+  if (Buffer.compare(own.right, theirs.right) === 0) return E.right(true);
   return E.right(E.isLeft(await readSummary(local, checkpoint)()));
 }
 
-/** The lowest checkpoint that is another one in the remote. All local ones from there are lost. */
-async function firstDifference(
-  local: Store,
-  remote: Store,
+/** The newest checkpoint that is the same in both, -1 if there is none, and the lowest one above it that is another one in the remote. */
+async function lineEnd(
+  stores: Compared,
   common: readonly number[],
-): Promise<E.Either<StoreFailed, number>> {
-  let lowest = Infinity;
+): Promise<E.Either<StoreFailed, { readonly last: number; readonly different: number }>> {
+  let different = Infinity;
   for (const checkpoint of common.toReversed()) {
-    const same = await isSame(local, remote, checkpoint);
+    const same = await isSame(stores, checkpoint);
     if (E.isLeft(same)) return same;
-    if (same.right) break;
-    lowest = checkpoint;
+    if (same.right === true) return E.right({ last: checkpoint, different });
+    if (same.right === false) different = checkpoint;
   }
-  return E.right(lowest);
+  return E.right({ last: -1, different });
 }
 
-/** Whether the remote has a checkpoint of the same run that was saved after the parent of a local one. */
+/** Whether the remote has one of these checkpoints in the run of a local one, saved after its parent. */
 async function isOvertaken(
-  local: Store,
-  remote: Store,
+  { local, remote }: Compared,
   checkpoint: number,
   numbers: readonly number[],
 ): Promise<E.Either<StoreFailed, boolean>> {
@@ -75,22 +87,25 @@ async function isOvertaken(
 /**
  * Compares two stores. It reads both lists and, in most cases, one manifest of each.
  *
- * @param local The local store.
- * @param remote The remote store.
+ * The local checkpoint that follows the newest common one tells whether the remote's newer ones are of another line. Retention keeps it for that.
+ *
+ * @param stores The stores, and what was sent.
  */
-export function compareStores(local: Store, remote: Store): TE.TaskEither<StoreFailed, MirrorLine> {
+export function compareStores(stores: Compared): TE.TaskEither<StoreFailed, MirrorLine> {
+  const { local, remote, sent } = stores;
   return async () => {
     const [own, theirs] = await Promise.all([candidates(local)(), candidates(remote)()]);
     if (E.isLeft(own)) return own;
     if (E.isLeft(theirs)) return theirs;
     const base = theirs.right.at(-1) ?? -1;
-    const inRemote = new Set(theirs.right);
-    const difference = await firstDifference(local, remote, own.right.filter((number) => inRemote.has(number)));
-    if (E.isLeft(difference)) return difference;
-    let from = difference.right;
-    const next = own.right.find((number) => number > base);
-    if (from === Infinity && next !== undefined && base >= 0 && !own.right.includes(base)) {
-      const overtaken = await isOvertaken(local, remote, next, theirs.right);
+    const known = new Set([...own.right, ...sent.keys()]);
+    const end = await lineEnd(stores, theirs.right.filter((number) => known.has(number)));
+    if (E.isLeft(end)) return end;
+    const { last, different } = end.right;
+    const next = own.right.find((number) => number > last);
+    let from = different;
+    if (last < base && next !== undefined && next < different) {
+      const overtaken = await isOvertaken(stores, next, theirs.right.filter((number) => number > last));
       if (E.isLeft(overtaken)) return overtaken;
       if (overtaken.right) from = next;
     }

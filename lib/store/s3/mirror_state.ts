@@ -31,7 +31,9 @@ export interface MirrorState {
   isStale: boolean;
   /** What the last reading of the numbers has found. */
   view: MirrorLine | undefined;
-  uploading: { readonly done: Promise<void>; checkpoint: number } | undefined;
+  uploading: Promise<void> | undefined;
+  /** The SHA-256 of the manifests whose upload was begun, by number. The last is that of the current or the last upload. */
+  readonly sent: Map<number, string>;
   /** The error of the last upload, which nobody has received. */
   failed: StoreFailed | undefined;
   /** Set until the next save. */
@@ -61,6 +63,7 @@ export function stateOf(local: Store, remote: Store): MirrorState {
       isStale: false,
       view: undefined,
       uploading: undefined,
+      sent: new Map(),
       failed: undefined,
       overtaken: undefined,
     };

@@ -11,8 +11,8 @@
  * | before the remote commit | the checkpoint in the local store; the next save or `drain` uploads it |
  * | after it | the same checkpoint in both |
  *
- * Until the next upload, retention keeps three local checkpoints in any case: the newest that the remote has, the one after it, which proves that the two are
- * one line, and the one that is being uploaded.
+ * Until the next upload, retention keeps four local checkpoints in any case: the newest that the remote has, the one that is being uploaded, and those after
+ * each, which show whether the remote was continued by this machine or by another one.
  *
  * @module
  */
@@ -39,11 +39,18 @@ import {
   ofCheckpoint,
   ofPart,
   type Saving,
+  savingOf,
+  sha256Of,
   type Store,
   storeFailed,
 } from "../mod.ts";
 
 const optionRules: OptionRules<MirrorOptions> = { onFailed: ifGiven(aFunction) };
+
+/** Compares the stores of a mirror. */
+function compared({ local, remote, state }: Mirror): TE.TaskEither<StoreFailed, MirrorLine> {
+  return () => compareStores({ local, remote, sent: state().sent })();
+}
 
 // --- uploading
 
@@ -56,22 +63,22 @@ async function overtakenAt({ remote }: Mirror, checkpoint: number): Promise<Over
 }
 
 async function uploadFailed(mirror: Mirror, checkpoint: number, error: CopyError): Promise<UploadError> {
-  const { local, remote } = mirror;
+  const { local } = mirror;
   if (error._tag !== "StoreFailed" && error._tag !== "Overtaken") {
     return storeFailed("upload", local.locationOf(checkpoint), "EDAMAGED", explain(error));
   }
   if (error._tag === "Overtaken" || error.code !== "ETAKEN") return error;
-  const line = await compareStores(local, remote)();
+  const line = await compared(mirror)();
   if (E.isLeft(line) || !line.right.lost.has(checkpoint)) return error;
   return await overtakenAt(mirror, line.right.base);
 }
 
 /** The newest local checkpoint that is to be uploaded, undefined if there is none. */
 async function nextUpload(mirror: Mirror): Promise<E.Either<UploadError, number | undefined>> {
-  const { local, remote, state } = mirror;
+  const { local, state } = mirror;
   const known = state();
   if (known.line === undefined || known.isStale) {
-    const line = await compareStores(local, remote)();
+    const line = await compared(mirror)();
     if (E.isLeft(line)) return line;
     const { lost, base } = line.right;
     // The next save has to look what it follows.
@@ -96,15 +103,34 @@ async function retainIn(store: Store, checkpoint: number, run: string, isProtect
   await retain({ ...store, remove }, store.keep, await entriesOf(store, numbers.right, run), checkpoint);
 }
 
+/**
+ * Takes a copy back if another machine has saved in its run under a number between it and the one that it follows. A store refuses a number that is taken, but
+ * not one beyond the next while another save takes that.
+ */
+async function checkGap(mirror: Mirror, base: number, checkpoint: number): Promise<E.Either<UploadError, void>> {
+  const { local, remote } = mirror;
+  if (checkpoint === base + 1) return E.right(undefined);
+  const [numbers, own] = [await candidates(remote)(), await readSummary(local, checkpoint)()];
+  if (E.isLeft(numbers)) return numbers;
+  for (const number of numbers.right.filter((number) => number > base && number < checkpoint)) {
+    const theirs = await readSummary(remote, number)();
+    if (E.isLeft(own) || E.isLeft(theirs) || theirs.right.run !== own.right.run) continue;
+    const removed = await remote.remove(checkpoint)();
+    return E.isLeft(removed) ? removed : E.left(await overtakenAt(mirror, number));
+  }
+  return E.right(undefined);
+}
+
 /** Uploads until the remote has the newest local checkpoint. */
 async function uploadAll(mirror: Mirror): Promise<E.Either<UploadError, void>> {
   const { local, remote, state } = mirror;
   for (;;) {
     const next = await nextUpload(mirror);
     if (E.isLeft(next)) return next;
-    const [checkpoint, { line, uploading }] = [next.right, state()];
+    const [checkpoint, { line, sent }] = [next.right, state()];
     if (checkpoint === undefined || line === undefined) return E.right(undefined);
-    if (uploading !== undefined) uploading.checkpoint = checkpoint;
+    const manifest = await local.manifest(checkpoint)();
+    if (E.isRight(manifest)) sent.set(checkpoint, sha256Of(manifest.right));
     const copied = await copyCheckpoint(local, remote, { after: line.base })(checkpoint)();
     // Removed meanwhile, by hand.
     if (E.isLeft(copied) && copied.left._tag === "NoCheckpoint") continue;
@@ -112,7 +138,13 @@ async function uploadAll(mirror: Mirror): Promise<E.Either<UploadError, void>> {
       state().isStale = true;
       return E.left(await uploadFailed(mirror, checkpoint, copied.left));
     }
+    const checked = await checkGap(mirror, line.base, checkpoint);
+    if (E.isLeft(checked)) {
+      state().isStale = true;
+      return checked;
+    }
     state().line = { ...line, base: checkpoint, remote: [...line.remote, checkpoint] };
+    for (const number of [...sent.keys()]) if (number !== checkpoint) sent.delete(number);
     const summary = await readSummary(local, checkpoint)();
     if (E.isRight(summary)) await retainIn(remote, checkpoint, summary.right.run, () => false);
   }
@@ -132,19 +164,19 @@ function startUploads(mirror: Mirror): void {
       else if (mirror.onFailed === undefined) known.failed = error;
       mirror.onFailed?.(error);
     });
-  known.uploading = { done, checkpoint: -1 };
+  known.uploading = done;
 }
 
 /** Waits for the uploads. What failed before is tried again first. */
 function drainOf(mirror: Mirror): TE.TaskEither<UploadError, void> {
   return async () => {
     const known = mirror.state();
-    await known.uploading?.done;
+    await known.uploading;
     if (known.overtaken !== undefined) return E.left(known.overtaken);
     known.failed = undefined;
     let failed: UploadError | undefined;
     startUploads({ ...mirror, onFailed: (error) => (failed = error) });
-    await known.uploading?.done;
+    await known.uploading;
     if (failed === undefined) return E.right(undefined);
     mirror.onFailed?.(failed);
     return E.left(failed);
@@ -185,10 +217,10 @@ async function afterCommit(
   const summary = decodeSummary(manifest);
   const numbers = await candidates(local)();
   if (E.isLeft(summary) || E.isLeft(numbers)) return;
-  const after = numbers.right.find((number) => number > line.base);
-  const isProtected = (number: number): boolean =>
-    number === line.base || number === after || number === known.uploading?.checkpoint;
-  await retainIn(local, checkpoint, summary.right.run, isProtected);
+  // What the remote has or may get, and what follows, which shows whose line the remote continues.
+  const sent = [line.base, [...known.sent.keys()].at(-1) ?? line.base];
+  const isProtected = new Set([...sent, ...sent.map((base) => numbers.right.find((number) => number > base))]);
+  await retainIn(local, checkpoint, summary.right.run, (number) => isProtected.has(number));
 }
 
 /** What a save knows of the two stores. */
@@ -259,13 +291,13 @@ function commitIn(
 }
 
 /** Compares the stores, if no save of this process has done so since it was overtaken. */
-async function beginLine({ local, remote, state }: Mirror): Promise<E.Either<StoreFailed, Begun>> {
-  const known = state();
+async function beginLine(mirror: Mirror): Promise<E.Either<StoreFailed, Begun>> {
+  const known = mirror.state();
   if (known.isChecked && known.line !== undefined) return E.right({ line: known.line, compared: undefined });
-  await known.uploading?.done;
+  await known.uploading;
   const before = known.view;
   return pipe(
-    await compareStores(local, remote)(),
+    await compared(mirror)(),
     E.map((line) => ({ line: known.line = known.view = line, compared: { before } })),
   );
 }
@@ -284,13 +316,15 @@ function beginIn(mirror: Mirror): TE.TaskEither<StoreFailed, Saving> {
     if (E.isLeft(begun)) return begun;
     return pipe(
       await mirror.local.begin(),
-      E.map((saving): Saving => ({
-        put: saving.put,
-        reuse: saving.reuse,
-        abort: saving.abort,
-        ...(saving.checksCondition !== undefined && { checksCondition: saving.checksCondition }),
-        commit: (manifest, condition) => commitIn(mirror, saving, begun.right, manifest, condition),
-      })),
+      E.map((saving) =>
+        savingOf({
+          put: saving.put,
+          reuse: saving.reuse,
+          discard: saving.abort,
+          ...(saving.checksCondition !== undefined && { checksCondition: saving.checksCondition }),
+          commit: (manifest, condition) => commitIn(mirror, saving, begun.right, manifest, condition),
+        })
+      ),
     );
   };
 }
@@ -298,8 +332,8 @@ function beginIn(mirror: Mirror): TE.TaskEither<StoreFailed, Saving> {
 // --- reading
 
 /** Compares the stores, for what is read afterwards. */
-function numbersIn({ local, remote, state }: Mirror): TE.TaskEither<StoreFailed, readonly number[]> {
-  return pipe(compareStores(local, remote), TE.map((line) => numbersOf(state().view = line)));
+function numbersIn(mirror: Mirror): TE.TaskEither<StoreFailed, readonly number[]> {
+  return pipe(compared(mirror), TE.map((line) => numbersOf(mirror.state().view = line)));
 }
 
 /** Reads a checkpoint from the local store, or from the remote if the local one does not have it or has lost it. */
@@ -332,10 +366,14 @@ function readIn<A>(
  * `drain` of this store does so for `saveState`. Loads see the checkpoints of both stores under the same numbers. They read the local copy, or the remote
  * one if the local one is missing or damaged.
  *
+ * A remote that is down never stops a save after the first of a process, and the local checkpoints stay. Without `onFailed` the next save fails when an upload
+ * has failed, which ends a training: a training gives `onFailed`. How long `drain` waits is up to the remote: it makes the upload in progress and one more.
+ * `s3` gives a request up after 9 attempts: 22 s after a server that refuses, 5 minutes after one that never answers with the default `timeout` of 30 s.
+ *
  * The remote decides which line of history is right. If another machine has saved there since, the upload is refused, and the next save fails with
  * `Overtaken`. From then on loads pass over the local checkpoints that were overtaken, and the first save after such a load removes them.
  *
- * @param local The store that commits. No other process may save to it meanwhile.
+ * @param local The store that commits. No other process may save to it meanwhile. Remove checkpoints through the mirror, not from this store.
  * @param remote The store that gets the copies. Loads and the first save of a process must reach it.
  * @param options What to do with the error of an upload.
  * @returns The store, with `drain`. Each of the two stores applies its own retention policy; what it removes is not in the result of the save. The error of an
