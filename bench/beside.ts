@@ -11,33 +11,8 @@ import * as tf from "@tensorflow/tfjs";
 import { join } from "node:path";
 import process from "node:process";
 import { setImmediate, setTimeout } from "node:timers/promises";
-import { median } from "./rounds.ts";
+import { median, type Watched, watched } from "./rounds.ts";
 import { inFolder, mebi, useBackend, variables } from "./scene.ts";
-
-interface Watched {
-  /** The longest time between two ticks of a timer of 1 ms, in milliseconds. */
-  readonly gap: number;
-  /** How far the memory of the process rose, in MiB. */
-  readonly memory: number;
-}
-
-async function watched(run: () => Promise<unknown>): Promise<Watched> {
-  const start = process.memoryUsage().rss;
-  let [gap, peak, last] = [0, start, performance.now()];
-  const timer = setInterval(() => {
-    const now = performance.now();
-    gap = Math.max(gap, now - last);
-    peak = Math.max(peak, process.memoryUsage().rss);
-    // Reading the memory usage takes time, too.
-    last = performance.now();
-  }, 1);
-  try {
-    await run();
-  } finally {
-    clearInterval(timer);
-  }
-  return { gap: Math.max(gap, performance.now() - last), memory: (peak - start) / mebi };
-}
 
 /** One step of a small network with Adam. It uses only data in the state. */
 function trainer(): () => void {

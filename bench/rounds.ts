@@ -14,6 +14,33 @@ export interface Work {
   readonly after?: () => unknown;
 }
 
+/** What work cost the process beside its time. */
+export interface Watched {
+  /** The longest time between two ticks of a timer of 1 ms, in milliseconds. */
+  readonly gap: number;
+  /** How far the memory of the process rose, in MiB. */
+  readonly memory: number;
+}
+
+/** Does work and watches the event loop and the memory. */
+export async function watched(run: () => Promise<unknown>): Promise<Watched> {
+  const start = process.memoryUsage().rss;
+  let [gap, peak, last] = [0, start, performance.now()];
+  const timer = setInterval(() => {
+    const now = performance.now();
+    gap = Math.max(gap, now - last);
+    peak = Math.max(peak, process.memoryUsage().rss);
+    // Reading the memory usage takes time, too.
+    last = performance.now();
+  }, 1);
+  try {
+    await run();
+  } finally {
+    clearInterval(timer);
+  }
+  return { gap: Math.max(gap, performance.now() - last), memory: (peak - start) / 2 ** 20 };
+}
+
 /** The median. */
 export function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;

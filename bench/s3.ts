@@ -23,7 +23,7 @@ import process from "node:process";
 import { Buffer } from "node:buffer";
 import { setTimeout } from "node:timers/promises";
 import { bucket, credentials, startS3Server } from "../tests/support/s3_server.ts";
-import { compare, median } from "./rounds.ts";
+import { compare, median, type Watched, watched } from "./rounds.ts";
 import { inFolder, mebi, useBackend, variables } from "./scene.ts";
 
 const [total, piece, atOnce] = [256 * mebi, 16 * mebi, 4];
@@ -95,23 +95,6 @@ const curlTime = async (run: () => Promise<void>): Promise<string> => {
   }
   return `${median(times).toFixed(0)} ms`;
 };
-
-interface Watched {
-  readonly gap: number;
-  readonly memory: number;
-}
-
-async function watched(run: () => Promise<unknown>): Promise<Watched> {
-  const start = process.memoryUsage().rss;
-  let [gap, peak, last] = [0, start, performance.now()];
-  const timer = setInterval(() => {
-    gap = Math.max(gap, performance.now() - last);
-    peak = Math.max(peak, process.memoryUsage().rss);
-    last = performance.now();
-  }, 1);
-  await run().finally(() => clearInterval(timer));
-  return { gap: Math.max(gap, performance.now() - last), memory: (peak - start) / mebi };
-}
 
 function bucketStore(name: string): Store {
   return s3(`s3://${bucket}/${name}`, { endpoint: server.endpoint, credentials, keep: Retention.latest(1) });
