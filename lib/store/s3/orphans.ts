@@ -6,8 +6,9 @@
  * removed at any time after that. The age is counted up to the listing of the records, because this process may have paused since.
  *
  * Not every record is read. A save writes its data under the number that it will probably get. *Suspects* are folders of data whose number no checkpoint
- * has, and those that share a number. Only records that were written within 13 hours of a suspect's last part can name it. A record that names data
- * under another number makes the data under its own number suspect, so that no orphan is overlooked.
+ * has, and those that share a number. Only a record with this number or a higher one can name it. The times of records do not count for this: a copy of
+ * the bucket, or a change of the storage class, gives objects new ones. A record that names data under another number makes the data under its own number
+ * suspect, so that no orphan is overlooked.
  *
  * @module
  */
@@ -73,9 +74,6 @@ export const graceTime: number = 24 * hour;
 
 /** The age at which a tombstone is forgotten. */
 export const tombstoneLasts: number = hour;
-
-/** A record that names data was written between these times after its last part. Clocks of the servers of one store may differ. */
-const [earliest, latest] = [-hour, 13 * hour];
 
 const noUploads: readonly UnfinishedUpload[] = [];
 
@@ -185,8 +183,8 @@ function examiner(contents: Contents, withLive: boolean): {
   }
 
   async function isNamed({ data, modified }: Suspect): Promise<E.Either<StoreFailed, boolean>> {
-    const possible = [...records.values()].filter((record) =>
-      !record.isTombstone && record.modified >= modified + earliest && record.modified <= modified + latest
+    const possible = [...records.values()].filter(({ isTombstone, number }) =>
+      !isTombstone && number >= numberOfData(data)
     ).sort((a, b) => Math.abs(a.modified - modified) - Math.abs(b.modified - modified));
     for await (const [, name] of inOrder(possible, ({ number }) => nameOf(number))) {
       if (E.isLeft(name)) return name;

@@ -286,6 +286,30 @@ test("orphans: what killed saves left is listed, and removed a day later, by any
   }
 });
 
+test("orphans: a copied bucket, whose records are older or younger than their data, keeps all data", async () => {
+  for (const days of [-3, 3]) {
+    const server = simulatedBucket();
+    // Both are begun as checkpoint 0, so the data of the second one has another number than its record.
+    const writers = [right(await storeAt(server).begin()), right(await storeAt(server).begin())];
+    for (const writer of writers) {
+      right(await writer.put("model.safetensors", [Buffer.from("a part")])());
+      right(await writer.commit(Buffer.from("{}"), undefined)());
+    }
+    const data = [...server.objects.keys()].filter((key) => key.includes("/data/"));
+    assert.equal(data.length, 2);
+    for (const key of data) {
+      const { bytes, modified } = server.objects.get(key)!;
+      server.objects.set(key, { bytes, modified: modified + days * 24 * 3_600_000 });
+    }
+    server.now += 9 * 24 * 3_600_000;
+    const store = storeAt(server);
+    const found = right(await store.orphans!.list());
+    assert.deepEqual(found, []);
+    right(await saveState(store)(twenty(1))());
+    assert.deepEqual(data.filter((key) => !server.objects.has(key)), []);
+  }
+});
+
 test("orphans: retention leaves tombstones, which are forgotten after an hour", async () => {
   const server = simulatedBucket();
   const store = storeOn(server.client(), prefix, { keep: Retention.latest(2) });
