@@ -5,10 +5,10 @@
  * (`s3_saving`), and the server refuses a request that is late (`commit`). So data that no record names a day after its last write is never named, and can be
  * removed at any time after that. The age is counted up to the listing of the records, because this process may have paused since.
  *
- * Not every record is read. A save writes its data under the number that it will probably get. *Suspects* are folders of data whose number no checkpoint
- * has, and those that share a number. Only a record with this number or a higher one can name it. The times of records do not count for this: a copy of
- * the bucket, or a change of the storage class, gives objects new ones. A record that names data under another number makes the data under its own number
- * suspect, so that no orphan is overlooked.
+ * Records are read only if there are suspects. A save writes its data under the number that it will probably get. *Suspects* are folders of data whose number
+ * no checkpoint has, and those that share a number. Any record may name a suspect: its time does not count, because a copy of the bucket, or a change of the
+ * storage class, gives objects new times; nor does its number, because numbers begin again where all records were removed by hand. A record that names
+ * data under another number makes the data under its own number suspect, so that no orphan is overlooked.
  *
  * @module
  */
@@ -183,9 +183,9 @@ function examiner(contents: Contents, withLive: boolean): {
   }
 
   async function isNamed({ data, modified }: Suspect): Promise<E.Either<StoreFailed, boolean>> {
-    const possible = [...records.values()].filter(({ isTombstone, number }) =>
-      !isTombstone && number >= numberOfData(data)
-    ).sort((a, b) => Math.abs(a.modified - modified) - Math.abs(b.modified - modified));
+    const possible = [...records.values()].filter(({ isTombstone }) => !isTombstone).sort((a, b) =>
+      Math.abs(a.modified - modified) - Math.abs(b.modified - modified)
+    );
     for await (const [, name] of inOrder(possible, ({ number }) => nameOf(number))) {
       if (E.isLeft(name)) return name;
       if (name.right === data || name.right === "unknown") return E.right(true);

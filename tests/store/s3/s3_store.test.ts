@@ -310,6 +310,20 @@ test("orphans: a copied bucket, whose records are older or younger than their da
   }
 });
 
+test("orphans: numbers that begin again, because all records were removed by hand, take no data of a checkpoint", async () => {
+  const server = simulatedBucket();
+  const store = storeAt(server);
+  for (let step = 0; step < 3; step++) right(await saveState(store)(twenty(step))());
+  const writer = right(await store.begin());
+  right(await writer.put("model.safetensors", [Buffer.from("a part")])());
+  for (const key of [...server.objects.keys()]) if (key.includes("/checkpoints/")) server.objects.delete(key);
+  assert.equal(right(await writer.commit(Buffer.from("{}"), undefined)()), 0);
+  server.now += 9 * 24 * 3_600_000;
+  right(await saveState(storeAt(server))(twenty(1))());
+  const part = right(await storeAt(server).open(0, "model.safetensors")());
+  right(await part.read(new Uint8Array(6), 0)());
+});
+
 test("orphans: retention leaves tombstones, which are forgotten after an hour", async () => {
   const server = simulatedBucket();
   const store = storeOn(server.client(), prefix, { keep: Retention.latest(2) });
