@@ -60,7 +60,7 @@ type Provide = () => Promise<S3Keys>;
 /** The provider chain of AWS. The name of its package is no literal, so that bundlers leave it out. */
 async function chain(load: (name: string) => Promise<unknown>): Promise<Provide> {
   const module = await load(packageName).catch((cause: unknown) => {
-    throw noKeys(`found no keys, and cannot load ${packageName}: ${String(Object(cause).message).split("\n")[0]}`);
+    throw noKeys(`${packageName} cannot be loaded: ${String(Object(cause).message).split("\n")[0]}`);
   });
   const { defaultProvider } = module as { readonly defaultProvider: () => Provide };
   return defaultProvider();
@@ -121,7 +121,7 @@ export function keySource(
       throw cause;
     });
     return providing().catch((cause: unknown) => {
-      throw noKeys(`found no keys: ${String(Object(cause).message)}`);
+      throw noKeys(`${packageName} says: ${String(Object(cause).message)}`);
     });
   });
 }

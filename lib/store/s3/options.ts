@@ -116,7 +116,11 @@ const aKeyFunction = must(
   (value) => aFunction.is(value) || (typeof value === "object" && value !== null),
 );
 
-const anEndpoint = refine(aString, 'a URL such as "https://s3.example.com", without keys or query', isEndpoint);
+const anEndpoint = refine(
+  aString,
+  'a URL that begins with http:// or https://, such as "https://s3.example.com", without keys or query',
+  isEndpoint,
+);
 
 /** The types of {@link BucketOptions}. */
 export const bucketRules: OptionRules<BucketOptions> = {
@@ -163,7 +167,8 @@ export function settingsOf(bucket: string, options: BucketOptions, limits?: Part
   const region = options.region ?? variable("AWS_REGION", "AWS_DEFAULT_REGION") ?? "us-east-1";
   const named = options.endpoint ?? variable("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL");
   if (named !== undefined) {
-    demandEach({ "the endpoint in AWS_ENDPOINT_URL": anEndpoint }, { "the endpoint in AWS_ENDPOINT_URL": named });
+    const source = variable("AWS_ENDPOINT_URL_S3") === named ? "AWS_ENDPOINT_URL_S3" : "AWS_ENDPOINT_URL";
+    demandEach({ [`the endpoint in ${source}`]: anEndpoint }, { [`the endpoint in ${source}`]: named });
   }
   const endpoint = new URL(named ?? defaultEndpoint(region));
   return {

@@ -30,7 +30,7 @@ const mistakes: readonly (readonly [is: (url: string) => boolean, remedy: string
   [(url) => /^https?:/i.test(url), "write s3://bucket/prefix, and the server as { endpoint }"],
   [
     (url) => /^(gs|gcs):/i.test(url),
-    's3() speaks to Google with { endpoint: "https://storage.googleapis.com", create: "generation" }: write s3://',
+    "write s3://, and set AWS_ENDPOINT_URL_S3=https://storage.googleapis.com or pass it as { endpoint }, with HMAC keys",
   ],
   [
     (url) => /^(az|azure|abfss?|wasbs?|r2|oss|cos):/i.test(url),

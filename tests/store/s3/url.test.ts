@@ -22,7 +22,7 @@ test("url: any other is a TypeError with the reason", () => {
   const wrong: readonly (readonly [url: unknown, says: RegExp])[] = [
     ["runs/digits", /directory\(path\)/],
     ["https://bucket.s3.amazonaws.com/a", /endpoint/],
-    ["gs://bucket/a", /generation/],
+    ["gs://bucket/a", /write s3:\/\/, and set AWS_ENDPOINT_URL_S3=https:\/\/storage\.googleapis\.com/],
     ["s3://", /write the bucket/],
     ["s3:///a", /write the bucket/],
     ["s3://Bucket/a", /small letters/],
@@ -69,6 +69,19 @@ test("options: at Google a free key is asked for by its generation, unless an op
   assert.equal(createAt("https://storage.googleapis.com"), "generation");
   assert.equal(createAt("https://storage.googleapis.com", "if-none-match"), "if-none-match");
   assert.equal(createAt("https://s3.example.com"), "if-none-match");
+});
+
+test("options: an endpoint of the environment that is no URL is named by its variable", () => {
+  for (const name of ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]) {
+    const before = process.env[name];
+    process.env[name] = "localhost:9000";
+    assert.throws(
+      () => settingsOf("bucket", {}),
+      new RegExp(`the endpoint in ${name} to be a URL that begins with http`),
+    );
+    if (before === undefined) delete process.env[name];
+    else process.env[name] = before;
+  }
 });
 
 test("options: wrong ones are a TypeError that shows no keys", () => {
