@@ -154,7 +154,7 @@ function bytesOf(
   return pipe(
     readFiles(store, checkpoint, manifest, extent, () => {}),
     TE.map((read) => read(stored)!),
-    // A copy of what was asked for lets go of the rest of the buffer.
+    // Copied, so that the rest of the buffer can be freed.
     TE.map((bytes) =>
       from === 0 && (to ?? bytes.byteLength) === bytes.buffer.byteLength ? bytes : bytes.slice(from, to)
     ),

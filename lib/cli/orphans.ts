@@ -48,7 +48,7 @@ function inWords(orphans: readonly Orphan[]): string {
 }
 
 /**
- * The orphans of runs, and notes on those that can be removed. That a store cannot be searched for orphans is a note, too: no checkpoint is worse for it.
+ * The orphans of runs, and notes on those that can be removed. A store that cannot be searched for orphans gets a note, not an error, because its checkpoints are not affected.
  *
  * @param runs The runs, each of another location.
  */
@@ -104,7 +104,7 @@ async function* orphansText(
 }
 
 /**
- * Shows what killed saves have left in a store, and removes it.
+ * Shows the orphans of killed saves in a store, and removes them.
  *
  * @param store The store.
  * @param dryRun Whether nothing is removed.

@@ -92,7 +92,7 @@ export function parseReference(text: string, runBefore: string = "."): E.Either<
   return usage(/:\/\/[^/]*@/.test(text) ? found : `${found}. A prefix of this name is written ${text}/`);
 }
 
-/** Parses references in a row; without any, the working directory is the run. */
+/** Parses consecutive references; without any, the working directory is the run. */
 export function parseReferences(words: readonly string[]): E.Either<Usage, readonly Reference[]> {
   const references: Reference[] = [];
   for (const word of words.length === 0 ? ["."] : words) {
@@ -128,7 +128,7 @@ export function noCheckpoint({ store: { location }, numbers: available }: OpenRu
   return { _tag: "NoCheckpoint", location, ...(checkpoint === undefined ? {} : { checkpoint }), available };
 }
 
-/** Whether a run that is a folder exists. A bucket has no folders: whatever a URL names exists, and may hold nothing. */
+/** Whether a run that is a folder exists. A bucket has no folders, so every URL counts as existing, also one without checkpoints. */
 function checkFolder(run: string): CommandTask<unknown> {
   if (isUrl(run)) return TE.right(undefined);
   return pipe(

@@ -1,5 +1,5 @@
 /**
- * The lines of problems: what is saved and what the script has. Differences in data are told in words, from the parts of its fingerprints.
+ * The lines of problems: what is saved and what the script has. Differences in data are described in words, from the parts of its fingerprints.
  *
  * @module
  */

@@ -102,7 +102,7 @@ export function loadModel(store: Store, options: LoadModelOptions = {}): Awaitab
     const restored = restoreState(snapshot as Snapshot<Record<string, tf.LayersModel>>);
     if (E.isRight(restored)) {
       const model = restored.right[name]!;
-      // Nobody else has the optimizer: the model disposes of it.
+      // Only the model refers to the optimizer, so `model.dispose()` disposes of it.
       modelFields(model).isOptimizerOwned = true;
       try {
         theirs(onReport)(report);

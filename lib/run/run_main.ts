@@ -95,7 +95,7 @@ function say(text: string): Promise<void> {
  * in it runs after a stop or a failure.
  *
  * @param main A task of the toolkit, or of a pipeline with other errors; or a function that gives a promise. Whatever such a promise resolves to
- *   is a success, except an `Either` that is a left, and a function, which is a task that nobody ran.
+ *   is a success, except an `Either` that is a left, and a function, which is a task that was not run.
  * @returns A promise that resolves when `main` is over and the sentence is written. It never rejects.
  *
  * @example

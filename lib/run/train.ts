@@ -199,7 +199,7 @@ function labelsOf<S>(measured: (state: S) => Metrics, hasEnds: boolean) {
  *
  *   `metrics`, `save.when` and `save.onSaved` are not among these: an error that they throw reaches you unchanged.
  *
- *   A second training that saves to the same store at the same time is a `TypeError`: give it a store of its own.
+ *   A second training that saves to the same store at the same time is a `TypeError`: give it a separate store.
  *
  * Law *same bits*: steps, ends of epochs and saves are those of a run that was never killed. A state saved at the end of an epoch is one after
  * `onEpochEnd`. In the first epoch of a stream only the next item shows whether it has ended: with `onEpochEnd` or `save.epochs` that item is read

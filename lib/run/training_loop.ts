@@ -99,7 +99,7 @@ async function tried<B>(
   }
 }
 
-/** The state that a function of the user returned for a state, with the cursor as a component of its own. */
+/** The state that a function of the user returned for a state, with the cursor as a separate component. */
 function returnedState<S extends object>(of: string, state: S, returned: unknown, own: Partial<S>): S {
   if (!isPlainRecord(returned)) {
     throw new TypeError(`Expected ${of} to return the next state, found ${shown(returned)}`);

@@ -204,7 +204,7 @@ export interface Store {
    */
   readonly orphans?: Orphans;
   /**
-   * The names of what is at the location besides its checkpoints and may be a run of its own, such as folders. The command line lists them.
+   * The names of what is at the location besides its checkpoints and may be a separate run, such as folders. The command line lists them.
    * @default the store cannot tell
    */
   readonly folders?: TE.TaskEither<StoreFailed, readonly string[]>;

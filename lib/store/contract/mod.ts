@@ -1,5 +1,5 @@
 /**
- * Stores of one's own: the interface, the steps of a save, checks, digests, and the laws as checks. The entry `@dogear/dogear/store`.
+ * User-defined stores: the interface, the steps of a save, checks, digests, and the laws as checks. The entry `@dogear/dogear/store`.
  *
  * A store implements {@link Store}. Its `begin` returns `savingOf` of four steps. `storeLaws` checks it. `examples/sqlite_store.ts` is a
  * whole store.

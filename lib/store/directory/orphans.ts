@@ -284,7 +284,7 @@ function orphanOf(swept: Swept, name: string): TE.TaskEither<StoreFailed, Orphan
 }
 
 /**
- * The orphans in a folder of checkpoints, for whoever wants to see them before they are removed.
+ * The orphans in a folder of checkpoints, so that they can be shown before they are removed.
  *
  * @param fs The file system.
  * @param parent The folder of checkpoints.

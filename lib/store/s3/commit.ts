@@ -42,14 +42,21 @@ import { Buffer } from "node:buffer";
 import * as E from "fp-ts/lib/Either.js";
 import type { Overtaken, StoreFailed } from "../../errors/mod.ts";
 import { type CommitCondition, numberTaken, storeFailed } from "../mod.ts";
-import { highestNumber, listRecords, liveNumbers, type Place, recordKey, type RecordListing } from "./objects.ts";
+import {
+  type BucketLocation,
+  highestNumber,
+  listRecords,
+  liveNumbers,
+  recordKey,
+  type RecordListing,
+} from "./objects.ts";
 import { decodeFound } from "./record.ts";
 
 // --- types
 
 /** A save to commit. */
-export interface CommitRequest {
-  readonly place: Place;
+export interface RecordToCommit {
+  readonly place: BucketLocation;
   /** The name of its data, which no other save has. */
   readonly data: string;
   /** The bytes of its record. */
@@ -95,7 +102,7 @@ const refusals: readonly string[] = [
 
 // --- combinators
 
-async function ownerOf({ place, data, record }: CommitRequest, number: number): Promise<E.Either<StoreFailed, Owner>> {
+async function ownerOf({ place, data, record }: RecordToCommit, number: number): Promise<E.Either<StoreFailed, Owner>> {
   const bytes = await place.bucket.get(recordKey(place, number))();
   if (E.isLeft(bytes)) return bytes;
   if (bytes.right === undefined) return E.right("none");
@@ -124,7 +131,7 @@ function inDoubt<F extends StoreFailed | Overtaken>(error: F, number: number): F
  * @param request The save.
  * @returns The number; or the failure, or `Overtaken` by another save of the run.
  */
-export async function commitRecord(request: CommitRequest): Promise<Result> {
+export async function commitRecord(request: RecordToCommit): Promise<Result> {
   const { place, record, condition, deadline, onDoubt } = request;
   const { bucket } = place;
   const parent = condition?.parent ?? Infinity;
@@ -176,7 +183,7 @@ export async function commitRecord(request: CommitRequest): Promise<Result> {
 }
 
 /** The tombstone under the number of a request without an answer is forgotten, so what it was cannot be known. */
-function forgotten(place: Place, number: number): StoreFailed {
+function forgotten(place: BucketLocation, number: number): StoreFailed {
   const path = `${place.bucket.location}/${recordKey(place, number)}`;
   return storeFailed(
     "commit",
@@ -186,12 +193,12 @@ function forgotten(place: Place, number: number): StoreFailed {
   );
 }
 
-function tooLate({ bucket, prefix }: Place): StoreFailed {
+function tooLate({ bucket, prefix }: BucketLocation): StoreFailed {
   const message = `expected the commit within ${longestCommit / hour} hours of the last part`;
   return storeFailed("commit", `${bucket.location}/${prefix}`, "ESTALE", message, "Save again");
 }
 
-function exhausted(place: Place, number: number): StoreFailed {
+function exhausted(place: BucketLocation, number: number): StoreFailed {
   const path = `${place.bucket.location}/${recordKey(place, number)}`;
   return storeFailed(
     "commit",

@@ -13,7 +13,7 @@ import { getObject, isAbsent, orFailed, readInto } from "./object_reader.ts";
 import { abortUpload } from "./multipart.ts";
 import { bufferPool, putObject, writeObject } from "./object_writer.ts";
 import { copyObject } from "./object_copy.ts";
-import type { Settings } from "./options.ts";
+import type { ConnectionSettings } from "./options.ts";
 import { type Answer, connect, type Connection, readNothing } from "./request.ts";
 import type { Fault } from "./s3_errors.ts";
 import { elementsOf, escaped, textOf } from "./xml.ts";
@@ -25,7 +25,7 @@ import { elementsOf, escaped, textOf } from "./xml.ts";
  *
  * @param settings The connection, from `settingsOf`.
  */
-export function httpBucket(settings: Settings): Bucket {
+export function httpBucket(settings: ConnectionSettings): Bucket {
   const connection = connect(settings);
   const pool = bufferPool(settings.concurrency, settings.partSize);
   const remove = remover(connection);

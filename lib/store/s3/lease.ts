@@ -56,7 +56,7 @@ export interface HeldLease {
   readonly finish: Awaitable<StoreFailed, void>;
 }
 
-/** What taking a name came to: this process holds it, another one does, or the work that it stands for is finished. */
+/** The result of taking a lease: this process holds it, another process holds it, or the work is finished. */
 export type Lease = HeldLease | { readonly _tag: "Busy" } | { readonly _tag: "Finished" };
 
 /** Where the entries of a name are. */
@@ -150,7 +150,7 @@ function held(place: LeasePlace, first: Entry, number: number): HeldLease {
     for (;;) {
       const sent = bucket.now();
       if (next !== "held" && state === next) return E.right(true);
-      // After the deadline it may still be added if nobody took over, until the entries of others may have been removed.
+      // After the deadline the entry may still be added, unless another process has taken the lease. Later than half an hour after it, other processes may have removed entries.
       if (state !== "held" || sent > deadline + hour / 2) return E.right(false);
       const added = await add(place, newest + 1, { ...first, state: next, sent });
       if (E.isLeft(added)) return added;
@@ -208,7 +208,7 @@ function held(place: LeasePlace, first: Entry, number: number): HeldLease {
   };
 }
 
-/** Takes a name, if nobody holds it and it is not finished. */
+/** Takes a lease if no other process holds it and its work is not finished. */
 export async function takeLease(place: LeasePlace): Promise<E.Either<StoreFailed, Lease>> {
   const { bucket, prefix, milliseconds } = place;
   const sent = bucket.now();
@@ -261,7 +261,7 @@ const probed = new Set<string>();
  *   const trial = await lease("s3://experiments/sweep", name, { seconds: 30 });
  *   if (trial._tag !== "Held") continue;
  *   try {
- *     // train, with a store of its own: s3(`s3://experiments/sweep/${name}`)
+ *     // train, with a separate store: s3(`s3://experiments/sweep/${name}`)
  *     await trial.finish;
  *   } finally {
  *     await trial.release;

@@ -34,7 +34,7 @@ export interface MirrorState {
   uploading: Promise<void> | undefined;
   /** The SHA-256 of the manifests whose upload was begun, by number. The last is that of the current or the last upload. */
   readonly sent: Map<number, string>;
-  /** The error of the last upload, which nobody has received. */
+  /** The error of the last upload, if it has not been returned to a caller yet. */
   failed: StoreFailed | undefined;
   /** Set until the next save. */
   overtaken: Overtaken | undefined;

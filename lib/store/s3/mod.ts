@@ -10,7 +10,7 @@
  * `s3_errors` says what answers mean, `options`, `url` and `credentials` check what the user gives.
  * `mirrored` puts a local store in front of any other one; `mirror_line` compares the two. `lease` shares work between processes.
  *
- * Promises: *old or new* whichever answers are lost; no two saves get one number; a save is committed once, or its failure is told.
+ * Promises: *old or new*, even if answers of the server are lost. No two saves get the same number. A save is committed once, or it fails.
  *
  * @module
  */

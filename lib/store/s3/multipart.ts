@@ -20,7 +20,7 @@ export interface Upload {
 }
 
 /** A part that the server has. */
-export interface Part {
+export interface UploadedPart {
   readonly etag: string;
 }
 
@@ -60,7 +60,7 @@ export async function beginUpload({ send }: Connection, key: string): Promise<E.
 export async function completeUpload(
   connection: Connection,
   { key, id }: Upload,
-  parts: readonly Part[],
+  parts: readonly UploadedPart[],
   bytes: number,
 ): Promise<E.Either<Fault, void>> {
   const listed = parts.map(({ etag }, i) =>
@@ -89,19 +89,19 @@ export async function abortUpload({ send }: Connection, { key, id }: Upload): Pr
   return isGone ? E.right(undefined) : aborted;
 }
 
-/** Why parts of an abandoned object are not sent; nobody sees it. */
+/** The failure of parts that are not sent because their object was abandoned. It is never returned to a caller. */
 const abandoned: Fault = { failed: storeFailed("write", "", "ECANCELED", "the chunks failed"), isTransient: false };
 
 /** The parts of an object, sent in the background. After a failure nothing more is sent. */
 export function partsOf(connection: Connection, key: string): PartSender {
   const { inTurn, send } = connection;
-  const parts: Promise<E.Either<Fault, Part>>[] = [];
+  const parts: Promise<E.Either<Fault, UploadedPart>>[] = [];
   let upload: Promise<E.Either<Fault, Upload>> | undefined;
   let failure: Fault | undefined;
   let isAbandoned = false;
   let bytes = 0;
 
-  async function sent(index: number, { body, hash }: SignedBytes): Promise<E.Either<Fault, Part>> {
+  async function sent(index: number, { body, hash }: SignedBytes): Promise<E.Either<Fault, UploadedPart>> {
     const begun = await (upload ??= beginUpload(connection, key));
     if (E.isLeft(begun)) return begun;
     const query = { partNumber: `${index + 1}`, uploadId: begun.right.id };

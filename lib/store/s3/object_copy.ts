@@ -6,7 +6,7 @@
 
 import * as E from "fp-ts/lib/Either.js";
 import { isAbsent } from "./object_reader.ts";
-import { abortUpload, beginUpload, completeUpload, type Part, type Upload } from "./multipart.ts";
+import { abortUpload, beginUpload, completeUpload, type Upload, type UploadedPart } from "./multipart.ts";
 import type { Connection } from "./request.ts";
 import type { Fault } from "./s3_errors.ts";
 import { encodedKey } from "./url.ts";
@@ -34,7 +34,7 @@ function copyPart(
   { key, id }: Upload,
   index: number,
   [first, last]: readonly [number, number],
-): Promise<E.Either<Fault, Part>> {
+): Promise<E.Either<Fault, UploadedPart>> {
   return connection.inTurn(() =>
     connection.send({
       operation: "copy",

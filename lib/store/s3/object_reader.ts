@@ -1,7 +1,7 @@
 /**
  * Reads objects: whole, or a range of one.
  *
- * A read that is cut or stalls goes on where it ended, with `Range`, and with `If-Match` so that all bytes are of one version of the object.
+ * A read that is cut or stalls resumes where it ended, with `Range`, and with `If-Match` so that all bytes are of one version of the object.
  * If the object was overwritten meanwhile, it is read again from the start.
  *
  * @module

@@ -15,7 +15,7 @@ import { decodeFound, type FoundRecord, mostRecordBytes, mostTombstoneBytes } fr
 // --- types
 
 /** Where the objects of a store are. */
-export interface Place {
+export interface BucketLocation {
   readonly bucket: Bucket;
   /** What all of its keys begin with: empty, or with a slash at its end. */
   readonly prefix: string;
@@ -59,39 +59,39 @@ export function numberOfData(data: string): number {
 }
 
 /** The folder of all records. */
-export function recordsFolder({ prefix }: Place): string {
+export function recordsFolder({ prefix }: BucketLocation): string {
   return `${prefix}checkpoints/`;
 }
 
 /** The key of a record. Listings are ascending, so the number is subtracted from the highest one to get the newest record first. */
-export function recordKey(place: Place, number: number): string {
+export function recordKey(place: BucketLocation, number: number): string {
   return `${recordsFolder(place)}${padded(Number.MAX_SAFE_INTEGER - number)}.json`;
 }
 
 /** The folder of the data of all saves. */
-export function dataFolder({ prefix }: Place): string {
+export function dataFolder({ prefix }: BucketLocation): string {
   return `${prefix}data/`;
 }
 
 /** The key of a part of a save. */
-export function partKey(place: Place, data: string, name: string): string {
+export function partKey(place: BucketLocation, data: string, name: string): string {
   return `${dataFolder(place)}${data}/${name}`;
 }
 
 /** The folder of the objects of probes. */
-export function probeFolder({ prefix }: Place): string {
+export function probeFolder({ prefix }: BucketLocation): string {
   return `${prefix}probe/`;
 }
 
 /** The key of a new object for a probe. */
-export function newProbeKey(place: Place): string {
+export function newProbeKey(place: BucketLocation): string {
   return `${probeFolder(place)}${randomBytes(16).toString("hex")}`;
 }
 
 // --- reading
 
 /** Reads what is under the number of a checkpoint. */
-export function readFound(place: Place, number: number): TE.TaskEither<StoreFailed, FoundRecord> {
+export function readFound(place: BucketLocation, number: number): TE.TaskEither<StoreFailed, FoundRecord> {
   return pipe(
     place.bucket.get(recordKey(place, number), mostRecordBytes),
     TE.map(decodeFound),
@@ -104,7 +104,7 @@ export function readFound(place: Place, number: number): TE.TaskEither<StoreFail
 // --- listings
 
 /** The number of a record, undefined for a key that is none. */
-function numberOfKey(place: Place, key: string): number | undefined {
+function numberOfKey(place: BucketLocation, key: string): number | undefined {
   const name = key.slice(recordsFolder(place).length);
   const number = Number.MAX_SAFE_INTEGER - (/^\d{16}\.json$/.test(name) ? Number(name.slice(0, digits)) : Infinity);
   return number >= 0 ? number : undefined;
@@ -118,7 +118,7 @@ function numberOfKey(place: Place, key: string): number | undefined {
  * @param page The most keys of a request.
  */
 export function listRecords(
-  place: Place,
+  place: BucketLocation,
   isEnough: (records: readonly ListedRecord[]) => boolean,
   page = 1000,
 ): TE.TaskEither<StoreFailed, RecordListing> {
@@ -142,7 +142,7 @@ export function listRecords(
 }
 
 /** Lists all records. */
-export function listAllRecords(place: Place): TE.TaskEither<StoreFailed, RecordListing> {
+export function listAllRecords(place: BucketLocation): TE.TaskEither<StoreFailed, RecordListing> {
   return listRecords(place, () => false);
 }
 

@@ -60,7 +60,7 @@ export interface BucketOptions {
 }
 
 /** {@link BucketOptions} with their defaults, and what only tests change. */
-export interface Settings {
+export interface ConnectionSettings {
   readonly endpoint: URL;
   /** Whether the bucket is part of the host's name. */
   readonly isVirtual: boolean;
@@ -163,7 +163,7 @@ function defaultEndpoint(region: string): string {
  * @param options Checked options.
  * @param limits Limits other than those of S3, for tests.
  */
-export function settingsOf(bucket: string, options: BucketOptions, limits?: Partial<Limits>): Settings {
+export function settingsOf(bucket: string, options: BucketOptions, limits?: Partial<Limits>): ConnectionSettings {
   const region = options.region ?? variable("AWS_REGION", "AWS_DEFAULT_REGION") ?? "us-east-1";
   const named = options.endpoint ?? variable("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL");
   if (named !== undefined) {

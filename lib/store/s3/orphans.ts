@@ -1,5 +1,5 @@
 /**
- * Orphans: what killed saves and interrupted removals have left in a bucket.
+ * Orphans: objects that killed saves and interrupted removals left in a bucket.
  *
  * Data is an orphan if no record names it. A save names its data at most 12 hours and 30 minutes after it wrote the last part: it does not commit later
  * (`s3_saving`), and the server refuses a request that is late (`commit`). So data that no record names a day after its last write is never named, and can be
@@ -22,13 +22,13 @@ import type { StoreFailed } from "../../errors/mod.ts";
 import type { Orphan, Orphans } from "../mod.ts";
 import type { Bucket, ObjectInfo, UnfinishedUpload } from "./bucket.ts";
 import {
+  type BucketLocation,
   dataFolder,
   highestNumber,
   listAllRecords,
   type ListedRecord,
   numberOfData,
   partKey,
-  type Place,
   probeFolder,
   readFound,
   recordKey,
@@ -46,7 +46,7 @@ interface FoundOrphan {
 
 /** What a bucket holds. */
 interface Contents {
-  readonly place: Place;
+  readonly place: BucketLocation;
   readonly listing: RecordListing;
   readonly records: ReadonlyMap<number, ListedRecord>;
   /** The names of data, by number. */
@@ -80,12 +80,12 @@ const noUploads: readonly UnfinishedUpload[] = [];
 // --- finding
 
 /** The name of the data that a key belongs to, undefined if it is none of a save. */
-function dataIn(place: Place, key: string): string | undefined {
+function dataIn(place: BucketLocation, key: string): string | undefined {
   const name = key.slice(dataFolder(place).length).split("/")[0]!;
   return isDataId(name) ? name : undefined;
 }
 
-function readContents(place: Place): TE.TaskEither<StoreFailed, Contents> {
+function readContents(place: BucketLocation): TE.TaskEither<StoreFailed, Contents> {
   return pipe(
     listAllRecords(place),
     TE.bindTo("listing"),
@@ -108,7 +108,7 @@ function readContents(place: Place): TE.TaskEither<StoreFailed, Contents> {
 }
 
 /** Looks at a folder of data; undefined if it is gone. */
-function readSuspect(place: Place, data: string): TE.TaskEither<StoreFailed, Suspect | undefined> {
+function readSuspect(place: BucketLocation, data: string): TE.TaskEither<StoreFailed, Suspect | undefined> {
   return pipe(
     place.bucket.list(partKey(place, data, "")),
     TE.map(({ objects }) =>
@@ -127,7 +127,7 @@ function isYoung({ listing }: Contents, modified: number): boolean {
   return modified >= listing.now - graceTime;
 }
 
-function named(place: Place, number: number): TE.TaskEither<StoreFailed, Named> {
+function named(place: BucketLocation, number: number): TE.TaskEither<StoreFailed, Named> {
   return pipe(
     readFound(place, number),
     TE.map((found): Named => {
@@ -145,7 +145,7 @@ function isRemoved({ place, records }: Contents, data: string): TE.TaskEither<St
 }
 
 /**
- * Examines suspects, and those that turn up meanwhile.
+ * Examines the suspects, including those found during the examination.
  *
  * @param withLive Whether to find data that may belong to a live save, too.
  */
@@ -279,8 +279,8 @@ function oldTombstones({ place, listing }: Contents): readonly string[] {
   );
 }
 
-/** Deletes the data of a checkpoint that was removed, whatever it has. */
-export function removeData(place: Place, data: string): TE.TaskEither<StoreFailed, void> {
+/** Deletes all data of a checkpoint that was removed. */
+export function removeData(place: BucketLocation, data: string): TE.TaskEither<StoreFailed, void> {
   return pipe(
     readSuspect(place, data),
     TE.flatMap((found) => found === undefined ? TE.right(undefined) : place.bucket.remove(found.keys)),
@@ -288,7 +288,7 @@ export function removeData(place: Place, data: string): TE.TaskEither<StoreFaile
 }
 
 /** Removes orphans and old tombstones. What cannot be removed stays, for a later sweep. */
-export function sweep(place: Place): Task<void> {
+export function sweep(place: BucketLocation): Task<void> {
   const { bucket } = place;
   // Some servers and permissions do not list uploads.
   const uploads: Bucket["uploads"] = (prefix) => pipe(bucket.uploads(prefix), TE.orElse(() => TE.right(noUploads)));
@@ -303,7 +303,7 @@ export function sweep(place: Place): Task<void> {
 }
 
 /** The orphans of a store. */
-export function orphansOf(place: Place): Orphans {
+export function orphansOf(place: BucketLocation): Orphans {
   const find = (withLive: boolean): TE.TaskEither<StoreFailed, readonly FoundOrphan[]> =>
     pipe(readContents(place), TE.flatMap((contents) => findOrphans(contents, withLive)));
   return {

@@ -10,7 +10,7 @@ import type * as TE from "fp-ts/lib/TaskEither.js";
 import type { StoreFailed } from "../../errors/mod.ts";
 import { storeFailed } from "../mod.ts";
 import type { Bucket } from "./bucket.ts";
-import { newProbeKey, type Place } from "./objects.ts";
+import { type BucketLocation, newProbeKey } from "./objects.ts";
 
 // --- constructors
 
@@ -57,7 +57,7 @@ async function createSurely(bucket: Bucket, key: string, bytes: Uint8Array): Pro
  * @param place Where the store is.
  * @returns A failure with code `ENOCONDITION` if the second write replaced the first.
  */
-export function probe(place: Place): TE.TaskEither<StoreFailed, void> {
+export function probe(place: BucketLocation): TE.TaskEither<StoreFailed, void> {
   const { bucket } = place;
   return async () => {
     const key = newProbeKey(place);

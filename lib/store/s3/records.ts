@@ -9,7 +9,7 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { NoCheckpoint, StoreFailed } from "../../errors/mod.ts";
 import { type Located, perLocation, type StoreOptions } from "../mod.ts";
-import { highestNumber, listAllRecords, listRecords, liveNumbers, type Place, readFound } from "./objects.ts";
+import { type BucketLocation, highestNumber, listAllRecords, listRecords, liveNumbers, readFound } from "./objects.ts";
 import { type CommitRecord, damagedRecord, type FoundRecord, type RecordHead } from "./record.ts";
 
 // --- types
@@ -27,7 +27,7 @@ export interface Remembered {
 }
 
 /** A store's place, its name, and what is remembered of it. */
-export interface S3Place extends Place {
+export interface S3Place extends BucketLocation {
   readonly location: string;
   readonly digest: StoreOptions["digest"];
   readonly remembered: Remembered;

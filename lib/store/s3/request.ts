@@ -12,10 +12,10 @@ import { AwsV4Signer } from "aws4fetch";
 import { Buffer } from "node:buffer";
 import { setTimeout as delay } from "node:timers/promises";
 import { sha256Of } from "../mod.ts";
-import type { Settings } from "./options.ts";
+import type { ConnectionSettings } from "./options.ts";
 import type { S3Keys } from "./credentials.ts";
 import { bodyOf } from "./request_body.ts";
-import { type Fault, faultOf, faultOfAnswer, faultOfException, type Place, type Sort } from "./s3_errors.ts";
+import { type FailedRequest, type Fault, faultOf, faultOfAnswer, faultOfException, type Sort } from "./s3_errors.ts";
 import { encoded, encodedKey } from "./url.ts";
 import { rootOf } from "./xml.ts";
 
@@ -59,7 +59,7 @@ export interface Answer {
 
 /** A connection to a bucket. */
 export interface Connection {
-  readonly settings: Settings;
+  readonly settings: ConnectionSettings;
   /** The bucket in messages. */
   readonly location: string;
   /** Sends a request once, and reads its answer. */
@@ -77,7 +77,7 @@ export interface Connection {
 
 /** A request with data may take a millisecond more for so many bytes: 256 KiB/s. */
 const slowest = 256 * 1.024;
-/** The server moves data of its own at least at 16 MiB/s. */
+/** The lowest rate that is expected of a server that copies data inside itself: 16 MiB/s. */
 const slowestWork = 16_384 * 1.024;
 /** An attempt that moved fewer bytes than this made no progress. */
 const leastProgress = 65_536;
@@ -164,7 +164,7 @@ async function hashOf(body: Uint8Array): Promise<string> {
   return Buffer.from(await crypto.subtle.digest("SHA-256", body as Uint8Array<ArrayBuffer>)).toString("hex");
 }
 
-function urlOf({ endpoint, isVirtual, bucket }: Settings, { key, query = {} }: S3Request): string {
+function urlOf({ endpoint, isVirtual, bucket }: ConnectionSettings, { key, query = {} }: S3Request): string {
   const base = `${endpoint.protocol}//${isVirtual ? `${bucket}.` : ""}${endpoint.host}${
     endpoint.pathname.replace(/\/$/, "")
   }`;
@@ -175,7 +175,7 @@ function urlOf({ endpoint, isVirtual, bucket }: Settings, { key, query = {} }: S
 
 /** What an exchange knows of its place, its timer and how it fails. */
 interface Exchange {
-  readonly place: Place;
+  readonly place: FailedRequest;
   readonly guard: <A>(promise: Promise<A>) => Promise<A>;
   readonly touch: () => void;
 }
@@ -187,7 +187,7 @@ interface Signing {
 
 /** A request with its signature. The encoding of the answer is not signed, because proxies change it. */
 async function signed(
-  settings: Settings,
+  settings: ConnectionSettings,
   request: S3Request,
   { keys, cache }: Signing,
 ): Promise<{ readonly url: URL; readonly headers: Headers }> {
@@ -272,7 +272,7 @@ function pathOf(location: string, key: string | undefined): string {
   return key === undefined ? location : `${location}/${key}`;
 }
 
-function exchanging(settings: Settings, location: string, reached: () => void): Connection["exchange"] {
+function exchanging(settings: ConnectionSettings, location: string, reached: () => void): Connection["exchange"] {
   const cache = new Map<string, ArrayBuffer>();
   const { timeout } = settings;
   let canStream = true;
@@ -282,7 +282,7 @@ function exchanging(settings: Settings, location: string, reached: () => void): 
     const patience = timeout + Math.min(body.length, isStream ? buffered : Infinity) / slowest + work / slowestWork;
     const { guard, touch, stop } = watchdog(patience);
     const controller = new AbortController();
-    let place: Place = { operation, path: pathOf(location, key), keys: undefined };
+    let place: FailedRequest = { operation, path: pathOf(location, key), keys: undefined };
     let end = (): boolean => false;
     try {
       const keys = await guard(settings.keys.current());
@@ -315,7 +315,7 @@ function exchanging(settings: Settings, location: string, reached: () => void): 
 }
 
 /** The milliseconds to wait before another attempt: random up to a limit that doubles ("full jitter"). */
-function waitBefore({ limits }: Settings, failures: number, { wait = 0 }: Fault): number {
+function waitBefore({ limits }: ConnectionSettings, failures: number, { wait = 0 }: Fault): number {
   const most = Math.min(limits.longestWait, limits.firstWait * 2 ** (failures - 1));
   return Math.max(Math.random() * most, Math.min(wait, mostWait));
 }
@@ -325,7 +325,7 @@ function waitBefore({ limits }: Settings, failures: number, { wait = 0 }: Fault)
  *
  * @param settings The settings.
  */
-export function connect(settings: Settings): Connection {
+export function connect(settings: ConnectionSettings): Connection {
   const location = `s3://${settings.bucket}`;
   let wasReached = false;
   const exchange = exchanging(settings, location, () => {

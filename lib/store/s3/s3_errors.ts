@@ -325,7 +325,7 @@ function cleaned(text: string, keys: S3Keys | undefined): string {
 }
 
 /** Where a request failed: the operation, the object in messages, and the keys, which no message shows. */
-export interface Place {
+export interface FailedRequest {
   readonly operation: string;
   readonly path: string;
   readonly keys: S3Keys | undefined;
@@ -338,7 +338,7 @@ export interface Place {
  */
 export function faultOf(
   sort: Sort,
-  { operation, path, keys }: Place,
+  { operation, path, keys }: FailedRequest,
   detail: string = "",
   more?: Partial<Fault>,
 ): Fault {
@@ -355,7 +355,7 @@ export function faultOf(
  * @param headers Its headers.
  * @param body Its text; empty for HEAD.
  */
-export function faultOfAnswer(place: Place, status: number, headers: Headers, body: string): Fault {
+export function faultOfAnswer(place: FailedRequest, status: number, headers: Headers, body: string): Fault {
   const isXml = rootOf(body) === "Error";
   const code = isXml ? textOf(body, "Code") : undefined;
   const parts = isXml ? [code, textOf(body, "Message")] : [`status ${status}`];
@@ -382,7 +382,7 @@ function sortOf(status: number, code: string | undefined, body: string): Sort {
 }
 
 /** The failure in an exception of the runtime. */
-export function faultOfException(place: Place, cause: unknown): Fault {
+export function faultOfException(place: FailedRequest, cause: unknown): Fault {
   const causes = causesOf(cause);
   const said = saidBy(causes);
   const sort = ofExceptions.find(([says]) => says.test(said))?.[1] ?? "cut";
