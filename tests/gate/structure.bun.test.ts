@@ -37,6 +37,7 @@ const subjects: readonly string[] = [
   "codecs",
   "capturable",
   "snapshot",
+  "trackers",
   "run",
   "fit",
   "prove",
@@ -44,7 +45,16 @@ const subjects: readonly string[] = [
 ];
 
 /** The subjects that may use disk, network, processes and signals. All others use pure functions of the runtime alone. */
-const withEffects: readonly string[] = ["store/directory", "store/s3", "files", "data", "run", "prove", "cli"];
+const withEffects: readonly string[] = [
+  "store/directory",
+  "store/s3",
+  "files",
+  "data",
+  "trackers",
+  "run",
+  "prove",
+  "cli",
+];
 const pureBuiltins: readonly string[] = ["node:async_hooks", "node:buffer", "node:crypto", "node:util", "node:zlib"];
 
 /** Folders of `tests/` that mirror no folder of `lib/`. */
@@ -190,7 +200,9 @@ test("structure: the main entry loads none of the subpath entries", () => {
   const { modules } = reachedFrom("mod.ts");
   assert.ok(modules.has("lib/snapshot.ts"), "the search finds nothing");
   none(
-    [...modules].filter((file) => ["data", "prove", "store/contract", "store/s3", "cli"].includes(subjectOf(file))),
+    [...modules].filter((file) =>
+      ["data", "prove", "store/contract", "store/s3", "trackers", "cli"].includes(subjectOf(file))
+    ),
     "no import of them",
   );
 });
@@ -278,7 +290,14 @@ function undocumented(path: string, { name, declarations }: Declared): readonly 
 }
 
 for (
-  const entry of ["mod.ts", "lib/data/mod.ts", "lib/prove/mod.ts", "lib/store/contract/mod.ts", "lib/store/s3/mod.ts"]
+  const entry of [
+    "mod.ts",
+    "lib/data/mod.ts",
+    "lib/prove/mod.ts",
+    "lib/store/contract/mod.ts",
+    "lib/store/s3/mod.ts",
+    "lib/trackers/mod.ts",
+  ]
 ) {
   test(`structure: every export of ${entry} has a docstring, and every function an example`, () => {
     const { status, stdout, stderr } = spawnSync(deno(), ["doc", "--json", entry], {

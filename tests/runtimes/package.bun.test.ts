@@ -195,6 +195,7 @@ test("package: it holds what it lists, built, and nothing else", async () => {
     "lib/prove/worker.js",
     "lib/store/contract/mod.js",
     "lib/store/s3/mod.js",
+    "lib/trackers/mod.js",
     "mod.js",
   ];
   assert.deepEqual(entries.sort(), expectedEntries);
@@ -232,6 +233,7 @@ for (const [runtime, program, ...args] of runtimes) {
         import("../../lib/prove/mod.ts"),
         import("../../lib/store/contract/mod.ts"),
         import("../../lib/store/s3/mod.ts"),
+        import("../../lib/trackers/mod.ts"),
       ],
     );
     assert.deepEqual(JSON.parse(run(project, program, ...args)), own.map((entry) => Object.keys(entry).sort()));

@@ -1,0 +1,6 @@
+/**
+ * Trackers: what receives the metrics of a training.
+ *
+ * @module
+ */
+export type { Tracker, TrackerStart } from "./tracker.ts";
