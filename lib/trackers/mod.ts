@@ -3,4 +3,5 @@
  *
  * @module
  */
+export { jsonLines } from "./json_lines.ts";
 export type { Tracker, TrackerStart } from "./tracker.ts";

@@ -31,6 +31,7 @@ const subjects: readonly string[] = [
   "checkpoint",
   "store/directory",
   "store/s3",
+  "logs",
   "files",
   "data",
   "kinds",
