@@ -4,3 +4,4 @@
  * @module
  */
 export type { Tracker, TrackerStart } from "./tracker.ts";
+export { tensorBoard } from "./tensor_board.ts";

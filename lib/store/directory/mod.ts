@@ -11,10 +11,11 @@
  *
  * @module
  */
+export type { WritableFile } from "./file_system.ts";
 export { localFileSystem } from "./local_file_system.ts";
 export { means } from "./answers.ts";
 export { writeFile } from "./file_io.ts";
-export { makeFolders, unless } from "./folder_ops.ts";
+export { makeFolders, syncAbove, unless } from "./folder_ops.ts";
 export { numberIn } from "./listing.ts";
 export { checkpointsName } from "./run_folder.ts";
 export { directory } from "./directory.ts";
