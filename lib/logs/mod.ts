@@ -1,9 +1,10 @@
 /**
- * Formats of logs: what trackers write and the command line reads.
+ * Logs: the formats of curves and histograms on a disk.
  *
- * `metric_log` is the log of metrics as JSON Lines.
+ * Read `metric_log`, the JSON Lines that `jsonLines` writes and the command line reads; then `histogram` and `event_file`. Nothing here uses a disk or
+ * TensorFlow.js.
  *
- * Promises: no effects; a reader copes with every input, and a line of another kind does not spoil the others.
+ * Promises: *same bits*: the same values give the same bytes in every runtime; a reader copes with every input.
  *
  * @module
  */
@@ -25,3 +26,12 @@ export {
   recordOf,
   valuesLine,
 } from "./metric_log.ts";
+export { type Histogram, histogramOf } from "./histogram.ts";
+export {
+  type EventContent,
+  eventFileName,
+  eventRecord,
+  isEventFile,
+  parseEventFileName,
+  runDigits,
+} from "./event_file.ts";

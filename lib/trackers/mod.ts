@@ -5,3 +5,4 @@
  */
 export { jsonLines } from "./json_lines.ts";
 export type { Tracker, TrackerStart } from "./tracker.ts";
+export { tensorBoard } from "./tensor_board.ts";

@@ -11,6 +11,7 @@
  *
  * @module
  */
+export type { WritableFile } from "./file_system.ts";
 export { localFileSystem } from "./local_file_system.ts";
 export { means } from "./answers.ts";
 export { withClearAnswers } from "./clear_answers.ts";
