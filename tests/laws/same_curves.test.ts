@@ -4,13 +4,19 @@
  * In memory, processes are killed at every operation: of the log, of a save, and at each step. On a disk, programs are killed by SIGKILL.
  */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
 import { fit, fitDataset, Loader, memory, pipe, resume, Retention, saveState, type Store, train } from "../../mod.ts";
 import { logTo } from "../../lib/trackers/json_lines.ts";
 import { type Disk, disk, type Point, pointsOf, type Process } from "../support/simulated_logs.ts";
-import { torture } from "../support/torture.ts";
+import { headerLine, logReader, valuesLine } from "../../lib/logs/mod.ts";
+import { here, run, start, there } from "../support/children.ts";
+import { isTriedHere, torture } from "../support/torture.ts";
 
 await tf.setBackend("cpu");
 
@@ -181,3 +187,60 @@ function byHand({ every }: Options): Training {
 test("same curves: a loop by hand, killed at any operation", async () => {
   await sameCurves(byHand, 25 * torture);
 });
+
+// --- programs on a disk
+
+const scratch = await mkdtemp(join(tmpdir(), "dogear-curves-"));
+after(() => rm(scratch, { recursive: true, force: true }));
+
+/** The log of the run that a program ended with, and the names of all logs. */
+async function logOf(folder: string, lines: readonly string[]) {
+  const run = lines.at(-1)?.replace("run ", "") ?? "";
+  const names = (await readdir(folder)).filter((name) => name.endsWith(".jsonl")).sort();
+  for (const name of names) {
+    const bytes = await readFile(join(folder, name));
+    const [header] = logReader()(bytes);
+    assert.ok(header?.record?._tag === "Header");
+    if (header.record.run === run || (header.record.run === null && names.length === 1)) {
+      return { points: pointsOf(bytes), name, names };
+    }
+  }
+  throw new Error(`no log of ${run} among ${names.join(", ")}`);
+}
+
+/** Runs a program to its end; before that kills it so often, each time after some batches. */
+async function killed(kind: string, folder: string, kills: number): Promise<readonly string[]> {
+  for (let i = 0; i < kills; i++) {
+    const after = 1 + Math.floor(Math.random() * 12);
+    const child = start([here, there][i % 2]!, "curves.ts", [kind, folder, "2"], {
+      onLine: (line) => {
+        const batches = Number(/^step (\d+)/.exec(line)?.[1]);
+        if (batches % after === 0) void setTimeout(Math.random() * 5).then(() => child.kill("SIGKILL"));
+      },
+    });
+    const { code, signal, errors } = await child.ended;
+    assert.ok(code === 0 || signal === "SIGKILL", errors);
+  }
+  return await run([here, there][kills % 2]!, "curves.ts", [kind, folder, "0"]);
+}
+
+for (const [n, kind] of ["train", "fit", "beside", "fitDataset", "fork", "by hand"].entries()) {
+  if (!isTriedHere(n)) continue;
+  test(`same curves: a program (${kind}), killed ${2 * torture} times`, async () => {
+    const [whole, again] = ["whole", "killed"].map((name) => join(scratch, `${kind} ${name}`)) as [string, string];
+    const old = `${headerLine({ run: "old", parent: null })}${valuesLine({ step: 9, time: 1, values: { sum: 1 } })}`;
+    for (const folder of kind === "beside" ? [whole, again] : []) {
+      await mkdir(folder);
+      await writeFile(join(folder, "log.jsonl"), old);
+    }
+    const expected = await logOf(whole, await run(here, "curves.ts", [kind, whole, "0"]));
+    const found = await logOf(again, await killed(kind, again, 2 * torture));
+    assert.ok(expected.points.length > 20);
+    assert.deepEqual(found.points, expected.points);
+    // A fork that was killed before its first save is no run.
+    if (kind !== "fork") assert.equal(found.names.length, expected.names.length);
+    const first = await readFile(join(again, "log.jsonl"));
+    if (kind === "beside") assert.equal(first.toString(), old);
+    if (kind === "fork") assert.deepEqual(pointsOf(first), pointsOf(await readFile(join(whole, "log.jsonl"))));
+  });
+}
