@@ -73,7 +73,7 @@ test("event file: any metrics at any step are read back, by name and value", () 
         })),
       );
     }),
-    { numRuns: 200 * torture },
+    { numRuns: 100 * torture },
   );
 });
 
