@@ -32,6 +32,7 @@ const subjects: readonly string[] = [
   "store/directory",
   "logs",
   "store/s3",
+  "logs",
   "files",
   "data",
   "kinds",
