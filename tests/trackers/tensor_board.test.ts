@@ -81,6 +81,12 @@ async function killed(steps: number, every: number, kills: readonly (readonly [a
   for (const [more, lost] of [...kills, [steps, 0] as const]) {
     const log = tensorBoard(folder);
     await log.start({ step: saved, run });
+    // As `fit` does: an epoch is logged after the save at its end, and again by a process that resumes there.
+    const logEpoch = (step: number): void => {
+      log.log({ epoch: step }, step);
+      log.histogram("epochs", [step], step);
+    };
+    if (saved > 0) logEpoch(saved);
     const last = Math.min(steps, saved + more);
     let durable = 0;
     for (let step = saved + 1; step <= last; step++) {
@@ -90,6 +96,7 @@ async function killed(steps: number, every: number, kills: readonly (readonly [a
       await log.flush();
       saved = step;
       durable = statSync(eventFilesIn(folder).at(-1)!).size;
+      logEpoch(step);
     }
     await log.close();
     const path = eventFilesIn(folder).at(-1)!;
