@@ -127,8 +127,10 @@ const saving: Fields = {
   onSaved: callback,
   ...codecs,
 };
+const tracking: Fields = { trackers: ["undefined", "[]"], logEvery: from1 };
 const fitting: Fields = {
   ...saving,
+  ...tracking,
   seed: ["undefined", ...seeds],
   with: ["undefined", "{}"],
   stopOn: names,
@@ -296,6 +298,7 @@ const table: Readonly<Record<string, Callable | string>> = {
       timeout: never,
     }),
   ]),
+  jsonLines: calls([arg(/path/, "x", '"nonsense"')]),
   tensorBoard: calls([arg(/folder/, "x", '"nonsense"')]),
   mirrored: calls([store, store, options({ onFailed: callback })]),
   list: calls([store]),
@@ -342,6 +345,7 @@ const table: Readonly<Record<string, Callable | string>> = {
       until: callback,
       cursor: word,
       metrics: callback,
+      ...tracking,
       save: never,
       stopOn: names,
     }),
