@@ -1,5 +1,5 @@
 /**
- * Exports the curves of a run for TensorBoard: what its checkpoints measured and hold, as event files.
+ * Exports the curves of a run for TensorBoard: its logs, and what its checkpoints measured and hold, as event files.
  *
  * @module
  */
@@ -20,6 +20,7 @@ import { namesOutside, refusedFolder, writeOne } from "./export_files.ts";
 import { bytesText, jsonText } from "./format.ts";
 import { findCheckpoints, noCheckpoint, type OpenRun, type Reference } from "./reference.ts";
 import { arrayNumbers } from "./statistics.ts";
+import { logRecords, logsIn, type RunLog } from "./run_logs.ts";
 import type { OpenUrl } from "./stores.ts";
 import { type Terminal, withBar } from "./terminal.ts";
 
@@ -33,9 +34,10 @@ interface Intact {
 
 /** A line of history, and where its curves go. */
 interface Line {
-  readonly run: string;
+  readonly run: string | null;
   readonly folder: string;
   readonly name: string;
+  readonly logs: readonly RunLog[];
   readonly checkpoints: readonly Intact[];
 }
 
@@ -60,28 +62,53 @@ function verified({ store, numbers }: OpenRun, terminal: Terminal): CommandTask<
   };
 }
 
-/** The lines of history of checkpoints: the first goes to the folder itself, each other one to a folder in it. */
-function linesOf(statuses: readonly CheckpointStatus[], folder: string): readonly Line[] {
+/**
+ * The lines of history of checkpoints and logs: the first goes to the folder itself, each other one to a folder in it. A log that names no run is of
+ * the first.
+ */
+function linesOf(statuses: readonly CheckpointStatus[], logs: readonly RunLog[], folder: string): readonly Line[] {
   const intact = statuses.flatMap(({ entry, shared, error }) =>
     entry !== null && error === null ? [{ entry, shared }] : []
   );
-  return [...new Set(intact.map(({ entry: { run } }) => run))].map((run, i) => ({
+  const named = [...intact.map(({ entry }) => entry.run), ...logs.flatMap(({ run }) => run ?? [])];
+  const first = named[0] ?? null;
+  const runs = new Set(logs.length > 0 ? [first, ...named] : named);
+  return [...runs].map((run, i) => ({
     run,
     folder: i === 0 ? folder : join(folder, runDigits(run)),
     // Second 0, so that the files of a tracker that continues the run come after it.
     name: eventFileName(0, runDigits(run)),
+    logs: logs.filter((log) => (log.run ?? first) === run),
     checkpoints: intact.filter(({ entry }) => entry.run === run),
   }));
 }
 
 // --- records
 
-/** The records of a checkpoint, made with one tensor in memory at a time. */
-async function recordsOf({ encoded }: LazyCheckpoint, { entry, shared }: Intact): Promise<readonly Uint8Array[]> {
+/** The records of a log. `names` receives the names of its numbers. */
+async function* logBytes({ path }: RunLog, names: Set<string>): AsyncGenerator<Uint8Array> {
+  for await (const record of logRecords(path)) {
+    if (record._tag === "Header") continue;
+    const { step, time } = record;
+    const values = record._tag === "Values"
+      ? Object.entries(record.values)
+      : [[record.histogram.name, record.histogram] as const];
+    if (record._tag === "Values") { for (const [name] of values) names.add(name); }
+    yield eventRecord(time, step, { _tag: "values", values });
+  }
+}
+
+/** The records of a checkpoint, made with one tensor in memory at a time. A metric that was logged has its points already. */
+async function recordsOf(
+  { encoded }: LazyCheckpoint,
+  { entry, shared }: Intact,
+  logged: ReadonlySet<string>,
+): Promise<readonly Uint8Array[]> {
   const { checkpoint, step, time, metrics, bytes } = entry;
   const at = step ?? checkpoint;
+  const values = Object.entries(metrics).filter(([name]) => !logged.has(name));
   const sizes = { "checkpoint/bytes": bytes, ...(shared === null ? {} : { "checkpoint/shared": shared }) };
-  const records = [eventRecord(time, at, { _tag: "values", values: Object.entries({ ...metrics, ...sizes }) })];
+  const records = [eventRecord(time, at, { _tag: "values", values: [...values, ...Object.entries(sizes)] })];
   for (const [name, node] of encoded.components) {
     const component = segment(name);
     for (const [path, { held, name: weight }] of arraysOf(node, component)) {
@@ -102,13 +129,15 @@ function readError(thrown: unknown): ReadError {
 }
 
 /** The bytes of the event file of a line. A checkpoint that cannot be read is left out whole. */
-async function* fileBytes(store: Store, { checkpoints }: Line, leaveOut: (one: LeftOut) => void) {
+async function* fileBytes(store: Store, { checkpoints, logs }: Line, leaveOut: (one: LeftOut) => void) {
   yield eventRecord(checkpoints[0]?.entry.time ?? 0, 0, { _tag: "version" });
+  const logged = new Set<string>();
+  for (const log of logs) yield* logBytes(log, logged);
   for (const one of checkpoints) {
     const { checkpoint } = one.entry;
     const records = await withCheckpoint(
       { store, checkpoint },
-      (opened) => TE.tryCatch(() => recordsOf(opened, one), readError),
+      (opened) => TE.tryCatch(() => recordsOf(opened, one, logged), readError),
     )();
     if (E.isLeft(records)) leaveOut({ checkpoint, error: records.left });
     else yield* records.right;
@@ -156,7 +185,9 @@ export function exportCurves(
     // Before the checkpoints are read, which may take long.
     TE.tap(() => checkFolder(folder, () => force)),
     TE.bind("statuses", ({ run }) => verified(run, terminal)),
-    TE.bind("lines", ({ statuses }) => TE.right(linesOf(statuses, folder))),
+    // The logs are of all checkpoints.
+    TE.bind("logs", ({ run }) => reference.checkpoint === undefined ? logsIn(run.store.location) : TE.right([])),
+    TE.bind("lines", ({ statuses, logs }) => TE.right(linesOf(statuses, logs, folder))),
     TE.tap(({ lines }) =>
       pipe(lines, TE.traverseSeqArray((line) => checkFolder(line.folder, (name) => force && name === line.name)))
     ),
@@ -178,21 +209,27 @@ export function exportCurves(
   );
 }
 
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 function reportOf(
   { location }: Store,
   folder: string,
   files: readonly { readonly bytes: number; readonly line: Line }[],
   leftOut: readonly LeftOut[],
 ): CommandReport {
-  const written = files.map(({ bytes, line: { run, folder: at, name, checkpoints } }) => {
+  const written = files.map(({ bytes, line: { run, folder: at, name, logs, checkpoints } }) => {
     const exported = checkpoints.map(({ entry: { checkpoint } }) => checkpoint)
       .filter((checkpoint) => leftOut.every((one) => one.checkpoint !== checkpoint));
-    return { path: join(at, name), bytes, run, checkpoints: exported };
+    return { path: join(at, name), bytes, run, checkpoints: exported, logs: logs.map(({ path }) => path) };
   });
   return {
     json: [jsonText({ location, folder, files: written, leftOut })],
-    text: written.map(({ path, bytes, checkpoints: { length } }) =>
-      `${printable(path)}  ${bytesText(bytes)}, ${length} checkpoint${length === 1 ? "" : "s"}`
+    text: written.map(({ path, bytes, checkpoints, logs }) =>
+      `${printable(path)}  ${bytesText(bytes)}, ${counted(checkpoints.length, "checkpoint")}, ${
+        counted(logs.length, "log")
+      }`
     ),
     messages: leftOut.map(({ checkpoint, error }) => `Checkpoint ${checkpoint} is left out: ${messageOf(error)}`),
     exitCode: () => leftOut.length > 0 ? 1 : 0,

@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { directory, list, runOrThrow, saveState, type Store } from "../../mod.ts";
 import { eventFileName, histogramOf } from "../../lib/logs/mod.ts";
 import { manifestName } from "../../lib/store/mod.ts";
-import { tensorBoard } from "../../lib/trackers/mod.ts";
+import { jsonLines, tensorBoard } from "../../lib/trackers/mod.ts";
 import { copied, dogear, flip, inside, json, place, run, runStore, url } from "../support/command_line.ts";
 import { type Curves, curvesIn, eventFilesIn, type ReadHistogram } from "../support/event_reader.ts";
 
@@ -37,7 +37,7 @@ test("export: the metrics, sizes and tensors of every checkpoint of a run are cu
   assert.deepEqual(value, {
     location: run,
     folder,
-    files: [{ path, bytes, run: entries[0]!.run, checkpoints: [0, 1, 2] }],
+    files: [{ path, bytes, run: entries[0]!.run, checkpoints: [0, 1, 2], logs: [] }],
     leftOut: [],
   });
   const curves = curvesIn(folder);
@@ -83,9 +83,43 @@ test("export: a fork has an event file in a subfolder, and a checkpoint without 
   const folder = place();
   const { code, text } = await exported(path, "--tensorboard", folder);
   assert.equal(code, 0);
-  assert.match(text, /2 checkpoints\n.*2 checkpoints$/);
+  assert.match(text, /2 checkpoints, 0 logs\n.*2 checkpoints, 0 logs$/);
   assert.deepEqual(curvesIn(folder).get("value"), [[0, 0], [1, 1]]);
   assert.deepEqual(curvesIn(join(folder, fork!.run.slice(0, 8))).get("value"), [[2, 2], [3, 3]]);
+});
+
+test("export: the logs in the folder of a run are curves of their run, and its checkpoints add what was not logged", async () => {
+  const path = await copied();
+  const fork = "77777777-0000-4000-8000-000000000000";
+  const log = async (name: string, run: string | null, from: number): Promise<void> => {
+    const tracker = jsonLines(join(path, name));
+    await tracker.start({ step: from, run });
+    for (let step = from + 1; step <= from + 3; step++) tracker.log({ loss: step, lr: step === 2 ? NaN : 0.5 }, step);
+    tracker.histogram("grads", [1, 2], from + 3);
+    await tracker.close();
+  };
+  await log("log.jsonl", entries[0]!.run, 0);
+  await log("log.jsonl", fork, 1);
+  await log("other.jsonl", null, 100);
+  writeFileSync(join(path, "data.jsonl"), '{"text":"no log"}\n');
+  mkdirSync(join(path, "folder.jsonl"));
+  const folder = place();
+  const { code, value } = await json("export", path, "--tensorboard", folder);
+  assert.equal(code, 0);
+  const files = value.files.map(({ run, logs }: { run: string; logs: readonly string[] }) => [run, logs]);
+  assert.deepEqual(files, [
+    [entries[0]!.run, [join(path, "log.jsonl"), join(path, "other.jsonl")]],
+    [fork, [join(path, "log-77777777.jsonl")]],
+  ]);
+  const curves = curvesIn(folder);
+  assert.deepEqual(curves.get("loss"), [1, 2, 3, 101, 102, 103].map((step) => [step, step]));
+  assert.deepEqual(curves.get("lr")?.slice(0, 2), [[1, 0.5], [2, NaN]]);
+  assert.deepEqual(curves.get("grads"), [[3, read([1, 2])], [103, read([1, 2])]]);
+  assert.deepEqual(curves.get("accuracy"), [10, 20, 30].map((step) => [step, 0.5]));
+  assert.deepEqual(curvesIn(join(folder, "77777777")).get("loss"), [2, 3, 4].map((step) => [step, step]));
+  const one = place();
+  assert.equal((await exported(`${path}@0`, "--tensorboard", one)).code, 0);
+  assert.deepEqual(curvesIn(one).get("loss"), [[10, Math.fround(0.1)]]);
 });
 
 test("export: a damaged checkpoint is named and left out whole", async () => {

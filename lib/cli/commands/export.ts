@@ -238,13 +238,14 @@ export const exportCommand: Command = defineCommand({
     "[RUN][@CHECKPOINT] (--out FOLDER [--component NAME] [--max-shard-size SIZE] | --tensorboard FOLDER) [--force]",
   description: `With --out it writes the weights of a component as model.safetensors, or as several files with
 model.safetensors.index.json, as Hugging Face tools load them. With --tensorboard it writes TensorBoard's event files: the
-metrics and the size of each checkpoint, and a histogram of each of its tensors, at its step (at its number if it has no
-step). A run that forked from the first gets a subfolder. Checkpoints that are damaged are named and left out, and the exit
-code is 1. Without CHECKPOINT, --out takes the newest checkpoint, --tensorboard all.`,
+logs in the folder of the run (*.jsonl), the metrics and the size of each checkpoint, and a histogram of each of its
+tensors, at its step (at its number if it has no step). A run that forked from the first gets a subfolder. Checkpoints that
+are damaged are named and left out, and the exit code is 1. Without CHECKPOINT, --out takes the newest checkpoint,
+--tensorboard all of them and the logs.`,
   options: exportOptions,
   example: "runs/digits@12 --out weights",
   json: `{ location, component, folder, tensors, files: [{ name, bytes }] }, or with --tensorboard
-  { location, folder, files: [{ path, bytes, run, checkpoints }], leftOut: [{ checkpoint, error }] }`,
+  { location, folder, files: [{ path, bytes, run, checkpoints, logs }], leftOut: [{ checkpoint, error }] }`,
   parse: parseJob,
   run: (job, terminal, open) =>
     job.what === "weights"
