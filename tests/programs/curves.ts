@@ -1,6 +1,6 @@
 /**
- * A training that logs with `jsonLines`: `curves.ts <kind> <folder> <pace>`. It prints `step <n>` after each batch, and waits `pace` milliseconds, so
- * that it can be killed in between. At its end it prints `run` and the name of its run.
+ * A training that logs with `jsonLines`: `curves.ts <kind> <pace> <folder>...`, once in each folder. It prints `step <n>` after each batch, and waits
+ * `pace` milliseconds, so that it can be killed in between. At its end it prints `run` and the name of each run.
  *
  * @module
  */
@@ -21,13 +21,13 @@ import {
   Rng,
   runOrThrow,
   saveState,
+  type Store,
   train,
 } from "../../mod.ts";
 import { jsonLines } from "../../lib/trackers/mod.ts";
 
 await tf.setBackend("cpu");
-const [kind = "", folder = "", pace = "0"] = process.argv.slice(2);
-const path = join(folder, "log.jsonl");
+const [kind = "", pace = "0", ...folders] = process.argv.slice(2);
 
 async function passed(step: number): Promise<void> {
   process.stdout.write(`step ${step}\n`);
@@ -56,7 +56,13 @@ const metrics = ({ sum, ends, step }: State): Record<string, number> => ({
   ...(step % 5 === 0 && { rare: NaN }),
 });
 
-function trained(store: ReturnType<typeof directory>, until: number, fork = false) {
+/** Where a training saves, and where it logs. */
+interface Place {
+  readonly store: Store;
+  readonly path: string;
+}
+
+function trained({ store, path }: Place, until = Infinity) {
   return train<State, number[]>({
     loader,
     step: stepped,
@@ -64,25 +70,24 @@ function trained(store: ReturnType<typeof directory>, until: number, fork = fals
     until: ({ step }) => step >= until,
     metrics,
     trackers: [jsonLines(path)],
-    save: { to: store, every: 4, epochs: 1, fork },
+    save: { to: store, every: 4, epochs: 1 },
   });
 }
 
-const store = directory(folder, kind === "fork" ? {} : { keep: Retention.latest(2) });
-
 /** Trains for 20 batches, then begins a fork at the state after 12; killed, it resumes the fork. */
-async function forked(): Promise<void> {
+async function forked(place: Place): Promise<void> {
+  const { store } = place;
   const before = (await list(store)).entries;
   const hasForked = new Set(before.map(({ run }) => run)).size > 1;
-  if (!hasForked) await trained(store, 20)(await resume(store)(fresh()));
+  if (!hasForked) await trained(place, 20)(await resume(store)(fresh()));
   const from = (await list(store)).entries.find(({ step }) => step === 12)!;
   const state = hasForked
     ? await resume(store)(fresh())
     : { ...await loadState(store, { checkpoint: from.checkpoint })(fresh()), rate: 2 };
-  await trained(store, Infinity)(state);
+  await trained(place)(state);
 }
 
-async function byHand(): Promise<void> {
+async function byHand({ store, path }: Place): Promise<void> {
   let state = await resume(store)(fresh());
   const log = jsonLines(path);
   await log.start({ step: state.step });
@@ -112,7 +117,7 @@ function model(): tf.LayersModel {
   return network;
 }
 
-async function fitted(): Promise<void> {
+async function fitted({ store, path }: Place): Promise<void> {
   let batches = 0;
   const own = { to: store, every: 2, seed: 3, trackers: [jsonLines(path)] };
   const callbacks = { onBatchEnd: () => passed(++batches) };
@@ -136,8 +141,12 @@ async function fitted(): Promise<void> {
   );
 }
 
-if (kind === "fork") await forked();
-else if (kind === "by hand") await byHand();
-else if (kind === "train" || kind === "beside") await trained(store, Infinity)(await resume(store)(fresh()));
-else await fitted();
-process.stdout.write(`run ${(await list(store)).entries.at(-1)?.run}\n`);
+for (const folder of folders) {
+  const store = directory(folder, kind === "fork" ? {} : { keep: Retention.latest(2) });
+  const place: Place = { store, path: join(folder, "log.jsonl") };
+  if (kind === "fork") await forked(place);
+  else if (kind === "by hand") await byHand(place);
+  else if (kind === "train" || kind === "beside") await trained(place)(await resume(store)(fresh()));
+  else await fitted(place);
+  process.stdout.write(`run ${(await list(store)).entries.at(-1)?.run}\n`);
+}

@@ -24,6 +24,7 @@ import {
   type TrainOptions,
 } from "../../mod.ts";
 import type { Tracker, TrackerStart } from "../../lib/trackers/mod.ts";
+import { proveResume } from "../../lib/prove/mod.ts";
 import { needs } from "../support/portable.ts";
 
 await tf.setBackend("cpu");
@@ -272,6 +273,24 @@ needs("POSIX signals")("trackers: at a signal they are flushed before the save, 
   }));
   assert.equal(error._tag, "Stopped");
   assert.deepEqual(calls.slice(-3), ["flush", "saved 1", "close"]);
+});
+
+test("trackers: of two processes that begin at once, the one that is refused starts none", async () => {
+  const store = memory();
+  const [first, second] = [anew(store), anew(store)];
+  const states = [await resume(first)(fresh()), await resume(second)(fresh())] as const;
+  const calls: string[] = [];
+  assert.equal((await trained({ save: { to: first } }, states[0]))._tag, "Right");
+  const error = await left(trained({ trackers: [recording(calls)], save: { to: second } }, states[1]));
+  assert.equal(error._tag, "Overtaken");
+  assert.deepEqual(calls, ["close"]);
+});
+
+test("trackers: a proof runs the steps of a training, and logs nothing", async () => {
+  const calls: string[] = [];
+  const options = { metrics: () => assert.fail("it was asked"), trackers: [recording(calls)], logEvery: 2 };
+  await proveResume({ loader, step, fresh, steps: 4, ...options });
+  assert.deepEqual(calls, []);
 });
 
 test("trackers: one is for one training", async () => {

@@ -84,6 +84,7 @@ export function disk(): Disk {
       }
     };
     const file = (path: string, one: Contents): LogFile => ({
+      length: async () => E.right(one.now.length),
       read: (into, position) =>
         operation("read", path, () => {
           const piece = one.now.subarray(position, position + into.length);
