@@ -4,6 +4,7 @@
  * In memory, processes are killed at every operation: of the log, of a save, and at each step. On a disk, programs are killed by SIGKILL.
  */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +16,7 @@ import { fit, fitDataset, Loader, memory, pipe, resume, Retention, saveState, ty
 import { logTo } from "../../lib/trackers/json_lines.ts";
 import { type Disk, disk, type Point, pointsOf, type Process } from "../support/simulated_logs.ts";
 import { headerLine, logReader, valuesLine } from "../../lib/logs/mod.ts";
+import { type Curves, curvesIn } from "../support/event_reader.ts";
 import { here, run, start, there } from "../support/children.ts";
 import { isTriedHere, torture } from "../support/torture.ts";
 
@@ -194,7 +196,13 @@ test("same curves: a loop by hand, killed at any operation", async () => {
 const scratch = await mkdtemp(join(tmpdir(), "dogear-curves-"));
 after(() => rm(scratch, { recursive: true, force: true }));
 
-/** The log of a run in a folder, and the names of all logs there. */
+/** What TensorBoard shows of a folder: the curves of its first run, and those of another run. */
+function curvesOf(folder: string, run: string | undefined): readonly Curves[] {
+  const [first, other] = [join(folder, "tensorboard"), join(folder, "tensorboard", `${run?.slice(0, 8)}`)];
+  return existsSync(other) ? [curvesIn(first), curvesIn(other)] : [curvesIn(first)];
+}
+
+/** The log of a run in a folder, its curves in TensorBoard, and the names of all logs there. */
 async function logOf(folder: string, run: string | undefined) {
   const names = (await readdir(folder)).filter((name) => name.endsWith(".jsonl")).sort();
   for (const name of names) {
@@ -202,7 +210,7 @@ async function logOf(folder: string, run: string | undefined) {
     const [header] = logReader()(bytes);
     assert.ok(header?.record?._tag === "Header");
     if (header.record.run === run || (header.record.run === null && names.length === 1)) {
-      return { points: pointsOf(bytes), names };
+      return { points: pointsOf(bytes), names, curves: curvesOf(folder, run) };
     }
   }
   throw new Error(`no log of ${run} among ${names.join(", ")}`);
@@ -238,6 +246,8 @@ for (const [n, kind] of ["train", "fit", "beside", "fitDataset", "fork", "by han
     const [found, whole] = await killed(kind, folders, 2 * torture);
     assert.ok(found !== undefined && whole !== undefined && whole.points.length > 20);
     assert.deepEqual(found.points, whole.points);
+    assert.ok(whole.curves.every(({ size }) => size > 0) && whole.curves.length === (kind === "fork" ? 2 : 1));
+    assert.deepEqual(found.curves, whole.curves);
     // A fork that was killed before its first save is no run.
     if (kind !== "fork") assert.equal(found.names.length, whole.names.length);
     const first = await Promise.all(folders.map((folder) => readFile(join(folder, "log.jsonl"))));

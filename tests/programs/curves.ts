@@ -1,11 +1,11 @@
 /**
- * A training that logs with `jsonLines`: `curves.ts <kind> <pace> <folder>...`, once in each folder. It prints `step <n>` after each batch, and waits
+ * A training that logs with `jsonLines` and `tensorBoard`: `curves.ts <kind> <pace> <folder>...`, once in each folder. It prints `step <n>` after each batch, and waits
  * `pace` milliseconds, so that it can be killed in between. At its end it prints `run` and the name of each run.
  *
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import {
@@ -24,7 +24,7 @@ import {
   type Store,
   train,
 } from "../../mod.ts";
-import { jsonLines } from "../../lib/trackers/mod.ts";
+import { jsonLines, tensorBoard, type Tracker } from "../../lib/trackers/mod.ts";
 
 await tf.setBackend("cpu");
 const [kind = "", pace = "0", ...folders] = process.argv.slice(2);
@@ -62,6 +62,10 @@ interface Place {
   readonly path: string;
 }
 
+function trackersAt(path: string): readonly Tracker[] {
+  return [jsonLines(path), tensorBoard(join(dirname(path), "tensorboard"))];
+}
+
 function trained({ store, path }: Place, until = Infinity) {
   return train<State, number[]>({
     loader,
@@ -69,7 +73,7 @@ function trained({ store, path }: Place, until = Infinity) {
     onEpochEnd: (state) => ({ ...state, ends: state.ends + 1 }),
     until: ({ step }) => step >= until,
     metrics,
-    trackers: [jsonLines(path)],
+    trackers: trackersAt(path),
     save: { to: store, every: 4, epochs: 1 },
   });
 }
@@ -89,17 +93,19 @@ async function forked(place: Place): Promise<void> {
 
 async function byHand({ store, path }: Place): Promise<void> {
   let state = await resume(store)(fresh());
-  const log = jsonLines(path);
-  await log.start({ step: state.step });
+  const [log, curves] = [jsonLines(path), tensorBoard(join(dirname(path), "tensorboard"))];
+  await Promise.all([log.start({ step: state.step }), curves.start({ step: state.step })]);
   for await (const [batch, cursor] of Loader.from(state.cursor)(loader)) {
     state = { ...await stepped(state, batch), cursor };
-    log.log({ sum: state.sum }, state.step);
-    if (state.step % 6 === 0) log.histogram("batch", batch, state.step);
+    for (const one of [log, curves]) {
+      one.log({ sum: state.sum }, state.step);
+      if (state.step % 6 === 0) one.histogram("batch", batch, state.step);
+    }
     if (state.step % 4 !== 0) continue;
-    await log.flush();
+    await Promise.all([log.flush(), curves.flush()]);
     await saveState(store)(state);
   }
-  await log.close();
+  await Promise.all([log.close(), curves.close()]);
 }
 
 const xs = Array.from({ length: 20 }, (_, i) => [Math.sin(i), Math.cos(i)]);
@@ -119,7 +125,7 @@ function model(): tf.LayersModel {
 
 async function fitted({ store, path }: Place): Promise<void> {
   let batches = 0;
-  const own = { to: store, every: 2, seed: 3, trackers: [jsonLines(path)] };
+  const own = { to: store, every: 2, seed: 3, trackers: trackersAt(path) };
   const callbacks = { onBatchEnd: () => passed(++batches) };
   const data = (): tf.data.Dataset<tf.TensorContainer> =>
     tf.data.zip({ xs: tf.data.array(xs), ys: tf.data.array(ys) }).batch(5) as tf.data.Dataset<tf.TensorContainer>;
