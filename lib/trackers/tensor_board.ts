@@ -3,7 +3,6 @@
  *
  * @module
  */
-import * as tf from "@tensorflow/tfjs";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { join, resolve } from "node:path";
@@ -14,56 +13,22 @@ import {
   eventReader,
   eventRecord,
   type Histogram,
-  histogramOf,
   isEventFile,
   parseEventFileName,
   runDigits,
   taggedName,
 } from "../logs/mod.ts";
-import { elementValues } from "../state/mod.ts";
 import { localFileSystem, makeFolders, means, syncAbove, unless } from "../store/directory/mod.ts";
 import { runOrThrow } from "../task.ts";
-import { hold } from "../tfjs/mod.ts";
-import {
-  aName,
-  aString,
-  checkLocalPath,
-  demand,
-  exactRecord,
-  integer,
-  must,
-  orNull,
-  type Plain,
-  recordOf,
-} from "../validation/mod.ts";
+import { checkLocalPath } from "../validation/mod.ts";
 import { type BufferedFile, bufferedFile, type OpenFile } from "./buffered_file.ts";
+import { checkHistogram, checkLog, checkStart, histogramNow } from "./inputs.ts";
 import type { Tracker, TrackerStart } from "./tracker.ts";
 
 // --- types
 
 /** Values with their names. */
 type Values = readonly (readonly [name: string, value: number | Histogram])[];
-
-const aNumber = must("a number", (value) => typeof value === "number");
-
-const numbersByName = recordOf(aNumber, "a record of numbers");
-
-const aStep = integer(0);
-
-const aStart = exactRecord({ step: aStep }, {
-  run: orNull(aName),
-  parent: orNull(exactRecord({ run: aString, checkpoint: aStep, step: orNull(aStep) })),
-});
-
-/** A tensor with numbers, or numbers in an array or a typed array. */
-export const someValues: Plain<unknown> = must(
-  "a tensor of numbers that is not disposed, or an array of numbers",
-  (values) =>
-    values instanceof tf.Tensor
-      ? !values.isDisposed && values.dtype !== "string"
-      : (Array.isArray(values) || ArrayBuffer.isView(values)) &&
-        Array.prototype.every.call(values, (value) => typeof value === "number"),
-);
 
 /** An event file, and what earlier files have at the step where it starts: the `taggedName` of each value. */
 interface NewFile extends OpenFile {
@@ -132,27 +97,6 @@ async function newEventFile(folder: string, digits: string, step: number): Promi
   // The names of the file and of new folders must be durable, too.
   await runOrThrow(syncAbove(localFileSystem, open.path));
   return { ...open, known };
-}
-
-// --- histograms
-
-/** The histogram of values as they are now. A GPU is read meanwhile, from a reference to its data. */
-export function histogramNow(values: tf.Tensor | ArrayLike<number>): Histogram | Promise<Histogram> {
-  if (!(values instanceof tf.Tensor)) return histogramOf(values);
-  const held = hold(values);
-  const { peek, read, release } = held.home;
-  const later = async (): Promise<Histogram> => {
-    try {
-      return histogramOf(elementValues(held, await read(held)));
-    } finally {
-      release(held);
-    }
-  };
-  const bytes = peek(held);
-  if (bytes === undefined) return later();
-  const now = histogramOf(elementValues(held, bytes));
-  release(held);
-  return now;
 }
 
 // --- constructors
@@ -225,21 +169,18 @@ export function tensorBoard(folder: string): Required<Tracker> {
   return {
     log: (values, step) => {
       checkOpen();
-      demand("the values of log", numbersByName, values);
-      demand("the step of log", aStep, step);
+      checkLog(values, step);
       add(step, Object.entries(values));
     },
     histogram: (name, values, step) => {
       checkOpen();
-      demand("the name of histogram", aName, name);
-      demand("the values of histogram", someValues, values);
-      demand("the step of histogram", aStep, step);
+      checkHistogram(name, values, step);
       const histogram = histogramNow(values);
       add(step, histogram instanceof Promise ? histogram.then((found) => [[name, found]]) : [[name, histogram]]);
     },
     start: async (at: TrackerStart) => {
       checkOpen();
-      demand("the argument of start", aStart, at);
+      checkStart(at);
       if (opened !== undefined) {
         throw new TypeError(
           "Expected a tracker of one training, found one that has started: make another with tensorBoard(folder)",
