@@ -52,10 +52,12 @@ interface Log {
  * import { jsonLines } from "@dogear/dogear/trackers";
  * import assert from "node:assert/strict";
  * import { mkdtempSync, readFileSync } from "node:fs";
+ * import { tmpdir } from "node:os";
  *
- * const folder = mkdtempSync("/tmp/dogear-log-");
+ * const folder = mkdtempSync(`${tmpdir()}/dogear-`);
  * const store = directory(folder);
- * for (const killed of [true, false]) {
+ * // The first process ends without a save of its last steps; the second one resumes it.
+ * for (const _process of [1, 2]) {
  *   let state = await resume(store)({ step: 0 });
  *   const log = jsonLines(`${folder}/log.jsonl`);
  *   await log.start({ step: state.step });

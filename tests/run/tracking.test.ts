@@ -24,6 +24,8 @@ import {
   type TrainOptions,
 } from "../../mod.ts";
 import type { Tracker, TrackerStart } from "../../lib/trackers/mod.ts";
+import * as E from "fp-ts/lib/Either.js";
+import { storeFailed } from "../../lib/store/mod.ts";
 import { proveResume } from "../../lib/prove/mod.ts";
 import { needs } from "../support/portable.ts";
 
@@ -285,6 +287,14 @@ test("trackers: of two processes that begin at once, the one that is refused sta
   const error = await left(trained({ trackers: [recording(calls)], save: { to: second } }, states[1]));
   assert.equal(error._tag, "Overtaken");
   assert.deepEqual(calls, ["close"]);
+});
+
+test("trackers: they start without waiting for a mirror", async () => {
+  const calls: string[] = [];
+  const offline = storeFailed("upload", "s3://bucket", "ENETUNREACH", "no network");
+  const to: Store = { ...memory(), drain: () => Promise.resolve(E.left(offline)) };
+  assert.deepEqual(await left(trained({ trackers: [recording(calls)], save: { to } })), offline);
+  assert.deepEqual(calls.filter((call) => call.startsWith("log")).length, 6);
 });
 
 test("trackers: a proof runs the steps of a training, and logs nothing", async () => {
