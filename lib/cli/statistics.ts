@@ -47,7 +47,7 @@ function histogramOf(values: ArrayLike<number>, min: number, max: number): Stati
 }
 
 /** The numbers of an array; lengths for strings, and both parts of each complex number. */
-function arrayNumbers(held: Held, bytes: Uint8Array): ArrayLike<number> {
+export function arrayNumbers(held: Held, bytes: Uint8Array): ArrayLike<number> {
   if (held.element === "string") {
     return Float64Array.from(unpackStrings(bytes, sizeOf(held.shape)) ?? [], ({ byteLength }) => byteLength);
   }
