@@ -19,6 +19,7 @@ const subjects: readonly string[] = [
   "task",
   "zlib",
   "validation",
+  "terminal",
   "values",
   "state",
   "state/partial",

@@ -13,7 +13,8 @@ import { checkpointStatuses, colourVerdict, isBad, type Statuses, statusJson } f
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { printable } from "../../errors/mod.ts";
-import { bytesText, jsonText, metricsText, noteText, spanText } from "../format.ts";
+import { bytesText, jsonText, metricsText, noteText } from "../format.ts";
+import { spanText } from "../../terminal/mod.ts";
 
 // --- types
 
