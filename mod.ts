@@ -81,6 +81,7 @@ export type {
   SaverOptions,
 } from "./lib/run/mod.ts";
 export type { BatchPosition, Signal, TrainingSteps, TrainOptions, TrainSavePolicy } from "./lib/run/mod.ts";
+export type { ProgressOptions, ProgressStream } from "./lib/run/mod.ts";
 export { fit, fitDataset, type FitOptions, type RestoreBest } from "./lib/fit/mod.ts";
 
 // Tasks

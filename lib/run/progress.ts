@@ -9,6 +9,7 @@
  */
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { printable } from "../errors/mod.ts";
+import type { Saved } from "./save.ts";
 import { epochsOf, Loader } from "../loader/mod.ts";
 import { barText, cut, numberText, spanText, widthOf } from "../terminal/mod.ts";
 import {
@@ -91,6 +92,8 @@ export interface ProgressFacts extends ProgressPosition {
 
 /** Shows the progress of one training. */
 export interface ProgressDisplay {
+  /** Whether it shows anything. */
+  readonly isWanted: boolean;
   /** Whether the next batch, of so many, is to be drawn. */
   readonly isDue: () => boolean;
   /** Shows where the training begins. */
@@ -99,11 +102,11 @@ export interface ProgressDisplay {
   readonly after: (batches: number, position: () => ProgressPosition) => void;
   /** What is to run before each save, which then shows that a save is in flight. */
   readonly beforeSave: <E>(flush: TaskEither<E, void>) => TaskEither<E, void>;
-  /** Call it when a save is committed. */
-  readonly saved: (checkpoint: number) => void;
+  /** What is to receive each committed save. It shows the save, and erases the bar before the user's own `onSaved`. */
+  readonly receiving: (own: ((saved: Saved) => void) | undefined) => (saved: Saved) => void;
   /** Erases the bar until the next drawing. Call it before code that may print. */
   readonly clear: () => void;
-  /** Call it at the end: with true if the training is complete. */
+  /** Call it at the end: with true if the training is complete. A training that never began shows nothing. */
   readonly end: (isComplete: boolean) => void;
 }
 
@@ -141,9 +144,8 @@ const mostMetrics = 8;
 
 /** A rate in batches a second, or in seconds a batch. */
 function rateText(rate: number): string {
-  const digits = (value: number): string =>
-    value < 99.95 ? value.toPrecision(3).replace(/\.?0+$/, "") : value.toFixed(0);
-  return rate >= 0.995 || rate <= 0 ? `${digits(rate)} batches/s` : `${digits(1 / rate)} s/batch`;
+  const digits = (value: number): string => value.toFixed(value < 9.95 ? 1 : 0);
+  return rate >= 1 ? `${digits(rate)} batches/s` : `${digits(1 / rate)} s/batch`;
 }
 
 /** The parts of a line in their order, without the bar. A part whose name is in `shed` is shorter or left out. */
@@ -155,7 +157,7 @@ function partsOf(facts: ProgressFacts, shed: ReadonlySet<string>): readonly stri
   const parts: readonly (readonly [string, string | null])[] = [
     ["epoch", epochs === null ? `epoch ${epoch}` : `epoch ${epoch}/${epochs}`],
     ["bar", shed.has("bar") || total === null ? null : ""],
-    ["batches", total === null ? `batch ${batches}` : `${batches}/${total}`],
+    ["batches", total === null ? `batch ${batches}` : `${`${batches}`.padStart(`${total}`.length)}/${total}`],
     ["rate", rate === null ? null : rateText(rate)],
     ["left", took !== null ? `in ${spanText(took)}` : left === null ? null : `${spanText(left)} left`],
     ["save", saved === null ? null : saved + ago],
@@ -176,7 +178,8 @@ function shedOrder(facts: ProgressFacts): readonly string[] {
   return [...further, "ago", "bar", "rate", "save", "epoch", "metric 0", "left", "batches"];
 }
 
-const [shortestBar, longestBar] = [12, 32];
+/** The widths of a bar, the preferred first. */
+const barWidths = [24, 12];
 
 /**
  * The progress on one line.
@@ -186,15 +189,14 @@ const [shortestBar, longestBar] = [12, 32];
  */
 export function progressLine(facts: ProgressFacts, width: number): string {
   const order = shedOrder(facts);
-  const hasBar = width !== Infinity;
+  const without = width === Infinity ? ["bar"] : [];
+  const fraction = facts.total === 0 ? 1 : facts.batches / (facts.total ?? Infinity);
   for (let count = 0; count <= order.length; count++) {
-    const shed = new Set([...order.slice(0, count), ...(hasBar ? [] : ["bar"])]);
-    const parts = partsOf(facts, shed);
-    const room = width - widthOf(parts.join("  "));
-    const isBar = parts.includes("");
-    if (room < (isBar ? shortestBar : 0)) continue;
-    const fraction = facts.total === 0 ? 1 : facts.batches / (facts.total ?? Infinity);
-    return parts.map((part) => part === "" ? barText(fraction, Math.min(longestBar, room)) : part).join("  ");
+    const parts = partsOf(facts, new Set([...order.slice(0, count), ...without]));
+    for (const bar of barWidths) {
+      const line = parts.map((part) => part === "" ? barText(fraction, bar) : part).join("  ");
+      if (widthOf(line) <= width) return line;
+    }
   }
   return "";
 }
@@ -219,11 +221,12 @@ export function loaderPosition(
 
 /** The display of a training that shows nothing. */
 const silent: ProgressDisplay = {
+  isWanted: false,
   isDue: () => false,
   begin: () => {},
   after: () => {},
   beforeSave: (flush) => flush,
-  saved: () => {},
+  receiving: (own = () => {}) => own,
   clear: () => {},
   end: () => {},
 };
@@ -270,6 +273,7 @@ export function progressDisplay(
   let from: { readonly batches: number; readonly at: number } | undefined;
   let known: ProgressPosition = { epoch: 1, epochs: null, total: null, metrics: {} };
   let latest = (): ProgressPosition => known;
+  let isBegun = false;
   let save: { readonly checkpoint: number; readonly at: number } | "saving" | null = null;
 
   const line = (took: number | null): string => {
@@ -294,9 +298,18 @@ export function progressDisplay(
     known = position();
     draw(null);
   };
+  const clear = (): void => {
+    if (!isBar || written === "") return;
+    write("\r\x1b[K");
+    written = "";
+  };
   return {
+    isWanted: true,
     isDue: () => clock() >= due,
-    begin: show,
+    begin: (count, position) => {
+      isBegun = true;
+      show(count, position);
+    },
     after: (count, position) => {
       last = clock();
       if (last >= due) show(count, position);
@@ -307,13 +320,15 @@ export function progressDisplay(
       save = "saving";
       return flush();
     },
-    saved: (checkpoint) => void (save = { checkpoint, at: clock() }),
-    clear: () => {
-      if (!isBar || written === "") return;
-      write("\r\x1b[K");
-      written = "";
+    receiving: (own) => (saved) => {
+      save = { checkpoint: saved.checkpoint, at: clock() };
+      if (own === undefined) return;
+      clear();
+      own(saved);
     },
+    clear,
     end: (isComplete) => {
+      if (!isBegun) return;
       try {
         known = latest();
       } catch {

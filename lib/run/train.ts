@@ -248,6 +248,8 @@ function shown<S extends object, A>(options: TrainOptions<S, A, string>, display
   return {
     begin: (state: S): void => {
       const cursor = cursorIn(state, name);
+      // The loop reports other data.
+      if (Loader.check(Loader.start(loader), cursor).length > 0) return;
       display.begin(itemsBefore(loader, cursor), () => ({
         ...loaderPosition(loader, cursor, completeEpochs(loader, cursor)),
         metrics: {},
@@ -320,11 +322,10 @@ export function train<S extends object, A, const N extends string = "cursor">(
     const display = progressDisplay(options);
     const { begin, after, steps } = shown(options, display);
     let isComplete = false;
+    const receive = display.receiving(save?.onSaved);
     const onSaved = (saved: Saved): void => {
       savedStep = saved.step ?? 0;
-      display.saved(saved.checkpoint);
-      if (save?.onSaved !== undefined) display.clear();
-      save?.onSaved?.(saved);
+      receive(saved);
     };
     const labels = save && measured && labelsOf(measured, options.onEpochEnd !== undefined);
     const policy = save && { ...save, onSaved, ...(labels && { metrics: labels.metrics }) };
