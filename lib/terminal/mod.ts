@@ -10,3 +10,4 @@
 export { cut, numberText, spanText, widthOf } from "./text.ts";
 export { barText } from "./bar.ts";
 export { type Series, sparkline } from "./sparkline.ts";
+export { curveMark, type PlotCurve, plotLines, type PlotOptions } from "./plot.ts";

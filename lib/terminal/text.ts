@@ -6,11 +6,13 @@
 
 // --- constructors
 
-/** A number with at most four significant digits. */
-export function numberText(value: number): string {
-  return Object.is(value, -0)
-    ? "-0"
-    : String(Number.isInteger(value) && Math.abs(value) < 1e15 ? value : Number(value.toPrecision(4)));
+/** A number with at most so many significant digits, four by default. An integer keeps all of its digits. */
+export function numberText(value: number, digits: number = 4): string {
+  if (Object.is(value, -0)) return "-0";
+  if (Number.isInteger(value) && Math.abs(value) < 1e15) return String(value);
+  const rounded = Number(value.toPrecision(digits));
+  // The greatest numbers would be rounded to Infinity.
+  return String(Number.isFinite(rounded) ? rounded : value);
 }
 
 /** A duration in seconds in its largest unit, such as `5 min`. */

@@ -31,7 +31,7 @@ test("format: bytes, durations, numbers, bars", () => {
     "2 d",
     "?",
   ]);
-  assert.deepEqual([0.123456, 1e-9, 123456, -0, NaN, Infinity, 1.5].map(numberText), [
+  assert.deepEqual([0.123456, 1e-9, 123456, -0, NaN, Infinity, 1.5].map((value) => numberText(value)), [
     "0.1235",
     "1e-9",
     "123456",
