@@ -15,6 +15,7 @@ import { indexCommand } from "./commands/index_file.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { lsCommand } from "./commands/ls.ts";
 import { pruneCommand } from "./commands/prune.ts";
+import { serveCommand } from "./commands/serve.ts";
 import { type OpenUrl, openUrl } from "./stores.ts";
 import type { Terminal } from "./terminal.ts";
 import { jsonText } from "./format.ts";
@@ -25,6 +26,7 @@ import { verifyCommand } from "./commands/verify.ts";
 /** Every command, in the order of the help. */
 const commands: readonly Command[] = [
   lsCommand,
+  serveCommand,
   inspectCommand,
   verifyCommand,
   diffCommand,

@@ -17,7 +17,8 @@ import { jsonText, numberText, valueText } from "../format.ts";
 
 // --- running
 
-function compareStates(left: NamedCheckpoint, right: NamedCheckpoint): CommandTask<readonly Difference[]> {
+/** The differences of two checkpoints, whose files are not verified. */
+export function compareStates(left: NamedCheckpoint, right: NamedCheckpoint): CommandTask<readonly Difference[]> {
   return withCheckpoint(left, (a) => withCheckpoint(right, (b) => TE.fromTask(differences(a.encoded, b.encoded))));
 }
 
