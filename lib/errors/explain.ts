@@ -174,6 +174,11 @@ function stepText({ at, by, epoch, cause }: StepFailed): string {
       "The failed step was not saved: fix the step and run again";
   }
   const intact = "The last checkpoint is intact: ";
+  if (by === "trackers") {
+    return `A tracker failed after ${batches}: ${
+      thrownText(cause)
+    }. ${intact}fix the tracker or leave it out, and run again`;
+  }
   const where = `in epoch ${epoch} (counted from 0), after ${batches} in all: ${thrownText(cause)}. `;
   if (by === "training") return `Training on a batch failed ${where}${intact}fix the model or the data and run again`;
   return by === "restoreBest"

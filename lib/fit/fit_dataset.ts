@@ -39,6 +39,7 @@ import {
   type TfDataset,
   type Trainer,
 } from "../tfjs/mod.ts";
+import { keepBatchLogs } from "./tracked_logs.ts";
 import { calling, drawing, tryStep } from "./user_calls.ts";
 
 // --- types
@@ -134,6 +135,7 @@ async function trainOnElement(
   disposeNew(ins, []);
   labels.forEach((label, i) => logs[label] = tf.keep(outs[i] as tf.Scalar));
   await calling(state, "onBatchEnd", () => list.onBatchEnd(index, logs as never));
+  await keepBatchLogs(state, logs);
   disposeLogs(logs);
 }
 

@@ -84,6 +84,9 @@ export interface TrainingState {
   best?: BestEpoch | undefined;
   /** The metrics of the next checkpoint. */
   metrics: Readonly<Record<string, number>>;
+  /** Whether the logs of the batch after so many are wanted by trackers, and those of the last batch if they were. */
+  readonly isLogged: (batches: number) => boolean;
+  batchLogs: Readonly<Record<string, number>>;
   /** The method of a callback that is being called. */
   calling?: string | undefined;
 }

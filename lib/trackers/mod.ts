@@ -3,4 +3,6 @@
  *
  * @module
  */
+export { jsonLines } from "./json_lines.ts";
 export type { Tracker, TrackerStart } from "./tracker.ts";
+export { tensorBoard } from "./tensor_board.ts";

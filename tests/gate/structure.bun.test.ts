@@ -30,6 +30,7 @@ const subjects: readonly string[] = [
   "store/contract",
   "checkpoint",
   "store/directory",
+  "logs",
   "store/s3",
   "files",
   "data",

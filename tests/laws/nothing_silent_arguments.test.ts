@@ -13,10 +13,11 @@ import * as data from "../../lib/data/mod.ts";
 import * as prove from "../../lib/prove/mod.ts";
 import * as contract from "../../lib/store/contract/mod.ts";
 import * as s3 from "../../lib/store/s3/mod.ts";
+import * as trackers from "../../lib/trackers/mod.ts";
 import * as main from "../../mod.ts";
 
 /** What the entries of the package export. */
-const dogear = { ...main, ...data, ...prove, ...contract, ...s3 };
+const dogear = { ...main, ...data, ...prove, ...contract, ...s3, ...trackers };
 const { Loader, Retention, Rng, Scaler, Schedule } = dogear;
 
 const folder = mkdtempSync(join(tmpdir(), "dogear-arguments-"));
@@ -295,6 +296,7 @@ const table: Readonly<Record<string, Callable | string>> = {
       timeout: never,
     }),
   ]),
+  tensorBoard: calls([arg(/folder/, "x", '"nonsense"')]),
   mirrored: calls([store, store, options({ onFailed: callback })]),
   list: calls([store]),
   plan: calls([store, options({ run: word, onProgress: callback })], [policy]),
