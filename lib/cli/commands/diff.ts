@@ -17,8 +17,7 @@ import { jsonText, numberText, valueText } from "../format.ts";
 
 // --- running
 
-/** The differences of two checkpoints, whose files are not verified. */
-export function compareStates(left: NamedCheckpoint, right: NamedCheckpoint): CommandTask<readonly Difference[]> {
+function compareStates(left: NamedCheckpoint, right: NamedCheckpoint): CommandTask<readonly Difference[]> {
   return withCheckpoint(left, (a) => withCheckpoint(right, (b) => TE.fromTask(differences(a.encoded, b.encoded))));
 }
 

@@ -1,226 +1,222 @@
 /**
- * What the page asks for, answered.
+ * What the page asks for, as JSON.
+ *
+ * | request | answer |
+ * |---|---|
+ * | `runs?since=` | the runs, and their checkpoints that changed after that version |
+ * | `curves?run=&from=&to=&points=` | every metric, with fewer points where there are many |
+ * | `checkpoint?run=&checkpoint=` | the document of `dogear inspect --json`, models as tables, optimizers, schedules, positions in data, tensors |
+ * | `tensor?run=&checkpoint=&path=` | the document of `dogear inspect --json` for a part |
+ * | `histograms?run=&path=&most=` | a tensor over checkpoints, on common edges |
+ * | `diff?left=&right=` | what two checkpoints differ in |
+ *
+ * Runs are named by keys, so that no request can name a path.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
-import { heldOf, withCheckpoint } from "../../checkpoint/mod.ts";
-import { arraysOf, elementBytes, elementValues, segment, sizeOf } from "../../state/mod.ts";
-import { type CommandError, type CommandTask, messageOf, usageError } from "../arguments.ts";
-import { checkpointStatus, verifyFiles } from "../checkpoint_status.ts";
-import { compareStates } from "../commands/diff.ts";
-import { checkpointJson, partJson, readPart } from "../inspection.ts";
+import { withCheckpoint } from "../../checkpoint/mod.ts";
+import { type CommandError, type CommandTask, errorOf, messageOf, usageError } from "../arguments.ts";
+import { checkpointStatus } from "../checkpoint_status.ts";
+import { checkpointJson } from "../inspection.ts";
 import type { NamedCheckpoint } from "../reference.ts";
-import { isUrl } from "../stores.ts";
-import type { Terminal } from "../terminal.ts";
-import { decimate } from "./curves.ts";
-import type { Watch, WatchedRun } from "./watch.ts";
+import { curvesJson } from "./curves.ts";
+import { detailsOf } from "./details.ts";
+import {
+  type CheckpointKey,
+  checkpointKey,
+  finite,
+  parseQuery,
+  type QueryOf,
+  type Rule,
+  text,
+  whole,
+} from "./query.ts";
+import { diffJson, histogramsJson, tensorJson } from "./tensors.ts";
+import { look, runOf, runsJson, type Watched, type WatchedRun } from "./watch.ts";
 
-export type Query = URLSearchParams;
+// --- types
 
-const silent: Terminal = {
-  width: Infinity,
-  print: () => Promise.resolve(),
-  say: () => {},
-  draw: () => () => {},
-  paint: (_, word) => word,
-};
+/** An answer: JSON, or why there is none. */
+export type Answer = E.Either<AnswerError, unknown>;
 
-function runOf(watch: Watch, query: Query): E.Either<CommandError, WatchedRun> {
-  const run = watch.run(query.get("run") ?? "");
-  return run?.store === undefined ? E.left(usageError("Expected the key of a run")) : E.right(run);
+/** Why there is no answer. */
+export interface AnswerError {
+  /** The status of HTTP. */
+  readonly status: number;
+  readonly tag: string;
+  readonly message: string;
 }
 
-function checkpointOf(watch: Watch, key: string, number: string): CommandTask<NamedCheckpoint> {
-  const run = watch.run(key);
-  if (run?.store === undefined || !/^\d{1,15}$/.test(number)) {
-    return TE.left(usageError("Expected the key of a run and the number of a checkpoint"));
-  }
-  return TE.right({ text: run.text, store: run.store, checkpoint: Number(number) });
+type Rules = Readonly<Record<string, Rule<unknown>>>;
+
+/** A kind of request. */
+interface Endpoint {
+  readonly rules: Rules;
+  /** Whether it reads tensors, so that only a few are answered at once. */
+  readonly reads: boolean;
+  readonly answer: (watched: Watched, query: never, signal: AbortSignal) => CommandTask<unknown>;
 }
 
-const asked = (watch: Watch, query: Query) =>
-  checkpointOf(watch, query.get("run") ?? "", query.get("checkpoint") ?? "");
-
-async function curves(watch: Watch, query: Query): Promise<unknown> {
-  const run = runOf(watch, query);
-  if (E.isLeft(run)) throw new Error(messageOf(run.left), { cause: run.left });
-  const most = Number(query.get("points") ?? 2000);
-  const from = Number(query.get("from") ?? -Infinity);
-  const to = Number(query.get("to") ?? Infinity);
-  const found = new Map<string, { name: string; source: string; line: string; steps: number[]; values: number[] }>();
-  const add = (name: string, source: string, line: string, step: number, value: number): void => {
-    const key = JSON.stringify([name, source, line]);
-    const one = found.get(key) ?? { name, source, line, steps: [], values: [] };
-    found.set(key, one);
-    if (step >= from && step <= to) {
-      one.steps.push(step);
-      one.values.push(value);
-    }
-  };
-  for (const [, { status: { entry } }] of [...run.right.rows].sort(([a], [b]) => a - b)) {
-    if (entry === null) continue;
-    for (const [name, value] of Object.entries(entry.metrics)) {
-      add(name, "checkpoints", entry.run, entry.step ?? entry.checkpoint, value);
-    }
-  }
-  if (!isUrl(run.right.location)) {
-    for (const file of (await readdir(run.right.location)).filter((name) => name.endsWith(".jsonl"))) {
-      let line = "";
-      for (const text of (await readFile(join(run.right.location, file), "utf8")).split("\n")) {
-        try {
-          const record = JSON.parse(text);
-          if (record.format !== undefined) line = record.run ?? "";
-          for (const [name, value] of Object.entries(record.values ?? {})) {
-            add(name, "log", line, record.step, Number(value));
-          }
-        } catch { /* a torn line */ }
-      }
-    }
-  }
-  return {
-    metrics: [...found.values()].map(({ steps, values, ...about }) => ({
-      ...about,
-      ...decimate({ steps, values }, most),
-      total: steps.length,
-    })),
-    version: 0,
-  };
+function endpoint<R extends Rules>(
+  rules: R,
+  reads: boolean,
+  answer: (watched: Watched, query: QueryOf<R>, signal: AbortSignal) => CommandTask<unknown>,
+): Endpoint {
+  return { rules, reads, answer };
 }
 
-function details(watch: Watch, query: Query): CommandTask<unknown> {
-  return pipe(
-    asked(watch, query),
-    TE.flatMap((at) =>
-      withCheckpoint(at, (opened) =>
+// --- constructors
+
+/** The run of a key, if it can be opened. */
+function openRunOf(watched: Watched, key: string): E.Either<CommandError, WatchedRun> {
+  const run = runOf(watched, key);
+  if (run?.store !== undefined) return E.right(run);
+  if (run !== undefined) return E.left(usageError(run.error ?? "The run cannot be opened"));
+  const known = watched.shown.map((one) => one.key).join(", ") || "none";
+  return E.left(usageError(`Expected the key of a run: ${known}, found ${JSON.stringify(key.slice(0, 80))}`));
+}
+
+function checkpointAt(watched: Watched, { key, checkpoint }: CheckpointKey): CommandTask<NamedCheckpoint> {
+  return TE.fromEither(
+    pipe(openRunOf(watched, key), E.map(({ text, store }) => ({ text, store: store!, checkpoint }))),
+  );
+}
+
+function checkpointDocument(at: NamedCheckpoint, signal: AbortSignal): CommandTask<unknown> {
+  return withCheckpoint(at, (opened) =>
+    pipe(
+      checkpointStatus(at.store, at.checkpoint, false),
+      TE.map((status) => ({ ...checkpointJson(opened, status), ...detailsOf(opened) })),
+    ), signal);
+}
+
+const most = Number.MAX_SAFE_INTEGER;
+const checkpoint = whole(0, most);
+
+const endpoints: ReadonlyMap<string, Endpoint> = new Map([
+  ["runs", endpoint({ since: whole(0, most, 0) }, false, (watched, { since }) => TE.right(runsJson(watched, since)))],
+  [
+    "curves",
+    endpoint(
+      { run: text, from: finite(-Infinity), to: finite(Infinity), points: whole(10, 20_000, 2000) },
+      false,
+      (watched, { run, from, to, points }) =>
         pipe(
-          checkpointStatus(at.store, at.checkpoint, false),
-          TE.map((status) => ({
-            ...checkpointJson(opened, status),
-            models: [],
-            optimizers: [],
-            schedules: [],
-            cursors: [],
-            others: [],
-            tensors: opened.encoded.components.flatMap(([name, node]) => arraysOf(node, segment(name))).map((
-              [path, { held }],
-            ) => ({
-              path,
-              dtype: held.element,
-              shape: held.shape,
-              bytes: sizeOf(held.shape) * elementBytes(held.element),
-            })),
-          })),
-        ))
+          TE.fromEither(openRunOf(watched, run)),
+          TE.map((found) => curvesJson(watched, found, { from, to, most: points })),
+        ),
     ),
-  );
-}
-
-function tensor(watch: Watch, query: Query): CommandTask<unknown> {
-  return pipe(
-    asked(watch, query),
-    TE.flatMap((at) =>
-      withCheckpoint(at, (opened) =>
-        pipe(
-          readPart(opened, query.get("path") ?? "", (file) => verifyFiles(at, silent, new Set([file]))),
-          TE.map((found) => partJson(opened, found)),
-        ))
+  ],
+  [
+    "checkpoint",
+    endpoint(
+      { run: text, checkpoint },
+      true,
+      (watched, { run: key, checkpoint }, signal) =>
+        pipe(checkpointAt(watched, { key, checkpoint }), TE.flatMap((at) => checkpointDocument(at, signal))),
     ),
-  );
-}
-
-async function histograms(watch: Watch, query: Query): Promise<unknown> {
-  const run = runOf(watch, query);
-  if (E.isLeft(run)) throw new Error(messageOf(run.left), { cause: run.left });
-  const numbers = [...run.right.rows.keys()].sort((a, b) => a - b);
-  const most = Number(query.get("most") ?? 40);
-  const chosen = numbers.filter((_, i) =>
-    numbers.length <= most || Math.floor(i * most / numbers.length) !== Math.floor((i - 1) * most / numbers.length)
-  );
-  const rows = [];
-  const all: ArrayLike<number>[] = [];
-  for (const checkpoint of chosen) {
-    const at = { text: "", store: run.right.store!, checkpoint };
-    const read = await withCheckpoint(at, (opened) =>
+  ],
+  [
+    "tensor",
+    endpoint(
+      { run: text, checkpoint, path: text },
+      true,
+      (watched, { run: key, checkpoint, path }, signal) =>
+        pipe(checkpointAt(watched, { key, checkpoint }), TE.flatMap((at) => tensorJson(at, path, signal))),
+    ),
+  ],
+  [
+    "histograms",
+    endpoint({ run: text, path: text, most: whole(1, 400, 40) }, true, (watched, { run, path, most }, signal) =>
       pipe(
-        readPart(opened, query.get("path") ?? "", () => TE.right(undefined)),
-        TE.flatMapTask(({ tensor, leaves }) => async () => {
-          const held = leaves.flatMap(([, node]) => heldOf(node) ?? [])[0]!;
-          return [tensor!.statistics, elementValues(held, await held.home.read(held)) as ArrayLike<number>] as const;
-        }),
-      ))();
-    if (E.isLeft(read)) continue;
-    const [{ min, max, mean, deviation, nan, infinite }] = read.right;
-    rows.push({
-      checkpoint,
-      step: run.right.rows.get(checkpoint)?.status.entry?.step ?? null,
-      counts: [] as number[],
-      min,
-      max,
-      mean,
-      deviation,
-      nan,
-      infinite,
-    });
-    all.push(read.right[1]);
+        TE.fromEither(openRunOf(watched, run)),
+        TE.flatMapTask((found) => () => histogramsJson(found, path, most, signal)),
+      )),
+  ],
+  [
+    "diff",
+    endpoint({ left: checkpointKey, right: checkpointKey }, true, (watched, { left, right }, signal) =>
+      pipe(
+        TE.Do,
+        TE.bind("a", () => checkpointAt(watched, left)),
+        TE.bind("b", () => checkpointAt(watched, right)),
+        TE.flatMap(({ a, b }) => diffJson(a, b, signal)),
+      )),
+  ],
+]);
+
+const statuses: Readonly<Record<string, number>> = { Usage: 400, NoCheckpoint: 404 };
+
+/** The answer of an error. */
+export function answerError(error: CommandError): AnswerError {
+  return { status: statuses[error._tag] ?? 500, tag: error._tag, message: messageOf(error) };
+}
+
+// --- in turn
+
+/** How many requests that read tensors are answered at once, and how many may wait. */
+const [mostAtOnce, mostWaiting] = [2, 64];
+
+/** Lets a few tasks run at once, and the others wait. */
+export interface Turns {
+  readonly waiting: (() => void)[];
+  running: number;
+}
+
+/** No task runs yet. */
+export function turns(): Turns {
+  return { waiting: [], running: 0 };
+}
+
+async function inTurn<A>(turns: Turns, signal: AbortSignal, task: () => Promise<A>): Promise<A | "busy"> {
+  if (turns.running >= mostAtOnce) {
+    if (turns.waiting.length >= mostWaiting) return "busy";
+    await new Promise<void>((resolve) => turns.waiting.push(resolve));
   }
-  const low = Math.min(...rows.map(({ min }) => min).filter(Number.isFinite));
-  const high = Math.max(...rows.map(({ max }) => max).filter(Number.isFinite));
-  const bins = 40;
-  rows.forEach((row, i) => {
-    row.counts.push(...Array.from({ length: bins }, () => 0));
-    for (let k = 0; k < all[i]!.length; k++) {
-      const value = Number(all[i]![k]);
-      if (!Number.isFinite(value)) continue;
-      const bin = Math.min(bins - 1, Math.floor(bins * (value - low) / (high - low || 1)));
-      row.counts[bin] = row.counts[bin]! + 1;
+  turns.running++;
+  try {
+    signal.throwIfAborted();
+    return await task();
+  } finally {
+    turns.running--;
+    turns.waiting.shift()?.();
+  }
+}
+
+// --- answering
+
+/**
+ * Answers a request.
+ *
+ * @param watched The runs.
+ * @param turns Bounds how many requests read tensors at once.
+ * @param name What is asked for.
+ * @param query What follows the question mark.
+ * @param signal Is aborted when nobody waits for the answer.
+ */
+export async function answer(
+  watched: Watched,
+  turns: Turns,
+  name: string,
+  query: string,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const found = endpoints.get(name);
+  if (found === undefined) return E.left({ status: 404, tag: "NotFound", message: "There is no such request" });
+  const values = parseQuery(query, found.rules);
+  if (E.isLeft(values)) return E.left(answerError(values.left));
+  const task = async (): Promise<E.Either<CommandError, unknown>> => {
+    try {
+      await look(watched);
+      return await found.answer(watched, values.right as never, signal)();
+    } catch (thrown) {
+      return E.left(errorOf(thrown));
     }
-  });
-  return { edges: Array.from({ length: bins + 1 }, (_, i) => low + (high - low || 1) * i / bins), rows };
-}
-
-function diff(watch: Watch, query: Query): CommandTask<unknown> {
-  const side = (name: string): CommandTask<NamedCheckpoint> => {
-    const [key = "", number = ""] = (query.get(name) ?? "").split("@");
-    return checkpointOf(watch, key, number);
   };
-  return pipe(
-    TE.Do,
-    TE.bind("left", () => side("left")),
-    TE.bind("right", () => side("right")),
-    TE.flatMap(({ left, right }) => compareStates(left, right)),
-    TE.map((differences) => {
-      const components = new Map<string, number>();
-      for (const { path } of differences) {
-        const [name = ""] = path.split("/");
-        components.set(name, (components.get(name) ?? 0) + 1);
-      }
-      return {
-        components: [...components].map(([name, count]) => ({ name, differences: count, elements: 0 })),
-        differences: differences.map((one) => ({ ...one, mean: one.largest, elements: one.count })),
-      };
-    }),
-  );
-}
-
-/** The answer to a request of the page. */
-export async function answer(watch: Watch, name: string, query: Query): Promise<unknown> {
-  await watch.look();
-  if (name === "runs") return watch.answer(Number(query.get("since") ?? 0));
-  if (name === "curves") return await curves(watch, query);
-  if (name === "histograms") return await histograms(watch, query);
-  const tasks: Record<string, (watch: Watch, query: Query) => CommandTask<unknown>> = {
-    checkpoint: details,
-    tensor,
-    diff,
-  };
-  const task = tasks[name];
-  if (task === undefined) return undefined;
-  const found = await task(watch, query)();
-  if (E.isLeft(found)) throw new Error(messageOf(found.left), { cause: found.left });
-  return found.right;
+  const given = found.reads ? await inTurn(turns, signal, task) : await task();
+  if (given === "busy") return E.left({ status: 503, tag: "Busy", message: "Too many requests wait for tensors" });
+  return pipe(given, E.mapLeft(answerError));
 }

@@ -1,92 +1,153 @@
 /**
- * The server of the page.
+ * The server of the page, for browsers on this machine.
+ *
+ * Only this machine can connect, and only who knows the token gets an answer. The host must be this machine's name, so that no other page can
+ * reach the server through a name of its own. Requests only read. Everything that is served is one of the page's own files or JSON.
  *
  * @module
  */
+import * as E from "fp-ts/lib/Either.js";
+import { Buffer } from "node:buffer";
 import { randomBytes, timingSafeEqual } from "node:crypto";
-import type { IncomingMessage, ServerResponse } from "node:http";
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { dirname, extname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { type CommandTask, usageError } from "../arguments.ts";
 import { jsonText } from "../format.ts";
-import { answer } from "./answers.ts";
-import type { Watch } from "./watch.ts";
+import { answer, type AnswerError, turns } from "./answers.ts";
+import { type Assets, readAsset } from "./assets.ts";
+import type { Watched } from "./watch.ts";
 
+// --- types
+
+/** A server that runs. */
 export interface Served {
+  /** The address of the page, with its token. */
   readonly url: string;
   readonly close: () => Promise<void>;
 }
 
-const here = dirname(fileURLToPath(import.meta.url));
-const types: Record<string, string> = {
-  ".html": "text/html; charset=utf-8",
-  ".js": "text/javascript; charset=utf-8",
-  ".css": "text/css; charset=utf-8",
-};
+/** What a request is answered from. */
+interface Site {
+  readonly watched: Watched;
+  readonly assets: Assets;
+  readonly token: string;
+  readonly turns: ReturnType<typeof turns>;
+}
 
-const headers = {
-  "Content-Security-Policy":
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+interface Reply {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
+
+// --- constructors
+
+const policy = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "connect-src 'self'",
+  "img-src 'self' data:",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join("; ");
+
+const headers: Readonly<Record<string, string>> = {
+  "Content-Security-Policy": policy,
   "X-Content-Type-Options": "nosniff",
   "Referrer-Policy": "no-referrer",
   "Cross-Origin-Resource-Policy": "same-origin",
   "Cache-Control": "no-store",
 };
 
-function fileOf(path: string): string | undefined {
-  const uplot = (): string => join(dirname(createRequire(import.meta.url).resolve("uplot/package.json")), "dist");
-  if (path === "") return join(here, "page", "index.html");
-  if (path === "uplot.js") return join(uplot(), "uPlot.esm.js");
-  if (path === "uplot.css") return join(uplot(), "uPlot.min.css");
-  return /^page\/\w+\.(js|css)$/.test(path) ? join(here, path) : undefined;
+const jsonType = "application/json; charset=utf-8";
+
+function json(status: number, value: unknown): Reply {
+  return { status, type: jsonType, body: jsonText(value) };
 }
 
-async function respond(watch: Watch, token: string, port: number, request: IncomingMessage, response: ServerResponse) {
-  const end = (status: number, type: string, body: string | Uint8Array): void => {
-    response.writeHead(status, { ...headers, "Content-Type": type }).end(request.method === "HEAD" ? "" : body);
-  };
-  const failed = (status: number, tag: string, message: string): void =>
-    end(status, "application/json; charset=utf-8", jsonText({ error: { tag, message } }));
-  const { host } = request.headers;
-  if (host !== `127.0.0.1:${port}` && host !== `localhost:${port}`) return failed(403, "Host", "unknown host");
-  if (request.method !== "GET" && request.method !== "HEAD") return failed(405, "Method", "only GET");
-  const url = new URL(request.url ?? "/", `http://127.0.0.1:${port}`);
-  const [, given = "", ...rest] = url.pathname.split("/");
+function refusal({ status, tag, message }: AnswerError): Reply {
+  return json(status, { error: { tag, message } });
+}
+
+const notFound: Reply = refusal({ status: 404, tag: "NotFound", message: "There is nothing here" });
+
+// --- answering
+
+/** Compares in a time that does not tell how much is right. */
+function isToken(given: string, token: string): boolean {
   const [a, b] = [Buffer.from(given), Buffer.from(token)];
-  if (a.length !== b.length || !timingSafeEqual(a, b)) return failed(404, "NotFound", "not found");
-  const path = rest.join("/");
-  try {
-    if (path.startsWith("api/")) {
-      const found = await answer(watch, path.slice(4), url.searchParams);
-      if (found !== undefined) return end(200, "application/json; charset=utf-8", jsonText(found));
-    }
-    const file = fileOf(path);
-    if (file === undefined) return failed(404, "NotFound", "not found");
-    return end(200, types[extname(file)]!, await readFile(file));
-  } catch (thrown) {
-    const error = thrown as Error;
-    failed(400, (error.cause as { _tag?: string } | undefined)?._tag ?? "Failed", error.message);
-  }
+  return a.length === b.length && timingSafeEqual(a, b);
 }
 
-export async function serve(watch: Watch, port: number): Promise<Served> {
-  const { createServer } = await import("node:http");
-  const token = randomBytes(16).toString("hex");
-  const server = createServer((request, response) => {
-    void respond(watch, token, (server.address() as { port: number }).port, request, response);
-  });
-  await new Promise<void>((resolve, reject) => {
+async function replyTo(
+  { method, url = "", headers: { host } }: IncomingMessage,
+  port: number,
+  site: Site,
+  signal: AbortSignal,
+) {
+  if (host !== `127.0.0.1:${port}` && host !== `localhost:${port}`) {
+    return refusal({ status: 403, tag: "Host", message: "The host of the request is not this machine" });
+  }
+  if (method !== "GET" && method !== "HEAD") {
+    return refusal({ status: 405, tag: "Method", message: "Only GET is answered" });
+  }
+  // Paths are compared, and never decoded or resolved.
+  const [, given = "", path, query = ""] = /^\/([^/?#]*)\/([^?#]*)(?:\?(.*))?$/s.exec(url) ?? [];
+  if (!isToken(given, site.token) || path === undefined) return notFound;
+  const asset = site.assets.get(path);
+  if (asset !== undefined) return { status: 200, type: asset.type, body: await readAsset(asset) };
+  if (!path.startsWith("api/")) return notFound;
+  const found = await answer(site.watched, site.turns, path.slice("api/".length), query, signal);
+  return E.isRight(found) ? json(200, found.right) : refusal(found.left);
+}
+
+async function respond(request: IncomingMessage, response: ServerResponse, port: number, site: Site): Promise<void> {
+  const gone = new AbortController();
+  response.once("close", () => gone.abort(new Error("The client has gone")));
+  const reply = await replyTo(request, port, site, gone.signal).catch((thrown: unknown): Reply =>
+    refusal({ status: 500, tag: "Failed", message: thrown instanceof Error ? thrown.message : String(thrown) })
+  );
+  if (response.destroyed) return;
+  const body = Buffer.from(reply.body);
+  response.writeHead(reply.status, { ...headers, "Content-Type": reply.type, "Content-Length": body.length });
+  response.end(request.method === "HEAD" ? undefined : body);
+}
+
+function listen(server: Server, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen(port, "127.0.0.1", resolve);
+    server.listen(port, "127.0.0.1", () => resolve((server.address() as AddressInfo).port));
   });
-  const { port: own } = server.address() as { port: number };
-  return {
-    url: `http://127.0.0.1:${own}/${token}/`,
-    close: () =>
+}
+
+/**
+ * Starts the server.
+ *
+ * @param watched The runs.
+ * @param assets The files of the page.
+ * @param port The port, 0 for any that is free.
+ */
+export function serve(watched: Watched, assets: Assets, port: number): CommandTask<Served> {
+  return async () => {
+    // Other commands need no server.
+    const { createServer } = await import("node:http");
+    const site: Site = { watched, assets, token: randomBytes(16).toString("hex"), turns: turns() };
+    let own = port;
+    const server = createServer((request, response) => void respond(request, response, own, site));
+    try {
+      own = await listen(server, port);
+    } catch (thrown) {
+      const { code, message } = thrown as NodeJS.ErrnoException;
+      const why = code === "EADDRINUSE" ? "it is in use: choose another, or none for any that is free" : message;
+      return E.left(usageError(`Expected to listen on port ${port}, found that ${why}`));
+    }
+    const close = (): Promise<void> =>
       new Promise((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
-      }),
+      });
+    return E.right({ url: `http://127.0.0.1:${own}/${site.token}/`, close });
   };
 }
