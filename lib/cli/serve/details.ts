@@ -31,6 +31,9 @@ export type Details = Readonly<Record<string, readonly unknown[]>>;
 /** The longest text of a value, in columns. */
 const longestValue = 400;
 
+/** Of a text of megabytes, what is measured for it. */
+const longestText = 2000;
+
 // --- constructors
 
 function optimizerOf(name: string, state: Node): unknown {
@@ -69,10 +72,11 @@ function valueOf(node: Node): string {
   if (isCase(node, "record")) {
     const inner = (one: Node): string => isBranch(one) ? kindOf(one) : valueText(plainOf(one));
     const entries = node.entries.filter(([name]) => name !== "_tag").slice(0, 50);
-    return cut(entries.map(([name, one]) => `${name} ${cut(inner(one), longestValue)}`).join(", "), longestValue);
+    const shown = entries.map(([name, one]) => `${name.slice(0, 200)} ${inner(one).slice(0, longestText)}`);
+    return cut(shown.join(", ").slice(0, longestText), longestValue);
   }
   const some = Array.isArray(node) ? node.slice(0, 50).map((one) => isBranch(one) ? kindOf(one) : plainOf(one)) : node;
-  return cut(valueText(some), longestValue);
+  return cut(valueText(some).slice(0, longestText), longestValue);
 }
 
 const shownElsewhere = ["LayersModel", "Optimizer", "Schedule", "Cursor"];

@@ -186,7 +186,7 @@ function noteStatus(watched: Watched, run: WatchedRun, status: CheckpointStatus)
 }
 
 function isAsked(watched: Watched): boolean {
-  return performance.now() - watched.askedAt < idleAfter;
+  return performance.now() < watched.askedAt + idleAfter;
 }
 
 async function readStatuses(watched: Watched): Promise<void> {
@@ -253,6 +253,13 @@ export async function look(watched: Watched): Promise<void> {
   if (due < patience) watched.looking ??= lookNow(watched).finally(() => watched.looking = undefined);
   await watched.looking;
   await Promise.race([readAll(watched), sleep(patience)]);
+}
+
+/** Looks at the stores, and reads all of what is new. */
+export async function readWhole(watched: Watched): Promise<void> {
+  watched.askedAt = Infinity;
+  await lookNow(watched);
+  await readAll(watched);
 }
 
 // --- answers
