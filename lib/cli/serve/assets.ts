@@ -36,10 +36,9 @@ function typeOf(name: string): string | undefined {
 
 /** The folder of the page: beside this module in the source, beside the command in the package. */
 function pageFolder(): string | undefined {
-  return [new URL("./page/", import.meta.url), new URL("./serve/page/", import.meta.url)].map((url) =>
-    fileURLToPath(url)
-  )
-    .find((folder) => existsSync(join(folder, "index.html")));
+  const url = new URL("./page/", import.meta.url);
+  const folder = url.protocol === "file:" ? fileURLToPath(url) : undefined;
+  return folder !== undefined && existsSync(join(folder, "index.html")) ? folder : undefined;
 }
 
 /** The folder of uPlot's built files. */

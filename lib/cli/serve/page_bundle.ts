@@ -36,35 +36,39 @@ function pairs(list: string): readonly (readonly [string, string])[] {
   });
 }
 
+/** The name of a module's promise in the script. */
 function functionName(path: string): string {
   return `module_${path.replace(/\W/g, "_")}`;
 }
 
-/** A module as a function that gives its exports; and the paths of what it imports. */
-function moduleText(path: string, text: string): { readonly text: string; readonly imports: readonly string[] } {
-  const imports: string[] = [];
-  const exports: string[] = [];
+/** A module without its imports and exports, which are listed. */
+interface Module {
+  readonly body: string;
+  /** The exported name of each name within it. */
+  readonly exports: (readonly [name: string, as: string])[];
+  readonly imports: { readonly path: string; readonly names: readonly string[] }[];
+}
+
+function parseModule(path: string, text: string): Module {
+  const [exports, imports]: [Module["exports"], Module["imports"]] = [[], []];
   const body = text
     .replace(importForm, (_, own: string | undefined, list: string | undefined, from: string) => {
       const target = posix.join(posix.dirname(path), from);
-      imports.push(target);
       const names = own === undefined ? pairs(list ?? "") : [["default", own] as const];
+      imports.push({ path: target, names: names.map(([name]) => name) });
       return `const { ${names.map(([name, as]) => `${name}: ${as}`).join(", ")} } = await ${functionName(target)};`;
     })
     .replace(exportForm, (_, declaration: string, name: string) => {
-      exports.push(name);
+      exports.push([name, name]);
       return declaration;
     })
     .replace(listForm, (_, list: string) => {
-      exports.push(...pairs(list).map(([name, as]) => `${as}: ${name}`));
+      exports.push(...pairs(list));
       return "";
     });
   const other = /^(?:import|export)\b.*$/m.exec(body);
   if (other !== null) throw new TypeError(`Expected an import or export of a known form in ${path}, found ${other[0]}`);
-  return {
-    text: `const ${functionName(path)} = (async () => {\n${body}\nreturn { ${exports.join(", ")} };\n})();\n`,
-    imports,
-  };
+  return { body, exports, imports };
 }
 
 /**
@@ -74,20 +78,29 @@ function moduleText(path: string, text: string): { readonly text: string; readon
  * @param entry The path of the module to run.
  */
 export function bundle(texts: Texts, entry: string): string {
-  const done = new Map<string, string>();
+  const modules = new Map<string, Module>();
   const add = (path: string, above: readonly string[]): void => {
-    if (done.has(path)) return;
+    if (modules.has(path)) return;
     const text = texts.get(path);
     if (text === undefined || above.includes(path)) {
       const found = text === undefined ? "none" : `a circle: ${[...above, path].join(" imports ")}`;
       throw new TypeError(`Expected the module ${path} of the page, found ${found}`);
     }
-    const module = moduleText(path, text);
-    module.imports.forEach((one) => add(one, [...above, path]));
-    done.set(path, module.text);
+    const module = parseModule(path, text);
+    for (const one of module.imports) add(one.path, [...above, path]);
+    modules.set(path, module);
   };
   add(entry, []);
-  return `${[...done.values()].join("")}await ${functionName(entry)};\n`;
+  const all = [...modules].map(([path, { body, exports }]) => {
+    // What nobody imports may be text in a comment.
+    const wanted = [...modules.values()].flatMap(({ imports }) => imports)
+      .flatMap((one) => one.path === path ? one.names : []);
+    const given = exports.filter(([, as]) => wanted.includes(as)).map(([name, as]) => `${as}: ${name}`);
+    const lost = wanted.find((name) => !exports.some(([, as]) => as === name));
+    if (lost !== undefined) throw new TypeError(`Expected ${path} to export ${lost}, found no such export`);
+    return `const ${functionName(path)} = (async () => {\n${body}\nreturn { ${given.join(", ")} };\n})();\n`;
+  });
+  return `${all.join("")}await ${functionName(entry)};\n`;
 }
 
 // --- the file
