@@ -5,7 +5,6 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { LazyCheckpoint } from "../../checkpoint/mod.ts";
-import { Cursor } from "../../loader/mod.ts";
 import {
   arraysOf,
   elementBytes,
@@ -54,11 +53,14 @@ function scheduleOf(name: string, state: Node): unknown {
   return { name, kind, step, rates: rateCurve(schedule.right) };
 }
 
+/** The codec of cursors is in a module that loads tfjs, so the fields are read one by one. */
 function cursorOf(name: string, state: Node): unknown {
-  const cursor = Cursor.codec.decode(plainOf(state));
-  if (E.isLeft(cursor)) return { name, epoch: null, position: null, length: null, fraction: null };
-  const { epoch, position, length } = cursor.right;
-  return { name, epoch, position, length, fraction: length === null || length === 0 ? null : position / length };
+  const [epoch, position, length] = ["epoch", "position", "length"].map((field) => {
+    const found = plainOf(entry(state, field));
+    return typeof found === "number" ? found : null;
+  });
+  const isKnown = typeof position === "number" && typeof length === "number" && length > 0;
+  return { name, epoch, position, length, fraction: isKnown ? position / length : null };
 }
 
 /** A value in a few words. Objects and tensors within it are named, and not written out. */
