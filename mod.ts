@@ -88,6 +88,7 @@ export type {
   TrainOptions,
   TrainSavePolicy,
 } from "./lib/run/mod.ts";
+export type { ProgressOptions, ProgressStream } from "./lib/run/mod.ts";
 export { fit, fitDataset, type FitOptions, type RestoreBest } from "./lib/fit/mod.ts";
 
 // Tasks

@@ -137,6 +137,7 @@ const fitting: Fields = {
   fallback: yes,
   onReport: callback,
   restoreBest: never,
+  progress: [...yes, "{}"],
 };
 const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [1] })] });
 model.compile({ optimizer: "sgd", loss: "meanSquaredError" });
@@ -348,6 +349,7 @@ const table: Readonly<Record<string, Callable | string>> = {
       ...tracking,
       save: never,
       stopOn: names,
+      progress: [...yes, "{}"],
     }),
   ]),
   fit: calls([fields(/option|`to`/, { to: dogear.memory() }, fitting)]),
