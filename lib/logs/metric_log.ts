@@ -4,7 +4,7 @@
  * ```json
  * {"format":"dogear-log/1","run":"8f14e45f-…","parent":null}
  * {"step":12,"time":1795939530247,"values":{"loss":0.5,"lr":"NaN"}}
- * {"step":12,"time":1795939530251,"histogram":{"name":"kernel","min":-1,"max":2,"num":3,"sum":1,"sumSquares":5,"limits":[0,2],"counts":[1,2]}}
+ * {"step":12,"time":1795939530251,"histogram":{"name":"kernel","min":-1,"max":2,"num":3,"sum":1,"sumSquares":5,"nan":0,"infinite":0,"limits":[0,2],"counts":[1,2]}}
  * ```
  *
  * JSON has no NaN and no infinities: they are the strings `"NaN"`, `"Infinity"` and `"-Infinity"`. The last line is incomplete if the process was
@@ -12,6 +12,8 @@
  *
  * @module
  */
+
+import type { Histogram } from "./histogram.ts";
 
 // --- types
 
@@ -42,18 +44,8 @@ export interface LoggedValues {
 }
 
 /** The distribution of the values of one tensor. */
-export interface HistogramLine {
+export interface HistogramLine extends Histogram {
   readonly name: string;
-  readonly min: number;
-  readonly max: number;
-  /** How many values there are, with their sum and the sum of their squares. */
-  readonly num: number;
-  readonly sum: number;
-  readonly sumSquares: number;
-  /** The upper limit of each bucket, ascending. */
-  readonly limits: readonly number[];
-  /** How many values each bucket has. */
-  readonly counts: readonly number[];
 }
 
 /** A histogram that was logged. */
@@ -120,10 +112,11 @@ export function valuesLine({ step, time, values }: Omit<LoggedValues, "_tag">): 
 
 /** The line of a histogram. */
 export function histogramLine({ step, time, histogram }: Omit<LoggedHistogram, "_tag">): string {
-  const { name, limits, counts, min, max, num, sum, sumSquares } = histogram;
-  const facts = recordText({ min, max, num, sum, sumSquares }).slice(1, -1);
+  const { name, limits, counts, ...facts } = histogram;
   const buckets = `"limits":${listText(limits)},"counts":${listText(counts)}`;
-  return `{"step":${step},"time":${time},"histogram":{"name":${JSON.stringify(name)},${facts},${buckets}}}\n`;
+  return `{"step":${step},"time":${time},"histogram":{"name":${JSON.stringify(name)},${
+    recordText(facts).slice(1, -1)
+  },${buckets}}}\n`;
 }
 
 // --- decode
@@ -168,14 +161,15 @@ function numbersOf(parsed: unknown): readonly number[] | undefined {
   return numbers.includes(undefined) ? undefined : numbers as readonly number[];
 }
 
-function histogramOf(parsed: unknown): HistogramLine | undefined {
+function histogramIn(parsed: unknown): HistogramLine | undefined {
   if (!isRecord(parsed)) return undefined;
   const name = field(parsed, "name");
   const facts = ["min", "max", "num", "sum", "sumSquares"].map((one) => [one, numberOf(field(parsed, one))] as const);
   const [limits, counts] = [numbersOf(field(parsed, "limits")), numbersOf(field(parsed, "counts"))];
   if (typeof name !== "string" || facts.some(([, fact]) => fact === undefined)) return undefined;
   if (limits === undefined || limits.length !== counts?.length) return undefined;
-  return { name, ...Object.fromEntries(facts), limits, counts } as unknown as HistogramLine;
+  const [nan, infinite] = [numberOf(field(parsed, "nan")) ?? 0, numberOf(field(parsed, "infinite")) ?? 0];
+  return { name, ...Object.fromEntries(facts), limits, counts, nan, infinite } as unknown as HistogramLine;
 }
 
 function headerOf(parsed: Fields): LogHeader | undefined {
@@ -200,7 +194,7 @@ export function recordOf(line: string): LogRecord | undefined {
   if (!isCount(step) || typeof time !== "number") return headerOf(parsed);
   const values = valuesOf(field(parsed, "values"));
   if (values !== undefined) return { _tag: "Values", step, time, values };
-  const histogram = histogramOf(field(parsed, "histogram"));
+  const histogram = histogramIn(field(parsed, "histogram"));
   return histogram && { _tag: "Histogram", step, time, histogram };
 }
 

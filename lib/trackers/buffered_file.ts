@@ -3,8 +3,11 @@
  *
  * @module
  */
-import * as TE from "fp-ts/lib/TaskEither.js";
+import { Buffer } from "node:buffer";
+import * as E from "fp-ts/lib/Either.js";
+import type * as TE from "fp-ts/lib/TaskEither.js";
 import { clearTimeout, setTimeout } from "node:timers";
+import type { StoreFailed } from "../errors/mod.ts";
 import type { WritableFile } from "../store/directory/mod.ts";
 import { storeFailed } from "../store/mod.ts";
 import { runOrThrow } from "../task.ts";
@@ -33,14 +36,17 @@ export interface OpenFile {
 const mostBytes = 65_536;
 const mostWait = 1000;
 
-async function writeAll({ path, file }: OpenFile, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) {
-    const count = await runOrThrow(file.write(bytes.subarray(at)));
-    if (count === 0) {
-      throw await runOrThrow(TE.left(storeFailed("write", path, "EIO", "the file system wrote no bytes")));
+/** Writes all of some bytes. */
+export function writeAll({ path, file }: OpenFile, bytes: Uint8Array): TE.TaskEither<StoreFailed, void> {
+  return async () => {
+    for (let at = 0; at < bytes.length;) {
+      const count = await file.write(bytes.subarray(at))();
+      if (E.isLeft(count)) return count;
+      if (count.right === 0) return E.left(storeFailed("write", path, "EIO", "the file system wrote no bytes"));
+      at += count.right;
     }
-    at += count;
-  }
+    return E.right(undefined);
+  };
 }
 
 /**
@@ -53,6 +59,8 @@ export function bufferedFile(opening: Promise<OpenFile>): BufferedFile {
   let bytes = 0;
   let timer: NodeJS.Timeout | undefined;
   let last: Promise<unknown> = opening;
+  // Whoever writes next is told.
+  opening.catch(() => {});
   /** Runs an operation after those before it, unless one of them failed. */
   const inTurn = (operation: (open: OpenFile) => Promise<unknown>): Promise<void> => {
     const result = last.then(async () => void await operation(await opening));
@@ -67,7 +75,7 @@ export function bufferedFile(opening: Promise<OpenFile>): BufferedFile {
     const records = waiting;
     waiting = [];
     bytes = 0;
-    return inTurn(async (open) => await writeAll(open, Buffer.concat(await Promise.all(records))));
+    return inTurn(async (open) => await runOrThrow(writeAll(open, Buffer.concat(await Promise.all(records)))));
   };
   const flush = (): Promise<void> => {
     void write();

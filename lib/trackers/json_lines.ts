@@ -5,14 +5,11 @@
  *
  * @module
  */
-import { Buffer } from "node:buffer";
 import { resolve } from "node:path";
-import { clearTimeout, setTimeout } from "node:timers";
-import * as E from "fp-ts/lib/Either.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { guarded, type StoreFailed, toError } from "../errors/mod.ts";
-import { valuesLine } from "../logs/mod.ts";
+import { type Histogram, histogramLine, valuesLine } from "../logs/mod.ts";
+import { runOrThrow } from "../task.ts";
 import {
+  aName,
   checkLocalPath,
   checkOptions,
   demand,
@@ -24,44 +21,47 @@ import {
   orNull,
   recordOf,
 } from "../validation/mod.ts";
+import { type BufferedFile, bufferedFile } from "./buffered_file.ts";
 import { localLogFiles, type LogFiles } from "./log_file.ts";
-import { append, type OpenLog, openLog } from "./open_log.ts";
+import { histogramName, type OpenLog, openLog, valueName } from "./open_log.ts";
+import { histogramNow, someValues } from "./tensor_board.ts";
 import type { Tracker, TrackerStart } from "./tracker.ts";
 
-// --- constructors
+// --- types
 
-/** How many characters are written at once, and for how many milliseconds at most a line waits. */
-const [most, longest] = [2 ** 16, 1000];
+/** A log to which lines are added. */
+interface Log {
+  readonly start: TrackerStart;
+  readonly opening: Promise<OpenLog>;
+  readonly file: BufferedFile;
+}
 
 const aNumber = must("a number", (value) => typeof value === "number");
-const aRun = orNull(must("the name of a run", (value) => typeof value === "string" && value !== ""));
 const aStep = integer(0);
-const valuesRule = recordOf(aNumber, "a record of numbers");
-const success: E.Either<StoreFailed, void> = E.right(undefined);
+const numbersByName = recordOf(aNumber, "a record of numbers");
 
 const startRules: OptionRules<TrackerStart> = {
   step: aStep,
-  run: ifGiven(aRun),
-  parent: ifGiven(orNull(
-    exactRecord({ run: aRun, checkpoint: aStep, step: orNull(aNumber) }),
-    "a record of run, checkpoint and step, or null",
-  )),
+  run: ifGiven(orNull(aName)),
+  parent: ifGiven(orNull(exactRecord({ run: aName, checkpoint: aStep, step: orNull(aNumber) }))),
 };
+
+// --- constructors
 
 /**
  * Logs to a file of JSON Lines: a first line for the run, then a line for each call of `log`.
  *
- * Put it into the folder of the run, where `dogear` finds it: `jsonLines("runs/digits/log.jsonl")`. Lines are written when there are 64 KiB of
- * them, after a second at most, and durably with each save of the training.
+ * Put it into the folder of the run, where `dogear` finds it: `jsonLines("runs/digits/log.jsonl")`. Lines are written every second or 64 KiB; `flush`
+ * makes them durable, which `train` and `fit` call before each save.
  *
  * A resumed run continues its file. What the file has above the step of the checkpoint was logged by a process that was killed, and is cut off.
  * Another run, such as a fork, leaves the file as it is and logs to one beside it, whose name has the first 8 characters of the run:
  * `log-8f14e45f.jsonl`.
  *
- * @param path The file. Missing folders are made. One tracker is for one training.
- * @returns The tracker. What it cannot do rejects, or is thrown by the next `log`, with an `Error` whose `cause` is `StoreFailed`: a full disk, a
- *   folder in place of the file, or, with the code `ENOTLOG`, a file that is no such log, which is left as it is. Lines that a full disk did not
- *   take are written by the next `flush` for which it has room.
+ * @param path The file. Missing folders are made.
+ * @returns The tracker of one training. `start`, `flush` and `close` reject if the disk fails, with `StoreFailed` as cause; its code is `ENOTLOG` for a
+ *   file that is no such log, which is left as it is. A second `start`, and a log after `close`, are a `TypeError`. `histogram` takes a tensor on any
+ *   backend, and leaves it alone: it may be disposed of after the call.
  *
  * In a loop of your own, start it at the step of the resumed state, and flush it before each save. Without `start`, the first `log` starts it at the
  * step before its own. At the step where it starts, a name that the file has already is not logged twice.
@@ -101,129 +101,64 @@ export function jsonLines(path: string): Required<Tracker> {
 
 /** {@link jsonLines} over any files. */
 export function logTo(files: LogFiles, path: string): Required<Tracker> {
-  const lines = lineWriter(path);
-  let start: TrackerStart | undefined;
+  const encoder = new TextEncoder();
+  let log: Log | undefined;
   let isClosed = false;
 
-  const begin = (at: TrackerStart): Promise<E.Either<StoreFailed, void>> => {
-    if (start !== undefined || isClosed) {
-      throw new TypeError(
-        `Expected the log ${path} to be new, found one that was started: call jsonLines for each training`,
-      );
+  const checkOpen = (): void => {
+    if (isClosed) {
+      throw new TypeError("Expected a tracker that is open, found a closed one: make another with jsonLines(path)");
     }
-    start = at;
-    return lines.open(openLog(files, path, at));
   };
-  /** Appends a record, unless the file has it already. */
-  const add = (step: number, line: (isNew: (name: string) => boolean) => string): void => {
-    if (isClosed) throw new TypeError(`Expected an open log ${path}, found a closed one: log before close`);
-    if (start === undefined) void begin({ step: step - 1 });
-    lines.add(line((name) => step !== start?.step || !lines.has(name)));
-    raise(lines.failure());
+  const open = (start: TrackerStart): Log => {
+    const opening = runOrThrow(openLog(files, path, start));
+    return log = { start, opening, file: bufferedFile(opening) };
+  };
+  /** Adds what `line` gives for the names that the file has at its step already. */
+  const add = (step: number, line: (known: OpenLog["known"]) => string | Promise<string>): void => {
+    const { start, opening, file } = log ?? open({ step: step - 1 });
+    const made = step === start.step ? opening.then(({ known }) => line(known)) : line(new Set());
+    file.add(typeof made === "string" ? encoder.encode(made) : made.then((text) => encoder.encode(text)));
   };
 
   return {
-    start: async (at) => {
-      checkOptions("start", at, startRules);
-      raise(await begin(at));
-    },
     log: (values, step) => {
-      demand("values", valuesRule, values);
-      demand("step", aStep, step);
-      add(step, (isNew) => {
-        const fresh = Object.entries(values).filter(([name]) => isNew(`values ${name}`));
-        return fresh.length === 0 ? "" : valuesLine({ step, time: Date.now(), values: Object.fromEntries(fresh) });
+      checkOpen();
+      demand("the values of log", numbersByName, values);
+      demand("the step of log", aStep, step);
+      const [time, entries] = [Date.now(), Object.entries(values)];
+      add(step, (known) => {
+        const fresh = Object.fromEntries(entries.filter(([name]) => !known.has(valueName(name))));
+        return Object.keys(fresh).length === 0 ? "" : valuesLine({ step, time, values: fresh });
       });
     },
-    histogram: () => {},
-    flush: async () => raise(await lines.write(true)),
+    histogram: (name, values, step) => {
+      checkOpen();
+      demand("the name of histogram", aName, name);
+      demand("the values of histogram", someValues, values);
+      demand("the step of histogram", aStep, step);
+      const [time, histogram] = [Date.now(), histogramNow(values)];
+      const line = (found: Histogram): string => histogramLine({ step, time, histogram: { name, ...found } });
+      add(step, (known) => {
+        if (known.has(histogramName(name))) return "";
+        return histogram instanceof Promise ? histogram.then(line) : line(histogram);
+      });
+    },
+    start: async (at) => {
+      checkOpen();
+      checkOptions("start", at, startRules);
+      if (log !== undefined) {
+        throw new TypeError(
+          "Expected a tracker of one training, found one that has started: make another with jsonLines(path)",
+        );
+      }
+      await open(at).opening;
+    },
+    flush: async () => await log?.file.flush(),
     close: async () => {
       if (isClosed) return;
       isClosed = true;
-      raise(await lines.close());
-    },
-  };
-}
-
-/** Throws a failure. */
-function raise(result: E.Either<StoreFailed, void>): void {
-  if (E.isLeft(result)) throw toError(result.left);
-}
-
-/** Lines that wait, and are written to a file in their order. */
-function lineWriter(path: string) {
-  const encoder = new TextEncoder();
-  let opening: Promise<E.Either<StoreFailed, OpenLog>> | undefined;
-  let log: OpenLog | undefined;
-  let [waiting, length]: [string[], number] = [[], 0];
-  /** What a full disk did not take. */
-  let unwritten: Uint8Array = new Uint8Array(0);
-  let [position, isSynced] = [0, true];
-  let timer: NodeJS.Timeout | undefined;
-  /** The failure of a write that nobody waited for, and that of an `fsync`, after which no other can be believed. */
-  let [failed, broken]: [StoreFailed | undefined, StoreFailed | undefined] = [undefined, undefined];
-  let work: Promise<unknown> = Promise.resolve();
-
-  const writeNow = async (durably: boolean): Promise<E.Either<StoreFailed, void>> => {
-    const opened = await opening;
-    if (opened === undefined) return success;
-    if (E.isLeft(opened)) return opened;
-    if (broken !== undefined) return E.left(broken);
-    const { file, path } = opened.right;
-    const bytes = encoder.encode(waiting.splice(0).join(""));
-    length = 0;
-    const all = Buffer.concat([unwritten, bytes]);
-    const { written, result } = await append(file, path, all, position);
-    [unwritten, position] = [all.subarray(written), position + written];
-    isSynced &&= written === 0;
-    if (E.isLeft(result) || !durably || isSynced) return result;
-    const synced = await file.sync();
-    isSynced = E.isRight(synced);
-    if (E.isLeft(synced)) broken = synced.left;
-    return synced;
-  };
-
-  const write = (durably: boolean): Promise<E.Either<StoreFailed, void>> => {
-    clearTimeout(timer);
-    timer = undefined;
-    const writing = work.then(guarded("write", path, () => writeNow(durably)));
-    work = writing;
-    return writing;
-  };
-
-  const writeInBackground = (): void => {
-    void write(false).then((result) => failed = E.isLeft(result) ? result.left : undefined);
-  };
-
-  return {
-    write,
-    open: async (task: TaskEither<StoreFailed, OpenLog>): Promise<E.Either<StoreFailed, void>> => {
-      opening = guarded("log to", path, task)();
-      const opened = await opening;
-      if (E.isLeft(opened)) return opened;
-      log = opened.right;
-      position = log.bytes;
-      return success;
-    },
-    /** Whether the log had a name at the step where it was opened. */
-    has: (name: string): boolean => log?.known.has(name) === true,
-    add: (line: string): void => {
-      if (line === "") return;
-      waiting.push(line);
-      length += line.length;
-      if (length >= most) writeInBackground();
-      else timer ??= setTimeout(writeInBackground, longest).unref();
-    },
-    /** Takes the failure of a write in the background. */
-    failure: (): E.Either<StoreFailed, void> => {
-      const failure = failed;
-      failed = undefined;
-      return failure === undefined ? success : E.left(failure);
-    },
-    close: async (): Promise<E.Either<StoreFailed, void>> => {
-      const written = await write(true);
-      const closed = await log?.file.close() ?? success;
-      return E.isLeft(written) ? written : closed;
+      await log?.file.close();
     },
   };
 }

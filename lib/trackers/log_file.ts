@@ -29,7 +29,7 @@ export interface LogFile {
   /** Writes the first bytes of `bytes` at a position, and gives how many. */
   readonly write: (bytes: Uint8Array, position: number) => TE.TaskEither<StoreFailed, number>;
   /** Cuts the file at a length. */
-  readonly truncate: (bytes: number) => TE.TaskEither<StoreFailed, void>;
+  readonly cut: (bytes: number) => TE.TaskEither<StoreFailed, void>;
   /** Makes what was written and cut durable. */
   readonly sync: TE.TaskEither<StoreFailed, void>;
   readonly close: TE.TaskEither<StoreFailed, void>;
@@ -56,7 +56,7 @@ function logFile(path: string, file: FileHandle): LogFile {
       systemCall("read", path, async () => (await file.read(into, 0, into.length, position)).bytesRead),
     write: (bytes, position) =>
       systemCall("write", path, async () => (await file.write(bytes, 0, bytes.length, position)).bytesWritten),
-    truncate: (bytes) => systemCall("cut", path, () => file.truncate(bytes)),
+    cut: (bytes) => systemCall("cut", path, () => file.truncate(bytes)),
     sync: systemCall("sync", path, () => syncFile(file)),
     close: systemCall("close", path, () => file.close()),
   };

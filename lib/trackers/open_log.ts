@@ -5,27 +5,33 @@
  */
 import { format, parse } from "node:path";
 import * as E from "fp-ts/lib/Either.js";
-import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import type { StoreFailed } from "../errors/mod.ts";
-import { headerLine, type LogHeader, logMark, logReader, type LogRecord } from "../logs/mod.ts";
+import {
+  headerLine,
+  type LoggedHistogram,
+  type LoggedValues,
+  type LogHeader,
+  logMark,
+  logReader,
+} from "../logs/mod.ts";
 import { storeFailed } from "../store/mod.ts";
+import { type OpenFile, writeAll } from "./buffered_file.ts";
 import type { LogFile, LogFiles } from "./log_file.ts";
 import type { TrackerStart } from "./tracker.ts";
 
 // --- types
 
 /** A log that lines can be appended to. */
-export interface OpenLog {
-  readonly file: LogFile;
-  readonly path: string;
-  readonly bytes: number;
-  /** What it has at the step that the run resumes from: {@link namesIn} of each record. */
+export interface OpenLog extends OpenFile {
+  /** What it has at the step that the run resumes from: a key for each name. */
   readonly known: ReadonlySet<string>;
 }
 
 /** What a file contains. */
 interface Scanned {
-  /** Its first line; `none` for an empty file, `foreign` for a file that is no log. */
+  /** Its first line; `none` for an empty file, or one with an incomplete line, `foreign` for a file that is no log. */
   readonly header: LogHeader | "none" | "foreign";
   /** Where the part that the run keeps ends, and whether something follows. */
   readonly end: number;
@@ -42,6 +48,12 @@ function foreign(path: string): StoreFailed {
   return storeFailed("log to", path, "ENOTLOG", message, "Give the path of a new file, or move that one away");
 }
 
+/** Whether the first bytes of a file are those of a log, or of one whose first line is incomplete. */
+function mayBeLog(bytes: Uint8Array): boolean {
+  const text = new TextDecoder().decode(bytes.subarray(0, logMark.length));
+  return logMark.startsWith(text);
+}
+
 /** The files beside a log for a run that it is not of. */
 function ownPaths(path: string, run: string | null): readonly string[] {
   const { dir, name, ext } = parse(path);
@@ -52,10 +64,19 @@ function ownPaths(path: string, run: string | null): readonly string[] {
 
 // --- combinators
 
-/** The names in a record of values or a histogram, each with its sort. */
-export function namesIn(record: LogRecord | undefined): readonly string[] {
-  if (record?._tag === "Values") return Object.keys(record.values).map((name) => `values ${name}`);
-  return record?._tag === "Histogram" ? [`histogram ${record.histogram.name}`] : [];
+/** The key in {@link OpenLog.known} of a value that is logged by name. */
+export function valueName(name: string): string {
+  return `value ${name}`;
+}
+
+/** The key of a histogram. */
+export function histogramName(name: string): string {
+  return `histogram ${name}`;
+}
+
+/** The keys of what a record has logged. */
+function keysOf(record: LoggedValues | LoggedHistogram): readonly string[] {
+  return record._tag === "Values" ? Object.keys(record.values).map(valueName) : [histogramName(record.histogram.name)];
 }
 
 /** Reads a file up to the first line above a step. */
@@ -70,7 +91,7 @@ async function scan(file: LogFile, step: number): Promise<E.Either<StoreFailed, 
     if (E.isLeft(count)) return count;
     if (count.right === 0) return scanned(end < length);
     const bytes = buffer.subarray(0, count.right);
-    if (length === 0 && !new TextDecoder().decode(bytes.subarray(0, logMark.length)).startsWith(logMark)) {
+    if (length === 0 && !mayBeLog(bytes)) {
       header = "foreign";
       return scanned(true);
     }
@@ -81,64 +102,52 @@ async function scan(file: LogFile, step: number): Promise<E.Either<StoreFailed, 
         if (header === "foreign") return scanned(true);
       } else if (record !== undefined && record._tag !== "Header") {
         if (record.step > step) return scanned(true);
-        if (record.step === step) namesIn(record).forEach((name) => known.add(name));
+        if (record.step === step) keysOf(record).forEach((key) => known.add(key));
       }
       end = next;
     }
   }
 }
 
-/** Writes bytes at a position. It gives how many were written, and the failure if not all were. */
-export async function append(
-  file: LogFile,
-  path: string,
-  bytes: Uint8Array,
-  position: number,
-): Promise<{ readonly written: number; readonly result: E.Either<StoreFailed, void> }> {
-  for (let at = 0; at < bytes.length;) {
-    const count = await file.write(bytes.subarray(at), position + at)();
-    if (E.isLeft(count)) return { written: at, result: count };
-    if (count.right === 0) {
-      return { written: at, result: E.left(storeFailed("write", path, "EIO", "the file system wrote no bytes")) };
-    }
-    at += count.right;
-  }
-  return { written: bytes.length, result: E.right(undefined) };
+/** A file that is appended to from a position on. */
+function appending(file: LogFile, path: string, from: number): OpenFile {
+  let position = from;
+  const write = (bytes: Uint8Array): TE.TaskEither<StoreFailed, number> =>
+    pipe(file.write(bytes, position), TE.tapIO((count) => () => void (position += count)));
+  return { path, file: { write, flush: TE.right(undefined), sync: file.sync, close: file.close } };
 }
 
 /** Begins a log in an empty file. */
-async function beginLog(
+function beginLog(
   file: LogFile,
   path: string,
   { run = null, parent = null }: TrackerStart,
-): Promise<E.Either<StoreFailed, OpenLog>> {
+): TE.TaskEither<StoreFailed, OpenLog> {
+  const open = appending(file, path, 0);
   const header = new TextEncoder().encode(headerLine({ run, parent }));
-  const { result } = await append(file, path, header, 0);
-  if (E.isLeft(result)) return result;
-  const synced = await file.sync();
-  return E.isLeft(synced) ? synced : E.right({ file, path, bytes: header.length, known: new Set() });
-}
-
-/** Cuts what a killed process logged. */
-async function cut(file: LogFile, end: number): Promise<E.Either<StoreFailed, void>> {
-  const done = await file.truncate(end)();
-  return E.isLeft(done) ? done : await file.sync();
+  return pipe(
+    writeAll(open, header),
+    TE.flatMap(() => file.sync),
+    TE.map(() => ({ ...open, known: new Set() })),
+  );
 }
 
 /** Opens a file as the log of a run; undefined if it is that of another. */
-async function openAt(
-  file: LogFile,
-  path: string,
-  start: TrackerStart,
-): Promise<E.Either<StoreFailed, OpenLog | undefined>> {
-  const scanned = await scan(file, start.step);
-  if (E.isLeft(scanned)) return scanned;
-  const { header, end, hasMore, known } = scanned.right;
-  if (header === "foreign") return E.left(foreign(path));
-  if (header !== "none" && header.run !== (start.run ?? null)) return E.right(undefined);
-  const isCut = hasMore ? await cut(file, end) : E.right(undefined);
-  if (E.isLeft(isCut)) return isCut;
-  return header === "none" ? await beginLog(file, path, start) : E.right({ file, path, bytes: end, known });
+function openAt(file: LogFile, path: string, start: TrackerStart): TE.TaskEither<StoreFailed, OpenLog | undefined> {
+  return pipe(
+    () => scan(file, start.step),
+    TE.flatMap(({ header, end, hasMore, known }): TE.TaskEither<StoreFailed, OpenLog | undefined> => {
+      if (header === "foreign") return TE.left(foreign(path));
+      if (header !== "none" && header.run !== (start.run ?? null)) return TE.right(undefined);
+      const cut = hasMore ? pipe(file.cut(end), TE.flatMap(() => file.sync)) : TE.right(undefined);
+      return pipe(
+        cut,
+        TE.flatMap(() =>
+          header === "none" ? beginLog(file, path, start) : TE.right({ ...appending(file, path, end), known })
+        ),
+      );
+    }),
+  );
 }
 
 /**
@@ -148,17 +157,17 @@ async function openAt(
  * @param path The file, or, if another run has logged to it, the file that others are beside.
  * @param start The run, and the step that it resumes from: -1 before a first log at 0.
  */
-export function openLog(files: LogFiles, path: string, start: TrackerStart): TaskEither<StoreFailed, OpenLog> {
+export function openLog(files: LogFiles, path: string, start: TrackerStart): TE.TaskEither<StoreFailed, OpenLog> {
   return async () => {
     for (const candidate of [path, ...ownPaths(path, start.run ?? null)]) {
-      const found = await files.open(candidate)();
-      if (E.isLeft(found)) return found;
-      const made = found.right === undefined ? await files.create(candidate)() : found;
-      if (E.isLeft(made)) return made;
-      const file = made.right as LogFile;
-      const log = await openAt(file, candidate, start);
-      if (E.isRight(log) && log.right !== undefined) return log as E.Right<OpenLog>;
-      await file.close();
+      const file = await pipe(
+        files.open(candidate),
+        TE.flatMap((found) => found === undefined ? files.create(candidate) : TE.right(found)),
+      )();
+      if (E.isLeft(file)) return file;
+      const log = await openAt(file.right, candidate, start)();
+      if (E.isRight(log) && log.right !== undefined) return E.right(log.right);
+      await file.right.close();
       if (E.isLeft(log)) return log;
     }
     return E.left(storeFailed("log to", path, "EEXIST", "other runs have logged to it", "Give another path"));

@@ -31,6 +31,7 @@ import {
   integer,
   must,
   orNull,
+  type Plain,
   recordOf,
 } from "../validation/mod.ts";
 import { type BufferedFile, bufferedFile, type OpenFile } from "./buffered_file.ts";
@@ -50,7 +51,7 @@ const aStart = exactRecord({ step: aStep }, {
 });
 
 /** A tensor with numbers, or numbers in an array or a typed array. */
-const someValues = must(
+export const someValues: Plain<unknown> = must(
   "a tensor of numbers that is not disposed, or an array of numbers",
   (values) =>
     values instanceof tf.Tensor
@@ -105,7 +106,7 @@ function newEventFile(folder: string, digits: string): TE.TaskEither<StoreFailed
 // --- histograms
 
 /** The histogram of values as they are now. A GPU is read meanwhile, from a reference to its data. */
-function histogramNow(values: tf.Tensor | ArrayLike<number>): Histogram | Promise<Histogram> {
+export function histogramNow(values: tf.Tensor | ArrayLike<number>): Histogram | Promise<Histogram> {
   if (!(values instanceof tf.Tensor)) return histogramOf(values);
   const held = hold(values);
   const { peek, read, release } = held.home;

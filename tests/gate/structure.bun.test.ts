@@ -32,7 +32,6 @@ const subjects: readonly string[] = [
   "store/directory",
   "logs",
   "store/s3",
-  "logs",
   "files",
   "data",
   "kinds",

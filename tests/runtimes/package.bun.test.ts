@@ -187,7 +187,7 @@ test("package: it holds what it lists, built, and nothing else", async () => {
     assert.ok(emitted.includes(name.replace(/\.ts$/, ".d.ts")), `${name} has no types in dist`);
   }
   // Every other module is in a chunk that the entries share.
-  const entries = emitted.filter((name) => name.endsWith(".js") && !/^mod-\w+\.js$/.test(name));
+  const entries = emitted.filter((name) => name.endsWith(".js") && !/^(mod-\w+\.js|page\b.*)$/.test(name));
   const expectedEntries = [
     "cli.js",
     "lib/data/mod.js",
@@ -199,6 +199,8 @@ test("package: it holds what it lists, built, and nothing else", async () => {
     "mod.js",
   ];
   assert.deepEqual(entries.sort(), expectedEntries);
+  const page = readdirSync(join(root, "lib/cli/serve/page"));
+  assert.deepEqual(readdirSync(join(installed, "dist/page")).sort(), page.sort());
 });
 
 test("package: publint finds nothing to say", async () => {
@@ -296,6 +298,11 @@ test("package: its command line lists, verifies and exports what was saved, in e
     const folder = join(scratch, `weights-${runtime}`);
     dogear("export", path, "--out", folder);
     assert.deepEqual(readdirSync(folder), ["model.safetensors"]);
+    // The page needs its files and a package, which the installed command has.
+    const page = join(scratch, `page-${runtime}.html`);
+    const serve = [join(installed, bin.dogear), "serve", path, "--export", page];
+    run(project, program, ...args.flatMap((arg) => arg === "smoke.js" ? serve : [arg]));
+    assert.match(readFileSync(page, "utf8"), /<script type="application\/json" id="data">\{"api\/runs":/);
   }
 });
 
