@@ -39,10 +39,16 @@ export type WithPage = <A>(options: PageOptions, use: (page: Page) => Promise<A>
 /** A test that needs a browser: left out where the package is missing, unless `DOGEAR_BROWSER=required`. */
 export const testInBrowser: Test = needs("Chromium");
 
+/** A name that leads to this machine, as one that an attacker's name server gives out. */
+export const rebound = "rebound.example";
+
 /** Starts Chromium. It ends with this process, even one that is killed. */
 export function startBrowser(): Promise<Browser> {
   const { stdout } = spawnSync("which", ["chromium"], { encoding: "utf8" });
-  return chromium.launch({ executablePath: stdout.trim() || "chromium" });
+  return chromium.launch({
+    executablePath: stdout.trim() || "chromium",
+    args: [`--host-resolver-rules=MAP ${rebound} 127.0.0.1`],
+  });
 }
 
 /** The browser of a file, started for its first page. To be called where a file begins. */
