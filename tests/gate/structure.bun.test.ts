@@ -19,6 +19,7 @@ const subjects: readonly string[] = [
   "task",
   "zlib",
   "validation",
+  "values/schedule",
   "values",
   "state",
   "state/partial",

@@ -17,7 +17,7 @@ import {
   segment,
   sizeOf,
 } from "../../state/mod.ts";
-import { Schedule } from "../../values/mod.ts";
+import { Schedule } from "../../values/schedule/mod.ts";
 import { cut, valueText } from "../format.ts";
 import { entriesOf, modelTables, plainOf } from "../model_table.ts";
 import { rateCurve } from "./schedule_curve.ts";

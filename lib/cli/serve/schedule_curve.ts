@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Schedule } from "../../values/mod.ts";
+import { Schedule } from "../../values/schedule/mod.ts";
 
 // --- types
 
