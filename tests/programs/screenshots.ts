@@ -22,7 +22,6 @@ const run = join(folder, "digits");
 /** The views by their routes. */
 const views: Readonly<Record<string, string>> = {
   overview: "#/",
-  curves: "#/curves",
   checkpoint: "#/checkpoint/0/20",
   tensor: `#/tensor/0/20/${encodeURIComponent("model/layers[6]/kernel")}`,
   compare: "#/compare/0@4/0@20",

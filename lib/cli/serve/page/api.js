@@ -42,6 +42,19 @@ export class AskError extends Error {
   }
 }
 
+let asking = 0;
+
+/** Whether an answer is awaited that the view needs. */
+export function isBusy() {
+  return asking > 0;
+}
+
+/** @param {1 | -1} by */
+function countAsking(by) {
+  asking += by;
+  dispatchEvent(new Event("busychange"));
+}
+
 /**
  * Asks.
  *
@@ -56,7 +69,19 @@ export async function ask(name, query = {}, more = {}, signal) {
     const parts = Object.entries(values).map(([key, value]) => `${key}=${encodeURIComponent(value)}`);
     return parts.length === 0 ? `api/${name}` : `api/${name}?${parts.join("&")}`;
   };
-  const found = answers === undefined ? await fetched(path({ ...query, ...more }), signal) : answers.get(path(query));
+  const isView = name !== "runs";
+  if (isView) countAsking(1);
+  try {
+    return answerOf(
+      answers === undefined ? await fetched(path({ ...query, ...more }), signal) : answers.get(path(query)),
+    );
+  } finally {
+    if (isView) countAsking(-1);
+  }
+}
+
+/** @param {unknown} found */
+function answerOf(found) {
   if (found === undefined) throw new AskError("This is not in the exported page. Run dogear serve to see it.");
   const { error } = /** @type {{ error?: { message?: string } }} */ (found);
   if (typeof error?.message === "string") throw new AskError(error.message);

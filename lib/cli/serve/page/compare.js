@@ -7,7 +7,7 @@
 import { ask } from "./api.js";
 import { element, quoted, section, table } from "./dom.js";
 import { goTo, linkTo } from "./route.js";
-import { checkpointsOf, known } from "./runs.js";
+import { checkpointsOf, known, runName } from "./runs.js";
 import { countText, numberText, shown } from "./text.js";
 
 /** @typedef {import("./api.js").Difference} Difference */
@@ -86,7 +86,7 @@ function differenceParts({ components, differences }, right) {
 function picker(name, value, onChoose) {
   const [key = "", number = ""] = value.split("@");
   const options = known.runs.map((run) =>
-    element("option", { value: run.key, selected: run.key === key }, shown(run.text, 60))
+    element("option", { value: run.key, selected: run.key === key }, shown(runName(run.key), 60))
   );
   const run = element("select", { "aria-label": `Run on the ${name}` }, options);
   const checkpoint = element("input", {

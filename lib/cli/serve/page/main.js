@@ -4,13 +4,13 @@
  *
  * @module
  */
-import { isExported } from "./api.js";
+import { isBusy, isExported } from "./api.js";
 import { checkpointView } from "./checkpoint.js";
 import { compareView } from "./compare.js";
 import { element, quoted } from "./dom.js";
 import { overview } from "./overview.js";
 import { currentRoute, goTo, linkTo } from "./route.js";
-import { checkpointsOf, follow, known } from "./runs.js";
+import { checkpointsOf, follow, known, runName } from "./runs.js";
 import { tensorView } from "./tensor.js";
 import { shown } from "./text.js";
 import { applyTheme, toggleTheme } from "./theme.js";
@@ -42,7 +42,7 @@ const help = element(
 
 const title = element("span", { class: "title" });
 const lost = element("div", { class: "lost", role: "alert", hidden: true });
-const content = element("main", { id: "content", tabindex: -1 });
+const content = element("main", { id: "content", tabindex: -1, "aria-busy": "true" });
 const links = /** @type {const} */ ([["", "Overview"], ["checkpoint", "Checkpoint"], ["compare", "Compare"]]).map((
   [name, text],
 ) => ({
@@ -120,6 +120,7 @@ function show() {
 }
 
 addEventListener("hashchange", show);
+addEventListener("busychange", () => content.setAttribute("aria-busy", String(known.version === 0 || isBusy())));
 addEventListener("keydown", (event) => {
   const { target, key, ctrlKey, metaKey, altKey } = event;
   const isTyping = target instanceof HTMLInputElement && target.type !== "checkbox" && target.type !== "range";
@@ -133,11 +134,12 @@ addEventListener("keydown", (event) => {
 
 show();
 void follow(() => {
-  const name = shown(known.title, 80);
+  const name = shown(known.runs.map(({ key }) => runName(key)).join(", "), 80);
   title.replaceChildren(quoted(name), isExported ? element("small", {}, "exported") : "");
   document.title = `${name} · dogear`;
   if (currentRoute()[0] === "checkpoint" && currentRoute()[1] === undefined) show();
   else view?.update();
+  content.setAttribute("aria-busy", String(isBusy()));
 }, (message) => {
   lost.hidden = message === undefined;
   lost.textContent = message ?? "";

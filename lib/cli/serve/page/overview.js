@@ -7,7 +7,7 @@
 import { curves } from "./curves.js";
 import { element, quoted, section } from "./dom.js";
 import { linkTo } from "./route.js";
-import { checkpointsOf, isBad, known } from "./runs.js";
+import { checkpointsOf, isBad, known, runName } from "./runs.js";
 import { shown } from "./text.js";
 import { timeline } from "./timeline.js";
 
@@ -17,8 +17,8 @@ import { timeline } from "./timeline.js";
  * @returns {HTMLElement[]}
  */
 function notices() {
-  return known.runs.flatMap(({ key, text, error, reading }) => {
-    const name = () => quoted(shown(text, 80));
+  return known.runs.flatMap(({ key, error, reading }) => {
+    const name = () => quoted(shown(runName(key), 80));
     if (error !== null) return [element("p", { class: "notice bad" }, name(), ": ", quoted(shown(error, 400)))];
     if (reading.total === 0) {
       return [element("p", { class: "notice" }, name(), ": no checkpoint yet. It appears here when it is saved.")];

@@ -43,12 +43,17 @@ export function stepOf({ step, checkpoint }) {
 function merge(answer) {
   const before = new Map(known.runs.map((run) => [run.key, run]));
   known.runs = answer.runs.map(({ checkpoints, removed, ...about }) => {
-    /** @type {Map<number, Seen>} */
-    const seen = answer.version < known.version ? new Map() : before.get(about.key)?.seen ?? new Map();
-    for (const one of checkpoints) seen.set(one.checkpoint, { ...one, key: about.key, isRemoved: false });
+    const seen = /** @type {Map<number, Seen>} */ (answer.version < known.version
+      ? new Map()
+      : before.get(about.key)?.seen ?? new Map());
+    for (const one of checkpoints) {
+      seen.set(one.checkpoint, { ...one, key: about.key, isRemoved: false });
+    }
     for (const number of removed) {
       const one = seen.get(number);
-      if (one !== undefined) seen.set(number, { ...one, isRemoved: true });
+      if (one !== undefined) {
+        seen.set(number, { ...one, isRemoved: true });
+      }
     }
     return { ...about, seen };
   });
@@ -73,6 +78,7 @@ function linesOf({ key, text, seen }) {
     last = run;
     const id = `${key} ${run}`;
     if (!indices.has(id)) indices.set(id, indices.size);
+    /** @type {Line} */
     const line = lines.get(run) ??
       { id, key, run, text, index: indices.get(id), parent: null, checkpoints: [], missing: 0 };
     if (line.checkpoints.length === 0 && one.parent !== null && one.parent.run !== run) line.parent = one.parent;
@@ -100,13 +106,28 @@ export function checkpointsOf(key) {
 }
 
 /**
- * The name of a line: that of its run on this page, and the start of its own where the run has several.
+ * The name of a run: the last parts of its path, as many as tell it from the others.
+ *
+ * @param {string} key
+ */
+export function runName(key) {
+  const texts = known.runs.map((run) => run.text.replace(/[/\\]+$/, "").split(/[/\\]/));
+  const own = texts[known.runs.findIndex((run) => run.key === key)] ?? [];
+  for (let parts = 1; parts < own.length; parts++) {
+    const name = own.slice(-parts).join("/");
+    if (texts.filter((text) => text.slice(-parts).join("/") === name).length === 1) return name;
+  }
+  return own.join("/");
+}
+
+/**
+ * The name of a line: that of its run, and the start of its own where the folder has several.
  *
  * @param {Line} line
  */
-export function lineName({ key, text, run }) {
+export function lineName({ key, run }) {
   const isAlone = known.lines.filter((line) => line.key === key).length === 1;
-  return isAlone || run === "" ? text : `${text} · ${run.slice(0, 8)}`;
+  return isAlone || run === "" ? runName(key) : `${runName(key)} ${run.slice(0, 8)}`;
 }
 
 /** How long the page waits before it asks again, in milliseconds; longer while nobody looks. */
