@@ -23,8 +23,8 @@ const run = join(folder, "digits");
 const views: Readonly<Record<string, string>> = {
   overview: "#/",
   checkpoint: "#/checkpoint/0/20",
-  tensor: `#/tensor/0/20/${encodeURIComponent("model/layers[6]/kernel")}`,
-  compare: "#/compare/0@4/0@20",
+  tensor: `#/tensor/0/20/${encodeURIComponent("model/layers/6/weights/kernel")}`,
+  compare: "#/compare/0@5/0@20",
 };
 
 if (!existsSync(run)) {
