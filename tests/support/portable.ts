@@ -50,6 +50,8 @@ const things = {
   "S3 server": (): boolean =>
     process.env["DOGEAR_S3"] === "required" ||
     (isLinux && ["ceph-mon", "ceph-osd", "radosgw"].every((name) => succeeds(name, "--version"))),
+  /** Debian's package chromium. With `DOGEAR_BROWSER=required` a test fails without it. */
+  "Chromium": (): boolean => process.env["DOGEAR_BROWSER"] === "required" || succeeds("chromium", "--version"),
   "Node": (): boolean => node() !== undefined,
   "Deno": (): boolean => process.versions["deno"] !== undefined,
 } as const;

@@ -45,6 +45,10 @@ export interface WatchedRun {
   readonly removed: Map<number, number>;
   /** The numbers that are to be read, the next one last. */
   pending: number[];
+  /** The checkpoints after those that are not read, by the number of the one before. */
+  readonly after: Map<number, number[]>;
+  /** The numbers that are being read. */
+  readonly busy: Set<number>;
   /** The logs in the folder of the run, and those that belong to it, by path. */
   readonly logs: Map<string, Follower>;
   /** The version in which a metric changed last. */
@@ -80,6 +84,9 @@ const idleAfter = 5000;
 /** How many checkpoints are read at once. */
 const readers = 8;
 
+/** For how long reading may keep the event loop busy. */
+const longestWork = 20;
+
 /** How many known checkpoints each look checks again, those that were checked longest ago: their files may be damaged meanwhile. */
 const checkedAgain = 8;
 
@@ -107,11 +114,19 @@ function watchedAt(
   about: Pick<WatchedRun, "text" | "store" | "error">,
 ): WatchedRun {
   const before = watched.known.get(location);
-  const { key = `${watched.known.size}`, rows = new Map(), removed = new Map(), pending = [], logs = new Map() } =
-    before ?? {};
-  const run: WatchedRun = before?.error === about.error && before.text === about.text
-    ? before
-    : { ...about, key, location, rows, removed, pending, logs, curves: before?.curves ?? watched.version };
+  const run: WatchedRun = before?.error === about.error && before.text === about.text ? before : {
+    key: `${watched.known.size}`,
+    location,
+    rows: new Map(),
+    removed: new Map(),
+    pending: [],
+    busy: new Set(),
+    after: new Map(),
+    logs: new Map(),
+    curves: watched.version,
+    ...before,
+    ...about,
+  };
   watched.known.set(location, run);
   return run;
 }
@@ -128,7 +143,7 @@ function noteNumbers(watched: Watched, run: WatchedRun, numbers: readonly number
     removed.set(number, ++watched.version);
     run.curves = watched.version;
   }
-  const unread = numbers.filter((number) => !rows.has(number));
+  const unread = numbers.filter((number) => !rows.has(number) && !run.busy.has(number));
   // Every check of a file in a bucket is a request.
   const again = isUrl(location) ? [] : [...rows].sort(([, a], [, b]) => a.at - b.at).slice(0, checkedAgain);
   run.pending = [...again.map(([number]) => number), ...unread];
@@ -154,7 +169,9 @@ async function runsNow(watched: Watched): Promise<readonly WatchedRun[]> {
       add(watchedAt(watched, location, { text: reference.text, store: undefined, error }));
       continue;
     }
-    for (const { text, store, numbers } of found.right satisfies readonly OpenRun[]) {
+    // A folder gives its names in any order.
+    const inOrder = found.right.toSorted((a: OpenRun, b: OpenRun) => a.text < b.text ? -1 : 1);
+    for (const { text, store, numbers } of inOrder) {
       const run = watchedAt(watched, store.location, { text, store, error: null });
       noteNumbers(watched, run, numbers);
       await noteLogs(run);
@@ -168,21 +185,23 @@ async function runsNow(watched: Watched): Promise<readonly WatchedRun[]> {
 
 /** Notes the status of a checkpoint. */
 function noteStatus(watched: Watched, run: WatchedRun, status: CheckpointStatus): void {
-  const { rows, removed } = run;
-  const { checkpoint, entry, parent } = status;
+  const { rows, removed, after } = run;
+  const { checkpoint, entry, parent = null } = status;
   const before = rows.get(checkpoint);
-  const text = jsonText([statusJson(status), parent ?? null]);
+  const text = jsonText([statusJson(status), parent]);
   if (before?.text === text) return void rows.set(checkpoint, { ...before, at: performance.now() });
   rows.set(checkpoint, { status, text, version: ++watched.version, at: performance.now() });
   removed.delete(checkpoint);
   run.curves = watched.version;
-  if (before !== undefined) return;
-  // The checkpoints that forked from this one are sent again, now that the run of their parent is known.
-  for (const [number, row] of rows) {
-    if (row.status.parent === checkpoint && row.status.entry?.run !== entry?.run) {
+  if (parent !== null && !rows.has(parent)) after.set(parent, [...after.get(parent) ?? [], checkpoint]);
+  // Those that forked from this one are sent again, now that the run of their parent is known.
+  for (const number of after.get(checkpoint) ?? []) {
+    const row = rows.get(number);
+    if (row !== undefined && row.status.entry?.run !== entry?.run) {
       rows.set(number, { ...row, version: ++watched.version });
     }
   }
+  after.delete(checkpoint);
 }
 
 function isAsked(watched: Watched): boolean {
@@ -190,11 +209,19 @@ function isAsked(watched: Watched): boolean {
 }
 
 async function readStatuses(watched: Watched): Promise<void> {
+  let rested = performance.now();
   while (isAsked(watched)) {
+    // Manifests that are in memory would keep the event loop busy.
+    if (performance.now() - rested > longestWork) {
+      await sleep(0);
+      rested = performance.now();
+    }
     const run = watched.shown.find(({ store, pending }) => store !== undefined && pending.length > 0);
     const number = run?.pending.pop();
     if (run?.store === undefined || number === undefined) return;
+    run.busy.add(number);
     const status = await checkpointStatus(run.store, number, false)().catch(() => undefined);
+    run.busy.delete(number);
     // It may have been removed meanwhile.
     if (status !== undefined && E.isRight(status)) noteStatus(watched, run, status.right);
   }
@@ -276,14 +303,15 @@ export function runOf({ shown }: Watched, key: string): WatchedRun | undefined {
 }
 
 /** The runs as JSON: of each, the checkpoints that changed after a version. */
-export function runsJson({ version, references, shown }: Watched, since: number): Record<string, unknown> {
+export function runsJson(watched: Watched, since: number): Record<string, unknown> {
+  const { version, references, shown } = watched;
   const from = since > version ? 0 : since;
   return {
     version,
     title: references.map(({ text }) => text).join(", "),
     runs: shown.map((run) => {
       const changed = [...run.rows].filter(([, row]) => row.version > from).sort(([a], [b]) => a - b);
-      const unread = run.pending.filter((number) => !run.rows.has(number)).length;
+      const unread = [...run.pending, ...run.busy].filter((number) => !run.rows.has(number)).length;
       return {
         key: run.key,
         text: run.text,
@@ -291,6 +319,10 @@ export function runsJson({ version, references, shown }: Watched, since: number)
         error: run.error,
         curves: run.curves,
         checkpoints: changed.map(([, row]) => rowJson(run, row)),
+        forks: logsOf(watched, run).flatMap(({ state }) => {
+          const { run: name, parent } = state();
+          return parent === null ? [] : [{ run: name, parent }];
+        }),
         removed: from === 0 ? [] : [...run.removed].flatMap(([number, at]) => at > from ? [number] : []),
         reading: { done: run.rows.size, total: run.rows.size + unread },
       };
