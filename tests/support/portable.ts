@@ -52,6 +52,7 @@ const things = {
     (isLinux && ["ceph-mon", "ceph-osd", "radosgw"].every((name) => succeeds(name, "--version"))),
   "Node": (): boolean => node() !== undefined,
   "Deno": (): boolean => process.versions["deno"] !== undefined,
+  "Python 3.10": (): boolean => succeeds("python3", "-c", "import sys; sys.exit(sys.version_info < (3, 10))"),
 } as const;
 
 const known = new Map<Thing, boolean>();
