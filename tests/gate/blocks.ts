@@ -4,7 +4,7 @@
  * Marks behind `ts`:
  *
  * - `no-run`: the block is only type-checked.
- * - `continued`: it continues the program of the block before it in the file, and sees its names.
+ * - `continued`: it continues the last program before it in the file that is run, and sees its names.
  * - `throws`: it continues that program, too, and fails with the message that the next `text` block shows. There, `…`
  *   stands for any text, and a line may end at any space.
  *
@@ -78,9 +78,13 @@ export function programs(found: readonly Block[]): readonly Program[] {
     if (block.marks.includes("throws") && block.message === undefined) {
       throw new Error(`${where}: expected a text block with the message behind it`);
     }
-    if (!block.marks.includes("continued") && !block.marks.includes("throws")) all.push([block]);
-    else if (all.at(-1)?.[0].file === block.file) all.at(-1)?.push(block);
-    else throw new Error(`${where}: expected a block before it to continue`);
+    if (!block.marks.includes("continued") && !block.marks.includes("throws")) {
+      all.push([block]);
+      continue;
+    }
+    const program = all.findLast((one) => one[0].file === block.file && isRun(one));
+    if (program === undefined) throw new Error(`${where}: expected a program before it to continue`);
+    program.push(block);
   }
   return all;
 }

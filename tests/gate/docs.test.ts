@@ -71,6 +71,7 @@ test("docs: continued blocks are one module, and one that throws must fail with 
       "```ts continued\nf();\n```\n",
       "```ts\nf();\n```\n```ts throws\ng();\n```\n",
       "```ts norun\nf();\n```\n",
+      "```ts no-run\nf();\n```\n```ts continued\ng();\n```\n",
     ]
   ) {
     assert.throws(() => programs(blocks("a.md", wrong)), /^Error: a\.md:\d+: /, wrong);
