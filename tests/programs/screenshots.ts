@@ -20,12 +20,10 @@ const wanted = process.argv.slice(2);
 const folder = join(root, "runs/screenshots");
 const run = join(folder, "digits");
 
-const kernel = "model/layers/6/weights/kernel/value";
 const views: readonly (readonly [View, ...string[]])[] = [
   ["overview"],
-  ["curves"],
   ["checkpoint", "0", "20"],
-  ["tensor", "0", "20", kernel],
+  ["tensor", "0", "20", "model/layers/6/weights/kernel/value"],
   ["compare", "0@15", "0@20"],
 ];
 

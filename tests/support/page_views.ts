@@ -8,7 +8,7 @@ import type { Page } from "playwright-core";
 // --- types
 
 /** A view. */
-export type View = "overview" | "curves" | "checkpoint" | "tensor" | "compare";
+export type View = "overview" | "checkpoint" | "tensor" | "compare";
 
 // --- constructors
 
@@ -21,7 +21,10 @@ export function routeOf(view: View, ...parts: readonly string[]): string {
 
 /** Waits until a view shows all that it asked for. */
 export async function waitForView(page: Page, view: View): Promise<void> {
-  await page.locator(`main[data-view="${view}"][aria-busy="false"]`).waitFor();
+  await page.waitForURL(({ hash }) => view === "overview" ? /^(#\/?)?$/.test(hash) : hash.startsWith(`#/${view}`));
+  // The page hears of its new address one task later, and draws in a frame.
+  await page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))");
+  await page.locator('main[aria-busy="false"]').waitFor();
 }
 
 /** Opens a view of a page and waits until it shows all that it asked for. */
