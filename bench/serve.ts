@@ -47,14 +47,14 @@ if (isBun) {
     await manyCheckpoints(long, 1000);
     longLog(long, 20, 100_000);
     await manyCheckpoints(many, 10_000);
-    for (const [run, view] of [[long, "overview"], [long, "curves"], [many, "overview"]] as const) {
+    for (const run of [long, many]) {
       const measured: Times[] = [];
       for (let round = 0; round < 5; round++) {
         const server = await startPageServer(run);
         measured.push(
           await withPage(browser, { server: server.url }, async (page) => {
             await page.addInitScript(watchFrames);
-            await openView(page, server.url, view);
+            await openView(page, server.url, "overview");
             return await page.evaluate(times) as Times;
           }),
         );
@@ -62,7 +62,7 @@ if (isBun) {
       }
       const of = (name: keyof Times): string => median(measured.map((one) => one[name])).toFixed(0);
       process.stdout.write(
-        `${run === long ? "1,000 checkpoints, 20 metrics of 100,000 points" : "10,000 checkpoints"}, ${view}: ` +
+        `${run === long ? "1,000 checkpoints, 20 metrics of 100,000 points" : "10,000 checkpoints"}: ` +
           `first paint ${of("paint")} ms, complete ${of("complete")} ms, longest frame ${of("gap")} ms (5 rounds)\n`,
       );
     }

@@ -103,7 +103,7 @@ await tf.setBackend("cpu");
 const { train: digits, test } = await readDigits(count);
 const batches = pipe(Loader.fromArray(digits), Loader.shuffle(7), Loader.batch(32), Loader.repeat(epochs));
 const steps = epochs * Math.ceil(digits.length / 32);
-const store = directory(folder, { keep: Retention.any(Retention.latest(8), Retention.every(5 * every)) });
+const store = directory(folder, { keep: Retention.any(Retention.latest(10), Retention.every(5 * every)) });
 const [model, rng] = Rng.withRandom(Rng.make(42))(options.dense ? buildModel : convolutional);
 const fresh: State = {
   model,
