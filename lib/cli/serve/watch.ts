@@ -45,6 +45,10 @@ export interface WatchedRun {
   readonly removed: Map<number, number>;
   /** The numbers that are to be read, the next one last. */
   pending: number[];
+  /** The checkpoints after those that are not read, by the number of the one before. */
+  readonly after: Map<number, number[]>;
+  /** The numbers that are being read. */
+  readonly busy: Set<number>;
   /** The logs in the folder of the run, and those that belong to it, by path. */
   readonly logs: Map<string, Follower>;
   /** The version in which a metric changed last. */
@@ -65,7 +69,9 @@ export interface Watched {
   lookedAt: number;
   askedAt: number;
   looking: Promise<void> | undefined;
+  /** The reading of checkpoints, and of logs. */
   reading: Promise<unknown> | undefined;
+  following: Promise<void> | undefined;
 }
 
 /** The least time between two looks at a store, in milliseconds. */
@@ -79,6 +85,9 @@ const idleAfter = 5000;
 
 /** How many checkpoints are read at once. */
 const readers = 8;
+
+/** For how long reading may keep the event loop busy. */
+const longestWork = 20;
 
 /** How many known checkpoints each look checks again, those that were checked longest ago: their files may be damaged meanwhile. */
 const checkedAgain = 8;
@@ -98,6 +107,7 @@ export function watch(references: readonly Reference[], open: OpenUrl, logs: rea
     askedAt: -Infinity,
     looking: undefined,
     reading: undefined,
+    following: undefined,
   };
 }
 
@@ -107,11 +117,19 @@ function watchedAt(
   about: Pick<WatchedRun, "text" | "store" | "error">,
 ): WatchedRun {
   const before = watched.known.get(location);
-  const { key = `${watched.known.size}`, rows = new Map(), removed = new Map(), pending = [], logs = new Map() } =
-    before ?? {};
-  const run: WatchedRun = before?.error === about.error && before.text === about.text
-    ? before
-    : { ...about, key, location, rows, removed, pending, logs, curves: before?.curves ?? watched.version };
+  const run: WatchedRun = before?.error === about.error && before.text === about.text ? before : {
+    key: `${watched.known.size}`,
+    location,
+    rows: new Map(),
+    removed: new Map(),
+    pending: [],
+    busy: new Set(),
+    after: new Map(),
+    logs: new Map(),
+    curves: watched.version,
+    ...before,
+    ...about,
+  };
   watched.known.set(location, run);
   return run;
 }
@@ -128,7 +146,7 @@ function noteNumbers(watched: Watched, run: WatchedRun, numbers: readonly number
     removed.set(number, ++watched.version);
     run.curves = watched.version;
   }
-  const unread = numbers.filter((number) => !rows.has(number));
+  const unread = numbers.filter((number) => !rows.has(number) && !run.busy.has(number));
   // Every check of a file in a bucket is a request.
   const again = isUrl(location) ? [] : [...rows].sort(([, a], [, b]) => a.at - b.at).slice(0, checkedAgain);
   run.pending = [...again.map(([number]) => number), ...unread];
@@ -154,7 +172,9 @@ async function runsNow(watched: Watched): Promise<readonly WatchedRun[]> {
       add(watchedAt(watched, location, { text: reference.text, store: undefined, error }));
       continue;
     }
-    for (const { text, store, numbers } of found.right satisfies readonly OpenRun[]) {
+    // A folder gives its names in any order.
+    const inOrder = found.right.toSorted((a: OpenRun, b: OpenRun) => a.text < b.text ? -1 : 1);
+    for (const { text, store, numbers } of inOrder) {
       const run = watchedAt(watched, store.location, { text, store, error: null });
       noteNumbers(watched, run, numbers);
       await noteLogs(run);
@@ -168,33 +188,42 @@ async function runsNow(watched: Watched): Promise<readonly WatchedRun[]> {
 
 /** Notes the status of a checkpoint. */
 function noteStatus(watched: Watched, run: WatchedRun, status: CheckpointStatus): void {
-  const { rows, removed } = run;
-  const { checkpoint, entry, parent } = status;
+  const { rows, removed, after } = run;
+  const { checkpoint, entry, parent = null } = status;
   const before = rows.get(checkpoint);
-  const text = jsonText([statusJson(status), parent ?? null]);
+  const text = jsonText([statusJson(status), parent]);
   if (before?.text === text) return void rows.set(checkpoint, { ...before, at: performance.now() });
   rows.set(checkpoint, { status, text, version: ++watched.version, at: performance.now() });
   removed.delete(checkpoint);
   run.curves = watched.version;
-  if (before !== undefined) return;
-  // The checkpoints that forked from this one are sent again, now that the run of their parent is known.
-  for (const [number, row] of rows) {
-    if (row.status.parent === checkpoint && row.status.entry?.run !== entry?.run) {
+  if (parent !== null && !rows.has(parent)) after.set(parent, [...after.get(parent) ?? [], checkpoint]);
+  // Those that forked from this one are sent again, now that the run of their parent is known.
+  for (const number of after.get(checkpoint) ?? []) {
+    const row = rows.get(number);
+    if (row !== undefined && row.status.entry?.run !== entry?.run) {
       rows.set(number, { ...row, version: ++watched.version });
     }
   }
+  after.delete(checkpoint);
 }
 
 function isAsked(watched: Watched): boolean {
   return performance.now() < watched.askedAt + idleAfter;
 }
 
-async function readStatuses(watched: Watched): Promise<void> {
+async function readStatuses(watched: Watched, pace: { rested: number }): Promise<void> {
   while (isAsked(watched)) {
+    // Manifests that are in memory would keep the event loop busy.
+    if (performance.now() - pace.rested > longestWork) {
+      await sleep(0);
+      pace.rested = performance.now();
+    }
     const run = watched.shown.find(({ store, pending }) => store !== undefined && pending.length > 0);
     const number = run?.pending.pop();
     if (run?.store === undefined || number === undefined) return;
+    run.busy.add(number);
     const status = await checkpointStatus(run.store, number, false)().catch(() => undefined);
+    run.busy.delete(number);
     // It may have been removed meanwhile.
     if (status !== undefined && E.isRight(status)) noteStatus(watched, run, status.right);
   }
@@ -226,9 +255,13 @@ export function logsOf(watched: Watched, run: WatchedRun): readonly Follower[] {
   return [...run.logs.values(), ...others];
 }
 
+/** Reads what is to be read, unless that is going on already. A long log keeps no checkpoint waiting. */
 function readAll(watched: Watched): Promise<unknown> {
-  const all = [...Array.from({ length: readers }, () => readStatuses(watched)), readLogs(watched)];
-  return watched.reading ??= Promise.all(all).finally(() => watched.reading = undefined);
+  const pace = { rested: performance.now() };
+  watched.reading ??= Promise.all(Array.from({ length: readers }, () => readStatuses(watched, pace)))
+    .finally(() => watched.reading = undefined);
+  watched.following ??= readLogs(watched).finally(() => watched.following = undefined);
+  return Promise.all([watched.reading, watched.following]);
 }
 
 async function lookNow(watched: Watched): Promise<void> {
@@ -283,7 +316,7 @@ export function runsJson({ version, references, shown }: Watched, since: number)
     title: references.map(({ text }) => text).join(", "),
     runs: shown.map((run) => {
       const changed = [...run.rows].filter(([, row]) => row.version > from).sort(([a], [b]) => a - b);
-      const unread = run.pending.filter((number) => !run.rows.has(number)).length;
+      const unread = [...run.pending, ...run.busy].filter((number) => !run.rows.has(number)).length;
       return {
         key: run.key,
         text: run.text,
