@@ -5,7 +5,7 @@
  */
 import { type FileHandle, open } from "node:fs/promises";
 import { Buffer } from "node:buffer";
-import { logMark, type LogReader, logReader } from "../../logs/mod.ts";
+import { logMark, type LogParent, type LogReader, logReader } from "../../logs/mod.ts";
 import type { Points } from "./decimate.ts";
 
 // --- types
@@ -24,6 +24,8 @@ export interface LogFile {
   readonly path: string;
   /** The run that the first line names; null for none, undefined for a file that is no log. */
   readonly run: string | null | undefined;
+  /** The checkpoint of another run that the run forked from. */
+  readonly parent: LogParent | null;
   readonly metrics: ReadonlyMap<string, Growing>;
   /** How much of the file was read, and its length. */
   readonly read: number;
@@ -85,10 +87,12 @@ export function follower(path: string): Follower {
   let metrics = new Map<string, Growing>();
   let [read, bytes, tail]: [number, number, Uint8Array] = [0, 0, new Uint8Array()];
   let run: string | null | undefined;
+  let parent: LogParent | null = null;
 
   const restart = (): boolean => {
     const had = read > 0;
-    [reader, metrics, read, bytes, tail, run] = [logReader(), new Map(), 0, 0, new Uint8Array(), undefined];
+    [reader, metrics, read, bytes, tail] = [logReader(), new Map(), 0, 0, new Uint8Array()];
+    [run, parent] = [undefined, null];
     return had;
   };
 
@@ -103,7 +107,7 @@ export function follower(path: string): Follower {
       if (piece.length === 0) break;
       if (read === 0 && !Buffer.from(piece).toString("latin1", 0, logMark.length).startsWith(logMark)) break;
       for (const { record } of reader(piece)) {
-        if (record?._tag === "Header") run = record.run;
+        if (record?._tag === "Header") ({ run, parent } = record);
         if (record?._tag !== "Values") continue;
         for (const [name, value] of Object.entries(record.values)) addPoint(metrics, name, record.step, value);
       }
@@ -117,7 +121,7 @@ export function follower(path: string): Follower {
   return {
     state: () => {
       for (const points of metrics.values()) sortPoints(points);
-      return { path, run, metrics, read, bytes };
+      return { path, run, parent, metrics, read, bytes };
     },
     follow: async (goesOn) => {
       const file = await open(path, "r").catch(() => undefined);

@@ -309,7 +309,8 @@ export function runOf({ shown }: Watched, key: string): WatchedRun | undefined {
 }
 
 /** The runs as JSON: of each, the checkpoints that changed after a version. */
-export function runsJson({ version, references, shown }: Watched, since: number): Record<string, unknown> {
+export function runsJson(watched: Watched, since: number): Record<string, unknown> {
+  const { version, references, shown } = watched;
   const from = since > version ? 0 : since;
   return {
     version,
@@ -324,6 +325,10 @@ export function runsJson({ version, references, shown }: Watched, since: number)
         error: run.error,
         curves: run.curves,
         checkpoints: changed.map(([, row]) => rowJson(run, row)),
+        forks: logsOf(watched, run).flatMap(({ state }) => {
+          const { run: name, parent } = state();
+          return parent === null ? [] : [{ run: name, parent }];
+        }),
         removed: from === 0 ? [] : [...run.removed].flatMap(([number, at]) => at > from ? [number] : []),
         reading: { done: run.rows.size, total: run.rows.size + unread },
       };

@@ -12,7 +12,7 @@ import { colours } from "./theme.js";
 const uPlot = /** @type {typeof import("uplot")} */ (served);
 
 /** @typedef {{ label: string, stroke: import("./theme.js").Stroke, steps: number[], values: (number | null)[], width?: number, isFaint?: boolean, areDots?: boolean, odd?: { step: number, kind: string }[] }} Series */
-/** @typedef {{ isLog?: boolean, height?: number, range?: [number, number] | undefined, mark?: number | null, onZoom?: (from: number, to: number) => void, onReset?: () => void, onPick?: (step: number) => void }} ChartOptions */
+/** @typedef {{ isLog?: boolean, height?: number, range?: [number, number] | undefined, onZoom?: (from: number, to: number) => void, onReset?: () => void, onPick?: (step: number) => void }} ChartOptions */
 /** @typedef {{ update: (series: Series[], options: ChartOptions) => void, destroy: () => void }} Chart */
 
 /**
@@ -64,26 +64,6 @@ function drawOdd(plot, all) {
 }
 
 /**
- * Draws a vertical line at a step.
- *
- * @param {import("uplot")} plot
- * @param {number} step
- */
-function drawMark(plot, step) {
-  const { ctx, bbox } = plot;
-  const x = Math.round(plot.valToPos(step, "x", true));
-  ctx.save();
-  ctx.strokeStyle = colours().accent;
-  ctx.lineWidth = devicePixelRatio;
-  ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
-  ctx.beginPath();
-  ctx.moveTo(x, bbox.top);
-  ctx.lineTo(x, bbox.top + bbox.height);
-  ctx.stroke();
-  ctx.restore();
-}
-
-/**
  * The settings of uPlot for some series.
  *
  * @param {Series[]} all
@@ -95,7 +75,7 @@ function drawMark(plot, step) {
  */
 function settings(
   all,
-  { isLog = false, height = 190, range, mark = null, onZoom, onReset, onPick },
+  { isLog = false, height = 190, range, onZoom, onReset, onPick },
   width,
   onHover,
   latest,
@@ -156,10 +136,7 @@ function settings(
       })),
     ],
     hooks: {
-      draw: [(plot) => {
-        drawOdd(plot, latest());
-        if (mark !== null) drawMark(plot, mark);
-      }],
+      draw: [(plot) => drawOdd(plot, latest())],
       setCursor: [({ cursor: { idx }, data }) => onHover(typeof idx === "number" ? data[0][idx] ?? null : null)],
       setSelect: [(plot) => {
         const { left, width } = plot.select;

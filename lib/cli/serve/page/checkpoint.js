@@ -127,7 +127,7 @@ function cursorFacts({ name, epoch, position, length, fraction }) {
  * @param {Details["schedules"][number]} schedule
  * @param {(() => void)[]} closing Receives what ends the chart.
  */
-function scheduleFigure({ name, kind, step, rates }, closing) {
+function scheduleFigure({ name, kind, rates }, closing) {
   const target = element("div", { class: "plot" });
   const drawn = chart(target);
   closing.push(drawn.destroy);
@@ -135,14 +135,12 @@ function scheduleFigure({ name, kind, step, rates }, closing) {
   queueMicrotask(() =>
     drawn.update([{ label: "rate", stroke: { ...strokeOf(0), dash: [] }, steps: rates.steps, values, width: 2 }], {
       height: 150,
-      mark: step,
     })
   );
-  const at = step === null ? "" : `: step ${countText(step)} is marked`;
   return element(
     "figure",
     { class: "wide" },
-    element("figcaption", {}, quoted(shown(name, 80)), ` ${shown(kind, 40)}${at}`),
+    element("figcaption", {}, quoted(shown(name, 80)), `: ${shown(kind, 40)}, the rate of the steps from here on`),
     target,
   );
 }

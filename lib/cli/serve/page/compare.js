@@ -39,41 +39,71 @@ function differenceParts({ components, differences }, right) {
     found === 0 ? "equal" : countText(found),
     found === 0 ? "" : countText(elements),
   ]);
+  const tensors = differences.filter(({ mean }) => mean !== undefined);
+  const values = differences.filter(({ mean }) => mean === undefined);
+  const columns = /** @type {const} */ ([["Name"], ["Differences", "number"], ["Numbers that differ", "number"]]);
+  return [
+    section("Components", table(columns, rows, "Components")),
+    ...(tensors.length === 0 ? [] : [tensorSection(tensors, key, checkpoint)]),
+    ...(values.length === 0 ? [] : [section(`Other values (${countText(values.length)})`, valueTable(values))]),
+  ];
+}
+
+const most = 500;
+
+/** @param {number} length */
+const moreText = (length) => element("p", { class: "note" }, length > most ? `${countText(length - most)} more` : "");
+
+/**
+ * Tensors whose numbers differ, in the order that is chosen.
+ *
+ * @param {Difference[]} tensors
+ * @param {string} key The run on the right.
+ * @param {string} checkpoint
+ */
+function tensorSection(tensors, key, checkpoint) {
   const body = element("div");
-  const most = 500;
   const choose = element(
     "select",
-    { "aria-label": "Order" },
-    element("option", { value: "largest" }, "by the largest difference"),
-    element("option", { value: "mean" }, "by the mean difference"),
+    {},
+    element("option", { value: "largest" }, "the largest difference"),
+    element("option", { value: "mean" }, "the mean difference"),
   );
   const draw = () => {
     const by = /** @type {"largest" | "mean"} */ (choose.value);
-    const sorted = [...differences].sort((a, b) => size(b[by]) - size(a[by]));
-    const listed = sorted.slice(0, most).map(({ path, kind, left, right: other, count, elements, largest, mean }) => [
-      largest === undefined
-        ? quoted(shown(path, 100))
-        : element("a", { href: linkTo("tensor", key, checkpoint, path) }, quoted(shown(path, 100))),
-      count === undefined
-        ? `${shown(kind, 20)}: ${sideText(left)} → ${sideText(other)}`
-        : `${countText(count)} of ${countText(elements ?? count)}`,
-      largest === undefined ? "" : numberText(largest),
-      mean === undefined ? "" : numberText(mean),
+    const sorted = [...tensors].sort((a, b) => size(b[by]) - size(a[by]));
+    const rows = sorted.slice(0, most).map(({ path, count, elements, largest, mean }) => [
+      element("a", { href: linkTo("tensor", key, checkpoint, path) }, quoted(shown(path, 100))),
+      `${countText(count ?? 0)} of ${countText(elements ?? count ?? 0)}`,
+      numberText(largest),
+      numberText(mean),
     ]);
-    body.replaceChildren(
-      table([["Part"], ["Changed"], ["Largest", "number"], ["Mean", "number"]], listed, "Differences"),
-      element("p", { class: "note" }, sorted.length > most ? `${countText(sorted.length - most)} more` : ""),
-    );
+    const columns =
+      /** @type {const} */ ([["Tensor"], ["Changed", "number"], ["Largest", "number"], ["Mean", "number"]]);
+    body.replaceChildren(table(columns, rows, "Tensors that differ"), moreText(sorted.length));
   };
   choose.addEventListener("change", draw);
   draw();
-  return [
-    section(
-      "Components",
-      table([["Name"], ["Differences", "number"], ["Numbers that differ", "number"]], rows, "Components"),
-    ),
-    section(`Differences (${countText(differences.length)})`, choose, body),
-  ];
+  return section(
+    `Tensors (${countText(tensors.length)})`,
+    element("div", { class: "tools" }, element("label", {}, "By", choose)),
+    body,
+  );
+}
+
+/** @param {Difference[]} values */
+function valueTable(values) {
+  const rows = values.slice(0, most).map(({ path, kind, left, right, largest }) => [
+    quoted(shown(path, 100)),
+    kind === "value" ? "" : shown(kind, 20),
+    left === undefined && right === undefined ? `by ${numberText(largest)}` : `${sideText(left)} → ${sideText(right)}`,
+  ]);
+  return element(
+    "div",
+    {},
+    table([["Part"], ["Kind"], ["Left → right"]], rows, "Other values that differ"),
+    moreText(values.length),
+  );
 }
 
 /**

@@ -125,7 +125,7 @@ export function curves() {
       card.isSeen = isIntersecting;
       if (isIntersecting) draw(name, card);
     }
-  }, { rootMargin: "200px" });
+  }, { rootMargin: "800px" });
 
   function zoom(/** @type {[number, number] | undefined} */ range) {
     options.range = range;

@@ -68,9 +68,10 @@ export function ridges({ edges, rows }, chosen, onChoose) {
       `${(left + (width - left) * (i + 0.5) / counts.length).toFixed(1)},${(foot - tall * count / most).toFixed(1)}`
     );
     const path = svg("path", { d: `M${left},${foot} L${points.join(" L")} L${width},${foot} Z` });
+    const curve = svg("polyline", { points: `${left},${foot} ${points.join(" ")} ${width},${foot}` });
     const isNamed = row === chosen || row === 0 || row === rows.length - 1;
     const name = isNamed ? [svg("text", { x: left - 8, y: foot, "text-anchor": "end" }, checkpoint)] : [];
-    return svg("g", { class: row === chosen ? "chosen" : "", onclick: () => onChoose(row) }, path, name);
+    return svg("g", { class: row === chosen ? "chosen" : "", onclick: () => onChoose(row) }, path, curve, name);
   });
   const label = `Histograms of ${rows.length} checkpoints, the oldest at the top`;
   return element(

@@ -120,7 +120,13 @@ function show() {
 }
 
 addEventListener("hashchange", show);
-addEventListener("busychange", () => content.setAttribute("aria-busy", String(known.version === 0 || isBusy())));
+/** Says whether what is shown is still being read. */
+function sayBusy() {
+  const isReading = known.version === 0 || known.runs.some(({ reading }) => reading.done < reading.total);
+  content.setAttribute("aria-busy", String(isReading || isBusy()));
+}
+
+addEventListener("busychange", sayBusy);
 addEventListener("keydown", (event) => {
   const { target, key, ctrlKey, metaKey, altKey } = event;
   const isTyping = target instanceof HTMLInputElement && target.type !== "checkbox" && target.type !== "range";
@@ -139,7 +145,7 @@ void follow(() => {
   document.title = `${name} · dogear`;
   if (currentRoute()[0] === "checkpoint" && currentRoute()[1] === undefined) show();
   else view?.update();
-  content.setAttribute("aria-busy", String(isBusy()));
+  sayBusy();
 }, (message) => {
   lost.hidden = message === undefined;
   lost.textContent = message ?? "";

@@ -7,8 +7,8 @@
 import { ask, isExported } from "./api.js";
 
 /** @typedef {import("./api.js").Checkpoint & { key: string, isRemoved: boolean }} Seen A checkpoint that the server has, or had. */
-/** @typedef {{ key: string, text: string, location: string, error: string | null, curves: number, seen: Map<number, Seen>, reading: { done: number, total: number } }} KnownRun */
-/** @typedef {{ id: string, key: string, run: string, text: string, index: number, parent: { run: string | null, checkpoint: number } | null, checkpoints: Seen[], missing: number }} Line A line of history: the checkpoints of one run, in their order. */
+/** @typedef {{ key: string, text: string, location: string, error: string | null, curves: number, forks: import("./api.js").Run["forks"], seen: Map<number, Seen>, reading: { done: number, total: number } }} KnownRun */
+/** @typedef {{ id: string, key: string, run: string, text: string, index: number, parent: { run: string | null, checkpoint: number, step?: number | null } | null, checkpoints: Seen[], missing: number }} Line A line of history: the checkpoints of one run, in their order. */
 /** @typedef {{ version: number, title: string, runs: KnownRun[], lines: Line[] }} Known */
 
 /** @type {Known} */
@@ -68,7 +68,7 @@ function merge(answer) {
  * @param {KnownRun} run
  * @returns {Line[]}
  */
-function linesOf({ key, text, seen }) {
+function linesOf({ key, text, seen, forks, reading }) {
   /** @type {Map<string, Line>} */
   const lines = new Map();
   let last = "";
@@ -77,11 +77,25 @@ function linesOf({ key, text, seen }) {
     const run = one.run ?? last;
     last = run;
     const id = `${key} ${run}`;
-    if (!indices.has(id)) indices.set(id, indices.size);
+    // While the newest are read first, the order of the lines is not known yet.
+    if (!indices.has(id) && reading.done === reading.total) indices.set(id, indices.size);
     /** @type {Line} */
     const line = lines.get(run) ??
-      { id, key, run, text, index: indices.get(id), parent: null, checkpoints: [], missing: 0 };
-    if (line.checkpoints.length === 0 && one.parent !== null && one.parent.run !== run) line.parent = one.parent;
+      {
+        id,
+        key,
+        run,
+        text,
+        index: indices.get(id) ?? indices.size + lines.size,
+        parent: null,
+        checkpoints: [],
+        missing: 0,
+      };
+    if (line.checkpoints.length === 0) {
+      // If the parent was removed, only a log may know where the line forked.
+      const forked = forks.find((fork) => fork.run === run)?.parent ?? null;
+      line.parent = one.parent !== null && one.parent.run !== null && one.parent.run !== run ? one.parent : forked;
+    }
     line.checkpoints.push(one);
     lines.set(run, line);
   }

@@ -11,28 +11,23 @@ import { linkTo } from "./route.js";
 import { countText, numberText, shapeText, shown } from "./text.js";
 
 /** @param {import("./api.js").TensorAnswer} answer */
-function statisticsOf({ parts: [part], statistics }) {
+function statisticsOf({ parts, statistics }) {
   if (statistics === null) {
     return element("p", { class: "note" }, "This part is not one tensor, so it has no statistics.");
   }
-  const { of, count, nan, infinite, zeros, min, max, mean, deviation, histogram: bins } = statistics;
-  const [last] = bins.slice(-1);
-  return element(
-    "div",
-    {},
-    factList([
-      ["Type", shown(part?.dtype ?? "?", 20)],
-      ["Shape", shapeText(part?.shape)],
-      [shown(of[0]?.toUpperCase() + of.slice(1), 30), countText(count)],
-      ["Range", `${numberText(min)} to ${numberText(max)}`],
-      ["Mean", `${numberText(mean)}, standard deviation ${numberText(deviation)}`],
-      ["Zeros", countText(zeros)],
-      ["NaN", element("span", { class: nan > 0 ? "bad" : "" }, countText(nan))],
-      ["Infinite", element("span", { class: infinite > 0 ? "bad" : "" }, countText(infinite))],
-      ["File", part?.file === undefined ? null : quoted(shown(part.file, 100))],
-    ]),
-    last === undefined ? null : histogram([...bins.map(({ from }) => from), last.to], bins.map((bin) => bin.count)),
-  );
+  const { of, count, nan, infinite, zeros, min, max, mean, deviation } = statistics;
+  const part = parts.find(({ dtype }) => dtype !== undefined);
+  return factList([
+    ["Type", shown(part?.dtype ?? "?", 20)],
+    ["Shape", shapeText(part?.shape)],
+    [shown(of[0]?.toUpperCase() + of.slice(1), 30), countText(count)],
+    ["Range", `${numberText(min)} to ${numberText(max)}`],
+    ["Mean", `${numberText(mean)}, standard deviation ${numberText(deviation)}`],
+    ["Zeros", countText(zeros)],
+    ["NaN", element("span", { class: nan > 0 ? "bad" : "" }, countText(nan))],
+    ["Infinite", element("span", { class: infinite > 0 ? "bad" : "" }, countText(infinite))],
+    ["File", part?.file === undefined ? null : quoted(shown(part.file, 100))],
+  ]);
 }
 
 /**
@@ -46,7 +41,7 @@ function overCheckpoints(answer, checkpoint) {
   if (rows.length === 0) return element("p", { class: "note" }, "No checkpoint has numbers in this tensor.");
   const found = rows.findIndex((row) => row.checkpoint === checkpoint);
   let chosen = found < 0 ? rows.length - 1 : found;
-  const [body, said] = [element("div"), element("output")];
+  const [body, said] = [element("div", { class: "pair" }), element("output")];
   const slider = element("input", {
     type: "range",
     min: 0,

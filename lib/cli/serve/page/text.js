@@ -33,9 +33,8 @@ export function numberText(value) {
   if (!Number.isFinite(number)) return String(value).replace("Infinity", "∞").replace("-", "−");
   if (Number.isInteger(number) && Math.abs(number) < 1e7) return countText(number);
   const size = Math.abs(number);
-  const text = size !== 0 && (size < 1e-3 || size >= 1e7)
-    ? number.toExponential(3)
-    : String(Number(number.toPrecision(4)));
+  const rounded = Number(number.toPrecision(4));
+  const text = size !== 0 && (size < 1e-3 || size >= 1e7) ? rounded.toExponential() : String(rounded);
   return text.replace("-", "−");
 }
 

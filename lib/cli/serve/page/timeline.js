@@ -120,6 +120,7 @@ export function timeline() {
   let dots = [];
   /** @type {{ id: string, checkpoint: number } | undefined} */
   let chosen;
+  let xOf = (/** @type {number} */ step) => step;
   const at = () => dots.find(({ line, seen }) => line.id === chosen?.id && seen.checkpoint === chosen.checkpoint);
 
   function place(/** @type {number} */ width) {
@@ -127,15 +128,28 @@ export function timeline() {
     const low = steps.reduce((a, b) => Math.min(a, b), Infinity);
     const high = steps.reduce((a, b) => Math.max(a, b), -Infinity);
     const scale = (width - 2 * edge) / Math.max(1, high - low);
+    xOf = (step) => edge + (step - low) * scale;
     dots = known.lines.flatMap((line, row) =>
       line.checkpoints.map((seen) => ({
         line,
         seen,
-        x: edge + (stepOf(seen) - low) * scale,
+        x: xOf(stepOf(seen)),
         y: rowHeight * (row + 0.5),
       }))
     );
     return [low, high];
+  }
+
+  /**
+   * Where a line forked: at its parent, or at the step of a parent that was removed.
+   *
+   * @type {(line: Line, parent: NonNullable<Line["parent"]>) => { x: number, y: number } | undefined}
+   */
+  function forkOf({ key }, { run, checkpoint, step }) {
+    const row = known.lines.findIndex((line) => line.key === key && line.run === run);
+    const dot = dots.find(({ line, seen }) => line === known.lines[row] && seen.checkpoint === checkpoint);
+    if (dot !== undefined || row < 0 || typeof step !== "number") return dot;
+    return { x: xOf(step), y: rowHeight * (row + 0.5) };
   }
 
   /** @param {CanvasRenderingContext2D} context */
@@ -149,12 +163,8 @@ export function timeline() {
       context.lineWidth = 1.5;
       context.setLineDash(dash);
       context.beginPath();
-      const { parent } = line;
-      const from = parent &&
-        dots.find(({ line: { key, run }, seen }) =>
-          key === line.key && run === parent.run && seen.checkpoint === parent.checkpoint
-        );
       const y = rowHeight * (row + 0.5);
+      const from = line.parent && forkOf(line, line.parent);
       if (from) {
         context.moveTo(from.x, from.y);
         context.bezierCurveTo(from.x, y, from.x, y, Math.min(first.x, from.x + 24), y);
