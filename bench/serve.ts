@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { isBun } from "../tests/gate/runtimes.ts";
 import { startBrowser, withPage } from "../tests/support/browser.ts";
 import { longLog, manyCheckpoints, startPageServer } from "../tests/support/page_runs.ts";
+import { openView } from "../tests/support/page_views.ts";
 import { median } from "./rounds.ts";
 import { inFolder } from "./scene.ts";
 
@@ -46,15 +47,14 @@ if (isBun) {
     await manyCheckpoints(long, 1000);
     longLog(long, 20, 100_000);
     await manyCheckpoints(many, 10_000);
-    for (const [run, route] of [[long, ""], [long, "#/curves"], [many, ""]] as const) {
+    for (const run of [long, many]) {
       const measured: Times[] = [];
       for (let round = 0; round < 5; round++) {
         const server = await startPageServer(run);
         measured.push(
           await withPage(browser, { server: server.url }, async (page) => {
             await page.addInitScript(watchFrames);
-            await page.goto(server.url + route);
-            await page.locator("main[aria-busy=false]").waitFor();
+            await openView(page, server.url, "overview");
             return await page.evaluate(times) as Times;
           }),
         );
@@ -62,7 +62,7 @@ if (isBun) {
       }
       const of = (name: keyof Times): string => median(measured.map((one) => one[name])).toFixed(0);
       process.stdout.write(
-        `${run === long ? "1,000 checkpoints, 20 metrics of 100,000 points" : "10,000 checkpoints"} ${route}: ` +
+        `${run === long ? "1,000 checkpoints, 20 metrics of 100,000 points" : "10,000 checkpoints"}: ` +
           `first paint ${of("paint")} ms, complete ${of("complete")} ms, longest frame ${of("gap")} ms (5 rounds)\n`,
       );
     }

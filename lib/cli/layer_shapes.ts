@@ -61,7 +61,7 @@ function onSpace(
 function windowed(length: Length, size: number, stride: number, padding: unknown, dilation = 1): Length {
   if (length === null) return null;
   const reach = size + (size - 1) * (dilation - 1);
-  const steps = padding === "valid" ? length - reach + 1 : length;
+  const steps = padding === "same" ? length : length - reach + 1;
   return Math.floor((steps + stride - 1) / stride);
 }
 
@@ -134,8 +134,8 @@ const reshaped: Rule = (input, { settings }) => {
   const target = settings["targetShape"];
   if (!Array.isArray(target)) return undefined;
   const isOpen = (length: unknown): boolean => length === null || length === -1;
-  const known = product(target.filter((length) => !isOpen(length)));
-  const whole = product(input.slice(1));
+  const [whole, known] = [product(input), product([input[0]!, ...target.filter((length) => !isOpen(length))])];
+  // As tfjs does, which needs every length, that of the batch too.
   const open = whole === null || known === null ? null : whole / known;
   return [input[0]!, ...target.map((length: Length) => isOpen(length) ? open : length)];
 };

@@ -36,7 +36,7 @@ test("arguments: unknown commands, options and words are errors; every command h
   assert.deepEqual(await dogear("--version"), { code: 0, text: version, said: "" });
   const general = await dogear("--help");
   assert.equal(general.code, 0);
-  for (const name of ["ls", "inspect", "verify", "diff", "prune", "export", "cp", "index"]) {
+  for (const name of ["ls", "inspect", "verify", "diff", "prune", "export", "cp", "index", "serve"]) {
     assert.match(general.text, new RegExp(`^  ${name} `, "m"));
     for (const help of ["--help", "-h"]) {
       const { code, text } = await dogear(name, help);

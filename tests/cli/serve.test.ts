@@ -5,19 +5,22 @@ import assert from "node:assert/strict";
 import * as E from "fp-ts/lib/Either.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import * as fc from "fast-check";
+import { spawn } from "node:child_process";
 import { appendFile, cp, mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { directory, runOrThrow, saveState } from "../../mod.ts";
+import process from "node:process";
 import { parseReferences } from "../../lib/cli/reference.ts";
+import { bun, deno, isBun, root } from "../gate/runtimes.ts";
 import { torture } from "../support/torture.ts";
 import { answer, turns } from "../../lib/cli/serve/answers.ts";
 import { findAssets } from "../../lib/cli/serve/assets.ts";
 import { decimate } from "../../lib/cli/serve/decimate.ts";
 import { serve, type Served } from "../../lib/cli/serve/server.ts";
-import { watch, type Watched } from "../../lib/cli/serve/watch.ts";
+import { look, watch, type Watched } from "../../lib/cli/serve/watch.ts";
 import { headerLine, valuesLine } from "../../lib/logs/mod.ts";
 import { bucketStore, copied, dogear, flip, inside, json, place, run, url } from "../support/command_line.ts";
 
@@ -44,18 +47,24 @@ async function serving(...words: readonly string[]): Promise<Served> {
 
 /** The answer of a request as a page gets it. */
 // deno-lint-ignore no-explicit-any -- tests look at parts of the document
-async function ask(watched: Watched, name: string, query = ""): Promise<any> {
+async function askAtOnce(watched: Watched, name: string, query = ""): Promise<any> {
   const found = await answer(watched, turns(), name, query, new AbortController().signal);
   return E.isRight(found) ? JSON.parse(JSON.stringify(found.right)) : { error: found.left };
+}
+
+/** The answer once all that there is has been read. */
+// deno-lint-ignore no-explicit-any -- tests look at parts of the document
+async function ask(watched: Watched, name: string, query = ""): Promise<any> {
+  await look(watched);
+  await Promise.all([watched.reading, watched.following]);
+  return await askAtOnce(watched, name, query);
 }
 
 /** Asks as if a second had passed since the last look. */
 // deno-lint-ignore no-explicit-any -- tests look at parts of the document
 async function askLater(watched: Watched, name: string, query = ""): Promise<any> {
   watched.lookedAt = -Infinity;
-  const found = await ask(watched, name, query);
-  await watched.reading;
-  return name === "runs" ? { ...found, ...await ask(watched, name, query) } : found;
+  return await ask(watched, name, query);
 }
 
 interface Reply {
@@ -274,7 +283,7 @@ test("serve: 10,000 checkpoints are read a few at a time, and neither the first 
     last = performance.now();
   }, 5);
   const started = performance.now();
-  const { runs: [first], version } = await ask(watched, "runs");
+  const { runs: [first], version } = await askAtOnce(watched, "runs");
   const answered = performance.now() - started;
   clearInterval(beat);
   const total = numbers.length;
@@ -284,8 +293,8 @@ test("serve: 10,000 checkpoints are read a few at a time, and neither the first 
   assert.ok(answered < 2000, `answered after ${answered} ms`);
   assert.ok(longest < 500, `the event loop was blocked for ${longest} ms`);
   // Reading stops some seconds after the last request.
-  while (watched.reading !== undefined) await ask(watched, "runs", `since=${watched.version}`);
-  const { runs: [rest] } = await ask(watched, "runs", `since=${version}`);
+  while (watched.reading !== undefined) await askAtOnce(watched, "runs", `since=${watched.version}`);
+  const { runs: [rest] } = await askAtOnce(watched, "runs", `since=${version}`);
   assert.equal(rest.reading.done, total);
   const seen = new Set([...first.checkpoints, ...rest.checkpoints].map(({ checkpoint }) => checkpoint));
   assert.equal(seen.size, total);
@@ -425,7 +434,6 @@ test("serve: 20 metrics of many points are answered fast once they were read, an
   await writeFile(join(path, "log.jsonl"), lines.join(""));
   const watched = watching([path]);
   await ask(watched, "runs");
-  await watched.reading;
   const started = performance.now();
   const { metrics } = await ask(watched, "curves", "run=0&points=1000");
   const seconds = (performance.now() - started) / 1000;
@@ -544,6 +552,32 @@ test("serve: requests that no browser sends end, and the server goes on", async 
   assert.doesNotMatch(await raw(port, `GET ${pathname}${"a".repeat(200_000)} HTTP/1.1\r\n${host}`), / 200 /);
   assert.doesNotMatch(await raw(port, `nonsense\r\n\r\n`), / 200 /);
   assert.equal((await send(port, `${pathname}api/runs`)).status, 200);
+});
+
+test("serve: it prints its address, runs until a signal, and ends with exit code 0", async () => {
+  const program = isBun ? bun() : deno();
+  const args = isBun ? [] : ["run", "-A"];
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    const child = spawn(program, [...args, join(root, "lib/cli/main.ts"), "serve", run], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const ended = new Promise((resolve) => child.once("exit", (code) => resolve(code)));
+    const address = await new Promise<string>((resolve) => child.stdout.once("data", (text) => resolve(String(text))));
+    assert.match(address, /^http:\/\/127\.0\.0\.1:\d+\/[0-9a-f]{32}\/\n$/);
+    const { port, pathname } = new URL(address.trim());
+    assert.equal((await send(port, `${pathname}api/runs`)).status, 200);
+    // By number: after Deno's own `child.kill` it says that the signal ended the process, whatever did.
+    process.kill(child.pid!, signal);
+    assert.equal(await ended, 0);
+  }
+  for (
+    const words of [["--port", "65536"], ["--port", "x"], ["--force"], ["--export", "x", "--port", "1"], [
+      "--export",
+      "",
+    ]]
+  ) {
+    assert.equal((await dogear("serve", run, ...words)).code, 2);
+  }
 });
 
 // --- hostile names

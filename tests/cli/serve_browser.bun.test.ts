@@ -4,14 +4,28 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
+import { pathToFileURL } from "node:url";
+import type { Page } from "playwright-core";
 import { rebound, sharedBrowser, testInBrowser } from "../support/browser.ts";
-import { digitsRun, type PageServer, startPageServer } from "../support/page_runs.ts";
+import { dogear, json } from "../support/command_line.ts";
+import { type Child, start } from "../support/children.ts";
+import {
+  damagedRun,
+  digitsRun,
+  hostileRun,
+  longLog,
+  manyCheckpoints,
+  type PageServer,
+  startPageServer,
+} from "../support/page_runs.ts";
+import { torture } from "../support/torture.ts";
+import { layoutOf, openView, type View, waitForView } from "../support/page_views.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "dogear-page-"));
 const withPage = sharedBrowser();
@@ -35,7 +49,62 @@ function served(name: string, make: (folder: string) => void | Promise<void>): (
   };
 }
 
+const kernel = "model/layers/1/weights/kernel/value";
+const everyView: readonly (readonly [View, ...string[]])[] = [
+  ["overview"],
+  ["checkpoint", "0", "3"],
+  ["tensor", "0", "3", kernel],
+  ["compare", "0@1", "0@3"],
+];
 const digits = served("digits", (folder) => digitsRun(folder, { args: ["--dense", "--digits", "320"], fork: 2 }));
+
+/** The text of a view, as it is shown. */
+function textOf(page: Page): Promise<string> {
+  return page.locator("main").innerText();
+}
+
+/** What the timeline says of each checkpoint of its first rows, walked through by the arrow keys. */
+async function timelineOf(page: Page, rows: number): Promise<readonly string[]> {
+  const said = new Set<string>();
+  await page.locator(".timeline canvas").focus();
+  const label = page.locator('[role="status"]');
+  for (let row = 0; row < rows; row++) {
+    await page.keyboard.press(row === 0 ? "ArrowUp" : "ArrowDown");
+    for (let press = 0; press < row; press++) await page.keyboard.press("ArrowUp");
+    for (let press = 0; press < row; press++) await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Home");
+    for (let before = "", now = await label.innerText(); now !== before; now = await label.innerText()) {
+      said.add(before = now);
+      await page.keyboard.press("ArrowRight");
+    }
+  }
+  return [...said];
+}
+
+function numbersIn(text: string): readonly number[] {
+  return (text.match(/[-−]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?/g) ?? []).map((one) =>
+    Number(one.replace("−", "-").replaceAll(",", ""))
+  );
+}
+
+/** When a page showed anything, in milliseconds after it was asked for. */
+async function firstPaint(page: Page): Promise<number> {
+  return await page.evaluate(`performance.getEntriesByName("first-contentful-paint")[0].startTime`) as number;
+}
+
+/** Presses Tab until the focus is on an element. */
+async function tabTo(page: Page, selector: string): Promise<void> {
+  for (let press = 0; press < 200; press++) {
+    await page.keyboard.press("Tab");
+    if (await page.evaluate(`document.activeElement?.matches(${JSON.stringify(selector)})`)) return;
+  }
+  assert.fail(`Expected ${selector} within 200 presses of Tab`);
+}
+
+/** Whether a number is another one, rounded to three digits or more. */
+function isClose(shown: number, value: number): boolean {
+  return Math.abs(shown - value) <= 0.006 * Math.abs(value);
+}
 
 // --- refusals
 
@@ -91,4 +160,255 @@ testInBrowser("serve: another token, path, method or host is refused, and anothe
   } finally {
     other.close();
   }
+});
+
+// --- views
+
+testInBrowser("serve: every view shows what --json says", async () => {
+  const url = await digits();
+  const folder = join(scratch, "digits");
+  const { runs: [{ checkpoints }] } = (await json("ls", folder)).value;
+  const { components } = (await json("inspect", `${folder}@3`)).value;
+  const { statistics } = (await json("inspect", `${folder}@3`, kernel)).value;
+  const { differences } = (await json("diff", `${folder}@1`, `${folder}@3`)).value;
+  await withPage({ server: url }, async (page) => {
+    await openView(page, url, "overview");
+    const said = await timelineOf(page, 2);
+    assert.equal(said.length, checkpoints.length, said.join("\n"));
+    for (const { checkpoint, step, verdict, metrics } of checkpoints) {
+      const one = said.find((text) => text.startsWith(`Checkpoint ${checkpoint} `)) ?? "";
+      assert.match(one, new RegExp(`step ${step} .*${verdict}`), said.join("\n"));
+      if (metrics.loss !== undefined) assert.ok(numbersIn(one).some((number) => isClose(number, metrics.loss)), one);
+    }
+    const curves = await textOf(page);
+    for (const name of ["loss", "rate", "val_loss", "val_accuracy"]) assert.match(curves, new RegExp(`^${name}$`, "m"));
+    await openView(page, url, "checkpoint", "0", "3");
+    const details = await textOf(page);
+    for (const { name, kind } of components) assert.match(details, new RegExp(`^${name}\\s+${kind}\\b`, "m"));
+    assert.match(details, /Dense\s+\[\?, 32\]\s+2,080\s+yes/, "a layer");
+    assert.match(details, /Epoch 3: sample 0 of 320/);
+    await openView(page, url, "tensor", "0", "3", kernel);
+    const tensor = numbersIn(await textOf(page));
+    for (const value of [64, 32, statistics.min, statistics.max, statistics.mean, statistics.deviation]) {
+      assert.ok(tensor.some((one) => isClose(one, value)), `${value} in ${tensor.join(" ")}`);
+    }
+    await openView(page, url, "compare", "0@1", "0@3");
+    const compared = await textOf(page);
+    for (const { path } of differences) assert.ok(compared.includes(path), path);
+  });
+});
+
+testInBrowser("serve: back, forward and reload show the views that were open", async () => {
+  const url = await digits();
+  await withPage({ server: url }, async (page) => {
+    await openView(page, url, "overview");
+    await openView(page, url, "checkpoint", "0", "3");
+    await page.locator("main a", { hasText: /dense.*kernel/ }).first().click();
+    await waitForView(page, "tensor");
+    await page.goBack();
+    await waitForView(page, "checkpoint");
+    assert.match(await textOf(page), /^Checkpoint 3$/m);
+    await page.reload();
+    await waitForView(page, "checkpoint");
+    assert.match(await textOf(page), /^Checkpoint 3$/m);
+    await page.goBack();
+    await waitForView(page, "overview");
+    await page.goForward();
+    await waitForView(page, "checkpoint");
+  });
+});
+
+testInBrowser("serve: the keyboard alone reaches every view", async () => {
+  const url = await digits();
+  await withPage({ server: url }, async (page) => {
+    await openView(page, url, "overview");
+    await tabTo(page, ".timeline canvas");
+    await page.keyboard.press("ArrowLeft");
+    await page.keyboard.press("Enter");
+    await waitForView(page, "checkpoint");
+    await tabTo(page, 'a[href^="#/tensor/"]');
+    await page.keyboard.press("Enter");
+    await waitForView(page, "tensor");
+    await tabTo(page, 'input[type="range"]');
+    await page.keyboard.press("ArrowLeft");
+    await tabTo(page, 'nav a[href^="#/compare"]');
+    await page.keyboard.press("Enter");
+    await waitForView(page, "compare");
+    await page.keyboard.press("o");
+    await waitForView(page, "overview");
+    for (const control of ['input[type="checkbox"]', 'input[type="range"]', "button[aria-pressed]"]) {
+      await tabTo(page, control);
+    }
+    await page.keyboard.press("?");
+    assert.match(await page.locator("dialog[open]").innerText(), /Keys/);
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("t");
+    assert.equal((await layoutOf(page)).isDark, true);
+  });
+});
+
+testInBrowser("serve: dark and light can be read, and 400 pixels are wide enough", async () => {
+  const url = await digits();
+  for (const theme of ["light", "dark"] as const) {
+    await withPage({ server: url, theme, width: 400, height: 800 }, async (page) => {
+      for (const [view, ...parts] of everyView) {
+        await openView(page, url, view, ...parts);
+        const { width, faint, isDark } = await layoutOf(page);
+        assert.ok(width <= 400, `${view} is ${width} pixels wide in ${theme}`);
+        assert.equal(isDark, theme === "dark", `${view} in ${theme}`);
+        assert.deepEqual(faint, [], `${view} in ${theme}: text with a contrast below 4.5`);
+      }
+    });
+  }
+});
+
+// --- live
+
+testInBrowser("serve: a run that is trained and killed is shown as it goes", async () => {
+  const folder = join(scratch, "live");
+  mkdirSync(folder);
+  const server = await startPageServer(folder);
+  const saved = new Map<number, number>();
+  const train = (): Child =>
+    start("bun", "digits_curves.ts", [folder, "--dense", "--digits", "320", "--every", "5", "--pause", "40"], {
+      onLine: (line) => {
+        const [, checkpoint] = /^saved (\d+)/.exec(line) ?? [];
+        if (checkpoint !== undefined) saved.set(Number(checkpoint), Date.now());
+      },
+    });
+  let child = train();
+  try {
+    await withPage({ server: server.url }, async (page) => {
+      await page.goto(server.url);
+      const newest = (): Promise<number> =>
+        page.locator(".rownames").innerText().then((text) => Number(/(\d+) checkpoint/.exec(text)?.[1] ?? 0) - 1);
+      for (const kill of [2, 5, 8]) {
+        let shown = -1;
+        while (shown < kill) {
+          const now = await newest();
+          const late = Date.now() - (saved.get(shown + 1) ?? Date.now());
+          assert.ok(now > shown || late < 2000, `checkpoint ${shown + 1} was not shown ${late} ms after its save`);
+          shown = now;
+          await page.waitForTimeout(20);
+        }
+        child.kill("SIGKILL");
+        await child.ended;
+        if (kill < 8) child = train();
+      }
+      assert.match(await textOf(page), /^loss$/m);
+      assert.deepEqual(
+        (await timelineOf(page, 1)).map((text) => /^Checkpoint (\d+)/.exec(text)?.[1]).length,
+        await newest() + 1,
+      );
+    });
+  } finally {
+    child.kill("SIGKILL");
+    await server.stop();
+  }
+});
+
+// --- damage, hostility, size
+
+testInBrowser("serve: a damaged checkpoint is red, and its problem is said", async () => {
+  const url = await served("damaged", damagedRun)();
+  await withPage({ server: url, expected: /^console: Failed to load resource/ }, async (page) => {
+    await openView(page, url, "overview");
+    assert.match(await textOf(page), /damaged: checkpoint 2, checkpoint 3/);
+    const said = await timelineOf(page, 1);
+    for (const checkpoint of [0, 1, 2, 3, 4]) {
+      const verdict = [2, 3].includes(checkpoint) ? "damaged" : "complete";
+      assert.ok(
+        said.some((one) => one.startsWith(`Checkpoint ${checkpoint} `) && one.includes(verdict)),
+        said.join("\n"),
+      );
+    }
+    assert.ok(await page.evaluate(redPixels) as number > 20, "no red in the timeline");
+    for (const checkpoint of [2, 3]) {
+      await openView(page, url, "checkpoint", "0", `${checkpoint}`);
+      const { value: { error } } = await json("inspect", `${join(scratch, "damaged")}@${checkpoint}`);
+      const problem = checkpoint === 2 ? error.message : error.problems[0].path;
+      assert.ok((await textOf(page)).includes(problem), `${problem} in ${await textOf(page)}`);
+    }
+    await openView(page, url, "tensor", "0", "1", "weights");
+    assert.match(await textOf(page), /weights\.safetensors/);
+    assert.match(await textOf(page), /damaged/i);
+  });
+});
+
+/** How many pixels of the timeline have the colour of what is damaged. */
+const redPixels = `(() => {
+  const canvas = document.querySelector(".timeline canvas");
+  const [r, g, b] = [194, 24, 43];
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let count = 0;
+  for (let i = 0; i < data.length; i += 4) if (data[i] === r && data[i + 1] === g && data[i + 2] === b) count++;
+  return count;
+})()`;
+
+testInBrowser("serve: no name, value, note or log can run code or break the page", async () => {
+  const url = await served("hostile", hostileRun)();
+  const answer = await (await fetch(`${url}api/checkpoint?run=0&checkpoint=1`)).json();
+  const { tensors } = answer as { readonly tensors: readonly { readonly path: string }[] };
+  await withPage({ server: url, width: 400, height: 800 }, async (page) => {
+    const views: readonly (readonly [View, ...string[]])[] = [
+      ["overview"],
+      ["checkpoint", "0", "1"],
+      ...tensors.slice(0, 6).map(({ path }) => ["tensor", "0", "1", path] as const),
+      ["compare", "0@0", "0@1"],
+    ];
+    for (const [view, ...parts] of views) {
+      await openView(page, url, view, ...parts);
+      assert.equal(await page.evaluate("typeof window.hacked"), "undefined", view);
+      assert.equal(await page.locator("main :is(img, script, iframe, object, svg[onload])").count(), 0);
+      assert.equal(await page.locator(".notice.bad").count(), 0, `${view} ${parts}: ${await textOf(page)}`);
+      const { width } = await layoutOf(page);
+      assert.ok(width <= 400, `${view} ${parts} is ${width} pixels wide`);
+    }
+  });
+});
+
+testInBrowser("serve: 10,000 checkpoints are shown", async () => {
+  const url = await served("many", (folder) => manyCheckpoints(folder, 10_000))();
+  await withPage({ server: url }, async (page) => {
+    await page.goto(url);
+    await page.locator(".rownames", { hasText: "10,000 checkpoints" }).waitFor();
+    assert.ok(await firstPaint(page) < 3000);
+    await page.locator(".timeline canvas").focus();
+    await page.keyboard.press("End");
+    await page.keyboard.press("ArrowLeft");
+    assert.match(await page.locator('[role="status"]').innerText(), /^Checkpoint 9998 /);
+    await openView(page, url, "checkpoint", "0", "5000");
+    assert.match(await textOf(page), /50,000/);
+  });
+});
+
+testInBrowser("serve: curves of many points are soon drawn", async () => {
+  const url = await served("long", async (folder) => {
+    await manyCheckpoints(folder, 1000);
+    longLog(folder, 20, 10_000 * torture);
+  })();
+  await withPage({ server: url }, async (page) => {
+    await page.goto(url);
+    await page.locator("figure", { hasText: "metric_19" }).waitFor();
+    assert.ok(await firstPaint(page) < 3000);
+    await page.locator("figcaption", { hasText: /^loss$/ }).waitFor({ state: "attached" });
+    assert.equal(await page.locator("main figure").count(), 21);
+  });
+});
+
+testInBrowser("serve: the export opens from disk without a request", async () => {
+  await digits();
+  const file = join(scratch, "page.html");
+  const { code, said } = await dogear("serve", join(scratch, "digits"), "--export", file);
+  assert.equal(code, 0, said);
+  const url = `${pathToFileURL(file)}`;
+  await withPage({ server: url }, async (page) => {
+    let requests = 0;
+    page.on("request", () => requests++);
+    for (const [view, ...parts] of everyView) {
+      await openView(page, url, view, ...parts);
+      assert.doesNotMatch(await textOf(page), /not in the export/i, view);
+    }
+    assert.equal(requests, 1);
+  });
 });

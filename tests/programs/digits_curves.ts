@@ -16,6 +16,7 @@ import {
   Retention,
   Rng,
   runOrThrow,
+  type Saved,
   Schedule,
   setLearningRate,
   train,
@@ -85,15 +86,12 @@ function trainStep(state: State, batch: readonly Digit[]): State {
 
 function evaluate(state: State, digits: readonly Digit[]): State {
   const { model, step } = state;
-  return tf.tidy(() => {
+  const [val_loss = NaN, val_accuracy = NaN] = tf.tidy(() => {
     const { images, labels } = tensors(digits);
     const right = (model.predict(images) as tf.Tensor).argMax(-1).equal(labels.argMax(-1));
-    const val_accuracy = right.mean().dataSync()[0] ?? NaN;
-    return {
-      ...state,
-      evaluated: { step, val_loss: crossEntropy(model, digits, false).dataSync()[0] ?? NaN, val_accuracy },
-    };
+    return [crossEntropy(model, digits, false), right.mean()].map((scalar) => scalar.dataSync()[0] ?? NaN);
   });
+  return { ...state, evaluated: { step, val_loss, val_accuracy } };
 }
 
 function metricsOf({ step, loss, schedule, evaluated }: State): Record<string, number> {
@@ -105,7 +103,7 @@ await tf.setBackend("cpu");
 const { train: digits, test } = await readDigits(count);
 const batches = pipe(Loader.fromArray(digits), Loader.shuffle(7), Loader.batch(32), Loader.repeat(epochs));
 const steps = epochs * Math.ceil(digits.length / 32);
-const store = directory(folder, { keep: Retention.any(Retention.latest(8), Retention.every(5 * every)) });
+const store = directory(folder, { keep: Retention.any(Retention.latest(10), Retention.every(5 * every)) });
 const [model, rng] = Rng.withRandom(Rng.make(42))(options.dense ? buildModel : convolutional);
 const fresh: State = {
   model,
@@ -117,6 +115,7 @@ const fresh: State = {
   loss: NaN,
   evaluated: { step: 0, val_loss: NaN, val_accuracy: NaN },
 };
+const onSaved = ({ checkpoint }: Saved): void => void process.stdout.write(`saved ${checkpoint}\n`);
 const begun: State = await runOrThrow(
   options.fork === undefined ? resume(store)(fresh) : pipe(
     loadState(store, { checkpoint: Number(options.fork) })(fresh),
@@ -135,6 +134,6 @@ await runOrThrow(
     onEpochEnd: (state) => evaluate(state, test),
     metrics: metricsOf,
     trackers: [jsonLines(join(folder, "log.jsonl"))],
-    save: { to: store, every, note: "digits, batches of 32, seed 7" },
+    save: { to: store, every, note: "digits, batches of 32, seed 7", onSaved },
   })(begun),
 );

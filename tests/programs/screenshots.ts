@@ -14,18 +14,18 @@ import process from "node:process";
 import { root } from "../gate/runtimes.ts";
 import { startBrowser, withPage } from "../support/browser.ts";
 import { digitsRun, startPageServer } from "../support/page_runs.ts";
+import { openView, type View } from "../support/page_views.ts";
 
 const wanted = process.argv.slice(2);
 const folder = join(root, "runs/screenshots");
 const run = join(folder, "digits");
 
-/** The views by their routes. */
-const views: Readonly<Record<string, string>> = {
-  overview: "#/",
-  checkpoint: "#/checkpoint/0/20",
-  tensor: `#/tensor/0/20/${encodeURIComponent("model/layers/6/weights/kernel")}`,
-  compare: "#/compare/0@5/0@20",
-};
+const views: readonly (readonly [View, ...string[]])[] = [
+  ["overview"],
+  ["checkpoint", "0", "20"],
+  ["tensor", "0", "20", "model/layers/6/weights/kernel/value"],
+  ["compare", "0@15", "0@20"],
+];
 
 if (!existsSync(run)) {
   mkdirSync(folder, { recursive: true });
@@ -37,12 +37,11 @@ const browser = await startBrowser();
 try {
   for (const theme of ["light", "dark"] as const) {
     for (const width of [1400, 400]) {
-      for (const [view, route] of Object.entries(views)) {
+      for (const [view, ...parts] of views) {
         const name = `${view}-${theme}-${width}`;
         if (!wanted.every((part) => name.includes(part))) continue;
         await withPage(browser, { server: server.url, theme, width }, async (page) => {
-          await page.goto(server.url + route);
-          await page.locator("main[aria-busy=false]").waitFor();
+          await openView(page, server.url, view, ...parts);
           await page.waitForTimeout(300);
           await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
         }).catch((error: Error) => {

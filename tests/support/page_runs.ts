@@ -151,7 +151,7 @@ export async function hostileRun(folder: string): Promise<void> {
   for (const step of [1, 2]) {
     const components = {
       ...record((i) => new Float32Array([...numbers, i, step])),
-      nested: record((i) => i % 2 === 0 ? new Float64Array(numbers) : hostileNames[i]),
+      nested: record((i) => i % 2 === 0 ? new Float64Array(numbers) : `${hostileNames[i]}`),
       texts: hostileNames,
       huge,
       [`huge ${"k".repeat(1000)}`]: { [huge.slice(0, 1_000_000)]: 1 },

@@ -37,10 +37,12 @@ const [mostCheckpoints, mostTensors] = [50, 100];
 
 // --- the answers
 
-/** The request of a page: the names in the order of the rules, those alone that must be there. */
+/** The request as the page makes it: the names in the order of the rules, those alone that must be there. */
 function requestOf(name: string, query: Readonly<Record<string, string | number>> = {}): string {
-  const parts = Object.entries(query).map(([key, value]) => `${key}=${encodeURIComponent(value)}`);
-  return parts.length === 0 ? `api/${name}` : `api/${name}?${parts.join("&")}`;
+  const parts = new URLSearchParams();
+  for (const [key, value] of Object.entries(query)) parts.set(key, `${value}`);
+  const text = parts.toString();
+  return text === "" ? `api/${name}` : `api/${name}?${text}`;
 }
 
 /** The checkpoints whose details matter most: the newest, the best of each metric, the first, then others, spread evenly. */

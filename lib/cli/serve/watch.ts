@@ -69,7 +69,9 @@ export interface Watched {
   lookedAt: number;
   askedAt: number;
   looking: Promise<void> | undefined;
+  /** The reading of checkpoints, and of logs. */
   reading: Promise<unknown> | undefined;
+  following: Promise<void> | undefined;
 }
 
 /** The least time between two looks at a store, in milliseconds. */
@@ -105,6 +107,7 @@ export function watch(references: readonly Reference[], open: OpenUrl, logs: rea
     askedAt: -Infinity,
     looking: undefined,
     reading: undefined,
+    following: undefined,
   };
 }
 
@@ -208,13 +211,12 @@ function isAsked(watched: Watched): boolean {
   return performance.now() < watched.askedAt + idleAfter;
 }
 
-async function readStatuses(watched: Watched): Promise<void> {
-  let rested = performance.now();
+async function readStatuses(watched: Watched, pace: { rested: number }): Promise<void> {
   while (isAsked(watched)) {
     // Manifests that are in memory would keep the event loop busy.
-    if (performance.now() - rested > longestWork) {
+    if (performance.now() - pace.rested > longestWork) {
       await sleep(0);
-      rested = performance.now();
+      pace.rested = performance.now();
     }
     const run = watched.shown.find(({ store, pending }) => store !== undefined && pending.length > 0);
     const number = run?.pending.pop();
@@ -253,9 +255,13 @@ export function logsOf(watched: Watched, run: WatchedRun): readonly Follower[] {
   return [...run.logs.values(), ...others];
 }
 
+/** Reads what is to be read, unless that is going on already. A long log keeps no checkpoint waiting. */
 function readAll(watched: Watched): Promise<unknown> {
-  const all = [...Array.from({ length: readers }, () => readStatuses(watched)), readLogs(watched)];
-  return watched.reading ??= Promise.all(all).finally(() => watched.reading = undefined);
+  const pace = { rested: performance.now() };
+  watched.reading ??= Promise.all(Array.from({ length: readers }, () => readStatuses(watched, pace)))
+    .finally(() => watched.reading = undefined);
+  watched.following ??= readLogs(watched).finally(() => watched.following = undefined);
+  return Promise.all([watched.reading, watched.following]);
 }
 
 async function lookNow(watched: Watched): Promise<void> {
