@@ -21,7 +21,7 @@ import { labelRules, type Saved } from "./save.ts";
 import type { Signal } from "./signals.ts";
 import { checkTracking, type Tracking, trackingOf, type TrackingOptions, trackingRules } from "./tracking.ts";
 import { cursorIn, runTraining, type TrainingSteps } from "./training_loop.ts";
-import { type CurrentRun, currentRun } from "../checkpoint/mod.ts";
+import { type CurrentRun, currentRun, savesFinished } from "../checkpoint/mod.ts";
 import type { SaveError, StepFailed, Stopped, TrainError } from "../errors/mod.ts";
 import { completeEpochs, itemsBefore, Loader } from "../loader/mod.ts";
 import { perLocation } from "../store/mod.ts";
@@ -166,7 +166,7 @@ async function saveFirst<S extends object>(
   return parent === null || isAgain ? await points.after(() => state, batches, true) : E.right(undefined);
 }
 
-/** Starts the trackers, when the first save is committed: of two processes that begin at once, the one that saves logs to the file. */
+/** Starts the trackers, when the first save is committed: of two processes that begin at once, only the one that saves starts them. */
 async function startTracking<S extends object>(
   { loader, save }: TrainOptions<S, never, string>,
   points: SavePoints<S>,
@@ -177,8 +177,13 @@ async function startTracking<S extends object>(
   // The loop reports other data.
   if (!tracking.isWanted || Loader.check(Loader.start(loader), cursor).length > 0) return E.right(undefined);
   const batches = itemsBefore(loader, cursor);
-  const committed = await points.finish(() => state, batches, false);
-  if (E.isLeft(committed)) return committed;
+  if (save !== undefined) {
+    // Without waiting for a mirror.
+    await savesFinished(save.to);
+    const hasFailed = (currentRun(save.to)?.parent ?? null) === null;
+    const first = hasFailed ? await points.finish(() => state, batches, false) : E.right(undefined);
+    if (E.isLeft(first)) return first;
+  }
   const { step }: { readonly step?: unknown } = state;
   return await tracking.start(batches, {
     to: save?.to,
@@ -269,8 +274,8 @@ function shown<S extends object, A>(options: TrainOptions<S, A, string>, display
 /**
  * Trains on a loader: the training loop as a value.
  *
- * @param options The loader, the step, what to do after each epoch and when to end, and when and where to save. After each step the component
- *   `cursor` is set; nothing else is changed.
+ * @param options The loader, the step, what to do after each epoch and when to end, when and where to save, and what to log to which trackers. After
+ *   each step the component `cursor` is set; nothing else is changed.
  * @returns For a state, usually from {@link resume}, a task of the state at the end of the data, saved if `save` is given. The process is never
  *   ended. A state without a cursor is a `TypeError`. The left is one of:
  *   - `Stopped` after a signal, with the checkpoint that holds the state if `save` is given.

@@ -127,8 +127,10 @@ const saving: Fields = {
   onSaved: callback,
   ...codecs,
 };
+const tracking: Fields = { trackers: ["undefined", "[]"], logEvery: from1 };
 const fitting: Fields = {
   ...saving,
+  ...tracking,
   seed: ["undefined", ...seeds],
   with: ["undefined", "{}"],
   stopOn: names,
@@ -297,6 +299,7 @@ const table: Readonly<Record<string, Callable | string>> = {
       timeout: never,
     }),
   ]),
+  jsonLines: calls([arg(/path/, "x", '"nonsense"')]),
   tensorBoard: calls([arg(/folder/, "x", '"nonsense"')]),
   mirrored: calls([store, store, options({ onFailed: callback })]),
   list: calls([store]),
@@ -343,6 +346,7 @@ const table: Readonly<Record<string, Callable | string>> = {
       until: callback,
       cursor: word,
       metrics: callback,
+      ...tracking,
       save: never,
       stopOn: names,
       progress: [...yes, "{}"],

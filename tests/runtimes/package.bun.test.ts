@@ -50,7 +50,8 @@ import * as data from "${manifest.name}/data";
 import * as prove from "${manifest.name}/prove";
 import * as store from "${manifest.name}/store";
 import * as s3 from "${manifest.name}/s3";
-console.log(JSON.stringify([dogear, data, prove, store, s3].map((entry) => Object.keys(entry).sort())));
+import * as trackers from "${manifest.name}/trackers";
+console.log(JSON.stringify([dogear, data, prove, store, s3, trackers].map((entry) => Object.keys(entry).sort())));
 `;
 
 /** Trains up to a step, from a store's newest checkpoint, and prints the id of the state. */
