@@ -131,7 +131,7 @@ async function interrupted(folder: string): Promise<Ending> {
 
 const folder = await mkdtemp(join(tmpdir(), "dogear-demo-"));
 try {
-  say("Training on 1,500 handwritten digits: once without interruption, once killed twice");
+  say("Training on 1,500 handwritten digits: once uninterrupted, once killed twice");
   const [whole, resumed] = await Promise.all([
     start(bunRun, ["--store", join(folder, "whole")], "uninterrupted", () => {}),
     interrupted(folder),

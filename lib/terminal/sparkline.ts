@@ -21,13 +21,11 @@ function grouped(values: Series, width: number): readonly Series[] {
   return Array.from({ length: count }, (_, i) => values.slice(start(i), start(i + 1)));
 }
 
-/** The value that stands for a group: NaN or an infinity, if it has one, otherwise the mean. */
+/** The mean of a group: NaN or infinite if a value is, undefined if there is none. */
 function meanOf(group: Series): number | undefined {
   const numbers = group.filter((value) => value !== undefined);
-  if (numbers.length === 0) return undefined;
-  const strange = numbers.find(Number.isNaN) ?? numbers.find((value) => !Number.isFinite(value));
   // Divided first, so that the sum of large numbers is finite.
-  return strange ?? numbers.reduce((sum, value) => sum + value / numbers.length, 0);
+  return numbers.length === 0 ? undefined : numbers.reduce((sum, value) => sum + value / numbers.length, 0);
 }
 
 /** The mark of a number that is not finite: `×` for NaN, an arrow for an infinity. */

@@ -247,7 +247,7 @@ test("progress: train shows it, is the same with it, and shows nothing unless as
   assert.deepEqual(await run({ to: stream, everySeconds: 1e9 }), await run(false));
   assert.equal(writes.length, 2);
   assert.match(writes[0]!, /^epoch 1\/2 {2}0\/6/);
-  assert.match(writes[1]!, /^epoch 2\/2 {2}6\/6 .* in 0 s {2}saved 3 \(0 s ago\) {2}sum 18\n$/);
+  assert.match(writes[1]!, /^epoch 2\/2 {2}6\/6 .* in \d+ s {2}saved 3 \(\d+ s ago\) {2}sum 18\n$/);
 });
 
 test("progress: a bar ends with a line end after an error, a signal and an end of one's own; a training that never began shows none", async () => {
@@ -266,7 +266,7 @@ test("progress: a bar ends with a line end after an error, a signal and an end o
       },
       stopOn: ["SIGUSR2"],
     }, /2\/6.*\x1b\[K\n$/],
-    [{ step, until: ({ sum }: { sum: number }) => sum > 3 }, /2\/6 .*in 0 s.*\x1b\[K\n$/],
+    [{ step, until: ({ sum }: { sum: number }) => sum > 3 }, /2\/6 .*in \d+ s.*\x1b\[K\n$/],
     [{ step, loader: Loader.fromArray([1]) }, /^$/],
   ];
   for (const [more, expected] of endings) {
@@ -327,7 +327,7 @@ test("progress: fit and fitDataset show epochs, and the logs of the last batch a
   assert.match(parts(writes[0]!), /^epoch 1\/2 {2}0\/4$/);
   assert.match(writes[1]!, /^epoch 1\/2 {2}1\/4 .*loss 1\n$/);
   assert.match(writes[3]!, /^epoch 2\/2 {2}3\/4 .*loss [\d.]+ {2}val_loss [\d.]+\n$/);
-  assert.match(writes.at(-1)!, /^epoch 2\/2 {2}4\/4 .*in 0 s {2}saved 2 .*loss [\d.]+ {2}val_loss [\d.]+\n$/);
+  assert.match(writes.at(-1)!, /^epoch 2\/2 {2}4\/4 .*in \d+ s {2}saved 2 .*loss [\d.]+ {2}val_loss [\d.]+\n$/);
   // Complete already: nothing is trained, nothing shown.
   const { length } = writes;
   await fit({ to: memory(), progress: false })(build(), tf.ones([8, 1]), tf.zeros([8, 1]), args);
