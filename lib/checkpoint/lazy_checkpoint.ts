@@ -81,11 +81,12 @@ export function openTensorFile(
 }
 
 /** The state of a checkpoint, with arrays that read its files. */
-function lazily(at: CheckpointName, manifest: Manifest): LazyCheckpoint {
+function lazily(at: CheckpointName, manifest: Manifest, signal?: AbortSignal): LazyCheckpoint {
   const files = new Map<number, Promise<TensorFile>>();
   const stored = new Map<Held, Stored>();
   const entryOf = (held: Held): FileEntry => manifest.files[stored.get(held)?.file ?? -1]!;
   const read = async (held: Held): Promise<Uint8Array> => {
+    signal?.throwIfAborted();
     const { file, tensor } = stored.get(held)!;
     const opened = files.get(file) ?? runOrThrow(openTensorFile(at, manifest, file));
     files.set(file, opened);
@@ -110,14 +111,16 @@ function lazily(at: CheckpointName, manifest: Manifest): LazyCheckpoint {
  *
  * @param at The checkpoint.
  * @param use What to do with it. The promise of an array's bytes rejects if they cannot be read, with the error value as cause.
+ * @param signal Once it is aborted, no more arrays are read: the promise of their bytes rejects with its reason.
  */
 export function withCheckpoint<Failure, A>(
   at: CheckpointName,
   use: (open: LazyCheckpoint) => TE.TaskEither<Failure, A>,
+  signal?: AbortSignal,
 ): TE.TaskEither<Failure | ReadError, A> {
   return pipe(
     readManifest(at.store, at.checkpoint),
-    TE.map((manifest) => lazily(at, manifest)),
+    TE.map((manifest) => lazily(at, manifest, signal)),
     TE.flatMap((opened): TE.TaskEither<Failure, A> => () => use(opened)().finally(opened.close)),
   );
 }

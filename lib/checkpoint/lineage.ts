@@ -11,7 +11,15 @@ import * as E from "fp-ts/lib/Either.js";
 import { candidates, readSummary, type SummaryRead } from "./entries.ts";
 import type { Overtaken, StepWentBack, StoreFailed } from "../errors/mod.ts";
 import type { FileEntry } from "./manifest.ts";
-import { beginRun, type CurrentRun, currentRun, isOwnRun, type Parent, wasSkipped } from "./current_run.ts";
+import {
+  beginRun,
+  type CurrentRun,
+  currentRun,
+  isOwnRun,
+  type Parent,
+  setCurrentRun,
+  wasSkipped,
+} from "./current_run.ts";
 import type { CommitCondition, Store } from "../store/mod.ts";
 
 // --- types
@@ -112,6 +120,27 @@ export async function continueRun(
   if (fork && (isBack || run.isFork !== true)) return E.right({ ...continued, run: beginRun(run) });
   if (!isBack) return E.right({ ...continued, run });
   return E.left({ _tag: "StepWentBack", step, parent: run.parent?.checkpoint ?? 0, parentStep: run.step });
+}
+
+/**
+ * The run that the next save will be in. A new run is begun now, if the save were to begin one, so that its name is known before.
+ *
+ * @param store The store to save to.
+ * @param step The component `step` of the state.
+ * @param options Which run.
+ */
+export async function settleRun(
+  store: Store,
+  step: number | null,
+  options: RunOptions,
+): Promise<E.Either<StoreFailed | StepWentBack, CurrentRun>> {
+  const position = await continueRun(store, step, options);
+  if (E.isLeft(position)) return position;
+  const { run } = position.right;
+  // A fork whose step went back begins there: the save would begin another.
+  const begun = { ...run, step: run.step === null || step === null ? run.step : Math.min(run.step, step) };
+  setCurrentRun(store, begun, options.training);
+  return E.right(begun);
 }
 
 /** A check of a commit: fails with the newest of the checkpoints that overtake the save. */

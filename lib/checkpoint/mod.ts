@@ -36,6 +36,6 @@ export {
   savesFinished,
   setCurrentRun,
 } from "./current_run.ts";
-export { afterOf, type Continued, continueRun, overtakenBy } from "./lineage.ts";
+export { afterOf, type Continued, continueRun, overtakenBy, type RunOptions, settleRun } from "./lineage.ts";
 export { plan, prune, retain, unlisted } from "./prune.ts";
 export type { Kept, NotRemoved, Plan, PruneOptions, Reason, Removal } from "./prune.ts";

@@ -66,6 +66,13 @@ export function messageOf(error: CommandError): string {
   return error._tag === "Usage" ? error.message : explainTo("command line", error);
 }
 
+/** A thrown value as an error of the command. Reading a tensor throws an Error whose cause is an error value. */
+export function errorOf(thrown: unknown): CommandError {
+  const cause: unknown = thrown instanceof Error ? thrown.cause : undefined;
+  if (typeof cause === "object" && cause !== null && "_tag" in cause) return cause as CommandError;
+  return usageError(thrown instanceof Error ? thrown.message : String(thrown));
+}
+
 /** The options that every command has. */
 export const generalOptions: { readonly json: Option; readonly help: Option } = {
   json: { help: "print one JSON document; an error is { error: { _tag, message, ... } }" },

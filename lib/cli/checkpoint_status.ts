@@ -26,6 +26,8 @@ export interface CheckpointStatus<V = never, X = never> {
   readonly checkpoint: number;
   /** Its entry; null if its manifest cannot be read. */
   readonly entry: Entry | null;
+  /** The checkpoint before it, which is of another run where it forked; null if there is none, or it cannot be read. */
+  readonly parent?: number | null;
   /** How many of its bytes are in files that other checkpoints link too; null if unknown. */
   readonly shared: number | null;
   readonly verdict: Verdict | V;
@@ -102,7 +104,8 @@ export function checkpointStatus(
     const manifest = await readManifest(store, checkpoint)();
     if (E.isLeft(manifest)) return statusOf({ checkpoint, entry: null, shared: null }, manifest.left, verify);
     const { shared, error } = await checkLengths(store, checkpoint, manifest.right.files);
-    const known = { checkpoint, entry: entryOf(checkpoint, manifest.right), shared };
+    const { parent } = manifest.right;
+    const known = { checkpoint, entry: entryOf(checkpoint, manifest.right), parent, shared };
     // Every byte is read even if a length is wrong, to find all of the damage.
     const isRead = verify && (error === null || error._tag === "Damaged");
     const read = isRead ? await verifyCheckpoint(store, checkpoint, bar)() : E.right(undefined);

@@ -5,7 +5,7 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import { version } from "../checkpoint/mod.ts";
-import { type CommandError, messageOf, usage, usageError } from "./arguments.ts";
+import { type CommandError, errorOf, messageOf, usage } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { cpCommand } from "./commands/cp.ts";
 import { diffCommand } from "./commands/diff.ts";
@@ -14,7 +14,9 @@ import { generalHelp } from "./help.ts";
 import { indexCommand } from "./commands/index_file.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { lsCommand } from "./commands/ls.ts";
+import { plotCommand } from "./commands/plot.ts";
 import { pruneCommand } from "./commands/prune.ts";
+import { serveCommand } from "./commands/serve.ts";
 import { type OpenUrl, openUrl } from "./stores.ts";
 import type { Terminal } from "./terminal.ts";
 import { jsonText } from "./format.ts";
@@ -25,6 +27,8 @@ import { verifyCommand } from "./commands/verify.ts";
 /** Every command, in the order of the help. */
 const commands: readonly Command[] = [
   lsCommand,
+  plotCommand,
+  serveCommand,
   inspectCommand,
   verifyCommand,
   diffCommand,
@@ -53,13 +57,6 @@ async function dispatch(
   if (command !== undefined) return await command.execute(words, terminal, open)();
   const names = commands.map(({ name }) => name).join(", ");
   return usage(`Expected a command: ${names}, found ${JSON.stringify(name)}. More: dogear --help`);
-}
-
-/** A thrown value as an error of the command. Reading a tensor throws an Error whose cause is an error value. */
-function errorOf(thrown: unknown): CommandError {
-  const cause: unknown = thrown instanceof Error ? thrown.cause : undefined;
-  if (typeof cause === "object" && cause !== null && "_tag" in cause) return cause as CommandError;
-  return usageError(thrown instanceof Error ? thrown.message : String(thrown));
 }
 
 /**

@@ -30,9 +30,14 @@ export interface Statistics {
 
 const mostBins = 10;
 
-/** Counts the finite numbers in bins of equal width. */
-function histogramOf(values: ArrayLike<number>, min: number, max: number): Statistics["histogram"] {
-  const bins = min === max ? 1 : mostBins;
+/** The edges of bins of equal width. */
+export function binEdges(min: number, max: number, bins: number): readonly number[] {
+  const span = max / 2 - min / 2;
+  return Array.from({ length: bins + 1 }, (_, i) => i === bins ? max : min + 2 * (span * (i / bins)));
+}
+
+/** Counts the finite numbers in bins of equal width; all of them are from `min` to `max`. */
+export function binCounts(values: ArrayLike<number>, min: number, max: number, bins: number): number[] {
   const counts = Array.from({ length: bins }, () => 0);
   // Halves, since the difference of the largest numbers would be infinite.
   const span = max / 2 - min / 2;
@@ -42,12 +47,17 @@ function histogramOf(values: ArrayLike<number>, min: number, max: number): Stati
     const bin = span > 0 ? Math.min(bins - 1, Math.floor(bins * ((value / 2 - min / 2) / span))) : 0;
     counts[bin] = (counts[bin] ?? 0) + 1;
   }
-  const edge = (i: number): number => i === bins ? max : min + 2 * (span * (i / bins));
-  return counts.map((count, i) => ({ from: edge(i), to: edge(i + 1), count }));
+  return counts;
+}
+
+function histogramOf(values: ArrayLike<number>, min: number, max: number): Statistics["histogram"] {
+  const bins = min === max ? 1 : mostBins;
+  const edges = binEdges(min, max, bins);
+  return binCounts(values, min, max, bins).map((count, i) => ({ from: edges[i]!, to: edges[i + 1]!, count }));
 }
 
 /** The numbers of an array; lengths for strings, and both parts of each complex number. */
-function arrayNumbers(held: Held, bytes: Uint8Array): ArrayLike<number> {
+export function arrayNumbers(held: Held, bytes: Uint8Array): ArrayLike<number> {
   if (held.element === "string") {
     return Float64Array.from(unpackStrings(bytes, sizeOf(held.shape)) ?? [], ({ byteLength }) => byteLength);
   }

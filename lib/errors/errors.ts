@@ -176,10 +176,10 @@ export interface StepFailed {
   readonly at: number;
   /**
    * What threw, if not the step of `train`: its `onEpochEnd` or `until`; in `fit` and `fitDataset` the method of a callback, `training`, the
-   * batch itself, or `restoreBest`.
+   * batch itself, or `restoreBest`; in all three `trackers`, one of which failed.
    */
   readonly by?: string;
-  /** With `by`, the epoch, counted from 0 as callbacks receive it. */
+  /** With `by`, except for `trackers`, the epoch, counted from 0 as callbacks receive it. */
   readonly epoch?: number;
 }
 

@@ -174,6 +174,15 @@ function stepText({ at, by, epoch, cause }: StepFailed): string {
       "The failed step was not saved: fix the step and run again";
   }
   const intact = "The last checkpoint is intact: ";
+  if (by === "trackers") {
+    const known = sentenceIfKnown(Object(cause).cause);
+    const end = "the training resumes from its last checkpoint";
+    return known === undefined
+      ? `A tracker failed after ${batches}: ${
+        thrownText(cause)
+      }. Fix the tracker or leave it out, and run again: ${end}`
+      : `A tracker failed after ${batches}: ${known}. When it is run again, ${end}`;
+  }
   const where = `in epoch ${epoch} (counted from 0), after ${batches} in all: ${thrownText(cause)}. `;
   if (by === "training") return `Training on a batch failed ${where}${intact}fix the model or the data and run again`;
   return by === "restoreBest"

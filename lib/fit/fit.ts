@@ -34,6 +34,7 @@ import {
   type Logs,
   type Trainer,
 } from "../tfjs/mod.ts";
+import { keepBatchLogs } from "./tracked_logs.ts";
 import { calling, drawing, tryStep } from "./user_calls.ts";
 
 // --- types
@@ -165,6 +166,7 @@ function trainFitBatches(
       await calling(state, "onBatchBegin", () => list.onBatchBegin(batch, logs as never));
       drawing(state, () => tf.tidy(() => stepAndValidate(context, state, order, logs)));
       await calling(state, "onBatchEnd", () => list.onBatchEnd(batch, logs as never));
+      await keepBatchLogs(state, logs);
       disposeLogs(logs);
     });
   return async () => {
@@ -212,6 +214,7 @@ function prepareFit(
     },
     terms: { by: "fit", ...data.terms, batchSize, shuffle: Boolean(shuffle), ...commonTerms(setup, args, options) },
     order: Int32Array.from({ length: samples }, (_, i) => i),
+    perEpoch: context.batches,
     open: () => TE.right(undefined),
     beginEpoch: (state) => {
       if (shuffle && state.order !== null) drawing(state, () => tf.util.shuffle(state.order as Int32Array));

@@ -9,7 +9,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { setImmediate } from "node:timers/promises";
-import type { SaveError, Stopped } from "../errors/mod.ts";
+import type { SaveError, StepFailed, Stopped } from "../errors/mod.ts";
 import {
   aBoolean,
   aFunction,
@@ -87,9 +87,17 @@ export interface SavePoints<S> {
    * Call it after each step. It lets the event loop turn once, then saves if the policy or the caller says that a save is due. The left is
    * `Stopped` after a signal; with a policy the state has been committed.
    */
-  readonly after: (state: () => S, count: number, due?: boolean) => Promise<E.Either<SaveError | Stopped, void>>;
+  readonly after: (
+    state: () => S,
+    count: number,
+    due?: boolean,
+  ) => Promise<E.Either<SaveError | StepFailed | Stopped, void>>;
   /** Call it at the end. It saves the state if it changed since the last save, and waits until everything is committed. */
-  readonly finish: (state: () => S, count: number, changed?: boolean) => Promise<E.Either<SaveError, void>>;
+  readonly finish: (
+    state: () => S,
+    count: number,
+    changed?: boolean,
+  ) => Promise<E.Either<SaveError | StepFailed, void>>;
   /** Call it when a step has failed. It waits for the save in flight. */
   readonly drain: () => Promise<void>;
   /** Stops listening for signals. */
@@ -118,11 +126,13 @@ export function checkPolicy(save: SavePolicy<never> | undefined, stopOn: readonl
  * @param policy When and where to save. Without one nothing is saved; a signal still stops the loop.
  * @param stopOn The signals.
  * @param training The name of one of several trainings that share the location, each with its own run.
+ * @param flush Runs before each save. If it fails, nothing is saved.
  */
 export function savePoints<S extends object>(
   policy: SavePolicy<S> | undefined,
   stopOn: readonly Signal[],
   training?: string,
+  flush: TE.TaskEither<StepFailed, void> = TE.right(undefined),
 ): SavePoints<S> {
   const {
     to,
@@ -136,8 +146,7 @@ export function savePoints<S extends object>(
     types = [],
     fork = false,
     onSaved,
-  } = policy ??
-    {};
+  } = policy ?? {};
   const saver = to && saverFor(to, {
     codecs,
     types,
@@ -158,18 +167,23 @@ export function savePoints<S extends object>(
     }
     return wanted;
   };
-  const save = (state: S, count: number): TE.TaskEither<SaveError, void> => {
+  const save = (state: S, count: number): TE.TaskEither<SaveError | StepFailed, void> => {
     if (saver === undefined) return TE.right(undefined);
     [isUnsaved, lastSave] = [false, performance.now()];
     const hasStep = "step" in state && typeof state.step === "number";
-    return saver.save(state as object, {
+    const task = saver.save(state as object, {
       ...(!hasStep && { step: count }),
       ...(metrics && { metrics: metrics(state) }),
     });
+    return pipe(flush, TE.flatMap(() => task));
   };
   const drain = saver?.drain ?? TE.right([]);
   /** Saves the state if asked, and waits until everything is committed. */
-  const commit = (state: () => S, count: number, isAsked: boolean): TE.TaskEither<SaveError, readonly Saved[]> =>
+  const commit = (
+    state: () => S,
+    count: number,
+    isAsked: boolean,
+  ): TE.TaskEither<SaveError | StepFailed, readonly Saved[]> =>
     pipe(isAsked ? () => save(state(), count)() : TE.right(undefined), TE.flatMap(() => drain));
   return {
     after: async (state, count, asked = false) => {

@@ -2,7 +2,7 @@
  * Runners: the effects that save, load and train.
  *
  * Read `save`, then `load` with `preflight`, and `load_model`; then `saver`, which saves in the background, with its `scheduler`; then `autosave`, which decides
- * when a loop saves, with `signals`; then `training_loop` and `train`. `environment` is what a checkpoint records of the process; `run_main` with
+ * when a loop saves, with `signals`; then `training_loop`, `tracking` and `train`. `environment` is what a checkpoint records of the process; `run_main` with
  * `own_code` is the end of a script.
  *
  * Promises: an effect does nothing until it is run; a failed save leaves the last checkpoint intact; nothing in here exits the process.
@@ -25,7 +25,18 @@ export { type Saver, saver, type SaverOptions } from "./saver.ts";
 export { checkPolicy, policyRules, type SavePoints, savePoints, type SavePolicy } from "./autosave.ts";
 export type { Signal } from "./signals.ts";
 export { type BatchPosition, runTraining, type TrainingSteps } from "./training_loop.ts";
+export { checkTracking, type Tracking, trackingOf, type TrackingOptions, trackingRules } from "./tracking.ts";
 export { train, type TrainOptions, type TrainSavePolicy } from "./train.ts";
+export {
+  checkProgress,
+  type ProgressDisplay,
+  progressDisplay,
+  type ProgressOptions,
+  type ProgressPosition,
+  progressRules,
+  type ProgressStream,
+  type ShowsProgress,
+} from "./progress.ts";
 export { environment } from "./environment.ts";
 export { ownFolders } from "./own_code.ts";
 export { runMain } from "./run_main.ts";

@@ -9,12 +9,21 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import { checkPolicy, policyRules, type SavePoints, savePoints, type SavePolicy } from "./autosave.ts";
-import type { Saved } from "./save.ts";
+import {
+  checkProgress,
+  loaderPosition,
+  type ProgressDisplay,
+  progressDisplay,
+  progressRules,
+  type ShowsProgress,
+} from "./progress.ts";
+import { labelRules, type Saved } from "./save.ts";
 import type { Signal } from "./signals.ts";
+import { checkTracking, type Tracking, trackingOf, type TrackingOptions, trackingRules } from "./tracking.ts";
 import { cursorIn, runTraining, type TrainingSteps } from "./training_loop.ts";
-import { type CurrentRun, currentRun } from "../checkpoint/mod.ts";
-import type { SaveError, Stopped, TrainError } from "../errors/mod.ts";
-import { itemsBefore, Loader } from "../loader/mod.ts";
+import { type CurrentRun, currentRun, savesFinished } from "../checkpoint/mod.ts";
+import type { SaveError, StepFailed, Stopped, TrainError } from "../errors/mod.ts";
+import { completeEpochs, itemsBefore, Loader } from "../loader/mod.ts";
 import { perLocation } from "../store/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
 import {
@@ -43,7 +52,8 @@ export interface TrainSavePolicy<S> extends SavePolicy<S> {
 }
 
 /** The options of {@link train}. */
-export interface TrainOptions<S extends object, A, N extends string = "cursor"> extends TrainingSteps<S, A> {
+export interface TrainOptions<S extends object, A, N extends string = "cursor">
+  extends TrainingSteps<S, A>, TrackingOptions, ShowsProgress {
   /**
    * The name of the cursor's component.
    * @default "cursor"
@@ -55,7 +65,10 @@ export interface TrainOptions<S extends object, A, N extends string = "cursor"> 
    */
   readonly save?: TrainSavePolicy<S>;
   /**
-   * Numbers by which checkpoints can be chosen and kept, unless `save.metrics` gives them. They label only checkpoints of the weights they were
+   * The numbers of a state. They are logged to the trackers after every `logEvery` batches, of the state after `onEpochEnd`, at the number of
+   * batches since the start of the data.
+   *
+   * Checkpoints can be chosen and kept by them, unless `save.metrics` gives others. They label only checkpoints of the weights they were
    * measured on. With `onEpochEnd`, a checkpoint inside an epoch has only those that have changed since the last `onEpochEnd`, such as the loss of
    * the step: a metric that `onEpochEnd` measures does not label the weights of the next epoch.
    * @default none
@@ -78,6 +91,8 @@ const trainRules: OptionRules<Omit<TrainOptions<object, unknown>, "loader" | "sa
   until: ifGiven(aFunction),
   cursor: ifGiven(aName),
   metrics: ifGiven(aFunction),
+  ...trackingRules,
+  ...progressRules,
 };
 
 /** The trainings of this process at a location. */
@@ -99,6 +114,8 @@ function checkTrainOptions<S extends object, A>(options: TrainOptions<S, A, stri
   const { loader, save, stopOn = [] } = options;
   Loader.iterate(loader);
   demandEach(trainRules, options);
+  checkTracking(options);
+  checkProgress(options);
   if (save !== undefined) {
     checkOptionNames("save of train", save, { to: true, epochs: true, ...policyRules });
     demand("save.epochs", ifGiven(integer(1)), save.epochs);
@@ -134,7 +151,7 @@ async function saveFirst<S extends object>(
   points: SavePoints<S>,
   state: S,
   cursor: Loader.Cursor,
-): Promise<E.Either<SaveError | Stopped, void>> {
+): Promise<E.Either<SaveError | StepFailed | Stopped, void>> {
   // The loop reports other data.
   if (save === undefined || Loader.check(Loader.start(loader), cursor).length > 0) return E.right(undefined);
   const { to, fork = false } = save;
@@ -147,6 +164,32 @@ async function saveFirst<S extends object>(
     return E.left({ _tag: "StepWentBack", step: 0, parent: parent.checkpoint, parentStep: last.step });
   }
   return parent === null || isAgain ? await points.after(() => state, batches, true) : E.right(undefined);
+}
+
+/** Starts the trackers, when the first save is committed: of two processes that begin at once, only the one that saves starts them. */
+async function startTracking<S extends object>(
+  { loader, save }: TrainOptions<S, never, string>,
+  points: SavePoints<S>,
+  state: S,
+  cursor: Loader.Cursor,
+  tracking: Tracking,
+): Promise<E.Either<SaveError | StepFailed, void>> {
+  // The loop reports other data.
+  if (!tracking.isWanted || Loader.check(Loader.start(loader), cursor).length > 0) return E.right(undefined);
+  const batches = itemsBefore(loader, cursor);
+  if (save !== undefined) {
+    // Without waiting for a mirror.
+    await savesFinished(save.to);
+    const hasFailed = (currentRun(save.to)?.parent ?? null) === null;
+    const first = hasFailed ? await points.finish(() => state, batches, false) : E.right(undefined);
+    if (E.isLeft(first)) return first;
+  }
+  const { step }: { readonly step?: unknown } = state;
+  return await tracking.start(batches, {
+    to: save?.to,
+    fork: save?.fork,
+    step: typeof step === "number" ? step : null,
+  })();
 }
 
 type Metrics = Readonly<Record<string, number>>;
@@ -185,15 +228,59 @@ function labelsOf<S>(measured: (state: S) => Metrics, hasEnds: boolean) {
   };
 }
 
+/** Logs the metrics of a state, if a log is due. */
+function logMetrics<S>(
+  { isDue, log }: Tracking,
+  metrics: ((state: S) => Metrics) | undefined,
+  state: S,
+  batches: number,
+): E.Either<StepFailed, void> {
+  if (metrics === undefined || !isDue(batches)) return E.right(undefined);
+  const values = metrics(state);
+  demand("what metrics returned", labelRules.metrics, values);
+  return values === undefined ? E.right(undefined) : log(values, batches);
+}
+
+/** Shows a training: what it reports of each state, and its steps, which may print at the end of an epoch. */
+function shown<S extends object, A>(options: TrainOptions<S, A, string>, display: ProgressDisplay) {
+  const { loader, onEpochEnd, save, metrics = save?.metrics } = options;
+  const name = options.cursor ?? "cursor";
+  const position = (state: S, epoch: number) => () => {
+    const values = metrics?.(state);
+    demand("what metrics returned", labelRules.metrics, values);
+    return { ...loaderPosition(loader, cursorIn(state, name), epoch), metrics: values ?? {} };
+  };
+  return {
+    begin: (state: S): void => {
+      const cursor = cursorIn(state, name);
+      // The loop reports other data.
+      if (Loader.check(Loader.start(loader), cursor).length > 0) return;
+      display.begin(itemsBefore(loader, cursor), () => ({
+        ...loaderPosition(loader, cursor, completeEpochs(loader, cursor)),
+        metrics: {},
+      }));
+    },
+    after: (state: S, batches: number, epoch: number): void => display.after(batches, position(state, epoch)),
+    steps: onEpochEnd === undefined ? options : {
+      ...options,
+      onEpochEnd: (state: S, epoch: number): S | Promise<S> => {
+        display.clear();
+        return onEpochEnd(state, epoch);
+      },
+    },
+  };
+}
+
 /**
  * Trains on a loader: the training loop as a value.
  *
- * @param options The loader, the step, what to do after each epoch and when to end, and when and where to save. After each step the component
- *   `cursor` is set; nothing else is changed.
+ * @param options The loader, the step, what to do after each epoch and when to end, when and where to save, and what to log to which trackers. After
+ *   each step the component `cursor` is set; nothing else is changed.
  * @returns For a state, usually from {@link resume}, a task of the state at the end of the data, saved if `save` is given. The process is never
  *   ended. A state without a cursor is a `TypeError`. The left is one of:
  *   - `Stopped` after a signal, with the checkpoint that holds the state if `save` is given.
- *   - `StepFailed`, if `step`, `onEpochEnd` or `until` throws, or WebGPU refuses an operation in them. Nothing half done is saved.
+ *   - `StepFailed`, if `step`, `onEpochEnd` or `until` throws, or WebGPU refuses an operation in them, or a tracker throws. Nothing half done is
+ *     saved.
  *   - `CursorMismatch` or `SourceFailed`, from the data.
  *   - An error of a save: `StepWentBack` too where this process has trained in the run and the state is one before the first batch.
  *
@@ -201,9 +288,10 @@ function labelsOf<S>(measured: (state: S) => Metrics, hasEnds: boolean) {
  *
  *   A second training that saves to the same store at the same time is a `TypeError`: give it a separate store.
  *
- * Law *same bits*: steps, ends of epochs and saves are those of a run that was never killed. A state saved at the end of an epoch is one after
+ * Laws: *same bits*: steps, ends of epochs and saves are those of a run that was never killed. A state saved at the end of an epoch is one after
  * `onEpochEnd`. In the first epoch of a stream only the next item shows whether it has ended: with `onEpochEnd` or `save.epochs` that item is read
- * before the state is saved.
+ * before the state is saved. *Same curves*: with trackers that drop what was logged after the position that they start from, as those of
+ * `@dogear/dogear/trackers` do, each point is logged once.
  *
  * @example
  * ```ts
@@ -232,37 +320,56 @@ export function train<S extends object, A, const N extends string = "cursor">(
   const name: string = options.cursor ?? "cursor";
   const measured = save?.metrics ?? metrics;
   const { epochs: between = Infinity } = save ?? {};
+  const trainTracked = (initial: S, tracking: Tracking) => async (): Promise<E.Either<TrainError, S>> => {
+    const cursor = cursorIn(initial, name);
+    const leave = save && enter(save);
+    let savedStep = 0;
+    const display = progressDisplay(options);
+    const { begin, after, steps } = shown(options, display);
+    let isComplete = false;
+    const receive = display.receiving(save?.onSaved);
+    const onSaved = (saved: Saved): void => {
+      savedStep = saved.step ?? 0;
+      receive(saved);
+    };
+    const labels = save && measured && labelsOf(measured, options.onEpochEnd !== undefined);
+    const policy = save && { ...save, onSaved, ...(labels && { metrics: labels.metrics }) };
+    const points = savePoints<S>(policy, stopOn, undefined, display.beforeSave(tracking.flush));
+    const run = runTraining<S, A, SaveError | StepFailed | Stopped>(steps, name, {
+      countsEpochs: options.onEpochEnd !== undefined || between !== Infinity,
+      after: async (state, { batches, epoch, epochs }) => {
+        labels?.after(state, epochs > epoch);
+        after(state, batches, epoch);
+        const logged = logMetrics(tracking, metrics, state, batches);
+        if (E.isLeft(logged)) return logged;
+        const isDue = Math.floor(epochs / between) > Math.floor(epoch / between);
+        return pipe(await points.after(() => state, batches, isDue), E.map(() => true));
+      },
+    });
+    try {
+      const own = { loader, save } as TrainOptions<S, never, string>;
+      const begun = await saveFirst(own, points, initial, cursor);
+      if (E.isLeft(begun)) return begun;
+      const started = await startTracking(own, points, initial, cursor, tracking);
+      if (E.isLeft(started)) return started;
+      labels?.begin(initial);
+      begin(initial);
+      const ran = await run(initial)();
+      if (E.isLeft(ran)) return ran;
+      const [state, batches] = ran.right;
+      const finished = await points.finish(() => state, batches);
+      isComplete = E.isRight(finished);
+      return pipe(finished, E.map(() => state));
+    } finally {
+      await points.drain();
+      points.close();
+      display.end(isComplete);
+      leave?.(savedStep);
+    }
+  };
   return (initial) =>
-    awaitable(async (): Promise<E.Either<TrainError, S>> => {
-      const cursor = cursorIn(initial, name);
-      const leave = save && enter(save);
-      let savedStep = 0;
-      const onSaved = (saved: Saved): void => {
-        savedStep = saved.step ?? 0;
-        save?.onSaved?.(saved);
-      };
-      const labels = save && measured && labelsOf(measured, options.onEpochEnd !== undefined);
-      const points = savePoints<S>(save && { ...save, onSaved, ...(labels && { metrics: labels.metrics }) }, stopOn);
-      const run = runTraining<S, A, SaveError | Stopped>(options, name, {
-        countsEpochs: options.onEpochEnd !== undefined || between !== Infinity,
-        after: async (state, { batches, epoch, epochs }) => {
-          labels?.after(state, epochs > epoch);
-          const isDue = Math.floor(epochs / between) > Math.floor(epoch / between);
-          return pipe(await points.after(() => state, batches, isDue), E.map(() => true));
-        },
-      });
-      try {
-        const begun = await saveFirst({ loader, save } as TrainOptions<S, never, string>, points, initial, cursor);
-        if (E.isLeft(begun)) return begun;
-        labels?.begin(initial);
-        const ran = await run(initial)();
-        if (E.isLeft(ran)) return ran;
-        const [state, batches] = ran.right;
-        return pipe(await points.finish(() => state, batches), E.map(() => state));
-      } finally {
-        await points.drain();
-        points.close();
-        leave?.(savedStep);
-      }
+    awaitable(() => {
+      const tracking = trackingOf(options);
+      return tracking.around(trainTracked(initial, tracking))();
     });
 }

@@ -1,7 +1,7 @@
 /**
  * Values: the parts of a run's state that are plain frozen data, each with its io-ts codec: random generators, schedules, loss scalers, permutations.
  *
- * Read `seed`, `math_random`, `rng` and `permutation`, then `schedule_kinds` and `schedule`, then `scaler`.
+ * Read `seed`, `math_random`, `rng` and `permutation`, then `schedule`, then `scaler`.
  *
  * Promises: no function changes its argument; a value is the same after JSON; draws, rates and permutations are the same bits in every runtime.
  *
@@ -12,6 +12,5 @@ export { drawingFromSource, hookRandom } from "./math_random.ts";
 export * as Rng from "./rng.ts";
 export { make } from "./rng.ts";
 export { algorithm, permutation } from "./permutation.ts";
-export { settingsOf } from "./schedule_kinds.ts";
-export * as Schedule from "./schedule.ts";
+export { Schedule, settingsOf } from "./schedule/mod.ts";
 export * as Scaler from "./scaler.ts";

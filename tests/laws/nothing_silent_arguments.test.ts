@@ -13,10 +13,11 @@ import * as data from "../../lib/data/mod.ts";
 import * as prove from "../../lib/prove/mod.ts";
 import * as contract from "../../lib/store/contract/mod.ts";
 import * as s3 from "../../lib/store/s3/mod.ts";
+import * as trackers from "../../lib/trackers/mod.ts";
 import * as main from "../../mod.ts";
 
 /** What the entries of the package export. */
-const dogear = { ...main, ...data, ...prove, ...contract, ...s3 };
+const dogear = { ...main, ...data, ...prove, ...contract, ...s3, ...trackers };
 const { Loader, Retention, Rng, Scaler, Schedule } = dogear;
 
 const folder = mkdtempSync(join(tmpdir(), "dogear-arguments-"));
@@ -126,14 +127,17 @@ const saving: Fields = {
   onSaved: callback,
   ...codecs,
 };
+const tracking: Fields = { trackers: ["undefined", "[]"], logEvery: from1 };
 const fitting: Fields = {
   ...saving,
+  ...tracking,
   seed: ["undefined", ...seeds],
   with: ["undefined", "{}"],
   stopOn: names,
   fallback: yes,
   onReport: callback,
   restoreBest: never,
+  progress: [...yes, "{}"],
 };
 const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [1] })] });
 model.compile({ optimizer: "sgd", loss: "meanSquaredError" });
@@ -295,6 +299,8 @@ const table: Readonly<Record<string, Callable | string>> = {
       timeout: never,
     }),
   ]),
+  jsonLines: calls([arg(/path/, "x", '"nonsense"')]),
+  tensorBoard: calls([arg(/folder/, "x", '"nonsense"')]),
   mirrored: calls([store, store, options({ onFailed: callback })]),
   list: calls([store]),
   plan: calls([store, options({ run: word, onProgress: callback })], [policy]),
@@ -340,8 +346,10 @@ const table: Readonly<Record<string, Callable | string>> = {
       until: callback,
       cursor: word,
       metrics: callback,
+      ...tracking,
       save: never,
       stopOn: names,
+      progress: [...yes, "{}"],
     }),
   ]),
   fit: calls([fields(/option|`to`/, { to: dogear.memory() }, fitting)]),

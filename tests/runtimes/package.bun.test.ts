@@ -15,6 +15,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -50,7 +51,8 @@ import * as data from "${manifest.name}/data";
 import * as prove from "${manifest.name}/prove";
 import * as store from "${manifest.name}/store";
 import * as s3 from "${manifest.name}/s3";
-console.log(JSON.stringify([dogear, data, prove, store, s3].map((entry) => Object.keys(entry).sort())));
+import * as trackers from "${manifest.name}/trackers";
+console.log(JSON.stringify([dogear, data, prove, store, s3, trackers].map((entry) => Object.keys(entry).sort())));
 `;
 
 /** Trains up to a step, from a store's newest checkpoint, and prints the id of the state. */
@@ -187,7 +189,7 @@ test("package: it holds what it lists, built, and nothing else", async () => {
     assert.ok(emitted.includes(name.replace(/\.ts$/, ".d.ts")), `${name} has no types in dist`);
   }
   // Every other module is in a chunk that the entries share.
-  const entries = emitted.filter((name) => name.endsWith(".js") && !/^mod-\w+\.js$/.test(name));
+  const entries = emitted.filter((name) => name.endsWith(".js") && !/^(mod-\w+\.js|page\b.*)$/.test(name));
   const expectedEntries = [
     "cli.js",
     "lib/data/mod.js",
@@ -199,6 +201,8 @@ test("package: it holds what it lists, built, and nothing else", async () => {
     "mod.js",
   ];
   assert.deepEqual(entries.sort(), expectedEntries);
+  const page = readdirSync(join(root, "lib/cli/serve/page"));
+  assert.deepEqual(readdirSync(join(installed, "dist/page")).sort(), page.sort());
 });
 
 test("package: publint finds nothing to say", async () => {
@@ -206,6 +210,34 @@ test("package: publint finds nothing to say", async () => {
   const { files, rootDir } = await unpack(readFileSync(tarball));
   const { messages, pkg } = await publint({ pkgDir: rootDir, pack: { files } });
   assert.deepEqual(messages.map((message) => formatMessage(message, pkg)), []);
+});
+
+test("package: every entry resolves to modules and types in each way that ESM is resolved", async () => {
+  await packed();
+  const { checkPackage, createPackageFromTarballData } = await import("@arethetypeswrong/core");
+  const result = await checkPackage(createPackageFromTarballData(readFileSync(tarball)));
+  assert.ok(result.types !== false, "no types");
+  // CommonJS is not offered: Node 20 and `moduleResolution: "node"` import ESM, or nothing.
+  const problems = result.problems.filter((problem) =>
+    !("resolutionKind" in problem) || !["node10", "node16-cjs"].includes(problem.resolutionKind)
+  );
+  assert.deepEqual(problems, []);
+});
+
+test("package: its tarball keeps the size budget", async () => {
+  await packed();
+  assert.ok(statSync(tarball).size <= 2_000_000, `${statSync(tarball).size} bytes`);
+});
+
+test("package: the sources that its maps name are in it", async () => {
+  await packed();
+  const map = JSON.parse(readFileSync(join(installed, "dist/mod.js.map"), "utf8")) as { readonly sources: string[] };
+  const types = JSON.parse(readFileSync(join(installed, "dist/mod.d.ts.map"), "utf8")) as {
+    readonly sources: string[];
+  };
+  for (const source of [...map.sources, ...types.sources].filter((source) => !source.includes("node_modules"))) {
+    assert.ok(existsSync(join(installed, "dist", source)), source);
+  }
 });
 
 test("package: its types reach a user's compiler", async () => {
@@ -296,6 +328,11 @@ test("package: its command line lists, verifies and exports what was saved, in e
     const folder = join(scratch, `weights-${runtime}`);
     dogear("export", path, "--out", folder);
     assert.deepEqual(readdirSync(folder), ["model.safetensors"]);
+    // The page needs its files and a package, which the installed command has.
+    const page = join(scratch, `page-${runtime}.html`);
+    const serve = [join(installed, bin.dogear), "serve", path, "--export", page];
+    run(project, program, ...args.flatMap((arg) => arg === "smoke.js" ? serve : [arg]));
+    assert.match(readFileSync(page, "utf8"), /<script type="application\/json" id="data">\{"api\/runs":/);
   }
 });
 

@@ -50,8 +50,11 @@ const things = {
   "S3 server": (): boolean =>
     process.env["DOGEAR_S3"] === "required" ||
     (isLinux && ["ceph-mon", "ceph-osd", "radosgw"].every((name) => succeeds(name, "--version"))),
+  /** Debian's package chromium. With `DOGEAR_BROWSER=required` a test fails without it. */
+  "Chromium": (): boolean => process.env["DOGEAR_BROWSER"] === "required" || succeeds("chromium", "--version"),
   "Node": (): boolean => node() !== undefined,
   "Deno": (): boolean => process.versions["deno"] !== undefined,
+  "Python 3.10": (): boolean => succeeds("python3", "-c", "import sys; sys.exit(sys.version_info < (3, 10))"),
 } as const;
 
 const known = new Map<Thing, boolean>();

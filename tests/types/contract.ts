@@ -12,6 +12,8 @@ import {
   diff,
   type Differences,
   directory,
+  fit,
+  fitDataset,
   id,
   list,
   Loader,
@@ -47,6 +49,7 @@ import {
   writeSnapshot,
 } from "@dogear/dogear";
 import { mirrored } from "@dogear/dogear/s3";
+import { jsonLines, tensorBoard, type Tracker } from "@dogear/dogear/trackers";
 import * as tf from "@tensorflow/tfjs";
 import type { Either } from "fp-ts/lib/Either.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
@@ -234,6 +237,38 @@ export function labels(tensor: TensorData): void {
   train({ loader: batches, step: trainStep, save: { to: store, when: ({ step }) => step > 10 } });
   // @ts-expect-error -- a predicate does not wait
   train({ loader: batches, step: trainStep, save: { to: store, when: async ({ step }) => await step > 10 } });
+}
+
+/** Trackers: any object with `log` and `close` is one. */
+export async function tracked(): Promise<void> {
+  const log = jsonLines("runs/digits/log.jsonl");
+  isExactly<Required<Tracker>>()(log);
+  isExactly<Required<Tracker>>()(tensorBoard("runs/digits/tensorboard"));
+  const own: Tracker = { log: (values, step) => console.log(step, values), close: () => Promise.resolve() };
+  const asynchronous: Tracker = { log: async (values) => void await Promise.resolve(values), close: async () => {} };
+  train({
+    loader: batches,
+    step: trainStep,
+    metrics: ({ step }) => ({ step }),
+    trackers: [log, own, asynchronous],
+    logEvery: 10,
+    save: { to: store, every: 50 },
+  });
+  fit({ to: store, trackers: [log], logEvery: 10 });
+  fitDataset({ to: store, trackers: [own] });
+  await log.start({ step: 0 });
+  await log.start({ step: 0, run: null, parent: null });
+  log.log({ loss: 0.5 }, 1);
+  log.histogram("kernel", tf.zeros([2]), 1);
+  log.histogram("kernel", Float32Array.of(1), 1);
+  isExactly<Promise<void>>()(log.flush());
+  await log.close();
+  // @ts-expect-error -- a log needs its step
+  log.log({ loss: 0.5 });
+  // @ts-expect-error -- the values of a log are numbers
+  log.log({ loss: "0.5" }, 1);
+  // @ts-expect-error -- a tracker closes
+  fit({ to: store, trackers: [{ log: own.log }] });
 }
 
 /** Accelerate's guide: the rest of an epoch. */

@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import * as E from "fp-ts/lib/Either.js";
-import * as Schedule from "../../lib/values/schedule.ts";
+import * as Schedule from "../../lib/values/schedule/schedule.ts";
 import { torture } from "../support/torture.ts";
 
 function after(n: number, schedule: Schedule.Schedule, metric?: number): Schedule.Schedule {

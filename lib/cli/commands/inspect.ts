@@ -6,27 +6,19 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import {
-  entryOf,
-  findPart,
-  heldOf,
-  type LazyCheckpoint,
-  leavesOf,
-  namesMeant,
-  type Part,
-  someOf,
-  withCheckpoint,
-} from "../../checkpoint/mod.ts";
-import { arraysOf, type Held, isBranch, kindOf, type Named, segment, sizeOf } from "../../state/mod.ts";
-import { type CommandTask, messageOf, usage, usageError } from "../arguments.ts";
+import { entryOf, type LazyCheckpoint, type Part, withCheckpoint } from "../../checkpoint/mod.ts";
+import { type Held, isBranch, kindOf } from "../../state/mod.ts";
+import { type CommandTask, messageOf, usage } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
-import { findCheckpoint, type NamedCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
-import { type Statistics, statistics } from "../statistics.ts";
-import { checkpointStatus, isBad, statusJson, verifyFiles } from "../checkpoint_status.ts";
+import { findCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
+import type { Statistics } from "../statistics.ts";
+import { checkpointStatus, isBad, verifyFiles } from "../checkpoint_status.ts";
+import { checkpointJson, type ComponentFacts, componentFacts, partJson, readPart } from "../inspection.ts";
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { printable } from "../../errors/mod.ts";
-import { bytesText, jsonText, metricsText, noteText, numberText, valueText } from "../format.ts";
+import { bytesText, jsonText, metricsText, noteText, valueText } from "../format.ts";
+import { numberText } from "../../terminal/mod.ts";
 
 // --- a whole checkpoint
 
@@ -35,13 +27,7 @@ function factLines(facts: Readonly<Record<string, string>>): readonly string[] {
   return Object.entries(facts).map(([name, value]) => `${name.padEnd(10)}  ${printable(value)}`);
 }
 
-function componentJson([name, node]: Named, fileOf: LazyCheckpoint["fileOf"]) {
-  const arrays = arraysOf(node, segment(name)).map(([, { held }]) => held);
-  const elements = arrays.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-  return { name, kind: kindOf(node), tensors: arrays.length, elements, files: [...new Set(arrays.map(fileOf))] };
-}
-
-function componentRow({ name, kind, tensors, elements, files }: ReturnType<typeof componentJson>): readonly string[] {
+function componentRow({ name, kind, tensors, elements, files }: ComponentFacts): readonly string[] {
   const some = files.length > 2 ? `${files[0]} and ${files.length - 1} more` : files.join(" ");
   return [name, kind, `${tensors}`, `${elements}`, some];
 }
@@ -55,11 +41,11 @@ async function* overviewText(facts: readonly string[], components: readonly (rea
 }
 
 function showOverview(opened: LazyCheckpoint, { width }: Terminal): CommandTask<CommandReport> {
-  const { store, checkpoint, manifest, encoded, fileOf } = opened;
-  const { parent, environment, id = null, files } = manifest;
+  const { store, checkpoint, manifest } = opened;
+  const { parent, environment, id = null } = manifest;
   const { dogear, tfjs, runtime, backend } = environment;
   const { step, metrics, note, time, bytes, run } = entryOf(checkpoint, manifest);
-  const components = encoded.components.map((component) => componentJson(component, fileOf));
+  const components = componentFacts(opened);
   const facts = {
     checkpoint: `${checkpoint} in ${store.location}`,
     saved: `${new Date(time).toISOString()} by dogear ${dogear}, tfjs ${tfjs}, ${runtime}, backend ${backend}`,
@@ -70,11 +56,10 @@ function showOverview(opened: LazyCheckpoint, { width }: Terminal): CommandTask<
     size: bytesText(bytes),
     ...(id === null ? {} : { id }),
   };
-  const about = { parent, environment, id, files, components };
   return pipe(
     checkpointStatus(store, checkpoint, false),
     TE.map((status) => ({
-      json: [jsonText({ location: store.locationOf(checkpoint), ...statusJson(status), ...about })],
+      json: [jsonText(checkpointJson(opened, status))],
       text: overviewText(factLines({ ...facts, verdict: status.verdict }), components.map(componentRow), width),
       messages: status.error === null ? [] : [messageOf(status.error)],
       exitCode: () => isBad(status) ? 1 : 0,
@@ -83,13 +68,6 @@ function showOverview(opened: LazyCheckpoint, { width }: Terminal): CommandTask<
 }
 
 // --- a part
-
-function leafJson([path, node]: Part, fileOf: LazyCheckpoint["fileOf"]): Record<string, unknown> {
-  const held = heldOf(node);
-  if (held !== undefined) return { path, dtype: held.element, shape: held.shape, file: fileOf(held) };
-  if (isBranch(node)) return { path, kind: kindOf(node), ...(node.is === "shared" ? { shared: node.path } : {}) };
-  return { path, kind: kindOf(node), value: node };
-}
 
 function leafRow([path, node]: Part): readonly string[] {
   if (!isBranch(node)) return [path, kindOf(node), valueText(node)];
@@ -133,32 +111,21 @@ async function* partText(leaves: readonly Part[], below: readonly string[], widt
 function showPart(
   wanted: string,
   opened: LazyCheckpoint,
-  target: NamedCheckpoint,
+  text: string,
   terminal: Terminal,
 ): CommandTask<CommandReport> {
-  const { store, checkpoint, encoded: { components }, fileOf } = opened;
-  const part = findPart(components, wanted);
-  if (part === undefined) {
-    const names = components.map(([name]) => segment(name)).join(", ");
-    const expected = `Expected a part of checkpoint ${checkpoint}, found ${JSON.stringify(wanted)}`;
-    const meant = namesMeant(components, wanted);
-    const found = meant.length > 0 ? `did you mean ${someOf(meant)}?` : `its components are ${names}`;
-    return TE.left(usageError(`${expected}: ${found}${separateCheckpoint(wanted, target.text)}`));
-  }
-  const leaves = leavesOf(part);
-  const [held, ...others] = leaves.flatMap(([, node]) => heldOf(node) ?? []);
-  const about = { location: store.locationOf(checkpoint), path: part[0], kind: kindOf(part[1]) };
-  const report = (found: Statistics | null, lines: readonly string[]): CommandReport => ({
-    json: [jsonText({ ...about, parts: leaves.map((leaf) => leafJson(leaf, fileOf)), statistics: found })],
-    text: partText(leaves, lines, terminal.width),
-  });
-  if (held === undefined || others.length > 0) return TE.right(report(null, []));
-  const file = fileOf(held);
   return pipe(
-    // Statistics of a damaged file would be wrong.
-    verifyFiles(target, terminal, new Set([file])),
-    TE.flatMapTask(() => async () => statistics(held, await held.home.read(held))),
-    TE.map((found) => report(found, statisticsText(held, file, found))),
+    readPart(opened, wanted, (file) => verifyFiles({ text, ...opened }, terminal, new Set([file])), text),
+    TE.map((found): CommandReport => ({
+      json: [jsonText(partJson(opened, found))],
+      text: partText(
+        found.leaves,
+        found.tensor === undefined
+          ? []
+          : statisticsText(found.tensor.held, opened.fileOf(found.tensor.held), found.tensor.statistics),
+        terminal.width,
+      ),
+    })),
   );
 }
 
@@ -186,7 +153,7 @@ and of a tensor the range, mean, NaN count and histogram. A weight can also be n
       findCheckpoint(reference, open),
       TE.flatMap((target) =>
         withCheckpoint(target, (opened) =>
-          wanted === undefined ? showOverview(opened, terminal) : showPart(wanted, opened, target, terminal))
+          wanted === undefined ? showOverview(opened, terminal) : showPart(wanted, opened, target.text, terminal))
       ),
     ),
 });

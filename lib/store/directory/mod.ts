@@ -11,10 +11,14 @@
  *
  * @module
  */
+export type { WritableFile } from "./file_system.ts";
 export { localFileSystem } from "./local_file_system.ts";
 export { means } from "./answers.ts";
+export { withClearAnswers } from "./clear_answers.ts";
+export { syncFile } from "./durable.ts";
 export { writeFile } from "./file_io.ts";
-export { makeFolders, unless } from "./folder_ops.ts";
+export { makeFolders, syncAbove, unless } from "./folder_ops.ts";
 export { numberIn } from "./listing.ts";
 export { checkpointsName } from "./run_folder.ts";
+export { systemCall } from "./system_errors.ts";
 export { directory } from "./directory.ts";

@@ -6,21 +6,13 @@
  * @module
  */
 import type * as t from "io-ts";
-import { checkCurried, demand, foundOrAwait, ifGiven, integer, must, plainCodec, shown } from "../validation/mod.ts";
-import {
-  argumentsOf,
-  isSchedule,
-  type Kinds,
-  type Of,
-  rateType,
-  type Schedule,
-  scheduleType,
-} from "./schedule_kinds.ts";
-import { exactRate } from "./schedule_rates.ts";
+import { checkCurried, demand, foundOrAwait, ifGiven, integer, must, plainCodec, shown } from "../../validation/mod.ts";
+import { argumentsOf, isSchedule, type Kinds, type Of, rateType, type Schedule, scheduleType } from "./kinds.ts";
+import { exactRate } from "./rates.ts";
 
 // --- types
 
-export type { Kinds, Of, Schedule } from "./schedule_kinds.ts";
+export type { Kinds, Of, Schedule } from "./kinds.ts";
 
 // --- constructors
 

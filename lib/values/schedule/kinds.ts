@@ -5,7 +5,7 @@
  */
 import * as RR from "fp-ts/lib/ReadonlyRecord.js";
 import * as t from "io-ts";
-import { tagOf } from "../errors/mod.ts";
+import { tagOf } from "../../errors/mod.ts";
 import {
   aBoolean,
   checkOptionNames,
@@ -22,7 +22,7 @@ import {
   type Plain,
   refine,
   tagged,
-} from "../validation/mod.ts";
+} from "../../validation/mod.ts";
 
 // --- types
 

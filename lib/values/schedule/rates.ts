@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { Of, Schedule } from "./schedule_kinds.ts";
+import type { Of, Schedule } from "./kinds.ts";
 
 // --- combinators
 

@@ -1,0 +1,101 @@
+/**
+ * `dogear serve`: shows runs on a page.
+ *
+ * @module
+ */
+import * as E from "fp-ts/lib/Either.js";
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { resolve } from "node:path";
+import { printable } from "../../errors/mod.ts";
+import { type CommandTask, usage } from "../arguments.ts";
+import { type Command, type CommandReport, defineCommand } from "../command.ts";
+import { bytesText, jsonText } from "../format.ts";
+import { parseReferences } from "../reference.ts";
+import { type Assets, findAssets } from "../serve/assets.ts";
+import { exportPage } from "../serve/page_export.ts";
+import { serve } from "../serve/server.ts";
+import { watch, type Watched } from "../serve/watch.ts";
+
+// --- running
+
+/** Waits for Ctrl-C, or for the system to end the process. */
+function stopped(): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = (): void => {
+      process.off("SIGINT", stop);
+      process.off("SIGTERM", stop);
+      resolve();
+    };
+    process.on("SIGINT", stop);
+    process.on("SIGTERM", stop);
+  });
+}
+
+/** Serves until the process is stopped. The address is printed first. */
+function served(watched: Watched, assets: Assets, port: number): CommandTask<CommandReport> {
+  return pipe(
+    serve(watched, assets, port),
+    TE.map(({ url, close }) => {
+      const ended = stopped().then(close);
+      async function* lines(text: string): AsyncGenerator<string> {
+        yield text;
+        await ended;
+      }
+      return { json: lines(jsonText({ url })), text: lines(url) };
+    }),
+  );
+}
+
+function exported(watched: Watched, assets: Assets, path: string, force: boolean): CommandTask<CommandReport> {
+  return pipe(
+    exportPage(watched, assets, path, force),
+    TE.map((written) => ({
+      json: [jsonText(written)],
+      text: [`${printable(written.path)}  ${bytesText(written.bytes)}`],
+      messages: watched.shown.flatMap(({ error }) => error ?? []),
+    })),
+  );
+}
+
+// --- the command
+
+/** `dogear serve`. */
+export const serveCommand: Command = defineCommand({
+  name: "serve",
+  summary: "show runs on a page: curves, checkpoints, tensors",
+  usage: "[RUN[@CHECKPOINT]]... [--port N] [--log FILE]... [--export FILE [--force]]",
+  description:
+    `Shows runs on a page for a browser on this machine, until Ctrl-C, and prints its address. Only who has the address can see
+the page, and nothing can be changed through it. New checkpoints appear by themselves. Of a folder of runs it shows all
+runs in it. Curves are those of the checkpoints' metrics, and of the logs of jsonLines (*.jsonl) in the folder of a run.
+With --export it writes the page as one file, which opens without a server, and ends.`,
+  options: {
+    port: { value: "N", help: "the port; any that is free by default" },
+    log: { value: "FILE", multiple: true, help: "a log of jsonLines that is elsewhere" },
+    export: { value: "FILE", help: "write the page to this file, such as page.html" },
+    force: { help: "with --export, replace a file that is no such page" },
+  },
+  example: "runs/digits",
+  json: "{ url }, once the page can be opened; with --export { path, bytes, answers }",
+  parse: ({ options: { port, log = [], export: file, force = false }, words }) => {
+    if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) < 65536)) {
+      return usage(`Expected a port from 0 to 65535, found ${JSON.stringify(port)}`);
+    }
+    if (file === "") return usage('Expected a file to export to, found ""');
+    if (file !== undefined && port !== undefined) return usage("Expected --port or --export, found both");
+    if (file === undefined && force) return usage("Expected --export FILE with --force, found none");
+    return pipe(
+      parseReferences(words),
+      E.map((references) => ({ references, port: Number(port ?? 0), log, file, force })),
+    );
+  },
+  run: ({ references, port, log, file, force }, _terminal, open) =>
+    pipe(
+      findAssets,
+      TE.flatMap((assets) => {
+        const watched = watch(references, open, log);
+        return file === undefined ? served(watched, assets, port) : exported(watched, assets, resolve(file), force);
+      }),
+    ),
+});

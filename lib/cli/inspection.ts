@@ -1,0 +1,104 @@
+/**
+ * What a checkpoint and its parts are, as the JSON documents of `dogear inspect` say it.
+ *
+ * @module
+ */
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { findPart, heldOf, type LazyCheckpoint, leavesOf, namesMeant, type Part, someOf } from "../checkpoint/mod.ts";
+import { arraysOf, type Held, isBranch, kindOf, segment, sizeOf } from "../state/mod.ts";
+import { type CommandTask, usageError } from "./arguments.ts";
+import { type CheckpointStatus, statusJson } from "./checkpoint_status.ts";
+import { separateCheckpoint } from "./reference.ts";
+import { type Statistics, statistics } from "./statistics.ts";
+
+// --- types
+
+/** What a component is, and where its tensors are. */
+export interface ComponentFacts {
+  readonly name: string;
+  readonly kind: string;
+  readonly tensors: number;
+  readonly elements: number;
+  readonly files: readonly string[];
+}
+
+/** A part of a state. */
+export interface PartRead {
+  readonly part: Part;
+  readonly leaves: readonly Part[];
+  /** The statistics of the part, if it is one tensor. */
+  readonly tensor?: { readonly held: Held; readonly statistics: Statistics };
+}
+
+// --- a whole checkpoint
+
+/** The components of an open checkpoint. */
+export function componentFacts({ encoded, fileOf }: LazyCheckpoint): readonly ComponentFacts[] {
+  return encoded.components.map(([name, node]) => {
+    const arrays = arraysOf(node, segment(name)).map(([, { held }]) => held);
+    const elements = arrays.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    return { name, kind: kindOf(node), tensors: arrays.length, elements, files: [...new Set(arrays.map(fileOf))] };
+  });
+}
+
+/** An open checkpoint as JSON. */
+export function checkpointJson(opened: LazyCheckpoint, status: CheckpointStatus): Record<string, unknown> {
+  const { store, checkpoint, manifest: { parent, environment, id = null, files } } = opened;
+  const about = { parent, environment, id, files, components: componentFacts(opened) };
+  return { location: store.locationOf(checkpoint), ...statusJson(status), ...about };
+}
+
+// --- a part
+
+function leafJson([path, node]: Part, fileOf: LazyCheckpoint["fileOf"]): Record<string, unknown> {
+  const held = heldOf(node);
+  if (held !== undefined) return { path, dtype: held.element, shape: held.shape, file: fileOf(held) };
+  if (isBranch(node)) return { path, kind: kindOf(node), ...(node.is === "shared" ? { shared: node.path } : {}) };
+  return { path, kind: kindOf(node), value: node };
+}
+
+/**
+ * Reads a part of a state, with statistics if it is one tensor.
+ *
+ * @param opened The checkpoint.
+ * @param wanted The path of the part.
+ * @param verify Verifies the file of the tensor: statistics of a damaged file would be wrong.
+ * @param run The reference of the checkpoint, for messages.
+ */
+export function readPart(
+  opened: LazyCheckpoint,
+  wanted: string,
+  verify: (file: string) => CommandTask<unknown>,
+  run?: string,
+): CommandTask<PartRead> {
+  const { checkpoint, encoded: { components }, fileOf } = opened;
+  const part = findPart(components, wanted);
+  if (part === undefined) {
+    const names = components.map(([name]) => segment(name)).join(", ");
+    const expected = `Expected a part of checkpoint ${checkpoint}, found ${JSON.stringify(wanted)}`;
+    const meant = namesMeant(components, wanted);
+    const found = meant.length > 0 ? `did you mean ${someOf(meant)}?` : `its components are ${names}`;
+    return TE.left(usageError(`${expected}: ${found}${separateCheckpoint(wanted, run)}`));
+  }
+  const leaves = leavesOf(part);
+  const [held, ...others] = leaves.flatMap(([, node]) => heldOf(node) ?? []);
+  if (held === undefined || others.length > 0) return TE.right({ part, leaves });
+  return pipe(
+    verify(fileOf(held)),
+    TE.flatMapTask(() => async () => statistics(held, await held.home.read(held))),
+    TE.map((found) => ({ part, leaves, tensor: { held, statistics: found } })),
+  );
+}
+
+/** A part as JSON. */
+export function partJson({ store, checkpoint, fileOf }: LazyCheckpoint, found: PartRead): Record<string, unknown> {
+  const { part: [path, node], leaves, tensor } = found;
+  return {
+    location: store.locationOf(checkpoint),
+    path,
+    kind: kindOf(node),
+    parts: leaves.map((leaf) => leafJson(leaf, fileOf)),
+    statistics: tensor?.statistics ?? null,
+  };
+}

@@ -1,0 +1,83 @@
+// @ts-check
+/**
+ * Colours: light and dark, and those of the lines of history.
+ *
+ * @module
+ */
+
+/** @typedef {{ text: string, muted: string, grid: string, panel: string, bad: string, accent: string }} Colours */
+/** @typedef {{ colour: string, dash: number[] }} Stroke */
+
+const name = "dogear-theme";
+
+/** The choice of the last visit. Storage may be forbidden. */
+function remembered() {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+/** Shows the remembered theme; without one, that of the system. */
+export function applyTheme() {
+  const theme = remembered();
+  if (theme === "light" || theme === "dark") document.documentElement.dataset["theme"] = theme;
+}
+
+/** Whether the page is dark now. */
+export function isDark() {
+  const { theme } = document.documentElement.dataset;
+  return theme === undefined ? matchMedia("(prefers-color-scheme: dark)").matches : theme === "dark";
+}
+
+/** Changes between light and dark. */
+export function toggleTheme() {
+  const theme = isDark() ? "light" : "dark";
+  document.documentElement.dataset["theme"] = theme;
+  try {
+    localStorage.setItem(name, theme);
+  } catch {
+    // It is then forgotten with the page.
+  }
+  dispatchEvent(new Event("themechange"));
+}
+
+/**
+ * The colours for what is drawn.
+ *
+ * @returns {Colours}
+ */
+export function colours() {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (/** @type {string} */ of) => style.getPropertyValue(of).trim();
+  return {
+    text: colour("--text"),
+    muted: colour("--muted"),
+    grid: colour("--grid"),
+    panel: colour("--panel"),
+    bad: colour("--bad"),
+    accent: colour("--accent"),
+  };
+}
+
+// The palette of Okabe and Ito (2008), which people who see few colours can tell apart; the second set is lighter, for dark pages.
+const palettes = [
+  ["#0072b2", "#d55e00", "#009e73", "#a8518a", "#b07800", "#3f9bd1", "#6b6b6b"],
+  ["#5cb3e8", "#ff9447", "#3fcfa3", "#e79cc8", "#f0bf4c", "#9bd3f5", "#b5b5b5"],
+];
+const dashes = [[], [7, 3], [2, 3], [9, 3, 2, 3]];
+
+/**
+ * The stroke of a line of history. Lines differ in colour and, from the second on, in their dashes.
+ *
+ * @param {number} index The number of the line.
+ * @returns {Stroke}
+ */
+export function strokeOf(index) {
+  const palette = /** @type {string[]} */ (palettes[isDark() ? 1 : 0]);
+  return {
+    colour: /** @type {string} */ (palette[index % palette.length]),
+    dash: /** @type {number[]} */ (dashes[index % dashes.length]),
+  };
+}
