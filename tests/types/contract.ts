@@ -21,6 +21,7 @@ import {
   loadModel,
   loadState,
   memory,
+  type Overtaken,
   pipe,
   readSnapshot,
   readTensor,
@@ -44,6 +45,7 @@ import {
   type Snapshot,
   type StateTree,
   type Store,
+  type StoreFailed,
   type TensorData,
   train,
   writeSnapshot,
@@ -362,7 +364,7 @@ export function mirror(local: Store, remote: Store): void {
   const { drain } = mirrored(local, remote, {
     onFailed: (error) => isExactly<"StoreFailed" | "Overtaken">()(error._tag),
   });
-  isExactly<NonNullable<Store["drain"]>>()(drain);
+  isExactly<Awaitable<StoreFailed | Overtaken, void>>()(drain);
 }
 
 /** Recursive types are captured, also through arrays. */
