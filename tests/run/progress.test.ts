@@ -10,7 +10,11 @@ import { printable } from "../../lib/errors/mod.ts";
 import { proveResume } from "../../lib/prove/mod.ts";
 import { progressDisplay, type ProgressFacts, progressLine } from "../../lib/run/progress.ts";
 import { widthOf } from "../../lib/terminal/mod.ts";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import { torture } from "../support/torture.ts";
+
+/** A text with a name for the escape character. */
+const visible = (text: string): string => text.replaceAll("\u001b", "ESC");
 
 // --- text
 
@@ -143,7 +147,7 @@ test("progress: a bar is drawn at most ten times a second, each time with one wr
   // One at the start, ten in a second, one at the end.
   assert.equal(writes.length, 12);
   assert.equal(asked, 11);
-  assert.ok(writes.every((text) => /^\r[^\r\n]*\x1b\[K\n?$/.test(text)));
+  assert.ok(writes.every((text) => /^\r[^\r\n]*ESC\[K\n?$/.test(visible(text))));
   assert.deepEqual(writes.map((text) => text.endsWith("\n")), [...writes.slice(1).map(() => false), true]);
   assert.match(writes.at(-1)!, /100\/100 {2}100 batches\/s {2}in 1 s/);
 });
@@ -189,7 +193,7 @@ test("progress: a save in flight, its age, and a bar that is erased before onSav
     display.after(batch, at(1));
   };
   display.begin(0, at(1));
-  await display.beforeSave(async () => ({ _tag: "Right", right: undefined }))();
+  await display.beforeSave(TE.right(undefined))();
   next(1);
   assert.match(writes.at(-1)!, /saving/);
   const saved = { checkpoint: 7 } as never;
@@ -258,21 +262,21 @@ test("progress: a bar ends with a line end after an error, a signal and an end o
       step: () => {
         throw new Error("mine");
       },
-    }, /0\/6\x1b\[K\n$/],
+    }, /0\/6ESC\[K\n$/],
     [{
       step: (state: object, _: unknown, at: { batch: number }) => {
         if (at.batch === 1) process.emit("SIGUSR2");
         return state;
       },
       stopOn: ["SIGUSR2"],
-    }, /2\/6.*\x1b\[K\n$/],
-    [{ step, until: ({ sum }: { sum: number }) => sum > 3 }, /2\/6 .*in \d+ s.*\x1b\[K\n$/],
+    }, /2\/6.*ESC\[K\n$/],
+    [{ step, until: ({ sum }: { sum: number }) => sum > 3 }, /2\/6 .*in \d+ s.*ESC\[K\n$/],
     [{ step, loader: Loader.fromArray([1]) }, /^$/],
   ];
   for (const [more, expected] of endings) {
     const { writes, stream } = recorded(true);
     const ended = await train({ loader, step, progress: { to: stream }, ...more } as never)(begin as never)();
-    assert.match(writes.join(""), expected);
+    assert.match(visible(writes.join("")), expected);
     assert.equal(writes.join("").split("\n").length, expected.source === "^$" ? 1 : 2);
     endedWith.push(ended._tag === "Left" ? ended.left._tag : ended._tag);
   }

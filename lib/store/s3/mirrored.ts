@@ -53,6 +53,14 @@ function compared({ local, remote, state }: Mirror): TE.TaskEither<StoreFailed, 
   return () => compareStores({ local, remote, sent: state().sent })();
 }
 
+// --- types
+
+/** A store whose checkpoints are copied to another one in the background. */
+export interface MirroredStore extends Store {
+  /** Waits for the uploads. What failed before is tried again first. */
+  readonly drain: Awaitable<UploadError, void>;
+}
+
 // --- uploading
 
 /** The remote's newest checkpoint as what overtakes a save. */
@@ -401,7 +409,7 @@ export function mirrored(
   local: Store,
   remote: Store,
   options: MirrorOptions = {},
-): Store & { readonly drain: Awaitable<UploadError, void> } {
+): MirroredStore {
   checkStore(local, "mirrored(store, remote)");
   checkStore(remote, "remote");
   checkOptions("mirrored", options, optionRules);
