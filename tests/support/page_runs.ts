@@ -147,14 +147,11 @@ export async function hostileRun(folder: string): Promise<void> {
   const record = <A>(value: (i: number) => A): Readonly<Record<string, A>> =>
     Object.fromEntries(hostileNames.map((name, i) => [name, value(i)]));
   const numbers = [NaN, Infinity, -Infinity, -0, 5e-324, 1.7976931348623157e308, -1, 0, 1];
-  const huge = "<b>10 MB</b>".repeat(900_000);
   for (const step of [1, 2]) {
     const components = {
       ...record((i) => new Float32Array([...numbers, i, step])),
       nested: record((i) => i % 2 === 0 ? new Float64Array(numbers) : `${hostileNames[i]}`),
       texts: hostileNames,
-      huge,
-      [`huge ${"k".repeat(1000)}`]: { [huge.slice(0, 1_000_000)]: 1 },
       step,
     };
     const note = hostileNames.slice(0, 7).join(" ");
@@ -168,6 +165,13 @@ export async function hostileRun(folder: string): Promise<void> {
   const whole = headerLine({ run: `<img src=x onerror=window.hacked=1>`, parent: null }) + lines.join("");
   writeFileSync(join(folder, "log.jsonl"), `${whole}{"step":5,"values":{"<b>`);
   appendFileSync(join(folder, "other.jsonl"), "<script>window.hacked=1</script>\n");
+}
+
+/** A checkpoint with a string of 10 MB, and a name of 1 MB. */
+export async function hugeRun(folder: string): Promise<void> {
+  const huge = "<b>10 MB</b>".repeat(900_000);
+  const state = { huge, [`huge ${"k".repeat(1000)}`]: { [huge.slice(0, 1_000_000)]: 1 }, step: 1 };
+  await runOrThrow(saveState(directory(folder))(state));
 }
 
 /** A run with intact and damaged checkpoints: 1 has a flipped bit in its tensors, 2 a cut manifest, 3 a cut file. */

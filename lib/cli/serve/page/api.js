@@ -6,7 +6,7 @@
  */
 
 /** @typedef {number | "NaN" | "Infinity" | "-Infinity"} Value JSON has no NaN and no infinities. */
-/** @typedef {{ checkpoint: number, step: number | null, metrics: Record<string, Value>, note: unknown, time: number | null, bytes: number | null, shared: number | null, run: string | null, parent: { run: string | null, checkpoint: number } | null, verdict: string, error: { _tag: string } | null }} Checkpoint */
+/** @typedef {{ checkpoint: number, step: number | null, metrics: Record<string, Value>, note: unknown, time: number | null, bytes: number | null, shared: number | null, run: string | null, parent: { run: string | null, checkpoint: number } | null, verdict: string, error: { _tag: string, problems?: { path: string, kind: string, expected: string, found: string }[] } | null }} Checkpoint */
 /** @typedef {{ key: string, text: string, location: string, error: string | null, curves: number, checkpoints: Checkpoint[], removed: number[], forks: { run: string | null, parent: { run: string, checkpoint: number, step: number | null } }[], reading: { done: number, total: number } }} Run */
 /** @typedef {{ version: number, title: string, runs: Run[] }} Runs */
 /** @typedef {{ name: string, source: "log" | "checkpoints", line: string, steps: number[], values: Value[], total: number }} Curve */

@@ -6,7 +6,7 @@
  */
 import { ask } from "./api.js";
 import { chart } from "./chart.js";
-import { element, factList, quoted, section, table } from "./dom.js";
+import { element, factList, problem, quoted, section, table } from "./dom.js";
 import { linkTo } from "./route.js";
 import { checkpointsOf } from "./runs.js";
 import { ageText, bytesText, countText, numberText, shapeText, shown, timeText } from "./text.js";
@@ -200,7 +200,11 @@ function parts(key, details, closing) {
   const values = others.map((
     { name, kind, value },
   ) => [quoted(shown(name, 80)), shown(kind, 40), quoted(shown(value, 200))]);
+  const damage = details.error?.problems?.map(({ path, kind, expected, found }) =>
+    `${path}: ${kind}, expected ${expected}, found ${found}`
+  );
   return [
+    ...(damage === undefined ? [] : [problem(damage.join("\n"))]),
     factsOf(details),
     section(
       "Components",
@@ -237,8 +241,7 @@ export function checkpointView(key, checkpoint) {
   body.append(element("p", { class: "note" }, "Reading…"));
   ask("checkpoint", { run: key, checkpoint }, {}, gone.signal).then(
     (details) => body.replaceChildren(...parts(key, details, closing)),
-    (error) =>
-      gone.signal.aborted || body.replaceChildren(element("p", { class: "notice bad" }, shown(error.message, 1000))),
+    (error) => gone.signal.aborted || body.replaceChildren(problem(error.message)),
   );
   return {
     node,

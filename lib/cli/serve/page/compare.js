@@ -5,7 +5,7 @@
  * @module
  */
 import { ask } from "./api.js";
-import { element, quoted, section, table } from "./dom.js";
+import { element, problem, quoted, section, table } from "./dom.js";
 import { goTo, linkTo } from "./route.js";
 import { checkpointsOf, known, runName } from "./runs.js";
 import { countText, numberText, shown } from "./text.js";
@@ -180,8 +180,7 @@ export function compareView(left, right) {
     body.replaceChildren(element("p", { class: "note" }, "Reading…"));
     ask("diff", { left: a, right: b }, {}, gone.signal).then(
       (diff) => body.replaceChildren(...differenceParts(diff, b)),
-      (error) =>
-        gone.signal.aborted || body.replaceChildren(element("p", { class: "notice bad" }, shown(error.message, 1000))),
+      (error) => gone.signal.aborted || body.replaceChildren(problem(error.message)),
     );
   }
 

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { shown } from "./text.js";
+
 /** @typedef {Node | string | number | null | undefined | false} Child */
 /** @typedef {{ node: HTMLElement, update: () => void, destroy: () => void }} View What the page shows. It is updated when the runs change. */
 /** @typedef {Readonly<Record<string, unknown>>} Properties Attributes, and functions for events such as `onclick`. */
@@ -100,6 +102,22 @@ export function factList(facts) {
     "dl",
     { class: "facts" },
     known.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
+  );
+}
+
+/**
+ * What went wrong, in the lines of its message.
+ *
+ * @param {string} message
+ * @param {...Child} before
+ * @returns {HTMLElement}
+ */
+export function problem(message, ...before) {
+  const lines = message.split("\n").slice(0, 40).map((line) => quoted(shown(line, 400)));
+  return element(
+    "div",
+    { class: "notice bad" },
+    lines.map((line, i) => element("p", {}, i === 0 ? before : null, line)),
   );
 }
 

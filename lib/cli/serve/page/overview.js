@@ -5,7 +5,7 @@
  * @module
  */
 import { curves } from "./curves.js";
-import { element, quoted, section } from "./dom.js";
+import { element, problem, quoted, section } from "./dom.js";
 import { linkTo } from "./route.js";
 import { checkpointsOf, isBad, known, runName } from "./runs.js";
 import { shown } from "./text.js";
@@ -19,7 +19,7 @@ import { timeline } from "./timeline.js";
 function notices() {
   return known.runs.flatMap(({ key, error, reading }) => {
     const name = () => quoted(shown(runName(key), 80));
-    if (error !== null) return [element("p", { class: "notice bad" }, name(), ": ", quoted(shown(error, 400)))];
+    if (error !== null) return [problem(error, name(), ": ")];
     if (reading.total === 0) {
       return [element("p", { class: "notice" }, name(), ": no checkpoint yet. It appears here when it is saved.")];
     }

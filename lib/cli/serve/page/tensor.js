@@ -5,7 +5,7 @@
  * @module
  */
 import { ask } from "./api.js";
-import { element, factList, quoted, section } from "./dom.js";
+import { element, factList, problem, quoted, section } from "./dom.js";
 import { histogram, ridges } from "./histogram.js";
 import { linkTo } from "./route.js";
 import { countText, numberText, shapeText, shown } from "./text.js";
@@ -94,7 +94,7 @@ export function tensorView(key, checkpoint, path) {
       (node) => target.replaceChildren(node),
       (error) =>
         gone.signal.aborted ||
-        target.replaceChildren(element("p", { class: "notice bad" }, shown(error.message, 1000))),
+        target.replaceChildren(problem(error.message)),
     );
     return target;
   };

@@ -247,9 +247,9 @@ export function timeline() {
   function move(/** @type {number} */ along, /** @type {number} */ across) {
     const dot = at() ?? dots.at(-1);
     if (dot === undefined) return;
-    const row = known.lines.indexOf(dot.line);
+    const row = known.lines.findIndex(({ id }) => id === dot.line.id);
     const line = known.lines[Math.max(0, Math.min(known.lines.length - 1, row + across))];
-    const own = dots.filter((one) => one.line === line);
+    const own = dots.filter((one) => one.line.id === line?.id);
     if (across !== 0) return choose(own.reduce((a, b) => (Math.abs(b.x - dot.x) < Math.abs(a.x - dot.x) ? b : a)));
     choose(own[Math.max(0, Math.min(own.length - 1, own.indexOf(dot) + (chosen === undefined ? 0 : along)))]);
   }
