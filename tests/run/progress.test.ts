@@ -11,6 +11,7 @@ import { proveResume } from "../../lib/prove/mod.ts";
 import { progressDisplay, type ProgressFacts, progressLine } from "../../lib/run/progress.ts";
 import { widthOf } from "../../lib/terminal/mod.ts";
 import * as TE from "fp-ts/lib/TaskEither.js";
+import { needs } from "../support/portable.ts";
 import { torture } from "../support/torture.ts";
 
 /** A text with a name for the escape character. */
@@ -254,34 +255,37 @@ test("progress: train shows it, is the same with it, and shows nothing unless as
   assert.match(writes[1]!, /^epoch 2\/2 {2}6\/6 .* in \d+ s {2}saved 3 \(\d+ s ago\) {2}sum 18\n$/);
 });
 
-test("progress: a bar ends with a line end after an error, a signal and an end of one's own; a training that never began shows none", async () => {
-  const begin = { sum: 0, cursor: Loader.start(loader) };
-  const endedWith: string[] = [];
-  const endings: readonly (readonly [object, RegExp])[] = [
-    [{
-      step: () => {
-        throw new Error("mine");
-      },
-    }, /0\/6ESC\[K\n$/],
-    [{
-      step: (state: object, _: unknown, at: { batch: number }) => {
-        if (at.batch === 1) process.emit("SIGUSR2");
-        return state;
-      },
-      stopOn: ["SIGUSR2"],
-    }, /2\/6.*ESC\[K\n$/],
-    [{ step, until: ({ sum }: { sum: number }) => sum > 3 }, /2\/6 .*in \d+ s.*ESC\[K\n$/],
-    [{ step, loader: Loader.fromArray([1]) }, /^$/],
-  ];
-  for (const [more, expected] of endings) {
-    const { writes, stream } = recorded(true);
-    const ended = await train({ loader, step, progress: { to: stream }, ...more } as never)(begin as never)();
-    assert.match(visible(writes.join("")), expected);
-    assert.equal(writes.join("").split("\n").length, expected.source === "^$" ? 1 : 2);
-    endedWith.push(ended._tag === "Left" ? ended.left._tag : ended._tag);
-  }
-  assert.deepEqual(endedWith, ["StepFailed", "Stopped", "Right", "CursorMismatch"]);
-});
+needs("POSIX signals")(
+  "progress: a bar ends with a line end after an error, a signal and an end of one's own; a training that never began shows none",
+  async () => {
+    const begin = { sum: 0, cursor: Loader.start(loader) };
+    const endedWith: string[] = [];
+    const endings: readonly (readonly [object, RegExp])[] = [
+      [{
+        step: () => {
+          throw new Error("mine");
+        },
+      }, /0\/6ESC\[K\n$/],
+      [{
+        step: (state: object, _: unknown, at: { batch: number }) => {
+          if (at.batch === 1) process.emit("SIGUSR2");
+          return state;
+        },
+        stopOn: ["SIGUSR2"],
+      }, /2\/6.*ESC\[K\n$/],
+      [{ step, until: ({ sum }: { sum: number }) => sum > 3 }, /2\/6 .*in \d+ s.*ESC\[K\n$/],
+      [{ step, loader: Loader.fromArray([1]) }, /^$/],
+    ];
+    for (const [more, expected] of endings) {
+      const { writes, stream } = recorded(true);
+      const ended = await train({ loader, step, progress: { to: stream }, ...more } as never)(begin as never)();
+      assert.match(visible(writes.join("")), expected);
+      assert.equal(writes.join("").split("\n").length, expected.source === "^$" ? 1 : 2);
+      endedWith.push(ended._tag === "Left" ? ended.left._tag : ended._tag);
+    }
+    assert.deepEqual(endedWith, ["StepFailed", "Stopped", "Right", "CursorMismatch"]);
+  },
+);
 
 test("progress: the bar is erased before onEpochEnd prints", async () => {
   const { writes, stream } = recorded(true);
