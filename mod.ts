@@ -80,7 +80,15 @@ export type {
   Saver,
   SaverOptions,
 } from "./lib/run/mod.ts";
-export type { BatchPosition, Signal, TrainingSteps, TrainOptions, TrainSavePolicy } from "./lib/run/mod.ts";
+export type {
+  BatchPosition,
+  Signal,
+  TrackingOptions,
+  TrainingSteps,
+  TrainOptions,
+  TrainSavePolicy,
+} from "./lib/run/mod.ts";
+export type { ProgressOptions, ProgressStream } from "./lib/run/mod.ts";
 export { fit, fitDataset, type FitOptions, type RestoreBest } from "./lib/fit/mod.ts";
 
 // Tasks

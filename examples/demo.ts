@@ -31,19 +31,37 @@ function say(text: string): void {
   process.stdout.write(process.stdout.isTTY ? `\r\x1b[K${text}\n` : `${text}\n`);
 }
 
-const running = new Map<string, string>();
+/** A line of a training's progress. */
+interface Shown {
+  readonly step: number;
+  readonly bar: string;
+  /** The loss and the last save. */
+  readonly more: string;
+}
 
-/** Shows the progress line of a training: one bar for all trainings on a terminal, plain lines elsewhere. */
-function show(name: string, line: string): void {
-  if (!process.stdout.isTTY) return say(`  ${name.padEnd(18)} ${line}`);
-  running.set(name, line);
-  const bars = [...running].map(([of, text]) => {
-    const [, step, steps, loss, saved] = /^step (\d+)\/(\d+) {2}loss (\S+) {2}saved (\S+)/.exec(text) ?? [];
-    if (step === undefined) return `${of}: ${text}`;
-    const full = Math.round(20 * Number(step) / Number(steps));
-    return `${of} [${"#".repeat(full)}${"-".repeat(20 - full)}] ${step}/${steps} loss ${loss} ${saved}`;
-  });
-  process.stdout.write(`\r${bars.join("  ").slice(0, (process.stdout.columns ?? 80) - 1)}\x1b[K`);
+const running = new Map<string, Shown>();
+
+/** The parts of a progress line, such as `epoch 3/8  141/376  52 batches/s  5 s left  saved 14 (1 s ago)  loss 0.43`. */
+function parsed(line: string): Shown | undefined {
+  const [, step, steps] = /^epoch \d+\/\d+ +(\d+)\/(\d+)/.exec(line) ?? [];
+  if (step === undefined) return undefined;
+  const full = Math.round(10 * Number(step) / Number(steps));
+  const bar = `[${"#".repeat(full)}${"-".repeat(10 - full)}] ${step.padStart(`${steps}`.length)}/${steps}`;
+  const more = line.split(/ {2,}/).filter((part) => /^(?:loss|saved) /.test(part)).map((part) =>
+    part.replace(/ \(.*/, "")
+  );
+  return { step: Number(step), bar, more: more.join("  ") };
+}
+
+/** Shows the progress of a training: one line of bars for all trainings on a terminal, plain lines elsewhere. */
+function show(name: string, shown: Shown): void {
+  if (!process.stdout.isTTY) return say(`  ${name.padEnd(18)} ${shown.bar}  ${shown.more}`);
+  running.set(name, shown);
+  const width = (process.stdout.columns || 80) - 1;
+  const lines = [true, false].map((isLong) =>
+    [...running].map(([of, { bar, more }]) => `${of} ${bar}${isLong && more !== "" ? `  ${more}` : ""}`).join("  ")
+  );
+  process.stdout.write(`\r${(lines.find((line) => line.length <= width) ?? "").slice(0, width)}\x1b[K`);
 }
 
 /** Starts a training. `onStep` receives the steps that its progress shows. */
@@ -56,17 +74,21 @@ function start(
   const [program = "", ...options] = runtime;
   const child = spawn(program, [...options, digits, ...args], { stdio: ["ignore", "pipe", "pipe"] });
   const ending = { accuracy: "", id: "", resumedAt: 0 };
+  let lines = 0;
   createInterface(child.stdout).on("line", (line) => {
     if (line.startsWith("accuracy ")) ending.accuracy = line.slice(9);
     if (line.startsWith("id ")) ending.id = line.slice(3);
   });
   createInterface(child.stderr).on("line", (line) => {
-    if (/^(step|starting|resuming)/.test(line)) show(name, line);
-    else if (/^\S*[Ee]rror/.test(line)) say(`  ${name.padEnd(18)} ${line}`);
-    const resumed = /^resuming at step (\d+)/.exec(line);
-    if (resumed !== null) ending.resumedAt = Number(resumed[1]);
-    const step = /^step (\d+)/.exec(line);
-    if (step !== null) onStep(Number(step[1]), child);
+    const shown = parsed(line);
+    if (shown === undefined) {
+      if (/^\S*[Ee]rror/.test(line)) say(`  ${name.padEnd(18)} ${line}`);
+      return;
+    }
+    show(name, shown);
+    // The first line says where the training begins.
+    if (lines++ === 0) ending.resumedAt = shown.step;
+    onStep(shown.step, child);
   });
   return new Promise((resolve, reject) => {
     child.on("error", reject);
@@ -109,7 +131,7 @@ async function interrupted(folder: string): Promise<Ending> {
 
 const folder = await mkdtemp(join(tmpdir(), "dogear-demo-"));
 try {
-  say("Training on 1,500 handwritten digits: once without interruption, once killed twice");
+  say("Training on 1,500 handwritten digits: once uninterrupted, once killed twice");
   const [whole, resumed] = await Promise.all([
     start(bunRun, ["--store", join(folder, "whole")], "uninterrupted", () => {}),
     interrupted(folder),

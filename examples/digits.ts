@@ -28,7 +28,6 @@ import * as tf from "@tensorflow/tfjs";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { progress } from "./progress.ts";
 import { type Digit, readDigits, tensors } from "./digits_data.ts";
 
 const epochs = 8;
@@ -102,7 +101,6 @@ const batches = pipe(
   Loader.take(steps),
 );
 const store = directory(values.store, { keep: Retention.latest(3) });
-const bar = progress(steps);
 
 // The initial weights are drawn from a seeded generator, too, so that every fresh start is the same.
 const [model, rng] = Rng.withRandom(Rng.make(42))(buildModel);
@@ -117,19 +115,15 @@ const fresh: State = {
 };
 await pipe(
   resume(store)(fresh),
-  TE.tapIO((state) => () => bar.begin(state.step)),
   TE.flatMap(train({
     loader: batches,
-    step: (state: State, batch) => {
-      const next = trainStep(state, batch);
-      bar.step(next.step, next.loss);
-      return next;
-    },
-    save: { to: store, every: Number(values.every), onSaved: (saved) => bar.saved(saved.checkpoint) },
+    step: trainStep,
+    metrics: ({ loss }) => ({ loss }),
+    save: { to: store, every: Number(values.every) },
+    progress: { everySeconds: 0.1 },
     stopOn: ["SIGTERM", "SIGINT"],
   })),
   TE.tapTask((done) => async () => {
-    bar.end();
     process.stdout.write(`accuracy ${(100 * accuracy(done.model, digits.test)).toFixed(1)} %\n`);
     process.stdout.write(`id ${await id(captureState(done))}\n`);
   }),

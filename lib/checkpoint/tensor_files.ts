@@ -200,27 +200,28 @@ function segmentsOf(
 /**
  * The reads of a file's data, in its order.
  *
- * @param concurrency How many of them are in progress at once.
+ * @param part The open file.
  * @param bytes Receives the bytes of each wanted tensor, which the reads fill.
  */
 function* viewReads(
   { tensors, dataStart, bytes: fileBytes }: Header,
   isWanted: (tensor: TensorEntry) => boolean,
-  concurrency: number,
+  { concurrency = concurrentReads, readBytes = viewBytes }: OpenPart,
   bytes: Map<string, Uint8Array>,
 ): Generator<ViewRead> {
   // One more than the reads in progress: a view is checked while the others are filled.
-  const most = Math.min(viewBytes, fileBytes);
-  const scratch = tensors.every(isWanted) ? [] : Array.from({ length: concurrency + 1 }, () => new Uint8Array(most));
+  const longest = Math.min(viewBytes, fileBytes);
+  const scratch = tensors.every(isWanted) ? [] : Array.from({ length: concurrency + 1 }, () => new Uint8Array(longest));
   let turn = 0;
   for (const segment of segmentsOf(tensors, isWanted)) {
     const [first] = segment;
     if (first === undefined) continue;
     const [from, to] = [first.begin, segment.at(-1)?.end ?? first.end];
     const buffer = isWanted(first) ? new Uint8Array(to - from) : undefined;
-    for (let at = 0; at < to - from; at += viewBytes) {
+    const most = buffer === undefined ? viewBytes : readBytes;
+    for (let at = 0; at < to - from; at += most) {
       const into = buffer?.subarray(at) ?? scratch[turn++ % scratch.length]!;
-      yield [into.subarray(0, Math.min(viewBytes, to - from - at)), dataStart + from + at];
+      yield [into.subarray(0, Math.min(most, to - from - at)), dataStart + from + at];
     }
     if (buffer === undefined) continue;
     for (const { name, begin, end } of segment) bytes.set(name, buffer.subarray(begin - from, end - from));
@@ -276,7 +277,7 @@ function readTensorFile(
       return TE.fromEither(checkMemory(entry.name, wantedBytes, memoryLimit));
     }),
     TE.tap((header) => () => {
-      const reads = viewReads(header, isWanted, concurrency, bytes);
+      const reads = viewReads(header, isWanted, part, bytes);
       return readInOrder(part, reads, concurrency, digest.update);
     }),
     TE.tap(() => TE.fromEither(digest.finish())),

@@ -6,4 +6,4 @@
 // --- constructors
 
 /** This release. */
-export const version = "0.1.0";
+export const version = "0.2.0";

@@ -14,6 +14,7 @@ import { generalHelp } from "./help.ts";
 import { indexCommand } from "./commands/index_file.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { lsCommand } from "./commands/ls.ts";
+import { plotCommand } from "./commands/plot.ts";
 import { pruneCommand } from "./commands/prune.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { type OpenUrl, openUrl } from "./stores.ts";
@@ -26,6 +27,7 @@ import { verifyCommand } from "./commands/verify.ts";
 /** Every command, in the order of the help. */
 const commands: readonly Command[] = [
   lsCommand,
+  plotCommand,
   serveCommand,
   inspectCommand,
   verifyCommand,

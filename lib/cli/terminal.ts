@@ -7,8 +7,9 @@ import type { Writable } from "node:stream";
 import { styleText } from "node:util";
 import { printable, printableLines } from "../errors/mod.ts";
 import type { Progress } from "../store/mod.ts";
+import { cut } from "../terminal/mod.ts";
 import type { CommandTask } from "./arguments.ts";
-import { cut, progressText } from "./format.ts";
+import { progressText } from "./format.ts";
 
 // --- types
 

@@ -175,9 +175,13 @@ function stepText({ at, by, epoch, cause }: StepFailed): string {
   }
   const intact = "The last checkpoint is intact: ";
   if (by === "trackers") {
-    return `A tracker failed after ${batches}: ${
-      thrownText(cause)
-    }. ${intact}fix the tracker or leave it out, and run again`;
+    const known = sentenceIfKnown(Object(cause).cause);
+    const end = "the training resumes from its last checkpoint";
+    return known === undefined
+      ? `A tracker failed after ${batches}: ${
+        thrownText(cause)
+      }. Fix the tracker or leave it out, and run again: ${end}`
+      : `A tracker failed after ${batches}: ${known}. When it is run again, ${end}`;
   }
   const where = `in epoch ${epoch} (counted from 0), after ${batches} in all: ${thrownText(cause)}. `;
   if (by === "training") return `Training on a batch failed ${where}${intact}fix the model or the data and run again`;

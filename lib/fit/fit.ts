@@ -214,6 +214,7 @@ function prepareFit(
     },
     terms: { by: "fit", ...data.terms, batchSize, shuffle: Boolean(shuffle), ...commonTerms(setup, args, options) },
     order: Int32Array.from({ length: samples }, (_, i) => i),
+    perEpoch: context.batches,
     open: () => TE.right(undefined),
     beginEpoch: (state) => {
       if (shuffle && state.order !== null) drawing(state, () => tf.util.shuffle(state.order as Int32Array));

@@ -193,13 +193,14 @@ async function prepareFitDataset(
   const setup = setUp(model, trainer, args);
   const context: FitDatasetContext = { setup, feed: datasetFeed(dataset, args, options), args };
   const validates = args.validationData != null;
+  const perEpoch = args.batchesPerEpoch ?? (Number.isFinite(dataset.size) ? dataset.size as number : null);
   return {
     ...setup,
     params: {
       epochs: args.epochs,
       initialEpoch: null,
       samples: null,
-      steps: args.batchesPerEpoch ?? (Number.isFinite(dataset.size) ? dataset.size : null),
+      steps: perEpoch,
       batchSize: null,
       verbose: args.verbose ?? 1,
       doValidation: validates,
@@ -213,6 +214,7 @@ async function prepareFitDataset(
       ...commonTerms(setup, args, options),
     },
     order: null,
+    perEpoch,
     open: (state) => () => openFeed(context.feed, state, setup.first, args, options),
     beginEpoch: () => {},
     trainBatches: (state, afterBatch) => trainDatasetBatches(context, state, afterBatch),

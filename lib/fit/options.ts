@@ -7,11 +7,14 @@ import type { Capturable, Components, MapOrSet, ValueOf } from "../capturable.ts
 import type { Codec, Codecs, Options } from "../codecs.ts";
 import {
   checkPolicy,
+  checkProgress,
   checkTracking,
   defaultTraining,
   policyRules,
+  progressRules,
   type Report,
   type SavePolicy,
+  type ShowsProgress,
   type Signal,
   type TrackingOptions,
   trackingRules,
@@ -48,7 +51,7 @@ export type GivenWith<W, K, T> =
 
 /** How `fit` and `fitDataset` save and resume a training. */
 export interface FitOptions<W extends object = object, K extends Codecs = Codecs, T extends Codec = Codec>
-  extends Omit<SavePolicy<never>, "metrics" | "when" | keyof Options>, Options<K, T>, TrackingOptions {
+  extends Omit<SavePolicy<never>, "metrics" | "when" | keyof Options>, Options<K, T>, TrackingOptions, ShowsProgress {
   /**
    * The name of the training. A store can hold several trainings, each with its own name: transfer learning and fine-tuning, a sweep, or a
    * loop over `epochs: 1`.
@@ -122,6 +125,7 @@ const fitRules: OptionRules<Omit<FitOptions, keyof SavePolicy<never> | "seed" | 
   restoreBest: ifGiven(exactRecord({ metric: aName, mode: oneOf("min", "max") })),
   with: ifGiven(must("a record of named components", isPlainRecord)),
   ...trackingRules,
+  ...progressRules,
 };
 
 /** The types of the options of a {@link SavePolicy}. The state of `fit` is its own, so that no predicate on it is taken. */
@@ -150,6 +154,7 @@ export function checkFitOptions(options: FitOptions, of: string): void {
   if (seed !== undefined) seedText(seed);
   demandEach(fitRules, options);
   checkTracking(options);
+  checkProgress(options);
   for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(own))) {
     demand("a name in with", must(`none of ${reserved.join(", ")}`, () => !reserved.includes(name)), name);
     // An accessor has no value here: its setter refills what it reads.

@@ -34,10 +34,18 @@ import {
   type TrainingState,
 } from "./training_state.ts";
 import { Rng } from "../values/mod.ts";
-import { type SavePoints, savePoints, type Tracking, trackingOf } from "../run/mod.ts";
+import {
+  type ProgressDisplay,
+  progressDisplay,
+  type SavePoints,
+  savePoints,
+  type Tracking,
+  trackingOf,
+} from "../run/mod.ts";
 import { perLocation } from "../store/mod.ts";
 import { type Trainer, trainerOf } from "../tfjs/mod.ts";
 import { type FoundTraining, newestOf } from "./training_checkpoints.ts";
+import { showBatch, showEpoch, showStart } from "./shown_progress.ts";
 import { logBatch, logEpoch } from "./tracked_logs.ts";
 import { calling, tryStep } from "./user_calls.ts";
 
@@ -63,6 +71,7 @@ interface TrainingRun {
   readonly state: TrainingState;
   readonly points: SavePoints<object>;
   readonly tracking: Tracking;
+  readonly display: ProgressDisplay;
   /** The components to save, as they are now. */
   readonly components: () => object;
   /** Why this process may not train again under this name. */
@@ -77,6 +86,7 @@ function startTrainingRun(
   tracking: Tracking,
   repeated: readonly Problem[],
 ): TrainingRun {
+  const display = progressDisplay(options);
   const state: TrainingState = {
     at: { epoch: training.first, batch: 0, step: 0, stopping: false, done: false },
     rng: Rng.make(options.seed ?? 0),
@@ -84,16 +94,19 @@ function startTrainingRun(
     dataCrc: 0,
     logs: {},
     metrics: {},
-    isLogged: tracking.isDue,
+    isLogged: (batches) => tracking.isDue(batches) || display.isDue(),
     batchLogs: {},
+    epochLogs: {},
   };
-  const policy = { ...options, metrics: () => state.metrics };
+  const policy = { ...options, onSaved: display.receiving(options.onSaved), metrics: () => state.metrics };
+  const flush = display.beforeSave(tracking.flush);
   return {
     options,
     training,
     state,
-    points: savePoints<object>(policy, options.stopOn ?? [], trainingName(options), tracking.flush),
+    points: savePoints<object>(policy, options.stopOn ?? [], trainingName(options), flush),
     tracking,
+    display,
     components: () => componentsOf(training, state, options),
     repeated,
   };
@@ -244,7 +257,7 @@ function keepsWeights(
 
 /** The rest of the current epoch, up to its `onEpochEnd`. */
 function trainEpoch(run: TrainingRun): TE.TaskEither<FitError, void> {
-  const { options: { metrics, restoreBest }, training, state, points, components, tracking } = run;
+  const { options: { metrics, restoreBest }, training, state, points, components, tracking, display } = run;
   const { callbacks: { list }, trainer } = training;
   const { epoch, batch } = state.at;
   const beginEpoch: TE.TaskEither<FitError, void> = batch > 0 ? TE.right(undefined) : tryStep(state, async () => {
@@ -255,18 +268,23 @@ function trainEpoch(run: TrainingRun): TE.TaskEither<FitError, void> {
   const afterBatch: TE.TaskEither<FitError, void> = async () => {
     state.metrics = {};
     state.at = { ...state.at, batch: state.at.batch + 1, step: state.at.step + 1 };
+    showBatch(display, training, state);
     const logged = logBatch(tracking, state);
     return E.isLeft(logged) ? logged : await points.after(components, state.at.step);
   };
   const endEpoch = keepsWeights(
     training,
-    tryStep(state, () => calling(state, "onEpochEnd", () => list.onEpochEnd(epoch, state.logs as never))),
+    tryStep(state, () => {
+      display.clear();
+      return calling(state, "onEpochEnd", () => list.onEpochEnd(epoch, state.logs as never));
+    }),
   );
   return pipe(
     beginEpoch,
     TE.flatMap(() => training.trainBatches(state, afterBatch)),
     TE.flatMap(() => keepingBest(restoreBest, training, state, endEpoch)),
     TE.tap((): TE.TaskEither<FitError, void> => logEpoch(tracking, state)),
+    TE.tapTask(() => () => showEpoch(display, state)),
     // Metrics of weights that a callback has changed since say nothing of the checkpoint.
     TE.flatMap((isUnchanged): TE.TaskEither<FitError, TrainingState["metrics"]> =>
       tryStep(state, async () => isUnchanged ? metrics?.(await readLogs(state.logs)) ?? {} : {})
@@ -332,7 +350,13 @@ function trainFrom(run: TrainingRun, found: FoundTraining | undefined): TE.TaskE
   const { options, state, tracking } = run;
   const tracked: TE.TaskEither<FitError, void> = () =>
     tracking.start(state.at.step, { to: options.to, fork: options.fork, training: trainingName(options) })();
-  const epochs = pipe(tracked, TE.flatMap(() => trainEpochs(run)), TE.flatMap(() => finishTraining(run)));
+  const start = TE.fromIO<void, FitError>(() => showStart(run.display, run.training, state));
+  const epochs = pipe(
+    tracked,
+    TE.flatMap(() => start),
+    TE.flatMap(() => trainEpochs(run)),
+    TE.flatMap(() => finishTraining(run)),
+  );
   const whole = pipe(
     beginTraining(run, found),
     TE.flatMap((isComplete) => isComplete ? TE.right(undefined) : epochs),
@@ -347,6 +371,7 @@ function trainFrom(run: TrainingRun, found: FoundTraining | undefined): TE.TaskE
     } finally {
       await run.points.drain();
       run.points.close();
+      run.display.end(isDone);
       discardBest(run.state);
       if (!isDone) discardLogs(run);
     }

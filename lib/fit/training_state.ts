@@ -84,9 +84,11 @@ export interface TrainingState {
   best?: BestEpoch | undefined;
   /** The metrics of the next checkpoint. */
   metrics: Readonly<Record<string, number>>;
-  /** Whether the logs of the batch after so many are wanted by trackers, and those of the last batch if they were. */
+  /** Whether the logs of the batch after so many are wanted by trackers or shown, and those of the last batch if they were. */
   readonly isLogged: (batches: number) => boolean;
   batchLogs: Readonly<Record<string, number>>;
+  /** The logs of the last epoch that has ended, if they are shown. */
+  epochLogs: Readonly<Record<string, number>>;
   /** The method of a callback that is being called. */
   calling?: string | undefined;
 }
@@ -111,6 +113,8 @@ export interface PreparedTraining extends Setup {
   readonly params: Readonly<Record<string, unknown>>;
   readonly terms: Terms;
   readonly order: Int32Array | null;
+  /** How many batches an epoch has; null if that is unknown. */
+  readonly perEpoch: number | null;
   /** Before the first epoch: opens the data, and reads it up to the position of the training. */
   readonly open: (state: TrainingState) => TaskEither<FitError, void>;
   /** At the start of an epoch, after the callbacks. */

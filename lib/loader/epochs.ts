@@ -70,6 +70,12 @@ export function completeEpochs(loader: Loader<unknown>, cursor: Cursor): number 
   return planAt(loader, cursor).epochAt(cursor);
 }
 
+/** How many epochs a loader has; null if a cursor does not know the length of an epoch, or the loader never ends. */
+export function epochsOf(loader: Loader<unknown>, cursor: Cursor): number | null {
+  const { epochs } = planAt(loader, cursor);
+  return (loader.source.length ?? cursor.length) === null || epochs === Infinity ? null : epochs;
+}
+
 /** Whether only the next item of a loader shows if its current epoch is complete. */
 export function needsNext(loader: Loader<unknown>, cursor: Cursor): boolean {
   return loader.source.length === null && cursor.length === null && !isAtEnd(loader.plan(Infinity), cursor);

@@ -18,5 +18,5 @@ export { loaderOf } from "./types.ts";
 export { skip } from "./transforms.ts";
 export * as Loader from "./loader.ts";
 export { iterate } from "./loader.ts";
-export { completeEpochs, completeEpochsSeen, itemsBefore, needsNext, placeOf } from "./epochs.ts";
+export { completeEpochs, completeEpochsSeen, epochsOf, itemsBefore, needsNext, placeOf } from "./epochs.ts";
 export { readFrom } from "./resume.ts";

@@ -8,7 +8,7 @@
  * @module
  */
 import { crc32c } from "@aws-crypto/crc32c";
-import { PbfWriter } from "pbf";
+import { PbfReader, PbfWriter } from "pbf";
 import type { Histogram } from "./histogram.ts";
 
 // --- types
@@ -18,6 +18,15 @@ export type EventContent =
   | { readonly _tag: "version" }
   | { readonly _tag: "start" }
   | { readonly _tag: "values"; readonly values: Iterable<readonly [tag: string, value: number | Histogram]> };
+
+/** The names in an event, and where it is. */
+export interface EventNames {
+  readonly step: number;
+  /** Whether it is a START: what is before it in the files, at its step and above, is dropped. */
+  readonly isStart: boolean;
+  /** The {@link taggedName} of each value. */
+  readonly names: readonly string[];
+}
 
 // --- names
 
@@ -114,4 +123,63 @@ export function eventRecord(time: number, step: number, content: EventContent): 
     );
   }
   return recordOf(event.finish());
+}
+
+// --- reading
+
+/** The name of a value with its sort, as in {@link EventNames}. */
+export function taggedName(tag: string, value: number | Histogram): string {
+  return `${typeof value === "number" ? "scalar" : "histogram"} ${tag.toWellFormed()}`;
+}
+
+const fromUtf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+
+function nameIn(value: PbfReader): string {
+  let [tag, sort] = ["", "histogram"];
+  value.readMessage((field, _, bytes) => {
+    if (field === 1) tag = fromUtf8.decode(bytes.readBytes());
+    else if (field === 2) sort = "scalar";
+  }, undefined);
+  return `${sort} ${tag}`;
+}
+
+function namesIn(data: Uint8Array): EventNames {
+  const found = { step: 0, isStart: false, names: [] as string[] };
+  const value = (field: number, names: string[], bytes: PbfReader): void => {
+    if (field === 1) names.push(nameIn(bytes));
+  };
+  return new PbfReader(data).readFields((field, event, bytes) => {
+    if (field === 2) event.step = bytes.readVarint(true);
+    else if (field === 5) bytes.readMessage(value, event.names);
+    else if (field === 7) event.isStart = true;
+  }, found);
+}
+
+/**
+ * A reader of the names in an event file, from its first byte on. It ends at a record that is damaged, as TensorBoard does.
+ *
+ * @returns Receives the next bytes, and gives the events that end in them.
+ */
+export function eventReader(): (bytes: Uint8Array) => readonly EventNames[] {
+  let waiting: Uint8Array = new Uint8Array();
+  let isDamaged = false;
+  return (bytes) => {
+    const events: EventNames[] = [];
+    const all = new Uint8Array(waiting.length + bytes.length);
+    all.set(waiting);
+    all.set(bytes, waiting.length);
+    const view = new DataView(all.buffer);
+    let at = 0;
+    while (!isDamaged && at + 12 <= all.length) {
+      const [length, end] = [Number(view.getBigUint64(at, true)), at + 16 + Number(view.getBigUint64(at, true))];
+      isDamaged = view.getUint32(at + 8, true) !== masked(crc32c(all.subarray(at, at + 8)));
+      if (isDamaged || end > all.length) break;
+      const data = all.subarray(at + 12, at + 12 + length);
+      isDamaged = view.getUint32(end - 4, true) !== masked(crc32c(data));
+      if (!isDamaged) events.push(namesIn(data));
+      at = end;
+    }
+    waiting = all.subarray(at);
+    return events;
+  };
 }

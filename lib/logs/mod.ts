@@ -30,8 +30,11 @@ export { type Histogram, histogramOf } from "./histogram.ts";
 export {
   type EventContent,
   eventFileName,
+  type EventNames,
+  eventReader,
   eventRecord,
   isEventFile,
   parseEventFileName,
   runDigits,
+  taggedName,
 } from "./event_file.ts";

@@ -119,7 +119,7 @@ const proveRules: OptionRules<Omit<ProveOptions<object, unknown>, "loader" | "at
 /** Checks the options of {@link proveResume}; a wrong one is a `TypeError`. */
 function checkProveOptions<C extends object, A>(options: ProveOptions<C, A>): void {
   // Users may pass the exports of a module, with others among them.
-  checkMisspelt("proveResume", options, { loader: true, at: true, ...proveRules });
+  checkMisspelt("proveResume", options, { loader: true, at: true, ...proveRules }, ["progress"]);
   demandEach(proveRules, options);
   iterate(options.loader);
   demand("at", ifGiven(listOf(integer(0, (options.steps ?? defaultSteps) - 1))), options.at);

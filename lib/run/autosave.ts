@@ -146,8 +146,7 @@ export function savePoints<S extends object>(
     types = [],
     fork = false,
     onSaved,
-  } = policy ??
-    {};
+  } = policy ?? {};
   const saver = to && saverFor(to, {
     codecs,
     types,

@@ -27,6 +27,16 @@ export type { Signal } from "./signals.ts";
 export { type BatchPosition, runTraining, type TrainingSteps } from "./training_loop.ts";
 export { checkTracking, type Tracking, trackingOf, type TrackingOptions, trackingRules } from "./tracking.ts";
 export { train, type TrainOptions, type TrainSavePolicy } from "./train.ts";
+export {
+  checkProgress,
+  type ProgressDisplay,
+  progressDisplay,
+  type ProgressOptions,
+  type ProgressPosition,
+  progressRules,
+  type ProgressStream,
+  type ShowsProgress,
+} from "./progress.ts";
 export { environment } from "./environment.ts";
 export { ownFolders } from "./own_code.ts";
 export { runMain } from "./run_main.ts";

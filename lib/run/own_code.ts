@@ -7,14 +7,14 @@ import { fileURLToPath } from "node:url";
 
 // --- constructors
 
-/** The folder of this module: `lib` in the source, `dist` in the package. None in a bundle elsewhere. */
-function ownFolder(url: string): string | undefined {
-  return /^.*\/lib\/(?=run\/own_code\.ts$)|^.*\/@dogear\/dogear\/(?:[^/]+\/)?dist\//.exec(url)?.[0];
+/** The folders of this library: `lib` in the source; in the package `dist`, and `lib`, which source maps name. None in a bundle elsewhere. */
+function foldersOf(url: string): readonly string[] {
+  const folder = /^.*\/lib\/(?=run\/own_code\.ts$)|^.*\/@dogear\/dogear\/(?:[^/]+\/)?dist\//.exec(url)?.[0];
+  if (folder === undefined) return [];
+  return folder.endsWith("/dist/") ? [folder, folder.replace(/dist\/$/, "lib/")] : [folder];
 }
 
-/** The folder of this library, as stacks write it: as a URL and as a path. Empty in a bundle that a user made. */
-export const ownFolders: readonly string[] = (() => {
-  const folder = ownFolder(import.meta.url);
-  if (folder === undefined) return [];
-  return folder.startsWith("file:") ? [folder, fileURLToPath(folder)] : [folder];
-})();
+/** The folders of this library, as stacks write them: as URLs and as paths. Empty in a bundle that a user made. */
+export const ownFolders: readonly string[] = foldersOf(import.meta.url).flatMap((folder) =>
+  folder.startsWith("file:") ? [folder, fileURLToPath(folder)] : [folder]
+);

@@ -9,13 +9,21 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import { checkPolicy, policyRules, type SavePoints, savePoints, type SavePolicy } from "./autosave.ts";
+import {
+  checkProgress,
+  loaderPosition,
+  type ProgressDisplay,
+  progressDisplay,
+  progressRules,
+  type ShowsProgress,
+} from "./progress.ts";
 import { labelRules, type Saved } from "./save.ts";
 import type { Signal } from "./signals.ts";
 import { checkTracking, type Tracking, trackingOf, type TrackingOptions, trackingRules } from "./tracking.ts";
 import { cursorIn, runTraining, type TrainingSteps } from "./training_loop.ts";
-import { type CurrentRun, currentRun } from "../checkpoint/mod.ts";
+import { type CurrentRun, currentRun, savesFinished } from "../checkpoint/mod.ts";
 import type { SaveError, StepFailed, Stopped, TrainError } from "../errors/mod.ts";
-import { itemsBefore, Loader } from "../loader/mod.ts";
+import { completeEpochs, itemsBefore, Loader } from "../loader/mod.ts";
 import { perLocation } from "../store/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
 import {
@@ -45,7 +53,7 @@ export interface TrainSavePolicy<S> extends SavePolicy<S> {
 
 /** The options of {@link train}. */
 export interface TrainOptions<S extends object, A, N extends string = "cursor">
-  extends TrainingSteps<S, A>, TrackingOptions {
+  extends TrainingSteps<S, A>, TrackingOptions, ShowsProgress {
   /**
    * The name of the cursor's component.
    * @default "cursor"
@@ -84,6 +92,7 @@ const trainRules: OptionRules<Omit<TrainOptions<object, unknown>, "loader" | "sa
   cursor: ifGiven(aName),
   metrics: ifGiven(aFunction),
   ...trackingRules,
+  ...progressRules,
 };
 
 /** The trainings of this process at a location. */
@@ -106,6 +115,7 @@ function checkTrainOptions<S extends object, A>(options: TrainOptions<S, A, stri
   Loader.iterate(loader);
   demandEach(trainRules, options);
   checkTracking(options);
+  checkProgress(options);
   if (save !== undefined) {
     checkOptionNames("save of train", save, { to: true, epochs: true, ...policyRules });
     demand("save.epochs", ifGiven(integer(1)), save.epochs);
@@ -156,7 +166,7 @@ async function saveFirst<S extends object>(
   return parent === null || isAgain ? await points.after(() => state, batches, true) : E.right(undefined);
 }
 
-/** Starts the trackers, when the first save is committed: of two processes that begin at once, the one that saves logs to the file. */
+/** Starts the trackers, when the first save is committed: of two processes that begin at once, only the one that saves starts them. */
 async function startTracking<S extends object>(
   { loader, save }: TrainOptions<S, never, string>,
   points: SavePoints<S>,
@@ -167,8 +177,13 @@ async function startTracking<S extends object>(
   // The loop reports other data.
   if (!tracking.isWanted || Loader.check(Loader.start(loader), cursor).length > 0) return E.right(undefined);
   const batches = itemsBefore(loader, cursor);
-  const committed = await points.finish(() => state, batches, false);
-  if (E.isLeft(committed)) return committed;
+  if (save !== undefined) {
+    // Without waiting for a mirror.
+    await savesFinished(save.to);
+    const hasFailed = (currentRun(save.to)?.parent ?? null) === null;
+    const first = hasFailed ? await points.finish(() => state, batches, false) : E.right(undefined);
+    if (E.isLeft(first)) return first;
+  }
   const { step }: { readonly step?: unknown } = state;
   return await tracking.start(batches, {
     to: save?.to,
@@ -226,11 +241,41 @@ function logMetrics<S>(
   return values === undefined ? E.right(undefined) : log(values, batches);
 }
 
+/** Shows a training: what it reports of each state, and its steps, which may print at the end of an epoch. */
+function shown<S extends object, A>(options: TrainOptions<S, A, string>, display: ProgressDisplay) {
+  const { loader, onEpochEnd, save, metrics = save?.metrics } = options;
+  const name = options.cursor ?? "cursor";
+  const position = (state: S, epoch: number) => () => {
+    const values = metrics?.(state);
+    demand("what metrics returned", labelRules.metrics, values);
+    return { ...loaderPosition(loader, cursorIn(state, name), epoch), metrics: values ?? {} };
+  };
+  return {
+    begin: (state: S): void => {
+      const cursor = cursorIn(state, name);
+      // The loop reports other data.
+      if (Loader.check(Loader.start(loader), cursor).length > 0) return;
+      display.begin(itemsBefore(loader, cursor), () => ({
+        ...loaderPosition(loader, cursor, completeEpochs(loader, cursor)),
+        metrics: {},
+      }));
+    },
+    after: (state: S, batches: number, epoch: number): void => display.after(batches, position(state, epoch)),
+    steps: onEpochEnd === undefined ? options : {
+      ...options,
+      onEpochEnd: (state: S, epoch: number): S | Promise<S> => {
+        display.clear();
+        return onEpochEnd(state, epoch);
+      },
+    },
+  };
+}
+
 /**
  * Trains on a loader: the training loop as a value.
  *
- * @param options The loader, the step, what to do after each epoch and when to end, and when and where to save. After each step the component
- *   `cursor` is set; nothing else is changed.
+ * @param options The loader, the step, what to do after each epoch and when to end, when and where to save, and what to log to which trackers. After
+ *   each step the component `cursor` is set; nothing else is changed.
  * @returns For a state, usually from {@link resume}, a task of the state at the end of the data, saved if `save` is given. The process is never
  *   ended. A state without a cursor is a `TypeError`. The left is one of:
  *   - `Stopped` after a signal, with the checkpoint that holds the state if `save` is given.
@@ -279,17 +324,22 @@ export function train<S extends object, A, const N extends string = "cursor">(
     const cursor = cursorIn(initial, name);
     const leave = save && enter(save);
     let savedStep = 0;
+    const display = progressDisplay(options);
+    const { begin, after, steps } = shown(options, display);
+    let isComplete = false;
+    const receive = display.receiving(save?.onSaved);
     const onSaved = (saved: Saved): void => {
       savedStep = saved.step ?? 0;
-      save?.onSaved?.(saved);
+      receive(saved);
     };
     const labels = save && measured && labelsOf(measured, options.onEpochEnd !== undefined);
     const policy = save && { ...save, onSaved, ...(labels && { metrics: labels.metrics }) };
-    const points = savePoints<S>(policy, stopOn, undefined, tracking.flush);
-    const run = runTraining<S, A, SaveError | StepFailed | Stopped>(options, name, {
+    const points = savePoints<S>(policy, stopOn, undefined, display.beforeSave(tracking.flush));
+    const run = runTraining<S, A, SaveError | StepFailed | Stopped>(steps, name, {
       countsEpochs: options.onEpochEnd !== undefined || between !== Infinity,
       after: async (state, { batches, epoch, epochs }) => {
         labels?.after(state, epochs > epoch);
+        after(state, batches, epoch);
         const logged = logMetrics(tracking, metrics, state, batches);
         if (E.isLeft(logged)) return logged;
         const isDue = Math.floor(epochs / between) > Math.floor(epoch / between);
@@ -303,13 +353,17 @@ export function train<S extends object, A, const N extends string = "cursor">(
       const started = await startTracking(own, points, initial, cursor, tracking);
       if (E.isLeft(started)) return started;
       labels?.begin(initial);
+      begin(initial);
       const ran = await run(initial)();
       if (E.isLeft(ran)) return ran;
       const [state, batches] = ran.right;
-      return pipe(await points.finish(() => state, batches), E.map(() => state));
+      const finished = await points.finish(() => state, batches);
+      isComplete = E.isRight(finished);
+      return pipe(finished, E.map(() => state));
     } finally {
       await points.drain();
       points.close();
+      display.end(isComplete);
       leave?.(savedStep);
     }
   };

@@ -70,6 +70,11 @@ export interface OpenPart {
    * @default 2
    */
   readonly concurrency?: number;
+  /**
+   * The most bytes of a read into tensors. Each such read is one call of `read`.
+   * @default 8 MiB
+   */
+  readonly readBytes?: number;
   /** Fills `into` from a position in the part. It fails with `ETRUNC` if the part ends before `into` is full. */
   readonly read: (into: Uint8Array, position: number) => TE.TaskEither<StoreFailed, void>;
   /** Closes the part; closing it again does nothing. */

@@ -7,7 +7,6 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import type { Task } from "fp-ts/lib/Task.js";
 import {
   checkCurried,
   checkMisspelt,
@@ -17,6 +16,7 @@ import {
   must,
   type OptionNames,
 } from "../validation/mod.ts";
+import { awaitable, type AwaitableTask } from "../task.ts";
 import { Rng } from "../values/mod.ts";
 import { onDevice } from "./device_errors.ts";
 
@@ -248,7 +248,7 @@ export function disposeLogs(logs: Logs): void {
  *
  * const model = tf.sequential({ layers: [tf.layers.dropout({ rate: 0.5, inputShape: [4] }), tf.layers.dense({ units: 1 })] });
  * model.compile({ optimizer: "adam", loss: "meanSquaredError" });
- * const [loss, rng] = await trainOnBatch(model, tf.ones([8, 4]), tf.ones([8, 1]))(Rng.make(42))();
+ * const [loss, rng] = await trainOnBatch(model, tf.ones([8, 4]), tf.ones([8, 1]))(Rng.make(42));
  * assert(typeof loss === "number" && loss > 0);
  * assert.notDeepEqual(rng, Rng.make(42)); // the mask was drawn from it
  * ```
@@ -257,10 +257,11 @@ export function trainOnBatch(
   model: tf.LayersModel,
   x: Batch,
   y: Batch,
-): (rng: Rng.Rng) => Task<readonly [number | number[], Rng.Rng]> {
+): (rng: Rng.Rng) => AwaitableTask<readonly [number | number[], Rng.Rng]> {
   checkCurried(arguments, 3, "trainOnBatch(model, x, y)(rng)");
-  return (rng) => async () => {
-    trainerOf(model);
-    return await onDevice(() => Rng.withRandom(rng)(() => model.trainOnBatch(x as tf.Tensor, y as tf.Tensor)));
-  };
+  return (rng) =>
+    awaitable(async () => {
+      trainerOf(model);
+      return await onDevice(() => Rng.withRandom(rng)(() => model.trainOnBatch(x as tf.Tensor, y as tf.Tensor)));
+    });
 }

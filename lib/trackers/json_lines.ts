@@ -8,23 +8,11 @@
 import { resolve } from "node:path";
 import { type Histogram, histogramLine, valuesLine } from "../logs/mod.ts";
 import { runOrThrow } from "../task.ts";
-import {
-  aName,
-  checkLocalPath,
-  checkOptions,
-  demand,
-  exactRecord,
-  ifGiven,
-  integer,
-  must,
-  type OptionRules,
-  orNull,
-  recordOf,
-} from "../validation/mod.ts";
+import { checkLocalPath } from "../validation/mod.ts";
 import { type BufferedFile, bufferedFile } from "./buffered_file.ts";
+import { checkHistogram, checkLog, checkStart, histogramNow } from "./inputs.ts";
 import { localLogFiles, type LogFiles } from "./log_file.ts";
 import { histogramName, type OpenLog, openLog, valueName } from "./open_log.ts";
-import { histogramNow, someValues } from "./tensor_board.ts";
 import type { Tracker, TrackerStart } from "./tracker.ts";
 
 // --- types
@@ -35,16 +23,6 @@ interface Log {
   readonly opening: Promise<OpenLog>;
   readonly file: BufferedFile;
 }
-
-const aNumber = must("a number", (value) => typeof value === "number");
-const aStep = integer(0);
-const numbersByName = recordOf(aNumber, "a record of numbers");
-
-const startRules: OptionRules<TrackerStart> = {
-  step: aStep,
-  run: ifGiven(orNull(aName)),
-  parent: ifGiven(orNull(exactRecord({ run: aName, checkpoint: aStep, step: orNull(aNumber) }))),
-};
 
 // --- constructors
 
@@ -74,10 +52,12 @@ const startRules: OptionRules<TrackerStart> = {
  * import { jsonLines } from "@dogear/dogear/trackers";
  * import assert from "node:assert/strict";
  * import { mkdtempSync, readFileSync } from "node:fs";
+ * import { tmpdir } from "node:os";
  *
- * const folder = mkdtempSync("/tmp/dogear-log-");
+ * const folder = mkdtempSync(`${tmpdir()}/dogear-`);
  * const store = directory(folder);
- * for (const killed of [true, false]) {
+ * // The first process ends without a save of its last steps; the second one resumes it.
+ * for (const _process of [1, 2]) {
  *   let state = await resume(store)({ step: 0 });
  *   const log = jsonLines(`${folder}/log.jsonl`);
  *   await log.start({ step: state.step });
@@ -124,8 +104,7 @@ export function logTo(files: LogFiles, path: string): Required<Tracker> {
   return {
     log: (values, step) => {
       checkOpen();
-      demand("the values of log", numbersByName, values);
-      demand("the step of log", aStep, step);
+      checkLog(values, step);
       const [time, entries] = [Date.now(), Object.entries(values)];
       add(step, (known) => {
         const fresh = Object.fromEntries(entries.filter(([name]) => !known.has(valueName(name))));
@@ -134,9 +113,7 @@ export function logTo(files: LogFiles, path: string): Required<Tracker> {
     },
     histogram: (name, values, step) => {
       checkOpen();
-      demand("the name of histogram", aName, name);
-      demand("the values of histogram", someValues, values);
-      demand("the step of histogram", aStep, step);
+      checkHistogram(name, values, step);
       const [time, histogram] = [Date.now(), histogramNow(values)];
       const line = (found: Histogram): string => histogramLine({ step, time, histogram: { name, ...found } });
       add(step, (known) => {
@@ -146,7 +123,7 @@ export function logTo(files: LogFiles, path: string): Required<Tracker> {
     },
     start: async (at) => {
       checkOpen();
-      checkOptions("start", at, startRules);
+      checkStart(at);
       if (log !== undefined) {
         throw new TypeError(
           "Expected a tracker of one training, found one that has started: make another with jsonLines(path)",

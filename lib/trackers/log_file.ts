@@ -24,6 +24,8 @@ import { storeFailed } from "../store/mod.ts";
 
 /** A file, open for reading and writing. */
 export interface LogFile {
+  /** Its length in bytes. */
+  readonly length: TE.TaskEither<StoreFailed, number>;
   /** Reads into the start of `into` from a position, and gives how many bytes: 0 at the end. */
   readonly read: (into: Uint8Array, position: number) => TE.TaskEither<StoreFailed, number>;
   /** Writes the first bytes of `bytes` at a position, and gives how many. */
@@ -52,6 +54,7 @@ const folders = withClearAnswers(localFileSystem);
 
 function logFile(path: string, file: FileHandle): LogFile {
   return {
+    length: systemCall("look at", path, async () => (await file.stat()).size),
     read: (into, position) =>
       systemCall("read", path, async () => (await file.read(into, 0, into.length, position)).bytesRead),
     write: (bytes, position) =>

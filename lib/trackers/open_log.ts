@@ -48,6 +48,11 @@ function foreign(path: string): StoreFailed {
   return storeFailed("log to", path, "ENOTLOG", message, "Give the path of a new file, or move that one away");
 }
 
+function changed(path: string): StoreFailed {
+  const message = "another process has changed it since: it has resumed the same run";
+  return storeFailed("log to", path, "ECHANGED", message, "Stop one of the two processes");
+}
+
 /** Whether the first bytes of a file are those of a log, or of one whose first line is incomplete. */
 function mayBeLog(bytes: Uint8Array): boolean {
   const text = new TextDecoder().decode(bytes.subarray(0, logMark.length));
@@ -109,11 +114,19 @@ async function scan(file: LogFile, step: number): Promise<E.Either<StoreFailed, 
   }
 }
 
-/** A file that is appended to from a position on. */
+/**
+ * A file that is appended to from a position on. If it does not end there, another process logs to it too: one that resumed the same run, and cut what
+ * this process had logged.
+ */
 function appending(file: LogFile, path: string, from: number): OpenFile {
   let position = from;
   const write = (bytes: Uint8Array): TE.TaskEither<StoreFailed, number> =>
-    pipe(file.write(bytes, position), TE.tapIO((count) => () => void (position += count)));
+    pipe(
+      file.length,
+      TE.filterOrElse((length) => length === position, () => changed(path)),
+      TE.flatMap(() => file.write(bytes, position)),
+      TE.tapIO((count) => () => void (position += count)),
+    );
   return { path, file: { write, flush: TE.right(undefined), sync: file.sync, close: file.close } };
 }
 

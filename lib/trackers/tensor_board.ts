@@ -3,62 +3,37 @@
  *
  * @module
  */
-import * as tf from "@tensorflow/tfjs";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { join, resolve } from "node:path";
 import type { StoreFailed } from "../errors/mod.ts";
 import {
-  type EventContent,
   eventFileName,
+  type EventNames,
+  eventReader,
   eventRecord,
   type Histogram,
-  histogramOf,
   isEventFile,
   parseEventFileName,
   runDigits,
+  taggedName,
 } from "../logs/mod.ts";
-import { elementValues } from "../state/mod.ts";
 import { localFileSystem, makeFolders, means, syncAbove, unless } from "../store/directory/mod.ts";
 import { runOrThrow } from "../task.ts";
-import { hold } from "../tfjs/mod.ts";
-import {
-  aName,
-  aString,
-  checkLocalPath,
-  demand,
-  exactRecord,
-  integer,
-  must,
-  orNull,
-  type Plain,
-  recordOf,
-} from "../validation/mod.ts";
+import { checkLocalPath } from "../validation/mod.ts";
 import { type BufferedFile, bufferedFile, type OpenFile } from "./buffered_file.ts";
+import { checkHistogram, checkLog, checkStart, histogramNow } from "./inputs.ts";
 import type { Tracker, TrackerStart } from "./tracker.ts";
 
 // --- types
 
-const aNumber = must("a number", (value) => typeof value === "number");
+/** Values with their names. */
+type Values = readonly (readonly [name: string, value: number | Histogram])[];
 
-const numbersByName = recordOf(aNumber, "a record of numbers");
-
-const aStep = integer(0);
-
-const aStart = exactRecord({ step: aStep }, {
-  run: orNull(aName),
-  parent: orNull(exactRecord({ run: aString, checkpoint: aStep, step: orNull(aStep) })),
-});
-
-/** A tensor with numbers, or numbers in an array or a typed array. */
-export const someValues: Plain<unknown> = must(
-  "a tensor of numbers that is not disposed, or an array of numbers",
-  (values) =>
-    values instanceof tf.Tensor
-      ? !values.isDisposed && values.dtype !== "string"
-      : (Array.isArray(values) || ArrayBuffer.isView(values)) &&
-        Array.prototype.every.call(values, (value) => typeof value === "number"),
-);
+/** An event file, and what earlier files have at the step where it starts: the `taggedName` of each value. */
+interface NewFile extends OpenFile {
+  readonly known: ReadonlySet<string>;
+}
 
 // --- files
 
@@ -85,43 +60,43 @@ function createAfter(folder: string, others: readonly string[], digits: string):
   return create(Math.max(Math.floor(Date.now() / 1000), newest + 1));
 }
 
-/** Makes the event file of a process: in the folder, or in a subfolder if the folder has event files of another run or program. */
-function newEventFile(folder: string, digits: string): TE.TaskEither<StoreFailed, OpenFile> {
-  return pipe(
-    eventFiles(folder),
-    TE.map((names) => {
-      const isOwn = names.every((name) => parseEventFileName(name)?.digits === digits);
-      return isOwn ? folder : join(folder, digits);
-    }),
-    TE.tap((own) => makeFolders(localFileSystem, own)),
-    TE.bindTo("own"),
-    TE.bind("names", ({ own }) => eventFiles(own)),
-    TE.bind("open", ({ own, names }) => createAfter(own, names, digits)),
-    // The names of the file and of new folders must be durable, too.
-    TE.tap(({ open }) => syncAbove(localFileSystem, open.path)),
-    TE.map(({ open }) => open),
-  );
+/** Receives the names in the events of a file. */
+async function readNames(path: string, onEvent: (event: EventNames) => void): Promise<void> {
+  const [file, read, buffer] = [await runOrThrow(localFileSystem.open(path)), eventReader(), new Uint8Array(2 ** 20)];
+  try {
+    for (let at = 0, count = -1; count !== 0; at += count) {
+      count = await runOrThrow(file.read(buffer, at));
+      read(buffer.subarray(0, count)).forEach(onEvent);
+    }
+  } finally {
+    await file.close();
+  }
 }
 
-// --- histograms
+/** What TensorBoard shows of files at a step: what was logged there after the checkpoint that a run resumes from. */
+async function namesAt(step: number, folder: string, files: readonly string[]): Promise<ReadonlySet<string>> {
+  const known = new Set<string>();
+  for (const name of files.toSorted()) {
+    await readNames(join(folder, name), (event) => {
+      if (event.isStart && event.step <= step) known.clear();
+      if (event.step === step) event.names.forEach((one) => known.add(one));
+    });
+  }
+  return known;
+}
 
-/** The histogram of values as they are now. A GPU is read meanwhile, from a reference to its data. */
-export function histogramNow(values: tf.Tensor | ArrayLike<number>): Histogram | Promise<Histogram> {
-  if (!(values instanceof tf.Tensor)) return histogramOf(values);
-  const held = hold(values);
-  const { peek, read, release } = held.home;
-  const later = async (): Promise<Histogram> => {
-    try {
-      return histogramOf(elementValues(held, await read(held)));
-    } finally {
-      release(held);
-    }
-  };
-  const bytes = peek(held);
-  if (bytes === undefined) return later();
-  const now = histogramOf(elementValues(held, bytes));
-  release(held);
-  return now;
+/** Makes the event file of a process: in the folder, or in a subfolder if the folder has event files of another run or program. */
+async function newEventFile(folder: string, digits: string, step: number): Promise<NewFile> {
+  const names = await runOrThrow(eventFiles(folder));
+  const isOwn = names.every((name) => parseEventFileName(name)?.digits === digits);
+  const own = isOwn ? folder : join(folder, digits);
+  await runOrThrow(makeFolders(localFileSystem, own));
+  const others = await runOrThrow(eventFiles(own));
+  const known = await namesAt(step, own, others);
+  const open = await runOrThrow(createAfter(own, others, digits));
+  // The names of the file and of new folders must be durable, too.
+  await runOrThrow(syncAbove(localFileSystem, open.path));
+  return { ...open, known };
 }
 
 // --- constructors
@@ -132,6 +107,8 @@ export function histogramNow(values: tf.Tensor | ArrayLike<number>): Histogram |
  * Each process writes a new file. It begins with a `SessionLog` START after the step that it continues from: TensorBoard then drops what a process
  * that was killed had logged after it. If the folder has event files of another run, or of another program, the files go to a subfolder that is named
  * after the run. Show them with `tensorboard --logdir FOLDER`.
+ *
+ * At the step that it continues from, a name that an earlier file has is not logged twice.
  *
  * Records are written in the background, every second or 64 KiB; `flush` makes them durable. Scalars are 32-bit floats, as TensorBoard's are.
  *
@@ -161,23 +138,27 @@ export function histogramNow(values: tf.Tensor | ArrayLike<number>): Histogram |
 export function tensorBoard(folder: string): Required<Tracker> {
   checkLocalPath("the folder of tensorBoard", folder);
   const path = resolve(folder);
-  let opened: BufferedFile | undefined;
+  let opened: { readonly file: BufferedFile; readonly opening: Promise<NewFile>; readonly step: number } | undefined;
   let isClosed = false;
 
-  /** Opens the file. Points at the step `from` and above that are in earlier files are dropped. */
-  const open = (from: number, run: string | null): BufferedFile => {
-    const file = bufferedFile(runOrThrow(newEventFile(path, runDigits(run))));
+  /** Opens the file. Points above the step that are in earlier files are dropped. */
+  const open = (step: number, run: string | null) => {
+    const opening = newEventFile(path, runDigits(run), step);
+    const file = bufferedFile(opening);
     file.add(eventRecord(Date.now(), 0, { _tag: "version" }));
-    file.add(eventRecord(Date.now(), from, { _tag: "start" }));
-    return opened = file;
+    file.add(eventRecord(Date.now(), step + 1, { _tag: "start" }));
+    return opened = { file, opening, step };
   };
-  const add = (step: number, content: EventContent | Promise<EventContent>): void => {
-    const file = opened ?? open(step, null);
+  const add = (step: number, values: Values | Promise<Values>): void => {
+    const { file, opening, step: first } = opened ?? open(step - 1, null);
     const time = Date.now();
+    const recordOf = (some: Values): Uint8Array =>
+      some.length === 0 ? new Uint8Array() : eventRecord(time, step, { _tag: "values", values: some });
+    if (!(values instanceof Promise) && step !== first) return file.add(recordOf(values));
     file.add(
-      content instanceof Promise
-        ? content.then((values) => eventRecord(time, step, values))
-        : eventRecord(time, step, content),
+      Promise.all([values, opening]).then(([all, { known }]) =>
+        recordOf(step === first ? all.filter(([name, value]) => !known.has(taggedName(name, value))) : all)
+      ),
     );
   };
   const checkOpen = (): void => {
@@ -188,34 +169,30 @@ export function tensorBoard(folder: string): Required<Tracker> {
   return {
     log: (values, step) => {
       checkOpen();
-      demand("the values of log", numbersByName, values);
-      demand("the step of log", aStep, step);
-      add(step, { _tag: "values", values: Object.entries(values) });
+      checkLog(values, step);
+      add(step, Object.entries(values));
     },
     histogram: (name, values, step) => {
       checkOpen();
-      demand("the name of histogram", aName, name);
-      demand("the values of histogram", someValues, values);
-      demand("the step of histogram", aStep, step);
+      checkHistogram(name, values, step);
       const histogram = histogramNow(values);
-      const content = (found: Histogram): EventContent => ({ _tag: "values", values: [[name, found]] });
-      add(step, histogram instanceof Promise ? histogram.then(content) : content(histogram));
+      add(step, histogram instanceof Promise ? histogram.then((found) => [[name, found]]) : [[name, histogram]]);
     },
     start: async (at: TrackerStart) => {
       checkOpen();
-      demand("the argument of start", aStart, at);
+      checkStart(at);
       if (opened !== undefined) {
         throw new TypeError(
           "Expected a tracker of one training, found one that has started: make another with tensorBoard(folder)",
         );
       }
-      await open(at.step + 1, at.run ?? null).flush();
+      await open(at.step, at.run ?? null).file.flush();
     },
-    flush: async () => await opened?.flush(),
+    flush: async () => await opened?.file.flush(),
     close: async () => {
       if (isClosed) return;
       isClosed = true;
-      await opened?.close();
+      await opened?.file.close();
     },
   };
 }

@@ -163,11 +163,14 @@ export function checkOptions(
 /**
  * Like {@link checkOptionNames}, for a record that may have other fields, such as the exports of a module: rejects only a name that
  * misspells an absent one.
+ *
+ * @param foreign Names of something else that a record may have too, however near they are.
  */
-export function checkMisspelt(of: string, options: unknown, names: object): void {
+export function checkMisspelt(of: string, options: unknown, names: object, foreign: readonly string[] = []): void {
   if (typeof options !== "object" || options === null || Array.isArray(options)) throw notOptions(of, options);
   const missing = Object.keys(names).filter((name) => Reflect.get(options, name) === undefined);
-  const found = Object.keys(options).filter((name) => !Object.hasOwn(names, name)).flatMap((name) => {
+  const isUnknown = (name: string): boolean => !Object.hasOwn(names, name) && !foreign.includes(name);
+  const found = Object.keys(options).filter(isUnknown).flatMap((name) => {
     const meant = nearest(name, missing, (letters) => letters < 5 ? 0 : letters < 8 ? 1 : 2);
     return meant === undefined ? [] : [`\`${name}\`: did you mean \`${meant}\`?`];
   });

@@ -4,10 +4,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { bytesText, cut, jsonText, numberText, progressText, spanText, widthOf } from "../../lib/cli/format.ts";
+import { bytesText, jsonText, progressText } from "../../lib/cli/format.ts";
 import { printable } from "../../lib/errors/mod.ts";
 import { type Columns, tableLines } from "../../lib/cli/table.ts";
 import { progressAt } from "../../lib/store/progress.ts";
+import { cut, numberText, spanText, widthOf } from "../../lib/terminal/mod.ts";
 import { torture } from "../support/torture.ts";
 
 test("format: bytes, durations, numbers, bars", () => {
@@ -30,7 +31,7 @@ test("format: bytes, durations, numbers, bars", () => {
     "2 d",
     "?",
   ]);
-  assert.deepEqual([0.123456, 1e-9, 123456, -0, NaN, Infinity, 1.5].map(numberText), [
+  assert.deepEqual([0.123456, 1e-9, 123456, -0, NaN, Infinity, 1.5].map((value) => numberText(value)), [
     "0.1235",
     "1e-9",
     "123456",

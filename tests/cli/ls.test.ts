@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { directory, list, runOrThrow, saveState } from "../../mod.ts";
 import { bytesText } from "../../lib/cli/format.ts";
+import { widthOf } from "../../lib/terminal/mod.ts";
 import {
   copied,
   dogear,
@@ -31,6 +32,10 @@ test("ls: a table of 80 columns, newest first", async () => {
       `         2   {age}    30  loss 0.03333, ac…  ${await size(2)}     0 B  {run}...  complete`,
       `         1   {age}    20  loss 0.05, accur…  ${await size(1)}     0 B  {run}...  complete`,
       `         0   {age}    10  loss 0.1, accura…  ${await size(0)}     0 B  {run}...  complete`,
+      "",
+      "metric    curve  first     last    least  greatest",
+      "loss      █▃▁      0.1  0.03333  0.03333       0.1",
+      "accuracy  ▄▄▄      0.5      0.5      0.5       0.5",
     ].join("\n"),
   );
   assert.ok(text.split("\n").every((line) => line.length <= 80));
@@ -39,7 +44,7 @@ test("ls: a table of 80 columns, newest first", async () => {
 test("ls, prune: a narrow terminal shows fewer columns, none of them cut short", async () => {
   const headings = async (width: number, ...words: readonly string[]): Promise<readonly string[]> => {
     const lines = (await dogearWithin(width, ...words)).text.split("\n");
-    const table = words[0] === "ls" ? lines : lines.slice(0, 4);
+    const table = lines.slice(0, 4);
     assert.ok(table.every((line) => line.length <= width), table.join("\n"));
     if (words[0] === "ls") assert.ok(table.slice(1).every((line) => line.endsWith("complete")));
     return lines[0]!.trim().split(/ +/);
@@ -48,6 +53,35 @@ test("ls, prune: a narrow terminal shows fewer columns, none of them cut short",
   assert.deepEqual(await headings(40, "ls", run), ["checkpoint", "step", "metrics", "verdict"]);
   assert.deepEqual(await headings(20, "ls", run), ["checkpoint", "verdict"]);
   assert.deepEqual(await headings(34, "prune", run, "--latest", "1"), ["checkpoint", "step", "would", "why"]);
+});
+
+test("ls: the metrics of the newest run's checkpoints are sparklines in a terminal alone", async () => {
+  const path = place();
+  const store = directory(path);
+  const hostile = `\u001b[31m精度\u202e${"e\u0301".repeat(30)}`;
+  for (let step = 0; step < 40; step++) {
+    const metrics = { loss: step === 20 ? NaN : 1 / (step + 1), ...(step % 4 === 3 && { val_loss: step }), once: 1 };
+    const { once: _, ...twice } = metrics;
+    await runOrThrow(saveState(store, { metrics: { ...(step === 0 ? metrics : twice), [hostile]: step } })({ step }));
+  }
+  const lines = (await dogearWithin(100, "ls", path)).text.split("\n").slice(41);
+  assert.match(lines[1]!, /^metric +curve +first +last +least +greatest$/);
+  const row = (name: string): string => lines.find((line) => line.startsWith(name))!;
+  // 40 checkpoints in 24 columns: means of one or two, a gap where none has the metric, and a NaN that no mean hides.
+  assert.match(row("loss"), /^loss +█[▁-▆]+×▁+ +1 +0\.025 +0\.025 +1$/);
+  assert.match(row("val_loss"), /^val_loss +[▁-█ ]+█ +3 +39 +3 +39$/);
+  assert.equal(row("once"), undefined);
+  for (const width of [20, 40, 60, 80, 120]) {
+    const { text } = await dogearWithin(width, "ls", path);
+    assert.ok(text.split("\n").slice(41).every((line) => widthOf(line) <= width), text);
+    assert.doesNotMatch(text.replaceAll("\n", ""), /[\p{Cc}\p{Cf}]/u);
+  }
+  assert.equal((await dogearWithin(Infinity, "ls", path)).text.split("\n").length, 41);
+  // A fork is a run of its own.
+  const forked = await copied();
+  await runOrThrow(saveState(directory(forked), { metrics: { loss: 5 } })({ step: 1 }));
+  await runOrThrow(saveState(directory(forked), { metrics: { loss: 6 } })({ step: 2 }));
+  assert.match((await dogear("ls", forked)).text, /\nloss +▁█ +5 +6 +5 +6$/);
 });
 
 test("ls: --json prints the entries of list, with shared bytes and verdict", async () => {

@@ -66,6 +66,15 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Cannot read /runs/lines.csv.gz, byte 0: expected text, which can be indexed, found gzip",
     "Decompress it, unless it is of lines: these need no index, for fromLines and fromJsonLines read them as a stream",
   ],
+  "a tracker that throws": [
+    "A tracker failed after 1 batch: AssertionError: offline. Fix the tracker or leave it out, and run again: the training resumes from its last checkpoint",
+  ],
+  "a log that is a folder": [
+    "A tracker failed after 0 batches: Cannot log to /runs (EISDIR): it is a folder. Earlier checkpoints are intact. Give the path of a file in a folder, such as runs/digits/log.jsonl. When it is run again, the training resumes from its last checkpoint",
+  ],
+  "a log that is another file": [
+    "A tracker failed after 0 batches: Cannot log to /runs/table.csv (ENOTLOG): it is no log of dogear, and was left as it is. Earlier checkpoints are intact. Give the path of a new file, or move that one away. When it is run again, the training resumes from its last checkpoint",
+  ],
   "a renamed layer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/0: name stem in the checkpoint, body in your script",

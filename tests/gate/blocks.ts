@@ -1,5 +1,14 @@
 /**
- * The code blocks of the documentation: every `ts` fence of a docstring or of the README, as a module of its own.
+ * The code blocks of the documentation: every `ts` fence of a docstring, of the README or of a guide in `docs/`.
+ *
+ * Marks behind `ts`:
+ *
+ * - `no-run`: the block is only type-checked.
+ * - `continued`: it continues the last program before it in the file that is run, and sees its names.
+ * - `throws`: it continues that program, too, and fails with the message that the next `text` block shows. There, `…`
+ *   stands for any text, and a line may end at any space.
+ *
+ * A block inside an HTML comment of a guide runs like any other: it checks what the guide says, and is not shown.
  *
  * @module
  */
@@ -12,10 +21,17 @@ export interface Block {
   readonly file: string;
   /** The line of its first line of code, from 1. */
   readonly line: number;
-  /** Whether it is run, or, marked `ts no-run`, only checked. */
-  readonly run: boolean;
+  /** What is written behind `ts`. */
+  readonly marks: readonly string[];
   readonly code: string;
+  /** With the mark `throws`: the message that the next `text` block shows. */
+  readonly message?: string;
 }
+
+/** Blocks that are one module: a block, and those that continue it. */
+export type Program = readonly [Block, ...Block[]];
+
+const known: readonly string[] = ["no-run", "continued", "throws"];
 
 // --- constructors
 
@@ -40,8 +56,11 @@ export function blocks(file: string, text: string): readonly Block[] {
     else if (open === undefined) open = { info: fence[1] ?? "", line: index + 2, code: [] };
     else {
       const [language, ...marks] = open.info.split(/\s+/);
-      if (language === "ts") {
-        found.push({ file, line: open.line, run: !marks.includes("no-run"), code: open.code.join("\n") });
+      const code = open.code.join("\n");
+      const last = found.at(-1);
+      if (language === "ts") found.push({ file, line: open.line, marks, code });
+      else if (language === "text" && last?.marks.includes("throws") && last.message === undefined) {
+        found[found.length - 1] = { ...last, message: code };
       }
       open = undefined;
     }
@@ -49,9 +68,50 @@ export function blocks(file: string, text: string): readonly Block[] {
   return found;
 }
 
+/** The blocks as programs, or an Error that names a mark that cannot be. */
+export function programs(found: readonly Block[]): readonly Program[] {
+  const all: [Block, ...Block[]][] = [];
+  for (const block of found) {
+    const where = `${block.file}:${block.line}`;
+    const unknown = block.marks.find((mark) => !known.includes(mark));
+    if (unknown !== undefined) throw new Error(`${where}: unknown mark "${unknown}"`);
+    if (block.marks.includes("throws") && block.message === undefined) {
+      throw new Error(`${where}: expected a text block with the message behind it`);
+    }
+    if (!block.marks.includes("continued") && !block.marks.includes("throws")) {
+      all.push([block]);
+      continue;
+    }
+    const program = all.findLast((one) => one[0].file === block.file && isRun(one));
+    if (program === undefined) throw new Error(`${where}: expected a program before it to continue`);
+    program.push(block);
+  }
+  return all;
+}
+
 // --- combinators
 
-/** The block as a module: its code keeps its line numbers of the documentation, so that errors point there. */
-export function toModule(block: Block): string {
-  return "\n".repeat(block.line - 1) + block.code + "\nexport {};\n";
+/** Whether a program is run, or only checked. */
+export function isRun([first]: Program): boolean {
+  return !first.marks.includes("no-run");
+}
+
+/** What an Error with the shown message says of itself. */
+function patternOf(message: string): string {
+  const words = message.trim().split(/\s+/).map((word) => word.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"));
+  return `/^\\w*Error: ${words.join("\\s+").replaceAll("…", "[^]*")}$/`;
+}
+
+/** The program as a module: its code keeps its line numbers of the documentation, so that errors point there. */
+export function toModule(program: Program): string {
+  const lines: string[] = [];
+  for (const { line, code, message } of program) {
+    while (lines.length < line - 1) lines.push("");
+    if (message !== undefined) {
+      lines[line - 2] += `await (await import("node:assert/strict")).default.rejects(async () => {`;
+    }
+    lines.push(...code.split("\n"));
+    if (message !== undefined) lines.push(`}, ${patternOf(message)});`);
+  }
+  return lines.join("\n") + "\nexport {};\n";
 }

@@ -16,6 +16,7 @@ const steps: readonly (readonly [name: string, program: string, ...args: readonl
   ["format", deno(), "fmt", "--check"],
   ["lint", deno(), "lint"],
   ["types in tsc", bun(), join("node_modules", "typescript", "bin", "tsc")],
+  ["types of the page", bun(), join("node_modules", "typescript", "bin", "tsc"), "-p", "lib/cli/serve/page"],
   ["types in Deno", deno(), "check", ...sources],
   ["publish, dry run", deno(), "publish", "--dry-run", "--allow-dirty"],
 ];

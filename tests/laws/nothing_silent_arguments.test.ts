@@ -127,14 +127,17 @@ const saving: Fields = {
   onSaved: callback,
   ...codecs,
 };
+const tracking: Fields = { trackers: ["undefined", "[]"], logEvery: from1 };
 const fitting: Fields = {
   ...saving,
+  ...tracking,
   seed: ["undefined", ...seeds],
   with: ["undefined", "{}"],
   stopOn: names,
   fallback: yes,
   onReport: callback,
   restoreBest: never,
+  progress: [...yes, "{}"],
 };
 const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [1] })] });
 model.compile({ optimizer: "sgd", loss: "meanSquaredError" });
@@ -296,6 +299,7 @@ const table: Readonly<Record<string, Callable | string>> = {
       timeout: never,
     }),
   ]),
+  jsonLines: calls([arg(/path/, "x", '"nonsense"')]),
   tensorBoard: calls([arg(/folder/, "x", '"nonsense"')]),
   mirrored: calls([store, store, options({ onFailed: callback })]),
   list: calls([store]),
@@ -342,8 +346,10 @@ const table: Readonly<Record<string, Callable | string>> = {
       until: callback,
       cursor: word,
       metrics: callback,
+      ...tracking,
       save: never,
       stopOn: names,
+      progress: [...yes, "{}"],
     }),
   ]),
   fit: calls([fields(/option|`to`/, { to: dogear.memory() }, fitting)]),

@@ -4,13 +4,21 @@
  * In memory, processes are killed at every operation: of the log, of a save, and at each step. On a disk, programs are killed by SIGKILL.
  */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
 import { fit, fitDataset, Loader, memory, pipe, resume, Retention, saveState, type Store, train } from "../../mod.ts";
 import { logTo } from "../../lib/trackers/json_lines.ts";
 import { type Disk, disk, type Point, pointsOf, type Process } from "../support/simulated_logs.ts";
-import { torture } from "../support/torture.ts";
+import { headerLine, logReader, valuesLine } from "../../lib/logs/mod.ts";
+import { type Curves, curvesIn } from "../support/event_reader.ts";
+import { here, run, start, there } from "../support/children.ts";
+import { isTriedHere, torture } from "../support/torture.ts";
 
 await tf.setBackend("cpu");
 
@@ -96,17 +104,22 @@ function trained({ every, logEvery, whenBusy, hasStep }: Options): Training {
 }
 
 test("same curves: train, killed at any operation", async () => {
-  await sameCurves(trained, 60 * torture);
+  await sameCurves(trained, 12 * torture);
 });
 
-test("same curves: train, killed at each operation", async () => {
-  const training = trained({ every: 3, logEvery: 1, whenBusy: "wait", hasStep: false });
+/** Kills a training at each of its operations in turn, without and with a loss of power. */
+async function killedAtEach(training: Training, operations: number, chances: readonly number[]): Promise<void> {
   const whole = points(await untilComplete(training, [], () => 0.999));
-  for (let operations = 1; operations < 60; operations++) {
-    for (const chance of [0, 0.4, 0.999]) {
-      assert.deepEqual(points(await untilComplete(training, [operations], () => chance)), whole, `${operations}`);
+  for (let life = 1; life <= operations; life++) {
+    for (const [n, chance] of chances.entries()) {
+      if (!isTriedHere(life + n)) continue;
+      assert.deepEqual(points(await untilComplete(training, [life], () => chance)), whole, `${life} operations`);
     }
   }
+}
+
+test("same curves: train, killed at each operation", async () => {
+  await killedAtEach(trained({ every: 3, logEvery: 1, whenBusy: "wait", hasStep: false }), 60, [0, 0.4, 0.999]);
 });
 
 const samples = tf.randomNormal([10, 2], 0, 1, "float32", 1);
@@ -139,12 +152,16 @@ function fitted(by: "fit" | "fitDataset"): (options: Options) => Training {
   };
 }
 
+test("same curves: fit, killed at each operation, also between the last batch of an epoch and its end", async () => {
+  await killedAtEach(fitted("fit")({ every: 3, logEvery: 1, whenBusy: "wait", hasStep: false }), 40, [0.999]);
+});
+
 test("same curves: fit, killed at any operation", async () => {
-  await sameCurves(fitted("fit"), 8 * torture);
+  await sameCurves(fitted("fit"), 5 * torture);
 });
 
 test("same curves: fitDataset, killed at any operation", async () => {
-  await sameCurves(fitted("fitDataset"), 8 * torture);
+  await sameCurves(fitted("fitDataset"), 5 * torture);
 });
 
 function byHand({ every }: Options): Training {
@@ -171,5 +188,70 @@ function byHand({ every }: Options): Training {
 }
 
 test("same curves: a loop by hand, killed at any operation", async () => {
-  await sameCurves(byHand, 60 * torture);
+  await sameCurves(byHand, 12 * torture);
 });
+
+// --- programs on a disk
+
+const scratch = await mkdtemp(join(tmpdir(), "dogear-curves-"));
+after(() => rm(scratch, { recursive: true, force: true }));
+
+/** What TensorBoard shows of a folder: the curves of its first run, and those of another run. */
+function curvesOf(folder: string, run: string | undefined): readonly Curves[] {
+  const [first, other] = [join(folder, "tensorboard"), join(folder, "tensorboard", `${run?.slice(0, 8)}`)];
+  return existsSync(other) ? [curvesIn(first), curvesIn(other)] : [curvesIn(first)];
+}
+
+/** The log of a run in a folder, its curves in TensorBoard, and the names of all logs there. */
+async function logOf(folder: string, run: string | undefined) {
+  const names = (await readdir(folder)).filter((name) => name.endsWith(".jsonl")).sort();
+  for (const name of names) {
+    const bytes = await readFile(join(folder, name));
+    const [header] = logReader()(bytes);
+    assert.ok(header?.record?._tag === "Header");
+    if (header.record.run === run || (header.record.run === null && names.length === 1)) {
+      return { points: pointsOf(bytes), names, curves: curvesOf(folder, run) };
+    }
+  }
+  throw new Error(`no log of ${run} among ${names.join(", ")}`);
+}
+
+/** Runs a program and kills it, again and again, each time after some batches. Then runs it to its end, and uninterrupted in another folder. */
+async function killed(kind: string, folders: readonly [killed: string, whole: string], kills: number) {
+  for (let i = 0; i < kills; i++) {
+    const after = 1 + Math.floor(Math.random() * 12);
+    const child = start([here, there][i % 2]!, "curves.ts", [kind, "2", folders[0]], {
+      onLine: (line) => {
+        const batches = Number(/^step (\d+)/.exec(line)?.[1]);
+        if (batches % after === 0) void setTimeout(Math.random() * 5).then(() => child.kill("SIGKILL"));
+      },
+    });
+    const { code, signal, errors } = await child.ended;
+    assert.ok(code === 0 || signal === "SIGKILL", errors);
+  }
+  const lines = await run([here, there][kills % 2]!, "curves.ts", [kind, "0", ...folders]);
+  const runs = lines.flatMap((line) => /^run (.*)/.exec(line)?.[1] ?? []);
+  return await Promise.all(folders.map((folder, i) => logOf(folder, runs[i])));
+}
+
+for (const [n, kind] of ["train", "fit", "beside", "fitDataset", "fork", "by hand"].entries()) {
+  if (!isTriedHere(n)) continue;
+  test(`same curves: a program (${kind}), killed ${2 * torture} times`, async () => {
+    const folders = [join(scratch, `${kind} killed`), join(scratch, `${kind} whole`)] as const;
+    const old = `${headerLine({ run: "old", parent: null })}${valuesLine({ step: 9, time: 1, values: { sum: 1 } })}`;
+    for (const folder of kind === "beside" ? folders : []) {
+      await mkdir(folder);
+      await writeFile(join(folder, "log.jsonl"), old);
+    }
+    const [found, whole] = await killed(kind, folders, 2 * torture);
+    assert.ok(found !== undefined && whole !== undefined && whole.points.length > 20);
+    assert.deepEqual(found.points, whole.points);
+    assert.ok(whole.curves.every(({ size }) => size > 0) && whole.curves.length === (kind === "fork" ? 2 : 1));
+    assert.deepEqual(found.curves, whole.curves);
+    // A fork that was killed before its first save is no run.
+    if (kind !== "fork") assert.equal(found.names.length, whole.names.length);
+    const first = await Promise.all(folders.map((folder) => readFile(join(folder, "log.jsonl"))));
+    if (kind === "beside") assert.equal(first.join(""), old + old);
+    if (kind === "fork") assert.deepEqual(pointsOf(first[0]!), pointsOf(first[1]!));
+  });
+}

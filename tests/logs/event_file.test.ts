@@ -4,11 +4,14 @@ import { test } from "node:test";
 import fc from "fast-check";
 import {
   eventFileName,
+  type EventNames,
+  eventReader,
   eventRecord,
   histogramOf,
   isEventFile,
   parseEventFileName,
   runDigits,
+  taggedName,
 } from "../../lib/logs/mod.ts";
 import { crc32cBitwise, type ReadEvent, readEvents } from "../support/event_reader.ts";
 import { torture } from "../support/torture.ts";
@@ -73,7 +76,7 @@ test("event file: any metrics at any step are read back, by name and value", () 
         })),
       );
     }),
-    { numRuns: 200 * torture },
+    { numRuns: 100 * torture },
   );
 });
 
@@ -140,4 +143,37 @@ test("event file: a name has its seconds and run, and names sort by time", () =>
   ) {
     assert.equal(parseEventFileName(name), undefined);
   }
+});
+
+test("event file: the names are found in any pieces, up to the first damage", () => {
+  const events = fc.array(fc.tuple(steps, fc.array(fc.tuple(tags, fc.oneof(numbers, fc.constant(histogramOf([1])))))));
+  fc.assert(
+    fc.property(events, fc.array(fc.nat(500)), fc.nat(), (all, cuts, damaged) => {
+      const records = all.map(([step, values], i) =>
+        eventRecord(1, step, i % 3 === 2 ? { _tag: "start" } : { _tag: "values", values })
+      );
+      const file = fileOf(...records);
+      const at = damaged % (2 * file.length);
+      if (at < file.length) file[at]! ^= 1;
+      const lengths = [version, ...records].map(({ length }) => length);
+      const intact = lengths.findIndex((_, i) => lengths.slice(0, i + 1).reduce((a, b) => a + b, 0) > at);
+      const read = eventReader();
+      const found: EventNames[] = [];
+      for (let from = 0, i = 0; from < file.length; i++) {
+        const to = from + (cuts[i] ?? file.length);
+        found.push(...read(file.subarray(from, to)));
+        from = to;
+      }
+      const expected = all.map(([step, values], i): EventNames => ({
+        step,
+        isStart: i % 3 === 2,
+        names: i % 3 === 2 ? [] : values.map(([tag, value]) => taggedName(tag, value)),
+      }));
+      assert.deepEqual(
+        found,
+        [{ step: 0, isStart: false, names: [] }, ...expected].slice(0, intact < 0 ? undefined : intact),
+      );
+    }),
+    { numRuns: 100 * torture },
+  );
 });

@@ -15,6 +15,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -50,7 +51,8 @@ import * as data from "${manifest.name}/data";
 import * as prove from "${manifest.name}/prove";
 import * as store from "${manifest.name}/store";
 import * as s3 from "${manifest.name}/s3";
-console.log(JSON.stringify([dogear, data, prove, store, s3].map((entry) => Object.keys(entry).sort())));
+import * as trackers from "${manifest.name}/trackers";
+console.log(JSON.stringify([dogear, data, prove, store, s3, trackers].map((entry) => Object.keys(entry).sort())));
 `;
 
 /** Trains up to a step, from a store's newest checkpoint, and prints the id of the state. */
@@ -208,6 +210,34 @@ test("package: publint finds nothing to say", async () => {
   const { files, rootDir } = await unpack(readFileSync(tarball));
   const { messages, pkg } = await publint({ pkgDir: rootDir, pack: { files } });
   assert.deepEqual(messages.map((message) => formatMessage(message, pkg)), []);
+});
+
+test("package: every entry resolves to modules and types in each way that ESM is resolved", async () => {
+  await packed();
+  const { checkPackage, createPackageFromTarballData } = await import("@arethetypeswrong/core");
+  const result = await checkPackage(createPackageFromTarballData(readFileSync(tarball)));
+  assert.ok(result.types !== false, "no types");
+  // CommonJS is not offered: Node 20 and `moduleResolution: "node"` import ESM, or nothing.
+  const problems = result.problems.filter((problem) =>
+    !("resolutionKind" in problem) || !["node10", "node16-cjs"].includes(problem.resolutionKind)
+  );
+  assert.deepEqual(problems, []);
+});
+
+test("package: its tarball keeps the size budget", async () => {
+  await packed();
+  assert.ok(statSync(tarball).size <= 2_000_000, `${statSync(tarball).size} bytes`);
+});
+
+test("package: the sources that its maps name are in it", async () => {
+  await packed();
+  const map = JSON.parse(readFileSync(join(installed, "dist/mod.js.map"), "utf8")) as { readonly sources: string[] };
+  const types = JSON.parse(readFileSync(join(installed, "dist/mod.d.ts.map"), "utf8")) as {
+    readonly sources: string[];
+  };
+  for (const source of [...map.sources, ...types.sources].filter((source) => !source.includes("node_modules"))) {
+    assert.ok(existsSync(join(installed, "dist", source)), source);
+  }
 });
 
 test("package: its types reach a user's compiler", async () => {

@@ -54,6 +54,7 @@ const things = {
   "Chromium": (): boolean => process.env["DOGEAR_BROWSER"] === "required" || succeeds("chromium", "--version"),
   "Node": (): boolean => node() !== undefined,
   "Deno": (): boolean => process.versions["deno"] !== undefined,
+  "Python 3.10": (): boolean => succeeds("python3", "-c", "import sys; sys.exit(sys.version_info < (3, 10))"),
 } as const;
 
 const known = new Map<Thing, boolean>();

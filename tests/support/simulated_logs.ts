@@ -3,8 +3,8 @@
  *
  * @module
  */
-import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
+import * as IOE from "fp-ts/lib/IOEither.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import type { StoreFailed } from "../../lib/errors/mod.ts";
 import { logReader } from "../../lib/logs/mod.ts";
@@ -75,15 +75,13 @@ export function disk(): Disk {
         throw new Error("this process was killed");
       }
     };
-    const operation = <A>(name: string, path: string, run: () => A): TE.TaskEither<StoreFailed, A> => async () => {
-      try {
+    const operation = <A>(name: string, path: string, run: () => A): TE.TaskEither<StoreFailed, A> =>
+      TE.fromIOEither(IOE.tryCatch(() => {
         live();
-        return E.right(run());
-      } catch (cause) {
-        return E.left(storeFailed(name, path, "EIO", String(cause)));
-      }
-    };
+        return run();
+      }, (cause) => storeFailed(name, path, "EIO", String(cause))));
     const file = (path: string, one: Contents): LogFile => ({
+      length: TE.fromIO(() => one.now.length),
       read: (into, position) =>
         operation("read", path, () => {
           const piece = one.now.subarray(position, position + into.length);

@@ -42,6 +42,7 @@ import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { fromCsv, fromLines } from "../../lib/data/mod.ts";
 import { directoryOn } from "../../lib/store/directory/directory.ts";
 import { localFileSystem } from "../../lib/store/directory/local_file_system.ts";
+import { jsonLines, type Tracker } from "../../lib/trackers/mod.ts";
 import { fault, watched } from "./watched_disk.ts";
 
 // --- types
@@ -202,6 +203,12 @@ class Scale extends tf.layers.Layer {
   }
 }
 
+/** A training that logs to a tracker. */
+function logging(tracker: Tracker) {
+  const [loader, step] = [batches(12), (state: { cursor: Loader.Cursor }) => state];
+  return train({ loader, step, metrics: () => ({ loss: 1 }), trackers: [tracker] })({ cursor: Loader.start(loader) });
+}
+
 export const situations: Readonly<Record<string, Situation>> = {
   "other data": loading(() => ({ cursor: Loader.start(batches(10)) }), () => ({ cursor: Loader.start(batches(12)) })),
   "another shuffle seed": loading(
@@ -238,6 +245,14 @@ export const situations: Readonly<Record<string, Situation>> = {
     const path = join(scratch, "lines.csv.gz");
     await writeFile(path, gzipSync("a,b\n"));
     return await left(fromCsv(path, { index: "memory" }));
+  },
+  "a tracker that throws": async () =>
+    await left(logging({ log: () => assert.fail("offline"), close: () => Promise.resolve() })),
+  "a log that is a folder": async () => await left(logging(jsonLines(scratch))),
+  "a log that is another file": async () => {
+    const path = join(scratch, "table.csv");
+    await writeFile(path, "a,b\n");
+    return await left(logging(jsonLines(path)));
   },
   "a renamed layer": loading(() => ({ model: model() }), () => ({ model: model({ names: ["body", "head"] }) })),
   "an added layer": loading(

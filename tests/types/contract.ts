@@ -12,6 +12,8 @@ import {
   diff,
   type Differences,
   directory,
+  fit,
+  fitDataset,
   id,
   list,
   Loader,
@@ -19,6 +21,7 @@ import {
   loadModel,
   loadState,
   memory,
+  type Overtaken,
   pipe,
   readSnapshot,
   readTensor,
@@ -42,11 +45,13 @@ import {
   type Snapshot,
   type StateTree,
   type Store,
+  type StoreFailed,
   type TensorData,
   train,
   writeSnapshot,
 } from "@dogear/dogear";
 import { mirrored } from "@dogear/dogear/s3";
+import { jsonLines, tensorBoard, type Tracker } from "@dogear/dogear/trackers";
 import * as tf from "@tensorflow/tfjs";
 import type { Either } from "fp-ts/lib/Either.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
@@ -236,6 +241,38 @@ export function labels(tensor: TensorData): void {
   train({ loader: batches, step: trainStep, save: { to: store, when: async ({ step }) => await step > 10 } });
 }
 
+/** Trackers: any object with `log` and `close` is one. */
+export async function tracked(): Promise<void> {
+  const log = jsonLines("runs/digits/log.jsonl");
+  isExactly<Required<Tracker>>()(log);
+  isExactly<Required<Tracker>>()(tensorBoard("runs/digits/tensorboard"));
+  const own: Tracker = { log: (values, step) => console.log(step, values), close: () => Promise.resolve() };
+  const asynchronous: Tracker = { log: async (values) => void await Promise.resolve(values), close: async () => {} };
+  train({
+    loader: batches,
+    step: trainStep,
+    metrics: ({ step }) => ({ step }),
+    trackers: [log, own, asynchronous],
+    logEvery: 10,
+    save: { to: store, every: 50 },
+  });
+  fit({ to: store, trackers: [log], logEvery: 10 });
+  fitDataset({ to: store, trackers: [own] });
+  await log.start({ step: 0 });
+  await log.start({ step: 0, run: null, parent: null });
+  log.log({ loss: 0.5 }, 1);
+  log.histogram("kernel", tf.zeros([2]), 1);
+  log.histogram("kernel", Float32Array.of(1), 1);
+  isExactly<Promise<void>>()(log.flush());
+  await log.close();
+  // @ts-expect-error -- a log needs its step
+  log.log({ loss: 0.5 });
+  // @ts-expect-error -- the values of a log are numbers
+  log.log({ loss: "0.5" }, 1);
+  // @ts-expect-error -- a tracker closes
+  fit({ to: store, trackers: [{ log: own.log }] });
+}
+
 /** Accelerate's guide: the rest of an epoch. */
 export async function guide(): Promise<void> {
   const oneEpoch = pipe(Loader.fromArray(digits), Loader.batch(2));
@@ -327,7 +364,7 @@ export function mirror(local: Store, remote: Store): void {
   const { drain } = mirrored(local, remote, {
     onFailed: (error) => isExactly<"StoreFailed" | "Overtaken">()(error._tag),
   });
-  isExactly<NonNullable<Store["drain"]>>()(drain);
+  isExactly<Awaitable<StoreFailed | Overtaken, void>>()(drain);
 }
 
 /** Recursive types are captured, also through arrays. */

@@ -13,7 +13,8 @@ import { type Command, defineCommand } from "../command.ts";
 import { verifyFiles } from "../checkpoint_status.ts";
 import { findCheckpoint, type NamedCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
 import { type Columns, tableLines } from "../table.ts";
-import { jsonText, numberText, valueText } from "../format.ts";
+import { jsonText, valueText } from "../format.ts";
+import { numberText } from "../../terminal/mod.ts";
 
 // --- running
 

@@ -1,22 +1,14 @@
 /**
- * `dogear export`: writes the weights of a component as safetensors files that other tools load.
+ * `dogear export`: writes the weights of a component as safetensors files that other tools load, or the curves of a run for TensorBoard.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { basename, dirname, join, resolve } from "node:path";
-import {
-  checkpointsName,
-  localFileSystem,
-  makeFolders,
-  means,
-  numberIn,
-  unless,
-  writeFile,
-} from "../../store/directory/mod.ts";
-import { printable, type StoreFailed } from "../../errors/mod.ts";
+import { join } from "node:path";
+import { localFileSystem, makeFolders } from "../../store/directory/mod.ts";
+import { printable } from "../../errors/mod.ts";
 import {
   encodeHeader,
   encodeIndex,
@@ -27,14 +19,16 @@ import {
   specOf,
   withCheckpoint,
 } from "../../checkpoint/mod.ts";
-import { type Chunks, manifestName, meter, storeFailed } from "../../store/mod.ts";
+import { meter } from "../../store/mod.ts";
 import { arraysOf, elementBytes, type Held, segment, sizeOf } from "../../state/mod.ts";
-import { type CommandError, type CommandTask, type Usage, usage, usageError } from "../arguments.ts";
-import { type Command, defineCommand } from "../command.ts";
+import { type Arguments, type CommandTask, type Usage, usage, usageError } from "../arguments.ts";
+import { type Command, type CommandReport, defineCommand } from "../command.ts";
 import { verifyFiles } from "../checkpoint_status.ts";
-import { findCheckpoint, parseCheckpoint, parseReference, type Reference, separateCheckpoint } from "../reference.ts";
-import { isUrl } from "../stores.ts";
-import { type Bar, withBar } from "../terminal.ts";
+import { exportCurves } from "../export_curves.ts";
+import { type ExportFile, namesOutside, parseFolder, refusedFolder, writeOne } from "../export_files.ts";
+import { findCheckpoint, parseReference, type Reference, separateCheckpoint } from "../reference.ts";
+import type { OpenUrl } from "../stores.ts";
+import { type Bar, type Terminal, withBar } from "../terminal.ts";
 import { bytesText, jsonText } from "../format.ts";
 
 // --- types
@@ -42,11 +36,13 @@ import { bytesText, jsonText } from "../format.ts";
 /** A tensor under its name in the exported files. */
 type ExportedTensor = ReturnType<typeof specOf> & { readonly held: Held; readonly bytes: number };
 
-/** A file to write. */
-interface ExportFile {
-  readonly name: string;
-  readonly chunks: Chunks;
-}
+/** What is exported of what, and where to. */
+type Job =
+  & { readonly reference: Reference; readonly folder: string; readonly force: boolean }
+  & (
+    | { readonly what: "curves" }
+    | { readonly what: "weights"; readonly component: string; readonly shardBytes: number }
+  );
 
 // --- parsing
 
@@ -60,18 +56,9 @@ function parseSize(word: string): E.Either<Usage, number> {
     : usage(`Expected a size such as 5GB or 200MiB, found ${JSON.stringify(word)}`);
 }
 
-/** The folder of `--out`. It may not be named like a checkpoint, which is probably a mistake. */
-function parseOut(word: string = ""): E.Either<Usage, string> {
-  if (isUrl(word)) return usage("Expected a folder to write to, found a URL: write to a folder, and upload it");
-  if (word === "") return usage("Expected a folder to write to, found none: add --out FOLDER");
-  if (parseCheckpoint(word.replace(/^@/, "")) === undefined) return E.right(resolve(word));
-  const found = `${JSON.stringify(word)}, which names a checkpoint`;
-  return usage(`Expected a folder to write to, found ${found}: a folder of this name is ./${word}`);
-}
-
-function parseTarget([run = ".", next, ...more]: readonly string[]): E.Either<Usage, Reference> {
+function parseTarget([run = ".", next, ...more]: readonly string[], option: string): E.Either<Usage, Reference> {
   if (next === undefined) return parseReference(run);
-  const remedy = separateCheckpoint(next, run) || ": the folder to write to is given with --out";
+  const remedy = separateCheckpoint(next, run) || `: the folder to write to is given with ${option}`;
   return usage(`Expected one checkpoint, found ${more.length + 2} words${remedy}`);
 }
 
@@ -138,67 +125,17 @@ function exportFiles(tensors: readonly ExportedTensor[], shardBytes: number, bar
 
 // --- writing
 
-/** Names a file if the name is free. A link never replaces a file, as a rename does. */
-function placeNew(from: string, to: string): TE.TaskEither<StoreFailed, void> {
-  return pipe(
-    localFileSystem.link(from, to),
-    // Without links, for whatever reason: look first, then rename.
-    unless((failed) => !means("taken", "link")(failed), () =>
-      pipe(
-        localFileSystem.status(to),
-        TE.flatMap(() => TE.left(storeFailed("create", to, "EEXIST", "file already exists"))),
-        unless<void>(means("missing", "status"), () => localFileSystem.rename(from, to)),
-      )),
-  );
-}
-
-/** Writes a file under a temporary name, makes it durable, then names it. Only with `force` does it replace another. */
-function writeOne(folder: string, { name, chunks }: ExportFile, force: boolean) {
-  const [path, partial] = [join(folder, name), join(folder, `.${name}.${process.pid}.partial`)];
-  const written = pipe(
-    () => writeFile(localFileSystem, partial, chunks, "crc32"),
-    TE.tap(({ durable }) => () => durable),
-    TE.tap(() => force ? localFileSystem.rename(partial, path) : placeNew(partial, path)),
-    TE.map(({ digest: { bytes } }) => ({ name, bytes })),
-  );
-  return () => written().finally(localFileSystem.removeFile(partial));
-}
-
 /** The files that tools take for the weights of a folder. */
 const weightsFile = /^model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?$/;
 
-const hasManifest = async (folder: string): Promise<boolean> =>
-  E.isRight(await localFileSystem.status(join(folder, manifestName))());
-
-/** The folder of checkpoints, or the checkpoint, that a path is or lies in. */
-async function checkpointsAround(path: string): Promise<string | undefined> {
-  for (let at = localFileSystem.realPath?.(path) ?? path; dirname(at) !== at; at = dirname(at)) {
-    if (await hasManifest(at)) return at;
-    const names = basename(at) === checkpointsName ? await localFileSystem.names(at)() : E.right([]);
-    for (const name of E.isRight(names) ? names.right : []) {
-      if (numberIn(name) !== undefined && await hasManifest(join(at, name))) return at;
-    }
-  }
-  return undefined;
-}
-
-/** The weights that are in a folder. A folder inside of checkpoints is an error, and without `force` one that has weights. */
+/** The weights that are in a folder. Without `force`, a folder that has weights is an error. */
 function checkFolder(folder: string, force: boolean): CommandTask<readonly string[]> {
-  const refuse = (expected: string, found: string): CommandError =>
-    usageError(`Expected a folder ${expected}, found ${found}`);
   return pipe(
-    TE.fromTask(() => checkpointsAround(folder)),
-    TE.filterOrElse(
-      (around) => around === undefined,
-      (around) => refuse("to write to outside of all checkpoints", `${folder}, which is in ${around}`),
-    ),
-    TE.flatMap(() =>
-      pipe(localFileSystem.names(folder), unless<readonly string[]>(means("missing", "names"), () => TE.right([])))
-    ),
+    namesOutside(folder),
     TE.map((names) => names.filter((name) => weightsFile.test(name))),
     TE.filterOrElse(
       (found) => force || found.length === 0,
-      ([name = ""]) => refuse("without weights", `${join(folder, name)}: choose another, or add --force`),
+      ([name = ""]) => refusedFolder("without weights", `${join(folder, name)}: choose another, or add --force`),
     ),
   );
 }
@@ -216,57 +153,102 @@ function replaceFiles(folder: string, files: readonly ExportFile[], before: read
 
 // --- the command
 
+const exportOptions = {
+  out: { value: "FOLDER", help: "write the weights of a checkpoint there" },
+  component: { value: "NAME", help: 'with --out, the component; "model" by default' },
+  "max-shard-size": {
+    value: "SIZE",
+    help: "with --out, the most bytes of tensors in a file, such as 5GB; no limit by default",
+  },
+  tensorboard: { value: "FOLDER", help: "write the curves of a run there" },
+  force: { help: "replace the weights, or the curves of the same run, in FOLDER" },
+} as const;
+
+function parseJob({ options, words }: Arguments<typeof exportOptions>): E.Either<Usage, Job> {
+  const { out, tensorboard, component, "max-shard-size": size, force = false } = options;
+  const both = "--out writes the weights of a checkpoint, --tensorboard the curves of a run";
+  if (out !== undefined && tensorboard !== undefined) {
+    return usage(`Expected one of --out and --tensorboard, found both: ${both}`);
+  }
+  const isCurves = tensorboard !== undefined;
+  if (isCurves && (component !== undefined || size !== undefined)) {
+    const found = component === undefined ? "--max-shard-size" : "--component";
+    return usage(`Expected ${found} with --out, found it with --tensorboard: it is about weights`);
+  }
+  const missing = isCurves
+    ? "add it after --tensorboard"
+    : "add --out FOLDER for weights, or --tensorboard FOLDER for curves";
+  return pipe(
+    E.Do,
+    E.bind("shardBytes", () => size === undefined ? E.right(Infinity) : parseSize(size)),
+    E.bind("reference", () => parseTarget(words, isCurves ? "--tensorboard" : "--out")),
+    E.bind("folder", () => parseFolder(tensorboard ?? out ?? "", missing)),
+    E.map(({ reference, folder, shardBytes }): Job =>
+      isCurves
+        ? { what: "curves", reference, folder, force }
+        : { what: "weights", reference, folder, force, component: component ?? "model", shardBytes }
+    ),
+  );
+}
+
+function exportWeights(
+  { reference, folder, component, shardBytes, force }: Extract<Job, { readonly what: "weights" }>,
+  terminal: Terminal,
+  open: OpenUrl,
+): CommandTask<CommandReport> {
+  return pipe(
+    TE.Do,
+    TE.bind("target", () => findCheckpoint(reference, open)),
+    TE.bind("before", () => checkFolder(folder, force)),
+    TE.flatMap(({ target, before }) =>
+      withCheckpoint(target, (opened) =>
+        pipe(
+          exportedTensors(opened, component),
+          TE.bindTo("tensors"),
+          TE.tap(({ tensors }) =>
+            verifyFiles(target, terminal, new Set(tensors.map(({ held }) => opened.fileOf(held))))
+          ),
+          TE.tap(() => makeFolders(localFileSystem, folder)),
+          TE.bind(
+            "files",
+            ({ tensors }) =>
+              withBar(
+                terminal,
+                "writing",
+                (bar) => replaceFiles(folder, exportFiles(tensors, shardBytes, bar), before, force),
+              ),
+          ),
+          TE.map(({ tensors: { length: tensors }, files }) => {
+            const location = target.store.locationOf(target.checkpoint);
+            return {
+              json: [jsonText({ location, component, folder, tensors, files })],
+              text: files.map(({ name, bytes }) => `${printable(join(folder, name))}  ${bytesText(bytes)}`),
+            };
+          }),
+        ))
+    ),
+  );
+}
+
 /** `dogear export`. */
 export const exportCommand: Command = defineCommand({
   name: "export",
-  summary: "write the weights of a checkpoint for other tools",
-  usage: "[RUN][@CHECKPOINT] --out FOLDER [--component NAME] [--max-shard-size SIZE] [--force]",
-  description:
-    `Writes the weights of a component as model.safetensors, or as several files with model.safetensors.index.json, as Hugging
-Face tools load them.`,
-  options: {
-    out: { value: "FOLDER", help: "where to write; required" },
-    component: { value: "NAME", help: 'the component; "model" by default' },
-    "max-shard-size": { value: "SIZE", help: "the most bytes of tensors in a file, such as 5GB; no limit by default" },
-    force: { help: "replace the weights in FOLDER" },
-  },
+  summary: "write the weights of a checkpoint, or the curves of a run, for other tools",
+  usage:
+    "[RUN][@CHECKPOINT] (--out FOLDER [--component NAME] [--max-shard-size SIZE] | --tensorboard FOLDER) [--force]",
+  description: `With --out it writes the weights of a component as model.safetensors, or as several files with
+model.safetensors.index.json, as Hugging Face tools load them. With --tensorboard it writes TensorBoard's event files: the
+logs in the folder of the run (*.jsonl), the metrics and the size of each checkpoint, and a histogram of each of its
+tensors, at its step (at its number if it has no step). A run that forked from the first gets a subfolder. Checkpoints that
+are damaged are named and left out, and the exit code is 1. Without CHECKPOINT, --out takes the newest checkpoint,
+--tensorboard all of them and the logs.`,
+  options: exportOptions,
   example: "runs/digits@12 --out weights",
-  json: "{ location, component, folder, tensors, files: [{ name, bytes }] }",
-  parse: ({ options: { out, component = "model", "max-shard-size": size, force = false }, words }) =>
-    pipe(
-      E.Do,
-      E.bind("shardBytes", () => size === undefined ? E.right(Infinity) : parseSize(size)),
-      E.bind("reference", () => parseTarget(words)),
-      E.bind("folder", () => parseOut(out)),
-      E.map((parsed) => ({ ...parsed, component, force })),
-    ),
-  run: ({ reference, folder, component, shardBytes, force }, terminal, open) =>
-    pipe(
-      TE.Do,
-      TE.bind("target", () => findCheckpoint(reference, open)),
-      TE.bind("before", () => checkFolder(folder, force)),
-      TE.flatMap(({ target, before }) =>
-        withCheckpoint(target, (opened) =>
-          pipe(
-            exportedTensors(opened, component),
-            TE.bindTo("tensors"),
-            TE.tap(({ tensors }) =>
-              verifyFiles(target, terminal, new Set(tensors.map(({ held }) => opened.fileOf(held))))
-            ),
-            TE.tap(() => makeFolders(localFileSystem, folder)),
-            TE.bind("files", ({ tensors }) =>
-              withBar(terminal, "writing", (bar) =>
-                replaceFiles(folder, exportFiles(tensors, shardBytes, bar), before, force))),
-            TE.map(({ tensors: { length: tensors }, files }) => {
-              const location = target.store.locationOf(target.checkpoint);
-              return {
-                json: [jsonText({ location, component, folder, tensors, files })],
-                text: files.map(({ name, bytes }) =>
-                  `${printable(join(folder, name))}  ${bytesText(bytes)}`
-                ),
-              };
-            }),
-          ))
-      ),
-    ),
+  json: `{ location, component, folder, tensors, files: [{ name, bytes }] }, or with --tensorboard
+  { location, folder, files: [{ path, bytes, run, checkpoints, logs }], leftOut: [{ checkpoint, error }] }`,
+  parse: parseJob,
+  run: (job, terminal, open) =>
+    job.what === "weights"
+      ? exportWeights(job, terminal, open)
+      : exportCurves(job.reference, job.folder, job.force, terminal, open),
 });

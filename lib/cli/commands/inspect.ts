@@ -17,7 +17,8 @@ import { checkpointJson, type ComponentFacts, componentFacts, partJson, readPart
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { printable } from "../../errors/mod.ts";
-import { bytesText, jsonText, metricsText, noteText, numberText, valueText } from "../format.ts";
+import { bytesText, jsonText, metricsText, noteText, valueText } from "../format.ts";
+import { numberText } from "../../terminal/mod.ts";
 
 // --- a whole checkpoint
 

@@ -13,7 +13,9 @@ import { checkpointStatuses, colourVerdict, isBad, type Statuses, statusJson } f
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { printable } from "../../errors/mod.ts";
-import { bytesText, jsonText, metricsText, noteText, spanText } from "../format.ts";
+import type { Entry } from "../../store/mod.ts";
+import { bytesText, jsonText, metricsText, noteText } from "../format.ts";
+import { cut, numberText, spanText, sparkline } from "../../terminal/mod.ts";
 
 // --- types
 
@@ -49,9 +51,10 @@ const entryColumns: Columns = {
 /** What a narrow terminal lacks the room for, the least important first. */
 const spare = ["shared", "run", "size", "age", "metrics", "step"];
 
-async function* statusRows(statuses: Statuses): AsyncGenerator<readonly string[]> {
+async function* statusRows(statuses: Statuses, entries: Entry[]): AsyncGenerator<readonly string[]> {
   const now = Date.now();
   for await (const { checkpoint, entry, shared, verdict } of statuses) {
+    if (entry !== null) entries.push(entry);
     const about = entry === null ? Object.keys(entryColumns).map(() => "") : [
       // The first rows determine the width, and later ages are longer.
       spanText((now - entry.time) / 1000).padStart(6),
@@ -65,11 +68,46 @@ async function* statusRows(statuses: Statuses): AsyncGenerator<readonly string[]
   }
 }
 
+const curveColumns: Columns = {
+  metric: "cut",
+  curve: "left",
+  first: "right",
+  last: "right",
+  least: "right",
+  greatest: "right",
+};
+
+/** The most columns of a sparkline, and the most metrics that have one. */
+const [sparkWidth, mostCurves] = [24, 10];
+
+/** A table of the metrics that two checkpoints or more have, of the run of the newest one: each with a sparkline from the oldest to the newest. */
+async function* curveLines(entries: readonly Entry[], width: number): AsyncGenerator<string> {
+  const own = entries.filter(({ run }) => run === entries.at(-1)?.run);
+  const names = [...new Set(own.flatMap(({ metrics }) => Object.keys(metrics)))];
+  const curves = names.map((name) => ({
+    name,
+    values: own.map(({ metrics }) => Object.hasOwn(metrics, name) ? metrics[name] : undefined),
+  })).filter(({ values }) => values.filter((value) => value !== undefined).length > 1);
+  if (curves.length === 0) return;
+  const rows = curves.slice(0, mostCurves).map(({ name, values }) => {
+    const numbers = values.filter((value) => value !== undefined);
+    const finite = numbers.filter(Number.isFinite).sort((a, b) => a - b);
+    const shown = [numbers[0], numbers.at(-1), finite[0] ?? NaN, finite.at(-1) ?? NaN] as readonly number[];
+    return [name, sparkline(values, sparkWidth), ...shown.map((value) => numberText(value))];
+  });
+  yield "";
+  yield* tableLines(curveColumns, rows, width, ["greatest", "least", "first", "curve"]);
+  const left = curves.length - mostCurves;
+  if (left > 0) yield cut(`${left} more: dogear plot RUN METRIC`, width);
+}
+
 async function* listingText(runs: readonly OpenRun[], statusesOf: StatusesOf, terminal: Terminal) {
   const columns: Columns = { checkpoint: "right", ...entryColumns, verdict: colourVerdict(terminal) };
   for (const [i, run] of runs.entries()) {
     if (runs.length > 1) yield `${i === 0 ? "" : "\n"}${printable(run.text)}`;
-    yield* tableLines(columns, statusRows(statusesOf(run)), terminal.width, spare);
+    const entries: Entry[] = [];
+    yield* tableLines(columns, statusRows(statusesOf(run), entries), terminal.width, spare);
+    if (terminal.width < Infinity) yield* curveLines(entries.reverse(), terminal.width);
   }
 }
 
@@ -101,7 +139,8 @@ export const lsCommand: Command = defineCommand({
     `Lists checkpoints, the newest first: number, age, step, metrics, size, how much of the size is in files that other
 checkpoints link too, the name of the run, and a verdict; on a line below, the note of the save, if it has one. The
 verdict is "complete" if the manifest is intact and every file has its length. Without CHECKPOINT it lists all of a run,
-and of a folder of runs all runs in it. A narrow terminal shows fewer columns.`,
+and of a folder of runs all runs in it. In a terminal, a second table has the metrics from the oldest checkpoint to the
+newest. A narrow terminal shows fewer columns.`,
   options: { verify: { help: 'read every byte: the verdict is then "verified" or "damaged"' } },
   example: "runs/digits",
   json:

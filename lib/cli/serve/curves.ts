@@ -9,7 +9,7 @@ import { logsOf, type Watched, type WatchedRun } from "./watch.ts";
 // --- types
 
 /** A curve: a metric of one line of history. */
-interface Curve {
+export interface Curve {
   readonly name: string;
   readonly source: "log" | "checkpoints";
   /** The name of the run. */
@@ -50,9 +50,14 @@ function loggedCurves(watched: Watched, run: WatchedRun): readonly Curve[] {
   );
 }
 
+/** The curves of a run. */
+export function curvesOf(watched: Watched, run: WatchedRun): readonly Curve[] {
+  return [...loggedCurves(watched, run), ...savedCurves(run)];
+}
+
 /** The curves of a run as JSON, with fewer points where there are many, and how much of the logs was read. */
 export function curvesJson(watched: Watched, run: WatchedRun, span: Span): Record<string, unknown> {
-  const metrics = [...loggedCurves(watched, run), ...savedCurves(run)].map(({ points, ...about }) => {
+  const metrics = curvesOf(watched, run).map(({ points, ...about }) => {
     const kept = decimate(points, span);
     return {
       ...about,

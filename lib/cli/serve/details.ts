@@ -18,7 +18,8 @@ import {
   sizeOf,
 } from "../../state/mod.ts";
 import { Schedule } from "../../values/schedule/mod.ts";
-import { cut, valueText } from "../format.ts";
+import { valueText } from "../format.ts";
+import { cut } from "../../terminal/mod.ts";
 import { entriesOf, modelTables, plainOf } from "../model_table.ts";
 import { rateCurve } from "./schedule_curve.ts";
 

@@ -30,6 +30,7 @@ import {
   retain,
 } from "../../checkpoint/mod.ts";
 import { explain, guarded, type NoCheckpoint, type Overtaken, type StoreFailed } from "../../errors/mod.ts";
+import { type Awaitable, awaitable } from "../../task.ts";
 import { aFunction, checkOptions, ifGiven, type OptionRules } from "../../validation/mod.ts";
 import { compareStores, type MirrorLine, numbersOf } from "./mirror_line.ts";
 import { type Mirror, type MirrorOptions, stateOf, type UploadError } from "./mirror_state.ts";
@@ -50,6 +51,14 @@ const optionRules: OptionRules<MirrorOptions> = { onFailed: ifGiven(aFunction) }
 /** Compares the stores of a mirror. */
 function compared({ local, remote, state }: Mirror): TE.TaskEither<StoreFailed, MirrorLine> {
   return () => compareStores({ local, remote, sent: state().sent })();
+}
+
+// --- types
+
+/** A store whose checkpoints are copied to another one in the background. */
+export interface MirroredStore extends Store {
+  /** Waits for the uploads. What failed before is tried again first. */
+  readonly drain: Awaitable<UploadError, void>;
 }
 
 // --- uploading
@@ -390,7 +399,7 @@ function readIn<A>(
  * const [disk, bucket] = [memory(), memory()];
  * const store = mirrored(disk, bucket);
  * await saveState(store)({ step: 7 });
- * assert.equal((await store.drain())._tag, "Right");
+ * await store.drain;
  *
  * const newMachine = mirrored(memory(), bucket);
  * assert.deepEqual(await resume(newMachine)({ step: 0 }), { step: 7 });
@@ -400,7 +409,7 @@ export function mirrored(
   local: Store,
   remote: Store,
   options: MirrorOptions = {},
-): Store & Required<Pick<Store, "drain">> {
+): MirroredStore {
   checkStore(local, "mirrored(store, remote)");
   checkStore(remote, "remote");
   checkOptions("mirrored", options, optionRules);
@@ -425,7 +434,7 @@ export function mirrored(
     backup: remote,
     list: () => numbersIn(mirror)(),
     begin: beginIn(mirror),
-    drain: drainOf(mirror),
+    drain: awaitable(drainOf(mirror)),
     manifest: ofCheckpoint((checkpoint) => readIn(mirror, checkpoint, (store) => store.manifest(checkpoint))),
     open: ofPart((checkpoint, name) => readIn(mirror, checkpoint, (store) => store.open(checkpoint, name))),
     ...(local.status && remote.status && {

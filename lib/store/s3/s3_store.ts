@@ -51,6 +51,8 @@ import { beginSave } from "./s3_saving.ts";
 
 /** Reads of a part in progress: one connection does not use the bandwidth that there is. */
 const concurrentReads = 4;
+/** Each read is a request, which waits for its first byte. */
+const readBytes = 32 * 2 ** 20;
 
 function openPart(
   place: S3Place,
@@ -62,6 +64,7 @@ function openPart(
     TE.map(({ key, bytes, path }): OpenPart => ({
       bytes,
       concurrency: concurrentReads,
+      readBytes,
       read: (into, position) => {
         const outside = checkRange(bytes, path, into, position);
         if (outside !== undefined) return TE.left(outside);

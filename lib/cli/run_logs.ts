@@ -1,0 +1,67 @@
+/**
+ * The logs of metrics in the folder of a run.
+ *
+ * @module
+ */
+import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
+import { join } from "node:path";
+import { type StoreFailed, toError } from "../errors/mod.ts";
+import { logMark, logReader, type LogRecord } from "../logs/mod.ts";
+import { localFileSystem } from "../store/directory/mod.ts";
+import { runOrThrow } from "../task.ts";
+import type { CommandTask } from "./arguments.ts";
+import { isUrl } from "./stores.ts";
+
+// --- types
+
+/** A log of metrics. */
+export interface RunLog {
+  readonly path: string;
+  /** The run that its first line names. */
+  readonly run: string | null;
+}
+
+// --- constructors
+
+const pieceBytes = 2 ** 20;
+
+/** The records of a log, read in pieces; none for a file that is no log. An exception has the failure of the disk as cause. */
+export async function* logRecords(path: string): AsyncGenerator<LogRecord> {
+  const [file, read, buffer] = [await runOrThrow(localFileSystem.open(path)), logReader(), new Uint8Array(pieceBytes)];
+  try {
+    for (let at = 0, count = -1; count !== 0; at += count) {
+      count = await runOrThrow(file.read(buffer, at));
+      const isLog = at > 0 || new TextDecoder().decode(buffer.subarray(0, logMark.length)) === logMark;
+      if (!isLog) return;
+      for (const { record } of read(buffer.subarray(0, count))) if (record !== undefined) yield record;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+async function logAt(path: string): Promise<readonly RunLog[]> {
+  for await (const record of logRecords(path)) return record._tag === "Header" ? [{ path, run: record.run }] : [];
+  return [];
+}
+
+/** The logs directly in the folder of a run, `*.jsonl`, by name. A bucket has none. */
+export function logsIn(location: string): CommandTask<readonly RunLog[]> {
+  if (isUrl(location)) return TE.right([]);
+  const logs = (path: string): TE.TaskEither<StoreFailed, readonly RunLog[]> =>
+    pipe(
+      localFileSystem.status(path),
+      TE.flatMap(({ kind }) =>
+        kind === "file"
+          ? TE.tryCatch(() => logAt(path), (thrown) => toError(thrown).cause as StoreFailed)
+          : TE.right([])
+      ),
+    );
+  return pipe(
+    localFileSystem.names(location),
+    TE.map((names) => names.filter((name) => name.endsWith(".jsonl")).sort()),
+    TE.flatMap(TE.traverseSeqArray((name) => logs(join(location, name)))),
+    TE.map((found) => found.flat()),
+  );
+}
