@@ -66,8 +66,9 @@ function countAsking(by) {
  */
 export async function ask(name, query = {}, more = {}, signal) {
   const path = (/** @type {Readonly<Record<string, string | number>>} */ values) => {
-    const parts = Object.entries(values).map(([key, value]) => `${key}=${encodeURIComponent(value)}`);
-    return parts.length === 0 ? `api/${name}` : `api/${name}?${parts.join("&")}`;
+    // An export names its answers in the same way.
+    const text = new URLSearchParams(Object.entries(values).map(([key, value]) => [key, `${value}`])).toString();
+    return text === "" ? `api/${name}` : `api/${name}?${text}`;
   };
   const isView = name !== "runs";
   if (isView) countAsking(1);
