@@ -47,6 +47,15 @@ function drawable(values, steps, isLog) {
 }
 
 /**
+ * The line of history of a curve. A log without a name belongs to the first line of its folder.
+ *
+ * @param {Pick<KeyedCurve, "key" | "line">} curve
+ */
+function lineOf({ key, line }) {
+  return known.lines.find((one) => one.key === key && (one.run === line || line === ""));
+}
+
+/**
  * The series of one metric.
  *
  * @param {KeyedCurve[]} curves
@@ -55,7 +64,7 @@ function drawable(values, steps, isLog) {
  */
 function seriesOf(curves, { isLog, smoothing, hidden }) {
   return curves.flatMap(({ key, line, source, steps, values }) => {
-    const of = known.lines.find((one) => one.key === key && (one.run === line || line === ""));
+    const of = lineOf({ key, line });
     if (hidden.has(of?.id ?? "")) return [];
     const { numbers, odd } = drawable(values, steps, isLog);
     const stroke = strokeOf(of?.index ?? 0);
@@ -156,17 +165,22 @@ export function curves() {
     if (near !== undefined && stepOf(near) === step) goTo("checkpoint", near.key, near.checkpoint);
   }
 
-  function lastOf(/** @type {KeyedCurve[]} */ own) {
-    const [curve] = own.filter(({ values }) => values.length > 0).sort((a, b) =>
-      (b.steps.at(-1) ?? 0) - (a.steps.at(-1) ?? 0)
-    );
-    return curve === undefined ? "" : numberText(curve.values.at(-1));
-  }
-
+  /** Says the newest values of the lines that are shown, or those at a step. */
   function say(/** @type {Card} */ card, /** @type {KeyedCurve[]} */ own, /** @type {number | null} */ step) {
-    if (step === null) return void (card.value.textContent = lastOf(own));
-    const found = own.map(({ steps, values }) => values[steps.indexOf(step)]).find((value) => value !== undefined);
-    card.value.textContent = found === undefined ? "" : `${numberText(found)} at step ${countText(step)}`;
+    const isLogged = (/** @type {KeyedCurve} */ { key, line }) =>
+      own.some((other) => other.source === "log" && other.key === key && other.line === line);
+    const values = own.filter((one) => one.source === "log" || !isLogged(one)).flatMap((curve) => {
+      const value = step === null ? curve.values.at(-1) : curve.values[curve.steps.indexOf(step)];
+      const of = lineOf(curve);
+      if (value === undefined || options.hidden.has(of?.id ?? "")) return [];
+      const mark = element("i");
+      mark.style.borderColor = strokeOf(of?.index ?? 0).colour;
+      return [element("span", {}, mark, numberText(value))];
+    });
+    card.value.replaceChildren(
+      ...values.slice(0, 3),
+      step === null ? "" : element("span", {}, `at ${countText(step)}`),
+    );
   }
 
   function cardOf(/** @type {string} */ name) {
