@@ -5,7 +5,7 @@
  * @module
  */
 
-/** @typedef {{ text: string, muted: string, grid: string, panel: string, bad: string, accent: string }} Colours */
+/** @typedef {{ text: string, muted: string, grid: string, panel: string, back: string, bad: string, accent: string }} Colours */
 /** @typedef {{ colour: string, dash: number[] }} Stroke */
 
 const name = "dogear-theme";
@@ -56,6 +56,7 @@ export function colours() {
     muted: colour("--muted"),
     grid: colour("--grid"),
     panel: colour("--panel"),
+    back: colour("--back"),
     bad: colour("--bad"),
     accent: colour("--accent"),
   };

@@ -9,15 +9,15 @@
  */
 import { element, quoted } from "./dom.js";
 import { goTo } from "./route.js";
-import { isBad, known, lineName, stepOf } from "./runs.js";
+import { isBad, known, lineName } from "./runs.js";
 import { ageText, bytesText, countText, metricsText, shown } from "./text.js";
-import { colours, strokeOf } from "./theme.js";
+import { drawTimeline } from "./timeline_drawing.js";
+import { dotAt, layoutOf } from "./timeline_layout.js";
 
 /** @typedef {import("./runs.js").Line} Line */
 /** @typedef {import("./runs.js").Seen} Seen */
-/** @typedef {{ line: Line, seen: Seen, x: number, y: number }} Dot */
-
-const [rowHeight, barsHeight, axisHeight, edge] = [30, 64, 20, 14];
+/** @typedef {import("./timeline_layout.js").Dot} Dot */
+/** @typedef {import("./timeline_layout.js").Layout} Layout */
 
 /**
  * A checkpoint in words.
@@ -41,236 +41,203 @@ function wordsOf(line, { checkpoint, step, metrics, note, time, bytes, shared, v
 }
 
 /**
- * Draws the mark of a checkpoint: a disc, a cross for one that cannot be read, a ring for one that was removed.
+ * The checkpoint with the best value of a metric, of all that are left.
  *
- * @param {CanvasRenderingContext2D} context
- * @param {Dot} dot
- * @param {number} radius
+ * @param {string} metric
+ * @param {string} mode `min` or `max`.
+ * @returns {Seen | undefined}
  */
-function drawDot(context, { seen, line, x, y }, radius) {
-  const { bad, panel } = colours();
-  const { colour } = strokeOf(line.index);
-  context.lineWidth = 2;
-  if (isBad(seen)) {
-    const size = Math.max(4, radius);
-    context.strokeStyle = bad;
-    context.beginPath();
-    context.moveTo(x - size, y - size);
-    context.lineTo(x + size, y + size);
-    context.moveTo(x + size, y - size);
-    context.lineTo(x - size, y + size);
-    context.stroke();
-    return;
-  }
-  context.beginPath();
-  context.arc(x, y, radius, 0, 2 * Math.PI);
-  context.fillStyle = seen.isRemoved ? panel : colour;
-  context.strokeStyle = colour;
-  context.globalAlpha = seen.isRemoved ? 0.45 : 1;
-  context.fill();
-  if (seen.isRemoved) context.stroke();
-  context.globalAlpha = 1;
+function bestOf(metric, mode) {
+  const sign = mode === "min" ? 1 : -1;
+  const all = known.lines.flatMap(({ checkpoints }) => checkpoints).filter(({ isRemoved, metrics }) =>
+    !isRemoved && Object.hasOwn(metrics, metric) && typeof metrics[metric] === "number"
+  );
+  const valueOf = (/** @type {Seen} */ { metrics }) => sign * Number(metrics[metric]);
+  return all.reduce(
+    (/** @type {Seen | undefined} */ best, one) => (best === undefined || valueOf(one) < valueOf(best) ? one : best),
+    undefined,
+  );
+}
+
+/** The names of all metrics that checkpoints have. */
+function metricNames() {
+  return [
+    ...new Set(known.lines.flatMap(({ checkpoints }) => checkpoints.flatMap(({ metrics }) => Object.keys(metrics)))),
+  ];
 }
 
 /**
- * The bars of what was written and what was shared, the largest of each column of pixels.
+ * A choice of words.
  *
- * @param {CanvasRenderingContext2D} context
- * @param {Dot[]} dots
- * @param {number} foot The bottom of the bars.
- * @param {number} gap Pixels between neighbours.
- * @returns {number} The most bytes of a checkpoint.
+ * @param {string} label
+ * @param {readonly (readonly [value: string, text: string])[]} words
+ * @param {() => void} onChoose
  */
-function drawBars(context, dots, foot, gap) {
-  const most = dots.reduce((max, { seen }) => Math.max(max, seen.bytes ?? 0), 1);
-  const width = Math.max(1, Math.min(10, Math.floor(gap * 0.6)));
-  /** @type {Map<number, Dot>} */
-  const columns = new Map();
-  for (const dot of dots) {
-    const column = Math.round(dot.x / width);
-    if ((columns.get(column)?.seen.bytes ?? -1) < (dot.seen.bytes ?? 0)) columns.set(column, dot);
+function choice(label, words, onChoose) {
+  const select = element("select", {}, words.map(([value, text]) => element("option", { value }, text)));
+  select.addEventListener("change", onChoose);
+  return { select, node: element("label", {}, label, select) };
+}
+
+/**
+ * The choices of the timeline: its axis, and what the best checkpoint is best by.
+ *
+ * @param {() => void} onChange
+ */
+function settings(onChange) {
+  const axis = choice("By", [["step", "step"], ["time", "time"]], onChange);
+  const metric = choice("Best", [["", "none"]], onChange);
+  const mode = choice("", [["min", "lowest"], ["max", "highest"]], onChange);
+  const marks = "● all bytes its own   ○ shares bytes   ▼ best   ✕ damaged   pale: removed";
+  const node = element(
+    "div",
+    { class: "tools" },
+    element("span", { class: "marks note" }, marks),
+    axis.node,
+    metric.node,
+    mode.node,
+  );
+  return {
+    node,
+    axis: () => /** @type {import("./timeline_layout.js").Axis} */ (axis.select.value),
+    best: () => bestOf(metric.select.value, mode.select.value),
+    update: () => {
+      const names = metricNames().slice(0, 100);
+      const had = [...metric.select.options].slice(1).map(({ value }) => value);
+      metric.node.hidden = mode.node.hidden = names.length === 0;
+      if (JSON.stringify(had) === JSON.stringify(names)) return;
+      const { value } = metric.select;
+      metric.select.replaceChildren(
+        element("option", { value: "" }, "none"),
+        ...names.map((name) => element("option", { value: name }, shown(name, 40))),
+      );
+      metric.select.value = names.includes(value) ? value : "";
+    },
+  };
+}
+
+/**
+ * The name of each row, and how many checkpoints it has.
+ *
+ * @returns {HTMLElement[]}
+ */
+function rowNames() {
+  return known.lines.map((line) => {
+    const { length } = line.checkpoints;
+    const missing = line.missing > 0 ? `, ${countText(line.missing)} removed` : "";
+    const count = `${countText(length)} checkpoint${length === 1 ? "" : "s"}${missing}`;
+    const name = shown(lineName(line), 80);
+    return element("div", { title: `${name}: ${count}` }, quoted(name), element("small", {}, count));
+  });
+}
+
+/**
+ * The mark that a key goes to.
+ *
+ * @param {Layout} layout
+ * @param {Dot | undefined} from
+ * @param {string} key
+ * @returns {Dot | undefined}
+ */
+function moved({ dots }, from, key) {
+  const moves = {
+    ArrowLeft: [-1, 0],
+    ArrowRight: [1, 0],
+    ArrowUp: [0, -1],
+    ArrowDown: [0, 1],
+    Home: [-1e9, 0],
+    End: [1e9, 0],
+  };
+  const [along = 0, across = 0] = /** @type {Record<string, number[]>} */ (moves)[key] ?? [];
+  const start = from ?? dots.at(-1);
+  if (start === undefined) return undefined;
+  const last = known.lines.length - 1;
+  const row = known.lines.findIndex(({ id }) => id === start.line.id) + across;
+  const own = dots.filter(({ line }) => line.id === known.lines[Math.max(0, Math.min(last, row))]?.id);
+  if (across !== 0) {
+    return own.reduce((a, b) => (Math.abs(b.x - start.x) < Math.abs(a.x - start.x) ? b : a), own[0] ?? start);
   }
-  for (const { x, line, seen: { bytes, shared } } of columns.values()) {
-    const whole = (barsHeight - 14) * (bytes ?? 0) / most;
-    const written = (barsHeight - 14) * ((bytes ?? 0) - (shared ?? 0)) / most;
-    context.fillStyle = strokeOf(line.index).colour;
-    context.globalAlpha = 0.25;
-    context.fillRect(x - width / 2, foot - whole, width, whole);
-    context.globalAlpha = 1;
-    context.fillRect(x - width / 2, foot - written, width, Math.max(written, written > 0 ? 1 : 0));
-  }
-  return most;
+  const index = own.findIndex(({ seen }) => seen.checkpoint === start.seen.checkpoint) +
+    (from === undefined ? 0 : along);
+  return own[Math.max(0, Math.min(own.length - 1, index))];
+}
+
+/**
+ * Draws on a canvas as wide as its place.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {Layout} layout
+ * @param {Parameters<typeof drawTimeline>[2]} marks
+ */
+function drawOn(canvas, layout, marks) {
+  const { width, height } = layout;
+  canvas.style.height = `${height}px`;
+  [canvas.width, canvas.height] = [width * devicePixelRatio, height * devicePixelRatio];
+  const context = canvas.getContext("2d");
+  context?.scale(devicePixelRatio, devicePixelRatio);
+  if (context !== null) drawTimeline(context, layout, marks);
 }
 
 /**
  * Makes the timeline.
  *
- * @returns {{ node: HTMLElement, update: () => void, destroy: () => void }}
+ * @returns {import("./dom.js").View}
  */
 export function timeline() {
-  const canvas = element("canvas", {
-    tabindex: 0,
-    role: "img",
-    "aria-label": "Checkpoints by step. Arrow keys choose one, Enter opens it.",
-  });
-  const label = element("p", { class: "note line", role: "status", "aria-live": "polite" });
+  const label = "Checkpoints by step. Arrow keys choose one, Enter opens it.";
+  const canvas = element("canvas", { tabindex: 0, role: "img", "aria-label": label });
+  const said = element("p", { class: "note line", role: "status", "aria-live": "polite" });
   const names = element("div", { class: "rownames" });
-  const node = element("div", { class: "timeline" }, element("div", { class: "rows" }, names, canvas), label);
-  /** @type {Dot[]} */
-  let dots = [];
+  const choices = settings(() => draw());
+  const node = element(
+    "div",
+    { class: "timeline" },
+    choices.node,
+    element("div", { class: "rows" }, names, canvas),
+    said,
+  );
+  /** @type {Layout} */
+  let layout = layoutOf(0, "step");
   /** @type {{ id: string, checkpoint: number } | undefined} */
   let chosen;
-  let xOf = (/** @type {number} */ step) => step;
-  const at = () => dots.find(({ line, seen }) => line.id === chosen?.id && seen.checkpoint === chosen.checkpoint);
 
-  function place(/** @type {number} */ width) {
-    const steps = known.lines.flatMap(({ checkpoints }) => checkpoints.map(stepOf));
-    const low = steps.reduce((a, b) => Math.min(a, b), Infinity);
-    const high = steps.reduce((a, b) => Math.max(a, b), -Infinity);
-    const scale = (width - 2 * edge) / Math.max(1, high - low);
-    xOf = (step) => edge + (step - low) * scale;
-    dots = known.lines.flatMap((line, row) =>
-      line.checkpoints.map((seen) => ({
-        line,
-        seen,
-        x: xOf(stepOf(seen)),
-        y: rowHeight * (row + 0.5),
-      }))
-    );
-    return [low, high];
-  }
-
-  /**
-   * Where a line forked: at its parent, or at the step of a parent that was removed.
-   *
-   * @type {(line: Line, parent: NonNullable<Line["parent"]>) => { x: number, y: number } | undefined}
-   */
-  function forkOf({ key }, { run, checkpoint, step }) {
-    const row = known.lines.findIndex((line) => line.key === key && line.run === run);
-    const dot = dots.find(({ line, seen }) => line === known.lines[row] && seen.checkpoint === checkpoint);
-    if (dot !== undefined || row < 0 || typeof step !== "number") return dot;
-    return { x: xOf(step), y: rowHeight * (row + 0.5) };
-  }
-
-  /** @param {CanvasRenderingContext2D} context */
-  function drawLines(context) {
-    for (const [row, line] of known.lines.entries()) {
-      const own = dots.filter((dot) => dot.line === line);
-      const [first, last] = [own[0], own.at(-1)];
-      if (first === undefined || last === undefined) continue;
-      const { colour, dash } = strokeOf(line.index);
-      context.strokeStyle = colour;
-      context.lineWidth = 1.5;
-      context.setLineDash(dash);
-      context.beginPath();
-      const y = rowHeight * (row + 0.5);
-      const from = line.parent && forkOf(line, line.parent);
-      if (from) {
-        context.moveTo(from.x, from.y);
-        context.bezierCurveTo(from.x, y, from.x, y, Math.min(first.x, from.x + 24), y);
-      } else context.moveTo(first.x, y);
-      context.lineTo(first.x, y);
-      context.lineTo(last.x, y);
-      context.stroke();
-      context.setLineDash([]);
-    }
-  }
+  const isChosen = (/** @type {Dot} */ { line, seen }) =>
+    line.id === chosen?.id && seen.checkpoint === chosen.checkpoint;
+  const current = () => layout.dots.find(isChosen);
 
   function draw() {
-    const [width, rows] = [canvas.clientWidth, known.lines.length];
-    const height = rowHeight * rows + barsHeight + axisHeight;
+    const width = canvas.clientWidth;
     if (width === 0) return;
-    canvas.style.height = `${height}px`;
-    [canvas.width, canvas.height] = [width * devicePixelRatio, height * devicePixelRatio];
-    const context = canvas.getContext("2d");
-    if (context === null) return;
-    context.scale(devicePixelRatio, devicePixelRatio);
-    const [low = 0, high = 0] = place(width);
-    const gap = (width - 2 * edge) / Math.max(1, ...known.lines.map(({ checkpoints }) => checkpoints.length));
-    drawLines(context);
-    const radius = Math.max(1.5, Math.min(5, gap / 2.4));
-    for (const dot of dots.filter(({ seen }) => !isBad(seen))) drawDot(context, dot, radius);
-    for (const dot of dots.filter(({ seen }) => isBad(seen))) drawDot(context, dot, radius);
-    const foot = rowHeight * rows + barsHeight;
-    const most = drawBars(context, dots, foot, gap);
-    const { muted, accent, grid } = colours();
-    context.fillStyle = grid;
-    context.fillRect(0, foot, width, 1);
-    context.fillStyle = muted;
-    context.font = "11px system-ui, sans-serif";
-    if (dots.length > 0) {
-      context.fillText(`step ${countText(low)}`, 2, foot + 15);
-      context.textAlign = "right";
-      context.fillText(countText(high), width - 2, foot + 15);
-      context.fillText(bytesText(most), width - 2, foot - barsHeight + 10);
-      context.textAlign = "left";
-    }
-    const dot = at();
-    if (dot === undefined) return;
-    context.strokeStyle = accent;
-    context.lineWidth = 2;
-    context.beginPath();
-    context.arc(dot.x, dot.y, radius + 4, 0, 2 * Math.PI);
-    context.stroke();
-  }
-
-  function say() {
-    const dot = at();
-    label.textContent = dot === undefined
+    layout = layoutOf(width, choices.axis());
+    const best = choices.best();
+    drawOn(canvas, layout, { isChosen, isBest: ({ seen }) => seen === best });
+    const dot = current();
+    said.textContent = dot === undefined
       ? "Point at a checkpoint, or choose one with the arrow keys."
       : wordsOf(dot.line, dot.seen);
-    label.classList.toggle("bad", dot !== undefined && isBad(dot.seen));
+    said.classList.toggle("bad", dot !== undefined && isBad(dot.seen));
   }
 
   function choose(/** @type {Dot | undefined} */ dot) {
-    chosen = dot && { id: dot.line.id, checkpoint: dot.seen.checkpoint };
-    say();
+    if (dot === undefined || isChosen(dot)) return;
+    chosen = { id: dot.line.id, checkpoint: dot.seen.checkpoint };
     draw();
   }
 
-  function near(/** @type {MouseEvent} */ { offsetX, offsetY }) {
-    const row = Math.min(known.lines.length - 1, Math.floor(offsetY / rowHeight));
-    let [best, least] = [/** @type {Dot | undefined} */ (undefined), 24];
-    for (const dot of dots) {
-      const isInRow = offsetY > rowHeight * known.lines.length || Math.abs(dot.y - rowHeight * (row + 0.5)) < 1;
-      const distance = Math.abs(dot.x - offsetX);
-      if (isInRow && distance < least) [best, least] = [dot, distance];
-    }
-    return best;
-  }
-
   function open() {
-    const dot = at();
+    const dot = current();
     if (dot !== undefined && !dot.seen.isRemoved) goTo("checkpoint", dot.line.key, dot.seen.checkpoint);
   }
 
-  function move(/** @type {number} */ along, /** @type {number} */ across) {
-    const dot = at() ?? dots.at(-1);
-    if (dot === undefined) return;
-    const row = known.lines.findIndex(({ id }) => id === dot.line.id);
-    const line = known.lines[Math.max(0, Math.min(known.lines.length - 1, row + across))];
-    const own = dots.filter((one) => one.line.id === line?.id);
-    if (across !== 0) return choose(own.reduce((a, b) => (Math.abs(b.x - dot.x) < Math.abs(a.x - dot.x) ? b : a)));
-    choose(own[Math.max(0, Math.min(own.length - 1, own.indexOf(dot) + (chosen === undefined ? 0 : along)))]);
-  }
-
-  canvas.addEventListener("pointermove", (event) => choose(near(event) ?? at()));
-  canvas.addEventListener("click", (event) => {
-    choose(near(event));
-    open();
+  canvas.addEventListener("pointermove", ({ offsetX, offsetY }) => choose(dotAt(layout, offsetX, offsetY)));
+  canvas.addEventListener("click", ({ offsetX, offsetY }) => {
+    const dot = dotAt(layout, offsetX, offsetY);
+    choose(dot);
+    if (dot !== undefined) open();
   });
   canvas.addEventListener("keydown", (event) => {
-    const moves = {
-      ArrowLeft: [-1, 0],
-      ArrowRight: [1, 0],
-      ArrowUp: [0, -1],
-      ArrowDown: [0, 1],
-      Home: [-1e9, 0],
-      End: [1e9, 0],
-    };
-    const [along, across] = /** @type {Record<string, number[]>} */ (moves)[event.key] ?? [];
-    if (along !== undefined && across !== undefined) move(along, across);
-    else if (event.key === "Enter") open();
+    if (event.key === "Enter") open();
+    else if (/^(Arrow|Home$|End$)/.test(event.key)) choose(moved(layout, current(), event.key));
     else return;
     event.preventDefault();
   });
@@ -280,18 +247,8 @@ export function timeline() {
   return {
     node,
     update: () => {
-      names.replaceChildren(...known.lines.map((line) => {
-        const count = `${countText(line.checkpoints.length)} checkpoint${line.checkpoints.length === 1 ? "" : "s"}`;
-        const missing = line.missing > 0 ? `, ${countText(line.missing)} removed` : "";
-        const name = shown(lineName(line), 80);
-        return element(
-          "div",
-          { title: `${name}: ${count}${missing}` },
-          quoted(name),
-          element("small", {}, `${count}${missing}`),
-        );
-      }));
-      say();
+      names.replaceChildren(...rowNames());
+      choices.update();
       draw();
     },
     destroy: () => {
