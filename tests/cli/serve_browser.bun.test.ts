@@ -368,6 +368,7 @@ async function checkHarmless(page: Page, view: string): Promise<void> {
   assert.equal(await page.evaluate("typeof window.hacked"), "undefined", view);
   assert.equal(await page.locator("main :is(img, script, iframe, object, b b, [onload], [onerror])").count(), 0, view);
   assert.equal(await page.locator(".notice.bad").count(), 0, `${view}: ${await textOf(page)}`);
+  assert.doesNotMatch(await textOf(page), /w{1000}/, `${view} shows a long name whole`);
   const { width } = await layoutOf(page);
   assert.ok(width <= 400, `${view} is ${width} pixels wide`);
 }

@@ -131,7 +131,7 @@ function settings(
         width: areDots ? 0 : line,
         dash: stroke.dash,
         spanGaps: false,
-        points: areDots ? { show: true, size: 6, fill: panel, stroke: stroke.colour, width: 1.5 } : {},
+        points: areDots ? { show: true, size: 6, fill: panel, stroke: stroke.colour, width: 1.5 } : { fill: panel },
         ...(areDots && { paths: () => null }),
       })),
     ],

@@ -205,15 +205,27 @@ function parts(key, details, closing) {
   );
   return [
     ...(damage === undefined ? [] : [problem(damage.join("\n"))]),
-    factsOf(details),
-    section(
-      "Components",
-      table([["Name"], ["Kind"], ["Tensors", "number"], ["Numbers", "number"]], listed, "Components"),
+    element(
+      "div",
+      { class: "columns" },
+      element(
+        "div",
+        {},
+        factsOf(details),
+        section(
+          "Components",
+          table([["Name"], ["Kind"], ["Tensors", "number"], ["Numbers", "number"]], listed, "Components"),
+        ),
+        some("Positions in the data", cursors.map(cursorFacts)),
+      ),
+      element(
+        "div",
+        {},
+        some("Models", models.map(modelTable)),
+        some("Optimizers", optimizers.map(optimizerFacts)),
+        some("Learning rates", schedules.map((one) => scheduleFigure(one, closing))),
+      ),
     ),
-    ...some("Models", models.map(modelTable)),
-    ...some("Optimizers", optimizers.map(optimizerFacts)),
-    ...some("Learning rates", schedules.map((one) => scheduleFigure(one, closing))),
-    ...some("Positions in the data", cursors.map(cursorFacts)),
     ...some(
       "Other components",
       values.length === 0 ? [] : [table([["Name"], ["Kind"], ["Value"]], values, "Other components")],

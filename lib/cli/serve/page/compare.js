@@ -95,13 +95,15 @@ function tensorSection(tensors, key, checkpoint) {
 function valueTable(values) {
   const rows = values.slice(0, most).map(({ path, kind, left, right, largest }) => [
     quoted(shown(path, 100)),
-    kind === "value" ? "" : shown(kind, 20),
-    left === undefined && right === undefined ? `by ${numberText(largest)}` : `${sideText(left)} → ${sideText(right)}`,
+    (kind === "value" ? "" : `${shown(kind, 20)}: `) +
+    (left === undefined && right === undefined
+      ? `by ${numberText(largest)}`
+      : `${sideText(left)} → ${sideText(right)}`),
   ]);
   return element(
     "div",
     {},
-    table([["Part"], ["Kind"], ["Left → right"]], rows, "Other values that differ"),
+    table([["Part"], ["Left → right"]], rows, "Other values that differ"),
     moreText(values.length),
   );
 }

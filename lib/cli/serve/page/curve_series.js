@@ -41,6 +41,26 @@ function drawable(values, steps, isLog) {
 }
 
 /**
+ * The line of history of a curve. A log without a name belongs to the first line of its folder.
+ *
+ * @param {Pick<KeyedCurve, "key" | "line">} curve
+ */
+export function lineOf({ key, line }) {
+  return known.lines.find((one) => one.key === key && (one.run === line || line === ""));
+}
+
+/**
+ * Whether a curve is of checkpoints, and its line has the metric in a log too.
+ *
+ * @param {KeyedCurve} curve
+ * @param {KeyedCurve[]} all
+ */
+export function isLogged({ source, key, line }, all) {
+  return source === "checkpoints" &&
+    all.some((other) => other.source === "log" && other.key === key && other.line === line);
+}
+
+/**
  * The series of one metric. Where a line has it in a log, the values of its checkpoints are dots.
  *
  * @param {KeyedCurve[]} curves
@@ -48,14 +68,13 @@ function drawable(values, steps, isLog) {
  * @returns {import("./chart.js").Series[]}
  */
 export function seriesOf(curves, { isLog, smoothing, hidden }) {
-  return curves.flatMap(({ key, line, source, steps, values }) => {
-    const of = known.lines.find((one) => one.key === key && (one.run === line || line === ""));
+  return curves.flatMap((curve) => {
+    const of = lineOf(curve);
     if (hidden.has(of?.id ?? "")) return [];
-    const { numbers, odd } = drawable(values, steps, isLog);
-    const label = `${source} ${of === undefined ? line : lineName(of)}`;
-    const isLogged = curves.some((other) => other.source === "log" && other.key === key && other.line === line);
-    const base = { label, stroke: strokeOf(of?.index ?? 0), steps, odd };
-    if (source === "checkpoints" && isLogged) return [{ ...base, values: numbers, areDots: true }];
+    const { numbers, odd } = drawable(curve.values, curve.steps, isLog);
+    const label = `${curve.source} ${of === undefined ? curve.line : lineName(of)}`;
+    const base = { label, stroke: strokeOf(of?.index ?? 0), steps: curve.steps, odd };
+    if (isLogged(curve, curves)) return [{ ...base, values: numbers, areDots: true }];
     if (smoothing === 0) return [{ ...base, values: numbers }];
     return [
       { ...base, label: `raw ${label}`, values: numbers, isFaint: true, width: 1 },

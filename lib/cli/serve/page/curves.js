@@ -6,12 +6,13 @@
  */
 import { chart } from "./chart.js";
 import { curveData } from "./curve_data.js";
-import { seriesOf } from "./curve_series.js";
+import { isLogged, lineOf, seriesOf } from "./curve_series.js";
 import { curveTools } from "./curve_tools.js";
 import { element, quoted } from "./dom.js";
 import { goTo } from "./route.js";
 import { known, stepOf } from "./runs.js";
 import { countText, numberText, shown } from "./text.js";
+import { strokeOf } from "./theme.js";
 
 /** @typedef {import("./curve_series.js").KeyedCurve} KeyedCurve */
 /** @typedef {import("./curve_series.js").CurveOptions} CurveOptions */
@@ -35,19 +36,23 @@ function openAt(curves, step, hidden) {
 }
 
 /**
- * The value of a metric at a step, or the last one.
+ * The newest values of the lines that are shown, or those at a step.
  *
  * @param {KeyedCurve[]} curves
  * @param {number | null} step
+ * @param {Set<string>} hidden
+ * @returns {(HTMLElement | string)[]}
  */
-function valueText(curves, step) {
-  if (step !== null) {
-    const found = curves.map(({ steps, values }) => values[steps.indexOf(step)]).find((value) => value !== undefined);
-    return found === undefined ? "" : `${numberText(found)} at step ${countText(step)}`;
-  }
-  const last = (/** @type {KeyedCurve} */ { steps }) => steps.at(-1) ?? -Infinity;
-  const [curve] = [...curves].sort((a, b) => last(b) - last(a));
-  return curve === undefined || curve.values.length === 0 ? "" : numberText(curve.values.at(-1));
+function valuesAt(curves, step, hidden) {
+  const values = curves.filter((one) => !isLogged(one, curves)).flatMap((curve) => {
+    const value = step === null ? curve.values.at(-1) : curve.values[curve.steps.indexOf(step)];
+    const line = lineOf(curve);
+    if (value === undefined || hidden.has(line?.id ?? "")) return [];
+    const mark = element("i");
+    mark.style.borderColor = strokeOf(line?.index ?? 0).colour;
+    return [element("span", {}, mark, numberText(value))];
+  });
+  return [...values.slice(0, 3), step === null ? "" : element("span", {}, `at ${countText(step)}`)];
 }
 
 /**
@@ -77,7 +82,7 @@ function cardGrid(curvesOf, chartOptions, options) {
   function add(/** @type {string} */ name) {
     const [value, plot] = [element("output"), element("div", { class: "plot" })];
     const figure = element("figure", {}, element("figcaption", {}, quoted(shown(name, 60)), value), plot);
-    const made = chart(plot, (step) => value.textContent = valueText(curvesOf(name), step));
+    const made = chart(plot, (step) => value.replaceChildren(...valuesAt(curvesOf(name), step, options.hidden)));
     cards.set(name, { node: figure, value, isSeen: false, chart: made });
     node.append(figure);
     visible.observe(figure);
@@ -96,7 +101,7 @@ function cardGrid(curvesOf, chartOptions, options) {
       for (const [name, card] of cards) if (!names.includes(name)) remove(name, card);
       for (const name of names) if (!cards.has(name)) add(name);
       for (const [name, card] of cards) {
-        card.value.textContent = valueText(curvesOf(name), null);
+        card.value.replaceChildren(...valuesAt(curvesOf(name), null, options.hidden));
         if (card.isSeen) draw(name, card);
       }
     },

@@ -48,7 +48,13 @@ function notices() {
 export function overview() {
   const [line, all] = [timeline(), curves()];
   const said = element("div");
-  const node = element("div", {}, said, section("Checkpoints", line.node), section("Curves", all.node));
+  const node = element(
+    "div",
+    { class: "overview" },
+    said,
+    section("Checkpoints", line.node),
+    section("Curves", all.node),
+  );
   return {
     node,
     update: () => {
