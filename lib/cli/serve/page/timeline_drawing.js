@@ -49,7 +49,7 @@ function drawLines(context, layout) {
  * @param {Dot} dot
  * @param {number} radius
  */
-export function drawDot(context, { seen, line, x, y }, radius) {
+function drawDot(context, { seen, line, x, y }, radius) {
   const { bad, back } = colours();
   const { colour } = strokeOf(line.index);
   context.lineWidth = 2;
@@ -81,7 +81,7 @@ export function drawDot(context, { seen, line, x, y }, radius) {
  * @param {{ x: number, y: number }} dot
  * @param {number} radius
  */
-export function drawBest(context, { x, y }, radius) {
+function drawBest(context, { x, y }, radius) {
   const top = y - radius - 2;
   context.fillStyle = colours().text;
   context.beginPath();

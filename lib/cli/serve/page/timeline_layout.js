@@ -12,11 +12,11 @@ import { known, stepOf } from "./runs.js";
 /** @typedef {"step" | "time"} Axis What checkpoints are placed by. */
 /** @typedef {{ axis: Axis, dots: Dot[], low: number, high: number, gap: number, width: number, height: number, foot: number, xOf: (value: number) => number }} Layout */
 
-/** The height of a row, of the bars, and of the axis, and the space beside the first and the last mark. */
-export const rowHeight = 30;
+/** The height of the bars. */
 export const barsHeight = 64;
-export const axisHeight = 22;
-export const edge = 14;
+
+/** The height of a row and of the axis, and the space beside the first and the last mark. */
+const [rowHeight, axisHeight, edge] = [30, 22, 14];
 
 /**
  * The place of a checkpoint on an axis; null if it is not known.
