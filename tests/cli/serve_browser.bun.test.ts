@@ -402,6 +402,8 @@ testInBrowser("serve: 10,000 checkpoints are shown", async () => {
   const url = await served("many", (folder) => manyCheckpoints(folder, 10_000))();
   await withPage({ server: url }, async (page) => {
     await page.goto(url);
+    await page.locator(".notice", { hasText: "of 10000 checkpoints are read" }).waitFor();
+    assert.doesNotMatch(await page.locator(".rownames").innerText(), /removed/);
     await page.locator(".rownames", { hasText: "10,000 checkpoints" }).waitFor();
     assert.ok(await firstPaint(page) < 3000);
     await page.locator(".timeline canvas").focus();
