@@ -290,8 +290,8 @@ test("serve: 10,000 checkpoints are read a few at a time, and neither the first 
   assert.equal(first.reading.total, total);
   assert.ok(first.reading.done < total && first.checkpoints.length === first.reading.done);
   assert.equal(first.checkpoints.at(-1).checkpoint, 10_000);
-  assert.ok(answered < 2000, `answered after ${answered} ms`);
-  assert.ok(longest < 500, `the event loop was blocked for ${longest} ms`);
+  assert.ok(answered < 4000, `answered after ${answered} ms`);
+  assert.ok(longest < 1000, `the event loop was blocked for ${longest} ms`);
   // Reading stops some seconds after the last request.
   while (watched.reading !== undefined) await askAtOnce(watched, "runs", `since=${watched.version}`);
   const { runs: [rest] } = await askAtOnce(watched, "runs", `since=${version}`);
@@ -381,7 +381,7 @@ test("serve: nothing is read for a client that has gone, and few requests read t
 
 const curve = fc.array(
   fc.tuple(fc.nat(5000), fc.oneof(fc.double(), fc.constant(NaN), fc.double({ min: -1, max: 1 }))),
-  { minLength: 1, maxLength: 400 },
+  { minLength: 1, maxLength: 400, size: "max" },
 )
   .map((points) => {
     const ordered = points.sort(([a], [b]) => a - b);

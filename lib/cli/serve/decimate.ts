@@ -22,13 +22,13 @@ export interface Span {
 
 // --- combinators
 
-/** The index of the first point at a step or after it. */
-function firstAt({ steps, length }: Points, step: number): number {
+/** The index of the first point whose step is beyond, in the order of the steps. */
+function firstWhere({ steps, length }: Points, isBeyond: (step: number) => boolean): number {
   let [low, high] = [0, length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (steps[middle]! < step) low = middle + 1;
-    else high = middle;
+    if (isBeyond(steps[middle]!)) high = middle;
+    else low = middle + 1;
   }
   return low;
 }
@@ -40,8 +40,8 @@ function firstAt({ steps, length }: Points, step: number): number {
  * first and the last point.
  */
 export function decimate(points: Points, { from, to, most }: Span): readonly number[] {
-  const begin = Math.max(0, firstAt(points, from) - 1);
-  const end = Math.min(points.length, firstAt(points, to) + (to === Infinity ? 0 : 2));
+  const begin = Math.max(0, firstWhere(points, (step) => step >= from) - 1);
+  const end = Math.min(points.length, firstWhere(points, (step) => step > to) + 1);
   const all = Array.from({ length: 0 }) as number[];
   if (end - begin <= most) {
     for (let i = begin; i < end; i++) all.push(i);
