@@ -9,7 +9,6 @@
 import process from "node:process";
 import { join } from "node:path";
 import { isBun } from "../tests/gate/runtimes.ts";
-import { startBrowser, withPage } from "../tests/support/browser.ts";
 import { longLog, manyCheckpoints, startPageServer } from "../tests/support/page_runs.ts";
 import { openView } from "../tests/support/page_views.ts";
 import { median } from "./rounds.ts";
@@ -41,6 +40,8 @@ const times = `({
 })`;
 
 if (isBun) {
+  // Deno cannot load playwright-core.
+  const { startBrowser, withPage } = await import("../tests/support/browser.ts");
   const browser = await startBrowser();
   await inFolder(async (folder) => {
     const [long, many] = [join(folder, "long"), join(folder, "many")];

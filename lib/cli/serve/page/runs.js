@@ -104,7 +104,10 @@ function linesOf({ key, text, seen, forks, reading }) {
   }
   const [first] = lines.values();
   const numbers = [...seen.keys()];
-  if (first !== undefined) first.missing = numbers.reduce((a, b) => Math.max(a, b), -1) + 1 - numbers.length;
+  // Those that are not read yet are no gaps.
+  if (first !== undefined && reading.done === reading.total) {
+    first.missing = numbers.reduce((a, b) => Math.max(a, b), -1) + 1 - numbers.length;
+  }
   return [...lines.values()];
 }
 
