@@ -28,7 +28,7 @@ export interface Help<O extends OptionTable = OptionTable> {
 const references =
   `RUN is the folder or the s3:// URL that a run saves to, "." by default. CHECKPOINT is a number, latest, latest~1 (the one
 before) or best:METRIC:min (or :max; of the newest run at that place), as in runs/digits@12 or s3://bucket/digits@12.
-Without it, ls, verify, cp and export --tensorboard take all checkpoints, other commands the newest. A folder with an @ in
+Without it, ls, verify, cp, serve and export --tensorboard take all checkpoints, others the newest. A folder with an @ in
 its name is written with a slash after it: a@b/. Keys, region and server of a bucket come from the environment:
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL.`;
 

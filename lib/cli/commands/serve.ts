@@ -13,6 +13,7 @@ import { type Command, type CommandReport, defineCommand } from "../command.ts";
 import { bytesText, jsonText } from "../format.ts";
 import { parseReferences } from "../reference.ts";
 import { type Assets, findAssets } from "../serve/assets.ts";
+import { isUrl } from "../stores.ts";
 import { exportPage } from "../serve/page_export.ts";
 import { serve } from "../serve/server.ts";
 import { watch, type Watched } from "../serve/watch.ts";
@@ -83,6 +84,9 @@ With --export it writes the page as one file, which opens without a server, and 
       return usage(`Expected a port from 0 to 65535, found ${JSON.stringify(port)}`);
     }
     if (file === "") return usage('Expected a file to export to, found ""');
+    if (file !== undefined && isUrl(file)) {
+      return usage("Expected a file to export to, found a URL: write a file, and upload it");
+    }
     if (file !== undefined && port !== undefined) return usage("Expected --port or --export, found both");
     if (file === undefined && force) return usage("Expected --export FILE with --force, found none");
     return pipe(
