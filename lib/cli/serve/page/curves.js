@@ -50,8 +50,8 @@ function valuesAt(curves, step, hidden) {
     if (value === undefined || hidden.has(line?.id ?? "")) return [];
     const mark = element("i");
     mark.style.borderColor = strokeOf(line?.index ?? 0).colour;
-    return [element("span", {}, mark, numberText(value))];
-  });
+    return [{ index: line?.index ?? 0, node: element("span", {}, mark, numberText(value)) }];
+  }).sort((a, b) => a.index - b.index).map(({ node }) => node);
   return [...values.slice(0, 3), step === null ? "" : element("span", {}, `at ${countText(step)}`)];
 }
 
