@@ -12,7 +12,7 @@ import { type CommandTask, messageOf, usageError } from "../arguments.ts";
 import { partJson, readPart } from "../inspection.ts";
 import type { NamedCheckpoint } from "../reference.ts";
 import { arrayNumbers, binCounts, binEdges, statistics } from "../statistics.ts";
-import type { WatchedRun } from "./watch.ts";
+import { numbersOf, type WatchedRun } from "./watch.ts";
 
 // --- verifying
 
@@ -102,7 +102,7 @@ export async function histogramsJson(
   most: number,
   signal: AbortSignal,
 ): Promise<unknown> {
-  const numbers = spread([...run.rows.keys()].sort((a, b) => a - b), most);
+  const numbers = spread(numbersOf(run), most);
   const skipped: { readonly checkpoint: number; readonly tag: string; readonly message: string }[] = [];
   const at = (checkpoint: number): NamedCheckpoint => ({ text: run.text, store: run.store!, checkpoint });
   const read = async (checkpoint: number) => {

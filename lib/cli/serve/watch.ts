@@ -297,6 +297,11 @@ export async function readWhole(watched: Watched): Promise<void> {
 
 // --- answers
 
+/** The numbers of the checkpoints that a run has, ascending, also of those that are still to be read. */
+export function numbersOf({ rows, pending, busy }: WatchedRun): readonly number[] {
+  return [...new Set([...rows.keys(), ...pending, ...busy])].sort((a, b) => a - b);
+}
+
 function rowJson({ rows }: WatchedRun, { status }: Row): unknown {
   const { parent = null } = status;
   const run = parent === null ? null : rows.get(parent)?.status.entry?.run ?? null;
@@ -317,7 +322,7 @@ export function runsJson(watched: Watched, since: number): Record<string, unknow
     title: references.map(({ text }) => text).join(", "),
     runs: shown.map((run) => {
       const changed = [...run.rows].filter(([, row]) => row.version > from).sort(([a], [b]) => a - b);
-      const unread = [...run.pending, ...run.busy].filter((number) => !run.rows.has(number)).length;
+      const total = numbersOf(run).length;
       return {
         key: run.key,
         text: run.text,
@@ -330,7 +335,7 @@ export function runsJson(watched: Watched, since: number): Record<string, unknow
           return parent === null ? [] : [{ run: name, parent }];
         }),
         removed: from === 0 ? [] : [...run.removed].flatMap(([number, at]) => at > from ? [number] : []),
-        reading: { done: run.rows.size, total: run.rows.size + unread },
+        reading: { done: run.rows.size, total },
       };
     }),
   };
