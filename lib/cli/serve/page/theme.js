@@ -25,10 +25,21 @@ export function applyTheme() {
   if (theme === "light" || theme === "dark") document.documentElement.dataset["theme"] = theme;
 }
 
-/** Whether the page is dark now. */
-export function isDark() {
+const system = matchMedia("(prefers-color-scheme: dark)");
+
+/**
+ * What was read of the theme: thousands of marks ask for it.
+ *
+ * @type {{ isDark: boolean, colours: Colours } | undefined}
+ */
+let current;
+
+addEventListener("themechange", () => current = undefined);
+system.addEventListener("change", () => dispatchEvent(new Event("themechange")));
+
+function isDark() {
   const { theme } = document.documentElement.dataset;
-  return theme === undefined ? matchMedia("(prefers-color-scheme: dark)").matches : theme === "dark";
+  return theme === undefined ? system.matches : theme === "dark";
 }
 
 /** Changes between light and dark. */
@@ -43,15 +54,11 @@ export function toggleTheme() {
   dispatchEvent(new Event("themechange"));
 }
 
-/**
- * The colours for what is drawn.
- *
- * @returns {Colours}
- */
-export function colours() {
+/** Reads the theme from the style of the page. */
+function readTheme() {
   const style = getComputedStyle(document.documentElement);
   const colour = (/** @type {string} */ of) => style.getPropertyValue(of).trim();
-  return {
+  const read = {
     text: colour("--text"),
     muted: colour("--muted"),
     grid: colour("--grid"),
@@ -60,6 +67,18 @@ export function colours() {
     bad: colour("--bad"),
     accent: colour("--accent"),
   };
+  // Before the style is loaded it has no colours.
+  if (read.text !== "") current = { isDark: isDark(), colours: read };
+  return { isDark: isDark(), colours: read };
+}
+
+/**
+ * The colours for what is drawn.
+ *
+ * @returns {Colours}
+ */
+export function colours() {
+  return (current ?? readTheme()).colours;
 }
 
 // The palette of Okabe and Ito (2008), which people who see few colours can tell apart; the second set is lighter, for dark pages.
@@ -76,7 +95,7 @@ const dashes = [[], [7, 3], [2, 3], [9, 3, 2, 3]];
  * @returns {Stroke}
  */
 export function strokeOf(index) {
-  const palette = /** @type {string[]} */ (palettes[isDark() ? 1 : 0]);
+  const palette = /** @type {string[]} */ (palettes[(current ?? readTheme()).isDark ? 1 : 0]);
   return {
     colour: /** @type {string} */ (palette[index % palette.length]),
     dash: /** @type {number[]} */ (dashes[index % dashes.length]),
