@@ -12,7 +12,7 @@ import * as TE from "fp-ts/lib/TaskEither.js";
 import type { FitError } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
 import type { Codec, Codecs, NoCodecs } from "../codecs.ts";
-import { checkFitOptions, type FitOptions, type GivenWith } from "./options.ts";
+import { checkFitOptions, checkPlace, type FitOptions, type GivenWith } from "./options.ts";
 import {
   commonTerms,
   metricNames,
@@ -286,6 +286,7 @@ export function fit<W extends GivenWith<W, K, T> = object, K extends Codecs = No
   checkFitOptions(own, "fit");
   return (model, x, y, args = {}) => {
     // tfjs would ignore a misspelt argument and train with its default.
+    checkPlace("fit", args);
     checkMisspelt("model.fit", args, argumentNames);
     checkCallbacks("model.fit", args.callbacks);
     checkFitData(x, y, args);

@@ -13,7 +13,7 @@ import { type DatasetArguments, type DatasetFeed, datasetFeed, openFeed } from "
 import { type FitError, tagOf } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
 import type { Codec, Codecs, NoCodecs } from "../codecs.ts";
-import { checkFitOptions, type FitOptions, type GivenWith } from "./options.ts";
+import { checkFitOptions, checkPlace, type FitOptions, type GivenWith } from "./options.ts";
 import {
   commonTerms,
   metricNames,
@@ -271,6 +271,7 @@ export function fitDataset<
   checkFitOptions(own, "fitDataset");
   return (model, dataset, args) => {
     // tfjs would ignore a misspelt argument and train with its default.
+    checkPlace("fitDataset", args);
     checkMisspelt("model.fitDataset", args, argumentNames);
     checkCallbacks("model.fitDataset", args.callbacks);
     demand("the dataset of model.fitDataset", tagOf(dataset) === "Loader" ? notLoader : datasetRule, dataset);

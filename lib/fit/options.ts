@@ -136,6 +136,16 @@ const { when: _when, ...savingRules } = policyRules;
 /** Names of components that `fit` saves itself. */
 const reserved: readonly string[] = ["model", "rng", "fit", "logs", "callbacks"];
 
+/** Rejects, with a `TypeError`, options that are given with the arguments of tfjs. */
+export function checkPlace(of: string, args: object): void {
+  const ours = ["to", "trackers", "progress", "logEvery", "every", "seconds", "stopOn", "restoreBest"] as const;
+  const found = ours.find((name: keyof FitOptions) => Object.hasOwn(Object(args), name));
+  if (found === undefined) return;
+  throw new TypeError(
+    `Expected the option ${found} in the first call, ${of}({ to, ${found} })(model, …), found it in the second`,
+  );
+}
+
 /** The name of a training. */
 export function trainingName({ name = defaultTraining }: FitOptions): string {
   return name;

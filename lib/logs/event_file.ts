@@ -8,6 +8,7 @@
  * @module
  */
 import { crc32c } from "@aws-crypto/crc32c";
+import * as E from "fp-ts/lib/Either.js";
 import { PbfReader, PbfWriter } from "pbf";
 import type { Histogram } from "./histogram.ts";
 
@@ -165,6 +166,7 @@ export function eventReader(): (bytes: Uint8Array) => readonly EventNames[] {
   let isDamaged = false;
   return (bytes) => {
     const events: EventNames[] = [];
+    if (isDamaged) return events;
     const all = new Uint8Array(waiting.length + bytes.length);
     all.set(waiting);
     all.set(bytes, waiting.length);
@@ -176,10 +178,12 @@ export function eventReader(): (bytes: Uint8Array) => readonly EventNames[] {
       if (isDamaged || end > all.length) break;
       const data = all.subarray(at + 12, at + 12 + length);
       isDamaged = view.getUint32(end - 4, true) !== masked(crc32c(data));
-      if (!isDamaged) events.push(namesIn(data));
+      const found = isDamaged ? E.left(undefined) : E.tryCatch(() => namesIn(data), () => undefined);
+      isDamaged = E.isLeft(found);
+      if (E.isRight(found)) events.push(found.right);
       at = end;
     }
-    waiting = all.subarray(at);
+    waiting = isDamaged ? new Uint8Array() : all.subarray(at);
     return events;
   };
 }

@@ -100,9 +100,9 @@ export interface ProgressDisplay {
   readonly begin: (batches: number, position: () => ProgressPosition) => void;
   /** Call it after each batch. The position is asked for only if it is drawn. */
   readonly after: (batches: number, position: () => ProgressPosition) => void;
-  /** What is to run before each save, which then shows that a save is in flight. */
+  /** Wraps the flush before each save, and shows that a save is in flight. */
   readonly beforeSave: <E>(flush: TaskEither<E, void>) => TaskEither<E, void>;
-  /** What is to receive each committed save. It shows the save, and erases the bar before the user's own `onSaved`. */
+  /** Wraps `onSaved`: shows the save, and erases the bar first. */
   readonly receiving: (own: ((saved: Saved) => void) | undefined) => (saved: Saved) => void;
   /** Erases the bar until the next drawing. Call it before code that may print. */
   readonly clear: () => void;

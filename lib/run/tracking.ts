@@ -109,8 +109,10 @@ function startOf(step: number, { run, parent, step: own }: CurrentRun): TrackerS
  */
 export function trackingOf({ trackers = [], logEvery = 1 }: TrackingOptions): Tracking {
   let [at, isStarted] = [0, false];
-  /** The promises that the `log` of trackers has returned, and the first rejection among them. */
-  let [logging, rejected]: [Promise<void>[], { readonly cause: unknown } | undefined] = [[], undefined];
+  /** The promises that the `log` of trackers has returned and that are not settled. */
+  const logging = new Set<Promise<void>>();
+  /** The first rejection among them. */
+  let rejected: { readonly cause: unknown } | undefined;
 
   const failed = (cause: unknown): StepFailed => ({ _tag: "StepFailed", cause, at, by: "trackers" });
   /** Calls a method of each tracker, one after another. */
@@ -120,7 +122,7 @@ export function trackingOf({ trackers = [], logEvery = 1 }: TrackingOptions): Tr
     }, failed);
   /** Waits for the logs of trackers that log asynchronously. */
   const logged: TE.TaskEither<StepFailed, void> = async () => {
-    await Promise.all(logging.splice(0));
+    await Promise.all(logging);
     return rejection();
   };
   const rejection = (): E.Either<StepFailed, void> => {
@@ -153,9 +155,12 @@ export function trackingOf({ trackers = [], logEvery = 1 }: TrackingOptions): Tr
       return E.tryCatch(() => {
         for (const tracker of trackers) {
           const result: unknown = tracker.log(values, batches);
-          if (!(result instanceof Promise)) continue;
-          logging.push(result.then(() => {}, (cause) => void (rejected ??= { cause })));
+          if (typeof Object(result).then !== "function") continue;
+          const pending = Promise.resolve(result).then(() => {}, (cause) => void (rejected ??= { cause }));
+          logging.add(pending);
+          void pending.finally(() => logging.delete(pending));
         }
+        if (rejected !== undefined) throw rejected.cause;
       }, failed) as E.Either<StepFailed, void>;
     },
     flush: async () =>

@@ -59,13 +59,13 @@ export function bufferedFile(opening: Promise<OpenFile>): BufferedFile {
   let bytes = 0;
   let timer: NodeJS.Timeout | undefined;
   let last: Promise<unknown> = opening;
-  // Whoever writes next is told.
+  // The next write reports the failure.
   opening.catch(() => {});
   /** Runs an operation after those before it, unless one of them failed. */
   const inTurn = (operation: (open: OpenFile) => Promise<unknown>): Promise<void> => {
     const result = last.then(async () => void await operation(await opening));
     last = result;
-    // Whoever flushes next is told.
+    // The next flush reports the failure.
     result.catch(() => {});
     return result;
   };

@@ -115,6 +115,8 @@ export function logTo(files: LogFiles, path: string): Required<Tracker> {
       checkOpen();
       checkHistogram(name, values, step);
       const [time, histogram] = [Date.now(), histogramNow(values)];
+      // It may not be needed. Where it is, the file reports the failure.
+      if (histogram instanceof Promise) histogram.catch(() => {});
       const line = (found: Histogram): string => histogramLine({ step, time, histogram: { name, ...found } });
       add(step, (known) => {
         if (known.has(histogramName(name))) return "";

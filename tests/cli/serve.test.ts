@@ -275,7 +275,8 @@ test("serve: 10,000 checkpoints are read a few at a time, and neither the first 
   await runOrThrow(saveState(one, { metrics: { loss: 1 } })({ step: 1 }));
   const manifest = await runOrThrow(one.manifest(0));
   const numbers = Array.from({ length: 10_001 }, (_, i) => i);
-  const store = { ...one, list: TE.right(numbers), candidates: TE.right(numbers), manifest: () => TE.right(manifest) };
+  const slowly = () => TE.fromTask(() => new Promise<Uint8Array>((resolve) => setTimeout(() => resolve(manifest), 1)));
+  const store = { ...one, list: TE.right(numbers), candidates: TE.right(numbers), manifest: slowly };
   const watched = watch(rightOf(parseReferences([at])), () => Promise.resolve(store));
   let [longest, last] = [0, performance.now()];
   const beat = setInterval(() => {
@@ -465,7 +466,10 @@ test("serve: a wrong token, host, method or path is refused, and says nothing", 
     ["nosniff", "no-referrer", "same-origin", "no-store"],
   );
   assert.equal(page.headers["access-control-allow-origin"], undefined);
-  assert.equal((await send(port, pathname, { host: `localhost:${port}` })).status, 200);
+  // Without a port on port 80, and with that of a tunnel.
+  for (const host of [`localhost:${port}`, "127.0.0.1", "LOCALHOST:9000"]) {
+    assert.equal((await send(port, pathname, { host })).status, 200, host);
+  }
   const head = await send(port, `${pathname}page/main.js`, {}, "HEAD");
   assert.deepEqual([head.status, head.body], [200, ""]);
 
@@ -479,7 +483,8 @@ test("serve: a wrong token, host, method or path is refused, and says nothing", 
     [`/${token}0/api/runs`, 404],
     [`//${token}/api/runs`, 404],
     [pathname, 403, `evil.example:${port}`],
-    [pathname, 403, "127.0.0.1"],
+    [pathname, 403, ""],
+    [pathname, 403, `localhost.evil.example:${port}`],
     [pathname, 403, `127.0.0.1.evil.example:${port}`],
     [pathname, 405, undefined, "POST"],
     [pathname, 405, undefined, "PUT"],

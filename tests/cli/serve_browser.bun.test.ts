@@ -188,7 +188,7 @@ testInBrowser("serve: every view shows what --json says", async () => {
     const details = await textOf(page);
     for (const { name, kind } of components) assert.match(details, new RegExp(`^${name}\\s+${kind}\\b`, "m"));
     assert.match(details, /Dense\s+\[\?, 32\]\s+2,080\s+yes/, "a layer");
-    assert.match(details, /Epoch 3: sample 0 of 320/);
+    assert.match(details, /3 complete epochs, then sample 0 of 320/);
     await openView(page, url, "tensor", "0", "3", kernel);
     const tensor = numbersIn(await textOf(page));
     for (const value of [64, 32, statistics.min, statistics.max, statistics.mean, statistics.deviation]) {

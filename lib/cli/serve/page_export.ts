@@ -7,7 +7,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { Buffer } from "node:buffer";
-import { open } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { localFileSystem, writeFile } from "../../store/directory/mod.ts";
 import { ranked } from "../../store/mod.ts";
@@ -99,6 +99,10 @@ async function answersOf(watched: Watched): Promise<Answers> {
 /** Refuses a file that is there and is no page of this form. */
 function checkFree(path: string, force: boolean): CommandTask<unknown> {
   return async () => {
+    const status = await stat(path).catch(() => undefined);
+    if (status !== undefined && !status.isFile()) {
+      return E.left(usageError(`Expected a file to export to, found ${JSON.stringify(path)}, which is none`));
+    }
     if (force) return E.right(undefined);
     const file = await open(path, "r").catch((cause: NodeJS.ErrnoException) => cause.code);
     if (file === "ENOENT") return E.right(undefined);
@@ -110,6 +114,15 @@ function checkFree(path: string, force: boolean): CommandTask<unknown> {
     }
     const expected = "Expected a new file, or a page that dogear wrote, to replace";
     return E.left(usageError(`${expected}, found ${JSON.stringify(path)}: choose another, or add --force`));
+  };
+}
+
+/** Reads all of the runs; one that cannot be opened is an error. */
+function readRuns(watched: Watched): CommandTask<unknown> {
+  return async () => {
+    await readWhole(watched);
+    const failed = watched.shown.find(({ error }) => error !== null)?.error;
+    return typeof failed === "string" ? E.left(usageError(failed)) : E.right(undefined);
   };
 }
 
@@ -125,8 +138,8 @@ export function exportPage(watched: Watched, assets: Assets, path: string, force
   const partial = join(dirname(path), `.${basename(path)}.${process.pid}.partial`);
   return pipe(
     checkFree(path, force),
+    TE.flatMap(() => readRuns(watched)),
     TE.flatMapTask(() => async () => {
-      await readWhole(watched);
       const texts = new Map<string, string>();
       for (const [url, asset] of assets) texts.set(url, await readAsset(asset));
       const answers = await answersOf(watched);

@@ -1,8 +1,7 @@
 /**
  * The server of the page, for browsers on this machine.
  *
- * Only this machine can connect, and only who knows the token gets an answer. The host must be this machine's name, so that no other page can
- * reach the server through a name of its own. Requests only read. Everything that is served is one of the page's own files or JSON.
+ * Only this machine can connect, and only requests with the token are answered. The `Host` header is checked against DNS rebinding. Requests only read. Everything that is served is one of the page's own files or JSON.
  *
  * @module
  */
@@ -83,11 +82,11 @@ function isToken(given: string, token: string): boolean {
 
 async function replyTo(
   { method, url = "", headers: { host } }: IncomingMessage,
-  port: number,
   site: Site,
   signal: AbortSignal,
 ) {
-  if (host !== `127.0.0.1:${port}` && host !== `localhost:${port}`) {
+  // The port may be that of a tunnel. A page of another site comes with its own name.
+  if (!/^(127\.0\.0\.1|localhost)(:\d+)?$/i.test(host ?? "")) {
     return refusal({ status: 403, tag: "Host", message: "The host of the request is not this machine" });
   }
   if (method !== "GET" && method !== "HEAD") {
@@ -103,10 +102,10 @@ async function replyTo(
   return E.isRight(found) ? json(200, found.right) : refusal(found.left);
 }
 
-async function respond(request: IncomingMessage, response: ServerResponse, port: number, site: Site): Promise<void> {
+async function respond(request: IncomingMessage, response: ServerResponse, site: Site): Promise<void> {
   const gone = new AbortController();
   response.once("close", () => gone.abort(new Error("The client has gone")));
-  const reply = await replyTo(request, port, site, gone.signal).catch((thrown: unknown): Reply =>
+  const reply = await replyTo(request, site, gone.signal).catch((thrown: unknown): Reply =>
     refusal({ status: 500, tag: "Failed", message: thrown instanceof Error ? thrown.message : String(thrown) })
   );
   if (response.destroyed) return;
@@ -135,7 +134,7 @@ export function serve(watched: Watched, assets: Assets, port: number): CommandTa
     const { createServer } = await import("node:http");
     const site: Site = { watched, assets, token: randomBytes(16).toString("hex"), turns: turns() };
     let own = port;
-    const server = createServer((request, response) => void respond(request, response, own, site));
+    const server = createServer((request, response) => void respond(request, response, site));
     try {
       own = await listen(server, port);
     } catch (thrown) {

@@ -1,5 +1,5 @@
 /**
- * The runs that a page shows, followed while somebody asks.
+ * The runs that a page shows, polled while a page asks.
  *
  * A store is looked at once a second at most. New checkpoints are read a few at a time, the newest first, and an answer does not wait for all of
  * them. Each change has a version, so that a page gets only what is new to it.
@@ -98,7 +98,7 @@ const checkedAgain = 8;
 export function watch(references: readonly Reference[], open: OpenUrl, logs: readonly string[] = []): Watched {
   return {
     references,
-    logs: logs.map(follower),
+    logs: logs.map((path) => follower(resolve(path))),
     open,
     shown: [],
     known: new Map(),
@@ -154,8 +154,10 @@ function noteNumbers(watched: Watched, run: WatchedRun, numbers: readonly number
 
 async function noteLogs({ location, logs }: WatchedRun): Promise<void> {
   if (isUrl(location)) return;
-  const names = await readdir(location).catch((): string[] => []);
-  const found = new Set(names.filter((name) => name.endsWith(".jsonl")).map((name) => join(location, name)));
+  const entries = await readdir(location, { withFileTypes: true }).catch(() => []);
+  // A pipe would keep the reader waiting.
+  const files = entries.filter((entry) => entry.name.endsWith(".jsonl") && (entry.isFile() || entry.isSymbolicLink()));
+  const found = new Set(files.map(({ name }) => join(location, name)));
   for (const path of found) if (!logs.has(path)) logs.set(path, follower(path));
   for (const path of logs.keys()) if (!found.has(path)) logs.delete(path);
 }

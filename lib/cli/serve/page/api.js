@@ -5,7 +5,7 @@
  * @module
  */
 
-/** @typedef {number | "NaN" | "Infinity" | "-Infinity"} Value JSON has no NaN and no infinities. */
+/** @typedef {number | "NaN" | "Infinity" | "-Infinity" | "-0"} Value What JSON lacks is a string. */
 /** @typedef {{ checkpoint: number, step: number | null, metrics: Record<string, Value>, note: unknown, time: number | null, bytes: number | null, shared: number | null, run: string | null, parent: { run: string | null, checkpoint: number } | null, verdict: string, error: { _tag: string, problems?: { path: string, kind: string, expected: string, found: string }[] } | null }} Checkpoint */
 /** @typedef {{ key: string, text: string, location: string, error: string | null, curves: number, checkpoints: Checkpoint[], removed: number[], forks: { run: string | null, parent: { run: string, checkpoint: number, step: number | null } }[], reading: { done: number, total: number } }} Run */
 /** @typedef {{ version: number, title: string, runs: Run[] }} Runs */
@@ -31,16 +31,7 @@ const answers = embedded === null ? undefined : new Map(Object.entries(JSON.pars
 export const isExported = answers !== undefined;
 
 /** A question that was not answered. */
-export class AskError extends Error {
-  /**
-   * @param {string} message
-   * @param {boolean} isLost Whether the server could not be reached.
-   */
-  constructor(message, isLost = false) {
-    super(message);
-    this.isLost = isLost;
-  }
-}
+class AskError extends Error {}
 
 let asking = 0;
 
@@ -97,7 +88,7 @@ function answerOf(found) {
 async function fetched(path, signal) {
   const response = await fetch(path, signal ? { signal } : {}).catch((cause) => {
     if (signal?.aborted) throw cause;
-    throw new AskError("The server does not answer. Is dogear serve still running?", true);
+    throw new AskError("The server does not answer. Is dogear serve still running?");
   });
   return await response.json();
 }

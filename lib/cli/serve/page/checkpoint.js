@@ -116,7 +116,11 @@ function cursorFacts({ name, epoch, position, length, fraction }) {
     "div",
     {},
     element("h3", {}, quoted(shown(name, 80))),
-    element("p", {}, epoch === null ? where : `Epoch ${countText(epoch)}: ${where}`),
+    element(
+      "p",
+      {},
+      epoch === null ? where : `${countText(epoch)} complete epoch${epoch === 1 ? "" : "s"}, then ${where}`,
+    ),
     fraction === null ? null : element("progress", { value: fraction, max: 1, "aria-label": "Position in the epoch" }),
   );
 }

@@ -34,16 +34,18 @@ export function curveData(onChange) {
   /** @type {(run: import("./runs.js").KnownRun) => Promise<void>} */
   async function fetchRun({ key, curves, error }) {
     if (error !== null || versions.get(key) === curves) return;
+    const asked = range;
     /** @type {Record<string, number>} */
     const span = range === undefined ? {} : { from: range[0], to: range[1] };
     try {
       /** @type {import("./api.js").Curves} */
       const answer = await ask("curves", { run: key }, span);
+      if (asked !== range) return;
       // While a long log is read, there is more to come although no checkpoint is new.
       versions.set(key, answer.reading.done < answer.reading.total ? -1 : curves);
       replace(key, answer.metrics);
     } catch {
-      // The bar at the top says that the server is lost; the next change asks again.
+      // The bar at the top says that the server is lost.
     }
     onChange();
   }

@@ -35,8 +35,11 @@ function smoothed(values, weight) {
  * @param {boolean} isLog Whether only numbers above 0 can be drawn.
  */
 function drawable(values, steps, isLog) {
-  const odd = values.flatMap((value, i) => (typeof value === "string" ? [{ step: steps[i] ?? 0, kind: value }] : []));
-  const numbers = values.map((value) => (typeof value === "number" && (!isLog || value > 0) ? value : null));
+  const odd = values.flatMap((
+    value,
+    i,
+  ) => (typeof value === "string" && value !== "-0" ? [{ step: steps[i] ?? 0, kind: value }] : []));
+  const numbers = values.map(Number).map((value) => (Number.isFinite(value) && (!isLog || value > 0) ? value : null));
   return { odd, numbers };
 }
 

@@ -81,7 +81,12 @@ function cardGrid(curvesOf, chartOptions, options) {
 
   function add(/** @type {string} */ name) {
     const [value, plot] = [element("output"), element("div", { class: "plot" })];
-    const figure = element("figure", {}, element("figcaption", {}, quoted(shown(name, 60)), value), plot);
+    const figure = element(
+      "figure",
+      {},
+      element("figcaption", {}, quoted(shown(name, 60) || "(no name)"), value),
+      plot,
+    );
     const made = chart(plot, (step) => value.replaceChildren(...valuesAt(curvesOf(name), step, options.hidden)));
     cards.set(name, { node: figure, value, isSeen: false, chart: made });
     node.append(figure);

@@ -9,10 +9,10 @@ import { ask, isExported } from "./api.js";
 /** @typedef {import("./api.js").Checkpoint & { key: string, isRemoved: boolean }} Seen A checkpoint that the server has, or had. */
 /** @typedef {{ key: string, text: string, location: string, error: string | null, curves: number, forks: import("./api.js").Run["forks"], seen: Map<number, Seen>, reading: { done: number, total: number } }} KnownRun */
 /** @typedef {{ id: string, key: string, run: string, text: string, index: number, parent: { run: string | null, checkpoint: number, step?: number | null } | null, checkpoints: Seen[], missing: number }} Line A line of history: the checkpoints of one run, in their order. */
-/** @typedef {{ version: number, title: string, runs: KnownRun[], lines: Line[] }} Known */
+/** @typedef {{ version: number, runs: KnownRun[], lines: Line[] }} Known */
 
 /** @type {Known} */
-export const known = { version: 0, title: "", runs: [], lines: [] };
+export const known = { version: 0, runs: [], lines: [] };
 
 /** The numbers of lines by their names, so that a line keeps its colour. */
 const indices = new Map();
@@ -58,7 +58,6 @@ function merge(answer) {
     return { ...about, seen };
   });
   known.version = answer.version;
-  known.title = answer.title;
   known.lines = known.runs.flatMap(linesOf);
 }
 

@@ -100,18 +100,18 @@ function settings(onChange) {
   return {
     node,
     axis: () => /** @type {import("./timeline_layout.js").Axis} */ (axis.select.value),
-    best: () => bestOf(metric.select.value, mode.select.value),
+    best: () => metric.select.value === "" ? undefined : bestOf(metric.select.value.slice(1), mode.select.value),
     update: () => {
       const names = metricNames().slice(0, 100);
-      const had = [...metric.select.options].slice(1).map(({ value }) => value);
+      const had = [...metric.select.options].slice(1).map(({ value }) => value.slice(1));
       metric.node.hidden = mode.node.hidden = names.length === 0;
       if (JSON.stringify(had) === JSON.stringify(names)) return;
       const { value } = metric.select;
       metric.select.replaceChildren(
         element("option", { value: "" }, "none"),
-        ...names.map((name) => element("option", { value: name }, shown(name, 40))),
+        ...names.map((name) => element("option", { value: `=${name}` }, shown(name, 40))),
       );
-      metric.select.value = names.includes(value) ? value : "";
+      metric.select.value = names.includes(value.slice(1)) ? value : "";
     },
   };
 }
