@@ -95,7 +95,9 @@ try {
   mkdirSync(pictures, { recursive: true });
   for (const theme of ["light", "dark"] as const) {
     writeFileSync(join(pictures, `resumed-${theme}.svg`), drawing(theme, [whole, resumed, rest].map(smoothed)));
-    copyFileSync(join(root, `runs/screenshots/overview-${theme}-1400.png`), join(pictures, `page-${theme}.png`));
+    for (const view of ["overview", "tensor", "compare"]) {
+      copyFileSync(join(root, `runs/screenshots/${view}-${theme}-1400.png`), join(pictures, `${view}-${theme}.png`));
+    }
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });
