@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import * as E from "fp-ts/lib/Either.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import * as fc from "fast-check";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { appendFile, cp, mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { connect } from "node:net";
@@ -15,6 +15,7 @@ import { directory, runOrThrow, saveState } from "../../mod.ts";
 import process from "node:process";
 import { parseReferences } from "../../lib/cli/reference.ts";
 import { bun, deno, isBun, root } from "../gate/runtimes.ts";
+import { needs } from "../support/portable.ts";
 import { torture } from "../support/torture.ts";
 import { answer, turns } from "../../lib/cli/serve/answers.ts";
 import { findAssets } from "../../lib/cli/serve/assets.ts";
@@ -669,4 +670,29 @@ test("serve --export: one file with every answer of the page, and a policy with 
   assert.equal(await readFile(other, "utf8"), "mine");
   assert.equal((await dogear("serve", path, "--export", other, "--force")).code, 0);
   assert.match(await readFile(other, "utf8"), /content="dogear"/);
+});
+
+test("serve --export: a run that cannot be opened, or a place that is no file, is exit code 2, and nothing is written", async () => {
+  const [path, file, folder] = [await copied(), `${place()}.html`, place()];
+  await mkdir(folder, { recursive: true });
+  const refused: readonly (readonly string[])[] = [
+    [`${path}-none`, "--export", file],
+    [`${path}@99`, "--export", file],
+    [path, "--export", folder, "--force"],
+    [path, "--export", "s3://bucket/page.html"],
+    [path, "--log", `${path}/none.jsonl`, "--export", file],
+  ];
+  for (const words of refused) assert.equal((await dogear("serve", ...words)).code, 2, words.join(" "));
+  await assert.rejects(readFile(file), { code: "ENOENT" });
+});
+
+needs("a POSIX shell")("serve: a pipe in the folder of a run keeps no reader waiting", async () => {
+  const path = await copied();
+  spawnSync("mkfifo", [join(path, "a.jsonl")]);
+  await writeFile(
+    join(path, "b.jsonl"),
+    headerLine({ run: null, parent: null }) + valuesLine({ step: 1, time: 0, values: { logged: 5 } }),
+  );
+  const { metrics } = await ask(watching([path]), "curves", "run=0");
+  assert.ok(metrics.some(({ source }: { source: string }) => source === "log"));
 });

@@ -585,3 +585,13 @@ test("no trace: no tensor is left after a complete, a resumed and a failed train
   await runOrThrow(fit({ to: memory() })(line, flat, flat, { epochs: 1 }));
   assert.equal(tf.memory().numTensors, between);
 });
+
+test("nothing silent: an option of fit among the arguments of tfjs is a TypeError that says where it belongs", () => {
+  const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [1] })] });
+  model.compile({ optimizer: "sgd", loss: "meanSquaredError" });
+  const [x, y] = [tf.ones([2, 1]), tf.ones([2, 1])];
+  for (const args of [{ trackers: [] }, { progress: true }, { to: memory() }]) {
+    const expected = { name: "TypeError", message: new RegExp(`option ${Object.keys(args)[0]} in the first call`) };
+    assert.throws(() => fit({ to: memory() })(model, x, y, { epochs: 1, ...args } as tf.ModelFitArgs), expected);
+  }
+});
