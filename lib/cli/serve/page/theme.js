@@ -19,43 +19,49 @@ function remembered() {
   }
 }
 
-/** Shows the remembered theme; without one, that of the system. */
-export function applyTheme() {
-  const theme = remembered();
-  if (theme === "light" || theme === "dark") document.documentElement.dataset["theme"] = theme;
-}
-
 const system = matchMedia("(prefers-color-scheme: dark)");
 
 /**
  * What was read of the theme: thousands of marks ask for it.
  *
- * @type {{ isDark: boolean, colours: Colours } | undefined}
+ * @type {Colours | undefined}
  */
 let current;
 
-addEventListener("themechange", () => current = undefined);
-system.addEventListener("change", () => dispatchEvent(new Event("themechange")));
-
 function isDark() {
-  const { theme } = document.documentElement.dataset;
-  return theme === undefined ? system.matches : theme === "dark";
+  return document.documentElement.dataset["theme"] === "dark";
+}
+
+/** @param {"light" | "dark"} theme */
+function setTheme(theme) {
+  document.documentElement.dataset["theme"] = theme;
+  current = undefined;
+  dispatchEvent(new Event("themechange"));
+}
+
+/** Shows the remembered theme; without one, that of the system, also when it changes. */
+export function applyTheme() {
+  const follow = () => {
+    const theme = remembered();
+    setTheme(theme === "light" || theme === "dark" ? theme : system.matches ? "dark" : "light");
+  };
+  system.addEventListener("change", follow);
+  follow();
 }
 
 /** Changes between light and dark. */
 export function toggleTheme() {
   const theme = isDark() ? "light" : "dark";
-  document.documentElement.dataset["theme"] = theme;
+  setTheme(theme);
   try {
     localStorage.setItem(name, theme);
   } catch {
     // It is then forgotten with the page.
   }
-  dispatchEvent(new Event("themechange"));
 }
 
-/** Reads the theme from the style of the page. */
-function readTheme() {
+/** Reads the colours from the style of the page. */
+function readColours() {
   const style = getComputedStyle(document.documentElement);
   const colour = (/** @type {string} */ of) => style.getPropertyValue(of).trim();
   const read = {
@@ -68,8 +74,8 @@ function readTheme() {
     accent: colour("--accent"),
   };
   // Before the style is loaded it has no colours.
-  if (read.text !== "") current = { isDark: isDark(), colours: read };
-  return { isDark: isDark(), colours: read };
+  if (read.text !== "") current = read;
+  return read;
 }
 
 /**
@@ -78,7 +84,7 @@ function readTheme() {
  * @returns {Colours}
  */
 export function colours() {
-  return (current ?? readTheme()).colours;
+  return current ?? readColours();
 }
 
 // The palette of Okabe and Ito (2008), which people who see few colours can tell apart; the second set is lighter, for dark pages.
@@ -95,7 +101,7 @@ const dashes = [[], [7, 3], [2, 3], [9, 3, 2, 3]];
  * @returns {Stroke}
  */
 export function strokeOf(index) {
-  const palette = /** @type {string[]} */ (palettes[(current ?? readTheme()).isDark ? 1 : 0]);
+  const palette = /** @type {string[]} */ (palettes[isDark() ? 1 : 0]);
   return {
     colour: /** @type {string} */ (palette[index % palette.length]),
     dash: /** @type {number[]} */ (dashes[index % dashes.length]),
