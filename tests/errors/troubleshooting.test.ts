@@ -51,7 +51,7 @@ const errors: { readonly [Tag in DogearError["_tag"]]: string | Extract<DogearEr
   },
   ProcessFailed: {
     _tag: "ProcessFailed",
-    module: "file:///work/train.ts",
+    module: "file:///project/train.ts",
     found: "it ended early with exit code 1",
     output: "",
   },
