@@ -14,11 +14,11 @@ export type Shape = readonly (number | null)[];
 export type Shapes = readonly Shape[] | undefined;
 
 /** The settings of a layer as plain data. */
-export type Settings = Readonly<Record<string, unknown>>;
+export type LayerSettings = Readonly<Record<string, unknown>>;
 
 /** What a rule is given. */
-export interface LayerCall {
-  readonly settings: Settings;
+interface LayerCall {
+  readonly settings: LayerSettings;
   /** The shapes of the inputs, at least one. */
   readonly inputs: readonly Shape[];
   /** The shapes of what a layer within this one gives for an input. */
@@ -28,11 +28,11 @@ export interface LayerCall {
 }
 
 type Length = number | null;
-type Rule = (input: Shape, call: LayerCall) => Shape | readonly Shape[] | undefined;
+type ShapeRule = (input: Shape, call: LayerCall) => Shape | readonly Shape[] | undefined;
 
 // --- settings
 
-function numberIn(settings: Settings, name: string): number {
+function numberIn(settings: LayerSettings, name: string): number {
   return typeof settings[name] === "number" ? settings[name] : NaN;
 }
 
@@ -46,7 +46,7 @@ function eachAxis(setting: unknown, axes: number, otherwise: number): readonly n
 function onSpace(
   input: Shape,
   axes: number,
-  { dataFormat }: Settings,
+  { dataFormat }: LayerSettings,
   change: (length: Length, axis: number) => Length,
   channels: (before: Length) => Length = (before) => before,
 ): Shape | undefined {
@@ -67,9 +67,9 @@ function windowed(length: Length, size: number, stride: number, padding: unknown
 
 // --- rules
 
-const same: Rule = (input) => input;
+const same: ShapeRule = (input) => input;
 
-function convolution(axes: number, filters: (settings: Settings, before: Length) => Length): Rule {
+function convolution(axes: number, filters: (settings: LayerSettings, before: Length) => Length): ShapeRule {
   return (input, { settings }) => {
     const [sizes, strides] = [eachAxis(settings["kernelSize"], axes, NaN), eachAxis(settings["strides"], axes, 1)];
     const dilation = eachAxis(settings["dilationRate"], axes, 1);
@@ -79,7 +79,7 @@ function convolution(axes: number, filters: (settings: Settings, before: Length)
   };
 }
 
-function transposed(axes: number): Rule {
+function transposed(axes: number): ShapeRule {
   return (input, { settings }) => {
     const [sizes, strides] = [eachAxis(settings["kernelSize"], axes, NaN), eachAxis(settings["strides"], axes, 1)];
     const change = (length: Length, i: number): Length => {
@@ -91,7 +91,7 @@ function transposed(axes: number): Rule {
   };
 }
 
-function pooling(axes: number): Rule {
+function pooling(axes: number): ShapeRule {
   return (input, { settings }) => {
     const sizes = eachAxis(settings["poolSize"], axes, 2);
     const strides = eachAxis(settings["strides"] ?? settings["poolSize"], axes, 2);
@@ -99,7 +99,7 @@ function pooling(axes: number): Rule {
   };
 }
 
-function globalPooling(axes: number): Rule {
+function globalPooling(axes: number): ShapeRule {
   return (input, { settings }) =>
     input.length === axes + 2
       ? [input[0]!, (settings["dataFormat"] === "channelsFirst" ? input[1] : input.at(-1)) ?? null]
@@ -114,7 +114,7 @@ function borders(setting: unknown): readonly number[] {
   return [sum(first), sum(second)];
 }
 
-function bordered(setting: string, sign: 1 | -1): Rule {
+function bordered(setting: string, sign: 1 | -1): ShapeRule {
   return (input, { settings }) => {
     const by = borders(settings[setting] ?? 1);
     return onSpace(input, 2, settings, (length, i) => length === null ? null : length + sign * by[i]!);
@@ -130,7 +130,7 @@ function product(lengths: Shape): Length {
   return lengths.includes(null) ? null : lengths.reduce<number>((all, one) => all * one!, 1);
 }
 
-const reshaped: Rule = (input, { settings }) => {
+const reshaped: ShapeRule = (input, { settings }) => {
   const target = settings["targetShape"];
   if (!Array.isArray(target)) return undefined;
   const isOpen = (length: unknown): boolean => length === null || length === -1;
@@ -141,7 +141,7 @@ const reshaped: Rule = (input, { settings }) => {
 };
 
 /** Inputs that are combined element by element, where a length of 1 stands for any. */
-const merged: Rule = (_, { inputs }) => {
+const merged: ShapeRule = (_, { inputs }) => {
   const rank = Math.max(...inputs.map((shape) => shape.length));
   return Array.from({ length: rank }, (_, axis) => {
     const lengths = inputs.flatMap((shape) => {
@@ -152,7 +152,7 @@ const merged: Rule = (_, { inputs }) => {
   });
 };
 
-const concatenated: Rule = (first, { settings, inputs }) => {
+const concatenated: ShapeRule = (first, { settings, inputs }) => {
   const given = typeof settings["axis"] === "number" ? settings["axis"] : -1;
   const axis = given < 0 ? first.length + given : given;
   const lengths = inputs.map((shape) => shape[axis] ?? null);
@@ -160,7 +160,7 @@ const concatenated: Rule = (first, { settings, inputs }) => {
   return first.map((length, i) => i === axis ? sum : length);
 };
 
-const dotted: Rule = (left, { settings: { axes }, inputs: [, right] }) => {
+const dotted: ShapeRule = (left, { settings: { axes }, inputs: [, right] }) => {
   if (right === undefined) return undefined;
   const pair: readonly unknown[] = Array.isArray(axes) ? axes : [axes, axes];
   const at = (shape: Shape, axis: unknown): number => Number(axis) < 0 ? shape.length + Number(axis) : Number(axis);
@@ -169,7 +169,7 @@ const dotted: Rule = (left, { settings: { axes }, inputs: [, right] }) => {
   return shape.length === 1 ? [...shape, 1] : shape;
 };
 
-const recurrent: Rule = (input, { settings, innerSetting }) => {
+const recurrent: ShapeRule = (input, { settings, innerSetting }) => {
   const own = settings["units"] ?? innerSetting("cell", "units");
   const units = typeof own === "number" ? [own] : innerSetting("cell", "cells/units");
   if (!Array.isArray(units) || units.length === 0 || units.some((one) => typeof one !== "number")) return undefined;
@@ -180,7 +180,7 @@ const recurrent: Rule = (input, { settings, innerSetting }) => {
   return [output, ...states.map((one: number): Shape => [input[0]!, one])];
 };
 
-const bidirectional: Rule = (input, { settings: { mergeMode }, inner }) => {
+const bidirectional: ShapeRule = (input, { settings: { mergeMode }, inner }) => {
   const [output, ...states] = inner("forwardLayer", input) ?? [];
   if (output === undefined) return undefined;
   const doubled = output.map((length, i) => i === output.length - 1 && length !== null ? 2 * length : length);
@@ -190,12 +190,12 @@ const bidirectional: Rule = (input, { settings: { mergeMode }, inner }) => {
   return [...outputs, ...states, ...states];
 };
 
-const timeDistributed: Rule = (input, { inner }) => {
+const timeDistributed: ShapeRule = (input, { inner }) => {
   const [output] = inner("layer", [input[0]!, ...input.slice(2)]) ?? [];
   return output === undefined ? undefined : [output[0]!, input[1]!, ...output.slice(1)];
 };
 
-const convolvedRecurrent: Rule = (input, call) => {
+const convolvedRecurrent: ShapeRule = (input, call) => {
   const [batch, time, ...image] = input;
   const output = convolution(2, (settings) => numberIn(settings, "filters"))([batch!, ...image], call) as Shape;
   if (output === undefined || call.settings["returnState"] === true) return undefined;
@@ -207,10 +207,10 @@ const unchanged = [
   "RandomBrightness RandomContrast RandomFlip RandomRotation ReLU Rescaling Softmax SpatialDropout1D ThresholdedReLU",
 ].join(" ").split(" ");
 
-const filters = (settings: Settings): Length => numberIn(settings, "filters");
+const filters = (settings: LayerSettings): Length => numberIn(settings, "filters");
 
 /** The rules by class. */
-const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
+const rules: ReadonlyMap<string, ShapeRule> = new Map<string, ShapeRule>([
   ...unchanged.map((name) => [name, same] as const),
   ...["Add", "Average", "Maximum", "Minimum", "Multiply"].map((name) => [name, merged] as const),
   ...["GRU", "LSTM", "RNN", "SimpleRNN"].map((name) => [name, recurrent] as const),

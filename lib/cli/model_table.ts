@@ -16,7 +16,7 @@ import {
   sizeOf,
   unwrap,
 } from "../state/mod.ts";
-import { outputShapes, type Settings, type Shape, type Shapes } from "./layer_shapes.ts";
+import { type LayerSettings, outputShapes, type Shape, type Shapes } from "./layer_shapes.ts";
 
 // --- types
 
@@ -107,7 +107,7 @@ function classOf({ state }: Found): string {
   return textOf(entry(state, "class")) ?? "?";
 }
 
-function settingsOf(layer: Found): Settings {
+function settingsOf(layer: Found): LayerSettings {
   const { state } = layer;
   const build = plainOf(entry(state, "build"));
   const config = plainOf(entry(state, "config"));

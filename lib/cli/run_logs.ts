@@ -46,22 +46,22 @@ async function logAt(path: string): Promise<readonly RunLog[]> {
   return [];
 }
 
-/** The logs directly in the folder of a run, `*.jsonl`, by name. A bucket has none. */
-export function logsIn(location: string): CommandTask<readonly RunLog[]> {
+/** The `*.jsonl` files directly in the folder of a run, by name. A bucket has none. A pipe would keep a reader waiting, so it is none. */
+export function logPaths(location: string): TE.TaskEither<StoreFailed, readonly string[]> {
   if (isUrl(location)) return TE.right([]);
-  const logs = (path: string): TE.TaskEither<StoreFailed, readonly RunLog[]> =>
-    pipe(
-      localFileSystem.status(path),
-      TE.flatMap(({ kind }) =>
-        kind === "file"
-          ? TE.tryCatch(() => logAt(path), (thrown) => toError(thrown).cause as StoreFailed)
-          : TE.right([])
-      ),
-    );
+  const fileAt = (path: string): TE.TaskEither<StoreFailed, readonly string[]> =>
+    pipe(localFileSystem.status(path), TE.map(({ kind }) => kind === "file" ? [path] : []));
   return pipe(
     localFileSystem.names(location),
     TE.map((names) => names.filter((name) => name.endsWith(".jsonl")).sort()),
-    TE.flatMap(TE.traverseSeqArray((name) => logs(join(location, name)))),
+    TE.flatMap(TE.traverseSeqArray((name) => fileAt(join(location, name)))),
     TE.map((found) => found.flat()),
   );
+}
+
+/** The logs among them. */
+export function logsIn(location: string): CommandTask<readonly RunLog[]> {
+  const logs = (path: string): TE.TaskEither<StoreFailed, readonly RunLog[]> =>
+    TE.tryCatch(() => logAt(path), (thrown) => toError(thrown).cause as StoreFailed);
+  return pipe(logPaths(location), TE.flatMap(TE.traverseSeqArray(logs)), TE.map((found) => found.flat()));
 }

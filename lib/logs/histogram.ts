@@ -51,7 +51,7 @@ function bucketOf(value: number): number {
 }
 
 /** Joins consecutive empty buckets into one. */
-function withoutEmptyRuns(counts: Float64Array): Pick<Histogram, "limits" | "counts"> {
+function joinEmptyBuckets(counts: Float64Array): Pick<Histogram, "limits" | "counts"> {
   const kept = [...counts.keys()].filter((i) => counts[i] !== 0 || (counts[i + 1] ?? 1) !== 0);
   return { limits: kept.map((i) => bucketLimits[i]!), counts: kept.map((i) => counts[i]!) };
 }
@@ -81,5 +81,5 @@ export function histogramOf(values: ArrayLike<number | bigint>): Histogram {
   }
   const infinite = values.length - num - nan;
   const range = num > 0 ? { min, max } : { min: 0, max: 0 };
-  return { ...range, num, sum, sumSquares, ...withoutEmptyRuns(buckets), nan, infinite };
+  return { ...range, num, sum, sumSquares, ...joinEmptyBuckets(buckets), nan, infinite };
 }

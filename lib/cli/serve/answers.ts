@@ -30,7 +30,7 @@ import {
   finite,
   parseQuery,
   type QueryOf,
-  type Rule,
+  type QueryRule,
   text,
   whole,
 } from "./query.ts";
@@ -40,7 +40,7 @@ import { look, runOf, runsJson, type Watched, type WatchedRun } from "./watch.ts
 // --- types
 
 /** An answer: JSON, or why there is none. */
-export type Answer = E.Either<AnswerError, unknown>;
+type Answered = E.Either<AnswerError, unknown>;
 
 /** Why there is no answer. */
 export interface AnswerError {
@@ -50,7 +50,7 @@ export interface AnswerError {
   readonly message: string;
 }
 
-type Rules = Readonly<Record<string, Rule<unknown>>>;
+type Rules = Readonly<Record<string, QueryRule<unknown>>>;
 
 /** A kind of request. */
 interface Endpoint {
@@ -151,7 +151,7 @@ const endpoints: ReadonlyMap<string, Endpoint> = new Map([
 const statuses: Readonly<Record<string, number>> = { Usage: 400, NoCheckpoint: 404 };
 
 /** The answer of an error. */
-export function answerError(error: CommandError): AnswerError {
+function answerError(error: CommandError): AnswerError {
   return { status: statuses[error._tag] ?? 500, tag: error._tag, message: messageOf(error) };
 }
 
@@ -161,7 +161,7 @@ export function answerError(error: CommandError): AnswerError {
 const [mostAtOnce, mostWaiting] = [2, 64];
 
 /** Lets a few tasks run at once, and the others wait. */
-export interface Turns {
+interface Turns {
   readonly waiting: (() => void)[];
   running: number;
 }
@@ -195,7 +195,7 @@ async function inTurn<A>(turns: Turns, signal: AbortSignal, task: () => Promise<
  * @param turns Bounds how many requests read tensors at once.
  * @param name What is asked for.
  * @param query What follows the question mark.
- * @param signal Is aborted when nobody waits for the answer.
+ * @param signal Aborted when the client has gone.
  */
 export async function answer(
   watched: Watched,
@@ -203,7 +203,7 @@ export async function answer(
   name: string,
   query: string,
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<Answered> {
   const found = endpoints.get(name);
   if (found === undefined) return E.left({ status: 404, tag: "NotFound", message: "There is no such request" });
   const values = parseQuery(query, found.rules);

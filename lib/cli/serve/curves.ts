@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { decimate, type Points, type Span } from "./decimate.ts";
+import { decimate, type Points, type StepSpan } from "./decimate.ts";
 import { logsOf, type Watched, type WatchedRun } from "./watch.ts";
 
 // --- types
@@ -56,7 +56,7 @@ export function curvesOf(watched: Watched, run: WatchedRun): readonly Curve[] {
 }
 
 /** The curves of a run as JSON, with fewer points where there are many, and how much of the logs was read. */
-export function curvesJson(watched: Watched, run: WatchedRun, span: Span): Record<string, unknown> {
+export function curvesJson(watched: Watched, run: WatchedRun, span: StepSpan): Record<string, unknown> {
   const metrics = curvesOf(watched, run).map(({ points, ...about }) => {
     const kept = decimate(points, span);
     return {

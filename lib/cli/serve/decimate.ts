@@ -3,6 +3,7 @@
  *
  * @module
  */
+
 // --- types
 
 /** Points in the order of their steps. */
@@ -13,7 +14,7 @@ export interface Points {
 }
 
 /** Where points are wanted. */
-export interface Span {
+export interface StepSpan {
   readonly from: number;
   readonly to: number;
   /** The most points. */
@@ -39,10 +40,10 @@ function firstWhere({ steps, length }: Points, isBeyond: (step: number) => boole
  * If there are more, the steps are divided into equal spans, and of each the least, the greatest and the first NaN stay; of the whole, the
  * first and the last point.
  */
-export function decimate(points: Points, { from, to, most }: Span): readonly number[] {
+export function decimate(points: Points, { from, to, most }: StepSpan): readonly number[] {
   const begin = Math.max(0, firstWhere(points, (step) => step >= from) - 1);
   const end = Math.min(points.length, firstWhere(points, (step) => step > to) + 1);
-  const all = Array.from({ length: 0 }) as number[];
+  const all: number[] = [];
   if (end - begin <= most) {
     for (let i = begin; i < end; i++) all.push(i);
     return all;

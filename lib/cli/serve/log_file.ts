@@ -20,7 +20,7 @@ interface Growing extends Points {
 }
 
 /** A log file, as far as it was read. */
-export interface LogFile {
+export interface FollowedLog {
   readonly path: string;
   /** The run that the first line names; null for none, undefined for a file that is no log. */
   readonly run: string | null | undefined;
@@ -34,7 +34,7 @@ export interface LogFile {
 
 /** Follows a log file. */
 export interface Follower {
-  readonly state: () => LogFile;
+  readonly state: () => FollowedLog;
   /** Reads what is new, in pieces; true if anything changed. It stops early when `goesOn` says so. */
   readonly follow: (goesOn: () => boolean) => Promise<boolean>;
 }

@@ -92,7 +92,7 @@ export function bundle(texts: Texts, entry: string): string {
   };
   add(entry, []);
   const all = [...modules].map(([path, { body, exports }]) => {
-    // What nobody imports may be text in a comment.
+    // An unused export may be an example in a comment.
     const wanted = [...modules.values()].flatMap(({ imports }) => imports)
       .flatMap((one) => one.path === path ? one.names : []);
     const given = exports.filter(([, as]) => wanted.includes(as)).map(([name, as]) => `${as}: ${name}`);

@@ -37,7 +37,7 @@ const [mostCheckpoints, mostTensors] = [50, 100];
 
 // --- the answers
 
-/** The request as the page makes it: the names in the order of the rules, those alone that must be there. */
+/** The request as the page makes it: the names in the order of the rules, only the required ones. */
 function requestOf(name: string, query: Readonly<Record<string, string | number>> = {}): string {
   const parts = new URLSearchParams();
   for (const [key, value] of Object.entries(query)) parts.set(key, `${value}`);

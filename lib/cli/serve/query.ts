@@ -9,7 +9,7 @@ import { type Usage, usage } from "../arguments.ts";
 // --- types
 
 /** What a value of a query may be. */
-export interface Rule<A> {
+export interface QueryRule<A> {
   /** In words, for the message. */
   readonly expected: string;
   /** The value of a text; undefined if it is none. */
@@ -19,8 +19,8 @@ export interface Rule<A> {
 }
 
 /** The values of a query by name. */
-export type QueryOf<R extends Readonly<Record<string, Rule<unknown>>>> = {
-  readonly [K in keyof R]: R[K] extends Rule<infer A> ? A : never;
+export type QueryOf<R extends Readonly<Record<string, QueryRule<unknown>>>> = {
+  readonly [K in keyof R]: R[K] extends QueryRule<infer A> ? A : never;
 };
 
 /** A checkpoint of a run, by the run's key. */
@@ -36,7 +36,7 @@ function wholeOf(text: string): number | undefined {
 }
 
 /** A whole number. */
-export function whole(least: number, most: number, otherwise?: number): Rule<number> {
+export function whole(least: number, most: number, otherwise?: number): QueryRule<number> {
   const parse = (text: string): number | undefined => {
     const found = wholeOf(text);
     return found !== undefined && found >= least && found <= most ? found : undefined;
@@ -48,17 +48,17 @@ export function whole(least: number, most: number, otherwise?: number): Rule<num
 }
 
 /** A finite number. */
-export function finite(otherwise: number): Rule<number> {
+export function finite(otherwise: number): QueryRule<number> {
   const parse = (text: string): number | undefined =>
     /^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text) && Number.isFinite(Number(text)) ? Number(text) : undefined;
   return { expected: "a number", parse, otherwise };
 }
 
 /** Any text that is not empty. */
-export const text: Rule<string> = { expected: "a text", parse: (given) => given === "" ? undefined : given };
+export const text: QueryRule<string> = { expected: "a text", parse: (given) => given === "" ? undefined : given };
 
 /** A checkpoint, such as `0@12`. */
-export const checkpointKey: Rule<CheckpointKey> = {
+export const checkpointKey: QueryRule<CheckpointKey> = {
   expected: "the key of a run and the number of a checkpoint, such as 0@12",
   parse: (given) => {
     const [, key = "", digits = ""] = /^([^@]+)@(\d+)$/.exec(given) ?? [];
@@ -76,7 +76,7 @@ export const checkpointKey: Rule<CheckpointKey> = {
  * @param rules The values that there may be.
  * @returns The values by name, or what is wrong with the first that is: unknown, given twice, missing, or of another form.
  */
-export function parseQuery<R extends Readonly<Record<string, Rule<unknown>>>>(
+export function parseQuery<R extends Readonly<Record<string, QueryRule<unknown>>>>(
   query: string,
   rules: R,
 ): E.Either<Usage, QueryOf<R>> {

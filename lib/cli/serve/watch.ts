@@ -9,20 +9,20 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { readdir } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { Store } from "../../store/mod.ts";
 import { messageOf } from "../arguments.ts";
 import { type CheckpointStatus, checkpointStatus, statusJson } from "../checkpoint_status.ts";
 import { jsonText } from "../format.ts";
 import { findCheckpoints, type OpenRun, type Reference, runsIn } from "../reference.ts";
+import { logPaths } from "../run_logs.ts";
 import { isUrl, type OpenUrl } from "../stores.ts";
 import { type Follower, follower } from "./log_file.ts";
 
 // --- types
 
 /** A checkpoint as it was read. */
-export interface Row {
+export interface WatchedCheckpoint {
   readonly status: CheckpointStatus;
   /** Its status as JSON, to notice changes. */
   readonly text: string;
@@ -40,7 +40,7 @@ export interface WatchedRun {
   /** Undefined if the run cannot be opened. */
   readonly store: Store | undefined;
   readonly error: string | null;
-  readonly rows: Map<number, Row>;
+  readonly rows: Map<number, WatchedCheckpoint>;
   /** The checkpoints that were removed, and in which version. */
   readonly removed: Map<number, number>;
   /** The numbers that are to be read, the next one last. */
@@ -153,11 +153,8 @@ function noteNumbers(watched: Watched, run: WatchedRun, numbers: readonly number
 }
 
 async function noteLogs({ location, logs }: WatchedRun): Promise<void> {
-  if (isUrl(location)) return;
-  const entries = await readdir(location, { withFileTypes: true }).catch(() => []);
-  // A pipe would keep the reader waiting.
-  const files = entries.filter((entry) => entry.name.endsWith(".jsonl") && (entry.isFile() || entry.isSymbolicLink()));
-  const found = new Set(files.map(({ name }) => join(location, name)));
+  const paths = await logPaths(location)();
+  const found = new Set(E.isRight(paths) ? paths.right : []);
   for (const path of found) if (!logs.has(path)) logs.set(path, follower(path));
   for (const path of logs.keys()) if (!found.has(path)) logs.delete(path);
 }
@@ -304,7 +301,7 @@ export function numbersOf({ rows, pending, busy }: WatchedRun): readonly number[
   return [...new Set([...rows.keys(), ...pending, ...busy])].sort((a, b) => a - b);
 }
 
-function rowJson({ rows }: WatchedRun, { status }: Row): unknown {
+function rowJson({ rows }: WatchedRun, { status }: WatchedCheckpoint): unknown {
   const { parent = null } = status;
   const run = parent === null ? null : rows.get(parent)?.status.entry?.run ?? null;
   return { ...statusJson(status), parent: parent === null ? null : { run, checkpoint: parent } };
