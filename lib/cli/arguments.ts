@@ -75,7 +75,7 @@ export function errorOf(thrown: unknown): CommandError {
 
 /** The options that every command has. */
 export const generalOptions: { readonly json: Option; readonly help: Option } = {
-  json: { help: "print one JSON document; an error is { error: { _tag, message, ... } }" },
+  json: { help: "print one JSON document, of an error too" },
   help: { help: "show this text" },
 };
 

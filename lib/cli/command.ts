@@ -42,12 +42,12 @@ export interface Command extends Help {
 
 /** Makes a command of its help and its steps. */
 export function defineCommand<const O extends OptionTable, A>(steps: Steps<O, A>): Command {
-  const helpLines = helpOf(steps).split("\n");
-  const help: CommandTask<CommandReport> = TE.right({ json: helpLines, text: helpLines });
   return {
     ...steps,
-    execute: (words, terminal, open) =>
-      pipe(
+    execute: (words, terminal, open) => {
+      const lines = helpOf(steps, terminal.width).split("\n");
+      const help: CommandTask<CommandReport> = TE.right({ json: lines, text: lines });
+      return pipe(
         parseOptions(words, steps.options),
         E.bindTo("given"),
         E.bind("work", ({ given }) =>
@@ -63,6 +63,7 @@ export function defineCommand<const O extends OptionTable, A>(steps: Steps<O, A>
           messages?.forEach(terminal.say);
           return exitCode?.() ?? 0;
         }),
-      ),
+      );
+    },
   };
 }

@@ -233,7 +233,7 @@ function exportWeights(
 /** `dogear export`. */
 export const exportCommand: Command = defineCommand({
   name: "export",
-  summary: "write the weights of a checkpoint, or the curves of a run, for other tools",
+  summary: "write weights or curves as files",
   usage:
     "[RUN][@CHECKPOINT] (--out FOLDER [--component NAME] [--max-shard-size SIZE] | --tensorboard FOLDER) [--force]",
   description: `With --out it writes the weights of a component as model.safetensors, or as several files with
@@ -243,7 +243,11 @@ tensors, at its step (at its number if it has no step). A run that forked from t
 are damaged are named and left out, and the exit code is 1. Without CHECKPOINT, --out takes the newest checkpoint,
 --tensorboard all of them and the logs.`,
   options: exportOptions,
-  example: "runs/digits@12 --out weights",
+  examples: [
+    ["runs/digits --out weights", "the newest weights, as model.safetensors"],
+    ["runs/digits@12 --out weights --max-shard-size 5GB", "those of checkpoint 12, in files of at most 5 GB"],
+    ["runs/digits --tensorboard logs", "the curves and histograms for TensorBoard"],
+  ],
   json: `{ location, component, folder, tensors, files: [{ name, bytes }] }, or with --tensorboard
   { location, folder, files: [{ path, bytes, run, checkpoints, logs }], leftOut: [{ checkpoint, error }] }`,
   parse: parseJob,

@@ -245,7 +245,11 @@ below explains.`,
     to: { value: "STEP", help: "the last step" },
     height: { value: "LINES", help: "the height of the chart, 18 by default" },
   },
-  example: "runs/digits loss --log-scale",
+  examples: [
+    ["runs/digits loss", "the loss against steps"],
+    ["runs/a runs/b loss --with val_loss", "two metrics of two runs in one chart"],
+    ["runs/digits loss --from 1000 --log-scale", "the end of a curve, on a logarithmic scale"],
+  ],
   json: "{ curves: [{ run, location, metric, source, line, steps, values }] }",
   parse: ({ options, words }) => {
     const [metric] = words.slice(-1);

@@ -64,7 +64,7 @@ function exported(watched: Watched, assets: Assets, path: string, force: boolean
 /** `dogear serve`. */
 export const serveCommand: Command = defineCommand({
   name: "serve",
-  summary: "show runs on a page: curves, checkpoints, tensors",
+  summary: "show runs on a page in the browser",
   usage: "[RUN[@CHECKPOINT]]... [--port N] [--log FILE]... [--export FILE [--force]]",
   description:
     `Shows runs on a page for a browser on this machine, until Ctrl-C, and prints its address. Only who has the address can see
@@ -77,7 +77,11 @@ With --export it writes the page as one file, which opens without a server, and 
     export: { value: "FILE", help: "write the page to this file, such as page.html" },
     force: { help: "with --export, replace a file that is no such page" },
   },
-  example: "runs/digits",
+  examples: [
+    ["runs/digits", "the page of a run, until Ctrl-C"],
+    ["runs --port 8080", "all runs of a folder, at a port of your choice"],
+    ["runs/digits --export page.html", "the page as one file, which needs no server"],
+  ],
   json: "{ url }, once the page can be opened; with --export { path, bytes, answers }",
   parse: ({ options: { port, log = [], export: file, force = false }, words }) => {
     if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) < 65536)) {

@@ -147,7 +147,11 @@ export const verifyCommand: Command = defineCommand({
 of a run, or with --expect the newest. For a checkpoint that was saved with { digest: "sha256" } it prints the SHA-256 of
 the whole, which the save gave as Saved.digest. Of a whole run it also says what killed saves have left; that is no damage.`,
   options: { expect: { value: "DIGEST", help: "the SHA-256 that the checkpoint must have" } },
-  example: "runs/digits@12",
+  examples: [
+    ["runs/digits", "every checkpoint of a run"],
+    ["runs/digits@12", "one checkpoint"],
+    ["runs/a runs/b --json", "two runs, as JSON"],
+  ],
   json: `{ checkpoints: [{ location, ... as in ls, digest }], verified, damaged, unexpected,
   orphans: [{ location, name, kind, bytes, modified, isLive }] }`,
   parse: ({ options: { expect }, words }) =>
