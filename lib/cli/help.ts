@@ -4,7 +4,7 @@
  * @module
  */
 import { wrap } from "../terminal/mod.ts";
-import { generalOptions, type OptionTable, type Usage, usageError } from "./arguments.ts";
+import { generalOptions, type OptionTable, optionText, type Usage, usageError } from "./arguments.ts";
 
 // --- types
 
@@ -82,14 +82,9 @@ function twoColumns(rows: readonly (readonly [string, string])[], width: number)
   );
 }
 
-/** An option as it is typed. */
-export function optionText(name: string, value: string | undefined): string {
-  return `--${name}${value === undefined ? "" : ` ${value}`}`;
-}
-
 function optionRows(options: OptionTable): readonly (readonly [string, string])[] {
-  return Object.entries({ ...options, ...generalOptions }).map(([name, { value, help }]) => {
-    return [`${name === "help" ? "-h, " : ""}${optionText(name, value)}`, help];
+  return Object.entries({ ...options, ...generalOptions }).map(([name, option]) => {
+    return [`${name === "help" ? "-h, " : ""}${optionText(name, option)}`, option.help];
   });
 }
 

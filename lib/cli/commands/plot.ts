@@ -7,7 +7,6 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import { resolve } from "node:path";
 import { curveMark, numberText, plotLines } from "../../terminal/mod.ts";
-import { nearest } from "../../validation/mod.ts";
 import { type CommandError, type Usage, usage, usageError } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
 import { jsonText } from "../format.ts";
@@ -16,6 +15,7 @@ import { type Curve, curvesOf } from "../serve/curves.ts";
 import { follower } from "../serve/log_file.ts";
 import { readWhole, watch } from "../serve/watch.ts";
 import type { OpenUrl } from "../stores.ts";
+import { didYouMean } from "../suggestion.ts";
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -129,10 +129,8 @@ function noMetric(sources: readonly Source[], metric: string): CommandError {
   const where = sources.map(({ text }) => text).join(", ");
   const found = JSON.stringify(metric);
   if (names.length === 0) return usageError(`Expected a run with metrics, found none in ${where}`);
-  const meant = nearest(metric, names, (letters) => letters < 5 ? 1 : Math.ceil(letters / 3));
-  const remedy = meant === undefined ? "" : `: did you mean ${JSON.stringify(meant)}?`;
   const listed = names.slice(0, 50).map((name) => JSON.stringify(name)).join(", ");
-  return usageError(`Expected a metric of ${where}: ${listed}, found ${found}${remedy}`);
+  return usageError(`Expected a metric of ${where}: ${listed}, found ${found}.${didYouMean(metric, names)}`);
 }
 
 // --- showing
