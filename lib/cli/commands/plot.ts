@@ -129,8 +129,9 @@ function noMetric(sources: readonly Source[], metric: string): CommandError {
   const where = sources.map(({ text }) => text).join(", ");
   const found = JSON.stringify(metric);
   if (names.length === 0) return usageError(`Expected a run with metrics, found none in ${where}`);
+  const meant = didYouMean(metric, names);
   const listed = names.slice(0, 50).map((name) => JSON.stringify(name)).join(", ");
-  return usageError(`Expected a metric of ${where}: ${listed}, found ${found}.${didYouMean(metric, names)}`);
+  return usageError(`Expected a metric of ${where}: ${listed}, found ${found}${meant === "" ? "" : `.${meant}`}`);
 }
 
 // --- showing

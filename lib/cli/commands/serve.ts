@@ -6,13 +6,13 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { printable } from "../../errors/mod.ts";
-import { type CommandTask, usage, usageError } from "../arguments.ts";
+import { type CommandTask, usage } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
 import { bytesText, jsonText } from "../format.ts";
 import { parseReferences } from "../reference.ts";
+import { checkLogs } from "../run_logs.ts";
 import { type Assets, findAssets } from "../serve/assets.ts";
 import { isUrl } from "../stores.ts";
 import { exportPage } from "../serve/page_export.ts";
@@ -100,12 +100,9 @@ With --export it writes the page as one file, which opens without a server, and 
   },
   run: ({ references, port, log, file, force }, _terminal, open) =>
     pipe(
-      findAssets,
+      checkLogs(log),
+      TE.flatMap(() => findAssets),
       TE.flatMap((assets) => {
-        const missing = log.find((path) => !existsSync(path));
-        if (missing !== undefined) {
-          return TE.left(usageError(`Expected a log of jsonLines at --log, found no file ${JSON.stringify(missing)}`));
-        }
         const watched = watch(references, open, log);
         return file === undefined ? served(watched, assets, port) : exported(watched, assets, resolve(file), force);
       }),

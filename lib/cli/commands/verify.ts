@@ -100,7 +100,7 @@ function verifyOne(target: NamedCheckpoint, expected: string | undefined, place:
 
 function errorText(error: NonNullable<Verified["error"]>): string {
   if (error._tag !== "UnexpectedDigest") return messageOf(error);
-  const found = error.found ?? 'none: it was saved without { digest: "sha256" }';
+  const found = error.found ?? "none: it was saved without SHA-256";
   return `Checkpoint ${error.checkpoint} is intact, but not the one expected: expected digest ${error.expected}, found ${found}`;
 }
 
@@ -144,8 +144,8 @@ export const verifyCommand: Command = defineCommand({
   usage: "[RUN[@CHECKPOINT]]... [--expect DIGEST]",
   description:
     `Reads every byte of checkpoints, and names what is damaged. The exit code is then 1. Without CHECKPOINT it verifies all
-of a run, or with --expect the newest. For a checkpoint that was saved with { digest: "sha256" } it prints the SHA-256 of
-the whole, which the save gave as Saved.digest. Of a whole run it also says what killed saves have left; that is no damage.`,
+of a run, or with --expect the newest. For a checkpoint that was saved with SHA-256 it prints the SHA-256 of the whole, which
+the script got when it saved. Of a whole run it also says what killed saves have left; that is no damage.`,
   options: { expect: { value: "DIGEST", help: "the SHA-256 that the checkpoint must have" } },
   examples: [
     ["runs/digits", "every checkpoint of a run"],
