@@ -8,7 +8,7 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { join } from "node:path";
 import { type LazyCheckpoint, type ReadError, withCheckpoint } from "../checkpoint/mod.ts";
-import { printable, tagOf, toError } from "../errors/mod.ts";
+import { tagOf, toError } from "../errors/mod.ts";
 import { eventFileName, eventRecord, histogramOf, isEventFile, parseEventFileName, runDigits } from "../logs/mod.ts";
 import { arraysOf, segment } from "../state/mod.ts";
 import { localFileSystem, makeFolders } from "../store/directory/mod.ts";
@@ -16,7 +16,7 @@ import type { Entry, Store } from "../store/mod.ts";
 import { type CommandTask, messageOf, usageError } from "./arguments.ts";
 import { type CheckpointStatus, checkpointStatus } from "./checkpoint_status.ts";
 import type { CommandReport } from "./command.ts";
-import { namesOutside, refusedFolder, writeOne } from "./export_files.ts";
+import { namesOutside, refusedFolder, writeOne, writtenLines } from "./export_files.ts";
 import { bytesText, jsonText } from "./format.ts";
 import { findCheckpoints, noCheckpoint, type OpenRun, type Reference, runsIn } from "./reference.ts";
 import { arrayNumbers } from "./statistics.ts";
@@ -231,7 +231,11 @@ export function exportCurves(
           TE.map((written) => ({ ...written, line })),
         );
       };
-      return pipe(lines, TE.traverseSeqArray(write), TE.map((files) => reportOf(store, folder, files, leftOut)));
+      return pipe(
+        lines,
+        TE.traverseSeqArray(write),
+        TE.map((files) => reportOf(store, folder, files, leftOut, terminal)),
+      );
     }),
   );
 }
@@ -245,6 +249,7 @@ function reportOf(
   folder: string,
   files: readonly { readonly bytes: number; readonly line: Line }[],
   leftOut: readonly LeftOut[],
+  terminal: Terminal,
 ): CommandReport {
   const written = files.map(({ bytes, line: { run, folder: at, name, logs, checkpoints } }) => {
     const exported = checkpoints.map(({ entry: { checkpoint } }) => checkpoint)
@@ -253,11 +258,10 @@ function reportOf(
   });
   return {
     json: [jsonText({ location, folder, files: written, leftOut })],
-    text: written.map(({ path, bytes, checkpoints, logs }) =>
-      `${printable(path)}  ${bytesText(bytes)}, ${counted(checkpoints.length, "checkpoint")}, ${
-        counted(logs.length, "log")
-      }`
-    ),
+    text: written.flatMap(({ path, bytes, checkpoints, logs }) => {
+      const about = `${bytesText(bytes)}, ${counted(checkpoints.length, "checkpoint")}, ${counted(logs.length, "log")}`;
+      return writtenLines(path, about, terminal);
+    }),
     messages: leftOut.map(({ checkpoint, error }) => `Checkpoint ${checkpoint} is left out: ${messageOf(error)}`),
     exitCode: () => leftOut.length > 0 ? 1 : 0,
   };

@@ -26,7 +26,7 @@ import { verifyCommand } from "./commands/verify.ts";
 // --- running
 
 /** Every command, in the order of the help. */
-const commands: readonly Command[] = [
+export const commands: readonly Command[] = [
   lsCommand,
   plotCommand,
   serveCommand,

@@ -281,7 +281,7 @@ what killed saves have left; later saves remove that, too.`,
   options,
   examples: [
     ["runs/digits --latest 3", "show what would go if the 3 newest stay"],
-    ["runs/digits --latest 3 --best 1:val_loss:min --yes", "keep the 3 newest and the best, remove the others"],
+    ["runs/digits --best 1:loss:min --yes", "keep the newest and the best, remove the others"],
     ["runs/digits --orphans", "show what killed saves have left"],
   ],
   json: `{ location, dryRun, checkpoints: [{ checkpoint, action, why, step, bytes, run }], removed,

@@ -7,14 +7,15 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { resolve } from "node:path";
-import { printable } from "../../errors/mod.ts";
 import { type CommandTask, usage } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
+import { writtenLines } from "../export_files.ts";
 import { bytesText, jsonText } from "../format.ts";
 import { parseReferences } from "../reference.ts";
 import { checkLogs } from "../run_logs.ts";
 import { type Assets, findAssets } from "../serve/assets.ts";
 import { isUrl } from "../stores.ts";
+import type { Terminal } from "../terminal.ts";
 import { exportPage } from "../serve/page_export.ts";
 import { serve } from "../serve/server.ts";
 import { watch, type Watched } from "../serve/watch.ts";
@@ -49,12 +50,18 @@ function served(watched: Watched, assets: Assets, port: number): CommandTask<Com
   );
 }
 
-function exported(watched: Watched, assets: Assets, path: string, force: boolean): CommandTask<CommandReport> {
+function exported(
+  watched: Watched,
+  assets: Assets,
+  path: string,
+  force: boolean,
+  terminal: Terminal,
+): CommandTask<CommandReport> {
   return pipe(
     exportPage(watched, assets, path, force),
     TE.map((written) => ({
       json: [jsonText(written)],
-      text: [`${printable(written.path)}  ${bytesText(written.bytes)}`],
+      text: writtenLines(written.path, bytesText(written.bytes), terminal),
     })),
   );
 }
@@ -98,13 +105,15 @@ With --export it writes the page as one file, which opens without a server, and 
       E.map((references) => ({ references, port: Number(port ?? 0), log, file, force })),
     );
   },
-  run: ({ references, port, log, file, force }, _terminal, open) =>
+  run: ({ references, port, log, file, force }, terminal, open) =>
     pipe(
       checkLogs(log),
       TE.flatMap(() => findAssets),
       TE.flatMap((assets) => {
         const watched = watch(references, open, log);
-        return file === undefined ? served(watched, assets, port) : exported(watched, assets, resolve(file), force);
+        return file === undefined
+          ? served(watched, assets, port)
+          : exported(watched, assets, resolve(file), force, terminal);
       }),
     ),
 });
