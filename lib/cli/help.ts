@@ -16,7 +16,7 @@ export interface Help<O extends OptionTable = OptionTable> {
   /** Its arguments, such as `RUN[@CHECKPOINT] [PART]`. */
   readonly usage: string;
   /** What its arguments name, for completion; folders by default. */
-  readonly completes?: "files" | readonly string[];
+  readonly completes?: "files" | "folders" | readonly string[];
   /** What it does, in full. */
   readonly description: string;
   readonly options: O;

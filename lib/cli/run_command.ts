@@ -7,6 +7,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { version } from "../checkpoint/mod.ts";
 import { type CommandError, errorOf, messageOf, type Usage, usage } from "./arguments.ts";
 import type { Command } from "./command.ts";
+import { completionCommand } from "./commands/completion.ts";
 import { cpCommand } from "./commands/cp.ts";
 import { diffCommand } from "./commands/diff.ts";
 import { exportCommand } from "./commands/export.ts";
@@ -37,6 +38,7 @@ export const commands: readonly Command[] = [
   exportCommand,
   cpCommand,
   indexCommand,
+  completionCommand(() => commands),
 ];
 
 /** The command of a name. */

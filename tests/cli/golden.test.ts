@@ -111,12 +111,18 @@ const session = [
   "dogear cp runs/digits s3://bucket/digits",
   "dogear cp runs/digits",
   "dogear prune copies/digits --latest 1 --yes",
+  "dogear prune copies/digits --best 1:los:min",
+  "dogear prune copies/digits --orphans",
+  "dogear prune copies/digits@2 --latest 1",
   "dogear index reviews.jsonl",
   "dogear index missing.jsonl",
   "dogear serve runs/digits --export missing/page.html",
   "dogear serve runs/digits --log reviews.jsonl --export page.html",
   "dogear serve runs/digits --port -1",
   "dogear serve runs/digits --export",
+  "dogear completion bsh",
+  "dogear completion",
+  "dogear help prnue",
   "dogear --json inspect runs/digits@7",
 ];
 
