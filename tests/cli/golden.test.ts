@@ -111,7 +111,7 @@ const session = [
   "dogear cp runs/digits s3://bucket/digits",
   "dogear cp runs/digits",
   "dogear prune copies/digits --latest 1 --yes",
-  "dogear prune copies/digits --best 1:los:min",
+  "dogear prune runs/digits --best 1:los:min",
   "dogear prune copies/digits --orphans",
   "dogear prune copies/digits@2 --latest 1",
   "dogear index reviews.jsonl",
