@@ -35,7 +35,10 @@ async function shown(line: string, columns: number, open: OpenUrl): Promise<stri
   const code = await runCommand(words, out, open);
   await new Promise((resolve) => setTimeout(resolve));
   // Progress bars have rates in them.
-  const messages = said.join("").replace(/\r[^\r]*\x1b\[K/g, "");
+  const pieces = said.join("").split("\x1b[K");
+  const messages = pieces.map((piece, i) => i === pieces.length - 1 ? piece : piece.slice(0, piece.indexOf("\r"))).join(
+    "",
+  );
   return `$ ${line}\n${texts.join("")}${messages === "" ? "" : `[standard error]\n${messages}`}[exit code ${code}]\n`;
 }
 
