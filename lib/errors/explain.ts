@@ -69,7 +69,32 @@ const remedies: Readonly<Record<string, string>> = {
 /** Operations that only read. */
 const readings: readonly string[] = ["look at", "list", "open", "read", "find a run in"];
 
-function storeRemedy({ operation, code, remedy }: StoreFailed): string {
+/** What helps on the command line, by code, where the remedy for a script is one of its options. */
+const commandRemedies: Readonly<Record<string, string>> = {
+  ENOKEYS:
+    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or install @aws-sdk/credential-provider-node, which finds the keys of " +
+    "profiles, containers and instances",
+  EKEYEXPIRED: "Set new keys, or install @aws-sdk/credential-provider-node, which renews them",
+  EREGION: "Set AWS_REGION to the region of the bucket",
+  EAGAIN: "Try again",
+  ECONNREFUSED: "Start it, or check AWS_ENDPOINT_URL",
+  ENOTFOUND: "Check AWS_ENDPOINT_URL and AWS_REGION, and that this machine can reach a name server",
+  ETIMEDOUT: "Check the network, then try again",
+  ENOTS3: "Check AWS_ENDPOINT_URL: it is the URL of the S3 API, not of a console or web site",
+  ENOTRUN: "Give the folder of the run",
+};
+
+/** Whether a text names a function or an option of a script. */
+const ofScripts = /\{ |s3\(/;
+
+function storeRemedy(error: StoreFailed, reader: Reader): string {
+  const text = remedyOf(error);
+  if (reader === "script") return text;
+  if (!ofScripts.test(text)) return text.replace("save again", "run it again");
+  return commandRemedies[error.code] ?? "Give the s3:// URL of the bucket, or a folder on a local disk";
+}
+
+function remedyOf({ operation, code, remedy }: StoreFailed): string {
   if (remedy !== undefined) return remedy;
   if ((code === "EACCES" || code === "EPERM") && readings.includes(operation)) {
     return "Give this process permission to read there";
@@ -84,9 +109,11 @@ const forking =
   "with { fork: true } where you save: saveState(store, { fork: true }), fit({ to, fork: true }), or save: { to, fork: true } of train";
 
 const storing: Sentences<"StoreFailed" | "DeviceFailed" | "Overtaken" | "StepWentBack"> = {
-  StoreFailed: (error) =>
-    `Cannot ${error.operation} ${error.path} (${error.code}): ${error.message}` +
-    `${readings.includes(error.operation) ? "" : ". Earlier checkpoints are intact"}. ${storeRemedy(error)}`,
+  StoreFailed: (error, reader) => {
+    const isSave = reader === "script" && !readings.includes(error.operation);
+    return `Cannot ${error.operation} ${error.path} (${error.code}): ${error.message}` +
+      `${isSave ? ". Earlier checkpoints are intact" : ""}. ${storeRemedy(error, reader)}`;
+  },
   Overtaken: ({ checkpoint, step, by }) =>
     "Since the last load or save of this process, another one has saved " +
     `checkpoint ${checkpoint} (${step === null ? "" : `step ${step}, `}${by}). Nothing was written. ` +

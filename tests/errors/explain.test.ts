@@ -483,6 +483,31 @@ test("explain: the command line has the same sentences, and its own names for ch
   }
 });
 
+test("explain: the command line names no function and no option of a script", async () => {
+  for (const [name, situation] of Object.entries(situations)) {
+    const error = await situation();
+    if (!["StoreFailed", "NoCheckpoint", "Damaged", "NewerFormat", "DataFailed"].includes(error._tag)) continue;
+    const text = explainTo("command line", error);
+    assert.doesNotMatch(text, /\{ |\b[a-z]+[A-Z]\w*\(|s3\(|Earlier|save again/, name);
+  }
+  const failed = { _tag: "StoreFailed", operation: "list", path: "s3://bucket/runs", message: "refused" } as const;
+  for (
+    const [code, remedy, said] of [
+      [
+        "EREGION",
+        'Pass the region, such as { region: "eu-west-1" }, or set AWS_REGION',
+        "Set AWS_REGION to the region of the bucket",
+      ],
+      ["EAGAIN", "Try again, or lower { concurrency }", "Try again"],
+      ["ECLOCK", "Set the clock, for example with NTP", "Set the clock, for example with NTP"],
+    ] as const
+  ) {
+    const text = explainTo("command line", { ...failed, code, remedy });
+    assert.equal(text, `Cannot list s3://bucket/runs (${code}): refused. ${said}`);
+    assert.ok(explain({ ...failed, code, remedy }).endsWith(remedy));
+  }
+});
+
 test("explain: at most twenty differences are listed, of many parts the component is named", async () => {
   const store = memory();
   const parts = (shape: number[]): Record<string, tf.Tensor> =>

@@ -48,13 +48,17 @@ async function* differencesText(found: readonly Difference[], width: number): As
 /** `dogear diff`. */
 export const diffCommand: Command = defineCommand({
   name: "diff",
-  summary: "compare two checkpoints tensor by tensor",
+  summary: "compare two checkpoints",
   usage: "[RUN][@CHECKPOINT] [RUN][@CHECKPOINT]",
   description:
     `Compares two checkpoints tensor by tensor, by bits. The second RUN may be left out if it is the first one: @18.
 The exit code is 1 if they differ.`,
   options: {},
-  example: "runs/digits@16 @18",
+  examples: [
+    ["runs/digits@16 @18", "two checkpoints of a run"],
+    ["runs/a runs/b", "the newest checkpoints of two runs"],
+    ["runs/digits@latest~1 @latest", "the newest checkpoint and the one before"],
+  ],
   json: "{ left, right, equal, differences: [{ path, kind, left, right, count, largest }] }",
   parse: ({ words: [first, second, ...more] }) =>
     first === undefined || second === undefined || more.length > 0
