@@ -21,6 +21,11 @@ export function bytesText(bytes: number): string {
   return step === 0 ? `${bytes} B` : `${(bytes / 1024 ** step).toFixed(1)} ${units[step]}`;
 }
 
+/** A count with its thousands apart, such as `1,234 parameters`, and its noun, to which an s is added. */
+export function countText(count: number, noun: string = ""): string {
+  return `${count.toLocaleString("en-US")} ${noun}${noun === "" || count === 1 ? "" : "s"}`.trimEnd();
+}
+
 /** Metrics by name, such as `accuracy 0.91, loss 0.5`. */
 export function metricsText(metrics: Readonly<Record<string, number>>): string {
   return Object.entries(metrics).map(([name, value]) => `${name} ${numberText(value)}`).join(", ");

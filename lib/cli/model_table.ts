@@ -251,17 +251,25 @@ function rowsOf(model: Found, isTrained: boolean, depth: number, nodes: Nodes): 
   });
 }
 
+/** The table of a model by its path, which may be in another model. */
+export function modelTableAt(node: Node, path: string, nodes: Nodes): ModelTable {
+  const model = foundAt(node, path, nodes) as Found;
+  return {
+    name: path,
+    layers: rowsOf(model, true, 0, nodes),
+    ...countsOf(addWeights(model, true, nodes, new Map())),
+  };
+}
+
+/** Whether a node is a model. */
+export function isModel(node: Node): boolean {
+  return isCase(node, "kind") && node.kind === "LayersModel";
+}
+
 /** A table for each model of a state that is in no other model. */
 export function modelTables(components: readonly Named[]): readonly ModelTable[] {
   const nodes = nodesByPath(components);
-  const models = [...nodes].filter(([, node]) => isCase(node, "kind") && node.kind === "LayersModel");
+  const models = [...nodes].filter(([, node]) => isModel(node));
   return models.filter(([path]) => !models.some(([outer]) => outer !== path && isWithin(path, outer)))
-    .map(([path, node]): ModelTable => {
-      const model = foundAt(node, path, nodes) as Found;
-      return {
-        name: path,
-        layers: rowsOf(model, true, 0, nodes),
-        ...countsOf(addWeights(model, true, nodes, new Map())),
-      };
-    });
+    .map(([path, node]) => modelTableAt(node, path, nodes));
 }

@@ -7,7 +7,7 @@
  *
  * @module
  */
-export { cut, numberText, spanText, widthOf } from "./text.ts";
+export { cut, numberText, spanText, widthOf, wrap } from "./text.ts";
 export { barText } from "./bar.ts";
 export { type Series, sparkline } from "./sparkline.ts";
 export { curveMark, type PlotCurve, plotLines, type PlotOptions } from "./plot.ts";

@@ -1,5 +1,5 @@
 /**
- * Widths of text in columns of a terminal, and numbers and durations as text.
+ * Widths of text in columns of a terminal, text broken into lines, and numbers and durations as text.
  *
  * @module
  */
@@ -61,4 +61,23 @@ export function cut(text: string, width: number, end = "…"): string {
     taken += c;
   }
   return taken + end;
+}
+
+/**
+ * The lines of a text, broken at spaces so that none is wider than `width`; a wider word has a line of its own. A line that was broken keeps
+ * its indent and adds `hang` to it.
+ */
+export function wrap(text: string, width: number, hang: string = ""): readonly string[] {
+  return text.split("\n").flatMap((line) => {
+    if (widthOf(line) <= width) return [line];
+    const [indent = ""] = /^ */.exec(line) ?? [];
+    const lines: string[] = [];
+    for (const word of line.slice(indent.length).split(/ +/)) {
+      const last = lines.at(-1);
+      const longer = last === undefined ? indent + word : `${last} ${word}`;
+      if (last === undefined || widthOf(longer) > width) lines.push(last === undefined ? longer : indent + hang + word);
+      else lines[lines.length - 1] = longer;
+    }
+    return lines;
+  });
 }

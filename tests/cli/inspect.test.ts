@@ -15,23 +15,30 @@ test("inspect: shows a checkpoint and its components", async () => {
   const [about, components] = text.split("\n\n") as [string, string];
   assert.match(
     about,
-    /^checkpoint {2}1 in .*\nsaved .* by dogear .*\nrun .*, after checkpoint 0\nstep {8}20\nmetrics {5}loss 0.05/,
+    /^checkpoint {2}1 in .*\nsaved .*Z\nby {10}dogear .*\nrun .*, after checkpoint 0\nstep {8}20\nmetrics {5}loss 0.05/,
   );
   assert.equal(
     components,
     [
-      "component  kind         tensors  elements  files",
-      "model      LayersModel        4        17  model.safetensors",
-      "w          Variable           1         6  state/w.safetensors",
-      "rng        Rng                0         0",
-      "note       record             0         0",
-      "step       number             0         0",
+      "component  kind         tensors  about",
+      "model      LayersModel        4  2 layers, 17 parameters",
+      "w          Variable           1  float32 [6]",
+      "rng        Rng                0  xoroshiro128plus",
+      'note       record             0  text "a\\u001b[31mb", c/d array',
+      "step       number             0  20",
     ].join("\n"),
   );
   const { value } = await json("inspect", run);
   const { checkpoint, step, parent, components: found } = value;
   assert.deepEqual([checkpoint, step, parent], [2, 30, 1]);
-  assert.deepEqual(found[1], { name: "w", kind: "Variable", tensors: 1, elements: 6, files: ["state/w.safetensors"] });
+  assert.deepEqual(found[1], {
+    name: "w",
+    kind: "Variable",
+    tensors: 1,
+    elements: 6,
+    files: ["state/w.safetensors"],
+    about: "float32 [6]",
+  });
 });
 
 test("inspect: shows shape, range, mean, NaN count and histogram of a tensor", async () => {
@@ -83,7 +90,7 @@ test("inspect: finds a tensor by its path or by its name in the file", async () 
   assert.equal(byName.code, 0);
   assert.equal(byName.text, byPath.text);
   assert.match(byName.text, /shape {7}\[4, 1\]\n[^]*range {7}32 to 32\n/);
-  const component = await dogear("inspect", run, "model");
+  const component = await dogear("inspect", run, "model", "--all");
   assert.match(component.text, /\nmodel\/layers\/0\/weights\/kernel\/value +float32 +\[2, 4\] first\/kernel\n/);
 });
 
