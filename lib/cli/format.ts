@@ -6,9 +6,9 @@
  *
  * @module
  */
-import { hexCode, unprintable } from "../errors/mod.ts";
+import { hexCode, printable, unprintable } from "../errors/mod.ts";
 import type { Note, Progress } from "../store/mod.ts";
-import { barText, numberText, spanText } from "../terminal/mod.ts";
+import { barText, cut, numberText, spanText, widthOf } from "../terminal/mod.ts";
 
 // --- constructors
 
@@ -24,6 +24,19 @@ export function bytesText(bytes: number): string {
 /** A count with its thousands apart, such as `1,234 parameters`, and its noun, to which an s is added. */
 export function countText(count: number, noun: string = ""): string {
   return `${count.toLocaleString("en-US")} ${noun}${noun === "" || count === 1 ? "" : "s"}`.trimEnd();
+}
+
+/** A name or path without control characters, cut in its middle to a width: names of one model often differ at their ends alone. */
+export function nameText(name: string, width: number): string {
+  const text = printable(name);
+  if (widthOf(text) <= width) return text;
+  let [end, left] = ["", Math.floor((width - 1) / 2)];
+  for (const c of [...text].reverse()) {
+    left -= widthOf(c);
+    if (left < 0) break;
+    end = c + end;
+  }
+  return cut(text, width - widthOf(end)) + end;
 }
 
 /** Metrics by name, such as `accuracy 0.91, loss 0.5`. */

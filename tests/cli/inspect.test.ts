@@ -24,7 +24,7 @@ test("inspect: shows a checkpoint and its components", async () => {
       "model      LayersModel        4  2 layers, 17 parameters",
       "w          Variable           1  float32 [6]",
       "rng        Rng                0  xoroshiro128plus",
-      'note       record             0  text "a\\u001b[31mb", c/d array',
+      'note       record             0  text "a\\u001b[31mb", c/d [1n, -0]',
       "step       number             0  20",
     ].join("\n"),
   );

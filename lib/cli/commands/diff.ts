@@ -6,20 +6,105 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { withCheckpoint } from "../../checkpoint/mod.ts";
-import { type Difference, differences } from "../../state/mod.ts";
+import { tensorNames, withCheckpoint } from "../../checkpoint/mod.ts";
+import {
+  type Difference,
+  differences,
+  type Encoded,
+  isCase,
+  isWithin,
+  type Node,
+  nodesByPath,
+  outerPaths,
+  segment,
+  sizeOf,
+} from "../../state/mod.ts";
+import { printable } from "../../errors/mod.ts";
 import { type CommandTask, usage } from "../arguments.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { verifyFiles } from "../checkpoint_status.ts";
 import { findCheckpoint, type NamedCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
 import { type Columns, tableLines } from "../table.ts";
-import { jsonText, valueText } from "../format.ts";
-import { numberText } from "../../terminal/mod.ts";
+import { countText, jsonText, nameText, valueText } from "../format.ts";
+import { cut, numberText, widthOf, wrap } from "../../terminal/mod.ts";
+
+// --- types
+
+/** How a component differs. */
+interface ComponentDifference {
+  readonly name: string;
+  readonly equal: boolean;
+  /** How many tensors it has, and how many of them differ. */
+  readonly tensors: number;
+  readonly differing: number;
+  /** How many other parts differ, without the words of random generators. */
+  readonly values: number;
+  /** The largest absolute difference of two elements of tensors. */
+  readonly largest: number | null;
+  readonly found: readonly Found[];
+}
+
+/** A difference, and what it is one of. */
+interface Found extends Difference {
+  /** What `inspect` calls its place. */
+  readonly name: string;
+  readonly of: "tensor" | "value" | "word";
+  /** How many elements the tensor has. */
+  readonly elements: number;
+}
 
 // --- running
 
-function compareStates(left: NamedCheckpoint, right: NamedCheckpoint): CommandTask<readonly Difference[]> {
-  return withCheckpoint(left, (a) => withCheckpoint(right, (b) => TE.fromTask(differences(a.encoded, b.encoded))));
+/** Whether a path is that of a word in the state of a random generator. */
+function isWord(path: string, nodes: ReadonlyMap<string, Node>): boolean {
+  return outerPaths(path).some((outer) => {
+    const node = nodes.get(outer);
+    return isCase(node, "kind") && node.kind === "Rng" && isWithin(path, `${outer}/state`);
+  });
+}
+
+/** The components of two states in the order of the first, each with its differences. */
+function byComponent(
+  left: Encoded,
+  right: Encoded,
+  differences: readonly Difference[],
+): readonly ComponentDifference[] {
+  const [names, others] = [tensorNames(left.components), tensorNames(right.components)];
+  const nodes = nodesByPath(left.components);
+  const nameOf = (path: string): string => {
+    const [own, other] = [names.get(path) ?? others.get(path), others.get(path) ?? names.get(path)];
+    return own !== undefined && own === other ? own : path;
+  };
+  const found = differences.map((one): Found => {
+    const { path } = one;
+    const [array, isTensor] = [nodes.get(path), names.has(path) || others.has(path)];
+    const elements = isCase(array, "array") ? sizeOf(array.held.shape) : 0;
+    return { ...one, name: nameOf(path), of: isTensor ? "tensor" : isWord(path, nodes) ? "word" : "value", elements };
+  });
+  return [...new Set([left, right].flatMap(({ components }) => components.map(([name]) => name)))].map((name) => {
+    const own = found.filter(({ path }) => isWithin(path, segment(name)));
+    const tensors = own.filter(({ of }) => of === "tensor");
+    const paths = [...names.keys(), ...others.keys()].filter((path) => isWithin(path, segment(name)));
+    const largest = tensors.flatMap(({ largest }) => largest ?? []);
+    return {
+      name,
+      equal: own.length === 0,
+      tensors: new Set(paths).size,
+      differing: tensors.length,
+      values: own.filter(({ of }) => of === "value").length,
+      largest: largest.length === 0 ? null : largest.reduce((a, b) => Math.max(a, b)),
+      found: own,
+    };
+  });
+}
+
+function compareStates(left: NamedCheckpoint, right: NamedCheckpoint): CommandTask<readonly ComponentDifference[]> {
+  return withCheckpoint(left, (a) =>
+    withCheckpoint(right, (b) =>
+      pipe(
+        TE.fromTask(differences(a.encoded, b.encoded)),
+        TE.map((found) => byComponent(a.encoded, b.encoded, found)),
+      )));
 }
 
 // --- showing
@@ -28,19 +113,88 @@ function sideJson({ store: { location }, checkpoint }: NamedCheckpoint): unknown
   return { location, checkpoint };
 }
 
-const sides = { left: "cut", right: "left" } as const;
-const columns: Columns = { path: "left", "differs in": "left", ...sides, elements: "right", "by at most": "right" };
+function differ(count: number): string {
+  return count === 1 ? "differs" : "differ";
+}
 
-async function* differencesText(found: readonly Difference[], width: number): AsyncGenerator<string> {
-  if (found.length === 0) return yield "equal, by bits";
-  const rows = found.map(({ path, kind, count, largest, ...values }) => {
-    const [left = "", right = ""] = [values.left, values.right].map((side) =>
-      side === undefined ? "" : valueText(side)
-    );
-    return [path, kind, left, right, `${count ?? ""}`, largest === undefined ? "" : numberText(largest)];
-  });
-  yield* tableLines(columns, rows, width);
-  yield `${found.length} ${found.length === 1 ? "difference" : "differences"}`;
+/** How a component differs, in a line. */
+function componentText({ name, equal, tensors, differing, values, largest, found }: ComponentDifference): string {
+  if (equal) return "equal";
+  const [first] = found;
+  if (first?.path === segment(name)) {
+    const { kind, left, right } = first;
+    if (kind === "missing") return "only on the left";
+    if (kind === "extra") return "only on the right";
+    if (kind === "kind" || first.of === "value") return `${valueText(left)} → ${valueText(right)}`;
+  }
+  const most = largest === null ? "" : `, by at most ${numberText(largest)}`;
+  return [
+    ...(differing > 0
+      ? [`${countText(differing)} of ${countText(tensors, "tensor")} ${differ(differing)}${most}`]
+      : []),
+    ...(values > 0 ? [`${countText(values, "value")} ${differ(values)}`] : []),
+    ...(found.some(({ of }) => of === "word")
+      ? [differing + values > 0 ? "a random generator differs" : "differs"]
+      : []),
+  ].join("; ");
+}
+
+/** Rows with their names cut to what the widest of the other cells leave of the width. */
+function withNames(
+  columns: Columns,
+  rows: readonly (readonly string[])[],
+  width: number,
+): readonly (readonly string[])[] {
+  const widths = Object.keys(columns).map((column, i) =>
+    Math.max(...[column, ...rows.map((row) => row[i] ?? "")].map(widthOf))
+  );
+  const room = width - widths.slice(1).reduce((sum, one) => sum + one + 2, 0);
+  return rows.map(([name = "", ...rest]) => [nameText(name, Math.max(16, room)), ...rest]);
+}
+
+const valueColumns: Columns = { value: "left", left: "left", right: "left" };
+
+/** A difference of plain values, with a dash where one side has none. */
+function valueRow({ name, left, right }: Found, width: number): readonly string[] {
+  const room = Math.max(8, Math.floor(width / 4));
+  return [name, ...[left, right].map((side) => side === undefined ? "-" : cut(printable(valueText(side)), room))];
+}
+
+const tensorColumns: Columns = { tensor: "left", differ: "right", "by at most": "right" };
+
+/** How many elements of a tensor differ, and by how much. Those of strings are not counted. */
+function tensorRow({ name, count, largest, elements }: Found): readonly string[] {
+  if (largest === undefined) return [name, "-", "-"];
+  return [name, `${countText(count ?? 0)} of ${countText(elements)}`, numberText(largest)];
+}
+
+async function* differencesText(components: readonly ComponentDifference[], all: boolean, width: number) {
+  const found = components.flatMap((one) => one.found);
+  if (found.length === 0) return yield* wrap("Equal: both checkpoints hold the same state, bit for bit.", width);
+  const rows = components.map((
+    one,
+  ) => [nameText(segment(one.name), Math.max(16, Math.floor(width / 3))), componentText(one)]);
+  yield* tableLines({ component: "left", "left → right": "cut" }, rows, width);
+  const numbers = found.filter(({ of, kind }) => of === "tensor" && kind === "value");
+  // The line of a component that differs as a whole says all of it.
+  const values = components.flatMap(({ name, found }) =>
+    found.filter(({ path, of, kind }) =>
+      path !== segment(name) && (of === "value" || (of === "word" && all) || (of === "tensor" && kind !== "value"))
+    )
+  );
+  if (numbers.length > 0) {
+    yield "";
+    yield* tableLines(tensorColumns, withNames(tensorColumns, numbers.map(tensorRow), width), width);
+  }
+  if (values.length > 0) {
+    yield "";
+    const rows = values.map((one) => valueRow(one, width));
+    yield* tableLines(valueColumns, withNames(valueColumns, rows, width), width);
+  }
+  const hidden = all ? 0 : found.filter(({ of }) => of === "word").length;
+  if (hidden === 0) return;
+  yield "";
+  yield* wrap(`${countText(hidden, "number")} in random generators ${differ(hidden)} too: --all shows them`, width);
 }
 
 // --- the command
@@ -51,18 +205,20 @@ export const diffCommand: Command = defineCommand({
   summary: "compare two checkpoints tensor by tensor",
   usage: "[RUN][@CHECKPOINT] [RUN][@CHECKPOINT]",
   description:
-    `Compares two checkpoints tensor by tensor, by bits. The second RUN may be left out if it is the first one: @18.
-The exit code is 1 if they differ.`,
-  options: {},
+    `Compares two checkpoints tensor by tensor, by bits: first a line for each component, then each difference. The second RUN
+may be left out if it is the first one: @18. The exit code is 1 if they differ.`,
+  options: { all: { help: "also the numbers in random generators" } },
   example: "runs/digits@16 @18",
-  json: "{ left, right, equal, differences: [{ path, kind, left, right, count, largest }] }",
-  parse: ({ words: [first, second, ...more] }) =>
+  json:
+    "{ left, right, equal, differences: [{ path, kind, left, right, count, largest }],\n  components: [{ name, equal, tensors, differing, values, largest }] }",
+  parse: ({ options: { all = false }, words: [first, second, ...more] }) =>
     first === undefined || second === undefined || more.length > 0
       ? usage(`Expected two checkpoints, such as runs/digits@16 @18${separateCheckpoint(second, first)}`)
       : pipe(
         E.Do,
         E.bind("left", () => parseReference(first)),
         E.bind("right", ({ left }) => parseReference(second, left.run)),
+        E.let("all", () => all),
       ),
   run: (given, terminal, open) =>
     pipe(
@@ -72,12 +228,17 @@ The exit code is 1 if they differ.`,
       TE.tap(({ left }) => verifyFiles(left, terminal)),
       TE.tap(({ right }) => verifyFiles(right, terminal)),
       TE.bind("found", ({ left, right }) => compareStates(left, right)),
-      TE.map(({ left, right, found }) => ({
-        json: [
-          jsonText({ left: sideJson(left), right: sideJson(right), equal: found.length === 0, differences: found }),
-        ],
-        text: differencesText(found, terminal.width),
-        exitCode: () => found.length === 0 ? 0 : 1,
-      })),
+      TE.map(({ left, right, found }) => {
+        const equal = found.every((one) => one.equal);
+        const components = found.map(({ found: _, ...one }) => one);
+        const all = found.flatMap((one) => one.found).map(({ name: _, of: __, elements: ___, ...one }) => one);
+        return {
+          json: [
+            jsonText({ left: sideJson(left), right: sideJson(right), equal, differences: all, components }),
+          ],
+          text: differencesText(found, given.all, terminal.width),
+          exitCode: () => equal ? 0 : 1,
+        };
+      }),
     ),
 });

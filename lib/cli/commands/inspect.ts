@@ -26,8 +26,8 @@ import { isModel, type LayerRow, type ModelTable } from "../model_table.ts";
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { printable } from "../../errors/mod.ts";
-import { bytesText, countText, jsonText, metricsText, noteText, valueText } from "../format.ts";
-import { cut, numberText, wrap } from "../../terminal/mod.ts";
+import { bytesText, countText, jsonText, metricsText, nameText, noteText, valueText } from "../format.ts";
+import { numberText, wrap } from "../../terminal/mod.ts";
 
 // --- a whole checkpoint
 
@@ -41,7 +41,7 @@ function factLines(facts: Readonly<Record<string, string>>, width: number): read
 
 /** A name cut to a share of the width, so that what is said of it has room. */
 function nameCell(name: string, width: number, share: number): string {
-  return cut(printable(name), Math.max(16, Math.floor(width * share)));
+  return nameText(name, Math.max(16, Math.floor(width * share)));
 }
 
 /** The columns of the table of components that a width has room for. What is in a component is cut first. */
