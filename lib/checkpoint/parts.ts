@@ -68,7 +68,6 @@ export function namesMeant(components: readonly Named[], path: string): readonly
 }
 
 /** Some names, and how many there are in all if these are not all. */
-export function someOf(names: readonly string[]): string {
-  const most = 5;
+export function someOf(names: readonly string[], most: number = 5): string {
   return names.slice(0, most).join(", ") + (names.length > most ? ` and ${names.length - most} more` : "");
 }

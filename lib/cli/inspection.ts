@@ -5,13 +5,13 @@
  */
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { findPart, heldOf, type LazyCheckpoint, leavesOf, namesMeant, type Part, someOf } from "../checkpoint/mod.ts";
+import { findPart, heldOf, type LazyCheckpoint, leavesOf, type Part } from "../checkpoint/mod.ts";
 import { arraysOf, type Held, isBranch, kindOf, nodesByPath, segment, sizeOf } from "../state/mod.ts";
-import { type CommandTask, usageError } from "./arguments.ts";
+import type { CommandTask } from "./arguments.ts";
 import { type CheckpointStatus, statusJson } from "./checkpoint_status.ts";
 import { componentText } from "./component_facts.ts";
 import { isModel, type ModelTable, modelTableAt } from "./model_table.ts";
-import { separateCheckpoint } from "./reference.ts";
+import { unknownPart } from "./unknown_part.ts";
 import { type Statistics, statistics } from "./statistics.ts";
 
 // --- types
@@ -90,13 +90,7 @@ export function readPart(
 ): CommandTask<PartRead> {
   const { checkpoint, encoded: { components }, fileOf } = opened;
   const part = findPart(components, wanted);
-  if (part === undefined) {
-    const names = components.map(([name]) => segment(name)).join(", ");
-    const expected = `Expected a part of checkpoint ${checkpoint}, found ${JSON.stringify(wanted)}`;
-    const meant = namesMeant(components, wanted);
-    const found = meant.length > 0 ? `did you mean ${someOf(meant)}?` : `its components are ${names}`;
-    return TE.left(usageError(`${expected}: ${found}${separateCheckpoint(wanted, run)}`));
-  }
+  if (part === undefined) return TE.left(unknownPart(checkpoint, components, wanted, run));
   const leaves = leavesOf(part);
   const [path, node] = part;
   const model = isModel(node) ? modelTableAt(node, path, nodesByPath(components)) : undefined;

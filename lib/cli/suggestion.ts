@@ -7,13 +7,21 @@ import { closestMatch } from "leven";
 
 // --- constructors
 
-/** ` Did you mean NAME?`, if one of the known names differs from the wanted one in few characters or begins with it, otherwise nothing. */
-export function didYouMean(wanted: string, known: readonly string[]): string {
+/**
+ * The known name that was probably meant: one that differs in at most a third of the letters, or else one that begins with the wanted name.
+ * Case does not matter.
+ */
+export function nearestName(wanted: string, known: readonly string[]): string | undefined {
   const lower = wanted.toLowerCase();
   const near = closestMatch(lower, known.map((name) => name.toLowerCase()), {
     maxDistance: Math.ceil(wanted.length / 3),
   });
-  const found = known.find((name) => name.toLowerCase() === near) ??
+  return known.find((name) => name.toLowerCase() === near) ??
     (wanted.length > 1 ? known.find((name) => name.toLowerCase().startsWith(lower)) : undefined);
+}
+
+/** ` Did you mean NAME?`, if there is a {@link nearestName}, otherwise nothing. */
+export function didYouMean(wanted: string, known: readonly string[]): string {
+  const found = nearestName(wanted, known);
   return found === undefined ? "" : ` Did you mean ${found}?`;
 }

@@ -111,13 +111,13 @@ test("inspect: shows plain data leaf by leaf, with control characters escaped", 
 });
 
 test("inspect: an unknown part is an error that names the components; damaged tensors are not shown", async () => {
-  const { code, said } = await dogear("inspect", run, "nope/x");
+  const { code, said } = await dogear("inspect", run, "xyz/x");
   assert.equal(code, 2);
-  assert.match(said, /found "nope\/x": its components are model, w, rng, note, step$/);
-  assert.match((await dogear("inspect", run, "kernell")).said, /found "kernell": did you mean model\/.*kernel/);
+  assert.match(said, /found "xyz\/x". Its components are model, w, rng, note, step$/);
+  assert.match((await dogear("inspect", run, "kernell")).said, /found "kernell". Did you mean model\/.*kernel/);
   assert.match(
     (await dogear("inspect", run, "model/las")).said,
-    /found "model\/las": did you mean model\/last\/kernel/,
+    /found "model\/las". Did you mean model\/last\/kernel/,
   );
   const old = await dogear("inspect", run, "1");
   assert.equal(old.code, 2);
