@@ -4,7 +4,7 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import { arraysOf, entry, isBranch, isCase, isWithin, kindOf, type Node, sizeOf } from "../state/mod.ts";
+import { arraysOf, dereference, entry, isBranch, isCase, kindOf, type Node, sizeOf } from "../state/mod.ts";
 import { Schedule } from "../values/schedule/mod.ts";
 import { cut, numberText } from "../terminal/mod.ts";
 import { countText, valueText } from "./format.ts";
@@ -63,6 +63,7 @@ export function cursorFacts(state: Node): CursorFacts {
 
 /** A value in a few words. Objects and tensors within it are named, and not written out. */
 export function nodeText(node: Node): string {
+  const inner = (one: Node): string => isBranch(one) ? kindOf(one) : valueText(plainOf(one));
   if (isCase(node, "shared")) return `shared with ${node.path}`;
   if (isCase(node, "array")) return `${node.held.element} [${node.held.shape.join(", ")}]`;
   if (isCase(node, "kind")) {
@@ -70,13 +71,12 @@ export function nodeText(node: Node): string {
     return nodeText(node.kind === "Variable" && value !== undefined ? value : node.state);
   }
   if (isCase(node, "record")) {
-    const inner = (one: Node): string => isBranch(one) ? kindOf(one) : valueText(plainOf(one));
     const entries = node.entries.filter(([name]) => name !== "_tag").slice(0, 50);
     const shown = entries.map(([name, one]) => `${name.slice(0, 200)} ${inner(one).slice(0, longestText)}`);
     return cut(shown.join(", ").slice(0, longestText), longestValue);
   }
-  const some = Array.isArray(node) ? node.slice(0, 50).map((one) => isBranch(one) ? kindOf(one) : plainOf(one)) : node;
-  return cut(valueText(some).slice(0, longestText), longestValue);
+  const text = Array.isArray(node) ? `[${node.slice(0, 50).map(inner).join(", ")}]` : valueText(node);
+  return cut(text.slice(0, longestText), longestValue);
 }
 
 // --- in a line
@@ -109,15 +109,18 @@ function modelText(node: Node, path: string, nodes: ReadonlyMap<string, Node>): 
     countText(parameters, "parameter"),
     ...(trainable === parameters ? [] : [`${countText(trainable)} trainable`]),
   ].join(", ");
-  const optimizers = optimizersIn(path, nodes).map(([, text]) => `compiled with ${text}`);
-  return [counts, ...optimizers].join("; ");
+  const optimizer = optimizerOf(path, nodes);
+  return optimizer === undefined ? counts : `${counts}; compiled with ${optimizer.text}`;
 }
 
-/** The optimizers of compiled models at or below a path, each with a line about it. */
-export function optimizersIn(path: string, nodes: ReadonlyMap<string, Node>): readonly (readonly [string, string])[] {
-  return [...nodes].flatMap(([at, node]) =>
-    isCase(node, "kind") && node.kind === "Optimizer" && isWithin(at, path) ? [[at, optimizerText(node.state)]] : []
-  );
+/** The optimizer that a model is compiled with: its path, and a line about it. */
+export function optimizerOf(
+  model: string,
+  nodes: ReadonlyMap<string, Node>,
+): { readonly path: string; readonly text: string } | undefined {
+  const at = `${model}/compile/optimizer`;
+  const [node, path] = dereference(nodes.get(at) ?? null, at, nodes);
+  return isCase(node, "kind") && node.kind === "Optimizer" ? { path, text: optimizerText(node.state) } : undefined;
 }
 
 /**

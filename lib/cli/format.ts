@@ -39,6 +39,11 @@ export function nameText(name: string, width: number): string {
   return cut(text, width - widthOf(end)) + end;
 }
 
+/** A word as it is typed to a shell. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./~-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 /** Metrics by name, such as `accuracy 0.91, loss 0.5`. */
 export function metricsText(metrics: Readonly<Record<string, number>>): string {
   return Object.entries(metrics).map(([name, value]) => `${name} ${numberText(value)}`).join(", ");

@@ -4,7 +4,7 @@
  * @module
  */
 import { findPart, namesMeant, type Part, someOf } from "../checkpoint/mod.ts";
-import { children, dereference, type Named, nodesByPath, segment } from "../state/mod.ts";
+import { children, dereference, isCase, type Named, nodesByPath, segment } from "../state/mod.ts";
 import { type Usage, usageError } from "./arguments.ts";
 import { separateCheckpoint } from "./reference.ts";
 import { didYouMean, nearestName } from "./suggestion.ts";
@@ -33,6 +33,11 @@ function lastOf(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
+/** The last names of parts, without those that no path names. */
+function namesOf(parts: readonly Part[]): readonly string[] {
+  return parts.flatMap(([path, node]) => isCase(node, "aside") ? [] : [lastOf(path)]);
+}
+
 /** The name that begins with another, or the nearest one. Of a letter or two any other is near; long words take long to compare. */
 function nearOf(name: string, there: readonly string[]): string | undefined {
   if (name.length < 3 || name.length > 60) return undefined;
@@ -48,7 +53,7 @@ function followed(components: readonly Named[], path: string): Lost {
   for (const [i, name] of names.entries()) {
     const found = at.find(([one]) => lastOf(one) === name);
     if (found === undefined) {
-      const there = at.map(([one]) => lastOf(one));
+      const there = namesOf(at);
       const near = nearOf(name, there);
       if (near === undefined) return { above, there };
       const meant = [...names.slice(0, i), near, ...names.slice(i + 1)].join("/");
@@ -61,7 +66,7 @@ function followed(components: readonly Named[], path: string): Lost {
     // A kind and its state have the same path.
     while (at.length === 1 && at[0]![0] === found[0]) at = children(at[0]![1], found[0]);
   }
-  return { above, there: at.map(([one]) => lastOf(one)) };
+  return { above, there: namesOf(at) };
 }
 
 /**

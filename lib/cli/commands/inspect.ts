@@ -17,7 +17,7 @@ import {
 import { type Held, isBranch, isWithin, kindOf, type Node, nodesByPath, segment } from "../../state/mod.ts";
 import { type CommandTask, messageOf, usage } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
-import { componentText, optimizersIn } from "../component_facts.ts";
+import { componentText, optimizerOf } from "../component_facts.ts";
 import { findCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
 import type { Statistics } from "../statistics.ts";
 import { checkpointStatus, isBad, verifyFiles } from "../checkpoint_status.ts";
@@ -26,7 +26,7 @@ import { isModel, type LayerRow, type ModelTable } from "../model_table.ts";
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { printable } from "../../errors/mod.ts";
-import { bytesText, countText, jsonText, metricsText, nameText, noteText, valueText } from "../format.ts";
+import { bytesText, countText, jsonText, metricsText, nameText, noteText, shellWord, valueText } from "../format.ts";
 import { numberText, wrap } from "../../terminal/mod.ts";
 
 // --- a whole checkpoint
@@ -48,8 +48,8 @@ function nameCell(name: string, width: number, share: number): string {
 function overviewColumns(width: number): Columns {
   return {
     component: "left",
-    ...(width < 72 ? {} : { kind: "left", tensors: "right" }),
-    ...(width < 100 ? {} : { elements: "right" }),
+    ...(width < 72 ? {} : { kind: "left" }),
+    ...(width < 100 ? {} : { tensors: "right", elements: "right" }),
     about: "cut",
   };
 }
@@ -59,7 +59,8 @@ async function* overviewText(facts: readonly string[], components: readonly Comp
   yield "";
   const columns = overviewColumns(width);
   const rows = components.map(({ name, ...one }) => {
-    const cells: Record<string, unknown> = { ...one, component: nameCell(segment(name), width, 0.35) };
+    const names = { component: nameCell(segment(name), width, 0.35), kind: nameCell(one.kind, width, 0.25) };
+    const cells: Readonly<Record<string, unknown>> = { ...one, ...names };
     return Object.keys(columns).map((column) => String(cells[column]));
   });
   yield* tableLines(columns, rows, width);
@@ -123,19 +124,18 @@ async function* modelLines(
   yield "";
   const listed = layers.filter(({ depth }) => depth === 0).reduce((sum, layer) => sum + layer.parameters, 0);
   const shared = listed === parameters ? "" : ", where shared weights count once";
+  const optimizer = optimizerOf(name, nodesByPath(components));
   yield* factLines({
     parameters: countText(parameters) + shared,
     trainable: countText(trainable),
     "not trainable": countText(parameters - trainable),
-    ...Object.fromEntries(
-      optimizersIn(name, nodesByPath(components)).map(([at, text]) => ["optimizer", `${text}: ${at}`]),
-    ),
+    ...(optimizer === undefined ? {} : { optimizer: `${optimizer.text}: ${optimizer.path}` }),
   }, width);
   yield "";
   const [tensor] = [...tensorNames(components)].flatMap(([path, own]) => isWithin(path, name) ? [own] : []);
   yield* factLines({
-    ...(tensor === undefined ? {} : { "one tensor": `dogear inspect ${run} ${tensor}` }),
-    "all values": `dogear inspect ${run} ${name} --all`,
+    ...(tensor === undefined ? {} : { "one tensor": `dogear inspect ${shellWord(run)} ${shellWord(tensor)}` }),
+    "all values": `dogear inspect ${shellWord(run)} ${shellWord(name)} --all`,
   }, width);
 }
 
@@ -197,7 +197,7 @@ function showPart(
       if (model !== undefined && !all) return { json, text: modelLines(model, opened, text, width) };
       const nodes = nodesByPath(opened.encoded.components);
       const rows = (all ? leaves : leavesOf(part, isModel)).map((leaf) => leafRow(leaf, nodes));
-      const below = tensor === undefined || rows.length > 1 && model !== undefined
+      const below = tensor === undefined || model !== undefined
         ? []
         : statisticsText(tensor.held, opened.fileOf(tensor.held), tensor.statistics, width);
       return { json, text: partText(rows, below, width) };
