@@ -26,15 +26,17 @@ export function countText(count: number, noun: string = ""): string {
   return `${count.toLocaleString("en-US")} ${noun}${noun === "" || count === 1 ? "" : "s"}`.trimEnd();
 }
 
+const graphemes = new Intl.Segmenter();
+
 /** A name or path without control characters, cut in its middle to a width: names of one model often differ at their ends alone. */
 export function nameText(name: string, width: number): string {
   const text = printable(name);
   if (widthOf(text) <= width) return text;
   let [end, left] = ["", Math.floor((width - 1) / 2)];
-  for (const c of [...text].reverse()) {
-    left -= widthOf(c);
+  for (const { segment } of [...graphemes.segment(text)].reverse()) {
+    left -= widthOf(segment);
     if (left < 0) break;
-    end = c + end;
+    end = segment + end;
   }
   return cut(text, width - widthOf(end)) + end;
 }

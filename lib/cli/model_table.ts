@@ -83,7 +83,7 @@ function textOf(node: Node | undefined): string | undefined {
 }
 
 /** How deep layers are followed; a checkpoint that claims more is damaged. */
-const deepest = 100;
+const deepest = 32;
 
 /** The layer or model that a node is. One that is said to be in itself is none. */
 function foundAt(node: Node, path: string, nodes: Nodes, outer: readonly string[] = []): Found | undefined {

@@ -11,14 +11,14 @@ import { didYouMean, nearestName } from "./suggestion.ts";
 
 // --- types
 
-/** Where the path of a missing part leaves the state. */
-interface Lost {
-  /** The deepest path that exists; empty if that is no component. */
+/** A path, corrected as far as it leads. */
+interface Followed {
+  /** The path, with the nearest names in place of those that do not exist. */
+  readonly corrected: string;
+  /** The deepest path on it that exists; empty if that is no component. */
   readonly above: string;
-  /** What is in it. */
+  /** What is in that. */
   readonly there: readonly string[];
-  /** The path that was probably meant. */
-  readonly meant?: string;
 }
 
 // --- constructors
@@ -45,28 +45,32 @@ function nearOf(name: string, there: readonly string[]): string | undefined {
 }
 
 /** Follows a path as far as it exists, and on with the nearest name where it does not. */
-function followed(components: readonly Named[], path: string): Lost {
+function followed(components: readonly Named[], path: string): Followed {
   const nodes = nodesByPath(components);
-  let at: readonly Part[] = components.map(([name, node]) => [segment(name), node]);
-  let above = "";
   const names = path.split("/");
+  let at: readonly Part[] = components.map(([name, node]) => [segment(name), node]);
   for (const [i, name] of names.entries()) {
-    const found = at.find(([one]) => lastOf(one) === name);
-    if (found === undefined) {
-      const there = namesOf(at);
-      const near = nearOf(name, there);
-      if (near === undefined) return { above, there };
-      const meant = [...names.slice(0, i), near, ...names.slice(i + 1)].join("/");
-      if (findPart(components, meant) !== undefined) return { above, there, meant };
-      const further = followed(components, meant);
-      return { ...further, meant: further.meant ?? further.above };
+    const there = namesOf(at);
+    const near = there.includes(name) ? name : nearOf(name, there);
+    const found = at.find(([one]) => lastOf(one) === near);
+    if (near === undefined || found === undefined) {
+      return { corrected: names.join("/"), above: names.slice(0, i).join("/"), there };
     }
-    above = i === 0 ? name : `${above}/${name}`;
+    names[i] = near;
     at = children(...dereference(found[1], found[0], nodes));
     // A kind and its state have the same path.
     while (at.length === 1 && at[0]![0] === found[0]) at = children(at[0]![1], found[0]);
   }
-  return { above, there: namesOf(at) };
+  return { corrected: names.join("/"), above: names.join("/"), there: namesOf(at) };
+}
+
+/** The parts that were probably meant. */
+function partsMeant(components: readonly Named[], wanted: string, { corrected, above }: Followed): readonly string[] {
+  const tensors = namesMeant(components, wanted);
+  if (tensors.some((name) => name.endsWith(`/${wanted}`) || name.startsWith(`${wanted}/`))) return tensors;
+  if (findPart(components, corrected) !== undefined) return [corrected];
+  const others = tensors.length > 0 || corrected === wanted ? tensors : namesMeant(components, corrected);
+  return others.length > 0 || corrected === wanted ? others : [above];
 }
 
 /**
@@ -81,16 +85,11 @@ export function unknownPart(checkpoint: number, components: readonly Named[], wa
   const found = `Expected a part of checkpoint ${checkpoint}, found ${JSON.stringify(wanted)}`;
   const separate = separateCheckpoint(wanted, run);
   if (separate !== "") return usageError(found + separate);
-  const { above, there, meant } = followed(components, wanted);
-  const tensors = namesMeant(components, wanted);
-  const isEnd = tensors.some((name) => name.endsWith(`/${wanted}`) || name.startsWith(`${wanted}/`));
-  const near = isEnd || meant === undefined ? tensors : [meant];
-  const listed = `${above === "" ? "Its components are" : `${above} has`} ${someOf(there, most)}`;
-  const remedy = near.length > 0
-    ? `Did you mean ${someOf(near)}?`
-    : there.length > 0
-    ? listed
-    : `${above} has no parts`;
+  const path = followed(components, wanted);
+  const { above, there } = path;
+  const near = partsMeant(components, wanted, path);
+  const listed = `${above === "" ? "Its components are" : `${above} has`} ${someOf(there, most) || "no parts"}`;
+  const remedy = near.length > 0 ? `Did you mean ${someOf(near)}?` : listed;
   return usageError(`${found}. ${remedy}`);
 }
 
