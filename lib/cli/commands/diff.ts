@@ -45,12 +45,15 @@ interface ComponentDifference {
 }
 
 /** A difference, and what it is one of. */
-interface Found extends Difference {
+interface Found {
+  readonly difference: Difference;
   /** What `inspect` calls its place. */
   readonly name: string;
   readonly of: "tensor" | "value" | "word";
   /** How many elements the tensor has. */
   readonly elements: number;
+  /** What each side has: a value, or what is there in place of one. */
+  readonly sides: readonly [left: string, right: string];
 }
 
 // --- running
@@ -63,6 +66,12 @@ function isWord(path: string, nodes: ReadonlyMap<string, Node>): boolean {
   });
 }
 
+/** What a side has: a value, or a word for a node that is none; a dash where there is nothing. */
+function sideText(side: unknown, node: Node | undefined): string {
+  if (side === undefined) return "-";
+  return printable(typeof side === "string" && typeof node === "object" && node !== null ? side : valueText(side));
+}
+
 /** The components of two states in the order of the first, each with its differences. */
 function byComponent(
   left: Encoded,
@@ -70,7 +79,7 @@ function byComponent(
   differences: readonly Difference[],
 ): readonly ComponentDifference[] {
   const [names, others] = [tensorNames(left.components), tensorNames(right.components)];
-  const nodes = nodesByPath(left.components);
+  const [nodes, otherNodes] = [nodesByPath(left.components), nodesByPath(right.components)];
   const nameOf = (path: string): string => {
     const [own, other] = [names.get(path) ?? others.get(path), others.get(path) ?? names.get(path)];
     return own !== undefined && own === other ? own : path;
@@ -79,13 +88,15 @@ function byComponent(
     const { path } = one;
     const [array, isTensor] = [nodes.get(path), names.has(path) || others.has(path)];
     const elements = isCase(array, "array") ? sizeOf(array.held.shape) : 0;
-    return { ...one, name: nameOf(path), of: isTensor ? "tensor" : isWord(path, nodes) ? "word" : "value", elements };
+    const of = isTensor ? "tensor" : isWord(path, nodes) ? "word" : "value";
+    const sides = [sideText(one.left, nodes.get(path)), sideText(one.right, otherNodes.get(path))] as const;
+    return { difference: one, name: nameOf(path), of, elements, sides };
   });
   return [...new Set([left, right].flatMap(({ components }) => components.map(([name]) => name)))].map((name) => {
-    const own = found.filter(({ path }) => isWithin(path, segment(name)));
+    const own = found.filter(({ difference }) => isWithin(difference.path, segment(name)));
     const tensors = own.filter(({ of }) => of === "tensor");
     const paths = [...names.keys(), ...others.keys()].filter((path) => isWithin(path, segment(name)));
-    const largest = tensors.flatMap(({ largest }) => largest ?? []);
+    const largest = tensors.flatMap(({ difference }) => difference.largest ?? []);
     return {
       name,
       equal: own.length === 0,
@@ -117,26 +128,34 @@ function differ(count: number): string {
   return count === 1 ? "differs" : "differ";
 }
 
+/** Whether a difference is one of the numbers of a tensor. */
+function isOfNumbers({ of, difference: { kind } }: Found): boolean {
+  return of === "tensor" && kind === "value";
+}
+
 /** How a component differs, in a line. */
-function componentText({ name, equal, tensors, differing, values, largest, found }: ComponentDifference): string {
+function componentText(
+  { name, equal, tensors, differing, values, largest, found }: ComponentDifference,
+  width: number,
+) {
   if (equal) return "equal";
   const [first] = found;
-  if (first?.path === segment(name)) {
-    const { kind, left, right } = first;
-    if (kind === "missing") return "only on the left";
-    if (kind === "extra") return "only on the right";
-    if (kind === "kind" || first.of === "value") return `${valueText(left)} → ${valueText(right)}`;
+  if (first?.difference.path === segment(name) && !isOfNumbers(first)) {
+    if (first.difference.kind === "missing") return "only on the left";
+    if (first.difference.kind === "extra") return "only on the right";
+    return first.sides.map((side) => cut(side, Math.max(8, Math.floor(width / 4)))).join(" → ");
   }
   const most = largest === null ? "" : `, by at most ${numberText(largest)}`;
-  return [
+  const hasWords = found.some(({ of }) => of === "word");
+  // Only the first says that it differs.
+  const parts = [
     ...(differing > 0
       ? [`${countText(differing)} of ${countText(tensors, "tensor")} ${differ(differing)}${most}`]
       : []),
-    ...(values > 0 ? [`${countText(values, "value")} ${differ(values)}`] : []),
-    ...(found.some(({ of }) => of === "word")
-      ? [differing + values > 0 ? "a random generator differs" : "differs"]
-      : []),
-  ].join("; ");
+    ...(values > 0 ? [`${countText(values, "value")}${differing > 0 ? "" : ` ${differ(values)}`}`] : []),
+    ...(hasWords ? [differing + values > 0 ? "generators" : "differs"] : []),
+  ];
+  return parts.join("; ");
 }
 
 /** Rows with their names cut to what the widest of the other cells leave of the width. */
@@ -145,25 +164,22 @@ function withNames(
   rows: readonly (readonly string[])[],
   width: number,
 ): readonly (readonly string[])[] {
-  const widths = Object.keys(columns).map((column, i) =>
-    Math.max(...[column, ...rows.map((row) => row[i] ?? "")].map(widthOf))
-  );
-  const room = width - widths.slice(1).reduce((sum, one) => sum + one + 2, 0);
+  const widest = (column: string, i: number): number =>
+    rows.reduce((most, row) => Math.max(most, widthOf(row[i] ?? "")), widthOf(column));
+  const room = width - Object.keys(columns).slice(1).reduce((sum, column, i) => sum + widest(column, i + 1) + 2, 0);
   return rows.map(([name = "", ...rest]) => [nameText(name, Math.max(16, room)), ...rest]);
 }
 
 const valueColumns: Columns = { value: "left", left: "left", right: "left" };
 
-/** A difference of plain values, with a dash where one side has none. */
-function valueRow({ name, left, right }: Found, width: number): readonly string[] {
-  const room = Math.max(8, Math.floor(width / 4));
-  return [name, ...[left, right].map((side) => side === undefined ? "-" : cut(printable(valueText(side)), room))];
+function valueRow({ name, sides }: Found, width: number): readonly string[] {
+  return [name, ...sides.map((side) => cut(side, Math.max(8, Math.floor(width / 4))))];
 }
 
 const tensorColumns: Columns = { tensor: "left", differ: "right", "by at most": "right" };
 
 /** How many elements of a tensor differ, and by how much. Those of strings are not counted. */
-function tensorRow({ name, count, largest, elements }: Found): readonly string[] {
+function tensorRow({ name, elements, difference: { count, largest } }: Found): readonly string[] {
   if (largest === undefined) return [name, "-", "-"];
   return [name, `${countText(count ?? 0)} of ${countText(elements)}`, numberText(largest)];
 }
@@ -171,16 +187,13 @@ function tensorRow({ name, count, largest, elements }: Found): readonly string[]
 async function* differencesText(components: readonly ComponentDifference[], all: boolean, width: number) {
   const found = components.flatMap((one) => one.found);
   if (found.length === 0) return yield* wrap("Equal: both checkpoints hold the same state, bit for bit.", width);
-  const rows = components.map((
-    one,
-  ) => [nameText(segment(one.name), Math.max(16, Math.floor(width / 3))), componentText(one)]);
+  const room = Math.max(16, Math.floor(width / 3));
+  const rows = components.map((one) => [nameText(segment(one.name), room), componentText(one, width)]);
   yield* tableLines({ component: "left", "left → right": "cut" }, rows, width);
-  const numbers = found.filter(({ of, kind }) => of === "tensor" && kind === "value");
+  const numbers = found.filter(isOfNumbers);
   // The line of a component that differs as a whole says all of it.
   const values = components.flatMap(({ name, found }) =>
-    found.filter(({ path, of, kind }) =>
-      path !== segment(name) && (of === "value" || (of === "word" && all) || (of === "tensor" && kind !== "value"))
-    )
+    found.filter((one) => one.difference.path !== segment(name) && !isOfNumbers(one) && (all || one.of !== "word"))
   );
   if (numbers.length > 0) {
     yield "";
@@ -209,8 +222,8 @@ export const diffCommand: Command = defineCommand({
 may be left out if it is the first one: @18. The exit code is 1 if they differ.`,
   options: { all: { help: "also the numbers in random generators" } },
   example: "runs/digits@16 @18",
-  json:
-    "{ left, right, equal, differences: [{ path, kind, left, right, count, largest }],\n  components: [{ name, equal, tensors, differing, values, largest }] }",
+  json: `{ left, right, equal, differences: [{ path, kind, left, right, count, largest }],
+  components: [{ name, equal, tensors, differing, values, largest }] }`,
   parse: ({ options: { all = false }, words: [first, second, ...more] }) =>
     first === undefined || second === undefined || more.length > 0
       ? usage(`Expected two checkpoints, such as runs/digits@16 @18${separateCheckpoint(second, first)}`)
@@ -231,7 +244,7 @@ may be left out if it is the first one: @18. The exit code is 1 if they differ.`
       TE.map(({ left, right, found }) => {
         const equal = found.every((one) => one.equal);
         const components = found.map(({ found: _, ...one }) => one);
-        const all = found.flatMap((one) => one.found).map(({ name: _, of: __, elements: ___, ...one }) => one);
+        const all = found.flatMap((one) => one.found.map(({ difference }) => difference));
         return {
           json: [
             jsonText({ left: sideJson(left), right: sideJson(right), equal, differences: all, components }),
