@@ -24,8 +24,10 @@ import {
   setLearningRate,
   train,
 } from "@dogear/dogear";
+import { jsonLines } from "@dogear/dogear/trackers";
 import * as tf from "@tensorflow/tfjs";
 import * as TE from "fp-ts/lib/TaskEither.js";
+import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { type Digit, readDigits, tensors } from "./digits_data.ts";
@@ -120,6 +122,7 @@ await pipe(
     step: trainStep,
     metrics: ({ loss }) => ({ loss }),
     save: { to: store, every: Number(values.every) },
+    trackers: [jsonLines(join(values.store, "log.jsonl"))],
     progress: { everySeconds: 0.1 },
     stopOn: ["SIGTERM", "SIGINT"],
   })),
