@@ -377,4 +377,22 @@ test("package: its example is killed in one runtime, continues in the next, and 
   assert.doesNotMatch(resumed, / 0\/160/);
 });
 
+/** The first program of the guide that newcomers read first. */
+const firstProgram = /```ts\n([^]*?)```/.exec(readFileSync(join(root, "docs/getting-started.md"), "utf8"))?.[1] ?? "";
+
+needs("Node")("package: without its types the first program of the guide runs in Node", async () => {
+  await packed();
+  assert.match(firstProgram, / as tf\.Tensor/);
+  writeFileSync(join(project, "line.mjs"), firstProgram.replaceAll(" as tf.Tensor", ""));
+  assert.match(run(project, found!, "line.mjs"), /^trained for 100 steps$/m);
+});
+
+needs("Node")("package: a Node that runs TypeScript runs the first program of the guide", async () => {
+  // Node 20 does not.
+  if (run(root, found!, "-p", "process.features.typescript ?? false").trim() === "false") return;
+  await packed();
+  writeFileSync(join(project, "line.mts"), firstProgram);
+  assert.match(run(project, found!, "line.mts"), /^trained for 100 steps$/m);
+});
+
 needs("Node")("package: tried in Node too", () => assert.ok(runtimes.some(([name]) => name === "Node")));
