@@ -37,7 +37,7 @@ export function progressOf(line: string): Progress | undefined {
   return { step: Number(step), steps: Number(steps), epoch, loss: / {2}loss (\S+)/.exec(line)?.[1] ?? "" };
 }
 
-/** A bar on one line of at most `width` columns. What has no room is left out; a number is never cut. */
+/** A bar on one line of at most `width` columns. Parts that do not fit are left out; no number is cut. */
 export function barLine(name: Name, { step, steps, loss }: Progress, width: number): string {
   const count = `${`${step}`.padStart(`${steps}`.length)}/${steps}`;
   const named = name.padEnd(13);

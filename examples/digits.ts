@@ -104,7 +104,7 @@ const batches = pipe(
 );
 const store = directory(values.store, { keep: Retention.latest(3) });
 
-// The initial weights are drawn from a seeded generator, too, so that every fresh start is the same.
+// The initial weights are drawn from a seeded generator, so that every cold start is the same.
 const [model, rng] = Rng.withRandom(Rng.make(42))(buildModel);
 const fresh: State = {
   model,
