@@ -61,9 +61,18 @@ export function cursorFacts(state: Node): CursorFacts {
   return { epoch: epoch!, position: position!, length: length! };
 }
 
+/** Of a list or a record, how many parts are named. */
+const mostParts = 50;
+
+/** Parts in a row, with a mark where there are more. */
+function listText<A>(parts: readonly A[], text: (part: A) => string): string {
+  const shown = parts.slice(0, mostParts).map(text).join(", ");
+  return cut(`${shown}${parts.length > mostParts ? ", …" : ""}`.slice(0, longestText), longestValue);
+}
+
 /** A value in a few words. Objects and tensors within it are named, and not written out. */
 export function nodeText(node: Node): string {
-  const inner = (one: Node): string => isBranch(one) ? kindOf(one) : valueText(plainOf(one));
+  const inner = (one: Node): string => (isBranch(one) ? kindOf(one) : valueText(plainOf(one))).slice(0, longestText);
   if (isCase(node, "shared")) return `shared with ${node.path}`;
   if (isCase(node, "array")) return `${node.held.element} [${node.held.shape.join(", ")}]`;
   if (isCase(node, "kind")) {
@@ -71,12 +80,10 @@ export function nodeText(node: Node): string {
     return nodeText(node.kind === "Variable" && value !== undefined ? value : node.state);
   }
   if (isCase(node, "record")) {
-    const entries = node.entries.filter(([name]) => name !== "_tag").slice(0, 50);
-    const shown = entries.map(([name, one]) => `${name.slice(0, 200)} ${inner(one).slice(0, longestText)}`);
-    return cut(shown.join(", ").slice(0, longestText), longestValue);
+    const entries = node.entries.filter(([name]) => name !== "_tag");
+    return listText(entries, ([name, one]) => `${name.slice(0, 200)} ${inner(one)}`);
   }
-  const text = Array.isArray(node) ? `[${node.slice(0, 50).map(inner).join(", ")}]` : valueText(node);
-  return cut(text.slice(0, longestText), longestValue);
+  return Array.isArray(node) ? `[${listText(node, inner)}]` : cut(inner(node), longestValue);
 }
 
 // --- in a line

@@ -7,6 +7,8 @@ import fc from "fast-check";
 import * as tf from "@tensorflow/tfjs";
 import { directory, Loader, pipe, Rng, saveState, Scaler, Schedule } from "../../mod.ts";
 import { statistics } from "../../lib/cli/statistics.ts";
+import { findPart, tensorNames } from "../../lib/checkpoint/mod.ts";
+import type { Named, Node } from "../../lib/state/mod.ts";
 import { heldBytes } from "../../lib/state/array.ts";
 import { widthOf } from "../../lib/terminal/mod.ts";
 import { copied, dogear, dogearWithin, flip, inside, json, place, run } from "../support/command_line.ts";
@@ -206,6 +208,21 @@ test("inspect: the commands that it shows work, and every name in a difference i
   const names = [...found.matchAll(/^(model\/\S+) /gm)].map(([, name]) => name!);
   assert.equal(names.length, 4);
   for (const name of names) assert.equal((await dogear("inspect", run, name)).code, 0, name);
+});
+
+test("inspect: a name that two tensors have is that of neither: each is found by the name that is shown", () => {
+  const array = (name?: string): Node => ({
+    is: "array",
+    held: heldBytes("float32", [1], new Uint8Array(4)),
+    ...(name === undefined ? {} : { name }),
+  });
+  const record = (of: Readonly<Record<string, Node>>): Node => ({ is: "record", entries: Object.entries(of) });
+  const components: readonly Named[] = [
+    ["m", record({ a: array("twin/kernel"), b: array("twin/kernel"), c: array("a"), d: array("own"), e: array() })],
+  ];
+  const names = tensorNames(components);
+  assert.deepEqual([...names.values()], ["m/a", "m/b", "m/c", "m/own", "m/e"]);
+  for (const [path, name] of names) assert.equal(findPart(components, name)?.[0], path);
 });
 
 test("inspect and diff: lines fit in 60, 80 and 120 columns, whatever the names", async () => {
