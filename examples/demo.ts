@@ -154,7 +154,7 @@ const left = total - killed.from;
 say(`Training once more from nothing, for the ${left} steps that were left after the last kill.`);
 const cold = await trainToEnd(bunRun, "cold", left);
 const { isProved, lines } = summary({ uninterrupted, killed, cold });
-// `npx` has a Bun of its own, which is not on the path.
-const start = process.env["npm_command"] === "exec" ? `npx bun@${process.versions["bun"]}` : "bun";
+// The Bun of `npx` is not on the path.
+const start = process.env["npm_config_user_agent"]?.startsWith("npm/") ? `npx bun@${process.versions["bun"]}` : "bun";
 say(["", ...lines, "", ...nextCommands(folder, start)].join("\n"));
 process.exitCode = isProved ? 0 : 1;

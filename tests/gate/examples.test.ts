@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,7 @@ import { barLine, names, nextCommands, summary } from "../../examples/demo_scree
 import { sqlite } from "../../examples/sqlite_store.ts";
 import { storeLaws } from "../../lib/store/contract/mod.ts";
 import { bun, deno, isBun, root } from "./runtimes.ts";
+import { changes, programs } from "../support/killing.ts";
 import { torture } from "../support/torture.ts";
 
 test("reviews: killed in mid-training and resumed by other numbers of ranks, every sample comes once an epoch, with the same bits", () => {
@@ -134,3 +135,18 @@ if (isBun) {
     }
   });
 }
+
+test("examples: the index names each file, with the number of its changed lines", async () => {
+  const index = readFileSync(join(root, "examples/README.md"), "utf8");
+  const files = readdirSync(join(root, "examples")).filter((name) => /\.(?:ts|mjs)$/.test(name));
+  assert.deepEqual(files.filter((name) => !name.endsWith(".plain.ts") && !index.includes(name)), []);
+  for (const program of programs) {
+    const [line = "", changed] = new RegExp(`^\\| \\[${program.name}\\.ts\\].*?\\| (\\d) \\|.*$`, "m").exec(index) ??
+      [];
+    assert.equal(Number(changed), await changes(program), line);
+  }
+  assert.deepEqual(
+    [...index.matchAll(/`bun (examples\/[\w./]+)/g)].filter(([, path]) => !existsSync(join(root, path!))),
+    [],
+  );
+});
