@@ -1,0 +1,22 @@
+/**
+ * Makes the site of the documentation in a folder, `dist/docs` by default, and brings `docs/reference.md` up to date.
+ *
+ *     bun run docs
+ *
+ * @module
+ */
+
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { root } from "../../tests/gate/runtimes.ts";
+import { site } from "./site.ts";
+
+const folder = process.argv[2] ?? join(root, "dist/docs");
+const { index, pages, copies } = site();
+writeFileSync(join(root, "docs/reference.md"), index);
+rmSync(folder, { recursive: true, force: true });
+mkdirSync(folder, { recursive: true });
+for (const [name, text] of pages) writeFileSync(join(folder, name), text);
+for (const [name, file] of copies) copyFileSync(join(root, file), join(folder, name));
+console.log(`${pages.size} pages in ${folder}: open ${join(folder, "index.html")}`);
