@@ -38,7 +38,7 @@ export type { CannotCapture, Capturable, Components } from "./lib/capturable.ts"
 export type { RestoreOptions, Snapshot } from "./lib/snapshot.ts";
 export { codecOf } from "./lib/codecs.ts";
 export type { Codec, Codecs, Decoded, NoCodecs, Options, Restored } from "./lib/codecs.ts";
-export type { Difference, Differences, Overridden, StateTree } from "./lib/state/mod.ts";
+export type { Difference, Differences, DType, Overridden, StateTree, TypedArray } from "./lib/state/mod.ts";
 export type { RestoredParts as Parts, Selection } from "./lib/state/partial/mod.ts";
 
 // Stores
@@ -46,7 +46,9 @@ export { directory } from "./lib/store/directory/mod.ts";
 export { type Entry, memory, type Note, type Progress, Retention, type Store } from "./lib/store/mod.ts";
 export { list, plan, prune, readTensor, version } from "./lib/checkpoint/mod.ts";
 export type {
+  BestReference,
   CheckpointReference,
+  Environment,
   Kept,
   Listed,
   NotRemoved,
@@ -73,12 +75,14 @@ export {
 export type {
   LoadModelOptions,
   LoadOptions,
+  ReadOptions,
   Report,
   Saved,
   SaveOptions,
   SavePolicy,
   Saver,
   SaverOptions,
+  WriteOptions,
 } from "./lib/run/mod.ts";
 export type {
   BatchPosition,
@@ -88,7 +92,7 @@ export type {
   TrainOptions,
   TrainSavePolicy,
 } from "./lib/run/mod.ts";
-export type { ProgressOptions, ProgressStream } from "./lib/run/mod.ts";
+export type { ProgressOptions, ProgressStream, ShowsProgress } from "./lib/run/mod.ts";
 export { fit, fitDataset, type FitOptions, type RestoreBest } from "./lib/fit/mod.ts";
 
 // Tasks
@@ -128,6 +132,7 @@ export type {
   Mismatch,
   NewerFormat,
   NoCheckpoint,
+  NotResumable,
   Overtaken,
   Problem,
   ProblemKind,

@@ -1,5 +1,6 @@
 /**
- * Makes the site of the documentation in a folder, `dist/docs` by default, and brings `docs/reference.md` up to date.
+ * Makes the site of the documentation in `dist/docs`, and brings `docs/reference.md` up to date. With the name of a folder, it makes the
+ * site there and writes nothing else.
  *
  *     bun run docs
  *
@@ -14,7 +15,7 @@ import { site } from "./site.ts";
 
 const folder = process.argv[2] ?? join(root, "dist/docs");
 const { index, pages, copies } = site();
-writeFileSync(join(root, "docs/reference.md"), index);
+if (process.argv[2] === undefined) writeFileSync(join(root, "docs/reference.md"), index);
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
 for (const [name, text] of pages) writeFileSync(join(folder, name), text);

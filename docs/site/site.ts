@@ -6,7 +6,7 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { join, posix } from "node:path";
-import { fileOf, isOwn, type Module, modules, type Name } from "../../tests/gate/reference.ts";
+import { fileOf, isOwn, type Module, type Name, publicModules } from "../../tests/gate/reference.ts";
 import { root } from "../../tests/gate/runtimes.ts";
 import { escape, html } from "./html.ts";
 import { indexPage, type Part, parts } from "./index_page.ts";
@@ -110,7 +110,7 @@ ${body}
 
 /** The whole site. */
 export function site(): Site {
-  const all = modules();
+  const all = publicModules();
   const guides = parts();
   const links = linksFrom(undefined, all);
   const copies = new Map([["style.css", "docs/site/style.css"]]);

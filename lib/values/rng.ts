@@ -31,6 +31,8 @@ import {
 import { replacingRandom } from "./math_random.ts";
 import { hashWords, type Seed, seedText } from "./seed.ts";
 
+export type { Seed };
+
 // --- types
 
 /**
@@ -48,7 +50,9 @@ export type Algorithm = "xoroshiro128plus" | "xorshift128plus" | "congruential32
  * Those that draws return are not frozen, because freezing takes six to ten times as long as the draw (`bench rng`); all others are.
  */
 export interface Rng {
+  /** Tells a generator from other plain values. */
   readonly _tag: "Rng";
+  /** The algorithm of its stream. */
   readonly algorithm: Algorithm;
   /** The layout of `state`; another layout is an error. */
   readonly layout: typeof layout;

@@ -27,10 +27,13 @@ import {
 
 /** A loss scale and its position: frozen plain data, safe in JSON. */
 export interface Scaler {
+  /** Tells a scaler from other plain values. */
   readonly _tag: "Scaler";
   /** The factor of the loss. */
   readonly scale: number;
+  /** The factor by which the scale grows. */
   readonly growthFactor: number;
+  /** The factor by which the scale shrinks after an overflow. */
   readonly backoffFactor: number;
   /** How many consecutive finite steps make the scale grow. */
   readonly growthInterval: number;

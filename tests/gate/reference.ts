@@ -5,7 +5,8 @@
  */
 
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -72,26 +73,65 @@ export function entries(): readonly (readonly [title: string, file: string])[] {
     .map(([path, file]) => [`${name}${path.slice(1)}`, file.slice(2)]);
 }
 
-/** What `deno doc` prints, or an Error with what it reports. */
-function denoDoc(files: readonly string[]): Nodes {
-  const { status, stdout, stderr } = spawnSync(deno(), ["doc", "--json", ...files], {
+function denoDoc(
+  args: readonly string[],
+): { readonly status: number | null; readonly stdout: string; readonly stderr: string } {
+  return spawnSync(deno(), ["doc", ...args], {
     cwd: root,
     encoding: "utf8",
     maxBuffer: 1 << 28,
     env: { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
   });
+}
+
+/** What `deno doc` knows of some files, or an Error with what it reports. */
+function nodesOf(files: readonly string[]): Nodes {
+  const { status, stdout, stderr } = denoDoc(["--json", ...files]);
   if (status !== 0) throw new Error(`deno doc: ${stderr}`);
   return (JSON.parse(stdout) as { readonly nodes: Nodes }).nodes;
 }
 
+/**
+ * What `deno doc --lint` finds in all modules together. The types of other packages are documented there: an import map leaves them out,
+ * because Deno takes what is in `node_modules` for our own.
+ */
+export function documentationFaults(): readonly string[] {
+  const folder = mkdtempSync(join(tmpdir(), "dogear-lint-"));
+  try {
+    const files = [
+      "mod.ts",
+      ...readdirSync(join(root, "lib"), { recursive: true, encoding: "utf8" }).map((name) => `lib/${name}`),
+    ];
+    const others = files.filter((name) => name.endsWith(".ts")).flatMap((name) =>
+      [...readFileSync(join(root, name), "utf8").matchAll(/(?:from |import\()"([^."][^"]*)"/g)].map(([, other = ""]) =>
+        other
+      )
+    ).filter((other) => !other.startsWith("node:"));
+    const imports = Object.fromEntries(others.map((other) => [other, "data:application/typescript,export{}"]));
+    writeFileSync(join(folder, "imports.json"), JSON.stringify({ imports }));
+    const { status, stderr } = denoDoc([
+      "--lint",
+      "--import-map",
+      join(folder, "imports.json"),
+      ...publicModules().map(({ file }) => file),
+    ]);
+    const faults = [...stderr.matchAll(/^error\[.*\]: (.*)\n\s*--> (.*)$/gm)].map(([, what = "", at = ""]) =>
+      `${at}: ${what}`
+    );
+    return status === 0 || faults.length > 0 ? faults : [stderr];
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 /** Entries first, then namespaces. The names of a namespace are those of its file: `deno doc` leaves out what that file re-exports. */
-export function modules(): readonly Module[] {
+export function publicModules(): readonly Module[] {
   const declared = new Map<string, Declaration>();
   const at = ({ filename, line }: Location) => `${filename}:${line}`;
   // A name that another entry exports too is a reference to the declaration there.
   const resolved = (one: Declaration) => one.def?.target === undefined ? one : declared.get(at(one.def.target)) ?? one;
   const read = (files: readonly (readonly [title: string, file: string])[], isNamespace: boolean): Module[] => {
-    const nodes = denoDoc(files.map(([, file]) => file));
+    const nodes = nodesOf(files.map(([, file]) => file));
     for (
       const one of Object.values(nodes).flatMap(({ symbols = [] }) => symbols.flatMap((name) => name.declarations))
     ) {

@@ -17,6 +17,6 @@
 export { s3, type S3Options } from "./s3.ts";
 export type { BucketOptions } from "./options.ts";
 export { mirrored, type MirroredStore } from "./mirrored.ts";
-export type { MirrorOptions } from "./mirror_state.ts";
+export type { MirrorOptions, UploadError } from "./mirror_state.ts";
 export type { S3Keys } from "./credentials.ts";
 export { type HeldLease, type Lease, lease, type LeaseOptions } from "./lease.ts";
