@@ -55,7 +55,7 @@ export function guideOf(guides: readonly Guide[], module: Module, { name, declar
 export function sections(module: Module): readonly (readonly [heading: string, names: readonly Name[]])[] {
   const [, exports = ""] = readFileSync(join(root, module.file), "utf8").split(/^ \*\/$/m);
   const headings = [...exports.matchAll(/^\/\/ (.*)$/gm)];
-  if (module.isNamespace || headings.length === 0) return [["", module.names]];
+  if (module.file !== "mod.ts") return [["", module.names]];
   const headingOf = ({ name }: Name): string => {
     const at = exports.search(new RegExp(`\\b${name}\\b(?=[^"]*")(?![^\\n]*\\n?//)`));
     return headings.findLast(({ index }) => index < at)?.[1] ?? "";

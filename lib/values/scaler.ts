@@ -3,6 +3,15 @@
  *
  * The rules are those of PyTorch's `GradScaler` (Micikevicius and others, "Mixed precision training", 2018).
  *
+ * @example
+ * ```ts
+ * import { Scaler } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const scaler = Scaler.make({ scale: 1024 });
+ * assert.equal(Scaler.update(true)(scaler).scale, 512);
+ * ```
+ *
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
