@@ -1,6 +1,6 @@
 /**
- * dogear: capture the whole state of a TensorFlow.js training run as an immutable value, commit it so that no crash can lose it, and
- * resume it with the same bits.
+ * dogear captures the whole state of a TensorFlow.js training run as an immutable value, commits it so that no crash can lose it, and
+ * resumes it with the same bits.
  *
  * The core is pure: {@link captureState} makes a {@link Snapshot} of named components, {@link restoreState} and {@link restoreInto} restore
  * them. Runners do this with a store: {@link saveState}, {@link loadState}, {@link resume}, {@link train}. The namespaces {@link Rng},
@@ -30,8 +30,6 @@
  *
  * @module
  */
-export { pipe } from "fp-ts/lib/function.js";
-
 // Snapshots
 export { captureState, diff, id, release, restoreInto, restoreState } from "./lib/snapshot.ts";
 export type { CannotCapture, Capturable, Components } from "./lib/capturable.ts";
@@ -96,6 +94,7 @@ export type { ProgressOptions, ProgressStream, ShowsProgress } from "./lib/run/m
 export { fit, fitDataset, type FitOptions, type RestoreBest } from "./lib/fit/mod.ts";
 
 // Tasks
+export { pipe } from "fp-ts/lib/function.js";
 export {
   type Awaitable,
   type AwaitableIO,

@@ -77,7 +77,7 @@ export function html(text: string, linkOf: LinkOf, goal: (target: string) => str
       (_, name: string, target: string) => ` ${name}="${escape(goal(unescape(target)))}"`,
     )
     .replace(
-      /<code>([A-Za-z]\w*\.[a-z]\w*|[a-z]+[A-Z]\w*)<\/code>(?![^<]*<\/(?:a|h\d)>)/g,
+      /<code>([A-Za-z]\w*\.[a-z]\w*|[a-z]+[A-Z]\w*|[A-Z]\w+)<\/code>(?![^<]*<\/(?:a|h\d)>)/g,
       (whole: string, name: string) => {
         const link = linkOf(name);
         return link === undefined ? whole : `<a href="${link}">${whole}</a>`;

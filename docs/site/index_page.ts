@@ -67,6 +67,11 @@ export function sections(module: Module): readonly (readonly [heading: string, n
 
 // --- combinators
 
+/** The page of a guide in the site. */
+export function pageOfGuide({ file }: Guide): string {
+  return file.replace(/md$/, "html");
+}
+
 /** The first sentence of a docstring. */
 export function firstSentence(doc: string): string {
   const [paragraph = ""] = doc.trim().split(/\n\n/);
@@ -78,13 +83,14 @@ export function firstSentence(doc: string): string {
  * The index as Markdown.
  *
  * @param modules The modules with their names.
+ * @param guides The guides that may show a name.
  * @param linkOf Where a name leads to.
  */
 export function indexPage(
   modules: readonly Module[],
+  guides: readonly Guide[],
   linkOf: (module: Module, name: Name) => string,
 ): string {
-  const guides = parts().flatMap((part) => part.guides).filter(({ file }) => file !== "reference.md");
   const line = (module: Module, name: Name): string => {
     const guide = guideOf(guides, module, name);
     const what = firstSentence(docOf(name).doc ?? "").replaceAll("|", "\\|");

@@ -18,7 +18,7 @@ import {
 import { writtenIn } from "../../tests/gate/reference.ts";
 import { root } from "../../tests/gate/runtimes.ts";
 import { code, escape, html, type LinkOf } from "./html.ts";
-import { sections } from "./index_page.ts";
+import { type Guide, pageOfGuide, sections } from "./index_page.ts";
 
 // --- types
 
@@ -28,11 +28,16 @@ export interface Place {
   readonly linkOf: LinkOf;
   /** Where a link in a docstring leads to. */
   readonly goal: (target: string) => string;
+  /** The guide that shows a name. */
+  readonly guide: (module: Module, name: Name) => Guide | undefined;
   /** The address of a file of the repository. */
   readonly source: (file: string, line: number) => string;
 }
 
 // --- constructors
+
+/** What a declaration has for the linter, and members that are marked as internal. */
+const notForReaders = /^ *\/\/ deno-lint-ignore.*\n|^ *\/\*\*(?:(?!\*\/)[^])*@internal(?:(?!\*\/)[^])*\*\/\n.*\n/gm;
 
 /** A declaration as it is written, without the body of a function and the value of a constant. */
 function written(name: string, { location, kind }: Declaration): string {
@@ -41,7 +46,10 @@ function written(name: string, { location, kind }: Declaration): string {
   const length = rest.findIndex((line) => /^[^\s)}>]/.test(line));
   const lines = [first, ...rest.slice(0, length < 0 ? undefined : length)];
   const named = (text: string) =>
-    text.trimEnd().replace(/^export /, "").replace(/^((?:async )?(?:function|const|interface|type) )\w+/, `$1${name}`);
+    text.trimEnd().replace(notForReaders, "").replace(/^export /, "").replace(
+      /^((?:async )?(?:function|const|interface|type) )\w+/,
+      `$1${name}`,
+    );
   if (kind === "variable") return named(lines.join("\n").split(/ =\s/)[0] ?? "");
   if (kind !== "function") return named(lines.join("\n"));
   const body = lines.findIndex((line) => /^\S.*\{$/.test(line) && !/[:=|&<({] \{$|[({<]\{$/.test(line));
@@ -57,31 +65,35 @@ function linked(text: string, linkOf: LinkOf): string {
 }
 
 /** The section of a name. */
-function nameSection(module: Module, name: Name, { linkOf, goal, source }: Place): string {
+function nameSection(module: Module, name: Name, { linkOf, goal, source, guide }: Place): string {
   const { doc = "", tags = [] } = docOf(name);
   const own = name.declarations.filter((one) => isOwn(one) && one.kind !== "namespace");
+  const isNamespace = name.declarations.some(({ kind }) => kind === "namespace");
   const text = (part: string): string => html(linked(part, linkOf), linkOf, goal);
-  const taggedWith = (kind: string): readonly Tag[] => tags.filter((tag) => tag.kind === kind && tag.doc !== undefined);
-  const list = [...taggedWith("param"), ...taggedWith("return")].map(({ kind, name: of = "", doc = "" }) =>
+  const tagged = (kind: string): readonly Tag[] => tags.filter((tag) => tag.kind === kind && tag.doc !== undefined);
+  const declarations = own.map((one) => {
+    const typeOf = (word: string) => /^[A-Z]/.test(word) && word !== name.name ? linkOf(word) : undefined;
+    return `<pre class="declaration"><code>${code(written(name.name, one), typeOf)}</code></pre>`;
+  });
+  const list = [...tagged("param"), ...tagged("return")].map(({ kind, name: of = "", doc = "" }) =>
     `<dt>${kind === "param" ? `<code>${escape(of)}</code>` : "returns"}</dt><dd>${text(doc)}</dd>`
   );
   const [at] = own;
-  const fromElsewhere = name.declarations.some(({ kind }) => kind === "namespace")
-    ? `<p><a href="${linkOf(`${name.name}.`) ?? ""}">All of <code>${name.name}</code></a></p>`
-    : "";
-  return `<section id="${name.name}"><h3><a href="#${name.name}">${escape(writtenIn(module, name.name))}</a>${
-    at === undefined
-      ? ""
-      : ` <a class="source" href="${source(fileOf(at.location.filename), at.location.line + 1)}">source</a>`
-  }</h3>\n${
-    own.map((one) =>
-      `<pre class="declaration"><code>${
-        code(written(name.name, one), (word) => /^[A-Z]/.test(word) && word !== name.name ? linkOf(word) : undefined)
-      }</code></pre>`
-    ).join("\n")
-  }\n${isOwn(name.declarations[0] as Declaration) ? text(doc) : "<p>From fp-ts, unchanged.</p>"}${fromElsewhere}${
-    list.length === 0 ? "" : `<dl>${list.join("\n")}</dl>`
-  }${own.length === 0 ? "" : taggedWith("example").map((tag) => text(tag.doc ?? "")).join("\n")}</section>`;
+  const shown = guide(module, name);
+  const more = [
+    ...(at === undefined ? [] : [[source(fileOf(at.location.filename), at.location.line + 1), "source"]]),
+    ...(shown === undefined ? [] : [[pageOfGuide(shown), `guide: ${escape(shown.title)}`]]),
+    ...(isNamespace ? [[linkOf(`${name.name}.`) ?? "", `all of ${name.name}`]] : []),
+  ].map(([link, words]) => `<a href="${link}">${words}</a>`);
+  return [
+    `<section id="${name.name}"><h3><a href="#${name.name}">${escape(writtenIn(module, name.name))}</a></h3>`,
+    `<p class="more">${more.join(" · ")}</p>`,
+    ...declarations,
+    own.length > 0 || isNamespace ? text(doc) : "<p>From fp-ts, unchanged.</p>",
+    ...(list.length > 0 ? [`<dl>${list.join("\n")}</dl>`] : []),
+    ...(own.length > 0 ? tagged("example").map(({ doc = "" }) => text(doc)) : []),
+    "</section>",
+  ].join("\n");
 }
 
 /** The page of a module. */

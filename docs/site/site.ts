@@ -9,7 +9,7 @@ import { join, posix } from "node:path";
 import { fileOf, isOwn, type Module, type Name, publicModules } from "../../tests/gate/reference.ts";
 import { root } from "../../tests/gate/runtimes.ts";
 import { escape, html } from "./html.ts";
-import { indexPage, type Part, parts } from "./index_page.ts";
+import { guideOf, indexPage, pageOfGuide, type Part, parts } from "./index_page.ts";
 import { modulePage } from "./names.ts";
 
 // --- types
@@ -77,7 +77,7 @@ function navigation(guides: readonly Part[], all: readonly Module[], current: st
   const of = (module: Module): string => link(pageOf(module), `<code>${module.title.replace(/^@dogear\//, "")}</code>`);
   return [
     ...guides.map((part) =>
-      list(escape(part.title), part.guides.map(({ file, title }) => link(file.replace(/md$/, "html"), escape(title))))
+      list(escape(part.title), part.guides.map((guide) => link(pageOfGuide(guide), escape(guide.title))))
     ),
     list("Entries", all.filter(({ isNamespace }) => !isNamespace).map(of)),
     list("Namespaces", all.filter(({ isNamespace }) => isNamespace).map(of)),
@@ -115,9 +115,8 @@ export function site(): Site {
   const links = linksFrom(undefined, all);
   const copies = new Map([["style.css", "docs/site/style.css"]]);
   const sources = new Map([["README.md", "index.html"], ["docs/README.md", "guides.html"]]);
-  for (const { file } of guides.flatMap((part) => part.guides)) {
-    sources.set(`docs/${file}`, file.replace(/md$/, "html"));
-  }
+  for (const guide of guides.flatMap((part) => part.guides)) sources.set(`docs/${guide.file}`, pageOfGuide(guide));
+  const showing = guides.flatMap((part) => part.guides).filter(({ file }) => file !== "reference.md");
   /** Where a link of a file leads to: to a page, to a copied picture, or into the repository. */
   const goalFrom = (file: string) => (target: string): string => {
     if (/^([a-z]+:|#)/.test(target)) return target;
@@ -133,8 +132,8 @@ export function site(): Site {
     }
     return `${source(goal)}${end}`;
   };
-  const index = indexPage(all, (module, name) => `../${declaredIn(module, name)}`);
-  const indexOfSite = indexPage(all, (module, { name }) => `${pageOf(module)}#${name}`);
+  const index = indexPage(all, showing, (module, name) => `../${declaredIn(module, name)}`);
+  const indexOfSite = indexPage(all, showing, (module, { name }) => `${pageOf(module)}#${name}`);
   const titleOf = (text: string): string => `${/^# (.*)$/m.exec(text)?.[1]?.replaceAll("`", "") ?? ""}`;
   const pages: readonly Page[] = [
     ...[...sources].filter(([file]) => file !== "docs/reference.md").map(([file, name]) => {
@@ -157,7 +156,12 @@ export function site(): Site {
     ...all.map((module) => ({
       name: pageOf(module),
       title: `${module.title} · dogear`,
-      body: modulePage(module, { linkOf: linksFrom(module, all), goal: (target) => target, source }),
+      body: modulePage(module, {
+        linkOf: linksFrom(module, all),
+        goal: (target) => target,
+        source,
+        guide: (of, name) => guideOf(showing, of, name),
+      }),
     })),
   ];
   return { index, pages: new Map(pages.map((page) => [page.name, framed(page, guides, all)])), copies };
