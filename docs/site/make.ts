@@ -10,11 +10,12 @@
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { publicModules } from "../../tests/gate/reference.ts";
 import { root } from "../../tests/gate/runtimes.ts";
 import { site } from "./site.ts";
 
 const folder = process.argv[2] ?? join(root, "dist/docs");
-const { index, pages, copies } = site();
+const { index, pages, copies } = site(publicModules());
 if (process.argv[2] === undefined) writeFileSync(join(root, "docs/reference.md"), index);
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });

@@ -6,7 +6,7 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { join, posix } from "node:path";
-import { fileOf, isOwn, type Module, type Name, publicModules } from "../../tests/gate/reference.ts";
+import { fileOf, isOwn, type Module, type Name } from "../../tests/gate/reference.ts";
 import { root } from "../../tests/gate/runtimes.ts";
 import { escape, html } from "./html.ts";
 import { guideOf, indexPage, pageOfGuide, type Part, parts } from "./index_page.ts";
@@ -108,9 +108,12 @@ ${body}
 `;
 }
 
-/** The whole site. */
-export function site(): Site {
-  const all = publicModules();
+/**
+ * The whole site.
+ *
+ * @param all The public names.
+ */
+export function site(all: readonly Module[]): Site {
   const guides = parts();
   const links = linksFrom(undefined, all);
   const copies = new Map([["style.css", "docs/site/style.css"]]);

@@ -95,7 +95,7 @@ function nodesOf(files: readonly string[]): Nodes {
  * What `deno doc --lint` finds in all modules together. The types of other packages are documented there: an import map leaves them out,
  * because Deno takes what is in `node_modules` for our own.
  */
-export function documentationFaults(): readonly string[] {
+export function documentationFaults(modules: readonly Module[]): readonly string[] {
   const folder = mkdtempSync(join(tmpdir(), "dogear-lint-"));
   try {
     const files = [
@@ -113,7 +113,7 @@ export function documentationFaults(): readonly string[] {
       "--lint",
       "--import-map",
       join(folder, "imports.json"),
-      ...publicModules().map(({ file }) => file),
+      ...modules.map(({ file }) => file),
     ]);
     const faults = [...stderr.matchAll(/^error\[.*\]: (.*)\n\s*--> (.*)$/gm)].map(([, what = "", at = ""]) =>
       `${at}: ${what}`
