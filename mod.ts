@@ -1,6 +1,6 @@
 /**
- * dogear: capture the whole state of a TensorFlow.js training run as an immutable value, commit it so that no crash can lose it, and
- * resume it with the same bits.
+ * dogear captures the whole state of a TensorFlow.js training run as an immutable value, commits it so that no crash can lose it, and
+ * resumes it with the same bits.
  *
  * The core is pure: {@link captureState} makes a {@link Snapshot} of named components, {@link restoreState} and {@link restoreInto} restore
  * them. Runners do this with a store: {@link saveState}, {@link loadState}, {@link resume}, {@link train}. The namespaces {@link Rng},
@@ -30,15 +30,13 @@
  *
  * @module
  */
-export { pipe } from "fp-ts/lib/function.js";
-
 // Snapshots
 export { captureState, diff, id, release, restoreInto, restoreState } from "./lib/snapshot.ts";
 export type { CannotCapture, Capturable, Components } from "./lib/capturable.ts";
 export type { RestoreOptions, Snapshot } from "./lib/snapshot.ts";
 export { codecOf } from "./lib/codecs.ts";
 export type { Codec, Codecs, Decoded, NoCodecs, Options, Restored } from "./lib/codecs.ts";
-export type { Difference, Differences, Overridden, StateTree } from "./lib/state/mod.ts";
+export type { Difference, Differences, DType, Overridden, StateTree, TypedArray } from "./lib/state/mod.ts";
 export type { RestoredParts as Parts, Selection } from "./lib/state/partial/mod.ts";
 
 // Stores
@@ -46,7 +44,9 @@ export { directory } from "./lib/store/directory/mod.ts";
 export { type Entry, memory, type Note, type Progress, Retention, type Store } from "./lib/store/mod.ts";
 export { list, plan, prune, readTensor, version } from "./lib/checkpoint/mod.ts";
 export type {
+  BestReference,
   CheckpointReference,
+  Environment,
   Kept,
   Listed,
   NotRemoved,
@@ -73,12 +73,14 @@ export {
 export type {
   LoadModelOptions,
   LoadOptions,
+  ReadOptions,
   Report,
   Saved,
   SaveOptions,
   SavePolicy,
   Saver,
   SaverOptions,
+  WriteOptions,
 } from "./lib/run/mod.ts";
 export type {
   BatchPosition,
@@ -88,10 +90,11 @@ export type {
   TrainOptions,
   TrainSavePolicy,
 } from "./lib/run/mod.ts";
-export type { ProgressOptions, ProgressStream } from "./lib/run/mod.ts";
+export type { ProgressOptions, ProgressStream, ShowsProgress } from "./lib/run/mod.ts";
 export { fit, fitDataset, type FitOptions, type RestoreBest } from "./lib/fit/mod.ts";
 
 // Tasks
+export { pipe } from "fp-ts/lib/function.js";
 export {
   type Awaitable,
   type AwaitableIO,
@@ -128,6 +131,7 @@ export type {
   Mismatch,
   NewerFormat,
   NoCheckpoint,
+  NotResumable,
   Overtaken,
   Problem,
   ProblemKind,

@@ -20,6 +20,7 @@ export type Components = object;
 
 /** The type of a component that cannot be captured: no value has it, and compilers print what is wrong. */
 export interface CannotCapture<Found extends string> {
+  /** What is wrong with the component. */
   readonly "cannot be captured": Found;
 }
 
@@ -60,6 +61,7 @@ type Fields<V> = { [P in keyof V]: V[P] };
 
 type NeedsCodec = "an instance of a class: give it a codec in options.types, see codecOf";
 
+/** @internal */
 type Part<V, T> = unknown extends V ? V
   : V extends Known | T ? V
   : V extends undefined ? CannotCapture<"undefined: write null">
@@ -71,7 +73,11 @@ type Part<V, T> = unknown extends V ? V
   : Fields<V> extends V ? Capturable<V, never, T>
   : CannotCapture<NeedsCodec>;
 
-/** Whether a named field may be absent; an index signature is no such field. */
+/**
+ * Whether a named field may be absent; an index signature is no such field.
+ *
+ * @internal
+ */
 type MayBeAbsent<V, P extends keyof V> = Record<never, never> extends Record<P, 1> ? false
   : Record<never, never> extends Pick<V, P> ? true
   : false;
@@ -92,7 +98,11 @@ export type Capturable<C, Coded = never, T = never> = {
 /** The values of codecs. */
 export type ValueOf<T> = T extends t.Type<infer A, infer _O, infer _I> ? A : never;
 
-/** What the components `C` must be, with the codecs `K` by component name and `T` for values at any depth. */
+/**
+ * What the components `C` must be, with the codecs `K` by component name and `T` for values at any depth.
+ *
+ * @internal
+ */
 export type Given<C, K, T> =
   & MustBe<"a record of components by name, such as { step: 1 }">
   & ([keyof K] extends [never] ? unknown : Decoded<K>)

@@ -78,7 +78,13 @@ declare const Captured: unique symbol;
 
 /** The state of named components at one moment, as an immutable value. */
 export interface Snapshot<out C> {
+  /** Tells a snapshot from other values. */
   readonly _tag: "Snapshot";
+  /**
+   * The type of the captured components. No value has this property.
+   *
+   * @internal
+   */
   readonly [Captured]?: () => C;
   /** The tree of the captured components. */
   readonly encoded: Encoded;
@@ -88,7 +94,11 @@ export interface Snapshot<out C> {
   [Symbol.dispose](): void;
 }
 
-/** The arrays that a snapshot keeps from being freed, until it is released. */
+/**
+ * The arrays that a snapshot keeps from being freed, until it is released.
+ *
+ * @internal
+ */
 interface Hold {
   released: boolean;
   readonly arrays: readonly Held[];

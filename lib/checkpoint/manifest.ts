@@ -32,8 +32,11 @@ import {
 
 /** Where a checkpoint was saved, recorded so that a difference can be reported. */
 export interface Environment {
+  /** The version of dogear. */
   readonly dogear: string;
+  /** The version of TensorFlow.js. */
   readonly tfjs: string;
+  /** The runtime and its version, such as `bun 1.4.5`. */
   readonly runtime: string;
   /** The backend's name and, for WebGPU, the settings that decide its bits. */
   readonly backend: string;

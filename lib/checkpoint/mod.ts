@@ -16,7 +16,14 @@ export { decodeSummary, type Environment, type FileEntry, type Manifest, type Ma
 export { version } from "./version.ts";
 export { type Committed, writeCheckpoint } from "./write.ts";
 export { notAFile, readHeader } from "./tensor_files.ts";
-export { bestFirst, type CheckpointReference, noCheckpoint, numbersToTry, referenceRule } from "./best.ts";
+export {
+  bestFirst,
+  type BestReference,
+  type CheckpointReference,
+  noCheckpoint,
+  numbersToTry,
+  referenceRule,
+} from "./best.ts";
 export { type CheckpointReading, type Loaded, readCheckpoint, type ReadError, readManifest } from "./read.ts";
 export { type LazyCheckpoint, withCheckpoint } from "./lazy_checkpoint.ts";
 export { findPart, heldOf, leavesOf, namesMeant, type Part, someOf, tensorNames } from "./parts.ts";

@@ -42,14 +42,17 @@ export type Reason = "policy" | "newest" | "verifies" | "none verifies" | "anoth
 
 /** A checkpoint that is kept. */
 export interface Kept {
+  /** The number of the checkpoint. */
   readonly checkpoint: number;
   /** Its entry; null if its manifest cannot be read. */
   readonly entry: Entry | null;
+  /** Why it is kept. */
   readonly why: Reason;
 }
 
 /** What a policy would do to a store. A plan removes nothing. */
 export interface Plan {
+  /** Tells a plan from other values. */
   readonly _tag: "Plan";
   /** The checkpoints to keep, in ascending order. */
   readonly keep: readonly Kept[];
@@ -63,6 +66,7 @@ export interface Plan {
 
 /** A checkpoint that could not be removed. */
 export interface NotRemoved {
+  /** The number of the checkpoint. */
   readonly checkpoint: number;
   /** The reason, as a sentence. */
   readonly reason: string;

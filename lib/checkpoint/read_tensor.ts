@@ -33,7 +33,11 @@ import { readFiles } from "./tensor_files.ts";
 
 // --- types
 
-/** The values of each dtype. */
+/**
+ * The values of each dtype.
+ *
+ * @internal
+ */
 interface ValuesOf extends Record<DType, unknown> {
   readonly float32: Float32Array;
   readonly int32: Int32Array;
@@ -45,6 +49,7 @@ interface ValuesOf extends Record<DType, unknown> {
   readonly string: readonly Uint8Array[];
 }
 
+/** @internal */
 type ClassOf<Name extends TypedArrayName> = Extract<TypedArray, { readonly [Symbol.toStringTag]: Name }>;
 
 /**

@@ -17,7 +17,7 @@ import {
   shown,
 } from "../validation/mod.ts";
 import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
-import { countRecords, dataError, type DataFile, type Keep, loadIndex, recordReader, useFile } from "../files/mod.ts";
+import { countRecords, dataError, type DataFile, loadIndex, recordReader, useFile } from "../files/mod.ts";
 import { sampleDecoder } from "./decode_sample.ts";
 
 // --- types
@@ -29,7 +29,7 @@ export interface CsvOptions<A = CsvRecord> {
   /** The names of the fields; by default the first record has them. */
   readonly names?: readonly string[];
   /** Where the index of the records is saved: `"beside"` the file by default, or `"memory"`. */
-  readonly index?: Keep;
+  readonly index?: "beside" | "memory";
   /** What decodes every record and gives it its type, as for `fromJsonLines`; by default records are text. */
   readonly codec?: DataCodec<A>;
 }

@@ -16,7 +16,9 @@ import { dataError, readingData } from "../files/mod.ts";
 
 /** A file's path below the folder, with `/` between names, and its bytes. */
 export interface FileSample {
+  /** The path of the file within the folder. */
   readonly path: string;
+  /** What the file holds. */
   readonly bytes: Uint8Array;
 }
 

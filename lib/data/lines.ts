@@ -17,16 +17,7 @@ import {
   shown,
 } from "../validation/mod.ts";
 import { type Loader, loaderOf, randomAccess } from "../loader/mod.ts";
-import {
-  countRecords,
-  dataError,
-  isGzip,
-  type Keep,
-  loadIndex,
-  recordReader,
-  splitLines,
-  useFile,
-} from "../files/mod.ts";
+import { countRecords, dataError, isGzip, loadIndex, recordReader, splitLines, useFile } from "../files/mod.ts";
 import { sampleDecoder } from "./decode_sample.ts";
 import { gzipLoader, type ReadLine } from "./gzip_lines.ts";
 import { type LargeIntegers, parseWithBigints } from "./json_value.ts";
@@ -36,7 +27,7 @@ import { type LargeIntegers, parseWithBigints } from "./json_value.ts";
 /** The options of {@link fromLines}. */
 export interface LinesOptions {
   /** Where the index of the lines is saved: `"beside"` the file by default, or `"memory"`. In an unwritable folder it is in memory. */
-  readonly index?: Keep;
+  readonly index?: "beside" | "memory";
 }
 
 /** The options of {@link fromJsonLines}. */

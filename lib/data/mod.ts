@@ -4,8 +4,6 @@
  * Each function opens a file and gives a `Loader` with random access: shuffling and resuming read only the samples that are asked for. Gzip
  * files of lines are streams. Everything that reads files is here; what is in memory, and streams, are `Loader.from…` of the main entry.
  *
- * Read `lines` first, with `json_value`, `decode_sample` and `gzip_lines`; `csv`, `npy`, `folder` and `parquet` are alike.
- *
  * Promises: a file of many samples is never held in memory whole; a cursor of another file, or of a file that changed, is an error that shows both.
  *
  * @example
@@ -22,6 +20,8 @@
  *
  * @module
  */
+
+// Read `lines` first, with `json_value`, `decode_sample` and `gzip_lines`; `csv`, `npy`, `folder` and `parquet` are alike.
 export { fromJsonLines, fromLines, type JsonLinesOptions, type LinesOptions } from "./lines.ts";
 export type { LargeIntegers } from "./json_value.ts";
 export type { DataCodec, StandardSchema } from "../validation/mod.ts";

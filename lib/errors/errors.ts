@@ -31,8 +31,11 @@ export type ProblemKind =
 export interface Problem {
   /** Where: `/`-separated names from the component down, such as `model/layers/0/weights/kernel`. */
   readonly path: string;
+  /** What sort of difference it is. */
   readonly kind: ProblemKind;
+  /** What was expected, in words. */
   readonly expected: string;
+  /** What was found, in words. */
   readonly found: string;
   /** Which of the two is in the checkpoint or snapshot, where the other is in your script; absent if the difference is of another sort. */
   readonly saved?: "expected" | "found";
@@ -44,7 +47,9 @@ export interface Problem {
 
 /** The snapshot does not fit the live components, or cannot be decoded. It lists every difference, not only the first. */
 export interface Mismatch {
+  /** The name of the error. */
   readonly _tag: "Mismatch";
+  /** Every difference, with its path. */
   readonly problems: readonly Problem[];
   /** The first exception that a problem is about, such as one of a codec. */
   readonly cause?: unknown;
@@ -63,17 +68,21 @@ export interface Mismatch {
 
 /** The snapshot was used after its release. */
 export interface Released {
+  /** The name of the error. */
   readonly _tag: "Released";
 }
 
 /** The disk or another store failed at an operation. */
 export interface StoreFailed {
+  /** The name of the error. */
   readonly _tag: "StoreFailed";
   /** The operation, such as `write` or `rename`. */
   readonly operation: string;
+  /** The path or the address that it was about. */
   readonly path: string;
   /** The system's code, such as `ENOSPC`. */
   readonly code: string;
+  /** The message of the system or the server. */
   readonly message: string;
   /**
    * What to do.
@@ -87,9 +96,11 @@ export interface StoreFailed {
  * checkpoint. Nothing was written.
  */
 export interface Overtaken {
+  /** The name of the error. */
   readonly _tag: "Overtaken";
   /** The newest checkpoint of the run, and its step. */
   readonly checkpoint: number;
+  /** Its training step; null if it has none. */
   readonly step: number | null;
   /** The runtime that saved it and the time, as the checkpoint records them: `deno 2.6.0 at 2026-01-31T12:00:00.000Z`. */
   readonly by: string;
@@ -97,15 +108,19 @@ export interface Overtaken {
 
 /** The component `step` is lower than in the checkpoint that was loaded or saved last: the state was not restored whole. Nothing was written. */
 export interface StepWentBack {
+  /** The name of the error. */
   readonly _tag: "StepWentBack";
+  /** The step that was to be saved. */
   readonly step: number;
   /** The checkpoint that was loaded or saved last, and its step. */
   readonly parent: number;
+  /** The step of that checkpoint. */
   readonly parentStep: number;
 }
 
 /** The device of a backend refused an operation, or can no longer be read: its results since then are unusable. */
 export interface DeviceFailed {
+  /** The name of the error. */
   readonly _tag: "DeviceFailed";
   /** The program of tfjs that was refused, such as `TransposeProgram`; absent if the device itself failed. */
   readonly kernel?: string;
@@ -115,9 +130,13 @@ export interface DeviceFailed {
 
 /** The store holds no checkpoint, or not the requested one. */
 export interface NoCheckpoint {
+  /** The name of the error. */
   readonly _tag: "NoCheckpoint";
+  /** The store that was read. */
   readonly location: string;
+  /** The number that was requested; absent if the newest or the best one was. */
   readonly checkpoint?: number;
+  /** The numbers of the checkpoints that the store holds. */
   readonly available: readonly number[];
   /** The metric whose best checkpoint was requested, if no checkpoint of the newest run has a number for it; and the metrics that they have. */
   readonly metric?: { readonly name: string; readonly available: readonly string[] };
@@ -125,8 +144,11 @@ export interface NoCheckpoint {
 
 /** The bytes of a checkpoint differ from those that were committed. */
 export interface Damaged {
+  /** The name of the error. */
   readonly _tag: "Damaged";
+  /** The number of the damaged checkpoint. */
   readonly checkpoint: number;
+  /** Every damage found, with its path. */
   readonly problems: readonly Problem[];
   /** The newest older checkpoint that verifies, or null if none does; absent if none was tried. */
   readonly older?: number | null;
@@ -136,30 +158,43 @@ export interface Damaged {
 
 /** The format of a checkpoint is newer than those that this version reads. */
 export interface NewerFormat {
+  /** The name of the error. */
   readonly _tag: "NewerFormat";
+  /** The number of the checkpoint. */
   readonly checkpoint: number;
+  /** Its format. */
   readonly found: string;
+  /** The newest format that this version reads. */
   readonly supported: string;
 }
 
 /** The data of a loader differs from the data that the cursor was made on. */
 export interface CursorMismatch {
+  /** The name of the error. */
   readonly _tag: "CursorMismatch";
+  /** Every difference, with its path. */
   readonly problems: readonly Problem[];
 }
 
 /** A file of samples is not of the expected format, or has changed since it was opened. */
 export interface DataFailed {
+  /** The name of the error. */
   readonly _tag: "DataFailed";
+  /** The file. */
   readonly location: string;
+  /** Everything wrong with it, with the path in the file. */
   readonly problems: readonly Problem[];
 }
 
 /** A data source, or a function mapped over it, threw. */
 export interface SourceFailed {
+  /** The name of the error. */
   readonly _tag: "SourceFailed";
+  /** What was thrown. */
   readonly cause: unknown;
+  /** The epoch in which it was thrown, from 0. */
   readonly epoch: number;
+  /** How many samples of the epoch had been read before. */
   readonly position: number;
   /**
    * What `position` counts.
@@ -170,7 +205,9 @@ export interface SourceFailed {
 
 /** The training step threw; the failed step was not saved. */
 export interface StepFailed {
+  /** The name of the error. */
   readonly _tag: "StepFailed";
+  /** What was thrown. */
   readonly cause: unknown;
   /** How many batches had been trained on before. */
   readonly at: number;
@@ -185,8 +222,11 @@ export interface StepFailed {
 
 /** A signal stopped the training. The checkpoint is committed, if the training saves. */
 export interface Stopped {
+  /** The name of the error. */
   readonly _tag: "Stopped";
+  /** The signal, such as `SIGTERM`. */
   readonly signal: string;
+  /** The checkpoint that was saved; absent if the training does not save. */
   readonly checkpoint?: number;
 }
 
@@ -196,10 +236,13 @@ export interface Divergence {
   readonly from: number;
   /** After how many batches the two first differ; equal to `from` if they differ before any step. */
   readonly step: number;
+  /** Where the training was resumed. */
   readonly resumed: "in this process" | "in a new process";
   /** The first path that differs: `/`-separated names from the component down; empty if a step threw. */
   readonly path: string;
+  /** The value of the uninterrupted training. */
   readonly expected: string;
+  /** The value of the resumed training. */
   readonly found: string;
   /** In a tensor or typed array, the first element that differs, from 0 in row-major order. */
   readonly element?: number;
@@ -236,7 +279,9 @@ export type ResumeCause =
 
 /** A resumed training differs from the uninterrupted one. */
 export interface NotResumable {
+  /** The name of the error. */
   readonly _tag: "NotResumable";
+  /** Why it does not resume exactly. */
   readonly cause: ResumeCause;
   /** The first difference; absent if the runs agree, but state that steps change would be lost. */
   readonly divergence?: Divergence;
@@ -246,8 +291,11 @@ export interface NotResumable {
 
 /** A new process did not resume the training. */
 export interface ProcessFailed {
+  /** The name of the error. */
   readonly _tag: "ProcessFailed";
+  /** The module that the process was to run. */
   readonly module: string;
+  /** How the process ended. */
   readonly found: string;
   /** The end of its output. */
   readonly output: string;

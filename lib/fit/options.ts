@@ -40,11 +40,17 @@ import { type Seed, seedText } from "../values/mod.ts";
 
 /** The metric of {@link FitOptions.restoreBest}, and whether lower (`"min"`) or higher (`"max"`) values are better. */
 export interface RestoreBest {
+  /** The name of the metric, as tfjs logs it. */
   readonly metric: string;
+  /** Whether the lowest or the highest value is the best. */
   readonly mode: "min" | "max";
 }
 
-/** What the components in `with` must be: Maps and Sets can be captured, too. */
+/**
+ * What the components in `with` must be: Maps and Sets can be captured, too.
+ *
+ * @internal
+ */
 export type GivenWith<W, K, T> =
   & Components
   & Capturable<W, keyof K, ValueOf<T> | MapOrSet>;

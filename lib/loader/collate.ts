@@ -12,9 +12,17 @@ import { dispose } from "./source.ts";
 
 // --- types
 
-/** Samples that become one axis, the batch: each is one value. */
+/**
+ * Samples that become one axis, the batch: each is one value.
+ *
+ * @internal
+ */
 type SingleValue = number | boolean | string;
-/** Integers that tensors cannot hold: the check at run time names them. */
+/**
+ * Integers that tensors cannot hold: the check at run time names them.
+ *
+ * @internal
+ */
 type Unheld = bigint | Uint32Array | BigInt64Array | BigUint64Array;
 
 /** The rank of a stack of tensors of each rank. */
@@ -27,7 +35,11 @@ interface StackedRank {
   readonly R5: tf.Rank.R6;
 }
 
-/** A stack of tensors of a rank, of any rank if it is not known. */
+/**
+ * A stack of tensors of a rank, of any rank if it is not known.
+ *
+ * @internal
+ */
 type Stacked<R extends tf.Rank> = tf.Rank extends R ? tf.Tensor
   : `${R}` extends keyof StackedRank ? tf.Tensor<StackedRank[`${R}`]>
   : tf.Tensor;
@@ -194,6 +206,7 @@ function checkCollated(made: unknown): tf.TensorContainer {
  * ```
  */
 export function collate(): <A>(loader: Loader<readonly A[]>) => Loader<Collated<A>>;
+/** Makes tensors of batches by a function of your own. */
 export function collate<A, B extends tf.TensorContainer>(f: (batch: A) => B): (loader: Loader<A>) => Loader<B>;
 export function collate(f?: (batch: never) => unknown): (loader: Loader<never>) => Loader<unknown> {
   checkCurried(arguments, 1, "Loader.collate(f)(loader)");

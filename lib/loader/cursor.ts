@@ -27,7 +27,9 @@ import { type Seed, seedText } from "../values/mod.ts";
 
 /** The position of a run in its data, and enough about the data to recognise it: frozen and safe in JSON. */
 export interface Cursor {
+  /** Tells a cursor from other plain values. */
   readonly _tag: "Cursor";
+  /** The version of this layout. */
   readonly version: 1;
   /** The seed of the shuffle, or null without a shuffle; an integer beyond 2^53 is `{ bigint }` with its decimal digits. */
   readonly seed: number | string | { readonly bigint: string } | null;
@@ -43,7 +45,11 @@ export interface Cursor {
   readonly mark?: Mark;
 }
 
-/** A position in a stream, in the stream's own form. */
+/**
+ * A position in a stream, in the stream's own form.
+ *
+ * @internal
+ */
 export type Mark = number | null | readonly Mark[];
 
 // --- constructors

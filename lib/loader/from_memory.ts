@@ -11,10 +11,18 @@ import { type Dataset, datasetSource, iterableSource, randomAccess, rowsSource, 
 
 // --- types
 
-/** Typed arrays of numbers that rows can be views of, including `Float16Array` where the runtime has it. */
+/**
+ * Typed arrays of numbers that rows can be views of, including `Float16Array` where the runtime has it.
+ *
+ * @internal
+ */
 export type NumericArray = ArrayBufferView & ArrayLike<number> & RowValues;
 
-/** The part of a tensor that {@link fromTensor} uses. */
+/**
+ * The part of a tensor that {@link fromTensor} uses.
+ *
+ * @internal
+ */
 export interface TensorRows {
   readonly shape: readonly number[];
   readonly dtype: string;

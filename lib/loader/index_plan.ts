@@ -46,7 +46,11 @@ export interface Rounds {
   readonly drop: boolean;
 }
 
-/** One pass over a loader. */
+/**
+ * One pass over a loader.
+ *
+ * @internal
+ */
 export interface IndexPlan<out A> {
   /** Epochs of the source that the pass spans; Infinity for an endless pass. */
   readonly epochs: number;

@@ -5,6 +5,23 @@
  * after it. From that cursor {@link from} gives the rest: the items and cursors of a run that never stopped. A cursor counts source samples,
  * not items, so it also fits a loader that batches or shards the same data differently.
  *
+ * @example
+ * ```ts
+ * import { Loader, pipe } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const batches = pipe(Loader.fromArray([1, 2, 3, 4, 5, 6]), Loader.shuffle(7), Loader.batch(2), Loader.repeat(3));
+ * let last = Loader.start(batches);
+ * for await (const [batch, cursor] of Loader.iterate(batches)) {
+ *   assert.equal(batch.length, 2);
+ *   last = cursor; // saved with the rest of the state
+ *   if (cursor.epoch === 1) break;
+ * }
+ * const rest: number[][] = [];
+ * for await (const [batch] of Loader.from(last)(batches)) rest.push(batch);
+ * assert.equal(rest.length, 6);
+ * ```
+ *
  * @module
  */
 import { check, codec, type Cursor } from "./cursor.ts";

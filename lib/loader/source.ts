@@ -51,10 +51,18 @@ export interface StreamEpoch {
   mark?(): Mark;
 }
 
-/** Where the samples of a loader come from. */
+/**
+ * Where the samples of a loader come from.
+ *
+ * @internal
+ */
 export type SampleSource = IndexedSource | StreamSource;
 
-/** Positions from `low`, below `high`. */
+/**
+ * Positions from `low`, below `high`.
+ *
+ * @internal
+ */
 export interface SampleRange {
   readonly low: number;
   readonly high: number;
@@ -68,6 +76,7 @@ export interface RowValues extends ArrayLike<unknown> {
 
 /** The part of a `tf.data.Dataset` that a loader uses. */
 export interface Dataset<A> {
+  /** A new pass over the elements. */
   iterator(): Promise<{ next(): Promise<IteratorResult<A, unknown>> }>;
 }
 

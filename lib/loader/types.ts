@@ -11,7 +11,9 @@ import type { SampleRange, SampleSource } from "./source.ts";
 
 /** A sequence of items that are computed one at a time, and that can be resumed at any of them. */
 export interface Loader<out A> {
+  /** Tells a loader from other values. */
   readonly _tag: "Loader";
+  /** Where the samples come from. */
   readonly source: SampleSource;
   /** The index plan over a source with this many samples per epoch. */
   readonly plan: (length: number) => IndexPlan<A>;
@@ -31,7 +33,11 @@ export interface Loader<out A> {
   readonly watch: ((progress: LoaderProgress) => void) | null;
 }
 
-/** Groups of `size` items of a plan; with `dropLast`, without a shorter last group. */
+/**
+ * Groups of `size` items of a plan; with `dropLast`, without a shorter last group.
+ *
+ * @internal
+ */
 export interface ItemGroups {
   readonly size: number;
   readonly dropLast: boolean;

@@ -1,9 +1,6 @@
 /**
  * Proof that a training resumes: it runs, is resumed from several points, in new processes too, and every step is compared. The entry `@dogear/dogear/prove`.
  *
- * Read `prove`; then `steps`, `uninterrupted_run` and `resumed_run`, the runs that it compares; then `spawn` and `worker` for new processes; then
- * `diagnose`, which names the cause of a difference, with `nondeterminism` and `mutations`, which record what a step reads and changes.
- *
  * Promises: a training that does not resume with the same bits is reported with its first different step, the path and the cause.
  *
  * @example
@@ -23,5 +20,8 @@
  *
  * @module
  */
+
+// Read `prove`; then `steps`, `uninterrupted_run` and `resumed_run`, the runs that it compares; then `spawn` and `worker` for new processes; then
+// `diagnose`, which names the cause of a difference, with `nondeterminism` and `mutations`, which record what a step reads and changes.
 export { type Proof, type ProveOptions, proveResume } from "./prove.ts";
 export type { Training } from "./steps.ts";

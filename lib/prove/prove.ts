@@ -73,6 +73,7 @@ export interface ProveOptions<C extends object, A> extends Training<C, A> {
 
 /** Evidence that a training resumes exactly. */
 export interface Proof {
+  /** Tells a proof from an error. */
   readonly _tag: "Proof";
   /** How many batches it trained on. */
   readonly steps: number;

@@ -33,6 +33,7 @@ import { aNote, checkStore, type Note, type Store } from "../store/mod.ts";
 
 /** When and where a loop saves. */
 export interface SavePolicy<S> extends Options<Codecs, Codec> {
+  /** The store. */
   readonly to: Store;
   /**
    * The number of batches between saves, counted from the start of the data, so that it does not matter where a run was killed.

@@ -61,14 +61,19 @@ import { captureState, release, restoreInto, type Snapshot, snapshotOf } from ".
 
 /** What a load reports in addition to its result. */
 export interface Report {
+  /** The number of the checkpoint that was loaded. */
   readonly checkpoint: number;
+  /** The run that saved it. */
   readonly run: string;
+  /** Its training step; null if it has none. */
   readonly step: number | null;
+  /** Its metrics, by name. */
   readonly metrics: Readonly<Record<string, number>>;
   /** Checkpoints that were skipped, and why: newer ones or, with `best`, better ones and those whose metrics cannot be read. */
   readonly skipped: readonly { readonly checkpoint: number; readonly error: LoadError }[];
-  /** The environment that saved, and the current one. */
+  /** The environment that saved: versions, runtime, backend. */
   readonly saved: Environment;
+  /** The environment of this process. */
   readonly current: Environment;
   /**
    * Why further steps may give other bits than in the run that saved, as sentences: another backend, other WebGPU settings, or another version

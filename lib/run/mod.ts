@@ -9,11 +9,12 @@
  *
  * @module
  */
-export { defaultTraining, type Saved, type SaveOptions, saveState, writeSnapshot } from "./save.ts";
+export { defaultTraining, type Saved, type SaveOptions, saveState, type WriteOptions, writeSnapshot } from "./save.ts";
 export {
   type LoadedSnapshot,
   type LoadOptions,
   loadState,
+  type ReadOptions,
   readSnapshot,
   readWanted,
   type Report,

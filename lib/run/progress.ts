@@ -30,6 +30,7 @@ import {
 
 /** Where progress is written: standard error, or a stream of your own. */
 export interface ProgressStream {
+  /** Writes a piece of text. */
   readonly write: (text: string) => unknown;
   /**
    * Whether it is a terminal, which shows a bar.

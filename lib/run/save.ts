@@ -80,8 +80,11 @@ export interface SaveOptions<K extends Codecs = NoCodecs, T extends Codec = neve
 
 /** A committed save. */
 export interface Saved {
+  /** The number of the new checkpoint. */
   readonly checkpoint: number;
+  /** Its training step; null if it has none. */
   readonly step: number | null;
+  /** Its metrics, by name. */
   readonly metrics: Readonly<Record<string, number>>;
   /**
    * The note that the save gave.
@@ -92,6 +95,7 @@ export interface Saved {
   readonly bytesWritten: number;
   /** The bytes that it consists of; files that did not change since the last save are reused, not written. */
   readonly bytesTotal: number;
+  /** How long the save took. */
   readonly seconds: number;
   /** The checkpoints that retention removed after the commit. */
   readonly removed: readonly number[];
@@ -113,7 +117,7 @@ export interface Saved {
 }
 
 /** The options of {@link writeSnapshot}. */
-type WriteOptions = Omit<SaveOptions, keyof Options>;
+export type WriteOptions = Omit<SaveOptions, keyof Options>;
 
 /** The name of a training of `fit` and `fitDataset` without a name. Its checkpoints do not record it. */
 export const defaultTraining = "fit";

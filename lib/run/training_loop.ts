@@ -35,6 +35,7 @@ export interface BatchPosition {
 
 /** The functions of a training, and its data. */
 export interface TrainingSteps<S extends object, A> {
+  /** The batches. */
   readonly loader: Loader.Loader<A>;
   /** One step: gives the state after a batch. It may be asynchronous. It disposes the tensors that it does not return. */
   readonly step: (state: S, batch: A, at: BatchPosition) => S | Promise<S>;

@@ -25,7 +25,11 @@ export type TypedArray =
   | BigInt64Array
   | BigUint64Array;
 
-/** The name of a {@link TypedArray}'s class. */
+/**
+ * The name of a {@link TypedArray}'s class.
+ *
+ * @internal
+ */
 export type TypedArrayName = TypedArray[typeof Symbol.toStringTag];
 
 /** The element type of a held array: a tensor's dtype, or the name of a typed array's class. */

@@ -20,7 +20,11 @@ import { type Held, heldBytes, isTypedArray, type TypedArray } from "./array.ts"
 
 // --- types
 
-/** Captured components. */
+/**
+ * Captured components.
+ *
+ * @internal
+ */
 export interface Encoded {
   readonly components: readonly Named[];
   /** For kinds whose order of creation is state: the paths of their objects in that order. */

@@ -33,7 +33,9 @@ export interface Difference {
   readonly path: string;
   /** `missing`: only the left state has it; `extra`: only the right one. */
   readonly kind: "missing" | "extra" | "kind" | "dtype" | "shape" | "value";
+  /** The value on the left, if it is a plain one. */
   readonly left?: unknown;
+  /** The value on the right, if it is a plain one. */
   readonly right?: unknown;
   /** How many elements differ, by bits. */
   readonly count?: number;

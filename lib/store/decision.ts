@@ -10,9 +10,11 @@ import { demand, must, shown } from "../validation/mod.ts";
 
 /** One checkpoint in a catalogue. */
 export interface Entry {
+  /** The number of the checkpoint. */
   readonly checkpoint: number;
   /** The training step of the save, `null` if the run does not count steps. */
   readonly step: number | null;
+  /** Its metrics, by name. */
   readonly metrics: Readonly<Record<string, number>>;
   /** The time of the save, in milliseconds since 1970. */
   readonly time: number;
@@ -29,7 +31,9 @@ export interface Entry {
 
 /** The numbers of the checkpoints to keep and to remove, each in ascending order. */
 export interface Decision {
+  /** The numbers to keep. */
   readonly keep: readonly number[];
+  /** The numbers to remove. */
   readonly remove: readonly number[];
   /**
    * Metrics that the policy uses and no checkpoint of the catalogue has. Nothing is removed because of them.

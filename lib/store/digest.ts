@@ -12,6 +12,7 @@ import { zlib } from "../zlib.ts";
 
 /** The length and the digests of a part's bytes. */
 export interface PartDigest {
+  /** How many bytes the part has. */
   readonly bytes: number;
   /** CRC-32 as in zlib and PNG: eight lower-case hexadecimal digits. */
   readonly crc32: string;
@@ -21,6 +22,7 @@ export interface PartDigest {
 
 /** Digests bytes in several pieces. */
 export interface Digester {
+  /** Adds bytes to the digest. */
   readonly update: (bytes: Uint8Array) => void;
   /** The digest of all bytes so far. */
   readonly result: () => PartDigest;

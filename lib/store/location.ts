@@ -12,6 +12,7 @@ import type { IO } from "fp-ts/lib/IO.js";
 
 /** The values that a location carries; {@link perLocation} reads them with their types. */
 export interface LocationState {
+  /** What each module remembers, under a symbol of its own. */
   readonly values: Map<symbol, unknown>;
 }
 

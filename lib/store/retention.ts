@@ -4,6 +4,18 @@
  * Laws: a policy either keeps or removes each checkpoint of the catalogue. It always keeps the newest, which has the highest number. The
  * order of the catalogue does not matter.
  *
+ * @example
+ * ```ts
+ * import { list, memory, Retention, saveState } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * // The best two by loss, every hundredth step, and always the newest.
+ * const store = memory({ keep: Retention.any(Retention.best(2, "loss", "min"), Retention.every(100)) });
+ * for (const loss of [0.5, 0.1, 0.2, 0.4]) await saveState(store, { metrics: { loss } })({ step: 1 });
+ * const { entries } = await list(store);
+ * assert.deepEqual(entries.map(({ checkpoint }) => checkpoint), [1, 2, 3]);
+ * ```
+ *
  * @module
  */
 import {

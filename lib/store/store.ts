@@ -58,12 +58,15 @@ export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
 /** The location of a part in a store. */
 export interface PartLocation {
+  /** The checkpoint that has the part. */
   readonly checkpoint: number;
+  /** The name of the part. */
   readonly name: string;
 }
 
 /** A part of a committed checkpoint, open for reading. */
 export interface OpenPart {
+  /** Its length. */
   readonly bytes: number;
   /**
    * How many reads of some MiB are best in progress at once.
@@ -83,6 +86,7 @@ export interface OpenPart {
 
 /** The properties of a part that a store knows without opening it. */
 export interface PartStatus {
+  /** Its length. */
   readonly bytes: number;
   /** How many checkpoints share the stored bytes; 1 if the part is not shared. */
   readonly links: number;
@@ -175,6 +179,7 @@ export interface StoreOptions {
 
 /** A store of checkpoints. Each task reads the store anew. */
 export interface Store {
+  /** Tells a store from other values. */
   readonly _tag: "Store";
   /** The name of the store in messages. */
   readonly location: string;

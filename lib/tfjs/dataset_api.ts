@@ -24,7 +24,11 @@ export interface Iterator {
   next(): Promise<{ readonly value: unknown; readonly done?: boolean | undefined }>;
 }
 
-/** A dataset of `tf.data`, or any object with the same method. */
+/**
+ * A dataset of `tf.data`, or any object with the same method.
+ *
+ * @internal
+ */
 export interface TfDataset {
   readonly size?: number | null;
   iterator(): Promise<Iterator>;

@@ -13,6 +13,7 @@ import { declaresSchema, hasMethods, must, type Objection, objectionsOf, type Ru
 
 /** The part of Standard Schema, version 1, that is used to decode. */
 export interface StandardSchema<out A> {
+  /** What the specification of Standard Schema asks for. */
   readonly "~standard": {
     readonly version: 1;
     /** The library, such as `zod`. */
@@ -22,7 +23,11 @@ export interface StandardSchema<out A> {
   };
 }
 
-/** A decoded value, or why there is none. */
+/**
+ * A decoded value, or why there is none.
+ *
+ * @internal
+ */
 export type StandardResult<A> =
   | { readonly value: A; readonly issues?: undefined }
   | { readonly issues: readonly StandardIssue[] };

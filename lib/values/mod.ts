@@ -1,7 +1,7 @@
 /**
  * Values: the parts of a run's state that are plain frozen data, each with its io-ts codec: random generators, schedules, loss scalers, permutations.
  *
- * Read `seed`, `math_random`, `rng` and `permutation`, then `schedule`, then `scaler`.
+ * Read `seed`, `math_random`, `rng` with `jump_ahead`, and `permutation`, then `schedule`, then `scaler`.
  *
  * Promises: no function changes its argument; a value is the same after JSON; draws, rates and permutations are the same bits in every runtime.
  *

@@ -1,7 +1,17 @@
 /**
  * Random number generators as plain values: a draw returns a number and the next generator, and changes nothing.
  *
- * The streams are those of pure-rand. Its generators are mutable, so they are made for one draw from the value and never leave this file.
+ * {@link make} a generator from a seed and put it into the state: a resumed training draws on where it was. The streams are those of pure-rand.
+ *
+ * @example
+ * ```ts
+ * import { Rng } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const [noise, rng] = Rng.float(Rng.make(42));
+ * const [die] = Rng.int(1, 6)(rng);
+ * assert(noise < 1 && die >= 1);
+ * ```
  *
  * @module
  */
@@ -28,8 +38,11 @@ import {
   plainCodec,
   refine,
 } from "../validation/mod.ts";
+import { congruentialSkip, linearSkip, xoroshiroPolynomial, xorshiftPolynomial } from "./jump_ahead.ts";
 import { replacingRandom } from "./math_random.ts";
 import { hashWords, type Seed, seedText } from "./seed.ts";
+
+export type { Seed };
 
 // --- types
 
@@ -48,7 +61,9 @@ export type Algorithm = "xoroshiro128plus" | "xorshift128plus" | "congruential32
  * Those that draws return are not frozen, because freezing takes six to ten times as long as the draw (`bench rng`); all others are.
  */
 export interface Rng {
+  /** Tells a generator from other plain values. */
   readonly _tag: "Rng";
+  /** The algorithm of its stream. */
   readonly algorithm: Algorithm;
   /** The layout of `state`; another layout is an error. */
   readonly layout: typeof layout;
@@ -76,22 +91,22 @@ interface Family {
   readonly skip: (rng: Rng, n: bigint) => readonly number[];
 }
 
-/** The low 128 bits of each characteristic polynomial, lowest word first; the coefficient of x^128 is 1. */
-const xoroshiroPolynomial = [0x579aa001, 0x095b8f76, 0x513b43d5, 0x0008828e];
-const xorshiftPolynomial = [0xe9e61daf, 0x024f06fa, 0x2caf7db0, 0x2844c5d4];
-
 const families: Readonly<Record<Algorithm, Family>> = {
   xoroshiro128plus: {
     words: 4,
     fromState: xoroshiro128plusFromState,
-    skip: (rng, n) => linearSkip(rng, xoroshiroPolynomial, n),
+    skip: ({ state }, n) => linearSkip(xoroshiro128plusFromState(state), xoroshiroPolynomial, n),
   },
   xorshift128plus: {
     words: 4,
     fromState: xorshift128plusFromState,
-    skip: (rng, n) => linearSkip(rng, xorshiftPolynomial, n),
+    skip: ({ state }, n) => linearSkip(xorshift128plusFromState(state), xorshiftPolynomial, n),
   },
-  congruential32: { words: 1, fromState: congruential32FromState, skip: congruentialSkip },
+  congruential32: {
+    words: 1,
+    fromState: congruential32FromState,
+    skip: ({ state }, n) => [congruentialSkip(state[0]!, n)],
+  },
 };
 
 const count = integer(0);
@@ -184,7 +199,7 @@ function familyOf(rng: Rng): Family {
   throw new TypeError(`Expected a generator, found ${foundOrAwait(rng, "make one with Rng.make(seed)")}`);
 }
 
-/** Draws from a mutable generator that exists only during `draw`. */
+/** Draws from a mutable generator of pure-rand, which exists only during `draw` and never leaves this file. */
 function drawn<A>(rng: Rng, draw: (generator: RandomGenerator) => A): readonly [A, Rng] {
   const generator = familyOf(rng).fromState(rng.state);
   const value = draw(generator);
@@ -347,57 +362,6 @@ export function skip(n: number | bigint): (rng: Rng) => Rng {
     const { skip } = familyOf(rng);
     return rngOf(rng.algorithm, skip(rng, BigInt(n)));
   };
-}
-
-/** Multiplies a polynomial over GF(2) by x, modulo the characteristic polynomial, in place. */
-function timesX(p: Int32Array, modulus: readonly number[]): void {
-  const overflow = p[3]! >> 31;
-  for (let i = 3; i > 0; i--) p[i] = (p[i]! << 1) | (p[i - 1]! >>> 31);
-  p[0]! <<= 1;
-  for (let i = 0; i < 4; i++) p[i]! ^= overflow & modulus[i]!;
-}
-
-function coefficient(p: Int32Array, i: number): boolean {
-  return ((p[i >> 5]! >>> (i & 31)) & 1) === 1;
-}
-
-function squared(p: Int32Array, modulus: readonly number[]): Int32Array {
-  const product = new Int32Array(4);
-  for (let i = 127; i >= 0; i--) {
-    timesX(product, modulus);
-    if (coefficient(p, i)) { for (let j = 0; j < 4; j++) product[j]! ^= p[j]!; }
-  }
-  return product;
-}
-
-/**
- * The state after n draws of a generator whose step is linear over GF(2). By the theorem of Cayley and Hamilton it is x^n modulo the
- * characteristic polynomial, applied to the state (Haramoto and others, "Efficient jump ahead for F2-linear random number generators",
- * 2008).
- */
-function linearSkip(rng: Rng, modulus: readonly number[], n: bigint): readonly number[] {
-  let power: Int32Array = Int32Array.of(1, 0, 0, 0);
-  for (const bit of n.toString(2)) {
-    power = squared(power, modulus);
-    if (bit === "1") timesX(power, modulus);
-  }
-  const generator = families[rng.algorithm].fromState(rng.state);
-  const sum = [0, 0, 0, 0];
-  for (let i = 0; i < 128; i++) {
-    if (coefficient(power, i)) generator.getState().forEach((word, j) => sum[j]! ^= word);
-    generator.next();
-  }
-  return sum;
-}
-
-/** The state after n draws of `s -> 214013 s + 2531011` modulo 2^32; each draw takes three steps. */
-function congruentialSkip(rng: Rng, n: bigint): readonly number[] {
-  let [factor, addend] = [1, 0];
-  for (const bit of (3n * n).toString(2)) {
-    [factor, addend] = [Math.imul(factor, factor), (Math.imul(factor, addend) + addend) | 0];
-    if (bit === "1") [factor, addend] = [Math.imul(factor, 214013), (Math.imul(addend, 214013) + 2531011) | 0];
-  }
-  return [(Math.imul(rng.state[0]!, factor) + addend) | 0];
 }
 
 /**

@@ -3,6 +3,15 @@
  *
  * The rules are those of PyTorch's `GradScaler` (Micikevicius and others, "Mixed precision training", 2018).
  *
+ * @example
+ * ```ts
+ * import { Scaler } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * const scaler = Scaler.make({ scale: 1024 });
+ * assert.equal(Scaler.update(true)(scaler).scale, 512);
+ * ```
+ *
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
@@ -27,10 +36,13 @@ import {
 
 /** A loss scale and its position: frozen plain data, safe in JSON. */
 export interface Scaler {
+  /** Tells a scaler from other plain values. */
   readonly _tag: "Scaler";
   /** The factor of the loss. */
   readonly scale: number;
+  /** The factor by which the scale grows. */
   readonly growthFactor: number;
+  /** The factor by which the scale shrinks after an overflow. */
   readonly backoffFactor: number;
   /** How many consecutive finite steps make the scale grow. */
   readonly growthInterval: number;

@@ -11,7 +11,9 @@ import { join } from "node:path";
 import process from "node:process";
 import { bun, deno, root } from "./runtimes.ts";
 
-const sources = ["mod.ts", "lib", "tests", "examples", "bench"].filter((path) => existsSync(join(root, path)));
+const sources = ["mod.ts", "lib", "tests", "examples", "bench", "docs/site"].filter((path) =>
+  existsSync(join(root, path))
+);
 // The page is for browsers, whose types Deno's check lacks: tsc checks it apart.
 const modules = sources.map((path) => path.endsWith(".ts") ? path : `${path}/**/*.ts`);
 const steps: readonly (readonly [name: string, program: string, ...args: readonly string[]])[] = [

@@ -5,13 +5,12 @@
  */
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, posix } from "node:path";
 import { test } from "node:test";
-import { pathToFileURL } from "node:url";
-import { deno, root } from "./runtimes.ts";
+import { docOf, isOwn, publicModules } from "./reference.ts";
+import { root } from "./runtimes.ts";
 
 /** The subjects of `lib/` in reading order: folders with a `mod.ts`, and files at the top. Each imports only from earlier ones. */
 const subjects: readonly string[] = [
@@ -271,57 +270,20 @@ test("structure: a folder of tests mirrors a folder of lib, or is one of the oth
 
 // --- documentation
 
-interface Declaration {
-  readonly kind: string;
-  readonly location: { readonly filename: string };
-  readonly jsDoc?: { readonly doc?: string; readonly tags?: readonly { readonly kind: string }[] };
-  readonly def?: { readonly elements?: readonly Declared[] };
-}
-
-interface Declared {
-  readonly name: string;
-  readonly declarations: readonly Declaration[];
-}
-
-function undocumented(path: string, { name, declarations }: Declared): readonly string[] {
-  const own = declarations.filter(({ kind, location }) =>
-    kind !== "reference" && location.filename.startsWith(pathToFileURL(root).href) &&
-    !location.filename.includes("/node_modules/")
+test("structure: every public name has a docstring, and every function an example", () => {
+  const faults = publicModules().flatMap((module) =>
+    module.names.flatMap((name) => {
+      const at = `${module.title}: ${name.name}`;
+      const own = name.declarations.filter(isOwn);
+      const { doc = "", tags = [] } = docOf(name);
+      if (own.length === 0) return [];
+      if (doc === "") return [`${at}: no docstring`];
+      const needsExample = own.some(({ kind }) => kind === "function") && !tags.some(({ kind }) => kind === "example");
+      return needsExample ? [`${at}: no @example`] : [];
+    })
   );
-  if (own.length === 0) return [];
-  const at = `${path}${name}`;
-  const faults: string[] = [];
-  if (!own.some(({ jsDoc }) => (jsDoc?.doc ?? "") !== "")) faults.push(`${at}: no docstring`);
-  else if (
-    own.some(({ kind }) => kind === "function") &&
-    !own.some(({ jsDoc }) => jsDoc?.tags?.some(({ kind }) => kind === "example"))
-  ) faults.push(`${at}: no @example`);
-  return [...faults, ...own.flatMap(({ def }) => def?.elements ?? []).flatMap((one) => undocumented(`${at}.`, one))];
-}
-
-for (
-  const entry of [
-    "mod.ts",
-    "lib/data/mod.ts",
-    "lib/prove/mod.ts",
-    "lib/store/contract/mod.ts",
-    "lib/store/s3/mod.ts",
-    "lib/trackers/mod.ts",
-  ]
-) {
-  test(`structure: every export of ${entry} has a docstring, and every function an example`, () => {
-    const { status, stdout, stderr } = spawnSync(deno(), ["doc", "--json", entry], {
-      cwd: root,
-      encoding: "utf8",
-      maxBuffer: 1 << 28,
-    });
-    assert.equal(status, 0, stderr);
-    const { nodes } = JSON.parse(stdout) as { nodes: Record<string, { symbols?: readonly Declared[] }> };
-    const [module] = Object.values(nodes);
-    assert.notEqual(module?.symbols?.length ?? 0, 0);
-    none((module?.symbols ?? []).flatMap((one) => undocumented("", one)), "a docstring, with @example on functions");
-  });
-}
+  none(faults, "a docstring, with @example on functions");
+});
 
 test("structure: the project names no path of a machine and no registry", () => {
   const parent = dirname(join(root, "."));

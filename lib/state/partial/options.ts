@@ -61,7 +61,9 @@ export interface RestoredParts {
   readonly kept: readonly string[];
   /** Saved parts that were ignored, except those at the path of a part in `kept`. */
   readonly skipped: readonly string[];
+  /** Parts that were restored under another name. */
   readonly renamed: readonly { readonly from: string; readonly to: string }[];
+  /** Tensors that were restored with another dtype. */
   readonly converted: readonly { readonly path: string; readonly from: string; readonly to: string }[];
 }
 

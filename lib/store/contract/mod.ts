@@ -4,12 +4,23 @@
  * A store implements {@link Store}. Its `begin` returns `savingOf` of four steps. `storeLaws` checks it. `examples/sqlite_store.ts` is a
  * whole store.
  *
- * Read `laws` first; then `checkpoint_laws`, `part_laws` and `argument_laws`, written with `expect`.
- *
  * Promises: a store that breaks a law of this list is reported with the law, what was expected and what was found.
+ *
+ * @example
+ * ```ts
+ * import { memory } from "@dogear/dogear";
+ * import { storeLaws } from "@dogear/dogear/store";
+ * import assert from "node:assert/strict";
+ *
+ * const [first] = storeLaws(memory); // in a test file: for (const { law, check } of storeLaws(make)) test(law, check);
+ * assert(first !== undefined);
+ * await first.check();
+ * ```
  *
  * @module
  */
+
+// Read `laws` first; then `checkpoint_laws`, `part_laws` and `argument_laws`, written with `expect`.
 export type {
   Chunks,
   CommitCondition,

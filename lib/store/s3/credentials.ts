@@ -13,7 +13,9 @@ import { aName, exactRecord, ifGiven, must, type Rule } from "../../validation/m
 
 /** The keys that sign requests. */
 export interface S3Keys {
+  /** The public name of the key. */
   readonly accessKeyId: string;
+  /** The secret, which only signs requests and is never sent. */
   readonly secretAccessKey: string;
   /** The token of temporary keys. */
   readonly sessionToken?: string;

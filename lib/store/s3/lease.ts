@@ -47,6 +47,7 @@ export interface LeaseOptions extends BucketOptions {
 
 /** A name that this process holds. It is renewed in the background until it is released or finished; that does not keep the process alive. */
 export interface HeldLease {
+  /** Tells a held lease from one that another process holds. */
   readonly _tag: "Held";
   /** Whether this process still holds it: false if it could not be renewed in time, and after `release` or `finish` began. */
   readonly isHeld: IO<boolean>;

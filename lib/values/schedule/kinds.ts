@@ -28,18 +28,26 @@ import {
 
 /** The fields of each kind besides `kind` and `step`; its constructor documents them. */
 export interface Kinds {
+  /** Of `Schedule.constant`. */
   readonly constant: { readonly base: number };
+  /** Of `Schedule.step`. */
   readonly step: { readonly base: number; readonly every: number; readonly factor: number };
+  /** Of `Schedule.multiStep`. */
   readonly multiStep: { readonly base: number; readonly milestones: readonly number[]; readonly factor: number };
+  /** Of `Schedule.exponential`. */
   readonly exponential: { readonly base: number; readonly factor: number };
+  /** Of `Schedule.cosine`. */
   readonly cosine: { readonly base: number; readonly steps: number; readonly final: number };
+  /** Of `Schedule.linear`. */
   readonly linear: { readonly base: number; readonly steps: number; readonly final: number };
+  /** Of `Schedule.polynomial`. */
   readonly polynomial: {
     readonly base: number;
     readonly steps: number;
     readonly power: number;
     readonly final: number;
   };
+  /** Of `Schedule.oneCycle`. */
   readonly oneCycle: {
     readonly peak: number;
     readonly steps: number;
@@ -51,6 +59,7 @@ export interface Kinds {
     /** Absent: false. */
     readonly threePhase?: boolean | undefined;
   };
+  /** Of `Schedule.plateau`. */
   readonly plateau: {
     readonly base: number;
     readonly factor: number;
@@ -70,9 +79,11 @@ export interface Kinds {
     /** How many steps of the cooldown are left. */
     readonly cooling: number;
   };
+  /** Of `Schedule.warmup`. */
   readonly warmup: { readonly steps: number; readonly from: number; readonly then: Schedule };
   /** The remaining schedules; the first is in use. */
   readonly sequence: { readonly parts: readonly { readonly schedule: Schedule; readonly steps: number }[] };
+  /** Of `Schedule.product`. */
   readonly product: { readonly factors: readonly Schedule[] };
 }
 

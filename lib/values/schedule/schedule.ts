@@ -3,6 +3,16 @@
  *
  * Every runtime gives the same rate, a float32. The first step costs as much as the millionth.
  *
+ * @example
+ * ```ts
+ * import { pipe, Schedule } from "@dogear/dogear";
+ * import assert from "node:assert/strict";
+ *
+ * let schedule = pipe(Schedule.cosine({ base: 1e-3, steps: 1000 }), Schedule.warmup(10));
+ * for (let step = 0; step < 10; step++) schedule = Schedule.next(schedule);
+ * assert.equal(Schedule.rate(schedule), Math.fround(1e-3));
+ * ```
+ *
  * @module
  */
 import type * as t from "io-ts";
