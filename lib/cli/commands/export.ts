@@ -27,7 +27,6 @@ import { exportCurves } from "../export_curves.ts";
 import { type ExportFile, namesOutside, parseFolder, refusedFolder, writeOne, writtenLines } from "../export_files.ts";
 import { findCheckpoint, parseReference, type Reference, separateCheckpoint } from "../reference.ts";
 import type { OpenUrl } from "../stores.ts";
-import { didYouMean } from "../suggestion.ts";
 import { type Bar, type Terminal, withBar } from "../terminal.ts";
 import { bytesText, jsonText } from "../format.ts";
 
@@ -73,9 +72,7 @@ function exportedTensors({ encoded }: LazyCheckpoint, component: string): Comman
   if (arrays.length === 0) {
     const found = `${node === undefined ? "no such component" : "no tensor in it"}: the components are`;
     const names = components.map(([name]) => name).join(", ");
-    const meant = node === undefined ? didYouMean(component, components.map(([name]) => name)) : "";
-    const expected = `Expected tensors in component ${JSON.stringify(component)}`;
-    return TE.left(usageError(`${expected}, found ${found} ${names}${meant === "" ? "" : `.${meant}`}`));
+    return TE.left(usageError(`Expected tensors in component ${JSON.stringify(component)}, found ${found} ${names}`));
   }
   const named = arrays.filter(([, { name }]) => name !== undefined);
   const tensors = (named.length > 0 ? named : arrays).map(async ([path, { held, name }]): Promise<ExportedTensor> => {
