@@ -172,31 +172,6 @@ export function runsIn(open: OpenUrl): (run: OpenRun) => CommandTask<readonly Op
   };
 }
 
-/** The most runs that an error names. */
-const mostNamed = 20;
-
-/** The run itself if it has checkpoints. Otherwise it is an error, which names the runs in it if it is a folder of runs. */
-export function demandCheckpoints(open: OpenUrl): (run: OpenRun) => CommandTask<OpenRun> {
-  return (run) =>
-    run.numbers.length > 0 ? TE.right(run) : pipe(
-      runsIn(open)(run),
-      TE.flatMap((found): CommandTask<OpenRun> => {
-        const names = found.filter(({ numbers }) => numbers.length > 0).map(({ text }) => text);
-        if (names.length === 0) return TE.left(noCheckpoint(run));
-        const more = names.length > mostNamed ? ` and ${names.length - mostNamed} more` : "";
-        const runs = `${names.length === 1 ? "a run" : `${names.length} runs`} in it`;
-        const all = `${names.slice(0, mostNamed).join(", ")}${more}`;
-        return TE.left(
-          usageError(
-            `Expected a run, found the folder ${run.text} with ${runs}: give ${
-              names.length === 1 ? "" : "one of "
-            }${all}`,
-          ),
-        );
-      }),
-    );
-}
-
 /** The number of a checkpoint of a run. It may not exist; undefined is the newest of a run without checkpoints. */
 function numberNamed(run: OpenRun, name: CheckpointName): CommandTask<number | undefined> {
   const { store, numbers } = run;
@@ -223,7 +198,7 @@ export function findCheckpoint(reference: Reference, openStore: OpenUrl = openUr
   const { text, run, checkpoint: name = { back: 0 } } = reference;
   return pipe(
     TE.Do,
-    TE.bind("open", () => pipe(openRun(run, openStore, text), TE.flatMap(demandCheckpoints(openStore)))),
+    TE.bind("open", () => openRun(run, openStore, text)),
     TE.bind("checkpoint", ({ open }) => numberNamed(open, name)),
     TE.flatMapEither(({ open, checkpoint }): E.Either<CommandError, NamedCheckpoint> =>
       checkpoint !== undefined && open.numbers.includes(checkpoint)

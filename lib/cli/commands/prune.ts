@@ -10,7 +10,7 @@ import { entriesOf, type Plan, plan, prune, type Removal } from "../../checkpoin
 import { type Entry, millisecondsOf, Retention, type Span, spanInWords, type Store } from "../../store/mod.ts";
 import { type CommandError, type CommandTask, type OptionTable, type Usage, usage, type Values } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
-import { demandCheckpoints, type OpenRun, openRun, parseReferences } from "../reference.ts";
+import { type OpenRun, openRun, parseReferences } from "../reference.ts";
 import { checkpointStatuses } from "../checkpoint_status.ts";
 import { pruneOrphans } from "../orphans.ts";
 import { tableLines } from "../table.ts";
@@ -301,12 +301,7 @@ what killed saves have left; later saves remove that, too.`,
     pipe(
       openRun(folder, open),
       TE.flatMap((run) =>
-        orphans ? pruneOrphans(run.store, pruning.dryRun, terminal) : pipe(
-          demandCheckpoints(open)(run),
-          // A run before its first save has nothing to remove.
-          TE.orElse((error) => error._tag === "NoCheckpoint" ? TE.right(run) : TE.left(error)),
-          TE.flatMap((run) => pruneCheckpoints(pruning, run, terminal)),
-        )
+        orphans ? pruneOrphans(run.store, pruning.dryRun, terminal) : pruneCheckpoints(pruning, run, terminal)
       ),
     ),
 });

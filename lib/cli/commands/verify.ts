@@ -13,9 +13,9 @@ import { sha256Of } from "../../store/mod.ts";
 import { type CommandTask, messageOf, type Usage, usage, usageError } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
 import {
-  demandCheckpoints,
   findCheckpoints,
   type NamedCheckpoint,
+  noCheckpoint,
   type OpenRun,
   parseReferences,
   type Reference,
@@ -62,7 +62,7 @@ function parseDigest(word: string | undefined): E.Either<Usage, string | undefin
 function targetsOf(reference: Reference, open: OpenUrl): CommandTask<OpenRun & { readonly isWhole: boolean }> {
   return pipe(
     findCheckpoints(reference, open),
-    TE.flatMap(demandCheckpoints(open)),
+    TE.filterOrElseW(({ numbers }) => numbers.length > 0, (run) => noCheckpoint(run)),
     TE.map((run) => ({ ...run, isWhole: reference.checkpoint === undefined })),
   );
 }
