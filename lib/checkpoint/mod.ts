@@ -19,7 +19,7 @@ export { notAFile, readHeader } from "./tensor_files.ts";
 export { bestFirst, type CheckpointReference, noCheckpoint, numbersToTry, referenceRule } from "./best.ts";
 export { type CheckpointReading, type Loaded, readCheckpoint, type ReadError, readManifest } from "./read.ts";
 export { type LazyCheckpoint, withCheckpoint } from "./lazy_checkpoint.ts";
-export { findPart, heldOf, leavesOf, namesMeant, type Part, someOf } from "./parts.ts";
+export { findPart, heldOf, leavesOf, namesMeant, type Part, someOf, tensorNames } from "./parts.ts";
 export { readTensor, type ReadTensorOptions, type TensorData } from "./read_tensor.ts";
 export { firstThatVerifies, verifyCheckpoint } from "./verify.ts";
 export { type Copied, copyCheckpoint, type CopyError, type CopyOptions } from "./copy.ts";

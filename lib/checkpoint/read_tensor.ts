@@ -111,7 +111,7 @@ function tensorAt({ state }: Manifest, path: string): E.Either<Problem, Stored> 
     const inside = first === undefined ? "" : ` with the tensors ${someOf([first, ...others].map(([at]) => at))}`;
     return E.left({ path, kind: "kind", expected, found: `${kindOf(part[1])}${inside}` });
   }
-  const names = tensorNames(components);
+  const names = [...tensorNames(components).values()];
   const meant = namesMeant(components, path);
   const remedy = meant.length > 0
     ? `Did you mean ${someOf(meant)}?`

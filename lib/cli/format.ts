@@ -6,9 +6,9 @@
  *
  * @module
  */
-import { hexCode, unprintable } from "../errors/mod.ts";
+import { hexCode, printable, unprintable } from "../errors/mod.ts";
 import type { Note, Progress } from "../store/mod.ts";
-import { barText, numberText, spanText } from "../terminal/mod.ts";
+import { barText, cut, numberText, spanText, widthOf } from "../terminal/mod.ts";
 
 // --- constructors
 
@@ -19,6 +19,31 @@ export function bytesText(bytes: number): string {
   // The next unit begins slightly below 1024, so that rounding never gives "1024.0 KiB".
   const step = Math.min(units.length - 1, bytes < 1024 ? 0 : Math.floor(Math.log2(bytes + bytes / 4096) / 10));
   return step === 0 ? `${bytes} B` : `${(bytes / 1024 ** step).toFixed(1)} ${units[step]}`;
+}
+
+/** A count with its thousands apart, such as `1,234 parameters`, and its noun, to which an s is added. */
+export function countText(count: number, noun: string = ""): string {
+  return `${count.toLocaleString("en-US")} ${noun}${noun === "" || count === 1 ? "" : "s"}`.trimEnd();
+}
+
+const graphemes = new Intl.Segmenter();
+
+/** A name or path without control characters, cut in its middle to a width: names of one model often differ at their ends alone. */
+export function nameText(name: string, width: number): string {
+  const text = printable(name);
+  if (widthOf(text) <= width) return text;
+  let [end, left] = ["", Math.floor((width - 1) / 2)];
+  for (const { segment } of [...graphemes.segment(text)].reverse()) {
+    left -= widthOf(segment);
+    if (left < 0) break;
+    end = segment + end;
+  }
+  return cut(text, width - widthOf(end)) + end;
+}
+
+/** A word as it is typed to a shell. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./~-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** Metrics by name, such as `accuracy 0.91, loss 0.5`. */

@@ -5,11 +5,13 @@
  */
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { findPart, heldOf, type LazyCheckpoint, leavesOf, namesMeant, type Part, someOf } from "../checkpoint/mod.ts";
-import { arraysOf, type Held, isBranch, kindOf, segment, sizeOf } from "../state/mod.ts";
-import { type CommandTask, usageError } from "./arguments.ts";
+import { findPart, heldOf, type LazyCheckpoint, leavesOf, type Part } from "../checkpoint/mod.ts";
+import { arraysOf, type Held, isBranch, kindOf, nodesByPath, segment, sizeOf } from "../state/mod.ts";
+import type { CommandTask } from "./arguments.ts";
 import { type CheckpointStatus, statusJson } from "./checkpoint_status.ts";
-import { separateCheckpoint } from "./reference.ts";
+import { componentText } from "./component_facts.ts";
+import { isModel, type ModelTable, modelTableAt } from "./model_table.ts";
+import { unknownPart } from "./unknown_part.ts";
 import { type Statistics, statistics } from "./statistics.ts";
 
 // --- types
@@ -21,24 +23,38 @@ export interface ComponentFacts {
   readonly tensors: number;
   readonly elements: number;
   readonly files: readonly string[];
+  /** What is in it, in a line. */
+  readonly about: string;
 }
 
 /** A part of a state. */
 export interface PartRead {
   readonly part: Part;
   readonly leaves: readonly Part[];
+  /** The layers of the part, if it is a model. */
+  readonly model: ModelTable | undefined;
   /** The statistics of the part, if it is one tensor. */
-  readonly tensor?: { readonly held: Held; readonly statistics: Statistics };
+  readonly tensor: { readonly held: Held; readonly statistics: Statistics } | undefined;
 }
 
 // --- a whole checkpoint
 
 /** The components of an open checkpoint. */
 export function componentFacts({ encoded, fileOf }: LazyCheckpoint): readonly ComponentFacts[] {
+  const nodes = nodesByPath(encoded.components);
   return encoded.components.map(([name, node]) => {
-    const arrays = arraysOf(node, segment(name)).map(([, { held }]) => held);
+    const path = segment(name);
+    const arrays = arraysOf(node, path).map(([, { held }]) => held);
     const elements = arrays.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-    return { name, kind: kindOf(node), tensors: arrays.length, elements, files: [...new Set(arrays.map(fileOf))] };
+    const files = [...new Set(arrays.map(fileOf))];
+    return {
+      name,
+      kind: kindOf(node),
+      tensors: arrays.length,
+      elements,
+      files,
+      about: componentText(node, path, nodes),
+    };
   });
 }
 
@@ -74,31 +90,30 @@ export function readPart(
 ): CommandTask<PartRead> {
   const { checkpoint, encoded: { components }, fileOf } = opened;
   const part = findPart(components, wanted);
-  if (part === undefined) {
-    const names = components.map(([name]) => segment(name)).join(", ");
-    const expected = `Expected a part of checkpoint ${checkpoint}, found ${JSON.stringify(wanted)}`;
-    const meant = namesMeant(components, wanted);
-    const found = meant.length > 0 ? `did you mean ${someOf(meant)}?` : `its components are ${names}`;
-    return TE.left(usageError(`${expected}: ${found}${separateCheckpoint(wanted, run)}`));
-  }
+  if (part === undefined) return TE.left(unknownPart(checkpoint, components, wanted, run));
   const leaves = leavesOf(part);
+  const [path, node] = part;
+  const model = isModel(node) ? modelTableAt(node, path, nodesByPath(components)) : undefined;
   const [held, ...others] = leaves.flatMap(([, node]) => heldOf(node) ?? []);
-  if (held === undefined || others.length > 0) return TE.right({ part, leaves });
+  if (held === undefined || others.length > 0) return TE.right({ part, leaves, model, tensor: undefined });
   return pipe(
     verify(fileOf(held)),
     TE.flatMapTask(() => async () => statistics(held, await held.home.read(held))),
-    TE.map((found) => ({ part, leaves, tensor: { held, statistics: found } })),
+    TE.map((found) => ({ part, leaves, model, tensor: { held, statistics: found } })),
   );
 }
 
 /** A part as JSON. */
 export function partJson({ store, checkpoint, fileOf }: LazyCheckpoint, found: PartRead): Record<string, unknown> {
-  const { part: [path, node], leaves, tensor } = found;
+  const { part: [path, node], leaves, tensor, model } = found;
   return {
     location: store.locationOf(checkpoint),
     path,
     kind: kindOf(node),
     parts: leaves.map((leaf) => leafJson(leaf, fileOf)),
     statistics: tensor?.statistics ?? null,
+    model: model === undefined
+      ? null
+      : { layers: model.layers, parameters: model.parameters, trainable: model.trainable },
   };
 }

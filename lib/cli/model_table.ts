@@ -48,6 +48,8 @@ interface Found {
   readonly state: Node;
   readonly path: string;
   readonly isModel: boolean;
+  /** The paths of the layers and models that it is in. */
+  readonly outer: readonly string[];
 }
 
 type Nodes = ReadonlyMap<string, Node>;
@@ -80,23 +82,28 @@ function textOf(node: Node | undefined): string | undefined {
   return typeof text === "string" ? text : undefined;
 }
 
-function foundAt(node: Node, path: string, nodes: Nodes): Found | undefined {
+/** How deep layers are followed; a checkpoint that claims more is damaged. */
+const deepest = 32;
+
+/** The layer or model that a node is. One that is said to be in itself is none. */
+function foundAt(node: Node, path: string, nodes: Nodes, outer: readonly string[] = []): Found | undefined {
   const [own, at] = dereference(node, path, nodes);
   if (!isCase(own, "kind") || (own.kind !== "Layer" && own.kind !== "LayersModel")) return undefined;
-  return { state: own.state, path: at, isModel: own.kind === "LayersModel" };
+  if (outer.includes(at) || outer.length > deepest) return undefined;
+  return { state: own.state, path: at, isModel: own.kind === "LayersModel", outer: [...outer, at] };
 }
 
-function layersOf({ state, path }: Found, nodes: Nodes): readonly (Found | undefined)[] {
-  return items(entry(state, "layers")).map((node, i) => foundAt(node, join(join(path, "layers"), i), nodes));
+function layersOf({ state, path, outer }: Found, nodes: Nodes): readonly (Found | undefined)[] {
+  return items(entry(state, "layers")).map((node, i) => foundAt(node, join(join(path, "layers"), i), nodes, outer));
 }
 
 /** The layers within a layer, such as the cell of a recurrent one, by name. */
-function within({ state, path }: Found, nodes: Nodes): readonly (readonly [string, Found])[] {
+function within({ state, path, outer }: Found, nodes: Nodes): readonly (readonly [string, Found])[] {
   return entriesOf(entry(state, "layers")).flatMap(([name, node]) => {
     const at = join(join(path, "layers"), name);
     const inner = Array.isArray(node)
-      ? node.map((one, i) => foundAt(one, join(at, i), nodes))
-      : [foundAt(node, at, nodes)];
+      ? node.map((one, i) => foundAt(one, join(at, i), nodes, outer))
+      : [foundAt(node, at, nodes, outer)];
     return inner.flatMap((one, i) =>
       one === undefined ? [] : [[Array.isArray(node) ? `${name}/${i}` : name, one] as const]
     );
@@ -251,17 +258,25 @@ function rowsOf(model: Found, isTrained: boolean, depth: number, nodes: Nodes): 
   });
 }
 
+/** The table of a model by its path, which may be in another model. */
+export function modelTableAt(node: Node, path: string, nodes: Nodes): ModelTable {
+  const model = foundAt(node, path, nodes) as Found;
+  return {
+    name: path,
+    layers: rowsOf(model, true, 0, nodes),
+    ...countsOf(addWeights(model, true, nodes, new Map())),
+  };
+}
+
+/** Whether a node is a model. */
+export function isModel(node: Node): boolean {
+  return isCase(node, "kind") && node.kind === "LayersModel";
+}
+
 /** A table for each model of a state that is in no other model. */
 export function modelTables(components: readonly Named[]): readonly ModelTable[] {
   const nodes = nodesByPath(components);
-  const models = [...nodes].filter(([, node]) => isCase(node, "kind") && node.kind === "LayersModel");
+  const models = [...nodes].filter(([, node]) => isModel(node));
   return models.filter(([path]) => !models.some(([outer]) => outer !== path && isWithin(path, outer)))
-    .map(([path, node]): ModelTable => {
-      const model = foundAt(node, path, nodes) as Found;
-      return {
-        name: path,
-        layers: rowsOf(model, true, 0, nodes),
-        ...countsOf(addWeights(model, true, nodes, new Map())),
-      };
-    });
+    .map(([path, node]) => modelTableAt(node, path, nodes));
 }

@@ -4,9 +4,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import * as tf from "@tensorflow/tfjs";
+import { directory, Loader, pipe, Rng, saveState, Scaler, Schedule } from "../../mod.ts";
 import { statistics } from "../../lib/cli/statistics.ts";
 import { heldBytes } from "../../lib/state/array.ts";
-import { copied, dogear, flip, inside, json, run } from "../support/command_line.ts";
+import { widthOf } from "../../lib/terminal/mod.ts";
+import { copied, dogear, dogearWithin, flip, inside, json, place, run } from "../support/command_line.ts";
 import { torture } from "../support/torture.ts";
 
 test("inspect: shows a checkpoint and its components", async () => {
@@ -15,23 +18,30 @@ test("inspect: shows a checkpoint and its components", async () => {
   const [about, components] = text.split("\n\n") as [string, string];
   assert.match(
     about,
-    /^checkpoint {2}1 in .*\nsaved .* by dogear .*\nrun .*, after checkpoint 0\nstep {8}20\nmetrics {5}loss 0.05/,
+    /^checkpoint {2}1 in .*\nsaved .*Z\nby {10}dogear .*\nrun .*, after checkpoint 0\nstep {8}20\nmetrics {5}loss 0.05/,
   );
   assert.equal(
     components,
     [
-      "component  kind         tensors  elements  files",
-      "model      LayersModel        4        17  model.safetensors",
-      "w          Variable           1         6  state/w.safetensors",
-      "rng        Rng                0         0",
-      "note       record             0         0",
-      "step       number             0         0",
+      "component  kind         about",
+      "model      LayersModel  2 layers, 17 parameters",
+      "w          Variable     float32 [6]",
+      "rng        Rng          xoroshiro128plus",
+      'note       record       text "a\\u001b[31mb", c/d [1n, -0]',
+      "step       number       20",
     ].join("\n"),
   );
   const { value } = await json("inspect", run);
   const { checkpoint, step, parent, components: found } = value;
   assert.deepEqual([checkpoint, step, parent], [2, 30, 1]);
-  assert.deepEqual(found[1], { name: "w", kind: "Variable", tensors: 1, elements: 6, files: ["state/w.safetensors"] });
+  assert.deepEqual(found[1], {
+    name: "w",
+    kind: "Variable",
+    tensors: 1,
+    elements: 6,
+    files: ["state/w.safetensors"],
+    about: "float32 [6]",
+  });
 });
 
 test("inspect: shows shape, range, mean, NaN count and histogram of a tensor", async () => {
@@ -77,13 +87,189 @@ test("inspect: shows shape, range, mean, NaN count and histogram of a tensor", a
   assert.deepEqual(parts, [{ path: "w/value", dtype: "float32", shape: [6], file: "state/w.safetensors" }]);
 });
 
+// --- a training with everything in it
+
+/** A checkpoint of two models that share an encoder, with frozen and custom layers, optimizers with slots, and every state value. */
+async function everything(): Promise<string> {
+  const path = place();
+  const encoder = tf.sequential({
+    name: "encoder",
+    layers: [tf.layers.dense({ units: 4, inputShape: [4], name: "narrow" }), tf.layers.batchNormalization()],
+  });
+  const [left, right] = [tf.input({ shape: [4], name: "left" }), tf.input({ shape: [4], name: "right" })];
+  const shared = tf.layers.dense({ units: 4, name: "shared" });
+  const both = [shared.apply(left), shared.apply(encoder.apply(right))] as tf.SymbolicTensor[];
+  const joined = tf.layers.concatenate({ name: "joined" }).apply(both) as tf.SymbolicTensor;
+  const doubled = new Doubled({ name: "doubled" }).apply(joined) as tf.SymbolicTensor;
+  const frozen = tf.layers.dense({ units: 3, name: "frozen", trainable: false });
+  const model = tf.model({ inputs: [left, right], outputs: frozen.apply(doubled) as tf.SymbolicTensor });
+  const critic = tf.sequential({ layers: [encoder, tf.layers.dense({ units: 1, name: "score" })] });
+  critic.compile({ optimizer: tf.train.rmsprop(0.02), loss: "meanSquaredError" });
+  const optimizer = tf.train.adam(0.001);
+  optimizer.minimize(() => (model.apply([tf.ones([2, 4]), tf.ones([2, 4])]) as tf.Tensor).square().mean());
+  const schedule = Schedule.next(Schedule.step({ base: 0.5, every: 1, factor: 0.5 }));
+  const cursor = Loader.start(pipe(Loader.fromArray([1, 2, 3]), Loader.shuffle(7)));
+  const state = {
+    critic,
+    cursor,
+    "lêft/漢字\u202e\n": "x".repeat(300),
+    rng: Rng.make(1),
+    scaler: Scaler.make(),
+    schedule,
+  };
+  const nets = {
+    best: tf.sequential({ layers: [tf.layers.dense({ units: 1, inputShape: [2], name: "only" })] }),
+    at: 3,
+  };
+  const best: number | null = null;
+  await saveState(directory(path))({ model, ...state, optimizer, momentum: tf.train.momentum(0.1, 0.9), nets, best });
+  return path;
+}
+
+/** A layer of the user's own, without a rule for its shape. */
+class Doubled extends tf.layers.Layer {
+  static readonly className: string = "Doubled";
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return tf.mul(Array.isArray(inputs) ? inputs[0]! : inputs, 2);
+  }
+}
+tf.serialization.registerClass(Doubled);
+
+const trained = await everything();
+
+test("inspect: says in a line what each component is", async () => {
+  const { text } = await dogearWithin(120, "inspect", trained);
+  const [, table = ""] = text.split("\n\n");
+  const rows = table.split("\n").map((line) => line.split(/ {2,}/));
+  const about = Object.fromEntries(rows.map(([name, , , , said]) => [name, said]));
+  assert.deepEqual(about, {
+    component: "about",
+    model: "7 layers, 83 parameters, 48 trainable",
+    critic: "2 layers, 41 parameters, 33 trainable; compiled with RMSProp, lea…",
+    cursor: "epoch 0, position 0 of 3",
+    "lêft~1漢字\\u202e\\x0a": `"${"x".repeat(64)}…`,
+    rng: "xoroshiro128plus",
+    scaler: "scale 65536",
+    schedule: "step, rate 0.25, step 1",
+    optimizer: "Adam, learning rate 0.001, 1 step, 2 slots",
+    momentum: "Momentum, learning rate 0.1, 0 steps, 1 slot",
+    nets: "best LayersModel, at 3",
+    best: "null",
+  });
+});
+
+test("inspect: of a model it shows layers, output shapes, parameters and totals, and how to see the rest", async () => {
+  assert.equal(
+    (await dogearWithin(100, "inspect", trained, "model")).text.replaceAll(trained, "RUN"),
+    [
+      "layer                                type                output shape  parameters  trainable",
+      "right                                InputLayer          [null, 4]              0          0",
+      "left                                 InputLayer          [null, 4]              0          0",
+      "encoder                              Sequential          [null, 4]             36         28",
+      "  narrow                             Dense               [null, 4]             20         20",
+      "  batch_normaliza…tchNormalization1  BatchNormalization  [null, 4]             16          8",
+      "shared                               Dense               [null, 4]             20         20",
+      "joined                               Concatenate         [null, 8]              0          0",
+      "doubled                              Doubled             ?                      0          0",
+      "frozen                               Dense               ?                     27          0",
+      "",
+      "parameters     83",
+      "trainable      48",
+      "not trainable  35",
+      "",
+      "one tensor  dogear inspect RUN model/narrow/kernel",
+      "all values  dogear inspect RUN model --all",
+    ].join("\n"),
+  );
+  const critic = await dogear("inspect", trained, "critic");
+  assert.match(
+    critic.text,
+    /^optimizer {6}RMSProp, learning rate 0.02, 0 steps, 3 slots:\n {15}critic\/compile\/optimizer$/m,
+  );
+  const { value } = await json("inspect", trained, "model");
+  assert.deepEqual([value.model.parameters, value.model.trainable, value.model.layers.length], [83, 48, 9]);
+  assert.ok(value.parts.some(({ path }: { path: string }) => path === "model/layers/3/weights/kernel/value"));
+  // A model in plain data is one line of it.
+  assert.match((await dogear("inspect", trained, "nets")).text, /\nnets\/best +LayersModel +1 layer, 3 parameters\n/);
+  assert.match(
+    (await dogear("inspect", trained, "nets", "--all")).text,
+    /\nnets\/best\/layers\/0\/weights\/bias\/value /,
+  );
+});
+
+test("inspect: the commands that it shows work, and every name in a difference is one that it takes", async () => {
+  const { text } = await dogear("inspect", trained, "model");
+  const shown = [...text.matchAll(/^(?:one tensor|all values) {2}dogear (.*)$/gm)].map(([, line]) => line!.split(" "));
+  assert.equal(shown.length, 2);
+  for (const words of shown) assert.equal((await dogear(...words)).code, 0, words.join(" "));
+  const { text: found } = await dogearWithin(Infinity, "diff", `${run}@0`, "@2");
+  const names = [...found.matchAll(/^(model\/\S+) /gm)].map(([, name]) => name!);
+  assert.equal(names.length, 4);
+  for (const name of names) assert.equal((await dogear("inspect", run, name)).code, 0, name);
+});
+
+test("inspect and diff: lines fit in 60, 80 and 120 columns, whatever the names", async () => {
+  const path = place();
+  const names = ["n".repeat(200), "漢字".repeat(60), "\u202eevil\n\u001b[2J", "a b/c~d", "🏳️‍🌈".repeat(50)];
+  for (const value of [1, 2]) {
+    const dense = names.map((_, i) => tf.layers.dense({ units: 2, inputShape: [2], name: `${"n".repeat(200)}${i}` }));
+    const model = tf.sequential({ layers: dense });
+    // tfjs checks names when it builds a layer.
+    dense.forEach((layer, i) => Object.assign(layer, { name: names[i] }));
+    const plain = names.map((name) => [name, { [name]: value % 2 === 0 ? name : null, words: Uint8Array.of(value) }]);
+    const rngs = Object.fromEntries(names.map((name) => [name, Rng.make(value)]));
+    await saveState(directory(path))({ model, rngs, ...Object.fromEntries(plain) });
+  }
+  for (const width of [60, 80, 120]) {
+    for (const at of [path, trained]) {
+      const parts = at === path ? [["rngs"], ["model"], ["model", "--all"], [names[0]!]] : [["critic"], ["nets"]];
+      const lines = [["inspect", at], ...parts.map((part) => ["inspect", at, ...part])];
+      if (at === path) {
+        lines.push(["diff", `${at}@0`, "@1"], ["diff", `${at}@0`, "@1", "--all"], ["inspect", at, "xyz"]);
+      }
+      for (const words of lines) {
+        const { text } = await dogearWithin(width, ...words);
+        for (const line of text.split("\n")) {
+          assert.doesNotMatch(line, /[\p{Cc}\u202e\u2028]/u);
+          // Paths of runs and files and words of commands are never cut.
+          if (line.includes(at) || /^(file)? +\S+$/.test(line)) continue;
+          assert.ok(widthOf(line) <= width, `${words.join(" ")} in ${width}: ${widthOf(line)} ${line}`);
+        }
+      }
+    }
+  }
+});
+
+test("inspect: a missing part is answered with the one that was meant, or with what there is", async () => {
+  const said = async (part: string): Promise<string> =>
+    (await dogear("inspect", trained, part)).said.replace(/^Expected a part of checkpoint 0, found ".*?"\. /, "");
+  const answers: readonly (readonly [string, string])[] = [
+    ["modle", "Did you mean model?"],
+    ["MODEL", "Did you mean model?"],
+    ["opt", "Did you mean optimizer?"],
+    ["modle/narow/kernel", "Did you mean model/narrow/kernel?"],
+    ["model/narrow/kernal", "Did you mean model/narrow/kernel?"],
+    ["model/narrow", "Did you mean model/narrow/kernel, model/narrow/bias?"],
+    ["optimizer/config/learningRat", "Did you mean optimizer/config/learningRate?"],
+    ["optimiser/confg/beta1", "Did you mean optimizer/config/beta1?"],
+    ["optimizer/slotz", "Did you mean optimizer/slots?"],
+    ["model/layers/9", "model/layers has 0, 1, 2, 3, 4, 5, 6"],
+    ["best/x", "best has no parts"],
+    ["zzzzzz", "Its components are model, critic, cursor, lêft~1漢字~1"],
+  ];
+  for (const [part, answer] of answers) {
+    const found = await said(part);
+    assert.ok(part === "zzzzzz" ? found.startsWith(answer.slice(0, 40)) : found === answer, `${part}: ${found}`);
+  }
+});
+
 test("inspect: finds a tensor by its path or by its name in the file", async () => {
   const byName = await dogear("inspect", run, "model/last/kernel");
   const byPath = await dogear("inspect", run, "model/layers/1/weights/kernel/value");
   assert.equal(byName.code, 0);
   assert.equal(byName.text, byPath.text);
   assert.match(byName.text, /shape {7}\[4, 1\]\n[^]*range {7}32 to 32\n/);
-  const component = await dogear("inspect", run, "model");
+  const component = await dogear("inspect", run, "model", "--all");
   assert.match(component.text, /\nmodel\/layers\/0\/weights\/kernel\/value +float32 +\[2, 4\] first\/kernel\n/);
 });
 
@@ -104,13 +290,13 @@ test("inspect: shows plain data leaf by leaf, with control characters escaped", 
 });
 
 test("inspect: an unknown part is an error that names the components; damaged tensors are not shown", async () => {
-  const { code, said } = await dogear("inspect", run, "nope/x");
+  const { code, said } = await dogear("inspect", run, "xyz/x");
   assert.equal(code, 2);
-  assert.match(said, /found "nope\/x": its components are model, w, rng, note, step$/);
-  assert.match((await dogear("inspect", run, "kernell")).said, /found "kernell": did you mean model\/.*kernel/);
+  assert.match(said, /found "xyz\/x". Its components are model, w, rng, note, step$/);
+  assert.match((await dogear("inspect", run, "kernell")).said, /found "kernell". Did you mean model\/.*kernel/);
   assert.match(
     (await dogear("inspect", run, "model/las")).said,
-    /found "model\/las": did you mean model\/last\/kernel/,
+    /found "model\/las". Did you mean model\/last\/kernel/,
   );
   const old = await dogear("inspect", run, "1");
   assert.equal(old.code, 2);

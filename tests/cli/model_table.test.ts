@@ -7,6 +7,7 @@ import * as fc from "fast-check";
 import { test } from "node:test";
 import { captureState, pipe, Schedule } from "../../mod.ts";
 import { type LayerRow, type ModelTable, modelTables } from "../../lib/cli/model_table.ts";
+import type { Node } from "../../lib/state/mod.ts";
 import { after, rateCurve } from "../../lib/cli/serve/schedule_curve.ts";
 
 await tf.setBackend("cpu");
@@ -150,6 +151,20 @@ test("model table: nested models follow their row, weights in two models are cou
     "?",
   ]]);
   assert.equal(second!.parameters, 6 + 100);
+});
+
+test("model table: a model that a damaged checkpoint says is in itself, or in its own part, ends the table there", () => {
+  const record = (of: Readonly<Record<string, Node>>): Node => ({ is: "record", entries: Object.entries(of) });
+  const model = (...layers: readonly string[]): Node => {
+    const state = record({ class: "Model", layers: layers.map((path): Node => ({ is: "shared", path })), graph: null });
+    return { is: "kind", kind: "LayersModel", state };
+  };
+  assert.deepEqual(modelTables([["a", model("a")]]).map(({ layers }) => layers), [[]]);
+  const [a] = modelTables([["a", model("b")], ["b", model("a", "a")]]);
+  assert.deepEqual(a!.layers.map(({ depth }) => depth), [0]);
+  // Each is in the one after it.
+  const chain = Array.from({ length: 40 }, (_, i): readonly [string, Node] => [`m${i}`, model(`m${i + 1}`)]);
+  assert.equal(modelTables(chain)[0]!.layers.length, 32);
 });
 
 // --- schedules

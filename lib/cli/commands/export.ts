@@ -20,7 +20,7 @@ import {
 } from "../../checkpoint/mod.ts";
 import { meter } from "../../store/mod.ts";
 import { arraysOf, elementBytes, type Held, segment, sizeOf } from "../../state/mod.ts";
-import { type Arguments, type CommandTask, type Usage, usage, usageError } from "../arguments.ts";
+import { type Arguments, type CommandTask, type Usage, usage } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
 import { verifyFiles } from "../checkpoint_status.ts";
 import { exportCurves } from "../export_curves.ts";
@@ -28,6 +28,7 @@ import { type ExportFile, namesOutside, parseFolder, refusedFolder, writeOne, wr
 import { findCheckpoint, parseReference, type Reference, separateCheckpoint } from "../reference.ts";
 import type { OpenUrl } from "../stores.ts";
 import { type Bar, type Terminal, withBar } from "../terminal.ts";
+import { unknownComponent } from "../unknown_part.ts";
 import { bytesText, jsonText } from "../format.ts";
 
 // --- types
@@ -64,15 +65,17 @@ function parseTarget([run = ".", next, ...more]: readonly string[], option: stri
 // --- the tensors
 
 /** The tensors of a component: those with names for other tools if it has any, otherwise all of them by path. */
-function exportedTensors({ encoded }: LazyCheckpoint, component: string): CommandTask<readonly ExportedTensor[]> {
+function exportedTensors(
+  { checkpoint, encoded }: LazyCheckpoint,
+  component: string,
+): CommandTask<readonly ExportedTensor[]> {
   const { components } = encoded;
   const node = components.find(([name]) => name === component)?.[1];
   const root = segment(component);
   const arrays = node === undefined ? [] : arraysOf(node, root);
   if (arrays.length === 0) {
-    const found = `${node === undefined ? "no such component" : "no tensor in it"}: the components are`;
-    const names = components.map(([name]) => name).join(", ");
-    return TE.left(usageError(`Expected tensors in component ${JSON.stringify(component)}, found ${found} ${names}`));
+    const withTensors = components.flatMap(([name, one]) => arraysOf(one, "").length > 0 ? [name] : []);
+    return TE.left(unknownComponent(checkpoint, components, component, withTensors));
   }
   const named = arrays.filter(([, { name }]) => name !== undefined);
   const tensors = (named.length > 0 ? named : arrays).map(async ([path, { held, name }]): Promise<ExportedTensor> => {
