@@ -13,12 +13,12 @@ import { eventFileName, eventRecord, histogramOf, isEventFile, parseEventFileNam
 import { arraysOf, segment } from "../state/mod.ts";
 import { localFileSystem, makeFolders } from "../store/directory/mod.ts";
 import type { Entry, Store } from "../store/mod.ts";
-import { type CommandTask, messageOf, usageError } from "./arguments.ts";
+import { type CommandTask, messageOf } from "./arguments.ts";
 import { type CheckpointStatus, checkpointStatus } from "./checkpoint_status.ts";
 import type { CommandReport } from "./command.ts";
 import { namesOutside, refusedFolder, writeOne, writtenLines } from "./export_files.ts";
 import { bytesText, jsonText } from "./format.ts";
-import { findCheckpoints, noCheckpoint, type OpenRun, type Reference, runsIn } from "./reference.ts";
+import { findCheckpoints, noCheckpoint, type OpenRun, type Reference } from "./reference.ts";
 import { arrayNumbers } from "./statistics.ts";
 import { logRecords, logsIn, type RunLog } from "./run_logs.ts";
 import type { OpenUrl } from "./stores.ts";
@@ -171,20 +171,6 @@ function checkFolder(folder: string, mayReplace: (name: string) => boolean, reme
 
 // --- the job
 
-/** A run with checkpoints. A folder of runs is an error that names them. */
-function oneRun(open: OpenUrl): (found: OpenRun) => CommandTask<OpenRun> {
-  return (found) =>
-    found.numbers.length > 0 ? TE.right(found) : pipe(
-      runsIn(open)(found),
-      TE.flatMap(([first, ...more]): CommandTask<OpenRun> => {
-        if (first === undefined || first.numbers.length === 0) return TE.left(noCheckpoint(found));
-        const all = [first, ...more].slice(0, 20).map(({ text }) => text).join(", ");
-        const runs = counted(more.length + 1, "run");
-        return TE.left(usageError(`Expected one run, found a folder of ${runs}: ${all}. Export them one at a time`));
-      }),
-    );
-}
-
 /**
  * Writes the curves of a run, or of one of its checkpoints, as event files.
  *
@@ -201,7 +187,7 @@ export function exportCurves(
 ): CommandTask<CommandReport> {
   return pipe(
     findCheckpoints(reference, open),
-    TE.flatMap(oneRun(open)),
+    TE.filterOrElseW(({ numbers }) => numbers.length > 0, (run) => noCheckpoint(run)),
     TE.bindTo("run"),
     // Before the checkpoints are read, which may take long.
     TE.tap(() => checkFolder(folder, () => force, ": choose another folder, or replace it with --force")),

@@ -82,7 +82,11 @@ export function namesOutside(folder: string): CommandTask<readonly string[]> {
     TE.fromTask(() => checkpointsAround(folder)),
     TE.filterOrElse(
       (around) => around === undefined,
-      (around) => refusedFolder("to write to outside of all checkpoints", `${folder}, which is in ${around}`),
+      (around) =>
+        refusedFolder(
+          "to write to outside of all checkpoints",
+          `${folder}, which ${around === folder ? "holds them" : `is in ${around}`}`,
+        ),
     ),
     TE.flatMap(() =>
       pipe(localFileSystem.names(folder), unless<readonly string[]>(means("missing", "names"), () => TE.right([])))

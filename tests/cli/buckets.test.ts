@@ -113,7 +113,7 @@ test("buckets: errors speak of a URL, and never show the keys in it", async () =
       [["inspect", url()], /holds no checkpoint$/],
       [["verify", "s3://bucket/a/../b"], /^Expected a URL such as .*name no folder/],
       [["ls", "https://host/bucket"], /write s3:\/\/bucket\/prefix/],
-      [["ls", "s3://AKIA:secret@bucket/run"], /write keys as/],
+      [["ls", "s3://AKIA:secret@bucket/run"], /set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY/],
       [["ls", "s3://AKIA:secret@bucket"], /^Expected a number, latest/],
       [["ls", `${there}`, inside(run, 0)], /which is in checkpoint 0 of the run/],
     ] as const

@@ -175,15 +175,6 @@ test("export: --force replaces the curves of the same run alone; a tracker can c
   assert.deepEqual([forced.code, /, which is of another run: choose another folder$/.test(forced.said)], [2, true]);
 });
 
-test("export: the curves of a folder of runs are refused, with the runs in it", async () => {
-  const folder = place();
-  for (const name of ["b", "a"]) await runOrThrow(saveState(directory(join(folder, name)))({ step: 1 }));
-  const { code, said } = await exported(folder, "--tensorboard", place());
-  assert.equal(code, 2);
-  assert.match(said, /^Expected one run, found a folder of 2 runs: .*\. Export them one at a time$/);
-  for (const name of ["a", "b"]) assert.ok(said.includes(join(folder, name)), said);
-});
-
 test("export: weights and curves exclude each other, and nothing is written into checkpoints", async () => {
   const path = await copied();
   for (

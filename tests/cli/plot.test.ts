@@ -44,7 +44,7 @@ test("plot: --json has every point; --from and --to cut them", async () => {
   ]);
   const none = await dogear("plot", run, "loss", "--from", "100");
   assert.deepEqual([none.code, none.text], [2, ""]);
-  assert.match(none.said, /^Expected points from step 100 to Infinity, found none/);
+  assert.match(none.said, /^Expected points with --from 100, found none: the steps are 10 to 30$/);
 });
 
 test("plot: a log in the folder of a run is preferred to its checkpoints; forks and runs are curves of their own", async () => {
@@ -112,7 +112,7 @@ test("plot: arguments that cannot be meant are errors", async () => {
     [[run], /^Expected RUN and METRIC, .* found only /],
     [[`${run}@2`, "loss"], /^Expected RUN, found .*leave the checkpoint out/],
     [[run, "loss", "--from", "x"], /^Expected a number at --from, found "x"/],
-    [[run, "loss", "--height", "2"], /^Expected a height of at least 3 lines/],
+    [[run, "loss", "--height", "2"], /^Expected --height with 3 or more, found 2/],
     [[join(run, "none"), "loss"], /^Expected the folder of a run, found no folder/],
   ];
   for (const [words, message] of wrong) {

@@ -5,12 +5,14 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
+import * as TE from "fp-ts/lib/TaskEither.js";
 import { resolve } from "node:path";
 import { curveMark, numberText, plotLines } from "../../terminal/mod.ts";
 import { type CommandError, type Usage, usage, usageError } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
 import { jsonText } from "../format.ts";
 import { parseReferences, type Reference } from "../reference.ts";
+import { checkLogs } from "../run_logs.ts";
 import { type Curve, curvesOf } from "../serve/curves.ts";
 import { follower } from "../serve/log_file.ts";
 import { readWhole, watch } from "../serve/watch.ts";
@@ -134,6 +136,17 @@ function noMetric(sources: readonly Source[], metric: string): CommandError {
   return usageError(`Expected a metric of ${where}: ${listed}, found ${found}${meant === "" ? "" : `.${meant}`}`);
 }
 
+/** The error of steps between which no curve has points, with the steps that there are. */
+function noPoints(sources: readonly Source[], { metrics, from, to }: Asked): CommandError {
+  const steps = sources.flatMap((source) => metrics.flatMap((metric) => curvesOfMetric(source, metric)))
+    .flatMap(({ points: { steps, length } }) => length === 0 ? [] : [steps[0]!, steps[length - 1]!])
+    .sort((a, b) => a - b);
+  const asked = [Number.isFinite(from) ? `--from ${from}` : [], Number.isFinite(to) ? `--to ${to}` : []].flat().join(
+    " ",
+  );
+  return usageError(`Expected points with ${asked}, found none: the steps are ${steps[0]} to ${steps.at(-1)}`);
+}
+
 // --- showing
 
 const about: Columns = {
@@ -203,7 +216,7 @@ async function plotted(
   terminal: Terminal,
   open: OpenUrl,
 ): Promise<E.Either<CommandError, CommandReport>> {
-  const { references, metrics, logs, from, to } = asked;
+  const { references, metrics, logs } = asked;
   const read = [
     ...references.length === 0 ? [] : await runSources(references, open),
     ...await Promise.all(logs.map(logSource)),
@@ -220,7 +233,7 @@ async function plotted(
   const curves = sources.flatMap((source) =>
     metrics.flatMap((metric) => curvesOfMetric(source, metric).map((curve) => drawnOf(source, curve, asked)))
   ).filter(({ steps }) => steps.length > 0);
-  if (curves.length === 0) return E.left(usageError(`Expected points from step ${from} to ${to}, found none`));
+  if (curves.length === 0) return E.left(noPoints(sources, asked));
   return E.right(reportOf(curves, asked, terminal, [...failures, ...lacking]));
 }
 
@@ -263,9 +276,12 @@ below explains.`,
       E.bind("from", () => numberOption("from", options.from, -Infinity)),
       E.bind("to", () => numberOption("to", options.to, Infinity)),
       E.bind("height", () => numberOption("height", options.height, 18)),
-      E.filterOrElseW(({ height }) => height >= 3, () => usageError("Expected a height of at least 3 lines")),
+      E.filterOrElseW(
+        ({ height }) => height >= 3,
+        ({ height }) => usageError(`Expected --height with 3 or more, found ${height}`),
+      ),
       E.map((given): Asked => ({ ...given, metrics: [...new Set([metric, ...others])], logs, isLog })),
     );
   },
-  run: (asked, terminal, open) => () => plotted(asked, terminal, open),
+  run: (asked, terminal, open) => pipe(checkLogs(asked.logs), TE.flatMap(() => () => plotted(asked, terminal, open))),
 });

@@ -112,7 +112,13 @@ function checkFree(path: string, force: boolean): CommandTask<unknown> {
   return async () => {
     const status = await stat(path).catch(() => undefined);
     if (status !== undefined && !status.isFile()) {
-      return E.left(usageError(`Expected a file to export to, found ${JSON.stringify(path)}, which is none`));
+      return E.left(
+        usageError(
+          `Expected a file to export to, found ${JSON.stringify(path)}, which is a ${
+            status.isDirectory() ? "folder" : "device"
+          }`,
+        ),
+      );
     }
     if (force) return E.right(undefined);
     const file = await open(path, "r").catch((cause: NodeJS.ErrnoException) => cause.code);

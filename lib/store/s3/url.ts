@@ -27,10 +27,13 @@ const encoder = new TextEncoder();
 
 /** What is written instead of a URL by mistake, or cannot be a URL of a store, and what to write. */
 const mistakes: readonly (readonly [is: (url: string) => boolean, remedy: string])[] = [
-  [(url) => /^https?:/i.test(url), "write s3://bucket/prefix, and the server as { endpoint } or in AWS_ENDPOINT_URL"],
+  [
+    (url) => /^https?:/i.test(url),
+    "write s3://bucket/prefix, and the server in AWS_ENDPOINT_URL, or as endpoint in a script",
+  ],
   [
     (url) => /^(gs|gcs):/i.test(url),
-    "write s3://, and set AWS_ENDPOINT_URL_S3=https://storage.googleapis.com or pass it as { endpoint }, with HMAC keys",
+    "write s3://, and set AWS_ENDPOINT_URL_S3=https://storage.googleapis.com, or endpoint in a script, with HMAC keys",
   ],
   [
     (url) => /^(az|azure|abfss?|wasbs?|r2|oss|cos):/i.test(url),
@@ -43,12 +46,12 @@ const mistakes: readonly (readonly [is: (url: string) => boolean, remedy: string
   [(url) => !url.isWellFormed() || /\p{Cc}/u.test(url), "leave out control characters and halves of characters"],
   [
     (url) => /[?#]/.test(url),
-    'write options as the second argument, such as { region: "eu-west-1" }, or set AWS_REGION',
+    "set AWS_REGION and AWS_ENDPOINT_URL, or write options as the second argument in a script",
   ],
   [(url) => url.includes("\\"), "write slashes"],
   [
     (url) => url.slice(5).split("/")[0]!.includes("@"),
-    "write keys as { credentials }, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write credentials in a script",
   ],
 ];
 
@@ -67,7 +70,7 @@ const faultsOfBuckets: readonly (readonly [is: (bucket: string) => boolean, reme
   ],
   [
     (bucket) => /^\d+\.\d+\.\d+\.\d+$/.test(bucket),
-    "a bucket is not named like an address: write that as { endpoint } or in AWS_ENDPOINT_URL",
+    "a bucket is not named like an address: write that in AWS_ENDPOINT_URL, or as endpoint in a script",
   ],
 ];
 
