@@ -17,7 +17,7 @@ import { didYouMean } from "./suggestion.ts";
 
 /** Looks at places, which are paths as they were typed, or URLs. A place that cannot be read has nothing. */
 interface Looking {
-  /** The most names of a folder that are looked at. */
+  /** The most folders of a place that are looked at. */
   readonly most: number;
   readonly folders: (at: string) => Promise<readonly string[]>;
   readonly hasRun: (at: string) => Promise<boolean>;
@@ -54,15 +54,21 @@ export function pasted(at: string): string {
 
 // --- looking
 
+/** The most names of a folder that are read. */
+const mostNames = 10_000;
+
+/** The most of them that may be runs, in a folder and in a bucket, where each is a request. */
+const [mostFolders, mostPrefixes] = [300, 8];
+
 /** The names of the folders in a folder, without links and without those that no one puts runs in. */
-async function foldersIn(path: string, most: number): Promise<readonly string[]> {
+async function foldersIn(path: string): Promise<readonly string[]> {
   const names: string[] = [];
   let seen = 0;
   try {
     for await (const entry of await opendir(resolve(path))) {
       const isSought = entry.isDirectory() && !entry.name.startsWith(".") && entry.name !== "node_modules";
       if (isSought) names.push(entry.name);
-      if (++seen === most) break;
+      if (++seen === mostNames) break;
     }
   } catch {
     // It is no folder, or not readable: whoever typed it gets another error.
@@ -75,9 +81,6 @@ async function kindOf(path: string): Promise<"file" | "folder" | "other" | undef
   return E.isRight(status) ? status.right.kind : undefined;
 }
 
-/** The most names of a folder, and of a bucket, where each is a request. */
-const [mostNames, mostPrefixes] = [5000, 8];
-
 /** Looks with the store of each place. */
 function lookingWith(at: string, open: OpenUrl): Looking {
   const storeOf = async (at: string) => {
@@ -85,9 +88,9 @@ function lookingWith(at: string, open: OpenUrl): Looking {
     return E.isRight(store) ? store.right : undefined;
   };
   return {
-    most: isUrl(at) ? mostPrefixes : mostNames,
+    most: isUrl(at) ? mostPrefixes : mostFolders,
     folders: async (at) => {
-      if (!isUrl(at)) return await foldersIn(at, mostNames);
+      if (!isUrl(at)) return await foldersIn(at);
       const folders = await (await storeOf(at))?.folders?.();
       return folders !== undefined && E.isRight(folders) ? folders.right : [];
     },
@@ -178,5 +181,7 @@ export async function nearbyRemedy(at: string, open: OpenUrl): Promise<string> {
   const command = (run: string): string => `\n  dogear ls ${pasted(run)}`;
   if (meant !== undefined) return `. Did you mean ${meant}?${command(meant)}`;
   const more = runs.length - mostNamed;
-  return `. Runs nearby:${named.slice(0, mostNamed).map(command).join("")}${more > 0 ? "\n  and more" : ""}`;
+  return `. Runs ${from === at ? "in it" : "nearby"}:${named.slice(0, mostNamed).map(command).join("")}${
+    more > 0 ? "\n  and more" : ""
+  }`;
 }

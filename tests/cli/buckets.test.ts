@@ -116,7 +116,7 @@ test("buckets: a place without a run is exit code 2, and the runs nearby are fou
       [`${prefix}/runs/digtis`, `. Did you mean ${prefix}/runs/digits?${ls("digits")}`],
       [`${prefix}/rnus/digits/`, `. Did you mean ${prefix}/runs/digits?${ls("digits")}`],
       [`${prefix}/elsewhere`, `. Runs nearby:${ls("digits")}${ls("mnist")}`],
-      [`${prefix}`, `. Runs nearby:${ls("digits")}${ls("mnist")}`],
+      [`${prefix}`, `. Runs in it:${ls("digits")}${ls("mnist")}`],
     ] as const
   ) {
     for (const command of ["ls", "inspect"]) {

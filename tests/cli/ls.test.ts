@@ -261,7 +261,7 @@ test("ls: a place without a run is exit code 2, with what was found and the runs
   for (
     const [path, found, remedies] of [
       [at("runs", "empty"), /the folder ".*empty", which holds no checkpoint\. Runs nearby:\n/, [digits]],
-      [at(), /the folder ".*", which holds no checkpoint\. Runs nearby:\n/, [digits, spaced]],
+      [at(), /the folder ".*", which holds no checkpoint\. Runs in it:\n/, [digits, spaced]],
       [at("runs", "digtis"), /no folder ".*digtis"\. Did you mean .*runs\/digits\?\n/, [digits]],
       [at("rnus", "digits"), /no folder ".*digits"\. Did you mean .*runs\/digits\?\n/, [digits]],
       [at("notes.txt"), /the file ".*notes.txt"\. Runs nearby:\n/, [digits, spaced]],

@@ -317,7 +317,8 @@ export const lsCommand: Command = defineCommand({
     `Lists the checkpoints of a run, the newest first: number, age, local time, step, metrics, size, how much of the size is
 in files that other checkpoints link too, the name of the run, and a verdict; on a line below, the note of the save, if it
 has one. The verdict is "complete" if the manifest is intact and every file has its length.
-Of a folder of runs it lists the runs, each with the number of checkpoints it keeps and the newest of them.
+Of a folder of runs it lists the runs, each with the number of checkpoints it keeps and the newest of them. Only that one
+is read, unless --all is given.
 In a terminal, a second table has the metrics from the oldest checkpoint to the newest. A narrow terminal shows fewer
 columns.`,
   options: {
