@@ -109,12 +109,18 @@ test("buckets: a place without a run is exit code 2, and the runs nearby are fou
     const key = `${prefix.replace("s3://bucket/", "")}/photos/${i}/a.jpg`;
     simulation.objects.set(key, { bytes: new Uint8Array(1), modified: simulation.now });
   }
+  for (let i = 0; i < 20; i++) {
+    const key = `${prefix.replace("s3://bucket/", "")}/many/a${i}/b/c.jpg`;
+    simulation.objects.set(key, { bytes: new Uint8Array(1), modified: simulation.now });
+  }
+  await small(`${prefix}/many/letters`, 1);
   const requests = (): number => [...simulation.counts.values()].reduce((sum, count) => sum + count, 0);
   const ls = (name: string): string => `\n  dogear ls ${prefix}/runs/${name}`;
   for (
     const [at, remedy] of [
       [`${prefix}/runs/digtis`, `. Did you mean ${prefix}/runs/digits?${ls("digits")}`],
       [`${prefix}/rnus/digits/`, `. Did you mean ${prefix}/runs/digits?${ls("digits")}`],
+      [`${prefix}/many/lettres`, `. Did you mean ${prefix}/many/letters?\n  dogear ls ${prefix}/many/letters`],
       [`${prefix}/elsewhere`, `. Runs nearby:${ls("digits")}${ls("mnist")}`],
       [`${prefix}`, `. Runs in it:${ls("digits")}${ls("mnist")}`],
     ] as const

@@ -201,25 +201,28 @@ test("ls: of a folder of runs it lists each with its newest checkpoint, the late
   await mkdir(join(folder, "empty"));
   await writeFile(join(folder, "notes.txt"), "");
   await runOrThrow(saveState(directory(join(folder, "b")), { metrics: { loss: 5 } })({ step: 7 }));
+  await runOrThrow(saveState(directory(join(folder, "new")), { metrics: { loss: 6 } })({ step: 1 }));
   const { code, text, said } = await dogear("ls", folder);
   assert.deepEqual([code, said], [0, ""]);
   const [headings = "", ...lines] = text.split("\n");
   assert.match(headings, /^run +kept +newest +age +time +step +metrics +size +verdict$/);
-  assert.match(lines[0]!, /^b +4 +3 +\d+ s +\d\d:\d\d +7 +loss 5 +[\d.]+ K?i?B +complete$/);
-  assert.match(lines[1]!, /^a +3 +2 +\d+ s +\d\d:\d\d +30 +loss 0\.03333,? .*complete$/);
-  assert.match(lines[2]!, /^c@1 +3 +2 /);
-  assert.deepEqual(lines.slice(3), [
+  assert.match(lines[0]!, /^new +1 +0 /);
+  assert.match(lines[1]!, /^b +4 +3 +\d+ s +\d\d:\d\d +7 +loss 5 +[\d.]+ K?i?B +complete$/);
+  assert.match(lines[2]!, /^a +3 +2 +\d+ s +\d\d:\d\d +30 +loss 0\.03333,? .*complete$/);
+  assert.match(lines[3]!, /^c@1 +3 +2 /);
+  assert.deepEqual(lines.slice(4), [
     "",
-    `All of a run: dogear ls ${join(folder, "b")}, of all: dogear ls ${folder} --all`,
+    `All of a run: dogear ls ${join(folder, "new")}, of all: dogear ls ${folder} --all`,
   ]);
-  assert.equal((await dogearWithin(Infinity, "ls", folder)).text.split("\n").length, 4);
+  assert.equal((await dogearWithin(Infinity, "ls", folder)).text.split("\n").length, 5);
   const whole = (await dogear("ls", folder, "--all")).text.split("\n").filter((line) => line.startsWith("/"));
-  assert.deepEqual(whole, ["a", "b", "c@1"].map((name) => join(folder, name)));
+  assert.deepEqual(whole, ["a", "b", "c@1", "new"].map((name) => join(folder, name)));
   const { runs } = (await json("ls", folder)).value as { runs: { location: string; checkpoints: unknown[] }[] };
   assert.deepEqual(runs.map(({ location, checkpoints }) => [location, checkpoints.length]), [
     [join(folder, "a"), 3],
     [join(folder, "b"), 4],
     [join(folder, "c@1"), 3],
+    [join(folder, "new"), 1],
   ]);
   // What it does not look at, it does not judge.
   await flip(inside(join(folder, "a"), 2, "snapshot.json"), 300);
@@ -411,7 +414,8 @@ test("sorted: every order is by value, then NaN, then those without a value, and
         const own = value === undefined ? {} : Object.fromEntries([[key, value]]);
         const at = value ?? 0;
         const entry: Entry = { checkpoint, step: value ?? null, metrics: own, time: at, bytes: at, run: "r" };
-        return { checkpoint, entry: value === undefined ? null : entry, shared: 0, verdict: "complete", error: null };
+        const isUnread = value === undefined && (checkpoint % 2 === 0 || key === "size" || key === "time");
+        return { checkpoint, entry: isUnread ? null : entry, shared: 0, verdict: "complete", error: null };
       });
       const indices = sorted(statuses, { key, order }, (one) => one).map(({ checkpoint }) => checkpoint);
       assert.deepEqual(indices.toSorted((a, b) => a - b), values.map((_, i) => i));
