@@ -87,7 +87,7 @@ function rowLines(
 }
 
 /** The number of rows that determine the widths. A wider cell in a later row makes its line longer. */
-const measured = 200;
+export const measuredRows = 200;
 
 /**
  * A table: a line of column names, then a line for each row.
@@ -113,7 +113,7 @@ export async function* tableLines(
   for await (const cells of rows) {
     const row = cells.map(printable);
     if (widths !== undefined) yield* rowLines(columns, widths, row, width);
-    else if (first.push(row) === measured) yield* begin(widths = widthsOf(columns, first, width, spare));
+    else if (first.push(row) === measuredRows) yield* begin(widths = widthsOf(columns, first, width, spare));
   }
   if (widths === undefined) yield* begin(widthsOf(columns, first, width, spare));
 }

@@ -21,7 +21,7 @@ import { type CheckpointStatus, checkpointStatuses, colourVerdict, isBad, status
 import { nameOf, pasted } from "../nearby.ts";
 import { checkMetric, parseSort, type Sort, sorted, sortKeys, withMetrics } from "../sorting.ts";
 import type { OpenUrl } from "../stores.ts";
-import { type Columns, tableLines } from "../table.ts";
+import { type Columns, measuredRows, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { printable } from "../../errors/mod.ts";
 import type { Entry } from "../../store/mod.ts";
@@ -43,6 +43,9 @@ interface Asked {
 
 /** Checkpoints that are read, or are read as they are shown. */
 type Statuses = AsyncIterable<CheckpointStatus> | Iterable<CheckpointStatus>;
+
+/** The statuses of a run's checkpoints, newest first. They are read as they are shown. */
+type StatusesOf = (run: OpenRun) => Statuses;
 
 /** The runs that a reference names. */
 interface Found {
@@ -143,9 +146,6 @@ function readFirst(asked: Asked, found: readonly Found[], statusesOf: StatusesOf
 
 // --- showing
 
-/** The statuses of a run's checkpoints, newest first. They are read as they are shown. */
-type StatusesOf = (run: OpenRun) => Statuses;
-
 /** A checkpoint with the metrics to show. */
 function viewOf({ metrics, sort }: Asked): (status: CheckpointStatus) => CheckpointStatus {
   return (status) => withMetrics(status, metrics, sort);
@@ -178,12 +178,12 @@ const [spare, spareOfRuns] = [
   ["size", "time", "kept", "age", "step", "metrics"],
 ];
 
-function entryCells(entry: Entry | null, now: number): readonly string[] {
+/** The cells of an entry. The first rows determine the widths, so what may be wider in later rows is padded. */
+function entryCells(entry: Entry | null, now: number, count: number): readonly string[] {
   if (entry === null) return Object.keys(entryColumns).map(() => "");
   return [
-    // The first rows determine the width, and later ages are longer.
     spanText((now - entry.time) / 1000).padStart(6),
-    timeText(entry.time, now),
+    timeText(entry.time, now).padStart(count > measuredRows ? 11 : 0),
     `${entry.step ?? "-"}`,
     metricsText(entry.metrics),
     bytesText(entry.bytes),
@@ -191,7 +191,7 @@ function entryCells(entry: Entry | null, now: number): readonly string[] {
 }
 
 async function* statusRows(
-  statuses: Statuses,
+  { run: { numbers }, statuses }: Listed,
   view: ReturnType<typeof viewOf>,
   entries: Entry[],
 ): AsyncGenerator<readonly string[]> {
@@ -201,7 +201,7 @@ async function* statusRows(
     if (entry !== null) entries.push(entry);
     const more = entry === null ? ["", ""] : [shared === null ? "?" : bytesText(shared), entry.run.slice(0, 8)];
     const note = entry?.note === undefined ? "" : noteText(entry.note);
-    yield [`${checkpoint}`, ...entryCells(entry, now), ...more, verdict, note];
+    yield [`${checkpoint}`, ...entryCells(entry, now, numbers.length), ...more, verdict, note];
   }
 }
 
@@ -251,7 +251,13 @@ async function* newestLines(
   const columns: Columns = { run: "left", kept: "right", newest: "right", ...entryColumns, verdict };
   const rows = newest.map(([{ store, numbers }, status]) => {
     const { checkpoint, entry, verdict } = view(status);
-    return [nameOf(store.location), `${numbers.length}`, `${checkpoint}`, ...entryCells(entry, now), verdict];
+    return [
+      nameOf(store.location),
+      `${numbers.length}`,
+      `${checkpoint}`,
+      ...entryCells(entry, now, newest.length),
+      verdict,
+    ];
   });
   yield* tableLines(columns, rows, terminal.width, spareOfRuns);
   const [first] = newest;
@@ -261,24 +267,22 @@ async function* newestLines(
   } --all`;
 }
 
+/** A line for each checkpoint of a run, and in a terminal its curves. */
+async function* runLines(listed: Listed, view: ReturnType<typeof viewOf>, terminal: Terminal): AsyncGenerator<string> {
+  const verdict = colourVerdict(terminal);
+  const columns: Columns = { checkpoint: "right", ...entryColumns, ...moreColumns, verdict };
+  const entries: Entry[] = [];
+  yield* tableLines(columns, statusRows(listed, view, entries), terminal.width, spare);
+  if (terminal.width < Infinity) yield* curveLines(entries, terminal.width);
+}
+
 async function* listingText(asked: Asked, shown: readonly Shown[], terminal: Terminal): AsyncGenerator<string> {
   const view = viewOf(asked);
-  const columns: Columns = {
-    checkpoint: "right",
-    ...entryColumns,
-    ...moreColumns,
-    verdict: colourVerdict(terminal),
-  };
   const blocks = shown.flatMap((one): readonly (readonly [string, () => AsyncGenerator<string>])[] => {
-    const { reference } = one;
-    if ("newest" in one) return [[reference.text, () => newestLines(reference.run, one.newest, view, terminal)]];
-    return one.tables.filter(({ run }) => run.numbers.length > 0).map((
-      { run, statuses },
-    ) => [run.text, async function* () {
-      const entries: Entry[] = [];
-      yield* tableLines(columns, statusRows(statuses, view, entries), terminal.width, spare);
-      if (terminal.width < Infinity) yield* curveLines(entries, terminal.width);
-    }]);
+    const { text, run } = one.reference;
+    if ("newest" in one) return [[text, () => newestLines(run, one.newest, view, terminal)]];
+    const tables = one.tables.filter(({ run }) => run.numbers.length > 0);
+    return tables.map((listed) => [listed.run.text, () => runLines(listed, view, terminal)]);
   });
   for (const [i, [title, lines]] of blocks.entries()) {
     if (blocks.length > 1) yield `${i === 0 ? "" : "\n"}${printable(title)}`;
