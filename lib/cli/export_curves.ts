@@ -18,7 +18,7 @@ import { type CheckpointStatus, checkpointStatus } from "./checkpoint_status.ts"
 import type { CommandReport } from "./command.ts";
 import { namesOutside, refusedFolder, writeOne, writtenLines } from "./export_files.ts";
 import { bytesText, jsonText } from "./format.ts";
-import { findCheckpoints, noCheckpoint, type OpenRun, type Reference } from "./reference.ts";
+import { findCheckpoints, type OpenRun, type Reference, withCheckpoints } from "./reference.ts";
 import { arrayNumbers } from "./statistics.ts";
 import { logRecords, logsIn, type RunLog } from "./run_logs.ts";
 import type { OpenUrl } from "./stores.ts";
@@ -187,7 +187,7 @@ export function exportCurves(
 ): CommandTask<CommandReport> {
   return pipe(
     findCheckpoints(reference, open),
-    TE.filterOrElseW(({ numbers }) => numbers.length > 0, (run) => noCheckpoint(run)),
+    TE.flatMap(withCheckpoints(open, reference.run)),
     TE.bindTo("run"),
     // Before the checkpoints are read, which may take long.
     TE.tap(() => checkFolder(folder, () => force, ": choose another folder, or replace it with --force")),

@@ -43,7 +43,19 @@ export function nameText(name: string, width: number): string {
 
 /** A word as it is typed to a shell. */
 export function shellWord(text: string): string {
-  return /^[\w@%+=:,./~-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  return /^[\p{L}\p{N}_@%+=:,./-][\p{L}\p{N}_@%+=:,./~-]*$/u.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** A local time beside its age: the time of day, from a day on with the date, and the date alone after half a year. */
+export function timeText(time: number, now: number): string {
+  const [at, age] = [new Date(time), now - time];
+  const two = (value: number): string => `${value}`.padStart(2, "0");
+  const [date, clock] = [
+    `${two(at.getMonth() + 1)}-${two(at.getDate())}`,
+    `${two(at.getHours())}:${two(at.getMinutes())}`,
+  ];
+  if (Math.abs(age) < 86_400_000) return clock;
+  return Math.abs(age) < 180 * 86_400_000 ? `${date} ${clock}` : `${at.getFullYear()}-${date}`;
 }
 
 /** Metrics by name, such as `accuracy 0.91, loss 0.5`. */

@@ -16,14 +16,14 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
-import * as T from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { join, resolve } from "node:path";
-import { bestFirst, candidates } from "../checkpoint/mod.ts";
-import { localFileSystem } from "../store/directory/mod.ts";
-import type { NoCheckpoint, StoreFailed } from "../errors/mod.ts";
+import { bestFirst, candidates, inOrder } from "../checkpoint/mod.ts";
+import { checkpointsName, localFileSystem, numberIn } from "../store/directory/mod.ts";
+import type { NoCheckpoint } from "../errors/mod.ts";
 import type { Store } from "../store/mod.ts";
 import { type CommandError, type CommandTask, type Usage, usage, usageError } from "./arguments.ts";
+import { inside, nearbyRemedy } from "./nearby.ts";
 import { isUrl, type OpenUrl, openUrl, storeAt } from "./stores.ts";
 
 // --- types
@@ -57,6 +57,16 @@ export interface NamedCheckpoint {
   readonly text: string;
   readonly store: Store;
   readonly checkpoint: number;
+}
+
+/** The runs at a location. */
+export interface RunsAt {
+  /** The runs in a folder of runs, by name; otherwise the run at the location itself, which may lack checkpoints. */
+  readonly runs: readonly OpenRun[];
+  /** Whether they are in it. */
+  readonly areInside: boolean;
+  /** Why others in it cannot be read. */
+  readonly unread: readonly CommandError[];
 }
 
 // --- parsing
@@ -112,15 +122,17 @@ export function separateCheckpoint(word: string | undefined, run: string = "RUN"
 
 // --- resolving
 
-/** The error of a path that is no run; inside a checkpoint it names the run. Other failures of the store stay as they are. */
-function notARun(run: string, failed?: StoreFailed): CommandError {
+/** The remedy for a path inside a checkpoint; undefined for any other path. */
+function insideCheckpoint(run: string): string | undefined {
   const [, owner, number] = /^(.+)[/\\]checkpoints[/\\]checkpoint_(\d+)(?:[/\\]|$)/.exec(resolve(run)) ?? [];
-  if (failed !== undefined && (failed.code !== "ENOTRUN" || owner === undefined)) return failed;
-  const remedy = owner === undefined
-    ? separateCheckpoint(run) || ": give the path that the run saves to"
-    : `, which is in checkpoint ${number} of the run ${owner}: write ${owner}@${number}`;
-  const found = `${failed === undefined ? "no folder " : ""}${JSON.stringify(run)}`;
-  return usageError(`Expected the folder of a run, found ${found}${remedy}`);
+  return owner && `, which is in checkpoint ${number} of the run ${owner}: write ${owner}@${number}`;
+}
+
+/** The error of a place that is no run, with what was found there. Inside a checkpoint it names the run, otherwise the runs nearby. */
+async function notARun(run: string, found: string, open: OpenUrl): Promise<CommandError> {
+  const remedy = insideCheckpoint(run) ?? (separateCheckpoint(run) || await nearbyRemedy(run, open));
+  const expected = `Expected ${isUrl(run) ? "the URL" : "the folder"} of a run`;
+  return usageError(`${expected}, found ${found}${remedy || ": give the path that the run saves to"}`);
 }
 
 /** The error of a run that lacks a checkpoint: the one of a number, or any. */
@@ -129,13 +141,48 @@ export function noCheckpoint({ store: { location }, numbers: available }: OpenRu
 }
 
 /** Whether a run that is a folder exists. A bucket has no folders, so every URL counts as existing, also one without checkpoints. */
-function checkFolder(run: string): CommandTask<unknown> {
+function checkFolder(run: string, open: OpenUrl): CommandTask<unknown> {
   if (isUrl(run)) return TE.right(undefined);
-  return pipe(
-    localFileSystem.status(resolve(run)),
-    TE.filterOrElseW(({ kind }) => kind === "folder", () => undefined),
-    TE.mapLeft(() => notARun(run)),
-  );
+  return async () => {
+    const status = await localFileSystem.status(resolve(run))();
+    if (E.isLeft(status) && status.left.code === "EACCES") return status;
+    const kind = E.isRight(status) ? status.right.kind : "none";
+    if (kind === "folder") return E.right(undefined);
+    return E.left(
+      await notARun(
+        run,
+        `${kind === "none" ? "no folder" : `the ${kind === "file" ? kind : "device"}`} ${JSON.stringify(run)}`,
+        open,
+      ),
+    );
+  };
+}
+
+/** Whether a location without checkpoints is a run all the same: one whose first save has begun. */
+async function hasBegun({ location, orphans }: Store): Promise<boolean> {
+  if (isUrl(location)) {
+    const left = await (orphans?.list ?? TE.right([]))();
+    return E.isRight(left) && left.right.length > 0;
+  }
+  const names = await localFileSystem.names(join(location, checkpointsName))();
+  return E.isRight(names) && names.right.every((name) => name.startsWith(".") || numberIn(name) !== undefined);
+}
+
+/**
+ * Demands that a run has a checkpoint. The error of a place that is no run names the runs nearby.
+ *
+ * @param open Makes the store at a URL.
+ * @param run The path of the run's folder, or its URL.
+ */
+export function withCheckpoints(open: OpenUrl, run: string): (opened: OpenRun) => CommandTask<OpenRun> {
+  return (opened) => async () => {
+    if (opened.numbers.length > 0) return E.right(opened);
+    if (await hasBegun(opened.store)) return E.left(noCheckpoint(opened));
+    const found = isUrl(run)
+      ? `no checkpoint at ${run}`
+      : `the folder ${JSON.stringify(run)}, which holds no checkpoint`;
+    return E.left(await notARun(run, found, open));
+  };
 }
 
 /**
@@ -147,27 +194,50 @@ function checkFolder(run: string): CommandTask<unknown> {
  */
 export function openRun(run: string, open: OpenUrl, text: string = run): CommandTask<OpenRun> {
   return pipe(
-    checkFolder(run),
+    checkFolder(run, open),
     TE.flatMap(() => storeAt(run, open)),
     TE.bindTo("store"),
-    TE.bind("numbers", ({ store }) => pipe(candidates(store), TE.mapLeft((failed) => notARun(run, failed)))),
+    TE.bind("numbers", ({ store }) =>
+      pipe(
+        candidates(store),
+        TE.mapLeft((failed): CommandError => {
+          const remedy = failed.code === "ENOTRUN" ? insideCheckpoint(run) : undefined;
+          const found = `found ${JSON.stringify(run)}${remedy}`;
+          return remedy === undefined ? failed : usageError(`Expected the folder of a run, ${found}`);
+        }),
+      )),
     TE.map(({ store, numbers }) => ({ text, store, numbers })),
   );
 }
 
+/** Opens a name in a folder of runs; undefined if it is no run. */
+async function runInside({ store: { location }, text }: OpenRun, name: string, open: OpenUrl) {
+  const [at, ownText] = [inside(location, name), inside(text, name)];
+  if (isUrl(at)) return await openRun(at, open, ownText)();
+  const status = await localFileSystem.status(join(at, checkpointsName))();
+  if (E.isLeft(status)) return status.left.code === "EACCES" ? status : undefined;
+  return status.right.kind === "folder" ? await openRun(at, open, ownText)() : undefined;
+}
+
 /** The runs at a location, if it has no checkpoints itself but folders in it do; otherwise itself. */
-export function runsIn(open: OpenUrl): (run: OpenRun) => CommandTask<readonly OpenRun[]> {
+export function runsAt(open: OpenUrl): (run: OpenRun) => CommandTask<RunsAt> {
   return (run) => {
-    const { text, numbers, store: { location, folders } } = run;
-    if (numbers.length > 0 || folders === undefined) return TE.right([run]);
-    const inside = (at: string, name: string): string =>
-      isUrl(at) ? `${at.replace(/\/$/, "")}/${name}` : join(at, name);
+    const itself: RunsAt = { runs: [run], areInside: false, unread: [] };
+    const { numbers, store: { folders } } = run;
+    if (numbers.length > 0 || folders === undefined) return TE.right(itself);
     return pipe(
       folders,
-      TE.map((names) => names.toSorted()),
-      TE.flatMapTask(T.traverseSeqArray((name) => openRun(inside(location, name), open, inside(text, name)))),
-      TE.map((found) => found.flatMap((one) => E.isRight(one) && one.right.numbers.length > 0 ? [one.right] : [])),
-      TE.map((runs) => runs.length > 0 ? runs : [run]),
+      TE.flatMapTask((names) => async () => {
+        const [runs, unread]: [OpenRun[], CommandError[]] = [[], []];
+        for await (const [, found] of inOrder(names.toSorted(), (name) => runInside(run, name, open))) {
+          if (found === undefined) continue;
+          if (E.isRight(found) && found.right.numbers.length > 0) runs.push(found.right);
+          if (E.isLeft(found) && found.left._tag === "StoreFailed" && found.left.code !== "ENOTRUN") {
+            unread.push(found.left);
+          }
+        }
+        return runs.length > 0 ? { runs, areInside: true, unread } : { ...itself, unread };
+      }),
     );
   };
 }
@@ -198,7 +268,7 @@ export function findCheckpoint(reference: Reference, openStore: OpenUrl = openUr
   const { text, run, checkpoint: name = { back: 0 } } = reference;
   return pipe(
     TE.Do,
-    TE.bind("open", () => openRun(run, openStore, text)),
+    TE.bind("open", () => pipe(openRun(run, openStore, text), TE.flatMap(withCheckpoints(openStore, run)))),
     TE.bind("checkpoint", ({ open }) => numberNamed(open, name)),
     TE.flatMapEither(({ open, checkpoint }): E.Either<CommandError, NamedCheckpoint> =>
       checkpoint !== undefined && open.numbers.includes(checkpoint)

@@ -10,13 +10,29 @@ import { cut, widthOf } from "../terminal/mod.ts";
 
 /**
  * The columns of a table by name, each with how its cells are aligned. `cut` aligns to the left and shortens cells where a line would be
- * too long. A function aligns to the left and colours the cell. It receives the cell once the width is known, since colour codes have no width.
+ * too long. So does `items`, which shortens a list to whole items, and keeps the first. A function aligns to the left and colours the cell. It receives the cell once the width is known, since colour codes have no width.
  */
-export type Columns = Readonly<Record<string, "left" | "right" | "cut" | ((cell: string) => string)>>;
+export type Columns = Readonly<Record<string, "left" | "right" | "cut" | "items" | ((cell: string) => string)>>;
 
 type Rows = AsyncIterable<readonly string[]> | Iterable<readonly string[]>;
 
 // --- combinators
+
+/** The most columns that the first item of a list claims. */
+const mostClaimed = 24;
+
+/** The least width that shows the first item of a list, and whether there are more. */
+function claimedBy(cell: string): number {
+  const [first = "", ...more] = cell.split(", ");
+  return Math.min(mostClaimed, widthOf(first) + (more.length > 0 ? 2 : 0));
+}
+
+/** A list cut to a width: to whole items if the first one fits. */
+function cutItems(cell: string, width: number): string {
+  const items = cell.split(", ");
+  const shown = items.map((_, i) => `${items.slice(0, i + 1).join(", ")} …`).filter((text) => widthOf(text) <= width);
+  return widthOf(cell) <= width ? cell : shown.at(-1) ?? cut(cell, width);
+}
 
 /** The width of a column that is left out. */
 const leftOut = -2;
@@ -33,13 +49,16 @@ function widthsOf(
 ): readonly number[] {
   const names = Object.keys(columns);
   const natural = names.map((_, i) => Math.max(...[names, ...rows].map((row) => widthOf(row[i] ?? ""))));
+  const least = names.map((name, i) => {
+    if (columns[name] === "cut") return name.length;
+    const claimed = columns[name] === "items" ? rows.map((row) => claimedBy(row[i] ?? "")) : [Infinity];
+    return Math.max(name.length, ...claimed);
+  });
   const lineOf = (widths: readonly number[]): number => widths.reduce((sum, one) => sum + one + 2, -2);
   const fitting = (without: readonly string[]): readonly number[] => {
     const shown = natural.map((one, i) => without.includes(names[i]!) ? leftOut : one);
     const excess = Math.max(0, lineOf(shown) - width);
-    return shown.map((one, i) =>
-      one !== leftOut && columns[names[i]!] === "cut" ? Math.max(names[i]!.length, one - excess) : one
-    );
+    return shown.map((one, i) => one === leftOut ? one : Math.min(one, Math.max(least[i]!, one - excess)));
   };
   const tried = [0, ...spare.map((_, i) => i + 1)].map((n) => fitting(spare.slice(0, n)));
   return tried.find((widths) => lineOf(widths) <= width) ?? tried.at(-1)!;
@@ -49,7 +68,7 @@ function rowLine(columns: Columns, widths: readonly number[], cells: readonly st
   return Object.values(columns).flatMap((align, i) => {
     const [cell, width] = [cells[i] ?? "", widths[i] ?? 0];
     if (width === leftOut) return [];
-    const shown = align === "cut" ? cut(cell, width) : cell;
+    const shown = align === "cut" ? cut(cell, width) : align === "items" ? cutItems(cell, width) : cell;
     const space = " ".repeat(Math.max(0, width - widthOf(shown)));
     return align === "right" ? space + shown : (typeof align === "function" ? align(shown) : shown) + space;
   }).join("  ").trimEnd();
@@ -68,7 +87,7 @@ function rowLines(
 }
 
 /** The number of rows that determine the widths. A wider cell in a later row makes its line longer. */
-const measured = 200;
+export const measuredRows = 200;
 
 /**
  * A table: a line of column names, then a line for each row.
@@ -94,7 +113,7 @@ export async function* tableLines(
   for await (const cells of rows) {
     const row = cells.map(printable);
     if (widths !== undefined) yield* rowLines(columns, widths, row, width);
-    else if (first.push(row) === measured) yield* begin(widths = widthsOf(columns, first, width, spare));
+    else if (first.push(row) === measuredRows) yield* begin(widths = widthsOf(columns, first, width, spare));
   }
   if (widths === undefined) yield* begin(widthsOf(columns, first, width, spare));
 }

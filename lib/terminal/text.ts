@@ -3,6 +3,7 @@
  *
  * @module
  */
+import stringWidth from "string-width";
 
 // --- constructors
 
@@ -24,41 +25,24 @@ export function spanText(seconds: number): string {
   return `${Math.floor(whole / length)} ${unit}`;
 }
 
-/**
- * Characters two columns wide: East Asian Wide and Fullwidth of Unicode Standard Annex 11, rounded to whole blocks where the rest of a block is
- * unassigned, and emoji that are shown as pictures.
- */
-const wide = new RegExp(
-  "[\\u1100-\\u115f\\u2329\\u232a\\u2e80-\\u303e\\u3041-\\u33ff\\u3400-\\u4dbf\\u4e00-\\ua4cf\\ua960-\\ua97f\\uac00-\\ud7a3" +
-    "\\uf900-\\ufaff\\ufe10-\\ufe19\\ufe30-\\ufe6f\\uff01-\\uff60\\uffe0-\\uffe6\\u{16fe0}-\\u{18dff}\\u{1aff0}-\\u{1b2ff}" +
-    "\\u{1d300}-\\u{1d37f}\\u{1f200}-\\u{1f2ff}\\u{20000}-\\u{3fffd}\\p{Emoji_Presentation}]",
-  "u",
-);
-
-/** Characters without width: they combine with the one before. */
-const narrow = /[\p{Mn}\p{Me}\u1160-\u11ff\ud7b0-\ud7ff]/u;
-
-/** Regional indicators: two of them make one flag, which is two columns wide. */
-const half = /\p{Regional_Indicator}/u;
-
 /** The width of a {@link printable} text in columns of a terminal. */
 export function widthOf(text: string): number {
-  if (/^[ -~]*$/.test(text)) return text.length;
-  let width = 0;
-  for (const c of text) width += narrow.test(c) ? 0 : wide.test(c) && !half.test(c) ? 2 : 1;
-  return width;
+  // Most text is ASCII.
+  return /^[ -~]*$/.test(text) ? text.length : stringWidth(text);
 }
+
+const graphemes = new Intl.Segmenter();
 
 // --- combinators
 
-/** A text cut to a width in columns, never inside a character. `end` replaces what was cut off. */
+/** A text cut to a width in columns, never inside a character as a reader sees it. `end` replaces what was cut off. */
 export function cut(text: string, width: number, end = "…"): string {
   if (widthOf(text) <= width) return text;
   let [taken, left] = ["", Math.max(0, width - end.length)];
-  for (const c of text) {
-    left -= widthOf(c);
+  for (const { segment } of graphemes.segment(text)) {
+    left -= widthOf(segment);
     if (left < 0) break;
-    taken += c;
+    taken += segment;
   }
   return taken + end;
 }

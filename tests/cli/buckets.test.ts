@@ -97,12 +97,50 @@ test("buckets: ls lists the runs below a prefix, one without any, and a bucket a
     ]);
   };
   assert.deepEqual(await runs(`${prefix}/`), [[`${prefix}/a`, 1], [`${prefix}/b@2`, 1]]);
-  assert.match((await dogear("ls", `${prefix}/`)).text, new RegExp(`^${prefix}/a\n`));
-  const none = url();
-  const { code, said } = await dogear("ls", none);
-  assert.deepEqual([code, said], [0, `${none} holds no checkpoint`]);
+  assert.match((await dogear("ls", `${prefix}/`)).text, /^run +kept .*\n(a|b@2) +1 +0 /);
   await small("s3://bucket", 1);
   assert.deepEqual(await runs("s3://bucket@0"), [["s3://bucket", 1]]);
+});
+
+test("buckets: a place without a run is exit code 2, and the runs nearby are found with few requests", async () => {
+  const prefix = url();
+  for (const name of ["digits", "mnist"]) await small(`${prefix}/runs/${name}`, 1);
+  for (let i = 0; i < 2000; i++) {
+    const key = `${prefix.replace("s3://bucket/", "")}/photos/${i}/a.jpg`;
+    simulation.objects.set(key, { bytes: new Uint8Array(1), modified: simulation.now });
+  }
+  for (let i = 0; i < 20; i++) {
+    const key = `${prefix.replace("s3://bucket/", "")}/many/a${i}/b/c.jpg`;
+    simulation.objects.set(key, { bytes: new Uint8Array(1), modified: simulation.now });
+  }
+  await small(`${prefix}/many/letters`, 1);
+  const requests = (): number => [...simulation.counts.values()].reduce((sum, count) => sum + count, 0);
+  const ls = (name: string): string => `\n  dogear ls ${prefix}/runs/${name}`;
+  for (
+    const [at, remedy] of [
+      [`${prefix}/runs/digtis`, `. Did you mean ${prefix}/runs/digits?${ls("digits")}`],
+      [`${prefix}/rnus/digits/`, `. Did you mean ${prefix}/runs/digits?${ls("digits")}`],
+      [`${prefix}/many/lettres`, `. Did you mean ${prefix}/many/letters?\n  dogear ls ${prefix}/many/letters`],
+      [`${prefix}/elsewhere`, `. Runs nearby:${ls("digits")}${ls("mnist")}`],
+      [`${prefix}`, `. Runs in it:${ls("digits")}${ls("mnist")}`],
+    ] as const
+  ) {
+    for (const command of ["ls", "inspect"]) {
+      const before = requests();
+      const { code, text, said } = await dogear(command, at);
+      assert.deepEqual([code, text], [2, ""]);
+      assert.equal(said, `Expected the URL of a run, found no checkpoint at ${at}${remedy}`);
+      assert.ok(requests() - before < 60, `${command} ${at}: ${requests() - before} requests`);
+    }
+  }
+  // Its first save has begun.
+  const begun = `${prefix}/runs/new`;
+  const key = `${begun.replace("s3://bucket/", "")}/data/${"0".repeat(16)}-${
+    "0123456789abcdef".repeat(2)
+  }/model.safetensors`;
+  simulation.objects.set(key, { bytes: new Uint8Array(1), modified: simulation.now });
+  const { code, said } = await dogear("ls", begun);
+  assert.deepEqual([code, said], [0, `${begun} is a run without a checkpoint: its first save has not ended`]);
 });
 
 test("buckets: errors speak of a URL, and never show the keys in it", async () => {
@@ -110,7 +148,7 @@ test("buckets: errors speak of a URL, and never show the keys in it", async () =
     const [words, expected] of [
       [["ls", `${there}@nonsense`], /found "nonsense"\. A prefix of this name is written s3:.*@nonsense\/\n/],
       [["inspect", `${there}@9`], /^s3:\/\/.* has no checkpoint 9\. It has checkpoints 0, 1, 2$/],
-      [["inspect", url()], /holds no checkpoint$/],
+      [["inspect", url()], /found no checkpoint at s3:.*\n {2}dogear ls s3:/],
       [["verify", "s3://bucket/a/../b"], /^Expected a URL such as .*name no folder/],
       [["ls", "https://host/bucket"], /write s3:\/\/bucket\/prefix/],
       [["ls", "s3://AKIA:secret@bucket/run"], /set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY/],

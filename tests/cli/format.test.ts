@@ -88,10 +88,24 @@ test("format: widths count terminal columns, and text is cut between characters"
     "🇩🇪": 2,
     "é…·": 3,
     "𠮷": 2,
+    "👨‍👩‍👧": 2,
+    "1️⃣": 2,
+    "\u0301": 0,
+    "▁█×…": 4,
     "": 0,
   };
   for (const [text, width] of Object.entries(widths)) assert.equal(widthOf(text), width, text);
   assert.deepEqual([5, 4, 3, 2, 1].map((width) => cut("日本語", width)), ["日本…", "日…", "日…", "…", "…"]);
+  assert.deepEqual([cut("👨‍👩‍👧👨‍👩‍👧", 3), cut("e\u0301e\u0301e\u0301", 2)], ["👨‍👩‍👧…", "e\u0301…"]);
+  const text = fc.string({ unit: "grapheme", maxLength: 12 });
+  fc.assert(fc.property(text, fc.nat(12), (text, width) => {
+    const shown = cut(text, width);
+    assert.ok(widthOf(shown) <= Math.max(1, width), `${text}: ${shown}`);
+    if (shown === text) return;
+    const whole = [...new Intl.Segmenter().segment(text)].map(({ segment }) => segment);
+    const starts = whole.map((_, i) => whole.slice(0, i).join(""));
+    assert.ok(starts.includes(shown.slice(0, -1)), `${text}: ${shown}`);
+  }));
   const lines: string[] = [];
   const columns: Columns = { metrics: "cut", n: "right", last: "left" };
   const rows = [["精度 0.91", "1", "x"], ["accuracy 0.92", "22", "x"], ["一二三四五六七八九十", "3", "x"], [

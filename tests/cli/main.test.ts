@@ -195,7 +195,7 @@ function shell(
 needs("a POSIX shell")("process: lists 3,000 checkpoints, and a closed pipe is no error", async () => {
   const path = await many(3000);
   const { out, err } = shell(`{ dogear ls '${path}'; echo "ended $?" >&2; } | head -n 1`);
-  assert.match(out, /^checkpoint +age +step .*verdict\n$/);
+  assert.match(out, /^checkpoint +age +time +step .*verdict\n$/);
   assert.equal(err.trim(), "ended 0");
   const { runs: [{ checkpoints }] } = JSON.parse(shell(`dogear ls --json '${path}'`).out);
   assert.deepEqual(checkpoints.map(({ checkpoint }: { checkpoint: number }) => 2999 - checkpoint), [

@@ -139,7 +139,8 @@ export function inside(path: string, checkpoint: number, name = ""): string {
   return join(path, "checkpoints", `checkpoint_${checkpoint}`, name);
 }
 
-/** Replaces ages and names of runs, which differ each time. */
+/** Replaces ages, times and names of runs, which differ each time. */
 export function steady(text: string): string {
-  return text.replace(/ {2}[ \d]{3}\d s {2}/g, "   {age}  ").replace(/ [0-9a-f]{8} /g, " {run}... ");
+  return text.replace(/(?<= {2}[ \d]{3}\d s {2})\d\d:\d\d/g, "{now}").replace(/ {2}[ \d]{3}\d s {2}/g, "   {age}  ")
+    .replace(/ [0-9a-f]{8} /g, " {run}... ");
 }

@@ -10,7 +10,7 @@ import { type Copied, copyCheckpoint, type CopyError } from "../../checkpoint/mo
 import type { Store } from "../../store/mod.ts";
 import { type CommandTask, messageOf, type Usage, usage } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
-import { findCheckpoints, noCheckpoint, parseReference, type Reference, separateCheckpoint } from "../reference.ts";
+import { findCheckpoints, parseReference, type Reference, separateCheckpoint, withCheckpoints } from "../reference.ts";
 import { storeAt } from "../stores.ts";
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
@@ -148,7 +148,7 @@ if TO has another one with its number, or one with a higher number. Nothing else
   run: ({ reference, target }, terminal, open) =>
     pipe(
       findCheckpoints(reference, open),
-      TE.filterOrElseW(({ numbers }) => numbers.length > 0, (run) => noCheckpoint(run)),
+      TE.flatMap(withCheckpoints(open, reference.run)),
       TE.bindTo("from"),
       TE.bind("to", (): CommandTask<Store> => storeAt(target, open)),
       TE.bind("lines", ({ from: { store, numbers }, to }) => TE.fromTask(() => copyAll(store, to, numbers, terminal))),

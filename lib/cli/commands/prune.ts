@@ -10,7 +10,7 @@ import { entriesOf, type Plan, plan, prune, type Removal } from "../../checkpoin
 import { type Entry, millisecondsOf, Retention, type Span, spanInWords, type Store } from "../../store/mod.ts";
 import { type CommandError, type CommandTask, type OptionTable, type Usage, usage, type Values } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
-import { type OpenRun, openRun, parseReferences } from "../reference.ts";
+import { type OpenRun, openRun, parseReferences, withCheckpoints } from "../reference.ts";
 import { checkpointStatuses } from "../checkpoint_status.ts";
 import { pruneOrphans } from "../orphans.ts";
 import { tableLines } from "../table.ts";
@@ -301,7 +301,10 @@ what killed saves have left; later saves remove that, too.`,
     pipe(
       openRun(folder, open),
       TE.flatMap((run) =>
-        orphans ? pruneOrphans(run.store, pruning.dryRun, terminal) : pruneCheckpoints(pruning, run, terminal)
+        orphans ? pruneOrphans(run.store, pruning.dryRun, terminal) : pipe(
+          withCheckpoints(open, folder)(run),
+          TE.flatMap((run) => pruneCheckpoints(pruning, run, terminal)),
+        )
       ),
     ),
 });

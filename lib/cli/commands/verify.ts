@@ -15,10 +15,10 @@ import { type Command, type CommandReport, defineCommand } from "../command.ts";
 import {
   findCheckpoints,
   type NamedCheckpoint,
-  noCheckpoint,
   type OpenRun,
   parseReferences,
   type Reference,
+  withCheckpoints,
 } from "../reference.ts";
 import type { OpenUrl } from "../stores.ts";
 import { type LeftBehind, orphansOfRuns } from "../orphans.ts";
@@ -62,7 +62,7 @@ function parseDigest(word: string | undefined): E.Either<Usage, string | undefin
 function targetsOf(reference: Reference, open: OpenUrl): CommandTask<OpenRun & { readonly isWhole: boolean }> {
   return pipe(
     findCheckpoints(reference, open),
-    TE.filterOrElseW(({ numbers }) => numbers.length > 0, (run) => noCheckpoint(run)),
+    TE.flatMap(withCheckpoints(open, reference.run)),
     TE.map((run) => ({ ...run, isWhole: reference.checkpoint === undefined })),
   );
 }

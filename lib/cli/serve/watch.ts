@@ -14,7 +14,7 @@ import type { Store } from "../../store/mod.ts";
 import { messageOf } from "../arguments.ts";
 import { type CheckpointStatus, checkpointStatus, statusJson } from "../checkpoint_status.ts";
 import { jsonText } from "../format.ts";
-import { findCheckpoints, type OpenRun, type Reference, runsIn } from "../reference.ts";
+import { findCheckpoints, type OpenRun, type Reference, runsAt } from "../reference.ts";
 import { logPaths } from "../run_logs.ts";
 import { isUrl, type OpenUrl } from "../stores.ts";
 import { type Follower, follower } from "./log_file.ts";
@@ -164,7 +164,7 @@ async function runsNow(watched: Watched): Promise<readonly WatchedRun[]> {
   const runs = new Map<string, WatchedRun>();
   const add = (run: WatchedRun): void => void runs.set(run.key, run);
   for (const reference of references) {
-    const found = await pipe(findCheckpoints(reference, open), TE.flatMap(runsIn(open)))();
+    const found = await pipe(findCheckpoints(reference, open), TE.flatMap(runsAt(open)))();
     if (E.isLeft(found)) {
       const error = messageOf(found.left);
       const location = isUrl(reference.run) ? reference.run : resolve(reference.run);
@@ -172,7 +172,7 @@ async function runsNow(watched: Watched): Promise<readonly WatchedRun[]> {
       continue;
     }
     // A folder gives its names in any order.
-    const inOrder = found.right.toSorted((a: OpenRun, b: OpenRun) => a.text < b.text ? -1 : 1);
+    const inOrder = found.right.runs.toSorted((a: OpenRun, b: OpenRun) => a.text < b.text ? -1 : 1);
     for (const { text, store, numbers } of inOrder) {
       const run = watchedAt(watched, store.location, { text, store, error: null });
       noteNumbers(watched, run, numbers);
