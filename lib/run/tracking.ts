@@ -168,7 +168,9 @@ export function trackingOf({ trackers = [], logEvery = 1 }: TrackingOptions): Tr
     around: (training) => async () => {
       const again = trackers.find((tracker) => given.has(tracker));
       if (again !== undefined) {
-        throw new TypeError("Expected new trackers for each training, found one that another has closed: make a new one");
+        throw new TypeError(
+          "Expected new trackers for each training, found one that another has closed: make a new one",
+        );
       }
       for (const tracker of trackers) given.add(tracker);
       let result;
