@@ -212,7 +212,8 @@ test("ls: of a folder of runs it lists each with its newest checkpoint, the late
   assert.match(lines[3]!, /^c@1 +3 +2 /);
   assert.deepEqual(lines.slice(4), [
     "",
-    `All of a run: dogear ls ${join(folder, "new")}, of all: dogear ls ${folder} --all`,
+    `one run  dogear ls ${join(folder, "new")}`,
+    `all      dogear ls ${folder} --all`,
   ]);
   assert.equal((await dogearWithin(Infinity, "ls", folder)).text.split("\n").length, 5);
   const whole = (await dogear("ls", folder, "--all")).text.split("\n").filter((line) => line.startsWith("/"));

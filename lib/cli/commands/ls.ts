@@ -262,9 +262,8 @@ async function* newestLines(
   yield* tableLines(columns, rows, terminal.width, spareOfRuns);
   const [first] = newest;
   if (terminal.width === Infinity || first === undefined) return;
-  yield `\nAll of a run: dogear ls ${printable(pasted(first[0].text))}, of all: dogear ls ${
-    printable(pasted(at))
-  } --all`;
+  yield `\none run  dogear ls ${printable(pasted(first[0].text))}`;
+  yield `all      dogear ls ${printable(pasted(at))} --all`;
 }
 
 /** A line for each checkpoint of a run, and in a terminal its curves. */
