@@ -63,7 +63,7 @@ function oneLine(text: string): string {
 
 /** A paragraph. Spaces inside of brackets are no places to break it. */
 function paragraph(text: string, width: number, hang: string = ""): string {
-  const line = oneLine(text).replace(/\[[^[\]]*\]/g, (group) => group.replaceAll(" ", "\u00a0"));
+  const line = oneLine(text).replace(/\[(?:[^[\]]|\[[^[\]]*\])*\]/g, (group) => group.replaceAll(" ", "\u00a0"));
   return wrap(line, width, hang).join("\n").replaceAll("\u00a0", " ");
 }
 
@@ -152,6 +152,7 @@ export function generalHelp(commands: readonly Help[], terminal: number): string
     `Runs and checkpoints:\n${twoColumns(references, width)}`,
     ...aboutReferences.map((text) => paragraph(text, width)),
     `Options:\n${twoColumns(general, width)}`,
+    paragraph("With --json, an error is { error: { _tag, message, ... } } on standard output.", width),
     `Exit codes:\n${twoColumns(exitCodes, width)}`,
     paragraph("More on a command: dogear COMMAND --help, or dogear help COMMAND", width),
   ].join("\n\n");
