@@ -4,7 +4,7 @@
  *
  * The core is pure: {@link captureState} makes a {@link Snapshot} of named components, {@link restoreState} and {@link restoreInto} restore
  * them. Runners do this with a store: {@link saveState}, {@link loadState}, {@link resume}, {@link train}. The namespaces {@link Rng},
- * {@link Loader}, {@link Schedule}, {@link Scaler} and {@link Retention} make the rest of a run plain values, too.
+ * {@link Loader}, {@link Schedule}, {@link Scaler} and {@link Retention} make the rest of a run plain values.
  *
  * @example
  * ```ts

@@ -2,151 +2,159 @@
  * The main job, end to end: a training on real digits is killed, resumed in the other runtime, killed and resumed again, and ends with the same
  * bits.
  *
+ *     bun run demo
+ *
  * Three trainings by `digits.ts`, each in separate processes. The first is never interrupted. The second is killed by SIGKILL twice, at random
- * moments of random epochs, and is resumed in Deno, then in Bun. The third is a cold start that trains only as many steps as the second one
- * had left after its last kill. The first two must end with the same snapshot id, the third with another.
+ * moments, and is resumed in Deno, then in Bun. The third is a cold start that trains only as many steps as the second one had left after its last
+ * kill. The first two must end with the same snapshot id, the third with another.
+ *
+ * The runs are kept in `runs/demo`, or in the folder that is the argument. `--steps n` trains fewer steps.
  *
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { bun, deno } from "../tests/gate/runtimes.ts";
+import {
+  barLine,
+  type Ending,
+  type Name,
+  names,
+  nextCommands,
+  plainLine,
+  type Progress,
+  progressOf,
+  summary,
+} from "./demo_screen.ts";
 
-interface Ending {
-  readonly accuracy: string;
-  readonly id: string;
-  readonly resumedAt: number;
-}
-
+const { values, positionals: [folder = "runs/demo"] } = parseArgs({
+  allowPositionals: true,
+  options: { steps: { type: "string", default: "376" } },
+});
+const total = Number(values.steps);
 const digits = fileURLToPath(new URL("./digits.ts", import.meta.url));
 const [bunRun, denoRun] = [[bun()], [deno(), "run", "--allow-all", "--no-check"]];
-const total = 376;
+
+// --- what is shown
+
+const running = new Map<Name, Progress>();
+let drawn = 0;
+
+/** Replaces the bars on a terminal by a text and the bars as they are now. */
+function draw(text: string): void {
+  const width = (process.stdout.columns || 80) - 1;
+  const lines = names.flatMap((name) => running.has(name) ? [barLine(name, running.get(name)!, width)] : []);
+  process.stdout.write(`${"\x1b[1A\x1b[2K".repeat(drawn)}${[text, ...lines.map((line) => `${line}\n`)].join("")}`);
+  drawn = lines.length;
+}
 
 function say(text: string): void {
-  process.stdout.write(process.stdout.isTTY ? `\r\x1b[K${text}\n` : `${text}\n`);
+  if (process.stdout.isTTY) draw(`${text}\n`);
+  else process.stdout.write(`${text}\n`);
 }
 
-/** A line of a training's progress. */
-interface Shown {
-  readonly step: number;
-  readonly bar: string;
-  /** The loss and the last save. */
-  readonly more: string;
+/** Shows the progress of a training: a bar on a terminal, elsewhere a plain line for each epoch. */
+function show(name: Name, progress: Progress): void {
+  const before = running.get(name);
+  running.set(name, progress);
+  if (process.stdout.isTTY) draw("");
+  else if (before?.epoch !== progress.epoch || before.step > progress.step) say(plainLine(name, progress));
 }
 
-const running = new Map<string, Shown>();
+// --- the trainings
 
-/** The parts of a progress line, such as `epoch 3/8  141/376  52 batches/s  5 s left  saved 14 (1 s ago)  loss 0.43`. */
-function parsed(line: string): Shown | undefined {
-  const [, step, steps] = /^epoch \d+\/\d+ +(\d+)\/(\d+)/.exec(line) ?? [];
-  if (step === undefined) return undefined;
-  const full = Math.round(10 * Number(step) / Number(steps));
-  const bar = `[${"#".repeat(full)}${"-".repeat(10 - full)}] ${step.padStart(`${steps}`.length)}/${steps}`;
-  const more = line.split(/ {2,}/).filter((part) => /^(?:loss|saved) /.test(part)).map((part) =>
-    part.replace(/ \(.*/, "")
-  );
-  return { step: Number(step), bar, more: more.join("  ") };
+interface Leg {
+  /** The step at which it began. */
+  readonly from: number;
+  /** What it printed at its end; undefined if it was killed. */
+  readonly ending: { readonly accuracy: string; readonly id: string } | undefined;
 }
 
-/** Shows the progress of a training: one line of bars for all trainings on a terminal, plain lines elsewhere. */
-function show(name: string, shown: Shown): void {
-  if (!process.stdout.isTTY) return say(`  ${name.padEnd(18)} ${shown.bar}  ${shown.more}`);
-  running.set(name, shown);
-  const width = (process.stdout.columns || 80) - 1;
-  const lines = [true, false].map((isLong) =>
-    [...running].map(([of, { bar, more }]) => `${of} ${bar}${isLong && more !== "" ? `  ${more}` : ""}`).join("  ")
-  );
-  process.stdout.write(`\r${(lines.find((line) => line.length <= width) ?? "").slice(0, width)}\x1b[K`);
-}
-
-/** Starts a training. `onStep` receives the steps that its progress shows. */
-function start(
-  runtime: readonly string[],
-  args: readonly string[],
-  name: string,
-  onStep: (step: number, child: ChildProcess) => void,
-): Promise<Ending | undefined> {
-  const [program = "", ...options] = runtime;
-  const child = spawn(program, [...options, digits, ...args], { stdio: ["ignore", "pipe", "pipe"] });
-  const ending = { accuracy: "", id: "", resumedAt: 0 };
-  let lines = 0;
+/** Trains in another process, until the end or a kill. `onStep` receives the steps that its progress shows. */
+function trainIn(
+  [program = "", ...flags]: readonly string[],
+  name: Name,
+  steps: number,
+  onStep: (step: number, child: ChildProcess) => void = () => {},
+): Promise<Leg> {
+  const every = Math.max(1, Math.round(total / 37));
+  const args = ["--store", join(folder, name), "--steps", `${steps}`, "--every", `${every}`];
+  const child = spawn(program, [...flags, digits, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  const printed: Record<string, string> = {};
+  const other: string[] = [];
+  let from: number | undefined;
   createInterface(child.stdout).on("line", (line) => {
-    if (line.startsWith("accuracy ")) ending.accuracy = line.slice(9);
-    if (line.startsWith("id ")) ending.id = line.slice(3);
+    const [, key = "", value = ""] = /^(\S+) (.*)/.exec(line) ?? [];
+    printed[key] = value;
   });
   createInterface(child.stderr).on("line", (line) => {
-    const shown = parsed(line);
-    if (shown === undefined) {
-      if (/^\S*[Ee]rror/.test(line)) say(`  ${name.padEnd(18)} ${line}`);
-      return;
-    }
-    show(name, shown);
-    // The first line says where the training begins.
-    if (lines++ === 0) ending.resumedAt = shown.step;
-    onStep(shown.step, child);
+    const progress = progressOf(line);
+    if (progress === undefined) return void other.push(line);
+    show(name, progress);
+    from ??= progress.step;
+    onStep(progress.step, child);
   });
   return new Promise((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code, signal) => {
-      running.delete(name);
-      if (code === 0) resolve(ending);
-      else if (signal === "SIGKILL") resolve(undefined);
-      else reject(new Error(`${name} ended with ${code ?? signal}`));
+      const { accuracy = "", id = "" } = printed;
+      if (code === 0) running.delete(name);
+      if (code === 0 || signal === "SIGKILL") {
+        resolve({ from: from ?? 0, ending: code === 0 ? { accuracy, id } : undefined });
+      } else reject(new Error(`The training ${name} failed (${code ?? signal}):\n${other.join("\n")}`));
     });
   });
 }
 
-/** Starts a training that is killed a random moment after a random step in a range. */
-async function startAndKill(
+async function trainToEnd(
   runtime: readonly string[],
-  args: readonly string[],
-  name: string,
-  from: number,
-  to: number,
-): Promise<void> {
-  const at = from + Math.floor(Math.random() * (to - from));
-  let killing = false;
-  const ending = await start(runtime, args, name, (step, child) => {
-    if (step < at || killing) return;
-    killing = true;
-    setTimeout(() => child.kill("SIGKILL"), Math.random() * 300);
+  name: Name,
+  steps: number,
+): Promise<Ending & { readonly from: number }> {
+  const { from, ending } = await trainIn(runtime, name, steps);
+  if (ending === undefined) throw new Error(`The training ${name} was killed by another program`);
+  return { from, steps, ...ending };
+}
+
+/** Trains, and kills the training a moment after a random step between two parts of the whole. */
+async function trainAndKill(runtime: readonly string[], name: Name, low: number, high: number): Promise<void> {
+  const at = Math.round(total * (low + Math.random() * (high - low)));
+  let last = 0;
+  let isKilling = false;
+  const { ending } = await trainIn(runtime, name, total, (step, child) => {
+    last = step;
+    if (step < at || isKilling) return;
+    isKilling = true;
+    setTimeout(() => child.kill("SIGKILL"), Math.random() * 300 * total / 376);
   });
-  if (ending !== undefined) throw new Error(`${name} ended before it could be killed at step ${at}`);
-  say(`  ${name.padEnd(18)} SIGKILL after step ${at} of ${total}`);
+  if (ending !== undefined) throw new Error(`The training ${name} ended before it could be killed at step ${at}`);
+  say(`  Killed after step ${last} of ${total}, in ${runtime === bunRun ? "Bun" : "Deno"}`);
 }
 
-async function interrupted(folder: string): Promise<Ending> {
-  const args = ["--store", join(folder, "interrupted")];
-  await startAndKill(bunRun, args, "interrupted, Bun", 40, 150);
-  await startAndKill(denoRun, args, "interrupted, Deno", 190, 320);
-  const ending = await start(bunRun, args, "interrupted, Bun", () => {});
-  if (ending === undefined) throw new Error("the last leg was killed by somebody else");
-  return ending;
+async function killedTwice(): Promise<Ending & { readonly from: number }> {
+  await trainAndKill(bunRun, "killed", 0.1, 0.4);
+  say("  Resuming in Deno");
+  await trainAndKill(denoRun, "killed", 0.5, 0.85);
+  say("  Resuming in Bun");
+  return await trainToEnd(bunRun, "killed", total);
 }
 
-const folder = await mkdtemp(join(tmpdir(), "dogear-demo-"));
-try {
-  say("Training on 1,500 handwritten digits: once uninterrupted, once killed twice");
-  const [whole, resumed] = await Promise.all([
-    start(bunRun, ["--store", join(folder, "whole")], "uninterrupted", () => {}),
-    interrupted(folder),
-  ]);
-  say("And once as if nothing had been saved, for the steps the last leg trained");
-  const steps = total - resumed.resumedAt;
-  const cold = await start(bunRun, ["--store", join(folder, "cold"), "--steps", String(steps)], "cold start", () => {});
-  if (whole === undefined || cold === undefined) throw new Error("a training was killed by somebody else");
-  say("");
-  say(`uninterrupted            ${whole.id}  accuracy ${whole.accuracy}`);
-  say(`killed and resumed twice ${resumed.id}  accuracy ${resumed.accuracy}`);
-  say(`cold start, ${String(steps).padStart(3)} steps    ${cold.id}  accuracy ${cold.accuracy}`);
-  const proved = whole.id === resumed.id && whole.id !== cold.id;
-  say(proved ? "The same bits: equal, equal, different" : "NOT the same bits");
-  process.exitCode = proved ? 0 : 1;
-} finally {
-  await rm(folder, { recursive: true, force: true });
-}
+const kept = names.map((name) => join(folder, name)).filter((path) => existsSync(path));
+if (kept.length > 0) say(`Replacing the runs of the last demo: ${kept.join(", ")}\n`);
+await Promise.all(kept.map((path) => rm(path, { recursive: true })));
+say("Training a small network on 1,500 handwritten digits, twice:\nonce uninterrupted, once killed twice and resumed.");
+const [uninterrupted, killed] = await Promise.all([trainToEnd(bunRun, "uninterrupted", total), killedTwice()]);
+const left = total - killed.from;
+say(`Training once more from nothing, for the ${left} steps that were left after the last kill.`);
+const cold = await trainToEnd(bunRun, "cold", left);
+const { isProved, lines } = summary({ uninterrupted, killed, cold });
+// `npx` has a Bun of its own, which is not on the path.
+const start = process.env["npm_command"] === "exec" ? `npx bun@${process.versions["bun"]}` : "bun";
+say(["", ...lines, "", ...nextCommands(folder, start)].join("\n"));
+process.exitCode = isProved ? 0 : 1;

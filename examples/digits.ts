@@ -24,8 +24,10 @@ import {
   setLearningRate,
   train,
 } from "@dogear/dogear";
+import { jsonLines } from "@dogear/dogear/trackers";
 import * as tf from "@tensorflow/tfjs";
 import * as TE from "fp-ts/lib/TaskEither.js";
+import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { type Digit, readDigits, tensors } from "./digits_data.ts";
@@ -102,7 +104,7 @@ const batches = pipe(
 );
 const store = directory(values.store, { keep: Retention.latest(3) });
 
-// The initial weights are drawn from a seeded generator, too, so that every fresh start is the same.
+// The initial weights are drawn from a seeded generator, so that every cold start is the same.
 const [model, rng] = Rng.withRandom(Rng.make(42))(buildModel);
 const fresh: State = {
   model,
@@ -120,6 +122,7 @@ await pipe(
     step: trainStep,
     metrics: ({ loss }) => ({ loss }),
     save: { to: store, every: Number(values.every) },
+    trackers: [jsonLines(join(values.store, "log.jsonl"))],
     progress: { everySeconds: 0.1 },
     stopOn: ["SIGTERM", "SIGINT"],
   })),

@@ -1,5 +1,5 @@
 /**
- * A store of one's own: checkpoints in an SQLite database, through the driver of the runtime.
+ * A custom store: checkpoints in an SQLite database, through the driver of the runtime.
  *
  * `bun examples/sqlite_store.ts runs/numbers.sqlite` trains, saves each step, and resumes where it was killed.
  *

@@ -16,7 +16,7 @@ const rates = [0.3, 0.1, 0.03, 0.01];
 const trials = rates.flatMap((rate) =>
   [4, 8, 16].map((units) => ({ rate, units, name: `rate=${rate}-units=${units}` }))
 );
-const samples = Array.from({ length: 200 }, (_, i) => [Math.sin(i), Math.cos(3 * i)] as const);
+const samples = Array.from({ length: 200 }, (_, i) => [(37 * i % 200) / 200, (91 * i % 200) / 200] as const);
 const batches = pipe(Loader.fromArray(samples), Loader.shuffle(7), Loader.batch(20), Loader.repeat(10));
 async function trainTrial({ rate, units, name }: typeof trials[number]): Promise<void> {
   const store = s3(`${url}/${name}`, { keep: Retention.latest(2) });

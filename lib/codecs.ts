@@ -84,7 +84,8 @@ export function encodingValues({ codecs, types }: OwnCodecs): OwnCodecs {
  *   The value still owns them afterwards.
  * @param fromPlain The value of such data. It may keep the tensors that it receives: the value then owns them. A restore disposes those that
  *   the value does not hold. If `toPlain` gives copies, a restore cannot see that and disposes none: if `fromPlain` copies too, each restore
- *   leaks the tensors that it received. What it throws, or returns of another class, is a `Mismatch` at the value's path.
+ *   leaks the tensors that it received. An error that it throws, or a result of another class, is a `Mismatch` at the
+ *   value's path.
  * @returns The codec. A restore makes a new value, which is in the result: a live instance is not changed.
  *
  * Law *round trip*: one object under two names, also inside `toPlain`, comes back as one. An object that contains itself is a `TypeError`.

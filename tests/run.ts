@@ -165,6 +165,11 @@ function unescaped(text: string): string {
   return text.replace(/&(\w+);/g, (entity, name) => entities[name] ?? entity);
 }
 
+/**
+ * Variables of every test process. Mesa's lavapipe runs without threads of its own: with them it sometimes aborts a process that ends.
+ */
+const settings = { DOGEAR_BUN: bun(), NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", LP_NUM_THREADS: "0" };
+
 async function run(job: Job): Promise<Outcome> {
   const name = `${job.file.replaceAll("/", ".")}.${job.runtime}`;
   const [report, log] = [join(scratch, `${name}.xml`), join(scratch, `${name}.log`)];
@@ -178,7 +183,7 @@ async function run(job: Job): Promise<Outcome> {
       cwd: root,
       detached: has("process groups"),
       stdio: ["ignore", output, output],
-      env: { ...process.env, ...endpoint, DOGEAR_BUN: bun(), NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
+      env: { ...process.env, ...endpoint, ...settings },
     });
     const group = child.pid;
     if (group !== undefined) running.add(group);

@@ -4,10 +4,9 @@
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
-import { pipe } from "fp-ts/lib/function.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
-import { parseArgs } from "node:util";
 import { type DogearError, explainTo } from "../errors/mod.ts";
+import { nearestName } from "./suggestion.ts";
 
 // --- types
 
@@ -75,25 +74,82 @@ export function errorOf(thrown: unknown): CommandError {
 
 /** The options that every command has. */
 export const generalOptions: { readonly json: Option; readonly help: Option } = {
-  json: { help: "print one JSON document; an error is { error: { _tag, message, ... } }" },
+  json: { help: "print one JSON document, of an error too" },
   help: { help: "show this text" },
 };
 
+/** An option as it is typed, with the name of its value. */
+export function optionText(name: string, { value }: Option): string {
+  return `--${name}${value === undefined ? "" : ` ${value}`}`;
+}
+
+/** The short form of an option. */
+const short = "-h";
+
+/** The error of a word that begins like an option and is none of this table. */
+function unknownOption(typed: string, table: OptionTable): Usage {
+  const names = Object.keys(table);
+  const meant = nearestName(typed.replace(/^-+/, ""), names);
+  const all = names.map((name) => `--${name}`).join(", ");
+  const remedy = meant === undefined ? `Its options are ${all}` : `Did you mean --${meant}?`;
+  return usageError(`Expected an option of this command, found ${JSON.stringify(typed)}. ${remedy}`);
+}
+
+/** The value that an option takes from the command line. A word like an option is no value, unless it is a negative number. */
+function valueOf(
+  text: string,
+  option: Option,
+  inline: string | undefined,
+  next: string | undefined,
+): E.Either<Usage, string> {
+  if (inline !== undefined) return E.right(inline);
+  if (next === undefined) return usage(`Expected a value after ${text}, found the end: write ${text} ${option.value}`);
+  if (!/^-./.test(next) || /^-[\d.]/.test(next)) return E.right(next);
+  const found = JSON.stringify(next);
+  return usage(
+    `Expected a value after ${text}, found ${found}. A value that begins with a hyphen is written ${text}=${next}`,
+  );
+}
+
 /**
- * Separates options from other words.
+ * Separates options from other words. After `--` all are words.
  *
  * @param given What was typed after the command.
- * @param table The command's options, without {@link generalOptions}.
+ * @param own The command's options, without {@link generalOptions}.
  */
-export function parseOptions<O extends OptionTable>(given: readonly string[], table: O): E.Either<Usage, Arguments<O>> {
-  const all: readonly (readonly [string, Option])[] = Object.entries({ ...table, ...generalOptions });
-  const known = Object.fromEntries(all.map(([name, { value, multiple = false }]) => {
-    const type = value === undefined ? "boolean" as const : "string" as const;
-    return [name, { type, multiple, ...(name === "help" ? { short: "h" } : {}) }];
-  }));
-  return pipe(
-    E.tryCatch(() => parseArgs({ args: [...given], options: known, allowPositionals: true }), E.toError),
-    E.mapLeft(({ message }) => usageError(message)),
-    E.map(({ values, positionals: words }) => ({ options: values as Arguments<O>["options"], words })),
-  );
+export function parseOptions<O extends OptionTable>(given: readonly string[], own: O): E.Either<Usage, Arguments<O>> {
+  const table: OptionTable = { ...own, ...generalOptions };
+  const values: Record<string, boolean | string | string[]> = {};
+  const words: string[] = [];
+  for (let i = 0; i < given.length; i++) {
+    const word = given[i]!;
+    if (word === "--") {
+      words.push(...given.slice(i + 1));
+      break;
+    }
+    if (!/^-./.test(word)) {
+      words.push(word);
+      continue;
+    }
+    const [, typed = "", inline] = /^([^=]*)(?:=(.*))?$/s.exec(word) ?? [];
+    const name = typed === short ? "help" : typed.slice(2);
+    const option = typed === short || typed.startsWith("--") && Object.hasOwn(table, name) ? table[name] : undefined;
+    if (option === undefined) return E.left(unknownOption(typed, table));
+    if (option.value === undefined) {
+      if (inline !== undefined) return usage(`Expected ${typed} without a value, found ${JSON.stringify(word)}`);
+      values[name] = true;
+      continue;
+    }
+    const value = valueOf(typed, option, inline, given[i + 1]);
+    if (E.isLeft(value)) return value;
+    if (inline === undefined) i++;
+    const before = values[name];
+    if (before !== undefined && !Array.isArray(before)) {
+      return usage(
+        `Expected ${typed} once, found it with ${JSON.stringify(before)} and with ${JSON.stringify(value.right)}`,
+      );
+    }
+    values[name] = option.multiple === true ? [...(before ?? []), value.right] : value.right;
+  }
+  return E.right({ options: values as Arguments<O>["options"], words });
 }

@@ -34,6 +34,8 @@ interface Steps<O extends OptionTable, A> extends Help<O> {
 
 /** A command. */
 export interface Command extends Help {
+  /** Whether what was typed after its name can be understood. */
+  readonly check: (words: readonly string[]) => E.Either<Usage, unknown>;
   /** Runs it on what was typed after its name, and gives the exit code. */
   readonly execute: (words: readonly string[], terminal: Terminal, open: OpenUrl) => CommandTask<number>;
 }
@@ -42,22 +44,29 @@ export interface Command extends Help {
 
 /** Makes a command of its help and its steps. */
 export function defineCommand<const O extends OptionTable, A>(steps: Steps<O, A>): Command {
-  const helpLines = helpOf(steps).split("\n");
-  const help: CommandTask<CommandReport> = TE.right({ json: helpLines, text: helpLines });
+  type Work = (terminal: Terminal, open: OpenUrl) => CommandTask<CommandReport>;
+  const showHelp: Work = ({ width }) => {
+    const lines = helpOf(steps, width).split("\n");
+    return TE.right({ json: lines, text: lines });
+  };
+  const check = (words: readonly string[]) =>
+    pipe(
+      parseOptions(words, steps.options),
+      E.bindTo("given"),
+      E.bind("work", ({ given }): E.Either<Usage, Work> =>
+        given.options.help === true ? E.right(showHelp) : pipe(
+          steps.parse(given),
+          E.map((args): Work => (terminal, open) => steps.run(args, terminal, open)),
+        )),
+      E.mapLeft(withUsage(steps)),
+    );
   return {
     ...steps,
+    check,
     execute: (words, terminal, open) =>
       pipe(
-        parseOptions(words, steps.options),
-        E.bindTo("given"),
-        E.bind("work", ({ given }) =>
-          given.options.help === true ? E.right(help) : pipe(
-            steps.parse(given),
-            E.map((args) => steps.run(args, terminal, open)),
-          )),
-        E.mapLeft(withUsage(steps)),
-        TE.fromEither,
-        TE.bind("report", ({ work }) => work),
+        TE.fromEither(check(words)),
+        TE.bind("report", ({ work }) => work(terminal, open)),
         TE.flatMapTask(({ given: { options }, report: { json, text, messages, exitCode } }) => async () => {
           await terminal.print(options.json === true ? json : text);
           messages?.forEach(terminal.say);

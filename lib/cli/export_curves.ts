@@ -8,17 +8,17 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { join } from "node:path";
 import { type LazyCheckpoint, type ReadError, withCheckpoint } from "../checkpoint/mod.ts";
-import { printable, tagOf, toError } from "../errors/mod.ts";
+import { tagOf, toError } from "../errors/mod.ts";
 import { eventFileName, eventRecord, histogramOf, isEventFile, parseEventFileName, runDigits } from "../logs/mod.ts";
 import { arraysOf, segment } from "../state/mod.ts";
 import { localFileSystem, makeFolders } from "../store/directory/mod.ts";
 import type { Entry, Store } from "../store/mod.ts";
-import { type CommandTask, messageOf } from "./arguments.ts";
+import { type CommandTask, messageOf, usageError } from "./arguments.ts";
 import { type CheckpointStatus, checkpointStatus } from "./checkpoint_status.ts";
 import type { CommandReport } from "./command.ts";
-import { namesOutside, refusedFolder, writeOne } from "./export_files.ts";
+import { namesOutside, refusedFolder, writeOne, writtenLines } from "./export_files.ts";
 import { bytesText, jsonText } from "./format.ts";
-import { findCheckpoints, noCheckpoint, type OpenRun, type Reference } from "./reference.ts";
+import { findCheckpoints, noCheckpoint, type OpenRun, type Reference, runsIn } from "./reference.ts";
 import { arrayNumbers } from "./statistics.ts";
 import { logRecords, logsIn, type RunLog } from "./run_logs.ts";
 import type { OpenUrl } from "./stores.ts";
@@ -146,8 +146,12 @@ async function* fileBytes(store: Store, { checkpoints, logs }: Line, leaveOut: (
 
 // --- the folders
 
-/** Checks that a folder has no event files but those that may be replaced. */
-function checkFolder(folder: string, mayReplace: (name: string) => boolean): CommandTask<unknown> {
+/**
+ * Checks that a folder has no event files but those that may be replaced.
+ *
+ * @param remedy What to do about the files of another export.
+ */
+function checkFolder(folder: string, mayReplace: (name: string) => boolean, remedy: string): CommandTask<unknown> {
   return pipe(
     namesOutside(folder),
     TE.map((names) => names.find((name) => isEventFile(name) && !mayReplace(name))),
@@ -155,14 +159,31 @@ function checkFolder(folder: string, mayReplace: (name: string) => boolean): Com
       (name) => name === undefined,
       (name = "") => {
         // Files of a tracker would become one curve with those of an export.
-        const remedy = parseEventFileName(name)?.seconds === 0 ? "choose another, or add --force" : "choose another";
-        return refusedFolder("without event files", `${join(folder, name)}: ${remedy}`);
+        const isExport = parseEventFileName(name)?.seconds === 0;
+        return refusedFolder(
+          "without event files",
+          `${join(folder, name)}${isExport ? remedy : ": choose another folder"}`,
+        );
       },
     ),
   );
 }
 
 // --- the job
+
+/** A run with checkpoints. A folder of runs is an error that names them. */
+function oneRun(open: OpenUrl): (found: OpenRun) => CommandTask<OpenRun> {
+  return (found) =>
+    found.numbers.length > 0 ? TE.right(found) : pipe(
+      runsIn(open)(found),
+      TE.flatMap(([first, ...more]): CommandTask<OpenRun> => {
+        if (first === undefined || first.numbers.length === 0) return TE.left(noCheckpoint(found));
+        const all = [first, ...more].slice(0, 20).map(({ text }) => text).join(", ");
+        const runs = counted(more.length + 1, "run");
+        return TE.left(usageError(`Expected one run, found a folder of ${runs}: ${all}. Export them one at a time`));
+      }),
+    );
+}
 
 /**
  * Writes the curves of a run, or of one of its checkpoints, as event files.
@@ -180,16 +201,22 @@ export function exportCurves(
 ): CommandTask<CommandReport> {
   return pipe(
     findCheckpoints(reference, open),
-    TE.filterOrElseW(({ numbers }) => numbers.length > 0, (run) => noCheckpoint(run)),
+    TE.flatMap(oneRun(open)),
     TE.bindTo("run"),
     // Before the checkpoints are read, which may take long.
-    TE.tap(() => checkFolder(folder, () => force)),
+    TE.tap(() => checkFolder(folder, () => force, ": choose another folder, or replace it with --force")),
     TE.bind("statuses", ({ run }) => verified(run, terminal)),
     // The logs are of all checkpoints.
     TE.bind("logs", ({ run }) => reference.checkpoint === undefined ? logsIn(run.store.location) : TE.right([])),
     TE.bind("lines", ({ statuses, logs }) => TE.right(linesOf(statuses, logs, folder))),
     TE.tap(({ lines }) =>
-      pipe(lines, TE.traverseSeqArray((line) => checkFolder(line.folder, (name) => force && name === line.name)))
+      pipe(
+        lines,
+        TE.traverseSeqArray((line) =>
+          checkFolder(line.folder, (name) =>
+            force && name === line.name, ", which is of another run: choose another folder")
+        ),
+      )
     ),
     TE.flatMap(({ run: { store }, statuses, lines }) => {
       const leftOut: LeftOut[] = statuses.flatMap(({ checkpoint, error }) =>
@@ -204,7 +231,11 @@ export function exportCurves(
           TE.map((written) => ({ ...written, line })),
         );
       };
-      return pipe(lines, TE.traverseSeqArray(write), TE.map((files) => reportOf(store, folder, files, leftOut)));
+      return pipe(
+        lines,
+        TE.traverseSeqArray(write),
+        TE.map((files) => reportOf(store, folder, files, leftOut, terminal)),
+      );
     }),
   );
 }
@@ -218,6 +249,7 @@ function reportOf(
   folder: string,
   files: readonly { readonly bytes: number; readonly line: Line }[],
   leftOut: readonly LeftOut[],
+  terminal: Terminal,
 ): CommandReport {
   const written = files.map(({ bytes, line: { run, folder: at, name, logs, checkpoints } }) => {
     const exported = checkpoints.map(({ entry: { checkpoint } }) => checkpoint)
@@ -226,11 +258,10 @@ function reportOf(
   });
   return {
     json: [jsonText({ location, folder, files: written, leftOut })],
-    text: written.map(({ path, bytes, checkpoints, logs }) =>
-      `${printable(path)}  ${bytesText(bytes)}, ${counted(checkpoints.length, "checkpoint")}, ${
-        counted(logs.length, "log")
-      }`
-    ),
+    text: written.flatMap(({ path, bytes, checkpoints, logs }) => {
+      const about = `${bytesText(bytes)}, ${counted(checkpoints.length, "checkpoint")}, ${counted(logs.length, "log")}`;
+      return writtenLines(path, about, terminal);
+    }),
     messages: leftOut.map(({ checkpoint, error }) => `Checkpoint ${checkpoint} is left out: ${messageOf(error)}`),
     exitCode: () => leftOut.length > 0 ? 1 : 0,
   };

@@ -7,12 +7,14 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { basename, dirname, join, resolve } from "node:path";
-import type { StoreFailed } from "../errors/mod.ts";
+import { printable, type StoreFailed } from "../errors/mod.ts";
 import { checkpointsName, localFileSystem, means, numberIn, unless, writeFile } from "../store/directory/mod.ts";
 import { type Chunks, manifestName, storeFailed } from "../store/mod.ts";
+import { widthOf, wrap } from "../terminal/mod.ts";
 import { type CommandError, type CommandTask, type Usage, usage, usageError } from "./arguments.ts";
 import { parseCheckpoint } from "./reference.ts";
 import { isUrl } from "./stores.ts";
+import type { Terminal } from "./terminal.ts";
 
 // --- types
 
@@ -42,6 +44,14 @@ export function parseFolder(word: string, missing: string): E.Either<Usage, stri
   if (parseCheckpoint(word.replace(/^@/, "")) === undefined) return E.right(resolve(word));
   const found = `${JSON.stringify(word)}, which names a checkpoint`;
   return usage(`Expected a folder to write to, found ${found}: a folder of this name is ./${word}`);
+}
+
+// --- showing
+
+/** What is said of a file that was written: below its path where the terminal is narrow. */
+export function writtenLines(path: string, about: string, { width }: Terminal): readonly string[] {
+  const line = `${printable(path)}  ${about}`;
+  return widthOf(line) <= width ? [line] : [printable(path), ...wrap(`  ${about}`, width)];
 }
 
 // --- the folder

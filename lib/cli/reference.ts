@@ -164,6 +164,7 @@ export function runsIn(open: OpenUrl): (run: OpenRun) => CommandTask<readonly Op
       isUrl(at) ? `${at.replace(/\/$/, "")}/${name}` : join(at, name);
     return pipe(
       folders,
+      TE.map((names) => names.toSorted()),
       TE.flatMapTask(T.traverseSeqArray((name) => openRun(inside(location, name), open, inside(text, name)))),
       TE.map((found) => found.flatMap((one) => E.isRight(one) && one.right.numbers.length > 0 ? [one.right] : [])),
       TE.map((runs) => runs.length > 0 ? runs : [run]),

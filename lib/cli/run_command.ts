@@ -5,12 +5,13 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import { version } from "../checkpoint/mod.ts";
-import { type CommandError, errorOf, messageOf, usage } from "./arguments.ts";
+import { type CommandError, errorOf, messageOf, type Usage, usage } from "./arguments.ts";
 import type { Command } from "./command.ts";
+import { completionCommand } from "./commands/completion.ts";
 import { cpCommand } from "./commands/cp.ts";
 import { diffCommand } from "./commands/diff.ts";
 import { exportCommand } from "./commands/export.ts";
-import { generalHelp } from "./help.ts";
+import { generalHelp, shortHelp } from "./help.ts";
 import { indexCommand } from "./commands/index_file.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { lsCommand } from "./commands/ls.ts";
@@ -18,6 +19,7 @@ import { plotCommand } from "./commands/plot.ts";
 import { pruneCommand } from "./commands/prune.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { type OpenUrl, openUrl } from "./stores.ts";
+import { didYouMean } from "./suggestion.ts";
 import type { Terminal } from "./terminal.ts";
 import { jsonText } from "./format.ts";
 import { verifyCommand } from "./commands/verify.ts";
@@ -25,7 +27,7 @@ import { verifyCommand } from "./commands/verify.ts";
 // --- running
 
 /** Every command, in the order of the help. */
-const commands: readonly Command[] = [
+export const commands: readonly Command[] = [
   lsCommand,
   plotCommand,
   serveCommand,
@@ -36,7 +38,26 @@ const commands: readonly Command[] = [
   exportCommand,
   cpCommand,
   indexCommand,
+  completionCommand(() => commands),
 ];
+
+/** The command of a name. */
+function commandNamed(name: string): E.Either<Usage, Command> {
+  const command = commands.find((one) => one.name === name);
+  if (command !== undefined) return E.right(command);
+  const names = commands.map(({ name }) => name);
+  const meant = didYouMean(name, names) || ` The commands: ${names.join(", ")}.`;
+  return usage(`Expected a command, found ${JSON.stringify(name)}.${meant} More: dogear --help`);
+}
+
+/** The error of an option before the command. */
+function optionFirst(found: string, words: readonly string[]): E.Either<Usage, never> {
+  const named = words.find((word) => commands.some(({ name }) => name === word));
+  return usage(
+    `Expected a command before its options, found ${JSON.stringify(found)}: write ` +
+      `dogear ${named ?? "COMMAND"} ${found}. More: dogear ${named ?? ""}${named === undefined ? "" : " "}--help`,
+  );
+}
 
 /** The exit code of a command line, or why its command failed. */
 async function dispatch(
@@ -44,19 +65,24 @@ async function dispatch(
   terminal: Terminal,
   open: OpenUrl,
 ): Promise<E.Either<CommandError, number>> {
-  const [name, ...words] = given;
-  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-    await terminal.print(generalHelp(commands).split("\n"));
-    return E.right(name === undefined ? 2 : 0);
+  // Options that every command has may come before it.
+  const first = given.findIndex((word) => !["--json", "--help", "-h", "help"].includes(word));
+  const [before, [name, ...words]] = first < 0 ? [given, []] : [given.slice(0, first), given.slice(first)];
+  const isHelp = before.some((word) => word !== "--json");
+  if (name === undefined) {
+    const text = isHelp ? generalHelp : shortHelp;
+    await terminal.print(text(commands, terminal.width).split("\n"));
+    return E.right(isHelp ? 0 : 2);
   }
-  if (name === "--version") {
+  if (name === "--version" || name === "-v") {
     await terminal.print([version]);
     return E.right(0);
   }
-  const command = commands.find((one) => one.name === name);
-  if (command !== undefined) return await command.execute(words, terminal, open)();
-  const names = commands.map(({ name }) => name).join(", ");
-  return usage(`Expected a command: ${names}, found ${JSON.stringify(name)}. More: dogear --help`);
+  if (name.startsWith("-")) return optionFirst(name, words);
+  const command = commandNamed(name);
+  if (E.isLeft(command)) return command;
+  const json = before.filter((word) => word === "--json");
+  return await command.right.execute(isHelp ? ["--help"] : [...json, ...words], terminal, open)();
 }
 
 /**

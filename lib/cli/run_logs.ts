@@ -10,7 +10,7 @@ import { type StoreFailed, toError } from "../errors/mod.ts";
 import { logMark, logReader, type LogRecord } from "../logs/mod.ts";
 import { localFileSystem } from "../store/directory/mod.ts";
 import { runOrThrow } from "../task.ts";
-import type { CommandTask } from "./arguments.ts";
+import { type CommandTask, errorOf, type Usage, usageError } from "./arguments.ts";
 import { isUrl } from "./stores.ts";
 
 // --- types
@@ -57,6 +57,23 @@ export function logPaths(location: string): TE.TaskEither<StoreFailed, readonly 
     TE.flatMap(TE.traverseSeqArray((name) => fileAt(join(location, name)))),
     TE.map((found) => found.flat()),
   );
+}
+
+/** Checks that the files of `--log` are logs. One that is empty may become one. */
+export function checkLogs(paths: readonly string[]): CommandTask<unknown> {
+  const check = (path: string): CommandTask<unknown> => {
+    const refused = (found: string): Usage => usageError(`Expected a log of jsonLines at --log, found ${found}`);
+    return pipe(
+      localFileSystem.status(path),
+      TE.mapLeft(() => refused(`no file ${JSON.stringify(path)}`)),
+      TE.filterOrElse(({ kind }) => kind === "file", () => refused(`${JSON.stringify(path)}, which is no file`)),
+      TE.flatMap(({ bytes }): CommandTask<boolean> =>
+        bytes === 0 ? TE.right(true) : TE.tryCatch(async () => (await logAt(path)).length > 0, errorOf)
+      ),
+      TE.filterOrElseW((isLog) => isLog, () => refused(`${JSON.stringify(path)}, which is no log`)),
+    );
+  };
+  return TE.traverseSeqArray(check)(paths);
 }
 
 /** The logs among them. */

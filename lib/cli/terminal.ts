@@ -7,7 +7,7 @@ import type { Writable } from "node:stream";
 import { styleText } from "node:util";
 import { printable, printableLines } from "../errors/mod.ts";
 import type { Progress } from "../store/mod.ts";
-import { cut } from "../terminal/mod.ts";
+import { cut, wrap } from "../terminal/mod.ts";
 import type { CommandTask } from "./arguments.ts";
 import { progressText } from "./format.ts";
 
@@ -25,7 +25,7 @@ export interface Terminal {
   readonly width: number;
   /** Writes lines. Stops reading them once the other end of a pipe is closed. */
   readonly print: (lines: Lines) => Promise<void>;
-  /** Writes a message to standard error. */
+  /** Writes a message to standard error, in lines of the width if that is a terminal. */
   readonly say: (text: string) => void;
   /** Makes a progress bar with a label. */
   readonly draw: (label: string) => Bar;
@@ -106,7 +106,10 @@ export function terminal(
   return {
     width: isTerminal ? columns : Infinity,
     print: printer(output.stream),
-    say: (text) => void stream.write(`${printableLines(text)}\n`),
+    say: (text) => {
+      const lines = wrap(printableLines(text), errors.isTerminal ? errors.columns : Infinity, "  ");
+      stream.write(`${lines.join("\n")}\n`);
+    },
     draw: (label) => {
       let drawn = -Infinity;
       return (progress) => {

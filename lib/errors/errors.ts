@@ -2,7 +2,7 @@
  * Every error of the toolkit as a plain tagged value.
  *
  * Errors are not thrown: they are the left of an `Either` or a `TaskEither`. Only a programmer's own mistake is thrown, as a `TypeError`
- * that names the path. `explain` makes the sentence of an error.
+ * that names the path. `explain` turns one into a readable message.
  *
  * @module
  */
@@ -57,7 +57,7 @@ export interface Mismatch {
   readonly call?: "resume";
   /** The training of `fit` or `fitDataset` that the call does not continue, and the checkpoint it would have resumed from. */
   readonly training?: { readonly name: string; readonly location: string; readonly checkpoint?: number };
-  /** The checkpoint that does not have the tensor, or the rows of it, that `readTensor` was asked for. */
+  /** The checkpoint that does not have the tensor, or the rows of it, that `readTensor` should read. */
   readonly reading?: { readonly location: string; readonly checkpoint: number };
 }
 

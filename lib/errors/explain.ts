@@ -42,7 +42,8 @@ function countText(n: number, unit: "samples" | "batches"): string {
 
 const restoring: Sentences<"Mismatch" | "Released"> = {
   Mismatch: (error) => mismatchText(error),
-  Released: () => "The snapshot has been released. Release it after its last use, or capture again",
+  Released: () =>
+    "The snapshot was released, by release or at the end of the block of its `using`. Release it after its last use, or capture again",
 };
 
 // --- stores
@@ -69,7 +70,32 @@ const remedies: Readonly<Record<string, string>> = {
 /** Operations that only read. */
 const readings: readonly string[] = ["look at", "list", "open", "read", "find a run in"];
 
-function storeRemedy({ operation, code, remedy }: StoreFailed): string {
+/** What helps on the command line, by code, where the remedy for a script is one of its options. */
+const commandRemedies: Readonly<Record<string, string>> = {
+  ENOKEYS:
+    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or install @aws-sdk/credential-provider-node, which finds the keys of " +
+    "profiles, containers and instances",
+  EKEYEXPIRED: "Set new keys, or install @aws-sdk/credential-provider-node, which renews them",
+  EREGION: "Set AWS_REGION to the region of the bucket",
+  EAGAIN: "Try again",
+  ECONNREFUSED: "Start it, or check AWS_ENDPOINT_URL",
+  ENOTFOUND: "Check AWS_ENDPOINT_URL and AWS_REGION, and that this machine can reach a name server",
+  ETIMEDOUT: "Check the network, then try again",
+  ENOTS3: "Check AWS_ENDPOINT_URL: it is the URL of the S3 API, not of a console or web site",
+  ENOTRUN: "Give the folder of the run",
+};
+
+/** Whether a text names a function or an option of a script. */
+const ofScripts = /\{ |s3\(/;
+
+function storeRemedy(error: StoreFailed, reader: Reader): string {
+  const text = remedyOf(error);
+  if (reader === "script") return text;
+  if (!ofScripts.test(text)) return text.replace("save again", "run it again");
+  return commandRemedies[error.code] ?? "Give the s3:// URL of the bucket, or a folder on a local disk";
+}
+
+function remedyOf({ operation, code, remedy }: StoreFailed): string {
   if (remedy !== undefined) return remedy;
   if ((code === "EACCES" || code === "EPERM") && readings.includes(operation)) {
     return "Give this process permission to read there";
@@ -80,21 +106,19 @@ function storeRemedy({ operation, code, remedy }: StoreFailed): string {
   return remedies[code] ?? "Check the path and its disk, then try again";
 }
 
-const forking =
-  "with { fork: true } where you save: saveState(store, { fork: true }), fit({ to, fork: true }), or save: { to, fork: true } of train";
-
 const storing: Sentences<"StoreFailed" | "DeviceFailed" | "Overtaken" | "StepWentBack"> = {
-  StoreFailed: (error) =>
-    `Cannot ${error.operation} ${error.path} (${error.code}): ${error.message}` +
-    `${readings.includes(error.operation) ? "" : ". Earlier checkpoints are intact"}. ${storeRemedy(error)}`,
+  StoreFailed: (error, reader) => {
+    const isSave = reader === "script" && !readings.includes(error.operation);
+    return `Cannot ${error.operation} ${error.path} (${error.code}): ${error.message}` +
+      `${isSave ? ". Earlier checkpoints are intact" : ""}. ${storeRemedy(error, reader)}`;
+  },
   Overtaken: ({ checkpoint, step, by }) =>
-    "Since the last load or save of this process, another one has saved " +
-    `checkpoint ${checkpoint} (${step === null ? "" : `step ${step}, `}${by}). Nothing was written. ` +
-    `Stop one of the two processes, or begin a new run ${forking}`,
+    `Another process has saved checkpoint ${checkpoint} of this run (${step === null ? "" : `step ${step}, `}${by}). ` +
+    "Nothing was written. Stop one of the two processes, or save with { fork: true }, which begins a new run",
   StepWentBack: ({ step, parent, parentStep }) =>
     `The step to save is ${step}, but checkpoint ${parent} of this run has step ${parentStep}. Nothing was written. ` +
-    "Train with what loadState or resume returns: only models, optimizers and variables are restored in place. " +
-    `To begin again on purpose, begin a new run ${forking}`,
+    "Train with the result of loadState or resume: only models, optimizers and variables are restored in place. " +
+    "To begin again on purpose, save with { fork: true }, which begins a new run",
   DeviceFailed: ({ kernel, message }) =>
     kernel === undefined
       ? `The device of the webgpu backend failed: ${message}. ` +
@@ -161,7 +185,7 @@ const reading: Sentences<"CursorMismatch" | "DataFailed" | "SourceFailed"> = {
     const inner = Object(Object(cause).cause) as DogearError;
     if (inner._tag === "DataFailed") return dataText(inner, `in ${at}`);
     return `The data failed in ${at}: ${thrownText(cause)}. ` +
-      "The state is that after the last batch: fix the source and resume";
+      "The last checkpoint is intact: fix the source and run again";
   },
 };
 
@@ -171,7 +195,7 @@ function stepText({ at, by, epoch, cause }: StepFailed): string {
   const batches = countText(at, "batches");
   if (by === undefined) {
     return `The training step failed after ${batches}: ${thrownText(cause)}. ` +
-      "The failed step was not saved: fix the step and run again";
+      "The last checkpoint is intact. Fix the step and run again: it continues from there";
   }
   const intact = "The last checkpoint is intact: ";
   if (by === "trackers") {
@@ -203,11 +227,11 @@ const training: Sentences<"StepFailed" | "Stopped"> = {
 /** What each cause of {@link NotResumable} means, and its remedy. */
 const causes: Readonly<Record<ResumeCause, readonly [found: string, remedy: string]>> = {
   random: [
-    "It draws from a generator that no component holds; with the same draws repeated, it resumes",
-    "draw from Rng or inside Rng.withRandom(state.rng), whose thunk may be asynchronous, and keep the generator that it returns",
+    "It draws random numbers that are not in the state",
+    "draw with Rng, or inside Rng.withRandom(state.rng)(…), and put the generator that it returns into the state",
   ],
   clock: [
-    "It reads a clock; with the same times repeated, it resumes",
+    "It depends on a clock",
     "read the clock once, in fresh, and keep the result in a component",
   ],
   unlisted: ["A step changes an object that no component holds", "return it from fresh as a component"],

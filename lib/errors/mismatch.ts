@@ -265,7 +265,7 @@ function fitAdvice(problem: Problem): Advice {
 export function mismatchText({ problems, checkpoint, training, reading, call }: Mismatch): string {
   if (reading !== undefined) {
     const { checkpoint, location } = reading;
-    return `Checkpoint ${checkpoint} of ${location} cannot give what was asked for.` +
+    return `This cannot be read from checkpoint ${checkpoint} of ${location}.` +
       grouped(problems, { saved: "the checkpoint", live: "your script" }, {}, () => ["", ""]);
   }
   if (training !== undefined) {

@@ -234,9 +234,10 @@ function prepareFit(
  * The state of a callback is its own fields, whether it is an instance of a class, a registered one, or a plain object whose functions use
  * `this`. Fields that became undefined or were deleted are restored as such. Functions are not state, and neither are the arguments of
  * `EarlyStopping`, unless the training changed them. A field that cannot be captured is a `TypeError` at the start; `#private` fields are not
- * captured. Variables that callback functions close over are not captured either: put them into `with`.
+ * captured. Variables outside of a callback are not captured either: put them into an
+ * object, and pass it as `with`.
  *
- * Callbacks are called as tfjs calls them. A resumed training calls `setParams`, `setModel` and `onTrainBegin` once more, restores the state,
+ * Callbacks are called as in tfjs, once for each batch and epoch. A resumed training calls `setParams`, `setModel` and `onTrainBegin` once more, restores the state,
  * and continues with the next call: calls before the checkpoint are not repeated. A complete training returns its history at once and calls
  * nothing.
  *

@@ -1,7 +1,7 @@
 /**
  * Loads checkpoints: the newest one of a store, every byte checked, into live components or as a snapshot.
  *
- * Laws: *all or nothing*: a load that fails changes no live object; *nothing silent*: only an empty store starts afresh.
+ * Laws: *all or nothing*: a load that fails changes no live object; *nothing silent*: `resume` begins with the fresh components only if the store is empty.
  *
  * @module
  */
@@ -229,7 +229,7 @@ export async function skipDamaged(store: Store, checkpoint: number): Promise<voi
  * `ExpressionStatement > AwaitExpression > CallExpression[callee.callee.name=/^(loadState|resume)$/]`. Every byte of the checkpoint is checked.
  *
  * @param store The store.
- * @param options Which checkpoint, whether to fall back to another one, codecs, what to restore differently, and callbacks.
+ * @param options Which checkpoint, whether to fall back to another one, codecs, which differences to accept, and callbacks.
  * @returns For live components, the restored ones, as {@link restoreInto} gives them. After an error no live object has changed. The left is one of:
  *   - `NoCheckpoint`, if the store is empty, or has no such checkpoint. If none has the metric, it names the metrics there are.
  *   - `Damaged`, with every problem and the next checkpoint that verifies: an older one, or with `best` the next best. With `best` also if the
@@ -238,8 +238,8 @@ export async function skipDamaged(store: Store, checkpoint: number): Promise<voi
  *   - `Mismatch`, with every difference; if shapes differ, before any tensor is read.
  *   - `StoreFailed`; its code is `ENOMEM` if the memory cannot hold the tensors.
  *
- * The next save continues the run of the checkpoint. If the checkpoint was asked for, by number or as the best, and its run has a newer one, the
- * next save begins a new run.
+ * The next save continues the run of the checkpoint. If you named the checkpoint, by number or as the best, and its run has a newer one,
+ * the next save begins a new run.
  *
  * Laws: *all or nothing*, *nothing silent*, *one line of history*.
  *
@@ -302,8 +302,8 @@ export function loadState<K extends Codecs = NoCodecs, T extends Codec = never>(
  *
  * @param store The store of the run.
  * @param options As for {@link loadState}.
- * @returns For fresh components, those to train with. Only an empty store starts afresh: a damaged checkpoint, one that does not fit, and a number
- *   that does not exist are errors. A component that cannot be captured is a `TypeError`, also in an empty store. If two processes start afresh at
+ * @returns For fresh components, those to train with: the fresh ones only if the store is empty. A damaged checkpoint, one that does not fit, and a
+ *   number that does not exist are errors. A component that cannot be captured is a `TypeError`, also in an empty store. If two processes begin in an empty store at
  *   once, the first save of one begins the run, and the other's is `Overtaken`.
  *
  * Laws: *same bits*: a run that is killed at any moment and resumed ends with the same bits as one that never stopped; *nothing silent*.

@@ -5,7 +5,7 @@
  * when a loop saves, with `signals`; then `training_loop`, `tracking` and `train`. `environment` is what a checkpoint records of the process; `run_main` with
  * `own_code` is the end of a script.
  *
- * Promises: an effect does nothing until it is run; a failed save leaves the last checkpoint intact; nothing in here exits the process.
+ * Promises: an effect does nothing until it is run; a failed save leaves the last checkpoint intact; no function exits the process.
  *
  * @module
  */

@@ -122,7 +122,13 @@ const rules: OptionRules<ProgressOptions> = {
 
 /** The type of the option. */
 export const progressRules: OptionRules<ShowsProgress> = {
-  progress: ifGiven(must("true, false or a record of options", (value) => aBoolean.is(value) || isPlainRecord(value))),
+  // A stream may be a plain record, too.
+  progress: ifGiven(
+    must(
+      "true, false or a record of options, such as { to: process.stdout }",
+      (value) => aBoolean.is(value) || (isPlainRecord(value) && !aStream.is(value)),
+    ),
+  ),
 };
 
 /** Checks the option; a wrong one is a `TypeError`. */

@@ -94,8 +94,8 @@ function say(text: string): Promise<void> {
  * escaped. The process is not ended: it ends by itself once nothing keeps it alive. So write what comes after the training into `main`: nothing
  * in it runs after a stop or a failure.
  *
- * @param main A task of the toolkit, or of a pipeline with other errors; or a function that gives a promise. Whatever such a promise resolves to
- *   is a success, except an `Either` that is a left, and a function, which is a task that was not run.
+ * @param main A task of the toolkit, or of a pipeline with other errors; or a function that gives a promise. Such a promise may
+ *   resolve to any value. It fails if that is an `Either` with a left, or a function, which is a task that was not run.
  * @returns A promise that resolves when `main` is over and the sentence is written. It never rejects.
  *
  * @example

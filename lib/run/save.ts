@@ -279,9 +279,9 @@ async function retainRun(store: Store, { checkpoint, run }: Entry, { seen }: Com
  *
  * @param store The store.
  * @param options Step, metrics, a note, codecs, whether to record the id.
- * @returns For components, a task that captures when it is run and resolves after commit and retention. To write in the
- *   background, start it without awaiting: `const saving = saveState(store)(state)()`, and await `saving` later. The left is that of {@link writeSnapshot}. What cannot be captured rejects with the `TypeError` of
- *   {@link captureState}. Saves to one store are committed in the order in which they are run.
+ * @returns For components, a task that captures when it is run and resolves after commit and retention. To write in the background, start it
+ *   without awaiting: `const saving = saveState(store)(state)()`, and await `saving` later. The left is that of {@link writeSnapshot}. A component
+ *   that cannot be captured rejects with the `TypeError` of {@link captureState}. Saves to one store are committed in the order in which they are run.
  *
  * Law *old or new*.
  *

@@ -81,7 +81,7 @@ const aTracker = must("a tracker, such as jsonLines(path): an object with the fu
 
 /** The types of the options. */
 export const trackingRules: OptionRules<TrackingOptions> = {
-  trackers: ifGiven(listOf(aTracker)),
+  trackers: ifGiven(listOf(aTracker, "an array, such as [jsonLines(path)]")),
   logEvery: ifGiven(integer(1)),
 };
 

@@ -279,8 +279,8 @@ function shown<S extends object, A>(options: TrainOptions<S, A, string>, display
  * @returns For a state, usually from {@link resume}, a task of the state at the end of the data, saved if `save` is given. The process is never
  *   ended. A state without a cursor is a `TypeError`. The left is one of:
  *   - `Stopped` after a signal, with the checkpoint that holds the state if `save` is given.
- *   - `StepFailed`, if `step`, `onEpochEnd` or `until` throws, or WebGPU refuses an operation in them, or a tracker throws. Nothing half done is
- *     saved.
+ *   - `StepFailed`, if `step`, `onEpochEnd` or `until` throws, or WebGPU refuses an operation in them, or a tracker throws. The last
+ *     checkpoint is intact.
  *   - `CursorMismatch` or `SourceFailed`, from the data.
  *   - An error of a save: `StepWentBack` too where this process has trained in the run and the state is one before the first batch.
  *

@@ -38,7 +38,7 @@ interface Log {
  *
  * @param path The file. Missing folders are made.
  * @returns The tracker of one training. `start`, `flush` and `close` reject if the disk fails, with `StoreFailed` as cause; its code is `ENOTLOG` for a
- *   file that is no such log, which is left as it is. A second `start`, and a log after `close`, are a `TypeError`. `histogram` takes a tensor on any
+ *   file that is no such log, which is left as it is. A second `start`, and any call but `close` after `close`, are a `TypeError`. `histogram` takes a tensor on any
  *   backend, and leaves it alone: it may be disposed of after the call.
  *
  * In a loop of your own, start it at the step of the resumed state, and flush it before each save. Without `start`, the first `log` starts it at the
@@ -87,7 +87,9 @@ export function logTo(files: LogFiles, path: string): Required<Tracker> {
 
   const checkOpen = (): void => {
     if (isClosed) {
-      throw new TypeError("Expected a tracker that is open, found a closed one: make another with jsonLines(path)");
+      throw new TypeError(
+        "Expected a tracker that is open, found a closed one (train and fit close theirs at the end): make another with jsonLines(path)",
+      );
     }
   };
   const open = (start: TrackerStart): Log => {
@@ -133,7 +135,10 @@ export function logTo(files: LogFiles, path: string): Required<Tracker> {
       }
       await open(at).opening;
     },
-    flush: async () => await log?.file.flush(),
+    flush: async () => {
+      checkOpen();
+      await log?.file.flush();
+    },
     close: async () => {
       if (isClosed) return;
       isClosed = true;

@@ -115,8 +115,8 @@ async function newEventFile(folder: string, digits: string, step: number): Promi
  * Law: *same curves*: the points of a run that was killed and resumed are those of the uninterrupted one.
  *
  * @param folder The folder, which is made if it does not exist.
- * @returns The tracker of one training. `start`, `flush` and `close` reject if the disk fails, with `StoreFailed` as cause. A second `start`, and a log
- * after `close`, are a `TypeError`. `histogram` takes a tensor on any backend, and leaves it alone: it may be disposed of after the call.
+ * @returns The tracker of one training. `start`, `flush` and `close` reject if the disk fails, with `StoreFailed` as cause. A second `start`, and any
+ * call but `close` after `close`, are a `TypeError`. `histogram` takes a tensor on any backend, and leaves it alone: it may be disposed of after the call.
  *
  * @example
  * ```ts
@@ -163,7 +163,9 @@ export function tensorBoard(folder: string): Required<Tracker> {
   };
   const checkOpen = (): void => {
     if (isClosed) {
-      throw new TypeError("Expected a tracker that is open, found a closed one: make another with tensorBoard(folder)");
+      throw new TypeError(
+        "Expected a tracker that is open, found a closed one (train and fit close theirs at the end): make another with tensorBoard(folder)",
+      );
     }
   };
   return {
@@ -188,7 +190,10 @@ export function tensorBoard(folder: string): Required<Tracker> {
       }
       await open(at.step, at.run ?? null).file.flush();
     },
-    flush: async () => await opened?.file.flush(),
+    flush: async () => {
+      checkOpen();
+      await opened?.file.flush();
+    },
     close: async () => {
       if (isClosed) return;
       isClosed = true;

@@ -121,8 +121,8 @@ export function orNull<A>(type: Plain<A>, expected: string = `${type.name} or nu
 }
 
 /** An array whose items are all of a type. */
-export function listOf<A>(item: Plain<A>): Plain<readonly A[]> {
-  return t.readonlyArray(item, "an array");
+export function listOf<A>(item: Plain<A>, expected: string = "an array"): Plain<readonly A[]> {
+  return t.readonlyArray(item, expected);
 }
 
 /** An array of items of a type, no two of which have one name. */

@@ -408,13 +408,13 @@ function congruentialSkip(rng: Rng, n: bigint): readonly number[] {
  * asynchronous calls may overlap: the innermost one counts. Parts of one thunk that run concurrently share its generator; if their order
  * depends on timing, give each a {@link fork}.
  *
- * `Math.random` is the original function again when the thunk has returned or thrown, and its promise, if it returns one, has settled. What
- * then still runs draws from the real `Math.random`, so await in the thunk all that it starts. Code that kept a reference to `Math.random`
- * from before the call draws from the real one, too.
+ * `Math.random` is the original function again when the thunk has returned or thrown, and its promise, if it returns one, has settled. Code
+ * that still runs then draws from the real `Math.random`, so await in the thunk all that it starts. Code that kept a reference to `Math.random`
+ * from before the call also draws from the real one.
  *
  * @param rng The generator, which does not change.
- * @returns The thunk's result, and the generator after its draws; if the thunk returns a promise, a promise of both. What the thunk throws,
- *   or its promise rejects with, comes through.
+ * @returns The thunk's result, and the generator after its draws; if the thunk returns a promise, a promise of both. An error that the thunk throws,
+ *   or that its promise rejects with, is passed on.
  *
  * @example
  * ```ts

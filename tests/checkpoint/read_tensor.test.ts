@@ -294,7 +294,7 @@ test("readTensor: a path that is not there names near ones; a part with several 
   const message = async (path: string, more = {}): Promise<string> => {
     const error = await left(readTensor(store, { path, ...more }));
     assert.equal(error._tag, "Mismatch");
-    return explain(error).replace(`Checkpoint 0 of ${store.location} cannot give what was asked for.\n  `, "");
+    return explain(error).replace(`This cannot be read from checkpoint 0 of ${store.location}.\n  `, "");
   };
   const missing = "expected a tensor or a typed array, found none";
   assert.equal(await message("model/haed/kernel"), `model/haed/kernel: ${missing}\nDid you mean model/head/kernel?`);

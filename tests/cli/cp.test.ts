@@ -106,7 +106,7 @@ test("cp: an error that the next checkpoint would meet too ends it, and says so"
   const { code, said, text } = await dogear("cp", run, target);
   assert.equal(code, 2);
   assert.match(text, /\n +0 +not copied\nCopied 0 checkpoints, 0 B$/);
-  assert.match(said, /\n2 further checkpoints were not tried: run it again to go on$/);
+  assert.match(said, /\n2 further checkpoints were not tried: run it again to continue$/);
   assert.equal((await dogear("cp", file, place())).code, 2);
 });
 

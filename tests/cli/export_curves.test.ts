@@ -83,7 +83,7 @@ test("export: a fork has an event file in a subfolder, and a checkpoint without 
   const folder = place();
   const { code, text } = await exported(path, "--tensorboard", folder);
   assert.equal(code, 0);
-  assert.match(text, /2 checkpoints, 0 logs\n.*2 checkpoints, 0 logs$/);
+  assert.match(text, /2 checkpoints, 0 logs\n.*\n? .*2 checkpoints, 0 logs$/);
   assert.deepEqual(curvesIn(folder).get("value"), [[0, 0], [1, 1]]);
   assert.deepEqual(curvesIn(join(folder, fork!.run.slice(0, 8))).get("value"), [[2, 2], [3, 3]]);
 });
@@ -148,7 +148,10 @@ test("export: --force replaces the curves of the same run alone; a tracker can c
   const folder = place();
   assert.equal((await exported(`${run}@0`, "--tensorboard", folder)).code, 0);
   const again = await exported(run, "--tensorboard", folder);
-  assert.deepEqual([again.code, /without event files, found .*: choose another, or add --force/.test(again.said)], [
+  assert.deepEqual([
+    again.code,
+    /without event files, found .*: choose another folder, or replace it with --force/.test(again.said),
+  ], [
     2,
     true,
   ]);
@@ -162,8 +165,23 @@ test("export: --force replaces the curves of the same run alone; a tracker can c
   await log.close();
   assert.deepEqual(curvesIn(folder).get("loss"), [[10, Math.fround(0.1)], [20, Math.fround(0.05)], [21, 0.5]]);
   const refused = await exported(run, "--tensorboard", folder, "--force");
-  assert.deepEqual([refused.code, /choose another$/.test(refused.said)], [2, true]);
+  assert.deepEqual([refused.code, /choose another folder$/.test(refused.said)], [2, true]);
   assert.equal(eventFilesIn(folder).length, 2);
+  // What does not help is not advised.
+  const [other, taken] = [place(), place()];
+  await runOrThrow(saveState(directory(other))({ step: 1 }));
+  assert.equal((await exported(other, "--tensorboard", taken)).code, 0);
+  const forced = await exported(run, "--tensorboard", taken, "--force");
+  assert.deepEqual([forced.code, /, which is of another run: choose another folder$/.test(forced.said)], [2, true]);
+});
+
+test("export: the curves of a folder of runs are refused, with the runs in it", async () => {
+  const folder = place();
+  for (const name of ["b", "a"]) await runOrThrow(saveState(directory(join(folder, name)))({ step: 1 }));
+  const { code, said } = await exported(folder, "--tensorboard", place());
+  assert.equal(code, 2);
+  assert.match(said, /^Expected one run, found a folder of 2 runs: .*\. Export them one at a time$/);
+  for (const name of ["a", "b"]) assert.ok(said.includes(join(folder, name)), said);
 });
 
 test("export: weights and curves exclude each other, and nothing is written into checkpoints", async () => {

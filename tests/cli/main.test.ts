@@ -10,7 +10,7 @@ import { PassThrough, Writable } from "node:stream";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { directory, runOrThrow, saveState, version } from "../../mod.ts";
-import { runCommand } from "../../lib/cli/run_command.ts";
+import { commands, runCommand } from "../../lib/cli/run_command.ts";
 import { printer, terminal } from "../../lib/cli/terminal.ts";
 import { progressAt } from "../../lib/store/progress.ts";
 import { copied, dogear, flip, inside, json, place, run } from "../support/command_line.ts";
@@ -33,7 +33,7 @@ test("arguments: unknown commands, options and words are errors; every command h
     assert.match(said, words.length === 1 ? /dogear --help/ : new RegExp(`\nUsage: dogear ${words[0]} `));
   }
   assert.equal((await dogear()).code, 2);
-  assert.deepEqual(await dogear("--version"), { code: 0, text: version, said: "" });
+  for (const word of ["--version", "-v"]) assert.deepEqual(await dogear(word), { code: 0, text: version, said: "" });
   const general = await dogear("--help");
   assert.equal(general.code, 0);
   for (const name of ["ls", "inspect", "verify", "diff", "prune", "export", "cp", "index", "serve"]) {
@@ -44,6 +44,36 @@ test("arguments: unknown commands, options and words are errors; every command h
       assert.ok(text.startsWith(`Usage: dogear ${name} `));
     }
   }
+});
+
+test("arguments: help and --json may come before the command, other options may not", async () => {
+  const help = await dogear("prune", "--help");
+  for (const words of [["help", "prune"], ["--help", "prune"], ["-h", "prune"], ["help", "prune", "--latest", "1"]]) {
+    assert.deepEqual(await dogear(...words), help, words.join(" "));
+  }
+  assert.deepEqual(await dogear("help"), await dogear("--help"));
+  assert.deepEqual(await dogear("--json", "ls", run), await dogear("ls", run, "--json"));
+  assert.equal(
+    (await dogear("--verify", "ls", run)).said,
+    'Expected a command before its options, found "--verify": write dogear ls --verify. More: dogear ls --help',
+  );
+  assert.match((await dogear("--nope")).said, /write dogear COMMAND --nope\. More: dogear --help$/);
+  assert.match((await dogear("help", "prnue")).said, /^Expected a command, found "prnue"\. Did you mean prune\?/);
+  assert.match((await dogear("train")).said, /found "train"\. The commands: ls, plot, .* More: dogear --help$/);
+});
+
+test("help: every command has two examples or more that it accepts, and alone it fits on a screen", async () => {
+  for (const { name, examples, check } of commands) {
+    assert.ok(examples.length > 1, name);
+    for (const [args] of examples) {
+      const [typed = ""] = args.split(/ [>|] /);
+      assert.ok(check(typed.split(" "))._tag === "Right", `${name} ${args}`);
+    }
+  }
+  assert.equal(commands.find(({ name }) => name === "cp")!.check(["one"])._tag, "Left");
+  const { text } = await dogear();
+  assert.ok(text.split("\n").length < 24, text);
+  for (const { name } of commands) assert.match(text, new RegExp(`^  dogear ${name} \\S`, "m"));
 });
 
 test("output: with --json an error is a JSON document on standard output", async () => {

@@ -99,7 +99,7 @@ test("plot: a run in a bucket", async () => {
 test("plot: a metric that does not exist is answered with those that do", async () => {
   const misspelt = await dogear("plot", run, "los");
   assert.deepEqual([misspelt.code, misspelt.text], [2, ""]);
-  assert.match(misspelt.said, /: "accuracy", "loss", found "los": did you mean "loss"\?$/);
+  assert.match(misspelt.said, /: "accuracy", "loss", found "los"\. Did you mean loss\?$/);
   assert.match((await dogear("plot", run, "\u001b[2J")).said, /found "\\u001b\[2J"$/);
   const empty = place();
   await mkdir(empty);

@@ -683,6 +683,19 @@ test("serve --export: a run that cannot be opened, or a place that is no file, i
     [path, "--log", `${path}/none.jsonl`, "--export", file],
   ];
   for (const words of refused) assert.equal((await dogear("serve", ...words)).code, 2, words.join(" "));
+  const missing = await dogear("serve", path, "--export", join(folder, "none", "page.html"));
+  assert.equal(missing.code, 2);
+  assert.equal(
+    missing.said,
+    `Expected a file in a folder that exists, found no folder ${JSON.stringify(join(folder, "none"))}: make it first`,
+  );
+  for (const log of [inside(path, 0, "model.safetensors"), path]) {
+    const { code, said } = await dogear("serve", path, "--log", log, "--export", file);
+    assert.deepEqual([code, /^Expected a log of jsonLines at --log, found .*, which is no (log|file)$/.test(said)], [
+      2,
+      true,
+    ]);
+  }
   await assert.rejects(readFile(file), { code: "ENOENT" });
 });
 

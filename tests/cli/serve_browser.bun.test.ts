@@ -364,7 +364,9 @@ async function tensorPaths(url: string): Promise<readonly string[]> {
 }
 
 function hostileViews(paths: readonly string[]): readonly (readonly [View, ...string[]])[] {
-  const tensors = paths.slice(0, 11 * torture).map((path) => ["tensor", "0", "1", path] as const);
+  // From both ends: tensors of large numbers come last.
+  const order = paths.flatMap((path, i) => [path, paths[paths.length - 1 - i]!]);
+  const tensors = [...new Set(order)].slice(0, 12 * torture).map((path) => ["tensor", "0", "1", path] as const);
   return [["overview"], ["checkpoint", "0", "1"], ...tensors, ["compare", "0@0", "0@1"]];
 }
 

@@ -326,10 +326,10 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "memory holds no checkpoint",
   ],
   "overtaken by another process": [
-    "Since the last load or save of this process, another one has saved checkpoint 1 (step 2, RUNTIME at TIME). Nothing was written. Stop one of the two processes, or begin a new run with { fork: true } where you save: saveState(store, { fork: true }), fit({ to, fork: true }), or save: { to, fork: true } of train",
+    "Another process has saved checkpoint 1 of this run (step 2, RUNTIME at TIME). Nothing was written. Stop one of the two processes, or save with { fork: true }, which begins a new run",
   ],
   "a step that went back": [
-    "The step to save is 1, but checkpoint 0 of this run has step 5. Nothing was written. Train with what loadState or resume returns: only models, optimizers and variables are restored in place. To begin again on purpose, begin a new run with { fork: true } where you save: saveState(store, { fork: true }), fit({ to, fork: true }), or save: { to, fork: true } of train",
+    "The step to save is 1, but checkpoint 0 of this run has step 5. Nothing was written. Train with the result of loadState or resume: only models, optimizers and variables are restored in place. To begin again on purpose, save with { fork: true }, which begins a new run",
   ],
   "a checkpoint's folder as a run": [
     "Cannot find a run in /runs/run/checkpoints/checkpoint_1 (ENOTRUN): it is checkpoint 1 of the run /runs/run. Open that folder, with { checkpoint: 1 } to load this checkpoint. Nothing was created there",
@@ -338,7 +338,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Cannot find a run in /runs/run/checkpoints (ENOTRUN): it is the folder of the checkpoints of the run /runs/run. Open that folder. Nothing was created there",
   ],
   "a released snapshot": [
-    "The snapshot has been released. Release it after its last use, or capture again",
+    "The snapshot was released, by release or at the end of the block of its `using`. Release it after its last use, or capture again",
   ],
   "a full disk": [
     "Cannot write /runs/run/checkpoints/.saving/state/w.safetensors (ENOSPC): a fault. Earlier checkpoints are intact. Free some space on that disk and save again",
@@ -480,6 +480,31 @@ test("explain: the command line has the same sentences, and its own names for ch
   for (const name of ["a newer format", "a checkpoint that does not exist", "a damaged checkpoint, no older one"]) {
     const [script, commandLine] = await texts(name);
     assert.equal(script, commandLine, name);
+  }
+});
+
+test("explain: the command line names no function and no option of a script", async () => {
+  for (const [name, situation] of Object.entries(situations)) {
+    const error = await situation();
+    if (!["StoreFailed", "NoCheckpoint", "Damaged", "NewerFormat", "DataFailed"].includes(error._tag)) continue;
+    const text = explainTo("command line", error);
+    assert.doesNotMatch(text, /\{ |\b[a-z]+[A-Z]\w*\(|s3\(|Earlier|save again/, name);
+  }
+  const failed = { _tag: "StoreFailed", operation: "list", path: "s3://bucket/runs", message: "refused" } as const;
+  for (
+    const [code, remedy, said] of [
+      [
+        "EREGION",
+        'Pass the region, such as { region: "eu-west-1" }, or set AWS_REGION',
+        "Set AWS_REGION to the region of the bucket",
+      ],
+      ["EAGAIN", "Try again, or lower { concurrency }", "Try again"],
+      ["ECLOCK", "Set the clock, for example with NTP", "Set the clock, for example with NTP"],
+    ] as const
+  ) {
+    const text = explainTo("command line", { ...failed, code, remedy });
+    assert.equal(text, `Cannot list s3://bucket/runs (${code}): refused. ${said}`);
+    assert.ok(explain({ ...failed, code, remedy }).endsWith(remedy));
   }
 });
 

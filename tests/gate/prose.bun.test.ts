@@ -1,6 +1,6 @@
 /**
  * The guides can be followed: every relative link and anchor of the documentation resolves, the index names every guide,
- * and no sentence of a guide has more than 30 words.
+ * what newcomers look for is found, and no sentence of the README or of a guide has more than 30 words.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { root } from "./runtimes.ts";
 const guides = readdirSync(join(root, "docs")).filter((name) => name.endsWith(".md")).sort().map((name) =>
   `docs/${name}`
 );
-const others = readdirSync(root).filter((name) => name.endsWith(".md")).sort();
+const others = [...readdirSync(root).filter((name) => name.endsWith(".md")).sort(), "examples/README.md"];
 const textOf = (file: string): string => readFileSync(join(root, file), "utf8");
 
 /** The links of a file that lead nowhere. */
@@ -47,8 +47,20 @@ test("prose: the index names every guide", () => {
   assert.deepEqual(guides.filter((file) => file !== "docs/README.md" && !named.includes(file)), []);
 });
 
-test("prose: no sentence of a guide has more than 30 words", () => {
-  const long = guides.flatMap((file) =>
+test("prose: what newcomers look for is two clicks from the README", () => {
+  assert.ok(links(textOf("README.md")).some(({ target }) => target === "docs/README.md#by-word"));
+  const index = textOf("docs/README.md").split("## By word")[1] ?? "";
+  for (const word of ["warm-up", "`saver`", "evaluation", "early stopping", "progress bar", "SIGTERM", "TensorBoard"]) {
+    const line = index.split("\n").find((line) => line.includes(word)) ?? "";
+    const [link] = links(line);
+    assert.ok(link !== undefined, `${word}: no line with a link`);
+    const guide = textOf(`docs/${link.target.split("#")[0]}`);
+    assert.ok(guide.toLowerCase().includes(word.toLowerCase().replaceAll("`", "")), `${word}: not in ${link.target}`);
+  }
+});
+
+test("prose: no sentence of the README or of a guide has more than 30 words", () => {
+  const long = ["README.md", "examples/README.md", ...guides].flatMap((file) =>
     sentences(textOf(file)).filter(({ words }) => words > 30).map(({ line, words, text }) =>
       `${file}:${line} ${words}: ${text}`
     )

@@ -65,7 +65,7 @@ const mistakes: Readonly<Record<string, readonly [cause: string, words: RegExp]>
   race: ["late", /await in the step/],
   rate: ["rebuilt", /fresh makes something anew/],
   recurrent: ["unlisted", /the states of the layer/],
-  seeded: ["random", /no component holds/],
+  seeded: ["random", /not in the state/],
   unused: ["unlisted", /the model/],
   vacuous: ["nothing", /cold start/],
 };

@@ -185,7 +185,7 @@ test("loadModel: a component that is no model is an error with the components th
   await saveState(store)({ nets: { generator }, best: generator, step: 3, "a/b": "text" });
   assert.match(
     await sentence(store),
-    /^Checkpoint 0 of memory cannot give what was asked for\.\n {2}model: expected a component that is a model, found no component of this name\nName the model: \{ name \}\. The components are nets \(record\), best \(LayersModel\), step \(number\), a~1b \(string\)$/,
+    /^This cannot be read from checkpoint 0 of memory\.\n {2}model: expected a component that is a model, found no component of this name\nName the model: \{ name \}\. The components are nets \(record\), best \(LayersModel\), step \(number\), a~1b \(string\)$/,
   );
   assert.match(await sentence(store, { name: "nets/generator" }), /nets~1generator: expected [^]*best \(LayersModel\)/);
   assert.match(

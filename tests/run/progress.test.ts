@@ -355,7 +355,9 @@ test("progress: a proof takes the options of a training that has it, and shows n
 
 test("progress: wrong options are TypeErrors that name them", () => {
   const wrong: readonly (readonly [unknown, RegExp])[] = [
-    [1, /^Expected progress to be true, false or a record of options, found 1$/],
+    [1, /^Expected progress to be true, false or a record of options, such as \{ to: process\.stdout \}, found 1$/],
+    [process.stdout, /such as \{ to: process\.stdout \}, found an instance of \w+$/],
+    [{ write: () => {} }, /such as \{ to: process\.stdout \}, found an object$/],
     [{ too: 1 }, /^Expected an option of progress: to, everySeconds, found `too`: did you mean `to`\?$/],
     [
       { to: process.stderr.write },

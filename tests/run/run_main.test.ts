@@ -33,13 +33,13 @@ const endings: Readonly<Record<string, readonly [code: number, text: string, ...
   ],
   step: [
     1,
-    "The training step failed after 0 batches: RangeError: mine. The failed step was not saved: fix the step and run again",
+    "The training step failed after 0 batches: RangeError: mine. The last checkpoint is intact. Fix the step and run again: it continues from there",
     own,
     because,
   ],
   data: [
     1,
-    "The data failed in epoch 0 after 0 samples: RangeError: mine. The state is that after the last batch: fix the source and resume",
+    "The data failed in epoch 0 after 0 samples: RangeError: mine. The last checkpoint is intact: fix the source and run again",
     own,
     because,
   ],

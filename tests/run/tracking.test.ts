@@ -318,7 +318,7 @@ test("trackers: wrong options are a TypeError at the call", () => {
       return true;
     });
   const tracker = recording();
-  wrong({ trackers: tracker }, /^Expected trackers to be an array, found an object/);
+  wrong({ trackers: tracker }, /^Expected trackers to be an array, such as \[jsonLines\(path\)\], found an object$/);
   wrong(
     { trackers: [{ close: async () => {} }] },
     /^Expected trackers\[0\] to be a tracker, such as jsonLines\(path\)/,

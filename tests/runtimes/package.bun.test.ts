@@ -6,7 +6,8 @@
 
 import { unpack } from "@publint/pack";
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   cpSync,
   existsSync,
@@ -179,7 +180,8 @@ after(() => rmSync(scratch, { recursive: true, force: true }));
 
 test("package: it holds what it lists, built, and nothing else", async () => {
   await packed();
-  const expected = ["package.json", ...manifest.files];
+  const expected = ["package.json", ...manifest.files.map((name) => name.split("/")[0]!)];
+  assert.deepEqual(readdirSync(join(installed, "examples")), ["plain.mjs"]);
   assert.deepEqual(readdirSync(installed).sort(), expected.sort());
   const emitted = readdirSync(join(installed, "dist"), { recursive: true, encoding: "utf8" });
   const modules = readdirSync(join(root, "lib"), { recursive: true, encoding: "utf8" }).filter((name) =>
@@ -346,6 +348,51 @@ test("package: a run goes on with the same bits in each runtime in turn", async 
     return last(run(project, program, ...options, join(scratch, "turns"), String(30 * (i + 1) / turns.length)));
   });
   assert.deepEqual(legs.at(-1), { ...whole as object, from: 30 - 30 / turns.length });
+});
+
+/** Runs the example of the package; it is killed as soon as it has saved a checkpoint of this number. What it printed. */
+async function example(turn: number, folder: string, killedAt = Infinity): Promise<string> {
+  const [, program, ...args] = runtimes[turn % runtimes.length]!;
+  const file = join(installed, "examples", "plain.mjs");
+  const child = spawn(program, [...args.map((arg) => arg === "smoke.js" ? file : arg), folder, "40"], { cwd: project });
+  const watch = setInterval(() => {
+    if (existsSync(join(folder, "checkpoints", `checkpoint_${killedAt}`))) child.kill("SIGKILL");
+  }, 1);
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => output += text);
+  const [code, signal] = await once(child, "close");
+  clearInterval(watch);
+  assert.ok(killedAt === Infinity ? code === 0 : signal === "SIGKILL", output);
+  return output;
+}
+
+test("package: its example is killed in one runtime, continues in the next, and ends with the same id", async () => {
+  await packed();
+  const id = /^id [0-9a-f]{64}$/m;
+  const folder = join(scratch, "example");
+  for (const turn of runtimes.keys()) await example(turn, folder, turn + 1);
+  const [resumed, whole] = [await example(1, folder), await example(0, join(scratch, "example-whole"))];
+  assert.match(whole, id);
+  assert.equal(id.exec(resumed)?.[0], id.exec(whole)?.[0]);
+  assert.doesNotMatch(resumed, / 0\/160/);
+});
+
+/** The first program of the guide that newcomers read first. */
+const firstProgram = /```ts\n([^]*?)```/.exec(readFileSync(join(root, "docs/getting-started.md"), "utf8"))?.[1] ?? "";
+
+needs("Node")("package: without its types the first program of the guide runs in Node", async () => {
+  await packed();
+  assert.match(firstProgram, / as tf\.Tensor/);
+  writeFileSync(join(project, "line.mjs"), firstProgram.replaceAll(" as tf.Tensor", ""));
+  assert.match(run(project, found!, "line.mjs"), /^trained for 100 steps$/m);
+});
+
+needs("Node")("package: a Node that runs TypeScript runs the first program of the guide", async () => {
+  // Node 20 does not.
+  if (run(root, found!, "-p", "process.features.typescript ?? false").trim() === "false") return;
+  await packed();
+  writeFileSync(join(project, "line.mts"), firstProgram);
+  assert.match(run(project, found!, "line.mts"), /^trained for 100 steps$/m);
 });
 
 needs("Node")("package: tried in Node too", () => assert.ok(runtimes.some(([name]) => name === "Node")));

@@ -43,6 +43,8 @@ const things = {
   // Windows may have one, which takes other paths.
   "a POSIX shell": (): boolean => isPosix && succeeds("sh", "-c", "true"),
   "bash": (): boolean => isPosix && succeeds("bash", "-c", "true"),
+  "zsh": (): boolean => isPosix && succeeds("zsh", "-c", "true"),
+  "fish": (): boolean => isPosix && succeeds("fish", "-c", "true"),
   /** The right to mount a file system. */
   "mounts": (): boolean => isLinux && succeeds("unshare", "--mount", "true"),
   "namespaces": (): boolean => isLinux && succeeds("unshare", "--pid", "--time", "--fork", "--mount-proc", "true"),

@@ -289,7 +289,8 @@ test("jsonLines: a second start, a log after close, and wrong arguments are a Ty
   await log.start({ step: 0, run });
   await wrong(() => log.start({ step: 0, run }), /one training/);
   await log.close();
-  await wrong(() => log.log({ loss: 1 }, 1), /closed/);
+  await wrong(() => log.log({ loss: 1 }, 1), /closed one \(train and fit close theirs at the end\): make another with/);
+  await wrong(() => log.flush(), /closed/);
   await wrong(() => log.start({ step: 0, run }), /closed/);
   await jsonLines(join(folder(), "log.jsonl")).close();
 });

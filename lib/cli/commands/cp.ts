@@ -108,7 +108,7 @@ function copying(
   const attempted = lines.at(-1)?.checkpoint ?? Infinity;
   const rest = numbers.filter((number) => number > attempted).length;
   const stopped = errors.length > 0 && !isOfOne(errors.at(-1)!) && rest > 0
-    ? [`${rest} further ${rest === 1 ? "checkpoint was" : "checkpoints were"} not tried: run it again to go on`]
+    ? [`${rest} further ${rest === 1 ? "checkpoint was" : "checkpoints were"} not tried: run it again to continue`]
     : [];
   return {
     json: [jsonText({ from: from.location, to: to.location, checkpoints: lines })],
@@ -123,15 +123,19 @@ function copying(
 /** `dogear cp`. */
 export const cpCommand: Command = defineCommand({
   name: "cp",
-  summary: "copy checkpoints of a run to another folder or bucket",
+  summary: "copy a run to a folder or a bucket",
   usage: "RUN[@CHECKPOINT] TO",
   description:
     `Copies a run, or one checkpoint of it, to a folder or an s3:// URL, which need not exist. Every byte is checked on the way. The
 manifest stays as it is, so a copy has the same run, number, digests and id. Checkpoints that TO has already are skipped:
-after an interruption the same command goes on. Nothing is overwritten, and numbers only grow: a checkpoint stays behind
+after an interruption the same command continues. Nothing is overwritten, and numbers only grow: a checkpoint stays behind
 if TO has another one with its number, or one with a higher number. Nothing else may save to TO meanwhile.`,
   options: {},
-  example: "runs/digits s3://bucket/runs/digits",
+  examples: [
+    ["runs/digits s3://bucket/digits", "a run to a bucket"],
+    ["s3://bucket/digits runs/copy", "a run from a bucket"],
+    ["runs/digits@12 copies/digits", "one checkpoint"],
+  ],
   json: '{ from, to, checkpoints: [{ checkpoint, result: "copied" | "already there" | "not copied", bytes, error }] }',
   parse: ({ words: [first, second, ...more] }) =>
     first === undefined || second === undefined || more.length > 0

@@ -215,13 +215,17 @@ async function* differencesText(components: readonly ComponentDifference[], all:
 /** `dogear diff`. */
 export const diffCommand: Command = defineCommand({
   name: "diff",
-  summary: "compare two checkpoints tensor by tensor",
+  summary: "compare two checkpoints",
   usage: "[RUN][@CHECKPOINT] [RUN][@CHECKPOINT]",
   description:
     `Compares two checkpoints tensor by tensor, by bits: first a line for each component, then each difference. The second RUN
 may be left out if it is the first one: @18. The exit code is 1 if they differ.`,
   options: { all: { help: "also the numbers in random generators" } },
-  example: "runs/digits@16 @18",
+  examples: [
+    ["runs/digits@16 @18", "two checkpoints of a run"],
+    ["runs/a runs/b", "the newest checkpoints of two runs"],
+    ["runs/digits@latest~1 @latest", "the newest checkpoint and the one before"],
+  ],
   json: `{ left, right, equal, differences: [{ path, kind, left, right, count, largest }],
   components: [{ name, equal, tensors, differing, values, largest }] }`,
   parse: ({ options: { all = false }, words: [first, second, ...more] }) =>

@@ -8,7 +8,6 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { join } from "node:path";
 import { localFileSystem, makeFolders } from "../../store/directory/mod.ts";
-import { printable } from "../../errors/mod.ts";
 import {
   encodeHeader,
   encodeIndex,
@@ -25,7 +24,7 @@ import { type Arguments, type CommandTask, type Usage, usage } from "../argument
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
 import { verifyFiles } from "../checkpoint_status.ts";
 import { exportCurves } from "../export_curves.ts";
-import { type ExportFile, namesOutside, parseFolder, refusedFolder, writeOne } from "../export_files.ts";
+import { type ExportFile, namesOutside, parseFolder, refusedFolder, writeOne, writtenLines } from "../export_files.ts";
 import { findCheckpoint, parseReference, type Reference, separateCheckpoint } from "../reference.ts";
 import type { OpenUrl } from "../stores.ts";
 import { type Bar, type Terminal, withBar } from "../terminal.ts";
@@ -225,7 +224,7 @@ function exportWeights(
             const location = target.store.locationOf(target.checkpoint);
             return {
               json: [jsonText({ location, component, folder, tensors, files })],
-              text: files.map(({ name, bytes }) => `${printable(join(folder, name))}  ${bytesText(bytes)}`),
+              text: files.flatMap(({ name, bytes }) => writtenLines(join(folder, name), bytesText(bytes), terminal)),
             };
           }),
         ))
@@ -236,7 +235,7 @@ function exportWeights(
 /** `dogear export`. */
 export const exportCommand: Command = defineCommand({
   name: "export",
-  summary: "write the weights of a checkpoint, or the curves of a run, for other tools",
+  summary: "write weights or curves as files",
   usage:
     "[RUN][@CHECKPOINT] (--out FOLDER [--component NAME] [--max-shard-size SIZE] | --tensorboard FOLDER) [--force]",
   description: `With --out it writes the weights of a component as model.safetensors, or as several files with
@@ -246,7 +245,11 @@ tensors, at its step (at its number if it has no step). A run that forked from t
 are damaged are named and left out, and the exit code is 1. Without CHECKPOINT, --out takes the newest checkpoint,
 --tensorboard all of them and the logs.`,
   options: exportOptions,
-  example: "runs/digits@12 --out weights",
+  examples: [
+    ["runs/digits --out weights", "the newest weights, as model.safetensors"],
+    ["runs/digits@12 --out w --max-shard-size 5GB", "those of checkpoint 12, in files of at most 5 GB"],
+    ["runs/digits --tensorboard logs", "the curves and histograms for TensorBoard"],
+  ],
   json: `{ location, component, folder, tensors, files: [{ name, bytes }] }, or with --tensorboard
   { location, folder, files: [{ path, bytes, run, checkpoints, logs }], leftOut: [{ checkpoint, error }] }`,
   parse: parseJob,

@@ -37,14 +37,18 @@ function indexFile(path: string, csv: boolean, terminal: Terminal) {
 /** `dogear index`. */
 export const indexCommand: Command = defineCommand({
   name: "index",
-  summary: "build the index of a data file before a training needs it",
+  summary: "build the index of a data file",
   usage: "FILE... [--csv]",
+  completes: "files",
   description:
     `Builds the index of a file of lines, JSON Lines or CSV, by which records are read in any order, and writes it
 to FILE.index. A training that opens the file without an index builds it then. An index that fits the file is not built
 again. The header of a CSV file is not counted.`,
   options: { csv: { help: "line ends in quotation marks do not end a record; always so for .csv and .tsv files" } },
-  example: "reviews.jsonl",
+  examples: [
+    ["reviews.jsonl", "a file of JSON Lines"],
+    ["table.csv notes.txt", "a CSV file and a file of lines"],
+  ],
   json: "{ files: [{ path, records, bytes, kept }] }",
   parse: ({ options: { csv = false }, words }) => {
     if (words.length === 0) return usage("Expected a file of lines, JSON Lines or CSV, found none");

@@ -210,14 +210,18 @@ function showPart(
 /** `dogear inspect`. */
 export const inspectCommand: Command = defineCommand({
   name: "inspect",
-  summary: "show a checkpoint, a component or a tensor",
+  summary: "show a checkpoint or a part of it",
   usage: "[RUN][@CHECKPOINT] [PART]",
   description:
     `Shows a checkpoint and its components. With PART it shows that part of the state, named by its path as in error messages:
 of a model the layers, of a tensor the range, mean, NaN count and histogram, of others each value. A weight can also be
 named as in its file: model/dense/kernel.`,
   options: { all: { help: "every value of a model, instead of its layers" } },
-  example: "runs/digits@12 model/dense/kernel",
+  examples: [
+    ["runs/digits@12", "the components of a checkpoint"],
+    ["runs/digits model", "the layers of a model, in the newest checkpoint"],
+    ["runs/digits@12 model/dense/kernel", "the range, mean and histogram of a weight"],
+  ],
   json:
     `{ location, checkpoint, step, metrics, note, time, bytes, shared, run, verdict, error, parent, environment, id, files,
   components }, or { location, path, kind, parts: [{ path, kind, value } or { path, dtype, shape, file }], statistics, model }`,

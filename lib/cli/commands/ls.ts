@@ -142,7 +142,11 @@ verdict is "complete" if the manifest is intact and every file has its length. W
 and of a folder of runs all runs in it. In a terminal, a second table has the metrics from the oldest checkpoint to the
 newest. A narrow terminal shows fewer columns.`,
   options: { verify: { help: 'read every byte: the verdict is then "verified" or "damaged"' } },
-  example: "runs/digits",
+  examples: [
+    ["runs/digits", "every checkpoint of a run, the newest first"],
+    ["runs", "of a folder of runs, those of each run"],
+    ["runs/digits --verify", "read every byte, too"],
+  ],
   json:
     "{ runs: [{ location, checkpoints: [{ checkpoint, step, metrics, note, time, bytes, shared, run, verdict, error }] }] }",
   parse: ({ options: { verify = false }, words }) =>

@@ -7,7 +7,6 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import { resolve } from "node:path";
 import { curveMark, numberText, plotLines } from "../../terminal/mod.ts";
-import { nearest } from "../../validation/mod.ts";
 import { type CommandError, type Usage, usage, usageError } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
 import { jsonText } from "../format.ts";
@@ -16,6 +15,7 @@ import { type Curve, curvesOf } from "../serve/curves.ts";
 import { follower } from "../serve/log_file.ts";
 import { readWhole, watch } from "../serve/watch.ts";
 import type { OpenUrl } from "../stores.ts";
+import { didYouMean } from "../suggestion.ts";
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -129,10 +129,9 @@ function noMetric(sources: readonly Source[], metric: string): CommandError {
   const where = sources.map(({ text }) => text).join(", ");
   const found = JSON.stringify(metric);
   if (names.length === 0) return usageError(`Expected a run with metrics, found none in ${where}`);
-  const meant = nearest(metric, names, (letters) => letters < 5 ? 1 : Math.ceil(letters / 3));
-  const remedy = meant === undefined ? "" : `: did you mean ${JSON.stringify(meant)}?`;
+  const meant = didYouMean(metric, names);
   const listed = names.slice(0, 50).map((name) => JSON.stringify(name)).join(", ");
-  return usageError(`Expected a metric of ${where}: ${listed}, found ${found}${remedy}`);
+  return usageError(`Expected a metric of ${where}: ${listed}, found ${found}${meant === "" ? "" : `.${meant}`}`);
 }
 
 // --- showing
@@ -245,7 +244,11 @@ below explains.`,
     to: { value: "STEP", help: "the last step" },
     height: { value: "LINES", help: "the height of the chart, 18 by default" },
   },
-  example: "runs/digits loss --log-scale",
+  examples: [
+    ["runs/digits loss", "the loss against steps"],
+    ["runs/a runs/b loss --with val_loss", "two metrics of two runs in one chart"],
+    ["runs/digits loss --from 1000 --log-scale", "the end of a curve, on a logarithmic scale"],
+  ],
   json: "{ curves: [{ run, location, metric, source, line, steps, values }] }",
   parse: ({ options, words }) => {
     const [metric] = words.slice(-1);

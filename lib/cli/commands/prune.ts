@@ -272,14 +272,18 @@ function summaryOf(removed: number, inWords: string, dryRun: boolean): string {
 /** `dogear prune`. */
 export const pruneCommand: Command = defineCommand({
   name: "prune",
-  summary: "remove checkpoints that no policy keeps",
+  summary: "remove old checkpoints",
   usage: "[RUN] (--latest N | --best N:METRIC:min | --within SPAN | ...)... [--run NAME] [--orphans] [--yes]",
   description:
     `Shows which checkpoints no policy keeps, and with --yes removes them. Policies apply to each run of the folder separately.
 The newest checkpoint of a run and its last one that verifies always stay. With --orphans it shows, and with --yes removes,
 what killed saves have left; later saves remove that, too.`,
   options,
-  example: "runs/digits --latest 3 --best 1:val_loss:min",
+  examples: [
+    ["runs/digits --latest 3", "show what would go if the 3 newest stay"],
+    ["runs/digits --best 1:loss:min --yes", "keep the newest and the best, remove the others"],
+    ["runs/digits --orphans", "show what killed saves have left"],
+  ],
   json: `{ location, dryRun, checkpoints: [{ checkpoint, action, why, step, bytes, run }], removed,
   notRemoved: [{ checkpoint, reason }], notes, freed };
   with --orphans { location, dryRun, orphans: [{ name, kind, bytes, modified, isLive, action, why }], removed }`,

@@ -6,15 +6,16 @@
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { printable } from "../../errors/mod.ts";
-import { type CommandTask, usage, usageError } from "../arguments.ts";
+import { type CommandTask, usage } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
+import { writtenLines } from "../export_files.ts";
 import { bytesText, jsonText } from "../format.ts";
 import { parseReferences } from "../reference.ts";
+import { checkLogs } from "../run_logs.ts";
 import { type Assets, findAssets } from "../serve/assets.ts";
 import { isUrl } from "../stores.ts";
+import type { Terminal } from "../terminal.ts";
 import { exportPage } from "../serve/page_export.ts";
 import { serve } from "../serve/server.ts";
 import { watch, type Watched } from "../serve/watch.ts";
@@ -49,12 +50,18 @@ function served(watched: Watched, assets: Assets, port: number): CommandTask<Com
   );
 }
 
-function exported(watched: Watched, assets: Assets, path: string, force: boolean): CommandTask<CommandReport> {
+function exported(
+  watched: Watched,
+  assets: Assets,
+  path: string,
+  force: boolean,
+  terminal: Terminal,
+): CommandTask<CommandReport> {
   return pipe(
     exportPage(watched, assets, path, force),
     TE.map((written) => ({
       json: [jsonText(written)],
-      text: [`${printable(written.path)}  ${bytesText(written.bytes)}`],
+      text: writtenLines(written.path, bytesText(written.bytes), terminal),
     })),
   );
 }
@@ -64,7 +71,7 @@ function exported(watched: Watched, assets: Assets, path: string, force: boolean
 /** `dogear serve`. */
 export const serveCommand: Command = defineCommand({
   name: "serve",
-  summary: "show runs on a page: curves, checkpoints, tensors",
+  summary: "show runs on a page in the browser",
   usage: "[RUN[@CHECKPOINT]]... [--port N] [--log FILE]... [--export FILE [--force]]",
   description:
     `Shows runs on a page for a browser on this machine, until Ctrl-C, and prints its address. Only who has the address can see
@@ -77,7 +84,11 @@ With --export it writes the page as one file, which opens without a server, and 
     export: { value: "FILE", help: "write the page to this file, such as page.html" },
     force: { help: "with --export, replace a file that is no such page" },
   },
-  example: "runs/digits",
+  examples: [
+    ["runs/digits", "the page of a run, until Ctrl-C"],
+    ["runs --port 8080", "all runs of a folder, at a port of your choice"],
+    ["runs/digits --export page.html", "the page as one file, which needs no server"],
+  ],
   json: "{ url }, once the page can be opened; with --export { path, bytes, answers }",
   parse: ({ options: { port, log = [], export: file, force = false }, words }) => {
     if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) < 65536)) {
@@ -94,16 +105,15 @@ With --export it writes the page as one file, which opens without a server, and 
       E.map((references) => ({ references, port: Number(port ?? 0), log, file, force })),
     );
   },
-  run: ({ references, port, log, file, force }, _terminal, open) =>
+  run: ({ references, port, log, file, force }, terminal, open) =>
     pipe(
-      findAssets,
+      checkLogs(log),
+      TE.flatMap(() => findAssets),
       TE.flatMap((assets) => {
-        const missing = log.find((path) => !existsSync(path));
-        if (missing !== undefined) {
-          return TE.left(usageError(`Expected a log of jsonLines at --log, found no file ${JSON.stringify(missing)}`));
-        }
         const watched = watch(references, open, log);
-        return file === undefined ? served(watched, assets, port) : exported(watched, assets, resolve(file), force);
+        return file === undefined
+          ? served(watched, assets, port)
+          : exported(watched, assets, resolve(file), force, terminal);
       }),
     ),
 });

@@ -8,6 +8,7 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as T from "fp-ts/lib/Task.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { decodeSummary } from "../../checkpoint/mod.ts";
+import { printable } from "../../errors/mod.ts";
 import { sha256Of } from "../../store/mod.ts";
 import { type CommandTask, messageOf, type Usage, usage, usageError } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
@@ -100,8 +101,19 @@ function verifyOne(target: NamedCheckpoint, expected: string | undefined, place:
 
 function errorText(error: NonNullable<Verified["error"]>): string {
   if (error._tag !== "UnexpectedDigest") return messageOf(error);
-  const found = error.found ?? 'none: it was saved without { digest: "sha256" }';
+  const found = error.found ?? "none: it was saved without SHA-256";
   return `Checkpoint ${error.checkpoint} is intact, but not the one expected: expected digest ${error.expected}, found ${found}`;
+}
+
+/** The least width of a terminal whose table has a column for digests. */
+const digestWidth = 110;
+
+/** The table, then the digests that it has no column for, which are never cut. */
+async function* verifiedText(table: AsyncIterable<string>, others: readonly Verified[]): AsyncGenerator<string> {
+  yield* table;
+  for (const { checkpoint, target, digest } of others) {
+    if (digest !== null) yield* ["", `SHA-256 of checkpoint ${checkpoint} of ${printable(target.text)}`, digest];
+  }
 }
 
 function verification(
@@ -109,14 +121,15 @@ function verification(
   { found: orphans, notes }: LeftBehind,
   terminal: Terminal,
 ): CommandReport {
+  const hasRoom = terminal.width >= digestWidth;
   const several = new Set(all.map(({ target: { store } }) => store.location)).size > 1;
   const columns: Columns = {
     ...(several ? { run: "cut" } : {}),
     ...{ checkpoint: "right", size: "right", verdict: colourVerdict(terminal) },
-    ...(all.some(({ digest }) => digest !== null) ? { "SHA-256": "left" } : {}),
+    ...(hasRoom && all.some(({ digest }) => digest !== null) ? { "SHA-256": "left" } : {}),
   };
   const rows = all.map(({ target, checkpoint, entry, verdict, digest }) => {
-    const cells = [`${checkpoint}`, entry === null ? "" : bytesText(entry.bytes), verdict, digest ?? ""];
+    const cells = [`${checkpoint}`, entry === null ? "" : bytesText(entry.bytes), verdict, hasRoom ? digest ?? "" : ""];
     return several ? [target.text, ...cells] : cells;
   });
   const messages = all.flatMap(({ target: { store }, error }) =>
@@ -129,7 +142,7 @@ function verification(
   const [verified, damaged] = [all.length - messages.length, messages.length - unexpected];
   return {
     json: [jsonText({ checkpoints, verified, damaged, unexpected, orphans })],
-    text: tableLines(columns, rows, terminal.width),
+    text: verifiedText(tableLines(columns, rows, terminal.width), hasRoom ? [] : all),
     messages: [...messages, ...notes],
     exitCode: () => messages.length > 0 ? 1 : 0,
   };
@@ -144,10 +157,14 @@ export const verifyCommand: Command = defineCommand({
   usage: "[RUN[@CHECKPOINT]]... [--expect DIGEST]",
   description:
     `Reads every byte of checkpoints, and names what is damaged. The exit code is then 1. Without CHECKPOINT it verifies all
-of a run, or with --expect the newest. For a checkpoint that was saved with { digest: "sha256" } it prints the SHA-256 of
-the whole, which the save gave as Saved.digest. Of a whole run it also says what killed saves have left; that is no damage.`,
+of a run, or with --expect the newest. For a checkpoint that was saved with SHA-256 it prints the SHA-256 of the whole, which
+the script got when it saved. Of a whole run it also says what killed saves have left; that is no damage.`,
   options: { expect: { value: "DIGEST", help: "the SHA-256 that the checkpoint must have" } },
-  example: "runs/digits@12",
+  examples: [
+    ["runs/digits", "every checkpoint of a run"],
+    ["runs/digits@12", "one checkpoint"],
+    ["runs/a runs/b --json", "two runs, as JSON"],
+  ],
   json: `{ checkpoints: [{ location, ... as in ls, digest }], verified, damaged, unexpected,
   orphans: [{ location, name, kind, bytes, modified, isLive }] }`,
   parse: ({ options: { expect }, words }) =>

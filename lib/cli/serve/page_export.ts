@@ -11,7 +11,7 @@ import { open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { localFileSystem, writeFile } from "../../store/directory/mod.ts";
 import { ranked } from "../../store/mod.ts";
-import { type CommandTask, usageError } from "../arguments.ts";
+import { type CommandTask, type Usage, usageError } from "../arguments.ts";
 import { jsonText } from "../format.ts";
 import { answer, turns } from "./answers.ts";
 import { type Assets, readAsset } from "./assets.ts";
@@ -96,6 +96,17 @@ async function answersOf(watched: Watched): Promise<Answers> {
 
 // --- writing
 
+/** Whether the folder of a file exists. */
+function hasFolder(path: string): Promise<boolean> {
+  return stat(dirname(path)).then((status) => status.isDirectory(), () => false);
+}
+
+function noFolder(path: string): Usage {
+  return usageError(
+    `Expected a file in a folder that exists, found no folder ${JSON.stringify(dirname(path))}: make it first`,
+  );
+}
+
 /** Refuses a file that is there and is no page of this form. */
 function checkFree(path: string, force: boolean): CommandTask<unknown> {
   return async () => {
@@ -105,7 +116,7 @@ function checkFree(path: string, force: boolean): CommandTask<unknown> {
     }
     if (force) return E.right(undefined);
     const file = await open(path, "r").catch((cause: NodeJS.ErrnoException) => cause.code);
-    if (file === "ENOENT") return E.right(undefined);
+    if (file === "ENOENT") return await hasFolder(path) ? E.right(undefined) : E.left(noFolder(path));
     if (file !== undefined && typeof file !== "string") {
       const start = Buffer.alloc(4096);
       const { bytesRead } = await file.read(start, 0, start.length, 0).catch(() => ({ bytesRead: 0 }));

@@ -27,8 +27,8 @@ export const checkpointsName = "checkpoints";
 
 // --- errors
 
-function notRun(path: string, message: string): StoreFailed {
-  return storeFailed("find a run in", path, "ENOTRUN", message);
+function notRun(path: string, message: string, remedy?: string): StoreFailed {
+  return storeFailed("find a run in", path, "ENOTRUN", message, remedy);
 }
 
 /** The error for a path that is, or is inside, the folder of a checkpoint or of a save. */
@@ -38,7 +38,9 @@ function insideCheckpoint(path: string, folder: string): StoreFailed {
     return notRun(path, `it is inside an unfinished save of the run ${run}. Open that folder`);
   }
   const what = `it is ${path === folder ? "" : "inside "}checkpoint ${checkpoint} of the run ${run}`;
-  return notRun(path, `${what}. Open that folder, with { checkpoint: ${checkpoint} } to load this checkpoint`);
+  const remedy =
+    `Open that folder, with { checkpoint: ${checkpoint} } to load this checkpoint. Nothing was created there`;
+  return notRun(path, what, remedy);
 }
 
 // --- combinators

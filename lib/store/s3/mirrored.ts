@@ -380,7 +380,7 @@ function readIn<A>(
  * `s3` gives a request up after 9 attempts: 22 s after a server that refuses, 5 minutes after one that never answers with the default `timeout` of 30 s.
  *
  * The remote decides which line of history is right. If another machine has saved there since, the upload is refused, and the next save fails with
- * `Overtaken`. From then on loads pass over the local checkpoints that were overtaken, and the first save after such a load removes them.
+ * `Overtaken`. From then on loads ignore the local checkpoints that were overtaken, and the first save after such a load removes them.
  *
  * @param local The store that commits. No other process may save to it meanwhile. Remove checkpoints through the mirror, not from this store.
  * @param remote The store that gets the copies. Loads and the first save of a process must reach it.

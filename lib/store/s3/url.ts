@@ -27,7 +27,7 @@ const encoder = new TextEncoder();
 
 /** What is written instead of a URL by mistake, or cannot be a URL of a store, and what to write. */
 const mistakes: readonly (readonly [is: (url: string) => boolean, remedy: string])[] = [
-  [(url) => /^https?:/i.test(url), "write s3://bucket/prefix, and the server as { endpoint }"],
+  [(url) => /^https?:/i.test(url), "write s3://bucket/prefix, and the server as { endpoint } or in AWS_ENDPOINT_URL"],
   [
     (url) => /^(gs|gcs):/i.test(url),
     "write s3://, and set AWS_ENDPOINT_URL_S3=https://storage.googleapis.com or pass it as { endpoint }, with HMAC keys",
@@ -36,11 +36,20 @@ const mistakes: readonly (readonly [is: (url: string) => boolean, remedy: string
     (url) => /^(az|azure|abfss?|wasbs?|r2|oss|cos):/i.test(url),
     "write s3://, if that service speaks the protocol of S3",
   ],
-  [(url) => !url.startsWith("s3://"), "write s3:// before the bucket, or use directory(path) for a folder"],
+  [
+    (url) => !url.startsWith("s3://"),
+    "write s3:// before the bucket, or the path of a folder, which is directory(path) in a script",
+  ],
   [(url) => !url.isWellFormed() || /\p{Cc}/u.test(url), "leave out control characters and halves of characters"],
-  [(url) => /[?#]/.test(url), 'write options as the second argument, such as { region: "eu-west-1" }'],
+  [
+    (url) => /[?#]/.test(url),
+    'write options as the second argument, such as { region: "eu-west-1" }, or set AWS_REGION',
+  ],
   [(url) => url.includes("\\"), "write slashes"],
-  [(url) => url.slice(5).split("/")[0]!.includes("@"), "write keys as { credentials }"],
+  [
+    (url) => url.slice(5).split("/")[0]!.includes("@"),
+    "write keys as { credentials }, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+  ],
 ];
 
 /** What the name of a bucket must be, and is not ("General purpose bucket naming rules" of Amazon S3; Google also allows `_`). */
@@ -58,7 +67,7 @@ const faultsOfBuckets: readonly (readonly [is: (bucket: string) => boolean, reme
   ],
   [
     (bucket) => /^\d+\.\d+\.\d+\.\d+$/.test(bucket),
-    "a bucket is not named like an address: write that as { endpoint }",
+    "a bucket is not named like an address: write that as { endpoint } or in AWS_ENDPOINT_URL",
   ],
 ];
 

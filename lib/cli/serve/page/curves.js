@@ -21,6 +21,9 @@ import { strokeOf } from "./theme.js";
 /** The most metrics that are shown at once. */
 const mostCards = 200;
 
+/** How long charts are drawn in one frame, in milliseconds. */
+const drawingTime = 8;
+
 /**
  * Opens the checkpoint at a step, if there is one.
  *
@@ -67,15 +70,32 @@ function cardGrid(curvesOf, chartOptions, options) {
   /** @type {Map<string, Card>} */
   const cards = new Map();
 
-  /** @type {(name: string, card: Card) => void} */
-  const draw = (name, card) => card.chart.update(seriesOf(curvesOf(name), options), chartOptions(name));
+  /** @type {Set<string>} The metrics whose charts are to be drawn. */
+  const due = new Set();
+  let frame = 0;
+
+  /** Draws for a part of a frame, so that the page answers while many charts are drawn. */
+  function drawSome() {
+    const started = performance.now();
+    for (const name of due) {
+      due.delete(name);
+      cards.get(name)?.chart.update(seriesOf(curvesOf(name), options), chartOptions(name));
+      if (performance.now() - started > drawingTime) break;
+    }
+    frame = due.size === 0 ? 0 : requestAnimationFrame(drawSome);
+  }
+
+  function draw(/** @type {string} */ name) {
+    due.add(name);
+    if (frame === 0) frame = requestAnimationFrame(drawSome);
+  }
 
   const visible = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
       const [name, card] = [...cards].find(([, { node }]) => node === target) ?? [];
       if (card === undefined || name === undefined) continue;
       card.isSeen = isIntersecting;
-      if (isIntersecting) draw(name, card);
+      if (isIntersecting) draw(name);
     }
   }, { rootMargin: "800px" });
 
@@ -107,10 +127,11 @@ function cardGrid(curvesOf, chartOptions, options) {
       for (const name of names) if (!cards.has(name)) add(name);
       for (const [name, card] of cards) {
         card.value.replaceChildren(...valuesAt(curvesOf(name), null, options.hidden));
-        if (card.isSeen) draw(name, card);
+        if (card.isSeen) draw(name);
       }
     },
     destroy: () => {
+      cancelAnimationFrame(frame);
       visible.disconnect();
       for (const card of cards.values()) card.chart.destroy();
     },

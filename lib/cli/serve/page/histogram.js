@@ -19,7 +19,8 @@ const [width, height] = [640, 180];
 export function histogram(edges, counts) {
   const most = counts.reduce((a, b) => Math.max(a, b), 1);
   const [low, high] = [edges[0] ?? 0, edges.at(-1) ?? 1];
-  const x = (/** @type {number} */ value) => width * (value - low) / (high - low || 1);
+  // Halves, since the difference of the largest numbers would be infinite.
+  const x = (/** @type {number} */ value) => width * ((value / 2 - low / 2) / (high / 2 - low / 2 || 1));
   const bars = counts.map((count, i) => {
     const [from, to] = [edges[i] ?? 0, edges[i + 1] ?? 0];
     const tall = (height - 4) * count / most;
