@@ -216,7 +216,7 @@ async function* differencesText(components: readonly ComponentDifference[], all:
 export const diffCommand: Command = defineCommand({
   name: "diff",
   summary: "compare two checkpoints",
-  usage: "[RUN][@CHECKPOINT] [RUN][@CHECKPOINT]",
+  usage: "[RUN][@CHECKPOINT] [RUN][@CHECKPOINT] [--all]",
   description:
     `Compares two checkpoints tensor by tensor, by bits: first a line for each component, then each difference. The second RUN
 may be left out if it is the first one: @18. The exit code is 1 if they differ.`,
