@@ -1,7 +1,7 @@
 /**
  * Every word that the command line prints, at 60, 80 and 120 columns: the help texts, and a session with good calls and usual mistakes.
  *
- * The texts are in `golden/`. `DOGEAR_GOLDEN=write bun test ./tests/cli/golden.test.ts` writes them anew; `git diff` then shows what changed.
+ * The texts are in `golden/`. `DOGEAR_GOLDEN=write bun run test --only bun cli/golden` writes them anew; `git diff` then shows what changed.
  */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -68,6 +68,8 @@ for (const width of widths) {
 const session = [
   "dogear ls runs/digits",
   "dogear ls runs",
+  "dogear ls runs/digits --sort loss:asc --metric loss",
+  "dogear ls runs/digits --sort los",
   "dogear ls nowhere",
   "dogear ls runs/digits/train.jsonl",
   "dogear ls https://bucket/digits",
@@ -148,6 +150,7 @@ async function sessionIn(folder: string, width: number): Promise<string> {
     const open: OpenUrl = (url) =>
       Promise.resolve(bucketStore(url.replace("s3://bucket/", `s3://bucket/golden${width}/`)));
     for (const line of session) texts.push(await shown(line, width, open));
+    assert.equal(process.cwd(), folder, "another test has changed the working directory meanwhile");
     return texts.join("\n").replaceAll(folder, folder.replace(/-[^-]+$/, "-folder"));
   } finally {
     Date.now = now;
