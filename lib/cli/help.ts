@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { wrap } from "../terminal/mod.ts";
+import { wrap } from "./text_width.ts";
 import { generalOptions, type OptionTable, optionText, type Usage, usageError } from "./arguments.ts";
 
 // --- types

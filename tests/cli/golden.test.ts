@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 import { commands, runCommand } from "../../lib/cli/run_command.ts";
 import { type OpenUrl, openUrl } from "../../lib/cli/stores.ts";
 import { terminal } from "../../lib/cli/terminal.ts";
-import { widthOf } from "../../lib/terminal/mod.ts";
+import { widthOf } from "../../lib/cli/text_width.ts";
 import { bucketStore } from "../support/command_line.ts";
 import { goldenRuns, goldenTime } from "../support/golden_runs.ts";
 import { needs } from "../support/portable.ts";

@@ -16,7 +16,7 @@ import { pasted } from "../../lib/cli/nearby.ts";
 import { openRun, runsAt } from "../../lib/cli/reference.ts";
 import { bytesText, timeText } from "../../lib/cli/format.ts";
 import { sorted } from "../../lib/cli/sorting.ts";
-import { widthOf } from "../../lib/terminal/mod.ts";
+import { widthOf } from "../../lib/cli/text_width.ts";
 import {
   copied,
   dogear,

@@ -26,7 +26,8 @@ import { verifyFiles } from "../checkpoint_status.ts";
 import { findCheckpoint, type NamedCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
 import { type Columns, tableLines } from "../table.ts";
 import { countText, jsonText, nameText, valueText } from "../format.ts";
-import { cut, numberText, widthOf, wrap } from "../../terminal/mod.ts";
+import { numberText } from "../../terminal/mod.ts";
+import { cut, widthOf, wrap } from "../text_width.ts";
 
 // --- types
 

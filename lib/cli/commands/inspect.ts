@@ -27,7 +27,8 @@ import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { printable } from "../../errors/mod.ts";
 import { bytesText, countText, jsonText, metricsText, nameText, noteText, shellWord, valueText } from "../format.ts";
-import { numberText, wrap } from "../../terminal/mod.ts";
+import { numberText } from "../../terminal/mod.ts";
+import { wrap } from "../text_width.ts";
 
 // --- a whole checkpoint
 

@@ -26,7 +26,8 @@ import type { Terminal } from "../terminal.ts";
 import { printable } from "../../errors/mod.ts";
 import type { Entry } from "../../store/mod.ts";
 import { bytesText, jsonText, metricsText, noteText, timeText } from "../format.ts";
-import { cut, numberText, spanText, sparkline } from "../../terminal/mod.ts";
+import { numberText, spanText, sparkline } from "../../terminal/mod.ts";
+import { cut } from "../text_width.ts";
 
 // --- types
 
