@@ -27,7 +27,10 @@ const encoder = new TextEncoder();
 
 /** What is written instead of a URL by mistake, or cannot be a URL of a store, and what to write. */
 const mistakes: readonly (readonly [is: (url: string) => boolean, remedy: string])[] = [
-  [(url) => /^https?:/i.test(url), "write s3://bucket/prefix, and the server as { endpoint } or in AWS_ENDPOINT_URL"],
+  [
+    (url) => /^https?:/i.test(url),
+    "write s3://bucket/prefix, and the server as { endpoint } or in AWS_ENDPOINT_URL_S3",
+  ],
   [
     (url) => /^(gs|gcs):/i.test(url),
     "write s3://, and set AWS_ENDPOINT_URL_S3=https://storage.googleapis.com or pass it as { endpoint }, with HMAC keys",
@@ -67,7 +70,7 @@ const faultsOfBuckets: readonly (readonly [is: (bucket: string) => boolean, reme
   ],
   [
     (bucket) => /^\d+\.\d+\.\d+\.\d+$/.test(bucket),
-    "a bucket is not named like an address: write that as { endpoint } or in AWS_ENDPOINT_URL",
+    "a bucket is not named like an address: write that as { endpoint } or in AWS_ENDPOINT_URL_S3",
   ],
 ];
 
