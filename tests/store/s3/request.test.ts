@@ -172,6 +172,15 @@ test("requests: a server that fails is tried nine times, what cleans up at once 
   }
 });
 
+test("requests: the waits between the tries are those that the guide of object stores has", () => {
+  const { timeout, limits: { attempts, firstWait, longestWait } } = settingsOf("bucket", {
+    endpoint: "http://localhost",
+  });
+  const waits = Array.from({ length: attempts - 1 }, (_, i) => Math.min(longestWait, firstWait * 2 ** i));
+  assert.deepEqual([timeout, attempts, waits[0], waits.at(-1)], [30_000, 9, 100, 10_000]);
+  assert.equal(Math.round(waits.reduce((sum, wait) => sum + wait) / 1000), 23);
+});
+
 test("requests: keys that expired are asked for again", async () => {
   let given = 0;
   const credentials = (): Promise<S3Keys> => {
