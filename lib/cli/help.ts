@@ -47,7 +47,7 @@ const aboutReferences = [
   "Without a checkpoint, ls, verify, cp, serve and export --tensorboard take all of them, other commands the newest.",
   "A folder with an @ in its name is written with a slash after it: a@b/",
   "Keys, region and server of a bucket come from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, " +
-  "AWS_ENDPOINT_URL.",
+  "and AWS_ENDPOINT_URL_S3 or else AWS_ENDPOINT_URL.",
 ];
 
 /** The width of a help text that does not go to a terminal. */

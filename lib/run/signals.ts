@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setTimeout } from "node:timers";
 import { shown } from "../validation/mod.ts";
 
 // --- types
@@ -17,6 +18,9 @@ export interface SignalListener {
   /** Stops listening. */
   readonly close: () => void;
 }
+
+/** The same signal within so many milliseconds asks for one stop. */
+const oneStop = 1000;
 
 // --- constructors
 
@@ -40,7 +44,9 @@ export function checkDelivered(stopOn: readonly Signal[], platform: NodeJS.Platf
 }
 
 /**
- * Listens until the first signal. A second one has its usual effect, so that it can end a step that hangs.
+ * Listens until the first signal. A second one has its usual effect, so that it can end a step that hangs. The same signal within
+ * `oneStop` is the first one again, sent by a program that passes on what its whole group has received. That holds after `close` too, because
+ * the process may still be ending.
  *
  * @param to The signals to listen to.
  */
@@ -48,13 +54,20 @@ export function listenForSignals(to: readonly Signal[]): SignalListener {
   let received: Signal | undefined;
   const listeners = to.map((signal) =>
     [signal, (): void => {
-      received ??= signal;
+      if (received !== undefined) return;
+      received = signal;
       close();
+      const timer = setTimeout(remove, oneStop, signal);
+      // Deno gives up its listeners some tenths of a second before it ends, so there the timer keeps the process alive.
+      if (process.versions["deno"] === undefined) timer.unref();
     }] as const
   );
   for (const [signal, listener] of listeners) process.on(signal, listener);
+  function remove(signal: Signal): void {
+    for (const [its, listener] of listeners) if (its === signal) process.off(signal, listener);
+  }
   function close(): void {
-    for (const [signal, listener] of listeners) process.off(signal, listener);
+    for (const signal of to) if (signal !== received) remove(signal);
   }
   return { received: () => received, close };
 }
