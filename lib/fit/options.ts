@@ -34,6 +34,7 @@ import {
   must,
   oneOf,
   type OptionRules,
+  refine,
   shown,
 } from "../validation/mod.ts";
 import { type Seed, seedText } from "../values/mod.ts";
@@ -131,7 +132,13 @@ const fitRules: OptionRules<Omit<FitOptions, keyof SavePolicy<never> | "seed" | 
   fallback: ifGiven(aBoolean),
   inexact: ifGiven(aBoolean),
   onReport: ifGiven(aFunction),
-  restoreBest: ifGiven(exactRecord({ metric: aName, mode: oneOf("min", "max") })),
+  restoreBest: ifGiven(
+    refine(
+      exactRecord({ metric: aName, mode: oneOf("min", "max") }),
+      'an object such as { metric: "val_loss", mode: "min" }',
+      () => true,
+    ),
+  ),
   with: ifGiven(must("a record of named components", isPlainRecord)),
   ...trackingRules,
   ...progressRules,

@@ -530,6 +530,11 @@ test("nothing silent: a checkpoint of another loop, a failing batch, and wrong o
   ) {
     assert.throws(() => fit(bad as unknown as FitOptions), TypeError);
   }
+  const metrics = (logs: Readonly<Record<string, number>>) => ({ val_loss: logs["val_loss"] as number });
+  await assert.rejects(
+    fit({ to: memory(), metrics })(build(), data, targets, { epochs: 1 })(),
+    /^TypeError: Expected metrics\.val_loss to be a number, or NaN if it has no value, found undefined$/,
+  );
   const to = memory();
   await runOrThrow(fit({ to })(build(), data, targets, { epochs: 1 }));
   const only = await loadState(to)({ model: build() })();
