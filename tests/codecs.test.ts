@@ -300,11 +300,15 @@ test("types: said: the report of fit names the objects in `with` that were repla
     model.compile({ optimizer: "sgd", loss: "meanSquaredError" });
     const own = {
       words: words(1),
-      deep: { vocabularies: [words(2)], texts: ["a"], "a/b": new Map([["c", words(3)]]) },
+      deep: {
+        vocabularies: [words(2)],
+        texts: ["a"],
+        "a/b": new Map([["c", words(3)]]),
+        draws: Rng.make(1),
+        best: null,
+      },
       mean: tf.scalar(1),
       ema: tf.variable(tf.scalar(1)),
-      draws: Rng.make(1),
-      best: null,
       counts: new Float32Array(2),
     };
     const before = own.deep;

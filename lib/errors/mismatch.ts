@@ -238,7 +238,7 @@ function restoreAdvice(problem: Problem, overview: Overview): Advice {
 // --- trainings of fit
 
 /** Every remedy ends with this one, which always helps. */
-const orName = 'or give this call another name: { to, name: "fine-tuning" }';
+const orName = 'or give this call another store, or another name in this one: { to, name: "fine-tuning" }';
 
 const fitRemedies: Remedies = {
   epochs: ([begun = ""]) => `Ask for at least ${begun} epochs, ${orName}`,

@@ -5,6 +5,7 @@
  */
 import type { Capturable, Components, MapOrSet, ValueOf } from "../capturable.ts";
 import type { Codec, Codecs, Options } from "../codecs.ts";
+import { kinds } from "../kinds.ts";
 import {
   checkPolicy,
   checkProgress,
@@ -19,6 +20,7 @@ import {
   type TrackingOptions,
   trackingRules,
 } from "../run/mod.ts";
+import { withArticle } from "../state/mod.ts";
 import {
   aBoolean,
   aFunction,
@@ -32,6 +34,7 @@ import {
   must,
   oneOf,
   type OptionRules,
+  refine,
   shown,
 } from "../validation/mod.ts";
 import { type Seed, seedText } from "../values/mod.ts";
@@ -76,8 +79,9 @@ export interface FitOptions<W extends object = object, K extends Codecs = Codecs
    */
   readonly seed?: Seed;
   /**
-   * Your own components to save with the training, by name: models, optimizers, tensors, plain data such as a callback's counters. A bare number,
-   * string or boolean cannot be refilled and is a `TypeError`: pass an object that holds it. They are captured at each save. A resumed training writes the restored values into this same object, and into the same arrays, records, typed
+   * Your own components to save with the training, by name: models, optimizers, tensors, plain data such as a callback's counters. A value that
+   * never changes cannot be refilled and is a `TypeError`: a number, a string, a boolean, null, a schedule, a generator, a scaler, a cursor, or what
+   * is frozen. Pass an object that holds it. They are captured at each save. A resumed training writes the restored values into this same object, and into the same arrays, records, typed
    * arrays, Maps and Sets at any depth, so that functions that refer to them see the restored contents. Tensors are replaced, and instances of your
    * own classes, which need a codec in `types`: read them from this object. The report lists their paths in `replaced`.
    * @default {}
@@ -129,7 +133,13 @@ const fitRules: OptionRules<Omit<FitOptions, keyof SavePolicy<never> | "seed" | 
   fallback: ifGiven(aBoolean),
   inexact: ifGiven(aBoolean),
   onReport: ifGiven(aFunction),
-  restoreBest: ifGiven(exactRecord({ metric: aName, mode: oneOf("min", "max") })),
+  restoreBest: ifGiven(
+    refine(
+      exactRecord({ metric: aName, mode: oneOf("min", "max") }),
+      'an object such as { metric: "val_loss", mode: "min" }',
+      () => true,
+    ),
+  ),
   with: ifGiven(must("a record of named components", isPlainRecord)),
   ...trackingRules,
   ...progressRules,
@@ -174,10 +184,23 @@ export function checkFitOptions(options: FitOptions, of: string): void {
   checkProgress(options);
   for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(own))) {
     demand("a name in with", must(`none of ${reserved.join(", ")}`, () => !reserved.includes(name)), name);
-    // An accessor has no value here: its setter refills what it reads.
-    if (!["number", "string", "boolean", "bigint"].includes(typeof value)) continue;
+    const found = notRefilled(value);
+    if (found === undefined) continue;
     const remedy = `pass an object that holds it, such as with: { mine } where mine.${name} is changed`;
-    const found = `found ${shown(value)}, a ${typeof value}, which cannot be refilled`;
-    throw new TypeError(`Expected with.${name} to be an object, ${found}: ${remedy}`);
+    throw new TypeError(`Expected with.${name} to be an object, found ${found}, which cannot be refilled: ${remedy}`);
   }
+}
+
+/**
+ * What a value in `with` is, if a resumed training cannot put the saved one into the user's variable, and its report would not list it as
+ * replaced: a value that never changes.
+ */
+function notRefilled(value: unknown): string | undefined {
+  if (value === null) return "null";
+  if (["number", "string", "boolean", "bigint"].includes(typeof value)) return `${shown(value)}, a ${typeof value}`;
+  // An accessor has no value here: its setter refills what it reads.
+  if (!Array.isArray(value) && !isPlainRecord(value)) return undefined;
+  const kind = kinds.find(({ name, is }) => name === Reflect.get(value, "_tag") && is(value));
+  if (kind !== undefined) return withArticle(kind.name);
+  return Object.isFrozen(value) ? `${shown(value)} that is frozen` : undefined;
 }

@@ -147,7 +147,7 @@ function repeatedCall(
       ? {
         expected: "one that has not been trained",
         found: `the model that ${called} has trained in this process (${before.words})`,
-        remedy: "For more epochs, give the first call more `epochs`. " +
+        remedy: "For more epochs, raise `epochs` in the call that trained it, and run the script again. " +
           'For another training, give this call another name: { to, name: "fine-tuning" }',
       }
       : { expected: `that of ${called}, which is complete in this process (${before.words})`, found: "another" }),

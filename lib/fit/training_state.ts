@@ -272,20 +272,34 @@ function termText(term: unknown): string {
   return term === null || term === undefined ? "none" : typeof term === "string" ? term : JSON.stringify(term);
 }
 
+/** Of two lists of tensors as text, the inputs first, those that differ, each with its name. */
+function differing(one: unknown, other: unknown, inputs: number): unknown {
+  if (!Array.isArray(one) || !Array.isArray(other) || one.length !== other.length) return one;
+  const nameOf = (i: number): string => {
+    const [name, at, count] = i < inputs ? ["x", i, inputs] : ["y", i - inputs, one.length - inputs];
+    return count === 1 ? name : `${name}[${at}]`;
+  };
+  return one.flatMap((text, i) => text === other[i] ? [] : [`${nameOf(i)} ${text}`]);
+}
+
 /** The differences that do not allow this training to resume the saved one. */
 export function termProblems({ terms, at }: SavedTraining, training: PreparedTraining): readonly Problem[] {
-  const { epochs, first } = training;
+  const { epochs, first, model } = training;
   const begun = at.batch > 0 ? at.epoch + 1 : at.epoch;
   const hasFewer = epochs < begun && begun > first;
   const wanted = Object.entries({ ...training.terms, ...(hasFewer && { epochs }) });
   const saved: Readonly<Record<string, unknown>> = { ...terms, epochs: `${begun} begun` };
-  return wanted.map(([name, term]): Problem => ({
-    path: `fit/${name}`,
-    kind: "config",
-    expected: termText(term),
-    found: termText(saved[name]),
-    saved: "found",
-  })).filter(({ expected, found }) => expected !== found);
+  return wanted.map(([name, term]): Problem => {
+    const textOf = (one: unknown, other: unknown): string =>
+      termText(name === "data" || name === "validation" ? differing(one, other, model.inputs.length) : one);
+    return {
+      path: `fit/${name}`,
+      kind: "config",
+      expected: textOf(term, saved[name]),
+      found: textOf(saved[name], term),
+      saved: "found",
+    };
+  }).filter(({ expected, found }) => expected !== found);
 }
 
 /** Live components in the form of the saved ones, to restore into. */

@@ -124,11 +124,12 @@ export const defaultTraining = "fit";
 
 // A step or metric that is no number could be written, but not read.
 const aNumber = must("a number", (value) => typeof value === "number");
+const aMetric = must("a number, or NaN if it has no value", aNumber.is);
 
 /** The types of a checkpoint's labels. */
 export const labelRules: OptionRules<Pick<SaveOptions, "step" | "metrics" | "note">> = {
   step: ifGiven(aNumber),
-  metrics: ifGiven(recordOf(aNumber, "a record of numbers")),
+  metrics: ifGiven(recordOf(aMetric, "a record of numbers")),
   note: ifGiven(aNote),
 };
 

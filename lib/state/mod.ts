@@ -49,6 +49,7 @@ export {
   type Site,
   type Target,
   valueKind,
+  withArticle,
 } from "./kind.ts";
 export { capture, type Encoded } from "./capture.ts";
 export { extract } from "./extract.ts";

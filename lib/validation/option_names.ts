@@ -112,8 +112,12 @@ function meantBy(found: string, names: readonly string[]): string | undefined {
 
 // --- combinators
 
-function notOptions(of: string, options: unknown): TypeError {
-  return new TypeError(`Expected the options of ${of} to be a record of options, found ${shown(options)}`);
+/** The error of something else than options. In place of a number or a text, it shows how to write the first of the names. */
+function notOptions(of: string, options: unknown, names: object): TypeError {
+  const [first, second, third, ...more] = Object.keys(names);
+  const written = [first, second, third, more.length > 0 ? "…" : undefined].filter((name) => name !== undefined);
+  const remedy = ["number", "string"].includes(typeof options) ? `: write { ${written.join(", ")} }` : "";
+  return new TypeError(`Expected the options of ${of} to be a record of options, found ${shown(options)}${remedy}`);
 }
 
 /**
@@ -130,7 +134,7 @@ export function checkOptionNames(
   names: object,
   remedy: string = "write one of these names, or leave it out",
 ): void {
-  if (!isPlainRecord(options)) throw notOptions(of, options);
+  if (!isPlainRecord(options)) throw notOptions(of, options, names);
   if (options["_tag"] === "Store" && Object.hasOwn(names, "to")) {
     throw new TypeError(`Expected the options of ${of} to be a record of options, found a store: write { to: store }`);
   }
@@ -167,7 +171,7 @@ export function checkOptions(
  * @param foreign Names of something else that a record may have too, however near they are.
  */
 export function checkMisspelt(of: string, options: unknown, names: object, foreign: readonly string[] = []): void {
-  if (typeof options !== "object" || options === null || Array.isArray(options)) throw notOptions(of, options);
+  if (typeof options !== "object" || options === null || Array.isArray(options)) throw notOptions(of, options, names);
   const missing = Object.keys(names).filter((name) => Reflect.get(options, name) === undefined);
   const isUnknown = (name: string): boolean => !Object.hasOwn(names, name) && !foreign.includes(name);
   const found = Object.keys(options).filter(isUnknown).flatMap((name) => {

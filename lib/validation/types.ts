@@ -278,12 +278,10 @@ function objection({ context, message }: t.ValidationError) {
     last = entry;
   });
   const missing = isPlainRecord(parent?.actual) && !Object.hasOwn(parent.actual, last.key);
+  const found = missing ? "no such field" : shownWithItems(last.actual);
   const sentence = last.type === t.never
     ? `Expected no field ${shown(last.key)} in ${above.at(-1)}`
-    : missing
-    ? `Expected ${path}, found no such field`
-    : `Expected ${path} to be ${last.type.name}, found ${shownWithItems(last.actual)}`;
-  const found = missing ? "no such field" : shownWithItems(last.actual);
+    : `Expected ${path} to be ${last.type.name}, found ${found}`;
   return {
     sentence: message ?? sentence,
     path,

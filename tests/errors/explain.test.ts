@@ -352,22 +352,22 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "fewer epochs of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     "  epochs: 3 begun in the checkpoint, 2 in this call",
-    'Ask for at least 3 epochs, or give this call another name: { to, name: "fine-tuning" }',
+    'Ask for at least 3 epochs, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
   ],
   "another batch size of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     "  batchSize: 4 in the checkpoint, 2 in this call",
-    'Call it with the same batchSize as before, or give this call another name: { to, name: "fine-tuning" }',
+    'Call it with the same batchSize as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
   ],
   "other data of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
-    "  data: float32[8,2] with CRC f700a42a, float32[8,1] with CRC f6a0f2c1 in the checkpoint, float32[8,2] with CRC 758d6336, float32[8,1] with CRC f6a0f2c1 in this call",
-    'Call it with the same data as before, or give this call another name: { to, name: "fine-tuning" }',
+    "  data: x float32[8,2] with CRC f700a42a in the checkpoint, x float32[8,2] with CRC 758d6336 in this call",
+    'Call it with the same data as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
   ],
   "another callback of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     "  callbacks: EarlyStopping in the checkpoint, none in this call",
-    'Call it with the same callbacks as before, or give this call another name: { to, name: "fine-tuning" }',
+    'Call it with the same callbacks as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
   ],
   "another model of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
@@ -375,22 +375,22 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  model/layers/0/weights/kernel: shape [2,4] in the checkpoint, [2,8] in this call",
     "  model/layers/0/weights/bias: shape [4] in the checkpoint, [8] in this call",
     "  model/layers/1/weights/kernel: shape [4,1] in the checkpoint, [8,1] in this call",
-    'Build the same model as before, or give this call another name: { to, name: "fine-tuning" }',
+    'Build the same model as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
   ],
   "another optimizer of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     "  model/compile/optimizer: SGD in the checkpoint, Adam in this call",
-    'Build the same model as before, or give this call another name: { to, name: "fine-tuning" }',
+    'Build the same model as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
   ],
   "another loss of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     '  model/compile/loss: "meanSquaredError" in the checkpoint, "meanAbsoluteError" in this call',
-    'Build the same model as before, or give this call another name: { to, name: "fine-tuning" }',
+    'Build the same model as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
   ],
   "an object of fit that was not saved": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     "  ema: in this call but not in the checkpoint (a Variable)",
-    'Leave ema out as before, or give this call another name: { to, name: "fine-tuning" }',
+    'Leave ema out as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
   ],
   "two calls of fit at once": [
     'This call did not begin a training by the name "fit" in memory. Nothing was changed.',
@@ -400,7 +400,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "another restoreBest of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     "  restoreBest: none in the checkpoint, loss (min) in this call",
-    'Call it with the same restoreBest as before, or give this call another name: { to, name: "fine-tuning" }',
+    'Call it with the same restoreBest as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
   ],
   "an unseeded shuffle of fitDataset": [
     'This call did not begin a training by the name "fit" in memory. Nothing was changed.',
@@ -410,28 +410,28 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "fitDataset for fit": [
     'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
     "  by: fit in the checkpoint, fitDataset in this call",
-    'Call fit as before, or give this call another name: { to, name: "fine-tuning" }',
+    'Call fit as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
   ],
   "a second call of fit": [
     'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
     '  model: expected that of "fit", which is complete in this process (by fit, 1 epoch), found another',
-    'Build the same model as before, or give this call another name: { to, name: "fine-tuning" }',
+    'Build the same model as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
   ],
   "a second call of fit with another model": [
     'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
     "  model/layers/0: name stem in the checkpoint, a in this call",
     "  model/layers/1: name head in the checkpoint, b in this call",
-    'Build the same model as before, or give this call another name: { to, name: "fine-tuning" }',
+    'Build the same model as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
   ],
   "a second call of fit with the model of the first": [
     'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
     '  model: expected one that has not been trained, found the model that "fit" has trained in this process (by fit, 1 epoch)',
-    'For more epochs, give the first call more `epochs`. For another training, give this call another name: { to, name: "fine-tuning" }',
+    'For more epochs, raise `epochs` in the call that trained it, and run the script again. For another training, give this call another name: { to, name: "fine-tuning" }',
   ],
   "a second call of fit with another optimizer": [
     'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
     "  model/compile/optimizer: SGD in the checkpoint, Adam in this call",
-    'Build the same model as before, or give this call another name: { to, name: "fine-tuning" }',
+    'Build the same model as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
   ],
   "another loop's checkpoint for fit": [
     "memory holds checkpoint 0 of another training loop, which this call cannot continue. Nothing was changed.",

@@ -5,7 +5,19 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
-import { explain, fit, type FitOptions, memory, runOrThrow } from "../../mod.ts";
+import {
+  explain,
+  fit,
+  fitDataset,
+  type FitOptions,
+  Loader,
+  memory,
+  pipe,
+  Rng,
+  runOrThrow,
+  Scaler,
+  Schedule,
+} from "../../mod.ts";
 import { torture } from "../support/torture.ts";
 
 await tf.setBackend("cpu");
@@ -317,7 +329,8 @@ test("same bits: arrays, records, typed arrays, Maps and Sets in with are refill
     const shadow = tf.sequential({
       layers: [tf.layers.dense({ units: 1, inputShape: [1], kernelInitializer: "zeros" })],
     });
-    const nested = { inner: { list: [[0]], variable: tf.variable(tf.scalar(0)), models: [shadow] } };
+    const inside = { list: [[0]], variable: tf.variable(tf.scalar(0)), models: [shadow] };
+    const nested = { inner: inside, frozen: Object.freeze({ log: inside.list }) };
     let count = 0;
     const inner = map.get("m") as unknown[];
     const own = {
@@ -329,7 +342,6 @@ test("same bits: arrays, records, typed arrays, Maps and Sets in with are refill
       set,
       best,
       nested,
-      deep: Object.freeze({ log: nested.inner.list }),
       get count() {
         return count;
       },
@@ -370,7 +382,7 @@ test("same bits: arrays, records, typed arrays, Maps and Sets in with are refill
         [...set],
         number(best.w),
         nested.inner.list,
-        own.deep.log === nested.inner.list,
+        nested.frozen.log === nested.inner.list,
         number(nested.inner.variable),
         shadow.getWeights().map(number),
       ],
@@ -425,16 +437,67 @@ test("same bits: several models of one shape in one component of with, with the 
   assert.deepEqual(await sameWhenKilled(make), [[8, 8], [17, 16], [26, 24]]);
 });
 
-test("same bits: a component of with may change its kind", async () => {
+test("same bits: a component of with may change its kind, and so may what it holds", async () => {
   const kinds =
     (): readonly unknown[] => ["a", null, [1], { a: 1 }, new Map([[1, 2]]), tf.scalar(3), tf.ones([2]), true];
-  for (const initial of [null, { a: 0 }]) {
+  for (const isHeld of [true, false]) {
     const make = () => {
-      const own = { best: initial as unknown, batches: { count: 0 } };
-      const onBatchEnd = (): void => void (own.best = kinds()[own.batches.count++]);
-      return { callbacks: { onBatchEnd }, with: own, see: () => [own.best, own.batches.count] };
+      const batches = { count: 0 };
+      const mine = { best: (isHeld ? null : { a: 0 }) as unknown };
+      const own = isHeld ? { mine, batches } : Object.assign(mine, { batches });
+      const onBatchEnd = (): void => void (mine.best = kinds()[batches.count++]);
+      return { callbacks: { onBatchEnd }, with: own, see: () => [mine.best, batches.count] };
     };
-    await sameWhenKilled(make, initial === null ? [2, 3, 4, 5, 8] : [6, 7]);
+    await sameWhenKilled(make, isHeld ? [2, 3, 4, 5, 8] : [6, 7]);
+  }
+});
+
+test("same bits: values that never change, in an object of with", async () => {
+  const make = () => {
+    const mine = {
+      schedule: Schedule.exponential({ base: 0.1, factor: 0.5 }),
+      rng: Rng.make(1),
+      pair: Object.freeze([0, 1]),
+    };
+    const onBatchEnd = (): void => {
+      const { schedule, rng, pair: [a = NaN, b = NaN] } = mine;
+      Object.assign(mine, {
+        schedule: Schedule.next(schedule),
+        rng: Rng.float(rng)[1],
+        pair: Object.freeze([b, a + b]),
+      });
+    };
+    const see = () => [Schedule.rate(mine.schedule), Rng.float(mine.rng)[0], [...mine.pair]];
+    return { callbacks: { onBatchEnd }, with: { mine }, see };
+  };
+  const [rate, , pair] = await sameWhenKilled(make);
+  assert.deepEqual([rate, pair], [Math.fround(0.1 / 2 ** batches), [21, 34]]);
+});
+
+test("nothing silent: a value directly in with that never changes is a TypeError that says to put it into an object", () => {
+  const cursor = Loader.start(Loader.fromArray([1]));
+  const values: readonly (readonly [unknown, string])[] = [
+    [Schedule.constant({ base: 1 }), "a Schedule"],
+    [pipe(Schedule.cosine({ base: 0.1, steps: 40 }), Schedule.warmup(10)), "a Schedule"],
+    [Rng.make(1), "an Rng"],
+    // A draw returns a generator that is not frozen.
+    [Rng.float(Rng.make(1))[1], "an Rng"],
+    [Scaler.make(), "a Scaler"],
+    [cursor, "a Cursor"],
+    [{ ...cursor }, "a Cursor"],
+    [Object.freeze({ best: 0 }), "an object that is frozen"],
+    [Object.freeze([1, 2]), "an array of 2 that is frozen"],
+    [null, "null"],
+    [1n, "1n, a bigint"],
+    [false, "false, a boolean"],
+  ];
+  for (const [value, found] of values) {
+    const message = `Expected with.seen to be an object, found ${found}, which cannot be refilled: ` +
+      "pass an object that holds it, such as with: { mine } where mine.seen is changed";
+    for (const call of [fit, fitDataset] as ((options: unknown) => unknown)[]) {
+      assert.throws(() => call({ to: memory(), with: { other: {}, seen: value } }), { name: "TypeError", message });
+      call({ to: memory(), with: { mine: { seen: value } } });
+    }
   }
 });
 

@@ -485,6 +485,11 @@ test("nothing silent: all differences in data and arguments are listed, and the 
   }
   const wider = tf.sequential({ layers: [tf.layers.dense({ units: 3, inputShape: [4] })] });
   wider.compile({ optimizer: "adam", loss: "categoricalCrossentropy" });
+  const named = async (x: tf.Tensor, y: tf.Tensor): Promise<readonly string[] | null> =>
+    explain(await left(fit({ to })(build(), x, y, args))).match(/\b[xy](?= float32\[[^;]* in the checkpoint)/g);
+  assert.deepEqual(await named(changed, y() as tf.Tensor), ["x"]);
+  assert.deepEqual(await named(x() as tf.Tensor, (y() as tf.Tensor).reverse(0)), ["y"]);
+  assert.deepEqual(await named(changed, (y() as tf.Tensor).reverse(0)), ["x", "y"]);
   const other = await left(fit({ to })(wider, x() as tf.Tensor, y() as tf.Tensor, args));
   assert.ok(other._tag === "Mismatch" && other.problems.some(({ path }) => path.startsWith("model")), explain(other));
 });
@@ -525,6 +530,11 @@ test("nothing silent: a checkpoint of another loop, a failing batch, and wrong o
   ) {
     assert.throws(() => fit(bad as unknown as FitOptions), TypeError);
   }
+  const metrics = (logs: Readonly<Record<string, number>>) => ({ val_loss: logs["val_loss"] as number });
+  await assert.rejects(
+    fit({ to: memory(), metrics })(build(), data, targets, { epochs: 1 })(),
+    /^TypeError: Expected metrics\.val_loss to be a number, or NaN if it has no value, found undefined$/,
+  );
   const to = memory();
   await runOrThrow(fit({ to })(build(), data, targets, { epochs: 1 }));
   const only = await loadState(to)({ model: build() })();

@@ -159,9 +159,12 @@ test("nothing silent: a second call of a name that begins with something else is
     const before = await digestOf(second);
     const error = await left(fit({ to })(second, x, y, args));
     assert.ok(error._tag === "Mismatch" && /^model\b/.test(error.problems[0]?.path ?? ""), explain(error));
-    assert.equal(/For more epochs, give the first call more `epochs`/.test(explain(error)), second === model);
+    assert.equal(
+      /For more epochs, raise `epochs` in the call that trained it, and run the script again/.test(explain(error)),
+      second === model,
+    );
     assert.match(explain(error), /holds a training by the name "fit" \(checkpoint \d+\)/);
-    assert.match(explain(error), /give this call another name: \{ to, name: "fine-tuning" \}/);
+    assert.match(explain(error), /another name(?: in this one)?: \{ to, name: "fine-tuning" \}/);
     assert.equal(await digestOf(second), before);
     await runOrThrow(fit({ to, name: "second" })(second, x, y, args));
     // The same training again returns the same history.

@@ -523,6 +523,14 @@ const misspelt: Readonly<Record<string, readonly [call: () => unknown, answer: R
     () => unchecked.fit({ to, restoreBest: { metric: "loss", mode: "least" } }),
     /Expected restoreBest\.mode to be "min" or "max", found "least"/,
   ],
+  "a restoreBest of fit without its mode": [
+    () => unchecked.fit({ to, restoreBest: { metric: "loss" } }),
+    /Expected restoreBest\.mode to be "min" or "max", found no such field/,
+  ],
+  "true as the restoreBest of fit": [
+    () => unchecked.fit({ to, restoreBest: true }),
+    /Expected restoreBest to be an object such as \{ metric: "val_loss", mode: "min" \}, found true/,
+  ],
   "writeSnapshot codecs": [
     () => unchecked.writeSnapshot(to, { codecs: {} }),
     /option of writeSnapshot: .*found `codecs`/,
@@ -714,6 +722,19 @@ const misspelt: Readonly<Record<string, readonly [call: () => unknown, answer: R
   "Schedule.oneCycle max_lr": [
     () => unchecked.Schedule.oneCycle({ max_lr: 1, steps: 2 }),
     /`max_lr`: did you mean `peak`\?$/,
+  ],
+  "Schedule.cosine and a number": [
+    () => unchecked.Schedule.cosine(0.1, 100),
+    /^Expected the options of Schedule\.cosine to be a record of options, found 0\.1: write \{ base, steps, final \}$/,
+  ],
+  "saveState and a step": [() => unchecked.saveState(to, 5), /found 5: write \{ step, metrics, \w+, … \}$/],
+  "Schedule.warmup and its schedule first": [
+    () => unchecked.Schedule.warmup(Schedule.constant({ base: 1 }), 10),
+    /^Expected schedule in a second call of Schedule\.warmup, .*: write pipe\(schedule, Schedule\.warmup\(10\)\)$/,
+  ],
+  "Loader.batch and its loader first": [
+    () => unchecked.Loader.batch(some, 4, { dropLast: true }),
+    /: write pipe\(loader, Loader\.batch\(n, options\)\)$/,
   ],
   "fromCsv delimiter": [() => unchecked.fromCsv("x", { delimiter: ";" }), /`delimiter`: did you mean `separator`\?$/],
   "fromCsv header": [() => unchecked.fromCsv("x", { header: true }), /`header`: did you mean `names`\?$/],

@@ -203,8 +203,8 @@ test("best: with fallback, damaged manifests are the error if no checkpoint with
 
 test("best: a reference of a wrong form is a TypeError at the call", () => {
   const forms: readonly (readonly [unknown, RegExp])[] = [
-    [{ best: "loss" }, /Expected checkpoint\.mode, found no such field/],
-    [{ mode: "min" }, /Expected checkpoint\.best, found no such field/],
+    [{ best: "loss" }, /Expected checkpoint\.mode to be .+, found no such field/],
+    [{ mode: "min" }, /Expected checkpoint\.best to be .+, found no such field/],
     [{ best: "loss", mode: "least" }, /Expected checkpoint\.mode to be "min" or "max", found "least"/],
     [{ best: "", mode: "min" }, /Expected checkpoint\.best to be a string that is not empty/],
     [{ best: "loss", mode: "min", last: 1 }, /Expected no field "last" in checkpoint/],

@@ -130,7 +130,10 @@ function noMetric(sources: readonly Source[], metric: string): CommandError {
   const names = [...new Set(sources.flatMap(({ curves }) => curves.map(({ name }) => name)))].sort();
   const where = sources.map(({ text }) => text).join(", ");
   const found = JSON.stringify(metric);
-  if (names.length === 0) return usageError(`Expected a run with metrics, found none in ${where}`);
+  if (names.length === 0) {
+    const remedy = "give fit, train or saveState `metrics`, or fit or train a tracker such as jsonLines";
+    return usageError(`Expected a run with metrics, found none in ${where}: ${remedy}`);
+  }
   const meant = didYouMean(metric, names);
   const listed = names.slice(0, 50).map((name) => JSON.stringify(name)).join(", ");
   return usageError(`Expected a metric of ${where}: ${listed}, found ${found}${meant === "" ? "" : `.${meant}`}`);
