@@ -47,7 +47,13 @@ function compare(name: string, width: number, text: string): void {
   const path = fileURLToPath(new URL(`./golden/${name}_${width}.txt`, import.meta.url));
   if (isWritten) writeFileSync(path, text);
   assert.ok(existsSync(path), `${path} is missing: write it with DOGEAR_GOLDEN=write`);
-  assert.equal(text, readFileSync(path, "utf8"), `${path} differs: look at it, and write it with DOGEAR_GOLDEN=write`);
+  const [found, expected] = [text.split("\n"), readFileSync(path, "utf8").split("\n")];
+  const at = [...found, undefined].findIndex((line, i) => line !== expected[i]);
+  const lines = `from line ${at + 1}: expected ${JSON.stringify(expected[at])}, found ${JSON.stringify(found[at])}`;
+  assert.ok(
+    text === expected.join("\n"),
+    `${path} differs ${lines}: look at it, and write it with DOGEAR_GOLDEN=write`,
+  );
   const wide = text.split("\n").filter((line) => widthOf(line) > width && /\S\s+\S/.test(line) && !/^[{$]/.test(line));
   assert.deepEqual(wide, [], `lines wider than ${width}`);
 }
