@@ -19,9 +19,6 @@ export interface SignalListener {
   readonly close: () => void;
 }
 
-/** The same signal within so many milliseconds asks for one stop. */
-const oneStop = 1000;
-
 // --- constructors
 
 /** The signals on which a training can stop. */
@@ -44,9 +41,12 @@ export function checkDelivered(stopOn: readonly Signal[], platform: NodeJS.Platf
 }
 
 /**
- * Listens until the first signal. A second one has its usual effect, so that it can end a step that hangs. The same signal within
- * `oneStop` is the first one again, sent by a program that passes on what its whole group has received. That holds after `close` too, because
- * the process may still be ending.
+ * The same signal within so many milliseconds is the first one again: a program that started this one passes on what its whole group has received.
+ */
+const oneStop = 100;
+
+/**
+ * Listens until the first signal. A second one has its usual effect, so that it can end a step that hangs.
  *
  * @param to The signals to listen to.
  */
@@ -56,18 +56,13 @@ export function listenForSignals(to: readonly Signal[]): SignalListener {
     [signal, (): void => {
       if (received !== undefined) return;
       received = signal;
-      close();
-      const timer = setTimeout(remove, oneStop, signal);
-      // Deno gives up its listeners some tenths of a second before it ends, so there the timer keeps the process alive.
-      if (process.versions["deno"] === undefined) timer.unref();
+      for (const [other, listener] of listeners) if (other !== signal) process.off(other, listener);
+      setTimeout(close, oneStop).unref();
     }] as const
   );
   for (const [signal, listener] of listeners) process.on(signal, listener);
-  function remove(signal: Signal): void {
-    for (const [its, listener] of listeners) if (its === signal) process.off(signal, listener);
-  }
   function close(): void {
-    for (const signal of to) if (signal !== received) remove(signal);
+    for (const [signal, listener] of listeners) process.off(signal, listener);
   }
   return { received: () => received, close };
 }
