@@ -211,7 +211,8 @@ function beginResumed(run: TrainingRun, { snapshot, report }: FoundTraining): TE
   return pipe(
     TE.fromEither(savedTraining(snapshot)),
     TE.tap((saved) => {
-      const problems = [...termProblems(saved, training), ...restoreBestProblems(options.restoreBest, training, saved)];
+      const terms = termProblems(saved, training, snapshot);
+      const problems = [...terms, ...restoreBestProblems(options.restoreBest, training, saved)];
       return checkContinues(options, problems, checkpoint);
     }),
     TE.tap(() => checkContinues(options, repeatedProblems(run, snapshot), checkpoint)),
