@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { barText, widthOf } from "../lib/terminal/mod.ts";
+import { barText } from "../lib/terminal/mod.ts";
 
 // --- types
 
@@ -50,7 +50,7 @@ export function barLine(name: Name, { step, steps, loss }: Progress, width: numb
     `${named}  ${count}`,
     count,
   ];
-  return lines.find((line) => widthOf(line) <= width) ?? "";
+  return lines.find((line) => line.length <= width) ?? "";
 }
 
 /** A plain line for an output that is no terminal. */

@@ -14,8 +14,8 @@ import {
   type Module,
   type Name,
   type Tag,
+  writtenIn,
 } from "../../tests/gate/reference.ts";
-import { writtenIn } from "../../tests/gate/reference.ts";
 import { root } from "../../tests/gate/runtimes.ts";
 import { code, escape, html, type LinkOf } from "./html.ts";
 import { type Guide, pageOfGuide, sections } from "./index_page.ts";

@@ -5,6 +5,7 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
+import { parseArgs } from "node:util";
 import { type DogearError, explainTo } from "../errors/mod.ts";
 import { nearestName } from "./suggestion.ts";
 
@@ -83,32 +84,46 @@ export function optionText(name: string, { value }: Option): string {
   return `--${name}${value === undefined ? "" : ` ${value}`}`;
 }
 
-/** The short form of an option. */
-const short = "-h";
+/** An option as it was typed. */
+interface TypedOption {
+  readonly name: string;
+  /** With its hyphens. */
+  readonly rawName: string;
+  readonly value: string | undefined;
+  /** Whether the value was typed after an `=`. */
+  readonly inlineValue: boolean | undefined;
+}
 
-/** The error of a word that begins like an option and is none of this table. */
-function unknownOption(typed: string, table: OptionTable): Usage {
+/** The error of an option that the command does not have. */
+function unknownOption(typed: string, table: OptionTable): string {
   const names = Object.keys(table);
   const meant = nearestName(typed.replace(/^-+/, ""), names);
   const all = names.map((name) => `--${name}`).join(", ");
   const remedy = meant === undefined ? `Its options are ${all}` : `Did you mean --${meant}?`;
-  return usageError(`Expected an option of this command, found ${JSON.stringify(typed)}. ${remedy}`);
+  return `Expected an option of this command, found ${JSON.stringify(typed)}. ${remedy}`;
 }
 
-/** The value that an option takes from the command line. A word like an option is no value, unless it is a negative number. */
-function valueOf(
-  text: string,
-  option: Option,
-  inline: string | undefined,
-  next: string | undefined,
-): E.Either<Usage, string> {
-  if (inline !== undefined) return E.right(inline);
-  if (next === undefined) return usage(`Expected a value after ${text}, found the end: write ${text} ${option.value}`);
-  if (!/^-./.test(next) || /^-[\d.]/.test(next)) return E.right(next);
-  const found = JSON.stringify(next);
-  return usage(
-    `Expected a value after ${text}, found ${found}. A value that begins with a hyphen is written ${text}=${next}`,
-  );
+/** What is wrong with an option, by itself and with those before it. A word like an option is no value, unless it is a negative number. */
+function problemOf(
+  { name, rawName, value, inlineValue = false }: TypedOption,
+  before: readonly TypedOption[],
+  table: OptionTable,
+): string | undefined {
+  const option = Object.hasOwn(table, name) ? table[name]! : undefined;
+  if (option === undefined) return unknownOption(rawName, table);
+  if (option.value === undefined) {
+    if (value === undefined) return undefined;
+    return `Expected ${rawName} without a value, found ${JSON.stringify(`${rawName}=${value}`)}`;
+  }
+  const expected = `Expected a value after ${rawName}`;
+  if (value === undefined) return `${expected}, found the end: write ${rawName} ${option.value}`;
+  const found = JSON.stringify(value);
+  if (!inlineValue && /^-(?![\d.]|$)/.test(value)) {
+    return `${expected}, found ${found}. A value that begins with a hyphen is written ${rawName}=${value}`;
+  }
+  const first = before.find((one) => one.name === name);
+  if (option.multiple === true || first === undefined) return undefined;
+  return `Expected ${rawName} once, found it with ${JSON.stringify(first.value)} and with ${found}`;
 }
 
 /**
@@ -119,37 +134,26 @@ function valueOf(
  */
 export function parseOptions<O extends OptionTable>(given: readonly string[], own: O): E.Either<Usage, Arguments<O>> {
   const table: OptionTable = { ...own, ...generalOptions };
-  const values: Record<string, boolean | string | string[]> = {};
-  const words: string[] = [];
-  for (let i = 0; i < given.length; i++) {
-    const word = given[i]!;
-    if (word === "--") {
-      words.push(...given.slice(i + 1));
-      break;
-    }
-    if (!/^-./.test(word)) {
-      words.push(word);
-      continue;
-    }
-    const [, typed = "", inline] = /^([^=]*)(?:=(.*))?$/s.exec(word) ?? [];
-    const name = typed === short ? "help" : typed.slice(2);
-    const option = typed === short || typed.startsWith("--") && Object.hasOwn(table, name) ? table[name] : undefined;
-    if (option === undefined) return E.left(unknownOption(typed, table));
-    if (option.value === undefined) {
-      if (inline !== undefined) return usage(`Expected ${typed} without a value, found ${JSON.stringify(word)}`);
-      values[name] = true;
-      continue;
-    }
-    const value = valueOf(typed, option, inline, given[i + 1]);
-    if (E.isLeft(value)) return value;
-    if (inline === undefined) i++;
-    const before = values[name];
-    if (before !== undefined && !Array.isArray(before)) {
-      return usage(
-        `Expected ${typed} once, found it with ${JSON.stringify(before)} and with ${JSON.stringify(value.right)}`,
-      );
-    }
-    values[name] = option.multiple === true ? [...(before ?? []), value.right] : value.right;
+  const known = Object.fromEntries(
+    Object.entries(table).map(([name, { value, multiple = false }]) => {
+      const type = value === undefined ? "boolean" as const : "string" as const;
+      return [name, { type, multiple, ...(name === "help" ? { short: "h" } : {}) }];
+    }),
+  );
+  // Not strict: the errors of Node speak of positional arguments, and differ between runtimes.
+  const { values, positionals: words, tokens } = parseArgs({
+    args: [...given],
+    options: known,
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
+  // Of -verify, which are six short options to Node, the whole word.
+  const typed = tokens.filter((token) => token.kind === "option")
+    .map((token) => ({ ...token, rawName: given[token.index]!.replace(/=.*/s, "") }));
+  for (const [i, token] of typed.entries()) {
+    const problem = problemOf(token, typed.slice(0, i), table);
+    if (problem !== undefined) return usage(problem);
   }
   return E.right({ options: values as Arguments<O>["options"], words });
 }

@@ -6,7 +6,8 @@
 import * as E from "fp-ts/lib/Either.js";
 import { arraysOf, dereference, entry, isBranch, isCase, kindOf, type Node, sizeOf } from "../state/mod.ts";
 import { Schedule } from "../values/schedule/mod.ts";
-import { cut, numberText } from "../terminal/mod.ts";
+import { numberText } from "../terminal/mod.ts";
+import { cut } from "./text_width.ts";
 import { countText, valueText } from "./format.ts";
 import { entriesOf, modelTableAt, plainOf } from "./model_table.ts";
 

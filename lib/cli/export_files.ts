@@ -10,7 +10,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { printable, type StoreFailed } from "../errors/mod.ts";
 import { checkpointsName, localFileSystem, means, numberIn, unless, writeFile } from "../store/directory/mod.ts";
 import { type Chunks, manifestName, storeFailed } from "../store/mod.ts";
-import { widthOf, wrap } from "../terminal/mod.ts";
+import { widthOf, wrap } from "./text_width.ts";
 import { type CommandError, type CommandTask, type Usage, usage, usageError } from "./arguments.ts";
 import { parseCheckpoint } from "./reference.ts";
 import { isUrl } from "./stores.ts";

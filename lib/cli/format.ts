@@ -8,7 +8,8 @@
  */
 import { hexCode, printable, unprintable } from "../errors/mod.ts";
 import type { Note, Progress } from "../store/mod.ts";
-import { barText, cut, numberText, spanText, widthOf } from "../terminal/mod.ts";
+import { barText, numberText, spanText } from "../terminal/mod.ts";
+import { cut, graphemes, widthOf } from "./text_width.ts";
 
 // --- constructors
 
@@ -25,8 +26,6 @@ export function bytesText(bytes: number): string {
 export function countText(count: number, noun: string = ""): string {
   return `${count.toLocaleString("en-US")} ${noun}${noun === "" || count === 1 ? "" : "s"}`.trimEnd();
 }
-
-const graphemes = new Intl.Segmenter();
 
 /** A name or path without control characters, cut in its middle to a width: names of one model often differ at their ends alone. */
 export function nameText(name: string, width: number): string {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { wrap } from "../terminal/mod.ts";
+import { wrap } from "./text_width.ts";
 import { generalOptions, type OptionTable, optionText, type Usage, usageError } from "./arguments.ts";
 
 // --- types
@@ -47,7 +47,7 @@ const aboutReferences = [
   "Without a checkpoint, ls, verify, cp, serve and export --tensorboard take all of them, other commands the newest.",
   "A folder with an @ in its name is written with a slash after it: a@b/",
   "Keys, region and server of a bucket come from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, " +
-  "AWS_ENDPOINT_URL.",
+  "and AWS_ENDPOINT_URL_S3 or else AWS_ENDPOINT_URL.",
 ];
 
 /** The width of a help text that does not go to a terminal. */
@@ -63,7 +63,7 @@ function oneLine(text: string): string {
 
 /** A paragraph. Spaces inside of brackets are no places to break it. */
 function paragraph(text: string, width: number, hang: string = ""): string {
-  const line = oneLine(text).replace(/\[[^[\]]*\]/g, (group) => group.replaceAll(" ", "\u00a0"));
+  const line = oneLine(text).replace(/\[(?:[^[\]]|\[[^[\]]*\])*\]/g, (group) => group.replaceAll(" ", "\u00a0"));
   return wrap(line, width, hang).join("\n").replaceAll("\u00a0", " ");
 }
 
@@ -152,6 +152,7 @@ export function generalHelp(commands: readonly Help[], terminal: number): string
     `Runs and checkpoints:\n${twoColumns(references, width)}`,
     ...aboutReferences.map((text) => paragraph(text, width)),
     `Options:\n${twoColumns(general, width)}`,
+    paragraph("With --json, an error is { error: { _tag, message, ... } } on standard output.", width),
     `Exit codes:\n${twoColumns(exitCodes, width)}`,
     paragraph("More on a command: dogear COMMAND --help, or dogear help COMMAND", width),
   ].join("\n\n");

@@ -4,7 +4,7 @@
  * @module
  */
 import { printable } from "../errors/mod.ts";
-import { cut, widthOf } from "../terminal/mod.ts";
+import { cut, widthOf } from "./text_width.ts";
 
 // --- types
 

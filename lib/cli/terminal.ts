@@ -7,7 +7,7 @@ import type { Writable } from "node:stream";
 import { styleText } from "node:util";
 import { printable, printableLines } from "../errors/mod.ts";
 import type { Progress } from "../store/mod.ts";
-import { cut, wrap } from "../terminal/mod.ts";
+import { cut, wrap } from "./text_width.ts";
 import type { CommandTask } from "./arguments.ts";
 import { progressText } from "./format.ts";
 

@@ -72,21 +72,24 @@ const readings: readonly string[] = ["look at", "list", "open", "read", "find a 
 
 /** What helps on the command line, by code, where the remedy for a script is one of its options. */
 const commandRemedies: Readonly<Record<string, string>> = {
+  EACCES: "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that the server is the one that gave them",
+  ENOCONDITION: "Use an object store with conditional writes (If-None-Match)",
   ENOKEYS:
     "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or install @aws-sdk/credential-provider-node, which finds the keys of " +
     "profiles, containers and instances",
   EKEYEXPIRED: "Set new keys, or install @aws-sdk/credential-provider-node, which renews them",
   EREGION: "Set AWS_REGION to the region of the bucket",
   EAGAIN: "Try again",
-  ECONNREFUSED: "Start it, or check AWS_ENDPOINT_URL",
-  ENOTFOUND: "Check AWS_ENDPOINT_URL and AWS_REGION, and that this machine can reach a name server",
+  ECONNREFUSED: "Start it, or check AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL",
+  ENOTFOUND:
+    "Check AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and AWS_REGION, and that this machine can reach a name server",
   ETIMEDOUT: "Check the network, then try again",
-  ENOTS3: "Check AWS_ENDPOINT_URL: it is the URL of the S3 API, not of a console or web site",
+  ENOTS3: "Check AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL: it is the URL of the S3 API, not of a console or web site",
   ENOTRUN: "Give the folder of the run",
 };
 
 /** Whether a text names a function or an option of a script. */
-const ofScripts = /\{ |s3\(/;
+const ofScripts = /\{ |s3\(|AccessKey|accessKey/;
 
 function storeRemedy(error: StoreFailed, reader: Reader): string {
   const text = remedyOf(error);

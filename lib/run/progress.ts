@@ -11,7 +11,7 @@ import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { printable } from "../errors/mod.ts";
 import type { Saved } from "./save.ts";
 import { epochsOf, Loader } from "../loader/mod.ts";
-import { barText, cut, numberText, spanText, widthOf } from "../terminal/mod.ts";
+import { barText, numberText, spanText } from "../terminal/mod.ts";
 import {
   aBoolean,
   aFunction,
@@ -152,6 +152,21 @@ const longestName = 24;
 /** The most metrics of a line. */
 const mostMetrics = 8;
 
+/** The most columns that a text can take. Its exact width would need tables that take longer to load than the rest of the library. */
+function mostColumns(text: string): number {
+  let columns = 0;
+  for (const character of text) columns += character < "\x7f" ? 1 : 2;
+  return columns;
+}
+
+function shortName(name: string): string {
+  const text = printable(name);
+  if (mostColumns(text) <= longestName) return text;
+  const characters = [...text.slice(0, longestName)];
+  while (mostColumns(characters.join("")) > longestName - 1) characters.pop();
+  return `${characters.join("")}…`;
+}
+
 /** A rate in batches a second, or in seconds a batch. */
 function rateText(rate: number): string {
   const digits = (value: number): string => value.toFixed(value < 9.95 ? 1 : 0);
@@ -172,7 +187,7 @@ function partsOf(facts: ProgressFacts, shed: ReadonlySet<string>): readonly stri
     ["left", took !== null ? `in ${spanText(took)}` : left === null ? null : `${spanText(left)} left`],
     ["save", saved === null ? null : saved + ago],
     ...metricNames(facts).map((name, i) =>
-      [`metric ${i}`, `${cut(printable(name), longestName)} ${numberText(metrics[name]!)}`] as const
+      [`metric ${i}`, `${shortName(name)} ${numberText(metrics[name]!)}`] as const
     ),
   ];
   return parts.flatMap(([name, text]) => text === null || shed.has(name) ? [] : [text]);
@@ -205,7 +220,7 @@ export function progressLine(facts: ProgressFacts, width: number): string {
     const parts = partsOf(facts, new Set([...order.slice(0, count), ...without]));
     for (const bar of barWidths) {
       const line = parts.map((part) => part === "" ? barText(fraction, bar) : part).join("  ");
-      if (widthOf(line) <= width) return line;
+      if (mostColumns(line) <= width) return line;
     }
   }
   return "";

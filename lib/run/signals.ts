@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setTimeout } from "node:timers";
 import { shown } from "../validation/mod.ts";
 
 // --- types
@@ -40,6 +41,11 @@ export function checkDelivered(stopOn: readonly Signal[], platform: NodeJS.Platf
 }
 
 /**
+ * The same signal within so many milliseconds is the first one again: a program that started this one passes on what its whole group has received.
+ */
+const oneStop = 100;
+
+/**
  * Listens until the first signal. A second one has its usual effect, so that it can end a step that hangs.
  *
  * @param to The signals to listen to.
@@ -48,8 +54,10 @@ export function listenForSignals(to: readonly Signal[]): SignalListener {
   let received: Signal | undefined;
   const listeners = to.map((signal) =>
     [signal, (): void => {
-      received ??= signal;
-      close();
+      if (received !== undefined) return;
+      received = signal;
+      for (const [other, listener] of listeners) if (other !== signal) process.off(other, listener);
+      setTimeout(close, oneStop).unref();
     }] as const
   );
   for (const [signal, listener] of listeners) process.on(signal, listener);

@@ -75,7 +75,8 @@ export interface TrainOptions<S extends object, A, N extends string = "cursor">
    */
   readonly metrics?: (state: S) => Readonly<Record<string, number>>;
   /**
-   * Signals on which to save and stop after the current step.
+   * Signals on which to save and stop after the current step. A second one ends the process at once and unsaved. The same one within a
+   * tenth of a second counts as one with the first.
    *
    * Windows delivers only `SIGINT`, at Ctrl+C, and `SIGHUP`, some seconds before a closed console ends the process; signals with neither are a
    * `TypeError` there. Another process can only end the training at once, and in Deno so may Ctrl+C: save with `every` or `seconds`.

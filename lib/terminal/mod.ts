@@ -1,5 +1,5 @@
 /**
- * Drawing for terminals: text of a width, bars, sparklines, charts. Nothing here writes or asks for the size of a terminal.
+ * Drawing for terminals: numbers, bars, sparklines, charts. Nothing here writes or asks for the size of a terminal.
  *
  * Read `text`, then `bar`, `sparkline` and `plot`.
  *
@@ -7,7 +7,7 @@
  *
  * @module
  */
-export { cut, numberText, spanText, widthOf, wrap } from "./text.ts";
+export { numberText, spanText } from "./text.ts";
 export { barText } from "./bar.ts";
 export { type Series, sparkline } from "./sparkline.ts";
 export { curveMark, type PlotCurve, plotLines, type PlotOptions } from "./plot.ts";

@@ -8,7 +8,8 @@ import { bytesText, jsonText, progressText } from "../../lib/cli/format.ts";
 import { printable } from "../../lib/errors/mod.ts";
 import { type Columns, tableLines } from "../../lib/cli/table.ts";
 import { progressAt } from "../../lib/store/progress.ts";
-import { cut, numberText, spanText, widthOf } from "../../lib/terminal/mod.ts";
+import { numberText, spanText } from "../../lib/terminal/mod.ts";
+import { cut, widthOf } from "../../lib/cli/text_width.ts";
 import { torture } from "../support/torture.ts";
 
 test("format: bytes, durations, numbers, bars", () => {

@@ -1,7 +1,7 @@
 /**
  * Every word that the command line prints, at 60, 80 and 120 columns: the help texts, and a session with good calls and usual mistakes.
  *
- * The texts are in `golden/`. `DOGEAR_GOLDEN=write bun test ./tests/cli/golden.test.ts` writes them anew; `git diff` then shows what changed.
+ * The texts are in `golden/`. `DOGEAR_GOLDEN=write bun run test --only bun cli/golden` writes them anew; `git diff` then shows what changed.
  */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 import { commands, runCommand } from "../../lib/cli/run_command.ts";
 import { type OpenUrl, openUrl } from "../../lib/cli/stores.ts";
 import { terminal } from "../../lib/cli/terminal.ts";
-import { widthOf } from "../../lib/terminal/mod.ts";
+import { widthOf } from "../../lib/cli/text_width.ts";
 import { bucketStore } from "../support/command_line.ts";
 import { goldenRuns, goldenTime } from "../support/golden_runs.ts";
 import { needs } from "../support/portable.ts";
@@ -47,7 +47,13 @@ function compare(name: string, width: number, text: string): void {
   const path = fileURLToPath(new URL(`./golden/${name}_${width}.txt`, import.meta.url));
   if (isWritten) writeFileSync(path, text);
   assert.ok(existsSync(path), `${path} is missing: write it with DOGEAR_GOLDEN=write`);
-  assert.equal(text, readFileSync(path, "utf8"), `${path} differs: look at it, and write it with DOGEAR_GOLDEN=write`);
+  const [found, expected] = [text.split("\n"), readFileSync(path, "utf8").split("\n")];
+  const at = [...found, undefined].findIndex((line, i) => line !== expected[i]);
+  const lines = `from line ${at + 1}: expected ${JSON.stringify(expected[at])}, found ${JSON.stringify(found[at])}`;
+  assert.ok(
+    text === expected.join("\n"),
+    `${path} differs ${lines}: look at it, and write it with DOGEAR_GOLDEN=write`,
+  );
   const wide = text.split("\n").filter((line) => widthOf(line) > width && /\S\s+\S/.test(line) && !/^[{$]/.test(line));
   assert.deepEqual(wide, [], `lines wider than ${width}`);
 }
@@ -68,6 +74,8 @@ for (const width of widths) {
 const session = [
   "dogear ls runs/digits",
   "dogear ls runs",
+  "dogear ls runs/digits --sort loss:asc --metric loss",
+  "dogear ls runs/digits --sort los",
   "dogear ls nowhere",
   "dogear ls runs/digits/train.jsonl",
   "dogear ls https://bucket/digits",
@@ -148,6 +156,7 @@ async function sessionIn(folder: string, width: number): Promise<string> {
     const open: OpenUrl = (url) =>
       Promise.resolve(bucketStore(url.replace("s3://bucket/", `s3://bucket/golden${width}/`)));
     for (const line of session) texts.push(await shown(line, width, open));
+    assert.equal(process.cwd(), folder, "another test has changed the working directory meanwhile");
     return texts.join("\n").replaceAll(folder, folder.replace(/-[^-]+$/, "-folder"));
   } finally {
     Date.now = now;

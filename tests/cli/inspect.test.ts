@@ -10,7 +10,7 @@ import { statistics } from "../../lib/cli/statistics.ts";
 import { findPart, tensorNames } from "../../lib/checkpoint/mod.ts";
 import type { Named, Node } from "../../lib/state/mod.ts";
 import { heldBytes } from "../../lib/state/array.ts";
-import { widthOf } from "../../lib/terminal/mod.ts";
+import { widthOf } from "../../lib/cli/text_width.ts";
 import { copied, dogear, dogearWithin, flip, inside, json, place, run } from "../support/command_line.ts";
 import { torture } from "../support/torture.ts";
 

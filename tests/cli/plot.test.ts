@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { directory, runOrThrow, saveState } from "../../mod.ts";
 import { headerLine, valuesLine } from "../../lib/logs/mod.ts";
-import { widthOf } from "../../lib/terminal/mod.ts";
+import { widthOf } from "../../lib/cli/text_width.ts";
 import { bucketStore, copied, dogear, dogearWithin, json, place, run, url } from "../support/command_line.ts";
 
 /** Writes a log with a curve of 1 / step. */

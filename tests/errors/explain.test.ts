@@ -499,6 +499,12 @@ test("explain: the command line names no function and no option of a script", as
         "Set AWS_REGION to the region of the bucket",
       ],
       ["EAGAIN", "Try again, or lower { concurrency }", "Try again"],
+      [
+        "EACCES",
+        "Check secretAccessKey or AWS_SECRET_ACCESS_KEY, and that no proxy changes requests",
+        "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that the server is the one that gave them",
+      ],
+      ["EACCES", "Allow these keys s3:ListBucket", "Allow these keys s3:ListBucket"],
       ["ECLOCK", "Set the clock, for example with NTP", "Set the clock, for example with NTP"],
     ] as const
   ) {

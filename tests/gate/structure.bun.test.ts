@@ -218,6 +218,13 @@ test("structure: the main entry loads none of the subpath entries", () => {
   );
 });
 
+test("structure: the main entry loads its peers and pure-rand alone", () => {
+  const { packages } = reachedFrom("mod.ts");
+  const peers = /^(node:|@tensorflow\/tfjs$|fp-ts\/|io-ts$|pure-rand\/)/;
+  assert.ok([...packages].some((name) => name.startsWith("pure-rand/")), "the search finds nothing");
+  none([...packages].filter((name) => !peers.test(name)), "peers and pure-rand alone");
+});
+
 test("structure: fp-ts and io-ts are imported by the path that every runtime resolves", () => {
   none(
     files.filter((file) => /\.(ts|md)$/.test(file)).flatMap((file) =>

@@ -440,13 +440,15 @@ test("no trace: train leaks no tensor and holds no buffer, for each way to end",
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   needs("POSIX signals")(
-    `${signal}: saves, returns Stopped with the checkpoint, and does not end the process; the resumed run has the same bits`,
+    `${signal}, also twice at once: saves, returns Stopped with the checkpoint, and does not end the process; the resumed run has the same bits`,
     async () => {
       const path = place();
       const args = [`store=${path}`, "every=1000", "pause=2", "resume", "train=150", "show"];
       const child = start(here, "line.ts", args, {
         onLine: (text) => {
-          if (JSON.parse(text).step?.step === 20) child.kill(signal);
+          if (JSON.parse(text).step?.step !== 20) return;
+          child.kill(signal);
+          setTimeout(() => child.kill(signal), 5);
         },
       });
       const { code, lines, errors } = await child.ended;

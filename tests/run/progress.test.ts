@@ -9,7 +9,7 @@ import { fit, fitDataset, Loader, memory, pipe, resume, runOrThrow, train } from
 import { printable } from "../../lib/errors/mod.ts";
 import { proveResume } from "../../lib/prove/mod.ts";
 import { progressDisplay, type ProgressFacts, progressLine } from "../../lib/run/progress.ts";
-import { widthOf } from "../../lib/terminal/mod.ts";
+import { widthOf } from "../../lib/cli/text_width.ts";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { needs } from "../support/portable.ts";
 import { torture } from "../support/torture.ts";

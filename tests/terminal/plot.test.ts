@@ -4,7 +4,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { plotLines, widthOf } from "../../lib/terminal/mod.ts";
+import { plotLines } from "../../lib/terminal/mod.ts";
+import { widthOf } from "../../lib/cli/text_width.ts";
 import { torture } from "../support/torture.ts";
 
 const steps = Array.from({ length: 60 }, (_, i) => i);

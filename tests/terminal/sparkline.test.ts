@@ -4,7 +4,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { barText, sparkline, widthOf } from "../../lib/terminal/mod.ts";
+import { barText, sparkline } from "../../lib/terminal/mod.ts";
+import { widthOf } from "../../lib/cli/text_width.ts";
 import { torture } from "../support/torture.ts";
 
 test("sparkline: blocks from the lowest to the highest value", () => {

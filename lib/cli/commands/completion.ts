@@ -22,8 +22,8 @@ export function completionCommand(commands: () => readonly Command[]): Command {
     completes: shells,
     description:
       `Prints a script by which a shell completes commands, options, files and folders of dogear. SHELL is bash, zsh or fish.
-For each new shell, write eval "$(dogear completion bash)" into ~/.bashrc, eval "$(dogear completion zsh)" into ~/.zshrc after
-compinit, or dogear completion fish | source into ~/.config/fish/config.fish. It is for a dogear that is installed, not for one
+For each new shell, write eval\u00a0"$(dogear\u00a0completion\u00a0bash)" into ~/.bashrc, eval\u00a0"$(dogear\u00a0completion\u00a0zsh)" into ~/.zshrc after
+compinit, or dogear\u00a0completion\u00a0fish\u00a0|\u00a0source into ~/.config/fish/config.fish. It is for a dogear that is installed, not for one
 that bunx or npx starts.`,
     options: {},
     examples: [

@@ -128,8 +128,8 @@ export const cpCommand: Command = defineCommand({
   description:
     `Copies a run, or one checkpoint of it, to a folder or an s3:// URL, which need not exist. Every byte is checked on the way. The
 manifest stays as it is, so a copy has the same run, number, digests and id. Checkpoints that TO has already are skipped:
-after an interruption the same command continues. Nothing is overwritten, and numbers only grow: a checkpoint stays behind
-if TO has another one with its number, or one with a higher number. Nothing else may save to TO meanwhile.`,
+after an interruption the same command continues. Nothing is overwritten, and numbers only grow: a checkpoint is not copied
+if TO has a higher number, or another checkpoint with the same number. Nothing else may save to TO meanwhile.`,
   options: {},
   examples: [
     ["runs/digits s3://bucket/digits", "a run to a bucket"],

@@ -26,7 +26,8 @@ import { verifyFiles } from "../checkpoint_status.ts";
 import { findCheckpoint, type NamedCheckpoint, parseReference, separateCheckpoint } from "../reference.ts";
 import { type Columns, tableLines } from "../table.ts";
 import { countText, jsonText, nameText, valueText } from "../format.ts";
-import { cut, numberText, widthOf, wrap } from "../../terminal/mod.ts";
+import { numberText } from "../../terminal/mod.ts";
+import { cut, widthOf, wrap } from "../text_width.ts";
 
 // --- types
 
@@ -216,7 +217,7 @@ async function* differencesText(components: readonly ComponentDifference[], all:
 export const diffCommand: Command = defineCommand({
   name: "diff",
   summary: "compare two checkpoints",
-  usage: "[RUN][@CHECKPOINT] [RUN][@CHECKPOINT]",
+  usage: "[RUN][@CHECKPOINT] [RUN][@CHECKPOINT] [--all]",
   description:
     `Compares two checkpoints tensor by tensor, by bits: first a line for each component, then each difference. The second RUN
 may be left out if it is the first one: @18. The exit code is 1 if they differ.`,

@@ -27,7 +27,8 @@ import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { printable } from "../../errors/mod.ts";
 import { bytesText, countText, jsonText, metricsText, nameText, noteText, shellWord, valueText } from "../format.ts";
-import { numberText, wrap } from "../../terminal/mod.ts";
+import { numberText } from "../../terminal/mod.ts";
+import { wrap } from "../text_width.ts";
 
 // --- a whole checkpoint
 
@@ -211,7 +212,7 @@ function showPart(
 export const inspectCommand: Command = defineCommand({
   name: "inspect",
   summary: "show a checkpoint or a part of it",
-  usage: "[RUN][@CHECKPOINT] [PART]",
+  usage: "[RUN][@CHECKPOINT] [PART] [--all]",
   description:
     `Shows a checkpoint and its components. With PART it shows that part of the state, named by its path as in error messages:
 of a model the layers, of a tensor the range, mean, NaN count and histogram, of others each value. A weight can also be

@@ -26,7 +26,8 @@ import type { Terminal } from "../terminal.ts";
 import { printable } from "../../errors/mod.ts";
 import type { Entry } from "../../store/mod.ts";
 import { bytesText, jsonText, metricsText, noteText, timeText } from "../format.ts";
-import { cut, numberText, spanText, sparkline } from "../../terminal/mod.ts";
+import { numberText, spanText, sparkline } from "../../terminal/mod.ts";
+import { cut } from "../text_width.ts";
 
 // --- types
 
@@ -262,9 +263,8 @@ async function* newestLines(
   yield* tableLines(columns, rows, terminal.width, spareOfRuns);
   const [first] = newest;
   if (terminal.width === Infinity || first === undefined) return;
-  yield `\nAll of a run: dogear ls ${printable(pasted(first[0].text))}, of all: dogear ls ${
-    printable(pasted(at))
-  } --all`;
+  yield `\none run  dogear ls ${printable(pasted(first[0].text))}`;
+  yield `all      dogear ls ${printable(pasted(at))} --all`;
 }
 
 /** A line for each checkpoint of a run, and in a terminal its curves. */

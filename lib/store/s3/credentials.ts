@@ -57,12 +57,22 @@ function keysOfEnvironment(): S3Keys | undefined {
   return { accessKeyId, secretAccessKey, ...(sessionToken && { sessionToken }) };
 }
 
+/** Which variables of the two keys have no value, as a sentence. */
+function missingVariables(): string {
+  const names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+  const missing = names.filter((name) => !process.env[name]);
+  return missing.length === 1 ? `${missing[0]} is not set` : `${names.join(" and ")} are not set`;
+}
+
 type Provide = () => Promise<S3Keys>;
 
 /** The provider chain of AWS. The name of its package is no literal, so that bundlers leave it out. */
 async function chain(load: (name: string) => Promise<unknown>): Promise<Provide> {
   const module = await load(packageName).catch((cause: unknown) => {
-    throw noKeys(`${packageName} cannot be loaded: ${String(Object(cause).message).split("\n")[0]}`);
+    const { code, message }: { readonly code?: unknown; readonly message?: unknown } = Object(cause);
+    const isMissing = code === "ERR_MODULE_NOT_FOUND" && String(message).includes(packageName);
+    const found = isMissing ? "is not installed" : `cannot be loaded: ${String(message).split("\n")[0]}`;
+    throw noKeys(`${missingVariables()}, and ${packageName} ${found}`);
   });
   const { defaultProvider } = module as { readonly defaultProvider: () => Provide };
   return defaultProvider();
@@ -123,7 +133,7 @@ export function keySource(
       throw cause;
     });
     return providing().catch((cause: unknown) => {
-      throw noKeys(`${packageName} says: ${String(Object(cause).message)}`);
+      throw noKeys(`${missingVariables()}, and ${packageName} says: ${String(Object(cause).message)}`);
     });
   });
 }

@@ -64,7 +64,7 @@ export interface Connection {
   readonly location: string;
   /** Sends a request once, and reads its answer. */
   readonly exchange: <A>(request: S3Request, read: (answer: Answer) => Promise<A>) => Promise<E.Either<Fault, A>>;
-  /** {@link Connection.exchange}, tried again while the failure is transient, a bounded number of times. */
+  /** {@link Connection.exchange}, tried again while the failure is transient, a bounded number of times; once if another was just given up. */
   readonly send: <A>(request: S3Request, read: (answer: Answer) => Promise<A>) => Promise<E.Either<Fault, A>>;
   /** Tries again as `send` does. Attempts that make progress do not count. */
   readonly retried: <A>(
@@ -83,6 +83,8 @@ const slowestWork = 16_384 * 1.024;
 const leastProgress = 65_536;
 /** Attempts at a server that was never reached. */
 const firstAttempts = 3;
+/** A request that begins so soon after another was given up, in milliseconds, cleans up after it or replaces it: it is tried once. */
+const soon = 1000;
 /** The longest body of an answer that is read as text. */
 const mostText = 16 * 2 ** 20;
 /** The longest wait that a server can ask for, in milliseconds. */
@@ -107,6 +109,11 @@ class Failing extends Error {
   }
 }
 
+/** Milliseconds in a message. */
+function secondsText(milliseconds: number): string {
+  return `${Number((milliseconds / 1000).toPrecision(2))} s`;
+}
+
 /** A timer that is set back by each sign of life. */
 function watchdog(milliseconds: number): {
   /** Waits for a promise, but not for longer than the timer runs. */
@@ -118,7 +125,8 @@ function watchdog(milliseconds: number): {
   let last = performance.now();
   let timer: ReturnType<typeof setTimeout>;
   const expired = new Promise<never>((_, reject) => {
-    const expire = (): void => reject(Object.assign(new Error(`nothing for ${allowed} ms`), { code: "ETIMEDOUT" }));
+    const expire = (): void =>
+      reject(Object.assign(new Error(`nothing for ${secondsText(allowed)}`), { code: "ETIMEDOUT" }));
     /** Looks again after a short time: data that arrived while this process computed is read after this timer. */
     const look = (isSecond: boolean) => (): void => {
       const left = last + allowed - performance.now();
@@ -267,9 +275,9 @@ function answerOf(response: Response, { place, guard, touch }: Exchange): Answer
 
 // --- constructors
 
-/** What messages call an object of a bucket. */
-function pathOf(location: string, key: string | undefined): string {
-  return key === undefined ? location : `${location}/${key}`;
+/** What messages call an object of a bucket, or the objects of a prefix. */
+function pathOf(location: string, key: string = ""): string {
+  return key === "" ? location : `${location}/${key}`;
 }
 
 function exchanging(settings: ConnectionSettings, location: string, reached: () => void): Connection["exchange"] {
@@ -277,12 +285,12 @@ function exchanging(settings: ConnectionSettings, location: string, reached: () 
   const { timeout } = settings;
   let canStream = true;
   return async (request, read) => {
-    const { operation, method, key, body = nothing, isOnce = false, work = 0 } = request;
+    const { operation, method, key, query, body = nothing, isOnce = false, work = 0 } = request;
     const isStream = canStream && body.length > (isOnce ? 0 : shortBody);
     const patience = timeout + Math.min(body.length, isStream ? buffered : Infinity) / slowest + work / slowestWork;
     const { guard, touch, stop } = watchdog(patience);
     const controller = new AbortController();
-    let place: FailedRequest = { operation, path: pathOf(location, key), keys: undefined };
+    let place: FailedRequest = { operation, path: pathOf(location, key ?? query?.["prefix"]), keys: undefined };
     let end = (): boolean => false;
     try {
       const keys = await guard(settings.keys.current());
@@ -320,6 +328,11 @@ function waitBefore({ limits }: ConnectionSettings, failures: number, { wait = 0
   return Math.max(Math.random() * most, Math.min(wait, mostWait));
 }
 
+/** A failure that says how often a request was tried. */
+function triedOften(fault: Fault, times: number): Fault {
+  return { ...fault, failed: { ...fault.failed, message: `${fault.failed.message}, tried ${times} times` } };
+}
+
 /**
  * A connection to a bucket. Nothing is sent yet.
  *
@@ -328,6 +341,7 @@ function waitBefore({ limits }: ConnectionSettings, failures: number, { wait = 0
 export function connect(settings: ConnectionSettings): Connection {
   const location = `s3://${settings.bucket}`;
   let wasReached = false;
+  let givenUp = -Infinity;
   const exchange = exchanging(settings, location, () => {
     wasReached = true;
   });
@@ -336,6 +350,7 @@ export function connect(settings: ConnectionSettings): Connection {
     attempt: () => Promise<E.Either<Fault, A>>,
     progress: () => number = () => 0,
   ): Promise<E.Either<Fault, A>> {
+    const isAfterOne = performance.now() - givenUp < soon;
     for (let failures = 0;;) {
       const before = progress();
       const result = await attempt();
@@ -344,7 +359,10 @@ export function connect(settings: ConnectionSettings): Connection {
       if (fault.failed.code === "EKEYEXPIRED" && settings.keys.renew()) continue;
       if (!fault.isTransient) return result;
       failures = progress() - before >= leastProgress ? 1 : failures + 1;
-      if (failures >= (wasReached ? settings.limits.attempts : firstAttempts)) return result;
+      if (isAfterOne || failures >= (wasReached ? settings.limits.attempts : firstAttempts)) {
+        givenUp = performance.now();
+        return E.left(failures > 1 ? triedOften(fault, failures) : fault);
+      }
       await delay(waitBefore(settings, failures, fault));
     }
   }

@@ -174,7 +174,7 @@ const ofConnections = {
   nobody: {
     code: "ECONNREFUSED",
     message: "no server listens there",
-    remedy: "Start it, or check { endpoint } or AWS_ENDPOINT_URL_S3",
+    remedy: "Start it, or check { endpoint }, or AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL",
     isTransient: true,
   },
   unknownHost: {
@@ -204,7 +204,8 @@ const ofConnections = {
   notS3: {
     code: "ENOTS3",
     message: "the answer is not one of an S3 server",
-    remedy: "Check { endpoint } or AWS_ENDPOINT_URL_S3: it is the URL of the S3 API, not of a console or web site",
+    remedy:
+      "Check { endpoint }, or AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL: it is the URL of the S3 API, not of a console or web site",
   },
 } satisfies Partial<Record<Sort, Meaning>>;
 
@@ -311,8 +312,9 @@ function saidBy(causes: readonly unknown[]): string {
 function reasonOf(causes: readonly unknown[]): string {
   const { message }: { readonly message?: unknown } = Object(causes.at(-1));
   const said = typeof message === "string" ? message : String(causes.at(-1));
-  // Deno repeats the URL.
-  return said.replace(/^error sending request for url \(\S*\): (client error \(\w+\): )?/, "");
+  // Deno repeats the URL, Bun advises those who call fetch.
+  return said.replace(/^error sending request for url \(\S*\): (client error \(\w+\): )?/, "")
+    .replace(/\. For more information, pass .* to fetch\(\)\.?$/, "");
 }
 
 /** Text of a server or runtime for a message: short, in one line, and without the keys. */

@@ -29,7 +29,7 @@ const encoder = new TextEncoder();
 const mistakes: readonly (readonly [is: (url: string) => boolean, remedy: string])[] = [
   [
     (url) => /^https?:/i.test(url),
-    "write s3://bucket/prefix, and the server in AWS_ENDPOINT_URL, or as endpoint in a script",
+    "write s3://bucket/prefix, and the server in AWS_ENDPOINT_URL_S3, or as endpoint in a script",
   ],
   [
     (url) => /^(gs|gcs):/i.test(url),
@@ -70,7 +70,7 @@ const faultsOfBuckets: readonly (readonly [is: (bucket: string) => boolean, reme
   ],
   [
     (bucket) => /^\d+\.\d+\.\d+\.\d+$/.test(bucket),
-    "a bucket is not named like an address: write that in AWS_ENDPOINT_URL, or as endpoint in a script",
+    "a bucket is not named like an address: write that in AWS_ENDPOINT_URL_S3, or as endpoint in a script",
   ],
 ];
 

@@ -152,6 +152,35 @@ test("requests: where nobody listens the failure comes soon", async () => {
   assert.equal(result.left.code, "ECONNREFUSED", explain(result.left));
 });
 
+test("requests: a server that fails is tried nine times, what cleans up at once after that is tried once, and the message says it", async () => {
+  const says: Readonly<Record<string, RegExp>> = {
+    "never answer": /^Cannot write s3:\/\/bucket\/a \(ETIMEDOUT\): .*\(nothing for 0\.12 s\), tried 9 times\. /,
+    "lose request":
+      /^Cannot write s3:\/\/bucket\/a \(ECONNRESET\): the connection broke \((?!.*verbose).*[^.]\), tried 9 times\. /,
+  };
+  for (const sort of ["never answer", "lose request"] as const) {
+    await onFake(({ operation }) => operation.startsWith("List") ? undefined : { sort }, async (bucket, server) => {
+      await runOrThrow(bucket.list(""));
+      const put = await bucket.put("a", randomBytes(10))();
+      assert.match(E.isLeft(put) ? explain(put.left) : "", says[sort]!);
+      const removed = await bucket.remove(["a"])();
+      assert.match(E.isLeft(removed) ? explain(removed.left) : "tried", /^(?!.*tried)/);
+      const sent = (name: string): number => server.requests.filter(({ method }) => method === name).length;
+      // Bun and Deno resend a request whose connection closed.
+      assert.ok(sent("PUT") >= 9 && sent("DELETE") <= 2, `${sent("PUT")} ${sent("DELETE")}`);
+    });
+  }
+});
+
+test("requests: the waits between the tries are those that the guide of object stores has", () => {
+  const { timeout, limits: { attempts, firstWait, longestWait } } = settingsOf("bucket", {
+    endpoint: "http://localhost",
+  });
+  const waits = Array.from({ length: attempts - 1 }, (_, i) => Math.min(longestWait, firstWait * 2 ** i));
+  assert.deepEqual([timeout, attempts, waits[0], waits.at(-1)], [30_000, 9, 100, 10_000]);
+  assert.equal(Math.round(waits.reduce((sum, wait) => sum + wait) / 1000), 23);
+});
+
 test("requests: keys that expired are asked for again", async () => {
   let given = 0;
   const credentials = (): Promise<S3Keys> => {

@@ -108,18 +108,37 @@ test("options: wrong ones are a TypeError that shows no keys", () => {
   }
 });
 
-test("credentials: without keys and without the package, the failure says so", async () => {
-  const source = keySource(() => Promise.resolve({} as never));
-  await assert.rejects(source.current(), { code: "ENOKEYS" });
-  const before = process.env["AWS_ACCESS_KEY_ID"];
-  delete process.env["AWS_ACCESS_KEY_ID"];
+test("credentials: without keys and without the package, the failure says which variable is missing, and not where a module was looked for", async () => {
+  const names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] as const;
+  const set = (name: string, value: string | undefined): void => {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  };
+  const before = names.map((name) => process.env[name]);
+  const load = (name: string): Promise<never> =>
+    Promise.reject(
+      Object.assign(new Error(`Cannot find package '${name}' imported from /a`), { code: "ERR_MODULE_NOT_FOUND" }),
+    );
+  const missing = "and @aws-sdk/credential-provider-node is not installed";
   try {
-    const missing = keySource(undefined, () => Promise.reject(new Error("not found")));
-    await assert.rejects(missing.current(), /credential-provider-node/);
+    for (
+      const [values, says] of [
+        [[undefined, ""], `AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set, ${missing}`],
+        [["a", undefined], `AWS_SECRET_ACCESS_KEY is not set, ${missing}`],
+        [["", "b"], `AWS_ACCESS_KEY_ID is not set, ${missing}`],
+      ] as const
+    ) {
+      names.forEach((name, i) => set(name, values[i]));
+      await assert.rejects(keySource(undefined, load).current(), { code: "ENOKEYS", message: says });
+    }
+    const broken = keySource(undefined, () => Promise.reject(new Error("no such export\nat a")));
+    await assert.rejects(broken.current(), { message: /provider-node cannot be loaded: no such export$/ });
     const keys = { accessKeyId: "a", secretAccessKey: "b" };
     const found = keySource(undefined, () => Promise.resolve({ defaultProvider: () => () => Promise.resolve(keys) }));
     assert.deepEqual(await found.current(), keys);
   } finally {
-    if (before !== undefined) process.env["AWS_ACCESS_KEY_ID"] = before;
+    names.forEach((name, i) => set(name, before[i]));
   }
+  const given = keySource(() => Promise.resolve({} as never));
+  await assert.rejects(given.current(), { code: "ENOKEYS" });
 });

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { widthOf, wrap } from "../../lib/terminal/mod.ts";
+import { widthOf, wrap } from "../../lib/cli/text_width.ts";
 
 const text = fc.array(fc.array(fc.stringMatching(/^[a-z東é]{1,12}$/)).map((words) => words.join(" "))).map((lines) =>
   lines.join("\n")
