@@ -8,7 +8,7 @@
 import { withoutMaps } from "./plain_maps.ts";
 import { assign } from "./refill.ts";
 import { isPlainRecord } from "../validation/mod.ts";
-import { entry, join, type Named, type Node } from "../state/mod.ts";
+import { entry, isCase, join, type Named, type Node } from "../state/mod.ts";
 import { argumentFieldsOf, type Callbacks, isCallback, type Trainer } from "../tfjs/mod.ts";
 
 // --- types
@@ -107,6 +107,15 @@ export function restoreCallbackFields(
     for (const name of names?.[i]?.absent ?? []) assign(object, name, undefined);
     for (const name of names?.[i]?.deleted ?? []) Reflect.deleteProperty(object, name);
   });
+}
+
+/** The names of the fields that a checkpoint has of a plain object, if this call has none in its place: no callbacks, or an empty object. */
+export function fieldsOfNoCallback({ stateful }: Callbacks, saved: Node | undefined): readonly string[] {
+  const isEmpty = (object: unknown): boolean => isPlainRecord(object) && Object.keys(object).length === 0;
+  const nodes: readonly Node[] = Array.isArray(saved) ? saved : [];
+  return nodes.flatMap((node, i) =>
+    isEmpty(stateful[i]) && isCase(node, "record") ? node.entries.map(([name]) => name) : []
+  );
 }
 
 /** Whether decoded data is a list of {@link FieldsWithoutValue}. */

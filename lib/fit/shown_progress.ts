@@ -21,6 +21,11 @@ function positionOf({ first, epochs, perEpoch }: PreparedTraining, state: Traini
   };
 }
 
+/** Says which checkpoint a training resumes from, or that it is complete. */
+export function showResumed(display: ProgressDisplay, checkpoint: number, isComplete: boolean): void {
+  display.say(isComplete ? `complete since checkpoint ${checkpoint}` : `resumed from checkpoint ${checkpoint}`);
+}
+
 /** Shows where a training begins. */
 export function showStart(display: ProgressDisplay, training: PreparedTraining, state: TrainingState): void {
   display.begin(state.at.step, () => positionOf(training, state));

@@ -45,7 +45,7 @@ import {
 import { perLocation } from "../store/mod.ts";
 import { type Trainer, trainerOf } from "../tfjs/mod.ts";
 import { type FoundTraining, newestOf } from "./training_checkpoints.ts";
-import { showBatch, showEpoch, showStart } from "./shown_progress.ts";
+import { showBatch, showEpoch, showResumed, showStart } from "./shown_progress.ts";
 import { logBatch, logEpoch } from "./tracked_logs.ts";
 import { calling, tryStep } from "./user_calls.ts";
 
@@ -167,8 +167,7 @@ function repeatedProblems({ options, training, state, repeated }: TrainingRun, s
 // --- begin
 
 /** What tfjs calls at the start of a training. */
-async function callStart({ training, state }: TrainingRun): Promise<void> {
-  const { trainer, params, callbacks: { list, history } } = training;
+async function callStart({ training: { trainer, params, callbacks: { list, history } }, state }: TrainingRun) {
   await calling(state, "setParams", () => list.setParams(params as never));
   await calling(state, "setModel", () => list.setModel(trainer as never));
   trainer.history = history;
@@ -201,7 +200,7 @@ const otherData = "The dataset gave other data up to this checkpoint than was tr
 
 /** Restores a training from its checkpoint; whether it is complete. */
 function beginResumed(run: TrainingRun, { snapshot, report }: FoundTraining): TE.TaskEither<FitError, boolean> {
-  const { options, training, state } = run;
+  const { options, training, state, display } = run;
   const { checkpoint } = report;
   const isComplete = (): boolean => state.at.done && (state.at.stopping || training.epochs <= state.at.epoch);
   const open = pipe(
@@ -211,7 +210,8 @@ function beginResumed(run: TrainingRun, { snapshot, report }: FoundTraining): TE
   return pipe(
     TE.fromEither(savedTraining(snapshot)),
     TE.tap((saved) => {
-      const problems = [...termProblems(saved, training), ...restoreBestProblems(options.restoreBest, training, saved)];
+      const terms = termProblems(saved, training, snapshot);
+      const problems = [...terms, ...restoreBestProblems(options.restoreBest, training, saved)];
       return checkContinues(options, problems, checkpoint);
     }),
     TE.tap(() => checkContinues(options, repeatedProblems(run, snapshot), checkpoint)),
@@ -227,6 +227,7 @@ function beginResumed(run: TrainingRun, { snapshot, report }: FoundTraining): TE
       if (state.at.batch === 0) state.metrics = report.metrics;
       if (!whole) continueFromLast(training, state);
       const mayDiffer = state.dataCrc === saved.read ? report.mayDiffer : [...report.mayDiffer, otherData];
+      showResumed(display, checkpoint, whole);
       options.onReport?.({ ...report, ...restored, mayDiffer });
       return whole;
     }),

@@ -17,6 +17,7 @@ import {
   componentNode,
   configurationsOf,
   fieldsOfCallbacks,
+  fieldsOfNoCallback,
   type FieldsWithoutValue,
   restoreCallbackFields,
 } from "./callback_fields.ts";
@@ -282,14 +283,23 @@ function differing(one: unknown, other: unknown, inputs: number): unknown {
   return one.flatMap((text, i) => text === other[i] ? [] : [`${nameOf(i)} ${text}`]);
 }
 
-/** The differences that do not allow this training to resume the saved one. */
-export function termProblems({ terms, at }: SavedTraining, training: PreparedTraining): readonly Problem[] {
-  const { epochs, first, model } = training;
+/** The differences that do not allow this training to resume the one of a snapshot, whose component `fit` is given first. */
+export function termProblems(
+  { terms, at }: SavedTraining,
+  training: PreparedTraining,
+  snapshot: Snapshot<unknown>,
+): readonly Problem[] {
+  const { epochs, first, model, callbacks } = training;
   const begun = at.batch > 0 ? at.epoch + 1 : at.epoch;
   const hasFewer = epochs < begun && begun > first;
   const wanted = Object.entries({ ...training.terms, ...(hasFewer && { epochs }) });
   const saved: Readonly<Record<string, unknown>> = { ...terms, epochs: `${begun} begun` };
-  return wanted.map(([name, term]): Problem => {
+  const lost = fieldsOfNoCallback(callbacks, componentNode(snapshot.encoded.components, "callbacks"));
+  const [expected, found] = ["none", `an object with ${lost.join(", ")}`];
+  const dropped: readonly Problem[] = lost.length === 0
+    ? []
+    : [{ path: "fit/callbacks", kind: "config", expected, found, saved: "found" }];
+  const differences = wanted.map(([name, term]): Problem => {
     const textOf = (one: unknown, other: unknown): string =>
       termText(name === "data" || name === "validation" ? differing(one, other, model.inputs.length) : one);
     return {
@@ -300,6 +310,7 @@ export function termProblems({ terms, at }: SavedTraining, training: PreparedTra
       saved: "found",
     };
   }).filter(({ expected, found }) => expected !== found);
+  return [...differences, ...dropped];
 }
 
 /** Live components in the form of the saved ones, to restore into. */

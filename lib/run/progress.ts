@@ -63,6 +63,7 @@ export interface ShowsProgress {
   /**
    * Shows how far the training is: epoch, batches, rate, time left, last save, metrics. `true` writes to standard error. A terminal gets a bar, which
    * is erased before `onEpochEnd` and `onSaved`, so that they may print. Anything else gets a plain line at the start, every ten seconds and at the end.
+   * `fit` and `fitDataset` first write which checkpoint they resume from, or that the training is complete.
    * @default false
    */
   readonly progress?: boolean | ProgressOptions;
@@ -97,6 +98,8 @@ export interface ProgressDisplay {
   readonly isWanted: boolean;
   /** Whether the next batch, of so many, is to be drawn. */
   readonly isDue: () => boolean;
+  /** Writes a line of text, above the bar. */
+  readonly say: (text: string) => void;
   /** Shows where the training begins. */
   readonly begin: (batches: number, position: () => ProgressPosition) => void;
   /** Call it after each batch. The position is asked for only if it is drawn. */
@@ -245,6 +248,7 @@ export function loaderPosition(
 const silent: ProgressDisplay = {
   isWanted: false,
   isDue: () => false,
+  say: () => {},
   begin: () => {},
   after: () => {},
   beforeSave: (flush) => flush,
@@ -274,6 +278,27 @@ function writerTo(stream: ProgressStream & { readonly on?: unknown }): (text: st
   };
 }
 
+/** How many batches were done at a time, in milliseconds. */
+interface Moment {
+  readonly batches: number;
+  readonly at: number;
+}
+
+/** The last save, with the time of its end. */
+type SaveState = { readonly checkpoint: number; readonly at: number } | "saving" | null;
+
+/** The batches a second between two moments; null if it is unknown. */
+function rateBetween(from: Moment | undefined, to: Moment): number | null {
+  if (from === undefined || from.batches === to.batches || to.at <= from.at) return null;
+  return 1000 * (to.batches - from.batches) / (to.at - from.at);
+}
+
+/** The last save with its age. */
+function agedSave(save: SaveState, now: number): ProgressFacts["save"] {
+  if (save === null || save === "saving") return save;
+  return { checkpoint: save.checkpoint, ago: (now - save.at) / 1000 };
+}
+
 /**
  * Shows the progress of one training.
  *
@@ -292,21 +317,17 @@ export function progressDisplay(
   const began = clock();
   let [due, batches, last, written] = [-Infinity, 0, began, ""];
   /** Where the rate is counted from: the end of the first batch of this process, which compiles what it runs. */
-  let from: { readonly batches: number; readonly at: number } | undefined;
+  let from: Moment | undefined;
   let known: ProgressPosition = { epoch: 1, epochs: null, total: null, metrics: {} };
   let latest = (): ProgressPosition => known;
   let isBegun = false;
-  let save: { readonly checkpoint: number; readonly at: number } | "saving" | null = null;
+  let save: SaveState = null;
 
   const line = (took: number | null): string => {
-    const done = from === undefined ? 0 : batches - from.batches;
-    const rate = from === undefined || done === 0 || last <= from.at ? null : 1000 * done / (last - from.at);
-    const shown = save === null || save === "saving"
-      ? save
-      : { checkpoint: save.checkpoint, ago: (clock() - save.at) / 1000 };
+    const rate = rateBetween(from, { batches, at: last });
     // The last column stays free: a terminal begins a new line after it.
     const width = isBar ? (to.columns || 80) - 1 : Infinity;
-    return progressLine({ ...known, batches, rate, save: shown, took }, width);
+    return progressLine({ ...known, batches, rate, save: agedSave(save, clock()), took }, width);
   };
   const draw = (took: number | null, end = ""): void => {
     due = clock() + every;
@@ -328,6 +349,10 @@ export function progressDisplay(
   return {
     isWanted: true,
     isDue: () => clock() >= due,
+    say: (text) => {
+      clear();
+      write(`${text}\n`);
+    },
     begin: (count, position) => {
       isBegun = true;
       show(count, position);

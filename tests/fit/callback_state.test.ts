@@ -275,6 +275,33 @@ test("nothing silent: a field that cannot be captured is an error with its path,
   }
 });
 
+test("nothing silent: a callback whose fields are saved, left out when the training is resumed, is an error with its fields", async () => {
+  const to = memory();
+  const counting = (last: number) => {
+    const object = {
+      batches: 0,
+      best: Infinity,
+      onBatchEnd: () => void object.batches++,
+      onEpochEnd: (epoch: number) => assert.ok(epoch < last, "crash"),
+    };
+    return object;
+  };
+  const train = (callbacks: object | undefined) =>
+    fit({ to })(build(), x, y, { epochs: 3, batchSize: 2, verbose: 0, ...(callbacks && { callbacks }) })();
+  assert.equal((await train(counting(1)))._tag, "Left");
+  for (const given of [undefined, {}, [{}]]) {
+    const found = await train(given);
+    assert.ok(found._tag === "Left" && found.left._tag === "Mismatch");
+    assert.match(
+      explain(found.left),
+      /^ {2}callbacks: an object with batches, best in the checkpoint, none in this call\nCall it with the same callbacks as before/m,
+    );
+  }
+  const resumed = counting(Infinity);
+  assert.equal((await train(resumed))._tag, "Right");
+  assert.equal(resumed.batches, 6);
+});
+
 test("StepFailed: names the callback that threw, and the batches before it", async () => {
   for (
     const [name, text] of [

@@ -336,10 +336,17 @@ test("progress: fit and fitDataset show epochs, and the logs of the last batch a
   assert.match(writes[1]!, /^epoch 1\/2 {2}1\/4 .*loss 1\n$/);
   assert.match(writes[3]!, /^epoch 2\/2 {2}3\/4 .*loss [\d.]+ {2}val_loss [\d.]+\n$/);
   assert.match(writes.at(-1)!, /^epoch 2\/2 {2}4\/4 .*in \d+ s {2}saved 2 .*loss [\d.]+ {2}val_loss [\d.]+\n$/);
-  // Complete already: nothing is trained, nothing shown.
   const { length } = writes;
   await fit({ to: memory(), progress: false })(build(), tf.ones([8, 1]), tf.zeros([8, 1]), args);
   assert.equal(writes.length, length);
+  for (const epochs of [2, 3]) {
+    await fit({ to: store, progress })(build(), tf.ones([8, 1]), tf.zeros([8, 1]), { ...args, epochs });
+  }
+  assert.deepEqual(writes.slice(length, length + 2), [
+    "complete since checkpoint 2\n",
+    "resumed from checkpoint 2\n",
+  ]);
+  assert.match(writes[length + 2]!, /^epoch 2\/3 {2}4\/6/);
   const data = tf.data.array([1, 2, 3]).map((n) => ({ xs: [n], ys: [n] })).batch(1);
   await fitDataset({ to: memory(), progress })(build(), data, { epochs: 2 });
   assert.match(writes.at(-1)!, /^epoch 2\/2 {2}6\/6 .*loss 0\n$/);
