@@ -104,8 +104,8 @@ export interface FitOptions<W extends object = object, K extends Codecs = Codecs
    */
   readonly restoreBest?: RestoreBest;
   /**
-   * Signals that save and stop the training after the current batch. A second one ends the process at once and unsaved, unless it is the same
-   * within a second, which counts as one with the first.
+   * Signals that save and stop the training after the current batch. A second one ends the process at once and unsaved. The same one
+   * within a tenth of a second counts as one with the first.
    *
    * Windows delivers only `SIGINT`, at Ctrl+C, and `SIGHUP`, some seconds before a closed console ends the process; signals with neither are a
    * `TypeError` there. Another process can only end the training at once, and in Deno so may Ctrl+C: save with `every` or `seconds`.
