@@ -479,6 +479,20 @@ test("same bits: a component of with may change its kind, and so may what it hol
   }
 });
 
+test("same bits: objects inside a frozen one in with are the ones that functions refer to", async () => {
+  const make = () => {
+    const [inner, list] = [{ count: 0 }, [] as number[]];
+    const mine = { pair: Object.freeze({ inner, deep: Object.freeze([list]) }) };
+    const onBatchEnd = (batch: number): void => {
+      inner.count++;
+      list.push(batch);
+    };
+    const see = () => [inner.count, list.length, mine.pair.inner === inner, mine.pair.deep[0] === list];
+    return { callbacks: { onBatchEnd }, with: { mine }, see };
+  };
+  assert.deepEqual(await sameWhenKilled(make), [batches, batches, true, true]);
+});
+
 test("same bits: values that never change, in an object of with", async () => {
   const make = () => {
     const mine = {
