@@ -8,6 +8,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
+import { kinds } from "../kinds.ts";
 import { isTagged, mapTag, withMaps } from "./plain_maps.ts";
 import { isPlainRecord } from "../validation/mod.ts";
 import { entry, isBranch, isTypedArray, join, type Node, unwrap } from "../state/mod.ts";
@@ -33,6 +34,18 @@ export function isInPlace(value: unknown): boolean {
   // tfjs's own test for an optimizer reads properties of whatever it is given.
   if (!isObject(value)) return false;
   return value instanceof tf.Variable || value instanceof tf.Optimizer || value instanceof tf.layers.Layer;
+}
+
+/** The kind of a value of the toolkit that is plain data, such as a schedule; undefined for another value. */
+export function valueKindOf(value: unknown): string | undefined {
+  if (!isPlainRecord(value) || typeof value["_tag"] !== "string") return undefined;
+  return kinds.find(({ name, is }) => name === value["_tag"] && is(value))?.name;
+}
+
+/** Whether a value never changes: it is one of the toolkit, or a frozen array or record. A frozen Map or Set still changes. */
+export function isImmutable(value: unknown): boolean {
+  if (!Array.isArray(value) && !isPlainRecord(value)) return false;
+  return Object.isFrozen(value) || valueKindOf(value) !== undefined;
 }
 
 /** Whether a live value and a saved node are plain data of the same kind, so that replacing it is reported. */
@@ -108,7 +121,7 @@ export function liveAt(live: unknown, path: string): unknown {
 /**
  * A function that writes restored values into live objects, and returns the object that then has the contents. One refiller serves a whole
  * restore, so that shared values stay shared. Where it gets the path of a value, it notes the paths of live objects that could not be written
- * into, so that others took their place. Frozen ones are values, and not noted.
+ * into, so that others took their place. Those that never change are not noted.
  */
 export function refiller(
   replaced: string[] = [],
@@ -122,9 +135,10 @@ export function refiller(
     if (earlier !== undefined) return earlier;
     const before = isSameContainer(live, value) && !taken.has(live) ? live : undefined;
     if (before !== undefined) taken.add(before);
+    const isValue = isImmutable(live);
     // What is inside a frozen container is written into all the same.
-    const target = before !== undefined && !isFrozenContainer(before) ? before : undefined;
-    if (target === undefined && path !== undefined && isObject(live) && !Object.isFrozen(live)) replaced.push(path);
+    const target = isValue ? undefined : before;
+    if (target === undefined && path !== undefined && isObject(live) && !isValue) replaced.push(path);
     const result = target ?? value;
     done.set(value, result);
     const refillPart: RefillPart = (part, of, name) =>
@@ -135,20 +149,15 @@ export function refiller(
   return (live, restored, path) => refill(live, withMaps(restored, made), path);
 }
 
-/** Whether a live object is a container of the sort of a restored value. */
+/** Whether a live object is a container of the sort of a restored value, and no value of the toolkit. */
 function isSameContainer(live: unknown, value: object): live is object {
-  if (!isObject(live)) return false;
+  if (!isObject(live) || valueKindOf(live) !== undefined) return false;
   if (live instanceof Map) return value instanceof Map;
   if (live instanceof Set) return value instanceof Set;
   if (isTypedArray(value)) {
     return isTypedArray(live) && live.constructor === value.constructor && live.length === value.length;
   }
   return Array.isArray(value) ? Array.isArray(live) : isPlainRecord(value) && isPlainRecord(live);
-}
-
-/** Whether nothing can be written into an array or a record. The items of a Map, a Set and a typed array do not freeze. */
-function isFrozenContainer(live: object): boolean {
-  return (Array.isArray(live) || isPlainRecord(live)) && Object.isFrozen(live);
 }
 
 /**

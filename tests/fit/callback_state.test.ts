@@ -493,6 +493,22 @@ test("same bits: objects inside a frozen one in with are the ones that functions
   assert.deepEqual(await sameWhenKilled(make), [batches, batches, true, true]);
 });
 
+test("immutable: a generator in with that is not frozen keeps its value when the training is resumed", async () => {
+  const to = memory();
+  const [, begin] = Rng.float(Rng.make(1));
+  const before = JSON.stringify(begin);
+  for (const last of [1, Infinity]) {
+    const mine = { rng: begin };
+    const onEpochEnd = (epoch: number): void => {
+      assert.ok(epoch < last, "crash");
+      mine.rng = Rng.float(mine.rng)[1];
+    };
+    await fit({ to, with: { mine } })(build(), x, y, { epochs: 3, verbose: 0, callbacks: { onEpochEnd } })();
+    assert.equal(JSON.stringify(begin), before);
+    if (last === Infinity) assert.deepEqual(Rng.float(mine.rng), Rng.float(Rng.skip(8)(Rng.make(1))));
+  }
+});
+
 test("same bits: values that never change, in an object of with", async () => {
   const make = () => {
     const mine = {
