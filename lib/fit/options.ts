@@ -5,7 +5,7 @@
  */
 import type { Capturable, Components, MapOrSet, ValueOf } from "../capturable.ts";
 import type { Codec, Codecs, Options } from "../codecs.ts";
-import { kinds } from "../kinds.ts";
+import { isImmutable, valueKindOf } from "./refill.ts";
 import {
   checkPolicy,
   checkProgress,
@@ -199,8 +199,7 @@ function notRefilled(value: unknown): string | undefined {
   if (value === null) return "null";
   if (["number", "string", "boolean", "bigint"].includes(typeof value)) return `${shown(value)}, a ${typeof value}`;
   // An accessor has no value here: its setter refills what it reads.
-  if (!Array.isArray(value) && !isPlainRecord(value)) return undefined;
-  const kind = kinds.find(({ name, is }) => name === Reflect.get(value, "_tag") && is(value));
-  if (kind !== undefined) return withArticle(kind.name);
-  return Object.isFrozen(value) ? `${shown(value)} that is frozen` : undefined;
+  if (!isImmutable(value)) return undefined;
+  const kind = valueKindOf(value);
+  return kind === undefined ? `${shown(value)} that is frozen` : withArticle(kind);
 }

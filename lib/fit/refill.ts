@@ -8,6 +8,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
+import { kinds } from "../kinds.ts";
 import { isTagged, mapTag, withMaps } from "./plain_maps.ts";
 import { isPlainRecord } from "../validation/mod.ts";
 import { entry, isBranch, isTypedArray, join, type Node, unwrap } from "../state/mod.ts";
@@ -16,6 +17,8 @@ import { entry, isBranch, isTypedArray, join, type Node, unwrap } from "../state
 
 /** Refills a part of a container: the live part, the restored one, and its name or index. */
 type RefillPart = (live: unknown, part: unknown, name: unknown) => unknown;
+
+type Fields = Record<string, unknown>;
 
 /** Finds the live object at the path of an object that is saved earlier in the tree, if it is restored in place. */
 type FindShared = (path: string) => unknown;
@@ -31,6 +34,18 @@ export function isInPlace(value: unknown): boolean {
   // tfjs's own test for an optimizer reads properties of whatever it is given.
   if (!isObject(value)) return false;
   return value instanceof tf.Variable || value instanceof tf.Optimizer || value instanceof tf.layers.Layer;
+}
+
+/** The kind of a value of the toolkit that is plain data, such as a schedule; undefined for another value. */
+export function valueKindOf(value: unknown): string | undefined {
+  if (!isPlainRecord(value) || typeof value["_tag"] !== "string") return undefined;
+  return kinds.find(({ name, is }) => name === value["_tag"] && is(value))?.name;
+}
+
+/** Whether a value never changes: it is one of the toolkit, or a frozen array or record. A frozen Map or Set still changes. */
+export function isImmutable(value: unknown): boolean {
+  if (!Array.isArray(value) && !isPlainRecord(value)) return false;
+  return Object.isFrozen(value) || valueKindOf(value) !== undefined;
 }
 
 /** Whether a live value and a saved node are plain data of the same kind, so that replacing it is reported. */
@@ -106,7 +121,7 @@ export function liveAt(live: unknown, path: string): unknown {
 /**
  * A function that writes restored values into live objects, and returns the object that then has the contents. One refiller serves a whole
  * restore, so that shared values stay shared. Where it gets the path of a value, it notes the paths of live objects that could not be written
- * into, so that others took their place. Frozen ones are values, and not noted.
+ * into, so that others took their place. Those that never change are not noted.
  */
 export function refiller(
   replaced: string[] = [],
@@ -118,31 +133,40 @@ export function refiller(
     if (!isObject(value) || value === live) return value;
     const earlier = done.get(value);
     if (earlier !== undefined) return earlier;
-    const target = isTarget(live, value) && !taken.has(live) ? live : undefined;
-    if (target !== undefined) taken.add(target);
-    else if (path !== undefined && isObject(live) && !Object.isFrozen(live)) replaced.push(path);
+    const before = isSameContainer(live, value) && !taken.has(live) ? live : undefined;
+    if (before !== undefined) taken.add(before);
+    const isValue = isImmutable(live);
+    // What is inside a frozen container is written into all the same.
+    const target = isValue ? undefined : before;
+    if (target === undefined && path !== undefined && isObject(live) && !isValue) replaced.push(path);
     const result = target ?? value;
     done.set(value, result);
-    fill(target, value, (part, of, name) => refill(part, of, path === undefined ? path : join(path, String(name))));
+    const refillPart: RefillPart = (part, of, name) =>
+      refill(part, of, path === undefined ? path : join(path, String(name)));
+    fill(target, before, value, refillPart);
     return result;
   };
   return (live, restored, path) => refill(live, withMaps(restored, made), path);
 }
 
-/** Whether a restored value can be written into a live object. */
-function isTarget(live: unknown, value: object): live is object {
-  if (!isObject(live)) return false;
+/** Whether a live object is a container of the sort of a restored value, and no value of the toolkit. */
+function isSameContainer(live: unknown, value: object): live is object {
+  if (!isObject(live) || valueKindOf(live) !== undefined) return false;
   if (live instanceof Map) return value instanceof Map;
   if (live instanceof Set) return value instanceof Set;
   if (isTypedArray(value)) {
     return isTypedArray(live) && live.constructor === value.constructor && live.length === value.length;
   }
-  if (Object.isFrozen(live) && Object.keys(value).length > 0) return false;
   return Array.isArray(value) ? Array.isArray(live) : isPlainRecord(value) && isPlainRecord(live);
 }
 
-/** Writes restored contents into a live container; without one, writes the refilled parts into the restored container. */
-function fill(target: object | undefined, value: object, refill: RefillPart): void {
+/**
+ * Writes restored contents into a live container.
+ *
+ * @param target The container; without one, the refilled parts are written into the restored container.
+ * @param live The container with the live parts: the target, or a frozen one.
+ */
+function fill(target: object | undefined, live: object | undefined, value: object, refill: RefillPart): void {
   if (isTypedArray(value)) return void (target as Uint8Array | undefined)?.set(value as Uint8Array);
   if (value instanceof Map) {
     const [before, into] = [target as Map<unknown, unknown> | undefined, (target ?? value) as Map<unknown, unknown>];
@@ -161,20 +185,21 @@ function fill(target: object | undefined, value: object, refill: RefillPart): vo
     into.clear();
     for (const item of items) into.add(item);
   } else if (Array.isArray(value)) {
-    const before = target as unknown[] | undefined;
+    const [before, into] = [live as unknown[] | undefined, target as unknown[] | undefined];
     const items = value.map((item, i) => refill(before?.[i], item, i));
-    if (before !== undefined) before.splice(0, before.length, ...items);
+    if (into !== undefined) into.splice(0, into.length, ...items);
     else if (!Object.isFrozen(value)) items.forEach((item, i) => value[i] = item);
-  } else if (isPlainRecord(value)) fillRecord(target as Record<string, unknown> | undefined, value, refill);
+  } else if (isPlainRecord(value)) fillRecord(target as Fields | undefined, live as Fields | undefined, value, refill);
 }
 
 function fillRecord(
-  target: Record<string, unknown> | undefined,
-  value: Record<string, unknown>,
+  target: Fields | undefined,
+  live: Fields | undefined,
+  value: Fields,
   refill: RefillPart,
 ): void {
   const names = Object.keys(value);
-  const parts = names.map((name) => [name, refill(target?.[name], value[name], name)] as const);
+  const parts = names.map((name) => [name, refill(live?.[name], value[name], name)] as const);
   if (target === undefined && Object.isFrozen(value)) return;
   const into = target ?? value;
   // The order of names is observable.

@@ -479,6 +479,36 @@ test("same bits: a component of with may change its kind, and so may what it hol
   }
 });
 
+test("same bits: objects inside a frozen one in with are the ones that functions refer to", async () => {
+  const make = () => {
+    const [inner, list] = [{ count: 0 }, [] as number[]];
+    const mine = { pair: Object.freeze({ inner, deep: Object.freeze([list]) }) };
+    const onBatchEnd = (batch: number): void => {
+      inner.count++;
+      list.push(batch);
+    };
+    const see = () => [inner.count, list.length, mine.pair.inner === inner, mine.pair.deep[0] === list];
+    return { callbacks: { onBatchEnd }, with: { mine }, see };
+  };
+  assert.deepEqual(await sameWhenKilled(make), [batches, batches, true, true]);
+});
+
+test("immutable: a generator in with that is not frozen keeps its value when the training is resumed", async () => {
+  const to = memory();
+  const [, begin] = Rng.float(Rng.make(1));
+  const before = JSON.stringify(begin);
+  for (const last of [1, Infinity]) {
+    const mine = { rng: begin };
+    const onEpochEnd = (epoch: number): void => {
+      assert.ok(epoch < last, "crash");
+      mine.rng = Rng.float(mine.rng)[1];
+    };
+    await fit({ to, with: { mine } })(build(), x, y, { epochs: 3, verbose: 0, callbacks: { onEpochEnd } })();
+    assert.equal(JSON.stringify(begin), before);
+    if (last === Infinity) assert.deepEqual(Rng.float(mine.rng), Rng.float(Rng.skip(8)(Rng.make(1))));
+  }
+});
+
 test("same bits: values that never change, in an object of with", async () => {
   const make = () => {
     const mine = {
