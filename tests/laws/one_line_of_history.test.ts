@@ -119,7 +119,7 @@ for (const [name, make] of Object.entries(places)) {
       const refused = left(await saveState(behind)({ step, who: "behind" })()) as Overtaken;
       assert.deepEqual([refused._tag, refused.checkpoint, refused.step], ["Overtaken", 99, 100]);
       assert.match(refused.by, /^(bun|deno|node) \S+ at \d{4}-\d\d-\d\dT/);
-      assert.match(explain(refused), /another one has saved checkpoint 99 .*fork: true/);
+      assert.match(explain(refused), /Another process has saved checkpoint 99 .*fork: true/);
       assert.deepEqual(await told(open()), before);
     }
     // The one ahead is not disturbed, and a load brings the other one back.
@@ -311,7 +311,7 @@ for (
     for (const step of [0, 4]) {
       const refused = left(await saveState(open())({ step, who: "" })());
       assert.deepEqual(refused, { _tag: "StepWentBack", step, parent: 2, parentStep: 5 });
-      assert.match(explain(refused), /what loadState or resume returns.*fork: true/);
+      assert.match(explain(refused), /the result of loadState or resume.*fork: true/);
       assert.deepEqual(await told(open()), before);
     }
     const { save: later, drain } = saver(open());
