@@ -304,15 +304,23 @@ function restoreText(problems: readonly Problem[], call: Mismatch["call"], check
   const optioned = new Set(advice.flatMap(([remedy]) => remedy in optionNames ? [remedy] : []));
   const options = advisedOptions(advice);
   const written = `${calls[call ?? (checkpoint === undefined ? "restoreInto" : "loadState")]}${optionsText(options)})`;
-  const cursors = overview.cursors.size === 0 ? "" : `\nTake ${[...overview.cursors.keys()].join(", ")} out of keep ` +
-    "after the next save: with it, every restart begins the data again";
   const withCall = ([remedy, text]: readonly [string, Remedies[string]]): readonly [string, Remedies[string]] => [
     remedy,
     (parts) => `${text(parts)}${optioned.size === 1 && optioned.has(remedy) ? `: ${written}` : ""}`,
   ];
   return `${headline}. Nothing was changed.` +
     grouped(told, sides, Object.fromEntries(Object.entries(restoreRemedies).map(withCall)), adviceOn) +
-    (optioned.size > 1 ? `\nAll these options at once: ${written}` : "") + cursors;
+    (optioned.size > 1 ? `\nAll these options at once: ${written}` : "") +
+    (checkpoint === undefined ? "" : onceText(options));
+}
+
+/** That options of a load are passed once: `keep` would reset its parts at every restart, and the others would match nothing. */
+function onceText(options: AdvisedOptions): string {
+  if (options.size === 0) return "";
+  const once = options.size === 1
+    ? "This option is needed once: take it out after the next save"
+    : "These options are needed once: take them out after the next save";
+  return `\n${once}${options.has("keep") ? ", or every restart resets what keep names" : ""}`;
 }
 
 const cursorRemedies: Remedies = {

@@ -19,13 +19,13 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  cursor: 10 samples in the checkpoint, 12 in your script",
     'Give the loader the same data as before, or begin with the new data: loadState(store, { keep: ["cursor"] })',
-    "Take cursor out of keep after the next save: with it, every restart begins the data again",
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "another shuffle seed": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  cursor: shuffle seed 7 in the checkpoint, shuffle seed 8 in your script",
     'Shuffle as before, or begin with the new order: loadState(store, { keep: ["cursor"] })',
-    "Take cursor out of keep after the next save: with it, every restart begins the data again",
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "other data in train": [
     "The data differs from the data that this run was trained on.",
@@ -36,19 +36,19 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  cursor: the content of the data differs",
     'Give the loader the same data as before, or begin with the new data: loadState(store, { keep: ["cursor"] })',
-    "Take cursor out of keep after the next save: with it, every restart begins the data again",
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "a shuffle that was not saved": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  cursor: no shuffle in the checkpoint, shuffle seed "a" in your script',
     'Shuffle as before, or begin with the new order: resume(store, { keep: ["cursor"] })',
-    "Take cursor out of keep after the next save: with it, every restart begins the data again",
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "data of another sort": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  cursor: data of the kind array in the checkpoint, of the kind indexed in your script",
     'Give the loader the same data as before, or begin with the new data: loadState(store, { keep: ["cursor"] })',
-    "Take cursor out of keep after the next save: with it, every restart begins the data again",
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "a data file that does not exist": [
     "There is no file /runs/none.txt",
@@ -79,16 +79,19 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/0: name stem in the checkpoint, body in your script",
     'Change the name back, or load under the new one: loadState(store, { rename: { "model/stem": "model/body" } })',
+    "This option is needed once: take it out after the next save",
   ],
   "an added layer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/1: in your script but not in the checkpoint (the layer middle)",
     'Change your script back, or keep what it has: loadState(store, { keep: ["model/middle"] })',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "a removed layer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/1: in the checkpoint but not in your script (the layer middle)",
     'Change your script back, or leave out what is saved: loadState(store, { skip: ["model/middle"] })',
+    "This option is needed once: take it out after the next save",
   ],
   "other units": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -97,22 +100,26 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  model/layers/0/weights/bias: shape [4] in the checkpoint, [8] in your script",
     "  model/layers/1/weights/kernel: shape [4,1] in the checkpoint, [8,1] in your script",
     'Change your script back, or keep what it has: loadState(store, { keep: ["model/layers/0", "model/layers/1"] })',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "a layer named in the script alone": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  model/layers/0: the layer has no name of its own in the checkpoint; it is "hidden" in your script',
     'Change the name back, or load under the new one: loadState(store, { rename: { "model/layers/0": "model/hidden" } })',
+    "This option is needed once: take it out after the next save",
   ],
   "a layer named in the checkpoint alone": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  model/layers/0: the layer is "hidden" in the checkpoint; it has no name of its own in your script',
     'Change the name back, or load under the new one: loadState(store, { rename: { "model/hidden": "model/layers/0" } })',
+    "This option is needed once: take it out after the next save",
   ],
   "another activation": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  model/layers/0/config/activation: "relu" in the checkpoint, "tanh" in your script',
     '  model/layers/1/config/activation: "relu" in the checkpoint, "tanh" in your script',
     'Change your script back, or keep what it has: loadState(store, { keep: ["model/layers/0", "model/layers/1"] })',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "a layer without its bias": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -121,6 +128,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  model/layers/1/config/useBias: true in the checkpoint, false in your script",
     "  model/layers/1/weights/bias: in the checkpoint but not in your script (a weight)",
     'Change your script back, or keep what it has: loadState(store, { keep: ["model/layers/0", "model/layers/1"] })',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "layers in another order": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -132,43 +140,51 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  w: shape [2,3] in the checkpoint, [2,4] in your script",
     'Change your script back, or keep what it has: loadState(store, { keep: ["w"] })',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "a tensor of another dtype": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  w: dtype float32 in the checkpoint, int32 in your script",
     'Change the dtype back, or convert what is saved: loadState(store, { convert: ["w"] })',
+    "This option is needed once: take it out after the next save",
   ],
   "a removed component": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  ema: in the checkpoint but not in your script (an array)",
     'Change your script back, or leave out what is saved: loadState(store, { skip: ["ema"] })',
+    "This option is needed once: take it out after the next save",
   ],
   "an added component": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  best: in your script but not in the checkpoint (Infinity)",
     'Change your script back, or keep what it has: loadState(store, { keep: ["best"] })',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "a misspelt component": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  bset: in your script but not in the checkpoint (Infinity)",
     "  best: in the checkpoint but not in your script (0.5)",
     'Correct the spelling, or load under the name in your script: loadState(store, { rename: { "best": "bset" } })',
+    "This option is needed once: take it out after the next save",
   ],
   "a renamed component": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model: in your script but not in the checkpoint (a LayersModel)",
     "  net: in the checkpoint but not in your script (a LayersModel)",
     'Change the name back, or load under the new one: loadState(store, { rename: { "net": "model" } })',
+    "This option is needed once: take it out after the next save",
   ],
   "another optimizer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  optimizer: Adam in the checkpoint, SGD in your script",
     'Change your script back, or keep what it has: loadState(store, { keep: ["optimizer"] })',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "another option of the optimizer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  optimizer/centered: false in the checkpoint, true in your script",
     'Change your script back, or keep what it has: loadState(store, { keep: ["optimizer"] })',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "an optimizer of other variables": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -177,31 +193,37 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  optimizer: expected all of its variables restored, in the saved order, found some that are kept, missing or in another order",
     "Its accumulators belong to variables by their position, so keep the optimizer of your script too",
     'All these options at once: loadState(store, { keep: ["model/layers/1", "optimizer"] })',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "another schedule": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  schedule: a Schedule in the checkpoint, an Rng in your script",
     'Change your script back, or keep what it has: loadState(store, { keep: ["schedule"] })',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "a number for a string": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  phase: a string in the checkpoint, 1 in your script",
     'Change your script back, or keep what it has: loadState(store, { keep: ["phase"] })',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "a model for null": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  best: null in the checkpoint, a LayersModel in your script",
     'Change your script back, or keep what it has: loadState(store, { keep: ["best"] })',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "a model that is not compiled": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/compile: compiled in the checkpoint, not compiled in your script",
     'Change your script back, or keep what it has: loadState(store, { keep: ["model"] })',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "another loss": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  model/compile/loss: "meanSquaredError" in the checkpoint, "meanAbsoluteError" in your script',
     'Change your script back, or keep what it has: loadState(store, { keep: ["model"] })',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "shared in the checkpoint": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -217,6 +239,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  ema/kernel: in the checkpoint but not in your script (a Variable)",
     'Create ema/kernel before you load, or leave out what is saved: loadState(store, { skip: ["ema/kernel"] })',
+    "This option is needed once: take it out after the next save",
   ],
   "a codec left out": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -278,7 +301,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  cursor: the content of the data differs",
     "Give the loader the same data as before, or begin with the new data",
     'All these options at once: loadState(store, { keep: ["best", "model/layers/0", "model/layers/1", "optimizer", "cursor"], skip: ["history"] })',
-    "Take cursor out of keep after the next save: with it, every restart begins the data again",
+    "These options are needed once: take them out after the next save, or every restart resets what keep names",
   ],
   "a part that does not exist": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -291,6 +314,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Correct the name in the option rename",
     "  model/layers/0: name stem in the checkpoint, body in your script",
     'Change the name back, or load under the new one: loadState(store, { rename: { "model/stem": "model/body" } })',
+    "This option is needed once: take it out after the next save",
   ],
   "a newer format": [
     "Checkpoint 1 has format dogear/99, but this version reads up to dogear/1. Update @dogear/dogear",
@@ -521,10 +545,11 @@ test("explain: at most twenty differences are listed, of many parts the componen
   await saveState(store)({ nets: parts([2]), b: tf.zeros([1]) });
   const live = { nets: parts([3]), b: tf.zeros([2]) };
   const lines = explain(await left(loadState(store)(live))).split("\n");
-  assert.equal(lines.length, 23);
-  assert.deepEqual(lines.slice(-2), [
+  assert.equal(lines.length, 24);
+  assert.deepEqual(lines.slice(-3), [
     "  and 11 more",
     'Change your script back, or keep what it has: loadState(store, { keep: ["nets", "b"] })',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ]);
   const options: LoadOptions = { keep: ["nets", "b"] };
   assert.ok(await loadState(store, options)(live));
