@@ -5,11 +5,13 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
+import fc from "fast-check";
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { explainTo, toError } from "../../lib/errors/mod.ts";
 import { explain, type LoadOptions, loadState, memory, saveState } from "../../mod.ts";
-import { cleanUp, left, plainly, situations } from "../support/situations.ts";
+import { advised, cleanUp, left, plainly, situations } from "../support/situations.ts";
+import { torture } from "../support/torture.ts";
 
 after(cleanUp);
 
@@ -92,6 +94,35 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  model/layers/1: in the checkpoint but not in your script (the layer middle)",
     'Change your script back, or leave out what is saved: loadState(store, { skip: ["model/middle"] })',
     "This option is needed once: take it out after the next save",
+  ],
+  "a layer added beside one without a name": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  model/layers/2: in your script but not in the checkpoint (the layer middle)",
+    'Change your script back, or keep what it has: loadState(store, { keep: ["model/middle"] })',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+  ],
+  "a layer without a name removed": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  model/layers/1: in the checkpoint but not in your script (a Dropout without a name)",
+    'Change your script back, or leave out what is saved: loadState(store, { skip: ["model/layers/1"] })',
+    "This option is needed once: take it out after the next save",
+  ],
+  "a layer removed from a functional model": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  model/layers/2: in the checkpoint but not in your script (the layer middle)",
+    'Change your script back, or leave out what is saved: loadState(store, { skip: ["model/middle"] })',
+    "This option is needed once: take it out after the next save",
+  ],
+  "more layers and others, without names": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  model/layers: 2 layers in the checkpoint, 3 layers in your script",
+    "  model/layers/0/config/units: 8 in the checkpoint, 16 in your script",
+    "  model/layers/0/weights/kernel: shape [4,8] in the checkpoint, [4,16] in your script",
+    "  model/layers/0/weights/bias: shape [8] in the checkpoint, [16] in your script",
+    "  model/layers/1/config/units: 1 in the checkpoint, 16 in your script",
+    "  model/layers/1/weights/kernel: shape [8,1] in the checkpoint, [16,16] in your script",
+    "  model/layers/1/weights/bias: shape [1] in the checkpoint, [16] in your script",
+    'Change your script back, or name the layers that differ: in keep those of your script alone, in skip those of the checkpoint alone (keep: ["model"] starts that model anew)',
   ],
   "other units": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -216,13 +247,13 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "a model that is not compiled": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/compile: compiled in the checkpoint, not compiled in your script",
-    'Change your script back, or keep what it has: loadState(store, { keep: ["model"] })',
+    'Change your script back, or keep what it has: loadState(store, { keep: ["model/compile"] })',
     "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "another loss": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  model/compile/loss: "meanSquaredError" in the checkpoint, "meanAbsoluteError" in your script',
-    'Change your script back, or keep what it has: loadState(store, { keep: ["model"] })',
+    'Change your script back, or keep what it has: loadState(store, { keep: ["model/compile"] })',
     "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "shared in the checkpoint": [
@@ -537,6 +568,50 @@ test("explain: the command line names no function and no option of a script", as
     assert.ok(explain({ ...failed, code, remedy }).endsWith(remedy));
   }
 });
+
+test("explain: the options for layers that were added or removed restore all the others", () =>
+  fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.tuple(fc.boolean(), fc.constantFrom("relu", "tanh"), fc.constantFrom("both", "one")), {
+        minLength: 1,
+        maxLength: 5,
+      }),
+      fc.boolean(),
+      fc.boolean(),
+      async (sorts, isAdded, isFunctional) => {
+        const build = (all: boolean): tf.LayersModel => {
+          const layers = sorts.flatMap(([hasName, activation, side], i) => {
+            const of = { units: 2, activation: activation as "relu", biasInitializer: "ones" as const };
+            return all || side === "both" ? [tf.layers.dense(hasName ? { ...of, name: `part${i}` } : of)] : [];
+          });
+          const input = tf.input({ shape: [2] });
+          const start = tf.layers.dense({ units: 2, name: "start", inputShape: [2] });
+          if (!isFunctional) return tf.sequential({ layers: [start, ...layers] });
+          const outputs = [start, ...layers].reduce((x, layer) => layer.apply(x) as tf.SymbolicTensor, input);
+          return tf.model({ inputs: input, outputs });
+        };
+        const biases = (model: tf.LayersModel): readonly number[] =>
+          model.layers.flatMap((layer) =>
+            layer.weights[1] === undefined ? [] : [layer.weights[1].read().dataSync()[0]!]
+          );
+        const [saved, live] = [build(!isAdded), build(isAdded)];
+        saved.layers.forEach((layer, i) => layer.weights[1]?.write(tf.fill([2], i + 10)));
+        const store = memory();
+        await saveState(store)({ model: saved });
+        const result = await loadState(store)({ model: live })();
+        if (result._tag === "Left") {
+          const text = explain(result.left);
+          assert.match(text, isAdded ? /\{ keep: / : /\{ skip: /);
+          const again = await loadState(store, advised(text))({ model: live })();
+          assert.equal(again._tag, "Right", text);
+        }
+        const [before, after] = [biases(saved), biases(live).filter((bias) => bias >= 10)];
+        assert.deepEqual(after, isAdded ? before : before.filter((bias) => after.includes(bias)));
+        assert.equal(after.length, Math.min(before.length, live.layers.length - (isFunctional ? 1 : 0)));
+      },
+    ),
+    { numRuns: 25 * torture },
+  ));
 
 test("explain: at most twenty differences are listed, of many parts the component is named", async () => {
   const store = memory();
