@@ -63,7 +63,11 @@ function partsText(parts: readonly string[], models: ReadonlySet<string> = new S
       counts.get(componentOf(part))! > mostParts && !models.has(componentOf(part)) ? componentOf(part) : part
     )
     .filter((part, _, all) => !all.some((outer) => part.startsWith(`${outer}/`)));
-  return `[${[...new Set(named)].map((part) => JSON.stringify(part)).join(", ")}]`;
+  return `[${quoted([...new Set(named)])}]`;
+}
+
+function quoted(parts: readonly string[]): string {
+  return parts.map((part) => JSON.stringify(part)).join(", ");
 }
 
 /** The options that the advice on problems comes to, each with its parts; the parts of `rename` are its entries. */
@@ -115,7 +119,8 @@ const restoreRemedies: Remedies = {
   order: () => "Put these layers in the saved order",
   data: () => "Give the loader the same data as before, or begin with the new data",
   seed: () => "Shuffle as before, or begin with the new order",
-  slots: () => "Its accumulators belong to variables by their position, so keep the optimizer of your script too",
+  slots: (parts) =>
+    `It holds values for each variable by position. Add ${quoted(parts)} to keep, so that it begins with new ones`,
   share: (parts) => `Use one object in your script for ${parts.join(", and one for ")}`,
   separate: (parts) => `Use separate objects in your script for ${parts.join(", and for ")}`,
   memory: () => "Dispose of tensors and release snapshots that you no longer need, or restore on the cpu backend",
@@ -323,16 +328,20 @@ function restoreText(problems: readonly Problem[], call: Mismatch["call"], check
   const optioned = new Set(advice.flatMap(([remedy]) => remedy in optionNames ? [remedy] : []));
   const options = advisedOptions(advice);
   const models = new Set(problems.flatMap(({ path }) => /\/layers(\/|$)/.test(path) ? [componentOf(path)] : []));
-  const written = `${calls[call ?? (checkpoint === undefined ? "restoreInto" : "loadState")]}${
-    optionsText(options, models)
-  })`;
+  const object = optionsText(options, models);
+  const written = `${calls[call ?? (checkpoint === undefined ? "restoreInto" : "loadState")]}${object})`;
+  // Only options of this very call can part an optimizer from its variables: they must stay.
+  const all = optioned.has("slots")
+    ? `Add all of these to your options: ${object}`
+    : `All these options at once: ${written}`;
   const withCall = ([remedy, text]: readonly [string, Remedies[string]]): readonly [string, Remedies[string]] => [
     remedy,
-    (parts) => `${text(parts)}${optioned.size === 1 && optioned.has(remedy) ? `: ${written}` : ""}`,
+    (parts) =>
+      `${text(parts)}${optioned.size === 1 && optioned.has(remedy) && remedy !== "slots" ? `: ${written}` : ""}`,
   ];
   return `${headline}. Nothing was changed.` +
     grouped(told, sides, Object.fromEntries(Object.entries(restoreRemedies).map(withCall)), adviceOn) +
-    (optioned.size > 1 ? `\nAll these options at once: ${written}` : "") +
+    (optioned.size > 1 ? `\n${all}` : "") +
     (checkpoint === undefined ? "" : onceText(options));
 }
 

@@ -221,9 +221,15 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/1: in your script but not in the checkpoint (a Layer)",
     "Change your script back, or keep what it has",
-    "  optimizer: expected all of its variables restored, in the saved order, found some that are kept, missing or in another order",
-    "Its accumulators belong to variables by their position, so keep the optimizer of your script too",
-    'All these options at once: loadState(store, { keep: ["model/layers/1", "optimizer"] })',
+    "  optimizer: expected its variables restored in the saved order, found some kept, left out or moved",
+    'It holds values for each variable by position. Add "optimizer" to keep, so that it begins with new ones',
+    'Add all of these to your options: { keep: ["model/layers/1", "optimizer"] }',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+  ],
+  "an optimizer of a kept layer": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  optimizer: expected its variables restored in the saved order, found some kept, left out or moved",
+    'It holds values for each variable by position. Add "optimizer" to keep, so that it begins with new ones',
     "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "another schedule": [
@@ -337,12 +343,17 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "a part that does not exist": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  ema: expected a saved part of this name for the option skip, found only step",
-    "Correct the name in the option skip",
+    "If skip has done its work in an earlier start, take this name out. Otherwise correct it",
+  ],
+  "a tensor that is converted already": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  w: expected a tensor of another dtype to convert, found none",
+    "If convert has done its work in an earlier start, take this name out. Otherwise correct it",
   ],
   "a layer that does not exist": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/stemm: expected a saved part of this name for the option rename, found only model/stem, model/head",
-    "Correct the name in the option rename",
+    "If rename has done its work in an earlier start, take this name out. Otherwise correct it",
     "  model/layers/0: name stem in the checkpoint, body in your script",
     'Change the name back, or load under the new one: loadState(store, { rename: { "model/stem": "model/body" } })',
     "This option is needed once: take it out after the next save",

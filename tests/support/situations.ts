@@ -335,6 +335,13 @@ export const situations: Readonly<Record<string, Situation>> = {
       ),
     );
   },
+  "an optimizer of a kept layer": async () => {
+    const store = memory();
+    await saveState(store)(withOptimizer(...trainedByMomentum()));
+    return await left(
+      loadState(store, { keep: ["model/head"] })(withOptimizer(model(), tf.train.momentum(0.1, 0.9))),
+    );
+  },
   "another schedule": loading(
     () => ({ schedule: Schedule.cosine({ base: 1, steps: 10 }) }),
     () => ({ schedule: Rng.make(1) }),
@@ -408,6 +415,11 @@ export const situations: Readonly<Record<string, Situation>> = {
     () => ({ model: model({ units: 8 }), optimizer: tf.train.sgd(1), cursor: Loader.start(batches(12)), best: 0 }),
   ),
   "a part that does not exist": loading(() => ({ step: 1 }), () => ({ step: 0 }), { skip: ["ema"] }),
+  "a tensor that is converted already": loading(
+    () => ({ w: tf.zeros([2]) }),
+    () => ({ w: tf.zeros([2]) }),
+    { convert: ["w"] },
+  ),
   "a layer that does not exist": loading(
     () => ({ model: model() }),
     () => ({ model: model({ names: ["body", "head"] }) }),
