@@ -46,7 +46,7 @@ function grouped(
 
 // --- restores
 
-/** The most parts of one component that an option lists; of more it names the component. */
+/** The most parts of one component without layers that an option lists; of more it names the component. */
 const mostParts = 4;
 
 /** The component around a part. */
@@ -54,12 +54,20 @@ function componentOf(part: string): string {
   return part.split("/")[0]!;
 }
 
-/** The parts of an option, in which a component stands for many parts of it. */
-function partsText(parts: readonly string[]): string {
+/** The parts of an option, in which a component stands for many parts of it: not a model, whose other layers are restored. */
+function partsText(parts: readonly string[], models: ReadonlySet<string> = new Set()): string {
   const counts = new Map<string, number>();
   for (const part of parts) counts.set(componentOf(part), (counts.get(componentOf(part)) ?? 0) + 1);
-  const named = parts.map((part) => counts.get(componentOf(part))! > mostParts ? componentOf(part) : part);
-  return `[${[...new Set(named)].map((part) => JSON.stringify(part)).join(", ")}]`;
+  const named = parts
+    .map((part) =>
+      counts.get(componentOf(part))! > mostParts && !models.has(componentOf(part)) ? componentOf(part) : part
+    )
+    .filter((part, _, all) => !all.some((outer) => part.startsWith(`${outer}/`)));
+  return `[${quoted([...new Set(named)])}]`;
+}
+
+function quoted(parts: readonly string[]): string {
+  return parts.map((part) => JSON.stringify(part)).join(", ");
 }
 
 /** The options that the advice on problems comes to, each with its parts; the parts of `rename` are its entries. */
@@ -74,9 +82,9 @@ function advisedOptions(advice: readonly Advice[]): AdvisedOptions {
   return options;
 }
 
-function optionsText(options: AdvisedOptions): string {
+function optionsText(options: AdvisedOptions, models: ReadonlySet<string>): string {
   const texts = [...options].map(([name, parts]) =>
-    `${name}: ${name === "rename" ? `{ ${[...parts].join(", ")} }` : partsText([...parts])}`
+    `${name}: ${name === "rename" ? `{ ${[...parts].join(", ")} }` : partsText([...parts], models)}`
   );
   return `{ ${texts.join(", ")} }`;
 }
@@ -84,6 +92,7 @@ function optionsText(options: AdvisedOptions): string {
 /** The option of each remedy that has one. */
 const optionNames: Readonly<Record<string, "keep" | "skip" | "convert" | "rename">> = {
   keep: "keep",
+  anew: "keep",
   data: "keep",
   seed: "keep",
   slots: "keep",
@@ -96,6 +105,10 @@ const optionNames: Readonly<Record<string, "keep" | "skip" | "convert" | "rename
 
 const restoreRemedies: Remedies = {
   keep: () => "Change your script back, or keep what it has",
+  anew: () => "Change your script back, or keep what it has, which starts that model anew",
+  count: (models) =>
+    "Change your script back, or name the layers that differ: in keep those of your script alone, in skip those of the checkpoint alone " +
+    `(keep: ${partsText(models)} starts that model anew)`,
   skip: () => "Change your script back, or leave out what is saved",
   create: (parts) => `Create ${parts.join(", ")} before you load, or leave out what is saved`,
   convert: () => "Change the dtype back, or convert what is saved",
@@ -106,7 +119,8 @@ const restoreRemedies: Remedies = {
   order: () => "Put these layers in the saved order",
   data: () => "Give the loader the same data as before, or begin with the new data",
   seed: () => "Shuffle as before, or begin with the new order",
-  slots: () => "Its accumulators belong to variables by their position, so keep the optimizer of your script too",
+  slots: (parts) =>
+    `It holds values for each variable by position. Add ${quoted(parts)} to keep, so that it begins with new ones`,
   share: (parts) => `Use one object in your script for ${parts.join(", and one for ")}`,
   separate: (parts) => `Use separate objects in your script for ${parts.join(", and for ")}`,
   memory: () => "Dispose of tensors and release snapshots that you no longer need, or restore on the cpu backend",
@@ -117,7 +131,9 @@ const restoreRemedies: Remedies = {
 function partAround({ path, kind }: Problem): string {
   const layer = /^(.*\/layers\/\d+)(\/.*)?$/.exec(path)?.[1];
   if (layer !== undefined) return layer;
-  const inside = /^(.+?)\/(compile|config|fields|graph|inputs|layers|outputs|scalars|slots|weights)(\/.*)?$/.exec(path)
+  const compile = /^(.*\/compile)(\/.*)?$/.exec(path)?.[1];
+  if (compile !== undefined) return compile;
+  const inside = /^(.+?)\/(config|fields|graph|inputs|layers|outputs|scalars|slots|weights)(\/.*)?$/.exec(path)
     ?.[1];
   return inside ?? (kind === "config" ? outerOf(path) : path);
 }
@@ -136,6 +152,8 @@ interface Overview {
   readonly cursors: ReadonlyMap<string, "data" | "seed">;
   /** The paths and saved names of layers with other names: `model/layers: stem`. */
   readonly savedNames: ReadonlySet<string>;
+  /** The models with another number of layers, of which it cannot be told which are on one side only. */
+  readonly counted: readonly string[];
   /** The parts in which something else differs than their names. */
   readonly changed: ReadonlySet<string>;
   /** The two problems of each component that has another name on each side. */
@@ -181,6 +199,9 @@ function overviewOf(problems: readonly Problem[]): Overview {
     savedNames: new Set(
       problems.filter(({ kind }) => kind === "name").map((one) => `${outerOf(one.path)}: ${bothSides(one)[0]}`),
     ),
+    counted: problems.flatMap(({ kind, path }) =>
+      kind === "length" && path.endsWith("/layers") ? [path.slice(0, -"/layers".length)] : []
+    ),
     changed: new Set(problems.flatMap((one) => one.kind === "name" ? [] : [partAround(one)])),
     renamed,
   };
@@ -221,6 +242,8 @@ function restoreAdvice(problem: Problem, overview: Overview): Advice {
   const cursor = [path, outerOf(path)].find((one) => overview.cursors.has(one));
   if (cursor !== undefined) return [overview.cursors.get(cursor)!, cursor];
   if (kind === "sharing") return sharingAdvice(problem);
+  const counted = overview.counted.find((model) => path.startsWith(`${model}/layers`));
+  if (counted !== undefined) return ["count", counted];
   if (kind === "name") return nameAdvice(problem, overview);
   const renamed = overview.renamed.find((one) => problem === one.live || problem === one.saved);
   if (renamed !== undefined) return renaming(renamed.remedy, renamed.saved.path, renamed.live.path);
@@ -232,7 +255,8 @@ function restoreAdvice(problem: Problem, overview: Overview): Advice {
   if (kind === "dtype" && bothSides(problem).every((dtype) => convertible.includes(dtype))) {
     return ["convert", partAround(problem)];
   }
-  return ["keep", partAround(problem)];
+  const model = /^(.+?)\/(graph|inputs|outputs)(\/.*)?$/.exec(path)?.[1];
+  return model === undefined || isInLayer ? ["keep", partAround(problem)] : ["anew", model];
 }
 
 // --- trainings of fit
@@ -303,16 +327,31 @@ function restoreText(problems: readonly Problem[], call: Mismatch["call"], check
   const advice = told.filter(({ remedy }) => remedy === undefined).map(adviceOn);
   const optioned = new Set(advice.flatMap(([remedy]) => remedy in optionNames ? [remedy] : []));
   const options = advisedOptions(advice);
-  const written = `${calls[call ?? (checkpoint === undefined ? "restoreInto" : "loadState")]}${optionsText(options)})`;
-  const cursors = overview.cursors.size === 0 ? "" : `\nTake ${[...overview.cursors.keys()].join(", ")} out of keep ` +
-    "after the next save: with it, every restart begins the data again";
+  const models = new Set(problems.flatMap(({ path }) => /\/layers(\/|$)/.test(path) ? [componentOf(path)] : []));
+  const object = optionsText(options, models);
+  const written = `${calls[call ?? (checkpoint === undefined ? "restoreInto" : "loadState")]}${object})`;
+  // Only options of this very call can part an optimizer from its variables: they must stay.
+  const all = optioned.has("slots")
+    ? `Add all of these to your options: ${object}`
+    : `All these options at once: ${written}`;
   const withCall = ([remedy, text]: readonly [string, Remedies[string]]): readonly [string, Remedies[string]] => [
     remedy,
-    (parts) => `${text(parts)}${optioned.size === 1 && optioned.has(remedy) ? `: ${written}` : ""}`,
+    (parts) =>
+      `${text(parts)}${optioned.size === 1 && optioned.has(remedy) && remedy !== "slots" ? `: ${written}` : ""}`,
   ];
   return `${headline}. Nothing was changed.` +
     grouped(told, sides, Object.fromEntries(Object.entries(restoreRemedies).map(withCall)), adviceOn) +
-    (optioned.size > 1 ? `\nAll these options at once: ${written}` : "") + cursors;
+    (optioned.size > 1 ? `\n${all}` : "") +
+    (checkpoint === undefined ? "" : onceText(options));
+}
+
+/** That options of a load are passed once: `keep` would reset its parts at every restart, and the others would match nothing. */
+function onceText(options: AdvisedOptions): string {
+  if (options.size === 0) return "";
+  const once = options.size === 1
+    ? "This option is needed once: take it out after the next save"
+    : "These options are needed once: take them out after the next save";
+  return `\n${once}${options.has("keep") ? ", or every restart resets what keep names" : ""}`;
 }
 
 const cursorRemedies: Remedies = {

@@ -70,7 +70,7 @@ export async function left<E>(task: TaskEither<E, unknown>): Promise<E> {
 }
 
 /** The options that a sentence advises. */
-function advised(sentence: string): LoadOptions {
+export function advised(sentence: string): LoadOptions {
   const found = /(?:loadState|resume)\(store, (\{.*\})\)$/m.exec(sentence)?.[1] ?? "{}";
   return JSON.parse(found.replace(/([{,] )(keep|skip|convert|rename):/g, '$1"$2":'));
 }
@@ -95,6 +95,24 @@ interface Layers {
   readonly names?: readonly string[];
   readonly activation?: "relu" | "tanh";
   readonly useBias?: boolean;
+}
+
+/** A model of the units of its layers without names, and of layers. */
+const stack = (...layers: readonly (number | tf.layers.Layer)[]): tf.Sequential =>
+  tf.sequential({
+    layers: layers.map((one, i) =>
+      typeof one === "number" ? tf.layers.dense({ units: one, ...(i === 0 ? { inputShape: [4] } : {}) }) : one
+    ),
+  });
+
+/** A layer by its name. */
+const named = (name: string, units = 4): tf.layers.Layer => tf.layers.dense({ name, units, inputShape: [4] });
+
+/** A functional model with these layers one after the other. */
+function chain(...names: readonly string[]): tf.LayersModel {
+  const input = tf.input({ shape: [4] });
+  const output = names.reduce((x, name) => named(name).apply(x) as tf.SymbolicTensor, input);
+  return tf.model({ inputs: input, outputs: output });
 }
 
 /** A model of dense layers. */
@@ -263,6 +281,19 @@ export const situations: Readonly<Record<string, Situation>> = {
     () => ({ model: model({ names: ["stem", "middle", "head"] }) }),
     () => ({ model: model() }),
   ),
+  "a layer added beside one without a name": loading(
+    () => ({ model: stack(named("body"), tf.layers.dropout({ rate: 0.1 }), named("head", 1)) }),
+    () => ({ model: stack(named("body"), tf.layers.dropout({ rate: 0.1 }), named("middle"), named("head", 1)) }),
+  ),
+  "a layer without a name removed": loading(
+    () => ({ model: stack(named("body"), tf.layers.dropout({ rate: 0.1 }), named("head", 1)) }),
+    () => ({ model: stack(named("body"), named("head", 1)) }),
+  ),
+  "a layer removed from a functional model": loading(
+    () => ({ model: chain("body", "middle", "head") }),
+    () => ({ model: chain("body", "head") }),
+  ),
+  "more layers and others, without names": loading(() => ({ model: stack(8, 1) }), () => ({ model: stack(16, 16, 1) })),
   "other units": loading(() => ({ model: model() }), () => ({ model: model({ units: 8 }) })),
   "a layer named in the script alone": loading(
     () => ({ model: tf.sequential({ layers: [tf.layers.dense({ units: 1, activation: "relu", inputShape: [2] })] }) }),
@@ -302,6 +333,13 @@ export const situations: Readonly<Record<string, Situation>> = {
       loadState(store, { keep: ["model/head"] })(
         withOptimizer(model({ names: ["stem", "new", "head"] }), tf.train.momentum(0.1, 0.9)),
       ),
+    );
+  },
+  "an optimizer of a kept layer": async () => {
+    const store = memory();
+    await saveState(store)(withOptimizer(...trainedByMomentum()));
+    return await left(
+      loadState(store, { keep: ["model/head"] })(withOptimizer(model(), tf.train.momentum(0.1, 0.9))),
     );
   },
   "another schedule": loading(
@@ -377,6 +415,11 @@ export const situations: Readonly<Record<string, Situation>> = {
     () => ({ model: model({ units: 8 }), optimizer: tf.train.sgd(1), cursor: Loader.start(batches(12)), best: 0 }),
   ),
   "a part that does not exist": loading(() => ({ step: 1 }), () => ({ step: 0 }), { skip: ["ema"] }),
+  "a tensor that is converted already": loading(
+    () => ({ w: tf.zeros([2]) }),
+    () => ({ w: tf.zeros([2]) }),
+    { convert: ["w"] },
+  ),
   "a layer that does not exist": loading(
     () => ({ model: model() }),
     () => ({ model: model({ names: ["body", "head"] }) }),

@@ -192,7 +192,13 @@ function conversionProblems({ options, converted }: MergeState): readonly Proble
   const isDone = (outer: string): boolean => converted.some(({ path }) => isWithin(path, outer));
   const expected = "a tensor of another dtype to convert";
   return options.converts.filter(({ paths }) => paths.length > 0 && !paths.some(isDone))
-    .map(({ name }) => ({ path: name, kind: "dtype", expected, found: "none" }));
+    .map(({ name }) => ({
+      path: name,
+      kind: "dtype",
+      expected,
+      found: "none",
+      remedy: "If convert has done its work in an earlier start, take this name out. Otherwise correct it",
+    }));
 }
 
 /** The problems of restored optimizers whose slots would be applied to other variables. */
@@ -202,8 +208,8 @@ function slotProblems(merged: MergeState, reordered: readonly string[], isSavedO
   return [...paths].map((path) => ({
     path,
     kind: "sharing",
-    expected: "all of its variables restored, in the saved order",
-    found: "some that are kept, missing or in another order",
+    expected: "its variables restored in the saved order",
+    found: "some kept, left out or moved",
   }));
 }
 

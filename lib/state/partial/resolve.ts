@@ -96,7 +96,9 @@ function lookUp(
   const expected = `${
     side === "live" ? "a part of your script" : "a saved part"
   } of this name for the option ${option}`;
-  const remedy = `Correct the name in the option ${option}`;
+  const remedy = side === "live"
+    ? `Correct this name in ${option}, or take it out`
+    : `If ${option} has done its work in an earlier start, take this name out. Otherwise correct it`;
   const components = tree.encoded.components.map(([key]) => segment(key)).join(", ");
   const parts = start.flatMap(([node, path]) => namedBelow(tree, node, path));
   const isAmbiguous = new Set(matches.map(([, , named]) => named)).size > 1;

@@ -30,8 +30,18 @@ import {
 import { buildCompile, encodeCompile, restoreCompile } from "./compile_state.ts";
 import { advanceCounters, checkInputNames, encodeInputNames, nameInputsAndOutputs } from "./input_names.ts";
 import { encodeFlags, restoreFlags } from "./layer_flags.ts";
+import { plainConfig } from "./layer_config.ts";
 import { checkIdentity, givenLayerName, nameWeights, savedName } from "./layer_name.ts";
 import { buildFunctional, graphDifference, graphOf } from "./call_graph.ts";
+
+// --- types
+
+/** What this needs of the node of a saved layer. */
+interface Kinded {
+  readonly state: Node;
+}
+
+type LayerNames = readonly (string | null)[];
 
 // --- constructors
 
@@ -125,28 +135,76 @@ export function uncompiled(kind: string, state: Node): Node {
   return record(recordEntries(state).map(([name, node]) => [name, name === "compile" ? null : node]));
 }
 
-/** Restores layers by their position. If one side has more, layers with the same name are compared and the others are reported. */
+/** What a layer without a name is recognized by: its class and its config, without what only a first layer has. */
+function likenessOf(className: string, config: unknown): string {
+  const { batchInputShape: _, dtype: __, ...rest } = Object(config) as Record<string, unknown>;
+  return JSON.stringify([className, rest], (_, value: unknown) => typeof value === "bigint" ? String(value) : value);
+}
+
+function savedLikeness({ state }: Kinded, target: Target): string {
+  return likenessOf(String(entry(state, "class")), target.plain(entry(state, "config") ?? null));
+}
+
+function liveLikeness(layer: tf.layers.Layer): string {
+  return layer instanceof tf.LayersModel
+    ? likenessOf(modelClassName(layer), null)
+    : likenessOf(classNameOf(layer), plainConfig(layer, "compare"));
+}
+
+/**
+ * The positions of layers in one of two lists alone; undefined if that cannot be told. Layers with names are compared by them. If then one
+ * side still has more, all of the other must be among them, in order.
+ *
+ * @param names The names of the layers of each side; null for one without.
+ * @param likeness What a layer without a name is recognized by.
+ */
+function layersOfOneSide(
+  names: readonly [saved: LayerNames, live: LayerNames],
+  likeness: readonly [saved: (i: number) => string, live: (i: number) => string],
+): readonly [saved: ReadonlySet<number>, live: ReadonlySet<number>] | undefined {
+  const alone = names.map((own, side) =>
+    new Set(own.flatMap((name, i) => name === null || names[1 - side]!.includes(name) ? [] : [i]))
+  ) as [Set<number>, Set<number>];
+  const common = names.map((own, side) => [...own.keys()].filter((i) => !alone[side]!.has(i)));
+  const [saved, live] = common.map((own, side) => own.map((i) => names[side]![i] ?? likeness[side]!(i)));
+  const longer = saved!.length > live!.length ? 0 : 1;
+  const [more, fewer] = longer === 0 ? [saved!, live!] : [live!, saved!];
+  if (more.length === fewer.length) return alone;
+  let found = 0;
+  more.forEach((one, i) =>
+    found < fewer.length && one === fewer[found] ? found++ : alone[longer].add(common[longer]![i]!)
+  );
+  return found === fewer.length ? alone : undefined;
+}
+
+/** Restores layers by their position. If one side has more, its layers that the other does not have are reported. */
 function restoreLayers(saved: readonly Node[], target: Target, live: readonly tf.layers.Layer[]): void {
-  const names = saved.map((node) => isCase(node, "kind") ? textIn(node.state, "name") : null);
-  const liveNames = live.map(givenLayerName);
-  const areNamed = [...names, ...liveNames].every((name) => name !== null);
-  if (saved.length !== live.length && areNamed) {
-    liveNames.forEach((name, i) =>
-      names.includes(name) || target.differs("missing", `the layer ${name}`, "nothing", `layers/${i}`)
-    );
-    names.forEach((name, i) =>
-      liveNames.includes(name) || target.differs("extra", "nothing", `the layer ${name}`, `layers/${i}`)
-    );
-    return saved.forEach((node, i) => {
-      const at = liveNames.indexOf(names[i] ?? null);
-      // A layer at another position is compared once the others are kept or skipped: problems have one path for both sides.
-      if (at === i) target.part(["layers", i], live[i], node);
-    });
-  }
-  if (saved.length !== live.length) {
+  if (saved.length === live.length) return saved.forEach((node, i) => target.part(["layers", i], live[i], node));
+  const kinded = saved.map((node) => isCase(node, "kind") ? node : { state: null });
+  const names = [kinded.map(({ state }) => textIn(state, "name")), live.map(givenLayerName)] as const;
+  const alone = layersOfOneSide(names, [(i) => savedLikeness(kinded[i]!, target), (i) => liveLikeness(live[i]!)]);
+  if (alone === undefined) {
     target.differs("length", `${live.length} layers`, `${saved.length} layers`, "layers");
+    return saved.forEach((node, i) => live[i] && target.part(["layers", i], live[i], node));
   }
-  saved.forEach((node, i) => live[i] && target.part(["layers", i], live[i], node));
+  const [gone, added] = alone;
+  for (const i of added) {
+    const layer = names[1][i] === null ? `a ${classNameOf(live[i]!)} without a name` : `the layer ${names[1][i]}`;
+    target.differs("missing", layer, "nothing", `layers/${i}`);
+  }
+  for (const i of gone) {
+    const { state } = kinded[i]!;
+    const layer = names[0][i] === null
+      ? `a ${String(entry(state, "class"))} without a name`
+      : `the layer ${names[0][i]}`;
+    target.differs("extra", "nothing", layer, `layers/${i}`);
+  }
+  // A layer at another position is compared once the others are kept or skipped: problems have one path for both sides.
+  const remaining = [...live.keys()].filter((i) => !added.has(i));
+  const matched = saved.flatMap((node, i) => gone.has(i) ? [] : [[node, i] as const]);
+  matched.forEach(([node, i], place) => {
+    if (remaining[place] === i && names[0][i] === names[1][i]) target.part(["layers", i], live[i], node);
+  });
 }
 
 function restoreModel(state: Node, target: Target, live: tf.LayersModel | undefined): () => tf.LayersModel {
@@ -155,10 +213,13 @@ function restoreModel(state: Node, target: Target, live: tf.LayersModel | undefi
   checkInputNames(state, target, model);
   // Before the layers, because building sets the flags of the weights.
   if (model instanceof tf.Sequential) target.commit(() => setBuilt(model, entry(state, "built") === true));
-  restoreLayers(listItems(entry(state, "layers")), target, model.layers);
+  const layers = listItems(entry(state, "layers"));
+  restoreLayers(layers, target, model.layers);
   const graph = model instanceof tf.Sequential ? null : graphOf(model);
   const saved = target.plain(entry(state, "graph") ?? null);
-  if (graph !== null && JSON.stringify(graph) !== JSON.stringify(saved)) {
+  // With other layers the calls between them differ too.
+  const isComparable = graph !== null && layers.length === model.layers.length;
+  if (isComparable && JSON.stringify(graph) !== JSON.stringify(saved)) {
     target.differs("config", "another graph", "one graph of calls between layers", "graph");
   }
   restoreFlags(entry(state, "flags"), target, () => model);
