@@ -28,6 +28,7 @@ import {
   demand,
   ifGiven,
   must,
+  nearest,
   type OptionNames,
 } from "../validation/mod.ts";
 import { verifyCheckpoint } from "./verify.ts";
@@ -128,7 +129,9 @@ function unknownMetricNote(unknown: readonly string[], run: string, entries: rea
   const others = names.size === 0
     ? "No checkpoint of the run has a number for any metric"
     : `The metrics of the run are: ${quoted(names)}`;
-  return `${expected} of the retention policy, ${found}. ${others}`;
+  const near = unknown.flatMap((name) => nearest(name, [...names], (letters) => Math.ceil(letters / 3)) ?? []);
+  const meant = near.length === 0 ? "" : `Did you mean ${quoted(near)}? `;
+  return `${expected} of the retention policy, ${found}. ${meant}${others}`;
 }
 
 /** The newest of these entries whose checkpoint verifies. */

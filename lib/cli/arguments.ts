@@ -15,6 +15,8 @@ import { nearestName } from "./suggestion.ts";
 export interface Usage {
   readonly _tag: "Usage";
   readonly message: string;
+  /** The place that was typed, if it is no run: the message may have lines `dogear ls RUN` for those near it. */
+  readonly near?: string;
 }
 
 /** Why a command failed. */

@@ -8,6 +8,7 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { type Arguments, type CommandTask, type OptionTable, parseOptions, type Usage } from "./arguments.ts";
 import { type Help, helpOf, withUsage } from "./help.ts";
+import { asTyped } from "./nearby.ts";
 import type { OpenUrl } from "./stores.ts";
 import type { Lines, Terminal } from "./terminal.ts";
 
@@ -66,7 +67,7 @@ export function defineCommand<const O extends OptionTable, A>(steps: Steps<O, A>
     execute: (words, terminal, open) =>
       pipe(
         TE.fromEither(check(words)),
-        TE.bind("report", ({ work }) => work(terminal, open)),
+        TE.bind("report", ({ work }) => pipe(work(terminal, open), TE.mapLeft(asTyped(steps.name, words)))),
         TE.flatMapTask(({ given: { options }, report: { json, text, messages, exitCode } }) => async () => {
           await terminal.print(options.json === true ? json : text);
           messages?.forEach(terminal.say);

@@ -92,9 +92,10 @@ export function jsonText(value: unknown): string {
   return text.replace(unprintable, (c) => c.split("").map(escape).join(""));
 }
 
-/** Progress on one line: a bar, bytes, rate and time left. */
-export function progressText({ bytes, total, rate, left }: Progress): string {
-  const bar = barText(total > 0 ? bytes / total : 1, 22);
+/** Progress on one line: a bar, bytes, rate and time left. In little room the bar is shorter, or there is none. */
+export function progressText({ bytes, total, rate, left }: Progress, room: number = Infinity): string {
   const amount = `${bytesText(bytes)} of ${bytesText(total)}`;
-  return `${bar} ${amount}  ${bytesText(Math.round(rate))}/s  ${spanText(left)} left`;
+  const text = `${amount}  ${bytesText(Math.round(rate))}/s  ${spanText(left)} left`;
+  const bar = barText(total > 0 ? bytes / total : 1, Math.min(22, room - text.length - 1));
+  return bar === "" ? text : `${bar} ${text}`;
 }

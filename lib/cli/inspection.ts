@@ -10,7 +10,7 @@ import { arraysOf, type Held, isBranch, kindOf, nodesByPath, segment, sizeOf } f
 import type { CommandTask } from "./arguments.ts";
 import { type CheckpointStatus, statusJson } from "./checkpoint_status.ts";
 import { componentText } from "./component_facts.ts";
-import { isModel, type ModelTable, modelTableAt } from "./model_table.ts";
+import { isModel, layerNamed, type ModelTable, modelTableAt } from "./model_table.ts";
 import { unknownPart } from "./unknown_part.ts";
 import { type Statistics, statistics } from "./statistics.ts";
 
@@ -78,7 +78,7 @@ function leafJson([path, node]: Part, fileOf: LazyCheckpoint["fileOf"]): Record<
  * Reads a part of a state, with statistics if it is one tensor.
  *
  * @param opened The checkpoint.
- * @param wanted The path of the part.
+ * @param wanted The path of the part, or the name of a tensor or a layer.
  * @param verify Verifies the file of the tensor: statistics of a damaged file would be wrong.
  * @param run The reference of the checkpoint, for messages.
  */
@@ -89,7 +89,7 @@ export function readPart(
   run?: string,
 ): CommandTask<PartRead> {
   const { checkpoint, encoded: { components }, fileOf } = opened;
-  const part = findPart(components, wanted);
+  const part = findPart(components, wanted) ?? layerNamed(components, wanted);
   if (part === undefined) return TE.left(unknownPart(checkpoint, components, wanted, run));
   const leaves = leavesOf(part);
   const [path, node] = part;

@@ -16,6 +16,7 @@ import {
   sizeOf,
   unwrap,
 } from "../state/mod.ts";
+import type { Part } from "../checkpoint/mod.ts";
 import { type LayerSettings, outputShapes, type Shape, type Shapes } from "./layer_shapes.ts";
 
 // --- types
@@ -273,10 +274,40 @@ export function isModel(node: Node): boolean {
   return isCase(node, "kind") && node.kind === "LayersModel";
 }
 
+/** Whether a node is a layer that is no model. */
+export function isLayer(node: Node): boolean {
+  return isCase(node, "kind") && node.kind === "Layer";
+}
+
+/** The models of a state that are in no other model. */
+function outerModels(nodes: Nodes): readonly Part[] {
+  const models = [...nodes].filter(([, node]) => isModel(node));
+  return models.filter(([path]) => !models.some(([outer]) => outer !== path && isWithin(path, outer)));
+}
+
 /** A table for each model of a state that is in no other model. */
 export function modelTables(components: readonly Named[]): readonly ModelTable[] {
   const nodes = nodesByPath(components);
-  const models = [...nodes].filter(([, node]) => isModel(node));
-  return models.filter(([path]) => !models.some(([outer]) => outer !== path && isWithin(path, outer)))
-    .map(([path, node]) => modelTableAt(node, path, nodes));
+  return outerModels(nodes).map(([path, node]) => modelTableAt(node, path, nodes));
+}
+
+/** The layers in a model, and in those nested in it. */
+function allLayers(model: Found, nodes: Nodes): readonly Found[] {
+  return layersOf(model, nodes).flatMap((layer) =>
+    layer === undefined ? [] : [layer, ...layer.isModel ? allLayers(layer, nodes) : []]
+  );
+}
+
+/** The layer that the path of a model and a name in its table name, such as `model/body`; undefined if it is not exactly one. */
+export function layerNamed(components: readonly Named[], wanted: string): Part | undefined {
+  const nodes = nodesByPath(components);
+  const named = outerModels(nodes).flatMap(([path, node]) => {
+    const model = foundAt(node, path, nodes);
+    if (model === undefined || !isWithin(wanted, path)) return [];
+    return allLayers(model, nodes).filter((layer) => `${path}/${nameOf(layer, nodes)}` === wanted);
+  });
+  const paths = [...new Set(named.map(({ path }) => path))];
+  const [path = ""] = paths;
+  const node = nodes.get(path);
+  return paths.length === 1 && node !== undefined ? [path, node] : undefined;
 }

@@ -10,6 +10,7 @@ import { basename, join, relative, resolve } from "node:path";
 import { candidates, inOrder } from "../checkpoint/mod.ts";
 import { unprintable } from "../errors/mod.ts";
 import { checkpointsName, localFileSystem } from "../store/directory/mod.ts";
+import { type CommandError, usageError } from "./arguments.ts";
 import { shellWord } from "./format.ts";
 import { isUrl, type OpenUrl, storeAt } from "./stores.ts";
 import { nearestName } from "./suggestion.ts";
@@ -186,4 +187,31 @@ export async function nearbyRemedy(at: string, open: OpenUrl): Promise<string> {
   return `. Runs ${from === at ? "in it" : "nearby"}:${named.slice(0, mostNamed).map(command).join("")}${
     more > 0 ? "\n  and more" : ""
   }`;
+}
+
+// --- combinators
+
+/**
+ * An error whose lines for the runs nearby are the command line that was typed, with the right run in it.
+ *
+ * @param command The name of the command.
+ * @param words What was typed after it.
+ */
+export function asTyped(command: string, words: readonly string[]): (error: CommandError) => CommandError {
+  return (error) => {
+    if (error._tag !== "Usage" || error.near === undefined) return error;
+    const { near, message } = error;
+    const withRun = (run: string): string => {
+      const named = words.map((word) => {
+        if (word === near) return run;
+        if (near === "." && word.startsWith("@")) return run + shellWord(word);
+        return word.startsWith(`${near}@`) ? run + shellWord(word.slice(near.length)) : undefined;
+      });
+      const typed = words.map((word, i) => named[i] ?? shellWord(word));
+      return [...named.some((word) => word !== undefined) ? [] : [run], ...typed].join(" ");
+    };
+    return usageError(
+      message.replace(/^ {2}dogear ls (.+)$/gm, (_, run: string) => `  dogear ${command} ${withRun(run)}`),
+    );
+  };
 }

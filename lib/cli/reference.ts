@@ -113,11 +113,20 @@ export function parseReferences(words: readonly string[]): E.Either<Usage, reado
   return E.right(references);
 }
 
-/** The remedy if a checkpoint was typed apart from its run, as the 12 of `inspect RUN 12`; empty for any other word. */
-export function separateCheckpoint(word: string | undefined, run: string = "RUN"): string {
+/**
+ * The remedy if a checkpoint was typed apart from its run, as the 12 of `inspect RUN 12`; empty for any other word.
+ *
+ * @param word The word.
+ * @param run The word before it. If that has a checkpoint already, there is no remedy. Undefined if it is not known.
+ */
+export function separateCheckpoint(word: string | undefined, run?: string): string {
   const checkpoint = word?.replace(/^@/, "") ?? "";
-  const isOne = parseCheckpoint(checkpoint) !== undefined;
-  return isOne ? `. A checkpoint is written after its run: ${run}@${checkpoint}` : "";
+  if (parseCheckpoint(checkpoint) === undefined) return "";
+  if (run === undefined) {
+    return `. A checkpoint is written after its run: RUN@${checkpoint}, or after another checkpoint of it: @${checkpoint}`;
+  }
+  const hasOne = E.exists(({ checkpoint }: Reference) => checkpoint !== undefined)(parseReference(run));
+  return hasOne ? "" : `. A checkpoint is written after its run: ${run}@${checkpoint}`;
 }
 
 // --- resolving
@@ -132,7 +141,10 @@ function insideCheckpoint(run: string): string | undefined {
 async function notARun(run: string, found: string, open: OpenUrl): Promise<CommandError> {
   const remedy = insideCheckpoint(run) ?? (separateCheckpoint(run) || await nearbyRemedy(run, open));
   const expected = `Expected ${isUrl(run) ? "the URL" : "the folder"} of a run`;
-  return usageError(`${expected}, found ${found}${remedy || ": give the path that the run saves to"}`);
+  return {
+    ...usageError(`${expected}, found ${found}${remedy || ": give the path that the run saves to"}`),
+    near: run,
+  };
 }
 
 /** The error of a run that lacks a checkpoint: the one of a number, or any. */

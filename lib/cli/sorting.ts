@@ -47,7 +47,9 @@ export function checkMetric(
   const expected = `Expected ${
     others.length > 0 ? `${others.join(", ")} or ` : ""
   }a metric of a checkpoint for ${option}`;
-  return usage(`${expected}, found ${JSON.stringify(name)}.${didYouMean(name, known)}${there}`);
+  const [, key = ""] = /^(.*):[^:]*$/s.exec(name) ?? [];
+  const meant = known.includes(key) ? ` An order is written ${key}:asc or ${key}:desc.` : didYouMean(name, known);
+  return usage(`${expected}, found ${JSON.stringify(name)}.${meant}${there}`);
 }
 
 // --- combinators

@@ -7,7 +7,7 @@ import type { Writable } from "node:stream";
 import { styleText } from "node:util";
 import { printable, printableLines } from "../errors/mod.ts";
 import type { Progress } from "../store/mod.ts";
-import { cut, wrap } from "./text_width.ts";
+import { cut, widthOf, wrap } from "./text_width.ts";
 import type { CommandTask } from "./arguments.ts";
 import { progressText } from "./format.ts";
 
@@ -118,7 +118,9 @@ export function terminal(
         const now = performance.now();
         if (now - drawn < drawnEvery) return;
         drawn = now;
-        stream.write(`\r${cut(printable(`${label} ${progressText(progress)}`), errors.columns - 1, "")}\x1b[K`);
+        const room = errors.columns - 1;
+        const name = printable(label);
+        stream.write(`\r${cut(`${name} ${progressText(progress, room - widthOf(name) - 1)}`, room, "")}\x1b[K`);
       };
     },
     paint: (colour, word) => colours ? style(colour, word, { validateStream: false }) : word,

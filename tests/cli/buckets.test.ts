@@ -115,12 +115,12 @@ test("buckets: a place without a run is exit code 2, and the runs nearby are fou
   }
   await small(`${prefix}/many/letters`, 1);
   const requests = (): number => [...simulation.counts.values()].reduce((sum, count) => sum + count, 0);
-  const ls = (name: string): string => `\n  dogear ls ${prefix}/runs/${name}`;
+  const ls = (name: string): string => `\n  dogear COMMAND ${prefix}/runs/${name}`;
   for (
     const [at, remedy] of [
       [`${prefix}/runs/digtis`, `. Did you mean ${prefix}/runs/digits?${ls("digits")}`],
       [`${prefix}/rnus/digits/`, `. Did you mean ${prefix}/runs/digits?${ls("digits")}`],
-      [`${prefix}/many/lettres`, `. Did you mean ${prefix}/many/letters?\n  dogear ls ${prefix}/many/letters`],
+      [`${prefix}/many/lettres`, `. Did you mean ${prefix}/many/letters?\n  dogear COMMAND ${prefix}/many/letters`],
       [`${prefix}/elsewhere`, `. Runs nearby:${ls("digits")}${ls("mnist")}`],
       [`${prefix}`, `. Runs in it:${ls("digits")}${ls("mnist")}`],
     ] as const
@@ -129,7 +129,8 @@ test("buckets: a place without a run is exit code 2, and the runs nearby are fou
       const before = requests();
       const { code, text, said } = await dogear(command, at);
       assert.deepEqual([code, text], [2, ""]);
-      assert.equal(said, `Expected the URL of a run, found no checkpoint at ${at}${remedy}`);
+      const remedies = remedy.replaceAll("COMMAND", command);
+      assert.equal(said, `Expected the URL of a run, found no checkpoint at ${at}${remedies}`);
       assert.ok(requests() - before < 60, `${command} ${at}: ${requests() - before} requests`);
     }
   }
@@ -148,7 +149,7 @@ test("buckets: errors speak of a URL, and never show the keys in it", async () =
     const [words, expected] of [
       [["ls", `${there}@nonsense`], /found "nonsense"\. A prefix of this name is written s3:.*@nonsense\/\n/],
       [["inspect", `${there}@9`], /^s3:\/\/.* has no checkpoint 9\. It has checkpoints 0, 1, 2$/],
-      [["inspect", url()], /found no checkpoint at s3:.*\n {2}dogear ls s3:/],
+      [["inspect", url()], /found no checkpoint at s3:.*\n {2}dogear inspect s3:/],
       [["verify", "s3://bucket/a/../b"], /^Expected a URL such as .*name no folder/],
       [["ls", "https://host/bucket"], /write s3:\/\/bucket\/prefix/],
       [["ls", "s3://AKIA:secret@bucket/run"], /set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY/],

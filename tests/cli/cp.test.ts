@@ -94,6 +94,13 @@ test("cp: nothing is overwritten, and no copy gets another number", async () => 
     "copied",
   ]);
   assert.equal(rest.value.checkpoints[0].error.code, "ETAKEN");
+  // Of several checkpoints it is said once.
+  const all = place();
+  const others = directory(all);
+  for (const step of [1, 2, 3]) await runOrThrow(saveState(others)({ step }));
+  const refused = await dogear("cp", from, all);
+  assert.equal(refused.said.match(/ETAKEN/g)?.length, 1, refused.said);
+  assert.match(refused.said, /the lowest number first\. So it is with 2 more checkpoints$/);
   const late = place();
   await dogear("cp", `${from}@latest`, late);
   const { said } = await dogear("cp", `${from}@0`, late);

@@ -51,6 +51,10 @@ test("format: bytes, durations, numbers, bars", () => {
     progressText(progressAt(3 * 2 ** 20, 12 * 2 ** 20, 2)),
     "[#####---------------] 3.0 MiB of 12.0 MiB  1.5 MiB/s  6 s left",
   );
+  // In little room the bar is what gives way.
+  const within = (room: number): string => progressText(progressAt(3 * 2 ** 20, 12 * 2 ** 20, 2), room);
+  assert.equal(within(50), "[##-----] 3.0 MiB of 12.0 MiB  1.5 MiB/s  6 s left");
+  assert.equal(within(42), "3.0 MiB of 12.0 MiB  1.5 MiB/s  6 s left");
 });
 
 test("table: cells are aligned, and no line is longer than the width", async () => {

@@ -91,6 +91,7 @@ const session = [
   "dogear plot runs/digits loss --from 1000",
   "dogear inspect runs/digits",
   "dogear inspect runs/digits model",
+  "dogear inspect runs/digits model/hidden",
   "dogear inspect runs/digits@1 model/hidden/kernel",
   "dogear inspect runs/digits modle",
   "dogear inspect runs/digits 1",

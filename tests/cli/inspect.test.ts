@@ -266,7 +266,6 @@ test("inspect: a missing part is answered with the one that was meant, or with w
     ["opt", "Did you mean optimizer?"],
     ["modle/narow/kernel", "Did you mean model/narrow/kernel?"],
     ["model/narrow/kernal", "Did you mean model/narrow/kernel?"],
-    ["model/narrow", "Did you mean model/narrow/kernel, model/narrow/bias?"],
     ["optimizer/config/learningRat", "Did you mean optimizer/config/learningRate?"],
     ["optimiser/confg/beta1", "Did you mean optimizer/config/beta1?"],
     ["optimizer/slotz", "Did you mean optimizer/slots?"],
@@ -288,6 +287,34 @@ test("inspect: finds a tensor by its path or by its name in the file", async () 
   assert.match(byName.text, /shape {7}\[4, 1\]\n[^]*range {7}32 to 32\n/);
   const component = await dogear("inspect", run, "model", "--all");
   assert.match(component.text, /\nmodel\/layers\/0\/weights\/kernel\/value +float32 +\[2, 4\] first\/kernel\n/);
+});
+
+test("inspect: shows the tensors of a layer by its name or its path, also of a nested one, and --all its values", async () => {
+  const { code, text } = await dogear("inspect", run, "model/last");
+  assert.equal(code, 0);
+  assert.equal(
+    text.replaceAll(run, "RUN"),
+    [
+      "tensor             dtype    shape",
+      "model/last/kernel  float32  [4, 1]",
+      "model/last/bias    float32  [1]",
+      "",
+      "all values  dogear inspect RUN model/last --all",
+    ].join("\n"),
+  );
+  assert.equal((await dogear("inspect", run, "model/layers/1")).text, text.replace("last --all", "layers/1 --all"));
+  const { value } = await json("inspect", run, "model/last");
+  assert.deepEqual(value, (await json("inspect", run, "model/layers/1")).value);
+  assert.equal(value.path, "model/layers/1");
+  assert.match((await dogear("inspect", run, "model/last", "--all")).text, /\/config\/units +number +1\n/);
+  // Every row of the table of a model can be asked for, if its name is the only one.
+  const { model: { layers } } = (await json("inspect", trained, "model")).value;
+  const names: readonly string[] = layers.map(({ name }: { name: string }) => name);
+  for (const name of names) {
+    const isOne = names.filter((other) => other === name).length === 1;
+    assert.equal((await dogear("inspect", trained, `model/${name}`)).code, isOne ? 0 : 2, name);
+  }
+  assert.ok(layers.some(({ depth }: { depth: number }) => depth > 0));
 });
 
 test("inspect: shows plain data leaf by leaf, with control characters escaped", async () => {

@@ -246,9 +246,10 @@ test("ls: 60 columns hold run, newest, age, step, first metric and verdict, uncu
   assert.match(text, /\n +3 +0 s +1234567 +val_accuracy 0\.9123 … +complete\n/);
 });
 
-/** What an error proposes to paste. */
-function proposed(said: string): readonly string[] {
-  return said.split("\n").filter((line) => line.startsWith("  dogear ls ")).map((line) => line.trim());
+/** What an error proposes to paste after the name of the command. */
+function proposed(said: string, command: string): readonly string[] {
+  const start = `  dogear ${command} `;
+  return said.split("\n").filter((line) => line.startsWith(start)).map((line) => line.slice(start.length));
 }
 
 test("ls: a place without a run is exit code 2, with what was found and the runs nearby", async () => {
@@ -260,8 +261,8 @@ test("ls: a place without a run is exit code 2, with what was found and the runs
   await mkdir(at("nowhere", "b"), { recursive: true });
   await writeFile(at("notes.txt"), "");
   await writeFile(at("runs", "digits", "log.jsonl"), "");
-  const digits = `  dogear ls ${at("runs", "digits")}`.trim();
-  const spaced = `dogear ls '${at("deep", "a", "my run")}'\\''s'`;
+  const digits = at("runs", "digits");
+  const spaced = `'${at("deep", "a", "my run")}'\\''s'`;
   const expected = "^Expected the folder of a run, found ";
   for (
     const [path, found, remedies] of [
@@ -274,12 +275,22 @@ test("ls: a place without a run is exit code 2, with what was found and the runs
       [inside(run, 0, "snapshot.json"), /the file ".*", which is in checkpoint 0 of the run .*: write .*@0$/, []],
     ] as const
   ) {
-    for (const words of [["ls", path], ["inspect", path], ["verify", path]]) {
-      const { code, text, said } = await dogear(...words);
-      assert.deepEqual([code, text], [2, ""], words.join(" "));
-      assert.match(said, new RegExp(expected + found.source), words.join(" "));
-      assert.deepEqual(proposed(said), remedies);
+    for (const command of ["ls", "inspect", "verify"]) {
+      const { code, text, said } = await dogear(command, path);
+      assert.deepEqual([code, text], [2, ""], `${command} ${path}`);
+      assert.match(said, new RegExp(expected + found.source), `${command} ${path}`);
+      assert.deepEqual(proposed(said, command), remedies);
     }
+  }
+  // The whole command line is repeated, with the checkpoint and the other words.
+  const typed = [
+    [["inspect", `${at("runs", "digtis")}@1`, "it's"], [`${digits}@1 'it'\\''s'`]],
+    [["diff", `${run}@0`, `${at("runs", "digtis")}@latest~1`], [`${run}@0 ${digits}@latest~1`]],
+    [["prune", "--best", "1:loss:min", at("runs", "digtis")], [`--best 1:loss:min ${digits}`]],
+    [["cp", at("runs", "empty"), at("copies")], [`${digits} ${at("copies")}`]],
+  ] as const;
+  for (const [words, remedies] of typed) {
+    assert.deepEqual(proposed((await dogear(...words)).said, words[0]), remedies, words.join(" "));
   }
   // Nothing near.
   const empty = join(place(), "a", "b", "c", "d", "e");
@@ -318,12 +329,12 @@ needs("symbolic links", "a POSIX shell")(
     assert.equal(text.split("\n").filter((line) => line.endsWith("complete")).length, names.length);
     assert.doesNotMatch(text.replaceAll("\n", ""), /[\p{Cc}\p{Cf}]/u);
     const { said } = await dogear("ls", root);
-    for (const line of proposed(said)) {
+    for (const line of proposed(said, "ls")) {
       // The shell gives the name back.
-      const shown = execFileSync("sh", ["-c", line.replace("dogear ls", "printf %s")], { encoding: "utf8" });
+      const shown = execFileSync("sh", ["-c", `printf %s ${line}`], { encoding: "utf8" });
       assert.ok(names.map((name) => join(root, "in", name)).includes(shown), shown);
     }
-    assert.equal(proposed(said).length, 4);
+    assert.equal(proposed(said, "ls").length, 4);
     const outside = place();
     await mkdir(outside);
     await symlink(root, join(outside, "link"));
@@ -382,6 +393,7 @@ test("ls: unknown metrics and keys are errors that name those there are", async 
         ["--sort", "stpe"],
         /^Expected checkpoint, time, step, size or a metric of a checkpoint for --sort, found "stpe"\. Did you mean step\?/,
       ],
+      [["--sort", "loss:up"], /found "loss:up"\. An order is written loss:asc or loss:desc\. There are/],
       [["--sort", ":asc"], /^Expected KEY, KEY:asc or KEY:desc for --sort, found ":asc"\n/],
       [["--metric", "loss", "--metric", "__proto__"], /found "__proto__"/],
     ] as const

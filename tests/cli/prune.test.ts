@@ -60,7 +60,10 @@ test("prune: removes nothing because of an unknown metric, and names the known o
     const { code, text, said } = await dogear("prune", path, ...words, "--yes");
     assert.equal(code, 0);
     assert.match(text, /best 1 los min: no such metric.*\nRemoved 0 checkpoints, 0 B$/s);
-    assert.match(said, /"los" of the retention policy.*The metrics of the run are: "loss", "accuracy"$/);
+    assert.match(
+      said,
+      /"los" of the retention policy.*\. Did you mean "loss"\? The metrics of the run are: "loss", "accuracy"$/,
+    );
     const { value } = await json("prune", path, ...words);
     assert.deepEqual([value.removed, value.notRemoved, value.notes.length], [[], [], 1]);
   }

@@ -104,6 +104,15 @@ test("references: a checkpoint apart from its run is an error that shows the new
     assert.deepEqual([code, text], [2, ""], words.join(" "));
     assert.match(said, /A checkpoint is written after its run: .+@(0|1|latest)(\n|$)/, words.join(" "));
   }
+  assert.match((await dogear("diff", `${run}@0`, "1")).said, /RUN@1, or after another checkpoint of it: @1$/);
+  // A run that has a checkpoint takes no second one.
+  for (
+    const words of [["diff", `${run}@0`, "@1", "model"], ["inspect", `${run}@0`, "1"], ["cp", `${run}@0`, "1", "2"]]
+  ) {
+    const { code, said } = await dogear(...words);
+    assert.equal(code, 2);
+    assert.doesNotMatch(said, /A checkpoint is written after/, words.join(" "));
+  }
 });
 
 test("references: a path inside a run is an error that names the run", async () => {

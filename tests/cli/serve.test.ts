@@ -586,6 +586,30 @@ test("serve: it prints its address, runs until a signal, and ends with exit code
   }
 });
 
+test("serve: a run that is not there is exit code 2, with the runs nearby", async () => {
+  const folder = place();
+  await cp(run, join(folder, "killed"), { recursive: true });
+  for (const words of [["kiled"], ["killed", "kiled"]]) {
+    const { code, text, said } = await dogear("serve", ...words.map((name) => join(folder, name)));
+    assert.deepEqual([code, text], [2, ""]);
+    assert.match(said, /^Expected the folder of a run, found no folder ".*kiled"\. Did you mean .*killed\?/);
+  }
+  assert.equal((await dogear("serve", `${run}@99`)).code, 2);
+  assert.equal((await json("serve", join(folder, "kiled"))).value.error._tag, "Usage");
+});
+
+test("serve: of a folder without a checkpoint it says that it waits for the first", async () => {
+  const [program, args] = isBun ? [bun(), []] : [deno(), ["run", "-A"]];
+  const folder = place();
+  await mkdir(folder);
+  const child = spawn(program, [...args, join(root, "lib/cli/main.ts"), "serve", folder, run]);
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  const said = await new Promise((resolve) => child.stderr.once("data", (text) => resolve(String(text))));
+  assert.equal(said, `It waits for the first checkpoint of ${folder}\n`);
+  process.kill(child.pid!, "SIGTERM");
+  assert.equal(await ended, 0);
+});
+
 // --- hostile names
 
 test("serve: names of any characters and of any length are JSON text in every answer", async () => {

@@ -97,6 +97,19 @@ async function* copiedText(lines: readonly CopyLine[], { width, paint }: Termina
   yield summaryOf(lines);
 }
 
+/** The errors, where those that are the same for several checkpoints are said once. */
+function messagesOf(errors: readonly CopyError[]): readonly string[] {
+  const groups = new Map<string, readonly CopyError[]>();
+  for (const error of errors) {
+    const same = messageOf(error._tag === "StoreFailed" ? { ...error, path: "" } : error);
+    groups.set(same, [...groups.get(same) ?? [], error]);
+  }
+  return [...groups.values()].map(([first, ...more]) => {
+    const others = `${more.length} more ${more.length === 1 ? "checkpoint" : "checkpoints"}`;
+    return messageOf(first!) + (more.length === 0 ? "" : `. So it is with ${others}`);
+  });
+}
+
 function copying(
   from: Store,
   to: Store,
@@ -113,7 +126,7 @@ function copying(
   return {
     json: [jsonText({ from: from.location, to: to.location, checkpoints: lines })],
     text: copiedText(lines, terminal),
-    messages: [...errors.map(messageOf), ...stopped],
+    messages: [...messagesOf(errors), ...stopped],
     exitCode: () => errors.length === 0 ? 0 : errors.every(({ _tag }) => _tag === "Damaged") ? 1 : 2,
   };
 }

@@ -229,15 +229,21 @@ may be left out if it is the first one: @18. The exit code is 1 if they differ.`
   ],
   json: `{ left, right, equal, differences: [{ path, kind, left, right, count, largest }],
   components: [{ name, equal, tensors, differing, values, largest }] }`,
-  parse: ({ options: { all = false }, words: [first, second, ...more] }) =>
-    first === undefined || second === undefined || more.length > 0
-      ? usage(`Expected two checkpoints, such as runs/digits@16 @18${separateCheckpoint(second, first)}`)
+  parse: ({ options: { all = false }, words }) => {
+    const [first, second, ...more] = words;
+    return first === undefined || second === undefined || more.length > 0
+      ? usage(
+        `Expected two checkpoints, such as runs/digits@16 @18, found ${countText(words.length, "word")}${
+          separateCheckpoint(second, first)
+        }`,
+      )
       : pipe(
         E.Do,
         E.bind("left", () => parseReference(first)),
         E.bind("right", ({ left }) => parseReference(second, left.run)),
         E.let("all", () => all),
-      ),
+      );
+  },
   run: (given, terminal, open) =>
     pipe(
       TE.Do,

@@ -8,6 +8,7 @@ import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import {
   entryOf,
+  heldOf,
   type LazyCheckpoint,
   leavesOf,
   type Part,
@@ -22,7 +23,7 @@ import { findCheckpoint, parseReference, separateCheckpoint } from "../reference
 import type { Statistics } from "../statistics.ts";
 import { checkpointStatus, isBad, verifyFiles } from "../checkpoint_status.ts";
 import { checkpointJson, type ComponentFacts, componentFacts, partJson, readPart } from "../inspection.ts";
-import { isModel, type LayerRow, type ModelTable } from "../model_table.ts";
+import { isLayer, isModel, type LayerRow, type ModelTable } from "../model_table.ts";
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { printable } from "../../errors/mod.ts";
@@ -176,6 +177,23 @@ function statisticsText({ element, shape }: Held, file: string, found: Statistic
   ];
 }
 
+/** The tensors of a part, by names that `inspect` takes. */
+function tensorRows(leaves: readonly Part[], { encoded }: LazyCheckpoint): readonly (readonly string[])[] {
+  const names = tensorNames(encoded.components);
+  return leaves.flatMap(([path, node]) => {
+    const held = heldOf(node);
+    return held === undefined ? [] : [[names.get(path) ?? path, held.element, `[${held.shape.join(", ")}]`]];
+  });
+}
+
+/** The tensors of a layer, and how to see its settings. */
+async function* layerLines(rows: readonly (readonly string[])[], name: string, run: string, width: number) {
+  const cells = rows.map(([tensor = "", ...rest]) => [nameCell(tensor, width, 0.6), ...rest]);
+  yield* tableLines({ tensor: "left", dtype: "left", shape: "left" }, cells, width);
+  yield "";
+  yield* factLines({ "all values": `dogear inspect ${shellWord(run)} ${shellWord(name)} --all` }, width);
+}
+
 async function* partText(rows: readonly (readonly string[])[], below: readonly string[], width: number) {
   if (rows.length > 1 || below.length === 0) {
     const cells = rows.map(([path = "", ...rest]) => [nameCell(path, width, 0.6), ...rest]);
@@ -197,6 +215,8 @@ function showPart(
       const json = [jsonText(partJson(opened, { part, model, leaves, tensor }))];
       if (model !== undefined && !all) return { json, text: modelLines(model, opened, text, width) };
       const nodes = nodesByPath(opened.encoded.components);
+      const tensors = isLayer(part[1]) && !all ? tensorRows(leaves, opened) : [];
+      if (tensors.length > 0) return { json, text: layerLines(tensors, wanted, text, width) };
       const rows = (all ? leaves : leavesOf(part, isModel)).map((leaf) => leafRow(leaf, nodes));
       const below = tensor === undefined || model !== undefined
         ? []
@@ -215,9 +235,9 @@ export const inspectCommand: Command = defineCommand({
   usage: "[RUN][@CHECKPOINT] [PART] [--all]",
   description:
     `Shows a checkpoint and its components. With PART it shows that part of the state, named by its path as in error messages:
-of a model the layers, of a tensor the range, mean, NaN count and histogram, of others each value. A weight can also be
-named as in its file: model/dense/kernel.`,
-  options: { all: { help: "every value of a model, instead of its layers" } },
+of a model the layers, of a layer its tensors, of a tensor the range, mean, NaN count and histogram, of others each value. A
+layer can also be named as in your script, model/dense, and a weight as in its file, model/dense/kernel.`,
+  options: { all: { help: "every value of a model or a layer" } },
   examples: [
     ["runs/digits@12", "the components of a checkpoint"],
     ["runs/digits model", "the layers of a model, in the newest checkpoint"],

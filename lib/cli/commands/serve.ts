@@ -11,10 +11,10 @@ import { type CommandTask, usage } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
 import { writtenLines } from "../export_files.ts";
 import { bytesText, jsonText } from "../format.ts";
-import { parseReferences } from "../reference.ts";
+import { findCheckpoints, parseReferences, type Reference, runsAt } from "../reference.ts";
 import { checkLogs } from "../run_logs.ts";
 import { type Assets, findAssets } from "../serve/assets.ts";
-import { isUrl } from "../stores.ts";
+import { isUrl, type OpenUrl } from "../stores.ts";
 import type { Terminal } from "../terminal.ts";
 import { exportPage } from "../serve/page_export.ts";
 import { serve } from "../serve/server.ts";
@@ -35,14 +35,31 @@ function stopped(): Promise<void> {
   });
 }
 
-/** Serves until the process is stopped. The address is printed first. */
-function served(watched: Watched, assets: Assets, port: number): CommandTask<CommandReport> {
+/** The runs that are there without a checkpoint. A reference that leads to no run is an error, as for every command. */
+function runsToWaitFor(references: readonly Reference[], open: OpenUrl): CommandTask<readonly string[]> {
+  return pipe(
+    references,
+    TE.traverseSeqArray((reference) => pipe(findCheckpoints(reference, open), TE.flatMap(runsAt(open)))),
+    TE.map((found) => found.flatMap(({ runs }) => runs).filter(({ numbers }) => numbers.length === 0)),
+    TE.map((runs) => runs.map(({ text }) => text)),
+  );
+}
+
+/** Serves until the process is stopped. The address is printed first, then the runs that it waits for. */
+function served(
+  watched: Watched,
+  assets: Assets,
+  port: number,
+  waiting: readonly string[],
+  { say }: Terminal,
+): CommandTask<CommandReport> {
   return pipe(
     serve(watched, assets, port),
     TE.map(({ url, close }) => {
       const ended = stopped().then(close);
       async function* lines(text: string): AsyncGenerator<string> {
         yield text;
+        if (waiting.length > 0) say(`It waits for the first checkpoint of ${waiting.join(", ")}`);
         await ended;
       }
       return { json: lines(jsonText({ url })), text: lines(url) };
@@ -75,8 +92,7 @@ export const serveCommand: Command = defineCommand({
   usage: "[RUN[@CHECKPOINT]]... [--port N] [--log FILE]... [--export FILE [--force]]",
   description:
     `Shows runs on a page for a browser on this machine, until Ctrl-C, and prints its address. Only who has the address can see
-the page, and nothing can be changed through it. New checkpoints appear by themselves. Of a folder of runs it shows all
-runs in it. Curves are those of the checkpoints' metrics, and of the logs of jsonLines (*.jsonl) in the folder of a run.
+the page, and nothing can be changed through it. New checkpoints appear by themselves: the run may have none yet. Of a folder of runs it shows all runs in it. Curves are those of the checkpoints' metrics, and of the logs of jsonLines (*.jsonl) in the folder of a run.
 With --export it writes the page as one file, which opens without a server, and ends.`,
   options: {
     port: { value: "N", help: "the port; any that is free by default" },
@@ -108,11 +124,13 @@ With --export it writes the page as one file, which opens without a server, and 
   run: ({ references, port, log, file, force }, terminal, open) =>
     pipe(
       checkLogs(log),
-      TE.flatMap(() => findAssets),
-      TE.flatMap((assets) => {
+      TE.flatMap(() => runsToWaitFor(references, open)),
+      TE.bindTo("waiting"),
+      TE.bind("assets", () => findAssets),
+      TE.flatMap(({ waiting, assets }) => {
         const watched = watch(references, open, log);
         return file === undefined
-          ? served(watched, assets, port)
+          ? served(watched, assets, port, waiting, terminal)
           : exported(watched, assets, resolve(file), force, terminal);
       }),
     ),
