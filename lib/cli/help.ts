@@ -39,7 +39,10 @@ const references = [
   ["RUN@12", "its checkpoint 12"],
   ["RUN@latest", "its newest checkpoint"],
   ["RUN@latest~1", "the one before"],
-  ["RUN@best:loss:min", "the one with the lowest loss of the newest run there; max: the highest"],
+  [
+    "RUN@best:loss:min",
+    "its checkpoint with the lowest loss, or with max the highest; after a fork, of the newest run",
+  ],
   ["@12", "after another RUN: checkpoint 12 of the same run"],
 ] as const;
 

@@ -174,8 +174,11 @@ const loading: Sentences<"NoCheckpoint" | "Damaged" | "NewerFormat"> = {
     `Checkpoint ${checkpoint} is damaged.${restoring ? " Nothing was changed." : ""}${problemLines(problems)}\n${
       damageRemedy(older, reader)
     }`,
-  NewerFormat: ({ checkpoint, found, supported }) =>
-    `Checkpoint ${checkpoint} has format ${found}, but this version reads up to ${supported}. Update @dogear/dogear`,
+  NewerFormat: ({ checkpoint, found, supported }, reader) =>
+    `Checkpoint ${checkpoint} has format ${found}, but this version reads up to ${supported}. ` +
+    `Update @dogear/dogear, or use a checkpoint of an older format: ${
+      reader === "script" ? "{ checkpoint: n }" : "RUN@N"
+    }`,
 };
 
 // --- data

@@ -359,7 +359,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "This option is needed once: take it out after the next save",
   ],
   "a newer format": [
-    "Checkpoint 1 has format dogear/99, but this version reads up to dogear/1. Update @dogear/dogear",
+    "Checkpoint 1 has format dogear/99, but this version reads up to dogear/1. Update @dogear/dogear, or use a checkpoint of an older format: { checkpoint: n }",
   ],
   "a damaged checkpoint, an older one": [
     "Checkpoint 1 is damaged. Nothing was changed.",
@@ -543,7 +543,8 @@ test("explain: the command line has the same sentences, and its own names for ch
     "Checkpoint 0 verifies. Use it: RUN@0",
   ]);
   assert.deepEqual((await texts("an empty store"))[1], "memory holds no checkpoint");
-  for (const name of ["a newer format", "a checkpoint that does not exist", "a damaged checkpoint, no older one"]) {
+  assert.match((await texts("a newer format"))[1]!, /, or use a checkpoint of an older format: RUN@N$/);
+  for (const name of ["a checkpoint that does not exist", "a damaged checkpoint, no older one"]) {
     const [script, commandLine] = await texts(name);
     assert.equal(script, commandLine, name);
   }

@@ -318,9 +318,11 @@ export const lsCommand: Command = defineCommand({
   summary: "list runs and their checkpoints",
   usage: "[RUN[@CHECKPOINT]]... [--all] [--sort KEY] [--metric NAME]... [--verify]",
   description:
-    `Lists the checkpoints of a run, the newest first: number, age, local time, step, metrics, size, how much of the size is
-in files that other checkpoints link too, the name of the run, and a verdict; on a line below, the note of the save, if it
-has one. The verdict is "complete" if the manifest is intact and every file has its length.
+    `Lists the checkpoints of a run, the newest first: number, age, local time, step, metrics, size, shared size, the name of
+the run, and a verdict. A note of the save is on a line below. The shared size is that
+of files that other checkpoints have too: they are stored once. The verdict "complete" means that the manifest is intact and
+every file has its length. The files are not read, so a changed byte is not noticed. With --verify they are: "verified" means
+that every byte is as it was saved.
 Of a folder of runs it lists the runs, each with the number of checkpoints it keeps and the newest of them. Only that one
 is read, unless --all is given.
 In a terminal, a second table has the metrics from the oldest checkpoint to the newest. A narrow terminal shows fewer

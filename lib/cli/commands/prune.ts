@@ -47,7 +47,7 @@ const options = {
   best: {
     value: "N:METRIC:min",
     multiple: true,
-    help: "keep the N with the lowest (max: the highest) metric; may be given several times",
+    help: "keep the N with the lowest metric, or with max the highest; may be given several times",
   },
   "keep-unmeasured": { help: "with --best: keep those without the metric, too" },
   every: { value: "N", help: "keep those whose step is a multiple of N" },
