@@ -111,7 +111,11 @@ export function unseal(
   if (version !== undefined && Number(version) > steps.length + 1) return E.left({ newer: `dogear/${version}` });
   const head = /^\{"format":"dogear\/[1-9]\d*","crc32":"([0-9a-f]{8})","manifest":/.exec(text.right);
   if (head === null || !text.right.endsWith("}\n")) {
-    return E.left(manifestProblem(`a manifest of format ${newest}`, `${text.right.length} other characters`));
+    const other = /^\{"format":"([\w./-]{1,40})"/.exec(text.right)?.[1];
+    const found = other === undefined || version !== undefined
+      ? `${text.right.length} characters that are none`
+      : `format ${other}`;
+    return E.left(manifestProblem(`a manifest of format ${newest}`, found));
   }
   // The head is ASCII, so that its characters are bytes.
   const digest = crc32Of(bytes.subarray(head[0].length, -2));

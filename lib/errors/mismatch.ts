@@ -99,6 +99,7 @@ const optionNames: Readonly<Record<string, "keep" | "skip" | "convert" | "rename
   skip: "skip",
   create: "skip",
   convert: "convert",
+  component: "rename",
   rename: "rename",
   spelling: "rename",
 };
@@ -113,6 +114,8 @@ const restoreRemedies: Remedies = {
   create: (parts) => `Create ${parts.join(", ")} before you load, or leave out what is saved`,
   convert: () => "Change the dtype back, or convert what is saved",
   rename: () => "Change the name back, or load under the new one",
+  component: () =>
+    "Change the name back, or load under the new one (if these are two different parts, keep the one and skip the other)",
   spelling: () => "Correct the spelling, or load under the name in your script",
   unnamed: () => "Leave out the name in your script, since it was saved without one",
   names: () => "Use the saved names in your script",
@@ -160,7 +163,7 @@ interface Overview {
   readonly renamed: readonly {
     readonly live: Problem;
     readonly saved: Problem;
-    readonly remedy: "rename" | "spelling";
+    readonly remedy: "component" | "spelling";
   }[];
 }
 
@@ -174,8 +177,9 @@ function isMisspelt(a: string, b: string): boolean {
   return shorter > 2 && ((x.length < 2 && y.length < 2) || (x.length === 2 && x === [...y].reverse().join("")));
 }
 
-/** What sort of plain data a description shows: numbers are shown by their value. */
+/** What sort of plain data a description shows: numbers are shown by their value, and a record of the script may be an object. */
 function plainKind(shown: string): string {
+  if (shown === "an object") return "a record";
   return /^(-?[\d.e+-]+|-?Infinity|NaN)$/.test(shown) ? "a number" : /^(true|false)$/.test(shown) ? "a boolean" : shown;
 }
 
@@ -191,8 +195,9 @@ function overviewOf(problems: readonly Problem[]): Overview {
     const [saved] = near.length > 0 ? near : isOnly ? extra : [];
     if (saved === undefined || near.length > 1) return [];
     const [there, here] = [bothSides(saved)[0], bothSides(live)[1]];
-    const isAlike = there === here || (near.length === 1 && plainKind(there) === plainKind(here));
-    return isAlike ? [{ live, saved, remedy: near.length === 1 ? "spelling" : "rename" }] : [];
+    return plainKind(there) === plainKind(here)
+      ? [{ live, saved, remedy: near.length === 1 ? "spelling" : "component" }]
+      : [];
   });
   return {
     cursors: new Map(cursors.map((path) => [path, seeds.has(path) ? "seed" : "data"])),
@@ -208,7 +213,7 @@ function overviewOf(problems: readonly Problem[]): Overview {
 }
 
 /** The entry of `rename` for a layer or component that has another name on the other side. */
-function renaming(remedy: "rename" | "spelling", from: string, to: string): Advice {
+function renaming(remedy: "component" | "rename" | "spelling", from: string, to: string): Advice {
   return [remedy, `${JSON.stringify(from)}: ${JSON.stringify(to)}`];
 }
 

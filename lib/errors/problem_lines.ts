@@ -110,7 +110,11 @@ function dataDifference(problem: Problem, hasLength: boolean, hasSeed: boolean):
   if (before !== undefined && now !== undefined && before !== now) return differing(`the columns ${before}`, now);
   const [form, other] = [a, b].map((text) => text.replace(/[0-9a-f]{32}/g, "").replace(/:\d+/, ""));
   if (form !== other) return problem;
-  return hasLength ? undefined : { ...problem, text: "the content of the data differs" };
+  if (hasLength) return undefined;
+  // The length of filtered data is not known, but its source has one.
+  const [old, current] = [a, b].map((text) => /(?:^|\()(?:array|csv|folder|lines|parquet):(\d+)/.exec(text)?.[1]);
+  if (old !== current) return differing(`a source of ${old} samples`, `of ${current}`);
+  return { ...problem, text: "the content of the data differs" };
 }
 
 /** The problems, those of cursors in words: how many samples, which shuffle, and whether the content differs. */

@@ -14,7 +14,7 @@ import { disposeOnFailure } from "../tfjs/mod.ts";
 
 // --- constructors
 
-/** Problems that cannot be found without the data, or that its absence causes. */
+/** Problems that cannot be found without the data, or that its absence causes, unless they are of two plain values. */
 const needData: readonly ProblemKind[] = ["length", "memory", "value", "format", "digest"];
 
 /** The tensors of components by path. */
@@ -61,7 +61,7 @@ export function preflight(
     () => true,
   );
   const certain = found.filter(({ kind, saved }) =>
-    !needData.includes(kind) || (kind === "length" && saved === "found")
+    !needData.includes(kind) || saved === "expected" || (kind === "length" && saved === "found")
   );
   return certain.some(({ kind }) => kind === "shape" || kind === "dtype") ? mismatch(certain) : undefined;
 }

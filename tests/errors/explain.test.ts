@@ -40,6 +40,12 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     'Give the loader the same data as before, or begin with the new data: loadState(store, { keep: ["cursor"] })',
     "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
+  "filtered data of another length": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  cursor: a source of 2 samples in the checkpoint, of 3 in your script",
+    'Give the loader the same data as before, or begin with the new data: loadState(store, { keep: ["cursor"] })',
+    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+  ],
   "a shuffle that was not saved": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  cursor: no shuffle in the checkpoint, shuffle seed "a" in your script',
@@ -202,7 +208,14 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model: in your script but not in the checkpoint (a LayersModel)",
     "  net: in the checkpoint but not in your script (a LayersModel)",
-    'Change the name back, or load under the new one: loadState(store, { rename: { "net": "model" } })',
+    'Change the name back, or load under the new one (if these are two different parts, keep the one and skip the other): loadState(store, { rename: { "net": "model" } })',
+    "This option is needed once: take it out after the next save",
+  ],
+  "a renamed record": [
+    "Checkpoint 0 does not fit your script. Nothing was changed.",
+    "  info: in your script but not in the checkpoint (an object)",
+    "  notes: in the checkpoint but not in your script (a record)",
+    'Change the name back, or load under the new one (if these are two different parts, keep the one and skip the other): loadState(store, { rename: { "notes": "info" } })',
     "This option is needed once: take it out after the next save",
   ],
   "another optimizer": [
@@ -335,7 +348,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Change your script back, or keep what it has",
     "  history: in the checkpoint but not in your script (an array)",
     "Change your script back, or leave out what is saved",
-    "  cursor: the content of the data differs",
+    "  cursor: 10 samples in the checkpoint, 12 in your script",
     "Give the loader the same data as before, or begin with the new data",
     'All these options at once: loadState(store, { keep: ["best", "model/layers/0", "model/layers/1", "optimizer", "cursor"], skip: ["history"] })',
     "These options are needed once: take them out after the next save, or every restart resets what keep names",
@@ -368,7 +381,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   ],
   "a damaged checkpoint, no older one": [
     "Checkpoint 1 is damaged. Nothing was changed.",
-    "  snapshot.json: expected a manifest of format dogear/1, found 2 other characters",
+    "  snapshot.json: expected a manifest of format dogear/1, found 2 characters that are none",
     "No older checkpoint in this store verifies: restore the files from a backup",
   ],
   "damage found by readTensor": [

@@ -241,6 +241,10 @@ export const situations: Readonly<Record<string, Situation>> = {
     () => ({ cursor: Loader.start(Loader.fromArray([1, 2])) }),
     () => ({ cursor: Loader.start(Loader.fromArray([1, 3])) }),
   ),
+  "filtered data of another length": loading(
+    () => ({ cursor: Loader.start(pipe(Loader.fromArray([1, 2]), Loader.filter((n: number) => n > 1))), step: 1 }),
+    () => ({ cursor: Loader.start(pipe(Loader.fromArray([1, 2, 3]), Loader.filter((n: number) => n > 1))), step: 0 }),
+  ),
   "a shuffle that was not saved": async () => {
     const store = memory();
     await saveState(store)({ cursor: Loader.start(Loader.fromArray([1, 2])) });
@@ -318,6 +322,10 @@ export const situations: Readonly<Record<string, Situation>> = {
   "an added component": loading(() => ({ step: 1 }), () => ({ step: 0, best: Infinity })),
   "a misspelt component": loading(() => ({ step: 1, best: 0.5 }), () => ({ step: 0, bset: Infinity })),
   "a renamed component": loading(() => ({ step: 1, net: model() }), () => ({ step: 0, model: model() })),
+  "a renamed record": loading(
+    () => ({ step: 1, notes: { best: 0.5, history: [] } }),
+    () => ({ step: 0, info: { best: Infinity, history: [] } }),
+  ),
   "another optimizer": loading(
     () => ({ optimizer: tf.train.adam(0.1), step: 1 }),
     () => ({ optimizer: tf.train.sgd(0.1), step: 0 }),
