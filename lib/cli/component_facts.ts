@@ -65,7 +65,7 @@ export function cursorFacts(state: Node): CursorFacts {
 /** Of a list or a record, how many parts are named. */
 const mostParts = 50;
 
-/** Parts in a row, with a mark where there are more. */
+/** Parts separated by commas, with an ellipsis if there are more. */
 function listText<A>(parts: readonly A[], text: (part: A) => string): string {
   const shown = parts.slice(0, mostParts).map(text).join(", ");
   return cut(`${shown}${parts.length > mostParts ? ", …" : ""}`.slice(0, longestText), longestValue);

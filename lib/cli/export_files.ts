@@ -100,7 +100,7 @@ export function namesOutside(folder: string): CommandTask<readonly string[]> {
 function placeNew(from: string, to: string): TE.TaskEither<StoreFailed, void> {
   return pipe(
     localFileSystem.link(from, to),
-    // Without links, for whatever reason: look first, then rename.
+    // Where links fail: look first, then rename.
     unless((failed) => !means("taken", "link")(failed), () =>
       pipe(
         localFileSystem.status(to),

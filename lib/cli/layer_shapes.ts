@@ -140,7 +140,7 @@ const reshaped: ShapeRule = (input, { settings }) => {
   return [input[0]!, ...target.map((length: Length) => isOpen(length) ? open : length)];
 };
 
-/** Inputs that are combined element by element, where a length of 1 stands for any. */
+/** Inputs that are combined element by element, where a length of 1 fits any length. */
 const merged: ShapeRule = (_, { inputs }) => {
   const rank = Math.max(...inputs.map((shape) => shape.length));
   return Array.from({ length: rank }, (_, axis) => {

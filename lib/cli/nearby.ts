@@ -73,7 +73,7 @@ async function foldersIn(path: string): Promise<readonly string[]> {
       if (++seen === mostNames) break;
     }
   } catch {
-    // It is no folder, or not readable: whoever typed it gets another error.
+    // Not a readable folder. The error about the place itself is reported elsewhere.
   }
   return names.sort();
 }

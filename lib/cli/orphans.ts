@@ -32,7 +32,7 @@ export interface LeftBehind {
 
 // --- listing
 
-/** The orphans of a store. A store that cannot tell has none. */
+/** The orphans of a store. A store that cannot list them has none. */
 function orphansOf({ orphans }: Store): CommandTask<readonly Orphan[]> {
   return orphans?.list ?? TE.right([]);
 }

@@ -11,7 +11,7 @@ import { didYouMean } from "./suggestion.ts";
 // --- types
 
 /** An order of checkpoints: by one of {@link sortKeys}, or by a metric. */
-export interface Sort {
+export interface SortOrder {
   readonly key: string;
   readonly order: "asc" | "desc";
 }
@@ -22,7 +22,7 @@ export interface Sort {
 export const sortKeys: readonly string[] = ["checkpoint", "time", "step", "size"];
 
 /** Parses `KEY` or `KEY:asc`: greatest first, unless the order is given. */
-export function parseSort(text: string): E.Either<Usage, Sort> {
+export function parseSort(text: string): E.Either<Usage, SortOrder> {
   const [, key = text, order = "desc"] = /^(.*):(asc|desc)$/s.exec(text) ?? [];
   if (key === "") return usage(`Expected KEY, KEY:asc or KEY:desc for --sort, found ${JSON.stringify(text)}`);
   return E.right({ key, order: order === "asc" ? "asc" : "desc" });
@@ -72,7 +72,11 @@ function compared(a: number | undefined, b: number | undefined, sign: 1 | -1): n
 }
 
 /** Items in an order of their checkpoints. Equal ones, and those without a value, which come last, keep their order. */
-export function sorted<A>(items: readonly A[], { key, order }: Sort, of: (item: A) => CheckpointStatus): readonly A[] {
+export function sorted<A>(
+  items: readonly A[],
+  { key, order }: SortOrder,
+  of: (item: A) => CheckpointStatus,
+): readonly A[] {
   const sign = order === "asc" ? 1 : -1;
   return items.toSorted((a, b) => compared(valueOf(of(a), key), valueOf(of(b), key), sign));
 }
@@ -81,7 +85,7 @@ export function sorted<A>(items: readonly A[], { key, order }: Sort, of: (item: 
 export function withMetrics(
   status: CheckpointStatus,
   asked: readonly string[],
-  sort: Sort | undefined,
+  sort: SortOrder | undefined,
 ): CheckpointStatus {
   const { entry } = status;
   if (entry === null || (asked.length === 0 && sort === undefined)) return status;

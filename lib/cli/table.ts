@@ -74,7 +74,7 @@ function rowLine(columns: Columns, widths: readonly number[], cells: readonly st
   }).join("  ").trimEnd();
 }
 
-/** The lines of a row: its cells in columns; then each further cell, if it is not empty, on a line of its own under the second column. */
+/** The lines of a row: its cells in columns; then each further cell, if it is not empty, on a separate line under the second column. */
 function rowLines(
   columns: Columns,
   widths: readonly number[],
@@ -93,7 +93,7 @@ export const measuredRows = 200;
  * A table: a line of column names, then a line for each row.
  *
  * @param columns The columns.
- * @param rows The cells of each row. Control characters in them are escaped. Further cells have a line of their own, cut to the width.
+ * @param rows The cells of each row. Control characters in them are escaped. Each further cell has a separate line, cut to the width.
  * @param width The longest line, in columns of a terminal.
  * @param spare Columns to leave out where lines would be too long, the first of them first.
  */

@@ -32,7 +32,7 @@ export function cut(text: string, width: number, end = "…"): string {
 }
 
 /**
- * The lines of a text, broken at spaces so that none is wider than `width`; a wider word has a line of its own. A line that was broken keeps
+ * The lines of a text, broken at spaces so that none is wider than `width`; a wider word has a separate line. A line that was broken keeps
  * its indent and adds `hang` to it.
  */
 export function wrap(text: string, width: number, hang: string = ""): readonly string[] {

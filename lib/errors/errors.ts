@@ -39,7 +39,7 @@ export interface Problem {
   readonly found: string;
   /** Which of the two is in the checkpoint or snapshot, where the other is in your script; absent if the difference is of another sort. */
   readonly saved?: "expected" | "found";
-  /** What to do, where the problem itself tells. */
+  /** What to do, if it follows from the problem alone. */
   readonly remedy?: string;
   /** The exception that it is about, if your code or tfjs threw one. */
   readonly cause?: unknown;

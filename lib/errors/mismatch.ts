@@ -155,7 +155,7 @@ interface Overview {
   readonly cursors: ReadonlyMap<string, "data" | "seed">;
   /** The paths and saved names of layers with other names: `model/layers: stem`. */
   readonly savedNames: ReadonlySet<string>;
-  /** The models with another number of layers, of which it cannot be told which are on one side only. */
+  /** The models with another number of layers where the added or removed layers are unknown. */
   readonly counted: readonly string[];
   /** The parts in which something else differs than their names. */
   readonly changed: ReadonlySet<string>;

@@ -44,7 +44,7 @@ function shortened(fingerprint: string): string {
 /** What a problem has in place of a name that tfjs generated. */
 export const noName = "a generated name";
 
-/** The names of a part that has one of its own on one side only. */
+/** The names of a part that is named on one side only. */
 function namesText(problem: Problem, { saved, live }: Sides): string {
   const what = /\/layers\/\d+$/.test(problem.path) ? "the layer" : "it";
   const [there, here] = bothSides(problem);

@@ -31,7 +31,7 @@ function isObject(value: unknown): value is object {
 
 /** Whether a value is restored in place. */
 export function isInPlace(value: unknown): boolean {
-  // tfjs's own test for an optimizer reads properties of whatever it is given.
+  // tfjs's own test for an optimizer reads properties of any argument.
   if (!isObject(value)) return false;
   return value instanceof tf.Variable || value instanceof tf.Optimizer || value instanceof tf.layers.Layer;
 }

@@ -52,7 +52,7 @@ interface ModelFields {
   readonly outputLayersTensorIndices: readonly number[];
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
-  /** The weights that the compiled model trains, whatever is trainable now. */
+  /** The weights that the compiled model trains, even if `trainable` was changed since. */
   collectedTrainableWeights?: readonly LayerVariable[];
   isOptimizerOwned: boolean;
   loss: unknown;

@@ -33,7 +33,7 @@ import { wrap } from "../text_width.ts";
 
 // --- a whole checkpoint
 
-/** Names and values in two columns. A long value goes on below itself. */
+/** Names and values in two columns. A long value continues on the next line, in its column. */
 function factLines(facts: Readonly<Record<string, string>>, width: number): readonly string[] {
   const indent = Math.max(10, ...Object.keys(facts).map((name) => name.length)) + 2;
   return Object.entries(facts).flatMap(([name, value]) =>

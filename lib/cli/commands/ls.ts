@@ -19,7 +19,7 @@ import {
 } from "../reference.ts";
 import { type CheckpointStatus, checkpointStatuses, colourVerdict, isBad, statusJson } from "../checkpoint_status.ts";
 import { nameOf, pasted } from "../nearby.ts";
-import { checkMetric, parseSort, type Sort, sorted, sortKeys, withMetrics } from "../sorting.ts";
+import { checkMetric, parseSort, sorted, sortKeys, type SortOrder, withMetrics } from "../sorting.ts";
 import type { OpenUrl } from "../stores.ts";
 import { type Columns, measuredRows, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
@@ -37,7 +37,7 @@ interface Asked {
   readonly verify: boolean;
   /** Whether all checkpoints of the runs in a folder are listed, not only the newest. */
   readonly all: boolean;
-  readonly sort: Sort | undefined;
+  readonly sort: SortOrder | undefined;
   /** The metrics to show; all if there are none. */
   readonly metrics: readonly string[];
 }
@@ -98,8 +98,8 @@ function find(open: OpenUrl): (reference: Reference) => CommandTask<Found> {
 
 // --- reading
 
-const newestFirst: Sort = { key: "checkpoint", order: "desc" };
-const latestFirst: Sort = { key: "time", order: "desc" };
+const newestFirst: SortOrder = { key: "checkpoint", order: "desc" };
+const latestFirst: SortOrder = { key: "time", order: "desc" };
 
 async function collected(statuses: Statuses): Promise<readonly CheckpointStatus[]> {
   const all: CheckpointStatus[] = [];

@@ -1,8 +1,8 @@
 /**
  * What each operation of a file system may answer, and what it means: the one table of error codes.
  *
- * Systems, runtimes and file systems answer the same question with different codes. Whoever calls an operation asks this table for the
- * meaning. A code that is not in it is a failure.
+ * Systems, runtimes and file systems answer the same question with different codes. Each caller of an operation looks up the
+ * meaning here. A code that is not in the table is a failure.
  *
  * | meaning | says |
  * |---|---|
@@ -77,7 +77,7 @@ const answers: Readonly<Record<Operation, Answers>> = {
   },
   names: {},
   link: {
-    // A file that cannot be linked is written instead, whatever the reason. Seen: EIO (rclone), EPERM (FAT, exFAT by FUSE), EXDEV (mergerfs).
+    // A file that cannot be linked is written instead, for each code. Seen: EIO (rclone), EPERM (FAT, exFAT by FUSE), EXDEV (mergerfs).
     // Read: EISDIR (ERROR_INVALID_FUNCTION on FAT in Windows), EMLINK, UNKNOWN (the 1,024th link on NTFS), ENOTSUP (macOS), ENOSYS (FUSE).
     EEXIST: "taken", // link(2); Windows: ERROR_ALREADY_EXISTS
   },

@@ -135,7 +135,7 @@ function temporaryWriter(folder: RunFolder, parent: string, path: string): Store
     return pipe(ensureFolder(fs, inner), TE.map(() => (folders.add(inner), part)));
   }
 
-  /** Shares a file by a hard link; if it cannot be linked, whatever the reason, it is to be written. */
+  /** Shares a file by a hard link. On any failure of the link the caller writes the file. */
   function link(from: string, part: string): TE.TaskEither<StoreFailed, boolean> {
     return pipe(
       fs.link(from, part),

@@ -34,7 +34,7 @@ export function makeFolders(fs: FileSystem, path: string): TE.TaskEither<StoreFa
       (failed) => above !== path && means("missing", "makeFolder")(failed),
       () => pipe(makeFolders(fs, above), TE.flatMap(() => fs.makeFolder(path))),
     ),
-    // If the path is a file, whatever is made in it fails.
+    // If the path is a file, creating anything in it fails.
     unless(means("taken", "makeFolder"), () => done),
   );
 }
@@ -45,7 +45,7 @@ export function ensureFolder(fs: FileSystem, path: string): TE.TaskEither<StoreF
 }
 
 /**
- * Renames a file or folder once, whatever the answer: if the answer to the first request was lost, NFS asks again, and the second answer is
+ * Renames a file or folder once, also after an error: if the answer to the first request was lost, NFS asks again, and the second answer is
  * that the old path is missing.
  *
  * @param witness A path that exists only after this rename.

@@ -5,11 +5,11 @@
  * is the start time of the process in ticks since boot, which tells apart processes that had the same number. Only Linux provides these
  * facts. Elsewhere the machine is `unknown`, and so is the status of every process.
  *
- * Containers are told apart by their process namespaces, also two of one machine that share a volume, where numbers such as 7 occur in each. If
+ * Process namespaces distinguish containers, also two of one machine that share a volume, where numbers such as 7 occur in each. If
  * the kernel gives the number of a namespace to a later one, all processes of the earlier have ended. A container that sees the `/proc` of
  * another namespace has machine `unknown`.
  *
- * Not told apart are clones of one snapshot of a running machine, which have the host name, boot and namespaces of the original. On a
+ * Clones of one snapshot of a running machine are not distinguished: they have the host name, boot and namespaces of the original. On a
  * volume that they share, one can take a running save of another for one of a dead process and remove it, so that the save fails. Give each
  * clone its own host name, or its own run folder.
  *

@@ -1,7 +1,7 @@
 /**
  * What `model.compile` decided: the optimizer, the losses and metrics, and the list of weights that the compiled model trains.
  *
- * `collectedTrainableWeights` is what a compiled model trains, whatever is trainable now (tfjs-layers 4.22, `engine/training.ts`).
+ * `collectedTrainableWeights` is what a compiled model trains, even if `trainable` was changed since (tfjs-layers 4.22, `engine/training.ts`).
  *
  * @module
  */

@@ -152,8 +152,8 @@ function liveLikeness(layer: tf.layers.Layer): string {
 }
 
 /**
- * The positions of layers in one of two lists alone; undefined if that cannot be told. Layers with names are compared by them. If then one
- * side still has more, all of the other must be among them, in order.
+ * The positions of layers that only one of two lists has; undefined if the lists do not determine them. Layers with names are compared by name.
+ * If one side then still has more, it must contain all layers of the other, in order.
  *
  * @param names The names of the layers of each side; null for one without.
  * @param likeness What a layer without a name is recognized by.
