@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { findPart, namesMeant, type Part, someOf } from "../checkpoint/mod.ts";
+import { findPart, namesMeant, type Part, someOf, tensorNames } from "../checkpoint/mod.ts";
 import { children, dereference, isCase, type Named, nodesByPath, segment } from "../state/mod.ts";
 import { type Usage, usageError } from "./arguments.ts";
 import { separateCheckpoint } from "./reference.ts";
@@ -64,11 +64,20 @@ function followed(components: readonly Named[], path: string): Followed {
   return { corrected: names.join("/"), above: names.join("/"), there: namesOf(at) };
 }
 
+/** The layer that was probably meant by a component and a misspelt name. */
+function layerMeant(components: readonly Named[], wanted: string): string | undefined {
+  const folders = [...tensorNames(components).values()].map((name) => name.slice(0, name.lastIndexOf("/")));
+  const layers = folders.filter((name) => name.split("/").length === 2 && wanted.split("/").length === 2);
+  return nearestName(wanted, [...new Set(layers)].slice(0, mostCompared));
+}
+
 /** The parts that were probably meant. */
 function partsMeant(components: readonly Named[], wanted: string, { corrected, above }: Followed): readonly string[] {
   const tensors = namesMeant(components, wanted);
   if (tensors.some((name) => name.endsWith(`/${wanted}`) || name.startsWith(`${wanted}/`))) return tensors;
   if (findPart(components, corrected) !== undefined) return [corrected];
+  const layer = layerMeant(components, wanted);
+  if (layer !== undefined) return [layer];
   const others = tensors.length > 0 || corrected === wanted ? tensors : namesMeant(components, corrected);
   return others.length > 0 || corrected === wanted ? others : [above];
 }

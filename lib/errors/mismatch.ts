@@ -70,14 +70,37 @@ function quoted(parts: readonly string[]): string {
   return parts.map((part) => JSON.stringify(part)).join(", ");
 }
 
-/** The options that the advice on problems comes to, each with its parts; the parts of `rename` are its entries. */
-type AdvisedOptions = ReadonlyMap<"keep" | "skip" | "convert" | "rename", ReadonlySet<string>>;
+/** An entry of `rename`, as it is written. */
+function entry(from: string, to: string): string {
+  return `${JSON.stringify(from)}: ${JSON.stringify(to)}`;
+}
 
-function advisedOptions(advice: readonly Advice[]): AdvisedOptions {
-  const options = new Map<"keep" | "skip" | "convert" | "rename", Set<string>>();
+/** The options that the call was given and that the advice adds, each with its parts; the parts of `rename` are its entries. */
+type AdvisedOptions = ReadonlyMap<string, ReadonlySet<string>>;
+
+/**
+ * The options of the call with those of the advice.
+ *
+ * @param unmatched The paths of passed parts that match nothing.
+ */
+function advisedOptions(
+  advice: readonly Advice[],
+  passed: Mismatch["options"] = {},
+  unmatched: ReadonlySet<string>,
+): AdvisedOptions {
+  const options = new Map<string, Set<string>>();
+  for (const [name, value] of Object.entries(passed)) {
+    const pairs = Array.isArray(value) ? value.map((part) => [part, part]) : Object.entries(value);
+    const matched = pairs.filter(([from]) => !unmatched.has(from));
+    const texts = matched.map(([from, to]) => name === "rename" ? entry(from, to) : from);
+    if (texts.length > 0) options.set(name, new Set(texts));
+  }
   for (const [remedy, part] of advice) {
     const name = optionNames[remedy];
-    if (name !== undefined) options.set(name, (options.get(name) ?? new Set()).add(part));
+    if (name === undefined) continue;
+    options.set(name, (options.get(name) ?? new Set()).add(part));
+    // A part is in one of the two.
+    if (name === "keep") options.get("only")?.delete(part);
   }
   return options;
 }
@@ -214,7 +237,7 @@ function overviewOf(problems: readonly Problem[]): Overview {
 
 /** The entry of `rename` for a layer or component that has another name on the other side. */
 function renaming(remedy: "component" | "rename" | "spelling", from: string, to: string): Advice {
-  return [remedy, `${JSON.stringify(from)}: ${JSON.stringify(to)}`];
+  return [remedy, entry(from, to)];
 }
 
 function nameAdvice(problem: Problem, { savedNames, changed }: Overview): Advice {
@@ -291,7 +314,7 @@ function fitAdvice(problem: Problem): Advice {
 // --- sentences
 
 /** The sentence of a {@link Mismatch}: of a restore, or of a call of `fit` that does not continue the training of its name. */
-export function mismatchText({ problems, checkpoint, training, reading, call }: Mismatch): string {
+export function mismatchText({ problems, checkpoint, training, reading, call, options }: Mismatch): string {
   if (reading !== undefined) {
     const { checkpoint, location } = reading;
     return `This cannot be read from checkpoint ${checkpoint} of ${location}.` +
@@ -310,7 +333,7 @@ export function mismatchText({ problems, checkpoint, training, reading, call }: 
     return `${header}. Nothing was changed.` +
       grouped(problems, { saved: "the checkpoint", live: "this call" }, fitRemedies, fitAdvice);
   }
-  return restoreText(problems, call, checkpoint);
+  return restoreText(problems, checkpoint, call, options);
 }
 
 /** How each call of a restore is given options. */
@@ -320,7 +343,12 @@ const calls: Readonly<Record<string, string>> = {
   restoreInto: "restoreInto(live, ",
 };
 
-function restoreText(problems: readonly Problem[], call: Mismatch["call"], checkpoint: number | undefined): string {
+function restoreText(
+  problems: readonly Problem[],
+  checkpoint: number | undefined,
+  call: Mismatch["call"],
+  passed: Mismatch["options"],
+): string {
   const overview = overviewOf(problems);
   const told = inWords(problems);
   const adviceOn = (problem: Problem): Advice => restoreAdvice(problem, overview);
@@ -331,18 +359,23 @@ function restoreText(problems: readonly Problem[], call: Mismatch["call"], check
   const sides = { saved, live: "your script" };
   const advice = told.filter(({ remedy }) => remedy === undefined).map(adviceOn);
   const optioned = new Set(advice.flatMap(([remedy]) => remedy in optionNames ? [remedy] : []));
-  const options = advisedOptions(advice);
+  const unmatched = new Set(problems.filter(({ remedy }) => remedy !== undefined).map(({ path }) => path));
+  const options = optioned.size === 0 ? new Map() : advisedOptions(advice, passed, unmatched);
   const models = new Set(problems.flatMap(({ path }) => /\/layers(\/|$)/.test(path) ? [componentOf(path)] : []));
   const object = optionsText(options, models);
   const written = `${calls[call ?? (checkpoint === undefined ? "restoreInto" : "loadState")]}${object})`;
   // Only options of this very call can part an optimizer from its variables: they must stay.
-  const all = optioned.has("slots")
+  const all = optioned.has("slots") && passed === undefined
     ? `Add all of these to your options: ${object}`
     : `All these options at once: ${written}`;
   const withCall = ([remedy, text]: readonly [string, Remedies[string]]): readonly [string, Remedies[string]] => [
     remedy,
     (parts) =>
-      `${text(parts)}${optioned.size === 1 && optioned.has(remedy) && remedy !== "slots" ? `: ${written}` : ""}`,
+      `${text(parts)}${
+        optioned.size === 1 && optioned.has(remedy) && (remedy !== "slots" || passed !== undefined)
+          ? `: ${written}`
+          : ""
+      }`,
   ];
   return `${headline}. Nothing was changed.` +
     grouped(told, sides, Object.fromEntries(Object.entries(restoreRemedies).map(withCall)), adviceOn) +

@@ -43,7 +43,7 @@ import {
   type OptionRules,
 } from "../validation/mod.ts";
 import { checkStore, type Progress, type Store } from "../store/mod.ts";
-import { noParts, type RestoredParts, type Selection, selectionNames } from "../state/partial/mod.ts";
+import { isPartial, noParts, type RestoredParts, type Selection, selectionNames } from "../state/partial/mod.ts";
 import {
   type Codec,
   codecRules,
@@ -159,6 +159,13 @@ async function runAfter(store: Store, { run, parent, step }: CurrentRun, isAsked
 /** An error of a restore, with the checkpoint if it is a mismatch. */
 function ofCheckpoint(error: LoadError, checkpoint: number): LoadError {
   return error._tag === "Mismatch" ? { ...error, checkpoint } : error;
+}
+
+/** A mismatch with the options of a partial restore, so that its advice repeats them. */
+function withOptions(error: LoadError, options: Selection): LoadError {
+  if (error._tag !== "Mismatch" || !isPartial(options)) return error;
+  const passed = Object.entries(options).filter(([name, parts]) => name in selectionNames && parts !== undefined);
+  return { ...error, options: Object.fromEntries(passed) };
 }
 
 /** Whether a load found a store without checkpoints. */
@@ -285,12 +292,12 @@ export function loadState<K extends Codecs = NoCodecs, T extends Codec = never>(
       const found = await readWanted(store, options, { foresee: (encoded) => preflight(live, options, encoded) })();
       if (E.isLeft(found)) {
         if (isEmpty(found.left)) setCurrentRun(store, beginFirstRun());
-        return E.left(ofRestore(found.left));
+        return E.left(withOptions(ofRestore(found.left), options));
       }
       const { snapshot, report } = found.right;
       const run = await runAfter(store, found.right.run, options.checkpoint !== undefined);
       const restored = into(snapshot)();
-      if (E.isLeft(restored)) return E.left(ofCheckpoint(restored.left, report.checkpoint));
+      if (E.isLeft(restored)) return E.left(withOptions(ofCheckpoint(restored.left, report.checkpoint), options));
       const { step } = Object(restored.right);
       setCurrentRun(store, { ...run, step: typeof step === "number" ? step : null });
       if (onReport !== undefined) theirs(onReport)({ ...report, ...differs });

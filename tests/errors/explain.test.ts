@@ -9,7 +9,7 @@ import fc from "fast-check";
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { explainTo, toError } from "../../lib/errors/mod.ts";
-import { explain, type LoadOptions, loadState, memory, saveState } from "../../mod.ts";
+import { explain, type LoadOptions, loadState, memory, resume, saveState } from "../../mod.ts";
 import { advised, cleanUp, left, plainly, situations } from "../support/situations.ts";
 import { torture } from "../support/torture.ts";
 
@@ -236,13 +236,13 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Change your script back, or keep what it has",
     "  optimizer: expected its variables restored in the saved order, found some kept, left out or moved",
     'It holds values for each variable by position. Add "optimizer" to keep, so that it begins with new ones',
-    'Add all of these to your options: { keep: ["model/layers/1", "optimizer"] }',
+    'All these options at once: loadState(store, { keep: ["model/head", "model/layers/1", "optimizer"] })',
     "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "an optimizer of a kept layer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  optimizer: expected its variables restored in the saved order, found some kept, left out or moved",
-    'It holds values for each variable by position. Add "optimizer" to keep, so that it begins with new ones',
+    'It holds values for each variable by position. Add "optimizer" to keep, so that it begins with new ones: loadState(store, { keep: ["model/head", "optimizer"] })',
     "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "another schedule": [
@@ -637,6 +637,21 @@ test("explain: the options for layers that were added or removed restore all the
     ),
     { numRuns: 25 * torture },
   ));
+
+test("explain: advice repeats the options that the call was given", async () => {
+  const store = memory();
+  const saved = { a: tf.zeros([1]), b: tf.zeros([1]), c: tf.zeros([1]), d: tf.zeros([1]), w: 0 };
+  await saveState(store)(saved);
+  const live = { a: tf.zeros([2]), b: tf.zeros([2]), e: tf.zeros([1]), w: 0 };
+  const adviceOn = async (options: LoadOptions): Promise<LoadOptions> =>
+    advised(explain(await left(resume(store, options)(live))));
+  const all: LoadOptions = { keep: ["a", "b"], rename: { c: "e" }, skip: ["d"] };
+  assert.deepEqual(await adviceOn({ keep: ["a"], rename: { c: "e" } }), all);
+  assert.deepEqual(await adviceOn({ keep: ["a"], rename: { c: "e", gone: "b" } }), all);
+  // No part is both in `only` and in `keep`.
+  assert.deepEqual(await adviceOn({ only: ["a", "w"] }), { only: ["w"], keep: ["a"] });
+  assert.ok(await resume(store, all)(live));
+});
 
 test("explain: at most twenty differences are listed, of many parts the component is named", async () => {
   const store = memory();

@@ -72,7 +72,7 @@ export async function left<E>(task: TaskEither<E, unknown>): Promise<E> {
 /** The options that a sentence advises. */
 export function advised(sentence: string): LoadOptions {
   const found = /(?:loadState|resume)\(store, (\{.*\})\)$/m.exec(sentence)?.[1] ?? "{}";
-  return JSON.parse(found.replace(/([{,] )(keep|skip|convert|rename):/g, '$1"$2":'));
+  return JSON.parse(found.replace(/([{,] )(only|keep|skip|convert|rename):/g, '$1"$2":'));
 }
 
 /** Saves components and loads others, which must fail. With the options of the sentence, if it has any, they load. */
@@ -81,9 +81,9 @@ function loading(saved: () => object, live: () => object, options: LoadOptions =
     const store = memory();
     await saveState(store)(saved());
     const error = await left(loadState(store, options)(live()));
-    const { keep = [], ...others } = { ...advised(explain(error)) };
-    if (keep.length > 0 || Object.keys(others).length > 0) {
-      const result = await loadState(store, { ...others, keep: [...keep, ...options.keep ?? []] })(live())();
+    const advice = advised(explain(error));
+    if (Object.keys(advice).length > 0) {
+      const result = await loadState(store, advice)(live())();
       if (result._tag === "Left") assert.fail(`${explain(error)}\nThe remedy does not help:\n${explain(result.left)}`);
     }
     return error;
