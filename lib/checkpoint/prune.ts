@@ -28,9 +28,9 @@ import {
   demand,
   ifGiven,
   must,
-  nearest,
   type OptionNames,
 } from "../validation/mod.ts";
+import { nearest } from "../nearest.ts";
 import { verifyCheckpoint } from "./verify.ts";
 
 // --- types

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { closestMatch } from "leven";
+import { nearest } from "../nearest.ts";
 
 // --- constructors
 
@@ -13,10 +13,7 @@ import { closestMatch } from "leven";
  */
 export function nearestName(wanted: string, known: readonly string[]): string | undefined {
   const lower = wanted.toLowerCase();
-  const near = closestMatch(lower, known.map((name) => name.toLowerCase()), {
-    maxDistance: Math.ceil(wanted.length / 3),
-  });
-  return known.find((name) => name.toLowerCase() === near) ??
+  return nearest(wanted, known, () => Math.ceil(wanted.length / 3)) ??
     (wanted.length > 1 ? known.find((name) => name.toLowerCase().startsWith(lower)) : undefined);
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import type { CursorMismatch, DataFailed, Mismatch, Problem } from "./errors.ts";
+import { nearest } from "../nearest.ts";
 import { bothSides, inWords, lineOf, listed, moreThan, noName, type Sides, type Told } from "./problem_lines.ts";
 
 // --- types
@@ -190,16 +191,6 @@ interface Overview {
   }[];
 }
 
-/** Whether two names are one typing error apart: a letter too many, too few or wrong, or two exchanged. */
-function isMisspelt(a: string, b: string): boolean {
-  const shorter = Math.min(a.length, b.length);
-  let [start, end] = [0, 0];
-  while (start < shorter && a[start] === b[start]) start++;
-  while (end < shorter - start && a.at(-1 - end) === b.at(-1 - end)) end++;
-  const [x, y] = [a, b].map((name) => name.slice(start, name.length - end)) as [string, string];
-  return shorter > 2 && ((x.length < 2 && y.length < 2) || (x.length === 2 && x === [...y].reverse().join("")));
-}
-
 /** What sort of plain data a description shows: numbers are shown by their value, and a record of the script may be an object. */
 function plainKind(shown: string): string {
   if (shown === "an object") return "a record";
@@ -214,7 +205,8 @@ function overviewOf(problems: readonly Problem[]): Overview {
   const [missing = [], extra = []] = ["missing", "extra"].map((kind) => components.filter((one) => one.kind === kind));
   const isOnly = missing.length === 1 && extra.length === 1;
   const renamed = missing.flatMap((live): Overview["renamed"] => {
-    const near = extra.filter((saved) => isMisspelt(saved.path, live.path));
+    // One typing error: a letter too many, too few or wrong, or two exchanged.
+    const near = extra.filter(({ path }) => nearest(path, [live.path], (letters) => letters > 2 ? 1 : 0) !== undefined);
     const [saved] = near.length > 0 ? near : isOnly ? extra : [];
     if (saved === undefined || near.length > 1) return [];
     const [there, here] = [bothSides(saved)[0], bothSides(live)[1]];

@@ -19,7 +19,6 @@ export {
   checkOptionNames,
   checkOptions,
   demandEach,
-  nearest,
   type OptionNames,
   type OptionRules,
 } from "./option_names.ts";
