@@ -62,6 +62,8 @@ export interface Mismatch {
   readonly call?: "resume";
   /** The options of a partial restore that the load was given, by name: lists of parts, and `rename`. Absent if there were none. */
   readonly options?: Readonly<Record<string, readonly string[] | Readonly<Record<string, string>>>>;
+  /** What would not fit with the options that `explain` advises for the problems, and that it advises on as well; absent if nothing. */
+  readonly following?: readonly Problem[];
   /** The training of `fit` or `fitDataset` that the call does not continue, and the checkpoint it would have resumed from. */
   readonly training?: { readonly name: string; readonly location: string; readonly checkpoint?: number };
   /** The checkpoint that does not have the tensor, or the rows of it, that `readTensor` should read. */

@@ -56,7 +56,7 @@ function componentOf(part: string): string {
 }
 
 /** The parts of an option, in which a component stands for many parts of it: not a model, whose other layers are restored. */
-function partsText(parts: readonly string[], models: ReadonlySet<string> = new Set()): string {
+function outerParts(parts: readonly string[], models: ReadonlySet<string> = new Set()): readonly string[] {
   const counts = new Map<string, number>();
   for (const part of parts) counts.set(componentOf(part), (counts.get(componentOf(part)) ?? 0) + 1);
   const named = parts
@@ -64,7 +64,7 @@ function partsText(parts: readonly string[], models: ReadonlySet<string> = new S
       counts.get(componentOf(part))! > mostParts && !models.has(componentOf(part)) ? componentOf(part) : part
     )
     .filter((part, _, all) => !all.some((outer) => part.startsWith(`${outer}/`)));
-  return `[${quoted([...new Set(named)])}]`;
+  return [...new Set(named)];
 }
 
 function quoted(parts: readonly string[]): string {
@@ -72,43 +72,51 @@ function quoted(parts: readonly string[]): string {
 }
 
 /** An entry of `rename`, as it is written. */
-function entry(from: string, to: string): string {
+function entry([from, to]: readonly [from: string, to: string]): string {
   return `${JSON.stringify(from)}: ${JSON.stringify(to)}`;
 }
 
-/** The options that the call was given and that the advice adds, each with its parts; the parts of `rename` are its entries. */
-type AdvisedOptions = ReadonlyMap<string, ReadonlySet<string>>;
+/** Options of a partial restore by name. */
+type RestoreOptions = NonNullable<Mismatch["options"]>;
 
-/**
- * The options of the call with those of the advice.
- *
- * @param unmatched The paths of passed parts that match nothing.
- */
+/** The options that the advice adds to those that the call was given, without passed parts that match nothing. */
 function advisedOptions(
   advice: readonly Advice[],
-  passed: Mismatch["options"] = {},
-  unmatched: ReadonlySet<string>,
-): AdvisedOptions {
-  const options = new Map<string, Set<string>>();
-  for (const [name, value] of Object.entries(passed)) {
-    const pairs = Array.isArray(value) ? value.map((part) => [part, part]) : Object.entries(value);
-    const matched = pairs.filter(([from]) => !unmatched.has(from));
-    const texts = matched.map(([from, to]) => name === "rename" ? entry(from, to) : from);
-    if (texts.length > 0) options.set(name, new Set(texts));
+  { problems, following = [], options = {} }: Mismatch,
+): RestoreOptions {
+  const all = [...problems, ...following];
+  const unmatched = new Set(all.filter(({ remedy }) => remedy !== undefined).map(({ path }) => path));
+  const models = new Set(all.flatMap(({ path }) => /\/layers(\/|$)/.test(path) ? [componentOf(path)] : []));
+  const lists = new Map<string, Set<string>>();
+  for (const [name, value] of Object.entries(options)) {
+    const parts = Array.isArray(value) ? value : Object.entries(value).map(entry);
+    const isMatched = (part: string): boolean =>
+      !unmatched.has(name === "rename" ? Object.keys(fromEntries([part]))[0]! : part);
+    lists.set(name, new Set(parts.filter(isMatched)));
   }
   for (const [remedy, part] of advice) {
     const name = optionNames[remedy];
     if (name === undefined) continue;
-    options.set(name, (options.get(name) ?? new Set()).add(part));
+    lists.set(name, (lists.get(name) ?? new Set()).add(part));
     // A part is in one of the two.
-    if (name === "keep") options.get("only")?.delete(part);
+    if (name === "keep") lists.get("only")?.delete(part);
   }
-  return options;
+  const isUsed = ([name, parts]: readonly [string, Set<string>]): boolean => name === "only" || parts.size > 0;
+  return Object.fromEntries(
+    [...lists].filter(isUsed).map((
+      [name, parts],
+    ) => [name, name === "rename" ? fromEntries([...parts]) : outerParts([...parts], models)]),
+  );
 }
 
-function optionsText(options: AdvisedOptions, models: ReadonlySet<string>): string {
-  const texts = [...options].map(([name, parts]) =>
-    `${name}: ${name === "rename" ? `{ ${[...parts].join(", ")} }` : partsText([...parts], models)}`
+/** The record of entries of `rename`. */
+function fromEntries(entries: readonly string[]): Readonly<Record<string, string>> {
+  return JSON.parse(`{${entries.join()}}`);
+}
+
+function optionsText(options: RestoreOptions): string {
+  const texts = Object.entries(options).map(([name, value]) =>
+    `${name}: ${Array.isArray(value) ? `[${quoted(value)}]` : `{ ${Object.entries(value).map(entry).join(", ")} }`}`
   );
   return `{ ${texts.join(", ")} }`;
 }
@@ -120,6 +128,7 @@ const optionNames: Readonly<Record<string, "keep" | "skip" | "convert" | "rename
   data: "keep",
   seed: "keep",
   slots: "keep",
+  both: "keep",
   skip: "skip",
   create: "skip",
   convert: "convert",
@@ -133,7 +142,7 @@ const restoreRemedies: Remedies = {
   anew: () => "Change your script back, or keep what it has, which starts that model anew",
   count: (models) =>
     "Change your script back, or name the layers that differ: in keep those of your script alone, in skip those of the checkpoint alone " +
-    `(keep: ${partsText(models)} starts that model anew)`,
+    `(keep: [${quoted(outerParts(models))}] starts that model anew)`,
   skip: () => "Change your script back, or leave out what is saved",
   create: (parts) => `Create ${parts.join(", ")} before you load, or leave out what is saved`,
   convert: () => "Change the dtype back, or convert what is saved",
@@ -148,6 +157,7 @@ const restoreRemedies: Remedies = {
   seed: () => "Shuffle as before, or begin with the new order",
   slots: (parts) =>
     `It holds values for each variable by position. Add ${quoted(parts)} to keep, so that it begins with new ones`,
+  both: () => "Restore both, or keep both",
   share: (parts) => `Use one object in your script for ${parts.join(", and one for ")}`,
   separate: (parts) => `Use separate objects in your script for ${parts.join(", and for ")}`,
   memory: () => "Dispose of tensors and release snapshots that you no longer need, or restore on the cpu backend",
@@ -229,7 +239,7 @@ function overviewOf(problems: readonly Problem[]): Overview {
 
 /** The entry of `rename` for a layer or component that has another name on the other side. */
 function renaming(remedy: "component" | "rename" | "spelling", from: string, to: string): Advice {
-  return [remedy, entry(from, to)];
+  return [remedy, entry([from, to])];
 }
 
 function nameAdvice(problem: Problem, { savedNames, changed }: Overview): Advice {
@@ -249,6 +259,13 @@ function sharingAdvice(problem: Problem): Advice {
   return [there.startsWith("the same") ? "share" : "separate", parts];
 }
 
+/** What has to be kept too, because it belongs to a kept part. */
+function keepAdvice({ path, found }: Problem): Advice {
+  const other = /^(.*) restored, this kept$/.exec(found)?.[1];
+  if (other !== undefined) return ["both", other];
+  return [/ kept, this restored$/.test(found) ? "both" : "slots", path];
+}
+
 /** The path of a layer with its name, where the problem has it: `model/head` for `model/layers/1`. */
 function byName(problem: Problem): string {
   const name = /^the layer (.*)$/.exec(problem.kind === "extra" ? bothSides(problem)[0] : bothSides(problem)[1])?.[1];
@@ -258,7 +275,7 @@ function byName(problem: Problem): string {
 function restoreAdvice(problem: Problem, overview: Overview): Advice {
   const { path, kind, saved } = problem;
   if (kind === "memory") return ["memory", ""];
-  if (saved === undefined) return kind === "sharing" ? ["slots", path] : ["build", ""];
+  if (saved === undefined) return kind === "sharing" ? keepAdvice(problem) : ["build", ""];
   const cursor = [path, outerOf(path)].find((one) => overview.cursors.has(one));
   if (cursor !== undefined) return [overview.cursors.get(cursor)!, cursor];
   if (kind === "sharing") return sharingAdvice(problem);
@@ -306,7 +323,8 @@ function fitAdvice(problem: Problem): Advice {
 // --- sentences
 
 /** The sentence of a {@link Mismatch}: of a restore, or of a call of `fit` that does not continue the training of its name. */
-export function mismatchText({ problems, checkpoint, training, reading, call, options }: Mismatch): string {
+export function mismatchText(error: Mismatch): string {
+  const { problems, training, reading } = error;
   if (reading !== undefined) {
     const { checkpoint, location } = reading;
     return `This cannot be read from checkpoint ${checkpoint} of ${location}.` +
@@ -325,7 +343,7 @@ export function mismatchText({ problems, checkpoint, training, reading, call, op
     return `${header}. Nothing was changed.` +
       grouped(problems, { saved: "the checkpoint", live: "this call" }, fitRemedies, fitAdvice);
   }
-  return restoreText(problems, checkpoint, call, options);
+  return restoreText(error);
 }
 
 /** How each call of a restore is given options. */
@@ -335,53 +353,55 @@ const calls: Readonly<Record<string, string>> = {
   restoreInto: "restoreInto(live, ",
 };
 
-function restoreText(
-  problems: readonly Problem[],
-  checkpoint: number | undefined,
-  call: Mismatch["call"],
-  passed: Mismatch["options"],
-): string {
-  const overview = overviewOf(problems);
-  const told = inWords(problems);
+/** What a restore that failed can do about its problems: the advice on each, and the options that it comes to. */
+function restoreAdviceOn(error: Mismatch) {
+  const all = [...error.problems, ...error.following ?? []];
+  const overview = overviewOf(all);
   const adviceOn = (problem: Problem): Advice => restoreAdvice(problem, overview);
+  const advice = inWords(all).filter(({ remedy }) => remedy === undefined).map(adviceOn);
+  const optioned = new Set(advice.flatMap(([remedy]) => remedy in optionNames ? [remedy] : []));
+  return { adviceOn, optioned, options: optioned.size === 0 ? {} : advisedOptions(advice, error) };
+}
+
+/** The options that the sentence of an error advises, with those that the call was given; undefined if it advises none. */
+export function adviceOf(error: Mismatch): RestoreOptions | undefined {
+  const { optioned, options } = restoreAdviceOn(error);
+  return optioned.size === 0 ? undefined : options;
+}
+
+function restoreText(error: Mismatch): string {
+  const { checkpoint, call, following = [] } = error;
+  const { adviceOn, optioned, options } = restoreAdviceOn(error);
   const saved = checkpoint === undefined ? "the snapshot" : "the checkpoint";
   const headline = checkpoint === undefined
     ? "The snapshot cannot be restored"
     : `Checkpoint ${checkpoint} does not fit your script`;
   const sides = { saved, live: "your script" };
-  const advice = told.filter(({ remedy }) => remedy === undefined).map(adviceOn);
-  const optioned = new Set(advice.flatMap(([remedy]) => remedy in optionNames ? [remedy] : []));
-  const unmatched = new Set(problems.filter(({ remedy }) => remedy !== undefined).map(({ path }) => path));
-  const options = optioned.size === 0 ? new Map() : advisedOptions(advice, passed, unmatched);
-  const models = new Set(problems.flatMap(({ path }) => /\/layers(\/|$)/.test(path) ? [componentOf(path)] : []));
-  const object = optionsText(options, models);
+  const object = optionsText(options);
   const written = `${calls[call ?? (checkpoint === undefined ? "restoreInto" : "loadState")]}${object})`;
   // Only options of this very call can part an optimizer from its variables: they must stay.
-  const all = optioned.has("slots") && passed === undefined
-    ? `Add all of these to your options: ${object}`
-    : `All these options at once: ${written}`;
+  const isComplete = checkpoint !== undefined || !optioned.has("slots");
+  const all = isComplete ? `All these options at once: ${written}` : `Add all of these to your options: ${object}`;
   const withCall = ([remedy, text]: readonly [string, Remedies[string]]): readonly [string, Remedies[string]] => [
     remedy,
-    (parts) =>
-      `${text(parts)}${
-        optioned.size === 1 && optioned.has(remedy) && (remedy !== "slots" || passed !== undefined)
-          ? `: ${written}`
-          : ""
-      }`,
+    (parts) => `${text(parts)}${optioned.size === 1 && optioned.has(remedy) && isComplete ? `: ${written}` : ""}`,
   ];
-  return `${headline}. Nothing was changed.` +
-    grouped(told, sides, Object.fromEntries(Object.entries(restoreRemedies).map(withCall)), adviceOn) +
+  const remedies = Object.fromEntries(Object.entries(restoreRemedies).map(withCall));
+  const groups = (problems: readonly Problem[]): string => grouped(inWords(problems), sides, remedies, adviceOn);
+  return `${headline}. Nothing was changed.${groups(error.problems)}` +
+    (following.length === 0 ? "" : `\nWith that:${groups(following)}`) +
     (optioned.size > 1 ? `\n${all}` : "") +
     (checkpoint === undefined ? "" : onceText(options));
 }
 
 /** That options of a load are passed once: `keep` would reset its parts at every restart, and the others would match nothing. */
-function onceText(options: AdvisedOptions): string {
-  if (options.size === 0) return "";
-  const once = options.size === 1
+function onceText(options: RestoreOptions): string {
+  const names = Object.keys(options);
+  if (names.length === 0) return "";
+  const once = names.length === 1
     ? "This option is needed once: take it out after the next save"
     : "These options are needed once: take them out after the next save";
-  return `\n${once}${options.has("keep") ? ", or every restart resets what keep names" : ""}`;
+  return `\n${once}${names.includes("keep") ? ", or every restart resets what keep names" : ""}`;
 }
 
 const cursorRemedies: Remedies = {

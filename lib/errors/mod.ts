@@ -10,5 +10,6 @@
  */
 export * from "./errors.ts";
 export { explain, explainTo, sentenceIfKnown, toError } from "./explain.ts";
+export { adviceOf } from "./mismatch.ts";
 export { hexCode, printable, printableLines, unprintable } from "./printable.ts";
 export { captured, guarded, isAllocation, orDeviceFailed, theirs } from "./guard.ts";

@@ -28,9 +28,9 @@ import {
   savesFinished,
   setCurrentRun,
 } from "../checkpoint/mod.ts";
-import type { Overridden } from "../state/mod.ts";
+import type { Encoded, Overridden } from "../state/mod.ts";
 import { environment, mayDiffer, memoryLimit } from "./environment.ts";
-import { guarded, type LoadError, ofRestore, theirs } from "../errors/mod.ts";
+import { guarded, type LoadError, type Mismatch, ofRestore, theirs } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
 import {
   aBoolean,
@@ -43,7 +43,7 @@ import {
   type OptionRules,
 } from "../validation/mod.ts";
 import { checkStore, type Progress, type Store } from "../store/mod.ts";
-import { isPartial, noParts, type RestoredParts, type Selection, selectionNames } from "../state/partial/mod.ts";
+import { noParts, type RestoredParts, type Selection, selectionNames } from "../state/partial/mod.ts";
 import {
   type Codec,
   codecRules,
@@ -54,7 +54,7 @@ import {
   type Restored,
 } from "../codecs.ts";
 import type { Given } from "../capturable.ts";
-import { preflight } from "./preflight.ts";
+import { preflight, withAdvice } from "./preflight.ts";
 import { captureState, release, restoreInto, type Snapshot, snapshotOf } from "../snapshot.ts";
 
 // --- types
@@ -159,13 +159,6 @@ async function runAfter(store: Store, { run, parent, step }: CurrentRun, isAsked
 /** An error of a restore, with the checkpoint if it is a mismatch. */
 function ofCheckpoint(error: LoadError, checkpoint: number): LoadError {
   return error._tag === "Mismatch" ? { ...error, checkpoint } : error;
-}
-
-/** A mismatch with the options of a partial restore, so that its advice repeats them. */
-function withOptions(error: LoadError, options: Selection): LoadError {
-  if (error._tag !== "Mismatch" || !isPartial(options)) return error;
-  const passed = Object.entries(options).filter(([name, parts]) => name in selectionNames && parts !== undefined);
-  return { ...error, options: Object.fromEntries(passed) };
 }
 
 /** Whether a load found a store without checkpoints. */
@@ -289,15 +282,24 @@ export function loadState<K extends Codecs = NoCodecs, T extends Codec = never>(
     const into = restoreInto(live, { ...others, ...(onReport && { onReport: (report) => void (differs = report) }) });
     const load = guarded<LoadError, Restored<C, K>>("load", store.location, async () => {
       await savesFinished(store);
-      const found = await readWanted(store, options, { foresee: (encoded) => preflight(live, options, encoded) })();
+      const advised = (error: Mismatch, saved: Encoded): Mismatch => withAdvice(error, live, options, saved);
+      const foresee = (saved: Encoded): Mismatch | undefined => {
+        const found = preflight(live, options, saved);
+        return found && advised(found, saved);
+      };
+      const found = await readWanted(store, options, { foresee })();
       if (E.isLeft(found)) {
         if (isEmpty(found.left)) setCurrentRun(store, beginFirstRun());
-        return E.left(withOptions(ofRestore(found.left), options));
+        return E.left(ofRestore(found.left));
       }
       const { snapshot, report } = found.right;
       const run = await runAfter(store, found.right.run, options.checkpoint !== undefined);
       const restored = into(snapshot)();
-      if (E.isLeft(restored)) return E.left(withOptions(ofCheckpoint(restored.left, report.checkpoint), options));
+      if (E.isLeft(restored)) {
+        const error = restored.left;
+        const { encoded } = snapshot;
+        return E.left(ofCheckpoint(error._tag === "Mismatch" ? advised(error, encoded) : error, report.checkpoint));
+      }
       const { step } = Object(restored.right);
       setCurrentRun(store, { ...run, step: typeof step === "number" ? step : null });
       if (onReport !== undefined) theirs(onReport)({ ...report, ...differs });

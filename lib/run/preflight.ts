@@ -6,8 +6,8 @@
 import * as E from "fp-ts/lib/Either.js";
 import { type Codec, type Codecs, type Options, ownCodecs } from "../codecs.ts";
 import { arraysOf, type Encoded, type Held, isDType, problemsOfRestore, segment } from "../state/mod.ts";
-import { type Mismatch, mismatch, type ProblemKind } from "../errors/mod.ts";
-import { isPartial, merge, type Selection } from "../state/partial/mod.ts";
+import { adviceOf, type Mismatch, mismatch, type Problem, type ProblemKind } from "../errors/mod.ts";
+import { isPartial, merge, type Selection, selectionNames } from "../state/partial/mod.ts";
 import { kinds } from "../kinds.ts";
 import { captureState } from "../snapshot.ts";
 import { disposeOnFailure } from "../tfjs/mod.ts";
@@ -34,6 +34,32 @@ function hasOtherTensor(live: Encoded, saved: Encoded): boolean {
 
 // --- restore
 
+/** The problems of a load with these options, of which nothing is changed; undefined if the live components cannot be captured. */
+function problemsWith(
+  live: object,
+  { codecs = {}, types = [], ...selection }: Options<Codecs, Codec> & Selection,
+  saved: Encoded,
+  isRelevant: (live: Encoded) => boolean = () => true,
+): readonly Problem[] | undefined {
+  const own = ownCodecs({ codecs, types });
+  const captured = E.tryCatch(() => captureState(live, own), E.toError);
+  if (E.isLeft(captured)) return undefined;
+  using snapshot = captured.right;
+  if (!isRelevant(snapshot.encoded)) return undefined;
+  const { encoded, problems } = isPartial(selection)
+    ? merge(saved, snapshot.encoded, kinds, selection)
+    : { encoded: saved, problems: [] };
+  return disposeOnFailure(
+    () => problemsOfRestore(encoded, { kinds, own, live: live as Record<string, unknown>, problems }),
+    () => true,
+  );
+}
+
+/** Whether a problem of a load is one without the data of arrays, too. */
+function isCertain({ kind, saved }: Problem): boolean {
+  return !needData.includes(kind) || saved === "expected" || (kind === "length" && saved === "found");
+}
+
 /**
  * The mismatch that a load would end with, if the shape or dtype of a tensor differs: every difference that can be found without the data.
  *
@@ -43,25 +69,51 @@ function hasOtherTensor(live: Encoded, saved: Encoded): boolean {
  */
 export function preflight(
   live: object,
-  { codecs = {}, types = [], convert, ...selection }: Options<Codecs, Codec> & Selection,
+  options: Options<Codecs, Codec> & Selection,
   saved: Encoded,
 ): Mismatch | undefined {
   // Whether a conversion changes a value depends on the data.
-  if (convert !== undefined) return undefined;
-  const own = ownCodecs({ codecs, types });
-  const captured = E.tryCatch(() => captureState(live, own), E.toError);
-  if (E.isLeft(captured)) return undefined;
-  using snapshot = captured.right;
-  if (!hasOtherTensor(snapshot.encoded, saved)) return undefined;
-  const { encoded, problems } = isPartial(selection)
-    ? merge(saved, snapshot.encoded, kinds, selection)
-    : { encoded: saved, problems: [] };
-  const found = disposeOnFailure(
-    () => problemsOfRestore(encoded, { kinds, own, live: live as Record<string, unknown>, problems }),
-    () => true,
-  );
-  const certain = found.filter(({ kind, saved }) =>
-    !needData.includes(kind) || saved === "expected" || (kind === "length" && saved === "found")
-  );
+  if (options.convert !== undefined) return undefined;
+  const found = problemsWith(live, options, saved, (live) => hasOtherTensor(live, saved)) ?? [];
+  const certain = found.filter(isCertain);
   return certain.some(({ kind }) => kind === "shape" || kind === "dtype") ? mismatch(certain) : undefined;
+}
+
+/** How often the advice on a mismatch is tried. */
+const mostTrials = 4;
+
+/**
+ * A mismatch of a load with the options that the load was given, and with what would not fit with the options that its sentence advises: so the
+ * sentence advises options with which the components load.
+ *
+ * @param error The mismatch.
+ * @param live The live components.
+ * @param options The options of the load.
+ * @param saved The saved components, with or without the data of their arrays.
+ */
+export function withAdvice(
+  error: Mismatch,
+  live: object,
+  { codecs = {}, types = [], ...selection }: Options<Codecs, Codec> & Selection,
+  saved: Encoded,
+): Mismatch {
+  const passed = Object.entries(selection).filter(([name, parts]) => name in selectionNames && parts !== undefined);
+  let advised: Mismatch = { ...error, ...isPartial(selection) && { options: Object.fromEntries(passed) } };
+  for (let trial = 0; trial < mostTrials; trial++) {
+    const advice = adviceOf(advised);
+    if (advice === undefined) break;
+    const known = new Set([...advised.problems, ...advised.following ?? []].map(nameOf));
+    const found = E.tryCatch(() => problemsWith(live, { codecs, types, ...advice }, saved), E.toError);
+    const following = (E.isRight(found) && found.right || []).filter((one) =>
+      isCertain(one) && !known.has(nameOf(one))
+    );
+    if (following.length === 0) break;
+    advised = { ...advised, following: [...advised.following ?? [], ...following] };
+  }
+  return advised;
+}
+
+/** What is the same for two problems that are one. */
+function nameOf({ kind, path }: Problem): string {
+  return `${kind} ${path}`;
 }

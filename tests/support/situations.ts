@@ -350,6 +350,16 @@ export const situations: Readonly<Record<string, Situation>> = {
       loadState(store, { keep: ["model/head"] })(withOptimizer(model(), tf.train.momentum(0.1, 0.9))),
     );
   },
+  "a resized layer of a trained model": async () => {
+    const compiled = (units: number) => {
+      const made = tf.sequential({ layers: [named("stem"), named("head", units)] });
+      made.compile({ loss: "meanSquaredError", optimizer: tf.train.adam(0.1) });
+      return { model: made, optimizer: made.optimizer };
+    };
+    const saved = compiled(2);
+    await saved.model.trainOnBatch(tf.ones([1, 4]), tf.ones([1, 2]));
+    return await loading(() => saved, () => compiled(3))();
+  },
   "another schedule": loading(
     () => ({ schedule: Schedule.cosine({ base: 1, steps: 10 }) }),
     () => ({ schedule: Rng.make(1) }),

@@ -86,22 +86,43 @@ function isInside(object: MergedObject, outer: MergedObject): boolean {
   return outer.at !== object.at && isWithin(object.at, outer.at);
 }
 
-/** Restored components with slots inside a component that lists the trained variables in another order than the saved one. */
+/** Whether a component lists the trained variables in another order than the saved one. */
+function listsInOtherOrder(
+  { trees: { saved, live }, placed }: MergeState,
+  outer: MergedObject,
+  list: readonly string[],
+): boolean {
+  const before = [...placed.saved].find(([, at]) => at === outer.at)?.[0] ?? outer.at;
+  const origin = saved.nodes.get(before);
+  return isPermutation(
+    referredNames(saved, origin && stateNode(origin), before, list),
+    referredNames(live, outer.state, outer.at, list),
+  );
+}
+
+/** Whether the slots of a restored component fit the variables that another one lists: all restored, or all kept and of the same shapes. */
+function fitsListed(merged: MergeState, object: MergedObject, outer: MergedObject, list: readonly string[]): boolean {
+  const { trees: { live }, replaced } = merged;
+  const listed = list.reduce<Node | undefined>(entry, outer.state);
+  const paths = (Array.isArray(listed) ? listed : []).flatMap((node: Node) =>
+    isCase(node, "shared") ? [node.path] : []
+  );
+  const kept = paths.filter((path) => replaced.some((part) => isWithin(path, part.live)));
+  const shapes = kept.map((path) => trainedShape(merged, live.nodes.get(path) ?? null));
+  return kept.length === 0 ||
+    (kept.length === paths.length && shapes.join(";") === slotShapes(merged, object).join(";"));
+}
+
+/** Restored components with slots inside a component that lists trained variables to which they do not belong. */
 function misalignedInside(merged: MergeState): readonly MergedObject[] {
-  const { trees: { saved, live }, objects, placed, kindNamed } = merged;
-  const listsInOtherOrder = (outer: MergedObject): boolean => {
-    const references = kindNamed(outer.kind)?.parts?.refers;
-    if (references === undefined) return false;
-    const before = [...placed.saved].find(([, at]) => at === outer.at)?.[0] ?? outer.at;
-    const origin = saved.nodes.get(before);
-    return isPermutation(
-      referredNames(saved, origin && stateNode(origin), before, references),
-      referredNames(live, outer.state, outer.at, references),
-    );
-  };
+  const { objects, kindNamed } = merged;
   return objects.filter((object) =>
     object.side === "saved" && slotShapes(merged, object).length > 0 &&
-    objects.some((outer) => isInside(object, outer) && listsInOtherOrder(outer))
+    objects.some((outer) => {
+      const list = kindNamed(outer.kind)?.parts?.refers;
+      if (list === undefined || !isInside(object, outer)) return false;
+      return listsInOtherOrder(merged, outer, list) || !fitsListed(merged, object, outer, list);
+    })
   );
 }
 

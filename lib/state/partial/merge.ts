@@ -149,11 +149,11 @@ function copyShared(merging: Merging, side: Side, target: string, at: string): N
   }
   const live = trees.live.nodes.get(at);
   if (isCase(live, "shared")) {
-    if (side === "live" && references.some((list) => isWithin(at, list))) return live;
+    const isReference = references.some((list) => isWithin(at, list));
+    if (isReference && (side === "live" || keptInstead(merging, target) === live.path)) return live;
     const [here, there] = side === "live" ? ["kept", "restored"] : ["restored", "kept"];
     const expected = `this and ${live.path}, which are one object, both restored or both kept`;
-    const remedy = "Restore both or keep both";
-    addProblem(merging, at, "sharing", expected, `${live.path} ${there}, this ${here}`, { remedy });
+    addProblem(merging, at, "sharing", expected, `${live.path} ${there}, this ${here}`);
     return live;
   }
   return copy(merging, side, { node: trees[side].nodes.get(target) ?? null, path: target }, at);
