@@ -64,6 +64,8 @@ export interface Mismatch {
   readonly options?: Readonly<Record<string, readonly string[] | Readonly<Record<string, string>>>>;
   /** What would not fit with the options that `explain` advises for the problems, and that it advises on as well; absent if nothing. */
   readonly following?: readonly Problem[];
+  /** The runtime that saved the checkpoint, such as `bun 1.4.5`, if data differs and another runtime runs now. */
+  readonly savedBy?: string;
   /** The training of `fit` or `fitDataset` that the call does not continue, and the checkpoint it would have resumed from. */
   readonly training?: { readonly name: string; readonly location: string; readonly checkpoint?: number };
   /** The checkpoint that does not have the tensor, or the rows of it, that `readTensor` should read. */

@@ -161,6 +161,12 @@ function ofCheckpoint(error: LoadError, checkpoint: number): LoadError {
   return error._tag === "Mismatch" ? { ...error, checkpoint } : error;
 }
 
+/** The runtime that saved, if data differs and this is another one: it may compute other data. */
+function otherRuntime({ problems }: Mismatch, { saved, current }: Report): Pick<Mismatch, "savedBy"> {
+  const [before, now] = [saved, current].map(({ runtime }) => runtime.split(" ")[0]);
+  return before !== now && problems.some(({ kind }) => kind === "data") ? { savedBy: saved.runtime } : {};
+}
+
 /** Whether a load found a store without checkpoints. */
 function isEmpty(error: LoadError): boolean {
   return error._tag === "NoCheckpoint" && error.available.length === 0;
@@ -297,8 +303,10 @@ export function loadState<K extends Codecs = NoCodecs, T extends Codec = never>(
       const restored = into(snapshot)();
       if (E.isLeft(restored)) {
         const error = restored.left;
-        const { encoded } = snapshot;
-        return E.left(ofCheckpoint(error._tag === "Mismatch" ? advised(error, encoded) : error, report.checkpoint));
+        if (error._tag !== "Mismatch") return E.left(error);
+        return E.left(
+          ofCheckpoint({ ...advised(error, snapshot.encoded), ...otherRuntime(error, report) }, report.checkpoint),
+        );
       }
       const { step } = Object(restored.right);
       setCurrentRun(store, { ...run, step: typeof step === "number" ? step : null });

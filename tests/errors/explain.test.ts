@@ -9,7 +9,7 @@ import fc from "fast-check";
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { explainTo, toError } from "../../lib/errors/mod.ts";
-import { explain, type LoadOptions, loadState, memory, resume, saveState } from "../../mod.ts";
+import { explain, type LoadOptions, loadState, memory, resume, Rng, saveState } from "../../mod.ts";
 import { advised, cleanUp, left, plainly, situations } from "../support/situations.ts";
 import { torture } from "../support/torture.ts";
 
@@ -155,7 +155,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  model/layers/0/config/activation: "relu" in the checkpoint, "tanh" in your script',
     '  model/layers/1/config/activation: "relu" in the checkpoint, "tanh" in your script',
-    'Change your script back, or keep what it has: loadState(store, { keep: ["model/layers/0", "model/layers/1"] })',
+    'Change your script back, or keep what it has: loadState(store, { keep: ["model/layers/0/config/activation", "model/layers/1/config/activation"] })',
     "This option is needed once: take it out after the next save, or every restart resets what keep names",
   ],
   "a layer without its bias": [
@@ -651,6 +651,28 @@ test("explain: the options for layers that were added or removed restore all the
     ),
     { numRuns: 25 * torture },
   ));
+
+test("explain: options that are advised restore what is trained, where it fits", async () => {
+  const network = (activation: "relu" | "tanh", value: number): tf.Sequential => {
+    const made = tf.sequential({ layers: [tf.layers.dense({ units: 2, inputShape: [2], activation })] });
+    made.setWeights(made.getWeights().map((weight) => tf.fill(weight.shape, value)));
+    return made;
+  };
+  const store = memory();
+  await saveState(store)({ net: network("relu", 7), rng: Rng.make(1), step: 3 });
+  const sum = (model: tf.LayersModel): number =>
+    model.getWeights().flatMap((weight) => [...weight.dataSync()]).reduce((a, b) => a + b);
+  const changes: readonly (() => { readonly model: tf.Sequential })[] = [
+    () => ({ model: network("relu", 0), rng: Rng.make(1), step: 0, best: 1 }),
+    () => ({ model: network("relu", 0), generator: Rng.make(1), step: 0 }),
+    () => ({ model: network("tanh", 0), rng: Rng.make(1), step: 0 }),
+  ];
+  for (const change of changes) {
+    const options = advised(explain(await left(resume(store)(change()))));
+    const { model } = await resume(store, options)(change());
+    assert.equal(sum(model), 42, JSON.stringify(options));
+  }
+});
 
 test("explain: advice repeats the options that the call was given", async () => {
   const store = memory();

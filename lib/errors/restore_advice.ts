@@ -1,0 +1,310 @@
+/**
+ * The advice on components that do not fit: a remedy for each difference, and the options of a partial restore that the remedies come to.
+ *
+ * @module
+ */
+import type { Mismatch, Problem } from "./errors.ts";
+import { nearest } from "../nearest.ts";
+import { bothSides, inWords, noName } from "./problem_lines.ts";
+
+// --- types
+
+/** A remedy by its name in a table, and the part that it is about. */
+export type Advice = readonly [remedy: string, part: string];
+
+/** Remedies by name: the sentence about these parts. */
+export type Remedies = Readonly<Record<string, (parts: readonly string[]) => string>>;
+
+/** Options of a partial restore by name. */
+export type RestoreOptions = NonNullable<Mismatch["options"]>;
+
+/** The advice on a restore that failed. */
+export interface RestoreAdvice {
+  readonly adviceOn: (problem: Problem) => Advice;
+  /** The remedies that are options. */
+  readonly optioned: ReadonlySet<string>;
+  /** The options that they come to, with those that the call was given. */
+  readonly options: RestoreOptions;
+}
+
+// --- options
+
+/** The most parts of one component without layers that an option lists; of more it names the component. */
+const mostParts = 4;
+
+/** The component around a part. */
+export function componentOf(part: string): string {
+  return part.split("/")[0]!;
+}
+
+/** The parts of an option, in which a component stands for many parts of it: not a model, whose other layers are restored. */
+function outerParts(parts: readonly string[], models: ReadonlySet<string> = new Set()): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const part of parts) counts.set(componentOf(part), (counts.get(componentOf(part)) ?? 0) + 1);
+  const named = parts
+    .map((part) =>
+      counts.get(componentOf(part))! > mostParts && !models.has(componentOf(part)) ? componentOf(part) : part
+    )
+    .filter((part, _, all) => !all.some((outer) => part.startsWith(`${outer}/`)));
+  return [...new Set(named)];
+}
+
+function quoted(parts: readonly string[]): string {
+  return parts.map((part) => JSON.stringify(part)).join(", ");
+}
+
+/** An entry of `rename`, as it is written. */
+function entry([from, to]: readonly [from: string, to: string]): string {
+  return `${JSON.stringify(from)}: ${JSON.stringify(to)}`;
+}
+
+/** The options that the advice adds to those that the call was given, without passed parts that match nothing. */
+function advisedOptions(
+  advice: readonly Advice[],
+  { problems, following = [], options = {} }: Mismatch,
+): RestoreOptions {
+  const all = [...problems, ...following];
+  const unmatched = new Set(all.filter(({ remedy }) => remedy !== undefined).map(({ path }) => path));
+  const models = new Set(all.flatMap(({ path }) => /\/layers(\/|$)/.test(path) ? [componentOf(path)] : []));
+  const lists = new Map<string, Set<string>>();
+  for (const [name, value] of Object.entries(options)) {
+    const parts = Array.isArray(value) ? value : Object.entries(value).map(entry);
+    const isMatched = (part: string): boolean =>
+      !unmatched.has(name === "rename" ? Object.keys(fromEntries([part]))[0]! : part);
+    lists.set(name, new Set(parts.filter(isMatched)));
+  }
+  for (const [remedy, part] of advice) {
+    const name = optionNames[remedy];
+    if (name === undefined) continue;
+    lists.set(name, (lists.get(name) ?? new Set()).add(part));
+    // A part is in one of the two.
+    if (name === "keep") lists.get("only")?.delete(part);
+  }
+  const isUsed = ([name, parts]: readonly [string, Set<string>]): boolean => name === "only" || parts.size > 0;
+  return Object.fromEntries(
+    [...lists].filter(isUsed).map((
+      [name, parts],
+    ) => [name, name === "rename" ? fromEntries([...parts]) : outerParts([...parts], models)]),
+  );
+}
+
+/** The record of entries of `rename`. */
+function fromEntries(entries: readonly string[]): Readonly<Record<string, string>> {
+  return JSON.parse(`{${entries.join()}}`);
+}
+
+export function optionsText(options: RestoreOptions): string {
+  const texts = Object.entries(options).map(([name, value]) =>
+    `${name}: ${Array.isArray(value) ? `[${quoted(value)}]` : `{ ${Object.entries(value).map(entry).join(", ")} }`}`
+  );
+  return `{ ${texts.join(", ")} }`;
+}
+
+/** The option of each remedy that has one. */
+const optionNames: Readonly<Record<string, "keep" | "skip" | "convert" | "rename">> = {
+  keep: "keep",
+  anew: "keep",
+  data: "keep",
+  seed: "keep",
+  slots: "keep",
+  both: "keep",
+  skip: "skip",
+  create: "skip",
+  convert: "convert",
+  component: "rename",
+  rename: "rename",
+  spelling: "rename",
+};
+
+export const restoreRemedies: Remedies = {
+  keep: () => "Change your script back, or keep what it has",
+  anew: () => "Change your script back, or keep what it has, which starts that model anew",
+  count: (models) =>
+    "Change your script back, or name the layers that differ: in keep those of your script alone, in skip those of the checkpoint alone " +
+    `(keep: [${quoted(outerParts(models))}] starts that model anew)`,
+  skip: () => "Change your script back, or leave out what is saved",
+  create: (parts) => `Create ${parts.join(", ")} before you load, or leave out what is saved`,
+  convert: () => "Change the dtype back, or convert what is saved",
+  rename: () => "Change the name back, or load under the new one",
+  component: () =>
+    "Change the name back, or load under the new one (if these are two different parts, keep the one and skip the other)",
+  spelling: () => "Correct the spelling, or load under the name in your script",
+  unnamed: () => "Leave out the name in your script, since it was saved without one",
+  names: () => "Use the saved names in your script",
+  order: () => "Put these layers in the saved order",
+  data: () => "Give the loader the same data as before, or begin with the new data",
+  seed: () => "Shuffle as before, or begin with the new order",
+  slots: (parts) =>
+    `It holds values for each variable by position. Add ${quoted(parts)} to keep, so that it begins with new ones`,
+  both: () => "Restore both, or keep both",
+  share: (parts) => `Use one object in your script for ${parts.join(", and one for ")}`,
+  separate: (parts) => `Use separate objects in your script for ${parts.join(", and for ")}`,
+  memory: () => "Dispose of tensors and release snapshots that you no longer need, or restore on the cpu backend",
+  build: () => "Load into components that are built as they were when they were saved",
+};
+
+/** The part to name in an option: the layer, optimizer or other value around a difference. */
+function partAround({ path, kind }: Problem): string {
+  const layer = /^(.*\/layers\/\d+)(\/.*)?$/.exec(path)?.[1];
+  if (layer !== undefined) return layer;
+  const compile = /^(.*\/compile)(\/.*)?$/.exec(path)?.[1];
+  if (compile !== undefined) return compile;
+  const inside = /^(.+?)\/(config|fields|graph|inputs|layers|outputs|scalars|slots|weights)(\/.*)?$/.exec(path)
+    ?.[1];
+  return inside ?? (kind === "config" ? outerOf(path) : path);
+}
+
+/** Which dtypes `convert` converts. */
+const convertible: readonly string[] = ["float32", "int32", "bool"];
+
+/** What a path is in. */
+function outerOf(path: string): string {
+  return path.replace(/\/[^/]*$/, "");
+}
+
+/** What the advice on one problem of a restore has to know about the others. */
+interface Overview {
+  /** The cursors on other data, and whether their shuffle differs. */
+  readonly cursors: ReadonlyMap<string, "data" | "seed">;
+  /** The paths and saved names of layers with other names: `model/layers: stem`. */
+  readonly savedNames: ReadonlySet<string>;
+  /** The models with another number of layers where the added or removed layers are unknown. */
+  readonly counted: readonly string[];
+  /** The parts in which something else differs than their names. */
+  readonly changed: ReadonlySet<string>;
+  /** The parts of which only the configuration differs, so that what is saved in them fits. */
+  readonly fitting: ReadonlySet<string>;
+  /** The two problems of each component that has another name on each side. */
+  readonly renamed: readonly {
+    readonly live: Problem;
+    readonly saved: Problem;
+    readonly remedy: "component" | "spelling";
+  }[];
+}
+
+/** What sort of plain data a description shows: numbers are shown by their value, and a record of the script may be an object. */
+function plainKind(shown: string): string {
+  if (shown === "an object") return "a record";
+  return /^(-?[\d.e+-]+|-?Infinity|NaN)$/.test(shown) ? "a number" : /^(true|false)$/.test(shown) ? "a boolean" : shown;
+}
+
+/** The components that have another name on each side: of a similar name, or the only ones of their kind on one side alone. */
+function renamedComponents(problems: readonly Problem[]): Overview["renamed"] {
+  const components = problems.filter(({ saved, path }) => saved !== undefined && !path.includes("/"));
+  const missing = components.filter(({ kind }) => kind === "missing")
+    .map((live) => ({ live, kind: plainKind(bothSides(live)[1]) }));
+  const extra = components.filter(({ kind }) => kind === "extra")
+    .map((saved) => ({ saved, kind: plainKind(bothSides(saved)[0]) }));
+  return missing.flatMap(({ live, kind }): Overview["renamed"] => {
+    // One typing error: a letter too many, too few or wrong, or two exchanged.
+    const isNear = ({ path }: Problem): boolean =>
+      nearest(path, [live.path], (letters) => letters > 2 ? 1 : 0) !== undefined;
+    const near = extra.filter(({ saved }) => isNear(saved));
+    const alike = [missing, extra].map((side) => side.filter((one) => one.kind === kind).length);
+    // Two pieces of plain data are likely to be different parts.
+    const isOnly = String(alike) === "1,1" &&
+      (/^(an? [A-Z]|what )/.test(kind) || (missing.length === 1 && extra.length === 1));
+    const [found, ...others] = near.length > 0 ? near : isOnly ? extra.filter((one) => one.kind === kind) : [];
+    if (found === undefined || found.kind !== kind || others.length > 0) return [];
+    return [{ live, saved: found.saved, remedy: near.length === 1 ? "spelling" : "component" }];
+  });
+}
+
+function overviewOf(problems: readonly Problem[]): Overview {
+  const seeds = new Set(problems.flatMap(({ path }) => path.endsWith("/seed") ? [outerOf(path)] : []));
+  const cursors = problems.filter(({ kind, path }) => kind === "data" && path.endsWith("/fingerprint"))
+    .map(({ path }) => outerOf(path));
+  const parts = problems.map((one) => [partAround(one), one.kind] as const);
+  return {
+    cursors: new Map(cursors.map((path) => [path, seeds.has(path) ? "seed" : "data"])),
+    savedNames: new Set(
+      problems.filter(({ kind }) => kind === "name").map((one) => `${outerOf(one.path)}: ${bothSides(one)[0]}`),
+    ),
+    counted: problems.flatMap(({ kind, path }) =>
+      kind === "length" && path.endsWith("/layers") ? [path.slice(0, -"/layers".length)] : []
+    ),
+    changed: new Set(parts.flatMap(([part, kind]) => kind === "name" ? [] : [part])),
+    renamed: renamedComponents(problems),
+    fitting: new Set(
+      parts.filter(([part]) => parts.every(([other, kind]) => other !== part || kind === "config")).map(([part]) =>
+        part
+      ),
+    ),
+  };
+}
+
+/** The entry of `rename` for a layer or component that has another name on the other side. */
+function renaming(remedy: "component" | "rename" | "spelling", from: string, to: string): Advice {
+  return [remedy, entry([from, to])];
+}
+
+function nameAdvice(problem: Problem, { savedNames, changed }: Overview): Advice {
+  const [layers, [saved, live]] = [outerOf(problem.path), bothSides(problem)];
+  if (!/\/layers\/\d+$/.test(problem.path) || changed.has(problem.path)) {
+    return [saved === noName ? "unnamed" : "names", ""];
+  }
+  if (savedNames.has(`${layers}: ${live}`)) return ["order", ""];
+  const named = (name: string): string => name === noName ? problem.path : `${outerOf(layers)}/${name}`;
+  return renaming("rename", named(saved), named(live));
+}
+
+function sharingAdvice(problem: Problem): Advice {
+  const [there, here] = bothSides(problem);
+  const other = /^the same object as (.*)$/.exec(there) ?? /^the same object as (.*)$/.exec(here);
+  const parts = other === null ? problem.path : `${other[1]} and ${problem.path}`;
+  return [there.startsWith("the same") ? "share" : "separate", parts];
+}
+
+/** What has to be kept too, because it belongs to a kept part. */
+function keepAdvice({ path, found }: Problem): Advice {
+  const other = /^(.*) restored, this kept$/.exec(found)?.[1];
+  if (other !== undefined) return ["both", other];
+  return [/ kept, this restored$/.test(found) ? "both" : "slots", path];
+}
+
+/** The path of a layer with its name, where the problem has it: `model/head` for `model/layers/1`. */
+function byName(problem: Problem): string {
+  const name = /^the layer (.*)$/.exec(problem.kind === "extra" ? bothSides(problem)[0] : bothSides(problem)[1])?.[1];
+  return name === undefined ? problem.path : problem.path.replace(/layers\/\d+$/, name);
+}
+
+function restoreAdvice(problem: Problem, overview: Overview): Advice {
+  const { path, kind, saved } = problem;
+  if (kind === "memory") return ["memory", ""];
+  if (saved === undefined) return kind === "sharing" ? keepAdvice(problem) : ["build", ""];
+  const cursor = [path, outerOf(path)].find((one) => overview.cursors.has(one));
+  if (cursor !== undefined) return [overview.cursors.get(cursor)!, cursor];
+  if (kind === "sharing") return sharingAdvice(problem);
+  const counted = overview.counted.find((model) => path.startsWith(`${model}/layers`));
+  if (counted !== undefined) return ["count", counted];
+  if (kind === "name") return nameAdvice(problem, overview);
+  const renamed = overview.renamed.find((one) => problem === one.live || problem === one.saved);
+  if (renamed !== undefined) return renaming(renamed.remedy, renamed.saved.path, renamed.live.path);
+  const isInLayer = /\/layers\/\d+\//.test(path);
+  if (kind === "extra" && !isInLayer) {
+    return [path.includes("/") && !/\/layers\/\d+$/.test(path) ? "create" : "skip", byName(problem)];
+  }
+  if (kind === "missing" && !isInLayer) return ["keep", byName(problem)];
+  if (kind === "dtype" && bothSides(problem).every((dtype) => convertible.includes(dtype))) {
+    return ["convert", partAround(problem)];
+  }
+  if (kind === "config" && isInLayer && overview.fitting.has(partAround(problem))) return ["keep", path];
+  const model = /^(.+?)\/(graph|inputs|outputs)(\/.*)?$/.exec(path)?.[1];
+  return model === undefined || isInLayer ? ["keep", partAround(problem)] : ["anew", model];
+}
+
+/** The advice on a restore that failed. */
+export function restoreAdviceOn(error: Mismatch): RestoreAdvice {
+  const all = [...error.problems, ...error.following ?? []];
+  const overview = overviewOf(all);
+  const adviceOn = (problem: Problem): Advice => restoreAdvice(problem, overview);
+  const advice = inWords(all).filter(({ remedy }) => remedy === undefined).map(adviceOn);
+  const optioned = new Set(advice.flatMap(([remedy]) => remedy in optionNames ? [remedy] : []));
+  return { adviceOn, optioned, options: optioned.size === 0 ? {} : advisedOptions(advice, error) };
+}
+
+/** The options that the sentence of an error advises, with those that the call was given; undefined if it advises none. */
+export function adviceOf(error: Mismatch): RestoreOptions | undefined {
+  const { optioned, options } = restoreAdviceOn(error);
+  return optioned.size === 0 ? undefined : options;
+}
