@@ -223,7 +223,7 @@ function overviewOf(problems: readonly Problem[]): Overview {
     counted: problems.flatMap(({ kind, path }) =>
       kind === "length" && path.endsWith("/layers") ? [path.slice(0, -"/layers".length)] : []
     ),
-    changed: new Set(parts.flatMap(([part, kind]) => kind === "name" ? [] : [part])),
+    changed: new Set(parts.flatMap(([part, kind]) => ["name", "missing", "extra"].includes(kind) ? [] : [part])),
     renamed: renamedComponents(problems),
     fitting: new Set(
       parts.filter(([part]) => parts.every(([other, kind]) => other !== part || kind === "config")).map(([part]) =>

@@ -135,11 +135,19 @@ function compareInitializers(state: Node, target: Target, layer: tf.layers.Layer
   compareConfig(initializers(plainConfig(layer, "build")), saved, "config", target);
 }
 
+/** A config without the shape and dtype of the input, if the other has none: tfjs moves them when another layer becomes the first of a model. */
+function withoutInputOf(config: unknown, other: unknown): unknown {
+  if (!isPlainRecord(config) || !isPlainRecord(other) || "batchInputShape" in other) return config;
+  const { batchInputShape: _, dtype, ...rest } = config;
+  return "dtype" in other ? { ...rest, dtype } : rest;
+}
+
 function compareConfigs(state: Node, target: Target, layer: tf.layers.Layer): void {
   const isOld = isOldEncoding(state);
   const saved = target.plain(entry(state, "config") ?? null);
   const live = plainConfig(layer, "compare", isOld ? oldConfig(layer) : layerConfig(layer));
-  compareConfig(live, isOld ? plainConfig(layer, "compare", saved) : saved, "config", target);
+  const found = isOld ? plainConfig(layer, "compare", saved) : saved;
+  compareConfig(withoutInputOf(live, found), withoutInputOf(found, live), "config", target);
   if (!isOld) compareInitializers(state, target, layer);
 }
 

@@ -151,5 +151,10 @@ export function encodeFedName(layer: tf.layers.Layer, names: ReadonlyMap<object,
 export function checkIdentity(state: Node, target: Target, live: tf.layers.Layer, liveClass: string): void {
   if (!checkClass(state, target, live, liveClass)) return;
   const [saved, given] = [textIn(state, "name"), givenLayerName(live)];
-  if (saved !== given) target.differs("name", given ?? "a generated name", saved ?? "a generated name");
+  if (saved !== given) reportName(target, given, saved);
+}
+
+/** Reports that a layer or model has another name, or none on one side. */
+export function reportName(target: Target, live: string | null, saved: string | null, at?: string): void {
+  target.differs("name", live ?? "a generated name", saved ?? "a generated name", at);
 }

@@ -31,17 +31,9 @@ import { buildCompile, encodeCompile, restoreCompile } from "./compile_state.ts"
 import { advanceCounters, checkInputNames, encodeInputNames, nameInputsAndOutputs } from "./input_names.ts";
 import { encodeFlags, restoreFlags } from "./layer_flags.ts";
 import { plainConfig } from "./layer_config.ts";
-import { checkIdentity, givenLayerName, nameWeights, savedName } from "./layer_name.ts";
+import { alignLayers, type LayerMark } from "./layer_alignment.ts";
+import { checkIdentity, givenLayerName, nameWeights, reportName, savedName } from "./layer_name.ts";
 import { buildFunctional, graphDifference, graphOf } from "./call_graph.ts";
-
-// --- types
-
-/** What this needs of the node of a saved layer. */
-interface Kinded {
-  readonly state: Node;
-}
-
-type LayerNames = readonly (string | null)[];
 
 // --- constructors
 
@@ -141,70 +133,44 @@ function likenessOf(className: string, config: unknown): string {
   return JSON.stringify([className, rest], (_, value: unknown) => typeof value === "bigint" ? String(value) : value);
 }
 
-function savedLikeness({ state }: Kinded, target: Target): string {
-  return likenessOf(String(entry(state, "class")), target.plain(entry(state, "config") ?? null));
+function savedMark(node: Node, target: Target): LayerMark {
+  const state = isCase(node, "kind") ? node.state : null;
+  const config = (): unknown => target.plain(entry(state, "config") ?? null);
+  return { name: textIn(state, "name"), likeness: () => likenessOf(String(entry(state, "class")), config()) };
 }
 
-function liveLikeness(layer: tf.layers.Layer): string {
-  return layer instanceof tf.LayersModel
-    ? likenessOf(modelClassName(layer), null)
-    : likenessOf(classNameOf(layer), plainConfig(layer, "compare"));
+function liveMark(layer: tf.layers.Layer): LayerMark {
+  const likeness = (): string =>
+    layer instanceof tf.LayersModel
+      ? likenessOf(modelClassName(layer), null)
+      : likenessOf(classNameOf(layer), plainConfig(layer, "compare"));
+  return { name: givenLayerName(layer), likeness };
 }
 
-/**
- * The positions of layers that only one of two lists has; undefined if the lists do not determine them. Layers with names are compared by name.
- * If one side then still has more, it must contain all layers of the other, in order.
- *
- * @param names The names of the layers of each side; null for one without.
- * @param likeness What a layer without a name is recognized by.
- */
-function layersOfOneSide(
-  names: readonly [saved: LayerNames, live: LayerNames],
-  likeness: readonly [saved: (i: number) => string, live: (i: number) => string],
-): readonly [saved: ReadonlySet<number>, live: ReadonlySet<number>] | undefined {
-  const alone = names.map((own, side) =>
-    new Set(own.flatMap((name, i) => name === null || names[1 - side]!.includes(name) ? [] : [i]))
-  ) as [Set<number>, Set<number>];
-  const common = names.map((own, side) => [...own.keys()].filter((i) => !alone[side]!.has(i)));
-  const [saved, live] = common.map((own, side) => own.map((i) => names[side]![i] ?? likeness[side]!(i)));
-  const longer = saved!.length > live!.length ? 0 : 1;
-  const [more, fewer] = longer === 0 ? [saved!, live!] : [live!, saved!];
-  if (more.length === fewer.length) return alone;
-  let found = 0;
-  more.forEach((one, i) =>
-    found < fewer.length && one === fewer[found] ? found++ : alone[longer].add(common[longer]![i]!)
-  );
-  return found === fewer.length ? alone : undefined;
-}
-
-/** Restores layers by their position. If one side has more, its layers that the other does not have are reported. */
+/** Restores layers by their position. Layers that only one side has, and those of another name at another position, are reported. */
 function restoreLayers(saved: readonly Node[], target: Target, live: readonly tf.layers.Layer[]): void {
-  if (saved.length === live.length) return saved.forEach((node, i) => target.part(["layers", i], live[i], node));
-  const kinded = saved.map((node) => isCase(node, "kind") ? node : { state: null });
-  const names = [kinded.map(({ state }) => textIn(state, "name")), live.map(givenLayerName)] as const;
-  const alone = layersOfOneSide(names, [(i) => savedLikeness(kinded[i]!, target), (i) => liveLikeness(live[i]!)]);
-  if (alone === undefined) {
+  const [before, now] = [saved.map((node) => savedMark(node, target)), live.map(liveMark)];
+  const alignment = alignLayers(before, now);
+  if (alignment === undefined) {
     target.differs("length", `${live.length} layers`, `${saved.length} layers`, "layers");
     return saved.forEach((node, i) => live[i] && target.part(["layers", i], live[i], node));
   }
-  const [gone, added] = alone;
-  for (const i of added) {
-    const layer = names[1][i] === null ? `a ${classNameOf(live[i]!)} without a name` : `the layer ${names[1][i]}`;
-    target.differs("missing", layer, "nothing", `layers/${i}`);
+  const layer = (name: string | null, className: string): string =>
+    name === null ? `a ${className} without a name` : `the layer ${name}`;
+  for (const i of alignment.added) {
+    target.differs("missing", layer(now[i]!.name, classNameOf(live[i]!)), "nothing", `layers/${i}`);
   }
-  for (const i of gone) {
-    const { state } = kinded[i]!;
-    const layer = names[0][i] === null
-      ? `a ${String(entry(state, "class"))} without a name`
-      : `the layer ${names[0][i]}`;
-    target.differs("extra", "nothing", layer, `layers/${i}`);
+  for (const i of alignment.gone) {
+    const node = saved[i]!;
+    const className = isCase(node, "kind") ? String(entry(node.state, "class")) : "layer";
+    target.differs("extra", "nothing", layer(before[i]!.name, className), `layers/${i}`);
   }
-  // A layer at another position is compared once the others are kept or skipped: problems have one path for both sides.
-  const remaining = [...live.keys()].filter((i) => !added.has(i));
-  const matched = saved.flatMap((node, i) => gone.has(i) ? [] : [[node, i] as const]);
-  matched.forEach(([node, i], place) => {
-    if (remaining[place] === i && names[0][i] === names[1][i]) target.part(["layers", i], live[i], node);
-  });
+  for (const [i, j] of alignment.pairs) {
+    const [there, here] = [before[i]!.name, now[j]!.name];
+    // A layer at another position is compared once the others are kept or skipped: problems have one path for both sides.
+    if (i === j) target.part(["layers", i], live[i], saved[i]!);
+    else if (there !== here) reportName(target, here, there, `layers/${there === null ? i : j}`);
+  }
 }
 
 function restoreModel(state: Node, target: Target, live: tf.LayersModel | undefined): () => tf.LayersModel {

@@ -1,0 +1,89 @@
+/**
+ * Which layers of a saved model are which of a live one, if the two do not have the same layers.
+ *
+ * @module
+ */
+
+// --- types
+
+/** What a layer is recognized by. */
+export interface LayerMark {
+  /** The name that the user gave; null if there is none. */
+  readonly name: string | null;
+  /** Its class and its config as text. */
+  readonly likeness: () => string;
+}
+
+/** The layers that are the same, and those that only one side has, by position. */
+export interface LayerAlignment {
+  readonly pairs: readonly (readonly [saved: number, live: number])[];
+  readonly gone: readonly number[];
+  readonly added: readonly number[];
+}
+
+// --- constructors
+
+/** How sure it is that two layers are one: by the same name, by likeness without names, by likeness under another name. */
+const [sameName, unnamed, renamed] = [5, 4, 2];
+
+function scoreOf(saved: LayerMark, live: LayerMark): number {
+  if (saved.name !== null && saved.name === live.name) return sameName;
+  if (saved.likeness() !== live.likeness()) return 0;
+  return saved.name === null && live.name === null ? unnamed : renamed;
+}
+
+/** Whether both lists have the same names in the same places: then layers belong together by position. */
+function agreesByPosition(saved: readonly LayerMark[], live: readonly LayerMark[]): boolean {
+  if (saved.length !== live.length) return false;
+  const [before, now] = [saved, live].map((side) =>
+    new Map(side.flatMap(({ name }, i) => name === null ? [] : [[name, i]]))
+  );
+  const common = [...before!].filter(([name]) => now!.has(name));
+  const isPermutation = common.length === before!.size && common.length === now!.size;
+  return isPermutation || common.every(([name, i]) => now!.get(name) === i);
+}
+
+// --- combinators
+
+/**
+ * Aligns two lists of layers, in order, so that as much as possible is the same.
+ *
+ * @param saved The saved layers.
+ * @param live The live layers.
+ * @returns The alignment; undefined if both sides are left with layers without names, which could be the same ones with other configs.
+ */
+export function alignLayers(saved: readonly LayerMark[], live: readonly LayerMark[]): LayerAlignment | undefined {
+  if (agreesByPosition(saved, live)) return { pairs: saved.map((_, i) => [i, i]), gone: [], added: [] };
+  return alignRemembered(saved.map(remembered), live.map(remembered));
+}
+
+/** A mark that computes its likeness once. */
+function remembered({ name, likeness }: LayerMark): LayerMark {
+  let text: string | undefined;
+  return { name, likeness: () => text ??= likeness() };
+}
+
+function alignRemembered(saved: readonly LayerMark[], live: readonly LayerMark[]): LayerAlignment | undefined {
+  const [n, m] = [saved.length, live.length];
+  // The best score of the layers from each pair of positions to the ends.
+  const best = Array.from({ length: n + 1 }, () => new Array<number>(m + 1).fill(0));
+  const paired = (i: number, j: number): number => {
+    const score = scoreOf(saved[i]!, live[j]!);
+    return score === 0 ? 0 : score + best[i + 1]![j + 1]!;
+  };
+  for (let i = n - 1; i >= 0; i--) {
+    for (let j = m - 1; j >= 0; j--) best[i]![j] = Math.max(paired(i, j), best[i + 1]![j]!, best[i]![j + 1]!);
+  }
+  const pairs: (readonly [number, number])[] = [];
+  for (let [i, j] = [0, 0]; i < n && j < m;) {
+    const rest = best[i]![j]!;
+    if (rest > 0 && paired(i, j) === rest) pairs.push([i++, j++]);
+    else if (best[i]![j + 1] === rest) j++;
+    else i++;
+  }
+  const [left, right] = [new Set(pairs.map(([i]) => i)), new Set(pairs.map(([, j]) => j))];
+  const gone = [...saved.keys()].filter((i) => !left.has(i));
+  const added = [...live.keys()].filter((j) => !right.has(j));
+  const isOpen = gone.some((i) => saved[i]!.name === null) && added.some((j) => live[j]!.name === null);
+  return isOpen ? undefined : { pairs, gone, added };
+}
