@@ -113,7 +113,7 @@ export function unseal(
   if (head === null || !text.right.endsWith("}\n")) {
     const other = /^\{"format":"([\w./-]{1,40})"/.exec(text.right)?.[1];
     const found = other === undefined || version !== undefined
-      ? `${text.right.length} characters that are none`
+      ? `${text.right.length} characters of something else`
       : `format ${other}`;
     return E.left(manifestProblem(`a manifest of format ${newest}`, found));
   }

@@ -66,6 +66,8 @@ export interface Mismatch {
   readonly following?: readonly Problem[];
   /** The runtime that saved the checkpoint, such as `bun 1.4.5`, if data differs and another runtime runs now. */
   readonly savedBy?: string;
+  /** Set if no saved tensor is restored with the options that `explain` advises. */
+  readonly restoresNothing?: true;
   /** The training of `fit` or `fitDataset` that the call does not continue, and the checkpoint it would have resumed from. */
   readonly training?: { readonly name: string; readonly location: string; readonly checkpoint?: number };
   /** The checkpoint that does not have the tensor, or the rows of it, that `readTensor` should read. */

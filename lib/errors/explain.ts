@@ -133,9 +133,14 @@ const storing: Sentences<"StoreFailed" | "DeviceFailed" | "Overtaken" | "StepWen
 
 // --- checkpoints
 
-function damageRemedy(older: Damaged["older"], reader: Reader): string {
+function damageRemedy({ older, problems }: Damaged, reader: Reader): string {
   const isScript = reader === "script";
-  if (older === null) return "No older checkpoint in this store verifies: restore the files from a backup";
+  if (older === null) {
+    const backup = "No older checkpoint in this store verifies: restore the files from a backup";
+    if (problems.some(({ path }) => path.startsWith("snapshot.json"))) return backup;
+    const read = isScript ? "loadModel(store) and `dogear export` read" : "dogear export reads";
+    return `${backup}. ${read} components whose files are whole`;
+  }
   if (older === undefined) {
     return `Restore its files from a backup, or use another checkpoint: ${isScript ? "{ checkpoint: n }" : "RUN@N"}`;
   }
@@ -170,15 +175,17 @@ const loading: Sentences<"NoCheckpoint" | "Damaged" | "NewerFormat"> = {
       ? `${location} holds ${found}`
       : `${location} has no checkpoint ${checkpoint}. It has ${found}`;
   },
-  Damaged: ({ checkpoint, problems, older, restoring }, reader) =>
-    `Checkpoint ${checkpoint} is damaged.${restoring ? " Nothing was changed." : ""}${problemLines(problems)}\n${
-      damageRemedy(older, reader)
-    }`,
-  NewerFormat: ({ checkpoint, found, supported }, reader) =>
-    `Checkpoint ${checkpoint} has format ${found}, but this version reads up to ${supported}. ` +
-    `Update @dogear/dogear, or use a checkpoint of an older format: ${
-      reader === "script" ? "{ checkpoint: n }" : "RUN@N"
-    }`,
+  Damaged: (error, reader) => {
+    const { checkpoint, problems, restoring } = error;
+    const nothing = restoring ? " Nothing was changed." : "";
+    return `Checkpoint ${checkpoint} is damaged.${nothing}${problemLines(problems)}\n${damageRemedy(error, reader)}`;
+  },
+  NewerFormat: ({ checkpoint, found, supported }, reader) => {
+    const option =
+      "{ checkpoint: n }. In resume, take that out after the next save, or every restart begins there again";
+    return `Checkpoint ${checkpoint} has format ${found}, but this version reads up to ${supported}. ` +
+      `Update @dogear/dogear, or use a checkpoint of an older format: ${reader === "script" ? option : "RUN@N"}`;
+  },
 };
 
 // --- data

@@ -48,7 +48,7 @@ function grouped(
 // --- trainings of fit
 
 /** Every remedy ends with this one, which always helps. */
-const orName = 'or give this call another store, or another name in this one: { to, name: "fine-tuning" }';
+const orName = 'or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }';
 
 const fitRemedies: Remedies = {
   epochs: ([begun = ""]) => `Ask for at least ${begun} epochs, ${orName}`,
@@ -103,7 +103,7 @@ const calls: Readonly<Record<string, string>> = {
 };
 
 function restoreText(error: Mismatch): string {
-  const { checkpoint, call, savedBy, following = [] } = error;
+  const { checkpoint, call, savedBy, restoresNothing, following = [] } = error;
   const { adviceOn, optioned, options } = restoreAdviceOn(error);
   const saved = checkpoint === undefined ? "the snapshot" : "the checkpoint";
   const headline = checkpoint === undefined
@@ -125,6 +125,7 @@ function restoreText(error: Mismatch): string {
     (following.length === 0 ? "" : `\nWith that:${groups(following)}`) +
     (optioned.size > 1 ? `\n${all}` : "") +
     (savedBy === undefined ? "" : runtimeText(savedBy)) +
+    (restoresNothing ? "\nNo saved tensor is restored with that. Is this the right run?" : "") +
     (checkpoint === undefined ? "" : onceText(options));
 }
 
@@ -138,10 +139,13 @@ function runtimeText(savedBy: string): string {
 function onceText(options: RestoreOptions): string {
   const names = Object.keys(options);
   if (names.length === 0) return "";
+  const kept = names.includes("keep")
+    ? "keep uses the values of your script for these parts, not the saved ones. "
+    : "";
   const once = names.length === 1
     ? "This option is needed once: take it out after the next save"
     : "These options are needed once: take them out after the next save";
-  return `\n${once}${names.includes("keep") ? ", or every restart resets what keep names" : ""}`;
+  return `\n${kept}${once}${names.includes("keep") ? ", or every restart resets them" : ""}`;
 }
 
 const cursorRemedies: Remedies = {

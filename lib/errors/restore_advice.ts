@@ -80,11 +80,23 @@ function advisedOptions(
     // A part is in one of the two.
     if (name === "keep") lists.get("only")?.delete(part);
   }
+  const renamed = fromEntries([...lists.get("rename") ?? []]);
   const isUsed = ([name, parts]: readonly [string, Set<string>]): boolean => name === "only" || parts.size > 0;
   return Object.fromEntries(
     [...lists].filter(isUsed).map((
       [name, parts],
-    ) => [name, name === "rename" ? fromEntries([...parts]) : outerParts([...parts], models)]),
+    ) => [name, name === "rename" ? withSavedComponents(renamed) : outerParts([...parts], models)]),
+  );
+}
+
+/** Entries of `rename` in which a part of a renamed component has the saved name of that, too. */
+function withSavedComponents(renamed: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const savedName = new Map(Object.entries(renamed).map(([from, to]) => [to, from]));
+  return Object.fromEntries(
+    Object.entries(renamed).map(([from, to]) => {
+      const component = componentOf(from);
+      return [from.replace(component, savedName.get(component) ?? component), to];
+    }),
   );
 }
 
@@ -104,6 +116,7 @@ export function optionsText(options: RestoreOptions): string {
 const optionNames: Readonly<Record<string, "keep" | "skip" | "convert" | "rename">> = {
   keep: "keep",
   anew: "keep",
+  class: "keep",
   data: "keep",
   seed: "keep",
   slots: "keep",
@@ -117,8 +130,11 @@ const optionNames: Readonly<Record<string, "keep" | "skip" | "convert" | "rename
 };
 
 export const restoreRemedies: Remedies = {
-  keep: () => "Change your script back, or keep what it has",
-  anew: () => "Change your script back, or keep what it has, which starts that model anew",
+  keep: () => "Change your script back, or keep what your script has",
+  class: () =>
+    "Change your script back, or keep what your script has, which starts that model anew. " +
+    "loadModel builds the saved one, of which your script can take weights",
+  anew: () => "Change your script back, or keep what your script has, which starts that model anew",
   count: (models) =>
     "Change your script back, or name the layers that differ: in keep those of your script alone, in skip those of the checkpoint alone " +
     `(keep: [${quoted(outerParts(models))}] starts that model anew)`,
@@ -156,6 +172,9 @@ function partAround({ path, kind }: Problem): string {
 
 /** Which dtypes `convert` converts. */
 const convertible: readonly string[] = ["float32", "int32", "bool"];
+
+/** The classes of models. */
+const modelClasses: readonly string[] = ["Sequential", "Model", "Functional"];
 
 /** What a path is in. */
 function outerOf(path: string): string {
@@ -288,6 +307,7 @@ function restoreAdvice(problem: Problem, overview: Overview): Advice {
   if (kind === "dtype" && bothSides(problem).every((dtype) => convertible.includes(dtype))) {
     return ["convert", partAround(problem)];
   }
+  if (kind === "class" && bothSides(problem).every((name) => modelClasses.includes(name))) return ["class", path];
   if (kind === "config" && isInLayer && overview.fitting.has(partAround(problem))) return ["keep", path];
   const model = /^(.+?)\/(graph|inputs|outputs)(\/.*)?$/.exec(path)?.[1];
   return model === undefined || isInLayer ? ["keep", partAround(problem)] : ["anew", model];

@@ -12,6 +12,15 @@ import { kinds } from "../kinds.ts";
 import { captureState } from "../snapshot.ts";
 import { disposeOnFailure } from "../tfjs/mod.ts";
 
+// --- types
+
+/** What a load would do. */
+interface Foreseen {
+  readonly problems: readonly Problem[];
+  /** Whether it would restore no tensor, though there are saved ones. */
+  readonly restoresNothing: boolean;
+}
+
 // --- constructors
 
 /** Problems that cannot be found without the data, or that its absence causes, unless they are of two plain values. */
@@ -34,13 +43,13 @@ function hasOtherTensor(live: Encoded, saved: Encoded): boolean {
 
 // --- restore
 
-/** The problems of a load with these options, of which nothing is changed; undefined if the live components cannot be captured. */
-function problemsWith(
+/** What a load with these options would do; undefined if the live components cannot be captured. Nothing is changed. */
+function foresee(
   live: object,
   { codecs = {}, types = [], ...selection }: Options<Codecs, Codec> & Selection,
   saved: Encoded,
   isRelevant: (live: Encoded) => boolean = () => true,
-): readonly Problem[] | undefined {
+): Foreseen | undefined {
   const own = ownCodecs({ codecs, types });
   const captured = E.tryCatch(() => captureState(live, own), E.toError);
   if (E.isLeft(captured)) return undefined;
@@ -49,10 +58,13 @@ function problemsWith(
   const { encoded, problems } = isPartial(selection)
     ? merge(saved, snapshot.encoded, kinds, selection)
     : { encoded: saved, problems: [] };
-  return disposeOnFailure(
+  const found = disposeOnFailure(
     () => problemsOfRestore(encoded, { kinds, own, live: live as Record<string, unknown>, problems }),
     () => true,
   );
+  const restored = new Set(tensorsIn(saved).values());
+  const isRestored = [...tensorsIn(encoded).values()].some((one) => restored.has(one));
+  return { problems: found, restoresNothing: restored.size > 0 && !isRestored };
 }
 
 /** Whether a problem of a load is one without the data of arrays, too. */
@@ -74,8 +86,8 @@ export function preflight(
 ): Mismatch | undefined {
   // Whether a conversion changes a value depends on the data.
   if (options.convert !== undefined) return undefined;
-  const found = problemsWith(live, options, saved, (live) => hasOtherTensor(live, saved)) ?? [];
-  const certain = found.filter(isCertain);
+  const found = foresee(live, options, saved, (live) => hasOtherTensor(live, saved));
+  const certain = (found?.problems ?? []).filter(isCertain);
   return certain.some(({ kind }) => kind === "shape" || kind === "dtype") ? mismatch(certain) : undefined;
 }
 
@@ -103,11 +115,14 @@ export function withAdvice(
     const advice = adviceOf(advised);
     if (advice === undefined) break;
     const known = new Set([...advised.problems, ...advised.following ?? []].map(nameOf));
-    const found = E.tryCatch(() => problemsWith(live, { codecs, types, ...advice }, saved), E.toError);
-    const following = (E.isRight(found) && found.right || []).filter((one) =>
-      isCertain(one) && !known.has(nameOf(one))
-    );
-    if (following.length === 0) break;
+    // Options that contradict each other throw.
+    const foreseen = E.tryCatch(() => foresee(live, { codecs, types, ...advice }, saved), E.toError);
+    if (E.isLeft(foreseen) || foreseen.right === undefined) break;
+    const { problems, restoresNothing } = foreseen.right;
+    const following = problems.filter((one) => isCertain(one) && !known.has(nameOf(one)));
+    // Converted tensors count as restored.
+    const isOther = restoresNothing && advice["convert"] === undefined;
+    if (following.length === 0) return { ...advised, ...isOther && { restoresNothing: true } };
     advised = { ...advised, following: [...advised.following ?? [], ...following] };
   }
   return advised;

@@ -8,7 +8,8 @@ import { isAwaited, isPlainRecord, shown } from "../validation/mod.ts";
 
 // --- constructors
 
-const capturableValues = "a tfjs model, optimizer, variable or tensor, one of this toolkit's values, or plain data";
+const capturableValues =
+  "a tfjs model, optimizer, variable or tensor, an Rng, Schedule, Scaler or Cursor, or plain data";
 
 /** Codecs of classes of the language. */
 const builtIns: ReadonlyMap<unknown, string> = new Map<unknown, string>([
@@ -42,6 +43,8 @@ export function uncapturable(
   const found = codec === undefined ? reason : `${reason}, from ${codecNamed(codec)}`;
   const remedy = codec === undefined
     ? remedyOf(value, reason, types)
+    : value === undefined
+    ? "write null in its encode (with codecOf, toPlain); for a field that an older checkpoint lacks, give a value in its decode"
     : "correct its encode (with codecOf, toPlain): return plain data, such as [...map] for a Map";
   return cannotCapture(path, capturableValues, remedy === "" ? found : `${found}: ${remedy}`);
 }

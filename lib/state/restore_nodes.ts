@@ -161,7 +161,11 @@ function reportUnknown(context: RestoreContext, kind: string, path: string): voi
     return report(context, path, "kind", "a kind of this version", `the kind ${kind}`, { remedy });
   }
   const name = kind.slice(codecPrefix.length);
-  const remedy = `Pass the codec that it was saved with: { types: [codecOf(${JSON.stringify(name)}, …)] }`;
+  // io-ts names a codec of a record by its fields.
+  const option = /^\w+$/.test(name)
+    ? `{ types: [codecOf(${JSON.stringify(name)}, …)] }. A renamed class keeps the name of its codec`
+    : `{ codecs: { ${path.split("/")[0]}: … } }`;
+  const remedy = `Pass the codec that it was saved with: ${option}`;
   report(context, path, "kind", codecNamed(name), "none", { remedy });
 }
 

@@ -21,13 +21,13 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  cursor: 10 samples in the checkpoint, 12 in your script",
     'Give the loader the same data as before, or begin with the new data: loadState(store, { keep: ["cursor"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "another shuffle seed": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  cursor: shuffle seed 7 in the checkpoint, shuffle seed 8 in your script",
     'Shuffle as before, or begin with the new order: loadState(store, { keep: ["cursor"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "other data in train": [
     "The data differs from the data that this run was trained on.",
@@ -38,25 +38,25 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  cursor: the content of the data differs",
     'Give the loader the same data as before, or begin with the new data: loadState(store, { keep: ["cursor"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "filtered data of another length": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  cursor: a source of 2 samples in the checkpoint, of 3 in your script",
     'Give the loader the same data as before, or begin with the new data: loadState(store, { keep: ["cursor"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "a shuffle that was not saved": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  cursor: no shuffle in the checkpoint, shuffle seed "a" in your script',
     'Shuffle as before, or begin with the new order: resume(store, { keep: ["cursor"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "data of another sort": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  cursor: data of the kind array in the checkpoint, of the kind indexed in your script",
     'Give the loader the same data as before, or begin with the new data: loadState(store, { keep: ["cursor"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "a data file that does not exist": [
     "There is no file /runs/none.txt",
@@ -92,8 +92,8 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "an added layer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/1: in your script but not in the checkpoint (the layer middle)",
-    'Change your script back, or keep what it has: loadState(store, { keep: ["model/middle"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    'Change your script back, or keep what your script has: loadState(store, { keep: ["model/middle"] })',
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "a removed layer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -104,8 +104,8 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "a layer added beside one without a name": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/2: in your script but not in the checkpoint (the layer middle)",
-    'Change your script back, or keep what it has: loadState(store, { keep: ["model/middle"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    'Change your script back, or keep what your script has: loadState(store, { keep: ["model/middle"] })',
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "a layer without a name removed": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -136,8 +136,9 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  model/layers/0/weights/kernel: shape [2,4] in the checkpoint, [2,8] in your script",
     "  model/layers/0/weights/bias: shape [4] in the checkpoint, [8] in your script",
     "  model/layers/1/weights/kernel: shape [4,1] in the checkpoint, [8,1] in your script",
-    'Change your script back, or keep what it has: loadState(store, { keep: ["model/layers/0", "model/layers/1"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    'Change your script back, or keep what your script has: loadState(store, { keep: ["model/layers/0", "model/layers/1"] })',
+    "No saved tensor is restored with that. Is this the right run?",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "a layer named in the script alone": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -155,8 +156,8 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  model/layers/0/config/activation: "relu" in the checkpoint, "tanh" in your script',
     '  model/layers/1/config/activation: "relu" in the checkpoint, "tanh" in your script',
-    'Change your script back, or keep what it has: loadState(store, { keep: ["model/layers/0/config/activation", "model/layers/1/config/activation"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    'Change your script back, or keep what your script has: loadState(store, { keep: ["model/layers/0/config/activation", "model/layers/1/config/activation"] })',
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "a layer without its bias": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -164,8 +165,9 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  model/layers/0/weights/bias: in the checkpoint but not in your script (a weight)",
     "  model/layers/1/config/useBias: true in the checkpoint, false in your script",
     "  model/layers/1/weights/bias: in the checkpoint but not in your script (a weight)",
-    'Change your script back, or keep what it has: loadState(store, { keep: ["model/layers/0", "model/layers/1"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    'Change your script back, or keep what your script has: loadState(store, { keep: ["model/layers/0", "model/layers/1"] })',
+    "No saved tensor is restored with that. Is this the right run?",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "layers in another order": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -176,8 +178,9 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "a tensor of another shape": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  w: shape [2,3] in the checkpoint, [2,4] in your script",
-    'Change your script back, or keep what it has: loadState(store, { keep: ["w"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    'Change your script back, or keep what your script has: loadState(store, { keep: ["w"] })',
+    "No saved tensor is restored with that. Is this the right run?",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "a tensor of another dtype": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -194,8 +197,8 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "an added component": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  best: in your script but not in the checkpoint (Infinity)",
-    'Change your script back, or keep what it has: loadState(store, { keep: ["best"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    'Change your script back, or keep what your script has: loadState(store, { keep: ["best"] })',
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "a misspelt component": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -221,73 +224,74 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "another optimizer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  optimizer: Adam in the checkpoint, SGD in your script",
-    'Change your script back, or keep what it has: loadState(store, { keep: ["optimizer"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    'Change your script back, or keep what your script has: loadState(store, { keep: ["optimizer"] })',
+    "No saved tensor is restored with that. Is this the right run?",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "another option of the optimizer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  optimizer/centered: false in the checkpoint, true in your script",
-    'Change your script back, or keep what it has: loadState(store, { keep: ["optimizer"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    'Change your script back, or keep what your script has: loadState(store, { keep: ["optimizer"] })',
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "an optimizer of other variables": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/1: in your script but not in the checkpoint (a Layer)",
-    "Change your script back, or keep what it has",
+    "Change your script back, or keep what your script has",
     "  optimizer: expected its variables restored in the saved order, found some kept, left out or moved",
     'It holds values for each variable by position. Add "optimizer" to keep, so that it begins with new ones',
     'All these options at once: loadState(store, { keep: ["model/head", "model/layers/1", "optimizer"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "an optimizer of a kept layer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  optimizer: expected its variables restored in the saved order, found some kept, left out or moved",
     'It holds values for each variable by position. Add "optimizer" to keep, so that it begins with new ones: loadState(store, { keep: ["model/head", "optimizer"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "a resized layer of a trained model": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/1/config/units: 2 in the checkpoint, 3 in your script",
     "  model/layers/1/weights/kernel: shape [4,2] in the checkpoint, [4,3] in your script",
     "  model/layers/1/weights/bias: shape [2] in the checkpoint, [3] in your script",
-    "Change your script back, or keep what it has",
+    "Change your script back, or keep what your script has",
     "With that:",
     "  model/compile/optimizer: expected its variables restored in the saved order, found some kept, left out or moved",
     'It holds values for each variable by position. Add "model/compile/optimizer" to keep, so that it begins with new ones',
     "  optimizer: expected this and model/compile/optimizer, which are one object, both restored or both kept, found model/compile/optimizer kept, this restored",
     "Restore both, or keep both",
     'All these options at once: loadState(store, { keep: ["model/layers/1", "model/compile/optimizer", "optimizer"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "another schedule": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  schedule: a Schedule in the checkpoint, an Rng in your script",
-    'Change your script back, or keep what it has: loadState(store, { keep: ["schedule"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    'Change your script back, or keep what your script has: loadState(store, { keep: ["schedule"] })',
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "a number for a string": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  phase: a string in the checkpoint, 1 in your script",
-    'Change your script back, or keep what it has: loadState(store, { keep: ["phase"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    'Change your script back, or keep what your script has: loadState(store, { keep: ["phase"] })',
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "a model for null": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  best: null in the checkpoint, a LayersModel in your script",
-    'Change your script back, or keep what it has: loadState(store, { keep: ["best"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    'Change your script back, or keep what your script has: loadState(store, { keep: ["best"] })',
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "a model that is not compiled": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/compile: compiled in the checkpoint, not compiled in your script",
-    'Change your script back, or keep what it has: loadState(store, { keep: ["model/compile"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    'Change your script back, or keep what your script has: loadState(store, { keep: ["model/compile"] })',
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "another loss": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  model/compile/loss: "meanSquaredError" in the checkpoint, "meanAbsoluteError" in your script',
-    'Change your script back, or keep what it has: loadState(store, { keep: ["model/compile"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    'Change your script back, or keep what your script has: loadState(store, { keep: ["model/compile"] })',
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ],
   "shared in the checkpoint": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -303,12 +307,13 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  ema/kernel: in the checkpoint but not in your script (a Variable)",
     'Create ema/kernel before you load, or leave out what is saved: loadState(store, { skip: ["ema/kernel"] })',
+    "No saved tensor is restored with that. Is this the right run?",
     "This option is needed once: take it out after the next save",
   ],
   "a codec left out": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  vocab: expected the codec named "Vocabulary", found none',
-    'Pass the codec that it was saved with: { types: [codecOf("Vocabulary", …)] }',
+    'Pass the codec that it was saved with: { types: [codecOf("Vocabulary", …)] }. A renamed class keeps the name of its codec',
   ],
   "another codec for a component": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -349,7 +354,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "The snapshot cannot be restored. Nothing was changed.",
     "  step: a string in the snapshot, 0 in your script",
     "  w: shape [2] in the snapshot, [] in your script",
-    'Change your script back, or keep what it has: restoreInto(live, { keep: ["step", "w"] })',
+    'Change your script back, or keep what your script has: restoreInto(live, { keep: ["step", "w"] })',
   ],
   "several differences": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -359,13 +364,14 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  model/layers/0/weights/bias: shape [4] in the checkpoint, [8] in your script",
     "  model/layers/1/weights/kernel: shape [4,1] in the checkpoint, [8,1] in your script",
     "  optimizer: Adam in the checkpoint, SGD in your script",
-    "Change your script back, or keep what it has",
+    "Change your script back, or keep what your script has",
     "  history: in the checkpoint but not in your script (an array)",
     "Change your script back, or leave out what is saved",
     "  cursor: 10 samples in the checkpoint, 12 in your script",
     "Give the loader the same data as before, or begin with the new data",
     'All these options at once: loadState(store, { keep: ["best", "model/layers/0", "model/layers/1", "optimizer", "cursor"], skip: ["history"] })',
-    "These options are needed once: take them out after the next save, or every restart resets what keep names",
+    "No saved tensor is restored with that. Is this the right run?",
+    "keep uses the values of your script for these parts, not the saved ones. These options are needed once: take them out after the next save, or every restart resets them",
   ],
   "a part that does not exist": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -386,7 +392,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "This option is needed once: take it out after the next save",
   ],
   "a newer format": [
-    "Checkpoint 1 has format dogear/99, but this version reads up to dogear/1. Update @dogear/dogear, or use a checkpoint of an older format: { checkpoint: n }",
+    "Checkpoint 1 has format dogear/99, but this version reads up to dogear/1. Update @dogear/dogear, or use a checkpoint of an older format: { checkpoint: n }. In resume, take that out after the next save, or every restart begins there again",
   ],
   "a damaged checkpoint, an older one": [
     "Checkpoint 1 is damaged. Nothing was changed.",
@@ -395,7 +401,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   ],
   "a damaged checkpoint, no older one": [
     "Checkpoint 1 is damaged. Nothing was changed.",
-    "  snapshot.json: expected a manifest of format dogear/1, found 2 characters that are none",
+    "  snapshot.json: expected a manifest of format dogear/1, found 2 characters of something else",
     "No older checkpoint in this store verifies: restore the files from a backup",
   ],
   "damage found by readTensor": [
@@ -445,22 +451,22 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "fewer epochs of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     "  epochs: 3 begun in the checkpoint, 2 in this call",
-    'Ask for at least 3 epochs, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
+    'Ask for at least 3 epochs, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
   ],
   "another batch size of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     "  batchSize: 4 in the checkpoint, 2 in this call",
-    'Call it with the same batchSize as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
+    'Call it with the same batchSize as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
   ],
   "other data of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     "  data: x float32[8,2] with CRC f700a42a in the checkpoint, x float32[8,2] with CRC 758d6336 in this call",
-    'Call it with the same data as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
+    'Call it with the same data as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
   ],
   "another callback of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     "  callbacks: EarlyStopping in the checkpoint, none in this call",
-    'Call it with the same callbacks as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
+    'Call it with the same callbacks as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
   ],
   "another model of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
@@ -468,22 +474,22 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  model/layers/0/weights/kernel: shape [2,4] in the checkpoint, [2,8] in this call",
     "  model/layers/0/weights/bias: shape [4] in the checkpoint, [8] in this call",
     "  model/layers/1/weights/kernel: shape [4,1] in the checkpoint, [8,1] in this call",
-    'Build the same model as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
+    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
   ],
   "another optimizer of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     "  model/compile/optimizer: SGD in the checkpoint, Adam in this call",
-    'Build the same model as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
+    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
   ],
   "another loss of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     '  model/compile/loss: "meanSquaredError" in the checkpoint, "meanAbsoluteError" in this call',
-    'Build the same model as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
+    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
   ],
   "an object of fit that was not saved": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     "  ema: in this call but not in the checkpoint (a Variable)",
-    'Leave ema out as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
+    'Leave ema out as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
   ],
   "two calls of fit at once": [
     'This call did not begin a training by the name "fit" in memory. Nothing was changed.',
@@ -493,7 +499,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "another restoreBest of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     "  restoreBest: none in the checkpoint, loss (min) in this call",
-    'Call it with the same restoreBest as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
+    'Call it with the same restoreBest as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
   ],
   "an unseeded shuffle of fitDataset": [
     'This call did not begin a training by the name "fit" in memory. Nothing was changed.',
@@ -503,18 +509,18 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "fitDataset for fit": [
     'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
     "  by: fit in the checkpoint, fitDataset in this call",
-    'Call fit as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
+    'Call fit as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
   ],
   "a second call of fit": [
     'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
     '  model: expected that of "fit", which is complete in this process (by fit, 1 epoch), found another',
-    'Build the same model as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
+    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
   ],
   "a second call of fit with another model": [
     'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
     "  model/layers/0: name stem in the checkpoint, a in this call",
     "  model/layers/1: name head in the checkpoint, b in this call",
-    'Build the same model as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
+    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
   ],
   "a second call of fit with the model of the first": [
     'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
@@ -524,7 +530,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "a second call of fit with another optimizer": [
     'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
     "  model/compile/optimizer: SGD in the checkpoint, Adam in this call",
-    'Build the same model as before, or give this call another store, or another name in this one: { to, name: "fine-tuning" }',
+    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
   ],
   "another loop's checkpoint for fit": [
     "memory holds checkpoint 0 of another training loop, which this call cannot continue. Nothing was changed.",
@@ -699,8 +705,8 @@ test("explain: at most twenty differences are listed, of many parts the componen
   assert.equal(lines.length, 24);
   assert.deepEqual(lines.slice(-3), [
     "  and 11 more",
-    'Change your script back, or keep what it has: loadState(store, { keep: ["nets", "b"] })',
-    "This option is needed once: take it out after the next save, or every restart resets what keep names",
+    'Change your script back, or keep what your script has: loadState(store, { keep: ["nets", "b"] })',
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ]);
   const options: LoadOptions = { keep: ["nets", "b"] };
   assert.ok(await loadState(store, options)(live));

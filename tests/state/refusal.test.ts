@@ -58,7 +58,7 @@ const cases: Readonly<Record<string, readonly [value: unknown, found: string, ty
 for (const [name, [value, found, types = []]] of Object.entries(cases)) {
   test(`refusal: ${name}`, () => {
     const message =
-      "Cannot capture m: expected a tfjs model, optimizer, variable or tensor, one of this toolkit's values, or plain " +
+      "Cannot capture m: expected a tfjs model, optimizer, variable or tensor, an Rng, Schedule, Scaler or Cursor, or plain " +
       `data, found ${found}`;
     assert.throws(() => captureState({ m: value } as object, { types }), { name: "TypeError", message });
   });
